@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Options by getopt_long(3), complaints, and the running of the loop.
+ */
+#include "arguments.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_OPTIONS 16
+#define LONGEST_SECONDS 1e6
+
+enum { STATUS_FAILED = 1, STATUS_BAD_ARGUMENTS = 2 };
+enum { OPTION_HELP = 'h', OPTION_FIRST = 256 }; /* what getopt_long returns; tables begin above all characters */
+
+static const char *program_name = "demo";
+static bool loop_has_complained;
+
+static unsigned queue_depth, n_blocks, block_size;
+
+static const struct arguments_option loop_sizes[] = {
+    {.name = "queue-depth",
+     .placeholder = "N",
+     .count = &queue_depth,
+     .most = 32768,
+     .help = "entries of the loop's submission queue (64)"},
+    {.name = "blocks",
+     .placeholder = "N",
+     .count = &n_blocks,
+     .most = 1u << 24,
+     .help = "how many chunks the loop's region has (64)"},
+    {.name = "block-size",
+     .placeholder = "BYTES",
+     .count = &block_size,
+     .most = 1u << 30,
+     .help = "bytes of one chunk (4096)"},
+};
+
+#define N_LOOP_SIZES (sizeof loop_sizes / sizeof loop_sizes[0])
+
+/* ---- complaints ---- */
+
+static void complain(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
+
+static void complain(const char *format, va_list arguments)
+{
+    char line[1024];
+
+    vsnprintf(line, sizeof line, format, arguments);
+    fprintf(stderr, "%s: %s\n", program_name, line);
+}
+
+void arguments_complain(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    complain(format, arguments);
+    va_end(arguments);
+}
+
+void arguments_refuse(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    complain(format, arguments);
+    va_end(arguments);
+    exit(STATUS_BAD_ARGUMENTS);
+}
+
+int arguments_fail(const char *what, int64_t error)
+{
+    arguments_complain("%s: %s", what, strerror((int)-error));
+    return STATUS_FAILED;
+}
+
+/* ---- options ---- */
+
+static const struct arguments_option *option_at(const struct arguments_program *program, size_t index)
+{
+    return index < program->n_options ? &program->options[index] : &loop_sizes[index - program->n_options];
+}
+
+static void print_option(const struct arguments_option *option)
+{
+    char left[64];
+
+    snprintf(left, sizeof left, "--%s %s", option->name, option->placeholder ? option->placeholder : "");
+    printf("  %-24s  %s\n", left, option->help);
+}
+
+static void help(const struct arguments_program *program)
+{
+    printf("Usage: %s [OPTION]... %s\n%s\n\nOptions:\n", program->name, program->operands, program->about);
+    for (size_t i = 0; i < program->n_options + N_LOOP_SIZES; i++) {
+        print_option(option_at(program, i));
+    }
+    printf("  %-24s  %s\n", "--help", "print this and end");
+    if (fflush(stdout) != 0) {
+        exit(arguments_fail("standard output", -errno));
+    }
+    exit(0);
+}
+
+static void read_count(const struct arguments_option *option, const char *text)
+{
+    char *end;
+    unsigned long value;
+
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0') {
+        arguments_refuse("--%s: '%s' is not a whole number", option->name, text);
+    }
+    if (errno != 0 || value < option->least || value > option->most) {
+        arguments_refuse("--%s: %s is not between %u and %u", option->name, text, option->least, option->most);
+    }
+    *option->count = (unsigned)value;
+}
+
+static void read_duration(const struct arguments_option *option, const char *text)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    /* strtod takes more than decimals: signs, hexadecimals, infinity. */
+    if (text[0] == '\0' || text[strspn(text, "0123456789.")] != '\0' || *end != '\0') {
+        arguments_refuse("--%s: '%s' is not a number of seconds", option->name, text);
+    }
+    if (seconds > LONGEST_SECONDS) {
+        arguments_refuse("--%s: %s seconds are too many", option->name, text);
+    }
+    *option->duration_ns = (int64_t)(seconds * (double)LOOP_SECOND);
+}
+
+static void read_option(const struct arguments_option *option, const char *text)
+{
+    if (option->flag) {
+        *option->flag = true;
+    } else if (option->count) {
+        read_count(option, text);
+    } else {
+        read_duration(option, text);
+    }
+}
+
+/* What getopt_long could not make sense of. `optopt` names an option that it knew but whose value was wrong. */
+static void refuse_option(const struct arguments_program *program, int answer, char **argv)
+{
+    if (optopt >= OPTION_FIRST || optopt == OPTION_HELP) {
+        const char *name = optopt == OPTION_HELP ? "help" : option_at(program, (size_t)(optopt - OPTION_FIRST))->name;
+
+        arguments_refuse(answer == ':' ? "--%s needs a value" : "--%s takes no value", name);
+    }
+    if (optopt != 0) {
+        arguments_refuse("unknown option '-%c' (--help tells the options)", optopt);
+    }
+    arguments_refuse("unknown option '%s' (--help tells the options)", argv[optind - 1]);
+}
+
+static void fill_table(const struct arguments_program *program, struct option *table)
+{
+    size_t n = program->n_options + N_LOOP_SIZES;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct arguments_option *option = option_at(program, i);
+
+        table[i] = (struct option){.name = option->name,
+                                   .has_arg = option->flag ? no_argument : required_argument,
+                                   .val = OPTION_FIRST + (int)i};
+    }
+    table[n] = (struct option){.name = "help", .val = OPTION_HELP};
+}
+
+static void check_operands(const struct arguments_program *program, int argc, char **argv)
+{
+    int n = argc - optind;
+
+    if (n < program->least_operands) {
+        arguments_refuse("an operand is missing: %s [OPTION]... %s", program->name, program->operands);
+    }
+    if (n > program->most_operands) {
+        arguments_refuse("'%s' is one operand too many", argv[optind + program->most_operands]);
+    }
+}
+
+char **arguments_parse(const struct arguments_program *program, int argc, char **argv)
+{
+    struct option table[MOST_OPTIONS + 2] = {{0}};
+    int answer;
+
+    program_name = program->name;
+    fill_table(program, table);
+    opterr = 0;
+    while ((answer = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
+        if (answer == OPTION_HELP) {
+            help(program);
+        }
+        if (answer < OPTION_FIRST) {
+            refuse_option(program, answer, argv);
+        }
+        read_option(option_at(program, (size_t)(answer - OPTION_FIRST)), optarg);
+    }
+    check_operands(program, argc, argv);
+    return argv + optind;
+}
+
+struct loop_address arguments_address(const char *text)
+{
+    struct loop_address address;
+    int error = loop_address_parse(&address, text);
+
+    if (error == -ENAMETOOLONG) {
+        arguments_refuse("'%s' is too long for a Unix socket", text);
+    }
+    if (error != 0) {
+        arguments_refuse("'%s' is no address; tcp:127.0.0.1:7000, tcp:[::1]:7000, unix:/path and unix:@name are", text);
+    }
+    return address;
+}
+
+/* ---- running ---- */
+
+static void on_log(void *arg, enum loop_log_level level, const char *line)
+{
+    (void)arg;
+    if (level >= LOOP_LOG_WARNING) {
+        arguments_complain("%s", line);
+    }
+    loop_has_complained = loop_has_complained || level == LOOP_LOG_ERROR;
+}
+
+int arguments_run(loop_main_fn *start, void *arg)
+{
+    struct loop_options options = {
+        .queue_depth = queue_depth, .n_blocks = n_blocks, .block_size = block_size, .log = on_log};
+    int result = loop_run_with(&options, start, arg);
+
+    if (result >= 0) {
+        return result;
+    }
+    if (!loop_has_complained) {
+        arguments_fail("the loop failed", result);
+    }
+    return STATUS_FAILED;
+}
+
+int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more)
+{
+    char text[LOOP_ADDRESS_TEXT_SIZE];
+    struct loop_address address;
+    int error = loop_listener_address(loop_server_listener(server), &address);
+
+    if (error == 0) {
+        error = loop_address_format(&address, text, sizeof text);
+    }
+    if (error < 0) {
+        return arguments_fail("the listening address", error);
+    }
+    if (printf("listening on %s (%s)%s\n", text, loop_backend_name(env->loop), more) < 0 || fflush(stdout) != 0) {
+        return arguments_fail("standard output", -errno);
+    }
+    return 0;
+}
+
+int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *serving,
+                    struct loop_server **server, loop_connection_fn *on_connection, void *arg)
+{
+    struct loop_serve_options options = {
+        .listen = {.reuse_addr = true},
+        .max_connections = serving->max_connections,
+        .stop_on_signals = true,
+        .grace_ns = serving->grace_ns,
+        .server = server,
+    };
+    char text[LOOP_ADDRESS_TEXT_SIZE];
+    int error = loop_serve(env->scope, address, &options, on_connection, arg);
+
+    if (error == 0) {
+        return 0;
+    }
+    if (loop_address_format(address, text, sizeof text) < 0) {
+        snprintf(text, sizeof text, "the address");
+    }
+    arguments_complain("can't listen on %s: %s", text, strerror(-error));
+    return STATUS_FAILED;
+}

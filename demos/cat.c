@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * cat [FILE]...: one file after another to standard output. Each file has a scope of its own, which closes it before
+ * the next one is opened. A file that can't be read is complained about and left out; when the output fails there is
+ * nothing more to do. To know which of the two has failed, this reads and writes by itself; loop_copy doesn't tell.
+ */
+#include "arguments.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+
+static const struct arguments_program program = {
+    .name = "cat",
+    .operands = "[FILE]...",
+    .about = "Writes the files to standard output, in order; standard input for '-' and where there is none.",
+    .most_operands = INT_MAX,
+};
+
+struct cat {
+    struct loop_env *env;
+    char **names;             /* those still to come, ended by NULL */
+    const char *name;         /* the one at hand */
+    struct loop_scope *scope; /* its own, held while it is read */
+    struct loop_source *source;
+    size_t begin, end; /* what is in the buffer and has not been written */
+    int status;
+    bool output_failed;
+    char buffer[1 << 16];
+};
+
+/* Ends the file at hand: its scope closes it, and the next one follows. */
+static void finish(struct cat *cat, int64_t error)
+{
+    if (error < 0) {
+        cat->status = arguments_fail(cat->name, error);
+    }
+    loop_scope_release(cat->scope);
+}
+
+static void finish_all(struct cat *cat, int64_t error)
+{
+    cat->output_failed = true;
+    cat->status = arguments_fail("standard output", error);
+    loop_scope_release(cat->scope);
+}
+
+/* ---- from the file to the output ---- */
+
+static void read_more(struct cat *cat);
+static void on_written(void *arg, int64_t result);
+
+static void write_rest(struct cat *cat)
+{
+    if (!loop_write(cat->env->out, cat->buffer + cat->begin, cat->end - cat->begin, on_written, cat)) {
+        finish_all(cat, -ENOMEM);
+    }
+}
+
+static void on_written(void *arg, int64_t result)
+{
+    struct cat *cat = arg;
+
+    if (result < 0) {
+        finish_all(cat, result);
+        return;
+    }
+    cat->begin += (size_t)result;
+    if (cat->begin < cat->end) {
+        write_rest(cat); /* an error came in between, and will be heard now */
+    } else {
+        read_more(cat);
+    }
+}
+
+static void on_read(void *arg, int64_t result)
+{
+    struct cat *cat = arg;
+
+    if (result <= 0) {
+        finish(cat, result);
+        return;
+    }
+    cat->begin = 0;
+    cat->end = (size_t)result;
+    write_rest(cat);
+}
+
+static void read_more(struct cat *cat)
+{
+    if (!loop_read(cat->source, cat->buffer, sizeof cat->buffer, on_read, cat)) {
+        finish(cat, -ENOMEM);
+    }
+}
+
+/* ---- one file after another ---- */
+
+static void on_readable(void *arg, int64_t result)
+{
+    if (result < 0) {
+        finish(arg, result);
+    } else {
+        read_more(arg);
+    }
+}
+
+static void on_opened(void *arg, int64_t result)
+{
+    struct cat *cat = arg;
+    struct loop_fd *fd;
+
+    if (result < 0) {
+        finish(cat, result);
+        return;
+    }
+    fd = loop_fd_adopt(cat->scope, (int)result);
+    if (!fd) {
+        finish(cat, -ENOMEM);
+        return;
+    }
+    cat->source = &loop_fd_flow(fd)->source;
+    /* A fifo that nobody has opened for writing yet would look like one at its end: wait for the first writer. */
+    if (!loop_poll(fd, POLLIN, on_readable, cat)) {
+        finish(cat, -ENOMEM);
+    }
+}
+
+static void begin(struct cat *cat)
+{
+    if (strcmp(cat->name, "-") == 0) {
+        cat->name = "standard input";
+        cat->source = cat->env->in;
+        read_more(cat);
+    } else if (!loop_op_openat2(cat->scope, cat->name, &(struct loop_open_how){.flags = O_RDONLY}, on_opened, cat)) {
+        finish(cat, -ENOMEM);
+    }
+}
+
+static void next(void *arg, int64_t error)
+{
+    struct cat *cat = arg;
+
+    (void)error; /* every job here has a continuation that hears its errors */
+    cat->name = *cat->names;
+    if (!cat->name || cat->output_failed) {
+        return;
+    }
+    cat->names++;
+    cat->scope = loop_scope_open(cat->env->scope, next, cat);
+    if (!cat->scope) {
+        cat->status = arguments_fail(cat->name, -ENOMEM);
+        return;
+    }
+    loop_scope_hold(cat->scope);
+    begin(cat);
+}
+
+static int start(struct loop_env *env, void *arg)
+{
+    struct cat *cat = arg;
+
+    cat->env = env;
+    next(cat, 0);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static char input[] = "-";
+    static struct cat cat;
+    char *only_input[] = {input, NULL};
+    int status;
+
+    cat.names = arguments_parse(&program, argc, argv);
+    if (!cat.names[0]) {
+        cat.names = only_input;
+    }
+    status = arguments_run(start, &cat);
+    return status != 0 ? status : cat.status;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * echo ADDRESS: sends back whatever comes. Nobody closes anything here: a connection's scope ends when nothing is
+ * left running in it, and takes the socket with it.
+ */
+#include "arguments.h"
+
+static struct arguments_serving serving = {.grace_ns = 5 * LOOP_SECOND};
+
+static const struct arguments_option options[] = {ARGUMENTS_SERVING(serving)};
+
+static const struct arguments_program program = {
+    .name = "echo",
+    .operands = "ADDRESS",
+    .about = "Sends back whatever comes, until SIGTERM or SIGINT.\n"
+             "ADDRESS is tcp:127.0.0.1:7000, tcp:[::1]:7000, unix:/path or unix:@name; port 0 takes a free one.",
+    .options = options,
+    .n_options = sizeof options / sizeof options[0],
+    .least_operands = 1,
+    .most_operands = 1,
+};
+
+static void on_connection(struct loop_flow *peer, void *arg)
+{
+    (void)arg;
+    loop_copy(&peer->source, &peer->sink, NULL, NULL);
+}
+
+static int start(struct loop_env *env, void *address)
+{
+    struct loop_server *server;
+    int status = arguments_serve(env, address, &serving, &server, on_connection, NULL);
+
+    return status != 0 ? status : arguments_announce(env, server, "");
+}
+
+int main(int argc, char **argv)
+{
+    struct loop_address address = arguments_address(arguments_parse(&program, argc, argv)[0]);
+
+    return arguments_run(start, &address);
+}

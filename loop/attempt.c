@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The table of operations, and each operation as one system call: on the loop's thread, where it must not wait, or on a
+ * thread of the pool, where it may.
+ */
+#include <loop/direct.h>
+#include <loop/request.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How often an open is tried that a rename in its path has disturbed. */
+#define OPEN_TRIES 1000
+
+const struct loop_op_row loop_op_table[LOOP_OP_COUNT] = {
+    [LOOP_OP_NONE] = {"none", LOOP_CLASS_AT_ONCE, false},
+    [LOOP_OP_NOP] = {"nop", LOOP_CLASS_AT_ONCE, false},
+    [LOOP_OP_OPENAT2] = {"openat2", LOOP_CLASS_POOL, false},
+    [LOOP_OP_READ] = {"read", LOOP_CLASS_MOVE, false},
+    [LOOP_OP_READV] = {"readv", LOOP_CLASS_MOVE, false},
+    [LOOP_OP_WRITE] = {"write", LOOP_CLASS_MOVE, true},
+    [LOOP_OP_WRITEV] = {"writev", LOOP_CLASS_MOVE, true},
+    [LOOP_OP_READ_FIXED] = {"read_fixed", LOOP_CLASS_MOVE, false},
+    [LOOP_OP_WRITE_FIXED] = {"write_fixed", LOOP_CLASS_MOVE, true},
+    [LOOP_OP_POLL] = {"poll", LOOP_CLASS_POLL, false},
+    [LOOP_OP_SPLICE] = {"splice", LOOP_CLASS_MOVE, false}, /* from one list to the other: direct.c */
+    [LOOP_OP_CONNECT] = {"connect", LOOP_CLASS_WRITE, true},
+    [LOOP_OP_ACCEPT] = {"accept", LOOP_CLASS_READ, false},
+    [LOOP_OP_ACCEPT_MULTISHOT] = {"accept_multishot", LOOP_CLASS_READ, false},
+    [LOOP_OP_RECV_MULTISHOT] = {"recv_multishot", LOOP_CLASS_READ, false},
+    [LOOP_OP_RECV] = {"recv", LOOP_CLASS_READ, false},
+    [LOOP_OP_SEND] = {"send", LOOP_CLASS_WRITE, true},
+    [LOOP_OP_SEND_MSG] = {"send_msg", LOOP_CLASS_WRITE, true},
+    [LOOP_OP_RECV_MSG] = {"recv_msg", LOOP_CLASS_READ, false},
+    [LOOP_OP_STATX] = {"statx", LOOP_CLASS_POOL, false},
+    [LOOP_OP_FSYNC] = {"fsync", LOOP_CLASS_POOL, false},
+    [LOOP_OP_WORK] = {"work", LOOP_CLASS_POOL, false},
+};
+
+/* A system call's answer as a result. */
+static int64_t outcome(int64_t answer)
+{
+    return answer < 0 ? -errno : answer;
+}
+
+/* The events of `events` that are there now, or that come unasked. */
+static int polled(int number, short events)
+{
+    struct pollfd entry = {.fd = number, .events = events};
+    int n = poll(&entry, 1, 0);
+    return n < 0 ? -errno : entry.revents;
+}
+
+/* ---- reading and writing ---- */
+
+/* The job's bytes as vectors. Empty ones in front are left out: what is shortened is the first. */
+static const struct iovec *vectors(const struct job *job, struct iovec *single, int *n)
+{
+    const struct loop_op_args *args = &job->u.args;
+    if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
+        *single = (struct iovec){args->data, args->len};
+        *n = 1;
+        return single;
+    }
+    const struct iovec *iov = args->data;
+    size_t count = args->len;
+    for (; count > 1 && iov->iov_len == 0; count--) {
+        iov++;
+    }
+    *n = (int)count;
+    return iov;
+}
+
+/* The same for a file, where the hard mode is up to us. */
+static const struct iovec *file_vectors(const struct job *job, struct iovec *single, int *n)
+{
+    const struct iovec *iov = vectors(job, single, n);
+    if (loop_hard()->is_short && *n > 0) {
+        *single = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
+        *n = 1;
+        return single;
+    }
+    return iov;
+}
+
+static size_t total_length(const struct iovec *iov, int n)
+{
+    size_t total = 0;
+    for (int i = 0; i < n; i++) {
+        total += iov[i].iov_len;
+    }
+    return total;
+}
+
+/* After a short read of a regular file: whether the file ends there. What isn't a regular file may be short anywhere.
+ */
+static bool file_ends_at(int number, int64_t offset)
+{
+    struct stat status;
+    return fstat(number, &status) || !S_ISREG(status.st_mode) || offset >= status.st_size;
+}
+
+/* Takes what is in the page cache, if all of it is; otherwise the whole read is for a thread that may wait for the
+ * disk. What goes past the cache (O_DIRECT) waits in any case. */
+static int64_t read_cached(int number, const struct iovec *iov, int n, int64_t offset)
+{
+    int flags = fcntl(number, F_GETFL);
+    if (flags < 0 || (flags & O_DIRECT)) {
+        return -EAGAIN;
+    }
+    int64_t result = outcome(preadv2(number, iov, n, offset, RWF_NOWAIT));
+    if (result == -EOPNOTSUPP) {
+        return -EAGAIN;
+    }
+    if (result <= 0 || (size_t)result == total_length(iov, n)) {
+        return result;
+    }
+    int64_t end = offset == LOOP_CURRENT ? lseek(number, 0, SEEK_CUR) : offset + result;
+    if (file_ends_at(number, end)) {
+        return result;
+    }
+    if (offset == LOOP_CURRENT) {
+        lseek(number, -result, SEEK_CUR);
+    }
+    return -EAGAIN;
+}
+
+static int64_t try_read(struct job *job, bool may_block)
+{
+    struct iovec single;
+    int n, number = job->fd->number;
+    int64_t offset = job->u.args.offset;
+    if (!may_block && offset == LOOP_CURRENT && job->fd->read_by != LOOP_IO_BLOCKING) {
+        const struct iovec *iov = vectors(job, &single, &n);
+        return total_length(iov, n) ? loop_io_read(job->fd, iov, n) : 0;
+    }
+    const struct iovec *iov = file_vectors(job, &single, &n);
+    if (!may_block) {
+        return read_cached(number, iov, n, offset);
+    }
+    return outcome(offset == LOOP_CURRENT ? readv(number, iov, n) : preadv(number, iov, n, offset));
+}
+
+static int64_t try_write(struct job *job, bool may_block)
+{
+    struct iovec single;
+    int n, number = job->fd->number;
+    int64_t offset = job->u.args.offset;
+    if (!may_block && offset == LOOP_CURRENT && job->fd->write_by != LOOP_IO_BLOCKING) {
+        const struct iovec *iov = vectors(job, &single, &n);
+        return loop_io_write(job->fd, iov, n);
+    }
+    if (!may_block) {
+        return -EAGAIN;
+    }
+    const struct iovec *iov = file_vectors(job, &single, &n);
+    return outcome(offset == LOOP_CURRENT ? writev(number, iov, n) : pwritev(number, iov, n, offset));
+}
+
+/* ---- sockets ---- */
+
+static int64_t move_once(const struct job *job, size_t done)
+{
+    const struct loop_op_args *args = &job->u.args;
+    char *data = (char *)args->data + done;
+    size_t len = args->len - done;
+    if (job->fd->short_is_empty && !(args->flags & MSG_WAITALL)) {
+        len = loop_hard_length(len);
+    }
+    int flags = (int)args->flags | MSG_DONTWAIT;
+    return job->op == LOOP_OP_SEND ? outcome(send(job->fd->number, data, len, flags | MSG_NOSIGNAL))
+                                   : outcome(recv(job->fd->number, data, len, flags));
+}
+
+/* MSG_WAITALL on a byte stream means to go on until all is there, across any number of waits: how far it got is kept in
+ * second_offset, and is the result when an error or the end comes in between. */
+static int64_t try_socket(struct job *job, bool may_block)
+{
+    (void)may_block;
+    struct loop_op_args *args = &job->u.args;
+    bool wants_all = (args->flags & MSG_WAITALL) && !(args->flags & MSG_PEEK) && job->fd->short_is_empty;
+    int64_t done = args->second_offset, result;
+    do {
+        result = move_once(job, (size_t)done);
+        done += result > 0 ? result : 0;
+    } while (wants_all && (result > 0 || result == -EINTR) && (size_t)done < args->len);
+    if (!wants_all) {
+        return result;
+    }
+    args->second_offset = done;
+    bool waits = result == -EAGAIN && !(args->flags & MSG_DONTWAIT);
+    return done > 0 && !waits ? done : result;
+}
+
+static int64_t try_message(struct job *job, bool may_block)
+{
+    (void)may_block;
+    struct loop_message_request *request = job->u.args.extra;
+    int flags = (int)job->u.args.flags | MSG_DONTWAIT;
+    return job->op == LOOP_OP_SEND_MSG ? outcome(sendmsg(job->fd->number, &request->header, flags))
+                                       : outcome(recvmsg(job->fd->number, &request->header, flags));
+}
+
+/* Somebody else's listener may be a blocking one, and no flag makes a single accept not wait: it is asked first. */
+static int64_t try_accept(struct job *job, bool may_block)
+{
+    (void)may_block;
+    int number = job->fd->number;
+    if (job->fd->is_borrowed && polled(number, POLLIN) == 0) {
+        return -EAGAIN;
+    }
+    return outcome(accept4(number, job->u.args.data, job->u.args.out, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+/* A borrowed socket that is a blocking one is made nonblocking for the length of the call. */
+static int64_t connect_without_waiting(const struct job *job)
+{
+    int number = job->fd->number;
+    int flags = job->fd->is_borrowed ? fcntl(number, F_GETFL) : O_NONBLOCK;
+    bool is_blocking = flags >= 0 && !(flags & O_NONBLOCK);
+    if (is_blocking) {
+        fcntl(number, F_SETFL, flags | O_NONBLOCK);
+    }
+    int64_t result = outcome(connect(number, job->u.args.extra, (socklen_t)job->u.args.len));
+    if (is_blocking) {
+        fcntl(number, F_SETFL, flags);
+    }
+    return result;
+}
+
+/* -EAGAIN without LOOP_CONNECT_BEGUN is connect's own: a Unix listener's backlog is full. It is the result, as in the
+ * ring: nothing tells when there is room. Once begun, the call is made again when there is something to hear: it tells
+ * the outcome, and leaves the socket in the state that the ring leaves it in. */
+static int64_t try_connect(struct job *job, bool may_block)
+{
+    (void)may_block;
+    bool was_begun = job->u.args.flags & LOOP_CONNECT_BEGUN;
+    if (was_begun && polled(job->fd->number, POLLOUT) == 0) {
+        return -EAGAIN;
+    }
+    int64_t result = connect_without_waiting(job);
+    if (result == -EINPROGRESS || (was_begun && result == -EALREADY)) {
+        job->u.args.flags |= LOOP_CONNECT_BEGUN;
+        return -EAGAIN;
+    }
+    return was_begun && result == -EISCONN ? 0 : result;
+}
+
+/* ---- the rest ---- */
+
+static int64_t try_nop(struct job *job, bool may_block)
+{
+    (void)job;
+    (void)may_block;
+    return 0;
+}
+
+static int64_t try_poll(struct job *job, bool may_block)
+{
+    (void)may_block;
+    int events = polled(job->fd->number, (short)job->u.args.flags);
+    if (events > 0 && (events & POLLNVAL)) {
+        return -EBADF;
+    }
+    return events ? events : -EAGAIN;
+}
+
+static bool is_pipe(const struct loop_fd *fd)
+{
+    return fd->short_is_empty && fd->write_by != LOOP_IO_SOCKET;
+}
+
+/* SPLICE_F_NONBLOCK is for the pipe; the other end heeds its own flag. One of somebody else's that may be blocking gets
+ * no more at a time than it has room for once it polls writable. (On a thread of the pool the other end is a file.) */
+static int64_t try_splice(struct job *job, bool may_block)
+{
+    struct loop_op_args *args = &job->u.args;
+    struct loop_fd *to = args->second;
+    loff_t from_offset = args->offset, to_offset = args->second_offset;
+    size_t len = loop_hard_length(args->len);
+    if (!may_block && to->is_borrowed && !is_pipe(to) && len > PIPE_BUF) {
+        len = PIPE_BUF;
+    }
+    return outcome(splice(job->fd->number, from_offset == LOOP_CURRENT ? NULL : &from_offset, to->number,
+                          to_offset == LOOP_CURRENT ? NULL : &to_offset, len, SPLICE_F_NONBLOCK));
+}
+
+/* A kernel or a filter that has no openat2 has openat, which does the same when no resolve flags are asked for. */
+static int64_t open_once(const struct loop_open_request *request, uint64_t more_flags)
+{
+    struct open_how how = request->how;
+    how.flags |= more_flags;
+    int64_t result = outcome(syscall(SYS_openat2, request->dir_number, request->path, &how, sizeof how));
+    if (result == -ENOSYS && how.resolve == 0) {
+        result = outcome(openat(request->dir_number, request->path, (int)how.flags, (mode_t)how.mode));
+    }
+    return result;
+}
+
+static int64_t open_undisturbed(const struct loop_open_request *request, uint64_t more_flags)
+{
+    bool can_be_disturbed = (request->how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) != 0;
+    bool is_for_cache = (request->how.resolve & RESOLVE_CACHED) != 0;
+    int64_t result = open_once(request, more_flags);
+    for (int i = 0; result == -EAGAIN && can_be_disturbed && !is_for_cache && i < OPEN_TRIES; i++) {
+        sched_yield();
+        result = open_once(request, more_flags);
+    }
+    if (result == -EAGAIN && more_flags && !is_for_cache) {
+        result = open_once(request, 0); /* somebody has a lease on the file: this waits until it is given up */
+    }
+    return result;
+}
+
+/* O_NONBLOCK keeps the open of a fifo from waiting for the other end; afterwards it is taken off again. With O_PATH
+ * nothing is opened that could wait. */
+static int64_t try_open(struct job *job, bool may_block)
+{
+    (void)may_block;
+    const struct loop_open_request *request = job->u.args.extra;
+    uint64_t more_flags = request->how.flags & (O_PATH | O_NONBLOCK) ? 0 : O_NONBLOCK;
+    int64_t result = open_undisturbed(request, more_flags);
+    if (result >= 0 && more_flags) {
+        int flags = fcntl((int)result, F_GETFL);
+        fcntl((int)result, F_SETFL, flags & ~O_NONBLOCK);
+    }
+    return result;
+}
+
+static int64_t try_statx(struct job *job, bool may_block)
+{
+    (void)may_block;
+    const struct loop_op_args *args = &job->u.args;
+    const struct loop_path_request *request = args->extra;
+    return outcome(statx(request->dir_number, request->path, (int)args->flags, (unsigned)args->len, args->data));
+}
+
+static int64_t try_fsync(struct job *job, bool may_block)
+{
+    (void)may_block;
+    return outcome(job->u.args.flags ? fdatasync(job->fd->number) : fsync(job->fd->number));
+}
+
+/* The multishot receive has its own way in direct.c, and work runs in pool.c. */
+typedef int64_t try_fn(struct job *job, bool may_block);
+
+static try_fn *const tries[LOOP_OP_COUNT] = {
+    [LOOP_OP_NOP] = try_nop,
+    [LOOP_OP_OPENAT2] = try_open,
+    [LOOP_OP_READ] = try_read,
+    [LOOP_OP_READV] = try_read,
+    [LOOP_OP_WRITE] = try_write,
+    [LOOP_OP_WRITEV] = try_write,
+    [LOOP_OP_READ_FIXED] = try_read,
+    [LOOP_OP_WRITE_FIXED] = try_write,
+    [LOOP_OP_POLL] = try_poll,
+    [LOOP_OP_SPLICE] = try_splice,
+    [LOOP_OP_CONNECT] = try_connect,
+    [LOOP_OP_ACCEPT] = try_accept,
+    [LOOP_OP_ACCEPT_MULTISHOT] = try_accept,
+    [LOOP_OP_RECV] = try_socket,
+    [LOOP_OP_SEND] = try_socket,
+    [LOOP_OP_SEND_MSG] = try_message,
+    [LOOP_OP_RECV_MSG] = try_message,
+    [LOOP_OP_STATX] = try_statx,
+    [LOOP_OP_FSYNC] = try_fsync,
+};
+
+int64_t loop_attempt(struct job *job, bool may_block)
+{
+    assert(tries[job->op]);
+    int64_t result;
+    do {
+        result = tries[job->op](job, may_block);
+    } while (result == -EINTR);
+    return result;
+}

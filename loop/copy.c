@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Copying from a source to a sink. Between two descriptors that can be waited for, a copy reads into a spare buffer of the loop
+ * and writes it at once: the buffer stays in the cache and serves one connection after the other. Only where the sink is slow
+ * does the copy keep the buffer, with what is left in it, and reads no more until that is gone. Anything else is read and written by
+ * the two's own functions, one buffer at a time.
+ */
+#include <loop/core.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define SPARE_BYTES 65536 /* beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs */
+#define SPARES_KEPT 16    /* the rest goes back to malloc */
+
+struct loop_spare {
+    struct loop_spare *next;
+    max_align_t bytes[SPARE_BYTES / sizeof(max_align_t)];
+};
+
+static struct loop_spare *take_spare(struct loop *loop)
+{
+    struct loop_spare *spare = loop->spare;
+    if (!spare) {
+        return malloc(sizeof *spare);
+    }
+    loop->spare = spare->next;
+    loop->n_spare--;
+    return spare;
+}
+
+static void give_spare(struct loop *loop, struct loop_spare *spare)
+{
+    if (loop->n_spare >= SPARES_KEPT) {
+        free(spare);
+        return;
+    }
+    spare->next = loop->spare;
+    loop->spare = spare;
+    loop->n_spare++;
+}
+
+void loop_copy_finish(struct loop *loop)
+{
+    while (loop->spare) {
+        free(take_spare(loop));
+    }
+}
+
+/* ---- between two descriptors ---- */
+
+/* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them have been
+ * written, `second_offset` the bytes written in all, `second` the sink's descriptor. */
+
+static void drop_spare(struct loop *loop, struct job *job)
+{
+    if (job->u.args.data) {
+        give_spare(loop, job->u.args.data);
+        job->u.args.data = NULL;
+    }
+}
+
+static void cancel_copy(struct loop *loop, struct job *job)
+{
+    drop_spare(loop, job);
+    loop_job_complete(loop, job, -ECANCELED);
+}
+
+static enum loop_attempt end_copy(struct loop *loop, struct job *job, int64_t result)
+{
+    drop_spare(loop, job);
+    job->result = result;
+    return LOOP_ATTEMPT_DONE;
+}
+
+static bool has_room(const struct loop_fd *to)
+{
+    return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
+}
+
+/* Writes what is left in the buffer: the count, -EAGAIN, or an error. */
+static int64_t write_rest(struct job *job)
+{
+    struct loop_spare *spare = job->u.args.data;
+    struct iovec iov = {(char *)spare->bytes + job->u.args.offset, job->u.args.len - (size_t)job->u.args.offset};
+    int64_t n = loop_io_write(job->u.args.second, &iov, 1);
+    if (n > 0) {
+        job->u.args.offset += n;
+        job->u.args.second_offset += n;
+    }
+    return n;
+}
+
+static bool is_written(const struct job *job)
+{
+    return (size_t)job->u.args.offset == job->u.args.len;
+}
+
+static enum loop_attempt read_some(struct loop *loop, struct job *job)
+{
+    struct loop_fd *from = job->fd, *to = job->u.args.second;
+    struct loop_spare *spare = take_spare(loop);
+    if (!spare) {
+        return end_copy(loop, job, -ENOMEM);
+    }
+    job->u.args.data = spare;
+    struct iovec iov = {spare->bytes, SPARE_BYTES};
+    int64_t n = loop_io_read(from, &iov, 1);
+    if (n == -EAGAIN) {
+        drop_spare(loop, job);
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (n <= 0) {
+        return end_copy(loop, job, n < 0 ? n : job->u.args.second_offset);
+    }
+    job->u.args.len = (size_t)n;
+    job->u.args.offset = 0;
+    int64_t written = has_room(to) ? write_rest(job) : -EAGAIN;
+    if (written < 0 && written != -EAGAIN) {
+        return end_copy(loop, job, written);
+    }
+    if (is_written(job)) {
+        drop_spare(loop, job);
+        return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+    }
+    loop_list_remove(&job->link);
+    loop_ready_wait_write(loop, to, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static enum loop_attempt write_some(struct loop *loop, struct job *job)
+{
+    int64_t n = write_rest(job);
+    if (n == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (n < 0) {
+        return end_copy(loop, job, n);
+    }
+    if (is_written(job)) {
+        drop_spare(loop, job);
+        loop_list_remove(&job->link);
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static enum loop_attempt attempt_copy(struct loop *loop, struct job *job)
+{
+    return job->u.args.data ? write_some(loop, job) : read_some(loop, job);
+}
+
+static const struct loop_job_kind copy_kind = {
+    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true};
+
+/* ---- between others ---- */
+
+struct other_copy {
+    struct loop_source *source;
+    struct loop_sink *sink;
+    struct loop_spare *spare;
+    struct iovec iov;
+    int64_t total;
+    loop_job inner;
+};
+
+static_assert(sizeof(struct other_copy) <= sizeof(((struct job *)0)->u.words), "fits into a job");
+
+static struct other_copy *other_of(struct job *job)
+{
+    return (struct other_copy *)(void *)job->u.words;
+}
+
+static void cancel_other(struct loop *loop, struct job *job)
+{
+    loop_cancel(loop, other_of(job)->inner);
+}
+
+static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other};
+
+static void finish_other(struct job *job, int64_t result)
+{
+    struct loop *loop = job->scope->loop;
+    give_spare(loop, other_of(job)->spare);
+    loop_job_finish(loop, job, result);
+}
+
+static void on_written(void *arg, int64_t result);
+
+static void on_read(void *arg, int64_t result)
+{
+    struct job *job = arg;
+    struct other_copy *copy = other_of(job);
+    if (result <= 0) {
+        finish_other(job, result < 0 ? result : copy->total);
+        return;
+    }
+    if (job->is_cancelled) {
+        finish_other(job, -ECANCELED);
+        return;
+    }
+    copy->iov = (struct iovec){copy->spare->bytes, (size_t)result};
+    copy->inner = copy->sink->ops->write(copy->sink, &copy->iov, 1, on_written, job);
+    if (!copy->inner) {
+        finish_other(job, -ENOMEM);
+    }
+}
+
+static bool read_next(struct job *job)
+{
+    struct other_copy *copy = other_of(job);
+    copy->inner = copy->source->ops->read(copy->source, copy->spare->bytes, SPARE_BYTES, on_read, job);
+    return copy->inner != 0;
+}
+
+static void on_written(void *arg, int64_t result)
+{
+    struct job *job = arg;
+    struct other_copy *copy = other_of(job);
+    copy->total += result > 0 ? result : 0;
+    if (result < 0 || job->is_cancelled) {
+        finish_other(job, result < 0 ? result : -ECANCELED);
+    } else if ((size_t)result < copy->iov.iov_len) {
+        /* The sink stopped in the middle without saying why: the next write says it. */
+        copy->iov = (struct iovec){(char *)copy->iov.iov_base + result, copy->iov.iov_len - (size_t)result};
+        copy->inner = result > 0 ? copy->sink->ops->write(copy->sink, &copy->iov, 1, on_written, job) : 0;
+        if (!copy->inner) {
+            finish_other(job, result > 0 ? -ENOMEM : -EIO);
+        }
+    } else if (!read_next(job)) {
+        finish_other(job, -ENOMEM);
+    }
+}
+
+static void start_other(struct loop *loop, struct job *job, struct loop_source *source, struct loop_sink *sink)
+{
+    struct loop_spare *spare = take_spare(loop);
+    *other_of(job) = (struct other_copy){.source = source, .sink = sink, .spare = spare};
+    job->where = LOOP_AT_OWNER;
+    if (!spare) {
+        loop_job_complete(loop, job, -ENOMEM);
+    } else if (!read_next(job)) {
+        give_spare(loop, spare);
+        loop_job_complete(loop, job, -ENOMEM);
+    }
+}
+
+/* ---- the call ---- */
+
+static bool can_wait(const struct loop_fd *from, const struct loop_fd *to)
+{
+    return from && to && from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING;
+}
+
+loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop *loop = source->scope->loop;
+    struct loop_fd *from = source->ops->fd ? source->ops->fd(source) : NULL;
+    struct loop_fd *to = sink->ops->fd ? sink->ops->fd(sink) : NULL;
+    bool is_direct = can_wait(from, to);
+    struct job *job =
+        loop_job_start(source->scope, is_direct ? from : NULL, is_direct ? &copy_kind : &other_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (ended) {
+        return id;
+    }
+    if (!is_direct) {
+        start_other(loop, job, source, sink);
+    } else if (to->state != LOOP_FD_OPEN) {
+        loop_job_complete(loop, job, -EBADF);
+    } else {
+        loop_job_use_second(job, to);
+        loop_ready_wait_read(loop, from, job);
+    }
+    return id;
+}

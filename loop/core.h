@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the parts of the loop know of each other: the job, the descriptor, the scope, the loop, and the backend, which is
+ * the narrow waist. Above the backend nothing knows which one runs; below it nothing knows what a source or a connection
+ * is.
+ *
+ * A job's way. A call takes a job from the slab (loop_job_start), fills in its arguments and hands it to whoever will end it:
+ * a backend, a descriptor's wait list, the timers, the pool. That one ends it with loop_job_complete, which may be called from
+ * anywhere on the loop's thread: the continuation then waits in the run queue; or with loop_job_finish, which resumes the
+ * continuation at once and may only be called from the loop's dispatch, where no user function is on the stack.
+ */
+#ifndef LOOP_CORE_H
+#define LOOP_CORE_H
+
+#include <loop/hard.h>
+#include <loop/heap.h>
+#include <loop/list.h>
+#include <loop/loop.h>
+#include <loop/low_level.h>
+#include <loop/slab.h>
+
+#include <assert.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+
+/* ---- jobs ---- */
+
+/* The operations that a backend serves. One row for each in the table of attempt.c. */
+enum loop_op {
+    LOOP_OP_NONE, /* a job of the loop's own: a timer, a stream, a promise, … */
+    LOOP_OP_NOP,
+    LOOP_OP_OPENAT2,
+    LOOP_OP_READ,
+    LOOP_OP_READV,
+    LOOP_OP_WRITE,
+    LOOP_OP_WRITEV,
+    LOOP_OP_READ_FIXED,
+    LOOP_OP_WRITE_FIXED,
+    LOOP_OP_POLL,
+    LOOP_OP_SPLICE,
+    LOOP_OP_CONNECT,
+    LOOP_OP_ACCEPT,
+    LOOP_OP_ACCEPT_MULTISHOT,
+    LOOP_OP_RECV_MULTISHOT,
+    LOOP_OP_RECV,
+    LOOP_OP_SEND,
+    LOOP_OP_SEND_MSG,
+    LOOP_OP_RECV_MSG,
+    LOOP_OP_STATX,
+    LOOP_OP_FSYNC,
+    LOOP_OP_WORK,
+    LOOP_OP_COUNT
+};
+
+/* Where a job is, which is where `link` is linked, and who ends it. */
+enum loop_where {
+    LOOP_AT_START,     /* being made */
+    LOOP_AT_RUN_QUEUE, /* has its result; the continuation is due */
+    LOOP_AT_RING_LINE, /* waits in line for a place in the submission queue */
+    LOOP_AT_RING,      /* the kernel has it */
+    LOOP_AT_WAIT,      /* in one of a descriptor's wait lists */
+    LOOP_AT_POOL_LINE, /* waits for a thread */
+    LOOP_AT_POOL,      /* a thread has it */
+    LOOP_AT_TIMER,     /* in the heap */
+    LOOP_AT_CHUNK_LINE, /* waits for a chunk */
+    LOOP_AT_OWNER      /* whoever made it holds it: a promise, a composite that waits for an inner job */
+};
+
+struct job;
+
+/* What came of trying a job on its descriptor. */
+enum loop_attempt {
+    LOOP_ATTEMPT_DONE,  /* it has its result in job->result */
+    LOOP_ATTEMPT_AGAIN, /* not ready: wait for an event */
+    LOOP_ATTEMPT_MORE,  /* its share of this turn is used up: try again in the next */
+    LOOP_ATTEMPT_MOVED  /* it has left this list by itself (also when it has been finished) */
+};
+
+/* How a family of jobs behaves. */
+struct loop_job_kind {
+    const char *name;
+    /* Sees to it that the job ends soon. Only called while it has no result. May not resume continuations. */
+    void (*cancel)(struct loop *loop, struct job *job);
+    /* Tries the job, which is first in one of its descriptor's wait lists. NULL when it never waits there. */
+    enum loop_attempt (*attempt)(struct loop *loop, struct job *job);
+    /* The result of a backend's operation. NULL: it is the job's result. Otherwise this decides (and may start the operation
+     * again). Called from the dispatch. */
+    void (*backend_done)(struct loop *loop, struct job *job, int64_t result);
+    /* Something to do for the descriptor once the continuation has been resumed, or NULL. */
+    void (*resumed)(struct loop_fd *fd);
+    /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
+    bool uses_args;
+};
+
+/* The arguments of an operation. Which fields count is said beside each. */
+struct loop_op_args {
+    void *data;                /* buffer; iovec array; statx buffer; where accept writes the address; struct loop_buffers */
+    size_t len;                /* bytes; vectors; address length; statx mask */
+    int64_t offset;            /* of files; of splice's source */
+    int64_t second_offset;     /* of splice's destination */
+    struct loop_fd *second;    /* splice's destination; a copy's */
+    struct loop_list in_second; /* in second->second_jobs */
+    void *out;                 /* accept's address length; the struct loop_message of recv_msg */
+    void *extra;               /* from malloc, freed with the job: paths, addresses, msghdrs, whatever the kind needs */
+    uint32_t flags;            /* poll's events; MSG_…; AT_…; data_only of fsync */
+};
+
+struct job {
+    uint64_t id; /* must be first (slab.h): the public handle */
+    const struct loop_job_kind *kind;
+    struct loop_list link; /* where `where` says */
+    loop_fn *fn;
+    void *arg;
+    int64_t result;
+    struct loop_fd *fd; /* in use by this job, or NULL */
+    struct loop_list in_fd; /* in fd->jobs */
+    struct loop_scope *scope;
+    struct loop_list in_scope;
+    uint8_t op;    /* enum loop_op */
+    uint8_t where; /* enum loop_where */
+    bool is_cancelled : 1;   /* was asked to end */
+    bool is_daemon : 1;
+    bool is_otherwise : 1;   /* the ring refused it: served by system calls */
+    bool is_multishot : 1;   /* accept_multishot, recv_multishot */
+    bool is_backends : 1;    /* in the run queue for kind->backend_done, not for its continuation */
+    bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
+    bool is_stream : 1;      /* its continuation is a loop_stream_fn */
+    union {
+        struct loop_op_args args;
+        struct {
+            struct loop_heap_node node;
+            bool is_op; /* loop_op_timeout: ends with -ETIME */
+        } timer;
+        struct {
+            loop_cancel_fn *on_cancel;
+            void *cancel_arg;
+        } promise;
+        struct {
+            struct loop_chunk **where_to;
+        } chunk;
+        struct {
+            const struct iovec *iov; /* NULL: the one vector is `single` */
+            struct iovec single;
+            size_t n_iov, at, at_offset; /* how far it got */
+            size_t total, done;
+            struct loop_chunk *chunk; /* to be given back at the end, or NULL */
+        } write;
+        struct iovec read;
+        int64_t words[10]; /* for kinds of other parts: flow.c, stream.c, copy.c */
+    } u;
+};
+
+/* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no memory or
+ * the scope has ended. With an fd it is counted as a use. A job whose scope is cancelled, or whose fd is closed, is made and
+ * completed here (`*ended` becomes true): the caller then only returns its id. */
+struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
+                           void *arg, bool *ended);
+
+/* Gives the job its result; its continuation will be resumed from the run queue. Takes it out of the list it is in. */
+void loop_job_complete(struct loop *loop, struct job *job, int64_t result);
+
+/* The same, but resumes the continuation now. From the dispatch only. The job is gone afterwards. */
+void loop_job_finish(struct loop *loop, struct job *job, int64_t result);
+
+/* Resumes the continuation of a multishot job without ending it. From the dispatch only. `data` goes to the
+ * loop_recv_fn of recv_multishot. The job may have been cancelled, but not ended, when this returns. */
+void loop_job_emit(struct loop *loop, struct job *job, int64_t result, void *data);
+
+/* Ends a multishot job's last resume the same way (result <= 0, data NULL), for both shapes of continuation, is
+ * loop_job_finish's business: it knows the shape by job->op. */
+
+/* What a backend calls with an operation's result: kind->backend_done, or loop_job_finish. From the dispatch only. */
+void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result);
+
+/* The same from anywhere: it happens when the job's turn in the run queue comes. */
+void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t result);
+
+/* The job with that id, or NULL when it has ended. One in the run queue is still found. */
+struct job *loop_job_find(const struct loop *loop, uint64_t id);
+
+/* Asks a job to end; false when there was nothing to ask. */
+bool loop_job_cancel(struct loop *loop, struct job *job);
+
+/* Counts `second` as used by the job too. */
+void loop_job_use_second(struct job *job, struct loop_fd *second);
+
+/* Runs at most `most` continuations of the run queue. From the dispatch only. */
+void loop_jobs_run(struct loop *loop, unsigned most);
+
+/* ---- descriptors ---- */
+
+/* How bytes are moved without blocking the thread. */
+enum loop_io {
+    LOOP_IO_SOCKET,      /* recv and send with MSG_DONTWAIT */
+    LOOP_IO_NONBLOCKING, /* read and write: the descriptor is O_NONBLOCK */
+    LOOP_IO_NOWAIT,      /* preadv2 and pwritev2 with RWF_NOWAIT: somebody else's blocking pipe */
+    LOOP_IO_POLLED,      /* poll first, then move no more than can't block */
+    LOOP_IO_BLOCKING     /* a file, a terminal's output: an operation of the backend */
+};
+
+enum loop_fd_state { LOOP_FD_OPEN, LOOP_FD_CLOSING, LOOP_FD_CLOSED };
+
+struct loop_fd {
+    uint64_t id; /* must be first: names it in the kernel's events */
+    int number;  /* -1 once closed */
+    uint8_t state;
+    uint8_t read_by, write_by; /* enum loop_io */
+    bool is_borrowed : 1;
+    bool is_taken : 1;     /* the number goes to `closer` instead of close(2) */
+    bool is_destroyed : 1; /* give the object back when closed */
+    bool is_unwatching : 1; /* the backend was asked to let go */
+    bool has_hung_up : 1;  /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
+    bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
+    bool short_is_empty : 1; /* a byte stream: a read that got less than asked for has emptied it */
+    uint32_t uses;
+    uint32_t ready;   /* POLLIN, POLLOUT: believed ready until a call says otherwise */
+    uint32_t watched; /* the backend's: events it has asked the kernel for */
+    struct loop_scope *scope;
+    struct loop_list in_scope;
+    struct loop_list jobs;    /* jobs that use it, by in_fd */
+    struct loop_list second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
+    struct loop_list readers, writers, pollers; /* jobs that wait, in order; only the first reader and writer are tried */
+    struct loop_list active;  /* in loop->active: to be looked at in the next dispatch */
+    struct loop_list dirty;   /* in loop->dirty: writes to be sent when the continuation has returned */
+    struct loop_list backend_link; /* the backend's */
+    uint64_t backend_id;      /* the backend's: the watch in flight */
+    size_t queued_bytes, limit_bytes;
+    struct job *closer;       /* hears when it is closed, or gets the number */
+    struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
+    struct loop_flow flow;
+};
+
+static inline bool loop_fd_is_stream(const struct loop_fd *fd)
+{
+    return fd->read_by != LOOP_IO_BLOCKING;
+}
+
+struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id);
+
+/* loop_op_close and loop_fd_take. */
+loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
+
+/* The scope ends: closes its descriptors and gives the objects back. */
+void loop_fds_finish(struct loop_scope *scope);
+
+/* The backend has let go of `fd` (loop_backend.unwatch). */
+void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd);
+
+/* ---- readiness (ready.c) ---- */
+
+/* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers, POLLOUT: writers, both or others: pollers) and
+ * sees to it that events come. When the descriptor is believed ready the job is tried in the next dispatch. Sets where. */
+void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uint32_t events);
+
+/* The same for one list by name. */
+void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct job *job);
+void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct job *job);
+
+/* What a backend calls when the kernel says that `fd` is ready (POLL… bits). Only notes it. */
+void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* Has the lists of `fd` looked at in the next dispatch. */
+void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
+
+/* Tries what waits on the active descriptors, each once. From the dispatch only. */
+void loop_ready_run(struct loop *loop);
+
+/* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue. After each continuation. */
+void loop_ready_send(struct loop *loop);
+
+/* One attempt to read or write by the descriptor's own way (read_by, write_by), never blocking: bytes, 0 at the end, -EAGAIN,
+ * -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left. LOOP_IO_BLOCKING is not for these. */
+int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
+int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
+
+/* ---- operations by system calls (attempt.c, direct.c, pool.c) ---- */
+
+enum loop_op_class {
+    LOOP_CLASS_AT_ONCE, /* can't block: done in the call */
+    LOOP_CLASS_READ,    /* waits for POLLIN */
+    LOOP_CLASS_WRITE,   /* waits for POLLOUT */
+    LOOP_CLASS_POLL,    /* waits for the events in args.flags */
+    LOOP_CLASS_MOVE,    /* read, write and their kin: as READ or WRITE on streams, a thread of the pool on files */
+    LOOP_CLASS_POOL     /* a thread of the pool */
+};
+
+struct loop_op_row {
+    const char *name;
+    uint8_t op_class;
+    bool is_output; /* MOVE: waits for POLLOUT rather than POLLIN */
+};
+
+extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
+
+/* One system call for the job's operation that doesn't wait for readiness: -EAGAIN where it would. On a thread of the pool
+ * (`may_block`) it waits instead. Multishot operations are not for this. EINTR is retried. */
+int64_t loop_attempt(struct job *job, bool may_block);
+
+/* Serves a job's operation by system calls. The whole epoll backend, and what the ring refuses. */
+void loop_direct_start(struct loop *loop, struct job *job);
+void loop_direct_cancel(struct loop *loop, struct job *job);
+
+/* The pool. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the loop's thread. */
+struct loop_pool;
+void loop_pool_submit(struct loop *loop, struct job *job);
+/* Takes a job that hasn't begun out of the line again; false when a thread has it. */
+bool loop_pool_withdraw(struct loop *loop, struct job *job);
+void loop_pool_collect(struct loop *loop);
+void loop_pool_finish(struct loop *loop);
+uint64_t loop_pool_threads(const struct loop *loop);
+/* True when something waits to be collected: looked at before the loop sleeps. */
+bool loop_pool_has_results(const struct loop *loop);
+
+/* ---- backends ---- */
+
+struct loop_buffers;
+
+struct loop_backend_ops {
+    const char *name;
+    /* 0, or -errno with one line in loop->backend_detail that names the likely cause and the cure. */
+    int (*init)(struct loop *loop);
+    /* No job is in flight and nothing is watched any more. */
+    void (*finish)(struct loop *loop);
+    /* Takes the job (job->op, job->u.args, job->fd). It ends in loop_job_backend_done from the dispatch, or loop_job_complete. */
+    void (*start)(struct loop *loop, struct job *job);
+    /* The job is one that start took and that has no result yet: LOOP_AT_RING_LINE, RING, or the direct way's places. */
+    void (*cancel)(struct loop *loop, struct job *job);
+    /* From now on loop_ready_event is called whenever one of `events` (POLLIN, POLLOUT, POLLPRI) comes to be, and once if it is
+     * there already. Events already watched stay watched. POLLOUT may be one-shot: fd->watched tells. */
+    void (*watch)(struct loop *loop, struct loop_fd *fd, uint32_t events);
+    /* Lets go of `fd`; loop_fd_unwatched is called when the kernel holds nothing of it any more, maybe before this returns. */
+    void (*unwatch)(struct loop *loop, struct loop_fd *fd);
+    /* Submits what has been prepared, waits at most `timeout_ns` (0: not at all; LOOP_NEVER) for something to happen, notes
+     * readiness and resumes what ended. 0, or -errno when the backend is broken for good. */
+    int (*turn)(struct loop *loop, int64_t timeout_ns);
+    /* Groups of provided buffers: 0 or -errno. `recycle` gives entry `index` back to the kernel. */
+    int (*buffers_init)(struct loop *loop, struct loop_buffers *buffers);
+    void (*buffers_finish)(struct loop *loop, struct loop_buffers *buffers);
+    void (*buffers_recycle)(struct loop *loop, struct loop_buffers *buffers, unsigned index);
+};
+
+extern const struct loop_backend_ops loop_backend_uring; /* only with NORIA_URING */
+extern const struct loop_backend_ops loop_backend_epoll;
+
+/* A group of provided buffers. A stack of free ones serves system calls; on the ring the kernel has the free ones instead. */
+struct loop_buffers {
+    struct loop *loop;
+    unsigned count;
+    size_t size_bytes;
+    char *memory;        /* count * size_bytes */
+    unsigned n_free;     /* how many the kernel, or the stack, has */
+    uint16_t *free_stack;
+    bool *is_lent;       /* by index */
+    void *ring;          /* the backend's */
+    uint16_t group_id;   /* the backend's */
+};
+
+/* ---- scopes ---- */
+
+enum loop_scope_state {
+    LOOP_SCOPE_OPEN,
+    LOOP_SCOPE_DRAINING,  /* nothing but daemons was left: they are being cancelled */
+    LOOP_SCOPE_RELEASING, /* hooks run: nothing can be started any more */
+    LOOP_SCOPE_CLOSING,   /* descriptors close */
+};
+
+struct loop_scope {
+    uint64_t id; /* must be first (slab.h) */
+    struct loop *loop;
+    struct loop_scope *parent; /* NULL: main's, and the loop's own */
+    struct loop_list in_parent;
+    struct loop_list children, jobs, fds;
+    struct loop_list ending; /* in loop->ending: to be looked at */
+    struct loop_list hooks; /* newest first */
+    struct scope_memory *memory;
+    uint32_t holds;   /* non-daemon jobs, non-daemon children, holds */
+    uint32_t daemons; /* daemon jobs and children */
+    uint8_t state;
+    bool is_cancelled : 1;
+    bool is_daemon : 1;
+    int32_t reason; /* what cancelled jobs end with: -ECANCELED or -ETIMEDOUT */
+    int32_t error;  /* the first one */
+    struct loop_heap_node deadline;
+    loop_fn *on_end;
+    void *arg;
+};
+
+/* A scope without a parent: main's and the loop's own. */
+struct loop_scope *loop_scope_open_root(struct loop *loop, loop_fn *on_end, void *arg);
+bool loop_scope_takes_work(const struct loop_scope *scope);
+void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon);
+/* Gives a hold back; the scope is looked at after the continuation that is running. */
+void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon);
+/* One of its descriptors is closed and gone. */
+void loop_scope_fd_gone(struct loop_scope *scope);
+/* The deadline in loop->timers has been reached. */
+void loop_scope_expire(struct loop_scope *scope);
+/* Ends the scopes in loop->ending that are empty. From the dispatch only. */
+void loop_scopes_settle(struct loop *loop);
+
+/* ---- region ---- */
+
+struct loop_chunk {
+    struct loop *loop;
+    struct loop_chunk *next; /* free list; a stream's chunks that wait for delivery */
+    uint32_t index;
+    uint32_t used;     /* a stream's: bytes read into it and not delivered yet */
+    uint8_t state;     /* enum loop_chunk_state */
+};
+
+enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT };
+
+struct loop_region {
+    char *memory;
+    size_t size_bytes;
+    size_t block_size;
+    uint32_t n_blocks, n_free;
+    struct loop_chunk *chunks;
+    struct loop_chunk *free_list; /* the one given back last is lent first: it is in the cache */
+    struct loop_list line; /* jobs that wait for a chunk: loop_chunk_alloc_wait, and streams */
+    bool is_fixed;
+};
+
+int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size);
+void loop_region_finish(struct loop *loop);
+/* Puts a stream in line: loop_stream_got_chunk is called when it has one. */
+void loop_region_wait(struct loop *loop, struct job *job);
+/* A chunk of the loop's own, and its way back: without the checks that users' chunks get. */
+struct loop_chunk *loop_region_take(struct loop *loop);
+void loop_region_give(struct loop *loop, struct loop_chunk *chunk);
+void loop_stream_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk);
+
+/* ---- timers ---- */
+
+/* Resumes what is due, at most `most`. From the dispatch only. */
+void loop_timers_run(struct loop *loop, unsigned most);
+/* When the next is due: LOOP_NEVER when there is none. */
+int64_t loop_timers_next(const struct loop *loop);
+int64_t loop_clock_read(void);
+
+/* ---- posts (inbox.c) ---- */
+
+struct loop_inbox *loop_inbox_create(unsigned capacity);
+/* The loop's own end: closes the box, so that later posts are refused, and runs what is in it with -ECANCELED. */
+void loop_inbox_close(struct loop_inbox *inbox);
+/* The descriptor that wakes the loop; watched by it. */
+int loop_inbox_fd(const struct loop_inbox *inbox);
+/* Wakes the loop if it sleeps. Async-signal-safe, any thread. */
+void loop_inbox_wake(struct loop_inbox *inbox);
+/* Says that the loop is about to sleep; true when it may (nothing has come meanwhile). */
+bool loop_inbox_sleep(struct loop_inbox *inbox);
+void loop_inbox_awake(struct loop_inbox *inbox);
+bool loop_inbox_is_empty(const struct loop_inbox *inbox);
+/* Takes the oldest post; false when there is none. */
+bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg);
+
+/* ---- signals (signal.c) ---- */
+
+struct loop_signals {
+    sigset_t watched;       /* blocked for us and read from `fd` */
+    struct loop_fd *fd;     /* the signalfd, or NULL */
+    struct job *reader;     /* waits on it */
+    struct loop_list jobs;  /* loop_signal's, by job->link */
+};
+
+void loop_signals_init(struct loop *loop);
+/* Before the mask is put back: drops what arrived and nobody heard. */
+void loop_signals_finish(struct loop *loop);
+
+/* ---- the loop ---- */
+
+struct loop {
+    /* the hot part */
+    const struct loop_backend_ops *backend;
+    void *backend_state;
+    struct loop_list run_queue;
+    uint32_t run_queue_length;
+    struct loop_list active;  /* descriptors with something to try */
+    struct loop_list dirty;   /* descriptors with writes to send */
+    struct loop_list ending;  /* scopes to look at */
+    bool is_settling;
+    struct loop_slab jobs, fds, scopes;
+    struct loop_heap timers;
+    struct loop_region region;
+    struct loop_spare *spare; /* copy.c's buffers, the hottest first */
+    unsigned n_spare;
+    /* the rest */
+    struct loop_options options;
+    struct loop_scope *main_scope, *own_scope;
+    struct loop_env env;
+    struct loop_source in, secure_random;
+    struct loop_sink out, err;
+    struct loop_inbox *inbox;
+    struct loop_fd *inbox_fd;
+    struct loop_pool *pool;
+    struct loop_signals signals;
+    struct loop_list descriptor_waits; /* jobs of loop_descriptor_wait */
+    struct loop_stats stats;
+    pthread_t thread;
+    int thread_id;
+    char thread_name[16];
+    sigset_t saved_mask;
+    bool sigpipe_was_pending;
+    int main_result;
+    bool main_has_ended, own_has_ended;
+    char backend_detail[256];
+};
+
+/* What has to be done after each continuation: sends writes, ends scopes. From the dispatch only. */
+void loop_settle(struct loop *loop);
+
+/* ---- sources and sinks ---- */
+
+/* Makes `fd`'s flow. */
+void loop_flow_init(struct loop_fd *fd);
+void loop_copy_finish(struct loop *loop);
+
+/* ---- checks ---- */
+
+/* Stops a debug build when the call is made on a thread other than the loop's. */
+#if NORIA_DEBUG
+void loop_check_thread(const struct loop *loop, const char *function);
+#define LOOP_CHECK_THREAD(loop) loop_check_thread(loop, __func__)
+#else
+#define LOOP_CHECK_THREAD(loop) ((void)(loop))
+#endif
+
+/* A user's mistake: a debug build stops and says so, another goes on to the error that the caller returns. */
+void loop_misuse(const struct loop *loop, const char *function, const char *what, const char *cure);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Operations served by system calls: at once where the descriptor is ready, from its wait lists when it isn't, and by
+ * the pool where they could block. The whole of the epoll backend, and what the ring refuses.
+ *
+ * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue; where
+ * the job's kind wants to see the result first (backend_done), with the pool's results, because only the dispatch may
+ * call that.
+ */
+#include <loop/direct.h>
+#include <loop/low_level.h>
+
+#include <errno.h>
+
+/* The shares of one turn, so that one busy descriptor doesn't hold up the others. */
+#define ACCEPTS_PER_TURN 64
+#define RECVS_PER_TURN 32
+
+/* Where a splice waits; in args.flags. */
+enum splice_side { SPLICE_NOWHERE, SPLICE_SOURCE, SPLICE_DESTINATION };
+
+static void deliver(struct loop *loop, struct job *job, int64_t result)
+{
+    if (job->kind->backend_done) {
+        loop_pool_deliver(loop, job, result);
+    } else {
+        loop_job_complete(loop, job, result);
+    }
+}
+
+/* Whether -EAGAIN is an answer rather than a reason to wait: where the caller asked not to wait, and connect's own. */
+static bool is_final_again(const struct job *job)
+{
+    switch (job->op) {
+    case LOOP_OP_RECV:
+    case LOOP_OP_SEND:
+    case LOOP_OP_SEND_MSG:
+    case LOOP_OP_RECV_MSG: return (job->u.args.flags & MSG_DONTWAIT) != 0;
+    case LOOP_OP_CONNECT: return !(job->u.args.flags & LOOP_CONNECT_BEGUN);
+    default: return false;
+    }
+}
+
+/* ---- multishot ---- */
+
+static enum loop_attempt done_with(struct job *job, int64_t result)
+{
+    job->result = result;
+    return LOOP_ATTEMPT_DONE;
+}
+
+static enum loop_attempt accept_many(struct loop *loop, struct job *job)
+{
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int64_t result = loop_attempt(job, false);
+        if (result == -EAGAIN) {
+            return LOOP_ATTEMPT_AGAIN;
+        }
+        if (result < 0) {
+            return done_with(job, result);
+        }
+        loop_job_emit(loop, job, result, NULL);
+        if (job->where != LOOP_AT_WAIT) {
+            return LOOP_ATTEMPT_MOVED; /* cancelled meanwhile */
+        }
+    }
+    return LOOP_ATTEMPT_MORE;
+}
+
+static int64_t receive(const struct job *job, void *data, size_t len, int flags)
+{
+    ssize_t n;
+    do {
+        n = recv(job->fd->number, data, len, flags | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* No buffer is free. That matters only when there is something to receive. */
+static enum loop_attempt starve(struct job *job)
+{
+    char byte;
+    int64_t result = receive(job, &byte, 1, MSG_PEEK);
+    if (result == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    return done_with(job, result > 0 ? -ENOBUFS : result);
+}
+
+static enum loop_attempt receive_one(struct loop *loop, struct job *job)
+{
+    struct loop_buffers *buffers = job->u.args.data;
+    assert(!buffers->ring);
+    if (buffers->n_free == 0) {
+        return starve(job);
+    }
+    bool is_byte_stream = job->fd->short_is_empty;
+    size_t len = is_byte_stream ? loop_hard_length(buffers->size_bytes) : buffers->size_bytes;
+    unsigned index = buffers->free_stack[buffers->n_free - 1];
+    char *data = buffers->memory + index * buffers->size_bytes;
+    int64_t result = receive(job, data, len, 0);
+    if (result == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (result <= 0) {
+        return done_with(job, result);
+    }
+    buffers->n_free--;
+    buffers->is_lent[index] = true;
+    bool is_empty = is_byte_stream && (size_t)result < len && !job->fd->has_hung_up;
+    loop_job_emit(loop, job, result, data);
+    if (job->where != LOOP_AT_WAIT) {
+        return LOOP_ATTEMPT_MOVED;
+    }
+    return is_empty ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MORE;
+}
+
+static enum loop_attempt receive_many(struct loop *loop, struct job *job)
+{
+    enum loop_attempt attempt = LOOP_ATTEMPT_MORE;
+    for (unsigned i = 0; attempt == LOOP_ATTEMPT_MORE && i < RECVS_PER_TURN; i++) {
+        attempt = receive_one(loop, job);
+    }
+    return attempt;
+}
+
+/* What doesn't listen never becomes ready for it. */
+static bool is_listening(const struct job *job)
+{
+    int answer = 0;
+    socklen_t len = sizeof answer;
+    return getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &answer, &len) == 0 && answer;
+}
+
+/* Never tried here: its continuation may only be resumed by the dispatch. */
+static void start_multishot(struct loop *loop, struct job *job)
+{
+    if (job->fd->read_by != LOOP_IO_SOCKET) {
+        deliver(loop, job, -ENOTSOCK);
+    } else if (job->op == LOOP_OP_ACCEPT_MULTISHOT && !is_listening(job)) {
+        deliver(loop, job, -EINVAL);
+    } else {
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+}
+
+/* ---- splice ---- */
+
+/* Which end isn't ready. A file always is. */
+static enum splice_side find_blocked(const struct job *job)
+{
+    const struct loop_fd *from = job->fd, *to = job->u.args.second;
+    struct pollfd ends[2] = {
+        {.fd = from->read_by == LOOP_IO_BLOCKING ? -1 : from->number, .events = POLLIN},
+        {.fd = to->write_by == LOOP_IO_BLOCKING ? -1 : to->number, .events = POLLOUT},
+    };
+    (void)poll(ends, 2, 0);
+    if (ends[0].fd >= 0 && !ends[0].revents) {
+        return SPLICE_SOURCE;
+    }
+    return ends[1].fd >= 0 && !ends[1].revents ? SPLICE_DESTINATION : SPLICE_NOWHERE;
+}
+
+/* Waits for an end that has been found not to be ready. */
+static void wait_for_side(struct loop *loop, struct job *job, enum splice_side side)
+{
+    loop_list_remove(&job->link);
+    job->u.args.flags = side;
+    if (side == SPLICE_SOURCE) {
+        job->fd->ready &= ~(uint32_t)POLLIN;
+        loop_ready_wait_read(loop, job->fd, job);
+    } else {
+        job->u.args.second->ready &= ~(uint32_t)POLLOUT;
+        loop_ready_wait_write(loop, job->u.args.second, job);
+    }
+}
+
+/* Asks before it tries: a fifo that never had a writer looks like one at its end, and a splice doesn't say which end it
+ * would have to wait for. One with a file goes to the pool when its pipe is ready, because the disk may take its time.
+ */
+static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
+{
+    enum splice_side side = find_blocked(job);
+    bool has_file = job->fd->read_by == LOOP_IO_BLOCKING || job->u.args.second->write_by == LOOP_IO_BLOCKING;
+    if (side == SPLICE_NOWHERE && has_file) {
+        loop_list_remove(&job->link);
+        loop_pool_submit(loop, job);
+        return LOOP_ATTEMPT_MOVED;
+    }
+    if (side == SPLICE_NOWHERE) {
+        int64_t result = loop_attempt(job, false);
+        if (result != -EAGAIN) {
+            return done_with(job, result);
+        }
+        side = SPLICE_DESTINATION;
+    }
+    if (job->u.args.flags == side) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    wait_for_side(loop, job, side);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static void start_splice(struct loop *loop, struct job *job)
+{
+    job->u.args.flags = SPLICE_NOWHERE;
+    if (!loop_list_is_empty(&job->fd->readers)) {
+        job->u.args.flags = SPLICE_SOURCE;
+        loop_ready_wait_read(loop, job->fd, job);
+    } else if (attempt_splice(loop, job) == LOOP_ATTEMPT_DONE) {
+        deliver(loop, job, job->result);
+    }
+}
+
+/* ---- what waits for one descriptor ---- */
+
+/* What needs no readiness to have an answer: a socket's operation on something else, and a read of nothing. */
+static bool is_answered_at_once(const struct job *job)
+{
+    const struct loop_op_args *args = &job->u.args;
+    switch (job->op) {
+    case LOOP_OP_READ:
+    case LOOP_OP_READ_FIXED: return args->len == 0;
+    case LOOP_OP_READV:
+    case LOOP_OP_WRITE:
+    case LOOP_OP_WRITEV:
+    case LOOP_OP_WRITE_FIXED: return false;
+    default: return job->fd->read_by != LOOP_IO_SOCKET;
+    }
+}
+
+/* Whether a system call may tell more than is known. Before the first event of a socket only a call can; a pipe's end
+ * must not be looked at before its first event, see attempt_splice. */
+static bool may_be_ready(const struct job *job, uint32_t event)
+{
+    const struct loop_fd *fd = job->fd;
+    return (fd->ready & event) || (!(fd->watched & event) && fd->read_by == LOOP_IO_SOCKET);
+}
+
+static void start_stream(struct loop *loop, struct job *job, uint32_t event)
+{
+    struct loop_fd *fd = job->fd;
+    if (job->is_multishot) {
+        start_multishot(loop, job);
+        return;
+    }
+    bool is_first = loop_list_is_empty(event == POLLIN ? &fd->readers : &fd->writers);
+    bool may_answer = is_answered_at_once(job) || is_final_again(job) || (is_first && may_be_ready(job, event));
+    if (may_answer) {
+        int64_t result = loop_attempt(job, false);
+        if (result != -EAGAIN || is_final_again(job)) {
+            deliver(loop, job, result);
+            return;
+        }
+        fd->ready &= ~event;
+    }
+    loop_ready_wait(loop, fd, job, event);
+}
+
+static bool is_under_way(const struct job *job)
+{
+    return job->where == LOOP_AT_POOL_LINE || job->where == LOOP_AT_RING || job->where == LOOP_AT_RING_LINE;
+}
+
+/* The first job of a descriptor is the oldest, so that one that is under way is found soon. */
+static bool is_busy(struct loop_fd *fd)
+{
+    for (struct loop_list *node = fd->jobs.next; node != &fd->jobs; node = node->next) {
+        if (is_under_way(LOOP_CONTAINER(node, struct job, in_fd))) {
+            return true;
+        }
+    }
+    return !loop_list_is_empty(&fd->second_jobs);
+}
+
+/* A read at the file's position keeps its place among the operations that use it: it is only tried here when none is
+ * under way. */
+static bool may_try_cache(const struct job *job)
+{
+    return !loop_op_table[job->op].is_output && (job->u.args.offset != LOOP_CURRENT || !is_busy(job->fd));
+}
+
+static void start_file(struct loop *loop, struct job *job)
+{
+    if (may_try_cache(job)) {
+        int64_t result = loop_attempt(job, false);
+        if (result != -EAGAIN) {
+            deliver(loop, job, result);
+            return;
+        }
+    }
+    loop_pool_submit(loop, job);
+}
+
+static void start_move(struct loop *loop, struct job *job)
+{
+    bool is_output = loop_op_table[job->op].is_output;
+    uint8_t by = is_output ? job->fd->write_by : job->fd->read_by;
+    if (job->op == LOOP_OP_SPLICE) {
+        start_splice(loop, job);
+    } else if (by == LOOP_IO_BLOCKING || job->u.args.offset != LOOP_CURRENT) {
+        start_file(loop, job);
+    } else {
+        start_stream(loop, job, is_output ? POLLOUT : POLLIN);
+    }
+}
+
+/* Always among the pollers, also for one event only: whoever polls waits for nobody, and nobody for him. */
+static void start_poll(struct loop *loop, struct job *job)
+{
+    loop_ready_wait(loop, job->fd, job, job->u.args.flags | POLLERR);
+}
+
+void loop_direct_start(struct loop *loop, struct job *job)
+{
+    switch ((enum loop_op_class)loop_op_table[job->op].op_class) {
+    case LOOP_CLASS_AT_ONCE: deliver(loop, job, loop_attempt(job, false)); return;
+    case LOOP_CLASS_READ: start_stream(loop, job, POLLIN); return;
+    case LOOP_CLASS_WRITE: start_stream(loop, job, POLLOUT); return;
+    case LOOP_CLASS_POLL: start_poll(loop, job); return;
+    case LOOP_CLASS_MOVE: start_move(loop, job); return;
+    case LOOP_CLASS_POOL: loop_pool_submit(loop, job); return;
+    }
+}
+
+/* ---- cancelling ---- */
+
+/* What had been moved before is told, P5. */
+static int64_t cancelled_result(const struct job *job)
+{
+    bool counts = (job->op == LOOP_OP_RECV || job->op == LOOP_OP_SEND) && job->u.args.second_offset > 0;
+    return counts ? job->u.args.second_offset : -ECANCELED;
+}
+
+void loop_direct_cancel(struct loop *loop, struct job *job)
+{
+    if (job->where == LOOP_AT_WAIT) {
+        deliver(loop, job, cancelled_result(job));
+    } else if (job->where == LOOP_AT_POOL_LINE && loop_pool_withdraw(loop, job)) {
+        deliver(loop, job, -ECANCELED);
+    }
+}
+
+/* ---- the low level's jobs ---- */
+
+static void cancel_low(struct loop *loop, struct job *job)
+{
+    loop->backend->cancel(loop, job);
+}
+
+static enum loop_attempt attempt_low(struct loop *loop, struct job *job)
+{
+    switch (job->op) {
+    case LOOP_OP_ACCEPT_MULTISHOT: return accept_many(loop, job);
+    case LOOP_OP_RECV_MULTISHOT: return receive_many(loop, job);
+    case LOOP_OP_SPLICE: return attempt_splice(loop, job);
+    default: break;
+    }
+    int64_t result = loop_attempt(job, false);
+    return result == -EAGAIN && !is_final_again(job) ? LOOP_ATTEMPT_AGAIN : done_with(job, result);
+}
+
+const struct loop_job_kind loop_low_kind = {.name = "operation", .cancel = cancel_low, .attempt = attempt_low};

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * loop_dump: what a loop consists of at this moment, for those who wonder why it doesn't end.
+ */
+#include <loop/env.h>
+#include <loop/log.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define DEEPEST_INDENT 40
+
+/* A line that is put together in pieces. What doesn't fit is cut. */
+struct line {
+    char text[400];
+    size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct line *line, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    int n = vsnprintf(line->text + line->len, sizeof line->text - line->len, format, values);
+    va_end(values);
+    if (n > 0) {
+        size_t room = sizeof line->text - 1 - line->len;
+        line->len += (size_t)n < room ? (size_t)n : room;
+    }
+}
+
+static void indent(struct line *line, unsigned depth)
+{
+    int width = depth < DEEPEST_INDENT / 2 ? (int)depth * 2 : DEEPEST_INDENT;
+    add(line, "%*s", width, "");
+}
+
+/* Slot and generation, as both are seen in a debugger. */
+static void add_id(struct line *line, const char *what, uint64_t id)
+{
+    add(line, "%s %u.%llu", what, (unsigned)(id & (LOOP_SLAB_MAX - 1)),
+        (unsigned long long)(id >> LOOP_SLAB_INDEX_BITS));
+}
+
+/* ---- jobs ---- */
+
+static const char *where_name(const struct job *job)
+{
+    static const char *const names[] = {
+        [LOOP_AT_START] = "being made",
+        [LOOP_AT_RUN_QUEUE] = "ended, continuation due",
+        [LOOP_AT_RING_LINE] = "in line for the ring",
+        [LOOP_AT_RING] = "in the ring",
+        [LOOP_AT_WAIT] = "waits for the descriptor",
+        [LOOP_AT_POOL_LINE] = "in line for a thread",
+        [LOOP_AT_POOL] = "on a thread",
+        [LOOP_AT_TIMER] = "timer",
+        [LOOP_AT_CHUNK_LINE] = "waits for a chunk",
+        [LOOP_AT_OWNER] = "held by its maker",
+    };
+    return names[job->where];
+}
+
+static const char *job_name(const struct job *job)
+{
+    return job->op == LOOP_OP_NONE ? job->kind->name : loop_op_table[job->op].name;
+}
+
+static void add_time_left(struct line *line, int64_t at_ns)
+{
+    int64_t left = at_ns - loop_clock_read();
+    add(line, " due in %.3f ms", (double)left / (double)LOOP_MILLISECOND);
+}
+
+static void dump_job(const struct job *job, unsigned depth)
+{
+    struct line line = {.len = 0};
+    indent(&line, depth);
+    add_id(&line, "job", job->id);
+    add(&line, " %s: %s", job_name(job), where_name(job));
+    if (job->where == LOOP_AT_TIMER) {
+        add_time_left(&line, job->u.timer.node.at_ns);
+    }
+    if (job->where == LOOP_AT_RUN_QUEUE) {
+        add(&line, " with %lld", (long long)job->result);
+    }
+    if (job->fd) {
+        add(&line, ", fd %d", job->fd->number);
+    }
+    add(&line, "%s%s%s", job->is_daemon ? ", daemon" : "", job->is_cancelled ? ", cancelled" : "",
+        job->is_otherwise ? ", refused by the ring" : "");
+    loop_log_line("%s", line.text);
+}
+
+/* ---- descriptors ---- */
+
+static void dump_fd(const struct loop_fd *fd, unsigned depth)
+{
+    static const char *const states[] = {"open", "closing", "closed"};
+    struct line line = {.len = 0};
+    indent(&line, depth);
+    add(&line, "fd %d: %s, %u uses", fd->number, states[fd->state], (unsigned)fd->uses);
+    add(&line, "%s%s%s", fd->is_borrowed ? ", borrowed" : "", fd->ready & POLLIN ? ", readable" : "",
+        fd->ready & POLLOUT ? ", writable" : "");
+    if (fd->queued_bytes > 0) {
+        add(&line, ", %zu bytes queued", fd->queued_bytes);
+    }
+    loop_log_line("%s", line.text);
+}
+
+/* ---- scopes ---- */
+
+static void dump_scope(const struct loop_scope *scope, unsigned depth)
+{
+    static const char *const states[] = {"open", "draining", "releasing", "closing"};
+    struct line line = {.len = 0};
+    indent(&line, depth);
+    add_id(&line, "scope", scope->id);
+    add(&line, ": %s, %u holds, %u daemons", states[scope->state], (unsigned)scope->holds, (unsigned)scope->daemons);
+    add(&line, "%s%s", scope->is_daemon ? ", daemon" : "", scope->is_cancelled ? ", cancelled" : "");
+    if (scope->error) {
+        add(&line, ", error %d", (int)scope->error);
+    }
+    if (loop_heap_is_linked(&scope->deadline)) {
+        add(&line, ", deadline");
+        add_time_left(&line, scope->deadline.at_ns);
+    }
+    loop_log_line("%s", line.text);
+}
+
+static void dump_contents(const struct loop_scope *scope, unsigned depth)
+{
+    dump_scope(scope, depth);
+    for (struct loop_list *node = scope->fds.next; node != &scope->fds; node = node->next) {
+        dump_fd(LOOP_CONTAINER(node, struct loop_fd, in_scope), depth + 1);
+    }
+    for (struct loop_list *node = scope->jobs.next; node != &scope->jobs; node = node->next) {
+        dump_job(LOOP_CONTAINER(node, struct job, in_scope), depth + 1);
+    }
+}
+
+/* The scope after `scope` in the tree under `top`, parents before children; NULL at the end. Not recursive, because
+ * scopes may be nested as deep as a program likes. */
+static const struct loop_scope *next_scope(const struct loop_scope *top, const struct loop_scope *scope,
+                                           unsigned *depth)
+{
+    if (!loop_list_is_empty(&scope->children)) {
+        ++*depth;
+        return LOOP_CONTAINER(scope->children.next, struct loop_scope, in_parent);
+    }
+    for (; scope != top; scope = scope->parent, --*depth) {
+        if (scope->in_parent.next != &scope->parent->children) {
+            return LOOP_CONTAINER(scope->in_parent.next, struct loop_scope, in_parent);
+        }
+    }
+    return NULL;
+}
+
+static void dump_tree(const struct loop_scope *top)
+{
+    unsigned depth = 0;
+    for (const struct loop_scope *scope = top; scope; scope = next_scope(top, scope, &depth)) {
+        dump_contents(scope, depth);
+    }
+}
+
+void loop_dump(struct loop_debug *debug)
+{
+    const struct loop *loop = debug->loop;
+    LOOP_CHECK_THREAD(loop);
+    loop_log_line("loop on %s: %u jobs, %u scopes, %u descriptors, %u continuations due", loop->backend->name,
+                  (unsigned)loop->jobs.in_use, (unsigned)loop->scopes.in_use, (unsigned)loop->fds.in_use,
+                  (unsigned)loop->run_queue_length);
+    loop_log_line("main's scope:");
+    dump_tree(loop->main_scope);
+    loop_log_line("the loop's own:");
+    dump_tree(loop->own_scope);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The epoll backend: readiness by edges, everything else by system calls (direct.c).
+ *
+ * A descriptor is put into the set when somebody first waits for it and stays there until it is closed, so that waiting
+ * again costs no system call: what is ready is remembered in fd->ready, and an edge tells when it has come to be so
+ * again. Only the interest in output comes and goes, because a Unix socket makes an edge of it for every read of its
+ * peer. An event carries the descriptor's id, with its generation, so that one that comes too late names nothing.
+ */
+#include <loop/direct.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define EVENTS_PER_TURN 256
+
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLPRI == POLLPRI && EPOLLERR == POLLERR &&
+                   EPOLLHUP == POLLHUP,
+               "epoll's events are poll's, but for EPOLLRDHUP");
+
+struct epoll_state {
+    int number;
+    bool has_no_pwait2; /* kernels before 5.11, and filters that don't know it */
+    struct epoll_event events[EVENTS_PER_TURN];
+};
+
+static struct epoll_state *state_of(const struct loop *loop)
+{
+    return loop->backend_state;
+}
+
+/* ---- making and unmaking ---- */
+
+static const char *cure_for(int error)
+{
+    switch (error) {
+    case EMFILE: return "the process has no descriptor left; raise ulimit -n";
+    case ENFILE: return "the system has no descriptor left; raise fs.file-max";
+    case ENOMEM: return "the kernel has no memory for it; see the memory limit of the container";
+    default: return "a filter may forbid it; see the container's seccomp profile";
+    }
+}
+
+static int fail(struct loop *loop, int error)
+{
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "epoll can't be had (%s): %s", strerror(error),
+                   cure_for(error));
+    return -error;
+}
+
+static int init(struct loop *loop)
+{
+    struct epoll_state *state = calloc(1, sizeof *state);
+    if (!state) {
+        return fail(loop, ENOMEM);
+    }
+    state->number = epoll_create1(EPOLL_CLOEXEC);
+    if (state->number < 0) {
+        int error = errno;
+        free(state);
+        return fail(loop, error);
+    }
+    loop->backend_state = state;
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail,
+                   "edge-triggered epoll, and a pool of threads for files");
+    return 0;
+}
+
+static void finish(struct loop *loop)
+{
+    struct epoll_state *state = state_of(loop);
+    close(state->number);
+    free(state);
+    loop->backend_state = NULL;
+}
+
+/* ---- watching ---- */
+
+/* fd->backend_id is 0, or one more than the number that is in the set: the descriptor's own or, where that is there
+ * already under another object, a duplicate. */
+static int watched_number(const struct loop_fd *fd)
+{
+    return (int)fd->backend_id - 1;
+}
+
+static int control(struct loop *loop, struct loop_fd *fd, int what, int number, uint32_t events)
+{
+    struct epoll_event event = {.events = EPOLLET | EPOLLIN | EPOLLRDHUP | (events & (POLLOUT | POLLPRI)),
+                                .data.u64 = fd->id};
+    return epoll_ctl(state_of(loop)->number, what, number, &event) ? errno : 0;
+}
+
+static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    int number = fcntl(fd->number, F_DUPFD_CLOEXEC, 3);
+    if (number < 0) {
+        return errno;
+    }
+    int error = control(loop, fd, EPOLL_CTL_ADD, number, events);
+    if (error) {
+        close(number);
+        return error;
+    }
+    fd->backend_id = (uint64_t)number + 1;
+    return 0;
+}
+
+static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    int error = control(loop, fd, EPOLL_CTL_ADD, fd->number, events);
+    if (error == EEXIST) {
+        return add_duplicate(loop, fd, events);
+    }
+    if (!error) {
+        fd->backend_id = (uint64_t)fd->number + 1;
+    }
+    return error;
+}
+
+/* ENOENT: a borrowed number that its owner has closed and opened anew. */
+static int change(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    int error = control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), events);
+    return error == ENOENT ? add(loop, fd, events) : error;
+}
+
+static void cancel_list(struct loop *loop, struct loop_list *list)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = list->next; node != list; node = next) {
+        next = node->next;
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, link));
+    }
+}
+
+/* No event will ever come, for want of memory, of watches (fs.epoll.max_user_watches), or of the descriptor itself.
+ * Each kind of job knows how to end early, and nobody else does. */
+static void cancel_waiters(struct loop *loop, struct loop_fd *fd, int error)
+{
+    loop_log(loop, LOOP_LOG_ERROR, "descriptor %d can't be watched, what waits for it is cancelled: %s", fd->number,
+             strerror(error));
+    cancel_list(loop, &fd->readers);
+    cancel_list(loop, &fd->writers);
+    cancel_list(loop, &fd->pollers);
+}
+
+/* What can't be watched (EPERM), such as a regular file, is always ready. */
+static void watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    uint32_t wanted = fd->watched | events | POLLIN;
+    int error = fd->backend_id ? change(loop, fd, wanted) : add(loop, fd, wanted);
+    if (error && error != EPERM) {
+        cancel_waiters(loop, fd, error);
+        return;
+    }
+    fd->watched = wanted;
+    if (error == EPERM) {
+        loop_ready_event(loop, fd, POLLIN | POLLOUT);
+    }
+}
+
+/* Out of the set before close(2): the file may live on in a duplicate, which would still be reported. */
+static void unwatch(struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->backend_id) {
+        int number = watched_number(fd);
+        (void)epoll_ctl(state_of(loop)->number, EPOLL_CTL_DEL, number, NULL);
+        if (number != fd->number) {
+            close(number);
+        }
+    }
+    fd->backend_id = 0;
+    fd->watched = 0;
+    loop_fd_unwatched(loop, fd);
+}
+
+/* ---- a turn ---- */
+
+static int wait_rounded_up(struct epoll_state *state, int64_t timeout_ns)
+{
+    int64_t ms = timeout_ns / LOOP_MILLISECOND + (timeout_ns % LOOP_MILLISECOND > 0);
+    int timeout = timeout_ns == LOOP_NEVER ? -1 : ms < INT_MAX ? (int)ms : INT_MAX;
+    return epoll_wait(state->number, state->events, EVENTS_PER_TURN, timeout);
+}
+
+static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / LOOP_SECOND),
+                               .tv_nsec = (long)(timeout_ns % LOOP_SECOND)};
+    if (timeout_ns == 0 || timeout_ns == LOOP_NEVER || state->has_no_pwait2) {
+        return wait_rounded_up(state, timeout_ns);
+    }
+    int n = epoll_pwait2(state->number, state->events, EVENTS_PER_TURN, &timeout, NULL);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+        state->has_no_pwait2 = true;
+        n = wait_rounded_up(state, timeout_ns);
+    }
+    return n;
+}
+
+/* Nobody wants to write any more: the interest in output, of which this event was about, is given up. */
+static void drop_output(struct loop *loop, struct loop_fd *fd)
+{
+    bool is_wanted = !loop_list_is_empty(&fd->writers) || !loop_list_is_empty(&fd->pollers);
+    if (!is_wanted && control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
+        fd->watched &= ~(uint32_t)POLLOUT;
+    }
+}
+
+static void note(struct loop *loop, const struct epoll_event *event)
+{
+    struct loop_fd *fd = loop_fd_find(loop, event->data.u64);
+    if (!fd || !fd->backend_id) {
+        return;
+    }
+    uint32_t events = event->events & (POLLIN | POLLOUT | POLLPRI | POLLERR | POLLHUP);
+    if (event->events & EPOLLRDHUP) {
+        events |= POLLRDHUP;
+    }
+    loop_ready_event(loop, fd, events);
+    if (events & fd->watched & POLLOUT) {
+        drop_output(loop, fd);
+    }
+}
+
+static int turn(struct loop *loop, int64_t timeout_ns)
+{
+    struct epoll_state *state = state_of(loop);
+    loop->stats.enters++;
+    int n = wait_for_events(state, timeout_ns);
+    if (n < 0) {
+        return errno == EINTR ? 0 : -errno;
+    }
+    for (int i = 0; i < n; i++) {
+        note(loop, &state->events[i]);
+    }
+    return 0;
+}
+
+const struct loop_backend_ops loop_backend_epoll = {
+    .name = "epoll",
+    .init = init,
+    .finish = finish,
+    .start = loop_direct_start,
+    .cancel = loop_direct_cancel,
+    .watch = watch,
+    .unwatch = unwatch,
+    .turn = turn,
+    .buffers_init = loop_direct_buffers_init,
+    .buffers_finish = loop_direct_buffers_finish,
+    .buffers_recycle = loop_direct_buffers_recycle,
+};

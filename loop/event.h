@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What happens besides bytes: time, calls from other threads, signals, readiness, work that blocks, and
+ * jobs of one's own making.
+ */
+#ifndef LOOP_EVENT_H
+#define LOOP_EVENT_H
+
+#include <loop/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- time ---- */
+
+/* CLOCK_MONOTONIC now, in nanoseconds. */
+LOOP_API int64_t loop_now(const struct loop *loop);
+
+/* Resumes with 0 when `duration_ns` have passed, or at `at_ns`; never early. What has passed already (also a
+ * negative duration) is resumed from the loop's next turn, never inside the call. LOOP_NEVER only ends when
+ * cancelled. */
+LOOP_API loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg);
+
+/* ---- from other threads and from signal handlers ---- */
+
+/* The loop's letter box. It outlives the loop for as long as somebody holds it, so that a late post finds
+ * a closed box instead of freed memory. */
+struct loop_inbox;
+
+/* A counted reference; on the loop's thread. NULL when there is no memory. Each is given back with
+ * loop_inbox_put, on any thread; NULL is harmless. */
+LOOP_API struct loop_inbox *loop_inbox_get(struct loop *loop);
+LOOP_API void loop_inbox_put(struct loop_inbox *inbox);
+
+/* Has `fn(arg, 0)` run on the loop's thread, soon, in the order of the posts of one thread. The only call
+ * that may be made from other threads; async-signal-safe. It never blocks and never allocates: the box
+ * holds as many as loop_options.post_capacity.
+ * Returns 0; -EAGAIN when the box is full; -ESHUTDOWN when the loop has ended (also in a forked child).
+ * A post that was taken runs, exactly once: the last ones as the loop ends, with -ECANCELED in place of 0,
+ * when no job can be started any more. Posts do not keep the loop running. */
+LOOP_API int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg);
+
+/* ---- signals ---- */
+
+/* Resumes with the signal's number when it has arrived at the process or the loop's thread. Signals are read
+ * from a signalfd: from the first call for a signal until the loop ends it is blocked in the loop's thread,
+ * so that nothing is lost between one job and the next. Other threads of the program must block it too
+ * (those of the loop's pool do). With several jobs for one signal each hears it. When the loop ends the
+ * thread's mask is put back, and arrivals that nobody heard are dropped.
+ * Ends with -EINVAL for a number that is no signal, SIGKILL, SIGSTOP and SIGPIPE. */
+LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, void *arg);
+
+/* ---- readiness ---- */
+
+/* Resumes with the events (POLLIN, POLLOUT, POLLPRI, POLLRDHUP of <poll.h>; POLLERR and POLLHUP come unasked)
+ * as soon as at least one is there: once, level-triggered. What can't be polled, such as a regular file, is
+ * always ready. -EINVAL when no event is asked for. For libraries that bring their own descriptors, together
+ * with loop_fd_borrow. */
+LOOP_API loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg);
+
+/* ---- work that blocks ---- */
+
+typedef int64_t loop_work_fn(void *arg);
+
+/* Runs `work(work_arg)` on a thread of the loop's pool and resumes with what it returned. The pool's threads
+ * are made when first needed, at most loop_options.pool_threads. Work that has not begun can be cancelled;
+ * work that has can't, and cancel waits for it. `work` must not call the loop, except for loop_post. */
+LOOP_API loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg);
+
+/* ---- jobs of one's own ---- */
+
+/* A job that ends when somebody calls loop_resolve: what a source or sink of one's own returns, or a promise
+ * between two parts of a program. `on_cancel(cancel_arg)` is called, from inside the cancel, when the job is
+ * asked to end early: it has to see to it that loop_resolve is called, then or later. NULL: the job ends
+ * with -ECANCELED at once. */
+typedef void loop_cancel_fn(void *cancel_arg, loop_job job);
+LOOP_API loop_job loop_promise(struct loop_scope *scope, loop_cancel_fn *on_cancel, void *cancel_arg, loop_fn *fn,
+                               void *arg);
+
+/* Ends such a job with `result`; the continuation is resumed from the loop. Returns 0, or -ENOENT when it
+ * has its result already. Where the job was cancelled, -ECANCELED as the result becomes the scope's reason
+ * (-ETIMEDOUT after a deadline). */
+LOOP_API int loop_resolve(struct loop *loop, loop_job job, int64_t result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

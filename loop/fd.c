@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Descriptors: taken in, counted, closed. The way to close(2) has four stops, each for a reason: closed to new use (so that
+ * nobody starts what would never end); what is in flight is cancelled and resumed (the kernel may still write to its memory);
+ * the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
+ */
+#include <loop/core.h>
+#include <loop/timer.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- what kind of descriptor it is ---- */
+
+/* Devices can be asked in only one way: epoll refuses what can't be polled (epoll_ctl(2), EPERM). The same on both backends,
+ * so that a device is the same thing on both. */
+static bool is_pollable(int number)
+{
+    int probe = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN};
+    bool is = probe >= 0 && epoll_ctl(probe, EPOLL_CTL_ADD, number, &event) == 0;
+    if (probe >= 0) {
+        close(probe);
+    }
+    return is;
+}
+
+static void move_by(struct loop_fd *fd, enum loop_io read_by, enum loop_io write_by)
+{
+    fd->read_by = (uint8_t)read_by;
+    fd->write_by = (uint8_t)write_by;
+}
+
+static void classify_socket(struct loop_fd *fd)
+{
+    int type = 0;
+    socklen_t len = sizeof type;
+    move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
+    fd->short_is_empty = getsockopt(fd->number, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+/* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others' too. */
+static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
+{
+    if (!fd->is_borrowed && !(flags & O_NONBLOCK)) {
+        flags |= O_NONBLOCK;
+        (void)fcntl(fd->number, F_SETFL, flags); /* what can't be made so is found out by its first EAGAIN-less call */
+    }
+    enum loop_io by = flags & O_NONBLOCK ? LOOP_IO_NONBLOCKING : LOOP_IO_NOWAIT;
+    move_by(fd, by, by);
+    fd->short_is_empty = is_pipe && !(flags & O_DIRECT); /* a pipe in packet mode reads one packet at a time, pipe(2) */
+}
+
+static void classify(struct loop_fd *fd, int flags)
+{
+    struct stat status;
+    if (fstat(fd->number, &status)) {
+        status.st_mode = S_IFREG;
+    }
+    if (S_ISSOCK(status.st_mode)) {
+        classify_socket(fd);
+    } else if (S_ISFIFO(status.st_mode)) {
+        classify_stream(fd, flags, true);
+    } else if (S_ISCHR(status.st_mode) && isatty(fd->number)) {
+        move_by(fd, LOOP_IO_POLLED, LOOP_IO_BLOCKING); /* output may be stopped by ^S for as long as somebody likes */
+    } else if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode) && is_pollable(fd->number)) {
+        classify_stream(fd, flags, false);
+    } else {
+        move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
+    }
+}
+
+/* ---- taking in ---- */
+
+static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrowed)
+{
+    struct loop_fd *fd = loop_scope_takes_work(scope) ? loop_slab_get(&scope->loop->fds) : NULL;
+    if (!fd) {
+        return NULL;
+    }
+    fd->number = number;
+    fd->is_borrowed = is_borrowed;
+    fd->scope = scope;
+    fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
+    fd->limit_bytes = scope->loop->options.sink_limit_bytes;
+    loop_list_init(&fd->jobs);
+    loop_list_init(&fd->second_jobs);
+    loop_list_init(&fd->readers);
+    loop_list_init(&fd->writers);
+    loop_list_init(&fd->pollers);
+    loop_list_init(&fd->active);
+    loop_list_init(&fd->dirty);
+    loop_list_init(&fd->backend_link);
+    loop_list_push_back(&scope->fds, &fd->in_scope);
+    loop_flow_init(fd);
+    return fd;
+}
+
+struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    int flags = fcntl(number, F_GETFL);
+    if (flags < 0) {
+        return NULL;
+    }
+    int descriptor_flags = fcntl(number, F_GETFD);
+    if (descriptor_flags >= 0 && !(descriptor_flags & FD_CLOEXEC)) {
+        (void)fcntl(number, F_SETFD, descriptor_flags | FD_CLOEXEC);
+    }
+    struct loop_fd *fd = make(scope, number, false);
+    if (!fd) {
+        close(number);
+        return NULL;
+    }
+    classify(fd, flags);
+    if (fd->read_by == LOOP_IO_SOCKET && !(flags & O_NONBLOCK)) {
+        (void)fcntl(number, F_SETFL, flags | O_NONBLOCK);
+    }
+    return fd;
+}
+
+struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    struct loop_fd *fd = make(scope, number, false);
+    if (!fd) {
+        close(number);
+        return NULL;
+    }
+    move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
+    fd->short_is_empty = true;
+    return fd;
+}
+
+struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    int flags = fcntl(number, F_GETFL);
+    struct loop_fd *fd = flags < 0 ? NULL : make(scope, number, true);
+    if (fd) {
+        classify(fd, flags);
+    }
+    return fd;
+}
+
+/* ---- asking ---- */
+
+struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
+{
+    return loop_slab_find(&loop->fds, id);
+}
+
+int loop_fd_peek(const struct loop_fd *fd)
+{
+    return fd->state == LOOP_FD_OPEN ? fd->number : -1;
+}
+
+bool loop_fd_is_open(const struct loop_fd *fd)
+{
+    return fd->state == LOOP_FD_OPEN;
+}
+
+struct loop_flow *loop_fd_flow(struct loop_fd *fd)
+{
+    return &fd->flow;
+}
+
+struct loop_scope *loop_fd_scope(const struct loop_fd *fd)
+{
+    return fd->scope;
+}
+
+/* ---- closing ---- */
+
+static void give_object_back(struct loop_fd *fd)
+{
+    struct loop_scope *scope = fd->scope;
+    assert(fd->state == LOOP_FD_CLOSED && fd->uses == 0 && loop_list_is_empty(&fd->jobs));
+    assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && loop_list_is_empty(&fd->pollers));
+    loop_list_remove(&fd->in_scope);
+    loop_list_remove(&fd->active);
+    loop_list_remove(&fd->dirty);
+    loop_slab_put(&scope->loop->fds, fd);
+    loop_scope_fd_gone(scope);
+}
+
+/* Somebody waits for a descriptor to come free: one that comes free is for one of them. */
+static void tell_descriptor_waits(struct loop *loop)
+{
+    struct loop_list *node = loop_list_first(&loop->descriptor_waits);
+    if (node) {
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        if (loop_heap_is_linked(&job->u.timer.node)) { /* not with LOOP_NEVER */
+            loop_heap_remove(&loop->timers, &job->u.timer.node);
+        }
+        loop_job_complete(loop, job, 0);
+    }
+}
+
+void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
+{
+    assert(fd->state == LOOP_FD_CLOSING && fd->uses == 0);
+    int number = fd->number;
+    fd->state = LOOP_FD_CLOSED;
+    fd->number = -1;
+    if (!fd->is_borrowed && !fd->is_taken) {
+        close(number);
+        tell_descriptor_waits(loop);
+    }
+    if (fd->closer) {
+        struct job *closer = fd->closer;
+        fd->closer = NULL;
+        loop_job_complete(loop, closer, fd->is_taken ? number : 0);
+    }
+    if (fd->is_destroyed) {
+        give_object_back(fd);
+    }
+}
+
+static void maybe_let_go(struct loop_fd *fd)
+{
+    if (fd->state == LOOP_FD_CLOSING && fd->uses == 0 && !fd->is_unwatching) {
+        fd->is_unwatching = true;
+        fd->scope->loop->backend->unwatch(fd->scope->loop, fd);
+    }
+}
+
+static void cancel_jobs(struct loop_fd *fd)
+{
+    struct loop *loop = fd->scope->loop;
+    struct loop_list *next;
+    for (struct loop_list *node = fd->jobs.next; node != &fd->jobs; node = next) {
+        next = node->next;
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, in_fd));
+    }
+    for (struct loop_list *node = fd->second_jobs.next; node != &fd->second_jobs; node = next) {
+        next = node->next;
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, u.args.in_second));
+    }
+}
+
+static bool begin_close(struct loop_fd *fd)
+{
+    LOOP_CHECK_THREAD(fd->scope->loop);
+    if (fd->state != LOOP_FD_OPEN) {
+        return false;
+    }
+    fd->state = LOOP_FD_CLOSING;
+    fd->uses++; /* the object must outlive the cancels */
+    cancel_jobs(fd);
+    return true;
+}
+
+int loop_fd_close(struct loop_fd *fd)
+{
+    if (!begin_close(fd)) {
+        return -EBADF;
+    }
+    loop_fd_unuse(fd);
+    return 0;
+}
+
+void loop_fd_destroy(struct loop_fd *fd)
+{
+    if (!fd || fd->is_destroyed) {
+        return;
+    }
+    fd->is_destroyed = true;
+    if (begin_close(fd)) {
+        loop_fd_unuse(fd);
+    } else if (fd->state == LOOP_FD_CLOSED && fd->uses == 0) {
+        give_object_back(fd);
+    }
+}
+
+void loop_fds_finish(struct loop_scope *scope)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = scope->fds.next; node != &scope->fds; node = next) {
+        next = node->next;
+        loop_fd_destroy(LOOP_CONTAINER(node, struct loop_fd, in_scope));
+    }
+}
+
+int loop_fd_use(struct loop_fd *fd)
+{
+    LOOP_CHECK_THREAD(fd->scope->loop);
+    if (fd->state != LOOP_FD_OPEN) {
+        return -EBADF;
+    }
+    fd->uses++;
+    return fd->number;
+}
+
+void loop_fd_unuse(struct loop_fd *fd)
+{
+    LOOP_CHECK_THREAD(fd->scope->loop);
+    if (fd->uses == 0) {
+        loop_misuse(fd->scope->loop, __func__, "the descriptor isn't in use", "call it once for each loop_fd_use");
+        return;
+    }
+    if (--fd->uses > 0) {
+        return;
+    }
+    if (fd->state == LOOP_FD_CLOSED && fd->is_destroyed) {
+        give_object_back(fd);
+    } else {
+        maybe_let_go(fd);
+    }
+}
+
+/* ---- closing as a job ---- */
+
+/* The close goes on whatever happens to the one who waits for it. */
+static void cancel_closer(struct loop *loop, struct job *job)
+{
+    (void)loop;
+    (void)job;
+}
+
+static const struct loop_job_kind close_kind = {.name = "close", .cancel = cancel_closer};
+static const struct loop_job_kind take_kind = {.name = "take", .cancel = cancel_closer};
+
+loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (ended) {
+        return id;
+    }
+    if (!begin_close(fd)) {
+        loop_job_complete(scope->loop, job, -EBADF);
+        return id;
+    }
+    job->where = LOOP_AT_OWNER;
+    fd->is_taken = take;
+    fd->closer = job;
+    loop_fd_unuse(fd);
+    return id;
+}
+
+loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    return loop_fd_close_job(fd->scope, fd, true, fn, arg);
+}
+
+/* ---- waiting for a descriptor ---- */
+
+loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg)
+{
+    struct loop *loop = scope->loop;
+    loop_job id = loop_sleep(scope, timeout_ns, fn, arg);
+    struct job *job = id ? loop_job_find(loop, id) : NULL;
+    if (job && job->where != LOOP_AT_RUN_QUEUE) {
+        loop_list_push_back(&loop->descriptor_waits, &job->link);
+        loop->stats.descriptor_waits++;
+    }
+    return id;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Descriptors that know whether they have been closed and who is still using them.
+ *
+ * A bare number can be closed and handed out again by the kernel while an operation on it is still
+ * waiting: the operation then reads somebody else's file. A struct loop_fd is closed to new use at once,
+ * ends what is in flight, and only then gives the number back to the kernel.
+ *
+ * The object belongs to its scope and is good until the scope has ended, also after a close; a scope that
+ * lives long and opens many destroys them one by one with loop_fd_destroy.
+ */
+#ifndef LOOP_FD_H
+#define LOOP_FD_H
+
+#include <loop/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct loop_flow;
+
+/* Takes over the descriptor `fd`: from this call on it is the scope's, which closes it. Sockets and pipes
+ * become nonblocking, all become CLOEXEC.
+ * Returns NULL when there is no memory, the scope has ended, or `fd` is no descriptor; an open `fd` has
+ * then been closed. */
+LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int fd);
+
+/* The same for a stream socket that is known to be nonblocking and CLOEXEC, as loop_op_accept and loop_op_connect deal in:
+ * without the system calls that find out. */
+LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
+
+/* Uses a descriptor that stays somebody else's: never closed here, and its flags are left alone (O_NONBLOCK
+ * set on an inherited terminal would be seen by the shell). It must stay open until the scope has ended or
+ * loop_fd_close has had its effect. Returns NULL as above. */
+LOOP_API struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int fd);
+
+/* The number, and a promise that it stays open until loop_fd_unuse: for system calls of one's own.
+ * -EBADF when it has been closed. */
+LOOP_API int loop_fd_use(struct loop_fd *fd);
+LOOP_API void loop_fd_unuse(struct loop_fd *fd);
+
+/* The number without any promise, for a log line; -1 when closed. */
+LOOP_API int loop_fd_peek(const struct loop_fd *fd);
+
+/* False from the moment a close, a destroy or a take was asked for. */
+LOOP_API bool loop_fd_is_open(const struct loop_fd *fd);
+
+/* Closes: new use gets -EBADF from now on, what is in flight is cancelled and resumed, then close(2) is
+ * called (not for a borrowed descriptor). close(2)'s own errors are of no use to anybody here and are
+ * dropped; what must be on disk needs fsync before. Returns 0, or -EBADF where it was closed before, which
+ * is harmless. To hear when it is done: loop_op_close in <loop/low_level.h>. */
+LOOP_API int loop_fd_close(struct loop_fd *fd);
+
+/* Closes, and gives the object itself back as soon as that is done. The pointer is dead from now on.
+ * NULL is harmless. */
+LOOP_API void loop_fd_destroy(struct loop_fd *fd);
+
+/* Like loop_fd_close, but the descriptor is not closed: when what was in flight has ended, the
+ * continuation gets the number, which is the caller's from then on. -EBADF when it was closed before.
+ * Can't be cancelled once it waits: the number would be lost. */
+LOOP_API loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg);
+
+/* The descriptor as a source and a sink (<loop/flow.h>); lives as long as the descriptor's object. */
+LOOP_API struct loop_flow *loop_fd_flow(struct loop_fd *fd);
+
+LOOP_API struct loop_scope *loop_fd_scope(const struct loop_fd *fd);
+
+/* Waits for a descriptor to come free, after -EMFILE or -ENFILE: resumes with 0 when the loop has closed one, or when
+ * `timeout_ns` have passed (others of the process may close some too). Counted in loop_stats. */
+LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

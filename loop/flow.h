@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sources and sinks: where bytes come from, where they go. A flow is both: a socket.
+ *
+ * A source or sink is a small table of functions and two pointers, so that programs write their own; every
+ * call here works on those as on descriptors. Jobs belong to the source's or sink's scope.
+ *
+ * Memory handed to a read or a write, the iovec array included, is the job's until its continuation is
+ * resumed, also after a cancel or a close.
+ */
+#ifndef LOOP_FLOW_H
+#define LOOP_FLOW_H
+
+#include <loop/base.h>
+
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct loop_source;
+struct loop_sink;
+
+/* What a source of one's own has to offer. `read` starts a read of 1 to `len` bytes (len is never 0) and keeps
+ * the promises of loop_read; the job is one from loop_promise, or a job of what stands below. `fd` may be NULL;
+ * where it is not, it names the descriptor that bytes may be taken from directly. `close` may be NULL. */
+struct loop_source_ops {
+    loop_job (*read)(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
+    struct loop_fd *(*fd)(struct loop_source *source);
+    int (*close)(struct loop_source *source);
+};
+
+/* What a sink of one's own has to offer. `write` writes all of the vectors, in the order of the calls, and keeps
+ * the promises of loop_writev. `shutdown` (may be NULL) says that nothing more comes, in order with the
+ * writes. */
+struct loop_sink_ops {
+    loop_job (*write)(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg);
+    loop_job (*shutdown)(struct loop_sink *sink, loop_fn *fn, void *arg);
+    struct loop_fd *(*fd)(struct loop_sink *sink);
+    int (*close)(struct loop_sink *sink);
+};
+
+struct loop_source {
+    const struct loop_source_ops *ops;
+    struct loop_scope *scope;
+    void *self; /* for the functions in `ops` */
+};
+
+struct loop_sink {
+    const struct loop_sink_ops *ops;
+    struct loop_scope *scope;
+    void *self;
+};
+
+struct loop_flow {
+    struct loop_source source;
+    struct loop_sink sink;
+    struct loop_scope *scope;
+    struct loop_fd *fd; /* NULL where no single descriptor is behind it */
+};
+
+/* ---- reading ---- */
+
+/* Reads once: resumes with 1 to `len` as soon as there are bytes, 0 at the end of the source, or -errno.
+ * -EINVAL when `len` is 0, which would look like the end. Several reads on one source are served in the order
+ * of the calls. */
+LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
+
+/* Reads until `len` bytes are there: resumes with `len`; with less when the source ended or the job was
+ * cancelled before (what came is in `buf`); with -errno where nothing came. */
+LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
+
+/* The stream's continuation. While bytes come: `result` > 0 and that many bytes at the start of `chunk`, lent for
+ * the duration of the call; loop_chunk_keep keeps it longer, loop_write_chunk takes it over. At the end, once:
+ * `chunk` is NULL and `result` 0 (end of the source) or -errno. */
+typedef void loop_stream_fn(void *arg, int64_t result, struct loop_chunk *chunk);
+
+/* Reads as bytes come, without a buffer of one's own. When no chunk is free the stream waits in line for one;
+ * an idle stream holds none. Cancel ends it with -ECANCELED; bytes not yet read stay in the source. */
+LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);
+
+/* Holds a stream back, and lets it go on; both are idempotent. A paused stream reads nothing, so that its peer
+ * is held back too; chunks already read when the pause is asked for (from inside the continuation) are kept and
+ * come after the resume. Return 0, or -ENOENT when the stream has ended. */
+LOOP_API int loop_stream_pause(struct loop *loop, loop_job stream);
+LOOP_API int loop_stream_resume(struct loop *loop, loop_job stream);
+
+/* ---- writing ---- */
+
+/* Writes all of it, after what was written before: resumes with `len`, or, when an error or a cancel came in
+ * between, with the count that went out, or -errno where none did. Writes started in one continuation leave
+ * together in one system call.
+ * A descriptor's queue is bounded (loop_sink_limit): a write that finds it full ends with -ENOBUFS and writes
+ * nothing, and so does every later one until that continuation has been resumed: there are no gaps. */
+LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);
+
+/* Gathers: any number of vectors, also beyond IOV_MAX. */
+LOOP_API loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg);
+
+/* Writes the first `len` bytes of a chunk and gives the chunk back when that has ended, however it ended. Takes
+ * over a chunk that a stream is lending, or one of one's own; where it returns job 0 the chunk has been
+ * given back. */
+LOOP_API loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn, void *arg);
+
+/* How many bytes wait in a descriptor's queue; whether the next write would be refused; the limit in bytes
+ * (default 1 MiB; a single write larger than the limit is taken when the queue is empty). All three know
+ * descriptors only: other sinks answer 0, false and -EOPNOTSUPP. */
+LOOP_API size_t loop_sink_queued(const struct loop_sink *sink);
+LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);
+LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);
+
+/* Resumes with 0 when at most half of the limit is queued, which other sinks than descriptors always say. */
+LOOP_API loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
+
+/* Says that nothing more comes, when all that was written before has left: half-closes a socket, closes a pipe,
+ * ends a memory sink. Resumes with 0 or -errno; a peer that is gone already is no error. */
+LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
+
+/* ---- closing ---- */
+
+/* Close what stands behind. For a flow of a descriptor all three do the same: loop_fd_close. -EBADF when closed
+ * before. */
+LOOP_API int loop_source_close(struct loop_source *source);
+LOOP_API int loop_sink_close(struct loop_sink *sink);
+LOOP_API int loop_flow_close(struct loop_flow *flow);
+
+/* ---- moving ---- */
+
+/* Moves bytes from `source` to `sink` until the source ends: resumes with how many, or -errno. Holds the source
+ * back while the sink is slow. Closes and shuts down neither. Belongs to the source's scope. */
+LOOP_API loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg);
+
+/* A pipe(2), nonblocking and CLOEXEC: what is written to `*sink` comes out of `*source`. Both live in `scope`.
+ * Returns 0 or -errno (-EMFILE, -ENFILE, -ENOMEM, -ECANCELED in a scope that has ended). */
+LOOP_API int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop_sink **sink);
+
+/* ---- without a descriptor ---- */
+
+/* A source that gives the `len` bytes at `data`, then ends. The bytes are not copied and must outlive it. NULL when
+ * there is no memory. */
+LOOP_API struct loop_source *loop_memory_source(struct loop_scope *scope, const void *data, size_t len);
+
+/* A sink that keeps what is written to it, up to `limit_bytes` (0: no limit), beyond which writes end with -ENOSPC.
+ * The bytes are the sink's and move when more are written. */
+LOOP_API struct loop_sink *loop_memory_sink(struct loop_scope *scope, size_t limit_bytes);
+LOOP_API const void *loop_memory_data(const struct loop_sink *memory_sink, size_t *len);
+
+/* At its end from the start; takes everything and keeps nothing. */
+LOOP_API struct loop_source *loop_null_source(struct loop_scope *scope);
+LOOP_API struct loop_sink *loop_null_sink(struct loop_scope *scope);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

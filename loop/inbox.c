@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The letter box: posts from other threads and from signal handlers, and the bell that wakes a sleeping loop.
+ *
+ * A ring of slots. Each slot has a turn: 2 * round while it is free for that round, one more while a post is in it. Who
+ * posts claims the next position by moving the tail, writes the post, and gives the slot its turn; nobody waits for
+ * anybody. The tail's top bit says that the box is open. Closing clears it, so that no claim can follow; a forked child
+ * finds the whole box wiped to zeros, which is closed too.
+ *
+ * The bell. Before it sleeps the loop marks itself asleep and then looks for posts; who posts does so and then looks
+ * whether the loop sleeps. Both change the same word for that, so that one of the two comes first and the other sees
+ * what was done before it: either the loop finds the post, or the poster finds the loop asleep and rings. The eventfd
+ * is never read, because each write makes an edge; the loop must watch it edge-triggered.
+ */
+#include <loop/inbox.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OPEN_BIT (UINT64_C(1) << 63)
+#define DEFAULT_CAPACITY 1024u
+
+/* The bell's word: whether the loop sleeps, and above that how many are about to write to the eventfd. */
+#define ASLEEP 1u
+#define ONE_RINGER 2u
+
+struct slot {
+    _Atomic uint64_t turn;
+    loop_fn *fn;
+    void *arg;
+};
+
+struct loop_inbox {
+    /* Written by those who post. */
+    _Alignas(64) _Atomic uint64_t tail;
+    atomic_uint bell;
+    /* The loop's own. */
+    _Alignas(64) uint64_t head;
+    uint64_t wakeups;
+    bool has_slept;
+    /* The same from beginning to end, but for the references. */
+    _Alignas(64) uint64_t capacity;
+    unsigned round_shift; /* position >> round_shift is the round */
+    int event_fd;
+    size_t size_bytes;
+    atomic_uint references;
+    struct slot slots[];
+};
+
+/* ---- making and giving back ---- */
+
+/* The pages are zeros, which is a closed box of free slots; in a forked child they become so again. A kernel that can't
+ * do that leaves the child a box that nobody empties, which harms nobody. */
+static struct loop_inbox *map_box(size_t size_bytes)
+{
+    void *memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+    madvise(memory, size_bytes, MADV_WIPEONFORK);
+    return memory;
+}
+
+struct loop_inbox *loop_inbox_create(unsigned capacity)
+{
+    unsigned shift = 0;
+    while (UINT64_C(1) << shift < (capacity ? capacity : DEFAULT_CAPACITY)) {
+        shift++;
+    }
+    size_t size_bytes = sizeof(struct loop_inbox) + (sizeof(struct slot) << shift);
+    struct loop_inbox *inbox = map_box(size_bytes);
+    if (!inbox) {
+        return NULL;
+    }
+    inbox->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (inbox->event_fd < 0) {
+        int error = errno;
+        munmap(inbox, size_bytes);
+        errno = error;
+        return NULL;
+    }
+    inbox->capacity = UINT64_C(1) << shift;
+    inbox->round_shift = shift;
+    inbox->size_bytes = size_bytes;
+    atomic_init(&inbox->references, 1);
+    atomic_store(&inbox->tail, OPEN_BIT);
+    return inbox;
+}
+
+struct loop_inbox *loop_inbox_get(struct loop *loop)
+{
+    LOOP_CHECK_THREAD(loop);
+    atomic_fetch_add_explicit(&loop->inbox->references, 1, memory_order_relaxed);
+    return loop->inbox;
+}
+
+/* In a forked child the count is 0, and the memory stays until the child ends. */
+void loop_inbox_put(struct loop_inbox *inbox)
+{
+    if (!inbox || atomic_load_explicit(&inbox->references, memory_order_relaxed) == 0) {
+        return;
+    }
+    if (atomic_fetch_sub_explicit(&inbox->references, 1, memory_order_acq_rel) == 1) {
+        munmap(inbox, inbox->size_bytes);
+    }
+}
+
+/* ---- posting: any thread, and signal handlers ---- */
+
+static struct slot *slot_at(struct loop_inbox *inbox, uint64_t position)
+{
+    return &inbox->slots[position & (inbox->capacity - 1)];
+}
+
+static uint64_t free_turn(const struct loop_inbox *inbox, uint64_t position)
+{
+    return (position >> inbox->round_shift) * 2;
+}
+
+/* The next position, now the caller's; -EAGAIN, -ESHUTDOWN. */
+static int64_t claim(struct loop_inbox *inbox)
+{
+    uint64_t tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
+    while (tail & OPEN_BIT) {
+        uint64_t position = tail & ~OPEN_BIT;
+        uint64_t turn = atomic_load_explicit(&slot_at(inbox, position)->turn, memory_order_acquire);
+        if (turn < free_turn(inbox, position)) {
+            return -EAGAIN;
+        }
+        if (turn > free_turn(inbox, position)) { /* others were faster */
+            tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
+        } else if (atomic_compare_exchange_weak_explicit(&inbox->tail, &tail, tail + 1, memory_order_relaxed,
+                                                         memory_order_relaxed)) {
+            return (int64_t)position;
+        }
+    }
+    return -ESHUTDOWN;
+}
+
+static void ring(struct loop_inbox *inbox)
+{
+    static const uint64_t one = 1;
+    int saved_errno = errno;
+    while (write(inbox->event_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+    errno = saved_errno;
+}
+
+/* Who finds the loop asleep wakes it alone, and is counted until it has written: the descriptor stays open for so long.
+ * The first look is a change too (of nothing), because only then it is ordered with the loop's. */
+void loop_inbox_wake(struct loop_inbox *inbox)
+{
+    unsigned bell = atomic_fetch_add(&inbox->bell, 0);
+    while (bell & ASLEEP) {
+        if (atomic_compare_exchange_weak(&inbox->bell, &bell, (bell & ~ASLEEP) + ONE_RINGER)) {
+            ring(inbox);
+            atomic_fetch_sub(&inbox->bell, ONE_RINGER);
+            return;
+        }
+    }
+}
+
+int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
+{
+    int64_t position = inbox && fn ? claim(inbox) : -EINVAL;
+    if (position < 0) {
+        return (int)position;
+    }
+    struct slot *slot = slot_at(inbox, (uint64_t)position);
+    slot->fn = fn;
+    slot->arg = arg;
+    atomic_store_explicit(&slot->turn, free_turn(inbox, (uint64_t)position) + 1, memory_order_release);
+    loop_inbox_wake(inbox);
+    return 0;
+}
+
+/* ---- emptying: the loop's thread ---- */
+
+bool loop_inbox_is_empty(const struct loop_inbox *inbox)
+{
+    const struct slot *slot = &inbox->slots[inbox->head & (inbox->capacity - 1)];
+    return atomic_load_explicit(&slot->turn, memory_order_acquire) != free_turn(inbox, inbox->head) + 1;
+}
+
+bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg)
+{
+    if (loop_inbox_is_empty(inbox)) {
+        return false;
+    }
+    struct slot *slot = slot_at(inbox, inbox->head);
+    *fn = slot->fn;
+    *arg = slot->arg;
+    atomic_store_explicit(&slot->turn, free_turn(inbox, inbox->head) + 2, memory_order_release);
+    inbox->head++;
+    return true;
+}
+
+bool loop_inbox_sleep(struct loop_inbox *inbox)
+{
+    atomic_fetch_or(&inbox->bell, ASLEEP);
+    inbox->has_slept = loop_inbox_is_empty(inbox);
+    if (!inbox->has_slept) {
+        atomic_fetch_and(&inbox->bell, ~ASLEEP);
+    }
+    return inbox->has_slept;
+}
+
+void loop_inbox_awake(struct loop_inbox *inbox)
+{
+    if (!inbox->has_slept) {
+        return;
+    }
+    inbox->has_slept = false;
+    if (!(atomic_fetch_and(&inbox->bell, ~ASLEEP) & ASLEEP)) {
+        inbox->wakeups++;
+    }
+}
+
+int loop_inbox_fd(const struct loop_inbox *inbox)
+{
+    return inbox->event_fd;
+}
+
+uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox)
+{
+    return inbox->wakeups;
+}
+
+/* ---- closing ---- */
+
+/* For somebody who is between two instructions of a post, or was put to sleep there by the scheduler. */
+static void wait_a_little(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+}
+
+/* What was claimed before the box was closed has been accepted, and runs, also when it is written only now. */
+static void run_the_last(struct loop_inbox *inbox, uint64_t end)
+{
+    while (inbox->head != end) {
+        loop_fn *fn;
+        void *arg;
+        if (loop_inbox_take(inbox, &fn, &arg)) {
+            fn(arg, -ECANCELED);
+        } else {
+            wait_a_little();
+        }
+    }
+}
+
+void loop_inbox_close(struct loop_inbox *inbox)
+{
+    uint64_t end = atomic_fetch_and(&inbox->tail, ~OPEN_BIT) & ~OPEN_BIT;
+    run_the_last(inbox, end);
+    atomic_fetch_and(&inbox->bell, ~ASLEEP);
+    while (atomic_load(&inbox->bell)) {
+        wait_a_little();
+    }
+    close(inbox->event_fd);
+    inbox->event_fd = -1;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the loop asks of its letter box beside core.h.
+ */
+#ifndef LOOP_INBOX_H
+#define LOOP_INBOX_H
+
+#include <loop/core.h>
+
+/* How often the loop slept and was woken through the box. On the loop's thread. */
+uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Jobs: made, found, cancelled, ended. A job's slot is given back before its continuation is resumed, so that the handle is
+ * stale by then and the slot, still in the cache, serves the next job; what it holds of its descriptor and its scope is given
+ * back after, so that neither can end under the continuation.
+ */
+#include <loop/core.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+static bool takes_part(struct job *job, struct loop_fd *fd)
+{
+    if (fd->state != LOOP_FD_OPEN) {
+        return false;
+    }
+    job->fd = fd;
+    fd->uses++;
+    loop_list_push_back(&fd->jobs, &job->in_fd);
+    return true;
+}
+
+struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
+                           void *arg, bool *ended)
+{
+    struct loop *loop = scope->loop;
+    LOOP_CHECK_THREAD(loop);
+    struct job *job = loop_scope_takes_work(scope) ? loop_slab_get(&loop->jobs) : NULL;
+    if (!job) {
+        return NULL;
+    }
+    job->kind = kind;
+    job->fn = fn;
+    job->arg = arg;
+    job->scope = scope;
+    loop_list_init(&job->link);
+    loop_list_init(&job->in_fd);
+    loop_list_push_back(&scope->jobs, &job->in_scope);
+    loop_scope_add_hold(scope, false);
+    loop->stats.jobs_started++;
+    *ended = true;
+    if (fd && !takes_part(job, fd)) {
+        loop_job_complete(loop, job, -EBADF);
+    } else if (scope->is_cancelled) {
+        loop_job_complete(loop, job, -ECANCELED);
+    } else {
+        *ended = false;
+    }
+    return job;
+}
+
+void loop_job_use_second(struct job *job, struct loop_fd *second)
+{
+    assert(second->state == LOOP_FD_OPEN && !job->u.args.second);
+    job->u.args.second = second;
+    second->uses++;
+    loop_list_push_back(&second->second_jobs, &job->u.args.in_second);
+}
+
+/* A job that ends because its scope was cancelled ends with the scope's reason. */
+static int64_t told_result(const struct job *job, int64_t result)
+{
+    return result == -ECANCELED && job->scope->is_cancelled ? job->scope->reason : result;
+}
+
+void loop_job_complete(struct loop *loop, struct job *job, int64_t result)
+{
+    assert(job->where != LOOP_AT_RUN_QUEUE);
+    loop_list_remove(&job->link);
+    job->result = told_result(job, result);
+    job->where = LOOP_AT_RUN_QUEUE;
+    loop_list_push_back(&loop->run_queue, &job->link);
+    loop->run_queue_length++;
+}
+
+/* A result that nobody listens to is the scope's affair when it is an error. */
+static void tell_scope(struct loop_scope *scope, int64_t result)
+{
+    if (result < 0) {
+        loop_scope_fail(scope, result);
+    }
+}
+
+static void call(loop_fn *fn, uint8_t op, bool is_stream, void *arg, int64_t result, void *data)
+{
+    if (is_stream) {
+        ((loop_stream_fn *)(void (*)(void))fn)(arg, result, data);
+    } else if (op == LOOP_OP_RECV_MULTISHOT) {
+        ((loop_recv_fn *)(void (*)(void))fn)(arg, result, data);
+    } else {
+        fn(arg, result);
+    }
+}
+
+static void leave_lists(struct loop *loop, struct job *job)
+{
+    if (job->where == LOOP_AT_RUN_QUEUE) {
+        loop->run_queue_length--;
+    }
+    loop_list_remove(&job->link);
+    loop_list_remove(&job->in_scope);
+    loop_list_remove(&job->in_fd);
+}
+
+/* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */
+static struct loop_fd *leave_args(struct job *job)
+{
+    if (job->op == LOOP_OP_NONE && !job->kind->uses_args) {
+        return NULL;
+    }
+    if (job->u.args.second) {
+        loop_list_remove(&job->u.args.in_second);
+    }
+    free(job->u.args.extra);
+    return job->u.args.second;
+}
+
+static void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const struct loop_job_kind *kind)
+{
+    if (fd) {
+        if (kind->resumed) {
+            kind->resumed(fd);
+        }
+        loop_fd_unuse(fd);
+    }
+    if (second) {
+        loop_fd_unuse(second);
+    }
+}
+
+static void end(struct loop *loop, struct job *job, int64_t result)
+{
+    loop_fn *fn = job->fn;
+    void *arg = job->arg;
+    const struct loop_job_kind *kind = job->kind;
+    struct loop_fd *fd = job->fd;
+    struct loop_scope *scope = job->scope;
+    uint8_t op = job->op;
+    bool is_stream = job->is_stream, is_daemon = job->is_daemon;
+    leave_lists(loop, job);
+    struct loop_fd *second = leave_args(job);
+    loop_slab_put(&loop->jobs, job);
+    if (fn) {
+        call(fn, op, is_stream, arg, result, NULL);
+    } else {
+        tell_scope(scope, result);
+    }
+    give_back_fds(fd, second, kind);
+    loop_scope_drop_hold(scope, is_daemon);
+    loop_settle(loop);
+}
+
+void loop_job_finish(struct loop *loop, struct job *job, int64_t result)
+{
+    assert(job->where != LOOP_AT_RUN_QUEUE);
+    end(loop, job, told_result(job, result));
+}
+
+void loop_job_emit(struct loop *loop, struct job *job, int64_t result, void *data)
+{
+    assert(job->where != LOOP_AT_RUN_QUEUE);
+    if (job->fn) {
+        call(job->fn, job->op, job->is_stream, job->arg, result, data);
+    }
+    loop_settle(loop);
+}
+
+void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result)
+{
+    if (job->kind->backend_done) {
+        job->kind->backend_done(loop, job, result);
+    } else {
+        loop_job_finish(loop, job, result);
+    }
+}
+
+void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t result)
+{
+    loop_job_complete(loop, job, result);
+    if (job->kind->backend_done) {
+        job->result = result; /* the scope's reason is for the continuation, not for the kind */
+        job->is_backends = true;
+    }
+}
+
+static void hand_to_kind(struct loop *loop, struct job *job)
+{
+    loop_list_remove(&job->link);
+    loop->run_queue_length--;
+    job->where = LOOP_AT_OWNER;
+    job->is_backends = false;
+    job->kind->backend_done(loop, job, job->result);
+}
+
+void loop_jobs_run(struct loop *loop, unsigned most)
+{
+    unsigned n = loop->run_queue_length < most ? loop->run_queue_length : most;
+    for (; n > 0 && !loop_list_is_empty(&loop->run_queue); n--) {
+        struct job *job = LOOP_CONTAINER(loop_list_first(&loop->run_queue), struct job, link);
+        if (job->is_backends) {
+            hand_to_kind(loop, job);
+        } else {
+            end(loop, job, job->result);
+        }
+    }
+}
+
+struct job *loop_job_find(const struct loop *loop, uint64_t id)
+{
+    return loop_slab_find(&loop->jobs, id);
+}
+
+bool loop_job_cancel(struct loop *loop, struct job *job)
+{
+    if (job->is_cancelled || (job->where == LOOP_AT_RUN_QUEUE && !job->is_backends)) {
+        return false;
+    }
+    job->is_cancelled = true;
+    if (!job->is_backends) { /* else its kind looks at is_cancelled when its turn comes */
+        job->kind->cancel(loop, job);
+    }
+    return true;
+}
+
+int loop_cancel(struct loop *loop, loop_job id)
+{
+    LOOP_CHECK_THREAD(loop);
+    struct job *job = loop_job_find(loop, id);
+    return job && loop_job_cancel(loop, job) ? 0 : -ENOENT;
+}
+
+int loop_daemon(struct loop *loop, loop_job id)
+{
+    LOOP_CHECK_THREAD(loop);
+    struct job *job = loop_job_find(loop, id);
+    if (!job) {
+        return -ENOENT;
+    }
+    if (!job->is_daemon) {
+        job->is_daemon = true;
+        loop_scope_add_hold(job->scope, true);
+        loop_scope_drop_hold(job->scope, false);
+    }
+    return 0;
+}
+
+bool loop_job_is_alive(const struct loop *loop, loop_job id)
+{
+    return loop_job_find(loop, id) != NULL;
+}

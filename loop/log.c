@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the library says: the log, traces, and the stops of a debug build. Every line leaves by one write(2), so that
+ * lines of several threads and processes don't run into each other.
+ */
+#include <loop/env.h>
+#include <loop/log.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_SIZE 1024u
+#define STUCK_MS 1000
+
+/* ---- standard error ---- */
+
+/* What somebody else made nonblocking may be full: then we wait, but not for ever, since the whole loop waits with us.
+ */
+static void write_stderr(const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(STDERR_FILENO, bytes, len);
+        if (n > 0) {
+            bytes += n;
+            len -= (size_t)n;
+        } else if (n < 0 && errno == EAGAIN) {
+            struct pollfd entry = {.fd = STDERR_FILENO, .events = POLLOUT};
+            if (poll(&entry, 1, STUCK_MS) == 0) {
+                return;
+            }
+        } else if (n == 0 || errno != EINTR) {
+            return;
+        }
+    }
+}
+
+/* Ends the text of `len` bytes, which may have been cut to fit into `size`, with a newline. Returns how long it is now.
+ */
+static size_t end_line(char *line, size_t size, int len)
+{
+    size_t end = len < 0 ? 0 : (size_t)len < size - 1 ? (size_t)len : size - 2;
+    line[end] = '\n';
+    return end + 1;
+}
+
+void loop_log_line(const char *format, ...)
+{
+    char line[LINE_SIZE];
+    va_list values;
+    va_start(values, format);
+    int len = vsnprintf(line, sizeof line, format, values);
+    va_end(values);
+    write_stderr(line, end_line(line, sizeof line, len));
+}
+
+/* ---- the log ---- */
+
+static void log_by_default(enum loop_log_level level, const char *line)
+{
+    if (level == LOOP_LOG_WARNING) {
+        loop_log_line("noria: warning: %s", line);
+    } else if (level == LOOP_LOG_ERROR) {
+        loop_log_line("noria: error: %s", line);
+    }
+}
+
+__attribute__((format(printf, 3, 0))) static void
+log_values(const struct loop_options *options, enum loop_log_level level, const char *format, va_list values)
+{
+    char line[LINE_SIZE];
+    if (vsnprintf(line, sizeof line, format, values) < 0) {
+        return;
+    }
+    if (options->log) {
+        options->log(options->log_arg, level, line);
+    } else {
+        log_by_default(level, line);
+    }
+}
+
+void loop_log_options(const struct loop_options *options, enum loop_log_level level, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    log_values(options, level, format, values);
+    va_end(values);
+}
+
+void loop_log(struct loop *loop, enum loop_log_level level, const char *format, ...)
+{
+    LOOP_CHECK_THREAD(loop);
+    va_list values;
+    va_start(values, format);
+    log_values(&loop->options, level, format, values);
+    va_end(values);
+}
+
+/* ---- traces ---- */
+
+/* A line that doesn't fit into the buffer on the stack. Without memory it is cut. */
+__attribute__((format(printf, 2, 0))) static void trace_long(size_t size, const char *format, va_list values)
+{
+    char *line = malloc(size);
+    if (line) {
+        int len = vsnprintf(line, size, format, values);
+        write_stderr(line, end_line(line, size, len));
+        free(line);
+    }
+}
+
+void loop_trace(struct loop_debug *debug, const char *format, ...)
+{
+    LOOP_CHECK_THREAD(debug->loop);
+    char line[LINE_SIZE];
+    va_list values, again;
+    va_start(values, format);
+    va_copy(again, values);
+    int len = vsnprintf(line, sizeof line, format, values);
+    if (len >= (int)sizeof line - 1) {
+        trace_long((size_t)len + 2, format, again);
+    } else {
+        write_stderr(line, end_line(line, sizeof line, len));
+    }
+    va_end(again);
+    va_end(values);
+}
+
+/* ---- stops ---- */
+
+#if NORIA_DEBUG
+void loop_check_thread(const struct loop *loop, const char *function)
+{
+    if (gettid() == loop->thread_id) {
+        return;
+    }
+    char name[16] = "?";
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    loop_log_line(
+        "noria: %s: called on thread \"%s\" (%d), but the loop belongs to thread \"%s\" (%d): use loop_post to get "
+        "there",
+        function, name, (int)gettid(), loop->thread_name, loop->thread_id);
+    abort();
+}
+#endif
+
+void loop_misuse(const struct loop *loop, const char *function, const char *what, const char *cure)
+{
+    (void)loop;
+#if NORIA_DEBUG
+    loop_log_line("noria: %s: %s: %s", function, what, cure);
+    abort();
+#else
+    (void)function;
+    (void)what;
+    (void)cure;
+#endif
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Noria: an event loop on io_uring, and the same on epoll where io_uring is missing.
+ *
+ * This header brings the others: <loop/base.h> jobs, <loop/scope.h> who owns what, <loop/fd.h> descriptors,
+ * <loop/region.h> chunks, <loop/event.h> time, posts, signals, readiness, work, <loop/flow.h> sources and sinks.
+ * Sockets are in <net/net.h>, the ring's own operations in <loop/low_level.h>.
+ *
+ * A loop belongs to the thread that runs it. Any number of threads may each run one; they share nothing. Of all
+ * the functions only loop_post and loop_inbox_put may be called from elsewhere; a debug build stops other calls.
+ */
+#ifndef LOOP_LOOP_H
+#define LOOP_LOOP_H
+
+#include <loop/base.h>
+#include <loop/event.h>
+#include <loop/fd.h>
+#include <loop/flow.h>
+#include <loop/region.h>
+#include <loop/scope.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct loop_clock;
+struct loop_debug;
+
+/* What a program is given of the world outside. It all lives in main's scope. */
+struct loop_env {
+    struct loop *loop;
+    struct loop_scope *scope;         /* main's: loop_run returns when it has ended */
+    struct loop_source *in;           /* standard input; not called stdin, which <stdio.h> has as a macro */
+    struct loop_sink *out, *err;      /* standard output and error; never closed, never made nonblocking */
+    struct loop_clock *clock;         /* loop_clock_wall, loop_clock_monotonic */
+    struct loop_source *secure_random; /* getrandom(2); never ends */
+    struct loop_debug *debug;         /* loop_trace, loop_dump */
+};
+
+/* The program's first function, run by the loop. 0: go on until main's scope has ended. Anything else: main's scope
+ * is cancelled, and loop_run returns that value when it has ended. */
+typedef int loop_main_fn(struct loop_env *env, void *arg);
+
+/* Asked when io_uring cannot be had. `reason` is one line that names the likely cause and the cure. 0 accepts epoll;
+ * with anything else loop_run returns that value and main never runs. */
+typedef int loop_fallback_fn(const char *reason, void *arg);
+
+/* Runs a loop in this thread until main's scope has ended.
+ *
+ * queue_depth   entries of the submission queue; 0 means 64. More jobs than that may be in flight: the rest waits in
+ *               line. At most 32768 (the kernel's limit).
+ * n_blocks      how many chunks the region has; 0 means as many as queue_depth.
+ * block_size    bytes of one chunk; 0 means 4096. n_blocks * block_size may be up to 1 GiB.
+ * fallback      see above, called with `arg`; NULL takes epoll and logs the reason once.
+ *
+ * Returns what main returned if that was not 0, else the first error of main's scope, else 0. Before main has run:
+ * what `fallback` returned; -EINVAL for sizes beyond the limits or an unknown LOOP_BACKEND; -EMFILE, -ENFILE, -ENOMEM;
+ * -EDEADLK when this thread is inside a loop_run already. On return everything it opened is closed, every thread it
+ * made has ended, and the thread's signal mask is as it was.
+ *
+ * The environment variable LOOP_BACKEND=uring or LOOP_BACKEND=epoll forces a backend for any program. A forced
+ * one that can't be had is an error: `fallback` is not asked.
+ *
+ * SIGPIPE is blocked in this thread while the loop runs; one that was raised by the loop's own writes is taken back.
+ */
+LOOP_API int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size, loop_fallback_fn *fallback,
+                      loop_main_fn *main, void *arg);
+
+enum loop_log_level { LOOP_LOG_DEBUG, LOOP_LOG_INFO, LOOP_LOG_WARNING, LOOP_LOG_ERROR };
+
+/* Says something by the loop's log function, from a part built on the loop. */
+LOOP_API void loop_log(struct loop *loop, enum loop_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+enum loop_backend {
+    LOOP_BACKEND_AUTO, /* io_uring, or epoll where the fallback agrees */
+    LOOP_BACKEND_URING,
+    LOOP_BACKEND_EPOLL
+};
+
+/* What the library has to say, one line without its newline. The default writes warnings and errors to standard error. Called
+ * on the loop's thread. */
+typedef void loop_log_fn(void *arg, enum loop_log_level level, const char *line);
+
+/* All zero is the default. */
+struct loop_options {
+    unsigned queue_depth, n_blocks;
+    size_t block_size;
+    loop_fallback_fn *fallback;
+    void *fallback_arg;
+    enum loop_backend backend; /* AUTO lets LOOP_BACKEND decide; other values win over it */
+    unsigned polling_timeout_ms; /* > 0: a kernel thread submits (SQPOLL) and sleeps after so long without work; a whole
+                                    processor while it doesn't. Nothing on epoll */
+    unsigned pool_threads;  /* most threads for what blocks; 0 means 4 */
+    unsigned post_capacity; /* posts that may wait; 0 means 1024; rounded up to a power of two */
+    size_t sink_limit_bytes; /* default limit of a descriptor's write queue; 0 means 1 MiB */
+    loop_log_fn *log;
+    void *log_arg;
+};
+
+LOOP_API int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg);
+
+/* The backend that runs: "io_uring" or "epoll", and a line that says more (flags in use, or why it fell back). The
+ * strings live as long as the loop. */
+LOOP_API const char *loop_backend_name(const struct loop *loop);
+LOOP_API const char *loop_backend_detail(const struct loop *loop);
+
+/* Counted since the loop began; `..._now` are of this moment. */
+struct loop_stats {
+    uint64_t turns;            /* times round the loop */
+    uint64_t enters;           /* system calls that submit or wait */
+    uint64_t jobs_started;
+    uint64_t jobs_now;         /* accepted, continuation not yet resumed */
+    uint64_t job_slots;        /* memory for so many has been made; never shrinks */
+    uint64_t scopes_now;
+    uint64_t fds_now;          /* descriptor objects, closed ones that live on with their scope included */
+    uint64_t submit_waits;     /* jobs that found the submission queue full and waited in line */
+    uint64_t completion_overflows; /* times the completion queue had overflown */
+    uint64_t chunk_waits;      /* times somebody had to wait for a chunk */
+    uint64_t descriptor_waits; /* times somebody waited for a descriptor to come free */
+    uint64_t served_otherwise; /* operations that the ring refused and that were done by system calls */
+    uint64_t pool_threads_now;
+    uint64_t wakeups;          /* times a post from elsewhere woke the loop */
+};
+
+LOOP_API void loop_stats(const struct loop *loop, struct loop_stats *stats);
+
+/* ---- the rest of env ---- */
+
+/* Nanoseconds since 1970 (CLOCK_REALTIME); and CLOCK_MONOTONIC, as loop_now. */
+LOOP_API int64_t loop_clock_wall(const struct loop_clock *clock);
+LOOP_API int64_t loop_clock_monotonic(const struct loop_clock *clock);
+
+/* Writes one line to standard error, whole, whatever else writes there: for tracing while one looks for a bug. */
+LOOP_API void loop_trace(struct loop_debug *debug, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes the tree of scopes with their jobs and descriptors to standard error, one line each. */
+LOOP_API void loop_dump(struct loop_debug *debug);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The calls of <loop/low_level.h>: arguments looked at, the job made, and handed to the backend. Arguments that can't
+ * be right make a job that ends with -EINVAL; what only the kernel can know is left to it. Messages and buffers have
+ * files of their own.
+ */
+#include <loop/direct.h>
+#include <loop/operation.h>
+#include <loop/request.h>
+#include <loop/timer.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What one read or write moves at most, read(2). */
+#define MOST_BYTES ((size_t)0x7ffff000)
+
+#define POLL_EVENTS ((unsigned)(POLLIN | POLLOUT | POLLPRI | POLLRDHUP))
+
+/* ---- making the job ---- */
+
+/* Descriptors of other loops belong to other threads. */
+static bool is_of(const struct loop *loop, const struct loop_fd *fd)
+{
+    return !fd || fd->scope->loop == loop;
+}
+
+static int check(const struct loop *loop, const struct loop_operation *operation)
+{
+    if (!is_of(loop, operation->fd) || !is_of(loop, operation->second)) {
+        return -EINVAL;
+    }
+    if (operation->error) {
+        return operation->error;
+    }
+    return operation->second && operation->second->state != LOOP_FD_OPEN ? -EBADF : 0;
+}
+
+static void hand_over(struct loop *loop, struct job *job, const struct loop_operation *operation, int error)
+{
+    if (error) {
+        loop_job_complete(loop, job, error);
+        return;
+    }
+    if (operation->second) {
+        loop_job_use_second(job, operation->second);
+    }
+    loop->backend->start(loop, job);
+}
+
+loop_job loop_operation_start(const struct loop_operation *operation)
+{
+    struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
+    const struct loop_job_kind *kind = operation->kind ? operation->kind : &loop_low_kind;
+    int error = scope ? check(scope->loop, operation) : -EINVAL;
+    struct loop_fd *fd = scope && is_of(scope->loop, operation->fd) ? operation->fd : NULL;
+    bool ended = false;
+    struct job *job = scope ? loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended) : NULL;
+    if (!job) {
+        free(operation->args.extra);
+        return 0;
+    }
+    loop_job id = job->id;
+    job->op = (uint8_t)operation->op;
+    job->is_multishot = operation->op == LOOP_OP_ACCEPT_MULTISHOT || operation->op == LOOP_OP_RECV_MULTISHOT;
+    job->u.args = operation->args;
+    if (!ended) {
+        hand_over(scope->loop, job, operation, error);
+    }
+    return id;
+}
+
+loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .op = LOOP_OP_NOP, .fn = fn, .arg = arg};
+    return loop_operation_start(&operation);
+}
+
+/* A job that only carries a result that is known already. */
+static loop_job start_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_NOP, .error = error, .fn = fn, .arg = arg};
+    return loop_operation_start(&operation);
+}
+
+/* ---- reading and writing ---- */
+
+static int check_offset(const struct loop_fd *fd, bool is_output, int64_t offset)
+{
+    if (offset < LOOP_CURRENT) {
+        return -EINVAL;
+    }
+    bool is_stream = (is_output ? fd->write_by : fd->read_by) != LOOP_IO_BLOCKING;
+    return is_stream && offset != LOOP_CURRENT ? -ESPIPE : 0;
+}
+
+/* The rest of a read or write; `operation` names the fields that differ. */
+static loop_job start_move(struct loop_operation *operation, void *data, size_t len, int64_t offset)
+{
+    const struct loop_fd *fd = operation->fd;
+    if (!operation->error) {
+        operation->error =
+            !fd || (!data && len > 0) ? -EINVAL : check_offset(fd, loop_op_table[operation->op].is_output, offset);
+    }
+    operation->args = (struct loop_op_args){.data = data, .len = len, .offset = offset};
+    return loop_operation_start(operation);
+}
+
+static size_t limited(size_t len)
+{
+    return len < MOST_BYTES ? len : MOST_BYTES;
+}
+
+loop_job loop_op_read(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int64_t offset, loop_fn *fn,
+                      void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READ, .fn = fn, .arg = arg};
+    return start_move(&operation, buf, limited(len), offset);
+}
+
+loop_job loop_op_readv(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
+                       int64_t offset, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READV, .fn = fn, .arg = arg};
+    operation.error = n_iov > IOV_MAX ? -EINVAL : 0;
+    return start_move(&operation, (void *)(uintptr_t)iov, n_iov, offset);
+}
+
+loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int64_t offset,
+                       loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITE, .fn = fn, .arg = arg};
+    return start_move(&operation, (void *)(uintptr_t)buf, limited(len), offset);
+}
+
+loop_job loop_op_writev(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
+                        int64_t offset, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITEV, .fn = fn, .arg = arg};
+    operation.error = n_iov > IOV_MAX ? -EINVAL : 0;
+    return start_move(&operation, (void *)(uintptr_t)iov, n_iov, offset);
+}
+
+/* ---- the region ---- */
+
+static loop_job start_fixed(struct loop_operation *operation, size_t region_offset, size_t len, int64_t offset)
+{
+    const struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
+    if (!scope) {
+        return 0;
+    }
+    const struct loop_region *region = &scope->loop->region;
+    if (region_offset > region->size_bytes || len > region->size_bytes - region_offset) {
+        operation->error = operation->error ? operation->error : -EFAULT;
+        region_offset = 0;
+    }
+    return start_move(operation, region->memory + region_offset, len, offset);
+}
+
+loop_job loop_op_read_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
+                            int64_t offset, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READ_FIXED, .fn = fn, .arg = arg};
+    return start_fixed(&operation, region_offset, len, offset);
+}
+
+loop_job loop_op_write_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
+                             int64_t offset, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITE_FIXED, .fn = fn, .arg = arg};
+    return start_fixed(&operation, region_offset, len, offset);
+}
+
+static loop_job start_chunk(struct loop_operation *operation, const struct loop_chunk *chunk, size_t len,
+                            int64_t offset)
+{
+    const struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
+    bool is_good = scope && chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
+                   len <= scope->loop->region.block_size;
+    operation->error = is_good ? 0 : -EINVAL;
+    return start_fixed(operation, is_good ? loop_chunk_offset(chunk) : 0, len, offset);
+}
+
+loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
+                            int64_t offset, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READ_FIXED, .fn = fn, .arg = arg};
+    return start_chunk(&operation, chunk, len, offset);
+}
+
+loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
+                             int64_t offset, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITE_FIXED, .fn = fn, .arg = arg};
+    return start_chunk(&operation, chunk, len, offset);
+}
+
+/* ---- readiness ---- */
+
+/* What can't be polled is ready for input and output, and never anything else. */
+static int poll_result_of_file(const struct loop_fd *fd, unsigned events)
+{
+    if (fd->read_by != LOOP_IO_BLOCKING || fd->write_by != LOOP_IO_BLOCKING) {
+        return 0;
+    }
+    int ready = (int)(events & (POLLIN | POLLOUT));
+    return ready ? ready : -EINVAL;
+}
+
+loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
+{
+    unsigned wanted = events & ~(unsigned)(POLLERR | POLLHUP);
+    if (!fd || wanted == 0 || (wanted & ~POLL_EVENTS)) {
+        return start_known(scope, fd, -EINVAL, fn, arg);
+    }
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_POLL, .fn = fn, .arg = arg};
+    operation.args.flags = wanted;
+    operation.error = poll_result_of_file(fd, wanted);
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
+{
+    return loop_op_poll_add(NULL, fd, events, fn, arg);
+}
+
+/* ---- splice ---- */
+
+static bool is_pipe(const struct loop_fd *fd)
+{
+    struct stat status;
+    return fstat(fd->number, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+static int check_splice(const struct loop_fd *from, int64_t from_offset, const struct loop_fd *to, int64_t to_offset)
+{
+    if (!from || !to || from == to) {
+        return -EINVAL;
+    }
+    if (from->state != LOOP_FD_OPEN || to->state != LOOP_FD_OPEN) {
+        return -EBADF;
+    }
+    if (!is_pipe(from) && !is_pipe(to)) {
+        return -EINVAL;
+    }
+    int error = check_offset(from, false, from_offset);
+    return error ? error : check_offset(to, true, to_offset);
+}
+
+loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset, struct loop_fd *to,
+                        int64_t to_offset, size_t len, loop_fn *fn, void *arg)
+{
+    int error = check_splice(from, from_offset, to, to_offset);
+    if (error || len == 0) {
+        return start_known(scope, from, error, fn, arg);
+    }
+    struct loop_operation operation = {
+        .scope = scope, .fd = from, .second = to, .op = LOOP_OP_SPLICE, .fn = fn, .arg = arg};
+    operation.args = (struct loop_op_args){.len = limited(len), .offset = from_offset, .second_offset = to_offset};
+    return loop_operation_start(&operation);
+}
+
+/* ---- sockets ---- */
+
+loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const struct sockaddr *address,
+                         socklen_t address_len, loop_fn *fn, void *arg)
+{
+    if (!fd || !address || address_len == 0 || address_len > sizeof(struct sockaddr_storage)) {
+        return start_known(scope, fd, -EINVAL, fn, arg);
+    }
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_CONNECT, .fn = fn, .arg = arg};
+    operation.args.extra = calloc(1, sizeof(struct sockaddr_storage));
+    if (!operation.args.extra) {
+        return 0;
+    }
+    memcpy(operation.args.extra, address, address_len);
+    operation.args.len = address_len;
+    return loop_operation_start(&operation);
+}
+
+/* Without a continuation nobody would ever close what was accepted. */
+loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct sockaddr *address, socklen_t *address_len,
+                        loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT, .fn = fn, .arg = arg};
+    operation.args = (struct loop_op_args){.data = address, .out = address ? address_len : NULL};
+    operation.error = !fd || !fn || (address && !address_len) ? -EINVAL : 0;
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT_MULTISHOT, .fn = fn, .arg = arg};
+    operation.error = fd && fn ? 0 : -EINVAL;
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags, loop_fn *fn,
+                      void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_RECV, .fn = fn, .arg = arg};
+    operation.args = (struct loop_op_args){.data = buf, .len = limited(len), .flags = (uint32_t)flags};
+    operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int flags, loop_fn *fn,
+                      void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_SEND, .fn = fn, .arg = arg};
+    void *data = (void *)(uintptr_t)buf;
+    operation.args = (struct loop_op_args){.data = data, .len = limited(len), .flags = (uint32_t)flags | MSG_NOSIGNAL};
+    operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
+    return loop_operation_start(&operation);
+}
+
+/* The ring would leave it to one of its threads; it can't block. */
+loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg)
+{
+    struct loop_scope *owner = loop_operation_scope(scope, fd);
+    bool is_usable = owner && fd && is_of(owner->loop, fd);
+    bool ended = false;
+    struct job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
+    if (!is_usable) {
+        return start_known(scope, fd, -EINVAL, fn, arg);
+    }
+    if (job && !ended) {
+        loop_job_complete(owner->loop, job, shutdown(fd->number, how) ? -errno : 0);
+    }
+    return job ? job->id : 0;
+}
+
+/* ---- the loop's own ---- */
+
+loop_job loop_op_close(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    struct loop_scope *owner = loop_operation_scope(scope, fd);
+    if (!owner || !fd || !is_of(owner->loop, fd)) {
+        return start_known(scope, fd, -EINVAL, fn, arg);
+    }
+    return loop_fd_close_job(owner, fd, false, fn, arg);
+}
+
+loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop_fn *fn, void *arg)
+{
+    bool ended = false;
+    struct job *job = scope ? loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended) : NULL;
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (!ended) {
+        loop_job_complete(scope->loop, job, loop_cancel(scope->loop, target));
+    }
+    return id;
+}
+
+loop_job loop_op_timeout(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
+{
+    return scope ? loop_timer_start(scope, at_ns, true, fn, arg) : 0;
+}
+
+/* ---- files ---- */
+
+/* The directory's number. An absolute path doesn't look at it, unless it is to be the root. */
+static int number_of_dir(struct loop_fd **dir, const char *path, uint64_t resolve)
+{
+    if (path[0] == '/' && !(resolve & RESOLVE_IN_ROOT)) {
+        *dir = NULL;
+    }
+    return *dir ? (*dir)->number : AT_FDCWD;
+}
+
+/* The mode only counts where something may be created; elsewhere the kernel refuses one. */
+static struct open_how kernel_how(const struct loop_open_how *how)
+{
+    bool may_create = (how->flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0;
+    return (struct open_how){
+        .flags = how->flags | O_CLOEXEC, .mode = may_create ? how->mode : 0, .resolve = how->resolve};
+}
+
+loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struct loop_open_how *how, loop_fn *fn,
+                         void *arg)
+{
+    struct loop_fd *dir = how ? how->dir : NULL;
+    struct loop_scope *owner = loop_operation_scope(scope, dir);
+    if (!path || !how || !fn || !owner) {
+        return start_known(owner, NULL, -EINVAL, fn, arg);
+    }
+    size_t path_size = strlen(path) + 1;
+    struct loop_open_request *request = malloc(sizeof *request + path_size);
+    if (!request) {
+        return 0;
+    }
+    request->how = kernel_how(how);
+    request->dir_number = number_of_dir(&dir, path, how->resolve);
+    memcpy(request->path, path, path_size);
+    struct loop_operation operation = {.scope = owner, .fd = dir, .op = LOOP_OP_OPENAT2, .fn = fn, .arg = arg};
+    operation.args.extra = request;
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char *path, int flags, unsigned mask,
+                       struct statx *buf, loop_fn *fn, void *arg)
+{
+    struct loop_scope *owner = loop_operation_scope(scope, dir);
+    if (!path || !buf || !owner) {
+        return start_known(owner, NULL, -EINVAL, fn, arg);
+    }
+    size_t path_size = strlen(path) + 1;
+    struct loop_path_request *request = malloc(sizeof *request + path_size);
+    if (!request) {
+        return 0;
+    }
+    request->dir_number = number_of_dir(&dir, path, 0);
+    memcpy(request->path, path, path_size);
+    struct loop_operation operation = {.scope = owner, .fd = dir, .op = LOOP_OP_STATX, .fn = fn, .arg = arg};
+    operation.args = (struct loop_op_args){.data = buf, .len = mask, .flags = (uint32_t)flags, .extra = request};
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_only, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_FSYNC, .fn = fn, .arg = arg};
+    operation.args.flags = data_only;
+    operation.error = fd ? 0 : -EINVAL;
+    return loop_operation_start(&operation);
+}
+
+/* ---- work ---- */
+
+loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {.scope = scope, .op = LOOP_OP_WORK, .fn = fn, .arg = arg};
+    _Static_assert(sizeof work == sizeof operation.args.data,
+                   "a function's address is kept where a pointer to data would be");
+    memcpy(&operation.args.data, &work, sizeof work);
+    operation.args.out = work_arg;
+    operation.error = work ? 0 : -EINVAL;
+    return loop_operation_start(&operation);
+}

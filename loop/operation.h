@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * How the files of the low level make their jobs.
+ */
+#ifndef LOOP_OPERATION_H
+#define LOOP_OPERATION_H
+
+#include <loop/core.h>
+
+/* What a call of the low level asks for. */
+struct loop_operation {
+    struct loop_scope *scope; /* NULL: that of `fd` */
+    struct loop_fd *fd;       /* NULL where the operation needs none */
+    struct loop_fd *second;
+    enum loop_op op;
+    const struct loop_job_kind *kind;
+    struct loop_op_args args; /* without `second`; `extra` is freed in any case */
+    int error;                /* bad arguments: the job ends with this, and nothing is done */
+    loop_fn *fn;
+    void *arg;
+};
+
+/* Makes the job and hands it to the backend. Job 0 where there can be none. */
+loop_job loop_operation_start(const struct loop_operation *operation);
+
+/* The scope that owns such a job; NULL when there is neither. */
+static inline struct loop_scope *loop_operation_scope(struct loop_scope *scope, const struct loop_fd *fd)
+{
+    return scope ? scope : fd ? fd->scope : NULL;
+}
+
+#endif

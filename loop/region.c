@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The region and its chunks. The free list is a stack: the chunk given back last is the one in the cache.
+ */
+#include <loop/core.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define REGION_MAX ((size_t)1 << 30) /* the kernel registers at most 1 GiB as one buffer, io_uring_register(2) */
+
+static void make_chunks(struct loop *loop)
+{
+    struct loop_region *region = &loop->region;
+    for (uint32_t i = region->n_blocks; i-- > 0;) {
+        region->chunks[i] = (struct loop_chunk){.loop = loop, .next = region->free_list, .index = i};
+        region->free_list = &region->chunks[i];
+    }
+    region->n_free = region->n_blocks;
+}
+
+int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size)
+{
+    struct loop_region *region = &loop->region;
+    if (block_size > UINT32_MAX || n_blocks == 0 || block_size == 0 || block_size > REGION_MAX / n_blocks) {
+        return -EINVAL;
+    }
+    region->block_size = block_size;
+    region->n_blocks = n_blocks;
+    region->size_bytes = n_blocks * block_size;
+    loop_list_init(&region->line);
+    region->chunks = calloc(n_blocks, sizeof *region->chunks);
+    region->memory = mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (region->memory == MAP_FAILED || !region->chunks) {
+        region->memory = region->memory == MAP_FAILED ? NULL : region->memory;
+        loop_region_finish(loop);
+        return -ENOMEM;
+    }
+    make_chunks(loop);
+    return 0;
+}
+
+void loop_region_finish(struct loop *loop)
+{
+    struct loop_region *region = &loop->region;
+    if (region->memory) {
+        munmap(region->memory, region->size_bytes);
+    }
+    free(region->chunks);
+    *region = (struct loop_region){0};
+}
+
+struct loop_chunk *loop_region_take(struct loop *loop)
+{
+    struct loop_region *region = &loop->region;
+    struct loop_chunk *chunk = region->free_list;
+    if (chunk) {
+        assert(chunk->state == LOOP_CHUNK_FREE && region->n_free > 0);
+        region->free_list = chunk->next;
+        region->n_free--;
+        chunk->next = NULL;
+        chunk->state = LOOP_CHUNK_OWNED;
+    }
+    return chunk;
+}
+
+/* ---- the line ---- */
+
+static void cancel_waiter(struct loop *loop, struct job *job)
+{
+    loop_job_complete(loop, job, -ECANCELED);
+}
+
+static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = cancel_waiter};
+
+static void join_line(struct loop *loop, struct job *job)
+{
+    job->where = LOOP_AT_CHUNK_LINE;
+    loop_list_push_back(&loop->region.line, &job->link);
+    loop->stats.chunk_waits++;
+}
+
+void loop_region_wait(struct loop *loop, struct job *job)
+{
+    assert(job->is_stream && !loop_list_is_linked(&job->link));
+    join_line(loop, job);
+}
+
+static void hand_over(struct loop *loop, struct job *job, struct loop_chunk *chunk)
+{
+    if (job->kind == &wait_kind) {
+        *job->u.chunk.where_to = chunk;
+        loop_job_complete(loop, job, 0);
+    } else {
+        loop_list_remove(&job->link);
+        loop_stream_got_chunk(loop, job, chunk);
+    }
+}
+
+void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
+{
+    struct loop_region *region = &loop->region;
+    assert(chunk->state != LOOP_CHUNK_FREE && chunk->loop == loop);
+    chunk->used = 0;
+    struct loop_list *node = loop_list_first(&region->line);
+    if (node) {
+        chunk->state = LOOP_CHUNK_OWNED;
+        hand_over(loop, LOOP_CONTAINER(node, struct job, link), chunk);
+        return;
+    }
+    chunk->state = LOOP_CHUNK_FREE;
+    chunk->next = region->free_list;
+    region->free_list = chunk;
+    region->n_free++;
+}
+
+/* ---- users' calls ---- */
+
+static bool is_ours(const struct loop *loop, const struct loop_chunk *chunk)
+{
+    const struct loop_region *region = &loop->region;
+    uintptr_t at = (uintptr_t)chunk, first = (uintptr_t)region->chunks;
+    return at >= first && at < first + region->n_blocks * sizeof *chunk && (at - first) % sizeof *chunk == 0;
+}
+
+struct loop_chunk *loop_chunk_alloc(struct loop *loop)
+{
+    LOOP_CHECK_THREAD(loop);
+    return loop_region_take(loop);
+}
+
+loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop *loop = scope->loop;
+    struct job *job = loop_job_start(scope, NULL, &wait_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (ended) {
+        return id;
+    }
+    struct loop_chunk *free_chunk = loop_region_take(loop);
+    if (free_chunk) {
+        *chunk = free_chunk;
+        loop_job_complete(loop, job, 0);
+    } else {
+        job->u.chunk.where_to = chunk;
+        join_line(loop, job);
+    }
+    return id;
+}
+
+int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk)
+{
+    LOOP_CHECK_THREAD(loop);
+    if (!chunk) {
+        return 0;
+    }
+    if (!is_ours(loop, chunk)) {
+        loop_misuse(loop, __func__, "the chunk is not one of this loop's", "free a chunk on the loop it came from");
+        return -EINVAL;
+    }
+    if (chunk->state != LOOP_CHUNK_OWNED) {
+        loop_misuse(loop, __func__, chunk->state == LOOP_CHUNK_FREE ? "the chunk is free already" : "the chunk is only lent",
+                    "free once what loop_chunk_alloc gave or loop_chunk_keep kept");
+        return -EINVAL;
+    }
+    loop_region_give(loop, chunk);
+    return 0;
+}
+
+int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
+{
+    LOOP_CHECK_THREAD(loop);
+    if (!chunk || !is_ours(loop, chunk) || chunk->state != LOOP_CHUNK_LENT) {
+        loop_misuse(loop, __func__, "the chunk is not lent now", "keep a chunk inside the stream's continuation that got it");
+        return -EINVAL;
+    }
+    chunk->state = LOOP_CHUNK_OWNED;
+    return 0;
+}
+
+void *loop_chunk_data(const struct loop_chunk *chunk)
+{
+    return chunk->loop->region.memory + loop_chunk_offset(chunk);
+}
+
+size_t loop_chunk_length(const struct loop_chunk *chunk)
+{
+    return chunk->loop->region.block_size;
+}
+
+size_t loop_chunk_offset(const struct loop_chunk *chunk)
+{
+    return chunk->index * chunk->loop->region.block_size;
+}
+
+int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, size_t len)
+{
+    if (len > loop_chunk_length(chunk)) {
+        return -EINVAL;
+    }
+    memcpy(buf, loop_chunk_data(chunk), len);
+    return (int64_t)len;
+}
+
+size_t loop_region_avail(const struct loop *loop)
+{
+    return loop->region.n_free;
+}
+
+size_t loop_region_count(const struct loop *loop)
+{
+    return loop->region.n_blocks;
+}
+
+bool loop_region_is_fixed(const struct loop *loop)
+{
+    return loop->region.is_fixed;
+}

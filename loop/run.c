@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's scope has
+ * ended, and everything is unmade in the other direction.
+ *
+ * A turn: continuations that are due, posts, timers, descriptors that are ready, results of the pool; then the backend, which
+ * submits what all of those have started, sleeps if there is nothing else to do, and brings what has happened. Each part does a
+ * bounded piece of work, so that none can keep the others waiting.
+ */
+#include <loop/core.h>
+#include <loop/env.h>
+#include <loop/inbox.h>
+#include <loop/log.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define QUEUE_DEPTH 64u
+#define QUEUE_DEPTH_MAX 32768u
+#define BLOCK_SIZE 4096u
+#define SINK_LIMIT_BYTES ((size_t)1 << 20)
+#define WORK_PER_TURN 256u /* of each kind */
+
+/* The thread is inside a loop_run. */
+static _Thread_local bool is_running;
+
+/* ---- options ---- */
+
+static int read_backend_name(struct loop_options *options)
+{
+    const char *name = getenv("LOOP_BACKEND");
+    if (options->backend != LOOP_BACKEND_AUTO || !name || !*name) {
+        return 0;
+    }
+    if (!strcmp(name, "uring")) {
+        options->backend = LOOP_BACKEND_URING;
+    } else if (!strcmp(name, "epoll")) {
+        options->backend = LOOP_BACKEND_EPOLL;
+    } else {
+        loop_log_options(options, LOOP_LOG_ERROR, "LOOP_BACKEND is \"%s\"; it can be uring or epoll", name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void fill_in_defaults(struct loop_options *options)
+{
+    if (options->queue_depth == 0) {
+        options->queue_depth = QUEUE_DEPTH;
+    }
+    if (options->n_blocks == 0) {
+        options->n_blocks = options->queue_depth;
+    }
+    if (options->block_size == 0) {
+        options->block_size = BLOCK_SIZE;
+    }
+    if (options->sink_limit_bytes == 0) {
+        options->sink_limit_bytes = SINK_LIMIT_BYTES;
+    }
+    if (loop_hard()->depth > 0) {
+        options->queue_depth = loop_hard()->depth;
+    }
+    if (loop_hard()->has_one_chunk) {
+        options->n_blocks = 1;
+    }
+}
+
+static int check_options(struct loop_options *options)
+{
+    if (options->queue_depth > QUEUE_DEPTH_MAX) {
+        loop_log_options(options, LOOP_LOG_ERROR, "a queue_depth of %u is beyond the kernel's limit of %u",
+                         options->queue_depth, QUEUE_DEPTH_MAX);
+        return -EINVAL;
+    }
+    if (options->backend > LOOP_BACKEND_EPOLL) {
+        return -EINVAL;
+    }
+    fill_in_defaults(options);
+    return read_backend_name(options);
+}
+
+/* ---- the backend ---- */
+
+static int init_backend(struct loop *loop, const struct loop_backend_ops *backend)
+{
+    loop->backend = backend;
+    int error = backend->init(loop);
+    if (error) {
+        loop->backend = NULL;
+    }
+    return error;
+}
+
+static int try_uring(struct loop *loop)
+{
+#if NORIA_URING
+    return init_backend(loop, &loop_backend_uring);
+#else
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail,
+                   "io_uring can't be had: this library was built without it (NORIA_URING=OFF); use a build that has it");
+    return -ENOSYS;
+#endif
+}
+
+static int use_epoll(struct loop *loop)
+{
+    char reason[sizeof loop->backend_detail];
+    memcpy(reason, loop->backend_detail, sizeof reason);
+    int error = init_backend(loop, &loop_backend_epoll);
+    if (error) {
+        loop_log(loop, LOOP_LOG_ERROR, "%s", loop->backend_detail);
+    } else if (*reason) {
+        memcpy(loop->backend_detail, reason, sizeof reason);
+    }
+    return error;
+}
+
+static int ask_fallback(const struct loop *loop)
+{
+    const struct loop_options *options = &loop->options;
+    if (options->fallback) {
+        return options->fallback(loop->backend_detail, options->fallback_arg);
+    }
+    loop_log_options(options, LOOP_LOG_WARNING, "running on epoll: %s", loop->backend_detail);
+    return 0;
+}
+
+static int choose_backend(struct loop *loop)
+{
+    if (loop->options.backend == LOOP_BACKEND_EPOLL) {
+        return use_epoll(loop);
+    }
+    int error = try_uring(loop);
+    if (!error) {
+        return 0;
+    }
+    if (loop->options.backend == LOOP_BACKEND_URING) {
+        loop_log(loop, LOOP_LOG_ERROR, "io_uring was demanded: %s", loop->backend_detail);
+        return error;
+    }
+    int refused = ask_fallback(loop);
+    return refused ? refused : use_epoll(loop);
+}
+
+/* ---- the process around it ---- */
+
+static void block_sigpipe(struct loop *loop)
+{
+    sigset_t set, pending;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, &loop->saved_mask);
+    loop->sigpipe_was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+}
+
+/* A SIGPIPE of the loop's own writes is taken back; one that was there before stays. */
+static void restore_signals(struct loop *loop)
+{
+    static const struct timespec at_once = {0};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    if (!loop->sigpipe_was_pending) {
+        while (sigtimedwait(&set, NULL, &at_once) > 0 || errno == EINTR) {
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &loop->saved_mask, NULL);
+}
+
+/* ---- after each continuation ---- */
+
+void loop_settle(struct loop *loop)
+{
+    if (loop->is_settling) {
+        return;
+    }
+    loop->is_settling = true;
+    while (!loop_list_is_empty(&loop->dirty) || !loop_list_is_empty(&loop->ending)) {
+        loop_ready_send(loop);
+        loop_scopes_settle(loop);
+    }
+    loop->is_settling = false;
+}
+
+/* ---- turns ---- */
+
+static void run_posts(struct loop *loop)
+{
+    loop_fn *fn;
+    void *arg;
+    for (unsigned n = 0; n < WORK_PER_TURN && loop_inbox_take(loop->inbox, &fn, &arg); n++) {
+        fn(arg, 0);
+        loop_settle(loop);
+    }
+}
+
+static bool has_work(const struct loop *loop)
+{
+    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active);
+}
+
+/* How long nothing is due, from now. */
+static int64_t time_to_next(const struct loop *loop)
+{
+    int64_t next = loop_timers_next(loop);
+    if (next == LOOP_NEVER) {
+        return LOOP_NEVER;
+    }
+    int64_t left = next - loop_clock_read();
+    return left > 0 ? left : 0;
+}
+
+/* The kernel may end a watch by itself; nobody waits on the bell who would notice. */
+static void keep_watching_inbox(struct loop *loop)
+{
+    struct loop_fd *bell = loop->inbox_fd;
+    if (!loop->main_has_ended && !(bell->watched & POLLIN)) {
+        loop->backend->watch(loop, bell, POLLIN);
+    }
+}
+
+static int turn_backend(struct loop *loop)
+{
+    int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop);
+    keep_watching_inbox(loop);
+    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || loop_pool_has_results(loop))) {
+        timeout_ns = 0;
+    }
+    int error = loop->backend->turn(loop, timeout_ns);
+    loop_inbox_awake(loop->inbox);
+    return error;
+}
+
+static void turn(struct loop *loop)
+{
+    loop->stats.turns++;
+    loop_jobs_run(loop, WORK_PER_TURN);
+    run_posts(loop);
+    loop_timers_run(loop, WORK_PER_TURN);
+    loop_ready_run(loop);
+    loop_pool_collect(loop);
+    loop_settle(loop); /* a descriptor may have been let go after the last continuation, and with it a scope */
+    int error = loop->main_has_ended && loop->own_has_ended ? 0 : turn_backend(loop);
+    if (error) {
+        /* The kernel has memory of this process that it won't give back, and no way is left to ask for it. */
+        loop_log(loop, LOOP_LOG_ERROR, "%s is broken: %s", loop->backend->name, strerror(-error));
+        abort();
+    }
+    loop_settle(loop); /* the same by the backend */
+}
+
+static void on_main_end(void *arg, int64_t error)
+{
+    struct loop *loop = arg;
+    if (loop->main_result == 0) {
+        loop->main_result = (int)error;
+    }
+    loop_inbox_close(loop->inbox); /* the last posts run while what they may name is still there */
+    loop->main_has_ended = true;
+    loop_scope_cancel(loop->own_scope);
+    loop_scope_drop_hold(loop->own_scope, false);
+}
+
+static void on_own_end(void *arg, int64_t error)
+{
+    (void)error;
+    struct loop *loop = arg;
+    loop->own_has_ended = true;
+}
+
+/* ---- making and unmaking ---- */
+
+static struct loop *make(const struct loop_options *options)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+    if (!loop) {
+        return NULL;
+    }
+    loop->options = *options;
+    loop->thread = pthread_self();
+    loop->thread_id = gettid();
+    (void)pthread_getname_np(loop->thread, loop->thread_name, sizeof loop->thread_name);
+    loop_list_init(&loop->run_queue);
+    loop_list_init(&loop->active);
+    loop_list_init(&loop->dirty);
+    loop_list_init(&loop->ending);
+    loop_list_init(&loop->descriptor_waits);
+    loop_slab_init(&loop->jobs, sizeof(struct job));
+    loop_slab_init(&loop->fds, sizeof(struct loop_fd));
+    loop_slab_init(&loop->scopes, sizeof(struct loop_scope));
+    loop_heap_init(&loop->timers);
+    loop_signals_init(loop);
+    return loop;
+}
+
+static void unmake(struct loop *loop)
+{
+    assert(loop->jobs.in_use == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
+    loop_copy_finish(loop);
+    loop_slab_finish(&loop->jobs);
+    loop_slab_finish(&loop->fds);
+    loop_slab_finish(&loop->scopes);
+    loop_heap_finish(&loop->timers);
+    loop_region_finish(loop);
+    if (loop->inbox && !loop->main_has_ended) {
+        loop_inbox_close(loop->inbox);
+    }
+    loop_inbox_put(loop->inbox);
+    free(loop);
+}
+
+/* The bell of the letter box as a descriptor of the loop. A duplicate, because the box closes its own when the last post has
+ * been taken, and the kernel may still be watching then. */
+static int watch_inbox(struct loop *loop)
+{
+    int number = fcntl(loop_inbox_fd(loop->inbox), F_DUPFD_CLOEXEC, 3);
+    if (number < 0) {
+        return -errno;
+    }
+    loop->inbox_fd = loop_fd_adopt(loop->own_scope, number);
+    if (!loop->inbox_fd) {
+        return -ENOMEM;
+    }
+    keep_watching_inbox(loop);
+    return 0;
+}
+
+static int furnish_scopes(struct loop *loop)
+{
+    loop_scope_hold(loop->own_scope);
+    loop_scope_hold(loop->main_scope);
+    int error = watch_inbox(loop);
+    return error ? error : loop_env_init(loop);
+}
+
+static int prepare(struct loop *loop)
+{
+    const struct loop_options *options = &loop->options;
+    int error = loop_region_init(loop, options->n_blocks, options->block_size);
+    if (error) {
+        loop_log(loop, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks, options->block_size,
+                 error == -EINVAL ? "1 GiB is the most" : strerror(-error));
+        return error;
+    }
+    loop->inbox = loop_inbox_create(options->post_capacity);
+    if (!loop->inbox) {
+        return -errno;
+    }
+    /* One page of the slab holds both: either there is memory for both scopes or for none. */
+    loop->own_scope = loop_scope_open_root(loop, on_own_end, loop);
+    loop->main_scope = loop->own_scope ? loop_scope_open_root(loop, on_main_end, loop) : NULL;
+    return loop->main_scope ? 0 : -ENOMEM;
+}
+
+static void run_main(struct loop *loop, loop_main_fn *main, void *arg)
+{
+    int result = main(&loop->env, arg);
+    if (result != 0) {
+        loop->main_result = result;
+        loop_scope_cancel(loop->main_scope);
+    }
+}
+
+static void run_turns(struct loop *loop)
+{
+    loop_scope_drop_hold(loop->main_scope, false);
+    loop_settle(loop);
+    while (!loop->main_has_ended || !loop->own_has_ended) {
+        turn(loop);
+    }
+}
+
+/* What main's world is made of, main, and the turns until it has all ended. Where the world can't be made, main never runs and
+ * what there is of it ends the same way. */
+static void live(struct loop *loop, loop_main_fn *main, void *arg)
+{
+    int error = furnish_scopes(loop);
+    if (error) {
+        loop->main_result = error;
+    } else {
+        run_main(loop, main, arg);
+    }
+    run_turns(loop);
+}
+
+static int run(const struct loop_options *options, loop_main_fn *main, void *arg)
+{
+    struct loop *loop = make(options);
+    if (!loop) {
+        return -ENOMEM;
+    }
+    unsigned occupied = loop_env_occupy_standard();
+    block_sigpipe(loop);
+    int result = prepare(loop);
+    if (!result) {
+        result = choose_backend(loop);
+    }
+    if (!result) {
+        live(loop, main, arg);
+        result = loop->main_result;
+        loop_pool_finish(loop);
+        loop->backend->finish(loop);
+    } else if (loop->main_scope) {
+        loop_slab_put(&loop->scopes, loop->main_scope);
+        loop_slab_put(&loop->scopes, loop->own_scope);
+    }
+    loop_signals_finish(loop);
+    restore_signals(loop);
+    loop_env_vacate_standard(occupied);
+    unmake(loop);
+    return result;
+}
+
+int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg)
+{
+    struct loop_options copy = options ? *options : (struct loop_options){0};
+    if (!main) {
+        return -EINVAL;
+    }
+    if (is_running) {
+        loop_log_options(&copy, LOOP_LOG_ERROR, "loop_run inside loop_run: a thread runs one loop at a time");
+        return -EDEADLK;
+    }
+    int result = check_options(&copy);
+    if (!result) {
+        is_running = true;
+        result = run(&copy, main, arg);
+        is_running = false;
+    }
+    return result;
+}
+
+int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size, loop_fallback_fn *fallback, loop_main_fn *main,
+             void *arg)
+{
+    struct loop_options options = {.queue_depth = queue_depth,
+                                   .n_blocks = n_blocks,
+                                   .block_size = block_size,
+                                   .fallback = fallback,
+                                   .fallback_arg = arg};
+    return loop_run_with(&options, main, arg);
+}
+
+/* ---- asking ---- */
+
+const char *loop_backend_name(const struct loop *loop)
+{
+    return loop->backend->name;
+}
+
+const char *loop_backend_detail(const struct loop *loop)
+{
+    return loop->backend_detail;
+}
+
+void loop_stats(const struct loop *loop, struct loop_stats *stats)
+{
+    *stats = loop->stats;
+    stats->jobs_now = loop->jobs.in_use;
+    stats->job_slots = loop_slab_capacity(&loop->jobs);
+    stats->scopes_now = loop->scopes.in_use;
+    stats->fds_now = loop->fds.in_use;
+    stats->pool_threads_now = loop_pool_threads(loop);
+    stats->wakeups = loop_inbox_wakeups(loop->inbox);
+}
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+const char *loop_version(void)
+{
+    return TEXT(LOOP_VERSION_MAJOR) "." TEXT(LOOP_VERSION_MINOR) "." TEXT(LOOP_VERSION_PATCH);
+}

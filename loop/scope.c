@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Scopes: the tree of who owns what. A scope counts what holds it open; when the count comes to nothing it is put in
+ * loop->ending and looked at after the continuation that is running, step by step: daemons, hooks, descriptors, on_end.
+ */
+#include <loop/core.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct loop_hook {
+    struct loop_list link;
+    loop_hook_fn *fn;
+    void *arg;
+};
+
+struct scope_memory {
+    struct scope_memory *next;
+    max_align_t bytes[];
+};
+
+static void look_at(struct loop_scope *scope)
+{
+    if (!loop_list_is_linked(&scope->ending)) {
+        loop_list_push_back(&scope->loop->ending, &scope->ending);
+    }
+}
+
+bool loop_scope_takes_work(const struct loop_scope *scope)
+{
+    return scope->state < LOOP_SCOPE_RELEASING;
+}
+
+void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
+{
+    if (is_daemon) {
+        scope->daemons++;
+    } else {
+        scope->holds++;
+    }
+}
+
+void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
+{
+    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
+    assert(*count > 0);
+    --*count;
+    if (scope->holds == 0) {
+        look_at(scope);
+    }
+}
+
+/* ---- opening ---- */
+
+static struct loop_scope *make(struct loop *loop, loop_fn *on_end, void *arg)
+{
+    struct loop_scope *scope = loop_slab_get(&loop->scopes);
+    if (!scope) {
+        return NULL;
+    }
+    scope->loop = loop;
+    scope->on_end = on_end;
+    scope->arg = arg;
+    scope->reason = -ECANCELED;
+    scope->deadline.owner = LOOP_HEAP_SCOPE;
+    loop_list_init(&scope->in_parent);
+    loop_list_init(&scope->children);
+    loop_list_init(&scope->jobs);
+    loop_list_init(&scope->fds);
+    loop_list_init(&scope->ending);
+    loop_list_init(&scope->hooks);
+    return scope;
+}
+
+struct loop_scope *loop_scope_open_root(struct loop *loop, loop_fn *on_end, void *arg)
+{
+    return make(loop, on_end, arg);
+}
+
+struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, void *arg)
+{
+    LOOP_CHECK_THREAD(parent->loop);
+    struct loop_scope *scope = loop_scope_takes_work(parent) ? make(parent->loop, on_end, arg) : NULL;
+    if (!scope) {
+        return NULL;
+    }
+    scope->parent = parent;
+    scope->is_cancelled = parent->is_cancelled;
+    scope->reason = parent->reason;
+    loop_list_push_back(&parent->children, &scope->in_parent);
+    loop_scope_add_hold(parent, false);
+    look_at(scope);
+    return scope;
+}
+
+/* ---- cancelling ---- */
+
+static void cancel_jobs(struct loop_scope *scope)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = scope->jobs.next; node != &scope->jobs; node = next) {
+        next = node->next;
+        loop_job_cancel(scope->loop, LOOP_CONTAINER(node, struct job, in_scope));
+    }
+}
+
+/* The first scope that isn't cancelled from `node` on in the children of `parent`, marked as cancelled; or NULL. */
+static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_list *node, int32_t reason)
+{
+    for (; node != &parent->children; node = node->next) {
+        struct loop_scope *scope = LOOP_CONTAINER(node, struct loop_scope, in_parent);
+        if (!scope->is_cancelled) {
+            scope->is_cancelled = true;
+            scope->reason = reason;
+            return scope;
+        }
+    }
+    return NULL;
+}
+
+/* Children first, and without recursion: a program may nest scopes as deep as it likes. Nothing leaves the lists meanwhile:
+ * scopes and jobs only go in the dispatch. */
+static void cancel_tree(struct loop_scope *top, int32_t reason)
+{
+    if (top->is_cancelled || !loop_scope_takes_work(top)) {
+        return;
+    }
+    top->is_cancelled = true;
+    top->reason = reason;
+    struct loop_scope *scope = top;
+    for (;;) {
+        struct loop_scope *down = mark_next(scope, scope->children.next, reason);
+        while (!down) {
+            cancel_jobs(scope);
+            if (scope == top) {
+                return;
+            }
+            down = mark_next(scope->parent, scope->in_parent.next, reason);
+            scope = down ? scope : scope->parent;
+        }
+        scope = down;
+    }
+}
+
+static void note_error(struct loop_scope *scope, int64_t error)
+{
+    if (scope->error == 0 || (scope->error == -ECANCELED && error != -ECANCELED)) {
+        scope->error = (int32_t)error;
+    }
+}
+
+void loop_scope_cancel(struct loop_scope *scope)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    if (loop_scope_takes_work(scope)) {
+        note_error(scope, -ECANCELED);
+        cancel_tree(scope, -ECANCELED);
+    }
+}
+
+void loop_scope_fail(struct loop_scope *scope, int64_t error)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    note_error(scope, error < 0 && error >= INT32_MIN ? error : -EINVAL);
+    cancel_tree(scope, -ECANCELED);
+}
+
+void loop_scope_expire(struct loop_scope *scope)
+{
+    if (!scope->is_cancelled) {
+        note_error(scope, -ETIMEDOUT);
+        cancel_tree(scope, -ETIMEDOUT);
+    }
+}
+
+void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
+{
+    struct loop *loop = scope->loop;
+    LOOP_CHECK_THREAD(loop);
+    if (loop_heap_is_linked(&scope->deadline)) {
+        loop_heap_remove(&loop->timers, &scope->deadline);
+    }
+    if (at_ns == LOOP_NEVER || !loop_scope_takes_work(scope)) {
+        return;
+    }
+    scope->deadline.at_ns = at_ns;
+    if (loop_heap_add(&loop->timers, &scope->deadline)) {
+        loop_scope_fail(scope, -ENOMEM); /* a scope without the deadline it was promised must not go on */
+    }
+}
+
+/* ---- holding ---- */
+
+void loop_scope_hold(struct loop_scope *scope)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    loop_scope_add_hold(scope, false);
+}
+
+void loop_scope_release(struct loop_scope *scope)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    if (scope->holds == 0) {
+        loop_misuse(scope->loop, __func__, "the scope has no hold left", "call it once for each loop_scope_hold");
+        return;
+    }
+    loop_scope_drop_hold(scope, false);
+}
+
+void loop_scope_daemon(struct loop_scope *scope)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    if (scope->parent && !scope->is_daemon) {
+        scope->is_daemon = true;
+        loop_scope_add_hold(scope->parent, true);
+        loop_scope_drop_hold(scope->parent, false);
+    }
+}
+
+/* ---- what it owns ---- */
+
+struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *fn, void *arg)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    struct loop_hook *hook = loop_scope_takes_work(scope) ? malloc(sizeof *hook) : NULL;
+    if (!hook) {
+        fn(arg);
+        return NULL;
+    }
+    hook->fn = fn;
+    hook->arg = arg;
+    loop_list_push_front(&scope->hooks, &hook->link);
+    return hook;
+}
+
+void loop_hook_remove(struct loop_scope *scope, struct loop_hook *hook)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    if (hook) {
+        loop_list_remove(&hook->link);
+        free(hook);
+    }
+}
+
+static void run_hooks(struct loop_scope *scope)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&scope->hooks))) {
+        struct loop_hook *hook = LOOP_CONTAINER(node, struct loop_hook, link);
+        loop_hook_fn *fn = hook->fn;
+        void *arg = hook->arg;
+        free(hook);
+        fn(arg);
+    }
+}
+
+void *loop_scope_alloc(struct loop_scope *scope, size_t size_bytes)
+{
+    LOOP_CHECK_THREAD(scope->loop);
+    if (size_bytes > SIZE_MAX - sizeof(struct scope_memory)) {
+        return NULL;
+    }
+    struct scope_memory *memory = calloc(1, sizeof *memory + size_bytes);
+    if (!memory) {
+        return NULL;
+    }
+    memory->next = scope->memory;
+    scope->memory = memory;
+    return memory->bytes;
+}
+
+static void free_memory(struct loop_scope *scope)
+{
+    while (scope->memory) {
+        struct scope_memory *memory = scope->memory;
+        scope->memory = memory->next;
+        free(memory);
+    }
+}
+
+bool loop_scope_is_cancelled(const struct loop_scope *scope)
+{
+    return scope->is_cancelled;
+}
+
+int64_t loop_scope_error(const struct loop_scope *scope)
+{
+    return scope->error;
+}
+
+struct loop *loop_scope_loop(const struct loop_scope *scope)
+{
+    return scope->loop;
+}
+
+/* ---- ending ---- */
+
+static void be_gone(struct loop_scope *scope)
+{
+    struct loop_scope *parent = scope->parent;
+    int32_t error = scope->error;
+    bool was_heard = scope->on_end != NULL, was_daemon = scope->is_daemon;
+    if (scope->on_end) {
+        scope->on_end(scope->arg, error);
+    }
+    free_memory(scope);
+    loop_list_remove(&scope->in_parent);
+    loop_list_remove(&scope->ending);
+    loop_slab_put(&scope->loop->scopes, scope);
+    if (!parent) {
+        return;
+    }
+    if (!was_heard && error < 0 && error != -ECANCELED) {
+        loop_scope_fail(parent, error);
+    }
+    loop_scope_drop_hold(parent, was_daemon);
+}
+
+static void release(struct loop_scope *scope)
+{
+    scope->state = LOOP_SCOPE_RELEASING;
+    if (loop_heap_is_linked(&scope->deadline)) {
+        loop_heap_remove(&scope->loop->timers, &scope->deadline);
+    }
+    run_hooks(scope);
+    scope->state = LOOP_SCOPE_CLOSING;
+    loop_fds_finish(scope);
+}
+
+static void step(struct loop_scope *scope)
+{
+    if (loop_scope_takes_work(scope)) {
+        if (scope->holds > 0) {
+            return;
+        }
+        if (scope->daemons > 0) {
+            scope->state = LOOP_SCOPE_DRAINING;
+            cancel_tree(scope, -ECANCELED);
+            return;
+        }
+        release(scope);
+    }
+    if (loop_list_is_empty(&scope->fds)) {
+        be_gone(scope);
+    }
+}
+
+void loop_scope_fd_gone(struct loop_scope *scope)
+{
+    if (scope->state == LOOP_SCOPE_CLOSING && loop_list_is_empty(&scope->fds)) {
+        look_at(scope);
+    }
+}
+
+void loop_scopes_settle(struct loop *loop)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&loop->ending))) {
+        step(LOOP_CONTAINER(node, struct loop_scope, ending));
+    }
+}

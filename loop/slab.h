@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A slab: objects of one size in pages that never move, so that the kernel may keep pointers into them. Every object begins
+ * with its id: its index, and a generation that changes when the object is given back. An id that is kept too long therefore
+ * names nothing, also when the slot is in use again.
+ */
+#ifndef LOOP_SLAB_H
+#define LOOP_SLAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* An id: generation << LOOP_SLAB_INDEX_BITS | index. The top three bits are always 0, for those who put a tag there. At a
+ * million reuses of one slot each second the generation comes round after 38 hours. */
+#define LOOP_SLAB_INDEX_BITS 24
+#define LOOP_SLAB_ID_BITS 61
+#define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)
+
+struct loop_slab {
+    size_t object_size;
+    char **pages;
+    uint32_t n_pages, pages_capacity;
+    uint32_t free_head; /* index of the slot given back last, or LOOP_SLAB_MAX */
+    uint32_t in_use;
+};
+
+void loop_slab_init(struct loop_slab *slab, size_t object_size);
+void loop_slab_finish(struct loop_slab *slab);
+
+/* An object, zeroed but for its id (a uint64_t at its start); NULL when there is no memory. The slot given back last is
+ * taken first: it is the one in the cache. */
+void *loop_slab_get(struct loop_slab *slab);
+void loop_slab_put(struct loop_slab *slab, void *object);
+
+/* The object with that id, or NULL when it was given back, or never was. */
+void *loop_slab_find(const struct loop_slab *slab, uint64_t id);
+
+/* The number of slots for which there is memory. */
+uint32_t loop_slab_capacity(const struct loop_slab *slab);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sources and sinks without a descriptor that stand in memory of somebody else's.
+ */
+#ifndef LOOP_SOURCES_H
+#define LOOP_SOURCES_H
+
+#include <loop/core.h>
+
+void loop_null_source_init(struct loop_source *source, struct loop_scope *scope);
+
+/* Whatever is written to it ends with -EBADF. */
+void loop_closed_sink_init(struct loop_sink *sink, struct loop_scope *scope);
+
+/* getrandom(2). */
+void loop_random_source_init(struct loop_source *source, struct loop_scope *scope);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Streams: bytes as they come, in chunks lent by the region. On a descriptor a stream waits for readiness without a chunk, takes
+ * one when there is something to read, and has it back when the continuation has returned: the same hot chunk serves one
+ * connection after the other, and a thousand connections need no more than one. Where more comes than fits into a chunk the
+ * next read takes several. Other sources are read one chunk at a time.
+ */
+#include <loop/core.h>
+
+#include <errno.h>
+
+#define CHUNKS_MAX 16 /* in one read */
+
+struct stream {
+    struct loop_source *source;   /* of another kind than a descriptor; else NULL */
+    struct loop_chunk *first, *last; /* read, not delivered yet */
+    struct loop_chunk *reserved;  /* the one it waited for */
+    loop_job inner;               /* the read in flight, of another kind of source */
+    uint16_t n_wanted;            /* chunks for the next read */
+    bool is_paused, is_delivering, is_at_end;
+    int32_t end;                  /* its last result, once is_at_end */
+};
+
+static_assert(sizeof(struct stream) <= sizeof(((struct job *)0)->u.words), "fits into a job");
+
+static struct stream *stream_of(struct job *job)
+{
+    return (struct stream *)(void *)job->u.words;
+}
+
+static void push_chunk(struct stream *stream, struct loop_chunk *chunk, size_t used)
+{
+    chunk->used = (uint32_t)used;
+    chunk->next = NULL;
+    if (stream->first) {
+        stream->last->next = chunk;
+    } else {
+        stream->first = chunk;
+    }
+    stream->last = chunk;
+}
+
+/* Lends what has been read, until that is all or the program has had enough for now. */
+static void deliver(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    stream->is_delivering = true;
+    while (stream->first && (!stream->is_paused || job->is_cancelled)) {
+        struct loop_chunk *chunk = stream->first;
+        stream->first = chunk->next;
+        chunk->next = NULL;
+        chunk->state = LOOP_CHUNK_LENT;
+        loop_job_emit(loop, job, chunk->used, chunk);
+        if (chunk->state == LOOP_CHUNK_LENT) {
+            loop_region_give(loop, chunk);
+        }
+    }
+    stream->is_delivering = false;
+}
+
+/* ---- on descriptors ---- */
+
+static int take_chunks(struct loop *loop, struct stream *stream, struct loop_chunk **chunks, struct iovec *iov)
+{
+    int n = 0;
+    size_t block_size = loop->region.block_size;
+    while (n < stream->n_wanted) {
+        struct loop_chunk *chunk = stream->reserved ? stream->reserved : loop_region_take(loop);
+        stream->reserved = NULL;
+        if (!chunk) {
+            break;
+        }
+        iov[n] = (struct iovec){loop_chunk_data(chunk), block_size};
+        chunks[n++] = chunk;
+    }
+    return n;
+}
+
+/* Keeps the chunks that `n_bytes` have filled, gives the others back, and learns how many to take next time. */
+static void keep_chunks(struct loop *loop, struct stream *stream, struct loop_chunk **chunks, int n, size_t n_bytes)
+{
+    size_t block_size = loop->region.block_size, left = n_bytes;
+    for (int i = 0; i < n; i++) {
+        size_t used = left < block_size ? left : block_size;
+        left -= used;
+        if (used > 0) {
+            push_chunk(stream, chunks[i], used);
+        }
+    }
+    for (int i = n; i-- > 0;) {
+        if ((size_t)i * block_size >= n_bytes) {
+            loop_region_give(loop, chunks[i]);
+        }
+    }
+    if (n_bytes == (size_t)n * block_size) {
+        stream->n_wanted = (uint16_t)(stream->n_wanted * 4 < CHUNKS_MAX ? stream->n_wanted * 4 : CHUNKS_MAX);
+    } else if (n_bytes <= block_size) {
+        stream->n_wanted = 1;
+    }
+}
+
+static enum loop_attempt park(struct job *job, enum loop_where where)
+{
+    loop_list_remove(&job->link);
+    job->where = (uint8_t)where;
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static enum loop_attempt after_delivery(struct job *job)
+{
+    if (job->is_cancelled) {
+        job->result = -ECANCELED;
+        return LOOP_ATTEMPT_DONE;
+    }
+    if (stream_of(job)->is_paused) {
+        return park(job, LOOP_AT_OWNER);
+    }
+    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    struct loop_chunk *chunks[CHUNKS_MAX];
+    struct iovec iov[CHUNKS_MAX];
+    if (stream->first || job->is_cancelled || stream->is_paused) {
+        deliver(loop, job);
+        return after_delivery(job);
+    }
+    int n = take_chunks(loop, stream, chunks, iov);
+    if (n == 0) {
+        park(job, LOOP_AT_CHUNK_LINE);
+        loop_region_wait(loop, job);
+        return LOOP_ATTEMPT_MOVED;
+    }
+    int64_t n_bytes = loop_io_read(job->fd, iov, n);
+    keep_chunks(loop, stream, chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
+    if (n_bytes == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (n_bytes <= 0) {
+        job->result = n_bytes;
+        return LOOP_ATTEMPT_DONE;
+    }
+    deliver(loop, job);
+    return after_delivery(job);
+}
+
+/* Has the job tried in the next dispatch, whether or not there is something to read. */
+static void try_soon(struct loop *loop, struct job *job)
+{
+    struct loop_fd *fd = job->fd;
+    job->where = LOOP_AT_WAIT;
+    loop_list_remove(&job->link);
+    loop_list_push_front(&fd->readers, &job->link);
+    fd->ready |= POLLIN;
+    loop_ready_activate(loop, fd);
+}
+
+static void give_reserved_back(struct loop *loop, struct stream *stream)
+{
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    if (chunk) {
+        loop_region_give(loop, chunk);
+    }
+}
+
+static void cancel_stream(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    if (stream->is_delivering) {
+        return; /* after_delivery ends it */
+    }
+    give_reserved_back(loop, stream);
+    if (stream->first) {
+        try_soon(loop, job); /* what has been read is delivered first: nothing is lost */
+    } else {
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+static const struct loop_job_kind stream_kind = {
+    .name = "stream", .cancel = cancel_stream, .attempt = attempt_stream};
+
+/* ---- on other sources ---- */
+
+static void on_read(void *arg, int64_t result);
+
+/* Goes on: delivers, ends, waits for a chunk, or reads. From the dispatch, or from inside loop_stream when nothing can be
+ * delivered yet. */
+static void go_on(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    struct loop_chunk *chunk = stream->reserved ? stream->reserved : loop_region_take(loop);
+    stream->reserved = NULL;
+    if (!chunk) {
+        loop_region_wait(loop, job);
+        return;
+    }
+    job->where = LOOP_AT_OWNER;
+    stream->reserved = chunk;
+    stream->inner = stream->source->ops->read(stream->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
+    if (!stream->inner) {
+        give_reserved_back(loop, stream);
+        loop_job_complete(loop, job, -ENOMEM);
+    }
+}
+
+/* What is due after something has been read, or the stream was resumed or cancelled. From the dispatch. */
+static void settle_stream(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    deliver(loop, job);
+    if (stream->first || (stream->is_paused && !job->is_cancelled)) {
+        return;
+    }
+    if (stream->is_at_end || job->is_cancelled) {
+        loop_job_finish(loop, job, stream->is_at_end ? stream->end : -ECANCELED);
+    } else {
+        go_on(loop, job);
+    }
+}
+
+static void on_read(void *arg, int64_t result)
+{
+    struct job *job = arg;
+    struct stream *stream = stream_of(job);
+    struct loop *loop = job->scope->loop;
+    stream->inner = 0;
+    if (result > 0) {
+        push_chunk(stream, stream->reserved, (size_t)result);
+        stream->reserved = NULL;
+    } else {
+        give_reserved_back(loop, stream);
+        stream->is_at_end = true;
+        stream->end = (int32_t)result;
+    }
+    settle_stream(loop, job);
+}
+
+static void on_nudge(void *arg, int64_t result)
+{
+    (void)result;
+    struct job *job = arg;
+    stream_of(job)->inner = 0;
+    settle_stream(job->scope->loop, job);
+}
+
+/* Comes back to the stream from the dispatch. */
+static void nudge(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    stream->inner = loop_op_nop(job->scope, on_nudge, job);
+    if (!stream->inner) {
+        loop_job_complete(loop, job, -ENOMEM);
+    }
+}
+
+static void cancel_other(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    if (stream->is_delivering) {
+        return;
+    }
+    if (stream->inner) {
+        loop_cancel(loop, stream->inner);
+    } else if (stream->first || stream->is_at_end) {
+        nudge(loop, job);
+    } else {
+        give_reserved_back(loop, stream);
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+static const struct loop_job_kind other_kind = {.name = "stream", .cancel = cancel_other};
+
+/* ---- the calls ---- */
+
+void loop_stream_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
+{
+    stream_of(job)->reserved = chunk;
+    if (job->kind == &stream_kind) {
+        try_soon(loop, job);
+    } else {
+        go_on(loop, job);
+    }
+}
+
+loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop *loop = source->scope->loop;
+    struct loop_fd *fd = source->ops->fd ? source->ops->fd(source) : NULL;
+    bool is_direct = fd && loop_fd_is_stream(fd);
+    struct job *job = loop_job_start(source->scope, is_direct ? fd : NULL, is_direct ? &stream_kind : &other_kind,
+                                     (loop_fn *)(void (*)(void))fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->is_stream = true;
+    if (ended) {
+        return id;
+    }
+    *stream_of(job) = (struct stream){.source = source, .n_wanted = 1};
+    if (is_direct) {
+        loop_ready_wait_read(loop, fd, job);
+    } else {
+        go_on(loop, job);
+    }
+    return id;
+}
+
+static struct job *find_stream(struct loop *loop, loop_job id)
+{
+    LOOP_CHECK_THREAD(loop);
+    struct job *job = loop_job_find(loop, id);
+    return job && job->is_stream && job->where != LOOP_AT_RUN_QUEUE ? job : NULL;
+}
+
+int loop_stream_pause(struct loop *loop, loop_job id)
+{
+    struct job *job = find_stream(loop, id);
+    if (!job) {
+        return -ENOENT;
+    }
+    struct stream *stream = stream_of(job);
+    stream->is_paused = true;
+    if (job->where == LOOP_AT_CHUNK_LINE) {
+        park(job, LOOP_AT_OWNER); /* it wants no chunk now: others shall have it */
+    }
+    if (job->kind == &stream_kind) {
+        give_reserved_back(loop, stream);
+    }
+    return 0;
+}
+
+int loop_stream_resume(struct loop *loop, loop_job id)
+{
+    struct job *job = find_stream(loop, id);
+    if (!job) {
+        return -ENOENT;
+    }
+    struct stream *stream = stream_of(job);
+    bool was_paused = stream->is_paused;
+    stream->is_paused = false;
+    if (!was_paused || stream->is_delivering || job->where == LOOP_AT_WAIT) {
+        return 0;
+    }
+    if (job->kind == &stream_kind) {
+        try_soon(loop, job);
+    } else if (!stream->inner) {
+        nudge(loop, job);
+    }
+    return 0;
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The io_uring backend: jobs as entries of a ring, readiness by polls in the same ring, and one system call for each turn.
+ *
+ * Nothing enters the kernel but the turn. What is started between two turns fills in entries; when the submission queue is
+ * full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before anything
+ * is resumed, so that whatever is started then finds the ring in order.
+ */
+#include <loop/uring.h>
+
+#include <errno.h>
+
+/* Completions handled in one turn; the rest waits for the next. */
+#define EVENTS_PER_TURN 256
+
+/* Times that one turn submits for the sake of the line. */
+#define SUBMITS_PER_TURN 64
+
+/* How long to wait for completions when the kernel is too short of memory to take more. */
+#define SHORTAGE_WAIT_NS LOOP_MILLISECOND
+
+/* ---- entering the kernel ---- */
+
+static uint32_t unsubmitted(const struct uring *uring)
+{
+    return uring->sq_tail - __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
+}
+
+static uint32_t queue_flags(const struct uring *uring)
+{
+    return __atomic_load_n(uring->sq_flags, __ATOMIC_RELAXED);
+}
+
+static void publish(struct uring *uring)
+{
+    __atomic_store_n(uring->sq_shared_tail, uring->sq_tail, __ATOMIC_RELEASE);
+}
+
+static int enter(struct uring *uring, unsigned to_submit, unsigned wait_for, int64_t timeout_ns)
+{
+    unsigned flags = uring->enter_flags | (wait_for ? uring->wait_flags : 0);
+    uring->loop->stats.enters++;
+    if (!wait_for || timeout_ns == LOOP_NEVER) {
+        return io_uring_enter2(uring->enter_fd, to_submit, wait_for, flags, NULL, _NSIG / 8);
+    }
+    struct __kernel_timespec timeout = {.tv_sec = timeout_ns / LOOP_SECOND, .tv_nsec = timeout_ns % LOOP_SECOND};
+    struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&timeout};
+    return io_uring_enter2(uring->enter_fd, to_submit, wait_for, flags | IORING_ENTER_EXT_ARG, (sigset_t *)(void *)&arg,
+                           sizeof arg);
+}
+
+int loop_uring_enter(struct uring *uring, unsigned wait_for, int64_t timeout_ns)
+{
+    publish(uring);
+    return enter(uring, unsubmitted(uring), wait_for, timeout_ns);
+}
+
+/* What an enter says about the ring. A signal, or time that has run out, are no news; what was submitted is in the head of the
+ * queue, never in the result. */
+enum enter_outcome { ENTER_FINE, ENTER_SHORTAGE, ENTER_BROKEN };
+
+static enum enter_outcome outcome_of(int result)
+{
+    if (result >= 0 || result == -EINTR || result == -ETIME) {
+        return ENTER_FINE;
+    }
+    return result == -EAGAIN || result == -EBUSY ? ENTER_SHORTAGE : ENTER_BROKEN;
+}
+
+/* ---- jobs in and out ---- */
+
+static void hand_over(struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+{
+    loop_uring_prepare(uring, entry, job);
+    job->where = LOOP_AT_RING;
+    uring->in_flight++;
+}
+
+void loop_uring_place(struct uring *uring, struct job *job)
+{
+    struct io_uring_sqe *entry = loop_list_is_empty(&uring->line) ? uring_entry(uring) : NULL;
+    if (entry) {
+        hand_over(uring, entry, job);
+        return;
+    }
+    job->where = LOOP_AT_RING_LINE;
+    loop_list_push_back(&uring->line, &job->link);
+    uring->loop->stats.submit_waits++;
+}
+
+void loop_uring_leave(struct uring *uring, struct job *job)
+{
+    assert(job->where == LOOP_AT_RING && uring->in_flight > 0);
+    uring->in_flight--;
+    if (job->needs_cancel_entry) {
+        job->needs_cancel_entry = false;
+        loop_list_remove(&job->link);
+    }
+}
+
+static bool lacks_group(const struct job *job)
+{
+    return job->op == LOOP_OP_RECV_MULTISHOT && !((const struct loop_buffers *)job->u.args.data)->ring;
+}
+
+static void start(struct loop *loop, struct job *job)
+{
+    struct uring *uring = uring_of(loop);
+    assert(!loop_list_is_linked(&job->link));
+    assert(job->is_multishot == (job->op == LOOP_OP_ACCEPT_MULTISHOT || job->op == LOOP_OP_RECV_MULTISHOT));
+    if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
+        loop_uring_start_elsewhere(uring, job);
+    } else {
+        loop_uring_place(uring, job);
+    }
+}
+
+static void cancel_in_ring(struct uring *uring, struct job *job)
+{
+    assert(!job->needs_cancel_entry);
+    struct io_uring_sqe *entry = uring_entry(uring);
+    if (entry) {
+        loop_uring_prepare_cancel(entry, uring_user_data(URING_TAG_JOB, job->id));
+    } else {
+        job->needs_cancel_entry = true;
+        loop_list_push_back(&uring->line, &job->link);
+    }
+}
+
+static void cancel(struct loop *loop, struct job *job)
+{
+    if (job->where == LOOP_AT_RING_LINE) {
+        loop_job_backend_complete(loop, job, -ECANCELED);
+    } else if (job->where == LOOP_AT_RING) {
+        cancel_in_ring(uring_of(loop), job);
+    } else {
+        loop_direct_cancel(loop, job);
+    }
+}
+
+/* ---- the lines ---- */
+
+static bool serve_jobs(struct uring *uring)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&uring->line))) {
+        struct io_uring_sqe *entry = uring_entry(uring);
+        if (!entry) {
+            return false;
+        }
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        loop_list_remove(node);
+        if (job->needs_cancel_entry) {
+            job->needs_cancel_entry = false;
+            loop_uring_prepare_cancel(entry, uring_user_data(URING_TAG_JOB, job->id));
+        } else {
+            hand_over(uring, entry, job);
+        }
+    }
+    return true;
+}
+
+/* True when nothing waits in line any more. */
+static bool serve_lines(struct uring *uring)
+{
+    return loop_uring_serve_fds(uring) && serve_jobs(uring);
+}
+
+static bool lines_are_empty(const struct uring *uring)
+{
+    return loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line);
+}
+
+/* Submits until the lines are empty, or there is enough to do first. The result of the last enter, or 0. */
+static int submit_lines(struct uring *uring)
+{
+    int result = 0;
+    for (unsigned n = 0; n < SUBMITS_PER_TURN && !serve_lines(uring) && result >= 0; n++) {
+        if (uring_completions_ready(uring) >= uring->cq_size / 2) {
+            return 0;
+        }
+        result = loop_uring_enter(uring, 0, 0);
+    }
+    return result;
+}
+
+/* ---- events ---- */
+
+static void job_event(struct uring *uring, uint64_t id, int32_t result, uint32_t flags)
+{
+    struct job *job = loop_job_find(uring->loop, id);
+    if (!job) {
+        return;
+    }
+    if (job->is_multishot) {
+        loop_uring_multishot_event(uring, job, result, flags);
+        return;
+    }
+    loop_uring_leave(uring, job);
+    if (result < 0 || URING_LOOKED_AT >> job->op & 1) {
+        loop_uring_result(uring, job, result);
+    } else {
+        loop_job_backend_done(uring->loop, job, result);
+    }
+}
+
+static void watch_event(struct uring *uring, uint64_t id, enum uring_watch_kind kind, int32_t result, uint32_t flags)
+{
+    struct loop_fd *fd = loop_fd_find(uring->loop, id);
+    if (!fd) {
+        return;
+    }
+    if (flags & IORING_CQE_F_MORE && result >= 0 && !(fd->backend_id & URING_LETTING_GO)) {
+        loop_ready_event(uring->loop, fd, (uint32_t)result);
+    } else {
+        loop_uring_watch_changed(uring, fd, kind, result, flags);
+    }
+}
+
+static void event(struct uring *uring, uint64_t user_data, int32_t result, uint32_t flags)
+{
+    enum uring_tag tag = (enum uring_tag)(user_data >> URING_TAG_SHIFT);
+    uint64_t id = user_data & URING_ID_MASK;
+    switch (tag) {
+    case URING_TAG_JOB:
+        job_event(uring, id, result, flags);
+        break;
+    case URING_TAG_WATCH_IN:
+    case URING_TAG_WATCH_OUT:
+    case URING_TAG_WATCH_PRIORITY:
+        watch_event(uring, id, (enum uring_watch_kind)(tag - URING_TAG_WATCH_IN), result, flags);
+        break;
+    case URING_TAG_IGNORED:
+    case URING_TAG_SELF_TEST:
+        break;
+    }
+}
+
+static void dispatch(struct uring *uring)
+{
+    uint32_t n = uring_completions_ready(uring);
+    uint32_t head = *uring->cq_head;
+    for (n = n < EVENTS_PER_TURN ? n : EVENTS_PER_TURN; n > 0; n--) {
+        struct io_uring_cqe completion = uring->completions[head & uring->cq_mask];
+        __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE);
+        event(uring, completion.user_data, completion.res, completion.flags);
+    }
+}
+
+/* ---- the turn ---- */
+
+static void note_overflow(struct uring *uring)
+{
+    bool is_overflown = queue_flags(uring) & IORING_SQ_CQ_OVERFLOW;
+    uring->loop->stats.completion_overflows += is_overflown && !uring->has_overflown;
+    uring->has_overflown = is_overflown;
+}
+
+/* The kernel must be entered even though there is nothing to wait for: to submit, to wake its thread, to have it do what it
+ * deferred, to get what did not fit into the completion queue. */
+static bool must_enter(struct uring *uring)
+{
+    if (!uring->is_polled) {
+        return unsubmitted(uring) > 0 || queue_flags(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+    }
+    publish(uring);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return queue_flags(uring) & (IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW);
+}
+
+static bool may_wait(const struct uring *uring, int64_t timeout_ns)
+{
+    return timeout_ns != 0 && lines_are_empty(uring) && uring_completions_ready(uring) == 0 &&
+           loop_list_is_empty(&uring->loop->run_queue);
+}
+
+/* The kernel takes nothing now: what is in flight has to end first. */
+static int outlast_shortage(struct uring *uring)
+{
+    return uring_completions_ready(uring) > 0 ? 0 : enter(uring, 0, 1, SHORTAGE_WAIT_NS);
+}
+
+static int turn(struct loop *loop, int64_t timeout_ns)
+{
+    struct uring *uring = uring_of(loop);
+    int result = submit_lines(uring);
+    if (outcome_of(result) == ENTER_FINE) {
+        if (may_wait(uring, timeout_ns)) {
+            result = loop_uring_enter(uring, 1, timeout_ns);
+        } else if (must_enter(uring)) {
+            result = loop_uring_enter(uring, 0, 0);
+        }
+    }
+    if (outcome_of(result) == ENTER_SHORTAGE) {
+        result = outlast_shortage(uring);
+    }
+    note_overflow(uring);
+    dispatch(uring);
+    return outcome_of(result) == ENTER_BROKEN ? result : 0;
+}
+
+const struct loop_backend_ops loop_backend_uring = {
+    .name = "io_uring",
+    .init = loop_uring_init,
+    .finish = loop_uring_finish,
+    .start = start,
+    .cancel = cancel,
+    .watch = loop_uring_watch,
+    .unwatch = loop_uring_unwatch,
+    .turn = turn,
+    .buffers_init = loop_uring_buffers_init,
+    .buffers_finish = loop_uring_buffers_finish,
+    .buffers_recycle = loop_uring_buffers_recycle,
+};

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the files of the io_uring backend share. uring.c: the ring and its turn, lines and events. uring_setup.c: how a ring
+ * is made, tried and taken down. uring_prepare.c: a job as a submission queue entry. uring_result.c: what comes of one that
+ * isn't plain success. uring_watch.c: readiness.
+ *
+ * liburing makes the ring and fills in entries. The queues themselves are read and written here: entering the kernel must do
+ * three things at once (submit, run what the kernel has deferred, wait), which liburing's own calls don't always do.
+ */
+#ifndef LOOP_URING_H
+#define LOOP_URING_H
+
+#include <loop/core.h>
+#include <loop/uring_compat.h>
+
+/* What a completion is about: the top three bits of its user_data. The rest is the id of the job or the descriptor, whose
+ * generation makes a late completion name nothing. */
+enum uring_tag {
+    URING_TAG_JOB,
+    URING_TAG_WATCH_IN, /* the three kinds of watches follow each other in the order of enum uring_watch_kind */
+    URING_TAG_WATCH_OUT,
+    URING_TAG_WATCH_PRIORITY,
+    URING_TAG_IGNORED,
+    URING_TAG_SELF_TEST
+};
+
+#define URING_TAG_SHIFT LOOP_SLAB_ID_BITS
+#define URING_ID_MASK ((UINT64_C(1) << URING_TAG_SHIFT) - 1)
+
+static inline uint64_t uring_user_data(enum uring_tag tag, uint64_t id)
+{
+    return (uint64_t)tag << URING_TAG_SHIFT | id;
+}
+
+/* The polls that may be in flight for a descriptor. */
+enum uring_watch_kind { URING_WATCH_IN, URING_WATCH_OUT, URING_WATCH_PRIORITY, URING_WATCH_KINDS };
+
+/* The bits of fd->backend_id, by kind of watch. At most one poll of each kind is in flight, from the entry that arms it to its
+ * last completion, so that none can be taken for another. */
+#define URING_ARMED(kind) (UINT64_C(1) << (kind))             /* its last completion is still to come */
+#define URING_ARM_DUE(kind) (UINT64_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
+#define URING_CANCEL_DUE(kind) (UINT64_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
+#define URING_LASTS(kind) (UINT64_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
+#define URING_LETTING_GO (UINT64_C(1) << 32)
+
+struct uring {
+    /* The queues as the kernel shares them. */
+    struct io_uring_sqe *entries;
+    const uint32_t *sq_head, *sq_flags;
+    uint32_t *sq_shared_tail;
+    uint32_t sq_tail; /* entries filled in; the kernel hears of them when it is entered */
+    uint32_t sq_mask, sq_size;
+    const struct io_uring_cqe *completions;
+    uint32_t *cq_head;
+    const uint32_t *cq_tail;
+    uint32_t cq_mask, cq_size;
+
+    struct loop *loop;
+    struct loop_list line;     /* jobs that wait for an entry: to start them, or to cancel them */
+    struct loop_list fds_line; /* descriptors that wait for one, by backend_link */
+    uint32_t elsewhere;        /* operations (by number) that the ring isn't asked for */
+    uint32_t in_flight;        /* jobs and polls in the kernel's hands */
+    unsigned enter_fd;
+    uint32_t enter_flags, wait_flags;
+    bool is_polled;      /* a thread of the kernel submits */
+    bool has_overflown;  /* the completion queue, when it was last looked at */
+    uint16_t last_group; /* of provided buffers */
+    uint32_t setup_flags;
+    struct io_uring ring;
+};
+
+static inline struct uring *uring_of(const struct loop *loop)
+{
+    return loop->backend_state;
+}
+
+/* A free entry of the submission queue, which must be filled in before the next is asked for; NULL when it is full. */
+static inline struct io_uring_sqe *uring_entry(struct uring *uring)
+{
+    uint32_t taken = uring->sq_tail - __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
+    return taken < uring->sq_size ? &uring->entries[uring->sq_tail++ & uring->sq_mask] : NULL;
+}
+
+static inline uint32_t uring_completions_ready(const struct uring *uring)
+{
+    return __atomic_load_n(uring->cq_tail, __ATOMIC_ACQUIRE) - *uring->cq_head;
+}
+
+/* ---- uring.c ---- */
+
+/* Enters the kernel: submits what is filled in, has it finish what it deferred, and waits for `wait_for` completions, at most
+ * `timeout_ns`. What io_uring_enter(2) returns, as -errno. */
+int loop_uring_enter(struct uring *uring, unsigned wait_for, int64_t timeout_ns);
+
+/* Hands a job to the kernel, or puts it in line. */
+void loop_uring_place(struct uring *uring, struct job *job);
+
+/* The job's last completion has come: nothing of it is left in the kernel, or in line. */
+void loop_uring_leave(struct uring *uring, struct job *job);
+
+/* ---- uring_setup.c ---- */
+
+int loop_uring_init(struct loop *loop);
+void loop_uring_finish(struct loop *loop);
+
+/* ---- uring_prepare.c ---- */
+
+/* In args.flags of an openat2: O_NONBLOCK was not asked for. */
+#define URING_OPEN_NONBLOCK 1u
+
+void loop_uring_prepare(const struct uring *uring, struct io_uring_sqe *entry, struct job *job);
+void loop_uring_prepare_cancel(struct io_uring_sqe *entry, uint64_t user_data);
+
+/* The operations, as bits, that a kernel which knows `opcodes` lacks, and those that never go through the ring. */
+uint32_t loop_uring_unknown_ops(const struct io_uring_probe *opcodes);
+uint32_t loop_uring_foreign_ops(void);
+
+/* ---- uring_result.c ---- */
+
+/* A job that is done by system calls. */
+void loop_uring_start_elsewhere(struct uring *uring, struct job *job);
+
+/* A one-shot job has ended with an error, or is of an operation whose result has to be looked at. */
+#define URING_LOOKED_AT (UINT32_C(1) << LOOP_OP_POLL | UINT32_C(1) << LOOP_OP_OPENAT2)
+void loop_uring_result(struct uring *uring, struct job *job, int32_t result);
+
+/* One completion of a multishot job. */
+void loop_uring_multishot_event(struct uring *uring, struct job *job, int32_t result, uint32_t flags);
+
+int loop_uring_buffers_init(struct loop *loop, struct loop_buffers *buffers);
+void loop_uring_buffers_finish(struct loop *loop, struct loop_buffers *buffers);
+void loop_uring_buffers_recycle(struct loop *loop, struct loop_buffers *buffers, unsigned index);
+
+/* ---- uring_watch.c ---- */
+
+void loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
+void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd);
+
+/* Any completion of a watch but the plain "there are events, and more may come". */
+void loop_uring_watch_changed(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind, int32_t result,
+                              uint32_t flags);
+
+/* Fills in entries for the descriptors in line; false when the queue is full. */
+bool loop_uring_serve_fds(struct uring *uring);
+
+#endif

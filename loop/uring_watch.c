@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Readiness through the ring. Input is watched by a multishot poll, which is armed once and tells of every arrival (edges).
+ * Output is watched by a poll for one event, armed when somebody has found the descriptor full: a Unix socket would otherwise
+ * tell of every read its peer makes.
+ */
+#include <loop/uring.h>
+
+#include <errno.h>
+
+#define ALL_ARMED (URING_ARMED(URING_WATCH_IN) | URING_ARMED(URING_WATCH_OUT) | URING_ARMED(URING_WATCH_PRIORITY))
+#define ALL_ARM_DUE (ALL_ARMED << 8)
+#define ALL_CANCEL_DUE (ALL_ARMED << 16)
+#define ALL_DUE (ALL_ARM_DUE | ALL_CANCEL_DUE)
+
+struct watch_row {
+    uint32_t event; /* what callers ask for */
+    uint32_t mask;  /* what the kernel is asked for */
+};
+
+static const struct watch_row rows[URING_WATCH_KINDS] = {
+    [URING_WATCH_IN] = {POLLIN, POLLIN | POLLRDHUP},
+    [URING_WATCH_OUT] = {POLLOUT, POLLOUT},
+    [URING_WATCH_PRIORITY] = {POLLPRI, POLLPRI},
+};
+
+static uint64_t watch_data(const struct loop_fd *fd, enum uring_watch_kind kind)
+{
+    return uring_user_data((enum uring_tag)(URING_TAG_WATCH_IN + kind), fd->id);
+}
+
+/* ---- the line ---- */
+
+static void put_in_line(struct uring *uring, struct loop_fd *fd, uint64_t due)
+{
+    if (!(fd->backend_id & ALL_DUE)) {
+        loop_list_push_back(&uring->fds_line, &fd->backend_link);
+    }
+    fd->backend_id |= due;
+}
+
+static void take_out_of_line(struct loop_fd *fd, uint64_t due)
+{
+    bool was_in_line = fd->backend_id & ALL_DUE;
+    fd->backend_id &= ~due;
+    if (was_in_line && !(fd->backend_id & ALL_DUE)) {
+        loop_list_remove(&fd->backend_link);
+    }
+}
+
+/* ---- arming and cancelling ---- */
+
+static void fill_in_arm(struct uring *uring, struct io_uring_sqe *entry, struct loop_fd *fd, enum uring_watch_kind kind)
+{
+    assert(!(fd->backend_id & URING_ARMED(kind)));
+    if (kind != URING_WATCH_OUT || fd->backend_id & URING_LASTS(kind)) {
+        io_uring_prep_poll_multishot(entry, fd->number, rows[kind].mask);
+    } else {
+        io_uring_prep_poll_add(entry, fd->number, rows[kind].mask);
+    }
+    entry->user_data = watch_data(fd, kind);
+    fd->backend_id |= URING_ARMED(kind);
+    uring->in_flight++;
+}
+
+static void arm(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind)
+{
+    struct io_uring_sqe *entry = uring_entry(uring);
+    if (entry) {
+        fill_in_arm(uring, entry, fd, kind);
+    } else {
+        put_in_line(uring, fd, URING_ARM_DUE(kind));
+    }
+}
+
+static void cancel(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind)
+{
+    struct io_uring_sqe *entry = uring_entry(uring);
+    if (entry) {
+        loop_uring_prepare_cancel(entry, watch_data(fd, kind));
+    } else {
+        put_in_line(uring, fd, URING_CANCEL_DUE(kind));
+    }
+}
+
+/* One entry for the descriptor, which has something due. */
+static void serve(struct uring *uring, struct io_uring_sqe *entry, struct loop_fd *fd)
+{
+    enum uring_watch_kind kind = URING_WATCH_IN;
+    while (!(fd->backend_id & (URING_ARM_DUE(kind) | URING_CANCEL_DUE(kind)))) {
+        kind++;
+        assert(kind < URING_WATCH_KINDS);
+    }
+    if (fd->backend_id & URING_CANCEL_DUE(kind)) {
+        loop_uring_prepare_cancel(entry, watch_data(fd, kind));
+    } else {
+        fill_in_arm(uring, entry, fd, kind);
+    }
+    take_out_of_line(fd, URING_ARM_DUE(kind) | URING_CANCEL_DUE(kind));
+}
+
+bool loop_uring_serve_fds(struct uring *uring)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&uring->fds_line))) {
+        struct io_uring_sqe *entry = uring_entry(uring);
+        if (!entry) {
+            return false;
+        }
+        serve(uring, entry, LOOP_CONTAINER(node, struct loop_fd, backend_link));
+    }
+    return true;
+}
+
+/* ---- what the loop asks ---- */
+
+void loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    assert(!(fd->backend_id & URING_LETTING_GO));
+    for (enum uring_watch_kind kind = URING_WATCH_IN; kind < URING_WATCH_KINDS; kind++) {
+        if (events & ~fd->watched & rows[kind].event) {
+            fd->watched |= rows[kind].event;
+            arm(uring_of(loop), fd, kind);
+        }
+    }
+}
+
+static void let_go(struct loop *loop, struct loop_fd *fd)
+{
+    assert(!(fd->backend_id & (ALL_ARMED | ALL_DUE)));
+    fd->backend_id = 0;
+    loop_fd_unwatched(loop, fd);
+}
+
+void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd)
+{
+    fd->watched = 0;
+    take_out_of_line(fd, ALL_ARM_DUE);
+    if (!(fd->backend_id & ALL_ARMED)) {
+        let_go(loop, fd);
+        return;
+    }
+    fd->backend_id |= URING_LETTING_GO;
+    for (enum uring_watch_kind kind = URING_WATCH_IN; kind < URING_WATCH_KINDS; kind++) {
+        if (fd->backend_id & URING_ARMED(kind)) {
+            cancel(uring_of(loop), fd, kind);
+        }
+    }
+}
+
+/* ---- what the kernel says ---- */
+
+/* A poll for output also ends when the peer has shut down its side, asked or not (POLLRDHUP), at once and each time it is
+ * armed: to wait for room on such a descriptor takes a multishot poll, which tells of it only once. */
+static bool has_only_hung_up(enum uring_watch_kind kind, int32_t result)
+{
+    return kind == URING_WATCH_OUT && result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP));
+}
+
+/* What a poll's last completion says about the descriptor. One that was ended by the kernel on its own, for want of room in
+ * the completion queue, may have missed an event. One that can't be made leaves it to the system call to tell the truth. */
+static uint32_t last_events(enum uring_watch_kind kind, int32_t result)
+{
+    if (result >= 0) {
+        return (uint32_t)result;
+    }
+    return result == -ECANCELED ? rows[kind].event : (uint32_t)POLLERR;
+}
+
+void loop_uring_watch_changed(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind, int32_t result,
+                              uint32_t flags)
+{
+    assert(fd->backend_id & URING_ARMED(kind) && uring->in_flight > 0);
+    if (flags & IORING_CQE_F_MORE) {
+        return; /* an event while letting go */
+    }
+    uring->in_flight--;
+    fd->backend_id &= ~URING_ARMED(kind);
+    take_out_of_line(fd, URING_CANCEL_DUE(kind));
+    if (fd->backend_id & URING_LETTING_GO) {
+        if (!(fd->backend_id & ALL_ARMED)) {
+            let_go(uring->loop, fd);
+            loop_settle(uring->loop); /* its scope may have waited for it */
+        }
+        return;
+    }
+    if (has_only_hung_up(kind, result)) {
+        fd->backend_id |= URING_LASTS(kind);
+        arm(uring, fd, kind);
+    } else {
+        fd->watched &= ~rows[kind].event; /* who still wants it finds that out and asks again */
+    }
+    loop_ready_event(uring->loop, fd, last_events(kind, result));
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Connecting, and pairs of sockets that are connected from the start.
+ *
+ * What the caller holds is a promise in the scope it named. The steps of a connect run in a scope of their own inside
+ * that one, which carries the timeout; cancelling the promise cancels it. The state is the steps' and is freed at the
+ * end of their scope. By then the promise has its result, because the last step gave it: it never looks at the state
+ * again.
+ */
+#include "internal.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SHORTEST_PAUSE_NS LOOP_MILLISECOND
+#define LONGEST_PAUSE_NS (64 * LOOP_MILLISECOND)
+
+struct connecting {
+    struct loop *loop;
+    struct loop_scope *steps;
+    struct loop_fd *fd;
+    struct loop_flow **flow;
+    loop_job promise;
+    int64_t pause_ns;
+    struct loop_address address;
+};
+
+int64_t loop_net_from_now(const struct loop *loop, int64_t duration_ns)
+{
+    int64_t now = loop_now(loop);
+
+    return duration_ns < LOOP_NEVER - now ? now + duration_ns : LOOP_NEVER;
+}
+
+static void on_steps_end(void *arg, int64_t error)
+{
+    (void)error;
+    free(arg);
+}
+
+static void on_cancel(void *arg, loop_job job)
+{
+    struct connecting *connecting = arg;
+
+    (void)job;
+    loop_scope_cancel(connecting->steps);
+}
+
+/* The socket goes at once, with its object: a scope that lives long may fail to connect ever so often. */
+static void fail(struct connecting *connecting, int64_t error)
+{
+    loop_fd_destroy(connecting->fd);
+    connecting->fd = NULL;
+    loop_resolve(connecting->loop, connecting->promise, error);
+}
+
+static void succeed(struct connecting *connecting)
+{
+    struct loop_flow *flow = loop_fd_flow(connecting->fd);
+
+    if (!flow) {
+        fail(connecting, -ENOMEM);
+        return;
+    }
+    *connecting->flow = flow;
+    loop_resolve(connecting->loop, connecting->promise, 0);
+}
+
+static void on_connected(void *arg, int64_t result);
+
+static void try_connect(struct connecting *connecting)
+{
+    const struct loop_address *address = &connecting->address;
+    loop_job job = loop_op_connect(connecting->steps, connecting->fd, &address->u.any, address->length, on_connected,
+                                   connecting);
+
+    if (!job) {
+        fail(connecting, -ENOMEM);
+    }
+}
+
+static void on_pause_over(void *arg, int64_t result)
+{
+    struct connecting *connecting = arg;
+
+    if (result < 0) {
+        fail(connecting, result);
+    } else {
+        try_connect(connecting);
+    }
+}
+
+/* A Unix listener whose backlog is full refuses nonblocking connects with EAGAIN, and no readiness tells when there is
+ * room again; a blocking connect would wait. So this asks again and again. */
+static void wait_for_room(struct connecting *connecting)
+{
+    int64_t pause_ns = connecting->pause_ns;
+
+    connecting->pause_ns = pause_ns < LONGEST_PAUSE_NS ? pause_ns * 2 : LONGEST_PAUSE_NS;
+    if (!loop_sleep(connecting->steps, pause_ns, on_pause_over, connecting)) {
+        fail(connecting, -ENOMEM);
+    }
+}
+
+static void on_connected(void *arg, int64_t result)
+{
+    struct connecting *connecting = arg;
+
+    if (result == -EAGAIN && connecting->address.u.any.sa_family == AF_UNIX) {
+        wait_for_room(connecting);
+    } else if (result < 0) {
+        fail(connecting, result);
+    } else {
+        succeed(connecting);
+    }
+}
+
+/* Without IP_BIND_ADDRESS_NO_PORT a bind to port 0 takes the port away from connects to every other destination. */
+static int bind_to(int fd, const struct loop_address *address)
+{
+    int error = loop_net_check_address(address);
+    int yes = 1;
+
+    if (error < 0) {
+        return error;
+    }
+    if (address->u.any.sa_family != AF_UNIX && address->u.ipv4.sin_port == 0) {
+        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+    }
+    return bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
+}
+
+static int prepare(int fd, const struct loop_connect_options *options)
+{
+    int error = loop_net_apply_settings(fd, options->settings, options->n_settings);
+
+    return error == 0 && options->bind_to ? bind_to(fd, options->bind_to) : error;
+}
+
+/* Makes the socket, in the scope that it is to stay in: 0 or -errno. */
+static int open_socket(struct connecting *connecting, struct loop_scope *scope,
+                       const struct loop_connect_options *options)
+{
+    int fd = loop_net_open_socket(connecting->address.u.any.sa_family, options->nagle);
+
+    if (fd < 0) {
+        return fd;
+    }
+    int error = prepare(fd, options);
+    if (error < 0) {
+        close(fd);
+        return error;
+    }
+    connecting->fd = loop_fd_adopt_stream(scope, fd);
+    return connecting->fd ? 0 : -ENOMEM;
+}
+
+static void start(struct connecting *connecting, struct loop_scope *scope, const struct loop_address *address,
+                  const struct loop_connect_options *options)
+{
+    int error = options->timeout_ns < 0 ? -EINVAL : loop_net_check_address(address);
+
+    if (error == 0) {
+        connecting->address = *address;
+        error = open_socket(connecting, scope, options);
+    }
+    if (error < 0) {
+        fail(connecting, error);
+        return;
+    }
+    if (options->timeout_ns > 0) {
+        loop_scope_deadline(connecting->steps, loop_net_from_now(connecting->loop, options->timeout_ns));
+    }
+    try_connect(connecting);
+}
+
+/* Makes the state and the scope of the steps, which frees it also when nothing is ever started there. */
+static struct connecting *create(struct loop_scope *scope, struct loop_flow **flow)
+{
+    struct connecting *connecting = calloc(1, sizeof *connecting);
+
+    if (!connecting) {
+        return NULL;
+    }
+    connecting->loop = loop_scope_loop(scope);
+    connecting->flow = flow;
+    connecting->pause_ns = SHORTEST_PAUSE_NS;
+    connecting->steps = loop_scope_open(scope, on_steps_end, connecting);
+    if (!connecting->steps) {
+        free(connecting);
+        return NULL;
+    }
+    return connecting;
+}
+
+loop_job loop_connect(struct loop_scope *scope, const struct loop_address *address,
+                      const struct loop_connect_options *options, struct loop_flow **flow, loop_fn *fn, void *arg)
+{
+    static const struct loop_connect_options defaults;
+
+    *flow = NULL;
+    if (loop_scope_is_cancelled(scope)) {
+        return loop_promise(scope, NULL, NULL, fn, arg);
+    }
+    struct connecting *connecting = create(scope, flow);
+    if (!connecting) {
+        return 0;
+    }
+    loop_job promise = loop_promise(scope, on_cancel, connecting, fn, arg);
+    if (promise) {
+        connecting->promise = promise;
+        start(connecting, scope, address, options ? options : &defaults);
+    }
+    return promise;
+}
+
+/* ---- pairs ---- */
+
+/* Both numbers are taken over, whatever happens. */
+static int adopt_pair(struct loop_scope *scope, const int fds[2], struct loop_flow **one, struct loop_flow **other)
+{
+    struct loop_fd *first = loop_fd_adopt_stream(scope, fds[0]);
+    struct loop_fd *second = loop_fd_adopt_stream(scope, fds[1]);
+
+    *one = first ? loop_fd_flow(first) : NULL;
+    *other = second ? loop_fd_flow(second) : NULL;
+    if (*one && *other) {
+        return 0;
+    }
+    *one = NULL;
+    *other = NULL;
+    loop_fd_destroy(first);
+    loop_fd_destroy(second);
+    return -ENOMEM;
+}
+
+int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other)
+{
+    int fds[2];
+
+    *one = NULL;
+    *other = NULL;
+    if (loop_scope_is_cancelled(scope)) {
+        return -ECANCELED;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+        return -errno;
+    }
+    return adopt_pair(scope, fds, one, other);
+}

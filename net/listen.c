@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Listening sockets, the files of those that are Unix sockets, and accepting one connection at a time.
+ *
+ * A listener is memory of its scope. Accepts that run on it may belong to other scopes and outlive it: they are in its
+ * list, and forget it when it closes.
+ */
+#include "internal.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
+#define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
+
+#define SHORTEST_PAUSE_NS (10 * LOOP_MILLISECOND)
+#define LONGEST_PAUSE_NS LOOP_SECOND
+
+/* Trouble that comes back sooner than this is still the same trouble and gets no second warning. */
+#define EPISODE_NS (10 * LOOP_SECOND)
+
+/* The file that a bind has made, known by its inode: somebody may have put another in its place since. */
+struct socket_file {
+    char *path; /* NULL: none, or removed */
+    dev_t device;
+    ino_t inode;
+};
+
+struct accepting {
+    struct accepting *next, **link; /* in its listener's list */
+    struct loop_listener *listener; /* NULL when that has closed */
+    struct loop *loop;
+    struct loop_scope *scope;
+    struct loop_flow **flow;
+    loop_job promise, step;
+    bool is_cancelled;
+};
+
+struct loop_listener {
+    struct loop *loop;
+    struct loop_fd *fd;
+    struct accepting *accepting;
+    struct loop_address address;
+    struct socket_file file;
+    int64_t pause_ns;        /* the next one */
+    int64_t last_trouble_ns; /* when an accept last found no descriptor; 0: never */
+};
+
+/* ---- the file of a Unix socket ---- */
+
+/* Copies the path with a NUL at its end, which an address may lack. False when it is no path. */
+static bool path_of(const struct loop_address *address, char path[PATH_SIZE + 1])
+{
+    if (address->u.any.sa_family != AF_UNIX || address->length <= PATH_OFFSET) {
+        return false;
+    }
+    size_t len = strnlen(address->u.local.sun_path, address->length - PATH_OFFSET);
+    memcpy(path, address->u.local.sun_path, len);
+    path[len] = '\0';
+    return len > 0;
+}
+
+static bool is_same_socket(const char *path, dev_t device, ino_t inode)
+{
+    struct stat now;
+
+    return lstat(path, &now) == 0 && S_ISSOCK(now.st_mode) && now.st_dev == device && now.st_ino == inode;
+}
+
+static void remove_file(struct socket_file *file)
+{
+    if (file->path && is_same_socket(file->path, file->device, file->inode)) {
+        (void)unlink(file->path);
+    }
+    file->path = NULL;
+}
+
+/* True when a connect is refused: nobody has this socket any more. A listener that is too busy answers EAGAIN. */
+static bool is_deserted(const struct loop_address *address)
+{
+    int fd = loop_net_open_socket(AF_UNIX, true);
+
+    if (fd < 0) {
+        return false;
+    }
+    bool is_refused = connect(fd, &address->u.any, address->length) < 0 && errno == ECONNREFUSED;
+    close(fd);
+    return is_refused;
+}
+
+/* Removes a socket file that a program has left behind. Any other file stays, and the socket of one that lives too. */
+static bool remove_deserted(const struct loop_address *address)
+{
+    char path[PATH_SIZE + 1];
+    struct stat found;
+
+    return path_of(address, path) && lstat(path, &found) == 0 && S_ISSOCK(found.st_mode) && is_deserted(address) &&
+           is_same_socket(path, found.st_dev, found.st_ino) && unlink(path) == 0;
+}
+
+/* Takes note of the file just made, and gives it the permissions that were asked for: bind has masked those of the
+ * socket with the umask, so that at no time it allowed more. */
+static int note_file(const struct loop_address *address, unsigned mode, struct socket_file *file)
+{
+    struct stat made;
+
+    if (!path_of(address, file->path)) {
+        file->path = NULL;
+        return 0;
+    }
+    if (lstat(file->path, &made) < 0) {
+        int error = -errno;
+        file->path = NULL;
+        return error;
+    }
+    file->device = made.st_dev;
+    file->inode = made.st_ino;
+    if (mode == 0 || (made.st_mode & 0777) == mode) {
+        return 0;
+    }
+    return fchmodat(AT_FDCWD, file->path, mode, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* The path from the root, in the scope's memory: the program may change its directory before the file is removed. */
+static char *absolute_path(struct loop_scope *scope, const char *path)
+{
+    char directory[PATH_MAX];
+
+    if (path[0] == '/' || !getcwd(directory, sizeof directory)) {
+        directory[0] = '\0';
+    }
+    size_t size = strlen(directory) + strlen(path) + sizeof "/";
+    char *copy = loop_scope_alloc(scope, size);
+    if (copy) {
+        snprintf(copy, size, "%s%s%s", directory, directory[0] ? "/" : "", path);
+    }
+    return copy;
+}
+
+/* ---- making the socket ---- */
+
+static int check(const struct loop_address *address, const struct loop_listen_options *options)
+{
+    if (options->backlog < 0 || options->mode > 0777) {
+        return -EINVAL;
+    }
+    int error = loop_net_check_address(address);
+    if (error == 0 && address->u.any.sa_family == AF_UNIX && options->reuse_port) {
+        return -EOPNOTSUPP; /* older kernels take it and do nothing */
+    }
+    return error;
+}
+
+/* Every address of both families is every address of one where the machine has no IPv6. */
+static bool fall_back_to_ipv4(struct loop_address *address)
+{
+    if (address->u.any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&address->u.ipv6.sin6_addr)) {
+        return false;
+    }
+    struct sockaddr_in everywhere = {.sin_family = AF_INET, .sin_port = address->u.ipv6.sin6_port};
+    address->u.ipv4 = everywhere;
+    address->length = sizeof everywhere;
+    return true;
+}
+
+static int open_socket(struct loop_address *address, const struct loop_listen_options *options)
+{
+    int fd = loop_net_open_socket(address->u.any.sa_family, options->nagle);
+
+    if (fd == -EAFNOSUPPORT && !options->ipv6_only && fall_back_to_ipv4(address)) {
+        fd = loop_net_open_socket(AF_INET, options->nagle);
+    }
+    return fd;
+}
+
+/* IPV6_V6ONLY is set both ways, because a sysctl changes what it is by itself. */
+static int configure(int fd, sa_family_t family, const struct loop_listen_options *options)
+{
+    int error = 0;
+
+    if (family != AF_UNIX && options->reuse_addr) {
+        error = loop_net_set_option(fd, LOOP_SO_REUSEADDR, 1);
+    }
+    if (error == 0 && options->reuse_port) {
+        error = loop_net_set_option(fd, LOOP_SO_REUSEPORT, 1);
+    }
+    if (error == 0 && family == AF_INET6) {
+        error = loop_net_set_option(fd, LOOP_IPV6_ONLY, options->ipv6_only);
+    }
+    if (error == 0 && family == AF_UNIX && options->mode != 0 && fchmod(fd, options->mode) < 0) {
+        error = -errno;
+    }
+    return error == 0 ? loop_net_apply_settings(fd, options->settings, options->n_settings) : error;
+}
+
+static int bind_socket(int fd, const struct loop_address *address, bool reuse)
+{
+    if (bind(fd, &address->u.any, address->length) == 0) {
+        return 0;
+    }
+    int error = -errno;
+    if (error != -EADDRINUSE || !reuse || !remove_deserted(address)) {
+        return error;
+    }
+    return bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
+}
+
+static int set_up(int fd, const struct loop_address *address, const struct loop_listen_options *options,
+                  struct socket_file *file)
+{
+    int error = configure(fd, address->u.any.sa_family, options);
+
+    if (error == 0) {
+        error = bind_socket(fd, address, options->reuse_addr);
+    }
+    if (error < 0) {
+        file->path = NULL; /* whatever is there has not been made here */
+        return error;
+    }
+    error = note_file(address, options->mode, file);
+    if (error == 0 && listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0) {
+        error = -errno;
+    }
+    if (error < 0) {
+        remove_file(file);
+    }
+    return error;
+}
+
+/* ---- the listener ---- */
+
+static void forget_accepts(struct loop_listener *listener);
+
+/* The file goes first, so that nobody finds a socket there that refuses. */
+int loop_listener_close(struct loop_listener *listener)
+{
+    remove_file(&listener->file);
+    forget_accepts(listener);
+    return loop_fd_close(listener->fd);
+}
+
+/* At the end of its scope. The memory lives on until the scope is gone. */
+static void on_release(void *arg)
+{
+    (void)loop_listener_close(arg);
+}
+
+/* Fills in a listener of the scope's memory for a socket that listens; from here on its hook removes the file. */
+static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, const struct socket_file *file)
+{
+    struct loop_listener *listener = loop_scope_alloc(scope, sizeof *listener);
+    char *path = listener && file->path ? absolute_path(scope, file->path) : NULL;
+
+    if (!listener || (file->path && !path)) {
+        return NULL;
+    }
+    listener->loop = loop_scope_loop(scope);
+    listener->fd = fd;
+    listener->file = *file;
+    listener->file.path = path;
+    listener->pause_ns = SHORTEST_PAUSE_NS;
+    (void)loop_net_local_address(loop_fd_peek(fd), &listener->address);
+    return loop_scope_on_release(scope, on_release, listener) ? listener : NULL;
+}
+
+/* Takes the socket over, whatever happens. */
+static int adopt(struct loop_scope *scope, int number, struct socket_file *file, struct loop_listener **listener)
+{
+    struct loop_fd *fd = loop_fd_adopt(scope, number);
+
+    if (fd) {
+        *listener = keep(scope, fd, file);
+    }
+    if (*listener) {
+        return 0;
+    }
+    remove_file(file);
+    loop_fd_destroy(fd);
+    return -ENOMEM;
+}
+
+int loop_listen(struct loop_scope *scope, const struct loop_address *address, const struct loop_listen_options *options,
+                struct loop_listener **listener)
+{
+    static const struct loop_listen_options defaults;
+    char path[PATH_SIZE + 1];
+    struct socket_file file = {.path = path};
+
+    *listener = NULL;
+    options = options ? options : &defaults;
+    int error = loop_scope_is_cancelled(scope) ? -ECANCELED : check(address, options);
+    if (error < 0) {
+        return error;
+    }
+    struct loop_address where = *address;
+    int fd = open_socket(&where, options);
+    if (fd < 0) {
+        return fd;
+    }
+    error = set_up(fd, &where, options, &file);
+    if (error < 0) {
+        close(fd);
+        return error;
+    }
+    return adopt(scope, fd, &file, listener);
+}
+
+int loop_listener_address(const struct loop_listener *listener, struct loop_address *address)
+{
+    *address = listener->address;
+    return 0;
+}
+
+struct loop_fd *loop_listener_fd(struct loop_listener *listener)
+{
+    return listener->fd;
+}
+
+/* ---- accepts that fail ---- */
+
+/* Why nothing can be accepted until something comes free; NULL for another error. */
+static const char *shortage(int64_t error)
+{
+    switch (error) {
+    case -EMFILE:
+        return "this process may open no more descriptors (RLIMIT_NOFILE)";
+    case -ENFILE:
+        return "the system has no descriptor left (fs.file-max)";
+    case -ENOBUFS:
+    case -ENOMEM:
+        return "the kernel has no memory for another connection";
+    default:
+        return NULL;
+    }
+}
+
+/* Errors of the connection that was to be accepted, not of the listener: accept(2) passes those of the network on. */
+static bool is_of_one_connection(int64_t error)
+{
+    switch (error) {
+    case -ECONNABORTED:
+    case -EPROTO:
+    case -EINTR:
+    case -ENETDOWN:
+    case -ENOPROTOOPT:
+    case -EHOSTDOWN:
+    case -ENONET:
+    case -EHOSTUNREACH:
+    case -EOPNOTSUPP:
+    case -ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void warn(struct loop_listener *listener, const char *reason)
+{
+    char text[LOOP_ADDRESS_TEXT_SIZE];
+    int64_t now = loop_now(listener->loop);
+    bool is_known = listener->last_trouble_ns != 0 && now - listener->last_trouble_ns < EPISODE_NS;
+
+    listener->last_trouble_ns = now;
+    if (!is_known && loop_address_format(&listener->address, text, sizeof text) >= 0) {
+        loop_log(listener->loop, LOOP_LOG_WARNING, "connections to %s have to wait: %s", text, reason);
+    }
+}
+
+int64_t loop_net_accept_failed(struct loop_listener *listener, int64_t error)
+{
+    const char *reason = shortage(error);
+    int64_t pause_ns = listener->pause_ns;
+
+    if (!reason) {
+        return is_of_one_connection(error) ? 0 : error;
+    }
+    warn(listener, reason);
+    listener->pause_ns = pause_ns * 2 < LONGEST_PAUSE_NS ? pause_ns * 2 : LONGEST_PAUSE_NS;
+    return pause_ns;
+}
+
+void loop_net_accept_succeeded(struct loop_listener *listener)
+{
+    listener->pause_ns = SHORTEST_PAUSE_NS;
+}
+
+/* ---- accepting one ---- */
+
+static void enlist(struct accepting *accepting, struct loop_listener *listener)
+{
+    accepting->listener = listener;
+    accepting->next = listener->accepting;
+    accepting->link = &listener->accepting;
+    if (accepting->next) {
+        accepting->next->link = &accepting->next;
+    }
+    listener->accepting = accepting;
+}
+
+static void delist(struct accepting *accepting)
+{
+    if (!accepting->listener) {
+        return;
+    }
+    *accepting->link = accepting->next;
+    if (accepting->next) {
+        accepting->next->link = accepting->link;
+    }
+    accepting->listener = NULL;
+}
+
+/* Each ends soon: those that wait on the descriptor because it closes, the others because they are cancelled here. */
+static void forget_accepts(struct loop_listener *listener)
+{
+    while (listener->accepting) {
+        struct accepting *accepting = listener->accepting;
+        delist(accepting);
+        loop_cancel(accepting->loop, accepting->step);
+    }
+}
+
+/* The promise never calls back once it has its result: the state can go. */
+static void finish(struct accepting *accepting, int64_t result)
+{
+    delist(accepting);
+    loop_resolve(accepting->loop, accepting->promise, result);
+    free(accepting);
+}
+
+static void deliver(struct accepting *accepting, int number)
+{
+    struct loop_fd *fd = loop_fd_adopt_stream(accepting->scope, number);
+    struct loop_flow *flow = fd ? loop_fd_flow(fd) : NULL;
+
+    if (accepting->listener) {
+        loop_net_accept_succeeded(accepting->listener);
+    }
+    if (!flow) {
+        loop_fd_destroy(fd);
+        finish(accepting, -ENOMEM);
+        return;
+    }
+    *accepting->flow = flow;
+    finish(accepting, 0);
+}
+
+static void on_accept(void *arg, int64_t result);
+
+static void accept_again(struct accepting *accepting)
+{
+    accepting->step = loop_op_accept(accepting->scope, accepting->listener->fd, NULL, NULL, on_accept, accepting);
+    if (!accepting->step) {
+        finish(accepting, -ENOMEM);
+    }
+}
+
+/* A cancel or a close may have come too late for the wait itself. */
+static void on_wait_over(void *arg, int64_t result)
+{
+    struct accepting *accepting = arg;
+
+    if (result < 0) {
+        finish(accepting, result);
+    } else if (accepting->is_cancelled || !accepting->listener) {
+        finish(accepting, -ECANCELED);
+    } else {
+        accept_again(accepting);
+    }
+}
+
+static void wait_for_descriptor(struct accepting *accepting, int64_t pause_ns)
+{
+    accepting->step = loop_descriptor_wait(accepting->scope, pause_ns, on_wait_over, accepting);
+    if (!accepting->step) {
+        finish(accepting, -ENOMEM);
+    }
+}
+
+static void on_accept_failed(struct accepting *accepting, int64_t error)
+{
+    int64_t verdict = loop_net_accept_failed(accepting->listener, error);
+
+    if (verdict < 0) {
+        finish(accepting, verdict);
+    } else if (verdict > 0) {
+        wait_for_descriptor(accepting, verdict);
+    } else {
+        accept_again(accepting);
+    }
+}
+
+static void on_accept(void *arg, int64_t result)
+{
+    struct accepting *accepting = arg;
+
+    if (result >= 0) {
+        deliver(accepting, (int)result);
+    } else if (accepting->is_cancelled || !accepting->listener) {
+        finish(accepting, -ECANCELED);
+    } else {
+        on_accept_failed(accepting, result);
+    }
+}
+
+static void on_cancel(void *arg, loop_job job)
+{
+    struct accepting *accepting = arg;
+
+    (void)job;
+    accepting->is_cancelled = true;
+    loop_cancel(accepting->loop, accepting->step);
+}
+
+loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, struct loop_flow **flow, loop_fn *fn,
+                     void *arg)
+{
+    *flow = NULL;
+    if (loop_scope_is_cancelled(scope)) {
+        return loop_promise(scope, NULL, NULL, fn, arg);
+    }
+    struct accepting *accepting = calloc(1, sizeof *accepting);
+    if (!accepting) {
+        return 0;
+    }
+    loop_job promise = loop_promise(scope, on_cancel, accepting, fn, arg);
+    if (!promise) {
+        free(accepting);
+        return 0;
+    }
+    accepting->loop = loop_scope_loop(scope);
+    accepting->scope = scope;
+    accepting->flow = flow;
+    accepting->promise = promise;
+    enlist(accepting, listener);
+    accept_again(accepting);
+    return promise;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Socket options by name, and the making of sockets with some of them set.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+
+enum option_kind {
+    OPTION_FLAG, /* 0 or 1 */
+    OPTION_NUMBER,
+    OPTION_LINGER /* seconds in a struct linger; -1 for off */
+};
+
+struct option_row {
+    int level, name;
+    int min, max;
+    enum option_kind kind;
+};
+
+#define FLAG(level, name) {level, name, 0, 1, OPTION_FLAG}
+#define NUMBER(level, name, min, max) {level, name, min, max, OPTION_NUMBER}
+
+/* The ranges are those that Linux takes, without the values that it quietly turns into others (sizes in bytes, which it
+ * doubles and limits, excepted). A TTL of -1, which means the default, is left out too. */
+static const struct option_row options[LOOP_SOCKET_OPTION_COUNT] = {
+    [LOOP_SO_BROADCAST] = FLAG(SOL_SOCKET, SO_BROADCAST),
+    [LOOP_SO_DONTROUTE] = FLAG(SOL_SOCKET, SO_DONTROUTE),
+    [LOOP_SO_KEEPALIVE] = FLAG(SOL_SOCKET, SO_KEEPALIVE),
+    [LOOP_SO_LINGER_S] = {SOL_SOCKET, SO_LINGER, -1, INT_MAX, OPTION_LINGER},
+    [LOOP_SO_OOBINLINE] = FLAG(SOL_SOCKET, SO_OOBINLINE),
+    [LOOP_SO_PRIORITY] = NUMBER(SOL_SOCKET, SO_PRIORITY, 0, INT_MAX),
+    [LOOP_SO_RCVBUF] = NUMBER(SOL_SOCKET, SO_RCVBUF, 0, INT_MAX),
+    [LOOP_SO_RCVLOWAT] = NUMBER(SOL_SOCKET, SO_RCVLOWAT, 1, INT_MAX),
+    [LOOP_SO_REUSEADDR] = FLAG(SOL_SOCKET, SO_REUSEADDR),
+    [LOOP_SO_REUSEPORT] = FLAG(SOL_SOCKET, SO_REUSEPORT),
+    [LOOP_SO_SNDBUF] = NUMBER(SOL_SOCKET, SO_SNDBUF, 0, INT_MAX),
+    [LOOP_IP_FREEBIND] = FLAG(IPPROTO_IP, IP_FREEBIND),
+    [LOOP_IP_TOS] = NUMBER(IPPROTO_IP, IP_TOS, 0, 255),
+    [LOOP_IP_TTL] = NUMBER(IPPROTO_IP, IP_TTL, 1, 255),
+    [LOOP_IPV6_ONLY] = FLAG(IPPROTO_IPV6, IPV6_V6ONLY),
+    [LOOP_TCP_CORK] = FLAG(IPPROTO_TCP, TCP_CORK),
+    [LOOP_TCP_DEFER_ACCEPT_S] = NUMBER(IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, INT_MAX),
+    [LOOP_TCP_FASTOPEN] = NUMBER(IPPROTO_TCP, TCP_FASTOPEN, 0, INT_MAX),
+    [LOOP_TCP_KEEPCNT] = NUMBER(IPPROTO_TCP, TCP_KEEPCNT, 1, 127),
+    [LOOP_TCP_KEEPIDLE_S] = NUMBER(IPPROTO_TCP, TCP_KEEPIDLE, 1, 32767),
+    [LOOP_TCP_KEEPINTVL_S] = NUMBER(IPPROTO_TCP, TCP_KEEPINTVL, 1, 32767),
+    [LOOP_TCP_MAXSEG] = NUMBER(IPPROTO_TCP, TCP_MAXSEG, 88, 32767),
+    [LOOP_TCP_NODELAY] = FLAG(IPPROTO_TCP, TCP_NODELAY),
+    [LOOP_TCP_QUICKACK] = FLAG(IPPROTO_TCP, TCP_QUICKACK),
+    [LOOP_TCP_SYNCNT] = NUMBER(IPPROTO_TCP, TCP_SYNCNT, 1, 127),
+    [LOOP_TCP_USER_TIMEOUT_MS] = NUMBER(IPPROTO_TCP, TCP_USER_TIMEOUT, 0, INT_MAX),
+};
+
+/* NULL for a number that is no option. An enum may be signed or unsigned: the cast covers both. */
+static const struct option_row *find(enum loop_socket_option option)
+{
+    return (unsigned)option < LOOP_SOCKET_OPTION_COUNT ? &options[option] : NULL;
+}
+
+int loop_net_set_option(int fd, enum loop_socket_option option, int value)
+{
+    const struct option_row *row = find(option);
+    int error;
+
+    if (!row || value < row->min || value > row->max) {
+        return -EINVAL;
+    }
+    if (row->kind == OPTION_LINGER) {
+        struct linger linger = {.l_onoff = value >= 0, .l_linger = value >= 0 ? value : 0};
+        error = setsockopt(fd, row->level, row->name, &linger, sizeof linger);
+    } else {
+        error = setsockopt(fd, row->level, row->name, &value, sizeof value);
+    }
+    return error < 0 ? -errno : 0;
+}
+
+static int get_linger(int fd, const struct option_row *row, int *value)
+{
+    struct linger linger = {0};
+    socklen_t length = sizeof linger;
+
+    if (getsockopt(fd, row->level, row->name, &linger, &length) < 0) {
+        return -errno;
+    }
+    *value = linger.l_onoff ? linger.l_linger : -1;
+    return 0;
+}
+
+static int get_option(int fd, const struct option_row *row, int *value)
+{
+    int found = 0;
+    socklen_t length = sizeof found;
+
+    if (row->kind == OPTION_LINGER) {
+        return get_linger(fd, row, value);
+    }
+    if (getsockopt(fd, row->level, row->name, &found, &length) < 0) {
+        return -errno;
+    }
+    *value = row->kind == OPTION_FLAG ? found != 0 : found;
+    return 0;
+}
+
+int loop_socket_set(struct loop_fd *fd, enum loop_socket_option option, int value)
+{
+    const struct option_row *row = find(option);
+
+    if (!fd || !row || value < row->min || value > row->max) {
+        return -EINVAL;
+    }
+    int number = loop_fd_use(fd);
+    if (number < 0) {
+        return number;
+    }
+    int error = loop_net_set_option(number, option, value);
+    loop_fd_unuse(fd);
+    return error;
+}
+
+int loop_socket_get(struct loop_fd *fd, enum loop_socket_option option, int *value)
+{
+    const struct option_row *row = find(option);
+
+    if (!fd || !row || !value) {
+        return -EINVAL;
+    }
+    int number = loop_fd_use(fd);
+    if (number < 0) {
+        return number;
+    }
+    int error = get_option(number, row, value);
+    loop_fd_unuse(fd);
+    return error;
+}
+
+int loop_net_apply_settings(int fd, const struct loop_socket_setting *settings, size_t n_settings)
+{
+    int error = 0;
+
+    if (n_settings > 0 && !settings) {
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < n_settings && error == 0; i++) {
+        error = loop_net_set_option(fd, settings[i].option, settings[i].value);
+    }
+    return error;
+}
+
+int loop_net_open_socket(int family, bool nagle)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (family != AF_UNIX && !nagle) {
+        /* It only makes small writes faster: a socket that hasn't got it works all the same. */
+        (void)loop_net_set_option(fd, LOOP_TCP_NODELAY, 1);
+    }
+    return fd;
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Serving: a listener, the accepts on it, and a scope for each connection.
+ *
+ *     the caller's scope
+ *       the server's: the listener, the accept that runs, the two signals (daemons)
+ *         connections: held open until the server stops
+ *           one for each connection, with its socket
+ *
+ * A connection costs its scope and its descriptor and nothing here. Once the server has stopped nothing holds the two
+ * outer scopes open but the connections that still run, and when the last has ended so does the server.
+ */
+#include "internal.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct loop_server {
+    struct loop *loop;
+    struct loop_scope *parent, *scope;
+    struct loop_scope *connections; /* NULL when it has ended */
+    struct loop_listener *listener;
+    loop_job accepting; /* the accept, or the wait before the next; 0: neither, because of the limit or the end */
+    loop_connection_fn *on_connection;
+    void *on_connection_arg;
+    loop_fn *on_end;
+    void *on_end_arg;
+    int64_t connection_timeout_ns, grace_ns;
+    int64_t deadline_ns; /* of the connections, once stopped */
+    int64_t error;       /* of the accept, where that ended the server */
+    unsigned max_connections;
+    bool is_serving; /* loop_serve has gone well: somebody waits for on_end */
+    bool is_stopped, is_signalled;
+    struct loop_server_stats stats;
+};
+
+/* ---- the end ---- */
+
+/* Without anybody to hear of it an error goes to the scope, as that of a job would. What came of cancelling that scope
+ * is known there. */
+static void report_end(struct loop_server *server)
+{
+    if (server->on_end) {
+        server->on_end(server->on_end_arg, server->error);
+    } else if (server->error < 0 && server->error != -ECANCELED && !loop_scope_is_cancelled(server->parent)) {
+        loop_scope_fail(server->parent, server->error);
+    }
+}
+
+static void on_server_end(void *arg, int64_t error)
+{
+    struct loop_server *server = arg;
+
+    (void)error; /* a cancel from outside has ended the accept too, with the same */
+    if (server->is_serving) {
+        report_end(server);
+    }
+    free(server);
+}
+
+/* What the deadline does to connections is no failure of the server. */
+static void on_connections_end(void *arg, int64_t error)
+{
+    struct loop_server *server = arg;
+
+    (void)error;
+    server->connections = NULL;
+}
+
+static void stop_accepting(struct loop_server *server)
+{
+    server->is_stopped = true;
+    loop_cancel(server->loop, server->accepting);
+    (void)loop_listener_close(server->listener);
+    if (server->connections) {
+        loop_scope_release(server->connections);
+    }
+}
+
+void loop_server_stop(struct loop_server *server, int64_t deadline_ns)
+{
+    if (!server->is_stopped) {
+        stop_accepting(server);
+    }
+    if (deadline_ns < server->deadline_ns) {
+        server->deadline_ns = deadline_ns;
+        if (server->connections) {
+            loop_scope_deadline(server->connections, deadline_ns);
+        }
+    }
+}
+
+/* The accept has ended for good. Where the server was stopped that was to be expected. */
+static void on_accepting_over(struct loop_server *server, int64_t error)
+{
+    if (!server->is_stopped) {
+        server->error = error;
+        loop_server_stop(server, LOOP_NEVER);
+    }
+}
+
+/* ---- connections ---- */
+
+static void accept_more(struct loop_server *server);
+
+static void on_connection_end(void *arg, int64_t error)
+{
+    struct loop_server *server = arg;
+
+    server->stats.connections_now--;
+    if (error < 0 && error != -ECANCELED) {
+        server->stats.failed++;
+    }
+    accept_more(server);
+}
+
+static void count(struct loop_server_stats *stats)
+{
+    stats->accepted++;
+    stats->connections_now++;
+    if (stats->connections_most < stats->connections_now) {
+        stats->connections_most = stats->connections_now;
+    }
+}
+
+static void hand_over(struct loop_server *server, struct loop_scope *scope, int number)
+{
+    struct loop_fd *fd = loop_fd_adopt_stream(scope, number);
+    struct loop_flow *flow = fd ? loop_fd_flow(fd) : NULL;
+
+    if (!flow) {
+        loop_scope_fail(scope, -ENOMEM);
+        return;
+    }
+    if (server->connection_timeout_ns > 0) {
+        loop_scope_deadline(scope, loop_net_from_now(server->loop, server->connection_timeout_ns));
+    }
+    server->on_connection(flow, server->on_connection_arg);
+}
+
+/* A connection that was taken while the server was being stopped or cancelled is closed: its peer fares no worse than
+ * those that still wait in the backlog. */
+static void take_connection(struct loop_server *server, int number)
+{
+    struct loop_scope *scope = NULL;
+
+    if (!server->is_stopped && server->connections && !loop_scope_is_cancelled(server->connections)) {
+        scope = loop_scope_open(server->connections, on_connection_end, server);
+    }
+    if (!scope) {
+        close(number);
+        return;
+    }
+    count(&server->stats);
+    hand_over(server, scope, number);
+}
+
+/* ---- accepting ---- */
+
+static void on_wait_over(void *arg, int64_t result)
+{
+    struct loop_server *server = arg;
+
+    server->accepting = 0;
+    if (result < 0) {
+        on_accepting_over(server, result);
+    } else {
+        accept_more(server);
+    }
+}
+
+static void wait_for_descriptor(struct loop_server *server, int64_t pause_ns)
+{
+    server->accepting = loop_descriptor_wait(server->scope, pause_ns, on_wait_over, server);
+    if (!server->accepting) {
+        on_accepting_over(server, -ENOMEM);
+    }
+}
+
+static void on_accept_failed(struct loop_server *server, int64_t error)
+{
+    int64_t verdict = server->is_stopped ? error : loop_net_accept_failed(server->listener, error);
+
+    if (verdict < 0) {
+        on_accepting_over(server, verdict);
+    } else if (verdict == 0) {
+        accept_more(server);
+    } else {
+        wait_for_descriptor(server, verdict);
+    }
+}
+
+/* Of the multishot accept, which an error ends. */
+static void on_accept(void *arg, int64_t result)
+{
+    struct loop_server *server = arg;
+
+    if (result >= 0) {
+        loop_net_accept_succeeded(server->listener);
+        take_connection(server, (int)result);
+    } else {
+        server->accepting = 0;
+        on_accept_failed(server, result);
+    }
+}
+
+static void on_accept_one(void *arg, int64_t result)
+{
+    struct loop_server *server = arg;
+
+    server->accepting = 0;
+    if (result >= 0) {
+        loop_net_accept_succeeded(server->listener);
+        take_connection(server, (int)result);
+        accept_more(server);
+    } else {
+        on_accept_failed(server, result);
+    }
+}
+
+/* With a limit connections are taken one by one: a multishot accept would have taken more by the time it is ended. */
+static loop_job start_accept(struct loop_server *server)
+{
+    struct loop_fd *fd = loop_listener_fd(server->listener);
+
+    if (server->max_connections > 0) {
+        return loop_op_accept(server->scope, fd, NULL, NULL, on_accept_one, server);
+    }
+    return loop_op_accept_multishot(server->scope, fd, on_accept, server);
+}
+
+/* Accepts unless it does already, may not, or is at its limit. */
+static void accept_more(struct loop_server *server)
+{
+    bool is_full = server->max_connections > 0 && server->stats.connections_now >= server->max_connections;
+
+    if (server->is_stopped || server->accepting || is_full) {
+        return;
+    }
+    server->accepting = start_accept(server);
+    if (!server->accepting) {
+        on_accepting_over(server, -ENOMEM);
+    }
+}
+
+/* ---- signals ---- */
+
+static int hear(struct loop_server *server, int signal_number);
+
+static void on_signal(void *arg, int64_t signal_number)
+{
+    struct loop_server *server = arg;
+    int64_t deadline_ns = LOOP_NEVER;
+
+    if (signal_number < 0) {
+        return;
+    }
+    if (server->is_signalled) {
+        deadline_ns = loop_now(server->loop);
+    } else if (server->grace_ns > 0) {
+        deadline_ns = loop_net_from_now(server->loop, server->grace_ns);
+    }
+    server->is_signalled = true;
+    loop_server_stop(server, deadline_ns);
+    (void)hear(server, (int)signal_number);
+}
+
+static int hear(struct loop_server *server, int signal_number)
+{
+    loop_job job = loop_signal(server->scope, signal_number, on_signal, server);
+
+    return job ? loop_daemon(server->loop, job) : -ENOMEM;
+}
+
+/* ---- the start ---- */
+
+static void configure(struct loop_server *server, const struct loop_serve_options *options)
+{
+    server->on_end = options->on_end;
+    server->on_end_arg = options->on_end_arg;
+    server->connection_timeout_ns = options->connection_timeout_ns;
+    server->grace_ns = options->grace_ns;
+    server->max_connections = options->max_connections;
+    server->deadline_ns = LOOP_NEVER;
+}
+
+/* Makes the server and its scope, which frees it however it ends. */
+static struct loop_server *create(struct loop_scope *parent, const struct loop_serve_options *options)
+{
+    struct loop_server *server = calloc(1, sizeof *server);
+
+    if (!server) {
+        return NULL;
+    }
+    configure(server, options);
+    server->loop = loop_scope_loop(parent);
+    server->parent = parent;
+    server->scope = loop_scope_open(parent, on_server_end, server);
+    if (!server->scope) {
+        free(server);
+        return NULL;
+    }
+    return server;
+}
+
+static int start(struct loop_server *server, const struct loop_address *address,
+                 const struct loop_serve_options *options)
+{
+    int error = loop_listen(server->scope, address, &options->listen, &server->listener);
+
+    if (error == 0 && options->stop_on_signals) {
+        error = hear(server, SIGINT);
+        error = error == 0 ? hear(server, SIGTERM) : error;
+    }
+    if (error < 0) {
+        return error;
+    }
+    server->connections = loop_scope_open(server->scope, on_connections_end, server);
+    server->accepting = server->connections ? start_accept(server) : 0;
+    if (!server->accepting) {
+        return -ENOMEM;
+    }
+    loop_scope_hold(server->connections);
+    return 0;
+}
+
+/* What there is of it goes with its scope, when the caller has returned; the address is free at once. */
+static void abandon(struct loop_server *server)
+{
+    if (server->listener) {
+        (void)loop_listener_close(server->listener);
+    }
+    loop_scope_cancel(server->scope);
+}
+
+int loop_serve(struct loop_scope *scope, const struct loop_address *address, const struct loop_serve_options *options,
+               loop_connection_fn *on_connection, void *arg)
+{
+    static const struct loop_serve_options defaults;
+
+    options = options ? options : &defaults;
+    if (options->server) {
+        *options->server = NULL;
+    }
+    if (!on_connection || options->connection_timeout_ns < 0 || options->grace_ns < 0) {
+        return -EINVAL;
+    }
+    if (loop_scope_is_cancelled(scope)) {
+        return -ECANCELED;
+    }
+    struct loop_server *server = create(scope, options);
+    if (!server) {
+        return -ENOMEM;
+    }
+    server->on_connection = on_connection;
+    server->on_connection_arg = arg;
+    int error = start(server, address, options);
+    if (error < 0) {
+        abandon(server);
+        return error;
+    }
+    server->is_serving = true;
+    if (options->server) {
+        *options->server = server;
+    }
+    return 0;
+}
+
+/* ---- looking at it ---- */
+
+struct loop_listener *loop_server_listener(struct loop_server *server)
+{
+    return server->listener;
+}
+
+void loop_server_stats(const struct loop_server *server, struct loop_server_stats *stats)
+{
+    *stats = server->stats;
+}

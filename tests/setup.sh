@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+#
+# What demos/run and tests/run share, to be sourced by them: installing packages and building. `root` is the project's
+# directory.
+
+export LC_ALL=C
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() {
+    printf '%s\n' "$*"
+}
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 2
+}
+
+# Runs a command quietly. What it wrote is shown, its end only, when it fails. $1 is what to call it.
+quietly() {
+    local what=$1 output
+    shift
+    output=$(mktemp)
+    if "$@" >"$output" 2>&1 </dev/null; then
+        rm -f "$output"
+        return 0
+    fi
+    say "$what failed: $*" >&2
+    tail -n 60 "$output" >&2
+    rm -f "$output"
+    return 1
+}
+
+is_installed() {
+    [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == ?i* ]]
+}
+
+# apt-get, as root, waiting for its turn.
+apt() {
+    local as_root=()
+    if [[ $(id -u) -ne 0 ]]; then
+        as_root=(sudo)
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# Installs what is missing of the packages for `demos` or `tests`, which are listed in tests/packages. The lists of what
+# can be had are brought up to date only when they turn out to be missing or stale.
+need_packages() {
+    local wanted=$1 who package missing=()
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        say "this is not Debian: nothing is installed; tests/packages tells what is needed" >&2
+        return 0
+    fi
+    while read -r who package; do
+        [[ $who == demos || $who == "$wanted" ]] || continue
+        is_installed "$package" || missing+=("$package")
+    done <"$root/tests/packages"
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    if [[ $(id -u) -ne 0 ]] && ! command -v sudo >/dev/null; then
+        die "not root, and there is no sudo; as root: apt-get install ${missing[*]}"
+    fi
+    say "installing ${missing[*]}"
+    apt install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 </dev/null && return 0
+    quietly "bringing apt's lists up to date" apt update &&
+        quietly "installing the packages" apt install --no-install-recommends "${missing[@]}"
+}
+
+# Where the programs of a preset are.
+build_dir() {
+    if [[ $1 == release ]]; then
+        printf '%s\n' "$root/build"
+    else
+        printf '%s\n' "$root/build/$1"
+    fi
+}
+
+# Configures a preset when that has not been done, and builds what has changed, or of that only some targets:
+# PRESET [TARGET...]
+build_preset() {
+    local preset=$1 dir targets=()
+    shift
+    dir=$(build_dir "$preset")
+    if [[ $# -gt 0 ]]; then
+        targets=(--target "$@")
+    fi
+    (
+        cd "$root" || exit
+        if [[ ! -e $dir/Makefile && ! -e $dir/build.ninja ]]; then
+            quietly "configuring the $preset build" cmake --preset "$preset" || exit
+        elif [[ $# -gt 0 ]]; then
+            # A target may be newer than the makefiles.
+            quietly "configuring the $preset build again" cmake "$dir" || exit
+        fi
+        quietly "building $preset" cmake --build "$dir" --parallel "$(nproc)" "${targets[@]}"
+    )
+}
