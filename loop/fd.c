@@ -52,6 +52,9 @@ static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
     }
     enum loop_io by = flags & O_NONBLOCK ? LOOP_IO_NONBLOCKING : LOOP_IO_NOWAIT;
     move_by(fd, by, by);
+    if ((flags & O_ACCMODE) == O_WRONLY) {
+        fd->ready |= POLLIN; /* a read must fail, and no event would ever make it try */
+    }
     fd->short_is_empty = is_pipe && !(flags & O_DIRECT); /* a pipe in packet mode reads one packet at a time, pipe(2) */
 }
 

@@ -114,8 +114,12 @@ static void advance(const struct iovec *iov, size_t n_iov, size_t *at, size_t *a
     *at_offset += n;
 }
 
-static void leave_queue(struct loop *loop, struct loop_fd *fd, size_t n)
+/* `n` bytes of the queue are gone; `result` < 0: because a write failed. */
+static void leave_queue(struct loop *loop, struct loop_fd *fd, size_t n, int64_t result)
 {
+    if (result < 0 && result != -ECANCELED) {
+        fd->write_error = (int32_t)result;
+    }
     assert(fd->queued_bytes >= n);
     fd->queued_bytes -= n;
     if (!loop_list_is_empty(&fd->pollers)) {
@@ -126,7 +130,7 @@ static void leave_queue(struct loop *loop, struct loop_fd *fd, size_t n)
 static int64_t close_file_write(struct loop *loop, struct job *job, int64_t result)
 {
     struct file_write *write = job->u.args.extra;
-    leave_queue(loop, job->fd, write->total - write->done);
+    leave_queue(loop, job->fd, write->total - write->done, result);
     if (write->chunk) {
         loop_region_give(loop, write->chunk);
     }
@@ -138,7 +142,7 @@ static void file_write_done(struct loop *loop, struct job *job, int64_t result)
     struct file_write *write = job->u.args.extra;
     if (result > 0) {
         write->done += (size_t)result;
-        leave_queue(loop, job->fd, (size_t)result);
+        leave_queue(loop, job->fd, (size_t)result, 0);
         advance(write->iov, write->n_iov, &write->at, &write->at_offset, (size_t)result);
         if (write->done < write->total && !job->is_cancelled) {
             prepare_piece(job);
@@ -208,7 +212,7 @@ static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_
 /* Takes a write out of the queue with what it has to say: the count where bytes went out, else `result`. */
 static int64_t close_write(struct loop *loop, struct job *job, int64_t result)
 {
-    leave_queue(loop, job->fd, job->u.write.total - job->u.write.done);
+    leave_queue(loop, job->fd, job->u.write.total - job->u.write.done, result);
     if (job->u.write.chunk) {
         loop_region_give(loop, job->u.write.chunk);
     }
@@ -272,7 +276,7 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
         }
         job->u.write.done += taken;
         n -= taken;
-        leave_queue(loop, fd, taken);
+        leave_queue(loop, fd, taken, 0);
         if (taken < left) {
             advance(vectors(job), job->u.write.n_iov, &job->u.write.at, &job->u.write.at_offset, taken);
             return;
@@ -728,7 +732,9 @@ int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
 static enum loop_attempt attempt_drained(struct loop *loop, struct job *job)
 {
     (void)loop;
-    return job->fd->queued_bytes <= job->fd->limit_bytes / 2 ? LOOP_ATTEMPT_DONE : LOOP_ATTEMPT_AGAIN;
+    job->result = job->fd->write_error;
+    bool is_drained = job->fd->queued_bytes <= job->fd->limit_bytes / 2;
+    return is_drained || job->result < 0 ? LOOP_ATTEMPT_DONE : LOOP_ATTEMPT_AGAIN;
 }
 
 static const struct loop_job_kind drained_kind = {.name = "drained", .cancel = cancel_waiting, .attempt = attempt_drained};

@@ -73,10 +73,10 @@ void loop_job_complete(struct loop *loop, struct job *job, int64_t result)
     loop->run_queue_length++;
 }
 
-/* A result that nobody listens to is the scope's affair when it is an error. */
+/* A result that nobody listens to is the scope's affair when it is an error; a cancellation is none. */
 static void tell_scope(struct loop_scope *scope, int64_t result)
 {
-    if (result < 0) {
+    if (result < 0 && result != -ECANCELED) {
         loop_scope_fail(scope, result);
     }
 }

@@ -137,12 +137,13 @@ void loop_check_thread(const struct loop *loop, const char *function)
     if (gettid() == loop->thread_id) {
         return;
     }
-    char name[16] = "?";
+    char name[16] = "?", owner[16] = "?";
     pthread_getname_np(pthread_self(), name, sizeof name);
+    pthread_getname_np(loop->thread, owner, sizeof owner);
     loop_log_line(
         "noria: %s: called on thread \"%s\" (%d), but the loop belongs to thread \"%s\" (%d): use loop_post to get "
         "there",
-        function, name, (int)gettid(), loop->thread_name, loop->thread_id);
+        function, name, (int)gettid(), owner, loop->thread_id);
     abort();
 }
 #endif

@@ -283,7 +283,6 @@ static struct loop *make(const struct loop_options *options)
     loop->options = *options;
     loop->thread = pthread_self();
     loop->thread_id = gettid();
-    (void)pthread_getname_np(loop->thread, loop->thread_name, sizeof loop->thread_name);
     loop_list_init(&loop->run_queue);
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);

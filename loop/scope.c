@@ -87,6 +87,7 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
     scope->parent = parent;
     scope->is_cancelled = parent->is_cancelled;
     scope->reason = parent->reason;
+    scope->error = parent->is_cancelled ? parent->reason : 0;
     loop_list_push_back(&parent->children, &scope->in_parent);
     loop_scope_add_hold(parent, false);
     look_at(scope);
@@ -104,6 +105,13 @@ static void cancel_jobs(struct loop_scope *scope)
     }
 }
 
+static void note_error(struct loop_scope *scope, int64_t error)
+{
+    if (scope->error == 0 || (scope->error == -ECANCELED && error != -ECANCELED)) {
+        scope->error = (int32_t)error;
+    }
+}
+
 /* The first scope that isn't cancelled from `node` on in the children of `parent`, marked as cancelled; or NULL. */
 static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_list *node, int32_t reason)
 {
@@ -112,6 +120,7 @@ static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_list 
         if (!scope->is_cancelled) {
             scope->is_cancelled = true;
             scope->reason = reason;
+            note_error(scope, reason);
             return scope;
         }
     }
@@ -139,13 +148,6 @@ static void cancel_tree(struct loop_scope *top, int32_t reason)
             scope = down ? scope : scope->parent;
         }
         scope = down;
-    }
-}
-
-static void note_error(struct loop_scope *scope, int64_t error)
-{
-    if (scope->error == 0 || (scope->error == -ECANCELED && error != -ECANCELED)) {
-        scope->error = (int32_t)error;
     }
 }
 

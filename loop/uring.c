@@ -115,13 +115,12 @@ static void start(struct loop *loop, struct job *job)
     }
 }
 
-static void cancel_in_ring(struct uring *uring, struct job *job)
+void loop_uring_cancel(struct uring *uring, struct job *job)
 {
-    assert(!job->needs_cancel_entry);
-    struct io_uring_sqe *entry = uring_entry(uring);
+    struct io_uring_sqe *entry = job->needs_cancel_entry ? NULL : uring_entry(uring);
     if (entry) {
         loop_uring_prepare_cancel(entry, uring_user_data(URING_TAG_JOB, job->id));
-    } else {
+    } else if (!job->needs_cancel_entry) {
         job->needs_cancel_entry = true;
         loop_list_push_back(&uring->line, &job->link);
     }
@@ -132,7 +131,7 @@ static void cancel(struct loop *loop, struct job *job)
     if (job->where == LOOP_AT_RING_LINE) {
         loop_job_backend_complete(loop, job, -ECANCELED);
     } else if (job->where == LOOP_AT_RING) {
-        cancel_in_ring(uring_of(loop), job);
+        loop_uring_cancel(uring_of(loop), job);
     } else {
         loop_direct_cancel(loop, job);
     }

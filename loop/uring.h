@@ -95,6 +95,9 @@ int loop_uring_enter(struct uring *uring, unsigned wait_for, int64_t timeout_ns)
 /* Hands a job to the kernel, or puts it in line. */
 void loop_uring_place(struct uring *uring, struct job *job);
 
+/* Asks the kernel to let go of a job that it has. */
+void loop_uring_cancel(struct uring *uring, struct job *job);
+
 /* The job's last completion has come: nothing of it is left in the kernel, or in line. */
 void loop_uring_leave(struct uring *uring, struct job *job);
 

@@ -230,18 +230,59 @@ void loop_uring_buffers_recycle(struct loop *loop, struct loop_buffers *buffers,
 
 /* ---- multishot jobs ---- */
 
-static void deliver(struct uring *uring, struct job *job, int32_t result, uint32_t flags)
+/* In args.flags of a recv_multishot. */
+enum receive_flags {
+    RECEIVE_FAMILY_IS_KNOWN = 1,
+    RECEIVE_IS_UNIX = 2,
+    RECEIVE_HAS_ENDED = 4 /* nothing is left but the end; the kernel was asked to let go */
+};
+
+static bool is_unix(struct job *job)
 {
-    if (job->op == LOOP_OP_ACCEPT_MULTISHOT) {
-        loop_job_emit(uring->loop, job, result, NULL);
+    uint32_t *flags = &job->u.args.flags;
+    if (!(*flags & RECEIVE_FAMILY_IS_KNOWN)) {
+        int family = 0;
+        socklen_t len = sizeof family;
+        (void)getsockopt(job->fd->number, SOL_SOCKET, SO_DOMAIN, &family, &len);
+        *flags |= RECEIVE_FAMILY_IS_KNOWN | (family == AF_UNIX ? RECEIVE_IS_UNIX : 0u);
+    }
+    return *flags & RECEIVE_IS_UNIX;
+}
+
+/* Since Linux 6.17 a multishot receive stops trying where a Unix socket says that nothing is queued, and waits for the next
+ * edge. When the peer had hung up before, the end has no edge any more, and would never be told. */
+static void look_for_lost_end(struct uring *uring, struct job *job, uint32_t flags)
+{
+    char byte;
+    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.flags & RECEIVE_HAS_ENDED || !is_unix(job)) {
         return;
     }
+    if (recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        job->u.args.flags |= RECEIVE_HAS_ENDED;
+        loop_uring_cancel(uring, job);
+    }
+}
+
+static void receive(struct uring *uring, struct job *job, int32_t result, uint32_t flags)
+{
     struct loop_buffers *buffers = job->u.args.data;
     unsigned index = flags >> IORING_CQE_BUFFER_SHIFT;
     assert(flags & IORING_CQE_F_BUFFER && index < buffers->count && !buffers->is_lent[index]);
     buffers->is_lent[index] = true;
     buffers->n_free--;
     loop_job_emit(uring->loop, job, result, buffers->memory + index * buffers->size_bytes);
+    if (flags & IORING_CQE_F_MORE) {
+        look_for_lost_end(uring, job, flags);
+    }
+}
+
+static void deliver(struct uring *uring, struct job *job, int32_t result, uint32_t flags)
+{
+    if (job->op == LOOP_OP_ACCEPT_MULTISHOT) {
+        loop_job_emit(uring->loop, job, result, NULL);
+    } else {
+        receive(uring, job, result, flags);
+    }
 }
 
 /* Whether the descriptor itself is why the operation was refused. A call that takes nothing tells. */
@@ -269,6 +310,9 @@ static int take_group_back(struct uring *uring, const struct job *job)
 static void end_multishot(struct uring *uring, struct job *job, int32_t result)
 {
     result = without_internals(result);
+    if (result == -ECANCELED && job->op == LOOP_OP_RECV_MULTISHOT && job->u.args.flags & RECEIVE_HAS_ENDED) {
+        result = 0;
+    }
     if (!job->is_cancelled && is_refusal(result) && !is_own_error(job, result) && !take_group_back(uring, job)) {
         uring->elsewhere |= UINT32_C(1) << job->op;
         loop_uring_start_elsewhere(uring, job);
