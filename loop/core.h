@@ -60,8 +60,7 @@ enum loop_where {
     LOOP_AT_RING_LINE, /* waits in line for a place in the submission queue */
     LOOP_AT_RING,      /* the kernel has it */
     LOOP_AT_WAIT,      /* in one of a descriptor's wait lists */
-    LOOP_AT_POOL_LINE, /* waits for a thread */
-    LOOP_AT_POOL,      /* a thread has it */
+    LOOP_AT_POOL_LINE, /* waits for a thread, or a thread has it */
     LOOP_AT_TIMER,     /* in the heap */
     LOOP_AT_CHUNK_LINE, /* waits for a chunk */
     LOOP_AT_OWNER      /* whoever made it holds it: a promise, a composite that waits for an inner job */
@@ -422,6 +421,9 @@ struct loop_region {
     struct loop_list line; /* jobs that wait for a chunk: loop_chunk_alloc_wait, and streams */
     bool is_fixed;
 };
+
+/* The kernel registers at most 1 GiB as one buffer, io_uring_register(2). */
+#define LOOP_REGION_MAX ((size_t)1 << 30)
 
 int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size);
 void loop_region_finish(struct loop *loop);

@@ -3,9 +3,7 @@
  * Operations served by system calls: at once where the descriptor is ready, from its wait lists when it isn't, and by
  * the pool where they could block. The whole of the epoll backend, and what the ring refuses.
  *
- * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue; where
- * the job's kind wants to see the result first (backend_done), with the pool's results, because only the dispatch may
- * call that.
+ * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
  */
 #include <loop/direct.h>
 #include <loop/low_level.h>
@@ -18,15 +16,6 @@
 
 /* Where a splice waits; in args.flags. */
 enum splice_side { SPLICE_NOWHERE, SPLICE_SOURCE, SPLICE_DESTINATION };
-
-static void deliver(struct loop *loop, struct job *job, int64_t result)
-{
-    if (job->kind->backend_done) {
-        loop_pool_deliver(loop, job, result);
-    } else {
-        loop_job_complete(loop, job, result);
-    }
-}
 
 /* Whether -EAGAIN is an answer rather than a reason to wait: where the caller asked not to wait, and connect's own. */
 static bool is_final_again(const struct job *job)
@@ -136,9 +125,9 @@ static bool is_listening(const struct job *job)
 static void start_multishot(struct loop *loop, struct job *job)
 {
     if (job->fd->read_by != LOOP_IO_SOCKET) {
-        deliver(loop, job, -ENOTSOCK);
+        loop_job_backend_complete(loop, job, -ENOTSOCK);
     } else if (job->op == LOOP_OP_ACCEPT_MULTISHOT && !is_listening(job)) {
-        deliver(loop, job, -EINVAL);
+        loop_job_backend_complete(loop, job, -EINVAL);
     } else {
         loop_ready_wait_read(loop, job->fd, job);
     }
@@ -201,14 +190,15 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
+/* Behind others who wait for the source; a file's list is the flow's own. */
 static void start_splice(struct loop *loop, struct job *job)
 {
     job->u.args.flags = SPLICE_NOWHERE;
-    if (!loop_list_is_empty(&job->fd->readers)) {
+    if (job->fd->read_by != LOOP_IO_BLOCKING && !loop_list_is_empty(&job->fd->readers)) {
         job->u.args.flags = SPLICE_SOURCE;
         loop_ready_wait_read(loop, job->fd, job);
     } else if (attempt_splice(loop, job) == LOOP_ATTEMPT_DONE) {
-        deliver(loop, job, job->result);
+        loop_job_backend_complete(loop, job, job->result);
     }
 }
 
@@ -249,7 +239,7 @@ static void start_stream(struct loop *loop, struct job *job, uint32_t event)
     if (may_answer) {
         int64_t result = loop_attempt(job, false);
         if (result != -EAGAIN || is_final_again(job)) {
-            deliver(loop, job, result);
+            loop_job_backend_complete(loop, job, result);
             return;
         }
         fd->ready &= ~event;
@@ -285,7 +275,7 @@ static void start_file(struct loop *loop, struct job *job)
     if (may_try_cache(job)) {
         int64_t result = loop_attempt(job, false);
         if (result != -EAGAIN) {
-            deliver(loop, job, result);
+            loop_job_backend_complete(loop, job, result);
             return;
         }
     }
@@ -314,7 +304,7 @@ static void start_poll(struct loop *loop, struct job *job)
 void loop_direct_start(struct loop *loop, struct job *job)
 {
     switch ((enum loop_op_class)loop_op_table[job->op].op_class) {
-    case LOOP_CLASS_AT_ONCE: deliver(loop, job, loop_attempt(job, false)); return;
+    case LOOP_CLASS_AT_ONCE: loop_job_backend_complete(loop, job, loop_attempt(job, false)); return;
     case LOOP_CLASS_READ: start_stream(loop, job, POLLIN); return;
     case LOOP_CLASS_WRITE: start_stream(loop, job, POLLOUT); return;
     case LOOP_CLASS_POLL: start_poll(loop, job); return;
@@ -335,9 +325,9 @@ static int64_t cancelled_result(const struct job *job)
 void loop_direct_cancel(struct loop *loop, struct job *job)
 {
     if (job->where == LOOP_AT_WAIT) {
-        deliver(loop, job, cancelled_result(job));
+        loop_job_backend_complete(loop, job, cancelled_result(job));
     } else if (job->where == LOOP_AT_POOL_LINE && loop_pool_withdraw(loop, job)) {
-        deliver(loop, job, -ECANCELED);
+        loop_job_backend_complete(loop, job, -ECANCELED);
     }
 }
 

@@ -14,13 +14,6 @@ extern const struct loop_job_kind loop_recv_msg_kind;
 /* connect(2) has said EINPROGRESS; in args.flags. */
 #define LOOP_CONNECT_BEGUN 1u
 
-/* Makes what the pool needs before its first thread, if it isn't there yet: 0 or -ENOMEM. */
-int loop_pool_init(struct loop *loop);
-
-/* Has the dispatch give `job` its result, by kind->backend_done, in its next turn. Takes the job out of the list it is
- * in. */
-void loop_pool_deliver(struct loop *loop, struct job *job, int64_t result);
-
 /* Groups of buffers that system calls receive into: a stack of those that are not lent. Also for the ring, where it
  * can't have the group, or has given it back: `init` may be called at any time. */
 int loop_direct_buffers_init(struct loop *loop, struct loop_buffers *buffers);

@@ -52,7 +52,6 @@ static const char *where_name(const struct job *job)
         [LOOP_AT_RING] = "in the ring",
         [LOOP_AT_WAIT] = "waits for the descriptor",
         [LOOP_AT_POOL_LINE] = "in line for a thread",
-        [LOOP_AT_POOL] = "on a thread",
         [LOOP_AT_TIMER] = "timer",
         [LOOP_AT_CHUNK_LINE] = "waits for a chunk",
         [LOOP_AT_OWNER] = "held by its maker",

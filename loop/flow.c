@@ -317,9 +317,9 @@ static void mark_dirty(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-static bool is_over_limit(const struct loop_fd *fd, size_t total)
+static bool is_full(const struct loop_fd *fd)
 {
-    return fd->has_overflowed || (fd->queued_bytes > 0 && total > 0 && fd->queued_bytes + total > fd->limit_bytes);
+    return fd->has_overflowed || (fd->queued_bytes > 0 && fd->queued_bytes >= fd->limit_bytes);
 }
 
 /* What a write consists of, before it is a job. */
@@ -377,7 +377,7 @@ static loop_job queue_file_write(struct loop_fd *fd, struct job *job, const stru
 static loop_job write_request(struct loop_fd *fd, const struct write_request *request, loop_fn *fn, void *arg,
                               bool *took_chunk)
 {
-    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = is_over_limit(fd, request->total);
+    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = is_full(fd);
     const struct loop_job_kind *kind = is_refused ? &refused_kind : is_file ? &file_write_kind : &write_kind;
     struct job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &ended);
     *took_chunk = job && !ended && !is_refused;
@@ -716,7 +716,7 @@ size_t loop_sink_queued(const struct loop_sink *sink)
 bool loop_sink_is_full(const struct loop_sink *sink)
 {
     const struct loop_fd *fd = sink->ops == &fd_sink ? sink->self : NULL;
-    return fd && (fd->has_overflowed || fd->queued_bytes >= fd->limit_bytes);
+    return fd && is_full(fd);
 }
 
 int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)

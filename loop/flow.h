@@ -103,8 +103,8 @@ LOOP_API loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, s
  * given back. */
 LOOP_API loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn, void *arg);
 
-/* How many bytes wait in a descriptor's queue; whether the next write would be refused; the limit in bytes
- * (default 1 MiB; a single write larger than the limit is taken when the queue is empty). All three know
+/* How many bytes wait in a descriptor's queue; whether the next write would be refused; the limit in bytes (default 1 MiB): a
+ * write is taken while less than that is queued, so that one write of any size is taken by an empty queue. All three know
  * descriptors only: other sinks answer 0, false and -EOPNOTSUPP. */
 LOOP_API size_t loop_sink_queued(const struct loop_sink *sink);
 LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);

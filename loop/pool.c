@@ -28,7 +28,7 @@ struct pool_thread {
 
 struct loop_pool {
     struct loop_inbox *inbox;         /* to wake the loop */
-    struct loop_list collected;       /* the loop's: results whose turn comes next */
+    struct loop_list collected;       /* the loop's: results taken over from `done`, whose turn comes next */
     unsigned n_threads, most_threads; /* the loop's */
     bool has_failed;                  /* a thread couldn't be made: said once */
     atomic_bool has_done;             /* something is in `done` */
@@ -49,7 +49,7 @@ static unsigned wanted_threads(const struct loop *loop)
     return n == 0 ? DEFAULT_THREADS : n < MOST_THREADS ? n : MOST_THREADS;
 }
 
-int loop_pool_init(struct loop *loop)
+static int make_pool(struct loop *loop)
 {
     if (loop->pool) {
         return 0;
@@ -220,7 +220,7 @@ static void run_line_here(struct loop *loop)
     loop->pool->line_length = 0;
     while ((node = loop_list_pop_front(&line))) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
-        loop_pool_deliver(loop, job, run_job(job));
+        loop_job_backend_complete(loop, job, run_job(job));
     }
 }
 
@@ -237,9 +237,9 @@ static bool put_in_line(struct loop_pool *pool, struct job *job)
 
 void loop_pool_submit(struct loop *loop, struct job *job)
 {
-    int error = loop_pool_init(loop);
+    int error = make_pool(loop);
     if (error) {
-        loop_job_complete(loop, job, error);
+        loop_job_backend_complete(loop, job, error);
         return;
     }
     struct loop_pool *pool = loop->pool;
@@ -281,19 +281,6 @@ bool loop_pool_withdraw(struct loop *loop, struct job *job)
 }
 
 /* ---- results ---- */
-
-/* Without memory for a pool the job's kind doesn't see the result, but the continuation does. */
-void loop_pool_deliver(struct loop *loop, struct job *job, int64_t result)
-{
-    if (loop_pool_init(loop)) {
-        loop_job_complete(loop, job, result);
-        return;
-    }
-    loop_list_remove(&job->link);
-    job->where = LOOP_AT_POOL_LINE;
-    job->result = result;
-    loop_list_push_back(&loop->pool->collected, &job->link);
-}
 
 bool loop_pool_has_results(const struct loop *loop)
 {

@@ -105,6 +105,9 @@ static void run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *li
     struct loop_list *node;
     for (unsigned n = 0; (node = loop_list_first(list)) && (fd->ready & event); n++) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
+        if (!job->kind->attempt) {
+            return; /* a file's: its operations follow each other by themselves */
+        }
         enum loop_attempt attempt = n < ATTEMPTS_PER_TURN ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MORE;
         if (attempt == LOOP_ATTEMPT_DONE) {
             end_job(loop, job, is_dispatch);
@@ -120,6 +123,12 @@ static void run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *li
     }
 }
 
+/* A peer's shutdown comes with the input's events. */
+static uint32_t watched_events(uint32_t asked)
+{
+    return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
+}
+
 static void run_pollers(struct loop *loop, struct loop_fd *fd)
 {
     struct loop_list jobs, *node;
@@ -130,7 +139,7 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
             loop_job_backend_done(loop, job, job->result);
         } else {
             loop_list_push_back(&fd->pollers, &job->link);
-            watch(loop, fd, job->u.args.flags & (POLLIN | POLLOUT | POLLPRI));
+            watch(loop, fd, watched_events(job->u.args.flags));
         }
     }
 }
@@ -245,7 +254,7 @@ static size_t total_length(const struct iovec *iov, int n_iov)
 int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct iovec shortened;
-    if (loop_hard()->is_short) {
+    if (loop_hard()->is_short && fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
         shortened = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
         iov = &shortened;
         n_iov = 1;
@@ -268,7 +277,7 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct iovec shortened;
-    if (loop_hard()->is_short) {
+    if (loop_hard()->is_short && fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
         shortened = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
         iov = &shortened;
         n_iov = 1;

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define REGION_MAX ((size_t)1 << 30) /* the kernel registers at most 1 GiB as one buffer, io_uring_register(2) */
-
 static void make_chunks(struct loop *loop)
 {
     struct loop_region *region = &loop->region;
@@ -24,9 +22,7 @@ static void make_chunks(struct loop *loop)
 int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size)
 {
     struct loop_region *region = &loop->region;
-    if (block_size > UINT32_MAX || n_blocks == 0 || block_size == 0 || block_size > REGION_MAX / n_blocks) {
-        return -EINVAL;
-    }
+    assert(n_blocks > 0 && block_size > 0 && block_size <= LOOP_REGION_MAX / n_blocks);
     region->block_size = block_size;
     region->n_blocks = n_blocks;
     region->size_bytes = n_blocks * block_size;

@@ -61,6 +61,10 @@ static void fill_in_defaults(struct loop_options *options)
     if (options->sink_limit_bytes == 0) {
         options->sink_limit_bytes = SINK_LIMIT_BYTES;
     }
+}
+
+static void apply_hard_modes(struct loop_options *options)
+{
     if (loop_hard()->depth > 0) {
         options->queue_depth = loop_hard()->depth;
     }
@@ -80,6 +84,12 @@ static int check_options(struct loop_options *options)
         return -EINVAL;
     }
     fill_in_defaults(options);
+    if (options->block_size > LOOP_REGION_MAX || options->n_blocks > LOOP_REGION_MAX / options->block_size) {
+        loop_log_options(options, LOOP_LOG_ERROR, "a region of %u blocks of %zu bytes is too large: 1 GiB is the most",
+                         options->n_blocks, options->block_size);
+        return -EINVAL;
+    }
+    apply_hard_modes(options);
     return read_backend_name(options);
 }
 
@@ -342,7 +352,7 @@ static int prepare(struct loop *loop)
     int error = loop_region_init(loop, options->n_blocks, options->block_size);
     if (error) {
         loop_log(loop, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks, options->block_size,
-                 error == -EINVAL ? "1 GiB is the most" : strerror(-error));
+                 strerror(-error));
         return error;
     }
     loop->inbox = loop_inbox_create(options->post_capacity);

@@ -86,6 +86,7 @@ loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, 
 
 loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg)
 {
+    LOOP_CHECK_THREAD(scope->loop);
     int64_t now = loop_clock_read();
     return loop_timer_start(scope, duration_ns > 0 ? loop_time_after(now, duration_ns) : now, false, fn, arg);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * The io_uring backend: jobs as entries of a ring, readiness by polls in the same ring, and one system call for each turn.
+ * The io_uring backend: jobs as entries of a ring, readiness by polls in the same ring, and one system call for each
+ * turn.
  *
- * Nothing enters the kernel but the turn. What is started between two turns fills in entries; when the submission queue is
- * full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before anything
- * is resumed, so that whatever is started then finds the ring in order.
+ * Nothing enters the kernel but the turn. What is started between two turns fills in entries; when the submission queue
+ * is full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before
+ * anything is resumed, so that whatever is started then finds the ring in order.
  */
 #include <loop/uring.h>
 
@@ -55,8 +56,8 @@ int loop_uring_enter(struct uring *uring, unsigned wait_for, int64_t timeout_ns)
     return enter(uring, unsubmitted(uring), wait_for, timeout_ns);
 }
 
-/* What an enter says about the ring. A signal, or time that has run out, are no news; what was submitted is in the head of the
- * queue, never in the result. */
+/* What an enter says about the ring. A signal, or time that has run out, are no news; what was submitted is in the head
+ * of the queue, never in the result. */
 enum enter_outcome { ENTER_FINE, ENTER_SHORTAGE, ENTER_BROKEN };
 
 static enum enter_outcome outcome_of(int result)
@@ -221,17 +222,14 @@ static void event(struct uring *uring, uint64_t user_data, int32_t result, uint3
     enum uring_tag tag = (enum uring_tag)(user_data >> URING_TAG_SHIFT);
     uint64_t id = user_data & URING_ID_MASK;
     switch (tag) {
-    case URING_TAG_JOB:
-        job_event(uring, id, result, flags);
-        break;
+    case URING_TAG_JOB: job_event(uring, id, result, flags); break;
     case URING_TAG_WATCH_IN:
     case URING_TAG_WATCH_OUT:
     case URING_TAG_WATCH_PRIORITY:
         watch_event(uring, id, (enum uring_watch_kind)(tag - URING_TAG_WATCH_IN), result, flags);
         break;
     case URING_TAG_IGNORED:
-    case URING_TAG_SELF_TEST:
-        break;
+    case URING_TAG_SELF_TEST: break;
     }
 }
 
@@ -240,9 +238,12 @@ static void dispatch(struct uring *uring)
     uint32_t n = uring_completions_ready(uring);
     uint32_t head = *uring->cq_head;
     for (n = n < EVENTS_PER_TURN ? n : EVENTS_PER_TURN; n > 0; n--) {
-        struct io_uring_cqe completion = uring->completions[head & uring->cq_mask];
-        __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE);
-        event(uring, completion.user_data, completion.res, completion.flags);
+        const struct io_uring_cqe *completion = &uring->completions[head & uring->cq_mask];
+        uint64_t user_data = completion->user_data;
+        int32_t result = completion->res;
+        uint32_t flags = completion->flags;
+        __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE); /* from here the place is the kernel's again */
+        event(uring, user_data, result, flags);
     }
 }
 
@@ -255,8 +256,8 @@ static void note_overflow(struct uring *uring)
     uring->has_overflown = is_overflown;
 }
 
-/* The kernel must be entered even though there is nothing to wait for: to submit, to wake its thread, to have it do what it
- * deferred, to get what did not fit into the completion queue. */
+/* The kernel must be entered even though there is nothing to wait for: to submit, to wake its thread, to have it do
+ * what it deferred, to get what did not fit into the completion queue. */
 static bool must_enter(struct uring *uring)
 {
     if (!uring->is_polled) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the files of the io_uring backend share. uring.c: the ring and its turn, lines and events. uring_setup.c: how a ring
- * is made, tried and taken down. uring_prepare.c: a job as a submission queue entry. uring_result.c: what comes of one that
- * isn't plain success. uring_watch.c: readiness.
+ * What the files of the io_uring backend share. uring.c: the ring and its turn, lines and events. uring_setup.c: how a
+ * ring is made, tried and taken down. uring_prepare.c: a job as a submission queue entry. uring_result.c: what comes of
+ * one that isn't plain success. uring_watch.c: readiness.
  *
- * liburing makes the ring and fills in entries. The queues themselves are read and written here: entering the kernel must do
- * three things at once (submit, run what the kernel has deferred, wait), which liburing's own calls don't always do.
+ * liburing makes the ring and fills in entries. The queues themselves are read and written here: entering the kernel
+ * must do three things at once (submit, run what the kernel has deferred, wait), which liburing's own calls don't
+ * always do.
  */
 #ifndef LOOP_URING_H
 #define LOOP_URING_H
@@ -13,8 +14,8 @@
 #include <loop/core.h>
 #include <loop/uring_compat.h>
 
-/* What a completion is about: the top three bits of its user_data. The rest is the id of the job or the descriptor, whose
- * generation makes a late completion name nothing. */
+/* What a completion is about: the top three bits of its user_data. The rest is the id of the job or the descriptor,
+ * whose generation makes a late completion name nothing. */
 enum uring_tag {
     URING_TAG_JOB,
     URING_TAG_WATCH_IN, /* the three kinds of watches follow each other in the order of enum uring_watch_kind */
@@ -35,8 +36,8 @@ static inline uint64_t uring_user_data(enum uring_tag tag, uint64_t id)
 /* The polls that may be in flight for a descriptor. */
 enum uring_watch_kind { URING_WATCH_IN, URING_WATCH_OUT, URING_WATCH_PRIORITY, URING_WATCH_KINDS };
 
-/* The bits of fd->backend_id, by kind of watch. At most one poll of each kind is in flight, from the entry that arms it to its
- * last completion, so that none can be taken for another. */
+/* The bits of fd->backend_id, by kind of watch. At most one poll of each kind is in flight, from the entry that arms it
+ * to its last completion, so that none can be taken for another. */
 #define URING_ARMED(kind) (UINT64_C(1) << (kind))             /* its last completion is still to come */
 #define URING_ARM_DUE(kind) (UINT64_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
 #define URING_CANCEL_DUE(kind) (UINT64_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
@@ -88,8 +89,8 @@ static inline uint32_t uring_completions_ready(const struct uring *uring)
 
 /* ---- uring.c ---- */
 
-/* Enters the kernel: submits what is filled in, has it finish what it deferred, and waits for `wait_for` completions, at most
- * `timeout_ns`. What io_uring_enter(2) returns, as -errno. */
+/* Enters the kernel: submits what is filled in, has it finish what it deferred, and waits for `wait_for` completions,
+ * at most `timeout_ns`. What io_uring_enter(2) returns, as -errno. */
 int loop_uring_enter(struct uring *uring, unsigned wait_for, int64_t timeout_ns);
 
 /* Hands a job to the kernel, or puts it in line. */

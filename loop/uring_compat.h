@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What newer kernels have and the headers of liburing 2.3 do not. Whether the running kernel has it is asked when a ring is
- * made (struct io_uring_params.features); with a newer liburing its own definitions count.
+ * What newer kernels have and the headers of liburing 2.3 do not. Whether the running kernel has it is asked when a
+ * ring is made (struct io_uring_params.features); with a newer liburing its own definitions count.
  */
 #ifndef LOOP_URING_COMPAT_H
 #define LOOP_URING_COMPAT_H

@@ -43,8 +43,8 @@ static void prepare_nop(const struct uring *uring, struct io_uring_sqe *entry, s
     io_uring_prep_nop(entry);
 }
 
-/* O_NONBLOCK keeps the open of a fifo from waiting for the other end, in one of the kernel's threads; it is taken off when the
- * open is done. With O_PATH nothing is opened that could wait. */
+/* O_NONBLOCK keeps the open of a fifo from waiting for the other end, in one of the kernel's threads; it is taken off
+ * when the open is done. With O_PATH nothing is opened that could wait. */
 static void prepare_openat2(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
 {
     struct loop_open_request *request = job->u.args.extra;
@@ -180,8 +180,8 @@ struct prepare_row {
     uint8_t opcode;
 };
 
-/* No row: an operation that isn't the ring's. The ring's splice holds one of the kernel's threads for as long as its pipe is
- * empty. */
+/* No row: an operation that isn't the ring's. The ring's splice holds one of the kernel's threads for as long as its
+ * pipe is empty. */
 static const struct prepare_row rows[LOOP_OP_COUNT] = {
     [LOOP_OP_NOP] = {prepare_nop, IORING_OP_NOP},
     [LOOP_OP_OPENAT2] = {prepare_openat2, IORING_OP_OPENAT2},

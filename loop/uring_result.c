@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * What comes of a job in the ring where it isn't plain success: errors of the operation, errors of the ring, which the program
- * must not see, and the jobs that complete many times.
+ * What comes of a job in the ring where it isn't plain success: errors of the operation, errors of the ring, which the
+ * program must not see, and the jobs that complete many times.
  *
- * The ring refuses an operation with the errors that the operation itself may have (EINVAL, EACCES, …). Which of the two it was
- * only the system call can tell, so the job is done again by that, and its answer is the result. Where the system call then
- * succeeds it was the ring that refused, and the operation isn't asked of it any more.
+ * The ring refuses an operation with the errors that the operation itself may have (EINVAL, EACCES, …). Which of the
+ * two it was only the system call can tell, so the job is done again by that, and its answer is the result. Where the
+ * system call then succeeds it was the ring that refused, and the operation isn't asked of it any more.
  */
 #include <loop/direct.h>
 #include <loop/request.h>
@@ -74,8 +74,8 @@ static bool is_refusal(int32_t error)
     return error == -EINVAL || error == -EOPNOTSUPP || error == -ENOSYS || error == -EACCES;
 }
 
-/* -ECANCELED where nobody cancelled: the kernel could make no thread for the job. -EAGAIN: kernels before 6.4 don't wait on
- * every nonblocking descriptor. For an open it means a rename in the path, or a lease. */
+/* -ECANCELED where nobody cancelled: the kernel could make no thread for the job. -EAGAIN: kernels before 6.4 don't
+ * wait on every nonblocking descriptor. For an open it means a rename in the path, or a lease. */
 static bool is_for_system_call(const struct job *job, int32_t error)
 {
     if (error != -EAGAIN) {
@@ -103,8 +103,8 @@ static void fail(struct uring *uring, struct job *job, int32_t error)
 
 /* ---- results that are looked at ---- */
 
-/* The kernel also reports that the peer has shut down its side, asked or not. Where that is all, the poll isn't over; armed
- * again it would end at once, so that it goes on by the descriptor's watch. */
+/* The kernel also reports that the peer has shut down its side, asked or not. Where that is all, the poll isn't over;
+ * armed again it would end at once, so that it goes on by the descriptor's watch. */
 static void end_poll(struct uring *uring, struct job *job, int32_t events)
 {
     int32_t asked = events & (int32_t)(job->u.args.flags | POLLERR | POLLHUP | POLLNVAL);
@@ -153,8 +153,8 @@ static size_t ring_bytes(const struct loop_buffers *buffers)
 static void give_to_kernel(struct loop_buffers *buffers, unsigned index)
 {
     char *data = buffers->memory + index * buffers->size_bytes;
-    unsigned len = (unsigned)loop_hard_length(buffers->size_bytes);
-    io_uring_buf_ring_add(buffers->ring, data, len, (uint16_t)index, io_uring_buf_ring_mask(buffers->count), 0);
+    io_uring_buf_ring_add(buffers->ring, data, (unsigned)buffers->size_bytes, (uint16_t)index,
+                          io_uring_buf_ring_mask(buffers->count), 0);
     io_uring_buf_ring_advance(buffers->ring, 1);
 }
 
@@ -163,9 +163,8 @@ static int register_group(struct uring *uring, struct loop_buffers *buffers, voi
 {
     int error;
     do {
-        struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)ring,
-                                       .ring_entries = buffers->count,
-                                       .bgid = ++uring->last_group};
+        struct io_uring_buf_reg reg = {
+            .ring_addr = (uint64_t)(uintptr_t)ring, .ring_entries = buffers->count, .bgid = ++uring->last_group};
         error = io_uring_register_buf_ring(&uring->ring, &reg, 0);
     } while (error == -EEXIST);
     return error;
@@ -249,12 +248,13 @@ static bool is_unix(struct job *job)
     return *flags & RECEIVE_IS_UNIX;
 }
 
-/* Since Linux 6.17 a multishot receive stops trying where a Unix socket says that nothing is queued, and waits for the next
- * edge. When the peer had hung up before, the end has no edge any more, and would never be told. */
+/* Since Linux 6.17 a multishot receive stops trying where a Unix socket says that nothing is queued, and waits for the
+ * next edge. When the peer had hung up before, the end has no edge any more, and would never be told. */
 static void look_for_lost_end(struct uring *uring, struct job *job, uint32_t flags)
 {
     char byte;
-    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.flags & RECEIVE_HAS_ENDED || !is_unix(job)) {
+    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.flags & RECEIVE_HAS_ENDED ||
+        !is_unix(job)) {
         return;
     }
     if (recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
@@ -307,12 +307,18 @@ static int take_group_back(struct uring *uring, const struct job *job)
     return loop_direct_buffers_init(uring->loop, job->u.args.data);
 }
 
+/* -EBADFD: the descriptor can't be polled, and so is no socket. */
+static int32_t as_of_system_call(const struct job *job, int32_t result)
+{
+    if (result == -ECANCELED && job->op == LOOP_OP_RECV_MULTISHOT && job->u.args.flags & RECEIVE_HAS_ENDED) {
+        return 0;
+    }
+    return result == -EBADFD ? -ENOTSOCK : result;
+}
+
 static void end_multishot(struct uring *uring, struct job *job, int32_t result)
 {
-    result = without_internals(result);
-    if (result == -ECANCELED && job->op == LOOP_OP_RECV_MULTISHOT && job->u.args.flags & RECEIVE_HAS_ENDED) {
-        result = 0;
-    }
+    result = as_of_system_call(job, without_internals(result));
     if (!job->is_cancelled && is_refusal(result) && !is_own_error(job, result) && !take_group_back(uring, job)) {
         uring->elsewhere |= UINT32_C(1) << job->op;
         loop_uring_start_elsewhere(uring, job);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * How a ring is made, tried and taken down. Whatever goes wrong here is undone and told in one line that names the likely cause
- * and the cure, because the reader of that line is a person whose container or limits are in the way.
+ * How a ring is made, tried and taken down. Whatever goes wrong here is undone and told in one line that names the
+ * likely cause and the cure, because the reader of that line is a person whose container or limits are in the way.
  *
  * The floor is Linux 6.1, known by what it has rather than by its number.
  */
@@ -26,7 +26,7 @@
 #define FILE_WORKERS 4u
 #define OTHER_WORKERS 16u
 
-#define NEEDED_FEATURES                                                                                                      \
+#define NEEDED_FEATURES                                                                                                \
     (IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP)
 
 /* The newest operation of Linux 6.1: where it is, so is everything that is used here. */
@@ -56,7 +56,8 @@ static void say_lock_limit(char *cause, size_t size)
     if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY) {
         (void)snprintf(cause, size, "no memory");
     } else {
-        (void)snprintf(cause, size, "RLIMIT_MEMLOCK is %llu bytes: raise it with ulimit -l, or LimitMEMLOCK= of systemd",
+        (void)snprintf(cause, size,
+                       "RLIMIT_MEMLOCK is %llu bytes: raise it with ulimit -l, or LimitMEMLOCK= of systemd",
                        (unsigned long long)limit.rlim_cur);
     }
 }
@@ -67,9 +68,10 @@ static void say_not_permitted(char *cause, size_t size)
     if (disabled > 0) {
         (void)snprintf(cause, size, "the sysctl kernel.io_uring_disabled is %d: set it to 0", disabled);
     } else {
-        (void)snprintf(cause, size,
-                       "blocked by a seccomp filter, as Docker and containerd do: allow io_uring_setup, io_uring_enter and "
-                       "io_uring_register in its profile");
+        (void)snprintf(
+            cause, size,
+            "blocked by a seccomp filter, as Docker and containerd do: allow io_uring_setup, io_uring_enter and "
+            "io_uring_register in its profile");
     }
 }
 
@@ -79,11 +81,13 @@ struct cause_row {
 };
 
 static const struct cause_row causes[] = {
-    {ENOSYS, "ENOSYS", "a kernel without io_uring, or a filter that hides it, as those of Podman and gVisor do: allow it there"},
+    {ENOSYS, "ENOSYS",
+     "a kernel without io_uring, or a filter that hides it, as those of Podman and gVisor do: allow it there"},
     {EACCES, "EACCES", "forbidden by a seccomp filter or a security module: allow io_uring there"},
     {EMFILE, "EMFILE", "no descriptors left: raise RLIMIT_NOFILE with ulimit -n, or LimitNOFILE= of systemd"},
     {ENFILE, "ENFILE", "the machine has no descriptors left: raise the sysctl fs.file-max"},
-    {EINVAL, "EINVAL", "the kernel is older than 6.1, or imitates a part of io_uring only: 6.1 is the first that will do"},
+    {EINVAL, "EINVAL",
+     "the kernel is older than 6.1, or imitates a part of io_uring only: 6.1 is the first that will do"},
     {EOPNOTSUPP, "EOPNOTSUPP", "switched off by who runs this machine: ask there"},
     {EPERM, "EPERM", NULL},
     {ENOMEM, "ENOMEM", NULL},
@@ -106,8 +110,8 @@ static int fail(struct loop *loop, const char *step, int error)
     } else {
         (void)snprintf(cause, sizeof cause, "%s", known);
     }
-    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "%s: %s%s%s%s", step, name, *cause ? " (" : "", cause,
-                   *cause ? ")" : "");
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "%s: %s%s%s%s", step, name, *cause ? " (" : "",
+                   cause, *cause ? ")" : "");
     return error;
 }
 
@@ -119,8 +123,8 @@ struct ladder_step {
 };
 
 static const struct ladder_step ladder[] = {
-    {"defer_taskrun", IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                          IORING_SETUP_TASKRUN_FLAG},
+    {"defer_taskrun",
+     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG},
     {"coop_taskrun", IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG},
     {"plain", 0},
 };
@@ -338,10 +342,10 @@ static void register_region(struct uring *uring)
 static void say_what_is_used(struct uring *uring, const char *name)
 {
     struct loop *loop = uring->loop;
-    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "io_uring: %s, sq %u, cq %u%s%s%s", name, uring->sq_size,
-                   uring->cq_size, uring->enter_flags & IORING_ENTER_REGISTERED_RING ? ", registered ring" : "",
-                   uring->wait_flags & IORING_ENTER_NO_IOWAIT ? ", no iowait" : "",
-                   loop->region.is_fixed ? ", fixed region" : "");
+    (void)snprintf(
+        loop->backend_detail, sizeof loop->backend_detail, "io_uring: %s, sq %u, cq %u%s%s%s", name, uring->sq_size,
+        uring->cq_size, uring->enter_flags & IORING_ENTER_REGISTERED_RING ? ", registered ring" : "",
+        uring->wait_flags & IORING_ENTER_NO_IOWAIT ? ", no iowait" : "", loop->region.is_fixed ? ", fixed region" : "");
 }
 
 /* ---- beginning and end ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Readiness through the ring. Input is watched by a multishot poll, which is armed once and tells of every arrival (edges).
- * Output is watched by a poll for one event, armed when somebody has found the descriptor full: a Unix socket would otherwise
- * tell of every read its peer makes.
+ * Readiness through the ring. Input is watched by a multishot poll, which is armed once and tells of every arrival
+ * (edges). Output is watched by a poll for one event, armed when somebody has found the descriptor full: a Unix socket
+ * would otherwise tell of every read its peer makes.
  */
 #include <loop/uring.h>
 
@@ -150,15 +150,16 @@ void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd)
 
 /* ---- what the kernel says ---- */
 
-/* A poll for output also ends when the peer has shut down its side, asked or not (POLLRDHUP), at once and each time it is
- * armed: to wait for room on such a descriptor takes a multishot poll, which tells of it only once. */
+/* A poll for output also ends when the peer has shut down its side, asked or not (POLLRDHUP), at once and each time it
+ * is armed: to wait for room on such a descriptor takes a multishot poll, which tells of it only once. */
 static bool has_only_hung_up(enum uring_watch_kind kind, int32_t result)
 {
     return kind == URING_WATCH_OUT && result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP));
 }
 
-/* What a poll's last completion says about the descriptor. One that was ended by the kernel on its own, for want of room in
- * the completion queue, may have missed an event. One that can't be made leaves it to the system call to tell the truth. */
+/* What a poll's last completion says about the descriptor. One that was ended by the kernel on its own, for want of
+ * room in the completion queue, may have missed an event. One that can't be made leaves it to the system call to tell
+ * the truth. */
 static uint32_t last_events(enum uring_watch_kind kind, int32_t result)
 {
     if (result >= 0) {
