@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+#
+# For the scripts beside this one: counting checks, and the last line that tests/run reads. `root` is the project's
+# directory, `work` a temporary one that goes away.
+
+export LC_ALL=C
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+checks=0
+failed=0
+
+# check WHAT COMMAND...: counts one check; what the command wrote is shown when it fails.
+check() {
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    if ! "$@" >"$work/check.log" 2>&1 </dev/null; then
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n        %s\n' "$what" "$*"
+        tail -n 40 "$work/check.log"
+        return 1
+    fi
+}
+
+# check_is WHAT GOT EXPECTED
+check_is() {
+    checks=$((checks + 1))
+    if [[ $2 != "$3" ]]; then
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n    got:      %s\n    expected: %s\n' "$1" "$2" "$3"
+        return 1
+    fi
+}
+
+# Ends the script: prints the line, and fails when a check has.
+finish() {
+    printf '%s: checks=%d failed=%d\n' "$1" "$checks" "$failed"
+    [[ $failed -eq 0 && $checks -gt 0 ]]
+}
+
+# The public headers, as they are included.
+public_headers() {
+    sed -n '/^set(noria_headers$/,/)$/s/^ *\([a-z_]*\/[a-z_]*\.h\).*/\1/p' "$root/CMakeLists.txt"
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The smallest program of somebody else: it runs a loop in which a timer fires, and parses an address.
+ * tests/checks/install builds it in each of the ways in which the library can be used.
+ */
+#include <loop/loop.h>
+#include <loop/low_level.h>
+#include <net/net.h>
+
+#include <stdio.h>
+
+static void on_wake(void *arg, int64_t result)
+{
+    *(int64_t *)arg = result;
+}
+
+static int start(struct loop_env *env, void *woken)
+{
+    return loop_sleep(env->scope, LOOP_MILLISECOND, on_wake, woken) == 0 ? -1 : 0;
+}
+
+int main(void)
+{
+    struct loop_address address;
+    int64_t woken = -1;
+    int error = loop_run(0, 0, 0, NULL, start, &woken);
+
+    if (error != 0 || woken != 0 || loop_address_parse(&address, "tcp:127.0.0.1:80") != 0) {
+        fprintf(stderr, "consumer: the loop ended with %d, the timer with %d\n", error, (int)woken);
+        return 1;
+    }
+    printf("noria %s\n", loop_version());
+    return 0;
+}

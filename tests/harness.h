@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the suites share. Each TEST runs in a process of its own (libcheck forks), with a timeout, and fails when
+ * it leaves a descriptor, a thread, a mapping or a byte behind. Suites don't know which backend runs: the environment chooses.
+ *
+ * A LOOP_TEST is a script: it runs as main of a loop and reads from top to bottom. AWAIT starts a job with GO as its
+ * continuation, returns to the loop, and goes on at the next line when the job has ended, with its result in `result`.
+ * Therefore variables that live across an AWAIT are static, which is harmless where every test has its own process.
+ */
+#ifndef TESTS_HARNESS_H
+#define TESTS_HARNESS_H
+
+#include <loop/loop.h>
+#include <loop/low_level.h>
+#include <net/net.h>
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+#ifndef HAS_SANITIZER
+#define HAS_SANITIZER 0
+#endif
+
+/* ---- tests ---- */
+
+struct harness_test {
+    const TTest *test;
+    struct harness_test *next;
+};
+
+void harness_add(struct harness_test *test);
+
+/* Defines and registers a test: `TEST(p01_name) { … }`. */
+#define TEST(name)                                                                                                     \
+    static void name(int index_);                                                                                      \
+    __attribute__((constructor)) static void name##_add(void)                                                          \
+    {                                                                                                                  \
+        static const TTest check = {#name, name, __FILE__, __LINE__};                                                  \
+        static struct harness_test test = {&check, NULL};                                                              \
+        harness_add(&test);                                                                                            \
+    }                                                                                                                  \
+    static void name(int index_ __attribute__((unused)))
+
+/* Unlike libcheck's own these cost nothing while they hold, and write nothing. */
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            ck_abort_msg("not so: %s", #condition);                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+#define CHECK_IS(actual, expected)                                                                                     \
+    do {                                                                                                               \
+        long long actual_ = (long long)(actual), expected_ = (long long)(expected);                                    \
+        if (actual_ != expected_) {                                                                                    \
+            ck_abort_msg("%s is %lld, not %s (%lld)", #actual, actual_, #expected, expected_);                         \
+        }                                                                                                              \
+    } while (0)
+
+#define CHECK_TEXT(actual, expected)                                                                                   \
+    do {                                                                                                               \
+        const char *actual_ = (actual), *expected_ = (expected);                                                       \
+        if (strcmp(actual_, expected_) != 0) {                                                                         \
+            ck_abort_msg("%s is\n%s\nnot\n%s", #actual, actual_, expected_);                                           \
+        }                                                                                                              \
+    } while (0)
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+/* ---- running a loop ---- */
+
+/* loop_run_with, and checks: no descriptor that wasn't there before is open afterwards, the signal mask is as it
+ * was, and no SIGPIPE is pending that wasn't. Where options->log is NULL what the loop says is kept, see log_text. */
+int run_with(const struct loop_options *options, loop_main_fn *body, void *arg);
+int run(loop_main_fn *body, void *arg);
+
+/* The lines that the loop has logged so far at warning and error level, each ended by a newline. */
+const char *log_text(void);
+
+/* ---- scripts ---- */
+
+typedef void steps_fn(struct loop_env *env, int64_t result);
+
+struct script {
+    steps_fn *steps;
+    struct loop_env *env;
+    int at;          /* the line at which it waits */
+    bool awaits;     /* in AWAIT: the one continuation may come */
+    bool polls;      /* in WAIT_UNTIL: looked at again after every recorded continuation */
+    bool is_done;
+    int starting;    /* how many calls that start jobs are on the stack */
+    int expected;    /* what loop_run is to return */
+};
+extern struct script script;
+
+void script_run(const struct loop_options *options, steps_fn *steps);
+void script_await(int line);
+loop_job script_started(loop_job job);
+void script_poke(void);
+void script_go(void *unused, int64_t result);
+
+#define LOOP_TEST_WITH(name, ...)                                                                                      \
+    static void name##_steps(struct loop_env *env, int64_t result);                                                    \
+    TEST(name)                                                                                                         \
+    {                                                                                                                  \
+        struct loop_options options = {__VA_ARGS__};                                                                   \
+        script_run(&options, name##_steps);                                                                            \
+    }                                                                                                                  \
+    static void name##_steps(struct loop_env *env, int64_t result)
+
+#define LOOP_TEST(name) LOOP_TEST_WITH(name, .queue_depth = 0)
+
+#define BEGIN                                                                                                          \
+    (void)env;                                                                                                         \
+    (void)result;                                                                                                      \
+    switch (script.at) {                                                                                               \
+    case 0:
+
+#define END                                                                                                            \
+    script.is_done = true;                                                                                             \
+    }                                                                                                                  \
+    return
+
+/* The continuation of AWAIT's job. */
+#define GO script_go, NULL
+
+#define AWAIT(job)                                                                                                     \
+    do {                                                                                                               \
+        script_await(__LINE__);                                                                                        \
+        script_started(job);                                                                                           \
+        return;                                                                                                        \
+    case __LINE__:;                                                                                                    \
+    } while (0)
+
+/* Goes on when the condition holds. It is looked at now and whenever a recorder below has recorded something. */
+#define WAIT_UNTIL(condition)                                                                                          \
+    do {                                                                                                               \
+        script.at = __LINE__;                                                                                          \
+        __attribute__((fallthrough));                                                                                  \
+    case __LINE__:                                                                                                     \
+        if (!(condition)) {                                                                                            \
+            script.polls = true;                                                                                       \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+/* Starts a job that is not awaited at once, and checks that it is one, and that nothing is resumed from inside the call. */
+#define START(job) (script.starting++, script_started(job))
+
+/* Lets `count` turns of the loop pass. */
+loop_job turns(struct loop_scope *scope, unsigned count, loop_fn *fn, void *arg);
+
+/* ---- recorders ---- */
+
+/* Records a continuation that must come exactly once. */
+struct once {
+    unsigned count;
+    int64_t result;
+    unsigned order; /* the how many-th of all recorded continuations */
+};
+#define ONCE(record) once_resumed, (record)
+void once_resumed(void *record, int64_t result);
+
+#define ONCE_IS(record, expected)                                                                                      \
+    do {                                                                                                               \
+        CHECK_IS((record).count, 1);                                                                                   \
+        CHECK_IS((record).result, expected);                                                                           \
+    } while (0)
+
+/* A million of them, without an address each. */
+struct tally {
+    unsigned long count, ended_well, cancelled, others;
+};
+#define TALLY(record) tally_resumed, (record)
+void tally_resumed(void *record, int64_t result);
+
+/* Records a stream. Bytes beyond `room` fail the test. */
+struct record {
+    char *data;
+    size_t room, length;
+    unsigned chunks, ends;
+    int64_t end;
+};
+#define RECORD(record) record_stream, (record)
+void record_stream(void *record, int64_t result, struct loop_chunk *chunk);
+
+/* A golden trace: lines of text. */
+void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+const char *trace_text(void);
+
+/* ---- material ---- */
+
+/* Bytes that tell where they belong: the same seed gives the same, and every offset is different from its neighbours. */
+void fill_pattern(void *data, size_t len, unsigned seed);
+bool is_pattern(const void *data, size_t len, unsigned seed);
+/* As is_pattern for a piece that begins `offset` bytes into it. */
+bool is_pattern_at(const void *data, size_t len, unsigned seed, size_t offset);
+
+void make_pair(int fds[2]);     /* Unix stream sockets, CLOEXEC */
+void make_tcp_pair(int fds[2]); /* over the loopback */
+void make_pipe(int fds[2]);
+int make_file(const void *data, size_t len); /* a regular file without a name, position 0 */
+int make_listener(struct sockaddr_in *address);
+int connect_to(const struct sockaddr_in *address); /* a blocking socket, connected or being so */
+void set_nonblocking(int fd);
+void set_small_buffers(int fd);
+/* A directory of one's own under /tmp; remove_directory takes it away with the files in it. */
+const char *make_directory(void);
+void remove_directory(const char *path);
+
+struct loop_flow *flow_of(struct loop_scope *scope, int fd); /* adopts */
+struct loop_fd *adopt(struct loop_scope *scope, int fd);
+/* Both ends of a pair as flows. */
+void make_flows(struct loop_scope *scope, struct loop_flow *flows[2]);
+/* Writes with system calls until a descriptor takes no more; returns how many bytes. */
+size_t stuff(int fd);
+/* Reads and drops all that is there now; how many bytes. */
+size_t drain(int fd);
+
+bool is_open(int fd);
+unsigned count_fds(void);
+int lowest_free_fd(void);
+
+/* ---- the world around ---- */
+
+/* True when NORIA_HARD names this mode. */
+bool is_hard(const char *mode);
+
+/* A count that is promised by the kernel's call alone: exact, but in the mode in which every call is short. */
+#define CHECK_MOVED(actual, expected)                                                                                  \
+    do {                                                                                                               \
+        long long moved_ = (long long)(actual), most_ = (long long)(expected);                                         \
+        if (moved_ != most_ && !(is_hard("short") && moved_ > 0 && moved_ < most_)) {                                  \
+            ck_abort_msg("%s is %lld, not %s (%lld)", #actual, moved_, #expected, most_);                              \
+        }                                                                                                              \
+    } while (0)
+
+/* Runs fn in a forked child and returns its wait status. What it writes to standard error is in child_text. */
+int in_child(int (*fn)(void *arg), void *arg);
+const char *child_text(void);
+#define CHECK_CHILD(fn, arg)                                                                                           \
+    do {                                                                                                               \
+        int status_ = in_child((fn), (arg));                                                                           \
+        if (status_ != 0) {                                                                                            \
+            ck_abort_msg("%s ended with status 0x%x and said:\n%s", #fn, (unsigned)status_, child_text());             \
+        }                                                                                                              \
+    } while (0)
+
+/* Calls that a debug build stops, and another one answers: `fn` returns the answer. In a debug build the child has to
+ * abort and to name `word`; in another one fn must return `answer`. */
+void expect_stop(int (*fn)(void *arg), void *arg, const char *word, int answer);
+
+/* Becomes an ordinary user. False when we aren't root and stay who we are. */
+bool drop_privileges(void);
+
+/* Answers the system calls of io_uring with `error` from now on, in this process; `only_enter` leaves the others. */
+void block_uring(int error, bool only_enter);
+/* The ring's features word when the kernel gives us a ring, or a negative errno. */
+int64_t probe_uring(void);
+
+/* Voluntary context switches of this thread, and its processor time. */
+long voluntary_switches(void);
+int64_t cpu_time_ns(void);
+int64_t now_ns(void);
+
+/* ---- memory ---- */
+
+/* Counts what the library and the tests allocate. Not under a sanitizer, which has its own ways. */
+#if !HAS_SANITIZER
+unsigned long allocations(void);
+/* From now on the n-th allocation fails (1: the next one); 0: none. True in `*hit` when it has. */
+void fail_allocation(unsigned long n, bool all_after);
+bool allocation_failed(void);
+#endif
+
+#endif
