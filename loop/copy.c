@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copying from a source to a sink. Between two descriptors that can be waited for, a copy reads into a spare buffer of the loop
- * and writes it at once: the buffer stays in the cache and serves one connection after the other. Only where the sink is slow
- * does the copy keep the buffer, with what is left in it, and reads no more until that is gone. Anything else is read and written by
- * the two's own functions, one buffer at a time.
+ * Copying from a source to a sink. Between two descriptors that can be waited for, a copy reads into a spare buffer of
+ * the loop and writes it at once: the buffer stays in the cache and serves one connection after the other. Only where
+ * the sink is slow does the copy keep the buffer, with what is left in it, and reads no more until that is gone.
+ * Anything else is read and written by the two's own functions, one buffer at a time.
  */
 #include <loop/core.h>
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define SPARE_BYTES 65536 /* beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs */
-#define SPARES_KEPT 16    /* the rest goes back to malloc */
+#define SPARE_BYTES                                                                                                    \
+    65536              /* beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs */
+#define SPARES_KEPT 16 /* the rest goes back to malloc */
 
 struct loop_spare {
     struct loop_spare *next;
@@ -49,8 +50,8 @@ void loop_copy_finish(struct loop *loop)
 
 /* ---- between two descriptors ---- */
 
-/* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them have been
- * written, `second_offset` the bytes written in all, `second` the sink's descriptor. */
+/* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them
+ * have been written, `second_offset` the bytes written in all, `second` the sink's descriptor. */
 
 static void drop_spare(struct loop *loop, struct job *job)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the parts of the loop know of each other: the job, the descriptor, the scope, the loop, and the backend, which is
- * the narrow waist. Above the backend nothing knows which one runs; below it nothing knows what a source or a connection
- * is.
+ * What the parts of the loop know of each other: the job, the descriptor, the scope, the loop, and the backend, which
+ * is the narrow waist. Above the backend nothing knows which one runs; below it nothing knows what a source or a
+ * connection is.
  *
- * A job's way. A call takes a job from the slab (loop_job_start), fills in its arguments and hands it to whoever will end it:
- * a backend, a descriptor's wait list, the timers, the pool. That one ends it with loop_job_complete, which may be called from
- * anywhere on the loop's thread: the continuation then waits in the run queue; or with loop_job_finish, which resumes the
- * continuation at once and may only be called from the loop's dispatch, where no user function is on the stack.
+ * A job's way. A call takes a job from the slab (loop_job_start), fills in its arguments and hands it to whoever will
+ * end it: a backend, a descriptor's wait list, the timers, the pool. That one ends it with loop_job_complete, which may
+ * be called from anywhere on the loop's thread: the continuation then waits in the run queue; or with loop_job_finish,
+ * which resumes the continuation at once and may only be called from the loop's dispatch, where no user function is on
+ * the stack.
  */
 #ifndef LOOP_CORE_H
 #define LOOP_CORE_H
@@ -55,15 +56,15 @@ enum loop_op {
 
 /* Where a job is, which is where `link` is linked, and who ends it. */
 enum loop_where {
-    LOOP_AT_START,     /* being made */
-    LOOP_AT_RUN_QUEUE, /* has its result; the continuation is due */
-    LOOP_AT_RING_LINE, /* waits in line for a place in the submission queue */
-    LOOP_AT_RING,      /* the kernel has it */
-    LOOP_AT_WAIT,      /* in one of a descriptor's wait lists */
-    LOOP_AT_POOL_LINE, /* waits for a thread, or a thread has it */
-    LOOP_AT_TIMER,     /* in the heap */
+    LOOP_AT_START,      /* being made */
+    LOOP_AT_RUN_QUEUE,  /* has its result; the continuation is due */
+    LOOP_AT_RING_LINE,  /* waits in line for a place in the submission queue */
+    LOOP_AT_RING,       /* the kernel has it */
+    LOOP_AT_WAIT,       /* in one of a descriptor's wait lists */
+    LOOP_AT_POOL_LINE,  /* waits for a thread, or a thread has it */
+    LOOP_AT_TIMER,      /* in the heap */
     LOOP_AT_CHUNK_LINE, /* waits for a chunk */
-    LOOP_AT_OWNER      /* whoever made it holds it: a promise, a composite that waits for an inner job */
+    LOOP_AT_OWNER       /* whoever made it holds it: a promise, a composite that waits for an inner job */
 };
 
 struct job;
@@ -83,8 +84,8 @@ struct loop_job_kind {
     void (*cancel)(struct loop *loop, struct job *job);
     /* Tries the job, which is first in one of its descriptor's wait lists. NULL when it never waits there. */
     enum loop_attempt (*attempt)(struct loop *loop, struct job *job);
-    /* The result of a backend's operation. NULL: it is the job's result. Otherwise this decides (and may start the operation
-     * again). Called from the dispatch. */
+    /* The result of a backend's operation. NULL: it is the job's result. Otherwise this decides (and may start the
+     * operation again). Called from the dispatch. */
     void (*backend_done)(struct loop *loop, struct job *job, int64_t result);
     /* Something to do for the descriptor once the continuation has been resumed, or NULL. */
     void (*resumed)(struct loop_fd *fd);
@@ -94,15 +95,15 @@ struct loop_job_kind {
 
 /* The arguments of an operation. Which fields count is said beside each. */
 struct loop_op_args {
-    void *data;                /* buffer; iovec array; statx buffer; where accept writes the address; struct loop_buffers */
-    size_t len;                /* bytes; vectors; address length; statx mask */
-    int64_t offset;            /* of files; of splice's source */
-    int64_t second_offset;     /* of splice's destination */
-    struct loop_fd *second;    /* splice's destination; a copy's */
+    void *data;            /* buffer; iovec array; statx buffer; where accept writes the address; struct loop_buffers */
+    size_t len;            /* bytes; vectors; address length; statx mask */
+    int64_t offset;        /* of files; of splice's source */
+    int64_t second_offset; /* of splice's destination */
+    struct loop_fd *second;     /* splice's destination; a copy's */
     struct loop_list in_second; /* in second->second_jobs */
-    void *out;                 /* accept's address length; the struct loop_message of recv_msg */
-    void *extra;               /* from malloc, freed with the job: paths, addresses, msghdrs, whatever the kind needs */
-    uint32_t flags;            /* poll's events; MSG_…; AT_…; data_only of fsync */
+    void *out;                  /* accept's address length; the struct loop_message of recv_msg */
+    void *extra;    /* from malloc, freed with the job: paths, addresses, msghdrs, whatever the kind needs */
+    uint32_t flags; /* poll's events; MSG_…; AT_…; data_only of fsync */
 };
 
 struct job {
@@ -112,19 +113,19 @@ struct job {
     loop_fn *fn;
     void *arg;
     int64_t result;
-    struct loop_fd *fd; /* in use by this job, or NULL */
+    struct loop_fd *fd;     /* in use by this job, or NULL */
     struct loop_list in_fd; /* in fd->jobs */
     struct loop_scope *scope;
     struct loop_list in_scope;
-    uint8_t op;    /* enum loop_op */
-    uint8_t where; /* enum loop_where */
-    bool is_cancelled : 1;   /* was asked to end */
+    uint8_t op;            /* enum loop_op */
+    uint8_t where;         /* enum loop_where */
+    bool is_cancelled : 1; /* was asked to end */
     bool is_daemon : 1;
-    bool is_otherwise : 1;   /* the ring refused it: served by system calls */
-    bool is_multishot : 1;   /* accept_multishot, recv_multishot */
-    bool is_backends : 1;    /* in the run queue for kind->backend_done, not for its continuation */
+    bool is_otherwise : 1;       /* the ring refused it: served by system calls */
+    bool is_multishot : 1;       /* accept_multishot, recv_multishot */
+    bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
     bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
-    bool is_stream : 1;      /* its continuation is a loop_stream_fn */
+    bool is_stream : 1;          /* its continuation is a loop_stream_fn */
     union {
         struct loop_op_args args;
         struct {
@@ -150,9 +151,9 @@ struct job {
     } u;
 };
 
-/* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no memory or
- * the scope has ended. With an fd it is counted as a use. A job whose scope is cancelled, or whose fd is closed, is made and
- * completed here (`*ended` becomes true): the caller then only returns its id. */
+/* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no
+ * memory or the scope has ended. With an fd it is counted as a use. A job whose scope is cancelled, or whose fd is
+ * closed, is made and completed here (`*ended` becomes true): the caller then only returns its id. */
 struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
                            void *arg, bool *ended);
 
@@ -206,10 +207,10 @@ struct loop_fd {
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     bool is_borrowed : 1;
-    bool is_taken : 1;     /* the number goes to `closer` instead of close(2) */
-    bool is_destroyed : 1; /* give the object back when closed */
-    bool is_unwatching : 1; /* the backend was asked to let go */
-    bool has_hung_up : 1;  /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
+    bool is_taken : 1;       /* the number goes to `closer` instead of close(2) */
+    bool is_destroyed : 1;   /* give the object back when closed */
+    bool is_unwatching : 1;  /* the backend was asked to let go */
+    bool has_hung_up : 1;    /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
     bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
     bool short_is_empty : 1; /* a byte stream: a read that got less than asked for has emptied it */
     uint32_t uses;
@@ -217,16 +218,17 @@ struct loop_fd {
     uint32_t watched; /* the backend's: events it has asked the kernel for */
     struct loop_scope *scope;
     struct loop_list in_scope;
-    struct loop_list jobs;    /* jobs that use it, by in_fd */
+    struct loop_list jobs;        /* jobs that use it, by in_fd */
     struct loop_list second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
-    struct loop_list readers, writers, pollers; /* jobs that wait, in order; only the first reader and writer are tried */
-    struct loop_list active;  /* in loop->active: to be looked at in the next dispatch */
-    struct loop_list dirty;   /* in loop->dirty: writes to be sent when the continuation has returned */
+    struct loop_list readers, writers,
+        pollers;                   /* jobs that wait, in order; only the first reader and writer are tried */
+    struct loop_list active;       /* in loop->active: to be looked at in the next dispatch */
+    struct loop_list dirty;        /* in loop->dirty: writes to be sent when the continuation has returned */
     struct loop_list backend_link; /* the backend's */
-    uint64_t backend_id;      /* the backend's: the watch in flight */
+    uint64_t backend_id;           /* the backend's: the watch in flight */
     size_t queued_bytes, limit_bytes;
-    int32_t write_error;      /* of the last write that failed, for those who wait for the queue to drain */
-    struct job *closer;       /* hears when it is closed, or gets the number */
+    int32_t write_error;           /* of the last write that failed, for those who wait for the queue to drain */
+    struct job *closer;            /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
     struct loop_flow flow;
 };
@@ -249,8 +251,9 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd);
 
 /* ---- readiness (ready.c) ---- */
 
-/* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers, POLLOUT: writers, both or others: pollers) and
- * sees to it that events come. When the descriptor is believed ready the job is tried in the next dispatch. Sets where. */
+/* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers, POLLOUT: writers, both or others:
+ * pollers) and sees to it that events come. When the descriptor is believed ready the job is tried in the next
+ * dispatch. Sets where. */
 void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uint32_t events);
 
 /* The same for one list by name. */
@@ -266,11 +269,13 @@ void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
 /* Tries what waits on the active descriptors, each once. From the dispatch only. */
 void loop_ready_run(struct loop *loop);
 
-/* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue. After each continuation. */
+/* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue. After each
+ * continuation. */
 void loop_ready_send(struct loop *loop);
 
-/* One attempt to read or write by the descriptor's own way (read_by, write_by), never blocking: bytes, 0 at the end, -EAGAIN,
- * -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left. LOOP_IO_BLOCKING is not for these. */
+/* One attempt to read or write by the descriptor's own way (read_by, write_by), never blocking: bytes, 0 at the end,
+ * -EAGAIN, -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left. LOOP_IO_BLOCKING is not
+ * for these. */
 int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
@@ -293,7 +298,8 @@ struct loop_op_row {
 
 extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
 
-/* One system call for the job's operation that doesn't wait for readiness: -EAGAIN where it would. On a thread of the pool
+/* One system call for the job's operation that doesn't wait for readiness: -EAGAIN where it would. On a thread of the
+ * pool
  * (`may_block`) it waits instead. Multishot operations are not for this. EINTR is retried. */
 int64_t loop_attempt(struct job *job, bool may_block);
 
@@ -322,17 +328,20 @@ struct loop_backend_ops {
     int (*init)(struct loop *loop);
     /* No job is in flight and nothing is watched any more. */
     void (*finish)(struct loop *loop);
-    /* Takes the job (job->op, job->u.args, job->fd). It ends in loop_job_backend_done from the dispatch, or loop_job_complete. */
+    /* Takes the job (job->op, job->u.args, job->fd). It ends in loop_job_backend_done from the dispatch, or
+     * loop_job_complete. */
     void (*start)(struct loop *loop, struct job *job);
-    /* The job is one that start took and that has no result yet: LOOP_AT_RING_LINE, RING, or the direct way's places. */
+    /* The job is one that start took and that has no result yet: LOOP_AT_RING_LINE, RING, or the direct way's places.
+     */
     void (*cancel)(struct loop *loop, struct job *job);
-    /* From now on loop_ready_event is called whenever one of `events` (POLLIN, POLLOUT, POLLPRI) comes to be, and once if it is
-     * there already. Events already watched stay watched. POLLOUT may be one-shot: fd->watched tells. */
+    /* From now on loop_ready_event is called whenever one of `events` (POLLIN, POLLOUT, POLLPRI) comes to be, and once
+     * if it is there already. Events already watched stay watched. POLLOUT may be one-shot: fd->watched tells. */
     void (*watch)(struct loop *loop, struct loop_fd *fd, uint32_t events);
-    /* Lets go of `fd`; loop_fd_unwatched is called when the kernel holds nothing of it any more, maybe before this returns. */
+    /* Lets go of `fd`; loop_fd_unwatched is called when the kernel holds nothing of it any more, maybe before this
+     * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
-    /* Submits what has been prepared, waits at most `timeout_ns` (0: not at all; LOOP_NEVER) for something to happen, notes
-     * readiness and resumes what ended. 0, or -errno when the backend is broken for good. */
+    /* Submits what has been prepared, waits at most `timeout_ns` (0: not at all; LOOP_NEVER) for something to happen,
+     * notes readiness and resumes what ended. 0, or -errno when the backend is broken for good. */
     int (*turn)(struct loop *loop, int64_t timeout_ns);
     /* Groups of provided buffers: 0 or -errno. `recycle` gives entry `index` back to the kernel. */
     int (*buffers_init)(struct loop *loop, struct loop_buffers *buffers);
@@ -343,17 +352,18 @@ struct loop_backend_ops {
 extern const struct loop_backend_ops loop_backend_uring; /* only with NORIA_URING */
 extern const struct loop_backend_ops loop_backend_epoll;
 
-/* A group of provided buffers. A stack of free ones serves system calls; on the ring the kernel has the free ones instead. */
+/* A group of provided buffers. A stack of free ones serves system calls; on the ring the kernel has the free ones
+ * instead. */
 struct loop_buffers {
     struct loop *loop;
     unsigned count;
     size_t size_bytes;
-    char *memory;        /* count * size_bytes */
-    unsigned n_free;     /* how many the kernel, or the stack, has */
+    char *memory;    /* count * size_bytes */
+    unsigned n_free; /* how many the kernel, or the stack, has */
     uint16_t *free_stack;
-    bool *is_lent;       /* by index */
-    void *ring;          /* the backend's */
-    uint16_t group_id;   /* the backend's */
+    bool *is_lent;     /* by index */
+    void *ring;        /* the backend's */
+    uint16_t group_id; /* the backend's */
 };
 
 /* ---- scopes ---- */
@@ -372,7 +382,7 @@ struct loop_scope {
     struct loop_list in_parent;
     struct loop_list children, jobs, fds;
     struct loop_list ending; /* in loop->ending: to be looked at */
-    struct loop_list hooks; /* newest first */
+    struct loop_list hooks;  /* newest first */
     struct scope_memory *memory;
     uint32_t holds;   /* non-daemon jobs, non-daemon children, holds */
     uint32_t daemons; /* daemon jobs and children */
@@ -405,8 +415,8 @@ struct loop_chunk {
     struct loop *loop;
     struct loop_chunk *next; /* free list; a stream's chunks that wait for delivery */
     uint32_t index;
-    uint32_t used;     /* a stream's: bytes read into it and not delivered yet */
-    uint8_t state;     /* enum loop_chunk_state */
+    uint32_t used; /* a stream's: bytes read into it and not delivered yet */
+    uint8_t state; /* enum loop_chunk_state */
 };
 
 enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT };
@@ -418,7 +428,7 @@ struct loop_region {
     uint32_t n_blocks, n_free;
     struct loop_chunk *chunks;
     struct loop_chunk *free_list; /* the one given back last is lent first: it is in the cache */
-    struct loop_list line; /* jobs that wait for a chunk: loop_chunk_alloc_wait, and streams */
+    struct loop_list line;        /* jobs that wait for a chunk: loop_chunk_alloc_wait, and streams */
     bool is_fixed;
 };
 
@@ -461,10 +471,10 @@ bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg);
 /* ---- signals (signal.c) ---- */
 
 struct loop_signals {
-    sigset_t watched;       /* blocked for us and read from `fd` */
-    struct loop_fd *fd;     /* the signalfd, or NULL */
-    struct job *reader;     /* waits on it */
-    struct loop_list jobs;  /* loop_signal's, by job->link */
+    sigset_t watched;      /* blocked for us and read from `fd` */
+    struct loop_fd *fd;    /* the signalfd, or NULL */
+    struct job *reader;    /* waits on it */
+    struct loop_list jobs; /* loop_signal's, by job->link */
 };
 
 void loop_signals_init(struct loop *loop);
@@ -479,9 +489,9 @@ struct loop {
     void *backend_state;
     struct loop_list run_queue;
     uint32_t run_queue_length;
-    struct loop_list active;  /* descriptors with something to try */
-    struct loop_list dirty;   /* descriptors with writes to send */
-    struct loop_list ending;  /* scopes to look at */
+    struct loop_list active; /* descriptors with something to try */
+    struct loop_list dirty;  /* descriptors with writes to send */
+    struct loop_list ending; /* scopes to look at */
     bool is_settling;
     struct loop_slab jobs, fds, scopes;
     struct loop_heap timers;

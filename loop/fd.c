@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Descriptors: taken in, counted, closed. The way to close(2) has four stops, each for a reason: closed to new use (so that
- * nobody starts what would never end); what is in flight is cancelled and resumed (the kernel may still write to its memory);
- * the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
+ * Descriptors: taken in, counted, closed. The way to close(2) has four stops, each for a reason: closed to new use (so
+ * that nobody starts what would never end); what is in flight is cancelled and resumed (the kernel may still write to
+ * its memory); the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
  */
 #include <loop/core.h>
 #include <loop/timer.h>
@@ -16,8 +16,8 @@
 
 /* ---- what kind of descriptor it is ---- */
 
-/* Devices can be asked in only one way: epoll refuses what can't be polled (epoll_ctl(2), EPERM). The same on both backends,
- * so that a device is the same thing on both. */
+/* Devices can be asked in only one way: epoll refuses what can't be polled (epoll_ctl(2), EPERM). The same on both
+ * backends, so that a device is the same thing on both. */
 static bool is_pollable(int number)
 {
     int probe = epoll_create1(EPOLL_CLOEXEC);
@@ -43,7 +43,8 @@ static void classify_socket(struct loop_fd *fd)
     fd->short_is_empty = getsockopt(fd->number, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
-/* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others' too. */
+/* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others' too.
+ */
 static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
 {
     if (!fd->is_borrowed && !(flags & O_NONBLOCK)) {

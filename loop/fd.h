@@ -26,8 +26,8 @@ struct loop_flow;
  * then been closed. */
 LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int fd);
 
-/* The same for a stream socket that is known to be nonblocking and CLOEXEC, as loop_op_accept and loop_op_connect deal in:
- * without the system calls that find out. */
+/* The same for a stream socket that is known to be nonblocking and CLOEXEC, as loop_op_accept and loop_op_connect deal
+ * in: without the system calls that find out. */
 LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
 
 /* Uses a descriptor that stays somebody else's: never closed here, and its flags are left alone (O_NONBLOCK

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources and sinks: the calls of <loop/flow.h>, and the descriptor's own source and sink. A descriptor's reads wait in its
- * readers and its writes in its writers, in the order of the calls. What is written in one continuation leaves together when it
- * has returned (loop_ready_send): one system call, and no waiting for the rest of the turn, so that peers don't fall into step.
- * Files can't be waited for: their reads and writes are operations of the backend, one of each kind at a time.
+ * Sources and sinks: the calls of <loop/flow.h>, and the descriptor's own source and sink. A descriptor's reads wait in
+ * its readers and its writes in its writers, in the order of the calls. What is written in one continuation leaves
+ * together when it has returned (loop_ready_send): one system call, and no waiting for the rest of the turn, so that
+ * peers don't fall into step. Files can't be waited for: their reads and writes are operations of the backend, one of
+ * each kind at a time.
  */
 #include <loop/core.h>
 
@@ -362,8 +363,8 @@ static loop_job queue_file_write(struct loop_fd *fd, struct job *job, const stru
         loop_job_complete(loop, job, -ENOMEM);
         return id;
     }
-    *write = (struct file_write){.single = request->single, .n_iov = request->n_iov, .total = request->total,
-                                 .chunk = request->chunk};
+    *write = (struct file_write){
+        .single = request->single, .n_iov = request->n_iov, .total = request->total, .chunk = request->chunk};
     write->iov = request->iov ? request->iov : &write->single;
     job->op = LOOP_OP_WRITEV;
     job->u.args = (struct loop_op_args){.extra = write};
@@ -691,7 +692,8 @@ loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size
 {
     struct loop *loop = sink->scope->loop;
     if (chunk->state == LOOP_CHUNK_FREE || chunk->loop != loop) {
-        loop_misuse(loop, __func__, "the chunk is not the caller's", "write a chunk that was allocated, or is being lent");
+        loop_misuse(loop, __func__, "the chunk is not the caller's",
+                    "write a chunk that was allocated, or is being lent");
         return instant(sink->scope, -EINVAL, fn, arg);
     }
     chunk->state = LOOP_CHUNK_OWNED;
@@ -737,7 +739,8 @@ static enum loop_attempt attempt_drained(struct loop *loop, struct job *job)
     return is_drained || job->result < 0 ? LOOP_ATTEMPT_DONE : LOOP_ATTEMPT_AGAIN;
 }
 
-static const struct loop_job_kind drained_kind = {.name = "drained", .cancel = cancel_waiting, .attempt = attempt_drained};
+static const struct loop_job_kind drained_kind = {
+    .name = "drained", .cancel = cancel_waiting, .attempt = attempt_drained};
 
 loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
 {

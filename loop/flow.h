@@ -101,11 +101,12 @@ LOOP_API loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, s
 /* Writes the first `len` bytes of a chunk and gives the chunk back when that has ended, however it ended. Takes
  * over a chunk that a stream is lending, or one of one's own; where it returns job 0 the chunk has been
  * given back. */
-LOOP_API loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn,
+                                   void *arg);
 
-/* How many bytes wait in a descriptor's queue; whether the next write would be refused; the limit in bytes (default 1 MiB): a
- * write is taken while less than that is queued, so that one write of any size is taken by an empty queue. All three know
- * descriptors only: other sinks answer 0, false and -EOPNOTSUPP. */
+/* How many bytes wait in a descriptor's queue; whether the next write would be refused; the limit in bytes (default 1
+ * MiB): a write is taken while less than that is queued, so that one write of any size is taken by an empty queue. All
+ * three know descriptors only: other sinks answer 0, false and -EOPNOTSUPP. */
 LOOP_API size_t loop_sink_queued(const struct loop_sink *sink);
 LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);
 LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);

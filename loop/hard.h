@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Hard modes: what is rare made common, for tests. In a build with NORIA_HARD_MODES the environment variable NORIA_HARD says which,
- * separated by commas; in any other build all of this is constant and compiles to nothing.
+ * Hard modes: what is rare made common, for tests. In a build with NORIA_HARD_MODES the environment variable NORIA_HARD
+ * says which, separated by commas; in any other build all of this is constant and compiles to nothing.
  *
  *   depth=N   the submission queue has N entries, whatever the program asks for
  *   short     every read and write moves about half of what it could

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A heap of points in time: four children to a node, the times beside each other in one array, so that a step down touches
- * one cache line. Each entry carries the pointer of its owner, which is told where the entry stands.
+ * A heap of points in time: four children to a node, the times beside each other in one array, so that a step down
+ * touches one cache line. Each entry carries the pointer of its owner, which is told where the entry stands.
  */
 #ifndef LOOP_HEAP_H
 #define LOOP_HEAP_H

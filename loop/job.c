@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Jobs: made, found, cancelled, ended. A job's slot is given back before its continuation is resumed, so that the handle is
- * stale by then and the slot, still in the cache, serves the next job; what it holds of its descriptor and its scope is given
- * back after, so that neither can end under the continuation.
+ * Jobs: made, found, cancelled, ended. A job's slot is given back before its continuation is resumed, so that the
+ * handle is stale by then and the slot, still in the cache, serves the next job; what it holds of its descriptor and
+ * its scope is given back after, so that neither can end under the continuation.
  */
 #include <loop/core.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * An intrusive doubly linked list: the node is a member of what is listed. A node that is in no list points to itself, so
- * that taking it out twice is harmless and "is it in a list?" has an answer.
+ * An intrusive doubly linked list: the node is a member of what is listed. A node that is in no list points to itself,
+ * so that taking it out twice is harmless and "is it in a list?" has an answer.
  */
 #ifndef LOOP_LIST_H
 #define LOOP_LIST_H

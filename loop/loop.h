@@ -26,15 +26,16 @@ extern "C" {
 struct loop_clock;
 struct loop_debug;
 
-/* What a program is given of the world outside. It all lives in main's scope. */
+/* What a program is given of the world outside. It all lives in main's scope. Of the standard streams those that are
+ * closed when the loop begins are there as well: `in` is at its end, and writes to `out` and `err` end with -EBADF. */
 struct loop_env {
     struct loop *loop;
-    struct loop_scope *scope;         /* main's: loop_run returns when it has ended */
-    struct loop_source *in;           /* standard input; not called stdin, which <stdio.h> has as a macro */
-    struct loop_sink *out, *err;      /* standard output and error; never closed, never made nonblocking */
-    struct loop_clock *clock;         /* loop_clock_wall, loop_clock_monotonic */
+    struct loop_scope *scope;          /* main's: loop_run returns when it has ended */
+    struct loop_source *in;            /* standard input; not called stdin, which <stdio.h> has as a macro */
+    struct loop_sink *out, *err;       /* standard output and error; never closed, never made nonblocking */
+    struct loop_clock *clock;          /* loop_clock_wall, loop_clock_monotonic */
     struct loop_source *secure_random; /* getrandom(2); never ends */
-    struct loop_debug *debug;         /* loop_trace, loop_dump */
+    struct loop_debug *debug;          /* loop_trace, loop_dump */
 };
 
 /* The program's first function, run by the loop. 0: go on until main's scope has ended. Anything else: main's scope
@@ -78,8 +79,8 @@ enum loop_backend {
     LOOP_BACKEND_EPOLL
 };
 
-/* What the library has to say, one line without its newline. The default writes warnings and errors to standard error. Called
- * on the loop's thread. */
+/* What the library has to say, one line without its newline. The default writes warnings and errors to standard error.
+ * Called on the loop's thread. */
 typedef void loop_log_fn(void *arg, enum loop_log_level level, const char *line);
 
 /* All zero is the default. */
@@ -88,12 +89,12 @@ struct loop_options {
     size_t block_size;
     loop_fallback_fn *fallback;
     void *fallback_arg;
-    enum loop_backend backend; /* AUTO lets LOOP_BACKEND decide; other values win over it */
+    enum loop_backend backend;   /* AUTO lets LOOP_BACKEND decide; other values win over it */
     unsigned polling_timeout_ms; /* > 0: a kernel thread submits (SQPOLL) and sleeps after so long without work; a whole
                                     processor while it doesn't. Nothing on epoll */
-    unsigned pool_threads;  /* most threads for what blocks; 0 means 4 */
-    unsigned post_capacity; /* posts that may wait; 0 means 1024; rounded up to a power of two */
-    size_t sink_limit_bytes; /* default limit of a descriptor's write queue; 0 means 1 MiB */
+    unsigned pool_threads;       /* most threads for what blocks; 0 means 4 */
+    unsigned post_capacity;      /* posts that may wait; 0 means 1024; rounded up to a power of two */
+    size_t sink_limit_bytes;     /* default limit of a descriptor's write queue; 0 means 1 MiB */
     loop_log_fn *log;
     void *log_arg;
 };
@@ -107,20 +108,20 @@ LOOP_API const char *loop_backend_detail(const struct loop *loop);
 
 /* Counted since the loop began; `..._now` are of this moment. */
 struct loop_stats {
-    uint64_t turns;            /* times round the loop */
-    uint64_t enters;           /* system calls that submit or wait */
+    uint64_t turns;  /* times round the loop */
+    uint64_t enters; /* system calls that submit or wait */
     uint64_t jobs_started;
-    uint64_t jobs_now;         /* accepted, continuation not yet resumed */
-    uint64_t job_slots;        /* memory for so many has been made; never shrinks */
+    uint64_t jobs_now;  /* accepted, continuation not yet resumed */
+    uint64_t job_slots; /* memory for so many has been made; never shrinks */
     uint64_t scopes_now;
-    uint64_t fds_now;          /* descriptor objects, closed ones that live on with their scope included */
-    uint64_t submit_waits;     /* jobs that found the submission queue full and waited in line */
+    uint64_t fds_now;              /* descriptor objects, closed ones that live on with their scope included */
+    uint64_t submit_waits;         /* jobs that found the submission queue full and waited in line */
     uint64_t completion_overflows; /* times the completion queue had overflown */
-    uint64_t chunk_waits;      /* times somebody had to wait for a chunk */
-    uint64_t descriptor_waits; /* times somebody waited for a descriptor to come free */
-    uint64_t served_otherwise; /* operations that the ring refused and that were done by system calls */
+    uint64_t chunk_waits;          /* times somebody had to wait for a chunk */
+    uint64_t descriptor_waits;     /* times somebody waited for a descriptor to come free */
+    uint64_t served_otherwise;     /* operations that the ring refused and that were done by system calls */
     uint64_t pool_threads_now;
-    uint64_t wakeups;          /* times a post from elsewhere woke the loop */
+    uint64_t wakeups; /* times a post from elsewhere woke the loop */
 };
 
 LOOP_API void loop_stats(const struct loop *loop, struct loop_stats *stats);

@@ -7,8 +7,8 @@
  * pool if it could block. Results are those of the system call: io_uring_enter(2) and the call's own manual page tell
  * them. Nothing is retried or continued: a short write is a short write.
  *
- * `scope` owns the job; NULL means the scope of `fd`. Memory that is handed over (buffers, iovecs, msghdrs) is the job's
- * until its continuation is resumed; paths and addresses are copied.
+ * `scope` owns the job; NULL means the scope of `fd`. Memory that is handed over (buffers, iovecs, msghdrs) is the
+ * job's until its continuation is resumed; paths and addresses are copied.
  *
  * Offsets are absolute, or LOOP_CURRENT: the file's position, which moves; for pipes, sockets and terminals always
  * LOOP_CURRENT. Descriptors in results are plain numbers, CLOEXEC, the caller's: loop_fd_adopt makes an object of one.
@@ -36,15 +36,15 @@ LOOP_API loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg);
 /* openat2(2). `dir` NULL is the current directory; it need not be open when `path` is absolute. */
 struct loop_open_how {
     struct loop_fd *dir;
-    uint64_t flags;   /* O_RDONLY, O_WRONLY, O_RDWR (access), O_CREAT, O_EXCL, O_TRUNC, O_APPEND, …; O_CLOEXEC is added */
+    uint64_t flags; /* O_RDONLY, O_WRONLY, O_RDWR (access), O_CREAT, O_EXCL, O_TRUNC, O_APPEND, …; O_CLOEXEC is added */
     uint32_t mode;    /* permissions of what is created; the umask applies */
     uint64_t resolve; /* RESOLVE_BENEATH, … of <linux/openat2.h> */
 };
 
 /* Opens; the descriptor or -errno. A fifo is opened without waiting for the other end: for writing that is -ENXIO where
  * nobody reads. -EAGAIN, which RESOLVE_BENEATH gives when somebody renames meanwhile, is tried again here. */
-LOOP_API loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struct loop_open_how *how, loop_fn *fn,
-                                  void *arg);
+LOOP_API loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struct loop_open_how *how,
+                                  loop_fn *fn, void *arg);
 
 /* read(2)/pread(2), readv(2), write(2)/pwrite(2), writev(2): bytes, 0 at the end, -errno. More than IOV_MAX vectors:
  * -EINVAL. */
@@ -52,8 +52,8 @@ LOOP_API loop_job loop_op_read(struct loop_scope *scope, struct loop_fd *fd, voi
                                loop_fn *fn, void *arg);
 LOOP_API loop_job loop_op_readv(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
                                 int64_t offset, loop_fn *fn, void *arg);
-LOOP_API loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int64_t offset,
-                                loop_fn *fn, void *arg);
+LOOP_API loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len,
+                                int64_t offset, loop_fn *fn, void *arg);
 LOOP_API loop_job loop_op_writev(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
                                  int64_t offset, loop_fn *fn, void *arg);
 
@@ -67,15 +67,16 @@ LOOP_API loop_job loop_op_write_fixed(struct loop_scope *scope, struct loop_fd *
 /* The same on the first `len` bytes of a chunk. -EINVAL when the chunk is smaller or another loop's. */
 LOOP_API loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
                                      int64_t offset, loop_fn *fn, void *arg);
-LOOP_API loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
-                                      int64_t offset, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk,
+                                      size_t len, int64_t offset, loop_fn *fn, void *arg);
 
 /* poll(2), once: the events that are there. */
-LOOP_API loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned events, loop_fn *fn,
+                                   void *arg);
 
 /* splice(2): one end must be a pipe (-EINVAL). Waits for the source and for room, without holding a thread. */
-LOOP_API loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset, struct loop_fd *to,
-                                 int64_t to_offset, size_t len, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset,
+                                 struct loop_fd *to, int64_t to_offset, size_t len, loop_fn *fn, void *arg);
 
 /* connect(2): 0 when connected. */
 LOOP_API loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const struct sockaddr *address,
@@ -86,12 +87,12 @@ LOOP_API loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, 
 LOOP_API loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct sockaddr *address,
                                  socklen_t *address_len, loop_fn *fn, void *arg);
 
-/* Accepts until cancelled: the continuation is resumed with one descriptor after another, then once with the -errno that
- * ended it. What had been accepted when it was cancelled is still delivered before the end. */
+/* Accepts until cancelled: the continuation is resumed with one descriptor after another, then once with the -errno
+ * that ended it. What had been accepted when it was cancelled is still delivered before the end. */
 LOOP_API loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
-/* A group of provided buffers, out of which the kernel takes one when bytes have come. `count` must be a power of two up
- * to 32768. NULL: no memory, or a bad count or size. Belongs to the scope; freed when that has ended. */
+/* A group of provided buffers, out of which the kernel takes one when bytes have come. `count` must be a power of two
+ * up to 32768. NULL: no memory, or a bad count or size. Belongs to the scope; freed when that has ended. */
 struct loop_buffers;
 LOOP_API struct loop_buffers *loop_buffers_create(struct loop_scope *scope, unsigned count, size_t size_bytes);
 
@@ -104,14 +105,15 @@ LOOP_API unsigned loop_buffers_avail(const struct loop_buffers *buffers);
 
 /* Receives until the end of the stream: `result` > 0 bytes at `data`, a buffer of the group that is the caller's until
  * recycled; then once with `data` NULL and 0 (end), or -errno. -ENOBUFS when the group is empty: nothing is lost, start
- * another when some have been recycled. */
+ * another when some have been recycled. The job's scope must be the group's, or inside it:
+ * -EINVAL otherwise. */
 typedef void loop_recv_fn(void *arg, int64_t result, void *data);
 LOOP_API loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, struct loop_buffers *buffers,
                                          loop_recv_fn *fn, void *arg);
 
 /* recv(2), send(2), sendmsg(2), recvmsg(2). MSG_NOSIGNAL is added to sends, MSG_CMSG_CLOEXEC to recv_msg. */
-LOOP_API loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags, loop_fn *fn,
-                               void *arg);
+LOOP_API loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags,
+                               loop_fn *fn, void *arg);
 LOOP_API loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int flags,
                                loop_fn *fn, void *arg);
 
@@ -124,20 +126,19 @@ struct loop_message {
     socklen_t address_len;    /* send: its length. recv: room there; then the sender's length */
     int *fds;                 /* send: to be passed. recv: where to put what was passed; the caller's, CLOEXEC */
     size_t n_fds;             /* send: how many. recv: room for so many (the rest is closed); then how many came */
-    int flags;                /* MSG_… for the call. recv: then those that came back (MSG_TRUNC, MSG_CTRUNC, MSG_EOR) */
+    int flags; /* MSG_… for the call. recv: then those that came back (MSG_TRUNC, MSG_CTRUNC, MSG_EOR) */
 };
 
 /* `message` and all it points to are the job's until the continuation. */
 LOOP_API loop_job loop_op_send_msg(struct loop_scope *scope, struct loop_fd *fd, const struct loop_message *message,
                                    loop_fn *fn, void *arg);
-LOOP_API loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd, struct loop_message *message, loop_fn *fn,
-                                   void *arg);
+LOOP_API loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd, struct loop_message *message,
+                                   loop_fn *fn, void *arg);
 
 /* shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR: 0 or -errno, -ENOTCONN included. */
 LOOP_API loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg);
 
-/* loop_fd_close, and 0 when it is done; -EBADF when it was closed before. Needs a scope other than one that waits
- * for this descriptor. Can't be cancelled. */
+/* loop_fd_close, and 0 when it is done; -EBADF when it was closed before. Can't be cancelled. */
 LOOP_API loop_job loop_op_close(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
 /* loop_cancel as a job: 0 when `target` was asked to end, -ENOENT when there was nothing to ask. */
@@ -147,8 +148,8 @@ LOOP_API loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop
 LOOP_API loop_job loop_op_timeout(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg);
 
 /* statx(2): `dir` and `path` as in openat2; AT_EMPTY_PATH with "" is `dir` itself. `buf` is the job's. */
-LOOP_API loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char *path, int flags, unsigned mask,
-                                struct statx *buf, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char *path, int flags,
+                                unsigned mask, struct statx *buf, loop_fn *fn, void *arg);
 
 /* fsync(2), or fdatasync(2). Doesn't wait for writes that are in flight. */
 LOOP_API loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_only, loop_fn *fn, void *arg);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Readiness: jobs that wait for a descriptor, and the attempts made when it may be ready. The same on both backends, which only
- * say that something has come to be (edges): what is believed ready is kept in fd->ready until a call says otherwise, so that
- * no system call is made to find out what is known.
+ * Readiness: jobs that wait for a descriptor, and the attempts made when it may be ready. The same on both backends,
+ * which only say that something has come to be (edges): what is believed ready is kept in fd->ready until a call says
+ * otherwise, so that no system call is made to find out what is known.
  */
 #include <loop/core.h>
 
@@ -190,13 +190,9 @@ static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
                           : recvmsg(fd->number, &message, MSG_DONTWAIT);
     case LOOP_IO_NONBLOCKING:
         return n_iov == 1 ? read(fd->number, iov->iov_base, iov->iov_len) : readv(fd->number, iov, n_iov);
-    case LOOP_IO_NOWAIT:
-        return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
-    case LOOP_IO_POLLED:
-        errno = EAGAIN;
-        return polls_ready(fd, POLLIN) ? readv(fd->number, iov, n_iov) : -1;
-    case LOOP_IO_BLOCKING:
-        break;
+    case LOOP_IO_NOWAIT: return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+    case LOOP_IO_POLLED: errno = EAGAIN; return polls_ready(fd, POLLIN) ? readv(fd->number, iov, n_iov) : -1;
+    case LOOP_IO_BLOCKING: break;
     }
     assert(!"a file is read by the backend");
     errno = EINVAL;
@@ -220,12 +216,9 @@ static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov
                           : sendmsg(fd->number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     case LOOP_IO_NONBLOCKING:
         return n_iov == 1 ? write(fd->number, iov->iov_base, iov->iov_len) : writev(fd->number, iov, n_iov);
-    case LOOP_IO_NOWAIT:
-        return pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
-    case LOOP_IO_POLLED:
-        return write_after_poll(fd, iov);
-    case LOOP_IO_BLOCKING:
-        break;
+    case LOOP_IO_NOWAIT: return pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+    case LOOP_IO_POLLED: return write_after_poll(fd, iov);
+    case LOOP_IO_BLOCKING: break;
     }
     assert(!"a file is written by the backend");
     errno = EINVAL;
@@ -254,7 +247,8 @@ static size_t total_length(const struct iovec *iov, int n_iov)
 int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct iovec shortened;
-    if (loop_hard()->is_short && fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
+    if (loop_hard()->is_short &&
+        fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
         shortened = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
         iov = &shortened;
         n_iov = 1;
@@ -277,7 +271,8 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct iovec shortened;
-    if (loop_hard()->is_short && fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
+    if (loop_hard()->is_short &&
+        fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
         shortened = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
         iov = &shortened;
         n_iov = 1;

@@ -161,7 +161,8 @@ int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk)
         return -EINVAL;
     }
     if (chunk->state != LOOP_CHUNK_OWNED) {
-        loop_misuse(loop, __func__, chunk->state == LOOP_CHUNK_FREE ? "the chunk is free already" : "the chunk is only lent",
+        loop_misuse(loop, __func__,
+                    chunk->state == LOOP_CHUNK_FREE ? "the chunk is free already" : "the chunk is only lent",
                     "free once what loop_chunk_alloc gave or loop_chunk_keep kept");
         return -EINVAL;
     }
@@ -173,7 +174,8 @@ int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
 {
     LOOP_CHECK_THREAD(loop);
     if (!chunk || !is_ours(loop, chunk) || chunk->state != LOOP_CHUNK_LENT) {
-        loop_misuse(loop, __func__, "the chunk is not lent now", "keep a chunk inside the stream's continuation that got it");
+        loop_misuse(loop, __func__, "the chunk is not lent now",
+                    "keep a chunk inside the stream's continuation that got it");
         return -EINVAL;
     }
     chunk->state = LOOP_CHUNK_OWNED;

@@ -20,8 +20,7 @@ LOOP_API struct loop_chunk *loop_chunk_alloc(struct loop *loop);
 
 /* Waits in line for a chunk: `*chunk` is set before the continuation is resumed with 0. Cancelled waiters
  * get -ECANCELED and no chunk, and swallow none. `chunk` must stay good until then. */
-LOOP_API loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn,
-                                        void *arg);
+LOOP_API loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn, void *arg);
 
 /* Gives a chunk back; it goes to the first who waits in line. NULL is harmless. Returns 0, or -EINVAL for a
  * chunk that is free already or not of this loop. Not while a job is using it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the operations that need more than a buffer keep in `args.extra`: one piece of memory, freed with the job. Made by
- * low_level.c and those above it, read by both backends.
+ * What the operations that need more than a buffer keep in `args.extra`: one piece of memory, freed with the job. Made
+ * by low_level.c and those above it, read by both backends.
  */
 #ifndef LOOP_REQUEST_H
 #define LOOP_REQUEST_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's scope has
- * ended, and everything is unmade in the other direction.
+ * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's
+ * scope has ended, and everything is unmade in the other direction.
  *
- * A turn: continuations that are due, posts, timers, descriptors that are ready, results of the pool; then the backend, which
- * submits what all of those have started, sleeps if there is nothing else to do, and brings what has happened. Each part does a
- * bounded piece of work, so that none can keep the others waiting.
+ * A turn: continuations that are due, posts, timers, descriptors that are ready, results of the pool; then the backend,
+ * which submits what all of those have started, sleeps if there is nothing else to do, and brings what has happened.
+ * Each part does a bounded piece of work, so that none can keep the others waiting.
  */
 #include <loop/core.h>
 #include <loop/env.h>
@@ -110,8 +110,9 @@ static int try_uring(struct loop *loop)
 #if NORIA_URING
     return init_backend(loop, &loop_backend_uring);
 #else
-    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail,
-                   "io_uring can't be had: this library was built without it (NORIA_URING=OFF); use a build that has it");
+    (void)snprintf(
+        loop->backend_detail, sizeof loop->backend_detail,
+        "io_uring can't be had: this library was built without it (NORIA_URING=OFF); use a build that has it");
     return -ENOSYS;
 #endif
 }
@@ -322,8 +323,8 @@ static void unmake(struct loop *loop)
     free(loop);
 }
 
-/* The bell of the letter box as a descriptor of the loop. A duplicate, because the box closes its own when the last post has
- * been taken, and the kernel may still be watching then. */
+/* The bell of the letter box as a descriptor of the loop. A duplicate, because the box closes its own when the last
+ * post has been taken, and the kernel may still be watching then. */
 static int watch_inbox(struct loop *loop)
 {
     int number = fcntl(loop_inbox_fd(loop->inbox), F_DUPFD_CLOEXEC, 3);
@@ -351,8 +352,8 @@ static int prepare(struct loop *loop)
     const struct loop_options *options = &loop->options;
     int error = loop_region_init(loop, options->n_blocks, options->block_size);
     if (error) {
-        loop_log(loop, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks, options->block_size,
-                 strerror(-error));
+        loop_log(loop, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks,
+                 options->block_size, strerror(-error));
         return error;
     }
     loop->inbox = loop_inbox_create(options->post_capacity);
@@ -383,8 +384,8 @@ static void run_turns(struct loop *loop)
     }
 }
 
-/* What main's world is made of, main, and the turns until it has all ended. Where the world can't be made, main never runs and
- * what there is of it ends the same way. */
+/* What main's world is made of, main, and the turns until it has all ended. Where the world can't be made, main never
+ * runs and what there is of it ends the same way. */
 static void live(struct loop *loop, loop_main_fn *main, void *arg)
 {
     int error = furnish_scopes(loop);

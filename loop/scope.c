@@ -127,8 +127,8 @@ static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_list 
     return NULL;
 }
 
-/* Children first, and without recursion: a program may nest scopes as deep as it likes. Nothing leaves the lists meanwhile:
- * scopes and jobs only go in the dispatch. */
+/* Children first, and without recursion: a program may nest scopes as deep as it likes. Nothing leaves the lists
+ * meanwhile: scopes and jobs only go in the dispatch. */
 static void cancel_tree(struct loop_scope *top, int32_t reason)
 {
     if (top->is_cancelled || !loop_scope_takes_work(top)) {

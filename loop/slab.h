@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * A slab: objects of one size in pages that never move, so that the kernel may keep pointers into them. Every object begins
- * with its id: its index, and a generation that changes when the object is given back. An id that is kept too long therefore
- * names nothing, also when the slot is in use again.
+ * A slab: objects of one size in pages that never move, so that the kernel may keep pointers into them. Every object
+ * begins with its id: its index, and a generation that changes when the object is given back. An id that is kept too
+ * long therefore names nothing, also when the slot is in use again.
  */
 #ifndef LOOP_SLAB_H
 #define LOOP_SLAB_H
@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An id: generation << LOOP_SLAB_INDEX_BITS | index. The top three bits are always 0, for those who put a tag there. At a
- * million reuses of one slot each second the generation comes round after 38 hours. */
+/* An id: generation << LOOP_SLAB_INDEX_BITS | index. The top three bits are always 0, for those who put a tag there. At
+ * a million reuses of one slot each second the generation comes round after 38 hours. */
 #define LOOP_SLAB_INDEX_BITS 24
 #define LOOP_SLAB_ID_BITS 61
 #define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Streams: bytes as they come, in chunks lent by the region. On a descriptor a stream waits for readiness without a chunk, takes
- * one when there is something to read, and has it back when the continuation has returned: the same hot chunk serves one
- * connection after the other, and a thousand connections need no more than one. Where more comes than fits into a chunk the
- * next read takes several. Other sources are read one chunk at a time.
+ * Streams: bytes as they come, in chunks lent by the region. On a descriptor a stream waits for readiness without a
+ * chunk, takes one when there is something to read, and has it back when the continuation has returned: the same hot
+ * chunk serves one connection after the other, and a thousand connections need no more than one. Where more comes than
+ * fits into a chunk the next read takes several. Other sources are read one chunk at a time.
  */
 #include <loop/core.h>
 
@@ -12,13 +12,13 @@
 #define CHUNKS_MAX 16 /* in one read */
 
 struct stream {
-    struct loop_source *source;   /* of another kind than a descriptor; else NULL */
+    struct loop_source *source;      /* of another kind than a descriptor; else NULL */
     struct loop_chunk *first, *last; /* read, not delivered yet */
-    struct loop_chunk *reserved;  /* the one it waited for */
-    loop_job inner;               /* the read in flight, of another kind of source */
-    uint16_t n_wanted;            /* chunks for the next read */
+    struct loop_chunk *reserved;     /* the one it waited for */
+    loop_job inner;                  /* the read in flight, of another kind of source */
+    uint16_t n_wanted;               /* chunks for the next read */
     bool is_paused, is_delivering, is_at_end;
-    int32_t end;                  /* its last result, once is_at_end */
+    int32_t end; /* its last result, once is_at_end */
 };
 
 static_assert(sizeof(struct stream) <= sizeof(((struct job *)0)->u.words), "fits into a job");
@@ -180,15 +180,14 @@ static void cancel_stream(struct loop *loop, struct job *job)
     }
 }
 
-static const struct loop_job_kind stream_kind = {
-    .name = "stream", .cancel = cancel_stream, .attempt = attempt_stream};
+static const struct loop_job_kind stream_kind = {.name = "stream", .cancel = cancel_stream, .attempt = attempt_stream};
 
 /* ---- on other sources ---- */
 
 static void on_read(void *arg, int64_t result);
 
-/* Goes on: delivers, ends, waits for a chunk, or reads. From the dispatch, or from inside loop_stream when nothing can be
- * delivered yet. */
+/* Goes on: delivers, ends, waits for a chunk, or reads. From the dispatch, or from inside loop_stream when nothing can
+ * be delivered yet. */
 static void go_on(struct loop *loop, struct job *job)
 {
     struct stream *stream = stream_of(job);
@@ -200,7 +199,8 @@ static void go_on(struct loop *loop, struct job *job)
     }
     job->where = LOOP_AT_OWNER;
     stream->reserved = chunk;
-    stream->inner = stream->source->ops->read(stream->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
+    stream->inner =
+        stream->source->ops->read(stream->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
     if (!stream->inner) {
         give_reserved_back(loop, stream);
         loop_job_complete(loop, job, -ENOMEM);

@@ -224,15 +224,9 @@ int loop_address_format(const struct loop_address *address, char *text, size_t s
         return error;
     }
     switch (address->u.any.sa_family) {
-    case AF_INET:
-        len = format_ipv4(&address->u.ipv4, text, size_bytes);
-        break;
-    case AF_INET6:
-        len = format_ipv6(&address->u.ipv6, text, size_bytes);
-        break;
-    default:
-        len = format_unix(&address->u.local, address->length, text, size_bytes);
-        break;
+    case AF_INET: len = format_ipv4(&address->u.ipv4, text, size_bytes); break;
+    case AF_INET6: len = format_ipv6(&address->u.ipv6, text, size_bytes); break;
+    default: len = format_unix(&address->u.local, address->length, text, size_bytes); break;
     }
     if ((size_t)len < size_bytes) {
         return len;
@@ -253,17 +247,10 @@ int loop_net_check_address(const struct loop_address *address)
         return -EINVAL;
     }
     switch (address->u.any.sa_family) {
-    case AF_INET:
-        least = sizeof address->u.ipv4;
-        break;
-    case AF_INET6:
-        least = sizeof address->u.ipv6;
-        break;
-    case AF_UNIX:
-        least = PATH_OFFSET;
-        break;
-    default:
-        return -EAFNOSUPPORT;
+    case AF_INET: least = sizeof address->u.ipv4; break;
+    case AF_INET6: least = sizeof address->u.ipv6; break;
+    case AF_UNIX: least = PATH_OFFSET; break;
+    default: return -EAFNOSUPPORT;
     }
     return address->length >= least ? 0 : -EINVAL;
 }

@@ -74,8 +74,8 @@ static void on_connected(void *arg, int64_t result);
 static void try_connect(struct connecting *connecting)
 {
     const struct loop_address *address = &connecting->address;
-    loop_job job = loop_op_connect(connecting->steps, connecting->fd, &address->u.any, address->length, on_connected,
-                                   connecting);
+    loop_job job =
+        loop_op_connect(connecting->steps, connecting->fd, &address->u.any, address->length, on_connected, connecting);
 
     if (!job) {
         fail(connecting, -ENOMEM);

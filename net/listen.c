@@ -330,15 +330,11 @@ struct loop_fd *loop_listener_fd(struct loop_listener *listener)
 static const char *shortage(int64_t error)
 {
     switch (error) {
-    case -EMFILE:
-        return "this process may open no more descriptors (RLIMIT_NOFILE)";
-    case -ENFILE:
-        return "the system has no descriptor left (fs.file-max)";
+    case -EMFILE: return "this process may open no more descriptors (RLIMIT_NOFILE)";
+    case -ENFILE: return "the system has no descriptor left (fs.file-max)";
     case -ENOBUFS:
-    case -ENOMEM:
-        return "the kernel has no memory for another connection";
-    default:
-        return NULL;
+    case -ENOMEM: return "the kernel has no memory for another connection";
+    default: return NULL;
     }
 }
 
@@ -355,10 +351,8 @@ static bool is_of_one_connection(int64_t error)
     case -ENONET:
     case -EHOSTUNREACH:
     case -EOPNOTSUPP:
-    case -ENETUNREACH:
-        return true;
-    default:
-        return false;
+    case -ENETUNREACH: return true;
+    default: return false;
     }
 }
 

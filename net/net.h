@@ -49,19 +49,38 @@ LOOP_API int loop_flow_peer_address(struct loop_flow *flow, struct loop_address 
 /* ---- socket options ---- */
 
 enum loop_socket_option {
-    LOOP_SO_BROADCAST, LOOP_SO_DONTROUTE, LOOP_SO_KEEPALIVE, LOOP_SO_LINGER_S, /* -1: off */
-    LOOP_SO_OOBINLINE, LOOP_SO_PRIORITY, LOOP_SO_RCVBUF, LOOP_SO_RCVLOWAT, LOOP_SO_REUSEADDR, LOOP_SO_REUSEPORT,
+    LOOP_SO_BROADCAST,
+    LOOP_SO_DONTROUTE,
+    LOOP_SO_KEEPALIVE,
+    LOOP_SO_LINGER_S, /* -1: off */
+    LOOP_SO_OOBINLINE,
+    LOOP_SO_PRIORITY,
+    LOOP_SO_RCVBUF,
+    LOOP_SO_RCVLOWAT,
+    LOOP_SO_REUSEADDR,
+    LOOP_SO_REUSEPORT,
     LOOP_SO_SNDBUF,
-    LOOP_IP_FREEBIND, LOOP_IP_TOS, LOOP_IP_TTL, LOOP_IPV6_ONLY,
-    LOOP_TCP_CORK, LOOP_TCP_DEFER_ACCEPT_S, LOOP_TCP_FASTOPEN, LOOP_TCP_KEEPCNT, LOOP_TCP_KEEPIDLE_S,
-    LOOP_TCP_KEEPINTVL_S, LOOP_TCP_MAXSEG, LOOP_TCP_NODELAY, LOOP_TCP_QUICKACK, LOOP_TCP_SYNCNT,
+    LOOP_IP_FREEBIND,
+    LOOP_IP_TOS,
+    LOOP_IP_TTL,
+    LOOP_IPV6_ONLY,
+    LOOP_TCP_CORK,
+    LOOP_TCP_DEFER_ACCEPT_S,
+    LOOP_TCP_FASTOPEN,
+    LOOP_TCP_KEEPCNT,
+    LOOP_TCP_KEEPIDLE_S,
+    LOOP_TCP_KEEPINTVL_S,
+    LOOP_TCP_MAXSEG,
+    LOOP_TCP_NODELAY,
+    LOOP_TCP_QUICKACK,
+    LOOP_TCP_SYNCNT,
     LOOP_TCP_USER_TIMEOUT_MS,
     LOOP_SOCKET_OPTION_COUNT
 };
 
-/* setsockopt(2) and getsockopt(2) by one name. 0; -EINVAL for a value out of the option's range, found before any system call;
- * -ENOPROTOOPT or -EOPNOTSUPP where this kind of socket hasn't got it; -EBADF; -ENOTSOCK. The kernel doubles SNDBUF and
- * RCVBUF: reading them back shows it (socket(7)). */
+/* setsockopt(2) and getsockopt(2) by one name. 0; -EINVAL for a value out of the option's range, found before any
+ * system call; -ENOPROTOOPT or -EOPNOTSUPP where this kind of socket hasn't got it; -EBADF; -ENOTSOCK. The kernel
+ * doubles SNDBUF and RCVBUF: reading them back shows it (socket(7)). */
 LOOP_API int loop_socket_set(struct loop_fd *fd, enum loop_socket_option option, int value);
 LOOP_API int loop_socket_get(struct loop_fd *fd, enum loop_socket_option option, int *value);
 
@@ -85,7 +104,8 @@ struct loop_connect_options {
  * (-ECONNREFUSED, -ENOENT for a Unix path, -ETIMEDOUT, -EMFILE, …), with `*flow` NULL and the socket closed.
  * `options` may be NULL; it and `address` are copied or used before the call returns. */
 LOOP_API loop_job loop_connect(struct loop_scope *scope, const struct loop_address *address,
-                               const struct loop_connect_options *options, struct loop_flow **flow, loop_fn *fn, void *arg);
+                               const struct loop_connect_options *options, struct loop_flow **flow, loop_fn *fn,
+                               void *arg);
 
 /* Two ends of a Unix stream connected to each other, for tests and for talking to a child. 0 or -errno. */
 LOOP_API int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other);
@@ -100,15 +120,16 @@ struct loop_listen_options {
     bool reuse_port; /* SO_REUSEPORT: one listener for each of several loops */
     bool ipv6_only;
     bool nagle;
-    unsigned mode;   /* Unix: permissions of the socket file; 0: what the umask gives */
+    unsigned mode; /* Unix: permissions of the socket file; 0: what the umask gives */
     const struct loop_socket_setting *settings;
     size_t n_settings;
 };
 
 /* Listens. The file of a Unix socket is removed when the listener closes, if it is still the one made here. 0, and
- * `*listener`, which belongs to `scope`; or -errno (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE, …). */
-LOOP_API int loop_listen(struct loop_scope *scope, const struct loop_address *address, const struct loop_listen_options *options,
-                         struct loop_listener **listener);
+ * `*listener`, which belongs to `scope`; or -errno (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE, …; -ECANCELED in a
+ * scope that is cancelled). */
+LOOP_API int loop_listen(struct loop_scope *scope, const struct loop_address *address,
+                         const struct loop_listen_options *options, struct loop_listener **listener);
 
 /* The address it really has, with the port the kernel chose. */
 LOOP_API int loop_listener_address(const struct loop_listener *listener, struct loop_address *address);
@@ -116,32 +137,34 @@ LOOP_API struct loop_fd *loop_listener_fd(struct loop_listener *listener);
 LOOP_API int loop_listener_close(struct loop_listener *listener);
 
 /* Accepts one connection into `scope`; `*flow` as in loop_connect. At the limit of descriptors it waits until one comes
- * free (any the loop closes, or after 10 ms to 1 s, doubling); a connection that was gone before it was taken is skipped. */
-LOOP_API loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, struct loop_flow **flow, loop_fn *fn,
-                              void *arg);
+ * free (any the loop closes, or after 10 ms to 1 s, doubling); a connection that was gone before it was taken is
+ * skipped. */
+LOOP_API loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, struct loop_flow **flow,
+                              loop_fn *fn, void *arg);
 
 /* ---- serving ---- */
 
 struct loop_server;
 
-/* A connection. `peer->scope` is its own: it ends, and closes the socket, when nothing is left running in it. A failure in it
- * ends this connection only. */
+/* A connection. `peer->scope` is its own: it ends, and closes the socket, when nothing is left running in it. A failure
+ * in it ends this connection only. */
 typedef void loop_connection_fn(struct loop_flow *peer, void *arg);
 
 struct loop_serve_options {
     struct loop_listen_options listen;
-    unsigned max_connections;    /* 0: no limit. At the limit new ones wait in the backlog */
+    unsigned max_connections;      /* 0: no limit. At the limit new ones wait in the backlog */
     int64_t connection_timeout_ns; /* > 0: a connection's whole life */
-    bool stop_on_signals;        /* SIGINT and SIGTERM stop it gracefully; a second one stops it at once */
-    int64_t grace_ns;            /* how long connections may go on after such a signal; 0: as long as they like */
-    struct loop_server **server; /* where to put the server; NULL where it isn't needed */
-    loop_fn *on_end;             /* when it has stopped and its connections are done: 0 or the error that ended it */
+    bool stop_on_signals;          /* SIGINT and SIGTERM stop it gracefully; a second one stops it at once */
+    int64_t grace_ns;              /* how long connections may go on after such a signal; 0: as long as they like */
+    struct loop_server **server;   /* where to put the server; NULL where it isn't needed */
+    loop_fn *on_end;               /* when it has stopped and its connections are done: 0 or the error that ended it */
     void *on_end_arg;
 };
 
-/* Serves until stopped, in a scope of its own inside `scope`. Returns 0, or -errno from listening. `options` may be NULL. */
-LOOP_API int loop_serve(struct loop_scope *scope, const struct loop_address *address, const struct loop_serve_options *options,
-                        loop_connection_fn *on_connection, void *arg);
+/* Serves until stopped, in a scope of its own inside `scope`. Where accepting fails for good and there is no on_end,
+ * `scope` fails with that error. Returns 0, or -errno from listening. `options` may be NULL. */
+LOOP_API int loop_serve(struct loop_scope *scope, const struct loop_address *address,
+                        const struct loop_serve_options *options, loop_connection_fn *on_connection, void *arg);
 
 /* Stops: no new connections from now on, the listening socket closes. Those that run may finish until `deadline_ns`
  * (LOOP_NEVER: as long as they like), then they are cancelled. A second call may only make the deadline earlier. The

@@ -20,8 +20,14 @@ struct option_row {
     enum option_kind kind;
 };
 
-#define FLAG(level, name) {level, name, 0, 1, OPTION_FLAG}
-#define NUMBER(level, name, min, max) {level, name, min, max, OPTION_NUMBER}
+#define FLAG(level, name)                                                                                              \
+    {                                                                                                                  \
+        level, name, 0, 1, OPTION_FLAG                                                                                 \
+    }
+#define NUMBER(level, name, min, max)                                                                                  \
+    {                                                                                                                  \
+        level, name, min, max, OPTION_NUMBER                                                                           \
+    }
 
 /* The ranges are those that Linux takes, without the values that it quietly turns into others (sizes in bytes, which it
  * doubles and limits, excepted). A TTL of -1, which means the default, is left out too. */
