@@ -260,10 +260,10 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
     if (n < 0) {
         n = -errno;
     }
-    if (n == -EAGAIN) {
+    /* A short read has emptied a byte stream. But where the peer has hung up no event would tell of the end. */
+    bool is_short = n > 0 && fd->short_is_empty && !fd->has_hung_up && (size_t)n < total_length(iov, n_iov);
+    if (n == -EAGAIN || is_short) {
         fd->ready &= ~(uint32_t)POLLIN;
-    } else if (n > 0 && fd->short_is_empty && !fd->has_hung_up && (size_t)n < total_length(iov, n_iov)) {
-        fd->ready &= ~(uint32_t)POLLIN; /* emptied; where the peer has hung up no edge would tell of the end */
     }
     return n;
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 #
-# What demos/run and tests/run share, to be sourced by them: installing packages and building. `root` is the project's
+# What demos/run, tests/run and the scripts of tests/bench/ share, to be sourced by them: installing packages and building. `root` is the project's
 # directory.
 
 export LC_ALL=C
@@ -44,7 +44,7 @@ apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
 }
 
-# Installs what is missing of the packages for `demos` or `tests`, which are listed in tests/packages. The lists of what
+# Installs what is missing of the packages for `demos`, `tests` or `bench`, which are listed in tests/packages. The lists of what
 # can be had are brought up to date only when they turn out to be missing or stale.
 need_packages() {
     local wanted=$1 who package missing=()

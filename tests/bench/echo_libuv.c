@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * The echo server on libuv, for comparison: as fast as libuv's users know to make it. One read buffer for all connections, each
- * read answered at once by uv_try_write, and only what that leaves over is copied and queued. TCP_NODELAY is set.
+ * The echo server on libuv, for comparison: as fast as libuv's users know to make it. One read buffer for all
+ * connections, each read answered at once by uv_try_write, and only what that leaves over is copied and queued.
+ * TCP_NODELAY is set.
  *
  * echo_libuv tcp:IPV4:PORT | unix:PATH
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * hold ADDRESS N [touch]: opens N connections, sends a byte on each and waits for its echo if `touch` is said, writes "holding N",
- * and keeps them until its standard input ends. For measuring what a connection costs the server that does nothing.
+ * hold ADDRESS N [touch]: opens N connections, sends a byte on each and waits for its echo if `touch` is said, writes
+ * "holding N", and keeps them until its standard input ends. For measuring what a connection costs the server that does
+ * nothing.
  */
 #include <net/net.h>
 

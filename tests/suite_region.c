@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The region and its chunks: sizes and places, waiting in line, and the mistakes that are caught.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+
+LOOP_TEST_WITH(chunks_are_where_they_say, .n_blocks = 10, .block_size = 1000)
+{
+    static struct loop_chunk *chunks[16];
+    static bool seen[16];
+    static unsigned n;
+
+    BEGIN;
+    while ((chunks[n] = loop_chunk_alloc(env->loop)) != NULL) {
+        n++;
+    }
+    CHECK_IS(n, loop_region_count(env->loop));
+    for (unsigned i = 0; i < n; i++) {
+        size_t offset = loop_chunk_offset(chunks[i]);
+        CHECK_IS(loop_chunk_length(chunks[i]), 1000);
+        CHECK_IS(offset % 1000, 0);
+        CHECK(offset / 1000 < n && !seen[offset / 1000]);
+        seen[offset / 1000] = true;
+        CHECK_IS((char *)loop_chunk_data(chunks[i]) - (char *)loop_chunk_data(chunks[0]),
+                 (int64_t)offset - (int64_t)loop_chunk_offset(chunks[0]));
+        memset(loop_chunk_data(chunks[i]), (int)i, 1000);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        const char *data = loop_chunk_data(chunks[i]);
+        CHECK(data[0] == (char)i && data[999] == (char)i);
+        CHECK_IS(loop_chunk_free(env->loop, chunks[i]), 0);
+    }
+    END;
+}
+
+LOOP_TEST(copy_out)
+{
+    static struct loop_chunk *chunk;
+    static char bytes[4096];
+
+    BEGIN;
+    chunk = loop_chunk_alloc(env->loop);
+    fill_pattern(loop_chunk_data(chunk), 4096, 1);
+    CHECK_IS(loop_chunk_copy_out(chunk, bytes, 100), 100);
+    CHECK(is_pattern(bytes, 100, 1));
+    CHECK_IS(bytes[100], 0);
+    CHECK_IS(loop_chunk_copy_out(chunk, bytes, 0), 0);
+    CHECK_IS(loop_chunk_copy_out(chunk, bytes, 4096), 4096);
+    CHECK(is_pattern(bytes, 4096, 1));
+    CHECK_IS(loop_chunk_copy_out(chunk, bytes, 4097), -EINVAL);
+    CHECK_IS(loop_chunk_copy_out(chunk, bytes, SIZE_MAX), -EINVAL);
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    END;
+}
+
+LOOP_TEST(free_of_null_is_harmless)
+{
+    BEGIN;
+    CHECK_IS(loop_chunk_free(env->loop, NULL), 0);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
+LOOP_TEST(the_chunk_given_back_last_is_lent_first)
+{
+    static struct loop_chunk *one, *again;
+
+    BEGIN;
+    one = loop_chunk_alloc(env->loop);
+    CHECK_IS(loop_chunk_free(env->loop, one), 0);
+    again = loop_chunk_alloc(env->loop);
+    CHECK(again == one);
+    CHECK_IS(loop_chunk_free(env->loop, again), 0);
+    END;
+}
+
+LOOP_TEST(alloc_wait_with_a_free_chunk)
+{
+    static struct loop_chunk *chunk;
+
+    BEGIN;
+    AWAIT(loop_chunk_alloc_wait(env->scope, &chunk, GO));
+    CHECK_IS(result, 0);
+    CHECK(chunk != NULL);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop) - 1);
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    END;
+}
+
+LOOP_TEST_WITH(alloc_wait_and_streams_share_one_line, .n_blocks = 1)
+{
+    static struct loop_chunk *chunk, *waited[2];
+    static struct loop_flow *flows[2];
+    static struct once waits[2];
+    static char bytes[8];
+    static struct record record = {bytes, sizeof bytes, 0, 0, 0, 0};
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    chunk = loop_chunk_alloc(env->loop);
+    START(loop_chunk_alloc_wait(env->scope, &waited[0], ONCE(&waits[0])));
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "x", 1, 0), 1);
+    START(loop_stream(&flows[0]->source, RECORD(&record)));
+    AWAIT(turns(env->scope, 3, GO));
+    START(loop_chunk_alloc_wait(env->scope, &waited[1], ONCE(&waits[1])));
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    WAIT_UNTIL(waits[0].count);
+    CHECK_IS(record.chunks + waits[1].count, 0);
+    CHECK_IS(loop_chunk_free(env->loop, waited[0]), 0);
+    WAIT_UNTIL(waits[1].count);
+    CHECK_IS(record.length, 1);
+    CHECK_IS(loop_chunk_free(env->loop, waited[1]), 0);
+    loop_flow_close(flows[0]);
+    END;
+}
+
+LOOP_TEST_WITH(a_waiter_cancelled_with_its_scope, .n_blocks = 1)
+{
+    static struct loop_chunk *chunk, *waited[2];
+    static struct loop_scope *scope;
+    static struct once waits[2], ended;
+
+    BEGIN;
+    chunk = loop_chunk_alloc(env->loop);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    START(loop_chunk_alloc_wait(scope, &waited[0], ONCE(&waits[0])));
+    START(loop_chunk_alloc_wait(env->scope, &waited[1], ONCE(&waits[1])));
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(waits[0], -ECANCELED);
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    WAIT_UNTIL(waits[1].count);
+    ONCE_IS(waits[1], 0);
+    CHECK_IS(loop_chunk_free(env->loop, waited[1]), 0);
+    CHECK_IS(loop_region_avail(env->loop), 1);
+    END;
+}
+
+LOOP_TEST_WITH(many_waiters_take_turns, .n_blocks = 3)
+{
+    enum { N = 500 };
+    static struct loop_chunk *got[N];
+    static struct once waits[N];
+    static int at;
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        START(loop_chunk_alloc_wait(env->scope, &got[i], ONCE(&waits[i])));
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(waits[at].count);
+        ONCE_IS(waits[at], 0);
+        CHECK(at == 0 || waits[at].order > waits[at - 1].order);
+        CHECK_IS(loop_chunk_free(env->loop, got[at]), 0);
+    }
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
+/* ---- mistakes ---- */
+
+static int64_t mistake_answer;
+
+static int free_twice(struct loop_env *env, void *unused)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)unused;
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    mistake_answer = loop_chunk_free(env->loop, chunk);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    return 0;
+}
+
+static struct loop_chunk *foreign_chunk;
+
+static int free_foreign_chunk(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    mistake_answer = loop_chunk_free(env->loop, foreign_chunk);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    return 0;
+}
+
+static int keep_what_is_not_lent(struct loop_env *env, void *unused)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)unused;
+    mistake_answer = loop_chunk_keep(env->loop, chunk);
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    return 0;
+}
+
+static int make_mistake(void *mistake)
+{
+    loop_run_with(&(struct loop_options){.n_blocks = 4}, *(loop_main_fn **)mistake, NULL);
+    return (int)mistake_answer;
+}
+
+TEST(p10_a_double_free_is_caught)
+{
+    loop_main_fn *mistake = free_twice;
+
+    expect_stop(make_mistake, &mistake, "loop_chunk_free", -EINVAL);
+}
+
+/* The owner of the chunk is a loop in another thread, which waits meanwhile. */
+static int gates[2][2];
+
+static int own_a_chunk(struct loop_env *env, void *unused)
+{
+    char byte;
+
+    (void)unused;
+    foreign_chunk = loop_chunk_alloc(env->loop);
+    CHECK_IS(write(gates[0][1], "x", 1), 1);
+    CHECK_IS(read(gates[1][0], &byte, 1), 1);
+    CHECK_IS(loop_chunk_free(env->loop, foreign_chunk), 0);
+    return 0;
+}
+
+static void *run_owner(void *unused)
+{
+    (void)unused;
+    CHECK_IS(loop_run_with(&(struct loop_options){.n_blocks = 4}, own_a_chunk, NULL), 0);
+    return NULL;
+}
+
+static int make_foreign_mistake(void *unused)
+{
+    loop_main_fn *mistake = free_foreign_chunk;
+    pthread_t owner;
+    char byte;
+
+    (void)unused;
+    make_pipe(gates[0]);
+    make_pipe(gates[1]);
+    CHECK_IS(pthread_create(&owner, NULL, run_owner, NULL), 0);
+    CHECK_IS(read(gates[0][0], &byte, 1), 1);
+    int answer = make_mistake(&mistake);
+    CHECK_IS(write(gates[1][1], "x", 1), 1);
+    pthread_join(owner, NULL);
+    return answer;
+}
+
+TEST(p10_a_foreign_chunk_is_caught)
+{
+    expect_stop(make_foreign_mistake, NULL, "loop_chunk_free", -EINVAL);
+}
+
+LOOP_TEST(keep_of_what_is_not_lent_says_einval)
+{
+    BEGIN;
+    CHECK_IS(keep_what_is_not_lent(env, NULL), 0);
+    CHECK_IS(mistake_answer, -EINVAL);
+    END;
+}
