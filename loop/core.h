@@ -106,6 +106,15 @@ struct loop_op_args {
     uint32_t flags; /* poll's events; MSG_…; AT_…; data_only of fsync */
 };
 
+/* What a write consists of, and how far it got. */
+struct loop_write_state {
+    const struct iovec *iov; /* NULL: the one vector is `single` */
+    struct iovec single;
+    size_t n_iov, at, at_offset; /* the vector that is next, and what of it has gone */
+    size_t total, done;          /* bytes */
+    struct loop_chunk *chunk;    /* to be given back at the end, or NULL */
+};
+
 struct job {
     uint64_t id; /* must be first (slab.h): the public handle */
     const struct loop_job_kind *kind;
@@ -139,13 +148,7 @@ struct job {
         struct {
             struct loop_chunk **where_to;
         } chunk;
-        struct {
-            const struct iovec *iov; /* NULL: the one vector is `single` */
-            struct iovec single;
-            size_t n_iov, at, at_offset; /* how far it got */
-            size_t total, done;
-            struct loop_chunk *chunk; /* to be given back at the end, or NULL */
-        } write;
+        struct loop_write_state write;
         struct iovec read;
         int64_t words[10]; /* for kinds of other parts: flow.c, stream.c, copy.c */
     } u;
@@ -181,6 +184,9 @@ struct job *loop_job_find(const struct loop *loop, uint64_t id);
 
 /* Asks a job to end; false when there was nothing to ask. */
 bool loop_job_cancel(struct loop *loop, struct job *job);
+
+/* The cancel of kinds that nobody else has a hand on: ends with -ECANCELED. */
+void loop_job_cancel_here(struct loop *loop, struct job *job);
 
 /* Counts `second` as used by the job too. */
 void loop_job_use_second(struct job *job, struct loop_fd *second);

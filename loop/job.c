@@ -210,6 +210,11 @@ struct job *loop_job_find(const struct loop *loop, uint64_t id)
     return loop_slab_find(&loop->jobs, id);
 }
 
+void loop_job_cancel_here(struct loop *loop, struct job *job)
+{
+    loop_job_complete(loop, job, -ECANCELED);
+}
+
 bool loop_job_cancel(struct loop *loop, struct job *job)
 {
     if (job->is_cancelled || (job->where == LOOP_AT_RUN_QUEUE && !job->is_backends)) {

@@ -244,22 +244,28 @@ static size_t total_length(const struct iovec *iov, int n_iov)
     return total;
 }
 
+/* In the hard mode a byte stream moves about half of what it could. What is read or written whole, such as a number, is
+ * left alone. */
+static const struct iovec *shortened(const struct loop_fd *fd, const struct iovec *iov, int *n_iov,
+                                     struct iovec *single)
+{
+    if (!loop_hard()->is_short || !fd->short_is_empty) {
+        return iov;
+    }
+    *single = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
+    *n_iov = 1;
+    return single;
+}
+
 int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
-    struct iovec shortened;
-    if (loop_hard()->is_short &&
-        fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
-        shortened = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
-        iov = &shortened;
-        n_iov = 1;
-    }
+    struct iovec single;
+    iov = shortened(fd, iov, &n_iov, &single);
     int64_t n;
     do {
         n = read_once(fd, iov, n_iov);
     } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->read_by)));
-    if (n < 0) {
-        n = -errno;
-    }
+    n = n < 0 ? -errno : n;
     /* A short read has emptied a byte stream. But where the peer has hung up no event would tell of the end. */
     bool is_short = n > 0 && fd->short_is_empty && !fd->has_hung_up && (size_t)n < total_length(iov, n_iov);
     if (n == -EAGAIN || is_short) {
@@ -270,20 +276,13 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
-    struct iovec shortened;
-    if (loop_hard()->is_short &&
-        fd->short_is_empty) { /* what is read or written whole, such as a number, is left alone */
-        shortened = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
-        iov = &shortened;
-        n_iov = 1;
-    }
+    struct iovec single;
+    iov = shortened(fd, iov, &n_iov, &single);
     int64_t n;
     do {
         n = write_once(fd, iov, n_iov);
     } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->write_by)));
-    if (n < 0) {
-        n = -errno;
-    }
+    n = n < 0 ? -errno : n;
     if (n == -EAGAIN) {
         fd->ready &= ~(uint32_t)POLLOUT;
     }

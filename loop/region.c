@@ -64,12 +64,7 @@ struct loop_chunk *loop_region_take(struct loop *loop)
 
 /* ---- the line ---- */
 
-static void cancel_waiter(struct loop *loop, struct job *job)
-{
-    loop_job_complete(loop, job, -ECANCELED);
-}
-
-static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = cancel_waiter};
+static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = loop_job_cancel_here};
 
 static void join_line(struct loop *loop, struct job *job)
 {

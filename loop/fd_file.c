@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Files as sources and sinks. Files can't be waited for: their reads and writes are operations of the backend, and
+ * because they share the file's position there is one of each kind at a time. The others stand in line: reads in
+ * fd->readers, writes in fd->writers.
+ */
+#include <loop/fd_flow.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+/* ---- the lines ---- */
+
+/* Starts the next operation of a line, if none is in flight. */
+static void start_next(struct loop *loop, struct loop_list *line, struct job **in_flight)
+{
+    struct loop_list *node = *in_flight ? NULL : loop_list_pop_front(line);
+    if (node) {
+        *in_flight = LOOP_CONTAINER(node, struct job, link);
+        loop->backend->start(loop, *in_flight);
+    }
+}
+
+static void join_line(struct loop *loop, struct job *job, struct loop_list *line, struct job **in_flight)
+{
+    job->where = LOOP_AT_WAIT;
+    loop_list_push_back(line, &job->link);
+    start_next(loop, line, in_flight);
+}
+
+/* The continuation of a file's read or write has been resumed: the next one's turn. */
+static void read_resumed(struct loop_fd *fd)
+{
+    start_next(fd->scope->loop, &fd->readers, &fd->reading);
+}
+
+static void write_resumed(struct loop_fd *fd)
+{
+    start_next(fd->scope->loop, &fd->writers, &fd->writing);
+}
+
+static bool is_in_flight(const struct job *job)
+{
+    return job->fd->reading == job || job->fd->writing == job;
+}
+
+static void cancel(struct loop *loop, struct job *job)
+{
+    if (is_in_flight(job)) {
+        loop->backend->cancel(loop, job);
+    } else {
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+/* ---- reading ---- */
+
+static void read_done(struct loop *loop, struct job *job, int64_t result)
+{
+    job->fd->reading = NULL;
+    loop_job_finish(loop, job, result);
+}
+
+const struct loop_job_kind loop_file_read_kind = {
+    .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed};
+
+void loop_file_read(struct loop *loop, struct job *job, void *buf, size_t len)
+{
+    job->op = LOOP_OP_READ;
+    job->u.args = (struct loop_op_args){.data = buf, .len = len, .offset = LOOP_CURRENT};
+    join_line(loop, job, &job->fd->readers, &job->fd->reading);
+}
+
+/* ---- writing ---- */
+
+/* The next piece: as many whole vectors as one call takes, or the rest of one that was cut. */
+static void prepare_piece(struct job *job)
+{
+    struct loop_write_state *write = job->u.args.extra;
+    const struct iovec *at = loop_write_vectors(write) + write->at;
+    size_t n_left = write->n_iov - write->at;
+    if (write->at_offset > 0) {
+        job->op = LOOP_OP_WRITE;
+        job->u.args.data = (char *)at->iov_base + write->at_offset;
+        job->u.args.len = at->iov_len - write->at_offset;
+    } else {
+        job->op = LOOP_OP_WRITEV;
+        job->u.args.data = (void *)(uintptr_t)at;
+        job->u.args.len = n_left < IOV_MAX ? n_left : IOV_MAX;
+    }
+}
+
+static void write_done(struct loop *loop, struct job *job, int64_t result)
+{
+    struct loop_write_state *write = job->u.args.extra;
+    if (result > 0) {
+        loop_write_advance(loop, job->fd, write, (size_t)result);
+        if (write->done < write->total && !job->is_cancelled) {
+            prepare_piece(job);
+            loop->backend->start(loop, job);
+            return;
+        }
+    }
+    job->fd->writing = NULL;
+    loop_job_finish(loop, job, loop_write_close(loop, job->fd, write, result));
+}
+
+static void cancel_write(struct loop *loop, struct job *job)
+{
+    if (is_in_flight(job)) {
+        loop->backend->cancel(loop, job);
+    } else {
+        loop_job_complete(loop, job, loop_write_close(loop, job->fd, job->u.args.extra, -ECANCELED));
+    }
+}
+
+const struct loop_job_kind loop_file_write_kind = {
+    .name = "file write", .cancel = cancel_write, .backend_done = write_done, .resumed = write_resumed};
+
+void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write)
+{
+    struct loop_write_state *copy = malloc(sizeof *copy);
+    if (!copy) {
+        if (write->chunk) {
+            loop_region_give(loop, write->chunk);
+        }
+        loop_job_complete(loop, job, -ENOMEM);
+        return;
+    }
+    *copy = *write;
+    job->u.args = (struct loop_op_args){.offset = LOOP_CURRENT, .extra = copy};
+    job->fd->queued_bytes += write->total;
+    prepare_piece(job);
+    join_line(loop, job, &job->fd->writers, &job->fd->writing);
+}
+
+/* ---- the end ---- */
+
+/* There is nothing to do but to wait for one's turn: a nop does. */
+static void shutdown_done(struct loop *loop, struct job *job, int64_t result)
+{
+    job->fd->writing = NULL;
+    loop_job_finish(loop, job, result);
+}
+
+const struct loop_job_kind loop_file_shutdown_kind = {
+    .name = "shutdown", .cancel = cancel, .backend_done = shutdown_done, .resumed = write_resumed};
+
+void loop_file_shutdown(struct loop *loop, struct job *job)
+{
+    job->op = LOOP_OP_NOP;
+    join_line(loop, job, &job->fd->writers, &job->fd->writing);
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A descriptor's own source and sink. Reads wait in its readers and writes in its writers, in the order of the calls.
+ * What is written in one continuation leaves together when it has returned (loop_ready_send): one system call, and no
+ * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
+ */
+#include <loop/fd_flow.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define GATHER_MAX 64 /* vectors in one call: what is beyond is the next call's */
+
+/* ---- reading ---- */
+
+static enum loop_attempt attempt_read(struct loop *loop, struct job *job)
+{
+    (void)loop;
+    job->result = loop_io_read(job->fd, &job->u.read, 1);
+    return job->result == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+}
+
+static const struct loop_job_kind read_kind = {.name = "read", .cancel = loop_job_cancel_here, .attempt = attempt_read};
+
+static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    struct loop_fd *fd = source->self;
+    struct loop *loop = fd->scope->loop;
+    bool ended, is_file = fd->read_by == LOOP_IO_BLOCKING;
+    struct job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    if (is_file) {
+        loop_file_read(loop, job, buf, len);
+    } else {
+        job->u.read = (struct iovec){buf, len};
+        loop_ready_wait_read(loop, fd, job);
+    }
+    return id;
+}
+
+/* ---- the queue of writes ---- */
+
+/* `n` bytes of the queue are gone; `result` < 0: because a write failed. */
+static void leave_queue(struct loop *loop, struct loop_fd *fd, size_t n, int64_t result)
+{
+    assert(fd->queued_bytes >= n);
+    fd->queued_bytes -= n;
+    if (result < 0 && result != -ECANCELED) {
+        fd->write_error = (int32_t)result;
+    }
+    if (!loop_list_is_empty(&fd->pollers)) {
+        loop_ready_activate(loop, fd); /* somebody may wait for it to drain */
+    }
+}
+
+void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n)
+{
+    const struct iovec *iov = loop_write_vectors(write);
+    write->done += n;
+    leave_queue(loop, fd, n, 0);
+    while (write->at < write->n_iov && n >= iov[write->at].iov_len - write->at_offset) {
+        n -= iov[write->at].iov_len - write->at_offset;
+        write->at_offset = 0;
+        write->at++;
+    }
+    write->at_offset += n;
+}
+
+int64_t loop_write_close(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, int64_t result)
+{
+    leave_queue(loop, fd, write->total - write->done, result);
+    if (write->chunk) {
+        loop_region_give(loop, write->chunk);
+    }
+    return write->done > 0 || result >= 0 ? (int64_t)write->done : result;
+}
+
+bool loop_fd_is_full(const struct loop_fd *fd)
+{
+    return fd->has_overflowed || (fd->queued_bytes > 0 && fd->queued_bytes >= fd->limit_bytes);
+}
+
+static enum loop_attempt attempt_drained(struct loop *loop, struct job *job)
+{
+    (void)loop;
+    job->result = job->fd->write_error;
+    bool is_drained = job->fd->queued_bytes <= job->fd->limit_bytes / 2;
+    return is_drained || job->result < 0 ? LOOP_ATTEMPT_DONE : LOOP_ATTEMPT_AGAIN;
+}
+
+static const struct loop_job_kind drained_kind = {
+    .name = "drained", .cancel = loop_job_cancel_here, .attempt = attempt_drained};
+
+loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct job *job = loop_job_start(fd->scope, fd, &drained_kind, fn, arg, &ended);
+    if (job && !ended) {
+        loop_ready_wait(fd->scope->loop, fd, job, 0);
+    }
+    return job ? job->id : 0;
+}
+
+/* ---- writing ---- */
+
+static void cancel_write(struct loop *loop, struct job *job)
+{
+    struct loop_fd *fd = job->fd;
+    loop_job_complete(loop, job, loop_write_close(loop, fd, &job->u.write, -ECANCELED));
+    if (!loop_list_is_empty(&fd->writers)) {
+        fd->ready |= POLLOUT; /* what comes next need not wait for the same thing: a shutdown waits for nothing */
+        loop_ready_activate(loop, fd);
+    }
+}
+
+static enum loop_attempt attempt_write(struct loop *loop, struct job *job);
+static const struct loop_job_kind write_kind = {.name = "write", .cancel = cancel_write, .attempt = attempt_write};
+
+/* Adds what is left of a write to `iov`; returns the new count. */
+static int gather_one(const struct loop_write_state *write, struct iovec *iov, int n)
+{
+    const struct iovec *from = loop_write_vectors(write);
+    size_t offset = write->at_offset;
+    for (size_t i = write->at; i < write->n_iov && n < GATHER_MAX; i++, offset = 0) {
+        if (from[i].iov_len > offset) {
+            iov[n++] = (struct iovec){(char *)from[i].iov_base + offset, from[i].iov_len - offset};
+        }
+    }
+    return n;
+}
+
+static int gather(const struct loop_fd *fd, struct iovec *iov)
+{
+    int n = 0;
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < GATHER_MAX; node = node->next) {
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        if (job->kind != &write_kind) {
+            break;
+        }
+        n = gather_one(&job->u.write, iov, n);
+    }
+    return n;
+}
+
+/* Tells the first writes that `n` bytes went out: those that have all of theirs end, in order. */
+static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&fd->writers))) {
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        if (job->kind != &write_kind) {
+            return;
+        }
+        struct loop_write_state *write = &job->u.write;
+        size_t left = write->total - write->done;
+        if (n < left) {
+            loop_write_advance(loop, fd, write, n);
+            return;
+        }
+        n -= left;
+        loop_write_advance(loop, fd, write, left);
+        loop_job_complete(loop, job, loop_write_close(loop, fd, write, 0));
+    }
+}
+
+static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
+{
+    struct iovec iov[GATHER_MAX];
+    struct loop_fd *fd = job->fd;
+    int n_iov = gather(fd, iov);
+    int64_t n = n_iov > 0 ? loop_io_write(fd, iov, n_iov) : 0;
+    if (n == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (n < 0) {
+        loop_job_complete(loop, job, loop_write_close(loop, fd, &job->u.write, n));
+    } else {
+        distribute(loop, fd, (size_t)n);
+    }
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static void mark_dirty(struct loop *loop, struct loop_fd *fd)
+{
+    if (!loop_list_is_linked(&fd->dirty)) {
+        loop_list_push_back(&loop->dirty, &fd->dirty);
+    }
+}
+
+static void queue_write(struct loop *loop, struct job *job, const struct loop_write_state *write)
+{
+    struct loop_fd *fd = job->fd;
+    job->u.write = *write;
+    fd->queued_bytes += write->total;
+    if (fd->ready & POLLOUT) {
+        job->where = LOOP_AT_WAIT;
+        loop_list_push_back(&fd->writers, &job->link);
+        mark_dirty(loop, fd); /* sent when the continuation has returned: no turn of the loop for it */
+    } else {
+        loop_ready_wait_write(loop, fd, job);
+    }
+}
+
+static void refused_resumed(struct loop_fd *fd)
+{
+    fd->has_overflowed = false;
+}
+
+static const struct loop_job_kind refused_kind = {
+    .name = "refused write", .cancel = loop_job_cancel_here, .resumed = refused_resumed};
+
+loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
+                       bool *took_chunk)
+{
+    struct loop *loop = fd->scope->loop;
+    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = loop_fd_is_full(fd);
+    const struct loop_job_kind *kind = is_refused ? &refused_kind : is_file ? &loop_file_write_kind : &write_kind;
+    struct job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &ended);
+    *took_chunk = job && !ended && !is_refused;
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    if (is_refused) {
+        fd->has_overflowed = true;
+        loop_job_complete(loop, job, -ENOBUFS);
+    } else if (is_file) {
+        loop_file_write(loop, job, write);
+    } else {
+        queue_write(loop, job, write);
+    }
+    return id;
+}
+
+static loop_job write_fd(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    bool took_chunk;
+    struct loop_write_state write = {.iov = iov, .n_iov = n_iov};
+    for (size_t i = 0; i < n_iov; i++) {
+        write.total += iov[i].iov_len;
+    }
+    return loop_fd_write(sink->self, &write, fn, arg, &took_chunk);
+}
+
+/* ---- the end ---- */
+
+static int64_t shut_down(struct loop_fd *fd)
+{
+    if (fd->write_by == LOOP_IO_SOCKET) {
+        int error = shutdown(fd->number, SHUT_WR) ? errno : 0;
+        return error == ENOTCONN ? 0 : -error; /* the peer is gone already: nothing more will come, as asked */
+    }
+    return 0;
+}
+
+static bool is_closed_by_shutdown(const struct loop_fd *fd)
+{
+    return fd->write_by != LOOP_IO_SOCKET && fd->write_by != LOOP_IO_BLOCKING;
+}
+
+static void do_shutdown(struct loop *loop, struct job *job)
+{
+    struct loop_fd *fd = job->fd;
+    loop_job_complete(loop, job, shut_down(fd));
+    if (is_closed_by_shutdown(fd)) {
+        loop_fd_close(fd);
+    }
+}
+
+static enum loop_attempt attempt_shutdown(struct loop *loop, struct job *job)
+{
+    do_shutdown(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static const struct loop_job_kind shutdown_kind = {
+    .name = "shutdown", .cancel = loop_job_cancel_here, .attempt = attempt_shutdown};
+
+static loop_job shutdown_fd(struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    struct loop_fd *fd = sink->self;
+    struct loop *loop = fd->scope->loop;
+    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING;
+    struct job *job =
+        loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &shutdown_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    if (is_file) {
+        loop_file_shutdown(loop, job);
+    } else if (loop_list_is_empty(&fd->writers)) {
+        do_shutdown(loop, job);
+    } else {
+        loop_ready_wait_write(loop, fd, job);
+    }
+    return id;
+}
+
+static struct loop_fd *source_fd(struct loop_source *source)
+{
+    return source->self;
+}
+
+static struct loop_fd *sink_fd(struct loop_sink *sink)
+{
+    return sink->self;
+}
+
+static int close_source(struct loop_source *source)
+{
+    return loop_fd_close(source->self);
+}
+
+static int close_sink(struct loop_sink *sink)
+{
+    return loop_fd_close(sink->self);
+}
+
+static const struct loop_source_ops fd_source = {.read = read_fd, .fd = source_fd, .close = close_source};
+const struct loop_sink_ops loop_fd_sink = {
+    .write = write_fd, .shutdown = shutdown_fd, .fd = sink_fd, .close = close_sink};
+
+/* ---- what is made of it ---- */
+
+void loop_flow_init(struct loop_fd *fd)
+{
+    fd->flow.source = (struct loop_source){&fd_source, fd->scope, fd};
+    fd->flow.sink = (struct loop_sink){&loop_fd_sink, fd->scope, fd};
+    fd->flow.scope = fd->scope;
+    fd->flow.fd = fd;
+}
+
+int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop_sink **sink)
+{
+    int ends[2];
+    if (!loop_scope_takes_work(scope)) {
+        return -ECANCELED;
+    }
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
+        return -errno;
+    }
+    struct loop_fd *reader = loop_fd_adopt(scope, ends[0]);
+    struct loop_fd *writer = loop_fd_adopt(scope, ends[1]);
+    if (!reader || !writer) {
+        loop_fd_destroy(reader);
+        loop_fd_destroy(writer);
+        return -ENOMEM;
+    }
+    *source = &reader->flow.source;
+    *sink = &writer->flow.sink;
+    return 0;
+}

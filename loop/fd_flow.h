@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A descriptor as a source and a sink: what flow.c, fd_flow.c and fd_file.c know of each other. fd_flow.c is for what
+ * can be waited for, fd_file.c for what can't.
+ */
+#ifndef LOOP_FD_FLOW_H
+#define LOOP_FD_FLOW_H
+
+#include <loop/core.h>
+
+/* The table of every descriptor's sink. */
+extern const struct loop_sink_ops loop_fd_sink;
+
+/* Queues a write of what `write` says: iov, single, n_iov, total, chunk. `*took_chunk` tells whether the job looks
+ * after the chunk from now on. */
+loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
+                       bool *took_chunk);
+
+/* The queue is at its limit, or a writer has yet to hear that it was. */
+bool loop_fd_is_full(const struct loop_fd *fd);
+
+loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg);
+
+/* ---- what both kinds of writes do with their state ---- */
+
+static inline const struct iovec *loop_write_vectors(const struct loop_write_state *write)
+{
+    return write->iov ? write->iov : &write->single;
+}
+
+/* `n` bytes more have gone. */
+void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n);
+
+/* Takes a write out of the queue and gives its chunk back. Returns what it has to say: the count where bytes went out,
+ * else `result`. */
+int64_t loop_write_close(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, int64_t result);
+
+/* ---- files (fd_file.c) ---- */
+
+extern const struct loop_job_kind loop_file_read_kind, loop_file_write_kind, loop_file_shutdown_kind;
+
+/* Put a job of one of those kinds into its line. */
+void loop_file_read(struct loop *loop, struct job *job, void *buf, size_t len);
+void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write);
+void loop_file_shutdown(struct loop *loop, struct job *job);
+
+#endif
