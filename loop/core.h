@@ -272,8 +272,8 @@ void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events);
 /* Has the lists of `fd` looked at in the next dispatch. */
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
 
-/* Tries what waits on the active descriptors, each once. From the dispatch only. */
-void loop_ready_run(struct loop *loop);
+/* Tries what waits on at most `most` of the active descriptors. From the dispatch only. */
+void loop_ready_run(struct loop *loop, unsigned most);
 
 /* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue. After each
  * continuation. */

@@ -84,4 +84,16 @@ static inline void loop_list_take_all(struct loop_list *to, struct loop_list *fr
     }
 }
 
+/* Moves all nodes of `from` to the front of `to`, in their order. */
+static inline void loop_list_put_before(struct loop_list *to, struct loop_list *from)
+{
+    if (!loop_list_is_empty(from)) {
+        from->prev->next = to->next;
+        to->next->prev = from->prev;
+        to->next = from->next;
+        from->next->prev = to;
+        loop_list_init(from);
+    }
+}
+
 #endif

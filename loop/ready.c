@@ -155,13 +155,14 @@ static void run(struct loop *loop, struct loop_fd *fd)
     loop_fd_unuse(fd);
 }
 
-void loop_ready_run(struct loop *loop)
+void loop_ready_run(struct loop *loop, unsigned most)
 {
     struct loop_list active, *node;
     loop_list_take_all(&active, &loop->active);
-    while ((node = loop_list_pop_front(&active))) {
+    for (unsigned n = 0; n < most && (node = loop_list_pop_front(&active)); n++) {
         run(loop, LOOP_CONTAINER(node, struct loop_fd, active));
     }
+    loop_list_put_before(&loop->active, &active); /* the rest comes before what has become active meanwhile */
 }
 
 void loop_ready_send(struct loop *loop)

@@ -25,8 +25,8 @@
 #define SINK_LIMIT_BYTES ((size_t)1 << 20)
 #define WORK_PER_TURN 256u /* of each kind */
 
-/* The thread is inside a loop_run. */
-static _Thread_local bool is_running;
+/* The process in which this thread is inside a loop_run, or 0. A forked child may run a loop of its own. */
+static _Thread_local pid_t running_in;
 
 /* ---- options ---- */
 
@@ -252,7 +252,7 @@ static void turn(struct loop *loop)
     loop_jobs_run(loop, WORK_PER_TURN);
     run_posts(loop);
     loop_timers_run(loop, WORK_PER_TURN);
-    loop_ready_run(loop);
+    loop_ready_run(loop, WORK_PER_TURN);
     loop_pool_collect(loop);
     loop_settle(loop); /* a descriptor may have been let go after the last continuation, and with it a scope */
     int error = loop->main_has_ended && loop->own_has_ended ? 0 : turn_backend(loop);
@@ -431,15 +431,16 @@ int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *
     if (!main) {
         return -EINVAL;
     }
-    if (is_running) {
+    pid_t before = running_in;
+    if (before == getpid()) {
         loop_log_options(&copy, LOOP_LOG_ERROR, "loop_run inside loop_run: a thread runs one loop at a time");
         return -EDEADLK;
     }
     int result = check_options(&copy);
     if (!result) {
-        is_running = true;
+        running_in = getpid();
         result = run(&copy, main, arg);
-        is_running = false;
+        running_in = before;
     }
     return result;
 }
