@@ -104,6 +104,18 @@ static bool lacks_group(const struct job *job)
     return job->op == LOOP_OP_RECV_MULTISHOT && !((const struct loop_buffers *)job->u.args.data)->ring;
 }
 
+/* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had a
+ * writer from one at its end, but by readiness. */
+static bool goes_by_readiness(const struct job *job)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    if (row->op_class != LOOP_CLASS_MOVE || job->u.args.offset != LOOP_CURRENT) {
+        return false;
+    }
+    uint8_t by = row->is_output ? job->fd->write_by : job->fd->read_by;
+    return by != LOOP_IO_SOCKET && by != LOOP_IO_BLOCKING;
+}
+
 static void start(struct loop *loop, struct job *job)
 {
     struct uring *uring = uring_of(loop);
@@ -111,6 +123,9 @@ static void start(struct loop *loop, struct job *job)
     assert(job->is_multishot == (job->op == LOOP_OP_ACCEPT_MULTISHOT || job->op == LOOP_OP_RECV_MULTISHOT));
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
+    } else if (goes_by_readiness(job)) {
+        job->is_otherwise = true;
+        loop_direct_start(loop, job);
     } else {
         loop_uring_place(uring, job);
     }

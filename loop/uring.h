@@ -125,7 +125,10 @@ uint32_t loop_uring_foreign_ops(void);
 void loop_uring_start_elsewhere(struct uring *uring, struct job *job);
 
 /* A one-shot job has ended with an error, or is of an operation whose result has to be looked at. */
-#define URING_LOOKED_AT (UINT32_C(1) << LOOP_OP_POLL | UINT32_C(1) << LOOP_OP_OPENAT2)
+#define URING_LOOKED_AT                                                                                                \
+    (UINT32_C(1) << LOOP_OP_POLL | UINT32_C(1) << LOOP_OP_OPENAT2 | UINT32_C(1) << LOOP_OP_READ |                      \
+     UINT32_C(1) << LOOP_OP_READV | UINT32_C(1) << LOOP_OP_WRITE | UINT32_C(1) << LOOP_OP_WRITEV |                     \
+     UINT32_C(1) << LOOP_OP_READ_FIXED | UINT32_C(1) << LOOP_OP_WRITE_FIXED)
 void loop_uring_result(struct uring *uring, struct job *job, int32_t result);
 
 /* One completion of a multishot job. */

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What one read or write moves at most, read(2). The entry's length has 32 bits. */
 #define MOST_BYTES ((size_t)0x7ffff000)
@@ -31,8 +32,13 @@ static unsigned vectors_of(const struct job *job)
     return (unsigned)(job->u.args.len < UINT16_MAX ? job->u.args.len : UINT16_MAX);
 }
 
-static uint64_t offset_of(const struct job *job)
+/* Where the file's position is meant it is written down: uring_result.c corrects it after a short read or write. */
+static uint64_t offset_of(struct job *job)
 {
+    if (job->u.args.offset == LOOP_CURRENT) {
+        bool has_position = job->fd->read_by == LOOP_IO_BLOCKING && job->fd->write_by == LOOP_IO_BLOCKING;
+        job->u.args.second_offset = has_position ? lseek(job->fd->number, 0, SEEK_CUR) : -1;
+    }
     return (uint64_t)job->u.args.offset;
 }
 

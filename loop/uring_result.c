@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* ---- by system calls ---- */
 
@@ -129,10 +130,35 @@ static void end_open(struct job *job, int32_t result)
     }
 }
 
+static size_t asked_for(const struct job *job)
+{
+    const struct iovec *iov = job->u.args.data;
+    size_t total = 0;
+    if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
+        return job->u.args.len;
+    }
+    for (size_t i = 0; i < job->u.args.len; i++) {
+        total += iov[i].iov_len;
+    }
+    return total;
+}
+
+/* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it tells
+ * what was moved before, but doesn't move the file's position. */
+static void correct_position(const struct job *job, int32_t result)
+{
+    int64_t before = job->u.args.second_offset;
+    if (job->u.args.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
+        (void)lseek(job->fd->number, before + result, SEEK_SET);
+    }
+}
+
 void loop_uring_result(struct uring *uring, struct job *job, int32_t result)
 {
     if (job->op == LOOP_OP_OPENAT2) {
         end_open(job, result);
+    } else if (loop_op_table[job->op].op_class == LOOP_CLASS_MOVE) {
+        correct_position(job, result);
     }
     if (result < 0) {
         fail(uring, job, without_internals(result));
