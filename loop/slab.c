@@ -9,13 +9,14 @@
 #include <string.h>
 
 #define PER_PAGE 64u
+#define FREE_BIT (UINT64_C(1) << 63) /* in the id of a slot that is not in use: no id that was ever given out has it   \
+                                      */
 #define GENERATION_MASK ((UINT64_C(1) << (LOOP_SLAB_ID_BITS - LOOP_SLAB_INDEX_BITS)) - 1)
 
 /* What stands at the start of an object. `next_free` is only there while the object is not in use. */
 struct slot {
     uint64_t id;
     uint32_t next_free;
-    uint32_t is_free;
 };
 
 static uint32_t index_of(uint64_t id)
@@ -71,9 +72,8 @@ static int add_page(struct loop_slab *slab)
     slab->pages[slab->n_pages++] = page;
     for (uint32_t i = PER_PAGE; i-- > 0;) {
         struct slot *slot = slot_at(slab, first + i);
-        slot->id = (UINT64_C(1) << LOOP_SLAB_INDEX_BITS) | (first + i);
+        slot->id = FREE_BIT | (UINT64_C(1) << LOOP_SLAB_INDEX_BITS) | (first + i);
         slot->next_free = slab->free_head;
-        slot->is_free = 1;
         slab->free_head = first + i;
     }
     return 0;
@@ -85,10 +85,10 @@ void *loop_slab_get(struct loop_slab *slab)
         return NULL;
     }
     struct slot *slot = slot_at(slab, slab->free_head);
-    assert(slot->is_free);
+    assert(slot->id & FREE_BIT);
     slab->free_head = slot->next_free;
     slab->in_use++;
-    uint64_t id = slot->id;
+    uint64_t id = slot->id & ~FREE_BIT;
     memset(slot, 0, slab->object_size);
     slot->id = id;
     return slot;
@@ -100,9 +100,8 @@ void loop_slab_put(struct loop_slab *slab, void *object)
     uint32_t index = index_of(slot->id);
     uint64_t generation = ((slot->id >> LOOP_SLAB_INDEX_BITS) + 1) & GENERATION_MASK;
     assert(slab->in_use > 0 && slot_at(slab, index) == slot);
-    slot->id = ((generation ? generation : 1) << LOOP_SLAB_INDEX_BITS) | index;
+    slot->id = FREE_BIT | ((generation ? generation : 1) << LOOP_SLAB_INDEX_BITS) | index;
     slot->next_free = slab->free_head;
-    slot->is_free = 1;
     slab->free_head = index;
     slab->in_use--;
 }
@@ -114,7 +113,7 @@ void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
         return NULL;
     }
     struct slot *slot = slot_at(slab, index);
-    return slot->id == id ? slot : NULL;
+    return slot->id == id && !(id & FREE_BIT) ? slot : NULL;
 }
 
 uint32_t loop_slab_capacity(const struct loop_slab *slab)

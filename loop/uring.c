@@ -104,8 +104,8 @@ static bool lacks_group(const struct job *job)
     return job->op == LOOP_OP_RECV_MULTISHOT && !((const struct loop_buffers *)job->u.args.data)->ring;
 }
 
-/* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had a
- * writer from one at its end, but by readiness. */
+/* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had
+ * a writer from one at its end, but by readiness. */
 static bool goes_by_readiness(const struct job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];

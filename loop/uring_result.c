@@ -143,8 +143,8 @@ static size_t asked_for(const struct job *job)
     return total;
 }
 
-/* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it tells
- * what was moved before, but doesn't move the file's position. */
+/* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it
+ * tells what was moved before, but doesn't move the file's position. */
 static void correct_position(const struct job *job, int32_t result)
 {
     int64_t before = job->u.args.second_offset;

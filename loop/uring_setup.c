@@ -350,6 +350,25 @@ static void say_what_is_used(struct uring *uring, const char *name)
 
 /* ---- beginning and end ---- */
 
+/* liburing maps and unmaps the queues by system calls that ThreadSanitizer doesn't see: a ring in the place of another
+ * thread's would look like a race. */
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+static char mappings;
+#define QUEUES_ARE_MAPPED() __tsan_acquire(&mappings)
+#define QUEUES_WILL_BE_UNMAPPED() __tsan_release(&mappings)
+#else
+#define QUEUES_ARE_MAPPED() ((void)0)
+#define QUEUES_WILL_BE_UNMAPPED() ((void)0)
+#endif
+
+static void unmap_queues(struct uring *uring)
+{
+    QUEUES_WILL_BE_UNMAPPED();
+    io_uring_queue_exit(&uring->ring);
+}
+
 static int set_up(struct uring *uring)
 {
     bool is_polled = uring->loop->options.polling_timeout_ms > 0;
@@ -359,12 +378,13 @@ static int set_up(struct uring *uring)
     if (error) {
         return fail(uring->loop, "io_uring_setup", error);
     }
+    QUEUES_ARE_MAPPED();
     (void)io_uring_ring_dontfork(&uring->ring);
     map_queues(uring);
     choose_enter_flags(uring);
     error = check(uring, &step);
     if (error) {
-        io_uring_queue_exit(&uring->ring);
+        unmap_queues(uring);
         return fail(uring->loop, step, error);
     }
     apply_hard_modes(uring);
@@ -401,7 +421,7 @@ void loop_uring_finish(struct loop *loop)
         (void)io_uring_unregister_buffers(&uring->ring);
         loop->region.is_fixed = false;
     }
-    io_uring_queue_exit(&uring->ring);
+    unmap_queues(uring);
     free(uring);
     loop->backend_state = NULL;
 }
