@@ -149,7 +149,11 @@ struct job {
             struct loop_chunk **where_to;
         } chunk;
         struct loop_write_state write;
-        struct iovec read;
+        struct {
+            struct iovec rest; /* what is still to be filled */
+            size_t done;
+            bool is_exact; /* until all of it is */
+        } read;
         int64_t words[10]; /* for kinds of other parts: flow.c, stream.c, copy.c */
     } u;
 };

@@ -56,19 +56,38 @@ static void cancel(struct loop *loop, struct job *job)
 
 /* ---- reading ---- */
 
+/* u.args of a read: `out` is where the buffer begins, `flags` whether all of it is to be filled. */
+static int64_t bytes_before(const struct job *job)
+{
+    return (char *)job->u.args.data - (char *)job->u.args.out;
+}
+
 static void read_done(struct loop *loop, struct job *job, int64_t result)
 {
+    struct loop_op_args *args = &job->u.args;
+    bool goes_on = result > 0 && args->flags && (size_t)result < args->len && !job->is_cancelled;
+    if (goes_on) {
+        args->data = (char *)args->data + result;
+        args->len -= (size_t)result;
+        loop->backend->start(loop, job);
+        return;
+    }
+    int64_t done = bytes_before(job) + (result > 0 ? result : 0);
     job->fd->reading = NULL;
-    loop_job_finish(loop, job, result);
+    loop_job_finish(loop, job, done > 0 ? done : result);
 }
 
 const struct loop_job_kind loop_file_read_kind = {
     .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed};
 
-void loop_file_read(struct loop *loop, struct job *job, void *buf, size_t len)
+void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, bool is_exact)
 {
     job->op = LOOP_OP_READ;
-    job->u.args = (struct loop_op_args){.data = buf, .len = len, .offset = LOOP_CURRENT};
+    job->u.args = (struct loop_op_args){.data = buffer.iov_base,
+                                        .len = buffer.iov_len,
+                                        .offset = LOOP_CURRENT,
+                                        .out = buffer.iov_base,
+                                        .flags = is_exact};
     join_line(loop, job, &job->fd->readers, &job->fd->reading);
 }
 

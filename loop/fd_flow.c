@@ -15,18 +15,40 @@
 
 /* ---- reading ---- */
 
-static enum loop_attempt attempt_read(struct loop *loop, struct job *job)
+/* What came counts, also when the end, an error or a cancel followed. */
+static int64_t read_result(const struct job *job, int64_t result)
 {
-    (void)loop;
-    job->result = loop_io_read(job->fd, &job->u.read, 1);
-    return job->result == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+    return job->u.read.done > 0 ? (int64_t)job->u.read.done : result;
 }
 
-static const struct loop_job_kind read_kind = {.name = "read", .cancel = loop_job_cancel_here, .attempt = attempt_read};
-
-static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+static void cancel_read(struct loop *loop, struct job *job)
 {
-    struct loop_fd *fd = source->self;
+    loop_job_complete(loop, job, read_result(job, -ECANCELED));
+}
+
+static enum loop_attempt attempt_read(struct loop *loop, struct job *job)
+{
+    struct iovec *rest = &job->u.read.rest;
+    (void)loop;
+    int64_t n = loop_io_read(job->fd, rest, 1);
+    if (n == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (n > 0) {
+        *rest = (struct iovec){(char *)rest->iov_base + n, rest->iov_len - (size_t)n};
+        job->u.read.done += (size_t)n;
+        if (job->u.read.is_exact && rest->iov_len > 0) {
+            return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+        }
+    }
+    job->result = read_result(job, n);
+    return LOOP_ATTEMPT_DONE;
+}
+
+static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel_read, .attempt = attempt_read};
+
+loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
+{
     struct loop *loop = fd->scope->loop;
     bool ended, is_file = fd->read_by == LOOP_IO_BLOCKING;
     struct job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &ended);
@@ -35,12 +57,18 @@ static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_
     }
     loop_job id = job->id;
     if (is_file) {
-        loop_file_read(loop, job, buf, len);
+        loop_file_read(loop, job, buffer, is_exact);
     } else {
-        job->u.read = (struct iovec){buf, len};
+        job->u.read.rest = buffer;
+        job->u.read.is_exact = is_exact;
         loop_ready_wait_read(loop, fd, job);
     }
     return id;
+}
+
+static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
 }
 
 /* ---- the queue of writes ---- */
@@ -322,7 +350,7 @@ static int close_sink(struct loop_sink *sink)
     return loop_fd_close(sink->self);
 }
 
-static const struct loop_source_ops fd_source = {.read = read_fd, .fd = source_fd, .close = close_source};
+const struct loop_source_ops loop_fd_source = {.read = read_fd, .fd = source_fd, .close = close_source};
 const struct loop_sink_ops loop_fd_sink = {
     .write = write_fd, .shutdown = shutdown_fd, .fd = sink_fd, .close = close_sink};
 
@@ -330,7 +358,7 @@ const struct loop_sink_ops loop_fd_sink = {
 
 void loop_flow_init(struct loop_fd *fd)
 {
-    fd->flow.source = (struct loop_source){&fd_source, fd->scope, fd};
+    fd->flow.source = (struct loop_source){&loop_fd_source, fd->scope, fd};
     fd->flow.sink = (struct loop_sink){&loop_fd_sink, fd->scope, fd};
     fd->flow.scope = fd->scope;
     fd->flow.fd = fd;

@@ -8,8 +8,12 @@
 
 #include <loop/core.h>
 
-/* The table of every descriptor's sink. */
+/* The tables of every descriptor's source and sink. */
+extern const struct loop_source_ops loop_fd_source;
 extern const struct loop_sink_ops loop_fd_sink;
+
+/* Reads once, or (`is_exact`) until all is there: several at a time don't mix their bytes. */
+loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
 
 /* Queues a write of what `write` says: iov, single, n_iov, total, chunk. `*took_chunk` tells whether the job looks
  * after the chunk from now on. */
@@ -40,7 +44,7 @@ int64_t loop_write_close(struct loop *loop, struct loop_fd *fd, struct loop_writ
 extern const struct loop_job_kind loop_file_read_kind, loop_file_write_kind, loop_file_shutdown_kind;
 
 /* Put a job of one of those kinds into its line. */
-void loop_file_read(struct loop *loop, struct job *job, void *buf, size_t len);
+void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, bool is_exact);
 void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write);
 void loop_file_shutdown(struct loop *loop, struct job *job);
 

@@ -60,7 +60,7 @@ int loop_flow_close(struct loop_flow *flow)
 
 /* ---- reading exactly ---- */
 
-/* A read until `len` bytes are there, made of reads of any source. */
+/* A read until `len` bytes are there, made of reads of a source of any kind. */
 struct exact {
     struct loop_source *source;
     char *buf;
@@ -114,6 +114,9 @@ loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop
 {
     if (len == 0) {
         return instant(source->scope, -EINVAL, fn, arg);
+    }
+    if (source->ops == &loop_fd_source) {
+        return loop_fd_read(source->self, (struct iovec){buf, len}, true, fn, arg);
     }
     bool ended;
     struct job *job = loop_job_start(source->scope, NULL, &exact_kind, fn, arg, &ended);

@@ -68,7 +68,8 @@ struct loop_flow {
 LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Reads until `len` bytes are there: resumes with `len`; with less when the source ended or the job was
- * cancelled before (what came is in `buf`); with -errno where nothing came. */
+ * cancelled before (what came is in `buf`); with -errno where nothing came. Two at a time on a descriptor don't mix
+ * their bytes; on a source of another kind, have one at a time. */
 LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* The stream's continuation. While bytes come: `result` > 0 and that many bytes at the start of `chunk`, lent for

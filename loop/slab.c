@@ -9,8 +9,9 @@
 #include <string.h>
 
 #define PER_PAGE 64u
-#define FREE_BIT (UINT64_C(1) << 63) /* in the id of a slot that is not in use: no id that was ever given out has it   \
-                                      */
+#define FREE_BIT                                                                                                       \
+    (UINT64_C(1) << 63) /* in the id of a slot that is not in use: no id that was ever given out has it                \
+                         */
 #define GENERATION_MASK ((UINT64_C(1) << (LOOP_SLAB_ID_BITS - LOOP_SLAB_INDEX_BITS)) - 1)
 
 /* What stands at the start of an object. `next_free` is only there while the object is not in use. */
