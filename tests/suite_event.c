@@ -665,15 +665,23 @@ LOOP_TEST(promise_of_a_cancelled_scope)
     END;
 }
 
-LOOP_TEST(resolve_is_for_promises_only)
-{
-    static struct once sleep;
-    static loop_job job;
+static int64_t resolve_answer;
 
-    BEGIN;
-    job = START(loop_sleep(env->scope, LOOP_MILLISECOND, ONCE(&sleep)));
-    CHECK_IS(loop_resolve(env->loop, job, 7), -ENOENT);
-    WAIT_UNTIL(sleep.count);
-    ONCE_IS(sleep, 0);
-    END;
+static int resolve_a_timer(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    resolve_answer = loop_resolve(env->loop, loop_sleep(env->scope, 0, NULL, NULL), 7);
+    return 0;
+}
+
+static int run_resolving(void *unused)
+{
+    (void)unused;
+    loop_run_with(&(struct loop_options){.queue_depth = 0}, resolve_a_timer, NULL);
+    return (int)resolve_answer;
+}
+
+TEST(resolve_is_for_promises_only)
+{
+    expect_stop(run_resolving, NULL, "loop_resolve", -EINVAL);
 }

@@ -251,10 +251,9 @@ TEST(p10_a_foreign_chunk_is_caught)
     expect_stop(make_foreign_mistake, NULL, "loop_chunk_free", -EINVAL);
 }
 
-LOOP_TEST(keep_of_what_is_not_lent_says_einval)
+TEST(keep_of_what_is_not_lent_is_caught)
 {
-    BEGIN;
-    CHECK_IS(keep_what_is_not_lent(env, NULL), 0);
-    CHECK_IS(mistake_answer, -EINVAL);
-    END;
+    loop_main_fn *mistake = keep_what_is_not_lent;
+
+    expect_stop(make_mistake, &mistake, "loop_chunk_keep", -EINVAL);
 }
