@@ -147,8 +147,12 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
 static void run(struct loop *loop, struct loop_fd *fd)
 {
     fd->uses++; /* continuations may close it, and end its scope */
-    run_list(loop, fd, &fd->readers, POLLIN, true);
-    run_list(loop, fd, &fd->writers, POLLOUT, true);
+    if (!loop_list_is_empty(&fd->readers)) {
+        run_list(loop, fd, &fd->readers, POLLIN, true);
+    }
+    if (!loop_list_is_empty(&fd->writers)) {
+        run_list(loop, fd, &fd->writers, POLLOUT, true);
+    }
     if (!loop_list_is_empty(&fd->pollers)) {
         run_pollers(loop, fd);
     }
@@ -182,13 +186,28 @@ static bool polls_ready(const struct loop_fd *fd, short event)
     return poll(&entry, 1, 0) > 0;
 }
 
+static int64_t receive(int number, const struct iovec *iov, int n_iov)
+{
+    if (n_iov == 1) {
+        return recv(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
+    return recvmsg(number, &message, MSG_DONTWAIT);
+}
+
+static int64_t transmit(int number, const struct iovec *iov, int n_iov)
+{
+    if (n_iov == 1) {
+        return send(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
+    return sendmsg(number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
     switch ((enum loop_io)fd->read_by) {
-    case LOOP_IO_SOCKET:
-        return n_iov == 1 ? recv(fd->number, iov->iov_base, iov->iov_len, MSG_DONTWAIT)
-                          : recvmsg(fd->number, &message, MSG_DONTWAIT);
+    case LOOP_IO_SOCKET: return receive(fd->number, iov, n_iov);
     case LOOP_IO_NONBLOCKING:
         return n_iov == 1 ? read(fd->number, iov->iov_base, iov->iov_len) : readv(fd->number, iov, n_iov);
     case LOOP_IO_NOWAIT: return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
@@ -210,11 +229,8 @@ static int64_t write_after_poll(struct loop_fd *fd, const struct iovec *iov)
 
 static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
     switch ((enum loop_io)fd->write_by) {
-    case LOOP_IO_SOCKET:
-        return n_iov == 1 ? send(fd->number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                          : sendmsg(fd->number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case LOOP_IO_SOCKET: return transmit(fd->number, iov, n_iov);
     case LOOP_IO_NONBLOCKING:
         return n_iov == 1 ? write(fd->number, iov->iov_base, iov->iov_len) : writev(fd->number, iov, n_iov);
     case LOOP_IO_NOWAIT: return pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
