@@ -113,6 +113,7 @@ struct loop_write_state {
     size_t n_iov, at, at_offset; /* the vector that is next, and what of it has gone */
     size_t total, done;          /* bytes */
     struct loop_chunk *chunk;    /* to be given back at the end, or NULL */
+    void *moved;                 /* from malloc: what was in the chunk, when that was wanted elsewhere; or NULL */
 };
 
 struct job {

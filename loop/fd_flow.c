@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -105,6 +107,7 @@ int64_t loop_write_close(struct loop *loop, struct loop_fd *fd, struct loop_writ
     if (write->chunk) {
         loop_region_give(loop, write->chunk);
     }
+    free(write->moved);
     return write->done > 0 || result >= 0 ? (int64_t)write->done : result;
 }
 
@@ -132,6 +135,34 @@ loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
         loop_ready_wait(fd->scope->loop, fd, job, 0);
     }
     return job ? job->id : 0;
+}
+
+/* ---- chunks that can't leave ---- */
+
+/* Moves what is left of a blocked write out of its chunk, which goes back to the region. Without memory it stays. */
+static void move_out(struct loop *loop, struct loop_write_state *write)
+{
+    size_t left = write->total - write->done;
+    char *moved = malloc(left ? left : 1);
+    if (!moved) {
+        return;
+    }
+    memcpy(moved, (char *)write->single.iov_base + write->at_offset, left);
+    write->single = (struct iovec){moved, left};
+    write->at_offset = 0;
+    write->moved = moved;
+    struct loop_chunk *chunk = write->chunk;
+    write->chunk = NULL;
+    loop_region_give(loop, chunk);
+}
+
+/* Peers that never read could otherwise hold all chunks, and everybody else would wait for one. They hold half of them
+ * at the most: beyond that what waits to be written, which its sink's limit bounds, is kept outside the region. */
+static void make_room(struct loop *loop, struct job *job)
+{
+    if (job->u.write.chunk && loop->region.n_free < (loop->region.n_blocks + 1) / 2) {
+        move_out(loop, &job->u.write);
+    }
 }
 
 /* ---- writing ---- */
@@ -196,6 +227,18 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
     }
 }
 
+static void make_room_behind(struct loop *loop, struct loop_fd *fd)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
+        next = node->next;
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        if (job->kind == &write_kind) {
+            make_room(loop, job);
+        }
+    }
+}
+
 static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
 {
     struct iovec iov[GATHER_MAX];
@@ -203,6 +246,7 @@ static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
     int n_iov = gather(fd, iov);
     int64_t n = n_iov > 0 ? loop_io_write(fd, iov, n_iov) : 0;
     if (n == -EAGAIN) {
+        make_room_behind(loop, fd);
         return LOOP_ATTEMPT_AGAIN;
     }
     if (n < 0) {
@@ -230,6 +274,7 @@ static void queue_write(struct loop *loop, struct job *job, const struct loop_wr
         loop_list_push_back(&fd->writers, &job->link);
         mark_dirty(loop, fd); /* sent when the continuation has returned: no turn of the loop for it */
     } else {
+        make_room(loop, job);
         loop_ready_wait_write(loop, fd, job);
     }
 }

@@ -101,7 +101,8 @@ LOOP_API loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, s
 
 /* Writes the first `len` bytes of a chunk and gives the chunk back when that has ended, however it ended. Takes
  * over a chunk that a stream is lending, or one of one's own; where it returns job 0 the chunk has been
- * given back. */
+ * given back. What can't leave at once doesn't keep the chunk from others: when less than half of the region is free a
+ * descriptor's sink moves it elsewhere. */
 LOOP_API loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn,
                                    void *arg);
 

@@ -237,6 +237,19 @@ static bool is_pipe(const struct loop_fd *fd)
     return fstat(fd->number, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
+/* What splice(2) refuses at once would never become ready: an end that isn't open for it, and a pipe into itself. */
+static int check_ends(const struct loop_fd *from, const struct loop_fd *to)
+{
+    int from_flags = fcntl(from->number, F_GETFL), to_flags = fcntl(to->number, F_GETFL);
+    if (from_flags < 0 || to_flags < 0 || (from_flags & O_ACCMODE) == O_WRONLY || (to_flags & O_ACCMODE) == O_RDONLY) {
+        return -EBADF;
+    }
+    struct stat from_status, to_status;
+    bool is_same = fstat(from->number, &from_status) == 0 && fstat(to->number, &to_status) == 0 &&
+                   from_status.st_dev == to_status.st_dev && from_status.st_ino == to_status.st_ino;
+    return is_same && is_pipe(from) ? -EINVAL : 0;
+}
+
 static int check_splice(const struct loop_fd *from, int64_t from_offset, const struct loop_fd *to, int64_t to_offset)
 {
     if (!from || !to || from == to) {
@@ -249,7 +262,10 @@ static int check_splice(const struct loop_fd *from, int64_t from_offset, const s
         return -EINVAL;
     }
     int error = check_offset(from, false, from_offset);
-    return error ? error : check_offset(to, true, to_offset);
+    if (!error) {
+        error = check_offset(to, true, to_offset);
+    }
+    return error ? error : check_ends(from, to);
 }
 
 loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset, struct loop_fd *to,

@@ -37,7 +37,7 @@ LOOP_API loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg);
 struct loop_open_how {
     struct loop_fd *dir;
     uint64_t flags; /* O_RDONLY, O_WRONLY, O_RDWR (access), O_CREAT, O_EXCL, O_TRUNC, O_APPEND, …; O_CLOEXEC is added */
-    uint32_t mode;    /* permissions of what is created; the umask applies */
+    uint32_t mode;    /* permissions of what is created; the umask applies. Nothing without O_CREAT or O_TMPFILE */
     uint64_t resolve; /* RESOLVE_BENEATH, … of <linux/openat2.h> */
 };
 

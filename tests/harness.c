@@ -264,7 +264,7 @@ const char *__asan_default_options(void)
 
 const char *__tsan_default_options(void)
 {
-    return "die_after_fork=0:history_size=4";
+    return "die_after_fork=0:allocator_may_return_null=1";
 }
 
 static size_t live_bytes(void)

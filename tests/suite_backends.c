@@ -99,8 +99,10 @@ TEST(p15_blocked_by_eacces)
 
 TEST(p15_blocked_at_enter_only)
 {
+    bool has_ring_now = probe_uring() >= 0; /* the whole suite may run where there is none, for another reason */
+
     check_blocked(EPERM, true);
-    CHECK(!has_backend_uring() || has_word(seen.reason, "seccomp"));
+    CHECK(!has_backend_uring() || !has_ring_now || has_word(seen.reason, "seccomp"));
 }
 
 TEST(p15_blocked_at_enter_only_by_enosys)
@@ -260,7 +262,7 @@ static int run_without_locked_memory(void *limit)
         return 90;
     }
     memset(&seen, 0, sizeof seen);
-    struct loop_options options = {.fallback = note_reason, .log = count_lines, .n_blocks = 256, .block_size = 16384};
+    struct loop_options options = {.fallback = note_reason, .log = count_lines, .n_blocks = 4, .block_size = 1 << 20};
     int answer = loop_run_with(&options, note_backend, NULL);
     if (is_hard("onechunk") && answer == 0 && seen.is_fixed) {
         return 0; /* one chunk fits under the limit */

@@ -613,11 +613,17 @@ LOOP_TEST(p04_cancelling_twice_or_late_says_enoent)
 LOOP_TEST(p04_what_never_was_says_enoent)
 {
     BEGIN;
+    AWAIT(loop_op_nop(env->scope, GO));
     CHECK_IS(loop_cancel(env->loop, 0), -ENOENT);
     for (unsigned bit = 0; bit < 64; bit++) {
         CHECK_IS(loop_cancel(env->loop, UINT64_C(1) << bit), -ENOENT);
         CHECK_IS(loop_cancel(env->loop, ~(UINT64_C(1) << bit)), -ENOENT);
         CHECK(!loop_job_is_alive(env->loop, UINT64_C(1) << bit));
+    }
+    for (loop_job made_up = 0; made_up < 4096; made_up++) {
+        CHECK_IS(loop_cancel(env->loop, made_up), -ENOENT);
+        CHECK_IS(loop_cancel(env->loop, made_up % 256 | made_up / 256 << 24), -ENOENT);
+        CHECK_IS(loop_resolve(env->loop, made_up % 256 | made_up / 256 << 24, 0), -ENOENT);
     }
     CHECK_IS(loop_cancel(env->loop, UINT64_MAX), -ENOENT);
     CHECK_IS(loop_daemon(env->loop, UINT64_MAX), -ENOENT);

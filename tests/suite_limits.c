@@ -308,6 +308,46 @@ LOOP_TEST_WITH(p10_a_cancelled_stream_in_line_swallows_no_chunk, .n_blocks = 1)
 
 /* ---- P11: a sink's queue ---- */
 
+/* Peers that never read must not keep the chunks that were written to them from everybody else. */
+LOOP_TEST(p10_chunks_of_blocked_writes_come_back_for_others)
+{
+    enum { N = 100, SIZE = 100 };
+    static struct loop_flow *flows[N];
+    static int peers[N], at;
+    static struct tally tally;
+    static struct loop_chunk *chunk;
+    static char got[SIZE];
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        int fds[2];
+        make_pair(fds);
+        flows[i] = flow_of(env->scope, fds[0]);
+        peers[i] = fds[1];
+        stuff(fds[0]);
+    }
+    for (at = 0; at < N; at++) {
+        AWAIT(loop_chunk_alloc_wait(env->scope, &chunk, GO));
+        CHECK_IS(result, 0);
+        fill_pattern(loop_chunk_data(chunk), SIZE, (unsigned)at);
+        START(loop_write_chunk(&flows[at]->sink, chunk, SIZE, TALLY(&tally)));
+    }
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(tally.count, 0);
+    CHECK(loop_region_avail(env->loop) >= loop_region_count(env->loop) / 2);
+    for (int i = 0; i < N; i++) {
+        drain(peers[i]);
+    }
+    WAIT_UNTIL(tally.count == N);
+    for (int i = 0; i < N; i++) {
+        CHECK_IS(recv(peers[i], got, SIZE, MSG_WAITALL), SIZE);
+        CHECK(is_pattern(got, SIZE, (unsigned)i));
+        close(peers[i]);
+    }
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
 LOOP_TEST(p11_a_full_queue_refuses_and_leaves_no_gap)
 {
     static struct loop_flow *flow;
@@ -511,7 +551,7 @@ LOOP_TEST(p11_order_holds_when_the_peer_is_slow)
     enum { N = 200, PIECE = 5000 };
     static struct loop_flow *flow;
     static struct once writes[N];
-    static char (*pieces)[PIECE], got[PIECE];
+    static char(*pieces)[PIECE], got[PIECE];
     static int fds[2];
     static unsigned at, offset;
 
@@ -705,7 +745,8 @@ static void endless_nop(void *arg, int64_t result)
     }
 }
 
-/* Round trips over a pair of sockets, while something else keeps the loop busy: a job that ends with 0 after the last. */
+/* Round trips over a pair of sockets, while something else keeps the loop busy: a job that ends with 0 after the last.
+ */
 static struct trips {
     struct loop *loop;
     struct loop_flow *flows[2];
