@@ -214,7 +214,7 @@ static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
     case LOOP_IO_POLLED: errno = EAGAIN; return polls_ready(fd, POLLIN) ? readv(fd->number, iov, n_iov) : -1;
     case LOOP_IO_BLOCKING: break;
     }
-    assert(!"a file is read by the backend");
+    assert(false); /* a file is read by the backend */
     errno = EINVAL;
     return -1;
 }
@@ -237,7 +237,7 @@ static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov
     case LOOP_IO_POLLED: return write_after_poll(fd, iov);
     case LOOP_IO_BLOCKING: break;
     }
-    assert(!"a file is written by the backend");
+    assert(false); /* a file is written by the backend */
     errno = EINVAL;
     return -1;
 }

@@ -28,8 +28,8 @@ enum { MOST_FDS = 4096, TIMEOUT_S = HAS_SANITIZER ? 120 : 30 };
 
 /* ---- memory ----
  *
- * Allocations are counted where they are made by this program's own text, which has the library in it. What the C library
- * allocates for itself (the dtv of a thread whose stack it keeps) is its own affair. */
+ * Allocations are counted where they are made by this program's own text, which has the library in it. What the C
+ * library allocates for itself (the dtv of a thread whose stack it keeps) is its own affair. */
 
 #if !HAS_SANITIZER
 

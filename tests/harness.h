@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * What the suites share. Each TEST runs in a process of its own (libcheck forks), with a timeout, and fails when
- * it leaves a descriptor, a thread, a mapping or a byte behind. Suites don't know which backend runs: the environment chooses.
+ * it leaves a descriptor, a thread, a mapping or a byte behind. Suites don't know which backend runs: the environment
+ * chooses.
  *
  * A LOOP_TEST is a script: it runs as main of a loop and reads from top to bottom. AWAIT starts a job with GO as its
  * continuation, returns to the loop, and goes on at the next line when the job has ended, with its result in `result`.
@@ -99,12 +100,12 @@ typedef void steps_fn(struct loop_env *env, int64_t result);
 struct script {
     steps_fn *steps;
     struct loop_env *env;
-    int at;          /* the line at which it waits */
-    bool awaits;     /* in AWAIT: the one continuation may come */
-    bool polls;      /* in WAIT_UNTIL: looked at again after every recorded continuation */
+    int at;      /* the line at which it waits */
+    bool awaits; /* in AWAIT: the one continuation may come */
+    bool polls;  /* in WAIT_UNTIL: looked at again after every recorded continuation */
     bool is_done;
-    int starting;    /* how many calls that start jobs are on the stack */
-    int expected;    /* what loop_run is to return */
+    int starting; /* how many calls that start jobs are on the stack */
+    int expected; /* what loop_run is to return */
 };
 extern struct script script;
 
@@ -159,7 +160,8 @@ void script_go(void *unused, int64_t result);
         }                                                                                                              \
     } while (0)
 
-/* Starts a job that is not awaited at once, and checks that it is one, and that nothing is resumed from inside the call. */
+/* Starts a job that is not awaited at once, and checks that it is one, and that nothing is resumed from inside the
+ * call. */
 #define START(job) (script.starting++, script_started(job))
 
 /* Lets `count` turns of the loop pass. */
@@ -205,7 +207,8 @@ const char *trace_text(void);
 
 /* ---- material ---- */
 
-/* Bytes that tell where they belong: the same seed gives the same, and every offset is different from its neighbours. */
+/* Bytes that tell where they belong: the same seed gives the same, and every offset is different from its neighbours.
+ */
 void fill_pattern(void *data, size_t len, unsigned seed);
 bool is_pattern(const void *data, size_t len, unsigned seed);
 /* As is_pattern for a piece that begins `offset` bytes into it. */

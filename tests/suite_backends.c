@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Backends (P15 to P18): the fallback and its reasons, forced backends, memory that can't be locked, operations that are
- * refused, and a loop that costs nothing while it waits. The only suite that names the backends.
+ * Backends (P15 to P18): the fallback and its reasons, forced backends, memory that can't be locked, operations that
+ * are refused, and a loop that costs nothing while it waits. The only suite that names the backends.
  */
 #include "harness.h"
 
@@ -271,7 +271,8 @@ static int run_without_locked_memory(void *limit)
         fprintf(stderr, "answer %d, mains %u, fixed %d\n", answer, seen.mains, seen.is_fixed);
         return 91;
     }
-    bool says_cause = strstr(seen.reason, "MEMLOCK") || strstr(seen.reason, "memlock") || strstr(seen.reason, "ulimit -l");
+    bool says_cause =
+        strstr(seen.reason, "MEMLOCK") || strstr(seen.reason, "memlock") || strstr(seen.reason, "ulimit -l");
     if (has_ring && has_backend_uring() && !is_hard("nofixed") && !says_cause) {
         fprintf(stderr, "it said: %s\n", seen.reason);
         return 92;
@@ -394,8 +395,8 @@ static long read_iowait(void)
     return iowait;
 }
 
-/* Others on the machine may do input and output at the same time, so that one quiet window out of many is enough: a loop that
- * waits as for a device spoils every one of them. Kernels before 6.15 can't help it. */
+/* Others on the machine may do input and output at the same time, so that one quiet window out of many is enough: a
+ * loop that waits as for a device spoils every one of them. Kernels before 6.15 can't help it. */
 LOOP_TEST(p18_an_idle_loop_shows_no_iowait)
 {
     enum { NO_IOWAIT = 1 << 17, WINDOWS = 12 };

@@ -438,12 +438,14 @@ static int scoped_number;
 
 static void hook_one(void *name)
 {
-    trace("hook %s, fd %s", (const char *)name, loop_fd_peek(scoped_fd) >= 0 && is_open(scoped_number) ? "open" : "closed");
+    trace("hook %s, fd %s", (const char *)name,
+          loop_fd_peek(scoped_fd) >= 0 && is_open(scoped_number) ? "open" : "closed");
 }
 
 static void scope_ended(void *name, int64_t result)
 {
-    trace("%s ended with %lld, fd %s", (const char *)name, (long long)result, is_open(scoped_number) ? "open" : "closed");
+    trace("%s ended with %lld, fd %s", (const char *)name, (long long)result,
+          is_open(scoped_number) ? "open" : "closed");
     script_poke();
 }
 

@@ -817,7 +817,8 @@ LOOP_TEST(buffers_of_bad_sizes)
     END;
 }
 
-/* What is given back in error: the address of the byte after a buffer's first, a buffer twice, something foreign, nothing. */
+/* What is given back in error: the address of the byte after a buffer's first, a buffer twice, something foreign,
+ * nothing. */
 enum mistake { INSIDE, TWICE, FOREIGN, NOTHING, MISTAKES };
 static enum mistake mistake;
 static int64_t mistake_answer;
@@ -1008,10 +1009,8 @@ LOOP_TEST(messages_have_senders_and_destinations)
     BEGIN;
     one = adopt(env->scope, make_udp(&addresses[0]));
     other = adopt(env->scope, make_udp(&addresses[1]));
-    out = (struct loop_message){.iov = &out_vector,
-                                .n_iov = 1,
-                                .address = (struct sockaddr *)&addresses[1],
-                                .address_len = sizeof *addresses};
+    out = (struct loop_message){
+        .iov = &out_vector, .n_iov = 1, .address = (struct sockaddr *)&addresses[1], .address_len = sizeof *addresses};
     in = (struct loop_message){
         .iov = &in_vector, .n_iov = 1, .address = (struct sockaddr *)&from, .address_len = sizeof from};
     AWAIT(loop_op_send_msg(NULL, one, &out, GO));
@@ -1276,7 +1275,7 @@ static loop_job wait_splice(loop_fn *fn, void *arg)
 }
 
 static loop_job (*const waits[])(loop_fn *fn, void *arg) = {
-    wait_read, wait_read_pipe, wait_readv,    wait_read_chunk, wait_write, wait_writev, wait_recv,
+    wait_read, wait_read_pipe, wait_readv,    wait_read_chunk, wait_write,  wait_writev,           wait_recv,
     wait_send, wait_recv_msg,  wait_send_msg, wait_poll,       wait_accept, wait_accept_multishot, wait_splice};
 
 static void make_waiting(struct loop_scope *scope)

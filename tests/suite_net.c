@@ -75,12 +75,40 @@ TEST(addresses_are_parsed_and_printed)
 
 TEST(what_is_no_address_is_refused)
 {
-    const char *bad[] = {"", "t", "tcp", "tcp:", "tcp:127.0.0.1", "tcp:127.0.0.1:", "tcp:127.0.0.1:65536", "tcp:127.0.0.1:-1",
-                         "tcp:127.0.0.1:1x", "tcp:127.0.0.1: 1", "tcp:127.0.0.1:99999999999999999999", "tcp:127.0.0:1",
-                         "tcp:127.0.0.256:1", "tcp:localhost:80", "tcp:[::1]", "tcp:[::1", "tcp:[]:80", "tcp:[::1]80",
-                         "tcp:::1:80", "tcp:[127.0.0.1]:80", "tcp:[::1%]:80", "tcp:[fe80::1%no-such-zone]:80",
-                         "tcp:[:::1]:80", "unix:", "unix:@", "udp:127.0.0.1:80", "TCP:127.0.0.1:80", "127.0.0.1:80", "/tmp/x",
-                         " tcp:127.0.0.1:80", "tcp:127.0.0.1:80 ", "tcp:0x7f.1:80", "tcp:127.1:80", "tcp:[::1]:+80"};
+    const char *bad[] = {"",
+                         "t",
+                         "tcp",
+                         "tcp:",
+                         "tcp:127.0.0.1",
+                         "tcp:127.0.0.1:",
+                         "tcp:127.0.0.1:65536",
+                         "tcp:127.0.0.1:-1",
+                         "tcp:127.0.0.1:1x",
+                         "tcp:127.0.0.1: 1",
+                         "tcp:127.0.0.1:99999999999999999999",
+                         "tcp:127.0.0:1",
+                         "tcp:127.0.0.256:1",
+                         "tcp:localhost:80",
+                         "tcp:[::1]",
+                         "tcp:[::1",
+                         "tcp:[]:80",
+                         "tcp:[::1]80",
+                         "tcp:::1:80",
+                         "tcp:[127.0.0.1]:80",
+                         "tcp:[::1%]:80",
+                         "tcp:[fe80::1%no-such-zone]:80",
+                         "tcp:[:::1]:80",
+                         "unix:",
+                         "unix:@",
+                         "udp:127.0.0.1:80",
+                         "TCP:127.0.0.1:80",
+                         "127.0.0.1:80",
+                         "/tmp/x",
+                         " tcp:127.0.0.1:80",
+                         "tcp:127.0.0.1:80 ",
+                         "tcp:0x7f.1:80",
+                         "tcp:127.1:80",
+                         "tcp:[::1]:+80"};
     struct loop_address address;
 
     for (unsigned i = 0; i < COUNT_OF(bad); i++) {
@@ -177,12 +205,12 @@ LOOP_TEST(options_are_set_and_read_back)
     static const struct {
         enum loop_socket_option option;
         int value;
-    } settings[] = {{LOOP_SO_KEEPALIVE, 1},   {LOOP_SO_REUSEADDR, 1},    {LOOP_SO_REUSEPORT, 1}, {LOOP_SO_OOBINLINE, 1},
-                    {LOOP_SO_DONTROUTE, 1},   {LOOP_SO_LINGER_S, 5},     {LOOP_SO_LINGER_S, -1}, {LOOP_SO_PRIORITY, 3},
-                    {LOOP_SO_RCVLOWAT, 10},   {LOOP_IP_TTL, 33},         {LOOP_IP_TOS, 0x10},    {LOOP_IP_FREEBIND, 1},
-                    {LOOP_TCP_NODELAY, 0},    {LOOP_TCP_NODELAY, 1},     {LOOP_TCP_CORK, 1},     {LOOP_TCP_KEEPIDLE_S, 77},
-                    {LOOP_TCP_KEEPINTVL_S, 7}, {LOOP_TCP_KEEPCNT, 4},    {LOOP_TCP_SYNCNT, 3},
-                    {LOOP_TCP_USER_TIMEOUT_MS, 1234}};
+    } settings[] = {
+        {LOOP_SO_KEEPALIVE, 1},    {LOOP_SO_REUSEADDR, 1}, {LOOP_SO_REUSEPORT, 1}, {LOOP_SO_OOBINLINE, 1},
+        {LOOP_SO_DONTROUTE, 1},    {LOOP_SO_LINGER_S, 5},  {LOOP_SO_LINGER_S, -1}, {LOOP_SO_PRIORITY, 3},
+        {LOOP_SO_RCVLOWAT, 10},    {LOOP_IP_TTL, 33},      {LOOP_IP_TOS, 0x10},    {LOOP_IP_FREEBIND, 1},
+        {LOOP_TCP_NODELAY, 0},     {LOOP_TCP_NODELAY, 1},  {LOOP_TCP_CORK, 1},     {LOOP_TCP_KEEPIDLE_S, 77},
+        {LOOP_TCP_KEEPINTVL_S, 7}, {LOOP_TCP_KEEPCNT, 4},  {LOOP_TCP_SYNCNT, 3},   {LOOP_TCP_USER_TIMEOUT_MS, 1234}};
     static struct loop_fd *fd;
     static int value;
 
@@ -206,11 +234,25 @@ LOOP_TEST(options_out_of_range_are_refused)
     static const struct {
         enum loop_socket_option option;
         int value;
-    } bad[] = {{LOOP_SO_KEEPALIVE, 2},    {LOOP_SO_REUSEADDR, -1},   {LOOP_SO_SNDBUF, -1},       {LOOP_SO_RCVBUF, -1},
-               {LOOP_SO_LINGER_S, -2},    {LOOP_IP_TTL, 256},        {LOOP_IP_TTL, -2},          {LOOP_IP_TOS, 256},
-               {LOOP_TCP_NODELAY, 2},     {LOOP_TCP_KEEPIDLE_S, 0},  {LOOP_TCP_KEEPIDLE_S, 32768}, {LOOP_TCP_KEEPINTVL_S, 0},
-               {LOOP_TCP_KEEPCNT, 0},     {LOOP_TCP_KEEPCNT, 128},   {LOOP_TCP_SYNCNT, 0},       {LOOP_TCP_SYNCNT, 128},
-               {LOOP_TCP_USER_TIMEOUT_MS, -1}, {LOOP_SOCKET_OPTION_COUNT, 1}, {(enum loop_socket_option)9999, 1}};
+    } bad[] = {{LOOP_SO_KEEPALIVE, 2},
+               {LOOP_SO_REUSEADDR, -1},
+               {LOOP_SO_SNDBUF, -1},
+               {LOOP_SO_RCVBUF, -1},
+               {LOOP_SO_LINGER_S, -2},
+               {LOOP_IP_TTL, 256},
+               {LOOP_IP_TTL, -2},
+               {LOOP_IP_TOS, 256},
+               {LOOP_TCP_NODELAY, 2},
+               {LOOP_TCP_KEEPIDLE_S, 0},
+               {LOOP_TCP_KEEPIDLE_S, 32768},
+               {LOOP_TCP_KEEPINTVL_S, 0},
+               {LOOP_TCP_KEEPCNT, 0},
+               {LOOP_TCP_KEEPCNT, 128},
+               {LOOP_TCP_SYNCNT, 0},
+               {LOOP_TCP_SYNCNT, 128},
+               {LOOP_TCP_USER_TIMEOUT_MS, -1},
+               {LOOP_SOCKET_OPTION_COUNT, 1},
+               {(enum loop_socket_option)9999, 1}};
     static struct loop_fd *fd;
     static int value;
 
@@ -638,7 +680,8 @@ LOOP_TEST(connect_waits_until_a_full_backlog_has_room)
 LOOP_TEST(connect_binds_and_sets_before)
 {
     static struct loop_address address, mine, local;
-    static struct loop_socket_setting settings[] = {{LOOP_SO_KEEPALIVE, 1}, {LOOP_IP_TTL, 44}}, bad = {LOOP_IP_TTL, 1000};
+    static struct loop_socket_setting settings[] = {{LOOP_SO_KEEPALIVE, 1}, {LOOP_IP_TTL, 44}},
+                                      bad = {LOOP_IP_TTL, 1000};
     static struct loop_connect_options options;
     static struct loop_flow *flow;
     static int value;
@@ -827,11 +870,11 @@ LOOP_TEST(a_failed_connection_ends_alone)
 
     BEGIN;
     address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(loop_serve(env->scope, &address,
-                        &(struct loop_serve_options){
-                            .server = &server, .on_end = once_resumed, .on_end_arg = &server_ended},
-                        fail_at_once, NULL),
-             0);
+    CHECK_IS(
+        loop_serve(env->scope, &address,
+                   &(struct loop_serve_options){.server = &server, .on_end = once_resumed, .on_end_arg = &server_ended},
+                   fail_at_once, NULL),
+        0);
     CHECK_IS(loop_listener_address(loop_server_listener(server), &address), 0);
     for (i = 0; i < 3; i++) {
         clients[i] = connect_to(&address.u.ipv4);
@@ -960,11 +1003,11 @@ LOOP_TEST(stop_from_inside_a_connection)
 
     BEGIN;
     address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(loop_serve(env->scope, &address,
-                        &(struct loop_serve_options){
-                            .server = &server, .on_end = once_resumed, .on_end_arg = &server_ended},
-                        stop_server, NULL),
-             0);
+    CHECK_IS(
+        loop_serve(env->scope, &address,
+                   &(struct loop_serve_options){.server = &server, .on_end = once_resumed, .on_end_arg = &server_ended},
+                   stop_server, NULL),
+        0);
     CHECK_IS(loop_listener_address(loop_server_listener(server), &address), 0);
     client = connect_to(&address.u.ipv4);
     WAIT_UNTIL(server_ended.count);
@@ -1207,3 +1250,101 @@ LOOP_TEST(churn_leaves_nothing_behind)
     WAIT_UNTIL(server_ended.count);
     END;
 }
+
+/* ---- without memory ---- */
+
+#if !HAS_SANITIZER
+
+static unsigned long jobs_taken;
+static struct tally of_poor;
+static struct loop_scope *poor_scope;
+static struct loop_flow *poor_flow;
+static char poor_word[4];
+
+static void count_taken(loop_job job)
+{
+    jobs_taken += job != 0;
+}
+
+static void poor_connected(void *tally, int64_t result)
+{
+    tally_resumed(tally, result);
+    if (result == 0) {
+        count_taken(loop_write(&poor_flow->sink, "word", 4, TALLY(&of_poor)));
+        count_taken(loop_read_exact(&poor_flow->source, poor_word, 4, TALLY(&of_poor)));
+    }
+}
+
+static void poor_echo(struct loop_flow *peer, void *unused)
+{
+    (void)unused;
+    if (loop_copy(&peer->source, &peer->sink, NULL, NULL) == 0) {
+        loop_scope_fail(peer->scope, -ENOMEM);
+    }
+}
+
+static void start_poor_operations(struct loop_scope *scope)
+{
+    static const struct loop_open_how how = {.flags = O_RDONLY};
+    static char bytes[16];
+    static struct iovec vector = {bytes, 16};
+    static struct loop_message message = {.iov = &vector, .n_iov = 1};
+    struct loop_flow *one, *other;
+
+    count_taken(loop_op_openat2(scope, "/no/such/file", &how, TALLY(&of_poor)));
+    count_taken(loop_op_timeout(scope, 0, TALLY(&of_poor)));
+    if (loop_socketpair(scope, &one, &other) == 0) {
+        loop_buffers_create(scope, 4, 64);
+        count_taken(loop_op_send_msg(NULL, one->fd, &message, TALLY(&of_poor)));
+        count_taken(loop_op_recv_msg(NULL, other->fd, &message, TALLY(&of_poor)));
+        count_taken(loop_op_poll_add(NULL, one->fd, POLLIN, TALLY(&of_poor)));
+        count_taken(loop_op_close(poor_scope, one->fd, TALLY(&of_poor)));
+    }
+}
+
+static int start_poor(struct loop_env *env, void *unused)
+{
+    struct loop_address address;
+    struct loop_scope *inner;
+
+    (void)unused;
+    poor_scope = loop_scope_open(env->scope, TALLY(&of_poor));
+    if (!poor_scope) {
+        return -ENOMEM;
+    }
+    jobs_taken++;
+    loop_scope_deadline(poor_scope, loop_now(env->loop) + 3 * LOOP_MILLISECOND);
+    loop_address_parse(&address, "unix:@noria-without-memory");
+    if (loop_serve(poor_scope, &address, NULL, poor_echo, NULL) == 0) {
+        count_taken(loop_connect(poor_scope, &address, NULL, &poor_flow, poor_connected, &of_poor));
+    }
+    inner = loop_scope_open(poor_scope, TALLY(&of_poor));
+    if (inner) {
+        jobs_taken++;
+        start_poor_operations(inner);
+    }
+    return 0;
+}
+
+TEST(without_memory_nothing_is_lost_or_left)
+{
+    unsigned long n = 0;
+    bool failed;
+
+    do {
+        jobs_taken = 0;
+        memset(&of_poor, 0, sizeof of_poor);
+        n++;
+        fail_allocation(n / 2, n % 2);
+        run(start_poor, NULL);
+        failed = allocation_failed() || n < 4;
+        fail_allocation(0, false);
+        if (of_poor.count != jobs_taken) {
+            ck_abort_msg("allocation %lu: %lu jobs, %lu ends", n / 2, jobs_taken, of_poor.count);
+        }
+    } while (failed);
+    CHECK(n > 20);
+    CHECK(jobs_taken >= 11);
+}
+
+#endif

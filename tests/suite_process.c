@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The process around the loop (P19 to P21, P23, P24): SIGPIPE, time, posts from elsewhere, forks, bad arguments, and other
- * loops beside it.
+ * The process around the loop (P19 to P21, P23, P24): SIGPIPE, time, posts from elsewhere, forks, bad arguments, and
+ * other loops beside it.
  */
 #include "harness.h"
 
@@ -711,9 +711,16 @@ TEST(p23_absurd_sizes_are_refused)
     const struct {
         unsigned depth, blocks;
         size_t size;
-    } bad[] = {{32769, 0, 0},         {UINT32_MAX, 0, 0},           {0, 2, 1 << 30},          {0, UINT32_MAX, 4096},
-               {0, 1, SIZE_MAX},      {0, 0, SIZE_MAX},             {0, UINT32_MAX, SIZE_MAX}, {0, 262145, 4096},
-               {0, 2, SIZE_MAX / 2 + 1}, {0, 0, (size_t)1 << 32}};
+    } bad[] = {{32769, 0, 0},
+               {UINT32_MAX, 0, 0},
+               {0, 2, 1 << 30},
+               {0, UINT32_MAX, 4096},
+               {0, 1, SIZE_MAX},
+               {0, 0, SIZE_MAX},
+               {0, UINT32_MAX, SIZE_MAX},
+               {0, 262145, 4096},
+               {0, 2, SIZE_MAX / 2 + 1},
+               {0, 0, (size_t)1 << 32}};
 
     for (unsigned i = 0; i < COUNT_OF(bad); i++) {
         CHECK_IS(loop_run(bad[i].depth, bad[i].blocks, bad[i].size, NULL, never_main, NULL), -EINVAL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Everything at once, by the dice: lanes of bytes over sockets, TCP, pipes and copies between them, written and read in every
- * way there is, cancelled, paused, closed and begun again at random. What was written must be what was read, in order,
- * nothing twice and nothing lost, and every job must end once. The dice are the same in every run.
+ * Everything at once, by the dice: lanes of bytes over sockets, TCP, pipes and copies between them, written and read in
+ * every way there is, cancelled, paused, closed and begun again at random. What was written must be what was read, in
+ * order, nothing twice and nothing lost, and every job must end once. The dice are the same in every run.
  */
 #include "harness.h"
 
@@ -51,9 +51,10 @@ static unsigned seed_of(const struct lane *lane)
 /* An error that a lane may hear of: of its being broken, or of what was cancelled. */
 static void check_error(const struct lane *lane, int64_t error, bool was_cancelled)
 {
-    bool is_fair = error == -ECANCELED ? was_cancelled || lane->is_broken
-                                       : lane->is_broken && (error == -EBADF || error == -EPIPE || error == -ECONNRESET ||
-                                                             error == -ENOTCONN || error == -ETIMEDOUT);
+    bool is_fair = error == -ECANCELED
+                       ? was_cancelled || lane->is_broken
+                       : lane->is_broken && (error == -EBADF || error == -EPIPE || error == -ECONNRESET ||
+                                             error == -ENOTCONN || error == -ETIMEDOUT);
     if (!is_fair) {
         ck_abort_msg("lane %u of kind %d ended with %lld", seed_of(lane), (int)lane->kind, (long long)error);
     }
@@ -376,7 +377,8 @@ static void play_poll(struct lane *lane)
 {
     if (!lane->is_polling) {
         lane->is_polling = true;
-        lane->poll = START(loop_poll(dice(2) ? lane->in : lane->out, dice(2) ? POLLIN : POLLIN | POLLOUT, on_polled, lane));
+        lane->poll =
+            START(loop_poll(dice(2) ? lane->in : lane->out, dice(2) ? POLLIN : POLLIN | POLLOUT, on_polled, lane));
     } else {
         loop_cancel(lane->env->loop, lane->poll);
     }
@@ -400,7 +402,20 @@ static void play(struct lane *lane)
     }
 }
 
-/* No more cancels: what is under way ends, the sink is shut, and the source read to its end. True when all that is done. */
+/* Where all chunks are lent the stream may be waiting for one that its own lane's writer has, who waits for the reader.
+ */
+static void wind_up_stream(struct lane *lane)
+{
+    if (loop_region_avail(lane->env->loop) > 0) {
+        loop_stream_resume(lane->env->loop, lane->read);
+    } else {
+        lane->cancels_read = true;
+        loop_cancel(lane->env->loop, lane->read);
+    }
+}
+
+/* No more cancels: what is under way ends, the sink is shut, and the source read to its end. True when all that is
+ * done. */
 static bool wind_up(struct lane *lane)
 {
     if (lane->is_polling) {
@@ -413,7 +428,7 @@ static bool wind_up(struct lane *lane)
     if (!lane->is_reading && !lane->at_end && !lane->is_broken) {
         start_read(lane);
     } else if (lane->is_reading && lane->how == STREAM) {
-        loop_stream_resume(lane->env->loop, lane->read);
+        wind_up_stream(lane);
     }
     return lane->is_shut && !lane->is_reading && (lane->at_end || lane->is_broken) && !lane->is_polling;
 }
@@ -446,7 +461,8 @@ static void next_step(void *unused, int64_t result)
         }
     }
     if (any || steps_left > 0) {
-        loop_job job = dice(8) ? loop_op_nop(playing->scope, next_step, NULL) : loop_sleep(playing->scope, 0, next_step, NULL);
+        loop_job job =
+            dice(8) ? loop_op_nop(playing->scope, next_step, NULL) : loop_sleep(playing->scope, 0, next_step, NULL);
         CHECK(job != 0);
     }
 }
@@ -470,7 +486,8 @@ static void play_rounds(uint32_t first_seed, unsigned rounds, const struct loop_
         lanes_ended = 0;
         int answer = run_with(options, start_playing, NULL);
         if (answer != 0 || unexpected_end > 0) {
-            ck_abort_msg("seed %u: the loop returned %d, %u early ends", (unsigned)(first_seed + round), answer, unexpected_end);
+            ck_abort_msg("seed %u: the loop returned %d, %u early ends", (unsigned)(first_seed + round), answer,
+                         unexpected_end);
         }
         CHECK(lanes_ended >= LANES);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Scopes in use: deadlines, errors on their way up, holds against cancels, daemons among daemons, and what happens inside
- * on_end.
+ * Scopes in use: deadlines, errors on their way up, holds against cancels, daemons among daemons, and what happens
+ * inside on_end.
  */
 #include "harness.h"
 

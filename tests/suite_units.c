@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The lowest floor: list, slab and heap, against simple models of them, with random calls. The only suite that looks inside
- * the library.
+ * The lowest floor: list, slab and heap, against simple models of them, with random calls. The only suite that looks
+ * inside the library.
  */
 #include "harness.h"
 
@@ -374,8 +374,9 @@ TEST(heap_against_a_search)
             CHECK_IS(loop_heap_add(&heap, node), 0);
         }
         for (int i = 0; i < N; i++) {
-            if (loop_heap_is_linked(&nodes[i]) && (!earliest || nodes[i].at_ns < earliest->at_ns ||
-                                                   (nodes[i].at_ns == earliest->at_ns && nodes[i].order < earliest->order))) {
+            if (loop_heap_is_linked(&nodes[i]) &&
+                (!earliest || nodes[i].at_ns < earliest->at_ns ||
+                 (nodes[i].at_ns == earliest->at_ns && nodes[i].order < earliest->order))) {
                 earliest = &nodes[i];
             }
         }
