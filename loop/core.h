@@ -172,11 +172,9 @@ void loop_job_complete(struct loop *loop, struct job *job, int64_t result);
 void loop_job_finish(struct loop *loop, struct job *job, int64_t result);
 
 /* Resumes the continuation of a multishot job without ending it. From the dispatch only. `data` goes to the
- * loop_recv_fn of recv_multishot. The job may have been cancelled, but not ended, when this returns. */
+ * loop_recv_fn of recv_multishot, or the loop_stream_fn of a stream; the last resume, by loop_job_finish, gives it
+ * NULL. The job may have been cancelled, but not ended, when this returns. */
 void loop_job_emit(struct loop *loop, struct job *job, int64_t result, void *data);
-
-/* Ends a multishot job's last resume the same way (result <= 0, data NULL), for both shapes of continuation, is
- * loop_job_finish's business: it knows the shape by job->op. */
 
 /* What a backend calls with an operation's result: kind->backend_done, or loop_job_finish. From the dispatch only. */
 void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result);
@@ -229,14 +227,14 @@ struct loop_fd {
     uint32_t watched; /* the backend's: events it has asked the kernel for */
     struct loop_scope *scope;
     struct loop_list in_scope;
-    struct loop_list jobs;        /* jobs that use it, by in_fd */
-    struct loop_list second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
-    struct loop_list readers, writers,
-        pollers;                   /* jobs that wait, in order; only the first reader and writer are tried */
-    struct loop_list active;       /* in loop->active: to be looked at in the next dispatch */
-    struct loop_list dirty;        /* in loop->dirty: writes to be sent when the continuation has returned */
-    struct loop_list backend_link; /* the backend's */
-    uint64_t backend_id;           /* the backend's: the watch in flight */
+    struct loop_list jobs;             /* jobs that use it, by in_fd */
+    struct loop_list second_jobs;      /* jobs that use it as their second descriptor, by u.args.in_second */
+    struct loop_list readers, writers; /* jobs that wait, in order; only the first of each is tried */
+    struct loop_list pollers;          /* jobs that wait for events or for the queue to drain: all are tried */
+    struct loop_list active;           /* in loop->active: to be looked at in the next dispatch */
+    struct loop_list dirty;            /* in loop->dirty: writes to be sent when the continuation has returned */
+    struct loop_list backend_link;     /* the backend's */
+    uint64_t backend_id;               /* the backend's: the watch in flight */
     size_t queued_bytes, limit_bytes;
     int32_t write_error;           /* of the last write that failed, for those who wait for the queue to drain */
     struct job *closer;            /* hears when it is closed, or gets the number */
