@@ -75,11 +75,18 @@ static inline struct uring *uring_of(const struct loop *loop)
     return loop->backend_state;
 }
 
-/* A free entry of the submission queue, which must be filled in before the next is asked for; NULL when it is full. */
+/* A free entry of the submission queue, which must be filled in before the next is asked for; NULL when it is full. It
+ * is cleared here: since 2.6 liburing clears entries in its own io_uring_get_sqe, and no longer where they are filled
+ * in. */
 static inline struct io_uring_sqe *uring_entry(struct uring *uring)
 {
     uint32_t taken = uring->sq_tail - __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
-    return taken < uring->sq_size ? &uring->entries[uring->sq_tail++ & uring->sq_mask] : NULL;
+    if (taken >= uring->sq_size) {
+        return NULL;
+    }
+    struct io_uring_sqe *entry = &uring->entries[uring->sq_tail++ & uring->sq_mask];
+    *entry = (struct io_uring_sqe){0};
+    return entry;
 }
 
 static inline uint32_t uring_completions_ready(const struct uring *uring)

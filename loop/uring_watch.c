@@ -26,7 +26,7 @@ static const struct watch_row rows[URING_WATCH_KINDS] = {
 
 static uint64_t watch_data(const struct loop_fd *fd, enum uring_watch_kind kind)
 {
-    return uring_user_data((enum uring_tag)(URING_TAG_WATCH_IN + kind), fd->id);
+    return uring_user_data((enum uring_tag)((unsigned)URING_TAG_WATCH_IN + (unsigned)kind), fd->id);
 }
 
 /* ---- the line ---- */
