@@ -28,8 +28,24 @@ loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *f
     return source->ops->read(source, buf, len, fn, arg);
 }
 
+/* A result couldn't tell how much was written of more than that. */
+static bool is_too_long(const struct iovec *iov, size_t n_iov)
+{
+    size_t room = INT64_MAX;
+    for (size_t i = 0; i < n_iov; i++) {
+        if (iov[i].iov_len > room) {
+            return true;
+        }
+        room -= iov[i].iov_len;
+    }
+    return false;
+}
+
 loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
+    if (is_too_long(iov, n_iov)) {
+        return instant(sink->scope, -EINVAL, fn, arg);
+    }
     return sink->ops->write(sink, iov, n_iov, fn, arg);
 }
 
@@ -197,7 +213,11 @@ static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_
 loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg)
 {
     bool took_chunk;
-    return write_one(sink, (struct iovec){(void *)(uintptr_t)buf, len}, NULL, fn, arg, &took_chunk);
+    struct iovec iov = {(void *)(uintptr_t)buf, len};
+    if (is_too_long(&iov, 1)) {
+        return instant(sink->scope, -EINVAL, fn, arg);
+    }
+    return write_one(sink, iov, NULL, fn, arg, &took_chunk);
 }
 
 loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn, void *arg)

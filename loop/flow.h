@@ -96,7 +96,8 @@ LOOP_API int loop_stream_resume(struct loop *loop, loop_job stream);
  * nothing, and so does every later one until that continuation has been resumed: there are no gaps. */
 LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);
 
-/* Gathers: any number of vectors, also beyond IOV_MAX. */
+/* Gathers: any number of vectors, also beyond IOV_MAX. -EINVAL when their lengths add up to more than a result can
+ * tell. */
 LOOP_API loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg);
 
 /* Writes the first `len` bytes of a chunk and gives the chunk back when that has ended, however it ended. Takes

@@ -413,3 +413,37 @@ LOOP_TEST(p18_an_idle_loop_shows_no_iowait)
     CHECK(quiet > 0 || (probe_uring() >= 0 && !(probe_uring() & NO_IOWAIT)));
     END;
 }
+
+/* ---- a kernel thread that submits ---- */
+
+LOOP_TEST_WITH(a_polling_kernel_thread_changes_nothing, .polling_timeout_ms = 5)
+{
+    static struct loop_flow *flows[2];
+    static struct once read;
+    static char byte;
+    static int i;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    for (i = 0; i < 100; i++) {
+        memset(&read, 0, sizeof read);
+        START(loop_read(&flows[0]->source, &byte, 1, ONCE(&read)));
+        AWAIT(i % 20 ? loop_op_nop(env->scope, GO) : loop_sleep(env->scope, 8 * LOOP_MILLISECOND, GO));
+        AWAIT(loop_write(&flows[1]->sink, "x", 1, GO));
+        CHECK_IS(result, 1);
+        WAIT_UNTIL(read.count);
+        ONCE_IS(read, 1);
+    }
+    START(loop_read(&flows[0]->source, &byte, 1, NULL, NULL));
+    loop_scope_cancel(loop_fd_scope(flows[0]->fd));
+    script.expected = -ECANCELED;
+    END;
+}
+
+TEST(the_version_is_the_headers)
+{
+    char version[32];
+
+    snprintf(version, sizeof version, "%d.%d.%d", LOOP_VERSION_MAJOR, LOOP_VERSION_MINOR, LOOP_VERSION_PATCH);
+    CHECK_TEXT(loop_version(), version);
+}

@@ -29,19 +29,21 @@ LOOP_TEST(sleep_takes_as_long_as_it_says)
     END;
 }
 
+/* One short sleep out of many is enough: where they were rounded up none would be. */
 LOOP_TEST(sleep_of_microseconds_is_not_rounded_to_milliseconds)
 {
-    enum { ROUNDS = 100 };
-    static int64_t began;
+    static int64_t began, took, shortest = LOOP_NEVER;
     static int i;
 
     BEGIN;
-    began = now_ns();
-    for (i = 0; i < ROUNDS; i++) {
+    for (i = 0; i < 100; i++) {
+        began = now_ns();
         AWAIT(loop_sleep(env->scope, 50 * LOOP_MICROSECOND, GO));
+        took = now_ns() - began;
+        CHECK(took >= 50 * LOOP_MICROSECOND);
+        shortest = took < shortest ? took : shortest;
     }
-    CHECK(now_ns() - began >= ROUNDS * 50 * LOOP_MICROSECOND);
-    CHECK(HAS_SANITIZER || now_ns() - began < ROUNDS * LOOP_MILLISECOND);
+    CHECK(shortest < LOOP_MILLISECOND);
     END;
 }
 

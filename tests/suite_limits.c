@@ -1104,3 +1104,70 @@ TEST(p10_a_thousand_busy_connections_by_kept_chunks)
 {
     check_busy_connections(serve_by_kept);
 }
+
+/* ---- more completions at once than the completion queue holds ---- */
+
+LOOP_TEST_WITH(p09_a_flood_of_completions_loses_none, .queue_depth = 1)
+{
+    enum { N = 30000 };
+    static struct tally polled;
+    static struct once read;
+    static struct loop_flow *flows[2];
+    static char byte;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    for (int i = 0; i < N; i++) {
+        START(loop_op_poll_add(NULL, flows[0]->fd, POLLIN, TALLY(&polled)));
+    }
+    START(loop_sleep(env->scope, LOOP_MILLISECOND, ONCE(&read)));
+    WAIT_UNTIL(read.count);
+    CHECK_IS(polled.count, 0);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "x", 1, 0), 1);
+    WAIT_UNTIL(polled.count == N);
+    CHECK_IS(polled.ended_well, N);
+    AWAIT(loop_read(&flows[0]->source, &byte, 1, GO));
+    CHECK_IS(result, 1);
+    END;
+}
+
+LOOP_TEST_WITH(p09_a_flood_of_cancels_loses_none, .queue_depth = 2)
+{
+    enum { N = 20000 };
+    static struct loop_scope *scope;
+    static struct tally polled;
+    static struct once ended;
+    static struct loop_flow *flows[2];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    for (int i = 0; i < N; i++) {
+        START(loop_op_poll_add(scope, flows[0]->fd, POLLIN, TALLY(&polled)));
+    }
+    AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(ended.count);
+    CHECK_IS(polled.cancelled, N);
+    END;
+}
+
+LOOP_TEST_WITH(p11_the_default_limit_of_queues_is_an_option, .sink_limit_bytes = 10)
+{
+    static struct loop_flow *flow;
+    static struct once write;
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    stuff(fds[0]);
+    START(loop_write(&flow->sink, "1234567890", 10, ONCE(&write)));
+    CHECK(loop_sink_is_full(&flow->sink));
+    AWAIT(loop_write(&flow->sink, "x", 1, GO));
+    CHECK_IS(result, -ENOBUFS);
+    drain(fds[1]);
+    WAIT_UNTIL(write.count);
+    close(fds[1]);
+    END;
+}
