@@ -80,7 +80,8 @@ LOOP_API loop_job loop_promise(struct loop_scope *scope, loop_cancel_fn *on_canc
                                void *arg);
 
 /* Ends such a job with `result`; the continuation is resumed from the loop. Returns 0, or -ENOENT when it
- * has its result already. Where the job was cancelled, -ECANCELED as the result becomes the scope's reason
+ * has its result already; -EINVAL for a job that is no promise, which stops a debug build. Where the job was cancelled,
+ * -ECANCELED as the result becomes the scope's reason
  * (-ETIMEDOUT after a deadline). */
 LOOP_API int loop_resolve(struct loop *loop, loop_job job, int64_t result);
 

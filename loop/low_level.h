@@ -96,8 +96,8 @@ LOOP_API loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop
 struct loop_buffers;
 LOOP_API struct loop_buffers *loop_buffers_create(struct loop_scope *scope, unsigned count, size_t size_bytes);
 
-/* Gives a buffer back to the group: one that a receive has delivered. 0, or -EINVAL for one that is in the group
- * already or isn't of it. */
+/* Gives a buffer back to the group: one that a receive has delivered. 0, or -EINVAL (and a stop in a debug build) for
+ * one that is in the group already or isn't of it. */
 LOOP_API int loop_buffers_recycle(struct loop_buffers *buffers, void *data);
 
 /* How many buffers the kernel can still take. */
