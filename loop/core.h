@@ -89,6 +89,8 @@ struct loop_job_kind {
     void (*backend_done)(struct loop *loop, struct job *job, int64_t result);
     /* Something to do for the descriptor once the continuation has been resumed, or NULL. */
     void (*resumed)(struct loop_fd *fd);
+    /* The chunk for which it stood in line has come, and is the job's. */
+    void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
 };
@@ -446,12 +448,11 @@ struct loop_region {
 
 int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size);
 void loop_region_finish(struct loop *loop);
-/* Puts a stream in line: loop_stream_got_chunk is called when it has one. */
+/* Puts a job in line for a chunk: kind->got_chunk is called when it has one. */
 void loop_region_wait(struct loop *loop, struct job *job);
 /* A chunk of the loop's own, and its way back: without the checks that users' chunks get. */
 struct loop_chunk *loop_region_take(struct loop *loop);
 void loop_region_give(struct loop *loop, struct loop_chunk *chunk);
-void loop_stream_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk);
 
 /* ---- timers ---- */
 

@@ -64,30 +64,12 @@ struct loop_chunk *loop_region_take(struct loop *loop)
 
 /* ---- the line ---- */
 
-static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = loop_job_cancel_here};
-
-static void join_line(struct loop *loop, struct job *job)
+void loop_region_wait(struct loop *loop, struct job *job)
 {
+    assert(job->kind->got_chunk && !loop_list_is_linked(&job->link));
     job->where = LOOP_AT_CHUNK_LINE;
     loop_list_push_back(&loop->region.line, &job->link);
     loop->stats.chunk_waits++;
-}
-
-void loop_region_wait(struct loop *loop, struct job *job)
-{
-    assert(job->is_stream && !loop_list_is_linked(&job->link));
-    join_line(loop, job);
-}
-
-static void hand_over(struct loop *loop, struct job *job, struct loop_chunk *chunk)
-{
-    if (job->kind == &wait_kind) {
-        *job->u.chunk.where_to = chunk;
-        loop_job_complete(loop, job, 0);
-    } else {
-        loop_list_remove(&job->link);
-        loop_stream_got_chunk(loop, job, chunk);
-    }
 }
 
 void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
@@ -98,7 +80,9 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
     struct loop_list *node = loop_list_first(&region->line);
     if (node) {
         chunk->state = LOOP_CHUNK_OWNED;
-        hand_over(loop, LOOP_CONTAINER(node, struct job, link), chunk);
+        loop_list_remove(node);
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        job->kind->got_chunk(loop, job, chunk);
         return;
     }
     chunk->state = LOOP_CHUNK_FREE;
@@ -122,6 +106,14 @@ struct loop_chunk *loop_chunk_alloc(struct loop *loop)
     return loop_region_take(loop);
 }
 
+static void got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
+{
+    *job->u.chunk.where_to = chunk;
+    loop_job_complete(loop, job, 0);
+}
+
+static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = loop_job_cancel_here, .got_chunk = got_chunk};
+
 loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn, void *arg)
 {
     bool ended;
@@ -135,12 +127,11 @@ loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chu
         return id;
     }
     struct loop_chunk *free_chunk = loop_region_take(loop);
+    job->u.chunk.where_to = chunk;
     if (free_chunk) {
-        *chunk = free_chunk;
-        loop_job_complete(loop, job, 0);
+        got_chunk(loop, job, free_chunk);
     } else {
-        job->u.chunk.where_to = chunk;
-        join_line(loop, job);
+        loop_region_wait(loop, job);
     }
     return id;
 }

@@ -157,6 +157,12 @@ static void try_soon(struct loop *loop, struct job *job)
     loop_ready_activate(loop, fd);
 }
 
+static void stream_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
+{
+    stream_of(job)->reserved = chunk;
+    try_soon(loop, job);
+}
+
 static void give_reserved_back(struct loop *loop, struct stream *stream)
 {
     struct loop_chunk *chunk = stream->reserved;
@@ -180,7 +186,8 @@ static void cancel_stream(struct loop *loop, struct job *job)
     }
 }
 
-static const struct loop_job_kind stream_kind = {.name = "stream", .cancel = cancel_stream, .attempt = attempt_stream};
+static const struct loop_job_kind stream_kind = {
+    .name = "stream", .cancel = cancel_stream, .attempt = attempt_stream, .got_chunk = stream_got_chunk};
 
 /* ---- on other sources ---- */
 
@@ -273,19 +280,15 @@ static void cancel_other(struct loop *loop, struct job *job)
     }
 }
 
-static const struct loop_job_kind other_kind = {.name = "stream", .cancel = cancel_other};
-
-/* ---- the calls ---- */
-
-void loop_stream_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
+static void other_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
 {
     stream_of(job)->reserved = chunk;
-    if (job->kind == &stream_kind) {
-        try_soon(loop, job);
-    } else {
-        go_on(loop, job);
-    }
+    go_on(loop, job);
 }
+
+static const struct loop_job_kind other_kind = {.name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk};
+
+/* ---- the calls ---- */
 
 loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
 {
