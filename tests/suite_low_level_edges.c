@@ -453,21 +453,6 @@ LOOP_TEST(connect_connects_and_a_second_time_is_eisconn)
     END;
 }
 
-LOOP_TEST(connect_that_is_refused_says_so)
-{
-    static struct sockaddr_in address;
-    static struct sockaddr_un missing = {.sun_family = AF_UNIX, .sun_path = "/tmp/noria-nobody-made-this"};
-
-    BEGIN;
-    close(make_listener(&address));
-    AWAIT(connect_fd(env->scope, open_tcp_socket(env->scope), &address, GO));
-    CHECK_IS(result, -ECONNREFUSED);
-    struct loop_fd *fd = adopt(env->scope, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    AWAIT(loop_op_connect(env->scope, fd, (struct sockaddr *)&missing, sizeof missing, GO));
-    CHECK_IS(result, -ENOENT);
-    END;
-}
-
 LOOP_TEST(connect_to_what_is_no_address)
 {
     static struct sockaddr_storage address;
@@ -1330,38 +1315,6 @@ LOOP_TEST(a_message_passes_descriptors)
     END;
 }
 
-LOOP_TEST(descriptors_without_room_are_closed)
-{
-    static struct loop_fd *pair[2];
-    static char byte = 'x';
-    static struct iovec iov = {&byte, 1};
-    static int numbers[3], got[3], room;
-    static struct loop_message message;
-    static unsigned before;
-
-    BEGIN;
-    open_pair(env->scope, pair);
-    for (int i = 0; i < 3; i++) {
-        numbers[i] = STDERR_FILENO;
-    }
-    for (room = 0; room < 3; room++) {
-        before = count_fds();
-        message = (struct loop_message){.iov = &iov, .n_iov = 1, .fds = numbers, .n_fds = 3};
-        AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
-        CHECK_IS(result, 1);
-        message = (struct loop_message){.iov = &iov, .n_iov = 1, .fds = room ? got : NULL, .n_fds = (size_t)room};
-        AWAIT(loop_op_recv_msg(env->scope, pair[1], &message, GO));
-        CHECK_IS(result, 1);
-        CHECK_IS(message.n_fds, room);
-        CHECK(message.flags & MSG_CTRUNC);
-        CHECK_IS(count_fds(), before + (unsigned)room);
-        for (int i = 0; i < room; i++) {
-            close(got[i]);
-        }
-    }
-    END;
-}
-
 LOOP_TEST(as_many_descriptors_as_promised_and_no_more)
 {
     static struct loop_fd *pair[2];
@@ -1523,23 +1476,6 @@ LOOP_TEST(shutdown_says_what_the_system_call_says)
     END;
 }
 
-LOOP_TEST(shutdown_ends_a_receive_that_waits)
-{
-    static struct loop_fd *pair[2];
-    static struct once once;
-    static char byte;
-
-    BEGIN;
-    open_tcp_pair(env->scope, pair);
-    START(loop_op_recv(env->scope, pair[0], &byte, 1, 0, ONCE(&once)));
-    AWAIT(turns(env->scope, 2, GO));
-    AWAIT(loop_op_shutdown(env->scope, pair[0], SHUT_RD, GO));
-    CHECK_IS(result, 0);
-    WAIT_UNTIL(once.count);
-    ONCE_IS(once, 0);
-    END;
-}
-
 LOOP_TEST(close_is_0_when_it_is_done_and_then_ebadf)
 {
     static struct loop_fd *pair[2];
@@ -1585,26 +1521,6 @@ LOOP_TEST(close_waits_for_a_use)
     WAIT_UNTIL(closed.count);
     ONCE_IS(closed, 0);
     CHECK(!is_open(number));
-    END;
-}
-
-LOOP_TEST(cancel_is_a_job_too)
-{
-    static struct once target;
-    static loop_job job;
-
-    BEGIN;
-    job = START(loop_sleep(env->scope, LOOP_NEVER, ONCE(&target)));
-    AWAIT(loop_op_cancel(env->scope, job, GO));
-    CHECK_IS(result, 0);
-    WAIT_UNTIL(target.count);
-    ONCE_IS(target, -ECANCELED);
-    AWAIT(loop_op_cancel(env->scope, job, GO));
-    CHECK_IS(result, -ENOENT);
-    AWAIT(loop_op_cancel(env->scope, 0, GO));
-    CHECK_IS(result, -ENOENT);
-    AWAIT(loop_op_cancel(env->scope, UINT64_MAX, GO));
-    CHECK_IS(result, -ENOENT);
     END;
 }
 
