@@ -238,7 +238,7 @@ struct loop_fd {
     struct loop_list backend_link;     /* the backend's */
     uint64_t backend_id;               /* the backend's: the watch in flight */
     size_t queued_bytes, limit_bytes;
-    int32_t write_error;           /* of the last write that failed, for those who wait for the queue to drain */
+    int32_t write_error;           /* of the last write, where it failed, for those who wait for the queue to drain */
     struct job *closer;            /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
     struct loop_flow flow;

@@ -92,6 +92,7 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
 {
     const struct iovec *iov = loop_write_vectors(write);
     write->done += n;
+    fd->write_error = 0; /* whatever it was, it has been overcome: there is room on the disk again */
     leave_queue(loop, fd, n, 0);
     while (write->at < write->n_iov && n >= iov[write->at].iov_len - write->at_offset) {
         n -= iov[write->at].iov_len - write->at_offset;
@@ -158,9 +159,14 @@ static void move_out(struct loop *loop, struct loop_write_state *write)
 
 /* Peers that never read could otherwise hold all chunks, and everybody else would wait for one. They hold half of them
  * at the most: beyond that what waits to be written, which its sink's limit bounds, is kept outside the region. */
+static bool are_chunks_scarce(const struct loop *loop)
+{
+    return loop->region.n_free < (loop->region.n_blocks + 1) / 2;
+}
+
 static void make_room(struct loop *loop, struct job *job)
 {
-    if (job->u.write.chunk && loop->region.n_free < (loop->region.n_blocks + 1) / 2) {
+    if (job->u.write.chunk && are_chunks_scarce(loop)) {
         move_out(loop, &job->u.write);
     }
 }
@@ -229,9 +235,8 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 
 static void make_room_behind(struct loop *loop, struct loop_fd *fd)
 {
-    struct loop_list *next;
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
-        next = node->next;
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && are_chunks_scarce(loop);
+         node = node->next) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (job->kind == &write_kind) {
             make_room(loop, job);

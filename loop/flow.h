@@ -114,8 +114,8 @@ LOOP_API size_t loop_sink_queued(const struct loop_sink *sink);
 LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);
 LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);
 
-/* Resumes with 0 when at most half of the limit is queued, which other sinks than descriptors always say; -errno when a
- * write has failed, and with it the sink. */
+/* Resumes with 0 when at most half of the limit is queued, which other sinks than descriptors always say; -errno when
+ * the last write has failed. */
 LOOP_API loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* Says that nothing more comes, when all that was written before has left: half-closes a socket, closes a pipe,

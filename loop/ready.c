@@ -95,7 +95,7 @@ static void end_job(struct loop *loop, struct job *job, bool is_dispatch)
     if (is_dispatch) {
         loop_job_backend_done(loop, job, job->result);
     } else {
-        loop_job_complete(loop, job, job->result);
+        loop_job_backend_complete(loop, job, job->result);
     }
 }
 

@@ -219,10 +219,15 @@ static void settle_stream(struct loop *loop, struct job *job)
 {
     struct stream *stream = stream_of(job);
     deliver(loop, job);
-    if (stream->first || (stream->is_paused && !job->is_cancelled)) {
+    bool is_held_back = stream->first || (stream->is_paused && !job->is_cancelled);
+    bool is_over = stream->is_at_end || job->is_cancelled;
+    if (is_held_back || is_over) {
+        give_reserved_back(loop, stream); /* others shall have it */
+    }
+    if (is_held_back) {
         return;
     }
-    if (stream->is_at_end || job->is_cancelled) {
+    if (is_over) {
         loop_job_finish(loop, job, stream->is_at_end ? stream->end : -ECANCELED);
     } else {
         go_on(loop, job);
@@ -260,6 +265,7 @@ static void nudge(struct loop *loop, struct job *job)
     struct stream *stream = stream_of(job);
     stream->inner = loop_op_nop(job->scope, on_nudge, job);
     if (!stream->inner) {
+        give_reserved_back(loop, stream);
         loop_job_complete(loop, job, -ENOMEM);
     }
 }
@@ -280,10 +286,12 @@ static void cancel_other(struct loop *loop, struct job *job)
     }
 }
 
+/* The chunk may come from inside anybody's call: the source is read from the dispatch. */
 static void other_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
 {
     stream_of(job)->reserved = chunk;
-    go_on(loop, job);
+    job->where = LOOP_AT_OWNER;
+    nudge(loop, job);
 }
 
 static const struct loop_job_kind other_kind = {.name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk};

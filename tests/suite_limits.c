@@ -471,6 +471,27 @@ LOOP_TEST(p11_drained_comes_at_half_of_the_limit)
     END;
 }
 
+LOOP_TEST(p11_drained_forgets_a_failure_that_was_overcome)
+{
+    static char large[1 << 20];
+    static struct loop_flow *flow;
+    static int fds[2];
+
+    BEGIN;
+    CHECK_IS(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+    flow = flow_of(env->scope, fds[0]);
+    AWAIT(loop_write(&flow->sink, large, sizeof large, GO));
+    CHECK_IS(result, -EMSGSIZE);
+    AWAIT(loop_sink_drained(&flow->sink, GO));
+    CHECK_IS(result, -EMSGSIZE);
+    AWAIT(loop_write(&flow->sink, large, 1, GO));
+    CHECK_IS(result, 1);
+    AWAIT(loop_sink_drained(&flow->sink, GO));
+    CHECK_IS(result, 0);
+    close(fds[1]);
+    END;
+}
+
 LOOP_TEST(p11_drained_hears_of_a_failure)
 {
     static struct loop_flow *flow;
