@@ -152,7 +152,7 @@ static enum loop_attempt attempt_copy(struct loop *loop, struct job *job)
 }
 
 static const struct loop_job_kind copy_kind = {
-    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true};
+    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true, .is_large = true};
 
 /* ---- between others ---- */
 
@@ -165,11 +165,11 @@ struct other_copy {
     loop_job inner;
 };
 
-static_assert(sizeof(struct other_copy) <= sizeof(((struct job *)0)->u.words), "fits into a job");
+static_assert(sizeof(struct other_copy) <= sizeof(((struct job *)0)->u.large), "fits into a job");
 
 static struct other_copy *other_of(struct job *job)
 {
-    return (struct other_copy *)(void *)job->u.words;
+    return (struct other_copy *)(void *)job->u.large;
 }
 
 static void cancel_other(struct loop *loop, struct job *job)
@@ -177,7 +177,7 @@ static void cancel_other(struct loop *loop, struct job *job)
     loop_cancel(loop, other_of(job)->inner);
 }
 
-static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other};
+static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other, .is_large = true};
 
 static void finish_other(struct job *job, int64_t result)
 {

@@ -93,6 +93,8 @@ struct loop_job_kind {
     void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
+    /* It uses the large part of the job's union. */
+    bool is_large;
 };
 
 /* The arguments of an operation. Which fields count is said beside each. */
@@ -101,9 +103,9 @@ struct loop_op_args {
     size_t len;            /* bytes; vectors; address length; statx mask */
     int64_t offset;        /* of files; of splice's source */
     int64_t second_offset; /* of splice's destination */
-    struct loop_fd *second;     /* splice's destination; a copy's */
-    struct loop_list in_second; /* in second->second_jobs */
-    void *out;                  /* accept's address length; the struct loop_message of recv_msg */
+    struct loop_fd *second;      /* splice's destination; a copy's */
+    struct loop_hnode in_second; /* in second->second_jobs */
+    void *out;                   /* accept's address length; the struct loop_message of recv_msg */
     void *extra;    /* from malloc, freed with the job: paths, addresses, msghdrs, whatever the kind needs */
     uint32_t flags; /* poll's events; MSG_…; AT_…; data_only of fsync */
 };
@@ -125,10 +127,10 @@ struct job {
     loop_fn *fn;
     void *arg;
     int64_t result;
-    struct loop_fd *fd;     /* in use by this job, or NULL */
-    struct loop_list in_fd; /* in fd->jobs */
+    struct loop_fd *fd;      /* in use by this job, or NULL */
+    struct loop_hnode in_fd; /* in fd->jobs */
     struct loop_scope *scope;
-    struct loop_list in_scope;
+    struct loop_hnode in_scope;
     uint8_t op;            /* enum loop_op */
     uint8_t where;         /* enum loop_where */
     bool is_cancelled : 1; /* was asked to end */
@@ -138,8 +140,9 @@ struct job {
     bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
     bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
     bool is_stream : 1;          /* its continuation is a loop_stream_fn */
+    /* Timers, reads, streams and their like are made a million at a time or wait on every connection: they have a slab
+     * of their own, whose objects end with `small`. */
     union {
-        struct loop_op_args args;
         struct {
             struct loop_heap_node node;
             bool is_op; /* loop_op_timeout: ends with -ETIME */
@@ -151,15 +154,22 @@ struct job {
         struct {
             struct loop_chunk **where_to;
         } chunk;
-        struct loop_write_state write;
         struct {
             struct iovec rest; /* what is still to be filled */
             size_t done;
             bool is_exact; /* until all of it is */
         } read;
-        int64_t words[10]; /* for kinds of other parts: flow.c, stream.c, copy.c */
+        int64_t small[4]; /* for kinds of other parts: flow.c, stream.c, signal.c */
+        /* only of kinds that are large: */
+        struct loop_op_args args;
+        struct loop_write_state write;
+        int64_t large[10];
     } u;
 };
+
+#define LOOP_JOB_SMALL_BYTES (offsetof(struct job, u) + sizeof(((struct job *)0)->u.small))
+static_assert(sizeof(((struct job *)0)->u.timer) <= sizeof(((struct job *)0)->u.small), "a timer is small");
+static_assert(sizeof(((struct job *)0)->u.read) <= sizeof(((struct job *)0)->u.small), "a read is small");
 
 /* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no
  * memory or the scope has ended. With an fd it is counted as a use. A job whose scope is cancelled, or whose fd is
@@ -196,6 +206,10 @@ void loop_job_cancel_here(struct loop *loop, struct job *job);
 /* Counts `second` as used by the job too. */
 void loop_job_use_second(struct job *job, struct loop_fd *second);
 
+/* How many there are, and for how many there is memory. */
+uint32_t loop_jobs_in_use(const struct loop *loop);
+uint32_t loop_jobs_capacity(const struct loop *loop);
+
 /* Runs at most `most` continuations of the run queue. From the dispatch only. */
 void loop_jobs_run(struct loop *loop, unsigned most);
 
@@ -228,9 +242,9 @@ struct loop_fd {
     uint32_t ready;   /* POLLIN, POLLOUT: believed ready until a call says otherwise */
     uint32_t watched; /* the backend's: events it has asked the kernel for */
     struct loop_scope *scope;
-    struct loop_list in_scope;
-    struct loop_list jobs;             /* jobs that use it, by in_fd */
-    struct loop_list second_jobs;      /* jobs that use it as their second descriptor, by u.args.in_second */
+    struct loop_hnode in_scope;
+    struct loop_hlist jobs;            /* jobs that use it, by in_fd */
+    struct loop_hlist second_jobs;     /* jobs that use it as their second descriptor, by u.args.in_second */
     struct loop_list readers, writers; /* jobs that wait, in order; only the first of each is tried */
     struct loop_list pollers;          /* jobs that wait for events or for the queue to drain: all are tried */
     struct loop_list active;           /* in loop->active: to be looked at in the next dispatch */
@@ -390,21 +404,29 @@ struct loop_scope {
     uint64_t id; /* must be first (slab.h) */
     struct loop *loop;
     struct loop_scope *parent; /* NULL: main's, and the loop's own */
-    struct loop_list in_parent;
-    struct loop_list children, jobs, fds;
-    struct loop_list ending; /* in loop->ending: to be looked at */
-    struct loop_list hooks;  /* newest first */
+    struct loop_hnode in_parent;
+    struct loop_hlist children, jobs, fds;
+    struct loop_scope *next_ending; /* in loop->ending: to be looked at */
+    struct loop_hlist hooks;
     struct scope_memory *memory;
-    uint32_t holds;   /* non-daemon jobs, non-daemon children, holds */
-    uint32_t daemons; /* daemon jobs and children */
+    struct loop_deadline *deadline; /* or NULL */
+    uint32_t holds;                 /* non-daemon jobs, non-daemon children, holds */
+    uint32_t daemons;               /* daemon jobs and children */
     uint8_t state;
     bool is_cancelled : 1;
     bool is_daemon : 1;
-    int32_t reason; /* what cancelled jobs end with: -ECANCELED or -ETIMEDOUT */
-    int32_t error;  /* the first one */
-    struct loop_heap_node deadline;
+    bool is_ending : 1; /* it is in loop->ending */
+    int16_t reason;     /* what cancelled jobs end with: -ECANCELED or -ETIMEDOUT */
+    int32_t error;      /* the first one */
     loop_fn *on_end;
     void *arg;
+};
+
+/* A scope's deadline, from a slab: few scopes have one. */
+struct loop_deadline {
+    uint64_t id; /* must be first (slab.h) */
+    struct loop_heap_node node;
+    struct loop_scope *scope;
 };
 
 /* A scope without a parent: main's and the loop's own. */
@@ -499,11 +521,11 @@ struct loop {
     void *backend_state;
     struct loop_list run_queue;
     uint32_t run_queue_length;
-    struct loop_list active; /* descriptors with something to try */
-    struct loop_list dirty;  /* descriptors with writes to send */
-    struct loop_list ending; /* scopes to look at */
+    struct loop_list active;                  /* descriptors with something to try */
+    struct loop_list dirty;                   /* descriptors with writes to send */
+    struct loop_scope *ending, **last_ending; /* scopes to look at, in a queue */
     bool is_settling;
-    struct loop_slab jobs, fds, scopes;
+    struct loop_slab small_jobs, large_jobs, fds, scopes, deadlines;
     struct loop_heap timers;
     struct loop_region region;
     struct loop_spare *spare; /* copy.c's buffers, the hottest first */

@@ -91,15 +91,13 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->scope = scope;
     fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
     fd->limit_bytes = scope->loop->options.sink_limit_bytes;
-    loop_list_init(&fd->jobs);
-    loop_list_init(&fd->second_jobs);
     loop_list_init(&fd->readers);
     loop_list_init(&fd->writers);
     loop_list_init(&fd->pollers);
     loop_list_init(&fd->active);
     loop_list_init(&fd->dirty);
     loop_list_init(&fd->backend_link);
-    loop_list_push_back(&scope->fds, &fd->in_scope);
+    loop_hlist_push(&scope->fds, &fd->in_scope);
     loop_flow_init(fd);
     return fd;
 }
@@ -183,9 +181,9 @@ struct loop_scope *loop_fd_scope(const struct loop_fd *fd)
 static void give_object_back(struct loop_fd *fd)
 {
     struct loop_scope *scope = fd->scope;
-    assert(fd->state == LOOP_FD_CLOSED && fd->uses == 0 && loop_list_is_empty(&fd->jobs));
+    assert(fd->state == LOOP_FD_CLOSED && fd->uses == 0 && !fd->jobs.first);
     assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && loop_list_is_empty(&fd->pollers));
-    loop_list_remove(&fd->in_scope);
+    loop_hlist_remove(&fd->in_scope);
     loop_list_remove(&fd->active);
     loop_list_remove(&fd->dirty);
     loop_slab_put(&scope->loop->fds, fd);
@@ -236,13 +234,13 @@ static void maybe_let_go(struct loop_fd *fd)
 static void cancel_jobs(struct loop_fd *fd)
 {
     struct loop *loop = fd->scope->loop;
-    struct loop_list *next;
-    for (struct loop_list *node = fd->jobs.next; node != &fd->jobs; node = next) {
-        next = node->next;
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
+        next = loop_hlist_newer(&fd->jobs, node);
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, in_fd));
     }
-    for (struct loop_list *node = fd->second_jobs.next; node != &fd->second_jobs; node = next) {
-        next = node->next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->second_jobs); node; node = next) {
+        next = loop_hlist_newer(&fd->second_jobs, node);
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, u.args.in_second));
     }
 }
@@ -283,9 +281,9 @@ void loop_fd_destroy(struct loop_fd *fd)
 
 void loop_fds_finish(struct loop_scope *scope)
 {
-    struct loop_list *next;
-    for (struct loop_list *node = scope->fds.next; node != &scope->fds; node = next) {
-        next = node->next;
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&scope->fds); node; node = next) {
+        next = loop_hlist_newer(&scope->fds, node);
         loop_fd_destroy(LOOP_CONTAINER(node, struct loop_fd, in_scope));
     }
 }

@@ -184,7 +184,8 @@ static void cancel_write(struct loop *loop, struct job *job)
 }
 
 static enum loop_attempt attempt_write(struct loop *loop, struct job *job);
-static const struct loop_job_kind write_kind = {.name = "write", .cancel = cancel_write, .attempt = attempt_write};
+static const struct loop_job_kind write_kind = {
+    .name = "write", .cancel = cancel_write, .attempt = attempt_write, .is_large = true};
 
 /* Adds what is left of a write to `iov`; returns the new count. */
 static int gather_one(const struct loop_write_state *write, struct iovec *iov, int n)

@@ -191,7 +191,7 @@ void loop_settle(struct loop *loop)
         return;
     }
     loop->is_settling = true;
-    while (!loop_list_is_empty(&loop->dirty) || !loop_list_is_empty(&loop->ending)) {
+    while (!loop_list_is_empty(&loop->dirty) || loop->ending) {
         loop_ready_send(loop);
         loop_scopes_settle(loop);
     }
@@ -298,11 +298,13 @@ static struct loop *make(const struct loop_options *options)
     loop_list_init(&loop->run_queue);
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);
-    loop_list_init(&loop->ending);
+    loop->last_ending = &loop->ending;
     loop_list_init(&loop->descriptor_waits);
-    loop_slab_init(&loop->jobs, sizeof(struct job));
-    loop_slab_init(&loop->fds, sizeof(struct loop_fd));
-    loop_slab_init(&loop->scopes, sizeof(struct loop_scope));
+    loop_slab_init(&loop->small_jobs, LOOP_JOB_SMALL_BYTES, 0);
+    loop_slab_init(&loop->large_jobs, sizeof(struct job), LOOP_SLAB_MARK);
+    loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
+    loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
+    loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
     loop_heap_init(&loop->timers);
     loop_signals_init(loop);
     return loop;
@@ -310,11 +312,13 @@ static struct loop *make(const struct loop_options *options)
 
 static void unmake(struct loop *loop)
 {
-    assert(loop->jobs.in_use == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
+    assert(loop_jobs_in_use(loop) == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
     loop_copy_finish(loop);
-    loop_slab_finish(&loop->jobs);
+    loop_slab_finish(&loop->small_jobs);
+    loop_slab_finish(&loop->large_jobs);
     loop_slab_finish(&loop->fds);
     loop_slab_finish(&loop->scopes);
+    loop_slab_finish(&loop->deadlines);
     loop_heap_finish(&loop->timers);
     loop_region_finish(loop);
     if (loop->inbox && !loop->main_has_ended) {
@@ -472,8 +476,8 @@ const char *loop_backend_detail(const struct loop *loop)
 void loop_stats(const struct loop *loop, struct loop_stats *stats)
 {
     *stats = loop->stats;
-    stats->jobs_now = loop->jobs.in_use;
-    stats->job_slots = loop_slab_capacity(&loop->jobs);
+    stats->jobs_now = loop_jobs_in_use(loop);
+    stats->job_slots = loop_jobs_capacity(loop);
     stats->scopes_now = loop->scopes.in_use;
     stats->fds_now = loop->fds.in_use;
     stats->pool_threads_now = loop_pool_threads(loop);

@@ -12,7 +12,7 @@
 #define FREE_BIT                                                                                                       \
     (UINT64_C(1) << 63) /* in the id of a slot that is not in use: no id that was ever given out has it                \
                          */
-#define GENERATION_MASK ((UINT64_C(1) << (LOOP_SLAB_ID_BITS - LOOP_SLAB_INDEX_BITS)) - 1)
+#define GENERATION_MASK ((UINT64_C(1) << (LOOP_SLAB_ID_BITS - 1 - LOOP_SLAB_INDEX_BITS)) - 1)
 
 /* What stands at the start of an object. `next_free` is only there while the object is not in use. */
 struct slot {
@@ -30,10 +30,10 @@ static struct slot *slot_at(const struct loop_slab *slab, uint32_t index)
     return (struct slot *)(void *)(slab->pages[index / PER_PAGE] + (size_t)(index % PER_PAGE) * slab->object_size);
 }
 
-void loop_slab_init(struct loop_slab *slab, size_t object_size)
+void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark)
 {
     assert(object_size >= sizeof(struct slot) && object_size % sizeof(uint64_t) == 0);
-    *slab = (struct loop_slab){.object_size = object_size, .free_head = LOOP_SLAB_MAX};
+    *slab = (struct loop_slab){.object_size = object_size, .mark = mark, .free_head = LOOP_SLAB_MAX};
 }
 
 void loop_slab_finish(struct loop_slab *slab)
@@ -73,7 +73,7 @@ static int add_page(struct loop_slab *slab)
     slab->pages[slab->n_pages++] = page;
     for (uint32_t i = PER_PAGE; i-- > 0;) {
         struct slot *slot = slot_at(slab, first + i);
-        slot->id = FREE_BIT | (UINT64_C(1) << LOOP_SLAB_INDEX_BITS) | (first + i);
+        slot->id = FREE_BIT | slab->mark | (UINT64_C(1) << LOOP_SLAB_INDEX_BITS) | (first + i);
         slot->next_free = slab->free_head;
         slab->free_head = first + i;
     }
@@ -101,7 +101,7 @@ void loop_slab_put(struct loop_slab *slab, void *object)
     uint32_t index = index_of(slot->id);
     uint64_t generation = ((slot->id >> LOOP_SLAB_INDEX_BITS) + 1) & GENERATION_MASK;
     assert(slab->in_use > 0 && slot_at(slab, index) == slot);
-    slot->id = FREE_BIT | ((generation ? generation : 1) << LOOP_SLAB_INDEX_BITS) | index;
+    slot->id = FREE_BIT | slab->mark | ((generation ? generation : 1) << LOOP_SLAB_INDEX_BITS) | index;
     slot->next_free = slab->free_head;
     slab->free_head = index;
     slab->in_use--;

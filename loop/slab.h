@@ -10,21 +10,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An id: generation << LOOP_SLAB_INDEX_BITS | index. The top three bits are always 0, for those who put a tag there. At
- * a million reuses of one slot each second the generation comes round after 38 hours. */
+/* An id: generation << LOOP_SLAB_INDEX_BITS | index, with the slab's mark above it. The top three bits are always 0,
+ * for those who put a tag there. At a million reuses of one slot each second the generation comes round after 19 hours.
+ */
 #define LOOP_SLAB_INDEX_BITS 24
 #define LOOP_SLAB_ID_BITS 61
+#define LOOP_SLAB_MARK (UINT64_C(1) << (LOOP_SLAB_ID_BITS - 1))
 #define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)
 
 struct loop_slab {
     size_t object_size;
+    uint64_t mark; /* 0 or LOOP_SLAB_MARK, in every id: where two slabs have one kind of ids it says whose it is */
     char **pages;
     uint32_t n_pages, pages_capacity;
     uint32_t free_head; /* index of the slot given back last, or LOOP_SLAB_MAX */
     uint32_t in_use;
 };
 
-void loop_slab_init(struct loop_slab *slab, size_t object_size);
+void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark);
 void loop_slab_finish(struct loop_slab *slab);
 
 /* An object, zeroed but for its id (a uint64_t at its start); NULL when there is no memory. The slot given back last is

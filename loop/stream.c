@@ -12,20 +12,18 @@
 #define CHUNKS_MAX 16 /* in one read */
 
 struct stream {
-    struct loop_source *source;      /* of another kind than a descriptor; else NULL */
     struct loop_chunk *first, *last; /* read, not delivered yet */
     struct loop_chunk *reserved;     /* the one it waited for */
-    loop_job inner;                  /* the read in flight, of another kind of source */
     uint16_t n_wanted;               /* chunks for the next read */
-    bool is_paused, is_delivering, is_at_end;
-    int32_t end; /* its last result, once is_at_end */
+    bool is_paused, is_delivering;
+    bool is_at_end; /* job->result is the last one */
 };
 
-static_assert(sizeof(struct stream) <= sizeof(((struct job *)0)->u.words), "fits into a job");
+static_assert(sizeof(struct stream) <= sizeof(((struct job *)0)->u.small), "fits into a small job");
 
 static struct stream *stream_of(struct job *job)
 {
-    return (struct stream *)(void *)job->u.words;
+    return (struct stream *)(void *)job->u.small;
 }
 
 static void push_chunk(struct stream *stream, struct loop_chunk *chunk, size_t used)
@@ -191,6 +189,19 @@ static const struct loop_job_kind stream_kind = {
 
 /* ---- on other sources ---- */
 
+struct other_stream {
+    struct stream stream; /* must be first */
+    struct loop_source *source;
+    loop_job inner; /* the read in flight, or 0 */
+};
+
+static_assert(sizeof(struct other_stream) <= sizeof(((struct job *)0)->u.large), "fits into a large job");
+
+static struct other_stream *other_of(struct job *job)
+{
+    return (struct other_stream *)(void *)job->u.large;
+}
+
 static void on_read(void *arg, int64_t result);
 
 /* Goes on: delivers, ends, waits for a chunk, or reads. From the dispatch, or from inside loop_stream when nothing can
@@ -206,9 +217,10 @@ static void go_on(struct loop *loop, struct job *job)
     }
     job->where = LOOP_AT_OWNER;
     stream->reserved = chunk;
-    stream->inner =
-        stream->source->ops->read(stream->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
-    if (!stream->inner) {
+    struct other_stream *other = other_of(job);
+    other->inner =
+        other->source->ops->read(other->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
+    if (!other->inner) {
         give_reserved_back(loop, stream);
         loop_job_complete(loop, job, -ENOMEM);
     }
@@ -228,7 +240,7 @@ static void settle_stream(struct loop *loop, struct job *job)
         return;
     }
     if (is_over) {
-        loop_job_finish(loop, job, stream->is_at_end ? stream->end : -ECANCELED);
+        loop_job_finish(loop, job, stream->is_at_end ? job->result : -ECANCELED);
     } else {
         go_on(loop, job);
     }
@@ -239,14 +251,14 @@ static void on_read(void *arg, int64_t result)
     struct job *job = arg;
     struct stream *stream = stream_of(job);
     struct loop *loop = job->scope->loop;
-    stream->inner = 0;
+    other_of(job)->inner = 0;
     if (result > 0) {
         push_chunk(stream, stream->reserved, (size_t)result);
         stream->reserved = NULL;
     } else {
         give_reserved_back(loop, stream);
         stream->is_at_end = true;
-        stream->end = (int32_t)result;
+        job->result = result;
     }
     settle_stream(loop, job);
 }
@@ -255,33 +267,33 @@ static void on_nudge(void *arg, int64_t result)
 {
     (void)result;
     struct job *job = arg;
-    stream_of(job)->inner = 0;
+    other_of(job)->inner = 0;
     settle_stream(job->scope->loop, job);
 }
 
 /* Comes back to the stream from the dispatch. */
 static void nudge(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
-    stream->inner = loop_op_nop(job->scope, on_nudge, job);
-    if (!stream->inner) {
-        give_reserved_back(loop, stream);
+    struct other_stream *other = other_of(job);
+    other->inner = loop_op_nop(job->scope, on_nudge, job);
+    if (!other->inner) {
+        give_reserved_back(loop, &other->stream);
         loop_job_complete(loop, job, -ENOMEM);
     }
 }
 
 static void cancel_other(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
-    if (stream->is_delivering) {
+    struct other_stream *other = other_of(job);
+    if (other->stream.is_delivering) {
         return;
     }
-    if (stream->inner) {
-        loop_cancel(loop, stream->inner);
-    } else if (stream->first || stream->is_at_end) {
+    if (other->inner) {
+        loop_cancel(loop, other->inner);
+    } else if (other->stream.first || other->stream.is_at_end) {
         nudge(loop, job);
     } else {
-        give_reserved_back(loop, stream);
+        give_reserved_back(loop, &other->stream);
         loop_job_complete(loop, job, -ECANCELED);
     }
 }
@@ -294,7 +306,8 @@ static void other_got_chunk(struct loop *loop, struct job *job, struct loop_chun
     nudge(loop, job);
 }
 
-static const struct loop_job_kind other_kind = {.name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk};
+static const struct loop_job_kind other_kind = {
+    .name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk, .is_large = true};
 
 /* ---- the calls ---- */
 
@@ -314,10 +327,11 @@ loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
     if (ended) {
         return id;
     }
-    *stream_of(job) = (struct stream){.source = source, .n_wanted = 1};
+    stream_of(job)->n_wanted = 1;
     if (is_direct) {
         loop_ready_wait_read(loop, fd, job);
     } else {
+        other_of(job)->source = source;
         go_on(loop, job);
     }
     return id;
@@ -361,7 +375,7 @@ int loop_stream_resume(struct loop *loop, loop_job id)
     }
     if (job->kind == &stream_kind) {
         try_soon(loop, job);
-    } else if (!stream->inner) {
+    } else if (!other_of(job)->inner) {
         nudge(loop, job);
     }
     return 0;

@@ -103,7 +103,7 @@ static void expire(struct loop *loop, struct loop_heap_node *node)
 {
     if (node->owner == LOOP_HEAP_SCOPE) {
         loop_heap_remove(&loop->timers, node);
-        loop_scope_expire(LOOP_CONTAINER(node, struct loop_scope, deadline));
+        loop_scope_expire(LOOP_CONTAINER(node, struct loop_deadline, node)->scope);
         loop_settle(loop);
         return;
     }

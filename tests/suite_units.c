@@ -131,7 +131,7 @@ TEST(slab_objects_are_zeroed_and_found)
     struct loop_slab slab;
     struct object *object;
 
-    loop_slab_init(&slab, sizeof *object);
+    loop_slab_init(&slab, sizeof *object, 0);
     CHECK(!loop_slab_find(&slab, 0));
     object = loop_slab_get(&slab);
     CHECK(object && object->id != 0);
@@ -156,7 +156,7 @@ TEST(slab_finds_nothing_for_ids_that_never_were)
 {
     struct loop_slab slab;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     struct object *object = loop_slab_get(&slab);
     for (unsigned bit = 0; bit < 64; bit++) {
         CHECK(!loop_slab_find(&slab, object->id ^ UINT64_C(1) << bit));
@@ -176,7 +176,7 @@ TEST(slab_objects_never_move)
     static struct object *objects[N];
     struct loop_slab slab;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (unsigned i = 0; i < N; i++) {
         objects[i] = loop_slab_get(&slab);
         CHECK(objects[i] != NULL);
@@ -207,7 +207,7 @@ TEST(slab_against_a_table)
     struct loop_slab slab;
     unsigned n_stale = 0;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (unsigned round = 0; round < ROUNDS; round++) {
         unsigned i = next_random() % N;
         if (alive[i]) {
@@ -234,7 +234,7 @@ TEST(slab_ids_do_not_come_back_soon)
     struct loop_slab slab;
     uint64_t first = 0;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (int i = 0; i < REUSES; i++) {
         struct object *object = loop_slab_get(&slab);
         CHECK(object->id != first && object->id != 0);
@@ -253,7 +253,7 @@ TEST(slab_without_memory_says_so_and_stays_whole)
     struct loop_slab slab;
     unsigned got = 0, failed = 0;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (unsigned round = 1; got < N; round++) {
         fail_allocation(1 + round % 3, false);
         objects[got] = loop_slab_get(&slab);
