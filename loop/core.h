@@ -227,8 +227,9 @@ enum loop_io {
 enum loop_fd_state { LOOP_FD_OPEN, LOOP_FD_CLOSING, LOOP_FD_CLOSED };
 
 struct loop_fd {
-    uint64_t id; /* must be first: names it in the kernel's events */
-    int number;  /* -1 once closed */
+    uint64_t id;         /* must be first: names it in the kernel's events */
+    int number;          /* -1 once closed */
+    int32_t write_error; /* of the last write, where it failed, for those who wait for the queue to drain */
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     bool is_borrowed : 1;
@@ -239,20 +240,20 @@ struct loop_fd {
     bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
     bool short_is_empty : 1; /* a byte stream: a read that got less than asked for has emptied it */
     uint32_t uses;
-    uint32_t ready;   /* POLLIN, POLLOUT: believed ready until a call says otherwise */
-    uint32_t watched; /* the backend's: events it has asked the kernel for */
+    uint32_t ready;           /* POLLIN, POLLOUT: believed ready until a call says otherwise */
+    uint32_t watched;         /* the backend's: events it has asked the kernel for */
+    uint32_t backend_id;      /* the backend's: the watch in flight */
+    struct loop_list readers; /* jobs that wait, in order; only the first is tried */
+    struct loop_list active;  /* in loop->active: to be looked at in the next dispatch */
+    struct loop_list writers; /* as readers */
+    struct loop_list pollers; /* jobs that wait for events or for the queue to drain: all are tried */
+    struct loop_list dirty;   /* in loop->dirty: writes to be sent when the continuation has returned */
+    size_t queued_bytes, limit_bytes;
     struct loop_scope *scope;
     struct loop_hnode in_scope;
-    struct loop_hlist jobs;            /* jobs that use it, by in_fd */
-    struct loop_hlist second_jobs;     /* jobs that use it as their second descriptor, by u.args.in_second */
-    struct loop_list readers, writers; /* jobs that wait, in order; only the first of each is tried */
-    struct loop_list pollers;          /* jobs that wait for events or for the queue to drain: all are tried */
-    struct loop_list active;           /* in loop->active: to be looked at in the next dispatch */
-    struct loop_list dirty;            /* in loop->dirty: writes to be sent when the continuation has returned */
-    struct loop_list backend_link;     /* the backend's */
-    uint64_t backend_id;               /* the backend's: the watch in flight */
-    size_t queued_bytes, limit_bytes;
-    int32_t write_error;           /* of the last write, where it failed, for those who wait for the queue to drain */
+    struct loop_hlist jobs;        /* jobs that use it, by in_fd */
+    struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
+    struct loop_list backend_link; /* the backend's */
     struct job *closer;            /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
     struct loop_flow flow;

@@ -107,7 +107,7 @@ static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
         close(number);
         return error;
     }
-    fd->backend_id = (uint64_t)number + 1;
+    fd->backend_id = (uint32_t)number + 1;
     return 0;
 }
 
@@ -118,7 +118,7 @@ static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
         return add_duplicate(loop, fd, events);
     }
     if (!error) {
-        fd->backend_id = (uint64_t)fd->number + 1;
+        fd->backend_id = (uint32_t)fd->number + 1;
     }
     return error;
 }

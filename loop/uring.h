@@ -38,11 +38,11 @@ enum uring_watch_kind { URING_WATCH_IN, URING_WATCH_OUT, URING_WATCH_PRIORITY, U
 
 /* The bits of fd->backend_id, by kind of watch. At most one poll of each kind is in flight, from the entry that arms it
  * to its last completion, so that none can be taken for another. */
-#define URING_ARMED(kind) (UINT64_C(1) << (kind))             /* its last completion is still to come */
-#define URING_ARM_DUE(kind) (UINT64_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
-#define URING_CANCEL_DUE(kind) (UINT64_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
-#define URING_LASTS(kind) (UINT64_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
-#define URING_LETTING_GO (UINT64_C(1) << 32)
+#define URING_ARMED(kind) (UINT32_C(1) << (kind))             /* its last completion is still to come */
+#define URING_ARM_DUE(kind) (UINT32_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
+#define URING_CANCEL_DUE(kind) (UINT32_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
+#define URING_LASTS(kind) (UINT32_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
+#define URING_LETTING_GO (UINT32_C(1) << 31)
 
 struct uring {
     /* The queues as the kernel shares them. */
