@@ -77,7 +77,7 @@ static void dump_job(const struct job *job, unsigned depth)
     add_id(&line, "job", job->id);
     add(&line, " %s: %s", job_name(job), where_name(job));
     if (job->where == LOOP_AT_TIMER) {
-        add_time_left(&line, job->u.timer.node.at_ns);
+        add_time_left(&line, (int64_t)job->timer.at_ns);
     }
     if (job->where == LOOP_AT_RUN_QUEUE) {
         add(&line, " with %lld", (long long)job->result);
@@ -119,9 +119,9 @@ static void dump_scope(const struct loop_scope *scope, unsigned depth)
     if (scope->error) {
         add(&line, ", error %d", (int)scope->error);
     }
-    if (loop_heap_is_linked(&scope->deadline)) {
+    if (loop_list_is_linked(&scope->deadline.link)) {
         add(&line, ", deadline");
-        add_time_left(&line, scope->deadline.at_ns);
+        add_time_left(&line, (int64_t)scope->deadline.at_ns);
     }
     loop_log_line("%s", line.text);
 }

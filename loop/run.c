@@ -216,7 +216,7 @@ static bool has_work(const struct loop *loop)
 }
 
 /* How long nothing is due, from now. */
-static int64_t time_to_next(const struct loop *loop)
+static int64_t time_to_next(struct loop *loop)
 {
     int64_t next = loop_timers_next(loop);
     if (next == LOOP_NEVER) {
@@ -303,7 +303,7 @@ static struct loop *make(const struct loop_options *options)
     loop_slab_init(&loop->jobs, sizeof(struct job));
     loop_slab_init(&loop->fds, sizeof(struct loop_fd));
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope));
-    loop_heap_init(&loop->timers);
+    loop_wheel_init(&loop->timers, loop_clock_read());
     loop_signals_init(loop);
     return loop;
 }
@@ -311,11 +311,11 @@ static struct loop *make(const struct loop_options *options)
 static void unmake(struct loop *loop)
 {
     assert(loop->jobs.in_use == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
+    assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
     loop_slab_finish(&loop->jobs);
     loop_slab_finish(&loop->fds);
     loop_slab_finish(&loop->scopes);
-    loop_heap_finish(&loop->timers);
     loop_region_finish(loop);
     if (loop->inbox && !loop->main_has_ended) {
         loop_inbox_close(loop->inbox);

@@ -62,7 +62,8 @@ static struct loop_scope *make(struct loop *loop, loop_fn *on_end, void *arg)
     scope->on_end = on_end;
     scope->arg = arg;
     scope->reason = -ECANCELED;
-    scope->deadline.owner = LOOP_HEAP_SCOPE;
+    scope->deadline.owner = LOOP_WHEEL_SCOPE;
+    loop_list_init(&scope->deadline.link);
     loop_list_init(&scope->in_parent);
     loop_list_init(&scope->children);
     loop_list_init(&scope->jobs);
@@ -179,15 +180,11 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
 {
     struct loop *loop = scope->loop;
     LOOP_CHECK_THREAD(loop);
-    if (loop_heap_is_linked(&scope->deadline)) {
-        loop_heap_remove(&loop->timers, &scope->deadline);
+    if (loop_list_is_linked(&scope->deadline.link)) {
+        loop_wheel_remove(&loop->timers, &scope->deadline);
     }
-    if (at_ns == LOOP_NEVER || !loop_scope_takes_work(scope)) {
-        return;
-    }
-    scope->deadline.at_ns = at_ns;
-    if (loop_heap_add(&loop->timers, &scope->deadline)) {
-        loop_scope_fail(scope, -ENOMEM); /* a scope without the deadline it was promised must not go on */
+    if (at_ns != LOOP_NEVER && loop_scope_takes_work(scope)) {
+        loop_wheel_add(&loop->timers, &scope->deadline, at_ns);
     }
 }
 
@@ -321,8 +318,8 @@ static void be_gone(struct loop_scope *scope)
 static void release(struct loop_scope *scope)
 {
     scope->state = LOOP_SCOPE_RELEASING;
-    if (loop_heap_is_linked(&scope->deadline)) {
-        loop_heap_remove(&scope->loop->timers, &scope->deadline);
+    if (loop_list_is_linked(&scope->deadline.link)) {
+        loop_wheel_remove(&scope->loop->timers, &scope->deadline);
     }
     run_hooks(scope);
     scope->state = LOOP_SCOPE_CLOSING;
