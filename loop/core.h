@@ -14,11 +14,11 @@
 #define LOOP_CORE_H
 
 #include <loop/hard.h>
-#include <loop/heap.h>
 #include <loop/list.h>
 #include <loop/loop.h>
 #include <loop/low_level.h>
 #include <loop/slab.h>
+#include <loop/wheel.h>
 
 #include <assert.h>
 #include <poll.h>
@@ -62,7 +62,7 @@ enum loop_where {
     LOOP_AT_RING,       /* the kernel has it */
     LOOP_AT_WAIT,       /* in one of a descriptor's wait lists */
     LOOP_AT_POOL_LINE,  /* waits for a thread, or a thread has it */
-    LOOP_AT_TIMER,      /* in the heap */
+    LOOP_AT_TIMER,      /* in the wheel */
     LOOP_AT_CHUNK_LINE, /* waits for a chunk */
     LOOP_AT_OWNER       /* whoever made it holds it: a promise, a composite that waits for an inner job */
 };
@@ -123,10 +123,15 @@ struct loop_write_state {
 struct job {
     uint64_t id; /* must be first (slab.h): the public handle */
     const struct loop_job_kind *kind;
-    struct loop_list link; /* where `where` says */
+    union {
+        struct {
+            struct loop_list link; /* where `where` says */
+            int64_t result;
+        };
+        struct loop_wheel_node timer; /* LOOP_AT_TIMER: linked by its `link`, which is the same one */
+    };
     loop_fn *fn;
     void *arg;
-    int64_t result;
     struct loop_fd *fd;      /* in use by this job, or NULL */
     struct loop_hnode in_fd; /* in fd->jobs */
     struct loop_scope *scope;
@@ -143,10 +148,6 @@ struct job {
     /* Timers, reads, streams and their like are made a million at a time or wait on every connection: they have a slab
      * of their own, whose objects end with `small`. */
     union {
-        struct {
-            struct loop_heap_node node;
-            bool is_op; /* loop_op_timeout: ends with -ETIME */
-        } timer;
         struct {
             loop_cancel_fn *on_cancel;
             void *cancel_arg;
@@ -168,7 +169,6 @@ struct job {
 };
 
 #define LOOP_JOB_SMALL_BYTES (offsetof(struct job, u) + sizeof(((struct job *)0)->u.small))
-static_assert(sizeof(((struct job *)0)->u.timer) <= sizeof(((struct job *)0)->u.small), "a timer is small");
 static_assert(sizeof(((struct job *)0)->u.read) <= sizeof(((struct job *)0)->u.small), "a read is small");
 
 /* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no
@@ -426,7 +426,7 @@ struct loop_scope {
 /* A scope's deadline, from a slab: few scopes have one. */
 struct loop_deadline {
     uint64_t id; /* must be first (slab.h) */
-    struct loop_heap_node node;
+    struct loop_wheel_node node;
     struct loop_scope *scope;
 };
 
@@ -482,7 +482,7 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk);
 /* Resumes what is due, at most `most`. From the dispatch only. */
 void loop_timers_run(struct loop *loop, unsigned most);
 /* When the next is due: LOOP_NEVER when there is none. */
-int64_t loop_timers_next(const struct loop *loop);
+int64_t loop_timers_next(struct loop *loop);
 int64_t loop_clock_read(void);
 
 /* ---- posts (inbox.c) ---- */
@@ -527,7 +527,6 @@ struct loop {
     struct loop_scope *ending, **last_ending; /* scopes to look at, in a queue */
     bool is_settling;
     struct loop_slab small_jobs, large_jobs, fds, scopes, deadlines;
-    struct loop_heap timers;
     struct loop_region region;
     struct loop_spare *spare; /* copy.c's buffers, the hottest first */
     unsigned n_spare;
@@ -541,7 +540,7 @@ struct loop {
     struct loop_fd *inbox_fd;
     struct loop_pool *pool;
     struct loop_signals signals;
-    struct loop_list descriptor_waits; /* jobs of loop_descriptor_wait */
+    struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
     pthread_t thread;
     int thread_id;
@@ -550,6 +549,7 @@ struct loop {
     int main_result;
     bool main_has_ended, own_has_ended;
     char backend_detail[256];
+    struct loop_wheel timers; /* large, and mostly untouched */
 };
 
 /* What has to be done after each continuation: sends writes, ends scopes. From the dispatch only. */

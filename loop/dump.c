@@ -77,7 +77,7 @@ static void dump_job(const struct job *job, unsigned depth)
     add_id(&line, "job", job->id);
     add(&line, " %s: %s", job_name(job), where_name(job));
     if (job->where == LOOP_AT_TIMER) {
-        add_time_left(&line, job->u.timer.node.at_ns);
+        add_time_left(&line, (int64_t)job->timer.at_ns);
     }
     if (job->where == LOOP_AT_RUN_QUEUE) {
         add(&line, " with %lld", (long long)job->result);
@@ -121,7 +121,7 @@ static void dump_scope(const struct loop_scope *scope, unsigned depth)
     }
     if (scope->deadline) {
         add(&line, ", deadline");
-        add_time_left(&line, scope->deadline->node.at_ns);
+        add_time_left(&line, (int64_t)scope->deadline->node.at_ns);
     }
     loop_log_line("%s", line.text);
 }

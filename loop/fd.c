@@ -193,13 +193,9 @@ static void give_object_back(struct loop_fd *fd)
 /* Somebody waits for a descriptor to come free: one that comes free is for one of them. */
 static void tell_descriptor_waits(struct loop *loop)
 {
-    struct loop_list *node = loop_list_first(&loop->descriptor_waits);
+    struct loop_hnode *node = loop_hlist_oldest(&loop->descriptor_waits);
     if (node) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
-        if (loop_heap_is_linked(&job->u.timer.node)) { /* not with LOOP_NEVER */
-            loop_heap_remove(&loop->timers, &job->u.timer.node);
-        }
-        loop_job_complete(loop, job, 0);
+        loop_timer_complete(loop, LOOP_CONTAINER(node, struct job, in_fd), 0);
     }
 }
 
@@ -362,7 +358,7 @@ loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop
     loop_job id = loop_sleep(scope, timeout_ns, fn, arg);
     struct job *job = id ? loop_job_find(loop, id) : NULL;
     if (job && job->where != LOOP_AT_RUN_QUEUE) {
-        loop_list_push_back(&loop->descriptor_waits, &job->link);
+        loop_hlist_push(&loop->descriptor_waits, &job->in_fd);
         loop->stats.descriptor_waits++;
     }
     return id;

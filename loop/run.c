@@ -216,7 +216,7 @@ static bool has_work(const struct loop *loop)
 }
 
 /* How long nothing is due, from now. */
-static int64_t time_to_next(const struct loop *loop)
+static int64_t time_to_next(struct loop *loop)
 {
     int64_t next = loop_timers_next(loop);
     if (next == LOOP_NEVER) {
@@ -299,13 +299,12 @@ static struct loop *make(const struct loop_options *options)
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);
     loop->last_ending = &loop->ending;
-    loop_list_init(&loop->descriptor_waits);
     loop_slab_init(&loop->small_jobs, LOOP_JOB_SMALL_BYTES, 0);
     loop_slab_init(&loop->large_jobs, sizeof(struct job), LOOP_SLAB_MARK);
     loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
     loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
-    loop_heap_init(&loop->timers);
+    loop_wheel_init(&loop->timers, loop_clock_read());
     loop_signals_init(loop);
     return loop;
 }
@@ -313,13 +312,13 @@ static struct loop *make(const struct loop_options *options)
 static void unmake(struct loop *loop)
 {
     assert(loop_jobs_in_use(loop) == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
+    assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
     loop_slab_finish(&loop->small_jobs);
     loop_slab_finish(&loop->large_jobs);
     loop_slab_finish(&loop->fds);
     loop_slab_finish(&loop->scopes);
     loop_slab_finish(&loop->deadlines);
-    loop_heap_finish(&loop->timers);
     loop_region_finish(loop);
     if (loop->inbox && !loop->main_has_ended) {
         loop_inbox_close(loop->inbox);

@@ -169,25 +169,24 @@ void loop_scope_fail(struct loop_scope *scope, int64_t error)
     cancel_tree(scope, -ECANCELED);
 }
 
-void loop_scope_expire(struct loop_scope *scope)
-{
-    if (!scope->is_cancelled) {
-        note_error(scope, -ETIMEDOUT);
-        cancel_tree(scope, -ETIMEDOUT);
-    }
-}
-
 static void drop_deadline(struct loop_scope *scope)
 {
     struct loop_deadline *deadline = scope->deadline;
     if (!deadline) {
         return;
     }
-    if (loop_heap_is_linked(&deadline->node)) {
-        loop_heap_remove(&scope->loop->timers, &deadline->node);
-    }
+    loop_wheel_remove(&scope->loop->timers, &deadline->node);
     scope->deadline = NULL;
     loop_slab_put(&scope->loop->deadlines, deadline);
+}
+
+void loop_scope_expire(struct loop_scope *scope)
+{
+    drop_deadline(scope);
+    if (!scope->is_cancelled) {
+        note_error(scope, -ETIMEDOUT);
+        cancel_tree(scope, -ETIMEDOUT);
+    }
 }
 
 void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
@@ -204,13 +203,9 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
         return;
     }
     deadline->scope = scope;
-    deadline->node.at_ns = at_ns;
-    deadline->node.owner = LOOP_HEAP_SCOPE;
+    deadline->node.owner = LOOP_WHEEL_SCOPE;
     scope->deadline = deadline;
-    if (loop_heap_add(&loop->timers, &deadline->node)) {
-        drop_deadline(scope);
-        loop_scope_fail(scope, -ENOMEM);
-    }
+    loop_wheel_add(&loop->timers, &deadline->node, at_ns);
 }
 
 /* ---- holding ---- */
