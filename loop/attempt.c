@@ -40,6 +40,7 @@ const struct loop_op_row loop_op_table[LOOP_OP_COUNT] = {
     [LOOP_OP_STATX] = {"statx", LOOP_CLASS_POOL, false},
     [LOOP_OP_FSYNC] = {"fsync", LOOP_CLASS_POOL, false},
     [LOOP_OP_WORK] = {"work", LOOP_CLASS_POOL, false},
+    [LOOP_OP_COPY] = {"copy", LOOP_CLASS_POOL, false},
 };
 
 /* A system call's answer as a result. */
@@ -346,7 +347,7 @@ static int64_t try_fsync(struct job *job, bool may_block)
     return outcome(job->u.args.flags ? fdatasync(job->fd->number) : fsync(job->fd->number));
 }
 
-/* The multishot receive has its own way in direct.c, and work runs in pool.c. */
+/* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */
 typedef int64_t try_fn(struct job *job, bool may_block);
 
 static try_fn *const tries[LOOP_OP_COUNT] = {
