@@ -224,6 +224,7 @@ struct loop_fd {
     bool is_unwatching : 1;  /* the backend was asked to let go */
     bool has_hung_up : 1;    /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
     bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
+    bool is_direct : 1;      /* a file that was O_DIRECT when it was taken in: its reads wait for the disk */
     bool short_is_empty : 1; /* a byte stream: a read that got less than asked for has emptied it */
     uint32_t uses;
     uint32_t ready;   /* POLLIN, POLLOUT: believed ready until a call says otherwise */
