@@ -3,9 +3,10 @@
  * Copying from a source to a sink. Between two descriptors that can be waited for, a copy reads into a spare buffer of
  * the loop and writes it at once: the buffer stays in the cache and serves one connection after the other. Only where
  * the sink is slow does the copy keep the buffer, with what is left in it, and reads no more until that is gone.
- * Anything else is read and written by the two's own functions, one buffer at a time.
+ * Between two regular files it is file_copy.c's. Anything else is read and written by the two's own functions, one
+ * buffer at a time.
  */
-#include <loop/core.h>
+#include <loop/fd_flow.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -250,7 +251,18 @@ static void start_other(struct loop *loop, struct job *job, struct loop_source *
 
 static bool can_wait(const struct loop_fd *from, const struct loop_fd *to)
 {
-    return from && to && from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING;
+    return from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING;
+}
+
+static const struct loop_job_kind *kind_for(const struct loop_fd *from, const struct loop_fd *to)
+{
+    if (!from || !to) {
+        return &other_kind;
+    }
+    if (can_wait(from, to)) {
+        return &copy_kind;
+    }
+    return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &other_kind;
 }
 
 loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg)
@@ -259,9 +271,8 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     struct loop *loop = source->scope->loop;
     struct loop_fd *from = source->ops->fd ? source->ops->fd(source) : NULL;
     struct loop_fd *to = sink->ops->fd ? sink->ops->fd(sink) : NULL;
-    bool is_direct = can_wait(from, to);
-    struct job *job =
-        loop_job_start(source->scope, is_direct ? from : NULL, is_direct ? &copy_kind : &other_kind, fn, arg, &ended);
+    const struct loop_job_kind *kind = kind_for(from, to);
+    struct job *job = loop_job_start(source->scope, kind == &other_kind ? NULL : from, kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -269,8 +280,10 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     if (ended) {
         return id;
     }
-    if (!is_direct) {
+    if (kind == &other_kind) {
         start_other(loop, job, source, sink);
+    } else if (kind == &loop_file_copy_kind) {
+        loop_file_copy(loop, job, to);
     } else if (to->state != LOOP_FD_OPEN) {
         loop_job_complete(loop, job, -EBADF);
     } else {

@@ -51,6 +51,7 @@ enum loop_op {
     LOOP_OP_STATX,
     LOOP_OP_FSYNC,
     LOOP_OP_WORK,
+    LOOP_OP_COPY, /* between two files: file_copy.c */
     LOOP_OP_COUNT
 };
 
@@ -238,6 +239,7 @@ struct loop_fd {
     bool is_unwatching : 1;  /* the backend was asked to let go */
     bool has_hung_up : 1;    /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
     bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
+    bool is_direct : 1;      /* a file that was O_DIRECT when it was taken in: its reads wait for the disk */
     bool short_is_empty : 1; /* a byte stream: a read that got less than asked for has emptied it */
     uint32_t uses;
     uint32_t ready;           /* POLLIN, POLLOUT: believed ready until a call says otherwise */
@@ -333,11 +335,18 @@ int64_t loop_attempt(struct job *job, bool may_block);
 void loop_direct_start(struct loop *loop, struct job *job);
 void loop_direct_cancel(struct loop *loop, struct job *job);
 
+/* One piece of a LOOP_OP_COPY, on a thread of the pool, with that thread's buffer (from malloc, NULL at first): bytes
+ * moved, 0 at the end, -errno. The next follows without the loop, unless args.flags (under the pool's mutex) says that
+ * the loop wants the job back. */
+int64_t loop_file_copy_piece(struct job *job, void **buffer);
+
 /* The pool. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the loop's thread. */
 struct loop_pool;
 void loop_pool_submit(struct loop *loop, struct job *job);
 /* Takes a job that hasn't begun out of the line again; false when a thread has it. */
 bool loop_pool_withdraw(struct loop *loop, struct job *job);
+/* Has a copy handed back after its next piece, or the one that a thread is at. */
+void loop_pool_recall(struct loop *loop, struct job *job);
 void loop_pool_collect(struct loop *loop);
 void loop_pool_finish(struct loop *loop);
 uint64_t loop_pool_threads(const struct loop *loop);

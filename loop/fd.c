@@ -75,6 +75,7 @@ static void classify(struct loop_fd *fd, int flags)
         classify_stream(fd, flags, false);
     } else {
         move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
+        fd->is_direct = (flags & O_DIRECT) != 0;
     }
 }
 
