@@ -5,6 +5,7 @@
  */
 #include <loop/direct.h>
 #include <loop/request.h>
+#include <loop/io.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,6 +7,7 @@
  * buffer at a time.
  */
 #include <loop/fd_flow.h>
+#include <loop/io.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,7 +53,16 @@ void loop_copy_finish(struct loop *loop)
 /* ---- between two descriptors ---- */
 
 /* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them
- * have been written, `second_offset` the bytes written in all, `second` the sink's descriptor. */
+ * have been written, `second_offset` the bytes written in all; that much there is in a small job. `second` is the
+ * sink's descriptor, where it isn't the source's: an echo, which waits on every idle connection, is small. */
+static_assert(offsetof(struct loop_op_args, second) >= sizeof(((struct job *)0)->u.small), "an echo is a small job");
+
+static const struct loop_job_kind echo_kind, pass_kind;
+
+static struct loop_fd *sink_of(const struct job *job)
+{
+    return job->kind == &echo_kind ? job->fd : job->u.args.second;
+}
 
 static void drop_spare(struct loop *loop, struct job *job)
 {
@@ -68,10 +78,9 @@ static void cancel_copy(struct loop *loop, struct job *job)
     loop_job_complete(loop, job, -ECANCELED);
 }
 
-static enum loop_attempt end_copy(struct loop *loop, struct job *job, int64_t result)
+static enum loop_attempt end_copy(struct job *job, int64_t result)
 {
-    drop_spare(loop, job);
-    job->result = result;
+    job->result = result < 0 ? result : job->u.args.second_offset;
     return LOOP_ATTEMPT_DONE;
 }
 
@@ -80,51 +89,32 @@ static bool has_room(const struct loop_fd *to)
     return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
 }
 
-/* Writes what is left in the buffer: the count, -EAGAIN, or an error. */
-static int64_t write_rest(struct job *job)
-{
-    struct loop_spare *spare = job->u.args.data;
-    struct iovec iov = {(char *)spare->bytes + job->u.args.offset, job->u.args.len - (size_t)job->u.args.offset};
-    int64_t n = loop_io_write(job->u.args.second, &iov, 1);
-    if (n > 0) {
-        job->u.args.offset += n;
-        job->u.args.second_offset += n;
-    }
-    return n;
-}
-
-static bool is_written(const struct job *job)
-{
-    return (size_t)job->u.args.offset == job->u.args.len;
-}
-
+/* Reads into the hottest spare buffer and writes it at once; what the sink doesn't take, the job keeps. */
 static enum loop_attempt read_some(struct loop *loop, struct job *job)
 {
-    struct loop_fd *from = job->fd, *to = job->u.args.second;
+    struct loop_fd *from = job->fd, *to = sink_of(job);
     struct loop_spare *spare = take_spare(loop);
     if (!spare) {
-        return end_copy(loop, job, -ENOMEM);
+        return end_copy(job, -ENOMEM);
     }
-    job->u.args.data = spare;
-    struct iovec iov = {spare->bytes, SPARE_BYTES};
-    int64_t n = loop_io_read(from, &iov, 1);
-    if (n == -EAGAIN) {
-        drop_spare(loop, job);
-        return LOOP_ATTEMPT_AGAIN;
-    }
+    int64_t n = loop_io_read_one(from, spare->bytes, SPARE_BYTES);
     if (n <= 0) {
-        return end_copy(loop, job, n < 0 ? n : job->u.args.second_offset);
+        give_spare(loop, spare);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(job, n);
     }
-    job->u.args.len = (size_t)n;
-    job->u.args.offset = 0;
-    int64_t written = has_room(to) ? write_rest(job) : -EAGAIN;
-    if (written < 0 && written != -EAGAIN) {
-        return end_copy(loop, job, written);
-    }
-    if (is_written(job)) {
-        drop_spare(loop, job);
+    int64_t written = has_room(to) ? loop_io_write_one(to, spare->bytes, (size_t)n) : -EAGAIN;
+    job->u.args.second_offset += written > 0 ? written : 0;
+    if (written == n) {
+        give_spare(loop, spare);
         return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
     }
+    if (written < 0 && written != -EAGAIN) {
+        give_spare(loop, spare);
+        return end_copy(job, written);
+    }
+    job->u.args.data = spare;
+    job->u.args.len = (size_t)n;
+    job->u.args.offset = written > 0 ? written : 0;
     loop_list_remove(&job->link);
     loop_ready_wait_write(loop, to, job);
     return LOOP_ATTEMPT_MOVED;
@@ -132,14 +122,19 @@ static enum loop_attempt read_some(struct loop *loop, struct job *job)
 
 static enum loop_attempt write_some(struct loop *loop, struct job *job)
 {
-    int64_t n = write_rest(job);
-    if (n == -EAGAIN) {
-        return LOOP_ATTEMPT_AGAIN;
-    }
+    struct loop_spare *spare = job->u.args.data;
+    int64_t n = loop_io_write_one(sink_of(job), (char *)spare->bytes + job->u.args.offset,
+                                  job->u.args.len - (size_t)job->u.args.offset);
     if (n < 0) {
-        return end_copy(loop, job, n);
+        if (n == -EAGAIN) {
+            return LOOP_ATTEMPT_AGAIN;
+        }
+        drop_spare(loop, job);
+        return end_copy(job, n);
     }
-    if (is_written(job)) {
+    job->u.args.offset += n;
+    job->u.args.second_offset += n;
+    if ((size_t)job->u.args.offset == job->u.args.len) {
         drop_spare(loop, job);
         loop_list_remove(&job->link);
         loop_ready_wait_read(loop, job->fd, job);
@@ -152,7 +147,8 @@ static enum loop_attempt attempt_copy(struct loop *loop, struct job *job)
     return job->u.args.data ? write_some(loop, job) : read_some(loop, job);
 }
 
-static const struct loop_job_kind copy_kind = {
+static const struct loop_job_kind echo_kind = {.name = "copy", .cancel = cancel_copy, .attempt = attempt_copy};
+static const struct loop_job_kind pass_kind = {
     .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true, .is_large = true};
 
 /* ---- between others ---- */
@@ -260,7 +256,7 @@ static const struct loop_job_kind *kind_for(const struct loop_fd *from, const st
         return &other_kind;
     }
     if (can_wait(from, to)) {
-        return &copy_kind;
+        return from == to ? &echo_kind : &pass_kind;
     }
     return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &other_kind;
 }
@@ -287,7 +283,9 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     } else if (to->state != LOOP_FD_OPEN) {
         loop_job_complete(loop, job, -EBADF);
     } else {
-        loop_job_use_second(job, to);
+        if (kind == &pass_kind) {
+            loop_job_use_second(job, to);
+        }
         loop_ready_wait_read(loop, from, job);
     }
     return id;

@@ -195,9 +195,6 @@ void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result);
 /* The same from anywhere: it happens when the job's turn in the run queue comes. */
 void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t result);
 
-/* The job with that id, or NULL when it has ended. One in the run queue is still found. */
-struct job *loop_job_find(const struct loop *loop, uint64_t id);
-
 /* Asks a job to end; false when there was nothing to ask. */
 bool loop_job_cancel(struct loop *loop, struct job *job);
 
@@ -266,7 +263,16 @@ static inline bool loop_fd_is_stream(const struct loop_fd *fd)
     return fd->read_by != LOOP_IO_BLOCKING;
 }
 
-struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id);
+/* The last use of one that is being closed has ended. */
+void loop_fd_unused(struct loop_fd *fd);
+
+/* What loop_fd_unuse does, without its checks. */
+static inline void loop_fd_drop_use(struct loop_fd *fd)
+{
+    if (--fd->uses == 0 && fd->state != LOOP_FD_OPEN) {
+        loop_fd_unused(fd);
+    }
+}
 
 /* loop_op_close and loop_fd_take. */
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
@@ -288,8 +294,12 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uin
 void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct job *job);
 void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct job *job);
 
-/* What a backend calls when the kernel says that `fd` is ready (POLL… bits). Only notes it. */
+/* What a backend calls when the kernel says that `fd` is ready (POLL… bits): tries what waits for it. From the dispatch
+ * only. */
 void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* The same from anywhere: only notes it, and has the lists looked at in the next dispatch. */
+void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* Has the lists of `fd` looked at in the next dispatch. */
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
@@ -300,12 +310,6 @@ void loop_ready_run(struct loop *loop, unsigned most);
 /* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue. After each
  * continuation. */
 void loop_ready_send(struct loop *loop);
-
-/* One attempt to read or write by the descriptor's own way (read_by, write_by), never blocking: bytes, 0 at the end,
- * -EAGAIN, -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left. LOOP_IO_BLOCKING is not
- * for these. */
-int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
-int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
 /* ---- operations by system calls (attempt.c, direct.c, pool.c) ---- */
 
@@ -560,6 +564,17 @@ struct loop {
     char backend_detail[256];
     struct loop_wheel timers; /* large, and mostly untouched */
 };
+
+/* The job with that id, or NULL when it has ended. One in the run queue is still found. */
+static inline struct job *loop_job_find(const struct loop *loop, uint64_t id)
+{
+    return loop_slab_find(id & LOOP_SLAB_MARK ? &loop->large_jobs : &loop->small_jobs, id);
+}
+
+static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
+{
+    return loop_slab_find(&loop->fds, id);
+}
 
 /* What has to be done after each continuation: sends writes, ends scopes. From the dispatch only. */
 void loop_settle(struct loop *loop);

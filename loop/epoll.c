@@ -161,7 +161,7 @@ static void watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
     }
     fd->watched = wanted;
     if (error == EPERM) {
-        loop_ready_event(loop, fd, POLLIN | POLLOUT);
+        loop_ready_note(loop, fd, POLLIN | POLLOUT);
     }
 }
 

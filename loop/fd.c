@@ -152,11 +152,6 @@ struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
 
 /* ---- asking ---- */
 
-struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
-{
-    return loop_slab_find(&loop->fds, id);
-}
-
 int loop_fd_peek(const struct loop_fd *fd)
 {
     return fd->state == LOOP_FD_OPEN ? fd->number : -1;
@@ -285,6 +280,15 @@ void loop_fds_finish(struct loop_scope *scope)
     }
 }
 
+void loop_fd_unused(struct loop_fd *fd)
+{
+    if (fd->state == LOOP_FD_CLOSED && fd->is_destroyed) {
+        give_object_back(fd);
+    } else {
+        maybe_let_go(fd);
+    }
+}
+
 int loop_fd_use(struct loop_fd *fd)
 {
     LOOP_CHECK_THREAD(fd->scope->loop);
@@ -302,14 +306,7 @@ void loop_fd_unuse(struct loop_fd *fd)
         loop_misuse(fd->scope->loop, __func__, "the descriptor isn't in use", "call it once for each loop_fd_use");
         return;
     }
-    if (--fd->uses > 0) {
-        return;
-    }
-    if (fd->state == LOOP_FD_CLOSED && fd->is_destroyed) {
-        give_object_back(fd);
-    } else {
-        maybe_let_go(fd);
-    }
+    loop_fd_drop_use(fd);
 }
 
 /* ---- closing as a job ---- */

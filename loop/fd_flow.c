@@ -5,6 +5,7 @@
  * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
  */
 #include <loop/fd_flow.h>
+#include <loop/io.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ static enum loop_attempt attempt_read(struct loop *loop, struct job *job)
 {
     struct iovec *rest = &job->u.read.rest;
     (void)loop;
-    int64_t n = loop_io_read(job->fd, rest, 1);
+    int64_t n = loop_io_read_one(job->fd, rest->iov_base, rest->iov_len);
     if (n == -EAGAIN) {
         return LOOP_ATTEMPT_AGAIN;
     }
@@ -250,7 +251,9 @@ static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
     struct iovec iov[GATHER_MAX];
     struct loop_fd *fd = job->fd;
     int n_iov = gather(fd, iov);
-    int64_t n = n_iov > 0 ? loop_io_write(fd, iov, n_iov) : 0;
+    int64_t n = n_iov == 1  ? loop_io_write_one(fd, iov->iov_base, iov->iov_len)
+                : n_iov > 1 ? loop_io_write(fd, iov, n_iov)
+                            : 0;
     if (n == -EAGAIN) {
         make_room_behind(loop, fd);
         return LOOP_ATTEMPT_AGAIN;

@@ -209,11 +209,6 @@ void loop_jobs_run(struct loop *loop, unsigned most)
     }
 }
 
-struct job *loop_job_find(const struct loop *loop, uint64_t id)
-{
-    return loop_slab_find(id & LOOP_SLAB_MARK ? &loop->large_jobs : &loop->small_jobs, id);
-}
-
 uint32_t loop_jobs_in_use(const struct loop *loop)
 {
     return loop->small_jobs.in_use + loop->large_jobs.in_use;

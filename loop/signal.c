@@ -205,7 +205,7 @@ loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, v
     job->where = LOOP_AT_OWNER;
     *number_of(job) = signal_number;
     loop_list_push_back(&loop->signals.jobs, &job->link);
-    loop_ready_event(loop, loop->signals.fd, POLLIN); /* has the reader look at its mask, and at what is pending */
+    loop_ready_note(loop, loop->signals.fd, POLLIN); /* has the reader look at its mask, and at what is pending */
     return id;
 }
 

@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PER_PAGE 64u
-#define FREE_BIT                                                                                                       \
-    (UINT64_C(1) << 63) /* in the id of a slot that is not in use: no id that was ever given out has it                \
-                         */
 #define GENERATION_MASK ((UINT64_C(1) << (LOOP_SLAB_ID_BITS - 1 - LOOP_SLAB_INDEX_BITS)) - 1)
 
 /* What stands at the start of an object. `next_free` is only there while the object is not in use. */
@@ -27,7 +23,7 @@ static uint32_t index_of(uint64_t id)
 
 static struct slot *slot_at(const struct loop_slab *slab, uint32_t index)
 {
-    return (struct slot *)(void *)(slab->pages[index / PER_PAGE] + (size_t)(index % PER_PAGE) * slab->object_size);
+    return loop_slab_at(slab, index);
 }
 
 void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark)
@@ -62,18 +58,18 @@ static int reserve_page_entry(struct loop_slab *slab)
 
 static int add_page(struct loop_slab *slab)
 {
-    if (loop_slab_capacity(slab) + PER_PAGE > LOOP_SLAB_MAX || reserve_page_entry(slab)) {
+    if (loop_slab_capacity(slab) + LOOP_SLAB_PER_PAGE > LOOP_SLAB_MAX || reserve_page_entry(slab)) {
         return -1;
     }
-    char *page = calloc(PER_PAGE, slab->object_size);
+    char *page = calloc(LOOP_SLAB_PER_PAGE, slab->object_size);
     if (!page) {
         return -1;
     }
-    uint32_t first = slab->n_pages * PER_PAGE;
+    uint32_t first = slab->n_pages * LOOP_SLAB_PER_PAGE;
     slab->pages[slab->n_pages++] = page;
-    for (uint32_t i = PER_PAGE; i-- > 0;) {
+    for (uint32_t i = LOOP_SLAB_PER_PAGE; i-- > 0;) {
         struct slot *slot = slot_at(slab, first + i);
-        slot->id = FREE_BIT | slab->mark | (UINT64_C(1) << LOOP_SLAB_INDEX_BITS) | (first + i);
+        slot->id = LOOP_SLAB_FREE | slab->mark | (UINT64_C(1) << LOOP_SLAB_INDEX_BITS) | (first + i);
         slot->next_free = slab->free_head;
         slab->free_head = first + i;
     }
@@ -86,10 +82,10 @@ void *loop_slab_get(struct loop_slab *slab)
         return NULL;
     }
     struct slot *slot = slot_at(slab, slab->free_head);
-    assert(slot->id & FREE_BIT);
+    assert(slot->id & LOOP_SLAB_FREE);
     slab->free_head = slot->next_free;
     slab->in_use++;
-    uint64_t id = slot->id & ~FREE_BIT;
+    uint64_t id = slot->id & ~LOOP_SLAB_FREE;
     memset(slot, 0, slab->object_size);
     slot->id = id;
     return slot;
@@ -101,23 +97,8 @@ void loop_slab_put(struct loop_slab *slab, void *object)
     uint32_t index = index_of(slot->id);
     uint64_t generation = ((slot->id >> LOOP_SLAB_INDEX_BITS) + 1) & GENERATION_MASK;
     assert(slab->in_use > 0 && slot_at(slab, index) == slot);
-    slot->id = FREE_BIT | slab->mark | ((generation ? generation : 1) << LOOP_SLAB_INDEX_BITS) | index;
+    slot->id = LOOP_SLAB_FREE | slab->mark | ((generation ? generation : 1) << LOOP_SLAB_INDEX_BITS) | index;
     slot->next_free = slab->free_head;
     slab->free_head = index;
     slab->in_use--;
-}
-
-void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
-{
-    uint32_t index = index_of(id);
-    if (index >= loop_slab_capacity(slab)) {
-        return NULL;
-    }
-    struct slot *slot = slot_at(slab, index);
-    return slot->id == id && !(id & FREE_BIT) ? slot : NULL;
-}
-
-uint32_t loop_slab_capacity(const struct loop_slab *slab)
-{
-    return slab->n_pages * PER_PAGE;
 }

@@ -16,6 +16,8 @@
 #define LOOP_SLAB_INDEX_BITS 24
 #define LOOP_SLAB_ID_BITS 61
 #define LOOP_SLAB_MARK (UINT64_C(1) << (LOOP_SLAB_ID_BITS - 1))
+#define LOOP_SLAB_FREE (UINT64_C(1) << 63) /* in the id of a slot not in use: no id that was ever given out has it */
+#define LOOP_SLAB_PER_PAGE 64u
 #define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)
 
 struct loop_slab {
@@ -35,10 +37,27 @@ void loop_slab_finish(struct loop_slab *slab);
 void *loop_slab_get(struct loop_slab *slab);
 void loop_slab_put(struct loop_slab *slab, void *object);
 
-/* The object with that id, or NULL when it was given back, or never was. */
-void *loop_slab_find(const struct loop_slab *slab, uint64_t id);
-
 /* The number of slots for which there is memory. */
-uint32_t loop_slab_capacity(const struct loop_slab *slab);
+static inline uint32_t loop_slab_capacity(const struct loop_slab *slab)
+{
+    return slab->n_pages * LOOP_SLAB_PER_PAGE;
+}
+
+/* The slot, in use or not. */
+static inline void *loop_slab_at(const struct loop_slab *slab, uint32_t index)
+{
+    return slab->pages[index / LOOP_SLAB_PER_PAGE] + (size_t)(index % LOOP_SLAB_PER_PAGE) * slab->object_size;
+}
+
+/* The object with that id, or NULL when it was given back, or never was. */
+static inline void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
+{
+    uint32_t index = (uint32_t)(id & (LOOP_SLAB_MAX - 1));
+    if (index >= loop_slab_capacity(slab) || id & LOOP_SLAB_FREE) {
+        return NULL;
+    }
+    uint64_t *object = (uint64_t *)loop_slab_at(slab, index);
+    return *object == id ? object : NULL;
+}
 
 #endif

@@ -5,7 +5,7 @@
  * chunk serves one connection after the other, and a thousand connections need no more than one. Where more comes than
  * fits into a chunk the next read takes several. Other sources are read one chunk at a time.
  */
-#include <loop/core.h>
+#include <loop/io.h>
 
 #include <errno.h>
 
@@ -131,7 +131,7 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
         loop_region_wait(loop, job);
         return LOOP_ATTEMPT_MOVED;
     }
-    int64_t n_bytes = loop_io_read(job->fd, iov, n);
+    int64_t n_bytes = n == 1 ? loop_io_read_one(job->fd, iov->iov_base, iov->iov_len) : loop_io_read(job->fd, iov, n);
     keep_chunks(loop, stream, chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
     if (n_bytes == -EAGAIN) {
         return LOOP_ATTEMPT_AGAIN;
