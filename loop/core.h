@@ -383,6 +383,8 @@ struct loop_backend_ops {
     int (*run)(struct loop *loop);
     /* Submits what has been prepared and says, without waiting, whether a turn would bring something. */
     bool (*has_events)(struct loop *loop);
+    /* Whether the kernel has the region registered. NULL: never. */
+    bool (*region_is_fixed)(const struct loop *loop);
     /* Groups of provided buffers: 0 or -errno. `recycle` gives entry `index` back to the kernel. */
     int (*buffers_init)(struct loop *loop, struct loop_buffers *buffers);
     void (*buffers_finish)(struct loop *loop, struct loop_buffers *buffers);

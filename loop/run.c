@@ -339,15 +339,15 @@ static void unmake(struct loop *loop)
     free(loop);
 }
 
-/* The bell of the letter box as a descriptor of the loop. A duplicate, because the box closes its own when the last
- * post has been taken, and the kernel may still be watching then. */
+/* The bell of the letter box as a descriptor of the loop, which is watched and never read. A duplicate, because the box
+ * closes its own when the last post has been taken, and the kernel may still be watching then. */
 static int watch_inbox(struct loop *loop)
 {
     int number = fcntl(loop_inbox_fd(loop->inbox), F_DUPFD_CLOEXEC, 3);
     if (number < 0) {
         return -errno;
     }
-    loop->inbox_fd = loop_fd_adopt(loop->own_scope, number);
+    loop->inbox_fd = loop_fd_adopt_stream(loop->own_scope, number);
     if (!loop->inbox_fd) {
         return -ENOMEM;
     }

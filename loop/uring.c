@@ -347,6 +347,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .unwatch = loop_uring_unwatch,
     .run = run,
     .has_events = has_events,
+    .region_is_fixed = loop_uring_region_is_fixed,
     .buffers_init = loop_uring_buffers_init,
     .buffers_finish = loop_uring_buffers_finish,
     .buffers_recycle = loop_uring_buffers_recycle,
