@@ -242,7 +242,7 @@ static int64_t time_to_sleep(struct loop *loop)
     if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
         timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop);
     }
-    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || loop_pool_has_results(loop))) {
+    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || (loop->pool && loop_pool_has_results(loop)))) {
         return 0;
     }
     return timeout_ns;
@@ -260,7 +260,9 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
         return false;
     }
     loop->stats.turns++;
-    loop_jobs_run(loop, WORK_PER_TURN);
+    if (loop->run_queue_length > 0) {
+        loop_jobs_run(loop, WORK_PER_TURN);
+    }
     run_posts(loop);
     loop_timers_run(loop, WORK_PER_TURN);
     if (!loop_list_is_empty(&loop->active)) {
