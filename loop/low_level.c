@@ -78,7 +78,7 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
 {
     bool ended = false;
-    struct job *job = scope ? loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended) : NULL;
+    struct job *job = scope ? loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended) : NULL;
     if (!job) {
         return 0;
     }
