@@ -379,9 +379,16 @@ struct loop_backend_ops {
     /* Lets go of `fd`; loop_fd_unwatched is called when the kernel holds nothing of it any more, maybe before this
      * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
-    /* Submits what has been prepared, waits at most `timeout_ns` (0: not at all; LOOP_NEVER) for something to happen,
-     * notes readiness and resumes what ended. 0, or -errno when the backend is broken for good. */
-    int (*turn)(struct loop *loop, int64_t timeout_ns);
+    /* Turns, as long as loop_turn_begin says: submits what has been prepared, waits at most the time it has told (0:
+     * not at all; LOOP_NEVER) for something to happen, says loop_inbox_awake, notes readiness and resumes what ended.
+     * 0, or -errno when the backend is broken for good. The turns are the backend's so that few functions are on the
+     * stack at the system call: the processor, which forgets there where they return to, guesses wrong for each of
+     * them. */
+    int (*run)(struct loop *loop);
+    /* Submits what has been prepared and says, without waiting, whether a turn would bring something. */
+    bool (*has_events)(struct loop *loop);
+    /* Whether the kernel has the region registered. NULL: never. */
+    bool (*region_is_fixed)(const struct loop *loop);
     /* Groups of provided buffers: 0 or -errno. `recycle` gives entry `index` back to the kernel. */
     int (*buffers_init)(struct loop *loop, struct loop_buffers *buffers);
     void (*buffers_finish)(struct loop *loop, struct loop_buffers *buffers);
@@ -505,7 +512,8 @@ struct loop_inbox *loop_inbox_create(unsigned capacity);
 void loop_inbox_close(struct loop_inbox *inbox);
 /* The descriptor that wakes the loop; watched by it. */
 int loop_inbox_fd(const struct loop_inbox *inbox);
-/* Wakes the loop if it sleeps. Async-signal-safe, any thread. */
+/* Wakes the loop if it sleeps. Async-signal-safe, any thread. What the loop is to find has been stored sequentially
+ * consistent. */
 void loop_inbox_wake(struct loop_inbox *inbox);
 /* Says that the loop is about to sleep; true when it may (nothing has come meanwhile). */
 bool loop_inbox_sleep(struct loop_inbox *inbox);
@@ -513,6 +521,20 @@ void loop_inbox_awake(struct loop_inbox *inbox);
 bool loop_inbox_is_empty(const struct loop_inbox *inbox);
 /* Takes the oldest post; false when there is none. */
 bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg);
+
+/* ---- looking before sleeping (busy_poll.c) ---- */
+
+struct loop_busy_poll {
+    int64_t asleep_since_ns; /* while it sleeps without having looked; otherwise 0 */
+    unsigned in_vain;        /* times in a row */
+    unsigned left_out;       /* occasions still to be left out */
+};
+
+/* Looks for something to do, for `timeout_ns` and options.busy_poll_ns at most. True when there is something: the loop
+ * must not sleep. */
+bool loop_busy_poll(struct loop *loop, int64_t timeout_ns);
+/* The loop, which hadn't looked, is awake again. */
+void loop_busy_poll_woken(struct loop *loop);
 
 /* ---- signals (signal.c) ---- */
 
@@ -552,6 +574,7 @@ struct loop {
     struct loop_inbox *inbox;
     struct loop_fd *inbox_fd;
     struct loop_pool *pool;
+    struct loop_busy_poll busy_poll;
     struct loop_signals signals;
     struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
@@ -576,8 +599,28 @@ static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
     return loop_slab_find(&loop->fds, id);
 }
 
+/* The loop's own part of a turn. False when the loop has ended; otherwise `timeout_ns` is how long the backend may
+ * wait.
+ */
+bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns);
+
+/* The backend has waited. */
+static inline void loop_turn_woken(struct loop *loop)
+{
+    loop_inbox_awake(loop->inbox);
+    if (loop->busy_poll.asleep_since_ns) {
+        loop_busy_poll_woken(loop);
+    }
+}
+
 /* What has to be done after each continuation: sends writes, ends scopes. From the dispatch only. */
-void loop_settle(struct loop *loop);
+void loop_settle_now(struct loop *loop);
+static inline void loop_settle(struct loop *loop)
+{
+    if (!loop_list_is_empty(&loop->dirty) || loop->ending) {
+        loop_settle_now(loop);
+    }
+}
 
 /* ---- sources and sinks ---- */
 

@@ -109,7 +109,8 @@ static void leave_lists(struct loop *loop, struct job *job)
 /* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */
 static struct loop_fd *leave_args(struct job *job)
 {
-    if (job->op == LOOP_OP_NONE && !job->kind->uses_args) {
+    const struct loop_job_kind *kind = job->kind;
+    if (!kind->is_large || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
         return NULL;
     }
     if (job->u.args.second) {

@@ -77,8 +77,17 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 
 loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .op = LOOP_OP_NOP, .fn = fn, .arg = arg};
-    return loop_operation_start(&operation);
+    bool ended = false;
+    struct job *job = scope ? loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended) : NULL;
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->op = LOOP_OP_NOP;
+    if (!ended) {
+        scope->loop->backend->start(scope->loop, job);
+    }
+    return id;
 }
 
 /* A job that only carries a result that is known already. */

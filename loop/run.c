@@ -81,7 +81,7 @@ static int check_options(struct loop_options *options)
                          options->queue_depth, QUEUE_DEPTH_MAX);
         return -EINVAL;
     }
-    if (options->backend > LOOP_BACKEND_EPOLL) {
+    if (options->backend > LOOP_BACKEND_EPOLL || options->busy_poll_ns < 0) {
         return -EINVAL;
     }
     fill_in_defaults(options);
@@ -185,7 +185,7 @@ static void restore_signals(struct loop *loop)
 
 /* ---- after each continuation ---- */
 
-void loop_settle(struct loop *loop)
+void loop_settle_now(struct loop *loop)
 {
     if (loop->is_settling) {
         return;
@@ -235,34 +235,48 @@ static void keep_watching_inbox(struct loop *loop)
     }
 }
 
-static int turn_backend(struct loop *loop)
+static int64_t time_to_sleep(struct loop *loop)
 {
     int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop);
     keep_watching_inbox(loop);
-    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || loop_pool_has_results(loop))) {
-        timeout_ns = 0;
+    if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
+        timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop);
     }
-    int error = loop->backend->turn(loop, timeout_ns);
-    loop_inbox_awake(loop->inbox);
-    return error;
+    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || (loop->pool && loop_pool_has_results(loop)))) {
+        return 0;
+    }
+    return timeout_ns;
 }
 
-static void turn(struct loop *loop)
+static bool has_ended(const struct loop *loop)
 {
+    return loop->main_has_ended && loop->own_has_ended;
+}
+
+bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
+{
+    loop_settle(loop); /* the backend may have let a descriptor go after the last continuation, and with it a scope */
+    if (has_ended(loop)) {
+        return false;
+    }
     loop->stats.turns++;
-    loop_jobs_run(loop, WORK_PER_TURN);
+    if (loop->run_queue_length > 0) {
+        loop_jobs_run(loop, WORK_PER_TURN);
+    }
     run_posts(loop);
     loop_timers_run(loop, WORK_PER_TURN);
-    loop_ready_run(loop, WORK_PER_TURN);
-    loop_pool_collect(loop);
-    loop_settle(loop); /* a descriptor may have been let go after the last continuation, and with it a scope */
-    int error = loop->main_has_ended && loop->own_has_ended ? 0 : turn_backend(loop);
-    if (error) {
-        /* The kernel has memory of this process that it won't give back, and no way is left to ask for it. */
-        loop_log(loop, LOOP_LOG_ERROR, "%s is broken: %s", loop->backend->name, strerror(-error));
-        abort();
+    if (!loop_list_is_empty(&loop->active)) {
+        loop_ready_run(loop, WORK_PER_TURN);
     }
-    loop_settle(loop); /* the same by the backend */
+    if (loop->pool) {
+        loop_pool_collect(loop);
+    }
+    loop_settle(loop); /* the same by one of these */
+    if (has_ended(loop)) {
+        return false;
+    }
+    *timeout_ns = time_to_sleep(loop);
+    return true;
 }
 
 static void on_main_end(void *arg, int64_t error)
@@ -327,15 +341,15 @@ static void unmake(struct loop *loop)
     free(loop);
 }
 
-/* The bell of the letter box as a descriptor of the loop. A duplicate, because the box closes its own when the last
- * post has been taken, and the kernel may still be watching then. */
+/* The bell of the letter box as a descriptor of the loop, which is watched and never read. A duplicate, because the box
+ * closes its own when the last post has been taken, and the kernel may still be watching then. */
 static int watch_inbox(struct loop *loop)
 {
     int number = fcntl(loop_inbox_fd(loop->inbox), F_DUPFD_CLOEXEC, 3);
     if (number < 0) {
         return -errno;
     }
-    loop->inbox_fd = loop_fd_adopt(loop->own_scope, number);
+    loop->inbox_fd = loop_fd_adopt_stream(loop->own_scope, number);
     if (!loop->inbox_fd) {
         return -ENOMEM;
     }
@@ -382,9 +396,11 @@ static void run_main(struct loop *loop, loop_main_fn *main, void *arg)
 static void run_turns(struct loop *loop)
 {
     loop_scope_drop_hold(loop->main_scope, false);
-    loop_settle(loop);
-    while (!loop->main_has_ended || !loop->own_has_ended) {
-        turn(loop);
+    int error = loop->backend->run(loop);
+    if (error) {
+        /* The kernel has memory of this process that it won't give back, and no way is left to ask for it. */
+        loop_log(loop, LOOP_LOG_ERROR, "%s is broken: %s", loop->backend->name, strerror(-error));
+        abort();
     }
 }
 

@@ -63,9 +63,10 @@ struct uring {
     uint32_t in_flight;        /* jobs and polls in the kernel's hands */
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
-    bool is_polled;      /* a thread of the kernel submits */
-    bool has_overflown;  /* the completion queue, when it was last looked at */
-    uint16_t last_group; /* of provided buffers */
+    bool is_polled;        /* a thread of the kernel submits */
+    bool has_overflown;    /* the completion queue, when it was last looked at */
+    bool has_tried_region; /* to register it */
+    uint16_t last_group;   /* of provided buffers */
     uint32_t setup_flags;
     struct io_uring ring;
 };
@@ -113,6 +114,10 @@ void loop_uring_leave(struct uring *uring, struct job *job);
 
 int loop_uring_init(struct loop *loop);
 void loop_uring_finish(struct loop *loop);
+
+/* Registers the region when it is first asked for: its pages are then made and pinned, which takes longer than all the
+ * rest of a loop's beginning. */
+bool loop_uring_region_is_fixed(const struct loop *loop);
 
 /* ---- uring_prepare.c ---- */
 
