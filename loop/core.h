@@ -184,6 +184,10 @@ void loop_job_complete(struct loop *loop, struct job *job, int64_t result);
 /* The same, but resumes the continuation now. From the dispatch only. The job is gone afterwards. */
 void loop_job_finish(struct loop *loop, struct job *job, int64_t result);
 
+/* The same for a job that has no continuation: nothing of the program's runs, so that it may be called from the
+ * settling as well. */
+void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result);
+
 /* Resumes the continuation of a multishot job without ending it. From the dispatch only. `data` goes to the
  * loop_recv_fn of recv_multishot, or the loop_stream_fn of a stream; the last resume, by loop_job_finish, gives it
  * NULL. The job may have been cancelled, but not ended, when this returns. */
@@ -452,10 +456,30 @@ struct loop_deadline {
 
 /* A scope without a parent: main's and the loop's own. */
 struct loop_scope *loop_scope_open_root(struct loop *loop, loop_fn *on_end, void *arg);
-bool loop_scope_takes_work(const struct loop_scope *scope);
-void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon);
-/* Gives a hold back; the scope is looked at after the continuation that is running. */
-void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon);
+/* Has the scope looked at after the continuation that is running. */
+void loop_scope_look_at(struct loop_scope *scope);
+
+static inline bool loop_scope_takes_work(const struct loop_scope *scope)
+{
+    return scope->state < LOOP_SCOPE_RELEASING;
+}
+
+static inline void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
+{
+    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
+    ++*count;
+}
+
+static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
+{
+    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
+    assert(*count > 0);
+    --*count;
+    if (scope->holds == 0) {
+        loop_scope_look_at(scope);
+    }
+}
+
 /* One of its descriptors is closed and gone. */
 void loop_scope_fd_gone(struct loop_scope *scope);
 /* The deadline in loop->timers has been reached. */

@@ -155,6 +155,22 @@ static void end(struct loop *loop, struct job *job, int64_t result)
     loop_settle(loop);
 }
 
+void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result)
+{
+    const struct loop_job_kind *kind = job->kind;
+    struct loop_fd *fd = job->fd;
+    struct loop_scope *scope = job->scope;
+    bool is_daemon = job->is_daemon;
+    assert(!job->fn && job->where != LOOP_AT_RUN_QUEUE);
+    result = told_result(job, result);
+    leave_lists(loop, job);
+    struct loop_fd *second = leave_args(job);
+    loop_slab_put(slab_of(loop, kind), job);
+    tell_scope(scope, result);
+    give_back_fds(fd, second, kind);
+    loop_scope_drop_hold(scope, is_daemon);
+}
+
 void loop_job_finish(struct loop *loop, struct job *job, int64_t result)
 {
     assert(job->where != LOOP_AT_RUN_QUEUE);

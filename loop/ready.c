@@ -182,6 +182,8 @@ void loop_ready_send(struct loop *loop)
     struct loop_list *node;
     while ((node = loop_list_pop_front(&loop->dirty))) {
         struct loop_fd *fd = LOOP_CONTAINER(node, struct loop_fd, dirty);
+        fd->uses++;
         run_list(loop, fd, &fd->writers, POLLOUT, false);
+        loop_fd_drop_use(fd);
     }
 }

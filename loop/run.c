@@ -191,10 +191,12 @@ void loop_settle_now(struct loop *loop)
         return;
     }
     loop->is_settling = true;
-    while (!loop_list_is_empty(&loop->dirty) || loop->ending) {
+    do {
         loop_ready_send(loop);
-        loop_scopes_settle(loop);
-    }
+        if (loop->ending) {
+            loop_scopes_settle(loop);
+        }
+    } while (!loop_list_is_empty(&loop->dirty) || loop->ending);
     loop->is_settling = false;
 }
 

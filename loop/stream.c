@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #define CHUNKS_MAX 16 /* in one read */
+#define CHUNKS_GROW 4 /* so many times more in the next one when all were filled */
 
 struct stream {
     struct loop_chunk *first, *last; /* read, not delivered yet */
@@ -58,19 +59,16 @@ static void deliver(struct loop *loop, struct job *job)
 
 /* ---- on descriptors ---- */
 
+/* The reserved one, and more as far as there are. */
 static int take_chunks(struct loop *loop, struct stream *stream, struct loop_chunk **chunks, struct iovec *iov)
 {
     int n = 0;
-    size_t block_size = loop->region.block_size;
-    while (n < stream->n_wanted) {
-        struct loop_chunk *chunk = stream->reserved ? stream->reserved : loop_region_take(loop);
-        stream->reserved = NULL;
-        if (!chunk) {
-            break;
-        }
-        iov[n] = (struct iovec){loop_chunk_data(chunk), block_size};
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    do {
+        iov[n] = (struct iovec){loop_chunk_data(chunk), loop->region.block_size};
         chunks[n++] = chunk;
-    }
+    } while (n < stream->n_wanted && (chunk = loop_region_take(loop)));
     return n;
 }
 
@@ -91,7 +89,8 @@ static void keep_chunks(struct loop *loop, struct stream *stream, struct loop_ch
         }
     }
     if (n_bytes == (size_t)n * block_size) {
-        stream->n_wanted = (uint16_t)(stream->n_wanted * 4 < CHUNKS_MAX ? stream->n_wanted * 4 : CHUNKS_MAX);
+        stream->n_wanted =
+            (uint16_t)(stream->n_wanted * CHUNKS_GROW < CHUNKS_MAX ? stream->n_wanted * CHUNKS_GROW : CHUNKS_MAX);
     } else if (n_bytes <= block_size) {
         stream->n_wanted = 1;
     }
@@ -116,29 +115,54 @@ static enum loop_attempt after_delivery(struct job *job)
     return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
+/* Reads into the reserved chunk, which is how nearly all streams go. */
+static int64_t read_chunk(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    size_t block_size = loop->region.block_size;
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    int64_t n = loop_io_read_one(job->fd, loop_chunk_data(chunk), block_size);
+    if (n > 0) {
+        push_chunk(stream, chunk, (size_t)n);
+        stream->n_wanted = (size_t)n == block_size ? CHUNKS_GROW : 1;
+    } else {
+        loop_region_give(loop, chunk);
+    }
+    return n;
+}
+
+/* Reads into several. */
+static int64_t read_chunks(struct loop *loop, struct job *job)
+{
+    struct loop_chunk *chunks[CHUNKS_MAX];
+    struct iovec iov[CHUNKS_MAX];
+    int n = take_chunks(loop, stream_of(job), chunks, iov);
+    int64_t n_bytes = loop_io_read(job->fd, iov, n);
+    keep_chunks(loop, stream_of(job), chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
+    return n_bytes;
+}
+
+static enum loop_attempt wait_for_chunk(struct loop *loop, struct job *job)
+{
+    park(job, LOOP_AT_CHUNK_LINE);
+    loop_region_wait(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
 static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
 {
     struct stream *stream = stream_of(job);
-    struct loop_chunk *chunks[CHUNKS_MAX];
-    struct iovec iov[CHUNKS_MAX];
-    if (stream->first || job->is_cancelled || stream->is_paused) {
-        deliver(loop, job);
-        return after_delivery(job);
-    }
-    int n = take_chunks(loop, stream, chunks, iov);
-    if (n == 0) {
-        park(job, LOOP_AT_CHUNK_LINE);
-        loop_region_wait(loop, job);
-        return LOOP_ATTEMPT_MOVED;
-    }
-    int64_t n_bytes = n == 1 ? loop_io_read_one(job->fd, iov->iov_base, iov->iov_len) : loop_io_read(job->fd, iov, n);
-    keep_chunks(loop, stream, chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
-    if (n_bytes == -EAGAIN) {
-        return LOOP_ATTEMPT_AGAIN;
-    }
-    if (n_bytes <= 0) {
-        job->result = n_bytes;
-        return LOOP_ATTEMPT_DONE;
+    if (!stream->first && !job->is_cancelled && !stream->is_paused) {
+        stream->reserved = stream->reserved ? stream->reserved : loop_region_take(loop);
+        if (!stream->reserved) {
+            return wait_for_chunk(loop, job);
+        }
+        int64_t n = stream->n_wanted == 1 ? read_chunk(loop, job) : read_chunks(loop, job);
+        if (n <= 0) {
+            job->result = n;
+            return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+        }
     }
     deliver(loop, job);
     return after_delivery(job);
