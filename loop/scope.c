@@ -62,7 +62,6 @@ static struct loop_scope *make(struct loop *loop, loop_fn *on_end, void *arg)
     scope->on_end = on_end;
     scope->arg = arg;
     scope->reason = -ECANCELED;
-    scope->deadline.owner = LOOP_WHEEL_SCOPE;
     loop_list_init(&scope->deadline.link);
     loop_list_init(&scope->in_parent);
     loop_list_init(&scope->children);
@@ -184,7 +183,7 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
         loop_wheel_remove(&loop->timers, &scope->deadline);
     }
     if (at_ns != LOOP_NEVER && loop_scope_takes_work(scope)) {
-        loop_wheel_add(&loop->timers, &scope->deadline, at_ns);
+        loop_wheel_add(&loop->timers, &scope->deadline, at_ns, LOOP_WHEEL_SCOPE);
     }
 }
 

@@ -61,8 +61,7 @@ loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, bool is_op, l
     job->where = LOOP_AT_OWNER;
     if (at_ns != LOOP_NEVER) {
         job->where = LOOP_AT_TIMER;
-        job->timer.owner = LOOP_WHEEL_JOB;
-        loop_wheel_add(&scope->loop->timers, &job->timer, at_ns);
+        loop_wheel_add(&scope->loop->timers, &job->timer, at_ns, LOOP_WHEEL_JOB);
     }
     return job->id;
 }

@@ -81,10 +81,11 @@ static void place(struct loop_wheel *wheel, struct loop_wheel_node *node)
 /* ---- adding and removing ---- */
 
 /* What belongs to a slot that is being spread goes to its end, so that it stays behind those which came before. */
-void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns)
+void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns, enum loop_wheel_owner owner)
 {
     at_ns = at_ns > wheel->now_ns ? at_ns : wheel->now_ns;
     node->at_ns = (uint64_t)at_ns & INT64_MAX;
+    node->owner = owner & 1;
     wheel->next_ns = at_ns < wheel->next_ns ? at_ns : wheel->next_ns;
     if (level_of(wheel, at_ns) < wheel->spreading_level) {
         loop_list_push_back(&wheel->spreading, &node->link);
