@@ -16,11 +16,19 @@
 #define LOOP_SLAB_ID_BITS 61
 #define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)
 
+#define LOOP_SLAB_PER_PAGE 64u
+
+/* What stands at the start of an object. */
+struct loop_slot {
+    uint64_t id;                 /* with the top bit set while it is not in use */
+    struct loop_slot *next_free; /* only while it is not in use */
+};
+
 struct loop_slab {
     size_t object_size;
     char **pages;
     uint32_t n_pages, pages_capacity;
-    uint32_t free_head; /* index of the slot given back last, or LOOP_SLAB_MAX */
+    struct loop_slot *free; /* the slot given back last, or NULL */
     uint32_t in_use;
 };
 
@@ -32,10 +40,31 @@ void loop_slab_finish(struct loop_slab *slab);
 void *loop_slab_get(struct loop_slab *slab);
 void loop_slab_put(struct loop_slab *slab, void *object);
 
-/* The object with that id, or NULL when it was given back, or never was. */
-void *loop_slab_find(const struct loop_slab *slab, uint64_t id);
+/* The same as get, for who writes all of the object: but for its id it is as somebody has left it. */
+void *loop_slab_take(struct loop_slab *slab);
 
 /* The number of slots for which there is memory. */
-uint32_t loop_slab_capacity(const struct loop_slab *slab);
+static inline uint32_t loop_slab_capacity(const struct loop_slab *slab)
+{
+    return slab->n_pages * LOOP_SLAB_PER_PAGE;
+}
+
+/* The slot with that index. There is one. */
+static inline struct loop_slot *loop_slab_at(const struct loop_slab *slab, uint32_t index)
+{
+    char *page = slab->pages[index / LOOP_SLAB_PER_PAGE];
+    return (struct loop_slot *)(void *)(page + (size_t)(index % LOOP_SLAB_PER_PAGE) * slab->object_size);
+}
+
+/* The object with that id, or NULL when it was given back, or never was. */
+static inline void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
+{
+    uint32_t index = (uint32_t)(id & (LOOP_SLAB_MAX - 1));
+    if (index >= loop_slab_capacity(slab) || id >> LOOP_SLAB_ID_BITS) {
+        return NULL;
+    }
+    struct loop_slot *slot = loop_slab_at(slab, index);
+    return slot->id == id ? slot : NULL;
+}
 
 #endif
