@@ -93,6 +93,8 @@ struct loop_job_kind {
     void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
+    /* Nothing of u is used, so that it need not be made. */
+    bool is_bare;
 };
 
 /* The arguments of an operation. Which fields count is said beside each. */
@@ -136,13 +138,18 @@ struct job {
     struct loop_list in_scope;
     uint8_t op;            /* enum loop_op */
     uint8_t where;         /* enum loop_where */
-    bool is_cancelled : 1; /* was asked to end */
-    bool is_daemon : 1;
-    bool is_otherwise : 1;       /* the ring refused it: served by system calls */
-    bool is_multishot : 1;       /* accept_multishot, recv_multishot */
-    bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
-    bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
-    bool is_stream : 1;          /* its continuation is a loop_stream_fn */
+    union {
+        struct {
+            bool is_cancelled : 1; /* was asked to end */
+            bool is_daemon : 1;
+            bool is_otherwise : 1;       /* the ring refused it: served by system calls */
+            bool is_multishot : 1;       /* accept_multishot, recv_multishot */
+            bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
+            bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
+            bool is_stream : 1;          /* its continuation is a loop_stream_fn */
+        };
+        uint8_t flags; /* all of them */
+    };
     union {
         struct loop_op_args args;
         struct {
@@ -410,10 +417,34 @@ struct loop_scope {
 
 /* A scope without a parent: main's and the loop's own. */
 struct loop_scope *loop_scope_open_root(struct loop *loop, loop_fn *on_end, void *arg);
-bool loop_scope_takes_work(const struct loop_scope *scope);
-void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon);
+/* Has the scope looked at after the continuation that is running. */
+void loop_scope_look_at(struct loop_scope *scope);
+
+static inline bool loop_scope_takes_work(const struct loop_scope *scope)
+{
+    return scope->state < LOOP_SCOPE_RELEASING;
+}
+
+static inline uint32_t *loop_scope_holds(struct loop_scope *scope, bool is_daemon)
+{
+    return is_daemon ? &scope->daemons : &scope->holds;
+}
+
+static inline void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
+{
+    ++*loop_scope_holds(scope, is_daemon);
+}
+
 /* Gives a hold back; the scope is looked at after the continuation that is running. */
-void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon);
+static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
+{
+    assert(*loop_scope_holds(scope, is_daemon) > 0);
+    --*loop_scope_holds(scope, is_daemon);
+    if (scope->holds == 0) {
+        loop_scope_look_at(scope);
+    }
+}
+
 /* One of its descriptors is closed and gone. */
 void loop_scope_fd_gone(struct loop_scope *scope);
 /* The deadline in loop->timers has been reached. */
@@ -531,7 +562,14 @@ struct loop {
 };
 
 /* What has to be done after each continuation: sends writes, ends scopes. From the dispatch only. */
-void loop_settle(struct loop *loop);
+void loop_settle_all(struct loop *loop);
+
+static inline void loop_settle(struct loop *loop)
+{
+    if (!loop_list_is_empty(&loop->dirty) || !loop_list_is_empty(&loop->ending)) {
+        loop_settle_all(loop);
+    }
+}
 
 /* ---- sources and sinks ---- */
 

@@ -20,21 +20,36 @@ static bool takes_part(struct job *job, struct loop_fd *fd)
     return true;
 }
 
+/* What is before u is written one by one: that is less than clearing it first. */
+static struct job *make(struct loop *loop, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
+{
+    struct job *job = kind->is_bare ? loop_slab_take(&loop->jobs) : loop_slab_get(&loop->jobs);
+    if (!job) {
+        return NULL;
+    }
+    job->kind = kind;
+    loop_list_init(&job->link);
+    job->result = 0;
+    job->fn = fn;
+    job->arg = arg;
+    job->fd = NULL;
+    loop_list_init(&job->in_fd);
+    job->op = LOOP_OP_NONE;
+    job->where = LOOP_AT_START;
+    job->flags = 0;
+    return job;
+}
+
 struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
                            void *arg, bool *ended)
 {
     struct loop *loop = scope->loop;
     LOOP_CHECK_THREAD(loop);
-    struct job *job = loop_scope_takes_work(scope) ? loop_slab_get(&loop->jobs) : NULL;
+    struct job *job = loop_scope_takes_work(scope) ? make(loop, kind, fn, arg) : NULL;
     if (!job) {
         return NULL;
     }
-    job->kind = kind;
-    job->fn = fn;
-    job->arg = arg;
     job->scope = scope;
-    loop_list_init(&job->link);
-    loop_list_init(&job->in_fd);
     loop_list_push_back(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);
     loop->stats.jobs_started++;
@@ -99,7 +114,9 @@ static void leave_lists(struct loop *loop, struct job *job)
     }
     loop_list_remove(&job->link);
     loop_list_remove(&job->in_scope);
-    loop_list_remove(&job->in_fd);
+    if (loop_list_is_linked(&job->in_fd)) {
+        loop_list_remove(&job->in_fd);
+    }
 }
 
 /* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */

@@ -185,7 +185,7 @@ static void restore_signals(struct loop *loop)
 
 /* ---- after each continuation ---- */
 
-void loop_settle(struct loop *loop)
+void loop_settle_all(struct loop *loop)
 {
     if (loop->is_settling) {
         return;

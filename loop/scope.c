@@ -19,34 +19,10 @@ struct scope_memory {
     max_align_t bytes[];
 };
 
-static void look_at(struct loop_scope *scope)
+void loop_scope_look_at(struct loop_scope *scope)
 {
     if (!loop_list_is_linked(&scope->ending)) {
         loop_list_push_back(&scope->loop->ending, &scope->ending);
-    }
-}
-
-bool loop_scope_takes_work(const struct loop_scope *scope)
-{
-    return scope->state < LOOP_SCOPE_RELEASING;
-}
-
-void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
-{
-    if (is_daemon) {
-        scope->daemons++;
-    } else {
-        scope->holds++;
-    }
-}
-
-void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
-{
-    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
-    assert(*count > 0);
-    --*count;
-    if (scope->holds == 0) {
-        look_at(scope);
     }
 }
 
@@ -90,7 +66,7 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
     scope->error = parent->is_cancelled ? parent->reason : 0;
     loop_list_push_back(&parent->children, &scope->in_parent);
     loop_scope_add_hold(parent, false);
-    look_at(scope);
+    loop_scope_look_at(scope);
     return scope;
 }
 
@@ -346,7 +322,7 @@ static void step(struct loop_scope *scope)
 void loop_scope_fd_gone(struct loop_scope *scope)
 {
     if (scope->state == LOOP_SCOPE_CLOSING && loop_list_is_empty(&scope->fds)) {
-        look_at(scope);
+        loop_scope_look_at(scope);
     }
 }
 
