@@ -94,8 +94,8 @@ struct loop_job_kind {
     void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
-    /* It uses the large part of the job's union. */
-    bool is_large;
+    /* It uses the large part of the job's union; or nothing of it, so that it need not be made. */
+    bool is_large, is_bare;
 };
 
 /* The arguments of an operation. Which fields count is said beside each. */
@@ -137,15 +137,20 @@ struct job {
     struct loop_hnode in_fd; /* in fd->jobs */
     struct loop_scope *scope;
     struct loop_hnode in_scope;
-    uint8_t op;            /* enum loop_op */
-    uint8_t where;         /* enum loop_where */
-    bool is_cancelled : 1; /* was asked to end */
-    bool is_daemon : 1;
-    bool is_otherwise : 1;       /* the ring refused it: served by system calls */
-    bool is_multishot : 1;       /* accept_multishot, recv_multishot */
-    bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
-    bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
-    bool is_stream : 1;          /* its continuation is a loop_stream_fn */
+    uint8_t op;    /* enum loop_op */
+    uint8_t where; /* enum loop_where */
+    union {
+        struct {
+            bool is_cancelled : 1; /* was asked to end */
+            bool is_daemon : 1;
+            bool is_otherwise : 1;       /* the ring refused it: served by system calls */
+            bool is_multishot : 1;       /* accept_multishot, recv_multishot */
+            bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
+            bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
+            bool is_stream : 1;          /* its continuation is a loop_stream_fn */
+        };
+        uint8_t flags; /* all of them */
+    };
     /* Timers, reads, streams and their like are made a million at a time or wait on every connection: they have a slab
      * of their own, whose objects end with `small`. */
     union {

@@ -191,6 +191,7 @@ static void tell_descriptor_waits(struct loop *loop)
 {
     struct loop_hnode *node = loop_hlist_oldest(&loop->descriptor_waits);
     if (node) {
+        loop_hlist_remove(node);
         loop_timer_complete(loop, LOOP_CONTAINER(node, struct job, in_fd), 0);
     }
 }
@@ -350,10 +351,19 @@ loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg)
 
 /* ---- waiting for a descriptor ---- */
 
+static void descriptor_wait_cancel(struct loop *loop, struct job *job)
+{
+    loop_hlist_remove(&job->in_fd);
+    loop_timer_complete(loop, job, -ECANCELED);
+}
+
+static const struct loop_job_kind descriptor_wait_kind = {
+    .name = "descriptor wait", .cancel = descriptor_wait_cancel, .is_bare = true};
+
 loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg)
 {
     struct loop *loop = scope->loop;
-    loop_job id = loop_sleep(scope, timeout_ns, fn, arg);
+    loop_job id = loop_timer_start(scope, loop_time_from_now(timeout_ns), &descriptor_wait_kind, fn, arg);
     struct job *job = id ? loop_job_find(loop, id) : NULL;
     if (job && job->where != LOOP_AT_RUN_QUEUE) {
         loop_hlist_push(&loop->descriptor_waits, &job->in_fd);

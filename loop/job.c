@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct loop_slab *slab_of(struct loop *loop, const struct loop_job_kind *kind)
 {
@@ -25,20 +26,41 @@ static bool takes_part(struct job *job, struct loop_fd *fd)
     return true;
 }
 
+/* What is before u is written one by one: that is less than clearing it first. */
+static struct job *make(struct loop *loop, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
+{
+    struct job *job = loop_slab_take(slab_of(loop, kind));
+    if (!job) {
+        return NULL;
+    }
+    job->kind = kind;
+    loop_list_init(&job->link);
+    job->result = 0;
+    job->fn = fn;
+    job->arg = arg;
+    job->fd = NULL;
+    job->in_fd.at = NULL;
+    job->op = LOOP_OP_NONE;
+    job->where = LOOP_AT_START;
+    job->flags = 0;
+    if (kind->is_large) {
+        memset(&job->u, 0, sizeof job->u);
+    } else if (!kind->is_bare) {
+        memset(&job->u, 0, sizeof job->u.small);
+    }
+    return job;
+}
+
 struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
                            void *arg, bool *ended)
 {
     struct loop *loop = scope->loop;
     LOOP_CHECK_THREAD(loop);
-    struct job *job = loop_scope_takes_work(scope) ? loop_slab_get(slab_of(loop, kind)) : NULL;
+    struct job *job = loop_scope_takes_work(scope) ? make(loop, kind, fn, arg) : NULL;
     if (!job) {
         return NULL;
     }
-    job->kind = kind;
-    job->fn = fn;
-    job->arg = arg;
     job->scope = scope;
-    loop_list_init(&job->link);
     loop_hlist_push(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);
     loop->stats.jobs_started++;

@@ -418,7 +418,7 @@ loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop_fn *fn, 
 
 loop_job loop_op_timeout(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
 {
-    return scope ? loop_timer_start(scope, at_ns, true, fn, arg) : 0;
+    return scope ? loop_timer_start(scope, at_ns, &loop_timeout_kind, fn, arg) : 0;
 }
 
 /* ---- files ---- */

@@ -179,9 +179,8 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
         return;
     }
     deadline->scope = scope;
-    deadline->node.owner = LOOP_WHEEL_SCOPE;
     scope->deadline = deadline;
-    loop_wheel_add(&loop->timers, &deadline->node, at_ns);
+    loop_wheel_add(&loop->timers, &deadline->node, at_ns, LOOP_WHEEL_SCOPE);
 }
 
 /* ---- holding ---- */

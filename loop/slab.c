@@ -9,7 +9,7 @@
 
 void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark)
 {
-    assert(object_size >= sizeof(struct loop_slab_slot) && object_size % sizeof(uint64_t) == 0);
+    assert(object_size >= sizeof(struct loop_slot) && object_size % sizeof(uint64_t) == 0);
     *slab = (struct loop_slab){.object_size = object_size, .mark = mark};
 }
 
@@ -49,7 +49,7 @@ int loop_slab_grow(struct loop_slab *slab)
     uint32_t first = slab->n_pages * LOOP_SLAB_PER_PAGE;
     slab->pages[slab->n_pages++] = page;
     for (uint32_t i = LOOP_SLAB_PER_PAGE; i-- > 0;) {
-        struct loop_slab_slot *slot = loop_slab_at(slab, first + i);
+        struct loop_slot *slot = loop_slab_at(slab, first + i);
         slot->id = LOOP_SLAB_FREE | slab->mark | LOOP_SLAB_GENERATION | (first + i);
         slot->next_free = slab->free;
         slab->free = slot;

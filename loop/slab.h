@@ -24,19 +24,19 @@
 #define LOOP_SLAB_PER_PAGE 64u
 #define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)
 
+/* What stands at the start of an object. */
+struct loop_slot {
+    uint64_t id;                 /* with the top bit set while it is not in use */
+    struct loop_slot *next_free; /* only while it is not in use */
+};
+
 struct loop_slab {
     size_t object_size;
     uint64_t mark; /* 0 or LOOP_SLAB_MARK, in every id: where two slabs have one kind of ids it says whose it is */
     char **pages;
     uint32_t n_pages, pages_capacity;
-    struct loop_slab_slot *free; /* the one given back last is taken first: it is the one in the cache */
+    struct loop_slot *free; /* the slot given back last, or NULL */
     uint32_t in_use;
-};
-
-/* What stands at the start of an object. `next_free` is only there while the object is not in use. */
-struct loop_slab_slot {
-    uint64_t id;
-    struct loop_slab_slot *next_free;
 };
 
 void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark);
@@ -45,26 +45,35 @@ void loop_slab_finish(struct loop_slab *slab);
 /* Memory for more. 0 or -ENOMEM. */
 int loop_slab_grow(struct loop_slab *slab);
 
-/* An object, zeroed but for its id (a uint64_t at its start); NULL when there is no memory. */
-static inline void *loop_slab_get(struct loop_slab *slab)
+/* An object, but for its id as somebody has left it; NULL when there is no memory. The slot given back last is taken
+ * first: it is the one in the cache. */
+static inline void *loop_slab_take(struct loop_slab *slab)
 {
     if (!slab->free && loop_slab_grow(slab)) {
         return NULL;
     }
-    struct loop_slab_slot *slot = slab->free;
+    struct loop_slot *slot = slab->free;
     assert(slot->id & LOOP_SLAB_FREE);
     slab->free = slot->next_free;
     slab->in_use++;
-    uint64_t id = slot->id & ~LOOP_SLAB_FREE;
-    memset(slot, 0, slab->object_size);
-    slot->id = id;
+    slot->id &= ~LOOP_SLAB_FREE;
     return slot;
 }
 
-/* The next generation of the slot; never 0, which no handle has. */
+/* The same, zeroed but for its id. */
+static inline void *loop_slab_get(struct loop_slab *slab)
+{
+    struct loop_slot *slot = loop_slab_take(slab);
+    if (slot) {
+        memset((char *)slot + sizeof slot->id, 0, slab->object_size - sizeof slot->id);
+    }
+    return slot;
+}
+
+/* Its id is of the next generation from now on; that is never 0, because no handle is. */
 static inline void loop_slab_put(struct loop_slab *slab, void *object)
 {
-    struct loop_slab_slot *slot = object;
+    struct loop_slot *slot = object;
     assert(slab->in_use > 0 && !(slot->id & LOOP_SLAB_FREE));
     uint64_t generation = (slot->id + LOOP_SLAB_GENERATION) & LOOP_SLAB_GENERATIONS;
     slot->id = (slot->id & ~LOOP_SLAB_GENERATIONS) | (generation ? generation : LOOP_SLAB_GENERATION) | LOOP_SLAB_FREE;
@@ -79,21 +88,22 @@ static inline uint32_t loop_slab_capacity(const struct loop_slab *slab)
     return slab->n_pages * LOOP_SLAB_PER_PAGE;
 }
 
-/* The slot, in use or not. */
-static inline void *loop_slab_at(const struct loop_slab *slab, uint32_t index)
+/* The slot with that index. There is one. */
+static inline struct loop_slot *loop_slab_at(const struct loop_slab *slab, uint32_t index)
 {
-    return slab->pages[index / LOOP_SLAB_PER_PAGE] + (size_t)(index % LOOP_SLAB_PER_PAGE) * slab->object_size;
+    char *page = slab->pages[index / LOOP_SLAB_PER_PAGE];
+    return (struct loop_slot *)(void *)(page + (size_t)(index % LOOP_SLAB_PER_PAGE) * slab->object_size);
 }
 
 /* The object with that id, or NULL when it was given back, or never was. */
 static inline void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
 {
     uint32_t index = (uint32_t)(id & (LOOP_SLAB_MAX - 1));
-    if (index >= loop_slab_capacity(slab) || id & LOOP_SLAB_FREE) {
+    if (index >= loop_slab_capacity(slab) || id >> LOOP_SLAB_ID_BITS) {
         return NULL;
     }
-    uint64_t *object = (uint64_t *)loop_slab_at(slab, index);
-    return *object == id ? object : NULL;
+    struct loop_slot *slot = loop_slab_at(slab, index);
+    return slot->id == id ? slot : NULL;
 }
 
 #endif

@@ -29,6 +29,12 @@ int64_t loop_time_after(int64_t now_ns, int64_t duration_ns)
     return duration_ns > LOOP_NEVER - now_ns ? LOOP_NEVER : now_ns + duration_ns;
 }
 
+int64_t loop_time_from_now(int64_t duration_ns)
+{
+    int64_t now = loop_clock_read();
+    return duration_ns > 0 ? loop_time_after(now, duration_ns) : now;
+}
+
 /* ---- the job ---- */
 
 void loop_timer_complete(struct loop *loop, struct job *job, int64_t result)
@@ -36,7 +42,6 @@ void loop_timer_complete(struct loop *loop, struct job *job, int64_t result)
     if (job->where == LOOP_AT_TIMER) { /* not with LOOP_NEVER */
         loop_wheel_remove(&loop->timers, &job->timer);
     }
-    loop_hlist_remove(&job->in_fd); /* of those who wait for a descriptor */
     loop_job_complete(loop, job, result);
 }
 
@@ -45,13 +50,14 @@ static void timer_cancel(struct loop *loop, struct job *job)
     loop_timer_complete(loop, job, -ECANCELED);
 }
 
-static const struct loop_job_kind sleep_kind = {.name = "timer", .cancel = timer_cancel};
-static const struct loop_job_kind timeout_kind = {.name = "timer", .cancel = timer_cancel};
+const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = timer_cancel, .is_bare = true};
+const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = timer_cancel, .is_bare = true};
 
-loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, bool is_op, loop_fn *fn, void *arg)
+loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
+                          void *arg)
 {
     bool ended = false;
-    struct job *job = loop_job_start(scope, NULL, is_op ? &timeout_kind : &sleep_kind, fn, arg, &ended);
+    struct job *job = loop_job_start(scope, NULL, kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -61,22 +67,20 @@ loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, bool is_op, l
     job->where = LOOP_AT_OWNER;
     if (at_ns != LOOP_NEVER) {
         job->where = LOOP_AT_TIMER;
-        job->timer.owner = LOOP_WHEEL_JOB;
-        loop_wheel_add(&scope->loop->timers, &job->timer, at_ns);
+        loop_wheel_add(&scope->loop->timers, &job->timer, at_ns, LOOP_WHEEL_JOB);
     }
     return job->id;
 }
 
 loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
 {
-    return loop_timer_start(scope, at_ns, false, fn, arg);
+    return loop_timer_start(scope, at_ns, &loop_sleep_kind, fn, arg);
 }
 
 loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg)
 {
     LOOP_CHECK_THREAD(scope->loop);
-    int64_t now = loop_clock_read();
-    return loop_timer_start(scope, duration_ns > 0 ? loop_time_after(now, duration_ns) : now, false, fn, arg);
+    return loop_timer_start(scope, loop_time_from_now(duration_ns), &loop_sleep_kind, fn, arg);
 }
 
 /* ---- what is due ---- */
@@ -93,7 +97,7 @@ static void expire(struct loop *loop, struct loop_wheel_node *node)
         loop_settle(loop);
     } else {
         struct job *job = LOOP_CONTAINER(node, struct job, timer);
-        loop_job_finish(loop, job, job->kind == &timeout_kind ? -ETIME : 0);
+        loop_job_finish(loop, job, job->kind == &loop_timeout_kind ? -ETIME : 0);
     }
 }
 

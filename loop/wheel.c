@@ -34,7 +34,7 @@ static int64_t at_of(const struct loop_wheel_node *node)
 static unsigned level_of(const struct loop_wheel *wheel, int64_t at_ns)
 {
     uint64_t differs = (uint64_t)(at_ns ^ wheel->now_ns);
-    return (63u - (unsigned)__builtin_clzll(differs | 1)) / LOOP_WHEEL_SLOT_BITS;
+    return ((unsigned)__builtin_clzll(differs | 1) ^ 63u) / LOOP_WHEEL_SLOT_BITS;
 }
 
 static unsigned digit_of(int64_t at_ns, unsigned level)
@@ -67,29 +67,30 @@ static void slot_is_empty(struct loop_wheel *wheel, unsigned level, unsigned ind
     }
 }
 
-/* To where it belongs at the wheel's time, which is not after it. */
-static void place(struct loop_wheel *wheel, struct loop_wheel_node *node)
+/* To where it belongs at the wheel's time, which is not after it. `level` is that of its point. */
+static void place(struct loop_wheel *wheel, struct loop_wheel_node *node, unsigned level)
 {
-    int64_t at_ns = at_of(node);
-    if (at_ns == wheel->now_ns) {
+    if (at_of(node) == wheel->now_ns) {
         loop_list_push_back(&wheel->due, &node->link);
     } else {
-        put_in_slot(wheel, node, level_of(wheel, at_ns));
+        put_in_slot(wheel, node, level);
     }
 }
 
 /* ---- adding and removing ---- */
 
 /* What belongs to a slot that is being spread goes to its end, so that it stays behind those which came before. */
-void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns)
+void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns, enum loop_wheel_owner owner)
 {
     at_ns = at_ns > wheel->now_ns ? at_ns : wheel->now_ns;
     node->at_ns = (uint64_t)at_ns & INT64_MAX;
+    node->owner = owner & 1;
     wheel->next_ns = at_ns < wheel->next_ns ? at_ns : wheel->next_ns;
-    if (level_of(wheel, at_ns) < wheel->spreading_level) {
+    unsigned level = level_of(wheel, at_ns);
+    if (level < wheel->spreading_level) {
         loop_list_push_back(&wheel->spreading, &node->link);
     } else {
-        place(wheel, node);
+        place(wheel, node, level);
     }
 }
 
@@ -161,7 +162,8 @@ static bool spread(struct loop_wheel *wheel, unsigned *moves)
             return false;
         }
         --*moves;
-        place(wheel, node_of(loop_list_pop_front(&wheel->spreading)));
+        struct loop_wheel_node *node = node_of(loop_list_pop_front(&wheel->spreading));
+        place(wheel, node, level_of(wheel, at_of(node)));
     }
     wheel->spreading_level = 0;
     return true;

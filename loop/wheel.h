@@ -24,7 +24,7 @@
 /* What embeds a node, so that whoever takes one knows what has come due. */
 enum loop_wheel_owner { LOOP_WHEEL_JOB, LOOP_WHEEL_SCOPE };
 
-/* What the owner embeds. The wheel only keeps the owner's mark. */
+/* What the owner embeds. The wheel only keeps the owner's mark. Both are written as one word. */
 struct loop_wheel_node {
     struct loop_list link;
     uint64_t at_ns : 63;
@@ -52,7 +52,7 @@ struct loop_wheel {
 void loop_wheel_init(struct loop_wheel *wheel, int64_t now_ns);
 
 /* Adds `node`, which is in no list, for `at_ns`; a point before the wheel's time counts as that time. */
-void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns);
+void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns, enum loop_wheel_owner owner);
 
 /* Takes `node` out, also out of what loop_wheel_take has given. */
 void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node);

@@ -302,9 +302,10 @@ static void add_point(struct point *point, int64_t at_ns)
     point->order = ++next_order;
     point->is_in = true;
     loop_list_init(&point->node.link);
-    loop_wheel_add(&wheel, &point->node, at_ns);
+    loop_wheel_add(&wheel, &point->node, at_ns, next_order % 2);
     CHECK(loop_list_is_linked(&point->node.link));
     CHECK_IS(point->node.at_ns, point->at_ns);
+    CHECK_IS(point->node.owner, next_order % 2);
 }
 
 static void remove_point(struct point *point)
