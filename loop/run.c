@@ -312,6 +312,7 @@ static void unmake(struct loop *loop)
 {
     assert(loop->jobs.in_use == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
     loop_copy_finish(loop);
+    loop_file_finish(loop);
     loop_slab_finish(&loop->jobs);
     loop_slab_finish(&loop->fds);
     loop_slab_finish(&loop->scopes);
