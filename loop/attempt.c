@@ -107,18 +107,41 @@ static bool file_ends_at(int number, int64_t offset)
     return fstat(number, &status) || !S_ISREG(status.st_mode) || offset >= status.st_size;
 }
 
+/* A call that doesn't wait for the disk: for reads what is in the page cache, for writes what there is room for there.
+ * What goes past the cache (O_DIRECT) waits in any case, and some file systems can't tell beforehand. */
+static int64_t move_now(struct loop_fd *fd, bool is_output, const struct iovec *iov, int n, int64_t offset)
+{
+    if (fd->is_direct || (is_output ? fd->writes_wait : fd->reads_wait)) {
+        return -EAGAIN;
+    }
+    int64_t result = outcome(is_output ? pwritev2(fd->number, iov, n, offset, RWF_NOWAIT)
+                                       : preadv2(fd->number, iov, n, offset, RWF_NOWAIT));
+    if (result != -EOPNOTSUPP) {
+        return result;
+    }
+    fd->writes_wait |= is_output;
+    fd->reads_wait |= !is_output;
+    return -EAGAIN;
+}
+
+int64_t loop_attempt_now(struct job *job)
+{
+    struct iovec single;
+    int n;
+    const struct iovec *iov = file_vectors(job, &single, &n);
+    int64_t result;
+    do {
+        result = move_now(job->fd, loop_op_table[job->op].is_output, iov, n, LOOP_CURRENT);
+    } while (result == -EINTR);
+    return result;
+}
+
 /* Takes what is in the page cache, if all of it is; otherwise the whole read is for a thread that may wait for the
- * disk. What goes past the cache (O_DIRECT) waits in any case. */
-static int64_t read_cached(const struct loop_fd *fd, const struct iovec *iov, int n, int64_t offset)
+ * disk. */
+static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, int64_t offset)
 {
     int number = fd->number;
-    if (fd->is_direct) {
-        return -EAGAIN;
-    }
-    int64_t result = outcome(preadv2(number, iov, n, offset, RWF_NOWAIT));
-    if (result == -EOPNOTSUPP) {
-        return -EAGAIN;
-    }
+    int64_t result = move_now(fd, false, iov, n, offset);
     if (result <= 0 || (size_t)result == total_length(iov, n)) {
         return result;
     }

@@ -246,7 +246,9 @@ struct loop_fd {
     bool has_hung_up : 1;    /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
     bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
     bool is_direct : 1;      /* a file that was O_DIRECT when it was taken in: its reads wait for the disk */
-    bool short_is_empty : 1; /* a byte stream: a read that got less than asked for has emptied it */
+    bool is_regular : 1;
+    bool reads_wait : 1, writes_wait : 1; /* a file's: the kernel has no RWF_NOWAIT for them */
+    bool short_is_empty : 1;              /* a byte stream: a read that got less than asked for has emptied it */
     uint32_t uses;
     uint32_t ready;           /* POLLIN, POLLOUT: believed ready until a call says otherwise */
     uint32_t watched;         /* the backend's: events it has asked the kernel for */
@@ -343,6 +345,11 @@ extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
  * pool
  * (`may_block`) it waits instead. Multishot operations are not for this. EINTR is retried. */
 int64_t loop_attempt(struct job *job, bool may_block);
+
+/* One try of a flow's read or write at a file's position that doesn't wait for the disk: as much as there is, or
+ * -EAGAIN.
+ */
+int64_t loop_attempt_now(struct job *job);
 
 /* Serves a job's operation by system calls. The whole epoll backend, and what the ring refuses. */
 void loop_direct_start(struct loop *loop, struct job *job);
@@ -594,6 +601,7 @@ struct loop {
     struct loop_region region;
     struct loop_spare *spare; /* copy.c's buffers, the hottest first */
     unsigned n_spare;
+    struct loop_file_write *spare_writes; /* fd_file.c's */
     /* the rest */
     struct loop_options options;
     struct loop_scope *main_scope, *own_scope;
@@ -656,6 +664,7 @@ static inline void loop_settle(struct loop *loop)
 /* Makes `fd`'s flow. */
 void loop_flow_init(struct loop_fd *fd);
 void loop_copy_finish(struct loop *loop);
+void loop_file_finish(struct loop *loop);
 
 /* ---- checks ---- */
 

@@ -76,6 +76,7 @@ static void classify(struct loop_fd *fd, int flags)
     } else {
         move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
         fd->is_direct = (flags & O_DIRECT) != 0;
+        fd->is_regular = S_ISREG(status.st_mode);
     }
 }
 

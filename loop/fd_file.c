@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files as sources and sinks. Files can't be waited for: their reads and writes are operations of the backend, and
- * because they share the file's position there is one of each kind at a time. The others stand in line: reads in
- * fd->readers, writes in fd->writers.
+ * Files as sources and sinks. Files can't be waited for. What needs no disk is done at once, where the kernel can tell
+ * (RWF_NOWAIT); otherwise a read is an operation of the backend, and a write is the pool's: the ring would hand it to a
+ * thread as well. Because they share the file's position there is one of each kind at a time. The others stand in line:
+ * reads in fd->readers, writes in fd->writers. A write takes along those that stand behind it.
  */
 #include <loop/fd_flow.h>
 
@@ -11,6 +12,9 @@
 #include <stdlib.h>
 
 /* ---- the lines ---- */
+
+static void start_read(struct loop *loop, struct job *job);
+static void start_write(struct loop *loop, struct job *job);
 
 /* Starts the next operation of a line, if none is in flight. */
 static void start_next(struct loop *loop, struct loop_list *line, struct job **in_flight)
@@ -23,6 +27,10 @@ static void start_next(struct loop *loop, struct loop_list *line, struct job **i
     *in_flight = job;
     if (job->op == LOOP_OP_COPY) {
         loop_file_copy_turn(loop, job);
+    } else if (job->kind == &loop_file_write_kind) {
+        start_write(loop, job);
+    } else if (job->kind == &loop_file_read_kind) {
+        start_read(loop, job);
     } else {
         loop->backend->start(loop, job);
     }
@@ -78,14 +86,10 @@ static void write_resumed(struct loop_fd *fd)
     start_next(fd->scope->loop, &fd->writers, &fd->writing);
 }
 
-static bool is_in_flight(const struct job *job)
-{
-    return job->fd->reading == job || job->fd->writing == job;
-}
-
+/* Of a read or a shutdown. */
 static void cancel(struct loop *loop, struct job *job)
 {
-    if (is_in_flight(job)) {
+    if (job->fd->reading == job || job->fd->writing == job) {
         loop->backend->cancel(loop, job);
     } else {
         loop_job_complete(loop, job, -ECANCELED);
@@ -93,6 +97,16 @@ static void cancel(struct loop *loop, struct job *job)
 }
 
 /* ---- reading ---- */
+
+static void start_read(struct loop *loop, struct job *job)
+{
+    int64_t result = loop_attempt_now(job);
+    if (result == -EAGAIN) {
+        loop->backend->start(loop, job);
+    } else {
+        loop_job_backend_complete(loop, job, result);
+    }
+}
 
 /* u.args of a read: `out` is where the buffer begins, `flags` whether all of it is to be filled. */
 static int64_t bytes_before(const struct job *job)
@@ -107,7 +121,7 @@ static void read_done(struct loop *loop, struct job *job, int64_t result)
     if (goes_on) {
         args->data = (char *)args->data + result;
         args->len -= (size_t)result;
-        loop->backend->start(loop, job);
+        start_read(loop, job);
         return;
     }
     int64_t done = bytes_before(job) + (result > 0 ? result : 0);
@@ -131,44 +145,153 @@ void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, boo
 
 /* ---- writing ---- */
 
-/* The next piece: as many whole vectors as one call takes, or the rest of one that was cut. */
-static void prepare_piece(struct job *job)
+/* A write that is under way. A job's state stands where the arguments of its operation have to be (u.write, u.args): it
+ * is kept here meanwhile. */
+struct loop_file_write {
+    struct loop_file_write *next; /* while it is spare */
+    struct loop_write_state state;
+    struct iovec iov[LOOP_GATHER_MAX];
+};
+
+static struct loop_file_write *take_spare(struct loop *loop)
 {
-    struct loop_write_state *write = job->u.args.extra;
-    const struct iovec *at = loop_write_vectors(write) + write->at;
+    struct loop_file_write *spare = loop->spare_writes;
+    if (!spare) {
+        return malloc(sizeof *spare);
+    }
+    loop->spare_writes = spare->next;
+    return spare;
+}
+
+static void give_spare(struct loop *loop, struct loop_file_write *spare)
+{
+    spare->next = loop->spare_writes;
+    loop->spare_writes = spare;
+}
+
+void loop_file_finish(struct loop *loop)
+{
+    while (loop->spare_writes) {
+        free(take_spare(loop));
+    }
+}
+
+/* Those that stand behind it, as far as there are vectors for them. They stay in line, but are held until the call has
+ * come back (LOOP_AT_OWNER). */
+static int gather_others(const struct loop_fd *fd, struct iovec *iov, int n)
+{
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        if (job->kind != &loop_file_write_kind) {
+            break;
+        }
+        n = loop_write_gather(&job->u.write, iov, n);
+        job->where = LOOP_AT_OWNER;
+    }
+    return n;
+}
+
+/* The next call: what is left of the write and those behind it, or as many of its vectors as one call takes. */
+static void prepare_call(struct job *job)
+{
+    struct loop_file_write *call = job->u.args.extra;
+    const struct loop_write_state *write = &call->state;
     size_t n_left = write->n_iov - write->at;
-    if (write->at_offset > 0) {
-        job->op = LOOP_OP_WRITE;
-        job->u.args.data = (char *)at->iov_base + write->at_offset;
-        job->u.args.len = at->iov_len - write->at_offset;
-    } else {
-        job->op = LOOP_OP_WRITEV;
-        job->u.args.data = (void *)(uintptr_t)at;
+    if (n_left > LOOP_GATHER_MAX && write->at_offset == 0) {
+        job->u.args.data = (void *)(uintptr_t)(loop_write_vectors(write) + write->at);
         job->u.args.len = n_left < IOV_MAX ? n_left : IOV_MAX;
+    } else {
+        int n = loop_write_gather(write, call->iov, 0);
+        job->u.args.data = call->iov;
+        job->u.args.len = (size_t)gather_others(job->fd, call->iov, n);
+    }
+}
+
+static void make_call(struct loop *loop, struct job *job)
+{
+    prepare_call(job);
+    int64_t result = loop_attempt_now(job);
+    if (result != -EAGAIN) {
+        loop_job_backend_complete(loop, job, result);
+    } else if (job->fd->is_regular) {
+        loop_pool_submit(loop, job);
+    } else {
+        loop->backend->start(loop, job);
+    }
+}
+
+static void start_write(struct loop *loop, struct job *job)
+{
+    struct loop_file_write *call = take_spare(loop);
+    if (!call) {
+        job->fd->writing = NULL;
+        loop_job_complete(loop, job, loop_write_close(loop, job->fd, &job->u.write, -ENOMEM));
+        return;
+    }
+    call->state = job->u.write;
+    job->op = LOOP_OP_WRITEV;
+    job->u.args = (struct loop_op_args){.offset = LOOP_CURRENT, .extra = call};
+    make_call(loop, job);
+}
+
+/* `n` bytes are another's of those that went along. True when it has ended. */
+static bool settle_other(struct loop *loop, struct job *job, size_t n, bool may_end)
+{
+    struct loop_write_state *write = &job->u.write;
+    job->where = LOOP_AT_WAIT;
+    if (n > 0) {
+        loop_write_advance(loop, job->fd, write, n);
+    }
+    bool is_complete = may_end && write->done == write->total;
+    if (is_complete || job->is_cancelled) {
+        loop_job_complete(loop, job, loop_write_close(loop, job->fd, write, is_complete ? 0 : -ECANCELED));
+    }
+    return is_complete;
+}
+
+/* The call has come back: `n` bytes are for those that went along, which end in their order. */
+static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool may_end)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        next = node->next;
+        if (job->where != LOOP_AT_OWNER) {
+            return;
+        }
+        size_t left = job->u.write.total - job->u.write.done, moved = n < left ? n : left;
+        n -= moved;
+        may_end = settle_other(loop, job, moved, may_end);
     }
 }
 
 static void write_done(struct loop *loop, struct job *job, int64_t result)
 {
-    struct loop_write_state *write = job->u.args.extra;
-    if (result > 0) {
-        loop_write_advance(loop, job->fd, write, (size_t)result);
-        if (write->done < write->total && !job->is_cancelled) {
-            prepare_piece(job);
-            loop->backend->start(loop, job);
-            return;
-        }
+    struct loop_fd *fd = job->fd;
+    struct loop_file_write *call = job->u.args.extra;
+    struct loop_write_state *write = &call->state;
+    size_t n = result > 0 ? (size_t)result : 0, left = write->total - write->done, moved = n < left ? n : left;
+    if (moved > 0) {
+        loop_write_advance(loop, fd, write, moved);
     }
-    job->fd->writing = NULL;
-    loop_job_finish(loop, job, loop_write_close(loop, job->fd, write, result));
+    settle_others(loop, fd, n - moved, result >= 0 && moved == left);
+    if (result > 0 && moved < left && !job->is_cancelled) {
+        make_call(loop, job);
+        return;
+    }
+    fd->writing = NULL;
+    job->u.args.extra = NULL;
+    result = loop_write_close(loop, fd, write, result);
+    give_spare(loop, call);
+    loop_job_finish(loop, job, result);
 }
 
 static void cancel_write(struct loop *loop, struct job *job)
 {
-    if (is_in_flight(job)) {
+    if (job->fd->writing == job) {
         loop->backend->cancel(loop, job);
-    } else {
-        loop_job_complete(loop, job, loop_write_close(loop, job->fd, job->u.args.extra, -ECANCELED));
+    } else if (job->where == LOOP_AT_WAIT) {
+        loop_job_complete(loop, job, loop_write_close(loop, job->fd, &job->u.write, -ECANCELED));
     }
 }
 
@@ -180,18 +303,8 @@ const struct loop_job_kind loop_file_write_kind = {.name = "file write",
 
 void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write)
 {
-    struct loop_write_state *copy = malloc(sizeof *copy);
-    if (!copy) {
-        if (write->chunk) {
-            loop_region_give(loop, write->chunk);
-        }
-        loop_job_complete(loop, job, -ENOMEM);
-        return;
-    }
-    *copy = *write;
-    job->u.args = (struct loop_op_args){.offset = LOOP_CURRENT, .extra = copy};
+    job->u.write = *write;
     job->fd->queued_bytes += write->total;
-    prepare_piece(job);
     loop_file_join_writers(loop, job, job->fd);
 }
 

@@ -14,8 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GATHER_MAX 64 /* vectors in one call: what is beyond is the next call's */
-
 /* ---- reading ---- */
 
 /* What came counts, also when the end, an error or a cancel followed. */
@@ -188,12 +186,11 @@ static enum loop_attempt attempt_write(struct loop *loop, struct job *job);
 static const struct loop_job_kind write_kind = {
     .name = "write", .cancel = cancel_write, .attempt = attempt_write, .is_large = true};
 
-/* Adds what is left of a write to `iov`; returns the new count. */
-static int gather_one(const struct loop_write_state *write, struct iovec *iov, int n)
+int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n)
 {
     const struct iovec *from = loop_write_vectors(write);
     size_t offset = write->at_offset;
-    for (size_t i = write->at; i < write->n_iov && n < GATHER_MAX; i++, offset = 0) {
+    for (size_t i = write->at; i < write->n_iov && n < LOOP_GATHER_MAX; i++, offset = 0) {
         if (from[i].iov_len > offset) {
             iov[n++] = (struct iovec){(char *)from[i].iov_base + offset, from[i].iov_len - offset};
         }
@@ -204,12 +201,12 @@ static int gather_one(const struct loop_write_state *write, struct iovec *iov, i
 static int gather(const struct loop_fd *fd, struct iovec *iov)
 {
     int n = 0;
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < GATHER_MAX; node = node->next) {
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (job->kind != &write_kind) {
             break;
         }
-        n = gather_one(&job->u.write, iov, n);
+        n = loop_write_gather(&job->u.write, iov, n);
     }
     return n;
 }
@@ -266,7 +263,7 @@ static int64_t write_queue(struct loop_fd *fd, const struct loop_write_state *fi
         const struct iovec *iov = loop_write_vectors(first);
         return loop_io_write_one(fd, (char *)iov->iov_base + first->at_offset, iov->iov_len - first->at_offset);
     }
-    struct iovec iov[GATHER_MAX];
+    struct iovec iov[LOOP_GATHER_MAX];
     int n = gather(fd, iov);
     return n > 0 ? loop_io_write(fd, iov, n) : 0;
 }

@@ -32,6 +32,11 @@ static inline const struct iovec *loop_write_vectors(const struct loop_write_sta
     return write->iov ? write->iov : &write->single;
 }
 
+#define LOOP_GATHER_MAX 64 /* vectors in one call: what is beyond is the next call's */
+
+/* Adds what is left of a write to `iov`, which has room for LOOP_GATHER_MAX; returns the new count. */
+int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n);
+
 /* `n` bytes more have gone. */
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n);
 
