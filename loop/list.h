@@ -133,6 +133,20 @@ static inline void loop_hlist_remove(struct loop_hnode *node)
     node->at = NULL;
 }
 
+/* Takes out the one that went in last, or NULL. */
+static inline struct loop_hnode *loop_hlist_pop(struct loop_hlist *list)
+{
+    struct loop_hnode *node = list->first;
+    if (node) {
+        list->first = node->next;
+        if (list->first) {
+            list->first->at = &list->first;
+        }
+        node->at = NULL;
+    }
+    return node;
+}
+
 /* To go through it in the order in which the nodes went in: the first of them, or NULL; and the one after `node`. */
 static inline struct loop_hnode *loop_hlist_oldest(const struct loop_hlist *list)
 {

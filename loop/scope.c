@@ -240,9 +240,8 @@ void loop_hook_remove(struct loop_scope *scope, struct loop_hook *hook)
 static void run_hooks(struct loop_scope *scope)
 {
     struct loop_hnode *node;
-    while ((node = scope->hooks.first)) {
+    while ((node = loop_hlist_pop(&scope->hooks))) {
         struct loop_hook *hook = LOOP_CONTAINER(node, struct loop_hook, link);
-        loop_hlist_remove(node);
         loop_hook_fn *fn = hook->fn;
         void *arg = hook->arg;
         free(hook);
