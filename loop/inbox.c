@@ -22,7 +22,9 @@
 #include <unistd.h>
 
 #define OPEN_BIT (UINT64_C(1) << 63)
-#define DEFAULT_CAPACITY 1024u
+
+/* So many come from a thread that does nothing else while a sleeping loop wakes up; with 1024 it found the box full. */
+#define DEFAULT_CAPACITY 4096u
 
 struct slot {
     _Atomic uint64_t turn;
