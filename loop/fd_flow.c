@@ -184,7 +184,7 @@ static void cancel_write(struct loop *loop, struct job *job)
 
 static enum loop_attempt attempt_write(struct loop *loop, struct job *job);
 static const struct loop_job_kind write_kind = {
-    .name = "write", .cancel = cancel_write, .attempt = attempt_write, .is_large = true};
+    .name = "write", .cancel = cancel_write, .attempt = attempt_write, .is_large = true, .is_bare = true};
 
 int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n)
 {
@@ -214,7 +214,6 @@ static int gather(const struct loop_fd *fd, struct iovec *iov)
 /* A write that nobody waits for ends here and now; others are resumed from the run queue. */
 static void end_write(struct loop *loop, struct job *job, int64_t result)
 {
-    result = loop_write_close(loop, job->fd, &job->u.write, result);
     if (job->fn) {
         loop_job_complete(loop, job, result);
     } else {
@@ -222,26 +221,39 @@ static void end_write(struct loop *loop, struct job *job, int64_t result)
     }
 }
 
+/* All of it has gone. */
+static void end_whole(struct loop *loop, struct loop_fd *fd, struct job *job)
+{
+    struct loop_write_state *write = &job->u.write;
+    size_t left = write->total - write->done;
+    fd->write_error = 0;
+    write->done = write->total;
+    leave_queue(loop, fd, left, 0);
+    if (write->chunk) {
+        loop_region_give(loop, write->chunk);
+    }
+    if (write->moved) {
+        free(write->moved);
+    }
+    end_write(loop, job, (int64_t)write->total);
+}
+
 /* Tells the first writes that `n` bytes went out: those that have all of theirs end, in order. */
 static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 {
     struct loop_list *node;
-    fd->write_error = 0; /* whatever it was, it has been overcome: there is room on the disk again */
     while ((node = loop_list_first(&fd->writers))) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (job->kind != &write_kind) {
             return;
         }
-        struct loop_write_state *write = &job->u.write;
-        size_t left = write->total - write->done;
+        size_t left = job->u.write.total - job->u.write.done;
         if (n < left) {
-            loop_write_advance(loop, fd, write, n);
+            loop_write_advance(loop, fd, &job->u.write, n);
             return;
         }
         n -= left;
-        write->done += left;
-        leave_queue(loop, fd, left, 0);
-        end_write(loop, job, 0);
+        end_whole(loop, fd, job);
     }
 }
 
@@ -256,31 +268,39 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-/* One system call for all that is first in the queue. Nearly always that is one buffer. */
-static int64_t write_queue(struct loop_fd *fd, const struct loop_write_state *first)
+/* Nearly always there is one write, of one buffer. */
+static bool is_single(const struct loop_fd *fd, const struct loop_write_state *first)
 {
-    if (fd->writers.next == fd->writers.prev && first->n_iov == 1) {
-        const struct iovec *iov = loop_write_vectors(first);
-        return loop_io_write_one(fd, (char *)iov->iov_base + first->at_offset, iov->iov_len - first->at_offset);
-    }
+    return fd->writers.next == fd->writers.prev && first->n_iov == 1;
+}
+
+static int64_t write_single(struct loop_fd *fd, const struct loop_write_state *write)
+{
+    const struct iovec *iov = loop_write_vectors(write);
+    return loop_io_write_one(fd, (char *)iov->iov_base + write->at_offset, iov->iov_len - write->at_offset);
+}
+
+static int64_t write_queue(struct loop_fd *fd)
+{
     struct iovec iov[LOOP_GATHER_MAX];
     int n = gather(fd, iov);
     return n > 0 ? loop_io_write(fd, iov, n) : 0;
 }
 
+/* One system call for what is first in the queue. */
 static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
 {
     struct loop_fd *fd = job->fd;
-    int64_t n = write_queue(fd, &job->u.write);
+    int64_t n = is_single(fd, &job->u.write) ? write_single(fd, &job->u.write) : write_queue(fd);
+    if (n >= 0) {
+        distribute(loop, fd, (size_t)n);
+        return LOOP_ATTEMPT_MOVED;
+    }
     if (n == -EAGAIN) {
         make_room_behind(loop, fd);
         return LOOP_ATTEMPT_AGAIN;
     }
-    if (n < 0) {
-        end_write(loop, job, n);
-    } else {
-        distribute(loop, fd, (size_t)n);
-    }
+    end_write(loop, job, loop_write_close(loop, fd, &job->u.write, n));
     return LOOP_ATTEMPT_MOVED;
 }
 

@@ -43,9 +43,12 @@ static struct job *make(struct loop *loop, const struct loop_job_kind *kind, loo
     job->op = LOOP_OP_NONE;
     job->where = LOOP_AT_START;
     job->flags = 0;
+    if (kind->is_bare) {
+        return job;
+    }
     if (kind->is_large) {
         memset(&job->u, 0, sizeof job->u);
-    } else if (!kind->is_bare) {
+    } else {
         memset(&job->u, 0, sizeof job->u.small);
     }
     return job;
@@ -148,10 +151,10 @@ static void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const stru
         if (kind->resumed) {
             kind->resumed(fd);
         }
-        loop_fd_unuse(fd);
+        loop_fd_drop_use(fd);
     }
     if (second) {
-        loop_fd_unuse(second);
+        loop_fd_drop_use(second);
     }
 }
 
