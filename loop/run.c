@@ -266,7 +266,9 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
         loop_jobs_run(loop, WORK_PER_TURN);
     }
     run_posts(loop);
-    loop_timers_run(loop, WORK_PER_TURN);
+    if (!loop_wheel_is_empty(&loop->timers)) {
+        loop_timers_run(loop, WORK_PER_TURN);
+    }
     if (!loop_list_is_empty(&loop->active)) {
         loop_ready_run(loop, WORK_PER_TURN);
     }

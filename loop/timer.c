@@ -105,9 +105,6 @@ static void expire(struct loop *loop, struct loop_wheel_node *node)
 void loop_timers_run(struct loop *loop, unsigned most)
 {
     struct loop_list batch, *first;
-    if (loop_wheel_is_empty(&loop->timers)) {
-        return;
-    }
     loop_wheel_take(&loop->timers, loop_clock_read(), most * MOVES, &batch);
     for (; most > 0 && (first = loop_list_first(&batch)); most--) {
         expire(loop, LOOP_CONTAINER(first, struct loop_wheel_node, link));

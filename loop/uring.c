@@ -79,7 +79,7 @@ static void hand_over(struct uring *uring, struct io_uring_sqe *entry, struct jo
     uring->in_flight++;
 }
 
-void loop_uring_place(struct uring *uring, struct job *job)
+static void place(struct uring *uring, struct job *job)
 {
     struct io_uring_sqe *entry = loop_list_is_empty(&uring->line) ? uring_entry(uring) : NULL;
     if (entry) {
@@ -89,6 +89,11 @@ void loop_uring_place(struct uring *uring, struct job *job)
     job->where = LOOP_AT_RING_LINE;
     loop_list_push_back(&uring->line, &job->link);
     uring->loop->stats.submit_waits++;
+}
+
+void loop_uring_place(struct uring *uring, struct job *job)
+{
+    place(uring, job);
 }
 
 void loop_uring_leave(struct uring *uring, struct job *job)
@@ -129,7 +134,7 @@ static void start(struct loop *loop, struct job *job)
         job->is_otherwise = true;
         loop_direct_start(loop, job);
     } else {
-        loop_uring_place(uring, job);
+        place(uring, job);
     }
 }
 
@@ -311,20 +316,22 @@ static int run(struct loop *loop)
 {
     struct uring *uring = uring_of(loop);
     int64_t timeout_ns;
-    int result = 0;
-    while (outcome_of(result) != ENTER_BROKEN && loop_turn_begin(loop, &timeout_ns)) {
-        result = lines_are_empty(uring) ? 0 : submit_lines(uring);
-        if (outcome_of(result) == ENTER_FINE) {
+    while (loop_turn_begin(loop, &timeout_ns)) {
+        int result = lines_are_empty(uring) ? 0 : submit_lines(uring);
+        if (result >= 0 || outcome_of(result) == ENTER_FINE) {
             result = submit_and_wait(uring, timeout_ns);
         }
-        if (outcome_of(result) == ENTER_SHORTAGE) {
+        if (result < 0 && outcome_of(result) == ENTER_SHORTAGE) {
             result = outlast_shortage(uring);
         }
         loop_turn_woken(loop);
         note_overflow(uring);
         dispatch(uring);
+        if (result < 0 && outcome_of(result) == ENTER_BROKEN) {
+            return result;
+        }
     }
-    return outcome_of(result) == ENTER_BROKEN ? result : 0;
+    return 0;
 }
 
 /* An error will show again in the turn. */
