@@ -3,8 +3,9 @@
  * Copying from a source to a sink. Between two descriptors that can be waited for, a copy reads into a spare buffer of
  * the loop and writes it at once: the buffer stays in the cache and serves one connection after the other. Only where
  * the sink is slow does the copy keep the buffer, with what is left in it, and reads no more until that is gone.
- * Between two regular files it is file_copy.c's. Anything else is read and written by the two's own functions, one
- * buffer at a time.
+ * To a file it reads into a larger one, because each write is a thread's work, and keeps it until that is done. Between
+ * two regular files it is file_copy.c's. Anything else is read and written by the two's own functions, one buffer at a
+ * time.
  */
 #include <loop/fd_flow.h>
 #include <loop/io.h>
@@ -15,39 +16,57 @@
 #define SPARE_BYTES                                                                                                    \
     65536              /* beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs */
 #define SPARES_KEPT 16 /* the rest goes back to malloc */
+#define BULK_BYTES ((size_t)4 * SPARE_BYTES)
+#define BULKS_KEPT 4
 
 struct loop_spare {
     struct loop_spare *next;
-    max_align_t bytes[SPARE_BYTES / sizeof(max_align_t)];
+    max_align_t bytes[];
 };
+
+static struct loop_spare *take(struct loop_spares *spares, size_t bytes)
+{
+    struct loop_spare *spare = spares->first;
+    if (!spare) {
+        return malloc(sizeof *spare + bytes);
+    }
+    spares->first = spare->next;
+    spares->n--;
+    return spare;
+}
+
+static void give(struct loop_spares *spares, struct loop_spare *spare, unsigned most)
+{
+    if (spares->n >= most) {
+        free(spare);
+        return;
+    }
+    spare->next = spares->first;
+    spares->first = spare;
+    spares->n++;
+}
 
 static struct loop_spare *take_spare(struct loop *loop)
 {
-    struct loop_spare *spare = loop->spare;
-    if (!spare) {
-        return malloc(sizeof *spare);
-    }
-    loop->spare = spare->next;
-    loop->n_spare--;
-    return spare;
+    return take(&loop->spares, SPARE_BYTES);
 }
 
 static void give_spare(struct loop *loop, struct loop_spare *spare)
 {
-    if (loop->n_spare >= SPARES_KEPT) {
-        free(spare);
-        return;
+    give(&loop->spares, spare, SPARES_KEPT);
+}
+
+static void free_all(struct loop_spares *spares)
+{
+    while (spares->first) {
+        free(take(spares, 0));
     }
-    spare->next = loop->spare;
-    loop->spare = spare;
-    loop->n_spare++;
 }
 
 void loop_copy_finish(struct loop *loop)
 {
-    while (loop->spare) {
-        free(take_spare(loop));
-    }
+    free_all(&loop->spares);
+    free_all(&loop->bulks);
 }
 
 /* ---- between two descriptors ---- */
@@ -151,12 +170,130 @@ static const struct loop_job_kind echo_kind = {.name = "copy", .cancel = cancel_
 static const struct loop_job_kind pass_kind = {
     .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true, .is_large = true};
 
+/* ---- to a file ---- */
+
+/* u.args of such a copy: `data` the buffer while it is being written, `out` and `len` what of it is still to be,
+ * `offset` the sink's job that it waits for, `second_offset` and `second` as above. */
+
+static void drop_bulk(struct loop *loop, struct job *job)
+{
+    give(&loop->bulks, job->u.args.data, BULKS_KEPT);
+    job->u.args.data = NULL;
+}
+
+static void finish_to_file(struct loop *loop, struct job *job, int64_t result)
+{
+    drop_bulk(loop, job);
+    loop_job_finish(loop, job, result);
+}
+
+static void on_bulk_written(void *arg, int64_t result);
+
+static void write_bulk(struct loop *loop, struct job *job)
+{
+    bool took_chunk;
+    struct loop_op_args *args = &job->u.args;
+    struct loop_write_state write = {.single = {args->out, args->len}, .n_iov = 1, .total = args->len};
+    args->offset = (int64_t)loop_fd_write(args->second, &write, on_bulk_written, job, &took_chunk);
+    if (!args->offset) {
+        finish_to_file(loop, job, -ENOMEM);
+    }
+}
+
+static void on_bulk_written(void *arg, int64_t result)
+{
+    struct job *job = arg;
+    struct loop *loop = job->scope->loop;
+    struct loop_op_args *args = &job->u.args;
+    if (result <= 0 || job->is_cancelled) {
+        finish_to_file(loop, job, result < 0 ? result : job->is_cancelled ? -ECANCELED : -EIO);
+        return;
+    }
+    args->second_offset += result;
+    args->out = (char *)args->out + result;
+    args->len -= (size_t)result;
+    if (args->len > 0) {
+        write_bulk(loop, job); /* it stopped in the middle without saying why: this one says it */
+    } else {
+        drop_bulk(loop, job);
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+}
+
+/* It waits for a job of the sink now. */
+static enum loop_attempt leave_list(struct job *job)
+{
+    loop_list_remove(&job->link);
+    job->where = LOOP_AT_OWNER;
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static void on_room(void *arg, int64_t result)
+{
+    struct job *job = arg;
+    struct loop *loop = job->scope->loop;
+    if (result < 0 || job->is_cancelled) {
+        loop_job_finish(loop, job, result < 0 ? result : -ECANCELED);
+    } else {
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+}
+
+/* Others have filled the queue. */
+static enum loop_attempt wait_for_room(struct job *job)
+{
+    job->u.args.offset = (int64_t)loop_fd_drained(job->u.args.second, on_room, job);
+    if (!job->u.args.offset) {
+        job->result = -ENOMEM;
+        return LOOP_ATTEMPT_DONE;
+    }
+    return leave_list(job);
+}
+
+static enum loop_attempt attempt_to_file(struct loop *loop, struct job *job)
+{
+    struct loop_op_args *args = &job->u.args;
+    if (loop_fd_is_full(args->second)) {
+        return wait_for_room(job);
+    }
+    struct loop_spare *bulk = take(&loop->bulks, BULK_BYTES);
+    if (!bulk) {
+        job->result = -ENOMEM;
+        return LOOP_ATTEMPT_DONE;
+    }
+    args->data = bulk;
+    args->out = bulk->bytes;
+    int64_t n = loop_io_read_one(job->fd, bulk->bytes, BULK_BYTES);
+    if (n <= 0) {
+        drop_bulk(loop, job);
+        job->result = n < 0 ? n : args->second_offset;
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+    }
+    args->len = (size_t)n;
+    enum loop_attempt attempt = leave_list(job);
+    write_bulk(loop, job);
+    return attempt;
+}
+
+static void cancel_to_file(struct loop *loop, struct job *job)
+{
+    if (job->where == LOOP_AT_OWNER) {
+        loop_cancel(loop, (loop_job)job->u.args.offset);
+    } else {
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+static const struct loop_job_kind to_file_kind = {
+    .name = "copy", .cancel = cancel_to_file, .attempt = attempt_to_file, .uses_args = true, .is_large = true};
+
 /* ---- between others ---- */
 
 struct other_copy {
     struct loop_source *source;
     struct loop_sink *sink;
     struct loop_spare *spare;
+    size_t size; /* of that: SPARE_BYTES, or BULK_BYTES */
     struct iovec iov;
     int64_t total;
     loop_job inner;
@@ -176,10 +313,19 @@ static void cancel_other(struct loop *loop, struct job *job)
 
 static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other, .is_large = true};
 
+static void give_others_spare(struct loop *loop, const struct other_copy *copy)
+{
+    if (copy->size == BULK_BYTES) {
+        give(&loop->bulks, copy->spare, BULKS_KEPT);
+    } else {
+        give_spare(loop, copy->spare);
+    }
+}
+
 static void finish_other(struct job *job, int64_t result)
 {
     struct loop *loop = job->scope->loop;
-    give_spare(loop, other_of(job)->spare);
+    give_others_spare(loop, other_of(job));
     loop_job_finish(loop, job, result);
 }
 
@@ -207,7 +353,7 @@ static void on_read(void *arg, int64_t result)
 static bool read_next(struct job *job)
 {
     struct other_copy *copy = other_of(job);
-    copy->inner = copy->source->ops->read(copy->source, copy->spare->bytes, SPARE_BYTES, on_read, job);
+    copy->inner = copy->source->ops->read(copy->source, copy->spare->bytes, copy->size, on_read, job);
     return copy->inner != 0;
 }
 
@@ -232,31 +378,33 @@ static void on_written(void *arg, int64_t result)
 
 static void start_other(struct loop *loop, struct job *job, struct loop_source *source, struct loop_sink *sink)
 {
-    struct loop_spare *spare = take_spare(loop);
-    *other_of(job) = (struct other_copy){.source = source, .sink = sink, .spare = spare};
+    const struct loop_fd *to = sink->ops->fd ? sink->ops->fd(sink) : NULL;
+    bool is_file = to && to->write_by == LOOP_IO_BLOCKING;
+    struct loop_spare *spare = is_file ? take(&loop->bulks, BULK_BYTES) : take_spare(loop);
+    struct other_copy *copy = other_of(job);
+    *copy = (struct other_copy){.source = source, .sink = sink, .spare = spare};
+    copy->size = is_file ? BULK_BYTES : SPARE_BYTES;
     job->where = LOOP_AT_OWNER;
     if (!spare) {
         loop_job_complete(loop, job, -ENOMEM);
     } else if (!read_next(job)) {
-        give_spare(loop, spare);
+        give_others_spare(loop, copy);
         loop_job_complete(loop, job, -ENOMEM);
     }
 }
 
 /* ---- the call ---- */
 
-static bool can_wait(const struct loop_fd *from, const struct loop_fd *to)
-{
-    return from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING;
-}
-
 static const struct loop_job_kind *kind_for(const struct loop_fd *from, const struct loop_fd *to)
 {
     if (!from || !to) {
         return &other_kind;
     }
-    if (can_wait(from, to)) {
+    if (from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING) {
         return from == to ? &echo_kind : &pass_kind;
+    }
+    if (from->read_by != LOOP_IO_BLOCKING) {
+        return &to_file_kind;
     }
     return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &other_kind;
 }
@@ -278,12 +426,12 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     }
     if (kind == &other_kind) {
         start_other(loop, job, source, sink);
-    } else if (kind == &loop_file_copy_kind) {
-        loop_file_copy(loop, job, to);
     } else if (to->state != LOOP_FD_OPEN) {
         loop_job_complete(loop, job, -EBADF);
+    } else if (kind == &loop_file_copy_kind) {
+        loop_file_copy(loop, job, to);
     } else {
-        if (kind == &pass_kind) {
+        if (kind != &echo_kind) {
             loop_job_use_second(job, to);
         }
         loop_ready_wait_read(loop, from, job);

@@ -587,6 +587,12 @@ void loop_signals_finish(struct loop *loop);
 
 /* ---- the loop ---- */
 
+/* Buffers that nobody needs now, the hottest first. */
+struct loop_spares {
+    struct loop_spare *first;
+    unsigned n;
+};
+
 struct loop {
     /* the hot part */
     const struct loop_backend_ops *backend;
@@ -599,8 +605,7 @@ struct loop {
     bool is_settling;
     struct loop_slab small_jobs, large_jobs, fds, scopes, deadlines;
     struct loop_region region;
-    struct loop_spare *spare; /* copy.c's buffers, the hottest first */
-    unsigned n_spare;
+    struct loop_spares spares, bulks;     /* copy.c's buffers */
     struct loop_file_write *spare_writes; /* fd_file.c's */
     /* the rest */
     struct loop_options options;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /* ---- the lines ---- */
 
@@ -98,13 +99,23 @@ static void cancel(struct loop *loop, struct job *job)
 
 /* ---- reading ---- */
 
+/* Where RWF_NOWAIT is unknown the ring would hand each read to a thread of the kernel. That one can be called back,
+ * from a file that is made while it is read and may have nothing yet, as some in /proc, which claim to be empty. */
+static bool is_for_thread(const struct loop_fd *fd)
+{
+    struct stat status;
+    return fd->is_regular && fd->reads_wait && fstat(fd->number, &status) == 0 && status.st_size > 0;
+}
+
 static void start_read(struct loop *loop, struct job *job)
 {
     int64_t result = loop_attempt_now(job);
-    if (result == -EAGAIN) {
-        loop->backend->start(loop, job);
-    } else {
+    if (result != -EAGAIN) {
         loop_job_backend_complete(loop, job, result);
+    } else if (is_for_thread(job->fd)) {
+        loop_pool_submit(loop, job);
+    } else {
+        loop->backend->start(loop, job);
     }
 }
 

@@ -158,9 +158,8 @@ void loop_file_copy_yield(struct loop *loop, struct job *job)
 bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)
 {
     struct stat status;
-    return from->read_by == LOOP_IO_BLOCKING && to->write_by == LOOP_IO_BLOCKING && to->state == LOOP_FD_OPEN &&
-           fstat(from->number, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
-           fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
+    return from->read_by == LOOP_IO_BLOCKING && to->write_by == LOOP_IO_BLOCKING && fstat(from->number, &status) == 0 &&
+           S_ISREG(status.st_mode) && status.st_size > 0 && fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
 }
 
 void loop_file_copy(struct loop *loop, struct job *job, struct loop_fd *to)

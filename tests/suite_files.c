@@ -758,6 +758,105 @@ LOOP_TEST(writes_of_many_vectors_to_a_file)
     END;
 }
 
+/* ---- from a socket to a file ---- */
+
+LOOP_TEST(copy_from_a_socket_stops_at_the_limit_of_a_file)
+{
+    static const struct rlimit limit = {100000, 100000};
+    static struct loop_flow *flows[2];
+    static struct once copy, write;
+    static int to;
+
+    BEGIN;
+    signal(SIGXFSZ, SIG_IGN);
+    fill_pattern(pattern, sizeof pattern, 3);
+    CHECK_IS(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    make_flows(env->scope, flows);
+    to = make_file("", 0);
+    START(loop_write(&flows[1]->sink, pattern, sizeof pattern, ONCE(&write)));
+    START(loop_copy(&flows[0]->source, &flow_beside(env->scope, to)->sink, ONCE(&copy)));
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -EFBIG);
+    check_content(to, 0, pattern, 100000);
+    loop_flow_close(flows[1]);
+    WAIT_UNTIL(write.count);
+    close(to);
+    END;
+}
+
+/* The queue of their sink holds much less than what they bring: they wait for room. */
+LOOP_TEST(copies_from_many_sockets_to_one_file)
+{
+    enum { N = 20, BYTES = 200000 };
+    static struct loop_flow *flows[N][2], *file;
+    static struct once copies[N], writes_in[N];
+    static char bytes[N][BYTES];
+    static size_t n_of[N];
+    static int to;
+    static unsigned i;
+    static ssize_t n;
+
+    BEGIN;
+    to = make_file("", 0);
+    file = flow_beside(env->scope, to);
+    CHECK_IS(loop_sink_limit(&file->sink, 100000), 0);
+    for (i = 0; i < N; i++) {
+        memset(bytes[i], 'a' + (int)i, BYTES);
+        make_flows(env->scope, flows[i]);
+        START(loop_copy(&flows[i][0]->source, &file->sink, ONCE(&copies[i])));
+        START(loop_write(&flows[i][1]->sink, bytes[i], BYTES, ONCE(&writes_in[i])));
+        START(loop_shutdown(&flows[i][1]->sink, NULL, NULL));
+    }
+    for (i = 0; i < N; i++) {
+        WAIT_UNTIL(copies[i].count && writes_in[i].count);
+        ONCE_IS(copies[i], BYTES);
+    }
+    for (i = 0; (n = pread(to, got, sizeof got, i)) > 0; i += (unsigned)n) {
+        for (ssize_t k = 0; k < n; k++) {
+            n_of[got[k] - 'a']++;
+        }
+    }
+    for (i = 0; i < N; i++) {
+        CHECK_IS(n_of[i], BYTES);
+    }
+    close(to);
+    END;
+}
+
+LOOP_TEST(p04_copy_from_a_socket_to_a_file_cancelled_at_each_step)
+{
+    static struct loop_flow *flows[2];
+    static struct once copy, write;
+    static int to;
+    static unsigned step;
+    static loop_job job;
+    static int64_t size;
+
+    BEGIN;
+    fill_pattern(pattern, sizeof pattern, 3);
+    for (step = 0; step < 12; step++) {
+        memset(&copy, 0, sizeof copy);
+        memset(&write, 0, sizeof write);
+        make_flows(env->scope, flows);
+        to = make_file("", 0);
+        START(loop_write(&flows[1]->sink, pattern, sizeof pattern, ONCE(&write)));
+        job = START(loop_copy(&flows[0]->source, &flow_beside(env->scope, to)->sink, ONCE(&copy)));
+        if (step > 0) {
+            AWAIT(turns(env->scope, step, GO));
+        }
+        CHECK_IS(loop_cancel(env->loop, job), 0);
+        WAIT_UNTIL(copy.count);
+        ONCE_IS(copy, -ECANCELED);
+        size = pread(to, got, sizeof got, 0);
+        CHECK(size >= 0 && memcmp(got, pattern, (size_t)size) == 0);
+        loop_flow_close(flows[1]);
+        loop_flow_close(flows[0]);
+        WAIT_UNTIL(write.count);
+        close(to);
+    }
+    END;
+}
+
 /* ---- what needs no disk, and no memory ---- */
 
 LOOP_TEST(devices_that_never_wait_need_no_thread)
