@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: ISC
+"""One sample of a row by one implementation, and a row's rounds: A B C, A B C, ..., with the placement of the processors
+looked at before each sample."""
+
+import re
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import machine
+import processes
+from files import Places
+from processes import Failed, Figures, Missing, Server
+from rows import (
+    CALLS_SECONDS,
+    QUICK_SECONDS,
+    QUICK_WARMUP,
+    SERVERS,
+    START_SECONDS,
+    Implementation,
+    Load,
+    Local,
+    Memory,
+    Row,
+    Stream,
+)
+
+UPSTREAM = next(server for server in SERVERS if server.name == "epoll")  # behind every proxy
+
+
+@dataclass
+class Bench:
+    """Where things are, and how much is measured."""
+
+    programs: Path
+    work: Path
+    quick: bool
+    rounds: int
+    counter: tuple[str, ...]
+    places: Places
+    nearest: float = 0  # the best placement seen, in ns of a bounce
+    problems: list[str] = field(default_factory=list)
+
+    def program(self, implementation: Implementation) -> str:
+        return str(self.programs / implementation.program)
+
+    def rounds_of(self, row: Row) -> int:
+        if row.rounds:
+            return min(row.rounds, self.rounds)
+        return self.rounds
+
+
+@dataclass
+class Sample:
+    figures: Figures
+    bounce: float
+
+
+Samples = dict[str, list[Sample]]
+
+# ---- servers and the load client ----
+
+
+def server_of(bench: Bench, load: Stream | Memory, implementation: Implementation, wrapper: tuple[str, ...],
+              upstream: str = "") -> Server:
+    mode = load.mode if isinstance(load, Stream) else "echo"
+    listen = load.listen.format(work=bench.work)
+    command = [bench.program(implementation), mode, listen, *filter(None, [upstream]), *implementation.options]
+    cpu, _ = machine.processors()
+    return Server(command, processes.environment_of(implementation), cpu, wrapper)
+
+
+def upstream_of(bench: Bench, stack: ExitStack, load: Stream) -> str:
+    """Starts the server behind a proxy, beside the client, and tells where it listens."""
+    if load.mode != "proxy":
+        return ""
+    command = [bench.program(UPSTREAM), "echo", load.listen]
+    _, cpu = machine.processors()
+    return stack.enter_context(Server(command, processes.environment_of(UPSTREAM), cpu)).address
+
+
+def load_options(load: Stream) -> list[str]:
+    options = ["--connections", str(load.connections), "--size", str(load.size), "--pipeline", str(load.pipeline)]
+    return [*options, "--churn"] if load.churn else options
+
+
+def drive(bench: Bench, load: Stream, implementation: Implementation, wrapper: tuple[str, ...] = ()) -> Figures:
+    """One run of the load client against a new server."""
+    _, cpu = machine.processors()
+    with ExitStack() as stack:
+        upstream = upstream_of(bench, stack, load)
+        server = stack.enter_context(server_of(bench, load, implementation, wrapper, upstream))
+        window = ["--seconds", f"{load.seconds:g}", "--warmup", f"{load.warmup:g}"]
+        command = [str(bench.programs / "load"), server.address, "--server-pid", str(server.pid)]
+        command = processes.pinned(cpu, [*command, *load_options(load), *window])
+        found = processes.run_json(command, processes.environment_of(UPSTREAM), load.seconds + load.warmup + 20)
+    if found.get("errors"):
+        raise Failed(f"{implementation.name}: {found['errors']:.0f} bad answers")
+    return found
+
+
+LOAD_NAMES = {
+    "rate": "rate",
+    "server_cpu_ns_per_op": "cpu",
+    "p50_us": "p50",
+    "p99_us": "p99",
+    "p999_us": "p999",
+    "server_cpu": "server",
+    "client_cpu": "client",
+}
+
+
+def stream_sample(bench: Bench, load: Stream, implementation: Implementation) -> Figures:
+    if bench.quick:
+        warmup = max(QUICK_WARMUP, load.warmup - 0.1)
+        load = replace(load, seconds=QUICK_SECONDS, warmup=warmup)
+    found = drive(bench, load, implementation)
+    return {name: float(found[theirs]) for theirs, name in LOAD_NAMES.items()}
+
+
+# ---- programs that measure themselves ----
+
+LOCAL_NAMES = {"wall_ns_per_op": "wall", "cpu_ns_per_op": "cpu"}
+
+
+def local_command(bench: Bench, load: Local, implementation: Implementation, count: int) -> list[str]:
+    command = [bench.program(implementation), load.workload, *load.options, *implementation.options]
+    if count:
+        command += ["--count", str(count)]
+    if load.files:
+        command += bench.places.options(load)
+    cpu, _ = machine.processors()
+    return processes.pinned(cpu, command) if load.pinned else command
+
+
+def local_sample(bench: Bench, load: Local, implementation: Implementation) -> Figures:
+    if implementation.program == "cp":
+        return bench.places.cp(load)
+    command = local_command(bench, load, implementation, load.count)
+    found = processes.run_json(command, processes.environment_of(implementation), 60)
+    bench.places.forget_copy(load)
+    figures = {LOCAL_NAMES.get(name, name): float(value) for name, value in found.items()}
+    return figures | {"rate": 1e9 / figures["wall"] if figures["wall"] else 0}
+
+
+# ---- memory of idle connections ----
+
+
+def private_memory(pid: int) -> tuple[float, float]:
+    """Bytes that are the process's alone, and bytes resident."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    kib = dict(re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE))
+    return 1024 * (float(kib["Private_Dirty"]) + float(kib["Private_Clean"])), 1024 * float(kib["Rss"])
+
+
+def held(bench: Bench, address: str, connections: int, touch: bool, pid: int) -> tuple[float, float]:
+    """The server's memory while a client holds that many connections."""
+    command = [str(bench.programs / "load"), address, "--hold", str(connections)]
+    command = processes.pinned(machine.processors()[1], [*command, *(["--touch"] if touch else [])])
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert holder.stdin and holder.stdout
+    try:
+        if not processes.read_line(holder.stdout, 30).startswith("holding"):
+            raise Failed(f"{' '.join(command)} did not get its connections")
+        time.sleep(0.1)
+        memory = private_memory(pid)
+        holder.stdin.write(b"\n")
+        holder.stdin.close()
+        holder.wait(10)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    return memory
+
+
+def memory_sample(bench: Bench, load: Memory, implementation: Implementation) -> Figures:
+    """Bytes for one connection: untouched, and after an echo on each. A few connections before the first look make sure
+    that code and tables which are there once are not counted."""
+    found: Figures = {}
+    for name, touch in (("idle", False), ("touched", True)):
+        with server_of(bench, load, implementation, ()) as server:
+            held(bench, server.address, 8, touch, server.pid)
+            before = private_memory(server.pid)
+            during = held(bench, server.address, load.connections, touch, server.pid)
+        found[name] = (during[0] - before[0]) / load.connections
+        found[f"{name}_resident"] = (during[1] - before[1]) / load.connections
+    return found
+
+
+# ---- system calls ----
+
+
+def calls_between(runs: list[tuple[int, float]]) -> float:
+    """What the longer run had more than the shorter one: what was before and after the operations is in both."""
+    (calls_a, operations_a), (calls_b, operations_b) = runs
+    return max(0.0, (calls_b - calls_a) / max(1.0, operations_b - operations_a))
+
+
+def counted_run(bench: Bench, load: Stream | Local, implementation: Implementation, longer: bool) -> tuple[int, float]:
+    """System calls and operations of a run under perf or strace."""
+    log = bench.work / "calls"
+    wrapper = (*bench.counter, str(log))
+    if isinstance(load, Stream):
+        load = replace(load, seconds=CALLS_SECONDS[longer], warmup=0)
+        found = drive(bench, load, implementation, wrapper)
+    else:
+        command = local_command(bench, load, implementation, load.count * (2 if longer else 1))
+        environment = processes.environment_of(implementation)
+        found = processes.run_json([*wrapper, *command], environment, 60)
+    return processes.counted(log.read_text()), float(found["operations"])
+
+
+def count_calls(bench: Bench, row: Row, implementation: Implementation) -> float | None:
+    load = row.load
+    if not (bench.counter and row.calls) or isinstance(load, Memory) or implementation.program == "cp":
+        return None
+    if bench.quick and not (isinstance(load, Local) or load.connections == 100):
+        return None
+    try:
+        return calls_between([counted_run(bench, load, implementation, longer) for longer in (False, True)])
+    except (Failed, Missing, OSError, ValueError):
+        return None
+
+
+# ---- rounds ----
+
+
+def sample(bench: Bench, load: Load, implementation: Implementation) -> Figures:
+    match load:
+        case Stream():
+            return stream_sample(bench, load, implementation)
+        case Local():
+            return local_sample(bench, load, implementation)
+        case Memory():
+            return memory_sample(bench, load, implementation)
+
+
+def probe(bench: Bench, load: Load) -> float:
+    """How far apart the processors are; 0 for loads that use but one."""
+    if isinstance(load, Memory) or (isinstance(load, Local) and load.pinned):
+        return 0
+    found = machine.bounce(bench.programs)
+    bench.nearest = min(bench.nearest or found, found)
+    return found
+
+
+def one_round(bench: Bench, row: Row, among: list[Implementation], samples: Samples) -> None:
+    """A sample of each; who fails or has no such workload is not asked again."""
+    for implementation in list(among):
+        try:
+            bounce = probe(bench, row.load)
+            samples.setdefault(implementation.name, []).append(
+                Sample(sample(bench, row.load, implementation), bounce)
+            )
+        except Missing:
+            among.remove(implementation)
+        except Failed as problem:
+            bench.problems.append(f"{row.key}: {problem}")
+            among.remove(implementation)
+
+
+def near(bench: Bench, samples: list[Sample]) -> list[Sample]:
+    """Those taken while the processors were near each other, when there are two of them; else all."""
+    found = [one for one in samples if one.bounce <= machine.FAR * bench.nearest]
+    return found if len(found) >= min(2, len(samples)) else samples
+
+
+def lacking(bench: Bench, among: list[Implementation], samples: Samples) -> list[Implementation]:
+    """Those of whose samples less than half, or less than two, were taken with the processors near each other."""
+    def n_near(name: str) -> int:
+        return sum(one.bounce <= machine.FAR * bench.nearest for one in samples[name])
+
+    return [one for one in among if n_near(one.name) < max(2, len(samples[one.name]) / 2)]
+
+
+def measure(bench: Bench, row: Row) -> Samples:
+    """All rounds of a row, and in a full run up to two more for those whom the placement spoiled too many samples."""
+    among = list(row.implementations)
+    samples: Samples = {}
+    for _ in range(bench.rounds_of(row)):
+        one_round(bench, row, among, samples)
+    if not bench.quick and not row.point_only:
+        for _ in range(2):
+            one_round(bench, row, lacking(bench, among, samples), samples)
+    return samples
+
+
+# ---- the budget ----
+
+
+def sample_seconds(load: Load, quick: bool) -> float:
+    if isinstance(load, Stream):
+        window = QUICK_SECONDS + max(QUICK_WARMUP, load.warmup - 0.1) if quick else load.seconds + load.warmup
+        return window + START_SECONDS
+    return load.seconds
+
+
+def seconds_of(bench: Bench, row: Row) -> float:
+    """What a row will take, by the data in rows.py."""
+    each = bench.rounds_of(row) * sample_seconds(row.load, bench.quick)
+    if row.calls and bench.counter and (not bench.quick or isinstance(row.load, Local)):
+        each += sum(CALLS_SECONDS) + 2 * START_SECONDS if isinstance(row.load, Stream) else 3 * row.load.seconds
+    return each * len(row.implementations)
