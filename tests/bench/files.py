@@ -10,15 +10,16 @@ from pathlib import Path
 
 import machine
 import processes
-from rows import COPY_BLOCK, FILE_BYTES, Local
+from rows import COPY_BLOCK, COPY_BYTES, QUICK_BYTES, Local
 
 
 class Places:
     """A directory on the disk (where the build tree is) and one in memory (a tmpfs), inside a `with`. One that has no
     room is missing."""
 
-    def __init__(self, build: Path):
-        wanted = 3 * FILE_BYTES
+    def __init__(self, build: Path, quick: bool):
+        self.quick = quick
+        wanted = 3 * (QUICK_BYTES if quick else COPY_BYTES)
         roots = {"disk": build if machine.has_room(build, wanted) else None, "memory": machine.memory_directory(wanted)}
         self.roots = {name: root for name, root in roots.items() if root}
         self.kinds = {name: machine.file_system(root) for name, root in self.roots.items()}
@@ -33,15 +34,18 @@ class Places:
         for directory in self.directories.values():
             shutil.rmtree(directory, ignore_errors=True)
 
+    def size(self, load: Local) -> int:
+        return min(load.file_bytes, QUICK_BYTES) if self.quick else load.file_bytes
+
     def source(self, load: Local) -> Path:
-        return self.directories[load.files] / "from"
+        return self.directories[load.files] / f"from-{self.size(load)}"
 
     def target(self, load: Local) -> Path:
         return self.directories[load.files] / "to"
 
     def options(self, load: Local) -> list[str]:
         """What a program is told of the files."""
-        options = ["--file", str(self.source(load)), "--file-size", str(FILE_BYTES)]
+        options = ["--file", str(self.source(load)), "--file-size", str(self.size(load))]
         return [*options, "--to", str(self.target(load))] if load.workload == "copy" else options
 
     def forget_copy(self, load: Local) -> None:
@@ -55,5 +59,5 @@ class Places:
             raise processes.Missing  # whoever was before did not make it
         wall, cpu = processes.run_timed(["cp", str(self.source(load)), str(self.target(load))])
         self.forget_copy(load)
-        blocks = FILE_BYTES / COPY_BLOCK
+        blocks = self.size(load) / COPY_BLOCK
         return {"wall": 1e9 * wall / blocks, "cpu": 1e9 * cpu / blocks, "rate": blocks / wall}

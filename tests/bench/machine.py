@@ -98,15 +98,22 @@ def package_version(name: str, pkg_config: str = "") -> str:
     return version or "unknown"
 
 
+def commit(root: Path) -> str:
+    """Of what was measured; what else has changed in the tree doesn't matter."""
+    name = output_of("git", "-C", str(root), "rev-parse", "--short", "HEAD")
+    changed = output_of("git", "-C", str(root), "status", "--porcelain", "--", "loop", "net", "tests/bench")
+    return (name or "unknown") + (" with changes" if changed else "")
+
+
 def versions(root: Path) -> dict[str, str]:
     return {
-        "Noria": output_of("git", "-C", str(root), "describe", "--always", "--dirty") or "unknown",
+        "Noria": commit(root),
         "liburing": package_version("liburing-dev", "liburing"),
         "libuv": package_version("libuv1-dev", "libuv"),
         "libevent": package_version("libevent-dev", "libevent"),
         "libev": package_version("libev-dev"),
         "compiler": output_of("cc", "--version"),
-        "gnuplot": output_of("gnuplot", "--version"),
+        "gnuplot": output_of("gnuplot", "--version").removeprefix("gnuplot "),
     }
 
 

@@ -17,7 +17,7 @@ import tables
 from files import Places
 from measure import Bench
 from results import Results
-from rows import PARTS, QUICK_ROUNDS, ROUNDS, ROWS, Implementation, Local, Row, Stream
+from rows import PARTS, QUICK_ROUNDS, ROUNDS, ROWS, Local, Row, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "bench"
@@ -66,20 +66,22 @@ def can_run(bench: Bench, row: Row, descriptors: int) -> bool:
 # ---- what is told of a row ----
 
 
-def commands_of(row: Row, implementation: Implementation) -> list[str]:
-    """What is run, for docs: by an implementation's programs, without the paths of this machine."""
-    prefix = [f"{name}={value}" for name, value in implementation.environment]
+def commands_of(row: Row) -> list[str]:
+    """What is run, to be shown: Noria's programs on io_uring, without the paths of this machine."""
+    prefix = ["LOOP_BACKEND=uring"]
     if isinstance(row.load, Stream):
         upstream = ["UPSTREAM"] if row.load.mode == "proxy" else []
         listen = row.load.listen.format(work="/tmp")
-        server = [*prefix, "server_noria", row.load.mode, listen, *upstream, "&"]
+        server = [*prefix, "taskset -c 0 server_noria", row.load.mode, listen, *upstream, "&"]
         window = ["--seconds", f"{row.load.seconds:g}", "--warmup", f"{row.load.warmup:g}"]
         load = ["load", listen, "--server-pid", "$!", *measure.load_options(row.load), *window]
-        return [" ".join(["taskset -c 0", *server]), " ".join(["taskset -c 1", *load])]
+        return [" ".join(server), " ".join(["taskset -c 1", *load])]
     if isinstance(row.load, Local):
         files = ["--file FROM", *(["--to TO"] if row.load.workload == "copy" else [])] if row.load.files else []
+        files = [*files, f"--file-size {row.load.file_bytes}"] if files else []
         count = ["--count", str(row.load.count)] if row.load.count else []
-        return [" ".join([*prefix, "local_noria", row.load.workload, *row.load.options, *count, *files])]
+        program = "taskset -c 0 local_noria" if row.load.pinned else "local_noria"
+        return [" ".join([*prefix, program, row.load.workload, *row.load.options, *count, *files])]
     hold = f"load {row.load.listen} --hold {row.load.connections}"
     return [hold, f"{hold} --touch", "grep Private /proc/SERVER/smaps_rollup"]
 
@@ -113,7 +115,7 @@ def measure_rows(bench: Bench, rows: list[Row], results: Results) -> None:
         began = time.monotonic()
         print(f"{row.key}", end="", flush=True)
         summaries = measure_row(bench, row)
-        results.add(row, commands_of(row, row.implementations[0]), summaries)
+        results.add(row, commands_of(row), summaries)
         print(f": {headline(summaries, row)} ({time.monotonic() - began:.1f} s)", flush=True)
 
 
@@ -138,7 +140,7 @@ def write(bench: Bench, rows: list[Row], results: Results) -> None:
 def run(asked: argparse.Namespace, programs: Path) -> int:
     rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS)
     descriptors = machine.raise_descriptor_limit()
-    with tempfile.TemporaryDirectory(prefix="noria-bench-") as work, Places(ROOT / "build") as places:
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as work, Places(ROOT / "build", asked.quick) as places:
         bench = Bench(programs, Path(work), asked.quick, rounds, processes.counter(), places)
         rows = [row for row in wanted(asked) if can_run(bench, row, descriptors)]
         print(f"about {sum(measure.seconds_of(bench, row) for row in rows) / 60:.1f} minutes", flush=True)
@@ -157,7 +159,7 @@ def run(asked: argparse.Namespace, programs: Path) -> int:
 def show(asked: argparse.Namespace) -> int:
     """The time budget, row by row, as it is with perf or strace at hand."""
     rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS)
-    bench = Bench(Path(), Path(), asked.quick, rounds, processes.PERF, Places(ROOT))
+    bench = Bench(Path(), Path(), asked.quick, rounds, processes.PERF, Places(ROOT, asked.quick))
     rows = wanted(asked)
     for row in rows:
         print(f"{measure.seconds_of(bench, row):7.1f} s  {row.key}")

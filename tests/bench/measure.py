@@ -122,6 +122,7 @@ def stream_sample(bench: Bench, load: Stream, implementation: Implementation) ->
 
 # ---- programs that measure themselves ----
 
+LOCAL_WARMUP = 0.1  # so much of the operations comes before, and isn't told but does call
 LOCAL_NAMES = {"wall_ns_per_op": "wall", "cpu_ns_per_op": "cpu"}
 
 
@@ -207,7 +208,7 @@ def counted_run(bench: Bench, load: Stream | Local, implementation: Implementati
         load = replace(load, seconds=CALLS_SECONDS[longer], warmup=0)
         found = drive(bench, load, implementation, wrapper)
     else:
-        command = local_command(bench, load, implementation, load.count * (2 if longer else 1))
+        command = local_command(bench, load, implementation, load.count // (2 if longer else 4))
         environment = processes.environment_of(implementation)
         found = processes.run_json([*wrapper, *command], environment, 60)
     return processes.counted(log.read_text()), float(found["operations"])
@@ -220,7 +221,8 @@ def count_calls(bench: Bench, row: Row, implementation: Implementation) -> float
     if bench.quick and not (isinstance(load, Local) or load.connections == 100):
         return None
     try:
-        return calls_between([counted_run(bench, load, implementation, longer) for longer in (False, True)])
+        calls = calls_between([counted_run(bench, load, implementation, longer) for longer in (False, True)])
+        return calls / (1 + LOCAL_WARMUP) if isinstance(load, Local) else calls
     except (Failed, Missing, OSError, ValueError):
         return None
 
@@ -257,7 +259,7 @@ def one_round(bench: Bench, row: Row, among: list[Implementation], samples: Samp
             )
         except Missing:
             among.remove(implementation)
-        except Failed as problem:
+        except (Failed, OSError) as problem:
             bench.problems.append(f"{row.key}: {problem}")
             among.remove(implementation)
 
@@ -302,5 +304,5 @@ def seconds_of(bench: Bench, row: Row) -> float:
     """What a row will take, by the data in rows.py."""
     each = bench.rounds_of(row) * sample_seconds(row.load, bench.quick)
     if row.calls and bench.counter and (not bench.quick or isinstance(row.load, Local)):
-        each += sum(CALLS_SECONDS) + 2 * START_SECONDS if isinstance(row.load, Stream) else 3 * row.load.seconds
+        each += sum(CALLS_SECONDS) + 2 * START_SECONDS if isinstance(row.load, Stream) else 0.75 * row.load.seconds
     return each * len(row.implementations)

@@ -62,12 +62,13 @@ class Server:
     def __init__(self, command: list[str], environment: dict[str, str], cpu: int, wrapper: tuple[str, ...] = ()):
         self.command = command
         self.wrapped = bool(wrapper)
+        self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [*wrapper, *pinned(cpu, command)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.errors,
         )
 
     def __enter__(self) -> "Server":
@@ -75,13 +76,18 @@ class Server:
             assert self.process.stdout
             line = read_line(self.process.stdout, 10)
             if not line.startswith("listening on "):
-                raise Failed(f"{' '.join(self.command)} said '{line}' instead of where it listens")
+                raise Failed(f"{' '.join(self.command)} said '{line or self.complaint()}' instead of where it listens")
             self.address = line.split()[2]
             self.pid = self.child() if self.wrapped else self.process.pid
         except BaseException:
             self.end()
             raise
         return self
+
+    def complaint(self) -> str:
+        """The end of what it wrote on its standard error."""
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace").strip().split("\n")[-1]
 
     def child(self) -> int:
         """The server, where the process that was started is the one that counts its system calls."""
@@ -101,6 +107,7 @@ class Server:
             self.process.wait()
         assert self.process.stdout
         self.process.stdout.close()
+        self.errors.close()
 
     def signal(self, number: int) -> None:
         """To the server itself, if it can be told; who counts its system calls ends with it."""

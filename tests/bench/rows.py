@@ -41,24 +41,37 @@ SERVERS = (
 )
 PLAIN_SERVERS = tuple(server for server in SERVERS if server.name != "bufferevent")
 
-NORIA = (
-    Implementation("noria-uring", "noria", "local_noria", environment=URING),
-    Implementation("noria-epoll", "noria", "local_noria", environment=EPOLL),
-)
+
+
+def way(how: str) -> tuple[str, ...]:
+    """How a program of local_* is told which of several ways to take; the first that it has unless told otherwise."""
+    return ("--how", how) if how else ()
+
+
+def noria(how: str = "") -> tuple[Implementation, ...]:
+    """Noria on both backends. The first way it has stands for it; another one is shown beside it."""
+    suffix = f", {how}" if how else ""
+    return (
+        Implementation(f"noria-uring{suffix}", "noria", "local_noria", way(how), URING),
+        Implementation(f"noria-epoll{suffix}", "noria", "local_noria", way(how), EPOLL),
+    )
+
+
+NORIA = noria()
 LIBUV = Implementation("libuv", "peer", "local_libuv")
 LIBEVENT = Implementation("libevent", "peer", "local_libevent")
 LIBEV = Implementation("libev", "peer", "local_libev")
 PEERS = (LIBUV, LIBEVENT, LIBEV)
 
 
-def limit(how: str) -> Implementation:
+def limit(name: str, how: str = "") -> Implementation:
     """One of the ways by hand of local_raw."""
-    return Implementation(how, "limit", "local_raw", ("--how", how))
+    return Implementation(name, "limit", "local_raw", way(how))
 
 
-def floor(how: str) -> Implementation:
-    """The same for one that has no loop at all."""
-    return Implementation(how, "floor", "local_raw", ("--how", how))
+def floor(name: str, how: str = "") -> Implementation:
+    """The same for one that has no loop at all, or does less than a loop must."""
+    return Implementation(name, "floor", "local_raw", way(how))
 
 
 # ---- what they are given ----
@@ -80,13 +93,15 @@ class Stream:
 
 @dataclass(frozen=True)
 class Local:
-    """A program that measures itself. `files` names the file system that --file (and --to) are on: disk or memory."""
+    """A program that measures itself. `count` is what it is asked for, 0 what it does by itself. `files` names the file
+    system that --file (and --to) are on, disk or memory."""
 
     workload: str
     options: tuple[str, ...] = ()
     seconds: float = 0.3
     count: int = 0
     files: str = ""
+    file_bytes: int = 0
     pinned: bool = True
 
 
@@ -266,7 +281,16 @@ PIPES = (
         "pipes",
         "ping-pong, 1 B, two turns",
         Local("pingpong", count=150000),
-        (*NORIA, limit("poll-multishot"), limit("epoll"), limit("uring"), floor("none"), *PEERS),
+        (
+            *NORIA,
+            *noria("stream"),
+            limit("hybrid", "hybrid"),
+            limit("epoll", "epoll"),
+            limit("multishot", "multishot"),
+            limit("uring", "uring"),
+            floor("no loop", "none"),
+            *PEERS,
+        ),
         (
             Target("noria-uring", 1.05, "limit"),
             Target("noria-epoll", 1.05, "epoll"),
@@ -278,29 +302,46 @@ PIPES = (
         "pipes",
         "throughput, 64 KiB",
         Local("pipe", count=20000),
-        (*NORIA, limit("epoll"), limit("uring"), floor("none"), *PEERS),
+        (
+            *NORIA,
+            *noria("stream"),
+            limit("epoll", "epoll"),
+            limit("hybrid", "hybrid"),
+            limit("uring", "uring"),
+            floor("no loop", "none"),
+            *PEERS,
+        ),
         (Target("noria-uring", 1.05, "epoll"), Target("noria-epoll", 1.05, "epoll")),
         calls=True,
     ),
 )
+
+def wake_thread_row(title: str, metric: str) -> Row:
+    """Both figures come from the same program; the thread and the loop have a processor each."""
+    load = Local("wake-thread", count=1000, seconds=0.6, pinned=False)
+    limits = (limit("epoll", "epoll"), limit("uring", "uring"))
+    targets = tuple(Target("noria-uring", 1.00, peer, metric=metric) for peer in ("libev", "libuv"))
+    return Row("wake", title, load, (*NORIA, *limits, *PEERS), targets, metric=metric, quick=metric == "wall")
+
 
 WAKE = (
     Row(
         "wake",
         "own thread",
         Local("wake-self", count=400000),
-        (*NORIA, limit("uring-poll"), limit("epoll"), limit("msg-ring"), *PEERS),
+        (
+            *NORIA,
+            limit("uring", "uring"),
+            limit("epoll", "epoll"),
+            limit("msg_ring", "msg_ring"),
+            floor("a flag", "flag"),
+            *PEERS,
+        ),
         AS_PEERS,
         calls=True,
     ),
-    Row(
-        "wake",
-        "another thread, loop asleep",
-        Local("wake-thread", count=1000, seconds=0.6, pinned=False),
-        (*NORIA, limit("epoll"), *PEERS),
-        tuple(Target("noria-uring", 1.00, peer, metric="wall") for peer in ("libev", "libuv")),
-        metric="wall",
-    ),
+    wake_thread_row("another thread, the loop asleep: latency", "wall"),
+    wake_thread_row("another thread, a flood: throughput", "flood_ns_per_op"),
 )
 
 NOP_DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -325,7 +366,13 @@ def nop_row(depth: int) -> Row:
 
 LOOP = (
     *(nop_row(depth) for depth in NOP_DEPTHS),
-    Row("loop", "a turn of an empty loop", Local("turn", count=1000000), (*NORIA, limit("epoll"), *PEERS), calls=True),
+    Row(
+        "loop",
+        "a turn of an empty loop",
+        Local("turn", count=1000000),
+        (*NORIA, *noria("promise"), limit("epoll"), *PEERS),
+        calls=True,
+    ),
 )
 
 TIMER_COUNTS = (1000, 10000, 100000, 1000000, 10000000)
@@ -368,26 +415,29 @@ TIMERS = (
 
 # ---- files ----
 
-FILE_BYTES = 1 << 30
+COPY_BYTES = 1 << 30
+READ_BYTES = 1 << 28
+QUICK_BYTES = 1 << 28  # of both, in a quick run
 COPY_BLOCK = 65536
 CP = Implementation("cp", "peer", "cp")
 
 
 def copy_row(files: str) -> Row:
-    load = Local("copy", files=files, seconds=0.6, pinned=False)
-    ways = (limit("read-write"), limit("copy-file-range"), limit("uring-fixed"))
-    bounds = tuple(Target("noria-uring", 1.00, "cp", metric=metric) for metric in ("wall", "cpu"))
-    return Row("files", f"copy 1 GiB in blocks of 64 KiB, {files}", load, (ways[0], *NORIA, *ways[1:], CP, LIBUV),
-               bounds, metric="wall")
+    load = Local("copy", files=files, file_bytes=COPY_BYTES, seconds=1.2, pinned=False)
+    first, *others = (limit(how, how) for how in ("read-write", "copy_file_range", "fixed"))
+    targets = tuple(Target("noria-uring", 1.00, "cp", metric=metric) for metric in ("wall", "cpu"))
+    # Who makes the file comes first: cp does not.
+    implementations = (first, *NORIA, *others, CP, LIBUV)
+    return Row("files", f"copy in blocks of 64 KiB, {files}", load, implementations, targets, metric="wall")
 
 
 FILES = (
     Row(
         "files",
         "random reads of 4 KiB, depth 32, disk",
-        Local("read", ("--depth", "32"), count=200000, files="disk", seconds=0.4, pinned=False),
-        (*NORIA, limit("pread"), limit("uring-fixed"), limit("uring"), LIBUV),
-        (Target("noria-uring", 1.05, "uring-fixed"),),
+        Local("read", ("--depth", "32"), 0.5, 200000, "disk", READ_BYTES, pinned=False),
+        (*NORIA, *noria("plain"), limit("fixed", "fixed"), limit("plain", "plain"), floor("pread", "pread"), LIBUV),
+        (Target("noria-uring", 1.05, "fixed"),),
         calls=True,
     ),
     copy_row("disk"),
@@ -410,7 +460,7 @@ MEMORY = (
 )
 
 START = (
-    Row("start", "start and stop of a loop", Local("start-stop", count=300), (*NORIA, limit("uring"), limit("epoll"), *PEERS)),
+    Row("start", "start and stop of a loop", Local("start-stop", count=300), (*NORIA, limit("uring", "uring"), limit("epoll", "epoll"), *PEERS)),
 )
 
 ROWS = (*ECHO, *SERVING, *PIPES, *WAKE, *LOOP, *TIMERS, *FILES, *MEMORY, *START)

@@ -201,10 +201,19 @@ PART_TITLES = {
 }
 
 
+PART_ONLY = ("how", "date", "Noria", "disk", "memory")  # what is told of each part, not of the machine
+
+
 def about_text(about: dict[str, str]) -> str:
-    """When and where a part was measured, in one paragraph."""
-    parts = [f"{value}" if name in ("date", "how") else f"{name} {value}" for name, value in about.items()]
-    return "Measured: " + "; ".join(parts) + "."
+    """How, when and of what a part was measured."""
+    parts = [value if name in ("how", "date") else f"{name} {value}" for name, value in about.items() if name in PART_ONLY]
+    return "; ".join(parts) + "."
+
+
+def machine_text(results: Results) -> str:
+    """The machine and the versions, as they were for the part that was measured last."""
+    about = max(results.parts.values(), key=lambda one: one["date"])
+    return table(["machine", ""], [[name, value] for name, value in about.items() if name not in PART_ONLY])
 
 
 def commands_text(rows: list[Stored]) -> str:
@@ -227,7 +236,7 @@ def part_text(results: Results, part: str, plots: list[str]) -> str:
         table(RATIO_HEAD, [ratio_line(stored) for stored in in_tables]),
         "\n".join([*pictures, curves_of(rows, plots)]).strip() + "\n",
         figures_table(in_tables),
-        "Commands, for one implementation:\n",
+        "Commands, of Noria on io_uring:\n",
         commands_text(in_tables),
     ]
     return "\n".join(section for section in sections if section.strip())
@@ -236,7 +245,7 @@ def part_text(results: Results, part: str, plots: list[str]) -> str:
 def page(results: Results, plots: list[str]) -> str:
     parts = [part for part in PARTS if results.of(part)]
     introduction = INTRODUCTION.replace("{parts}", ", ".join(PARTS))
-    return "\n".join([introduction, *(part_text(results, part, plots) for part in parts)])
+    return "\n".join([introduction, machine_text(results), *(part_text(results, part, plots) for part in parts)])
 
 
 # ---- the small table of the project's README ----
