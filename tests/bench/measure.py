@@ -149,6 +149,9 @@ def local_sample(bench: Bench, load: Local, implementation: Implementation) -> F
 # ---- memory of idle connections ----
 
 
+IDLE_SECONDS = 0.5
+
+
 def private_memory(pid: int) -> tuple[float, float]:
     """Bytes that are the process's alone, and bytes resident."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -156,17 +159,30 @@ def private_memory(pid: int) -> tuple[float, float]:
     return 1024 * (float(kib["Private_Dirty"]) + float(kib["Private_Clean"])), 1024 * float(kib["Rss"])
 
 
-def held(bench: Bench, address: str, connections: int, touch: bool, pid: int) -> tuple[float, float]:
-    """The server's memory while a client holds that many connections."""
-    command = [str(bench.programs / "load"), address, "--hold", str(connections)]
+def wake_ups(pid: int) -> int:
+    """How often the process has gone to sleep so far."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[0])
+
+
+def look_at(pid: int, idle: bool) -> tuple[float, float, float]:
+    """The memory of a server that nobody talks to, and how often it wakes up in a second, if it is to be left idle."""
+    time.sleep(0.1)
+    before = wake_ups(pid)
+    time.sleep(IDLE_SECONDS if idle else 0)
+    return (*private_memory(pid), (wake_ups(pid) - before) / IDLE_SECONDS)
+
+
+def held(bench: Bench, server: Server, connections: int, touch: bool) -> tuple[float, float, float]:
+    """What is seen of the server while a client holds that many connections."""
+    command = [str(bench.programs / "load"), server.address, "--hold", str(connections)]
     command = processes.pinned(machine.processors()[1], [*command, *(["--touch"] if touch else [])])
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert holder.stdin and holder.stdout
     try:
         if not processes.read_line(holder.stdout, 30).startswith("holding"):
             raise Failed(f"{' '.join(command)} did not get its connections")
-        time.sleep(0.1)
-        memory = private_memory(pid)
+        seen = look_at(server.pid, connections > FIRST_CONNECTIONS and not touch)
         holder.stdin.write(b"\n")
         holder.stdin.close()
         holder.wait(10)
@@ -174,20 +190,23 @@ def held(bench: Bench, address: str, connections: int, touch: bool, pid: int) ->
         holder.kill()
         holder.wait()
         holder.stdout.close()
-    return memory
+    return seen
+
+
+FIRST_CONNECTIONS = 8  # before the first look, so that code and tables which are there once are not counted
 
 
 def memory_sample(bench: Bench, load: Memory, implementation: Implementation) -> Figures:
-    """Bytes for one connection: untouched, and after an echo on each. A few connections before the first look make sure
-    that code and tables which are there once are not counted."""
+    """Bytes for one connection: untouched, and after an echo on each."""
     found: Figures = {}
     for name, touch in (("idle", False), ("touched", True)):
         with server_of(bench, load, implementation, ()) as server:
-            held(bench, server.address, 8, touch, server.pid)
+            held(bench, server, FIRST_CONNECTIONS, touch)
             before = private_memory(server.pid)
-            during = held(bench, server.address, load.connections, touch, server.pid)
+            during = held(bench, server, load.connections, touch)
         found[name] = (during[0] - before[0]) / load.connections
         found[f"{name}_resident"] = (during[1] - before[1]) / load.connections
+        found.setdefault("wake_ups", during[2])
     return found
 
 

@@ -160,11 +160,11 @@ LOCAL_HEAD = ["workload", "who", "CPU ns/op", "wall ns/op", "op/s", "system call
 
 
 def memory_line(title: str, name: str, summary: Summary) -> list[str]:
-    metrics = ("idle", "touched", "idle_resident", "touched_resident")
+    metrics = ("idle", "touched", "idle_resident", "touched_resident", "wake_ups")
     return [title, name, *(spread_text(summary, metric) for metric in metrics)]
 
 
-MEMORY_HEAD = ["load", "who", "private B/connection", "after data", "resident B/connection", "after data"]
+MEMORY_HEAD = ["load", "who", "private B/connection", "after data", "resident B/connection", "after data", "wake-ups/s"]
 
 LINES = {
     Stream: (STREAM_HEAD, stream_line),
