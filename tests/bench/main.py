@@ -123,7 +123,7 @@ def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]
     """What is told of a part, beside its figures."""
     counter = bench.counter[0] if bench.counter else "nothing"
     kinds = {name: f"on {kind}" for name, kind in bench.places.kinds.items()} if row.part == "files" else {}
-    how = f"{bench.rounds} rounds" + (", quick" if bench.quick else "") + f", system calls counted by {counter}"
+    how = f"{bench.rounds} round{'' if bench.rounds == 1 else 's'}" + (", quick" if bench.quick else "") + f", system calls counted by {counter}"
     return {"how": how, **description, **kinds}
 
 
@@ -167,24 +167,30 @@ def show(asked: argparse.Namespace) -> int:
     return 0
 
 
-def write_readme() -> int:
-    """The small table between its marks in README.md."""
-    path = ROOT / "README.md"
-    before, rest = path.read_text().split(MARKS[0])
+def readme() -> tuple[str, str]:
+    """README.md as it is, and with the small table of the results between its marks."""
+    text = (ROOT / "README.md").read_text()
+    before, rest = text.split(MARKS[0])
     _, after = rest.split(MARKS[1])
     table = tables.overview(Results(DOCS / "results.json"))
-    path.write_text(f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}")
+    return text, f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}"
+
+
+def write_readme() -> int:
+    _, text = readme()
+    (ROOT / "README.md").write_text(text)
     return 0
 
 
 def interrupt(*_: object) -> None:
-    """SIGTERM ends as Ctrl-C does: servers are ended, files go away."""
+    """Ctrl-C and SIGTERM alike: servers are ended, files go away."""
     raise KeyboardInterrupt
 
 
 def main() -> int:
     asked = arguments()
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     if asked.list:
         return show(asked)
     if asked.readme:

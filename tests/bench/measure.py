@@ -67,7 +67,7 @@ def server_of(bench: Bench, load: Stream | Memory, implementation: Implementatio
               upstream: str = "") -> Server:
     mode = load.mode if isinstance(load, Stream) else "echo"
     listen = load.listen.format(work=bench.work)
-    command = [bench.program(implementation), mode, listen, *filter(None, [upstream]), *implementation.options]
+    command = [bench.program(implementation), *implementation.options, mode, listen, *filter(None, [upstream])]
     cpu, _ = machine.processors()
     return Server(command, processes.environment_of(implementation), cpu, wrapper)
 
@@ -123,6 +123,7 @@ def stream_sample(bench: Bench, load: Stream, implementation: Implementation) ->
 # ---- programs that measure themselves ----
 
 LOCAL_WARMUP = 0.1  # so much of the operations comes before, and isn't told but does call
+LOCAL_TIMEOUT = 30.0
 LOCAL_NAMES = {"wall_ns_per_op": "wall", "cpu_ns_per_op": "cpu"}
 
 
@@ -140,7 +141,7 @@ def local_sample(bench: Bench, load: Local, implementation: Implementation) -> F
     if implementation.program == "cp":
         return bench.places.cp(load)
     command = local_command(bench, load, implementation, load.count)
-    found = processes.run_json(command, processes.environment_of(implementation), 60)
+    found = processes.run_json(command, processes.environment_of(implementation), LOCAL_TIMEOUT)
     bench.places.forget_copy(load)
     figures = {LOCAL_NAMES.get(name, name): float(value) for name, value in found.items()}
     return figures | {"rate": 1e9 / figures["wall"] if figures["wall"] else 0}
@@ -227,9 +228,10 @@ def counted_run(bench: Bench, load: Stream | Local, implementation: Implementati
         load = replace(load, seconds=CALLS_SECONDS[longer], warmup=0)
         found = drive(bench, load, implementation, wrapper)
     else:
-        command = local_command(bench, load, implementation, load.count // (2 if longer else 4))
+        part = load.count // (4 if bench.counter == processes.PERF else 400)  # strace makes each call take long
+        command = local_command(bench, load, implementation, 2 * part if longer else part)
         environment = processes.environment_of(implementation)
-        found = processes.run_json([*wrapper, *command], environment, 60)
+        found = processes.run_json([*wrapper, *command], environment, LOCAL_TIMEOUT)
     return processes.counted(log.read_text()), float(found["operations"])
 
 
