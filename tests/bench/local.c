@@ -157,7 +157,7 @@ int64_t *local_fire_deadlines(const struct local_options *options)
     int64_t *deadlines = local_deadlines(options->count, LOCAL_MILLISECOND + to_keep_up,
                                          to_keep_up > LOCAL_SECOND ? to_keep_up : LOCAL_SECOND);
 
-    if (options->how && !strcmp(options->how, "milliseconds")) {
+    if (options->how && !strncmp(options->how, "milliseconds", strlen("milliseconds"))) {
         for (uint64_t i = 0; i < options->count; i++) {
             deadlines[i] -= deadlines[i] % LOCAL_MILLISECOND;
         }

@@ -14,6 +14,12 @@ void local_pipe(int ends[2])
     local_sys("pipe2", pipe2(ends, O_NONBLOCK | O_CLOEXEC));
 }
 
+void local_pipe_close(const int ends[2])
+{
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* ---- a byte, back and forth ---- */
 
 void local_game_init(struct local_game *game, const struct local_options *options, struct local_result *result)
@@ -89,8 +95,10 @@ bool local_transfer_sent(struct local_transfer *transfer, size_t len)
         local_stream_stamp(transfer->block, transfer->n_sent);
         return true;
     }
-    close(transfer->out);
-    transfer->out = -1;
+    if (transfer->out >= 0) {
+        close(transfer->out);
+        transfer->out = -1;
+    }
     return false;
 }
 
@@ -133,7 +141,9 @@ enum local_moved local_transfer_read(struct local_transfer *transfer)
 
 void local_transfer_finish(struct local_transfer *transfer)
 {
-    close(transfer->in);
+    if (transfer->in >= 0) {
+        close(transfer->in);
+    }
     free(transfer->block);
     free(transfer->buffer);
 }

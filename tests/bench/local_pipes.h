@@ -9,6 +9,7 @@
 
 /* A nonblocking pipe, or the end of the program. */
 void local_pipe(int ends[2]);
+void local_pipe_close(const int ends[2]);
 
 /* Two who send a byte back and forth, each time one higher. */
 struct local_game {
@@ -51,6 +52,14 @@ struct local_transfer {
 
 void local_transfer_init(struct local_transfer *transfer, const struct local_options *options,
                          struct local_result *result);
+
+/* An end of the pipe becomes the caller's, who closes it. */
+static inline int local_transfer_take(int *end)
+{
+    int fd = *end;
+    *end = -1;
+    return fd;
+}
 
 /* The rest of the block that is to be sent now. */
 static inline unsigned char *local_transfer_rest(const struct local_transfer *transfer, size_t *len)
