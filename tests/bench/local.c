@@ -60,6 +60,15 @@ void *local_alloc(size_t n, size_t size)
     return memory;
 }
 
+void *local_alloc_new(size_t n, size_t size)
+{
+    void *memory = calloc(n, size);
+    if (!memory) {
+        local_fail("no memory", -ENOMEM);
+    }
+    return memory;
+}
+
 void local_extra(struct local_result *result, const char *name, double value)
 {
     local_check(result->n_extras < LOCAL_EXTRAS, "too many figures");
@@ -73,7 +82,7 @@ static int64_t read_clock(clockid_t clock)
 {
     struct timespec now;
     clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return (int64_t)now.tv_sec * LOCAL_SECOND + now.tv_nsec;
 }
 
 int64_t local_now(void)
@@ -123,19 +132,14 @@ bool local_window_edge(struct local_window *window)
 
 /* ---- timers ---- */
 
+bool local_is_again(const struct local_options *options)
+{
+    return options->how && !strcmp(options->how, "again");
+}
+
 uint64_t local_timer_rounds(uint64_t count)
 {
     return count < 1000000 ? 1000000 / count : 1;
-}
-
-int64_t local_fire_lead(uint64_t count)
-{
-    return 1000000 + (int64_t)count * 500;
-}
-
-int64_t local_fire_span(uint64_t count)
-{
-    return count > 2000000 ? (int64_t)count * 500 : 1000000000;
 }
 
 int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span)
@@ -143,6 +147,20 @@ int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span)
     int64_t *deadlines = local_alloc(count, sizeof *deadlines);
     for (uint64_t i = 0; i < count; i++) {
         deadlines[i] = lead + (int64_t)(local_mix(i + 1) % (uint64_t)span);
+    }
+    return deadlines;
+}
+
+int64_t *local_fire_deadlines(const struct local_options *options)
+{
+    int64_t to_keep_up = (int64_t)options->count * 500;
+    int64_t *deadlines = local_deadlines(options->count, LOCAL_MILLISECOND + to_keep_up,
+                                         to_keep_up > LOCAL_SECOND ? to_keep_up : LOCAL_SECOND);
+
+    if (options->how && !strncmp(options->how, "milliseconds", strlen("milliseconds"))) {
+        for (uint64_t i = 0; i < options->count; i++) {
+            deadlines[i] -= deadlines[i] % LOCAL_MILLISECOND;
+        }
     }
     return deadlines;
 }

@@ -19,6 +19,8 @@
 #include <stdint.h>
 
 #define LOCAL_EXTRAS 8
+#define LOCAL_MILLISECOND INT64_C(1000000)
+#define LOCAL_SECOND INT64_C(1000000000)
 
 struct local_options {
     const char *workload, *how, *file, *to;
@@ -63,7 +65,8 @@ static inline void local_check(bool holds, const char *what)
 /* Returns `result`, or fails with errno when it is negative. */
 int64_t local_sys(const char *what, int64_t result);
 
-void *local_alloc(size_t n, size_t size); /* zeroed and touched */
+void *local_alloc(size_t n, size_t size);     /* zeroed, and touched already */
+void *local_alloc_new(size_t n, size_t size); /* zeroed, as the system gives it */
 void local_extra(struct local_result *result, const char *name, double value);
 
 /* ---- time ---- */
@@ -101,17 +104,20 @@ static inline bool local_goes_on(struct local_window *window)
 /* How many times a million is reached with `count` timers, at least once. */
 uint64_t local_timer_rounds(uint64_t count);
 
-/* Of timers that are started and cancelled: none fires meanwhile. */
-#define LOCAL_FAR_LEAD INT64_C(20000000000)
-#define LOCAL_FAR_SPAN INT64_C(60000000000)
+/* Timers that are started and cancelled, in two ways: a new loop and new memory for them each time (first), or those
+ * that have been used before (again). */
+bool local_is_again(const struct local_options *options);
 
-/* From when, after the start of the first, and over how long `count` timers fire. Late enough that all have been
- * started by then, long enough that a fast loop can keep up. */
-int64_t local_fire_lead(uint64_t count);
-int64_t local_fire_span(uint64_t count);
+/* None of them fires meanwhile. */
+#define LOCAL_FAR_LEAD (20 * LOCAL_SECOND)
+#define LOCAL_FAR_SPAN (60 * LOCAL_SECOND)
 
 /* Pseudo-random points in time, the same for everybody: from `lead` ns, over `span` ns. */
 int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span);
+
+/* The same for timers that fire: late enough that all have been started by then, over a second, or longer where they
+ * are so many that no loop keeps up. In whole milliseconds, as most programs set them, or any nanosecond. */
+int64_t *local_fire_deadlines(const struct local_options *options);
 
 /* How late timers fire. Reading the clock costs as much as much of what is measured, so one in eight is looked at. */
 struct local_lateness {

@@ -151,11 +151,9 @@ void local_copy_end(const struct local_span *span, const struct local_options *o
 
 /* ---- a ticker ---- */
 
-#define TICK_NS 1000000
-
 int64_t local_tick_first(struct local_ticker *ticker)
 {
-    return ticker->due = local_now() + TICK_NS;
+    return ticker->due = local_now() + LOCAL_MILLISECOND;
 }
 
 int64_t local_tick(struct local_ticker *ticker)
@@ -163,7 +161,7 @@ int64_t local_tick(struct local_ticker *ticker)
     int64_t now = local_now(), late = now - ticker->due;
     ticker->longest = late > ticker->longest ? late : ticker->longest;
     ticker->n++;
-    return ticker->due = now + TICK_NS;
+    return ticker->due = now + LOCAL_MILLISECOND;
 }
 
 void local_ticker_tell(const struct local_ticker *ticker, struct local_result *result)

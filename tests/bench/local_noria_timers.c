@@ -12,8 +12,9 @@
 
 struct timers {
     struct loop_env *env;
-    struct local_result *started, *cancelled; /* one of the two is NULL */
-    uint64_t count, n_left, round, n_rounds;
+    struct local_result *started, *cancelled; /* one of them is NULL */
+    uint64_t count, n_left, n_rounds;         /* rounds that are to come in this loop */
+    bool is_warming_up;                       /* a round that isn't measured */
     int64_t *deadlines;
     loop_job *jobs;
     struct local_span span;
@@ -21,10 +22,9 @@ struct timers {
 
 static void start_all(struct timers *timers);
 
-/* The first round warms up. */
 static void end_span(struct timers *timers, struct local_result *result)
 {
-    local_span_end(&timers->span, timers->round > 0 ? result : NULL, timers->count);
+    local_span_end(&timers->span, timers->is_warming_up ? NULL : result, timers->count);
 }
 
 static void on_cancelled(void *arg, int64_t result)
@@ -36,7 +36,8 @@ static void on_cancelled(void *arg, int64_t result)
         return;
     }
     end_span(timers, timers->cancelled);
-    if (timers->round++ < timers->n_rounds) {
+    timers->is_warming_up = false;
+    if (timers->n_rounds > 0) {
         start_all(timers);
     }
 }
@@ -65,6 +66,7 @@ static void start_all(struct timers *timers)
     struct loop_scope *scope = timers->env->scope;
     int64_t begin;
 
+    timers->n_rounds--;
     local_span_begin(&timers->span);
     begin = loop_now(timers->env->loop);
     for (uint64_t i = 0; i < timers->count; i++) {
@@ -82,15 +84,29 @@ static int start(struct loop_env *env, void *arg)
     return 0;
 }
 
+static void run_rounds(const struct local_options *options, struct timers *timers, uint64_t n_rounds)
+{
+    timers->n_rounds = n_rounds;
+    timers->jobs = local_alloc_new(timers->count, sizeof *timers->jobs);
+    noria_run(options, 0, start, timers);
+    free(timers->jobs);
+}
+
 static void start_and_cancel(const struct local_options *options, struct timers *timers)
 {
+    uint64_t n_rounds = local_timer_rounds(options->count);
+
     timers->count = options->count;
-    timers->n_rounds = local_timer_rounds(options->count);
     timers->deadlines = local_deadlines(options->count, LOCAL_FAR_LEAD, LOCAL_FAR_SPAN);
-    timers->jobs = local_alloc(options->count, sizeof *timers->jobs);
-    noria_run(options, 0, start, timers);
+    if (local_is_again(options)) {
+        timers->is_warming_up = true;
+        run_rounds(options, timers, n_rounds + 1);
+    } else {
+        for (; n_rounds > 0; n_rounds--) {
+            run_rounds(options, timers, 1);
+        }
+    }
     free(timers->deadlines);
-    free(timers->jobs);
 }
 
 void noria_timers_start(const struct local_options *options, struct local_result *result)
@@ -149,8 +165,7 @@ static int start_firing(struct loop_env *env, void *arg)
 void noria_timers_fire(const struct local_options *options, struct local_result *result)
 {
     struct firing firing = {.result = result, .count = options->count, .n_left = options->count};
-    int64_t *deadlines =
-        local_deadlines(options->count, local_fire_lead(options->count), local_fire_span(options->count));
+    int64_t *deadlines = local_fire_deadlines(options);
 
     firing.timers = local_alloc(options->count, sizeof *firing.timers);
     for (uint64_t i = 0; i < options->count; i++) {

@@ -15,7 +15,7 @@ static int64_t thread_cpu(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return (int64_t)now.tv_sec * LOCAL_SECOND + now.tv_nsec;
 }
 
 /* Where there is no such processor the thread stays where it is. */
