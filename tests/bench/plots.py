@@ -43,6 +43,7 @@ CURVES = (
     Curve("nop", "An operation that does nothing", "operations in flight"),
     Curve("timers-start", "Starting a timer", "timers"),
     Curve("timers-cancel", "Cancelling a timer", "timers"),
+    Curve("timers-fire", "Firing timers, all within a second", "timers", True),
 )
 
 

@@ -336,6 +336,7 @@ WAKE = (
             limit("msg_ring", "msg_ring"),
             floor("a flag", "flag"),
             *PEERS,
+            Implementation("libevent, a turn", "peer", "local_libevent", way("turn")),
         ),
         AS_PEERS,
         calls=True,
@@ -376,41 +377,56 @@ LOOP = (
 )
 
 TIMER_COUNTS = (1000, 10000, 100000, 1000000, 10000000)
+FIRE_COUNTS = (1000, 10000, 100000, 1000000)
 
 
-def timer_row(what: str, factor: float, count: int) -> Row:
+def timer_row(what: str, factor: float, count: int, how: str) -> Row:
+    """Starting or cancelling. `how`: "first" with a new loop and new memory, "again" where timers have been before."""
     in_table = count == 1000000
     return Row(
         "timers",
-        f"{what}, {thousands(count)} timers",
-        Local(f"timers-{what}", count=count, seconds=0.3 if count <= 1000000 else 2.5),
+        f"{what}, {thousands(count)} timers{', memory never used before' if how == 'first' else ''}",
+        Local(f"timers-{what}", way(how), 0.4 if count <= 1000000 else 2.5, count),
         (*NORIA, limit("wheel"), *PEERS),
         (Target("noria-uring", factor, "libev"),) if in_table else (),
         rounds=0 if in_table else CURVE_ROUNDS if count < 10000000 else 1,
-        curve=f"timers-{what}",
+        curve=f"timers-{what}" if how == "again" else "",
         x=count,
         point_only=not in_table,
         quick=in_table,
     )
 
 
-TIMERS = (
-    *(timer_row("start", 0.6, count) for count in TIMER_COUNTS),
-    *(timer_row("cancel", 0.4, count) for count in TIMER_COUNTS),
-    Row(
+def fire_row(count: int, how: str) -> Row:
+    """All fire within a second, at whole milliseconds or at any nanosecond."""
+    in_table = count == 100000
+    targets = (
+        Target("noria-uring", 0.8, "libev"),
+        Target("noria-uring", 1.00, "libev", metric="mean_late_us"),
+        Target("noria-uring", 0, "", metric="early"),
+    )
+    precise = Implementation("libevent, precise", "peer", "local_libevent", way(f"{how}-precise"))
+    return Row(
         "timers",
-        "fire, 100 000 timers within 1 s",
-        Local("timers-fire", count=100000, seconds=1.3),
-        (*NORIA, limit("wheel"), *PEERS),
-        (
-            Target("noria-uring", 0.8, "libev"),
-            Target("noria-uring", 1.00, "libev", metric="mean_late_us"),
-            Target("noria-uring", 0, "", plus=0, metric="early"),
-        ),
-        rounds=3,
-        curve="timers-fire",
-        x=100000,
-    ),
+        f"fire, {thousands(count)} timers within 1 s, {how}",
+        Local("timers-fire", way(how), 1.4, count),
+        (*NORIA, limit("wheel"), *PEERS, precise),
+        targets if in_table else (),
+        rounds=3 if in_table else 1,
+        curve="timers-fire" if how == "milliseconds" else "",
+        x=count,
+        point_only=not in_table,
+        quick=in_table and how == "milliseconds",
+    )
+
+
+TIMERS = (
+    *(timer_row("start", 0.6, count, "again") for count in TIMER_COUNTS),
+    timer_row("start", 0.6, 1000000, "first"),
+    *(timer_row("cancel", 0.4, count, "again") for count in TIMER_COUNTS),
+    timer_row("cancel", 0.4, 1000000, "first"),
+    *(fire_row(count, "milliseconds") for count in FIRE_COUNTS),
+    fire_row(100000, "nanoseconds"),
 )
 
 # ---- files ----
@@ -426,8 +442,9 @@ def copy_row(files: str) -> Row:
     load = Local("copy", files=files, file_bytes=COPY_BYTES, seconds=1.2, pinned=False)
     first, *others = (limit(how, how) for how in ("read-write", "copy_file_range", "fixed"))
     targets = tuple(Target("noria-uring", 1.00, "cp", metric=metric) for metric in ("wall", "cpu"))
+    libuv = (Implementation(f"libuv, {how}", "peer", "local_libuv", way(how)) for how in ("copyfile", "blocks"))
     # Who makes the file comes first: cp does not.
-    implementations = (first, *NORIA, *others, CP, LIBUV)
+    implementations = (first, *NORIA, *others, CP, *libuv)
     return Row("files", f"copy in blocks of 64 KiB, {files}", load, implementations, targets, metric="wall")
 
 
@@ -477,5 +494,5 @@ OVERVIEW = (
     ("wake: own thread", "wake-up from the loop's own thread"),
     ("timers: start, 1 000 000 timers", "start one of a million timers"),
     ("timers: cancel, 1 000 000 timers", "cancel one of a million timers"),
-    ("timers: fire, 100 000 timers within 1 s", "fire one of 100 000 timers"),
+    ("timers: fire, 100 000 timers within 1 s, milliseconds", "fire one of 100 000 timers"),
 )
