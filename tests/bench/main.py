@@ -17,7 +17,7 @@ import tables
 from files import Places
 from measure import Bench
 from results import Results
-from rows import PARTS, QUICK_ROUNDS, ROUNDS, ROWS, Local, Row, Stream
+from rows import FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Local, Row, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "bench"
@@ -116,7 +116,8 @@ def measure_rows(bench: Bench, rows: list[Row], results: Results) -> None:
         print(f"{row.key}", end="", flush=True)
         summaries = measure_row(bench, row)
         results.add(row, commands_of(row), summaries)
-        print(f": {headline(summaries, row)} ({time.monotonic() - began:.1f} s)", flush=True)
+        took, planned = time.monotonic() - began, measure.seconds_of(bench, row)
+        print(f": {headline(summaries, row)} ({took:.1f} s, planned {planned:.1f})", flush=True)
 
 
 def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]:
@@ -143,7 +144,9 @@ def run(asked: argparse.Namespace, programs: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as work, Places(ROOT / "build", asked.quick) as places:
         bench = Bench(programs, Path(work), asked.quick, rounds, processes.counter(), places)
         rows = [row for row in wanted(asked) if can_run(bench, row, descriptors)]
-        print(f"about {sum(measure.seconds_of(bench, row) for row in rows) / 60:.1f} minutes", flush=True)
+        seconds = sum(measure.seconds_of(bench, row) for row in rows)
+        bench.spare = 0.5 * ((QUICK_RUN if asked.quick else FULL_RUN) - seconds)
+        print(f"about {seconds / 60:.1f} minutes", flush=True)
         results = Results(DOCS / "results.json")
         measure_rows(bench, rows, results)
         write(bench, rows, results)

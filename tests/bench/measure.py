@@ -40,6 +40,7 @@ class Bench:
     rounds: int
     counter: tuple[str, ...]
     places: Places
+    spare: float = 0  # seconds left for what the placement of the processors spoils
     nearest: float = 0  # the best placement seen, in ns of a bounce
     problems: list[str] = field(default_factory=list)
 
@@ -293,22 +294,33 @@ def near(bench: Bench, samples: list[Sample]) -> list[Sample]:
 
 def lacking(bench: Bench, among: list[Implementation], samples: Samples) -> list[Implementation]:
     """Those of whose samples less than half, or less than two, were taken with the processors near each other."""
-    def n_near(name: str) -> int:
-        return sum(one.bounce <= machine.FAR * bench.nearest for one in samples[name])
 
-    return [one for one in among if n_near(one.name) < max(2, len(samples[one.name]) / 2)]
+    def is_lacking(taken: list[Sample]) -> bool:
+        n_near = sum(one.bounce <= machine.FAR * bench.nearest for one in taken)
+        return n_near < max(min(2, len(taken)), len(taken) / 2)
+
+    return [one for one in among if is_lacking(samples[one.name])]
 
 
 def measure(bench: Bench, row: Row) -> Samples:
-    """All rounds of a row, and in a full run up to two more for those whom the placement spoiled too many samples."""
+    """All rounds of a row, and in its tables up to two more for those whom the placement spoiled too many samples."""
     among = list(row.implementations)
     samples: Samples = {}
     for _ in range(bench.rounds_of(row)):
         one_round(bench, row, among, samples)
-    if not bench.quick and not row.point_only:
-        for _ in range(2):
-            one_round(bench, row, lacking(bench, among, samples), samples)
+    if not row.point_only:
+        again(bench, row, among, samples)
     return samples
+
+
+def again(bench: Bench, row: Row, among: list[Implementation], samples: Samples) -> None:
+    """Two more rounds for those whose samples are lacking, as long as there is time."""
+    for _ in range(2):
+        spoiled = lacking(bench, among, samples)
+        if spoiled and bench.spare > 0:
+            began = time.monotonic()
+            one_round(bench, row, spoiled, samples)
+            bench.spare -= time.monotonic() - began
 
 
 # ---- the budget ----

@@ -87,7 +87,7 @@ class Stream:
     pipeline: int = 1
     mode: str = "echo"
     churn: bool = False
-    seconds: float = 0.5
+    seconds: float = 0.4
     warmup: float = 0.15
 
 
@@ -156,6 +156,8 @@ class Row:
         return f"{self.part}: {self.title}"
 
 
+FULL_RUN = 25 * 60.0  # seconds; the sum of all rows must stay below, and what is left may be spent on spoiled samples
+QUICK_RUN = 3 * 60.0
 ROUNDS = 5
 QUICK_ROUNDS = 1
 QUICK_SECONDS = 0.15
@@ -386,7 +388,7 @@ def timer_row(what: str, factor: float, count: int, how: str) -> Row:
     return Row(
         "timers",
         f"{what}, {thousands(count)} timers{', memory never used before' if how == 'first' else ''}",
-        Local(f"timers-{what}", way(how), 0.4 if count <= 1000000 else 2.5, count),
+        Local(f"timers-{what}", way(how), 0.5 if count <= 1000000 else 6, count),
         (*NORIA, limit("wheel"), *PEERS),
         (Target("noria-uring", factor, "libev"),) if in_table else (),
         rounds=0 if in_table else CURVE_ROUNDS if count < 10000000 else 1,
