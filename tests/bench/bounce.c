@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * bounce CPU CPU: how far apart two processors are: the nanoseconds of one round trip of a cache line between two threads,
- * one on each of them. The host of a virtual machine may move its processors apart for a while, and whatever two of them
- * measure together is worse then; so tests/bench/run asks before each sample. One line of JSON is printed.
+ * bounce CPU CPU: how far apart two processors are: the nanoseconds of one round trip of a cache line between two
+ * threads, one on each of them. The host of a virtual machine may move its processors apart for a while, and whatever
+ * two of them measure together is worse then; so tests/bench/run asks before each sample. One line of JSON is printed.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -124,7 +124,8 @@ def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]
     """What is told of a part, beside its figures."""
     counter = bench.counter[0] if bench.counter else "nothing"
     kinds = {name: f"on {kind}" for name, kind in bench.places.kinds.items()} if row.part == "files" else {}
-    how = f"{bench.rounds} round{'' if bench.rounds == 1 else 's'}" + (", quick" if bench.quick else "") + f", system calls counted by {counter}"
+    rounds = f"{bench.rounds} round{'' if bench.rounds == 1 else 's'}"
+    how = f"{rounds}{', quick' if bench.quick else ''}, system calls counted by {counter}"
     return {"how": how, **description, **kinds}
 
 

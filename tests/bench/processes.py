@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import IO
 
-from machine import processors
 from rows import Implementation
 
 Figures = dict[str, float]

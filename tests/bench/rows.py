@@ -479,7 +479,12 @@ MEMORY = (
 )
 
 START = (
-    Row("start", "start and stop of a loop", Local("start-stop", count=300), (*NORIA, limit("uring", "uring"), limit("epoll", "epoll"), *PEERS)),
+    Row(
+        "start",
+        "start and stop of a loop",
+        Local("start-stop", count=300),
+        (*NORIA, limit("uring", "uring"), limit("epoll", "epoll"), *PEERS),
+    ),
 )
 
 ROWS = (*ECHO, *SERVING, *PIPES, *WAKE, *LOOP, *TIMERS, *FILES, *MEMORY, *START)
