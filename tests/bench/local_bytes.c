@@ -18,6 +18,7 @@
 
 void local_stream_fill(unsigned char *block, size_t size)
 {
+    local_check(size >= sizeof(uint64_t), "--size must be 8 or more, which is what a stamp takes");
     for (size_t i = 0; i < size; i++) {
         block[i] = (unsigned char)local_mix(i);
     }
@@ -119,6 +120,7 @@ size_t local_file_prepare(const struct local_options *options)
         local_sys(options->file, stat(options->file, &stat_now));
     }
     local_check((size_t)stat_now.st_size >= options->size, "the file is too small");
+    local_check(options->size % sizeof(uint64_t) == 0, "--size must be a multiple of 8 with files");
     local_file_compare(options->file, (size_t)stat_now.st_size);
     return (size_t)stat_now.st_size;
 }

@@ -92,9 +92,10 @@ static bool reap_reads(struct reads *reads)
 static void read_by_ring(const struct local_options *options, struct local_result *result, bool is_fixed)
 {
     struct reads reads = {.size = options->size, .is_fixed = is_fixed};
-    int fd = open_source(options);
+    int fd;
 
     reads.file_size = local_file_prepare(options);
+    fd = open_source(options);
     reads.data = local_alloc(options->depth, options->size);
     reads.offsets = local_alloc(options->depth, sizeof *reads.offsets);
     raw_ring_init(&reads.ring, options->depth < 64 ? 64 : options->depth);
