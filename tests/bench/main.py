@@ -33,8 +33,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="measure only this; all unless told otherwise")
     parser.add_argument("--quick", action="store_true", help="everything once and briefly, in less than three minutes")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"rounds of each row ({ROUNDS}; quick: {QUICK_ROUNDS})")
-    parser.add_argument("--list", action="store_true", help="show rows and the seconds that each takes, measure nothing")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
+    parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
     parser.add_argument("--readme", action="store_true", help="copy the small table into README.md, measure nothing")
     asked = parser.parse_args()
     for part in asked.parts:

@@ -18,16 +18,16 @@ tests/bench/run --quick      # everything once, less than three minutes: for a f
 Compared are Noria on io_uring (`noria-uring`) and on epoll (`noria-epoll`); three **limits** written by hand for the
 kernel's interfaces: `epoll` (readiness and plain calls), `uring` (multishot receive from provided buffers) and `hybrid`
 (multishot accept and poll in the ring, plain receive and send); and the **peers** `libuv`, `libevent` (plain events),
-`bufferevent` (libevent's buffered ones) and `libev`, each in the best configuration we know. What a row means, who takes
-part and what is to be reached is data, in `tests/bench/rows.py`.
+`bufferevent` (libevent's buffered ones) and `libev`, each in the best configuration we know. What a row means, who
+takes part and what is to be reached is data, in `tests/bench/rows.py`.
 
-- **What is compared is processor time of the server for one operation**, exact to the nanosecond, all its threads, user and
-  kernel. Rates say as much of the client as of the server; "limited by" says which of the two had no time left.
-- **Only ratios within a run hold.** Samples are taken A B C, A B C; shown are medians, and the least and the most. Two runs
-  differ by about 2 % on TCP, 5 % where messages are large or connections few.
+- **What is compared is processor time of the server for one operation**, exact to the nanosecond, all its threads, user
+  and kernel. Rates say as much of the client as of the server; "limited by" says which of the two had no time left.
+- **Only ratios within a run hold.** Samples are taken A B C, A B C; shown are medians, and the least and the most. Two
+  runs differ by about 2 % on TCP, 5 % where messages are large or connections few.
 - The server has one processor, the client another. A virtual machine's host may move these apart for a while; a probe
-  before each sample (`bounce`, a cache line sent to and fro) tells, and samples taken then, at more than three times the
-  best probe of the run, are dropped when two others remain.
+  before each sample (`bounce`, a cache line sent to and fro) tells, and samples taken then, at more than three times
+  the best probe of the run, are dropped when two others remain.
 - The client checks every byte that comes back; the programs that measure themselves check what they moved.
 - System calls are counted in a pass of their own by `perf stat -e raw_syscalls:sys_enter`, or by `strace -c -f` where
   perf may not: a short and a longer run, and the difference of the two, so that start and end don't count.
@@ -206,8 +206,8 @@ PART_ONLY = ("how", "date", "Noria", "disk", "memory")  # what is told of each p
 
 def about_text(about: dict[str, str]) -> str:
     """How, when and of what a part was measured."""
-    parts = [value if name in ("how", "date") else f"{name} {value}" for name, value in about.items() if name in PART_ONLY]
-    return "; ".join(parts) + "."
+    told = {name: value for name, value in about.items() if name in PART_ONLY}
+    return "; ".join(value if name in ("how", "date") else f"{name} {value}" for name, value in told.items()) + "."
 
 
 def machine_text(results: Results) -> str:
