@@ -15,7 +15,9 @@ from files import Places
 from processes import Failed, Figures, Missing, Server
 from rows import (
     CALLS_SECONDS,
+    CONNECT_SECONDS,
     QUICK_SECONDS,
+    QUICK_SHARE,
     QUICK_WARMUP,
     SERVERS,
     START_SECONDS,
@@ -113,11 +115,12 @@ LOAD_NAMES = {
 }
 
 
+def quickly(load: Stream) -> Stream:
+    return replace(load, seconds=QUICK_SECONDS, warmup=max(QUICK_WARMUP, load.warmup - 0.1))
+
+
 def stream_sample(bench: Bench, load: Stream, implementation: Implementation) -> Figures:
-    if bench.quick:
-        warmup = max(QUICK_WARMUP, load.warmup - 0.1)
-        load = replace(load, seconds=QUICK_SECONDS, warmup=warmup)
-    found = drive(bench, load, implementation)
+    found = drive(bench, quickly(load) if bench.quick else load, implementation)
     return {name: float(found[theirs]) for theirs, name in LOAD_NAMES.items()}
 
 
@@ -138,10 +141,16 @@ def local_command(bench: Bench, load: Local, implementation: Implementation, cou
     return processes.pinned(cpu, command) if load.pinned else command
 
 
+def shortened(load: Local) -> int:
+    """The count of a quick run. Of timers there are as many as the row says."""
+    return load.count if load.workload.startswith("timers") else int(load.count * QUICK_SHARE)
+
+
 def local_sample(bench: Bench, load: Local, implementation: Implementation) -> Figures:
     if implementation.program == "cp":
         return bench.places.cp(load)
-    command = local_command(bench, load, implementation, load.count)
+    count = shortened(load) if bench.quick else load.count
+    command = local_command(bench, load, implementation, count)
     found = processes.run_json(command, processes.environment_of(implementation), LOCAL_TIMEOUT)
     bench.places.forget_copy(load)
     figures = {LOCAL_NAMES.get(name, name): float(value) for name, value in found.items()}
@@ -229,18 +238,23 @@ def counted_run(bench: Bench, load: Stream | Local, implementation: Implementati
         load = replace(load, seconds=CALLS_SECONDS[longer], warmup=0)
         found = drive(bench, load, implementation, wrapper)
     else:
-        part = load.count // (4 if bench.counter == processes.PERF else 400)  # strace makes each call take long
+        part = shortened(load) // (4 if bench.counter == processes.PERF else 400)  # strace makes each call take long
         command = local_command(bench, load, implementation, 2 * part if longer else part)
         environment = processes.environment_of(implementation)
         found = processes.run_json([*wrapper, *command], environment, LOCAL_TIMEOUT)
     return processes.counted(log.read_text()), float(found["operations"])
 
 
+def is_counted(bench: Bench, row: Row) -> bool:
+    """In a quick run only where a row stands for many."""
+    load = row.load
+    stands = not isinstance(load, Stream) or (load.connections, load.size, load.pipeline) == (100, 64, 1)
+    return bool(bench.counter) and row.calls and (stands or not bench.quick)
+
+
 def count_calls(bench: Bench, row: Row, implementation: Implementation) -> float | None:
     load = row.load
-    if not (bench.counter and row.calls) or isinstance(load, Memory) or implementation.program == "cp":
-        return None
-    if bench.quick and not (isinstance(load, Local) or load.connections == 100):
+    if isinstance(load, Memory) or implementation.program == "cp" or not is_counted(bench, row):
         return None
     try:
         calls = calls_between([counted_run(bench, load, implementation, longer) for longer in (False, True)])
@@ -326,16 +340,23 @@ def again(bench: Bench, row: Row, among: list[Implementation], samples: Samples)
 # ---- the budget ----
 
 
-def sample_seconds(load: Load, quick: bool) -> float:
+def around(load: Load) -> float:
+    """Seconds for starting, connecting and stopping."""
+    return START_SECONDS + CONNECT_SECONDS * load.connections if isinstance(load, Stream) else 0
+
+
+def sample_seconds(bench: Bench, load: Load) -> float:
     if isinstance(load, Stream):
-        window = QUICK_SECONDS + max(QUICK_WARMUP, load.warmup - 0.1) if quick else load.seconds + load.warmup
-        return window + START_SECONDS
-    return load.seconds
+        load = quickly(load) if bench.quick else load
+        return load.seconds + load.warmup + around(load)
+    is_shorter = bench.quick and isinstance(load, Local) and shortened(load) < load.count
+    return load.seconds * (QUICK_SHARE if is_shorter else 1)
 
 
 def seconds_of(bench: Bench, row: Row) -> float:
     """What a row will take, by the data in rows.py."""
-    each = bench.rounds_of(row) * sample_seconds(row.load, bench.quick)
-    if row.calls and bench.counter and (not bench.quick or isinstance(row.load, Local)):
-        each += sum(CALLS_SECONDS) + 2 * START_SECONDS if isinstance(row.load, Stream) else 0.75 * row.load.seconds
+    each = bench.rounds_of(row) * sample_seconds(bench, row.load)
+    if is_counted(bench, row):
+        calls = sum(CALLS_SECONDS) + 2 * around(row.load)
+        each += calls if isinstance(row.load, Stream) else 0.75 * QUICK_SHARE * row.load.seconds
     return each * len(row.implementations)

@@ -162,8 +162,10 @@ ROUNDS = 5
 QUICK_ROUNDS = 1
 QUICK_SECONDS = 0.15
 QUICK_WARMUP = 0.08
+QUICK_SHARE = 0.5  # of the operations of programs that measure themselves
 CURVE_ROUNDS = 2
-START_SECONDS = 0.1  # to start a server, to connect, to probe the placement, to stop
+START_SECONDS = 0.06  # to start a server, to probe the placement, to stop
+CONNECT_SECONDS = 0.00005  # for each connection
 CALLS_SECONDS = (0.1, 0.3)  # the two runs between which system calls are counted
 
 # ---- echo ----
