@@ -5,6 +5,7 @@
  */
 #include <loop/direct.h>
 #include <loop/request.h>
+#include <loop/io.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,7 @@ const struct loop_op_row loop_op_table[LOOP_OP_COUNT] = {
     [LOOP_OP_STATX] = {"statx", LOOP_CLASS_POOL, false},
     [LOOP_OP_FSYNC] = {"fsync", LOOP_CLASS_POOL, false},
     [LOOP_OP_WORK] = {"work", LOOP_CLASS_POOL, false},
+    [LOOP_OP_COPY] = {"copy", LOOP_CLASS_POOL, false},
 };
 
 /* A system call's answer as a result. */
@@ -107,10 +109,10 @@ static bool file_ends_at(int number, int64_t offset)
 
 /* Takes what is in the page cache, if all of it is; otherwise the whole read is for a thread that may wait for the
  * disk. What goes past the cache (O_DIRECT) waits in any case. */
-static int64_t read_cached(int number, const struct iovec *iov, int n, int64_t offset)
+static int64_t read_cached(const struct loop_fd *fd, const struct iovec *iov, int n, int64_t offset)
 {
-    int flags = fcntl(number, F_GETFL);
-    if (flags < 0 || (flags & O_DIRECT)) {
+    int number = fd->number;
+    if (fd->is_direct) {
         return -EAGAIN;
     }
     int64_t result = outcome(preadv2(number, iov, n, offset, RWF_NOWAIT));
@@ -141,7 +143,7 @@ static int64_t try_read(struct job *job, bool may_block)
     }
     const struct iovec *iov = file_vectors(job, &single, &n);
     if (!may_block) {
-        return read_cached(number, iov, n, offset);
+        return read_cached(job->fd, iov, n, offset);
     }
     return outcome(offset == LOOP_CURRENT ? readv(number, iov, n) : preadv(number, iov, n, offset));
 }
@@ -346,7 +348,7 @@ static int64_t try_fsync(struct job *job, bool may_block)
     return outcome(job->u.args.flags ? fdatasync(job->fd->number) : fsync(job->fd->number));
 }
 
-/* The multishot receive has its own way in direct.c, and work runs in pool.c. */
+/* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */
 typedef int64_t try_fn(struct job *job, bool may_block);
 
 static try_fn *const tries[LOOP_OP_COUNT] = {

@@ -3,9 +3,11 @@
  * Copying from a source to a sink. Between two descriptors that can be waited for, a copy reads into a spare buffer of
  * the loop and writes it at once: the buffer stays in the cache and serves one connection after the other. Only where
  * the sink is slow does the copy keep the buffer, with what is left in it, and reads no more until that is gone.
- * Anything else is read and written by the two's own functions, one buffer at a time.
+ * Between two regular files it is file_copy.c's. Anything else is read and written by the two's own functions, one
+ * buffer at a time.
  */
-#include <loop/core.h>
+#include <loop/fd_flow.h>
+#include <loop/io.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -51,7 +53,16 @@ void loop_copy_finish(struct loop *loop)
 /* ---- between two descriptors ---- */
 
 /* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them
- * have been written, `second_offset` the bytes written in all, `second` the sink's descriptor. */
+ * have been written, `second_offset` the bytes written in all; that much there is in a small job. `second` is the
+ * sink's descriptor, where it isn't the source's: an echo, which waits on every idle connection, is small. */
+static_assert(offsetof(struct loop_op_args, second) >= sizeof(((struct job *)0)->u.small), "an echo is a small job");
+
+static const struct loop_job_kind echo_kind, pass_kind;
+
+static struct loop_fd *sink_of(const struct job *job)
+{
+    return job->kind == &echo_kind ? job->fd : job->u.args.second;
+}
 
 static void drop_spare(struct loop *loop, struct job *job)
 {
@@ -67,10 +78,9 @@ static void cancel_copy(struct loop *loop, struct job *job)
     loop_job_complete(loop, job, -ECANCELED);
 }
 
-static enum loop_attempt end_copy(struct loop *loop, struct job *job, int64_t result)
+static enum loop_attempt end_copy(struct job *job, int64_t result)
 {
-    drop_spare(loop, job);
-    job->result = result;
+    job->result = result < 0 ? result : job->u.args.second_offset;
     return LOOP_ATTEMPT_DONE;
 }
 
@@ -79,51 +89,32 @@ static bool has_room(const struct loop_fd *to)
     return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
 }
 
-/* Writes what is left in the buffer: the count, -EAGAIN, or an error. */
-static int64_t write_rest(struct job *job)
-{
-    struct loop_spare *spare = job->u.args.data;
-    struct iovec iov = {(char *)spare->bytes + job->u.args.offset, job->u.args.len - (size_t)job->u.args.offset};
-    int64_t n = loop_io_write(job->u.args.second, &iov, 1);
-    if (n > 0) {
-        job->u.args.offset += n;
-        job->u.args.second_offset += n;
-    }
-    return n;
-}
-
-static bool is_written(const struct job *job)
-{
-    return (size_t)job->u.args.offset == job->u.args.len;
-}
-
+/* Reads into the hottest spare buffer and writes it at once; what the sink doesn't take, the job keeps. */
 static enum loop_attempt read_some(struct loop *loop, struct job *job)
 {
-    struct loop_fd *from = job->fd, *to = job->u.args.second;
+    struct loop_fd *from = job->fd, *to = sink_of(job);
     struct loop_spare *spare = take_spare(loop);
     if (!spare) {
-        return end_copy(loop, job, -ENOMEM);
+        return end_copy(job, -ENOMEM);
     }
-    job->u.args.data = spare;
-    struct iovec iov = {spare->bytes, SPARE_BYTES};
-    int64_t n = loop_io_read(from, &iov, 1);
-    if (n == -EAGAIN) {
-        drop_spare(loop, job);
-        return LOOP_ATTEMPT_AGAIN;
-    }
+    int64_t n = loop_io_read_one(from, spare->bytes, SPARE_BYTES);
     if (n <= 0) {
-        return end_copy(loop, job, n < 0 ? n : job->u.args.second_offset);
+        give_spare(loop, spare);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(job, n);
     }
-    job->u.args.len = (size_t)n;
-    job->u.args.offset = 0;
-    int64_t written = has_room(to) ? write_rest(job) : -EAGAIN;
-    if (written < 0 && written != -EAGAIN) {
-        return end_copy(loop, job, written);
-    }
-    if (is_written(job)) {
-        drop_spare(loop, job);
+    int64_t written = has_room(to) ? loop_io_write_one(to, spare->bytes, (size_t)n) : -EAGAIN;
+    job->u.args.second_offset += written > 0 ? written : 0;
+    if (written == n) {
+        give_spare(loop, spare);
         return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
     }
+    if (written < 0 && written != -EAGAIN) {
+        give_spare(loop, spare);
+        return end_copy(job, written);
+    }
+    job->u.args.data = spare;
+    job->u.args.len = (size_t)n;
+    job->u.args.offset = written > 0 ? written : 0;
     loop_list_remove(&job->link);
     loop_ready_wait_write(loop, to, job);
     return LOOP_ATTEMPT_MOVED;
@@ -131,14 +122,19 @@ static enum loop_attempt read_some(struct loop *loop, struct job *job)
 
 static enum loop_attempt write_some(struct loop *loop, struct job *job)
 {
-    int64_t n = write_rest(job);
-    if (n == -EAGAIN) {
-        return LOOP_ATTEMPT_AGAIN;
-    }
+    struct loop_spare *spare = job->u.args.data;
+    int64_t n = loop_io_write_one(sink_of(job), (char *)spare->bytes + job->u.args.offset,
+                                  job->u.args.len - (size_t)job->u.args.offset);
     if (n < 0) {
-        return end_copy(loop, job, n);
+        if (n == -EAGAIN) {
+            return LOOP_ATTEMPT_AGAIN;
+        }
+        drop_spare(loop, job);
+        return end_copy(job, n);
     }
-    if (is_written(job)) {
+    job->u.args.offset += n;
+    job->u.args.second_offset += n;
+    if ((size_t)job->u.args.offset == job->u.args.len) {
         drop_spare(loop, job);
         loop_list_remove(&job->link);
         loop_ready_wait_read(loop, job->fd, job);
@@ -151,8 +147,9 @@ static enum loop_attempt attempt_copy(struct loop *loop, struct job *job)
     return job->u.args.data ? write_some(loop, job) : read_some(loop, job);
 }
 
-static const struct loop_job_kind copy_kind = {
-    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true};
+static const struct loop_job_kind echo_kind = {.name = "copy", .cancel = cancel_copy, .attempt = attempt_copy};
+static const struct loop_job_kind pass_kind = {
+    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true, .is_large = true};
 
 /* ---- between others ---- */
 
@@ -165,11 +162,11 @@ struct other_copy {
     loop_job inner;
 };
 
-static_assert(sizeof(struct other_copy) <= sizeof(((struct job *)0)->u.words), "fits into a job");
+static_assert(sizeof(struct other_copy) <= sizeof(((struct job *)0)->u.large), "fits into a job");
 
 static struct other_copy *other_of(struct job *job)
 {
-    return (struct other_copy *)(void *)job->u.words;
+    return (struct other_copy *)(void *)job->u.large;
 }
 
 static void cancel_other(struct loop *loop, struct job *job)
@@ -177,7 +174,7 @@ static void cancel_other(struct loop *loop, struct job *job)
     loop_cancel(loop, other_of(job)->inner);
 }
 
-static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other};
+static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other, .is_large = true};
 
 static void finish_other(struct job *job, int64_t result)
 {
@@ -250,7 +247,18 @@ static void start_other(struct loop *loop, struct job *job, struct loop_source *
 
 static bool can_wait(const struct loop_fd *from, const struct loop_fd *to)
 {
-    return from && to && from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING;
+    return from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING;
+}
+
+static const struct loop_job_kind *kind_for(const struct loop_fd *from, const struct loop_fd *to)
+{
+    if (!from || !to) {
+        return &other_kind;
+    }
+    if (can_wait(from, to)) {
+        return from == to ? &echo_kind : &pass_kind;
+    }
+    return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &other_kind;
 }
 
 loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg)
@@ -259,9 +267,8 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     struct loop *loop = source->scope->loop;
     struct loop_fd *from = source->ops->fd ? source->ops->fd(source) : NULL;
     struct loop_fd *to = sink->ops->fd ? sink->ops->fd(sink) : NULL;
-    bool is_direct = can_wait(from, to);
-    struct job *job =
-        loop_job_start(source->scope, is_direct ? from : NULL, is_direct ? &copy_kind : &other_kind, fn, arg, &ended);
+    const struct loop_job_kind *kind = kind_for(from, to);
+    struct job *job = loop_job_start(source->scope, kind == &other_kind ? NULL : from, kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -269,12 +276,16 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     if (ended) {
         return id;
     }
-    if (!is_direct) {
+    if (kind == &other_kind) {
         start_other(loop, job, source, sink);
+    } else if (kind == &loop_file_copy_kind) {
+        loop_file_copy(loop, job, to);
     } else if (to->state != LOOP_FD_OPEN) {
         loop_job_complete(loop, job, -EBADF);
     } else {
-        loop_job_use_second(job, to);
+        if (kind == &pass_kind) {
+            loop_job_use_second(job, to);
+        }
         loop_ready_wait_read(loop, from, job);
     }
     return id;

@@ -14,11 +14,11 @@
 #define LOOP_CORE_H
 
 #include <loop/hard.h>
-#include <loop/heap.h>
 #include <loop/list.h>
 #include <loop/loop.h>
 #include <loop/low_level.h>
 #include <loop/slab.h>
+#include <loop/wheel.h>
 
 #include <assert.h>
 #include <poll.h>
@@ -51,6 +51,7 @@ enum loop_op {
     LOOP_OP_STATX,
     LOOP_OP_FSYNC,
     LOOP_OP_WORK,
+    LOOP_OP_COPY, /* between two files: file_copy.c */
     LOOP_OP_COUNT
 };
 
@@ -62,7 +63,7 @@ enum loop_where {
     LOOP_AT_RING,       /* the kernel has it */
     LOOP_AT_WAIT,       /* in one of a descriptor's wait lists */
     LOOP_AT_POOL_LINE,  /* waits for a thread, or a thread has it */
-    LOOP_AT_TIMER,      /* in the heap */
+    LOOP_AT_TIMER,      /* in the wheel */
     LOOP_AT_CHUNK_LINE, /* waits for a chunk */
     LOOP_AT_OWNER       /* whoever made it holds it: a promise, a composite that waits for an inner job */
 };
@@ -93,6 +94,8 @@ struct loop_job_kind {
     void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
+    /* It uses the large part of the job's union. */
+    bool is_large;
 };
 
 /* The arguments of an operation. Which fields count is said beside each. */
@@ -101,9 +104,9 @@ struct loop_op_args {
     size_t len;            /* bytes; vectors; address length; statx mask */
     int64_t offset;        /* of files; of splice's source */
     int64_t second_offset; /* of splice's destination */
-    struct loop_fd *second;     /* splice's destination; a copy's */
-    struct loop_list in_second; /* in second->second_jobs */
-    void *out;                  /* accept's address length; the struct loop_message of recv_msg */
+    struct loop_fd *second;      /* splice's destination; a copy's */
+    struct loop_hnode in_second; /* in second->second_jobs */
+    void *out;                   /* accept's address length; the struct loop_message of recv_msg */
     void *extra;    /* from malloc, freed with the job: paths, addresses, msghdrs, whatever the kind needs */
     uint32_t flags; /* poll's events; MSG_…; AT_…; data_only of fsync */
 };
@@ -121,14 +124,19 @@ struct loop_write_state {
 struct job {
     uint64_t id; /* must be first (slab.h): the public handle */
     const struct loop_job_kind *kind;
-    struct loop_list link; /* where `where` says */
+    union {
+        struct {
+            struct loop_list link; /* where `where` says */
+            int64_t result;
+        };
+        struct loop_wheel_node timer; /* LOOP_AT_TIMER: linked by its `link`, which is the same one */
+    };
     loop_fn *fn;
     void *arg;
-    int64_t result;
-    struct loop_fd *fd;     /* in use by this job, or NULL */
-    struct loop_list in_fd; /* in fd->jobs */
+    struct loop_fd *fd;      /* in use by this job, or NULL */
+    struct loop_hnode in_fd; /* in fd->jobs */
     struct loop_scope *scope;
-    struct loop_list in_scope;
+    struct loop_hnode in_scope;
     uint8_t op;            /* enum loop_op */
     uint8_t where;         /* enum loop_where */
     bool is_cancelled : 1; /* was asked to end */
@@ -138,12 +146,9 @@ struct job {
     bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
     bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
     bool is_stream : 1;          /* its continuation is a loop_stream_fn */
+    /* Timers, reads, streams and their like are made a million at a time or wait on every connection: they have a slab
+     * of their own, whose objects end with `small`. */
     union {
-        struct loop_op_args args;
-        struct {
-            struct loop_heap_node node;
-            bool is_op; /* loop_op_timeout: ends with -ETIME */
-        } timer;
         struct {
             loop_cancel_fn *on_cancel;
             void *cancel_arg;
@@ -151,15 +156,21 @@ struct job {
         struct {
             struct loop_chunk **where_to;
         } chunk;
-        struct loop_write_state write;
         struct {
             struct iovec rest; /* what is still to be filled */
             size_t done;
             bool is_exact; /* until all of it is */
         } read;
-        int64_t words[10]; /* for kinds of other parts: flow.c, stream.c, copy.c */
+        int64_t small[4]; /* for kinds of other parts: flow.c, stream.c, signal.c */
+        /* only of kinds that are large: */
+        struct loop_op_args args;
+        struct loop_write_state write;
+        int64_t large[10];
     } u;
 };
+
+#define LOOP_JOB_SMALL_BYTES (offsetof(struct job, u) + sizeof(((struct job *)0)->u.small))
+static_assert(sizeof(((struct job *)0)->u.read) <= sizeof(((struct job *)0)->u.small), "a read is small");
 
 /* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no
  * memory or the scope has ended. With an fd it is counted as a use. A job whose scope is cancelled, or whose fd is
@@ -173,6 +184,10 @@ void loop_job_complete(struct loop *loop, struct job *job, int64_t result);
 /* The same, but resumes the continuation now. From the dispatch only. The job is gone afterwards. */
 void loop_job_finish(struct loop *loop, struct job *job, int64_t result);
 
+/* The same for a job that has no continuation: nothing of the program's runs, so that it may be called from the
+ * settling as well. */
+void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result);
+
 /* Resumes the continuation of a multishot job without ending it. From the dispatch only. `data` goes to the
  * loop_recv_fn of recv_multishot, or the loop_stream_fn of a stream; the last resume, by loop_job_finish, gives it
  * NULL. The job may have been cancelled, but not ended, when this returns. */
@@ -184,9 +199,6 @@ void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result);
 /* The same from anywhere: it happens when the job's turn in the run queue comes. */
 void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t result);
 
-/* The job with that id, or NULL when it has ended. One in the run queue is still found. */
-struct job *loop_job_find(const struct loop *loop, uint64_t id);
-
 /* Asks a job to end; false when there was nothing to ask. */
 bool loop_job_cancel(struct loop *loop, struct job *job);
 
@@ -195,6 +207,10 @@ void loop_job_cancel_here(struct loop *loop, struct job *job);
 
 /* Counts `second` as used by the job too. */
 void loop_job_use_second(struct job *job, struct loop_fd *second);
+
+/* How many there are, and for how many there is memory. */
+uint32_t loop_jobs_in_use(const struct loop *loop);
+uint32_t loop_jobs_capacity(const struct loop *loop);
 
 /* Runs at most `most` continuations of the run queue. From the dispatch only. */
 void loop_jobs_run(struct loop *loop, unsigned most);
@@ -213,8 +229,9 @@ enum loop_io {
 enum loop_fd_state { LOOP_FD_OPEN, LOOP_FD_CLOSING, LOOP_FD_CLOSED };
 
 struct loop_fd {
-    uint64_t id; /* must be first: names it in the kernel's events */
-    int number;  /* -1 once closed */
+    uint64_t id;         /* must be first: names it in the kernel's events */
+    int number;          /* -1 once closed */
+    int32_t write_error; /* of the last write, where it failed, for those who wait for the queue to drain */
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     bool is_borrowed : 1;
@@ -223,22 +240,23 @@ struct loop_fd {
     bool is_unwatching : 1;  /* the backend was asked to let go */
     bool has_hung_up : 1;    /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
     bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
+    bool is_direct : 1;      /* a file that was O_DIRECT when it was taken in: its reads wait for the disk */
     bool short_is_empty : 1; /* a byte stream: a read that got less than asked for has emptied it */
     uint32_t uses;
-    uint32_t ready;   /* POLLIN, POLLOUT: believed ready until a call says otherwise */
-    uint32_t watched; /* the backend's: events it has asked the kernel for */
-    struct loop_scope *scope;
-    struct loop_list in_scope;
-    struct loop_list jobs;             /* jobs that use it, by in_fd */
-    struct loop_list second_jobs;      /* jobs that use it as their second descriptor, by u.args.in_second */
-    struct loop_list readers, writers; /* jobs that wait, in order; only the first of each is tried */
-    struct loop_list pollers;          /* jobs that wait for events or for the queue to drain: all are tried */
-    struct loop_list active;           /* in loop->active: to be looked at in the next dispatch */
-    struct loop_list dirty;            /* in loop->dirty: writes to be sent when the continuation has returned */
-    struct loop_list backend_link;     /* the backend's */
-    uint64_t backend_id;               /* the backend's: the watch in flight */
+    uint32_t ready;           /* POLLIN, POLLOUT: believed ready until a call says otherwise */
+    uint32_t watched;         /* the backend's: events it has asked the kernel for */
+    uint32_t backend_id;      /* the backend's: the watch in flight */
+    struct loop_list readers; /* jobs that wait, in order; only the first is tried */
+    struct loop_list active;  /* in loop->active: to be looked at in the next dispatch */
+    struct loop_list writers; /* as readers */
+    struct loop_list pollers; /* jobs that wait for events or for the queue to drain: all are tried */
+    struct loop_list dirty;   /* in loop->dirty: writes to be sent when the continuation has returned */
     size_t queued_bytes, limit_bytes;
-    int32_t write_error;           /* of the last write, where it failed, for those who wait for the queue to drain */
+    struct loop_scope *scope;
+    struct loop_hnode in_scope;
+    struct loop_hlist jobs;        /* jobs that use it, by in_fd */
+    struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
+    struct loop_list backend_link; /* the backend's */
     struct job *closer;            /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
     struct loop_flow flow;
@@ -249,7 +267,16 @@ static inline bool loop_fd_is_stream(const struct loop_fd *fd)
     return fd->read_by != LOOP_IO_BLOCKING;
 }
 
-struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id);
+/* The last use of one that is being closed has ended. */
+void loop_fd_unused(struct loop_fd *fd);
+
+/* What loop_fd_unuse does, without its checks. */
+static inline void loop_fd_drop_use(struct loop_fd *fd)
+{
+    if (--fd->uses == 0 && fd->state != LOOP_FD_OPEN) {
+        loop_fd_unused(fd);
+    }
+}
 
 /* loop_op_close and loop_fd_take. */
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
@@ -271,8 +298,12 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uin
 void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct job *job);
 void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct job *job);
 
-/* What a backend calls when the kernel says that `fd` is ready (POLL… bits). Only notes it. */
+/* What a backend calls when the kernel says that `fd` is ready (POLL… bits): tries what waits for it. From the dispatch
+ * only. */
 void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* The same from anywhere: only notes it, and has the lists looked at in the next dispatch. */
+void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* Has the lists of `fd` looked at in the next dispatch. */
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
@@ -283,12 +314,6 @@ void loop_ready_run(struct loop *loop, unsigned most);
 /* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue. After each
  * continuation. */
 void loop_ready_send(struct loop *loop);
-
-/* One attempt to read or write by the descriptor's own way (read_by, write_by), never blocking: bytes, 0 at the end,
- * -EAGAIN, -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left. LOOP_IO_BLOCKING is not
- * for these. */
-int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
-int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
 /* ---- operations by system calls (attempt.c, direct.c, pool.c) ---- */
 
@@ -318,11 +343,18 @@ int64_t loop_attempt(struct job *job, bool may_block);
 void loop_direct_start(struct loop *loop, struct job *job);
 void loop_direct_cancel(struct loop *loop, struct job *job);
 
+/* One piece of a LOOP_OP_COPY, on a thread of the pool, with that thread's buffer (from malloc, NULL at first): bytes
+ * moved, 0 at the end, -errno. The next follows without the loop, unless args.flags (under the pool's mutex) says that
+ * the loop wants the job back. */
+int64_t loop_file_copy_piece(struct job *job, void **buffer);
+
 /* The pool. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the loop's thread. */
 struct loop_pool;
 void loop_pool_submit(struct loop *loop, struct job *job);
 /* Takes a job that hasn't begun out of the line again; false when a thread has it. */
 bool loop_pool_withdraw(struct loop *loop, struct job *job);
+/* Has a copy handed back after its next piece, or the one that a thread is at. */
+void loop_pool_recall(struct loop *loop, struct job *job);
 void loop_pool_collect(struct loop *loop);
 void loop_pool_finish(struct loop *loop);
 uint64_t loop_pool_threads(const struct loop *loop);
@@ -351,9 +383,16 @@ struct loop_backend_ops {
     /* Lets go of `fd`; loop_fd_unwatched is called when the kernel holds nothing of it any more, maybe before this
      * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
-    /* Submits what has been prepared, waits at most `timeout_ns` (0: not at all; LOOP_NEVER) for something to happen,
-     * notes readiness and resumes what ended. 0, or -errno when the backend is broken for good. */
-    int (*turn)(struct loop *loop, int64_t timeout_ns);
+    /* Turns, as long as loop_turn_begin says: submits what has been prepared, waits at most the time it has told (0:
+     * not at all; LOOP_NEVER) for something to happen, says loop_inbox_awake, notes readiness and resumes what ended.
+     * 0, or -errno when the backend is broken for good. The turns are the backend's so that few functions are on the
+     * stack at the system call: the processor, which forgets there where they return to, guesses wrong for each of
+     * them. */
+    int (*run)(struct loop *loop);
+    /* Submits what has been prepared and says, without waiting, whether a turn would bring something. */
+    bool (*has_events)(struct loop *loop);
+    /* Whether the kernel has the region registered. NULL: never. */
+    bool (*region_is_fixed)(const struct loop *loop);
     /* Groups of provided buffers: 0 or -errno. `recycle` gives entry `index` back to the kernel. */
     int (*buffers_init)(struct loop *loop, struct loop_buffers *buffers);
     void (*buffers_finish)(struct loop *loop, struct loop_buffers *buffers);
@@ -390,29 +429,57 @@ struct loop_scope {
     uint64_t id; /* must be first (slab.h) */
     struct loop *loop;
     struct loop_scope *parent; /* NULL: main's, and the loop's own */
-    struct loop_list in_parent;
-    struct loop_list children, jobs, fds;
-    struct loop_list ending; /* in loop->ending: to be looked at */
-    struct loop_list hooks;  /* newest first */
+    struct loop_hnode in_parent;
+    struct loop_hlist children, jobs, fds;
+    struct loop_scope *next_ending; /* in loop->ending: to be looked at */
+    struct loop_hlist hooks;
     struct scope_memory *memory;
-    uint32_t holds;   /* non-daemon jobs, non-daemon children, holds */
-    uint32_t daemons; /* daemon jobs and children */
+    struct loop_deadline *deadline; /* or NULL */
+    uint32_t holds;                 /* non-daemon jobs, non-daemon children, holds */
+    uint32_t daemons;               /* daemon jobs and children */
     uint8_t state;
     bool is_cancelled : 1;
     bool is_daemon : 1;
-    int32_t reason; /* what cancelled jobs end with: -ECANCELED or -ETIMEDOUT */
-    int32_t error;  /* the first one */
-    struct loop_heap_node deadline;
+    bool is_ending : 1; /* it is in loop->ending */
+    int16_t reason;     /* what cancelled jobs end with: -ECANCELED or -ETIMEDOUT */
+    int32_t error;      /* the first one */
     loop_fn *on_end;
     void *arg;
 };
 
+/* A scope's deadline, from a slab: few scopes have one. */
+struct loop_deadline {
+    uint64_t id; /* must be first (slab.h) */
+    struct loop_wheel_node node;
+    struct loop_scope *scope;
+};
+
 /* A scope without a parent: main's and the loop's own. */
 struct loop_scope *loop_scope_open_root(struct loop *loop, loop_fn *on_end, void *arg);
-bool loop_scope_takes_work(const struct loop_scope *scope);
-void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon);
-/* Gives a hold back; the scope is looked at after the continuation that is running. */
-void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon);
+/* Has the scope looked at after the continuation that is running. */
+void loop_scope_look_at(struct loop_scope *scope);
+
+static inline bool loop_scope_takes_work(const struct loop_scope *scope)
+{
+    return scope->state < LOOP_SCOPE_RELEASING;
+}
+
+static inline void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
+{
+    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
+    ++*count;
+}
+
+static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
+{
+    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
+    assert(*count > 0);
+    --*count;
+    if (scope->holds == 0) {
+        loop_scope_look_at(scope);
+    }
+}
+
 /* One of its descriptors is closed and gone. */
 void loop_scope_fd_gone(struct loop_scope *scope);
 /* The deadline in loop->timers has been reached. */
@@ -459,7 +526,7 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk);
 /* Resumes what is due, at most `most`. From the dispatch only. */
 void loop_timers_run(struct loop *loop, unsigned most);
 /* When the next is due: LOOP_NEVER when there is none. */
-int64_t loop_timers_next(const struct loop *loop);
+int64_t loop_timers_next(struct loop *loop);
 int64_t loop_clock_read(void);
 
 /* ---- posts (inbox.c) ---- */
@@ -469,7 +536,8 @@ struct loop_inbox *loop_inbox_create(unsigned capacity);
 void loop_inbox_close(struct loop_inbox *inbox);
 /* The descriptor that wakes the loop; watched by it. */
 int loop_inbox_fd(const struct loop_inbox *inbox);
-/* Wakes the loop if it sleeps. Async-signal-safe, any thread. */
+/* Wakes the loop if it sleeps. Async-signal-safe, any thread. What the loop is to find has been stored sequentially
+ * consistent. */
 void loop_inbox_wake(struct loop_inbox *inbox);
 /* Says that the loop is about to sleep; true when it may (nothing has come meanwhile). */
 bool loop_inbox_sleep(struct loop_inbox *inbox);
@@ -477,6 +545,20 @@ void loop_inbox_awake(struct loop_inbox *inbox);
 bool loop_inbox_is_empty(const struct loop_inbox *inbox);
 /* Takes the oldest post; false when there is none. */
 bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg);
+
+/* ---- looking before sleeping (busy_poll.c) ---- */
+
+struct loop_busy_poll {
+    int64_t asleep_since_ns; /* while it sleeps without having looked; otherwise 0 */
+    unsigned in_vain;        /* times in a row */
+    unsigned left_out;       /* occasions still to be left out */
+};
+
+/* Looks for something to do, for `timeout_ns` and options.busy_poll_ns at most. True when there is something: the loop
+ * must not sleep. */
+bool loop_busy_poll(struct loop *loop, int64_t timeout_ns);
+/* The loop, which hadn't looked, is awake again. */
+void loop_busy_poll_woken(struct loop *loop);
 
 /* ---- signals (signal.c) ---- */
 
@@ -499,12 +581,11 @@ struct loop {
     void *backend_state;
     struct loop_list run_queue;
     uint32_t run_queue_length;
-    struct loop_list active; /* descriptors with something to try */
-    struct loop_list dirty;  /* descriptors with writes to send */
-    struct loop_list ending; /* scopes to look at */
+    struct loop_list active;                  /* descriptors with something to try */
+    struct loop_list dirty;                   /* descriptors with writes to send */
+    struct loop_scope *ending, **last_ending; /* scopes to look at, in a queue */
     bool is_settling;
-    struct loop_slab jobs, fds, scopes;
-    struct loop_heap timers;
+    struct loop_slab small_jobs, large_jobs, fds, scopes, deadlines;
     struct loop_region region;
     struct loop_spare *spare; /* copy.c's buffers, the hottest first */
     unsigned n_spare;
@@ -517,8 +598,9 @@ struct loop {
     struct loop_inbox *inbox;
     struct loop_fd *inbox_fd;
     struct loop_pool *pool;
+    struct loop_busy_poll busy_poll;
     struct loop_signals signals;
-    struct loop_list descriptor_waits; /* jobs of loop_descriptor_wait */
+    struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
     pthread_t thread;
     int thread_id;
@@ -527,10 +609,42 @@ struct loop {
     int main_result;
     bool main_has_ended, own_has_ended;
     char backend_detail[256];
+    struct loop_wheel timers; /* large, and mostly untouched */
 };
 
+/* The job with that id, or NULL when it has ended. One in the run queue is still found. */
+static inline struct job *loop_job_find(const struct loop *loop, uint64_t id)
+{
+    return loop_slab_find(id & LOOP_SLAB_MARK ? &loop->large_jobs : &loop->small_jobs, id);
+}
+
+static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
+{
+    return loop_slab_find(&loop->fds, id);
+}
+
+/* The loop's own part of a turn. False when the loop has ended; otherwise `timeout_ns` is how long the backend may
+ * wait.
+ */
+bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns);
+
+/* The backend has waited. */
+static inline void loop_turn_woken(struct loop *loop)
+{
+    loop_inbox_awake(loop->inbox);
+    if (loop->busy_poll.asleep_since_ns) {
+        loop_busy_poll_woken(loop);
+    }
+}
+
 /* What has to be done after each continuation: sends writes, ends scopes. From the dispatch only. */
-void loop_settle(struct loop *loop);
+void loop_settle_now(struct loop *loop);
+static inline void loop_settle(struct loop *loop)
+{
+    if (!loop_list_is_empty(&loop->dirty) || loop->ending) {
+        loop_settle_now(loop);
+    }
+}
 
 /* ---- sources and sinks ---- */
 

@@ -252,15 +252,14 @@ static bool is_under_way(const struct job *job)
     return job->where == LOOP_AT_POOL_LINE || job->where == LOOP_AT_RING || job->where == LOOP_AT_RING_LINE;
 }
 
-/* The first job of a descriptor is the oldest, so that one that is under way is found soon. */
 static bool is_busy(struct loop_fd *fd)
 {
-    for (struct loop_list *node = fd->jobs.next; node != &fd->jobs; node = node->next) {
+    for (struct loop_hnode *node = fd->jobs.first; node; node = node->next) {
         if (is_under_way(LOOP_CONTAINER(node, struct job, in_fd))) {
             return true;
         }
     }
-    return !loop_list_is_empty(&fd->second_jobs);
+    return fd->second_jobs.first != NULL;
 }
 
 /* A read at the file's position keeps its place among the operations that use it: it is only tried here when none is
@@ -350,4 +349,7 @@ static enum loop_attempt attempt_low(struct loop *loop, struct job *job)
     return result == -EAGAIN && !is_final_again(job) ? LOOP_ATTEMPT_AGAIN : done_with(job, result);
 }
 
-const struct loop_job_kind loop_low_kind = {.name = "operation", .cancel = cancel_low, .attempt = attempt_low};
+const struct loop_job_kind loop_low_kind = {
+    .name = "operation", .cancel = cancel_low, .attempt = attempt_low, .is_large = true};
+
+const struct loop_job_kind loop_nop_kind = {.name = "nop", .cancel = cancel_low};

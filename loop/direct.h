@@ -9,6 +9,7 @@
 
 /* The kind of the low level's jobs, and that of recv_msg, whose message is filled in when the result has come. */
 extern const struct loop_job_kind loop_low_kind;
+extern const struct loop_job_kind loop_nop_kind; /* LOOP_OP_NOP, which has no arguments: a small job */
 extern const struct loop_job_kind loop_recv_msg_kind;
 
 /* connect(2) has said EINPROGRESS; in args.flags. */

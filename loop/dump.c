@@ -77,7 +77,7 @@ static void dump_job(const struct job *job, unsigned depth)
     add_id(&line, "job", job->id);
     add(&line, " %s: %s", job_name(job), where_name(job));
     if (job->where == LOOP_AT_TIMER) {
-        add_time_left(&line, job->u.timer.node.at_ns);
+        add_time_left(&line, (int64_t)job->timer.at_ns);
     }
     if (job->where == LOOP_AT_RUN_QUEUE) {
         add(&line, " with %lld", (long long)job->result);
@@ -119,9 +119,9 @@ static void dump_scope(const struct loop_scope *scope, unsigned depth)
     if (scope->error) {
         add(&line, ", error %d", (int)scope->error);
     }
-    if (loop_heap_is_linked(&scope->deadline)) {
+    if (scope->deadline) {
         add(&line, ", deadline");
-        add_time_left(&line, scope->deadline.at_ns);
+        add_time_left(&line, (int64_t)scope->deadline->node.at_ns);
     }
     loop_log_line("%s", line.text);
 }
@@ -129,10 +129,10 @@ static void dump_scope(const struct loop_scope *scope, unsigned depth)
 static void dump_contents(const struct loop_scope *scope, unsigned depth)
 {
     dump_scope(scope, depth);
-    for (struct loop_list *node = scope->fds.next; node != &scope->fds; node = node->next) {
+    for (struct loop_hnode *node = loop_hlist_oldest(&scope->fds); node; node = loop_hlist_newer(&scope->fds, node)) {
         dump_fd(LOOP_CONTAINER(node, struct loop_fd, in_scope), depth + 1);
     }
-    for (struct loop_list *node = scope->jobs.next; node != &scope->jobs; node = node->next) {
+    for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = loop_hlist_newer(&scope->jobs, node)) {
         dump_job(LOOP_CONTAINER(node, struct job, in_scope), depth + 1);
     }
 }
@@ -142,13 +142,14 @@ static void dump_contents(const struct loop_scope *scope, unsigned depth)
 static const struct loop_scope *next_scope(const struct loop_scope *top, const struct loop_scope *scope,
                                            unsigned *depth)
 {
-    if (!loop_list_is_empty(&scope->children)) {
+    if (scope->children.first) {
         ++*depth;
-        return LOOP_CONTAINER(scope->children.next, struct loop_scope, in_parent);
+        return LOOP_CONTAINER(loop_hlist_oldest(&scope->children), struct loop_scope, in_parent);
     }
     for (; scope != top; scope = scope->parent, --*depth) {
-        if (scope->in_parent.next != &scope->parent->children) {
-            return LOOP_CONTAINER(scope->in_parent.next, struct loop_scope, in_parent);
+        struct loop_hnode *sibling = loop_hlist_newer(&scope->parent->children, &scope->in_parent);
+        if (sibling) {
+            return LOOP_CONTAINER(sibling, struct loop_scope, in_parent);
         }
     }
     return NULL;
@@ -167,7 +168,7 @@ void loop_dump(struct loop_debug *debug)
     const struct loop *loop = debug->loop;
     LOOP_CHECK_THREAD(loop);
     loop_log_line("loop on %s: %u jobs, %u scopes, %u descriptors, %u continuations due", loop->backend->name,
-                  (unsigned)loop->jobs.in_use, (unsigned)loop->scopes.in_use, (unsigned)loop->fds.in_use,
+                  (unsigned)loop_jobs_in_use(loop), (unsigned)loop->scopes.in_use, (unsigned)loop->fds.in_use,
                   (unsigned)loop->run_queue_length);
     loop_log_line("main's scope:");
     dump_tree(loop->main_scope);

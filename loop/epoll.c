@@ -27,6 +27,7 @@ _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLPRI == POLLPRI &
 struct epoll_state {
     int number;
     bool has_no_pwait2; /* kernels before 5.11, and filters that don't know it */
+    int n_events;       /* found by has_events, for the turn */
     struct epoll_event events[EVENTS_PER_TURN];
 };
 
@@ -107,7 +108,7 @@ static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
         close(number);
         return error;
     }
-    fd->backend_id = (uint64_t)number + 1;
+    fd->backend_id = (uint32_t)number + 1;
     return 0;
 }
 
@@ -118,7 +119,7 @@ static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
         return add_duplicate(loop, fd, events);
     }
     if (!error) {
-        fd->backend_id = (uint64_t)fd->number + 1;
+        fd->backend_id = (uint32_t)fd->number + 1;
     }
     return error;
 }
@@ -161,7 +162,7 @@ static void watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
     }
     fd->watched = wanted;
     if (error == EPERM) {
-        loop_ready_event(loop, fd, POLLIN | POLLOUT);
+        loop_ready_note(loop, fd, POLLIN | POLLOUT);
     }
 }
 
@@ -229,18 +230,36 @@ static void note(struct loop *loop, const struct epoll_event *event)
     }
 }
 
-static int turn(struct loop *loop, int64_t timeout_ns)
+static int run(struct loop *loop)
+{
+    struct epoll_state *state = state_of(loop);
+    int64_t timeout_ns;
+    while (loop_turn_begin(loop, &timeout_ns)) {
+        int n = state->n_events;
+        if (n == 0) {
+            loop->stats.enters++;
+            n = wait_for_events(state, timeout_ns);
+        }
+        loop_turn_woken(loop);
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        for (int i = 0; i < n; i++) {
+            note(loop, &state->events[i]);
+        }
+        state->n_events = 0;
+    }
+    return 0;
+}
+
+/* An error will show again in the turn. */
+static bool has_events(struct loop *loop)
 {
     struct epoll_state *state = state_of(loop);
     loop->stats.enters++;
-    int n = wait_for_events(state, timeout_ns);
-    if (n < 0) {
-        return errno == EINTR ? 0 : -errno;
-    }
-    for (int i = 0; i < n; i++) {
-        note(loop, &state->events[i]);
-    }
-    return 0;
+    int n = epoll_wait(state->number, state->events, EVENTS_PER_TURN, 0);
+    state->n_events = n > 0 ? n : 0;
+    return n > 0;
 }
 
 const struct loop_backend_ops loop_backend_epoll = {
@@ -251,7 +270,8 @@ const struct loop_backend_ops loop_backend_epoll = {
     .cancel = loop_direct_cancel,
     .watch = watch,
     .unwatch = unwatch,
-    .turn = turn,
+    .run = run,
+    .has_events = has_events,
     .buffers_init = loop_direct_buffers_init,
     .buffers_finish = loop_direct_buffers_finish,
     .buffers_recycle = loop_direct_buffers_recycle,

@@ -75,6 +75,7 @@ static void classify(struct loop_fd *fd, int flags)
         classify_stream(fd, flags, false);
     } else {
         move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
+        fd->is_direct = (flags & O_DIRECT) != 0;
     }
 }
 
@@ -91,15 +92,13 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->scope = scope;
     fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
     fd->limit_bytes = scope->loop->options.sink_limit_bytes;
-    loop_list_init(&fd->jobs);
-    loop_list_init(&fd->second_jobs);
     loop_list_init(&fd->readers);
     loop_list_init(&fd->writers);
     loop_list_init(&fd->pollers);
     loop_list_init(&fd->active);
     loop_list_init(&fd->dirty);
     loop_list_init(&fd->backend_link);
-    loop_list_push_back(&scope->fds, &fd->in_scope);
+    loop_hlist_push(&scope->fds, &fd->in_scope);
     loop_flow_init(fd);
     return fd;
 }
@@ -153,11 +152,6 @@ struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
 
 /* ---- asking ---- */
 
-struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
-{
-    return loop_slab_find(&loop->fds, id);
-}
-
 int loop_fd_peek(const struct loop_fd *fd)
 {
     return fd->state == LOOP_FD_OPEN ? fd->number : -1;
@@ -183,9 +177,9 @@ struct loop_scope *loop_fd_scope(const struct loop_fd *fd)
 static void give_object_back(struct loop_fd *fd)
 {
     struct loop_scope *scope = fd->scope;
-    assert(fd->state == LOOP_FD_CLOSED && fd->uses == 0 && loop_list_is_empty(&fd->jobs));
+    assert(fd->state == LOOP_FD_CLOSED && fd->uses == 0 && !fd->jobs.first);
     assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && loop_list_is_empty(&fd->pollers));
-    loop_list_remove(&fd->in_scope);
+    loop_hlist_remove(&fd->in_scope);
     loop_list_remove(&fd->active);
     loop_list_remove(&fd->dirty);
     loop_slab_put(&scope->loop->fds, fd);
@@ -195,13 +189,9 @@ static void give_object_back(struct loop_fd *fd)
 /* Somebody waits for a descriptor to come free: one that comes free is for one of them. */
 static void tell_descriptor_waits(struct loop *loop)
 {
-    struct loop_list *node = loop_list_first(&loop->descriptor_waits);
+    struct loop_hnode *node = loop_hlist_oldest(&loop->descriptor_waits);
     if (node) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
-        if (loop_heap_is_linked(&job->u.timer.node)) { /* not with LOOP_NEVER */
-            loop_heap_remove(&loop->timers, &job->u.timer.node);
-        }
-        loop_job_complete(loop, job, 0);
+        loop_timer_complete(loop, LOOP_CONTAINER(node, struct job, in_fd), 0);
     }
 }
 
@@ -236,13 +226,13 @@ static void maybe_let_go(struct loop_fd *fd)
 static void cancel_jobs(struct loop_fd *fd)
 {
     struct loop *loop = fd->scope->loop;
-    struct loop_list *next;
-    for (struct loop_list *node = fd->jobs.next; node != &fd->jobs; node = next) {
-        next = node->next;
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
+        next = loop_hlist_newer(&fd->jobs, node);
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, in_fd));
     }
-    for (struct loop_list *node = fd->second_jobs.next; node != &fd->second_jobs; node = next) {
-        next = node->next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->second_jobs); node; node = next) {
+        next = loop_hlist_newer(&fd->second_jobs, node);
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, u.args.in_second));
     }
 }
@@ -283,10 +273,19 @@ void loop_fd_destroy(struct loop_fd *fd)
 
 void loop_fds_finish(struct loop_scope *scope)
 {
-    struct loop_list *next;
-    for (struct loop_list *node = scope->fds.next; node != &scope->fds; node = next) {
-        next = node->next;
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&scope->fds); node; node = next) {
+        next = loop_hlist_newer(&scope->fds, node);
         loop_fd_destroy(LOOP_CONTAINER(node, struct loop_fd, in_scope));
+    }
+}
+
+void loop_fd_unused(struct loop_fd *fd)
+{
+    if (fd->state == LOOP_FD_CLOSED && fd->is_destroyed) {
+        give_object_back(fd);
+    } else {
+        maybe_let_go(fd);
     }
 }
 
@@ -307,14 +306,7 @@ void loop_fd_unuse(struct loop_fd *fd)
         loop_misuse(fd->scope->loop, __func__, "the descriptor isn't in use", "call it once for each loop_fd_use");
         return;
     }
-    if (--fd->uses > 0) {
-        return;
-    }
-    if (fd->state == LOOP_FD_CLOSED && fd->is_destroyed) {
-        give_object_back(fd);
-    } else {
-        maybe_let_go(fd);
-    }
+    loop_fd_drop_use(fd);
 }
 
 /* ---- closing as a job ---- */
@@ -364,7 +356,7 @@ loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop
     loop_job id = loop_sleep(scope, timeout_ns, fn, arg);
     struct job *job = id ? loop_job_find(loop, id) : NULL;
     if (job && job->where != LOOP_AT_RUN_QUEUE) {
-        loop_list_push_back(&loop->descriptor_waits, &job->link);
+        loop_hlist_push(&loop->descriptor_waits, &job->in_fd);
         loop->stats.descriptor_waits++;
     }
     return id;

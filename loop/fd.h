@@ -21,7 +21,7 @@ extern "C" {
 struct loop_flow;
 
 /* Takes over the descriptor `fd`: from this call on it is the scope's, which closes it. Sockets and pipes
- * become nonblocking, all become CLOEXEC.
+ * become nonblocking, all become CLOEXEC. Whether a file is O_DIRECT is looked at now and not again.
  * Returns NULL when there is no memory, the scope has ended, or `fd` is no descriptor; an open `fd` has
  * then been closed. */
 LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int fd);

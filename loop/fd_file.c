@@ -16,17 +16,55 @@
 static void start_next(struct loop *loop, struct loop_list *line, struct job **in_flight)
 {
     struct loop_list *node = *in_flight ? NULL : loop_list_pop_front(line);
-    if (node) {
-        *in_flight = LOOP_CONTAINER(node, struct job, link);
-        loop->backend->start(loop, *in_flight);
+    if (!node) {
+        return;
+    }
+    struct job *job = LOOP_CONTAINER(node, struct job, link);
+    *in_flight = job;
+    if (job->op == LOOP_OP_COPY) {
+        loop_file_copy_turn(loop, job);
+    } else {
+        loop->backend->start(loop, job);
     }
 }
 
+/* A copy may take long: it lets others in between. */
 static void join_line(struct loop *loop, struct job *job, struct loop_list *line, struct job **in_flight)
 {
     job->where = LOOP_AT_WAIT;
     loop_list_push_back(line, &job->link);
+    if (*in_flight && (*in_flight)->op == LOOP_OP_COPY) {
+        loop_file_copy_yield(loop, *in_flight);
+    }
     start_next(loop, line, in_flight);
+}
+
+static void leave_line(struct loop *loop, const struct job *job, struct loop_list *line, struct job **in_flight)
+{
+    if (*in_flight == job) {
+        *in_flight = NULL;
+        start_next(loop, line, in_flight);
+    }
+}
+
+void loop_file_join_readers(struct loop *loop, struct job *job)
+{
+    join_line(loop, job, &job->fd->readers, &job->fd->reading);
+}
+
+void loop_file_join_writers(struct loop *loop, struct job *job, struct loop_fd *fd)
+{
+    join_line(loop, job, &fd->writers, &fd->writing);
+}
+
+void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct job *job)
+{
+    leave_line(loop, job, &fd->readers, &fd->reading);
+}
+
+void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct job *job)
+{
+    leave_line(loop, job, &fd->writers, &fd->writing);
 }
 
 /* The continuation of a file's read or write has been resumed: the next one's turn. */
@@ -78,7 +116,7 @@ static void read_done(struct loop *loop, struct job *job, int64_t result)
 }
 
 const struct loop_job_kind loop_file_read_kind = {
-    .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed};
+    .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed, .is_large = true};
 
 void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, bool is_exact)
 {
@@ -88,7 +126,7 @@ void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, boo
                                         .offset = LOOP_CURRENT,
                                         .out = buffer.iov_base,
                                         .flags = is_exact};
-    join_line(loop, job, &job->fd->readers, &job->fd->reading);
+    loop_file_join_readers(loop, job);
 }
 
 /* ---- writing ---- */
@@ -134,8 +172,11 @@ static void cancel_write(struct loop *loop, struct job *job)
     }
 }
 
-const struct loop_job_kind loop_file_write_kind = {
-    .name = "file write", .cancel = cancel_write, .backend_done = write_done, .resumed = write_resumed};
+const struct loop_job_kind loop_file_write_kind = {.name = "file write",
+                                                   .cancel = cancel_write,
+                                                   .backend_done = write_done,
+                                                   .resumed = write_resumed,
+                                                   .is_large = true};
 
 void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write)
 {
@@ -151,7 +192,7 @@ void loop_file_write(struct loop *loop, struct job *job, const struct loop_write
     job->u.args = (struct loop_op_args){.offset = LOOP_CURRENT, .extra = copy};
     job->fd->queued_bytes += write->total;
     prepare_piece(job);
-    join_line(loop, job, &job->fd->writers, &job->fd->writing);
+    loop_file_join_writers(loop, job, job->fd);
 }
 
 /* ---- the end ---- */
@@ -164,10 +205,10 @@ static void shutdown_done(struct loop *loop, struct job *job, int64_t result)
 }
 
 const struct loop_job_kind loop_file_shutdown_kind = {
-    .name = "shutdown", .cancel = cancel, .backend_done = shutdown_done, .resumed = write_resumed};
+    .name = "shutdown", .cancel = cancel, .backend_done = shutdown_done, .resumed = write_resumed, .is_large = true};
 
 void loop_file_shutdown(struct loop *loop, struct job *job)
 {
     job->op = LOOP_OP_NOP;
-    join_line(loop, job, &job->fd->writers, &job->fd->writing);
+    loop_file_join_writers(loop, job, job->fd);
 }

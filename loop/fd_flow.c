@@ -5,6 +5,7 @@
  * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
  */
 #include <loop/fd_flow.h>
+#include <loop/io.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ static enum loop_attempt attempt_read(struct loop *loop, struct job *job)
 {
     struct iovec *rest = &job->u.read.rest;
     (void)loop;
-    int64_t n = loop_io_read(job->fd, rest, 1);
+    int64_t n = loop_io_read_one(job->fd, rest->iov_base, rest->iov_len);
     if (n == -EAGAIN) {
         return LOOP_ATTEMPT_AGAIN;
     }
@@ -184,7 +185,8 @@ static void cancel_write(struct loop *loop, struct job *job)
 }
 
 static enum loop_attempt attempt_write(struct loop *loop, struct job *job);
-static const struct loop_job_kind write_kind = {.name = "write", .cancel = cancel_write, .attempt = attempt_write};
+static const struct loop_job_kind write_kind = {
+    .name = "write", .cancel = cancel_write, .attempt = attempt_write, .is_large = true};
 
 /* Adds what is left of a write to `iov`; returns the new count. */
 static int gather_one(const struct loop_write_state *write, struct iovec *iov, int n)
@@ -212,10 +214,22 @@ static int gather(const struct loop_fd *fd, struct iovec *iov)
     return n;
 }
 
+/* A write that nobody waits for ends here and now; others are resumed from the run queue. */
+static void end_write(struct loop *loop, struct job *job, int64_t result)
+{
+    result = loop_write_close(loop, job->fd, &job->u.write, result);
+    if (job->fn) {
+        loop_job_complete(loop, job, result);
+    } else {
+        loop_job_end_unheard(loop, job, result);
+    }
+}
+
 /* Tells the first writes that `n` bytes went out: those that have all of theirs end, in order. */
 static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 {
     struct loop_list *node;
+    fd->write_error = 0; /* whatever it was, it has been overcome: there is room on the disk again */
     while ((node = loop_list_first(&fd->writers))) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (job->kind != &write_kind) {
@@ -228,8 +242,9 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
             return;
         }
         n -= left;
-        loop_write_advance(loop, fd, write, left);
-        loop_job_complete(loop, job, loop_write_close(loop, fd, write, 0));
+        write->done += left;
+        leave_queue(loop, fd, left, 0);
+        end_write(loop, job, 0);
     }
 }
 
@@ -244,18 +259,28 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
     }
 }
 
+/* One system call for all that is first in the queue. Nearly always that is one buffer. */
+static int64_t write_queue(struct loop_fd *fd, const struct loop_write_state *first)
+{
+    if (fd->writers.next == fd->writers.prev && first->n_iov == 1) {
+        const struct iovec *iov = loop_write_vectors(first);
+        return loop_io_write_one(fd, (char *)iov->iov_base + first->at_offset, iov->iov_len - first->at_offset);
+    }
+    struct iovec iov[GATHER_MAX];
+    int n = gather(fd, iov);
+    return n > 0 ? loop_io_write(fd, iov, n) : 0;
+}
+
 static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
 {
-    struct iovec iov[GATHER_MAX];
     struct loop_fd *fd = job->fd;
-    int n_iov = gather(fd, iov);
-    int64_t n = n_iov > 0 ? loop_io_write(fd, iov, n_iov) : 0;
+    int64_t n = write_queue(fd, &job->u.write);
     if (n == -EAGAIN) {
         make_room_behind(loop, fd);
         return LOOP_ATTEMPT_AGAIN;
     }
     if (n < 0) {
-        loop_job_complete(loop, job, loop_write_close(loop, fd, &job->u.write, n));
+        end_write(loop, job, n);
     } else {
         distribute(loop, fd, (size_t)n);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A descriptor as a source and a sink: what flow.c, fd_flow.c and fd_file.c know of each other. fd_flow.c is for what
- * can be waited for, fd_file.c for what can't.
+ * A descriptor as a source and a sink: what flow.c, fd_flow.c, fd_file.c, copy.c and file_copy.c know of each other.
+ * fd_flow.c is for what can be waited for, fd_file.c for what can't.
  */
 #ifndef LOOP_FD_FLOW_H
 #define LOOP_FD_FLOW_H
@@ -47,5 +47,26 @@ extern const struct loop_job_kind loop_file_read_kind, loop_file_write_kind, loo
 void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, bool is_exact);
 void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write);
 void loop_file_shutdown(struct loop *loop, struct job *job);
+
+/* The two lines of a file. What joins one gets its turn by the backend's start, a copy by loop_file_copy_turn; leaving
+ * without having the turn does nothing. */
+void loop_file_join_readers(struct loop *loop, struct job *job);
+void loop_file_join_writers(struct loop *loop, struct job *job, struct loop_fd *fd);
+void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct job *job);
+void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct job *job);
+
+/* ---- copies between files (file_copy.c) ---- */
+
+extern const struct loop_job_kind loop_file_copy_kind;
+
+/* Whether both are regular files, and the source says that there is something in it. */
+bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to);
+
+/* Starts a job of that kind; its fd is the source. */
+void loop_file_copy(struct loop *loop, struct job *job, struct loop_fd *to);
+
+/* The copy has the turn in one of the two lines; somebody has joined a line in which it has the turn. */
+void loop_file_copy_turn(struct loop *loop, struct job *job);
+void loop_file_copy_yield(struct loop *loop, struct job *job);
 
 #endif

@@ -84,11 +84,11 @@ struct exact {
     loop_job inner;
 };
 
-static_assert(sizeof(struct exact) <= sizeof(((struct job *)0)->u.words), "fits into a job");
+static_assert(sizeof(struct exact) <= sizeof(((struct job *)0)->u.large), "fits into a job");
 
 static struct exact *exact_of(struct job *job)
 {
-    return (struct exact *)(void *)job->u.words;
+    return (struct exact *)(void *)job->u.large;
 }
 
 static void cancel_exact(struct loop *loop, struct job *job)
@@ -96,7 +96,7 @@ static void cancel_exact(struct loop *loop, struct job *job)
     loop_cancel(loop, exact_of(job)->inner);
 }
 
-static const struct loop_job_kind exact_kind = {.name = "read exactly", .cancel = cancel_exact};
+static const struct loop_job_kind exact_kind = {.name = "read exactly", .cancel = cancel_exact, .is_large = true};
 
 static void on_exact_part(void *arg, int64_t result);
 
@@ -157,9 +157,11 @@ struct single_write {
     loop_job inner;
 };
 
+static_assert(sizeof(struct single_write) <= sizeof(((struct job *)0)->u.small), "fits into a small job");
+
 static struct single_write *single_of(struct job *job)
 {
-    return (struct single_write *)(void *)job->u.words;
+    return (struct single_write *)(void *)job->u.small;
 }
 
 static void cancel_single(struct loop *loop, struct job *job)

@@ -133,7 +133,8 @@ LOOP_API int loop_flow_close(struct loop_flow *flow);
 /* ---- moving ---- */
 
 /* Moves bytes from `source` to `sink` until the source ends: resumes with how many, or -errno. Holds the source
- * back while the sink is slow. Closes and shuts down neither. Belongs to the source's scope. */
+ * back while the sink is slow. Closes and shuts down neither. Belongs to the source's scope. Between regular files a
+ * thread moves them; other reads of the source and writes to the sink come in between. */
 LOOP_API loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* A pipe(2), nonblocking and CLOEXEC: what is written to `*sink` comes out of `*source`. Both live in `scope`.

@@ -8,9 +8,9 @@
  * finds the whole box wiped to zeros, which is closed too.
  *
  * The bell. Before it sleeps the loop marks itself asleep and then looks for posts; who posts does so and then looks
- * whether the loop sleeps. Both change the same word for that, so that one of the two comes first and the other sees
- * what was done before it: either the loop finds the post, or the poster finds the loop asleep and rings. The eventfd
- * is never read, because each write makes an edge; the loop must watch it edge-triggered.
+ * whether the loop sleeps. These four are sequentially consistent, so that all agree on their order: either the loop
+ * finds the post, or the poster finds the loop asleep and rings. The eventfd is never read, because each write makes an
+ * edge; the loop must watch it edge-triggered. A ring that comes when the loop is up already costs one more turn.
  */
 #include <loop/inbox.h>
 
@@ -24,10 +24,6 @@
 #define OPEN_BIT (UINT64_C(1) << 63)
 #define DEFAULT_CAPACITY 1024u
 
-/* The bell's word: whether the loop sleeps, and above that how many are about to write to the eventfd. */
-#define ASLEEP 1u
-#define ONE_RINGER 2u
-
 struct slot {
     _Atomic uint64_t turn;
     loop_fn *fn;
@@ -35,11 +31,14 @@ struct slot {
 };
 
 struct loop_inbox {
-    /* Written by those who post. */
+    /* Written by those who post, and by the loop when it goes to sleep. */
     _Alignas(64) _Atomic uint64_t tail;
-    atomic_uint bell;
+    atomic_bool is_asleep;
+    atomic_uint ringers; /* how many may be about to write to the eventfd */
     /* The loop's own. */
     _Alignas(64) uint64_t head;
+    struct slot *next;  /* where the next post will be */
+    uint64_t next_turn; /* the turn of that slot when it is there */
     uint64_t wakeups;
     bool has_slept;
     /* The same from beginning to end, but for the references. */
@@ -86,6 +85,8 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
     inbox->capacity = UINT64_C(1) << shift;
     inbox->round_shift = shift;
     inbox->size_bytes = size_bytes;
+    inbox->next = inbox->slots;
+    inbox->next_turn = 1;
     atomic_init(&inbox->references, 1);
     atomic_store(&inbox->tail, OPEN_BIT);
     return inbox;
@@ -151,17 +152,17 @@ static void ring(struct loop_inbox *inbox)
 }
 
 /* Who finds the loop asleep wakes it alone, and is counted until it has written: the descriptor stays open for so long.
- * The first look is a change too (of nothing), because only then it is ordered with the loop's. */
+ */
 void loop_inbox_wake(struct loop_inbox *inbox)
 {
-    unsigned bell = atomic_fetch_add(&inbox->bell, 0);
-    while (bell & ASLEEP) {
-        if (atomic_compare_exchange_weak(&inbox->bell, &bell, (bell & ~ASLEEP) + ONE_RINGER)) {
-            ring(inbox);
-            atomic_fetch_sub(&inbox->bell, ONE_RINGER);
-            return;
-        }
+    if (!atomic_load(&inbox->is_asleep)) {
+        return;
     }
+    atomic_fetch_add(&inbox->ringers, 1);
+    if (atomic_exchange(&inbox->is_asleep, false)) {
+        ring(inbox);
+    }
+    atomic_fetch_sub(&inbox->ringers, 1);
 }
 
 int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
@@ -173,7 +174,7 @@ int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
     struct slot *slot = slot_at(inbox, (uint64_t)position);
     slot->fn = fn;
     slot->arg = arg;
-    atomic_store_explicit(&slot->turn, free_turn(inbox, (uint64_t)position) + 1, memory_order_release);
+    atomic_store(&slot->turn, free_turn(inbox, (uint64_t)position) + 1);
     loop_inbox_wake(inbox);
     return 0;
 }
@@ -182,29 +183,35 @@ int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
 
 bool loop_inbox_is_empty(const struct loop_inbox *inbox)
 {
-    const struct slot *slot = &inbox->slots[inbox->head & (inbox->capacity - 1)];
-    return atomic_load_explicit(&slot->turn, memory_order_acquire) != free_turn(inbox, inbox->head) + 1;
+    return atomic_load(&inbox->next->turn) != inbox->next_turn;
+}
+
+static void expect(struct loop_inbox *inbox, uint64_t position)
+{
+    inbox->head = position;
+    inbox->next = slot_at(inbox, position);
+    inbox->next_turn = free_turn(inbox, position) + 1;
 }
 
 bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg)
 {
+    struct slot *slot = inbox->next;
     if (loop_inbox_is_empty(inbox)) {
         return false;
     }
-    struct slot *slot = slot_at(inbox, inbox->head);
     *fn = slot->fn;
     *arg = slot->arg;
-    atomic_store_explicit(&slot->turn, free_turn(inbox, inbox->head) + 2, memory_order_release);
-    inbox->head++;
+    atomic_store_explicit(&slot->turn, inbox->next_turn + 1, memory_order_release);
+    expect(inbox, inbox->head + 1);
     return true;
 }
 
 bool loop_inbox_sleep(struct loop_inbox *inbox)
 {
-    atomic_fetch_or(&inbox->bell, ASLEEP);
+    atomic_store(&inbox->is_asleep, true);
     inbox->has_slept = loop_inbox_is_empty(inbox);
     if (!inbox->has_slept) {
-        atomic_fetch_and(&inbox->bell, ~ASLEEP);
+        atomic_store_explicit(&inbox->is_asleep, false, memory_order_relaxed);
     }
     return inbox->has_slept;
 }
@@ -215,7 +222,9 @@ void loop_inbox_awake(struct loop_inbox *inbox)
         return;
     }
     inbox->has_slept = false;
-    if (!(atomic_fetch_and(&inbox->bell, ~ASLEEP) & ASLEEP)) {
+    if (atomic_load_explicit(&inbox->is_asleep, memory_order_relaxed)) {
+        atomic_store_explicit(&inbox->is_asleep, false, memory_order_relaxed);
+    } else {
         inbox->wakeups++;
     }
 }
@@ -256,8 +265,8 @@ void loop_inbox_close(struct loop_inbox *inbox)
 {
     uint64_t end = atomic_fetch_and(&inbox->tail, ~OPEN_BIT) & ~OPEN_BIT;
     run_the_last(inbox, end);
-    atomic_fetch_and(&inbox->bell, ~ASLEEP);
-    while (atomic_load(&inbox->bell)) {
+    atomic_exchange(&inbox->is_asleep, false);
+    while (atomic_load(&inbox->ringers)) {
         wait_a_little();
     }
     close(inbox->event_fd);

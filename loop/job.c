@@ -9,6 +9,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static struct loop_slab *slab_of(struct loop *loop, const struct loop_job_kind *kind)
+{
+    return kind->is_large ? &loop->large_jobs : &loop->small_jobs;
+}
+
 static bool takes_part(struct job *job, struct loop_fd *fd)
 {
     if (fd->state != LOOP_FD_OPEN) {
@@ -16,7 +21,7 @@ static bool takes_part(struct job *job, struct loop_fd *fd)
     }
     job->fd = fd;
     fd->uses++;
-    loop_list_push_back(&fd->jobs, &job->in_fd);
+    loop_hlist_push(&fd->jobs, &job->in_fd);
     return true;
 }
 
@@ -25,7 +30,7 @@ struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const s
 {
     struct loop *loop = scope->loop;
     LOOP_CHECK_THREAD(loop);
-    struct job *job = loop_scope_takes_work(scope) ? loop_slab_get(&loop->jobs) : NULL;
+    struct job *job = loop_scope_takes_work(scope) ? loop_slab_get(slab_of(loop, kind)) : NULL;
     if (!job) {
         return NULL;
     }
@@ -34,8 +39,7 @@ struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const s
     job->arg = arg;
     job->scope = scope;
     loop_list_init(&job->link);
-    loop_list_init(&job->in_fd);
-    loop_list_push_back(&scope->jobs, &job->in_scope);
+    loop_hlist_push(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);
     loop->stats.jobs_started++;
     *ended = true;
@@ -54,7 +58,7 @@ void loop_job_use_second(struct job *job, struct loop_fd *second)
     assert(second->state == LOOP_FD_OPEN && !job->u.args.second);
     job->u.args.second = second;
     second->uses++;
-    loop_list_push_back(&second->second_jobs, &job->u.args.in_second);
+    loop_hlist_push(&second->second_jobs, &job->u.args.in_second);
 }
 
 /* A job that ends because its scope was cancelled ends with the scope's reason. */
@@ -98,18 +102,19 @@ static void leave_lists(struct loop *loop, struct job *job)
         loop->run_queue_length--;
     }
     loop_list_remove(&job->link);
-    loop_list_remove(&job->in_scope);
-    loop_list_remove(&job->in_fd);
+    loop_hlist_remove(&job->in_scope);
+    loop_hlist_remove(&job->in_fd);
 }
 
 /* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */
 static struct loop_fd *leave_args(struct job *job)
 {
-    if (job->op == LOOP_OP_NONE && !job->kind->uses_args) {
+    const struct loop_job_kind *kind = job->kind;
+    if (!kind->is_large || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
         return NULL;
     }
     if (job->u.args.second) {
-        loop_list_remove(&job->u.args.in_second);
+        loop_hlist_remove(&job->u.args.in_second);
     }
     free(job->u.args.extra);
     return job->u.args.second;
@@ -139,7 +144,7 @@ static void end(struct loop *loop, struct job *job, int64_t result)
     bool is_stream = job->is_stream, is_daemon = job->is_daemon;
     leave_lists(loop, job);
     struct loop_fd *second = leave_args(job);
-    loop_slab_put(&loop->jobs, job);
+    loop_slab_put(slab_of(loop, kind), job);
     if (fn) {
         call(fn, op, is_stream, arg, result, NULL);
     } else {
@@ -148,6 +153,22 @@ static void end(struct loop *loop, struct job *job, int64_t result)
     give_back_fds(fd, second, kind);
     loop_scope_drop_hold(scope, is_daemon);
     loop_settle(loop);
+}
+
+void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result)
+{
+    const struct loop_job_kind *kind = job->kind;
+    struct loop_fd *fd = job->fd;
+    struct loop_scope *scope = job->scope;
+    bool is_daemon = job->is_daemon;
+    assert(!job->fn && job->where != LOOP_AT_RUN_QUEUE);
+    result = told_result(job, result);
+    leave_lists(loop, job);
+    struct loop_fd *second = leave_args(job);
+    loop_slab_put(slab_of(loop, kind), job);
+    tell_scope(scope, result);
+    give_back_fds(fd, second, kind);
+    loop_scope_drop_hold(scope, is_daemon);
 }
 
 void loop_job_finish(struct loop *loop, struct job *job, int64_t result)
@@ -205,9 +226,14 @@ void loop_jobs_run(struct loop *loop, unsigned most)
     }
 }
 
-struct job *loop_job_find(const struct loop *loop, uint64_t id)
+uint32_t loop_jobs_in_use(const struct loop *loop)
 {
-    return loop_slab_find(&loop->jobs, id);
+    return loop->small_jobs.in_use + loop->large_jobs.in_use;
+}
+
+uint32_t loop_jobs_capacity(const struct loop *loop)
+{
+    return loop_slab_capacity(&loop->small_jobs) + loop_slab_capacity(&loop->large_jobs);
 }
 
 void loop_job_cancel_here(struct loop *loop, struct job *job)

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * An intrusive doubly linked list: the node is a member of what is listed. A node that is in no list points to itself,
- * so that taking it out twice is harmless and "is it in a list?" has an answer.
+ * Intrusive lists: the node is a member of what is listed. Taking a node out twice is harmless, and "is it in a list?"
+ * has an answer.
+ *
+ * struct loop_list is doubly linked with two ends, for queues; a node that is in no list points to itself. struct
+ * loop_hlist is for sets that are many and mostly small: its head is one pointer, so that nodes go in at the front
+ * only, and finding the oldest takes a walk; a node of zeroes is in no list, and a head of zeroes is an empty one.
  */
 #ifndef LOOP_LIST_H
 #define LOOP_LIST_H
@@ -94,6 +98,54 @@ static inline void loop_list_put_before(struct loop_list *to, struct loop_list *
         from->next->prev = to;
         loop_list_init(from);
     }
+}
+
+/* ---- one-pointer heads ---- */
+
+struct loop_hnode {
+    struct loop_hnode *next; /* must be first, see loop_hlist_newer; the one that went in before */
+    struct loop_hnode **at;  /* what points to this node: the head, or the `next` of the one that went in after */
+};
+
+struct loop_hlist {
+    struct loop_hnode *first;
+};
+
+static inline void loop_hlist_push(struct loop_hlist *list, struct loop_hnode *node)
+{
+    node->next = list->first;
+    node->at = &list->first;
+    if (node->next) {
+        node->next->at = &node->next;
+    }
+    list->first = node;
+}
+
+static inline void loop_hlist_remove(struct loop_hnode *node)
+{
+    if (!node->at) {
+        return;
+    }
+    *node->at = node->next;
+    if (node->next) {
+        node->next->at = node->at;
+    }
+    node->at = NULL;
+}
+
+/* To go through it in the order in which the nodes went in: the first of them, or NULL; and the one after `node`. */
+static inline struct loop_hnode *loop_hlist_oldest(const struct loop_hlist *list)
+{
+    struct loop_hnode *node = list->first;
+    while (node && node->next) {
+        node = node->next;
+    }
+    return node;
+}
+
+static inline struct loop_hnode *loop_hlist_newer(const struct loop_hlist *list, const struct loop_hnode *node)
+{
+    return node->at == &list->first ? NULL : (struct loop_hnode *)(void *)node->at;
 }
 
 #endif

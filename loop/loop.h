@@ -95,6 +95,8 @@ struct loop_options {
     unsigned pool_threads;       /* most threads for what blocks; 0 means 4 */
     unsigned post_capacity;      /* posts that may wait; 0 means 1024; rounded up to a power of two */
     size_t sink_limit_bytes;     /* default limit of a descriptor's write queue; 0 means 1 MiB */
+    int64_t busy_poll_ns; /* > 0: before it sleeps the loop looks for so long whether something happens: sooner answers
+                             for processor time. It leaves that out while nothing happens so soon */
     loop_log_fn *log;
     void *log_arg;
 };

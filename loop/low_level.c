@@ -56,6 +56,7 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 {
     struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
     const struct loop_job_kind *kind = operation->kind ? operation->kind : &loop_low_kind;
+    assert(kind->is_large);
     int error = scope ? check(scope->loop, operation) : -EINVAL;
     struct loop_fd *fd = scope && is_of(scope->loop, operation->fd) ? operation->fd : NULL;
     bool ended = false;
@@ -76,8 +77,17 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 
 loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .op = LOOP_OP_NOP, .fn = fn, .arg = arg};
-    return loop_operation_start(&operation);
+    bool ended = false;
+    struct job *job = scope ? loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended) : NULL;
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->op = LOOP_OP_NOP;
+    if (!ended) {
+        scope->loop->backend->start(scope->loop, job);
+    }
+    return id;
 }
 
 /* A job that only carries a result that is known already. */
@@ -99,16 +109,48 @@ static int check_offset(const struct loop_fd *fd, bool is_output, int64_t offset
     return is_stream && offset != LOOP_CURRENT ? -ESPIPE : 0;
 }
 
-/* The rest of a read or write; `operation` names the fields that differ. */
-static loop_job start_move(struct loop_operation *operation, void *data, size_t len, int64_t offset)
+/* What a read or write asks for. Programs start these the most, so that it goes straight into the job. */
+struct move {
+    struct loop_scope *scope;
+    struct loop_fd *fd;
+    enum loop_op op;
+    int error;
+    void *data;
+    size_t len;
+    int64_t offset;
+    loop_fn *fn;
+    void *arg;
+};
+
+static int check_move(const struct move *move)
 {
-    const struct loop_fd *fd = operation->fd;
-    if (!operation->error) {
-        operation->error =
-            !fd || (!data && len > 0) ? -EINVAL : check_offset(fd, loop_op_table[operation->op].is_output, offset);
+    if (move->error || (!move->data && move->len > 0)) {
+        return move->error ? move->error : -EINVAL;
     }
-    operation->args = (struct loop_op_args){.data = data, .len = len, .offset = offset};
-    return loop_operation_start(operation);
+    return check_offset(move->fd, loop_op_table[move->op].is_output, move->offset);
+}
+
+static loop_job start_move(const struct move *move)
+{
+    struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
+    struct loop_fd *fd = owner && is_of(owner->loop, move->fd) ? move->fd : NULL;
+    bool ended = false;
+    struct job *job = owner ? loop_job_start(owner, fd, &loop_low_kind, move->fn, move->arg, &ended) : NULL;
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->op = (uint8_t)move->op;
+    job->u.args.data = move->data;
+    job->u.args.len = move->len;
+    job->u.args.offset = move->offset;
+    int error = fd ? check_move(move) : -EINVAL;
+    if (error && !ended) {
+        loop_job_complete(owner->loop, job, error);
+    } else if (!ended) {
+        owner->loop->backend->start(owner->loop, job);
+    }
+    return id;
 }
 
 static size_t limited(size_t len)
@@ -119,85 +161,83 @@ static size_t limited(size_t len)
 loop_job loop_op_read(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int64_t offset, loop_fn *fn,
                       void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READ, .fn = fn, .arg = arg};
-    return start_move(&operation, buf, limited(len), offset);
+    return start_move(&(struct move){scope, fd, LOOP_OP_READ, 0, buf, limited(len), offset, fn, arg});
+}
+
+static int check_count(size_t n_iov)
+{
+    return n_iov > IOV_MAX ? -EINVAL : 0;
 }
 
 loop_job loop_op_readv(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
                        int64_t offset, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READV, .fn = fn, .arg = arg};
-    operation.error = n_iov > IOV_MAX ? -EINVAL : 0;
-    return start_move(&operation, (void *)(uintptr_t)iov, n_iov, offset);
+    void *data = (void *)(uintptr_t)iov;
+    return start_move(&(struct move){scope, fd, LOOP_OP_READV, check_count(n_iov), data, n_iov, offset, fn, arg});
 }
 
 loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int64_t offset,
                        loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITE, .fn = fn, .arg = arg};
-    return start_move(&operation, (void *)(uintptr_t)buf, limited(len), offset);
+    void *data = (void *)(uintptr_t)buf;
+    return start_move(&(struct move){scope, fd, LOOP_OP_WRITE, 0, data, limited(len), offset, fn, arg});
 }
 
 loop_job loop_op_writev(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
                         int64_t offset, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITEV, .fn = fn, .arg = arg};
-    operation.error = n_iov > IOV_MAX ? -EINVAL : 0;
-    return start_move(&operation, (void *)(uintptr_t)iov, n_iov, offset);
+    void *data = (void *)(uintptr_t)iov;
+    return start_move(&(struct move){scope, fd, LOOP_OP_WRITEV, check_count(n_iov), data, n_iov, offset, fn, arg});
 }
 
 /* ---- the region ---- */
 
-static loop_job start_fixed(struct loop_operation *operation, size_t region_offset, size_t len, int64_t offset)
+static loop_job start_fixed(struct move *move, size_t region_offset)
 {
-    const struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
+    const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
     if (!scope) {
         return 0;
     }
     const struct loop_region *region = &scope->loop->region;
-    if (region_offset > region->size_bytes || len > region->size_bytes - region_offset) {
-        operation->error = operation->error ? operation->error : -EFAULT;
+    if (region_offset > region->size_bytes || move->len > region->size_bytes - region_offset) {
+        move->error = move->error ? move->error : -EFAULT;
         region_offset = 0;
     }
-    return start_move(operation, region->memory + region_offset, len, offset);
+    move->data = region->memory + region_offset;
+    return start_move(move);
 }
 
 loop_job loop_op_read_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
                             int64_t offset, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READ_FIXED, .fn = fn, .arg = arg};
-    return start_fixed(&operation, region_offset, len, offset);
+    return start_fixed(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg}, region_offset);
 }
 
 loop_job loop_op_write_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
                              int64_t offset, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITE_FIXED, .fn = fn, .arg = arg};
-    return start_fixed(&operation, region_offset, len, offset);
+    return start_fixed(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg}, region_offset);
 }
 
-static loop_job start_chunk(struct loop_operation *operation, const struct loop_chunk *chunk, size_t len,
-                            int64_t offset)
+static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
 {
-    const struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
+    const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
     bool is_good = scope && chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
-                   len <= scope->loop->region.block_size;
-    operation->error = is_good ? 0 : -EINVAL;
-    return start_fixed(operation, is_good ? loop_chunk_offset(chunk) : 0, len, offset);
+                   move->len <= scope->loop->region.block_size;
+    move->error = is_good ? 0 : -EINVAL;
+    return start_fixed(move, is_good ? loop_chunk_offset(chunk) : 0);
 }
 
 loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
                             int64_t offset, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_READ_FIXED, .fn = fn, .arg = arg};
-    return start_chunk(&operation, chunk, len, offset);
+    return start_chunk(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg}, chunk);
 }
 
 loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
                              int64_t offset, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_WRITE_FIXED, .fn = fn, .arg = arg};
-    return start_chunk(&operation, chunk, len, offset);
+    return start_chunk(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg}, chunk);
 }
 
 /* ---- readiness ---- */

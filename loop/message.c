@@ -117,8 +117,11 @@ static enum loop_attempt attempt_recv_msg(struct loop *loop, struct job *job)
     return loop_low_kind.attempt(loop, job);
 }
 
-const struct loop_job_kind loop_recv_msg_kind = {
-    .name = "recv_msg", .cancel = cancel_recv_msg, .attempt = attempt_recv_msg, .backend_done = recv_msg_done};
+const struct loop_job_kind loop_recv_msg_kind = {.name = "recv_msg",
+                                                 .cancel = cancel_recv_msg,
+                                                 .attempt = attempt_recv_msg,
+                                                 .backend_done = recv_msg_done,
+                                                 .is_large = true};
 
 /* The message says that nothing came until something has: also after a cancel the descriptors in it can be relied on.
  */

@@ -23,6 +23,7 @@
 struct pool_thread {
     struct loop_pool *pool;
     pthread_t thread;
+    void *buffer;              /* the thread's own, for copies */
     const struct job *running; /* under the mutex */
 };
 
@@ -124,9 +125,13 @@ static int64_t run_work(const struct job *job)
     return work(job->u.args.out);
 }
 
-static int64_t run_job(struct job *job)
+static int64_t run_job(struct pool_thread *thread, struct job *job)
 {
-    return job->op == LOOP_OP_WORK ? run_work(job) : loop_attempt(job, true);
+    switch (job->op) {
+    case LOOP_OP_WORK: return run_work(job);
+    case LOOP_OP_COPY: return loop_file_copy_piece(job, &thread->buffer);
+    default: return loop_attempt(job, true);
+    }
 }
 
 /* Under the mutex. The next job, which is then no longer in line; NULL at the end. A thread that has ended a job looks
@@ -146,6 +151,18 @@ static struct job *take_next(struct pool_thread *thread)
         thread->running = job;
     }
     return job;
+}
+
+/* Under the mutex. A copy of which there is more goes to the end of the line, so that it holds up nobody for longer
+ * than a piece takes. */
+static bool put_back(struct loop_pool *pool, struct job *job, int64_t result)
+{
+    if (job->op != LOOP_OP_COPY || result <= 0 || job->u.args.flags) {
+        return false;
+    }
+    loop_list_push_back(&pool->line, &job->link);
+    pool->line_length++;
+    return true;
 }
 
 /* Under the mutex. True when the loop has to be told: it hasn't been since it last collected. */
@@ -174,10 +191,10 @@ static void *run_thread(void *arg)
     pthread_mutex_lock(&pool->mutex);
     while ((job = take_next(thread))) {
         pthread_mutex_unlock(&pool->mutex);
-        int64_t result = run_job(job);
+        int64_t result = run_job(thread, job);
         pthread_mutex_lock(&pool->mutex);
         thread->running = NULL;
-        if (put_done(pool, job, result)) {
+        if (!put_back(pool, job, result) && put_done(pool, job, result)) {
             tell_loop(pool);
         }
     }
@@ -220,7 +237,7 @@ static void run_line_here(struct loop *loop)
     loop->pool->line_length = 0;
     while ((node = loop_list_pop_front(&line))) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
-        loop_job_backend_complete(loop, job, run_job(job));
+        loop_job_backend_complete(loop, job, run_job(&loop->pool->threads[0], job));
     }
 }
 
@@ -278,6 +295,14 @@ bool loop_pool_withdraw(struct loop *loop, struct job *job)
     }
     pthread_mutex_unlock(&pool->mutex);
     return is_withdrawn;
+}
+
+void loop_pool_recall(struct loop *loop, struct job *job)
+{
+    struct loop_pool *pool = loop->pool;
+    pthread_mutex_lock(&pool->mutex);
+    job->u.args.flags = true;
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 /* ---- results ---- */
@@ -346,6 +371,9 @@ void loop_pool_finish(struct loop *loop)
     pthread_mutex_unlock(&pool->mutex);
     for (unsigned i = 0; i < pool->n_threads; i++) {
         pthread_join(pool->threads[i].thread, NULL);
+    }
+    for (unsigned i = 0; i < pool->most_threads; i++) {
+        free(pool->threads[i].buffer);
     }
     pthread_cond_destroy(&pool->is_wanted);
     pthread_mutex_destroy(&pool->mutex);

@@ -6,11 +6,6 @@
  */
 #include <loop/core.h>
 
-#include <errno.h>
-#include <limits.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 /* A descriptor that is always ready may try so often in one turn before the others have theirs. */
 #define ATTEMPTS_PER_TURN 16
 
@@ -69,7 +64,8 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uin
     }
 }
 
-void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
+/* Notes what the kernel says; true when a job waits for it. */
+static bool note(struct loop_fd *fd, uint32_t events)
 {
     if (events & READ_EVENTS) {
         fd->ready |= POLLIN;
@@ -80,9 +76,13 @@ void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
     if (events & END_EVENTS) {
         fd->has_hung_up = true;
     }
-    bool is_awaited = ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
-                      ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
-    if (is_awaited) {
+    return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
+           ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
+}
+
+void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    if (note(fd, events)) {
         loop_ready_activate(loop, fd);
     }
 }
@@ -100,25 +100,25 @@ static void end_job(struct loop *loop, struct job *job, bool is_dispatch)
 }
 
 /* Tries the jobs of one list in their order while the descriptor is believed ready. */
-static void run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, uint32_t event, bool is_dispatch)
+__attribute__((always_inline)) static inline void run_list(struct loop *loop, struct loop_fd *fd,
+                                                           struct loop_list *list, uint32_t event, bool is_dispatch)
 {
-    struct loop_list *node;
-    for (unsigned n = 0; (node = loop_list_first(list)) && (fd->ready & event); n++) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+    for (unsigned n = 0; fd->ready & event && !loop_list_is_empty(list); n++) {
+        struct job *job = LOOP_CONTAINER(list->next, struct job, link);
         if (!job->kind->attempt) {
             return; /* a file's: its operations follow each other by themselves */
         }
         enum loop_attempt attempt = n < ATTEMPTS_PER_TURN ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MORE;
-        if (attempt == LOOP_ATTEMPT_DONE) {
-            end_job(loop, job, is_dispatch);
-        } else if (attempt == LOOP_ATTEMPT_AGAIN) {
+        if (attempt == LOOP_ATTEMPT_AGAIN) {
             fd->ready &= ~event;
+        } else if (attempt == LOOP_ATTEMPT_DONE) {
+            end_job(loop, job, is_dispatch);
         } else if (attempt == LOOP_ATTEMPT_MORE) {
             loop_ready_activate(loop, fd);
             return;
         }
     }
-    if (node) {
+    if (!loop_list_is_empty(list)) {
         watch(loop, fd, event);
     }
 }
@@ -147,16 +147,24 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
 static void run(struct loop *loop, struct loop_fd *fd)
 {
     fd->uses++; /* continuations may close it, and end its scope */
-    if (!loop_list_is_empty(&fd->readers)) {
+    if (fd->ready & POLLIN) {
         run_list(loop, fd, &fd->readers, POLLIN, true);
     }
-    if (!loop_list_is_empty(&fd->writers)) {
+    if (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) {
         run_list(loop, fd, &fd->writers, POLLOUT, true);
     }
     if (!loop_list_is_empty(&fd->pollers)) {
         run_pollers(loop, fd);
     }
-    loop_fd_unuse(fd);
+    loop_fd_drop_use(fd);
+}
+
+/* One that is active already has had its share of this turn. */
+void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    if (note(fd, events) && !loop_list_is_linked(&fd->active)) {
+        run(loop, fd);
+    }
 }
 
 void loop_ready_run(struct loop *loop, unsigned most)
@@ -174,134 +182,8 @@ void loop_ready_send(struct loop *loop)
     struct loop_list *node;
     while ((node = loop_list_pop_front(&loop->dirty))) {
         struct loop_fd *fd = LOOP_CONTAINER(node, struct loop_fd, dirty);
+        fd->uses++;
         run_list(loop, fd, &fd->writers, POLLOUT, false);
+        loop_fd_drop_use(fd);
     }
-}
-
-/* ---- moving bytes ---- */
-
-static bool polls_ready(const struct loop_fd *fd, short event)
-{
-    struct pollfd entry = {.fd = fd->number, .events = event};
-    return poll(&entry, 1, 0) > 0;
-}
-
-static int64_t receive(int number, const struct iovec *iov, int n_iov)
-{
-    if (n_iov == 1) {
-        return recv(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
-    }
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    return recvmsg(number, &message, MSG_DONTWAIT);
-}
-
-static int64_t transmit(int number, const struct iovec *iov, int n_iov)
-{
-    if (n_iov == 1) {
-        return send(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    return sendmsg(number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
-{
-    switch ((enum loop_io)fd->read_by) {
-    case LOOP_IO_SOCKET: return receive(fd->number, iov, n_iov);
-    case LOOP_IO_NONBLOCKING:
-        return n_iov == 1 ? read(fd->number, iov->iov_base, iov->iov_len) : readv(fd->number, iov, n_iov);
-    case LOOP_IO_NOWAIT: return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
-    case LOOP_IO_POLLED: errno = EAGAIN; return polls_ready(fd, POLLIN) ? readv(fd->number, iov, n_iov) : -1;
-    case LOOP_IO_BLOCKING: break;
-    }
-    assert(false); /* a file is read by the backend */
-    errno = EINVAL;
-    return -1;
-}
-
-/* A pipe that polls writable has room for PIPE_BUF bytes, pipe(7): so much can't block. */
-static int64_t write_after_poll(struct loop_fd *fd, const struct iovec *iov)
-{
-    errno = EAGAIN;
-    size_t len = iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF;
-    return polls_ready(fd, POLLOUT) ? write(fd->number, iov->iov_base, len) : -1;
-}
-
-static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
-{
-    switch ((enum loop_io)fd->write_by) {
-    case LOOP_IO_SOCKET: return transmit(fd->number, iov, n_iov);
-    case LOOP_IO_NONBLOCKING:
-        return n_iov == 1 ? write(fd->number, iov->iov_base, iov->iov_len) : writev(fd->number, iov, n_iov);
-    case LOOP_IO_NOWAIT: return pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
-    case LOOP_IO_POLLED: return write_after_poll(fd, iov);
-    case LOOP_IO_BLOCKING: break;
-    }
-    assert(false); /* a file is written by the backend */
-    errno = EINVAL;
-    return -1;
-}
-
-/* Kernels before 6.4 don't know RWF_NOWAIT on pipes (EOPNOTSUPP): those are polled before each call. */
-static bool learns_to_poll(uint8_t *by)
-{
-    if (errno != EOPNOTSUPP || *by != LOOP_IO_NOWAIT) {
-        return false;
-    }
-    *by = LOOP_IO_POLLED;
-    return true;
-}
-
-static size_t total_length(const struct iovec *iov, int n_iov)
-{
-    size_t total = 0;
-    for (int i = 0; i < n_iov; i++) {
-        total += iov[i].iov_len;
-    }
-    return total;
-}
-
-/* In the hard mode a byte stream moves about half of what it could. What is read or written whole, such as a number, is
- * left alone. */
-static const struct iovec *shortened(const struct loop_fd *fd, const struct iovec *iov, int *n_iov,
-                                     struct iovec *single)
-{
-    if (!loop_hard()->is_short || !fd->short_is_empty) {
-        return iov;
-    }
-    *single = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
-    *n_iov = 1;
-    return single;
-}
-
-int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
-{
-    struct iovec single;
-    iov = shortened(fd, iov, &n_iov, &single);
-    int64_t n;
-    do {
-        n = read_once(fd, iov, n_iov);
-    } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->read_by)));
-    n = n < 0 ? -errno : n;
-    /* A short read has emptied a byte stream. But where the peer has hung up no event would tell of the end. */
-    bool is_short = n > 0 && fd->short_is_empty && !fd->has_hung_up && (size_t)n < total_length(iov, n_iov);
-    if (n == -EAGAIN || is_short) {
-        fd->ready &= ~(uint32_t)POLLIN;
-    }
-    return n;
-}
-
-int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
-{
-    struct iovec single;
-    iov = shortened(fd, iov, &n_iov, &single);
-    int64_t n;
-    do {
-        n = write_once(fd, iov, n_iov);
-    } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->write_by)));
-    n = n < 0 ? -errno : n;
-    if (n == -EAGAIN) {
-        fd->ready &= ~(uint32_t)POLLOUT;
-    }
-    return n;
 }

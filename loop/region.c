@@ -204,5 +204,5 @@ size_t loop_region_count(const struct loop *loop)
 
 bool loop_region_is_fixed(const struct loop *loop)
 {
-    return loop->region.is_fixed;
+    return loop->backend->region_is_fixed && loop->backend->region_is_fixed(loop);
 }

@@ -42,7 +42,8 @@ LOOP_API int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, 
 LOOP_API size_t loop_region_avail(const struct loop *loop);
 LOOP_API size_t loop_region_count(const struct loop *loop);
 
-/* True when the kernel has the region registered as a fixed buffer (never on epoll). */
+/* True when the kernel has the region registered as a fixed buffer (never on epoll). That is tried when it is first
+ * asked here, or by an operation that can use it. */
 LOOP_API bool loop_region_is_fixed(const struct loop *loop);
 
 #ifdef __cplusplus

@@ -81,7 +81,7 @@ static int check_options(struct loop_options *options)
                          options->queue_depth, QUEUE_DEPTH_MAX);
         return -EINVAL;
     }
-    if (options->backend > LOOP_BACKEND_EPOLL) {
+    if (options->backend > LOOP_BACKEND_EPOLL || options->busy_poll_ns < 0) {
         return -EINVAL;
     }
     fill_in_defaults(options);
@@ -185,16 +185,18 @@ static void restore_signals(struct loop *loop)
 
 /* ---- after each continuation ---- */
 
-void loop_settle(struct loop *loop)
+void loop_settle_now(struct loop *loop)
 {
     if (loop->is_settling) {
         return;
     }
     loop->is_settling = true;
-    while (!loop_list_is_empty(&loop->dirty) || !loop_list_is_empty(&loop->ending)) {
+    do {
         loop_ready_send(loop);
-        loop_scopes_settle(loop);
-    }
+        if (loop->ending) {
+            loop_scopes_settle(loop);
+        }
+    } while (!loop_list_is_empty(&loop->dirty) || loop->ending);
     loop->is_settling = false;
 }
 
@@ -216,7 +218,7 @@ static bool has_work(const struct loop *loop)
 }
 
 /* How long nothing is due, from now. */
-static int64_t time_to_next(const struct loop *loop)
+static int64_t time_to_next(struct loop *loop)
 {
     int64_t next = loop_timers_next(loop);
     if (next == LOOP_NEVER) {
@@ -235,34 +237,48 @@ static void keep_watching_inbox(struct loop *loop)
     }
 }
 
-static int turn_backend(struct loop *loop)
+static int64_t time_to_sleep(struct loop *loop)
 {
     int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop);
     keep_watching_inbox(loop);
-    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || loop_pool_has_results(loop))) {
-        timeout_ns = 0;
+    if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
+        timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop);
     }
-    int error = loop->backend->turn(loop, timeout_ns);
-    loop_inbox_awake(loop->inbox);
-    return error;
+    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || (loop->pool && loop_pool_has_results(loop)))) {
+        return 0;
+    }
+    return timeout_ns;
 }
 
-static void turn(struct loop *loop)
+static bool has_ended(const struct loop *loop)
 {
+    return loop->main_has_ended && loop->own_has_ended;
+}
+
+bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
+{
+    loop_settle(loop); /* the backend may have let a descriptor go after the last continuation, and with it a scope */
+    if (has_ended(loop)) {
+        return false;
+    }
     loop->stats.turns++;
-    loop_jobs_run(loop, WORK_PER_TURN);
+    if (loop->run_queue_length > 0) {
+        loop_jobs_run(loop, WORK_PER_TURN);
+    }
     run_posts(loop);
     loop_timers_run(loop, WORK_PER_TURN);
-    loop_ready_run(loop, WORK_PER_TURN);
-    loop_pool_collect(loop);
-    loop_settle(loop); /* a descriptor may have been let go after the last continuation, and with it a scope */
-    int error = loop->main_has_ended && loop->own_has_ended ? 0 : turn_backend(loop);
-    if (error) {
-        /* The kernel has memory of this process that it won't give back, and no way is left to ask for it. */
-        loop_log(loop, LOOP_LOG_ERROR, "%s is broken: %s", loop->backend->name, strerror(-error));
-        abort();
+    if (!loop_list_is_empty(&loop->active)) {
+        loop_ready_run(loop, WORK_PER_TURN);
     }
-    loop_settle(loop); /* the same by the backend */
+    if (loop->pool) {
+        loop_pool_collect(loop);
+    }
+    loop_settle(loop); /* the same by one of these */
+    if (has_ended(loop)) {
+        return false;
+    }
+    *timeout_ns = time_to_sleep(loop);
+    return true;
 }
 
 static void on_main_end(void *arg, int64_t error)
@@ -298,24 +314,27 @@ static struct loop *make(const struct loop_options *options)
     loop_list_init(&loop->run_queue);
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);
-    loop_list_init(&loop->ending);
-    loop_list_init(&loop->descriptor_waits);
-    loop_slab_init(&loop->jobs, sizeof(struct job));
-    loop_slab_init(&loop->fds, sizeof(struct loop_fd));
-    loop_slab_init(&loop->scopes, sizeof(struct loop_scope));
-    loop_heap_init(&loop->timers);
+    loop->last_ending = &loop->ending;
+    loop_slab_init(&loop->small_jobs, LOOP_JOB_SMALL_BYTES, 0);
+    loop_slab_init(&loop->large_jobs, sizeof(struct job), LOOP_SLAB_MARK);
+    loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
+    loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
+    loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
+    loop_wheel_init(&loop->timers, loop_clock_read());
     loop_signals_init(loop);
     return loop;
 }
 
 static void unmake(struct loop *loop)
 {
-    assert(loop->jobs.in_use == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
+    assert(loop_jobs_in_use(loop) == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
+    assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
-    loop_slab_finish(&loop->jobs);
+    loop_slab_finish(&loop->small_jobs);
+    loop_slab_finish(&loop->large_jobs);
     loop_slab_finish(&loop->fds);
     loop_slab_finish(&loop->scopes);
-    loop_heap_finish(&loop->timers);
+    loop_slab_finish(&loop->deadlines);
     loop_region_finish(loop);
     if (loop->inbox && !loop->main_has_ended) {
         loop_inbox_close(loop->inbox);
@@ -324,15 +343,15 @@ static void unmake(struct loop *loop)
     free(loop);
 }
 
-/* The bell of the letter box as a descriptor of the loop. A duplicate, because the box closes its own when the last
- * post has been taken, and the kernel may still be watching then. */
+/* The bell of the letter box as a descriptor of the loop, which is watched and never read. A duplicate, because the box
+ * closes its own when the last post has been taken, and the kernel may still be watching then. */
 static int watch_inbox(struct loop *loop)
 {
     int number = fcntl(loop_inbox_fd(loop->inbox), F_DUPFD_CLOEXEC, 3);
     if (number < 0) {
         return -errno;
     }
-    loop->inbox_fd = loop_fd_adopt(loop->own_scope, number);
+    loop->inbox_fd = loop_fd_adopt_stream(loop->own_scope, number);
     if (!loop->inbox_fd) {
         return -ENOMEM;
     }
@@ -379,9 +398,11 @@ static void run_main(struct loop *loop, loop_main_fn *main, void *arg)
 static void run_turns(struct loop *loop)
 {
     loop_scope_drop_hold(loop->main_scope, false);
-    loop_settle(loop);
-    while (!loop->main_has_ended || !loop->own_has_ended) {
-        turn(loop);
+    int error = loop->backend->run(loop);
+    if (error) {
+        /* The kernel has memory of this process that it won't give back, and no way is left to ask for it. */
+        loop_log(loop, LOOP_LOG_ERROR, "%s is broken: %s", loop->backend->name, strerror(-error));
+        abort();
     }
 }
 
@@ -472,8 +493,8 @@ const char *loop_backend_detail(const struct loop *loop)
 void loop_stats(const struct loop *loop, struct loop_stats *stats)
 {
     *stats = loop->stats;
-    stats->jobs_now = loop->jobs.in_use;
-    stats->job_slots = loop_slab_capacity(&loop->jobs);
+    stats->jobs_now = loop_jobs_in_use(loop);
+    stats->job_slots = loop_jobs_capacity(loop);
     stats->scopes_now = loop->scopes.in_use;
     stats->fds_now = loop->fds.in_use;
     stats->pool_threads_now = loop_pool_threads(loop);

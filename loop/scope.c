@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 struct loop_hook {
-    struct loop_list link;
+    struct loop_hnode link;
     loop_hook_fn *fn;
     void *arg;
 };
@@ -19,34 +19,14 @@ struct scope_memory {
     max_align_t bytes[];
 };
 
-static void look_at(struct loop_scope *scope)
+void loop_scope_look_at(struct loop_scope *scope)
 {
-    if (!loop_list_is_linked(&scope->ending)) {
-        loop_list_push_back(&scope->loop->ending, &scope->ending);
-    }
-}
-
-bool loop_scope_takes_work(const struct loop_scope *scope)
-{
-    return scope->state < LOOP_SCOPE_RELEASING;
-}
-
-void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
-{
-    if (is_daemon) {
-        scope->daemons++;
-    } else {
-        scope->holds++;
-    }
-}
-
-void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
-{
-    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
-    assert(*count > 0);
-    --*count;
-    if (scope->holds == 0) {
-        look_at(scope);
+    struct loop *loop = scope->loop;
+    if (!scope->is_ending) {
+        scope->is_ending = true;
+        scope->next_ending = NULL;
+        *loop->last_ending = scope;
+        loop->last_ending = &scope->next_ending;
     }
 }
 
@@ -62,13 +42,6 @@ static struct loop_scope *make(struct loop *loop, loop_fn *on_end, void *arg)
     scope->on_end = on_end;
     scope->arg = arg;
     scope->reason = -ECANCELED;
-    scope->deadline.owner = LOOP_HEAP_SCOPE;
-    loop_list_init(&scope->in_parent);
-    loop_list_init(&scope->children);
-    loop_list_init(&scope->jobs);
-    loop_list_init(&scope->fds);
-    loop_list_init(&scope->ending);
-    loop_list_init(&scope->hooks);
     return scope;
 }
 
@@ -88,9 +61,9 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
     scope->is_cancelled = parent->is_cancelled;
     scope->reason = parent->reason;
     scope->error = parent->is_cancelled ? parent->reason : 0;
-    loop_list_push_back(&parent->children, &scope->in_parent);
+    loop_hlist_push(&parent->children, &scope->in_parent);
     loop_scope_add_hold(parent, false);
-    look_at(scope);
+    loop_scope_look_at(scope);
     return scope;
 }
 
@@ -98,9 +71,9 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
 
 static void cancel_jobs(struct loop_scope *scope)
 {
-    struct loop_list *next;
-    for (struct loop_list *node = scope->jobs.next; node != &scope->jobs; node = next) {
-        next = node->next;
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = next) {
+        next = loop_hlist_newer(&scope->jobs, node);
         loop_job_cancel(scope->loop, LOOP_CONTAINER(node, struct job, in_scope));
     }
 }
@@ -112,10 +85,10 @@ static void note_error(struct loop_scope *scope, int64_t error)
     }
 }
 
-/* The first scope that isn't cancelled from `node` on in the children of `parent`, marked as cancelled; or NULL. */
-static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_list *node, int32_t reason)
+/* The first scope that isn't cancelled in the children of `parent` from `node` on, marked as cancelled; or NULL. */
+static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_hnode *node, int16_t reason)
 {
-    for (; node != &parent->children; node = node->next) {
+    for (; node; node = loop_hlist_newer(&parent->children, node)) {
         struct loop_scope *scope = LOOP_CONTAINER(node, struct loop_scope, in_parent);
         if (!scope->is_cancelled) {
             scope->is_cancelled = true;
@@ -127,9 +100,14 @@ static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_list 
     return NULL;
 }
 
+static struct loop_hnode *next_sibling(const struct loop_scope *scope)
+{
+    return loop_hlist_newer(&scope->parent->children, &scope->in_parent);
+}
+
 /* Children first, and without recursion: a program may nest scopes as deep as it likes. Nothing leaves the lists
  * meanwhile: scopes and jobs only go in the dispatch. */
-static void cancel_tree(struct loop_scope *top, int32_t reason)
+static void cancel_tree(struct loop_scope *top, int16_t reason)
 {
     if (top->is_cancelled || !loop_scope_takes_work(top)) {
         return;
@@ -138,13 +116,13 @@ static void cancel_tree(struct loop_scope *top, int32_t reason)
     top->reason = reason;
     struct loop_scope *scope = top;
     for (;;) {
-        struct loop_scope *down = mark_next(scope, scope->children.next, reason);
+        struct loop_scope *down = mark_next(scope, loop_hlist_oldest(&scope->children), reason);
         while (!down) {
             cancel_jobs(scope);
             if (scope == top) {
                 return;
             }
-            down = mark_next(scope->parent, scope->in_parent.next, reason);
+            down = mark_next(scope->parent, next_sibling(scope), reason);
             scope = down ? scope : scope->parent;
         }
         scope = down;
@@ -167,8 +145,20 @@ void loop_scope_fail(struct loop_scope *scope, int64_t error)
     cancel_tree(scope, -ECANCELED);
 }
 
+static void drop_deadline(struct loop_scope *scope)
+{
+    struct loop_deadline *deadline = scope->deadline;
+    if (!deadline) {
+        return;
+    }
+    loop_wheel_remove(&scope->loop->timers, &deadline->node);
+    scope->deadline = NULL;
+    loop_slab_put(&scope->loop->deadlines, deadline);
+}
+
 void loop_scope_expire(struct loop_scope *scope)
 {
+    drop_deadline(scope);
     if (!scope->is_cancelled) {
         note_error(scope, -ETIMEDOUT);
         cancel_tree(scope, -ETIMEDOUT);
@@ -179,16 +169,19 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
 {
     struct loop *loop = scope->loop;
     LOOP_CHECK_THREAD(loop);
-    if (loop_heap_is_linked(&scope->deadline)) {
-        loop_heap_remove(&loop->timers, &scope->deadline);
-    }
+    drop_deadline(scope);
     if (at_ns == LOOP_NEVER || !loop_scope_takes_work(scope)) {
         return;
     }
-    scope->deadline.at_ns = at_ns;
-    if (loop_heap_add(&loop->timers, &scope->deadline)) {
+    struct loop_deadline *deadline = loop_slab_get(&loop->deadlines);
+    if (!deadline) {
         loop_scope_fail(scope, -ENOMEM); /* a scope without the deadline it was promised must not go on */
+        return;
     }
+    deadline->scope = scope;
+    deadline->node.owner = LOOP_WHEEL_SCOPE;
+    scope->deadline = deadline;
+    loop_wheel_add(&loop->timers, &deadline->node, at_ns);
 }
 
 /* ---- holding ---- */
@@ -231,7 +224,8 @@ struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *
     }
     hook->fn = fn;
     hook->arg = arg;
-    loop_list_push_front(&scope->hooks, &hook->link);
+    hook->link.at = NULL;
+    loop_hlist_push(&scope->hooks, &hook->link);
     return hook;
 }
 
@@ -239,16 +233,17 @@ void loop_hook_remove(struct loop_scope *scope, struct loop_hook *hook)
 {
     LOOP_CHECK_THREAD(scope->loop);
     if (hook) {
-        loop_list_remove(&hook->link);
+        loop_hlist_remove(&hook->link);
         free(hook);
     }
 }
 
 static void run_hooks(struct loop_scope *scope)
 {
-    struct loop_list *node;
-    while ((node = loop_list_pop_front(&scope->hooks))) {
+    struct loop_hnode *node;
+    while ((node = scope->hooks.first)) {
         struct loop_hook *hook = LOOP_CONTAINER(node, struct loop_hook, link);
+        loop_hlist_remove(node);
         loop_hook_fn *fn = hook->fn;
         void *arg = hook->arg;
         free(hook);
@@ -299,6 +294,8 @@ struct loop *loop_scope_loop(const struct loop_scope *scope)
 
 static void be_gone(struct loop_scope *scope)
 {
+    assert(!scope->is_ending);
+    scope->is_ending = true; /* it is looked at no more, whatever on_end does */
     struct loop_scope *parent = scope->parent;
     int32_t error = scope->error;
     bool was_heard = scope->on_end != NULL, was_daemon = scope->is_daemon;
@@ -306,8 +303,7 @@ static void be_gone(struct loop_scope *scope)
         scope->on_end(scope->arg, error);
     }
     free_memory(scope);
-    loop_list_remove(&scope->in_parent);
-    loop_list_remove(&scope->ending);
+    loop_hlist_remove(&scope->in_parent);
     loop_slab_put(&scope->loop->scopes, scope);
     if (!parent) {
         return;
@@ -321,9 +317,7 @@ static void be_gone(struct loop_scope *scope)
 static void release(struct loop_scope *scope)
 {
     scope->state = LOOP_SCOPE_RELEASING;
-    if (loop_heap_is_linked(&scope->deadline)) {
-        loop_heap_remove(&scope->loop->timers, &scope->deadline);
-    }
+    drop_deadline(scope);
     run_hooks(scope);
     scope->state = LOOP_SCOPE_CLOSING;
     loop_fds_finish(scope);
@@ -342,22 +336,27 @@ static void step(struct loop_scope *scope)
         }
         release(scope);
     }
-    if (loop_list_is_empty(&scope->fds)) {
+    if (!scope->fds.first && !scope->is_ending) { /* else what has just been done has put it in the queue again */
         be_gone(scope);
     }
 }
 
 void loop_scope_fd_gone(struct loop_scope *scope)
 {
-    if (scope->state == LOOP_SCOPE_CLOSING && loop_list_is_empty(&scope->fds)) {
-        look_at(scope);
+    if (scope->state == LOOP_SCOPE_CLOSING && !scope->fds.first) {
+        loop_scope_look_at(scope);
     }
 }
 
 void loop_scopes_settle(struct loop *loop)
 {
-    struct loop_list *node;
-    while ((node = loop_list_pop_front(&loop->ending))) {
-        step(LOOP_CONTAINER(node, struct loop_scope, ending));
+    struct loop_scope *scope;
+    while ((scope = loop->ending)) {
+        loop->ending = scope->next_ending;
+        if (!loop->ending) {
+            loop->last_ending = &loop->ending;
+        }
+        scope->is_ending = false;
+        step(scope);
     }
 }

@@ -25,7 +25,7 @@ static const struct loop_job_kind signal_kind = {.name = "signal", .cancel = sig
 
 static int64_t *number_of(struct job *job)
 {
-    return &job->u.words[0];
+    return &job->u.small[0];
 }
 
 /* Those between 32 and SIGRTMIN are the C library's own. */
@@ -68,7 +68,7 @@ static void reader_cancel(struct loop *loop, struct job *job)
 /* The signalfd's mask, one bit for each signal. */
 static int64_t *mask_of(struct job *reader)
 {
-    return &reader->u.words[0];
+    return &reader->u.small[0];
 }
 
 static int update_mask(const struct loop_signals *signals, struct job *reader)
@@ -205,7 +205,7 @@ loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, v
     job->where = LOOP_AT_OWNER;
     *number_of(job) = signal_number;
     loop_list_push_back(&loop->signals.jobs, &job->link);
-    loop_ready_event(loop, loop->signals.fd, POLLIN); /* has the reader look at its mask, and at what is pending */
+    loop_ready_note(loop, loop->signals.fd, POLLIN); /* has the reader look at its mask, and at what is pending */
     return id;
 }
 

@@ -4,36 +4,13 @@
  */
 #include <loop/slab.h>
 
-#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define PER_PAGE 64u
-#define FREE_BIT                                                                                                       \
-    (UINT64_C(1) << 63) /* in the id of a slot that is not in use: no id that was ever given out has it                \
-                         */
-#define GENERATION_MASK ((UINT64_C(1) << (LOOP_SLAB_ID_BITS - LOOP_SLAB_INDEX_BITS)) - 1)
-
-/* What stands at the start of an object. `next_free` is only there while the object is not in use. */
-struct slot {
-    uint64_t id;
-    uint32_t next_free;
-};
-
-static uint32_t index_of(uint64_t id)
+void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark)
 {
-    return (uint32_t)(id & (LOOP_SLAB_MAX - 1));
-}
-
-static struct slot *slot_at(const struct loop_slab *slab, uint32_t index)
-{
-    return (struct slot *)(void *)(slab->pages[index / PER_PAGE] + (size_t)(index % PER_PAGE) * slab->object_size);
-}
-
-void loop_slab_init(struct loop_slab *slab, size_t object_size)
-{
-    assert(object_size >= sizeof(struct slot) && object_size % sizeof(uint64_t) == 0);
-    *slab = (struct loop_slab){.object_size = object_size, .free_head = LOOP_SLAB_MAX};
+    assert(object_size >= sizeof(struct loop_slab_slot) && object_size % sizeof(uint64_t) == 0);
+    *slab = (struct loop_slab){.object_size = object_size, .mark = mark};
 }
 
 void loop_slab_finish(struct loop_slab *slab)
@@ -42,7 +19,7 @@ void loop_slab_finish(struct loop_slab *slab)
         free(slab->pages[i]);
     }
     free(slab->pages);
-    *slab = (struct loop_slab){.free_head = LOOP_SLAB_MAX};
+    *slab = (struct loop_slab){0};
 }
 
 static int reserve_page_entry(struct loop_slab *slab)
@@ -60,64 +37,22 @@ static int reserve_page_entry(struct loop_slab *slab)
     return 0;
 }
 
-static int add_page(struct loop_slab *slab)
+int loop_slab_grow(struct loop_slab *slab)
 {
-    if (loop_slab_capacity(slab) + PER_PAGE > LOOP_SLAB_MAX || reserve_page_entry(slab)) {
-        return -1;
+    if (loop_slab_capacity(slab) + LOOP_SLAB_PER_PAGE > LOOP_SLAB_MAX || reserve_page_entry(slab)) {
+        return -ENOMEM;
     }
-    char *page = calloc(PER_PAGE, slab->object_size);
+    char *page = calloc(LOOP_SLAB_PER_PAGE, slab->object_size);
     if (!page) {
-        return -1;
+        return -ENOMEM;
     }
-    uint32_t first = slab->n_pages * PER_PAGE;
+    uint32_t first = slab->n_pages * LOOP_SLAB_PER_PAGE;
     slab->pages[slab->n_pages++] = page;
-    for (uint32_t i = PER_PAGE; i-- > 0;) {
-        struct slot *slot = slot_at(slab, first + i);
-        slot->id = FREE_BIT | (UINT64_C(1) << LOOP_SLAB_INDEX_BITS) | (first + i);
-        slot->next_free = slab->free_head;
-        slab->free_head = first + i;
+    for (uint32_t i = LOOP_SLAB_PER_PAGE; i-- > 0;) {
+        struct loop_slab_slot *slot = loop_slab_at(slab, first + i);
+        slot->id = LOOP_SLAB_FREE | slab->mark | LOOP_SLAB_GENERATION | (first + i);
+        slot->next_free = slab->free;
+        slab->free = slot;
     }
     return 0;
-}
-
-void *loop_slab_get(struct loop_slab *slab)
-{
-    if (slab->free_head == LOOP_SLAB_MAX && add_page(slab)) {
-        return NULL;
-    }
-    struct slot *slot = slot_at(slab, slab->free_head);
-    assert(slot->id & FREE_BIT);
-    slab->free_head = slot->next_free;
-    slab->in_use++;
-    uint64_t id = slot->id & ~FREE_BIT;
-    memset(slot, 0, slab->object_size);
-    slot->id = id;
-    return slot;
-}
-
-void loop_slab_put(struct loop_slab *slab, void *object)
-{
-    struct slot *slot = object;
-    uint32_t index = index_of(slot->id);
-    uint64_t generation = ((slot->id >> LOOP_SLAB_INDEX_BITS) + 1) & GENERATION_MASK;
-    assert(slab->in_use > 0 && slot_at(slab, index) == slot);
-    slot->id = FREE_BIT | ((generation ? generation : 1) << LOOP_SLAB_INDEX_BITS) | index;
-    slot->next_free = slab->free_head;
-    slab->free_head = index;
-    slab->in_use--;
-}
-
-void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
-{
-    uint32_t index = index_of(id);
-    if (index >= loop_slab_capacity(slab)) {
-        return NULL;
-    }
-    struct slot *slot = slot_at(slab, index);
-    return slot->id == id && !(id & FREE_BIT) ? slot : NULL;
-}
-
-uint32_t loop_slab_capacity(const struct loop_slab *slab)
-{
-    return slab->n_pages * PER_PAGE;
 }

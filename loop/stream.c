@@ -5,27 +5,26 @@
  * chunk serves one connection after the other, and a thousand connections need no more than one. Where more comes than
  * fits into a chunk the next read takes several. Other sources are read one chunk at a time.
  */
-#include <loop/core.h>
+#include <loop/io.h>
 
 #include <errno.h>
 
 #define CHUNKS_MAX 16 /* in one read */
+#define CHUNKS_GROW 4 /* so many times more in the next one when all were filled */
 
 struct stream {
-    struct loop_source *source;      /* of another kind than a descriptor; else NULL */
     struct loop_chunk *first, *last; /* read, not delivered yet */
     struct loop_chunk *reserved;     /* the one it waited for */
-    loop_job inner;                  /* the read in flight, of another kind of source */
     uint16_t n_wanted;               /* chunks for the next read */
-    bool is_paused, is_delivering, is_at_end;
-    int32_t end; /* its last result, once is_at_end */
+    bool is_paused, is_delivering;
+    bool is_at_end; /* job->result is the last one */
 };
 
-static_assert(sizeof(struct stream) <= sizeof(((struct job *)0)->u.words), "fits into a job");
+static_assert(sizeof(struct stream) <= sizeof(((struct job *)0)->u.small), "fits into a small job");
 
 static struct stream *stream_of(struct job *job)
 {
-    return (struct stream *)(void *)job->u.words;
+    return (struct stream *)(void *)job->u.small;
 }
 
 static void push_chunk(struct stream *stream, struct loop_chunk *chunk, size_t used)
@@ -60,19 +59,16 @@ static void deliver(struct loop *loop, struct job *job)
 
 /* ---- on descriptors ---- */
 
+/* The reserved one, and more as far as there are. */
 static int take_chunks(struct loop *loop, struct stream *stream, struct loop_chunk **chunks, struct iovec *iov)
 {
     int n = 0;
-    size_t block_size = loop->region.block_size;
-    while (n < stream->n_wanted) {
-        struct loop_chunk *chunk = stream->reserved ? stream->reserved : loop_region_take(loop);
-        stream->reserved = NULL;
-        if (!chunk) {
-            break;
-        }
-        iov[n] = (struct iovec){loop_chunk_data(chunk), block_size};
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    do {
+        iov[n] = (struct iovec){loop_chunk_data(chunk), loop->region.block_size};
         chunks[n++] = chunk;
-    }
+    } while (n < stream->n_wanted && (chunk = loop_region_take(loop)));
     return n;
 }
 
@@ -93,7 +89,8 @@ static void keep_chunks(struct loop *loop, struct stream *stream, struct loop_ch
         }
     }
     if (n_bytes == (size_t)n * block_size) {
-        stream->n_wanted = (uint16_t)(stream->n_wanted * 4 < CHUNKS_MAX ? stream->n_wanted * 4 : CHUNKS_MAX);
+        stream->n_wanted =
+            (uint16_t)(stream->n_wanted * CHUNKS_GROW < CHUNKS_MAX ? stream->n_wanted * CHUNKS_GROW : CHUNKS_MAX);
     } else if (n_bytes <= block_size) {
         stream->n_wanted = 1;
     }
@@ -118,29 +115,54 @@ static enum loop_attempt after_delivery(struct job *job)
     return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
+/* Reads into the reserved chunk, which is how nearly all streams go. */
+static int64_t read_chunk(struct loop *loop, struct job *job)
+{
+    struct stream *stream = stream_of(job);
+    size_t block_size = loop->region.block_size;
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    int64_t n = loop_io_read_one(job->fd, loop_chunk_data(chunk), block_size);
+    if (n > 0) {
+        push_chunk(stream, chunk, (size_t)n);
+        stream->n_wanted = (size_t)n == block_size ? CHUNKS_GROW : 1;
+    } else {
+        loop_region_give(loop, chunk);
+    }
+    return n;
+}
+
+/* Reads into several. */
+static int64_t read_chunks(struct loop *loop, struct job *job)
+{
+    struct loop_chunk *chunks[CHUNKS_MAX];
+    struct iovec iov[CHUNKS_MAX];
+    int n = take_chunks(loop, stream_of(job), chunks, iov);
+    int64_t n_bytes = loop_io_read(job->fd, iov, n);
+    keep_chunks(loop, stream_of(job), chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
+    return n_bytes;
+}
+
+static enum loop_attempt wait_for_chunk(struct loop *loop, struct job *job)
+{
+    park(job, LOOP_AT_CHUNK_LINE);
+    loop_region_wait(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
 static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
 {
     struct stream *stream = stream_of(job);
-    struct loop_chunk *chunks[CHUNKS_MAX];
-    struct iovec iov[CHUNKS_MAX];
-    if (stream->first || job->is_cancelled || stream->is_paused) {
-        deliver(loop, job);
-        return after_delivery(job);
-    }
-    int n = take_chunks(loop, stream, chunks, iov);
-    if (n == 0) {
-        park(job, LOOP_AT_CHUNK_LINE);
-        loop_region_wait(loop, job);
-        return LOOP_ATTEMPT_MOVED;
-    }
-    int64_t n_bytes = loop_io_read(job->fd, iov, n);
-    keep_chunks(loop, stream, chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
-    if (n_bytes == -EAGAIN) {
-        return LOOP_ATTEMPT_AGAIN;
-    }
-    if (n_bytes <= 0) {
-        job->result = n_bytes;
-        return LOOP_ATTEMPT_DONE;
+    if (!stream->first && !job->is_cancelled && !stream->is_paused) {
+        stream->reserved = stream->reserved ? stream->reserved : loop_region_take(loop);
+        if (!stream->reserved) {
+            return wait_for_chunk(loop, job);
+        }
+        int64_t n = stream->n_wanted == 1 ? read_chunk(loop, job) : read_chunks(loop, job);
+        if (n <= 0) {
+            job->result = n;
+            return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+        }
     }
     deliver(loop, job);
     return after_delivery(job);
@@ -191,6 +213,19 @@ static const struct loop_job_kind stream_kind = {
 
 /* ---- on other sources ---- */
 
+struct other_stream {
+    struct stream stream; /* must be first */
+    struct loop_source *source;
+    loop_job inner; /* the read in flight, or 0 */
+};
+
+static_assert(sizeof(struct other_stream) <= sizeof(((struct job *)0)->u.large), "fits into a large job");
+
+static struct other_stream *other_of(struct job *job)
+{
+    return (struct other_stream *)(void *)job->u.large;
+}
+
 static void on_read(void *arg, int64_t result);
 
 /* Goes on: delivers, ends, waits for a chunk, or reads. From the dispatch, or from inside loop_stream when nothing can
@@ -206,9 +241,10 @@ static void go_on(struct loop *loop, struct job *job)
     }
     job->where = LOOP_AT_OWNER;
     stream->reserved = chunk;
-    stream->inner =
-        stream->source->ops->read(stream->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
-    if (!stream->inner) {
+    struct other_stream *other = other_of(job);
+    other->inner =
+        other->source->ops->read(other->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
+    if (!other->inner) {
         give_reserved_back(loop, stream);
         loop_job_complete(loop, job, -ENOMEM);
     }
@@ -228,7 +264,7 @@ static void settle_stream(struct loop *loop, struct job *job)
         return;
     }
     if (is_over) {
-        loop_job_finish(loop, job, stream->is_at_end ? stream->end : -ECANCELED);
+        loop_job_finish(loop, job, stream->is_at_end ? job->result : -ECANCELED);
     } else {
         go_on(loop, job);
     }
@@ -239,14 +275,14 @@ static void on_read(void *arg, int64_t result)
     struct job *job = arg;
     struct stream *stream = stream_of(job);
     struct loop *loop = job->scope->loop;
-    stream->inner = 0;
+    other_of(job)->inner = 0;
     if (result > 0) {
         push_chunk(stream, stream->reserved, (size_t)result);
         stream->reserved = NULL;
     } else {
         give_reserved_back(loop, stream);
         stream->is_at_end = true;
-        stream->end = (int32_t)result;
+        job->result = result;
     }
     settle_stream(loop, job);
 }
@@ -255,33 +291,33 @@ static void on_nudge(void *arg, int64_t result)
 {
     (void)result;
     struct job *job = arg;
-    stream_of(job)->inner = 0;
+    other_of(job)->inner = 0;
     settle_stream(job->scope->loop, job);
 }
 
 /* Comes back to the stream from the dispatch. */
 static void nudge(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
-    stream->inner = loop_op_nop(job->scope, on_nudge, job);
-    if (!stream->inner) {
-        give_reserved_back(loop, stream);
+    struct other_stream *other = other_of(job);
+    other->inner = loop_op_nop(job->scope, on_nudge, job);
+    if (!other->inner) {
+        give_reserved_back(loop, &other->stream);
         loop_job_complete(loop, job, -ENOMEM);
     }
 }
 
 static void cancel_other(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
-    if (stream->is_delivering) {
+    struct other_stream *other = other_of(job);
+    if (other->stream.is_delivering) {
         return;
     }
-    if (stream->inner) {
-        loop_cancel(loop, stream->inner);
-    } else if (stream->first || stream->is_at_end) {
+    if (other->inner) {
+        loop_cancel(loop, other->inner);
+    } else if (other->stream.first || other->stream.is_at_end) {
         nudge(loop, job);
     } else {
-        give_reserved_back(loop, stream);
+        give_reserved_back(loop, &other->stream);
         loop_job_complete(loop, job, -ECANCELED);
     }
 }
@@ -294,7 +330,8 @@ static void other_got_chunk(struct loop *loop, struct job *job, struct loop_chun
     nudge(loop, job);
 }
 
-static const struct loop_job_kind other_kind = {.name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk};
+static const struct loop_job_kind other_kind = {
+    .name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk, .is_large = true};
 
 /* ---- the calls ---- */
 
@@ -314,10 +351,11 @@ loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
     if (ended) {
         return id;
     }
-    *stream_of(job) = (struct stream){.source = source, .n_wanted = 1};
+    stream_of(job)->n_wanted = 1;
     if (is_direct) {
         loop_ready_wait_read(loop, fd, job);
     } else {
+        other_of(job)->source = source;
         go_on(loop, job);
     }
     return id;
@@ -361,7 +399,7 @@ int loop_stream_resume(struct loop *loop, loop_job id)
     }
     if (job->kind == &stream_kind) {
         try_soon(loop, job);
-    } else if (!stream->inner) {
+    } else if (!other_of(job)->inner) {
         nudge(loop, job);
     }
     return 0;

@@ -37,7 +37,9 @@ static void publish(struct uring *uring)
     __atomic_store_n(uring->sq_shared_tail, uring->sq_tail, __ATOMIC_RELEASE);
 }
 
-static int enter(struct uring *uring, unsigned to_submit, unsigned wait_for, int64_t timeout_ns)
+/* Always inline, because what is on the stack here returns slowly; see loop_backend_ops.run. */
+__attribute__((always_inline)) static inline int enter(struct uring *uring, unsigned to_submit, unsigned wait_for,
+                                                       int64_t timeout_ns)
 {
     unsigned flags = uring->enter_flags | (wait_for ? uring->wait_flags : 0);
     uring->loop->stats.enters++;
@@ -295,23 +297,44 @@ static int outlast_shortage(struct uring *uring)
     return uring_completions_ready(uring) > 0 ? 0 : enter(uring, 0, 1, SHORTAGE_WAIT_NS);
 }
 
-static int turn(struct loop *loop, int64_t timeout_ns)
+__attribute__((always_inline)) static inline int submit_and_wait(struct uring *uring, int64_t timeout_ns)
+{
+    unsigned wait_for = may_wait(uring, timeout_ns);
+    if (!wait_for && !must_enter(uring)) {
+        return 0;
+    }
+    publish(uring);
+    return enter(uring, unsubmitted(uring), wait_for, timeout_ns);
+}
+
+static int run(struct loop *loop)
 {
     struct uring *uring = uring_of(loop);
-    int result = submit_lines(uring);
-    if (outcome_of(result) == ENTER_FINE) {
-        if (may_wait(uring, timeout_ns)) {
-            result = loop_uring_enter(uring, 1, timeout_ns);
-        } else if (must_enter(uring)) {
-            result = loop_uring_enter(uring, 0, 0);
+    int64_t timeout_ns;
+    int result = 0;
+    while (outcome_of(result) != ENTER_BROKEN && loop_turn_begin(loop, &timeout_ns)) {
+        result = lines_are_empty(uring) ? 0 : submit_lines(uring);
+        if (outcome_of(result) == ENTER_FINE) {
+            result = submit_and_wait(uring, timeout_ns);
         }
+        if (outcome_of(result) == ENTER_SHORTAGE) {
+            result = outlast_shortage(uring);
+        }
+        loop_turn_woken(loop);
+        note_overflow(uring);
+        dispatch(uring);
     }
-    if (outcome_of(result) == ENTER_SHORTAGE) {
-        result = outlast_shortage(uring);
-    }
-    note_overflow(uring);
-    dispatch(uring);
     return outcome_of(result) == ENTER_BROKEN ? result : 0;
+}
+
+/* An error will show again in the turn. */
+static bool has_events(struct loop *loop)
+{
+    struct uring *uring = uring_of(loop);
+    if (uring_completions_ready(uring) == 0 && must_enter(uring)) {
+        (void)loop_uring_enter(uring, 0, 0);
+    }
+    return uring_completions_ready(uring) > 0 || !lines_are_empty(uring);
 }
 
 const struct loop_backend_ops loop_backend_uring = {
@@ -322,7 +345,9 @@ const struct loop_backend_ops loop_backend_uring = {
     .cancel = cancel,
     .watch = loop_uring_watch,
     .unwatch = loop_uring_unwatch,
-    .turn = turn,
+    .run = run,
+    .has_events = has_events,
+    .region_is_fixed = loop_uring_region_is_fixed,
     .buffers_init = loop_uring_buffers_init,
     .buffers_finish = loop_uring_buffers_finish,
     .buffers_recycle = loop_uring_buffers_recycle,

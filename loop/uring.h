@@ -38,11 +38,11 @@ enum uring_watch_kind { URING_WATCH_IN, URING_WATCH_OUT, URING_WATCH_PRIORITY, U
 
 /* The bits of fd->backend_id, by kind of watch. At most one poll of each kind is in flight, from the entry that arms it
  * to its last completion, so that none can be taken for another. */
-#define URING_ARMED(kind) (UINT64_C(1) << (kind))             /* its last completion is still to come */
-#define URING_ARM_DUE(kind) (UINT64_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
-#define URING_CANCEL_DUE(kind) (UINT64_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
-#define URING_LASTS(kind) (UINT64_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
-#define URING_LETTING_GO (UINT64_C(1) << 32)
+#define URING_ARMED(kind) (UINT32_C(1) << (kind))             /* its last completion is still to come */
+#define URING_ARM_DUE(kind) (UINT32_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
+#define URING_CANCEL_DUE(kind) (UINT32_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
+#define URING_LASTS(kind) (UINT32_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
+#define URING_LETTING_GO (UINT32_C(1) << 31)
 
 struct uring {
     /* The queues as the kernel shares them. */
@@ -63,9 +63,10 @@ struct uring {
     uint32_t in_flight;        /* jobs and polls in the kernel's hands */
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
-    bool is_polled;      /* a thread of the kernel submits */
-    bool has_overflown;  /* the completion queue, when it was last looked at */
-    uint16_t last_group; /* of provided buffers */
+    bool is_polled;        /* a thread of the kernel submits */
+    bool has_overflown;    /* the completion queue, when it was last looked at */
+    bool has_tried_region; /* to register it */
+    uint16_t last_group;   /* of provided buffers */
     uint32_t setup_flags;
     struct io_uring ring;
 };
@@ -113,6 +114,10 @@ void loop_uring_leave(struct uring *uring, struct job *job);
 
 int loop_uring_init(struct loop *loop);
 void loop_uring_finish(struct loop *loop);
+
+/* Registers the region when it is first asked for: its pages are then made and pinned, which takes longer than all the
+ * rest of a loop's beginning. */
+bool loop_uring_region_is_fixed(const struct loop *loop);
 
 /* ---- uring_prepare.c ---- */
 

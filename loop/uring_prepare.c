@@ -89,7 +89,7 @@ static void prepare_writev(const struct uring *uring, struct io_uring_sqe *entry
 /* The region is the ring's only registered buffer, number 0. */
 static void prepare_read_fixed(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
 {
-    if (uring->loop->region.is_fixed) {
+    if (loop_uring_region_is_fixed(uring->loop)) {
         io_uring_prep_read_fixed(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job), 0);
     } else {
         prepare_read(uring, entry, job);
@@ -98,7 +98,7 @@ static void prepare_read_fixed(const struct uring *uring, struct io_uring_sqe *e
 
 static void prepare_write_fixed(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
 {
-    if (uring->loop->region.is_fixed) {
+    if (loop_uring_region_is_fixed(uring->loop)) {
         io_uring_prep_write_fixed(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job), 0);
     } else {
         prepare_write(uring, entry, job);

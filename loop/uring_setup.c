@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -263,35 +262,25 @@ static int try_nop(struct uring *uring)
     return error ? error : completion.res;
 }
 
-/* A multishot poll on a descriptor that is ready says so, goes on, and ends when it is cancelled. */
-static int try_poll_on(struct uring *uring, int number)
+/* A multishot poll on a descriptor that is ready says so, goes on, and ends when it is cancelled. The inbox's eventfd
+ * can always be written. */
+static int try_poll(struct uring *uring)
 {
     struct io_uring_cqe completion;
     struct io_uring_sqe *entry = uring_entry(uring);
-    io_uring_prep_poll_multishot(entry, number, POLLIN);
+    io_uring_prep_poll_multishot(entry, loop_inbox_fd(uring->loop->inbox), POLLOUT);
     entry->user_data = uring_user_data(URING_TAG_SELF_TEST, 1);
     int error = await(uring, &completion);
     if (error || completion.res < 0) {
         return error ? error : completion.res;
     }
-    if (!(completion.res & POLLIN) || !(completion.flags & IORING_CQE_F_MORE)) {
+    if (!(completion.res & POLLOUT) || !(completion.flags & IORING_CQE_F_MORE)) {
         return -EINVAL;
     }
     entry = uring_entry(uring);
     loop_uring_prepare_cancel(entry, uring_user_data(URING_TAG_SELF_TEST, 1));
     error = await(uring, &completion);
     return error ? error : completion.res == -ECANCELED && !(completion.flags & IORING_CQE_F_MORE) ? 0 : -EINVAL;
-}
-
-static int try_poll(struct uring *uring)
-{
-    int number = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (number < 0) {
-        return -errno;
-    }
-    int error = try_poll_on(uring, number);
-    close(number);
-    return error;
 }
 
 /* 0, or the first error; `step` then names what failed. */
@@ -322,6 +311,17 @@ static void limit_workers(struct uring *uring)
     (void)io_uring_register_iowq_max_workers(&uring->ring, most);
 }
 
+static void say_what_is_used(struct uring *uring, const char *name)
+{
+    struct loop *loop = uring->loop;
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "io_uring: %s, sq %u, cq %u%s%s", name,
+                   uring->sq_size, uring->cq_size,
+                   uring->enter_flags & IORING_ENTER_REGISTERED_RING ? ", registered ring" : "",
+                   uring->wait_flags & IORING_ENTER_NO_IOWAIT ? ", no iowait" : "");
+}
+
+/* ---- the region ---- */
+
 static void register_region(struct uring *uring)
 {
     struct loop *loop = uring->loop;
@@ -339,13 +339,14 @@ static void register_region(struct uring *uring)
     }
 }
 
-static void say_what_is_used(struct uring *uring, const char *name)
+bool loop_uring_region_is_fixed(const struct loop *loop)
 {
-    struct loop *loop = uring->loop;
-    (void)snprintf(
-        loop->backend_detail, sizeof loop->backend_detail, "io_uring: %s, sq %u, cq %u%s%s%s", name, uring->sq_size,
-        uring->cq_size, uring->enter_flags & IORING_ENTER_REGISTERED_RING ? ", registered ring" : "",
-        uring->wait_flags & IORING_ENTER_NO_IOWAIT ? ", no iowait" : "", loop->region.is_fixed ? ", fixed region" : "");
+    struct uring *uring = uring_of(loop);
+    if (!uring->has_tried_region) {
+        uring->has_tried_region = true;
+        register_region(uring);
+    }
+    return loop->region.is_fixed;
 }
 
 /* ---- beginning and end ---- */
@@ -389,7 +390,6 @@ static int set_up(struct uring *uring)
     }
     apply_hard_modes(uring);
     limit_workers(uring);
-    register_region(uring);
     say_what_is_used(uring, name);
     return 0;
 }

@@ -31,7 +31,7 @@ static uint64_t watch_data(const struct loop_fd *fd, enum uring_watch_kind kind)
 
 /* ---- the line ---- */
 
-static void put_in_line(struct uring *uring, struct loop_fd *fd, uint64_t due)
+static void put_in_line(struct uring *uring, struct loop_fd *fd, uint32_t due)
 {
     if (!(fd->backend_id & ALL_DUE)) {
         loop_list_push_back(&uring->fds_line, &fd->backend_link);
@@ -39,7 +39,7 @@ static void put_in_line(struct uring *uring, struct loop_fd *fd, uint64_t due)
     fd->backend_id |= due;
 }
 
-static void take_out_of_line(struct loop_fd *fd, uint64_t due)
+static void take_out_of_line(struct loop_fd *fd, uint32_t due)
 {
     bool was_in_line = fd->backend_id & ALL_DUE;
     fd->backend_id &= ~due;

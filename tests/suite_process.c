@@ -186,6 +186,67 @@ LOOP_TEST(p20_equal_times_fire_in_the_order_of_the_calls)
     END;
 }
 
+/* Timers of which each cancels one that comes after all of them. */
+enum { HUNTERS = 450 };
+static struct hunter {
+    struct loop *loop;
+    struct once once, victim;
+    loop_job victim_job;
+} hunters[HUNTERS];
+static unsigned hunts;
+
+static void hunter_fired(void *arg, int64_t result)
+{
+    struct hunter *hunter = arg;
+
+    once_resumed(&hunter->once, result);
+    CHECK_IS(loop_cancel(hunter->loop, hunter->victim_job), 0);
+    hunts++;
+    script_poke();
+}
+
+/* Some victims are due in the turn in which they are cancelled, some in a later one, some later. */
+LOOP_TEST(p20_timers_that_cancel_timers_of_their_own_turn)
+{
+    static int64_t at;
+
+    BEGIN;
+    at = now_ns() + LOOP_MILLISECOND;
+    for (int i = 0; i < HUNTERS; i++) {
+        struct hunter *hunter = &hunters[i];
+        int64_t victim_at = at + i % 3 * i * LOOP_MICROSECOND;
+        hunter->loop = env->loop;
+        START(loop_sleep_until(env->scope, at - 1, hunter_fired, hunter));
+        hunters[i * 7 % HUNTERS].victim_job = START(loop_sleep_until(env->scope, victim_at, ONCE(&hunter->victim)));
+    }
+    AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
+    WAIT_UNTIL(hunts == HUNTERS);
+    AWAIT(turns(env->scope, 10, GO));
+    for (int i = 0; i < HUNTERS; i++) {
+        ONCE_IS(hunters[i].once, 0);
+        ONCE_IS(hunters[i].victim, -ECANCELED);
+    }
+    END;
+}
+
+LOOP_TEST(p20_cancelled_timers_leave_no_wakeups)
+{
+    static struct loop_stats before, after;
+    static struct tally tally;
+
+    BEGIN;
+    for (int i = 1; i <= 10; i++) {
+        loop_cancel(env->loop, START(loop_sleep(env->scope, i * 10 * LOOP_MILLISECOND, TALLY(&tally))));
+    }
+    loop_daemon(env->loop, START(loop_sleep(env->scope, 3600 * LOOP_SECOND, TALLY(&tally))));
+    WAIT_UNTIL(tally.cancelled == 10);
+    loop_stats(env->loop, &before);
+    AWAIT(loop_sleep(env->scope, 120 * LOOP_MILLISECOND, GO));
+    loop_stats(env->loop, &after);
+    CHECK(after.turns - before.turns <= 3);
+    END;
+}
+
 LOOP_TEST(p20_what_has_passed_fires_in_the_next_turn)
 {
     static struct once past[4];

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * The lowest floor: list, slab and heap, against simple models of them, with random calls. The only suite that looks
+ * The lowest floor: list, slab and wheel, against simple models of them, with random calls. The only suite that looks
  * inside the library.
  */
 #include "harness.h"
 
-#include <loop/heap.h>
 #include <loop/list.h>
 #include <loop/slab.h>
+#include <loop/wheel.h>
 
 static unsigned next_random(void)
 {
@@ -131,7 +131,7 @@ TEST(slab_objects_are_zeroed_and_found)
     struct loop_slab slab;
     struct object *object;
 
-    loop_slab_init(&slab, sizeof *object);
+    loop_slab_init(&slab, sizeof *object, 0);
     CHECK(!loop_slab_find(&slab, 0));
     object = loop_slab_get(&slab);
     CHECK(object && object->id != 0);
@@ -156,7 +156,7 @@ TEST(slab_finds_nothing_for_ids_that_never_were)
 {
     struct loop_slab slab;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     struct object *object = loop_slab_get(&slab);
     for (unsigned bit = 0; bit < 64; bit++) {
         CHECK(!loop_slab_find(&slab, object->id ^ UINT64_C(1) << bit));
@@ -176,7 +176,7 @@ TEST(slab_objects_never_move)
     static struct object *objects[N];
     struct loop_slab slab;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (unsigned i = 0; i < N; i++) {
         objects[i] = loop_slab_get(&slab);
         CHECK(objects[i] != NULL);
@@ -207,7 +207,7 @@ TEST(slab_against_a_table)
     struct loop_slab slab;
     unsigned n_stale = 0;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (unsigned round = 0; round < ROUNDS; round++) {
         unsigned i = next_random() % N;
         if (alive[i]) {
@@ -234,7 +234,7 @@ TEST(slab_ids_do_not_come_back_soon)
     struct loop_slab slab;
     uint64_t first = 0;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (int i = 0; i < REUSES; i++) {
         struct object *object = loop_slab_get(&slab);
         CHECK(object->id != first && object->id != 0);
@@ -253,7 +253,7 @@ TEST(slab_without_memory_says_so_and_stays_whole)
     struct loop_slab slab;
     unsigned got = 0, failed = 0;
 
-    loop_slab_init(&slab, sizeof(struct object));
+    loop_slab_init(&slab, sizeof(struct object), 0);
     for (unsigned round = 1; got < N; round++) {
         fail_allocation(1 + round % 3, false);
         objects[got] = loop_slab_get(&slab);
@@ -274,145 +274,269 @@ TEST(slab_without_memory_says_so_and_stays_whole)
 }
 #endif
 
-/* ---- heap ---- */
+/* ---- wheel ---- */
 
-static void empty_heap(struct loop_heap *heap)
+/* A point in the wheel, and what a model knows of it. */
+struct point {
+    struct loop_wheel_node node;
+    int64_t at_ns; /* what it counts as */
+    unsigned order;
+    bool is_in;
+};
+
+static struct loop_wheel wheel;
+static unsigned next_order, last_order;
+static int64_t last_at;
+
+static void new_wheel(int64_t now_ns)
 {
-    while (heap->count > 0) {
-        loop_heap_remove(heap, loop_heap_first(heap));
-    }
-    loop_heap_finish(heap);
+    memset(&wheel, 0, sizeof wheel);
+    loop_wheel_init(&wheel, now_ns);
+    last_at = 0;
+    last_order = next_order = 0;
 }
 
-static void check_heap(const struct loop_heap *heap)
+static void add_point(struct point *point, int64_t at_ns)
 {
-    for (uint32_t i = 0; i < heap->count; i++) {
-        CHECK_IS(heap->entries[i].node->position, i + 1);
-        CHECK_IS(heap->entries[i].at_ns, heap->entries[i].node->at_ns);
-        if (i > 0) {
-            const struct loop_heap_entry *parent = &heap->entries[(i - 1) / 4];
-            CHECK(parent->at_ns <= heap->entries[i].at_ns);
-        }
-    }
+    point->at_ns = at_ns > wheel.now_ns ? at_ns : wheel.now_ns;
+    point->order = ++next_order;
+    point->is_in = true;
+    loop_list_init(&point->node.link);
+    loop_wheel_add(&wheel, &point->node, at_ns);
+    CHECK(loop_list_is_linked(&point->node.link));
+    CHECK_IS(point->node.at_ns, point->at_ns);
 }
 
-TEST(heap_gives_the_earliest_first)
+static void remove_point(struct point *point)
 {
-    enum { N = 2000 };
-    static struct loop_heap_node nodes[N];
-    struct loop_heap heap;
-    int64_t last = INT64_MIN;
-
-    loop_heap_init(&heap);
-    CHECK(!loop_heap_first(&heap));
-    for (int i = 0; i < N; i++) {
-        nodes[i].at_ns = (int64_t)(next_random() % 500) - 250;
-        CHECK(!loop_heap_is_linked(&nodes[i]));
-        CHECK_IS(loop_heap_add(&heap, &nodes[i]), 0);
-        CHECK(loop_heap_is_linked(&nodes[i]));
-    }
-    check_heap(&heap);
-    for (int i = 0; i < N; i++) {
-        struct loop_heap_node *first = loop_heap_first(&heap);
-        CHECK(first->at_ns >= last);
-        last = first->at_ns;
-        loop_heap_remove(&heap, first);
-        CHECK(!loop_heap_is_linked(first));
-    }
-    CHECK(!loop_heap_first(&heap));
-    loop_heap_finish(&heap);
+    loop_wheel_remove(&wheel, &point->node);
+    CHECK(!loop_list_is_linked(&point->node.link));
+    point->is_in = false;
 }
 
-TEST(heap_keeps_the_order_of_equal_times)
+/* Takes the first of a batch: never early, and never before one that was earlier, or as early and added before. */
+static struct point *take_first(struct loop_list *batch, int64_t now_ns)
 {
-    enum { N = 1000 };
-    static struct loop_heap_node nodes[N];
-    struct loop_heap heap;
-
-    loop_heap_init(&heap);
-    for (int i = 0; i < N; i++) {
-        nodes[i].at_ns = 7;
-        CHECK_IS(loop_heap_add(&heap, &nodes[i]), 0);
+    struct loop_list *link = loop_list_pop_front(batch);
+    if (!link) {
+        return NULL;
     }
-    for (int i = 0; i < N; i++) {
-        CHECK(loop_heap_first(&heap) == &nodes[i]);
-        loop_heap_remove(&heap, &nodes[i]);
-    }
-    loop_heap_finish(&heap);
+    struct point *point = LOOP_CONTAINER(link, struct point, node.link);
+    CHECK(point->is_in && point->at_ns <= now_ns);
+    CHECK(point->at_ns > last_at || (point->at_ns == last_at && point->order > last_order));
+    last_at = point->at_ns;
+    last_order = point->order;
+    point->is_in = false;
+    return point;
 }
 
-TEST(heap_with_extreme_times)
+/* Takes all that is due; returns how many that were. */
+static unsigned take_all(int64_t now_ns)
 {
-    struct loop_heap_node nodes[] = {{.at_ns = INT64_MAX}, {.at_ns = INT64_MIN}, {.at_ns = 0}, {.at_ns = -1}};
-    const int expected[] = {1, 3, 2, 0};
-    struct loop_heap heap;
-
-    loop_heap_init(&heap);
-    for (unsigned i = 0; i < COUNT_OF(nodes); i++) {
-        CHECK_IS(loop_heap_add(&heap, &nodes[i]), 0);
+    struct loop_list batch;
+    unsigned count = 0;
+    loop_wheel_take(&wheel, now_ns, UINT32_MAX, &batch);
+    while (take_first(&batch, now_ns)) {
+        count++;
     }
-    for (unsigned i = 0; i < COUNT_OF(nodes); i++) {
-        CHECK(loop_heap_first(&heap) == &nodes[expected[i]]);
-        loop_heap_remove(&heap, loop_heap_first(&heap));
-    }
-    loop_heap_finish(&heap);
+    return count;
 }
 
-TEST(heap_against_a_search)
+static int64_t earliest_of(const struct point *points, int count)
 {
-    enum { N = 150, ROUNDS = 30000 };
-    static struct loop_heap_node nodes[N];
-    struct loop_heap heap;
-
-    loop_heap_init(&heap);
-    for (int round = 0; round < ROUNDS; round++) {
-        struct loop_heap_node *node = &nodes[next_random() % N], *earliest = NULL;
-        if (loop_heap_is_linked(node)) {
-            loop_heap_remove(&heap, node);
-        } else {
-            node->at_ns = next_random() % 100;
-            CHECK_IS(loop_heap_add(&heap, node), 0);
-        }
-        for (int i = 0; i < N; i++) {
-            if (loop_heap_is_linked(&nodes[i]) &&
-                (!earliest || nodes[i].at_ns < earliest->at_ns ||
-                 (nodes[i].at_ns == earliest->at_ns && nodes[i].order < earliest->order))) {
-                earliest = &nodes[i];
-            }
-        }
-        CHECK(loop_heap_first(&heap) == earliest);
-        if (round % 64 == 0) {
-            check_heap(&heap);
-        }
+    int64_t earliest = INT64_MAX;
+    for (int i = 0; i < count; i++) {
+        earliest = points[i].is_in && points[i].at_ns < earliest ? points[i].at_ns : earliest;
     }
-    empty_heap(&heap);
+    return earliest;
 }
 
-#if !HAS_SANITIZER
-TEST(heap_without_memory_says_so_and_stays_whole)
+/* As many bits as `bits`, or fewer. */
+static int64_t random_bits(unsigned bits)
+{
+    uint64_t all = (uint64_t)next_random() << 40 ^ (uint64_t)next_random() << 20 ^ next_random();
+    return (int64_t)(all >> (64 - bits));
+}
+
+TEST(wheel_of_nothing)
+{
+    struct loop_list batch;
+
+    new_wheel(5);
+    CHECK(loop_wheel_is_empty(&wheel));
+    CHECK_IS(loop_wheel_next(&wheel), INT64_MAX);
+    loop_wheel_take(&wheel, INT64_MAX - 1, 1, &batch);
+    CHECK(loop_list_is_empty(&batch));
+    loop_wheel_put_back(&wheel, &batch);
+    CHECK_IS(loop_wheel_next(&wheel), INT64_MAX);
+}
+
+/* From one to the next, as a loop does that sleeps exactly as long as it is told. */
+TEST(wheel_tells_the_next_to_the_nanosecond)
 {
     enum { N = 3000 };
-    static struct loop_heap_node nodes[N];
-    struct loop_heap heap;
-    unsigned failed = 0;
+    static struct point points[N];
 
-    loop_heap_init(&heap);
-    for (int i = 0; i < N; i++) {
-        nodes[i].at_ns = (i * 7919) % N;
-        fail_allocation(1, false);
-        int answer = loop_heap_add(&heap, &nodes[i]);
-        bool has_failed = allocation_failed();
-        fail_allocation(0, false);
-        CHECK_IS(answer, has_failed ? -ENOMEM : 0);
-        if (answer != 0) {
-            failed++;
-            CHECK(!loop_heap_is_linked(&nodes[i]));
-            CHECK_IS(loop_heap_add(&heap, &nodes[i]), 0);
+    for (unsigned bits = 4; bits <= 62; bits += 2) {
+        new_wheel(random_bits(40));
+        for (int i = 0; i < N; i++) {
+            add_point(&points[i], wheel.now_ns + 1 + random_bits(bits));
         }
-        check_heap(&heap);
+        int64_t next;
+        for (unsigned taken = 0; (next = loop_wheel_next(&wheel)) != INT64_MAX;) {
+            CHECK_IS(take_all(next - 1), 0);
+            CHECK_IS(loop_wheel_next(&wheel), next);
+            unsigned count = take_all(next);
+            CHECK(count > 0 && last_at == next);
+            taken += count;
+            CHECK(next == INT64_MAX || taken <= N);
+        }
+        CHECK(loop_wheel_is_empty(&wheel));
+        CHECK_IS(earliest_of(points, N), INT64_MAX);
     }
-    CHECK(failed > 0);
-    CHECK_IS(heap.count, N);
-    empty_heap(&heap);
 }
-#endif
+
+/* Equal points that are added while time goes by stand at ever lower levels, and still come in order. */
+TEST(wheel_keeps_the_order_of_equal_points)
+{
+    enum { N = 1000 };
+    static struct point points[N], others[N];
+
+    for (unsigned bits = 10; bits <= 60; bits += 5) {
+        new_wheel(1000);
+        int64_t at_ns = 1000 + (INT64_C(1) << bits) + random_bits(bits), now_ns = 1000;
+        for (int i = 0; i < N; i++) {
+            add_point(&points[i], at_ns);
+            now_ns += (at_ns - now_ns) / 100;
+            add_point(&others[i], now_ns + 1);
+            take_all(now_ns + 1 < at_ns ? now_ns + 1 : at_ns - 1);
+        }
+        CHECK_IS(take_all(at_ns - 1), 0);
+        CHECK_IS(take_all(at_ns), N);
+        CHECK_IS(last_order, points[N - 1].order);
+        CHECK(loop_wheel_is_empty(&wheel));
+    }
+}
+
+TEST(wheel_with_extreme_points)
+{
+    static const int64_t year = 365 * 24 * INT64_C(3600000000000);
+    const int64_t at[] = {INT64_MAX - 1, INT64_MIN, 0, -1, 100, 1, 200 * year, INT64_MAX - 2, year, 99, INT64_MAX - 1};
+    struct point points[COUNT_OF(at)];
+
+    new_wheel(100);
+    for (unsigned i = 0; i < COUNT_OF(at); i++) {
+        add_point(&points[i], at[i]);
+    }
+    CHECK_IS(loop_wheel_next(&wheel), 100);
+    CHECK_IS(take_all(100), 6); /* what has passed counts as now */
+    CHECK_IS(loop_wheel_next(&wheel), year);
+    CHECK_IS(take_all(year - 1), 0);
+    CHECK_IS(take_all(year), 1);
+    CHECK_IS(loop_wheel_next(&wheel), 200 * year);
+    CHECK_IS(take_all(200 * year), 1);
+    CHECK_IS(loop_wheel_next(&wheel), INT64_MAX - 2);
+    CHECK_IS(take_all(INT64_MAX - 2), 1);
+    CHECK_IS(take_all(INT64_MAX - 1), 2);
+    CHECK(loop_wheel_is_empty(&wheel));
+}
+
+/* What is removed leaves no wake-up behind, where few are in the first slot. */
+TEST(wheel_forgets_what_is_removed)
+{
+    enum { N = 16 };
+    static struct point points[N];
+
+    for (unsigned bits = 2; bits <= 60; bits++) {
+        new_wheel(random_bits(50));
+        for (int i = 0; i < N; i++) {
+            add_point(&points[i], wheel.now_ns + 1 + random_bits(bits));
+            CHECK_IS(loop_wheel_next(&wheel), earliest_of(points, i + 1));
+        }
+        for (int i = 0; i < N; i++) {
+            remove_point(&points[i]);
+            CHECK_IS(loop_wheel_next(&wheel), earliest_of(points, N));
+        }
+        CHECK(loop_wheel_is_empty(&wheel));
+    }
+}
+
+/* However many are in the slot that comes due, each call does its share; and what comes meanwhile keeps its place. */
+TEST(wheel_spreads_a_slot_in_bounded_steps)
+{
+    enum { N = 10000, STEP = 100 };
+    static struct point points[N], late[N];
+    const int64_t at_ns = 123456789012;
+    struct loop_list batch;
+    int n_late = 0, taken = 0, steps = 0;
+
+    new_wheel(7);
+    for (int i = 0; i < N; i++) {
+        add_point(&points[i], at_ns + i % 7);
+    }
+    for (; !loop_wheel_is_empty(&wheel); steps++) {
+        CHECK(loop_wheel_next(&wheel) <= at_ns + 7);
+        loop_wheel_take(&wheel, at_ns + 7, STEP, &batch);
+        int count = 0;
+        while (count < STEP && take_first(&batch, at_ns + 7)) {
+            count++;
+        }
+        loop_wheel_put_back(&wheel, &batch);
+        taken += count;
+        for (int i = 0; i < 8 && n_late < 1000; i++) {
+            add_point(&late[n_late++], at_ns + i);
+        }
+    }
+    CHECK_IS(taken, N + n_late);
+    CHECK(steps >= N / STEP);
+}
+
+static struct point many[150];
+
+/* One call that is taken at random, and the answer that a search through all points gives. */
+static void call_wheel(int64_t *now_ns, struct loop_list *batch)
+{
+    struct point *point = &many[next_random() % COUNT_OF(many)];
+    unsigned what = next_random() % 8;
+
+    if (what > 1) {
+        if (point->is_in) {
+            remove_point(point);
+        } else {
+            add_point(point, *now_ns + random_bits(1 + next_random() % 34) - 20);
+        }
+        return;
+    }
+    loop_wheel_take(&wheel, *now_ns, what == 0 ? UINT32_MAX : next_random() % 20, batch);
+    unsigned most = next_random() % 30;
+    while (most-- > 0 && take_first(batch, *now_ns)) {
+        point = &many[next_random() % COUNT_OF(many)];
+        if (point->is_in) {
+            remove_point(point); /* it may be in the batch */
+        } else {
+            add_point(point, *now_ns); /* and this one is not */
+        }
+    }
+    loop_wheel_put_back(&wheel, batch);
+    *now_ns += next_random() % 4 ? random_bits(1 + next_random() % 32) : 0;
+}
+
+TEST(wheel_against_a_search)
+{
+    enum { ROUNDS = 200000 };
+    int64_t now_ns = 1000;
+    struct loop_list batch;
+
+    new_wheel(now_ns);
+    memset(many, 0, sizeof many);
+    for (int round = 0; round < ROUNDS; round++) {
+        call_wheel(&now_ns, &batch);
+        int64_t earliest = earliest_of(many, COUNT_OF(many)), next = loop_wheel_next(&wheel);
+        CHECK(next <= earliest || next <= wheel.now_ns);
+        CHECK_IS(next == INT64_MAX, earliest == INT64_MAX);
+        if (round % 64 == 0) {
+            take_all(now_ns);
+            CHECK(earliest_of(many, COUNT_OF(many)) > now_ns);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Copying from one regular file to another. Both block, and neither can be waited for, so that a thread of the pool
+ * does it, piece by piece: one hand-over for the whole copy in place of two for each block, the same on both backends.
+ * The copy has the turn in the source's line of reads and in the sink's line of writes (fd_file.c), and comes back
+ * after a piece when somebody else waits in one of them, or it is to end. Others who wait for a thread go between two
+ * pieces.
+ */
+#include <loop/fd_flow.h>
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+/* Large enough for the page cache to be filled by large folios, small enough for the second level of caches, and a
+ * moment's work: about 60 µs, before a cancel is heard. */
+#define PIECE_BYTES ((size_t)256 << 10)
+
+#define BUFFER_ALIGNMENT 4096 /* what O_DIRECT asks for nearly everywhere, open(2) */
+
+/* ---- on a thread of the pool ---- */
+
+/* u.args of such a copy: `second` the sink's descriptor, `second_offset` the bytes moved so far, `len` one of these,
+ * `flags` whether the loop wants it back after a piece. */
+enum copy_way { WAY_UNKNOWN, WAY_RANGE, WAY_BUFFER };
+
+/* These file systems can't share blocks between files: copy_file_range(2) would move their pages through a pipe, which
+ * costs more than a read and a write. */
+static bool copies_by_pages(int number)
+{
+    struct statfs status;
+    return fstatfs(number, &status) || status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC;
+}
+
+static int64_t read_piece(int number, char *buffer)
+{
+    ssize_t n;
+    do {
+        n = read(number, buffer, loop_hard_length(PIECE_BYTES));
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* All of it, or the error that came in between; `*done` tells how much. */
+static int write_piece(int number, const char *buffer, size_t len, size_t *done)
+{
+    for (*done = 0; *done < len;) {
+        ssize_t n = write(number, buffer + *done, loop_hard_length(len - *done));
+        if (n == 0) {
+            return -EIO;
+        }
+        if (n > 0) {
+            *done += (size_t)n;
+        } else if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+/* What was read and can't be written is given back to the source, for whoever goes on with it. */
+static int64_t copy_by_buffer(int from, int to, char *buffer)
+{
+    size_t done;
+    int64_t n = read_piece(from, buffer);
+    int error = n > 0 ? write_piece(to, buffer, (size_t)n, &done) : 0;
+    if (error) {
+        (void)lseek(from, (off_t)done - n, SEEK_CUR);
+    }
+    return error ? error : n;
+}
+
+static char *make_buffer(void **buffer)
+{
+    if (!*buffer) {
+        *buffer = aligned_alloc(BUFFER_ALIGNMENT, PIECE_BYTES);
+    }
+    return *buffer;
+}
+
+/* Where copy_file_range fails, or says that nothing is left, it may mean itself (another file system, a sink that
+ * appends, a file in /proc): read and write have the last word. */
+int64_t loop_file_copy_piece(struct job *job, void **buffer)
+{
+    struct loop_op_args *args = &job->u.args;
+    int from = job->fd->number, to = args->second->number;
+    int64_t n = 0;
+    if (args->len == WAY_UNKNOWN) {
+        args->len = copies_by_pages(from) ? WAY_BUFFER : WAY_RANGE;
+    }
+    if (args->len == WAY_RANGE) {
+        n = copy_file_range(from, NULL, to, NULL, loop_hard_length(PIECE_BYTES), 0);
+        args->len = n > 0 ? WAY_RANGE : WAY_BUFFER;
+    }
+    if (args->len == WAY_BUFFER) {
+        n = make_buffer(buffer) ? copy_by_buffer(from, to, *buffer) : -ENOMEM;
+    }
+    args->second_offset += n > 0 ? n : 0;
+    return n;
+}
+
+/* ---- on the loop's thread ---- */
+
+static void leave_lines(struct loop *loop, struct job *job)
+{
+    loop_file_leave_readers(loop, job->fd, job);
+    loop_file_leave_writers(loop, job->u.args.second, job);
+}
+
+static void copy_done(struct loop *loop, struct job *job, int64_t result)
+{
+    leave_lines(loop, job);
+    if (result > 0 && !job->is_cancelled) {
+        loop_file_join_readers(loop, job);
+    } else if (result > 0) {
+        loop_job_finish(loop, job, -ECANCELED);
+    } else {
+        loop_job_finish(loop, job, result ? result : job->u.args.second_offset);
+    }
+}
+
+static void cancel_copy(struct loop *loop, struct job *job)
+{
+    loop_direct_cancel(loop, job);
+    loop_file_copy_yield(loop, job);
+}
+
+const struct loop_job_kind loop_file_copy_kind = {
+    .name = "file copy", .cancel = cancel_copy, .backend_done = copy_done, .is_large = true};
+
+static bool is_contended(const struct job *job)
+{
+    return !loop_list_is_empty(&job->fd->readers) || !loop_list_is_empty(&job->u.args.second->writers);
+}
+
+void loop_file_copy_turn(struct loop *loop, struct job *job)
+{
+    if (job->u.args.second->writing != job) {
+        loop_file_join_writers(loop, job, job->u.args.second);
+        return;
+    }
+    job->u.args.flags = is_contended(job);
+    loop_pool_submit(loop, job);
+}
+
+void loop_file_copy_yield(struct loop *loop, struct job *job)
+{
+    if (job->where == LOOP_AT_POOL_LINE) {
+        loop_pool_recall(loop, job);
+    }
+}
+
+/* What claims to be empty may be made while it is read, as the files of /proc are, and block: that is for reads that
+ * can be cancelled. */
+bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)
+{
+    struct stat status;
+    return from->read_by == LOOP_IO_BLOCKING && to->write_by == LOOP_IO_BLOCKING && to->state == LOOP_FD_OPEN &&
+           fstat(from->number, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+           fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+void loop_file_copy(struct loop *loop, struct job *job, struct loop_fd *to)
+{
+    job->op = LOOP_OP_COPY;
+    loop_job_use_second(job, to);
+    loop_file_join_readers(loop, job);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Moving bytes by a descriptor's own way, never blocking: any way, any number of buffers. io.h has the shortest one.
+ */
+#include <loop/io.h>
+
+#include <limits.h>
+#include <unistd.h>
+
+static bool polls_ready(const struct loop_fd *fd, short event)
+{
+    struct pollfd entry = {.fd = fd->number, .events = event};
+    return poll(&entry, 1, 0) > 0;
+}
+
+static int64_t receive(int number, const struct iovec *iov, int n_iov)
+{
+    if (n_iov == 1) {
+        return recv(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
+    return recvmsg(number, &message, MSG_DONTWAIT);
+}
+
+static int64_t transmit(int number, const struct iovec *iov, int n_iov)
+{
+    if (n_iov == 1) {
+        return send(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
+    return sendmsg(number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    switch ((enum loop_io)fd->read_by) {
+    case LOOP_IO_SOCKET: return receive(fd->number, iov, n_iov);
+    case LOOP_IO_NONBLOCKING:
+        return n_iov == 1 ? read(fd->number, iov->iov_base, iov->iov_len) : readv(fd->number, iov, n_iov);
+    case LOOP_IO_NOWAIT: return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+    case LOOP_IO_POLLED: errno = EAGAIN; return polls_ready(fd, POLLIN) ? readv(fd->number, iov, n_iov) : -1;
+    case LOOP_IO_BLOCKING: break;
+    }
+    assert(false); /* a file is read by the backend */
+    errno = EINVAL;
+    return -1;
+}
+
+/* A pipe that polls writable has room for PIPE_BUF bytes, pipe(7): so much can't block. */
+static int64_t write_after_poll(struct loop_fd *fd, const struct iovec *iov)
+{
+    errno = EAGAIN;
+    size_t len = iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF;
+    return polls_ready(fd, POLLOUT) ? write(fd->number, iov->iov_base, len) : -1;
+}
+
+static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    switch ((enum loop_io)fd->write_by) {
+    case LOOP_IO_SOCKET: return transmit(fd->number, iov, n_iov);
+    case LOOP_IO_NONBLOCKING:
+        return n_iov == 1 ? write(fd->number, iov->iov_base, iov->iov_len) : writev(fd->number, iov, n_iov);
+    case LOOP_IO_NOWAIT: return pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+    case LOOP_IO_POLLED: return write_after_poll(fd, iov);
+    case LOOP_IO_BLOCKING: break;
+    }
+    assert(false); /* a file is written by the backend */
+    errno = EINVAL;
+    return -1;
+}
+
+/* Kernels before 6.4 don't know RWF_NOWAIT on pipes (EOPNOTSUPP): those are polled before each call. */
+static bool learns_to_poll(uint8_t *by)
+{
+    if (errno != EOPNOTSUPP || *by != LOOP_IO_NOWAIT) {
+        return false;
+    }
+    *by = LOOP_IO_POLLED;
+    return true;
+}
+
+static size_t total_length(const struct iovec *iov, int n_iov)
+{
+    size_t total = 0;
+    for (int i = 0; i < n_iov; i++) {
+        total += iov[i].iov_len;
+    }
+    return total;
+}
+
+/* In the hard mode a byte stream moves about half of what it could. What is read or written whole, such as a number, is
+ * left alone. */
+static const struct iovec *shortened(const struct loop_fd *fd, const struct iovec *iov, int *n_iov,
+                                     struct iovec *single)
+{
+    if (!loop_hard()->is_short || !fd->short_is_empty) {
+        return iov;
+    }
+    *single = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
+    *n_iov = 1;
+    return single;
+}
+
+static size_t read_length(const struct iovec *iov, int n_iov)
+{
+    return n_iov == 1 ? iov->iov_len : total_length(iov, n_iov);
+}
+
+int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    struct iovec single;
+    iov = shortened(fd, iov, &n_iov, &single);
+    int64_t n;
+    do {
+        n = read_once(fd, iov, n_iov);
+    } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->read_by)));
+    return loop_io_note_read(fd, n, read_length(iov, n_iov));
+}
+
+int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    struct iovec single;
+    iov = shortened(fd, iov, &n_iov, &single);
+    int64_t n;
+    do {
+        n = write_once(fd, iov, n_iov);
+    } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->write_by)));
+    return loop_io_note_write(fd, n);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Looking before sleeping (loop_options.busy_poll_ns): a loop that looks hears of everything, sleeps when nothing
+ * comes, and keeps its timers.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+#include <time.h>
+
+static void nap(int64_t duration_ns)
+{
+    nanosleep(&(struct timespec){duration_ns / LOOP_SECOND, duration_ns % LOOP_SECOND}, NULL);
+}
+
+/* ---- how long it looks ---- */
+
+LOOP_TEST(busy_polling_is_off_by_default)
+{
+    static int64_t cpu_ns;
+
+    BEGIN;
+    cpu_ns = cpu_time_ns();
+    AWAIT(loop_sleep(env->scope, 100 * LOOP_MILLISECOND, GO));
+    CHECK(cpu_time_ns() - cpu_ns < 10 * LOOP_MILLISECOND);
+    END;
+}
+
+LOOP_TEST_WITH(busy_polling_looks_until_a_timer_is_due, .busy_poll_ns = 10 * LOOP_SECOND)
+{
+    static int64_t cpu_ns;
+
+    BEGIN;
+    cpu_ns = cpu_time_ns();
+    AWAIT(loop_sleep(env->scope, 100 * LOOP_MILLISECOND, GO));
+    CHECK(cpu_time_ns() - cpu_ns >= 10 * LOOP_MILLISECOND);
+    END;
+}
+
+TEST(p23_a_negative_busy_poll_ns_is_refused)
+{
+    CHECK_IS(loop_run_with(&(struct loop_options){.busy_poll_ns = -1}, (loop_main_fn *)abort, NULL), -EINVAL);
+}
+
+static int do_nothing(struct loop_env *env, void *unused)
+{
+    (void)env;
+    (void)unused;
+    return 0;
+}
+
+TEST(p23_the_longest_busy_poll_ns_does_no_harm)
+{
+    CHECK_IS(run_with(&(struct loop_options){.busy_poll_ns = INT64_MAX}, do_nothing, NULL), 0);
+}
+
+/* ---- when it doesn't ---- */
+
+LOOP_TEST_WITH(p18_a_busy_polling_loop_sleeps_when_it_is_idle, .busy_poll_ns = 2 * LOOP_MILLISECOND)
+{
+    static struct loop_stats before, after;
+    static long switches;
+    static int64_t cpu_ns;
+
+    BEGIN;
+    AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
+    loop_stats(env->loop, &before);
+    switches = voluntary_switches();
+    cpu_ns = cpu_time_ns();
+    AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
+    loop_stats(env->loop, &after);
+    CHECK(voluntary_switches() - switches <= 3);
+    CHECK(after.turns - before.turns <= 4);
+    CHECK(cpu_time_ns() - cpu_ns < 20 * LOOP_MILLISECOND);
+    END;
+}
+
+LOOP_TEST_WITH(p18_busy_polling_is_left_out_where_nothing_comes_soon, .busy_poll_ns = 2 * LOOP_MILLISECOND)
+{
+    static int64_t cpu_ns;
+    static int i;
+
+    BEGIN;
+    cpu_ns = cpu_time_ns();
+    for (i = 0; i < 100; i++) {
+        AWAIT(loop_sleep(env->scope, 4 * LOOP_MILLISECOND, GO));
+    }
+    CHECK(cpu_time_ns() - cpu_ns < 60 * LOOP_MILLISECOND);
+    END;
+}
+
+/* After a hundred times in vain it would leave out a hundred more, but for the sleeps that turn out to be short. */
+LOOP_TEST_WITH(busy_polling_begins_again_where_sleeps_are_short, .busy_poll_ns = 2 * LOOP_MILLISECOND)
+{
+    static int64_t cpu_ns;
+    static int i;
+
+    BEGIN;
+    for (i = 0; i < 70; i++) {
+        AWAIT(loop_sleep(env->scope, 3 * LOOP_MILLISECOND, GO));
+    }
+    cpu_ns = cpu_time_ns();
+    for (i = 0; i < 40; i++) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    CHECK(cpu_time_ns() - cpu_ns >= 8 * LOOP_MILLISECOND);
+    END;
+}
+
+/* ---- what it hears ---- */
+
+/* One short wait out of many is enough: a loop that slept would wake too late each time. */
+LOOP_TEST_WITH(p20_timers_of_a_busy_polling_loop_are_exact, .busy_poll_ns = 5 * LOOP_MILLISECOND)
+{
+    static int64_t began, late, least = LOOP_NEVER;
+    static int i;
+
+    BEGIN;
+    for (i = 0; i < 50; i++) {
+        began = now_ns();
+        AWAIT(loop_sleep(env->scope, 300 * LOOP_MICROSECOND, GO));
+        late = now_ns() - began - 300 * LOOP_MICROSECOND;
+        CHECK(late >= 0);
+        least = late < least ? late : least;
+    }
+    CHECK(least < 100 * LOOP_MICROSECOND);
+    END;
+}
+
+enum { POSTS = 10 };
+static struct once posts[POSTS];
+static struct loop_inbox *inbox;
+
+static void *post_now_and_then(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < POSTS; i++) {
+        nap(LOOP_MILLISECOND);
+        CHECK_IS(loop_post(inbox, ONCE(&posts[i])), 0);
+    }
+    loop_inbox_put(inbox);
+    return NULL;
+}
+
+LOOP_TEST_WITH(p21_a_busy_polling_loop_sees_posts_without_being_woken, .busy_poll_ns = 10 * LOOP_SECOND)
+{
+    static struct loop_stats before, after;
+    static pthread_t thread;
+
+    BEGIN;
+    AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    inbox = loop_inbox_get(env->loop);
+    loop_stats(env->loop, &before);
+    CHECK_IS(pthread_create(&thread, NULL, post_now_and_then, NULL), 0);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(posts[POSTS - 1].count);
+    loop_scope_release(env->scope);
+    loop_stats(env->loop, &after);
+    CHECK_IS(after.wakeups, before.wakeups);
+    CHECK(!strcmp(loop_backend_name(env->loop), "epoll") || after.enters - before.enters <= 1);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < POSTS; i++) {
+        ONCE_IS(posts[i], 0);
+    }
+    END;
+}
+
+static int64_t take_a_while(void *unused)
+{
+    (void)unused;
+    nap(2 * LOOP_MILLISECOND);
+    return 7;
+}
+
+LOOP_TEST_WITH(a_busy_polling_loop_hears_of_its_threads_and_operations, .busy_poll_ns = 10 * LOOP_SECOND)
+{
+    static char bytes[64], back[64];
+    static struct loop_fd *file;
+    static int i;
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 1);
+    file = adopt(env->scope, make_file(bytes, sizeof bytes));
+    for (i = 0; i < 5; i++) {
+        AWAIT(loop_work(env->scope, take_a_while, NULL, GO));
+        CHECK_IS(result, 7);
+        AWAIT(loop_op_read(env->scope, file, back, sizeof back, 0, GO));
+        CHECK_MOVED(result, sizeof back);
+        AWAIT(loop_op_fsync(env->scope, file, false, GO));
+        CHECK_IS(result, 0);
+    }
+    END;
+}
+
+/* ---- round trips ---- */
+
+enum { ROUND_TRIPS = 300 };
+
+/* Sends what has come back, with naps that are shorter and longer than the loop looks. */
+static void *answer(void *number)
+{
+    int fd = *(int *)number;
+    char byte = 0;
+
+    for (int i = 0; i < ROUND_TRIPS; i++) {
+        if (i % 30 == 29) {
+            nap((i % 60 == 59 ? 3 : 1) * LOOP_MILLISECOND);
+        }
+        CHECK_IS(write(fd, &byte, 1), 1);
+        CHECK_IS(read(fd, &byte, 1), 1);
+        CHECK_IS(byte, (char)(i + 1));
+    }
+    return NULL;
+}
+
+LOOP_TEST_WITH(round_trips_of_a_busy_polling_loop, .busy_poll_ns = 2 * LOOP_MILLISECOND)
+{
+    static struct loop_flow *flow;
+    static pthread_t thread;
+    static int fds[2], i;
+    static char byte;
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    CHECK_IS(pthread_create(&thread, NULL, answer, &fds[1]), 0);
+    for (i = 0; i < ROUND_TRIPS; i++) {
+        AWAIT(loop_read(&flow->source, &byte, 1, GO));
+        CHECK_IS(result, 1);
+        byte++;
+        AWAIT(loop_write(&flow->sink, &byte, 1, GO));
+        CHECK_IS(result, 1);
+    }
+    pthread_join(thread, NULL);
+    close(fds[1]);
+    END;
+}
