@@ -134,6 +134,13 @@ static void set_option(int fd, int level, int option)
     }
 }
 
+void bench_remove_file(const struct bench_address *address)
+{
+    if (address->u.any.sa_family == AF_UNIX) {
+        unlink(address->u.local.sun_path);
+    }
+}
+
 int bench_listen(const struct bench_address *address)
 {
     int fd = socket(address->u.any.sa_family, address->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -144,9 +151,8 @@ int bench_listen(const struct bench_address *address)
     if (is_tcp(address)) {
         set_option(fd, SOL_SOCKET, SO_REUSEADDR);
         set_option(fd, IPPROTO_TCP, TCP_NODELAY);
-    } else if (address->u.any.sa_family == AF_UNIX) {
-        unlink(address->u.local.sun_path);
     }
+    bench_remove_file(address);
     if (bind(fd, &address->u.any, address->length) != 0) {
         bench_fail("bind");
     }

@@ -40,6 +40,9 @@ void bench_address_format(const struct bench_address *address, char text[BENCH_A
 /* The whole address that a bound socket has, with the port that the kernel chose. */
 struct bench_address bench_address_of(int fd);
 
+/* Removes a socket file that an earlier program left behind; nothing for other addresses. */
+void bench_remove_file(const struct bench_address *address);
+
 /* A nonblocking socket that listens (or, of datagrams, is bound). Connections inherit TCP_NODELAY from it. Ends the
  * program where there is none. */
 int bench_listen(const struct bench_address *address);
