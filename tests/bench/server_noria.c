@@ -9,6 +9,8 @@
 #include <net/net.h>
 #include <unistd.h>
 
+#define BUSY_POLL_NS (100 * LOOP_MICROSECOND) /* with --busy-poll: longer than one connection's next message takes */
+
 static struct server server;
 
 static struct loop_address convert(const struct bench_address *from)
@@ -167,13 +169,15 @@ static int start_any(struct loop_env *env, void *upstream)
 int main(int argc, char **argv)
 {
     struct loop_address upstream = {0};
+    struct loop_options options = {0};
     int error;
 
-    server = server_arguments(argc, argv, NULL);
+    server = server_arguments(argc, argv, "--busy-poll");
+    options.busy_poll_ns = server.option ? BUSY_POLL_NS : 0;
     if (server.mode == SERVER_PROXY) {
         upstream = convert(&server.upstream);
     }
-    error = loop_run(0, 0, 0, NULL, start_any, &upstream);
+    error = loop_run_with(&options, start_any, &upstream);
     if (error != 0) {
         errno = -error;
         bench_fail("the loop");

@@ -216,6 +216,15 @@ def machine_text(results: Results) -> str:
     return table(["machine", ""], [[name, value] for name, value in about.items() if name not in PART_ONLY])
 
 
+def bounds_text(results: Results) -> str:
+    """How many of all bounds are met, and the others."""
+    stored = [one for part in PARTS for one in results.of(part)]
+    found = [(one.row.key, bound) for one in stored for bound in verdicts(one.row, one.summaries)]
+    missed = [[key, str(bound["bound"]), str(bound["measured"])] for key, bound in found if not bound["met"]]
+    told = f"## Bounds\n\n{len(found) - len(missed)} of {len(found)} bounds are met"
+    return f"{told}; not these:\n\n{table(['load', 'to reach', 'measured'], missed)}" if missed else f"{told}.\n"
+
+
 def commands_text(rows: list[Stored]) -> str:
     lines = dict.fromkeys(command for stored in rows for command in stored.commands)
     return "```sh\n" + "\n".join(lines) + "\n```\n"
@@ -245,7 +254,7 @@ def part_text(results: Results, part: str, plots: list[str]) -> str:
 def page(results: Results, plots: list[str]) -> str:
     parts = [part for part in PARTS if results.of(part)]
     introduction = INTRODUCTION.replace("{parts}", ", ".join(PARTS))
-    return "\n".join([introduction, machine_text(results), *(part_text(results, part, plots) for part in parts)])
+    return "\n".join([introduction, machine_text(results), bounds_text(results), *(part_text(results, part, plots) for part in parts)])
 
 
 # ---- the small table of the project's README ----
