@@ -35,7 +35,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="everything once and briefly, in less than three minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
     parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
-    parser.add_argument("--readme", action="store_true", help="copy the small table into README.md, measure nothing")
+    parser.add_argument("--pages", action="store_true", help="write docs/bench/ and README.md's table anew from the "
+                        "results, measure nothing")
     asked = parser.parse_args()
     for part in asked.parts:
         if not any(matches(one, part) for one in PARTS):
@@ -135,6 +136,10 @@ def write(bench: Bench, rows: list[Row], results: Results) -> None:
         results.parts[row.part] = about(bench, row, description)
     DOCS.mkdir(parents=True, exist_ok=True)
     results.write()
+    write_page(results)
+
+
+def write_page(results: Results) -> None:
     drawn = plots.draw_all(results, DOCS)
     (DOCS / "README.md").write_text(tables.page(results, drawn))
 
@@ -180,7 +185,8 @@ def readme() -> tuple[str, str]:
     return text, f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}"
 
 
-def write_readme() -> int:
+def write_pages() -> int:
+    write_page(Results(DOCS / "results.json"))
     _, text = readme()
     (ROOT / "README.md").write_text(text)
     return 0
@@ -197,8 +203,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, interrupt)
     if asked.list:
         return show(asked)
-    if asked.readme:
-        return write_readme()
+    if asked.pages:
+        return write_pages()
     try:
         return run(asked, ROOT / "build" / "tests" / "bench")
     except KeyboardInterrupt:

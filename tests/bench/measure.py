@@ -349,7 +349,7 @@ def sample_seconds(bench: Bench, load: Load) -> float:
     if isinstance(load, Stream):
         load = quickly(load) if bench.quick else load
         return load.seconds + load.warmup + around(load)
-    is_shorter = bench.quick and isinstance(load, Local) and shortened(load) < load.count
+    is_shorter = bench.quick and isinstance(load, Local) and (shortened(load) < load.count or load.files)
     return load.seconds * (QUICK_SHARE if is_shorter else 1)
 
 

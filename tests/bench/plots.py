@@ -22,6 +22,7 @@ LOOKS = {
     "bufferevent": ("#f7cf7a", 10),
     "libev": ("#235789", 13),
 }
+LEFT = 0.4  # where the axis of ratios begins, at the earliest
 FINE = "0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7, 2"
 COARSE = "0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20"
 COMPARED = ("noria-uring", "noria-epoll", "libuv", "libevent", "bufferevent", "libev")
@@ -65,6 +66,7 @@ def draw(path: Path, settings: list[str], lines: list[str], data: list[str], hei
         "set grid ytics linecolor '#dddddd'",
         "set key below horizontal Left reverse samplen 2",
         "set bmargin 7",
+        "set rmargin 6",
         *settings,
         "plot " + ", \\\n     ".join(lines),
         "",
@@ -121,18 +123,18 @@ def ratio_points(rows: list[Stored], name: str) -> list[tuple[float, float]]:
 
 
 def draw_ratios(path: Path, title: str, rows: list[Stored], labels: list[str], top: float) -> bool:
-    """A line for each row, on it a dot for each implementation, a little below one another. What is beyond the top is a
-    dot at the edge."""
+    """A line for each row, on it a dot for each implementation, a little below one another. What is beyond an
+    edge is a dot at it."""
     values = {name: found for name in COMPARED if (found := ratio_points(rows, name))}
     if not values:
         return False
     tics = ", ".join(f"{quoted(label)} {i}" for i, label in enumerate(labels))
-    least = min(1, *(y for found in values.values() for _, y in found))
+    left = max(LEFT, 0.95 * min(1, *(y for found in values.values() for _, y in found)))
     settings = [
         f"set title {quoted(title)}",
-        "set xlabel 'over the best limit by hand (beyond the right edge: at it)'",
+        "set xlabel 'over the best limit by hand (beyond an edge: at it)'",
         f"set yrange [{len(rows) - 0.4}:-0.6]",
-        f"set xrange [{0.95 * least:g}:{1.02 * top:g}]",
+        f"set xrange [{left:g}:{1.02 * top:g}]",
         "set logscale x",
         f"set xtics ({FINE if top <= 2 else COARSE})",
         f"set ytics ({tics}) noenhanced",
@@ -147,7 +149,7 @@ def draw_ratios(path: Path, title: str, rows: list[Stored], labels: list[str], t
 
 def below(found: list[tuple[float, float]], i: int, n: int, top: float) -> list[tuple[float, float]]:
     """The dots of the i-th of n implementations."""
-    return [(min(value, top), row + 0.6 * (i - (n - 1) / 2) / n) for row, value in found]
+    return [(max(LEFT, min(value, top)), row + 0.6 * (i - (n - 1) / 2) / n) for row, value in found]
 
 
 def draw_part(results: Results, part: str, path: Path) -> bool:

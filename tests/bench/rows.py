@@ -164,7 +164,7 @@ QUICK_ROUNDS = 1
 QUICK_SECONDS = 0.15
 QUICK_WARMUP = 0.08
 QUICK_SHARE = 0.5  # of the operations of programs that measure themselves
-CURVE_ROUNDS = 2
+CURVE_ROUNDS = 3
 START_SECONDS = 0.06  # to start a server, to probe the placement, to stop
 CONNECT_SECONDS = 0.00005  # for each connection
 CALLS_SECONDS = (0.1, 0.3)  # the two runs between which system calls are counted
@@ -241,7 +241,7 @@ def echo_row(transport: str, connections: int, size: int, pipeline: int) -> Row:
 
 def curve_row(curve: str, size: int, pipeline: int, connections: int, x: int) -> Row:
     title = f"{connections} × {bytes_text(size)}, {pipeline} in flight ({curve})"
-    load = Stream(UNIX, connections, size, pipeline, seconds=0.3)
+    load = Stream(UNIX, connections, size, pipeline, seconds=0.25, warmup=0.1)
     return Row(
         "echo-unix",
         title,
@@ -331,7 +331,7 @@ PIPES = (
 
 def wake_thread_row(title: str, metric: str) -> Row:
     """Both figures come from the same program; the thread and the loop have a processor each."""
-    load = Local("wake-thread", count=1000, seconds=0.6, pinned=False)
+    load = Local("wake-thread", count=1000, seconds=0.4, pinned=False)
     limits = (limit("epoll", "epoll"), limit("uring", "uring"))
     targets = tuple(Target("noria-uring", 1.00, peer, metric=metric) for peer in ("libev", "libuv"))
     return Row("wake", title, load, (*NORIA, *limits, *PEERS), targets, metric=metric, quick=metric == "wall")
@@ -396,10 +396,11 @@ FIRE_COUNTS = (1000, 10000, 100000, 1000000)
 def timer_row(what: str, factor: float, count: int, how: str) -> Row:
     """Starting or cancelling. `how`: "first" with a new loop and new memory, "again" where timers have been before."""
     in_table = count == 1000000
+    seconds = 0.15 if count < 1000000 else 0.4 if in_table else 4.5
     return Row(
         "timers",
         f"{what}, {thousands(count)} timers{', memory never used before' if how == 'first' else ''}",
-        Local(f"timers-{what}", way(how), 0.5 if count <= 1000000 else 6, count),
+        Local(f"timers-{what}", way(how), seconds, count),
         (*NORIA, limit("wheel"), *PEERS),
         (Target("noria-uring", factor, "libev"),) if in_table else (),
         rounds=0 if in_table else CURVE_ROUNDS if count < 10000000 else 1,
@@ -493,7 +494,7 @@ START = (
     Row(
         "start",
         "start and stop of a loop",
-        Local("start-stop", count=300),
+        Local("start-stop", count=300, seconds=0.1),
         (*NORIA, limit("uring", "uring"), limit("epoll", "epoll"), *PEERS),
     ),
 )
@@ -509,7 +510,6 @@ OVERVIEW = (
     ("echo-unix: 10 × 64 KiB", "echo, Unix sockets, 10 connections, 64 KiB"),
     ("churn: connect, echo, close; 32 at a time", "connect, echo, close"),
     ("pipes: ping-pong, 1 B, two turns", "ping-pong over pipes"),
-    ("wake: own thread", "wake-up from the loop's own thread"),
     ("timers: start, 1 000 000 timers", "start one of a million timers"),
     ("timers: cancel, 1 000 000 timers", "cancel one of a million timers"),
     ("timers: fire, 100 000 timers within 1 s, milliseconds", "fire one of 100 000 timers"),
