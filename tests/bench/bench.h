@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the programs of the bench share: addresses, sockets, clocks, and one way to give up.
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define BENCH_SECOND INT64_C(1000000000)
+#define BENCH_MILLISECOND INT64_C(1000000)
+#define BENCH_MICROSECOND INT64_C(1000)
+
+/* What everybody who listens asks for, as the library does. */
+#define BENCH_BACKLOG SOMAXCONN
+
+/* tcp:127.0.0.1:7000, unix:/path or udp:127.0.0.1:7000. */
+struct bench_address {
+    int type; /* SOCK_STREAM or SOCK_DGRAM */
+    socklen_t length;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ipv4;
+        struct sockaddr_un local;
+    } u;
+};
+
+#define BENCH_ADDRESS_TEXT_SIZE 160
+
+/* False for what is none of the three. */
+bool bench_address_parse(struct bench_address *address, const char *text);
+void bench_address_format(const struct bench_address *address, char text[BENCH_ADDRESS_TEXT_SIZE]);
+
+/* The whole address that a bound socket has, with the port that the kernel chose. */
+struct bench_address bench_address_of(int fd);
+
+/* Removes a socket file that an earlier program left behind; nothing for other addresses. */
+void bench_remove_file(const struct bench_address *address);
+
+/* A nonblocking socket that listens (or, of datagrams, is bound). Connections inherit TCP_NODELAY from it. Ends the
+ * program where there is none. */
+int bench_listen(const struct bench_address *address);
+
+/* A connected socket, or -1 with errno. The socket is a blocking one: a connection inside one machine is made at once.
+ * TCP_NODELAY is set. */
+int bench_connect(const struct bench_address *address);
+
+/* The same from an address of one's own; NULL: whatever the kernel chooses. */
+int bench_connect_from(const struct bench_address *address, const struct bench_address *source);
+
+void bench_set_nonblocking(int fd);
+
+/* As many descriptors as are allowed. */
+void bench_raise_descriptor_limit(void);
+
+/* Nanoseconds of a clock. */
+int64_t bench_clock(clockid_t clock);
+static inline int64_t bench_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * BENCH_SECOND + now.tv_nsec;
+}
+
+/* One line on standard error, and the end: with `what` and errno, status 1; or about the arguments, status 2. */
+void bench_fail(const char *what) __attribute__((noreturn));
+void bench_refuse(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* Memory, zeroed, or the end of the program. */
+void *bench_alloc(size_t count, size_t size_bytes);
+
+#endif

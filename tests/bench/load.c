@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * load TARGET --server-pid PID [--connections N] [--size BYTES] [--pipeline N] [--seconds S] [--warmup S] [--churn]
+ *             [--spin MICROSECONDS]
+ * load TARGET --hold N [--touch]
+ *
+ * The load client of the bench: loads an echo server at TARGET (tcp:127.0.0.1:7000, unix:/path, udp:127.0.0.1:7000),
+ * checks every byte that comes back, and prints one line of JSON about a window of time: how many messages (with
+ * --churn: connections) there were, what each cost the server in CPU time, and how long they took. Status 1 when
+ * anything was wrong.
+ *
+ * One thread with plain calls on edge-triggered epoll: it mostly shares the machine with the server, and should not be
+ * the slower of the two. With --spin it asks again and again for so long before it sleeps.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define EVENTS_AT_ONCE 256
+#define MOST_COMPLAINTS 5
+#define DRAIN_TIME (5 * BENCH_SECOND) /* how long what is in flight at the end may take */
+#define TICK (50 * BENCH_MILLISECOND)
+#define SOURCES 199 /* so many addresses of this machine connections come from, in turn */
+
+unsigned char load_received[LOAD_RECEIVE_BYTES] __attribute__((aligned(64)));
+
+/* ---- connections ---- */
+
+static bool is_loopback_tcp(const struct bench_address *address)
+{
+    return address->type == SOCK_STREAM && address->u.any.sa_family == AF_INET &&
+           ntohl(address->u.ipv4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+/* A closed TCP connection keeps its port for a minute, and there are some 28,000: by 127.0.0.1, .2, .3, ... there are
+ * enough for any load. */
+int load_connect(struct load *load)
+{
+    static unsigned n_connected;
+    struct bench_address source = {.length = 0};
+
+    if (is_loopback_tcp(&load->target)) {
+        source = load->target;
+        source.u.ipv4.sin_port = 0;
+        source.u.ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK + ((unsigned)getpid() + n_connected++) % SOURCES);
+    }
+    return bench_connect_from(&load->target, source.length > 0 ? &source : NULL);
+}
+
+void load_watch(struct load *load, struct connection *connection, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = connection};
+
+    if (epoll_ctl(load->epoll, EPOLL_CTL_MOD, connection->fd, &event) != 0) {
+        bench_fail("epoll_ctl");
+    }
+}
+
+static void complain(struct load *load, const struct connection *connection, const char *trouble)
+{
+    if (++load->errors <= MOST_COMPLAINTS) {
+        fprintf(stderr, "load: connection %u: %s\n", connection->index, trouble ? trouble : strerror(errno));
+    }
+}
+
+bool load_open(struct load *load, struct connection *connection, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = connection};
+    int fd = load_connect(load);
+
+    if (fd < 0) {
+        complain(load, connection, NULL);
+        return false;
+    }
+    if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        bench_fail("epoll_ctl");
+    }
+    connection->fd = fd;
+    connection->to_receive = connection->to_send;
+    load->n_open++;
+    return true;
+}
+
+void load_close(struct load *load, struct connection *connection)
+{
+    close(connection->fd);
+    connection->fd = -1;
+    load->n_open--;
+}
+
+void load_fail(struct load *load, struct connection *connection, const char *trouble)
+{
+    complain(load, connection, trouble);
+    load_close(load, connection);
+}
+
+static unsigned char *make_pattern(size_t n_bytes)
+{
+    unsigned char *pattern = bench_alloc(n_bytes, 1);
+    uint64_t random = UINT64_C(0x9E3779B97F4A7C15);
+
+    for (size_t i = 0; i < n_bytes; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        pattern[i] = i < LOAD_PATTERN_PERIOD ? (unsigned char)(random >> 32) : pattern[i - LOAD_PATTERN_PERIOD];
+    }
+    return pattern;
+}
+
+static void make_connections(struct load *load)
+{
+    int64_t *times = bench_alloc((size_t)load->n_connections * load->pipeline, sizeof *times);
+
+    load->connections = bench_alloc(load->n_connections, sizeof *load->connections);
+    for (unsigned i = 0; i < load->n_connections; i++) {
+        load->connections[i] = (struct connection){.fd = -1,
+                                                   .index = i,
+                                                   .to_send = i * 1021 % LOAD_PATTERN_PERIOD,
+                                                   .sent_at = times + (size_t)i * load->pipeline};
+    }
+    for (unsigned i = 0; i < load->n_connections; i++) {
+        load->kind->begin(load, &load->connections[i]);
+    }
+}
+
+/* ---- time ---- */
+
+static int wait_for_events(struct load *load, struct epoll_event *events, int64_t until)
+{
+    int64_t at_most = load->kind->tick && until - load->now > TICK ? TICK : until - load->now;
+    int64_t spin_until = load->now + load->spin_ns;
+
+    while (load->spin_ns > 0 && load->now < spin_until) {
+        int n = epoll_wait(load->epoll, events, EVENTS_AT_ONCE, 0);
+
+        if (n != 0) {
+            return n;
+        }
+        load->now = bench_now();
+    }
+    return epoll_wait(load->epoll, events, EVENTS_AT_ONCE, (int)(at_most / BENCH_MILLISECOND) + 1);
+}
+
+static void tick_all(struct load *load)
+{
+    static int64_t next;
+
+    if (!load->kind->tick || load->now < next) {
+        return;
+    }
+    next = load->now + TICK;
+    for (unsigned i = 0; i < load->n_connections; i++) {
+        if (load->connections[i].fd >= 0) {
+            load->kind->tick(load, &load->connections[i]);
+        }
+    }
+}
+
+/* Goes on until that time, or until no connection is left. */
+static void run(struct load *load, int64_t until)
+{
+    struct epoll_event events[EVENTS_AT_ONCE];
+
+    for (load->now = bench_now(); load->now < until && load->n_open > 0; load->now = bench_now()) {
+        int n = wait_for_events(load, events, until);
+
+        load->now = bench_now();
+        for (int i = 0; i < n; i++) {
+            struct connection *connection = events[i].data.ptr;
+
+            if (connection->fd >= 0) {
+                load->kind->ready(load, connection, events[i].events);
+            }
+        }
+        tick_all(load);
+    }
+}
+
+static void drain(struct load *load)
+{
+    load->measuring = false;
+    load->stopping = true;
+    for (unsigned i = 0; i < load->n_connections; i++) {
+        if (load->connections[i].fd >= 0) {
+            load->kind->finish(load, &load->connections[i]);
+        }
+    }
+    run(load, bench_now() + DRAIN_TIME);
+    for (unsigned i = 0; i < load->n_connections; i++) {
+        if (load->connections[i].fd >= 0) {
+            load_fail(load, &load->connections[i], "has not come to its end");
+        }
+    }
+}
+
+/* ---- the window ---- */
+
+struct clocks {
+    int64_t time, own, server;
+};
+
+static struct clocks read_clocks(clockid_t server, bool has_server)
+{
+    return (struct clocks){.time = bench_now(),
+                           .own = bench_clock(CLOCK_PROCESS_CPUTIME_ID),
+                           .server = has_server ? bench_clock(server) : 0};
+}
+
+static void print(const struct load *load, const struct clocks *from, const struct clocks *to)
+{
+    double seconds = (double)(to->time - from->time) / 1e9;
+    double server = (double)(to->server - from->server), own = (double)(to->own - from->own);
+    double operations = (double)load->operations;
+
+    printf("{\"operations\":%.0f,\"seconds\":%.6f,\"rate\":%.1f", operations, seconds, operations / seconds);
+    if (load->server_pid > 0) {
+        printf(",\"server_cpu_ns_per_op\":%.1f", operations > 0 ? server / operations : 0);
+        printf(",\"server_cpu\":%.3f", server / seconds / 1e9);
+    }
+    printf(",\"client_cpu\":%.3f", own / seconds / 1e9);
+    printf(",\"p50_us\":%.2f", histogram_quantile_us(&load->times, 0.5));
+    printf(",\"p99_us\":%.2f", histogram_quantile_us(&load->times, 0.99));
+    printf(",\"p999_us\":%.2f", histogram_quantile_us(&load->times, 0.999));
+    if (load->target.type == SOCK_DGRAM) {
+        printf(",\"lost\":%llu", (unsigned long long)load->lost);
+    }
+    printf(",\"errors\":%llu}\n", (unsigned long long)load->errors);
+    fflush(stdout);
+}
+
+static int measure(struct load *load)
+{
+    clockid_t server = CLOCK_MONOTONIC;
+    struct clocks from, to;
+
+    if (load->server_pid > 0 && (errno = clock_getcpuclockid(load->server_pid, &server)) != 0) {
+        bench_fail("the server's clock");
+    }
+    load->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (load->epoll < 0) {
+        bench_fail("epoll");
+    }
+    make_connections(load);
+    run(load, bench_now() + load->warmup_ns);
+    load->measuring = true;
+    load->lost = 0;
+    from = read_clocks(server, load->server_pid > 0);
+    run(load, from.time + load->seconds_ns);
+    to = read_clocks(server, load->server_pid > 0);
+    drain(load);
+    print(load, &from, &to);
+    return load->errors > 0 ? 1 : 0;
+}
+
+/* ---- arguments ---- */
+
+static unsigned parse_count(const char *name, const char *text, unsigned long most)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (end == text || *end != '\0' || value < 1 || value > most) {
+        bench_refuse("--%s is a number from 1 to %lu, not '%s'", name, most, text);
+    }
+    return (unsigned)value;
+}
+
+static int64_t parse_duration(const char *name, const char *text, double unit_ns)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(value >= 0 && value * unit_ns <= 3600e9)) {
+        bench_refuse("--%s is a time, not '%s'", name, text);
+    }
+    return (int64_t)(value * unit_ns);
+}
+
+static const struct option options[] = {
+    {"server-pid", required_argument, NULL, 'P'},
+    {"connections", required_argument, NULL, 'c'},
+    {"size", required_argument, NULL, 's'},
+    {"pipeline", required_argument, NULL, 'p'},
+    {"seconds", required_argument, NULL, 't'},
+    {"warmup", required_argument, NULL, 'w'},
+    {"spin", required_argument, NULL, 'S'},
+    {"hold", required_argument, NULL, 'h'},
+    {"churn", no_argument, NULL, 'C'},
+    {"touch", no_argument, NULL, 'T'},
+    {NULL, 0, NULL, 0},
+};
+
+static void take_option(struct load *load, int option, const char *name)
+{
+    switch (option) {
+    case 'P': load->server_pid = (int)parse_count(name, optarg, INT32_MAX); break;
+    case 'c': load->n_connections = parse_count(name, optarg, 1000000); break;
+    case 's': load->size = parse_count(name, optarg, 64u << 20); break;
+    case 'p': load->pipeline = parse_count(name, optarg, 65536); break;
+    case 't': load->seconds_ns = parse_duration(name, optarg, 1e9); break;
+    case 'w': load->warmup_ns = parse_duration(name, optarg, 1e9); break;
+    case 'S': load->spin_ns = parse_duration(name, optarg, 1e3); break;
+    case 'h': load->hold = parse_count(name, optarg, 1000000); break;
+    case 'C': load->churn = true; break;
+    case 'T': load->touch = true; break;
+    default: exit(2);
+    }
+}
+
+static void check(const struct load *load)
+{
+    if ((uint64_t)load->size * load->pipeline > 1u << 30) {
+        bench_refuse("--size and --pipeline together are more than 1 GiB");
+    }
+    if ((load->churn || load->target.type == SOCK_DGRAM) && load->pipeline > 1) {
+        bench_refuse("--pipeline is for streams that stay");
+    }
+    if (load->target.type == SOCK_DGRAM && (load->size > 65507 || load->churn || load->hold > 0)) {
+        bench_refuse("datagrams have up to 65507 bytes, and no connections");
+    }
+    if (load->hold > 0 && load->size > LOAD_RECEIVE_BYTES) {
+        bench_refuse("--hold takes messages of up to %u bytes", LOAD_RECEIVE_BYTES);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct load load = {.n_connections = 10,
+                               .size = 64,
+                               .pipeline = 1,
+                               .seconds_ns = 2 * BENCH_SECOND,
+                               .warmup_ns = 400 * BENCH_MILLISECOND};
+    int option, place = 0;
+
+    while ((option = getopt_long(argc, argv, "", options, &place)) != -1) {
+        take_option(&load, option, options[place].name);
+    }
+    if (optind + 1 != argc || !bench_address_parse(&load.target, argv[optind])) {
+        bench_refuse("one target is wanted: tcp:IPV4:PORT, unix:PATH or udp:IPV4:PORT");
+    }
+    check(&load);
+    load.kind = load.target.type == SOCK_DGRAM ? &load_datagram_kind : &load_stream_kind;
+    load.pattern = make_pattern(LOAD_PATTERN_PERIOD + (size_t)load.size * load.pipeline);
+    bench_raise_descriptor_limit();
+    return load.hold > 0 ? load_hold(&load) : measure(&load);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the local programs share, those that measure a loop inside one process: options, clocks, the window that is
+ * measured, the line of JSON, and the checks that keep a program from winning by not doing its work.
+ *
+ * local_X WORKLOAD [--how NAME] [--count N] [--depth N] [--size BYTES] [--file PATH] [--file-size BYTES] [--to PATH]
+ *
+ * prints {"operations":N,"wall_ns_per_op":..,"cpu_ns_per_op":..} with further figures of the workload. `--list` prints
+ * what there is, one "WORKLOAD HOW" to a line. Exits with 1 when the work was not done as it should, 3 when there is
+ * no such workload here.
+ */
+#ifndef TESTS_BENCH_LOCAL_H
+#define TESTS_BENCH_LOCAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOCAL_EXTRAS 8
+#define LOCAL_MILLISECOND INT64_C(1000000)
+#define LOCAL_SECOND INT64_C(1000000000)
+
+struct local_options {
+    const char *workload, *how, *file, *to;
+    uint64_t count;   /* operations to measure */
+    unsigned depth;   /* operations in flight */
+    size_t size;      /* bytes of one operation */
+    size_t file_size; /* of a file that is made because it isn't there */
+};
+
+struct local_result {
+    uint64_t operations;
+    int64_t wall_ns, cpu_ns;
+    unsigned n_extras;
+    struct {
+        const char *name;
+        double value;
+    } extras[LOCAL_EXTRAS];
+};
+
+typedef void local_run_fn(const struct local_options *options, struct local_result *result);
+
+/* `how` NULL: there is one way only. Of several ways the first is taken when none is asked for. */
+struct local_workload {
+    const char *name, *how;
+    local_run_fn *run;
+};
+
+/* The whole program. `workloads` is ended by one without a name. */
+int local_main(int argc, char **argv, const struct local_workload *workloads);
+
+/* Says what is wrong and exits with 1. `error` is a negative errno, or 0 when there is none to tell. */
+void local_fail(const char *what, int64_t error) __attribute__((noreturn));
+
+/* Fails unless `holds`. For what must hold, also in a release build. */
+static inline void local_check(bool holds, const char *what)
+{
+    if (__builtin_expect(!holds, 0)) {
+        local_fail(what, 0);
+    }
+}
+
+/* Returns `result`, or fails with errno when it is negative. */
+int64_t local_sys(const char *what, int64_t result);
+
+void *local_alloc(size_t n, size_t size);     /* zeroed, and touched already */
+void *local_alloc_new(size_t n, size_t size); /* zeroed, as the system gives it */
+void local_extra(struct local_result *result, const char *name, double value);
+
+/* ---- time ---- */
+
+int64_t local_now(void);
+int64_t local_cpu(void); /* of the process */
+
+/* A piece of time. Its end adds it to a result; NULL drops it. */
+struct local_span {
+    int64_t wall, cpu;
+};
+
+void local_span_begin(struct local_span *span);
+void local_span_end(const struct local_span *span, struct local_result *result, uint64_t operations);
+
+/* One operation after another: a tenth as many as are measured come before, to warm up. */
+struct local_window {
+    uint64_t done, next;
+    uint64_t warmup, count;
+    struct local_result *result;
+    struct local_span span;
+};
+
+void local_window_init(struct local_window *window, const struct local_options *options, struct local_result *result);
+bool local_window_edge(struct local_window *window);
+
+/* Counts an operation. False when it was the last one, and ever after. */
+static inline bool local_goes_on(struct local_window *window)
+{
+    return ++window->done < window->next || local_window_edge(window);
+}
+
+/* ---- timers ---- */
+
+/* How many times a million is reached with `count` timers, at least once. */
+uint64_t local_timer_rounds(uint64_t count);
+
+/* Timers that are started and cancelled, in two ways: a new loop and new memory for them each time (first), or those
+ * that have been used before (again). */
+bool local_is_again(const struct local_options *options);
+
+/* None of them fires meanwhile. */
+#define LOCAL_FAR_LEAD (20 * LOCAL_SECOND)
+#define LOCAL_FAR_SPAN (60 * LOCAL_SECOND)
+
+/* Pseudo-random points in time, the same for everybody: from `lead` ns, over `span` ns. */
+int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span);
+
+/* The same for timers that fire: late enough that all have been started by then, over a second, or longer where they
+ * are so many that no loop keeps up. In whole milliseconds, as most programs set them, or any nanosecond. */
+int64_t *local_fire_deadlines(const struct local_options *options);
+
+/* How late timers fire. Reading the clock costs as much as much of what is measured, so one in eight is looked at. */
+struct local_lateness {
+    uint64_t n, early;
+    int64_t sum, max;
+};
+
+static inline bool local_is_looked_at(uint64_t i)
+{
+    return (i & 7) == 0;
+}
+
+void local_late(struct local_lateness *lateness, int64_t deadline);
+void local_lateness_tell(const struct local_lateness *lateness, struct local_result *result);
+
+/* ---- bytes ---- */
+
+/* The block `number` of a stream: what a sender stamps on its block, and a receiver expects. The rest of a block is a
+ * pattern that doesn't change, of which a byte is looked at. */
+struct local_stream {
+    size_t size;
+    uint64_t position;
+};
+
+void local_stream_fill(unsigned char *block, size_t size);
+void local_stream_stamp(unsigned char *block, uint64_t number);
+
+/* Checks `len` bytes that have come, and returns how many blocks they complete. */
+uint64_t local_stream_got(struct local_stream *stream, const unsigned char *data, size_t len);
+
+/* A file whose every eight bytes tell where they stand. Made when it isn't there; then read once, so that it is in the
+ * page cache. Returns its size. */
+size_t local_file_prepare(const struct local_options *options);
+void local_file_check(const unsigned char *data, size_t len, uint64_t offset); /* the ends of a block */
+void local_file_compare(const char *path, size_t size);                        /* all of it */
+
+static inline uint64_t local_mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+/* Where the read number `i` of `size` bytes begins: at any multiple of `size` in the file. */
+static inline uint64_t local_read_offset(uint64_t i, size_t file_size, size_t size)
+{
+    return (((local_mix(i + 1) >> 32) * (file_size / size)) >> 32) * size;
+}
+
+/* Before a copy: nothing is where it goes. After it: the result, and all that was copied is compared. */
+void local_copy_prepare(const struct local_options *options);
+void local_copy_end(const struct local_span *span, const struct local_options *options, struct local_result *result,
+                    size_t file_size);
+
+/* A ticker of one millisecond beside a copy: the longest time that a tick which was due had to wait. */
+struct local_ticker {
+    int64_t due, longest;
+    uint64_t n;
+};
+
+int64_t local_tick_first(struct local_ticker *ticker); /* when the first one is due */
+int64_t local_tick(struct local_ticker *ticker);       /* one has come; when the next one is due */
+void local_ticker_tell(const struct local_ticker *ticker, struct local_result *result);
+
+/* ---- another thread ---- */
+
+/* Another thread that posts messages to the loop. First single ones, each when the loop has been asleep for a while;
+ * then a flood. `post` is called on that thread; false: full, try again. */
+struct local_waker {
+    bool (*post)(void *arg, uint64_t message);
+    void *arg;
+    uint64_t n_single, n_warmup, n_flood;
+    uint64_t got, sum;
+    int64_t *latencies;
+    int64_t cpu, flood_from, flood_to;
+    _Atomic int64_t sent;
+    _Atomic uint64_t handled;
+    pthread_t thread;
+};
+
+void local_waker_start(struct local_waker *waker, const struct local_options *options);
+
+/* For each message, on the loop's thread. True when it was the last one. */
+bool local_waker_got(struct local_waker *waker, uint64_t message);
+void local_waker_finish(struct local_waker *waker, struct local_result *result);
+
+/* Where the loop has no queue of its own for what comes from other threads: a list without a lock. */
+struct local_mail {
+    struct local_letter {
+        struct local_letter *next;
+        uint64_t message;
+    } * letters;
+    struct local_letter *_Atomic first;
+};
+
+void local_mail_init(struct local_mail *mail, uint64_t count);
+
+/* True when there was none before: only then the loop needs to be woken. */
+static inline bool local_mail_push(struct local_mail *mail, uint64_t message)
+{
+    struct local_letter *letter = &mail->letters[message];
+    struct local_letter *first = atomic_load_explicit(&mail->first, memory_order_relaxed);
+    letter->message = message;
+    do {
+        letter->next = first;
+    } while (!atomic_compare_exchange_weak_explicit(&mail->first, &first, letter, memory_order_seq_cst,
+                                                    memory_order_relaxed));
+    return !first;
+}
+
+/* Hands all that has come to the waker. True when the last one was among it. */
+bool local_mail_deliver(struct local_mail *mail, struct local_waker *waker);
+
+#endif

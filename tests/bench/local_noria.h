@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The workloads of local_noria, written as any program would be that uses Noria: by its public headers. LOOP_BACKEND in
+ * the environment chooses between io_uring and epoll.
+ */
+#ifndef TESTS_BENCH_LOCAL_NORIA_H
+#define TESTS_BENCH_LOCAL_NORIA_H
+
+#include "local.h"
+
+#include <loop/loop.h>
+
+/* Runs a loop until main's scope has ended. A depth or size beyond the defaults is given to it. */
+void noria_run(const struct local_options *options, size_t block_size, loop_main_fn *main, void *arg);
+
+/* A job, or the end of the program. */
+static inline loop_job noria_job(loop_job job)
+{
+    local_check(job != 0, "a job couldn't be started");
+    return job;
+}
+
+local_run_fn noria_nop, noria_turn_sleep, noria_turn_promise, noria_wake_self, noria_wake_thread, noria_start_stop;
+local_run_fn noria_pingpong_read, noria_pingpong_stream, noria_pipe_read, noria_pipe_stream;
+local_run_fn noria_timers_start, noria_timers_cancel, noria_timers_fire;
+local_run_fn noria_read_chunk, noria_read_plain, noria_copy;
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Noria: timers. A timer that is cancelled has its continuation resumed like any other, and that is part of what is
+ * measured.
+ */
+#include "local_noria.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct timers {
+    struct loop_env *env;
+    struct local_result *started, *cancelled; /* one of them is NULL */
+    uint64_t count, n_left, n_rounds;         /* rounds that are to come in this loop */
+    bool is_warming_up;                       /* a round that isn't measured */
+    int64_t *deadlines;
+    loop_job *jobs;
+    struct local_span span;
+};
+
+static void start_all(struct timers *timers);
+
+static void end_span(struct timers *timers, struct local_result *result)
+{
+    local_span_end(&timers->span, timers->is_warming_up ? NULL : result, timers->count);
+}
+
+static void on_cancelled(void *arg, int64_t result)
+{
+    struct timers *timers = arg;
+
+    local_check(result == -ECANCELED, "a timer was not cancelled");
+    if (--timers->n_left > 0) {
+        return;
+    }
+    end_span(timers, timers->cancelled);
+    timers->is_warming_up = false;
+    if (timers->n_rounds > 0) {
+        start_all(timers);
+    }
+}
+
+static void cancel_all(struct timers *timers)
+{
+    timers->n_left = timers->count;
+    local_span_begin(&timers->span);
+    for (uint64_t i = 0; i < timers->count; i++) {
+        local_check(loop_cancel(timers->env->loop, timers->jobs[i]) == 0, "a timer was not there any more");
+    }
+}
+
+/* A turn has passed: what the loop has put off until then is done. */
+static void on_turned(void *arg, int64_t result)
+{
+    struct timers *timers = arg;
+
+    local_check(result == 0, "a nop has failed");
+    end_span(timers, timers->started);
+    cancel_all(timers);
+}
+
+static void start_all(struct timers *timers)
+{
+    struct loop_scope *scope = timers->env->scope;
+    int64_t begin;
+
+    timers->n_rounds--;
+    local_span_begin(&timers->span);
+    begin = loop_now(timers->env->loop);
+    for (uint64_t i = 0; i < timers->count; i++) {
+        timers->jobs[i] = noria_job(loop_sleep_until(scope, begin + timers->deadlines[i], on_cancelled, timers));
+    }
+    noria_job(loop_op_nop(scope, on_turned, timers));
+}
+
+static int start(struct loop_env *env, void *arg)
+{
+    struct timers *timers = arg;
+
+    timers->env = env;
+    start_all(timers);
+    return 0;
+}
+
+static void run_rounds(const struct local_options *options, struct timers *timers, uint64_t n_rounds)
+{
+    timers->n_rounds = n_rounds;
+    timers->jobs = local_alloc_new(timers->count, sizeof *timers->jobs);
+    noria_run(options, 0, start, timers);
+    free(timers->jobs);
+}
+
+static void start_and_cancel(const struct local_options *options, struct timers *timers)
+{
+    uint64_t n_rounds = local_timer_rounds(options->count);
+
+    timers->count = options->count;
+    timers->deadlines = local_deadlines(options->count, LOCAL_FAR_LEAD, LOCAL_FAR_SPAN);
+    if (local_is_again(options)) {
+        timers->is_warming_up = true;
+        run_rounds(options, timers, n_rounds + 1);
+    } else {
+        for (; n_rounds > 0; n_rounds--) {
+            run_rounds(options, timers, 1);
+        }
+    }
+    free(timers->deadlines);
+}
+
+void noria_timers_start(const struct local_options *options, struct local_result *result)
+{
+    start_and_cancel(options, &(struct timers){.started = result});
+}
+
+void noria_timers_cancel(const struct local_options *options, struct local_result *result)
+{
+    start_and_cancel(options, &(struct timers){.cancelled = result});
+}
+
+/* ---- firing ---- */
+
+struct firing {
+    struct local_result *result;
+    struct local_span span;
+    struct local_lateness lateness;
+    uint64_t count, n_left;
+    struct timer {
+        struct firing *firing;
+        int64_t deadline; /* 0 when it has fired */
+    } * timers;
+};
+
+static void on_fired(void *arg, int64_t result)
+{
+    struct timer *timer = arg;
+    struct firing *firing = timer->firing;
+
+    local_check(result == 0 && timer->deadline, "a timer has failed, or fired twice");
+    if (local_is_looked_at((uint64_t)(timer - firing->timers))) {
+        local_late(&firing->lateness, timer->deadline);
+    }
+    timer->deadline = 0;
+    if (--firing->n_left == 0) {
+        local_span_end(&firing->span, firing->result, firing->count);
+    }
+}
+
+static int start_firing(struct loop_env *env, void *arg)
+{
+    struct firing *firing = arg;
+    int64_t begin = loop_now(env->loop);
+
+    for (uint64_t i = 0; i < firing->count; i++) {
+        struct timer *timer = &firing->timers[i];
+        timer->firing = firing;
+        timer->deadline += begin;
+        noria_job(loop_sleep_until(env->scope, timer->deadline, on_fired, timer));
+    }
+    local_span_begin(&firing->span);
+    return 0;
+}
+
+void noria_timers_fire(const struct local_options *options, struct local_result *result)
+{
+    struct firing firing = {.result = result, .count = options->count, .n_left = options->count};
+    int64_t *deadlines = local_fire_deadlines(options);
+
+    firing.timers = local_alloc(options->count, sizeof *firing.timers);
+    for (uint64_t i = 0; i < options->count; i++) {
+        firing.timers[i].deadline = deadlines[i];
+    }
+    noria_run(options, 0, start_firing, &firing);
+    local_check(firing.n_left == 0, "not every timer has fired");
+    local_lateness_tell(&firing.lateness, result);
+    free(firing.timers);
+    free(deadlines);
+}

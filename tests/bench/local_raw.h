@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The workloads of local_raw: each by hand, in the ways that come closest to what the machine can do.
+ */
+#ifndef TESTS_BENCH_LOCAL_RAW_H
+#define TESTS_BENCH_LOCAL_RAW_H
+
+#include "local.h"
+
+#include <liburing.h>
+
+/* A ring with the settings that are best for one thread that submits and reaps. */
+void raw_ring_init(struct io_uring *ring, unsigned entries);
+
+/* Submits what has been prepared, and waits for a completion where there is none yet. */
+struct io_uring_cqe *raw_ring_wait(struct io_uring *ring);
+
+/* An entry of the submission queue, submitting what is there when it is full. */
+struct io_uring_sqe *raw_ring_sqe(struct io_uring *ring);
+
+/* What is there already, without a system call; else NULL. */
+struct io_uring_cqe *raw_ring_peek(struct io_uring *ring);
+
+/* Prepares to be told again and again that `fd` is readable, by completions that bear `data`. */
+void raw_ring_watch(struct io_uring *ring, int fd, unsigned events, uint64_t data);
+
+int raw_epoll(void);
+void raw_epoll_add(int epoll, int fd, uint32_t events, uint64_t data);
+
+local_run_fn raw_nop, raw_turn, raw_start_stop_epoll, raw_start_stop_uring;
+local_run_fn raw_wake_self_flag, raw_wake_self_uring, raw_wake_self_epoll, raw_wake_self_msg_ring;
+local_run_fn raw_wake_thread_epoll, raw_wake_thread_uring;
+local_run_fn raw_pingpong_hybrid, raw_pingpong_none, raw_pingpong_epoll, raw_pingpong_multishot, raw_pingpong_uring;
+local_run_fn raw_pipe_epoll, raw_pipe_none, raw_pipe_hybrid, raw_pipe_uring;
+local_run_fn raw_timers_start, raw_timers_cancel, raw_timers_fire;
+local_run_fn raw_read_pread, raw_read_fixed, raw_read_plain;
+local_run_fn raw_copy_read_write, raw_copy_file_range, raw_copy_fixed;
+
+#endif

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: ISC
+"""The machine: which processors are used and how far apart they are, which file systems there are, and what is to be
+told of it all beside the figures."""
+
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+FAR = 3.0  # times the best that was seen: the host has put the two processors far apart
+
+
+def processors() -> tuple[int, int]:
+    """The server's and the client's; the same one where there is only one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[min(1, len(allowed) - 1)]
+
+
+def raise_descriptor_limit() -> int:
+    """As many descriptors as may be; those who are started inherit that."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def bounce(programs: Path) -> float:
+    """Nanoseconds for a cache line to go from one processor to the other and back; 0 where there is only one."""
+    server, client = processors()
+    if server == client:
+        return 0
+    command = [str(programs / "bounce"), str(server), str(client)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=20).stdout)["bounce_ns"]
+
+
+# ---- file systems ----
+
+
+def file_system(directory: Path) -> str:
+    """The type of the file system that a directory is on: of the longest mount point above it."""
+    best, kind = "", "unknown"
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount, found, *_ = line.split()
+        prefix = mount.rstrip("/") + "/"
+        if f"{directory.resolve()}/".startswith(prefix) and len(prefix) >= len(best):
+            best, kind = prefix, found
+    return kind
+
+
+def has_room(directory: Path, size: int) -> bool:
+    return directory.is_dir() and os.access(directory, os.W_OK) and shutil.disk_usage(directory).free > size
+
+
+def memory_directory(size: int) -> Path | None:
+    """A directory on a tmpfs with room for that much."""
+    candidates = ("/dev/shm", os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/run")
+    for name in filter(None, candidates):
+        if file_system(Path(name)) == "tmpfs" and has_room(Path(name), size):
+            return Path(name)
+    return None
+
+
+# ---- what is told ----
+
+
+def output_of(*command: str) -> str:
+    """The first line that a command writes, or nothing."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip().split("\n")[0]
+
+
+def processor_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return "Linux"
+
+
+def package_version(name: str, pkg_config: str = "") -> str:
+    """By pkg-config where there is a file for it, else what dpkg says, without the distribution's additions."""
+    version = output_of("pkg-config", "--modversion", pkg_config) if pkg_config else ""
+    if not version:
+        version = output_of("dpkg-query", "-W", "-f=${Version}", name)
+        version = version.split(":")[-1].split("-")[0]
+    return version or "unknown"
+
+
+def commit(root: Path) -> str:
+    """Of what was measured; what else has changed in the tree doesn't matter."""
+    name = output_of("git", "-C", str(root), "rev-parse", "--short", "HEAD")
+    changed = output_of("git", "-C", str(root), "status", "--porcelain", "--", "loop", "net", "tests/bench")
+    return (name or "unknown") + (" with changes" if changed else "")
+
+
+def versions(root: Path) -> dict[str, str]:
+    return {
+        "Noria": commit(root),
+        "liburing": package_version("liburing-dev", "liburing"),
+        "libuv": package_version("libuv1-dev", "libuv"),
+        "libevent": package_version("libevent-dev", "libevent"),
+        "libev": package_version("libev-dev"),
+        "compiler": output_of("cc", "--version"),
+        "gnuplot": output_of("gnuplot", "--version").removeprefix("gnuplot "),
+    }
+
+
+def congestion_control() -> str:
+    try:
+        return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def describe(root: Path) -> dict[str, str]:
+    """Everything that a reader needs to know beside the figures."""
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "processors": f"{len(os.sched_getaffinity(0))} × {processor_name()}",
+        "kernel": f"Linux {platform.release()}",
+        "distribution": distribution(),
+        "TCP congestion control": congestion_control(),
+        **versions(root),
+    }

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: ISC
+"""The command: which parts are measured, in which order, and what is written."""
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import figures
+import machine
+import measure
+import plots
+import processes
+import tables
+from files import Places
+from measure import Bench
+from results import Results
+from rows import FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Local, Row, Stream
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs" / "bench"
+MARKS = ("<!-- bench: from here -->", "<!-- bench: to here -->")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tests/bench/run",
+        description="Compares Noria with limits written by hand and with other libraries, in one run, and writes "
+        "docs/bench/.",
+        epilog=f"Parts: {', '.join(PARTS)}; echo is both of its kind.",
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="measure only this; all unless told otherwise")
+    parser.add_argument("--quick", action="store_true", help="everything once and briefly, in less than three minutes")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
+    parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
+    parser.add_argument("--pages", action="store_true", help="write docs/bench/ and README.md's table anew from the "
+                        "results, measure nothing")
+    asked = parser.parse_args()
+    for part in asked.parts:
+        if not any(matches(one, part) for one in PARTS):
+            parser.error(f"there is no part '{part}' (there are: {', '.join(PARTS)})")
+    return asked
+
+
+def matches(part: str, asked: str) -> bool:
+    return part == asked or part.startswith(f"{asked}-")
+
+
+def wanted(asked: argparse.Namespace) -> list[Row]:
+    rows = [row for row in ROWS if not asked.parts or any(matches(row.part, part) for part in asked.parts)]
+    return [row for row in rows if row.quick or not asked.quick]
+
+
+def can_run(bench: Bench, row: Row, descriptors: int) -> bool:
+    """Rows that need more descriptors or other file systems than there are."""
+    if getattr(row.load, "connections", 0) + 100 > descriptors:
+        bench.problems.append(f"{row.key}: only {descriptors} descriptors may be open")
+        return False
+    if isinstance(row.load, Local) and row.load.files and row.load.files not in bench.places.directories:
+        bench.problems.append(f"{row.key}: no such file system with room for three copies")
+        return False
+    return True
+
+
+# ---- what is told of a row ----
+
+
+def commands_of(row: Row) -> list[str]:
+    """What is run, to be shown: Noria's programs on io_uring, without the paths of this machine."""
+    prefix = ["LOOP_BACKEND=uring"]
+    if isinstance(row.load, Stream):
+        upstream = ["UPSTREAM"] if row.load.mode == "proxy" else []
+        listen = row.load.listen.format(work="/tmp")
+        server = [*prefix, "taskset -c 0 server_noria", row.load.mode, listen, *upstream, "&"]
+        window = ["--seconds", f"{row.load.seconds:g}", "--warmup", f"{row.load.warmup:g}"]
+        load = ["load", listen, "--server-pid", "$!", *measure.load_options(row.load), *window]
+        return [" ".join(server), " ".join(["taskset -c 1", *load])]
+    if isinstance(row.load, Local):
+        files = ["--file FROM", *(["--to TO"] if row.load.workload == "copy" else [])] if row.load.files else []
+        files = [*files, f"--file-size {row.load.file_bytes}"] if files else []
+        count = ["--count", str(row.load.count)] if row.load.count else []
+        program = "taskset -c 0 local_noria" if row.load.pinned else "local_noria"
+        return [" ".join([*prefix, program, row.load.workload, *row.load.options, *count, *files])]
+    hold = f"load {row.load.listen} --hold {row.load.connections}"
+    return [hold, f"{hold} --touch", "grep Private /proc/SERVER/smaps_rollup"]
+
+
+def headline(summaries: figures.Summaries, row: Row) -> str:
+    """What is said while it runs."""
+    found = {kind: figures.ratio(summaries, "noria-uring", kind, row.metric) for kind in ("limit", "peer")}
+    known = [f"{value:.3f} of the best {kind}" for kind, value in found.items() if value]
+    missed = [str(one["bound"]) for one in figures.verdicts(row, summaries) if not one["met"]]
+    return ", ".join(known) + (f"; not reached: {'; '.join(missed)}" if missed else "")
+
+
+# ---- measuring ----
+
+
+def measure_row(bench: Bench, row: Row) -> figures.Summaries:
+    samples = measure.measure(bench, row)
+    summaries: figures.Summaries = {}
+    for implementation in row.implementations:
+        taken = samples.get(implementation.name)
+        if taken:
+            used = [one.figures for one in measure.near(bench, taken)]
+            summary = figures.summarise(implementation, used, len(taken))
+            summary.calls = measure.count_calls(bench, row, implementation)
+            summaries[implementation.name] = summary
+    return summaries
+
+
+def measure_rows(bench: Bench, rows: list[Row], results: Results) -> None:
+    for row in rows:
+        began = time.monotonic()
+        print(f"{row.key}", end="", flush=True)
+        summaries = measure_row(bench, row)
+        results.add(row, commands_of(row), summaries)
+        took, planned = time.monotonic() - began, measure.seconds_of(bench, row)
+        print(f": {headline(summaries, row)} ({took:.1f} s, planned {planned:.1f})", flush=True)
+
+
+def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]:
+    """What is told of a part, beside its figures."""
+    counter = bench.counter[0] if bench.counter else "nothing"
+    kinds = {name: f"on {kind}" for name, kind in bench.places.kinds.items()} if row.part == "files" else {}
+    rounds = f"{bench.rounds} round{'' if bench.rounds == 1 else 's'}"
+    how = f"{rounds}{', quick' if bench.quick else ''}, system calls counted by {counter}"
+    return {"how": how, **description, **kinds}
+
+
+def write(bench: Bench, rows: list[Row], results: Results) -> None:
+    description = machine.describe(ROOT)
+    for row in rows:
+        results.parts[row.part] = about(bench, row, description)
+    DOCS.mkdir(parents=True, exist_ok=True)
+    results.write()
+    write_page(results)
+
+
+def write_page(results: Results) -> None:
+    drawn = plots.draw_all(results, DOCS)
+    (DOCS / "README.md").write_text(tables.page(results, drawn))
+
+
+def run(asked: argparse.Namespace, programs: Path) -> int:
+    rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS)
+    descriptors = machine.raise_descriptor_limit()
+    with tempfile.TemporaryDirectory(prefix="noria-bench-") as work, Places(ROOT / "build", asked.quick) as places:
+        bench = Bench(programs, Path(work), asked.quick, rounds, processes.counter(), places)
+        rows = [row for row in wanted(asked) if can_run(bench, row, descriptors)]
+        seconds = sum(measure.seconds_of(bench, row) for row in rows)
+        bench.spare = 0.5 * ((QUICK_RUN if asked.quick else FULL_RUN) - seconds)
+        print(f"about {seconds / 60:.1f} minutes", flush=True)
+        results = Results(DOCS / "results.json")
+        measure_rows(bench, rows, results)
+        write(bench, rows, results)
+    for problem in bench.problems:
+        print(problem, file=sys.stderr)
+    print(f"written: {DOCS.relative_to(ROOT)}/README.md")
+    return 1 if bench.problems else 0
+
+
+# ---- the command's other ways ----
+
+
+def show(asked: argparse.Namespace) -> int:
+    """The time budget, row by row, as it is with perf or strace at hand."""
+    rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS)
+    bench = Bench(Path(), Path(), asked.quick, rounds, processes.PERF, Places(ROOT, asked.quick))
+    rows = wanted(asked)
+    for row in rows:
+        print(f"{measure.seconds_of(bench, row):7.1f} s  {row.key}")
+    print(f"{sum(measure.seconds_of(bench, row) for row in rows):7.1f} s  in all")
+    return 0
+
+
+def readme() -> tuple[str, str]:
+    """README.md as it is, and with the small table of the results between its marks."""
+    text = (ROOT / "README.md").read_text()
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    table = tables.overview(Results(DOCS / "results.json"))
+    return text, f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}"
+
+
+def write_pages() -> int:
+    write_page(Results(DOCS / "results.json"))
+    _, text = readme()
+    (ROOT / "README.md").write_text(text)
+    return 0
+
+
+def interrupt(*_: object) -> None:
+    """Ctrl-C and SIGTERM alike: servers are ended, files go away."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    asked = arguments()
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
+    if asked.list:
+        return show(asked)
+    if asked.pages:
+        return write_pages()
+    try:
+        return run(asked, ROOT / "build" / "tests" / "bench")
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing is written", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A bare io_uring for the servers that are written by hand on it.
+ */
+#include "ring.h"
+
+#include "bench.h"
+
+#include <errno.h>
+
+#define SUBMISSIONS 4096
+#define COMPLETIONS 32768 /* as many as connections may have something to say at once */
+
+void ring_open(struct io_uring *ring)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                                              IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+                                     .cq_entries = COMPLETIONS};
+    int error = io_uring_queue_init_params(SUBMISSIONS, ring, &params);
+
+    if (error == 0) {
+        error = io_uring_register_ring_fd(ring);
+    }
+    if (error < 0) {
+        errno = -error;
+        bench_fail("io_uring");
+    }
+}
+
+struct io_uring_sqe *ring_sqe(struct io_uring *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+    while (!sqe) {
+        io_uring_submit(ring);
+        sqe = io_uring_get_sqe(ring);
+    }
+    return sqe;
+}
+
+void ring_run(struct io_uring *ring, void (*on_completion)(const struct io_uring_cqe *cqe), void (*after)(void))
+{
+    for (;;) {
+        struct io_uring_cqe *cqe;
+        unsigned head, n = 0;
+
+        io_uring_submit_and_wait(ring, 1);
+        io_uring_for_each_cqe(ring, head, cqe)
+        {
+            on_completion(cqe);
+            n++;
+        }
+        io_uring_cq_advance(ring, n);
+        after();
+    }
+}

@@ -1,0 +1,516 @@
+# SPDX-License-Identifier: ISC
+"""What is measured: every row of the tables, as data.
+
+A row has a load, the implementations that are given it, the targets that Noria has there, and its share of time. All
+that decides what a row means is here; how it is measured is in measure.py.
+"""
+
+from dataclasses import dataclass
+
+# ---- who is measured ----
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A program and how it is told what to be.
+
+    kind: "limit" is written by hand for the kernel's interfaces and is what Noria is held against; "floor" is work
+    without any loop, told for orientation only; "peer" is another library; "noria" is this one.
+    """
+
+    name: str
+    kind: str
+    program: str
+    options: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+URING = (("LOOP_BACKEND", "uring"),)
+EPOLL = (("LOOP_BACKEND", "epoll"),)
+
+SERVERS = (
+    Implementation("noria-uring", "noria", "server_noria", environment=URING),
+    Implementation("noria-epoll", "noria", "server_noria", environment=EPOLL),
+    Implementation("epoll", "limit", "server_epoll"),
+    Implementation("uring", "limit", "server_uring"),
+    Implementation("hybrid", "limit", "server_hybrid"),
+    Implementation("libuv", "peer", "server_libuv"),
+    Implementation("libevent", "peer", "server_libevent"),
+    Implementation("bufferevent", "peer", "server_libevent", ("--bufferevent",)),
+    Implementation("libev", "peer", "server_libev"),
+)
+BUSY_POLL = Implementation("noria-uring, busy poll", "noria", "server_noria", ("--busy-poll",), URING)
+PLAIN_SERVERS = tuple(server for server in SERVERS if server.name != "bufferevent")
+
+
+
+def way(how: str) -> tuple[str, ...]:
+    """How a program of local_* is told which of several ways to take; the first that it has unless told otherwise."""
+    return ("--how", how) if how else ()
+
+
+def noria(how: str = "") -> tuple[Implementation, ...]:
+    """Noria on both backends. The first way it has stands for it; another one is shown beside it."""
+    suffix = f", {how}" if how else ""
+    return (
+        Implementation(f"noria-uring{suffix}", "noria", "local_noria", way(how), URING),
+        Implementation(f"noria-epoll{suffix}", "noria", "local_noria", way(how), EPOLL),
+    )
+
+
+NORIA = noria()
+LIBUV = Implementation("libuv", "peer", "local_libuv")
+LIBEVENT = Implementation("libevent", "peer", "local_libevent")
+LIBEV = Implementation("libev", "peer", "local_libev")
+PEERS = (LIBUV, LIBEVENT, LIBEV)
+
+
+def limit(name: str, how: str = "") -> Implementation:
+    """One of the ways by hand of local_raw."""
+    return Implementation(name, "limit", "local_raw", way(how))
+
+
+def floor(name: str, how: str = "") -> Implementation:
+    """The same for one that has no loop at all, or does less than a loop must."""
+    return Implementation(name, "floor", "local_raw", way(how))
+
+
+# ---- what they are given ----
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A server pinned to one processor, the load client to another."""
+
+    listen: str
+    connections: int
+    size: int = 64
+    pipeline: int = 1
+    mode: str = "echo"
+    churn: bool = False
+    seconds: float = 0.4
+    warmup: float = 0.15
+
+
+@dataclass(frozen=True)
+class Local:
+    """A program that measures itself. `count` is what it is asked for, 0 what it does by itself. `files` names the file
+    system that --file (and --to) are on, disk or memory."""
+
+    workload: str
+    options: tuple[str, ...] = ()
+    seconds: float = 0.3
+    count: int = 0
+    files: str = ""
+    file_bytes: int = 0
+    pinned: bool = True
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A server that holds idle connections: its private memory for one of them."""
+
+    listen: str
+    connections: int
+    seconds: float = 1.5
+
+
+Load = Stream | Local | Memory
+
+
+# ---- what it must reach ----
+
+
+@dataclass(frozen=True)
+class Target:
+    """who's `metric` ≤ times × against's + plus; against is an implementation, "limit" or "peer" (the best one of
+    these), or empty when `plus` alone is the bound."""
+
+    who: str
+    times: float
+    against: str
+    plus: float = 0
+    metric: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. `curve` and `x` make it a point of a plot; with `point_only` it is in no table. `rounds` 0 is what the
+    command line says. Only rows with `quick` are in a quick run. `calls`: system calls are counted too."""
+
+    part: str
+    title: str
+    load: Load
+    implementations: tuple[Implementation, ...]
+    targets: tuple[Target, ...] = ()
+    metric: str = "cpu"
+    rounds: int = 0
+    curve: str = ""
+    x: float = 0
+    point_only: bool = False
+    quick: bool = True
+    calls: bool = False
+    unit: str = "ns"
+
+    @property
+    def key(self) -> str:
+        return f"{self.part}: {self.title}"
+
+
+FULL_RUN = 25 * 60.0  # seconds; the sum of all rows must stay below, and what is left may be spent on spoiled samples
+QUICK_RUN = 3 * 60.0
+ROUNDS = 5
+QUICK_ROUNDS = 1
+QUICK_SECONDS = 0.15
+QUICK_WARMUP = 0.08
+QUICK_SHARE = 0.5  # of the operations of programs that measure themselves
+CURVE_ROUNDS = 3
+START_SECONDS = 0.06  # to start a server, to probe the placement, to stop
+CONNECT_SECONDS = 0.00005  # for each connection
+CALLS_SECONDS = (0.1, 0.3)  # the two runs between which system calls are counted
+
+# ---- echo ----
+
+TCP = "tcp:127.0.0.1:0"
+UNIX = "unix:{work}/socket"
+UDP = "udp:127.0.0.1:0"
+
+ECHO_LOADS = (  # connections, bytes, in flight
+    (1, 64, 1),
+    (10, 64, 1),
+    (100, 64, 1),
+    (1000, 64, 1),
+    (10000, 64, 1),
+    (100, 64, 16),
+    (100, 4096, 1),
+    (10, 65536, 1),
+)
+CURVE_SIZES = (16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+CURVE_DEPTHS = (1, 4, 16, 64, 256)
+
+
+def bytes_text(size: int) -> str:
+    """64 B, 4 KiB, 1 MiB."""
+    for unit, one in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= one:
+            return f"{size // one} {unit}"
+    return f"{size} B"
+
+
+def thousands(value: float) -> str:
+    """1 000 000."""
+    return f"{value:,.0f}".replace(",", " ")
+
+
+def echo_targets(transport: str, size: int) -> tuple[Target, ...]:
+    """What must be reached on TCP or Unix sockets."""
+    on_epoll = (Target("noria-epoll", 1.04, "epoll"), Target("noria-epoll", 1.00, "libuv"))
+    if size >= 65536:
+        return (Target("noria-uring", 1.03, "epoll"), Target("noria-uring", 1.02, "peer"), *on_epoll)
+    if transport == "tcp":
+        on_uring = (Target("noria-uring", 1.02, "limit"), Target("noria-uring", 1.00, "libuv"))
+        return (*on_uring, Target("noria-uring", 1.02, "peer"), *on_epoll)
+    return (Target("noria-uring", 1.03, "limit"), Target("noria-uring", 1.00, "peer"), *on_epoll)
+
+
+# One connection mostly sleeps. What the loop may be told to do about it brings the time down to 20 of 57 µs.
+ROUND_TRIP = (
+    Target("noria-uring", 1.03, "limit", metric="p50"),
+    Target("noria-uring, busy poll", 0.40, "limit", metric="p50"),
+)
+
+
+def echo_row(transport: str, connections: int, size: int, pipeline: int) -> Row:
+    title = f"{connections} × {bytes_text(size)}" + (f", {pipeline} in flight" if pipeline > 1 else "")
+    plain = size == 64 and pipeline == 1
+    load = Stream(
+        TCP if transport == "tcp" else UNIX, connections, size, pipeline, warmup=0.15 if connections < 10000 else 0.4
+    )
+    alone = connections == 1
+    return Row(
+        f"echo-{transport}",
+        title,
+        load,
+        (*SERVERS, BUSY_POLL) if alone else SERVERS,
+        echo_targets(transport, size) + (ROUND_TRIP if alone else ()),
+        curve=f"connections-{transport}" if plain else "",
+        x=connections,
+        calls=True,
+    )
+
+
+def curve_row(curve: str, size: int, pipeline: int, connections: int, x: int) -> Row:
+    title = f"{connections} × {bytes_text(size)}, {pipeline} in flight ({curve})"
+    load = Stream(UNIX, connections, size, pipeline, seconds=0.25, warmup=0.1)
+    return Row(
+        "echo-unix",
+        title,
+        load,
+        PLAIN_SERVERS,
+        rounds=CURVE_ROUNDS,
+        curve=curve,
+        x=x,
+        point_only=True,
+        quick=False,
+    )
+
+
+ECHO = (
+    *(echo_row("tcp", *load) for load in ECHO_LOADS),
+    *(echo_row("unix", *load) for load in ECHO_LOADS),
+    *(curve_row("size", size, 1, 10, size) for size in CURVE_SIZES),
+    *(curve_row("depth", 64, depth, 10, depth) for depth in CURVE_DEPTHS),
+)
+
+# ---- other things that servers do ----
+
+SERVING = (
+    Row(
+        "udp",
+        "100 × 64 B",
+        Stream(UDP, 100, mode="udp"),
+        PLAIN_SERVERS,
+        (Target("noria-uring", 1.02, "limit"),),
+        calls=True,
+    ),
+    Row(
+        "churn",
+        "connect, echo, close; 32 at a time",
+        Stream(TCP, 32, churn=True),
+        SERVERS,
+        (Target("noria-uring", 1.04, "limit"), Target("noria-uring", 1.00, "peer")),
+        calls=True,
+    ),
+    Row("proxy", "10 streams × 64 B", Stream(TCP, 10, mode="proxy"), SERVERS, calls=True),
+    Row("proxy", "10 streams × 64 KiB", Stream(TCP, 10, 65536, mode="proxy"), SERVERS, calls=True),
+)
+
+# ---- inside one process ----
+
+AS_PEERS = (Target("noria-uring", 1.00, "libev"), Target("noria-uring", 1.00, "libuv"))
+
+PIPES = (
+    Row(
+        "pipes",
+        "ping-pong, 1 B, two turns",
+        Local("pingpong", count=150000),
+        (
+            *NORIA,
+            *noria("stream"),
+            limit("hybrid", "hybrid"),
+            limit("epoll", "epoll"),
+            limit("multishot", "multishot"),
+            limit("uring", "uring"),
+            floor("no loop", "none"),
+            *PEERS,
+        ),
+        (
+            Target("noria-uring", 1.05, "limit"),
+            Target("noria-epoll", 1.05, "epoll"),
+            Target("noria-uring", 1.00, "peer"),
+        ),
+        calls=True,
+    ),
+    Row(
+        "pipes",
+        "throughput, 64 KiB",
+        Local("pipe", count=20000),
+        (
+            *NORIA,
+            *noria("stream"),
+            limit("epoll", "epoll"),
+            limit("hybrid", "hybrid"),
+            limit("uring", "uring"),
+            floor("no loop", "none"),
+            *PEERS,
+        ),
+        (Target("noria-uring", 1.05, "epoll"), Target("noria-epoll", 1.05, "epoll")),
+        calls=True,
+    ),
+)
+
+def wake_thread_row(title: str, metric: str) -> Row:
+    """Both figures come from the same program; the thread and the loop have a processor each."""
+    load = Local("wake-thread", count=1000, seconds=0.4, pinned=False)
+    limits = (limit("epoll", "epoll"), limit("uring", "uring"))
+    targets = tuple(Target("noria-uring", 1.00, peer, metric=metric) for peer in ("libev", "libuv"))
+    return Row("wake", title, load, (*NORIA, *limits, *PEERS), targets, metric=metric, quick=metric == "wall")
+
+
+WAKE = (
+    Row(
+        "wake",
+        "own thread",
+        Local("wake-self", count=400000),
+        (
+            *NORIA,
+            limit("uring", "uring"),
+            limit("epoll", "epoll"),
+            limit("msg_ring", "msg_ring"),
+            floor("a flag", "flag"),
+            *PEERS,
+            Implementation("libevent, a turn", "peer", "local_libevent", way("turn")),
+        ),
+        AS_PEERS,
+        calls=True,
+    ),
+    wake_thread_row("another thread, the loop asleep: latency", "wall"),
+    wake_thread_row("another thread, a flood: throughput", "flood_ns_per_op"),
+)
+
+NOP_DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def nop_row(depth: int) -> Row:
+    in_table = depth in (1, 64)
+    return Row(
+        "loop",
+        f"nop, depth {depth}",
+        Local("nop", ("--depth", str(depth)), count=1000000),
+        (*NORIA, limit("uring")),
+        (Target("noria-uring", 1.00, "uring", plus=25),) if in_table else (),
+        rounds=0 if in_table else CURVE_ROUNDS,
+        curve="nop",
+        x=depth,
+        point_only=not in_table,
+        quick=in_table,
+        calls=in_table,
+    )
+
+
+LOOP = (
+    *(nop_row(depth) for depth in NOP_DEPTHS),
+    Row(
+        "loop",
+        "a turn of an empty loop",
+        Local("turn", count=1000000),
+        (*NORIA, *noria("promise"), limit("epoll"), *PEERS),
+        calls=True,
+    ),
+)
+
+TIMER_COUNTS = (1000, 10000, 100000, 1000000, 10000000)
+FIRE_COUNTS = (1000, 10000, 100000, 1000000)
+
+
+def timer_row(what: str, factor: float, count: int, how: str) -> Row:
+    """Starting or cancelling. `how`: "first" with a new loop and new memory, "again" where timers have been before."""
+    in_table = count == 1000000
+    seconds = 0.15 if count < 1000000 else 0.4 if in_table else 4.5
+    return Row(
+        "timers",
+        f"{what}, {thousands(count)} timers{', memory never used before' if how == 'first' else ''}",
+        Local(f"timers-{what}", way(how), seconds, count),
+        (*NORIA, limit("wheel"), *PEERS),
+        (Target("noria-uring", factor, "libev"),) if in_table else (),
+        rounds=0 if in_table else CURVE_ROUNDS if count < 10000000 else 1,
+        curve=f"timers-{what}" if how == "again" else "",
+        x=count,
+        point_only=not in_table,
+        quick=in_table,
+    )
+
+
+def fire_row(count: int, how: str) -> Row:
+    """All fire within a second, at whole milliseconds or at any nanosecond."""
+    in_table = count == 100000
+    targets = (
+        Target("noria-uring", 0.8, "libev"),
+        Target("noria-uring", 1.00, "libev", metric="mean_late_us"),
+        Target("noria-uring", 0, "", metric="early"),
+    )
+    precise = Implementation("libevent, precise", "peer", "local_libevent", way(f"{how}-precise"))
+    return Row(
+        "timers",
+        f"fire, {thousands(count)} timers within 1 s, {how}",
+        Local("timers-fire", way(how), 1.4, count),
+        (*NORIA, limit("wheel"), *PEERS, precise),
+        targets if in_table else (),
+        rounds=3 if in_table else 1,
+        curve="timers-fire" if how == "milliseconds" else "",
+        x=count,
+        point_only=not in_table,
+        quick=in_table and how == "milliseconds",
+    )
+
+
+TIMERS = (
+    *(timer_row("start", 0.6, count, "again") for count in TIMER_COUNTS),
+    timer_row("start", 0.6, 1000000, "first"),
+    *(timer_row("cancel", 0.4, count, "again") for count in TIMER_COUNTS),
+    timer_row("cancel", 0.4, 1000000, "first"),
+    *(fire_row(count, "milliseconds") for count in FIRE_COUNTS),
+    fire_row(100000, "nanoseconds"),
+)
+
+# ---- files ----
+
+COPY_BYTES = 1 << 30
+READ_BYTES = 1 << 28
+QUICK_BYTES = 1 << 28  # of both, in a quick run
+COPY_BLOCK = 65536
+CP = Implementation("cp", "peer", "cp")
+
+
+def copy_row(files: str) -> Row:
+    load = Local("copy", files=files, file_bytes=COPY_BYTES, seconds=1.2, pinned=False)
+    first, *others = (limit(how, how) for how in ("read-write", "copy_file_range", "fixed"))
+    targets = tuple(Target("noria-uring", 1.00, "cp", metric=metric) for metric in ("wall", "cpu"))
+    libuv = (Implementation(f"libuv, {how}", "peer", "local_libuv", way(how)) for how in ("copyfile", "blocks"))
+    # Who makes the file comes first: cp does not.
+    implementations = (first, *NORIA, *others, CP, *libuv)
+    return Row("files", f"copy in blocks of 64 KiB, {files}", load, implementations, targets, metric="wall")
+
+
+FILES = (
+    Row(
+        "files",
+        "random reads of 4 KiB, depth 32, disk",
+        Local("read", ("--depth", "32"), 0.5, 200000, "disk", READ_BYTES, pinned=False),
+        (*NORIA, *noria("plain"), limit("fixed", "fixed"), limit("plain", "plain"), floor("pread", "pread"), LIBUV),
+        (Target("noria-uring", 1.05, "fixed"),),
+        calls=True,
+    ),
+    copy_row("disk"),
+    copy_row("memory"),
+)
+
+# ---- memory, start ----
+
+MEMORY = (
+    Row(
+        "memory",
+        "10 000 connections, TCP",
+        Memory(TCP, 10000, seconds=2),
+        SERVERS,
+        tuple(Target("noria-uring", 0, "", plus=256, metric=metric) for metric in ("idle", "touched")),
+        metric="idle",
+        rounds=1,
+        unit="B",
+    ),
+)
+
+START = (
+    Row(
+        "start",
+        "start and stop of a loop",
+        Local("start-stop", count=300, seconds=0.1),
+        (*NORIA, limit("uring", "uring"), limit("epoll", "epoll"), *PEERS),
+    ),
+)
+
+ROWS = (*ECHO, *SERVING, *PIPES, *WAKE, *LOOP, *TIMERS, *FILES, *MEMORY, *START)
+PARTS = tuple(dict.fromkeys(row.part for row in ROWS))
+
+# The rows of the project's README, and what they are called there.
+OVERVIEW = (
+    ("echo-tcp: 100 × 64 B", "echo, TCP, 100 connections, 64 B"),
+    ("echo-unix: 100 × 64 B", "echo, Unix sockets, 100 connections, 64 B"),
+    ("echo-unix: 100 × 64 B, 16 in flight", "the same, 16 messages in flight"),
+    ("echo-unix: 10 × 64 KiB", "echo, Unix sockets, 10 connections, 64 KiB"),
+    ("churn: connect, echo, close; 32 at a time", "connect, echo, close"),
+    ("pipes: ping-pong, 1 B, two turns", "ping-pong over pipes"),
+    ("timers: start, 1 000 000 timers", "start one of a million timers"),
+    ("timers: cancel, 1 000 000 timers", "cancel one of a million timers"),
+    ("timers: fire, 100 000 timers within 1 s, milliseconds", "fire one of 100 000 timers"),
+)

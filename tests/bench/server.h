@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the servers of the bench have in common: their arguments, and the socket they begin with.
+ *
+ * server_X [OPTION] MODE LISTEN [UPSTREAM]
+ *
+ *   echo    sends back what comes on each stream
+ *   udp     sends back each datagram
+ *   proxy   carries each stream on to UPSTREAM
+ *
+ * When it is ready it prints one line, "listening on ADDRESS", and serves until it is killed.
+ */
+#ifndef BENCH_SERVER_H
+#define BENCH_SERVER_H
+
+#include "bench.h"
+
+/* What everybody reads at once, at most. */
+#define SERVER_READ_BYTES 65536
+
+enum server_mode { SERVER_ECHO, SERVER_UDP, SERVER_PROXY };
+
+struct server {
+    enum server_mode mode;
+    struct bench_address listen, upstream;
+    bool option; /* the one a program may have was given */
+};
+
+/* Reads the arguments, or ends the program with status 2. `option` may be NULL. */
+struct server server_arguments(int argc, char **argv, const char *option);
+
+/* Listens, or binds the datagram socket. */
+int server_listen(const struct server *server);
+
+/* The line that says so, for those who listen by other means. */
+void server_announce(int fd);
+
+/* A nonblocking socket connected to `upstream`; -1 where that fails. */
+int server_connect_upstream(const struct server *server);
+
+#endif

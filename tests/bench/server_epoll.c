@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The limit by hand on epoll: level-triggered, one receive and one send for each event.
+ */
+#include "datagrams.h"
+#include "relay.h"
+#include "server.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define EVENTS_AT_ONCE 512
+
+static struct server server;
+static int epoll;
+
+static uint32_t interest(const struct relay *relay)
+{
+    return (relay_wants_input(relay) ? EPOLLIN : 0u) | (relay_is_blocked(relay->twin) ? EPOLLOUT : 0u);
+}
+
+static void watch(struct relay *relay, int how)
+{
+    struct epoll_event event = {.events = interest(relay), .data.ptr = relay};
+
+    if (epoll_ctl(epoll, how, relay->from, &event) != 0) {
+        bench_fail("epoll_ctl");
+    }
+}
+
+static void update(struct relay *relay)
+{
+    watch(relay, EPOLL_CTL_MOD);
+    if (relay->twin != relay) {
+        watch(relay->twin, EPOLL_CTL_MOD);
+    }
+}
+
+static void end(struct relay *relay)
+{
+    struct relay *twin = relay->twin;
+
+    relay_close(relay);
+    if (twin != relay) {
+        relay_retire(twin);
+    }
+    relay_retire(relay);
+}
+
+static void run(struct relay *relay)
+{
+    bool was_blocked = relay_is_blocked(relay);
+    enum relay_state state = relay_step(relay);
+
+    if (state == RELAY_FAILED || (state == RELAY_ENDED && relay_end(relay))) {
+        end(relay);
+    } else if (state == RELAY_ENDED || relay_is_blocked(relay) != was_blocked) {
+        update(relay);
+    }
+}
+
+static void on_event(struct relay *relay, uint32_t events)
+{
+    struct relay *twin = relay->twin;
+
+    if (relay->from < 0) {
+        return; /* closed by an event before this one */
+    }
+    if (relay_is_blocked(twin) && events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
+        run(twin);
+    }
+    if (relay->from < 0) {
+        return;
+    }
+    if (relay_wants_input(relay) && events & (EPOLLIN | EPOLLERR | EPOLLHUP)) {
+        run(relay);
+    } else if (relay->ended && events & (EPOLLERR | EPOLLHUP)) {
+        end(relay); /* nobody is left to take what the other direction brings */
+    }
+}
+
+static void begin(int near)
+{
+    int far = server.mode == SERVER_PROXY ? server_connect_upstream(&server) : near;
+    struct relay *relay;
+
+    if (far < 0) {
+        close(near);
+        return;
+    }
+    relay = relay_new(near, far);
+    watch(relay, EPOLL_CTL_ADD);
+    if (far != near) {
+        watch(relay->twin, EPOLL_CTL_ADD);
+    }
+}
+
+static void on_socket(int fd)
+{
+    int near;
+
+    if (server.mode == SERVER_UDP) {
+        datagrams_echo(fd);
+        return;
+    }
+    while ((near = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        begin(near);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct epoll_event events[EVENTS_AT_ONCE] = {{.events = EPOLLIN, .data.ptr = NULL}};
+    int fd;
+
+    server = server_arguments(argc, argv, NULL);
+    fd = server_listen(&server);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, events) != 0) {
+        bench_fail("epoll");
+    }
+    for (;;) {
+        int n = epoll_wait(epoll, events, EVENTS_AT_ONCE, -1);
+
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.ptr) {
+                on_event(events[i].data.ptr, events[i].events);
+            } else {
+                on_socket(fd);
+            }
+        }
+        relay_reclaim();
+    }
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The server on Noria, written as its users would; the demos echo and proxy are longer only by their options.
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <loop/low_level.h>
+#include <net/net.h>
+#include <unistd.h>
+
+#define BUSY_POLL_NS (100 * LOOP_MICROSECOND) /* with --busy-poll: longer than one connection's next message takes */
+
+static struct server server;
+
+static struct loop_address convert(const struct bench_address *from)
+{
+    char text[BENCH_ADDRESS_TEXT_SIZE];
+    struct loop_address address;
+
+    bench_address_format(from, text);
+    if (loop_address_parse(&address, text) != 0) {
+        bench_refuse("'%s' is no address", text);
+    }
+    return address;
+}
+
+/* ---- echo ---- */
+
+static void echo(struct loop_flow *peer, void *arg)
+{
+    (void)arg;
+    loop_copy(&peer->source, &peer->sink, NULL, NULL);
+}
+
+/* ---- proxy ---- */
+
+struct bridge {
+    struct loop_flow *near, *far;
+};
+
+static void pass_end(struct bridge *bridge, struct loop_sink *sink, int64_t result)
+{
+    if (result < 0) {
+        loop_scope_fail(bridge->near->scope, result);
+    } else {
+        loop_shutdown(sink, NULL, NULL);
+    }
+}
+
+static void on_near_ended(void *arg, int64_t result)
+{
+    struct bridge *bridge = arg;
+
+    pass_end(bridge, &bridge->far->sink, result);
+}
+
+static void on_far_ended(void *arg, int64_t result)
+{
+    struct bridge *bridge = arg;
+
+    pass_end(bridge, &bridge->near->sink, result);
+}
+
+static void on_connected(void *arg, int64_t result)
+{
+    struct bridge *bridge = arg;
+
+    if (result < 0) {
+        loop_scope_fail(bridge->near->scope, result);
+        return;
+    }
+    loop_copy(&bridge->near->source, &bridge->far->sink, on_near_ended, bridge);
+    loop_copy(&bridge->far->source, &bridge->near->sink, on_far_ended, bridge);
+}
+
+static void proxy(struct loop_flow *peer, void *upstream)
+{
+    struct bridge *bridge = loop_scope_alloc(peer->scope, sizeof *bridge);
+
+    if (bridge) {
+        bridge->near = peer;
+        loop_connect(peer->scope, upstream, NULL, &bridge->far, on_connected, bridge);
+    }
+}
+
+/* ---- datagrams ---- */
+
+#define DATAGRAMS_AT_ONCE 16
+
+/* A datagram that is waited for, then sent back to where it came from. */
+struct datagram {
+    struct loop_fd *fd;
+    struct loop_message message;
+    struct iovec bytes;
+    struct sockaddr_storage sender;
+    char buffer[SERVER_READ_BYTES];
+};
+
+static void receive(struct datagram *datagram);
+
+static void on_sent(void *arg, int64_t result)
+{
+    (void)result; /* what the socket doesn't take is lost, as datagrams are */
+    receive(arg);
+}
+
+static void on_received(void *arg, int64_t result)
+{
+    struct datagram *datagram = arg;
+
+    if (result < 0) {
+        receive(datagram); /* an earlier answer of ours came to nobody */
+        return;
+    }
+    datagram->bytes.iov_len = (size_t)result;
+    datagram->message.flags = 0;
+    loop_op_send_msg(NULL, datagram->fd, &datagram->message, on_sent, datagram);
+}
+
+static void receive(struct datagram *datagram)
+{
+    datagram->bytes = (struct iovec){.iov_base = datagram->buffer, .iov_len = sizeof datagram->buffer};
+    datagram->message = (struct loop_message){.iov = &datagram->bytes,
+                                              .n_iov = 1,
+                                              .address = (struct sockaddr *)&datagram->sender,
+                                              .address_len = sizeof datagram->sender};
+    loop_op_recv_msg(NULL, datagram->fd, &datagram->message, on_received, datagram);
+}
+
+static int echo_datagrams(struct loop_env *env)
+{
+    struct loop_fd *fd = loop_fd_adopt(env->scope, server_listen(&server));
+    struct datagram *datagrams = loop_scope_alloc(env->scope, DATAGRAMS_AT_ONCE * sizeof *datagrams);
+
+    if (!fd || !datagrams) {
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < DATAGRAMS_AT_ONCE; i++) {
+        datagrams[i].fd = fd;
+        receive(&datagrams[i]);
+    }
+    return 0;
+}
+
+/* ---- all ---- */
+
+static int start(struct loop_env *env, void *upstream)
+{
+    struct loop_address listen = convert(&server.listen);
+    struct loop_server *served;
+    struct loop_serve_options options = {
+        .listen = {.reuse_addr = true}, .stop_on_signals = true, .grace_ns = LOOP_SECOND, .server = &served};
+    int error;
+
+    bench_remove_file(&server.listen); /* what was killed a moment ago may listen there a little longer */
+    error = loop_serve(env->scope, &listen, &options, server.mode == SERVER_PROXY ? proxy : echo, upstream);
+    if (error == 0) {
+        server_announce(loop_fd_peek(loop_listener_fd(loop_server_listener(served))));
+    }
+    return error;
+}
+
+static int start_any(struct loop_env *env, void *upstream)
+{
+    return server.mode == SERVER_UDP ? echo_datagrams(env) : start(env, upstream);
+}
+
+int main(int argc, char **argv)
+{
+    struct loop_address upstream = {0};
+    struct loop_options options = {0};
+    int error;
+
+    server = server_arguments(argc, argv, "--busy-poll");
+    options.busy_poll_ns = server.option ? BUSY_POLL_NS : 0;
+    if (server.mode == SERVER_PROXY) {
+        upstream = convert(&server.upstream);
+    }
+    error = loop_run_with(&options, start_any, &upstream);
+    if (error != 0) {
+        errno = -error;
+        bench_fail("the loop");
+    }
+    return 0;
+}

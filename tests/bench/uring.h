@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The server by hand on io_uring: what its two halves, streams and datagrams, have for the program.
+ */
+#ifndef BENCH_URING_H
+#define BENCH_URING_H
+
+#include "ring.h"
+#include "server.h"
+
+void uring_serve_streams(const struct server *server, struct io_uring *ring) __attribute__((noreturn));
+void uring_serve_datagrams(const struct server *server, struct io_uring *ring) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Streams on io_uring: a multishot receive on each, and sends from the buffers that it filled, one at a time.
+ *
+ * Three things make io_uring slow unless they are seen to. Buffers must not run out while many connections have
+ * something to say: incremental ones don't with small messages, what a socket has no room for is moved elsewhere, and a
+ * receive that found none starts again when one has come back. They must not be much smaller than messages, nor all of
+ * them larger than the cache. And when much has been received the answers must not wait for the end of the batch, or
+ * both sides take turns sleeping: with many bytes to send they are submitted at once.
+ */
+#include "uring.h"
+#include "uring_buffers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILES 65536
+#define INCREMENTAL_BUFFERS 16
+#define INCREMENTAL_BYTES (128u << 10)
+#define PLAIN_BUFFERS 1024
+#define PLAIN_BYTES (16u << 10)
+#define FLUSH_BYTES (64u << 10)  /* as soon as so much is to be sent, it is submitted */
+#define MOST_UNSENT (256u << 10) /* with more than this nothing is received from the other side */
+
+enum { TAG_RECEIVE, TAG_SEND, TAG_ACCEPT, TAG_IGNORED };
+
+/* What waits behind the piece that is being sent. */
+struct waiting {
+    struct uring_piece piece;
+    struct waiting *next;
+};
+
+/* One end of a connection; an echo is its own peer. */
+struct end {
+    int fd;
+    bool is_direct; /* a place in the ring's table, not a descriptor */
+    bool is_receiving, is_sending;
+    bool is_held;   /* nothing is received while the peer is slow */
+    bool has_ended; /* nothing more comes */
+    bool is_closed;
+    struct end *peer;
+    struct end *next_starved;
+    struct uring_piece sending;
+    struct waiting *first, **last;
+    size_t n_unsent;
+};
+
+static const struct server *the_server;
+static struct io_uring *the_ring;
+static struct uring_buffers buffers;
+static struct end *starved;
+static int listener;
+static size_t n_unflushed;
+
+/* ---- requests ---- */
+
+/* `sqe` is about `end`'s socket. */
+static void aim(struct io_uring_sqe *sqe, struct end *end, unsigned tag)
+{
+    if (end->is_direct) {
+        sqe->flags |= IOSQE_FIXED_FILE;
+    }
+    io_uring_sqe_set_data64(sqe, ring_data(end, tag));
+}
+
+/* Nobody hears how it went. */
+static void ignore(struct io_uring_sqe *sqe)
+{
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, TAG_IGNORED);
+}
+
+static void receive(struct end *end)
+{
+    struct io_uring_sqe *sqe = ring_sqe(the_ring);
+
+    io_uring_prep_recv_multishot(sqe, end->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = (uint16_t)buffers.group;
+    aim(sqe, end, TAG_RECEIVE);
+    end->is_receiving = true;
+}
+
+static void stop_receiving(struct end *end)
+{
+    struct io_uring_sqe *sqe = ring_sqe(the_ring);
+
+    io_uring_prep_cancel64(sqe, ring_data(end, TAG_RECEIVE), 0);
+    ignore(sqe);
+}
+
+static void send_piece(struct end *end, struct uring_piece piece)
+{
+    struct io_uring_sqe *sqe = ring_sqe(the_ring);
+
+    io_uring_prep_send(sqe, end->fd, piece.data, piece.length,
+                       (piece.copy ? MSG_WAITALL : MSG_DONTWAIT) | MSG_NOSIGNAL);
+    aim(sqe, end, TAG_SEND);
+    end->sending = piece;
+    end->is_sending = true;
+    n_unflushed += piece.length;
+    if (n_unflushed > FLUSH_BYTES) {
+        n_unflushed = 0;
+        io_uring_submit(the_ring);
+    }
+}
+
+static void shut_down(struct end *end)
+{
+    struct io_uring_sqe *sqe = ring_sqe(the_ring);
+
+    io_uring_prep_shutdown(sqe, end->fd, SHUT_WR);
+    aim(sqe, end, TAG_IGNORED);
+    ignore(sqe);
+}
+
+static void close_fd(struct end *end)
+{
+    struct io_uring_sqe *sqe = ring_sqe(the_ring);
+
+    if (end->is_direct) {
+        io_uring_prep_close_direct(sqe, (unsigned)end->fd);
+    } else {
+        io_uring_prep_close(sqe, end->fd);
+    }
+    ignore(sqe);
+}
+
+static void await_connection(void)
+{
+    struct io_uring_sqe *sqe = ring_sqe(the_ring);
+
+    io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
+    io_uring_sqe_set_data64(sqe, TAG_ACCEPT);
+}
+
+/* ---- memory ---- */
+
+static bool is_idle(const struct end *end)
+{
+    return !end->is_receiving && !end->is_sending;
+}
+
+/* The memory lives as long as requests are about it. */
+static void free_when_idle(struct end *end)
+{
+    struct end *peer = end->peer;
+
+    if (!is_idle(end) || !is_idle(peer)) {
+        return;
+    }
+    if (peer != end) {
+        free(peer);
+    }
+    free(end);
+}
+
+/* Those who found no buffer try again. */
+static void feed_starved(void)
+{
+    struct end *end = starved;
+
+    starved = NULL;
+    while (end) {
+        struct end *next = end->next_starved;
+
+        if (end->is_closed) {
+            end->is_receiving = false;
+            free_when_idle(end);
+        } else {
+            receive(end);
+        }
+        end = next;
+    }
+}
+
+static void give_back(struct uring_piece piece)
+{
+    if (uring_buffers_give_back(&buffers, piece)) {
+        feed_starved();
+    }
+}
+
+/* Moves the bytes out of the buffer, so that others have it. */
+static void move(struct uring_piece *piece)
+{
+    char *copy = bench_alloc(1, piece->length);
+
+    memcpy(copy, piece->data, piece->length);
+    give_back(*piece);
+    piece->data = piece->copy = copy;
+}
+
+/* What waits behind a send that waits for room waits long. */
+static void keep(struct end *end, struct uring_piece piece)
+{
+    struct waiting *waiting = bench_alloc(1, sizeof *waiting);
+
+    waiting->piece = piece;
+    if (end->sending.copy) {
+        move(&waiting->piece);
+    }
+    *end->last = waiting;
+    end->last = &waiting->next;
+}
+
+static void move_waiting(struct end *end)
+{
+    for (struct waiting *waiting = end->first; waiting; waiting = waiting->next) {
+        if (!waiting->piece.copy) {
+            move(&waiting->piece);
+        }
+    }
+}
+
+/* What is sent next; false when nothing waits. */
+static bool take_waiting(struct end *end, struct uring_piece *piece)
+{
+    struct waiting *waiting = end->first;
+
+    if (!waiting) {
+        return false;
+    }
+    *piece = waiting->piece;
+    end->first = waiting->next;
+    if (!end->first) {
+        end->last = &end->first;
+    }
+    free(waiting);
+    return true;
+}
+
+/* ---- the life of a connection ---- */
+
+static struct end *make_end(int fd, bool is_direct)
+{
+    struct end *end = bench_alloc(1, sizeof *end);
+
+    end->fd = fd;
+    end->is_direct = is_direct;
+    end->peer = end;
+    end->last = &end->first;
+    return end;
+}
+
+static void drop_waiting(struct end *end)
+{
+    struct uring_piece piece;
+
+    while (take_waiting(end, &piece)) {
+        give_back(piece);
+    }
+}
+
+static void close_end(struct end *end)
+{
+    end->is_closed = true;
+    drop_waiting(end);
+    if (end->is_receiving) {
+        stop_receiving(end);
+    }
+    if (end->is_sending) {
+        shut_down(end); /* a send that waits for room gives up */
+    }
+    close_fd(end);
+}
+
+static void close_both(struct end *end)
+{
+    struct end *peer = end->peer;
+
+    close_end(end);
+    if (peer != end) {
+        close_end(peer);
+    }
+    free_when_idle(end);
+}
+
+/* All of it has been sent on to the peer. */
+static void pass_end(struct end *end)
+{
+    struct end *peer = end->peer;
+
+    if (peer->has_ended && !end->is_sending) {
+        close_both(end);
+    } else {
+        shut_down(peer);
+    }
+}
+
+static void on_piece(struct end *end, struct uring_piece piece)
+{
+    struct end *peer = end->peer;
+
+    if (end->is_closed) {
+        give_back(piece);
+        return;
+    }
+    peer->n_unsent += piece.length;
+    if (!peer->is_sending) {
+        send_piece(peer, piece);
+        return;
+    }
+    keep(peer, piece);
+    if (peer->n_unsent > MOST_UNSENT && !end->is_held) {
+        end->is_held = true;
+        if (end->is_receiving) {
+            stop_receiving(end);
+        }
+    }
+}
+
+static void receive_again(struct end *end, int result)
+{
+    if (result == -ENOBUFS && buffers.n_out == buffers.count) {
+        end->next_starved = starved;
+        starved = end;
+        end->is_receiving = true; /* soon */
+    } else if (!end->is_held) {
+        receive(end);
+    }
+}
+
+/* The multishot is over. */
+static void on_receive_over(struct end *end, int result)
+{
+    end->is_receiving = false;
+    if (end->is_closed) {
+        free_when_idle(end);
+    } else if (result > 0 || result == -ENOBUFS || result == -ECANCELED) {
+        receive_again(end, result);
+    } else if (result < 0) {
+        close_both(end);
+    } else {
+        end->has_ended = true;
+        if (!end->peer->is_sending) {
+            pass_end(end);
+        }
+    }
+}
+
+static void on_received(struct end *end, const struct io_uring_cqe *cqe)
+{
+    if (cqe->flags & IORING_CQE_F_BUFFER) {
+        on_piece(end, uring_buffers_take(&buffers, cqe));
+    }
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        on_receive_over(end, cqe->res);
+    }
+}
+
+/* Room for what comes from the peer. */
+static void on_room(struct end *end)
+{
+    struct end *peer = end->peer;
+
+    if (peer->is_held && end->n_unsent <= MOST_UNSENT / 2) {
+        peer->is_held = false;
+        if (!peer->is_receiving && !peer->has_ended) {
+            receive(peer);
+        }
+    }
+}
+
+/* The socket has no room for the rest, which waits for it elsewhere. */
+static void send_rest(struct end *end, struct uring_piece piece, unsigned sent)
+{
+    piece.data += sent;
+    piece.length -= sent;
+    if (!piece.copy) {
+        move(&piece);
+    }
+    send_piece(end, piece);
+    move_waiting(end);
+}
+
+static void on_all_sent(struct end *end)
+{
+    struct uring_piece next;
+
+    give_back(end->sending);
+    if (take_waiting(end, &next)) {
+        send_piece(end, next);
+    } else if (end->peer->has_ended) {
+        pass_end(end->peer);
+        return;
+    }
+    on_room(end);
+}
+
+static void on_sent(struct end *end, int result)
+{
+    struct uring_piece piece = end->sending;
+    unsigned sent = result > 0 ? (unsigned)result : 0;
+
+    end->is_sending = false;
+    end->n_unsent -= sent;
+    if (end->is_closed) {
+        give_back(piece);
+        free_when_idle(end);
+    } else if (result < 0 && result != -EAGAIN) {
+        give_back(piece);
+        close_both(end);
+    } else if (sent < piece.length) {
+        send_rest(end, piece, sent);
+    } else {
+        on_all_sent(end);
+    }
+}
+
+/* False when there is no upstream. */
+static bool connect_upstream(struct end *end)
+{
+    int fd = server_connect_upstream(the_server);
+
+    if (fd < 0) {
+        return false;
+    }
+    end->peer = make_end(fd, false);
+    end->peer->peer = end;
+    receive(end->peer);
+    return true;
+}
+
+static void on_accepted(const struct io_uring_cqe *cqe)
+{
+    if (cqe->res >= 0) {
+        struct end *end = make_end(cqe->res, true);
+
+        if (the_server->mode == SERVER_PROXY && !connect_upstream(end)) {
+            close_both(end);
+        } else {
+            receive(end);
+        }
+    }
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        await_connection();
+    }
+}
+
+/* ---- the program ---- */
+
+static void on_completion(const struct io_uring_cqe *cqe)
+{
+    struct end *end = ring_pointer(cqe->user_data);
+
+    switch (cqe->user_data & RING_TAG_MASK) {
+    case TAG_RECEIVE: on_received(end, cqe); break;
+    case TAG_SEND: on_sent(end, cqe->res); break;
+    case TAG_ACCEPT: on_accepted(cqe); break;
+    default: break;
+    }
+}
+
+static void after_batch(void)
+{
+    n_unflushed = 0;
+}
+
+static void make_files(void)
+{
+    long most = sysconf(_SC_OPEN_MAX);
+
+    errno = -io_uring_register_files_sparse(the_ring, most < FILES ? (unsigned)most : FILES);
+    if (errno != 0) {
+        bench_fail("the ring's files");
+    }
+}
+
+void uring_serve_streams(const struct server *server, struct io_uring *ring)
+{
+    the_server = server;
+    the_ring = ring;
+    make_files();
+    if (!uring_buffers_open(&buffers, ring, 0, INCREMENTAL_BUFFERS, INCREMENTAL_BYTES, true)) {
+        uring_buffers_open(&buffers, ring, 0, PLAIN_BUFFERS, PLAIN_BYTES, false);
+    }
+    listener = server_listen(server);
+    await_connection();
+    ring_run(ring, on_completion, after_batch);
+}
