@@ -34,7 +34,7 @@ struct operation {
 struct loop_reader {
     struct loop_source *source;
     struct loop_source rest;
-    char *buffer; /* of `capacity` bytes, and one more for a NUL */
+    char *buffer; /* of `capacity` bytes */
     size_t capacity, max_bytes;
     size_t start, end; /* what is buffered, and not consumed */
     const char *data;  /* what the last operation gave out */
@@ -47,7 +47,7 @@ struct loop_reader {
     int32_t status;
 };
 
-/* A job that is an operation has its reader in its words. */
+/* Where the job of an operation keeps its reader. */
 static struct loop_reader **reader_of(struct job *job)
 {
     return (struct loop_reader **)(void *)job->u.small;
@@ -98,7 +98,7 @@ static void grow(struct loop_reader *reader)
     size_t most = most_capacity(reader), used = buffered(reader);
     size_t capacity = reader->capacity == 0 ? FIRST_CAPACITY : reader->capacity * 2;
     capacity = capacity < most ? capacity : most;
-    char *buffer = malloc(capacity + 1);
+    char *buffer = malloc(capacity);
     if (!buffer) {
         return;
     }
@@ -145,7 +145,8 @@ static int64_t give_out(struct loop_reader *reader, size_t len, size_t consumed)
     return (int64_t)consumed;
 }
 
-/* The same with a NUL behind, where the delimiter stood or nothing is. */
+/* The same with a NUL behind: where the delimiter stood; or behind everything, where the read that saw the end of the
+ * source had room. */
 static int64_t give_out_text(struct loop_reader *reader, size_t len, size_t consumed)
 {
     reader->buffer[reader->start + len] = 0;

@@ -40,7 +40,7 @@ struct loop_writer {
     bool is_corked, is_closed;
 };
 
-/* A job that waits, in its words. */
+/* What a job that waits keeps. */
 struct waiter {
     struct loop_writer *writer;
     uint64_t target; /* how much is to be written */
