@@ -601,6 +601,7 @@ struct loop {
     uint32_t run_queue_length;
     struct loop_list active;                  /* descriptors with something to try */
     struct loop_list dirty;                   /* descriptors with writes to send */
+    struct loop_list after;                   /* what else is to be done: struct loop_after */
     struct loop_scope *ending, **last_ending; /* scopes to look at, in a queue */
     bool is_settling;
     struct loop_slab small_jobs, large_jobs, fds, scopes, deadlines;
@@ -655,7 +656,25 @@ static inline void loop_turn_woken(struct loop *loop)
     }
 }
 
-/* What has to be done after each continuation: sends writes, ends scopes. From the dispatch only. */
+/* Something that a continuation has begun and that is to be done once when it has returned, before writes are sent and
+ * scopes looked at. */
+struct loop_after {
+    struct loop_list link;
+    void (*fn)(struct loop_after *after);
+};
+
+/* Has that done for the sake of `scope`, which is held until then and takes work; once, however often it is asked for.
+ */
+static inline void loop_after_continuation(struct loop *loop, struct loop_after *after, struct loop_scope *scope)
+{
+    if (!loop_list_is_linked(&after->link)) {
+        loop_scope_add_hold(scope, false);
+        loop_list_push_back(&loop->after, &after->link);
+        loop_scope_look_at(scope); /* which is what loop_settle looks for */
+    }
+}
+
+/* What has to be done after each continuation: what `after` has, sends writes, ends scopes. From the dispatch only. */
 void loop_settle_now(struct loop *loop);
 static inline void loop_settle(struct loop *loop)
 {

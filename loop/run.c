@@ -185,6 +185,15 @@ static void restore_signals(struct loop *loop)
 
 /* ---- after each continuation ---- */
 
+static void run_after(struct loop *loop)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&loop->after))) {
+        struct loop_after *after = LOOP_CONTAINER(node, struct loop_after, link);
+        after->fn(after);
+    }
+}
+
 void loop_settle_now(struct loop *loop)
 {
     if (loop->is_settling) {
@@ -192,11 +201,12 @@ void loop_settle_now(struct loop *loop)
     }
     loop->is_settling = true;
     do {
+        run_after(loop);
         loop_ready_send(loop);
         if (loop->ending) {
             loop_scopes_settle(loop);
         }
-    } while (!loop_list_is_empty(&loop->dirty) || loop->ending);
+    } while (!loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending);
     loop->is_settling = false;
 }
 
@@ -316,6 +326,7 @@ static struct loop *make(const struct loop_options *options)
     loop_list_init(&loop->run_queue);
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);
+    loop_list_init(&loop->after);
     loop->last_ending = &loop->ending;
     loop_slab_init(&loop->small_jobs, LOOP_JOB_SMALL_BYTES, 0);
     loop_slab_init(&loop->large_jobs, sizeof(struct job), LOOP_SLAB_MARK);
