@@ -13,15 +13,15 @@
 
 /* ---- there ---- */
 
-/* NULL when there is no memory. */
+/* NULL when there is no memory. Not calloc, which the C library's cache of small pieces doesn't serve. */
 static struct loop_message_request *make_request(const struct loop_message *message)
 {
-    struct loop_message_request *request = calloc(1, sizeof *request);
+    struct loop_message_request *request = malloc(sizeof *request);
     if (request) {
-        request->header.msg_iov = (struct iovec *)(uintptr_t)message->iov;
-        request->header.msg_iovlen = message->n_iov;
-        request->header.msg_name = message->address;
-        request->header.msg_namelen = message->address ? message->address_len : 0;
+        request->header = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)message->iov,
+                                          .msg_iovlen = message->n_iov,
+                                          .msg_name = message->address,
+                                          .msg_namelen = message->address ? message->address_len : 0};
     }
     return request;
 }
@@ -33,6 +33,7 @@ static void attach_fds(struct loop_message_request *request, const struct loop_m
     }
     size_t size_bytes = message->n_fds * sizeof(int);
     struct cmsghdr *control = (struct cmsghdr *)(void *)request->control;
+    memset(request->control, 0, CMSG_SPACE(size_bytes));
     control->cmsg_level = SOL_SOCKET;
     control->cmsg_type = SCM_RIGHTS;
     control->cmsg_len = CMSG_LEN(size_bytes);
