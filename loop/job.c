@@ -4,16 +4,10 @@
  * handle is stale by then and the slot, still in the cache, serves the next job; what it holds of its descriptor and
  * its scope is given back after, so that neither can end under the continuation.
  */
-#include <loop/core.h>
+#include <loop/job.h>
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-static struct loop_slab *slab_of(struct loop *loop, const struct loop_job_kind *kind)
-{
-    return kind->is_large ? &loop->large_jobs : &loop->small_jobs;
-}
 
 static bool takes_part(struct job *job, struct loop_fd *fd)
 {
@@ -26,52 +20,18 @@ static bool takes_part(struct job *job, struct loop_fd *fd)
     return true;
 }
 
-/* What is before u is written one by one: that is less than clearing it first. */
-static struct job *make(struct loop *loop, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
-{
-    struct job *job = loop_slab_take(slab_of(loop, kind));
-    if (!job) {
-        return NULL;
-    }
-    job->kind = kind;
-    loop_list_init(&job->link);
-    job->result = 0;
-    job->fn = fn;
-    job->arg = arg;
-    job->fd = NULL;
-    job->in_fd.at = NULL;
-    job->op = LOOP_OP_NONE;
-    job->where = LOOP_AT_START;
-    job->flags = 0;
-    if (kind->is_bare) {
-        return job;
-    }
-    if (kind->is_large) {
-        memset(&job->u, 0, sizeof job->u);
-    } else {
-        memset(&job->u, 0, sizeof job->u.small);
-    }
-    return job;
-}
-
 struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
                            void *arg, bool *ended)
 {
-    struct loop *loop = scope->loop;
-    LOOP_CHECK_THREAD(loop);
-    struct job *job = loop_scope_takes_work(scope) ? make(loop, kind, fn, arg) : NULL;
+    struct job *job = loop_job_make(scope, kind, fn, arg);
     if (!job) {
         return NULL;
     }
-    job->scope = scope;
-    loop_hlist_push(&scope->jobs, &job->in_scope);
-    loop_scope_add_hold(scope, false);
-    loop->stats.jobs_started++;
     *ended = true;
     if (fd && !takes_part(job, fd)) {
-        loop_job_complete(loop, job, -EBADF);
+        loop_job_complete(scope->loop, job, -EBADF);
     } else if (scope->is_cancelled) {
-        loop_job_complete(loop, job, -ECANCELED);
+        loop_job_complete(scope->loop, job, -ECANCELED);
     } else {
         *ended = false;
     }
@@ -158,7 +118,25 @@ static void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const stru
     }
 }
 
-static void end(struct loop *loop, struct job *job, int64_t result)
+/* A job that has neither descriptors nor an operation's arguments, and an ordinary continuation. */
+static void end_plain(struct loop *loop, struct job *job, int64_t result)
+{
+    loop_fn *fn = job->fn;
+    void *arg = job->arg;
+    struct loop_scope *scope = job->scope;
+    bool is_daemon = job->is_daemon;
+    leave_lists(loop, job);
+    loop_slab_put(&loop->small_jobs, job);
+    if (fn) {
+        fn(arg, result);
+    } else {
+        tell_scope(scope, result);
+    }
+    loop_scope_drop_hold(scope, is_daemon);
+    loop_settle(loop);
+}
+
+static void end_full(struct loop *loop, struct job *job, int64_t result)
 {
     loop_fn *fn = job->fn;
     void *arg = job->arg;
@@ -169,7 +147,7 @@ static void end(struct loop *loop, struct job *job, int64_t result)
     bool is_stream = job->is_stream, is_daemon = job->is_daemon;
     leave_lists(loop, job);
     struct loop_fd *second = leave_args(job);
-    loop_slab_put(slab_of(loop, kind), job);
+    loop_slab_put(loop_job_slab(loop, kind), job);
     if (fn) {
         call(fn, op, is_stream, arg, result, NULL);
     } else {
@@ -178,6 +156,15 @@ static void end(struct loop *loop, struct job *job, int64_t result)
     give_back_fds(fd, second, kind);
     loop_scope_drop_hold(scope, is_daemon);
     loop_settle(loop);
+}
+
+static inline void end(struct loop *loop, struct job *job, int64_t result)
+{
+    if (!job->fd && !job->kind->is_large && !job->is_stream) {
+        end_plain(loop, job, result);
+    } else {
+        end_full(loop, job, result);
+    }
 }
 
 void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result)
@@ -190,7 +177,7 @@ void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result)
     result = told_result(job, result);
     leave_lists(loop, job);
     struct loop_fd *second = leave_args(job);
-    loop_slab_put(slab_of(loop, kind), job);
+    loop_slab_put(loop_job_slab(loop, kind), job);
     tell_scope(scope, result);
     give_back_fds(fd, second, kind);
     loop_scope_drop_hold(scope, is_daemon);

@@ -100,6 +100,12 @@ static inline void loop_list_put_before(struct loop_list *to, struct loop_list *
     }
 }
 
+/* Moves all nodes of `from` to the end of `to`, in their order. */
+static inline void loop_list_put_after(struct loop_list *to, struct loop_list *from)
+{
+    loop_list_put_before(to->prev, from);
+}
+
 /* ---- one-pointer heads ---- */
 
 struct loop_hnode {

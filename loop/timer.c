@@ -3,6 +3,7 @@
  * Time: the clock, and jobs that end at a point in time. They share one wheel with the deadlines of scopes; a node says
  * which of the two it belongs to.
  */
+#include <loop/job.h>
 #include <loop/timer.h>
 
 #include <errno.h>
@@ -53,34 +54,39 @@ static void timer_cancel(struct loop *loop, struct job *job)
 const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = timer_cancel, .is_bare = true};
 const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = timer_cancel, .is_bare = true};
 
-loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
-                          void *arg)
+static inline loop_job start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
+                             void *arg)
 {
-    bool ended = false;
-    struct job *job = loop_job_start(scope, NULL, kind, fn, arg, &ended);
+    struct job *job = loop_job_make(scope, kind, fn, arg);
     if (!job) {
         return 0;
     }
-    if (ended) {
-        return job->id;
-    }
-    job->where = LOOP_AT_OWNER;
-    if (at_ns != LOOP_NEVER) {
+    if (scope->is_cancelled) {
+        loop_job_complete(scope->loop, job, -ECANCELED);
+    } else if (at_ns == LOOP_NEVER) {
+        job->where = LOOP_AT_OWNER;
+    } else {
         job->where = LOOP_AT_TIMER;
         loop_wheel_add(&scope->loop->timers, &job->timer, at_ns, LOOP_WHEEL_JOB);
     }
     return job->id;
 }
 
+loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
+                          void *arg)
+{
+    return start(scope, at_ns, kind, fn, arg);
+}
+
 loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
 {
-    return loop_timer_start(scope, at_ns, &loop_sleep_kind, fn, arg);
+    return start(scope, at_ns, &loop_sleep_kind, fn, arg);
 }
 
 loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg)
 {
     LOOP_CHECK_THREAD(scope->loop);
-    return loop_timer_start(scope, loop_time_from_now(duration_ns), &loop_sleep_kind, fn, arg);
+    return start(scope, loop_time_from_now(duration_ns), &loop_sleep_kind, fn, arg);
 }
 
 /* ---- what is due ---- */

@@ -9,6 +9,9 @@
 /* How many nodes of the first slot are looked at when its earliest has been removed. */
 #define LOOK_AT 16
 
+/* How many nodes from each end of a slot are brought into the cache before it is spread. */
+#define WARM 1024
+
 void loop_wheel_init(struct loop_wheel *wheel, int64_t now_ns)
 {
     wheel->now_ns = now_ns;
@@ -50,10 +53,12 @@ static void put_in_slot(struct loop_wheel *wheel, struct loop_wheel_node *node, 
     uint64_t bit = UINT64_C(1) << index;
     if (wheel->occupied[level] & bit) {
         slot->earliest_ns = at_ns < slot->earliest_ns ? at_ns : slot->earliest_ns;
+        slot->latest_ns = at_ns > slot->latest_ns ? at_ns : slot->latest_ns;
     } else {
         wheel->occupied[level] |= bit;
         wheel->levels |= (uint16_t)(1u << level);
         slot->earliest_ns = at_ns;
+        slot->latest_ns = at_ns;
         loop_list_init(&slot->nodes);
     }
     loop_list_push_back(&slot->nodes, &node->link);
@@ -169,7 +174,20 @@ static bool spread(struct loop_wheel *wheel, unsigned *moves)
     return true;
 }
 
-/* Opens the first slot if something in it may be due: the wheel's time becomes that of its earliest. */
+/* Brings the nodes of a slot that is about to be spread into the cache. They are scattered over memory, and only a node
+ * tells where its neighbours are: walking from both ends has two of them on the way at a time. */
+static void warm(const struct loop_list *nodes)
+{
+    const struct loop_list *front = nodes->next, *back = nodes->prev;
+    for (unsigned i = 0; i < WARM && front != back && front->next != back; i++) {
+        front = front->next;
+        back = back->prev;
+    }
+    __asm__ volatile("" : : "r"(front), "r"(back)); /* walking is all that is wanted */
+}
+
+/* Opens the first slot if something in it may be due: the wheel's time becomes that of its earliest. Where all are
+ * equal, as in all slots of the lowest level, they are due as they are. */
 static bool open_first(struct loop_wheel *wheel, int64_t now_ns)
 {
     unsigned level, index;
@@ -177,10 +195,15 @@ static bool open_first(struct loop_wheel *wheel, int64_t now_ns)
     if (!slot || slot->earliest_ns > now_ns) {
         return false;
     }
-    slot_is_empty(wheel, level, index);
     wheel->now_ns = slot->earliest_ns;
-    wheel->spreading_level = level > 0 ? (uint8_t)level : 1;
-    loop_list_put_before(&wheel->spreading, &slot->nodes);
+    if (slot->earliest_ns == slot->latest_ns) {
+        loop_list_put_after(&wheel->due, &slot->nodes);
+    } else {
+        warm(&slot->nodes);
+        wheel->spreading_level = (uint8_t)level;
+        loop_list_put_after(&wheel->spreading, &slot->nodes);
+    }
+    slot_is_empty(wheel, level, index);
     return true;
 }
 

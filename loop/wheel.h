@@ -34,6 +34,7 @@ struct loop_wheel_node {
 struct loop_wheel_slot {
     struct loop_list nodes; /* made when the first one comes */
     int64_t earliest_ns;    /* nothing in it is earlier; its earliest, unless that has been removed */
+    int64_t latest_ns;      /* the same of its latest */
 };
 
 struct loop_wheel {

@@ -64,6 +64,30 @@ TEST(list_keeps_its_order)
     check_list(&list, (int[]){2, 3}, 2);
 }
 
+TEST(list_takes_another_at_either_end)
+{
+    struct item items[6];
+    struct loop_list list, other;
+
+    loop_list_init(&list);
+    loop_list_init(&other);
+    loop_list_put_before(&list, &other);
+    loop_list_put_after(&list, &other);
+    check_list(&list, NULL, 0);
+    for (int i = 0; i < 6; i++) {
+        items[i].number = i;
+        loop_list_push_back(&other, &items[i].link);
+        if (i == 1) {
+            loop_list_put_after(&list, &other);
+        } else if (i == 3) {
+            loop_list_put_before(&list, &other);
+        }
+    }
+    loop_list_put_after(&list, &other);
+    check_list(&list, (int[]){2, 3, 0, 1, 4, 5}, 6);
+    check_list(&other, NULL, 0);
+}
+
 TEST(list_moves_all)
 {
     struct item items[3];
