@@ -168,7 +168,7 @@ static enum loop_attempt attempt_copy(struct loop *loop, struct job *job)
 
 static const struct loop_job_kind echo_kind = {.name = "copy", .cancel = cancel_copy, .attempt = attempt_copy};
 static const struct loop_job_kind pass_kind = {
-    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true, .is_large = true};
+    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true, .size = LOOP_JOB_LARGE};
 
 /* ---- to a file ---- */
 
@@ -285,7 +285,7 @@ static void cancel_to_file(struct loop *loop, struct job *job)
 }
 
 static const struct loop_job_kind to_file_kind = {
-    .name = "copy", .cancel = cancel_to_file, .attempt = attempt_to_file, .uses_args = true, .is_large = true};
+    .name = "copy", .cancel = cancel_to_file, .attempt = attempt_to_file, .uses_args = true, .size = LOOP_JOB_LARGE};
 
 /* ---- between others ---- */
 
@@ -311,7 +311,7 @@ static void cancel_other(struct loop *loop, struct job *job)
     loop_cancel(loop, other_of(job)->inner);
 }
 
-static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other, .is_large = true};
+static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other, .size = LOOP_JOB_LARGE};
 
 static void give_others_spare(struct loop *loop, const struct other_copy *copy)
 {

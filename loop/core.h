@@ -78,6 +78,15 @@ enum loop_attempt {
     LOOP_ATTEMPT_MOVED  /* it has left this list by itself (also when it has been finished) */
 };
 
+/* Jobs of one size have a slab of their own; the number is in the two bits of an id that are the slab's mark. Timers
+ * are made a million at a time, reads and streams wait on every connection: what they don't use isn't there. */
+enum loop_job_size {
+    LOOP_JOB_SMALL, /* up to u.small */
+    LOOP_JOB_LARGE, /* all of it */
+    LOOP_JOB_BARE,  /* up to `fd`: neither that nor u may be touched */
+    LOOP_JOB_SIZES = 1 << LOOP_SLAB_MARK_BITS
+};
+
 /* How a family of jobs behaves. */
 struct loop_job_kind {
     const char *name;
@@ -94,8 +103,9 @@ struct loop_job_kind {
     void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
-    /* It uses the large part of the job's union; or nothing of it, so that it need not be made. */
-    bool is_large, is_bare;
+    /* It writes all of its part of u before anybody reads it: that need not be cleared. */
+    bool is_written_whole;
+    uint8_t size; /* enum loop_job_size */
 };
 
 /* The arguments of an operation. Which fields count is said beside each. */
@@ -131,11 +141,6 @@ struct job {
         };
         struct loop_wheel_node timer; /* LOOP_AT_TIMER: linked by its `link`, which is the same one */
     };
-    loop_fn *fn;
-    void *arg;
-    struct loop_fd *fd;      /* in use by this job, or NULL */
-    struct loop_hnode in_fd; /* in fd->jobs */
-    struct loop_scope *scope;
     struct loop_hnode in_scope;
     uint8_t op;    /* enum loop_op */
     uint8_t where; /* enum loop_where */
@@ -151,8 +156,12 @@ struct job {
         };
         uint8_t flags; /* all of them */
     };
-    /* Timers, reads, streams and their like are made a million at a time or wait on every connection: they have a slab
-     * of their own, whose objects end with `small`. */
+    struct loop_scope *scope;
+    loop_fn *fn;
+    void *arg;
+    /* a bare job ends here */
+    struct loop_fd *fd;      /* in use by this job, or NULL */
+    struct loop_hnode in_fd; /* in fd->jobs */
     union {
         struct {
             loop_cancel_fn *on_cancel;
@@ -174,6 +183,7 @@ struct job {
     } u;
 };
 
+#define LOOP_JOB_BARE_BYTES offsetof(struct job, fd)
 #define LOOP_JOB_SMALL_BYTES (offsetof(struct job, u) + sizeof(((struct job *)0)->u.small))
 static_assert(sizeof(((struct job *)0)->u.read) <= sizeof(((struct job *)0)->u.small), "a read is small");
 
@@ -604,7 +614,8 @@ struct loop {
     struct loop_list after;                   /* what else is to be done: struct loop_after */
     struct loop_scope *ending, **last_ending; /* scopes to look at, in a queue */
     bool is_settling;
-    struct loop_slab small_jobs, large_jobs, fds, scopes, deadlines;
+    struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last has none, and is there for ids that never were */
+    struct loop_slab fds, scopes, deadlines;
     struct loop_region region;
     struct loop_spares spares, bulks;     /* copy.c's buffers */
     struct loop_file_write *spare_writes; /* fd_file.c's */
@@ -634,7 +645,7 @@ struct loop {
 /* The job with that id, or NULL when it has ended. One in the run queue is still found. */
 static inline struct job *loop_job_find(const struct loop *loop, uint64_t id)
 {
-    return loop_slab_find(id & LOOP_SLAB_MARK ? &loop->large_jobs : &loop->small_jobs, id);
+    return loop_slab_find(&loop->jobs[loop_slab_mark_of(id)], id);
 }
 
 static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)

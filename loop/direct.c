@@ -350,6 +350,6 @@ static enum loop_attempt attempt_low(struct loop *loop, struct job *job)
 }
 
 const struct loop_job_kind loop_low_kind = {
-    .name = "operation", .cancel = cancel_low, .attempt = attempt_low, .is_large = true};
+    .name = "operation", .cancel = cancel_low, .attempt = attempt_low, .size = LOOP_JOB_LARGE};
 
 const struct loop_job_kind loop_nop_kind = {.name = "nop", .cancel = cancel_low};

@@ -82,7 +82,7 @@ static void dump_job(const struct job *job, unsigned depth)
     if (job->where == LOOP_AT_RUN_QUEUE) {
         add(&line, " with %lld", (long long)job->result);
     }
-    if (job->fd) {
+    if (job->kind->size != LOOP_JOB_BARE && job->fd) {
         add(&line, ", fd %d", job->fd->number);
     }
     add(&line, "%s%s%s", job->is_daemon ? ", daemon" : "", job->is_cancelled ? ", cancelled" : "",

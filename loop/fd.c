@@ -358,8 +358,7 @@ static void descriptor_wait_cancel(struct loop *loop, struct job *job)
     loop_timer_complete(loop, job, -ECANCELED);
 }
 
-static const struct loop_job_kind descriptor_wait_kind = {
-    .name = "descriptor wait", .cancel = descriptor_wait_cancel, .is_bare = true};
+static const struct loop_job_kind descriptor_wait_kind = {.name = "descriptor wait", .cancel = descriptor_wait_cancel};
 
 loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg)
 {

@@ -141,7 +141,7 @@ static void read_done(struct loop *loop, struct job *job, int64_t result)
 }
 
 const struct loop_job_kind loop_file_read_kind = {
-    .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed, .is_large = true};
+    .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed, .size = LOOP_JOB_LARGE};
 
 void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, bool is_exact)
 {
@@ -310,7 +310,7 @@ const struct loop_job_kind loop_file_write_kind = {.name = "file write",
                                                    .cancel = cancel_write,
                                                    .backend_done = write_done,
                                                    .resumed = write_resumed,
-                                                   .is_large = true};
+                                                   .size = LOOP_JOB_LARGE};
 
 void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write)
 {
@@ -328,8 +328,11 @@ static void shutdown_done(struct loop *loop, struct job *job, int64_t result)
     loop_job_finish(loop, job, result);
 }
 
-const struct loop_job_kind loop_file_shutdown_kind = {
-    .name = "shutdown", .cancel = cancel, .backend_done = shutdown_done, .resumed = write_resumed, .is_large = true};
+const struct loop_job_kind loop_file_shutdown_kind = {.name = "shutdown",
+                                                      .cancel = cancel,
+                                                      .backend_done = shutdown_done,
+                                                      .resumed = write_resumed,
+                                                      .size = LOOP_JOB_LARGE};
 
 void loop_file_shutdown(struct loop *loop, struct job *job)
 {

@@ -183,8 +183,11 @@ static void cancel_write(struct loop *loop, struct job *job)
 }
 
 static enum loop_attempt attempt_write(struct loop *loop, struct job *job);
-static const struct loop_job_kind write_kind = {
-    .name = "write", .cancel = cancel_write, .attempt = attempt_write, .is_large = true, .is_bare = true};
+static const struct loop_job_kind write_kind = {.name = "write",
+                                                .cancel = cancel_write,
+                                                .attempt = attempt_write,
+                                                .size = LOOP_JOB_LARGE,
+                                                .is_written_whole = true};
 
 int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n)
 {

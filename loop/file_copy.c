@@ -129,7 +129,7 @@ static void cancel_copy(struct loop *loop, struct job *job)
 }
 
 const struct loop_job_kind loop_file_copy_kind = {
-    .name = "file copy", .cancel = cancel_copy, .backend_done = copy_done, .is_large = true};
+    .name = "file copy", .cancel = cancel_copy, .backend_done = copy_done, .size = LOOP_JOB_LARGE};
 
 static bool is_contended(const struct job *job)
 {

@@ -96,7 +96,7 @@ static void cancel_exact(struct loop *loop, struct job *job)
     loop_cancel(loop, exact_of(job)->inner);
 }
 
-static const struct loop_job_kind exact_kind = {.name = "read exactly", .cancel = cancel_exact, .is_large = true};
+static const struct loop_job_kind exact_kind = {.name = "read exactly", .cancel = cancel_exact, .size = LOOP_JOB_LARGE};
 
 static void on_exact_part(void *arg, int64_t result);
 

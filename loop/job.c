@@ -24,6 +24,7 @@ struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const s
                            void *arg, bool *ended)
 {
     struct job *job = loop_job_make(scope, kind, fn, arg);
+    assert(!fd || kind->size != LOOP_JOB_BARE);
     if (!job) {
         return NULL;
     }
@@ -88,14 +89,13 @@ static void leave_lists(struct loop *loop, struct job *job)
     }
     loop_list_remove(&job->link);
     loop_hlist_remove(&job->in_scope);
-    loop_hlist_remove(&job->in_fd);
 }
 
 /* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */
 static struct loop_fd *leave_args(struct job *job)
 {
     const struct loop_job_kind *kind = job->kind;
-    if (!kind->is_large || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
+    if (kind->size != LOOP_JOB_LARGE || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
         return NULL;
     }
     if (job->u.args.second) {
@@ -126,7 +126,7 @@ static void end_plain(struct loop *loop, struct job *job, int64_t result)
     struct loop_scope *scope = job->scope;
     bool is_daemon = job->is_daemon;
     leave_lists(loop, job);
-    loop_slab_put(&loop->small_jobs, job);
+    loop_slab_put(loop_job_slab(loop, job->kind), job);
     if (fn) {
         fn(arg, result);
     } else {
@@ -146,6 +146,7 @@ static void end_full(struct loop *loop, struct job *job, int64_t result)
     uint8_t op = job->op;
     bool is_stream = job->is_stream, is_daemon = job->is_daemon;
     leave_lists(loop, job);
+    loop_hlist_remove(&job->in_fd);
     struct loop_fd *second = leave_args(job);
     loop_slab_put(loop_job_slab(loop, kind), job);
     if (fn) {
@@ -158,9 +159,15 @@ static void end_full(struct loop *loop, struct job *job, int64_t result)
     loop_settle(loop);
 }
 
+static bool is_plain(const struct job *job)
+{
+    return job->kind->size == LOOP_JOB_BARE ||
+           (job->kind->size == LOOP_JOB_SMALL && !job->fd && !job->in_fd.at && !job->is_stream);
+}
+
 static inline void end(struct loop *loop, struct job *job, int64_t result)
 {
-    if (!job->fd && !job->kind->is_large && !job->is_stream) {
+    if (is_plain(job)) {
         end_plain(loop, job, result);
     } else {
         end_full(loop, job, result);
@@ -173,9 +180,10 @@ void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result)
     struct loop_fd *fd = job->fd;
     struct loop_scope *scope = job->scope;
     bool is_daemon = job->is_daemon;
-    assert(!job->fn && job->where != LOOP_AT_RUN_QUEUE);
+    assert(!job->fn && job->where != LOOP_AT_RUN_QUEUE && kind->size != LOOP_JOB_BARE);
     result = told_result(job, result);
     leave_lists(loop, job);
+    loop_hlist_remove(&job->in_fd);
     struct loop_fd *second = leave_args(job);
     loop_slab_put(loop_job_slab(loop, kind), job);
     tell_scope(scope, result);
@@ -240,12 +248,20 @@ void loop_jobs_run(struct loop *loop, unsigned most)
 
 uint32_t loop_jobs_in_use(const struct loop *loop)
 {
-    return loop->small_jobs.in_use + loop->large_jobs.in_use;
+    uint32_t in_use = 0;
+    for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
+        in_use += loop->jobs[size].in_use;
+    }
+    return in_use;
 }
 
 uint32_t loop_jobs_capacity(const struct loop *loop)
 {
-    return loop_slab_capacity(&loop->small_jobs) + loop_slab_capacity(&loop->large_jobs);
+    uint32_t capacity = 0;
+    for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
+        capacity += loop_slab_capacity(&loop->jobs[size]);
+    }
+    return capacity;
 }
 
 void loop_job_cancel_here(struct loop *loop, struct job *job)

@@ -11,15 +11,18 @@
 
 static inline struct loop_slab *loop_job_slab(struct loop *loop, const struct loop_job_kind *kind)
 {
-    return kind->is_large ? &loop->large_jobs : &loop->small_jobs;
+    return &loop->jobs[kind->size];
 }
 
-static inline void loop_job_clear_u(struct job *job, const struct loop_job_kind *kind)
+/* What a bare job hasn't got. */
+static inline void loop_job_clear_rest(struct job *job, const struct loop_job_kind *kind)
 {
-    if (kind->is_bare) {
+    job->fd = NULL;
+    job->in_fd.at = NULL;
+    if (kind->is_written_whole) {
         return;
     }
-    if (kind->is_large) {
+    if (kind->size == LOOP_JOB_LARGE) {
         memset(&job->u, 0, sizeof job->u);
     } else {
         memset(&job->u, 0, sizeof job->u.small);
@@ -42,12 +45,12 @@ static inline struct job *loop_job_make(struct loop_scope *scope, const struct l
     job->result = 0;
     job->fn = fn;
     job->arg = arg;
-    job->fd = NULL;
-    job->in_fd.at = NULL;
     job->op = LOOP_OP_NONE;
     job->where = LOOP_AT_START;
     job->flags = 0;
-    loop_job_clear_u(job, kind);
+    if (kind->size != LOOP_JOB_BARE) {
+        loop_job_clear_rest(job, kind);
+    }
     job->scope = scope;
     loop_hlist_push(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);

@@ -56,7 +56,7 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 {
     struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
     const struct loop_job_kind *kind = operation->kind ? operation->kind : &loop_low_kind;
-    assert(kind->is_large);
+    assert(kind->size == LOOP_JOB_LARGE);
     int error = scope ? check(scope->loop, operation) : -EINVAL;
     struct loop_fd *fd = scope && is_of(scope->loop, operation->fd) ? operation->fd : NULL;
     bool ended = false;

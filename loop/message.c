@@ -122,7 +122,7 @@ const struct loop_job_kind loop_recv_msg_kind = {.name = "recv_msg",
                                                  .cancel = cancel_recv_msg,
                                                  .attempt = attempt_recv_msg,
                                                  .backend_done = recv_msg_done,
-                                                 .is_large = true};
+                                                 .size = LOOP_JOB_LARGE};
 
 /* The message says that nothing came until something has: also after a cancel the descriptors in it can be relied on.
  */

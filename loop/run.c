@@ -328,8 +328,9 @@ static struct loop *make(const struct loop_options *options)
     loop_list_init(&loop->dirty);
     loop_list_init(&loop->after);
     loop->last_ending = &loop->ending;
-    loop_slab_init(&loop->small_jobs, LOOP_JOB_SMALL_BYTES, 0);
-    loop_slab_init(&loop->large_jobs, sizeof(struct job), LOOP_SLAB_MARK);
+    loop_slab_init(&loop->jobs[LOOP_JOB_SMALL], LOOP_JOB_SMALL_BYTES, LOOP_JOB_SMALL);
+    loop_slab_init(&loop->jobs[LOOP_JOB_LARGE], sizeof(struct job), LOOP_JOB_LARGE);
+    loop_slab_init(&loop->jobs[LOOP_JOB_BARE], LOOP_JOB_BARE_BYTES, LOOP_JOB_BARE);
     loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
     loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
@@ -344,8 +345,9 @@ static void unmake(struct loop *loop)
     assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
     loop_file_finish(loop);
-    loop_slab_finish(&loop->small_jobs);
-    loop_slab_finish(&loop->large_jobs);
+    for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
+        loop_slab_finish(&loop->jobs[size]);
+    }
     loop_slab_finish(&loop->fds);
     loop_slab_finish(&loop->scopes);
     loop_slab_finish(&loop->deadlines);

@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark)
+void loop_slab_init(struct loop_slab *slab, size_t object_size, unsigned mark)
 {
     assert(object_size >= sizeof(struct loop_slot) && object_size % sizeof(uint64_t) == 0);
-    *slab = (struct loop_slab){.object_size = object_size, .mark = mark};
+    *slab = (struct loop_slab){.object_size = object_size, .mark = (uint64_t)mark << LOOP_SLAB_MARK_SHIFT};
 }
 
 void loop_slab_finish(struct loop_slab *slab)

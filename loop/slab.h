@@ -13,14 +13,15 @@
 #include <string.h>
 
 /* An id: generation << LOOP_SLAB_INDEX_BITS | index, with the slab's mark above it. The top three bits are always 0,
- * for those who put a tag there. At a million reuses of one slot each second the generation comes round after 19 hours.
+ * for those who put a tag there. At a million reuses of one slot each second the generation comes round after 9 hours.
  */
 #define LOOP_SLAB_INDEX_BITS 24
 #define LOOP_SLAB_ID_BITS 61
-#define LOOP_SLAB_MARK (UINT64_C(1) << (LOOP_SLAB_ID_BITS - 1))
+#define LOOP_SLAB_MARK_BITS 2
+#define LOOP_SLAB_MARK_SHIFT (LOOP_SLAB_ID_BITS - LOOP_SLAB_MARK_BITS)
 #define LOOP_SLAB_FREE (UINT64_C(1) << 63) /* in the id of a slot not in use: no id that was ever given out has it */
 #define LOOP_SLAB_GENERATION (UINT64_C(1) << LOOP_SLAB_INDEX_BITS)
-#define LOOP_SLAB_GENERATIONS (LOOP_SLAB_MARK - LOOP_SLAB_GENERATION)
+#define LOOP_SLAB_GENERATIONS ((UINT64_C(1) << LOOP_SLAB_MARK_SHIFT) - LOOP_SLAB_GENERATION)
 #define LOOP_SLAB_PER_PAGE 64u
 #define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)
 
@@ -32,14 +33,14 @@ struct loop_slot {
 
 struct loop_slab {
     size_t object_size;
-    uint64_t mark; /* 0 or LOOP_SLAB_MARK, in every id: where two slabs have one kind of ids it says whose it is */
+    uint64_t mark; /* in every id, in its place: where several slabs have one kind of ids it says whose it is */
     char **pages;
     uint32_t n_pages, pages_capacity;
     struct loop_slot *free; /* the slot given back last, or NULL */
     uint32_t in_use;
 };
 
-void loop_slab_init(struct loop_slab *slab, size_t object_size, uint64_t mark);
+void loop_slab_init(struct loop_slab *slab, size_t object_size, unsigned mark);
 void loop_slab_finish(struct loop_slab *slab);
 
 /* Memory for more. 0 or -ENOMEM. */
@@ -80,6 +81,12 @@ static inline void loop_slab_put(struct loop_slab *slab, void *object)
     slot->next_free = slab->free;
     slab->free = slot;
     slab->in_use--;
+}
+
+/* The mark in an id. */
+static inline unsigned loop_slab_mark_of(uint64_t id)
+{
+    return (unsigned)(id >> LOOP_SLAB_MARK_SHIFT) & ((1u << LOOP_SLAB_MARK_BITS) - 1);
 }
 
 /* The number of slots for which there is memory. */

@@ -331,7 +331,7 @@ static void other_got_chunk(struct loop *loop, struct job *job, struct loop_chun
 }
 
 static const struct loop_job_kind other_kind = {
-    .name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk, .is_large = true};
+    .name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk, .size = LOOP_JOB_LARGE};
 
 /* ---- the calls ---- */
 

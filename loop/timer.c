@@ -51,8 +51,8 @@ static void timer_cancel(struct loop *loop, struct job *job)
     loop_timer_complete(loop, job, -ECANCELED);
 }
 
-const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = timer_cancel, .is_bare = true};
-const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = timer_cancel, .is_bare = true};
+const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = timer_cancel, .size = LOOP_JOB_BARE};
+const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = timer_cancel, .size = LOOP_JOB_BARE};
 
 static inline loop_job start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
                              void *arg)
