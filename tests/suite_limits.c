@@ -514,6 +514,34 @@ LOOP_TEST(p11_drained_hears_of_a_failure)
     END;
 }
 
+/* More of them than fit into a page of jobs: the last in a page has nothing behind it to look at. */
+LOOP_TEST(p11_many_wait_for_one_queue_to_drain)
+{
+    static struct loop_flow *flow;
+    static struct once write;
+    static struct tally drained;
+    static int fds[2];
+    static char bytes[1000];
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    stuff(fds[0]);
+    CHECK_IS(loop_sink_limit(&flow->sink, sizeof bytes), 0);
+    START(loop_write(&flow->sink, bytes, sizeof bytes, ONCE(&write)));
+    for (int i = 0; i < 200; i++) {
+        START(loop_sink_drained(&flow->sink, TALLY(&drained)));
+    }
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(drained.count, 0);
+    drain(fds[1]);
+    WAIT_UNTIL(write.count);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(drained.ended_well, 200);
+    close(fds[1]);
+    END;
+}
+
 LOOP_TEST(p11_drained_can_be_cancelled_and_closed)
 {
     static struct loop_flow *flow;
