@@ -595,6 +595,36 @@ LOOP_TEST(p11_writes_leave_in_the_order_of_the_calls)
     END;
 }
 
+/* Alone or between others: no packet that the peer would take for the end. */
+LOOP_TEST(p11_a_write_of_nothing_sends_nothing)
+{
+    static struct loop_flow *flow;
+    static struct once writes[3];
+    static int fds[2];
+    static char got[4];
+
+    BEGIN;
+    CHECK_IS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    flow = flow_of(env->scope, fds[0]);
+    AWAIT(loop_write(&flow->sink, "", 0, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), -1);
+    CHECK_IS(errno, EAGAIN);
+    START(loop_write(&flow->sink, "", 0, ONCE(&writes[0])));
+    START(loop_write(&flow->sink, "x", 1, ONCE(&writes[1])));
+    START(loop_write(&flow->sink, "", 0, ONCE(&writes[2])));
+    WAIT_UNTIL(writes[2].count);
+    ONCE_IS(writes[0], 0);
+    ONCE_IS(writes[1], 1);
+    ONCE_IS(writes[2], 0);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), 1);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), -1);
+    close(fds[1]);
+    AWAIT(loop_write(&flow->sink, "", 0, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
 LOOP_TEST(p11_order_holds_when_the_peer_is_slow)
 {
     enum { N = 200, PIECE = 5000 };
