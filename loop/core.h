@@ -496,7 +496,7 @@ static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon
 void loop_scope_fd_gone(struct loop_scope *scope);
 /* The deadline in loop->timers has been reached. */
 void loop_scope_expire(struct loop_scope *scope);
-/* Ends the scopes in loop->ending that are empty. From the dispatch only. */
+/* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
 void loop_scopes_settle(struct loop *loop);
 
 /* ---- region ---- */

@@ -194,19 +194,23 @@ static void run_after(struct loop *loop)
     }
 }
 
+static bool has_to_settle(const struct loop *loop)
+{
+    return !loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending;
+}
+
+/* What a scope starts when it ends may end in the next round, and so on for ever: the rest is for later. */
 void loop_settle_now(struct loop *loop)
 {
     if (loop->is_settling) {
         return;
     }
     loop->is_settling = true;
-    do {
+    for (unsigned n = 0; n < WORK_PER_TURN && has_to_settle(loop); n++) {
         run_after(loop);
         loop_ready_send(loop);
-        if (loop->ending) {
-            loop_scopes_settle(loop);
-        }
-    } while (!loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending);
+        loop_scopes_settle(loop);
+    }
     loop->is_settling = false;
 }
 
@@ -224,7 +228,7 @@ static void run_posts(struct loop *loop)
 
 static bool has_work(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active);
+    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || has_to_settle(loop);
 }
 
 /* How long nothing is due, from now. */

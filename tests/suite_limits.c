@@ -911,6 +911,57 @@ LOOP_TEST(p13_a_flood_of_posts_starves_nobody)
     END;
 }
 
+/* Scopes of which each starts the next when it ends. */
+static void endless_scope(void *arg, int64_t error)
+{
+    struct loop_env *env = arg;
+
+    CHECK_IS(error, 0);
+    floods++;
+    if (!stop_flood) {
+        CHECK(loop_scope_open(env->scope, endless_scope, env) != NULL);
+    }
+}
+
+LOOP_TEST(p13_endless_scopes_starve_nobody)
+{
+    BEGIN;
+    CHECK(loop_scope_open(env->scope, endless_scope, env) != NULL);
+    AWAIT(make_round_trips(env, 50, GO));
+    CHECK(floods > 50);
+    END;
+}
+
+/* The same, and each lives for as long as it takes to send something that nobody waits for. */
+static void endless_sender(void *arg, int64_t error)
+{
+    static int peer = -1;
+    int fds[2];
+    struct loop_env *env = arg;
+
+    CHECK_IS(error, 0);
+    if (peer >= 0) {
+        close(peer);
+        peer = -1;
+    }
+    floods++;
+    if (!stop_flood) {
+        struct loop_scope *scope = loop_scope_open(env->scope, endless_sender, env);
+        make_pair(fds);
+        peer = fds[1];
+        CHECK(loop_write(&flow_of(scope, fds[0])->sink, "x", 1, NULL, NULL) != 0);
+    }
+}
+
+LOOP_TEST(p13_endless_writes_that_nobody_waits_for_starve_nobody)
+{
+    BEGIN;
+    endless_sender(env, 0);
+    AWAIT(make_round_trips(env, 50, GO));
+    CHECK(floods > 50);
+    END;
+}
+
 LOOP_TEST(p13_an_endless_copy_starves_nobody)
 {
     static struct once copy;
