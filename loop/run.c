@@ -3,8 +3,9 @@
  * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's
  * scope has ended, and everything is unmade in the other direction.
  *
- * A turn: continuations that are due, posts, timers, descriptors that are ready, results of the pool; then the backend,
- * which submits what all of those have started, sleeps if there is nothing else to do, and brings what has happened.
+ * A turn: continuations that are due, posts, timers, descriptors that are known to be ready, results of the pool; then
+ * the backend, which submits what all of those have started, sleeps if there is nothing else to do, and brings what has
+ * happened, at once.
  * Each part does a bounded piece of work, so that none can keep the others waiting.
  */
 #include <loop/core.h>
