@@ -13,10 +13,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SPARE_BYTES                                                                                                    \
-    65536              /* beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs */
-#define SPARES_KEPT 16 /* the rest goes back to malloc */
-#define BULK_BYTES ((size_t)4 * SPARE_BYTES)
+/* Beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs. */
+#define SPARE_BYTES 65536
+#define BULK_BYTES ((size_t)4 * SPARE_BYTES) /* to files */
+
+/* So many are kept; the rest goes back to malloc. */
+#define SPARES_KEPT 16
 #define BULKS_KEPT 4
 
 struct loop_spare {
@@ -74,7 +76,7 @@ void loop_copy_finish(struct loop *loop)
 /* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them
  * have been written, `second_offset` the bytes written in all; that much there is in a small job. `second` is the
  * sink's descriptor, where it isn't the source's: an echo, which waits on every idle connection, is small. */
-static_assert(offsetof(struct loop_op_args, second) >= sizeof(((struct job *)0)->u.small), "an echo is a small job");
+static_assert(offsetof(struct loop_op_args, second) <= sizeof(((struct job *)0)->u.small), "an echo is a small job");
 
 static const struct loop_job_kind echo_kind, pass_kind;
 

@@ -328,8 +328,8 @@ void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
 /* Tries what waits on at most `most` of the active descriptors. From the dispatch only. */
 void loop_ready_run(struct loop *loop, unsigned most);
 
-/* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue. After each
- * continuation. */
+/* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue, unless nobody waits
+ * for it. After each continuation. */
 void loop_ready_send(struct loop *loop);
 
 /* ---- operations by system calls (attempt.c, direct.c, pool.c) ---- */
@@ -406,7 +406,7 @@ struct loop_backend_ops {
      * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
     /* Turns, as long as loop_turn_begin says: submits what has been prepared, waits at most the time it has told (0:
-     * not at all; LOOP_NEVER) for something to happen, says loop_inbox_awake, notes readiness and resumes what ended.
+     * not at all; LOOP_NEVER) for something to happen, says loop_turn_woken, tries what is ready, resumes what ended.
      * 0, or -errno when the backend is broken for good. The turns are the backend's so that few functions are on the
      * stack at the system call: the processor, which forgets there where they return to, guesses wrong for each of
      * them. */
@@ -506,7 +506,7 @@ static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon
 void loop_scope_fd_gone(struct loop_scope *scope);
 /* The deadline in loop->timers has been reached. */
 void loop_scope_expire(struct loop_scope *scope);
-/* Ends the scopes in loop->ending that are empty. From the dispatch only. */
+/* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
 void loop_scopes_settle(struct loop *loop);
 
 /* ---- region ---- */

@@ -271,10 +271,11 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-/* Nearly always there is one write, of one buffer. */
+/* Nearly always there is one write, of one buffer. One of nothing is left to gather, which leaves it out: the system
+ * call would send a packet without bytes. */
 static bool is_single(const struct loop_fd *fd, const struct loop_write_state *first)
 {
-    return fd->writers.next == fd->writers.prev && first->n_iov == 1;
+    return fd->writers.next == fd->writers.prev && first->n_iov == 1 && first->total > 0;
 }
 
 static int64_t write_single(struct loop_fd *fd, const struct loop_write_state *write)

@@ -123,9 +123,11 @@ __attribute__((always_inline)) static inline void run_list(struct loop *loop, st
     }
 }
 
-/* A peer's shutdown comes with the input's events. */
-static uint32_t watched_events(uint32_t asked)
+/* A peer's shutdown comes with the input's events. Who waits for the queue to drain needs none, and is a small job,
+ * without arguments. */
+static uint32_t watched_events(const struct job *job)
 {
+    uint32_t asked = job->op == LOOP_OP_POLL ? job->u.args.flags : 0;
     return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
 }
 
@@ -139,7 +141,7 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
             loop_job_backend_done(loop, job, job->result);
         } else {
             loop_list_push_back(&fd->pollers, &job->link);
-            watch(loop, fd, watched_events(job->u.args.flags));
+            watch(loop, fd, watched_events(job));
         }
     }
 }

@@ -3,8 +3,9 @@
  * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's
  * scope has ended, and everything is unmade in the other direction.
  *
- * A turn: continuations that are due, posts, timers, descriptors that are ready, results of the pool; then the backend,
- * which submits what all of those have started, sleeps if there is nothing else to do, and brings what has happened.
+ * A turn: continuations that are due, posts, timers, descriptors that are known to be ready, results of the pool; then
+ * the backend, which submits what all of those have started, sleeps if there is nothing else to do, and brings what has
+ * happened, at once.
  * Each part does a bounded piece of work, so that none can keep the others waiting.
  */
 #include <loop/core.h>
@@ -194,19 +195,23 @@ static void run_after(struct loop *loop)
     }
 }
 
+static bool has_to_settle(const struct loop *loop)
+{
+    return !loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending;
+}
+
+/* What a scope starts when it ends may end in the next round, and so on for ever: the rest is for later. */
 void loop_settle_now(struct loop *loop)
 {
     if (loop->is_settling) {
         return;
     }
     loop->is_settling = true;
-    do {
+    for (unsigned n = 0; n < WORK_PER_TURN && has_to_settle(loop); n++) {
         run_after(loop);
         loop_ready_send(loop);
-        if (loop->ending) {
-            loop_scopes_settle(loop);
-        }
-    } while (!loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending);
+        loop_scopes_settle(loop);
+    }
     loop->is_settling = false;
 }
 
@@ -224,7 +229,7 @@ static void run_posts(struct loop *loop)
 
 static bool has_work(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active);
+    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || has_to_settle(loop);
 }
 
 /* How long nothing is due, from now. */

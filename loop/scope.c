@@ -348,12 +348,11 @@ void loop_scope_fd_gone(struct loop_scope *scope)
 
 void loop_scopes_settle(struct loop *loop)
 {
-    struct loop_scope *scope;
-    while ((scope = loop->ending)) {
-        loop->ending = scope->next_ending;
-        if (!loop->ending) {
-            loop->last_ending = &loop->ending;
-        }
+    struct loop_scope *next, *scope = loop->ending;
+    loop->ending = NULL;
+    loop->last_ending = &loop->ending;
+    for (; scope; scope = next) {
+        next = scope->next_ending;
         scope->is_ending = false;
         step(scope);
     }

@@ -11,14 +11,15 @@
  * there are no gaps. The same goes for one that found no memory (-ENOMEM). So a program may leave the results of the
  * appends alone and look at that of the flush behind them, which tells of a refusal.
  *
- * What happens to bytes that are pending when
+ * What happens to bytes that are pending:
  *
- *   the sink fails       they are dropped. Who waits in loop_writer_flush or loop_writer_shutdown hears the error;
- * where nobody does it goes to the scope, as that of any job without a continuation. Every later call gets it too: the
- * writer stays failed the sink is closed   the same: -EBADF, or -ECANCELED for the write that was in flight the scope
- * ends       it doesn't, while bytes are pending. But a corked writer holds nothing open: what it keeps is dropped the
- * scope is cancelled, or the writer is aborted the write in flight is cancelled, and all the rest is dropped; waiters
- * hear -ECANCELED (or the scope's reason). Nothing is flushed on the way out
+ * - When the sink fails they are dropped. Who waits in loop_writer_flush or loop_writer_shutdown hears the error; where
+ *   nobody does it goes to the scope, as that of any job without a continuation. Every later call gets it too: the
+ *   writer stays failed.
+ * - When the sink is closed, the same: -EBADF, or -ECANCELED for the write that was in flight.
+ * - The scope does not end while bytes are pending. But a corked writer holds nothing open: what it keeps is dropped.
+ * - When the scope is cancelled, or the writer is aborted, the write in flight is cancelled and all the rest is
+ *   dropped; waiters hear -ECANCELED (or the scope's reason). Nothing is flushed on the way out.
  *
  * Writes to the sink itself, past the writer, come before what the writer has gathered and not yet sent: wait for a
  * flush first.

@@ -514,6 +514,34 @@ LOOP_TEST(p11_drained_hears_of_a_failure)
     END;
 }
 
+/* More of them than fit into a page of jobs: the last in a page has nothing behind it to look at. */
+LOOP_TEST(p11_many_wait_for_one_queue_to_drain)
+{
+    static struct loop_flow *flow;
+    static struct once write;
+    static struct tally drained;
+    static int fds[2];
+    static char bytes[1000];
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    stuff(fds[0]);
+    CHECK_IS(loop_sink_limit(&flow->sink, sizeof bytes), 0);
+    START(loop_write(&flow->sink, bytes, sizeof bytes, ONCE(&write)));
+    for (int i = 0; i < 200; i++) {
+        START(loop_sink_drained(&flow->sink, TALLY(&drained)));
+    }
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(drained.count, 0);
+    drain(fds[1]);
+    WAIT_UNTIL(write.count);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(drained.ended_well, 200);
+    close(fds[1]);
+    END;
+}
+
 LOOP_TEST(p11_drained_can_be_cancelled_and_closed)
 {
     static struct loop_flow *flow;
@@ -564,6 +592,36 @@ LOOP_TEST(p11_writes_leave_in_the_order_of_the_calls)
         ONCE_IS(writes[i], 4);
         CHECK(i == 0 || writes[i].order > writes[i - 1].order);
     }
+    END;
+}
+
+/* Alone or between others: no packet that the peer would take for the end. */
+LOOP_TEST(p11_a_write_of_nothing_sends_nothing)
+{
+    static struct loop_flow *flow;
+    static struct once writes[3];
+    static int fds[2];
+    static char got[4];
+
+    BEGIN;
+    CHECK_IS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    flow = flow_of(env->scope, fds[0]);
+    AWAIT(loop_write(&flow->sink, "", 0, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), -1);
+    CHECK_IS(errno, EAGAIN);
+    START(loop_write(&flow->sink, "", 0, ONCE(&writes[0])));
+    START(loop_write(&flow->sink, "x", 1, ONCE(&writes[1])));
+    START(loop_write(&flow->sink, "", 0, ONCE(&writes[2])));
+    WAIT_UNTIL(writes[2].count);
+    ONCE_IS(writes[0], 0);
+    ONCE_IS(writes[1], 1);
+    ONCE_IS(writes[2], 0);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), 1);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), -1);
+    close(fds[1]);
+    AWAIT(loop_write(&flow->sink, "", 0, GO));
+    CHECK_IS(result, 0);
     END;
 }
 
@@ -849,6 +907,57 @@ LOOP_TEST(p13_a_flood_of_posts_starves_nobody)
     AWAIT(make_round_trips(env, 50, GO));
     AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
     loop_inbox_put(flooded);
+    CHECK(floods > 50);
+    END;
+}
+
+/* Scopes of which each starts the next when it ends. */
+static void endless_scope(void *arg, int64_t error)
+{
+    struct loop_env *env = arg;
+
+    CHECK_IS(error, 0);
+    floods++;
+    if (!stop_flood) {
+        CHECK(loop_scope_open(env->scope, endless_scope, env) != NULL);
+    }
+}
+
+LOOP_TEST(p13_endless_scopes_starve_nobody)
+{
+    BEGIN;
+    CHECK(loop_scope_open(env->scope, endless_scope, env) != NULL);
+    AWAIT(make_round_trips(env, 50, GO));
+    CHECK(floods > 50);
+    END;
+}
+
+/* The same, and each lives for as long as it takes to send something that nobody waits for. */
+static void endless_sender(void *arg, int64_t error)
+{
+    static int peer = -1;
+    int fds[2];
+    struct loop_env *env = arg;
+
+    CHECK_IS(error, 0);
+    if (peer >= 0) {
+        close(peer);
+        peer = -1;
+    }
+    floods++;
+    if (!stop_flood) {
+        struct loop_scope *scope = loop_scope_open(env->scope, endless_sender, env);
+        make_pair(fds);
+        peer = fds[1];
+        CHECK(loop_write(&flow_of(scope, fds[0])->sink, "x", 1, NULL, NULL) != 0);
+    }
+}
+
+LOOP_TEST(p13_endless_writes_that_nobody_waits_for_starve_nobody)
+{
+    BEGIN;
+    endless_sender(env, 0);
+    AWAIT(make_round_trips(env, 50, GO));
     CHECK(floods > 50);
     END;
 }
