@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a program is given of the world outside: the standard streams, clocks, random bytes, and the debugging token.
+ * What a program is given of the world outside: the standard streams, clocks, random bytes, and the tokens for
+ * directories and for debugging.
  *
  * A standard stream that was closed when the loop began is there all the same: `in` is at its end from the start, and
  * writes to `out` and `err` end with -EBADF. Its number is occupied while the loop runs, by a descriptor that can be
@@ -76,11 +77,14 @@ int loop_env_init(struct loop *loop)
     struct loop_env *env = &loop->env;
     struct loop_clock *clock = loop_scope_alloc(loop->main_scope, sizeof *clock);
     struct loop_debug *debug = loop_scope_alloc(loop->main_scope, sizeof *debug);
-    if (!clock || !debug) {
+    struct loop_dir *dirs = loop_scope_alloc(loop->main_scope, 2 * sizeof *dirs);
+    if (!clock || !debug || !dirs) {
         return -ENOMEM;
     }
     clock->loop = loop;
     debug->loop = loop;
+    dirs[0] = (struct loop_dir){.scope = loop->main_scope, .is_confined = true};
+    dirs[1] = (struct loop_dir){.scope = loop->main_scope, .is_confined = false};
     loop_random_source_init(&loop->secure_random, loop->main_scope);
     *env = (struct loop_env){
         .loop = loop,
@@ -90,6 +94,8 @@ int loop_env_init(struct loop *loop)
         .err = open_sink(loop, STDERR_FILENO, &loop->err),
         .clock = clock,
         .secure_random = &loop->secure_random,
+        .cwd = &dirs[0],
+        .fs = &dirs[1],
         .debug = debug,
     };
     return env->in && env->out && env->err ? 0 : -ENOMEM;

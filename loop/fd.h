@@ -70,6 +70,13 @@ LOOP_API struct loop_scope *loop_fd_scope(const struct loop_fd *fd);
  * `timeout_ns` have passed (others of the process may close some too). Counted in loop_stats. */
 LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg);
 
+/* A directory as a capability, the right to what is beneath it: a token, which <fs/fs.h> does everything with. */
+struct loop_dir {
+    struct loop_scope *scope;
+    struct loop_fd *fd; /* NULL: the current directory, at the time of use */
+    bool is_confined;   /* no path leads out of it */
+};
+
 #ifdef __cplusplus
 }
 #endif

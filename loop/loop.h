@@ -4,7 +4,7 @@
  *
  * This header brings the others: <loop/base.h> jobs, <loop/scope.h> who owns what, <loop/fd.h> descriptors,
  * <loop/region.h> chunks, <loop/event.h> time, posts, signals, readiness, work, <loop/flow.h> sources and sinks.
- * Sockets are in <net/net.h>, the ring's own operations in <loop/low_level.h>.
+ * Sockets are in <net/net.h>, files in <fs/fs.h>, the ring's own operations in <loop/low_level.h>.
  *
  * A loop belongs to the thread that runs it. Any number of threads may each run one; they share nothing. Of all
  * the functions only loop_post and loop_inbox_put may be called from elsewhere; a debug build stops other calls.
@@ -35,6 +35,8 @@ struct loop_env {
     struct loop_sink *out, *err;       /* standard output and error; never closed, never made nonblocking */
     struct loop_clock *clock;          /* loop_clock_wall, loop_clock_monotonic */
     struct loop_source *secure_random; /* getrandom(2); never ends */
+    struct loop_dir *cwd;              /* the current directory, and nothing outside it; see <fs/fs.h> */
+    struct loop_dir *fs;               /* all there is: absolute paths too */
     struct loop_debug *debug;          /* loop_trace, loop_dump */
 };
 

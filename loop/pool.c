@@ -25,7 +25,11 @@ struct pool_thread {
     pthread_t thread;
     void *buffer;              /* the thread's own, for copies */
     const struct job *running; /* under the mutex */
+    atomic_bool is_asked_to_end;
 };
+
+/* In a thread of a pool: which it is. */
+static _Thread_local const struct pool_thread *this_thread;
 
 struct loop_pool {
     struct loop_inbox *inbox;         /* to wake the loop */
@@ -149,6 +153,7 @@ static struct job *take_next(struct pool_thread *thread)
         loop_list_remove(&job->link);
         pool->line_length--;
         thread->running = job;
+        atomic_store_explicit(&thread->is_asked_to_end, false, memory_order_relaxed);
     }
     return job;
 }
@@ -187,6 +192,7 @@ static void *run_thread(void *arg)
     struct pool_thread *thread = arg;
     struct loop_pool *pool = thread->pool;
     struct job *job;
+    this_thread = thread;
     pthread_setname_np(pthread_self(), "noria-pool");
     pthread_mutex_lock(&pool->mutex);
     while ((job = take_next(thread))) {
@@ -284,6 +290,16 @@ static bool is_in_line(const struct loop_pool *pool, const struct job *job)
     return false;
 }
 
+/* A thread that runs the job is told that it has been cancelled, if it cares to know. */
+static void ask_to_end(struct loop_pool *pool, const struct job *job)
+{
+    for (unsigned i = 0; i < pool->most_threads; i++) {
+        if (pool->threads[i].running == job) {
+            atomic_store_explicit(&pool->threads[i].is_asked_to_end, true, memory_order_relaxed);
+        }
+    }
+}
+
 bool loop_pool_withdraw(struct loop *loop, struct job *job)
 {
     struct loop_pool *pool = loop->pool;
@@ -292,6 +308,8 @@ bool loop_pool_withdraw(struct loop *loop, struct job *job)
     if (is_withdrawn) {
         loop_list_remove(&job->link);
         pool->line_length--;
+    } else {
+        ask_to_end(pool, job);
     }
     pthread_mutex_unlock(&pool->mutex);
     return is_withdrawn;
@@ -303,6 +321,11 @@ void loop_pool_recall(struct loop *loop, struct job *job)
     pthread_mutex_lock(&pool->mutex);
     job->u.args.flags = true;
     pthread_mutex_unlock(&pool->mutex);
+}
+
+bool loop_work_is_cancelled(void)
+{
+    return this_thread && atomic_load_explicit(&this_thread->is_asked_to_end, memory_order_relaxed);
 }
 
 /* ---- results ---- */

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Files, and directories as capabilities.
+ *
+ * A struct loop_dir (<loop/fd.h>) is the right to what lies beneath one directory. A program is given two: env->cwd,
+ * the current directory as it is whenever something is done with it, and env->fs, everything. loop_fs_open_dir makes
+ * narrower ones, which are tied to the directory itself: they stay good when it is renamed and when the process goes
+ * elsewhere.
+ *
+ * Every path is relative to its directory and is resolved beneath it: "..", an absolute path, a symbolic link or a
+ * magic link of /proc that leads out ends with -EXDEV or -ELOOP, also while somebody else renames things; a ".." that
+ * stays inside is good. Only env->fs takes absolute paths, takes relative ones as any other call does, and follows
+ * links anywhere. Where a call names a thing to be changed or removed, or looked at without following, its last
+ * component is never followed, and ".." there is no way out. Without openat2(2) (Linux before 5.6, or a filter that
+ * denies it) the path is walked component by component, with the same answers.
+ *
+ * Each call below starts a job in `scope`; NULL is the directory's own. `dir` has to outlive the job, whose operation
+ * is cancelled when it is closed. Paths are copied. What is written through pointers is written before the continuation
+ * is resumed, and only when the result is not negative; what is to be freed with free() says so. The result is 0 where
+ * nothing else is told, or the system call's own -errno: -ENOENT, -EACCES, -EEXIST, -ENOTDIR, -ENAMETOOLONG, …; -ENOENT
+ * for "", -EINVAL for a NULL path, -EBADF when the directory has been closed.
+ *
+ * On a cancel. What consists of one step is done, or is not: the result tells. What consists of many (loop_fs_mkdirs,
+ * loop_fs_rmtree, loop_fs_copy_file, loop_fs_load, loop_fs_save, loop_fs_list) looks between them and ends with
+ * -ECANCELED; what it has done so far stays done, temporary files excepted. The continuation is resumed when nothing is
+ * going on any more.
+ */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include <loop/loop.h>
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- directories ---- */
+
+/* Opens the directory `path`: `*opened` is the right to what is beneath it, confined, also where `dir` isn't. It
+ * belongs to `scope`, and closes with it; loop_fd_close((*opened)->fd) closes it earlier. Needs the permission to
+ * search the directory, not to read it. */
+LOOP_API loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path,
+                                   struct loop_dir **opened, loop_fn *fn, void *arg);
+
+/* ---- what there is to know of a file ---- */
+
+enum loop_kind {
+    LOOP_KIND_NONE, /* there is nothing of that name */
+    LOOP_KIND_REGULAR,
+    LOOP_KIND_DIRECTORY,
+    LOOP_KIND_SYMLINK,
+    LOOP_KIND_FIFO,
+    LOOP_KIND_SOCKET,
+    LOOP_KIND_CHARACTER, /* devices */
+    LOOP_KIND_BLOCK
+};
+
+/* Points in time are nanoseconds since 1970, as loop_clock_wall has them. */
+struct loop_fs_stat {
+    enum loop_kind kind;
+    unsigned mode; /* permissions and S_ISUID, S_ISGID, S_ISVTX; without the kind */
+    uint64_t size_bytes;
+    uint64_t used_bytes;    /* on the disk: less than the size of a sparse file */
+    uint64_t device, inode; /* which file it is: two names are of one file when both are equal */
+    uint64_t n_links;
+    uid_t uid;
+    gid_t gid;
+    int64_t accessed_ns, modified_ns, changed_ns;
+    int64_t created_ns;     /* 0 where the file system doesn't tell */
+    uint64_t device_number; /* of a device: which it is */
+    size_t block_bytes;     /* good lengths for reads and writes are multiples of this */
+};
+
+/* stat(2), or lstat(2) when not to follow. */
+LOOP_API loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                               struct loop_fs_stat *stat, loop_fn *fn, void *arg);
+
+/* Only the kind, as the result: an enum loop_kind. That there is nothing (-ENOENT, -ENOTDIR) is no error here. */
+LOOP_API loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                               loop_fn *fn, void *arg);
+
+/* Whether this process may: `mode` is of R_OK, W_OK, X_OK, or F_OK. 0, or -EACCES, -EROFS, … To ask first and do later
+ * is a race: better do, and hear. */
+LOOP_API loop_job loop_fs_access(struct loop_scope *scope, struct loop_dir *dir, const char *path, int mode,
+                                 loop_fn *fn, void *arg);
+
+/* The file system that `path` is on, statfs(2). */
+struct loop_fs_space {
+    uint64_t total_bytes, free_bytes;
+    uint64_t avail_bytes; /* what is free for everybody, not only for root */
+    uint64_t total_files, free_files;
+    uint64_t type; /* a magic number of <linux/magic.h> */
+    size_t block_bytes;
+    size_t name_max;
+};
+LOOP_API loop_job loop_fs_statfs(struct loop_scope *scope, struct loop_dir *dir, const char *path,
+                                 struct loop_fs_space *space, loop_fn *fn, void *arg);
+
+/* `path` without links, "." and "..": relative to `dir` ("." is `dir` itself), or absolute in env->fs. To be freed with
+ * free(). */
+LOOP_API loop_job loop_fs_realpath(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **real,
+                                   loop_fn *fn, void *arg);
+
+/* What a symbolic link says, whatever that is; resumes with its length. To be freed with free(). -EINVAL when it is no
+ * link. */
+LOOP_API loop_job loop_fs_read_link(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **target,
+                                    loop_fn *fn, void *arg);
+
+/* ---- changing names ---- */
+
+/* `mode` is less the umask, here and below; 0 stands for 0777. -EEXIST when there is something already. */
+LOOP_API loop_job loop_fs_mkdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode,
+                                loop_fn *fn, void *arg);
+
+/* And what is missing on the way; a directory that is there already is good. */
+LOOP_API loop_job loop_fs_mkdirs(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode,
+                                 loop_fn *fn, void *arg);
+
+/* Removes a name that is no directory's; a directory, which must be empty; whatever it is, with all that is in it. The
+ * last removes links, never what they point to; what others remove meanwhile is no error; it ends with the first error
+ * there is, -EXDEV when a directory that it is in has been moved elsewhere. A tree of any depth needs two descriptors.
+ */
+LOOP_API loop_job loop_fs_unlink(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
+                                 void *arg);
+LOOP_API loop_job loop_fs_rmdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
+                                void *arg);
+LOOP_API loop_job loop_fs_rmtree(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
+                                 void *arg);
+
+enum loop_rename {
+    LOOP_RENAME_REPLACE,   /* what had the new name is gone */
+    LOOP_RENAME_NOREPLACE, /* -EEXIST when there is something */
+    LOOP_RENAME_EXCHANGE   /* both must be there, and swap names */
+};
+
+/* Each path beneath its own directory. -EXDEV also between two file systems, -EINVAL where the file system can't do it.
+ * The job belongs to the first directory's scope when `scope` is NULL. */
+LOOP_API loop_job loop_fs_rename(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
+                                 struct loop_dir *to_dir, const char *to, enum loop_rename how, loop_fn *fn, void *arg);
+
+/* A second name, `to`, for the file `from`; of a symbolic link, for the link. */
+LOOP_API loop_job loop_fs_link(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
+                               struct loop_dir *to_dir, const char *to, loop_fn *fn, void *arg);
+
+/* A symbolic link `path` that says `target`, which nobody looks at before somebody follows it. */
+LOOP_API loop_job loop_fs_symlink(struct loop_scope *scope, const char *target, struct loop_dir *dir, const char *path,
+                                  loop_fn *fn, void *arg);
+
+/* ---- changing what a file is ---- */
+
+/* Permissions. Links have none: -EOPNOTSUPP for one that isn't followed. */
+LOOP_API loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                                unsigned mode, loop_fn *fn, void *arg);
+
+/* (uid_t)-1 and (gid_t)-1 leave what is there. */
+LOOP_API loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                                uid_t uid, gid_t gid, loop_fn *fn, void *arg);
+
+#define LOOP_TIME_NOW INT64_MAX  /* this moment */
+#define LOOP_TIME_KEEP INT64_MIN /* as it is */
+LOOP_API loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                                    int64_t accessed_ns, int64_t modified_ns, loop_fn *fn, void *arg);
+
+LOOP_API loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *dir, const char *path,
+                                   uint64_t size_bytes, loop_fn *fn, void *arg);
+
+/* fsync(2) of what has this name. Of a directory: the names in it, without which a new file can be lost with all that
+ * was written to it and synchronised. */
+LOOP_API loop_job loop_fs_sync(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
+                               void *arg);
+
+/* ---- opening ---- */
+
+enum loop_access { LOOP_ACCESS_READ, LOOP_ACCESS_WRITE, LOOP_ACCESS_READ_WRITE };
+
+enum loop_create {
+    LOOP_CREATE_NEVER,       /* -ENOENT when there is none */
+    LOOP_CREATE_IF_MISSING,  /* what is there stays */
+    LOOP_CREATE_OR_TRUNCATE, /* what is there is emptied */
+    LOOP_CREATE_EXCLUSIVE    /* -EEXIST when there is one, also a link that leads nowhere */
+};
+
+/* All zero opens for reading. */
+struct loop_open_options {
+    enum loop_access access;
+    enum loop_create create;
+    unsigned mode;    /* of what is created, less the umask; 0 stands for 0666 */
+    bool append;      /* every write at the end */
+    bool tmpfile;     /* `path` is a directory, and the file has no name in it (O_TMPFILE) */
+    unsigned flags;   /* more of O_DIRECT, O_NOFOLLOW, O_DSYNC, O_NOATIME, …; others of open(2) as well */
+    uint64_t resolve; /* more of RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … of <linux/openat2.h>. RESOLVE_IN_ROOT
+                         confines instead of RESOLVE_BENEATH: the directory is "/" to links and "..". -ENOSYS
+                         without openat2(2), but for the first one */
+    struct loop_fs_stat *stat; /* where to put what loop_file_stat would tell; NULL where it isn't needed */
+};
+
+/* Opens a file as a source and a sink: `*flow` belongs to `scope`, `(*flow)->fd` is the file for what is below, and
+ * loop_flow_close closes it. Reads and writes of <loop/flow.h> are at the file's position, which they move. A fifo is
+ * opened without waiting for the other end (for writing that is -ENXIO where nobody reads), and a socket can't be
+ * opened (-ENXIO). `options` may be NULL. */
+LOOP_API loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char *path,
+                               const struct loop_open_options *options, struct loop_flow **flow, loop_fn *fn,
+                               void *arg);
+
+/* ---- whole files ---- */
+
+/* Reads all of a regular file, also one that claims size 0 (/proc): resumes with its length, `*data` is to be freed
+ * with free(), and there is a NUL after the end. -EFBIG beyond `limit_bytes` (0: no limit); -EISDIR; -EINVAL for fifos,
+ * sockets and devices, which have no end that one could count on. */
+LOOP_API loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, const char *path, size_t limit_bytes,
+                               void **data, loop_fn *fn, void *arg);
+
+/* All zero creates the file, or empties the one that is there, and writes. */
+struct loop_save_options {
+    unsigned mode;  /* as in struct loop_open_options */
+    bool exclusive; /* -EEXIST when there is one */
+    bool append;    /* what is there stays in front */
+    bool sync;      /* on the disk when the job has ended */
+    bool atomic; /* all or nothing, also when the machine goes down: written to a temporary file in the same directory,
+                    synchronised, given its name, and the directory synchronised. A file that is replaced passes its
+                    permissions on; a link is replaced, not followed. Not together with `append`: -EINVAL */
+};
+
+/* Writes the `len` bytes at `data`, which are the job's until it ends, and resumes with `len`. When that fails or is
+ * cancelled, what is there is the beginning of it; with `atomic`, what was there before. `options` may be NULL. */
+LOOP_API loop_job loop_fs_save(struct loop_scope *scope, struct loop_dir *dir, const char *path, const void *data,
+                               size_t len, const struct loop_save_options *options, loop_fn *fn, void *arg);
+
+struct loop_copy_options {
+    bool exclusive;  /* -EEXIST when there is something of the new name; otherwise it is replaced */
+    bool keep_times; /* the times of access and of modification */
+    bool keep_owner; /* user and group */
+    bool sync;       /* on the disk when the job has ended */
+};
+
+/* Copies a regular file, its bytes and its permissions, and resumes with its length. The file system is asked to share
+ * the blocks, then to copy them itself, and otherwise they are read and written; holes stay holes. The copy has a
+ * temporary name in the same directory until it is complete: nobody ever finds half of it. -EINVAL for what is no
+ * regular file, -EISDIR. `from` is followed, `to` is not. `options` may be NULL. */
+LOOP_API loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
+                                    struct loop_dir *to_dir, const char *to, const struct loop_copy_options *options,
+                                    loop_fn *fn, void *arg);
+
+/* ---- reading directories ---- */
+
+struct loop_entry {
+    const char *name;
+    enum loop_kind kind; /* NONE: it was gone before it could be asked */
+    uint64_t inode;
+    const struct loop_fs_stat
+        *stat; /* of the name itself, never followed; NULL where it wasn't asked for, or is gone */
+};
+
+/* A directory that is being read, some hundred entries at a time: as much memory for a million as for ten. Whoever
+ * wants to pause doesn't ask for the next. */
+struct loop_entries {
+    struct loop_scope *scope;
+    const struct loop_entry *entry; /* the last ones, good until the next are asked for */
+    size_t count;
+};
+
+/* Opens the directory `path` to read it; `with_stat` asks for the stat of each entry as well, for a small part of what
+ * single calls would take. `*entries` belongs to `scope`. */
+LOOP_API loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+                                   struct loop_entries **entries, loop_fn *fn, void *arg);
+
+/* Reads the next entries, in the order of the file system, without "." and "..": resumes with how many there are, 0 at
+ * the end. A name that others add or remove meanwhile may be seen or not. A directory that is deleted meanwhile is at
+ * its end. One at a time: -EBUSY. */
+LOOP_API loop_job loop_entries_next(struct loop_entries *entries, loop_fn *fn, void *arg);
+
+/* Closes it before its scope ends. Dead from now on, the entries too, but a job that is under way is resumed. NULL is
+ * harmless. */
+LOOP_API void loop_entries_close(struct loop_entries *entries);
+
+/* All entries at once, sorted by name (as strcmp does); resumes with how many. `*list` is one piece of memory, names
+ * included, to be freed with free(). */
+LOOP_API loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+                               struct loop_entry **list, loop_fn *fn, void *arg);
+
+/* ---- watching ---- */
+
+enum loop_watch_kind {
+    LOOP_WATCH_BEGUN,      /* first of all, once: from now on nothing is missed */
+    LOOP_WATCH_CREATED,    /* a name has appeared: created, linked */
+    LOOP_WATCH_WRITTEN,    /* a file's bytes have changed: written, truncated */
+    LOOP_WATCH_FINISHED,   /* somebody who could write to it has closed it */
+    LOOP_WATCH_CHANGED,    /* something else about it has: permissions, owner, times, links */
+    LOOP_WATCH_MOVED_FROM, /* a name has gone; where it is now inside what is watched has the same cookie */
+    LOOP_WATCH_MOVED_TO,   /* a name has come */
+    LOOP_WATCH_DELETED,
+    LOOP_WATCH_OVERFLOW /* events have been lost: look at the directory itself */
+};
+
+struct loop_watch_event {
+    enum loop_watch_kind kind;
+    const char *name; /* in the directory; "" is the directory itself, or the file when that is watched */
+    uint32_t cookie;  /* ties a MOVED_FROM to its MOVED_TO; both come next to each other when nothing comes between */
+    bool is_directory;
+};
+
+/* While events come: `result` is 1 and `event` is good for the duration of the call. At the end, once: `event` is NULL
+ * and `result` is 0 when what was watched has been deleted or unmounted, or -errno. */
+typedef void loop_watch_fn(void *arg, int64_t result, const struct loop_watch_event *event);
+
+/* Watches the directory `path` and the names right in it, or a single file, until cancelled: inotify(7), with its
+ * limits (network file systems tell nothing of other machines; -ENOSPC and -EMFILE at the user's limits). A directory
+ * is tied to itself, not to its name: when it is moved the watch goes with it; and while somebody holds it open it is
+ * not gone, though deleted. Needs /proc, for a confined directory. */
+LOOP_API loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_watch_fn *fn,
+                                void *arg);
+
+/* ---- files ----
+ *
+ * `file` is the descriptor of an open file, `flow->fd`. NULL for `scope` is the file's own. Closing the file cancels
+ * what is in flight. Single operations on chunks of the region (fixed buffers): loop_op_read_chunk, loop_op_write_chunk
+ * and others in <loop/low_level.h>. */
+
+/* Fills the vectors from what is at `offset` (not negative), or as many as there are: resumes with the count of bytes,
+ * less than asked only at the end of the file, or when an error or a cancel came in between. The position stays where
+ * it is. Any number of vectors, also beyond IOV_MAX; they are the job's until it ends. -ESPIPE for pipes and sockets.
+ */
+LOOP_API loop_job loop_file_pread(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov, size_t n_iov,
+                                  int64_t offset, loop_fn *fn, void *arg);
+
+/* Writes all of the vectors at `offset`: resumes with how many bytes went out, less than asked only when an error or a
+ * cancel came in between. A file opened for appending writes at its end whatever `offset` says. */
+LOOP_API loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov,
+                                   size_t n_iov, int64_t offset, loop_fn *fn, void *arg);
+
+/* Moves the position, at once: `whence` is SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or SEEK_HOLE. The new position, or
+ * -EINVAL, -ESPIPE, -ENXIO, -EBADF. Not while a read or write at the position is in flight. */
+LOOP_API int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence);
+
+LOOP_API loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_stat *stat, loop_fn *fn,
+                                 void *arg);
+LOOP_API loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *file, uint64_t size_bytes, loop_fn *fn,
+                                     void *arg);
+
+/* fallocate(2): `mode` is 0 or of FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, … */
+LOOP_API loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int mode, uint64_t offset,
+                                     uint64_t len, loop_fn *fn, void *arg);
+
+/* fsync(2), or fdatasync(2). Doesn't wait for writes that are in flight. */
+LOOP_API loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, bool data_only, loop_fn *fn,
+                                 void *arg);
+
+LOOP_API loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file, unsigned mode, loop_fn *fn,
+                                  void *arg);
+LOOP_API loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t uid, gid_t gid, loop_fn *fn,
+                                  void *arg);
+LOOP_API loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, int64_t accessed_ns,
+                                      int64_t modified_ns, loop_fn *fn, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
