@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What a file is: stat and its kin, and what changes it, by path and by descriptor. What is followed is first found
+ * (O_PATH), beneath its directory, and then asked or changed by its number.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+
+/* The text of a number's link in /proc, for calls that can't take a number (yet). */
+struct link_text {
+    char path[32];
+};
+
+static struct link_text link_of(int number)
+{
+    struct link_text text;
+
+    snprintf(text.path, sizeof text.path, "/proc/self/fd/%d", number);
+    return text;
+}
+
+/* Whether an older kernel, or a filter, may have refused the call rather than what it asks for. */
+static bool may_be_unknown(int error)
+{
+    return error == -ENOSYS || error == -EINVAL || error == -EPERM;
+}
+
+/* Runs `act` on what the request's path or file names. */
+static int64_t act_on_found(const struct loop_fs_request *request,
+                            int64_t (*act)(const struct loop_fs_request *request, int number))
+{
+    if (request->file) {
+        return act(request, request->at.number);
+    }
+    int number = loop_fs_find(request->at, request->path, request->follow);
+    if (number < 0) {
+        return number;
+    }
+    int64_t result = act(request, number);
+    close(number);
+    return result;
+}
+
+/* ---- stat ---- */
+
+enum loop_kind loop_fs_kind_of(unsigned mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG: return LOOP_KIND_REGULAR;
+    case S_IFDIR: return LOOP_KIND_DIRECTORY;
+    case S_IFLNK: return LOOP_KIND_SYMLINK;
+    case S_IFIFO: return LOOP_KIND_FIFO;
+    case S_IFSOCK: return LOOP_KIND_SOCKET;
+    case S_IFCHR: return LOOP_KIND_CHARACTER;
+    case S_IFBLK: return LOOP_KIND_BLOCK;
+    default: return LOOP_KIND_NONE;
+    }
+}
+
+static int64_t to_ns(const struct statx_timestamp *time)
+{
+    return time->tv_sec * LOOP_SECOND + time->tv_nsec;
+}
+
+static uint64_t to_device(uint32_t major, uint32_t minor)
+{
+    return (uint64_t)major << 32 | minor;
+}
+
+static void translate(const struct statx *from, struct loop_fs_stat *stat)
+{
+    *stat = (struct loop_fs_stat){
+        .kind = loop_fs_kind_of(from->stx_mode),
+        .mode = from->stx_mode & 07777u,
+        .size_bytes = from->stx_size,
+        .used_bytes = from->stx_blocks * 512,
+        .device = to_device(from->stx_dev_major, from->stx_dev_minor),
+        .inode = from->stx_ino,
+        .n_links = from->stx_nlink,
+        .uid = from->stx_uid,
+        .gid = from->stx_gid,
+        .accessed_ns = to_ns(&from->stx_atime),
+        .modified_ns = to_ns(&from->stx_mtime),
+        .changed_ns = to_ns(&from->stx_ctime),
+        .created_ns = from->stx_mask & STATX_BTIME ? to_ns(&from->stx_btime) : 0,
+        .device_number = to_device(from->stx_rdev_major, from->stx_rdev_minor),
+        .block_bytes = from->stx_blksize,
+    };
+}
+
+int loop_fs_stat_name(int dir, const char *name, struct loop_fs_stat *stat)
+{
+    struct statx answer;
+    int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
+
+    if (statx(dir, name, flags, STATX_BASIC_STATS | STATX_BTIME, &answer) < 0) {
+        return -errno;
+    }
+    translate(&answer, stat);
+    return 0;
+}
+
+/* A path that is a single name needs no resolving: true when the call has told, and what it found is not to be
+ * followed.
+ */
+static bool stat_at_once(struct loop_fs_request *request, int64_t *result)
+{
+    if (request->file) {
+        *result = loop_fs_stat_name(request->at.number, "", &request->stat);
+        return true;
+    }
+    if (!*request->path || strchr(request->path, '/') || strcmp(request->path, "..") == 0) {
+        return false;
+    }
+    *result = loop_fs_stat_name(request->at.number, request->path, &request->stat);
+    return *result < 0 || !request->follow || request->stat.kind != LOOP_KIND_SYMLINK;
+}
+
+static int64_t run_stat(struct loop_fs_request *request)
+{
+    int64_t result;
+
+    if (stat_at_once(request, &result)) {
+        return result;
+    }
+    int number = loop_fs_find(request->at, request->path, request->follow);
+    if (number < 0) {
+        return number;
+    }
+    result = loop_fs_stat_name(number, "", &request->stat);
+    close(number);
+    return result;
+}
+
+static int64_t deliver_stat(struct loop_fs_request *request, int64_t result)
+{
+    if (result >= 0) {
+        *(struct loop_fs_stat *)request->out = request->stat;
+    }
+    return result;
+}
+
+loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                      struct loop_fs_stat *stat, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_stat, .deliver = deliver_stat,
+                                                   .error = stat ? 0 : -EINVAL, .follow = follow, .out = stat});
+}
+
+loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_stat *stat, loop_fn *fn,
+                        void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_stat, .deliver = deliver_stat,
+                                                   .error = stat && file ? 0 : -EINVAL, .out = stat});
+}
+
+static int64_t run_kind(struct loop_fs_request *request)
+{
+    int64_t result = run_stat(request);
+
+    if (result == -ENOENT || result == -ENOTDIR) {
+        return LOOP_KIND_NONE;
+    }
+    return result < 0 ? result : (int64_t)request->stat.kind;
+}
+
+loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, loop_fn *fn,
+                      void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_kind, .follow = follow});
+}
+
+/* ---- asking for other things ---- */
+
+static int64_t access_number(const struct loop_fs_request *request, int number)
+{
+    int result =
+        (int)loop_fs_outcome(syscall(SYS_faccessat2, number, "", (int)request->mode, AT_EACCESS | AT_EMPTY_PATH));
+
+    if (may_be_unknown(result)) {
+        result = (int)loop_fs_outcome(faccessat(AT_FDCWD, link_of(number).path, (int)request->mode, AT_EACCESS));
+    }
+    return result;
+}
+
+static int64_t run_access(struct loop_fs_request *request)
+{
+    return act_on_found(request, access_number);
+}
+
+loop_job loop_fs_access(struct loop_scope *scope, struct loop_dir *dir, const char *path, int mode, loop_fn *fn,
+                        void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_access,
+                                                   .error = mode & ~(R_OK | W_OK | X_OK) ? -EINVAL : 0, .follow = true,
+                                                   .mode = (unsigned)mode});
+}
+
+static int64_t run_statfs(struct loop_fs_request *request)
+{
+    struct statfs fs;
+    int number = loop_fs_find(request->at, request->path, true);
+
+    if (number < 0) {
+        return number;
+    }
+    int64_t result = loop_fs_outcome(fstatfs(number, &fs));
+    close(number);
+    if (result == 0) {
+        uint64_t unit = (uint64_t)(fs.f_frsize ? fs.f_frsize : fs.f_bsize);
+        request->made.space = (struct loop_fs_space){
+            .total_bytes = fs.f_blocks * unit,
+            .free_bytes = fs.f_bfree * unit,
+            .avail_bytes = fs.f_bavail * unit,
+            .total_files = fs.f_files,
+            .free_files = fs.f_ffree,
+            .type = (uint64_t)fs.f_type,
+            .block_bytes = (size_t)fs.f_bsize,
+            .name_max = (size_t)fs.f_namelen,
+        };
+    }
+    return result;
+}
+
+static int64_t deliver_space(struct loop_fs_request *request, int64_t result)
+{
+    if (result >= 0) {
+        *(struct loop_fs_space *)request->out = request->made.space;
+    }
+    return result;
+}
+
+loop_job loop_fs_statfs(struct loop_scope *scope, struct loop_dir *dir, const char *path, struct loop_fs_space *space,
+                        loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_statfs, .deliver = deliver_space,
+                                                   .error = space ? 0 : -EINVAL, .out = space});
+}
+
+/* Reads what a link says, which is the one at `number` itself when `path` is "". */
+static int64_t read_link(struct loop_fs_request *request, int number, const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t len = readlinkat(number, path, target, sizeof target);
+
+    if (len < 0) {
+        return errno == ENOENT && !*path ? -EINVAL : -errno;
+    }
+    if (len == sizeof target) {
+        return -ENAMETOOLONG;
+    }
+    request->made.memory = strndup(target, (size_t)len);
+    return request->made.memory ? len : -ENOMEM;
+}
+
+static int64_t run_read_link(struct loop_fs_request *request)
+{
+    int number = loop_fs_find(request->at, request->path, false);
+
+    if (number < 0) {
+        return number;
+    }
+    int64_t result = read_link(request, number, "");
+    close(number);
+    return result;
+}
+
+loop_job loop_fs_read_link(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **target, loop_fn *fn,
+                           void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_read_link, .deliver = loop_fs_deliver_memory,
+                                                   .error = target ? 0 : -EINVAL, .out = target});
+}
+
+/* Everywhere, the kernel tells where a thing is. What has been deleted meanwhile is nowhere. */
+static int64_t find_real(struct loop_fs_request *request)
+{
+    struct stat status;
+    int number = loop_fs_find(request->at, request->path, true);
+
+    if (number < 0) {
+        return number;
+    }
+    int64_t result = fstat(number, &status) < 0 ? -errno : 0;
+    if (result == 0) {
+        result = status.st_nlink > 0 ? read_link(request, AT_FDCWD, link_of(number).path) : -ENOENT;
+    }
+    close(number);
+    return result < 0 ? result : 0;
+}
+
+static int64_t run_realpath(struct loop_fs_request *request)
+{
+    if (!request->at.is_confined) {
+        return find_real(request);
+    }
+    char *real = NULL;
+    int64_t result = loop_fs_walk_real(request->at.number, request->path, &real);
+    request->made.memory = real;
+    return result;
+}
+
+loop_job loop_fs_realpath(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **real, loop_fn *fn,
+                          void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_realpath, .deliver = loop_fs_deliver_memory,
+                                                   .error = real ? 0 : -EINVAL, .out = real});
+}
+
+/* ---- changing ---- */
+
+/* The link in /proc of a symbolic link is not followed any further, and some file systems would change its mode, which
+ * nothing ever looks at. */
+static int64_t chmod_number(const struct loop_fs_request *request, int number)
+{
+    struct stat status;
+
+    if (request->file) {
+        return loop_fs_outcome(fchmod(number, request->mode));
+    }
+    if (fstat(number, &status) < 0) {
+        return -errno;
+    }
+    if (S_ISLNK(status.st_mode)) {
+        return -EOPNOTSUPP;
+    }
+    int result = (int)loop_fs_outcome(syscall(SYS_fchmodat2, number, "", request->mode, AT_EMPTY_PATH));
+    if (may_be_unknown(result)) {
+        result = (int)loop_fs_outcome(chmod(link_of(number).path, request->mode));
+    }
+    return result;
+}
+
+static int64_t run_chmod(struct loop_fs_request *request)
+{
+    return act_on_found(request, chmod_number);
+}
+
+loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, unsigned mode,
+                       loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_chmod, .error = mode & ~07777u ? -EINVAL : 0,
+                                                   .follow = follow, .mode = mode});
+}
+
+loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file, unsigned mode, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_chmod,
+                                                   .error = !file || mode & ~07777u ? -EINVAL : 0, .mode = mode});
+}
+
+static int64_t chown_number(const struct loop_fs_request *request, int number)
+{
+    return loop_fs_outcome(fchownat(number, "", request->uid, request->gid, AT_EMPTY_PATH));
+}
+
+static int64_t run_chown(struct loop_fs_request *request)
+{
+    return act_on_found(request, chown_number);
+}
+
+loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, uid_t uid,
+                       gid_t gid, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(
+        &(struct loop_fs_request){ON_PATH, .run = run_chown, .follow = follow, .uid = uid, .gid = gid});
+}
+
+loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t uid, gid_t gid, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(
+        &(struct loop_fs_request){ON_FILE, .run = run_chown, .error = file ? 0 : -EINVAL, .uid = uid, .gid = gid});
+}
+
+static struct timespec to_time(int64_t time_ns)
+{
+    if (time_ns == LOOP_TIME_NOW || time_ns == LOOP_TIME_KEEP) {
+        return (struct timespec){.tv_nsec = time_ns == LOOP_TIME_NOW ? UTIME_NOW : UTIME_OMIT};
+    }
+    int64_t seconds = time_ns / LOOP_SECOND, rest = time_ns % LOOP_SECOND;
+    if (rest < 0) {
+        seconds--;
+        rest += LOOP_SECOND;
+    }
+    return (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
+}
+
+int loop_fs_set_times_of(int number, int64_t accessed_ns, int64_t modified_ns)
+{
+    const struct timespec times[2] = {to_time(accessed_ns), to_time(modified_ns)};
+    int result = (int)loop_fs_outcome(utimensat(number, "", times, AT_EMPTY_PATH));
+
+    if (may_be_unknown(result)) {
+        result = (int)loop_fs_outcome(utimensat(AT_FDCWD, link_of(number).path, times, 0));
+    }
+    return result;
+}
+
+static int64_t times_of_number(const struct loop_fs_request *request, int number)
+{
+    return loop_fs_set_times_of(number, request->accessed_ns, request->modified_ns);
+}
+
+static int64_t run_set_times(struct loop_fs_request *request)
+{
+    return act_on_found(request, times_of_number);
+}
+
+loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                           int64_t accessed_ns, int64_t modified_ns, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_set_times, .follow = follow,
+                                                   .accessed_ns = accessed_ns, .modified_ns = modified_ns});
+}
+
+loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, int64_t accessed_ns, int64_t modified_ns,
+                             loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_set_times, .error = file ? 0 : -EINVAL,
+                                                   .accessed_ns = accessed_ns, .modified_ns = modified_ns});
+}
+
+/* ---- changing what is in it ---- */
+
+/* Opens what the request's path names, unless it has a file, and runs `act` on it. */
+static int64_t act_on_opened(const struct loop_fs_request *request, int flags,
+                             int64_t (*act)(const struct loop_fs_request *request, int number))
+{
+    if (request->file) {
+        return act(request, request->at.number);
+    }
+    int number = loop_fs_open_plainly(request->at, request->path, flags, 0);
+    if (number < 0) {
+        return number;
+    }
+    int64_t result = act(request, number);
+    close(number);
+    return result;
+}
+
+static int64_t truncate_number(const struct loop_fs_request *request, int number)
+{
+    return loop_fs_outcome(ftruncate(number, (off_t)request->len));
+}
+
+static int64_t run_truncate(struct loop_fs_request *request)
+{
+    return act_on_opened(request, O_WRONLY, truncate_number);
+}
+
+loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *dir, const char *path, uint64_t size_bytes,
+                          loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_truncate,
+                                                   .error = size_bytes > INT64_MAX ? -EFBIG : 0, .len = size_bytes});
+}
+
+loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *file, uint64_t size_bytes, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_truncate,
+                                                   .error = !file                    ? -EINVAL
+                                                            : size_bytes > INT64_MAX ? -EFBIG
+                                                                                     : 0,
+                                                   .len = size_bytes});
+}
+
+static int64_t run_allocate(struct loop_fs_request *request)
+{
+    return loop_fs_outcome(fallocate(request->at.number, request->flags, (off_t)request->offset, (off_t)request->len));
+}
+
+loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int mode, uint64_t offset, uint64_t len,
+                            loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_allocate,
+                                                   .error = !file                                   ? -EINVAL
+                                                            : offset > INT64_MAX || len > INT64_MAX ? -EFBIG
+                                                                                                    : 0,
+                                                   .flags = mode, .offset = offset, .len = len});
+}
+
+/* `flags` of the request: whether only the bytes matter. */
+static int64_t sync_number(const struct loop_fs_request *request, int number)
+{
+    return loop_fs_outcome(request->flags ? fdatasync(number) : fsync(number));
+}
+
+/* What may only be written may be synchronised, too. */
+static int64_t run_sync(struct loop_fs_request *request)
+{
+    int64_t result = act_on_opened(request, O_RDONLY, sync_number);
+
+    return result == -EACCES ? act_on_opened(request, O_WRONLY, sync_number) : result;
+}
+
+loop_job loop_fs_sync(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_sync});
+}
+
+loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, bool data_only, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(
+        &(struct loop_fs_request){ON_FILE, .run = run_sync, .error = file ? 0 : -EINVAL, .flags = data_only});
+}

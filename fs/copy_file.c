@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Files copied: by sharing their blocks, by the file system's own copying, by reading and writing; whichever is the
+ * first that can be had. Only what isn't a hole is copied.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* What is copied between two looks whether to go on. */
+#define PIECE_BYTES ((size_t)8 << 20)
+#define BUFFER_BYTES ((size_t)256 << 10)
+
+struct copying {
+    int from, to;
+    off_t at; /* up to where it is done */
+    bool reads_and_writes;
+    char *buffer; /* made when first needed */
+};
+
+/* ---- one piece ---- */
+
+static int64_t write_all(int number, const char *data, size_t len, off_t offset)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = pwrite(number, data + done, len - done, offset + (off_t)done);
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return (int64_t)len;
+}
+
+static int64_t read_and_write(struct copying *copying, size_t len)
+{
+    if (!copying->buffer) {
+        copying->buffer = malloc(BUFFER_BYTES);
+    }
+    if (!copying->buffer) {
+        return -ENOMEM;
+    }
+    ssize_t n = pread(copying->from, copying->buffer, len < BUFFER_BYTES ? len : BUFFER_BYTES, copying->at);
+    return n <= 0 ? loop_fs_outcome(n) : write_all(copying->to, copying->buffer, (size_t)n, copying->at);
+}
+
+/* Between file systems, in old kernels and behind filters the kernel doesn't copy. */
+static bool cant_copy(int64_t result)
+{
+    return result == -EXDEV || result == -EINVAL || result == -ENOSYS || result == -EOPNOTSUPP || result == -EPERM;
+}
+
+/* How many bytes more are copied, 0 when the file ends here. The kernel's copying sees an end where the size of a file
+ * in /proc says so: reading knows better. */
+static int64_t copy_piece(struct copying *copying, size_t len)
+{
+    if (!copying->reads_and_writes) {
+        loff_t from = copying->at, to = copying->at;
+        int64_t result = loop_fs_outcome(copy_file_range(copying->from, &from, copying->to, &to, len, 0));
+        if (result != 0 && !cant_copy(result)) {
+            return result;
+        }
+        copying->reads_and_writes = true;
+    }
+    return read_and_write(copying, len);
+}
+
+/* ---- data and holes ---- */
+
+/* Where the next data begins at or behind `at`, and where they end: false when only a hole is left. A file system that
+ * knows no holes, and an end that isn't where the size says, make it all data. */
+static bool find_data(const struct copying *copying, off_t *begin, off_t *end)
+{
+    *begin = lseek(copying->from, copying->at, SEEK_DATA);
+    if (*begin < 0 && errno == ENXIO) {
+        return false;
+    }
+    *end = *begin < 0 ? -1 : lseek(copying->from, *begin, SEEK_HOLE);
+    if (*begin < 0 || *end < 0) {
+        *begin = copying->at;
+        *end = INT64_MAX;
+    }
+    return true;
+}
+
+/* Copies up to `end`: 0, 1 when the file ends before, -errno. */
+static int64_t copy_data(struct copying *copying, off_t end)
+{
+    while (copying->at < end) {
+        uint64_t left = (uint64_t)(end - copying->at);
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        int64_t n = copy_piece(copying, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES);
+        if (n < 0 && n != -EINTR) {
+            return n;
+        }
+        if (n == 0) {
+            return 1;
+        }
+        copying->at += n > 0 ? n : 0;
+    }
+    return 0;
+}
+
+/* What is behind the last data is a hole, as long as the file is by now; or a file that doesn't tell its size. */
+static int64_t copy_rest(struct copying *copying)
+{
+    struct stat status;
+    int64_t result = fstat(copying->from, &status) < 0 ? -errno : 0;
+
+    if (result == 0 && status.st_size > copying->at) {
+        copying->at = status.st_size;
+        return loop_fs_outcome(ftruncate(copying->to, copying->at));
+    }
+    return result < 0 ? result : copy_data(copying, INT64_MAX);
+}
+
+static int64_t copy_bytes(struct copying *copying)
+{
+    off_t begin, end;
+    int64_t result = 0;
+
+    if (ioctl(copying->to, FICLONE, copying->from) == 0) {
+        return 0;
+    }
+    while (result == 0 && find_data(copying, &begin, &end)) {
+        copying->at = begin;
+        result = copy_data(copying, end);
+    }
+    return result == 0 ? copy_rest(copying) : result;
+}
+
+/* ---- the whole ---- */
+
+/* The owner first: a change of it takes bits off the permissions. */
+static int64_t copy_attributes(const struct loop_copy_options *options, int to, const struct stat *status)
+{
+    mode_t mode = status->st_mode & (options->keep_owner ? 07777 : 0777);
+    int64_t result = options->keep_owner ? loop_fs_outcome(fchown(to, status->st_uid, status->st_gid)) : 0;
+
+    if (result == 0) {
+        result = loop_fs_outcome(fchmod(to, mode));
+    }
+    if (result == 0 && options->keep_times) {
+        const struct timespec times[2] = {status->st_atim, status->st_mtim};
+        result = loop_fs_outcome(futimens(to, times));
+    }
+    return result;
+}
+
+static int64_t copy_to(struct loop_fs_request *request, int from, const struct stat *status)
+{
+    const struct loop_copy_options *options = &request->u.copy;
+    struct loop_fs_temporary temporary;
+    int64_t result =
+        loop_fs_temporary_make(&temporary, request->second, request->second_path, 0600, options->exclusive);
+    struct copying copying = {.from = from, .to = temporary.number};
+    struct stat copied;
+
+    if (result == 0) {
+        result = copy_bytes(&copying);
+        free(copying.buffer);
+    }
+    if (result >= 0) {
+        result = copy_attributes(options, temporary.number, status);
+    }
+    if (result == 0) {
+        result = loop_fs_outcome(fstat(temporary.number, &copied));
+    }
+    if (result == 0) {
+        result = loop_fs_temporary_publish(&temporary, options->sync);
+    }
+    loop_fs_temporary_end(&temporary);
+    return result < 0 ? result : copied.st_size;
+}
+
+static int64_t run_copy(struct loop_fs_request *request)
+{
+    struct stat status;
+    int from = loop_fs_open_plainly(request->at, request->path, O_RDONLY, 0);
+
+    if (from < 0) {
+        return from;
+    }
+    int64_t result = loop_fs_check_regular(from, &status);
+    if (result == 0) {
+        result = copy_to(request, from, &status);
+    }
+    close(from);
+    return result;
+}
+
+loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
+                           struct loop_dir *to_dir, const char *to, const struct loop_copy_options *options,
+                           loop_fn *fn, void *arg)
+{
+    static const struct loop_copy_options defaults;
+
+    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_copy, .u.copy = options ? *options : defaults});
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Directories read: some hundred entries at a time, or all of them at once and sorted.
+ */
+#include "internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES 16384
+
+/* What the shortest entry takes in the kernel's buffer, which bounds how many there can be. */
+#define SHORTEST_ENTRY 24
+#define MOST_ENTRIES (BUFFER_BYTES / SHORTEST_ENTRY)
+
+struct reader {
+    struct loop_entries entries;
+    struct loop_fd *fd;
+    struct loop_hook *hook;
+    bool with_stat;
+    bool is_busy, is_closed; /* closed while busy: freed when that has ended */
+    struct loop_entry entry[MOST_ENTRIES];
+    _Alignas(struct dirent64) char buffer[BUFFER_BYTES];
+    struct loop_fs_stat stat[]; /* MOST_ENTRIES, where they are wanted */
+};
+
+/* ---- the kernel's entries ---- */
+
+static bool is_dots(const char *name)
+{
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+/* Not every file system tells the kind with the name. */
+static void take_entry(int number, const struct dirent64 *from, struct loop_entry *entry, struct loop_fs_stat *stat)
+{
+    struct loop_fs_stat own;
+    bool asks = stat || from->d_type == DT_UNKNOWN;
+    bool has_stat = asks && loop_fs_stat_name(number, from->d_name, stat ? stat : &own) == 0;
+
+    entry->name = from->d_name;
+    entry->inode = from->d_ino;
+    entry->stat = has_stat ? stat : NULL;
+    if (asks) {
+        entry->kind = !has_stat ? LOOP_KIND_NONE : stat ? stat->kind : own.kind;
+    } else {
+        entry->kind = loop_fs_kind_of(DTTOIF(from->d_type));
+    }
+}
+
+/* Reads the next entries into the buffer: how many bytes, 0 at the end, which a deleted directory is at. */
+static int64_t read_more(int number, char *buffer)
+{
+    int64_t len = loop_fs_outcome(syscall(SYS_getdents64, number, buffer, BUFFER_BYTES));
+
+    return len == -ENOENT ? 0 : len;
+}
+
+/* The entry at `*at`, which moves on. */
+static const struct dirent64 *next_in(const char *buffer, size_t *at)
+{
+    const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + *at);
+
+    *at += entry->d_reclen;
+    return entry;
+}
+
+/* ---- some at a time ---- */
+
+static int64_t run_open(struct loop_fs_request *request)
+{
+    request->made.number = loop_fs_open_plainly(request->at, request->path, O_RDONLY | O_DIRECTORY, 0);
+    return request->made.number < 0 ? request->made.number : 0;
+}
+
+static void free_reader(void *reader)
+{
+    free(reader);
+}
+
+static struct reader *make_reader(struct loop_scope *scope, struct loop_fd *fd, bool with_stat)
+{
+    struct reader *reader = malloc(sizeof *reader + (with_stat ? MOST_ENTRIES * sizeof *reader->stat : 0));
+
+    if (!reader) {
+        return NULL;
+    }
+    reader->entries = (struct loop_entries){.scope = scope, .entry = reader->entry};
+    reader->fd = fd;
+    reader->with_stat = with_stat;
+    reader->is_busy = false;
+    reader->is_closed = false;
+    reader->hook = loop_scope_on_release(scope, free_reader, reader);
+    return reader->hook ? reader : NULL;
+}
+
+static int64_t deliver_reader(struct loop_fs_request *request, int64_t result)
+{
+    struct loop_fd *fd = loop_fs_adopt(request, &result);
+    struct reader *reader = fd ? make_reader(request->scope, fd, request->with_stat) : NULL;
+
+    if (reader) {
+        *(struct loop_entries **)request->out = &reader->entries;
+    } else if (fd) {
+        loop_fd_destroy(fd);
+        result = -ENOMEM;
+    }
+    return result;
+}
+
+loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+                          struct loop_entries **entries, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_open, .deliver = deliver_reader,
+                                                   .error = entries ? 0 : -EINVAL, .with_stat = with_stat,
+                                                   .out = entries});
+}
+
+static int64_t run_next(struct loop_fs_request *request)
+{
+    struct reader *reader = request->out;
+    int64_t len, n = 0;
+
+    while (n == 0 && (len = read_more(request->at.number, reader->buffer)) > 0) {
+        for (size_t at = 0; at < (size_t)len;) {
+            const struct dirent64 *from = next_in(reader->buffer, &at);
+            if (!is_dots(from->d_name)) {
+                take_entry(request->at.number, from, &reader->entry[n], reader->with_stat ? &reader->stat[n] : NULL);
+                n++;
+            }
+        }
+    }
+    return n > 0 ? n : len;
+}
+
+static int64_t deliver_next(struct loop_fs_request *request, int64_t result)
+{
+    struct reader *reader = request->out;
+
+    reader->is_busy = false;
+    if (reader->is_closed) {
+        free(reader);
+        return -ECANCELED;
+    }
+    reader->entries.count = result > 0 ? (size_t)result : 0;
+    return result;
+}
+
+loop_job loop_entries_next(struct loop_entries *entries, loop_fn *fn, void *arg)
+{
+    struct reader *reader = (struct reader *)(void *)entries; /* its first member */
+    struct loop_fs_request request = {
+        .scope = entries->scope, .file = reader->fd, .fn = fn, .arg = arg, .run = run_next, .out = reader};
+
+    if (reader->is_busy) {
+        request.error = -EBUSY;
+        return loop_fs_start(&request);
+    }
+    request.deliver = deliver_next;
+    reader->is_busy = true;
+    reader->entries.count = 0;
+    loop_job job = loop_fs_start(&request);
+    if (!job) {
+        reader->is_busy = false;
+    }
+    return job;
+}
+
+void loop_entries_close(struct loop_entries *entries)
+{
+    struct reader *reader = (struct reader *)(void *)entries;
+
+    if (!reader) {
+        return;
+    }
+    loop_hook_remove(entries->scope, reader->hook);
+    loop_fd_destroy(reader->fd);
+    if (reader->is_busy) {
+        reader->is_closed = true;
+    } else {
+        free(reader);
+    }
+}
+
+/* ---- all at once ---- */
+
+/* What is known of an entry while there come more: where its name begins in `names`, which moves. */
+struct found {
+    size_t name;
+    uint64_t inode;
+    enum loop_kind kind;
+};
+
+struct list {
+    int number;
+    struct found *found;
+    size_t count, room;
+    char *names;
+    size_t names_len, names_room;
+};
+
+/* The memory, larger where it has no room for `needed` pieces; NULL when there is none to be had. */
+static void *make_room(void *memory, size_t *room, size_t needed, size_t piece_bytes)
+{
+    size_t wanted = 2 * needed;
+
+    if (needed <= *room) {
+        return memory;
+    }
+    void *larger = wanted <= PTRDIFF_MAX / piece_bytes ? realloc(memory, wanted * piece_bytes) : NULL;
+    if (larger) {
+        *room = wanted;
+    }
+    return larger;
+}
+
+static int add_entry(struct list *list, const struct dirent64 *from)
+{
+    struct loop_entry entry;
+    size_t size = strlen(from->d_name) + 1;
+    void *found = make_room(list->found, &list->room, list->count + 1, sizeof *list->found);
+
+    if (!found) {
+        return -ENOMEM;
+    }
+    list->found = found;
+    void *names = make_room(list->names, &list->names_room, list->names_len + size, 1);
+    if (!names) {
+        return -ENOMEM;
+    }
+    list->names = names;
+    take_entry(list->number, from, &entry, NULL);
+    list->found[list->count++] = (struct found){.name = list->names_len, .inode = entry.inode, .kind = entry.kind};
+    memcpy(list->names + list->names_len, from->d_name, size);
+    list->names_len += size;
+    return 0;
+}
+
+static int64_t collect(struct list *list)
+{
+    _Alignas(struct dirent64) char buffer[BUFFER_BYTES];
+    int64_t len;
+
+    while ((len = read_more(list->number, buffer)) > 0) {
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        for (size_t at = 0; at < (size_t)len;) {
+            const struct dirent64 *from = next_in(buffer, &at);
+            int error = is_dots(from->d_name) ? 0 : add_entry(list, from);
+            if (error < 0) {
+                return error;
+            }
+        }
+    }
+    return len;
+}
+
+static int compare_names(const void *one, const void *other)
+{
+    const struct loop_entry *left = one, *right = other;
+
+    return strcmp(left->name, right->name);
+}
+
+/* One piece of memory: the entries, then what stats there are, then the names. */
+static struct loop_entry *put_together(const struct list *list, bool with_stat)
+{
+    size_t stats_bytes = with_stat ? list->count * sizeof(struct loop_fs_stat) : 0;
+    struct loop_entry *entry = malloc(list->count * sizeof *entry + stats_bytes + list->names_len + 1);
+
+    if (!entry) {
+        return NULL;
+    }
+    char *names = (char *)(entry + list->count) + stats_bytes;
+    if (list->names_len > 0) {
+        memcpy(names, list->names, list->names_len);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        const struct found *found = &list->found[i];
+        entry[i] = (struct loop_entry){.name = names + found->name, .kind = found->kind, .inode = found->inode};
+    }
+    qsort(entry, list->count, sizeof *entry, compare_names);
+    return entry;
+}
+
+static int64_t ask_stats(int number, struct loop_entry *entry, size_t count)
+{
+    struct loop_fs_stat *stat = (struct loop_fs_stat *)(void *)(entry + count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        bool is_there = loop_fs_stat_name(number, entry[i].name, &stat[i]) == 0;
+        entry[i].stat = is_there ? &stat[i] : NULL;
+        entry[i].kind = is_there ? stat[i].kind : LOOP_KIND_NONE;
+    }
+    return 0;
+}
+
+static int64_t make_list(struct loop_fs_request *request, struct list *list)
+{
+    int64_t result = collect(list);
+    if (result < 0) {
+        return result;
+    }
+    struct loop_entry *entry = put_together(list, request->with_stat);
+    if (!entry) {
+        return -ENOMEM;
+    }
+    result = request->with_stat ? ask_stats(list->number, entry, list->count) : 0;
+    if (result < 0) {
+        free(entry);
+        return result;
+    }
+    request->made.memory = entry;
+    return (int64_t)list->count;
+}
+
+static int64_t run_list(struct loop_fs_request *request)
+{
+    struct list list = {.number = loop_fs_open_plainly(request->at, request->path, O_RDONLY | O_DIRECTORY, 0)};
+
+    if (list.number < 0) {
+        return list.number;
+    }
+    int64_t result = make_list(request, &list);
+    close(list.number);
+    free(list.found);
+    free(list.names);
+    return result;
+}
+
+loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+                      struct loop_entry **list, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_list, .deliver = loop_fs_deliver_memory,
+                                                   .error = list ? 0 : -EINVAL, .with_stat = with_stat, .out = list});
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Reads and writes of a file at a place of one's own, of any number of vectors: a promise, and below it one operation
+ * of the low level at a time, which are daemons: what holds the scope open, or doesn't, is the promise.
+ */
+#include "internal.h"
+
+#include <limits.h>
+#include <loop/low_level.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct transfer {
+    struct loop *loop;
+    struct loop_scope *scope;
+    struct loop_fd *file;
+    loop_job promise, piece;
+    bool is_write, is_cancelled;
+    const struct iovec *iov; /* the first that isn't done */
+    size_t n_iov;
+    size_t in_first; /* how much of it is */
+    int64_t offset, done, total;
+};
+
+static void on_cancel(void *arg, loop_job job)
+{
+    struct transfer *transfer = arg;
+
+    (void)job;
+    transfer->is_cancelled = true;
+    (void)loop_cancel(transfer->loop, transfer->piece);
+}
+
+static void end(struct transfer *transfer, int64_t result)
+{
+    loop_resolve(transfer->loop, transfer->promise, transfer->done > 0 ? transfer->done : result);
+    free(transfer);
+}
+
+static void on_piece(void *arg, int64_t result);
+
+/* The rest of a vector that was cut; otherwise as many whole ones as one call takes. */
+static loop_job start_piece(struct transfer *transfer)
+{
+    const struct iovec *iov = transfer->iov;
+    size_t n_iov = transfer->n_iov < IOV_MAX ? transfer->n_iov : IOV_MAX;
+    char *rest = (char *)iov->iov_base + transfer->in_first;
+    size_t len = iov->iov_len - transfer->in_first;
+    int64_t offset = transfer->offset + transfer->done;
+
+    if (transfer->in_first > 0 || n_iov == 1) {
+        return transfer->is_write
+                   ? loop_op_write(transfer->scope, transfer->file, rest, len, offset, on_piece, transfer)
+                   : loop_op_read(transfer->scope, transfer->file, rest, len, offset, on_piece, transfer);
+    }
+    return transfer->is_write ? loop_op_writev(transfer->scope, transfer->file, iov, n_iov, offset, on_piece, transfer)
+                              : loop_op_readv(transfer->scope, transfer->file, iov, n_iov, offset, on_piece, transfer);
+}
+
+static void go_on(struct transfer *transfer)
+{
+    loop_job piece = start_piece(transfer);
+
+    if (!piece) {
+        end(transfer, -ENOMEM);
+        return;
+    }
+    transfer->piece = piece;
+    (void)loop_daemon(transfer->loop, piece);
+}
+
+/* Leaves out what is done, and vectors without length. */
+static void advance(struct transfer *transfer, size_t n)
+{
+    transfer->done += (int64_t)n;
+    n += transfer->in_first;
+    while (transfer->n_iov > 0 && n >= transfer->iov->iov_len) {
+        n -= transfer->iov->iov_len;
+        transfer->iov++;
+        transfer->n_iov--;
+    }
+    transfer->in_first = n;
+}
+
+static void on_piece(void *arg, int64_t result)
+{
+    struct transfer *transfer = arg;
+
+    if (result <= 0) {
+        end(transfer, result);
+        return;
+    }
+    advance(transfer, (size_t)result);
+    if (transfer->done == transfer->total || transfer->is_cancelled) {
+        end(transfer, transfer->done);
+    } else {
+        go_on(transfer);
+    }
+}
+
+/* The bytes of the vectors together, or -EINVAL where a result couldn't tell them. */
+static int64_t total_of(const struct iovec *iov, size_t n_iov, int64_t offset)
+{
+    int64_t total = 0;
+
+    if (offset < 0 || (!iov && n_iov > 0)) {
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < n_iov; i++) {
+        if (iov[i].iov_len > (uint64_t)(INT64_MAX - offset - total)) {
+            return -EINVAL;
+        }
+        total += (int64_t)iov[i].iov_len;
+    }
+    return total;
+}
+
+static void begin(struct transfer *transfer)
+{
+    if (transfer->total <= 0) {
+        end(transfer, transfer->total);
+        return;
+    }
+    advance(transfer, 0);
+    go_on(transfer);
+}
+
+static loop_job start(const struct transfer *asked, loop_fn *fn, void *arg)
+{
+    struct transfer *transfer = asked->scope ? malloc(sizeof *transfer) : NULL;
+
+    if (!transfer) {
+        return 0;
+    }
+    *transfer = *asked;
+    transfer->loop = loop_scope_loop(asked->scope);
+    loop_job promise = loop_promise(asked->scope, on_cancel, transfer, fn, arg);
+    transfer->promise = promise;
+    if (promise && !loop_scope_is_cancelled(asked->scope)) {
+        begin(transfer);
+    } else {
+        free(transfer);
+    }
+    return promise;
+}
+
+static struct loop_scope *scope_of(struct loop_scope *scope, const struct loop_fd *file)
+{
+    return scope ? scope : file ? loop_fd_scope(file) : NULL;
+}
+
+loop_job loop_file_pread(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov, size_t n_iov,
+                         int64_t offset, loop_fn *fn, void *arg)
+{
+    return start(&(struct transfer){.scope = scope_of(scope, file),
+                                    .file = file,
+                                    .iov = iov,
+                                    .n_iov = n_iov,
+                                    .offset = offset,
+                                    .total = file ? total_of(iov, n_iov, offset) : -EINVAL},
+                 fn, arg);
+}
+
+loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov, size_t n_iov,
+                          int64_t offset, loop_fn *fn, void *arg)
+{
+    return start(&(struct transfer){.scope = scope_of(scope, file),
+                                    .file = file,
+                                    .is_write = true,
+                                    .iov = iov,
+                                    .n_iov = n_iov,
+                                    .offset = offset,
+                                    .total = file ? total_of(iov, n_iov, offset) : -EINVAL},
+                 fn, arg);
+}
+
+int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence)
+{
+    if (!file) {
+        return -EINVAL;
+    }
+    int number = loop_fd_use(file);
+    if (number < 0) {
+        return number;
+    }
+    int64_t position = loop_fs_outcome(lseek(number, offset, whence));
+    loop_fd_unuse(file);
+    return position;
+}

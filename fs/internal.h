@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the files of fs/ share among themselves and with nobody else.
+ *
+ * An operation is a request: a copy of what was asked for, a function that does it on a thread of the loop's pool as
+ * plain synchronous code, and one that hands over what came of it on the loop's thread. The first never touches what is
+ * the caller's (but the bytes it is to save); the second never blocks.
+ */
+#ifndef FS_INTERNAL_H
+#define FS_INTERNAL_H
+
+#include <fs/fs.h>
+
+#include <errno.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+
+/* Permissions of a file that is created, where none are asked for. */
+#define DEFAULT_FILE_MODE 0666
+
+/* A system call's answer as a result. */
+static inline int64_t loop_fs_outcome(int64_t answer)
+{
+    return answer < 0 ? -errno : answer;
+}
+
+/* ---- request.c ---- */
+
+/* From where a path is resolved: a descriptor's number or AT_FDCWD. */
+struct loop_fs_place {
+    int number;
+    bool is_confined;
+};
+
+struct loop_fs_request {
+    /* who asked, and what for */
+    struct loop_scope *scope;    /* NULL: that of the directory or the file */
+    struct loop_dir *dir;        /* what `path` is relative to; NULL for an operation on a file */
+    struct loop_dir *second_dir; /* what `second_path` is relative to, where there are two */
+    struct loop_fd *file;
+    const char *path, *second_path;
+    bool has_second; /* a second directory is asked for */
+    loop_fn *fn;
+    void *arg;
+    int64_t (*run)(struct loop_fs_request *request);
+    /* Takes the result and returns what the continuation is to get. What `made` holds is there when `result` >= 0, and
+     * is this function's to give away. NULL where nothing is made. */
+    int64_t (*deliver)(struct loop_fs_request *request, int64_t result);
+    int error; /* bad arguments: the job ends with this, and nothing is done */
+    /* made out of the above */
+    struct loop_fs_place at, second; /* of a file: its number */
+    /* the arguments of single operations */
+    bool follow, with_stat;
+    unsigned mode;
+    int flags;
+    uid_t uid;
+    gid_t gid;
+    int64_t accessed_ns, modified_ns;
+    uint64_t offset, len;
+    const void *data;
+    union {
+        struct open_how how;
+        struct loop_save_options save;
+        struct loop_copy_options copy;
+    } u;
+    void *out, *second_out; /* where the caller wants what is made */
+    union {
+        struct loop_fs_space space;
+        int number; /* a descriptor */
+        void *memory;
+    } made;
+    struct loop_fs_stat stat; /* made as well */
+    char text[];              /* the paths */
+};
+
+/* What the calls have in common, by the names that their parameters have in the header. */
+#define ON_PATH .scope = scope, .dir = dir, .path = path, .fn = fn, .arg = arg
+#define ON_PATHS                                                                                                       \
+    .scope = scope, .dir = from_dir, .path = from, .second_dir = to_dir, .second_path = to, .has_second = true,        \
+    .fn = fn, .arg = arg
+#define ON_FILE .scope = scope, .file = file, .fn = fn, .arg = arg
+
+/* Copies the request and has it done. */
+loop_job loop_fs_start(const struct loop_fs_request *request);
+
+/* Gives a piece of memory that was made to a caller who wants a pointer in `*out`. */
+int64_t loop_fs_deliver_memory(struct loop_fs_request *request, int64_t result);
+
+/* Makes an object of a descriptor that was made: NULL when the request has failed, or when that fails; then *result
+ * tells. */
+struct loop_fd *loop_fs_adopt(struct loop_fs_request *request, int64_t *result);
+
+/* ---- resolve.c ---- */
+
+/* openat2(2) at a place, with its confinement added: a descriptor (CLOEXEC) or -errno. */
+int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open_how *how);
+
+/* As loop_fs_open_at: what is there, whatever it is, without opening it (O_PATH). */
+int loop_fs_find(struct loop_fs_place at, const char *path, bool follow);
+
+/* Opens for the use of a thread that must not wait for the other end of a fifo, nor get a terminal. */
+int loop_fs_open_plainly(struct loop_fs_place at, const char *path, int flags, unsigned mode);
+
+/* 0 and the status when it is a regular file: those have an end, and don't wait for anybody. -EISDIR, -EINVAL. */
+int loop_fs_check_regular(int number, struct stat *status);
+
+/* The directory that a path's last component is in, and that component, which no call that is given both can follow out
+ * of the directory. 0 or -errno; given back with loop_fs_leave. */
+struct loop_fs_leaf {
+    int dir;
+    bool is_opened;   /* `dir` is to be closed */
+    const char *name; /* a part of the path, with its slashes at the end, or "." */
+};
+int loop_fs_find_leaf(struct loop_fs_place at, const char *path, struct loop_fs_leaf *leaf);
+void loop_fs_leave(const struct loop_fs_leaf *leaf);
+
+/* ---- walk.c ---- */
+
+/* What openat2 with RESOLVE_BENEATH does (and RESOLVE_NO_SYMLINKS, where asked for), component by component. -EAGAIN
+ * when somebody has moved a directory on the way. */
+int loop_fs_walk(int base, const char *path, const struct open_how *how);
+
+/* The path without links, "." and "..", in `*real`: 0 or -errno. */
+int loop_fs_walk_real(int base, const char *path, char **real);
+
+/* ---- attributes.c ---- */
+
+enum loop_kind loop_fs_kind_of(unsigned mode);
+
+/* The stat of `name` in the directory `dir`, or of `dir` itself when that is "", never followed: 0 or -errno. */
+int loop_fs_stat_name(int dir, const char *name, struct loop_fs_stat *stat);
+
+int loop_fs_set_times_of(int number, int64_t accessed_ns, int64_t modified_ns);
+
+/* ---- temporary.c ---- */
+
+/* A file that gets its name when it is complete. */
+struct loop_fs_temporary {
+    struct loop_fs_leaf leaf; /* where it is to be */
+    bool is_exclusive;        /* and nothing else may be there */
+    int dir;                  /* that directory, open to be synchronised */
+    int number;               /* the file */
+    char name[32];            /* "" when there is none */
+};
+
+/* Makes one beside `path`, to be written to: 0 or -errno. Ended by loop_fs_temporary_end in any case. */
+int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                           unsigned mode, bool exclusive);
+
+/* Gives it its name. With `sync` it is on the disk before that, and its name is after it. */
+int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync);
+
+/* Closes, and removes what has not been published. */
+void loop_fs_temporary_end(struct loop_fs_temporary *temporary);
+
+#endif

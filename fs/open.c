@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Files and directories opened.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* ---- directories ---- */
+
+static int64_t run_open_dir(struct loop_fs_request *request)
+{
+    request->made.number =
+        loop_fs_open_at(request->at, request->path, &(struct open_how){.flags = O_PATH | O_DIRECTORY});
+    return request->made.number < 0 ? request->made.number : 0;
+}
+
+static int64_t deliver_dir(struct loop_fs_request *request, int64_t result)
+{
+    struct loop_fd *fd = loop_fs_adopt(request, &result);
+    struct loop_dir *dir = fd ? loop_scope_alloc(request->scope, sizeof *dir) : NULL;
+
+    if (dir) {
+        *dir = (struct loop_dir){.scope = request->scope, .fd = fd, .is_confined = true};
+        *(struct loop_dir **)request->out = dir;
+    } else if (fd) {
+        loop_fd_destroy(fd);
+        result = -ENOMEM;
+    }
+    return result;
+}
+
+loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, struct loop_dir **opened,
+                          loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_open_dir, .deliver = deliver_dir,
+                                                   .error = opened ? 0 : -EINVAL, .out = opened});
+}
+
+/* ---- files ---- */
+
+/* O_NONBLOCK keeps the open of a fifo from waiting for the other end; it is taken off again, and put on by whoever
+ * adopts what has to have it. A file on which somebody has a lease is opened once more and waits until that is given
+ * up.
+ */
+static int64_t open_without_waiting(struct loop_fs_request *request)
+{
+    struct open_how how = request->u.how;
+    bool is_asked_for = how.flags & (O_PATH | O_NONBLOCK);
+
+    if (!is_asked_for) {
+        how.flags |= O_NONBLOCK;
+    }
+    int number = loop_fs_open_at(request->at, request->path, &how);
+    if (is_asked_for) {
+        return number;
+    }
+    if (number == -EAGAIN && !(how.resolve & RESOLVE_CACHED)) {
+        return loop_fs_open_at(request->at, request->path, &request->u.how);
+    }
+    if (number >= 0) {
+        int flags = fcntl(number, F_GETFL);
+        (void)fcntl(number, F_SETFL, flags & ~O_NONBLOCK);
+    }
+    return number;
+}
+
+static int64_t run_open(struct loop_fs_request *request)
+{
+    int64_t result = open_without_waiting(request);
+
+    if (result < 0) {
+        return result;
+    }
+    request->made.number = (int)result;
+    result = request->second_out ? loop_fs_stat_name(request->made.number, "", &request->stat) : 0;
+    if (result < 0) {
+        close(request->made.number);
+    }
+    return result;
+}
+
+static int64_t deliver_file(struct loop_fs_request *request, int64_t result)
+{
+    struct loop_fd *fd = loop_fs_adopt(request, &result);
+
+    if (fd) {
+        *(struct loop_flow **)request->out = loop_fd_flow(fd);
+        if (request->second_out) {
+            *(struct loop_fs_stat *)request->second_out = request->stat;
+        }
+    }
+    return result;
+}
+
+static const int access_flags[] = {
+    [LOOP_ACCESS_READ] = O_RDONLY, [LOOP_ACCESS_WRITE] = O_WRONLY, [LOOP_ACCESS_READ_WRITE] = O_RDWR};
+static const int create_flags[] = {[LOOP_CREATE_NEVER] = 0,
+                                   [LOOP_CREATE_IF_MISSING] = O_CREAT,
+                                   [LOOP_CREATE_OR_TRUNCATE] = O_CREAT | O_TRUNC,
+                                   [LOOP_CREATE_EXCLUSIVE] = O_CREAT | O_EXCL};
+
+/* 0, or -EINVAL for what openat2 wouldn't hear of or can't be. */
+static int translate(const struct loop_open_options *options, struct open_how *how)
+{
+    if ((unsigned)options->access > LOOP_ACCESS_READ_WRITE || (unsigned)options->create > LOOP_CREATE_EXCLUSIVE ||
+        options->mode & ~07777u || (options->tmpfile && options->create != LOOP_CREATE_NEVER)) {
+        return -EINVAL;
+    }
+    int flags = access_flags[options->access] | create_flags[options->create];
+    flags |= (options->append ? O_APPEND : 0) | (options->tmpfile ? O_TMPFILE : 0) | (int)options->flags;
+    bool creates = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
+    *how = (struct open_how){
+        .flags = (unsigned)(flags & O_PATH ? flags : flags | O_NOCTTY),
+        .mode = !creates        ? 0
+                : options->mode ? options->mode
+                                : DEFAULT_FILE_MODE,
+        .resolve = options->resolve,
+    };
+    return 0;
+}
+
+loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char *path,
+                      const struct loop_open_options *options, struct loop_flow **flow, loop_fn *fn, void *arg)
+{
+    static const struct loop_open_options defaults;
+    struct loop_fs_request request = {ON_PATH, .run = run_open, .deliver = deliver_file, .out = flow};
+
+    options = options ? options : &defaults;
+    request.second_out = options->stat;
+    request.error = flow ? translate(options, &request.u.how) : -EINVAL;
+    return loop_fs_start(&request);
+}

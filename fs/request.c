@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Requests: copied, run on a thread of the pool, delivered. A request is freed when its continuation has been resumed.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int64_t run(void *arg)
+{
+    struct loop_fs_request *request = arg;
+
+    return request->run(request);
+}
+
+/* A continuation that isn't there leaves an error to the scope, as everywhere. */
+static void resume(const struct loop_fs_request *request, int64_t result)
+{
+    if (request->fn) {
+        request->fn(request->arg, result);
+    } else if (result < 0 && result != -ECANCELED) {
+        loop_scope_fail(request->scope, result);
+    }
+}
+
+static void on_done(void *arg, int64_t result)
+{
+    struct loop_fs_request *request = arg;
+
+    if (request->deliver) {
+        result = request->deliver(request, result);
+    }
+    resume(request, result);
+    free(request);
+}
+
+/* ---- making ---- */
+
+static int check_path(const struct loop_dir *dir, const char *path)
+{
+    if (!dir || !path) {
+        return -EINVAL;
+    }
+    return strnlen(path, PATH_MAX) < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int check(const struct loop_fs_request *request)
+{
+    int error = request->error;
+
+    if (error == 0 && !request->file) {
+        error = check_path(request->dir, request->path);
+    }
+    if (error == 0 && request->has_second) {
+        error = check_path(request->second_dir, request->second_path);
+    }
+    return error;
+}
+
+static struct loop_scope *scope_of(const struct loop_fs_request *request)
+{
+    if (request->scope) {
+        return request->scope;
+    }
+    return request->file ? loop_fd_scope(request->file) : request->dir ? request->dir->scope : NULL;
+}
+
+static struct loop_fs_request *copy(const struct loop_fs_request *request, int error)
+{
+    size_t len = error == 0 && request->path ? strlen(request->path) + 1 : 0;
+    size_t second_len = error == 0 && request->second_path ? strlen(request->second_path) + 1 : 0;
+    struct loop_fs_request *copied = malloc(sizeof *copied + len + second_len);
+
+    if (!copied) {
+        return NULL;
+    }
+    *copied = *request;
+    copied->scope = scope_of(request);
+    if (len > 0) {
+        copied->path = memcpy(copied->text, request->path, len);
+    }
+    if (second_len > 0) {
+        copied->second_path = memcpy(copied->text + len, request->second_path, second_len);
+    }
+    return copied;
+}
+
+static struct loop_fs_place place_of(const struct loop_dir *dir)
+{
+    return (struct loop_fs_place){.number = dir->fd ? loop_fd_peek(dir->fd) : AT_FDCWD,
+                                  .is_confined = dir->is_confined};
+}
+
+/* Returns the descriptor that the work is on. */
+static struct loop_fd *fill_places(struct loop_fs_request *request)
+{
+    if (request->file) {
+        request->at.number = loop_fd_peek(request->file);
+        return request->file;
+    }
+    request->at = place_of(request->dir);
+    return request->dir->fd;
+}
+
+static loop_job start_work(struct loop_fs_request *request)
+{
+    struct loop_fd *fd = fill_places(request), *second = NULL;
+
+    if (request->has_second) {
+        request->second = place_of(request->second_dir);
+        second = request->second_dir->fd;
+    }
+    return loop_work_on(request->scope, fd, second, run, request, on_done, request);
+}
+
+/* A job that ends with `result`, without any work. */
+static loop_job end_at_once(struct loop_fs_request *request, int64_t result)
+{
+    loop_job job = loop_promise(request->scope, NULL, NULL, on_done, request);
+
+    if (job) {
+        loop_resolve(loop_scope_loop(request->scope), job, result);
+    }
+    return job;
+}
+
+loop_job loop_fs_start(const struct loop_fs_request *asked)
+{
+    int error = check(asked);
+    struct loop_fs_request *request = scope_of(asked) ? copy(asked, error) : NULL;
+
+    if (!request) {
+        return 0;
+    }
+    loop_job job = error < 0 ? end_at_once(request, error) : start_work(request);
+    if (!job) {
+        free(request);
+    }
+    return job;
+}
+
+/* ---- delivering ---- */
+
+int64_t loop_fs_deliver_memory(struct loop_fs_request *request, int64_t result)
+{
+    if (result >= 0) {
+        void **out = request->out;
+        *out = request->made.memory;
+    }
+    return result;
+}
+
+struct loop_fd *loop_fs_adopt(struct loop_fs_request *request, int64_t *result)
+{
+    if (*result < 0) {
+        return NULL;
+    }
+    struct loop_fd *fd = loop_fd_adopt(request->scope, request->made.number);
+    if (!fd) {
+        *result = -ENOMEM;
+    }
+    return fd;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Paths resolved beneath a directory: by the kernel (openat2 with RESOLVE_BENEATH), or component by component where the
+ * kernel can't or a filter doesn't let it.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How often the kernel is asked again when a rename somewhere has disturbed it, before the path is walked; and how
+ * often that is. */
+#define KERNEL_TRIES 100
+#define WALK_TRIES 1000
+
+/* ---- opening ---- */
+
+static int open_once(int number, const char *path, const struct open_how *how)
+{
+    return (int)loop_fs_outcome(syscall(SYS_openat2, number, path, how, sizeof *how));
+}
+
+/* The resolve flags are those the walk knows. */
+static bool can_walk(const struct open_how *how)
+{
+    return !(how->resolve & ~(uint64_t)(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS));
+}
+
+static int walk(int number, const char *path, const struct open_how *how)
+{
+    int result = loop_fs_walk(number, path, how);
+
+    for (int i = 0; result == -EAGAIN && i < WALK_TRIES; i++) {
+        sched_yield();
+        result = loop_fs_walk(number, path, how);
+    }
+    return result;
+}
+
+/* A filter's refusal can't be told from the file's own: then the walk hears the same from the file. */
+static bool is_refusal(int result)
+{
+    return result == -ENOSYS || result == -EPERM || result == -EACCES;
+}
+
+static int open_confined(int number, const char *path, const struct open_how *how)
+{
+    bool is_for_cache = how->resolve & RESOLVE_CACHED;
+    int result = open_once(number, path, how);
+
+    for (int i = 0; result == -EAGAIN && !is_for_cache && i < KERNEL_TRIES; i++) {
+        sched_yield();
+        result = open_once(number, path, how);
+    }
+    if (can_walk(how) && (is_refusal(result) || result == -EAGAIN)) {
+        return walk(number, path, how);
+    }
+    return result;
+}
+
+int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open_how *asked)
+{
+    struct open_how how = *asked;
+
+    how.flags |= O_CLOEXEC;
+    if (at.is_confined) {
+        how.resolve |= how.resolve & RESOLVE_IN_ROOT ? RESOLVE_NO_MAGICLINKS : RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+        return open_confined(at.number, path, &how);
+    }
+    if (how.resolve == 0) {
+        return (int)loop_fs_outcome(openat(at.number, path, (int)how.flags, (mode_t)how.mode));
+    }
+    return open_once(at.number, path, &how);
+}
+
+int loop_fs_find(struct loop_fs_place at, const char *path, bool follow)
+{
+    struct open_how how = {.flags = O_PATH | (follow ? 0 : O_NOFOLLOW)};
+
+    return loop_fs_open_at(at, path, &how);
+}
+
+int loop_fs_open_plainly(struct loop_fs_place at, const char *path, int flags, unsigned mode)
+{
+    struct open_how how = {.flags = (uint64_t)(flags | O_NONBLOCK | O_NOCTTY), .mode = mode};
+
+    return loop_fs_open_at(at, path, &how);
+}
+
+int loop_fs_check_regular(int number, struct stat *status)
+{
+    if (fstat(number, status) < 0) {
+        return -errno;
+    }
+    if (S_ISDIR(status->st_mode)) {
+        return -EISDIR;
+    }
+    return S_ISREG(status->st_mode) ? 0 : -EINVAL;
+}
+
+/* ---- the last component ---- */
+
+/* Where the last component begins, and its length without the slashes behind it. */
+static const char *find_last(const char *path, size_t *len)
+{
+    const char *end = path + strlen(path);
+
+    while (end > path && end[-1] == '/') {
+        end--;
+    }
+    const char *start = end;
+    while (start > path && start[-1] != '/') {
+        start--;
+    }
+    *len = (size_t)(end - start);
+    return start;
+}
+
+/* ".." and "/" name a directory by the way to it: they are resolved as a whole, and "." is the rest. */
+int loop_fs_find_leaf(struct loop_fs_place at, const char *path, struct loop_fs_leaf *leaf)
+{
+    char parent[PATH_MAX];
+    size_t len;
+    const char *last = find_last(path, &len);
+    bool is_whole = len == 0 || (len == 2 && memcmp(last, "..", 2) == 0);
+    size_t parent_len = is_whole ? strlen(path) : (size_t)(last - path);
+
+    *leaf = (struct loop_fs_leaf){.dir = at.number, .name = is_whole ? "." : last};
+    if (*path == '\0') {
+        return -ENOENT;
+    }
+    if (parent_len == 0) {
+        return 0;
+    }
+    memcpy(parent, path, parent_len);
+    parent[parent_len] = '\0';
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY};
+    leaf->dir = loop_fs_open_at(at, parent, &how);
+    leaf->is_opened = leaf->dir >= 0;
+    return leaf->is_opened ? 0 : leaf->dir;
+}
+
+void loop_fs_leave(const struct loop_fs_leaf *leaf)
+{
+    if (leaf->is_opened) {
+        close(leaf->dir);
+    }
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A tree removed, of any depth, with one descriptor at a time for where it is: the way up is "..", which is believed
+ * only when it leads to the directory that was left. What a link points to is never touched: directories are entered
+ * without following, and everything else is removed by its name.
+ */
+#include "internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A directory on the way from the top of the tree to where the removal is. */
+struct level {
+    struct level *up;
+    dev_t device;
+    ino_t inode;
+    bool has_removed; /* something, since it was read from the beginning */
+    size_t at, len;   /* what is left of the entries that were read last */
+    _Alignas(struct dirent64) char entries[2048];
+    char name[]; /* in the directory above */
+};
+
+struct removal {
+    int current; /* the directory of the lowest level */
+    struct level *level;
+};
+
+static const struct dirent64 *entry_at(const struct level *level)
+{
+    return (const struct dirent64 *)(const void *)(level->entries + level->at);
+}
+
+static bool is_dots(const char *name)
+{
+    return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+/* The next entry, or NULL: then `*result` is 0 at the end. Reading goes on where it was, in a directory that changes
+ * under it; what it may have missed for that is found by reading it once more when something has been removed. */
+static const struct dirent64 *next_entry(struct removal *removal, int64_t *result)
+{
+    struct level *level = removal->level;
+
+    for (;;) {
+        while (level->at < level->len) {
+            const struct dirent64 *entry = entry_at(level);
+            level->at += entry->d_reclen;
+            if (!is_dots(entry->d_name)) {
+                return entry;
+            }
+        }
+        *result = loop_fs_outcome(syscall(SYS_getdents64, removal->current, level->entries, sizeof level->entries));
+        level->at = 0;
+        level->len = *result > 0 ? (size_t)*result : 0;
+        if (*result < 0 || (*result == 0 && !level->has_removed)) {
+            return NULL;
+        }
+        if (*result == 0) {
+            level->has_removed = false;
+            lseek(removal->current, 0, SEEK_SET);
+        }
+    }
+}
+
+/* Enters the directory `name` of `dir`: 0, -ENOTDIR when it is something else, -errno. */
+static int64_t enter(struct removal *removal, int dir, const char *name)
+{
+    size_t name_size = strlen(name) + 1;
+    int number = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+
+    if (number < 0) {
+        return errno == ELOOP ? -ENOTDIR : -errno;
+    }
+    struct level *level = fstat(number, &status) < 0 ? NULL : malloc(sizeof *level + name_size);
+    if (!level) {
+        close(number);
+        return -ENOMEM;
+    }
+    level->up = removal->level;
+    level->device = status.st_dev;
+    level->inode = status.st_ino;
+    level->has_removed = false;
+    level->at = 0;
+    level->len = 0;
+    memcpy(level->name, name, name_size);
+    if (removal->level) {
+        close(removal->current);
+    }
+    removal->level = level;
+    removal->current = number;
+    return 0;
+}
+
+/* Leaves an empty directory upwards, and removes it. */
+static int64_t leave(struct removal *removal)
+{
+    struct level *level = removal->level, *up = level->up;
+    struct stat status;
+    int above = openat(removal->current, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+
+    if (above < 0) {
+        return -errno;
+    }
+    bool is_where_we_were = fstat(above, &status) == 0 && status.st_dev == up->device && status.st_ino == up->inode;
+    if (!is_where_we_were) {
+        close(above);
+        return -EXDEV;
+    }
+    close(removal->current);
+    removal->current = above;
+    removal->level = up;
+    up->has_removed = true;
+    int64_t result = loop_fs_outcome(unlinkat(above, level->name, AT_REMOVEDIR));
+    free(level);
+    return result == -ENOENT ? 0 : result;
+}
+
+static int64_t remove_entry(struct removal *removal, const struct dirent64 *entry)
+{
+    bool is_directory = entry->d_type == DT_DIR;
+    int64_t result = is_directory ? -EISDIR : loop_fs_outcome(unlinkat(removal->current, entry->d_name, 0));
+
+    if (result == -EISDIR) {
+        result = enter(removal, removal->current, entry->d_name);
+        if (result == -ENOTDIR && is_directory) {
+            result = loop_fs_outcome(unlinkat(removal->current, entry->d_name, 0)); /* it is something else by now */
+        }
+        return result == -ENOENT ? 0 : result;
+    }
+    if (result == 0) {
+        removal->level->has_removed = true;
+    }
+    return result == -ENOENT ? 0 : result;
+}
+
+/* Removes all that is in the directory of the top level. */
+static int64_t empty(struct removal *removal)
+{
+    int64_t result;
+
+    for (;;) {
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        const struct dirent64 *entry = next_entry(removal, &result);
+        if (entry) {
+            result = remove_entry(removal, entry);
+        } else if (result == 0 && removal->level->up) {
+            result = leave(removal);
+        } else if (result == 0) {
+            return 0;
+        }
+        if (result < 0) {
+            return result;
+        }
+    }
+}
+
+static void finish(struct removal *removal)
+{
+    if (removal->level) {
+        close(removal->current);
+    }
+    while (removal->level) {
+        struct level *up = removal->level->up;
+        free(removal->level);
+        removal->level = up;
+    }
+}
+
+static int64_t remove_tree(int dir, const char *name)
+{
+    struct removal removal = {.level = NULL};
+    int64_t result = enter(&removal, dir, name);
+
+    if (result == 0) {
+        result = empty(&removal);
+    }
+    finish(&removal);
+    return result == 0 ? loop_fs_outcome(unlinkat(dir, name, AT_REMOVEDIR)) : result;
+}
+
+/* Cuts the slashes at the end, behind which a link would be followed, and says whether the last component can be
+ * removed:
+ * "." and ".." can't be, and nothing in them should be either. */
+static bool cut_slashes(char *path)
+{
+    size_t len = strlen(path);
+
+    while (len > 0 && path[len - 1] == '/') {
+        len--;
+    }
+    path[len] = '\0';
+    const char *slash = strrchr(path, '/');
+    const char *last = slash ? slash + 1 : path;
+    return *last && !is_dots(last);
+}
+
+static int64_t remove_leaf(struct loop_fs_leaf *leaf)
+{
+    char name[PATH_MAX];
+    int64_t result = loop_fs_outcome(unlinkat(leaf->dir, leaf->name, 0));
+
+    if (result != -EISDIR && result != -EPERM) {
+        return result;
+    }
+    memcpy(name, leaf->name, strlen(leaf->name) + 1);
+    (void)cut_slashes(name);
+    int64_t removed = remove_tree(leaf->dir, name);
+    return removed == -ENOTDIR ? result : removed;
+}
+
+static int64_t run_rmtree(struct loop_fs_request *request)
+{
+    char path[PATH_MAX];
+    struct loop_fs_leaf leaf;
+
+    memcpy(path, request->path, strlen(request->path) + 1);
+    if (*path && !cut_slashes(path)) {
+        return -EINVAL;
+    }
+    int64_t result = loop_fs_find_leaf(request->at, request->path, &leaf);
+    if (result == 0) {
+        result = remove_leaf(&leaf);
+        loop_fs_leave(&leaf);
+    }
+    return result;
+}
+
+loop_job loop_fs_rmtree(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_rmtree});
+}

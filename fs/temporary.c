@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Files that get their name when they are complete: until then they have one of their own in the same directory, which
+ * is taken away again when they never are.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define NAME_TRIES 100
+
+/* Nobody can foresee the name, and O_EXCL sees to it that nobody has it already. */
+static int open_one(struct loop_fs_temporary *temporary, unsigned mode)
+{
+    uint64_t number;
+
+    for (int i = 0; i < NAME_TRIES; i++) {
+        if (getrandom(&number, sizeof number, 0) != sizeof number) {
+            return -EIO;
+        }
+        snprintf(temporary->name, sizeof temporary->name, ".%016" PRIx64 ".tmp", number);
+        int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+        int result = (int)loop_fs_outcome(openat(temporary->dir, temporary->name, flags, (mode_t)mode));
+        if (result != -EEXIST) {
+            return result;
+        }
+    }
+    return -EEXIST;
+}
+
+/* What can be known beforehand is better heard of before anything is done. */
+static int check_leaf(const struct loop_fs_temporary *temporary)
+{
+    const char *name = temporary->leaf.name;
+    struct stat status;
+
+    if (name[strlen(name) - 1] == '/' || strcmp(name, ".") == 0) {
+        return -EISDIR;
+    }
+    if (fstatat(temporary->dir, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    if (temporary->is_exclusive) {
+        return -EEXIST;
+    }
+    return S_ISDIR(status.st_mode) ? -EISDIR : 0;
+}
+
+int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                           unsigned mode, bool exclusive)
+{
+    *temporary = (struct loop_fs_temporary){.is_exclusive = exclusive, .dir = -1, .number = -1};
+    int error = loop_fs_find_leaf(at, path, &temporary->leaf);
+    if (error < 0) {
+        return error;
+    }
+    temporary->dir = (int)loop_fs_outcome(openat(temporary->leaf.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    error = temporary->dir < 0 ? temporary->dir : check_leaf(temporary);
+    if (error < 0) {
+        return error;
+    }
+    temporary->number = open_one(temporary, mode);
+    if (temporary->number < 0) {
+        temporary->name[0] = '\0';
+    }
+    return temporary->number < 0 ? temporary->number : 0;
+}
+
+static int name_plainly(const struct loop_fs_temporary *temporary)
+{
+    return (int)loop_fs_outcome(renameat(temporary->dir, temporary->name, temporary->dir, temporary->leaf.name));
+}
+
+/* Where a rename can't refuse to replace (NFS), a second name does. */
+static int name_exclusively(const struct loop_fs_temporary *temporary)
+{
+    int dir = temporary->dir;
+    int result = (int)loop_fs_outcome(renameat2(dir, temporary->name, dir, temporary->leaf.name, RENAME_NOREPLACE));
+
+    if (result == -EINVAL || result == -ENOSYS) {
+        result = (int)loop_fs_outcome(linkat(dir, temporary->name, dir, temporary->leaf.name, 0));
+        if (result == 0) {
+            unlinkat(dir, temporary->name, 0);
+        }
+    }
+    return result;
+}
+
+/* Not every file system can synchronise a directory: those that can't have nothing to lose. */
+static int sync_directory(int number)
+{
+    int result = (int)loop_fs_outcome(fsync(number));
+
+    return result == -EINVAL || result == -EOPNOTSUPP ? 0 : result;
+}
+
+int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync)
+{
+    int result = sync ? (int)loop_fs_outcome(fsync(temporary->number)) : 0;
+
+    if (result < 0) {
+        return result;
+    }
+    if (loop_work_is_cancelled()) {
+        return -ECANCELED;
+    }
+    result = temporary->is_exclusive ? name_exclusively(temporary) : name_plainly(temporary);
+    if (result < 0) {
+        return result;
+    }
+    temporary->name[0] = '\0';
+    return sync ? sync_directory(temporary->dir) : 0;
+}
+
+void loop_fs_temporary_end(struct loop_fs_temporary *temporary)
+{
+    if (temporary->name[0]) {
+        unlinkat(temporary->dir, temporary->name, 0);
+    }
+    if (temporary->number >= 0) {
+        close(temporary->number);
+    }
+    if (temporary->dir >= 0) {
+        close(temporary->dir);
+    }
+    loop_fs_leave(&temporary->leaf);
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A path walked component by component, beneath a directory: what openat2 with RESOLVE_BENEATH does, for where it can't
+ * be had, and the way to a path without links.
+ *
+ * Each step opens one name without following it, in a directory that was reached from the base by such steps: no step
+ * can lead out. A link is read, and what it says is walked in its place. ".." takes the last name off the way that
+ * leads to where the walk is, and that way is gone again from the base: at no moment is a directory asked for its
+ * parent, which may be another one by now.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* As many as the kernel follows. */
+#define MOST_LINKS 40
+
+struct walk {
+    int base, current; /* `current` is the base's own number while the walk is there */
+    const struct open_how *how;
+    unsigned n_links;
+    char *rest; /* what is still to be walked; `at` is where its next component begins */
+    char *at;
+    char *way; /* from the base to the current directory: "a/b", without links */
+    size_t way_len, way_room;
+    char name[NAME_MAX + 1]; /* the component that is being looked at */
+    bool is_last, has_slash; /* nothing but slashes is behind it; there are some */
+};
+
+/* ---- text ---- */
+
+static int take_component(struct walk *walk)
+{
+    char *start = walk->at + strspn(walk->at, "/");
+    size_t len = strcspn(start, "/");
+
+    if (len > NAME_MAX) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(walk->name, start, len);
+    walk->name[len] = '\0';
+    walk->has_slash = start[len] == '/';
+    walk->at = start + len + strspn(start + len, "/");
+    walk->is_last = *walk->at == '\0';
+    return 0;
+}
+
+/* Puts what a link says in front of what is still to be walked. */
+static int put_in_front(struct walk *walk, const char *target)
+{
+    size_t len = strlen(target), rest_len = strlen(walk->at);
+    char *rest = malloc(len + rest_len + 2);
+
+    if (!rest) {
+        return -ENOMEM;
+    }
+    memcpy(rest, target, len);
+    if (walk->has_slash) {
+        rest[len++] = '/';
+    }
+    memcpy(rest + len, walk->at, rest_len + 1);
+    free(walk->rest);
+    walk->rest = rest;
+    walk->at = rest;
+    return 0;
+}
+
+static int add_to_way(struct walk *walk, const char *name)
+{
+    size_t len = strlen(name), needed = walk->way_len + len + 2;
+
+    if (needed > walk->way_room) {
+        char *way = realloc(walk->way, 2 * needed);
+        if (!way) {
+            return -ENOMEM;
+        }
+        walk->way = way;
+        walk->way_room = 2 * needed;
+    }
+    if (walk->way_len > 0) {
+        walk->way[walk->way_len++] = '/';
+    }
+    memcpy(walk->way + walk->way_len, name, len + 1);
+    walk->way_len += len;
+    return 0;
+}
+
+/* ---- steps ---- */
+
+static void move_to(struct walk *walk, int number)
+{
+    if (walk->current != walk->base) {
+        close(walk->current);
+    }
+    walk->current = number;
+}
+
+static int open_name(int dir, const char *name, int more_flags)
+{
+    return (int)loop_fs_outcome(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | more_flags));
+}
+
+/* Goes the way again from the base. That it isn't there any more is a reason to begin anew. */
+static int go_way(struct walk *walk)
+{
+    char name[NAME_MAX + 1];
+    size_t len;
+
+    move_to(walk, walk->base);
+    for (const char *at = walk->way; *at; at += len + (at[len] == '/')) {
+        len = strcspn(at, "/");
+        memcpy(name, at, len);
+        name[len] = '\0';
+        int number = open_name(walk->current, name, O_DIRECTORY);
+        if (number < 0) {
+            return number == -ENOENT || number == -ENOTDIR || number == -ELOOP ? -EAGAIN : number;
+        }
+        move_to(walk, number);
+    }
+    return 0;
+}
+
+/* The kernel asks for the permission to search a directory before it leaves it upwards; so does an open of "." in it.
+ */
+static int step_up(struct walk *walk)
+{
+    if (walk->way_len == 0) {
+        return -EXDEV;
+    }
+    int probe = open_name(walk->current, ".", 0);
+    if (probe < 0) {
+        return probe;
+    }
+    close(probe);
+    char *slash = strrchr(walk->way, '/');
+    walk->way_len = slash ? (size_t)(slash - walk->way) : 0;
+    walk->way[walk->way_len] = '\0';
+    return go_way(walk);
+}
+
+/* The links of /proc that lead to things rather than to names say either an absolute path or "kind:[number]". */
+static bool is_magic(int link, const char *target)
+{
+    struct statfs fs;
+
+    return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC && (target[0] == '/' || strchr(target, ':'));
+}
+
+/* Where everybody may write but not remove (/tmp), the kernel doesn't follow other people's links (proc(5),
+ * protected_symlinks), and there is no reason to do so here. */
+static bool is_suspicious(const struct walk *walk, const struct stat *link)
+{
+    const mode_t mask = S_ISVTX | S_IWOTH;
+    struct stat dir;
+
+    return link->st_uid != geteuid() && fstatat(walk->current, "", &dir, AT_EMPTY_PATH) == 0 &&
+           (dir.st_mode & mask) == mask && dir.st_uid != link->st_uid;
+}
+
+static int follow(struct walk *walk, int link, const struct stat *status)
+{
+    char target[PATH_MAX];
+
+    if (walk->n_links++ >= MOST_LINKS || (walk->how->resolve & RESOLVE_NO_SYMLINKS)) {
+        return -ELOOP;
+    }
+    if (is_suspicious(walk, status)) {
+        return -EACCES;
+    }
+    ssize_t len = readlinkat(link, "", target, sizeof target);
+    if (len < 0) {
+        return -errno;
+    }
+    if (len == sizeof target) {
+        return -ENAMETOOLONG;
+    }
+    target[len] = '\0';
+    if (is_magic(link, target)) {
+        return -ELOOP;
+    }
+    return target[0] == '/' ? -EXDEV : put_in_front(walk, target);
+}
+
+/* ---- the last step ---- */
+
+static bool wants(const struct walk *walk, uint64_t flag)
+{
+    return (walk->how->flags & flag) == flag;
+}
+
+/* Whether a link at the end is opened itself, or refused by the kernel for being one. */
+static bool stays_at_link(const struct walk *walk)
+{
+    return (wants(walk, O_NOFOLLOW) && !walk->has_slash) || wants(walk, O_CREAT | O_EXCL);
+}
+
+/* Opens the last component for good. It was no link when it was looked at. */
+static int open_last(const struct walk *walk)
+{
+    int flags = (int)walk->how->flags | O_NOFOLLOW;
+
+    if (walk->has_slash && wants(walk, O_CREAT)) {
+        return -EISDIR;
+    }
+    if (walk->has_slash) {
+        flags |= O_DIRECTORY;
+    }
+    int result = (int)loop_fs_outcome(openat(walk->current, walk->name, flags, (mode_t)walk->how->mode));
+    return result == -ELOOP && !stays_at_link(walk) ? -EAGAIN : result;
+}
+
+/* The same, of what has been found: `number` is its own where it isn't to be opened any further. */
+static int open_found(const struct walk *walk, int number, bool is_directory)
+{
+    int result = number;
+
+    if (!wants(walk, O_PATH)) {
+        result = open_last(walk);
+    } else if (!is_directory && (walk->has_slash || wants(walk, O_DIRECTORY))) {
+        result = -ENOTDIR;
+    }
+    if (result != number) {
+        close(number);
+    }
+    return result;
+}
+
+/* ---- the walk ---- */
+
+enum step { STEP_DONE, STEP_ON };
+
+/* Goes into what a component has turned out to be, which is not the last. */
+static int go_into(struct walk *walk, int number, bool is_directory)
+{
+    int error = is_directory ? add_to_way(walk, walk->name) : -ENOTDIR;
+
+    if (error == 0) {
+        move_to(walk, number);
+    } else {
+        close(number);
+    }
+    return error;
+}
+
+/* Looks at a component that is a name. Where that ends the walk, STEP_DONE with the descriptor or error in `*result`.
+ */
+static enum step take_name(struct walk *walk, int *result)
+{
+    struct stat status;
+    int number = open_name(walk->current, walk->name, 0);
+
+    if (number < 0) {
+        bool creates = number == -ENOENT && walk->is_last && wants(walk, O_CREAT);
+        *result = creates ? open_last(walk) : number;
+        return STEP_DONE;
+    }
+    *result = fstat(number, &status) < 0 ? -errno : 0;
+    bool is_link = *result == 0 && S_ISLNK(status.st_mode), is_directory = *result == 0 && S_ISDIR(status.st_mode);
+    if (is_link && !(walk->is_last && stays_at_link(walk))) {
+        *result = follow(walk, number, &status);
+        close(number);
+    } else if (*result == 0 && walk->is_last) {
+        *result = open_found(walk, number, is_directory);
+        return STEP_DONE;
+    } else if (*result == 0) {
+        *result = go_into(walk, number, is_directory);
+    } else {
+        close(number);
+    }
+    return *result == 0 ? STEP_ON : STEP_DONE;
+}
+
+/* A component that is "." or "..". */
+static enum step take_dots(struct walk *walk, int *result)
+{
+    *result = walk->name[1] == '.' ? step_up(walk) : 0;
+    if (*result == 0 && walk->is_last) {
+        memcpy(walk->name, ".", 2);
+        *result = open_last(walk);
+        return STEP_DONE;
+    }
+    return *result == 0 ? STEP_ON : STEP_DONE;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static int go(struct walk *walk)
+{
+    enum step step;
+    int result;
+
+    do {
+        result = take_component(walk);
+        if (result < 0) {
+            return result;
+        }
+        step = is_dots(walk->name) ? take_dots(walk, &result) : take_name(walk, &result);
+    } while (step == STEP_ON);
+    return result;
+}
+
+static int begin(struct walk *walk, int base, const char *path, const struct open_how *how)
+{
+    *walk = (struct walk){.base = base, .current = base, .how = how};
+    if (path[0] == '\0') {
+        return -ENOENT;
+    }
+    if (path[0] == '/') {
+        return -EXDEV;
+    }
+    walk->rest = strdup(path);
+    walk->way = calloc(1, 1);
+    walk->way_room = 1;
+    walk->at = walk->rest;
+    return walk->rest && walk->way ? 0 : -ENOMEM;
+}
+
+static void finish(struct walk *walk)
+{
+    move_to(walk, walk->base);
+    free(walk->rest);
+    free(walk->way);
+}
+
+int loop_fs_walk(int base, const char *path, const struct open_how *how)
+{
+    struct walk walk;
+    int result = begin(&walk, base, path, how);
+
+    if (result == 0) {
+        result = go(&walk);
+    }
+    finish(&walk);
+    return result;
+}
+
+/* The way, with the last name unless it was one of the dots, which have changed the way. */
+static int take_way(struct walk *walk, char **real)
+{
+    int error = is_dots(walk->name) && walk->way_len > 0 ? 0 : add_to_way(walk, walk->name);
+
+    if (error == 0) {
+        *real = walk->way;
+        walk->way = NULL;
+    }
+    return error;
+}
+
+int loop_fs_walk_real(int base, const char *path, char **real)
+{
+    const struct open_how how = {.flags = O_PATH | O_CLOEXEC};
+    struct walk walk;
+    int result = begin(&walk, base, path, &how);
+
+    if (result == 0) {
+        result = go(&walk);
+    }
+    if (result >= 0) {
+        close(result);
+        result = take_way(&walk, real);
+    }
+    finish(&walk);
+    return result;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Whole files, read into memory and written from it, in pieces: between two of them it is looked whether to go on.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECE_BYTES ((size_t)1 << 20)
+
+/* ---- load ---- */
+
+struct bytes {
+    char *data;
+    size_t len, room; /* there is always one byte more than `room` */
+};
+
+static int make_room(struct bytes *bytes, size_t room)
+{
+    char *data = realloc(bytes->data, room + 1);
+
+    if (!data) {
+        return -ENOMEM;
+    }
+    bytes->data = data;
+    bytes->room = room;
+    return 0;
+}
+
+/* 0 at the end, else how many bytes there are more. */
+static int64_t read_piece(int number, struct bytes *bytes)
+{
+    size_t len = bytes->room - bytes->len;
+    ssize_t n;
+
+    if (loop_work_is_cancelled()) {
+        return -ECANCELED;
+    }
+    do {
+        n = read(number, bytes->data + bytes->len, len < PIECE_BYTES ? len : PIECE_BYTES);
+    } while (n < 0 && errno == EINTR);
+    bytes->len += n > 0 ? (size_t)n : 0;
+    return n < 0 ? -errno : n;
+}
+
+/* Reads until the file says that it has ended: its size is only a hint, which files of /proc don't give. One byte
+ * beyond the size or the limit is asked for, to hear of the end, or that there is more. */
+static int64_t read_all(int number, size_t size, size_t limit, struct bytes *bytes)
+{
+    int64_t result = make_room(bytes, size + 1 > 4096 ? size + 1 : 4096);
+
+    while (result == 0) {
+        int64_t n = read_piece(number, bytes);
+        if (n <= 0) {
+            return n;
+        }
+        if (bytes->len > limit) {
+            return -EFBIG;
+        }
+        if (bytes->len == bytes->room) {
+            result = make_room(bytes, 2 * bytes->room);
+        }
+    }
+    return result;
+}
+
+static int64_t load(int number, size_t limit, struct bytes *bytes)
+{
+    struct stat status;
+    int64_t result = loop_fs_check_regular(number, &status);
+
+    if (result == 0 && (uint64_t)status.st_size > limit) {
+        result = -EFBIG;
+    }
+    if (result == 0) {
+        result = read_all(number, (size_t)status.st_size, limit, bytes);
+    }
+    if (result == 0 && bytes->room > bytes->len) {
+        (void)make_room(bytes, bytes->len); /* smaller: if not, there is too much */
+    }
+    return result;
+}
+
+static int64_t run_load(struct loop_fs_request *request)
+{
+    struct bytes bytes = {.data = NULL};
+    int number = loop_fs_open_plainly(request->at, request->path, O_RDONLY, 0);
+
+    if (number < 0) {
+        return number;
+    }
+    int64_t result = load(number, request->len, &bytes);
+    close(number);
+    if (result < 0) {
+        free(bytes.data);
+        return result;
+    }
+    bytes.data[bytes.len] = '\0';
+    request->made.memory = bytes.data;
+    return (int64_t)bytes.len;
+}
+
+loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, const char *path, size_t limit_bytes, void **data,
+                      loop_fn *fn, void *arg)
+{
+    const size_t most = PTRDIFF_MAX / 4;
+
+    return loop_fs_start(&(struct loop_fs_request){
+        ON_PATH, .run = run_load, .deliver = loop_fs_deliver_memory, .error = data ? 0 : -EINVAL,
+        .len = limit_bytes && limit_bytes < most ? limit_bytes : most, .out = data});
+}
+
+/* ---- save ---- */
+
+static int64_t write_all(int number, const char *data, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        size_t left = len - done;
+        ssize_t n = write(number, data + done, left < PIECE_BYTES ? left : PIECE_BYTES);
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return (int64_t)len;
+}
+
+static int64_t save_in_place(struct loop_fs_request *request)
+{
+    const struct loop_save_options *options = &request->u.save;
+    int flags = O_WRONLY | O_CREAT | (options->exclusive ? O_EXCL : 0) | (options->append ? O_APPEND : O_TRUNC);
+    int number = loop_fs_open_plainly(request->at, request->path, flags, request->mode);
+    struct stat status;
+
+    if (number < 0) {
+        return number;
+    }
+    int64_t result = loop_fs_check_regular(number, &status);
+    if (result == 0) {
+        result = write_all(number, request->data, request->len);
+    }
+    if (result >= 0 && options->sync && fsync(number) < 0) {
+        result = -errno;
+    }
+    close(number);
+    return result;
+}
+
+/* What had the name before passes its permissions on. */
+static int64_t inherit_mode(const struct loop_fs_temporary *temporary)
+{
+    struct stat status;
+
+    if (fstatat(temporary->dir, temporary->leaf.name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    return S_ISREG(status.st_mode) ? loop_fs_outcome(fchmod(temporary->number, status.st_mode & 0777)) : 0;
+}
+
+static int64_t save_atomically(struct loop_fs_request *request)
+{
+    struct loop_fs_temporary temporary;
+    int64_t result =
+        loop_fs_temporary_make(&temporary, request->at, request->path, request->mode, request->u.save.exclusive);
+
+    if (result == 0 && !request->u.save.exclusive) {
+        result = inherit_mode(&temporary);
+    }
+    if (result == 0) {
+        result = write_all(temporary.number, request->data, request->len);
+    }
+    if (result >= 0) {
+        result = loop_fs_temporary_publish(&temporary, true);
+    }
+    loop_fs_temporary_end(&temporary);
+    return result < 0 ? result : (int64_t)request->len;
+}
+
+static int64_t run_save(struct loop_fs_request *request)
+{
+    return request->u.save.atomic ? save_atomically(request) : save_in_place(request);
+}
+
+loop_job loop_fs_save(struct loop_scope *scope, struct loop_dir *dir, const char *path, const void *data, size_t len,
+                      const struct loop_save_options *options, loop_fn *fn, void *arg)
+{
+    static const struct loop_save_options defaults;
+
+    options = options ? options : &defaults;
+    bool is_bad =
+        (!data && len > 0) || len > INT64_MAX || options->mode & ~07777u || (options->append && options->atomic);
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_save, .error = is_bad ? -EINVAL : 0,
+                                                   .mode = options->mode ? options->mode : DEFAULT_FILE_MODE,
+                                                   .data = data, .len = len, .u.save = *options});
+}
