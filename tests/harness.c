@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -798,19 +799,18 @@ const char *make_directory(void)
     return path;
 }
 
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status;
+    (void)type;
+    (void)place;
+    CHECK_IS(remove(path), 0);
+    return 0;
+}
+
 void remove_directory(const char *path)
 {
-    DIR *directory = opendir(path);
-    const struct dirent *entry;
-
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            unlinkat(dirfd(directory), entry->d_name, 0);
-        }
-    }
-    closedir(directory);
-    CHECK_IS(rmdir(path), 0);
+    CHECK_IS(nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 struct loop_fd *adopt(struct loop_scope *scope, int fd)

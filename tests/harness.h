@@ -11,6 +11,7 @@
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
 
+#include <fs/fs.h>
 #include <loop/loop.h>
 #include <loop/low_level.h>
 #include <net/net.h>
@@ -222,7 +223,7 @@ int make_listener(struct sockaddr_in *address);
 int connect_to(const struct sockaddr_in *address); /* a blocking socket, connected or being so */
 void set_nonblocking(int fd);
 void set_small_buffers(int fd);
-/* A directory of one's own under /tmp; remove_directory takes it away with the files in it. */
+/* A directory of one's own under /tmp; remove_directory takes it away with all that is in it. */
 const char *make_directory(void);
 void remove_directory(const char *path);
 

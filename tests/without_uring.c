@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * without_uring: runs a command in which io_uring is blocked, as containers block it.
+ * without_uring: runs a command in which io_uring is blocked, as containers block it; or openat2.
  *
  * A seccomp filter, which needs no privilege to install and which the command and all its children inherit, answers
  * the three system calls of io_uring with an errno: EPERM, as Docker does, unless told otherwise. Everything else goes
@@ -56,16 +56,17 @@ enum { STATUS_USAGE = 2, STATUS_NO_FILTER = 125, STATUS_CANNOT_RUN = 126, STATUS
 
 struct settings {
     int error;
-    bool only_enter;
+    bool only_enter, only_openat2;
 };
 
 static const char help[] =
-    "Usage: without_uring [--errno EPERM|ENOSYS|EACCES] [--only enter] COMMAND [ARGUMENT...]\n"
+    "Usage: without_uring [--errno EPERM|ENOSYS|EACCES] [--only enter|openat2] COMMAND [ARGUMENT...]\n"
     "\n"
     "Runs COMMAND with io_uring blocked, as containers block it. It needs no privilege.\n"
     "\n"
     "  --errno NAME   what io_uring's calls answer: EPERM as in Docker (the default), ENOSYS as in Podman, EACCES\n"
     "  --only enter   block io_uring_enter alone: a ring can be made, and not used\n"
+    "  --only openat2 block openat2 instead of io_uring, as older kernels and filters do\n"
     "  --help         show this\n"
     "\n"
     "The status is COMMAND's; 2 for wrong arguments, 125 when the filter cannot be installed, 126 when COMMAND\n"
@@ -98,6 +99,15 @@ static int error_by_name(const char *name)
     refuse("--errno takes EPERM, ENOSYS or EACCES, not '%s'", name);
 }
 
+static void read_only(struct settings *settings, const char *name)
+{
+    settings->only_enter = strcmp(name, "enter") == 0;
+    settings->only_openat2 = strcmp(name, "openat2") == 0;
+    if (!settings->only_enter && !settings->only_openat2) {
+        refuse("--only takes enter or openat2, not '%s'", name);
+    }
+}
+
 /* Returns where the command begins in argv. */
 static int read_arguments(struct settings *settings, int argc, char **argv)
 {
@@ -112,10 +122,7 @@ static int read_arguments(struct settings *settings, int argc, char **argv)
         if (option == 'e') {
             settings->error = error_by_name(optarg);
         } else if (option == 'o') {
-            if (strcmp(optarg, "enter") != 0) {
-                refuse("--only takes enter, not '%s'", optarg);
-            }
-            settings->only_enter = true;
+            read_only(settings, optarg);
         } else if (option == 'h') {
             fputs(help, stdout);
             exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
@@ -133,13 +140,14 @@ static int read_arguments(struct settings *settings, int argc, char **argv)
     return optind;
 }
 
-/* The numbers of io_uring's calls are the same in all tables of a machine. */
+/* The numbers of these calls are the same in all tables of a machine. */
 static int install_filter(const struct settings *settings)
 {
     const uint32_t refused = SECCOMP_RET_ERRNO | ((uint32_t)settings->error & SECCOMP_RET_DATA);
     const uint32_t all[] = {__NR_io_uring_setup, __NR_io_uring_enter, __NR_io_uring_register};
     const uint32_t enter[] = {__NR_io_uring_enter, __NR_io_uring_enter, __NR_io_uring_enter};
-    const uint32_t *calls = settings->only_enter ? enter : all;
+    const uint32_t openat2[] = {__NR_openat2, __NR_openat2, __NR_openat2};
+    const uint32_t *calls = settings->only_openat2 ? openat2 : settings->only_enter ? enter : all;
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 1, 0),

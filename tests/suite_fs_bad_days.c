@@ -1,0 +1,914 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Bad days of files: disks that are full, descriptors that have run out, things that change while they are read, and a
+ * cancel at each step of what consists of many.
+ *
+ * The library's system calls go by way of the functions below, which count those that the pool's threads make: one of
+ * them can be held up until the job has been cancelled, made to fail, or preceded by something that somebody else does.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* ---- steps ---- */
+
+static struct {
+    struct loop_inbox *inbox; /* there: counting */
+    atomic_int count;
+    int cancel_at, fail_at, act_at; /* the n-th of those that `name` names */
+    const char *name;               /* NULL: all */
+    int error;
+    void (*act)(void);
+    struct loop *loop;
+    loop_job job;
+    struct loop_scope *scope; /* cancelled instead of the job */
+    sem_t cancelled;
+} steps;
+
+static void cancel_job(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    if (steps.scope) {
+        loop_scope_cancel(steps.scope);
+    } else {
+        (void)loop_cancel(steps.loop, steps.job);
+    }
+    sem_post(&steps.cancelled);
+}
+
+/* True when the call is to fail. */
+static bool step(const char *name)
+{
+    if (!steps.inbox || syscall(SYS_gettid) == getpid() || (steps.name && strcmp(name, steps.name) != 0)) {
+        return false;
+    }
+    int count = atomic_fetch_add(&steps.count, 1) + 1;
+    if (count == steps.act_at) {
+        steps.act();
+    }
+    if (count == steps.cancel_at) {
+        CHECK_IS(loop_post(steps.inbox, cancel_job, NULL), 0);
+        while (sem_wait(&steps.cancelled) < 0) {
+        }
+    }
+    if (count == steps.fail_at) {
+        errno = steps.error;
+        return true;
+    }
+    return false;
+}
+
+static void begin_steps(struct loop_env *env)
+{
+    steps.loop = env->loop;
+    steps.inbox = loop_inbox_get(env->loop);
+    CHECK_IS(sem_init(&steps.cancelled, 0, 0), 0);
+    atomic_store(&steps.count, 0);
+}
+
+static void end_steps(void)
+{
+    loop_inbox_put(steps.inbox);
+    steps.inbox = NULL;
+    sem_destroy(&steps.cancelled);
+}
+
+int mkdirat(int dir, const char *path, mode_t mode)
+{
+    return step("mkdirat") ? -1 : (int)syscall(SYS_mkdirat, dir, path, mode);
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+    return step("unlinkat") ? -1 : (int)syscall(SYS_unlinkat, dir, path, flags);
+}
+
+int fsync(int fd)
+{
+    return step("fsync") ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int fchmod(int fd, mode_t mode)
+{
+    return step("fchmod") ? -1 : (int)syscall(SYS_fchmod, fd, mode);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return step("renameat") ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+ssize_t read(int fd, void *buf, size_t len)
+{
+    return step("read") ? -1 : syscall(SYS_read, fd, buf, len);
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+    return step("write") ? -1 : syscall(SYS_write, fd, buf, len);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+    return step("pwrite") ? -1 : syscall(SYS_pwrite64, fd, buf, len, offset);
+}
+
+ssize_t copy_file_range(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t len, unsigned flags)
+{
+    return step("copy_file_range") ? -1 : syscall(SYS_copy_file_range, from, from_offset, to, to_offset, len, flags);
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+    va_list args;
+
+    va_start(args, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return step("openat") ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
+}
+
+/* ---- the ground ---- */
+
+static const char *enter_directory(void)
+{
+    const char *path = make_directory();
+
+    CHECK_IS(chdir(path), 0);
+    umask(022);
+    return path;
+}
+
+static void leave_directory(const char *path)
+{
+    CHECK_IS(chdir("/"), 0);
+    remove_directory(path);
+}
+
+static void put(const char *path, const void *data, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    CHECK(fd >= 0);
+    for (size_t done = 0; done < len;) {
+        ssize_t n = write(fd, (const char *)data + done, len - done);
+        CHECK(n > 0);
+        done += (size_t)n;
+    }
+    close(fd);
+}
+
+static bool is_there(const char *path)
+{
+    struct stat status;
+
+    return lstat(path, &status) == 0;
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat status;
+
+    CHECK_IS(lstat(path, &status), 0);
+    return status.st_size;
+}
+
+static unsigned count_links(const char *path)
+{
+    struct stat status;
+
+    CHECK_IS(lstat(path, &status), 0);
+    return (unsigned)status.st_nlink;
+}
+
+static unsigned count_names(void)
+{
+    unsigned count;
+    FILE *pipe = popen("ls -A | wc -l", "re");
+
+    CHECK(pipe && fscanf(pipe, "%u", &count) == 1);
+    pclose(pipe);
+    return count;
+}
+
+#define BIG ((size_t)20 << 20)
+static char *big;
+
+static void make_big(void)
+{
+    big = malloc(BIG);
+    CHECK(big != NULL);
+    fill_pattern(big, BIG, 1);
+}
+
+/* ---- cancelled at each step ---- */
+
+static unsigned cancels;
+
+/* Whether the step at which to cancel had come. */
+static bool was_cancelled(int64_t result)
+{
+    bool came = atomic_load(&steps.count) >= steps.cancel_at;
+
+    CHECK(result >= 0 || (came && result == -ECANCELED));
+    cancels += result == -ECANCELED;
+    return came;
+}
+
+LOOP_TEST(fs_cancel_at_each_step_of_mkdirs)
+{
+    static const char *directory;
+
+    BEGIN;
+    directory = enter_directory();
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_mkdirs(NULL, env->cwd, "a/b/c/d/e", 0, GO));
+        end_steps();
+        CHECK_IS(is_there("a/b/c/d/e"), result == 0);
+        if (!was_cancelled(result)) {
+            break;
+        }
+        CHECK(is_there("a"));
+        AWAIT(loop_fs_rmtree(NULL, env->cwd, "a", GO));
+        CHECK_IS(result, 0);
+    }
+    CHECK(cancels >= 4);
+    leave_directory(directory);
+    END;
+}
+
+static void make_tree(const char *path, unsigned width, unsigned depth)
+{
+    char name[200];
+
+    CHECK_IS(mkdir(path, 0755), 0);
+    for (unsigned i = 0; i < width; i++) {
+        snprintf(name, sizeof name, "%s/file%u", path, i);
+        put(name, "text", 4);
+        snprintf(name, sizeof name, "%s/dir%u", path, i);
+        if (depth > 1) {
+            make_tree(name, width, depth - 1);
+        }
+    }
+}
+
+LOOP_TEST(fs_cancel_at_each_step_of_rmtree)
+{
+    static const char *directory;
+
+    BEGIN;
+    directory = enter_directory();
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        make_tree("tree", 2, 3);
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_rmtree(NULL, env->cwd, "tree", GO));
+        end_steps();
+        CHECK_IS(is_there("tree"), result < 0);
+        if (!was_cancelled(result)) {
+            break;
+        }
+        if (result < 0) {
+            AWAIT(loop_fs_rmtree(NULL, env->cwd, "tree", GO)); /* what is left is a tree as any other */
+            CHECK_IS(result, 0);
+        }
+    }
+    CHECK(cancels > 20);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_cancel_at_each_step_of_save)
+{
+    static const char *directory;
+    static struct loop_save_options options = {.atomic = true};
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        put("file", "old", 3);
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_save(NULL, env->cwd, "file", big, 3 << 20, &options, GO));
+        end_steps();
+        CHECK_IS(size_of("file"), result < 0 ? 3 : 3 << 20);
+        CHECK_IS(count_names(), 1);
+        if (!was_cancelled(result)) {
+            break;
+        }
+    }
+    CHECK(cancels >= 4);
+    free(big);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_cancel_at_each_step_of_copy_file)
+{
+    static const char *directory;
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    put("from", big, BIG);
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        put("to", "old", 3);
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to",
+                                            &(struct loop_copy_options){.sync = true}, GO));
+        end_steps();
+        CHECK_IS(size_of("to"), result < 0 ? 3 : (off_t)BIG);
+        CHECK_IS(count_names(), 2);
+        if (!was_cancelled(result)) {
+            break;
+        }
+    }
+    CHECK(cancels >= 4);
+    free(big);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_cancel_at_each_step_of_load)
+{
+    static const char *directory;
+    static void *data;
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    put("file", big, BIG);
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        data = NULL;
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_load(NULL, env->cwd, "file", 0, &data, GO));
+        end_steps();
+        CHECK_IS(data != NULL, result >= 0);
+        free(data);
+        if (!was_cancelled(result)) {
+            break;
+        }
+    }
+    CHECK(cancels >= 10);
+    free(big);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_a_deadline_ends_what_takes_long)
+{
+    static const char *directory;
+    static struct loop_scope *scope;
+    static struct once end;
+
+    BEGIN;
+    directory = enter_directory();
+    make_tree("tree", 2, 3);
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    steps.act_at = 3;
+    steps.cancel_at = 4;
+    steps.act = (void (*)(void))sched_yield;
+    steps.scope = scope;
+    begin_steps(env);
+    AWAIT(loop_fs_rmtree(scope, env->cwd, "tree", GO));
+    CHECK_IS(result, -ECANCELED);
+    end_steps();
+    WAIT_UNTIL(end.count);
+    CHECK_IS(end.result, -ECANCELED);
+    CHECK(is_there("tree"));
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    loop_scope_deadline(scope, loop_now(env->loop) - 1);
+    AWAIT(loop_sleep(scope, LOOP_NEVER, GO));
+    CHECK_IS(result, -ETIMEDOUT);
+    leave_directory(directory);
+    END;
+}
+
+/* The result has won the race: it is delivered, and the descriptor is the scope's. */
+LOOP_TEST(p04_fs_a_file_that_is_open_by_then_is_delivered_and_closed)
+{
+    static const char *directory;
+    static struct loop_scope *scope;
+    static struct once end;
+    static struct loop_flow *flow;
+    static unsigned before;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text", 4);
+    AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO)); /* the pool has its thread */
+    before = count_fds();
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    steps.scope = scope;
+    steps.cancel_at = 1;
+    begin_steps(env);
+    AWAIT(loop_fs_open(scope, env->fs, "file",
+                       &(struct loop_open_options){.access = LOOP_ACCESS_WRITE, .create = LOOP_CREATE_OR_TRUNCATE},
+                       &flow, GO));
+    CHECK(result == 0 || result == -ECANCELED);
+    end_steps();
+    WAIT_UNTIL(end.count);
+    CHECK_IS(count_fds(), before);
+    leave_directory(directory);
+    END;
+}
+
+/* ---- disks that are full ---- */
+
+static const int full[] = {ENOSPC, EDQUOT, EIO, EFBIG};
+
+LOOP_TEST(fs_a_full_disk_in_the_middle_of_save)
+{
+    static const char *directory;
+    static struct loop_save_options options = {.atomic = true};
+    static unsigned i;
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    put("file", "old", 3);
+    steps.name = "write";
+    steps.fail_at = 2;
+    for (i = 0; i < COUNT_OF(full); i++) {
+        steps.error = full[i];
+        begin_steps(env);
+        AWAIT(loop_fs_save(NULL, env->cwd, "file", big, 3 << 20, &options, GO));
+        end_steps();
+        CHECK_IS(result, -full[i]);
+        CHECK_IS(size_of("file"), 3);
+        CHECK_IS(count_names(), 1);
+    }
+    begin_steps(env);
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", big, 3 << 20, NULL, GO)); /* in place: the beginning is there */
+    end_steps();
+    CHECK_IS(result, -full[3]);
+    CHECK_IS(size_of("file"), 1 << 20);
+    free(big);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_each_step_of_save_and_copy_file_fails)
+{
+    static const char *const names[] = {"openat", "write", "pwrite", "fsync", "renameat", "fchmod", "copy_file_range"};
+    static const char *directory;
+    static struct loop_save_options options = {.atomic = true};
+    static struct loop_copy_options copy_options = {.sync = true};
+    static unsigned i, failed;
+
+    BEGIN;
+    directory = enter_directory();
+    put("from", "new", 3);
+    steps.error = EIO;
+    for (i = 0; i < COUNT_OF(names); i++) {
+        steps.name = names[i];
+        for (steps.fail_at = 1;; steps.fail_at++) {
+            put("to", "older", 5);
+            begin_steps(env);
+            AWAIT(loop_fs_save(NULL, env->cwd, "to", "new", 3, &options, GO));
+            if (result < 0) {
+                CHECK_IS(result, -EIO);
+                /* the last fsync is that of the directory, and the file has its name by then */
+                CHECK(size_of("to") == 5 || (i == 3 && steps.fail_at == 2));
+                failed++;
+            }
+            put("to", "older", 5);
+            atomic_store(&steps.count, 0);
+            AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", &copy_options, GO));
+            end_steps();
+            CHECK(result == 3 || (result == -EIO && (size_of("to") == 5 || (i == 3 && steps.fail_at == 2))));
+            CHECK_IS(count_names(), 2);
+            if (atomic_load(&steps.count) < steps.fail_at && result == 3) {
+                break;
+            }
+        }
+    }
+    CHECK(failed >= 6);
+    leave_directory(directory);
+    END;
+}
+
+/* A file system of 64 KiB. */
+static int64_t tiny_results[3];
+
+static void on_tiny(void *arg, int64_t result)
+{
+    *(int64_t *)arg = result;
+}
+
+static int fill_tiny(struct loop_env *env, void *unused)
+{
+    static const struct loop_save_options options = {.atomic = true};
+
+    (void)unused;
+    loop_fs_save(NULL, env->cwd, "file", big, BIG, &options, on_tiny, &tiny_results[0]);
+    loop_fs_copy_file(NULL, env->fs, "/dev/shm/noria-test-big", env->cwd, "copy", NULL, on_tiny, &tiny_results[1]);
+    return 0;
+}
+
+static int use_tiny(void *unused)
+{
+    (void)unused;
+    if ((unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tiny", ".", "tmpfs", 0, "size=64k") < 0 ||
+        chdir("/") < 0 || chdir((const char *)unused) < 0) {
+        return 0;
+    }
+    make_big();
+    put("file", "old", 3);
+    put("/dev/shm/noria-test-big", big, BIG);
+    int result = loop_run(0, 0, 0, NULL, fill_tiny, NULL);
+    unlink("/dev/shm/noria-test-big");
+    return result || tiny_results[0] != -ENOSPC || tiny_results[1] != -ENOSPC || size_of("file") != 3 ||
+           count_names() != 1;
+}
+
+TEST(fs_a_file_system_of_64_kib)
+{
+    const char *directory = enter_directory();
+
+    CHECK_CHILD(use_tiny, (void *)(uintptr_t)directory);
+    leave_directory(directory);
+}
+
+/* ---- things change ---- */
+
+static void truncate_source(void)
+{
+    CHECK_IS(truncate("from", 1000), 0);
+}
+
+LOOP_TEST(fs_a_file_is_truncated_while_it_is_copied)
+{
+    static const char *directory;
+    static const char *const names[] = {"copy_file_range", "pwrite"};
+    static const char *const elsewhere = "/dev/shm/noria-test-truncated"; /* another file system, as a rule */
+    static unsigned i;
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    for (i = 0; i < COUNT_OF(names); i++) {
+        put("from", big, BIG);
+        steps.name = names[i];
+        steps.act_at = 2;
+        steps.act = truncate_source;
+        begin_steps(env);
+        AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->fs, i == 0 ? "to" : elsewhere, NULL, GO));
+        end_steps();
+        CHECK(result >= 0 && result <= (int64_t)BIG);
+        CHECK_IS(size_of(i == 0 ? "to" : elsewhere), result);
+        CHECK_IS(size_of("from"), 1000);
+    }
+    CHECK_IS(unlink(elsewhere), 0);
+    free(big);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_a_file_is_copied_where_the_kernel_does_not)
+{
+    static const char *directory;
+    static void *data;
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    put("from", big, BIG);
+    free(big);
+    steps.name = "copy_file_range";
+    steps.fail_at = 1;
+    steps.error = EXDEV;
+    begin_steps(env);
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", NULL, GO));
+    end_steps();
+    CHECK_IS(result, BIG);
+    AWAIT(loop_fs_load(NULL, env->cwd, "to", 0, &data, GO));
+    CHECK(result == (int64_t)BIG && is_pattern(data, BIG, 1));
+    free(data);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_a_directory_is_deleted_while_it_is_read)
+{
+    static const char *directory;
+    static struct loop_entries *entries;
+    static struct loop_entry *list;
+    static char name[32];
+    static struct loop_dir *dir;
+
+    BEGIN;
+    directory = enter_directory();
+    CHECK_IS(mkdir("dir", 0755), 0);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(name, sizeof name, "dir/%d", i);
+        put(name, "", 0);
+    }
+    AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, "dir", true, &entries, GO));
+    AWAIT(loop_entries_next(entries, GO));
+    CHECK(result > 0);
+    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
+    CHECK_IS(result, 0);
+    do {
+        AWAIT(loop_entries_next(entries, GO));
+        CHECK(result >= 0);
+    } while (result > 0);
+    loop_entries_close(entries);
+    AWAIT(loop_fs_list(NULL, dir, ".", true, &list, GO));
+    CHECK(result == 0 || result == -ENOENT);
+    if (result == 0) {
+        free(list);
+    }
+    AWAIT(loop_fs_mkdir(NULL, dir, "new", 0, GO));
+    CHECK_IS(result, -ENOENT);
+    leave_directory(directory);
+    END;
+}
+
+/* A directory is moved away while what is in it is being removed: the removal doesn't go on where it was moved to. */
+static void move_away(void)
+{
+    CHECK_IS(rename("tree/dir0/dir0", "moved"), 0);
+}
+
+LOOP_TEST(fs_rmtree_stops_where_a_directory_is_moved)
+{
+    static const char *directory;
+
+    BEGIN;
+    directory = enter_directory();
+    CHECK_IS(mkdir("tree", 0755), 0);
+    CHECK_IS(mkdir("tree/dir0", 0755), 0);
+    CHECK_IS(mkdir("tree/dir0/dir0", 0755), 0);
+    CHECK_IS(mkdir("kept", 0755), 0);
+    put("tree/dir0/dir0/file", "", 0);
+    steps.name = "unlinkat";
+    steps.act_at = 2; /* of the file; the first is of the tree itself */
+    steps.act = move_away;
+    begin_steps(env);
+    AWAIT(loop_fs_rmtree(NULL, env->cwd, "tree", GO));
+    end_steps();
+    CHECK_IS(result, -EXDEV);
+    CHECK(is_there("kept") && is_there("moved"));
+    CHECK_IS(count_links("moved"), 2);
+    leave_directory(directory);
+    END;
+}
+
+/* ---- descriptors and depth ---- */
+
+LOOP_TEST(fs_descriptors_have_run_out)
+{
+    static const char *directory;
+    static struct rlimit before, limit;
+    static struct loop_flow *flow;
+    static struct loop_dir *dir;
+    static struct loop_entry *list;
+    static struct loop_fs_stat stat;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text", 4);
+    CHECK_IS(mkdir("dir", 0755), 0);
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
+    CHECK_IS(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)lowest_free_fd();
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_list(NULL, env->cwd, "dir", true, &list, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", NULL, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/../file", true, &stat, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", false, &stat, GO)); /* which needs none */
+    CHECK_IS(result, 0);
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &before), 0);
+    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
+    CHECK_IS(result, 0);
+    leave_directory(directory);
+    END;
+}
+
+#define DEPTH 2000
+
+LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
+{
+    static const char *directory;
+    static struct rlimit before, limit;
+
+    BEGIN;
+    directory = enter_directory();
+    for (int i = 0; i < DEPTH; i++) {
+        CHECK_IS(mkdir("directory", 0755), 0);
+        put("file", "", 0);
+        CHECK_IS(chdir("directory"), 0);
+    }
+    CHECK_IS(chdir(directory), 0);
+    CHECK_IS(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)lowest_free_fd() + 3;
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    AWAIT(loop_fs_rmtree(NULL, env->cwd, "directory", GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &before), 0);
+    leave_directory(directory);
+    END;
+}
+
+/* ---- closing ---- */
+
+LOOP_TEST(p06_fs_a_file_closes_with_a_read_in_flight)
+{
+    static const char *directory;
+    static struct loop_flow *flow;
+    static struct iovec iov[100];
+    static struct once read_end, write_end, stat_end, late;
+    static struct loop_fs_stat stat;
+    static int number;
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    put("file", big, BIG);
+    AWAIT(
+        loop_fs_open(NULL, env->cwd, "file", &(struct loop_open_options){.access = LOOP_ACCESS_READ_WRITE}, &flow, GO));
+    number = loop_fd_peek(flow->fd);
+    for (size_t i = 0; i < COUNT_OF(iov); i++) {
+        iov[i] = (struct iovec){big + i * 10000, 10000};
+    }
+    START(loop_file_pread(NULL, flow->fd, iov, 50, 0, ONCE(&read_end)));
+    START(loop_file_pwrite(NULL, flow->fd, iov + 50, 50, 0, ONCE(&write_end)));
+    START(loop_file_stat(NULL, flow->fd, &stat, ONCE(&stat_end)));
+    CHECK_IS(loop_flow_close(flow), 0);
+    START(loop_file_pread(NULL, flow->fd, iov, 50, 0, ONCE(&late)));
+    WAIT_UNTIL(read_end.count && write_end.count && stat_end.count && late.count);
+    CHECK(read_end.result == -ECANCELED || (read_end.result > 0 && read_end.result <= 500000));
+    CHECK(write_end.result == -ECANCELED || (write_end.result > 0 && write_end.result <= 500000));
+    CHECK(stat_end.result == -ECANCELED || stat_end.result == 0);
+    CHECK_IS(late.result, -EBADF);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(!is_open(number));
+    free(big);
+    leave_directory(directory);
+    END;
+}
+
+static sem_t held, let_go;
+
+static int64_t hold_thread(void *unused)
+{
+    (void)unused;
+    sem_post(&held);
+    while (sem_wait(&let_go) < 0) {
+    }
+    return 0;
+}
+
+/* What waits for a thread is cancelled at once; what has one is awaited. Either way it comes before the close. */
+LOOP_TEST_WITH(p06_fs_a_directory_closes_with_operations_in_flight, .pool_threads = 1)
+{
+    static struct loop_dir *dir, *other;
+    static struct once hold, one, two, three;
+    static struct loop_fs_stat stat;
+    static int number;
+
+    BEGIN;
+    AWAIT(loop_fs_open_dir(NULL, env->fs, "/tmp", &dir, GO));
+    AWAIT(loop_fs_open_dir(NULL, env->fs, "/tmp", &other, GO));
+    sem_init(&held, 0, 0);
+    sem_init(&let_go, 0, 0);
+    START(loop_work(env->scope, hold_thread, NULL, ONCE(&hold)));
+    while (sem_wait(&held) < 0) {
+    }
+    number = loop_fd_peek(dir->fd);
+    START(loop_fs_stat(NULL, dir, ".", true, &stat, ONCE(&one)));
+    START(loop_fs_rename(NULL, other, "no", dir, "no", LOOP_RENAME_REPLACE, ONCE(&two)));
+    CHECK_IS(loop_fd_close(dir->fd), 0);
+    START(loop_fs_rename(NULL, other, "no", dir, "no", LOOP_RENAME_REPLACE, ONCE(&three)));
+    WAIT_UNTIL(one.count && two.count && three.count);
+    CHECK_IS(one.result, -ECANCELED);
+    CHECK_IS(two.result, -ECANCELED);
+    CHECK_IS(three.result, -EBADF);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(!is_open(number));
+    sem_post(&let_go);
+    WAIT_UNTIL(hold.count);
+    sem_destroy(&held);
+    sem_destroy(&let_go);
+    END;
+}
+
+LOOP_TEST(fs_entries_go_with_their_scope)
+{
+    static struct loop_scope *scope;
+    static struct loop_entries *entries;
+    static struct once end, next;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    loop_scope_hold(scope);
+    AWAIT(loop_fs_read_dir(scope, env->fs, "/proc", true, &entries, GO));
+    CHECK_IS(result, 0);
+    START(loop_entries_next(entries, ONCE(&next)));
+    loop_scope_cancel(scope);
+    loop_scope_release(scope);
+    WAIT_UNTIL(end.count);
+    ONCE_IS(next, next.result);
+    CHECK_IS(end.result, -ECANCELED);
+    END;
+}
+
+/* ---- no memory ---- */
+
+#if !HAS_SANITIZER
+static struct loop_flow *flow_;
+static struct loop_dir *dir_;
+static struct loop_entries *entries_;
+static void *memory;
+static struct once ended;
+static char byte;
+static const struct iovec one_byte = {&byte, 1};
+
+enum { WHICH = 11 };
+
+static loop_job start_one(unsigned which, struct loop_env *env)
+{
+    switch (which) {
+    case 0: return loop_fs_open(NULL, env->cwd, "file", NULL, &flow_, ONCE(&ended));
+    case 1: return loop_file_pread(NULL, flow_->fd, &one_byte, 1, 0, ONCE(&ended));
+    case 2: return loop_fs_open_dir(NULL, env->cwd, ".", &dir_, ONCE(&ended));
+    case 3: return loop_fs_read_dir(NULL, env->cwd, ".", true, &entries_, ONCE(&ended));
+    case 4: return loop_fs_list(NULL, env->cwd, ".", true, (struct loop_entry **)&memory, ONCE(&ended));
+    case 5: return loop_fs_load(NULL, env->cwd, "file", 0, &memory, ONCE(&ended));
+    case 6:
+        return loop_fs_save(NULL, env->cwd, "file", "text", 4, &(struct loop_save_options){.atomic = true},
+                            ONCE(&ended));
+    case 7: return loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", NULL, ONCE(&ended));
+    case 8: return loop_fs_realpath(NULL, env->cwd, "file", (char **)&memory, ONCE(&ended));
+    case 9: return loop_fs_mkdirs(NULL, env->cwd, "dir/dir/dir", 0, ONCE(&ended));
+    default: return loop_fs_rmtree(NULL, env->cwd, "dir", ONCE(&ended));
+    }
+}
+
+static void tidy_up(unsigned which)
+{
+    free(memory);
+    memory = NULL;
+    loop_entries_close(entries_);
+    entries_ = NULL;
+    if (which == 1) {
+        loop_fd_destroy(flow_->fd);
+    }
+}
+
+LOOP_TEST(p02_fs_without_memory)
+{
+    static const char *directory;
+    static unsigned which, n, failed;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text", 4);
+    AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO));
+    for (which = 0; which < WHICH; which++) {
+        for (n = 1;; n++) {
+            ended.count = 0;
+            fail_allocation(n, false);
+            if (start_one(which, env)) {
+                WAIT_UNTIL(ended.count);
+                CHECK(ended.result >= 0 || ended.result == -ENOMEM);
+            }
+            bool is_over = !allocation_failed();
+            failed += !is_over;
+            fail_allocation(0, false);
+            if (is_over) {
+                CHECK(ended.count == 1 && ended.result >= 0);
+                break;
+            }
+        }
+        tidy_up(which);
+    }
+    CHECK(failed > WHICH);
+    leave_directory(directory);
+    END;
+}
+#endif
