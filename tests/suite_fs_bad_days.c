@@ -115,7 +115,9 @@ ssize_t read(int fd, void *buf, size_t len)
 
 ssize_t write(int fd, const void *buf, size_t len)
 {
-    return step("write") ? -1 : syscall(SYS_write, fd, buf, len);
+    bool wakes_loop = len == sizeof(uint64_t); /* by its eventfd */
+
+    return !wakes_loop && step("write") ? -1 : syscall(SYS_write, fd, buf, len);
 }
 
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
@@ -365,6 +367,11 @@ LOOP_TEST(fs_cancel_at_each_step_of_load)
     END;
 }
 
+static void take_long(void)
+{
+    usleep(100000);
+}
+
 LOOP_TEST(fs_a_deadline_ends_what_takes_long)
 {
     static const char *directory;
@@ -376,20 +383,15 @@ LOOP_TEST(fs_a_deadline_ends_what_takes_long)
     make_tree("tree", 2, 3);
     scope = loop_scope_open(env->scope, ONCE(&end));
     steps.act_at = 3;
-    steps.cancel_at = 4;
-    steps.act = (void (*)(void))sched_yield;
-    steps.scope = scope;
+    steps.act = take_long;
     begin_steps(env);
+    loop_scope_deadline(scope, loop_now(env->loop) + 20 * LOOP_MILLISECOND);
     AWAIT(loop_fs_rmtree(scope, env->cwd, "tree", GO));
-    CHECK_IS(result, -ECANCELED);
     end_steps();
-    WAIT_UNTIL(end.count);
-    CHECK_IS(end.result, -ECANCELED);
-    CHECK(is_there("tree"));
-    scope = loop_scope_open(env->scope, ONCE(&end));
-    loop_scope_deadline(scope, loop_now(env->loop) - 1);
-    AWAIT(loop_sleep(scope, LOOP_NEVER, GO));
     CHECK_IS(result, -ETIMEDOUT);
+    CHECK(is_there("tree"));
+    WAIT_UNTIL(end.count);
+    CHECK_IS(end.result, -ETIMEDOUT);
     leave_directory(directory);
     END;
 }
@@ -708,7 +710,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
     END;
 }
 
-#define DEPTH 2000
+#define DEPTH 500
 
 LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
 {
@@ -869,13 +871,13 @@ static loop_job start_one(unsigned which, struct loop_env *env)
     }
 }
 
-static void tidy_up(unsigned which)
+static void tidy_up(unsigned which, bool is_over)
 {
     free(memory);
     memory = NULL;
     loop_entries_close(entries_);
     entries_ = NULL;
-    if (which == 1) {
+    if (which == 1 && is_over) {
         loop_fd_destroy(flow_->fd);
     }
 }
@@ -902,10 +904,12 @@ LOOP_TEST(p02_fs_without_memory)
             fail_allocation(0, false);
             if (is_over) {
                 CHECK(ended.count == 1 && ended.result >= 0);
+            }
+            tidy_up(which, is_over);
+            if (is_over) {
                 break;
             }
         }
-        tidy_up(which);
     }
     CHECK(failed > WHICH);
     leave_directory(directory);
