@@ -18,8 +18,6 @@
 #define RENAME_EXCHANGE 2
 #endif
 
-#define SWAP_NS (2 * LOOP_SECOND)
-
 /* ---- the ground ---- */
 
 static void put(const char *path, const char *text)
@@ -522,11 +520,11 @@ static void *swap_on(void *unused)
     return NULL;
 }
 
-static void begin_swapping(const char *one, const char *other)
+static void begin_swapping(const char *one, const char *other, int seconds)
 {
     swap.one = one;
     swap.other = other;
-    swap.until_ns = now_ns() + SWAP_NS;
+    swap.until_ns = now_ns() + seconds * LOOP_SECOND;
     atomic_store(&swap.stop, false);
     CHECK_IS(pthread_create(&swap.thread, NULL, swap_on, NULL), 0);
 }
@@ -561,7 +559,7 @@ LOOP_TEST(p22_a_link_is_swapped_while_we_resolve)
     BEGIN;
     BEGIN_ON_GROUND;
     put("inside/dir/secret", "inside");
-    begin_swapping("inside/dir", "inside/out");
+    begin_swapping("inside/dir", "inside/out", 3);
     while (now_ns() < swap.until_ns) {
         AWAIT(start(LOAD, inside, "dir/secret"));
         good += result >= 0;
@@ -610,7 +608,7 @@ LOOP_TEST(p22_a_link_is_swapped_while_we_remove)
     CHECK_IS(mkdir("inside/tree", 0755), 0);
     CHECK_IS(mkdir("inside/tree/a", 0755), 0);
     CHECK_IS(symlink("../../outside", "inside/tree/b"), 0);
-    begin_swapping("inside/tree/a", "inside/tree/b");
+    begin_swapping("inside/tree/a", "inside/tree/b", 1);
     while (now_ns() < swap.until_ns) {
         AWAIT(start(RMTREE, inside, "tree"));
         CHECK(result == 0 || is_good_failure(result));
@@ -634,7 +632,7 @@ LOOP_TEST(p22_a_directory_is_moved_while_we_resolve)
     BEGIN;
     BEGIN_ON_GROUND;
     put("inside/dir/secret", "inside");
-    begin_swapping("inside/dir/deep", "outside/dir");
+    begin_swapping("inside/dir/deep", "outside/dir", 1);
     while (now_ns() < swap.until_ns) {
         AWAIT(start(LOAD, inside, "dir/deep/../secret"));
         good += result >= 0;
