@@ -179,7 +179,7 @@ static int64_t remove_tree(int dir, const char *name)
     struct removal removal = {.level = NULL};
     int64_t result = enter(&removal, dir, name);
 
-    if (result == 0) {
+    if (removal.level) {
         result = empty(&removal);
     }
     finish(&removal);

@@ -8,8 +8,13 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
 
 /* A directory to work in, which is then the current one. */
 static const char *enter_directory(void)
@@ -74,6 +79,17 @@ static unsigned count_names(const char *path)
     CHECK(pipe && fscanf(pipe, "%u", &count) == 1);
     pclose(pipe);
     return count;
+}
+
+static bool has_openat2(void)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    long fd = syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how);
+
+    if (fd >= 0) {
+        close((int)fd);
+    }
+    return fd >= 0;
 }
 
 /* ---- opening ---- */
@@ -1530,6 +1546,34 @@ LOOP_TEST(p23_fs_bad_arguments)
     CHECK_IS(result, -EINVAL);
     CHECK(loop_fs_open(NULL, NULL, ".", NULL, &flow, GO) == 0);
     CHECK(loop_fs_watch(NULL, env->cwd, ".", NULL, NULL) == 0);
+    END;
+}
+
+/* Whatever has been looked up lately needs no thread, where the kernel has openat2 and the disk is a local one. */
+LOOP_TEST(fs_what_is_cached_needs_no_thread)
+{
+    static const char *directory;
+    static struct loop_flow *flow;
+    static struct loop_fs_stat stat;
+    static struct loop_stats stats;
+    static struct statfs fs;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text");
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", true, &stat, GO));
+    CHECK_IS(stat.size_bytes, 4);
+    AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    CHECK(!(fcntl(loop_fd_peek(flow->fd), F_GETFL) & O_NONBLOCK));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "./file", true, GO));
+    CHECK_IS(result, LOOP_KIND_REGULAR);
+    loop_stats(env->loop, &stats);
+    CHECK_IS(statfs(".", &fs), 0);
+    if (fs.f_type == EXT4_SUPER_MAGIC && has_openat2()) {
+        CHECK_IS(stats.pool_threads_now, 0);
+    }
+    leave_directory(directory);
     END;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #ifndef RENAME_EXCHANGE
@@ -480,7 +481,7 @@ static int look_at_mount(void *unused)
 static bool has_openat2(void)
 {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC};
-    long fd = syscall(437 /* openat2 */, AT_FDCWD, ".", &how, sizeof how);
+    long fd = syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how);
 
     if (fd >= 0) {
         close((int)fd);
