@@ -56,6 +56,7 @@ struct loop_fs_request {
     struct loop_fs_place at, second; /* of a file: its number */
     /* the arguments of single operations */
     bool tries_cache;  /* run on the loop's thread first, with `at.only_cached` */
+    bool takes_long;   /* perhaps: see loop_work_on */
     bool makes_number; /* a descriptor, which is to be closed when there is nobody to deliver it to */
     bool follow, with_stat;
     unsigned mode;

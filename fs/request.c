@@ -114,7 +114,7 @@ static loop_job start_work(struct loop_fs_request *request)
         request->second = place_of(request->second_dir);
         second = request->second_dir->fd;
     }
-    return loop_work_on(request->scope, fd, second, run, request, on_done, request);
+    return loop_work_on(request->scope, fd, second, request->takes_long, run, request, on_done, request);
 }
 
 /* A job that ends with `result`, without any work. */
