@@ -613,7 +613,7 @@ LOOP_TEST(fs_a_directory_is_deleted_while_it_is_read)
     BEGIN;
     directory = enter_directory();
     CHECK_IS(mkdir("dir", 0755), 0);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1000; i++) {
         snprintf(name, sizeof name, "dir/%d", i);
         put(name, "", 0);
     }
@@ -710,7 +710,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
     END;
 }
 
-#define DEPTH 500
+#define DEPTH 200
 
 LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
 {
