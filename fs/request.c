@@ -128,13 +128,19 @@ static loop_job end_at_once(struct loop_fs_request *request, int64_t result)
     return job;
 }
 
+/* A directory of another loop is another thread's. */
+static bool is_usable(const struct loop_dir *dir, const struct loop_scope *scope)
+{
+    return !dir->fd || (loop_scope_loop(loop_fd_scope(dir->fd)) == loop_scope_loop(scope) && loop_fd_is_open(dir->fd));
+}
+
 /* A path that the kernel has in its cache takes less time than a thread needs to be woken. Returns false when that
  * isn't so, or can't be known. */
 static bool try_cache(struct loop_fs_request *request, int64_t *result)
 {
     const struct loop_dir *dir = request->dir;
 
-    if (!request->tries_cache || !dir->is_confined || (dir->fd && !loop_fd_is_open(dir->fd)) ||
+    if (!request->tries_cache || !dir->is_confined || !is_usable(dir, request->scope) ||
         loop_scope_is_cancelled(request->scope)) {
         return false;
     }

@@ -500,6 +500,28 @@ TEST(p22_a_mount_is_part_of_its_directory)
     remove_ground(ground);
 }
 
+/* For those who want a directory to be a world of its own. */
+LOOP_TEST(p22_a_directory_can_be_the_root_of_its_links)
+{
+    static const struct loop_open_options in_root = {.resolve = RESOLVE_IN_ROOT};
+
+    BEGIN;
+    BEGIN_ON_GROUND;
+    CHECK_IS(symlink("/dir/../../../file", "inside/rooted"), 0);
+    AWAIT(loop_fs_open(NULL, inside, "rooted", &in_root, &opened, GO));
+    if (has_openat2()) {
+        CHECK_IS(result, 0);
+        AWAIT(loop_fs_open(NULL, inside, "/../file", &in_root, &opened, GO));
+        CHECK_IS(result, 0);
+        AWAIT(loop_fs_open(NULL, inside, "absolute/secret", &in_root, &opened, GO));
+        CHECK_IS(result, -ENOENT);
+    } else {
+        CHECK(result == -ENOSYS || result == -EPERM);
+    }
+    remove_ground(ground);
+    END;
+}
+
 /* ---- somebody swaps ---- */
 
 static struct {
