@@ -124,7 +124,7 @@ static bool stat_at_once(struct loop_fs_request *request, int64_t *result)
         *result = loop_fs_stat_name(request->at.number, "", &request->stat);
         return true;
     }
-    if (!*request->path || strchr(request->path, '/') || strcmp(request->path, "..") == 0) {
+    if (request->at.only_cached || !*request->path || strchr(request->path, '/') || strcmp(request->path, "..") == 0) {
         return false;
     }
     *result = loop_fs_stat_name(request->at.number, request->path, &request->stat);
@@ -158,8 +158,9 @@ static int64_t deliver_stat(struct loop_fs_request *request, int64_t result)
 loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                       struct loop_fs_stat *stat, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_stat, .deliver = deliver_stat,
-                                                   .error = stat ? 0 : -EINVAL, .follow = follow, .out = stat});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_stat, .tries_cache = true,
+                                                   .deliver = deliver_stat, .error = stat ? 0 : -EINVAL,
+                                                   .follow = follow, .out = stat});
 }
 
 loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_stat *stat, loop_fn *fn,
@@ -182,7 +183,7 @@ static int64_t run_kind(struct loop_fs_request *request)
 loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, loop_fn *fn,
                       void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_kind, .follow = follow});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_kind, .tries_cache = true, .follow = follow});
 }
 
 /* ---- asking for other things ---- */

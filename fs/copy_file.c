@@ -155,30 +155,36 @@ static int64_t copy_attributes(const struct loop_copy_options *options, int to, 
     return result;
 }
 
+/* The bytes first: writing them would change the times. How many there are, or -errno. */
+static int64_t make_copy(const struct loop_copy_options *options, int from, int to, const struct stat *status)
+{
+    struct copying copying = {.from = from, .to = to};
+    struct stat copied = {.st_size = 0};
+    int64_t result = copy_bytes(&copying);
+
+    free(copying.buffer);
+    if (result >= 0) {
+        result = copy_attributes(options, to, status);
+    }
+    if (result == 0 && fstat(to, &copied) < 0) {
+        result = -errno;
+    }
+    return result < 0 ? result : copied.st_size;
+}
+
 static int64_t copy_to(struct loop_fs_request *request, int from, const struct stat *status)
 {
     const struct loop_copy_options *options = &request->u.copy;
     struct loop_fs_temporary temporary;
-    int64_t result =
-        loop_fs_temporary_make(&temporary, request->second, request->second_path, 0600, options->exclusive);
-    struct copying copying = {.from = from, .to = temporary.number};
-    struct stat copied;
+    int64_t length = 0, result = loop_fs_temporary_make(&temporary, request->second, request->second_path, 0600,
+                                                        options->exclusive);
 
     if (result == 0) {
-        result = copy_bytes(&copying);
-        free(copying.buffer);
-    }
-    if (result >= 0) {
-        result = copy_attributes(options, temporary.number, status);
-    }
-    if (result == 0) {
-        result = loop_fs_outcome(fstat(temporary.number, &copied));
-    }
-    if (result == 0) {
-        result = loop_fs_temporary_publish(&temporary, options->sync);
+        length = make_copy(options, from, temporary.number, status);
+        result = length < 0 ? length : loop_fs_temporary_publish(&temporary, options->sync);
     }
     loop_fs_temporary_end(&temporary);
-    return result < 0 ? result : copied.st_size;
+    return result < 0 ? result : length;
 }
 
 static int64_t run_copy(struct loop_fs_request *request)
@@ -203,5 +209,6 @@ loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, 
 {
     static const struct loop_copy_options defaults;
 
-    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_copy, .u.copy = options ? *options : defaults});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_copy, .takes_long = true,
+                                                   .u.copy = options ? *options : defaults});
 }

@@ -339,6 +339,7 @@ static int64_t run_list(struct loop_fs_request *request)
 loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
                       struct loop_entry **list, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_list, .deliver = loop_fs_deliver_memory,
-                                                   .error = list ? 0 : -EINVAL, .with_stat = with_stat, .out = list});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_list, .takes_long = true,
+                                                   .deliver = loop_fs_deliver_memory, .error = list ? 0 : -EINVAL,
+                                                   .with_stat = with_stat, .out = list});
 }

@@ -40,8 +40,8 @@ extern "C" {
 /* ---- directories ---- */
 
 /* Opens the directory `path`: `*opened` is the right to what is beneath it, confined, also where `dir` isn't. It
- * belongs to `scope`, and closes with it; loop_fd_close((*opened)->fd) closes it earlier. Needs the permission to
- * search the directory, not to read it. */
+ * belongs to `scope`, and closes with it; loop_fd_close((*opened)->fd) closes it earlier. Needs no permission
+ * for the directory itself, only for the way there. */
 LOOP_API loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                    struct loop_dir **opened, loop_fn *fn, void *arg);
 

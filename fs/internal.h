@@ -15,6 +15,10 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
+
 /* Permissions of a file that is created, where none are asked for. */
 #define DEFAULT_FILE_MODE 0666
 
@@ -30,6 +34,7 @@ static inline int64_t loop_fs_outcome(int64_t answer)
 struct loop_fs_place {
     int number;
     bool is_confined;
+    bool only_cached; /* what would have to wait for a disk or a network is -EAGAIN */
 };
 
 struct loop_fs_request {
@@ -50,6 +55,9 @@ struct loop_fs_request {
     /* made out of the above */
     struct loop_fs_place at, second; /* of a file: its number */
     /* the arguments of single operations */
+    bool tries_cache;  /* run on the loop's thread first, with `at.only_cached` */
+    bool takes_long;   /* perhaps: see loop_work_on */
+    bool makes_number; /* a descriptor, which is to be closed when there is nobody to deliver it to */
     bool follow, with_stat;
     unsigned mode;
     int flags;

@@ -35,6 +35,7 @@ loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const 
                           loop_fn *fn, void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_open_dir, .deliver = deliver_dir,
+                                                   .tries_cache = true, .makes_number = true,
                                                    .error = opened ? 0 : -EINVAL, .out = opened});
 }
 
@@ -56,7 +57,7 @@ static int64_t open_without_waiting(struct loop_fs_request *request)
     if (is_asked_for) {
         return number;
     }
-    if (number == -EAGAIN && !(how.resolve & RESOLVE_CACHED)) {
+    if (number == -EAGAIN && !request->at.only_cached && !(how.resolve & RESOLVE_CACHED)) {
         return loop_fs_open_at(request->at, request->path, &request->u.how);
     }
     if (number >= 0) {
@@ -125,7 +126,8 @@ loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char
                       const struct loop_open_options *options, struct loop_flow **flow, loop_fn *fn, void *arg)
 {
     static const struct loop_open_options defaults;
-    struct loop_fs_request request = {ON_PATH, .run = run_open, .deliver = deliver_file, .out = flow};
+    struct loop_fs_request request = {
+        ON_PATH, .run = run_open, .deliver = deliver_file, .tries_cache = true, .makes_number = true, .out = flow};
 
     options = options ? options : &defaults;
     request.second_out = options->stat;

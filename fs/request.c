@@ -114,7 +114,7 @@ static loop_job start_work(struct loop_fs_request *request)
         request->second = place_of(request->second_dir);
         second = request->second_dir->fd;
     }
-    return loop_work_on(request->scope, fd, second, run, request, on_done, request);
+    return loop_work_on(request->scope, fd, second, request->takes_long, run, request, on_done, request);
 }
 
 /* A job that ends with `result`, without any work. */
@@ -128,6 +128,40 @@ static loop_job end_at_once(struct loop_fs_request *request, int64_t result)
     return job;
 }
 
+/* A directory of another loop is another thread's. */
+static bool is_usable(const struct loop_dir *dir, const struct loop_scope *scope)
+{
+    return !dir->fd || (loop_scope_loop(loop_fd_scope(dir->fd)) == loop_scope_loop(scope) && loop_fd_is_open(dir->fd));
+}
+
+/* A path that the kernel has in its cache takes less time than a thread needs to be woken. Returns false when that
+ * isn't so, or can't be known. */
+static bool try_cache(struct loop_fs_request *request, int64_t *result)
+{
+    const struct loop_dir *dir = request->dir;
+
+    if (!request->tries_cache || !dir->is_confined || !is_usable(dir, request->scope) ||
+        loop_scope_is_cancelled(request->scope)) {
+        return false;
+    }
+    request->at = place_of(dir);
+    request->at.only_cached = true;
+    *result = request->run(request);
+    return *result != -EAGAIN;
+}
+
+static loop_job start(struct loop_fs_request *request, int64_t result)
+{
+    if (result == 0 && !try_cache(request, &result)) {
+        return start_work(request);
+    }
+    loop_job job = end_at_once(request, result);
+    if (!job && result >= 0 && request->makes_number) {
+        close(request->made.number);
+    }
+    return job;
+}
+
 loop_job loop_fs_start(const struct loop_fs_request *asked)
 {
     int error = check(asked);
@@ -136,7 +170,7 @@ loop_job loop_fs_start(const struct loop_fs_request *asked)
     if (!request) {
         return 0;
     }
-    loop_job job = error < 0 ? end_at_once(request, error) : start_work(request);
+    loop_job job = start(request, error);
     if (!job) {
         free(request);
     }

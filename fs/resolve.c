@@ -7,10 +7,16 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
 
 /* How often the kernel is asked again when a rename somewhere has disturbed it, before the path is walked; and how
  * often that is. */
@@ -62,9 +68,50 @@ static int open_confined(int number, const char *path, const struct open_how *ho
     return result;
 }
 
+/* File systems whose files, once they are known, can be opened and asked without waiting for anybody. Those on a
+ * network and those that programs serve are not among them. */
+static bool is_local(int number)
+{
+    struct statfs fs;
+
+    if ((number == AT_FDCWD ? statfs(".", &fs) : fstatfs(number, &fs)) < 0) {
+        return false;
+    }
+    switch ((unsigned long)fs.f_type) {
+    case EXT4_SUPER_MAGIC: /* and those before it */
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+    case SQUASHFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC: return true;
+    default: return false;
+    }
+}
+
+/* -EAGAIN unless the kernel can answer out of its cache, without leaving the file system. */
+static int open_cached(struct loop_fs_place at, const char *path, const struct open_how *asked)
+{
+    struct open_how how = *asked;
+
+    if (how.flags & (O_CREAT | O_TRUNC) || (how.flags & O_TMPFILE) == O_TMPFILE || how.resolve & RESOLVE_IN_ROOT ||
+        !is_local(at.number)) {
+        return -EAGAIN;
+    }
+    how.flags |= O_CLOEXEC;
+    how.resolve |= RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV | RESOLVE_CACHED;
+    int result = open_once(at.number, path, &how);
+    return result >= 0 || result == -ENOENT || result == -ENOTDIR ? result : -EAGAIN;
+}
+
 int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open_how *asked)
 {
     struct open_how how = *asked;
+
+    if (at.only_cached) {
+        return open_cached(at, path, asked);
+    }
 
     how.flags |= O_CLOEXEC;
     if (at.is_confined) {

@@ -179,7 +179,7 @@ static int64_t remove_tree(int dir, const char *name)
     struct removal removal = {.level = NULL};
     int64_t result = enter(&removal, dir, name);
 
-    if (result == 0) {
+    if (removal.level) {
         result = empty(&removal);
     }
     finish(&removal);
@@ -235,5 +235,5 @@ static int64_t run_rmtree(struct loop_fs_request *request)
 
 loop_job loop_fs_rmtree(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_rmtree});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_rmtree, .takes_long = true});
 }

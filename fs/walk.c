@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -54,17 +55,11 @@ static int take_component(struct walk *walk)
 /* Puts what a link says in front of what is still to be walked. */
 static int put_in_front(struct walk *walk, const char *target)
 {
-    size_t len = strlen(target), rest_len = strlen(walk->at);
-    char *rest = malloc(len + rest_len + 2);
+    char *rest;
 
-    if (!rest) {
+    if (asprintf(&rest, "%s%s%s", target, walk->has_slash ? "/" : "", walk->at) < 0) {
         return -ENOMEM;
     }
-    memcpy(rest, target, len);
-    if (walk->has_slash) {
-        rest[len++] = '/';
-    }
-    memcpy(rest + len, walk->at, rest_len + 1);
     free(walk->rest);
     walk->rest = rest;
     walk->at = rest;

@@ -72,16 +72,19 @@ static int64_t load(int number, size_t limit, struct bytes *bytes)
     struct stat status;
     int64_t result = loop_fs_check_regular(number, &status);
 
-    if (result == 0 && (uint64_t)status.st_size > limit) {
-        result = -EFBIG;
+    if (result < 0) {
+        return result;
     }
-    if (result == 0) {
-        result = read_all(number, (size_t)status.st_size, limit, bytes);
+    if ((uint64_t)status.st_size > limit) {
+        return -EFBIG;
     }
-    if (result == 0 && bytes->room > bytes->len) {
-        (void)make_room(bytes, bytes->len); /* smaller: if not, there is too much */
+    result = read_all(number, (size_t)status.st_size, limit, bytes);
+    if (result < 0) {
+        return result;
     }
-    return result;
+    (void)make_room(bytes, bytes->len); /* smaller: if not, there is too much */
+    bytes->data[bytes->len] = '\0';
+    return (int64_t)bytes->len;
 }
 
 static int64_t run_load(struct loop_fs_request *request)
@@ -98,9 +101,8 @@ static int64_t run_load(struct loop_fs_request *request)
         free(bytes.data);
         return result;
     }
-    bytes.data[bytes.len] = '\0';
     request->made.memory = bytes.data;
-    return (int64_t)bytes.len;
+    return result;
 }
 
 loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, const char *path, size_t limit_bytes, void **data,

@@ -69,10 +69,11 @@ typedef int64_t loop_work_fn(void *arg);
  * work that has can't, and cancel waits for it. `work` must not call the loop, except for loop_post. */
 LOOP_API loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg);
 
-/* The same for work on a descriptor, or on two (`second` may be NULL): they stay open until it has ended, so that their
- * numbers may be used in it; closing one cancels it. -EBADF when one has been closed. */
-LOOP_API loop_job loop_work_on(struct loop_scope *scope, struct loop_fd *fd, struct loop_fd *second, loop_work_fn *work,
-                               void *work_arg, loop_fn *fn, void *arg);
+/* The same for work on descriptors (each may be NULL): they stay open until it has ended, so that their numbers may be
+ * used in it; closing one cancels it. -EBADF when one has been closed. Work that `takes_long` gets at most half of the
+ * pool's threads at a time, so that other work always finds one. */
+LOOP_API loop_job loop_work_on(struct loop_scope *scope, struct loop_fd *fd, struct loop_fd *second, bool takes_long,
+                               loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg);
 
 /* For work that takes its time, from inside it: whether it has been asked to end early. It should then return soon,
  * -ECANCELED or what it has reached. */

@@ -93,8 +93,26 @@ static bool shares_descriptor(const struct job *job, const struct job *other)
            (second && (second == other->fd || second == others_second));
 }
 
+/* Work that takes long leaves half of the threads to the rest. */
+static bool takes_long(const struct job *job)
+{
+    return job->op == LOOP_OP_WORK && job->u.args.flags;
+}
+
+static bool may_take_long(const struct loop_pool *pool)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < pool->most_threads; i++) {
+        n += pool->threads[i].running && takes_long(pool->threads[i].running);
+    }
+    return n < (pool->most_threads + 1) / 2;
+}
+
 static bool may_go(const struct loop_pool *pool, const struct job *job)
 {
+    if (takes_long(job)) {
+        return may_take_long(pool);
+    }
     if (!is_ordered(job)) {
         return true;
     }

@@ -508,6 +508,95 @@ LOOP_TEST_WITH(work_not_begun_can_be_cancelled_and_begun_cannot, .pool_threads =
     END;
 }
 
+static int64_t work_until_asked(void *unused)
+{
+    (void)unused;
+    __atomic_add_fetch(&began_work, 1, __ATOMIC_RELAXED);
+    while (!loop_work_is_cancelled()) {
+        usleep(100);
+    }
+    return -ECANCELED;
+}
+
+static int64_t work_is_asked(void *unused)
+{
+    (void)unused;
+    return loop_work_is_cancelled();
+}
+
+LOOP_TEST_WITH(work_can_look_whether_it_is_cancelled, .pool_threads = 1)
+{
+    static struct once work, next;
+    static loop_job job;
+
+    BEGIN;
+    CHECK(!loop_work_is_cancelled());
+    job = START(loop_work(env->scope, work_until_asked, NULL, ONCE(&work)));
+    START(loop_work(env->scope, work_is_asked, NULL, ONCE(&next)));
+    while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) == 0) {
+        usleep(100);
+    }
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(work.count && next.count);
+    ONCE_IS(work, -ECANCELED);
+    ONCE_IS(next, 0); /* the next one on the same thread is not meant */
+    END;
+}
+
+LOOP_TEST_WITH(p06_work_on_a_descriptor_is_cancelled_by_its_close, .pool_threads = 1)
+{
+    static struct once running, waiting, late, bad;
+    static struct loop_fd *fds[2];
+    static int numbers[2];
+
+    BEGIN;
+    make_pair(numbers);
+    fds[0] = adopt(env->scope, numbers[0]);
+    fds[1] = adopt(env->scope, numbers[1]);
+    START(loop_work_on(NULL, fds[0], NULL, false, work_until_asked, NULL, ONCE(&running)));
+    START(loop_work_on(env->scope, fds[1], fds[0], false, work_is_asked, NULL, ONCE(&waiting)));
+    while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) == 0) {
+        usleep(100);
+    }
+    CHECK_IS(loop_fd_close(fds[0]), 0);
+    CHECK(is_open(numbers[0]));
+    START(loop_work_on(env->scope, fds[1], fds[0], false, work_is_asked, NULL, ONCE(&late)));
+    START(loop_work_on(env->scope, fds[1], NULL, false, NULL, NULL, ONCE(&bad)));
+    WAIT_UNTIL(running.count && waiting.count && late.count && bad.count);
+    ONCE_IS(running, -ECANCELED);
+    ONCE_IS(waiting, -ECANCELED);
+    ONCE_IS(late, -EBADF);
+    ONCE_IS(bad, -EINVAL);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(!is_open(numbers[0]));
+    END;
+}
+
+/* Work that takes long leaves threads to the rest, and all of it is done in the end. */
+LOOP_TEST_WITH(work_that_takes_long_leaves_threads_to_the_rest, .pool_threads = 2)
+{
+    enum { N = 5 };
+    static struct once works[N];
+    static loop_job jobs[N];
+    static int at;
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        jobs[i] = START(loop_work_on(env->scope, NULL, NULL, true, work_until_asked, NULL, ONCE(&works[i])));
+    }
+    AWAIT(loop_work(env->scope, work_is_asked, NULL, GO));
+    CHECK_IS(result, 0);
+    for (at = 0; at < N; at++) {
+        while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) <= (unsigned)at) {
+            AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+        }
+        CHECK_IS(__atomic_load_n(&began_work, __ATOMIC_RELAXED), at + 1);
+        CHECK_IS(loop_cancel(env->loop, jobs[at]), 0);
+        WAIT_UNTIL(works[at].count);
+    }
+    END;
+}
+
 LOOP_TEST_WITH(a_scope_waits_for_work_that_has_begun, .pool_threads = 1)
 {
     static struct loop_scope *scope;

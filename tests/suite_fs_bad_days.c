@@ -613,7 +613,7 @@ LOOP_TEST(fs_a_directory_is_deleted_while_it_is_read)
     BEGIN;
     directory = enter_directory();
     CHECK_IS(mkdir("dir", 0755), 0);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1000; i++) {
         snprintf(name, sizeof name, "dir/%d", i);
         put(name, "", 0);
     }
@@ -710,7 +710,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
     END;
 }
 
-#define DEPTH 500
+#define DEPTH 200
 
 LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
 {
@@ -790,7 +790,6 @@ LOOP_TEST_WITH(p06_fs_a_directory_closes_with_operations_in_flight, .pool_thread
 {
     static struct loop_dir *dir, *other;
     static struct once hold, one, two, three;
-    static struct loop_fs_stat stat;
     static int number;
 
     BEGIN;
@@ -802,7 +801,7 @@ LOOP_TEST_WITH(p06_fs_a_directory_closes_with_operations_in_flight, .pool_thread
     while (sem_wait(&held) < 0) {
     }
     number = loop_fd_peek(dir->fd);
-    START(loop_fs_stat(NULL, dir, ".", true, &stat, ONCE(&one)));
+    START(loop_fs_access(NULL, dir, ".", R_OK, ONCE(&one)));
     START(loop_fs_rename(NULL, other, "no", dir, "no", LOOP_RENAME_REPLACE, ONCE(&two)));
     CHECK_IS(loop_fd_close(dir->fd), 0);
     START(loop_fs_rename(NULL, other, "no", dir, "no", LOOP_RENAME_REPLACE, ONCE(&three)));

@@ -12,13 +12,12 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
 #endif
-
-#define SWAP_NS (2 * LOOP_SECOND)
 
 /* ---- the ground ---- */
 
@@ -482,7 +481,7 @@ static int look_at_mount(void *unused)
 static bool has_openat2(void)
 {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC};
-    long fd = syscall(437 /* openat2 */, AT_FDCWD, ".", &how, sizeof how);
+    long fd = syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how);
 
     if (fd >= 0) {
         close((int)fd);
@@ -499,6 +498,28 @@ TEST(p22_a_mount_is_part_of_its_directory)
     }
     CHECK_CHILD(look_at_mount, NULL);
     remove_ground(ground);
+}
+
+/* For those who want a directory to be a world of its own. */
+LOOP_TEST(p22_a_directory_can_be_the_root_of_its_links)
+{
+    static const struct loop_open_options in_root = {.resolve = RESOLVE_IN_ROOT};
+
+    BEGIN;
+    BEGIN_ON_GROUND;
+    CHECK_IS(symlink("/dir/../../../file", "inside/rooted"), 0);
+    AWAIT(loop_fs_open(NULL, inside, "rooted", &in_root, &opened, GO));
+    if (has_openat2()) {
+        CHECK_IS(result, 0);
+        AWAIT(loop_fs_open(NULL, inside, "/../file", &in_root, &opened, GO));
+        CHECK_IS(result, 0);
+        AWAIT(loop_fs_open(NULL, inside, "absolute/secret", &in_root, &opened, GO));
+        CHECK_IS(result, -ENOENT);
+    } else {
+        CHECK(result == -ENOSYS || result == -EPERM);
+    }
+    remove_ground(ground);
+    END;
 }
 
 /* ---- somebody swaps ---- */
@@ -522,11 +543,11 @@ static void *swap_on(void *unused)
     return NULL;
 }
 
-static void begin_swapping(const char *one, const char *other)
+static void begin_swapping(const char *one, const char *other, int seconds)
 {
     swap.one = one;
     swap.other = other;
-    swap.until_ns = now_ns() + SWAP_NS;
+    swap.until_ns = now_ns() + seconds * LOOP_SECOND;
     atomic_store(&swap.stop, false);
     CHECK_IS(pthread_create(&swap.thread, NULL, swap_on, NULL), 0);
 }
@@ -561,7 +582,7 @@ LOOP_TEST(p22_a_link_is_swapped_while_we_resolve)
     BEGIN;
     BEGIN_ON_GROUND;
     put("inside/dir/secret", "inside");
-    begin_swapping("inside/dir", "inside/out");
+    begin_swapping("inside/dir", "inside/out", 3);
     while (now_ns() < swap.until_ns) {
         AWAIT(start(LOAD, inside, "dir/secret"));
         good += result >= 0;
@@ -610,7 +631,7 @@ LOOP_TEST(p22_a_link_is_swapped_while_we_remove)
     CHECK_IS(mkdir("inside/tree", 0755), 0);
     CHECK_IS(mkdir("inside/tree/a", 0755), 0);
     CHECK_IS(symlink("../../outside", "inside/tree/b"), 0);
-    begin_swapping("inside/tree/a", "inside/tree/b");
+    begin_swapping("inside/tree/a", "inside/tree/b", 1);
     while (now_ns() < swap.until_ns) {
         AWAIT(start(RMTREE, inside, "tree"));
         CHECK(result == 0 || is_good_failure(result));
@@ -634,7 +655,7 @@ LOOP_TEST(p22_a_directory_is_moved_while_we_resolve)
     BEGIN;
     BEGIN_ON_GROUND;
     put("inside/dir/secret", "inside");
-    begin_swapping("inside/dir/deep", "outside/dir");
+    begin_swapping("inside/dir/deep", "outside/dir", 1);
     while (now_ns() < swap.until_ns) {
         AWAIT(start(LOAD, inside, "dir/deep/../secret"));
         good += result >= 0;

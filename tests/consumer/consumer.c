@@ -3,6 +3,7 @@
  * The smallest program of somebody else: it runs a loop in which a timer fires, and parses an address.
  * tests/checks/install builds it in each of the ways in which the library can be used.
  */
+#include <fs/fs.h>
 #include <loop/loop.h>
 #include <loop/low_level.h>
 #include <net/net.h>
