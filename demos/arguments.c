@@ -32,12 +32,12 @@ static const struct arguments_option loop_sizes[] = {
      .placeholder = "N",
      .count = &n_blocks,
      .most = 1u << 24,
-     .help = "how many chunks the loop's region has (64)"},
+     .help = "how many chunks the loop's region has (0, the default: as suits the program)"},
     {.name = "block-size",
      .placeholder = "BYTES",
      .count = &block_size,
      .most = 1u << 30,
-     .help = "bytes of one chunk (4096)"},
+     .help = "bytes of one chunk (0, the default: as suits the program)"},
 };
 
 #define N_LOOP_SIZES (sizeof loop_sizes / sizeof loop_sizes[0])
@@ -90,7 +90,11 @@ static void print_option(const struct arguments_option *option)
 {
     char left[64];
 
-    snprintf(left, sizeof left, "--%s %s", option->name, option->placeholder ? option->placeholder : "");
+    if (option->letter) {
+        snprintf(left, sizeof left, "-%c, --%s", option->letter, option->name);
+    } else {
+        snprintf(left, sizeof left, "--%s %s", option->name, option->placeholder ? option->placeholder : "");
+    }
     printf("  %-24s  %s\n", left, option->help);
 }
 
@@ -163,17 +167,23 @@ static void refuse_option(const struct arguments_program *program, int answer, c
     arguments_refuse("unknown option '%s' (--help tells the options)", argv[optind - 1]);
 }
 
-static void fill_table(const struct arguments_program *program, struct option *table)
+/* The long options, and behind ":h" the letters. */
+static void fill_table(const struct arguments_program *program, struct option *table, char *letters)
 {
     size_t n = program->n_options + N_LOOP_SIZES;
 
+    letters = stpcpy(letters, ":h");
     for (size_t i = 0; i < n; i++) {
         const struct arguments_option *option = option_at(program, i);
 
         table[i] = (struct option){.name = option->name,
                                    .has_arg = option->flag ? no_argument : required_argument,
                                    .val = OPTION_FIRST + (int)i};
+        if (option->letter) {
+            *letters++ = option->letter;
+        }
     }
+    *letters = '\0';
     table[n] = (struct option){.name = "help", .val = OPTION_HELP};
 }
 
@@ -189,24 +199,41 @@ static void check_operands(const struct arguments_program *program, int argc, ch
     }
 }
 
+static const struct arguments_option *option_of(const struct arguments_program *program, int answer)
+{
+    if (answer >= OPTION_FIRST) {
+        return option_at(program, (size_t)(answer - OPTION_FIRST));
+    }
+    for (size_t i = 0; i < program->n_options; i++) {
+        if (program->options[i].letter && program->options[i].letter == answer) {
+            return &program->options[i];
+        }
+    }
+    return NULL;
+}
+
 char **arguments_parse(const struct arguments_program *program, int argc, char **argv)
 {
     struct option table[MOST_OPTIONS + 2] = {{0}};
+    char letters[MOST_OPTIONS + 3];
     int answer;
 
     program_name = program->name;
-    fill_table(program, table);
+    fill_table(program, table, letters);
     opterr = 0;
-    while ((answer = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
+    while ((answer = getopt_long(argc, argv, letters, table, NULL)) != -1) {
         if (answer == OPTION_HELP) {
             help(program);
         }
-        if (answer < OPTION_FIRST) {
+        const struct arguments_option *option = option_of(program, answer);
+        if (!option) {
             refuse_option(program, answer, argv);
         }
-        read_option(option_at(program, (size_t)(answer - OPTION_FIRST)), optarg);
+        read_option(option, optarg);
     }
     check_operands(program, argc, argv);
+    n_blocks = n_blocks > 0 ? n_blocks : program->n_blocks;
+    block_size = block_size > 0 ? block_size : program->block_size;
     return argv + optind;
 }
 

@@ -14,6 +14,7 @@
 /* One option. Exactly one of `flag`, `count` and `duration_ns` is set; that is where the value goes. */
 struct arguments_option {
     const char *name;        /* without the dashes */
+    char letter;             /* a short one beside it, for a flag; 0 where there is none */
     const char *placeholder; /* what the help calls the value; NULL for a flag */
     const char *help;
     bool *flag;
@@ -29,6 +30,7 @@ struct arguments_program {
     const struct arguments_option *options;
     size_t n_options;
     int least_operands, most_operands;
+    unsigned n_blocks, block_size; /* the loop's region, where nothing else is asked for; 0 is the loop's own default */
 };
 
 /* Reads the options, stores their values and returns the operands, ended by NULL. Ends the program for --help

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * One file copied. A big one by a queue of reads and writes over the region: each piece of the file is read into a
+ * chunk and written out of it, and a dozen of them are on their way at once, in any order. Only data is read, so that
+ * holes stay holes. The copy has a temporary name until it is complete.
+ */
+#include "cp.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* Pieces of one file that are on their way at once. */
+#define MOST_PIECES 12
+
+struct piece {
+    struct copying *copying;
+    struct loop_chunk *chunk;
+    int64_t offset;
+    size_t len, done; /* of the file's part that it is about; how much of that has been written */
+    size_t in_chunk;  /* of what has been read into the chunk, and not written */
+};
+
+enum step { STEP_TRUNCATE, STEP_CHMOD, STEP_SET_TIMES, STEP_RENAME, STEP_DONE };
+
+struct copying {
+    struct cp *cp;
+    struct cp_names names;
+    struct loop_scope *scope;
+    struct loop_flow *in, *out;
+    struct loop_fs_stat stat;
+    char *temporary; /* its name; NULL while there is no such file */
+    int64_t at;      /* up to where pieces have been given out */
+    int64_t data_end;
+    int64_t size;   /* what the copy will have */
+    bool has_ended; /* the source, sooner than its size says */
+    unsigned n_flying;
+    int64_t error;
+    enum step step;
+    loop_fn *fn;
+    void *arg;
+    struct piece pieces[MOST_PIECES];
+};
+
+/* ---- the end ---- */
+
+static void finish(struct copying *copying, int64_t result)
+{
+    loop_fn *fn = copying->fn;
+    void *arg = copying->arg;
+
+    loop_scope_release(copying->scope);
+    free(copying->temporary);
+    free(copying);
+    fn(arg, result);
+}
+
+static void on_removed(void *arg, int64_t result)
+{
+    struct copying *copying = arg;
+
+    if (result < 0 && result != -ENOENT) {
+        cp_fail(copying->cp, copying->temporary, result);
+    }
+    finish(copying, copying->error);
+}
+
+/* In a scope that goes on when the copying has been cancelled. */
+static void give_up(struct copying *copying)
+{
+    if (!copying->temporary ||
+        !loop_fs_unlink(copying->cp->env->scope, copying->names.to_dir, copying->temporary, on_removed, copying)) {
+        finish(copying, copying->error);
+    }
+}
+
+static void fail(struct copying *copying, int64_t error)
+{
+    copying->error = copying->error < 0 ? copying->error : error;
+}
+
+/* ---- when all bytes are there ---- */
+
+static void on_step(void *arg, int64_t result);
+
+static loop_job start_step(struct copying *copying)
+{
+    const struct loop_fs_stat *stat = &copying->stat;
+    const struct cp_names *names = &copying->names;
+    struct loop_fd *file = copying->out->fd;
+
+    switch (copying->step) {
+    case STEP_TRUNCATE: /* a hole at the end is no data that one could write */
+        return loop_file_truncate(copying->scope, file, (uint64_t)copying->size, on_step, copying);
+    case STEP_CHMOD: return loop_file_chmod(copying->scope, file, stat->mode & 0777, on_step, copying);
+    case STEP_SET_TIMES:
+        return loop_file_set_times(copying->scope, file, stat->accessed_ns, stat->modified_ns, on_step, copying);
+    case STEP_RENAME:
+        return loop_fs_rename(copying->scope, names->to_dir, copying->temporary, names->to_dir, names->to,
+                              LOOP_RENAME_REPLACE, on_step, copying);
+    case STEP_DONE: break;
+    }
+    return 0;
+}
+
+static void take_step(struct copying *copying)
+{
+    if (copying->step == STEP_DONE) {
+        finish(copying, copying->size);
+    } else if (!start_step(copying)) {
+        fail(copying, -ENOMEM);
+        give_up(copying);
+    }
+}
+
+static void on_step(void *arg, int64_t result)
+{
+    struct copying *copying = arg;
+
+    if (result < 0) {
+        fail(copying, result);
+        give_up(copying);
+    } else {
+        copying->step++;
+        take_step(copying);
+    }
+}
+
+/* ---- data and holes ---- */
+
+/* Where the next data is. A file system that knows no holes makes it all data. */
+static bool find_data(struct copying *copying)
+{
+    int64_t begin = loop_file_seek(copying->in->fd, copying->at, SEEK_DATA);
+    int64_t end = begin < 0 ? begin : loop_file_seek(copying->in->fd, begin, SEEK_HOLE);
+
+    if (begin == -ENXIO) {
+        return false;
+    }
+    copying->at = begin < 0 ? copying->at : begin;
+    copying->data_end = end < 0 ? copying->size : end;
+    return copying->at < copying->data_end;
+}
+
+/* Gives the piece the next part of the file; false when there is none. */
+static bool take_part(struct piece *piece)
+{
+    struct copying *copying = piece->copying;
+    int64_t most = (int64_t)loop_chunk_length(piece->chunk);
+
+    if (copying->error < 0 || copying->has_ended || (copying->at >= copying->data_end && !find_data(copying))) {
+        return false;
+    }
+    int64_t left = copying->data_end - copying->at;
+    piece->offset = copying->at;
+    piece->len = (size_t)(left < most ? left : most);
+    piece->done = 0;
+    copying->at += (int64_t)piece->len;
+    if (copying->size < copying->at) {
+        copying->size = copying->at; /* it has grown since */
+    }
+    return true;
+}
+
+/* ---- pieces ---- */
+
+static void on_read(void *arg, int64_t result);
+static void on_written(void *arg, int64_t result);
+
+/* The last one to end goes on with the whole. */
+static void end_piece(struct piece *piece, int64_t error)
+{
+    struct copying *copying = piece->copying;
+
+    fail(copying, error);
+    loop_chunk_free(loop_scope_loop(copying->scope), piece->chunk);
+    if (--copying->n_flying > 0) {
+        return;
+    }
+    if (copying->error < 0) {
+        give_up(copying);
+    } else {
+        take_step(copying);
+    }
+}
+
+static void read_piece(struct piece *piece)
+{
+    struct copying *copying = piece->copying;
+
+    if (piece->done == piece->len && !take_part(piece)) {
+        end_piece(piece, 0);
+    } else if (!loop_op_read_chunk(copying->scope, copying->in->fd, piece->chunk, piece->len - piece->done,
+                                   piece->offset + (int64_t)piece->done, on_read, piece)) {
+        end_piece(piece, -ENOMEM);
+    }
+}
+
+/* What a short write has left is moved to where the chunk begins. */
+static void write_piece(struct piece *piece)
+{
+    struct copying *copying = piece->copying;
+
+    if (!loop_op_write_chunk(copying->scope, copying->out->fd, piece->chunk, piece->in_chunk,
+                             piece->offset + (int64_t)piece->done, on_written, piece)) {
+        end_piece(piece, -ENOMEM);
+    }
+}
+
+static void on_read(void *arg, int64_t result)
+{
+    struct piece *piece = arg;
+    struct copying *copying = piece->copying;
+
+    if (result > 0) {
+        piece->in_chunk = (size_t)result;
+        write_piece(piece);
+        return;
+    }
+    if (result == 0) { /* somebody has made it shorter */
+        int64_t end = piece->offset + (int64_t)piece->done;
+        copying->size = copying->has_ended && copying->size < end ? copying->size : end;
+        copying->has_ended = true;
+    }
+    end_piece(piece, result);
+}
+
+static void on_written(void *arg, int64_t result)
+{
+    struct piece *piece = arg;
+
+    if (result <= 0) {
+        end_piece(piece, result < 0 ? result : -EIO);
+        return;
+    }
+    piece->done += (size_t)result;
+    piece->in_chunk -= (size_t)result;
+    progress_add(piece->copying->cp->progress, (uint64_t)result);
+    if (piece->in_chunk > 0) {
+        char *data = loop_chunk_data(piece->chunk);
+        memmove(data, data + result, piece->in_chunk);
+        write_piece(piece);
+    } else {
+        read_piece(piece);
+    }
+}
+
+static void on_chunk(void *arg, int64_t result)
+{
+    struct piece *piece = arg;
+
+    if (result < 0) {
+        piece->chunk = NULL;
+        end_piece(piece, result);
+    } else {
+        read_piece(piece);
+    }
+}
+
+/* ---- the beginning ---- */
+
+static void begin_pieces(struct copying *copying)
+{
+    copying->n_flying = 1; /* this one */
+    for (size_t i = 0; i < MOST_PIECES && copying->error == 0; i++) {
+        struct piece *piece = &copying->pieces[i];
+        piece->copying = copying;
+        if (loop_chunk_alloc_wait(copying->scope, &piece->chunk, on_chunk, piece)) {
+            copying->n_flying++;
+        } else {
+            fail(copying, -ENOMEM);
+        }
+    }
+    if (--copying->n_flying == 0) {
+        give_up(copying);
+    }
+}
+
+static void on_temporary(void *arg, int64_t result)
+{
+    struct copying *copying = arg;
+
+    if (result < 0) {
+        free(copying->temporary);
+        copying->temporary = NULL;
+        fail(copying, result);
+        give_up(copying);
+    } else {
+        begin_pieces(copying);
+    }
+}
+
+/* A name in the same directory that nobody can foresee. */
+static char *make_temporary_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    int dir_len = slash ? (int)(slash - path) + 1 : 0;
+    uint64_t number;
+    char *name;
+
+    if (getrandom(&number, sizeof number, 0) != sizeof number ||
+        asprintf(&name, "%.*s.%016" PRIx64 ".tmp", dir_len, path, number) < 0) {
+        return NULL;
+    }
+    return name;
+}
+
+static void on_opened(void *arg, int64_t result)
+{
+    struct copying *copying = arg;
+    static const struct loop_open_options options = {
+        .access = LOOP_ACCESS_WRITE, .create = LOOP_CREATE_EXCLUSIVE, .mode = 0600};
+
+    if (result == 0 && copying->stat.kind != LOOP_KIND_REGULAR) {
+        result = -EINVAL;
+    }
+    if (result == 0) {
+        copying->size = (int64_t)copying->stat.size_bytes;
+        copying->temporary = make_temporary_name(copying->names.to);
+        result = copying->temporary ? 0 : -ENOMEM;
+    }
+    if (result == 0 && !loop_fs_open(copying->scope, copying->names.to_dir, copying->temporary, &options, &copying->out,
+                                     on_temporary, copying)) {
+        result = -ENOMEM;
+    }
+    if (result < 0) {
+        finish(copying, result);
+    }
+}
+
+static bool copy_big(struct cp *cp, const struct cp_names *names, loop_fn *fn, void *arg)
+{
+    struct copying *copying = calloc(1, sizeof *copying);
+
+    if (!copying) {
+        return false;
+    }
+    *copying = (struct copying){.cp = cp, .names = *names, .fn = fn, .arg = arg};
+    copying->scope = loop_scope_open(cp->scope, NULL, NULL);
+    if (!copying->scope) {
+        free(copying);
+        return false;
+    }
+    loop_scope_hold(copying->scope);
+    struct loop_open_options options = {.stat = &copying->stat};
+    if (!loop_fs_open(copying->scope, names->from_dir, names->from, &options, &copying->in, on_opened, copying)) {
+        loop_scope_release(copying->scope);
+        free(copying);
+        return false;
+    }
+    return true;
+}
+
+bool cp_file(struct cp *cp, const struct cp_names *names, uint64_t size_bytes, loop_fn *fn, void *arg)
+{
+    static const struct loop_copy_options options = {.keep_times = true};
+
+    if (size_bytes >= CP_BIG_BYTES) {
+        return copy_big(cp, names, fn, arg);
+    }
+    return loop_fs_copy_file(cp->scope, names->from_dir, names->from, names->to_dir, names->to, &options, fn, arg) != 0;
+}

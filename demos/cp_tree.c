@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A tree copied. Some directories are read at a time, and of what is in them some dozens of files are copied at a time,
+ * whichever directory they are in. Directories that have been found and not begun stand on a stack, so that the way
+ * goes down before it goes on: memory grows with those, never with the files.
+ *
+ * Everything is done relative to its directory, so no path is ever too long, and what others rename meanwhile leads
+ * nowhere else. A directory stays open until its last subdirectory has been opened, and gets its permissions and times
+ * when nothing more will be made in it; until then nobody else can look into it.
+ */
+#include "cp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_DIRECTORIES 8
+#define MOST_FILES 64
+#define LONGEST_PATH 4096 /* in complaints */
+
+struct tree {
+    struct cp *cp;
+    bool only_counts;
+    struct loop_fs_stat top;    /* what is made of the source: not to be copied into itself */
+    struct directory *waiting;  /* to be begun */
+    struct directory *ready;    /* with entries at hand */
+    unsigned n_reading, n_jobs; /* directories; files and links */
+    bool is_done;
+    loop_fn *fn;
+    void *arg;
+};
+
+enum step { STEP_OPEN_FROM, STEP_MAKE_TO, STEP_OPEN_TO, STEP_STAT_TOP, STEP_READ, STEP_NEXT, STEP_CHMOD, STEP_TIMES };
+
+struct directory {
+    struct tree *tree;
+    struct directory *parent; /* NULL of the source itself */
+    struct directory *next;   /* on the stack, or of those that are ready */
+    struct cp_names names;
+    struct loop_fs_stat stat;
+    enum step step;
+    struct loop_scope *scope; /* its descriptors */
+    struct loop_dir *from, *to;
+    struct loop_entries *entries;
+    size_t at;                  /* the next entry */
+    bool is_made;               /* by us: it wasn't there before */
+    bool has_begun;             /* it needs its parent's descriptors no longer */
+    bool has_been_read;         /* there are no more entries */
+    unsigned n_jobs, n_waiting; /* its files and links; its subdirectories that haven't begun */
+    unsigned n_references;      /* one until it has been closed, and one of each subdirectory */
+    char name[];
+};
+
+/* A file or link that is being copied. */
+struct item {
+    struct directory *directory;
+    struct cp_names names;
+    struct loop_fs_stat stat;
+    char name[];
+};
+
+static void pump(struct tree *tree);
+
+/* ---- complaints ---- */
+
+/* Puts "NAME/" in front of what is at `*path`; false when there is no room. */
+static bool put_in_front(const char *begin, char **path, const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len + 1 > (size_t)(*path - begin)) {
+        return false;
+    }
+    *path -= len + 1;
+    memcpy(*path, name, len);
+    (*path)[len] = '/';
+    return true;
+}
+
+/* Complains about `name` in the directory; "" is the directory itself. Of a path that is too long the end is told. */
+static void complain(const struct directory *directory, const char *name, const char *text)
+{
+    struct cp *cp = directory->tree->cp;
+    char buffer[LONGEST_PATH];
+    char *end = buffer + sizeof buffer - 1, *path = end;
+    bool fits = !*name || put_in_front(buffer, &path, name);
+
+    while (fits && directory) {
+        fits = put_in_front(buffer, &path, directory->names.from);
+        directory = directory->parent;
+    }
+    *(path < end ? end - 1 : end) = '\0'; /* there is a slash behind the last name */
+    cp_complain(cp, path, text);
+}
+
+static void fail(const struct directory *directory, const char *name, int64_t error)
+{
+    if (error != -ECANCELED) {
+        complain(directory, name, strerror((int)-error));
+    }
+}
+
+/* ---- a directory's end ---- */
+
+static void drop(struct directory *directory)
+{
+    while (directory && --directory->n_references == 0) {
+        struct directory *parent = directory->parent;
+        directory->tree->is_done = !parent;
+        free(directory);
+        directory = parent;
+    }
+}
+
+static void close_directory(struct directory *directory)
+{
+    loop_scope_release(directory->scope);
+    drop(directory);
+}
+
+static void take_step(struct directory *directory);
+
+/* Goes on with a directory in which nothing more is to be done. */
+static void end_if_done(struct directory *directory)
+{
+    if (!directory->has_been_read || directory->n_jobs > 0 || directory->n_waiting > 0) {
+        return;
+    }
+    if (!directory->is_made || loop_scope_is_cancelled(directory->scope)) {
+        close_directory(directory);
+    } else {
+        directory->step = STEP_CHMOD;
+        take_step(directory);
+    }
+}
+
+static void end_reading(struct directory *directory)
+{
+    loop_entries_close(directory->entries);
+    directory->entries = NULL;
+    directory->has_been_read = true;
+    directory->tree->n_reading--;
+}
+
+/* ---- a directory's beginning ---- */
+
+/* Its parent's descriptors are of no more use to it. */
+static void leave_parent(struct directory *directory)
+{
+    if (!directory->has_begun && directory->parent) {
+        directory->parent->n_waiting--;
+        end_if_done(directory->parent);
+    }
+    directory->has_begun = true;
+}
+
+static void on_step(void *arg, int64_t result);
+static void end_step(struct directory *directory, int64_t result);
+
+static loop_job start_step(struct directory *directory)
+{
+    const struct cp_names *names = &directory->names;
+    const struct loop_fs_stat *stat = &directory->stat;
+    struct loop_scope *scope = directory->scope;
+
+    switch (directory->step) {
+    case STEP_OPEN_FROM:
+        return loop_fs_open_dir(scope, names->from_dir, names->from, &directory->from, on_step, directory);
+    case STEP_MAKE_TO: return loop_fs_mkdir(scope, names->to_dir, names->to, 0700, on_step, directory);
+    case STEP_OPEN_TO: return loop_fs_open_dir(scope, names->to_dir, names->to, &directory->to, on_step, directory);
+    case STEP_STAT_TOP:
+        return loop_fs_stat(scope, directory->to, ".", false, &directory->tree->top, on_step, directory);
+    case STEP_READ: return loop_fs_read_dir(scope, directory->from, ".", true, &directory->entries, on_step, directory);
+    case STEP_NEXT: return loop_entries_next(directory->entries, on_step, directory);
+    case STEP_CHMOD: return loop_fs_chmod(scope, directory->to, ".", false, stat->mode & 01777, on_step, directory);
+    case STEP_TIMES:
+        return loop_fs_set_times(scope, directory->to, ".", false, stat->accessed_ns, stat->modified_ns, on_step,
+                                 directory);
+    }
+    return 0;
+}
+
+static void take_step(struct directory *directory)
+{
+    if (!start_step(directory)) {
+        end_step(directory, -ENOMEM);
+    }
+}
+
+static enum step next_step(const struct directory *directory)
+{
+    switch (directory->step) {
+    case STEP_OPEN_FROM: return directory->tree->only_counts ? STEP_READ : STEP_MAKE_TO;
+    case STEP_OPEN_TO: return directory->parent ? STEP_READ : STEP_STAT_TOP;
+    case STEP_READ: return STEP_NEXT;
+    default: return directory->step + 1;
+    }
+}
+
+static void begin_step_ended(struct directory *directory, int64_t result)
+{
+    if (directory->step == STEP_MAKE_TO) {
+        directory->is_made = result == 0;
+        result = result == -EEXIST ? 0 : result; /* whether it is a directory turns out with the next step */
+    }
+    if (result < 0) {
+        fail(directory, "", result);
+        directory->is_made = directory->is_made && directory->to;
+        leave_parent(directory);
+        end_reading(directory);
+        end_if_done(directory);
+        return;
+    }
+    directory->step = next_step(directory);
+    if (directory->step == STEP_STAT_TOP || directory->step == STEP_READ) {
+        leave_parent(directory);
+    }
+    take_step(directory);
+}
+
+static void reading_step_ended(struct directory *directory, int64_t result)
+{
+    if (result > 0) {
+        directory->at = 0;
+        directory->next = directory->tree->ready;
+        directory->tree->ready = directory;
+        return;
+    }
+    if (result < 0) {
+        fail(directory, "", result);
+    }
+    end_reading(directory);
+    end_if_done(directory);
+}
+
+/* What is wrong with its attributes doesn't undo what is in it. */
+static void ending_step_ended(struct directory *directory, int64_t result)
+{
+    if (result < 0) {
+        fail(directory, "", result);
+    }
+    if (directory->step == STEP_TIMES) {
+        close_directory(directory);
+    } else {
+        directory->step = STEP_TIMES;
+        take_step(directory);
+    }
+}
+
+static void end_step(struct directory *directory, int64_t result)
+{
+    switch (directory->step) {
+    case STEP_NEXT: reading_step_ended(directory, result); break;
+    case STEP_CHMOD:
+    case STEP_TIMES: ending_step_ended(directory, result); break;
+    default: begin_step_ended(directory, result); break;
+    }
+}
+
+static void on_step(void *arg, int64_t result)
+{
+    struct directory *directory = arg;
+    struct tree *tree = directory->tree;
+
+    end_step(directory, result);
+    pump(tree);
+}
+
+static void begin_directory(struct directory *directory)
+{
+    struct tree *tree = directory->tree;
+
+    tree->n_reading++;
+    directory->scope = loop_scope_open(tree->cp->scope, NULL, NULL);
+    if (directory->scope) {
+        loop_scope_hold(directory->scope);
+        take_step(directory);
+        return;
+    }
+    fail(directory, "", loop_scope_is_cancelled(tree->cp->scope) ? -ECANCELED : -ENOMEM);
+    leave_parent(directory);
+    tree->n_reading--;
+    drop(directory);
+}
+
+static struct directory *make_directory(struct tree *tree, struct directory *parent, const char *name,
+                                        const struct loop_fs_stat *stat)
+{
+    size_t size = strlen(name) + 1;
+    struct directory *directory = calloc(1, sizeof *directory + size);
+
+    if (!directory) {
+        return NULL;
+    }
+    directory->tree = tree;
+    directory->parent = parent;
+    directory->stat = *stat;
+    directory->n_references = 1;
+    memcpy(directory->name, name, size);
+    if (parent) {
+        directory->names = (struct cp_names){parent->from, parent->to, directory->name, directory->name};
+        parent->n_waiting++;
+        parent->n_references++;
+    }
+    directory->next = tree->waiting;
+    tree->waiting = directory;
+    return directory;
+}
+
+/* ---- files and links ---- */
+
+static void end_item(struct item *item, int64_t result)
+{
+    struct directory *directory = item->directory;
+    struct tree *tree = directory->tree;
+
+    if (result < 0) {
+        fail(directory, item->name, result);
+    } else if (item->stat.kind == LOOP_KIND_REGULAR && item->stat.size_bytes < CP_BIG_BYTES) {
+        progress_add(tree->cp->progress, (uint64_t)result);
+    }
+    free(item);
+    tree->n_jobs--;
+    directory->n_jobs--;
+    end_if_done(directory);
+}
+
+static void on_item(void *arg, int64_t result)
+{
+    struct item *item = arg;
+    struct tree *tree = item->directory->tree;
+
+    end_item(item, result);
+    pump(tree);
+}
+
+static void copy_item(struct item *item)
+{
+    struct cp *cp = item->directory->tree->cp;
+    bool is_begun = item->stat.kind == LOOP_KIND_SYMLINK
+                        ? cp_link(cp, &item->names, &item->stat, on_item, item)
+                        : cp_file(cp, &item->names, item->stat.size_bytes, on_item, item);
+
+    if (!is_begun) {
+        end_item(item, loop_scope_is_cancelled(cp->scope) ? -ECANCELED : -ENOMEM);
+    }
+}
+
+/* A copy takes the place of what may be replaced by one. */
+static void on_kind(void *arg, int64_t result)
+{
+    struct item *item = arg;
+
+    if (result == LOOP_KIND_NONE || result == LOOP_KIND_REGULAR || result == LOOP_KIND_SYMLINK) {
+        copy_item(item);
+    } else {
+        on_item(item, result < 0 ? result : result == LOOP_KIND_DIRECTORY ? -EISDIR : -EEXIST);
+    }
+}
+
+static void begin_item(struct directory *directory, const struct loop_entry *entry)
+{
+    size_t size = strlen(entry->name) + 1;
+    struct item *item = malloc(sizeof *item + size);
+
+    if (!item) {
+        fail(directory, entry->name, -ENOMEM);
+        return;
+    }
+    item->directory = directory;
+    item->stat = *entry->stat;
+    item->names = (struct cp_names){directory->from, directory->to, item->name, item->name};
+    memcpy(item->name, entry->name, size);
+    directory->tree->n_jobs++;
+    directory->n_jobs++;
+    if (directory->is_made) { /* there is nothing of that name yet */
+        copy_item(item);
+    } else if (!loop_fs_kind(directory->scope, directory->to, item->name, false, on_kind, item)) {
+        end_item(item, -ENOMEM);
+    }
+}
+
+/* ---- the way through the tree ---- */
+
+static bool is_top(const struct tree *tree, const struct loop_fs_stat *stat)
+{
+    return stat->inode == tree->top.inode && stat->device == tree->top.device;
+}
+
+static void take_directory(struct directory *directory, const struct loop_entry *entry)
+{
+    if (!directory->tree->only_counts && is_top(directory->tree, entry->stat)) {
+        complain(directory, entry->name, "is what is being made of the source: not copied into itself");
+    } else if (!make_directory(directory->tree, directory, entry->name, entry->stat)) {
+        fail(directory, entry->name, -ENOMEM);
+    }
+}
+
+static void take_entry(struct directory *directory, const struct loop_entry *entry)
+{
+    struct tree *tree = directory->tree;
+
+    if (!entry->stat) {
+        return; /* it is gone */
+    }
+    if (entry->kind == LOOP_KIND_DIRECTORY) {
+        take_directory(directory, entry);
+    } else if (tree->only_counts) {
+        progress_expect(tree->cp->progress, entry->kind == LOOP_KIND_REGULAR ? entry->stat->size_bytes : 0);
+    } else if (entry->kind == LOOP_KIND_REGULAR || entry->kind == LOOP_KIND_SYMLINK) {
+        begin_item(directory, entry);
+    } else {
+        complain(directory, entry->name, cp_why_special(entry->kind));
+    }
+}
+
+/* Takes the next entry of a directory that is ready; the last one lets it read on. */
+static void go_on(struct tree *tree)
+{
+    struct directory *directory = tree->ready;
+
+    if (!loop_scope_is_cancelled(tree->cp->scope)) {
+        take_entry(directory, &directory->entries->entry[directory->at++]);
+        if (directory->at < directory->entries->count) {
+            return;
+        }
+    }
+    tree->ready = directory->next;
+    take_step(directory);
+}
+
+/* Begins what may be begun. In a cancelled scope everything begun ends by itself, and holds up nothing. */
+static void pump(struct tree *tree)
+{
+    while (tree->ready && tree->n_jobs < MOST_FILES) {
+        go_on(tree);
+    }
+    while (tree->waiting && tree->n_reading < MOST_DIRECTORIES) {
+        struct directory *directory = tree->waiting;
+        tree->waiting = directory->next;
+        begin_directory(directory);
+    }
+    if (tree->is_done) {
+        loop_fn *fn = tree->fn;
+        void *arg = tree->arg;
+        free(tree);
+        fn(arg, 0);
+    }
+}
+
+bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_stat *stat, bool only_counts,
+             loop_fn *fn, void *arg)
+{
+    struct tree *tree = malloc(sizeof *tree);
+
+    if (!tree) {
+        return false;
+    }
+    *tree = (struct tree){.cp = cp, .only_counts = only_counts, .fn = fn, .arg = arg};
+    struct directory *top = make_directory(tree, NULL, "", stat);
+    if (!top) {
+        free(tree);
+        return false;
+    }
+    top->names = *names;
+    pump(tree);
+    return true;
+}

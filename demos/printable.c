@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Control characters, and what is needed to tell them from the same text in a name, made visible.
+ */
+#include "printable.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+static bool is_plain(unsigned char byte)
+{
+    return byte >= ' ' && byte != 0x7f;
+}
+
+const char *printable(char *buffer, size_t size, const char *text)
+{
+    size_t len = 0;
+
+    for (; *text; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (len + (is_plain(byte) ? 1 : 4) >= size) {
+            break;
+        }
+        if (is_plain(byte)) {
+            buffer[len++] = *text;
+        } else {
+            snprintf(buffer + len, size - len, "\\%03o", byte);
+            len += 4;
+        }
+    }
+    buffer[len] = '\0';
+    return buffer;
+}
