@@ -56,7 +56,7 @@ struct grep {
     struct loop_flow *flow;
     struct loop_reader *reader;
     uint64_t n_lines, n_found; /* of the file at hand */
-    bool has_found, has_failed, output_failed;
+    bool is_flushing, has_found, has_failed, output_failed;
 };
 
 static void fail(struct grep *grep, const char *what, int64_t error)
@@ -78,26 +78,42 @@ static void fail_output(struct grep *grep, int64_t error)
     }
 }
 
+static void flush(struct grep *grep);
+
 static void on_flushed(void *arg, int64_t result)
 {
     struct grep *grep = arg;
 
+    grep->is_flushing = false;
     if (result < 0) {
         fail_output(grep, result);
-    } else {
+        return;
+    }
+    if (grep->reader) {
         loop_reader_resume(grep->reader);
+    }
+    if (loop_writer_pending(grep->output) > 0) {
+        flush(grep);
     }
 }
 
-/* Lets the lines wait until the output has taken what there is. */
-static void catch_up(struct grep *grep)
+/* Somebody always waits for what is on its way, to hear when it fails. */
+static void flush(struct grep *grep)
 {
-    if (loop_writer_pending(grep->output) < PENDING_BYTES) {
-        return;
-    }
-    loop_reader_pause(grep->reader);
-    if (!loop_writer_flush(grep->output, on_flushed, grep)) {
+    grep->is_flushing = loop_writer_flush(grep->output, on_flushed, grep) != 0;
+    if (!grep->is_flushing) {
         fail_output(grep, -ENOMEM);
+    }
+}
+
+/* Something has been appended. When it is much, the lines wait until the output has taken it. */
+static void pass_on(struct grep *grep)
+{
+    if (!grep->is_flushing) {
+        flush(grep);
+    }
+    if (grep->reader && loop_writer_pending(grep->output) >= PENDING_BYTES) {
+        loop_reader_pause(grep->reader);
     }
 }
 
@@ -123,6 +139,7 @@ static bool is_match(const struct grep *grep, const char *line, size_t len)
 
 static void finish(struct grep *grep, int64_t error)
 {
+    grep->reader = NULL;
     if (error == -EMSGSIZE) {
         arguments_complain("%s: line %llu is too long", grep->name, (unsigned long long)grep->n_lines + 1);
         grep->has_failed = true;
@@ -132,6 +149,7 @@ static void finish(struct grep *grep, int64_t error)
     if (counts && error == 0) {
         print_prefix(grep);
         loop_writer_print(grep->output, "%llu\n", (unsigned long long)grep->n_found);
+        pass_on(grep);
     }
     loop_scope_release(grep->scope);
 }
@@ -157,7 +175,7 @@ static void on_line(void *arg, int64_t result)
         print_prefix(grep);
         loop_writer_put(grep->output, line, len);
         loop_writer_put(grep->output, had_cr ? "\r\n" : "\n", had_cr ? 2 : 1);
-        catch_up(grep);
+        pass_on(grep);
     }
 }
 
@@ -204,13 +222,6 @@ static void begin(struct grep *grep)
     }
 }
 
-static void on_all_written(void *arg, int64_t result)
-{
-    if (result < 0) {
-        fail_output(arg, result);
-    }
-}
-
 static void next(void *arg, int64_t error)
 {
     struct grep *grep = arg;
@@ -222,7 +233,6 @@ static void next(void *arg, int64_t error)
     grep->name = *grep->names;
     grep->scope = NULL;
     if (!grep->name) {
-        loop_writer_flush(grep->output, on_all_written, grep);
         return;
     }
     grep->names++;
