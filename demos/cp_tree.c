@@ -83,6 +83,8 @@ static void complain(const struct directory *directory, const char *name, const 
     struct cp *cp = directory->tree->cp;
     char buffer[LONGEST_PATH];
     char *end = buffer + sizeof buffer - 1, *path = end;
+
+    buffer[0] = '\0';
     bool fits = !*name || put_in_front(buffer, &path, name);
 
     while (fits && directory) {
