@@ -191,9 +191,9 @@ struct loop_open_options {
     bool append;      /* every write at the end */
     bool tmpfile;     /* `path` is a directory, and the file has no name in it (O_TMPFILE) */
     unsigned flags;   /* more of O_DIRECT, O_NOFOLLOW, O_DSYNC, O_NOATIME, …; others of open(2) as well */
-    uint64_t resolve; /* more of RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … of <linux/openat2.h>. RESOLVE_IN_ROOT
-                         confines instead of RESOLVE_BENEATH: the directory is "/" to links and "..". -ENOSYS
-                         without openat2(2), but for the first one */
+    uint64_t resolve; /* more of RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … of <linux/openat2.h>. RESOLVE_IN_ROOT confines
+                         instead of RESOLVE_BENEATH: the directory is "/" to links and to "..". Without openat2(2) all
+                         but the first are refused: -ENOSYS, -EPERM */
     struct loop_fs_stat *stat; /* where to put what loop_file_stat would tell; NULL where it isn't needed */
 };
 
