@@ -344,6 +344,7 @@ static void unmake(struct loop *loop)
     assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
     loop_file_finish(loop);
+    loop_scratch_finish(loop);
     loop_slab_finish(&loop->small_jobs);
     loop_slab_finish(&loop->large_jobs);
     loop_slab_finish(&loop->fds);
