@@ -372,6 +372,7 @@ static struct loop_datagram_batch *take_batch(struct loop_datagram_socket *socke
         batch->n = 0;
         batch->at = 0;
         batch->n_outgoing = 0;
+        batch->n_copied = 0;
         batch->size_bytes = size_bytes;
     }
     return batch;
@@ -580,7 +581,6 @@ static void on_stream_end(void *arg, int64_t result)
     socket->is_ending = false;
     socket->is_paused = false;
     socket->wants_more = false;
-    socket->told = 0;
     socket->fn(socket->arg, result, NULL);
 }
 
@@ -639,6 +639,7 @@ loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram
     socket->stream = stream;
     socket->fn = fn;
     socket->arg = arg;
+    socket->told = 0; /* what came before it is in the statistics */
     socket->watch = loop_op_poll_multishot(NULL, socket->fd, on_readable, socket);
     loop_daemon(socket->loop, socket->watch);
     if (!socket->watch) {

@@ -7,7 +7,8 @@
 
 #include "internal.h"
 
-#define LOOP_DATAGRAMS_AT_ONCE 32 /* received by one system call */
+#define LOOP_DATAGRAMS_AT_ONCE 32  /* received by one system call */
+#define LOOP_DATAGRAM_COPIES 32768 /* bytes of answers that aren't lent, before each takes memory of its own */
 
 /* A datagram that is to be sent. What it needs of its own stands behind it; the others' are in a batch. */
 struct loop_outgoing {
@@ -18,7 +19,7 @@ struct loop_outgoing {
     size_t len;
     const struct loop_address *to; /* NULL: the one the socket is connected to */
     int first_error;               /* what the first try said, which may have been an earlier datagram's */
-    bool is_lent;                  /* it is queued in the batch, where what it says is too */
+    bool is_lent;                  /* it is queued, and in the batch as what it says is */
     struct loop_address address;   /* where `to` isn't lent */
 };
 
@@ -27,10 +28,12 @@ struct loop_datagram_batch {
     unsigned n, at; /* handed out up to `at` */
     unsigned n_outgoing;
     size_t size_bytes; /* of all */
+    size_t n_copied;
     struct mmsghdr headers[LOOP_DATAGRAMS_AT_ONCE];
     struct iovec vectors[LOOP_DATAGRAMS_AT_ONCE];
     struct loop_address senders[LOOP_DATAGRAMS_AT_ONCE];
     struct loop_outgoing outgoing[LOOP_DATAGRAMS_AT_ONCE];
+    char copies[LOOP_DATAGRAM_COPIES];
     _Alignas(64) char bytes[];
 };
 

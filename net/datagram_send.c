@@ -166,7 +166,7 @@ static void on_may_send(void *arg, int64_t result)
     struct loop_datagram_socket *socket = arg;
 
     socket->is_blocked = false;
-    if (result < 0) {
+    if (result < 0 && loop_scope_is_cancelled(socket->scope)) {
         drop_all(socket, -ECANCELED);
     } else {
         loop_datagram_flush(socket);
@@ -287,12 +287,9 @@ static bool is_in(const void *pointer, size_t len, const void *from, const void 
     return at >= (uintptr_t)from && at <= (uintptr_t)end && len <= (uintptr_t)end - at;
 }
 
-/* The batch that lends `len` bytes at `data` at this moment, or NULL. */
-static struct loop_datagram_batch *lender(const struct loop_datagram_socket *socket, const void *data, size_t len)
+static bool is_lent_by(const struct loop_datagram_batch *batch, const void *data, size_t len)
 {
-    struct loop_datagram_batch *batch = socket->is_delivering ? socket->batch : NULL;
-
-    return batch && is_in(data, len, batch->bytes, (const char *)batch + batch->size_bytes) ? batch : NULL;
+    return is_in(data, len, batch->bytes, (const char *)batch + batch->size_bytes);
 }
 
 static void set_destination(struct loop_outgoing *outgoing, const struct loop_address *to,
@@ -330,13 +327,34 @@ static struct loop_outgoing *copy(const struct loop_address *to, const void *dat
     return outgoing;
 }
 
-static struct loop_outgoing *refer(struct loop_datagram_batch *batch, const struct loop_address *to, const void *data,
-                                   size_t len)
+/* The bytes in the batch: where they are lent, or else as a copy; NULL when there is no room. */
+static const void *bring_in(struct loop_datagram_batch *batch, const void *data, size_t len)
 {
-    struct loop_outgoing *outgoing = &batch->outgoing[batch->n_outgoing++];
+    if (len == 0 || is_lent_by(batch, data, len)) {
+        return data;
+    }
+    if (len > sizeof batch->copies - batch->n_copied) {
+        return NULL;
+    }
+    char *copied = memcpy(batch->copies + batch->n_copied, data, len);
+    batch->n_copied += len;
+    return copied;
+}
 
+/* One that takes no memory of its own, while the batch is handed out; NULL when there is no room. */
+static struct loop_outgoing *answer_from(struct loop_datagram_batch *batch, const struct loop_address *to,
+                                         const void *data, size_t len)
+{
+    if (batch->n_outgoing == LOOP_DATAGRAMS_AT_ONCE) {
+        return NULL;
+    }
+    const void *inside = bring_in(batch, data, len);
+    if (!inside && len > 0) {
+        return NULL;
+    }
+    struct loop_outgoing *outgoing = &batch->outgoing[batch->n_outgoing++];
     clear(outgoing, len);
-    outgoing->data = data;
+    outgoing->data = inside;
     set_destination(outgoing, to, batch);
     outgoing->is_lent = true;
     return outgoing;
@@ -366,6 +384,7 @@ void loop_datagram_unlend(struct loop_datagram_batch *batch)
         }
     }
     batch->n_outgoing = 0;
+    batch->n_copied = 0;
 }
 
 /* ---- the calls ---- */
@@ -416,7 +435,6 @@ static bool will_flush(struct loop_datagram_socket *socket)
 
 int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data, size_t len)
 {
-    struct loop_datagram_batch *batch = lender(socket, data, len);
     int error = check(socket, &to, data, len);
 
     if (error < 0) {
@@ -425,8 +443,8 @@ int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_add
     if (!has_room(socket)) {
         return -ENOBUFS;
     }
-    bool is_lent = batch && batch->n_outgoing < LOOP_DATAGRAMS_AT_ONCE;
-    struct loop_outgoing *outgoing = is_lent ? refer(batch, to, data, len) : copy(to, data, len);
+    struct loop_outgoing *outgoing = socket->is_delivering ? answer_from(socket->batch, to, data, len) : NULL;
+    outgoing = outgoing ? outgoing : copy(to, data, len);
     if (!outgoing) {
         return -ENOMEM;
     }
@@ -438,10 +456,17 @@ int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_add
     return 0;
 }
 
+/* When nothing waits any more, nothing needs to wait for the kernel: that would hold the scope open. */
 static void on_cancel_send(void *arg, loop_job job)
 {
+    struct loop_datagram_socket *socket = ((struct loop_outgoing *)arg)->socket;
+
     (void)job;
     complete(arg, -ECANCELED);
+    tell_drained(socket, 0);
+    if (!socket->first && socket->is_blocked) {
+        loop_cancel(socket->loop, socket->wait);
+    }
 }
 
 static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing, loop_fn *fn, void *arg)

@@ -219,7 +219,7 @@ LOOP_API struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket);
 
 /* Closes. A stream hears what had been received before and then -ECANCELED; what waits to be sent is dropped, and its
  * jobs hear -ECANCELED. 0, or -EBADF where it was closed before. loop_fd_close on its descriptor and the end of its
- * scope do the same. */
+ * scope do the same, but that a socket file goes with the scope. */
 LOOP_API int loop_datagram_close(struct loop_datagram_socket *socket);
 
 /* ---- receiving datagrams ---- */
@@ -258,20 +258,19 @@ LOOP_API int loop_datagram_resume(struct loop_datagram_socket *socket);
  *
  * `to` is copied; NULL is the one the socket is connected to. */
 
-/* Copies the datagram and sends it, as the loop's turn goes on; what becomes of it is counted, and nobody hears. What
- * is lent to a stream of this socket, `data` and `to`, isn't copied: to answer with it costs nothing. Returns 0;
- * -ENOBUFS when the queue is full (nothing else is refused because of it: drop this one, or wait with
- * loop_datagram_drained); -EINVAL for a `to` that is no address; -EDESTADDRREQ where it has no name; -ENOMEM; -EBADF;
- * -ECANCELED in a scope that is cancelled. */
+/* Copies the datagram, and sends it soon; what becomes of it is counted, and nobody hears. It holds the scope open
+ * until it has left. What is lent to a stream of this socket, `data` and `to`, isn't copied: to answer with it costs
+ * nothing. Returns 0; -ENOBUFS when the queue is full (nothing else is refused because of it: drop this one, or wait
+ * with loop_datagram_drained); -EINVAL or -EAFNOSUPPORT for a `to` that is no address, -EDESTADDRREQ where there is
+ * none or it has no name; -EMSGSIZE beyond INT_MAX; -ENOMEM; -EBADF; -ECANCELED in a scope that is cancelled. */
 LOOP_API int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
                                size_t len);
 
 /* The same as a job, without a copy: `data` is the job's until the continuation, which hears `len` when the kernel has
- * taken it; or -errno, as above and those of the kernel: -EMSGSIZE, -EDESTADDRREQ and -ENOTCONN without a destination,
- * -EISCONN, -ENETUNREACH, -EACCES, -EPERM, -ENOENT, -ECONNREFUSED (Unix), …. One that was cancelled before it left ends
- * with -ECANCELED, and never leaves. Without a continuation an error is the scope's.
- * What the network tells of an earlier datagram fails no later one: the stream hears it, and the datagram is sent.
- * Without a stream, it is in the statistics. */
+ * taken it; or -errno, as above and those of the kernel: -EMSGSIZE, -ENETUNREACH, -EACCES, -EPERM, and for a Unix
+ * socket -ENOENT and -ECONNREFUSED. One that was cancelled before it left ends with -ECANCELED, and never leaves.
+ * Without a continuation an error is the scope's. What the network tells of an earlier datagram fails no later one: the
+ * stream hears it, and the datagram is sent. Without a stream, it is in the statistics. */
 LOOP_API loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to,
                                      const void *data, size_t len, loop_fn *fn, void *arg);
 
