@@ -619,6 +619,7 @@ struct loop {
     struct loop_region region;
     struct loop_spares spares, bulks;     /* copy.c's buffers */
     struct loop_file_write *spare_writes; /* fd_file.c's */
+    struct loop_scratch *scratch;         /* scratch.c's: memory that nobody works in now, or NULL */
     /* the rest */
     struct loop_options options;
     struct loop_scope *main_scope, *own_scope;
@@ -700,6 +701,7 @@ static inline void loop_settle(struct loop *loop)
 void loop_flow_init(struct loop_fd *fd);
 void loop_copy_finish(struct loop *loop);
 void loop_file_finish(struct loop *loop);
+void loop_scratch_finish(struct loop *loop);
 
 /* ---- checks ---- */
 

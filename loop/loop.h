@@ -130,6 +130,15 @@ struct loop_stats {
 
 LOOP_API void loop_stats(const struct loop *loop, struct loop_stats *stats);
 
+/* ---- working memory ---- */
+
+/* Memory of `size_bytes` and more to work in for a while, aligned to 64 bytes, for a part that needs much of it, but
+ * only while something goes on: the loop keeps the largest that was given back for whoever takes next, so that it is
+ * in the processor's caches. What is in it is what the last one left there, or zeros. NULL when there is none. Each is
+ * given back before the loop ends; NULL is harmless. */
+LOOP_API void *loop_scratch_take(struct loop *loop, size_t size_bytes);
+LOOP_API void loop_scratch_give(struct loop *loop, void *memory);
+
 /* ---- the rest of env ---- */
 
 /* Nanoseconds since 1970 (CLOCK_REALTIME); and CLOCK_MONOTONIC, as loop_now. */

@@ -269,6 +269,35 @@ loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
     return loop_op_poll_add(NULL, fd, events, fn, arg);
 }
 
+/* Stands among the readers, where nothing is tried again before an event has come. */
+static enum loop_attempt attempt_poll_multishot(struct loop *loop, struct job *job)
+{
+    loop_job_emit(loop, job, POLLIN, NULL);
+    return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MOVED; /* MOVED: cancelled meanwhile */
+}
+
+static const struct loop_job_kind poll_multishot_kind = {
+    .name = "poll_multishot", .cancel = loop_job_cancel_here, .attempt = attempt_poll_multishot};
+
+loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    bool ended = false;
+    scope = loop_operation_scope(scope, fd);
+    if (!fd || !fn || fd->read_by == LOOP_IO_BLOCKING || fd->scope->loop != scope->loop) {
+        return start_known(scope, fd, -EINVAL, fn, arg);
+    }
+    struct job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (!ended) {
+        fd->ready |= POLLIN; /* so that it is resumed for what has come before */
+        loop_ready_wait_read(scope->loop, fd, job);
+    }
+    return id;
+}
+
 /* ---- splice ---- */
 
 static bool is_pipe(const struct loop_fd *fd)

@@ -350,6 +350,7 @@ static void unmake(struct loop *loop)
     assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
     loop_file_finish(loop);
+    loop_scratch_finish(loop);
     for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
         loop_slab_finish(&loop->jobs[size]);
     }

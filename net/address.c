@@ -142,7 +142,7 @@ int loop_address_parse(struct loop_address *address, const char *text)
         return -EINVAL;
     }
     memset(address, 0, sizeof *address);
-    if (strncmp(text, "tcp:", 4) == 0) {
+    if (strncmp(text, "tcp:", 4) == 0 || strncmp(text, "udp:", 4) == 0) {
         error = parse_tcp(address, text + 4);
     } else if (strncmp(text, "unix:", 5) == 0) {
         error = parse_unix(address, text + 5);

@@ -7,6 +7,8 @@
 
 #include <net/net.h>
 
+#include <sys/types.h>
+
 /* ---- address.c ---- */
 
 /* The address of the local or the remote end of the socket `fd`: 0 or -errno. */
@@ -26,6 +28,33 @@ int loop_net_apply_settings(int fd, const struct loop_socket_setting *settings, 
 
 /* A stream socket of this family, CLOEXEC and nonblocking, with TCP_NODELAY unless `nagle`: descriptor or -errno. */
 int loop_net_open_socket(int family, bool nagle);
+
+/* ---- local.c ---- */
+
+/* A path with its NUL, which sun_path may lack. */
+#define LOOP_NET_PATH_SIZE (sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1)
+
+/* The file that a bind has made, known by its inode: somebody may have put another in its place since. */
+struct loop_net_file {
+    char *path; /* NULL: none, or removed */
+    dev_t device;
+    ino_t inode;
+};
+
+/* bind(2), and with `reuse` a second time when a socket file was in the way that nobody has open. */
+int loop_net_bind(int fd, int type, const struct loop_address *address, bool reuse);
+
+/* Takes note of the file just made, and gives it the permissions `mode` where that is not 0. `file->path` is room for
+ * the path, LOOP_NET_PATH_SIZE bytes; NULL afterwards where there is none. 0 or -errno. */
+int loop_net_note_file(const struct loop_address *address, unsigned mode, struct loop_net_file *file);
+
+void loop_net_remove_file(struct loop_net_file *file);
+
+/* The path from the root, in the scope's memory; NULL when there is none. */
+char *loop_net_absolute_path(struct loop_scope *scope, const char *path);
+
+/* Makes "[::]" the address of every IPv4 host; false for any other address. */
+bool loop_net_fall_back_to_ipv4(struct loop_address *address);
 
 /* ---- listen.c ---- */
 

@@ -10,29 +10,15 @@
 #include <loop/low_level.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
-#define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
 
 #define SHORTEST_PAUSE_NS (10 * LOOP_MILLISECOND)
 #define LONGEST_PAUSE_NS LOOP_SECOND
 
 /* Trouble that comes back sooner than this is still the same trouble and gets no second warning. */
 #define EPISODE_NS (10 * LOOP_SECOND)
-
-/* The file that a bind has made, known by its inode: somebody may have put another in its place since. */
-struct socket_file {
-    char *path; /* NULL: none, or removed */
-    dev_t device;
-    ino_t inode;
-};
 
 struct accepting {
     struct accepting *next, **link; /* in its listener's list */
@@ -49,101 +35,10 @@ struct loop_listener {
     struct loop_fd *fd;
     struct accepting *accepting;
     struct loop_address address;
-    struct socket_file file;
+    struct loop_net_file file;
     int64_t pause_ns;        /* the next one */
     int64_t last_trouble_ns; /* when an accept last found no descriptor; 0: never */
 };
-
-/* ---- the file of a Unix socket ---- */
-
-/* Copies the path with a NUL at its end, which an address may lack. False when it is no path. */
-static bool path_of(const struct loop_address *address, char path[PATH_SIZE + 1])
-{
-    if (address->u.any.sa_family != AF_UNIX || address->length <= PATH_OFFSET) {
-        return false;
-    }
-    size_t len = strnlen(address->u.local.sun_path, address->length - PATH_OFFSET);
-    memcpy(path, address->u.local.sun_path, len);
-    path[len] = '\0';
-    return len > 0;
-}
-
-static bool is_same_socket(const char *path, dev_t device, ino_t inode)
-{
-    struct stat now;
-
-    return lstat(path, &now) == 0 && S_ISSOCK(now.st_mode) && now.st_dev == device && now.st_ino == inode;
-}
-
-static void remove_file(struct socket_file *file)
-{
-    if (file->path && is_same_socket(file->path, file->device, file->inode)) {
-        (void)unlink(file->path);
-    }
-    file->path = NULL;
-}
-
-/* True when a connect is refused: nobody has this socket any more. A listener that is too busy answers EAGAIN. */
-static bool is_deserted(const struct loop_address *address)
-{
-    int fd = loop_net_open_socket(AF_UNIX, true);
-
-    if (fd < 0) {
-        return false;
-    }
-    bool is_refused = connect(fd, &address->u.any, address->length) < 0 && errno == ECONNREFUSED;
-    close(fd);
-    return is_refused;
-}
-
-/* Removes a socket file that a program has left behind. Any other file stays, and the socket of one that lives too. */
-static bool remove_deserted(const struct loop_address *address)
-{
-    char path[PATH_SIZE + 1];
-    struct stat found;
-
-    return path_of(address, path) && lstat(path, &found) == 0 && S_ISSOCK(found.st_mode) && is_deserted(address) &&
-           is_same_socket(path, found.st_dev, found.st_ino) && unlink(path) == 0;
-}
-
-/* Takes note of the file just made, and gives it the permissions that were asked for: bind has masked those of the
- * socket with the umask, so that at no time it allowed more. */
-static int note_file(const struct loop_address *address, unsigned mode, struct socket_file *file)
-{
-    struct stat made;
-
-    if (!path_of(address, file->path)) {
-        file->path = NULL;
-        return 0;
-    }
-    if (lstat(file->path, &made) < 0) {
-        int error = -errno;
-        file->path = NULL;
-        return error;
-    }
-    file->device = made.st_dev;
-    file->inode = made.st_ino;
-    if (mode == 0 || (made.st_mode & 0777) == mode) {
-        return 0;
-    }
-    return fchmodat(AT_FDCWD, file->path, mode, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-}
-
-/* The path from the root, in the scope's memory: the program may change its directory before the file is removed. */
-static char *absolute_path(struct loop_scope *scope, const char *path)
-{
-    char directory[PATH_MAX];
-
-    if (path[0] == '/' || !getcwd(directory, sizeof directory)) {
-        directory[0] = '\0';
-    }
-    size_t size = strlen(directory) + strlen(path) + sizeof "/";
-    char *copy = loop_scope_alloc(scope, size);
-    if (copy) {
-        snprintf(copy, size, "%s%s%s", directory, directory[0] ? "/" : "", path);
-    }
-    return copy;
-}
 
 /* ---- making the socket ---- */
 
@@ -159,23 +54,11 @@ static int check(const struct loop_address *address, const struct loop_listen_op
     return error;
 }
 
-/* Every address of both families is every address of one where the machine has no IPv6. */
-static bool fall_back_to_ipv4(struct loop_address *address)
-{
-    if (address->u.any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&address->u.ipv6.sin6_addr)) {
-        return false;
-    }
-    struct sockaddr_in everywhere = {.sin_family = AF_INET, .sin_port = address->u.ipv6.sin6_port};
-    address->u.ipv4 = everywhere;
-    address->length = sizeof everywhere;
-    return true;
-}
-
 static int open_socket(struct loop_address *address, const struct loop_listen_options *options)
 {
     int fd = loop_net_open_socket(address->u.any.sa_family, options->nagle);
 
-    if (fd == -EAFNOSUPPORT && !options->ipv6_only && fall_back_to_ipv4(address)) {
+    if (fd == -EAFNOSUPPORT && !options->ipv6_only && loop_net_fall_back_to_ipv4(address)) {
         fd = loop_net_open_socket(AF_INET, options->nagle);
     }
     return fd;
@@ -201,36 +84,24 @@ static int configure(int fd, sa_family_t family, const struct loop_listen_option
     return error == 0 ? loop_net_apply_settings(fd, options->settings, options->n_settings) : error;
 }
 
-static int bind_socket(int fd, const struct loop_address *address, bool reuse)
-{
-    if (bind(fd, &address->u.any, address->length) == 0) {
-        return 0;
-    }
-    int error = -errno;
-    if (error != -EADDRINUSE || !reuse || !remove_deserted(address)) {
-        return error;
-    }
-    return bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
-}
-
 static int set_up(int fd, const struct loop_address *address, const struct loop_listen_options *options,
-                  struct socket_file *file)
+                  struct loop_net_file *file)
 {
     int error = configure(fd, address->u.any.sa_family, options);
 
     if (error == 0) {
-        error = bind_socket(fd, address, options->reuse_addr);
+        error = loop_net_bind(fd, SOCK_STREAM, address, options->reuse_addr);
     }
     if (error < 0) {
         file->path = NULL; /* whatever is there has not been made here */
         return error;
     }
-    error = note_file(address, options->mode, file);
+    error = loop_net_note_file(address, options->mode, file);
     if (error == 0 && listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0) {
         error = -errno;
     }
     if (error < 0) {
-        remove_file(file);
+        loop_net_remove_file(file);
     }
     return error;
 }
@@ -242,7 +113,7 @@ static void forget_accepts(struct loop_listener *listener);
 /* The file goes first, so that nobody finds a socket there that refuses. */
 int loop_listener_close(struct loop_listener *listener)
 {
-    remove_file(&listener->file);
+    loop_net_remove_file(&listener->file);
     forget_accepts(listener);
     return loop_fd_close(listener->fd);
 }
@@ -254,10 +125,10 @@ static void on_release(void *arg)
 }
 
 /* Fills in a listener of the scope's memory for a socket that listens; from here on its hook removes the file. */
-static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, const struct socket_file *file)
+static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, const struct loop_net_file *file)
 {
     struct loop_listener *listener = loop_scope_alloc(scope, sizeof *listener);
-    char *path = listener && file->path ? absolute_path(scope, file->path) : NULL;
+    char *path = listener && file->path ? loop_net_absolute_path(scope, file->path) : NULL;
 
     if (!listener || (file->path && !path)) {
         return NULL;
@@ -272,7 +143,7 @@ static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, 
 }
 
 /* Takes the socket over, whatever happens. */
-static int adopt(struct loop_scope *scope, int number, struct socket_file *file, struct loop_listener **listener)
+static int adopt(struct loop_scope *scope, int number, struct loop_net_file *file, struct loop_listener **listener)
 {
     struct loop_fd *fd = loop_fd_adopt(scope, number);
 
@@ -282,7 +153,7 @@ static int adopt(struct loop_scope *scope, int number, struct socket_file *file,
     if (*listener) {
         return 0;
     }
-    remove_file(file);
+    loop_net_remove_file(file);
     loop_fd_destroy(fd);
     return -ENOMEM;
 }
@@ -291,8 +162,8 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
                 struct loop_listener **listener)
 {
     static const struct loop_listen_options defaults;
-    char path[PATH_SIZE + 1];
-    struct socket_file file = {.path = path};
+    char path[LOOP_NET_PATH_SIZE];
+    struct loop_net_file file = {.path = path};
 
     *listener = NULL;
     options = options ? options : &defaults;

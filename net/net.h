@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Stream sockets: addresses, listening, serving, connecting; TCP over IPv4 and IPv6, and Unix sockets.
+ * Sockets: addresses, listening, serving, connecting; TCP over IPv4 and IPv6, and Unix sockets; and datagrams.
  *
  * TCP sockets have TCP_NODELAY set, because the loop gathers what one continuation writes; `nagle` in the options
  * leaves it off. Everything is CLOEXEC and nonblocking.
@@ -35,8 +35,8 @@ struct loop_address {
 #define LOOP_ADDRESS_TEXT_SIZE 512
 
 /* Reads "tcp:127.0.0.1:80", "tcp:[::1]:80" (a zone as in "[fe80::1%eth0]" allowed), "unix:/path" and "unix:@name", the
- * abstract one. Names are not looked up here. An empty host, "tcp::80", is every address of both families ("[::]").
- * Returns 0; -EINVAL for what is none of these; -ENAMETOOLONG for a path beyond sun_path. */
+ * abstract one; "udp:" reads as "tcp:". Names are not looked up here. An empty host, "tcp::80", is every address of
+ * both families ("[::]"). Returns 0; -EINVAL for what is none of these; -ENAMETOOLONG for a path beyond sun_path. */
 LOOP_API int loop_address_parse(struct loop_address *address, const char *text);
 
 /* The same text back; bytes of a Unix name that don't print are written as \xNN. Returns its length, or -ENOSPC. */
@@ -178,6 +178,117 @@ struct loop_server_stats {
     uint64_t connections_now, connections_most;
 };
 LOOP_API void loop_server_stats(const struct loop_server *server, struct loop_server_stats *stats);
+
+/* ---- datagrams ---- */
+
+/* A socket of datagrams: UDP over IPv4 or IPv6, or a Unix socket. What is sent arrives whole, more than once, out of
+ * order or not at all, and the kernel says so at best by an error later on (Unix sockets neither lose nor reorder). */
+struct loop_datagram_socket;
+
+struct loop_datagram_options {
+    const struct loop_address *bind_to;    /* where to receive; NULL: the kernel chooses when something is sent */
+    const struct loop_address *connect_to; /* the only one to talk to; NULL: everybody. One of the two must be given */
+    bool reuse_addr;                       /* UDP: SO_REUSEADDR. Unix: a socket file that nobody has open is replaced */
+    bool reuse_port;                       /* SO_REUSEPORT: one socket for each of several loops */
+    bool ipv6_only;
+    unsigned mode; /* Unix: permissions of the socket file; 0: what the umask gives */
+    const struct loop_socket_setting *settings;
+    size_t n_settings;
+    size_t max_bytes;   /* longer datagrams are received truncated; 0: 65536, which UDP's never are */
+    size_t limit_bytes; /* of the queue of datagrams that wait to be sent; 0: 1 MiB */
+};
+
+/* Opens a socket, bound, connected or both. The addresses' texts are those of streams, where "udp:" in place of "tcp:"
+ * reads the same. A Unix socket that is to be answered must be bound: to a path, whose file is removed when it closes,
+ * to an abstract name, or to an address of length sizeof(sa_family_t), for which the kernel finds a name.
+ * 0, and `*socket`, which is good until `scope` has ended; or -errno (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE,
+ * -ENETUNREACH, -ENOENT and -ECONNREFUSED for a Unix path, …; -EINVAL without an address, with addresses of two
+ * families, or a `max_bytes` beyond 1 MiB; -ECANCELED in a scope that is cancelled). */
+LOOP_API int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_options *options,
+                                struct loop_datagram_socket **socket);
+
+/* The same for a socket that is there already, one of socketpair(2) or from whoever started the program: `number` is
+ * taken over, whatever happens. Of the options, which may be NULL, max_bytes and limit_bytes count. -ENOTSOCK or
+ * -EPROTOTYPE for what is no datagram socket. */
+LOOP_API int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
+                                 struct loop_datagram_socket **socket);
+
+/* The address it has now, with the port the kernel chose. 0 or -errno (-EBADF). */
+LOOP_API int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_address *address);
+LOOP_API struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket);
+
+/* Closes. A stream hears what had been received before and then -ECANCELED; what waits to be sent is dropped, and its
+ * jobs hear -ECANCELED. 0, or -EBADF where it was closed before. loop_fd_close on its descriptor and the end of its
+ * scope do the same, but that a socket file goes with the scope. */
+LOOP_API int loop_datagram_close(struct loop_datagram_socket *socket);
+
+/* ---- receiving datagrams ---- */
+
+/* One that has come. It is lent for the duration of the call, all that it points to included. */
+struct loop_datagram {
+    const void *data;                  /* NULL in one that tells of an error */
+    size_t len;                        /* 0 is a length as any other */
+    const struct loop_address *sender; /* of length 0 where it has no name: a Unix socket that isn't bound */
+    bool is_truncated;                 /* it was longer than max_bytes; the rest is gone */
+};
+
+/* For each datagram: `result` is its length. For each error that the network has told of an earlier datagram of a
+ * connected socket: `result` is -ECONNREFUSED, -EHOSTUNREACH or the like, and `datagram` has no data; the stream goes
+ * on. (Of several such errors the kernel may tell only one.) At the end, once: `datagram` is NULL, and `result` is
+ * -ECANCELED, or the -errno of a receive that can't go on. */
+typedef void loop_datagram_fn(void *arg, int64_t result, const struct loop_datagram *datagram);
+
+/* Receives until cancelled. Up to 32 datagrams are taken by one system call and handed out one after the other; then
+ * others have their turn. What a continuation sends leaves, and scopes that it empties end, when all of them have
+ * been handed out. One that has been received is handed out, also after a cancel or a close: nothing is lost. An idle
+ * socket holds no memory for it. One stream at a time: another one ends with -EBUSY. */
+LOOP_API loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg);
+
+/* Holds the stream back, and lets it go on; both are idempotent. What has been received already is kept; what comes
+ * meanwhile stays in the socket, which drops it when that is full. Return 0, or -ENOENT when there is no stream. */
+LOOP_API int loop_datagram_pause(struct loop_datagram_socket *socket);
+LOOP_API int loop_datagram_resume(struct loop_datagram_socket *socket);
+
+/* ---- sending datagrams ----
+ *
+ * All that is sent on a socket leaves in the order of the calls; what one continuation, or the continuations of
+ * datagrams that were received together, have sent leaves together, by one system call for up to 64. What the kernel
+ * doesn't take waits in a queue, behind which all the rest waits too, also when it is for somebody else: a Unix socket
+ * that nobody reads holds its senders up.
+ *
+ * `to` is copied; NULL is the one the socket is connected to. */
+
+/* Copies the datagram, and sends it soon; what becomes of it is counted, and nobody hears. It holds the scope open
+ * until it has left. What is lent to a stream of this socket, `data` and `to`, isn't copied: to answer with it costs
+ * nothing. Returns 0; -ENOBUFS when the queue is full (nothing else is refused because of it: drop this one, or wait
+ * with loop_datagram_drained); -EINVAL or -EAFNOSUPPORT for a `to` that is no address, -EDESTADDRREQ where there is
+ * none or it has no name; -EMSGSIZE beyond INT_MAX; -ENOMEM; -EBADF; -ECANCELED in a scope that is cancelled. */
+LOOP_API int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
+                               size_t len);
+
+/* The same as a job, without a copy: `data` is the job's until the continuation, which hears `len` when the kernel has
+ * taken it; or -errno, as above and those of the kernel: -EMSGSIZE, -ENETUNREACH, -EACCES, -EPERM, and for a Unix
+ * socket -ENOENT and -ECONNREFUSED. One that was cancelled before it left ends with -ECANCELED, and never leaves.
+ * Without a continuation an error is the scope's. What the network tells of an earlier datagram fails no later one: the
+ * stream hears it, and the datagram is sent. Without a stream, it is in the statistics. */
+LOOP_API loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to,
+                                     const void *data, size_t len, loop_fn *fn, void *arg);
+
+/* How many bytes wait in the queue, with some for each datagram's own needs; whether the next one would be refused. */
+LOOP_API size_t loop_datagram_queued(const struct loop_datagram_socket *socket);
+LOOP_API bool loop_datagram_is_full(const struct loop_datagram_socket *socket);
+
+/* Resumes with 0 when at most half of the limit is queued; -ECANCELED when it was cancelled or the socket closes;
+ * -EBADF where it was closed before. */
+LOOP_API loop_job loop_datagram_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg);
+
+struct loop_datagram_stats {
+    uint64_t received, truncated;   /* `truncated` of those received */
+    uint64_t sent, failed, dropped; /* taken by the kernel; refused by it; still waiting when the socket closed */
+    uint64_t errors_told;           /* by the network, of earlier datagrams */
+    int last_error;                 /* of those failed and those told; 0: none */
+};
+LOOP_API void loop_datagram_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats);
 
 #ifdef __cplusplus
 }

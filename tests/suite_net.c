@@ -100,7 +100,7 @@ TEST(what_is_no_address_is_refused)
                          "tcp:[:::1]:80",
                          "unix:",
                          "unix:@",
-                         "udp:127.0.0.1:80",
+                         "udp:127.0.0.1",
                          "TCP:127.0.0.1:80",
                          "127.0.0.1:80",
                          "/tmp/x",

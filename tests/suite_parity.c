@@ -119,6 +119,7 @@ static const char closed_text[] = "loop_read: EBADF\n"
                                   "loop_op_write: EBADF\n"
                                   "loop_op_writev: EBADF\n"
                                   "loop_op_poll_add: EBADF\n"
+                                  "loop_op_poll_multishot: EBADF\n"
                                   "loop_op_splice from: EBADF\n"
                                   "loop_op_splice to: EBADF\n"
                                   "loop_op_connect: EBADF\n"
@@ -167,6 +168,7 @@ LOOP_TEST(p17_closed_descriptors)
     SHOW("loop_op_write", loop_op_write(NULL, fd, buffer, 1, LOOP_CURRENT, GO));
     SHOW("loop_op_writev", loop_op_writev(NULL, fd, &one_byte, 1, LOOP_CURRENT, GO));
     SHOW("loop_op_poll_add", loop_op_poll_add(NULL, fd, POLLIN, GO));
+    SHOW("loop_op_poll_multishot", loop_op_poll_multishot(NULL, fd, GO));
     SHOW("loop_op_splice from", loop_op_splice(NULL, fd, LOOP_CURRENT, pipe_ends[1], LOOP_CURRENT, 1, GO));
     SHOW("loop_op_splice to", loop_op_splice(NULL, pipe_ends[0], LOOP_CURRENT, fd, LOOP_CURRENT, 1, GO));
     SHOW("loop_op_connect", loop_op_connect(NULL, fd, (struct sockaddr *)&address, sizeof address, GO));

@@ -257,3 +257,28 @@ TEST(keep_of_what_is_not_lent_is_caught)
 
     expect_stop(make_mistake, &mistake, "loop_chunk_keep", -EINVAL);
 }
+
+/* ---- working memory ---- */
+
+LOOP_TEST(working_memory_is_used_again)
+{
+    static char *first, *second, *third;
+
+    BEGIN;
+    first = loop_scratch_take(env->loop, 1000);
+    second = loop_scratch_take(env->loop, 5000);
+    CHECK(first && second && (uintptr_t)first % 64 == 0 && (uintptr_t)second % 64 == 0);
+    memset(first, 1, 1000);
+    memset(second, 2, 5000);
+    loop_scratch_give(env->loop, second);
+    loop_scratch_give(env->loop, first); /* the larger one is kept */
+    third = loop_scratch_take(env->loop, 5000);
+    CHECK(third == second && third[0] == 2 && third[4999] == 2);
+    first = loop_scratch_take(env->loop, 1);
+    CHECK(first && first != third);
+    loop_scratch_give(env->loop, first);
+    loop_scratch_give(env->loop, third);
+    loop_scratch_give(env->loop, NULL);
+    CHECK(!loop_scratch_take(env->loop, SIZE_MAX));
+    END;
+}

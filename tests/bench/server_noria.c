@@ -5,7 +5,6 @@
 #include "server.h"
 
 #include <errno.h>
-#include <loop/low_level.h>
 #include <net/net.h>
 #include <unistd.h>
 
@@ -86,61 +85,25 @@ static void proxy(struct loop_flow *peer, void *upstream)
 
 /* ---- datagrams ---- */
 
-#define DATAGRAMS_AT_ONCE 16
-
-/* A datagram that is waited for, then sent back to where it came from. */
-struct datagram {
-    struct loop_fd *fd;
-    struct loop_message message;
-    struct iovec bytes;
-    struct sockaddr_storage sender;
-    char buffer[SERVER_READ_BYTES];
-};
-
-static void receive(struct datagram *datagram);
-
-static void on_sent(void *arg, int64_t result)
+static void on_datagram(void *socket, int64_t result, const struct loop_datagram *datagram)
 {
-    (void)result; /* what the socket doesn't take is lost, as datagrams are */
-    receive(arg);
-}
-
-static void on_received(void *arg, int64_t result)
-{
-    struct datagram *datagram = arg;
-
-    if (result < 0) {
-        receive(datagram); /* an earlier answer of ours came to nobody */
-        return;
+    if (datagram && result >= 0) {
+        loop_datagram_put(socket, datagram->sender, datagram->data, datagram->len);
     }
-    datagram->bytes.iov_len = (size_t)result;
-    datagram->message.flags = 0;
-    loop_op_send_msg(NULL, datagram->fd, &datagram->message, on_sent, datagram);
-}
-
-static void receive(struct datagram *datagram)
-{
-    datagram->bytes = (struct iovec){.iov_base = datagram->buffer, .iov_len = sizeof datagram->buffer};
-    datagram->message = (struct loop_message){.iov = &datagram->bytes,
-                                              .n_iov = 1,
-                                              .address = (struct sockaddr *)&datagram->sender,
-                                              .address_len = sizeof datagram->sender};
-    loop_op_recv_msg(NULL, datagram->fd, &datagram->message, on_received, datagram);
 }
 
 static int echo_datagrams(struct loop_env *env)
 {
-    struct loop_fd *fd = loop_fd_adopt(env->scope, server_listen(&server));
-    struct datagram *datagrams = loop_scope_alloc(env->scope, DATAGRAMS_AT_ONCE * sizeof *datagrams);
+    struct loop_address listen = convert(&server.listen);
+    struct loop_datagram_options options = {.bind_to = &listen};
+    struct loop_datagram_socket *socket;
+    int error = loop_datagram_open(env->scope, &options, &socket);
 
-    if (!fd || !datagrams) {
-        return -ENOMEM;
+    if (error == 0) {
+        loop_datagram_stream(socket, on_datagram, socket);
+        server_announce(loop_fd_peek(loop_datagram_fd(socket)));
     }
-    for (unsigned i = 0; i < DATAGRAMS_AT_ONCE; i++) {
-        datagrams[i].fd = fd;
-        receive(&datagrams[i]);
-    }
-    return 0;
+    return error;
 }
 
 /* ---- all ---- */

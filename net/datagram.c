@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Datagram sockets: opening, closing, and receiving.
+ *
+ * A stream waits for readiness without memory. When something has come it takes the loop's working memory, receives as
+ * much as has come, up to a batch, hands it out, sends what that has brought about, and gives the memory back. So one
+ * piece of memory serves all sockets of the loop, and an answer needs no copy of what it answers with.
+ *
+ * The socket is memory of its scope. The stream that the program knows is a promise, and the watch below it is a
+ * daemon, so that the promise alone decides whether the scope is held open.
+ */
+#include "datagram.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_MAX_BYTES 65536
+#define MOST_MAX_BYTES ((size_t)1 << 20)
+#define DEFAULT_LIMIT_BYTES ((size_t)1 << 20)
+
+/* Keeps the starts of the datagrams out of each other's way in the processor's caches. */
+#define GAP_BYTES 128
+
+#define LEAST_EXPECTED 4
+
+/* ---- opening ---- */
+
+static int find_family(const struct loop_datagram_options *options, sa_family_t *family)
+{
+    const struct loop_address *addresses[] = {options->bind_to, options->connect_to};
+
+    *family = AF_UNSPEC;
+    for (unsigned i = 0; i < 2; i++) {
+        int error = addresses[i] ? loop_net_check_address(addresses[i]) : 0;
+        if (error < 0) {
+            return error;
+        }
+        if (addresses[i] && *family != AF_UNSPEC && *family != addresses[i]->u.any.sa_family) {
+            return -EINVAL;
+        }
+        *family = addresses[i] ? addresses[i]->u.any.sa_family : *family;
+    }
+    return *family == AF_UNSPEC ? -EINVAL : 0;
+}
+
+static int check(const struct loop_datagram_options *options, sa_family_t *family)
+{
+    if (options->mode > 0777 || options->max_bytes > MOST_MAX_BYTES) {
+        return -EINVAL;
+    }
+    int error = find_family(options, family);
+    if (error == 0 && *family == AF_UNIX && options->reuse_port) {
+        return -EOPNOTSUPP; /* as for listeners */
+    }
+    return error;
+}
+
+static int open_socket(sa_family_t family)
+{
+    int number = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    return number < 0 ? -errno : number;
+}
+
+/* IPV6_V6ONLY is set both ways, because a sysctl changes what it is by itself. */
+static int configure(int number, sa_family_t family, const struct loop_datagram_options *options)
+{
+    int error = 0;
+
+    if (family != AF_UNIX && options->reuse_addr) {
+        error = loop_net_set_option(number, LOOP_SO_REUSEADDR, 1);
+    }
+    if (error == 0 && options->reuse_port) {
+        error = loop_net_set_option(number, LOOP_SO_REUSEPORT, 1);
+    }
+    if (error == 0 && family == AF_INET6) {
+        error = loop_net_set_option(number, LOOP_IPV6_ONLY, options->ipv6_only);
+    }
+    if (error == 0 && family == AF_UNIX && options->mode != 0 && fchmod(number, options->mode) < 0) {
+        error = -errno;
+    }
+    return error == 0 ? loop_net_apply_settings(number, options->settings, options->n_settings) : error;
+}
+
+/* Binds; `*file` has a path only where a file was made. */
+static int bind_to(int number, const struct loop_address *address, const struct loop_datagram_options *options,
+                   struct loop_net_file *file)
+{
+    char *path = file->path;
+
+    file->path = NULL;
+    int error = address ? loop_net_bind(number, SOCK_DGRAM, address, options->reuse_addr) : 0;
+    if (error == 0 && address) {
+        file->path = path;
+        error = loop_net_note_file(address, options->mode, file);
+    }
+    return error;
+}
+
+static int connect_to(int number, const struct loop_address *address)
+{
+    return address && connect(number, &address->u.any, address->length) < 0 ? -errno : 0;
+}
+
+static int set_up(int number, sa_family_t family, const struct loop_address *bound,
+                  const struct loop_datagram_options *options, struct loop_net_file *file)
+{
+    int error = configure(number, family, options);
+
+    if (error < 0) {
+        file->path = NULL;
+        return error;
+    }
+    error = bind_to(number, bound, options, file);
+    if (error == 0) {
+        error = connect_to(number, options->connect_to);
+    }
+    if (error < 0) {
+        loop_net_remove_file(file);
+    }
+    return error;
+}
+
+/* At the end of its scope. The memory lives on until the scope is gone. */
+static void on_release(void *arg)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    loop_net_remove_file(&socket->file);
+}
+
+/* Which errors of the network the socket hears: those of the one that it is connected to. */
+static void look_at_peer(struct loop_datagram_socket *socket)
+{
+    struct loop_address peer;
+
+    socket->is_connected = loop_net_peer_address(loop_fd_peek(socket->fd), &peer) == 0;
+    socket->is_told_errors = socket->is_connected && peer.u.any.sa_family != AF_UNIX;
+}
+
+static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_fd *fd,
+                                         const struct loop_datagram_options *options, const struct loop_net_file *file)
+{
+    struct loop_datagram_socket *socket = loop_scope_alloc(scope, sizeof *socket);
+    char *path = socket && file->path ? loop_net_absolute_path(scope, file->path) : NULL;
+
+    if (!socket || (file->path && !path)) {
+        return NULL;
+    }
+    socket->loop = loop_scope_loop(scope);
+    socket->scope = scope;
+    socket->fd = fd;
+    socket->max_bytes = options->max_bytes ? options->max_bytes : DEFAULT_MAX_BYTES;
+    socket->limit_bytes = options->limit_bytes ? options->limit_bytes : DEFAULT_LIMIT_BYTES;
+    socket->n_expected = LEAST_EXPECTED;
+    socket->file = *file;
+    socket->file.path = path;
+    look_at_peer(socket);
+    return loop_scope_on_release(scope, on_release, socket) ? socket : NULL;
+}
+
+/* Takes the number over, whatever happens. */
+static int take_in(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
+                   struct loop_net_file *file, struct loop_datagram_socket **socket)
+{
+    struct loop_fd *fd = loop_fd_adopt(scope, number);
+
+    *socket = fd ? keep(scope, fd, options, file) : NULL;
+    if (*socket) {
+        return 0;
+    }
+    loop_net_remove_file(file);
+    loop_fd_destroy(fd);
+    return -ENOMEM;
+}
+
+int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_options *options,
+                       struct loop_datagram_socket **socket)
+{
+    char path[LOOP_NET_PATH_SIZE];
+    struct loop_net_file file = {.path = path};
+    struct loop_address bound = {0};
+    sa_family_t family;
+
+    *socket = NULL;
+    int error = loop_scope_is_cancelled(scope) ? -ECANCELED : options ? check(options, &family) : -EINVAL;
+    if (error < 0) {
+        return error;
+    }
+    if (options->bind_to) {
+        bound = *options->bind_to;
+    }
+    int number = open_socket(family);
+    if (number == -EAFNOSUPPORT && !options->ipv6_only && !options->connect_to && loop_net_fall_back_to_ipv4(&bound)) {
+        family = AF_INET;
+        number = open_socket(family);
+    }
+    if (number < 0) {
+        return number;
+    }
+    error = set_up(number, family, options->bind_to ? &bound : NULL, options, &file);
+    if (error < 0) {
+        close(number);
+        return error;
+    }
+    return take_in(scope, number, options, &file, socket);
+}
+
+static int check_adopted(struct loop_scope *scope, int number, const struct loop_datagram_options *options)
+{
+    int type = 0;
+    socklen_t length = sizeof type;
+
+    if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &length) < 0) {
+        return -errno;
+    }
+    if (type != SOCK_DGRAM) {
+        return -EPROTOTYPE;
+    }
+    if (options->max_bytes > MOST_MAX_BYTES) {
+        return -EINVAL;
+    }
+    return loop_scope_is_cancelled(scope) ? -ECANCELED : 0;
+}
+
+int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
+                        struct loop_datagram_socket **socket)
+{
+    static const struct loop_datagram_options defaults;
+    struct loop_net_file none = {0};
+
+    *socket = NULL;
+    options = options ? options : &defaults;
+    int error = check_adopted(scope, number, options);
+    if (error < 0) {
+        if (number >= 0 && error != -EBADF) {
+            close(number);
+        }
+        return error;
+    }
+    return take_in(scope, number, options, &none, socket);
+}
+
+int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_address *address)
+{
+    int number = loop_fd_use(socket->fd);
+
+    if (number < 0) {
+        return number;
+    }
+    int error = loop_net_local_address(number, address);
+    loop_fd_unuse(socket->fd);
+    return error;
+}
+
+struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket)
+{
+    return socket->fd;
+}
+
+void loop_datagram_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats)
+{
+    *stats = socket->stats;
+}
+
+/* The stream hears of it by its watch, and the queue by its wait, or when it would be sent. */
+int loop_datagram_close(struct loop_datagram_socket *socket)
+{
+    loop_net_remove_file(&socket->file);
+    int error = loop_fd_close(socket->fd);
+    if (error == 0 && socket->is_blocked) {
+        loop_cancel(socket->loop, socket->wait);
+    }
+    return error;
+}
+
+/* ---- handing out ---- */
+
+bool loop_datagram_is_told(int error)
+{
+    switch (error) {
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EHOSTUNREACH:
+    case -EHOSTDOWN:
+    case -ENETUNREACH:
+    case -ENETDOWN:
+    case -ENONET:
+    case -ENOPROTOOPT:
+    case -EOPNOTSUPP:
+    case -EPROTO:
+    case -EACCES:
+    case -EMSGSIZE: return true;
+    default: return false;
+    }
+}
+
+static void give_batch_back(struct loop_datagram_socket *socket)
+{
+    struct loop_datagram_batch *batch = socket->batch;
+
+    socket->batch = NULL;
+    loop_scratch_give(socket->loop, batch);
+}
+
+static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
+{
+    const struct mmsghdr *header = &batch->headers[at];
+    struct loop_address *sender = &batch->senders[at];
+    struct loop_datagram datagram = {.data = batch->vectors[at].iov_base,
+                                     .len = header->msg_len,
+                                     .sender = sender,
+                                     .is_truncated = (header->msg_hdr.msg_flags & MSG_TRUNC) != 0};
+
+    sender->length = header->msg_hdr.msg_namelen;
+    if (sender->length > sizeof sender->u.local) {
+        sender->length = sizeof sender->u.local; /* told for a path without its NUL */
+    }
+    socket->stats.truncated += datagram.is_truncated;
+    socket->fn(socket->arg, (int64_t)datagram.len, &datagram);
+}
+
+/* Hands out what has been received, until that is all or the program has had enough for now. What it sends meanwhile
+ * leaves at the end. */
+static void deliver(struct loop_datagram_socket *socket)
+{
+    struct loop_datagram_batch *batch = socket->batch;
+
+    socket->is_delivering = true;
+    while (batch->at < batch->n && (!socket->is_paused || socket->is_ending)) {
+        hand_out(socket, batch, batch->at++);
+    }
+    socket->is_delivering = false;
+    loop_datagram_flush(socket);
+    loop_datagram_unlend(batch);
+    if (batch->at == batch->n) {
+        give_batch_back(socket);
+    }
+}
+
+/* An error that the network has told; not while the stream is held back. */
+static void tell(struct loop_datagram_socket *socket)
+{
+    static const struct loop_address nobody;
+    struct loop_datagram nothing = {.sender = &nobody};
+    int error = socket->told;
+
+    if (error < 0 && (!socket->is_paused || socket->is_ending)) {
+        socket->told = 0;
+        socket->fn(socket->arg, error, &nothing);
+    }
+}
+
+/* ---- receiving ---- */
+
+static size_t stride_of(const struct loop_datagram_socket *socket)
+{
+    return (socket->max_bytes + GAP_BYTES + 63) / 64 * 64;
+}
+
+static struct loop_datagram_batch *take_batch(struct loop_datagram_socket *socket)
+{
+    size_t size_bytes = sizeof(struct loop_datagram_batch) + LOOP_DATAGRAMS_AT_ONCE * stride_of(socket);
+    struct loop_datagram_batch *batch = loop_scratch_take(socket->loop, size_bytes);
+
+    if (batch) {
+        batch->n = 0;
+        batch->at = 0;
+        batch->n_outgoing = 0;
+        batch->n_copied = 0;
+        batch->size_bytes = size_bytes;
+    }
+    return batch;
+}
+
+static void make_room(struct loop_datagram_batch *batch, const struct loop_datagram_socket *socket, unsigned from,
+                      unsigned to)
+{
+    size_t stride = stride_of(socket);
+
+    for (unsigned i = from; i < to; i++) {
+        batch->vectors[i] = (struct iovec){.iov_base = batch->bytes + i * stride, .iov_len = socket->max_bytes};
+        batch->headers[i].msg_hdr = (struct msghdr){.msg_name = &batch->senders[i].u,
+                                                    .msg_namelen = sizeof batch->senders[i].u,
+                                                    .msg_iov = &batch->vectors[i],
+                                                    .msg_iovlen = 1};
+    }
+}
+
+/* How many have been received behind those of `batch`, which may be fewer than there was room for; or -errno. */
+static int receive_more(struct loop_datagram_batch *batch, int number, unsigned room)
+{
+    int n;
+
+    do {
+        n = recvmmsg(number, batch->headers + batch->n, room - batch->n, MSG_DONTWAIT, NULL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* Receives until there is nothing left or the batch is full: 0, or an error that came behind what has been received. */
+static int fill_batch(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, int number)
+{
+    unsigned room = socket->n_expected;
+
+    while (batch->n < LOOP_DATAGRAMS_AT_ONCE) {
+        make_room(batch, socket, batch->n, room);
+        int n = receive_more(batch, number, room);
+        if (n < 0) {
+            return n == -EAGAIN ? 0 : n;
+        }
+        batch->n += (unsigned)n;
+        if (batch->n < room) {
+            return 0;
+        }
+        room = LOOP_DATAGRAMS_AT_ONCE;
+    }
+    return 0;
+}
+
+/* The next batch is expected to be about as large as this one. */
+static void learn(struct loop_datagram_socket *socket, unsigned n)
+{
+    unsigned expected = n + n / 2 + LEAST_EXPECTED;
+
+    socket->n_expected = expected < LOOP_DATAGRAMS_AT_ONCE ? expected : LOOP_DATAGRAMS_AT_ONCE;
+    socket->stats.received += n;
+}
+
+static void end(struct loop_datagram_socket *socket, int64_t result);
+
+/* Once more from the next turn. */
+static void come_back(struct loop_datagram_socket *socket)
+{
+    socket->wants_more = true;
+    if (!loop_datagram_kick(socket)) {
+        end(socket, -ENOMEM);
+    }
+}
+
+static void note_told(struct loop_datagram_socket *socket, int error)
+{
+    socket->told = error;
+    socket->stats.errors_told++;
+    socket->stats.last_error = error;
+}
+
+static void on_receive_failed(struct loop_datagram_socket *socket, int error)
+{
+    if (loop_datagram_is_told(error)) {
+        note_told(socket, error);
+        tell(socket);
+        come_back(socket);
+    } else {
+        end(socket, error);
+    }
+}
+
+/* A short batch has emptied the socket, and the next datagram brings an event. But it may hide an error, which brings
+ * none: where errors come it is looked at again. */
+static void receive(struct loop_datagram_socket *socket)
+{
+    int number = loop_fd_use(socket->fd);
+    struct loop_datagram_batch *batch = number < 0 ? NULL : take_batch(socket);
+
+    socket->wants_more = false;
+    if (!batch) {
+        end(socket, number < 0 ? -ECANCELED : -ENOMEM);
+    } else {
+        int error = fill_batch(socket, batch, number);
+        unsigned n = batch->n;
+        learn(socket, n);
+        socket->batch = batch;
+        deliver(socket);
+        if (error < 0) {
+            on_receive_failed(socket, error);
+        } else if (n == LOOP_DATAGRAMS_AT_ONCE || (n > 0 && socket->is_told_errors)) {
+            come_back(socket);
+        }
+    }
+    if (number >= 0) {
+        loop_fd_unuse(socket->fd);
+    }
+}
+
+/* ---- the stream ---- */
+
+static void finish(struct loop_datagram_socket *socket)
+{
+    give_batch_back(socket);
+    loop_resolve(socket->loop, socket->stream, socket->end_result);
+}
+
+/* Ends the stream, when all that has been received is handed out. Without memory to come back from the dispatch it
+ * isn't.
+ */
+static void end(struct loop_datagram_socket *socket, int64_t result)
+{
+    if (!socket->stream || socket->is_ending) {
+        return;
+    }
+    socket->is_ending = true;
+    socket->end_result = result;
+    loop_cancel(socket->loop, socket->watch);
+    if (socket->is_delivering || ((socket->batch || socket->told) && loop_datagram_kick(socket))) {
+        return;
+    }
+    finish(socket);
+}
+
+static void go_on(struct loop_datagram_socket *socket)
+{
+    tell(socket);
+    if (socket->batch) {
+        deliver(socket);
+    }
+    if (!socket->batch && socket->wants_more && !socket->is_paused && !socket->is_ending) {
+        receive(socket);
+    }
+    if (socket->is_ending) {
+        tell(socket);
+        finish(socket);
+    }
+}
+
+static void turn(struct loop_datagram_socket *socket)
+{
+    if (socket->stream) {
+        go_on(socket);
+    }
+    loop_datagram_flush(socket);
+}
+
+static void on_kick(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    (void)result;
+    socket->is_kicked = false;
+    turn(socket);
+}
+
+bool loop_datagram_kick(struct loop_datagram_socket *socket)
+{
+    if (!socket->is_kicked) {
+        loop_job job = loop_promise(socket->scope, NULL, NULL, on_kick, socket);
+        socket->is_kicked = job != 0;
+        loop_resolve(socket->loop, job, 0);
+    }
+    return socket->is_kicked;
+}
+
+static void on_readable(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    if (result < 0) {
+        end(socket, result);
+    } else {
+        socket->wants_more = true;
+        turn(socket);
+    }
+}
+
+static void on_cancel(void *arg, loop_job job)
+{
+    (void)job;
+    end(arg, -ECANCELED);
+}
+
+static void on_stream_end(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    socket->stream = 0;
+    socket->is_ending = false;
+    socket->is_paused = false;
+    socket->wants_more = false;
+    socket->fn(socket->arg, result, NULL);
+}
+
+/* One that never begins. */
+struct refusal {
+    loop_datagram_fn *fn;
+    void *arg;
+};
+
+static void on_refused(void *arg, int64_t result)
+{
+    struct refusal refusal = *(struct refusal *)arg;
+
+    free(arg);
+    refusal.fn(refusal.arg, result, NULL);
+}
+
+static loop_job refuse(struct loop_datagram_socket *socket, int error, loop_datagram_fn *fn, void *arg)
+{
+    struct refusal *refusal = malloc(sizeof *refusal);
+
+    if (!refusal) {
+        return 0;
+    }
+    *refusal = (struct refusal){fn, arg};
+    loop_job job = loop_promise(socket->scope, NULL, NULL, on_refused, refusal);
+    if (!job) {
+        free(refusal);
+    }
+    loop_resolve(socket->loop, job, error);
+    return job;
+}
+
+static int check_stream(const struct loop_datagram_socket *socket)
+{
+    if (loop_scope_is_cancelled(socket->scope)) {
+        return -ECANCELED;
+    }
+    if (!loop_fd_is_open(socket->fd)) {
+        return -EBADF;
+    }
+    return socket->stream ? -EBUSY : 0;
+}
+
+loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg)
+{
+    int error = check_stream(socket);
+
+    if (error < 0) {
+        return refuse(socket, error, fn, arg);
+    }
+    loop_job stream = loop_promise(socket->scope, on_cancel, socket, on_stream_end, socket);
+    if (!stream) {
+        return 0;
+    }
+    socket->stream = stream;
+    socket->fn = fn;
+    socket->arg = arg;
+    socket->told = 0; /* what came before it is in the statistics */
+    socket->watch = loop_op_poll_multishot(NULL, socket->fd, on_readable, socket);
+    loop_daemon(socket->loop, socket->watch);
+    if (!socket->watch) {
+        end(socket, -ENOMEM);
+    }
+    return stream;
+}
+
+int loop_datagram_pause(struct loop_datagram_socket *socket)
+{
+    if (!socket->stream || socket->is_ending) {
+        return -ENOENT;
+    }
+    socket->is_paused = true;
+    return 0;
+}
+
+int loop_datagram_resume(struct loop_datagram_socket *socket)
+{
+    if (!socket->stream || socket->is_ending) {
+        return -ENOENT;
+    }
+    if (socket->is_paused) {
+        socket->is_paused = false;
+        come_back(socket);
+    }
+    return 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the two halves of a datagram socket, receiving (datagram.c) and sending (datagram_send.c), share.
+ */
+#ifndef NET_DATAGRAM_H
+#define NET_DATAGRAM_H
+
+#include "internal.h"
+
+#define LOOP_DATAGRAMS_AT_ONCE 32  /* received by one system call */
+#define LOOP_DATAGRAM_COPIES 32768 /* bytes of answers that aren't lent, before each takes memory of its own */
+
+/* A datagram that is to be sent. What it needs of its own stands behind it; the others' are in a batch. */
+struct loop_outgoing {
+    struct loop_outgoing *next, *prev;
+    struct loop_datagram_socket *socket;
+    loop_job promise; /* 0: nobody hears what becomes of it */
+    const void *data;
+    size_t len;
+    const struct loop_address *to; /* NULL: the one the socket is connected to */
+    int first_error;               /* what the first try said, which may have been an earlier datagram's */
+    bool is_lent;                  /* it is queued, and in the batch as what it says is */
+    struct loop_address address;   /* where `to` isn't lent */
+};
+
+/* Datagrams received together, in the loop's working memory, and the answers to them. */
+struct loop_datagram_batch {
+    unsigned n, at; /* handed out up to `at` */
+    unsigned n_outgoing;
+    size_t size_bytes; /* of all */
+    size_t n_copied;
+    struct mmsghdr headers[LOOP_DATAGRAMS_AT_ONCE];
+    struct iovec vectors[LOOP_DATAGRAMS_AT_ONCE];
+    struct loop_address senders[LOOP_DATAGRAMS_AT_ONCE];
+    struct loop_outgoing outgoing[LOOP_DATAGRAMS_AT_ONCE];
+    char copies[LOOP_DATAGRAM_COPIES];
+    _Alignas(64) char bytes[];
+};
+
+struct loop_drain_wait;
+
+struct loop_datagram_socket {
+    struct loop *loop;
+    struct loop_scope *scope;
+    struct loop_fd *fd;
+    /* receiving */
+    loop_datagram_fn *fn;
+    void *arg;
+    loop_job stream, watch;
+    struct loop_datagram_batch *batch; /* being handed out, or held back */
+    size_t max_bytes;
+    unsigned n_expected; /* how many may come together */
+    int told;            /* an error that the stream has yet to hear, or 0 */
+    int64_t end_result;
+    bool is_delivering, is_paused, is_ending;
+    bool wants_more; /* there may be some in the socket */
+    bool is_kicked;  /* comes back from the dispatch */
+    bool is_connected, is_told_errors;
+    /* sending */
+    bool is_blocked; /* `wait` tells when to go on */
+    loop_job wait;
+    int64_t pause_ns; /* 0: readiness is to be trusted */
+    struct loop_outgoing *first, *last;
+    struct loop_drain_wait *drains;
+    size_t queued_bytes, limit_bytes;
+    struct loop_datagram_stats stats;
+    struct loop_net_file file;
+};
+
+/* Has loop_datagram_turn called from the dispatch, soon; false when there is no memory. */
+bool loop_datagram_kick(struct loop_datagram_socket *socket);
+
+/* Errors that the network tells of an earlier datagram. */
+bool loop_datagram_is_told(int error);
+
+/* ---- datagram_send.c ---- */
+
+/* Sends what waits, as much as the kernel takes. */
+void loop_datagram_flush(struct loop_datagram_socket *socket);
+
+/* Copies what is still queued and in the batch, which is about to be gone. */
+void loop_datagram_unlend(struct loop_datagram_batch *batch);
+
+#endif

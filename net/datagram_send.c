@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sending datagrams: one queue for each socket, in the order of the calls. It is sent when the datagrams received
+ * together have been handed out, or else from the next dispatch; and when it is full, to see whether there is room.
+ *
+ * What the kernel doesn't take waits until the socket is said to be writable. A Unix socket says so though the one that
+ * it sends to has a full queue: then it is tried from time to time.
+ */
+#include "datagram.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SENT_AT_ONCE 64
+
+#define SHORTEST_PAUSE_NS LOOP_MILLISECOND
+#define LONGEST_PAUSE_NS (64 * LOOP_MILLISECOND)
+
+/* Somebody who waits for room. */
+struct loop_drain_wait {
+    struct loop_drain_wait *next, **link;
+    struct loop_datagram_socket *socket;
+    loop_job promise;
+};
+
+/* ---- the queue ---- */
+
+static size_t cost_of(const struct loop_outgoing *outgoing)
+{
+    return sizeof *outgoing + outgoing->len;
+}
+
+static void enqueue(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing)
+{
+    outgoing->socket = socket;
+    outgoing->next = NULL;
+    outgoing->prev = socket->last;
+    *(socket->last ? &socket->last->next : &socket->first) = outgoing;
+    socket->last = outgoing;
+    socket->queued_bytes += cost_of(outgoing);
+}
+
+static void dequeue(struct loop_outgoing *outgoing)
+{
+    struct loop_datagram_socket *socket = outgoing->socket;
+
+    *(outgoing->prev ? &outgoing->prev->next : &socket->first) = outgoing->next;
+    *(outgoing->next ? &outgoing->next->prev : &socket->last) = outgoing->prev;
+    socket->queued_bytes -= cost_of(outgoing);
+}
+
+/* Takes it out and gives its memory back. */
+static void discard(struct loop_outgoing *outgoing)
+{
+    dequeue(outgoing);
+    if (outgoing->is_lent) {
+        outgoing->is_lent = false; /* there is nothing to be kept */
+    } else {
+        free(outgoing);
+    }
+}
+
+static void complete(struct loop_outgoing *outgoing, int64_t result)
+{
+    struct loop *loop = outgoing->socket->loop;
+    loop_job promise = outgoing->promise;
+
+    discard(outgoing);
+    if (promise) {
+        loop_resolve(loop, promise, result);
+    }
+}
+
+static void fail(struct loop_outgoing *outgoing, int error)
+{
+    outgoing->socket->stats.failed++;
+    outgoing->socket->stats.last_error = error;
+    complete(outgoing, error);
+}
+
+/* ---- waiting for room ---- */
+
+static void resume_drained(struct loop_drain_wait *wait, int64_t result)
+{
+    struct loop *loop = wait->socket->loop;
+    loop_job promise = wait->promise;
+
+    *wait->link = wait->next;
+    if (wait->next) {
+        wait->next->link = wait->link;
+    }
+    free(wait);
+    loop_resolve(loop, promise, result);
+}
+
+static bool has_drained(const struct loop_datagram_socket *socket)
+{
+    return socket->queued_bytes <= socket->limit_bytes / 2;
+}
+
+static void tell_drained(struct loop_datagram_socket *socket, int64_t result)
+{
+    while (socket->drains && (result < 0 || has_drained(socket))) {
+        resume_drained(socket->drains, result);
+    }
+}
+
+static void on_cancel_drained(void *arg, loop_job job)
+{
+    (void)job;
+    resume_drained(arg, -ECANCELED);
+}
+
+static loop_job answer(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(scope, NULL, NULL, fn, arg);
+
+    loop_resolve(loop_scope_loop(scope), job, result);
+    return job;
+}
+
+loop_job loop_datagram_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg)
+{
+    if (!loop_fd_is_open(socket->fd)) {
+        return answer(socket->scope, -EBADF, fn, arg);
+    }
+    if (has_drained(socket) || loop_scope_is_cancelled(socket->scope)) {
+        return answer(socket->scope, 0, fn, arg);
+    }
+    struct loop_drain_wait *wait = malloc(sizeof *wait);
+    if (!wait) {
+        return 0;
+    }
+    wait->promise = loop_promise(socket->scope, on_cancel_drained, wait, fn, arg);
+    if (!wait->promise) {
+        free(wait);
+        return 0;
+    }
+    struct loop_drain_wait **link = &socket->drains;
+    while (*link) {
+        link = &(*link)->next;
+    }
+    wait->socket = socket;
+    wait->next = NULL;
+    wait->link = link;
+    *link = wait;
+    return wait->promise;
+}
+
+/* ---- sending ---- */
+
+static void drop_all(struct loop_datagram_socket *socket, int error)
+{
+    while (socket->first) {
+        socket->stats.dropped++;
+        complete(socket->first, error);
+    }
+    tell_drained(socket, error);
+}
+
+static void on_may_send(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    socket->is_blocked = false;
+    if (result < 0 && loop_scope_is_cancelled(socket->scope)) {
+        drop_all(socket, -ECANCELED);
+    } else {
+        loop_datagram_flush(socket);
+    }
+}
+
+/* Waits for readiness; where that has just been told in vain, for a while. */
+static void block(struct loop_datagram_socket *socket)
+{
+    int64_t pause_ns = socket->pause_ns;
+
+    socket->wait = pause_ns ? loop_sleep(socket->scope, pause_ns, on_may_send, socket)
+                            : loop_poll(socket->fd, POLLOUT, on_may_send, socket);
+    socket->is_blocked = socket->wait != 0;
+    socket->pause_ns = pause_ns == 0                 ? SHORTEST_PAUSE_NS
+                       : pause_ns < LONGEST_PAUSE_NS ? pause_ns * 2
+                                                     : LONGEST_PAUSE_NS;
+    if (!socket->is_blocked) {
+        drop_all(socket, -ENOMEM);
+    }
+}
+
+/* A connected socket may have told of an earlier datagram, and not sent this one: it is tried a second time. */
+static bool may_be_anothers(const struct loop_outgoing *outgoing, int error)
+{
+    return outgoing->socket->is_told_errors && outgoing->first_error == 0 && loop_datagram_is_told(error);
+}
+
+/* False when the rest has to wait. */
+static bool on_send_failed(struct loop_datagram_socket *socket, int error)
+{
+    struct loop_outgoing *outgoing = socket->first;
+
+    if (error == -EAGAIN) {
+        block(socket);
+        return false;
+    }
+    if (may_be_anothers(outgoing, error)) {
+        outgoing->first_error = error;
+    } else if (error != -EINTR) {
+        fail(outgoing, error);
+    }
+    return true;
+}
+
+static void on_sent(struct loop_datagram_socket *socket)
+{
+    struct loop_outgoing *outgoing = socket->first;
+
+    if (outgoing->first_error < 0) {
+        socket->told = outgoing->first_error;
+        socket->stats.errors_told++;
+        socket->stats.last_error = outgoing->first_error;
+    }
+    socket->stats.sent++;
+    complete(outgoing, (int64_t)outgoing->len);
+}
+
+static unsigned gather(const struct loop_datagram_socket *socket, struct mmsghdr *headers, struct iovec *vectors)
+{
+    unsigned n = 0;
+
+    for (struct loop_outgoing *outgoing = socket->first; outgoing && n < SENT_AT_ONCE; outgoing = outgoing->next) {
+        const struct loop_address *to = outgoing->to;
+        vectors[n] = (struct iovec){.iov_base = (void *)(uintptr_t)outgoing->data, .iov_len = outgoing->len};
+        headers[n].msg_hdr = (struct msghdr){.msg_name = to ? (void *)(uintptr_t)&to->u : NULL,
+                                             .msg_namelen = to ? to->length : 0,
+                                             .msg_iov = &vectors[n],
+                                             .msg_iovlen = 1};
+        n++;
+    }
+    return n;
+}
+
+/* Sends one lot; false when the rest has to wait. */
+static bool send_some(struct loop_datagram_socket *socket, int number)
+{
+    struct mmsghdr headers[SENT_AT_ONCE];
+    struct iovec vectors[SENT_AT_ONCE];
+    unsigned n = gather(socket, headers, vectors);
+    int sent = sendmmsg(number, headers, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (sent < 0) {
+        return on_send_failed(socket, -errno);
+    }
+    socket->pause_ns = 0;
+    for (int i = 0; i < sent; i++) {
+        on_sent(socket);
+    }
+    return true;
+}
+
+void loop_datagram_flush(struct loop_datagram_socket *socket)
+{
+    if (!socket->first || socket->is_blocked) {
+        return;
+    }
+    int number = loop_fd_use(socket->fd);
+    if (number < 0) {
+        drop_all(socket, -ECANCELED);
+        return;
+    }
+    while (socket->first && send_some(socket, number)) {
+    }
+    loop_fd_unuse(socket->fd);
+    tell_drained(socket, 0);
+    if (socket->told && socket->stream) {
+        (void)loop_datagram_kick(socket);
+    }
+}
+
+/* ---- what is lent ---- */
+
+static bool is_in(const void *pointer, size_t len, const void *from, const void *end)
+{
+    uintptr_t at = (uintptr_t)pointer;
+
+    return at >= (uintptr_t)from && at <= (uintptr_t)end && len <= (uintptr_t)end - at;
+}
+
+static bool is_lent_by(const struct loop_datagram_batch *batch, const void *data, size_t len)
+{
+    return is_in(data, len, batch->bytes, (const char *)batch + batch->size_bytes);
+}
+
+static void set_destination(struct loop_outgoing *outgoing, const struct loop_address *to,
+                            const struct loop_datagram_batch *batch)
+{
+    if (!to || (batch && is_in(to, sizeof *to, batch->senders, batch->senders + LOOP_DATAGRAMS_AT_ONCE))) {
+        outgoing->to = to;
+    } else {
+        outgoing->address = *to;
+        outgoing->to = &outgoing->address;
+    }
+}
+
+static void clear(struct loop_outgoing *outgoing, size_t len)
+{
+    outgoing->promise = 0;
+    outgoing->len = len;
+    outgoing->first_error = 0;
+    outgoing->is_lent = false;
+}
+
+/* With a copy of its own of everything. */
+static struct loop_outgoing *copy(const struct loop_address *to, const void *data, size_t len)
+{
+    struct loop_outgoing *outgoing = malloc(sizeof *outgoing + len);
+
+    if (outgoing) {
+        clear(outgoing, len);
+        outgoing->data = outgoing + 1;
+        set_destination(outgoing, to, NULL);
+        if (len > 0) {
+            memcpy(outgoing + 1, data, len);
+        }
+    }
+    return outgoing;
+}
+
+/* The bytes in the batch: where they are lent, or else as a copy; NULL when there is no room. */
+static const void *bring_in(struct loop_datagram_batch *batch, const void *data, size_t len)
+{
+    if (len == 0 || is_lent_by(batch, data, len)) {
+        return data;
+    }
+    if (len > sizeof batch->copies - batch->n_copied) {
+        return NULL;
+    }
+    char *copied = memcpy(batch->copies + batch->n_copied, data, len);
+    batch->n_copied += len;
+    return copied;
+}
+
+/* One that takes no memory of its own, while the batch is handed out; NULL when there is no room. */
+static struct loop_outgoing *answer_from(struct loop_datagram_batch *batch, const struct loop_address *to,
+                                         const void *data, size_t len)
+{
+    if (batch->n_outgoing == LOOP_DATAGRAMS_AT_ONCE) {
+        return NULL;
+    }
+    const void *inside = bring_in(batch, data, len);
+    if (!inside && len > 0) {
+        return NULL;
+    }
+    struct loop_outgoing *outgoing = &batch->outgoing[batch->n_outgoing++];
+    clear(outgoing, len);
+    outgoing->data = inside;
+    set_destination(outgoing, to, batch);
+    outgoing->is_lent = true;
+    return outgoing;
+}
+
+static void replace(struct loop_outgoing *outgoing, struct loop_outgoing *by)
+{
+    struct loop_datagram_socket *socket = outgoing->socket;
+
+    by->socket = socket;
+    by->first_error = outgoing->first_error;
+    by->prev = outgoing->prev;
+    by->next = outgoing->next;
+    *(by->prev ? &by->prev->next : &socket->first) = by;
+    *(by->next ? &by->next->prev : &socket->last) = by;
+}
+
+void loop_datagram_unlend(struct loop_datagram_batch *batch)
+{
+    for (unsigned i = 0; i < batch->n_outgoing; i++) {
+        struct loop_outgoing *outgoing = &batch->outgoing[i];
+        struct loop_outgoing *kept = outgoing->is_lent ? copy(outgoing->to, outgoing->data, outgoing->len) : NULL;
+        if (kept) {
+            replace(outgoing, kept);
+        } else if (outgoing->is_lent) {
+            fail(outgoing, -ENOMEM);
+        }
+    }
+    batch->n_outgoing = 0;
+    batch->n_copied = 0;
+}
+
+/* ---- the calls ---- */
+
+static int check_destination(const struct loop_datagram_socket *socket, const struct loop_address **to)
+{
+    if (*to && (*to)->length == 0) {
+        *to = NULL; /* a sender without a name */
+    }
+    if (!*to) {
+        return socket->is_connected ? 0 : -EDESTADDRREQ;
+    }
+    return loop_net_check_address(*to);
+}
+
+/* Makes `*to` NULL where it names nobody. */
+static int check(struct loop_datagram_socket *socket, const struct loop_address **to, const void *data, size_t len)
+{
+    if (!loop_fd_is_open(socket->fd)) {
+        return -EBADF;
+    }
+    if (loop_scope_is_cancelled(socket->scope)) {
+        return -ECANCELED;
+    }
+    if (!data && len > 0) {
+        return -EINVAL;
+    }
+    if (len > INT_MAX) {
+        return -EMSGSIZE;
+    }
+    return check_destination(socket, to);
+}
+
+/* Room is made where the kernel takes something. */
+static bool has_room(struct loop_datagram_socket *socket)
+{
+    if (loop_datagram_is_full(socket)) {
+        loop_datagram_flush(socket);
+    }
+    return !loop_datagram_is_full(socket);
+}
+
+/* What is handed out is followed by a flush; otherwise one has to be asked for. */
+static bool will_flush(struct loop_datagram_socket *socket)
+{
+    return socket->is_delivering || socket->is_blocked || loop_datagram_kick(socket);
+}
+
+int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data, size_t len)
+{
+    int error = check(socket, &to, data, len);
+
+    if (error < 0) {
+        return error;
+    }
+    if (!has_room(socket)) {
+        return -ENOBUFS;
+    }
+    struct loop_outgoing *outgoing = socket->is_delivering ? answer_from(socket->batch, to, data, len) : NULL;
+    outgoing = outgoing ? outgoing : copy(to, data, len);
+    if (!outgoing) {
+        return -ENOMEM;
+    }
+    enqueue(socket, outgoing);
+    if (!will_flush(socket)) {
+        discard(outgoing);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+/* When nothing waits any more, nothing needs to wait for the kernel: that would hold the scope open. */
+static void on_cancel_send(void *arg, loop_job job)
+{
+    struct loop_datagram_socket *socket = ((struct loop_outgoing *)arg)->socket;
+
+    (void)job;
+    complete(arg, -ECANCELED);
+    tell_drained(socket, 0);
+    if (!socket->first && socket->is_blocked) {
+        loop_cancel(socket->loop, socket->wait);
+    }
+}
+
+static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(socket->scope, on_cancel_send, outgoing, fn, arg);
+
+    if (!job) {
+        free(outgoing);
+        return 0;
+    }
+    outgoing->promise = job;
+    enqueue(socket, outgoing);
+    if (!will_flush(socket)) {
+        complete(outgoing, -ENOMEM);
+    }
+    return job;
+}
+
+loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
+                            size_t len, loop_fn *fn, void *arg)
+{
+    int error = check(socket, &to, data, len);
+
+    if (error == 0 && !has_room(socket)) {
+        error = -ENOBUFS;
+    }
+    if (error < 0) {
+        return answer(socket->scope, error, fn, arg);
+    }
+    struct loop_outgoing *outgoing = malloc(sizeof *outgoing);
+    if (!outgoing) {
+        return 0;
+    }
+    clear(outgoing, len);
+    outgoing->data = data;
+    set_destination(outgoing, to, NULL);
+    return start_send(socket, outgoing, fn, arg);
+}
+
+size_t loop_datagram_queued(const struct loop_datagram_socket *socket)
+{
+    return socket->queued_bytes;
+}
+
+bool loop_datagram_is_full(const struct loop_datagram_socket *socket)
+{
+    return socket->queued_bytes >= socket->limit_bytes;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Binding, and the files of Unix sockets that are bound.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
+
+/* ---- the file of a Unix socket ---- */
+
+/* Copies the path with a NUL at its end, which an address may lack. False when it is no path. */
+static bool path_of(const struct loop_address *address, char path[LOOP_NET_PATH_SIZE])
+{
+    if (address->u.any.sa_family != AF_UNIX || address->length <= PATH_OFFSET) {
+        return false;
+    }
+    size_t len = strnlen(address->u.local.sun_path, address->length - PATH_OFFSET);
+    memcpy(path, address->u.local.sun_path, len);
+    path[len] = '\0';
+    return len > 0;
+}
+
+static bool is_same_socket(const char *path, dev_t device, ino_t inode)
+{
+    struct stat now;
+
+    return lstat(path, &now) == 0 && S_ISSOCK(now.st_mode) && now.st_dev == device && now.st_ino == inode;
+}
+
+void loop_net_remove_file(struct loop_net_file *file)
+{
+    if (file->path && is_same_socket(file->path, file->device, file->inode)) {
+        (void)unlink(file->path);
+    }
+    file->path = NULL;
+}
+
+/* True when a connect is refused: nobody has this socket any more. A listener that is too busy answers EAGAIN. */
+static bool is_deserted(const struct loop_address *address, int type)
+{
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0) {
+        return false;
+    }
+    bool is_refused = connect(fd, &address->u.any, address->length) < 0 && errno == ECONNREFUSED;
+    close(fd);
+    return is_refused;
+}
+
+/* Removes a socket file that a program has left behind. Any other file stays, and the socket of one that lives too. */
+static bool remove_deserted(const struct loop_address *address, int type)
+{
+    char path[LOOP_NET_PATH_SIZE];
+    struct stat found;
+
+    return path_of(address, path) && lstat(path, &found) == 0 && S_ISSOCK(found.st_mode) &&
+           is_deserted(address, type) && is_same_socket(path, found.st_dev, found.st_ino) && unlink(path) == 0;
+}
+
+/* Takes note of the file just made, and gives it the permissions that were asked for: bind has masked those of the
+ * socket with the umask, so that at no time it allowed more. */
+int loop_net_note_file(const struct loop_address *address, unsigned mode, struct loop_net_file *file)
+{
+    struct stat made;
+
+    if (!path_of(address, file->path)) {
+        file->path = NULL;
+        return 0;
+    }
+    if (lstat(file->path, &made) < 0) {
+        int error = -errno;
+        file->path = NULL;
+        return error;
+    }
+    file->device = made.st_dev;
+    file->inode = made.st_ino;
+    if (mode == 0 || (made.st_mode & 0777) == mode) {
+        return 0;
+    }
+    return fchmodat(AT_FDCWD, file->path, mode, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+/* The path from the root, in the scope's memory: the program may change its directory before the file is removed. */
+char *loop_net_absolute_path(struct loop_scope *scope, const char *path)
+{
+    char directory[PATH_MAX];
+
+    if (path[0] == '/' || !getcwd(directory, sizeof directory)) {
+        directory[0] = '\0';
+    }
+    size_t size = strlen(directory) + strlen(path) + sizeof "/";
+    char *copy = loop_scope_alloc(scope, size);
+    if (copy) {
+        snprintf(copy, size, "%s%s%s", directory, directory[0] ? "/" : "", path);
+    }
+    return copy;
+}
+
+/* ---- binding ---- */
+
+int loop_net_bind(int fd, int type, const struct loop_address *address, bool reuse)
+{
+    if (bind(fd, &address->u.any, address->length) == 0) {
+        return 0;
+    }
+    int error = -errno;
+    if (error != -EADDRINUSE || !reuse || !remove_deserted(address, type)) {
+        return error;
+    }
+    return bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
+}
+
+/* Every address of both families is every address of one where the machine has no IPv6. */
+bool loop_net_fall_back_to_ipv4(struct loop_address *address)
+{
+    if (address->u.any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&address->u.ipv6.sin6_addr)) {
+        return false;
+    }
+    struct sockaddr_in everywhere = {.sin_family = AF_INET, .sin_port = address->u.ipv6.sin6_port};
+    address->u.ipv4 = everywhere;
+    address->length = sizeof everywhere;
+    return true;
+}
