@@ -182,6 +182,9 @@ static void on_real_from(void *arg, int64_t result)
         return;
     }
     path = strdup(asked->to_path);
+    for (size_t len = path ? strlen(path) : 0; len > 1 && path[len - 1] == '/'; len--) {
+        path[len - 1] = '\0';
+    }
     slash = path && asked->to.kind == LOOP_KIND_NONE ? strrchr(path, '/') : NULL;
     if (slash) {
         slash[1] = '\0';
