@@ -88,13 +88,11 @@ static const struct arguments_option *option_at(const struct arguments_program *
 
 static void print_option(const struct arguments_option *option)
 {
-    char left[64];
+    char left[64], letter[] = "-x, ";
 
-    if (option->letter) {
-        snprintf(left, sizeof left, "-%c, --%s", option->letter, option->name);
-    } else {
-        snprintf(left, sizeof left, "--%s %s", option->name, option->placeholder ? option->placeholder : "");
-    }
+    letter[1] = option->letter;
+    snprintf(left, sizeof left, "%s--%s %s", option->letter ? letter : "", option->name,
+             option->placeholder ? option->placeholder : "");
     printf("  %-24s  %s\n", left, option->help);
 }
 
@@ -153,13 +151,27 @@ static void read_option(const struct arguments_option *option, const char *text)
     }
 }
 
+/* The option that getopt_long means, by its letter or by its place in the table; NULL when it is none of ours. */
+static const struct arguments_option *find_option(const struct arguments_program *program, int answer)
+{
+    if (answer >= OPTION_FIRST) {
+        return option_at(program, (size_t)(answer - OPTION_FIRST));
+    }
+    for (size_t i = 0; i < program->n_options; i++) {
+        if (answer != 0 && program->options[i].letter == answer) {
+            return &program->options[i];
+        }
+    }
+    return NULL;
+}
+
 /* What getopt_long could not make sense of. `optopt` names an option that it knew but whose value was wrong. */
 static void refuse_option(const struct arguments_program *program, int answer, char **argv)
 {
-    if (optopt >= OPTION_FIRST || optopt == OPTION_HELP) {
-        const char *name = optopt == OPTION_HELP ? "help" : option_at(program, (size_t)(optopt - OPTION_FIRST))->name;
+    const struct arguments_option *option = find_option(program, optopt);
 
-        arguments_refuse(answer == ':' ? "--%s needs a value" : "--%s takes no value", name);
+    if (option || optopt == OPTION_HELP) {
+        arguments_refuse(answer == ':' ? "--%s needs a value" : "--%s takes no value", option ? option->name : "help");
     }
     if (optopt != 0) {
         arguments_refuse("unknown option '-%c' (--help tells the options)", optopt);
@@ -167,24 +179,34 @@ static void refuse_option(const struct arguments_program *program, int answer, c
     arguments_refuse("unknown option '%s' (--help tells the options)", argv[optind - 1]);
 }
 
-/* The long options, and behind ":h" the letters. */
-static void fill_table(const struct arguments_program *program, struct option *table, char *letters)
+static void fill_table(const struct arguments_program *program, struct option *table)
 {
     size_t n = program->n_options + N_LOOP_SIZES;
 
-    letters = stpcpy(letters, ":h");
     for (size_t i = 0; i < n; i++) {
         const struct arguments_option *option = option_at(program, i);
 
         table[i] = (struct option){.name = option->name,
                                    .has_arg = option->flag ? no_argument : required_argument,
                                    .val = OPTION_FIRST + (int)i};
-        if (option->letter) {
-            *letters++ = option->letter;
+    }
+    table[n] = (struct option){.name = "help", .val = OPTION_HELP};
+}
+
+/* The letters as getopt_long wants them; the colon in front has it tell a missing value from an unknown option. */
+static void fill_letters(const struct arguments_program *program, char *letters)
+{
+    *letters++ = ':';
+    *letters++ = OPTION_HELP;
+    for (size_t i = 0; i < program->n_options; i++) {
+        if (program->options[i].letter) {
+            *letters++ = program->options[i].letter;
+            if (!program->options[i].flag) {
+                *letters++ = ':';
+            }
         }
     }
     *letters = '\0';
-    table[n] = (struct option){.name = "help", .val = OPTION_HELP};
 }
 
 static void check_operands(const struct arguments_program *program, int argc, char **argv)
@@ -199,33 +221,22 @@ static void check_operands(const struct arguments_program *program, int argc, ch
     }
 }
 
-static const struct arguments_option *option_of(const struct arguments_program *program, int answer)
-{
-    if (answer >= OPTION_FIRST) {
-        return option_at(program, (size_t)(answer - OPTION_FIRST));
-    }
-    for (size_t i = 0; i < program->n_options; i++) {
-        if (program->options[i].letter && program->options[i].letter == answer) {
-            return &program->options[i];
-        }
-    }
-    return NULL;
-}
-
 char **arguments_parse(const struct arguments_program *program, int argc, char **argv)
 {
     struct option table[MOST_OPTIONS + 2] = {{0}};
-    char letters[MOST_OPTIONS + 3];
+    char letters[2 * MOST_OPTIONS + 3];
     int answer;
 
     program_name = program->name;
-    fill_table(program, table, letters);
+    fill_table(program, table);
+    fill_letters(program, letters);
     opterr = 0;
     while ((answer = getopt_long(argc, argv, letters, table, NULL)) != -1) {
+        const struct arguments_option *option = find_option(program, answer);
+
         if (answer == OPTION_HELP) {
             help(program);
         }
-        const struct arguments_option *option = option_of(program, answer);
         if (!option) {
             refuse_option(program, answer, argv);
         }

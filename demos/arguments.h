@@ -14,7 +14,7 @@
 /* One option. Exactly one of `flag`, `count` and `duration_ns` is set; that is where the value goes. */
 struct arguments_option {
     const char *name;        /* without the dashes */
-    char letter;             /* a short one beside it, for a flag; 0 where there is none */
+    char letter;             /* the short form, or 0 */
     const char *placeholder; /* what the help calls the value; NULL for a flag */
     const char *help;
     bool *flag;

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Requests, as far as a file server needs to know them. What is valid HTTP, and what it means for the connection, is
+ * left to a library: llhttp, or http_parser, which it came from.
+ *
+ * The library is fed line by line. So it never sees a byte behind the request, and where a request ends is the same for
+ * both. Bodies are not read: nothing that this server does has one.
+ */
+#include "serve.h"
+
+#include <string.h>
+#include <strings.h>
+
+#if SERVE_WITH_LLHTTP
+#include <llhttp.h>
+#else
+#include <http_parser.h>
+#endif
+
+#define HEADER_BYTES ((size_t)16384) /* of one request, all of it */
+#define FIELD_SIZE 24                /* longer names are none of ours */
+
+#if SERVE_WITH_LLHTTP
+typedef llhttp_t parser_state;
+typedef llhttp_settings_t parser_settings;
+#else
+typedef http_parser parser_state;
+typedef http_parser_settings parser_settings;
+#endif
+
+struct http_reading {
+    parser_state parser;
+    struct http_request request;
+    size_t n_bytes;
+    int status;
+    bool has_body;
+    size_t target_len;
+    char field[FIELD_SIZE];
+    size_t field_len;
+    char *value; /* where the value at hand goes; NULL: nowhere */
+    size_t value_len;
+    bool is_in_value;
+};
+
+/* ---- what the library says ---- */
+
+/* Adds to a text that may come in pieces. False when there is no room for it and its NUL. */
+static bool append(char *text, size_t size, size_t *text_len, const char *piece, size_t len)
+{
+    if (len >= size - *text_len) {
+        return false;
+    }
+    memcpy(text + *text_len, piece, len);
+    *text_len += len;
+    text[*text_len] = '\0';
+    return true;
+}
+
+static int on_target(parser_state *parser, const char *piece, size_t len)
+{
+    struct http_reading *reading = parser->data;
+
+    if (!append(reading->request.target, sizeof reading->request.target, &reading->target_len, piece, len)) {
+        reading->status = 414;
+        return -1;
+    }
+    return 0;
+}
+
+static int on_field(parser_state *parser, const char *piece, size_t len)
+{
+    struct http_reading *reading = parser->data;
+
+    if (reading->is_in_value) {
+        reading->is_in_value = false;
+        reading->field_len = 0;
+    }
+    if (!append(reading->field, sizeof reading->field, &reading->field_len, piece, len)) {
+        reading->field[0] = '\0';
+        reading->field_len = sizeof reading->field - 1; /* no piece that comes finds room */
+    }
+    return 0;
+}
+
+/* A field has its name. */
+static char *place_of_value(struct http_reading *reading)
+{
+    struct http_request *request = &reading->request;
+
+    if (strcasecmp(reading->field, "range") == 0) {
+        return request->range;
+    }
+    if (strcasecmp(reading->field, "if-range") == 0) {
+        return request->if_range;
+    }
+    if (strcasecmp(reading->field, "if-modified-since") == 0) {
+        return request->if_modified_since;
+    }
+    request->n_hosts += strcasecmp(reading->field, "host") == 0;
+    reading->has_body |= strcasecmp(reading->field, "transfer-encoding") == 0;
+    return NULL;
+}
+
+static int on_value(parser_state *parser, const char *piece, size_t len)
+{
+    struct http_reading *reading = parser->data;
+
+    if (!reading->is_in_value) {
+        reading->is_in_value = true;
+        reading->value = place_of_value(reading);
+        reading->value_len = 0;
+    }
+    if (reading->value && !append(reading->value, HTTP_VALUE_SIZE, &reading->value_len, piece, len)) {
+        reading->value[0] = '\0';
+        reading->value = NULL;
+    }
+    return 0;
+}
+
+static int status_of(const struct http_reading *reading)
+{
+    const parser_state *parser = &reading->parser;
+
+    if (parser->http_major != 1) {
+        return 505;
+    }
+    if (reading->request.n_hosts > 1 || (reading->request.n_hosts == 0 && parser->http_minor > 0)) {
+        return 400;
+    }
+    if (parser->method != HTTP_GET && parser->method != HTTP_HEAD) {
+        return 405;
+    }
+    return reading->has_body ? 413 : 200;
+}
+
+#if SERVE_WITH_LLHTTP
+
+static bool is_to_be_kept(const parser_state *parser)
+{
+    return llhttp_should_keep_alive(parser);
+}
+
+#else
+
+static bool is_to_be_kept(const parser_state *parser)
+{
+    return http_should_keep_alive(parser);
+}
+
+#endif
+
+/* The request is complete. Where a body follows, which nobody will read, the connection has no future. */
+static int on_headers_complete(parser_state *parser)
+{
+    struct http_reading *reading = parser->data;
+
+    reading->has_body |= parser->content_length != 0 && parser->content_length != UINT64_MAX;
+    reading->status = status_of(reading);
+    reading->request.is_head = parser->method == HTTP_HEAD;
+    reading->request.keep_alive =
+        (reading->status == 200 || reading->status == 405) && !reading->has_body && is_to_be_kept(parser);
+    return reading->has_body ? -1 : 0;
+}
+
+/* ---- the library ---- */
+
+static const parser_settings settings = {.on_url = on_target,
+                                         .on_header_field = on_field,
+                                         .on_header_value = on_value,
+                                         .on_headers_complete = on_headers_complete};
+
+#if SERVE_WITH_LLHTTP
+
+static void begin_parsing(parser_state *parser)
+{
+    llhttp_init(parser, HTTP_REQUEST, &settings);
+}
+
+static bool parse(parser_state *parser, const char *bytes, size_t len)
+{
+    return llhttp_execute(parser, bytes, len) == HPE_OK;
+}
+
+#else
+
+static void begin_parsing(parser_state *parser)
+{
+    http_parser_init(parser, HTTP_REQUEST);
+}
+
+static bool parse(parser_state *parser, const char *bytes, size_t len)
+{
+    return http_parser_execute(parser, &settings, bytes, len) == len && HTTP_PARSER_ERRNO(parser) == HPE_OK;
+}
+
+#endif
+
+/* ---- reading ---- */
+
+struct http_reading *http_reading_create(struct loop_scope *scope)
+{
+    struct http_reading *reading = loop_scope_alloc(scope, sizeof *reading);
+
+    if (reading) {
+        http_reading_begin(reading);
+    }
+    return reading;
+}
+
+void http_reading_begin(struct http_reading *reading)
+{
+    *reading = (struct http_reading){0};
+    begin_parsing(&reading->parser);
+    reading->parser.data = reading;
+}
+
+int http_reading_line(struct http_reading *reading, const char *line, size_t len)
+{
+    reading->n_bytes += len + 2;
+    if (reading->n_bytes > HEADER_BYTES) {
+        return 431;
+    }
+    /* No bytes at all would be the end of the connection to http_parser. */
+    bool is_good = (len == 0 || parse(&reading->parser, line, len)) && parse(&reading->parser, "\r\n", 2);
+    if (reading->status == 0 && !is_good) {
+        return 400;
+    }
+    return reading->status;
+}
+
+bool http_reading_has_begun(const struct http_reading *reading)
+{
+    return reading->n_bytes > 0;
+}
+
+const struct http_request *http_reading_request(const struct http_reading *reading)
+{
+    return &reading->request;
+}

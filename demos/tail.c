@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * tail [-f] FILE: the last lines of a file, and with -f what is added to it, under whatever circumstances.
+ *
+ * The directory is watched, and whatever happens in it is only a reason to look: at the open file first, for what has
+ * been added or whether it was cut, then at the name, for whether it stands for another file by now. Looking again does
+ * no harm, so lost events do none either. A file that has been renamed is read on until there is another of its name,
+ * and to its end before that one is begun.
+ */
+#include "arguments.h"
+
+#include <fs/fs.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned n_lines = 10;
+static bool follows;
+
+static const struct arguments_option options[] = {
+    {.name = "follow", .letter = 'f', .flag = &follows, .help = "go on with what is added, also when FILE is replaced"},
+    {.name = "lines",
+     .letter = 'n',
+     .placeholder = "N",
+     .count = &n_lines,
+     .most = 1u << 30,
+     .help = "begin with the last N lines (10)"},
+};
+
+static const struct arguments_program program = {
+    .name = "tail",
+    .operands = "FILE",
+    .about = "Prints the last lines of FILE, a regular file. A symbolic link stands for the file that it leads to now.",
+    .options = options,
+    .n_options = sizeof options / sizeof options[0],
+    .least_operands = 1,
+    .most_operands = 1,
+};
+
+struct tail {
+    struct loop_env *env;
+    struct loop_scope *scope;
+    const char *name; /* as it was given */
+    char *path;       /* to the file, without links where it was there at the beginning */
+    char *directory;
+    struct loop_flow *file; /* NULL while there is none */
+    struct loop_flow *next; /* of the same name, to be read when the other is at its end */
+    struct loop_fs_stat stat, next_stat;
+    uint64_t position;
+    uint64_t newlines; /* found so far, going back from the end */
+    bool is_missing;   /* there is no such name, and that has been said */
+    bool is_looking, looks_again;
+    int status;
+    size_t written, len; /* of the buffer */
+    struct iovec piece;
+    char buffer[1 << 16];
+};
+
+static void stop(struct tail *tail, const char *what, int64_t error)
+{
+    if (error != -ECANCELED && tail->status == 0) {
+        tail->status = arguments_fail(what, error);
+    }
+    loop_scope_cancel(tail->scope);
+}
+
+/* Every job here is started by way of this. */
+static void expect(struct tail *tail, loop_job job)
+{
+    if (!job) {
+        stop(tail, tail->name, -ENOMEM);
+    }
+}
+
+/* ---- what has been added ---- */
+
+static void look(struct tail *tail);
+static void look_at_name(struct tail *tail);
+static void look_at_file(struct tail *tail);
+static void read_more(struct tail *tail);
+static void on_written(void *arg, int64_t result);
+
+static void write_rest(struct tail *tail)
+{
+    expect(tail, loop_write(tail->env->out, tail->buffer + tail->written, tail->len - tail->written, on_written, tail));
+}
+
+static void on_written(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        stop(tail, "standard output", result);
+        return;
+    }
+    tail->written += (size_t)result;
+    if (tail->written < tail->len) {
+        write_rest(tail); /* an error came in between, and will be heard now */
+    } else {
+        read_more(tail);
+    }
+}
+
+static void take_next(struct tail *tail)
+{
+    loop_fd_destroy(tail->file->fd);
+    tail->file = tail->next;
+    tail->next = NULL;
+    tail->stat = tail->next_stat;
+    tail->position = 0;
+    read_more(tail);
+}
+
+static void on_read(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        stop(tail, tail->name, result);
+    } else if (result > 0) {
+        tail->position += (uint64_t)result;
+        tail->written = 0;
+        tail->len = (size_t)result;
+        write_rest(tail);
+    } else if (tail->next) {
+        take_next(tail);
+    } else if (follows) {
+        look_at_name(tail);
+    }
+}
+
+static void read_piece(struct tail *tail, size_t len, uint64_t offset, loop_fn *fn)
+{
+    tail->piece = (struct iovec){tail->buffer, len};
+    expect(tail, loop_file_pread(tail->scope, tail->file->fd, &tail->piece, 1, (int64_t)offset, fn, tail));
+}
+
+static void read_more(struct tail *tail)
+{
+    read_piece(tail, sizeof tail->buffer, tail->position, on_read);
+}
+
+static void on_file_stat(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        stop(tail, tail->name, result);
+        return;
+    }
+    if (tail->stat.size_bytes < tail->position) {
+        arguments_complain("%s: file truncated", tail->name);
+        tail->position = 0;
+    }
+    read_more(tail);
+}
+
+static void look_at_file(struct tail *tail)
+{
+    expect(tail, loop_file_stat(tail->scope, tail->file->fd, &tail->stat, on_file_stat, tail));
+}
+
+/* ---- the last lines ---- */
+
+static void go_back(struct tail *tail);
+
+/* The piece begins at the position. The newline at the very end of the file ends the last line and begins none. */
+static void on_piece_before(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        stop(tail, tail->name, result);
+        return;
+    }
+    for (size_t i = (size_t)result; i > 0; i--) {
+        bool is_last = tail->position + i == tail->stat.size_bytes;
+        if (tail->buffer[i - 1] == '\n' && !is_last && ++tail->newlines == n_lines) {
+            tail->position += i;
+            read_more(tail);
+            return;
+        }
+    }
+    go_back(tail);
+}
+
+static void go_back(struct tail *tail)
+{
+    uint64_t end = tail->position;
+
+    if (end == 0 || n_lines == 0) {
+        read_more(tail);
+        return;
+    }
+    tail->position = end > sizeof tail->buffer ? end - sizeof tail->buffer : 0;
+    read_piece(tail, (size_t)(end - tail->position), tail->position, on_piece_before);
+}
+
+/* ---- what the name stands for ---- */
+
+static void end_look(struct tail *tail)
+{
+    tail->is_looking = false;
+    if (tail->looks_again) {
+        look(tail);
+    }
+}
+
+static void miss(struct tail *tail, int64_t error)
+{
+    if (!follows) {
+        stop(tail, tail->name, error);
+        return;
+    }
+    if (!tail->is_missing) {
+        arguments_complain(tail->file ? "'%s' has become inaccessible: %s" : "cannot open '%s' for reading: %s",
+                           tail->name, strerror((int)-error));
+        tail->is_missing = true;
+    }
+    end_look(tail);
+}
+
+static void on_opened(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        miss(tail, result);
+        return;
+    }
+    if (tail->next_stat.kind != LOOP_KIND_REGULAR) {
+        loop_fd_destroy(tail->next->fd);
+        tail->next = NULL;
+        miss(tail, tail->next_stat.kind == LOOP_KIND_DIRECTORY ? -EISDIR : -EINVAL);
+        return;
+    }
+    if (tail->file || tail->is_missing) {
+        arguments_complain("'%s' has %s;  following new file", tail->name,
+                           tail->is_missing ? "appeared" : "been replaced");
+    }
+    if (tail->file) {
+        read_more(tail); /* to its end first */
+    } else {
+        tail->file = tail->next;
+        tail->next = NULL;
+        tail->stat = tail->next_stat;
+        tail->position = tail->is_missing ? 0 : tail->stat.size_bytes;
+        go_back(tail);
+    }
+    tail->is_missing = false;
+}
+
+static void open_next(struct tail *tail)
+{
+    const struct loop_open_options how = {.stat = &tail->next_stat};
+
+    expect(tail, loop_fs_open(tail->scope, tail->env->fs, tail->path, &how, &tail->next, on_opened, tail));
+}
+
+static void on_name_stat(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        miss(tail, result);
+    } else if (!tail->file || tail->next_stat.inode != tail->stat.inode ||
+               tail->next_stat.device != tail->stat.device) {
+        open_next(tail);
+    } else {
+        tail->is_missing = false;
+        end_look(tail);
+    }
+}
+
+static void look_at_name(struct tail *tail)
+{
+    expect(tail, loop_fs_stat(tail->scope, tail->env->fs, tail->path, true, &tail->next_stat, on_name_stat, tail));
+}
+
+/* One look at a time; what happens meanwhile is a reason for another. */
+static void look(struct tail *tail)
+{
+    if (tail->is_looking) {
+        tail->looks_again = true;
+        return;
+    }
+    tail->is_looking = true;
+    tail->looks_again = false;
+    if (tail->file) {
+        look_at_file(tail);
+    } else {
+        look_at_name(tail);
+    }
+}
+
+/* ---- watching ---- */
+
+static void on_event(void *arg, int64_t result, const struct loop_watch_event *event)
+{
+    struct tail *tail = arg;
+
+    if (event) {
+        look(tail);
+    } else if (result < 0) {
+        stop(tail, tail->directory, result);
+    } else {
+        arguments_complain("%s: the directory has been removed", tail->directory);
+        tail->status = 1;
+        stop(tail, tail->directory, -ECANCELED);
+    }
+}
+
+/* What is before the last component: inotify tells of names in a directory. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash) {
+        return strdup(".");
+    }
+    return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static void on_real_path(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        tail->path = strdup(tail->name);
+    }
+    tail->directory = tail->path ? directory_of(tail->path) : NULL;
+    if (!tail->directory) {
+        stop(tail, tail->name, -ENOMEM);
+    } else if (follows) {
+        expect(tail, loop_fs_watch(tail->scope, tail->env->fs, tail->directory, on_event, tail));
+    } else {
+        look(tail);
+    }
+}
+
+/* Why it ended has been said. */
+static void on_end(void *arg, int64_t error)
+{
+    (void)arg;
+    (void)error;
+}
+
+static int start(struct loop_env *env, void *arg)
+{
+    struct tail *tail = arg;
+
+    tail->env = env;
+    tail->scope = loop_scope_open(env->scope, on_end, tail);
+    if (!tail->scope) {
+        return arguments_fail(tail->name, -ENOMEM);
+    }
+    expect(tail, loop_fs_realpath(tail->scope, env->fs, tail->name, &tail->path, on_real_path, tail));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct tail tail;
+
+    tail.name = arguments_parse(&program, argc, argv)[0];
+    int status = arguments_run(start, &tail);
+    free(tail.path);
+    free(tail.directory);
+    return status != 0 ? status : tail.status;
+}
