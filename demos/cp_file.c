@@ -295,7 +295,7 @@ static void begin_pieces(struct copying *copying)
     }
 }
 
-/* On a thread of the pool, while both stay open. */
+/* On a thread of the pool, while this scope keeps both open. */
 static int64_t share_blocks(void *arg)
 {
     const struct copying *copying = arg;
@@ -328,7 +328,7 @@ static void on_temporary(void *arg, int64_t result)
     }
     copying->from_number = loop_fd_peek(copying->in->fd);
     copying->to_number = loop_fd_peek(copying->out->fd);
-    if (!loop_work_on(copying->scope, copying->out->fd, copying->in->fd, share_blocks, copying, on_shared, copying)) {
+    if (!loop_work(copying->scope, share_blocks, copying, on_shared, copying)) {
         fail(copying, -ENOMEM);
         give_up(copying);
     }

@@ -8,6 +8,9 @@
 
 #include <stddef.h>
 
+/* Room that leaves some for words in a line of arguments_complain. */
+#define PRINTABLE_IN_LINE 800
+
 #define PRINTABLE_MOST(len) (4 * (size_t)(len) + 1)
 
 /* Writes `text` with its control characters and backslashes as \ooo, three octal digits. What doesn't fit into `size`
