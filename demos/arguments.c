@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define MOST_OPTIONS 16
 #define LONGEST_SECONDS 1e6
@@ -271,6 +272,16 @@ static void on_log(void *arg, enum loop_log_level level, const char *line)
         arguments_complain("%s", line);
     }
     loop_has_complained = loop_has_complained || level == LOOP_LOG_ERROR;
+}
+
+void arguments_allow_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 int arguments_run(loop_main_fn *start, void *arg)

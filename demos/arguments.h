@@ -50,6 +50,9 @@ void arguments_complain(const char *format, ...) __attribute__((format(printf, 1
  * return in turn: the loop ends, and nothing more is said. */
 int arguments_fail(const char *what, int64_t error);
 
+/* Lets the program have as many descriptors as its hard limit says: the usual limit is not meant for trees. */
+void arguments_allow_descriptors(void);
+
 /* Runs a loop of the sizes that were asked for. Returns the program's status; a loop that couldn't be run has been
  * complained about. */
 int arguments_run(loop_main_fn *start, void *arg);

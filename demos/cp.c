@@ -15,9 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-
-#define LONGEST_SHOWN 4096
 
 static bool is_recursive, wants_progress;
 
@@ -52,7 +49,7 @@ struct asked {
 
 void cp_complain(struct cp *cp, const char *path, const char *text)
 {
-    char shown[LONGEST_SHOWN];
+    char shown[PRINTABLE_IN_LINE];
 
     cp->status = 1;
     progress_clear(cp->progress);
@@ -110,7 +107,7 @@ static void must_be(struct asked *asked, loop_job job)
 static void on_copied(void *arg, int64_t result)
 {
     struct asked *asked = arg;
-    char names[LONGEST_SHOWN];
+    char names[PRINTABLE_IN_LINE];
 
     if (asked->from.kind == LOOP_KIND_REGULAR && result >= 0 && asked->from.size_bytes < CP_BIG_BYTES) {
         progress_add(asked->cp.progress, (uint64_t)result);
@@ -182,6 +179,9 @@ static void on_real_from(void *arg, int64_t result)
         return;
     }
     path = strdup(asked->to_path);
+    for (size_t len = path ? strlen(path) : 0; len > 1 && path[len - 1] == '/'; len--) {
+        path[len - 1] = '\0';
+    }
     slash = path && asked->to.kind == LOOP_KIND_NONE ? strrchr(path, '/') : NULL;
     if (slash) {
         slash[1] = '\0';
@@ -348,17 +348,6 @@ static int start(struct loop_env *env, void *arg)
     return 0;
 }
 
-/* A tree may need more descriptors than the usual: one or two for each directory on the way down. */
-static void allow_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(int argc, char **argv)
 {
     struct asked asked = {.signal_number = 0};
@@ -371,7 +360,7 @@ int main(int argc, char **argv)
     if (!asked.to_path) {
         return arguments_fail("can't begin", -ENOMEM);
     }
-    allow_descriptors();
+    arguments_allow_descriptors();
     status = arguments_run(start, &asked);
     free(asked.to_path);
     free(asked.real_from);

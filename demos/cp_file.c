@@ -10,9 +10,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -34,6 +36,7 @@ struct copying {
     struct cp_names names;
     struct loop_scope *scope;
     struct loop_flow *in, *out;
+    int from_number, to_number; /* for work on a thread */
     struct loop_fs_stat stat;
     char *temporary; /* its name; NULL while there is no such file */
     int64_t at;      /* up to where pieces have been given out */
@@ -134,16 +137,26 @@ static void on_step(void *arg, int64_t result)
 
 /* ---- data and holes ---- */
 
-/* Where the next data is. A file system that knows no holes makes it all data. */
+/* A hole is done as soon as it is found. */
+static void skip_to(struct copying *copying, int64_t at)
+{
+    if (at > copying->at) {
+        progress_add(copying->cp->progress, (uint64_t)(at - copying->at));
+        copying->at = at;
+    }
+}
+
+/* Where the next data is; false when there is only a hole. A file system that knows no holes makes it all data. */
 static bool find_data(struct copying *copying)
 {
     int64_t begin = loop_file_seek(copying->in->fd, copying->at, SEEK_DATA);
     int64_t end = begin < 0 ? begin : loop_file_seek(copying->in->fd, begin, SEEK_HOLE);
 
     if (begin == -ENXIO) {
+        skip_to(copying, copying->size);
         return false;
     }
-    copying->at = begin < 0 ? copying->at : begin;
+    skip_to(copying, begin);
     copying->data_end = end < 0 ? copying->size : end;
     return copying->at < copying->data_end;
 }
@@ -282,6 +295,26 @@ static void begin_pieces(struct copying *copying)
     }
 }
 
+/* On a thread of the pool, while this scope keeps both open. */
+static int64_t share_blocks(void *arg)
+{
+    const struct copying *copying = arg;
+
+    return ioctl(copying->to_number, FICLONE, copying->from_number) < 0 ? -errno : 0;
+}
+
+static void on_shared(void *arg, int64_t result)
+{
+    struct copying *copying = arg;
+
+    if (result == 0) {
+        progress_add(copying->cp->progress, (uint64_t)copying->size);
+        take_step(copying);
+    } else {
+        begin_pieces(copying);
+    }
+}
+
 static void on_temporary(void *arg, int64_t result)
 {
     struct copying *copying = arg;
@@ -291,8 +324,13 @@ static void on_temporary(void *arg, int64_t result)
         copying->temporary = NULL;
         fail(copying, result);
         give_up(copying);
-    } else {
-        begin_pieces(copying);
+        return;
+    }
+    copying->from_number = loop_fd_peek(copying->in->fd);
+    copying->to_number = loop_fd_peek(copying->out->fd);
+    if (!loop_work(copying->scope, share_blocks, copying, on_shared, copying)) {
+        fail(copying, -ENOMEM);
+        give_up(copying);
     }
 }
 

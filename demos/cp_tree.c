@@ -16,7 +16,7 @@
 
 #define MOST_DIRECTORIES 8
 #define MOST_FILES 64
-#define LONGEST_PATH 4096 /* in complaints */
+#define LONGEST_PATH 600 /* in complaints */
 
 struct tree {
     struct cp *cp;
@@ -87,6 +87,9 @@ static void complain(const struct directory *directory, const char *name, const 
     buffer[0] = '\0';
     bool fits = !*name || put_in_front(buffer, &path, name);
 
+    if (directory->tree->only_counts) {
+        return; /* the copying will say it */
+    }
     while (fits && directory) {
         fits = put_in_front(buffer, &path, directory->names.from);
         directory = directory->parent;

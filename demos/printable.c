@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Control characters, and what is needed to tell them from the same text in a name, made visible.
+ * Control characters made visible; the backslash too, so that each text stands for one name.
  */
 #include "printable.h"
 
@@ -9,7 +9,7 @@
 
 static bool is_plain(unsigned char byte)
 {
-    return byte >= ' ' && byte != 0x7f;
+    return byte >= ' ' && byte != 0x7f && byte != '\\';
 }
 
 const char *printable(char *buffer, size_t size, const char *text)

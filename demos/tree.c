@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 static const struct arguments_program program = {
     .name = "tree",
@@ -35,7 +34,8 @@ static const struct arguments_program program = {
 #define INDENT_LAST "    "
 #define BRANCH_MORE "├── "
 #define BRANCH_LAST "└── "
-#define MOST_PENDING ((size_t)64 << 10) /* bytes of output that are gathered */
+#define MOST_PENDING ((size_t)64 << 10)   /* bytes of output that are gathered */
+#define MOST_IN_WRITER ((size_t)64 << 20) /* beyond that by a line of a very deep tree, never so much */
 
 struct item {
     const char *name;
@@ -76,7 +76,7 @@ static void run(struct tree *tree);
 
 static void complain(struct tree *tree, const char *name, int64_t error)
 {
-    char shown[PRINTABLE_MOST(NAME_MAX)];
+    char shown[PRINTABLE_IN_LINE];
 
     tree->status = arguments_fail(printable(shown, sizeof shown, name), error);
 }
@@ -413,7 +413,7 @@ static int start(struct loop_env *env, void *arg)
     char shown[PRINTABLE_MOST(PATH_MAX)];
 
     tree->env = env;
-    tree->writer = loop_writer_create(env->out, 2 * MOST_PENDING);
+    tree->writer = loop_writer_create(env->out, MOST_IN_WRITER);
     if (!tree->writer) {
         return arguments_fail("can't begin", -ENOMEM);
     }
@@ -423,17 +423,6 @@ static int start(struct loop_env *env, void *arg)
     return 0;
 }
 
-/* A deep tree may need more descriptors than the usual. */
-static void allow_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(int argc, char **argv)
 {
     static struct tree tree;
@@ -441,7 +430,7 @@ int main(int argc, char **argv)
     int status;
 
     tree.path = operands[0] ? operands[0] : ".";
-    allow_descriptors();
+    arguments_allow_descriptors();
     status = arguments_run(start, &tree);
     free(tree.indent);
     free(tree.target);

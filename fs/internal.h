@@ -146,7 +146,8 @@ int loop_fs_set_times_of(int number, int64_t accessed_ns, int64_t modified_ns);
 struct loop_fs_temporary {
     struct loop_fs_leaf leaf; /* where it is to be */
     bool is_exclusive;        /* and nothing else may be there */
-    int dir;                  /* that directory, open to be synchronised */
+    int dir;                  /* that directory */
+    bool is_opened;           /* `dir` is to be closed */
     int number;               /* the file */
     char name[32];            /* "" when there is none */
 };

@@ -51,6 +51,17 @@ static int check_leaf(const struct loop_fs_temporary *temporary)
     return S_ISDIR(status.st_mode) ? -EISDIR : 0;
 }
 
+/* The current directory may be another one by the time the file gets its name. */
+static int hold_directory(struct loop_fs_temporary *temporary)
+{
+    temporary->dir = temporary->leaf.dir;
+    if (temporary->dir == AT_FDCWD) {
+        temporary->dir = (int)loop_fs_outcome(openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+        temporary->is_opened = temporary->dir >= 0;
+    }
+    return temporary->dir < 0 ? temporary->dir : 0;
+}
+
 int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
                            unsigned mode, bool exclusive)
 {
@@ -59,8 +70,10 @@ int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_p
     if (error < 0) {
         return error;
     }
-    temporary->dir = (int)loop_fs_outcome(openat(temporary->leaf.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    error = temporary->dir < 0 ? temporary->dir : check_leaf(temporary);
+    error = hold_directory(temporary);
+    if (error == 0) {
+        error = check_leaf(temporary);
+    }
     if (error < 0) {
         return error;
     }
@@ -99,22 +112,40 @@ static int sync_directory(int number)
     return result == -EINVAL || result == -EOPNOTSUPP ? 0 : result;
 }
 
-int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync)
+static int name_it(struct loop_fs_temporary *temporary)
 {
-    int result = sync ? (int)loop_fs_outcome(fsync(temporary->number)) : 0;
-
-    if (result < 0) {
-        return result;
-    }
     if (loop_work_is_cancelled()) {
         return -ECANCELED;
     }
-    result = temporary->is_exclusive ? name_exclusively(temporary) : name_plainly(temporary);
-    if (result < 0) {
-        return result;
+    int result = temporary->is_exclusive ? name_exclusively(temporary) : name_plainly(temporary);
+    if (result == 0) {
+        temporary->name[0] = '\0';
     }
-    temporary->name[0] = '\0';
-    return sync ? sync_directory(temporary->dir) : 0;
+    return result;
+}
+
+/* Whether the directory can be opened, to be synchronised, is better known before there is a new name in it. */
+static int name_and_sync(struct loop_fs_temporary *temporary)
+{
+    int dir = (int)loop_fs_outcome(openat(temporary->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+
+    if (dir < 0) {
+        return dir;
+    }
+    int result = (int)loop_fs_outcome(fsync(temporary->number));
+    if (result == 0) {
+        result = name_it(temporary);
+    }
+    if (result == 0) {
+        result = sync_directory(dir);
+    }
+    close(dir);
+    return result;
+}
+
+int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync)
+{
+    return sync ? name_and_sync(temporary) : name_it(temporary);
 }
 
 void loop_fs_temporary_end(struct loop_fs_temporary *temporary)
@@ -125,7 +156,7 @@ void loop_fs_temporary_end(struct loop_fs_temporary *temporary)
     if (temporary->number >= 0) {
         close(temporary->number);
     }
-    if (temporary->dir >= 0) {
+    if (temporary->is_opened) {
         close(temporary->dir);
     }
     loop_fs_leave(&temporary->leaf);
