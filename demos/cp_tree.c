@@ -81,7 +81,7 @@ static bool put_in_front(const char *begin, char **path, const char *name)
 static void complain(const struct directory *directory, const char *name, const char *text)
 {
     struct cp *cp = directory->tree->cp;
-    char buffer[LONGEST_PATH];
+    char buffer[LONGEST_PATH] = "";
     char *end = buffer + sizeof buffer - 1, *path = end;
 
     buffer[0] = '\0';

@@ -18,8 +18,10 @@
 #include <string.h>
 
 #define LINE_BYTES ((size_t)16 << 20)
-#define PENDING_BYTES ((size_t)1 << 18)             /* beyond this the lines wait */
-#define OUTPUT_BYTES (PENDING_BYTES + PATH_MAX + 1) /* nothing that is appended below that is ever refused */
+#define PENDING_BYTES ((size_t)1 << 18) /* beyond this the lines wait */
+
+/* A line, with what stands before and behind it, on top of what may be pending: so no append is ever refused. */
+#define OUTPUT_BYTES (PENDING_BYTES + LINE_BYTES + 2 * PATH_MAX)
 
 enum { STATUS_FOUND, STATUS_NOT_FOUND, STATUS_FAILED };
 

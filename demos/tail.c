@@ -40,9 +40,9 @@ static const struct arguments_program program = {
 
 struct tail {
     struct loop_env *env;
-    struct loop_scope *scope;
-    const char *name; /* as it was given */
-    char *path;       /* to the file, without links where it was there at the beginning */
+    struct loop_scope *scope; /* of all that is done here, held until it is over */
+    const char *name;         /* as it was given */
+    char *path;               /* to the file, without links where it was there at the beginning */
     char *directory;
     struct loop_flow *file; /* NULL while there is none */
     struct loop_flow *next; /* of the same name, to be read when the other is at its end */
@@ -50,26 +50,36 @@ struct tail {
     uint64_t position;
     uint64_t newlines; /* found so far, going back from the end */
     bool is_missing;   /* there is no such name, and that has been said */
-    bool is_looking, looks_again;
+    bool is_looking, looks_again, is_over;
     int status;
     size_t written, len; /* of the buffer */
     struct iovec piece;
     char buffer[1 << 16];
 };
 
-static void stop(struct tail *tail, const char *what, int64_t error)
+/* Nothing more is to be done; what still runs is cancelled. */
+static void finish(struct tail *tail, int status)
 {
-    if (error != -ECANCELED && tail->status == 0) {
-        tail->status = arguments_fail(what, error);
+    if (!tail->is_over) {
+        tail->is_over = true;
+        tail->status = status;
+        loop_scope_cancel(tail->scope);
+        loop_scope_release(tail->scope);
     }
-    loop_scope_cancel(tail->scope);
+}
+
+static void fail(struct tail *tail, const char *what, int64_t error)
+{
+    if (!tail->is_over) {
+        finish(tail, arguments_fail(what, error));
+    }
 }
 
 /* Every job here is started by way of this. */
 static void expect(struct tail *tail, loop_job job)
 {
     if (!job) {
-        stop(tail, tail->name, -ENOMEM);
+        fail(tail, tail->name, -ENOMEM);
     }
 }
 
@@ -91,7 +101,7 @@ static void on_written(void *arg, int64_t result)
     struct tail *tail = arg;
 
     if (result < 0) {
-        stop(tail, "standard output", result);
+        fail(tail, "standard output", result);
         return;
     }
     tail->written += (size_t)result;
@@ -117,7 +127,7 @@ static void on_read(void *arg, int64_t result)
     struct tail *tail = arg;
 
     if (result < 0) {
-        stop(tail, tail->name, result);
+        fail(tail, tail->name, result);
     } else if (result > 0) {
         tail->position += (uint64_t)result;
         tail->written = 0;
@@ -127,6 +137,8 @@ static void on_read(void *arg, int64_t result)
         take_next(tail);
     } else if (follows) {
         look_at_name(tail);
+    } else {
+        finish(tail, 0);
     }
 }
 
@@ -146,7 +158,7 @@ static void on_file_stat(void *arg, int64_t result)
     struct tail *tail = arg;
 
     if (result < 0) {
-        stop(tail, tail->name, result);
+        fail(tail, tail->name, result);
         return;
     }
     if (tail->stat.size_bytes < tail->position) {
@@ -171,7 +183,7 @@ static void on_piece_before(void *arg, int64_t result)
     struct tail *tail = arg;
 
     if (result < 0) {
-        stop(tail, tail->name, result);
+        fail(tail, tail->name, result);
         return;
     }
     for (size_t i = (size_t)result; i > 0; i--) {
@@ -207,16 +219,25 @@ static void end_look(struct tail *tail)
     }
 }
 
+/* A file that has been deleted is let go: it would keep its directory in being, and the watch from hearing of its end.
+ */
 static void miss(struct tail *tail, int64_t error)
 {
+    if (tail->is_over) {
+        return; /* it was cancelled, and is not missing */
+    }
     if (!follows) {
-        stop(tail, tail->name, error);
+        fail(tail, tail->name, error);
         return;
     }
     if (!tail->is_missing) {
         arguments_complain(tail->file ? "'%s' has become inaccessible: %s" : "cannot open '%s' for reading: %s",
                            tail->name, strerror((int)-error));
         tail->is_missing = true;
+    }
+    if (tail->file && tail->stat.n_links == 0) {
+        loop_fd_destroy(tail->file->fd);
+        tail->file = NULL;
     }
     end_look(tail);
 }
@@ -303,11 +324,10 @@ static void on_event(void *arg, int64_t result, const struct loop_watch_event *e
     if (event) {
         look(tail);
     } else if (result < 0) {
-        stop(tail, tail->directory, result);
+        fail(tail, tail->directory, result);
     } else {
         arguments_complain("%s: the directory has been removed", tail->directory);
-        tail->status = 1;
-        stop(tail, tail->directory, -ECANCELED);
+        finish(tail, 1);
     }
 }
 
@@ -331,7 +351,7 @@ static void on_real_path(void *arg, int64_t result)
     }
     tail->directory = tail->path ? directory_of(tail->path) : NULL;
     if (!tail->directory) {
-        stop(tail, tail->name, -ENOMEM);
+        fail(tail, tail->name, -ENOMEM);
     } else if (follows) {
         expect(tail, loop_fs_watch(tail->scope, tail->env->fs, tail->directory, on_event, tail));
     } else {
@@ -355,6 +375,7 @@ static int start(struct loop_env *env, void *arg)
     if (!tail->scope) {
         return arguments_fail(tail->name, -ENOMEM);
     }
+    loop_scope_hold(tail->scope);
     expect(tail, loop_fs_realpath(tail->scope, env->fs, tail->name, &tail->path, on_real_path, tail));
     return 0;
 }

@@ -15,11 +15,15 @@
 #define PIECE_BYTES ((size_t)8 << 20)
 #define BUFFER_BYTES ((size_t)256 << 10)
 
+/* Up to here reading and writing costs less than having the kernel copy. */
+#define SMALL_BYTES ((size_t)64 << 10)
+
 struct copying {
     int from, to;
     off_t at; /* up to where it is done */
     bool reads_and_writes;
-    char *buffer; /* made when first needed */
+    char *buffer; /* made when first needed, */
+    size_t room;  /* no larger than it needs to be then */
 };
 
 /* ---- one piece ---- */
@@ -41,12 +45,13 @@ static int64_t write_all(int number, const char *data, size_t len, off_t offset)
 static int64_t read_and_write(struct copying *copying, size_t len)
 {
     if (!copying->buffer) {
-        copying->buffer = malloc(BUFFER_BYTES);
+        copying->room = len < BUFFER_BYTES ? len : BUFFER_BYTES;
+        copying->buffer = malloc(copying->room);
     }
     if (!copying->buffer) {
         return -ENOMEM;
     }
-    ssize_t n = pread(copying->from, copying->buffer, len < BUFFER_BYTES ? len : BUFFER_BYTES, copying->at);
+    ssize_t n = pread(copying->from, copying->buffer, len < copying->room ? len : copying->room, copying->at);
     return n <= 0 ? loop_fs_outcome(n) : write_all(copying->to, copying->buffer, (size_t)n, copying->at);
 }
 
@@ -138,6 +143,7 @@ static int64_t copy_bytes(struct copying *copying, const struct stat *status)
         return 0;
     }
     if (is_all_data(status)) {
+        copying->reads_and_writes = (uint64_t)status->st_size <= SMALL_BYTES;
         return copy_data(copying, status->st_size);
     }
     while (result == 0 && find_data(copying, &begin, &end)) {

@@ -44,26 +44,39 @@ apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
 }
 
+# The packages for `demos`, `tests` or `bench` that are missing, one to a line. Of several that will do it is the first that
+# apt knows, or the first of them when it knows none.
+missing_packages() {
+    local wanted=$1 who names name choice
+    while read -r who names; do
+        [[ $who == demos || $who == "$wanted" ]] || continue
+        choice=
+        for name in ${names//|/ }; do
+            is_installed "$name" && continue 2
+            [[ -n $choice || $names != *\|* ]] || ! apt-cache show "$name" >/dev/null 2>&1 || choice=$name
+        done
+        say "${choice:-${names%%|*}}"
+    done < <(grep -v '^#' "$root/tests/packages")
+}
+
 # Installs what is missing of the packages for `demos`, `tests` or `bench`, which are listed in tests/packages. The lists of what
 # can be had are brought up to date only when they turn out to be missing or stale.
 need_packages() {
-    local wanted=$1 who package missing=()
+    local wanted=$1 missing=()
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         say "this is not Debian: nothing is installed; tests/packages tells what is needed" >&2
         return 0
     fi
-    while read -r who package; do
-        [[ $who == demos || $who == "$wanted" ]] || continue
-        is_installed "$package" || missing+=("$package")
-    done <"$root/tests/packages"
+    mapfile -t missing < <(missing_packages "$wanted")
     [[ ${#missing[@]} -gt 0 ]] || return 0
     if [[ $(id -u) -ne 0 ]] && ! command -v sudo >/dev/null; then
         die "not root, and there is no sudo; as root: apt-get install ${missing[*]}"
     fi
     say "installing ${missing[*]}"
     apt install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 </dev/null && return 0
-    quietly "bringing apt's lists up to date" apt update &&
-        quietly "installing the packages" apt install --no-install-recommends "${missing[@]}"
+    quietly "bringing apt's lists up to date" apt update || return
+    mapfile -t missing < <(missing_packages "$wanted")
+    quietly "installing the packages" apt install --no-install-recommends "${missing[@]}"
 }
 
 # Where the programs of a preset are.

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # what is set here is for those who source it
+#
+# For demo_checks, demo_cp_checks and demo_file_checks: counting, and running programs on each backend for a bounded
+# time. `build` is the directory of the build, `work` a temporary one that goes away.
+
+build=$(cd "${1:?${0##*/} BUILD_DIR}" && pwd) || exit 2
+demos=$build/demos
+block=$build/tests/without_uring
+patience=20 # seconds, for what takes no time
+work=$(mktemp -d) || exit 2
+unset LOOP_BACKEND
+trap 'clean_up' EXIT
+trap 'exit 130' INT TERM
+
+# need PROGRAM...: ends the script where one is missing.
+need() {
+    local program
+    for program in "$@"; do
+        [[ -x $program ]] || { echo "${0##*/}: $program is missing" >&2; exit 2; }
+    done
+}
+
+# ---- counting ----
+
+checks=0
+failed=0
+where=once
+
+# check NAME COMMAND...: one check, which the command's status decides.
+check() {
+    local name=$1
+    shift
+    checks=$((checks + 1))
+    if ! "$@"; then
+        failed=$((failed + 1))
+        printf 'FAILED %s: %s\n' "$where" "$name"
+        printf '    %s\n' "$*"
+        [[ ! -s $work/errors ]] || sed 's/^/    stderr: /' "$work/errors" | head -n 5
+    fi
+}
+
+equal() { [[ $1 == "$2" ]]; }
+like() { [[ $1 =~ $2 ]]; }
+is_empty() { [[ ! -s $1 ]]; }
+has_text() { [[ -s $1 ]]; }
+same() { cmp -s "$1" "$2"; }
+below() { [[ $1 -lt $2 ]]; }
+missing() { [[ ! -e $1 ]]; }
+
+# complains FILE TEXT: the file is one line with the text in it, beside what a loop says when it has to fall back.
+complains() {
+    local lines
+    lines=$(grep -v 'io_uring' "$1")
+    [[ $lines != *$'\n'* && $lines == *"$2"* ]]
+}
+
+# ---- running ----
+
+backends=(uring epoll blocked)
+declare -A called=([uring]=io_uring [epoll]=epoll [blocked]=epoll)
+
+# The words that make a command run on a backend, in `on`.
+choose() {
+    where=$1
+    case $1 in
+    uring | epoll) on=(env --default-signal=INT "LOOP_BACKEND=$1") ;;
+    blocked) on=(env --default-signal=INT "$block") ;;
+    esac
+}
+
+# run COMMAND...: on the backend, for a bounded time. `status`; what it wrote is in $work/output and $work/errors.
+run() {
+    timeout "$patience" "${on[@]}" "$@" >"$work/output" 2>"$work/errors"
+    status=$?
+}
+
+# refused COMMAND...: status 2, one line that begins with the program's name, nothing on standard output.
+refused() {
+    local name=$1
+    run "$demos/$name" "${@:2}"
+    check "$*: status 2" equal "$status" 2
+    check "$*: one clear line" like "$(<"$work/errors")" "^$name: [^"$'\n'"]+$"
+    check "$*: nothing on standard output" is_empty "$work/output"
+}
+
+last_line() { tail -n 1 "$work/output"; }
+
+# Waits a moment: nothing ever comes out of this descriptor.
+mkfifo "$work/silence"
+exec {silence}<>"$work/silence"
+a_moment() { read -r -t 0.02 -u "$silence" _; }
+
+# until_true COMMAND...: tries again and again, for a bounded time.
+until_true() {
+    local i
+    for ((i = 0; i < patience * 50; i++)); do
+        "$@" && return 0
+        a_moment
+    done
+    return 1
+}
+
+# Servers run in the background. `line` is the first line, `address` what it listens on, `port` of that; `pid`, and in
+# `server` a descriptor that comes to its end when the server has.
+n_servers=0
+running=()
+
+serve() {
+    local fifo=$work/server.$((++n_servers))
+    mkfifo "$fifo"
+    "${on[@]}" "$@" >"$fifo" 2>"$work/server_errors" &
+    pid=$!
+    running+=("$pid")
+    exec {server}<"$fifo"
+    line=
+    read -r -t "$patience" -u "$server" line
+    address=${line#listening on }
+    address=${address%% (*}
+    port=${address##*:}
+}
+
+# ended PID SERVER: waits for its end, which gives `status`: "hangs" when that doesn't come.
+ended() {
+    local descriptor=$2 read_status
+    read -r -t "$patience" -u "$descriptor" _
+    read_status=$?
+    [[ $read_status -le 128 ]] || kill -KILL "$1"
+    wait "$1" 2>/dev/null
+    status=$?
+    [[ $read_status -le 128 ]] || status=hangs
+    exec {descriptor}<&-
+    forget "$1"
+}
+
+forget() {
+    local left=() i
+    for i in "${running[@]}"; do
+        [[ $i == "$1" ]] || left+=("$i")
+    done
+    running=(${left[@]+"${left[@]}"})
+}
+
+stop_server() {
+    kill -TERM "$pid"
+    ended "$pid" "$server"
+    check "$1 ends with status 0 after SIGTERM" equal "$status" 0
+}
+
+clean_up() {
+    local i
+    for i in ${running[@]+"${running[@]}"}; do
+        kill -KILL "$i" 2>/dev/null
+    done
+    rm -rf "$work"
+}
+
+sum() { sha256sum | cut -d ' ' -f 1; }
+
+most_memory_kib() { awk '/^VmHWM:/ { print $2 }' "/proc/$1/status"; }
