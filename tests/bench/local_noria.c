@@ -10,8 +10,8 @@
 #define DEPTH_BY_DEFAULT 64
 
 static const struct local_workload workloads[] = {
+    {"pingpong", "stream", noria_pingpong_stream}, /* as the peers, which are told whenever there is something */
     {"pingpong", "read", noria_pingpong_read},
-    {"pingpong", "stream", noria_pingpong_stream},
     {"pipe", "read", noria_pipe_read},
     {"pipe", "stream", noria_pipe_stream},
     {"wake-self", NULL, noria_wake_self},

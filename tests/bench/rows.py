@@ -296,7 +296,7 @@ PIPES = (
         Local("pingpong", count=150000),
         (
             *NORIA,
-            *noria("stream"),
+            *noria("read"),
             limit("hybrid", "hybrid"),
             limit("epoll", "epoll"),
             limit("multishot", "multishot"),
