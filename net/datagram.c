@@ -28,6 +28,8 @@
 
 #define LEAST_EXPECTED 4
 
+#define BATCHES_PER_TURN 4
+
 /* ---- opening ---- */
 
 static int find_family(const struct loop_datagram_options *options, sa_family_t *family)
@@ -455,7 +457,7 @@ static void on_receive_failed(struct loop_datagram_socket *socket, int error)
     if (loop_datagram_is_told(error)) {
         note_told(socket, error);
         tell(socket);
-        come_back(socket);
+        socket->wants_more = true;
     } else {
         end(socket, error);
     }
@@ -480,11 +482,27 @@ static void receive(struct loop_datagram_socket *socket)
         if (error < 0) {
             on_receive_failed(socket, error);
         } else if (n == LOOP_DATAGRAMS_AT_ONCE || (n > 0 && socket->is_told_errors)) {
-            come_back(socket);
+            socket->wants_more = true;
         }
     }
     if (number >= 0) {
         loop_fd_unuse(socket->fd);
+    }
+}
+
+static bool may_receive(const struct loop_datagram_socket *socket)
+{
+    return socket->wants_more && !socket->batch && !socket->is_paused && !socket->is_ending;
+}
+
+/* The share of one turn. */
+static void receive_some(struct loop_datagram_socket *socket)
+{
+    for (unsigned n = 0; n < BATCHES_PER_TURN && may_receive(socket); n++) {
+        receive(socket);
+    }
+    if (may_receive(socket)) {
+        come_back(socket);
     }
 }
 
@@ -519,9 +537,7 @@ static void go_on(struct loop_datagram_socket *socket)
     if (socket->batch) {
         deliver(socket);
     }
-    if (!socket->batch && socket->wants_more && !socket->is_paused && !socket->is_ending) {
-        receive(socket);
-    }
+    receive_some(socket);
     if (socket->is_ending) {
         tell(socket);
         finish(socket);

@@ -238,10 +238,11 @@ struct loop_datagram {
  * -ECANCELED, or the -errno of a receive that can't go on. */
 typedef void loop_datagram_fn(void *arg, int64_t result, const struct loop_datagram *datagram);
 
-/* Receives until cancelled. Up to 32 datagrams are taken by one system call and handed out one after the other; then
- * others have their turn. What a continuation sends leaves, and scopes that it empties end, when all of them have
- * been handed out. One that has been received is handed out, also after a cancel or a close: nothing is lost. An idle
- * socket holds no memory for it. One stream at a time: another one ends with -EBUSY. */
+/* Receives until cancelled. Up to 32 datagrams are taken by one system call and handed out one after the other; after
+ * four times as many others have their turn. What a continuation sends leaves when all those of its call have been
+ * handed out; scopes that it empties end when it is others' turn. One that has been received is handed out, also after
+ * a cancel or a close: nothing is lost. An idle socket holds no memory for it. One stream at a time: another one ends
+ * with -EBUSY. */
 LOOP_API loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg);
 
 /* Holds the stream back, and lets it go on; both are idempotent. What has been received already is kept; what comes
