@@ -83,14 +83,16 @@ static void fail(struct loop_outgoing *outgoing, int error)
 
 /* ---- waiting for room ---- */
 
-static void resume_drained(struct loop_drain_wait *wait, int64_t result)
+/* `link` is what points to it. */
+static void resume_drained(struct loop_drain_wait **link, int64_t result)
 {
+    struct loop_drain_wait *wait = *link;
     struct loop *loop = wait->socket->loop;
     loop_job promise = wait->promise;
 
-    *wait->link = wait->next;
+    *link = wait->next;
     if (wait->next) {
-        wait->next->link = wait->link;
+        wait->next->link = link;
     }
     free(wait);
     loop_resolve(loop, promise, result);
@@ -104,14 +106,16 @@ static bool has_drained(const struct loop_datagram_socket *socket)
 static void tell_drained(struct loop_datagram_socket *socket, int64_t result)
 {
     while (socket->drains && (result < 0 || has_drained(socket))) {
-        resume_drained(socket->drains, result);
+        resume_drained(&socket->drains, result);
     }
 }
 
 static void on_cancel_drained(void *arg, loop_job job)
 {
+    struct loop_drain_wait *wait = arg;
+
     (void)job;
-    resume_drained(arg, -ECANCELED);
+    resume_drained(wait->link, -ECANCELED);
 }
 
 static loop_job answer(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
