@@ -23,7 +23,7 @@ struct tree {
     bool only_counts;
     struct loop_fs_stat top;    /* what is made of the source: not to be copied into itself */
     struct directory *waiting;  /* to be begun */
-    struct directory *ready;    /* with entries at hand */
+    struct directory *ready;    /* with entries at hand: in a ring, this is the last of it */
     unsigned n_reading, n_jobs; /* directories; files and links */
     bool is_done;
     loop_fn *fn;
@@ -223,12 +223,23 @@ static void begin_step_ended(struct directory *directory, int64_t result)
     take_step(directory);
 }
 
+/* To the end of the line. */
+static void make_ready(struct directory *directory)
+{
+    struct tree *tree = directory->tree;
+
+    directory->next = tree->ready ? tree->ready->next : directory;
+    if (tree->ready) {
+        tree->ready->next = directory;
+    }
+    tree->ready = directory;
+}
+
 static void reading_step_ended(struct directory *directory, int64_t result)
 {
     if (result > 0) {
         directory->at = 0;
-        directory->next = directory->tree->ready;
-        directory->tree->ready = directory;
+        make_ready(directory);
         return;
     }
     if (result < 0) {
@@ -419,18 +430,31 @@ static void take_entry(struct directory *directory, const struct loop_entry *ent
     }
 }
 
-/* Takes the next entry of a directory that is ready; the last one lets it read on. */
+static struct directory *take_ready(struct tree *tree)
+{
+    struct directory *first = tree->ready->next;
+
+    if (first == tree->ready) {
+        tree->ready = NULL;
+    } else {
+        tree->ready->next = first->next;
+    }
+    return first;
+}
+
+/* Takes an entry of each directory in turn: threads that make files in the same one would wait for each other. The last
+ * entry at hand lets the directory be read on. */
 static void go_on(struct tree *tree)
 {
-    struct directory *directory = tree->ready;
+    struct directory *directory = take_ready(tree);
 
     if (!loop_scope_is_cancelled(tree->cp->scope)) {
         take_entry(directory, &directory->entries->entry[directory->at++]);
         if (directory->at < directory->entries->count) {
+            make_ready(directory);
             return;
         }
     }
-    tree->ready = directory->next;
     take_step(directory);
 }
 
