@@ -103,8 +103,11 @@ static bool has_drained(const struct loop_datagram_socket *socket)
 
 static void tell_drained(struct loop_datagram_socket *socket, int64_t result)
 {
-    while (socket->drains && (result < 0 || has_drained(socket))) {
-        resume_drained(socket->drains, result);
+    struct loop_drain_wait *next;
+
+    for (struct loop_drain_wait *wait = socket->drains; wait && (result < 0 || has_drained(socket)); wait = next) {
+        next = wait->next;
+        resume_drained(wait, result);
     }
 }
 
