@@ -638,6 +638,7 @@ struct loop {
     sigset_t saved_mask;
     bool sigpipe_was_pending;
     int main_result;
+    bool is_stopped; /* main_result is decided: by loop_stop, or by main */
     bool main_has_ended, own_has_ended;
     char backend_detail[256];
     struct loop_wheel timers; /* large, and mostly untouched */

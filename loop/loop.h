@@ -56,10 +56,10 @@ typedef int loop_fallback_fn(const char *reason, void *arg);
  * block_size    bytes of one chunk; 0 means 4096. n_blocks * block_size may be up to 1 GiB.
  * fallback      see above, called with `arg`; NULL takes epoll and logs the reason once.
  *
- * Returns what main returned if that was not 0, else the first error of main's scope, else 0. Before main has run:
- * what `fallback` returned; -EINVAL for sizes beyond the limits or an unknown LOOP_BACKEND; -EMFILE, -ENFILE, -ENOMEM;
- * -EDEADLK when this thread is inside a loop_run already. On return everything it opened is closed, every thread it
- * made has ended, and the thread's signal mask is as it was.
+ * Returns what main returned if that was not 0, else the status given to loop_stop if that was not 0, else the first
+ * error of main's scope, else 0. Before main has run: what `fallback` returned; -EINVAL for sizes beyond the limits or
+ * an unknown LOOP_BACKEND; -EMFILE, -ENFILE, -ENOMEM; -EDEADLK when this thread is inside a loop_run already. On return
+ * everything it opened is closed, every thread it made has ended, and the thread's signal mask is as it was.
  *
  * The environment variable LOOP_BACKEND=uring or LOOP_BACKEND=epoll forces a backend for any program. A forced
  * one that can't be had is an error: `fallback` is not asked.
@@ -68,6 +68,15 @@ typedef int loop_fallback_fn(const char *reason, void *arg);
  */
 LOOP_API int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size, loop_fallback_fn *fallback,
                       loop_main_fn *main, void *arg);
+
+/* Ends the program: cancels main's scope, and has loop_run return `status` once that scope has ended. The cancellation
+ * itself is not an error: with status 0 loop_run returns 0, unless main's scope had failed already, or fails with a
+ * real error while it ends; that error is returned then. A status other than 0 always wins.
+ *
+ * The first call decides, and so does a value other than 0 returned by main: a later call changes nothing.
+ * Returns 0; -EALREADY when the status was decided before; -EINVAL for a NULL loop. On the loop's thread: from another
+ * thread or a signal handler, post a function that calls it. Work that the pool has begun is waited for. */
+LOOP_API int loop_stop(struct loop *loop, int status);
 
 enum loop_log_level { LOOP_LOG_DEBUG, LOOP_LOG_INFO, LOOP_LOG_WARNING, LOOP_LOG_ERROR };
 

@@ -301,7 +301,8 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
 static void on_main_end(void *arg, int64_t error)
 {
     struct loop *loop = arg;
-    if (loop->main_result == 0) {
+    bool is_error = error < 0 && !(loop->is_stopped && error == -ECANCELED);
+    if (loop->main_result == 0 && is_error) {
         loop->main_result = (int)error;
     }
     loop_inbox_close(loop->inbox); /* the last posts run while what they may name is still there */
@@ -408,12 +409,27 @@ static int prepare(struct loop *loop)
     return loop->main_scope ? 0 : -ENOMEM;
 }
 
+int loop_stop(struct loop *loop, int status)
+{
+    if (!loop) {
+        loop_misuse(NULL, __func__, "the loop is NULL", "pass env->loop");
+        return -EINVAL;
+    }
+    LOOP_CHECK_THREAD(loop);
+    if (loop->is_stopped || loop->main_has_ended) {
+        return -EALREADY;
+    }
+    loop->is_stopped = true;
+    loop->main_result = status;
+    loop_scope_cancel(loop->main_scope);
+    return 0;
+}
+
 static void run_main(struct loop *loop, loop_main_fn *main, void *arg)
 {
     int result = main(&loop->env, arg);
     if (result != 0) {
-        loop->main_result = result;
-        loop_scope_cancel(loop->main_scope);
+        (void)loop_stop(loop, result);
     }
 }
 
