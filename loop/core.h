@@ -413,6 +413,9 @@ struct loop_backend_ops {
     int (*run)(struct loop *loop);
     /* Submits what has been prepared and says, without waiting, whether a turn would bring something. */
     bool (*has_events)(struct loop *loop);
+    /* This process is a forked child: cuts its copy of the backend off from what the parent and the kernel share. What
+     * is started from now on waits in line. */
+    void (*forked)(struct loop *loop);
     /* Whether the kernel has the region registered. NULL: never. */
     bool (*region_is_fixed)(const struct loop *loop);
     /* Groups of provided buffers: 0 or -errno. `recycle` gives entry `index` back to the kernel. */
@@ -635,7 +638,12 @@ struct loop {
     struct loop_stats stats;
     pthread_t thread;
     int thread_id;
-    sigset_t saved_mask;
+    pid_t process;
+    bool is_forked;       /* this is the copy in a forked child */
+    bool is_making_child; /* between loop_child_begin and loop_child_end */
+    sigset_t saved_mask;  /* the thread's before loop_run */
+    sigset_t loop_mask;   /* is_making_child: the mask to go back to */
+    sigset_t caught;      /* is_making_child: the signals that are caught meanwhile */
     bool sigpipe_was_pending;
     int main_result;
     bool is_stopped; /* main_result is decided: by loop_stop, or by main */

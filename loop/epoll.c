@@ -81,6 +81,12 @@ static void finish(struct loop *loop)
     loop->backend_state = NULL;
 }
 
+/* The set is the parent's too: a number that names nothing keeps this process off it. */
+static void forked(struct loop *loop)
+{
+    state_of(loop)->number = -1;
+}
+
 /* ---- watching ---- */
 
 /* fd->backend_id is 0, or one more than the number that is in the set: the descriptor's own or, where that is there
@@ -272,6 +278,7 @@ const struct loop_backend_ops loop_backend_epoll = {
     .unwatch = unwatch,
     .run = run,
     .has_events = has_events,
+    .forked = forked,
     .buffers_init = loop_direct_buffers_init,
     .buffers_finish = loop_direct_buffers_finish,
     .buffers_recycle = loop_direct_buffers_recycle,

@@ -8,6 +8,8 @@
 
 #include <loop/base.h>
 
+#include <sys/select.h> /* sigset_t, also in strict C11 */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -51,6 +53,35 @@ LOOP_API int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg);
  * thread's mask is put back, and arrivals that nobody heard are dropped.
  * Ends with -EINVAL for a number that is no signal, SIGKILL, SIGSTOP and SIGPIPE. */
 LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, void *arg);
+
+/* ---- child processes ---- */
+
+/* While the loop runs, its thread blocks SIGPIPE and every signal that loop_signal has been called for. A child process
+ * inherits the mask of the thread that makes it, and a program that starts with SIGTERM blocked can't be ended by it.
+ * So call loop_child_begin before whatever makes a child (fork, posix_spawn, popen, system), and loop_child_end after
+ * it:
+ *
+ *     loop_child_begin(loop);
+ *     FILE *pipe = popen(command, "r");
+ *     loop_child_end(loop);
+ *
+ * A forked child must call exec or _exit. The loop can't go on in it: its next turn stops the child with a line that
+ * says so. To become a daemon, call daemon(3) before loop_run. */
+
+/* Puts the signal mask that the thread had before loop_run in force. A signal that loop_signal waits for and that
+ * arrives meanwhile is caught and delivered to its jobs after loop_child_end; one that the process ignores (SIG_IGN)
+ * stays ignored meanwhile, so that the child inherits that as well.
+ * Returns 0; -EINVAL for a NULL loop or when it was called already, which stops a debug build. On the loop's thread,
+ * and loop_child_end has to follow before the calling function returns to the loop. */
+LOOP_API int loop_child_begin(struct loop *loop);
+
+/* Puts the loop's signal mask back in force. In the parent; a forked child has nothing to put back.
+ * Returns 0; -EINVAL for a NULL loop or without a loop_child_begin, which stops a debug build. */
+LOOP_API int loop_child_end(struct loop *loop);
+
+/* Stores the signal mask that the thread had before loop_run in `*mask`: for posix_spawnattr_setsigmask(3), or
+ * sigprocmask(2) in a child between fork and exec. */
+LOOP_API void loop_saved_mask(const struct loop *loop, sigset_t *mask);
 
 /* ---- readiness ---- */
 

@@ -3,6 +3,7 @@
  * What the library says: the log, traces, and the stops of a debug build. Every line leaves by one write(2), so that
  * lines of several threads and processes don't run into each other.
  */
+#include <loop/child.h>
 #include <loop/env.h>
 #include <loop/log.h>
 
@@ -137,6 +138,7 @@ void loop_check_thread(const struct loop *loop, const char *function)
     if (gettid() == loop->thread_id) {
         return;
     }
+    loop_child_check(loop);
     char name[16] = "?", owner[16] = "?";
     pthread_getname_np(pthread_self(), name, sizeof name);
     pthread_getname_np(loop->thread, owner, sizeof owner);

@@ -8,7 +8,7 @@
  * happened, at once.
  * Each part does a bounded piece of work, so that none can keep the others waiting.
  */
-#include <loop/core.h>
+#include <loop/child.h>
 #include <loop/env.h>
 #include <loop/inbox.h>
 #include <loop/log.h>
@@ -206,6 +206,7 @@ void loop_settle_now(struct loop *loop)
     if (loop->is_settling) {
         return;
     }
+    loop_child_check(loop);
     loop->is_settling = true;
     for (unsigned n = 0; n < WORK_PER_TURN && has_to_settle(loop); n++) {
         run_after(loop);
@@ -272,6 +273,7 @@ static bool has_ended(const struct loop *loop)
 
 bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
 {
+    loop_child_check(loop);
     loop_settle(loop); /* the backend may have let a descriptor go after the last continuation, and with it a scope */
     if (has_ended(loop)) {
         return false;
@@ -329,6 +331,7 @@ static struct loop *make(const struct loop_options *options)
     loop->options = *options;
     loop->thread = pthread_self();
     loop->thread_id = gettid();
+    loop->process = getpid();
     loop_list_init(&loop->run_queue);
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);
@@ -470,8 +473,11 @@ static int run(const struct loop_options *options, loop_main_fn *main, void *arg
         result = choose_backend(loop);
     }
     if (!result) {
+        struct loop *before = loop_child_concerns(loop);
         live(loop, main, arg);
         result = loop->main_result;
+        loop_child_concerns(before);
+        loop_child_finish(loop);
         loop_pool_finish(loop);
         loop->backend->finish(loop);
     } else if (loop->main_scope) {

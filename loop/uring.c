@@ -344,6 +344,20 @@ static bool has_events(struct loop *loop)
     return uring_completions_ready(uring) > 0 || !lines_are_empty(uring);
 }
 
+/* The queues are not mapped in a forked child: it sees a submission queue without room, and no completions. */
+static void forked(struct loop *loop)
+{
+    static const struct io_uring_cqe no_completion;
+    struct uring *uring = uring_of(loop);
+    uring->nothing = 0;
+    uring->sq_head = uring->sq_flags = uring->sq_shared_tail = &uring->nothing;
+    uring->cq_head = &uring->nothing;
+    uring->cq_tail = &uring->nothing;
+    uring->sq_size = uring->cq_mask = 0;
+    uring->completions = &no_completion;
+    uring->enter_fd = UINT32_MAX;
+}
+
 const struct loop_backend_ops loop_backend_uring = {
     .name = "io_uring",
     .init = loop_uring_init,
@@ -354,6 +368,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .unwatch = loop_uring_unwatch,
     .run = run,
     .has_events = has_events,
+    .forked = forked,
     .region_is_fixed = loop_uring_region_is_fixed,
     .buffers_init = loop_uring_buffers_init,
     .buffers_finish = loop_uring_buffers_finish,

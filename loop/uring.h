@@ -55,6 +55,7 @@ struct uring {
     uint32_t *cq_head;
     const uint32_t *cq_tail;
     uint32_t cq_mask, cq_size;
+    uint32_t nothing; /* what the pointers point to in a forked child */
 
     struct loop *loop;
     struct loop_list line;     /* jobs that wait for an entry: to start them, or to cancel them */

@@ -202,7 +202,7 @@ static void *make_ring(struct uring *uring, struct loop_buffers *buffers)
     if (ring == MAP_FAILED) {
         return NULL;
     }
-    (void)madvise(ring, ring_bytes(buffers), MADV_DONTFORK);
+    (void)madvise(ring, ring_bytes(buffers), MADV_WIPEONFORK); /* the pages are the kernel's: no fork may copy them */
     if (register_group(uring, buffers, ring)) {
         munmap(ring, ring_bytes(buffers));
         return NULL;

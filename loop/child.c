@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The loop and child processes.
+ *
+ * A forked child has a copy of the loop's memory but not its ring, its threads or its posts. It may call exec or _exit.
+ * A loop that goes on in it would act on the parent's descriptors, so it stops at its next turn. A handler of
+ * pthread_atfork marks the copy and cuts it off from the kernel. This costs a running loop nothing.
+ *
+ * A child inherits the signal mask of the thread that makes it. The loop's thread blocks SIGPIPE and every signal that
+ * loop_signal has been asked for. loop_child_begin puts the program's own mask in force. A signal that the loop waits
+ * for must not run its default action meanwhile: it is caught, counted, and sent again by loop_child_end.
+ */
+#include <loop/child.h>
+#include <loop/log.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- forks ---- */
+
+static _Thread_local struct loop *running;
+
+/* In the child, in the thread that forked. */
+static void after_fork(void)
+{
+    struct loop *loop = running;
+    if (loop && !loop->is_forked) {
+        loop->is_forked = true;
+        if (loop->backend && loop->backend_state && loop->backend->forked) {
+            loop->backend->forked(loop);
+        }
+    }
+}
+
+/* Without memory for the handler a loop that goes on in a child crashes, as it would without this. */
+static void add_handler(void)
+{
+    (void)pthread_atfork(NULL, NULL, after_fork);
+}
+
+struct loop *loop_child_concerns(struct loop *loop)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct loop *before = running;
+    pthread_once(&once, add_handler);
+    running = loop;
+    return before;
+}
+
+_Noreturn void loop_child_stop(const struct loop *loop)
+{
+    loop_log_options(&loop->options, LOOP_LOG_ERROR,
+                     "the loop of process %d can't go on in its forked child %d: call daemon(3) or fork(2) before "
+                     "loop_run, or let the child call exec or _exit",
+                     (int)loop->process, (int)getpid());
+    abort();
+}
+
+/* ---- signals that arrive while the program's mask is in force ---- */
+
+/* Dispositions belong to the process, and several loops may make children at a time: the first changes one, the last
+ * puts it back. */
+static struct {
+    pthread_mutex_t mutex;
+    unsigned users[_NSIG];
+    struct sigaction before[_NSIG];
+    atomic_uint arrived[_NSIG];
+    _Atomic pid_t process;
+} caught = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* In a child that has not called exec the signal does what it did before. */
+static void catch_signal(int number)
+{
+    int error = errno;
+    if (getpid() == atomic_load(&caught.process)) {
+        atomic_fetch_add(&caught.arrived[number], 1);
+    } else {
+        (void)sigaction(number, &caught.before[number], NULL);
+        (void)raise(number);
+    }
+    errno = error;
+}
+
+/* An ignored signal stays ignored, so that a child inherits that too. */
+static void start_catching(int number)
+{
+    struct sigaction action = {.sa_handler = catch_signal, .sa_flags = SA_RESTART}, before;
+    sigfillset(&action.sa_mask);
+    if (caught.users[number]++ == 0) {
+        atomic_store(&caught.process, getpid());
+        (void)sigaction(number, NULL, &before);
+        caught.before[number] = before;
+        if (before.sa_handler != SIG_IGN) {
+            (void)sigaction(number, &action, NULL);
+        }
+    }
+}
+
+static void stop_catching(int number)
+{
+    if (--caught.users[number] == 0 && caught.before[number].sa_handler != SIG_IGN) {
+        (void)sigaction(number, &caught.before[number], NULL);
+    }
+    for (unsigned n = atomic_exchange(&caught.arrived[number], 0); n > 0; n--) {
+        (void)pthread_kill(pthread_self(), number); /* blocked here by now: it waits for the signalfd */
+    }
+}
+
+static void for_each_signal(const sigset_t *set, void (*fn)(int number))
+{
+    pthread_mutex_lock(&caught.mutex);
+    for (int number = 1; number < _NSIG; number++) {
+        if (sigismember(set, number) == 1) {
+            fn(number);
+        }
+    }
+    pthread_mutex_unlock(&caught.mutex);
+}
+
+/* Adds to `set` the signals that the loop waits for; those that the program blocks itself only with `all`. */
+static void add_watched(const struct loop *loop, sigset_t *set, bool all)
+{
+    for (int number = 1; number < _NSIG; number++) {
+        if (sigismember(&loop->signals.watched, number) == 1 && (all || sigismember(&loop->saved_mask, number) == 0)) {
+            sigaddset(set, number);
+        }
+    }
+}
+
+/* A SIGPIPE of the loop's own writes would end the process as soon as it is not blocked any more. */
+static void take_back_sigpipe(const struct loop *loop)
+{
+    static const struct timespec at_once = {0};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    if (loop->sigpipe_was_pending) {
+        return;
+    }
+    while (sigtimedwait(&set, NULL, &at_once) > 0 || errno == EINTR) {
+    }
+}
+
+/* ---- the calls ---- */
+
+static int misuse(const struct loop *loop, const char *function, const char *what, const char *cure)
+{
+    loop_misuse(loop, function, what, cure);
+    return -EINVAL;
+}
+
+int loop_child_begin(struct loop *loop)
+{
+    if (!loop) {
+        return misuse(loop, __func__, "the loop is NULL", "pass env->loop");
+    }
+    LOOP_CHECK_THREAD(loop);
+    if (loop->is_making_child) {
+        return misuse(loop, __func__, "it was called already", "call loop_child_end before the next");
+    }
+    loop->is_making_child = true;
+    sigemptyset(&loop->caught);
+    add_watched(loop, &loop->caught, false);
+    for_each_signal(&loop->caught, start_catching);
+    take_back_sigpipe(loop);
+    pthread_sigmask(SIG_SETMASK, &loop->saved_mask, &loop->loop_mask);
+    return 0;
+}
+
+int loop_child_end(struct loop *loop)
+{
+    if (!loop) {
+        return misuse(loop, __func__, "the loop is NULL", "pass env->loop");
+    }
+    if (!loop->is_making_child) {
+        return misuse(loop, __func__, "loop_child_begin was not called", "call it before what makes the child");
+    }
+    loop_child_finish(loop);
+    return 0;
+}
+
+void loop_child_finish(struct loop *loop)
+{
+    if (loop->is_making_child && !loop->is_forked) {
+        add_watched(loop, &loop->loop_mask, true); /* the program may have asked for more meanwhile */
+        pthread_sigmask(SIG_SETMASK, &loop->loop_mask, NULL);
+        for_each_signal(&loop->caught, stop_catching);
+    }
+    loop->is_making_child = false;
+}
+
+void loop_saved_mask(const struct loop *loop, sigset_t *mask)
+{
+    *mask = loop->saved_mask;
+}

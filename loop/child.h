@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What a fork(2) of the process means for the loop that runs in the forking thread.
+ */
+#ifndef LOOP_CHILD_H
+#define LOOP_CHILD_H
+
+#include <loop/core.h>
+
+/* Makes `loop` the one that a fork of this thread concerns; NULL: none. Returns the one before. */
+struct loop *loop_child_concerns(struct loop *loop);
+
+/* Stops the process, which is a forked child, with a line that names the cause and the cure. */
+_Noreturn void loop_child_stop(const struct loop *loop);
+
+static inline void loop_child_check(const struct loop *loop)
+{
+    if (loop->is_forked) {
+        loop_child_stop(loop);
+    }
+}
+
+/* Ends what loop_child_begin began, where the program has not. */
+void loop_child_finish(struct loop *loop);
+
+#endif
