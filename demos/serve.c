@@ -194,7 +194,9 @@ static void on_connection(struct loop_flow *peer, void *arg)
         return;
     }
     LIST_INSERT_HEAD(&serving->connections, connection, link);
-    loop_scope_on_release(peer->scope, forget, connection);
+    if (!loop_scope_on_release(peer->scope, forget, connection)) {
+        return; /* it has been forgotten at once: nothing runs in its scope, which ends */
+    }
     set_deadline(connection, patience_ns);
     connection->lines = loop_reader_lines(connection->reader, on_line, connection);
 }

@@ -94,8 +94,12 @@ static struct reader *make_reader(struct loop_scope *scope, struct loop_fd *fd, 
     reader->with_stat = with_stat;
     reader->is_busy = false;
     reader->is_closed = false;
-    reader->hook = loop_scope_on_release(scope, free_reader, reader);
-    return reader->hook ? reader : NULL;
+    struct loop_hook *hook = loop_scope_on_release(scope, free_reader, reader);
+    if (!hook) {
+        return NULL; /* the hook has been run: the reader is gone */
+    }
+    reader->hook = hook;
+    return reader;
 }
 
 static int64_t deliver_reader(struct loop_fs_request *request, int64_t result)

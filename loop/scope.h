@@ -61,7 +61,8 @@ struct loop_hook;
 typedef void loop_hook_fn(void *arg);
 
 /* Returns the hook, owned by the scope, or NULL (no memory, or the scope has ended): then `fn` has been
- * run at once, so that what it releases is released in any case. */
+ * run at once, so that what it releases is released in any case. After NULL treat `arg` as released: where
+ * `fn` frees it, it is gone. */
 LOOP_API struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *fn, void *arg);
 
 /* Takes a hook out again without running it; NULL is harmless. Not from inside another hook. */

@@ -120,8 +120,11 @@ static void close_gap(size_t hole)
     blocks[hole].address = 0;
 }
 
-static void forget_block(const void *address)
+/* Returns how long the block was, or 0 when it isn't one that was noted. */
+static size_t forget_block(const void *address)
 {
+    size_t size_bytes = 0;
+
     lock_blocks();
     if (blocks && address) {
         size_t at = home_of((uintptr_t)address);
@@ -129,12 +132,14 @@ static void forget_block(const void *address)
             at = (at + 1) % MOST_BLOCKS;
         }
         if (blocks[at].address) {
+            size_bytes = blocks[at].size_bytes;
             n_blocks--;
-            n_bytes -= blocks[at].size_bytes;
+            n_bytes -= size_bytes;
             close_gap(at);
         }
     }
     unlock_blocks();
+    return size_bytes;
 }
 
 /* True when this allocation is the one that has to fail. */
@@ -195,10 +200,60 @@ int posix_memalign(void **block, size_t alignment, size_t size)
     return *block ? 0 : ENOMEM;
 }
 
+/* While allocations fail, what is freed is kept for a while, overwritten, and looked at again before it is given back:
+ * errors are where memory is freed too early. */
+enum { MOST_KEPT = 64, FREED = 0xdd };
+
+static struct {
+    unsigned char *block;
+    size_t size_bytes;
+} kept[MOST_KEPT];
+static unsigned next_kept;
+
+static void give_back(unsigned at)
+{
+    unsigned char *block = kept[at].block;
+
+    for (size_t i = 0; block && i < kept[at].size_bytes; i++) {
+        if (block[i] != FREED) {
+            static const char text[] = "harness: memory was written to after it had been freed\n";
+            (void)!write(STDERR_FILENO, text, sizeof text - 1);
+            abort();
+        }
+    }
+    kept[at].block = NULL;
+    __libc_free(block);
+}
+
+static void keep_freed(void *block, size_t size_bytes)
+{
+    lock_blocks();
+    give_back(next_kept);
+    memset(block, FREED, size_bytes);
+    kept[next_kept].block = block;
+    kept[next_kept].size_bytes = size_bytes;
+    next_kept = (next_kept + 1) % MOST_KEPT;
+    unlock_blocks();
+}
+
+static void give_back_kept(void)
+{
+    lock_blocks();
+    for (unsigned at = 0; at < MOST_KEPT; at++) {
+        give_back(at);
+    }
+    unlock_blocks();
+}
+
 void free(void *block)
 {
-    forget_block(block);
-    __libc_free(block);
+    size_t size_bytes = forget_block(block);
+
+    if (size_bytes > 0 && fail_at > 0) {
+        keep_freed(block, size_bytes);
+    } else {
+        __libc_free(block);
+    }
 }
 
 void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
@@ -230,6 +285,9 @@ void fail_allocation(unsigned long n, bool all_after)
     fail_at = n ? allocations() + n : 0;
     fail_rest = all_after;
     has_failed = false;
+    if (!n) {
+        give_back_kept();
+    }
 }
 
 bool allocation_failed(void)

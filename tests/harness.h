@@ -287,7 +287,8 @@ int64_t now_ns(void);
 /* Counts what the library and the tests allocate. Not under a sanitizer, which has its own ways. */
 #if !HAS_SANITIZER
 unsigned long allocations(void);
-/* From now on the n-th allocation fails (1: the next one); 0: none. True in `*hit` when it has. */
+/* From now on the n-th allocation fails (1: the next one); 0: none. Until then what is freed is watched: a write to it
+ * aborts the test. */
 void fail_allocation(unsigned long n, bool all_after);
 bool allocation_failed(void);
 #endif
