@@ -124,7 +124,8 @@ static bool stat_at_once(struct loop_fs_request *request, int64_t *result)
         *result = loop_fs_stat_name(request->at.number, "", &request->stat);
         return true;
     }
-    if (request->at.only_cached || !*request->path || strchr(request->path, '/') || strcmp(request->path, "..") == 0) {
+    if (request->at.only_cached || !*request->path || strchr(request->path, '/') || strcmp(request->path, "..") == 0 ||
+        loop_fs_is_itself(request->path)) {
         return false;
     }
     *result = loop_fs_stat_name(request->at.number, request->path, &request->stat);

@@ -35,20 +35,29 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
+/* What asking for an entry's stat says of its kind, where the name did not. One that may not be asked is still there.
+ */
+static enum loop_kind kind_after(int error, enum loop_kind named, const struct loop_fs_stat *stat)
+{
+    if (error == 0) {
+        return stat->kind;
+    }
+    return error == -ENOENT ? LOOP_KIND_NONE : named;
+}
+
 /* Not every file system tells the kind with the name. */
 static void take_entry(int number, const struct dirent64 *from, struct loop_entry *entry, struct loop_fs_stat *stat)
 {
-    struct loop_fs_stat own;
-    bool asks = stat || from->d_type == DT_UNKNOWN;
-    bool has_stat = asks && loop_fs_stat_name(number, from->d_name, stat ? stat : &own) == 0;
+    struct loop_fs_stat own, *asked = stat ? stat : &own;
 
     entry->name = from->d_name;
     entry->inode = from->d_ino;
-    entry->stat = has_stat ? stat : NULL;
-    if (asks) {
-        entry->kind = !has_stat ? LOOP_KIND_NONE : stat ? stat->kind : own.kind;
-    } else {
-        entry->kind = loop_fs_kind_of(DTTOIF(from->d_type));
+    entry->kind = loop_fs_kind_of(DTTOIF(from->d_type));
+    entry->stat = NULL;
+    if (stat || from->d_type == DT_UNKNOWN) {
+        int error = loop_fs_stat_name(number, from->d_name, asked);
+        entry->kind = kind_after(error, entry->kind, asked);
+        entry->stat = error == 0 ? stat : NULL;
     }
 }
 
@@ -300,9 +309,9 @@ static int64_t ask_stats(int number, struct loop_entry *entry, size_t count)
         if (loop_work_is_cancelled()) {
             return -ECANCELED;
         }
-        bool is_there = loop_fs_stat_name(number, entry[i].name, &stat[i]) == 0;
-        entry[i].stat = is_there ? &stat[i] : NULL;
-        entry[i].kind = is_there ? stat[i].kind : LOOP_KIND_NONE;
+        int error = loop_fs_stat_name(number, entry[i].name, &stat[i]);
+        entry[i].kind = kind_after(error, entry[i].kind, &stat[i]);
+        entry[i].stat = error == 0 ? &stat[i] : NULL;
     }
     return 0;
 }

@@ -41,7 +41,8 @@ extern "C" {
 
 /* Opens the directory `path`: `*opened` is the right to what is beneath it, confined, also where `dir` isn't. It
  * belongs to `scope`, and closes with it; loop_fd_close((*opened)->fd) closes it earlier. Needs no permission
- * for the directory itself, only for the way there. */
+ * for the directory itself, only for the way there. Beneath it "." is the directory itself: a directory that may be
+ * read but not searched (mode 0444) can be listed so, which needs /proc. */
 LOOP_API loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                    struct loop_dir **opened, loop_fn *fn, void *arg);
 
@@ -250,8 +251,8 @@ struct loop_entry {
     const char *name;
     enum loop_kind kind; /* NONE: it was gone before it could be asked */
     uint64_t inode;
-    const struct loop_fs_stat
-        *stat; /* of the name itself, never followed; NULL where it wasn't asked for, or is gone */
+    const struct loop_fs_stat *stat; /* of the name itself, never followed; NULL where it wasn't asked for, is gone, or
+                                        may not be asked: the directory may be read but not searched */
 };
 
 /* A directory that is being read, some hundred entries at a time: as much memory for a million as for ten. Whoever

@@ -103,6 +103,9 @@ struct loop_fd *loop_fs_adopt(struct loop_fs_request *request, int64_t *result);
 /* openat2(2) at a place, with its confinement added: a descriptor (CLOEXEC) or -errno. */
 int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open_how *how);
 
+/* Whether a path names the directory that it is relative to: ".", "./", "./.". */
+bool loop_fs_is_itself(const char *path);
+
 /* As loop_fs_open_at: what is there, whatever it is, without opening it (O_PATH). */
 int loop_fs_find(struct loop_fs_place at, const char *path, bool follow);
 

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -68,6 +69,32 @@ static int open_confined(int number, const char *path, const struct open_how *ho
     return result;
 }
 
+/* Opens the directory itself. A lookup of "." asks for the permission to search it, which a directory that may only be
+ * read does not give; the descriptor's link in /proc does not. Without /proc the refusal stays. */
+static int open_itself(int number, const struct open_how *how)
+{
+    char path[32];
+
+    if (how->flags & O_PATH) {
+        return (int)loop_fs_outcome(fcntl(number, F_DUPFD_CLOEXEC, 0));
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", number);
+    int flags = (int)how->flags & ~O_NOFOLLOW;
+    int result = (int)loop_fs_outcome(openat(AT_FDCWD, path, flags, (mode_t)how->mode));
+    return result == -ENOENT ? -EACCES : result;
+}
+
+bool loop_fs_is_itself(const char *path)
+{
+    bool is = *path == '.';
+
+    while (path[0] == '.' && (path[1] == '/' || path[1] == '\0')) {
+        path++;
+        path += strspn(path, "/");
+    }
+    return is && *path == '\0';
+}
+
 /* File systems whose files, once they are known, can be opened and asked without waiting for anybody. Those on a
  * network and those that programs serve are not among them. */
 static bool is_local(int number)
@@ -116,7 +143,9 @@ int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open
     how.flags |= O_CLOEXEC;
     if (at.is_confined) {
         how.resolve |= how.resolve & RESOLVE_IN_ROOT ? RESOLVE_NO_MAGICLINKS : RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-        return open_confined(at.number, path, &how);
+        int result = open_confined(at.number, path, &how);
+        bool is_refused = result == -EACCES && at.number >= 0 && loop_fs_is_itself(path);
+        return is_refused ? open_itself(at.number, &how) : result;
     }
     if (how.resolve == 0) {
         return (int)loop_fs_outcome(openat(at.number, path, (int)how.flags, (mode_t)how.mode));

@@ -67,28 +67,53 @@ static const struct dirent64 *next_entry(struct removal *removal, int64_t *resul
     }
 }
 
-/* Enters the directory `name` of `dir`: 0, -ENOTDIR when it is something else, -errno. */
-static int64_t enter(struct removal *removal, int dir, const char *name)
+static struct level *make_level(struct level *up, const struct stat *status, const char *name)
 {
     size_t name_size = strlen(name) + 1;
+    struct level *level = malloc(sizeof *level + name_size);
+
+    if (level) {
+        level->up = up;
+        level->device = status->st_dev;
+        level->inode = status->st_ino;
+        level->has_removed = false;
+        level->at = 0;
+        level->len = 0;
+        memcpy(level->name, name, name_size);
+    }
+    return level;
+}
+
+/* A directory without all the permissions to search it can perhaps be entered, but not left: ".." is looked up in it.
+ * When it is empty it can be removed by its name. */
+static bool removes_at_once(int dir, const char *name, const struct stat *status)
+{
+    const mode_t search = S_IXUSR | S_IXGRP | S_IXOTH;
+
+    return (status->st_mode & search) != search && unlinkat(dir, name, AT_REMOVEDIR) == 0;
+}
+
+/* Enters the directory `name` of `dir`: 0, -ENOTDIR when it is something else, -errno. It is not entered when it could
+ * be removed at once. */
+static int64_t enter(struct removal *removal, int dir, const char *name)
+{
     int number = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    struct stat status;
+    struct stat status = {.st_mode = 0};
 
     if (number < 0) {
-        return errno == ELOOP ? -ENOTDIR : -errno;
+        int error = errno == ELOOP ? ENOTDIR : errno;
+        return error == EACCES && removes_at_once(dir, name, &status) ? 0 : -error;
     }
-    struct level *level = fstat(number, &status) < 0 ? NULL : malloc(sizeof *level + name_size);
+    int64_t result = loop_fs_outcome(fstat(number, &status));
+    if (result < 0 || removes_at_once(dir, name, &status)) {
+        close(number);
+        return result;
+    }
+    struct level *level = make_level(removal->level, &status, name);
     if (!level) {
         close(number);
         return -ENOMEM;
     }
-    level->up = removal->level;
-    level->device = status.st_dev;
-    level->inode = status.st_ino;
-    level->has_removed = false;
-    level->at = 0;
-    level->len = 0;
-    memcpy(level->name, name, name_size);
     if (removal->level) {
         close(removal->current);
     }
@@ -123,19 +148,16 @@ static int64_t leave(struct removal *removal)
 
 static int64_t remove_entry(struct removal *removal, const struct dirent64 *entry)
 {
-    bool is_directory = entry->d_type == DT_DIR;
-    int64_t result = is_directory ? -EISDIR : loop_fs_outcome(unlinkat(removal->current, entry->d_name, 0));
+    struct level *level = removal->level;
+    int64_t result = entry->d_type == DT_DIR ? -EISDIR : loop_fs_outcome(unlinkat(removal->current, entry->d_name, 0));
 
     if (result == -EISDIR) {
         result = enter(removal, removal->current, entry->d_name);
-        if (result == -ENOTDIR && is_directory) {
+        if (result == -ENOTDIR) {
             result = loop_fs_outcome(unlinkat(removal->current, entry->d_name, 0)); /* it is something else by now */
         }
-        return result == -ENOENT ? 0 : result;
     }
-    if (result == 0) {
-        removal->level->has_removed = true;
-    }
+    level->has_removed |= result == 0 && removal->level == level;
     return result == -ENOENT ? 0 : result;
 }
 
@@ -179,9 +201,10 @@ static int64_t remove_tree(int dir, const char *name)
     struct removal removal = {.level = NULL};
     int64_t result = enter(&removal, dir, name);
 
-    if (removal.level) {
-        result = empty(&removal);
+    if (!removal.level) {
+        return result;
     }
+    result = empty(&removal);
     finish(&removal);
     return result == 0 ? loop_fs_outcome(unlinkat(dir, name, AT_REMOVEDIR)) : result;
 }

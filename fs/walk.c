@@ -354,6 +354,11 @@ int loop_fs_walk_real(int base, const char *path, char **real)
 {
     const struct open_how how = {.flags = O_PATH | O_CLOEXEC};
     struct walk walk;
+
+    if (loop_fs_is_itself(path)) {
+        *real = strdup(".");
+        return *real ? 0 : -ENOMEM;
+    }
     int result = begin(&walk, base, path, &how);
 
     if (result == 0) {
