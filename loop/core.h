@@ -241,7 +241,12 @@ enum loop_io {
     LOOP_IO_BLOCKING     /* a file, a terminal's output: an operation of the backend */
 };
 
-enum loop_fd_state { LOOP_FD_OPEN, LOOP_FD_CLOSING, LOOP_FD_CLOSED };
+enum loop_fd_state {
+    LOOP_FD_OPEN,
+    LOOP_FD_CLOSING,
+    LOOP_FD_CLOSED,
+    LOOP_FD_GONE /* out of its scope: destroyed, or the scope has ended. Only pins and uses keep the object */
+};
 
 struct loop_fd {
     uint64_t id;         /* must be first: names it in the kernel's events */
@@ -259,15 +264,16 @@ struct loop_fd {
     bool is_regular : 1;
     bool reads_wait : 1, writes_wait : 1; /* a file's: the kernel has no RWF_NOWAIT for them */
     bool short_is_empty : 1;              /* a byte stream: a read that got less than asked for has emptied it */
-    uint32_t uses;
-    uint32_t ready;           /* POLLIN, POLLOUT: believed ready until a call says otherwise */
-    uint32_t watched;         /* the backend's: events it has asked the kernel for */
-    uint32_t backend_id;      /* the backend's: the watch in flight */
-    struct loop_list readers; /* jobs that wait, in order; only the first is tried */
-    struct loop_list active;  /* in loop->active: to be looked at in the next dispatch */
-    struct loop_list writers; /* as readers */
-    struct loop_list pollers; /* jobs that wait for events or for the queue to drain: all are tried */
-    struct loop_list dirty;   /* in loop->dirty: writes to be sent when the continuation has returned */
+    uint32_t uses;                        /* keep it from being closed */
+    uint32_t pins;                        /* keep the object: loop_fd_pin */
+    uint32_t ready;                       /* POLLIN, POLLOUT: believed ready until a call says otherwise */
+    uint32_t watched;                     /* the backend's: events it has asked the kernel for */
+    uint32_t backend_id;                  /* the backend's: the watch in flight */
+    struct loop_list readers;             /* jobs that wait, in order; only the first is tried */
+    struct loop_list active;              /* in loop->active: to be looked at in the next dispatch */
+    struct loop_list writers;             /* as readers */
+    struct loop_list pollers;             /* jobs that wait for events or for the queue to drain: all are tried */
+    struct loop_list dirty;               /* in loop->dirty: writes to be sent when the continuation has returned */
     size_t queued_bytes, limit_bytes;
     struct loop_scope *scope;
     struct loop_hnode in_scope;
@@ -295,11 +301,27 @@ static inline void loop_fd_drop_use(struct loop_fd *fd)
     }
 }
 
+/* Keeps the object of a descriptor, with its flow, source and sink, until loop_fd_unpin: neither its number nor its
+ * openness. Close, destroy and the end of its scope proceed as without a pin; only the slot is not given back to the
+ * slab. Once the descriptor is gone the object is in the loop's own scope, and what is started on it ends with -EBADF.
+ * For everything that keeps a pointer to a descriptor, source or sink across a return to the loop without a job that
+ * counts a use of it. All pins are dropped before the loop ends. */
+static inline void loop_fd_pin(struct loop_fd *fd)
+{
+    assert(fd->state != LOOP_FD_GONE || fd->pins > 0);
+    fd->pins++;
+}
+
+void loop_fd_unpin(struct loop_fd *fd);
+
 /* loop_op_close and loop_fd_take. */
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
 
-/* The scope ends: closes its descriptors and gives the objects back. */
-void loop_fds_finish(struct loop_scope *scope);
+/* The scope ends: closes its descriptors. The objects stay. */
+void loop_fds_close(struct loop_scope *scope);
+
+/* The scope has ended: gives the objects of its descriptors back, all of which are closed. */
+void loop_fds_leave(struct loop_scope *scope);
 
 /* The backend has let go of `fd` (loop_backend.unwatch). */
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd);
@@ -447,13 +469,14 @@ enum loop_scope_state {
     LOOP_SCOPE_OPEN,
     LOOP_SCOPE_DRAINING,  /* nothing but daemons was left: they are being cancelled */
     LOOP_SCOPE_RELEASING, /* hooks run: nothing can be started any more */
-    LOOP_SCOPE_CLOSING,   /* descriptors close */
+    LOOP_SCOPE_CLOSING,   /* descriptors close; on_end */
+    LOOP_SCOPE_GONE,      /* it has ended; only pins keep the object */
 };
 
 struct loop_scope {
-    uint64_t id; /* must be first (slab.h) */
-    struct loop *loop;
+    uint64_t id;               /* must be first (slab.h) */
     struct loop_scope *parent; /* NULL: main's, and the loop's own */
+    struct loop *loop;
     struct loop_hnode in_parent;
     struct loop_hlist children, jobs, fds;
     struct loop_scope *next_ending; /* in loop->ending: to be looked at */
@@ -462,6 +485,8 @@ struct loop_scope {
     struct loop_deadline *deadline; /* or NULL */
     uint32_t holds;                 /* non-daemon jobs, non-daemon children, holds */
     uint32_t daemons;               /* daemon jobs and children */
+    uint32_t unclosed;              /* descriptors in `fds` that are not closed yet */
+    uint32_t pins;                  /* keep the object: loop_scope_pin */
     uint8_t state;
     bool is_cancelled : 1;
     bool is_daemon : 1;
@@ -505,8 +530,19 @@ static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon
     }
 }
 
-/* One of its descriptors is closed and gone. */
-void loop_scope_fd_gone(struct loop_scope *scope);
+/* One of its descriptors has been closed. */
+void loop_scope_fd_closed(struct loop_scope *scope);
+
+/* Keeps the object of a scope, as loop_fd_pin does for descriptors: the scope ends as without a pin, and then takes no
+ * work. */
+static inline void loop_scope_pin(struct loop_scope *scope)
+{
+    assert(scope->state != LOOP_SCOPE_GONE || scope->pins > 0);
+    scope->pins++;
+}
+
+void loop_scope_unpin(struct loop_scope *scope);
+
 /* The deadline in loop->timers has been reached. */
 void loop_scope_expire(struct loop_scope *scope);
 /* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */

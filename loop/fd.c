@@ -100,6 +100,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     loop_list_init(&fd->dirty);
     loop_list_init(&fd->backend_link);
     loop_hlist_push(&scope->fds, &fd->in_scope);
+    scope->unclosed++;
     loop_flow_init(fd);
     return fd;
 }
@@ -175,16 +176,34 @@ struct loop_scope *loop_fd_scope(const struct loop_fd *fd)
 
 /* ---- closing ---- */
 
-static void give_object_back(struct loop_fd *fd)
+static void put_if_unkept(struct loop_fd *fd)
 {
-    struct loop_scope *scope = fd->scope;
-    assert(fd->state == LOOP_FD_CLOSED && fd->uses == 0 && !fd->jobs.first);
+    if (fd->pins == 0 && fd->uses == 0) {
+        struct loop *loop = fd->scope->loop;
+        loop_list_remove(&fd->active);
+        loop_list_remove(&fd->dirty);
+        loop_slab_put(&loop->fds, fd);
+    }
+}
+
+/* Takes a closed descriptor out of its scope. What keeps the object finds it closed, in a scope that lives on. */
+static void leave_scope(struct loop_fd *fd)
+{
+    assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !fd->second_jobs.first);
     assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && loop_list_is_empty(&fd->pollers));
     loop_hlist_remove(&fd->in_scope);
-    loop_list_remove(&fd->active);
-    loop_list_remove(&fd->dirty);
-    loop_slab_put(&scope->loop->fds, fd);
-    loop_scope_fd_gone(scope);
+    fd->state = LOOP_FD_GONE;
+    fd->scope = fd->scope->loop->own_scope;
+    loop_flow_init(fd);
+    put_if_unkept(fd);
+}
+
+void loop_fd_unpin(struct loop_fd *fd)
+{
+    assert(fd->pins > 0);
+    if (--fd->pins == 0 && fd->state == LOOP_FD_GONE) {
+        put_if_unkept(fd);
+    }
 }
 
 /* Somebody waits for a descriptor to come free: one that comes free is for one of them. */
@@ -200,6 +219,7 @@ static void tell_descriptor_waits(struct loop *loop)
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
 {
     assert(fd->state == LOOP_FD_CLOSING && fd->uses == 0);
+    struct loop_scope *scope = fd->scope;
     int number = fd->number;
     fd->state = LOOP_FD_CLOSED;
     fd->number = -1;
@@ -213,8 +233,10 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
         loop_job_complete(loop, closer, fd->is_taken ? number : 0);
     }
     if (fd->is_destroyed) {
-        give_object_back(fd);
+        leave_scope(fd);
     }
+    scope->unclosed--;
+    loop_scope_fd_closed(scope);
 }
 
 static void maybe_let_go(struct loop_fd *fd)
@@ -268,24 +290,31 @@ void loop_fd_destroy(struct loop_fd *fd)
     fd->is_destroyed = true;
     if (begin_close(fd)) {
         loop_fd_unuse(fd);
-    } else if (fd->state == LOOP_FD_CLOSED && fd->uses == 0) {
-        give_object_back(fd);
+    } else if (fd->state == LOOP_FD_CLOSED) {
+        leave_scope(fd);
     }
 }
 
-void loop_fds_finish(struct loop_scope *scope)
+void loop_fds_close(struct loop_scope *scope)
 {
     struct loop_hnode *next;
     for (struct loop_hnode *node = loop_hlist_oldest(&scope->fds); node; node = next) {
         next = loop_hlist_newer(&scope->fds, node);
-        loop_fd_destroy(LOOP_CONTAINER(node, struct loop_fd, in_scope));
+        (void)loop_fd_close(LOOP_CONTAINER(node, struct loop_fd, in_scope));
+    }
+}
+
+void loop_fds_leave(struct loop_scope *scope)
+{
+    while (scope->fds.first) {
+        leave_scope(LOOP_CONTAINER(scope->fds.first, struct loop_fd, in_scope));
     }
 }
 
 void loop_fd_unused(struct loop_fd *fd)
 {
-    if (fd->state == LOOP_FD_CLOSED && fd->is_destroyed) {
-        give_object_back(fd);
+    if (fd->state == LOOP_FD_GONE) {
+        put_if_unkept(fd);
     } else {
         maybe_let_go(fd);
     }

@@ -6,8 +6,8 @@
  * waiting: the operation then reads somebody else's file. A struct loop_fd is closed to new use at once,
  * ends what is in flight, and only then gives the number back to the kernel.
  *
- * The object belongs to its scope and is good until the scope has ended, also after a close; a scope that
- * lives long and opens many destroys them one by one with loop_fd_destroy.
+ * The object belongs to its scope and is good until the scope's on_end has returned, also after a close; a scope
+ * that lives long and opens many destroys them one by one with loop_fd_destroy.
  */
 #ifndef LOOP_FD_H
 #define LOOP_FD_H

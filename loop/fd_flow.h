@@ -12,6 +12,36 @@
 extern const struct loop_source_ops loop_fd_source;
 extern const struct loop_sink_ops loop_fd_sink;
 
+/* Keep a pointer to a source or sink good across a return to the loop, where it is a descriptor's (loop_fd_pin). One of
+ * another kind belongs to its scope. */
+static inline void loop_source_pin(struct loop_source *source)
+{
+    if (source->ops == &loop_fd_source) {
+        loop_fd_pin(source->self);
+    }
+}
+
+static inline void loop_source_unpin(struct loop_source *source)
+{
+    if (source->ops == &loop_fd_source) {
+        loop_fd_unpin(source->self);
+    }
+}
+
+static inline void loop_sink_pin(struct loop_sink *sink)
+{
+    if (sink->ops == &loop_fd_sink) {
+        loop_fd_pin(sink->self);
+    }
+}
+
+static inline void loop_sink_unpin(struct loop_sink *sink)
+{
+    if (sink->ops == &loop_fd_sink) {
+        loop_fd_unpin(sink->self);
+    }
+}
+
 /* Reads once, or (`is_exact`) until all is there: several at a time don't mix their bytes. */
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
 

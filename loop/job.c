@@ -63,10 +63,11 @@ void loop_job_complete(struct loop *loop, struct job *job, int64_t result)
     loop->run_queue_length++;
 }
 
-/* A result that nobody listens to is the scope's affair when it is an error; a cancellation is none. */
+/* A result that nobody listens to is the scope's affair when it is an error; a cancellation is none, and the loop's own
+ * scope, where jobs on descriptors that are gone end, fails for nothing. */
 static void tell_scope(struct loop_scope *scope, int64_t result)
 {
-    if (result < 0 && result != -ECANCELED) {
+    if (result < 0 && result != -ECANCELED && scope != scope->loop->own_scope) {
         loop_scope_fail(scope, result);
     }
 }

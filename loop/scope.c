@@ -290,6 +290,21 @@ struct loop *loop_scope_loop(const struct loop_scope *scope)
 
 /* ---- ending ---- */
 
+static void put_if_unkept(struct loop_scope *scope)
+{
+    if (scope->pins == 0) {
+        loop_slab_put(&scope->loop->scopes, scope);
+    }
+}
+
+void loop_scope_unpin(struct loop_scope *scope)
+{
+    assert(scope->pins > 0);
+    if (--scope->pins == 0 && scope->state == LOOP_SCOPE_GONE) {
+        put_if_unkept(scope);
+    }
+}
+
 static void be_gone(struct loop_scope *scope)
 {
     assert(!scope->is_ending);
@@ -300,9 +315,12 @@ static void be_gone(struct loop_scope *scope)
     if (scope->on_end) {
         scope->on_end(scope->arg, error);
     }
+    loop_fds_leave(scope);
     free_memory(scope);
     loop_hlist_remove(&scope->in_parent);
-    loop_slab_put(&scope->loop->scopes, scope);
+    scope->state = LOOP_SCOPE_GONE;
+    scope->parent = NULL;
+    put_if_unkept(scope);
     if (!parent) {
         return;
     }
@@ -318,7 +336,7 @@ static void release(struct loop_scope *scope)
     drop_deadline(scope);
     run_hooks(scope);
     scope->state = LOOP_SCOPE_CLOSING;
-    loop_fds_finish(scope);
+    loop_fds_close(scope);
 }
 
 static void step(struct loop_scope *scope)
@@ -334,14 +352,14 @@ static void step(struct loop_scope *scope)
         }
         release(scope);
     }
-    if (!scope->fds.first && !scope->is_ending) { /* else what has just been done has put it in the queue again */
+    if (scope->unclosed == 0 && !scope->is_ending) { /* else what has just been done has put it in the queue again */
         be_gone(scope);
     }
 }
 
-void loop_scope_fd_gone(struct loop_scope *scope)
+void loop_scope_fd_closed(struct loop_scope *scope)
 {
-    if (scope->state == LOOP_SCOPE_CLOSING && !scope->fds.first) {
+    if (scope->state == LOOP_SCOPE_CLOSING && scope->unclosed == 0) {
         loop_scope_look_at(scope);
     }
 }

@@ -11,9 +11,9 @@
  *   2. release hooks run, last added first, all of them;
  *   3. its descriptors close (what other scopes still do with them is cancelled and awaited first);
  *   4. `on_end` hears the first error, or 0;
- *   5. memory from loop_scope_alloc is freed, and the scope is gone.
+ *   5. the objects of its descriptors and memory from loop_scope_alloc are freed, and the scope is gone.
  *
- * A pointer to a scope is good until its on_end has returned.
+ * A pointer to a scope, and to a descriptor of it that was not destroyed, is good until on_end has returned.
  *
  * Errors. A job's error goes to its continuation. Where there is none (NULL), it goes to the job's scope
  * as by loop_scope_fail: the first one is kept and everything else in the scope is cancelled. A scope
