@@ -153,7 +153,7 @@ typedef void loop_connection_fn(struct loop_flow *peer, void *arg);
 struct loop_serve_options {
     struct loop_listen_options listen;
     unsigned max_connections;      /* 0: no limit. At the limit new ones wait in the backlog */
-    int64_t connection_timeout_ns; /* > 0: a connection's whole life */
+    int64_t connection_timeout_ns; /* > 0: a connection's whole life. A deadline of `peer->scope` holds beside it */
     bool stop_on_signals;          /* SIGINT and SIGTERM stop it gracefully; a second one stops it at once */
     int64_t grace_ns;              /* how long connections may go on after such a signal; 0: as long as they like */
     struct loop_server **server;   /* where to put the server; NULL where it isn't needed */

@@ -5,7 +5,7 @@
  *     the caller's scope
  *       the server's: the listener, the accept that runs, the two signals (daemons)
  *         connections: held open until the server stops
- *           one for each connection, with its socket
+ *           one for each connection, with its socket; where connections have a timeout, inside one with that deadline
  *
  * A connection costs its scope and its descriptor and nothing here. Once the server has stopped nothing holds the two
  * outer scopes open but the connections that still run, and when the last has ended so does the server.
@@ -136,10 +136,24 @@ static void hand_over(struct loop_server *server, struct loop_scope *scope, int 
         loop_scope_fail(scope, -ENOMEM);
         return;
     }
-    if (server->connection_timeout_ns > 0) {
-        loop_scope_deadline(scope, loop_net_from_now(server->loop, server->connection_timeout_ns));
-    }
     server->on_connection(flow, server->on_connection_arg);
+}
+
+/* The scope of a connection. A limit of its whole life is the deadline of a scope around it, so that the program can
+ * set a deadline of its own. */
+static struct loop_scope *open_connection(struct loop_server *server)
+{
+    struct loop_scope *scope = loop_scope_open(server->connections, on_connection_end, server);
+
+    if (!scope) {
+        return NULL;
+    }
+    count(&server->stats);
+    if (server->connection_timeout_ns == 0) {
+        return scope;
+    }
+    loop_scope_deadline(scope, loop_net_from_now(server->loop, server->connection_timeout_ns));
+    return loop_scope_open(scope, NULL, NULL);
 }
 
 /* A connection that was taken while the server was being stopped or cancelled is closed: its peer fares no worse than
@@ -149,13 +163,12 @@ static void take_connection(struct loop_server *server, int number)
     struct loop_scope *scope = NULL;
 
     if (!server->is_stopped && server->connections && !loop_scope_is_cancelled(server->connections)) {
-        scope = loop_scope_open(server->connections, on_connection_end, server);
+        scope = open_connection(server);
     }
     if (!scope) {
         close(number);
         return;
     }
-    count(&server->stats);
     hand_over(server, scope, number);
 }
 
