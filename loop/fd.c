@@ -216,6 +216,21 @@ static void tell_descriptor_waits(struct loop *loop)
     }
 }
 
+/* close(2) waits for SO_LINGER's time, also where the socket is nonblocking (socket(7)), and the whole loop with it.
+ * What is still to be sent is sent all the same when that time is over, so it is taken off. With a time of 0, which
+ * resets the connection, nothing waits. */
+static void close_number(const struct loop_fd *fd, int number)
+{
+    struct linger linger = {0};
+    socklen_t len = sizeof linger;
+    if (fd->write_by == LOOP_IO_SOCKET && getsockopt(number, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 &&
+        linger.l_onoff && linger.l_linger > 0) {
+        linger = (struct linger){0};
+        (void)setsockopt(number, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    }
+    close(number);
+}
+
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
 {
     assert(fd->state == LOOP_FD_CLOSING && fd->uses == 0);
@@ -224,7 +239,7 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
     fd->state = LOOP_FD_CLOSED;
     fd->number = -1;
     if (!fd->is_borrowed && !fd->is_taken) {
-        close(number);
+        close_number(fd, number);
         tell_descriptor_waits(loop);
     }
     if (fd->closer) {

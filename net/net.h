@@ -52,7 +52,8 @@ enum loop_socket_option {
     LOOP_SO_BROADCAST,
     LOOP_SO_DONTROUTE,
     LOOP_SO_KEEPALIVE,
-    LOOP_SO_LINGER_S, /* -1: off */
+    LOOP_SO_LINGER_S, /* -1: off. 0: a close resets the connection. More: the loop never waits in close(2), the kernel
+                         goes on sending as with -1 */
     LOOP_SO_OOBINLINE,
     LOOP_SO_PRIORITY,
     LOOP_SO_RCVBUF,
