@@ -94,13 +94,18 @@ static int bind_to(int number, const struct loop_address *address, const struct 
                    struct loop_net_file *file)
 {
     char *path = file->path;
+    struct loop_net_lock lock;
 
     file->path = NULL;
-    int error = address ? loop_net_bind(number, SOCK_DGRAM, address, options->reuse_addr) : 0;
-    if (error == 0 && address) {
+    int error = loop_net_lock(address, &lock);
+    if (error == 0) {
+        error = loop_net_bind(number, SOCK_DGRAM, address, options->reuse_addr);
+    }
+    if (error == 0) {
         file->path = path;
         error = loop_net_note_file(address, options->mode, file);
     }
+    loop_net_unlock(&lock);
     return error;
 }
 
@@ -118,7 +123,11 @@ static int set_up(int number, sa_family_t family, const struct loop_address *bou
         file->path = NULL;
         return error;
     }
-    error = bind_to(number, bound, options, file);
+    if (bound) {
+        error = bind_to(number, bound, options, file);
+    } else {
+        file->path = NULL;
+    }
     if (error == 0) {
         error = connect_to(number, options->connect_to);
     }

@@ -41,6 +41,18 @@ struct loop_net_file {
     ino_t inode;
 };
 
+/* Guards the path of a Unix socket while its file is made, looked at or removed: flock(2) on a file beside it, whose
+ * name ends in ".lock" and which is removed again. A program that is killed meanwhile leaves the file behind, unlocked.
+ */
+struct loop_net_lock {
+    int number; /* -1: none, which is so for an address without a path */
+    char path[LOOP_NET_PATH_SIZE + sizeof ".lock"];
+};
+
+/* Takes the lock without waiting: 0, -EADDRINUSE while another program has it, or the -errno of open(2). */
+int loop_net_lock(const struct loop_address *address, struct loop_net_lock *lock);
+void loop_net_unlock(struct loop_net_lock *lock);
+
 /* bind(2), and with `reuse` a second time when a socket file was in the way that nobody has open. */
 int loop_net_bind(int fd, int type, const struct loop_address *address, bool reuse);
 

@@ -84,6 +84,7 @@ static int configure(int fd, sa_family_t family, const struct loop_listen_option
     return error == 0 ? loop_net_apply_settings(fd, options->settings, options->n_settings) : error;
 }
 
+/* The path's lock is held until the socket listens: before that a connect to it is refused, as to a deserted one. */
 static int set_up(int fd, const struct loop_address *address, const struct loop_listen_options *options,
                   struct loop_net_file *file)
 {
@@ -97,9 +98,21 @@ static int set_up(int fd, const struct loop_address *address, const struct loop_
         return error;
     }
     error = loop_net_note_file(address, options->mode, file);
-    if (error == 0 && listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0) {
-        error = -errno;
+    return error == 0 && listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0 ? -errno : error;
+}
+
+static int set_up_locked(int fd, const struct loop_address *address, const struct loop_listen_options *options,
+                         struct loop_net_file *file)
+{
+    struct loop_net_lock lock;
+    int error = loop_net_lock(address, &lock);
+
+    if (error < 0) {
+        file->path = NULL;
+        return error;
     }
+    error = set_up(fd, address, options, file);
+    loop_net_unlock(&lock);
     if (error < 0) {
         loop_net_remove_file(file);
     }
@@ -176,7 +189,7 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
     if (fd < 0) {
         return fd;
     }
-    error = set_up(fd, &where, options, &file);
+    error = set_up_locked(fd, &where, options, &file);
     if (error < 0) {
         close(fd);
         return error;

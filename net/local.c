@@ -9,12 +9,16 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* So often a lock may turn out to be on a file that has just been removed. */
+#define LOCK_TRIES 100
+
 #define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
 
-/* ---- the file of a Unix socket ---- */
+/* ---- the path of a Unix socket ---- */
 
 /* Copies the path with a NUL at its end, which an address may lack. False when it is no path. */
 static bool path_of(const struct loop_address *address, char path[LOOP_NET_PATH_SIZE])
@@ -28,6 +32,68 @@ static bool path_of(const struct loop_address *address, char path[LOOP_NET_PATH_
     return len > 0;
 }
 
+/* ---- the lock ---- */
+
+/* A lock file that its owner has removed meanwhile guards nothing. */
+static bool is_still_there(const struct loop_net_lock *lock)
+{
+    struct stat opened, found;
+
+    return fstat(lock->number, &opened) == 0 && lstat(lock->path, &found) == 0 && opened.st_dev == found.st_dev &&
+           opened.st_ino == found.st_ino;
+}
+
+static int try_lock(struct loop_net_lock *lock)
+{
+    lock->number = open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (lock->number < 0) {
+        return -errno;
+    }
+    if (flock(lock->number, LOCK_EX | LOCK_NB) == 0) {
+        return 0;
+    }
+    int error = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+    close(lock->number);
+    lock->number = -1;
+    return error;
+}
+
+static int lock_path(struct loop_net_lock *lock)
+{
+    for (int n = 0; n < LOCK_TRIES; n++) {
+        int error = try_lock(lock);
+        if (error < 0 || is_still_there(lock)) {
+            return error;
+        }
+        close(lock->number);
+        lock->number = -1;
+    }
+    return -EADDRINUSE;
+}
+
+int loop_net_lock(const struct loop_address *address, struct loop_net_lock *lock)
+{
+    char path[LOOP_NET_PATH_SIZE];
+
+    lock->number = -1;
+    if (!path_of(address, path)) {
+        return 0;
+    }
+    snprintf(lock->path, sizeof lock->path, "%s.lock", path);
+    return lock_path(lock);
+}
+
+void loop_net_unlock(struct loop_net_lock *lock)
+{
+    if (lock->number >= 0) {
+        (void)unlink(lock->path);
+        close(lock->number);
+        lock->number = -1;
+    }
+}
+
+/* ---- its identity ---- */
+
 static bool is_same_socket(const char *path, dev_t device, ino_t inode)
 {
     struct stat now;
@@ -35,11 +101,21 @@ static bool is_same_socket(const char *path, dev_t device, ino_t inode)
     return lstat(path, &now) == 0 && S_ISSOCK(now.st_mode) && now.st_dev == device && now.st_ino == inode;
 }
 
+/* Where another program has the lock, or none can be had, it is removed without. */
 void loop_net_remove_file(struct loop_net_file *file)
 {
-    if (file->path && is_same_socket(file->path, file->device, file->inode)) {
+    struct loop_net_lock lock = {.number = -1};
+
+    if (!file->path) {
+        return;
+    }
+    if ((size_t)snprintf(lock.path, sizeof lock.path, "%s.lock", file->path) < sizeof lock.path) {
+        (void)lock_path(&lock);
+    }
+    if (is_same_socket(file->path, file->device, file->inode)) {
         (void)unlink(file->path);
     }
+    loop_net_unlock(&lock);
     file->path = NULL;
 }
 
@@ -66,8 +142,32 @@ static bool remove_deserted(const struct loop_address *address, int type)
            is_deserted(address, type) && is_same_socket(path, found.st_dev, found.st_ino) && unlink(path) == 0;
 }
 
+/* Sets the permissions of the very file that was made, not those of a path, where another file may be by now.
+ * fchmod(2) takes no O_PATH descriptor, and fchmodat2(2) is of Linux 6.6. */
+static int set_mode(const struct loop_net_file *file, unsigned mode)
+{
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    struct stat opened;
+    int number = open(file->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (number < 0) {
+        return -errno;
+    }
+    int error = fstat(number, &opened) < 0 ? -errno : 0;
+    if (error == 0 && (opened.st_dev != file->device || opened.st_ino != file->inode)) {
+        error = -EADDRINUSE;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", number);
+    if (error == 0 && chmod(path, mode) < 0) {
+        error = -errno;
+    }
+    close(number);
+    return error;
+}
+
 /* Takes note of the file just made, and gives it the permissions that were asked for: bind has masked those of the
- * socket with the umask, so that at no time it allowed more. */
+ * socket with the umask, so that at no time it allowed more. What bind has made belongs to this user; a socket of
+ * another one is a program's that was faster. */
 int loop_net_note_file(const struct loop_address *address, unsigned mode, struct loop_net_file *file)
 {
     struct stat made;
@@ -76,17 +176,17 @@ int loop_net_note_file(const struct loop_address *address, unsigned mode, struct
         file->path = NULL;
         return 0;
     }
-    if (lstat(file->path, &made) < 0) {
-        int error = -errno;
+    int error = lstat(file->path, &made) < 0 ? -errno : 0;
+    if (error == 0 && (!S_ISSOCK(made.st_mode) || made.st_uid != geteuid())) {
+        error = -EADDRINUSE;
+    }
+    if (error < 0) {
         file->path = NULL;
         return error;
     }
     file->device = made.st_dev;
     file->inode = made.st_ino;
-    if (mode == 0 || (made.st_mode & 0777) == mode) {
-        return 0;
-    }
-    return fchmodat(AT_FDCWD, file->path, mode, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    return mode == 0 || (made.st_mode & 0777) == mode ? 0 : set_mode(file, mode);
 }
 
 /* The path from the root, in the scope's memory: the program may change its directory before the file is removed. */

@@ -126,9 +126,10 @@ struct loop_listen_options {
     size_t n_settings;
 };
 
-/* Listens. The file of a Unix socket is removed when the listener closes, if it is still the one made here. 0, and
- * `*listener`, which belongs to `scope`; or -errno (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE, …; -ECANCELED in a
- * scope that is cancelled). */
+/* Listens. The file of a Unix socket is removed when the listener closes, if it is still the one made here. While it is
+ * made a second file, whose name has ".lock" added, is locked (flock(2)) and then removed: of two programs that start
+ * at the same moment one listens, and the other gets -EADDRINUSE. Returns 0, and `*listener`, which belongs to `scope`;
+ * or -errno (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE, …; -ECANCELED in a scope that is cancelled). */
 LOOP_API int loop_listen(struct loop_scope *scope, const struct loop_address *address,
                          const struct loop_listen_options *options, struct loop_listener **listener);
 
