@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sockets beside other programs and bad peers: two servers that start on one Unix path, limits that must hold beside
+ * each other, and closes that must not wait.
+ */
+#include "harness.h"
+
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static char path_text[200];
+
+static struct loop_address address_in(const char *directory)
+{
+    struct loop_address address;
+
+    snprintf(path_text, sizeof path_text, "unix:%s/socket", directory);
+    CHECK_IS(loop_address_parse(&address, path_text), 0);
+    return address;
+}
+
+static const char *lock_in(const char *directory)
+{
+    static char path[200];
+
+    snprintf(path, sizeof path, "%s/socket.lock", directory);
+    return path;
+}
+
+/* ---- two servers on one path ---- */
+
+static const struct loop_listen_options reuse = {.reuse_addr = true};
+
+/* The other server is between its bind and its listen, when a connect to it is refused. */
+LOOP_TEST(a_server_that_is_starting_keeps_its_unix_socket)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static const char *directory;
+    int other, lock;
+    struct stat status;
+
+    BEGIN;
+    directory = make_directory();
+    address = address_in(directory);
+    lock = open(lock_in(directory), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(lock >= 0 && flock(lock, LOCK_EX) == 0);
+    other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_IS(bind(other, &address.u.any, address.length), 0);
+    CHECK_IS(loop_listen(env->scope, &address, &reuse, &listener), -EADDRINUSE);
+    CHECK_IS(stat(path_text + 5, &status), 0);
+    close(other);
+    close(lock);
+    CHECK_IS(loop_listen(env->scope, &address, &reuse, &listener), 0);
+    CHECK_IS(access(lock_in(directory), F_OK), -1);
+    CHECK_IS(loop_listener_close(listener), 0);
+    CHECK_IS(access(lock_in(directory), F_OK), -1);
+    remove_directory(directory);
+    END;
+}
+
+/* Many programs start at the same moment on a file that a killed one has left: one listens, and keeps its file. */
+#define RACERS 8
+
+struct race {
+    struct loop_address address;
+    int start, done; /* ends of pipes: the race begins, and is over, when the other ends close */
+};
+
+static int listen_and_stay(struct loop_env *env, void *arg)
+{
+    const struct race *race = arg;
+    struct loop_listener *listener;
+    struct stat mine, there;
+    char byte;
+
+    CHECK_IS(read(race->start, &byte, 1), 0);
+    int error = loop_listen(env->scope, &race->address, &reuse, &listener);
+    if (error == 0) {
+        CHECK_IS(stat(path_text + 5, &mine), 0);
+    }
+    CHECK_IS(read(race->done, &byte, 1), 0);
+    if (error == 0) {
+        CHECK_IS(stat(path_text + 5, &there), 0);
+        CHECK(mine.st_ino == there.st_ino);
+    }
+    return error == 0 ? 1 : error == -EADDRINUSE ? 2 : 3;
+}
+
+static pid_t start_racer(struct race *race, const int start[2], const int done[2])
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        close(start[1]);
+        close(done[1]);
+        race->start = start[0];
+        race->done = done[0];
+        _exit(loop_run(0, 0, 0, NULL, listen_and_stay, race));
+    }
+    CHECK(child > 0);
+    return child;
+}
+
+static unsigned count_winners(struct race *race)
+{
+    pid_t children[RACERS];
+    int start[2], done[2], status;
+    unsigned winners = 0;
+
+    make_pipe(start);
+    make_pipe(done);
+    for (unsigned i = 0; i < RACERS; i++) {
+        children[i] = start_racer(race, start, done);
+    }
+    close(start[0]);
+    close(done[0]);
+    close(start[1]);
+    close(done[1]);
+    for (unsigned i = 0; i < RACERS; i++) {
+        CHECK_IS(waitpid(children[i], &status, 0), children[i]);
+        CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 1 || WEXITSTATUS(status) == 2));
+        winners += WEXITSTATUS(status) == 1;
+    }
+    return winners;
+}
+
+TEST(of_servers_that_start_at_once_none_loses_its_file)
+{
+    const char *directory = make_directory();
+    struct race race = {.address = address_in(directory)};
+
+    for (unsigned round = 0; round < 20; round++) {
+        int stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK_IS(bind(stale, &race.address.u.any, race.address.length), 0);
+        close(stale);
+        CHECK(count_winners(&race) >= 1);
+        (void)unlink(path_text + 5);
+    }
+    remove_directory(directory);
+}
+
+LOOP_TEST(a_refused_start_leaves_the_socket_and_no_lock)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static const char *directory;
+    struct loop_listen_options options = {.reuse_addr = true, .mode = 0666};
+    struct stat status;
+
+    BEGIN;
+    directory = make_directory();
+    address = address_in(directory);
+    CHECK_IS(loop_listen(env->scope, &address, &options, &listener), 0);
+    CHECK_IS(stat(path_text + 5, &status), 0);
+    CHECK_IS(status.st_mode & 0777, 0666);
+    CHECK_IS(loop_listen(env->scope, &address, &options, &listener), -EADDRINUSE);
+    CHECK_IS(access(lock_in(directory), F_OK), -1);
+    (void)unlink(path_text + 5);
+    remove_directory(directory);
+    END;
+}
+
+/* ---- limits beside each other ---- */
+
+static struct loop_server *server;
+static struct once connection_read;
+static int64_t own_deadline_ns;
+
+static void set_own_deadline(struct loop_flow *peer, void *unused)
+{
+    static char byte;
+
+    (void)unused;
+    loop_scope_deadline(peer->scope, loop_now(loop_scope_loop(peer->scope)) + own_deadline_ns);
+    START(loop_read(&peer->source, &byte, 1, ONCE(&connection_read)));
+}
+
+static int serve_with_timeout(struct loop_env *env, int64_t timeout_ns, struct loop_address *address)
+{
+    struct loop_serve_options options = {.connection_timeout_ns = timeout_ns, .server = &server};
+
+    CHECK_IS(loop_address_parse(address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_serve(env->scope, address, &options, set_own_deadline, NULL), 0);
+    return loop_listener_address(loop_server_listener(server), address);
+}
+
+/* The program's deadline is far away, and the server's limit holds. */
+LOOP_TEST(a_connections_timeout_holds_beside_a_later_deadline_of_its_scope)
+{
+    static struct loop_address address;
+    static struct loop_flow *flow;
+
+    BEGIN;
+    own_deadline_ns = 3600 * LOOP_SECOND;
+    CHECK_IS(serve_with_timeout(env, 20 * LOOP_MILLISECOND, &address), 0);
+    AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    WAIT_UNTIL(connection_read.count);
+    ONCE_IS(connection_read, -ETIMEDOUT);
+    loop_server_stop(server, LOOP_NEVER);
+    END;
+}
+
+LOOP_TEST(an_earlier_deadline_of_a_connection_holds_beside_its_timeout)
+{
+    static struct loop_address address;
+    static struct loop_flow *flow;
+
+    BEGIN;
+    own_deadline_ns = 20 * LOOP_MILLISECOND;
+    CHECK_IS(serve_with_timeout(env, 3600 * LOOP_SECOND, &address), 0);
+    AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    WAIT_UNTIL(connection_read.count);
+    ONCE_IS(connection_read, -ETIMEDOUT);
+    loop_server_stop(server, LOOP_NEVER);
+    END;
+}
+
+/* ---- closes that would wait ---- */
+
+/* The time for which close(2) would wait is an hour: a loop that waits does not end in the test's time. */
+LOOP_TEST(p13_a_lingering_close_does_not_hold_up_the_loop)
+{
+    static struct loop_fd *fd;
+    static int pair[2];
+
+    BEGIN;
+    make_tcp_pair(pair);
+    fd = adopt(env->scope, pair[0]);
+    CHECK_IS(loop_socket_set(fd, LOOP_SO_LINGER_S, 3600), 0);
+    CHECK(stuff(pair[0]) > 0);
+    AWAIT(loop_op_close(env->scope, fd, GO));
+    CHECK_IS(result, 0);
+    CHECK(drain(pair[1]) > 0); /* what was sent still comes */
+    close(pair[1]);
+    END;
+}
+
+/* A time of 0 resets the connection, as before. */
+LOOP_TEST(a_linger_of_zero_still_resets)
+{
+    static struct loop_fd *fd;
+    static int pair[2];
+    char byte;
+
+    BEGIN;
+    make_tcp_pair(pair);
+    fd = adopt(env->scope, pair[0]);
+    CHECK_IS(loop_socket_set(fd, LOOP_SO_LINGER_S, 0), 0);
+    AWAIT(loop_op_close(env->scope, fd, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(read(pair[1], &byte, 1), -1);
+    CHECK_IS(errno, ECONNRESET);
+    close(pair[1]);
+    END;
+}
