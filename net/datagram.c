@@ -154,6 +154,18 @@ static void look_at_peer(struct loop_datagram_socket *socket)
     socket->is_told_errors = socket->is_connected && peer.u.any.sa_family != AF_UNIX;
 }
 
+/* The local address of a connected socket is decided; one that is bound to every address asks each datagram. */
+static void look_at_itself(struct loop_datagram_socket *socket)
+{
+    int number = loop_fd_peek(socket->fd);
+
+    if (loop_net_local_address(number, &socket->local) < 0) {
+        socket->local.length = 0;
+    } else if (!socket->is_connected) {
+        socket->has_origins = loop_net_ask_origin(number, &socket->local);
+    }
+}
+
 static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_fd *fd,
                                          const struct loop_datagram_options *options, const struct loop_net_file *file)
 {
@@ -172,6 +184,7 @@ static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_f
     socket->file = *file;
     socket->file.path = path;
     look_at_peer(socket);
+    look_at_itself(socket);
     return loop_scope_on_release(scope, on_release, socket) ? socket : NULL;
 }
 
@@ -319,6 +332,18 @@ static void give_batch_back(struct loop_datagram_socket *socket)
     loop_scratch_give(socket->loop, batch);
 }
 
+/* A socket that was never bound gets its port with the first datagram that it sends. */
+static void find_receiver(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
+{
+    struct loop_net_origin origin;
+
+    if (socket->local.u.ipv4.sin_port == 0) { /* which is where IPv6 has it too */
+        (void)loop_net_local_address(loop_fd_peek(socket->fd), &socket->local);
+    }
+    loop_net_read_origin(&batch->headers[at].msg_hdr, &origin);
+    loop_net_origin_address(&origin, &socket->local, &batch->receiver);
+}
+
 static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
 {
     const struct mmsghdr *header = &batch->headers[at];
@@ -326,11 +351,16 @@ static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_b
     struct loop_datagram datagram = {.data = batch->vectors[at].iov_base,
                                      .len = header->msg_len,
                                      .sender = sender,
+                                     .receiver = &socket->local,
                                      .is_truncated = (header->msg_hdr.msg_flags & MSG_TRUNC) != 0};
 
     sender->length = header->msg_hdr.msg_namelen;
     if (sender->length > sizeof sender->u.local) {
         sender->length = sizeof sender->u.local; /* told for a path without its NUL */
+    }
+    if (socket->has_origins) {
+        find_receiver(socket, batch, at);
+        datagram.receiver = &batch->receiver;
     }
     socket->stats.truncated += datagram.is_truncated;
     socket->fn(socket->arg, (int64_t)datagram.len, &datagram);
@@ -358,7 +388,7 @@ static void deliver(struct loop_datagram_socket *socket)
 static void tell(struct loop_datagram_socket *socket)
 {
     static const struct loop_address nobody;
-    struct loop_datagram nothing = {.sender = &nobody};
+    struct loop_datagram nothing = {.sender = &nobody, .receiver = &nobody};
     int error = socket->told;
 
     if (error < 0 && (!socket->is_paused || socket->is_ending)) {
@@ -400,6 +430,10 @@ static void make_room(struct loop_datagram_batch *batch, const struct loop_datag
                                                     .msg_namelen = sizeof batch->senders[i].u,
                                                     .msg_iov = &batch->vectors[i],
                                                     .msg_iovlen = 1};
+        if (socket->has_origins) {
+            batch->headers[i].msg_hdr.msg_control = batch->control[i];
+            batch->headers[i].msg_hdr.msg_controllen = sizeof batch->control[i];
+        }
     }
 }
 

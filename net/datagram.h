@@ -5,7 +5,7 @@
 #ifndef NET_DATAGRAM_H
 #define NET_DATAGRAM_H
 
-#include "internal.h"
+#include "origin.h"
 
 #define LOOP_DATAGRAMS_AT_ONCE 32  /* received by one system call */
 #define LOOP_DATAGRAM_COPIES 32768 /* bytes of answers that aren't lent, before each takes memory of its own */
@@ -19,6 +19,7 @@ struct loop_outgoing {
     size_t len;
     const struct loop_address *to; /* NULL: the one the socket is connected to */
     int first_error;               /* what the first try said, which may have been an earlier datagram's */
+    struct loop_net_origin origin; /* where it leaves from */
     bool is_lent;                  /* it is queued, and in the batch as what it says is */
     struct loop_address address;   /* where `to` isn't lent */
 };
@@ -32,6 +33,8 @@ struct loop_datagram_batch {
     struct mmsghdr headers[LOOP_DATAGRAMS_AT_ONCE];
     struct iovec vectors[LOOP_DATAGRAMS_AT_ONCE];
     struct loop_address senders[LOOP_DATAGRAMS_AT_ONCE];
+    struct loop_address receiver; /* of the one that is being handed out */
+    _Alignas(struct cmsghdr) char control[LOOP_DATAGRAMS_AT_ONCE][LOOP_NET_CONTROL_BYTES];
     struct loop_outgoing outgoing[LOOP_DATAGRAMS_AT_ONCE];
     char copies[LOOP_DATAGRAM_COPIES];
     _Alignas(64) char bytes[];
@@ -56,6 +59,8 @@ struct loop_datagram_socket {
     bool wants_more; /* there may be some in the socket */
     bool is_kicked;  /* comes back from the dispatch */
     bool is_connected, is_told_errors;
+    bool has_origins; /* it is bound to every address: each datagram says which one it was sent to */
+    struct loop_address local;
     /* sending */
     bool is_blocked; /* `wait` tells when to go on */
     loop_job wait;

@@ -229,7 +229,8 @@ static void on_sent(struct loop_datagram_socket *socket)
     complete(outgoing, (int64_t)outgoing->len);
 }
 
-static unsigned gather(const struct loop_datagram_socket *socket, struct mmsghdr *headers, struct iovec *vectors)
+static unsigned gather(const struct loop_datagram_socket *socket, struct mmsghdr *headers, struct iovec *vectors,
+                       char control[][LOOP_NET_CONTROL_BYTES])
 {
     unsigned n = 0;
 
@@ -240,6 +241,7 @@ static unsigned gather(const struct loop_datagram_socket *socket, struct mmsghdr
                                              .msg_namelen = to ? to->length : 0,
                                              .msg_iov = &vectors[n],
                                              .msg_iovlen = 1};
+        loop_net_write_origin(&outgoing->origin, control[n], &headers[n].msg_hdr);
         n++;
     }
     return n;
@@ -250,7 +252,8 @@ static bool send_some(struct loop_datagram_socket *socket, int number)
 {
     struct mmsghdr headers[SENT_AT_ONCE];
     struct iovec vectors[SENT_AT_ONCE];
-    unsigned n = gather(socket, headers, vectors);
+    _Alignas(struct cmsghdr) char control[SENT_AT_ONCE][LOOP_NET_CONTROL_BYTES];
+    unsigned n = gather(socket, headers, vectors, control);
     int sent = sendmmsg(number, headers, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (sent < 0) {
@@ -312,6 +315,7 @@ static void clear(struct loop_outgoing *outgoing, size_t len)
     outgoing->promise = 0;
     outgoing->len = len;
     outgoing->first_error = 0;
+    outgoing->origin.family = 0;
     outgoing->is_lent = false;
 }
 
@@ -382,6 +386,7 @@ void loop_datagram_unlend(struct loop_datagram_batch *batch)
         struct loop_outgoing *outgoing = &batch->outgoing[i];
         struct loop_outgoing *kept = outgoing->is_lent ? copy(outgoing->to, outgoing->data, outgoing->len) : NULL;
         if (kept) {
+            kept->origin = outgoing->origin;
             replace(outgoing, kept);
         } else if (outgoing->is_lent) {
             fail(outgoing, -ENOMEM);
@@ -389,6 +394,45 @@ void loop_datagram_unlend(struct loop_datagram_batch *batch)
     }
     batch->n_outgoing = 0;
     batch->n_copied = 0;
+}
+
+/* ---- where it leaves from ---- */
+
+static bool is_same_address(const struct loop_address *one, const struct loop_address *other)
+{
+    return one->length == other->length && memcmp(&one->u, &other->u, one->length) == 0;
+}
+
+/* An answer to a datagram of the batch, which has not been handed out completely, leaves from where that one was sent
+ * to. */
+static void find_origin(const struct loop_datagram_socket *socket, const struct loop_address *to,
+                        struct loop_net_origin *origin)
+{
+    const struct loop_datagram_batch *batch = socket->batch;
+
+    origin->family = 0;
+    if (!to || !socket->has_origins || !socket->is_delivering) {
+        return;
+    }
+    unsigned at = batch->at - 1;
+    if (is_in(to, sizeof *to, batch->senders, batch->senders + LOOP_DATAGRAMS_AT_ONCE)) {
+        at = (unsigned)(to - batch->senders);
+    } else if (!is_same_address(to, &batch->senders[at])) {
+        return;
+    }
+    loop_net_read_origin(&batch->headers[at].msg_hdr, origin);
+}
+
+/* `from` as the program gives it; NULL: as the datagram that is answered says. */
+static int choose_origin(const struct loop_datagram_socket *socket, const struct loop_address *from,
+                         const struct loop_address *to, struct loop_net_origin *origin)
+{
+    if (!from || from->length == 0) {
+        find_origin(socket, to, origin);
+        return 0;
+    }
+    bool is_of_socket = from->u.any.sa_family == socket->local.u.any.sa_family;
+    return is_of_socket && loop_net_origin_of(from, origin) ? 0 : -EINVAL;
 }
 
 /* ---- the calls ---- */
@@ -439,8 +483,16 @@ static bool will_flush(struct loop_datagram_socket *socket)
 
 int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data, size_t len)
 {
+    return loop_datagram_put_from(socket, NULL, to, data, len);
+}
+
+int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loop_address *from,
+                           const struct loop_address *to, const void *data, size_t len)
+{
+    struct loop_net_origin origin;
     int error = check(socket, &to, data, len);
 
+    error = error < 0 ? error : choose_origin(socket, from, to, &origin);
     if (error < 0) {
         return error;
     }
@@ -452,6 +504,7 @@ int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_add
     if (!outgoing) {
         return -ENOMEM;
     }
+    outgoing->origin = origin;
     enqueue(socket, outgoing);
     if (!will_flush(socket)) {
         discard(outgoing);
@@ -492,8 +545,16 @@ static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outg
 loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
                             size_t len, loop_fn *fn, void *arg)
 {
+    return loop_datagram_send_from(socket, NULL, to, data, len, fn, arg);
+}
+
+loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const struct loop_address *from,
+                                 const struct loop_address *to, const void *data, size_t len, loop_fn *fn, void *arg)
+{
+    struct loop_net_origin origin;
     int error = check(socket, &to, data, len);
 
+    error = error < 0 ? error : choose_origin(socket, from, to, &origin);
     if (error == 0 && !has_room(socket)) {
         error = -ENOBUFS;
     }
@@ -506,6 +567,7 @@ loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct lo
     }
     clear(outgoing, len);
     outgoing->data = data;
+    outgoing->origin = origin;
     set_destination(outgoing, to, NULL);
     return start_send(socket, outgoing, fn, arg);
 }

@@ -231,7 +231,10 @@ struct loop_datagram {
     const void *data;                  /* NULL in one that tells of an error */
     size_t len;                        /* 0 is a length as any other */
     const struct loop_address *sender; /* of length 0 where it has no name: a Unix socket that isn't bound */
-    bool is_truncated;                 /* it was longer than max_bytes; the rest is gone */
+    /* The address of this machine that it was sent to, with the socket's port. For one that came by broadcast or
+     * multicast, the address to answer from, or for IPv6 the socket's own. */
+    const struct loop_address *receiver;
+    bool is_truncated; /* it was longer than max_bytes; the rest is gone */
 };
 
 /* For each datagram: `result` is its length. For each error that the network has told of an earlier datagram of a
@@ -269,6 +272,15 @@ LOOP_API int loop_datagram_resume(struct loop_datagram_socket *socket);
 LOOP_API int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
                                size_t len);
 
+/* loop_datagram_put from the address `from` of this machine, for a UDP socket that is bound to every address: the
+ * `receiver` of a datagram that is answered later. Its port does not count. NULL, or length 0, is loop_datagram_put: an
+ * answer that is sent from inside a stream's continuation to the sender of the datagram that was handed to it leaves
+ * from the address that it was sent to; for anything else the kernel chooses. Returns what loop_datagram_put does, and
+ * -EINVAL for a `from` of another family than the socket's. An address that is not this machine's fails when it is sent
+ * (-EINVAL or -ENETUNREACH from the kernel), which is counted. */
+LOOP_API int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loop_address *from,
+                                    const struct loop_address *to, const void *data, size_t len);
+
 /* The same as a job, without a copy: `data` is the job's until the continuation, which hears `len` when the kernel has
  * taken it; or -errno, as above and those of the kernel: -EMSGSIZE, -ENETUNREACH, -EACCES, -EPERM, and for a Unix
  * socket -ENOENT and -ECONNREFUSED. One that was cancelled before it left ends with -ECANCELED, and never leaves.
@@ -276,6 +288,12 @@ LOOP_API int loop_datagram_put(struct loop_datagram_socket *socket, const struct
  * stream hears it, and the datagram is sent. Without a stream, it is in the statistics. */
 LOOP_API loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to,
                                      const void *data, size_t len, loop_fn *fn, void *arg);
+
+/* loop_datagram_send from the address `from`, which counts as in loop_datagram_put_from. The continuation is resumed
+ * with the kernel's error for an address that is not this machine's. */
+LOOP_API loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const struct loop_address *from,
+                                          const struct loop_address *to, const void *data, size_t len, loop_fn *fn,
+                                          void *arg);
 
 /* How many bytes wait in the queue, with some for each datagram's own needs; whether the next one would be refused. */
 LOOP_API size_t loop_datagram_queued(const struct loop_datagram_socket *socket);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The local address of a datagram, as control messages. See origin.h.
+ */
+#include "origin.h"
+
+#include <string.h>
+
+bool loop_net_ask_origin(int number, const struct loop_address *local)
+{
+    int yes = 1;
+
+    if (local->u.any.sa_family == AF_INET && local->u.ipv4.sin_addr.s_addr == htonl(INADDR_ANY)) {
+        return setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes) == 0;
+    }
+    if (local->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&local->u.ipv6.sin6_addr)) {
+        /* For datagrams of IPv4 this one knows the address to answer a broadcast from. */
+        (void)setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
+        return setsockopt(number, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof yes) == 0;
+    }
+    return false;
+}
+
+static void map_ipv4(struct in_addr from, struct in6_addr *to)
+{
+    *to = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    memcpy(&to->s6_addr[12], &from, sizeof from);
+}
+
+/* Nothing can be sent from a multicast address. */
+static void note_ipv6(const struct in6_pktinfo *info, struct loop_net_origin *origin)
+{
+    bool is_local = IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr);
+
+    if (origin->family == 0 && !IN6_IS_ADDR_MULTICAST(&info->ipi6_addr)) {
+        origin->family = AF_INET6;
+        origin->interface = is_local ? (unsigned)info->ipi6_ifindex : 0;
+        origin->u.ipv6 = info->ipi6_addr;
+    }
+}
+
+/* `ipi_spec_dst` is the address to answer from, also where the datagram was sent to a broadcast or multicast address.
+ */
+static void note_ipv4(const struct in_pktinfo *info, bool is_mapped, struct loop_net_origin *origin)
+{
+    origin->interface = 0;
+    origin->family = is_mapped ? AF_INET6 : AF_INET;
+    if (is_mapped) {
+        map_ipv4(info->ipi_spec_dst, &origin->u.ipv6);
+    } else {
+        origin->u.ipv4 = info->ipi_spec_dst;
+    }
+}
+
+void loop_net_read_origin(const struct msghdr *header, struct loop_net_origin *origin)
+{
+    const struct sockaddr *sender = header->msg_name;
+    struct msghdr *messages = (struct msghdr *)(uintptr_t)header; /* CMSG_NXTHDR takes no const */
+
+    origin->family = 0;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(messages); at; at = CMSG_NXTHDR(messages, at)) {
+        if (at->cmsg_level == IPPROTO_IP && at->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(at), sizeof info);
+            note_ipv4(&info, sender->sa_family == AF_INET6, origin);
+        } else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(at), sizeof info);
+            note_ipv6(&info, origin);
+        }
+    }
+}
+
+bool loop_net_origin_of(const struct loop_address *address, struct loop_net_origin *origin)
+{
+    *origin = (struct loop_net_origin){.family = address->u.any.sa_family};
+    if (origin->family == AF_INET) {
+        origin->u.ipv4 = address->u.ipv4.sin_addr;
+        return true;
+    }
+    origin->u.ipv6 = address->u.ipv6.sin6_addr;
+    origin->interface = IN6_IS_ADDR_LINKLOCAL(&origin->u.ipv6) ? address->u.ipv6.sin6_scope_id : 0;
+    return origin->family == AF_INET6;
+}
+
+void loop_net_origin_address(const struct loop_net_origin *origin, const struct loop_address *local,
+                             struct loop_address *address)
+{
+    *address = *local;
+    if (origin->family == AF_INET) {
+        address->u.ipv4.sin_addr = origin->u.ipv4;
+    } else if (origin->family == AF_INET6) {
+        address->u.ipv6.sin6_addr = origin->u.ipv6;
+        address->u.ipv6.sin6_scope_id = origin->interface;
+    }
+}
+
+static void add(struct msghdr *header, void *control, int level, int type, const void *info, size_t size)
+{
+    header->msg_control = control;
+    header->msg_controllen = CMSG_SPACE(size);
+    struct cmsghdr *message = CMSG_FIRSTHDR(header);
+    memset(message, 0, CMSG_SPACE(size));
+    message->cmsg_level = level;
+    message->cmsg_type = type;
+    message->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(message), info, size);
+}
+
+void loop_net_write_origin(const struct loop_net_origin *origin, void *control, struct msghdr *header)
+{
+    if (origin->family == AF_INET) {
+        struct in_pktinfo info = {.ipi_spec_dst = origin->u.ipv4};
+        add(header, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    } else if (origin->family == AF_INET6) {
+        struct in6_pktinfo info = {.ipi6_addr = origin->u.ipv6, .ipi6_ifindex = origin->interface};
+        add(header, control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
+}
