@@ -301,19 +301,6 @@ static inline void loop_fd_drop_use(struct loop_fd *fd)
     }
 }
 
-/* Keeps the object of a descriptor, with its flow, source and sink, until loop_fd_unpin: neither its number nor its
- * openness. Close, destroy and the end of its scope proceed as without a pin; only the slot is not given back to the
- * slab. Once the descriptor is gone the object is in the loop's own scope, and what is started on it ends with -EBADF.
- * For everything that keeps a pointer to a descriptor, source or sink across a return to the loop without a job that
- * counts a use of it. All pins are dropped before the loop ends. */
-static inline void loop_fd_pin(struct loop_fd *fd)
-{
-    assert(fd->state != LOOP_FD_GONE || fd->pins > 0);
-    fd->pins++;
-}
-
-void loop_fd_unpin(struct loop_fd *fd);
-
 /* loop_op_close and loop_fd_take. */
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
 

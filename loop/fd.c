@@ -198,6 +198,12 @@ static void leave_scope(struct loop_fd *fd)
     put_if_unkept(fd);
 }
 
+void loop_fd_pin(struct loop_fd *fd)
+{
+    assert(fd->state != LOOP_FD_GONE || fd->pins > 0);
+    fd->pins++;
+}
+
 void loop_fd_unpin(struct loop_fd *fd)
 {
     assert(fd->pins > 0);

@@ -66,6 +66,15 @@ LOOP_API struct loop_flow *loop_fd_flow(struct loop_fd *fd);
 
 LOOP_API struct loop_scope *loop_fd_scope(const struct loop_fd *fd);
 
+/* Keeps the object of a descriptor, with its flow, source and sink, until loop_fd_unpin: neither its number nor its
+ * openness. Close, destroy and the end of its scope proceed as without a pin; only the memory is not used again. What
+ * is started on a descriptor that is gone ends with -EBADF. For parts that keep a pointer to a descriptor, source or
+ * sink across a return to the loop without a job on it. All pins are dropped before the loop ends. */
+LOOP_API void loop_fd_pin(struct loop_fd *fd);
+
+/* Drops a pin. The pointer is dead from now on where the descriptor is gone and this was the last pin. */
+LOOP_API void loop_fd_unpin(struct loop_fd *fd);
+
 /* Waits for a descriptor to come free, after -EMFILE or -ENFILE: resumes with 0 when the loop has closed one, or when
  * `timeout_ns` have passed (others of the process may close some too). Counted in loop_stats. */
 LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg);

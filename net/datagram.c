@@ -143,6 +143,7 @@ static void on_release(void *arg)
     struct loop_datagram_socket *socket = arg;
 
     loop_net_remove_file(&socket->file);
+    loop_fd_unpin(socket->fd);
 }
 
 /* Which errors of the network the socket hears: those of the one that it is connected to. */
@@ -185,6 +186,7 @@ static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_f
     socket->file.path = path;
     look_at_peer(socket);
     look_at_itself(socket);
+    loop_fd_pin(fd);
     return loop_scope_on_release(scope, on_release, socket) ? socket : NULL;
 }
 

@@ -134,7 +134,10 @@ int loop_listener_close(struct loop_listener *listener)
 /* At the end of its scope. The memory lives on until the scope is gone. */
 static void on_release(void *arg)
 {
-    (void)loop_listener_close(arg);
+    struct loop_listener *listener = arg;
+
+    (void)loop_listener_close(listener);
+    loop_fd_unpin(listener->fd);
 }
 
 /* Fills in a listener of the scope's memory for a socket that listens; from here on its hook removes the file. */
@@ -152,6 +155,7 @@ static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, 
     listener->file.path = path;
     listener->pause_ns = SHORTEST_PAUSE_NS;
     (void)loop_net_local_address(loop_fd_peek(fd), &listener->address);
+    loop_fd_pin(fd);
     return loop_scope_on_release(scope, on_release, listener) ? listener : NULL;
 }
 

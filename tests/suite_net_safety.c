@@ -258,3 +258,61 @@ LOOP_TEST(a_linger_of_zero_still_resets)
     close(pair[1]);
     END;
 }
+
+/* ---- descriptors that go before what is built on them ---- */
+
+/* A descriptor made afterwards may get the memory of the one that was destroyed. */
+LOOP_TEST(p06_a_listener_whose_descriptor_is_destroyed_touches_no_other)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow, *flows[2];
+    static struct once accept;
+
+    BEGIN;
+    CHECK_IS(loop_address_parse(&address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(env->scope, &address, NULL, &listener), 0);
+    START(loop_accept(env->scope, listener, &flow, ONCE(&accept)));
+    loop_fd_destroy(loop_listener_fd(listener));
+    WAIT_UNTIL(accept.count);
+    ONCE_IS(accept, -ECANCELED);
+    AWAIT(turns(env->scope, 2, GO));
+    make_flows(env->scope, flows);
+    AWAIT(loop_accept(env->scope, listener, &flow, GO));
+    CHECK_IS(result, -EBADF);
+    CHECK_IS(loop_listener_close(listener), -EBADF);
+    CHECK(loop_fd_is_open(flows[0]->fd) && loop_fd_is_open(flows[1]->fd));
+    END;
+}
+
+static void ignore(void *ended, int64_t result, const struct loop_datagram *datagram)
+{
+    if (!datagram) {
+        once_resumed(ended, result);
+    }
+}
+
+LOOP_TEST(p06_a_datagram_socket_whose_descriptor_is_destroyed_touches_no_other)
+{
+    static struct loop_address address;
+    static struct loop_datagram_socket *socket;
+    static struct loop_flow *flows[2];
+    static struct once ended, again;
+
+    BEGIN;
+    CHECK_IS(loop_address_parse(&address, "udp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_datagram_open(env->scope, &(struct loop_datagram_options){.bind_to = &address}, &socket), 0);
+    START(loop_datagram_stream(socket, ignore, &ended));
+    loop_fd_destroy(loop_datagram_fd(socket));
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -ECANCELED);
+    AWAIT(turns(env->scope, 2, GO));
+    make_flows(env->scope, flows);
+    START(loop_datagram_stream(socket, ignore, &again));
+    WAIT_UNTIL(again.count);
+    ONCE_IS(again, -EBADF);
+    CHECK_IS(loop_datagram_put(socket, &address, "x", 1), -EBADF);
+    CHECK_IS(loop_datagram_close(socket), -EBADF);
+    CHECK(loop_fd_is_open(flows[0]->fd) && loop_fd_is_open(flows[1]->fd));
+    END;
+}
