@@ -295,7 +295,7 @@ bool allocation_failed(void)
     return has_failed;
 }
 
-static size_t live_bytes(void)
+size_t live_bytes(void)
 {
     return n_bytes;
 }
@@ -326,7 +326,7 @@ const char *__tsan_default_options(void)
     return "die_after_fork=0:allocator_may_return_null=1";
 }
 
-static size_t live_bytes(void)
+size_t live_bytes(void)
 {
     return 0;
 }

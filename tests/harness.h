@@ -284,6 +284,9 @@ int64_t now_ns(void);
 
 /* ---- memory ---- */
 
+/* Bytes that the library and the tests have allocated and not freed; 0 under a sanitizer. */
+size_t live_bytes(void);
+
 /* Counts what the library and the tests allocate. Not under a sanitizer, which has its own ways. */
 #if !HAS_SANITIZER
 unsigned long allocations(void);
