@@ -136,6 +136,16 @@ int64_t loop_attempt_now(struct job *job)
     return result;
 }
 
+int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len)
+{
+    struct iovec iov = {buf, loop_hard_length(len)};
+    int64_t result;
+    do {
+        result = move_now(fd, false, &iov, 1, LOOP_CURRENT);
+    } while (result == -EINTR);
+    return result;
+}
+
 /* Takes what is in the page cache, if all of it is; otherwise the whole read is for a thread that may wait for the
  * disk. */
 static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, int64_t offset)

@@ -370,6 +370,9 @@ int64_t loop_attempt(struct job *job, bool may_block);
  */
 int64_t loop_attempt_now(struct job *job);
 
+/* The same for a read that is no job. */
+int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len);
+
 /* Serves a job's operation by system calls. The whole epoll backend, and what the ring refuses. */
 void loop_direct_start(struct loop *loop, struct job *job);
 void loop_direct_cancel(struct loop *loop, struct job *job);

@@ -154,6 +154,12 @@ void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, boo
     loop_file_join_readers(loop, job);
 }
 
+int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
+{
+    bool is_free = !fd->reading && loop_list_is_empty(&fd->readers);
+    return is_free ? loop_attempt_read_now(fd, buf, len) : -EAGAIN;
+}
+
 /* ---- writing ---- */
 
 /* A write that is under way. A job's state stands where the arguments of its operation have to be (u.write, u.args): it

@@ -72,6 +72,54 @@ static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_
     return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
 }
 
+/* ---- what is there now ---- */
+
+/* Before the first event only a socket may be looked at: a fifo that never had a writer looks like one at its end. */
+static bool may_be_readable(const struct loop_fd *fd)
+{
+    return (fd->ready & POLLIN) || (fd->read_by == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
+}
+
+static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
+{
+    struct loop_fd *fd = source->self;
+    if (fd->state != LOOP_FD_OPEN) {
+        return -EBADF;
+    }
+    if (fd->read_by == LOOP_IO_BLOCKING) {
+        return loop_file_try_read(fd, buf, len);
+    }
+    return loop_list_is_empty(&fd->readers) && may_be_readable(fd) ? loop_io_read_one(fd, buf, len) : -EAGAIN;
+}
+
+static enum loop_attempt attempt_wait(struct loop *loop, struct job *job)
+{
+    (void)loop;
+    job->result = 0;
+    return LOOP_ATTEMPT_DONE;
+}
+
+static const struct loop_job_kind wait_kind = {
+    .name = "wait for input", .cancel = loop_job_cancel_here, .attempt = attempt_wait};
+
+static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_fd *fd = source->self;
+    struct loop *loop = fd->scope->loop;
+    struct job *job = loop_job_start(fd->scope, fd, &wait_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    if (fd->read_by == LOOP_IO_BLOCKING) {
+        loop_job_complete(loop, job, -EOPNOTSUPP);
+    } else {
+        loop_ready_wait_read(loop, fd, job);
+    }
+    return id;
+}
+
 /* ---- the queue of writes ---- */
 
 /* `n` bytes of the queue are gone; `result` < 0: because a write failed. */
@@ -446,7 +494,11 @@ static int close_sink(struct loop_sink *sink)
     return loop_fd_close(sink->self);
 }
 
-const struct loop_source_ops loop_fd_source = {.read = read_fd, .fd = source_fd, .close = close_source};
+const struct loop_source_ops loop_fd_source = {.read = read_fd,
+                                               .fd = source_fd,
+                                               .close = close_source,
+                                               .try_read = try_read_fd,
+                                               .wait_readable = wait_readable_fd};
 const struct loop_sink_ops loop_fd_sink = {
     .write = write_fd, .shutdown = shutdown_fd, .fd = sink_fd, .close = close_sink};
 

@@ -83,6 +83,9 @@ void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, boo
 void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write);
 void loop_file_shutdown(struct loop *loop, struct job *job);
 
+/* Reads at the file's position what needs no disk, if no read is under way or in line; else -EAGAIN. */
+int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len);
+
 /* The two lines of a file. What joins one gets its turn by the backend's start, a copy by loop_file_copy_turn; leaving
  * without having the turn does nothing. */
 void loop_file_join_readers(struct loop *loop, struct job *job);

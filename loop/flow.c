@@ -28,6 +28,30 @@ loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *f
     return source->ops->read(source, buf, len, fn, arg);
 }
 
+/* Nothing is asked of a source whose scope is cancelled, or has ended. */
+static bool takes_no_work(const struct loop_scope *scope)
+{
+    return scope->is_cancelled || !loop_scope_takes_work(scope);
+}
+
+int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
+{
+    LOOP_CHECK_THREAD(source->scope->loop);
+    if (len == 0) {
+        return -EINVAL;
+    }
+    if (takes_no_work(source->scope)) {
+        return source->scope->is_cancelled ? source->scope->reason : -ECANCELED;
+    }
+    return source->ops->try_read ? source->ops->try_read(source, buf, len) : -EAGAIN;
+}
+
+loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
+{
+    bool can_wait = source->ops->wait_readable && !takes_no_work(source->scope);
+    return can_wait ? source->ops->wait_readable(source, fn, arg) : instant(source->scope, -EOPNOTSUPP, fn, arg);
+}
+
 /* A result couldn't tell how much was written of more than that. */
 static bool is_too_long(const struct iovec *iov, size_t n_iov)
 {

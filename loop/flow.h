@@ -22,13 +22,21 @@ extern "C" {
 struct loop_source;
 struct loop_sink;
 
-/* What a source of one's own has to offer. `read` starts a read of 1 to `len` bytes (len is never 0) and keeps
- * the promises of loop_read; the job is one from loop_promise, or a job of what stands below. `fd` may be NULL;
- * where it is not, it names the descriptor that bytes may be taken from directly. `close` may be NULL. */
+/* What a source of the program's own offers. Only `read` is required; the others may be NULL. A source that stands on
+ * another passes `try_read` and `wait_readable` on, by loop_try_read and loop_wait_readable. */
 struct loop_source_ops {
+    /* Starts a read of 1 to `len` bytes (len is never 0) and keeps the promises of loop_read. The job is one from
+     * loop_promise, or a job of what stands below. */
     loop_job (*read)(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
+    /* Names the descriptor that bytes may be taken from directly, or NULL. */
     struct loop_fd *(*fd)(struct loop_source *source);
+    /* Closes what stands behind, as loop_source_close says. */
     int (*close)(struct loop_source *source);
+    /* Reads what is there now: 1 to `len`, 0 at the end, -errno; -EAGAIN where a read would wait. */
+    int64_t (*try_read)(struct loop_source *source, void *buf, size_t len);
+    /* Starts a job that takes nothing from the source and ends with 0 when try_read may return something else than
+     * -EAGAIN, or with -EOPNOTSUPP where that can't be known. */
+    loop_job (*wait_readable)(struct loop_source *source, loop_fn *fn, void *arg);
 };
 
 /* What a sink of one's own has to offer. `write` writes all of the vectors, in the order of the calls, and keeps
@@ -71,6 +79,15 @@ LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, l
  * cancelled before (what came is in `buf`); with -errno where nothing came. Two at a time on a descriptor don't mix
  * their bytes; on a source of another kind, have one at a time. */
 LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
+
+/* Reads what is there now and does not wait: returns 1 to `len` bytes, 0 at the end of the source, -errno. -EAGAIN when
+ * a read would wait, when other reads are waiting, and always from a source that has no try_read. */
+LOOP_API int64_t loop_try_read(struct loop_source *source, void *buf, size_t len);
+
+/* Waits until loop_try_read may return something else than -EAGAIN: resumes with 0, and takes nothing from the source.
+ * Its turn comes in order with the reads. -EOPNOTSUPP for a source that can't tell: a file, or one of the
+ * program's own that has no wait_readable. */
+LOOP_API loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg);
 
 /* The stream's continuation. While bytes come: `result` > 0 and that many bytes at the start of `chunk`, lent for
  * the duration of the call; loop_chunk_keep keeps it longer, loop_write_chunk takes it over. At the end, once:

@@ -62,7 +62,22 @@ static loop_job null_write(struct loop_sink *sink, const struct iovec *iov, size
     return answer(sink->scope, fn, arg, total_length(iov, n_iov));
 }
 
-static const struct loop_source_ops null_source_ops = {.read = null_read};
+static int64_t null_try_read(struct loop_source *source, void *buf, size_t len)
+{
+    (void)source;
+    (void)buf;
+    (void)len;
+    return 0;
+}
+
+/* Bytes in memory are there, and so is the end. */
+static loop_job is_readable(struct loop_source *source, loop_fn *fn, void *arg)
+{
+    return answer(source->scope, fn, arg, 0);
+}
+
+static const struct loop_source_ops null_source_ops = {
+    .read = null_read, .try_read = null_try_read, .wait_readable = is_readable};
 static const struct loop_sink_ops null_sink_ops = {.write = null_write};
 
 void loop_null_source_init(struct loop_source *source, struct loop_scope *scope)
@@ -157,7 +172,13 @@ static int memory_source_close(struct loop_source *source)
     return was_closed ? -EBADF : 0;
 }
 
-static const struct loop_source_ops memory_source_ops = {.read = memory_read, .close = memory_source_close};
+static int64_t memory_try_read(struct loop_source *source, void *buf, size_t len)
+{
+    return take_bytes(source->self, buf, len);
+}
+
+static const struct loop_source_ops memory_source_ops = {
+    .read = memory_read, .close = memory_source_close, .try_read = memory_try_read, .wait_readable = is_readable};
 
 struct loop_source *loop_memory_source(struct loop_scope *scope, const void *data, size_t len)
 {
