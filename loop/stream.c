@@ -6,61 +6,17 @@
  * fits into a chunk the next read takes several. Other sources are read one chunk at a time.
  */
 #include <loop/io.h>
+#include <loop/stream.h>
 
 #include <errno.h>
 
 #define CHUNKS_MAX 16 /* in one read */
 #define CHUNKS_GROW 4 /* so many times more in the next one when all were filled */
 
-struct stream {
-    struct loop_chunk *first, *last; /* read, not delivered yet */
-    struct loop_chunk *reserved;     /* the one it waited for */
-    uint16_t n_wanted;               /* chunks for the next read */
-    bool is_paused, is_delivering;
-    bool is_at_end; /* job->result is the last one */
-};
-
-static_assert(sizeof(struct stream) <= sizeof(((struct job *)0)->u.small), "fits into a small job");
-
-static struct stream *stream_of(struct job *job)
-{
-    return (struct stream *)(void *)job->u.small;
-}
-
-static void push_chunk(struct stream *stream, struct loop_chunk *chunk, size_t used)
-{
-    chunk->used = (uint32_t)used;
-    chunk->next = NULL;
-    if (stream->first) {
-        stream->last->next = chunk;
-    } else {
-        stream->first = chunk;
-    }
-    stream->last = chunk;
-}
-
-/* Lends what has been read, until that is all or the program has had enough for now. */
-static void deliver(struct loop *loop, struct job *job)
-{
-    struct stream *stream = stream_of(job);
-    stream->is_delivering = true;
-    while (stream->first && (!stream->is_paused || job->is_cancelled)) {
-        struct loop_chunk *chunk = stream->first;
-        stream->first = chunk->next;
-        chunk->next = NULL;
-        chunk->state = LOOP_CHUNK_LENT;
-        loop_job_emit(loop, job, chunk->used, chunk);
-        if (chunk->state == LOOP_CHUNK_LENT) {
-            loop_region_give(loop, chunk);
-        }
-    }
-    stream->is_delivering = false;
-}
-
 /* ---- on descriptors ---- */
 
 /* The reserved one, and more as far as there are. */
-static int take_chunks(struct loop *loop, struct stream *stream, struct loop_chunk **chunks, struct iovec *iov)
+static int take_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, struct iovec *iov)
 {
     int n = 0;
     struct loop_chunk *chunk = stream->reserved;
@@ -73,14 +29,15 @@ static int take_chunks(struct loop *loop, struct stream *stream, struct loop_chu
 }
 
 /* Keeps the chunks that `n_bytes` have filled, gives the others back, and learns how many to take next time. */
-static void keep_chunks(struct loop *loop, struct stream *stream, struct loop_chunk **chunks, int n, size_t n_bytes)
+static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, int n,
+                        size_t n_bytes)
 {
     size_t block_size = loop->region.block_size, left = n_bytes;
     for (int i = 0; i < n; i++) {
         size_t used = left < block_size ? left : block_size;
         left -= used;
         if (used > 0) {
-            push_chunk(stream, chunks[i], used);
+            loop_stream_push(stream, chunks[i], used);
         }
     }
     for (int i = n; i-- > 0;) {
@@ -109,7 +66,7 @@ static enum loop_attempt after_delivery(struct job *job)
         job->result = -ECANCELED;
         return LOOP_ATTEMPT_DONE;
     }
-    if (stream_of(job)->is_paused) {
+    if (loop_stream_of(job)->is_paused) {
         return park(job, LOOP_AT_OWNER);
     }
     return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
@@ -118,13 +75,13 @@ static enum loop_attempt after_delivery(struct job *job)
 /* Reads into the reserved chunk, which is how nearly all streams go. */
 static int64_t read_chunk(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
+    struct loop_stream *stream = loop_stream_of(job);
     size_t block_size = loop->region.block_size;
     struct loop_chunk *chunk = stream->reserved;
     stream->reserved = NULL;
     int64_t n = loop_io_read_one(job->fd, loop_chunk_data(chunk), block_size);
     if (n > 0) {
-        push_chunk(stream, chunk, (size_t)n);
+        loop_stream_push(stream, chunk, (size_t)n);
         stream->n_wanted = (size_t)n == block_size ? CHUNKS_GROW : 1;
     } else {
         loop_region_give(loop, chunk);
@@ -137,9 +94,9 @@ static int64_t read_chunks(struct loop *loop, struct job *job)
 {
     struct loop_chunk *chunks[CHUNKS_MAX];
     struct iovec iov[CHUNKS_MAX];
-    int n = take_chunks(loop, stream_of(job), chunks, iov);
+    int n = take_chunks(loop, loop_stream_of(job), chunks, iov);
     int64_t n_bytes = loop_io_read(job->fd, iov, n);
-    keep_chunks(loop, stream_of(job), chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
+    keep_chunks(loop, loop_stream_of(job), chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
     return n_bytes;
 }
 
@@ -152,7 +109,7 @@ static enum loop_attempt wait_for_chunk(struct loop *loop, struct job *job)
 
 static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
+    struct loop_stream *stream = loop_stream_of(job);
     if (!stream->first && !job->is_cancelled && !stream->is_paused) {
         stream->reserved = stream->reserved ? stream->reserved : loop_region_take(loop);
         if (!stream->reserved) {
@@ -164,7 +121,7 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
             return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
         }
     }
-    deliver(loop, job);
+    loop_stream_deliver(loop, job);
     return after_delivery(job);
 }
 
@@ -181,26 +138,17 @@ static void try_soon(struct loop *loop, struct job *job)
 
 static void stream_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
 {
-    stream_of(job)->reserved = chunk;
+    loop_stream_of(job)->reserved = chunk;
     try_soon(loop, job);
-}
-
-static void give_reserved_back(struct loop *loop, struct stream *stream)
-{
-    struct loop_chunk *chunk = stream->reserved;
-    stream->reserved = NULL;
-    if (chunk) {
-        loop_region_give(loop, chunk);
-    }
 }
 
 static void cancel_stream(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
+    struct loop_stream *stream = loop_stream_of(job);
     if (stream->is_delivering) {
         return; /* after_delivery ends it */
     }
-    give_reserved_back(loop, stream);
+    loop_stream_give_reserved(loop, stream);
     if (stream->first) {
         try_soon(loop, job); /* what has been read is delivered first: nothing is lost */
     } else {
@@ -214,7 +162,7 @@ static const struct loop_job_kind stream_kind = {
 /* ---- on other sources ---- */
 
 struct other_stream {
-    struct stream stream; /* must be first */
+    struct loop_stream stream; /* must be first */
     struct loop_source *source;
     loop_job inner; /* the read in flight, or 0 */
 };
@@ -232,7 +180,7 @@ static void on_read(void *arg, int64_t result);
  * be delivered yet. */
 static void go_on(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
+    struct loop_stream *stream = loop_stream_of(job);
     struct loop_chunk *chunk = stream->reserved ? stream->reserved : loop_region_take(loop);
     stream->reserved = NULL;
     if (!chunk) {
@@ -245,7 +193,7 @@ static void go_on(struct loop *loop, struct job *job)
     other->inner =
         other->source->ops->read(other->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
     if (!other->inner) {
-        give_reserved_back(loop, stream);
+        loop_stream_give_reserved(loop, stream);
         loop_job_complete(loop, job, -ENOMEM);
     }
 }
@@ -253,12 +201,12 @@ static void go_on(struct loop *loop, struct job *job)
 /* What is due after something has been read, or the stream was resumed or cancelled. From the dispatch. */
 static void settle_stream(struct loop *loop, struct job *job)
 {
-    struct stream *stream = stream_of(job);
-    deliver(loop, job);
+    struct loop_stream *stream = loop_stream_of(job);
+    loop_stream_deliver(loop, job);
     bool is_held_back = stream->first || (stream->is_paused && !job->is_cancelled);
     bool is_over = stream->is_at_end || job->is_cancelled;
     if (is_held_back || is_over) {
-        give_reserved_back(loop, stream); /* others shall have it */
+        loop_stream_give_reserved(loop, stream); /* others shall have it */
     }
     if (is_held_back) {
         return;
@@ -273,14 +221,14 @@ static void settle_stream(struct loop *loop, struct job *job)
 static void on_read(void *arg, int64_t result)
 {
     struct job *job = arg;
-    struct stream *stream = stream_of(job);
+    struct loop_stream *stream = loop_stream_of(job);
     struct loop *loop = job->scope->loop;
     other_of(job)->inner = 0;
     if (result > 0) {
-        push_chunk(stream, stream->reserved, (size_t)result);
+        loop_stream_push(stream, stream->reserved, (size_t)result);
         stream->reserved = NULL;
     } else {
-        give_reserved_back(loop, stream);
+        loop_stream_give_reserved(loop, stream);
         stream->is_at_end = true;
         job->result = result;
     }
@@ -301,7 +249,7 @@ static void nudge(struct loop *loop, struct job *job)
     struct other_stream *other = other_of(job);
     other->inner = loop_op_nop(job->scope, on_nudge, job);
     if (!other->inner) {
-        give_reserved_back(loop, &other->stream);
+        loop_stream_give_reserved(loop, &other->stream);
         loop_job_complete(loop, job, -ENOMEM);
     }
 }
@@ -317,7 +265,7 @@ static void cancel_other(struct loop *loop, struct job *job)
     } else if (other->stream.first || other->stream.is_at_end) {
         nudge(loop, job);
     } else {
-        give_reserved_back(loop, &other->stream);
+        loop_stream_give_reserved(loop, &other->stream);
         loop_job_complete(loop, job, -ECANCELED);
     }
 }
@@ -325,7 +273,7 @@ static void cancel_other(struct loop *loop, struct job *job)
 /* The chunk may come from inside anybody's call: the source is read from the dispatch. */
 static void other_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
 {
-    stream_of(job)->reserved = chunk;
+    loop_stream_of(job)->reserved = chunk;
     job->where = LOOP_AT_OWNER;
     nudge(loop, job);
 }
@@ -351,7 +299,7 @@ loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
     if (ended) {
         return id;
     }
-    stream_of(job)->n_wanted = 1;
+    loop_stream_of(job)->n_wanted = 1;
     if (is_direct) {
         loop_ready_wait_read(loop, fd, job);
     } else {
@@ -374,13 +322,13 @@ int loop_stream_pause(struct loop *loop, loop_job id)
     if (!job) {
         return -ENOENT;
     }
-    struct stream *stream = stream_of(job);
+    struct loop_stream *stream = loop_stream_of(job);
     stream->is_paused = true;
     if (job->where == LOOP_AT_CHUNK_LINE) {
         park(job, LOOP_AT_OWNER); /* it wants no chunk now: others shall have it */
     }
     if (job->kind == &stream_kind) {
-        give_reserved_back(loop, stream);
+        loop_stream_give_reserved(loop, stream);
     }
     return 0;
 }
@@ -391,7 +339,7 @@ int loop_stream_resume(struct loop *loop, loop_job id)
     if (!job) {
         return -ENOENT;
     }
-    struct stream *stream = stream_of(job);
+    struct loop_stream *stream = loop_stream_of(job);
     bool was_paused = stream->is_paused;
     stream->is_paused = false;
     if (!was_paused || stream->is_delivering || job->where == LOOP_AT_WAIT) {
