@@ -22,8 +22,10 @@ extern "C" {
 struct loop_source;
 struct loop_sink;
 
-/* What a source of the program's own offers. Only `read` is required; the others may be NULL. A source that stands on
- * another passes `try_read` and `wait_readable` on, by loop_try_read and loop_wait_readable. */
+/* What a source of the program's own offers. Only `read` is required; the others may be NULL. `try_read` and
+ * `wait_readable` let a stream read straight into a chunk of the region; without them it reads into a buffer of its
+ * own, of 64 KiB at most, and copies. A source that stands on another passes both on, by loop_try_read and
+ * loop_wait_readable. */
 struct loop_source_ops {
     /* Starts a read of 1 to `len` bytes (len is never 0) and keeps the promises of loop_read. The job is one from
      * loop_promise, or a job of what stands below. */
@@ -94,8 +96,10 @@ LOOP_API loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, vo
  * `chunk` is NULL and `result` 0 (end of the source) or -errno. */
 typedef void loop_stream_fn(void *arg, int64_t result, struct loop_chunk *chunk);
 
-/* Reads as bytes come, without a buffer of one's own. When no chunk is free the stream waits in line for one;
- * an idle stream holds none. Cancel ends it with -ECANCELED; bytes not yet read stay in the source. */
+/* Reads as bytes come, without a buffer of the program's own. When no chunk is free the stream waits in line for one;
+ * an idle stream holds none, whatever its source. Cancel ends it with -ECANCELED; bytes not yet read stay in the
+ * source, bytes that have been read are lent first. Those wait for a chunk where none is free, unless the scope is
+ * cancelled: then they are dropped. */
 LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);
 
 /* Holds a stream back, and lets it go on; both are idempotent. A paused stream reads nothing, so that its peer

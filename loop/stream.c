@@ -3,7 +3,7 @@
  * Streams: bytes as they come, in chunks lent by the region. On a descriptor a stream waits for readiness without a
  * chunk, takes one when there is something to read, and has it back when the continuation has returned: the same hot
  * chunk serves one connection after the other, and a thousand connections need no more than one. Where more comes than
- * fits into a chunk the next read takes several. Other sources are read one chunk at a time.
+ * fits into a chunk the next read takes several. Other sources are source_stream.c's.
  */
 #include <loop/io.h>
 #include <loop/stream.h>
@@ -12,8 +12,6 @@
 
 #define CHUNKS_MAX 16 /* in one read */
 #define CHUNKS_GROW 4 /* so many times more in the next one when all were filled */
-
-/* ---- on descriptors ---- */
 
 /* The reserved one, and more as far as there are. */
 static int take_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, struct iovec *iov)
@@ -159,161 +157,54 @@ static void cancel_stream(struct loop *loop, struct job *job)
 static const struct loop_job_kind stream_kind = {
     .name = "stream", .cancel = cancel_stream, .attempt = attempt_stream, .got_chunk = stream_got_chunk};
 
-/* ---- on other sources ---- */
-
-struct other_stream {
-    struct loop_stream stream; /* must be first */
-    struct loop_source *source;
-    loop_job inner; /* the read in flight, or 0 */
-};
-
-static_assert(sizeof(struct other_stream) <= sizeof(((struct job *)0)->u.large), "fits into a large job");
-
-static struct other_stream *other_of(struct job *job)
-{
-    return (struct other_stream *)(void *)job->u.large;
-}
-
-static void on_read(void *arg, int64_t result);
-
-/* Goes on: delivers, ends, waits for a chunk, or reads. From the dispatch, or from inside loop_stream when nothing can
- * be delivered yet. */
-static void go_on(struct loop *loop, struct job *job)
-{
-    struct loop_stream *stream = loop_stream_of(job);
-    struct loop_chunk *chunk = stream->reserved ? stream->reserved : loop_region_take(loop);
-    stream->reserved = NULL;
-    if (!chunk) {
-        loop_region_wait(loop, job);
-        return;
-    }
-    job->where = LOOP_AT_OWNER;
-    stream->reserved = chunk;
-    struct other_stream *other = other_of(job);
-    other->inner =
-        other->source->ops->read(other->source, loop_chunk_data(chunk), loop_chunk_length(chunk), on_read, job);
-    if (!other->inner) {
-        loop_stream_give_reserved(loop, stream);
-        loop_job_complete(loop, job, -ENOMEM);
-    }
-}
-
-/* What is due after something has been read, or the stream was resumed or cancelled. From the dispatch. */
-static void settle_stream(struct loop *loop, struct job *job)
-{
-    struct loop_stream *stream = loop_stream_of(job);
-    loop_stream_deliver(loop, job);
-    bool is_held_back = stream->first || (stream->is_paused && !job->is_cancelled);
-    bool is_over = stream->is_at_end || job->is_cancelled;
-    if (is_held_back || is_over) {
-        loop_stream_give_reserved(loop, stream); /* others shall have it */
-    }
-    if (is_held_back) {
-        return;
-    }
-    if (is_over) {
-        loop_job_finish(loop, job, stream->is_at_end ? job->result : -ECANCELED);
-    } else {
-        go_on(loop, job);
-    }
-}
-
-static void on_read(void *arg, int64_t result)
-{
-    struct job *job = arg;
-    struct loop_stream *stream = loop_stream_of(job);
-    struct loop *loop = job->scope->loop;
-    other_of(job)->inner = 0;
-    if (result > 0) {
-        loop_stream_push(stream, stream->reserved, (size_t)result);
-        stream->reserved = NULL;
-    } else {
-        loop_stream_give_reserved(loop, stream);
-        stream->is_at_end = true;
-        job->result = result;
-    }
-    settle_stream(loop, job);
-}
-
-static void on_nudge(void *arg, int64_t result)
-{
-    (void)result;
-    struct job *job = arg;
-    other_of(job)->inner = 0;
-    settle_stream(job->scope->loop, job);
-}
-
-/* Comes back to the stream from the dispatch. */
-static void nudge(struct loop *loop, struct job *job)
-{
-    struct other_stream *other = other_of(job);
-    other->inner = loop_op_nop(job->scope, on_nudge, job);
-    if (!other->inner) {
-        loop_stream_give_reserved(loop, &other->stream);
-        loop_job_complete(loop, job, -ENOMEM);
-    }
-}
-
-static void cancel_other(struct loop *loop, struct job *job)
-{
-    struct other_stream *other = other_of(job);
-    if (other->stream.is_delivering) {
-        return;
-    }
-    if (other->inner) {
-        loop_cancel(loop, other->inner);
-    } else if (other->stream.first || other->stream.is_at_end) {
-        nudge(loop, job);
-    } else {
-        loop_stream_give_reserved(loop, &other->stream);
-        loop_job_complete(loop, job, -ECANCELED);
-    }
-}
-
-/* The chunk may come from inside anybody's call: the source is read from the dispatch. */
-static void other_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
-{
-    loop_stream_of(job)->reserved = chunk;
-    job->where = LOOP_AT_OWNER;
-    nudge(loop, job);
-}
-
-static const struct loop_job_kind other_kind = {
-    .name = "stream", .cancel = cancel_other, .got_chunk = other_got_chunk, .size = LOOP_JOB_LARGE};
-
 /* ---- the calls ---- */
 
-loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
+/* One that is no descriptor that can be waited for. */
+static loop_job stream_source(struct loop_source *source, loop_stream_fn *fn, void *arg)
 {
     bool ended;
-    struct loop *loop = source->scope->loop;
-    struct loop_fd *fd = source->ops->fd ? source->ops->fd(source) : NULL;
-    bool is_direct = fd && loop_fd_is_stream(fd);
-    struct job *job = loop_job_start(source->scope, is_direct ? fd : NULL, is_direct ? &stream_kind : &other_kind,
+    struct job *job = loop_job_start(source->scope, loop_source_stream_fd(source), &loop_source_stream_kind,
                                      (loop_fn *)(void (*)(void))fn, arg, &ended);
     if (!job) {
         return 0;
     }
     loop_job id = job->id;
     job->is_stream = true;
-    if (ended) {
-        return id;
-    }
-    loop_stream_of(job)->n_wanted = 1;
-    if (is_direct) {
-        loop_ready_wait_read(loop, fd, job);
-    } else {
-        other_of(job)->source = source;
-        go_on(loop, job);
+    if (!ended) {
+        loop_source_stream_start(source->scope->loop, job, source);
     }
     return id;
 }
 
+static loop_job stream_fd(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg)
+{
+    bool ended;
+    struct job *job = loop_job_start(scope, fd, &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->is_stream = true;
+    if (!ended) {
+        loop_stream_of(job)->n_wanted = 1;
+        loop_ready_wait_read(scope->loop, fd, job);
+    }
+    return id;
+}
+
+loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
+{
+    bool may_ask = source->ops->fd && !source->scope->is_cancelled;
+    struct loop_fd *fd = may_ask ? source->ops->fd(source) : NULL;
+    return fd && loop_fd_is_stream(fd) ? stream_fd(source->scope, fd, fn, arg) : stream_source(source, fn, arg);
+}
+
+/* One that has its result isn't found; one that is due to go on is. */
 static struct job *find_stream(struct loop *loop, loop_job id)
 {
     LOOP_CHECK_THREAD(loop);
     struct job *job = loop_job_find(loop, id);
-    return job && job->is_stream && job->where != LOOP_AT_RUN_QUEUE ? job : NULL;
+    return job && job->is_stream && (job->where != LOOP_AT_RUN_QUEUE || job->is_backends) ? job : NULL;
 }
 
 int loop_stream_pause(struct loop *loop, loop_job id)
@@ -322,14 +213,15 @@ int loop_stream_pause(struct loop *loop, loop_job id)
     if (!job) {
         return -ENOENT;
     }
-    struct loop_stream *stream = loop_stream_of(job);
-    stream->is_paused = true;
+    loop_stream_of(job)->is_paused = true;
+    if (job->kind != &stream_kind) {
+        loop_source_stream_paused(loop, job);
+        return 0;
+    }
     if (job->where == LOOP_AT_CHUNK_LINE) {
         park(job, LOOP_AT_OWNER); /* it wants no chunk now: others shall have it */
     }
-    if (job->kind == &stream_kind) {
-        loop_stream_give_reserved(loop, stream);
-    }
+    loop_stream_give_reserved(loop, loop_stream_of(job));
     return 0;
 }
 
@@ -347,8 +239,8 @@ int loop_stream_resume(struct loop *loop, loop_job id)
     }
     if (job->kind == &stream_kind) {
         try_soon(loop, job);
-    } else if (!other_of(job)->inner) {
-        nudge(loop, job);
+    } else {
+        loop_source_stream_resumed(loop, job);
     }
     return 0;
 }

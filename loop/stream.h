@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: ISC
  *
- * What streams on descriptors and streams on other sources have in common.
+ * What the two kinds of streams have in common: stream.c, on descriptors that can be waited for, and source_stream.c,
+ * on all other sources.
  */
 #ifndef LOOP_STREAM_H
 #define LOOP_STREAM_H
 
 #include <loop/core.h>
 
-/* What the job of either begins with. */
+/* What the job of either kind begins with. */
 struct loop_stream {
     struct loop_chunk *first, *last; /* read, not delivered yet */
     struct loop_chunk *reserved;     /* the one it waited for */
     uint16_t n_wanted;               /* chunks for the next read */
     bool is_paused, is_delivering;
-    bool is_at_end; /* job->result is the last one */
 };
 
 static_assert(sizeof(struct loop_stream) <= sizeof(((struct job *)0)->u.small), "fits into a small job");
@@ -61,5 +61,19 @@ static inline void loop_stream_give_reserved(struct loop *loop, struct loop_stre
         loop_region_give(loop, chunk);
     }
 }
+
+/* ---- streams over sources (source_stream.c) ---- */
+
+extern const struct loop_job_kind loop_source_stream_kind;
+
+/* The descriptor that a stream over `source` counts as used, though it reads by the source's own functions; or NULL. */
+struct loop_fd *loop_source_stream_fd(struct loop_source *source);
+
+/* Starts a job of that kind. */
+void loop_source_stream_start(struct loop *loop, struct job *job, struct loop_source *source);
+
+/* It has been paused, or resumed. */
+void loop_source_stream_paused(struct loop *loop, struct job *job);
+void loop_source_stream_resumed(struct loop *loop, struct job *job);
 
 #endif
