@@ -285,6 +285,11 @@ struct loop_fd {
     struct loop_flow flow;
 };
 
+/* Whether the kernel can tell when there is something to read or write: epoll refuses what it can't (epoll_ctl(2),
+ * EPERM), and nothing else asks the question. 1, 0, or -errno. The same on both backends, so that a device is the same
+ * thing on both; it takes no descriptor. */
+int loop_can_poll(const struct loop *loop, int number);
+
 static inline bool loop_fd_is_stream(const struct loop_fd *fd)
 {
     return fd->read_by != LOOP_IO_BLOCKING;
@@ -657,6 +662,7 @@ struct loop {
     struct loop_sink out, err;
     struct loop_inbox *inbox;
     struct loop_fd *inbox_fd;
+    int probe;      /* an epoll set, which knows what can be polled: the backend's own, or one kept for that */
     struct loop_pool *pool;
     struct loop_busy_poll busy_poll;
     struct loop_signals signals;

@@ -68,6 +68,7 @@ static int init(struct loop *loop)
         return fail(loop, error);
     }
     loop->backend_state = state;
+    loop->probe = state->number;
     (void)snprintf(loop->backend_detail, sizeof loop->backend_detail,
                    "edge-triggered epoll, and a pool of threads for files");
     return 0;

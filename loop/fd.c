@@ -16,17 +16,21 @@
 
 /* ---- what kind of descriptor it is ---- */
 
-/* Devices can be asked in only one way: epoll refuses what can't be polled (epoll_ctl(2), EPERM). The same on both
- * backends, so that a device is the same thing on both. */
-static bool is_pollable(int number)
+int loop_can_poll(const struct loop *loop, int number)
 {
-    int probe = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN};
-    bool is = probe >= 0 && epoll_ctl(probe, EPOLL_CTL_ADD, number, &event) == 0;
-    if (probe >= 0) {
-        close(probe);
+    struct epoll_event event = {.events = 0};
+    if (epoll_ctl(loop->probe, EPOLL_CTL_ADD, number, &event) == 0) {
+        (void)epoll_ctl(loop->probe, EPOLL_CTL_DEL, number, NULL);
+        return 1;
     }
-    return is;
+    switch (errno) {
+    case EPERM: return 0;
+    case EEXIST: /* watched already */
+    case ENOSPC: /* and these come after the question has been answered */
+    case ENOMEM:
+    case ELOOP: return 1;
+    default: return -errno;
+    }
 }
 
 static void move_by(struct loop_fd *fd, enum loop_io read_by, enum loop_io write_by)
@@ -35,21 +39,27 @@ static void move_by(struct loop_fd *fd, enum loop_io read_by, enum loop_io write
     fd->write_by = (uint8_t)write_by;
 }
 
-static void classify_socket(struct loop_fd *fd)
+static int classify_socket(struct loop_fd *fd, int flags)
 {
     int type = 0;
     socklen_t len = sizeof type;
+    if (getsockopt(fd->number, SOL_SOCKET, SO_TYPE, &type, &len)) {
+        return -errno;
+    }
+    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && fcntl(fd->number, F_SETFL, flags | O_NONBLOCK)) {
+        return -errno; /* connect and accept would block the loop */
+    }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
-    fd->short_is_empty = getsockopt(fd->number, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+    fd->short_is_empty = type == SOCK_STREAM;
+    return 0;
 }
 
 /* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others' too.
  */
 static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
 {
-    if (!fd->is_borrowed && !(flags & O_NONBLOCK)) {
+    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && fcntl(fd->number, F_SETFL, flags | O_NONBLOCK) == 0) {
         flags |= O_NONBLOCK;
-        (void)fcntl(fd->number, F_SETFL, flags); /* what can't be made so is found out by its first EAGAIN-less call */
     }
     enum loop_io by = flags & O_NONBLOCK ? LOOP_IO_NONBLOCKING : LOOP_IO_NOWAIT;
     move_by(fd, by, by);
@@ -59,25 +69,42 @@ static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
     fd->short_is_empty = is_pipe && !(flags & O_DIRECT); /* a pipe in packet mode reads one packet at a time, pipe(2) */
 }
 
-static void classify(struct loop_fd *fd, int flags)
+/* What neither waits nor can be waited for: its operations are the backend's. */
+static void classify_file(struct loop_fd *fd, int flags, mode_t mode)
+{
+    move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
+    fd->is_direct = (flags & O_DIRECT) != 0;
+    fd->is_regular = S_ISREG(mode);
+}
+
+/* 0, or -errno where the kernel does not tell: to take an unknown file for a regular one would block a thread for
+ * ever. An O_PATH descriptor has no operations, whatever it names. */
+static int classify(struct loop_fd *fd, int flags)
 {
     struct stat status;
     if (fstat(fd->number, &status)) {
-        status.st_mode = S_IFREG;
+        return -errno;
     }
-    if (S_ISSOCK(status.st_mode)) {
-        classify_socket(fd);
-    } else if (S_ISFIFO(status.st_mode)) {
-        classify_stream(fd, flags, true);
-    } else if (S_ISCHR(status.st_mode) && isatty(fd->number)) {
+    mode_t mode = status.st_mode;
+    bool is_file = S_ISREG(mode) || S_ISDIR(mode) || flags & O_PATH;
+    if (S_ISSOCK(mode) && !is_file) {
+        return classify_socket(fd, flags);
+    }
+    if (S_ISCHR(mode) && !is_file && isatty(fd->number)) {
         move_by(fd, LOOP_IO_POLLED, LOOP_IO_BLOCKING); /* output may be stopped by ^S for as long as somebody likes */
-    } else if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode) && is_pollable(fd->number)) {
-        classify_stream(fd, flags, false);
-    } else {
-        move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
-        fd->is_direct = (flags & O_DIRECT) != 0;
-        fd->is_regular = S_ISREG(status.st_mode);
+        return 0;
     }
+    bool is_pipe = S_ISFIFO(mode) && !is_file;
+    int can_poll = is_file ? 0 : is_pipe ? 1 : loop_can_poll(fd->scope->loop, fd->number);
+    if (can_poll < 0) {
+        return can_poll;
+    }
+    if (can_poll) {
+        classify_stream(fd, flags, is_pipe);
+    } else {
+        classify_file(fd, flags, mode);
+    }
+    return 0;
 }
 
 /* ---- taking in ---- */
@@ -105,6 +132,25 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     return fd;
 }
 
+/* What kind of descriptor it is can't be told. */
+static void unmake(struct loop_fd *fd)
+{
+    loop_hlist_remove(&fd->in_scope);
+    fd->scope->unclosed--;
+    loop_slab_put(&fd->scope->loop->fds, fd);
+}
+
+static struct loop_fd *make_of_kind(struct loop_scope *scope, int number, bool is_borrowed, int flags)
+{
+    struct loop_fd *fd = make(scope, number, is_borrowed);
+    int error = fd ? classify(fd, flags) : 0;
+    if (error) {
+        unmake(fd);
+        return NULL;
+    }
+    return fd;
+}
+
 struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
 {
     LOOP_CHECK_THREAD(scope->loop);
@@ -116,14 +162,9 @@ struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
     if (descriptor_flags >= 0 && !(descriptor_flags & FD_CLOEXEC)) {
         (void)fcntl(number, F_SETFD, descriptor_flags | FD_CLOEXEC);
     }
-    struct loop_fd *fd = make(scope, number, false);
+    struct loop_fd *fd = make_of_kind(scope, number, false, flags);
     if (!fd) {
         close(number);
-        return NULL;
-    }
-    classify(fd, flags);
-    if (fd->read_by == LOOP_IO_SOCKET && !(flags & O_NONBLOCK)) {
-        (void)fcntl(number, F_SETFL, flags | O_NONBLOCK);
     }
     return fd;
 }
@@ -131,7 +172,7 @@ struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
 struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
 {
     LOOP_CHECK_THREAD(scope->loop);
-    struct loop_fd *fd = make(scope, number, false);
+    struct loop_fd *fd = number < 0 ? NULL : make(scope, number, false);
     if (!fd) {
         close(number);
         return NULL;
@@ -145,11 +186,7 @@ struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
 {
     LOOP_CHECK_THREAD(scope->loop);
     int flags = fcntl(number, F_GETFL);
-    struct loop_fd *fd = flags < 0 ? NULL : make(scope, number, true);
-    if (fd) {
-        classify(fd, flags);
-    }
-    return fd;
+    return flags < 0 ? NULL : make_of_kind(scope, number, true, flags);
 }
 
 /* ---- asking ---- */

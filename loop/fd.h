@@ -22,8 +22,8 @@ struct loop_flow;
 
 /* Takes over the descriptor `fd`: from this call on it is the scope's, which closes it. Sockets and pipes
  * become nonblocking, all become CLOEXEC. Whether a file is O_DIRECT is looked at now and not again.
- * Returns NULL when there is no memory, the scope has ended, or `fd` is no descriptor; an open `fd` has
- * then been closed. */
+ * Returns NULL when there is no memory, the scope has ended, `fd` is no descriptor, or the kernel does not
+ * tell what it is (fstat(2) fails); an open `fd` has then been closed. */
 LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int fd);
 
 /* The same for a stream socket that is known to be nonblocking and CLOEXEC, as loop_op_accept and loop_op_connect deal

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -394,6 +395,14 @@ static int set_up(struct uring *uring)
     return 0;
 }
 
+static void close_probe(struct loop *loop)
+{
+    if (loop->probe >= 0) {
+        close(loop->probe);
+        loop->probe = -1;
+    }
+}
+
 int loop_uring_init(struct loop *loop)
 {
     struct uring *uring = calloc(1, sizeof *uring);
@@ -403,8 +412,10 @@ int loop_uring_init(struct loop *loop)
     uring->loop = loop;
     loop_list_init(&uring->line);
     loop_list_init(&uring->fds_line);
-    int error = set_up(uring);
+    loop->probe = epoll_create1(EPOLL_CLOEXEC);
+    int error = loop->probe < 0 ? fail(loop, "epoll_create1", -errno) : set_up(uring);
     if (error) {
+        close_probe(loop);
         free(uring);
         return error;
     }
@@ -422,6 +433,7 @@ void loop_uring_finish(struct loop *loop)
         loop->region.is_fixed = false;
     }
     unmap_queues(uring);
+    close_probe(loop);
     free(uring);
     loop->backend_state = NULL;
 }
