@@ -277,6 +277,8 @@ struct loop_fd {
     size_t queued_bytes, limit_bytes;
     struct loop_scope *scope;
     struct loop_hnode in_scope;
+    struct loop_hnode in_number;   /* in loop->numbers, while it has a number */
+    uint64_t identity;             /* a borrowed one's: of the file that its number named when it was borrowed */
     struct loop_hlist jobs;        /* jobs that use it, by in_fd */
     struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
     struct loop_list backend_link; /* the backend's */
@@ -318,6 +320,31 @@ void loop_fds_leave(struct loop_scope *scope);
 /* The backend has let go of `fd` (loop_backend.unwatch). */
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd);
 
+/* ---- numbers (number.c) ---- */
+
+/* The open objects by their numbers. A number may be borrowed more than once. One that its owner has closed without
+ * closing the object first is handed out again by the kernel, and then names another file. */
+struct loop_numbers {
+    struct loop_hlist *at; /* by number: objects, by in_number */
+    unsigned capacity;
+};
+
+/* A value for the file that `number` names: two numbers with different values name different files. 0 where there is
+ * none. */
+uint64_t loop_number_identity(int number);
+
+/* Enters an object. Borrowed ones with the same number, and another file, lose theirs. False when there is no memory.
+ */
+bool loop_number_enter(struct loop *loop, struct loop_fd *fd);
+void loop_number_leave(struct loop_fd *fd);
+
+/* The objects with that number, by in_number: the newest, or NULL. */
+struct loop_hnode *loop_number_first(const struct loop *loop, int number);
+
+/* The number of a borrowed object has been closed, and names something else now: every call on it gets EBADF. */
+void loop_number_lose(struct loop *loop, struct loop_fd *fd);
+void loop_numbers_finish(struct loop *loop);
+
 /* ---- readiness (ready.c) ---- */
 
 /* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers, POLLOUT: writers, both or others:
@@ -335,6 +362,10 @@ void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* The same from anywhere: only notes it, and has the lists looked at in the next dispatch. */
 void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* What a backend calls when it can't watch `fd`: no event will ever come, and what waits ends with `error`. From
+ * anywhere. */
+void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error);
 
 /* Has the lists of `fd` looked at in the next dispatch. */
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
@@ -417,8 +448,9 @@ struct loop_backend_ops {
      */
     void (*cancel)(struct loop *loop, struct job *job);
     /* From now on loop_ready_event is called whenever one of `events` (POLLIN, POLLOUT, POLLPRI) comes to be, and once
-     * if it is there already. Events already watched stay watched. POLLOUT may be one-shot: fd->watched tells. */
-    void (*watch)(struct loop *loop, struct loop_fd *fd, uint32_t events);
+     * if it is there already. Events already watched stay watched. POLLOUT may be one-shot: fd->watched tells. 0, or
+     * -errno after loop_ready_fail. */
+    int (*watch)(struct loop *loop, struct loop_fd *fd, uint32_t events);
     /* Lets go of `fd`; loop_fd_unwatched is called when the kernel holds nothing of it any more, maybe before this
      * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
@@ -650,6 +682,7 @@ struct loop {
     bool is_settling;
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last has none, and is there for ids that never were */
     struct loop_slab fds, scopes, deadlines;
+    struct loop_numbers numbers;
     struct loop_region region;
     struct loop_spares spares, bulks;     /* copy.c's buffers */
     struct loop_file_write *spare_writes; /* fd_file.c's */
@@ -663,6 +696,7 @@ struct loop {
     struct loop_inbox *inbox;
     struct loop_fd *inbox_fd;
     int probe;      /* an epoll set, which knows what can be polled: the backend's own, or one kept for that */
+    int wait_error; /* while loop_ready_fail cancels: what the jobs end with in place of -ECANCELED */
     struct loop_pool *pool;
     struct loop_busy_poll busy_poll;
     struct loop_signals signals;

@@ -44,6 +44,8 @@ static const char *cure_for(int error)
     case EMFILE: return "the process has no descriptor left; raise ulimit -n";
     case ENFILE: return "the system has no descriptor left; raise fs.file-max";
     case ENOMEM: return "the kernel has no memory for it; see the memory limit of the container";
+    case ENOSPC: return "the user's watches are used up; raise the sysctl fs.epoll.max_user_watches";
+    case EBADF: return "its number has been closed; close or destroy the object first";
     default: return "a filter may forbid it; see the container's seccomp profile";
     }
 }
@@ -92,9 +94,22 @@ static void forked(struct loop *loop)
 
 /* fd->backend_id is 0, or one more than the number that is in the set: the descriptor's own or, where that is there
  * already under another object, a duplicate. */
+#define IS_DUPLICATE (UINT32_C(1) << 31)
+
 static int watched_number(const struct loop_fd *fd)
 {
-    return (int)fd->backend_id - 1;
+    return (int)(fd->backend_id & ~IS_DUPLICATE) - 1;
+}
+
+/* Under a number of its own, which a borrowed object may have lost meanwhile. */
+static bool is_watched_by_number(const struct loop_fd *fd)
+{
+    return fd->backend_id && !(fd->backend_id & IS_DUPLICATE) && fd->number == watched_number(fd);
+}
+
+static bool is_watched(const struct loop_fd *fd)
+{
+    return fd->backend_id & IS_DUPLICATE || is_watched_by_number(fd);
 }
 
 static int control(struct loop *loop, struct loop_fd *fd, int what, int number, uint32_t events)
@@ -115,15 +130,36 @@ static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
         close(number);
         return error;
     }
-    fd->backend_id = (uint32_t)number + 1;
+    fd->backend_id = ((uint32_t)number + 1) | IS_DUPLICATE;
     return 0;
 }
 
+/* The other object that has put this number into the set, or NULL. */
+static struct loop_fd *find_watcher(const struct loop *loop, const struct loop_fd *fd)
+{
+    for (struct loop_hnode *node = loop_number_first(loop, fd->number); node; node = node->next) {
+        struct loop_fd *other = LOOP_CONTAINER(node, struct loop_fd, in_number);
+        if (other != fd && is_watched_by_number(other)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* The set knows a file by its number and by what was open there. So EEXIST is about this very file: another object
+ * watches it, or it was left there when the number was closed and a duplicate kept the file open. Where the set takes
+ * the number although another object has put it there, that one's file is not open under it any more. */
 static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
+    struct loop_fd *watcher = find_watcher(loop, fd);
     int error = control(loop, fd, EPOLL_CTL_ADD, fd->number, events);
-    if (error == EEXIST) {
+    if (error == EEXIST && watcher) {
         return add_duplicate(loop, fd, events);
+    }
+    if (error == EEXIST) {
+        error = control(loop, fd, EPOLL_CTL_MOD, fd->number, events);
+    } else if (!error && watcher && watcher->is_borrowed) {
+        loop_number_lose(loop, watcher);
     }
     if (!error) {
         fd->backend_id = (uint32_t)fd->number + 1;
@@ -138,50 +174,32 @@ static int change(struct loop *loop, struct loop_fd *fd, uint32_t events)
     return error == ENOENT ? add(loop, fd, events) : error;
 }
 
-static void cancel_list(struct loop *loop, struct loop_list *list)
-{
-    struct loop_list *next;
-    for (struct loop_list *node = list->next; node != list; node = next) {
-        next = node->next;
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, link));
-    }
-}
-
-/* No event will ever come, for want of memory, of watches (fs.epoll.max_user_watches), or of the descriptor itself.
- * Each kind of job knows how to end early, and nobody else does. */
-static void cancel_waiters(struct loop *loop, struct loop_fd *fd, int error)
-{
-    loop_log(loop, LOOP_LOG_ERROR, "descriptor %d can't be watched, what waits for it is cancelled: %s", fd->number,
-             strerror(error));
-    cancel_list(loop, &fd->readers);
-    cancel_list(loop, &fd->writers);
-    cancel_list(loop, &fd->pollers);
-}
-
 /* What can't be watched (EPERM), such as a regular file, is always ready. */
-static void watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+static int watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     uint32_t wanted = fd->watched | events | POLLIN;
-    int error = fd->backend_id ? change(loop, fd, wanted) : add(loop, fd, wanted);
+    int error = is_watched(fd) ? change(loop, fd, wanted) : add(loop, fd, wanted);
     if (error && error != EPERM) {
-        cancel_waiters(loop, fd, error);
-        return;
+        loop_log(loop, LOOP_LOG_ERROR, "descriptor %d can't be watched (%s), and what waits for it ends: %s",
+                 fd->number, strerror(error), cure_for(error));
+        loop_ready_fail(loop, fd, -error);
+        return -error;
     }
     fd->watched = wanted;
     if (error == EPERM) {
         loop_ready_note(loop, fd, POLLIN | POLLOUT);
     }
+    return 0;
 }
 
 /* Out of the set before close(2): the file may live on in a duplicate, which would still be reported. */
 static void unwatch(struct loop *loop, struct loop_fd *fd)
 {
-    if (fd->backend_id) {
-        int number = watched_number(fd);
-        (void)epoll_ctl(state_of(loop)->number, EPOLL_CTL_DEL, number, NULL);
-        if (number != fd->number) {
-            close(number);
-        }
+    if (is_watched(fd)) {
+        (void)epoll_ctl(state_of(loop)->number, EPOLL_CTL_DEL, watched_number(fd), NULL);
+    }
+    if (fd->backend_id & IS_DUPLICATE) {
+        close(watched_number(fd));
     }
     fd->backend_id = 0;
     fd->watched = 0;
@@ -215,7 +233,7 @@ static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
 /* Nobody wants to write any more: the interest in output, of which this event was about, is given up. */
 static void drop_output(struct loop *loop, struct loop_fd *fd)
 {
-    bool is_wanted = !loop_list_is_empty(&fd->writers) || !loop_list_is_empty(&fd->pollers);
+    bool is_wanted = !loop_list_is_empty(&fd->writers) || !loop_list_is_empty(&fd->pollers) || !is_watched(fd);
     if (!is_wanted && control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
         fd->watched &= ~(uint32_t)POLLOUT;
     }

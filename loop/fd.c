@@ -117,6 +117,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     }
     fd->number = number;
     fd->is_borrowed = is_borrowed;
+    fd->identity = is_borrowed ? loop_number_identity(number) : 0;
     fd->scope = scope;
     fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
     fd->limit_bytes = scope->loop->options.sink_limit_bytes;
@@ -126,6 +127,10 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     loop_list_init(&fd->active);
     loop_list_init(&fd->dirty);
     loop_list_init(&fd->backend_link);
+    if (!loop_number_enter(scope->loop, fd)) {
+        loop_slab_put(&scope->loop->fds, fd);
+        return NULL;
+    }
     loop_hlist_push(&scope->fds, &fd->in_scope);
     scope->unclosed++;
     loop_flow_init(fd);
@@ -135,6 +140,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
 /* What kind of descriptor it is can't be told. */
 static void unmake(struct loop_fd *fd)
 {
+    loop_number_leave(fd);
     loop_hlist_remove(&fd->in_scope);
     fd->scope->unclosed--;
     loop_slab_put(&fd->scope->loop->fds, fd);
@@ -274,11 +280,26 @@ static void close_number(const struct loop_fd *fd, int number)
     close(number);
 }
 
+/* In a debug build a borrowed number must still name what it named. */
+static void check_number(struct loop *loop, struct loop_fd *fd)
+{
+#if NORIA_DEBUG
+    if (fd->is_borrowed && fd->number >= 0 && loop_number_identity(fd->number) != fd->identity) {
+        loop_number_lose(loop, fd);
+    }
+#else
+    (void)loop;
+    (void)fd;
+#endif
+}
+
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
 {
     assert(fd->state == LOOP_FD_CLOSING && fd->uses == 0);
     struct loop_scope *scope = fd->scope;
     int number = fd->number;
+    check_number(loop, fd);
+    loop_number_leave(fd);
     fd->state = LOOP_FD_CLOSED;
     fd->number = -1;
     if (!fd->is_borrowed && !fd->is_taken) {
@@ -288,7 +309,7 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
     if (fd->closer) {
         struct job *closer = fd->closer;
         fd->closer = NULL;
-        loop_job_complete(loop, closer, fd->is_taken ? number : 0);
+        loop_job_complete(loop, closer, !fd->is_taken ? 0 : number < 0 ? -EBADF : number);
     }
     if (fd->is_destroyed) {
         leave_scope(fd);
@@ -381,7 +402,7 @@ void loop_fd_unused(struct loop_fd *fd)
 int loop_fd_use(struct loop_fd *fd)
 {
     LOOP_CHECK_THREAD(fd->scope->loop);
-    if (fd->state != LOOP_FD_OPEN) {
+    if (fd->state != LOOP_FD_OPEN || fd->number < 0) {
         return -EBADF;
     }
     fd->uses++;

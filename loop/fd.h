@@ -30,9 +30,15 @@ LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int fd);
  * in: without the system calls that find out. */
 LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
 
-/* Uses a descriptor that stays somebody else's: never closed here, and its flags are left alone (O_NONBLOCK
- * set on an inherited terminal would be seen by the shell). It must stay open until the scope has ended or
- * loop_fd_close has had its effect. Returns NULL as above. */
+/* Uses a descriptor that stays its owner's: never closed here, and its flags are left alone (O_NONBLOCK set
+ * on an inherited terminal would be seen by the shell). One number may be borrowed more than once at a time.
+ *
+ * It must stay open until the scope has ended or loop_fd_close has had its effect. An owner that closes it
+ * earlier leaves an object that waits in vain, or gets -EBADF once the number names another file; an object
+ * that borrows or adopts the number then is not disturbed. A debug build logs the mistake.
+ *
+ * Returns NULL when there is no memory, the scope has ended, `fd` is no descriptor, or the kernel does not
+ * tell what it is. */
 LOOP_API struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int fd);
 
 /* The number, and a promise that it stays open until loop_fd_unuse: for system calls of one's own.

@@ -47,10 +47,15 @@ void loop_job_use_second(struct job *job, struct loop_fd *second)
     loop_hlist_push(&second->second_jobs, &job->u.args.in_second);
 }
 
-/* A job that ends because its scope was cancelled ends with the scope's reason. */
+/* A job that ends because its scope was cancelled ends with the scope's reason; one whose event can't come, with the
+ * reason for that. */
 static int64_t told_result(const struct job *job, int64_t result)
 {
-    return result == -ECANCELED && job->scope->is_cancelled ? job->scope->reason : result;
+    const struct loop_scope *scope = job->scope;
+    if (result != -ECANCELED) {
+        return result;
+    }
+    return scope->is_cancelled ? scope->reason : scope->loop->wait_error ? scope->loop->wait_error : result;
 }
 
 void loop_job_complete(struct loop *loop, struct job *job, int64_t result)
@@ -220,7 +225,9 @@ void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t resul
 {
     loop_job_complete(loop, job, result);
     if (job->kind->backend_done) {
-        job->result = result; /* the scope's reason is for the continuation, not for the kind */
+        if (!loop->wait_error) {
+            job->result = result; /* the scope's reason is for the continuation, not for the kind */
+        }
         job->is_backends = true;
     }
 }

@@ -58,7 +58,8 @@ typedef int loop_fallback_fn(const char *reason, void *arg);
  *
  * Returns what main returned if that was not 0, else the status given to loop_stop if that was not 0, else the first
  * error of main's scope, else 0. Before main has run: what `fallback` returned; -EINVAL for sizes beyond the limits or
- * an unknown LOOP_BACKEND; -EMFILE, -ENFILE, -ENOMEM; -EDEADLK when this thread is inside a loop_run already. On return
+ * an unknown LOOP_BACKEND; -EMFILE, -ENFILE, -ENOMEM; on epoll -ENOSPC where the user has no watch left to wake the
+ * loop by (the sysctl fs.epoll.max_user_watches); -EDEADLK when this thread is inside a loop_run already. On return
  * everything it opened is closed, every thread it made has ended, and the thread's signal mask is as it was.
  *
  * The environment variable LOOP_BACKEND=uring or LOOP_BACKEND=epoll forces a backend for any program. A forced

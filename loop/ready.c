@@ -64,6 +64,25 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uin
     }
 }
 
+static void cancel_list(struct loop *loop, struct loop_list *list)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = list->next; node != list; node = next) {
+        next = node->next;
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, link));
+    }
+}
+
+/* Each kind of job knows how to end early, and nothing else does. */
+void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
+{
+    loop->wait_error = error;
+    cancel_list(loop, &fd->readers);
+    cancel_list(loop, &fd->writers);
+    cancel_list(loop, &fd->pollers);
+    loop->wait_error = 0;
+}
+
 /* Notes what the kernel says; true when a job waits for it. */
 static bool note(struct loop_fd *fd, uint32_t events)
 {

@@ -244,19 +244,20 @@ static int64_t time_to_next(struct loop *loop)
     return left > 0 ? left : 0;
 }
 
-/* The kernel may end a watch by itself; nobody waits on the bell who would notice. */
-static void keep_watching_inbox(struct loop *loop)
+/* The kernel may end a watch by itself, and no job waits on the bell that would notice. */
+static int keep_watching_inbox(struct loop *loop)
 {
     struct loop_fd *bell = loop->inbox_fd;
-    if (!loop->main_has_ended && !(bell->watched & POLLIN)) {
-        loop->backend->watch(loop, bell, POLLIN);
+    if (loop->main_has_ended || bell->watched & POLLIN) {
+        return 0;
     }
+    return loop->backend->watch(loop, bell, POLLIN);
 }
 
 static int64_t time_to_sleep(struct loop *loop)
 {
     int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop);
-    keep_watching_inbox(loop);
+    (void)keep_watching_inbox(loop);
     if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
         timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop);
     }
@@ -359,6 +360,7 @@ static void unmake(struct loop *loop)
         loop_slab_finish(&loop->jobs[size]);
     }
     loop_slab_finish(&loop->fds);
+    loop_numbers_finish(loop);
     loop_slab_finish(&loop->scopes);
     loop_slab_finish(&loop->deadlines);
     loop_region_finish(loop);
@@ -381,8 +383,7 @@ static int watch_inbox(struct loop *loop)
     if (!loop->inbox_fd) {
         return -ENOMEM;
     }
-    keep_watching_inbox(loop);
-    return 0;
+    return keep_watching_inbox(loop);
 }
 
 static int furnish_scopes(struct loop *loop)

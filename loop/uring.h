@@ -153,7 +153,7 @@ void loop_uring_buffers_recycle(struct loop *loop, struct loop_buffers *buffers,
 
 /* ---- uring_watch.c ---- */
 
-void loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
+int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
 void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd);
 
 /* Any completion of a watch but the plain "there are events, and more may come". */

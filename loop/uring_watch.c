@@ -7,6 +7,7 @@
 #include <loop/uring.h>
 
 #include <errno.h>
+#include <string.h>
 
 #define ALL_ARMED (URING_ARMED(URING_WATCH_IN) | URING_ARMED(URING_WATCH_OUT) | URING_ARMED(URING_WATCH_PRIORITY))
 #define ALL_ARM_DUE (ALL_ARMED << 8)
@@ -114,7 +115,7 @@ bool loop_uring_serve_fds(struct uring *uring)
 
 /* ---- what the loop asks ---- */
 
-void loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     assert(!(fd->backend_id & URING_LETTING_GO));
     for (enum uring_watch_kind kind = URING_WATCH_IN; kind < URING_WATCH_KINDS; kind++) {
@@ -123,6 +124,7 @@ void loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
             arm(uring_of(loop), fd, kind);
         }
     }
+    return 0;
 }
 
 static void let_go(struct loop *loop, struct loop_fd *fd)
@@ -158,14 +160,10 @@ static bool has_only_hung_up(enum uring_watch_kind kind, int32_t result)
 }
 
 /* What a poll's last completion says about the descriptor. One that was ended by the kernel on its own, for want of
- * room in the completion queue, may have missed an event. One that can't be made leaves it to the system call to tell
- * the truth. */
+ * room in the completion queue, may have missed an event. */
 static uint32_t last_events(enum uring_watch_kind kind, int32_t result)
 {
-    if (result >= 0) {
-        return (uint32_t)result;
-    }
-    return result == -ECANCELED ? rows[kind].event : (uint32_t)POLLERR;
+    return result == -ECANCELED ? rows[kind].event : (uint32_t)result;
 }
 
 void loop_uring_watch_changed(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind, int32_t result,
@@ -191,5 +189,11 @@ void loop_uring_watch_changed(struct uring *uring, struct loop_fd *fd, enum urin
     } else {
         fd->watched &= ~rows[kind].event; /* who still wants it finds that out and asks again */
     }
-    loop_ready_event(uring->loop, fd, last_events(kind, result));
+    if (result < 0 && result != -ECANCELED) {
+        loop_log(uring->loop, LOOP_LOG_ERROR, "descriptor %d can't be watched (%s), and what waits for it ends",
+                 fd->number, strerror(-result));
+        loop_ready_fail(uring->loop, fd, result);
+    } else {
+        loop_ready_event(uring->loop, fd, last_events(kind, result));
+    }
 }
