@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What a descriptor is, and whether its events come: at the limit of descriptors, and where the kernel refuses a watch.
+ */
+#include "harness.h"
+
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+
+/* ---- calls that fail when a test says so ---- */
+
+static int watch_error;          /* what EPOLL_CTL_ADD of `watch_number` answers */
+static int watch_number = -1;    /* -2: of any */
+static int stat_error_of = -1;   /* the number of which fstat fails */
+static int option_error_of = -1; /* the number of which getsockopt fails */
+
+int epoll_ctl(int set, int what, int number, struct epoll_event *event)
+{
+    if (watch_error && what == EPOLL_CTL_ADD && (watch_number == -2 || watch_number == number)) {
+        errno = watch_error;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, set, what, number, event);
+}
+
+int fstat(int number, struct stat *status)
+{
+    if (number == stat_error_of) {
+        errno = EIO;
+        return -1;
+    }
+    return fstatat(number, "", status, AT_EMPTY_PATH);
+}
+
+int getsockopt(int number, int level, int name, void *restrict value, socklen_t *restrict len)
+{
+    if (number == option_error_of) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    return (int)syscall(SYS_getsockopt, number, level, name, value, len);
+}
+
+static bool is_on_epoll(const struct loop_env *env)
+{
+    return strcmp(loop_backend_name(env->loop), "epoll") == 0;
+}
+
+#define ONLY_ON_EPOLL                                                                                                  \
+    if (!is_on_epoll(env)) {                                                                                           \
+        script.is_done = true;                                                                                         \
+        return;                                                                                                        \
+    }                                                                                                                  \
+    (void)0
+
+/* ---- what it is ---- */
+
+static void forbid_new_descriptors(void)
+{
+    struct rlimit limit;
+    CHECK_IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = (rlim_t)lowest_free_fd();
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+LOOP_TEST(at_the_descriptor_limit_an_eventfd_is_still_one)
+{
+    static struct loop_fd *fd;
+    static int number;
+    static uint64_t value, one = 1;
+    static struct once read, cancelled;
+
+    BEGIN;
+    number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    forbid_new_descriptors();
+    fd = loop_fd_adopt(env->scope, number);
+    CHECK(fd != NULL);
+    START(loop_op_read(env->scope, fd, &value, sizeof value, LOOP_CURRENT, ONCE(&read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(read.count, 0);
+    CHECK_IS(write(number, &one, sizeof one), sizeof one);
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, sizeof value);
+    loop_cancel(env->loop, START(loop_read(&loop_fd_flow(fd)->source, (char *)&value, sizeof value, ONCE(&cancelled))));
+    WAIT_UNTIL(cancelled.count);
+    ONCE_IS(cancelled, -ECANCELED);
+    END;
+}
+
+LOOP_TEST(at_the_descriptor_limit_every_kind_that_polls_can_be_waited_for)
+{
+    static int numbers[4];
+    static struct once polls[4];
+
+    BEGIN;
+    sigset_t set;
+    sigemptyset(&set);
+    numbers[0] = inotify_init1(IN_CLOEXEC);
+    numbers[1] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    numbers[2] = signalfd(-1, &set, SFD_CLOEXEC);
+    numbers[3] = epoll_create1(EPOLL_CLOEXEC);
+    forbid_new_descriptors();
+    for (unsigned i = 0; i < COUNT_OF(numbers); i++) {
+        struct loop_fd *fd = i % 2 ? loop_fd_borrow(env->scope, numbers[i]) : loop_fd_adopt(env->scope, numbers[i]);
+        CHECK(fd != NULL);
+        START(loop_poll(fd, POLLIN, ONCE(&polls[i])));
+    }
+    AWAIT(turns(env->scope, 3, GO));
+    for (unsigned i = 0; i < COUNT_OF(numbers); i++) {
+        CHECK_IS(polls[i].count, 0); /* a file would be ready */
+    }
+    close(numbers[1]);
+    close(numbers[3]);
+    loop_scope_cancel(env->scope);
+    script.expected = -ECANCELED;
+    END;
+}
+
+LOOP_TEST(devices_that_do_not_poll_are_files_at_the_descriptor_limit)
+{
+    static int number;
+    static char byte;
+
+    BEGIN;
+    number = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    forbid_new_descriptors();
+    AWAIT(loop_read(&loop_fd_flow(loop_fd_adopt(env->scope, number))->source, &byte, 1, GO));
+    CHECK_IS(result, 1);
+    END;
+}
+
+LOOP_TEST(a_full_table_of_watches_does_not_make_a_file_of_an_eventfd)
+{
+    static struct loop_fd *fd;
+    static struct once poll;
+
+    BEGIN;
+    watch_number = eventfd(0, EFD_CLOEXEC);
+    watch_error = ENOSPC;
+    fd = loop_fd_adopt(env->scope, watch_number);
+    CHECK(fd != NULL);
+    watch_error = 0;
+    START(loop_poll(fd, POLLIN, ONCE(&poll)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(poll.count, 0);
+    loop_scope_cancel(env->scope);
+    script.expected = -ECANCELED;
+    END;
+}
+
+LOOP_TEST(what_the_kernel_does_not_tell_is_not_guessed)
+{
+    static int number, fds[2];
+
+    BEGIN;
+    number = eventfd(0, EFD_CLOEXEC);
+    stat_error_of = number;
+    CHECK(!loop_fd_borrow(env->scope, number));
+    CHECK(is_open(number));
+    CHECK(!loop_fd_adopt(env->scope, number));
+    CHECK(!is_open(number));
+    stat_error_of = -1;
+    make_pair(fds);
+    option_error_of = fds[0];
+    CHECK(!loop_fd_adopt(env->scope, fds[0]));
+    CHECK(!is_open(fds[0]));
+    option_error_of = -1;
+    close(fds[1]);
+    watch_number = eventfd(0, EFD_CLOEXEC);
+    watch_error = ENOSYS;
+    CHECK(!loop_fd_adopt(env->scope, watch_number));
+    CHECK(!is_open(watch_number));
+    watch_error = 0;
+    END;
+}
+
+LOOP_TEST(a_path_descriptor_of_a_fifo_has_no_operations)
+{
+    static char path[128], byte;
+    static const char *directory;
+    static struct loop_fd *fd;
+
+    BEGIN;
+    directory = make_directory();
+    snprintf(path, sizeof path, "%s/fifo", directory);
+    CHECK_IS(mkfifo(path, 0600), 0);
+    fd = adopt(env->scope, open(path, O_PATH | O_CLOEXEC));
+    AWAIT(loop_op_read(env->scope, fd, &byte, 1, LOOP_CURRENT, GO));
+    CHECK_IS(result, -EBADF);
+    AWAIT(loop_read(&loop_fd_flow(fd)->source, &byte, 1, GO));
+    CHECK_IS(result, -EBADF);
+    remove_directory(directory);
+    END;
+}
+
+/* ---- what can't be watched ---- */
+
+static bool has_begun;
+
+static int fail_if_run(struct loop_env *env, void *arg)
+{
+    (void)arg;
+    has_begun = true;
+    return is_on_epoll(env) ? 1 : 0;
+}
+
+TEST(a_loop_that_can_not_be_woken_does_not_begin)
+{
+    watch_number = -2;
+    watch_error = ENOSPC;
+    int result = run(fail_if_run, NULL);
+    watch_error = 0;
+    if (result == 0 && has_begun) {
+        return; /* io_uring needs no watch for it */
+    }
+    CHECK_IS(result, -ENOSPC);
+    CHECK(!has_begun);
+    CHECK(strstr(log_text(), "max_user_watches"));
+}
+
+/* What each job ends with on a descriptor that the kernel doesn't watch. */
+LOOP_TEST(what_waits_for_a_watch_that_was_refused_ends_with_the_reason)
+{
+    static int fds[2];
+    static struct loop_fd *fd;
+    static struct once read, poll, both, receive, write, again_read;
+    static struct tally multishot;
+    static char bytes[2];
+    static size_t n;
+
+    BEGIN;
+    ONLY_ON_EPOLL;
+    make_pair(fds);
+    set_small_buffers(fds[0]);
+    n = stuff(fds[0]);
+    watch_number = fds[0];
+    watch_error = ENOSPC;
+    fd = adopt(env->scope, fds[0]);
+    START(loop_read(&loop_fd_flow(fd)->source, bytes, 1, ONCE(&read)));
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, -ENOSPC);
+    START(loop_poll(fd, POLLIN, ONCE(&poll)));
+    START(loop_poll(fd, POLLIN | POLLOUT, ONCE(&both)));
+    START(loop_op_recv(env->scope, fd, bytes, 1, 0, ONCE(&receive)));
+    START(loop_op_poll_multishot(env->scope, fd, TALLY(&multishot)));
+    WAIT_UNTIL(poll.count && both.count && receive.count && multishot.others);
+    ONCE_IS(poll, -ENOSPC);
+    ONCE_IS(both, -ENOSPC);
+    ONCE_IS(receive, -ENOSPC);
+    START(loop_write(&loop_fd_flow(fd)->sink, "z", 1, ONCE(&write)));
+    WAIT_UNTIL(write.count);
+    ONCE_IS(write, -ENOSPC);
+    CHECK(strstr(log_text(), "max_user_watches"));
+    watch_error = 0;
+    CHECK_IS(drain(fds[1]), n);
+    START(loop_read(&loop_fd_flow(fd)->source, bytes, 1, ONCE(&again_read))); /* where there is room it goes on */
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(send(fds[1], "y", 1, 0), 1);
+    WAIT_UNTIL(again_read.count);
+    ONCE_IS(again_read, 1);
+    close(fds[1]);
+    END;
+}
+
+LOOP_TEST(signals_that_can_not_be_heard_say_why)
+{
+    static struct once heard, later;
+
+    BEGIN;
+    ONLY_ON_EPOLL;
+    watch_number = -2;
+    watch_error = ENOMEM;
+    START(loop_signal(env->scope, SIGUSR1, ONCE(&heard)));
+    WAIT_UNTIL(heard.count);
+    ONCE_IS(heard, -ENOMEM);
+    watch_error = 0;
+    AWAIT(turns(env->scope, 2, GO));
+    START(loop_signal(env->scope, SIGUSR1, ONCE(&later)));
+    CHECK_IS(raise(SIGUSR1), 0);
+    WAIT_UNTIL(later.count);
+    ONCE_IS(later, SIGUSR1);
+    END;
+}
