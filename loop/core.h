@@ -512,12 +512,14 @@ struct loop_scope {
     struct loop_deadline *deadline; /* or NULL */
     uint32_t holds;                 /* non-daemon jobs, non-daemon children, holds */
     uint32_t daemons;               /* daemon jobs and children */
+    uint32_t own_holds;             /* of `holds`, those of loop_scope_hold */
     uint32_t unclosed;              /* descriptors in `fds` that are not closed yet */
     uint32_t pins;                  /* keep the object: loop_scope_pin */
     uint8_t state;
     bool is_cancelled : 1;
     bool is_daemon : 1;
     bool is_ending : 1; /* it is in loop->ending */
+    bool is_told : 1;   /* loop_scope_on_cancel was called, or held.c has named it */
     int16_t reason;     /* what cancelled jobs end with: -ECANCELED or -ETIMEDOUT */
     int32_t error;      /* the first one */
     loop_fn *on_end;
@@ -570,6 +572,8 @@ static inline void loop_scope_pin(struct loop_scope *scope)
 
 void loop_scope_unpin(struct loop_scope *scope);
 
+/* Names the scopes that are cancelled and kept open by holds only (held.c). In debug builds, before the loop sleeps. */
+void loop_held_name_all(struct loop *loop);
 /* The deadline in loop->timers has been reached. */
 void loop_scope_expire(struct loop_scope *scope);
 /* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
@@ -712,7 +716,8 @@ struct loop {
     sigset_t caught;      /* is_making_child: the signals that are caught meanwhile */
     bool sigpipe_was_pending;
     int main_result;
-    bool is_stopped; /* main_result is decided: by loop_stop, or by main */
+    bool has_cancelled_holds; /* there may be scopes for loop_held_name_all */
+    bool is_stopped;          /* main_result is decided: by loop_stop, or by main */
     bool main_has_ended, own_has_ended;
     char backend_detail[256];
     struct loop_wheel timers; /* large, and mostly untouched */

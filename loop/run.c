@@ -256,6 +256,11 @@ static int keep_watching_inbox(struct loop *loop)
 
 static int64_t time_to_sleep(struct loop *loop)
 {
+#if NORIA_DEBUG
+    if (!has_work(loop)) {
+        loop_held_name_all(loop);
+    }
+#endif
     int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop);
     (void)keep_watching_inbox(loop);
     if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
@@ -388,8 +393,8 @@ static int watch_inbox(struct loop *loop)
 
 static int furnish_scopes(struct loop *loop)
 {
-    loop_scope_hold(loop->own_scope);
-    loop_scope_hold(loop->main_scope);
+    loop_scope_add_hold(loop->own_scope, false);
+    loop_scope_add_hold(loop->main_scope, false);
     int error = watch_inbox(loop);
     return error ? error : loop_env_init(loop);
 }

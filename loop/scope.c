@@ -85,14 +85,20 @@ static void note_error(struct loop_scope *scope, int64_t error)
     }
 }
 
+static void mark(struct loop_scope *scope, int16_t reason)
+{
+    scope->is_cancelled = true;
+    scope->reason = reason;
+    scope->loop->has_cancelled_holds |= scope->own_holds > 0;
+}
+
 /* The first scope that isn't cancelled in the children of `parent` from `node` on, marked as cancelled; or NULL. */
 static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_hnode *node, int16_t reason)
 {
     for (; node; node = loop_hlist_newer(&parent->children, node)) {
         struct loop_scope *scope = LOOP_CONTAINER(node, struct loop_scope, in_parent);
         if (!scope->is_cancelled) {
-            scope->is_cancelled = true;
-            scope->reason = reason;
+            mark(scope, reason);
             note_error(scope, reason);
             return scope;
         }
@@ -112,8 +118,7 @@ static void cancel_tree(struct loop_scope *top, int16_t reason)
     if (top->is_cancelled || !loop_scope_takes_work(top)) {
         return;
     }
-    top->is_cancelled = true;
-    top->reason = reason;
+    mark(top, reason);
     struct loop_scope *scope = top;
     for (;;) {
         struct loop_scope *down = mark_next(scope, loop_hlist_oldest(&scope->children), reason);
@@ -188,16 +193,19 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
 void loop_scope_hold(struct loop_scope *scope)
 {
     LOOP_CHECK_THREAD(scope->loop);
+    scope->own_holds++;
+    scope->loop->has_cancelled_holds |= scope->is_cancelled;
     loop_scope_add_hold(scope, false);
 }
 
 void loop_scope_release(struct loop_scope *scope)
 {
     LOOP_CHECK_THREAD(scope->loop);
-    if (scope->holds == 0) {
+    if (scope->own_holds == 0) {
         loop_misuse(scope->loop, __func__, "the scope has no hold left", "call it once for each loop_scope_hold");
         return;
     }
+    scope->own_holds--;
     loop_scope_drop_hold(scope, false);
 }
 

@@ -103,6 +103,14 @@ static void on_accepting_over(struct loop_server *server, int64_t error)
     }
 }
 
+/* The connections are held open until the server stops. */
+static void on_cancelled(void *arg, int64_t result)
+{
+    if (result < 0) {
+        on_accepting_over(arg, result);
+    }
+}
+
 /* ---- connections ---- */
 
 static void accept_more(struct loop_server *server);
@@ -333,19 +341,21 @@ static int start(struct loop_server *server, const struct loop_address *address,
         return error;
     }
     server->connections = loop_scope_open(server->scope, on_connections_end, server);
-    server->accepting = server->connections ? start_accept(server) : 0;
-    if (!server->accepting) {
+    if (!server->connections) {
         return -ENOMEM;
     }
     loop_scope_hold(server->connections);
-    return 0;
+    if (loop_scope_on_cancel(server->connections, on_cancelled, server)) {
+        server->accepting = start_accept(server);
+    }
+    return server->accepting ? 0 : -ENOMEM;
 }
 
 /* What there is of it goes with its scope, when the caller has returned; the address is free at once. */
 static void abandon(struct loop_server *server)
 {
     if (server->listener) {
-        (void)loop_listener_close(server->listener);
+        stop_accepting(server);
     }
     loop_scope_cancel(server->scope);
 }
