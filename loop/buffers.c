@@ -154,6 +154,6 @@ loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, st
     struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_RECV_MULTISHOT, .arg = arg};
     operation.fn = (loop_fn *)(void (*)(void))fn;
     operation.args.data = buffers;
-    operation.error = !is_good ? -EINVAL : fd->read_by != LOOP_IO_SOCKET ? -ENOTSOCK : 0;
+    operation.error = !is_good ? -EINVAL : loop_fd_reads_by(fd) != LOOP_IO_SOCKET ? -ENOTSOCK : 0;
     return loop_operation_start(&operation);
 }

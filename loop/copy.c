@@ -402,10 +402,10 @@ static const struct loop_job_kind *kind_for(const struct loop_fd *from, const st
     if (!from || !to) {
         return &other_kind;
     }
-    if (from->read_by != LOOP_IO_BLOCKING && to->write_by != LOOP_IO_BLOCKING) {
+    if (loop_fd_is_stream(from) && to->write_by != LOOP_IO_BLOCKING) {
         return from == to ? &echo_kind : &pass_kind;
     }
-    if (from->read_by != LOOP_IO_BLOCKING) {
+    if (loop_fd_is_stream(from)) {
         return &to_file_kind;
     }
     return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &other_kind;

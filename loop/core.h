@@ -238,7 +238,8 @@ enum loop_io {
     LOOP_IO_NONBLOCKING, /* read and write: the descriptor is O_NONBLOCK */
     LOOP_IO_NOWAIT,      /* preadv2 and pwritev2 with RWF_NOWAIT: somebody else's blocking pipe */
     LOOP_IO_POLLED,      /* poll first, then move no more than can't block */
-    LOOP_IO_BLOCKING     /* a file, a terminal's output: an operation of the backend */
+    LOOP_IO_BLOCKING,    /* a file, a terminal's output: an operation of the backend */
+    LOOP_IO_UNREAD       /* read_by only: bytes that were given back come first, and plain_read_by after them */
 };
 
 enum loop_fd_state {
@@ -254,6 +255,7 @@ struct loop_fd {
     int32_t write_error; /* of the last write, where it failed, for those who wait for the queue to drain */
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
+    uint8_t plain_read_by;     /* while read_by is LOOP_IO_UNREAD */
     bool is_borrowed : 1;
     bool is_taken : 1;       /* the number goes to `closer` instead of close(2) */
     bool is_destroyed : 1;   /* give the object back when closed */
@@ -264,6 +266,7 @@ struct loop_fd {
     bool is_regular : 1;
     bool reads_wait : 1, writes_wait : 1; /* a file's: the kernel has no RWF_NOWAIT for them */
     bool short_is_empty : 1;              /* a byte stream: a read that got less than asked for has emptied it */
+    bool was_readable : 1;                /* `ready` had POLLIN when bytes were given back */
     uint32_t uses;                        /* keep it from being closed */
     uint32_t pins;                        /* keep the object: loop_fd_pin */
     uint32_t ready;                       /* POLLIN, POLLOUT: believed ready until a call says otherwise */
@@ -284,6 +287,7 @@ struct loop_fd {
     struct loop_list backend_link; /* the backend's */
     struct job *closer;            /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
+    struct loop_block *unread;     /* bytes that were given back: unread.h */
     struct loop_flow flow;
 };
 
@@ -292,9 +296,15 @@ struct loop_fd {
  * thing on both; it takes no descriptor. */
 int loop_can_poll(const struct loop *loop, int number);
 
+/* How its own bytes are read, whatever comes before them. */
+static inline uint8_t loop_fd_reads_by(const struct loop_fd *fd)
+{
+    return fd->read_by == LOOP_IO_UNREAD ? fd->plain_read_by : fd->read_by;
+}
+
 static inline bool loop_fd_is_stream(const struct loop_fd *fd)
 {
-    return fd->read_by != LOOP_IO_BLOCKING;
+    return loop_fd_reads_by(fd) != LOOP_IO_BLOCKING;
 }
 
 /* The last use of one that is being closed has ended. */
@@ -485,9 +495,10 @@ struct loop_buffers {
     char *memory;    /* count * size_bytes */
     unsigned n_free; /* how many the kernel, or the stack, has */
     uint16_t *free_stack;
-    bool *is_lent;     /* by index */
-    void *ring;        /* the backend's */
-    uint16_t group_id; /* the backend's */
+    bool *is_lent;              /* by index */
+    void *ring;                 /* the backend's */
+    uint16_t group_id;          /* the backend's */
+    struct loop_hlist borrowed; /* buffers made for unread bytes: buffers.c */
 };
 
 /* ---- scopes ---- */

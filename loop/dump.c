@@ -4,6 +4,7 @@
  */
 #include <loop/env.h>
 #include <loop/log.h>
+#include <loop/unread.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -102,6 +103,9 @@ static void dump_fd(const struct loop_fd *fd, unsigned depth)
         fd->ready & POLLOUT ? ", writable" : "");
     if (fd->queued_bytes > 0) {
         add(&line, ", %zu bytes queued", fd->queued_bytes);
+    }
+    if (fd->unread) {
+        add(&line, ", %zu bytes unread", loop_unread_length(fd));
     }
     loop_log_line("%s", line.text);
 }

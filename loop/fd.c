@@ -6,6 +6,7 @@
  */
 #include <loop/core.h>
 #include <loop/timer.h>
+#include <loop/unread.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -234,6 +235,7 @@ static void leave_scope(struct loop_fd *fd)
 {
     assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !fd->second_jobs.first);
     assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && loop_list_is_empty(&fd->pollers));
+    loop_unread_finish(fd);
     loop_hlist_remove(&fd->in_scope);
     fd->state = LOOP_FD_GONE;
     fd->scope = fd->scope->loop->own_scope;
@@ -302,6 +304,9 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
     loop_number_leave(fd);
     fd->state = LOOP_FD_CLOSED;
     fd->number = -1;
+    if (!fd->is_taken) {
+        loop_unread_finish(fd); /* else they are the taker's, like the number */
+    }
     if (!fd->is_borrowed && !fd->is_taken) {
         close_number(fd, number);
         tell_descriptor_waits(loop);

@@ -41,8 +41,8 @@ LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
  * tell what it is. */
 LOOP_API struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int fd);
 
-/* The number, and a promise that it stays open until loop_fd_unuse: for system calls of one's own.
- * -EBADF when it has been closed. */
+/* The number, and a promise that it stays open until loop_fd_unuse: for system calls of one's own, which don't see
+ * unread bytes (below). -EBADF when it has been closed. */
 LOOP_API int loop_fd_use(struct loop_fd *fd);
 LOOP_API void loop_fd_unuse(struct loop_fd *fd);
 
@@ -64,8 +64,34 @@ LOOP_API void loop_fd_destroy(struct loop_fd *fd);
 
 /* Like loop_fd_close, but the descriptor is not closed: when what was in flight has ended, the
  * continuation gets the number, which is the caller's from then on. -EBADF when it was closed before.
+ * Bytes that were unread by then are the caller's too: the continuation gets them with loop_fd_take_unread, and they
+ * come before what the number still has to be read.
  * Can't be cancelled once it waits: the number would be lost. */
 LOOP_API loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg);
+
+/* ---- unread bytes ----
+ *
+ * Bytes that were read of a descriptor and given back to it. Every later read delivers them first, in the order in
+ * which they came: loop_read, loop_read_exact, loop_stream, readers, loop_copy, and of the low level what receives,
+ * reads at LOOP_CURRENT or splices from it; loop_poll calls it readable. loop_copy gives back what it has read and
+ * could not write; programs do it with loop_fd_unread, for example after looking at the first bytes of a connection to
+ * find out which protocol they are of.
+ *
+ * They are the loop's, not the kernel's: system calls on the number don't see them, and a close drops them. */
+
+/* Gives back `len` bytes, which are copied: they come before all other unread bytes. Several calls in a row give back
+ * in the reverse order: the bytes that came last are given back first. 0; -EBADF when the descriptor is closed, or was
+ * asked to be; -ENOMEM; -EINVAL when `bytes` is NULL and `len` isn't 0. */
+LOOP_API int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len);
+
+/* How many unread bytes there are. */
+LOOP_API size_t loop_fd_unread_length(const struct loop_fd *fd);
+
+/* Moves up to `room` unread bytes into `buf`: returns how many, 0 when there are none. Also in the continuation of
+ * loop_fd_take, and until the object is gone. From a socket that keeps messages apart one message at a time. */
+LOOP_API size_t loop_fd_take_unread(struct loop_fd *fd, void *buf, size_t room);
+
+/* ---- its parts ---- */
 
 /* The descriptor as a source and a sink (<loop/flow.h>); lives as long as the descriptor's object. */
 LOOP_API struct loop_flow *loop_fd_flow(struct loop_fd *fd);

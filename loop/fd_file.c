@@ -6,6 +6,7 @@
  * reads in fd->readers, writes in fd->writers. A write takes along those that stand behind it.
  */
 #include <loop/fd_flow.h>
+#include <loop/unread.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -107,9 +108,21 @@ static bool is_for_thread(const struct loop_fd *fd)
     return fd->is_regular && fd->reads_wait && fstat(fd->number, &status) == 0 && status.st_size > 0;
 }
 
+static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
+{
+    struct iovec iov = {buf, len};
+    return (int64_t)loop_unread_read(fd, &iov, 1, false);
+}
+
+static int64_t read_now(struct job *job)
+{
+    const struct loop_op_args *args = &job->u.args;
+    return loop_fd_has_unread(job->fd) ? read_unread(job->fd, args->data, args->len) : loop_attempt_now(job);
+}
+
 static void start_read(struct loop *loop, struct job *job)
 {
-    int64_t result = loop_attempt_now(job);
+    int64_t result = read_now(job);
     if (result != -EAGAIN) {
         loop_job_backend_complete(loop, job, result);
     } else if (is_for_thread(job->fd)) {
@@ -156,8 +169,10 @@ void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, boo
 
 int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
 {
-    bool is_free = !fd->reading && loop_list_is_empty(&fd->readers);
-    return is_free ? loop_attempt_read_now(fd, buf, len) : -EAGAIN;
+    if (fd->reading || !loop_list_is_empty(&fd->readers)) {
+        return -EAGAIN;
+    }
+    return loop_fd_has_unread(fd) ? read_unread(fd, buf, len) : loop_attempt_read_now(fd, buf, len);
 }
 
 /* ---- writing ---- */

@@ -51,7 +51,7 @@ static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel_
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
 {
     struct loop *loop = fd->scope->loop;
-    bool ended, is_file = fd->read_by == LOOP_IO_BLOCKING;
+    bool ended, is_file = !loop_fd_is_stream(fd);
     struct job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;
@@ -77,7 +77,7 @@ static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_
 /* Before the first event only a socket may be looked at: a fifo that never had a writer looks like one at its end. */
 static bool may_be_readable(const struct loop_fd *fd)
 {
-    return (fd->ready & POLLIN) || (fd->read_by == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
+    return (fd->ready & POLLIN) || (loop_fd_reads_by(fd) == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
 }
 
 static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
@@ -86,7 +86,7 @@ static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
     if (fd->state != LOOP_FD_OPEN) {
         return -EBADF;
     }
-    if (fd->read_by == LOOP_IO_BLOCKING) {
+    if (!loop_fd_is_stream(fd)) {
         return loop_file_try_read(fd, buf, len);
     }
     return loop_list_is_empty(&fd->readers) && may_be_readable(fd) ? loop_io_read_one(fd, buf, len) : -EAGAIN;
@@ -112,7 +112,7 @@ static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *
         return job ? job->id : 0;
     }
     loop_job id = job->id;
-    if (fd->read_by == LOOP_IO_BLOCKING) {
+    if (!loop_fd_is_stream(fd)) {
         loop_job_complete(loop, job, -EOPNOTSUPP);
     } else {
         loop_ready_wait_read(loop, fd, job);

@@ -3,6 +3,7 @@
  * Moving bytes by a descriptor's own way, never blocking: any way, any number of buffers. io.h has the shortest one.
  */
 #include <loop/io.h>
+#include <loop/unread.h>
 
 #include <limits.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
         return n_iov == 1 ? read(fd->number, iov->iov_base, iov->iov_len) : readv(fd->number, iov, n_iov);
     case LOOP_IO_NOWAIT: return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
     case LOOP_IO_POLLED: errno = EAGAIN; return polls_ready(fd, POLLIN) ? readv(fd->number, iov, n_iov) : -1;
+    case LOOP_IO_UNREAD:
     case LOOP_IO_BLOCKING: break;
     }
     assert(false); /* a file is read by the backend */
@@ -62,6 +64,7 @@ static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov
         return n_iov == 1 ? write(fd->number, iov->iov_base, iov->iov_len) : writev(fd->number, iov, n_iov);
     case LOOP_IO_NOWAIT: return pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
     case LOOP_IO_POLLED: return write_after_poll(fd, iov);
+    case LOOP_IO_UNREAD:
     case LOOP_IO_BLOCKING: break;
     }
     assert(false); /* a file is written by the backend */
@@ -110,6 +113,9 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct iovec single;
     iov = shortened(fd, iov, &n_iov, &single);
+    if (loop_fd_has_unread(fd)) {
+        return (int64_t)loop_unread_read(fd, iov, n_iov, false);
+    }
     int64_t n;
     do {
         n = read_once(fd, iov, n_iov);

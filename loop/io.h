@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Bytes, 0 at the end, -EAGAIN, -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left.
- * LOOP_IO_BLOCKING is not for these. */
+ * Unread bytes come first. LOOP_IO_BLOCKING is not for these. */
 int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 

@@ -105,7 +105,7 @@ static int check_offset(const struct loop_fd *fd, bool is_output, int64_t offset
     if (offset < LOOP_CURRENT) {
         return -EINVAL;
     }
-    bool is_stream = (is_output ? fd->write_by : fd->read_by) != LOOP_IO_BLOCKING;
+    bool is_stream = is_output ? fd->write_by != LOOP_IO_BLOCKING : loop_fd_is_stream(fd);
     return is_stream && offset != LOOP_CURRENT ? -ESPIPE : 0;
 }
 
@@ -245,7 +245,7 @@ loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struc
 /* What can't be polled is ready for input and output, and never anything else. */
 static int poll_result_of_file(const struct loop_fd *fd, unsigned events)
 {
-    if (fd->read_by != LOOP_IO_BLOCKING || fd->write_by != LOOP_IO_BLOCKING) {
+    if (loop_fd_is_stream(fd) || fd->write_by != LOOP_IO_BLOCKING) {
         return 0;
     }
     int ready = (int)(events & (POLLIN | POLLOUT));
@@ -283,7 +283,7 @@ loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, lo
 {
     bool ended = false;
     scope = loop_operation_scope(scope, fd);
-    if (!fd || !fn || fd->read_by == LOOP_IO_BLOCKING || fd->scope->loop != scope->loop) {
+    if (!fd || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
         return start_known(scope, fd, -EINVAL, fn, arg);
     }
     struct job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);

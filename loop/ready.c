@@ -36,8 +36,9 @@ static void wait_in(struct loop *loop, struct loop_fd *fd, struct job *job, stru
     loop_list_push_back(list, &job->link);
     if (fd->ready & event) {
         loop_ready_activate(loop, fd);
-    } else {
-        watch(loop, fd, event);
+    }
+    if (!(fd->ready & event) || (event == POLLIN && fd->read_by == LOOP_IO_UNREAD)) {
+        watch(loop, fd, event); /* what makes it ready may be gone when the job is tried */
     }
 }
 

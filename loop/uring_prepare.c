@@ -15,7 +15,7 @@
 /* What reads whole packets or numbers is never shortened: the rest would be lost. */
 static unsigned bytes_of(const struct job *job)
 {
-    bool may_be_short = job->fd->short_is_empty || job->fd->read_by == LOOP_IO_BLOCKING;
+    bool may_be_short = job->fd->short_is_empty || !loop_fd_is_stream(job->fd);
     size_t len = may_be_short ? loop_hard_length(job->u.args.len) : job->u.args.len;
     return (unsigned)(len < MOST_BYTES ? len : MOST_BYTES);
 }
@@ -36,7 +36,7 @@ static unsigned vectors_of(const struct job *job)
 static uint64_t offset_of(struct job *job)
 {
     if (job->u.args.offset == LOOP_CURRENT) {
-        bool has_position = job->fd->read_by == LOOP_IO_BLOCKING && job->fd->write_by == LOOP_IO_BLOCKING;
+        bool has_position = !loop_fd_is_stream(job->fd) && job->fd->write_by == LOOP_IO_BLOCKING;
         job->u.args.second_offset = has_position ? lseek(job->fd->number, 0, SEEK_CUR) : -1;
     }
     return (uint64_t)job->u.args.offset;
