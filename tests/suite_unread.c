@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Unread bytes: given back to a descriptor, delivered before all else, by every way of reading.
+ */
+#include "harness.h"
+
+#include <loop/reader.h>
+
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+static struct loop_flow *flows[2];
+static struct loop_fd *fd, *other_fd;
+static char got[64];
+
+/* A pair whose first end has "unread" unread; the peer, on the other, has written "later" if it `has_more`. */
+static void make_unread(struct loop_env *env, bool has_more)
+{
+    make_flows(env->scope, flows);
+    fd = flows[0]->fd;
+    other_fd = flows[1]->fd;
+    memset(got, 0, sizeof got);
+    if (has_more) {
+        CHECK_IS(send(loop_fd_peek(other_fd), "later", 5, 0), 5);
+    }
+    CHECK_IS(loop_fd_unread(fd, "unread", 6), 0);
+    CHECK_IS(loop_fd_unread_length(fd), 6);
+}
+
+/* ---- sources ---- */
+
+LOOP_TEST(p17_a_read_gets_unread_bytes_first)
+{
+    BEGIN;
+    make_unread(env, true);
+    AWAIT(loop_read(&flows[0]->source, got, sizeof got, GO));
+    CHECK_MOVED(result, 6);
+    AWAIT(loop_read_exact(&flows[0]->source, got + result, 11 - (size_t)result, GO));
+    CHECK_TEXT(got, "unreadlater");
+    CHECK_IS(loop_fd_unread_length(fd), 0);
+    END;
+}
+
+LOOP_TEST(a_read_that_waits_gets_unread_bytes)
+{
+    static struct once read;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_read_exact(&flows[0]->source, got, 6, ONCE(&read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_fd_unread(flows[0]->fd, "unread", 6), 0);
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, 6);
+    CHECK_TEXT(got, "unread");
+    END;
+}
+
+/* What is given back last comes first, and small reads take it piece by piece. */
+LOOP_TEST(unread_bytes_come_in_their_order)
+{
+    static int i;
+
+    BEGIN;
+    make_unread(env, true);
+    CHECK_IS(loop_fd_unread(fd, "first,", 6), 0);
+    CHECK_IS(loop_fd_unread(fd, "", 0), 0);
+    CHECK_IS(loop_fd_unread_length(fd), 12);
+    for (i = 0; i < 17; i++) {
+        AWAIT(loop_read(&flows[0]->source, got + i, 1, GO));
+        CHECK_IS(result, 1);
+    }
+    CHECK_TEXT(got, "first,unreadlater");
+    END;
+}
+
+LOOP_TEST(the_end_comes_after_unread_bytes)
+{
+    BEGIN;
+    make_unread(env, true);
+    CHECK_IS(shutdown(loop_fd_peek(other_fd), SHUT_WR), 0);
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_read_exact(&flows[0]->source, got, 20, GO));
+    CHECK_IS(result, 11);
+    CHECK_TEXT(got, "unreadlater");
+    CHECK_IS(loop_fd_unread(fd, "again", 5), 0);
+    AWAIT(loop_read_exact(&flows[0]->source, got, 20, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_read(&flows[0]->source, got, 20, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+/* A fifo that never had a writer is not at its end, also when its unread bytes are gone. */
+LOOP_TEST(p17_a_fifo_without_a_writer_waits_after_unread_bytes)
+{
+    static struct once read;
+    static char path[100];
+    static const char *directory;
+    static int writer;
+
+    BEGIN;
+    directory = make_directory();
+    (void)snprintf(path, sizeof path, "%s/fifo", directory);
+    CHECK_IS(mkfifo(path, 0600), 0);
+    fd = adopt(env->scope, open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    CHECK_IS(loop_fd_unread(fd, "unread", 6), 0);
+    AWAIT(loop_read_exact(&loop_fd_flow(fd)->source, got, 6, GO));
+    CHECK_IS(result, 6);
+    START(loop_read(&loop_fd_flow(fd)->source, got, 6, ONCE(&read)));
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(read.count, 0);
+    writer = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK_IS(write(writer, "x", 1), 1);
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, 1);
+    close(writer);
+    remove_directory(directory);
+    END;
+}
+
+LOOP_TEST(a_stream_gets_unread_bytes)
+{
+    static char bytes[100000], received[100000 + 5];
+    static struct record record = {.data = received, .room = sizeof received};
+    static loop_job stream;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    fill_pattern(bytes, sizeof bytes, 7);
+    stream = START(loop_stream(&flows[0]->source, RECORD(&record)));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_fd_unread(flows[0]->fd, bytes, sizeof bytes), 0);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "later", 5, 0), 5);
+    WAIT_UNTIL(record.length == sizeof received);
+    CHECK(is_pattern(received, sizeof bytes, 7));
+    CHECK(memcmp(received + sizeof bytes, "later", 5) == 0);
+    CHECK_IS(loop_cancel(env->loop, stream), 0);
+    WAIT_UNTIL(record.ends);
+    END;
+}
+
+LOOP_TEST(a_copy_gets_unread_bytes)
+{
+    static struct loop_sink *memory;
+    static size_t length;
+
+    BEGIN;
+    make_unread(env, true);
+    memory = loop_memory_sink(env->scope, 0);
+    AWAIT(loop_shutdown(&flows[1]->sink, GO));
+    AWAIT(loop_copy(&flows[0]->source, memory, GO));
+    CHECK_IS(result, 11);
+    CHECK(memcmp(loop_memory_data(memory, &length), "unreadlater", 11) == 0);
+    END;
+}
+
+LOOP_TEST(an_echo_gets_unread_bytes)
+{
+    static struct once copy;
+
+    BEGIN;
+    make_unread(env, true);
+    START(loop_copy(&flows[0]->source, &flows[0]->sink, ONCE(&copy)));
+    AWAIT(loop_read_exact(&flows[1]->source, got, 11, GO));
+    CHECK_TEXT(got, "unreadlater");
+    AWAIT(loop_shutdown(&flows[1]->sink, GO));
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, 11);
+    END;
+}
+
+LOOP_TEST(a_reader_gets_unread_bytes)
+{
+    static struct loop_reader *reader;
+
+    BEGIN;
+    make_unread(env, true);
+    CHECK_IS(loop_fd_unread(fd, "line\n", 5), 0);
+    reader = loop_reader_create(&flows[0]->source, 0);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_reader_exact(reader, 11, GO));
+    CHECK_IS(result, 11);
+    CHECK(memcmp(loop_reader_data(reader, NULL), "unreadlater", 11) == 0);
+    END;
+}
+
+/* ---- other descriptors ---- */
+
+LOOP_TEST(p17_a_file_gets_unread_bytes)
+{
+    static struct loop_flow *file;
+    static struct loop_sink *memory;
+    static size_t length;
+
+    BEGIN;
+    file = flow_of(env->scope, make_file("later", 5));
+    CHECK_IS(loop_fd_unread(file->fd, "unread", 6), 0);
+    AWAIT(loop_read_exact(&file->source, got, 6, GO));
+    AWAIT(loop_read_exact(&file->source, got + 6, 5, GO));
+    CHECK_TEXT(got, "unreadlater");
+    CHECK_IS(lseek(loop_fd_peek(file->fd), 0, SEEK_SET), 0);
+    CHECK_IS(loop_fd_unread(file->fd, "unread", 6), 0);
+    memory = loop_memory_sink(env->scope, 0);
+    AWAIT(loop_copy(&file->source, memory, GO));
+    CHECK_IS(result, 11);
+    CHECK(memcmp(loop_memory_data(memory, &length), "unreadlater", 11) == 0);
+    END;
+}
+
+LOOP_TEST(a_file_is_copied_after_its_unread_bytes)
+{
+    static struct loop_flow *files[2];
+
+    BEGIN;
+    files[0] = flow_of(env->scope, make_file("later", 5));
+    files[1] = flow_of(env->scope, make_file("", 0));
+    CHECK_IS(loop_fd_unread(files[0]->fd, "unread", 6), 0);
+    AWAIT(loop_copy(&files[0]->source, &files[1]->sink, GO));
+    CHECK_IS(result, 11);
+    CHECK_IS(pread(loop_fd_peek(files[1]->fd), got, 20, 0), 11);
+    CHECK_TEXT(got, "unreadlater");
+    END;
+}
+
+/* Messages stay apart. */
+LOOP_TEST(unread_messages_are_read_one_by_one)
+{
+    static int ends[2];
+    static struct loop_flow *flow;
+
+    BEGIN;
+    CHECK_IS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    flow = flow_of(env->scope, ends[0]);
+    CHECK_IS(send(ends[1], "third", 5, 0), 5);
+    CHECK_IS(loop_fd_unread(flow->fd, "second", 6), 0);
+    CHECK_IS(loop_fd_unread(flow->fd, "first", 5), 0);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 5);
+    CHECK_IS(loop_fd_take_unread(flow->fd, got, sizeof got), 6);
+    CHECK_IS(loop_fd_take_unread(flow->fd, got, sizeof got), 0);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 5);
+    CHECK(memcmp(got, "third", 5) == 0);
+    close(ends[1]);
+    END;
+}
+
+LOOP_TEST(an_eventfd_gets_unread_bytes)
+{
+    static uint64_t number = 7;
+    static struct loop_flow *flow;
+
+    BEGIN;
+    flow = flow_of(env->scope, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    CHECK_IS(loop_fd_unread(flow->fd, &number, sizeof number), 0);
+    number = 0;
+    AWAIT(loop_read(&flow->source, &number, sizeof number, GO));
+    CHECK_IS(result, 8);
+    CHECK_IS(number, 7);
+    AWAIT(loop_write(&flow->sink, &number, sizeof number, GO));
+    AWAIT(loop_read(&flow->source, &number, sizeof number, GO));
+    CHECK_IS(result, 8);
+    END;
+}
+
+/* ---- taking and closing ---- */
+
+LOOP_TEST(p06_unread_bytes_go_with_a_number_that_is_taken)
+{
+    static int number;
+    static struct loop_flow *again;
+
+    BEGIN;
+    make_unread(env, true);
+    AWAIT(loop_fd_take(fd, GO));
+    number = (int)result;
+    CHECK(number >= 0);
+    CHECK_IS(loop_fd_unread_length(fd), 6);
+    CHECK_IS(loop_fd_unread(fd, "x", 1), -EBADF);
+    CHECK_IS(loop_fd_take_unread(fd, got, 2), 2);
+    CHECK_IS(loop_fd_take_unread(fd, got + 2, sizeof got - 2), 4);
+    CHECK_IS(loop_fd_take_unread(fd, got + 6, sizeof got - 6), 0);
+    again = flow_of(env->scope, number);
+    CHECK_IS(loop_fd_unread(again->fd, got, 6), 0);
+    loop_fd_destroy(fd);
+    memset(got, 0, sizeof got);
+    AWAIT(loop_read_exact(&again->source, got, 11, GO));
+    CHECK_TEXT(got, "unreadlater");
+    END;
+}
+
+LOOP_TEST(p06_a_close_drops_unread_bytes)
+{
+    BEGIN;
+    make_unread(env, true);
+    AWAIT(loop_op_close(NULL, fd, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_fd_unread_length(fd), 0);
+    CHECK_IS(loop_fd_take_unread(fd, got, 6), 0);
+    AWAIT(loop_read(&flows[0]->source, got, 6, GO));
+    CHECK_IS(result, -EBADF);
+    make_unread(env, false);
+    END; /* and so does the end of the scope */
+}
+
+LOOP_TEST(p23_unread_refuses_what_can_not_be)
+{
+    BEGIN;
+    make_flows(env->scope, flows);
+    CHECK_IS(loop_fd_unread(flows[0]->fd, NULL, 5), -EINVAL);
+    CHECK_IS(loop_fd_unread(flows[0]->fd, NULL, 0), 0);
+    CHECK_IS(loop_fd_unread(flows[0]->fd, "x", SIZE_MAX), -ENOMEM);
+    CHECK_IS(loop_fd_unread_length(flows[0]->fd), 0);
+    END;
+}
