@@ -6,6 +6,7 @@
 #include <loop/direct.h>
 #include <loop/request.h>
 #include <loop/io.h>
+#include <loop/unread.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,7 +171,8 @@ static int64_t try_read(struct job *job, bool may_block)
     struct iovec single;
     int n, number = job->fd->number;
     int64_t offset = job->u.args.offset;
-    if (!may_block && offset == LOOP_CURRENT && job->fd->read_by != LOOP_IO_BLOCKING) {
+    bool is_stream = loop_fd_is_stream(job->fd) || loop_fd_has_unread(job->fd);
+    if (!may_block && offset == LOOP_CURRENT && is_stream) {
         const struct iovec *iov = vectors(job, &single, &n);
         return total_length(iov, n) ? loop_io_read(job->fd, iov, n) : 0;
     }
@@ -199,11 +201,23 @@ static int64_t try_write(struct job *job, bool may_block)
 
 /* ---- sockets ---- */
 
+/* What doesn't come from the byte stream: urgent data, and the errors of what was sent. */
+#define OTHER_INPUT (MSG_OOB | MSG_ERRQUEUE)
+
+static bool has_unread_for(const struct job *job, int flags)
+{
+    return loop_fd_has_unread(job->fd) && !loop_op_table[job->op].is_output && !(flags & OTHER_INPUT);
+}
+
 static int64_t move_once(const struct job *job, size_t done)
 {
     const struct loop_op_args *args = &job->u.args;
     char *data = (char *)args->data + done;
     size_t len = args->len - done;
+    if (has_unread_for(job, (int)args->flags)) {
+        struct iovec iov = {data, len};
+        return (int64_t)loop_unread_read(job->fd, &iov, 1, args->flags & MSG_PEEK);
+    }
     if (job->fd->short_is_empty && !(args->flags & MSG_WAITALL)) {
         len = loop_hard_length(len);
     }
@@ -232,11 +246,23 @@ static int64_t try_socket(struct job *job, bool may_block)
     return done > 0 && !waits ? done : result;
 }
 
+/* Unread bytes as a message: without an address, descriptors or flags, which those that read them had. */
+static int64_t unread_message(const struct job *job, struct msghdr *header, int flags)
+{
+    header->msg_namelen = 0;
+    header->msg_controllen = 0;
+    header->msg_flags = 0;
+    return (int64_t)loop_unread_read(job->fd, header->msg_iov, (int)header->msg_iovlen, flags & MSG_PEEK);
+}
+
 static int64_t try_message(struct job *job, bool may_block)
 {
     (void)may_block;
     struct loop_message_request *request = job->u.args.extra;
     int flags = (int)job->u.args.flags | MSG_DONTWAIT;
+    if (has_unread_for(job, flags)) {
+        return unread_message(job, &request->header, flags);
+    }
     return job->op == LOOP_OP_SEND_MSG ? outcome(sendmsg(job->fd->number, &request->header, flags))
                                        : outcome(recvmsg(job->fd->number, &request->header, flags));
 }
@@ -299,6 +325,9 @@ static int64_t try_poll(struct job *job, bool may_block)
 {
     (void)may_block;
     int events = polled(job->fd->number, (short)job->u.args.flags);
+    if (events >= 0 && job->u.args.flags & POLLIN && loop_fd_has_unread(job->fd)) {
+        events |= POLLIN;
+    }
     if (events > 0 && (events & POLLNVAL)) {
         return -EBADF;
     }
@@ -312,10 +341,25 @@ static bool is_pipe(const struct loop_fd *fd)
 
 /* SPLICE_F_NONBLOCK is for the pipe; the other end heeds its own flag. One of somebody else's that may be blocking gets
  * no more at a time than it has room for once it polls writable. (On a thread of the pool the other end is a file.) */
+/* Unread bytes, on a thread: to a file. */
+static int64_t splice_block(const struct job *job)
+{
+    const struct loop_op_args *args = &job->u.args;
+    const struct loop_block *block = args->extra;
+    const char *data = (const char *)block->bytes + block->at;
+    size_t len = loop_hard_length(block->end - block->at);
+    int to = args->second->number;
+    return outcome(args->second_offset == LOOP_CURRENT ? write(to, data, len)
+                                                       : pwrite(to, data, len, args->second_offset));
+}
+
 static int64_t try_splice(struct job *job, bool may_block)
 {
     struct loop_op_args *args = &job->u.args;
     struct loop_fd *to = args->second;
+    if (args->extra) {
+        return splice_block(job);
+    }
     loff_t from_offset = args->offset, to_offset = args->second_offset;
     size_t len = loop_hard_length(args->len);
     if (!may_block && to->is_borrowed && !is_pipe(to) && len > PIPE_BUF) {

@@ -18,10 +18,25 @@ struct group {
     const struct loop_scope *scope;
 };
 
+/* A buffer that doesn't come out of the group's memory. */
+struct borrowed {
+    struct loop_hnode link;
+    max_align_t bytes[];
+};
+
 /* ---- making and giving back ---- */
+
+static void free_borrowed(struct loop_hnode *node)
+{
+    loop_hlist_remove(node);
+    free(LOOP_CONTAINER(node, struct borrowed, link));
+}
 
 static void free_group(struct group *group)
 {
+    while (group->buffers.borrowed.first) {
+        free_borrowed(group->buffers.borrowed.first);
+    }
     free(group->buffers.memory);
     free(group->buffers.is_lent);
     free(group);
@@ -120,10 +135,34 @@ static int index_of(const struct loop_buffers *buffers, const void *data)
     return is_inside && (at - first) % buffers->size_bytes == 0 ? (int)((at - first) / buffers->size_bytes) : -1;
 }
 
+void *loop_buffers_borrow(struct loop_buffers *buffers, size_t size_bytes)
+{
+    struct borrowed *borrowed = malloc(sizeof *borrowed + size_bytes);
+    if (!borrowed) {
+        return NULL;
+    }
+    loop_hlist_push(&buffers->borrowed, &borrowed->link);
+    return borrowed->bytes;
+}
+
+static struct loop_hnode *find_borrowed(const struct loop_buffers *buffers, const void *data)
+{
+    struct loop_hnode *node = buffers->borrowed.first;
+    while (node && (const void *)LOOP_CONTAINER(node, struct borrowed, link)->bytes != data) {
+        node = node->next;
+    }
+    return node;
+}
+
 int loop_buffers_recycle(struct loop_buffers *buffers, void *data)
 {
     LOOP_CHECK_THREAD(buffers->loop);
     int index = index_of(buffers, data);
+    struct loop_hnode *borrowed = index < 0 ? find_borrowed(buffers, data) : NULL;
+    if (borrowed) {
+        free_borrowed(borrowed);
+        return 0;
+    }
     if (index < 0 || !buffers->is_lent[index]) {
         loop_misuse(buffers->loop, __func__, "the buffer isn't lent", "give back each buffer of the group once");
         return -EINVAL;

@@ -6,7 +6,9 @@
  * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
  */
 #include <loop/direct.h>
+#include <loop/io.h>
 #include <loop/low_level.h>
+#include <loop/unread.h>
 
 #include <errno.h>
 
@@ -76,10 +78,38 @@ static enum loop_attempt starve(struct job *job)
     return done_with(job, result > 0 ? -ENOBUFS : result);
 }
 
+/* Unread bytes, in memory beside the group's, which the ring may have. */
+static enum loop_attempt receive_unread(struct loop *loop, struct job *job)
+{
+    struct loop_buffers *buffers = job->u.args.data;
+    size_t len = loop_unread_length(job->fd), room = len < buffers->size_bytes ? len : buffers->size_bytes;
+    struct iovec iov = {loop_buffers_borrow(buffers, room), room};
+    if (!iov.iov_base) {
+        return done_with(job, -ENOBUFS);
+    }
+    size_t n = loop_unread_read(job->fd, &iov, 1, false);
+    loop_job_emit(loop, job, (int64_t)n, iov.iov_base);
+    return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_MOVED;
+}
+
+/* The ring has the group, and there are no unread bytes any more: the job goes on there. */
+static enum loop_attempt return_to_ring(struct loop *loop, struct job *job)
+{
+    loop_list_remove(&job->link);
+    job->is_otherwise = false;
+    loop->backend->start(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
 static enum loop_attempt receive_one(struct loop *loop, struct job *job)
 {
     struct loop_buffers *buffers = job->u.args.data;
-    assert(!buffers->ring);
+    if (loop_fd_has_unread(job->fd)) {
+        return receive_unread(loop, job);
+    }
+    if (buffers->ring) {
+        return return_to_ring(loop, job);
+    }
     if (buffers->n_free == 0) {
         return starve(job);
     }
@@ -124,7 +154,7 @@ static bool is_listening(const struct job *job)
 /* Never tried here: its continuation may only be resumed by the dispatch. */
 static void start_multishot(struct loop *loop, struct job *job)
 {
-    if (job->fd->read_by != LOOP_IO_SOCKET) {
+    if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET) {
         loop_job_backend_complete(loop, job, -ENOTSOCK);
     } else if (job->op == LOOP_OP_ACCEPT_MULTISHOT && !is_listening(job)) {
         loop_job_backend_complete(loop, job, loop_attempt(job, false)); /* which says why not */
@@ -139,8 +169,9 @@ static void start_multishot(struct loop *loop, struct job *job)
 static enum splice_side find_blocked(const struct job *job)
 {
     const struct loop_fd *from = job->fd, *to = job->u.args.second;
+    bool is_ready = !loop_fd_is_stream(from) || loop_unread_is_for(from, job->u.args.offset);
     struct pollfd ends[2] = {
-        {.fd = from->read_by == LOOP_IO_BLOCKING ? -1 : from->number, .events = POLLIN},
+        {.fd = is_ready ? -1 : from->number, .events = POLLIN},
         {.fd = to->write_by == LOOP_IO_BLOCKING ? -1 : to->number, .events = POLLOUT},
     };
     (void)poll(ends, 2, 0);
@@ -164,20 +195,58 @@ static void wait_for_side(struct loop *loop, struct job *job, enum splice_side s
     }
 }
 
+/* Unread bytes are not in the kernel: they are written, like other bytes. */
+static int64_t splice_unread(struct job *job)
+{
+    const struct loop_block *first = loop_unread_first(job->fd);
+    size_t left = first->end - first->at, len = job->u.args.len < left ? job->u.args.len : left;
+    int64_t n = loop_io_write_one(job->u.args.second, (const char *)first->bytes + first->at, len);
+    loop_unread_drop(job->fd, n > 0 ? (size_t)n : 0);
+    return n;
+}
+
+/* A thread of the pool has tried to write them to a file. */
+static void unread_spliced(struct loop *loop, struct job *job, int64_t result)
+{
+    struct loop_block *block = job->u.args.extra;
+    job->u.args.extra = NULL;
+    block->at += result > 0 ? (size_t)result : 0;
+    loop_unread_put(loop, job->fd, block);
+    loop_job_finish(loop, job, result);
+}
+
+static void cancel_low(struct loop *loop, struct job *job);
+
+static const struct loop_job_kind unread_splice_kind = {
+    .name = "operation", .cancel = cancel_low, .backend_done = unread_spliced, .size = LOOP_JOB_LARGE};
+
+/* One with a file goes to the pool when its pipe is ready, because the disk may take its time. */
+static enum loop_attempt splice_by_thread(struct loop *loop, struct job *job)
+{
+    if (!job->u.args.extra && loop_unread_is_for(job->fd, job->u.args.offset)) {
+        job->u.args.extra = loop_unread_detach(job->fd, job->u.args.len);
+        if (!job->u.args.extra) {
+            return done_with(job, -ENOMEM);
+        }
+        job->kind = &unread_splice_kind;
+    }
+    loop_list_remove(&job->link);
+    loop_pool_submit(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
 /* Asks before it tries: a fifo that never had a writer looks like one at its end, and a splice doesn't say which end it
- * would have to wait for. One with a file goes to the pool when its pipe is ready, because the disk may take its time.
- */
+ * would have to wait for. */
 static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
 {
     enum splice_side side = find_blocked(job);
-    bool has_file = job->fd->read_by == LOOP_IO_BLOCKING || job->u.args.second->write_by == LOOP_IO_BLOCKING;
+    bool has_file = !loop_fd_is_stream(job->fd) || job->u.args.second->write_by == LOOP_IO_BLOCKING;
     if (side == SPLICE_NOWHERE && has_file) {
-        loop_list_remove(&job->link);
-        loop_pool_submit(loop, job);
-        return LOOP_ATTEMPT_MOVED;
+        return splice_by_thread(loop, job);
     }
     if (side == SPLICE_NOWHERE) {
-        int64_t result = loop_attempt(job, false);
+        bool has_unread = loop_unread_is_for(job->fd, job->u.args.offset);
+        int64_t result = has_unread ? splice_unread(job) : loop_attempt(job, false);
         if (result != -EAGAIN) {
             return done_with(job, result);
         }
@@ -194,7 +263,7 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
 static void start_splice(struct loop *loop, struct job *job)
 {
     job->u.args.flags = SPLICE_NOWHERE;
-    if (job->fd->read_by != LOOP_IO_BLOCKING && !loop_list_is_empty(&job->fd->readers)) {
+    if (loop_fd_is_stream(job->fd) && !loop_list_is_empty(&job->fd->readers)) {
         job->u.args.flags = SPLICE_SOURCE;
         loop_ready_wait_read(loop, job->fd, job);
     } else if (attempt_splice(loop, job) == LOOP_ATTEMPT_DONE) {
@@ -215,7 +284,7 @@ static bool is_answered_at_once(const struct job *job)
     case LOOP_OP_WRITE:
     case LOOP_OP_WRITEV:
     case LOOP_OP_WRITE_FIXED: return false;
-    default: return job->fd->read_by != LOOP_IO_SOCKET;
+    default: return loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET;
     }
 }
 
@@ -224,7 +293,7 @@ static bool is_answered_at_once(const struct job *job)
 static bool may_be_ready(const struct job *job, uint32_t event)
 {
     const struct loop_fd *fd = job->fd;
-    return (fd->ready & event) || (!(fd->watched & event) && fd->read_by == LOOP_IO_SOCKET);
+    return (fd->ready & event) || (!(fd->watched & event) && loop_fd_reads_by(fd) == LOOP_IO_SOCKET);
 }
 
 static void start_stream(struct loop *loop, struct job *job, uint32_t event)
@@ -263,10 +332,11 @@ static bool is_busy(struct loop_fd *fd)
 }
 
 /* A read at the file's position keeps its place among the operations that use it: it is only tried here when none is
- * under way. */
+ * under way, or there are unread bytes, which come before all that those read. */
 static bool may_try_cache(const struct job *job)
 {
-    return !loop_op_table[job->op].is_output && (job->u.args.offset != LOOP_CURRENT || !is_busy(job->fd));
+    bool moves_position = job->u.args.offset == LOOP_CURRENT && !loop_fd_has_unread(job->fd);
+    return !loop_op_table[job->op].is_output && (!moves_position || !is_busy(job->fd));
 }
 
 static void start_file(struct loop *loop, struct job *job)
@@ -284,10 +354,10 @@ static void start_file(struct loop *loop, struct job *job)
 static void start_move(struct loop *loop, struct job *job)
 {
     bool is_output = loop_op_table[job->op].is_output;
-    uint8_t by = is_output ? job->fd->write_by : job->fd->read_by;
+    bool is_stream = is_output ? job->fd->write_by != LOOP_IO_BLOCKING : loop_fd_is_stream(job->fd);
     if (job->op == LOOP_OP_SPLICE) {
         start_splice(loop, job);
-    } else if (by == LOOP_IO_BLOCKING || job->u.args.offset != LOOP_CURRENT) {
+    } else if (!is_stream || job->u.args.offset != LOOP_CURRENT) {
         start_file(loop, job);
     } else {
         start_stream(loop, job, is_output ? POLLOUT : POLLIN);

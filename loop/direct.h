@@ -21,4 +21,7 @@ int loop_direct_buffers_init(struct loop *loop, struct loop_buffers *buffers);
 void loop_direct_buffers_finish(struct loop *loop, struct loop_buffers *buffers);
 void loop_direct_buffers_recycle(struct loop *loop, struct loop_buffers *buffers, unsigned index);
 
+/* A buffer beside those of the group, for bytes that come from elsewhere: recycled like them. NULL: no memory. */
+void *loop_buffers_borrow(struct loop_buffers *buffers, size_t size_bytes);
+
 #endif

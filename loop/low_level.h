@@ -10,6 +10,9 @@
  * `scope` owns the job; NULL means the scope of `fd`. Memory that is handed over (buffers, iovecs, msghdrs) is the
  * job's until its continuation is resumed; paths and addresses are copied.
  *
+ * What receives, splices, or reads at LOOP_CURRENT gets the unread bytes of the descriptor first (<loop/fd.h>). A
+ * message made of them has no address and no descriptors.
+ *
  * Offsets are absolute, or LOOP_CURRENT: the file's position, which moves; for pipes, sockets and terminals always
  * LOOP_CURRENT. Descriptors in results are plain numbers, CLOEXEC, the caller's: loop_fd_adopt makes an object of one.
  */
@@ -112,7 +115,7 @@ LOOP_API unsigned loop_buffers_avail(const struct loop_buffers *buffers);
 /* Receives until the end of the stream: `result` > 0 bytes at `data`, a buffer of the group that is the caller's until
  * recycled; then once with `data` NULL and 0 (end), or -errno. -ENOBUFS when the group is empty: nothing is lost, start
  * another when some have been recycled. The job's scope must be the group's, or inside it:
- * -EINVAL otherwise. */
+ * -EINVAL otherwise. Unread bytes come in buffers made for them, which are recycled like the others. */
 typedef void loop_recv_fn(void *arg, int64_t result, void *data);
 LOOP_API loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, struct loop_buffers *buffers,
                                          loop_recv_fn *fn, void *arg);

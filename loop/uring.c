@@ -7,6 +7,7 @@
  * is full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before
  * anything is resumed, so that whatever is started then finds the ring in order.
  */
+#include <loop/unread.h>
 #include <loop/uring.h>
 
 #include <errno.h>
@@ -112,15 +113,24 @@ static bool lacks_group(const struct job *job)
 }
 
 /* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had
- * a writer from one at its end, but by readiness. */
+ * a writer from one at its end, but by readiness. And of unread bytes the kernel doesn't know. */
 static bool goes_by_readiness(const struct job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
+    if (row->op_class == LOOP_CLASS_READ || row->op_class == LOOP_CLASS_POLL) {
+        return loop_fd_has_unread(job->fd);
+    }
     if (row->op_class != LOOP_CLASS_MOVE || job->u.args.offset != LOOP_CURRENT) {
         return false;
     }
     uint8_t by = row->is_output ? job->fd->write_by : job->fd->read_by;
     return by != LOOP_IO_SOCKET && by != LOOP_IO_BLOCKING;
+}
+
+static void start_by_readiness(struct loop *loop, struct job *job)
+{
+    job->is_otherwise = true;
+    loop_direct_start(loop, job);
 }
 
 static void start(struct loop *loop, struct job *job)
@@ -131,8 +141,7 @@ static void start(struct loop *loop, struct job *job)
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
     } else if (goes_by_readiness(job)) {
-        job->is_otherwise = true;
-        loop_direct_start(loop, job);
+        start_by_readiness(loop, job);
     } else {
         place(uring, job);
     }
@@ -162,22 +171,33 @@ static void cancel(struct loop *loop, struct job *job)
 
 /* ---- the lines ---- */
 
+static void serve_job(struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+{
+    loop_list_remove(&job->link);
+    if (job->needs_cancel_entry) {
+        job->needs_cancel_entry = false;
+        loop_uring_prepare_cancel(entry, uring_user_data(URING_TAG_JOB, job->id));
+    } else {
+        hand_over(uring, entry, job);
+    }
+}
+
+/* Bytes may have been given back to the descriptor while the job stood in line. */
 static bool serve_jobs(struct uring *uring)
 {
     struct loop_list *node;
     while ((node = loop_list_first(&uring->line))) {
+        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        if (!job->needs_cancel_entry && goes_by_readiness(job)) {
+            loop_list_remove(node);
+            start_by_readiness(uring->loop, job);
+            continue;
+        }
         struct io_uring_sqe *entry = uring_entry(uring);
         if (!entry) {
             return false;
         }
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
-        loop_list_remove(node);
-        if (job->needs_cancel_entry) {
-            job->needs_cancel_entry = false;
-            loop_uring_prepare_cancel(entry, uring_user_data(URING_TAG_JOB, job->id));
-        } else {
-            hand_over(uring, entry, job);
-        }
+        serve_job(uring, entry, job);
     }
     return true;
 }

@@ -9,6 +9,7 @@
  */
 #include <loop/direct.h>
 #include <loop/request.h>
+#include <loop/unread.h>
 #include <loop/uring.h>
 
 #include <errno.h>
@@ -342,9 +343,21 @@ static int32_t as_of_system_call(const struct job *job, int32_t result)
     return result == -EBADFD ? -ENOTSOCK : result;
 }
 
+/* Bytes have been given back to the descriptor, for which the receive was called back, if it hasn't just come to the
+ * end. By readiness it delivers them, and then returns to the ring. */
+static bool has_bytes_first(const struct job *job, int32_t result)
+{
+    return (result == -ECANCELED || result == 0) && !job->is_cancelled && loop_fd_has_unread(job->fd);
+}
+
 static void end_multishot(struct uring *uring, struct job *job, int32_t result)
 {
     result = as_of_system_call(job, without_internals(result));
+    if (has_bytes_first(job, result)) {
+        job->is_otherwise = true;
+        loop_direct_start(uring->loop, job);
+        return;
+    }
     if (!job->is_cancelled && is_refusal(result) && !is_own_error(job, result) && !take_group_back(uring, job)) {
         uring->elsewhere |= UINT32_C(1) << job->op;
         loop_uring_start_elsewhere(uring, job);

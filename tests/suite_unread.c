@@ -92,6 +92,30 @@ LOOP_TEST(the_end_comes_after_unread_bytes)
     END;
 }
 
+/* A reader that has found the unread bytes gone waits for what comes next. */
+LOOP_TEST(a_read_waits_behind_unread_bytes_that_others_took)
+{
+    static struct once read, receive;
+
+    BEGIN;
+    make_unread(env, false);
+    START(loop_read(&flows[0]->source, got, 5, ONCE(&read)));
+    CHECK_IS(loop_fd_take_unread(fd, got + 10, 20), 6);
+    CHECK_TEXT(got + 10, "unread");
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(read.count, 0);
+    CHECK_IS(loop_fd_unread(fd, "x", 1), 0);
+    START(loop_op_recv(NULL, fd, got + 20, 1, MSG_DONTWAIT, ONCE(&receive)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(receive.count && (receive.result == 1 || receive.result == -EAGAIN));
+    if (read.count == 0) {
+        CHECK_IS(send(loop_fd_peek(other_fd), "later", 5, 0), 5);
+    }
+    WAIT_UNTIL(read.count);
+    CHECK(read.result > 0);
+    END;
+}
+
 /* A fifo that never had a writer is not at its end, also when its unread bytes are gone. */
 LOOP_TEST(p17_a_fifo_without_a_writer_waits_after_unread_bytes)
 {
@@ -187,6 +211,236 @@ LOOP_TEST(a_reader_gets_unread_bytes)
     END;
 }
 
+/* ---- the low level ---- */
+
+LOOP_TEST(p17_receives_get_unread_bytes)
+{
+    static struct iovec iov[2] = {{got, 2}, {got + 2, 20}};
+    static struct loop_message message;
+    static struct sockaddr_storage address;
+
+    BEGIN;
+    make_unread(env, true);
+    AWAIT(loop_op_recv(NULL, fd, got, 3, MSG_PEEK, GO));
+    CHECK_MOVED(result, 3);
+    AWAIT(loop_op_recv(NULL, fd, got, 6, MSG_WAITALL, GO));
+    CHECK_IS(result, 6);
+    CHECK_TEXT(got, "unread");
+    CHECK_IS(loop_fd_unread(fd, "again,", 6), 0);
+    AWAIT(loop_op_recv(NULL, fd, got, 11, MSG_WAITALL, GO));
+    CHECK_IS(result, 11);
+    CHECK_TEXT(got, "again,later");
+    CHECK_IS(loop_fd_unread(fd, "message", 7), 0);
+    message = (struct loop_message){
+        .iov = iov, .n_iov = 2, .address = (struct sockaddr *)&address, .address_len = sizeof address};
+    AWAIT(loop_op_recv_msg(NULL, fd, &message, GO));
+    CHECK_IS(result, 7);
+    CHECK_IS(message.address_len, 0);
+    CHECK_IS(message.n_fds, 0);
+    CHECK_IS(message.flags, 0);
+    CHECK(memcmp(got, "message", 7) == 0);
+    END;
+}
+
+LOOP_TEST(p17_low_reads_get_unread_bytes)
+{
+    static struct iovec iov[2] = {{got, 2}, {got + 2, 4}};
+
+    BEGIN;
+    make_unread(env, true);
+    AWAIT(loop_op_readv(NULL, fd, iov, 2, LOOP_CURRENT, GO));
+    CHECK_MOVED(result, 6);
+    CHECK(memcmp(got, "unread", (size_t)result) == 0);
+    while (loop_fd_unread_length(fd) > 0) {
+        (void)loop_fd_take_unread(fd, got, sizeof got);
+    }
+    AWAIT(loop_op_read(NULL, fd, got, 5, LOOP_CURRENT, GO));
+    CHECK_MOVED(result, 5);
+    CHECK(memcmp(got, "later", (size_t)result) == 0);
+    END;
+}
+
+/* Operations that the kernel has are called back for the bytes that are given back meanwhile. */
+LOOP_TEST(p17_operations_in_flight_get_unread_bytes)
+{
+    enum { RECV, READ, MESSAGE, POLL, N };
+    static struct once ends[N];
+    static struct loop_flow *pairs[N][2];
+    static struct iovec iov = {got + 20, 10};
+    static struct loop_message message = {.iov = &iov, .n_iov = 1};
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        make_flows(env->scope, pairs[i]);
+    }
+    START(loop_op_recv(NULL, pairs[RECV][0]->fd, got, 10, 0, ONCE(&ends[RECV])));
+    START(loop_op_read(NULL, pairs[READ][0]->fd, got + 10, 10, LOOP_CURRENT, ONCE(&ends[READ])));
+    START(loop_op_recv_msg(NULL, pairs[MESSAGE][0]->fd, &message, ONCE(&ends[MESSAGE])));
+    START(loop_op_poll_add(NULL, pairs[POLL][0]->fd, POLLIN, ONCE(&ends[POLL])));
+    AWAIT(turns(env->scope, 3, GO));
+    for (int i = 0; i < N; i++) {
+        CHECK_IS(ends[i].count, 0);
+        CHECK_IS(loop_fd_unread(pairs[i][0]->fd, "abc", 3), 0);
+    }
+    WAIT_UNTIL(ends[RECV].count && ends[READ].count && ends[MESSAGE].count && ends[POLL].count);
+    CHECK_MOVED(ends[RECV].result, 3);
+    CHECK_MOVED(ends[READ].result, 3);
+    CHECK_IS(ends[MESSAGE].result, 3);
+    ONCE_IS(ends[POLL], POLLIN);
+    CHECK(got[0] == 'a' && got[10] == 'a' && memcmp(got + 20, "abc", 3) == 0);
+    END;
+}
+
+/* And those that have not been given to the kernel yet. */
+LOOP_TEST_WITH(p17_operations_in_line_get_unread_bytes, .queue_depth = 1)
+{
+    static struct once ends[8];
+    static char bytes[8];
+    static int i;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    for (i = 0; i < 8; i++) {
+        START(loop_op_recv(NULL, flows[0]->fd, &bytes[i], 1, 0, ONCE(&ends[i])));
+    }
+    CHECK_IS(loop_fd_unread(flows[0]->fd, "abcdefgh", 8), 0);
+    for (i = 0; i < 8; i++) {
+        WAIT_UNTIL(ends[i].count);
+        ONCE_IS(ends[i], 1);
+        CHECK(memchr(bytes, 'a' + i, 8));
+    }
+    END;
+}
+
+LOOP_TEST(p17_a_poll_finds_unread_bytes)
+{
+    BEGIN;
+    make_unread(env, false);
+    AWAIT(loop_poll(fd, POLLIN, GO));
+    CHECK_IS(result, POLLIN);
+    AWAIT(loop_poll(fd, POLLIN | POLLOUT, GO));
+    CHECK_IS(result, POLLIN | POLLOUT);
+    AWAIT(loop_poll(fd, POLLOUT, GO));
+    CHECK_IS(result, POLLOUT);
+    END;
+}
+
+static struct received {
+    char text[64];
+    size_t length;
+    unsigned ends;
+    int64_t end;
+} received;
+static struct loop_buffers *buffers;
+
+static void on_received(void *arg, int64_t result, void *data)
+{
+    (void)arg;
+    if (data) {
+        memcpy(received.text + received.length, data, (size_t)result);
+        received.length += (size_t)result;
+        CHECK_IS(loop_buffers_recycle(buffers, data), 0);
+    } else {
+        received.ends++;
+        received.end = result;
+    }
+    script_poke();
+}
+
+LOOP_TEST(p17_a_multishot_receive_gets_unread_bytes)
+{
+    static loop_job job;
+
+    BEGIN;
+    make_unread(env, true);
+    buffers = loop_buffers_create(env->scope, 4, 4);
+    job = START(loop_op_recv_multishot(NULL, fd, buffers, on_received, NULL));
+    WAIT_UNTIL(received.length == 11);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_fd_unread(fd, "given back", 10), 0);
+    WAIT_UNTIL(received.length == 21);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(loop_fd_peek(other_fd), "and more", 8, 0), 8);
+    WAIT_UNTIL(received.length == 29);
+    CHECK_TEXT(received.text, "unreadlatergiven backand more");
+    CHECK_IS(loop_buffers_avail(buffers), 4);
+    CHECK_IS(received.ends, 0);
+    CHECK_IS(loop_fd_unread(fd, "x", 1), 0);
+    CHECK_IS(shutdown(loop_fd_peek(other_fd), SHUT_WR), 0);
+    WAIT_UNTIL(received.ends);
+    CHECK_IS(received.end, 0);
+    CHECK_IS(received.length, 30);
+    CHECK_IS(loop_job_is_alive(env->loop, job), false);
+    END;
+}
+
+LOOP_TEST(p17_a_multishot_receive_is_cancelled_with_bytes_unread)
+{
+    static loop_job job;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    buffers = loop_buffers_create(env->scope, 4, 4);
+    job = START(loop_op_recv_multishot(NULL, flows[0]->fd, buffers, on_received, NULL));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_fd_unread(flows[0]->fd, "unread", 6), 0);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(received.ends);
+    CHECK_IS(received.end, -ECANCELED);
+    CHECK_IS(received.length + loop_fd_unread_length(flows[0]->fd), 6);
+    END;
+}
+
+LOOP_TEST(splice_moves_unread_bytes)
+{
+    static int pipe_ends[2];
+    static struct loop_fd *in, *out;
+
+    BEGIN;
+    make_unread(env, true);
+    make_pipe(pipe_ends);
+    in = adopt(env->scope, pipe_ends[1]);
+    out = adopt(env->scope, pipe_ends[0]);
+    AWAIT(loop_op_splice(NULL, fd, LOOP_CURRENT, in, LOOP_CURRENT, 4, GO));
+    CHECK_MOVED(result, 4);
+    while (loop_fd_unread_length(fd) > 0) {
+        AWAIT(loop_op_splice(NULL, fd, LOOP_CURRENT, in, LOOP_CURRENT, 100, GO));
+        CHECK(result > 0);
+    }
+    AWAIT(loop_op_splice(NULL, fd, LOOP_CURRENT, in, LOOP_CURRENT, 100, GO));
+    CHECK_MOVED(result, 5);
+    AWAIT(loop_read_exact(&loop_fd_flow(out)->source, got, 6 + (size_t)result, GO));
+    CHECK(memcmp(got, "unreadlater", (size_t)result) == 0);
+    END;
+}
+
+/* A thread writes them to the file; what it couldn't write is unread as before. */
+LOOP_TEST(splice_moves_unread_bytes_to_a_file)
+{
+    static struct loop_fd *pipe_end, *file, *full;
+    static int pipe_ends[2];
+    static size_t done;
+
+    BEGIN;
+    make_pipe(pipe_ends);
+    pipe_end = adopt(env->scope, pipe_ends[0]);
+    file = adopt(env->scope, make_file("", 0));
+    full = adopt(env->scope, open("/dev/full", O_WRONLY | O_CLOEXEC));
+    CHECK_IS(loop_fd_unread(pipe_end, "unread", 6), 0);
+    AWAIT(loop_op_splice(NULL, pipe_end, LOOP_CURRENT, full, LOOP_CURRENT, 100, GO));
+    CHECK_IS(result, -ENOSPC);
+    CHECK_IS(loop_fd_unread_length(pipe_end), 6);
+    for (done = 0; done < 6; done += (size_t)result) {
+        AWAIT(loop_op_splice(NULL, pipe_end, LOOP_CURRENT, file, (int64_t)done, 4, GO));
+        CHECK(result > 0 && result <= 4);
+    }
+    CHECK_IS(pread(loop_fd_peek(file), got, 20, 0), 6);
+    CHECK_TEXT(got, "unread");
+    CHECK_IS(loop_fd_unread_length(pipe_end), 0);
+    close(pipe_ends[1]);
+    END;
+}
+
 /* ---- other descriptors ---- */
 
 LOOP_TEST(p17_a_file_gets_unread_bytes)
@@ -198,7 +452,13 @@ LOOP_TEST(p17_a_file_gets_unread_bytes)
     BEGIN;
     file = flow_of(env->scope, make_file("later", 5));
     CHECK_IS(loop_fd_unread(file->fd, "unread", 6), 0);
-    AWAIT(loop_read_exact(&file->source, got, 6, GO));
+    AWAIT(loop_op_read(NULL, file->fd, got, 5, 0, GO));
+    CHECK_MOVED(result, 5);
+    CHECK(memcmp(got, "later", (size_t)result) == 0);
+    AWAIT(loop_op_read(NULL, file->fd, got, 2, LOOP_CURRENT, GO));
+    CHECK_MOVED(result, 2);
+    CHECK(memcmp(got, "un", (size_t)result) == 0);
+    AWAIT(loop_read_exact(&file->source, got + result, 6 - (size_t)result, GO));
     AWAIT(loop_read_exact(&file->source, got + 6, 5, GO));
     CHECK_TEXT(got, "unreadlater");
     CHECK_IS(lseek(loop_fd_peek(file->fd), 0, SEEK_SET), 0);
