@@ -494,11 +494,17 @@ static int close_sink(struct loop_sink *sink)
     return loop_fd_close(sink->self);
 }
 
+static int unread_fd(struct loop_source *source, const void *bytes, size_t len)
+{
+    return loop_fd_unread(source->self, bytes, len);
+}
+
 const struct loop_source_ops loop_fd_source = {.read = read_fd,
                                                .fd = source_fd,
                                                .close = close_source,
                                                .try_read = try_read_fd,
-                                               .wait_readable = wait_readable_fd};
+                                               .wait_readable = wait_readable_fd,
+                                               .unread = unread_fd};
 const struct loop_sink_ops loop_fd_sink = {
     .write = write_fd, .shutdown = shutdown_fd, .fd = sink_fd, .close = close_sink};
 

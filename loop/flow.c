@@ -52,6 +52,15 @@ loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
     return can_wait ? source->ops->wait_readable(source, fn, arg) : instant(source->scope, -EOPNOTSUPP, fn, arg);
 }
 
+int loop_source_unread(struct loop_source *source, const void *bytes, size_t len)
+{
+    LOOP_CHECK_THREAD(source->scope->loop);
+    if (len == 0 || !bytes) {
+        return len == 0 ? 0 : -EINVAL;
+    }
+    return source->ops->unread ? source->ops->unread(source, bytes, len) : -EOPNOTSUPP;
+}
+
 /* A result couldn't tell how much was written of more than that. */
 static bool is_too_long(const struct iovec *iov, size_t n_iov)
 {

@@ -39,6 +39,9 @@ struct loop_source_ops {
     /* Starts a job that takes nothing from the source and ends with 0 when try_read may return something else than
      * -EAGAIN, or with -EOPNOTSUPP where that can't be known. */
     loop_job (*wait_readable)(struct loop_source *source, loop_fn *fn, void *arg);
+    /* Takes back the last `len` bytes that it has delivered, which its next reads deliver again: copies them, or goes
+     * back by so many. 0 or -errno. Without it what a copy has read and can't write is lost. */
+    int (*unread)(struct loop_source *source, const void *bytes, size_t len);
 };
 
 /* What a sink of one's own has to offer. `write` writes all of the vectors, in the order of the calls, and keeps
@@ -90,6 +93,11 @@ LOOP_API int64_t loop_try_read(struct loop_source *source, void *buf, size_t len
  * Its turn comes in order with the reads. -EOPNOTSUPP for a source that can't tell: a file, or one of the
  * program's own that has no wait_readable. */
 LOOP_API loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg);
+
+/* Gives back `len` bytes that were read, the last ones: the next reads deliver them first. On a descriptor's source
+ * this is loop_fd_unread (<loop/fd.h>). 0, or -errno: -EOPNOTSUPP where the source takes nothing back, -EINVAL where
+ * the bytes can't be those that it delivered, -EBADF when it is closed, -ENOMEM. */
+LOOP_API int loop_source_unread(struct loop_source *source, const void *bytes, size_t len);
 
 /* The stream's continuation. While bytes come: `result` > 0 and that many bytes at the start of `chunk`, lent for
  * the duration of the call; loop_chunk_keep keeps it longer, loop_write_chunk takes it over. At the end, once:

@@ -172,13 +172,29 @@ static int memory_source_close(struct loop_source *source)
     return was_closed ? -EBADF : 0;
 }
 
+static int memory_source_unread(struct loop_source *source, const void *bytes, size_t len)
+{
+    struct memory_source *memory = source->self;
+    if (memory->is_closed) {
+        return -EBADF;
+    }
+    if (len > memory->at || memcmp(memory->data + memory->at - len, bytes, len) != 0) {
+        return -EINVAL;
+    }
+    memory->at -= len;
+    return 0;
+}
+
 static int64_t memory_try_read(struct loop_source *source, void *buf, size_t len)
 {
     return take_bytes(source->self, buf, len);
 }
 
-static const struct loop_source_ops memory_source_ops = {
-    .read = memory_read, .close = memory_source_close, .try_read = memory_try_read, .wait_readable = is_readable};
+static const struct loop_source_ops memory_source_ops = {.read = memory_read,
+                                                         .close = memory_source_close,
+                                                         .try_read = memory_try_read,
+                                                         .wait_readable = is_readable,
+                                                         .unread = memory_source_unread};
 
 struct loop_source *loop_memory_source(struct loop_scope *scope, const void *data, size_t len)
 {
@@ -379,7 +395,16 @@ static loop_job random_read(struct loop_source *source, void *buf, size_t len, l
     return n == -EAGAIN ? random_read_later(scope, buf, len, fn, arg) : answer(scope, fn, arg, n);
 }
 
-static const struct loop_source_ops random_source_ops = {.read = random_read};
+/* Those that come next are as good. */
+static int random_unread(struct loop_source *source, const void *bytes, size_t len)
+{
+    (void)source;
+    (void)bytes;
+    (void)len;
+    return 0;
+}
+
+static const struct loop_source_ops random_source_ops = {.read = random_read, .unread = random_unread};
 
 void loop_random_source_init(struct loop_source *source, struct loop_scope *scope)
 {
