@@ -36,20 +36,31 @@ struct walk {
 
 /* ---- text ---- */
 
+static bool wants(const struct walk *walk, uint64_t flag)
+{
+    return (walk->how->flags & flag) == flag;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* A name with a slash behind it is not created, whatever there is of that name: the kernel says so before it looks. */
 static int take_component(struct walk *walk)
 {
     char *start = walk->at + strspn(walk->at, "/");
-    size_t len = strcspn(start, "/");
+    size_t len = strcspn(start, "/"), kept = len < NAME_MAX ? len : NAME_MAX;
 
-    if (len > NAME_MAX) {
-        return -ENAMETOOLONG;
-    }
-    memcpy(walk->name, start, len);
-    walk->name[len] = '\0';
+    memcpy(walk->name, start, kept);
+    walk->name[kept] = '\0';
     walk->has_slash = start[len] == '/';
     walk->at = start + len + strspn(start + len, "/");
     walk->is_last = *walk->at == '\0';
-    return 0;
+    if (walk->is_last && walk->has_slash && wants(walk, O_CREAT) && !is_dots(walk->name)) {
+        return -EISDIR;
+    }
+    return len > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* Puts what a link says in front of what is still to be walked. */
@@ -184,11 +195,6 @@ static int follow(struct walk *walk, int link, const struct stat *status)
 
 /* ---- the last step ---- */
 
-static bool wants(const struct walk *walk, uint64_t flag)
-{
-    return (walk->how->flags & flag) == flag;
-}
-
 /* Whether a link at the end is opened itself, or refused by the kernel for being one. */
 static bool stays_at_link(const struct walk *walk)
 {
@@ -200,10 +206,7 @@ static int open_last(const struct walk *walk)
 {
     int flags = (int)walk->how->flags | O_NOFOLLOW;
 
-    if (walk->has_slash && wants(walk, O_CREAT)) {
-        return -EISDIR;
-    }
-    if (walk->has_slash) {
+    if (walk->has_slash && !is_dots(walk->name)) {
         flags |= O_DIRECTORY;
     }
     int result = (int)loop_fs_outcome(openat(walk->current, walk->name, flags, (mode_t)walk->how->mode));
@@ -281,11 +284,6 @@ static enum step take_dots(struct walk *walk, int *result)
         return STEP_DONE;
     }
     return *result == 0 ? STEP_ON : STEP_DONE;
-}
-
-static bool is_dots(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
 static int go(struct walk *walk)
