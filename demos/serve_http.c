@@ -149,11 +149,24 @@ static bool is_to_be_kept(const parser_state *parser)
 
 #endif
 
+/* The space behind a value is not part of it, but the library leaves it there. */
+static void trim(char *value)
+{
+    size_t len = strlen(value);
+
+    while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t')) {
+        value[--len] = '\0';
+    }
+}
+
 /* The request is complete. Where a body follows, which nobody will read, the connection has no future. */
 static int on_headers_complete(parser_state *parser)
 {
     struct http_reading *reading = parser->data;
 
+    trim(reading->request.range);
+    trim(reading->request.if_range);
+    trim(reading->request.if_modified_since);
     reading->has_body |= parser->content_length != 0 && parser->content_length != UINT64_MAX;
     reading->status = status_of(reading);
     reading->request.is_head = parser->method == HTTP_HEAD;
