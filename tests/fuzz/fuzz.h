@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the fuzz targets share. A target is fed arbitrary bytes by libFuzzer, does with the library what they say, and
+ * compares what comes of it with a model that is too simple to be wrong. tests/fuzz/run builds and runs them.
+ */
+#ifndef TESTS_FUZZ_H
+#define TESTS_FUZZ_H
+
+#include <loop/loop.h>
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define FUZZ_MUST(condition)                                                                                           \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+/* The bytes that have not been used yet. */
+struct fuzz_input {
+    const uint8_t *data;
+    size_t size;
+};
+
+/* A number below `sides`; 0 when there are no bytes any more. */
+static inline size_t fuzz_take(struct fuzz_input *input, size_t sides)
+{
+    size_t value = 0;
+
+    for (size_t most = sides - 1; most > 0 && input->size > 0; most >>= 8) {
+        value = value << 8 | *input->data++;
+        input->size--;
+    }
+    return value % sides;
+}
+
+static inline void fuzz_no_log(void *unused, enum loop_log_level level, const char *line)
+{
+    (void)unused;
+    (void)level;
+    (void)line;
+}
+
+/* Runs a loop on epoll, whose order of events is always the same, and which must return 0. */
+static inline void fuzz_run(loop_main_fn *body, void *arg)
+{
+    const struct loop_options options = {.backend = LOOP_BACKEND_EPOLL, .queue_depth = 8, .log = fuzz_no_log};
+    int answer = loop_run_with(&options, body, arg);
+
+    FUZZ_MUST(answer == 0);
+}
+
+#endif
