@@ -3,17 +3,38 @@
  * proxy LISTEN UPSTREAM: carries every connection on to another server.
  *
  * Each connection is two copies, one in each direction. When one comes to its end, the end is passed on and the other
- * direction goes on; when one fails, both sides are closed. A copy reads no faster than its sink takes the bytes, so
- * that a slow reader holds back a fast writer through the proxy.
+ * direction goes on. A copy reads no faster than its sink takes the bytes, so that a slow reader holds back a fast
+ * writer through the proxy.
+ *
+ * When one side has broken, what it had sent before is still delivered to the other side, which is then reset: a
+ * connection that broke must not look like one that ended.
  */
 #include "arguments.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* A client that has closed its side and said nothing is believed to have left when upstream isn't there after that. */
+#define LEAVING_NS LOOP_SECOND
+
+/* How long a side may take what the other one had sent before it broke. */
+#define DRAIN_NS (5 * LOOP_SECOND)
+#define DRAIN_STEP_NS (5 * LOOP_MILLISECOND)
+
+static int64_t connect_timeout_ns = 10 * LOOP_SECOND;
 
 static struct arguments_serving serving = {.grace_ns = 5 * LOOP_SECOND};
 
-static const struct arguments_option options[] = {ARGUMENTS_SERVING(serving)};
+static const struct arguments_option options[] = {
+    ARGUMENTS_SERVING(serving),
+    {.name = "connect-timeout",
+     .placeholder = "SECONDS",
+     .duration_ns = &connect_timeout_ns,
+     .help = "how long UPSTREAM may take to accept a connection (10; 0: as long as the kernel tries)"}};
 
 static const struct arguments_program program = {
     .name = "proxy",
@@ -31,55 +52,158 @@ struct proxy {
     const char *upstream_text;
 };
 
+enum { TO_FAR, TO_NEAR };
+
 /* One connection, with both of its sides; lives in the scope of `near`, the side that came to us. */
 struct bridge {
     const struct proxy *proxy;
+    struct loop *loop;
     struct loop_flow *near, *far;
+    loop_job connecting, watch, leaving;
+    loop_job copies[2]; /* 0: ended */
+    int64_t error;      /* the first one */
+    int64_t drain_until_ns;
 };
 
-/* A direction has ended: with an error both do, otherwise the end is passed on. */
-static void pass_end(struct bridge *bridge, struct loop_sink *sink, int64_t result)
+static void reset(struct bridge *bridge, struct loop_flow *flow)
 {
-    if (result < 0) {
-        loop_scope_fail(bridge->near->scope, result);
+    (void)loop_socket_set(flow->fd, LOOP_SO_LINGER_S, 0);
+    loop_scope_fail(bridge->near->scope, bridge->error);
+}
+
+/* ---- a connection that breaks ---- */
+
+static bool is_broken(struct loop_flow *flow)
+{
+    struct pollfd entry = {.fd = loop_fd_peek(flow->fd)};
+
+    return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP));
+}
+
+/* Bytes that the peer has not taken yet: a reset would drop them. */
+static bool has_unsent(struct loop_flow *flow)
+{
+    int queued = 0;
+
+    return ioctl(loop_fd_peek(flow->fd), SIOCOUTQ, &queued) == 0 && queued > 0;
+}
+
+static void drain(void *arg, int64_t result)
+{
+    struct bridge *bridge = arg;
+    bool is_over = result < 0 || loop_now(bridge->loop) >= bridge->drain_until_ns;
+
+    if (is_over || !has_unsent(bridge->near) || !loop_sleep(bridge->near->scope, DRAIN_STEP_NS, drain, bridge)) {
+        reset(bridge, bridge->near);
+    }
+}
+
+/* Both directions have ended, at least one of them with an error. */
+static void break_off(struct bridge *bridge)
+{
+    if (is_broken(bridge->near)) {
+        reset(bridge, bridge->far);
     } else {
-        loop_shutdown(sink, NULL, NULL);
+        bridge->drain_until_ns = loop_now(bridge->loop) + DRAIN_NS;
+        drain(bridge, 0);
+    }
+}
+
+/* A direction has failed. The other one ends by itself where its source has broken, when all that had come from there
+ * has been delivered; into a sink that has broken nothing goes any more. */
+static void on_failed(struct bridge *bridge, int direction, int64_t error)
+{
+    struct loop_flow *from = direction == TO_FAR ? bridge->near : bridge->far;
+    struct loop_flow *to = direction == TO_FAR ? bridge->far : bridge->near;
+
+    bridge->error = bridge->error < 0 ? bridge->error : error;
+    if (is_broken(from) || !is_broken(to)) {
+        loop_cancel(bridge->loop, bridge->copies[!direction]);
+    }
+}
+
+static void on_ended(struct bridge *bridge, int direction, int64_t result)
+{
+    bridge->copies[direction] = 0;
+    if (result < 0) {
+        on_failed(bridge, direction, result);
+    } else if (bridge->error == 0) {
+        loop_shutdown(direction == TO_FAR ? &bridge->far->sink : &bridge->near->sink, NULL, NULL);
+    }
+    if (bridge->error < 0 && !bridge->copies[!direction]) {
+        break_off(bridge);
     }
 }
 
 static void on_near_ended(void *arg, int64_t result)
 {
-    struct bridge *bridge = arg;
-
-    pass_end(bridge, &bridge->far->sink, result);
+    on_ended(arg, TO_FAR, result);
 }
 
 static void on_far_ended(void *arg, int64_t result)
 {
+    on_ended(arg, TO_NEAR, result);
+}
+
+/* ---- while upstream is awaited ---- */
+
+static void on_left(void *arg, int64_t result)
+{
     struct bridge *bridge = arg;
 
-    pass_end(bridge, &bridge->near->sink, result);
+    bridge->leaving = 0;
+    if (result == 0) {
+        loop_cancel(bridge->loop, bridge->connecting);
+    }
+}
+
+/* The client has closed its side, or both. A request before that is still to be carried on. */
+static void on_near_event(void *arg, int64_t events)
+{
+    struct bridge *bridge = arg;
+    char byte;
+
+    bridge->watch = 0;
+    if (events < 0) {
+        return;
+    }
+    if (events & (POLLHUP | POLLERR)) {
+        loop_cancel(bridge->loop, bridge->connecting);
+    } else if (recv(loop_fd_peek(bridge->near->fd), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        bridge->leaving = loop_sleep(bridge->near->scope, LEAVING_NS, on_left, bridge);
+    }
+}
+
+static void stop_watching(struct bridge *bridge)
+{
+    bridge->connecting = 0;
+    loop_cancel(bridge->loop, bridge->watch);
+    loop_cancel(bridge->loop, bridge->leaving);
 }
 
 static void on_connected(void *arg, int64_t result)
 {
     struct bridge *bridge = arg;
 
+    stop_watching(bridge);
     if (result < 0) {
-        if (!loop_scope_is_cancelled(bridge->near->scope)) {
+        if (result != -ECANCELED) {
             arguments_fail(bridge->proxy->upstream_text, result);
         }
-        loop_scope_fail(bridge->near->scope, result);
+        bridge->error = result;
+        reset(bridge, bridge->near);
         return;
     }
-    if (!loop_copy(&bridge->near->source, &bridge->far->sink, on_near_ended, bridge) ||
-        !loop_copy(&bridge->far->source, &bridge->near->sink, on_far_ended, bridge)) {
+    bridge->copies[TO_FAR] = loop_copy(&bridge->near->source, &bridge->far->sink, on_near_ended, bridge);
+    bridge->copies[TO_NEAR] = loop_copy(&bridge->far->source, &bridge->near->sink, on_far_ended, bridge);
+    if (!bridge->copies[TO_FAR] || !bridge->copies[TO_NEAR]) {
         loop_scope_fail(bridge->near->scope, -ENOMEM);
     }
 }
 
 static void on_connection(struct loop_flow *peer, void *arg)
 {
+    const struct loop_connect_options options_of_connect = {.timeout_ns = connect_timeout_ns};
     const struct proxy *proxy = arg;
     struct bridge *bridge = loop_scope_alloc(peer->scope, sizeof *bridge);
 
@@ -87,8 +211,14 @@ static void on_connection(struct loop_flow *peer, void *arg)
         return;
     }
     bridge->proxy = proxy;
+    bridge->loop = loop_scope_loop(peer->scope);
     bridge->near = peer;
-    loop_connect(peer->scope, &proxy->upstream, NULL, &bridge->far, on_connected, bridge);
+    bridge->watch = loop_poll(peer->fd, POLLRDHUP, on_near_event, bridge);
+    bridge->connecting =
+        loop_connect(peer->scope, &proxy->upstream, &options_of_connect, &bridge->far, on_connected, bridge);
+    if (!bridge->connecting) {
+        stop_watching(bridge);
+    }
 }
 
 static int start(struct loop_env *env, void *arg)
