@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define MOST_OPTIONS 16
 #define LONGEST_SECONDS 1e6
@@ -45,14 +47,26 @@ static const struct arguments_option loop_sizes[] = {
 
 /* ---- complaints ---- */
 
+/* A pipe that nobody reads would hold up the whole loop; the complaint is lost then. A pipe that is writable has room
+ * for PIPE_BUF bytes, which is more than a line (pipe(7)). */
+static bool is_writable(int number)
+{
+    struct pollfd entry = {.fd = number, .events = POLLOUT};
+
+    return poll(&entry, 1, 0) > 0 && (entry.revents & POLLOUT);
+}
+
 static void complain(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 static void complain(const char *format, va_list arguments)
 {
-    char line[1024];
+    char text[1024], line[1200];
 
-    vsnprintf(line, sizeof line, format, arguments);
-    fprintf(stderr, "%s: %s\n", program_name, line);
+    vsnprintf(text, sizeof text, format, arguments);
+    int len = snprintf(line, sizeof line, "%s: %s\n", program_name, text);
+    if (len > 0 && is_writable(STDERR_FILENO)) {
+        (void)!write(STDERR_FILENO, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
+    }
 }
 
 void arguments_complain(const char *format, ...)
