@@ -57,6 +57,7 @@ struct grep {
     struct loop_scope *scope; /* its own, held while it is read; NULL when there is none */
     struct loop_flow *flow;
     struct loop_reader *reader;
+    loop_job lines;            /* of the reader, which is standard input's where that is read: not in `scope` */
     uint64_t n_lines, n_found; /* of the file at hand */
     bool is_flushing, has_found, has_failed, output_failed;
 };
@@ -76,6 +77,7 @@ static void fail_output(struct grep *grep, int64_t error)
         fail(grep, "standard output", error);
         if (grep->scope) {
             loop_scope_cancel(grep->scope);
+            loop_cancel(grep->env->loop, grep->lines);
         }
     }
 }
@@ -186,7 +188,8 @@ static void on_line(void *arg, int64_t result)
 static void read_lines(struct grep *grep, struct loop_source *source)
 {
     grep->reader = loop_reader_create(source, LINE_BYTES);
-    if (!grep->reader || !loop_reader_lines(grep->reader, on_line, grep)) {
+    grep->lines = grep->reader ? loop_reader_lines(grep->reader, on_line, grep) : 0;
+    if (!grep->lines) {
         finish(grep, -ENOMEM);
     }
 }
