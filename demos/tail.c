@@ -12,8 +12,11 @@
 #include <fs/fs.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static unsigned n_lines = 10;
 static bool follows;
@@ -52,6 +55,7 @@ struct tail {
     bool is_missing;   /* there is no such name, and that has been said */
     bool is_looking, looks_again, is_over;
     int status;
+    loop_job output_watch;
     size_t written, len; /* of the buffer */
     struct iovec piece;
     char buffer[1 << 16];
@@ -63,6 +67,7 @@ static void finish(struct tail *tail, int status)
     if (!tail->is_over) {
         tail->is_over = true;
         tail->status = status;
+        loop_cancel(tail->env->loop, tail->output_watch);
         loop_scope_cancel(tail->scope);
         loop_scope_release(tail->scope);
     }
@@ -315,6 +320,39 @@ static void look(struct tail *tail)
     }
 }
 
+/* ---- the reader of the output ---- */
+
+static void watch_output(struct tail *tail);
+
+static void on_output_event(void *arg, int64_t events)
+{
+    struct tail *tail = arg;
+
+    tail->output_watch = 0;
+    if (events < 0) {
+        return;
+    }
+    if (events & (POLLERR | POLLHUP)) {
+        fail(tail, "standard output", -EPIPE);
+    } else {
+        watch_output(tail);
+    }
+}
+
+/* When the reader of a pipe has gone there may be nothing to write for a long time, and no error would tell. POLLERR
+ * and POLLHUP come unasked; of what is asked for none comes from a pipe. */
+static void watch_output(struct tail *tail)
+{
+    struct loop_sink *out = tail->env->out;
+    struct loop_fd *fd = out->ops->fd ? out->ops->fd(out) : NULL;
+    struct stat status;
+
+    if (fd && fstat(STDOUT_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))) {
+        tail->output_watch = loop_poll(fd, POLLPRI, on_output_event, tail);
+        expect(tail, tail->output_watch);
+    }
+}
+
 /* ---- watching ---- */
 
 static void on_event(void *arg, int64_t result, const struct loop_watch_event *event)
@@ -376,6 +414,9 @@ static int start(struct loop_env *env, void *arg)
         return arguments_fail(tail->name, -ENOMEM);
     }
     loop_scope_hold(tail->scope);
+    if (follows) {
+        watch_output(tail);
+    }
     expect(tail, loop_fs_realpath(tail->scope, env->fs, tail->name, &tail->path, on_real_path, tail));
     return 0;
 }
