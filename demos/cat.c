@@ -13,6 +13,8 @@
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct arguments_program program = {
     .name = "cat",
@@ -27,6 +29,7 @@ struct cat {
     const char *name;         /* the one at hand */
     struct loop_scope *scope; /* its own, held while it is read */
     struct loop_source *source;
+    struct stat output;
     size_t begin, end; /* what is in the buffer and has not been written */
     int status;
     bool output_failed;
@@ -99,6 +102,22 @@ static void read_more(struct cat *cat)
 
 /* ---- one file after another ---- */
 
+/* What is read from the file would be added to it for ever. */
+static bool is_output(const struct cat *cat, int number)
+{
+    struct stat input;
+
+    return S_ISREG(cat->output.st_mode) && fstat(number, &input) == 0 && input.st_dev == cat->output.st_dev &&
+           input.st_ino == cat->output.st_ino && lseek(number, 0, SEEK_CUR) < input.st_size;
+}
+
+static void refuse_output(struct cat *cat)
+{
+    arguments_complain("%s: input file is output file", cat->name);
+    cat->status = 1;
+    finish(cat, 0);
+}
+
 static void on_readable(void *arg, int64_t result)
 {
     if (result < 0) {
@@ -122,6 +141,10 @@ static void on_opened(void *arg, int64_t result)
         finish(cat, -ENOMEM);
         return;
     }
+    if (is_output(cat, (int)result)) {
+        refuse_output(cat);
+        return;
+    }
     cat->source = &loop_fd_flow(fd)->source;
     /* A fifo that nobody has opened for writing yet would look like one at its end: wait for the first writer. */
     if (!loop_poll(fd, POLLIN, on_readable, cat)) {
@@ -134,7 +157,11 @@ static void begin(struct cat *cat)
     if (strcmp(cat->name, "-") == 0) {
         cat->name = "standard input";
         cat->source = cat->env->in;
-        read_more(cat);
+        if (is_output(cat, STDIN_FILENO)) {
+            refuse_output(cat);
+        } else {
+            read_more(cat);
+        }
     } else if (!loop_op_openat2(cat->scope, cat->name, &(struct loop_open_how){.flags = O_RDONLY}, on_opened, cat)) {
         finish(cat, -ENOMEM);
     }
@@ -164,6 +191,9 @@ static int start(struct loop_env *env, void *arg)
     struct cat *cat = arg;
 
     cat->env = env;
+    if (fstat(STDOUT_FILENO, &cat->output) < 0) {
+        cat->output.st_mode = 0; /* writing to it will say why */
+    }
     next(cat, 0);
     return 0;
 }
