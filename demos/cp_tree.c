@@ -30,7 +30,18 @@ struct tree {
     void *arg;
 };
 
-enum step { STEP_OPEN_FROM, STEP_MAKE_TO, STEP_OPEN_TO, STEP_STAT_TOP, STEP_READ, STEP_NEXT, STEP_CHMOD, STEP_TIMES };
+enum step {
+    STEP_OPEN_FROM,
+    STEP_MAKE_TO,
+    STEP_OPEN_TO,
+    STEP_STAT_TOP,
+    STEP_STAT_NAME,   /* what was there already: the name itself, */
+    STEP_STAT_OPENED, /* and what has been opened by it */
+    STEP_READ,
+    STEP_NEXT,
+    STEP_CHMOD,
+    STEP_TIMES
+};
 
 struct directory {
     struct tree *tree;
@@ -38,6 +49,7 @@ struct directory {
     struct directory *next;   /* on the stack, or of those that are ready */
     struct cp_names names;
     struct loop_fs_stat stat;
+    struct loop_fs_stat there, opened; /* of a destination that was there before */
     enum step step;
     struct loop_scope *scope; /* its descriptors */
     struct loop_dir *from, *to;
@@ -175,6 +187,10 @@ static loop_job start_step(struct directory *directory)
     case STEP_OPEN_TO: return loop_fs_open_dir(scope, names->to_dir, names->to, &directory->to, on_step, directory);
     case STEP_STAT_TOP:
         return loop_fs_stat(scope, directory->to, ".", false, &directory->tree->top, on_step, directory);
+    case STEP_STAT_NAME:
+        return loop_fs_stat(scope, names->to_dir, names->to, false, &directory->there, on_step, directory);
+    case STEP_STAT_OPENED:
+        return loop_fs_stat(scope, directory->to, ".", false, &directory->opened, on_step, directory);
     case STEP_READ: return loop_fs_read_dir(scope, directory->from, ".", true, &directory->entries, on_step, directory);
     case STEP_NEXT: return loop_entries_next(directory->entries, on_step, directory);
     case STEP_CHMOD: return loop_fs_chmod(scope, directory->to, ".", false, stat->mode & 01777, on_step, directory);
@@ -196,10 +212,18 @@ static enum step next_step(const struct directory *directory)
 {
     switch (directory->step) {
     case STEP_OPEN_FROM: return directory->tree->only_counts ? STEP_READ : STEP_MAKE_TO;
-    case STEP_OPEN_TO: return directory->parent ? STEP_READ : STEP_STAT_TOP;
+    case STEP_OPEN_TO: return !directory->parent ? STEP_STAT_TOP : directory->is_made ? STEP_READ : STEP_STAT_NAME;
+    case STEP_STAT_TOP: return STEP_READ;
     case STEP_READ: return STEP_NEXT;
     default: return directory->step + 1;
     }
+}
+
+/* A link in the place of a directory leads to one that is not to be written to. */
+static bool leads_elsewhere(const struct directory *directory)
+{
+    return directory->there.kind != LOOP_KIND_DIRECTORY || directory->there.inode != directory->opened.inode ||
+           directory->there.device != directory->opened.device;
 }
 
 static void begin_step_ended(struct directory *directory, int64_t result)
@@ -207,6 +231,10 @@ static void begin_step_ended(struct directory *directory, int64_t result)
     if (directory->step == STEP_MAKE_TO) {
         directory->is_made = result == 0;
         result = result == -EEXIST ? 0 : result; /* whether it is a directory turns out with the next step */
+    }
+    if (result == 0 && directory->step == STEP_STAT_OPENED && leads_elsewhere(directory)) {
+        complain(directory, "", "cannot overwrite what is no directory with a directory");
+        result = -ECANCELED; /* it has been said */
     }
     if (result < 0) {
         fail(directory, "", result);
@@ -417,7 +445,10 @@ static void take_entry(struct directory *directory, const struct loop_entry *ent
     struct tree *tree = directory->tree;
 
     if (!entry->stat) {
-        return; /* it is gone */
+        if (entry->kind != LOOP_KIND_NONE) { /* else it is gone */
+            fail(directory, entry->name, -EACCES);
+        }
+        return;
     }
     if (entry->kind == LOOP_KIND_DIRECTORY) {
         take_directory(directory, entry);

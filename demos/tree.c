@@ -208,6 +208,8 @@ static bool take_portion(struct level *level)
         if (stat) {
             items[i].size_bytes = stat->size_bytes;
             items[i].used_bytes = stat->used_bytes;
+        } else if (entry->kind != LOOP_KIND_NONE) {
+            complain(level->tree, entry->name, -EACCES); /* the directory may be read but not searched */
         }
         name = stpcpy(name, entry->name) + 1;
     }
