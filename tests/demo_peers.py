@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""demo_peers.py CASE COMMAND...: peers that a shell can't play, for one demo that COMMAND starts.
+
+Each case prints what was wrong, one line each, and the status is 1 when there was any.
+"""
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+PATIENCE = 20
+faults = []
+
+
+def expect(what, actual, wanted):
+    if actual != wanted:
+        faults.append(f"{what}: {actual!r}, not {wanted!r}")
+
+
+def wait_until(condition):
+    end = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+class Server:
+    """A demo that listens on a port of the loopback."""
+
+    def __init__(self, command, *operands, **more):
+        self.process = subprocess.Popen([*command, *operands], stdout=subprocess.PIPE, **more)
+        self.port = int(self.process.stdout.readline().split()[2].rsplit(b":", 1)[1])
+        self.descriptors = self.count()
+
+    def connect(self):
+        peer = socket.create_connection(("127.0.0.1", self.port))
+        peer.settimeout(PATIENCE)
+        return peer
+
+    def count(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        expect("status after SIGTERM", self.process.wait(PATIENCE), 0)
+
+
+def read_all(peer):
+    """The bytes up to the end, and how they ended."""
+    peer.settimeout(PATIENCE)
+    data = b""
+    try:
+        while piece := peer.recv(65536):
+            data += piece
+        return data, "end"
+    except ConnectionResetError:
+        return data, "reset"
+    except TimeoutError:
+        return data, "nothing"
+
+
+def reset(peer):
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+def breaks(server, listener):
+    client, upstream = server.connect(), listener.accept()[0]
+    client.sendall(b"q" * 100000)
+    wait_until(lambda: len(upstream.recv(100000, socket.MSG_PEEK)) == 100000)
+    upstream.sendall(b"a" * 100000)
+    upstream.close()
+    expect("an answer from a server that leaves bytes unread", len(read_all(client)[0]), 100000)
+
+    client, upstream = server.connect(), listener.accept()[0]
+    upstream.sendall(b"half")
+    wait_until(lambda: client.recv(4, socket.MSG_PEEK) == b"half")
+    reset(upstream)
+    expect("a server that resets", read_all(client), (b"half", "reset"))
+
+    client, upstream = server.connect(), listener.accept()[0]
+    client.sendall(b"half")
+    wait_until(lambda: upstream.recv(4, socket.MSG_PEEK) == b"half")
+    reset(client)
+    expect("a client that resets", read_all(upstream), (b"half", "reset"))
+
+    client, upstream = server.connect(), listener.accept()[0]
+    client.sendall(b"question")
+    client.shutdown(socket.SHUT_WR)
+    expect("a client that has said all", read_all(upstream), (b"question", "end"))
+    upstream.sendall(b"answer")
+    upstream.close()
+    expect("its answer", read_all(client), (b"answer", "end"))
+    client.close()
+    if not wait_until(lambda: server.count() == server.descriptors):
+        faults.append(f"{server.count() - server.descriptors} descriptors are left")
+
+
+def proxy(command):
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(command, "tcp:127.0.0.1:0", f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+    breaks(server, listener)
+    server.stop()
+
+
+def proxy_waiting(command):
+    """Upstream is a Unix socket whose backlog is full."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = directory + "/upstream"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(0)
+        filler = socket.socket(socket.AF_UNIX)
+        filler.connect(path)
+        server = Server(command, "--connect-timeout", "5", "tcp:127.0.0.1:0", f"unix:{path}",
+                        stderr=subprocess.DEVNULL)
+        stays, *leave = [server.connect() for _ in range(5)]
+        for client in leave:
+            client.close()
+        if not wait_until(lambda: server.count() == server.descriptors + 2):
+            faults.append(f"clients have left, and {server.count() - server.descriptors} descriptors are in use")
+        expect("a client whose upstream doesn't answer in time", read_all(stays)[0], b"")
+        if not wait_until(lambda: server.count() == server.descriptors):
+            faults.append("the descriptors of a connect that took too long are left")
+        server.stop()
+
+
+def full_pipe():
+    """The write end of a pipe that nobody reads."""
+    _, end = os.pipe()
+    os.set_blocking(end, False)
+    try:
+        while True:
+            os.write(end, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(end, True)
+    return end
+
+
+def full_stderr(command):
+    """What there is to say can't be said: the server runs out of descriptors."""
+    few = (12, 12)
+    server = Server(command, "tcp:127.0.0.1:0", stderr=full_pipe(),
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few))
+    clients = [server.connect() for _ in range(20)]
+    wait_until(lambda: server.count() >= few[0] - 1)
+    clients[0].sendall(b"still there")
+    expect("an echo", clients[0].recv(100), b"still there")
+    for client in clients:
+        client.close()
+    server.stop()
+
+
+CASES = {"proxy": proxy, "proxy-waiting": proxy_waiting, "full-stderr": full_stderr}
+
+if __name__ == "__main__":
+    CASES[sys.argv[1]](sys.argv[2:])
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    sys.exit(1 if faults else 0)
