@@ -17,6 +17,7 @@ static void make_chunks(struct loop *loop)
         region->free_list = &region->chunks[i];
     }
     region->n_free = region->n_blocks;
+    LOOP_POISON(region->memory, region->size_bytes);
 }
 
 int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size)
@@ -42,6 +43,7 @@ void loop_region_finish(struct loop *loop)
 {
     struct loop_region *region = &loop->region;
     if (region->memory) {
+        LOOP_UNPOISON(region->memory, region->size_bytes);
         munmap(region->memory, region->size_bytes);
     }
     free(region->chunks);
@@ -54,6 +56,7 @@ struct loop_chunk *loop_region_take(struct loop *loop)
     struct loop_chunk *chunk = region->free_list;
     if (chunk) {
         assert(chunk->state == LOOP_CHUNK_FREE && region->n_free > 0);
+        LOOP_UNPOISON(loop_chunk_data(chunk), region->block_size);
         region->free_list = chunk->next;
         region->n_free--;
         chunk->next = NULL;
@@ -85,6 +88,7 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
         job->kind->got_chunk(loop, job, chunk);
         return;
     }
+    LOOP_POISON(loop_chunk_data(chunk), region->block_size);
     chunk->state = LOOP_CHUNK_FREE;
     chunk->next = region->free_list;
     region->free_list = chunk;

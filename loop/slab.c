@@ -16,6 +16,7 @@ void loop_slab_init(struct loop_slab *slab, size_t object_size, unsigned mark)
 void loop_slab_finish(struct loop_slab *slab)
 {
     for (uint32_t i = 0; i < slab->n_pages; i++) {
+        LOOP_UNPOISON(slab->pages[i], LOOP_SLAB_PER_PAGE * slab->object_size);
         free(slab->pages[i]);
     }
     free(slab->pages);
@@ -51,8 +52,7 @@ int loop_slab_grow(struct loop_slab *slab)
     for (uint32_t i = LOOP_SLAB_PER_PAGE; i-- > 0;) {
         struct loop_slot *slot = loop_slab_at(slab, first + i);
         slot->id = LOOP_SLAB_FREE | slab->mark | LOOP_SLAB_GENERATION | (first + i);
-        slot->next_free = slab->free;
-        slab->free = slot;
+        loop_slab_push_free(slab, slot);
     }
     return 0;
 }

@@ -3,9 +3,15 @@
  * A slab: objects of one size in pages that never move, so that the kernel may keep pointers into them. Every object
  * begins with its id: its index, and a generation that changes when the object is given back. An id that is kept too
  * long therefore names nothing, also when the slot is in use again.
+ *
+ * A pointer that is kept too long is not so safe. What follows struct loop_slot stays as it was until the slot is in
+ * use again: what is asked of the object meanwhile can be answered, and a debug build can say what it was. Debug builds
+ * take the slot given back last again last. Sanitizer builds poison all of a free slot but its id.
  */
 #ifndef LOOP_SLAB_H
 #define LOOP_SLAB_H
+
+#include <loop/poison.h>
 
 #include <assert.h>
 #include <stddef.h>
@@ -36,7 +42,10 @@ struct loop_slab {
     uint64_t mark; /* in every id, in its place: where several slabs have one kind of ids it says whose it is */
     char **pages;
     uint32_t n_pages, pages_capacity;
-    struct loop_slot *free; /* the slot given back last, or NULL */
+    struct loop_slot *free; /* the slot to be taken next, or NULL */
+#if NORIA_DEBUG
+    struct loop_slot *last_free;
+#endif
     uint32_t in_use;
 };
 
@@ -46,8 +55,43 @@ void loop_slab_finish(struct loop_slab *slab);
 /* Memory for more. 0 or -ENOMEM. */
 int loop_slab_grow(struct loop_slab *slab);
 
-/* An object, but for its id as somebody has left it; NULL when there is no memory. The slot given back last is taken
- * first: it is the one in the cache. */
+/* All of a free slot but the id, which loop_slab_find reads, belongs to the next owner. */
+static inline void loop_slab_poison(const struct loop_slab *slab, struct loop_slot *slot)
+{
+    LOOP_POISON((char *)slot + sizeof slot->id, slab->object_size - sizeof slot->id);
+}
+
+static inline void loop_slab_unpoison(const struct loop_slab *slab, struct loop_slot *slot)
+{
+    LOOP_UNPOISON((char *)slot + sizeof slot->id, slab->object_size - sizeof slot->id);
+}
+
+#if NORIA_DEBUG
+/* Puts a slot at the end of the free list: it is taken last, so that pointers kept too long are found. */
+static inline void loop_slab_push_free(struct loop_slab *slab, struct loop_slot *slot)
+{
+    slot->next_free = NULL;
+    if (slab->free) {
+        loop_slab_unpoison(slab, slab->last_free);
+        slab->last_free->next_free = slot;
+        loop_slab_poison(slab, slab->last_free);
+    } else {
+        slab->free = slot;
+    }
+    slab->last_free = slot;
+    loop_slab_poison(slab, slot);
+}
+#else
+/* Puts a slot at the head of the free list: it is taken first, because it is the one in the cache. */
+static inline void loop_slab_push_free(struct loop_slab *slab, struct loop_slot *slot)
+{
+    slot->next_free = slab->free;
+    slab->free = slot;
+    loop_slab_poison(slab, slot);
+}
+#endif
+
+/* An object, but for its id as its last owner left it; NULL when there is no memory. */
 static inline void *loop_slab_take(struct loop_slab *slab)
 {
     if (!slab->free && loop_slab_grow(slab)) {
@@ -55,6 +99,7 @@ static inline void *loop_slab_take(struct loop_slab *slab)
     }
     struct loop_slot *slot = slab->free;
     assert(slot->id & LOOP_SLAB_FREE);
+    loop_slab_unpoison(slab, slot);
     slab->free = slot->next_free;
     slab->in_use++;
     slot->id &= ~LOOP_SLAB_FREE;
@@ -78,8 +123,7 @@ static inline void loop_slab_put(struct loop_slab *slab, void *object)
     assert(slab->in_use > 0 && !(slot->id & LOOP_SLAB_FREE));
     uint64_t generation = (slot->id + LOOP_SLAB_GENERATION) & LOOP_SLAB_GENERATIONS;
     slot->id = (slot->id & ~LOOP_SLAB_GENERATIONS) | (generation ? generation : LOOP_SLAB_GENERATION) | LOOP_SLAB_FREE;
-    slot->next_free = slab->free;
-    slab->free = slot;
+    loop_slab_push_free(slab, slot);
     slab->in_use--;
 }
 

@@ -154,6 +154,7 @@ TEST(slab_objects_are_zeroed_and_found)
 {
     struct loop_slab slab;
     struct object *object;
+    bool is_next = !NORIA_DEBUG; /* a debug build takes it last */
 
     loop_slab_init(&slab, sizeof *object, 0);
     CHECK(!loop_slab_find(&slab, 0));
@@ -169,7 +170,7 @@ TEST(slab_objects_are_zeroed_and_found)
     loop_slab_put(&slab, object);
     CHECK(!loop_slab_find(&slab, id));
     struct object *again = loop_slab_get(&slab);
-    CHECK(again == object && again->id != id);
+    CHECK((again == object) == is_next && again->id != id);
     CHECK_IS(again->bytes[5], 0);
     CHECK(!loop_slab_find(&slab, id));
     loop_slab_put(&slab, again);

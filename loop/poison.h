@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Poison: memory that the library keeps and that nobody may touch is marked for AddressSanitizer, which then reports a
+ * use of it as it does for memory from malloc. Nothing in other builds.
+ */
+#ifndef LOOP_POISON_H
+#define LOOP_POISON_H
+
+#if defined(__SANITIZE_ADDRESS__)
+#define LOOP_HAS_POISON 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LOOP_HAS_POISON 1
+#endif
+#endif
+
+#ifdef LOOP_HAS_POISON
+#include <sanitizer/asan_interface.h>
+#define LOOP_POISON(memory, size_bytes) __asan_poison_memory_region((memory), (size_bytes))
+#define LOOP_UNPOISON(memory, size_bytes) __asan_unpoison_memory_region((memory), (size_bytes))
+#else
+#define LOOP_POISON(memory, size_bytes) ((void)(memory), (void)(size_bytes))
+#define LOOP_UNPOISON(memory, size_bytes) ((void)(memory), (void)(size_bytes))
+#endif
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What becomes of a slot or a chunk that has been given back: when it is used again, what is left in it, and that a
+ * sanitizer sees who touches it.
+ */
+#include "harness.h"
+
+#include <loop/core.h>
+
+/* True when a sanitizer reports a use of that byte. */
+static bool is_poisoned(const void *at)
+{
+#ifdef LOOP_HAS_POISON
+    return __asan_address_is_poisoned(at);
+#else
+    (void)at;
+    return false;
+#endif
+}
+
+#ifdef LOOP_HAS_POISON
+#define CHECK_POISON(at) CHECK(is_poisoned(at))
+#else
+#define CHECK_POISON(at) ((void)(at))
+#endif
+
+struct object {
+    uint64_t id;
+    uint64_t link;
+    uint64_t kept;
+    char rest[104];
+};
+
+/* ---- slots ---- */
+
+TEST(a_slot_given_back_is_poisoned_until_it_is_taken)
+{
+    struct loop_slab slab;
+
+    loop_slab_init(&slab, sizeof(struct object), 0);
+    struct object *object = loop_slab_get(&slab);
+    for (size_t i = 0; i < sizeof *object; i++) {
+        CHECK(!is_poisoned((char *)object + i));
+    }
+    uint64_t id = object->id;
+    loop_slab_put(&slab, object);
+    CHECK(!loop_slab_find(&slab, id));
+    CHECK_POISON(&object->link);
+    CHECK_POISON(&object->kept);
+    CHECK_POISON(&object->rest[103]);
+    for (unsigned i = 0; i < LOOP_SLAB_PER_PAGE; i++) {
+        struct object *taken = loop_slab_get(&slab);
+        CHECK(!is_poisoned(&taken->kept) && !is_poisoned(&taken->rest[103]));
+    }
+    CHECK(!is_poisoned(&object->kept));
+    loop_slab_finish(&slab);
+}
+
+TEST(slots_that_were_never_taken_are_poisoned)
+{
+    struct loop_slab slab;
+
+    loop_slab_init(&slab, sizeof(struct object), 0);
+    struct object *object = loop_slab_get(&slab);
+    for (uint32_t i = 0; i < loop_slab_capacity(&slab); i++) {
+        struct object *other = (void *)loop_slab_at(&slab, i);
+        if (other != object) {
+            CHECK_POISON(&other->rest[103]);
+        }
+    }
+    loop_slab_finish(&slab);
+}
+
+TEST(a_slot_given_back_is_used_again_first_or_in_debug_builds_last)
+{
+    struct loop_slab slab;
+    void *first[LOOP_SLAB_PER_PAGE];
+
+    loop_slab_init(&slab, sizeof(struct object), 0);
+    for (unsigned i = 0; i < COUNT_OF(first); i++) {
+        first[i] = loop_slab_get(&slab);
+    }
+    for (unsigned i = 0; i < COUNT_OF(first); i++) {
+        loop_slab_put(&slab, first[i]);
+    }
+    for (unsigned i = 0; i < COUNT_OF(first); i++) {
+        CHECK(loop_slab_get(&slab) == first[NORIA_DEBUG ? i : COUNT_OF(first) - 1 - i]);
+    }
+    CHECK_IS(loop_slab_capacity(&slab), COUNT_OF(first));
+    loop_slab_finish(&slab);
+}
+
+#if !NORIA_DEBUG
+/* Which is what a scope or descriptor that is used too late answers from. */
+TEST(what_follows_the_link_survives_until_the_slot_is_used_again)
+{
+    struct loop_slab slab;
+
+    loop_slab_init(&slab, sizeof(struct object), 0);
+    struct object *object = loop_slab_get(&slab);
+    object->kept = 42;
+    loop_slab_put(&slab, object);
+    CHECK_IS(object->kept, 42);
+    loop_slab_finish(&slab);
+}
+#endif
+
+/* ---- chunks ---- */
+
+LOOP_TEST_WITH(free_chunks_are_poisoned, .n_blocks = 3, .block_size = 100)
+{
+    static struct loop_chunk *chunks[3];
+    static char *bytes[3];
+    static size_t n;
+
+    BEGIN;
+    for (n = 0; n < COUNT_OF(chunks) && (chunks[n] = loop_chunk_alloc(env->loop)); n++) {
+        bytes[n] = loop_chunk_data(chunks[n]);
+        memset(bytes[n], 'x', 100);
+        CHECK(!is_poisoned(bytes[n]) && !is_poisoned(bytes[n] + 99));
+    }
+    CHECK_IS(n, is_hard("onechunk") ? 1 : 3);
+    for (size_t i = 0; i < n; i++) {
+        CHECK_IS(loop_chunk_free(env->loop, chunks[i]), 0);
+    }
+    for (size_t i = 0; i < n; i++) {
+        CHECK_POISON(bytes[i] + 50);
+    }
+    CHECK((chunks[0] = loop_chunk_alloc(env->loop)));
+    CHECK(!is_poisoned((char *)loop_chunk_data(chunks[0]) + 50));
+    CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
+    END;
+}
+
+static char *last_bytes;
+static unsigned chunks_seen;
+
+static void look_at_chunk(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    (void)result;
+    if (chunk) {
+        last_bytes = loop_chunk_data(chunk);
+        CHECK(!is_poisoned(last_bytes));
+        chunks_seen++;
+    }
+}
+
+LOOP_TEST(a_chunk_that_a_stream_has_lent_is_poisoned_when_it_is_back)
+{
+    static int pair[2];
+    static loop_job stream;
+
+    BEGIN;
+    make_pair(pair);
+    CHECK_IS(write(pair[1], "abc", 3), 3);
+    stream = START(loop_stream(&flow_of(env->scope, pair[0])->source, look_at_chunk, NULL));
+    while (chunks_seen == 0) {
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    AWAIT(turns(env->scope, 1, GO));
+    CHECK_POISON(last_bytes);
+    close(pair[1]);
+    loop_cancel(env->loop, stream);
+    END;
+}
