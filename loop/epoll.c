@@ -230,9 +230,14 @@ static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
     return n;
 }
 
-/* Nobody wants to write any more: the interest in output, of which this event was about, is given up. */
-static void drop_output(struct loop *loop, struct loop_fd *fd)
+/* The interest in output, which this event was about, is given up when no job waits for it any more. The event's
+ * continuations may have destroyed the descriptor. */
+static void drop_output(struct loop *loop, uint64_t id)
 {
+    struct loop_fd *fd = loop_fd_find(loop, id);
+    if (!fd || !(fd->watched & POLLOUT)) {
+        return;
+    }
     bool is_wanted = !loop_list_is_empty(&fd->writers) || !loop_list_is_empty(&fd->pollers) || !is_watched(fd);
     if (!is_wanted && control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
         fd->watched &= ~(uint32_t)POLLOUT;
@@ -250,8 +255,8 @@ static void note(struct loop *loop, const struct epoll_event *event)
         events |= POLLRDHUP;
     }
     loop_ready_event(loop, fd, events);
-    if (events & fd->watched & POLLOUT) {
-        drop_output(loop, fd);
+    if (events & POLLOUT) {
+        drop_output(loop, event->data.u64);
     }
 }
 

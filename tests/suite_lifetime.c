@@ -152,6 +152,35 @@ LOOP_TEST(a_broadcast_while_a_scope_ends_reaches_nobody_else)
     END;
 }
 
+/* ---- what a continuation does to what it was resumed for ---- */
+
+static struct loop_fd *polled;
+static struct once polled_ended;
+
+static void destroy_polled(void *unused, int64_t events)
+{
+    (void)unused;
+    loop_fd_destroy(polled);
+    once_resumed(&polled_ended, events & POLLOUT);
+}
+
+LOOP_TEST(a_continuation_may_destroy_the_descriptor_that_became_writable)
+{
+    static int peer;
+
+    BEGIN;
+    polled = adopt_one(env->scope, &peer);
+    stuff(loop_fd_peek(polled));
+    START(loop_poll(polled, POLLOUT, destroy_polled, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    drain(peer);
+    WAIT_UNTIL(polled_ended.count);
+    ONCE_IS(polled_ended, POLLOUT);
+    AWAIT(turns(env->scope, 3, GO));
+    close(peer);
+    END;
+}
+
 /* ---- pins ---- */
 
 LOOP_TEST(a_pin_keeps_the_object_and_nothing_else)
