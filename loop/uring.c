@@ -11,6 +11,8 @@
 #include <loop/uring.h>
 
 #include <errno.h>
+#include <string.h>
+#include <time.h>
 
 /* Completions handled in one turn; the rest waits for the next. */
 #define EVENTS_PER_TURN 256
@@ -18,8 +20,13 @@
 /* Times that one turn submits for the sake of the line. */
 #define SUBMITS_PER_TURN 64
 
-/* How long to wait for completions when the kernel is too short of memory to take more. */
+/* How long to wait for completions when the kernel is too short of memory to take more; and how long to sleep, at first
+ * and at most, where it can't even wait. */
 #define SHORTAGE_WAIT_NS LOOP_MILLISECOND
+#define SHORTAGE_SLEEP_MAX_NS (16 * LOOP_MILLISECOND)
+
+/* A shortage that lasts so long is told. */
+#define SHORTAGE_TOLD_NS LOOP_SECOND
 
 /* ---- entering the kernel ---- */
 
@@ -61,14 +68,14 @@ int loop_uring_enter(struct uring *uring, unsigned wait_for, int64_t timeout_ns)
 
 /* What an enter says about the ring. A signal, or time that has run out, are no news; what was submitted is in the head
  * of the queue, never in the result. */
-enum enter_outcome { ENTER_FINE, ENTER_SHORTAGE, ENTER_BROKEN };
-
-static enum enter_outcome outcome_of(int result)
+static bool is_fine(int result)
 {
-    if (result >= 0 || result == -EINTR || result == -ETIME) {
-        return ENTER_FINE;
-    }
-    return result == -EAGAIN || result == -EBUSY ? ENTER_SHORTAGE : ENTER_BROKEN;
+    return result >= 0 || result == -EINTR || result == -ETIME;
+}
+
+static bool is_shortage(int result)
+{
+    return result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS;
 }
 
 /* ---- jobs in and out ---- */
@@ -316,10 +323,43 @@ static bool may_wait(const struct uring *uring, int64_t timeout_ns)
            loop_list_is_empty(&uring->loop->run_queue);
 }
 
-/* The kernel takes nothing now: what is in flight has to end first. */
-static int outlast_shortage(struct uring *uring)
+static void sleep_for(int64_t ns)
 {
-    return uring_completions_ready(uring) > 0 ? 0 : enter(uring, 0, 1, SHORTAGE_WAIT_NS);
+    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+}
+
+static void tell_shortage(struct uring *uring, int error)
+{
+    struct uring_shortage *shortage = &uring->shortage;
+    int64_t now_ns = loop_clock_read();
+    if (shortage->sleep_ns == 0 || shortage->last_turn + 1 != uring->loop->stats.turns) {
+        *shortage = (struct uring_shortage){.began_ns = now_ns, .sleep_ns = SHORTAGE_WAIT_NS};
+    } else if (!shortage->is_told && now_ns - shortage->began_ns >= SHORTAGE_TOLD_NS) {
+        shortage->is_told = true;
+        loop_log(
+            uring->loop, LOOP_LOG_WARNING,
+            "io_uring_enter is refused and tried again (%s): the kernel is short of memory; see the memory limit of "
+            "the container",
+            strerror(-error));
+    }
+    shortage->last_turn = uring->loop->stats.turns;
+}
+
+/* The kernel takes nothing now: what is in flight has to end first. Where it refuses even to wait, the turns go on at
+ * intervals, each time in a row twice as long. */
+static int outlast_shortage(struct uring *uring, int error, int64_t timeout_ns)
+{
+    struct uring_shortage *shortage = &uring->shortage;
+    tell_shortage(uring, error);
+    int result = uring_completions_ready(uring) > 0 ? 0 : enter(uring, 0, 1, SHORTAGE_WAIT_NS);
+    if (!is_shortage(result)) {
+        return result;
+    }
+    sleep_for(timeout_ns < shortage->sleep_ns ? timeout_ns : shortage->sleep_ns);
+    if (shortage->sleep_ns < SHORTAGE_SLEEP_MAX_NS) {
+        shortage->sleep_ns *= 2;
+    }
+    return 0;
 }
 
 __attribute__((always_inline)) static inline int submit_and_wait(struct uring *uring, int64_t timeout_ns)
@@ -338,16 +378,16 @@ static int run(struct loop *loop)
     int64_t timeout_ns;
     while (loop_turn_begin(loop, &timeout_ns)) {
         int result = lines_are_empty(uring) ? 0 : submit_lines(uring);
-        if (result >= 0 || outcome_of(result) == ENTER_FINE) {
+        if (is_fine(result)) {
             result = submit_and_wait(uring, timeout_ns);
         }
-        if (result < 0 && outcome_of(result) == ENTER_SHORTAGE) {
-            result = outlast_shortage(uring);
+        if (is_shortage(result)) {
+            result = outlast_shortage(uring, result, timeout_ns);
         }
         loop_turn_woken(loop);
         note_overflow(uring);
         dispatch(uring);
-        if (result < 0 && outcome_of(result) == ENTER_BROKEN) {
+        if (!is_fine(result)) {
             return result;
         }
     }

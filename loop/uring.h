@@ -44,6 +44,13 @@ enum uring_watch_kind { URING_WATCH_IN, URING_WATCH_OUT, URING_WATCH_PRIORITY, U
 #define URING_LASTS(kind) (UINT32_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
 #define URING_LETTING_GO (UINT32_C(1) << 31)
 
+/* How long the kernel has refused to be entered for want of memory. */
+struct uring_shortage {
+    uint64_t last_turn; /* in which it did */
+    int64_t began_ns, sleep_ns;
+    bool is_told;
+};
+
 struct uring {
     /* The queues as the kernel shares them. */
     struct io_uring_sqe *entries;
@@ -68,6 +75,7 @@ struct uring {
     bool has_overflown;    /* the completion queue, when it was last looked at */
     bool has_tried_region; /* to register it */
     uint16_t last_group;   /* of provided buffers */
+    struct uring_shortage shortage;
     uint32_t setup_flags;
     struct io_uring ring;
 };
