@@ -337,6 +337,7 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd);
 struct loop_numbers {
     struct loop_hlist *at; /* by number: objects, by in_number */
     unsigned capacity;
+    struct loop_hlist lost; /* those that have lost theirs */
 };
 
 /* A value for the file that `number` names: two numbers with different values name different files. 0 where there is
@@ -353,6 +354,9 @@ struct loop_hnode *loop_number_first(const struct loop *loop, int number);
 
 /* The number of a borrowed object has been closed, and names something else now: every call on it gets EBADF. */
 void loop_number_lose(struct loop *loop, struct loop_fd *fd);
+
+/* Calls `fn` for every object that the backend has not let go of. It may let go of the object. */
+void loop_number_each(struct loop *loop, void (*fn)(struct loop *loop, struct loop_fd *fd));
 void loop_numbers_finish(struct loop *loop);
 
 /* ---- readiness (ready.c) ---- */
@@ -470,6 +474,9 @@ struct loop_backend_ops {
      * stack at the system call: the processor, which forgets there where they return to, guesses wrong for each of
      * them. */
     int (*run)(struct loop *loop);
+    /* What takes its place when `run` has returned an error: its `run` lets go of what the backend has, and then makes
+     * turns until the loop has ended. */
+    const struct loop_backend_ops *broken;
     /* Submits what has been prepared and says, without waiting, whether a turn would bring something. */
     bool (*has_events)(struct loop *loop);
     /* This process is a forked child: cuts its copy of the backend off from what the parent and the kernel share. What
@@ -485,6 +492,23 @@ struct loop_backend_ops {
 
 extern const struct loop_backend_ops loop_backend_uring; /* only with NORIA_URING */
 extern const struct loop_backend_ops loop_backend_epoll;
+
+/* ---- without a backend (broken.c) ---- */
+
+struct loop_broken {
+    int error;     /* why it broke, -errno; 0 while it works */
+    bool has_jobs; /* the kernel still has jobs (LOOP_AT_RING) */
+    int released;  /* then: what hangs up when it has none any more */
+};
+
+/* The functions of a backend that is broken: nothing can be started or watched any more, what waits is cancelled. */
+void loop_broken_start(struct loop *loop, struct job *job);
+void loop_broken_cancel(struct loop *loop, struct job *job);
+int loop_broken_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
+bool loop_broken_has_events(struct loop *loop);
+
+/* Makes turns until the loop has ended. Jobs that the kernel has end when it has let go of them. */
+void loop_broken_turns(struct loop *loop);
 
 /* A group of provided buffers. A stack of free ones serves system calls; on the ring the kernel has the free ones
  * instead. */
@@ -587,6 +611,8 @@ void loop_scope_unpin(struct loop_scope *scope);
 void loop_held_name_all(struct loop *loop);
 /* The deadline in loop->timers has been reached. */
 void loop_scope_expire(struct loop_scope *scope);
+/* Calls `fn` for every job in `top` and in the scopes beneath it. It may complete the job. */
+void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct job *job));
 /* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
 void loop_scopes_settle(struct loop *loop);
 
@@ -710,7 +736,8 @@ struct loop {
     struct loop_sink out, err;
     struct loop_inbox *inbox;
     struct loop_fd *inbox_fd;
-    int probe;      /* an epoll set, which knows what can be polled: the backend's own, or one kept for that */
+    int probe; /* an epoll set, which knows what can be polled: the backend's own, or one kept for that */
+    struct loop_broken broken;
     int wait_error; /* while loop_ready_fail cancels: what the jobs end with in place of -ECANCELED */
     struct loop_pool *pool;
     struct loop_busy_poll busy_poll;

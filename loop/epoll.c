@@ -79,7 +79,9 @@ static int init(struct loop *loop)
 static void finish(struct loop *loop)
 {
     struct epoll_state *state = state_of(loop);
-    close(state->number);
+    if (state->number >= 0) {
+        close(state->number);
+    }
     free(state);
     loop->backend_state = NULL;
 }
@@ -260,6 +262,19 @@ static void note(struct loop *loop, const struct epoll_event *event)
     }
 }
 
+/* Its number isn't the set's any more: what has it now was opened by somebody else. */
+static int tell_broken(struct loop *loop, int error)
+{
+    loop_log(
+        loop, LOOP_LOG_ERROR,
+        "the loop ends: epoll_wait failed (%s): the set's descriptor was closed; let the program close only what it "
+        "has opened",
+        strerror(error));
+    state_of(loop)->number = -1;
+    loop->probe = -1;
+    return -error;
+}
+
 static int run(struct loop *loop)
 {
     struct epoll_state *state = state_of(loop);
@@ -272,7 +287,7 @@ static int run(struct loop *loop)
         }
         loop_turn_woken(loop);
         if (n < 0 && errno != EINTR) {
-            return -errno;
+            return tell_broken(loop, errno);
         }
         for (int i = 0; i < n; i++) {
             note(loop, &state->events[i]);
@@ -292,6 +307,26 @@ static bool has_events(struct loop *loop)
     return n > 0;
 }
 
+static int run_broken(struct loop *loop)
+{
+    loop_broken_turns(loop);
+    return 0;
+}
+
+static const struct loop_backend_ops broken = {
+    .name = "epoll",
+    .finish = finish,
+    .start = loop_broken_start,
+    .cancel = loop_broken_cancel,
+    .watch = loop_broken_watch,
+    .unwatch = unwatch,
+    .run = run_broken,
+    .has_events = loop_broken_has_events,
+    .buffers_init = loop_direct_buffers_init,
+    .buffers_finish = loop_direct_buffers_finish,
+    .buffers_recycle = loop_direct_buffers_recycle,
+};
+
 const struct loop_backend_ops loop_backend_epoll = {
     .name = "epoll",
     .init = init,
@@ -301,6 +336,7 @@ const struct loop_backend_ops loop_backend_epoll = {
     .watch = watch,
     .unwatch = unwatch,
     .run = run,
+    .broken = &broken,
     .has_events = has_events,
     .forked = forked,
     .buffers_init = loop_direct_buffers_init,

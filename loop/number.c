@@ -39,7 +39,8 @@ static bool grow(struct loop_numbers *numbers, unsigned number)
         }
     }
     free(numbers->at);
-    *numbers = (struct loop_numbers){at, capacity};
+    numbers->at = at;
+    numbers->capacity = capacity;
     return true;
 }
 
@@ -56,6 +57,7 @@ void loop_number_lose(struct loop *loop, struct loop_fd *fd)
              "the borrowed descriptor %d was closed before its object: call loop_fd_close or loop_fd_destroy first",
              fd->number);
     loop_hlist_remove(&fd->in_number);
+    loop_hlist_push(&loop->numbers.lost, &fd->in_number);
     fd->number = -1;
 }
 
@@ -87,6 +89,23 @@ bool loop_number_enter(struct loop *loop, struct loop_fd *fd)
 void loop_number_leave(struct loop_fd *fd)
 {
     loop_hlist_remove(&fd->in_number);
+}
+
+static void each_in(struct loop *loop, const struct loop_hlist *list, void (*fn)(struct loop *loop, struct loop_fd *fd))
+{
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = list->first; node; node = next) {
+        next = node->next;
+        fn(loop, LOOP_CONTAINER(node, struct loop_fd, in_number));
+    }
+}
+
+void loop_number_each(struct loop *loop, void (*fn)(struct loop *loop, struct loop_fd *fd))
+{
+    for (unsigned i = 0; i < loop->numbers.capacity; i++) {
+        each_in(loop, &loop->numbers.at[i], fn);
+    }
+    each_in(loop, &loop->numbers.lost, fn);
 }
 
 void loop_numbers_finish(struct loop *loop)

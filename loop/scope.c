@@ -134,6 +134,28 @@ static void cancel_tree(struct loop_scope *top, int16_t reason)
     }
 }
 
+/* The scope that comes after `scope` when a parent comes before its children; NULL at the end of `top`. */
+static struct loop_scope *next_in_tree(const struct loop_scope *top, struct loop_scope *scope)
+{
+    struct loop_hnode *node = loop_hlist_oldest(&scope->children);
+    while (!node && scope != top) {
+        node = next_sibling(scope);
+        scope = scope->parent;
+    }
+    return node ? LOOP_CONTAINER(node, struct loop_scope, in_parent) : NULL;
+}
+
+void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct job *job))
+{
+    for (struct loop_scope *scope = top; scope; scope = next_in_tree(top, scope)) {
+        struct loop_hnode *next;
+        for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = next) {
+            next = loop_hlist_newer(&scope->jobs, node);
+            fn(scope->loop, LOOP_CONTAINER(node, struct job, in_scope));
+        }
+    }
+}
+
 void loop_scope_cancel(struct loop_scope *scope)
 {
     LOOP_CHECK_THREAD(scope->loop);

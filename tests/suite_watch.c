@@ -269,6 +269,61 @@ LOOP_TEST(what_waits_for_a_watch_that_was_refused_ends_with_the_reason)
     END;
 }
 
+/* The number of the first epoll set of this process. */
+static int find_set(void)
+{
+    char path[64], what[64];
+    for (int number = 0; number < 256; number++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", number);
+        ssize_t length = readlink(path, what, sizeof what - 1);
+        what[length > 0 ? length : 0] = 0;
+        if (strcmp(what, "anon_inode:[eventpoll]") == 0) {
+            return number;
+        }
+    }
+    return -1;
+}
+
+static int64_t work(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+LOOP_TEST(a_set_that_the_program_closes_ends_the_loop_with_the_reason)
+{
+    static struct once read, poll, slept, worked, accepted, stolen;
+    static struct sockaddr_in address;
+    static struct loop_fd *fd;
+    static int fds[2];
+    static char byte;
+
+    BEGIN;
+    ONLY_ON_EPOLL;
+    make_pair(fds);
+    fd = adopt(env->scope, fds[0]);
+    START(loop_read(&loop_fd_flow(fd)->source, &byte, 1, ONCE(&read)));
+    START(loop_poll(fd, POLLIN, ONCE(&poll)));
+    START(loop_sleep(env->scope, 3600 * LOOP_SECOND, ONCE(&slept)));
+    START(loop_op_accept(env->scope, adopt(env->scope, make_listener(&address)), NULL, NULL, ONCE(&accepted)));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(close(find_set()), 0);
+    START(loop_work(env->scope, work, NULL, ONCE(&worked)));
+    script.expected = -EBADF;
+    WAIT_UNTIL(read.count && poll.count && slept.count && worked.count && accepted.count);
+    ONCE_IS(read, -ECANCELED);
+    ONCE_IS(poll, -ECANCELED);
+    ONCE_IS(slept, -ECANCELED);
+    ONCE_IS(accepted, -ECANCELED);
+    CHECK(worked.result == 7 || worked.result == -ECANCELED);
+    START(loop_poll(fd, POLLIN, ONCE(&stolen))); /* nothing begins any more */
+    WAIT_UNTIL(stolen.count);
+    ONCE_IS(stolen, -ECANCELED);
+    CHECK(strstr(log_text(), "epoll_wait failed"));
+    close(fds[1]);
+    END;
+}
+
 LOOP_TEST(signals_that_can_not_be_heard_say_why)
 {
     static struct once heard, later;
