@@ -62,6 +62,12 @@ typedef int loop_fallback_fn(const char *reason, void *arg);
  * loop by (the sysctl fs.epoll.max_user_watches); -EDEADLK when this thread is inside a loop_run already. On return
  * everything it opened is closed, every thread it made has ended, and the thread's signal mask is as it was.
  *
+ * A shortage of the kernel's memory is waited out. A backend that breaks ends the loop: main's scope fails, every job
+ * ends once (one that the kernel has, when it has let go of its memory), the log says why, and loop_run returns the
+ * reason: -EBADR where the kernel has lost a completion, else the error of io_uring_enter(2) or epoll_wait(2). Where
+ * the kernel may still use memory of the program's and it can't be known when it has let go of it, because no
+ * descriptor or no memory is left to hear of that, the program is aborted.
+ *
  * The environment variable LOOP_BACKEND=uring or LOOP_BACKEND=epoll forces a backend for any program. A forced
  * one that can't be had is an error: `fallback` is not asked.
  *

@@ -446,11 +446,6 @@ static void run_turns(struct loop *loop)
 {
     loop_scope_drop_hold(loop->main_scope, false);
     int error = loop->backend->run(loop);
-    if (error && !loop->backend->broken) {
-        /* The kernel has memory of this process that it won't give back, and no way is left to ask for it. */
-        loop_log(loop, LOOP_LOG_ERROR, "%s is broken: %s", loop->backend->name, strerror(-error));
-        abort();
-    }
     if (error) {
         loop->backend = loop->backend->broken;
         loop->broken.error = error;

@@ -282,7 +282,7 @@ static void event(struct uring *uring, uint64_t user_data, int32_t result, uint3
     }
 }
 
-static void dispatch(struct uring *uring)
+void loop_uring_dispatch(struct uring *uring)
 {
     uint32_t n = uring_completions_ready(uring);
     uint32_t head = *uring->cq_head;
@@ -386,8 +386,9 @@ static int run(struct loop *loop)
         }
         loop_turn_woken(loop);
         note_overflow(uring);
-        dispatch(uring);
+        loop_uring_dispatch(uring);
         if (!is_fine(result)) {
+            loop_uring_tell_broken(uring, result);
             return result;
         }
     }
@@ -427,6 +428,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .watch = loop_uring_watch,
     .unwatch = loop_uring_unwatch,
     .run = run,
+    .broken = &loop_uring_broken,
     .has_events = has_events,
     .forked = forked,
     .region_is_fixed = loop_uring_region_is_fixed,

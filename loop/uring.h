@@ -2,7 +2,8 @@
  *
  * What the files of the io_uring backend share. uring.c: the ring and its turn, lines and events. uring_setup.c: how a
  * ring is made, tried and taken down. uring_prepare.c: a job as a submission queue entry. uring_result.c: what comes of
- * one that isn't plain success. uring_watch.c: readiness.
+ * one that isn't plain success. uring_watch.c: readiness. uring_broken.c: the end of a ring that can't be used any
+ * more.
  *
  * liburing makes the ring and fills in entries. The queues themselves are read and written here: entering the kernel
  * must do three things at once (submit, run what the kernel has deferred, wait), which liburing's own calls don't
@@ -74,6 +75,7 @@ struct uring {
     bool is_polled;        /* a thread of the kernel submits */
     bool has_overflown;    /* the completion queue, when it was last looked at */
     bool has_tried_region; /* to register it */
+    bool is_gone;          /* broken and closed: the queues are not there any more */
     uint16_t last_group;   /* of provided buffers */
     struct uring_shortage shortage;
     uint32_t setup_flags;
@@ -110,6 +112,9 @@ static inline uint32_t uring_completions_ready(const struct uring *uring)
  * at most `timeout_ns`. What io_uring_enter(2) returns, as -errno. */
 int loop_uring_enter(struct uring *uring, unsigned wait_for, int64_t timeout_ns);
 
+/* Handles the completions that are there, a turn's share of them. From the dispatch only. */
+void loop_uring_dispatch(struct uring *uring);
+
 /* Hands a job to the kernel, or puts it in line. */
 void loop_uring_place(struct uring *uring, struct job *job);
 
@@ -123,6 +128,9 @@ void loop_uring_leave(struct uring *uring, struct job *job);
 
 int loop_uring_init(struct loop *loop);
 void loop_uring_finish(struct loop *loop);
+
+/* Gives the queues back and closes the ring. */
+void loop_uring_unmap(struct uring *uring);
 
 /* Registers the region when it is first asked for: its pages are then made and pinned, which takes longer than all the
  * rest of a loop's beginning. */
@@ -170,5 +178,18 @@ void loop_uring_watch_changed(struct uring *uring, struct loop_fd *fd, enum urin
 
 /* Fills in entries for the descriptors in line; false when the queue is full. */
 bool loop_uring_serve_fds(struct uring *uring);
+
+/* The entry of that poll was not submitted, and never will be. */
+void loop_uring_unarm(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind);
+
+/* The ring is gone, and all polls with it. */
+void loop_uring_forget_watches(struct loop *loop, struct loop_fd *fd);
+
+/* ---- uring_broken.c ---- */
+
+extern const struct loop_backend_ops loop_uring_broken;
+
+/* Logs what io_uring_enter's error means, and the cure. */
+void loop_uring_tell_broken(const struct uring *uring, int error);
 
 #endif

@@ -214,7 +214,9 @@ static void *make_ring(struct uring *uring, struct loop_buffers *buffers)
 static void unmake_ring(struct uring *uring, struct loop_buffers *buffers)
 {
     if (buffers->ring) {
-        (void)io_uring_unregister_buf_ring(&uring->ring, buffers->group_id);
+        if (!uring->is_gone) {
+            (void)io_uring_unregister_buf_ring(&uring->ring, buffers->group_id);
+        }
         munmap(buffers->ring, ring_bytes(buffers));
         buffers->ring = NULL;
     }

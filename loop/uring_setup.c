@@ -365,7 +365,7 @@ static char mappings;
 #define QUEUES_WILL_BE_UNMAPPED() ((void)0)
 #endif
 
-static void unmap_queues(struct uring *uring)
+void loop_uring_unmap(struct uring *uring)
 {
     QUEUES_WILL_BE_UNMAPPED();
     io_uring_queue_exit(&uring->ring);
@@ -386,7 +386,7 @@ static int set_up(struct uring *uring)
     choose_enter_flags(uring);
     error = check(uring, &step);
     if (error) {
-        unmap_queues(uring);
+        loop_uring_unmap(uring);
         return fail(uring->loop, step, error);
     }
     apply_hard_modes(uring);
@@ -428,11 +428,13 @@ void loop_uring_finish(struct loop *loop)
     struct uring *uring = uring_of(loop);
     assert(uring->in_flight == 0);
     assert(loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line));
-    if (loop->region.is_fixed) {
-        (void)io_uring_unregister_buffers(&uring->ring);
-        loop->region.is_fixed = false;
+    if (!uring->is_gone) {
+        if (loop->region.is_fixed) {
+            (void)io_uring_unregister_buffers(&uring->ring);
+        }
+        loop_uring_unmap(uring);
     }
-    unmap_queues(uring);
+    loop->region.is_fixed = false;
     close_probe(loop);
     free(uring);
     loop->backend_state = NULL;

@@ -150,6 +150,30 @@ void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd)
     }
 }
 
+/* ---- the end of the ring ---- */
+
+void loop_uring_unarm(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind)
+{
+    assert(fd->backend_id & URING_ARMED(kind) && uring->in_flight > 0);
+    fd->backend_id &= ~URING_ARMED(kind);
+    uring->in_flight--;
+}
+
+void loop_uring_forget_watches(struct loop *loop, struct loop_fd *fd)
+{
+    bool is_letting_go = fd->backend_id & URING_LETTING_GO;
+    for (enum uring_watch_kind kind = URING_WATCH_IN; kind < URING_WATCH_KINDS; kind++) {
+        if (fd->backend_id & URING_ARMED(kind)) {
+            loop_uring_unarm(uring_of(loop), fd, kind);
+        }
+    }
+    take_out_of_line(fd, ALL_DUE);
+    fd->backend_id = 0;
+    if (is_letting_go) {
+        loop_fd_unwatched(loop, fd);
+    }
+}
+
 /* ---- what the kernel says ---- */
 
 /* A poll for output also ends when the peer has shut down its side, asked or not (POLLRDHUP), at once and each time it
