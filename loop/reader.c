@@ -7,13 +7,11 @@
 #include <loop/reader.h>
 
 #include <loop/core.h>
+#include <loop/reader_buffer.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAPACITY ((size_t)4096)
-#define READ_BYTES ((size_t)65536) /* beyond this a larger read moves bytes no faster */
 #define MAX_BYTES ((size_t)1 << 20)
 #define LINES_AT_ONCE 64
 
@@ -34,16 +32,14 @@ struct operation {
 struct loop_reader {
     struct loop_source *source;
     struct loop_source rest;
-    char *buffer; /* of `capacity` bytes */
-    size_t capacity, max_bytes;
-    size_t start, end; /* what is buffered, and not consumed */
-    const char *data;  /* what the last operation gave out */
+    struct loop_reader_buffer buffer; /* what is buffered, and not consumed */
+    size_t max_bytes;
+    const char *data; /* what the last operation gave out */
     size_t data_len;
     loop_job job; /* the operation that is running, or has been */
     struct operation operation;
-    loop_job inner;  /* its read of the source */
-    bool has_ended;  /* the source, with `status`: 0 or an error */
-    bool was_filled; /* the last read got all that there was room for */
+    loop_job inner; /* its read of the source */
+    bool has_ended; /* the source, with `status`: 0 or an error */
     int32_t status;
 };
 
@@ -68,66 +64,7 @@ static struct job *running(const struct loop_reader *reader)
 
 static size_t buffered(const struct loop_reader *reader)
 {
-    return reader->end - reader->start;
-}
-
-static const char *first_byte(const struct loop_reader *reader)
-{
-    return reader->buffer ? reader->buffer + reader->start : "";
-}
-
-/* One more than can be given out, to see that it is too much. */
-static size_t most_capacity(const struct loop_reader *reader)
-{
-    return reader->max_bytes + 1;
-}
-
-static void move_to_front(struct loop_reader *reader)
-{
-    size_t used = buffered(reader);
-    if (used > 0 && reader->start > 0) {
-        memmove(reader->buffer, reader->buffer + reader->start, used);
-    }
-    reader->start = 0;
-    reader->end = used;
-}
-
-/* Without memory the buffer stays as it is. */
-static void grow(struct loop_reader *reader)
-{
-    size_t most = most_capacity(reader), used = buffered(reader);
-    size_t capacity = reader->capacity == 0 ? FIRST_CAPACITY : reader->capacity * 2;
-    capacity = capacity < most ? capacity : most;
-    char *buffer = malloc(capacity);
-    if (!buffer) {
-        return;
-    }
-    if (used > 0) {
-        memcpy(buffer, reader->buffer + reader->start, used);
-    }
-    free(reader->buffer);
-    reader->buffer = buffer;
-    reader->capacity = capacity;
-    reader->start = 0;
-    reader->end = used;
-}
-
-/* How many bytes can be read now; 0 when there is no memory. Moving what is there is kept rare: only when that gives
- * half of the buffer, or there is no other way. */
-static size_t make_room(struct loop_reader *reader)
-{
-    bool is_crowded = buffered(reader) >= reader->capacity / 2;
-    bool is_small = reader->was_filled && reader->capacity < READ_BYTES;
-    if (buffered(reader) == 0) {
-        move_to_front(reader);
-    }
-    if ((is_crowded || is_small) && reader->capacity < most_capacity(reader)) {
-        grow(reader);
-    }
-    if (reader->start >= reader->capacity / 2 || reader->end == reader->capacity) {
-        move_to_front(reader);
-    }
-    return reader->capacity - reader->end;
+    return loop_reader_buffer_length(&reader->buffer);
 }
 
 static void give_nothing(struct loop_reader *reader)
@@ -139,9 +76,9 @@ static void give_nothing(struct loop_reader *reader)
 /* Gives out the first `len` buffered bytes and consumes the first `consumed`. */
 static int64_t give_out(struct loop_reader *reader, size_t len, size_t consumed)
 {
-    reader->data = reader->buffer + reader->start;
+    reader->data = loop_reader_buffer_first(&reader->buffer);
     reader->data_len = len;
-    reader->start += consumed;
+    reader->buffer.start += consumed;
     return (int64_t)consumed;
 }
 
@@ -149,7 +86,7 @@ static int64_t give_out(struct loop_reader *reader, size_t len, size_t consumed)
  * source had room. */
 static int64_t give_out_text(struct loop_reader *reader, size_t len, size_t consumed)
 {
-    reader->buffer[reader->start + len] = 0;
+    reader->buffer.bytes[reader->buffer.start + len] = 0;
     return give_out(reader, len, consumed);
 }
 
@@ -184,7 +121,7 @@ static size_t searched(const struct loop_reader *reader)
 
 static int64_t step_line(struct loop_reader *reader, struct operation *operation)
 {
-    const char *bytes = first_byte(reader);
+    const char *bytes = loop_reader_buffer_first(&reader->buffer);
     size_t most = searched(reader);
     const char *end = most > 0 ? memchr(bytes + operation->scanned, '\n', most - operation->scanned) : NULL;
     if (!end) {
@@ -198,7 +135,7 @@ static int64_t step_line(struct loop_reader *reader, struct operation *operation
 
 static int64_t step_until(struct loop_reader *reader, struct operation *operation)
 {
-    const char *bytes = first_byte(reader);
+    const char *bytes = loop_reader_buffer_first(&reader->buffer);
     size_t most = searched(reader), len = (size_t)operation->len;
     const char *end =
         most > 0 ? memmem(bytes + operation->scanned, most - operation->scanned, operation->bytes, len) : NULL;
@@ -228,7 +165,7 @@ static int64_t step_skip(struct loop_reader *reader, struct operation *operation
 {
     uint64_t left = operation->len - operation->done;
     size_t n = left < buffered(reader) ? (size_t)left : buffered(reader);
-    reader->start += n;
+    reader->buffer.start += n;
     operation->done += n;
     if (operation->done == operation->len) {
         return (int64_t)operation->done;
@@ -252,8 +189,8 @@ static int64_t step_rest(struct loop_reader *reader, struct operation *operation
     if (len == 0) {
         return too_little(reader, 0);
     }
-    memcpy(operation->bytes, reader->buffer + reader->start, len);
-    reader->start += len;
+    memcpy(operation->bytes, loop_reader_buffer_first(&reader->buffer), len);
+    reader->buffer.start += len;
     return (int64_t)len;
 }
 
@@ -279,9 +216,9 @@ static bool read_more(struct loop_reader *reader)
         reader->inner = source->ops->read(source, operation->bytes, (size_t)operation->len, on_read_rest, reader);
         return reader->inner != 0;
     }
-    size_t room = make_room(reader);
-    reader->was_filled = false;
-    reader->inner = room > 0 ? source->ops->read(source, reader->buffer + reader->end, room, on_read, reader) : 0;
+    size_t room = loop_reader_buffer_make_room(&reader->buffer);
+    char *end = loop_reader_buffer_end(&reader->buffer);
+    reader->inner = room > 0 ? source->ops->read(source, end, room, on_read, reader) : 0;
     return reader->inner != 0;
 }
 
@@ -319,8 +256,7 @@ static void on_read(void *arg, int64_t result)
     struct job *job = running(reader);
     reader->inner = 0;
     if (result > 0) {
-        reader->end += (size_t)result;
-        reader->was_filled = reader->end == reader->capacity;
+        loop_reader_buffer_filled(&reader->buffer, (size_t)result);
     } else {
         note_end(reader, result);
     }
@@ -560,7 +496,7 @@ const char *loop_reader_peek(const struct loop_reader *reader, size_t *len)
 {
     LOOP_CHECK_THREAD(loop_of(reader));
     *len = running(reader) ? 0 : buffered(reader);
-    return *len > 0 ? first_byte(reader) : "";
+    return *len > 0 ? loop_reader_buffer_first(&reader->buffer) : "";
 }
 
 int loop_reader_consume(struct loop_reader *reader, size_t len)
@@ -572,7 +508,7 @@ int loop_reader_consume(struct loop_reader *reader, size_t len)
     if (len > buffered(reader)) {
         return -EINVAL;
     }
-    reader->start += len;
+    reader->buffer.start += len;
     return 0;
 }
 
@@ -609,9 +545,7 @@ struct loop_source *loop_reader_source(struct loop_reader *reader)
 static void drop_buffer(void *arg)
 {
     struct loop_reader *reader = arg;
-    free(reader->buffer);
-    reader->buffer = NULL;
-    reader->capacity = reader->start = reader->end = 0;
+    loop_reader_buffer_finish(&reader->buffer);
     give_nothing(reader);
 }
 
@@ -626,6 +560,7 @@ struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_by
     reader->source = source;
     reader->rest = (struct loop_source){.ops = &rest_ops, .scope = scope, .self = reader};
     reader->max_bytes = max_bytes < SIZE_MAX / 4 ? max_bytes : SIZE_MAX / 4;
+    loop_reader_buffer_init(&reader->buffer, reader->max_bytes, 1);
     give_nothing(reader);
     return loop_scope_on_release(scope, drop_buffer, reader) ? reader : NULL;
 }
