@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * All lines of a reader, by one job.
+ */
+#include <loop/reader_state.h>
+
+#include <errno.h>
+
+#define LINES_AT_ONCE 64
+
+/* Comes back to the job from the dispatch. */
+static void nudge(struct loop *loop, struct job *job)
+{
+    loop_job_backend_complete(loop, job, 0);
+}
+
+/* Resumes the continuation for lines that are there, a bounded number of them. Returns what the last step said. */
+static int64_t deliver_lines(struct loop *loop, struct job *job, struct loop_reader *reader)
+{
+    struct loop_reader_operation *operation = &reader->operation;
+    int64_t result = 1;
+    operation->is_delivering = true;
+    for (int n = 0; n < LINES_AT_ONCE && result > 0 && !operation->is_paused && !job->is_cancelled; n++) {
+        result = loop_reader_step_line(reader, operation);
+        if (result > 0 && job->fn) {
+            job->fn(job->arg, result);
+        }
+    }
+    loop_settle(loop);
+    operation->is_delivering = false;
+    return result;
+}
+
+/* From the dispatch. */
+static void run_lines(struct loop *loop, struct job *job, int64_t error)
+{
+    struct loop_reader *reader = *loop_reader_of(job);
+    int64_t result = deliver_lines(loop, job, reader);
+    if (job->is_cancelled) {
+        result = -ECANCELED;
+    } else if (result == LOOP_READER_NEEDS_MORE && error) {
+        result = error;
+    } else if (reader->operation.is_paused) {
+        job->where = LOOP_AT_OWNER;
+        return;
+    } else if (result > 0) {
+        nudge(loop, job);
+        return;
+    } else if (result == LOOP_READER_NEEDS_MORE) {
+        if (loop_reader_read_more(reader)) {
+            return;
+        }
+        result = -ENOMEM;
+    }
+    loop_reader_give_nothing(reader);
+    loop_job_finish(loop, job, result);
+}
+
+static void cancel_lines(struct loop *loop, struct job *job)
+{
+    struct loop_reader *reader = *loop_reader_of(job);
+    if (reader->operation.is_delivering) {
+        return; /* run_lines ends it */
+    }
+    if (reader->inner) {
+        loop_cancel(loop, reader->inner);
+    } else {
+        loop_reader_give_nothing(reader);
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+const struct loop_job_kind loop_reader_lines_kind = {
+    .name = "buffered read of lines", .cancel = cancel_lines, .backend_done = run_lines};
+
+loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
+{
+    loop_job id;
+    struct loop_reader_operation operation = {.step = loop_reader_step_line, .len = 1};
+    struct job *job = loop_reader_begin(reader, &loop_reader_lines_kind, &operation, fn, arg, &id);
+    if (!job) {
+        return id;
+    }
+    if (loop_reader_buffered(reader) > 0 || reader->has_ended) {
+        nudge(reader->source->scope->loop, job);
+    } else if (!loop_reader_read_more(reader)) {
+        loop_job_complete(reader->source->scope->loop, job, -ENOMEM);
+    }
+    return id;
+}
+
+/* The job of loop_reader_lines, or NULL where it isn't running or has its result. */
+static struct job *find_lines(const struct loop_reader *reader)
+{
+    LOOP_CHECK_THREAD(reader->source->scope->loop);
+    struct job *job = loop_reader_running(reader);
+    bool has_result = job && job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
+    return job && job->kind == &loop_reader_lines_kind && !has_result ? job : NULL;
+}
+
+int loop_reader_pause(struct loop_reader *reader)
+{
+    struct job *job = find_lines(reader);
+    if (!job) {
+        return -ENOENT;
+    }
+    reader->operation.is_paused = true;
+    return 0;
+}
+
+int loop_reader_resume(struct loop_reader *reader)
+{
+    struct job *job = find_lines(reader);
+    if (!job) {
+        return -ENOENT;
+    }
+    struct loop_reader_operation *operation = &reader->operation;
+    bool was_paused = operation->is_paused;
+    operation->is_paused = false;
+    if (was_paused && !operation->is_delivering && !reader->inner && job->where != LOOP_AT_RUN_QUEUE) {
+        nudge(reader->source->scope->loop, job);
+    }
+    return 0;
+}
