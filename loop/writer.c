@@ -7,30 +7,20 @@
 #include <loop/writer.h>
 
 #include <loop/core.h>
+#include <loop/writer_batch.h>
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LIMIT_BYTES ((size_t)1 << 20)
-#define FIRST_CAPACITY ((size_t)1024)
-#define FIRST_PIECES ((size_t)8)
-
-/* Bytes that leave together: pieces of `data`, one behind the other, and pieces of other people's memory. */
-struct batch {
-    char *data;
-    size_t len, capacity;
-    struct iovec *pieces; /* iov_base NULL: the next iov_len bytes of `data`, until it leaves */
-    size_t n_pieces, pieces_capacity;
-};
 
 struct loop_writer {
     struct loop_sink *sink;
     struct loop_after after;
     struct loop_list waiters;  /* jobs that wait for what has been appended so far: flush, shutdown */
     struct loop_list drainers; /* jobs that wait for room */
-    struct batch filling, leaving;
+    struct loop_writer_batch filling, leaving;
     size_t at;                  /* the piece of `leaving` that is next */
     loop_job inner;             /* its write */
     uint64_t appended, written; /* bytes */
@@ -60,82 +50,9 @@ static struct loop *loop_of(const struct loop_writer *writer)
     return writer->sink->scope->loop;
 }
 
-/* ---- batches ---- */
-
-static bool make_room(struct batch *batch, size_t len)
+static void empty_batch(const struct loop_writer *writer, struct loop_writer_batch *batch)
 {
-    if (len <= batch->capacity - batch->len) {
-        return true;
-    }
-    if (len > SIZE_MAX / 4 - batch->len) {
-        return false;
-    }
-    size_t capacity = batch->capacity ? batch->capacity : FIRST_CAPACITY;
-    while (capacity < batch->len + len) {
-        capacity *= 2;
-    }
-    char *data = realloc(batch->data, capacity);
-    if (data) {
-        batch->data = data;
-        batch->capacity = capacity;
-    }
-    return data != NULL;
-}
-
-static bool add_piece(struct batch *batch, struct iovec piece)
-{
-    if (!batch->pieces || batch->n_pieces == batch->pieces_capacity) {
-        size_t capacity = batch->pieces_capacity ? batch->pieces_capacity * 2 : FIRST_PIECES;
-        struct iovec *pieces = realloc(batch->pieces, capacity * sizeof *pieces);
-        if (!pieces) {
-            return false;
-        }
-        batch->pieces = pieces;
-        batch->pieces_capacity = capacity;
-    }
-    batch->pieces[batch->n_pieces++] = piece;
-    return true;
-}
-
-/* `len` bytes have been put behind those in `data`. */
-static bool add_copied(struct batch *batch, size_t len)
-{
-    struct iovec *last = batch->n_pieces > 0 ? &batch->pieces[batch->n_pieces - 1] : NULL;
-    if (last && !last->iov_base) {
-        last->iov_len += len;
-    } else if (!add_piece(batch, (struct iovec){NULL, len})) {
-        return false;
-    }
-    batch->len += len;
-    return true;
-}
-
-static void resolve_pieces(struct batch *batch)
-{
-    char *data = batch->data;
-    for (size_t i = 0; i < batch->n_pieces; i++) {
-        if (!batch->pieces[i].iov_base) {
-            batch->pieces[i].iov_base = data;
-            data += batch->pieces[i].iov_len;
-        }
-    }
-}
-
-static void free_batch(struct batch *batch)
-{
-    free(batch->data);
-    free(batch->pieces);
-    *batch = (struct batch){.data = NULL};
-}
-
-/* The memory is kept for the next time, but for that of an append of uncommon size. */
-static void empty_batch(const struct loop_writer *writer, struct batch *batch)
-{
-    if (batch->capacity / 4 > writer->limit_bytes && batch->capacity > FIRST_CAPACITY) {
-        free_batch(batch);
-    }
-    batch->len = 0;
-    batch->n_pieces = 0;
+    loop_writer_batch_empty(batch, writer->limit_bytes);
 }
 
 /* ---- who waits ---- */
@@ -195,7 +112,7 @@ static void fail(struct loop_writer *writer, int64_t error)
 
 static void write_rest(struct loop_writer *writer)
 {
-    const struct batch *batch = &writer->leaving;
+    const struct loop_writer_batch *batch = &writer->leaving;
     writer->inner =
         loop_writev(writer->sink, batch->pieces + writer->at, batch->n_pieces - writer->at, on_written, writer);
     if (!writer->inner) {
@@ -215,26 +132,19 @@ static void send_batch(struct loop_writer *writer)
     if (writer->inner || writer->filling.n_pieces == 0 || is_held_back(writer)) {
         return;
     }
-    struct batch batch = writer->leaving;
+    struct loop_writer_batch batch = writer->leaving;
     writer->leaving = writer->filling;
     writer->filling = batch;
     writer->at = 0;
-    resolve_pieces(&writer->leaving);
+    loop_writer_batch_resolve(&writer->leaving);
     write_rest(writer);
 }
 
 /* `n` bytes of what leaves have gone. */
 static void advance(struct loop_writer *writer, size_t n)
 {
-    struct batch *batch = &writer->leaving;
     writer->written += n;
-    while (writer->at < batch->n_pieces && n >= batch->pieces[writer->at].iov_len) {
-        n -= batch->pieces[writer->at++].iov_len;
-    }
-    if (writer->at < batch->n_pieces) {
-        struct iovec *piece = &batch->pieces[writer->at];
-        *piece = (struct iovec){(char *)piece->iov_base + n, piece->iov_len - n};
-    }
+    writer->at = loop_writer_batch_advance(&writer->leaving, writer->at, n);
 }
 
 /* There is room in the sink's own queue again, or never will be. */
@@ -341,16 +251,16 @@ static int appended(struct loop_writer *writer, size_t len)
 
 int loop_writer_put(struct loop_writer *writer, const void *data, size_t len)
 {
-    struct batch *batch = &writer->filling;
+    struct loop_writer_batch *batch = &writer->filling;
     int error = admit(writer, len);
     if (error || len == 0) {
         return error;
     }
-    if (!make_room(batch, len)) {
+    if (!loop_writer_batch_make_room(batch, len)) {
         return refuse(writer, -ENOMEM);
     }
     memcpy(batch->data + batch->len, data, len);
-    return add_copied(batch, len) ? appended(writer, len) : refuse(writer, -ENOMEM);
+    return loop_writer_batch_add_copied(batch, len) ? appended(writer, len) : refuse(writer, -ENOMEM);
 }
 
 int loop_writer_put_ref(struct loop_writer *writer, const void *data, size_t len)
@@ -363,11 +273,12 @@ int loop_writer_put_ref(struct loop_writer *writer, const void *data, size_t len
         return refuse(writer, -EINVAL);
     }
     struct iovec piece = {(void *)(uintptr_t)data, len};
-    return add_piece(&writer->filling, piece) ? appended(writer, len) : refuse(writer, -ENOMEM);
+    return loop_writer_batch_add(&writer->filling, piece) ? appended(writer, len) : refuse(writer, -ENOMEM);
 }
 
 /* Prints into the room that there is, and returns what vsnprintf says. */
-__attribute__((format(printf, 2, 0))) static int print_into(struct batch *batch, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int print_into(struct loop_writer_batch *batch, const char *format,
+                                                            va_list args)
 {
     size_t room = batch->capacity - batch->len;
     return vsnprintf(room > 0 ? batch->data + batch->len : NULL, room, format, args);
@@ -375,7 +286,7 @@ __attribute__((format(printf, 2, 0))) static int print_into(struct batch *batch,
 
 int loop_writer_vprint(struct loop_writer *writer, const char *format, va_list args)
 {
-    struct batch *batch = &writer->filling;
+    struct loop_writer_batch *batch = &writer->filling;
     int error = admit(writer, 0);
     if (error) {
         return error;
@@ -384,7 +295,7 @@ int loop_writer_vprint(struct loop_writer *writer, const char *format, va_list a
     va_copy(again, args);
     int len = print_into(batch, format, args);
     if (len >= 0 && (size_t)len >= batch->capacity - batch->len) { /* its NUL wants room as well */
-        error = make_room(batch, (size_t)len + 1) ? 0 : -ENOMEM;
+        error = loop_writer_batch_make_room(batch, (size_t)len + 1) ? 0 : -ENOMEM;
         len = error ? len : print_into(batch, format, again);
     }
     va_end(again);
@@ -394,7 +305,7 @@ int loop_writer_vprint(struct loop_writer *writer, const char *format, va_list a
     if (len == 0) {
         return 0;
     }
-    return add_copied(batch, (size_t)len) ? appended(writer, (size_t)len) : refuse(writer, -ENOMEM);
+    return loop_writer_batch_add_copied(batch, (size_t)len) ? appended(writer, (size_t)len) : refuse(writer, -ENOMEM);
 }
 
 int loop_writer_print(struct loop_writer *writer, const char *format, ...)
@@ -543,8 +454,8 @@ void loop_writer_abort(struct loop_writer *writer)
 static void drop_batches(void *arg)
 {
     struct loop_writer *writer = arg;
-    free_batch(&writer->filling);
-    free_batch(&writer->leaving);
+    loop_writer_batch_finish(&writer->filling);
+    loop_writer_batch_finish(&writer->leaving);
 }
 
 struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_bytes)
