@@ -543,6 +543,7 @@ struct loop_scope {
     struct loop_hlist children, jobs, fds;
     struct loop_scope *next_ending; /* in loop->ending: to be looked at */
     struct loop_hlist hooks;
+    struct loop_hlist kept; /* struct loop_kept: dropped after on_end, the last one first */
     struct scope_memory *memory;
     struct loop_deadline *deadline; /* or NULL */
     uint32_t holds;                 /* non-daemon jobs, non-daemon children, holds */
@@ -559,6 +560,12 @@ struct loop_scope {
     int32_t error;      /* the first one */
     loop_fn *on_end;
     void *arg;
+};
+
+/* Something of a scope's that goes when its on_end has returned, in scope->kept. `drop` finds it taken out of there. */
+struct loop_kept {
+    struct loop_hnode link;
+    void (*drop)(struct loop_kept *kept);
 };
 
 /* A scope's deadline, from a slab: few scopes have one. */

@@ -294,6 +294,15 @@ void *loop_scope_alloc(struct loop_scope *scope, size_t size_bytes)
     return memory->bytes;
 }
 
+static void drop_kept(struct loop_scope *scope)
+{
+    struct loop_hnode *node;
+    while ((node = loop_hlist_pop(&scope->kept))) {
+        struct loop_kept *kept = LOOP_CONTAINER(node, struct loop_kept, link);
+        kept->drop(kept);
+    }
+}
+
 static void free_memory(struct loop_scope *scope)
 {
     while (scope->memory) {
@@ -345,6 +354,7 @@ static void be_gone(struct loop_scope *scope)
     if (scope->on_end) {
         scope->on_end(scope->arg, error);
     }
+    drop_kept(scope);
     loop_fds_leave(scope);
     free_memory(scope);
     loop_hlist_remove(&scope->in_parent);
