@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
  * Buffered reading. An operation is a job that tries to make its result of what is in the buffer (its `step`); where
- * that is too little it starts a read of the source behind what is there, and tries again when that has ended. What is
- * consumed stays where it is until the next operation, which is what lends the data to the continuation.
+ * that is too little it starts a read of the source behind what is there, and tries again when that has ended.
  */
 #include <loop/reader_state.h>
 
 #include <errno.h>
-
-#define MAX_BYTES ((size_t)1 << 20)
 
 /* ---- reading the source ---- */
 
@@ -23,24 +20,53 @@ static void note_end(struct loop_reader *reader, int64_t result)
     }
 }
 
-bool loop_reader_read_more(struct loop_reader *reader)
+/* The answer of the source's read, as far as it can be true. */
+static int64_t checked(struct loop_reader *reader, int64_t result)
+{
+    reader->inner = 0;
+    if (result > 0 && (uint64_t)result > reader->asked) {
+        loop_misuse(reader->loop, "read of a source of one's own", "it resumed with more bytes than were asked for",
+                    "resume with 1 to len, 0 at the end, or a negative errno");
+        return -EINVAL;
+    }
+    return result < INT32_MIN ? -EINVAL : result;
+}
+
+/* The source's function may be the program's: it may cancel the operation, or destroy the reader. */
+int loop_reader_read_more(struct loop_reader *reader, struct job *job)
 {
     struct loop_source *source = reader->source;
     const struct loop_reader_operation *operation = &reader->operation;
-    if (operation->step == loop_reader_step_rest) {
-        reader->inner = source->ops->read(source, operation->bytes, (size_t)operation->len, on_read_rest, reader);
-        return reader->inner != 0;
+    bool is_direct = operation->step == loop_reader_step_rest && reader->buffer.block == 1;
+    reader->asked = is_direct ? (size_t)operation->len : loop_reader_buffer_make_room(&reader->buffer);
+    if (reader->asked == 0) {
+        return -ENOMEM;
     }
-    size_t room = loop_reader_buffer_make_room(&reader->buffer);
-    char *end = loop_reader_buffer_end(&reader->buffer);
-    reader->inner = room > 0 ? source->ops->read(source, end, room, on_read, reader) : 0;
-    return reader->inner != 0;
+    void *bytes = is_direct ? operation->bytes : loop_reader_buffer_end(&reader->buffer);
+    reader->calls++;
+    reader->inner = source->ops->read(source, bytes, reader->asked, is_direct ? on_read_rest : on_read, reader);
+    reader->calls--;
+    if (job->is_cancelled) {
+        loop_cancel(reader->loop, reader->inner);
+    }
+    return reader->inner ? 0 : job->is_cancelled ? -ECANCELED : -ENOMEM;
 }
 
 /* What an operation says that is cancelled, or can't go on. */
 static int64_t broken_off(const struct loop_reader *reader, int64_t error)
 {
     return reader->operation.done > 0 ? (int64_t)reader->operation.done : error;
+}
+
+int64_t loop_reader_last_word(const struct loop_reader *reader, int64_t otherwise)
+{
+    return reader->is_destroyed && reader->has_ended && reader->status < 0 ? reader->status : otherwise;
+}
+
+/* What has been read is not consumed any more by an operation of a reader that was destroyed. */
+static int64_t try_step(struct loop_reader *reader)
+{
+    return reader->is_destroyed ? LOOP_READER_NEEDS_MORE : reader->operation.step(reader, &reader->operation);
 }
 
 /* Goes on after a read; `error` where there was none to go on from. From the dispatch. */
@@ -51,39 +77,42 @@ static void go_on(struct loop *loop, struct job *job, int64_t error)
         job->kind->backend_done(loop, job, error);
         return;
     }
-    int64_t result = reader->operation.step(reader, &reader->operation);
+    int64_t result = try_step(reader);
     if (result == LOOP_READER_NEEDS_MORE) {
         error = job->is_cancelled ? -ECANCELED : error;
-        if (!error && loop_reader_read_more(reader)) {
+        error = error ? error : loop_reader_read_more(reader, job);
+        if (!error) {
             return;
         }
-        result = broken_off(reader, error ? error : -ENOMEM);
+        result = loop_reader_last_word(reader, broken_off(reader, error));
     }
+    loop_reader_let_go(reader);
     loop_job_finish(loop, job, result);
 }
 
 static void on_read(void *arg, int64_t result)
 {
     struct loop_reader *reader = arg;
-    struct job *job = loop_reader_running(reader);
-    reader->inner = 0;
+    result = checked(reader, result);
     if (result > 0) {
         loop_reader_buffer_filled(&reader->buffer, (size_t)result);
     } else {
         note_end(reader, result);
     }
-    go_on(reader->source->scope->loop, job, result == -ECANCELED ? result : 0);
+    go_on(reader->loop, loop_reader_running(reader), result == -ECANCELED ? result : 0);
 }
 
 static void on_read_rest(void *arg, int64_t result)
 {
     struct loop_reader *reader = arg;
+    struct loop *loop = reader->loop;
     struct job *job = loop_reader_running(reader);
-    reader->inner = 0;
+    result = checked(reader, result);
     if (result <= 0) {
         note_end(reader, result);
     }
-    loop_job_finish(reader->source->scope->loop, job, result);
+    loop_reader_let_go(reader);
+    loop_job_finish(loop, job, result);
 }
 
 /* ---- operations ---- */
@@ -95,17 +124,28 @@ static void cancel_operation(struct loop *loop, struct job *job)
 
 static const struct loop_job_kind operation_kind = {.name = "buffered read", .cancel = cancel_operation};
 
+loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *fn, void *arg)
+{
+    bool ended = false;
+    struct job *job = loop_job_start(reader->scope, NULL, &operation_kind, fn, arg, &ended);
+    loop_job id = job ? job->id : 0;
+    if (job && !ended) {
+        loop_job_complete(reader->loop, job, error);
+    }
+    return id;
+}
+
 struct job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
                               const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id)
 {
     bool ended = false, is_busy = loop_reader_running(reader) != NULL;
-    struct job *job = loop_job_start(reader->source->scope, NULL, kind, fn, arg, &ended);
+    struct job *job = loop_job_start(reader->scope, NULL, kind, fn, arg, &ended);
     *id = job ? job->id : 0;
     if (!job || ended) {
         return NULL;
     }
     if (is_busy) {
-        loop_job_complete(reader->source->scope->loop, job, -EBUSY);
+        loop_job_complete(reader->loop, job, -EBUSY);
         return NULL;
     }
     *loop_reader_of(job) = reader;
@@ -116,7 +156,8 @@ struct job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_
     return job;
 }
 
-static loop_job start(struct loop_reader *reader, const struct loop_reader_operation *operation, loop_fn *fn, void *arg)
+loop_job loop_reader_start(struct loop_reader *reader, const struct loop_reader_operation *operation, loop_fn *fn,
+                           void *arg)
 {
     loop_job id;
     struct job *job = loop_reader_begin(reader, &operation_kind, operation, fn, arg, &id);
@@ -128,77 +169,102 @@ static loop_job start(struct loop_reader *reader, const struct loop_reader_opera
         result = operation->step(reader, &reader->operation);
     }
     if (result == LOOP_READER_NEEDS_MORE) {
-        if (loop_reader_read_more(reader)) {
+        int error = loop_reader_read_more(reader, job);
+        if (!error) {
             return id;
         }
-        result = broken_off(reader, -ENOMEM);
+        result = broken_off(reader, error);
     }
-    loop_job_complete(reader->source->scope->loop, job, result);
+    loop_job_complete(reader->loop, job, result);
+    loop_reader_let_go(reader);
     return id;
+}
+
+/* The calls that need a step and a length. */
+static loop_job begin_step(struct loop_reader *reader, const char *function,
+                           const struct loop_reader_operation *operation, loop_fn *fn, void *arg)
+{
+    return loop_reader_is_good(reader, function) ? loop_reader_start(reader, operation, fn, arg) : 0;
 }
 
 loop_job loop_reader_line(struct loop_reader *reader, loop_fn *fn, void *arg)
 {
-    return start(reader, &(struct loop_reader_operation){.step = loop_reader_step_line, .len = 1}, fn, arg);
+    struct loop_reader_operation operation = {.step = loop_reader_step_line, .len = 1};
+    return begin_step(reader, __func__, &operation, fn, arg);
 }
 
 loop_job loop_reader_until(struct loop_reader *reader, const void *delimiter, size_t delimiter_len, loop_fn *fn,
                            void *arg)
 {
     struct loop_reader_operation operation = {
-        .step = loop_reader_step_until, .bytes = (void *)(uintptr_t)delimiter, .len = delimiter_len};
-    return start(reader, &operation, fn, arg);
+        .step = loop_reader_step_until, .bytes = (void *)(uintptr_t)delimiter, .len = delimiter ? delimiter_len : 0};
+    return begin_step(reader, __func__, &operation, fn, arg);
 }
 
 loop_job loop_reader_exact(struct loop_reader *reader, size_t len, loop_fn *fn, void *arg)
 {
-    return start(reader, &(struct loop_reader_operation){.step = loop_reader_step_exact, .len = len}, fn, arg);
+    struct loop_reader_operation operation = {.step = loop_reader_step_exact, .len = len};
+    return begin_step(reader, __func__, &operation, fn, arg);
 }
 
 loop_job loop_reader_take(struct loop_reader *reader, size_t len, loop_fn *fn, void *arg)
 {
-    return start(reader, &(struct loop_reader_operation){.step = loop_reader_step_take, .len = len}, fn, arg);
+    struct loop_reader_operation operation = {.step = loop_reader_step_take, .len = len};
+    return begin_step(reader, __func__, &operation, fn, arg);
 }
 
 loop_job loop_reader_all(struct loop_reader *reader, loop_fn *fn, void *arg)
 {
-    return start(reader, &(struct loop_reader_operation){.step = loop_reader_step_all, .len = 1}, fn, arg);
+    struct loop_reader_operation operation = {.step = loop_reader_step_all, .len = 1};
+    return begin_step(reader, __func__, &operation, fn, arg);
 }
 
 loop_job loop_reader_skip(struct loop_reader *reader, uint64_t len, loop_fn *fn, void *arg)
 {
     /* A result couldn't tell more. */
-    return start(reader,
-                 &(struct loop_reader_operation){.step = loop_reader_step_skip, .len = len <= INT64_MAX ? len : 0}, fn,
-                 arg);
+    struct loop_reader_operation operation = {.step = loop_reader_step_skip, .len = len <= INT64_MAX ? len : 0};
+    return begin_step(reader, __func__, &operation, fn, arg);
 }
 
 loop_job loop_reader_fill(struct loop_reader *reader, size_t len, loop_fn *fn, void *arg)
 {
-    return start(reader, &(struct loop_reader_operation){.step = loop_reader_step_fill, .len = len}, fn, arg);
+    struct loop_reader_operation operation = {.step = loop_reader_step_fill, .len = len};
+    return begin_step(reader, __func__, &operation, fn, arg);
 }
 
 /* ---- what is there ---- */
 
 const char *loop_reader_data(const struct loop_reader *reader, size_t *len)
 {
-    LOOP_CHECK_THREAD(reader->source->scope->loop);
-    if (len) {
-        *len = reader->data_len;
+    bool is_good = loop_reader_is_good(reader, __func__);
+    if (is_good) {
+        LOOP_CHECK_THREAD(reader->loop);
     }
-    return reader->data;
+    if (len) {
+        *len = is_good ? reader->data_len : 0;
+    }
+    return is_good ? reader->data : "";
 }
 
 const char *loop_reader_peek(const struct loop_reader *reader, size_t *len)
 {
-    LOOP_CHECK_THREAD(reader->source->scope->loop);
-    *len = loop_reader_running(reader) ? 0 : loop_reader_buffered(reader);
-    return *len > 0 ? loop_reader_buffer_first(&reader->buffer) : "";
+    size_t n = 0;
+    if (loop_reader_is_good(reader, __func__)) {
+        LOOP_CHECK_THREAD(reader->loop);
+        n = loop_reader_running(reader) ? 0 : loop_reader_buffered(reader);
+    }
+    if (len) {
+        *len = n;
+    }
+    return n > 0 ? loop_reader_buffer_first(&reader->buffer) : "";
 }
 
 int loop_reader_consume(struct loop_reader *reader, size_t len)
 {
-    LOOP_CHECK_THREAD(reader->source->scope->loop);
+    if (!loop_reader_is_good(reader, __func__)) {
+        return -EINVAL;
+    }
+    LOOP_CHECK_THREAD(reader->loop);
     if (loop_reader_running(reader)) {
         return -EBUSY;
     }
@@ -207,59 +273,4 @@ int loop_reader_consume(struct loop_reader *reader, size_t len)
     }
     reader->buffer.start += len;
     return 0;
-}
-
-/* ---- the rest ---- */
-
-static loop_job read_rest(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
-{
-    return start(source->self, &(struct loop_reader_operation){.step = loop_reader_step_rest, .bytes = buf, .len = len},
-                 fn, arg);
-}
-
-/* Bytes may be taken from the descriptor where nothing stands before them. */
-static struct loop_fd *rest_fd(struct loop_source *source)
-{
-    const struct loop_reader *reader = source->self;
-    bool is_direct = loop_reader_buffered(reader) == 0 && !reader->has_ended && !loop_reader_running(reader) &&
-                     reader->source->ops->fd;
-    return is_direct ? reader->source->ops->fd(reader->source) : NULL;
-}
-
-static int close_rest(struct loop_source *source)
-{
-    const struct loop_reader *reader = source->self;
-    return loop_source_close(reader->source);
-}
-
-static const struct loop_source_ops rest_ops = {.read = read_rest, .fd = rest_fd, .close = close_rest};
-
-struct loop_source *loop_reader_source(struct loop_reader *reader)
-{
-    return &reader->rest;
-}
-
-/* ---- making ---- */
-
-static void drop_buffer(void *arg)
-{
-    struct loop_reader *reader = arg;
-    loop_reader_buffer_finish(&reader->buffer);
-    loop_reader_give_nothing(reader);
-}
-
-struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_bytes)
-{
-    struct loop_scope *scope = source->scope;
-    struct loop_reader *reader = loop_scope_takes_work(scope) ? loop_scope_alloc(scope, sizeof *reader) : NULL;
-    if (!reader) {
-        return NULL;
-    }
-    max_bytes = max_bytes > 0 ? max_bytes : MAX_BYTES;
-    reader->source = source;
-    reader->rest = (struct loop_source){.ops = &rest_ops, .scope = scope, .self = reader};
-    reader->max_bytes = max_bytes < SIZE_MAX / 4 ? max_bytes : SIZE_MAX / 4;
-    loop_reader_buffer_init(&reader->buffer, reader->max_bytes, 1);
-    loop_reader_give_nothing(reader);
-    return loop_scope_on_release(scope, drop_buffer, reader) ? reader : NULL;
 }

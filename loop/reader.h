@@ -3,8 +3,8 @@
  * Buffered reading: lines, records and headers out of any source.
  *
  * A reader reads its source in large pieces, keeps what has not been asked for yet, and gives it out in the pieces that
- * a program thinks in. Each call here is a job like any other, in the source's scope, and resumes its continuation from
- * the loop, also when the bytes are there already. Its result is
+ * a program thinks in. Each call here that returns a job starts one in the source's scope; its continuation is resumed
+ * from the loop, also when the bytes are there already. Its result is
  *
  *     > 0      how many bytes of the source were consumed; what they say is at loop_reader_data
  *     0        the end of the source, and nothing is left before it
@@ -15,7 +15,8 @@
  *     -EMSGSIZE   it would take more than the reader's max_bytes. Nothing was lost: take or skip some, or give up
  *     -ENODATA    the source ended in the middle of it
  *     -EBUSY      another operation of this reader is running: one at a time
- *     -EINVAL     of length 0, which would look like the end
+ *     -EINVAL     of length 0, which would look like the end; a delimiter that is NULL; the source of the program's
+ *                 own has answered with more than it was asked for (a debug build stops)
  *     -ENOMEM     there was no memory to go on; another try may find some
  *     -ECANCELED  it was cancelled
  *
@@ -26,8 +27,16 @@
  * Cancelling leaves the bytes that have come where they are. So another operation can be tried, for example after a
  * deadline of the program's own; a scope's deadline ends all that there is in the scope, this reader's jobs included.
  *
- * Whoever has a reader on a source reads from the reader only: bytes that the reader has taken are no longer in the
- * source.
+ * A program that has a reader on a source reads from the reader only: bytes that the reader has taken are no longer in
+ * the source.
+ *
+ * The descriptor behind the source may be closed, destroyed or taken at any time. The operation that is reading then
+ * ends with -ECANCELED, later ones with -EBADF; they never read another descriptor. What had come stays in the reader:
+ * loop_reader_peek shows it, loop_reader_take gives it out. The number from loop_fd_take reads on behind those bytes.
+ *
+ * NULL instead of a reader stops a debug build, and so does a reader that has been destroyed or whose scope has ended.
+ * Otherwise such a call does nothing and returns job 0, -EINVAL, or an empty string; after a destroy only as long as no
+ * other reader of the loop is in the same place.
  */
 #ifndef LOOP_READER_H
 #define LOOP_READER_H
@@ -40,15 +49,24 @@ extern "C" {
 
 struct loop_reader;
 
-/* A reader of `source`, in the source's scope and gone with it. `max_bytes` bounds what one operation can give out,
- * delimiter included, and thereby the memory of the reader: exactly so many bytes are taken, one more is -EMSGSIZE; 0
- * means 1 MiB. Memory is taken when it is needed for what has come, and kept until the scope's release hooks run.
- * NULL when there is no memory or the scope has ended. */
+/* A reader of `source`, in the source's scope. It lives until loop_reader_destroy, or until the scope's on_end has
+ * returned. `source` has to live as long: that of a descriptor is kept for the reader, also when the descriptor is
+ * destroyed. `max_bytes` bounds what one operation can give out, delimiter included, and thereby the memory of the
+ * reader: exactly so many bytes are taken, one more is -EMSGSIZE; 0 means 1 MiB. Memory is taken when it is needed for
+ * what has come. Returns NULL when there is no memory or the scope has ended. */
 LOOP_API struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_bytes);
 
+/* Ends the reader. Its operation ends with -ECANCELED, also one whose result is due; an error of the source that has
+ * not been told yet is told instead. Bytes that have not been given out go back to the reader whose loop_reader_source
+ * is the source; other sources can take nothing back, so look at loop_reader_peek before. What loop_reader_data and
+ * loop_reader_peek have returned is gone when this returns. A stream or a copy of loop_reader_source that has gone over
+ * to the descriptor goes on; one that reads through the reader ends with -ECANCELED or -EBADF. May be called anywhere
+ * on the loop's thread, also by a continuation of the reader's own. NULL is harmless, twice is a mistake. */
+LOOP_API void loop_reader_destroy(struct loop_reader *reader);
+
 /* The bytes that the last operation gave out, and in `*len` (which may be NULL) how many they are: good until the next
- * operation is started. Lines, and what comes of loop_reader_until and loop_reader_all, are followed by a NUL that
- * isn't counted. An operation that gave out nothing leaves an empty string. */
+ * operation is started or the reader destroyed. Lines, and what comes of loop_reader_until and loop_reader_all, are
+ * followed by a NUL that isn't counted. An operation that gave out nothing leaves an empty string. */
 LOOP_API const char *loop_reader_data(const struct loop_reader *reader, size_t *len);
 
 /* ---- text ---- */
@@ -69,9 +87,11 @@ LOOP_API loop_job loop_reader_until(struct loop_reader *reader, const void *deli
  * the next operation, such as the body behind a header. */
 LOOP_API loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg);
 
-/* Hold loop_reader_lines back, and let it go on; both are idempotent. Paused, it gives out nothing and reads at most
- * what it had begun to read. Return 0, or -ENOENT when no such job is running. */
+/* Holds loop_reader_lines back: it gives out nothing and reads at most what it had begun to read. Idempotent. Returns
+ * 0, or -ENOENT when no such job is running. */
 LOOP_API int loop_reader_pause(struct loop_reader *reader);
+
+/* Lets a paused loop_reader_lines go on. Idempotent. Returns 0, or -ENOENT when no such job is running. */
 LOOP_API int loop_reader_resume(struct loop_reader *reader);
 
 /* ---- bytes ---- */
@@ -95,8 +115,8 @@ LOOP_API loop_job loop_reader_skip(struct loop_reader *reader, uint64_t len, loo
  * are in it now. */
 LOOP_API loop_job loop_reader_fill(struct loop_reader *reader, size_t len, loop_fn *fn, void *arg);
 
-/* The bytes that have come and are not consumed, good until the next operation is started; and how many they are. None
- * while an operation is running. */
+/* Returns the bytes that have come and are not consumed, and in `*len` (which may be NULL) how many they are: good
+ * until the next operation is started or the reader destroyed. None while an operation is running. */
 LOOP_API const char *loop_reader_peek(const struct loop_reader *reader, size_t *len);
 
 /* Consumes the first `len` bytes of the window. 0; -EINVAL when there are fewer; -EBUSY while an operation is running.
@@ -105,9 +125,10 @@ LOOP_API int loop_reader_consume(struct loop_reader *reader, size_t len);
 
 /* ---- the rest ---- */
 
-/* What is left as a source of its own, for loop_copy and loop_stream: first what the reader has, then what comes. A
- * read of it is an operation of the reader like the others. Where the reader has nothing left a copy or a stream that
- * is started takes the bytes directly from the descriptor, and is no slower than without a reader. */
+/* What is left as a source of its own, for loop_copy and loop_stream: first what the reader has, then what comes. It
+ * belongs to the reader and lives as long. A read of it is an operation of the reader like the others, and so is the
+ * waiting of a stream, which holds no chunk of the region meanwhile. Where the reader has nothing left a copy or a
+ * stream that is started takes the bytes directly from the descriptor, and is no slower than without a reader. */
 LOOP_API struct loop_source *loop_reader_source(struct loop_reader *reader);
 
 #ifdef __cplusplus

@@ -20,6 +20,7 @@ static int64_t deliver_lines(struct loop *loop, struct job *job, struct loop_rea
     struct loop_reader_operation *operation = &reader->operation;
     int64_t result = 1;
     operation->is_delivering = true;
+    reader->calls++;
     for (int n = 0; n < LINES_AT_ONCE && result > 0 && !operation->is_paused && !job->is_cancelled; n++) {
         result = loop_reader_step_line(reader, operation);
         if (result > 0 && job->fn) {
@@ -27,8 +28,17 @@ static int64_t deliver_lines(struct loop *loop, struct job *job, struct loop_rea
         }
     }
     loop_settle(loop);
+    reader->calls--;
     operation->is_delivering = false;
     return result;
+}
+
+static void end_lines(struct loop *loop, struct job *job, struct loop_reader *reader, int64_t result)
+{
+    loop_reader_give_nothing(reader);
+    result = loop_reader_last_word(reader, result);
+    loop_reader_let_go(reader);
+    loop_job_finish(loop, job, result);
 }
 
 /* From the dispatch. */
@@ -47,20 +57,19 @@ static void run_lines(struct loop *loop, struct job *job, int64_t error)
         nudge(loop, job);
         return;
     } else if (result == LOOP_READER_NEEDS_MORE) {
-        if (loop_reader_read_more(reader)) {
+        result = loop_reader_read_more(reader, job);
+        if (!result) {
             return;
         }
-        result = -ENOMEM;
     }
-    loop_reader_give_nothing(reader);
-    loop_job_finish(loop, job, result);
+    end_lines(loop, job, reader, result);
 }
 
 static void cancel_lines(struct loop *loop, struct job *job)
 {
     struct loop_reader *reader = *loop_reader_of(job);
-    if (reader->operation.is_delivering) {
-        return; /* run_lines ends it */
+    if (reader->calls > 0) {
+        return; /* run_lines ends it, or loop_reader_read_more passes it on */
     }
     if (reader->inner) {
         loop_cancel(loop, reader->inner);
@@ -75,6 +84,9 @@ const struct loop_job_kind loop_reader_lines_kind = {
 
 loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
 {
+    if (!loop_reader_is_good(reader, __func__)) {
+        return 0;
+    }
     loop_job id;
     struct loop_reader_operation operation = {.step = loop_reader_step_line, .len = 1};
     struct job *job = loop_reader_begin(reader, &loop_reader_lines_kind, &operation, fn, arg, &id);
@@ -82,9 +94,13 @@ loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
         return id;
     }
     if (loop_reader_buffered(reader) > 0 || reader->has_ended) {
-        nudge(reader->source->scope->loop, job);
-    } else if (!loop_reader_read_more(reader)) {
-        loop_job_complete(reader->source->scope->loop, job, -ENOMEM);
+        nudge(reader->loop, job);
+        return id;
+    }
+    int error = loop_reader_read_more(reader, job);
+    if (error) {
+        loop_job_complete(reader->loop, job, error);
+        loop_reader_let_go(reader);
     }
     return id;
 }
@@ -92,7 +108,6 @@ loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
 /* The job of loop_reader_lines, or NULL where it isn't running or has its result. */
 static struct job *find_lines(const struct loop_reader *reader)
 {
-    LOOP_CHECK_THREAD(reader->source->scope->loop);
     struct job *job = loop_reader_running(reader);
     bool has_result = job && job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
     return job && job->kind == &loop_reader_lines_kind && !has_result ? job : NULL;
@@ -100,6 +115,10 @@ static struct job *find_lines(const struct loop_reader *reader)
 
 int loop_reader_pause(struct loop_reader *reader)
 {
+    if (!loop_reader_is_good(reader, __func__)) {
+        return -EINVAL;
+    }
+    LOOP_CHECK_THREAD(reader->loop);
     struct job *job = find_lines(reader);
     if (!job) {
         return -ENOENT;
@@ -110,6 +129,10 @@ int loop_reader_pause(struct loop_reader *reader)
 
 int loop_reader_resume(struct loop_reader *reader)
 {
+    if (!loop_reader_is_good(reader, __func__)) {
+        return -EINVAL;
+    }
+    LOOP_CHECK_THREAD(reader->loop);
     struct job *job = find_lines(reader);
     if (!job) {
         return -ENOENT;
@@ -118,7 +141,7 @@ int loop_reader_resume(struct loop_reader *reader)
     bool was_paused = operation->is_paused;
     operation->is_paused = false;
     if (was_paused && !operation->is_delivering && !reader->inner && job->where != LOOP_AT_RUN_QUEUE) {
-        nudge(reader->source->scope->loop, job);
+        nudge(reader->loop, job);
     }
     return 0;
 }

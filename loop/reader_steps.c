@@ -13,6 +13,17 @@ void loop_reader_give_nothing(struct loop_reader *reader)
 {
     reader->data = "";
     reader->data_len = 0;
+    reader->consumed = 0;
+    reader->nul = NULL;
+}
+
+void loop_reader_take_back(struct loop_reader *reader)
+{
+    if (reader->nul) {
+        *reader->nul = reader->under_nul;
+    }
+    reader->buffer.start -= reader->consumed;
+    loop_reader_give_nothing(reader);
 }
 
 /* Gives out the first `len` buffered bytes and consumes the first `consumed`. */
@@ -20,15 +31,18 @@ static int64_t give_out(struct loop_reader *reader, size_t len, size_t consumed)
 {
     reader->data = loop_reader_buffer_first(&reader->buffer);
     reader->data_len = len;
+    reader->consumed = consumed;
     reader->buffer.start += consumed;
     return (int64_t)consumed;
 }
 
-/* The same with a NUL behind: where the delimiter stood; or behind everything, where the read that saw the end of the
- * source had room. */
+/* Gives bytes out with a NUL behind them. It overwrites the delimiter; or it stands behind all bytes, because the read
+ * that found the end of the source had room. */
 static int64_t give_out_text(struct loop_reader *reader, size_t len, size_t consumed)
 {
-    reader->buffer.bytes[reader->buffer.start + len] = 0;
+    reader->nul = reader->buffer.bytes + reader->buffer.start + len;
+    reader->under_nul = *reader->nul;
+    *reader->nul = 0;
     return give_out(reader, len, consumed);
 }
 
