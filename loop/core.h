@@ -729,7 +729,7 @@ struct loop {
     struct loop_scope *ending, **last_ending; /* scopes to look at, in a queue */
     bool is_settling;
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last has none, and is there for ids that never were */
-    struct loop_slab fds, scopes, deadlines, readers;
+    struct loop_slab fds, scopes, deadlines, readers, writers;
     struct loop_numbers numbers;
     struct loop_region region;
     struct loop_spares spares, bulks;     /* copy.c's buffers */
@@ -825,6 +825,7 @@ static inline void loop_settle(struct loop *loop)
 /* Makes `fd`'s flow. */
 void loop_flow_init(struct loop_fd *fd);
 void loop_readers_init(struct loop *loop);
+void loop_writers_init(struct loop *loop);
 void loop_copy_finish(struct loop *loop);
 void loop_file_finish(struct loop *loop);
 void loop_scratch_finish(struct loop *loop);

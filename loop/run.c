@@ -350,6 +350,7 @@ static struct loop *make(const struct loop_options *options)
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
     loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
     loop_readers_init(loop);
+    loop_writers_init(loop);
     loop_wheel_init(&loop->timers, loop_clock_read());
     loop_signals_init(loop);
     return loop;
@@ -358,7 +359,7 @@ static struct loop *make(const struct loop_options *options)
 static void unmake(struct loop *loop)
 {
     assert(loop_jobs_in_use(loop) == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
-    assert(loop->readers.in_use == 0);
+    assert(loop->readers.in_use == 0 && loop->writers.in_use == 0);
     assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
     loop_file_finish(loop);
@@ -371,6 +372,7 @@ static void unmake(struct loop *loop)
     loop_slab_finish(&loop->scopes);
     loop_slab_finish(&loop->deadlines);
     loop_slab_finish(&loop->readers);
+    loop_slab_finish(&loop->writers);
     loop_region_finish(loop);
     if (loop->inbox && !loop->main_has_ended) {
         loop_inbox_close(loop->inbox);

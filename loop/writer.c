@@ -3,25 +3,75 @@
  * Buffered writing. Two batches take turns: one is filled while the other is on its way. What is appended has the
  * writer looked at when the continuation has returned (loop->after); it then swaps the two and starts one write. That
  * write's end starts the next one, where more has come meanwhile.
+ *
+ * The object is in a slab of the loop and in the scope's `kept`. It is given back by loop_writer_destroy, or when the
+ * scope's on_end has returned; a write in flight and functions of the program that are on the stack keep it until they
+ * are done (let_go). It pins the sink's descriptor and has the scope by a pointer of its own: a sink that is gone is
+ * found closed, never another connection's. Jobs that wait know the writer by its id.
  */
 #include <loop/writer_state.h>
+
+#include <loop/fd_flow.h>
 
 #include <errno.h>
 
 #define LIMIT_BYTES ((size_t)1 << 20)
+
+bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
+{
+    if (!writer) {
+        loop_misuse(NULL, function, "the writer is NULL", "look at what loop_writer_create has returned");
+        return false;
+    }
+    if ((writer->id & LOOP_SLAB_FREE) || writer->is_destroyed) {
+        loop_misuse(NULL, function, "the writer was destroyed, or its scope has ended",
+                    "forget the pointer with loop_writer_destroy, or in the scope's on_end");
+        return false;
+    }
+#if NORIA_DEBUG
+    loop_check_thread(writer->loop, function);
+#endif
+    return true;
+}
 
 static void empty_batch(const struct loop_writer *writer, struct loop_writer_batch *batch)
 {
     loop_writer_batch_empty(batch, writer->limit_bytes);
 }
 
-/* ---- who waits ---- */
+/* ---- how long it lives ---- */
 
-/* Has the job told from the dispatch, which is when a refusal counts as heard. */
-static void tell(const struct loop_writer *writer, struct job *job, int64_t result)
+/* Gives the object back if it has been destroyed and nothing keeps it any more. */
+static void let_go(struct loop_writer *writer)
 {
-    loop_job_backend_complete(writer->sink->scope->loop, job, result);
+    if (!writer->is_destroyed || writer->inner || writer->calls > 0) {
+        return;
+    }
+    assert(loop_list_is_empty(&writer->waiters) && loop_list_is_empty(&writer->drainers));
+    assert(loop_list_is_empty(&writer->closers));
+    if (loop_list_is_linked(&writer->after.link)) {
+        loop_list_remove(&writer->after.link);
+        loop_scope_drop_hold(writer->scope, false);
+    }
+    loop_hlist_remove(&writer->kept.link);
+    loop_writer_batch_finish(&writer->filling);
+    loop_writer_batch_finish(&writer->leaving);
+    if (writer->fd) {
+        loop_fd_unpin(writer->fd);
+    }
+    loop_slab_put(&writer->loop->writers, writer);
 }
+
+/* The scope has ended. */
+static void drop(struct loop_kept *kept)
+{
+    struct loop_writer *writer = LOOP_CONTAINER(kept, struct loop_writer, kept);
+    assert(!writer->inner && writer->calls == 0);
+    writer->is_destroyed = true;
+    let_go(writer);
+}
+
+/* ---- who waits ---- */
 
 /* What a waiter hears; 1 when it has to wait on. Where the writer has failed it waits for the write in flight all the
  * same: that still uses memory. */
@@ -33,6 +83,7 @@ static int64_t answer(const struct loop_writer *writer, const struct loop_writer
     return writer->error && !writer->inner ? writer->error : 1;
 }
 
+/* Has jobs told from the dispatch, which is when a refusal counts as heard. */
 static void tell_waiters(struct loop_writer *writer)
 {
     struct loop_list *node;
@@ -42,38 +93,119 @@ static void tell_waiters(struct loop_writer *writer)
         if (result > 0) {
             break;
         }
-        tell(writer, job, result);
+        loop_job_backend_complete(writer->loop, job, result);
     }
     bool is_over = writer->error && !writer->inner,
          has_room = loop_writer_pending_bytes(writer) <= writer->limit_bytes / 2;
     while ((is_over || (has_room && !writer->error)) && (node = loop_list_first(&writer->drainers))) {
-        tell(writer, LOOP_CONTAINER(node, struct job, link), writer->error);
+        loop_job_backend_complete(writer->loop, LOOP_CONTAINER(node, struct job, link), writer->error);
     }
 }
 
-/* ---- writing ---- */
+void loop_writer_leave(struct loop_writer *writer)
+{
+    if (--writer->calls == 0) {
+        tell_waiters(writer);
+        let_go(writer);
+    }
+}
+
+/* ---- writing: from within enter and leave ---- */
 
 static void on_written(void *arg, int64_t result);
 
-/* Nothing goes on from here. */
+/* Nothing goes on from here. Where nobody hears of the error it cancels the scope's jobs. */
 static void fail(struct loop_writer *writer, int64_t error)
 {
     bool is_heard = !loop_list_is_empty(&writer->waiters);
     writer->error = (int32_t)error;
     empty_batch(writer, &writer->filling);
     if (!is_heard && error != -ECANCELED) {
-        loop_scope_fail(writer->sink->scope, error);
+        loop_scope_fail(writer->scope, error);
     }
+}
+
+static loop_job *stands_for(struct job *job)
+{
+    return (loop_job *)(void *)job->u.small;
+}
+
+static void cancel_proxy(struct loop *loop, struct job *job)
+{
+    loop_cancel(loop, *stands_for(job));
+}
+
+static const struct loop_job_kind proxy_kind = {.name = "buffered write", .cancel = cancel_proxy};
+
+/* A sink of the program's own may write by a job of another scope: one of the writer's scope stands for it, which is
+ * cancelled with that. False when there is no memory. */
+static bool make_proxy(struct loop_writer *writer)
+{
+    bool ended = false;
+    const struct job *inner = loop_job_find(writer->loop, writer->inner);
+    if (!inner || inner->scope == writer->scope || writer->scope->is_cancelled) {
+        return true;
+    }
+    struct job *proxy = loop_job_start(writer->scope, NULL, &proxy_kind, NULL, NULL, &ended);
+    if (!proxy) {
+        return false;
+    }
+    proxy->where = LOOP_AT_OWNER;
+    *stands_for(proxy) = writer->inner;
+    writer->proxy = proxy->id;
+    return true;
+}
+
+/* `inner` is on its way, and holds the scope. It is cancelled where the writer has been given up while it was being
+ * started. */
+static void begin_inner(struct loop_writer *writer, loop_job inner)
+{
+    if (!inner) {
+        return;
+    }
+    writer->inner = inner;
+    loop_scope_add_hold(writer->scope, false);
+    if (!make_proxy(writer) && !writer->error) {
+        fail(writer, -ENOMEM);
+    }
+    if (writer->error || writer->scope->is_cancelled) {
+        loop_cancel(writer->loop, inner);
+    }
+}
+
+/* Its continuation has been resumed. */
+static void inner_has_ended(struct loop_writer *writer)
+{
+    struct job *proxy = loop_job_find(writer->loop, writer->proxy);
+    writer->inner = writer->proxy = 0;
+    if (proxy) {
+        loop_job_end_unheard(writer->loop, proxy, 0);
+    }
+    loop_writer_enter(writer);
+}
+
+/* After all that follows from that. */
+static void leave_inner(struct loop_writer *writer)
+{
+    struct loop_scope *scope = writer->scope;
+    loop_writer_leave(writer);
+    loop_scope_drop_hold(scope, false);
 }
 
 static void write_rest(struct loop_writer *writer)
 {
-    const struct loop_writer_batch *batch = &writer->leaving;
-    writer->inner =
-        loop_writev(writer->sink, batch->pieces + writer->at, batch->n_pieces - writer->at, on_written, writer);
-    if (!writer->inner) {
-        fail(writer, loop_scope_takes_work(writer->sink->scope) ? -ENOMEM : -ECANCELED);
-        empty_batch(writer, &writer->leaving);
+    struct loop_writer_batch *batch = &writer->leaving;
+    loop_job inner = 0;
+    if (!writer->scope->is_cancelled) {
+        inner = loop_writev(writer->sink, batch->pieces + writer->at, batch->n_pieces - writer->at, on_written, writer);
+    }
+    begin_inner(writer, inner);
+    if (!inner && !writer->error) {
+        bool is_ending = writer->scope->is_cancelled || !loop_scope_takes_work(writer->scope);
+        fail(writer, is_ending ? -ECANCELED : -ENOMEM);
+    }
+    if (!inner) {
+        empty_batch(writer, batch);
     }
 }
 
@@ -87,22 +219,31 @@ static void send_batch(struct loop_writer *writer)
     writer->leaving = writer->filling;
     writer->filling = batch;
     writer->at = 0;
+    writer->left = (size_t)(writer->appended - writer->written);
     loop_writer_batch_resolve(&writer->leaving);
     write_rest(writer);
 }
 
-/* `n` bytes of what leaves have gone. */
-static void advance(struct loop_writer *writer, size_t n)
+/* What the sink has answered, as far as it can be true: that many bytes have gone. */
+static int64_t advance(struct loop_writer *writer, int64_t result)
 {
+    if (result > 0 && (uint64_t)result > writer->left) {
+        loop_misuse(writer->loop, "write of a sink of one's own", "it resumed with more bytes than it was given",
+                    "resume with the length of all vectors, with less after an error, or a negative errno");
+        result = -EINVAL;
+    }
+    size_t n = result > 0 ? (size_t)result : 0;
     writer->written += n;
+    writer->left -= n;
     writer->at = loop_writer_batch_advance(&writer->leaving, writer->at, n);
+    return result < INT32_MIN ? -EINVAL : result;
 }
 
 /* There is room in the sink's own queue again, or never will be. */
 static void on_room(void *arg, int64_t result)
 {
     struct loop_writer *writer = arg;
-    writer->inner = 0;
+    inner_has_ended(writer);
     if (result < 0 && !writer->error) {
         fail(writer, result);
     }
@@ -111,15 +252,14 @@ static void on_room(void *arg, int64_t result)
     } else {
         empty_batch(writer, &writer->leaving);
     }
-    tell_waiters(writer);
+    leave_inner(writer);
 }
 
 /* Others, who write to the same descriptor, have filled its queue: waits until it drains. False when that isn't it. */
 static bool wait_for_room(struct loop_writer *writer, int64_t result)
 {
-    struct loop_sink *sink = writer->sink;
-    if (result == -ENOBUFS && !writer->error && sink->ops->fd && sink->ops->fd(sink)) {
-        writer->inner = loop_sink_drained(sink, on_room, writer);
+    if (result == -ENOBUFS && !writer->error && writer->fd) {
+        begin_inner(writer, loop_sink_drained(writer->sink, on_room, writer));
     }
     return writer->inner != 0;
 }
@@ -127,22 +267,19 @@ static bool wait_for_room(struct loop_writer *writer, int64_t result)
 static void on_written(void *arg, int64_t result)
 {
     struct loop_writer *writer = arg;
-    writer->inner = 0;
-    advance(writer, result > 0 ? (size_t)result : 0);
-    bool has_rest = writer->at < writer->leaving.n_pieces;
-    if (has_rest && wait_for_room(writer, result)) {
-        return;
-    }
-    if (has_rest && result <= 0 && !writer->error) {
+    inner_has_ended(writer);
+    result = advance(writer, result);
+    bool has_rest = writer->left > 0, waits = has_rest && wait_for_room(writer, result);
+    if (has_rest && result <= 0 && !waits && !writer->error) {
         fail(writer, result < 0 ? result : -EIO);
     }
-    if (has_rest && !writer->error) {
+    if (has_rest && !waits && !writer->error) {
         write_rest(writer); /* the sink stopped in the middle without saying why: the next write says it */
-    } else {
+    } else if (!waits) {
         empty_batch(writer, &writer->leaving);
         send_batch(writer);
     }
-    tell_waiters(writer);
+    leave_inner(writer);
 }
 
 /* ---- when the continuation has returned ---- */
@@ -150,70 +287,121 @@ static void on_written(void *arg, int64_t result)
 static void look_after(struct loop_after *after)
 {
     struct loop_writer *writer = LOOP_CONTAINER(after, struct loop_writer, after.link);
+    struct loop_scope *scope = writer->scope;
+    loop_writer_enter(writer);
     send_batch(writer);
-    tell_waiters(writer);
-    loop_scope_drop_hold(writer->sink->scope, false); /* loop_after_continuation has made it */
+    loop_writer_leave(writer);
+    loop_scope_drop_hold(scope, false); /* loop_after_continuation has made it */
 }
 
 void loop_writer_look_soon(struct loop_writer *writer)
 {
-    loop_after_continuation(writer->sink->scope->loop, &writer->after, writer->sink->scope);
+    loop_after_continuation(writer->loop, &writer->after, writer->scope);
 }
 
 /* ---- holding back ---- */
 
 void loop_writer_cork(struct loop_writer *writer)
 {
-    LOOP_CHECK_THREAD(writer->sink->scope->loop);
-    writer->is_corked = true;
+    if (loop_writer_is_good(writer, __func__)) {
+        writer->is_corked = true;
+    }
 }
 
 void loop_writer_uncork(struct loop_writer *writer)
 {
-    LOOP_CHECK_THREAD(writer->sink->scope->loop);
+    if (!loop_writer_is_good(writer, __func__)) {
+        return;
+    }
     writer->is_corked = false;
-    if (writer->filling.n_pieces > 0 && loop_scope_takes_work(writer->sink->scope)) {
+    if (writer->filling.n_pieces > 0 && loop_scope_takes_work(writer->scope)) {
         loop_writer_look_soon(writer);
     }
 }
 
 /* ---- ending ---- */
 
+/* Drops what is pending. Who waits hears it when the write in flight has ended. */
+static void give_up(struct loop_writer *writer)
+{
+    if (!writer->error) {
+        fail(writer, -ECANCELED);
+    }
+    loop_cancel(writer->loop, writer->inner);
+}
+
 void loop_writer_abort(struct loop_writer *writer)
 {
-    LOOP_CHECK_THREAD(writer->sink->scope->loop);
-    if (writer->error) {
+    if (loop_writer_is_good(writer, __func__)) {
+        loop_writer_enter(writer);
+        give_up(writer);
+        loop_writer_leave(writer);
+    }
+}
+
+static void cancel_closers(struct loop_writer *writer)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&writer->closers))) {
+        (void)loop_job_cancel(writer->loop, LOOP_CONTAINER(node, struct job, link));
+    }
+}
+
+void loop_writer_destroy(struct loop_writer *writer)
+{
+    if (!writer || !loop_writer_is_good(writer, __func__)) {
         return;
     }
-    fail(writer, -ECANCELED);
-    if (writer->inner) {
-        loop_cancel(writer->sink->scope->loop, writer->inner);
-    } else {
-        tell_waiters(writer);
-    }
+    writer->is_destroyed = true;
+    loop_writer_enter(writer);
+    give_up(writer);
+    cancel_closers(writer);
+    loop_writer_leave(writer);
 }
 
 /* ---- making ---- */
 
-static void drop_batches(void *arg)
+static bool can_write(const struct loop_sink *sink)
 {
-    struct loop_writer *writer = arg;
-    loop_writer_batch_finish(&writer->filling);
-    loop_writer_batch_finish(&writer->leaving);
+    if (sink && sink->scope && sink->ops && sink->ops->write) {
+        return true;
+    }
+    loop_misuse(NULL, "loop_writer_create", "the sink is NULL, or has no scope or no `write`",
+                "give it a sink whose struct is filled in");
+    return false;
+}
+
+void loop_writers_init(struct loop *loop)
+{
+    loop_slab_init(&loop->writers, sizeof(struct loop_writer), 0);
 }
 
 struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_bytes)
 {
+    if (!can_write(sink)) {
+        return NULL;
+    }
     struct loop_scope *scope = sink->scope;
-    struct loop_writer *writer = loop_scope_takes_work(scope) ? loop_scope_alloc(scope, sizeof *writer) : NULL;
+    struct loop *loop = scope->loop;
+    LOOP_CHECK_THREAD(loop);
+    struct loop_writer *writer = loop_scope_takes_work(scope) ? loop_slab_get(&loop->writers) : NULL;
     if (!writer) {
         return NULL;
     }
+    writer->loop = loop;
+    writer->scope = scope;
     writer->sink = sink;
+    writer->fd = sink->ops->fd ? sink->ops->fd(sink) : NULL;
+    if (writer->fd) {
+        loop_fd_pin(writer->fd);
+    }
     writer->limit_bytes = limit_bytes > 0 ? limit_bytes : LIMIT_BYTES;
     writer->after.fn = look_after;
     loop_list_init(&writer->after.link);
     loop_list_init(&writer->waiters);
     loop_list_init(&writer->drainers);
-    return loop_scope_on_release(scope, drop_batches, writer) ? writer : NULL;
+    loop_list_init(&writer->closers);
+    writer->kept.drop = drop;
+    loop_hlist_push(&scope->kept, &writer->kept.link);
+    return writer;
 }

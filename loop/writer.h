@@ -16,13 +16,22 @@
  * - When the sink fails they are dropped. Who waits in loop_writer_flush or loop_writer_shutdown hears the error; where
  *   nobody does it goes to the scope, as that of any job without a continuation. Every later call gets it too: the
  *   writer stays failed.
- * - When the sink is closed, the same: -EBADF, or -ECANCELED for the write that was in flight.
+ * - When the sink's descriptor is closed, destroyed or taken, the same: -EBADF, or -ECANCELED for the write that was in
+ *   flight. They never go to another descriptor.
  * - The scope does not end while bytes are pending. But a corked writer holds nothing open: what it keeps is dropped.
- * - When the scope is cancelled, or the writer is aborted, the write in flight is cancelled and all the rest is
- *   dropped; waiters hear -ECANCELED (or the scope's reason). Nothing is flushed on the way out.
+ * - When the scope is cancelled, or the writer is aborted or destroyed, the write in flight is cancelled and all the
+ *   rest is dropped; waiters hear -ECANCELED (or the scope's reason). Nothing is flushed on the way out.
  *
  * Writes to the sink itself, past the writer, come before what the writer has gathered and not yet sent: wait for a
  * flush first.
+ *
+ * A sink of the program's own that resumes a write with more bytes than it was given stops a debug build; otherwise the
+ * writer fails with -EINVAL. One that resumes with fewer is given the rest, and fails the writer with -EIO when it then
+ * takes nothing and has no error to tell.
+ *
+ * NULL instead of a writer stops a debug build, and so does a writer that has been destroyed or whose scope has ended.
+ * Otherwise such a call does nothing and returns job 0, -EINVAL, 0 bytes pending, or true for full; after a destroy
+ * only as long as no other writer of the loop is in the same place.
  */
 #ifndef LOOP_WRITER_H
 #define LOOP_WRITER_H
@@ -38,16 +47,25 @@ extern "C" {
 
 struct loop_writer;
 
-/* A writer to `sink`, in the sink's scope and gone with it. An append is taken while fewer than `limit_bytes` are
- * pending, so that one of any size is taken by an empty writer; 0 means 1 MiB. NULL when there is no memory or the
- * scope has ended. */
+/* A writer to `sink`, in the sink's scope. It lives until loop_writer_destroy, or until the scope's on_end has
+ * returned. `sink` has to live as long: that of a descriptor is kept for the writer, also when the descriptor is
+ * destroyed. An append is taken while fewer than `limit_bytes` are pending, so that one of any size is taken by an
+ * empty writer; 0 means 1 MiB. Returns NULL when there is no memory or the scope has ended. */
 LOOP_API struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_bytes);
+
+/* Ends the writer as loop_writer_abort does, and gives the object back: what is pending is dropped, a write in flight
+ * or a shutdown of the sink is cancelled, and jobs that wait for the writer end with -ECANCELED. To have everything
+ * written, destroy it when loop_writer_flush or loop_writer_shutdown has been resumed. What was given by
+ * loop_writer_put_ref is in use until a flush that was asked for before has been resumed, or the scope has ended.
+ * May be called anywhere on the loop's thread, also by a continuation that waited for the writer. NULL is harmless,
+ * twice is a mistake. */
+LOOP_API void loop_writer_destroy(struct loop_writer *writer);
 
 /* ---- appending ----
  *
  * All of it or nothing. Return 0; -ENOBUFS, -ENOMEM: refused, see above; -EINVAL: refused too, a length beyond all
- * reason or a reference to NULL; -EPIPE after loop_writer_shutdown; the sink's error once it has failed; -ECANCELED
- * after an abort or when the scope is ending. */
+ * reason, or NULL where there has to be data or a format; -EPIPE after loop_writer_shutdown; the sink's error once it
+ * has failed; -ECANCELED after an abort, or when the scope is cancelled or ending. */
 
 LOOP_API int loop_writer_put(struct loop_writer *writer, const void *data, size_t len);
 
@@ -108,9 +126,11 @@ LOOP_API bool loop_writer_is_full(const struct loop_writer *writer);
 
 /* ---- holding back ---- */
 
-/* Keeps what is appended from now on from leaving by itself, and lets it go; both are idempotent. A flush sends what is
- * there also when corked, and so does waiting for it to drain. */
+/* Keeps what is appended from now on from leaving by itself. Idempotent. A flush sends what is there also when corked,
+ * and so does waiting for it to drain. */
 LOOP_API void loop_writer_cork(struct loop_writer *writer);
+
+/* Lets go what a cork has kept. Idempotent. */
 LOOP_API void loop_writer_uncork(struct loop_writer *writer);
 
 /* ---- ending ---- */

@@ -14,14 +14,13 @@ static int refuse(struct loop_writer *writer, int error)
     return error;
 }
 
-/* 0 when `len` bytes more are taken. */
-static int admit(struct loop_writer *writer, size_t len)
+/* 0 when `len` bytes more are taken. `has_bytes`: there are some. */
+static int admit(struct loop_writer *writer, size_t len, bool has_bytes)
 {
-    LOOP_CHECK_THREAD(writer->sink->scope->loop);
     if (writer->error) {
         return writer->error;
     }
-    if (!loop_scope_takes_work(writer->sink->scope)) {
+    if (writer->scope->is_cancelled || !loop_scope_takes_work(writer->scope)) {
         return -ECANCELED;
     }
     if (writer->is_closed) {
@@ -33,7 +32,7 @@ static int admit(struct loop_writer *writer, size_t len)
     if (loop_writer_pending_bytes(writer) >= writer->limit_bytes) {
         return refuse(writer, -ENOBUFS);
     }
-    return len > INT64_MAX / 2 ? refuse(writer, -EINVAL) : 0;
+    return len > INT64_MAX / 2 || !has_bytes ? refuse(writer, -EINVAL) : 0;
 }
 
 /* `len` bytes have been appended. */
@@ -48,11 +47,11 @@ static int appended(struct loop_writer *writer, size_t len)
 
 int loop_writer_put(struct loop_writer *writer, const void *data, size_t len)
 {
-    struct loop_writer_batch *batch = &writer->filling;
-    int error = admit(writer, len);
+    int error = loop_writer_is_good(writer, __func__) ? admit(writer, len, data || len == 0) : -EINVAL;
     if (error || len == 0) {
         return error;
     }
+    struct loop_writer_batch *batch = &writer->filling;
     if (!loop_writer_batch_make_room(batch, len)) {
         return refuse(writer, -ENOMEM);
     }
@@ -62,12 +61,9 @@ int loop_writer_put(struct loop_writer *writer, const void *data, size_t len)
 
 int loop_writer_put_ref(struct loop_writer *writer, const void *data, size_t len)
 {
-    int error = admit(writer, len);
+    int error = loop_writer_is_good(writer, __func__) ? admit(writer, len, data || len == 0) : -EINVAL;
     if (error || len == 0) {
         return error;
-    }
-    if (!data) {
-        return refuse(writer, -EINVAL);
     }
     struct iovec piece = {(void *)(uintptr_t)data, len};
     return loop_writer_batch_add(&writer->filling, piece) ? appended(writer, len) : refuse(writer, -ENOMEM);
@@ -83,11 +79,11 @@ __attribute__((format(printf, 2, 0))) static int print_into(struct loop_writer_b
 
 int loop_writer_vprint(struct loop_writer *writer, const char *format, va_list args)
 {
-    struct loop_writer_batch *batch = &writer->filling;
-    int error = admit(writer, 0);
+    int error = loop_writer_is_good(writer, __func__) ? admit(writer, 0, format != NULL) : -EINVAL;
     if (error) {
         return error;
     }
+    struct loop_writer_batch *batch = &writer->filling;
     va_list again;
     va_copy(again, args);
     int len = print_into(batch, format, args);

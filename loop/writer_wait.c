@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: ISC
  *
- * Waiting for a writer: until all has been written, until there is room, until the sink has been shut down.
+ * Waiting for a writer: until all has been written, until there is room, until the sink has been shut down. A job that
+ * waits knows the writer by its id, because it may outlive it.
  */
 #include <loop/writer_state.h>
 
 #include <errno.h>
 
+#define BEING_STARTED UINT64_MAX /* as `inner`: no job, so that a cancel finds nothing to do yet */
+
 /* The continuation is about to hear it. */
 static void heard(struct loop *loop, struct job *job, int64_t result)
 {
-    struct loop_writer_waiter *waiter = loop_writer_waiter(job);
-    if (waiter->refusal) {
-        waiter->writer->refusal = 0;
+    struct loop_writer *writer = loop_writer_of(loop, job);
+    if (writer && loop_writer_waiter(job)->refusal) {
+        writer->refusal = 0;
     }
     loop_job_finish(loop, job, result);
 }
 
 static void drained_heard(struct loop *loop, struct job *job, int64_t result)
 {
-    loop_writer_waiter(job)->writer->refusal = 0;
+    struct loop_writer *writer = loop_writer_of(loop, job);
+    if (writer) {
+        writer->refusal = 0;
+    }
     loop_job_finish(loop, job, result);
 }
 
@@ -30,12 +36,12 @@ static loop_job await(struct loop_writer *writer, struct loop_list *list, const 
                       void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(writer->sink->scope, NULL, kind, fn, arg, &ended);
+    struct job *job = loop_job_start(writer->scope, NULL, kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;
     }
     *loop_writer_waiter(job) =
-        (struct loop_writer_waiter){.writer = writer, .target = writer->appended, .refusal = writer->refusal};
+        (struct loop_writer_waiter){.writer = writer->id, .target = writer->appended, .refusal = writer->refusal};
     job->where = LOOP_AT_OWNER;
     loop_list_push_back(list, &job->link);
     loop_writer_look_soon(writer);
@@ -44,24 +50,23 @@ static loop_job await(struct loop_writer *writer, struct loop_list *list, const 
 
 loop_job loop_writer_flush(struct loop_writer *writer, loop_fn *fn, void *arg)
 {
-    return await(writer, &writer->waiters, &flush_kind, fn, arg);
+    return loop_writer_is_good(writer, __func__) ? await(writer, &writer->waiters, &flush_kind, fn, arg) : 0;
 }
 
 loop_job loop_writer_drained(struct loop_writer *writer, loop_fn *fn, void *arg)
 {
-    return await(writer, &writer->drainers, &drained_kind, fn, arg);
+    return loop_writer_is_good(writer, __func__) ? await(writer, &writer->drainers, &drained_kind, fn, arg) : 0;
 }
 
 size_t loop_writer_pending(const struct loop_writer *writer)
 {
-    LOOP_CHECK_THREAD(writer->sink->scope->loop);
-    return (size_t)loop_writer_pending_bytes(writer);
+    return loop_writer_is_good(writer, __func__) ? (size_t)loop_writer_pending_bytes(writer) : 0;
 }
 
 bool loop_writer_is_full(const struct loop_writer *writer)
 {
-    LOOP_CHECK_THREAD(writer->sink->scope->loop);
-    return writer->refusal || loop_writer_pending_bytes(writer) >= writer->limit_bytes;
+    return !loop_writer_is_good(writer, __func__) || writer->refusal ||
+           loop_writer_pending_bytes(writer) >= writer->limit_bytes;
 }
 
 /* ---- the end of the sink ---- */
@@ -72,19 +77,38 @@ static void on_shut_down(void *arg, int64_t result)
     loop_job_finish(job->scope->loop, job, result);
 }
 
-/* All has been written, or can't be. From the dispatch. */
-static void shut_down_sink(struct loop *loop, struct job *job, int64_t result)
+/* The sink's function may be the program's: it may cancel the job, or destroy the writer. */
+static void start_shutdown(struct loop *loop, struct loop_writer *writer, struct job *job)
 {
     struct loop_writer_waiter *waiter = loop_writer_waiter(job);
-    if (result < 0 || job->is_cancelled) {
-        waiter->writer->refusal = 0;
-        loop_job_finish(loop, job, job->is_cancelled ? -ECANCELED : result);
+    waiter->inner = BEING_STARTED;
+    loop_list_push_back(&writer->closers, &job->link);
+    loop_writer_enter(writer);
+    loop_job inner = loop_shutdown(writer->sink, on_shut_down, job);
+    waiter->inner = inner;
+    if (!inner) {
+        loop_list_remove(&job->link);
+    } else if (job->is_cancelled) {
+        loop_cancel(loop, inner);
+    }
+    loop_writer_leave(writer);
+    if (!inner) {
+        loop_job_finish(loop, job, job->is_cancelled ? -ECANCELED : -ENOMEM);
+    }
+}
+
+/* All has been written, or can't be. From the dispatch. */
+static void all_written(struct loop *loop, struct job *job, int64_t result)
+{
+    struct loop_writer *writer = loop_writer_of(loop, job);
+    if (result == 0 && !job->is_cancelled && writer) {
+        start_shutdown(loop, writer, job);
         return;
     }
-    waiter->inner = loop_shutdown(waiter->writer->sink, on_shut_down, job);
-    if (!waiter->inner) {
-        loop_job_finish(loop, job, -ENOMEM);
+    if (writer) {
+        writer->refusal = 0;
     }
+    loop_job_finish(loop, job, result == 0 || job->is_cancelled ? -ECANCELED : result);
 }
 
 static void cancel_shutdown(struct loop *loop, struct job *job)
@@ -97,11 +121,13 @@ static void cancel_shutdown(struct loop *loop, struct job *job)
 }
 
 static const struct loop_job_kind shutdown_kind = {
-    .name = "writer shutdown", .cancel = cancel_shutdown, .backend_done = shut_down_sink};
+    .name = "writer shutdown", .cancel = cancel_shutdown, .backend_done = all_written};
 
 loop_job loop_writer_shutdown(struct loop_writer *writer, loop_fn *fn, void *arg)
 {
-    LOOP_CHECK_THREAD(writer->sink->scope->loop);
-    writer->is_closed = true;
-    return await(writer, &writer->waiters, &shutdown_kind, fn, arg);
+    loop_job id = loop_writer_is_good(writer, __func__) ? await(writer, &writer->waiters, &shutdown_kind, fn, arg) : 0;
+    if (id) {
+        writer->is_closed = true;
+    }
+    return id;
 }
