@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the suites of readers and writers share: connections, and newcomers that take the places of those that went.
+ */
+#ifndef TESTS_BUFFERED_H
+#define TESTS_BUFFERED_H
+
+#include "harness.h"
+
+#include <loop/reader.h>
+#include <loop/writer.h>
+
+/* More than a page of the slab has slots, so that whoever comes next is in the place of the one that went, in whatever
+ * order places are given out. */
+#define NEWCOMERS 70
+
+__attribute__((unused)) static int newcomer_peers[NEWCOMERS];
+__attribute__((unused)) static struct loop_fd *newcomer_fds[NEWCOMERS];
+
+static inline void adopt_newcomers(struct loop_scope *scope)
+{
+    for (unsigned i = 0; i < NEWCOMERS; i++) {
+        int pair[2];
+        make_pair(pair);
+        set_nonblocking(pair[1]);
+        newcomer_peers[i] = pair[1];
+        newcomer_fds[i] = adopt(scope, pair[0]);
+    }
+}
+
+/* The newcomers have been sent nothing, and are open. */
+static inline bool are_untouched(void)
+{
+    char byte;
+
+    for (unsigned i = 0; i < NEWCOMERS; i++) {
+        if (recv(newcomer_peers[i], &byte, 1, MSG_DONTWAIT) != -1 || errno != EAGAIN ||
+            !loop_fd_is_open(newcomer_fds[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline void close_peers(void)
+{
+    for (unsigned i = 0; i < NEWCOMERS; i++) {
+        close(newcomer_peers[i]);
+    }
+}
+
+/* A connection of `scope`; its other end is `*peer`. */
+static inline struct loop_fd *connection(struct loop_scope *scope, int *peer)
+{
+    int pair[2];
+
+    make_pair(pair);
+    set_nonblocking(pair[1]);
+    *peer = pair[1];
+    return adopt(scope, pair[0]);
+}
+
+static inline struct loop_writer *writer_to(struct loop_fd *fd)
+{
+    struct loop_writer *writer = loop_writer_create(&loop_fd_flow(fd)->sink, 0);
+
+    CHECK(writer != NULL);
+    return writer;
+}
+
+static inline struct loop_reader *reader_from(struct loop_fd *fd)
+{
+    struct loop_reader *reader = loop_reader_create(&loop_fd_flow(fd)->source, 0);
+
+    CHECK(reader != NULL);
+    return reader;
+}
+
+static inline bool window_is(const struct loop_reader *reader, const char *expected)
+{
+    size_t len;
+    const char *data = loop_reader_peek(reader, &len);
+
+    return len == strlen(expected) && memcmp(data, expected, len) == 0;
+}
+
+static inline void send_text(int peer, const char *text)
+{
+    CHECK_IS(write(peer, text, strlen(text)), strlen(text));
+}
+
+#endif
