@@ -8,6 +8,7 @@
 #include <loop/log.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,21 +20,19 @@
 
 /* ---- standard error ---- */
 
-/* What somebody else made nonblocking may be full: then we wait, but not for ever, since the whole loop waits with us.
- */
-static void write_stderr(const char *bytes, size_t len)
+/* Standard error may be a pipe that nobody reads, and the whole loop waits with a write to it. So a piece is written
+ * only when there is room: a pipe that is writable takes PIPE_BUF bytes, pipe(7). What finds no room within
+ * `patience_ms` is lost. */
+static void write_stderr(const char *bytes, size_t len, int patience_ms)
 {
     while (len > 0) {
-        ssize_t n = write(STDERR_FILENO, bytes, len);
+        struct pollfd entry = {.fd = STDERR_FILENO, .events = POLLOUT};
+        int ready = poll(&entry, 1, patience_ms);
+        ssize_t n = ready > 0 ? write(STDERR_FILENO, bytes, len < PIPE_BUF ? len : PIPE_BUF) : ready;
         if (n > 0) {
             bytes += n;
             len -= (size_t)n;
-        } else if (n < 0 && errno == EAGAIN) {
-            struct pollfd entry = {.fd = STDERR_FILENO, .events = POLLOUT};
-            if (poll(&entry, 1, STUCK_MS) == 0) {
-                return;
-            }
-        } else if (n == 0 || errno != EINTR) {
+        } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
             return;
         }
     }
@@ -55,17 +54,18 @@ void loop_log_line(const char *format, ...)
     va_start(values, format);
     int len = vsnprintf(line, sizeof line, format, values);
     va_end(values);
-    write_stderr(line, end_line(line, sizeof line, len));
+    write_stderr(line, end_line(line, sizeof line, len), STUCK_MS);
 }
 
 /* ---- the log ---- */
 
-static void log_by_default(enum loop_log_level level, const char *line)
+/* Does not wait: the loop goes on, and the line is lost where there is no room for it. */
+static void log_by_default(enum loop_log_level level, const char *text)
 {
-    if (level == LOOP_LOG_WARNING) {
-        loop_log_line("noria: warning: %s", line);
-    } else if (level == LOOP_LOG_ERROR) {
-        loop_log_line("noria: error: %s", line);
+    char line[LINE_SIZE];
+    if (level >= LOOP_LOG_WARNING) {
+        int len = snprintf(line, sizeof line, "noria: %s: %s", level == LOOP_LOG_ERROR ? "error" : "warning", text);
+        write_stderr(line, end_line(line, sizeof line, len), 0);
     }
 }
 
@@ -108,7 +108,7 @@ __attribute__((format(printf, 2, 0))) static void trace_long(size_t size, const 
     char *line = malloc(size);
     if (line) {
         int len = vsnprintf(line, size, format, values);
-        write_stderr(line, end_line(line, size, len));
+        write_stderr(line, end_line(line, size, len), STUCK_MS);
         free(line);
     }
 }
@@ -124,7 +124,7 @@ void loop_trace(struct loop_debug *debug, const char *format, ...)
     if (len >= (int)sizeof line - 1) {
         trace_long((size_t)len + 2, format, again);
     } else {
-        write_stderr(line, end_line(line, sizeof line, len));
+        write_stderr(line, end_line(line, sizeof line, len), STUCK_MS);
     }
     va_end(again);
     va_end(values);

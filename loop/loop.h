@@ -97,8 +97,8 @@ enum loop_backend {
     LOOP_BACKEND_EPOLL
 };
 
-/* What the library has to say, one line without its newline. The default writes warnings and errors to standard error.
- * Called on the loop's thread. */
+/* What the library has to say, one line without its newline. The default writes warnings and errors to standard error,
+ * and never waits: a line for which a pipe or terminal has no room is lost. Called on the loop's thread. */
 typedef void loop_log_fn(void *arg, enum loop_log_level level, const char *line);
 
 /* All zero is the default. */

@@ -259,6 +259,34 @@ LOOP_TEST(a_linger_of_zero_still_resets)
     END;
 }
 
+/* A pipe that nobody reads. */
+static int log_into_full_pipe(struct loop_env *env, void *unused)
+{
+    int ends[2];
+
+    (void)unused;
+    make_pipe(ends);
+    stuff(ends[1]);
+    CHECK_IS(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    int flags = fcntl(STDERR_FILENO, F_GETFL);
+    CHECK_IS(fcntl(STDERR_FILENO, F_SETFL, flags & ~O_NONBLOCK), 0);
+    loop_log(env->loop, LOOP_LOG_ERROR, "lost");
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+static int run_log_into_full_pipe(void *unused)
+{
+    (void)unused;
+    return loop_run(0, 0, 0, NULL, log_into_full_pipe, NULL);
+}
+
+TEST(p13_a_full_standard_error_does_not_hold_up_the_loop)
+{
+    CHECK_CHILD(run_log_into_full_pipe, NULL);
+}
+
 /* ---- descriptors that go before what is built on them ---- */
 
 /* A descriptor made afterwards may get the memory of the one that was destroyed. */
