@@ -192,8 +192,8 @@ static int64_t copy_to(struct loop_fs_request *request, int from, const struct s
 {
     const struct loop_copy_options *options = &request->u.copy;
     struct loop_fs_temporary temporary;
-    int64_t length = 0, result = loop_fs_temporary_make(&temporary, request->second, request->second_path, 0600,
-                                                        options->exclusive);
+    int64_t length = 0, result = loop_fs_temporary_make(&temporary, request->second, request->second_path,
+                                                        PRIVATE_FILE_MODE, options->exclusive);
 
     if (result == 0) {
         length = make_copy(options, from, temporary.number, status);

@@ -221,8 +221,10 @@ struct loop_save_options {
     bool append;    /* what is there stays in front */
     bool sync;      /* on the disk when the job has ended */
     bool atomic; /* all or nothing, also when the machine goes down: written to a temporary file in the same directory,
-                    synchronised, given its name, and the directory synchronised. A file that is replaced passes its
-                    permissions on; a link is replaced, not followed. Not together with `append`: -EINVAL */
+                    synchronised, given its name, and the directory synchronised. A file that is replaced passes on its
+                    permissions with its access control list, and its owner and group where the process may set them;
+                    a group that it may not set gets no more than everybody. Until then only the process's user may
+                    read the temporary file. A link is replaced, not followed. Not together with `append`: -EINVAL */
 };
 
 /* Writes the `len` bytes at `data`, which are the job's until it ends, and resumes with `len`. When that fails or is

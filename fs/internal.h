@@ -22,6 +22,9 @@
 /* Permissions of a file that is created, where none are asked for. */
 #define DEFAULT_FILE_MODE 0666
 
+/* Those of a file that nobody else may read. */
+#define PRIVATE_FILE_MODE 0600
+
 /* A system call's answer as a result. */
 static inline int64_t loop_fs_outcome(int64_t answer)
 {
@@ -143,7 +146,7 @@ int loop_fs_stat_name(int dir, const char *name, struct loop_fs_stat *stat);
 
 int loop_fs_set_times_of(int number, int64_t accessed_ns, int64_t modified_ns);
 
-/* ---- temporary.c ---- */
+/* ---- temporary.c, inherit.c ---- */
 
 /* A file that gets its name when it is complete. */
 struct loop_fs_temporary {
@@ -153,11 +156,18 @@ struct loop_fs_temporary {
     bool is_opened;           /* `dir` is to be closed */
     int number;               /* the file */
     char name[32];            /* "" when there is none */
+    bool replaces;            /* a regular file has the name that it is to get, */
+    mode_t replaced_mode;     /* with these permissions */
 };
 
-/* Makes one beside `path`, to be written to: 0 or -errno. Ended by loop_fs_temporary_end in any case. */
+/* Makes one beside `path`, to be written to: 0 or -errno. Where it is to replace a regular file only this process's
+ * user may read it, whatever `mode` says, until loop_fs_inherit. Ended by loop_fs_temporary_end in any case. */
 int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
                            unsigned mode, bool exclusive);
+
+/* Gives it the permissions, the access control list and, where that is allowed, the owner and group of the file that it
+ * replaces, as they are now; nothing when it replaces none. 0 or -errno. */
+int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary);
 
 /* Gives it its name. With `sync` it is on the disk before that, and its name is after it. */
 int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync);

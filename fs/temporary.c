@@ -14,9 +14,11 @@
 
 #define NAME_TRIES 100
 
-/* Nobody can foresee the name, and O_EXCL sees to it that nobody has it already. */
-static int open_one(struct loop_fs_temporary *temporary, unsigned mode)
+/* Nobody can foresee the name, and O_EXCL sees to it that nobody has it already. What is to replace a file is private
+ * until it gets that one's permissions: who opens it before then could read what is written to it afterwards. */
+static int open_one(struct loop_fs_temporary *temporary, unsigned asked_mode)
 {
+    unsigned mode = temporary->replaces ? PRIVATE_FILE_MODE : asked_mode;
     uint64_t number;
 
     for (int i = 0; i < NAME_TRIES; i++) {
@@ -34,7 +36,7 @@ static int open_one(struct loop_fs_temporary *temporary, unsigned mode)
 }
 
 /* What can be known beforehand is better heard of before anything is done. */
-static int check_leaf(const struct loop_fs_temporary *temporary)
+static int check_leaf(struct loop_fs_temporary *temporary)
 {
     const char *name = temporary->leaf.name;
     struct stat status;
@@ -48,6 +50,8 @@ static int check_leaf(const struct loop_fs_temporary *temporary)
     if (temporary->is_exclusive) {
         return -EEXIST;
     }
+    temporary->replaces = S_ISREG(status.st_mode);
+    temporary->replaced_mode = status.st_mode;
     return S_ISDIR(status.st_mode) ? -EISDIR : 0;
 }
 

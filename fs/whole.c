@@ -156,30 +156,19 @@ static int64_t save_in_place(struct loop_fs_request *request)
     return result;
 }
 
-/* What had the name before passes its permissions on. */
-static int64_t inherit_mode(const struct loop_fs_temporary *temporary)
-{
-    struct stat status;
-
-    if (fstatat(temporary->dir, temporary->leaf.name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
-        return errno == ENOENT ? 0 : -errno;
-    }
-    return S_ISREG(status.st_mode) ? loop_fs_outcome(fchmod(temporary->number, status.st_mode & 0777)) : 0;
-}
-
 static int64_t save_atomically(struct loop_fs_request *request)
 {
     struct loop_fs_temporary temporary;
     int64_t result =
         loop_fs_temporary_make(&temporary, request->at, request->path, request->mode, request->u.save.exclusive);
 
-    if (result == 0 && !request->u.save.exclusive) {
-        result = inherit_mode(&temporary);
-    }
     if (result == 0) {
         result = write_all(temporary.number, request->data, request->len);
     }
     if (result >= 0) {
+        result = loop_fs_inherit(&temporary);
+    }
+    if (result == 0) {
         result = loop_fs_temporary_publish(&temporary, true);
     }
     loop_fs_temporary_end(&temporary);

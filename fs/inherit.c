@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What a file passes on to the one that replaces it: permissions, access control list, owner and group. The new file is
+ * private until all of that is in place, and at no moment allows more than the old one did.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static const char acl_name[] = "system.posix_acl_access";
+
+/* The permissions of a group that isn't the one they were given to: those of everybody. */
+static mode_t without_group(mode_t mode)
+{
+    return mode & (~(mode_t)S_IRWXG | (mode & S_IRWXO) << 3);
+}
+
+/* Returns the permissions that the new file may have: the group's count for that group alone. */
+static mode_t pass_owner(const struct stat *from, int to)
+{
+    struct stat own;
+
+    if (fstat(to, &own) == 0 && own.st_uid == from->st_uid && own.st_gid == from->st_gid) {
+        return from->st_mode;
+    }
+    bool has_group = fchown(to, from->st_uid, from->st_gid) == 0 || fchown(to, (uid_t)-1, from->st_gid) == 0;
+    return has_group ? from->st_mode : without_group(from->st_mode);
+}
+
+/* The list of the file at `number`, which may be open with O_PATH: how long it is, 0 when there is none. */
+static size_t read_acl(int number, void **acl)
+{
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", number);
+    ssize_t room = getxattr(path, acl_name, NULL, 0);
+    *acl = room > 0 ? malloc((size_t)room) : NULL;
+    ssize_t len = *acl ? getxattr(path, acl_name, *acl, (size_t)room) : room;
+    return len > 0 ? (size_t)len : 0;
+}
+
+/* Where there is a list, the group's permissions are the most that it gives to anybody: without it they can't be
+ * given to the group. A list that the new file has from its directory goes when the old one had none. */
+static mode_t pass_acl(int from, int to, mode_t mode)
+{
+    void *acl;
+    size_t len = read_acl(from, &acl);
+
+    if (len == 0) {
+        (void)fremovexattr(to, acl_name);
+    } else if (!acl || fsetxattr(to, acl_name, acl, len, 0) < 0) {
+        mode = without_group(mode);
+    }
+    free(acl);
+    return mode;
+}
+
+/* Whether a regular file has the name now, and its permissions, as far as the new one may have them. */
+static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t *mode)
+{
+    struct stat status;
+    bool is_file = fstat(from, &status) == 0 && S_ISREG(status.st_mode);
+
+    if (is_file) {
+        *mode = pass_acl(from, temporary->number, pass_owner(&status, temporary->number));
+    }
+    return is_file;
+}
+
+/* The file may have gone since it was looked at: then its permissions are those it had. */
+int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary)
+{
+    mode_t mode = temporary->replaced_mode;
+    bool inherits = temporary->replaces;
+
+    if (temporary->is_exclusive) {
+        return 0;
+    }
+    int from = (int)loop_fs_outcome(openat(temporary->dir, temporary->leaf.name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (from < 0 && from != -ENOENT) {
+        return from;
+    }
+    if (from >= 0) {
+        inherits |= pass_on(temporary, from, &mode);
+        close(from);
+    }
+    return inherits ? loop_fs_outcome(fchmod(temporary->number, mode & 0777)) : 0;
+}
