@@ -103,7 +103,7 @@ static loop_job start_step(struct copying *copying)
         return loop_file_truncate(copying->scope, file, (uint64_t)copying->size, on_step, copying);
     case STEP_CHMOD: return loop_file_chmod(copying->scope, file, stat->mode & 0777, on_step, copying);
     case STEP_SET_TIMES:
-        return loop_file_set_times(copying->scope, file, stat->accessed_ns, stat->modified_ns, on_step, copying);
+        return loop_file_set_times(copying->scope, file, &stat->accessed, &stat->modified, on_step, copying);
     case STEP_RENAME:
         return loop_fs_rename(copying->scope, names->to_dir, copying->temporary, names->to_dir, names->to,
                               LOOP_RENAME_REPLACE, on_step, copying);

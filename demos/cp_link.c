@@ -59,8 +59,8 @@ static void on_made(void *arg, int64_t result)
         finish(linking, result);
         return;
     } else {
-        job = loop_fs_set_times(linking->cp->scope, names->to_dir, names->to, false, linking->stat.accessed_ns,
-                                linking->stat.modified_ns, on_times, linking);
+        job = loop_fs_set_times(linking->cp->scope, names->to_dir, names->to, false, &linking->stat.accessed,
+                                &linking->stat.modified, on_times, linking);
     }
     if (!job) {
         finish(linking, -ENOMEM);

@@ -195,7 +195,7 @@ static loop_job start_step(struct directory *directory)
     case STEP_NEXT: return loop_entries_next(directory->entries, on_step, directory);
     case STEP_CHMOD: return loop_fs_chmod(scope, directory->to, ".", false, stat->mode & 01777, on_step, directory);
     case STEP_TIMES:
-        return loop_fs_set_times(scope, directory->to, ".", false, stat->accessed_ns, stat->modified_ns, on_step,
+        return loop_fs_set_times(scope, directory->to, ".", false, &stat->accessed, &stat->modified, on_step,
                                  directory);
     }
     return 0;

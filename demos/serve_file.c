@@ -153,7 +153,7 @@ static const char *date(char *text, int64_t seconds)
 
 static int64_t modified(const struct answer *answer)
 {
-    return answer->stat.modified_ns / LOOP_SECOND;
+    return answer->stat.modified.tv_sec;
 }
 
 static void begin_head(struct answer *answer, int status)

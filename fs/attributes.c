@@ -72,9 +72,9 @@ enum loop_kind loop_fs_kind_of(unsigned mode)
     }
 }
 
-static int64_t to_ns(const struct statx_timestamp *time)
+static struct timespec to_time(const struct statx_timestamp *time)
 {
-    return time->tv_sec * LOOP_SECOND + time->tv_nsec;
+    return (struct timespec){.tv_sec = time->tv_sec, .tv_nsec = time->tv_nsec};
 }
 
 static uint64_t to_device(uint32_t major, uint32_t minor)
@@ -94,10 +94,10 @@ static void translate(const struct statx *from, struct loop_fs_stat *stat)
         .n_links = from->stx_nlink,
         .uid = from->stx_uid,
         .gid = from->stx_gid,
-        .accessed_ns = to_ns(&from->stx_atime),
-        .modified_ns = to_ns(&from->stx_mtime),
-        .changed_ns = to_ns(&from->stx_ctime),
-        .created_ns = from->stx_mask & STATX_BTIME ? to_ns(&from->stx_btime) : 0,
+        .accessed = to_time(&from->stx_atime),
+        .modified = to_time(&from->stx_mtime),
+        .changed = to_time(&from->stx_ctime),
+        .created = from->stx_mask & STATX_BTIME ? to_time(&from->stx_btime) : (struct timespec){.tv_sec = 0},
         .device_number = to_device(from->stx_rdev_major, from->stx_rdev_minor),
         .block_bytes = from->stx_blksize,
     };
@@ -389,33 +389,14 @@ loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t u
         &(struct loop_fs_request){ON_FILE, .run = run_chown, .error = file ? 0 : -EINVAL, .uid = uid, .gid = gid});
 }
 
-static struct timespec to_time(int64_t time_ns)
-{
-    if (time_ns == LOOP_TIME_NOW || time_ns == LOOP_TIME_KEEP) {
-        return (struct timespec){.tv_nsec = time_ns == LOOP_TIME_NOW ? UTIME_NOW : UTIME_OMIT};
-    }
-    int64_t seconds = time_ns / LOOP_SECOND, rest = time_ns % LOOP_SECOND;
-    if (rest < 0) {
-        seconds--;
-        rest += LOOP_SECOND;
-    }
-    return (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
-}
-
-int loop_fs_set_times_of(int number, int64_t accessed_ns, int64_t modified_ns)
-{
-    const struct timespec times[2] = {to_time(accessed_ns), to_time(modified_ns)};
-    int result = (int)loop_fs_outcome(utimensat(number, "", times, AT_EMPTY_PATH));
-
-    if (may_be_unknown(result)) {
-        result = (int)loop_fs_outcome(utimensat(AT_FDCWD, link_of(number).path, times, 0));
-    }
-    return result;
-}
-
 static int64_t times_of_number(const struct loop_fs_request *request, int number)
 {
-    return loop_fs_set_times_of(number, request->accessed_ns, request->modified_ns);
+    int result = (int)loop_fs_outcome(utimensat(number, "", request->times, AT_EMPTY_PATH));
+
+    if (may_be_unknown(result)) {
+        result = (int)loop_fs_outcome(utimensat(AT_FDCWD, link_of(number).path, request->times, 0));
+    }
+    return result;
 }
 
 static int64_t run_set_times(struct loop_fs_request *request)
@@ -423,18 +404,23 @@ static int64_t run_set_times(struct loop_fs_request *request)
     return act_on_found(request, times_of_number);
 }
 
-loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
-                           int64_t accessed_ns, int64_t modified_ns, loop_fn *fn, void *arg)
+static struct timespec time_or_keep(const struct timespec *time)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_set_times, .follow = follow,
-                                                   .accessed_ns = accessed_ns, .modified_ns = modified_ns});
+    return time ? *time : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
-loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, int64_t accessed_ns, int64_t modified_ns,
-                             loop_fn *fn, void *arg)
+loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+                           const struct timespec *accessed, const struct timespec *modified, loop_fn *fn, void *arg)
+{
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_set_times, .follow = follow,
+                                                   .times = {time_or_keep(accessed), time_or_keep(modified)}});
+}
+
+loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, const struct timespec *accessed,
+                             const struct timespec *modified, loop_fn *fn, void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_set_times, .error = file ? 0 : -EINVAL,
-                                                   .accessed_ns = accessed_ns, .modified_ns = modified_ns});
+                                                   .times = {time_or_keep(accessed), time_or_keep(modified)}});
 }
 
 /* ---- changing what is in it ---- */

@@ -32,6 +32,7 @@
 
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,7 +60,7 @@ enum loop_kind {
     LOOP_KIND_BLOCK
 };
 
-/* Points in time are nanoseconds since 1970, as loop_clock_wall has them. */
+/* Points in time count from 1970, as those of clock_gettime(2) with CLOCK_REALTIME. */
 struct loop_fs_stat {
     enum loop_kind kind;
     unsigned mode; /* permissions and S_ISUID, S_ISGID, S_ISVTX; without the kind */
@@ -69,10 +70,10 @@ struct loop_fs_stat {
     uint64_t n_links;
     uid_t uid;
     gid_t gid;
-    int64_t accessed_ns, modified_ns, changed_ns;
-    int64_t created_ns;     /* 0 where the file system doesn't tell */
-    uint64_t device_number; /* of a device: which it is */
-    size_t block_bytes;     /* good lengths for reads and writes are multiples of this */
+    struct timespec accessed, modified, changed;
+    struct timespec created; /* zero where the file system doesn't tell */
+    uint64_t device_number;  /* of a device: which it is */
+    size_t block_bytes;      /* good lengths for reads and writes are multiples of this */
 };
 
 /* stat(2), or lstat(2) when not to follow. */
@@ -160,10 +161,12 @@ LOOP_API loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, 
 LOOP_API loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                                 uid_t uid, gid_t gid, loop_fn *fn, void *arg);
 
-#define LOOP_TIME_NOW INT64_MAX  /* this moment */
-#define LOOP_TIME_KEEP INT64_MIN /* as it is */
+/* Sets the times of access and of modification, utimensat(2). NULL leaves the one that is there; UTIME_NOW as `tv_nsec`
+ * (<sys/stat.h>) is this moment. -EINVAL when `tv_nsec` is no part of a second. A time that the file system can't store
+ * becomes the nearest that it can. */
 LOOP_API loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
-                                    int64_t accessed_ns, int64_t modified_ns, loop_fn *fn, void *arg);
+                                    const struct timespec *accessed, const struct timespec *modified, loop_fn *fn,
+                                    void *arg);
 
 LOOP_API loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                    uint64_t size_bytes, loop_fn *fn, void *arg);
@@ -355,8 +358,10 @@ LOOP_API loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file
                                   void *arg);
 LOOP_API loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t uid, gid_t gid, loop_fn *fn,
                                   void *arg);
-LOOP_API loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, int64_t accessed_ns,
-                                      int64_t modified_ns, loop_fn *fn, void *arg);
+
+/* As loop_fs_set_times, of an open file. */
+LOOP_API loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, const struct timespec *accessed,
+                                      const struct timespec *modified, loop_fn *fn, void *arg);
 
 #ifdef __cplusplus
 }

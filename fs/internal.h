@@ -66,7 +66,7 @@ struct loop_fs_request {
     int flags;
     uid_t uid;
     gid_t gid;
-    int64_t accessed_ns, modified_ns;
+    struct timespec times[2]; /* of access and of modification */
     uint64_t offset, len;
     const void *data;
     union {
@@ -143,8 +143,6 @@ enum loop_kind loop_fs_kind_of(unsigned mode);
 
 /* The stat of `name` in the directory `dir`, or of `dir` itself when that is "", never followed: 0 or -errno. */
 int loop_fs_stat_name(int dir, const char *name, struct loop_fs_stat *stat);
-
-int loop_fs_set_times_of(int number, int64_t accessed_ns, int64_t modified_ns);
 
 /* ---- temporary.c, inherit.c ---- */
 

@@ -139,7 +139,8 @@ STEP(chown_m)
 
 STEP(set_times)
 {
-    return loop_fs_set_times(SCOPE, files.dir, "d/m", true, LOOP_SECOND, LOOP_TIME_NOW, fn, arg);
+    const struct timespec accessed = {.tv_sec = 1}, now = {.tv_nsec = UTIME_NOW};
+    return loop_fs_set_times(SCOPE, files.dir, "d/m", true, &accessed, &now, fn, arg);
 }
 
 STEP(copy_file)

@@ -155,6 +155,8 @@ static struct loop_entry *list;
 static char *text;
 static void *data;
 
+static const struct timespec second = {.tv_sec = 1};
+
 static loop_job start(enum operation operation, struct loop_dir *dir, const char *path)
 {
     const struct loop_open_options options[] = {
@@ -191,8 +193,8 @@ static loop_job start(enum operation operation, struct loop_dir *dir, const char
     case LCHMOD: return loop_fs_chmod(NULL, dir, path, false, 0777, GO);
     case CHOWN: return loop_fs_chown(NULL, dir, path, true, geteuid(), getegid(), GO);
     case LCHOWN: return loop_fs_chown(NULL, dir, path, false, geteuid(), getegid(), GO);
-    case SET_TIMES: return loop_fs_set_times(NULL, dir, path, true, 1, 1, GO);
-    case LSET_TIMES: return loop_fs_set_times(NULL, dir, path, false, 1, 1, GO);
+    case SET_TIMES: return loop_fs_set_times(NULL, dir, path, true, &second, &second, GO);
+    case LSET_TIMES: return loop_fs_set_times(NULL, dir, path, false, &second, &second, GO);
     case TRUNCATE: return loop_fs_truncate(NULL, dir, path, 0, GO);
     case SYNC: return loop_fs_sync(NULL, dir, path, GO);
     case LOAD: return loop_fs_load(NULL, dir, path, 0, &data, GO);
