@@ -298,7 +298,7 @@ enum loop_watch_kind {
     LOOP_WATCH_MOVED_FROM, /* a name has gone; where it is now inside what is watched has the same cookie */
     LOOP_WATCH_MOVED_TO,   /* a name has come */
     LOOP_WATCH_DELETED,
-    LOOP_WATCH_OVERFLOW /* events have been lost: look at the directory itself */
+    LOOP_WATCH_OVERFLOW /* events have been lost, of any of the loop's watches: look at the directory itself */
 };
 
 struct loop_watch_event {
@@ -313,9 +313,14 @@ struct loop_watch_event {
 typedef void loop_watch_fn(void *arg, int64_t result, const struct loop_watch_event *event);
 
 /* Watches the directory `path` and the names right in it, or a single file, until cancelled: inotify(7), with its
- * limits (network file systems tell nothing of other machines; -ENOSPC and -EMFILE at the user's limits). A directory
- * is tied to itself, not to its name: when it is moved the watch goes with it; and while somebody holds it open it is
- * not gone, though deleted. Needs /proc, for a confined directory. */
+ * limits (network file systems tell nothing of other machines). A directory is tied to itself, not to its name: when it
+ * is moved the watch goes with it; and while somebody holds it open it is not gone, though deleted. Needs /proc, for a
+ * confined directory.
+ * All watches of a loop share one inotify instance, which is made with the first and closed with the last. Any number
+ * of them may watch the same directory, each with events and an end of its own.
+ * Ends with -ENOSPC at the user's limit of watches (fs.inotify.max_user_watches); with -EMFILE at the limit of
+ * instances (fs.inotify.max_user_instances) when it is the loop's first, or at the process's limit of descriptors, of
+ * which one is needed until it has begun. The loop's other watches go on. */
 LOOP_API loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_watch_fn *fn,
                                 void *arg);
 

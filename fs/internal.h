@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <linux/openat2.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 
 #ifndef RESOLVE_CACHED
@@ -46,6 +47,7 @@ struct loop_fs_request {
     struct loop_dir *dir;        /* what `path` is relative to; NULL for an operation on a file */
     struct loop_dir *second_dir; /* what `second_path` is relative to, where there are two */
     struct loop_fd *file;
+    struct loop_fd *uses; /* a descriptor that the work uses as well, whose number is in `used_number`; or NULL */
     const char *path, *second_path;
     bool has_second; /* a second directory is asked for */
     loop_fn *fn;
@@ -57,6 +59,7 @@ struct loop_fs_request {
     int error; /* bad arguments: the job ends with this, and nothing is done */
     /* made out of the above */
     struct loop_fs_place at, second; /* of a file: its number */
+    int used_number;
     /* the arguments of single operations */
     bool tries_cache;  /* run on the loop's thread first, with `at.only_cached` */
     bool takes_long;   /* perhaps: see loop_work_on */
@@ -172,5 +175,39 @@ int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync);
 
 /* Closes, and removes what has not been published. */
 void loop_fs_temporary_end(struct loop_fs_temporary *temporary);
+
+/* ---- inotify.c ---- */
+
+struct inotify_event;
+
+/* The loop's inotify instance, which all its watches share. On the loop's thread. */
+struct loop_fs_inotify;
+
+/* What one watch has in the instance. */
+struct loop_fs_watcher {
+    LIST_ENTRY(loop_fs_watcher) link;
+    struct loop_fs_watched *watched; /* an inode; NULL: none (any more) */
+    uint64_t begins_at;              /* in the stream of events */
+    /* An event, and result 1; or NULL, when there is nothing to be watched any more: result 0, or -errno. May not join
+     * or leave. */
+    void (*fn)(struct loop_fs_watcher *watcher, int64_t result, const struct inotify_event *event);
+};
+
+/* Each use is given back with loop_fs_inotify_put. NULL: *error tells why there is no instance. */
+struct loop_fs_inotify *loop_fs_inotify_get(struct loop *loop, int64_t *error);
+void loop_fs_inotify_put(struct loop_fs_inotify *inotify);
+
+/* What inotify_add_watch(2) is to be called with; it outlives the use. */
+struct loop_fd *loop_fs_inotify_fd(const struct loop_fs_inotify *inotify);
+
+/* To be asked before a watch descriptor is added, for loop_fs_inotify_join. */
+uint64_t loop_fs_inotify_deaths(const struct loop_fs_inotify *inotify);
+
+/* The watcher hears of `wd`, which has been added, in place of what it heard of before. -EAGAIN: `wd` may be dead
+ * already; the watcher keeps it, and has to add what it wants to watch once more. */
+int loop_fs_inotify_join(struct loop_fs_inotify *inotify, struct loop_fs_watcher *watcher, int wd, uint64_t deaths);
+
+/* Harmless for one that has not joined. */
+void loop_fs_inotify_leave(struct loop_fs_inotify *inotify, struct loop_fs_watcher *watcher);
 
 #endif

@@ -113,6 +113,9 @@ static loop_job start_work(struct loop_fs_request *request)
     if (request->has_second) {
         request->second = place_of(request->second_dir);
         second = request->second_dir->fd;
+    } else if (request->uses) {
+        request->used_number = loop_fd_peek(request->uses);
+        second = request->uses;
     }
     return loop_work_on(request->scope, fd, second, request->takes_long, run, request, on_done, request);
 }

@@ -2,15 +2,17 @@
  *
  * Watching: inotify(7) as a stream of events.
  *
- * What the caller holds is a promise. Below it runs one job at a time, first the work that finds the directory and has
- * it watched, then reads of the inotify descriptor, each of which is delivered event by event. Those jobs are daemons:
- * what holds the scope open, or doesn't, is the promise.
+ * What the caller holds is a promise. First a thread finds the directory and has it watched by the loop's inotify
+ * instance (inotify.c), which is a job below the promise; then events come from there. The job is a daemon: what holds
+ * the scope open, or doesn't, is the promise.
  */
 #include "internal.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -18,14 +20,18 @@
     (IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF)
 
 struct watch {
+    struct loop_fs_watcher watcher; /* must be first, see on_event */
     struct loop *loop;
+    struct loop_scope *scope;
+    struct loop_dir *dir;
+    const char *path;                /* NULL or `text` */
+    struct loop_fs_inotify *inotify; /* NULL: there was none to be had */
     loop_watch_fn *fn;
     void *arg;
-    loop_job promise, job; /* `job` is below the promise; 0 while none is */
-    struct loop_fd *fd;
-    struct loop_source *source;
-    bool is_cancelled;
-    _Alignas(struct inotify_event) char buffer[4096];
+    loop_job promise, adding; /* `adding` is below the promise; 0 while it is none */
+    uint64_t deaths;          /* how many the instance had seen when the adding began */
+    bool has_begun, is_cancelled;
+    char text[];
 };
 
 static void on_end(void *arg, int64_t result)
@@ -33,28 +39,30 @@ static void on_end(void *arg, int64_t result)
     struct watch *watch = arg;
 
     watch->fn(watch->arg, result, NULL);
+    if (watch->inotify) {
+        loop_fs_inotify_leave(watch->inotify, &watch->watcher);
+        loop_fs_inotify_put(watch->inotify);
+    }
     free(watch);
 }
 
-/* Between two jobs, from inside the caller's function, there is nothing to cancel: deliver() looks after it has
- * returned.
- */
+static void end(struct watch *watch, int64_t result)
+{
+    (void)loop_resolve(watch->loop, watch->promise, watch->is_cancelled ? -ECANCELED : result);
+}
+
+/* While it is being added the adding has to end first, whose arguments are here. */
 static void on_cancel(void *arg, loop_job job)
 {
     struct watch *watch = arg;
 
     (void)job;
     watch->is_cancelled = true;
-    if (watch->job) {
-        (void)loop_cancel(watch->loop, watch->job);
+    if (watch->adding) {
+        (void)loop_cancel(watch->loop, watch->adding);
+    } else {
+        end(watch, -ECANCELED);
     }
-}
-
-static void end(struct watch *watch, int64_t result)
-{
-    loop_fd_destroy(watch->fd);
-    watch->fd = NULL;
-    loop_resolve(watch->loop, watch->promise, result);
 }
 
 /* ---- events ---- */
@@ -68,7 +76,7 @@ static const struct {
     {IN_DELETE, LOOP_WATCH_DELETED}, {IN_Q_OVERFLOW, LOOP_WATCH_OVERFLOW},
 };
 
-static void deliver_one(struct watch *watch, const struct inotify_event *from)
+static void deliver(struct watch *watch, const struct inotify_event *from)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (from->mask & kinds[i].bit) {
@@ -82,52 +90,19 @@ static void deliver_one(struct watch *watch, const struct inotify_event *from)
     }
 }
 
-/* False when the watch has ended meanwhile. */
-static bool deliver(struct watch *watch, size_t len)
+/* From the instance. Before it has begun the watch hears nothing, and its adding tells whether there is something to
+ * be watched. */
+static void on_event(struct loop_fs_watcher *watcher, int64_t result, const struct inotify_event *event)
 {
-    for (size_t at = 0; at < len;) {
-        const struct inotify_event *from = (const struct inotify_event *)(const void *)(watch->buffer + at);
-        if (from->mask & IN_IGNORED) {
-            end(watch, 0);
-            return false;
-        }
-        deliver_one(watch, from);
-        if (watch->is_cancelled) {
-            end(watch, -ECANCELED);
-            return false;
-        }
-        at += sizeof *from + from->len;
+    struct watch *watch = (struct watch *)(void *)watcher;
+
+    if (!watch->has_begun || watch->is_cancelled) {
+        return;
     }
-    return true;
-}
-
-static void read_more(struct watch *watch);
-
-static void on_read(void *arg, int64_t result)
-{
-    struct watch *watch = arg;
-
-    watch->job = 0;
-    if (watch->is_cancelled || result <= 0) {
-        end(watch, watch->is_cancelled ? -ECANCELED : result);
-    } else if (deliver(watch, (size_t)result)) {
-        read_more(watch);
-    }
-}
-
-static void set_job(struct watch *watch, loop_job job)
-{
-    watch->job = job;
-    if (job) {
-        (void)loop_daemon(watch->loop, job);
-    }
-}
-
-static void read_more(struct watch *watch)
-{
-    set_job(watch, loop_read(watch->source, watch->buffer, sizeof watch->buffer, on_read, watch));
-    if (!watch->job) {
-        end(watch, -ENOMEM);
+    if (event) {
+        deliver(watch, event);
+    } else {
+        end(watch, result);
     }
 }
 
@@ -143,8 +118,10 @@ static int64_t watch_number(int inotify, int number)
 }
 
 /* The directory isn't held open: it could not go away. */
-static int64_t add_watch(const struct loop_fs_request *request, int inotify)
+static int64_t run_add(struct loop_fs_request *request)
 {
+    int inotify = request->used_number;
+
     if (!request->at.is_confined && request->at.number == AT_FDCWD) {
         return loop_fs_outcome(inotify_add_watch(inotify, request->path, WATCHED));
     }
@@ -157,79 +134,90 @@ static int64_t add_watch(const struct loop_fs_request *request, int inotify)
     return result;
 }
 
-static int64_t run_begin(struct loop_fs_request *request)
-{
-    int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+static void add(struct watch *watch);
 
-    if (inotify < 0) {
-        return -errno;
-    }
-    int64_t result = add_watch(request, inotify);
-    if (result < 0) {
-        close(inotify);
-        return result;
-    }
-    request->made.number = inotify;
-    return 0;
-}
-
-static int64_t deliver_begin(struct loop_fs_request *request, int64_t result)
-{
-    struct watch *watch = request->out;
-
-    watch->fd = loop_fs_adopt(request, &result);
-    if (watch->fd) {
-        watch->source = &loop_fd_flow(watch->fd)->source;
-    }
-    return result;
-}
-
-static void on_begun(void *arg, int64_t result)
+/* A job that ended well is good even when it was cancelled: its number has to be given back. */
+static void on_added(void *arg, int64_t result)
 {
     struct watch *watch = arg;
 
-    watch->job = 0;
-    if (result == 0 && !watch->is_cancelled) {
-        const struct loop_watch_event event = {.kind = LOOP_WATCH_BEGUN, .name = ""};
-        watch->fn(watch->arg, 1, &event);
+    watch->adding = 0;
+    if (result >= 0) {
+        result = loop_fs_inotify_join(watch->inotify, &watch->watcher, (int)result, watch->deaths);
     }
-    if (result < 0 || watch->is_cancelled) {
-        end(watch, result < 0 ? result : -ECANCELED);
+    if (result == -EAGAIN && !watch->is_cancelled) {
+        add(watch);
+    } else if (result < 0 || watch->is_cancelled) {
+        end(watch, result);
     } else {
-        read_more(watch);
+        const struct loop_watch_event event = {.kind = LOOP_WATCH_BEGUN, .name = ""};
+        watch->has_begun = true;
+        watch->fn(watch->arg, 1, &event);
     }
 }
 
-static void begin(struct watch *watch, struct loop_scope *scope, struct loop_dir *dir, const char *path)
+static void add(struct watch *watch)
 {
-    loop_job job = loop_fs_start(&(struct loop_fs_request){.scope = scope,
-                                                           .dir = dir,
-                                                           .path = path,
-                                                           .fn = on_begun,
+    watch->deaths = loop_fs_inotify_deaths(watch->inotify);
+    loop_job job = loop_fs_start(&(struct loop_fs_request){.scope = watch->scope,
+                                                           .dir = watch->dir,
+                                                           .path = watch->path,
+                                                           .uses = loop_fs_inotify_fd(watch->inotify),
+                                                           .fn = on_added,
                                                            .arg = watch,
-                                                           .run = run_begin,
-                                                           .deliver = deliver_begin,
-                                                           .out = watch});
+                                                           .run = run_add});
 
-    set_job(watch, job);
-    if (!job) {
+    watch->adding = job;
+    if (job) {
+        (void)loop_daemon(watch->loop, job);
+    } else {
         end(watch, -ENOMEM);
     }
+}
+
+static void begin(struct watch *watch)
+{
+    int64_t error;
+
+    watch->inotify = loop_fs_inotify_get(watch->loop, &error);
+    if (watch->inotify) {
+        add(watch);
+    } else {
+        end(watch, error);
+    }
+}
+
+static struct watch *make(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_watch_fn *fn,
+                          void *arg)
+{
+    size_t size = path ? strnlen(path, PATH_MAX) + 1 : 0;
+    struct watch *watch = malloc(sizeof *watch + size);
+
+    if (!watch) {
+        return NULL;
+    }
+    *watch = (struct watch){
+        .watcher = {.fn = on_event}, .loop = loop_scope_loop(scope), .scope = scope, .dir = dir, .fn = fn, .arg = arg};
+    if (path) {
+        memcpy(watch->text, path, size - 1);
+        watch->text[size - 1] = '\0';
+        watch->path = watch->text;
+    }
+    return watch;
 }
 
 loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_watch_fn *fn, void *arg)
 {
     scope = scope ? scope : dir ? dir->scope : NULL;
-    struct watch *watch = scope && fn ? malloc(sizeof *watch) : NULL;
+    struct watch *watch = scope && fn ? make(scope, dir, path, fn, arg) : NULL;
 
     if (!watch) {
         return 0;
     }
-    *watch = (struct watch){.loop = loop_scope_loop(scope), .fn = fn, .arg = arg};
     loop_job promise = loop_promise(scope, on_cancel, watch, on_end, watch);
     watch->promise = promise;
     if (promise && !loop_scope_is_cancelled(scope)) {
-        begin(watch, scope, dir, path);
+        begin(watch);
     } else if (!promise) {
         free(watch);
     }

@@ -749,6 +749,7 @@ struct loop {
     struct loop_pool *pool;
     struct loop_busy_poll busy_poll;
     struct loop_signals signals;
+    struct loop_part *parts;            /* part.c */
     struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
     pthread_t thread;
@@ -829,6 +830,7 @@ void loop_writers_init(struct loop *loop);
 void loop_copy_finish(struct loop *loop);
 void loop_file_finish(struct loop *loop);
 void loop_scratch_finish(struct loop *loop);
+void loop_parts_finish(struct loop *loop);
 
 /* ---- checks ---- */
 

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * One inotify instance for all the watches of a loop, since a user may have few (fs.inotify.max_user_instances): made
+ * with the first watch, closed with the last, read by a daemon in the loop's own scope.
+ *
+ * The kernel has one watch descriptor for each inode of an instance, however often it is watched. So there is a table
+ * of what is watched, and in each entry those who watch it; the kernel is told when the last of them leaves.
+ *
+ * Adding is done on a thread, and what it has returned may be dead by the time it is heard of: because the last of
+ * others who watched the same inode has left, or because the inode has gone. The kernel doesn't use a number again (not
+ * before it has used all of them), so one that is in the table, or that none can have died beside, is good. Any other
+ * is added once more, while it is kept in the table: when the same number comes back it was alive.
+ */
+#include "internal.h"
+
+#include <loop/part.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define LEAST_BUCKETS 64
+
+/* An inode that is watched. */
+struct loop_fs_watched {
+    struct loop_fs_watched *next; /* in its bucket */
+    int wd;
+    LIST_HEAD(, loop_fs_watcher) watchers;
+};
+
+struct loop_fs_inotify {
+    struct loop *loop;
+    struct loop_fd *fd;
+    loop_job waiting;            /* for events; 0: it can't be read any more */
+    unsigned n_users;            /* watches, ended or not */
+    uint64_t position;           /* in the stream of events, in bytes: of the one that is being told */
+    uint64_t n_deaths;           /* watch descriptors that have died, or that were given back */
+    int64_t error;               /* why it can't be read any more */
+    bool is_abandoned;           /* the last user has left: freed when the waiting has ended */
+    size_t n_watched, n_buckets; /* a power of two */
+    struct loop_fs_watched **buckets;
+    struct loop_fs_watched *first_buckets[LEAST_BUCKETS];
+    _Alignas(struct inotify_event) char buffer[4096];
+};
+
+static const char part; /* whose address is the key of the loop's slot */
+
+/* ---- the table ---- */
+
+static struct loop_fs_watched **bucket_of(struct loop_fs_inotify *inotify, int wd)
+{
+    return &inotify->buckets[(size_t)wd & (inotify->n_buckets - 1)]; /* they are handed out one after another */
+}
+
+static struct loop_fs_watched *find(struct loop_fs_inotify *inotify, int wd)
+{
+    struct loop_fs_watched *watched = *bucket_of(inotify, wd);
+
+    while (watched && watched->wd != wd) {
+        watched = watched->next;
+    }
+    return watched;
+}
+
+static void link_in(struct loop_fs_inotify *inotify, struct loop_fs_watched *watched)
+{
+    struct loop_fs_watched **bucket = bucket_of(inotify, watched->wd);
+
+    watched->next = *bucket;
+    *bucket = watched;
+}
+
+static void free_buckets(struct loop_fs_inotify *inotify, struct loop_fs_watched **buckets)
+{
+    if (buckets != inotify->first_buckets) {
+        free(buckets);
+    }
+}
+
+/* Without memory for more buckets the ones there are serve as well. */
+static void grow(struct loop_fs_inotify *inotify)
+{
+    struct loop_fs_watched **before = inotify->buckets;
+    size_t n_before = inotify->n_buckets;
+    struct loop_fs_watched **buckets = calloc(2 * n_before, sizeof(struct loop_fs_watched *));
+
+    if (!buckets) {
+        return;
+    }
+    inotify->buckets = buckets;
+    inotify->n_buckets = 2 * n_before;
+    for (size_t i = 0; i < n_before; i++) {
+        for (struct loop_fs_watched *watched = before[i], *next; watched; watched = next) {
+            next = watched->next;
+            link_in(inotify, watched);
+        }
+    }
+    free_buckets(inotify, before);
+}
+
+static struct loop_fs_watched *insert(struct loop_fs_inotify *inotify, int wd)
+{
+    struct loop_fs_watched *watched = malloc(sizeof *watched);
+
+    if (!watched) {
+        return NULL;
+    }
+    if (inotify->n_watched++ == inotify->n_buckets) {
+        grow(inotify);
+    }
+    watched->wd = wd;
+    LIST_INIT(&watched->watchers);
+    link_in(inotify, watched);
+    return watched;
+}
+
+static void unlink_from(struct loop_fs_inotify *inotify, struct loop_fs_watched *watched)
+{
+    struct loop_fs_watched **at = bucket_of(inotify, watched->wd);
+
+    while (*at != watched) {
+        at = &(*at)->next;
+    }
+    *at = watched->next;
+    inotify->n_watched--;
+}
+
+/* ---- those who watch ---- */
+
+static void give_back(struct loop_fs_inotify *inotify, int wd)
+{
+    (void)inotify_rm_watch(loop_fd_peek(inotify->fd), wd);
+    inotify->n_deaths++;
+}
+
+/* The bytes of events that wait to be read. They are of the past for who joins now. */
+static uint64_t count_queued(const struct loop_fs_inotify *inotify)
+{
+    int n = 0;
+
+    return ioctl(loop_fd_peek(inotify->fd), FIONREAD, &n) == 0 ? (uint64_t)n : 0;
+}
+
+uint64_t loop_fs_inotify_deaths(const struct loop_fs_inotify *inotify)
+{
+    return inotify->n_deaths;
+}
+
+int loop_fs_inotify_join(struct loop_fs_inotify *inotify, struct loop_fs_watcher *watcher, int wd, uint64_t deaths)
+{
+    struct loop_fs_watched *watched = find(inotify, wd);
+    bool is_good = watched || deaths == inotify->n_deaths;
+
+    if (inotify->error < 0) {
+        return (int)inotify->error;
+    }
+    if (watcher->watched && watcher->watched == watched) {
+        return 0;
+    }
+    loop_fs_inotify_leave(inotify, watcher);
+    if (!watched) {
+        watched = insert(inotify, wd);
+    }
+    if (!watched) {
+        give_back(inotify, wd);
+        return -ENOMEM;
+    }
+    watcher->watched = watched;
+    watcher->begins_at = inotify->position + count_queued(inotify);
+    LIST_INSERT_HEAD(&watched->watchers, watcher, link);
+    return is_good ? 0 : -EAGAIN;
+}
+
+void loop_fs_inotify_leave(struct loop_fs_inotify *inotify, struct loop_fs_watcher *watcher)
+{
+    struct loop_fs_watched *watched = watcher->watched;
+
+    if (!watched) {
+        return;
+    }
+    LIST_REMOVE(watcher, link);
+    watcher->watched = NULL;
+    if (LIST_EMPTY(&watched->watchers)) {
+        give_back(inotify, watched->wd);
+        unlink_from(inotify, watched);
+        free(watched);
+    }
+}
+
+/* ---- events ---- */
+
+/* Nobody joins or leaves meanwhile: both are done by continuations of their own. */
+static void tell(const struct loop_fs_inotify *inotify, const struct loop_fs_watched *watched,
+                 const struct inotify_event *event)
+{
+    bool is_for_all = event->wd < 0;
+    struct loop_fs_watcher *watcher;
+
+    LIST_FOREACH(watcher, &watched->watchers, link)
+    {
+        if (is_for_all || watcher->begins_at <= inotify->position) {
+            watcher->fn(watcher, 1, event);
+        }
+    }
+}
+
+/* That events have been lost matters to those as well who have joined since: nothing has come for them until now. */
+static void tell_all(const struct loop_fs_inotify *inotify, const struct inotify_event *event)
+{
+    for (size_t i = 0; i < inotify->n_buckets; i++) {
+        for (const struct loop_fs_watched *watched = inotify->buckets[i]; watched; watched = watched->next) {
+            tell(inotify, watched, event);
+        }
+    }
+}
+
+/* What was watched is no longer, and not in the table any more. */
+static void end_watched(struct loop_fs_watched *watched, int64_t result)
+{
+    struct loop_fs_watcher *watcher;
+
+    while ((watcher = LIST_FIRST(&watched->watchers))) {
+        LIST_REMOVE(watcher, link);
+        watcher->watched = NULL;
+        watcher->fn(watcher, result, NULL);
+    }
+    free(watched);
+}
+
+static void take_event(struct loop_fs_inotify *inotify, const struct inotify_event *event)
+{
+    struct loop_fs_watched *watched = event->wd < 0 ? NULL : find(inotify, event->wd);
+
+    if (event->mask & IN_Q_OVERFLOW) {
+        tell_all(inotify, event);
+    } else if (event->mask & IN_IGNORED) {
+        inotify->n_deaths++;
+        if (watched) {
+            unlink_from(inotify, watched);
+            end_watched(watched, 0);
+        }
+    } else if (watched) {
+        tell(inotify, watched, event);
+    }
+}
+
+static void take_events(struct loop_fs_inotify *inotify, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        const struct inotify_event *event = (const struct inotify_event *)(const void *)(inotify->buffer + at);
+        size_t size = sizeof *event + event->len;
+        take_event(inotify, event);
+        inotify->position += size;
+        at += size;
+    }
+}
+
+/* It can't be read any more: all watches end, and the next one begins with another instance. */
+static void fail(struct loop_fs_inotify *inotify, int64_t error)
+{
+    void **slot = loop_part_slot(inotify->loop, &part);
+
+    *slot = NULL;
+    inotify->error = error < 0 ? error : -EIO;
+    inotify->n_watched = 0;
+    for (size_t i = 0; i < inotify->n_buckets; i++) {
+        for (struct loop_fs_watched *watched = inotify->buckets[i], *next; watched; watched = next) {
+            next = watched->next;
+            end_watched(watched, inotify->error);
+        }
+        inotify->buckets[i] = NULL;
+    }
+}
+
+/* ---- reading ---- */
+
+static void free_instance(struct loop_fs_inotify *inotify)
+{
+    free_buckets(inotify, inotify->buckets);
+    free(inotify);
+}
+
+static void on_ready(void *arg, int64_t result);
+
+/* Events are read when there are some, and at once: what has been read and what is queued is known at any time. */
+static void wait_for_events(struct loop_fs_inotify *inotify)
+{
+    inotify->waiting = loop_poll(inotify->fd, POLLIN, on_ready, inotify);
+    if (inotify->waiting) {
+        (void)loop_daemon(inotify->loop, inotify->waiting);
+    }
+}
+
+static int64_t read_events(struct loop_fs_inotify *inotify)
+{
+    return loop_fs_outcome(read(loop_fd_peek(inotify->fd), inotify->buffer, sizeof inotify->buffer));
+}
+
+static void on_ready(void *arg, int64_t result)
+{
+    struct loop_fs_inotify *inotify = arg;
+
+    inotify->waiting = 0;
+    if (inotify->is_abandoned) {
+        free_instance(inotify);
+        return;
+    }
+    if (result >= 0) {
+        result = read_events(inotify);
+    }
+    if (result > 0) {
+        take_events(inotify, (size_t)result);
+    }
+    if (result > 0 || result == -EAGAIN || result == -EINTR) {
+        wait_for_events(inotify);
+        result = -ENOMEM;
+    }
+    if (!inotify->waiting) {
+        fail(inotify, result);
+    }
+}
+
+/* ---- the instance ---- */
+
+static struct loop_fd *open_instance(struct loop *loop, int64_t *error)
+{
+    int number = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    struct loop_fd *fd = number < 0 ? NULL : loop_fd_adopt(loop_part_scope(loop), number);
+
+    *error = number < 0 ? -errno : -ENOMEM;
+    return fd;
+}
+
+static struct loop_fs_inotify *make(struct loop *loop, int64_t *error)
+{
+    struct loop_fs_inotify *inotify = malloc(sizeof *inotify);
+
+    *error = -ENOMEM;
+    if (!inotify) {
+        return NULL;
+    }
+    *inotify = (struct loop_fs_inotify){.loop = loop, .n_buckets = LEAST_BUCKETS};
+    inotify->buckets = inotify->first_buckets;
+    inotify->fd = open_instance(loop, error);
+    if (inotify->fd) {
+        wait_for_events(inotify);
+    }
+    if (!inotify->waiting) {
+        loop_fd_destroy(inotify->fd);
+        free(inotify);
+        return NULL;
+    }
+    return inotify;
+}
+
+struct loop_fs_inotify *loop_fs_inotify_get(struct loop *loop, int64_t *error)
+{
+    void **slot = loop_part_slot(loop, &part);
+
+    *error = -ENOMEM;
+    if (!slot) {
+        return NULL;
+    }
+    struct loop_fs_inotify *inotify = *slot ? *slot : make(loop, error);
+    *slot = inotify;
+    if (inotify) {
+        inotify->n_users++;
+    }
+    return inotify;
+}
+
+struct loop_fd *loop_fs_inotify_fd(const struct loop_fs_inotify *inotify)
+{
+    return inotify->fd;
+}
+
+void loop_fs_inotify_put(struct loop_fs_inotify *inotify)
+{
+    if (--inotify->n_users > 0) {
+        return;
+    }
+    void **slot = loop_part_slot(inotify->loop, &part);
+    if (*slot == inotify) {
+        *slot = NULL;
+    }
+    loop_fd_destroy(inotify->fd);
+    if (inotify->waiting) {
+        inotify->is_abandoned = true;
+    } else {
+        free_instance(inotify);
+    }
+}

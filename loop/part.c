@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What parts built on the loop keep in it. They are few: a list is searched.
+ */
+#include <loop/core.h>
+#include <loop/part.h>
+
+#include <stdlib.h>
+
+struct loop_part {
+    struct loop_part *next;
+    const void *key;
+    void *value;
+};
+
+struct loop_scope *loop_part_scope(struct loop *loop)
+{
+    LOOP_CHECK_THREAD(loop);
+    return loop->own_scope;
+}
+
+void **loop_part_slot(struct loop *loop, const void *key)
+{
+    LOOP_CHECK_THREAD(loop);
+    for (struct loop_part *part = loop->parts; part; part = part->next) {
+        if (part->key == key) {
+            return &part->value;
+        }
+    }
+    struct loop_part *part = calloc(1, sizeof *part);
+    if (!part) {
+        return NULL;
+    }
+    part->key = key;
+    part->next = loop->parts;
+    loop->parts = part;
+    return &part->value;
+}
+
+void loop_parts_finish(struct loop *loop)
+{
+    while (loop->parts) {
+        struct loop_part *part = loop->parts;
+        loop->parts = part->next;
+        free(part);
+    }
+}
