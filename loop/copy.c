@@ -7,24 +7,15 @@
  * two regular files it is file_copy.c's. Anything else is read and written by the two's own functions, one buffer at a
  * time.
  */
-#include <loop/fd_flow.h>
+#include <loop/copy.h>
 #include <loop/io.h>
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* Beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs. */
-#define SPARE_BYTES 65536
-#define BULK_BYTES ((size_t)4 * SPARE_BYTES) /* to files */
-
 /* So many are kept; the rest goes back to malloc. */
 #define SPARES_KEPT 16
 #define BULKS_KEPT 4
-
-struct loop_spare {
-    struct loop_spare *next;
-    max_align_t bytes[];
-};
 
 static struct loop_spare *take(struct loop_spares *spares, size_t bytes)
 {
@@ -50,12 +41,22 @@ static void give(struct loop_spares *spares, struct loop_spare *spare, unsigned 
 
 static struct loop_spare *take_spare(struct loop *loop)
 {
-    return take(&loop->spares, SPARE_BYTES);
+    return take(&loop->spares, LOOP_COPY_BYTES);
 }
 
 static void give_spare(struct loop *loop, struct loop_spare *spare)
 {
     give(&loop->spares, spare, SPARES_KEPT);
+}
+
+struct loop_spare *loop_copy_take(struct loop *loop, bool is_bulk)
+{
+    return is_bulk ? take(&loop->bulks, LOOP_COPY_BULK_BYTES) : take_spare(loop);
+}
+
+void loop_copy_give(struct loop *loop, struct loop_spare *spare, bool is_bulk)
+{
+    give(is_bulk ? &loop->bulks : &loop->spares, spare, is_bulk ? BULKS_KEPT : SPARES_KEPT);
 }
 
 static void free_all(struct loop_spares *spares)
@@ -118,7 +119,7 @@ static enum loop_attempt read_some(struct loop *loop, struct job *job)
     if (!spare) {
         return end_copy(job, -ENOMEM);
     }
-    int64_t n = loop_io_read_one(from, spare->bytes, SPARE_BYTES);
+    int64_t n = loop_io_read_one(from, spare->bytes, LOOP_COPY_BYTES);
     if (n <= 0) {
         give_spare(loop, spare);
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(job, n);
@@ -172,243 +173,20 @@ static const struct loop_job_kind echo_kind = {.name = "copy", .cancel = cancel_
 static const struct loop_job_kind pass_kind = {
     .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .uses_args = true, .size = LOOP_JOB_LARGE};
 
-/* ---- to a file ---- */
-
-/* u.args of such a copy: `data` the buffer while it is being written, `out` and `len` what of it is still to be,
- * `offset` the sink's job that it waits for, `second_offset` and `second` as above. */
-
-static void drop_bulk(struct loop *loop, struct job *job)
-{
-    give(&loop->bulks, job->u.args.data, BULKS_KEPT);
-    job->u.args.data = NULL;
-}
-
-static void finish_to_file(struct loop *loop, struct job *job, int64_t result)
-{
-    drop_bulk(loop, job);
-    loop_job_finish(loop, job, result);
-}
-
-static void on_bulk_written(void *arg, int64_t result);
-
-static void write_bulk(struct loop *loop, struct job *job)
-{
-    bool took_chunk;
-    struct loop_op_args *args = &job->u.args;
-    struct loop_write_state write = {.single = {args->out, args->len}, .n_iov = 1, .total = args->len};
-    args->offset = (int64_t)loop_fd_write(args->second, &write, on_bulk_written, job, &took_chunk);
-    if (!args->offset) {
-        finish_to_file(loop, job, -ENOMEM);
-    }
-}
-
-static void on_bulk_written(void *arg, int64_t result)
-{
-    struct job *job = arg;
-    struct loop *loop = job->scope->loop;
-    struct loop_op_args *args = &job->u.args;
-    if (result <= 0 || job->is_cancelled) {
-        finish_to_file(loop, job, result < 0 ? result : job->is_cancelled ? -ECANCELED : -EIO);
-        return;
-    }
-    args->second_offset += result;
-    args->out = (char *)args->out + result;
-    args->len -= (size_t)result;
-    if (args->len > 0) {
-        write_bulk(loop, job); /* it stopped in the middle without saying why: this one says it */
-    } else {
-        drop_bulk(loop, job);
-        loop_ready_wait_read(loop, job->fd, job);
-    }
-}
-
-/* It waits for a job of the sink now. */
-static enum loop_attempt leave_list(struct job *job)
-{
-    loop_list_remove(&job->link);
-    job->where = LOOP_AT_OWNER;
-    return LOOP_ATTEMPT_MOVED;
-}
-
-static void on_room(void *arg, int64_t result)
-{
-    struct job *job = arg;
-    struct loop *loop = job->scope->loop;
-    if (result < 0 || job->is_cancelled) {
-        loop_job_finish(loop, job, result < 0 ? result : -ECANCELED);
-    } else {
-        loop_ready_wait_read(loop, job->fd, job);
-    }
-}
-
-/* Others have filled the queue. */
-static enum loop_attempt wait_for_room(struct job *job)
-{
-    job->u.args.offset = (int64_t)loop_fd_drained(job->u.args.second, on_room, job);
-    if (!job->u.args.offset) {
-        job->result = -ENOMEM;
-        return LOOP_ATTEMPT_DONE;
-    }
-    return leave_list(job);
-}
-
-static enum loop_attempt attempt_to_file(struct loop *loop, struct job *job)
-{
-    struct loop_op_args *args = &job->u.args;
-    if (loop_fd_is_full(args->second)) {
-        return wait_for_room(job);
-    }
-    struct loop_spare *bulk = take(&loop->bulks, BULK_BYTES);
-    if (!bulk) {
-        job->result = -ENOMEM;
-        return LOOP_ATTEMPT_DONE;
-    }
-    args->data = bulk;
-    args->out = bulk->bytes;
-    int64_t n = loop_io_read_one(job->fd, bulk->bytes, BULK_BYTES);
-    if (n <= 0) {
-        drop_bulk(loop, job);
-        job->result = n < 0 ? n : args->second_offset;
-        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
-    }
-    args->len = (size_t)n;
-    enum loop_attempt attempt = leave_list(job);
-    write_bulk(loop, job);
-    return attempt;
-}
-
-static void cancel_to_file(struct loop *loop, struct job *job)
-{
-    if (job->where == LOOP_AT_OWNER) {
-        loop_cancel(loop, (loop_job)job->u.args.offset);
-    } else {
-        loop_job_complete(loop, job, -ECANCELED);
-    }
-}
-
-static const struct loop_job_kind to_file_kind = {
-    .name = "copy", .cancel = cancel_to_file, .attempt = attempt_to_file, .uses_args = true, .size = LOOP_JOB_LARGE};
-
-/* ---- between others ---- */
-
-struct other_copy {
-    struct loop_source *source;
-    struct loop_sink *sink;
-    struct loop_spare *spare;
-    size_t size; /* of that: SPARE_BYTES, or BULK_BYTES */
-    struct iovec iov;
-    int64_t total;
-    loop_job inner;
-};
-
-static_assert(sizeof(struct other_copy) <= sizeof(((struct job *)0)->u.large), "fits into a job");
-
-static struct other_copy *other_of(struct job *job)
-{
-    return (struct other_copy *)(void *)job->u.large;
-}
-
-static void cancel_other(struct loop *loop, struct job *job)
-{
-    loop_cancel(loop, other_of(job)->inner);
-}
-
-static const struct loop_job_kind other_kind = {.name = "copy", .cancel = cancel_other, .size = LOOP_JOB_LARGE};
-
-static void give_others_spare(struct loop *loop, const struct other_copy *copy)
-{
-    if (copy->size == BULK_BYTES) {
-        give(&loop->bulks, copy->spare, BULKS_KEPT);
-    } else {
-        give_spare(loop, copy->spare);
-    }
-}
-
-static void finish_other(struct job *job, int64_t result)
-{
-    struct loop *loop = job->scope->loop;
-    give_others_spare(loop, other_of(job));
-    loop_job_finish(loop, job, result);
-}
-
-static void on_written(void *arg, int64_t result);
-
-static void on_read(void *arg, int64_t result)
-{
-    struct job *job = arg;
-    struct other_copy *copy = other_of(job);
-    if (result <= 0) {
-        finish_other(job, result < 0 ? result : copy->total);
-        return;
-    }
-    if (job->is_cancelled) {
-        finish_other(job, -ECANCELED);
-        return;
-    }
-    copy->iov = (struct iovec){copy->spare->bytes, (size_t)result};
-    copy->inner = copy->sink->ops->write(copy->sink, &copy->iov, 1, on_written, job);
-    if (!copy->inner) {
-        finish_other(job, -ENOMEM);
-    }
-}
-
-static bool read_next(struct job *job)
-{
-    struct other_copy *copy = other_of(job);
-    copy->inner = copy->source->ops->read(copy->source, copy->spare->bytes, copy->size, on_read, job);
-    return copy->inner != 0;
-}
-
-static void on_written(void *arg, int64_t result)
-{
-    struct job *job = arg;
-    struct other_copy *copy = other_of(job);
-    copy->total += result > 0 ? result : 0;
-    if (result < 0 || job->is_cancelled) {
-        finish_other(job, result < 0 ? result : -ECANCELED);
-    } else if ((size_t)result < copy->iov.iov_len) {
-        /* The sink stopped in the middle without saying why: the next write says it. */
-        copy->iov = (struct iovec){(char *)copy->iov.iov_base + result, copy->iov.iov_len - (size_t)result};
-        copy->inner = result > 0 ? copy->sink->ops->write(copy->sink, &copy->iov, 1, on_written, job) : 0;
-        if (!copy->inner) {
-            finish_other(job, result > 0 ? -ENOMEM : -EIO);
-        }
-    } else if (!read_next(job)) {
-        finish_other(job, -ENOMEM);
-    }
-}
-
-static void start_other(struct loop *loop, struct job *job, struct loop_source *source, struct loop_sink *sink)
-{
-    const struct loop_fd *to = sink->ops->fd ? sink->ops->fd(sink) : NULL;
-    bool is_file = to && to->write_by == LOOP_IO_BLOCKING;
-    struct loop_spare *spare = is_file ? take(&loop->bulks, BULK_BYTES) : take_spare(loop);
-    struct other_copy *copy = other_of(job);
-    *copy = (struct other_copy){.source = source, .sink = sink, .spare = spare};
-    copy->size = is_file ? BULK_BYTES : SPARE_BYTES;
-    job->where = LOOP_AT_OWNER;
-    if (!spare) {
-        loop_job_complete(loop, job, -ENOMEM);
-    } else if (!read_next(job)) {
-        give_others_spare(loop, copy);
-        loop_job_complete(loop, job, -ENOMEM);
-    }
-}
-
 /* ---- the call ---- */
 
 static const struct loop_job_kind *kind_for(const struct loop_fd *from, const struct loop_fd *to)
 {
     if (!from || !to) {
-        return &other_kind;
+        return &loop_copy_other_kind;
     }
     if (loop_fd_is_stream(from) && to->write_by != LOOP_IO_BLOCKING) {
         return from == to ? &echo_kind : &pass_kind;
     }
     if (loop_fd_is_stream(from)) {
-        return &to_file_kind;
+        return &loop_copy_to_file_kind;
     }
-    return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &other_kind;
+    return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &loop_copy_other_kind;
 }
 
 loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg)
@@ -418,7 +196,7 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     struct loop_fd *from = source->ops->fd ? source->ops->fd(source) : NULL;
     struct loop_fd *to = sink->ops->fd ? sink->ops->fd(sink) : NULL;
     const struct loop_job_kind *kind = kind_for(from, to);
-    struct job *job = loop_job_start(source->scope, kind == &other_kind ? NULL : from, kind, fn, arg, &ended);
+    struct job *job = loop_job_start(source->scope, kind == &loop_copy_other_kind ? NULL : from, kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -426,8 +204,8 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
     if (ended) {
         return id;
     }
-    if (kind == &other_kind) {
-        start_other(loop, job, source, sink);
+    if (kind == &loop_copy_other_kind) {
+        loop_copy_other(loop, job, source, sink);
     } else if (to->state != LOOP_FD_OPEN) {
         loop_job_complete(loop, job, -EBADF);
     } else if (kind == &loop_file_copy_kind) {
