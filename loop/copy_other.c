@@ -2,17 +2,18 @@
  *
  * Copies that write by jobs of the sink. To a file a copy reads into a large buffer, because each write is a thread's
  * work, and keeps it until that is done. Between sources and sinks of other kinds both are read and written by their
- * own functions, one buffer at a time.
+ * own functions, one buffer at a time. What has been read and not written when the copy ends goes back to the source.
  */
 #include <loop/copy.h>
 #include <loop/io.h>
 
 #include <errno.h>
+#include <unistd.h>
 
 /* ---- to a file ---- */
 
 /* u.args of such a copy: `data` the buffer while it is being written, `out` and `len` what of it is still to be,
- * `offset` the sink's job that it waits for, `second_offset` and `second` as above. */
+ * `offset` the sink's job that it waits for, `second_offset` and `second` as those of all copies. */
 
 static void drop_bulk(struct loop *loop, struct job *job)
 {
@@ -20,23 +21,53 @@ static void drop_bulk(struct loop *loop, struct job *job)
     job->u.args.data = NULL;
 }
 
-static void finish_to_file(struct loop *loop, struct job *job, int64_t result)
+/* Its bytes that have not been written are the source's again. */
+static void give_bulk_back(struct loop *loop, struct job *job)
 {
-    drop_bulk(loop, job);
-    loop_job_finish(loop, job, result);
+    struct loop_op_args *args = &job->u.args;
+    struct loop_block *bulk = args->data;
+    if (bulk) {
+        bulk->at = (size_t)((char *)args->out - (char *)bulk->bytes);
+        bulk->end = bulk->at + args->len;
+        args->data = NULL;
+        loop_unread_put(loop, job->fd, bulk);
+    }
+}
+
+static void finish_to_file(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
+{
+    give_bulk_back(loop, job);
+    loop_job_finish(loop, job, loop_copy_result(loop, job, why, side));
 }
 
 static void on_bulk_written(void *arg, int64_t result);
+static void on_room(void *arg, int64_t result);
 
+/* Writes what is left; or waits for room, where others have filled the sink's queue meanwhile. */
 static void write_bulk(struct loop *loop, struct job *job)
 {
     bool took_chunk;
     struct loop_op_args *args = &job->u.args;
     struct loop_write_state write = {.single = {args->out, args->len}, .n_iov = 1, .total = args->len};
-    args->offset = (int64_t)loop_fd_write(args->second, &write, on_bulk_written, job, &took_chunk);
-    if (!args->offset) {
-        finish_to_file(loop, job, -ENOMEM);
+    loop_job inner = loop_fd_is_full(args->second)
+                         ? loop_fd_drained(args->second, on_room, job)
+                         : loop_fd_write(args->second, &write, on_bulk_written, job, &took_chunk);
+    args->offset = (int64_t)loop_copy_inner(loop, inner, args->second->scope);
+    if (!inner) {
+        finish_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
     }
+}
+
+/* 0 where the copy goes on. */
+static int64_t end_of_write(const struct job *job, int64_t result, bool is_full)
+{
+    if (job->is_cancelled) {
+        return result < 0 ? result : -ECANCELED;
+    }
+    if (result == 0) {
+        return -EIO;
+    }
+    return result < 0 && !(result == -ENOBUFS && is_full) ? result : 0;
 }
 
 static void on_bulk_written(void *arg, int64_t result)
@@ -44,14 +75,14 @@ static void on_bulk_written(void *arg, int64_t result)
     struct job *job = arg;
     struct loop *loop = job->scope->loop;
     struct loop_op_args *args = &job->u.args;
-    if (result <= 0 || job->is_cancelled) {
-        finish_to_file(loop, job, result < 0 ? result : job->is_cancelled ? -ECANCELED : -EIO);
-        return;
-    }
-    args->second_offset += result;
-    args->out = (char *)args->out + result;
-    args->len -= (size_t)result;
-    if (args->len > 0) {
+    size_t n = result > 0 ? (size_t)result : 0;
+    args->second_offset += (int64_t)n;
+    args->out = (char *)args->out + n;
+    args->len -= n;
+    int64_t why = end_of_write(job, result, loop_fd_is_full(args->second));
+    if (why) {
+        finish_to_file(loop, job, why, job->is_cancelled ? LOOP_COPY_SOURCE : LOOP_COPY_SINK);
+    } else if (args->len > 0) {
         write_bulk(loop, job); /* it stopped in the middle without saying why: this one says it */
     } else {
         drop_bulk(loop, job);
@@ -72,42 +103,46 @@ static void on_room(void *arg, int64_t result)
     struct job *job = arg;
     struct loop *loop = job->scope->loop;
     if (result < 0 || job->is_cancelled) {
-        loop_job_finish(loop, job, result < 0 ? result : -ECANCELED);
+        finish_to_file(loop, job, result < 0 ? result : -ECANCELED,
+                       job->is_cancelled ? LOOP_COPY_SOURCE : LOOP_COPY_SINK);
+    } else if (job->u.args.data) {
+        write_bulk(loop, job);
     } else {
         loop_ready_wait_read(loop, job->fd, job);
     }
 }
 
-/* Others have filled the queue. */
-static enum loop_attempt wait_for_room(struct job *job)
+static enum loop_attempt end_to_file(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
 {
-    job->u.args.offset = (int64_t)loop_fd_drained(job->u.args.second, on_room, job);
-    if (!job->u.args.offset) {
-        job->result = -ENOMEM;
-        return LOOP_ATTEMPT_DONE;
-    }
-    return leave_list(job);
+    job->result = loop_copy_result(loop, job, why, side);
+    return LOOP_ATTEMPT_DONE;
+}
+
+/* Others have filled the queue. */
+static enum loop_attempt wait_for_room(struct loop *loop, struct job *job)
+{
+    struct loop_fd *to = job->u.args.second;
+    job->u.args.offset = (int64_t)loop_copy_inner(loop, loop_fd_drained(to, on_room, job), to->scope);
+    return job->u.args.offset ? leave_list(job) : end_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
 }
 
 static enum loop_attempt attempt_to_file(struct loop *loop, struct job *job)
 {
     struct loop_op_args *args = &job->u.args;
     if (loop_fd_is_full(args->second)) {
-        return wait_for_room(job);
+        return wait_for_room(loop, job);
     }
-    struct loop_spare *bulk = loop_copy_take(loop, true);
+    struct loop_block *bulk = loop_copy_take(loop, true);
     if (!bulk) {
-        job->result = -ENOMEM;
-        return LOOP_ATTEMPT_DONE;
+        return end_to_file(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
+    }
+    int64_t n = loop_io_read_one(job->fd, bulk->bytes, LOOP_COPY_BULK_BYTES);
+    if (n <= 0) {
+        loop_copy_give(loop, bulk, true);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_to_file(loop, job, n, LOOP_COPY_SOURCE);
     }
     args->data = bulk;
     args->out = bulk->bytes;
-    int64_t n = loop_io_read_one(job->fd, bulk->bytes, LOOP_COPY_BULK_BYTES);
-    if (n <= 0) {
-        drop_bulk(loop, job);
-        job->result = n < 0 ? n : args->second_offset;
-        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
-    }
     args->len = (size_t)n;
     enum loop_attempt attempt = leave_list(job);
     write_bulk(loop, job);
@@ -119,111 +154,209 @@ static void cancel_to_file(struct loop *loop, struct job *job)
     if (job->where == LOOP_AT_OWNER) {
         loop_cancel(loop, (loop_job)job->u.args.offset);
     } else {
-        loop_job_complete(loop, job, -ECANCELED);
+        loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
     }
 }
 
-const struct loop_job_kind loop_copy_to_file_kind = {
-    .name = "copy", .cancel = cancel_to_file, .attempt = attempt_to_file, .uses_args = true, .size = LOOP_JOB_LARGE};
+const struct loop_job_kind loop_copy_to_file_kind = {.name = "copy",
+                                                     .cancel = cancel_to_file,
+                                                     .attempt = attempt_to_file,
+                                                     .made_daemon = loop_copy_made_daemon,
+                                                     .uses_args = true,
+                                                     .size = LOOP_JOB_LARGE};
 
 /* ---- between others ---- */
 
+/* At the beginning of the buffer, which is u.args.data; `offset` of u.args is the job of the source or the sink that
+ * the copy waits for. */
 struct other_copy {
     struct loop_source *source;
     struct loop_sink *sink;
-    struct loop_spare *spare;
-    size_t size; /* of that: LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
-    struct iovec iov;
-    int64_t total;
-    loop_job inner;
+    struct iovec rest; /* what has been read and not written */
+    size_t size;       /* LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
+    int64_t position;  /* of a regular file as source, when the copy began; otherwise -1 */
+    max_align_t bytes[];
 };
 
-static_assert(sizeof(struct other_copy) <= sizeof(((struct job *)0)->u.large), "fits into a job");
+static_assert(sizeof(struct other_copy) <= LOOP_COPY_MORE_ROOM, "fits into a buffer, in front of the bytes");
 
-static struct other_copy *other_of(struct job *job)
+static struct other_copy *other_of(const struct job *job)
 {
-    return (struct other_copy *)(void *)job->u.large;
+    return (struct other_copy *)(void *)((struct loop_block *)job->u.args.data)->bytes;
 }
 
 static void cancel_other(struct loop *loop, struct job *job)
 {
-    loop_cancel(loop, other_of(job)->inner);
+    loop_cancel(loop, (loop_job)job->u.args.offset);
 }
 
-const struct loop_job_kind loop_copy_other_kind = {.name = "copy", .cancel = cancel_other, .size = LOOP_JOB_LARGE};
+const struct loop_job_kind loop_copy_other_kind = {.name = "copy",
+                                                   .cancel = cancel_other,
+                                                   .made_daemon = loop_copy_made_daemon,
+                                                   .uses_args = true,
+                                                   .size = LOOP_JOB_LARGE};
 
-static void give_others_spare(struct loop *loop, const struct other_copy *copy)
+/* Whether the file's position is where this copy has left it, so that it can be set back. Where others have read on
+ * meanwhile, or are about to, they have the bytes behind, and the position is theirs. What goes past the page cache
+ * needs positions of its own choice. */
+static bool has_position(const struct job *job, const struct other_copy *copy)
 {
-    loop_copy_give(loop, copy->spare, copy->size == LOOP_COPY_BULK_BYTES);
+    const struct loop_fd *from = job->fd;
+    int64_t position = copy->position + job->u.args.second_offset + (int64_t)copy->rest.iov_len;
+    return copy->position >= 0 && !from->reading && loop_list_is_empty(&from->readers) &&
+           lseek(from->number, 0, SEEK_CUR) == position;
 }
 
-static void finish_other(struct job *job, int64_t result)
+static bool go_back(const struct job *job, const struct other_copy *copy)
+{
+    return has_position(job, copy) && lseek(job->fd->number, -(off_t)copy->rest.iov_len, SEEK_CUR) >= 0;
+}
+
+/* What has been read and not written is the source's again. True when the buffer has become part of that. */
+static bool give_rest_back(struct loop *loop, struct job *job, struct loop_block *block)
+{
+    struct other_copy *copy = other_of(job);
+    size_t len = copy->rest.iov_len;
+    if (len == 0 || (job->fd && go_back(job, copy))) {
+        return false;
+    }
+    if (job->fd) {
+        block->at = (size_t)((char *)copy->rest.iov_base - (char *)block->bytes);
+        block->end = block->at + len;
+        loop_unread_put(loop, job->fd, block);
+        return true;
+    }
+    if (loop_source_unread(copy->source, copy->rest.iov_base, len)) {
+        loop_copy_note_lost(job, len);
+    }
+    return false;
+}
+
+/* The result with which the job ends now. */
+static int64_t end_other(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
+{
+    struct loop_block *block = job->u.args.data;
+    bool is_bulk = other_of(job)->size == LOOP_COPY_BULK_BYTES;
+    if (!give_rest_back(loop, job, block)) {
+        loop_copy_give(loop, block, is_bulk);
+    }
+    job->u.args.data = NULL;
+    return loop_copy_result(loop, job, why, job->is_cancelled ? LOOP_COPY_SOURCE : side);
+}
+
+static void finish_other(struct job *job, int64_t why, enum loop_copy_side side)
 {
     struct loop *loop = job->scope->loop;
-    give_others_spare(loop, other_of(job));
-    loop_job_finish(loop, job, result);
+    loop_job_finish(loop, job, end_other(loop, job, why, side));
 }
 
+static void on_read(void *arg, int64_t result);
 static void on_written(void *arg, int64_t result);
+static void on_sink_room(void *arg, int64_t result);
+
+/* The next step, as a job of the source or the sink: false where that couldn't be made. */
+static bool go_on(struct job *job)
+{
+    struct other_copy *copy = other_of(job);
+    struct loop_source *source = copy->source;
+    struct loop_sink *sink = copy->sink;
+    loop_job inner;
+    bool is_full = loop_sink_is_full(sink), is_read = !is_full && copy->rest.iov_len == 0;
+    if (is_full) {
+        inner = loop_sink_drained(sink, on_sink_room, job);
+    } else if (is_read) {
+        inner = source->ops->read(source, copy->bytes, copy->size, on_read, job);
+    } else {
+        inner = sink->ops->write(sink, &copy->rest, 1, on_written, job);
+    }
+    const struct loop_scope *held = is_read ? job->scope : sink->scope;
+    job->u.args.offset = (int64_t)loop_copy_inner(held->loop, inner, held);
+    return inner != 0;
+}
+
+static void go_on_or_finish(struct job *job)
+{
+    if (!go_on(job)) {
+        finish_other(job, -ENOMEM, LOOP_COPY_SINK);
+    }
+}
+
+static void on_sink_room(void *arg, int64_t result)
+{
+    struct job *job = arg;
+    if (result < 0 || job->is_cancelled) {
+        finish_other(job, result < 0 ? result : -ECANCELED, LOOP_COPY_SINK);
+    } else {
+        go_on_or_finish(job);
+    }
+}
+
+/* A source or sink of the program's own may say more than it was asked for. */
+static bool is_more(const struct job *job, int64_t result, size_t most, const char *function)
+{
+    if (result <= 0 || (size_t)result <= most) {
+        return false;
+    }
+    loop_misuse(job->scope->loop, function, "the result is more than was asked for",
+                "move no more bytes than there is room for");
+    return true;
+}
 
 static void on_read(void *arg, int64_t result)
 {
     struct job *job = arg;
     struct other_copy *copy = other_of(job);
-    if (result <= 0) {
-        finish_other(job, result < 0 ? result : copy->total);
-        return;
+    if (is_more(job, result, copy->size, "read of a source")) {
+        result = -EINVAL;
     }
-    if (job->is_cancelled) {
-        finish_other(job, -ECANCELED);
-        return;
+    copy->rest = (struct iovec){copy->bytes, result > 0 ? (size_t)result : 0};
+    if (result <= 0 || job->is_cancelled) {
+        finish_other(job, result <= 0 ? result : -ECANCELED, LOOP_COPY_SOURCE);
+    } else {
+        go_on_or_finish(job);
     }
-    copy->iov = (struct iovec){copy->spare->bytes, (size_t)result};
-    copy->inner = copy->sink->ops->write(copy->sink, &copy->iov, 1, on_written, job);
-    if (!copy->inner) {
-        finish_other(job, -ENOMEM);
-    }
-}
-
-static bool read_next(struct job *job)
-{
-    struct other_copy *copy = other_of(job);
-    copy->inner = copy->source->ops->read(copy->source, copy->spare->bytes, copy->size, on_read, job);
-    return copy->inner != 0;
 }
 
 static void on_written(void *arg, int64_t result)
 {
     struct job *job = arg;
     struct other_copy *copy = other_of(job);
-    copy->total += result > 0 ? result : 0;
-    if (result < 0 || job->is_cancelled) {
-        finish_other(job, result < 0 ? result : -ECANCELED);
-    } else if ((size_t)result < copy->iov.iov_len) {
-        /* The sink stopped in the middle without saying why: the next write says it. */
-        copy->iov = (struct iovec){(char *)copy->iov.iov_base + result, copy->iov.iov_len - (size_t)result};
-        copy->inner = result > 0 ? copy->sink->ops->write(copy->sink, &copy->iov, 1, on_written, job) : 0;
-        if (!copy->inner) {
-            finish_other(job, result > 0 ? -ENOMEM : -EIO);
-        }
-    } else if (!read_next(job)) {
-        finish_other(job, -ENOMEM);
+    if (is_more(job, result, copy->rest.iov_len, "write to a sink")) {
+        result = -EINVAL;
     }
+    size_t n = result > 0 ? (size_t)result : 0;
+    job->u.args.second_offset += (int64_t)n;
+    copy->rest = (struct iovec){(char *)copy->rest.iov_base + n, copy->rest.iov_len - n};
+    int64_t why = end_of_write(job, result, loop_sink_is_full(copy->sink));
+    if (why) {
+        finish_other(job, why, LOOP_COPY_SINK);
+    } else {
+        go_on_or_finish(job); /* also with what a write has left that stopped without saying why: the next says it */
+    }
+}
+
+static int64_t position_of(const struct loop_fd *from)
+{
+    return from && from->is_regular && !from->is_direct && !loop_fd_has_unread(from) ? lseek(from->number, 0, SEEK_CUR)
+                                                                                     : -1;
 }
 
 void loop_copy_other(struct loop *loop, struct job *job, struct loop_source *source, struct loop_sink *sink)
 {
-    const struct loop_fd *to = sink->ops->fd ? sink->ops->fd(sink) : NULL;
-    bool is_file = to && to->write_by == LOOP_IO_BLOCKING;
-    struct loop_spare *spare = loop_copy_take(loop, is_file);
-    struct other_copy *copy = other_of(job);
-    *copy = (struct other_copy){.source = source, .sink = sink, .spare = spare};
-    copy->size = is_file ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES;
+    const struct loop_fd *to = job->u.args.second;
+    bool is_bulk = to && to->write_by == LOOP_IO_BLOCKING;
+    struct loop_block *block = loop_copy_take(loop, is_bulk);
     job->where = LOOP_AT_OWNER;
-    if (!spare) {
-        loop_job_complete(loop, job, -ENOMEM);
-    } else if (!read_next(job)) {
-        give_others_spare(loop, copy);
-        loop_job_complete(loop, job, -ENOMEM);
+    if (!block) {
+        loop_job_complete(loop, job, loop_copy_result(loop, job, -ENOMEM, LOOP_COPY_SOURCE));
+        return;
+    }
+    job->u.args.data = block;
+    *other_of(job) = (struct other_copy){.source = source,
+                                         .sink = sink,
+                                         .size = is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES,
+                                         .position = position_of(job->fd)};
+    if (!go_on(job)) {
+        loop_job_complete(loop, job, end_other(loop, job, -ENOMEM, LOOP_COPY_SOURCE));
     }
 }

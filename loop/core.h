@@ -101,6 +101,8 @@ struct loop_job_kind {
     void (*resumed)(struct loop_fd *fd);
     /* The chunk for which it stood in line has come, and is the job's. */
     void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
+    /* It has become a daemon. NULL: nothing else has to. */
+    void (*made_daemon)(struct loop *loop, struct job *job);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
     /* It writes all of its part of u before anybody reads it: that need not be cleared. */
@@ -713,7 +715,7 @@ void loop_signals_finish(struct loop *loop);
 
 /* Buffers that nobody needs now, the hottest first. */
 struct loop_spares {
-    struct loop_spare *first;
+    struct loop_block *first;
     unsigned n;
 };
 

@@ -100,8 +100,8 @@ extern const struct loop_job_kind loop_file_copy_kind;
 /* Whether both are regular files, and the source says that there is something in it. */
 bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to);
 
-/* Starts a job of that kind; its fd is the source. */
-void loop_file_copy(struct loop *loop, struct job *job, struct loop_fd *to);
+/* Starts a job of that kind; its fd is the source, its second the sink. */
+void loop_file_copy(struct loop *loop, struct job *job);
 
 /* The copy has the turn in one of the two lines; somebody has joined a line in which it has the turn. */
 void loop_file_copy_turn(struct loop *loop, struct job *job);

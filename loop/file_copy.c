@@ -6,7 +6,7 @@
  * after a piece when somebody else waits in one of them, or it is to end. Others who wait for a thread go between two
  * pieces.
  */
-#include <loop/fd_flow.h>
+#include <loop/copy.h>
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -24,7 +24,7 @@
 /* ---- on a thread of the pool ---- */
 
 /* u.args of such a copy: `second` the sink's descriptor, `second_offset` the bytes moved so far, `len` one of these,
- * `flags` whether the loop wants it back after a piece. */
+ * `flags` whether the loop wants it back after a piece, `offset` whether the sink has failed. */
 enum copy_way { WAY_UNKNOWN, WAY_RANGE, WAY_BUFFER };
 
 /* These file systems can't share blocks between files: copy_file_range(2) would move their pages through a pipe, which
@@ -61,14 +61,17 @@ static int write_piece(int number, const char *buffer, size_t len, size_t *done)
     return 0;
 }
 
-/* What was read and can't be written is given back to the source, for whoever goes on with it. */
-static int64_t copy_by_buffer(int from, int to, char *buffer)
+/* What was read and can't be written is given back to the source, for whoever goes on with it. What of it was written
+ * counts, as whole pieces do. */
+static int64_t copy_by_buffer(struct loop_op_args *args, int from, int to, char *buffer)
 {
-    size_t done;
+    size_t done = 0;
     int64_t n = read_piece(from, buffer);
     int error = n > 0 ? write_piece(to, buffer, (size_t)n, &done) : 0;
     if (error) {
         (void)lseek(from, (off_t)done - n, SEEK_CUR);
+        args->second_offset += (int64_t)done;
+        args->offset = true;
     }
     return error ? error : n;
 }
@@ -96,7 +99,7 @@ int64_t loop_file_copy_piece(struct job *job, void **buffer)
         args->len = n > 0 ? WAY_RANGE : WAY_BUFFER;
     }
     if (args->len == WAY_BUFFER) {
-        n = make_buffer(buffer) ? copy_by_buffer(from, to, *buffer) : -ENOMEM;
+        n = make_buffer(buffer) ? copy_by_buffer(args, from, to, *buffer) : -ENOMEM;
     }
     args->second_offset += n > 0 ? n : 0;
     return n;
@@ -115,10 +118,9 @@ static void copy_done(struct loop *loop, struct job *job, int64_t result)
     leave_lines(loop, job);
     if (result > 0 && !job->is_cancelled) {
         loop_file_join_readers(loop, job);
-    } else if (result > 0) {
-        loop_job_finish(loop, job, -ECANCELED);
     } else {
-        loop_job_finish(loop, job, result ? result : job->u.args.second_offset);
+        enum loop_copy_side side = job->u.args.offset ? LOOP_COPY_SINK : LOOP_COPY_SOURCE;
+        loop_job_finish(loop, job, loop_copy_result(loop, job, result > 0 ? -ECANCELED : result, side));
     }
 }
 
@@ -128,8 +130,12 @@ static void cancel_copy(struct loop *loop, struct job *job)
     loop_file_copy_yield(loop, job);
 }
 
-const struct loop_job_kind loop_file_copy_kind = {
-    .name = "file copy", .cancel = cancel_copy, .backend_done = copy_done, .size = LOOP_JOB_LARGE};
+const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
+                                                  .cancel = cancel_copy,
+                                                  .backend_done = copy_done,
+                                                  .made_daemon = loop_copy_made_daemon,
+                                                  .uses_args = true,
+                                                  .size = LOOP_JOB_LARGE};
 
 static bool is_contended(const struct job *job)
 {
@@ -162,9 +168,8 @@ bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)
            S_ISREG(status.st_mode) && status.st_size > 0 && fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
 }
 
-void loop_file_copy(struct loop *loop, struct job *job, struct loop_fd *to)
+void loop_file_copy(struct loop *loop, struct job *job)
 {
     job->op = LOOP_OP_COPY;
-    loop_job_use_second(job, to);
     loop_file_join_readers(loop, job);
 }

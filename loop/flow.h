@@ -161,10 +161,32 @@ LOOP_API int loop_flow_close(struct loop_flow *flow);
 
 /* ---- moving ---- */
 
-/* Moves bytes from `source` to `sink` until the source ends: resumes with how many, or -errno. Holds the source
- * back while the sink is slow. Closes and shuts down neither. Belongs to the source's scope. Between regular files a
- * thread moves them; other reads of the source and writes to the sink come in between. */
+/* Moves bytes from `source` to `sink` until the source ends. Holds the source back while the sink is slow. Closes and
+ * shuts down neither. Belongs to the source's scope, and holds that of the sink open as well: when either is cancelled,
+ * or one of the two is closed, the copy ends. Between regular files a thread moves the bytes; other reads of the source
+ * and writes to the sink come in between.
+ *
+ * Resumes with how many bytes the sink has taken, also when the copy was cancelled or one of the two has failed; with
+ * -errno only where it has taken none. So a positive count doesn't say that the source has ended: loop_copy_report
+ * does. Without a continuation an error fails the scope, whatever was moved before. -EBADF, before anything is read,
+ * when the sink is a descriptor's that is closed.
+ *
+ * What was read and not written is the source's again, and the next read of it delivers it: as unread bytes of its
+ * descriptor (<loop/fd.h>), in a reader, or in a source that has `unread`. A regular file's position is set back
+ * instead, unless others have read the file meanwhile. */
 LOOP_API loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg);
+
+/* How a copy ended. */
+struct loop_copy_outcome {
+    int64_t bytes;      /* how many the sink has taken */
+    int64_t lost_bytes; /* read of a source that takes nothing back, and not written */
+    int error;          /* 0: the source has ended. Otherwise -errno: why the copy has ended before that */
+    bool is_sink_error; /* that is the sink's: else the source's, or the copy was cancelled */
+};
+
+/* loop_copy, and how it ended in `*outcome`, which is the job's until its continuation is resumed. */
+LOOP_API loop_job loop_copy_report(struct loop_source *source, struct loop_sink *sink,
+                                   struct loop_copy_outcome *outcome, loop_fn *fn, void *arg);
 
 /* A pipe(2), nonblocking and CLOEXEC: what is written to `*sink` comes out of `*source`. Both live in `scope`.
  * Returns 0 or -errno (-EMFILE, -ENFILE, -ENOMEM, -ECANCELED in a scope that has ended). */

@@ -307,6 +307,9 @@ int loop_daemon(struct loop *loop, loop_job id)
         job->is_daemon = true;
         loop_scope_add_hold(job->scope, true);
         loop_scope_drop_hold(job->scope, false);
+        if (job->kind->made_daemon) {
+            job->kind->made_daemon(loop, job);
+        }
     }
     return 0;
 }

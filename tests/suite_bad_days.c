@@ -680,6 +680,7 @@ LOOP_TEST(full_disk_ends_writes_and_copies_with_enospc)
 
 static struct {
     int64_t write, copy;
+    struct loop_copy_outcome outcome;
     int fd; /* of the file that was written */
 } disk;
 
@@ -710,7 +711,7 @@ static int fill_disk(struct loop_env *env, void *path)
     disk.fd = dup(fds[0]);
     struct loop_source *memory = loop_memory_source(env->scope, megabyte, sizeof megabyte);
     loop_write(&flow_of(env->scope, fds[0])->sink, megabyte, sizeof megabyte, note_result, &disk.write);
-    loop_copy(memory, &flow_of(env->scope, fds[1])->sink, note_result, &disk.copy);
+    loop_copy_report(memory, &flow_of(env->scope, fds[1])->sink, &disk.outcome, note_result, &disk.copy);
     return 0;
 }
 
@@ -720,7 +721,9 @@ static int on_a_small_disk(void *path)
 
     fill_pattern(megabyte, sizeof megabyte, 6);
     CHECK_IS(loop_run_with(&options, fill_disk, path), 0);
-    CHECK_IS(disk.copy, -ENOSPC);
+    CHECK_IS(disk.outcome.error, -ENOSPC);
+    CHECK(disk.outcome.is_sink_error);
+    CHECK_IS(disk.copy, disk.outcome.bytes > 0 ? disk.outcome.bytes : -ENOSPC);
     CHECK(disk.write == -ENOSPC || (disk.write > 0 && disk.write < (int64_t)sizeof megabyte));
     check_written(disk.fd, disk.write > 0 ? disk.write : 0);
     return 0;
@@ -761,6 +764,8 @@ LOOP_TEST(full_quota_ends_writes_with_efbig)
     check_written(fd, 100000);
     file = flow_of(env->scope, make_file("", 0));
     memory = loop_memory_source(env->scope, megabyte, sizeof megabyte);
+    AWAIT(loop_copy(memory, &file->sink, GO));
+    CHECK_IS(result, 100000);
     AWAIT(loop_copy(memory, &file->sink, GO));
     CHECK_IS(result, -EFBIG);
     END;
