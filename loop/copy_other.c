@@ -236,10 +236,15 @@ static bool give_rest_back(struct loop *loop, struct job *job, struct loop_block
 static int64_t end_other(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
 {
     struct loop_block *block = job->u.args.data;
-    bool is_bulk = other_of(job)->size == LOOP_COPY_BULK_BYTES;
+    const struct other_copy *copy = other_of(job);
+    struct loop_source *source = copy->source;
+    struct loop_sink *sink = copy->sink;
+    bool is_bulk = copy->size == LOOP_COPY_BULK_BYTES;
     if (!give_rest_back(loop, job, block)) {
         loop_copy_give(loop, block, is_bulk);
     }
+    loop_source_unpin(source);
+    loop_sink_unpin(sink);
     job->u.args.data = NULL;
     return loop_copy_result(loop, job, why, job->is_cancelled ? LOOP_COPY_SOURCE : side);
 }
@@ -356,6 +361,8 @@ void loop_copy_other(struct loop *loop, struct job *job, struct loop_source *sou
                                          .sink = sink,
                                          .size = is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES,
                                          .position = position_of(job->fd)};
+    loop_source_pin(source);
+    loop_sink_pin(sink);
     if (!go_on(job)) {
         loop_job_complete(loop, job, end_other(loop, job, -ENOMEM, LOOP_COPY_SOURCE));
     }

@@ -12,12 +12,21 @@
 extern const struct loop_source_ops loop_fd_source;
 extern const struct loop_sink_ops loop_fd_sink;
 
-/* Keep a pointer to a source or sink good across a return to the loop, where it is a descriptor's (loop_fd_pin). One of
- * another kind belongs to its scope. */
+/* That of every reader's rest. A pin keeps the reader for a stream or a copy of it, though it may be destroyed
+ * meanwhile: reader_life.c. */
+extern const struct loop_source_ops loop_reader_rest_ops;
+struct loop_reader;
+void loop_reader_pin(struct loop_reader *reader);
+void loop_reader_unpin(struct loop_reader *reader);
+
+/* Keep a pointer to a source or sink good across a return to the loop, where it is a descriptor's (loop_fd_pin), or that
+ * of a reader's rest. One of another kind belongs to its scope. */
 static inline void loop_source_pin(struct loop_source *source)
 {
     if (source->ops == &loop_fd_source) {
         loop_fd_pin(source->self);
+    } else if (source->ops == &loop_reader_rest_ops) {
+        loop_reader_pin(source->self);
     }
 }
 
@@ -25,6 +34,8 @@ static inline void loop_source_unpin(struct loop_source *source)
 {
     if (source->ops == &loop_fd_source) {
         loop_fd_unpin(source->self);
+    } else if (source->ops == &loop_reader_rest_ops) {
+        loop_reader_unpin(source->self);
     }
 }
 

@@ -45,13 +45,15 @@ static void put_back(struct loop_reader *reader, const char *bytes, size_t len)
     }
 }
 
-/* What has been read and not given out goes back to where it came from. Other sources can't take anything back. */
+/* What has been read and not given out goes back to where it came from, if that takes it. */
 static void give_back(struct loop_reader *reader)
 {
     size_t len = loop_reader_buffered(reader);
     const char *bytes = loop_reader_buffer_first(&reader->buffer);
     if (len > 0 && reader->below) {
         put_back(reader->below, bytes, len);
+    } else if (len > 0) {
+        (void)loop_source_unread(reader->source, bytes, len);
     }
 }
 
@@ -164,7 +166,27 @@ static int close_rest(struct loop_source *source)
     return reader->is_destroyed ? -EBADF : loop_source_close(reader->source);
 }
 
-const struct loop_source_ops loop_reader_rest_ops = {.read = read_rest, .fd = rest_fd, .close = close_rest};
+/* What was just given out of the buffer still has its place there. What was read around an empty one is the source's,
+ * where that takes it and is going to be read again. */
+static int unread_rest(struct loop_source *source, const void *bytes, size_t len)
+{
+    struct loop_reader *reader = source->self;
+    if (is_pinned_only(reader)) {
+        return loop_source_unread(reader->source, bytes, len);
+    }
+    if (!loop_reader_is_good(reader, "loop_source_unread") || loop_reader_running(reader)) {
+        return loop_reader_running(reader) ? -EBUSY : -EINVAL;
+    }
+    loop_reader_give_nothing(reader);
+    bool is_around = loop_reader_buffered(reader) == 0 && len > reader->buffer.start && !reader->has_ended;
+    if (is_around && reader->source->ops->unread) {
+        return loop_source_unread(reader->source, bytes, len);
+    }
+    return loop_reader_buffer_put_back(&reader->buffer, bytes, len) ? 0 : -ENOMEM;
+}
+
+const struct loop_source_ops loop_reader_rest_ops = {
+    .read = read_rest, .fd = rest_fd, .close = close_rest, .unread = unread_rest};
 
 struct loop_source *loop_reader_source(struct loop_reader *reader)
 {

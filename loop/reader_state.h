@@ -6,7 +6,7 @@
 #ifndef LOOP_READER_STATE_H
 #define LOOP_READER_STATE_H
 
-#include <loop/core.h>
+#include <loop/fd_flow.h>
 #include <loop/reader.h>
 #include <loop/reader_buffer.h>
 
@@ -49,7 +49,6 @@ struct loop_reader {
 };
 
 extern const struct loop_job_kind loop_reader_lines_kind;
-extern const struct loop_source_ops loop_reader_rest_ops;
 
 /* Where the job of an operation keeps its reader. */
 static inline struct loop_reader **loop_reader_of(struct job *job)
@@ -91,10 +90,6 @@ int64_t loop_reader_last_word(const struct loop_reader *reader, int64_t otherwis
 
 /* Gives the object back if it has been destroyed and nothing keeps it any more. */
 void loop_reader_let_go(struct loop_reader *reader);
-
-/* Keeps the object for a stream or a copy of its rest, though it may be destroyed meanwhile. */
-void loop_reader_pin(struct loop_reader *reader);
-void loop_reader_unpin(struct loop_reader *reader);
 
 /* ---- steps ---- */
 
