@@ -2,7 +2,7 @@
  *
  * cat [FILE]...: one file after another to standard output. Each file has a scope of its own, which closes it before
  * the next one is opened. A file that can't be read is complained about and left out; when the output fails there is
- * nothing more to do. To know which of the two has failed, this reads and writes by itself; loop_copy doesn't tell.
+ * nothing more to do. It reads and writes by itself, one buffer at a time; loop_copy_report would do it in one call.
  */
 #include "arguments.h"
 

@@ -17,6 +17,7 @@ struct moving {
     struct loop *loop;
     struct loop_sink *into_pipe;
     loop_job input;
+    struct loop_copy_outcome input_outcome, output_outcome;
     int status;
     bool output_failed;
 };
@@ -25,11 +26,12 @@ static void on_input_ended(void *arg, int64_t result)
 {
     struct moving *moving = arg;
 
+    (void)result;
     if (moving->output_failed) {
         return; /* nobody reads the pipe any more, so nothing would come of its end */
     }
-    if (result < 0) {
-        moving->status = arguments_fail("standard input", result);
+    if (moving->input_outcome.error < 0) {
+        moving->status = arguments_fail("standard input", moving->input_outcome.error);
     }
     /* Also after an error: what was read before it still has to come out. */
     loop_shutdown(moving->into_pipe, NULL, NULL);
@@ -39,9 +41,10 @@ static void on_output_ended(void *arg, int64_t result)
 {
     struct moving *moving = arg;
 
-    if (result < 0) {
+    (void)result;
+    if (moving->output_outcome.error < 0) {
         moving->output_failed = true;
-        moving->status = arguments_fail("standard output", result);
+        moving->status = arguments_fail("standard output", moving->output_outcome.error);
         loop_cancel(moving->loop, moving->input);
     }
 }
@@ -56,8 +59,8 @@ static int start(struct loop_env *env, void *arg)
         return arguments_fail("no pipe", error);
     }
     moving->loop = env->loop;
-    moving->input = loop_copy(env->in, moving->into_pipe, on_input_ended, moving);
-    if (!moving->input || !loop_copy(out_of_pipe, env->out, on_output_ended, moving)) {
+    moving->input = loop_copy_report(env->in, moving->into_pipe, &moving->input_outcome, on_input_ended, moving);
+    if (!moving->input || !loop_copy_report(out_of_pipe, env->out, &moving->output_outcome, on_output_ended, moving)) {
         return arguments_fail("can't copy", -ENOMEM);
     }
     return 0;

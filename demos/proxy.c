@@ -61,7 +61,8 @@ struct bridge {
     struct loop_flow *near, *far;
     loop_job connecting, watch, leaving;
     loop_job copies[2]; /* 0: ended */
-    int64_t error;      /* the first one */
+    struct loop_copy_outcome outcomes[2];
+    int64_t error; /* the first one */
     int64_t drain_until_ns;
 };
 
@@ -135,14 +136,21 @@ static void on_ended(struct bridge *bridge, int direction, int64_t result)
     }
 }
 
+/* Whatever has been carried before: only the outcome tells the end of the source from an error. */
 static void on_near_ended(void *arg, int64_t result)
 {
-    on_ended(arg, TO_FAR, result);
+    struct bridge *bridge = arg;
+
+    (void)result;
+    on_ended(bridge, TO_FAR, bridge->outcomes[TO_FAR].error);
 }
 
 static void on_far_ended(void *arg, int64_t result)
 {
-    on_ended(arg, TO_NEAR, result);
+    struct bridge *bridge = arg;
+
+    (void)result;
+    on_ended(bridge, TO_NEAR, bridge->outcomes[TO_NEAR].error);
 }
 
 /* ---- while upstream is awaited ---- */
@@ -194,8 +202,10 @@ static void on_connected(void *arg, int64_t result)
         reset(bridge, bridge->near);
         return;
     }
-    bridge->copies[TO_FAR] = loop_copy(&bridge->near->source, &bridge->far->sink, on_near_ended, bridge);
-    bridge->copies[TO_NEAR] = loop_copy(&bridge->far->source, &bridge->near->sink, on_far_ended, bridge);
+    bridge->copies[TO_FAR] =
+        loop_copy_report(&bridge->near->source, &bridge->far->sink, &bridge->outcomes[TO_FAR], on_near_ended, bridge);
+    bridge->copies[TO_NEAR] =
+        loop_copy_report(&bridge->far->source, &bridge->near->sink, &bridge->outcomes[TO_NEAR], on_far_ended, bridge);
     if (!bridge->copies[TO_FAR] || !bridge->copies[TO_NEAR]) {
         loop_scope_fail(bridge->near->scope, -ENOMEM);
     }

@@ -36,12 +36,13 @@ static void echo(struct loop_flow *peer, void *arg)
 
 struct bridge {
     struct loop_flow *near, *far;
+    struct loop_copy_outcome to_far, to_near;
 };
 
-static void pass_end(struct bridge *bridge, struct loop_sink *sink, int64_t result)
+static void pass_end(struct bridge *bridge, struct loop_sink *sink, int error)
 {
-    if (result < 0) {
-        loop_scope_fail(bridge->near->scope, result);
+    if (error < 0) {
+        loop_scope_fail(bridge->near->scope, error);
     } else {
         loop_shutdown(sink, NULL, NULL);
     }
@@ -51,14 +52,16 @@ static void on_near_ended(void *arg, int64_t result)
 {
     struct bridge *bridge = arg;
 
-    pass_end(bridge, &bridge->far->sink, result);
+    (void)result;
+    pass_end(bridge, &bridge->far->sink, bridge->to_far.error);
 }
 
 static void on_far_ended(void *arg, int64_t result)
 {
     struct bridge *bridge = arg;
 
-    pass_end(bridge, &bridge->near->sink, result);
+    (void)result;
+    pass_end(bridge, &bridge->near->sink, bridge->to_near.error);
 }
 
 static void on_connected(void *arg, int64_t result)
@@ -69,8 +72,8 @@ static void on_connected(void *arg, int64_t result)
         loop_scope_fail(bridge->near->scope, result);
         return;
     }
-    loop_copy(&bridge->near->source, &bridge->far->sink, on_near_ended, bridge);
-    loop_copy(&bridge->far->source, &bridge->near->sink, on_far_ended, bridge);
+    loop_copy_report(&bridge->near->source, &bridge->far->sink, &bridge->to_far, on_near_ended, bridge);
+    loop_copy_report(&bridge->far->source, &bridge->near->sink, &bridge->to_near, on_far_ended, bridge);
 }
 
 static void proxy(struct loop_flow *peer, void *upstream)
