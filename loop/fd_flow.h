@@ -19,8 +19,8 @@ struct loop_reader;
 void loop_reader_pin(struct loop_reader *reader);
 void loop_reader_unpin(struct loop_reader *reader);
 
-/* Keep a pointer to a source or sink good across a return to the loop, where it is a descriptor's (loop_fd_pin), or that
- * of a reader's rest. One of another kind belongs to its scope. */
+/* Keep a pointer to a source or sink good across a return to the loop, where it is a descriptor's (loop_fd_pin), or
+ * that of a reader's rest. One of another kind belongs to its scope. */
 static inline void loop_source_pin(struct loop_source *source)
 {
     if (source->ops == &loop_fd_source) {

@@ -57,11 +57,12 @@ struct loop_reader;
 LOOP_API struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_bytes);
 
 /* Ends the reader. Its operation ends with -ECANCELED, also one whose result is due; an error of the source that has
- * not been told yet is told instead. Bytes that have not been given out go back to the source (loop_source_unread): they
- * are what is read of it next. A source that takes nothing back loses them, so look at loop_reader_peek before. What loop_reader_data and
- * loop_reader_peek have returned is gone when this returns. A stream or a copy of loop_reader_source that has gone over
- * to the descriptor goes on; one that reads through the reader ends with -ECANCELED or -EBADF. May be called anywhere
- * on the loop's thread, also by a continuation of the reader's own. NULL is harmless, twice is a mistake. */
+ * not been told yet is told instead. Bytes that have not been given out go back to the source (loop_source_unread):
+ * they are what is read of it next. A source that takes nothing back loses them, so look at loop_reader_peek before.
+ * What loop_reader_data and loop_reader_peek have returned is gone when this returns. A stream or a copy of
+ * loop_reader_source that has gone over to the descriptor goes on; one that reads through the reader ends with
+ * -ECANCELED or -EBADF. May be called anywhere on the loop's thread, also by a continuation of the reader's own. NULL
+ * is harmless, twice is a mistake. */
 LOOP_API void loop_reader_destroy(struct loop_reader *reader);
 
 /* The bytes that the last operation gave out, and in `*len` (which may be NULL) how many they are: good until the next
