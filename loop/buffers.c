@@ -34,8 +34,10 @@ static void free_borrowed(struct loop_hnode *node)
 
 static void free_group(struct group *group)
 {
-    while (group->buffers.borrowed.first) {
-        free_borrowed(group->buffers.borrowed.first);
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = group->buffers.borrowed.first; node; node = next) {
+        next = node->next;
+        free_borrowed(node);
     }
     free(group->buffers.memory);
     free(group->buffers.is_lent);

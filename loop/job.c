@@ -234,6 +234,7 @@ void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t resul
 
 static void hand_to_kind(struct loop *loop, struct job *job)
 {
+    assert(job->kind && job->kind->backend_done);
     loop_list_remove(&job->link);
     loop->run_queue_length--;
     job->where = LOOP_AT_OWNER;
