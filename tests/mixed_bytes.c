@@ -171,6 +171,7 @@ static struct {
     struct loop_sink *onward;
     char out[RELAYED], in[RELAYED];
     int64_t written, copied;
+    struct loop_copy_outcome outcome;
     size_t got;
 } relay;
 
@@ -185,7 +186,7 @@ static void on_relay_copied(void *arg, int64_t result)
     struct part *part = arg;
 
     relay.copied = result;
-    if (!mixed_failed(part, result)) {
+    if (!mixed_failed(part, result < 0 ? result : relay.outcome.error)) {
         mixed_started(loop_shutdown(relay.onward, MIXED(part, mixed_done, part)));
     }
 }
@@ -212,7 +213,7 @@ static void begin_relay(struct part *part)
     }
     relay.onward = &b[0]->sink;
     fill_pattern(relay.out, RELAYED, 1);
-    mixed_started(loop_copy(&a[1]->source, &b[0]->sink, MIXED(part, on_relay_copied, part)));
+    mixed_started(loop_copy_report(&a[1]->source, &b[0]->sink, &relay.outcome, MIXED(part, on_relay_copied, part)));
     mixed_started(loop_write(&a[0]->sink, relay.out, RELAYED, MIXED(part, on_relay_written, part)));
     mixed_started(loop_shutdown(&a[0]->sink, MIXED(part, mixed_done, part)));
     mixed_started(loop_read_exact(&b[1]->source, relay.in, RELAYED, MIXED(part, on_relay_read, part)));

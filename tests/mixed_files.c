@@ -353,6 +353,7 @@ static struct {
     struct loop_flow *from, *to, *again;
     struct loop_flow *ends[2];
     struct loop_reader *reader;
+    struct loop_copy_outcome outcome;
     char path[3][160];
     char bytes[LARGE];
 } large;
@@ -371,9 +372,10 @@ static void on_all_read(void *part, int64_t result)
 static void on_sent(void *arg, int64_t result)
 {
     struct part *part = arg;
+    int64_t error = result < 0 ? result : large.outcome.error;
 
-    MIXED_MUST(result < 0 || result == LARGE);
-    if (!mixed_failed(part, result)) {
+    MIXED_MUST(error < 0 || result == LARGE);
+    if (!mixed_failed(part, error)) {
         mixed_started(loop_shutdown(&large.ends[0]->sink, MIXED(part, mixed_done, part)));
     }
 }
@@ -391,16 +393,18 @@ static void on_reopened(void *arg, int64_t result)
         mixed_failed(part, -ENOMEM);
         return;
     }
-    mixed_started(loop_copy(&large.again->source, &large.ends[0]->sink, MIXED(part, on_sent, part)));
+    mixed_started(
+        loop_copy_report(&large.again->source, &large.ends[0]->sink, &large.outcome, MIXED(part, on_sent, part)));
     mixed_started(loop_reader_all(large.reader, MIXED(part, on_all_read, part)));
 }
 
 static void on_copied(void *arg, int64_t result)
 {
     struct part *part = arg;
+    int64_t error = result < 0 ? result : large.outcome.error;
 
-    MIXED_MUST(result < 0 || result == LARGE);
-    if (!mixed_failed(part, result)) {
+    MIXED_MUST(error < 0 || result == LARGE);
+    if (!mixed_failed(part, error)) {
         mixed_started(loop_fs_open(part->scope, part->env->fs, large.path[1], NULL, &large.again,
                                    MIXED(part, on_reopened, part)));
     }
@@ -411,7 +415,8 @@ static void on_opened(void *arg, int64_t result)
     struct part *part = arg;
 
     if (!mixed_failed(part, result)) {
-        mixed_started(loop_copy(&large.from->source, &large.to->sink, MIXED(part, on_copied, part)));
+        mixed_started(
+            loop_copy_report(&large.from->source, &large.to->sink, &large.outcome, MIXED(part, on_copied, part)));
     }
 }
 
