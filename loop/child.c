@@ -16,8 +16,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- forks ---- */
@@ -131,20 +129,6 @@ static void add_watched(const struct loop *loop, sigset_t *set, bool all)
     }
 }
 
-/* A SIGPIPE of the loop's own writes would end the process as soon as it is not blocked any more. */
-static void take_back_sigpipe(const struct loop *loop)
-{
-    static const struct timespec at_once = {0};
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    if (loop->sigpipe_was_pending) {
-        return;
-    }
-    while (sigtimedwait(&set, NULL, &at_once) > 0 || errno == EINTR) {
-    }
-}
-
 /* ---- the calls ---- */
 
 static int misuse(const struct loop *loop, const char *function, const char *what, const char *cure)
@@ -166,7 +150,7 @@ int loop_child_begin(struct loop *loop)
     sigemptyset(&loop->caught);
     add_watched(loop, &loop->caught, false);
     for_each_signal(&loop->caught, start_catching);
-    take_back_sigpipe(loop);
+    loop_signals_take_back_sigpipe(loop);
     pthread_sigmask(SIG_SETMASK, &loop->saved_mask, &loop->loop_mask);
     return 0;
 }

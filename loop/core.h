@@ -616,6 +616,9 @@ static inline void loop_scope_pin(struct loop_scope *scope)
 
 void loop_scope_unpin(struct loop_scope *scope);
 
+/* The scope after `scope` in the tree below `top`, parents before children; NULL at the end. Keeps `*depth`, which is 0
+ * for `top`. Not recursive, because scopes may be nested as deep as a program likes. */
+struct loop_scope *loop_scope_next(const struct loop_scope *top, const struct loop_scope *scope, unsigned *depth);
 /* Names the scopes that are cancelled and kept open by holds only (held.c). In debug builds, before the loop sleeps. */
 void loop_held_name_all(struct loop *loop);
 /* The deadline in loop->timers has been reached. */
@@ -708,6 +711,9 @@ struct loop_signals {
 };
 
 void loop_signals_init(struct loop *loop);
+/* Takes back a SIGPIPE of the loop's own writes: it would end the process as soon as it is not blocked. One that was
+ * pending before the loop began stays. */
+void loop_signals_take_back_sigpipe(const struct loop *loop);
 /* Before the mask is put back: drops what arrived and nobody heard. */
 void loop_signals_finish(struct loop *loop);
 

@@ -141,28 +141,10 @@ static void dump_contents(const struct loop_scope *scope, unsigned depth)
     }
 }
 
-/* The scope after `scope` in the tree under `top`, parents before children; NULL at the end. Not recursive, because
- * scopes may be nested as deep as a program likes. */
-static const struct loop_scope *next_scope(const struct loop_scope *top, const struct loop_scope *scope,
-                                           unsigned *depth)
-{
-    if (scope->children.first) {
-        ++*depth;
-        return LOOP_CONTAINER(loop_hlist_oldest(&scope->children), struct loop_scope, in_parent);
-    }
-    for (; scope != top; scope = scope->parent, --*depth) {
-        struct loop_hnode *sibling = loop_hlist_newer(&scope->parent->children, &scope->in_parent);
-        if (sibling) {
-            return LOOP_CONTAINER(sibling, struct loop_scope, in_parent);
-        }
-    }
-    return NULL;
-}
-
 static void dump_tree(const struct loop_scope *top)
 {
     unsigned depth = 0;
-    for (const struct loop_scope *scope = top; scope; scope = next_scope(top, scope, &depth)) {
+    for (const struct loop_scope *scope = top; scope; scope = loop_scope_next(top, scope, &depth)) {
         dump_contents(scope, depth);
     }
 }

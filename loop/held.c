@@ -61,27 +61,14 @@ static bool look_at(struct loop *loop, struct loop_scope *scope)
     return false;
 }
 
-static struct loop_scope *next(struct loop_scope *top, struct loop_scope *scope)
-{
-    if (scope->children.first) {
-        return LOOP_CONTAINER(loop_hlist_oldest(&scope->children), struct loop_scope, in_parent);
-    }
-    for (; scope != top; scope = scope->parent) {
-        struct loop_hnode *sibling = loop_hlist_newer(&scope->parent->children, &scope->in_parent);
-        if (sibling) {
-            return LOOP_CONTAINER(sibling, struct loop_scope, in_parent);
-        }
-    }
-    return NULL;
-}
-
 void loop_held_name_all(struct loop *loop)
 {
     bool is_open = false;
+    unsigned depth = 0;
     if (!loop->has_cancelled_holds || loop->main_has_ended) {
         return;
     }
-    for (struct loop_scope *scope = loop->main_scope; scope; scope = next(loop->main_scope, scope)) {
+    for (struct loop_scope *scope = loop->main_scope; scope; scope = loop_scope_next(loop->main_scope, scope, &depth)) {
         is_open |= look_at(loop, scope);
     }
     loop->has_cancelled_holds = is_open;

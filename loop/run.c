@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define QUEUE_DEPTH 64u
@@ -170,17 +169,9 @@ static void block_sigpipe(struct loop *loop)
     loop->sigpipe_was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
 }
 
-/* A SIGPIPE of the loop's own writes is taken back; one that was there before stays. */
 static void restore_signals(struct loop *loop)
 {
-    static const struct timespec at_once = {0};
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    if (!loop->sigpipe_was_pending) {
-        while (sigtimedwait(&set, NULL, &at_once) > 0 || errno == EINTR) {
-        }
-    }
+    loop_signals_take_back_sigpipe(loop);
     pthread_sigmask(SIG_SETMASK, &loop->saved_mask, NULL);
 }
 

@@ -67,6 +67,23 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
     return scope;
 }
 
+/* ---- the tree ---- */
+
+struct loop_scope *loop_scope_next(const struct loop_scope *top, const struct loop_scope *scope, unsigned *depth)
+{
+    if (scope->children.first) {
+        ++*depth;
+        return LOOP_CONTAINER(loop_hlist_oldest(&scope->children), struct loop_scope, in_parent);
+    }
+    for (; scope != top; scope = scope->parent, --*depth) {
+        struct loop_hnode *sibling = loop_hlist_newer(&scope->parent->children, &scope->in_parent);
+        if (sibling) {
+            return LOOP_CONTAINER(sibling, struct loop_scope, in_parent);
+        }
+    }
+    return NULL;
+}
+
 /* ---- cancelling ---- */
 
 static void cancel_jobs(struct loop_scope *scope)

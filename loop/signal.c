@@ -217,9 +217,24 @@ void loop_signals_init(struct loop *loop)
     loop_list_init(&loop->signals.jobs);
 }
 
-void loop_signals_finish(struct loop *loop)
+static void drop_pending(const sigset_t *set)
 {
     static const struct timespec at_once = {0};
-    while (sigtimedwait(&loop->signals.watched, NULL, &at_once) > 0 || errno == EINTR) {
+    while (sigtimedwait(set, NULL, &at_once) > 0 || errno == EINTR) {
     }
+}
+
+void loop_signals_take_back_sigpipe(const struct loop *loop)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    if (!loop->sigpipe_was_pending) {
+        drop_pending(&set);
+    }
+}
+
+void loop_signals_finish(struct loop *loop)
+{
+    drop_pending(&loop->signals.watched);
 }

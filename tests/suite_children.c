@@ -225,19 +225,23 @@ static int fork_and_go_on(struct loop_env *env, void *unused)
     return 0;
 }
 
-static int run_fork_and_go_on(void *unused)
+static int run_main(void *main)
 {
-    (void)unused;
-    return loop_run(0, 0, 0, NULL, fork_and_go_on, NULL);
+    return loop_run(0, 0, 0, NULL, *(loop_main_fn **)main, NULL);
 }
 
-TEST(p21_a_loop_that_goes_on_in_a_forked_child_is_stopped_with_the_cure)
+static void check_stop_in_child(loop_main_fn *main)
 {
-    int status = in_child(run_fork_and_go_on, NULL);
+    int status = in_child(run_main, &main);
 
     CHECK(WIFEXITED(status));
     CHECK_IS(WEXITSTATUS(status), SIGABRT);
     CHECK(strstr(child_text(), "before loop_run"));
+}
+
+TEST(p21_a_loop_that_goes_on_in_a_forked_child_is_stopped_with_the_cure)
+{
+    check_stop_in_child(fork_and_go_on);
 }
 
 static void fork_in_continuation(void *arg, int64_t result)
@@ -254,20 +258,10 @@ static int sleep_and_fork(struct loop_env *env, void *unused)
     return 0;
 }
 
-static int run_sleep_and_fork(void *unused)
-{
-    (void)unused;
-    return loop_run(0, 0, 0, NULL, sleep_and_fork, NULL);
-}
-
 /* On the ring the completions that follow are in memory that the child does not have. */
 TEST(p21_a_continuation_that_returns_in_a_forked_child_is_stopped_with_the_cure)
 {
-    int status = in_child(run_sleep_and_fork, NULL);
-
-    CHECK(WIFEXITED(status));
-    CHECK_IS(WEXITSTATUS(status), SIGABRT);
-    CHECK(strstr(child_text(), "before loop_run"));
+    check_stop_in_child(sleep_and_fork);
 }
 
 static int become_daemon(struct loop_env *env, void *kept_stderr)
