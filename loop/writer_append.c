@@ -11,6 +11,7 @@
 static int refuse(struct loop_writer *writer, int error)
 {
     writer->refusal = error;
+    writer->n_refusals++;
     return error;
 }
 

@@ -28,19 +28,21 @@ struct loop_writer {
     loop_job proxy;             /* stands for it in the scope, where it belongs to another */
     uint64_t appended, written; /* bytes */
     size_t limit_bytes;
-    uint32_t calls;  /* functions of the program on the stack, called from here: keep the object */
-    int32_t error;   /* the sink's: nothing goes on */
-    int32_t refusal; /* what the last append was refused with, while nobody has heard of it */
+    uint32_t calls;      /* functions of the program on the stack, called from here: keep the object */
+    int32_t error;       /* the sink's: nothing goes on */
+    int32_t refusal;     /* what the last append was refused with, while nobody has heard of it */
+    uint32_t n_refusals; /* how often that has begun */
     bool is_corked, is_closed;
     bool is_destroyed; /* goes when nothing keeps the object */
 };
 
 /* What a job that waits keeps. */
 struct loop_writer_waiter {
-    uint64_t writer; /* its id: the job may outlive it */
-    uint64_t target; /* how much is to be written */
-    loop_job inner;  /* the sink's shutdown */
-    int32_t refusal; /* of an append before it */
+    uint64_t writer;     /* its id: the job may outlive it */
+    uint64_t target;     /* how much is to be written */
+    loop_job inner;      /* the sink's shutdown */
+    int32_t refusal;     /* of an append before it */
+    uint32_t n_refusals; /* the writer's, when it began to wait */
 };
 
 static_assert(sizeof(struct loop_writer_waiter) <= sizeof(((struct job *)0)->u.small), "fits into a job");

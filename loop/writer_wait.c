@@ -9,11 +9,11 @@
 
 #define BEING_STARTED UINT64_MAX /* as `inner`: no job, so that a cancel finds nothing to do yet */
 
-/* The continuation is about to hear it. */
+/* The continuation is about to hear it. One that began to wait before the refusal hears of none, or of an earlier. */
 static void heard(struct loop *loop, struct job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
-    if (writer && loop_writer_waiter(job)->refusal) {
+    if (writer && result == writer->refusal && loop_writer_waiter(job)->n_refusals == writer->n_refusals) {
         writer->refusal = 0;
     }
     loop_job_finish(loop, job, result);
@@ -22,7 +22,7 @@ static void heard(struct loop *loop, struct job *job, int64_t result)
 static void drained_heard(struct loop *loop, struct job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
-    if (writer) {
+    if (writer && result == 0) {
         writer->refusal = 0;
     }
     loop_job_finish(loop, job, result);
@@ -40,8 +40,8 @@ static loop_job await(struct loop_writer *writer, struct loop_list *list, const 
     if (!job || ended) {
         return job ? job->id : 0;
     }
-    *loop_writer_waiter(job) =
-        (struct loop_writer_waiter){.writer = writer->id, .target = writer->appended, .refusal = writer->refusal};
+    *loop_writer_waiter(job) = (struct loop_writer_waiter){
+        .writer = writer->id, .target = writer->appended, .refusal = writer->refusal, .n_refusals = writer->n_refusals};
     job->where = LOOP_AT_OWNER;
     loop_list_push_back(list, &job->link);
     loop_writer_look_soon(writer);

@@ -729,6 +729,56 @@ LOOP_TEST(p11_a_flush_tells_of_a_refusal_before_it_and_of_none_behind_it)
     END;
 }
 
+/* Hears of the refusal, appends once more, and has another append refused. */
+static void hear_and_go_on(void *arg, int64_t result)
+{
+    CHECK_IS(result, -ENOBUFS);
+    CHECK_IS(loop_writer_print(arg, "fgh"), 0);
+    CHECK_IS(loop_writer_print(arg, "ij"), -ENOBUFS);
+}
+
+LOOP_TEST(p11_a_flush_lifts_no_refusal_that_came_after_it)
+{
+    static struct basin basin;
+    static struct loop_writer *writer;
+    static struct once second;
+
+    BEGIN;
+    writer = fill_basin(&basin, env->scope, 3);
+    loop_writer_print(writer, "abc");
+    CHECK_IS(loop_writer_print(writer, "de"), -ENOBUFS);
+    START(loop_writer_flush(writer, hear_and_go_on, writer));
+    START(loop_writer_flush(writer, ONCE(&second)));
+    WAIT_UNTIL(second.count);
+    ONCE_IS(second, -ENOBUFS);
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_writer_print(writer, "k"), -ENOBUFS); /* it would stand behind the gap that "ij" has left */
+    AWAIT(loop_writer_flush(writer, GO));
+    CHECK_IS(result, -ENOBUFS);
+    CHECK(HAS(basin, "abcfgh"));
+    END;
+}
+
+LOOP_TEST(p11_a_wait_for_room_that_fails_lifts_no_refusal)
+{
+    static struct basin basin;
+    static struct loop_writer *writer;
+    static struct once drained;
+
+    BEGIN;
+    writer = fill_basin(&basin, env->scope, 3);
+    loop_writer_print(writer, "abc");
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_writer_put_ref(writer, NULL, 1), -EINVAL);
+    loop_writer_abort(writer);
+    START(loop_writer_drained(writer, ONCE(&drained)));
+    WAIT_UNTIL(drained.count);
+    ONCE_IS(drained, -ECANCELED);
+    AWAIT(loop_writer_flush(writer, GO));
+    CHECK_IS(result, -EINVAL);
+    END;
+}
+
 LOOP_TEST(p11_one_append_larger_than_the_limit_is_taken)
 {
     enum { LEN = 500000 };

@@ -20,7 +20,7 @@ static struct {
     char taken[MOST_BYTES], out[MOST_BYTES];
     size_t n_taken, n_out;
     bool is_refused, is_aborted, has_failed, is_shut;
-    unsigned done, waiting;
+    unsigned done, waiting, n_refusals;
     loop_job last;
     /* the write that is under way */
     loop_job write;
@@ -109,6 +109,7 @@ static void appended(const char *bytes, size_t len, int answer)
         now.n_taken += len;
     } else if (answer == -ENOBUFS) {
         FUZZ_MUST(now.is_refused || loop_writer_pending(now.writer) >= now.limit);
+        now.n_refusals += !now.is_refused;
         now.is_refused = true;
     }
 }
@@ -133,14 +134,33 @@ static void append(enum what what, size_t len)
 
 /* ---- what is waited for ---- */
 
-static void on_flushed(void *unused, int64_t result)
+static void on_end(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    now.waiting--;
+}
+
+/* `refusal` is how many there had been when it was asked for: it tells of that one, and lifts no later one. */
+static void on_flushed(void *refusal, int64_t result)
+{
+    bool is_last = (uintptr_t)refusal == now.n_refusals;
+
+    now.waiting--;
+    FUZZ_MUST(result != 0 || !is_last || !now.is_refused);
+    FUZZ_MUST(result == 0 || result == -ENOBUFS || result == -ECANCELED || now.has_failed);
+    if (result == -ENOBUFS && is_last) {
+        now.is_refused = false;
+    }
+}
+
+static void on_drained(void *unused, int64_t result)
 {
     (void)unused;
     now.waiting--;
-    if (result == -ENOBUFS || result == 0) {
+    FUZZ_MUST(result == 0 || result == -ECANCELED || now.has_failed);
+    if (result == 0) {
         now.is_refused = false;
-    } else {
-        FUZZ_MUST(result == -ECANCELED || now.has_failed);
     }
 }
 
@@ -162,11 +182,11 @@ static void operate(enum what what)
     case NUMBER: append(what, fuzz_take(&now.input, 256)); break;
     case FLUSH:
         now.waiting++;
-        now.last = loop_writer_flush(now.writer, on_flushed, NULL);
+        now.last = loop_writer_flush(now.writer, on_flushed, (void *)(uintptr_t)now.n_refusals);
         break;
     case DRAINED:
         now.waiting++;
-        now.last = loop_writer_drained(now.writer, on_flushed, NULL);
+        now.last = loop_writer_drained(now.writer, on_drained, NULL);
         break;
     case CORK: loop_writer_cork(now.writer); break;
     case UNCORK: loop_writer_uncork(now.writer); break;
@@ -200,7 +220,7 @@ static int begin(struct loop_env *env, void *unused)
 {
     (void)unused;
     now.env = env;
-    now.sink = (struct loop_sink){.ops = &sink_ops, .scope = loop_scope_open(env->scope, on_flushed, NULL)};
+    now.sink = (struct loop_sink){.ops = &sink_ops, .scope = loop_scope_open(env->scope, on_end, NULL)};
     now.waiting = 1; /* the scope's end */
     loop_scope_hold(now.sink.scope);
     now.writer = loop_writer_create(&now.sink, now.limit);
