@@ -39,8 +39,8 @@ static const struct arguments_program program = {
 struct asked {
     struct cp cp;
     struct cp_names names;
-    struct loop_fs_stat from, to; /* `to`: of kind NONE where there is nothing */
-    char *to_path;                /* what DST turned out to mean */
+    struct loop_fs_status from, to; /* `to`: of kind NONE where there is nothing */
+    char *to_path;                  /* what DST turned out to mean */
     char *real_from, *real_to;
     int signal_number; /* that has ended it */
 };
@@ -217,7 +217,7 @@ static bool may_be_replaced(enum loop_kind kind)
 static void begin(struct asked *asked)
 {
     struct cp *cp = &asked->cp;
-    const struct loop_fs_stat *from = &asked->from, *to = &asked->to;
+    const struct loop_fs_status *from = &asked->from, *to = &asked->to;
 
     if (to->kind != LOOP_KIND_NONE && from->inode == to->inode && from->device == to->device) {
         finish_with(asked, asked->names.to, "is the same as what is to be copied");

@@ -43,14 +43,14 @@ bool cp_file(struct cp *cp, const struct cp_names *names, uint64_t size_bytes, l
 /* ---- cp_link.c ---- */
 
 /* Copies a symbolic link itself, and its times. As above. */
-bool cp_link(struct cp *cp, const struct cp_names *names, const struct loop_fs_stat *stat, loop_fn *fn, void *arg);
+bool cp_link(struct cp *cp, const struct cp_names *names, const struct loop_fs_status *stat, loop_fn *fn, void *arg);
 
 /* ---- cp_tree.c ---- */
 
 /* Copies the directory `from` as the directory `to`, or into it where that is there already. With `only_counts` it
  * goes the same way and only tells the progress bar how much there is. Each thing that can't be copied is complained
  * about and left out. */
-bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_stat *stat, bool only_counts,
+bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_status *stat, bool only_counts,
              loop_fn *fn, void *arg);
 
 #endif

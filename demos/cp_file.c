@@ -37,7 +37,7 @@ struct copying {
     struct loop_scope *scope;
     struct loop_flow *in, *out;
     int from_number, to_number; /* for work on a thread */
-    struct loop_fs_stat stat;
+    struct loop_fs_status stat;
     char *temporary; /* its name; NULL while there is no such file */
     int64_t at;      /* up to where pieces have been given out */
     int64_t data_end;
@@ -94,7 +94,7 @@ static void on_step(void *arg, int64_t result);
 
 static loop_job start_step(struct copying *copying)
 {
-    const struct loop_fs_stat *stat = &copying->stat;
+    const struct loop_fs_status *stat = &copying->stat;
     const struct cp_names *names = &copying->names;
     struct loop_fd *file = copying->out->fd;
 

@@ -11,7 +11,7 @@
 struct linking {
     struct cp *cp;
     struct cp_names names;
-    struct loop_fs_stat stat;
+    struct loop_fs_status stat;
     char *target;
     bool has_removed; /* what was there before */
     loop_fn *fn;
@@ -86,7 +86,7 @@ static void on_read(void *arg, int64_t result)
     }
 }
 
-bool cp_link(struct cp *cp, const struct cp_names *names, const struct loop_fs_stat *stat, loop_fn *fn, void *arg)
+bool cp_link(struct cp *cp, const struct cp_names *names, const struct loop_fs_status *stat, loop_fn *fn, void *arg)
 {
     struct linking *linking = malloc(sizeof *linking);
 

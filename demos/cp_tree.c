@@ -21,7 +21,7 @@
 struct tree {
     struct cp *cp;
     bool only_counts;
-    struct loop_fs_stat top;    /* what is made of the source: not to be copied into itself */
+    struct loop_fs_status top;  /* what is made of the source: not to be copied into itself */
     struct directory *waiting;  /* to be begun */
     struct directory *ready;    /* with entries at hand: in a ring, this is the last of it */
     unsigned n_reading, n_jobs; /* directories; files and links */
@@ -48,8 +48,8 @@ struct directory {
     struct directory *parent; /* NULL of the source itself */
     struct directory *next;   /* on the stack, or of those that are ready */
     struct cp_names names;
-    struct loop_fs_stat stat;
-    struct loop_fs_stat there, opened; /* of a destination that was there before */
+    struct loop_fs_status stat;
+    struct loop_fs_status there, opened; /* of a destination that was there before */
     enum step step;
     struct loop_scope *scope; /* its descriptors */
     struct loop_dir *from, *to;
@@ -67,7 +67,7 @@ struct directory {
 struct item {
     struct directory *directory;
     struct cp_names names;
-    struct loop_fs_stat stat;
+    struct loop_fs_status stat;
     char name[];
 };
 
@@ -177,7 +177,7 @@ static void end_step(struct directory *directory, int64_t result);
 static loop_job start_step(struct directory *directory)
 {
     const struct cp_names *names = &directory->names;
-    const struct loop_fs_stat *stat = &directory->stat;
+    const struct loop_fs_status *stat = &directory->stat;
     struct loop_scope *scope = directory->scope;
 
     switch (directory->step) {
@@ -328,7 +328,7 @@ static void begin_directory(struct directory *directory)
 }
 
 static struct directory *make_directory(struct tree *tree, struct directory *parent, const char *name,
-                                        const struct loop_fs_stat *stat)
+                                        const struct loop_fs_status *stat)
 {
     size_t size = strlen(name) + 1;
     struct directory *directory = calloc(1, sizeof *directory + size);
@@ -426,7 +426,7 @@ static void begin_item(struct directory *directory, const struct loop_entry *ent
 
 /* ---- the way through the tree ---- */
 
-static bool is_top(const struct tree *tree, const struct loop_fs_stat *stat)
+static bool is_top(const struct tree *tree, const struct loop_fs_status *stat)
 {
     return stat->inode == tree->top.inode && stat->device == tree->top.device;
 }
@@ -508,7 +508,7 @@ static void pump(struct tree *tree)
     }
 }
 
-bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_stat *stat, bool only_counts,
+bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_status *stat, bool only_counts,
              loop_fn *fn, void *arg)
 {
     struct tree *tree = malloc(sizeof *tree);

@@ -32,7 +32,7 @@ struct answer {
     struct loop_source source;
     struct loop_source *nothing;
     struct loop_flow *file;
-    struct loop_fs_stat stat;
+    struct loop_fs_status stat;
     uint64_t begin, left; /* of the file: where it begins, and what is still to be sent */
     bool is_index;
     size_t head_len, head_sent;

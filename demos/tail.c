@@ -49,7 +49,7 @@ struct tail {
     char *directory;
     struct loop_flow *file; /* NULL while there is none */
     struct loop_flow *next; /* of the same name, to be read when the other is at its end */
-    struct loop_fs_stat stat, next_stat;
+    struct loop_fs_status stat, next_stat;
     uint64_t position;
     uint64_t newlines; /* found so far, going back from the end */
     bool is_missing;   /* there is no such name, and that has been said */

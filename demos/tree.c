@@ -203,7 +203,7 @@ static bool take_portion(struct level *level)
     char *name = (char *)(items + entries->count);
     for (size_t i = 0; i < entries->count; i++) {
         const struct loop_entry *entry = &entries->entry[i];
-        const struct loop_fs_stat *stat = entry->stat;
+        const struct loop_fs_status *stat = entry->stat;
         items[i] = (struct item){.name = name, .kind = entry->kind};
         if (stat) {
             items[i].size_bytes = stat->size_bytes;

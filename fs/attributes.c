@@ -82,9 +82,9 @@ static uint64_t to_device(uint32_t major, uint32_t minor)
     return (uint64_t)major << 32 | minor;
 }
 
-static void translate(const struct statx *from, struct loop_fs_stat *stat)
+static void translate(const struct statx *from, struct loop_fs_status *stat)
 {
-    *stat = (struct loop_fs_stat){
+    *stat = (struct loop_fs_status){
         .kind = loop_fs_kind_of(from->stx_mode),
         .mode = from->stx_mode & 07777u,
         .size_bytes = from->stx_size,
@@ -103,7 +103,7 @@ static void translate(const struct statx *from, struct loop_fs_stat *stat)
     };
 }
 
-int loop_fs_stat_name(int dir, const char *name, struct loop_fs_stat *stat)
+int loop_fs_stat_name(int dir, const char *name, struct loop_fs_status *stat)
 {
     struct statx answer;
     int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
@@ -151,20 +151,20 @@ static int64_t run_stat(struct loop_fs_request *request)
 static int64_t deliver_stat(struct loop_fs_request *request, int64_t result)
 {
     if (result >= 0) {
-        *(struct loop_fs_stat *)request->out = request->stat;
+        *(struct loop_fs_status *)request->out = request->stat;
     }
     return result;
 }
 
 loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
-                      struct loop_fs_stat *stat, loop_fn *fn, void *arg)
+                      struct loop_fs_status *stat, loop_fn *fn, void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_stat, .tries_cache = true,
                                                    .deliver = deliver_stat, .error = stat ? 0 : -EINVAL,
                                                    .follow = follow, .out = stat});
 }
 
-loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_stat *stat, loop_fn *fn,
+loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_status *stat, loop_fn *fn,
                         void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_stat, .deliver = deliver_stat,

@@ -25,7 +25,7 @@ struct reader {
     bool is_busy, is_closed; /* closed while busy: freed when that has ended */
     struct loop_entry entry[MOST_ENTRIES];
     _Alignas(struct dirent64) char buffer[BUFFER_BYTES];
-    struct loop_fs_stat stat[]; /* MOST_ENTRIES, where they are wanted */
+    struct loop_fs_status stat[]; /* MOST_ENTRIES, where they are wanted */
 };
 
 /* ---- the kernel's entries ---- */
@@ -37,7 +37,7 @@ static bool is_dots(const char *name)
 
 /* What asking for an entry's stat says of its kind, where the name did not. One that may not be asked is still there.
  */
-static enum loop_kind kind_after(int error, enum loop_kind named, const struct loop_fs_stat *stat)
+static enum loop_kind kind_after(int error, enum loop_kind named, const struct loop_fs_status *stat)
 {
     if (error == 0) {
         return stat->kind;
@@ -46,9 +46,9 @@ static enum loop_kind kind_after(int error, enum loop_kind named, const struct l
 }
 
 /* Not every file system tells the kind with the name. */
-static void take_entry(int number, const struct dirent64 *from, struct loop_entry *entry, struct loop_fs_stat *stat)
+static void take_entry(int number, const struct dirent64 *from, struct loop_entry *entry, struct loop_fs_status *stat)
 {
-    struct loop_fs_stat own, *asked = stat ? stat : &own;
+    struct loop_fs_status own, *asked = stat ? stat : &own;
 
     entry->name = from->d_name;
     entry->inode = from->d_ino;
@@ -283,7 +283,7 @@ static int compare_names(const void *one, const void *other)
 /* One piece of memory: the entries, then what stats there are, then the names. */
 static struct loop_entry *put_together(const struct list *list, bool with_stat)
 {
-    size_t stats_bytes = with_stat ? list->count * sizeof(struct loop_fs_stat) : 0;
+    size_t stats_bytes = with_stat ? list->count * sizeof(struct loop_fs_status) : 0;
     struct loop_entry *entry = malloc(list->count * sizeof *entry + stats_bytes + list->names_len + 1);
 
     if (!entry) {
@@ -303,7 +303,7 @@ static struct loop_entry *put_together(const struct list *list, bool with_stat)
 
 static int64_t ask_stats(int number, struct loop_entry *entry, size_t count)
 {
-    struct loop_fs_stat *stat = (struct loop_fs_stat *)(void *)(entry + count);
+    struct loop_fs_status *stat = (struct loop_fs_status *)(void *)(entry + count);
 
     for (size_t i = 0; i < count; i++) {
         if (loop_work_is_cancelled()) {

@@ -61,7 +61,7 @@ enum loop_kind {
 };
 
 /* Points in time count from 1970, as those of clock_gettime(2) with CLOCK_REALTIME. */
-struct loop_fs_stat {
+struct loop_fs_status {
     enum loop_kind kind;
     unsigned mode; /* permissions and S_ISUID, S_ISGID, S_ISVTX; without the kind */
     uint64_t size_bytes;
@@ -78,7 +78,7 @@ struct loop_fs_stat {
 
 /* stat(2), or lstat(2) when not to follow. */
 LOOP_API loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
-                               struct loop_fs_stat *stat, loop_fn *fn, void *arg);
+                               struct loop_fs_status *stat, loop_fn *fn, void *arg);
 
 /* Only the kind, as the result: an enum loop_kind. That there is nothing (-ENOENT, -ENOTDIR) is no error here. */
 LOOP_API loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
@@ -198,7 +198,7 @@ struct loop_open_options {
     uint64_t resolve; /* more of RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … of <linux/openat2.h>. RESOLVE_IN_ROOT confines
                          instead of RESOLVE_BENEATH: the directory is "/" to links and to "..". Without openat2(2) all
                          but the first are refused: -ENOSYS, -EPERM */
-    struct loop_fs_stat *stat; /* where to put what loop_file_stat would tell; NULL where it isn't needed */
+    struct loop_fs_status *stat; /* where to put what loop_file_stat would tell; NULL where it isn't needed */
 };
 
 /* Opens a file as a source and a sink: `*flow` belongs to `scope`, `(*flow)->fd` is the file for what is below, and
@@ -256,8 +256,8 @@ struct loop_entry {
     const char *name;
     enum loop_kind kind; /* NONE: it was gone before it could be asked */
     uint64_t inode;
-    const struct loop_fs_stat *stat; /* of the name itself, never followed; NULL where it wasn't asked for, is gone, or
-                                        may not be asked: the directory may be read but not searched */
+    const struct loop_fs_status *stat; /* of the name itself, never followed; NULL where it wasn't asked for, is gone,
+                                        or may not be asked: the directory may be read but not searched */
 };
 
 /* A directory that is being read, some hundred entries at a time: as much memory for a million as for ten. Whoever
@@ -346,8 +346,8 @@ LOOP_API loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *fil
  * -EINVAL, -ESPIPE, -ENXIO, -EBADF. Not while a read or write at the position is in flight. */
 LOOP_API int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence);
 
-LOOP_API loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_stat *stat, loop_fn *fn,
-                                 void *arg);
+LOOP_API loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_status *stat,
+                                 loop_fn *fn, void *arg);
 LOOP_API loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *file, uint64_t size_bytes, loop_fn *fn,
                                      void *arg);
 

@@ -83,8 +83,8 @@ struct loop_fs_request {
         int number; /* a descriptor */
         void *memory;
     } made;
-    struct loop_fs_stat stat; /* made as well */
-    char text[];              /* the paths */
+    struct loop_fs_status stat; /* made as well */
+    char text[];                /* the paths */
 };
 
 /* What the calls have in common, by the names that their parameters have in the header. */
@@ -145,7 +145,7 @@ int loop_fs_walk_real(int base, const char *path, char **real);
 enum loop_kind loop_fs_kind_of(unsigned mode);
 
 /* The stat of `name` in the directory `dir`, or of `dir` itself when that is "", never followed: 0 or -errno. */
-int loop_fs_stat_name(int dir, const char *name, struct loop_fs_stat *stat);
+int loop_fs_stat_name(int dir, const char *name, struct loop_fs_status *stat);
 
 /* ---- temporary.c, inherit.c ---- */
 

@@ -89,7 +89,7 @@ static int64_t deliver_file(struct loop_fs_request *request, int64_t result)
     if (fd) {
         *(struct loop_flow **)request->out = loop_fd_flow(fd);
         if (request->second_out) {
-            *(struct loop_fs_stat *)request->second_out = request->stat;
+            *(struct loop_fs_status *)request->second_out = request->stat;
         }
     }
     return result;

@@ -108,7 +108,7 @@ LOOP_API void loop_fd_pin(struct loop_fd *fd);
 LOOP_API void loop_fd_unpin(struct loop_fd *fd);
 
 /* Waits for a descriptor to come free, after -EMFILE or -ENFILE: resumes with 0 when the loop has closed one, or when
- * `timeout_ns` have passed (others of the process may close some too). Counted in loop_stats. */
+ * `timeout_ns` have passed (others of the process may close some too). Counted in struct loop_stats. */
 LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg);
 
 /* A directory as a capability, the right to what is beneath it: a token, which <fs/fs.h> does everything with. */

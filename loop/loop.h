@@ -144,7 +144,7 @@ struct loop_stats {
     uint64_t wakeups; /* times a post from elsewhere woke the loop */
 };
 
-LOOP_API void loop_stats(const struct loop *loop, struct loop_stats *stats);
+LOOP_API void loop_get_stats(const struct loop *loop, struct loop_stats *stats);
 
 /* ---- working memory ---- */
 

@@ -541,7 +541,7 @@ const char *loop_backend_detail(const struct loop *loop)
     return loop->backend_detail;
 }
 
-void loop_stats(const struct loop *loop, struct loop_stats *stats)
+void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
 {
     *stats = loop->stats;
     stats->jobs_now = loop_jobs_in_use(loop);

@@ -289,7 +289,7 @@ struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket)
     return socket->fd;
 }
 
-void loop_datagram_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats)
+void loop_datagram_get_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats)
 {
     *stats = socket->stats;
 }

@@ -179,7 +179,7 @@ struct loop_server_stats {
     uint64_t accepted, failed; /* `failed`: connections whose scope ended with an error */
     uint64_t connections_now, connections_most;
 };
-LOOP_API void loop_server_stats(const struct loop_server *server, struct loop_server_stats *stats);
+LOOP_API void loop_server_get_stats(const struct loop_server *server, struct loop_server_stats *stats);
 
 /* ---- datagrams ---- */
 
@@ -309,7 +309,7 @@ struct loop_datagram_stats {
     uint64_t errors_told;           /* by the network, of earlier datagrams */
     int last_error;                 /* of those failed and those told; 0: none */
 };
-LOOP_API void loop_datagram_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats);
+LOOP_API void loop_datagram_get_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats);
 
 #ifdef __cplusplus
 }

@@ -400,7 +400,7 @@ struct loop_listener *loop_server_listener(struct loop_server *server)
     return server->listener;
 }
 
-void loop_server_stats(const struct loop_server *server, struct loop_server_stats *stats)
+void loop_server_get_stats(const struct loop_server *server, struct loop_server_stats *stats)
 {
     *stats = server->stats;
 }

@@ -15,7 +15,7 @@ enum { SAVED = 5000, LARGE = 700000, MOST_NAMES = 16 };
 static struct {
     struct part *part;
     struct loop_dir *dir, *opened;
-    struct loop_fs_stat stat;
+    struct loop_fs_status stat;
     struct loop_fs_space space;
     struct loop_entry *list;
     struct loop_entries *entries;

@@ -369,11 +369,11 @@ LOOP_TEST(p18_an_idle_loop_makes_no_wakeups)
     make_flows(env->scope, flows);
     loop_daemon(env->loop, START(loop_stream(&flows[0]->source, ignore_stream, NULL)));
     AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     switches = voluntary_switches();
     cpu_ns = cpu_time_ns();
     AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(voluntary_switches() - switches <= 3);
     CHECK(after.turns - before.turns <= 4);
     CHECK(after.enters - before.enters <= 4);

@@ -66,7 +66,7 @@ static unsigned long connections_now(void)
 {
     struct loop_server_stats stats;
 
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     return (unsigned long)stats.connections_now;
 }
 
@@ -278,9 +278,9 @@ LOOP_TEST(no_descriptors_at_accept_only_delays)
     limit = forbid_fds();
     AWAIT(turns(env->scope, 20, GO));
     CHECK_IS(connections_now(), 0);
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 50 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns < 50);
     CHECK(after.descriptor_waits > 0);
     loop_fd_destroy(ballast[0]);
@@ -412,7 +412,7 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
     while (connections_now() > 1) {
         AWAIT(turns(env->scope, 1, GO));
     }
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     CHECK(stats.accepted > N / 2 && stats.failed >= N / 2 && stats.failed <= N);
     loop_flow_close(good);
     loop_server_stop(server, LOOP_NEVER);
@@ -1253,7 +1253,7 @@ LOOP_TEST(closed_in_the_middle_every_operation_ends_once)
 
     BEGIN;
     fds_before = count_fds();
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     for (which = 0; which < COUNT_OF(blockers); which++) {
         for (way = 0; way < WAYS; way++) {
             for (pause = 0; pause < 4; pause += 3) {
@@ -1279,7 +1279,7 @@ LOOP_TEST(closed_in_the_middle_every_operation_ends_once)
         }
     }
     AWAIT(turns(env->scope, 1, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.jobs_now, before.jobs_now);
     CHECK_IS(after.fds_now, before.fds_now);
     CHECK_IS(after.scopes_now, before.scopes_now);
@@ -1485,7 +1485,7 @@ LOOP_TEST(continuations_that_end_what_they_live_in)
 
     BEGIN;
     fds_before = count_fds();
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     for (which = 0; which < COUNT_OF(doings); which++) {
         for (deed = 0; deed < DEEDS; deed++) {
             begin_deed(env, deed);
@@ -1504,7 +1504,7 @@ LOOP_TEST(continuations_that_end_what_they_live_in)
         }
     }
     AWAIT(turns(env->scope, 1, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.fds_now, before.fds_now);
     CHECK_IS(after.scopes_now, before.scopes_now);
     END;
@@ -1564,7 +1564,7 @@ LOOP_TEST(connection_cancelled_inside_on_connection)
         WAIT_UNTIL(reads[at].count);
         ONCE_IS(reads[at], 0);
     }
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     CHECK_IS(stats.accepted, N);
     CHECK_IS(stats.connections_now, 0);
     loop_server_stop(server, LOOP_NEVER);
@@ -2001,7 +2001,7 @@ static void next_message(void *unused, int64_t result)
     CHECK_IS(result, talk.size);
     CHECK(talk.left == talk.trips || memcmp(talk.sent, talk.got, talk.size) == 0);
     if (talk.left-- == 0) {
-        loop_stats(loop_scope_loop(talk.client->scope), &stats);
+        loop_get_stats(loop_scope_loop(talk.client->scope), &stats);
         talk.turns = stats.turns;
         talk.enters = stats.enters;
         loop_flow_close(talk.client);
@@ -2111,7 +2111,7 @@ LOOP_TEST(churn_of_connections_leaves_everything_where_it_began)
     for (round = 0; round < 2; round++) {
         fds_before = count_fds();
         memory_before = allocated_bytes();
-        loop_stats(env->loop, &before);
+        loop_get_stats(env->loop, &before);
         churn_started = churn_done = 0;
         for (target = 0; target < AT_ONCE; target++) {
             churn(&churners[target], 0);
@@ -2121,7 +2121,7 @@ LOOP_TEST(churn_of_connections_leaves_everything_where_it_began)
             AWAIT(turns(env->scope, 1, GO));
         }
         AWAIT(turns(env->scope, 3, GO));
-        loop_stats(env->loop, &after);
+        loop_get_stats(env->loop, &after);
         CHECK_IS(count_fds(), fds_before);
         CHECK_IS(after.scopes_now, before.scopes_now);
         CHECK_IS(after.fds_now, before.fds_now);
@@ -2151,11 +2151,11 @@ LOOP_TEST(idle_server_makes_no_wakeups)
         AWAIT(turns(env->scope, 1, GO));
     }
     AWAIT(turns(env->scope, 10, GO));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     switches = voluntary_switches();
     cpu = cpu_time_ns();
     AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns <= 3);
     CHECK(after.enters - before.enters <= 4);
     CHECK(voluntary_switches() - switches <= 4);

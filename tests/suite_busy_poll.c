@@ -64,11 +64,11 @@ LOOP_TEST_WITH(p18_a_busy_polling_loop_sleeps_when_it_is_idle, .busy_poll_ns = 2
 
     BEGIN;
     AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     switches = voluntary_switches();
     cpu_ns = cpu_time_ns();
     AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(voluntary_switches() - switches <= 3);
     CHECK(after.turns - before.turns <= 4);
     CHECK(cpu_time_ns() - cpu_ns < 20 * LOOP_MILLISECOND);
@@ -150,12 +150,12 @@ LOOP_TEST_WITH(p21_a_busy_polling_loop_sees_posts_without_being_woken, .busy_pol
     BEGIN;
     AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
     inbox = loop_inbox_get(env->loop);
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     CHECK_IS(pthread_create(&thread, NULL, post_now_and_then, NULL), 0);
     loop_scope_hold(env->scope);
     WAIT_UNTIL(posts[POSTS - 1].count);
     loop_scope_release(env->scope);
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.wakeups, before.wakeups);
     CHECK(!strcmp(loop_backend_name(env->loop), "epoll") || after.enters - before.enters <= 1);
     pthread_join(thread, NULL);

@@ -309,7 +309,7 @@ LOOP_TEST(p06_destroy_gives_the_object_back)
     static char byte;
 
     BEGIN;
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     make_flows(env->scope, flows);
     number = loop_fd_peek(flows[0]->fd);
     START(loop_read(&flows[0]->source, &byte, 1, ONCE(&read)));
@@ -322,7 +322,7 @@ LOOP_TEST(p06_destroy_gives_the_object_back)
     loop_fd_close(flows[1]->fd);
     loop_fd_destroy(flows[1]->fd);
     AWAIT(turns(env->scope, 4, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.fds_now, before.fds_now);
     END;
 }
@@ -864,7 +864,7 @@ LOOP_TEST(p07_scopes_come_and_go_without_leaving_anything)
     static int round;
 
     BEGIN;
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     for (round = 0; round < ROUNDS; round++) {
         memset(&ended, 0, sizeof ended);
         scope = loop_scope_open(env->scope, ONCE(&ended));
@@ -873,7 +873,7 @@ LOOP_TEST(p07_scopes_come_and_go_without_leaving_anything)
         START(loop_sleep(scope, 0, NULL, NULL));
         WAIT_UNTIL(ended.count);
     }
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.scopes_now, before.scopes_now + 1); /* we are inside its on_end */
     CHECK(after.job_slots <= before.job_slots + 1024);
     CHECK_IS(after.fds_now, before.fds_now + 1); /* and its descriptor's object lives until that has returned */

@@ -152,7 +152,7 @@ static void check_echo(struct loop_env *env, int64_t result, const char *server_
     CHECK_IS(result, 5);
     WAIT_UNTIL(by_client.n == 3);
     AWAIT(turns(env->scope, 2, GO));
-    loop_datagram_stats(server, &stats);
+    loop_datagram_get_stats(server, &stats);
     CHECK(stats.received == 3 && stats.sent == 3 && stats.failed == 0 && stats.dropped == 0 && stats.truncated == 0);
     CHECK_IS(loop_datagram_close(server), 0);
     CHECK_IS(loop_datagram_close(client), 0);
@@ -281,7 +281,7 @@ static void count_turn(struct heard *heard)
     struct loop_stats stats;
 
     (void)heard;
-    loop_stats(the_env->loop, &stats);
+    loop_get_stats(the_env->loop, &stats);
     in_this_turn = stats.turns == last_turn ? in_this_turn + 1 : 1;
     last_turn = stats.turns;
     most_in_a_turn = in_this_turn > most_in_a_turn ? in_this_turn : most_in_a_turn;
@@ -535,7 +535,7 @@ LOOP_TEST(p02_what_is_too_long_to_be_sent_fails_alone)
     ONCE_IS(ends[1], -EMSGSIZE);
     ONCE_IS(ends[2], 1);
     CHECK(ends[0].order < ends[1].order && ends[1].order < ends[2].order);
-    loop_datagram_stats(client, &stats);
+    loop_datagram_get_stats(client, &stats);
     CHECK(stats.sent == 2 && stats.failed == 1 && stats.last_error == -EMSGSIZE && stats.errors_told == 0);
     loop_datagram_close(server);
     END;
@@ -575,7 +575,7 @@ LOOP_TEST(econnrefused_is_told_and_the_stream_goes_on)
     CHECK_IS(loop_datagram_address(client, &at), 0);
     send_plain(server, &at, "here", 4);
     WAIT_UNTIL(heard.n == 1);
-    loop_datagram_stats(client, &stats);
+    loop_datagram_get_stats(client, &stats);
     CHECK(stats.errors_told >= 1 && stats.failed == 0 && stats.last_error == -ECONNREFUSED);
     close(server);
     loop_datagram_close(client);
@@ -596,7 +596,7 @@ LOOP_TEST(what_is_told_of_one_datagram_fails_no_other)
         AWAIT(loop_datagram_send(client, NULL, "lost", 4, GO));
         CHECK_IS(result, 4);
     }
-    loop_datagram_stats(client, &stats);
+    loop_datagram_get_stats(client, &stats);
     CHECK(stats.sent == 4 && stats.failed == 0 && stats.errors_told == 3 && stats.last_error == -ECONNREFUSED);
     END;
 }
@@ -691,9 +691,9 @@ static void check_full(struct loop_env *env, int64_t result, bool is_connected)
     AWAIT(loop_datagram_send(client, &peer, "x", 1, GO));
     CHECK_IS(result, -ENOBUFS);
     START(loop_datagram_drained(client, ONCE(&drained)));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns < 40);
     CHECK_IS(drained.count, 0);
     while (next < put) {
@@ -878,7 +878,7 @@ LOOP_TEST(p06_a_close_ends_all_that_is_in_flight)
     CHECK_IS(result, -EBADF);
     AWAIT(loop_datagram_drained(client, GO));
     CHECK_IS(result, -EBADF);
-    loop_datagram_stats(client, &stats);
+    loop_datagram_get_stats(client, &stats);
     CHECK(stats.dropped > 0 && loop_datagram_queued(client) == 0);
     AWAIT(turns(env->scope, 2, GO));
     CHECK(!is_open(number));
@@ -1176,9 +1176,9 @@ LOOP_TEST(p18_an_idle_socket_costs_nothing)
     CHECK_IS(loop_datagram_put(client, NULL, "x", 1), 0);
     WAIT_UNTIL(by_client.n == 1);
     AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns <= 3);
     loop_datagram_close(server);
     loop_datagram_close(client);

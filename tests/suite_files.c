@@ -883,7 +883,7 @@ LOOP_TEST(devices_that_never_wait_need_no_thread)
     CHECK(bytes[0] == 0 && bytes[99] == 0);
     AWAIT(loop_read(&null->source, bytes, sizeof bytes, GO));
     CHECK_IS(result, 0);
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     CHECK_IS(stats.pool_threads_now, 0);
     END;
 }

@@ -646,7 +646,7 @@ LOOP_TEST(writes_of_one_continuation_leave_together)
 
     BEGIN;
     make_flows(env->scope, flows);
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     for (int i = 0; i < 100; i++) {
         START(loop_write(&flows[0]->sink, "0123456789", 10, TALLY(&tally)));
     }
@@ -656,7 +656,7 @@ LOOP_TEST(writes_of_one_continuation_leave_together)
     CHECK(is_hard("short") || waiting == 1000);
     AWAIT(loop_read_exact(&flows[1]->source, got, 1000, GO));
     CHECK_IS(result, 1000);
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns < 100);
     END;
 }

@@ -146,7 +146,7 @@ LOOP_TEST(fs_open_appends_and_tells_the_stat)
 {
     static const char *directory;
     static struct loop_flow *flow;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
     static struct loop_open_options options;
 
     BEGIN;
@@ -378,7 +378,7 @@ LOOP_TEST(fs_chunks_go_through_the_low_level)
 LOOP_TEST(fs_what_an_open_file_is)
 {
     static const char *directory;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
 
     BEGIN;
     directory = enter_directory();
@@ -427,7 +427,7 @@ LOOP_TEST(fs_what_an_open_file_is)
 LOOP_TEST(fs_stat_follows_or_not)
 {
     static const char *directory;
-    static struct loop_fs_stat stat, other;
+    static struct loop_fs_status stat, other;
     static struct stat status;
 
     BEGIN;
@@ -529,7 +529,7 @@ static int check_access(struct loop_env *env, void *unused)
     (void)unused;
     loop_fs_access(NULL, env->cwd, "closed", R_OK, on_access, &accesses[0]);
     loop_fs_access(NULL, env->cwd, "open", R_OK, on_access, &accesses[1]);
-    loop_fs_stat(NULL, env->cwd, "locked/../open", true, &(struct loop_fs_stat){.mode = 0}, on_access, &accesses[2]);
+    loop_fs_stat(NULL, env->cwd, "locked/../open", true, &(struct loop_fs_status){.mode = 0}, on_access, &accesses[2]);
     return 0;
 }
 
@@ -867,7 +867,7 @@ LOOP_TEST(fs_links_of_both_kinds)
 LOOP_TEST(fs_chmod_chown_and_times)
 {
     static const char *directory;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
 
     BEGIN;
     directory = enter_directory();
@@ -1032,7 +1032,7 @@ LOOP_TEST(fs_copy_file_keeps_bytes_and_permissions)
     static const char *directory;
     static struct loop_copy_options options;
     static struct loop_dir *dir;
-    static struct loop_fs_stat one, other;
+    static struct loop_fs_status one, other;
     static void *data;
     static char text[300000];
 
@@ -1093,7 +1093,7 @@ static void make_sparse(const char *path, off_t data_at, off_t size)
 LOOP_TEST(fs_copy_file_keeps_holes)
 {
     static const char *directory, *const other = "/dev/shm"; /* another file system, where there is one */
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
     static char path[100];
     static const off_t size = (off_t)1 << 32;
     static char four[4];
@@ -1464,7 +1464,7 @@ LOOP_TEST(fs_a_directory_is_tied_to_itself)
     CHECK_IS(loop_fd_close(dir->fd), 0);
     AWAIT(loop_fs_load(NULL, dir, "file", 0, &data, GO));
     CHECK_IS(result, -EBADF);
-    AWAIT(loop_fs_stat(NULL, narrower, "../x", true, &(struct loop_fs_stat){.mode = 0}, GO));
+    AWAIT(loop_fs_stat(NULL, narrower, "../x", true, &(struct loop_fs_status){.mode = 0}, GO));
     CHECK_IS(result, -EXDEV);
     leave_directory(directory);
     END;
@@ -1518,7 +1518,7 @@ LOOP_TEST(p02_fs_errors_without_a_continuation_fail_the_scope)
 {
     static struct loop_scope *scope;
     static struct once end;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
 
     BEGIN;
     scope = loop_scope_open(env->scope, ONCE(&end));
@@ -1565,7 +1565,7 @@ LOOP_TEST(fs_what_is_cached_needs_no_thread)
 {
     static const char *directory;
     static struct loop_flow *flow;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
     static struct loop_stats stats;
     static struct statfs fs;
 
@@ -1579,7 +1579,7 @@ LOOP_TEST(fs_what_is_cached_needs_no_thread)
     CHECK(!(fcntl(loop_fd_peek(flow->fd), F_GETFL) & O_NONBLOCK));
     AWAIT(loop_fs_kind(NULL, env->cwd, "./file", true, GO));
     CHECK_IS(result, LOOP_KIND_REGULAR);
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     CHECK_IS(statfs(".", &fs), 0);
     if (fs.f_type == EXT4_SUPER_MAGIC && has_openat2()) {
         CHECK_IS(stats.pool_threads_now, 0);
@@ -1592,7 +1592,7 @@ LOOP_TEST(fs_nothing_starts_in_a_cancelled_scope)
 {
     static struct loop_scope *scope;
     static struct once stat_end, bad_end, end, read_end;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
     static struct loop_flow *flow;
     static char byte;
     static struct iovec iov;

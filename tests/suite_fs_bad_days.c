@@ -678,7 +678,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
     static struct loop_flow *flow;
     static struct loop_dir *dir;
     static struct loop_entry *list;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
 
     BEGIN;
     directory = enter_directory();
@@ -744,7 +744,7 @@ LOOP_TEST(p06_fs_a_file_closes_with_a_read_in_flight)
     static struct loop_flow *flow;
     static struct iovec iov[100];
     static struct once read_end, write_end, stat_end, late;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
     static int number;
 
     BEGIN;

@@ -189,7 +189,7 @@ LOOP_TEST(fs_an_unsearchable_directory_is_itself)
 {
     static const char *directory;
     static struct loop_dir *dir, *again;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
     static struct loop_fs_space space;
     static char *real;
 

@@ -148,7 +148,7 @@ static void on_watched(void *arg, int64_t result, const struct loop_watch_event 
 
 static struct loop_flow *opened;
 static struct loop_dir *opened_dir;
-static struct loop_fs_stat stat_;
+static struct loop_fs_status stat_;
 static struct loop_fs_space space;
 static struct loop_entries *entries;
 static struct loop_entry *list;
@@ -454,7 +454,7 @@ static int look_through_mount(struct loop_env *env, void *unused)
 {
     static struct loop_flow *flow;
     static struct loop_open_options same = {.resolve = RESOLVE_NO_XDEV};
-    static struct loop_fs_stat stats[3];
+    static struct loop_fs_status stats[3];
 
     (void)unused;
     loop_fs_stat(NULL, env->cwd, "mount/secret", true, &stats[0], on_mount_stat, (void *)0);

@@ -78,7 +78,7 @@ static const char *const grounds[] = {"/tmp", "/dev/shm"};
 LOOP_TEST(fs_stat_tells_every_time)
 {
     static const char *directory;
-    static struct loop_fs_stat stat;
+    static struct loop_fs_status stat;
     static struct stat by_hand;
     static size_t ground, i;
 

@@ -11,7 +11,7 @@ static uint64_t fds_now(const struct loop *loop)
 {
     struct loop_stats stats;
 
-    loop_stats(loop, &stats);
+    loop_get_stats(loop, &stats);
     return stats.fds_now;
 }
 
@@ -19,7 +19,7 @@ static uint64_t scopes_now(const struct loop *loop)
 {
     struct loop_stats stats;
 
-    loop_stats(loop, &stats);
+    loop_get_stats(loop, &stats);
     return stats.scopes_now;
 }
 

@@ -237,13 +237,13 @@ LOOP_TEST_WITH(p10_a_stream_waits_for_a_chunk, .n_blocks = 2)
     BEGIN;
     make_flows(env->scope, flows);
     take_all_chunks(env->loop, chunks);
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     waits = stats.chunk_waits;
     START(loop_stream(&flows[0]->source, RECORD(&record)));
     CHECK_IS(send(loop_fd_peek(flows[1]->fd), "wait", 4, 0), 4);
     AWAIT(turns(env->scope, 10, GO));
     CHECK_IS(record.chunks + record.ends, 0);
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     CHECK(stats.chunk_waits > waits);
     CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
     WAIT_UNTIL(record.length == 4);
@@ -730,9 +730,9 @@ LOOP_TEST(p12_accept_waits_at_the_limit)
     AWAIT(turns(env->scope, 2, GO));
     forbid_fds();
     START(loop_accept(env->scope, listener, &flow, ONCE(&accepted)));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 100 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(accepted.count, 0);
     CHECK(after.turns - before.turns < 50);
     CHECK(after.descriptor_waits > 0);

@@ -475,7 +475,7 @@ LOOP_TEST(a_waiting_splice_holds_no_thread_and_can_be_cancelled)
         jobs[i] = START(loop_op_splice(NULL, from[i], LOOP_CURRENT, to, LOOP_CURRENT, 1, ONCE(&splices[i])));
     }
     AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     CHECK_IS(stats.pool_threads_now, 0);
     for (int i = 0; i < N; i++) {
         CHECK_IS(loop_cancel(env->loop, jobs[i]), 0);
@@ -1487,9 +1487,9 @@ LOOP_TEST(multishot_poll_tells_of_all_that_comes)
         WAIT_UNTIL(readiness.events > seen);
     }
     AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 50 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns <= 3);
     seen = readiness.events;
     close(pair[1]);

@@ -1552,10 +1552,10 @@ LOOP_TEST(nop_is_0_and_turns_the_loop)
     static struct loop_stats before, after;
 
     BEGIN;
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_op_nop(env->scope, GO));
     CHECK_IS(result, 0);
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns > before.turns);
     END;
 }

@@ -583,7 +583,7 @@ LOOP_TEST(connect_fails_with_the_reason)
     BEGIN;
     close(make_listener(&address.u.ipv4));
     address.length = sizeof address.u.ipv4;
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
     CHECK_IS(result, -ECONNREFUSED);
     CHECK(!flow);
@@ -602,7 +602,7 @@ LOOP_TEST(connect_fails_with_the_reason)
     AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
     CHECK(result < 0);
     AWAIT(turns(env->scope, 3, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.fds_now, before.fds_now);
     END;
 }
@@ -834,7 +834,7 @@ LOOP_TEST(server_gives_each_connection_a_scope)
         AWAIT(talk(clients[i], GO));
         CHECK_IS(result, 4);
     }
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     CHECK_IS(stats.accepted, N);
     CHECK_IS(stats.connections_now, N);
     CHECK_IS(stats.connections_most, N);
@@ -843,7 +843,7 @@ LOOP_TEST(server_gives_each_connection_a_scope)
     }
     WAIT_UNTIL(connections_over == N);
     AWAIT(turns(env->scope, 3, GO));
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     CHECK_IS(stats.connections_now, 0);
     CHECK_IS(stats.connections_most, N);
     CHECK_IS(stats.failed, 0);
@@ -883,7 +883,7 @@ LOOP_TEST(a_failed_connection_ends_alone)
         CHECK(recv(clients[i], &byte, 1, MSG_DONTWAIT) == 0);
         close(clients[i]);
     }
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     CHECK_IS(stats.failed, 3);
     CHECK_IS(stats.connections_now, 0);
     loop_server_stop(server, LOOP_NEVER);
@@ -914,7 +914,7 @@ LOOP_TEST(server_keeps_its_limit)
     }
     WAIT_UNTIL(connections_over == N);
     AWAIT(turns(env->scope, 3, GO));
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     CHECK_IS(stats.accepted, N);
     CHECK_IS(stats.connections_most, 2);
     loop_server_stop(server, LOOP_NEVER);
@@ -1030,7 +1030,7 @@ LOOP_TEST(connections_live_no_longer_than_allowed)
     WAIT_UNTIL(connections_over == 1);
     CHECK(now_ns() - began >= 10 * LOOP_MILLISECOND);
     AWAIT(turns(env->scope, 3, GO));
-    loop_server_stats(server, &stats);
+    loop_server_get_stats(server, &stats);
     CHECK_IS(stats.failed, 1);
     loop_server_stop(server, LOOP_NEVER);
     WAIT_UNTIL(server_ended.count);
@@ -1155,9 +1155,9 @@ LOOP_TEST(a_server_at_the_limit_of_descriptors)
         CHECK_IS(connect(clients[i], &server_address.u.any, server_address.length), 0);
     }
     WAIT_UNTIL(connections_begun == 1);
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 60 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(connections_begun, 1);
     CHECK(after.turns - before.turns < 50);
     CHECK(strlen(log_text()) > 0);
@@ -1232,7 +1232,7 @@ LOOP_TEST(churn_leaves_nothing_behind)
     }
     WAIT_UNTIL(churn_done == FIRST && connections_over == FIRST);
     AWAIT(turns(env->scope, 10, GO));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     fds = count_fds();
     churn_left = SECOND;
     for (int i = 0; i < 10; i++) {
@@ -1240,7 +1240,7 @@ LOOP_TEST(churn_leaves_nothing_behind)
     }
     WAIT_UNTIL(churn_done == FIRST + SECOND && connections_over == FIRST + SECOND);
     AWAIT(turns(env->scope, 10, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(count_fds(), fds);
     CHECK_IS(after.fds_now, before.fds_now);
     CHECK_IS(after.jobs_now, before.jobs_now);

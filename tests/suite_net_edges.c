@@ -338,11 +338,11 @@ LOOP_TEST(connect_that_waits_for_a_unix_backlog_times_out_or_is_cancelled)
 
     BEGIN;
     address = make_full_unix_listener();
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_connect(env->scope, &address, &options, &flow, GO));
     CHECK_IS(result, -ETIMEDOUT);
     CHECK(!flow);
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns < 60);
     job = START(loop_connect(env->scope, &address, NULL, &flow, ONCE(&once)));
     AWAIT(loop_sleep(env->scope, 3 * LOOP_MILLISECOND, GO));
@@ -369,7 +369,7 @@ LOOP_TEST(many_failing_connects_in_one_scope_leave_nothing)
     AWAIT(turns(env->scope, 4, GO));
     for (i = 0; i < ROUNDS; i++) {
         if (i == 20) {
-            loop_stats(env->loop, &before);
+            loop_get_stats(env->loop, &before);
             warm = count_fds();
         }
         AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
@@ -377,7 +377,7 @@ LOOP_TEST(many_failing_connects_in_one_scope_leave_nothing)
         CHECK(!flow);
     }
     AWAIT(turns(env->scope, 4, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.fds_now, before.fds_now - (before.fds_now > after.fds_now));
     CHECK(after.scopes_now <= before.scopes_now);
     CHECK_IS(after.job_slots, before.job_slots);
@@ -612,7 +612,7 @@ static struct loop_server_stats served(void)
 {
     struct loop_server_stats stats;
 
-    loop_server_stats(serving.server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     return stats;
 }
 
@@ -820,9 +820,9 @@ LOOP_TEST(a_server_without_descriptors_waits_without_spinning)
     }
     limit_descriptors(0);
     AWAIT(turns(env->scope, 5, GO));
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns < 40);
     CHECK(after.descriptor_waits > 0);
     CHECK_IS(served().accepted, 0);
@@ -869,14 +869,14 @@ LOOP_TEST(connects_without_descriptors_are_emfile_and_cost_nothing)
     AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
     CHECK_IS(result, 0);
     limit_descriptors(0);
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     for (i = 0; i < 100; i++) {
         AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
         CHECK_IS(result, -EMFILE);
         CHECK(!flow);
     }
     CHECK_IS(setrlimit(RLIMIT_NOFILE, &usual_limit), 0);
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK_IS(after.fds_now, before.fds_now);
     CHECK_IS(after.job_slots, before.job_slots);
     CHECK(after.scopes_now <= before.scopes_now + 1); /* the last connect's steps may be about to end */

@@ -240,9 +240,9 @@ LOOP_TEST(p20_cancelled_timers_leave_no_wakeups)
     }
     loop_daemon(env->loop, START(loop_sleep(env->scope, 3600 * LOOP_SECOND, TALLY(&tally))));
     WAIT_UNTIL(tally.cancelled == 10);
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 120 * LOOP_MILLISECOND, GO));
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.turns - before.turns <= 3);
     END;
 }
@@ -468,14 +468,14 @@ LOOP_TEST(p21_a_post_wakes_a_sleeping_loop)
 
     BEGIN;
     signal_inbox = loop_inbox_get(env->loop);
-    loop_stats(env->loop, &before);
+    loop_get_stats(env->loop, &before);
     began = now_ns();
     CHECK_IS(pthread_create(&thread, NULL, post_after_a_while, &post), 0);
     loop_scope_hold(env->scope);
     WAIT_UNTIL(post.count);
     loop_scope_release(env->scope);
     CHECK(now_ns() - began < 5 * LOOP_SECOND);
-    loop_stats(env->loop, &after);
+    loop_get_stats(env->loop, &after);
     CHECK(after.wakeups > before.wakeups);
     pthread_join(thread, NULL);
     END;
@@ -952,14 +952,14 @@ LOOP_TEST(p24_threads_of_the_pool_have_every_signal_blocked)
     static sigset_t mask;
 
     BEGIN;
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     CHECK_IS(stats.pool_threads_now, 0);
     AWAIT(loop_work(env->scope, read_mask, &mask, GO));
     CHECK_IS(result, 0);
     for (int number = 1; number < 32; number++) {
         CHECK(number == SIGKILL || number == SIGSTOP || sigismember(&mask, number) == 1);
     }
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     CHECK_IS(stats.pool_threads_now, 1);
     END;
 }
@@ -984,7 +984,7 @@ LOOP_TEST_WITH(p24_the_pool_grows_to_its_limit_only, .pool_threads = 3)
         START(loop_work(env->scope, wait_for_gate, &gate[0], ONCE(&works[i])));
     }
     AWAIT(turns(env->scope, 5, GO));
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     CHECK(stats.pool_threads_now >= 1 && stats.pool_threads_now <= 3);
     CHECK_IS(write(gate[1], "0123456789", N), N);
     for (at = 0; at < N; at++) {

@@ -22,7 +22,7 @@ static void on_look(void *arg, int64_t result)
 
     loop_trace(env->debug, "looking, after a sleep that said %" PRId64, result);
     loop_dump(env->debug);
-    loop_stats(env->loop, &stats);
+    loop_get_stats(env->loop, &stats);
     printf("%s turns, %s jobs\n", stats.turns > 0 ? "some" : "no", stats.jobs_started > 0 ? "some" : "no");
 }
 

@@ -59,7 +59,7 @@ struct jobs {
 static uint64_t count_turns(const struct jobs *jobs)
 {
     struct loop_stats stats;
-    loop_stats(jobs->env->loop, &stats);
+    loop_get_stats(jobs->env->loop, &stats);
     return stats.turns;
 }
 
