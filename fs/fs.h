@@ -189,16 +189,18 @@ enum loop_create {
 
 /* All zero opens for reading. */
 struct loop_open_options {
-    enum loop_access access;
-    enum loop_create create;
-    unsigned mode;    /* of what is created, less the umask; 0 stands for 0666 */
-    bool append;      /* every write at the end */
-    bool tmpfile;     /* `path` is a directory, and the file has no name in it (O_TMPFILE) */
-    unsigned flags;   /* more of O_DIRECT, O_NOFOLLOW, O_DSYNC, O_NOATIME, …; others of open(2) as well */
-    uint64_t resolve; /* more of RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … of <linux/openat2.h>. RESOLVE_IN_ROOT confines
-                         instead of RESOLVE_BENEATH: the directory is "/" to links and to "..". Without openat2(2) all
-                         but the first are refused: -ENOSYS, -EPERM */
-    struct loop_fs_status *stat; /* where to put what loop_file_stat would tell; NULL where it isn't needed */
+    enum loop_access access LOOP_ZERO;
+    enum loop_create create LOOP_ZERO;
+    unsigned mode LOOP_ZERO;  /* of what is created, less the umask; 0 stands for 0666 */
+    bool append LOOP_ZERO;    /* every write at the end */
+    bool tmpfile LOOP_ZERO;   /* `path` is a directory, and the file has no name in it (O_TMPFILE) */
+    unsigned flags LOOP_ZERO; /* more of O_DIRECT, O_NOFOLLOW, O_DSYNC, O_NOATIME, …; others of open(2) as well */
+    /* More of RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … of <linux/openat2.h>. RESOLVE_IN_ROOT confines instead of
+     * RESOLVE_BENEATH: the directory is "/" to links and to "..". Without openat2(2) all but the first are refused:
+     * -ENOSYS, -EPERM */
+    uint64_t resolve LOOP_ZERO;
+    /* Where to put what loop_file_stat would tell; NULL where it isn't needed */
+    struct loop_fs_status *stat LOOP_ZERO;
 };
 
 /* Opens a file as a source and a sink: `*flow` belongs to `scope`, `(*flow)->fd` is the file for what is below, and
@@ -219,15 +221,16 @@ LOOP_API loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, c
 
 /* All zero creates the file, or empties the one that is there, and writes. */
 struct loop_save_options {
-    unsigned mode;  /* as in struct loop_open_options */
-    bool exclusive; /* -EEXIST when there is one */
-    bool append;    /* what is there stays in front */
-    bool sync;      /* on the disk when the job has ended */
-    bool atomic; /* all or nothing, also when the machine goes down: written to a temporary file in the same directory,
-                    synchronised, given its name, and the directory synchronised. A file that is replaced passes on its
-                    permissions with its access control list, and its owner and group where the process may set them;
-                    a group that it may not set gets no more than everybody. Until then only the process's user may
-                    read the temporary file. A link is replaced, not followed. Not together with `append`: -EINVAL */
+    unsigned mode LOOP_ZERO;  /* as in struct loop_open_options */
+    bool exclusive LOOP_ZERO; /* -EEXIST when there is one */
+    bool append LOOP_ZERO;    /* what is there stays in front */
+    bool sync LOOP_ZERO;      /* on the disk when the job has ended */
+    /* All or nothing, also when the machine goes down: written to a temporary file in the same directory, synchronised,
+     * given its name, and the directory synchronised. A file that is replaced passes on its permissions with its access
+     * control list, and its owner and group where the process may set them; a group that it may not set gets no more
+     * than everybody. Until then only the process's user may read the temporary file. A link is replaced, not followed.
+     * Not together with `append`: -EINVAL */
+    bool atomic LOOP_ZERO;
 };
 
 /* Writes the `len` bytes at `data`, which are the job's until it ends, and resumes with `len`. When that fails or is
@@ -236,10 +239,10 @@ LOOP_API loop_job loop_fs_save(struct loop_scope *scope, struct loop_dir *dir, c
                                size_t len, const struct loop_save_options *options, loop_fn *fn, void *arg);
 
 struct loop_copy_options {
-    bool exclusive;  /* -EEXIST when there is something of the new name; otherwise it is replaced */
-    bool keep_times; /* the times of access and of modification */
-    bool keep_owner; /* user and group */
-    bool sync;       /* on the disk when the job has ended */
+    bool exclusive LOOP_ZERO;  /* -EEXIST when there is something of the new name; otherwise it is replaced */
+    bool keep_times LOOP_ZERO; /* the times of access and of modification */
+    bool keep_owner LOOP_ZERO; /* user and group */
+    bool sync LOOP_ZERO;       /* on the disk when the job has ended */
 };
 
 /* Copies a regular file, its bytes and its permissions, and resumes with its length. The file system is asked to share

@@ -25,6 +25,14 @@ extern "C" {
 
 #define LOOP_API __attribute__((visibility("default")))
 
+/* Stands behind the fields of structs that programs fill. In C++ a field that an initializer leaves out is then zero by
+ * its own declaration, and no compiler warns that it is missing. Nothing in C, where it is zero anyway. */
+#ifdef __cplusplus
+#define LOOP_ZERO = {}
+#else
+#define LOOP_ZERO
+#endif
+
 /* Durations and points in time are nanoseconds in an int64_t; points are those of CLOCK_MONOTONIC. */
 #define LOOP_MICROSECOND INT64_C(1000)
 #define LOOP_MILLISECOND INT64_C(1000000)

@@ -29,48 +29,49 @@ struct loop_sink;
 struct loop_source_ops {
     /* Starts a read of 1 to `len` bytes (len is never 0) and keeps the promises of loop_read. The job is one from
      * loop_promise, or a job of what stands below. */
-    loop_job (*read)(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
+    loop_job (*read)(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg) LOOP_ZERO;
     /* Names the descriptor that bytes may be taken from directly, or NULL. */
-    struct loop_fd *(*fd)(struct loop_source *source);
+    struct loop_fd *(*fd)(struct loop_source *source)LOOP_ZERO;
     /* Closes what stands behind, as loop_source_close says. */
-    int (*close)(struct loop_source *source);
+    int (*close)(struct loop_source *source) LOOP_ZERO;
     /* Reads what is there now: 1 to `len`, 0 at the end, -errno; -EAGAIN where a read would wait. */
-    int64_t (*try_read)(struct loop_source *source, void *buf, size_t len);
+    int64_t (*try_read)(struct loop_source *source, void *buf, size_t len) LOOP_ZERO;
     /* Starts a job that takes nothing from the source and ends with 0 when try_read may return something else than
      * -EAGAIN, or with -EOPNOTSUPP where that can't be known. */
-    loop_job (*wait_readable)(struct loop_source *source, loop_fn *fn, void *arg);
+    loop_job (*wait_readable)(struct loop_source *source, loop_fn *fn, void *arg) LOOP_ZERO;
     /* Takes back the last `len` bytes that it has delivered, which its next reads deliver again: copies them, or goes
      * back by so many. 0 or -errno. Without it what a copy has read and can't write is lost. */
-    int (*unread)(struct loop_source *source, const void *bytes, size_t len);
+    int (*unread)(struct loop_source *source, const void *bytes, size_t len) LOOP_ZERO;
 };
 
 /* What a sink of one's own has to offer. `write` writes all of the vectors, in the order of the calls, and keeps
  * the promises of loop_writev. `shutdown` (may be NULL) says that nothing more comes, in order with the
  * writes. */
 struct loop_sink_ops {
-    loop_job (*write)(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg);
-    loop_job (*shutdown)(struct loop_sink *sink, loop_fn *fn, void *arg);
-    struct loop_fd *(*fd)(struct loop_sink *sink);
-    int (*close)(struct loop_sink *sink);
+
+    loop_job (*write)(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg) LOOP_ZERO;
+    loop_job (*shutdown)(struct loop_sink *sink, loop_fn *fn, void *arg) LOOP_ZERO;
+    struct loop_fd *(*fd)(struct loop_sink *sink)LOOP_ZERO;
+    int (*close)(struct loop_sink *sink) LOOP_ZERO;
 };
 
 struct loop_source {
-    const struct loop_source_ops *ops;
-    struct loop_scope *scope;
-    void *self; /* for the functions in `ops` */
+    const struct loop_source_ops *ops LOOP_ZERO;
+    struct loop_scope *scope LOOP_ZERO;
+    void *self LOOP_ZERO; /* for the functions in `ops` */
 };
 
 struct loop_sink {
-    const struct loop_sink_ops *ops;
-    struct loop_scope *scope;
-    void *self;
+    const struct loop_sink_ops *ops LOOP_ZERO;
+    struct loop_scope *scope LOOP_ZERO;
+    void *self LOOP_ZERO;
 };
 
 struct loop_flow {
-    struct loop_source source;
-    struct loop_sink sink;
-    struct loop_scope *scope;
-    struct loop_fd *fd; /* NULL where no single descriptor is behind it */
+    struct loop_source source LOOP_ZERO;
+    struct loop_sink sink LOOP_ZERO;
+    struct loop_scope *scope LOOP_ZERO;
+    struct loop_fd *fd LOOP_ZERO; /* NULL where no single descriptor is behind it */
 };
 
 /* ---- reading ---- */

@@ -103,20 +103,22 @@ typedef void loop_log_fn(void *arg, enum loop_log_level level, const char *line)
 
 /* All zero is the default. */
 struct loop_options {
-    unsigned queue_depth, n_blocks;
-    size_t block_size;
-    loop_fallback_fn *fallback;
-    void *fallback_arg;
-    enum loop_backend backend;   /* AUTO lets LOOP_BACKEND decide; other values win over it */
-    unsigned polling_timeout_ms; /* > 0: a kernel thread submits (SQPOLL) and sleeps after so long without work; a whole
-                                    processor while it doesn't. Nothing on epoll */
-    unsigned pool_threads;       /* most threads for what blocks; 0 means 4 */
-    unsigned post_capacity;      /* posts that may wait; 0 means 4096; rounded up to a power of two */
-    size_t sink_limit_bytes;     /* default limit of a descriptor's write queue; 0 means 1 MiB */
-    int64_t busy_poll_ns; /* > 0: before it sleeps the loop looks for so long whether something happens: sooner answers
-                             for processor time. It leaves that out while nothing happens so soon */
-    loop_log_fn *log;
-    void *log_arg;
+    unsigned queue_depth LOOP_ZERO, n_blocks LOOP_ZERO;
+    size_t block_size LOOP_ZERO;
+    loop_fallback_fn *fallback LOOP_ZERO;
+    void *fallback_arg LOOP_ZERO;
+    enum loop_backend backend LOOP_ZERO; /* AUTO lets LOOP_BACKEND decide; other values win over it */
+    /* > 0: a kernel thread submits (SQPOLL) and sleeps after so long without work; a whole processor while it doesn't.
+     * Nothing on epoll */
+    unsigned polling_timeout_ms LOOP_ZERO;
+    unsigned pool_threads LOOP_ZERO;   /* most threads for what blocks; 0 means 4 */
+    unsigned post_capacity LOOP_ZERO;  /* posts that may wait; 0 means 4096; rounded up to a power of two */
+    size_t sink_limit_bytes LOOP_ZERO; /* default limit of a descriptor's write queue; 0 means 1 MiB */
+    /* > 0: before it sleeps the loop looks for so long whether something happens: sooner answers for processor time. It
+     * leaves that out while nothing happens so soon */
+    int64_t busy_poll_ns LOOP_ZERO;
+    loop_log_fn *log LOOP_ZERO;
+    void *log_arg LOOP_ZERO;
 };
 
 LOOP_API int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg);

@@ -38,10 +38,12 @@ LOOP_API loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg);
 
 /* openat2(2). `dir` NULL is the current directory; it need not be open when `path` is absolute. */
 struct loop_open_how {
-    struct loop_fd *dir;
-    uint64_t flags; /* O_RDONLY, O_WRONLY, O_RDWR (access), O_CREAT, O_EXCL, O_TRUNC, O_APPEND, …; O_CLOEXEC is added */
-    uint32_t mode;    /* permissions of what is created; the umask applies. Nothing without O_CREAT or O_TMPFILE */
-    uint64_t resolve; /* RESOLVE_BENEATH, … of <linux/openat2.h> */
+    struct loop_fd *dir LOOP_ZERO;
+    /* O_RDONLY, O_WRONLY, O_RDWR (access), O_CREAT, O_EXCL, O_TRUNC, O_APPEND, …; O_CLOEXEC is added */
+    uint64_t flags LOOP_ZERO;
+    /* Permissions of what is created; the umask applies. Nothing without O_CREAT or O_TMPFILE */
+    uint32_t mode LOOP_ZERO;
+    uint64_t resolve LOOP_ZERO; /* RESOLVE_BENEATH, … of <linux/openat2.h> */
 };
 
 /* Opens; the descriptor or -errno. A fifo is opened without waiting for the other end: for writing that is -ENXIO where
@@ -129,13 +131,17 @@ LOOP_API loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, con
 /* A message: gathered bytes, with descriptors (SCM_RIGHTS, at most LOOP_MAX_FDS) and a destination where wanted. */
 #define LOOP_MAX_FDS 32
 struct loop_message {
-    const struct iovec *iov;
-    size_t n_iov;
-    struct sockaddr *address; /* send: destination or NULL. recv: where to write the sender, or NULL */
-    socklen_t address_len;    /* send: its length. recv: room there; then the sender's length */
-    int *fds;                 /* send: to be passed. recv: where to put what was passed; the caller's, CLOEXEC */
-    size_t n_fds;             /* send: how many. recv: room for so many (the rest is closed); then how many came */
-    int flags; /* MSG_… for the call. recv: then those that came back (MSG_TRUNC, MSG_CTRUNC, MSG_EOR) */
+    const struct iovec *iov LOOP_ZERO;
+    size_t n_iov LOOP_ZERO;
+    /* Send: destination or NULL. recv: where to write the sender, or NULL */
+    struct sockaddr *address LOOP_ZERO;
+    socklen_t address_len LOOP_ZERO; /* send: its length. recv: room there; then the sender's length */
+    /* Send: to be passed. recv: where to put what was passed; the caller's, CLOEXEC */
+    int *fds LOOP_ZERO;
+    /* Send: how many. recv: room for so many (the rest is closed); then how many came */
+    size_t n_fds LOOP_ZERO;
+    /* MSG_… for the call. recv: then those that came back (MSG_TRUNC, MSG_CTRUNC, MSG_EOR) */
+    int flags LOOP_ZERO;
 };
 
 /* `message` and all it points to are the job's until the continuation. */

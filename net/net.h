@@ -87,18 +87,18 @@ LOOP_API int loop_socket_get(struct loop_fd *fd, enum loop_socket_option option,
 
 /* An option to be set before bind and connect; an array of these ends with its count beside it. */
 struct loop_socket_setting {
-    enum loop_socket_option option;
-    int value;
+    enum loop_socket_option option LOOP_ZERO;
+    int value LOOP_ZERO;
 };
 
 /* ---- connecting ---- */
 
 struct loop_connect_options {
-    const struct loop_address *bind_to; /* NULL: the kernel chooses */
-    const struct loop_socket_setting *settings;
-    size_t n_settings;
-    bool nagle;
-    int64_t timeout_ns; /* 0: the kernel's own; after so long -ETIMEDOUT */
+    const struct loop_address *bind_to LOOP_ZERO; /* NULL: the kernel chooses */
+    const struct loop_socket_setting *settings LOOP_ZERO;
+    size_t n_settings LOOP_ZERO;
+    bool nagle LOOP_ZERO;
+    int64_t timeout_ns LOOP_ZERO; /* 0: the kernel's own; after so long -ETIMEDOUT */
 };
 
 /* Connects: `*flow` is set before the continuation is resumed with 0; it belongs to `scope`. -errno otherwise
@@ -116,14 +116,14 @@ LOOP_API int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, s
 struct loop_listener;
 
 struct loop_listen_options {
-    int backlog;     /* 0: SOMAXCONN */
-    bool reuse_addr; /* TCP: SO_REUSEADDR. Unix: a socket file that nobody listens on is replaced */
-    bool reuse_port; /* SO_REUSEPORT: one listener for each of several loops */
-    bool ipv6_only;
-    bool nagle;
-    unsigned mode; /* Unix: permissions of the socket file; 0: what the umask gives */
-    const struct loop_socket_setting *settings;
-    size_t n_settings;
+    int backlog LOOP_ZERO;     /* 0: SOMAXCONN */
+    bool reuse_addr LOOP_ZERO; /* TCP: SO_REUSEADDR. Unix: a socket file that nobody listens on is replaced */
+    bool reuse_port LOOP_ZERO; /* SO_REUSEPORT: one listener for each of several loops */
+    bool ipv6_only LOOP_ZERO;
+    bool nagle LOOP_ZERO;
+    unsigned mode LOOP_ZERO; /* Unix: permissions of the socket file; 0: what the umask gives */
+    const struct loop_socket_setting *settings LOOP_ZERO;
+    size_t n_settings LOOP_ZERO;
 };
 
 /* Listens. The file of a Unix socket is removed when the listener closes, if it is still the one made here. While it is
@@ -153,14 +153,18 @@ struct loop_server;
 typedef void loop_connection_fn(struct loop_flow *peer, void *arg);
 
 struct loop_serve_options {
-    struct loop_listen_options listen;
-    unsigned max_connections;      /* 0: no limit. At the limit new ones wait in the backlog */
-    int64_t connection_timeout_ns; /* > 0: a connection's whole life. A deadline of `peer->scope` holds beside it */
-    bool stop_on_signals;          /* SIGINT and SIGTERM stop it gracefully; a second one stops it at once */
-    int64_t grace_ns;              /* how long connections may go on after such a signal; 0: as long as they like */
-    struct loop_server **server;   /* where to put the server; NULL where it isn't needed */
-    loop_fn *on_end;               /* when it has stopped and its connections are done: 0 or the error that ended it */
-    void *on_end_arg;
+    struct loop_listen_options listen LOOP_ZERO;
+    unsigned max_connections LOOP_ZERO; /* 0: no limit. At the limit new ones wait in the backlog */
+    /* > 0: a connection's whole life. A deadline of `peer->scope` holds beside it */
+    int64_t connection_timeout_ns LOOP_ZERO;
+    /* SIGINT and SIGTERM stop it gracefully; a second one stops it at once */
+    bool stop_on_signals LOOP_ZERO;
+    /* How long connections may go on after such a signal; 0: as long as they like */
+    int64_t grace_ns LOOP_ZERO;
+    struct loop_server **server LOOP_ZERO; /* where to put the server; NULL where it isn't needed */
+    /* When it has stopped and its connections are done: 0 or the error that ended it */
+    loop_fn *on_end LOOP_ZERO;
+    void *on_end_arg LOOP_ZERO;
 };
 
 /* Serves until stopped, in a scope of its own inside `scope`. Where accepting fails for good and there is no on_end,
@@ -188,16 +192,21 @@ LOOP_API void loop_server_get_stats(const struct loop_server *server, struct loo
 struct loop_datagram_socket;
 
 struct loop_datagram_options {
-    const struct loop_address *bind_to;    /* where to receive; NULL: the kernel chooses when something is sent */
-    const struct loop_address *connect_to; /* the only one to talk to; NULL: everybody. One of the two must be given */
-    bool reuse_addr;                       /* UDP: SO_REUSEADDR. Unix: a socket file that nobody has open is replaced */
-    bool reuse_port;                       /* SO_REUSEPORT: one socket for each of several loops */
-    bool ipv6_only;
-    unsigned mode; /* Unix: permissions of the socket file; 0: what the umask gives */
-    const struct loop_socket_setting *settings;
-    size_t n_settings;
-    size_t max_bytes;   /* longer datagrams are received truncated; 0: 65536, which UDP's never are */
-    size_t limit_bytes; /* of the queue of datagrams that wait to be sent; 0: 1 MiB */
+    /* Where to receive; NULL: the kernel chooses when something is sent */
+    const struct loop_address *bind_to LOOP_ZERO;
+    /* The only one to talk to; NULL: everybody. One of the two must be given */
+    const struct loop_address *connect_to LOOP_ZERO;
+    /* UDP: SO_REUSEADDR. Unix: a socket file that nobody has open is replaced */
+    bool reuse_addr LOOP_ZERO;
+    /* SO_REUSEPORT: one socket for each of several loops */
+    bool reuse_port LOOP_ZERO;
+    bool ipv6_only LOOP_ZERO;
+    unsigned mode LOOP_ZERO; /* Unix: permissions of the socket file; 0: what the umask gives */
+    const struct loop_socket_setting *settings LOOP_ZERO;
+    size_t n_settings LOOP_ZERO;
+    /* Longer datagrams are received truncated; 0: 65536, which UDP's never are */
+    size_t max_bytes LOOP_ZERO;
+    size_t limit_bytes LOOP_ZERO; /* of the queue of datagrams that wait to be sent; 0: 1 MiB */
 };
 
 /* Opens a socket, bound, connected or both. The addresses' texts are those of streams, where "udp:" in place of "tcp:"

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A C++20 program that fills what programs fill: with designated initializers, of which each leaves fields out, and
+ * with structs by their bare names. tests/checks/headers compiles it without a warning.
+ */
+#include <fs/fs.h>
+#include <loop/loop.h>
+#include <loop/low_level.h>
+#include <loop/part.h>
+#include <loop/reader.h>
+#include <loop/writer.h>
+#include <net/net.h>
+
+static void on_connection(loop_flow *peer, void *)
+{
+    loop_copy(&peer->source, &peer->sink, nullptr, nullptr);
+}
+
+static loop_job read_nothing(loop_source *, void *, size_t, loop_fn *, void *)
+{
+    return 0;
+}
+
+static loop_job write_nothing(loop_sink *, const iovec *, size_t, loop_fn *, void *)
+{
+    return 0;
+}
+
+static void count(loop_env *env, const loop_server *server, const loop_datagram_socket *datagrams)
+{
+    loop_stats stats;
+    loop_server_stats server_stats;
+    loop_datagram_stats datagram_stats;
+    loop_get_stats(env->loop, &stats);
+    loop_server_get_stats(server, &server_stats);
+    loop_datagram_get_stats(datagrams, &datagram_stats);
+}
+
+static void use_sockets(loop_env *env, const loop_address *address)
+{
+    const loop_socket_setting setting = {.option = LOOP_SO_LINGER_S};
+    const loop_connect_options connect = {.settings = &setting, .n_settings = 1};
+    const loop_listen_options listen = {.reuse_addr = true};
+    const loop_serve_options serve = {.listen = {.reuse_addr = true}, .stop_on_signals = true};
+    const loop_datagram_options datagram = {.bind_to = address};
+    static loop_flow *flow;
+    loop_listener *listener;
+    loop_datagram_socket *datagrams;
+    loop_connect(env->scope, address, &connect, &flow, nullptr, nullptr);
+    loop_listen(env->scope, address, &listen, &listener);
+    loop_serve(env->scope, address, &serve, on_connection, nullptr);
+    loop_datagram_open(env->scope, &datagram, &datagrams);
+    count(env, nullptr, datagrams);
+}
+
+static void use_files(loop_env *env)
+{
+    static loop_fs_status status;
+    static loop_flow *flow;
+    const loop_open_options open = {.create = LOOP_CREATE_IF_MISSING, .stat = &status};
+    const loop_save_options save = {.atomic = true};
+    const loop_copy_options copy = {.keep_times = true};
+    loop_fs_open(env->scope, env->cwd, "a", &open, &flow, nullptr, nullptr);
+    loop_fs_save(env->scope, env->cwd, "b", "text", 4, &save, nullptr, nullptr);
+    loop_fs_copy_file(env->scope, env->cwd, "b", env->cwd, "c", &copy, nullptr, nullptr);
+    loop_fs_stat(env->scope, env->cwd, "c", true, &status, nullptr, nullptr);
+}
+
+static void use_own(loop_env *env)
+{
+    static const loop_source_ops source_ops = {.read = read_nothing};
+    static const loop_sink_ops sink_ops = {.write = write_nothing};
+    static loop_source source = {.ops = &source_ops, .scope = env->scope};
+    static loop_sink sink = {.ops = &sink_ops, .scope = env->scope};
+    static loop_flow flow = {.source = source, .sink = sink, .scope = env->scope};
+    static const loop_message message = {.flags = MSG_NOSIGNAL};
+    const loop_open_how how = {.flags = 0, .mode = 0600};
+    loop_copy(&flow.source, &flow.sink, nullptr, nullptr);
+    loop_op_openat2(env->scope, ".", &how, nullptr, nullptr);
+    loop_op_send_msg(env->scope, flow.fd, &message, nullptr, nullptr);
+}
+
+static int start(loop_env *env, void *arg)
+{
+    use_sockets(env, static_cast<const loop_address *>(arg));
+    use_files(env);
+    use_own(env);
+    return 0;
+}
+
+int main()
+{
+    loop_address address;
+    if (loop_address_parse(&address, "tcp:127.0.0.1:0") != 0) {
+        return 2;
+    }
+    const loop_options options = {.queue_depth = 8, .post_capacity = 16};
+    return loop_run_with(&options, start, &address) == 0 ? 0 : 1;
+}
