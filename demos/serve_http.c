@@ -233,8 +233,10 @@ int http_reading_line(struct http_reading *reading, const char *line, size_t len
     if (reading->n_bytes > HEADER_BYTES) {
         return 431;
     }
-    /* No bytes at all would be the end of the connection to http_parser. */
-    bool is_good = (len == 0 || parse(&reading->parser, line, len)) && parse(&reading->parser, "\r\n", 2);
+    /* A CR within a line is invalid (RFC 9112, 2.2), but the end of one to http_parser: two of them would end a request
+     * that others, who read it on its way here, take to go on. No bytes at all would be the end of the connection. */
+    bool is_good = !memchr(line, '\r', len) && (len == 0 || parse(&reading->parser, line, len)) &&
+                   parse(&reading->parser, "\r\n", 2);
     if (reading->status == 0 && !is_good) {
         return 400;
     }
