@@ -11,6 +11,12 @@
 extern const struct loop_job_kind loop_low_kind;
 extern const struct loop_job_kind loop_nop_kind; /* LOOP_OP_NOP, which has no arguments: a small job */
 extern const struct loop_job_kind loop_recv_msg_kind;
+extern const struct loop_job_kind loop_unheard_kind; /* writes without a continuation: unheard.c */
+
+static inline const struct loop_job_kind *loop_low_kind_for(enum loop_op op, loop_fn *fn)
+{
+    return fn || !loop_op_table[op].is_output ? &loop_low_kind : &loop_unheard_kind;
+}
 
 /* connect(2) has said EINPROGRESS; in args.flags. */
 #define LOOP_CONNECT_BEGUN 1u

@@ -55,7 +55,8 @@ static void hand_over(struct loop *loop, struct job *job, const struct loop_oper
 loop_job loop_operation_start(const struct loop_operation *operation)
 {
     struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
-    const struct loop_job_kind *kind = operation->kind ? operation->kind : &loop_low_kind;
+    const struct loop_job_kind *kind =
+        operation->kind ? operation->kind : loop_low_kind_for(operation->op, operation->fn);
     assert(kind->size == LOOP_JOB_LARGE);
     int error = scope ? check(scope->loop, operation) : -EINVAL;
     struct loop_fd *fd = scope && is_of(scope->loop, operation->fd) ? operation->fd : NULL;
@@ -135,7 +136,8 @@ static loop_job start_move(const struct move *move)
     struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
     struct loop_fd *fd = owner && is_of(owner->loop, move->fd) ? move->fd : NULL;
     bool ended = false;
-    struct job *job = owner ? loop_job_start(owner, fd, &loop_low_kind, move->fn, move->arg, &ended) : NULL;
+    const struct loop_job_kind *kind = loop_low_kind_for(move->op, move->fn);
+    struct job *job = owner ? loop_job_start(owner, fd, kind, move->fn, move->arg, &ended) : NULL;
     if (!job) {
         return 0;
     }

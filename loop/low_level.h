@@ -5,7 +5,9 @@
  * On io_uring each is one submission queue entry, where the kernel is willing; what it refuses, and everything on
  * epoll, is done by the system call of the same name: at once, when the descriptor is ready, or on a thread of the
  * pool if it could block. Results are those of the system call: io_uring_enter(2) and the call's own manual page tell
- * them. Nothing is retried or continued: a short write is a short write.
+ * them. Nothing is retried or continued: a short write is a short write. The exception is a write or send without
+ * a continuation, whose count is told to nobody. It goes on until all bytes have gone, or fails its scope with the
+ * error that stopped it. Other writes to the descriptor may come in between.
  *
  * `scope` owns the job; NULL means the scope of `fd`. Memory that is handed over (buffers, iovecs, msghdrs) is the
  * job's until its continuation is resumed; paths and addresses are copied.

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Writes of the low level that have no continuation. A count would tell nobody that a part of the bytes is missing. So
+ * a write that moved a part goes on with the rest: that moves it, or gives the error, which is for the scope.
+ */
+#include <loop/direct.h>
+#include <loop/request.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t length_of(const struct iovec *iov, size_t n_iov)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n_iov; i++) {
+        total += iov[i].iov_len;
+    }
+    return total;
+}
+
+/* How many bytes the operation is to move; 0 for one that moves none. */
+static size_t asked_of(const struct job *job)
+{
+    const struct loop_op_args *args = &job->u.args;
+    const struct msghdr *header = args->extra;
+    switch (job->op) {
+    case LOOP_OP_WRITE:
+    case LOOP_OP_WRITE_FIXED:
+    case LOOP_OP_SEND: return args->len;
+    case LOOP_OP_WRITEV: return length_of(args->data, args->len);
+    case LOOP_OP_SEND_MSG: return length_of(header->msg_iov, header->msg_iovlen);
+    default: return 0;
+    }
+}
+
+/* Copies the vectors without their first `n` bytes to `to`, and returns how many are left. */
+static size_t copy_rest(struct iovec *to, const struct iovec *iov, size_t n_iov, size_t n)
+{
+    while (n_iov > 0 && n >= iov->iov_len) {
+        n -= iov->iov_len;
+        iov++;
+        n_iov--;
+    }
+    for (size_t i = 0; i < n_iov; i++, n = 0) {
+        to[i] = (struct iovec){(char *)iov[i].iov_base + n, iov[i].iov_len - n};
+    }
+    return n_iov;
+}
+
+/* The vectors are the program's: what is left of them is a copy. */
+static int advance_vectors(struct loop_op_args *args, size_t n)
+{
+    struct iovec *rest = calloc(args->len, sizeof *rest);
+    if (!rest) {
+        return -ENOMEM;
+    }
+    args->len = copy_rest(rest, args->data, args->len, n);
+    args->data = rest;
+    free(args->extra);
+    args->extra = rest;
+    return 0;
+}
+
+/* The descriptors have gone with the first bytes. */
+static int advance_message(struct loop_op_args *args, size_t n)
+{
+    const struct msghdr *header = args->extra;
+    struct iovec *iov;
+    struct loop_message_request *rest = malloc(sizeof *rest + header->msg_iovlen * sizeof *iov);
+    if (!rest) {
+        return -ENOMEM;
+    }
+    iov = (struct iovec *)(void *)(rest + 1);
+    rest->header = *header;
+    rest->header.msg_control = NULL;
+    rest->header.msg_controllen = 0;
+    rest->header.msg_iovlen = copy_rest(iov, header->msg_iov, header->msg_iovlen, n);
+    rest->header.msg_iov = iov;
+    free(args->extra);
+    args->extra = rest;
+    return 0;
+}
+
+/* Leaves the rest for the job to move. */
+static int advance(struct job *job, size_t n)
+{
+    struct loop_op_args *args = &job->u.args;
+    args->offset += job->op != LOOP_OP_SEND && args->offset != LOOP_CURRENT ? (int64_t)n : 0;
+    args->second_offset = 0;
+    if (job->op == LOOP_OP_WRITEV) {
+        return advance_vectors(args, n);
+    }
+    if (job->op == LOOP_OP_SEND_MSG) {
+        return advance_message(args, n);
+    }
+    args->data = (char *)args->data + n;
+    args->len -= n;
+    return 0;
+}
+
+static void unheard_done(struct loop *loop, struct job *job, int64_t result)
+{
+    size_t asked = asked_of(job);
+    if (result < 0 || (size_t)result >= asked) {
+        loop_job_finish(loop, job, result);
+        return;
+    }
+    int error = job->is_cancelled ? -ECANCELED : result == 0 ? -EIO : advance(job, (size_t)result);
+    if (error) {
+        loop_job_finish(loop, job, error);
+    } else {
+        loop_list_remove(&job->link); /* of a descriptor's writers, where it has been tried there */
+        loop->backend->start(loop, job);
+    }
+}
+
+static void cancel_unheard(struct loop *loop, struct job *job)
+{
+    loop->backend->cancel(loop, job);
+}
+
+static enum loop_attempt attempt_unheard(struct loop *loop, struct job *job)
+{
+    return loop_low_kind.attempt(loop, job);
+}
+
+const struct loop_job_kind loop_unheard_kind = {.name = "operation",
+                                                .cancel = cancel_unheard,
+                                                .attempt = attempt_unheard,
+                                                .backend_done = unheard_done,
+                                                .size = LOOP_JOB_LARGE};
