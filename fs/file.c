@@ -15,7 +15,7 @@ struct transfer {
     struct loop_scope *scope;
     struct loop_fd *file;
     loop_job promise, piece;
-    bool is_write, is_cancelled;
+    bool is_write, is_heard, is_cancelled;
     const struct iovec *iov; /* the first that isn't done */
     size_t n_iov;
     size_t in_first; /* how much of it is */
@@ -31,9 +31,16 @@ static void on_cancel(void *arg, loop_job job)
     (void)loop_cancel(transfer->loop, transfer->piece);
 }
 
+/* Without a continuation the count of a write that stopped in the middle would tell nobody: its error is for the scope.
+ */
 static void end(struct transfer *transfer, int64_t result)
 {
-    loop_resolve(transfer->loop, transfer->promise, transfer->done > 0 ? transfer->done : result);
+    bool tells_count = transfer->done > 0 && (transfer->is_heard || !transfer->is_write || result > 0);
+
+    if (transfer->is_write && transfer->done < transfer->total && result == 0) {
+        result = -EIO;
+    }
+    loop_resolve(transfer->loop, transfer->promise, tells_count ? transfer->done : result);
     free(transfer);
 }
 
@@ -134,6 +141,7 @@ static loop_job start(const struct transfer *asked, loop_fn *fn, void *arg)
     }
     *transfer = *asked;
     transfer->loop = loop_scope_loop(asked->scope);
+    transfer->is_heard = fn != NULL;
     loop_job promise = loop_promise(asked->scope, on_cancel, transfer, fn, arg);
     transfer->promise = promise;
     if (promise && !loop_scope_is_cancelled(asked->scope)) {

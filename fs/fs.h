@@ -341,7 +341,8 @@ LOOP_API loop_job loop_file_pread(struct loop_scope *scope, struct loop_fd *file
                                   int64_t offset, loop_fn *fn, void *arg);
 
 /* Writes all of the vectors at `offset`: resumes with how many bytes went out, less than asked only when an error or a
- * cancel came in between. A file opened for appending writes at its end whatever `offset` says. */
+ * cancel came in between. Without a continuation anything less fails the scope with the error. A file opened for
+ * appending writes at its end whatever `offset` says. */
 LOOP_API loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov,
                                    size_t n_iov, int64_t offset, loop_fn *fn, void *arg);
 

@@ -257,7 +257,7 @@ static void start_write(struct loop *loop, struct job *job)
     struct loop_file_write *call = take_spare(loop);
     if (!call) {
         job->fd->writing = NULL;
-        loop_job_complete(loop, job, loop_write_close(loop, job->fd, &job->u.write, -ENOMEM));
+        loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ENOMEM));
         return;
     }
     call->state = job->u.write;
@@ -276,7 +276,7 @@ static bool settle_other(struct loop *loop, struct job *job, size_t n, bool may_
     }
     bool is_complete = may_end && write->done == write->total;
     if (is_complete || job->is_cancelled) {
-        loop_job_complete(loop, job, loop_write_close(loop, job->fd, write, is_complete ? 0 : -ECANCELED));
+        loop_job_complete(loop, job, loop_write_close(loop, job, write, is_complete ? 0 : -ECANCELED));
     }
     return is_complete;
 }
@@ -313,7 +313,7 @@ static void write_done(struct loop *loop, struct job *job, int64_t result)
     }
     fd->writing = NULL;
     job->u.args.extra = NULL;
-    result = loop_write_close(loop, fd, write, result);
+    result = loop_write_close(loop, job, write, job->is_cancelled && result >= 0 ? -ECANCELED : result);
     give_spare(loop, call);
     loop_job_finish(loop, job, result);
 }
@@ -323,7 +323,7 @@ static void cancel_write(struct loop *loop, struct job *job)
     if (job->fd->writing == job) {
         loop->backend->cancel(loop, job);
     } else if (job->where == LOOP_AT_WAIT) {
-        loop_job_complete(loop, job, loop_write_close(loop, job->fd, &job->u.write, -ECANCELED));
+        loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
     }
 }
 

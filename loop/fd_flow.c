@@ -149,14 +149,16 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
     write->at_offset += n;
 }
 
-int64_t loop_write_close(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, int64_t result)
+int64_t loop_write_close(struct loop *loop, const struct job *job, struct loop_write_state *write, int64_t result)
 {
-    leave_queue(loop, fd, write->total - write->done, result);
+    size_t left = write->total - write->done;
+    leave_queue(loop, job->fd, left, result);
     if (write->chunk) {
         loop_region_give(loop, write->chunk);
     }
     free(write->moved);
-    return write->done > 0 || result >= 0 ? (int64_t)write->done : result;
+    bool tells_count = left == 0 || (job->fn && write->done > 0);
+    return tells_count ? (int64_t)write->done : result < 0 ? result : -EIO;
 }
 
 bool loop_fd_is_full(const struct loop_fd *fd)
@@ -223,7 +225,7 @@ static void make_room(struct loop *loop, struct job *job)
 static void cancel_write(struct loop *loop, struct job *job)
 {
     struct loop_fd *fd = job->fd;
-    loop_job_complete(loop, job, loop_write_close(loop, fd, &job->u.write, -ECANCELED));
+    loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
     if (!loop_list_is_empty(&fd->writers)) {
         fd->ready |= POLLOUT; /* what comes next need not wait for the same thing: a shutdown waits for nothing */
         loop_ready_activate(loop, fd);
@@ -352,7 +354,7 @@ static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
         make_room_behind(loop, fd);
         return LOOP_ATTEMPT_AGAIN;
     }
-    end_write(loop, job, loop_write_close(loop, fd, &job->u.write, n));
+    end_write(loop, job, loop_write_close(loop, job, &job->u.write, n));
     return LOOP_ATTEMPT_MOVED;
 }
 

@@ -81,9 +81,10 @@ int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, i
 /* `n` bytes more have gone. */
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n);
 
-/* Takes a write out of the queue and gives its chunk back. Returns what it has to say: the count where bytes went out,
- * else `result`. */
-int64_t loop_write_close(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, int64_t result);
+/* Takes the write of `job` out of the queue of its descriptor and gives its chunk back. Returns the job's result: the
+ * count where bytes went out, else `result`. Without a continuation only a whole write has a count: a part of one would
+ * hide the error, which is for the scope. */
+int64_t loop_write_close(struct loop *loop, const struct job *job, struct loop_write_state *write, int64_t result);
 
 /* ---- files (fd_file.c) ---- */
 

@@ -120,8 +120,9 @@ LOOP_API int loop_stream_resume(struct loop *loop, loop_job stream);
 /* ---- writing ---- */
 
 /* Writes all of it, after what was written before: resumes with `len`, or, when an error or a cancel came in
- * between, with the count that went out, or -errno where none did. Writes started in one continuation leave
- * together in one system call.
+ * between, with the count that went out, or -errno where none did. Without a continuation that count is told to
+ * nobody: anything less than all fails the scope with the error. Writes started in one continuation leave together in
+ * one system call.
  * A descriptor's queue is bounded (loop_sink_limit): a write that finds it full ends with -ENOBUFS and writes
  * nothing, and so does every later one until that continuation has been resumed: there are no gaps. */
 LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);

@@ -17,7 +17,8 @@
  *
  * Errors. A job's error goes to its continuation. Where there is none (NULL), it goes to the job's scope
  * as by loop_scope_fail: the first one is kept and everything else in the scope is cancelled. A scope
- * without on_end passes its error to its parent the same way. A cancellation is no failure: -ECANCELED
+ * without on_end passes its error to its parent the same way. A write without a continuation that moves a part of its
+ * bytes has failed: its scope gets the error that stopped it. A cancellation is no failure: -ECANCELED
  * never becomes a scope's error while a real one is known, and neither passes to parents.
  */
 #ifndef LOOP_SCOPE_H
