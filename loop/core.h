@@ -171,6 +171,9 @@ struct job {
         } promise;
         struct {
             struct loop_chunk **where_to;
+#if NORIA_DEBUG
+            const void *caller; /* of loop_chunk_alloc_wait */
+#endif
         } chunk;
         struct {
             struct iovec rest; /* what is still to be filled */
@@ -628,6 +631,17 @@ void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, s
 /* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
 void loop_scopes_settle(struct loop *loop);
 
+/* ---- places ---- */
+
+/* Where a public function was called, for debug builds to name it. */
+struct loop_place {
+    const char *function;
+    const void *caller; /* the address to which it returns */
+};
+
+/* In a public function: this call of it. */
+#define LOOP_THIS_CALL ((struct loop_place){__func__, __builtin_return_address(0)})
+
 /* ---- region ---- */
 
 struct loop_chunk {
@@ -636,6 +650,9 @@ struct loop_chunk {
     uint32_t index;
     uint32_t used; /* a stream's: bytes read into it and not delivered yet */
     uint8_t state; /* enum loop_chunk_state */
+#if NORIA_DEBUG
+    struct loop_place taken; /* by whom, while it is owned */
+#endif
 };
 
 enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT };
@@ -760,6 +777,9 @@ struct loop {
     struct loop_part *parts;            /* part.c */
     struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
+#if NORIA_DEBUG
+    struct loop_place inbox_taken; /* where loop_inbox_get was called last */
+#endif
     pthread_t thread;
     int thread_id;
     pid_t process;

@@ -31,8 +31,9 @@ LOOP_API loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop
  * a closed box instead of freed memory. */
 struct loop_inbox;
 
-/* A counted reference; on the loop's thread. NULL when there is no memory. Each is given back with
- * loop_inbox_put, on any thread; NULL is harmless. */
+/* A counted reference; on the loop's thread. Each is given back with loop_inbox_put, on any thread; NULL is harmless. A
+ * debug build logs a warning when the loop ends and some have not been given back. That is no mistake where another
+ * thread gives them back later. */
 LOOP_API struct loop_inbox *loop_inbox_get(struct loop *loop);
 LOOP_API void loop_inbox_put(struct loop_inbox *inbox);
 

@@ -97,6 +97,9 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
 struct loop_inbox *loop_inbox_get(struct loop *loop)
 {
     LOOP_CHECK_THREAD(loop);
+#if NORIA_DEBUG
+    loop->inbox_taken = LOOP_THIS_CALL;
+#endif
     atomic_fetch_add_explicit(&loop->inbox->references, 1, memory_order_relaxed);
     return loop->inbox;
 }
@@ -110,6 +113,11 @@ void loop_inbox_put(struct loop_inbox *inbox)
     if (atomic_fetch_sub_explicit(&inbox->references, 1, memory_order_acq_rel) == 1) {
         munmap(inbox, inbox->size_bytes);
     }
+}
+
+uint32_t loop_inbox_references(const struct loop_inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->references, memory_order_relaxed);
 }
 
 /* ---- posting: any thread, and signal handlers ---- */

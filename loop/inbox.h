@@ -10,4 +10,7 @@
 /* How often the loop slept and was woken through the box. On the loop's thread. */
 uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox);
 
+/* How many references there are, the loop's own included. */
+uint32_t loop_inbox_references(const struct loop_inbox *inbox);
+
 #endif

@@ -7,6 +7,7 @@
 #include <loop/env.h>
 #include <loop/log.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -128,6 +129,23 @@ void loop_trace(struct loop_debug *debug, const char *format, ...)
     }
     va_end(again);
     va_end(values);
+}
+
+/* ---- places ---- */
+
+/* The address of a call is in front of the one to which it returns. Offsets are those of the file, wherever it has been
+ * loaded. */
+void loop_place_format(const struct loop_place *place, char text[LOOP_PLACE_TEXT_SIZE])
+{
+    const char *call = (const char *)place->caller - 1;
+    Dl_info info;
+    if (dladdr(call, &info) && info.dli_fname) {
+        const char *slash = strrchr(info.dli_fname, '/');
+        (void)snprintf(text, LOOP_PLACE_TEXT_SIZE, "%s (at %.150s+0x%tx)", place->function,
+                       slash ? slash + 1 : info.dli_fname, call - (const char *)info.dli_fbase);
+    } else {
+        (void)snprintf(text, LOOP_PLACE_TEXT_SIZE, "%s (at %p)", place->function, (const void *)call);
+    }
 }
 
 /* ---- stops ---- */

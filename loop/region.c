@@ -104,14 +104,32 @@ static bool is_ours(const struct loop *loop, const struct loop_chunk *chunk)
     return at >= first && at < first + region->n_blocks * sizeof *chunk && (at - first) % sizeof *chunk == 0;
 }
 
+/* A debug build names the chunks that are not given back, and where they were taken. */
+static void note_taken(struct loop_chunk *chunk, struct loop_place taken)
+{
+#if NORIA_DEBUG
+    if (chunk) {
+        chunk->taken = taken;
+    }
+#else
+    (void)chunk;
+    (void)taken;
+#endif
+}
+
 struct loop_chunk *loop_chunk_alloc(struct loop *loop)
 {
     LOOP_CHECK_THREAD(loop);
-    return loop_region_take(loop);
+    struct loop_chunk *chunk = loop_region_take(loop);
+    note_taken(chunk, LOOP_THIS_CALL);
+    return chunk;
 }
 
 static void got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
 {
+#if NORIA_DEBUG
+    note_taken(chunk, (struct loop_place){"loop_chunk_alloc_wait", job->u.chunk.caller});
+#endif
     *job->u.chunk.where_to = chunk;
     loop_job_complete(loop, job, 0);
 }
@@ -132,6 +150,9 @@ loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chu
     }
     struct loop_chunk *free_chunk = loop_region_take(loop);
     job->u.chunk.where_to = chunk;
+#if NORIA_DEBUG
+    job->u.chunk.caller = LOOP_THIS_CALL.caller;
+#endif
     if (free_chunk) {
         got_chunk(loop, job, free_chunk);
     } else {
@@ -169,6 +190,7 @@ int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
         return -EINVAL;
     }
     chunk->state = LOOP_CHUNK_OWNED;
+    note_taken(chunk, LOOP_THIS_CALL);
     return 0;
 }
 

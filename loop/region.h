@@ -4,7 +4,8 @@
  * possible, cut into n_blocks chunks of block_size bytes. Chunks are lent to streams, and to whoever asks.
  *
  * No free chunk is not an error: it is the signal to wait. Chunks are not zeroed. Double frees and chunks
- * of another loop are caught: -EINVAL, and a stop that says so in a debug build.
+ * of another loop are caught: -EINVAL, and a stop that says so in a debug build. Chunks that have not been given back
+ * when the loop ends are gone with it; a debug build logs a warning that says how many, and where they were taken.
  */
 #ifndef LOOP_REGION_H
 #define LOOP_REGION_H

@@ -11,6 +11,7 @@
 #include <loop/child.h>
 #include <loop/env.h>
 #include <loop/inbox.h>
+#include <loop/leak.h>
 #include <loop/log.h>
 
 #include <errno.h>
@@ -494,6 +495,7 @@ static int run(const struct loop_options *options, loop_main_fn *main, void *arg
     loop_signals_finish(loop);
     restore_signals(loop);
     loop_env_vacate_standard(occupied);
+    loop_leaks_name(loop);
     unmake(loop);
     return result;
 }

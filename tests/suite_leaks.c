@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What a program has not given back when its loop ends: a debug build names it, and where it was taken.
+ */
+#include "harness.h"
+
+/* True when one line of the log has both. */
+static bool is_said(const char *what, const char *where)
+{
+    const char *line = log_text();
+
+    for (const char *end; (end = strchr(line, '\n')); line = end + 1) {
+        const char *first = strstr(line, what), *second = strstr(line, where);
+        if (first && first < end && second && second < end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#if NORIA_DEBUG
+#define CHECK_SAID(what, where)                                                                                        \
+    do {                                                                                                               \
+        if (!is_said((what), (where))) {                                                                               \
+            ck_abort_msg("no line has '%s' and '%s':\n%s", (what), (where), log_text());                               \
+        }                                                                                                              \
+    } while (0)
+#else
+#define CHECK_SAID(what, where) CHECK(!is_said((what), (where)))
+#endif
+
+/* ---- chunks ---- */
+
+static int take_chunks(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 3; i++) {
+        CHECK(loop_chunk_alloc(env->loop));
+    }
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    return 0;
+}
+
+TEST(p08_chunks_that_are_not_given_back_are_named)
+{
+    if (is_hard("onechunk")) {
+        return;
+    }
+    CHECK_IS(run_with(&(struct loop_options){.n_blocks = 8}, take_chunks, NULL), 0);
+    CHECK_SAID("3 chunks", "loop_chunk_alloc (at ");
+    CHECK_SAID("loop_chunk_free", program_invocation_short_name);
+}
+
+static struct loop_chunk *awaited;
+
+static int await_chunk(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    CHECK(loop_chunk_alloc_wait(env->scope, &awaited, NULL, NULL) != 0);
+    return 0;
+}
+
+TEST(p08_a_chunk_that_was_waited_for_and_not_given_back_is_named)
+{
+    CHECK_IS(run(await_chunk, NULL), 0);
+    CHECK_SAID("1 chunk ", "loop_chunk_alloc_wait (at ");
+}
+
+static struct loop_chunk *first_chunk;
+
+static void free_first(void *loop, int64_t result)
+{
+    (void)result;
+    CHECK_IS(loop_chunk_free(loop, first_chunk), 0);
+}
+
+static int await_the_only_chunk(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    first_chunk = loop_chunk_alloc(env->loop);
+    CHECK(loop_chunk_alloc_wait(env->scope, &awaited, NULL, NULL) != 0);
+    CHECK(loop_sleep(env->scope, 0, free_first, env->loop) != 0);
+    return 0;
+}
+
+TEST(p08_a_chunk_that_was_waited_for_in_line_is_named_after_the_wait)
+{
+    CHECK_IS(run_with(&(struct loop_options){.n_blocks = 1}, await_the_only_chunk, NULL), 0);
+    CHECK_SAID("1 chunk ", "loop_chunk_alloc_wait (at ");
+}
+
+static loop_job stream;
+
+static void keep_first(void *loop, int64_t result, struct loop_chunk *chunk)
+{
+    if (result > 0 && loop_cancel(loop, stream) == 0) {
+        CHECK_IS(loop_chunk_keep(loop, chunk), 0);
+    }
+}
+
+static int keep_one(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    stream = loop_stream(loop_memory_source(env->scope, "bytes", 5), keep_first, env->loop);
+    return 0;
+}
+
+TEST(p08_a_chunk_that_was_kept_and_not_given_back_is_named)
+{
+    CHECK_IS(run(keep_one, NULL), 0);
+    CHECK_SAID("1 chunk ", "loop_chunk_keep (at ");
+}
+
+static int give_all_back(struct loop_env *env, void *unused)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)unused;
+    CHECK(loop_write_chunk(loop_null_sink(env->scope), chunk, 1, NULL, NULL) != 0);
+    loop_inbox_put(loop_inbox_get(env->loop));
+    loop_scratch_give(env->loop, loop_scratch_take(env->loop, 100));
+    return 0;
+}
+
+TEST(p08_what_was_given_back_is_not_named)
+{
+    CHECK_IS(run(give_all_back, NULL), 0);
+    CHECK(!strstr(log_text(), "given back"));
+}
+
+/* ---- the inbox ---- */
+
+static struct loop_inbox *inboxes[2];
+
+static int get_inboxes(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    inboxes[0] = loop_inbox_get(env->loop);
+    inboxes[1] = loop_inbox_get(env->loop);
+    return 0;
+}
+
+TEST(p08_inboxes_that_are_not_given_back_are_named)
+{
+    CHECK_IS(run(get_inboxes, NULL), 0);
+    CHECK_SAID("2 references", "loop_inbox_get (at ");
+    CHECK_SAID("loop_inbox_put", program_invocation_short_name);
+    loop_inbox_put(inboxes[0]);
+    loop_inbox_put(inboxes[1]);
+}
