@@ -779,6 +779,7 @@ struct loop {
     struct loop_stats stats;
 #if NORIA_DEBUG
     struct loop_place inbox_taken; /* where loop_inbox_get was called last */
+    uint32_t n_scratch;            /* pieces of working memory taken and not given back */
 #endif
     pthread_t thread;
     int thread_id;

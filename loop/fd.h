@@ -101,7 +101,8 @@ LOOP_API struct loop_scope *loop_fd_scope(const struct loop_fd *fd);
 /* Keeps the object of a descriptor, with its flow, source and sink, until loop_fd_unpin: neither its number nor its
  * openness. Close, destroy and the end of its scope proceed as without a pin; only the memory is not used again. What
  * is started on a descriptor that is gone ends with -EBADF. For parts that keep a pointer to a descriptor, source or
- * sink across a return to the loop without a job on it. All pins are dropped before the loop ends. */
+ * sink across a return to the loop without a job on it. All pins are dropped before the loop ends; a debug build
+ * logs a warning where some are not. */
 LOOP_API void loop_fd_pin(struct loop_fd *fd);
 
 /* Drops a pin. The pointer is dead from now on where the descriptor is gone and this was the last pin. */

@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: ISC
  *
- * Leaks: chunks and references to the inbox that a program has not given back when its loop ends.
+ * Leaks: chunks, references to the inbox, working memory and pins that a program has not given back when its loop ends.
  */
 #include <loop/leak.h>
 
 #include <loop/inbox.h>
 #include <loop/log.h>
+
+uint32_t loop_leaked_pins(const struct loop *loop)
+{
+    uint32_t n_pinned = 0;
+    for (uint32_t i = 0; i < loop_slab_capacity(&loop->fds); i++) {
+        const struct loop_slot *slot = loop_slab_at(&loop->fds, i);
+        if (!(slot->id & LOOP_SLAB_FREE)) {
+            const struct loop_fd *fd = (const void *)slot;
+            n_pinned += fd->state == LOOP_FD_GONE && fd->pins > 0 && fd->uses == 0;
+        }
+    }
+    return n_pinned;
+}
 
 #if NORIA_DEBUG
 #define MOST_PLACES 8 /* that are named for themselves */
@@ -61,10 +74,32 @@ static void name_inboxes(struct loop *loop)
     }
 }
 
+static void name_scratch(struct loop *loop)
+{
+    if (loop->n_scratch > 0) {
+        loop_log(loop, LOOP_LOG_WARNING,
+                 "%u piece%s of working memory had not been given back when the loop ended: call loop_scratch_give for "
+                 "each",
+                 loop->n_scratch, plural(loop->n_scratch));
+    }
+}
+
+static void name_pins(struct loop *loop)
+{
+    uint32_t count = loop_leaked_pins(loop);
+    if (count > 0) {
+        loop_log(loop, LOOP_LOG_WARNING,
+                 "%u descriptor%s still pinned when the loop ended: call loop_fd_unpin once for each loop_fd_pin",
+                 count, count == 1 ? " was" : "s were");
+    }
+}
+
 void loop_leaks_name(struct loop *loop)
 {
     name_chunks(loop);
     name_inboxes(loop);
+    name_scratch(loop);
+    name_pins(loop);
 }
 #else
 void loop_leaks_name(struct loop *loop)

@@ -153,7 +153,7 @@ LOOP_API void loop_get_stats(const struct loop *loop, struct loop_stats *stats);
 /* Memory of `size_bytes` and more to work in for a while, aligned to 64 bytes, for a part that needs much of it, but
  * only while something goes on: the loop keeps the largest that was given back for whoever takes next, so that it is
  * in the processor's caches. What is in it is what the last one left there, or zeros. NULL when there is none. Each is
- * given back before the loop ends; NULL is harmless. */
+ * given back before the loop ends, and a debug build logs a warning where it isn't; NULL is harmless. */
 LOOP_API void *loop_scratch_take(struct loop *loop, size_t size_bytes);
 LOOP_API void loop_scratch_give(struct loop *loop, void *memory);
 

@@ -350,7 +350,8 @@ static struct loop *make(const struct loop_options *options)
 
 static void unmake(struct loop *loop)
 {
-    assert(loop_jobs_in_use(loop) == 0 && loop->fds.in_use == 0 && loop->scopes.in_use == 0);
+    assert(loop_jobs_in_use(loop) == 0 && loop->scopes.in_use == 0);
+    assert(loop->fds.in_use == loop_leaked_pins(loop));
     assert(loop->readers.in_use == 0 && loop->writers.in_use == 0);
     assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);

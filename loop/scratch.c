@@ -31,6 +31,16 @@ static struct loop_scratch *make(size_t size_bytes)
     return scratch;
 }
 
+static void count_taken(struct loop *loop, int n)
+{
+#if NORIA_DEBUG
+    loop->n_scratch += (uint32_t)n;
+#else
+    (void)loop;
+    (void)n;
+#endif
+}
+
 void *loop_scratch_take(struct loop *loop, size_t size_bytes)
 {
     LOOP_CHECK_THREAD(loop);
@@ -40,6 +50,7 @@ void *loop_scratch_take(struct loop *loop, size_t size_bytes)
     } else {
         scratch = make(size_bytes);
     }
+    count_taken(loop, scratch ? 1 : 0);
     return scratch ? scratch->bytes : NULL;
 }
 
@@ -49,6 +60,7 @@ void loop_scratch_give(struct loop *loop, void *memory)
     if (!memory) {
         return;
     }
+    count_taken(loop, -1);
     struct loop_scratch *given = LOOP_CONTAINER(memory, struct loop_scratch, bytes), *kept = loop->scratch;
     if (kept && kept->size_bytes > given->size_bytes) {
         free(given->allocated);

@@ -149,3 +149,54 @@ TEST(p08_inboxes_that_are_not_given_back_are_named)
     loop_inbox_put(inboxes[0]);
     loop_inbox_put(inboxes[1]);
 }
+
+/* ---- working memory ---- */
+
+static struct loop *scratch_loop;
+
+static int take_scratch(struct loop_env *env, void *unused)
+{
+    static void *memory[2];
+
+    (void)unused;
+    scratch_loop = env->loop;
+    memory[0] = loop_scratch_take(env->loop, 1);
+    CHECK(memory[0] && loop_scratch_take(env->loop, 1));
+    loop_scratch_give(env->loop, memory[0]);
+    return 0;
+}
+
+static int run_take_scratch(void *unused)
+{
+    (void)unused;
+    CHECK_IS(run(take_scratch, NULL), 0);
+    CHECK_SAID("1 piece of working memory", "loop_scratch_give");
+    return 0;
+}
+
+/* In a child, because that memory is really lost. */
+TEST(p08_working_memory_that_is_not_given_back_is_named)
+{
+    CHECK_CHILD(run_take_scratch, NULL);
+}
+
+/* ---- pins ---- */
+
+static int pin_two(struct loop_env *env, void *unused)
+{
+    int pair[2];
+
+    (void)unused;
+    make_pair(pair);
+    loop_fd_pin(adopt(env->scope, pair[0]));
+    struct loop_fd *fd = adopt(env->scope, pair[1]);
+    loop_fd_pin(fd);
+    loop_fd_destroy(fd);
+    return 0;
+}
+
+TEST(p08_descriptors_that_stay_pinned_are_named)
+{
+    CHECK_IS(run(pin_two, NULL), 0);
+    CHECK_SAID("2 descriptors", "loop_fd_unpin");
+}
