@@ -216,7 +216,7 @@ static int64_t move_once(const struct job *job, size_t done)
     size_t len = args->len - done;
     if (has_unread_for(job, (int)args->flags)) {
         struct iovec iov = {data, len};
-        return (int64_t)loop_unread_read(job->fd, &iov, 1, args->flags & MSG_PEEK);
+        return loop_unread_read(job->fd, &iov, 1, args->flags & MSG_PEEK);
     }
     if (job->fd->short_is_empty && !(args->flags & MSG_WAITALL)) {
         len = loop_hard_length(len);
@@ -243,6 +243,9 @@ static int64_t try_socket(struct job *job, bool may_block)
     }
     args->second_offset = done;
     bool waits = result == -EAGAIN && !(args->flags & MSG_DONTWAIT);
+    if (done > 0 && result < 0 && result != -EAGAIN && !loop_op_table[job->op].is_output) {
+        loop_unread_keep_error(job->scope->loop, job->fd, result);
+    }
     return done > 0 && !waits ? done : result;
 }
 
@@ -252,7 +255,7 @@ static int64_t unread_message(const struct job *job, struct msghdr *header, int 
     header->msg_namelen = 0;
     header->msg_controllen = 0;
     header->msg_flags = 0;
-    return (int64_t)loop_unread_read(job->fd, header->msg_iov, (int)header->msg_iovlen, flags & MSG_PEEK);
+    return loop_unread_read(job->fd, header->msg_iov, (int)header->msg_iovlen, flags & MSG_PEEK);
 }
 
 static int64_t try_message(struct job *job, bool may_block)

@@ -88,6 +88,13 @@ static void tell_outcome(const struct job *job, struct loop_copy_outcome *outcom
     outcome->is_sink_error = why < 0 && side == LOOP_COPY_SINK;
 }
 
+bool loop_copy_hides_error(const struct job *job, int64_t why, enum loop_copy_side side)
+{
+    const struct loop_copy_more *more = more_of(job);
+    bool is_sources = why < 0 && why != -ECANCELED && why != -ENOMEM && side == LOOP_COPY_SOURCE;
+    return is_sources && job->u.args.second_offset > 0 && job->fn && !(more && more->outcome);
+}
+
 /* Without a continuation a count would tell nobody that the copy has failed: the error is for the scope. */
 int64_t loop_copy_result(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
 {
@@ -99,8 +106,13 @@ int64_t loop_copy_result(struct loop *loop, struct job *job, int64_t why, enum l
         loop_job_complete(loop, more->hold, 0);
         more->hold = NULL;
     }
-    bool is_error = why < 0 && (job->u.args.second_offset == 0 || !job->fn);
-    return is_error ? why : job->u.args.second_offset;
+    if (why < 0 && (job->u.args.second_offset == 0 || !job->fn)) {
+        return why;
+    }
+    if (job->fd && loop_copy_hides_error(job, why, side)) {
+        loop_unread_keep_error(loop, job->fd, why);
+    }
+    return job->u.args.second_offset;
 }
 
 void loop_copy_note_lost(struct job *job, size_t n)

@@ -38,6 +38,10 @@ enum loop_copy_side { LOOP_COPY_SOURCE, LOOP_COPY_SINK };
  * `side` whose error that is. Lets go of the sink's scope. */
 int64_t loop_copy_result(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side);
 
+/* Whether the copy, which ends so, tells a count, and nothing of the source's error. A source tells an error once, so
+ * that its next read has to get it: loop_copy_result sees to that for descriptors. */
+bool loop_copy_hides_error(const struct job *job, int64_t why, enum loop_copy_side side);
+
 /* `n` bytes of the source are lost: neither the sink nor the source takes them. */
 void loop_copy_note_lost(struct job *job, size_t n);
 

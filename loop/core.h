@@ -244,7 +244,7 @@ enum loop_io {
     LOOP_IO_NOWAIT,      /* preadv2 and pwritev2 with RWF_NOWAIT: somebody else's blocking pipe */
     LOOP_IO_POLLED,      /* poll first, then move no more than can't block */
     LOOP_IO_BLOCKING,    /* a file, a terminal's output: an operation of the backend */
-    LOOP_IO_UNREAD       /* read_by only: bytes that were given back come first, and plain_read_by after them */
+    LOOP_IO_UNREAD       /* read_by only: what is kept for the next reads comes first, and plain_read_by after it */
 };
 
 enum loop_fd_state {
@@ -258,6 +258,7 @@ struct loop_fd {
     uint64_t id;         /* must be first: names it in the kernel's events */
     int number;          /* -1 once closed */
     int32_t write_error; /* of the last write, where it failed, for those who wait for the queue to drain */
+    int32_t read_error;  /* kept for the next read: unread.h; or 0 */
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     uint8_t plain_read_by;     /* while read_by is LOOP_IO_UNREAD */
@@ -363,6 +364,14 @@ void loop_number_lose(struct loop *loop, struct loop_fd *fd);
 /* Calls `fn` for every object that the backend has not let go of. It may let go of the object. */
 void loop_number_each(struct loop *loop, void (*fn)(struct loop *loop, struct loop_fd *fd));
 void loop_numbers_finish(struct loop *loop);
+
+/* ---- sources and sinks of the program's own (own.c) ---- */
+
+struct loop_owns {
+    struct loop_hlist *at; /* struct loop_own, by in_table */
+    unsigned capacity;     /* 0, or a power of two */
+    struct loop_slab slab;
+};
 
 /* ---- readiness (ready.c) ---- */
 
@@ -756,6 +765,7 @@ struct loop {
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last has none, and is there for ids that never were */
     struct loop_slab fds, scopes, deadlines, readers, writers;
     struct loop_numbers numbers;
+    struct loop_owns owns;
     struct loop_region region;
     struct loop_spares spares, bulks;     /* copy.c's buffers */
     struct loop_file_write *spare_writes; /* fd_file.c's */
@@ -856,6 +866,8 @@ static inline void loop_settle(struct loop *loop)
 void loop_flow_init(struct loop_fd *fd);
 void loop_readers_init(struct loop *loop);
 void loop_writers_init(struct loop *loop);
+void loop_owns_init(struct loop *loop);
+void loop_owns_finish(struct loop *loop);
 void loop_copy_finish(struct loop *loop);
 void loop_file_finish(struct loop *loop);
 void loop_scratch_finish(struct loop *loop);

@@ -82,13 +82,17 @@ static enum loop_attempt starve(struct job *job)
 static enum loop_attempt receive_unread(struct loop *loop, struct job *job)
 {
     struct loop_buffers *buffers = job->u.args.data;
+    int64_t error = loop_unread_take_error(job->fd);
+    if (error) {
+        return done_with(job, error);
+    }
     size_t len = loop_unread_length(job->fd), room = len < buffers->size_bytes ? len : buffers->size_bytes;
     struct iovec iov = {loop_buffers_borrow(buffers, room), room};
     if (!iov.iov_base) {
         return done_with(job, -ENOBUFS);
     }
-    size_t n = loop_unread_read(job->fd, &iov, 1, false);
-    loop_job_emit(loop, job, (int64_t)n, iov.iov_base);
+    int64_t n = loop_unread_read(job->fd, &iov, 1, false);
+    loop_job_emit(loop, job, n, iov.iov_base);
     return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_MOVED;
 }
 
@@ -241,12 +245,16 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
 {
     enum splice_side side = find_blocked(job);
     bool has_file = !loop_fd_is_stream(job->fd) || job->u.args.second->write_by == LOOP_IO_BLOCKING;
+    bool gets_kept = side == SPLICE_NOWHERE && loop_unread_is_for(job->fd, job->u.args.offset);
+    int64_t error = gets_kept ? loop_unread_take_error(job->fd) : 0;
+    if (error) {
+        return done_with(job, error);
+    }
     if (side == SPLICE_NOWHERE && has_file) {
         return splice_by_thread(loop, job);
     }
     if (side == SPLICE_NOWHERE) {
-        bool has_unread = loop_unread_is_for(job->fd, job->u.args.offset);
-        int64_t result = has_unread ? splice_unread(job) : loop_attempt(job, false);
+        int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
         if (result != -EAGAIN) {
             return done_with(job, result);
         }

@@ -111,7 +111,7 @@ static bool is_for_thread(const struct loop_fd *fd)
 static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
 {
     struct iovec iov = {buf, len};
-    return (int64_t)loop_unread_read(fd, &iov, 1, false);
+    return loop_unread_read(fd, &iov, 1, false);
 }
 
 static int64_t read_now(struct job *job)
@@ -149,6 +149,9 @@ static void read_done(struct loop *loop, struct job *job, int64_t result)
         return;
     }
     int64_t done = bytes_before(job) + (result > 0 ? result : 0);
+    if (done > 0 && result < 0 && result != -ECANCELED) {
+        loop_unread_keep_error(loop, job->fd, result);
+    }
     job->fd->reading = NULL;
     loop_job_finish(loop, job, done > 0 ? done : result);
 }

@@ -6,6 +6,7 @@
  */
 #include <loop/fd_flow.h>
 #include <loop/io.h>
+#include <loop/unread.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,17 @@
 
 /* ---- reading ---- */
 
-/* What came counts, also when the end, an error or a cancel followed. */
+/* What came counts, also when the end, an error or a cancel followed. The kernel tells an error once: one that this
+ * read can't tell is kept for the next. */
 static int64_t read_result(const struct job *job, int64_t result)
 {
-    return job->u.read.done > 0 ? (int64_t)job->u.read.done : result;
+    if (job->u.read.done == 0) {
+        return result;
+    }
+    if (result < 0 && result != -ECANCELED) {
+        loop_unread_keep_error(job->scope->loop, job->fd, result);
+    }
+    return (int64_t)job->u.read.done;
 }
 
 static void cancel_read(struct loop *loop, struct job *job)

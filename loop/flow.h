@@ -82,7 +82,8 @@ struct loop_flow {
 LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Reads until `len` bytes are there: resumes with `len`; with less when the source ended or the job was
- * cancelled before (what came is in `buf`); with -errno where nothing came. Two at a time on a descriptor don't mix
+ * cancelled before (what came is in `buf`); with -errno where nothing came. An error that comes behind some bytes is
+ * returned once by the next read, of whatever kind. Two at a time on a descriptor don't mix
  * their bytes; on a source of another kind, have one at a time. */
 LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
@@ -170,8 +171,8 @@ LOOP_API int loop_flow_close(struct loop_flow *flow);
  *
  * Resumes with how many bytes the sink has taken, also when the copy was cancelled or one of the two has failed; with
  * -errno only where it has taken none. So a positive count doesn't say that the source has ended: loop_copy_report
- * does. Without a continuation an error fails the scope, whatever was moved before. -EBADF, before anything is read,
- * when the sink is a descriptor's that is closed.
+ * does, and otherwise the next read of the source returns its error. Without a continuation an error fails the scope,
+ * whatever was moved before. -EBADF, before anything is read, when the sink is a descriptor's that is closed.
  *
  * What was read and not written is the source's again, and the next read of it delivers it: as unread bytes of its
  * descriptor (<loop/fd.h>), in a reader, or in a source that has `unread`. A regular file's position is set back

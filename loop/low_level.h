@@ -12,8 +12,9 @@
  * `scope` owns the job; NULL means the scope of `fd`. Memory that is handed over (buffers, iovecs, msghdrs) is the
  * job's until its continuation is resumed; paths and addresses are copied.
  *
- * What receives, splices, or reads at LOOP_CURRENT gets the unread bytes of the descriptor first (<loop/fd.h>). A
- * message made of them has no address and no descriptors.
+ * What receives, splices, or reads at LOOP_CURRENT gets the unread bytes of the descriptor first (<loop/fd.h>), and
+ * then an error that an earlier read met behind some bytes and could not return. A message made of unread bytes has no
+ * address and no descriptors.
  *
  * Offsets are absolute, or LOOP_CURRENT: the file's position, which moves; for pipes, sockets and terminals always
  * LOOP_CURRENT. Descriptors in results are plain numbers, CLOEXEC, the caller's: loop_fd_adopt makes an object of one.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Unread bytes; see unread.h. A list of blocks, the one put last first.
+ * Unread bytes and kept errors; see unread.h. The bytes are a list of blocks, the one put last first.
  */
 #include <loop/unread.h>
 
@@ -74,6 +74,18 @@ static struct loop_block *trimmed(struct loop_block *block)
     return smaller ? smaller : block;
 }
 
+/* What waits for input has something to read now. */
+static void tell_readers(struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->state != LOOP_FD_OPEN) {
+        return;
+    }
+    if (!loop_list_is_empty(&fd->readers) || !loop_list_is_empty(&fd->pollers)) {
+        loop_ready_activate(loop, fd);
+    }
+    call_back(loop, fd);
+}
+
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block)
 {
     assert(fd->state != LOOP_FD_CLOSED);
@@ -85,13 +97,25 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
     block->next = fd->unread;
     fd->unread = block;
     begin(fd);
-    if (fd->state != LOOP_FD_OPEN) {
-        return;
+    tell_readers(loop, fd);
+}
+
+void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error)
+{
+    assert(error < 0 && error >= INT32_MIN);
+    fd->read_error = (int32_t)error;
+    begin(fd);
+    tell_readers(loop, fd);
+}
+
+int64_t loop_unread_take_error(struct loop_fd *fd)
+{
+    int32_t error = fd->unread ? 0 : fd->read_error;
+    if (error) {
+        fd->read_error = 0;
+        end(fd);
     }
-    if (!loop_list_is_empty(&fd->readers) || !loop_list_is_empty(&fd->pollers)) {
-        loop_ready_activate(loop, fd);
-    }
-    call_back(loop, fd);
+    return error;
 }
 
 const struct loop_block *loop_unread_first(const struct loop_fd *fd)
@@ -111,7 +135,7 @@ void loop_unread_drop(struct loop_fd *fd, size_t n)
             free(block);
         }
     }
-    if (loop_fd_has_unread(fd) && !fd->unread) {
+    if (loop_fd_has_unread(fd) && !fd->unread && !fd->read_error) {
         end(fd);
     }
 }
@@ -136,15 +160,18 @@ static size_t copy_out(const struct loop_block *block, bool is_byte_stream, cons
     return total;
 }
 
-size_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek)
+int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek)
 {
-    assert(fd->unread);
+    assert(fd->unread || fd->read_error);
+    if (!fd->unread) {
+        return loop_unread_take_error(fd);
+    }
     bool is_byte_stream = fd->short_is_empty || !loop_fd_is_stream(fd);
     size_t n = copy_out(fd->unread, is_byte_stream, iov, n_iov);
     if (!is_peek) {
         loop_unread_drop(fd, n);
     }
-    return n;
+    return (int64_t)n;
 }
 
 static struct loop_block *make_block(size_t len)
@@ -217,5 +244,5 @@ size_t loop_fd_take_unread(struct loop_fd *fd, void *buf, size_t room)
 {
     struct iovec iov = {buf, room};
     LOOP_CHECK_THREAD(fd->scope->loop);
-    return fd->unread ? loop_unread_read(fd, &iov, 1, false) : 0;
+    return fd->unread ? (size_t)loop_unread_read(fd, &iov, 1, false) : 0;
 }

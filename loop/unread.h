@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Unread bytes: what was read of a descriptor and given back to it, to be delivered before anything else that is read
- * of it. While there are any, fd->read_by is LOOP_IO_UNREAD, so that no path of reading has to ask for them but the one
- * that is slow anyway; fd->plain_read_by is then what it was.
+ * What a descriptor keeps for its next reads. Unread bytes were read of it and given back. A kept error came behind
+ * some bytes, when the read that met it could only tell the bytes: the kernel tells an error once. The bytes are
+ * delivered first, then the error, then what is read of the descriptor. While there is any of this, fd->read_by is
+ * LOOP_IO_UNREAD, so that no path of reading has to ask for it but the one that is slow anyway; fd->plain_read_by is
+ * then what it was.
  */
 #ifndef LOOP_UNREAD_H
 #define LOOP_UNREAD_H
@@ -23,9 +25,16 @@ struct loop_block {
  * tried in the next dispatch. The descriptor is open, or being closed. */
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block);
 
-/* Moves bytes out, as one read would: not beyond a block where the descriptor is no byte stream. `is_peek` leaves them
- * where they are. There are some; returns how many were moved, which is 0 only where the vectors have no room. */
-size_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek);
+/* Keeps an error, which a read has met and can't tell, for the next one. It is told once. */
+void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error);
+
+/* Does what one read would, where something is kept. Moves bytes out: not beyond a block where the descriptor is no
+ * byte stream. `is_peek` leaves them where they are. Returns how many were moved, which is 0 only where the vectors
+ * have no room; or the error, when there are no bytes. */
+int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek);
+
+/* The error, when there are no bytes before it: it is told, and kept no longer. Otherwise 0. */
+int64_t loop_unread_take_error(struct loop_fd *fd);
 
 /* The first block, to be written as it is, and that `n` bytes of it have gone. */
 const struct loop_block *loop_unread_first(const struct loop_fd *fd);
@@ -39,12 +48,13 @@ size_t loop_unread_length(const struct loop_fd *fd);
 /* The descriptor's end: frees what nobody wants any more. */
 void loop_unread_finish(struct loop_fd *fd);
 
+/* Whether anything is kept. */
 static inline bool loop_fd_has_unread(const struct loop_fd *fd)
 {
     return fd->read_by == LOOP_IO_UNREAD;
 }
 
-/* Whether a read that is given `offset` gets the unread bytes: those at an offset of their own don't. */
+/* Whether a read that is given `offset` gets what is kept: those at an offset of their own don't. */
 static inline bool loop_unread_is_for(const struct loop_fd *fd, int64_t offset)
 {
     return offset == LOOP_CURRENT && loop_fd_has_unread(fd);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * An error that a source gives after some bytes of a larger read: the read tells the bytes, and what is asked of the
+ * source next tells the error.
+ */
+#include "harness.h"
+
+#include <loop/reader.h>
+#include <sys/socket.h>
+
+static char got[100];
+
+/* ---- descriptors ---- */
+
+/* The peer sends ten bytes, and then resets the connection. */
+static void reset_after_ten(int peer)
+{
+    struct linger linger = {1, 0};
+
+    CHECK_IS(send(peer, "0123456789", 10, 0), 10);
+    CHECK_IS(setsockopt(peer, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    close(peer);
+}
+
+/* Asks for a hundred bytes, of which ten come. */
+static struct loop_flow *flow;
+
+#define READ_TEN_BEFORE_A_RESET                                                                                        \
+    do {                                                                                                               \
+        make_tcp_pair(fds);                                                                                            \
+        flow = flow_of(env->scope, fds[0]);                                                                            \
+        START(loop_read_exact(&flow->source, got, sizeof got, ONCE(&exact)));                                          \
+        reset_after_ten(fds[1]);                                                                                       \
+        WAIT_UNTIL(exact.count);                                                                                       \
+        ONCE_IS(exact, 10);                                                                                            \
+        exact = (struct once){0};                                                                                      \
+    } while (0)
+
+LOOP_TEST(p17_reset_after_some_bytes_is_told_by_the_next_read)
+{
+    static int fds[2];
+    static struct once exact;
+
+    BEGIN;
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, -ECONNRESET);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 0);
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_read_exact(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    CHECK_IS(loop_try_read(&flow->source, got, sizeof got), -ECONNRESET);
+    CHECK_IS(loop_try_read(&flow->source, got, sizeof got), 0);
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_wait_readable(&flow->source, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_try_read(&flow->source, got, sizeof got), -ECONNRESET);
+    END;
+}
+
+LOOP_TEST(reset_after_some_bytes_is_told_by_streams_copies_and_readers)
+{
+    static int fds[2];
+    static struct once exact;
+    static struct record record = {.data = got, .room = sizeof got};
+
+    BEGIN;
+    READ_TEN_BEFORE_A_RESET;
+    START(loop_stream(&flow->source, RECORD(&record)));
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.length, 0);
+    CHECK_IS(record.end, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_copy(&flow->source, loop_null_sink(env->scope), GO));
+    CHECK_IS(result, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_copy(&flow->source, &flow->sink, GO));
+    CHECK_IS(result, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_reader_line(loop_reader_create(&flow->source, 0), GO));
+    CHECK_IS(result, -ECONNRESET);
+    END;
+}
+
+LOOP_TEST(reset_after_some_bytes_is_told_by_operations)
+{
+    static int fds[2], pipe_ends[2];
+    static struct once exact;
+    static struct iovec iov = {got, sizeof got};
+    static struct loop_message message = {.iov = &iov, .n_iov = 1};
+    static struct loop_buffers *buffers;
+    static struct loop_fd *to;
+
+    BEGIN;
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_op_poll_add(NULL, flow->fd, POLLIN, GO));
+    CHECK(result & POLLIN);
+    AWAIT(loop_op_recv(NULL, flow->fd, got, sizeof got, 0, GO));
+    CHECK_IS(result, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_op_read(NULL, flow->fd, got, sizeof got, LOOP_CURRENT, GO));
+    CHECK_IS(result, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    AWAIT(loop_op_recv_msg(NULL, flow->fd, &message, GO));
+    CHECK_IS(result, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    buffers = loop_buffers_create(env->scope, 4, 4096);
+    AWAIT(loop_op_recv_multishot(NULL, flow->fd, buffers, (loop_recv_fn *)(void (*)(void))script_go, NULL));
+    CHECK_IS(result, -ECONNRESET);
+    READ_TEN_BEFORE_A_RESET;
+    make_pipe(pipe_ends);
+    to = adopt(env->scope, pipe_ends[1]);
+    AWAIT(loop_op_splice(NULL, flow->fd, LOOP_CURRENT, to, LOOP_CURRENT, 100, GO));
+    CHECK_IS(result, -ECONNRESET);
+    close(pipe_ends[0]);
+    END;
+}
+
+LOOP_TEST(reset_after_a_part_of_msg_waitall_is_told_next)
+{
+    static int fds[2];
+    static struct once part;
+
+    BEGIN;
+    make_tcp_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    START(loop_op_recv(NULL, flow->fd, got, sizeof got, MSG_WAITALL, ONCE(&part)));
+    reset_after_ten(fds[1]);
+    WAIT_UNTIL(part.count);
+    ONCE_IS(part, 10);
+    AWAIT(loop_op_recv(NULL, flow->fd, got, sizeof got, 0, GO));
+    CHECK_IS(result, -ECONNRESET);
+    END;
+}
+
+/* A copy that tells a count leaves the error to what is asked next; one that has told the error doesn't. */
+LOOP_TEST(reset_after_a_copy_of_some_bytes_is_told_next)
+{
+    static int fds[2];
+    static struct once copy;
+    static struct loop_copy_outcome outcome;
+
+    BEGIN;
+    make_tcp_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    START(loop_copy(&flow->source, loop_memory_sink(env->scope, 0), ONCE(&copy)));
+    reset_after_ten(fds[1]);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, 10);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, -ECONNRESET);
+    copy = (struct once){0};
+    make_tcp_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    START(loop_copy_report(&flow->source, loop_memory_sink(env->scope, 0), &outcome, ONCE(&copy)));
+    reset_after_ten(fds[1]);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, 10);
+    CHECK_IS(outcome.error, -ECONNRESET);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(bytes_given_back_come_before_the_kept_error)
+{
+    static int fds[2];
+    static struct once exact;
+
+    BEGIN;
+    READ_TEN_BEFORE_A_RESET;
+    CHECK_IS(loop_source_unread(&flow->source, "89", 2), 0);
+    CHECK_IS(loop_fd_unread_length(flow->fd), 2);
+    AWAIT(loop_read_exact(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 2);
+    AWAIT(loop_read_exact(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, -ECONNRESET);
+    END;
+}
+
+LOOP_TEST(kept_error_goes_with_its_descriptor)
+{
+    static int fds[2];
+    static struct once exact;
+
+    BEGIN;
+    READ_TEN_BEFORE_A_RESET;
+    CHECK_IS(loop_fd_close(flow->fd), 0);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, -EBADF);
+    READ_TEN_BEFORE_A_RESET;
+    END;
+}
