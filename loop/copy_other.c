@@ -6,6 +6,7 @@
  */
 #include <loop/copy.h>
 #include <loop/io.h>
+#include <loop/own.h>
 
 #include <errno.h>
 #include <unistd.h>
@@ -243,10 +244,14 @@ static int64_t end_other(struct loop *loop, struct job *job, int64_t why, enum l
     if (!give_rest_back(loop, job, block)) {
         loop_copy_give(loop, block, is_bulk);
     }
+    side = job->is_cancelled ? LOOP_COPY_SOURCE : side;
+    if (!job->fd && loop_copy_hides_error(job, why, side)) {
+        loop_source_keep_error(source, why);
+    }
     loop_source_unpin(source);
     loop_sink_unpin(sink);
     job->u.args.data = NULL;
-    return loop_copy_result(loop, job, why, job->is_cancelled ? LOOP_COPY_SOURCE : side);
+    return loop_copy_result(loop, job, why, side);
 }
 
 static void finish_other(struct job *job, int64_t why, enum loop_copy_side side)
@@ -270,7 +275,7 @@ static bool go_on(struct job *job)
     if (is_full) {
         inner = loop_sink_drained(sink, on_sink_room, job);
     } else if (is_read) {
-        inner = source->ops->read(source, copy->bytes, copy->size, on_read, job);
+        inner = loop_source_read(source, copy->bytes, copy->size, on_read, job);
     } else {
         inner = sink->ops->write(sink, &copy->rest, 1, on_written, job);
     }

@@ -3,6 +3,7 @@
  * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
  */
 #include <loop/fd_flow.h>
+#include <loop/own.h>
 
 #include <errno.h>
 
@@ -20,18 +21,30 @@ static loop_job instant(struct loop_scope *scope, int64_t result, loop_fn *fn, v
     return id;
 }
 
-loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
-{
-    if (len == 0) {
-        return instant(source->scope, -EINVAL, fn, arg);
-    }
-    return source->ops->read(source, buf, len, fn, arg);
-}
-
 /* Nothing is asked of a source whose scope is cancelled, or has ended. */
 static bool takes_no_work(const struct loop_scope *scope)
 {
     return scope->is_cancelled || !loop_scope_takes_work(scope);
+}
+
+/* Of any source but a descriptor's. */
+static loop_job read_other(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    int64_t error = takes_no_work(source->scope) ? -ECANCELED : loop_source_take_error(source);
+    return error ? instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);
+}
+
+loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (source->ops == &loop_fd_source) {
+        return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
+    }
+    return read_other(source, buf, len, fn, arg);
+}
+
+loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    return len > 0 ? loop_source_read(source, buf, len, fn, arg) : instant(source->scope, -EINVAL, fn, arg);
 }
 
 int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
@@ -43,12 +56,19 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
     if (takes_no_work(source->scope)) {
         return source->scope->is_cancelled ? source->scope->reason : -ECANCELED;
     }
+    int64_t error = loop_source_take_error(source);
+    if (error) {
+        return error;
+    }
     return source->ops->try_read ? source->ops->try_read(source, buf, len) : -EAGAIN;
 }
 
 loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
 {
     bool can_wait = source->ops->wait_readable && !takes_no_work(source->scope);
+    if (loop_source_has_error(source)) {
+        return instant(source->scope, 0, fn, arg);
+    }
     return can_wait ? source->ops->wait_readable(source, fn, arg) : instant(source->scope, -EOPNOTSUPP, fn, arg);
 }
 
@@ -89,6 +109,7 @@ loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 
 int loop_source_close(struct loop_source *source)
 {
+    (void)loop_source_take_error(source);
     return source->ops->close ? source->ops->close(source) : -EOPNOTSUPP;
 }
 
@@ -138,7 +159,7 @@ static bool read_part(struct job *job)
 {
     struct exact *exact = exact_of(job);
     exact->inner =
-        exact->source->ops->read(exact->source, exact->buf + exact->done, exact->len - exact->done, on_exact_part, job);
+        loop_source_read(exact->source, exact->buf + exact->done, exact->len - exact->done, on_exact_part, job);
     return exact->inner != 0;
 }
 
@@ -155,6 +176,8 @@ static void on_exact_part(void *arg, int64_t result)
             }
             result = -ENOMEM;
         }
+    } else if (result < 0 && exact->done > 0) {
+        loop_source_keep_error(exact->source, result);
     }
     loop_job_finish(loop, job, exact->done > 0 ? (int64_t)exact->done : result);
 }

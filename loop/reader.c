@@ -44,7 +44,7 @@ int loop_reader_read_more(struct loop_reader *reader, struct job *job)
     }
     void *bytes = is_direct ? operation->bytes : loop_reader_buffer_end(&reader->buffer);
     reader->calls++;
-    reader->inner = source->ops->read(source, bytes, reader->asked, is_direct ? on_read_rest : on_read, reader);
+    reader->inner = loop_source_read(source, bytes, reader->asked, is_direct ? on_read_rest : on_read, reader);
     reader->calls--;
     if (job->is_cancelled) {
         loop_cancel(reader->loop, reader->inner);

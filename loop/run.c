@@ -343,6 +343,7 @@ static struct loop *make(const struct loop_options *options)
     loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
     loop_readers_init(loop);
     loop_writers_init(loop);
+    loop_owns_init(loop);
     loop_wheel_init(&loop->timers, loop_clock_read());
     loop_signals_init(loop);
     return loop;
@@ -367,6 +368,7 @@ static void unmake(struct loop *loop)
     loop_slab_finish(&loop->deadlines);
     loop_slab_finish(&loop->readers);
     loop_slab_finish(&loop->writers);
+    loop_owns_finish(loop);
     loop_region_finish(loop);
     if (loop->inbox && !loop->main_has_ended) {
         loop_inbox_close(loop->inbox);

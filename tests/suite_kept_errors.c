@@ -193,3 +193,153 @@ LOOP_TEST(kept_error_goes_with_its_descriptor)
     READ_TEN_BEFORE_A_RESET;
     END;
 }
+
+/* ---- sources of the program's own ---- */
+
+/* Ten bytes, then one error, then the end. */
+struct faulty {
+    struct loop_source source;
+    unsigned calls;
+};
+
+static int64_t faulty_next(struct faulty *faulty, void *buf, size_t len)
+{
+    faulty->calls++;
+    if (faulty->calls == 1) {
+        CHECK(len >= 10);
+        memcpy(buf, "0123456789", 10);
+        return 10;
+    }
+    return faulty->calls == 2 ? -EIO : 0;
+}
+
+static loop_job faulty_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(source->scope, NULL, NULL, fn, arg);
+
+    loop_resolve(loop_scope_loop(source->scope), job, faulty_next(source->self, buf, len));
+    return job;
+}
+
+static int64_t faulty_try(struct loop_source *source, void *buf, size_t len)
+{
+    return faulty_next(source->self, buf, len);
+}
+
+static loop_job faulty_wait(struct loop_source *source, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(source->scope, NULL, NULL, fn, arg);
+
+    loop_resolve(loop_scope_loop(source->scope), job, 0);
+    return job;
+}
+
+static int faulty_close(struct loop_source *source)
+{
+    (void)source;
+    return 0;
+}
+
+static int faulty_unread(struct loop_source *source, const void *bytes, size_t len)
+{
+    (void)source;
+    (void)bytes;
+    (void)len;
+    return 0;
+}
+
+static const struct loop_source_ops plain_ops = {.read = faulty_read, .close = faulty_close};
+static const struct loop_source_ops trying_ops = {.read = faulty_read,
+                                                  .close = faulty_close,
+                                                  .try_read = faulty_try,
+                                                  .wait_readable = faulty_wait,
+                                                  .unread = faulty_unread};
+
+static struct loop_source *make_faulty(struct loop_scope *scope, const struct loop_source_ops *ops)
+{
+    struct faulty *faulty = loop_scope_alloc(scope, sizeof *faulty);
+
+    *faulty = (struct faulty){.source = {.ops = ops, .scope = scope, .self = faulty}};
+    return &faulty->source;
+}
+
+LOOP_TEST(own_source_s_error_after_some_bytes_is_told_next)
+{
+    static const struct loop_source_ops *const tables[] = {&plain_ops, &trying_ops};
+    static struct loop_source *source;
+    static struct record record;
+    static int i;
+
+    BEGIN;
+    for (i = 0; i < 2; i++) {
+#define READ_TEN                                                                                                       \
+    do {                                                                                                               \
+        source = make_faulty(env->scope, tables[i]);                                                                   \
+        AWAIT(loop_read_exact(source, got, sizeof got, GO));                                                           \
+        CHECK_IS(result, 10);                                                                                          \
+    } while (0)
+        READ_TEN;
+        AWAIT(loop_read(source, got, sizeof got, GO));
+        CHECK_IS(result, -EIO);
+        AWAIT(loop_read(source, got, sizeof got, GO));
+        CHECK_IS(result, 0);
+        READ_TEN;
+        AWAIT(loop_read_exact(source, got, sizeof got, GO));
+        CHECK_IS(result, -EIO);
+        READ_TEN;
+        CHECK_IS(loop_try_read(source, got, sizeof got), -EIO);
+        READ_TEN;
+        record = (struct record){.data = got, .room = sizeof got};
+        START(loop_stream(source, RECORD(&record)));
+        WAIT_UNTIL(record.ends);
+        CHECK_IS(record.length, 0);
+        CHECK_IS(record.end, -EIO);
+        READ_TEN;
+        AWAIT(loop_copy(source, loop_null_sink(env->scope), GO));
+        CHECK_IS(result, -EIO);
+        READ_TEN;
+        AWAIT(loop_reader_line(loop_reader_create(source, 0), GO));
+        CHECK_IS(result, -EIO);
+        READ_TEN;
+        AWAIT(loop_wait_readable(source, GO));
+        CHECK_IS(result, 0);
+        CHECK_IS(loop_try_read(source, got, sizeof got), -EIO);
+        source = make_faulty(env->scope, tables[i]);
+        AWAIT(loop_copy(source, loop_memory_sink(env->scope, 0), GO));
+        CHECK_IS(result, 10);
+        AWAIT(loop_read(source, got, sizeof got, GO));
+        CHECK_IS(result, -EIO);
+    }
+    END;
+}
+
+LOOP_TEST(own_source_that_is_closed_or_cancelled_tells_no_kept_error)
+{
+    static struct loop_source *source;
+    static struct loop_scope *scope;
+    static struct once end;
+    static int i;
+
+    BEGIN;
+    i = 0;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    loop_scope_hold(scope);
+    source = make_faulty(scope, &trying_ops);
+    AWAIT(loop_read_exact(source, got, sizeof got, GO));
+    CHECK_IS(result, 10);
+    CHECK_IS(loop_source_close(source), 0);
+    AWAIT(loop_read(source, got, sizeof got, GO));
+    CHECK_IS(result, 0);
+    for (i = 0; i < 100; i++) {
+        source = make_faulty(scope, &trying_ops);
+        AWAIT(loop_read_exact(source, got, sizeof got, GO));
+        CHECK_IS(result, 10);
+    }
+    loop_scope_cancel(scope);
+    CHECK_IS(loop_try_read(source, got, sizeof got), -ECANCELED);
+    AWAIT(loop_read(source, got, sizeof got, GO));
+    CHECK_IS(result, -ECANCELED);
+    loop_scope_release(scope);
+    WAIT_UNTIL(end.count);
+    END;
+}
