@@ -277,7 +277,7 @@ static bool go_on(struct job *job)
     } else if (is_read) {
         inner = loop_source_read(source, copy->bytes, copy->size, on_read, job);
     } else {
-        inner = sink->ops->write(sink, &copy->rest, 1, on_written, job);
+        inner = loop_sink_write(sink, &copy->rest, 1, on_written, job);
     }
     const struct loop_scope *held = is_read ? job->scope : sink->scope;
     job->u.args.offset = (int64_t)loop_copy_inner(held->loop, inner, held);

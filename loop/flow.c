@@ -94,17 +94,27 @@ static bool is_too_long(const struct iovec *iov, size_t n_iov)
     return false;
 }
 
+/* A descriptor's sink answers by itself where its scope takes no work. */
+static bool is_asked(const struct loop_sink *sink)
+{
+    return sink->ops == &loop_fd_sink || !takes_no_work(sink->scope);
+}
+
+loop_job loop_sink_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    return is_asked(sink) ? sink->ops->write(sink, iov, n_iov, fn, arg) : instant(sink->scope, -ECANCELED, fn, arg);
+}
+
 loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
-    if (is_too_long(iov, n_iov)) {
-        return instant(sink->scope, -EINVAL, fn, arg);
-    }
-    return sink->ops->write(sink, iov, n_iov, fn, arg);
+    return is_too_long(iov, n_iov) ? instant(sink->scope, -EINVAL, fn, arg)
+                                   : loop_sink_write(sink, iov, n_iov, fn, arg);
 }
 
 loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
-    return sink->ops->shutdown ? sink->ops->shutdown(sink, fn, arg) : instant(sink->scope, 0, fn, arg);
+    bool may_ask = sink->ops->shutdown && is_asked(sink);
+    return may_ask ? sink->ops->shutdown(sink, fn, arg) : instant(sink->scope, 0, fn, arg);
 }
 
 int loop_source_close(struct loop_source *source)
