@@ -158,6 +158,7 @@ struct job {
         };
         uint8_t flags; /* all of them */
     };
+    bool is_in_line; /* the pool's, under its mutex, while it has the job: no thread has taken it */
     struct loop_scope *scope;
     loop_fn *fn;
     void *arg;

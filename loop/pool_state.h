@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the parts of the pool know of each other: pool.c (threads, results), pool_line.c (which job is next).
+ *
+ * Who may touch what. A job that has been handed over has LOOP_AT_POOL_LINE until it is collected, whether it waits or
+ * a thread has it: `where` is the loop's, and a thread never writes it. The link and the result of a job are under the
+ * mutex.
+ */
+#ifndef LOOP_POOL_STATE_H
+#define LOOP_POOL_STATE_H
+
+#include <loop/core.h>
+
+#include <stdatomic.h>
+
+struct loop_pool_thread {
+    struct loop_pool *pool;
+    pthread_t thread;
+    void *buffer;       /* the thread's own, for copies */
+    loop_work_fn *work; /* the thread's own: what it runs, where that is work */
+    void *work_arg;
+    atomic_bool is_asked_to_end;
+    /* under the mutex */
+    struct job *running;
+    bool is_long;
+};
+
+struct loop_pool {
+    struct loop_inbox *inbox;         /* to wake the loop */
+    struct loop_list collected;       /* the loop's: results taken over from `done`, whose turn comes next */
+    unsigned n_threads, most_threads; /* the loop's; the first also under the mutex */
+    bool has_failed;                  /* a thread couldn't be made: said once */
+    atomic_bool has_done;             /* something is in `done` */
+    pthread_mutex_t mutex;
+    pthread_cond_t is_wanted; /* there is a job, or the end */
+    /* under the mutex */
+    struct loop_list line, done;
+    struct loop_list long_line;   /* of work that takes long */
+    unsigned line_length, n_idle; /* jobs in both lines; threads */
+    unsigned n_running, n_running_long;
+    bool is_ending;
+    struct loop_pool_thread threads[];
+};
+
+/* ---- pool_line.c: under the mutex ---- */
+
+/* The first in line that may go, or NULL. */
+struct job *loop_pool_find_next(const struct loop_pool *pool);
+
+/* Puts it at the end of its line, and takes it out. */
+void loop_pool_push(struct loop_pool *pool, struct job *job);
+void loop_pool_pull(struct loop_pool *pool, struct job *job);
+
+/* Of those that work may take long, which have a line of their own. */
+bool loop_pool_takes_long(const struct job *job);
+
+#endif
