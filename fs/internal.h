@@ -62,7 +62,7 @@ struct loop_fs_request {
     int used_number;
     /* the arguments of single operations */
     bool tries_cache;  /* run on the loop's thread first, with `at.only_cached` */
-    bool takes_long;   /* perhaps: see loop_work_on */
+    bool takes_long;   /* perhaps: see struct loop_work_options */
     bool makes_number; /* a descriptor, which is to be closed when there is nobody to deliver it to */
     bool follow, with_stat;
     unsigned mode;

@@ -117,7 +117,8 @@ static loop_job start_work(struct loop_fs_request *request)
         request->used_number = loop_fd_peek(request->uses);
         second = request->uses;
     }
-    return loop_work_on(request->scope, fd, second, request->takes_long, run, request, on_done, request);
+    struct loop_work_options options = {.fd = fd, .second = second, .takes_long = request->takes_long};
+    return loop_work_with(request->scope, &options, run, request, on_done, request);
 }
 
 /* A job that ends with `result`, without any work. */

@@ -97,15 +97,25 @@ LOOP_API loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, vo
 typedef int64_t loop_work_fn(void *arg);
 
 /* Runs `work(work_arg)` on a thread of the loop's pool and resumes with what it returned. The pool's threads
- * are made when first needed, at most loop_options.pool_threads. Work that has not begun can be cancelled;
- * work that has can't, and cancel waits for it. `work` must not call the loop, except for loop_post. */
+ * are made when first needed, at most loop_options.pool_threads. `work` must not call the loop, except for loop_post.
+ *
+ * What is at `work_arg` is in use until the continuation is resumed. So work that has not begun can be cancelled, but
+ * for work that has begun a cancel waits. */
 LOOP_API loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg);
 
-/* The same for work on descriptors (each may be NULL): they stay open until it has ended, so that their numbers may be
- * used in it; closing one cancels it. -EBADF when one has been closed. Work that `takes_long` gets at most half of the
- * pool's threads at a time, so that other work always finds one. */
-LOOP_API loop_job loop_work_on(struct loop_scope *scope, struct loop_fd *fd, struct loop_fd *second, bool takes_long,
-                               loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg);
+/* All zero is what loop_work does. */
+struct loop_work_options {
+    /* Descriptors that the work is on, or NULL: they stay open until it has ended, so that their numbers may be used in
+     * it. Closing one cancels it; -EBADF when one has been closed. */
+    struct loop_fd *fd LOOP_ZERO, *second LOOP_ZERO;
+    /* It gets at most half of the pool's threads at a time, together with other work that does, so that what is short
+     * always finds one. */
+    bool takes_long LOOP_ZERO;
+};
+
+/* loop_work with options, which may be NULL. */
+LOOP_API loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
+                                 void *work_arg, loop_fn *fn, void *arg);
 
 /* For work that takes its time, from inside it: whether it has been asked to end early. It should then return soon,
  * -ECANCELED or what it has reached. */

@@ -518,24 +518,3 @@ loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_o
     operation.error = fd ? 0 : -EINVAL;
     return loop_operation_start(&operation);
 }
-
-/* ---- work ---- */
-
-loop_job loop_work_on(struct loop_scope *scope, struct loop_fd *fd, struct loop_fd *second, bool takes_long,
-                      loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg)
-{
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .second = second, .op = LOOP_OP_WORK, .fn = fn, .arg = arg};
-    _Static_assert(sizeof work == sizeof operation.args.data,
-                   "a function's address is kept where a pointer to data would be");
-    memcpy(&operation.args.data, &work, sizeof work);
-    operation.args.out = work_arg;
-    operation.args.flags = takes_long;
-    operation.error = work ? 0 : -EINVAL;
-    return loop_operation_start(&operation);
-}
-
-loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg)
-{
-    return loop_work_on(scope, NULL, NULL, false, work, work_arg, fn, arg);
-}

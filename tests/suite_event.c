@@ -518,6 +518,18 @@ static int64_t work_until_asked(void *unused)
     return -ECANCELED;
 }
 
+/* The same, and it goes on until it is let. */
+static bool may_work_end;
+
+static int64_t work_until_let(void *unused)
+{
+    work_until_asked(unused);
+    while (!__atomic_load_n(&may_work_end, __ATOMIC_RELAXED)) {
+        usleep(100);
+    }
+    return -ECANCELED;
+}
+
 static int64_t work_is_asked(void *unused)
 {
     (void)unused;
@@ -553,15 +565,18 @@ LOOP_TEST_WITH(p06_work_on_a_descriptor_is_cancelled_by_its_close, .pool_threads
     make_pair(numbers);
     fds[0] = adopt(env->scope, numbers[0]);
     fds[1] = adopt(env->scope, numbers[1]);
-    START(loop_work_on(NULL, fds[0], NULL, false, work_until_asked, NULL, ONCE(&running)));
-    START(loop_work_on(env->scope, fds[1], fds[0], false, work_is_asked, NULL, ONCE(&waiting)));
+    START(loop_work_with(NULL, &(struct loop_work_options){.fd = fds[0]}, work_until_let, NULL, ONCE(&running)));
+    START(loop_work_with(env->scope, &(struct loop_work_options){.fd = fds[1], .second = fds[0]}, work_is_asked, NULL,
+                         ONCE(&waiting)));
     while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) == 0) {
         usleep(100);
     }
     CHECK_IS(loop_fd_close(fds[0]), 0);
     CHECK(is_open(numbers[0]));
-    START(loop_work_on(env->scope, fds[1], fds[0], false, work_is_asked, NULL, ONCE(&late)));
-    START(loop_work_on(env->scope, fds[1], NULL, false, NULL, NULL, ONCE(&bad)));
+    __atomic_store_n(&may_work_end, true, __ATOMIC_RELAXED);
+    START(loop_work_with(env->scope, &(struct loop_work_options){.fd = fds[1], .second = fds[0]}, work_is_asked, NULL,
+                         ONCE(&late)));
+    START(loop_work_with(env->scope, &(struct loop_work_options){.fd = fds[1]}, NULL, NULL, ONCE(&bad)));
     WAIT_UNTIL(running.count && waiting.count && late.count && bad.count);
     ONCE_IS(running, -ECANCELED);
     ONCE_IS(waiting, -ECANCELED);
@@ -582,7 +597,8 @@ LOOP_TEST_WITH(work_that_takes_long_leaves_threads_to_the_rest, .pool_threads = 
 
     BEGIN;
     for (int i = 0; i < N; i++) {
-        jobs[i] = START(loop_work_on(env->scope, NULL, NULL, true, work_until_asked, NULL, ONCE(&works[i])));
+        jobs[i] = START(loop_work_with(env->scope, &(struct loop_work_options){.takes_long = true}, work_until_asked,
+                                       NULL, ONCE(&works[i])));
     }
     AWAIT(loop_work(env->scope, work_is_asked, NULL, GO));
     CHECK_IS(result, 0);
