@@ -295,6 +295,8 @@ struct loop_fd {
     struct job *closer;            /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
     struct loop_block *unread;     /* bytes that were given back: unread.h */
+    uint32_t late_uses;            /* of its number, by threads of the pool whose jobs have ended: see work.h */
+    int late_number;               /* what these keep open when the descriptor is closed; -1 when there is none */
     struct loop_flow flow;
 };
 
@@ -324,6 +326,11 @@ static inline void loop_fd_drop_use(struct loop_fd *fd)
         loop_fd_unused(fd);
     }
 }
+
+/* A thread goes on using the number after the job that used it has ended: it is closed when that returns. One that is
+ * borrowed, or is being taken, is let go only then. */
+void loop_fd_use_late(struct loop_fd *fd);
+void loop_fd_end_late_use(struct loop_fd *fd);
 
 /* loop_op_close and loop_fd_take. */
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
@@ -450,7 +457,7 @@ int64_t loop_file_copy_piece(struct job *job, void **buffer);
 /* The pool. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the loop's thread. */
 struct loop_pool;
 void loop_pool_submit(struct loop *loop, struct job *job);
-/* Takes a job that hasn't begun out of the line again; false when a thread has it. */
+/* Takes a job that hasn't begun out of the line again; false when a thread has it, which is then asked to end it. */
 bool loop_pool_withdraw(struct loop *loop, struct job *job);
 /* Has a copy handed back after its next piece, or the one that a thread is at. */
 void loop_pool_recall(struct loop *loop, struct job *job);

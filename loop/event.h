@@ -6,7 +6,7 @@
 #ifndef LOOP_EVENT_H
 #define LOOP_EVENT_H
 
-#include <loop/base.h>
+#include <loop/scope.h>
 
 #include <sys/select.h> /* sigset_t, also in strict C11 */
 
@@ -97,11 +97,15 @@ LOOP_API loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, vo
 typedef int64_t loop_work_fn(void *arg);
 
 /* Runs `work(work_arg)` on a thread of the loop's pool and resumes with what it returned. The pool's threads
- * are made when first needed, at most loop_options.pool_threads. `work` must not call the loop, except for loop_post.
+ * are made when first needed, at most loop_options.pool_threads that are not overdue (see below). `work` must not call
+ * the loop, except for loop_post.
  *
  * What is at `work_arg` is in use until the continuation is resumed. So work that has not begun can be cancelled, but
- * for work that has begun a cancel waits. */
+ * for work that has begun a cancel waits. Give work that may hang a release hook: see loop_work_with. */
 LOOP_API loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg);
+
+/* How long work that was asked to end may take for it. */
+#define LOOP_WORK_GRACE_NS (5 * LOOP_MILLISECOND)
 
 /* All zero is what loop_work does. */
 struct loop_work_options {
@@ -111,6 +115,14 @@ struct loop_work_options {
     /* It gets at most half of the pool's threads at a time, together with other work that does, so that what is short
      * always finds one. */
     bool takes_long LOOP_ZERO;
+    /* Hands `work_arg` over: release(work_arg) is called once, on the loop's thread, when the continuation has been
+     * resumed and no thread uses `work_arg` any more; it may free it. Not when loop_work_with returns job 0.
+     *
+     * A cancel, and a deadline, then wait no longer than LOOP_WORK_GRACE_NS. After that the job ends with -ECANCELED
+     * though a thread still works for it: what the work returns is dropped, and what it does may still happen. Its
+     * descriptors are closed when it has returned; where one was borrowed or is being taken, that waits. loop_run
+     * returns after it, too. */
+    loop_hook_fn *release LOOP_ZERO;
 };
 
 /* loop_work with options, which may be NULL. */
@@ -118,7 +130,8 @@ LOOP_API loop_job loop_work_with(struct loop_scope *scope, const struct loop_wor
                                  void *work_arg, loop_fn *fn, void *arg);
 
 /* For work that takes its time, from inside it: whether it has been asked to end early. It should then return soon,
- * -ECANCELED or what it has reached. */
+ * -ECANCELED or what it has reached. A thread that has not come back within LOOP_WORK_GRACE_NS is overdue: the pool
+ * makes another in its place, at most 64 for all that are overdue at a time. */
 LOOP_API bool loop_work_is_cancelled(void);
 
 /* ---- jobs of one's own ---- */

@@ -120,6 +120,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->is_borrowed = is_borrowed;
     fd->identity = is_borrowed ? loop_number_identity(number) : 0;
     fd->scope = scope;
+    fd->late_number = -1;
     fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
     fd->limit_bytes = scope->loop->options.sink_limit_bytes;
     loop_list_init(&fd->readers);
@@ -307,7 +308,9 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
     if (!fd->is_taken) {
         loop_unread_finish(fd); /* else they are the taker's, like the number */
     }
-    if (!fd->is_borrowed && !fd->is_taken) {
+    if (fd->late_uses > 0) {
+        fd->late_number = number;
+    } else if (!fd->is_borrowed && !fd->is_taken) {
         close_number(fd, number);
         tell_descriptor_waits(loop);
     }
@@ -325,7 +328,8 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
 
 static void maybe_let_go(struct loop_fd *fd)
 {
-    if (fd->state == LOOP_FD_CLOSING && fd->uses == 0 && !fd->is_unwatching) {
+    bool is_in_late_use = fd->late_uses > 0 && (fd->is_borrowed || fd->is_taken);
+    if (fd->state == LOOP_FD_CLOSING && fd->uses == 0 && !is_in_late_use && !fd->is_unwatching) {
         fd->is_unwatching = true;
         fd->scope->loop->backend->unwatch(fd->scope->loop, fd);
     }
@@ -402,6 +406,26 @@ void loop_fd_unused(struct loop_fd *fd)
     } else {
         maybe_let_go(fd);
     }
+}
+
+void loop_fd_use_late(struct loop_fd *fd)
+{
+    assert(fd->number >= 0 && fd->uses > 0);
+    fd->late_uses++;
+    loop_fd_pin(fd);
+}
+
+void loop_fd_end_late_use(struct loop_fd *fd)
+{
+    assert(fd->late_uses > 0);
+    if (--fd->late_uses == 0 && fd->late_number >= 0) {
+        close_number(fd, fd->late_number);
+        fd->late_number = -1;
+        tell_descriptor_waits(fd->scope->loop);
+    } else if (fd->late_uses == 0 && fd->uses == 0) {
+        maybe_let_go(fd);
+    }
+    loop_fd_unpin(fd);
 }
 
 int loop_fd_use(struct loop_fd *fd)

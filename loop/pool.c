@@ -5,6 +5,7 @@
  */
 #include <loop/direct.h>
 #include <loop/pool_state.h>
+#include <loop/work.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,16 +34,18 @@ static int make_pool(struct loop *loop)
         return 0;
     }
     unsigned most_threads = wanted_threads(loop);
-    struct loop_pool *pool = calloc(1, sizeof *pool + most_threads * sizeof *pool->threads);
+    struct loop_pool *pool = calloc(1, sizeof *pool + (most_threads + LOOP_POOL_MOST_OVERDUE) * sizeof *pool->threads);
     if (!pool) {
         return -ENOMEM;
     }
     pool->inbox = loop->inbox;
     pool->most_threads = most_threads;
     loop_list_init(&pool->collected);
+    loop_list_init(&pool->collected_late);
     loop_list_init(&pool->line);
     loop_list_init(&pool->long_line);
     loop_list_init(&pool->done);
+    loop_list_init(&pool->came_back);
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->is_wanted, NULL);
     loop->pool = pool;
@@ -75,6 +78,7 @@ static void begin(struct loop_pool_thread *thread, struct job *job)
     struct loop_pool *pool = thread->pool;
     note_work(thread, job);
     thread->running = job;
+    thread->asked_at_ns = 0;
     atomic_store_explicit(&thread->is_asked_to_end, false, memory_order_relaxed);
     thread->is_long = loop_pool_takes_long(job);
     pool->n_running++;
@@ -118,14 +122,29 @@ static bool put_done(struct loop_pool *pool, struct job *job, int64_t result)
     return !atomic_exchange(&pool->has_done, true);
 }
 
+/* The same for work that has been given up. */
+static bool put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
+{
+    loop_list_push_back(&pool->came_back, thread->late);
+    thread->late = NULL;
+    return !atomic_exchange(&pool->has_done, true);
+}
+
 /* Under the mutex. The thread has come back from its job. True when the loop has to be told. */
 static bool end(struct loop_pool_thread *thread, int64_t result)
 {
     struct loop_pool *pool = thread->pool;
     struct job *job = thread->running;
     thread->running = NULL;
-    pool->n_running--;
-    pool->n_running_long -= thread->is_long;
+    if (thread->is_overdue) {
+        thread->is_overdue = false;
+        pool->n_overdue--;
+    } else {
+        loop_pool_stop_counting(thread);
+    }
+    if (thread->late) {
+        return put_late(pool, thread);
+    }
     return !put_back(pool, job, result) && put_done(pool, job, result);
 }
 
@@ -208,11 +227,11 @@ static void run_line_here(struct loop *loop)
 /* Under the mutex. Fewer threads sleep than there are jobs in line, and another may be made. */
 static bool needs_thread(const struct loop_pool *pool)
 {
-    return pool->line_length > pool->n_idle && pool->n_threads < pool->most_threads;
+    return pool->line_length > pool->n_idle && pool->n_threads < pool->most_threads + pool->n_overdue;
 }
 
 /* Makes a thread where one is needed, and wakes one. */
-static void serve_line(struct loop *loop)
+void loop_pool_serve(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
     pthread_mutex_lock(&pool->mutex);
@@ -241,39 +260,7 @@ void loop_pool_submit(struct loop *loop, struct job *job)
     pthread_mutex_lock(&pool->mutex);
     loop_pool_push(pool, job);
     pthread_mutex_unlock(&pool->mutex);
-    serve_line(loop);
-}
-
-/* A thread that runs the job is told that it has been cancelled, if it cares to know. */
-static void ask_to_end(struct loop_pool *pool, const struct job *job)
-{
-    for (unsigned i = 0; i < pool->n_threads; i++) {
-        if (pool->threads[i].running == job) {
-            atomic_store_explicit(&pool->threads[i].is_asked_to_end, true, memory_order_relaxed);
-        }
-    }
-}
-
-bool loop_pool_withdraw(struct loop *loop, struct job *job)
-{
-    struct loop_pool *pool = loop->pool;
-    pthread_mutex_lock(&pool->mutex);
-    bool is_withdrawn = job->is_in_line;
-    if (is_withdrawn) {
-        loop_pool_pull(pool, job);
-    } else {
-        ask_to_end(pool, job);
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    return is_withdrawn;
-}
-
-void loop_pool_recall(struct loop *loop, struct job *job)
-{
-    struct loop_pool *pool = loop->pool;
-    pthread_mutex_lock(&pool->mutex);
-    job->u.args.flags = true;
-    pthread_mutex_unlock(&pool->mutex);
+    loop_pool_serve(loop);
 }
 
 bool loop_work_is_cancelled(void)
@@ -286,19 +273,28 @@ bool loop_work_is_cancelled(void)
 bool loop_pool_has_results(const struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
-    return pool && (!loop_list_is_empty(&pool->collected) || atomic_load(&pool->has_done));
+    return pool && (!loop_list_is_empty(&pool->collected) || !loop_list_is_empty(&pool->collected_late) ||
+                    atomic_load(&pool->has_done));
+}
+
+static void append(struct loop_list *to, struct loop_list *from)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(from))) {
+        loop_list_push_back(to, node);
+    }
 }
 
 static void collect_done(struct loop_pool *pool)
 {
-    struct loop_list done, *node;
+    struct loop_list done, came_back;
     pthread_mutex_lock(&pool->mutex);
     loop_list_take_all(&done, &pool->done);
+    loop_list_take_all(&came_back, &pool->came_back);
     atomic_store(&pool->has_done, false);
     pthread_mutex_unlock(&pool->mutex);
-    while ((node = loop_list_pop_front(&done))) {
-        loop_list_push_back(&pool->collected, node);
-    }
+    append(&pool->collected, &done);
+    append(&pool->collected_late, &came_back);
 }
 
 /* A splice whose pipe was no longer ready when its turn came waits for it again. */
@@ -325,6 +321,9 @@ void loop_pool_collect(struct loop *loop)
     for (unsigned n = 0; n < COLLECTED_PER_TURN && (node = loop_list_pop_front(&pool->collected)); n++) {
         hand_back(loop, LOOP_CONTAINER(node, struct job, link));
     }
+    while ((node = loop_list_pop_front(&pool->collected_late))) {
+        loop_work_came_back(loop, node);
+    }
 }
 
 uint64_t loop_pool_threads(const struct loop *loop)
@@ -341,8 +340,9 @@ void loop_pool_finish(struct loop *loop)
         return;
     }
     pthread_mutex_lock(&pool->mutex);
-    assert(pool->line_length == 0 && pool->n_running == 0);
+    assert(pool->line_length == 0 && pool->n_running == 0 && pool->n_overdue == 0);
     assert(loop_list_is_empty(&pool->done) && loop_list_is_empty(&pool->collected));
+    assert(loop_list_is_empty(&pool->came_back) && loop_list_is_empty(&pool->collected_late));
     pool->is_ending = true;
     pthread_cond_broadcast(&pool->is_wanted);
     pthread_mutex_unlock(&pool->mutex);

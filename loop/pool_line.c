@@ -3,6 +3,7 @@
  * The pool's line: which job a thread takes next. All of it under the mutex.
  */
 #include <loop/pool_state.h>
+#include <loop/work.h>
 
 /* Writes of a file leave in the order of their calls, and what moves its position keeps its place. Other operations
  * don't know of each other. */
@@ -36,7 +37,7 @@ static bool is_behind(const struct loop_pool *pool, const struct job *job)
  * none. */
 bool loop_pool_takes_long(const struct job *job)
 {
-    return job->op == LOOP_OP_WORK && job->u.args.flags;
+    return job->op == LOOP_OP_WORK && job->u.args.flags & LOOP_WORK_TAKES_LONG;
 }
 
 static struct job *find_long(const struct loop_pool *pool)

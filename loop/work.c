@@ -1,11 +1,97 @@
 /* SPDX-License-Identifier: ISC
  *
- * Work for the pool: the program's own functions.
+ * Work for the pool. What owns its argument is wrapped: the wrapping is the argument of the job's continuation and of
+ * the function that the thread calls, and goes, with the argument, when neither needs it any more.
  */
 #include <loop/operation.h>
+#include <loop/work.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+struct loop_owned_work {
+    struct loop_list link; /* the pool's, once it is given up */
+    loop_work_fn *work;
+    void *work_arg;
+    loop_hook_fn *release;
+    loop_fn *fn;
+    void *arg;
+    struct loop_scope *scope; /* until the continuation has been resumed */
+    struct loop_fd *fds[2];   /* in late use */
+    bool is_late;             /* given up, and a thread has it */
+    bool was_resumed;
+};
+
+static void release_if_over(struct loop_owned_work *owned)
+{
+    if (owned->was_resumed && !owned->is_late) {
+        owned->release(owned->work_arg);
+        free(owned);
+    }
+}
+
+static int64_t run_owned(void *arg)
+{
+    const struct loop_owned_work *owned = arg;
+    return owned->work(owned->work_arg);
+}
+
+static void on_owned_done(void *arg, int64_t result)
+{
+    struct loop_owned_work *owned = arg;
+    if (owned->fn) {
+        owned->fn(owned->arg, result);
+    } else if (result < 0 && result != -ECANCELED) {
+        loop_scope_fail(owned->scope, result);
+    }
+    owned->was_resumed = true;
+    release_if_over(owned);
+}
+
+/* ---- late ---- */
+
+struct loop_list *loop_work_link(struct loop_owned_work *owned)
+{
+    return &owned->link;
+}
+
+static void use_late(struct loop_owned_work *owned, unsigned i, struct loop_fd *fd)
+{
+    owned->fds[i] = fd;
+    if (fd) {
+        loop_fd_use_late(fd);
+    }
+}
+
+void loop_work_give_up(struct loop *loop, struct job *job)
+{
+    struct loop_owned_work *owned = job->u.args.out;
+    assert(job->op == LOOP_OP_WORK && job->u.args.flags & LOOP_WORK_IS_OWNED);
+    assert(!owned->is_late && !owned->was_resumed);
+    owned->is_late = true;
+    use_late(owned, 0, job->fd);
+    use_late(owned, 1, job->u.args.second);
+    loop_scope_add_hold(loop->main_scope, false);
+    loop_job_backend_complete(loop, job, -ECANCELED);
+}
+
+void loop_work_came_back(struct loop *loop, struct loop_list *link)
+{
+    struct loop_owned_work *owned = LOOP_CONTAINER(link, struct loop_owned_work, link);
+    assert(owned->is_late);
+    owned->is_late = false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (owned->fds[i]) {
+            loop_fd_end_late_use(owned->fds[i]);
+        }
+    }
+    release_if_over(owned);
+    loop_scope_drop_hold(loop->main_scope, false);
+    loop_settle(loop);
+}
+
+/* ---- starting ---- */
 
 static loop_job start(struct loop_scope *scope, const struct loop_work_options *options,
                       struct loop_operation *operation, loop_work_fn *work)
@@ -14,11 +100,34 @@ static loop_job start(struct loop_scope *scope, const struct loop_work_options *
     operation->op = LOOP_OP_WORK;
     operation->fd = options->fd;
     operation->second = options->second;
-    operation->args.flags = options->takes_long;
+    operation->args.flags |= options->takes_long ? LOOP_WORK_TAKES_LONG : 0;
     /* The function is kept as bytes: C doesn't promise that a pointer to data can hold its address. */
     _Static_assert(sizeof work == sizeof operation->args.data, "it is kept where a pointer to data would be");
     memcpy(&operation->args.data, &work, sizeof work);
     return loop_operation_start(operation);
+}
+
+static loop_job start_owned(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
+                            void *work_arg, loop_fn *fn, void *arg)
+{
+    struct loop_owned_work *owned = malloc(sizeof *owned);
+    if (!owned) {
+        return 0;
+    }
+    *owned = (struct loop_owned_work){.work = work,
+                                      .work_arg = work_arg,
+                                      .release = options->release,
+                                      .fn = fn,
+                                      .arg = arg,
+                                      .scope = loop_operation_scope(scope, options->fd)};
+    struct loop_operation operation = {.fn = on_owned_done, .arg = owned, .error = work ? 0 : -EINVAL};
+    operation.args.out = owned;
+    operation.args.flags = LOOP_WORK_IS_OWNED;
+    loop_job job = start(scope, options, &operation, run_owned);
+    if (!job) {
+        free(owned);
+    }
+    return job;
 }
 
 loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
@@ -26,6 +135,9 @@ loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options
 {
     static const struct loop_work_options defaults;
     options = options ? options : &defaults;
+    if (options->release) {
+        return start_owned(scope, options, work, work_arg, fn, arg);
+    }
     struct loop_operation operation = {.fn = fn, .arg = arg, .error = work ? 0 : -EINVAL};
     operation.args.out = work_arg;
     return start(scope, options, &operation, work);
