@@ -286,7 +286,7 @@ loop_job loop_fs_read_link(struct loop_scope *scope, struct loop_dir *dir, const
                            void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_read_link, .deliver = loop_fs_deliver_memory,
-                                                   .error = target ? 0 : -EINVAL, .out = target});
+                                                   .makes_memory = true, .error = target ? 0 : -EINVAL, .out = target});
 }
 
 /* Everywhere, the kernel tells where a thing is. What has been deleted meanwhile is nowhere. */
@@ -321,7 +321,7 @@ loop_job loop_fs_realpath(struct loop_scope *scope, struct loop_dir *dir, const 
                           void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_realpath, .deliver = loop_fs_deliver_memory,
-                                                   .error = real ? 0 : -EINVAL, .out = real});
+                                                   .makes_memory = true, .error = real ? 0 : -EINVAL, .out = real});
 }
 
 /* ---- changing ---- */
@@ -356,13 +356,14 @@ static int64_t run_chmod(struct loop_fs_request *request)
 loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, unsigned mode,
                        loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_chmod, .error = mode & ~07777u ? -EINVAL : 0,
-                                                   .follow = follow, .mode = mode});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_chmod, .waits = true,
+                                                   .error = mode & ~07777u ? -EINVAL : 0, .follow = follow,
+                                                   .mode = mode});
 }
 
 loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file, unsigned mode, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_chmod,
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_chmod, .waits = true,
                                                    .error = !file || mode & ~07777u ? -EINVAL : 0, .mode = mode});
 }
 
@@ -380,13 +381,13 @@ loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const cha
                        gid_t gid, loop_fn *fn, void *arg)
 {
     return loop_fs_start(
-        &(struct loop_fs_request){ON_PATH, .run = run_chown, .follow = follow, .uid = uid, .gid = gid});
+        &(struct loop_fs_request){ON_PATH, .run = run_chown, .waits = true, .follow = follow, .uid = uid, .gid = gid});
 }
 
 loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t uid, gid_t gid, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(
-        &(struct loop_fs_request){ON_FILE, .run = run_chown, .error = file ? 0 : -EINVAL, .uid = uid, .gid = gid});
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_chown, .waits = true,
+                                                   .error = file ? 0 : -EINVAL, .uid = uid, .gid = gid});
 }
 
 static int64_t times_of_number(const struct loop_fs_request *request, int number)
@@ -412,14 +413,15 @@ static struct timespec time_or_keep(const struct timespec *time)
 loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                            const struct timespec *accessed, const struct timespec *modified, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_set_times, .follow = follow,
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_set_times, .waits = true, .follow = follow,
                                                    .times = {time_or_keep(accessed), time_or_keep(modified)}});
 }
 
 loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, const struct timespec *accessed,
                              const struct timespec *modified, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_set_times, .error = file ? 0 : -EINVAL,
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_set_times, .waits = true,
+                                                   .error = file ? 0 : -EINVAL,
                                                    .times = {time_or_keep(accessed), time_or_keep(modified)}});
 }
 
@@ -454,13 +456,13 @@ static int64_t run_truncate(struct loop_fs_request *request)
 loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *dir, const char *path, uint64_t size_bytes,
                           loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_truncate,
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_truncate, .waits = true,
                                                    .error = size_bytes > INT64_MAX ? -EFBIG : 0, .len = size_bytes});
 }
 
 loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *file, uint64_t size_bytes, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_truncate,
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_truncate, .waits = true,
                                                    .error = !file                    ? -EINVAL
                                                             : size_bytes > INT64_MAX ? -EFBIG
                                                                                      : 0,
@@ -475,7 +477,7 @@ static int64_t run_allocate(struct loop_fs_request *request)
 loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int mode, uint64_t offset, uint64_t len,
                             loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_allocate,
+    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_allocate, .waits = true,
                                                    .error = !file                                   ? -EINVAL
                                                             : offset > INT64_MAX || len > INT64_MAX ? -EFBIG
                                                                                                     : 0,

@@ -225,6 +225,6 @@ loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, 
 {
     static const struct loop_copy_options defaults;
 
-    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_copy, .takes_long = true,
+    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_copy, .waits = true, .takes_long = true,
                                                    .u.copy = options ? *options : defaults});
 }

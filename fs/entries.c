@@ -129,8 +129,8 @@ loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const 
                           struct loop_entries **entries, loop_fn *fn, void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_open, .deliver = deliver_reader,
-                                                   .error = entries ? 0 : -EINVAL, .with_stat = with_stat,
-                                                   .out = entries});
+                                                   .makes_number = true, .error = entries ? 0 : -EINVAL,
+                                                   .with_stat = with_stat, .out = entries});
 }
 
 static int64_t run_next(struct loop_fs_request *request)
@@ -166,8 +166,13 @@ static int64_t deliver_next(struct loop_fs_request *request, int64_t result)
 loop_job loop_entries_next(struct loop_entries *entries, loop_fn *fn, void *arg)
 {
     struct reader *reader = (struct reader *)(void *)entries; /* its first member */
-    struct loop_fs_request request = {
-        .scope = entries->scope, .file = reader->fd, .fn = fn, .arg = arg, .run = run_next, .out = reader};
+    struct loop_fs_request request = {.scope = entries->scope,
+                                      .file = reader->fd,
+                                      .fn = fn,
+                                      .arg = arg,
+                                      .run = run_next,
+                                      .waits = true,
+                                      .out = reader};
 
     if (reader->is_busy) {
         request.error = -EBUSY;
@@ -353,6 +358,6 @@ loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char
                       struct loop_entry **list, loop_fn *fn, void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_list, .takes_long = true,
-                                                   .deliver = loop_fs_deliver_memory, .error = list ? 0 : -EINVAL,
-                                                   .with_stat = with_stat, .out = list});
+                                                   .deliver = loop_fs_deliver_memory, .makes_memory = true,
+                                                   .error = list ? 0 : -EINVAL, .with_stat = with_stat, .out = list});
 }

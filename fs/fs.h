@@ -23,7 +23,9 @@
  * On a cancel. What consists of one step is done, or is not: the result tells. What consists of many (loop_fs_mkdirs,
  * loop_fs_rmtree, loop_fs_copy_file, loop_fs_load, loop_fs_save, loop_fs_list) looks between them and ends with
  * -ECANCELED; what it has done so far stays done, temporary files excepted. The continuation is resumed when nothing is
- * going on any more.
+ * going on any more, so that a thread which hangs, in a network's file system for one, holds up the cancel of what
+ * changes something. What only looks (loop_fs_stat, loop_fs_load, loop_fs_list, an open that makes and empties nothing,
+ * …) ends after LOOP_WORK_GRACE_NS all the same; what the thread brings back later is dropped.
  */
 #ifndef FS_FS_H
 #define FS_FS_H

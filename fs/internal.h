@@ -63,7 +63,9 @@ struct loop_fs_request {
     /* the arguments of single operations */
     bool tries_cache;  /* run on the loop's thread first, with `at.only_cached` */
     bool takes_long;   /* perhaps: see struct loop_work_options */
+    bool waits;        /* for its thread, also on a cancel: it changes something, or uses more than the request */
     bool makes_number; /* a descriptor, which is to be closed when there is nobody to deliver it to */
+    bool makes_memory; /* which is to be freed then */
     bool follow, with_stat;
     unsigned mode;
     int flags;
@@ -84,6 +86,8 @@ struct loop_fs_request {
         void *memory;
     } made;
     struct loop_fs_status stat; /* made as well */
+    int64_t result;             /* what `run` returned; it may do so when the job has ended */
+    bool is_delivered;          /* what is made has been given away */
     char text[];                /* the paths */
 };
 

@@ -43,7 +43,8 @@ static int64_t run_mkdir(struct loop_fs_request *request)
 loop_job loop_fs_mkdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode, loop_fn *fn,
                        void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_mkdir, .error = mode & ~07777u ? -EINVAL : 0,
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_mkdir, .waits = true,
+                                                   .error = mode & ~07777u ? -EINVAL : 0,
                                                    .mode = mode ? mode : DEFAULT_DIRECTORY_MODE});
 }
 
@@ -90,7 +91,8 @@ static int64_t run_mkdirs(struct loop_fs_request *request)
 loop_job loop_fs_mkdirs(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode, loop_fn *fn,
                         void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_mkdirs, .error = mode & ~07777u ? -EINVAL : 0,
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_mkdirs, .waits = true,
+                                                   .error = mode & ~07777u ? -EINVAL : 0,
                                                    .mode = mode ? mode : DEFAULT_DIRECTORY_MODE});
 }
 
@@ -108,12 +110,12 @@ static int64_t run_unlink(struct loop_fs_request *request)
 
 loop_job loop_fs_unlink(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_unlink});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_unlink, .waits = true});
 }
 
 loop_job loop_fs_rmdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_unlink, .flags = AT_REMOVEDIR});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_unlink, .waits = true, .flags = AT_REMOVEDIR});
 }
 
 /* ---- two names ---- */
@@ -151,7 +153,7 @@ loop_job loop_fs_rename(struct loop_scope *scope, struct loop_dir *from_dir, con
 {
     int flags = rename_flags(how);
 
-    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_rename, .flags = flags});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_rename, .waits = true, .flags = flags});
 }
 
 /* A slash behind the name asks for what a link leads to, and for a directory, which can't have a second name: the
@@ -194,7 +196,7 @@ static int64_t run_link(struct loop_fs_request *request)
 loop_job loop_fs_link(struct loop_scope *scope, struct loop_dir *from_dir, const char *from, struct loop_dir *to_dir,
                       const char *to, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_link});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_link, .waits = true});
 }
 
 /* The second path of the request is what the link is to say. */
@@ -211,6 +213,6 @@ static int64_t run_symlink(struct loop_fs_request *request)
 loop_job loop_fs_symlink(struct loop_scope *scope, const char *target, struct loop_dir *dir, const char *path,
                          loop_fn *fn, void *arg)
 {
-    return loop_fs_start(
-        &(struct loop_fs_request){ON_PATH, .second_path = target, .run = run_symlink, .error = target ? 0 : -EINVAL});
+    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .second_path = target, .run = run_symlink, .waits = true,
+                                                   .error = target ? 0 : -EINVAL});
 }

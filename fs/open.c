@@ -132,5 +132,6 @@ loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char
     options = options ? options : &defaults;
     request.second_out = options->stat;
     request.error = flow ? translate(options, &request.u.how) : -EINVAL;
+    request.waits = request.u.how.flags & (O_CREAT | O_TRUNC);
     return loop_fs_start(&request);
 }

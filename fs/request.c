@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Requests: copied, run on a thread of the pool, delivered. A request is freed when its continuation has been resumed.
+ * Requests: copied, run on a thread of the pool, delivered. A request is freed when its continuation has been resumed
+ * and its thread has come back: one that hangs doesn't hold up the cancel of what only looks.
  */
 #include "internal.h"
 
@@ -14,7 +15,7 @@ static int64_t run(void *arg)
 {
     struct loop_fs_request *request = arg;
 
-    return request->run(request);
+    return request->result = request->run(request);
 }
 
 /* A continuation that isn't there leaves an error to the scope, as everywhere. */
@@ -31,11 +32,33 @@ static void on_done(void *arg, int64_t result)
 {
     struct loop_fs_request *request = arg;
 
+    request->is_delivered = result >= 0;
     if (request->deliver) {
         result = request->deliver(request, result);
     }
     resume(request, result);
+}
+
+/* What was made for nobody goes too. */
+static void release(void *arg)
+{
+    struct loop_fs_request *request = arg;
+    bool is_left = request->result >= 0 && !request->is_delivered;
+
+    if (is_left && request->makes_number) {
+        close(request->made.number);
+    }
+    if (is_left && request->makes_memory) {
+        free(request->made.memory);
+    }
     free(request);
+}
+
+/* Where no thread can be late. */
+static void on_done_and_over(void *arg, int64_t result)
+{
+    on_done(arg, result);
+    release(arg);
 }
 
 /* ---- making ---- */
@@ -80,6 +103,7 @@ static struct loop_fs_request *copy(const struct loop_fs_request *request, int e
     }
     *copied = *request;
     copied->scope = scope_of(request);
+    copied->result = -ECANCELED; /* until it has run */
     if (len > 0) {
         copied->path = memcpy(copied->text, request->path, len);
     }
@@ -118,13 +142,17 @@ static loop_job start_work(struct loop_fs_request *request)
         second = request->uses;
     }
     struct loop_work_options options = {.fd = fd, .second = second, .takes_long = request->takes_long};
+    if (request->waits) {
+        return loop_work_with(request->scope, &options, run, request, on_done_and_over, request);
+    }
+    options.release = release;
     return loop_work_with(request->scope, &options, run, request, on_done, request);
 }
 
 /* A job that ends with `result`, without any work. */
 static loop_job end_at_once(struct loop_fs_request *request, int64_t result)
 {
-    loop_job job = loop_promise(request->scope, NULL, NULL, on_done, request);
+    loop_job job = loop_promise(request->scope, NULL, NULL, on_done_and_over, request);
 
     if (job) {
         loop_resolve(loop_scope_loop(request->scope), job, result);
@@ -150,7 +178,7 @@ static bool try_cache(struct loop_fs_request *request, int64_t *result)
     }
     request->at = place_of(dir);
     request->at.only_cached = true;
-    *result = request->run(request);
+    *result = run(request);
     return *result != -EAGAIN;
 }
 
@@ -159,11 +187,7 @@ static loop_job start(struct loop_fs_request *request, int64_t result)
     if (result == 0 && !try_cache(request, &result)) {
         return start_work(request);
     }
-    loop_job job = end_at_once(request, result);
-    if (!job && result >= 0 && request->makes_number) {
-        close(request->made.number);
-    }
-    return job;
+    return end_at_once(request, result);
 }
 
 loop_job loop_fs_start(const struct loop_fs_request *asked)
@@ -176,7 +200,7 @@ loop_job loop_fs_start(const struct loop_fs_request *asked)
     }
     loop_job job = start(request, error);
     if (!job) {
-        free(request);
+        release(request);
     }
     return job;
 }

@@ -165,7 +165,8 @@ static void add(struct watch *watch)
                                                            .uses = loop_fs_inotify_fd(watch->inotify),
                                                            .fn = on_added,
                                                            .arg = watch,
-                                                           .run = run_add});
+                                                           .run = run_add,
+                                                           .waits = true});
 
     watch->adding = job;
     if (job) {

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: ISC
  *
- * Work for the pool, and its line.
+ * Work that hangs: what was cancelled ends, the pool goes on serving others, and what the work owned is released when
+ * its thread has come back.
  */
 #include "harness.h"
 
+#include <fs/fs.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* Work that returns 7 when its gate is opened. */
 struct hanging {
     bool has_begun, is_open; /* atomic */
+    unsigned released;
 };
 
 static int64_t hang(void *arg)
@@ -34,10 +41,200 @@ static void open_gate(struct hanging *hanging)
     __atomic_store_n(&hanging->is_open, true, __ATOMIC_SEQ_CST);
 }
 
+static void on_released(void *arg)
+{
+    struct hanging *hanging = arg;
+
+    hanging->released++;
+    script_poke();
+}
+
 static int64_t do_nothing(void *unused)
 {
     (void)unused;
     return 1;
+}
+
+static const struct loop_work_options owned = {.release = on_released};
+
+/* ---- when the hook is called ---- */
+
+static struct hanging plain;
+
+static void not_released_yet(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 7);
+    CHECK_IS(plain.released, 0);
+}
+
+LOOP_TEST(owned_work_is_released_once_after_its_continuation)
+{
+    BEGIN;
+    open_gate(&plain);
+    START(loop_work_with(env->scope, &owned, hang, &plain, not_released_yet, NULL));
+    WAIT_UNTIL(plain.released);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(plain.released, 1);
+    END;
+}
+
+LOOP_TEST(p23_owned_work_that_is_none_is_released_too)
+{
+    static struct hanging work;
+    static struct once once;
+
+    BEGIN;
+    START(loop_work_with(env->scope, &owned, NULL, &work, ONCE(&once)));
+    WAIT_UNTIL(once.count && work.released);
+    ONCE_IS(once, -EINVAL);
+    END;
+}
+
+LOOP_TEST(p02_an_error_of_owned_work_that_nobody_hears_fails_its_scope)
+{
+    static struct hanging work;
+    static struct once end;
+    static struct loop_scope *scope;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    START(loop_work_with(scope, &owned, NULL, &work, NULL, NULL));
+    WAIT_UNTIL(end.count);
+    ONCE_IS(end, -EINVAL);
+    CHECK_IS(work.released, 1);
+    END;
+}
+
+/* ---- cancels and deadlines ---- */
+
+LOOP_TEST_WITH(p08_cancelled_work_that_hangs_ends_and_others_are_served, .pool_threads = 2)
+{
+    enum { N = 4 };
+    static struct hanging works[N];
+    static struct once once[N];
+    static loop_job jobs[N];
+    static int i;
+
+    BEGIN;
+    for (i = 0; i < N; i++) {
+        jobs[i] = START(loop_work_with(env->scope, &owned, hang, &works[i], ONCE(&once[i])));
+    }
+    await_begin(&works[0]);
+    await_begin(&works[1]);
+    for (i = 0; i < N; i++) {
+        CHECK_IS(loop_cancel(env->loop, jobs[i]), 0);
+    }
+    WAIT_UNTIL(once[0].count && once[1].count && once[2].count && once[3].count);
+    for (i = 0; i < N; i++) {
+        ONCE_IS(once[i], -ECANCELED);
+    }
+    AWAIT(loop_work(env->scope, do_nothing, NULL, GO));
+    CHECK_IS(result, 1);
+    CHECK_IS(works[0].released + works[1].released, 0);
+    CHECK_IS(works[2].released + works[3].released, 2);
+    open_gate(&works[0]);
+    open_gate(&works[1]);
+    WAIT_UNTIL(works[0].released && works[1].released);
+    END;
+}
+
+LOOP_TEST(p08_a_deadline_ends_a_scope_whose_work_hangs)
+{
+    static struct hanging work;
+    static struct once once, end;
+    static struct loop_scope *scope;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    START(loop_work_with(scope, &owned, hang, &work, ONCE(&once)));
+    await_begin(&work);
+    loop_scope_deadline(scope, loop_now(env->loop));
+    WAIT_UNTIL(end.count);
+    ONCE_IS(once, -ETIMEDOUT);
+    ONCE_IS(end, -ETIMEDOUT);
+    CHECK_IS(work.released, 0);
+    open_gate(&work);
+    WAIT_UNTIL(work.released);
+    END;
+}
+
+/* Without a hook the memory is the thread's until it comes back. The others are served all the same. */
+LOOP_TEST_WITH(p03_cancelled_work_without_a_hook_ends_when_its_thread_does, .pool_threads = 1)
+{
+    static struct hanging work;
+    static struct once once;
+    static loop_job job;
+
+    BEGIN;
+    job = START(loop_work(env->scope, hang, &work, ONCE(&once)));
+    await_begin(&work);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    AWAIT(loop_work(env->scope, do_nothing, NULL, GO));
+    CHECK_IS(result, 1);
+    CHECK_IS(once.count, 0);
+    open_gate(&work);
+    WAIT_UNTIL(once.count);
+    ONCE_IS(once, 7);
+    END;
+}
+
+/* Other threads are made for 64 that are overdue; the rest is served by those that come back. */
+LOOP_TEST_WITH(p13_threads_for_work_that_hangs_are_bounded, .pool_threads = 1)
+{
+    enum { MOST = 65, N = 70 };
+    static struct hanging works[N];
+    static struct loop_stats stats;
+    static struct once last;
+    static int i;
+
+    BEGIN;
+    for (i = 0; i < MOST; i++) {
+        AWAIT(turns(env->scope, 1, GO));
+        loop_job job = loop_work_with(env->scope, &owned, hang, &works[i], NULL, NULL);
+        await_begin(&works[i]);
+        CHECK_IS(loop_cancel(env->loop, job), 0);
+        AWAIT(loop_sleep(env->scope, LOOP_WORK_GRACE_NS + LOOP_MILLISECOND, GO));
+    }
+    START(loop_work(env->scope, do_nothing, NULL, ONCE(&last)));
+    loop_get_stats(env->loop, &stats);
+    CHECK_IS(stats.pool_threads_now, MOST);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(last.count, 0);
+    for (i = 0; i < MOST; i++) {
+        open_gate(&works[i]);
+    }
+    WAIT_UNTIL(last.count);
+    ONCE_IS(last, 1);
+    END;
+}
+
+static struct hanging left;
+
+static void end_and_open(void *end, int64_t result)
+{
+    once_resumed(end, result);
+    CHECK_IS(left.released, 0);
+    open_gate(&left);
+}
+
+static int leave_work(struct loop_env *env, void *end)
+{
+    struct loop_scope *scope = loop_scope_open(env->scope, end_and_open, end);
+
+    CHECK(loop_work_with(scope, &owned, hang, &left, NULL, NULL) != 0);
+    await_begin(&left);
+    loop_scope_deadline(scope, loop_now(env->loop));
+    return 0;
+}
+
+TEST(p08_loop_run_waits_for_work_that_was_given_up)
+{
+    static struct once end;
+
+    CHECK_IS(run(leave_work, &end), 0);
+    ONCE_IS(end, -ETIMEDOUT);
+    CHECK_IS(left.released, 1);
 }
 
 /* A walk along the line for each would take minutes. */
@@ -61,5 +258,119 @@ LOOP_TEST_WITH(p13_a_long_line_of_work_is_cancelled_at_once, .pool_threads = 1)
     CHECK_IS(tally.count, N);
     open_gate(&work);
     WAIT_UNTIL(first.count);
+    END;
+}
+
+/* ---- descriptors ---- */
+
+LOOP_TEST(p06_the_descriptor_of_work_that_was_given_up_is_closed_behind_it)
+{
+    static struct hanging work;
+    static struct once once, closed;
+    static struct loop_fd *fds[2];
+    static int numbers[2];
+
+    BEGIN;
+    make_pair(numbers);
+    fds[0] = adopt(env->scope, numbers[0]);
+    fds[1] = adopt(env->scope, numbers[1]);
+    START(loop_work_with(env->scope,
+                         &(struct loop_work_options){.fd = fds[0], .second = fds[1], .release = on_released}, hang,
+                         &work, ONCE(&once)));
+    await_begin(&work);
+    START(loop_op_close(NULL, fds[0], ONCE(&closed)));
+    WAIT_UNTIL(once.count && closed.count);
+    ONCE_IS(once, -ECANCELED);
+    ONCE_IS(closed, 0);
+    loop_fd_destroy(fds[0]);
+    loop_fd_destroy(fds[1]);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(is_open(numbers[0]) && is_open(numbers[1]));
+    open_gate(&work);
+    WAIT_UNTIL(work.released);
+    CHECK(!is_open(numbers[0]) && !is_open(numbers[1]));
+    END;
+}
+
+LOOP_TEST(p06_a_descriptor_is_taken_when_work_that_was_given_up_is_over)
+{
+    static struct hanging work;
+    static struct once once, taken;
+    static struct loop_fd *fd;
+    static int numbers[2];
+
+    BEGIN;
+    make_pair(numbers);
+    fd = adopt(env->scope, numbers[0]);
+    START(
+        loop_work_with(NULL, &(struct loop_work_options){.fd = fd, .release = on_released}, hang, &work, ONCE(&once)));
+    await_begin(&work);
+    START(loop_fd_take(fd, ONCE(&taken)));
+    WAIT_UNTIL(once.count);
+    ONCE_IS(once, -ECANCELED);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(taken.count, 0);
+    open_gate(&work);
+    WAIT_UNTIL(taken.count);
+    ONCE_IS(taken, numbers[0]);
+    close(numbers[0]);
+    close(numbers[1]);
+    END;
+}
+
+/* The scope of the descriptor ends while the thread is still at it. */
+LOOP_TEST(p08_a_scope_ends_whose_descriptor_work_still_uses)
+{
+    static struct hanging work;
+    static struct once end;
+    static struct loop_scope *scope;
+    static int numbers[2];
+
+    BEGIN;
+    make_pair(numbers);
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    START(loop_work_with(scope, &(struct loop_work_options){.fd = adopt(scope, numbers[0]), .release = on_released},
+                         hang, &work, NULL, NULL));
+    await_begin(&work);
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(end.count);
+    CHECK(is_open(numbers[0]));
+    CHECK_IS(work.released, 0);
+    open_gate(&work);
+    WAIT_UNTIL(work.released);
+    CHECK(!is_open(numbers[0]));
+    close(numbers[1]);
+    END;
+}
+
+/* ---- requests of fs/ ---- */
+
+/* Opening a file on which somebody has a lease waits until that is given up. */
+LOOP_TEST(p08_a_cancelled_open_that_hangs_ends_and_leaves_nothing_open)
+{
+    static struct once opened;
+    static struct loop_flow *flow;
+    static loop_job job;
+    static const char *directory;
+    static char path[100];
+    static int number;
+
+    BEGIN;
+    directory = make_directory();
+    snprintf(path, sizeof path, "%s/leased", directory);
+    number = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(number >= 0);
+    CHECK(signal(SIGIO, SIG_IGN) != SIG_ERR);
+    if (fcntl(number, F_SETLEASE, F_WRLCK) == 0) {
+        job = START(loop_fs_open(env->scope, env->fs, path, NULL, &flow, ONCE(&opened)));
+        AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
+        CHECK_IS(opened.count, 0);
+        CHECK_IS(loop_cancel(env->loop, job), 0);
+        WAIT_UNTIL(opened.count);
+        ONCE_IS(opened, -ECANCELED);
+        CHECK_IS(fcntl(number, F_SETLEASE, F_UNLCK), 0);
+    }
+    close(number);
+    remove_directory(directory);
     END;
 }
