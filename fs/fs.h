@@ -236,7 +236,10 @@ struct loop_save_options {
 };
 
 /* Writes the `len` bytes at `data`, which are the job's until it ends, and resumes with `len`. When that fails or is
- * cancelled, what is there is the beginning of it; with `atomic`, what was there before. `options` may be NULL. */
+ * cancelled, what is there is the beginning of it; with `atomic`, what was there before. `options` may be NULL.
+ * One step of an atomic save comes behind the new name, the synchronising of the directory: where that fails the old
+ * file is brought back, but which of the two a machine finds that goes down then isn't known; and on a file system
+ * that can't exchange two names (RENAME_EXCHANGE of renameat2(2): NFS) the new one stays. */
 LOOP_API loop_job loop_fs_save(struct loop_scope *scope, struct loop_dir *dir, const char *path, const void *data,
                                size_t len, const struct loop_save_options *options, loop_fn *fn, void *arg);
 

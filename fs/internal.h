@@ -163,6 +163,8 @@ struct loop_fs_temporary {
     char name[32];            /* "" when there is none */
     bool replaces;            /* a regular file has the name that it is to get, */
     mode_t replaced_mode;     /* with these permissions */
+    bool keeps_old;           /* it has its name, and `name` is that of what it has replaced */
+    bool replaced_other;      /* the same, but that is gone */
 };
 
 /* Makes one beside `path`, to be written to: 0 or -errno. Where it is to replace a regular file only this process's
@@ -174,7 +176,8 @@ int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_p
  * replaces, as they are now; nothing when it replaces none. 0 or -errno. */
 int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary);
 
-/* Gives it its name. With `sync` it is on the disk before that, and its name is after it. */
+/* Gives it its name. With `sync` it is on the disk before that, and its name is after it: where that fails, what was
+ * there before is there again, on file systems with RENAME_EXCHANGE. */
 int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync);
 
 /* Closes, and removes what has not been published. */

@@ -93,6 +93,38 @@ static int name_plainly(const struct loop_fs_temporary *temporary)
     return (int)loop_fs_outcome(renameat(temporary->dir, temporary->name, temporary->dir, temporary->leaf.name));
 }
 
+static bool is_directory(int dir, const char *name)
+{
+    struct stat status;
+
+    return fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+}
+
+static int exchange(const struct loop_fs_temporary *temporary)
+{
+    int dir = temporary->dir;
+
+    return (int)loop_fs_outcome(renameat2(dir, temporary->name, dir, temporary->leaf.name, RENAME_EXCHANGE));
+}
+
+/* What is replaced gets the temporary name, under which it can be brought back. -EISDIR as rename(2), which an exchange
+ * doesn't mind. */
+static int name_and_keep(struct loop_fs_temporary *temporary)
+{
+    int result = exchange(temporary);
+
+    if (result < 0) { /* nothing is there; or the file system can't do it (NFS) */
+        temporary->replaced_other = result != -ENOENT;
+        return name_plainly(temporary);
+    }
+    if (is_directory(temporary->dir, temporary->name)) {
+        result = exchange(temporary);
+        return result < 0 ? result : -EISDIR;
+    }
+    temporary->keeps_old = true;
+    return 0;
+}
+
 /* Where a rename can't refuse to replace (NFS), a second name does. */
 static int name_exclusively(const struct loop_fs_temporary *temporary)
 {
@@ -116,16 +148,36 @@ static int sync_directory(int number)
     return result == -EINVAL || result == -EOPNOTSUPP ? 0 : result;
 }
 
-static int name_it(struct loop_fs_temporary *temporary)
+static int name_it(struct loop_fs_temporary *temporary, bool keep_old)
 {
     if (loop_work_is_cancelled()) {
         return -ECANCELED;
     }
-    int result = temporary->is_exclusive ? name_exclusively(temporary) : name_plainly(temporary);
-    if (result == 0) {
+    int result = temporary->is_exclusive ? name_exclusively(temporary)
+                 : keep_old              ? name_and_keep(temporary)
+                                         : name_plainly(temporary);
+    if (result == 0 && !temporary->keeps_old) {
         temporary->name[0] = '\0';
     }
     return result;
+}
+
+/* The name isn't on the disk. What was there before comes back, unless somebody has put something else there
+ * meanwhile. */
+static void take_back(struct loop_fs_temporary *temporary)
+{
+    struct stat there, ours;
+    int dir = temporary->dir;
+
+    if (fstatat(dir, temporary->leaf.name, &there, AT_SYMLINK_NOFOLLOW) < 0 || fstat(temporary->number, &ours) < 0 ||
+        there.st_ino != ours.st_ino || there.st_dev != ours.st_dev) {
+        return;
+    }
+    if (temporary->keeps_old) {
+        (void)exchange(temporary); /* ours goes with the temporary name */
+    } else if (!temporary->replaced_other) {
+        (void)unlinkat(dir, temporary->leaf.name, 0);
+    }
 }
 
 /* Whether the directory can be opened, to be synchronised, is better known before there is a new name in it. */
@@ -138,10 +190,13 @@ static int name_and_sync(struct loop_fs_temporary *temporary)
     }
     int result = (int)loop_fs_outcome(fsync(temporary->number));
     if (result == 0) {
-        result = name_it(temporary);
+        result = name_it(temporary, true);
     }
     if (result == 0) {
         result = sync_directory(dir);
+        if (result < 0) {
+            take_back(temporary);
+        }
     }
     close(dir);
     return result;
@@ -149,7 +204,7 @@ static int name_and_sync(struct loop_fs_temporary *temporary)
 
 int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync)
 {
-    return sync ? name_and_sync(temporary) : name_it(temporary);
+    return sync ? name_and_sync(temporary) : name_it(temporary, false);
 }
 
 void loop_fs_temporary_end(struct loop_fs_temporary *temporary)

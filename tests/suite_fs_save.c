@@ -89,10 +89,34 @@ int fchown(int fd, uid_t uid, gid_t gid)
     return seen_as("fchown", syscall(SYS_fchown, fd, uid, gid));
 }
 
+static bool directories_fail; /* to be synchronised */
+
+/* When a directory is, the new file has its name, and what has a temporary one is the file that it has replaced. */
 int fsync(int fd)
 {
+    struct stat status;
+    bool is_directory = fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+
+    if (is_directory && directories_fail) {
+        errno = EIO;
+        return -1;
+    }
+    if (is_directory) {
+        return (int)syscall(SYS_fsync, fd);
+    }
     look("fsync");
     return seen_as("fsync", syscall(SYS_fsync, fd));
+}
+
+static bool cannot_exchange;
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    if (flags & RENAME_EXCHANGE && cannot_exchange) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
 
 static void watch(void (*act)(const char *), const char *act_at)
@@ -388,6 +412,90 @@ LOOP_TEST(fs_save_adds_no_access_control_list)
         CHECK_IS(getxattr("file", ACL, &found, sizeof found), -1);
         CHECK_IS(errno, ENODATA);
     }
+    leave_directory(directory);
+    END;
+}
+
+/* ---- the last step fails ---- */
+
+static unsigned count_names(void)
+{
+    unsigned n = 0;
+    DIR *dir = opendir(".");
+
+    while (dir && readdir(dir)) {
+        n++;
+    }
+    closedir(dir);
+    return n - 2;
+}
+
+static ino_t inode_of(const char *path)
+{
+    struct stat status;
+
+    return lstat(path, &status) == 0 ? status.st_ino : 0;
+}
+
+LOOP_TEST(fs_save_whose_directory_cannot_be_synchronised_leaves_what_was_there)
+{
+    static const char *directory;
+    static ino_t before;
+
+    BEGIN;
+    directory = enter_directory();
+    directories_fail = true;
+    put("file", "old", 0640);
+    before = inode_of("file");
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
+    CHECK_IS(result, -EIO);
+    CHECK_TEXT(get("file"), "old");
+    CHECK_IS(inode_of("file"), before);
+    put("from", "copy", 0640);
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "file", &(struct loop_copy_options){.sync = true}, GO));
+    CHECK_IS(result, -EIO);
+    CHECK_TEXT(get("file"), "old");
+    CHECK_IS(unlink("from"), 0);
+    CHECK_IS(unlink("file"), 0);
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
+    CHECK_IS(result, -EIO);
+    CHECK_IS(count_names(), 0);
+    CHECK_IS(symlink("elsewhere", "file"), 0);
+    before = inode_of("file");
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
+    CHECK_IS(result, -EIO);
+    CHECK_IS(inode_of("file"), before);
+    CHECK_IS(unlink("file"), 0);
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &(struct loop_save_options){.atomic = true, .exclusive = true},
+                       GO));
+    CHECK_IS(result, -EIO);
+    CHECK_IS(count_names(), 0);
+    directories_fail = false;
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
+    CHECK_IS(result, 3);
+    CHECK_TEXT(get("file"), "new");
+    CHECK_IS(count_names(), 1);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_save_on_a_file_system_that_cannot_exchange_names)
+{
+    static const char *directory;
+
+    BEGIN;
+    directory = enter_directory();
+    cannot_exchange = true;
+    put("file", "old", 0640);
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
+    CHECK_IS(result, 3);
+    CHECK_TEXT(get("file"), "new");
+    directories_fail = true;
+    AWAIT(loop_fs_save(NULL, env->cwd, "file", "other", 5, &atomic, GO));
+    CHECK_IS(result, -EIO);
+    CHECK_TEXT(get("file"), "other");
+    CHECK_IS(count_names(), 1);
+    cannot_exchange = directories_fail = false;
     leave_directory(directory);
     END;
 }
