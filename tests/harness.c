@@ -951,6 +951,16 @@ int lowest_free_fd(void)
     return fd;
 }
 
+int limit_with_free_fds(unsigned n)
+{
+    int limit = 0;
+
+    for (; n > 0; limit++) {
+        n -= !is_open(limit);
+    }
+    return limit;
+}
+
 /* ---- the world around ---- */
 
 bool is_hard(const char *mode)

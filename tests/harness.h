@@ -240,6 +240,9 @@ bool is_open(int fd);
 unsigned count_fds(void);
 int lowest_free_fd(void);
 
+/* The limit of descriptors (RLIMIT_NOFILE) at which so many more can be opened. */
+int limit_with_free_fds(unsigned n);
+
 /* ---- the world around ---- */
 
 /* True when NORIA_HARD names this mode. */

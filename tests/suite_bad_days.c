@@ -214,7 +214,7 @@ TEST(no_descriptors_at_the_start_is_emfile_or_nothing_worse)
 
     for (left = 0; left < 40 && answer != 0; left++) {
         mains = 0;
-        rlim_t before = limit_fds((rlim_t)lowest_free_fd() + left);
+        rlim_t before = limit_fds((rlim_t)limit_with_free_fds(left));
         answer = loop_run_with(&options, count_main, NULL);
         limit_fds(before);
         CHECK(answer == 0 || answer == -EMFILE);

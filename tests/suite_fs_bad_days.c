@@ -727,7 +727,7 @@ LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
     CHECK_IS(chdir(directory), 0);
     CHECK_IS(getrlimit(RLIMIT_NOFILE, &before), 0);
     limit = before;
-    limit.rlim_cur = (rlim_t)lowest_free_fd() + 3;
+    limit.rlim_cur = (rlim_t)limit_with_free_fds(3);
     CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
     AWAIT(loop_fs_rmtree(NULL, env->cwd, "directory", GO));
     CHECK_IS(result, 0);

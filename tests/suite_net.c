@@ -1148,7 +1148,7 @@ LOOP_TEST(a_server_at_the_limit_of_descriptors)
     /* Room for the listener and one connection. The ring looks at the limit when an accept begins, not when it ends. */
     getrlimit(RLIMIT_NOFILE, &old);
     limit = old;
-    limit.rlim_cur = (rlim_t)lowest_free_fd() + 2;
+    limit.rlim_cur = (rlim_t)limit_with_free_fds(2);
     CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
     serve(env, &(struct loop_serve_options){.max_connections = 0});
     for (i = 0; i < N; i++) {

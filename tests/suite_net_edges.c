@@ -804,7 +804,7 @@ static struct rlimit usual_limit;
 static void limit_descriptors(unsigned how_many_more)
 {
     CHECK_IS(getrlimit(RLIMIT_NOFILE, &usual_limit), 0);
-    const struct rlimit limit = {(rlim_t)lowest_free_fd() + how_many_more, usual_limit.rlim_max};
+    const struct rlimit limit = {(rlim_t)limit_with_free_fds(how_many_more), usual_limit.rlim_max};
     CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
