@@ -218,7 +218,7 @@ static int64_t move_once(const struct job *job, size_t done)
         struct iovec iov = {data, len};
         return loop_unread_read(job->fd, &iov, 1, args->flags & MSG_PEEK);
     }
-    if (job->fd->short_is_empty && !(args->flags & MSG_WAITALL)) {
+    if (job->fd->is_byte_stream && !(args->flags & MSG_WAITALL)) {
         len = loop_hard_length(len);
     }
     int flags = (int)args->flags | MSG_DONTWAIT;
@@ -232,7 +232,7 @@ static int64_t try_socket(struct job *job, bool may_block)
 {
     (void)may_block;
     struct loop_op_args *args = &job->u.args;
-    bool wants_all = (args->flags & MSG_WAITALL) && !(args->flags & MSG_PEEK) && job->fd->short_is_empty;
+    bool wants_all = (args->flags & MSG_WAITALL) && !(args->flags & MSG_PEEK) && job->fd->is_byte_stream;
     int64_t done = args->second_offset, result;
     do {
         result = move_once(job, (size_t)done);
@@ -339,7 +339,7 @@ static int64_t try_poll(struct job *job, bool may_block)
 
 static bool is_pipe(const struct loop_fd *fd)
 {
-    return fd->short_is_empty && fd->write_by != LOOP_IO_SOCKET;
+    return fd->is_byte_stream && fd->write_by != LOOP_IO_SOCKET;
 }
 
 /* SPLICE_F_NONBLOCK is for the pipe; the other end heeds its own flag. One of somebody else's that may be blocking gets

@@ -267,12 +267,15 @@ struct loop_fd {
     bool is_taken : 1;       /* the number goes to `closer` instead of close(2) */
     bool is_destroyed : 1;   /* give the object back when closed */
     bool is_unwatching : 1;  /* the backend was asked to let go */
-    bool has_hung_up : 1;    /* POLLHUP, POLLRDHUP or POLLERR was seen: read until the end shows */
     bool has_overflowed : 1; /* a write was refused, and its writer doesn't know yet */
     bool is_direct : 1;      /* a file that was O_DIRECT when it was taken in: its reads wait for the disk */
     bool is_regular : 1;
     bool reads_wait : 1, writes_wait : 1; /* a file's: the kernel has no RWF_NOWAIT for them */
-    bool short_is_empty : 1;              /* a byte stream: a read that got less than asked for has emptied it */
+    bool is_byte_stream : 1;              /* bytes without boundaries, which may be moved in any pieces */
+    bool short_is_empty : 1;              /* a read that got less than asked for has emptied it: see io.h */
+    bool must_ask : 1;                    /* but whether this one has, poll(2) has to tell */
+    bool is_fresh : 1;                    /* an event has come, and nothing has been read since */
+    bool is_unix : 1;                     /* a Unix stream socket: recvmsg(2) tells where it stopped */
     bool was_readable : 1;                /* `ready` had POLLIN when bytes were given back */
     uint32_t uses;                        /* keep it from being closed */
     uint32_t pins;                        /* keep the object: loop_fd_pin */

@@ -117,11 +117,10 @@ static enum loop_attempt receive_one(struct loop *loop, struct job *job)
     if (buffers->n_free == 0) {
         return starve(job);
     }
-    bool is_byte_stream = job->fd->short_is_empty;
-    size_t len = is_byte_stream ? loop_hard_length(buffers->size_bytes) : buffers->size_bytes;
+    size_t len = job->fd->is_byte_stream ? loop_hard_length(buffers->size_bytes) : buffers->size_bytes;
     unsigned index = buffers->free_stack[buffers->n_free - 1];
     char *data = buffers->memory + index * buffers->size_bytes;
-    int64_t result = receive(job, data, len, 0);
+    int64_t result = loop_io_read_one(job->fd, data, len);
     if (result == -EAGAIN) {
         return LOOP_ATTEMPT_AGAIN;
     }
@@ -130,12 +129,11 @@ static enum loop_attempt receive_one(struct loop *loop, struct job *job)
     }
     buffers->n_free--;
     buffers->is_lent[index] = true;
-    bool is_empty = is_byte_stream && (size_t)result < len && !job->fd->has_hung_up;
     loop_job_emit(loop, job, result, data);
     if (job->where != LOOP_AT_WAIT) {
         return LOOP_ATTEMPT_MOVED;
     }
-    return is_empty ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MORE;
+    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
 static enum loop_attempt receive_many(struct loop *loop, struct job *job)

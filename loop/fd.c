@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -40,6 +41,22 @@ static void move_by(struct loop_fd *fd, enum loop_io read_by, enum loop_io write
     fd->write_by = (uint8_t)write_by;
 }
 
+static int socket_option(int number, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    return getsockopt(number, SOL_SOCKET, option, &value, &len) ? -1 : value;
+}
+
+/* A stream socket. What a short read of one that is neither TCP nor Unix means isn't known. */
+static void classify_byte_stream(struct loop_fd *fd)
+{
+    int protocol = socket_option(fd->number, SO_PROTOCOL);
+    fd->is_byte_stream = true;
+    fd->is_unix = protocol == 0 && socket_option(fd->number, SO_DOMAIN) == AF_UNIX;
+    fd->short_is_empty = fd->is_unix || protocol == IPPROTO_TCP;
+}
+
 static int classify_socket(struct loop_fd *fd, int flags)
 {
     int type = 0;
@@ -51,7 +68,9 @@ static int classify_socket(struct loop_fd *fd, int flags)
         return -errno; /* connect and accept would block the loop */
     }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
-    fd->short_is_empty = type == SOCK_STREAM;
+    if (type == SOCK_STREAM) {
+        classify_byte_stream(fd);
+    }
     return 0;
 }
 
@@ -67,7 +86,7 @@ static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
     if ((flags & O_ACCMODE) == O_WRONLY) {
         fd->ready |= POLLIN; /* a read must fail, and no event would ever make it try */
     }
-    fd->short_is_empty = is_pipe && !(flags & O_DIRECT); /* a pipe in packet mode reads one packet at a time, pipe(2) */
+    fd->is_byte_stream = is_pipe && !(flags & O_DIRECT); /* a pipe in packet mode reads one packet at a time, pipe(2) */
 }
 
 /* What neither waits nor can be waited for: its operations are the backend's. */
@@ -186,7 +205,7 @@ struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
         return NULL;
     }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
-    fd->short_is_empty = true;
+    classify_byte_stream(fd);
     return fd;
 }
 

@@ -20,6 +20,10 @@ extern "C" {
 
 struct loop_flow;
 
+/* Urgent data of a TCP socket is no part of the bytes that sources deliver, and doesn't hold up what follows it; with
+ * SO_OOBINLINE it is one of them. loop_poll with POLLPRI waits for it, loop_op_recv with MSG_OOB takes it. Descriptors
+ * that come with the bytes of a Unix socket are closed, unless loop_op_recv_msg takes them. */
+
 /* Takes over the descriptor `fd`: from this call on it is the scope's, which closes it. Sockets and pipes
  * become nonblocking, all become CLOEXEC. Whether a file is O_DIRECT is looked at now and not again.
  * Returns NULL when there is no memory, the scope has ended, `fd` is no descriptor, or the kernel does not
@@ -27,7 +31,7 @@ struct loop_flow;
 LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int fd);
 
 /* The same for a stream socket that is known to be nonblocking and CLOEXEC, as loop_op_accept and loop_op_connect deal
- * in: without the system calls that find out. */
+ * in: with one system call, which asks for its protocol (two where that is not TCP). */
 LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
 
 /* Uses a descriptor that stays its owner's: never closed here, and its flags are left alone (O_NONBLOCK set

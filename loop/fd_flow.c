@@ -544,6 +544,7 @@ int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop
         loop_fd_destroy(writer);
         return -ENOMEM;
     }
+    reader->short_is_empty = true; /* no other process writes packets into it */
     *source = &reader->flow.source;
     *sink = &writer->flow.sink;
     return 0;

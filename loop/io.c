@@ -14,13 +14,16 @@ static bool polls_ready(const struct loop_fd *fd, short event)
     return poll(&entry, 1, 0) > 0;
 }
 
-static int64_t receive(int number, const struct iovec *iov, int n_iov)
+/* MSG_CTRUNC: at descriptors or credentials that came with the bytes, and that nobody wants here. */
+static int64_t receive(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
-    if (n_iov == 1) {
-        return recv(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+    if (n_iov == 1 && !fd->is_unix) {
+        return recv(fd->number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
     }
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    return recvmsg(number, &message, MSG_DONTWAIT);
+    int64_t n = recvmsg(fd->number, &message, MSG_DONTWAIT);
+    fd->must_ask |= n >= 0 && message.msg_flags & MSG_CTRUNC;
+    return n;
 }
 
 static int64_t transmit(int number, const struct iovec *iov, int n_iov)
@@ -35,7 +38,7 @@ static int64_t transmit(int number, const struct iovec *iov, int n_iov)
 static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     switch ((enum loop_io)fd->read_by) {
-    case LOOP_IO_SOCKET: return receive(fd->number, iov, n_iov);
+    case LOOP_IO_SOCKET: return receive(fd, iov, n_iov);
     case LOOP_IO_NONBLOCKING:
         return n_iov == 1 ? read(fd->number, iov->iov_base, iov->iov_len) : readv(fd->number, iov, n_iov);
     case LOOP_IO_NOWAIT: return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
@@ -82,6 +85,18 @@ static bool learns_to_poll(uint8_t *by)
     return true;
 }
 
+void loop_io_ask(struct loop_fd *fd)
+{
+    struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLPRI};
+    int n = poll(&entry, 1, 0);
+    fd->must_ask = false;
+    if (n == 0) {
+        fd->ready &= ~(uint32_t)POLLIN;
+    } else if (n > 0 && entry.revents & POLLPRI) {
+        fd->short_is_empty = false;
+    }
+}
+
 static size_t total_length(const struct iovec *iov, int n_iov)
 {
     size_t total = 0;
@@ -96,7 +111,7 @@ static size_t total_length(const struct iovec *iov, int n_iov)
 static const struct iovec *shortened(const struct loop_fd *fd, const struct iovec *iov, int *n_iov,
                                      struct iovec *single)
 {
-    if (!loop_hard()->is_short || !fd->short_is_empty) {
+    if (!loop_hard()->is_short || !fd->is_byte_stream) {
         return iov;
     }
     *single = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};

@@ -18,15 +18,38 @@
 int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
-/* What a system call has answered, -1 with errno: noted, and turned into our result. A short read has emptied a byte
- * stream. But where the peer has hung up no event would tell of the end. */
+/* Whether a short read has emptied a descriptor. A read that ends early for another reason leaves bytes behind that no
+ * event tells of any more. `short_is_empty` is only true where each such reason shows:
+ *
+ *     TCP              the read stops at the urgent mark. POLLPRI tells of the mark before the read can reach it, and
+ *                      from then on the socket is read until -EAGAIN (loop_ready_event)
+ *     a Unix stream    the same; and the read stops behind descriptors and at other credentials: MSG_CTRUNC
+ *     loop_pipe        nothing but the writer's O_DIRECT makes packets, and the writer is ours
+ *
+ * Anything else is read until -EAGAIN: a pipe whose other end may write packets, a terminal, sockets of other
+ * protocols. So is what has hung up, because no further event tells of the end.
+ *
+ * An event of the ring that stands for one wake-up of the socket doesn't say whether there is a mark (uring.h). A
+ * segment with a mark makes two wake-ups: for the mark, before its bytes can be read, and for the bytes. So either the
+ * first read after an event finds nothing (`is_fresh`), or a second event came before the socket was empty
+ * (`must_ask`): then poll(2) is asked. */
+
+/* Asks whether there is something left, and for the urgent mark. */
+void loop_io_ask(struct loop_fd *fd);
+
+/* What a system call has answered, -1 with errno: noted, and turned into our result. */
 static inline int64_t loop_io_note_read(struct loop_fd *fd, int64_t n, size_t asked)
 {
     int64_t result = n < 0 ? -errno : n;
-    bool is_short = n > 0 && (size_t)n < asked && fd->short_is_empty && !fd->has_hung_up;
+    bool is_short = n > 0 && (size_t)n < asked && fd->short_is_empty;
     if (is_short || result == -EAGAIN) {
-        fd->ready &= ~(uint32_t)POLLIN;
+        if (fd->must_ask || (n < 0 && fd->is_fresh)) {
+            loop_io_ask(fd);
+        } else {
+            fd->ready &= ~(uint32_t)POLLIN;
+        }
     }
+    fd->is_fresh = false;
     return result;
 }
 
@@ -48,7 +71,7 @@ static inline bool loop_io_is_plain(uint8_t by)
 static inline int64_t loop_io_read_one(struct loop_fd *fd, void *buf, size_t len)
 {
     struct iovec iov = {buf, len};
-    if (!loop_io_is_plain(fd->read_by)) {
+    if (!loop_io_is_plain(fd->read_by) || fd->is_unix) {
         return loop_io_read(fd, &iov, 1);
     }
     ssize_t n = fd->read_by == LOOP_IO_SOCKET ? recv(fd->number, buf, len, MSG_DONTWAIT) : read(fd->number, buf, len);

@@ -393,6 +393,9 @@ loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, s
     struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_RECV, .fn = fn, .arg = arg};
     operation.args = (struct loop_op_args){.data = buf, .len = limited(len), .flags = (uint32_t)flags};
     operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
+    if (fd && flags & MSG_OOB) {
+        fd->short_is_empty = false; /* poll(2) doesn't tell of the mark any more when its byte has been taken */
+    }
     return loop_operation_start(&operation);
 }
 

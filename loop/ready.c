@@ -93,8 +93,8 @@ static bool note(struct loop_fd *fd, uint32_t events)
     if (events & WRITE_EVENTS) {
         fd->ready |= POLLOUT;
     }
-    if (events & END_EVENTS) {
-        fd->has_hung_up = true;
+    if (events & (END_EVENTS | POLLPRI)) {
+        fd->short_is_empty = false; /* io.h says why */
     }
     return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
            ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);

@@ -166,7 +166,7 @@ int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov,
     if (!fd->unread) {
         return loop_unread_take_error(fd);
     }
-    bool is_byte_stream = fd->short_is_empty || !loop_fd_is_stream(fd);
+    bool is_byte_stream = fd->is_byte_stream || !loop_fd_is_stream(fd);
     size_t n = copy_out(fd->unread, is_byte_stream, iov, n_iov);
     if (!is_peek) {
         loop_unread_drop(fd, n);

@@ -262,7 +262,7 @@ static void watch_event(struct uring *uring, uint64_t id, enum uring_watch_kind 
         return;
     }
     if (flags & IORING_CQE_F_MORE && result >= 0 && !(fd->backend_id & URING_LETTING_GO)) {
-        loop_ready_event(uring->loop, fd, (uint32_t)result);
+        loop_ready_event(uring->loop, fd, uring_known_events(fd, (uint32_t)result));
     } else {
         loop_uring_watch_changed(uring, fd, kind, result, flags);
     }

@@ -34,6 +34,20 @@ static inline uint64_t uring_user_data(enum uring_tag tag, uint64_t id)
     return (uint64_t)tag << URING_TAG_SHIFT | id;
 }
 
+/* A poll's event is what the kernel found when it asked the file, or, where the file was woken once since the last
+ * event, what the wake-up came with. A socket's wake-up for input always comes with POLLIN, POLLPRI and POLLRDBAND,
+ * whatever came, and no socket has POLLRDBAND when it is asked: that bit tells the two apart. Returns the events
+ * without what is not known; io.h says how the reader finds out. */
+static inline uint32_t uring_known_events(struct loop_fd *fd, uint32_t events)
+{
+    if (!(events & POLLRDBAND)) {
+        return events;
+    }
+    fd->must_ask |= (fd->ready & POLLIN) != 0;
+    fd->is_fresh = true;
+    return events & ~(uint32_t)(POLLPRI | POLLRDBAND);
+}
+
 /* The polls that may be in flight for a descriptor. */
 enum uring_watch_kind { URING_WATCH_IN, URING_WATCH_OUT, URING_WATCH_PRIORITY, URING_WATCH_KINDS };
 

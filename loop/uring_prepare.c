@@ -15,7 +15,7 @@
 /* What reads whole packets or numbers is never shortened: the rest would be lost. */
 static unsigned bytes_of(const struct job *job)
 {
-    bool may_be_short = job->fd->short_is_empty || !loop_fd_is_stream(job->fd);
+    bool may_be_short = job->fd->is_byte_stream || !loop_fd_is_stream(job->fd);
     size_t len = may_be_short ? loop_hard_length(job->u.args.len) : job->u.args.len;
     return (unsigned)(len < MOST_BYTES ? len : MOST_BYTES);
 }
@@ -105,10 +105,15 @@ static void prepare_write_fixed(const struct uring *uring, struct io_uring_sqe *
     }
 }
 
+/* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other. */
 static void prepare_poll(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
 {
+    uint32_t events = job->u.args.flags;
     (void)uring;
-    io_uring_prep_poll_add(entry, job->fd->number, job->u.args.flags);
+    if (events & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
+        events |= POLLIN;
+    }
+    io_uring_prep_poll_add(entry, job->fd->number, events);
 }
 
 static void prepare_connect(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)

@@ -105,11 +105,16 @@ static void fail(struct uring *uring, struct job *job, int32_t error)
 
 /* ---- results that are looked at ---- */
 
-/* The kernel also reports that the peer has shut down its side, asked or not. Where that is all, the poll isn't over;
- * armed again it would end at once, so that it goes on by the descriptor's watch. */
+/* The kernel also reports that the peer has shut down its side, asked or not, and POLLPRI for whatever has come to a
+ * socket: poll(2) tells whether that is so. Where nothing is left of the events the poll isn't over; armed again it
+ * would end at once, so that it goes on by the descriptor's watch. */
 static void end_poll(struct uring *uring, struct job *job, int32_t events)
 {
     int32_t asked = events & (int32_t)(job->u.args.flags | POLLERR | POLLHUP | POLLNVAL);
+    if (asked & POLLPRI) {
+        int64_t now = loop_attempt(job, false);
+        asked &= now > 0 ? (int32_t)now | ~POLLPRI : ~POLLPRI;
+    }
     if (asked || job->is_cancelled) {
         loop_job_backend_done(uring->loop, job, asked ? asked : -ECANCELED);
     } else {

@@ -25,6 +25,14 @@ static const struct watch_row rows[URING_WATCH_KINDS] = {
     [URING_WATCH_PRIORITY] = {POLLPRI, POLLPRI},
 };
 
+/* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other; see uring_known_events. */
+static uint32_t mask_of(const struct loop_fd *fd, enum uring_watch_kind kind)
+{
+    bool looks_for_mark = kind == URING_WATCH_PRIORITY || (kind == URING_WATCH_IN && fd->short_is_empty);
+    bool is_socket = loop_fd_reads_by(fd) == LOOP_IO_SOCKET;
+    return rows[kind].mask | (looks_for_mark && is_socket ? POLLIN | POLLPRI | POLLRDBAND : 0);
+}
+
 static uint64_t watch_data(const struct loop_fd *fd, enum uring_watch_kind kind)
 {
     return uring_user_data((enum uring_tag)((unsigned)URING_TAG_WATCH_IN + (unsigned)kind), fd->id);
@@ -55,7 +63,7 @@ static void fill_in_arm(struct uring *uring, struct io_uring_sqe *entry, struct 
 {
     assert(!(fd->backend_id & URING_ARMED(kind)));
     if (kind != URING_WATCH_OUT || fd->backend_id & URING_LASTS(kind)) {
-        io_uring_prep_poll_multishot(entry, fd->number, rows[kind].mask);
+        io_uring_prep_poll_multishot(entry, fd->number, mask_of(fd, kind));
     } else {
         io_uring_prep_poll_add(entry, fd->number, rows[kind].mask);
     }
@@ -185,9 +193,13 @@ static bool has_only_hung_up(enum uring_watch_kind kind, int32_t result)
 
 /* What a poll's last completion says about the descriptor. One that was ended by the kernel on its own, for want of
  * room in the completion queue, may have missed an event. */
-static uint32_t last_events(enum uring_watch_kind kind, int32_t result)
+static uint32_t last_events(struct loop_fd *fd, enum uring_watch_kind kind, int32_t result)
 {
-    return result == -ECANCELED ? rows[kind].event : (uint32_t)result;
+    if (result != -ECANCELED) {
+        return uring_known_events(fd, (uint32_t)result);
+    }
+    fd->must_ask = true;
+    return rows[kind].event;
 }
 
 void loop_uring_watch_changed(struct uring *uring, struct loop_fd *fd, enum uring_watch_kind kind, int32_t result,
@@ -218,6 +230,6 @@ void loop_uring_watch_changed(struct uring *uring, struct loop_fd *fd, enum urin
                  fd->number, strerror(-result));
         loop_ready_fail(uring->loop, fd, result);
     } else {
-        loop_ready_event(uring->loop, fd, last_events(kind, result));
+        loop_ready_event(uring->loop, fd, last_events(fd, kind, result));
     }
 }
