@@ -350,3 +350,98 @@ LOOP_TEST(polls_hear_of_urgent_data_and_of_nothing_else)
     close(peer);
     END;
 }
+
+/* ---- Unix sockets ---- */
+
+static const char *const unix_scripts[] = {"abc+def", "+abcdef", "+++",   "a+b+c+d",
+                                           "abc!def", "!abc",    "a!b!c", "abc+!+def"};
+
+/* Whether the kernel has urgent data on Unix sockets (Linux 5.15, and then by its configuration). */
+static bool can_send(const char *text)
+{
+    int fds[2];
+    make_pair(fds);
+    bool can = !strchr(text, '!') || send(fds[0], "!", 1, MSG_OOB) == 1;
+    close(fds[0]);
+    close(fds[1]);
+    return can;
+}
+
+LOOP_TEST(unix_reads_go_on_behind_passed_descriptors)
+{
+    static size_t i;
+    static char bytes[ROOM];
+
+    BEGIN;
+    for (i = 0; i < COUNT_OF(unix_scripts); i++) {
+        if (!can_send(unix_scripts[i])) {
+            continue;
+        }
+        begin_case(env->scope, make_pair, unix_scripts[i]);
+        while (n_got < n_expected) {
+            AWAIT(loop_read(&loop_fd_flow(reader)->source, bytes, sizeof bytes, GO));
+            take(reader, bytes, result);
+        }
+        end_case();
+    }
+    END;
+}
+
+LOOP_TEST(unix_streams_go_on_behind_passed_descriptors)
+{
+    static size_t i;
+
+    BEGIN;
+    for (i = 0; i < COUNT_OF(unix_scripts); i++) {
+        if (!can_send(unix_scripts[i])) {
+            continue;
+        }
+        begin_case(env->scope, make_pair, unix_scripts[i]);
+        START(loop_stream(&loop_fd_flow(reader)->source, on_stream, reader));
+        WAIT_UNTIL(n_got >= n_expected);
+        end_case();
+    }
+    END;
+}
+
+LOOP_TEST(unix_multishot_receives_go_on_behind_passed_descriptors)
+{
+    static size_t i;
+
+    BEGIN;
+    buffers = loop_buffers_create(env->scope, 8, ROOM);
+    for (i = 0; i < COUNT_OF(unix_scripts); i++) {
+        if (!can_send(unix_scripts[i])) {
+            continue;
+        }
+        begin_case(env->scope, make_pair, unix_scripts[i]);
+        START(loop_op_recv_multishot(NULL, reader, buffers, on_received, reader));
+        WAIT_UNTIL(n_got >= n_expected);
+        end_case();
+    }
+    END;
+}
+
+/* ---- pipes ---- */
+
+/* Packets are the writer's choice: the end that reads doesn't show it. */
+LOOP_TEST(packets_in_a_pipe_follow_each_other)
+{
+    static int ends[2];
+    static char bytes[ROOM];
+    static struct loop_fd *fd;
+
+    BEGIN;
+    make_pipe(ends);
+    CHECK_IS(fcntl(ends[1], F_SETFL, fcntl(ends[1], F_GETFL) | O_DIRECT), 0);
+    CHECK_IS(write(ends[1], "abc", 3), 3);
+    CHECK_IS(write(ends[1], "def", 3), 3);
+    fd = adopt(env->scope, ends[0]);
+    for (n_got = 0; n_got < 6;) {
+        AWAIT(loop_read(&loop_fd_flow(fd)->source, bytes, sizeof bytes, GO));
+        take(fd, bytes, result);
+    }
+    CHECK(memcmp(got, "abcdef", 6) == 0);
+    close(ends[1]);
+    END;
+}
