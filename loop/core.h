@@ -25,6 +25,17 @@
 #include <pthread.h>
 #include <signal.h>
 
+/* ---- places ---- */
+
+/* Where a public function was called, for debug builds to name it. */
+struct loop_place {
+    const char *function;
+    const void *caller; /* the address to which it returns */
+};
+
+/* In a public function: this call of it. */
+#define LOOP_THIS_CALL ((struct loop_place){__func__, __builtin_return_address(0)})
+
 /* ---- jobs ---- */
 
 /* The operations that a backend serves. One row for each in the table of attempt.c. */
@@ -301,6 +312,10 @@ struct loop_fd {
     uint32_t late_uses;            /* of its number, by threads of the pool whose jobs have ended: see work.h */
     int late_number;               /* what these keep open when the descriptor is closed; -1 when there is none */
     struct loop_flow flow;
+#if NORIA_DEBUG
+    int was_number;              /* for as long as the object's memory is not used again */
+    struct loop_place destroyed; /* where it was: unless it went with its scope */
+#endif
 };
 
 /* Whether the kernel can tell when there is something to read or write: epoll refuses what it can't (epoll_ctl(2),
@@ -585,6 +600,9 @@ struct loop_scope {
     int32_t error;      /* the first one */
     loop_fn *on_end;
     void *arg;
+#if NORIA_DEBUG
+    struct loop_place opened;
+#endif
 };
 
 /* Something of a scope's that goes when its on_end has returned, in scope->kept. `drop` finds it taken out of there. */
@@ -651,17 +669,6 @@ void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, s
 /* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
 void loop_scopes_settle(struct loop *loop);
 
-/* ---- places ---- */
-
-/* Where a public function was called, for debug builds to name it. */
-struct loop_place {
-    const char *function;
-    const void *caller; /* the address to which it returns */
-};
-
-/* In a public function: this call of it. */
-#define LOOP_THIS_CALL ((struct loop_place){__func__, __builtin_return_address(0)})
-
 /* ---- region ---- */
 
 struct loop_chunk {
@@ -671,7 +678,8 @@ struct loop_chunk {
     uint32_t used; /* a stream's: bytes read into it and not delivered yet */
     uint8_t state; /* enum loop_chunk_state */
 #if NORIA_DEBUG
-    struct loop_place taken; /* by whom, while it is owned */
+    struct loop_place taken; /* while it is owned */
+    struct loop_place freed; /* by a call, while it is free */
 #endif
 };
 
@@ -799,6 +807,7 @@ struct loop {
     struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
 #if NORIA_DEBUG
+    const struct loop *next_loop;  /* check.c */
     struct loop_place inbox_taken; /* where loop_inbox_get was called last */
     uint32_t n_scratch;            /* pieces of working memory taken and not given back */
 #endif
@@ -886,13 +895,17 @@ void loop_parts_finish(struct loop *loop);
 
 /* ---- checks ---- */
 
-/* Stops a debug build when the call is made on a thread other than the loop's. */
+/* Stops a debug build when the loop has ended, or the call is made on a thread other than the loop's. */
 #if NORIA_DEBUG
 void loop_check_thread(const struct loop *loop, const char *function);
-#define LOOP_CHECK_THREAD(loop) loop_check_thread(loop, __func__)
 #else
-#define LOOP_CHECK_THREAD(loop) ((void)(loop))
+static inline void loop_check_thread(const struct loop *loop, const char *function)
+{
+    (void)loop;
+    (void)function;
+}
 #endif
+#define LOOP_CHECK_THREAD(loop) loop_check_thread(loop, __func__)
 
 /* A user's mistake: a debug build stops and says so, another goes on to the error that the caller returns. */
 void loop_misuse(const struct loop *loop, const char *function, const char *what, const char *cure);

@@ -3,7 +3,7 @@
  * What the library says: the log, traces, and the stops of a debug build. Every line leaves by one write(2), so that
  * lines of several threads and processes don't run into each other.
  */
-#include <loop/child.h>
+#include <loop/check.h>
 #include <loop/env.h>
 #include <loop/log.h>
 
@@ -149,24 +149,6 @@ void loop_place_format(const struct loop_place *place, char text[LOOP_PLACE_TEXT
 }
 
 /* ---- stops ---- */
-
-#if NORIA_DEBUG
-void loop_check_thread(const struct loop *loop, const char *function)
-{
-    if (gettid() == loop->thread_id) {
-        return;
-    }
-    loop_child_check(loop);
-    char name[16] = "?", owner[16] = "?";
-    pthread_getname_np(pthread_self(), name, sizeof name);
-    pthread_getname_np(loop->thread, owner, sizeof owner);
-    loop_log_line(
-        "noria: %s: called on thread \"%s\" (%d), but the loop belongs to thread \"%s\" (%d): use loop_post to get "
-        "there",
-        function, name, (int)gettid(), owner, loop->thread_id);
-    abort();
-}
-#endif
 
 void loop_misuse(const struct loop *loop, const char *function, const char *what, const char *cure)
 {

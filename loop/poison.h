@@ -23,4 +23,11 @@
 #define LOOP_UNPOISON(memory, size_bytes) ((void)(memory), (void)(size_bytes))
 #endif
 
+/* A function that may look at memory that is poisoned: to say what was there. */
+#ifdef LOOP_HAS_POISON
+#define LOOP_LOOKS_AT_FREED __attribute__((no_sanitize_address))
+#else
+#define LOOP_LOOKS_AT_FREED
+#endif
+
 #endif

@@ -8,6 +8,7 @@
  * happened, at once.
  * Each part does a bounded piece of work, so that none can keep the others waiting.
  */
+#include <loop/check.h>
 #include <loop/child.h>
 #include <loop/env.h>
 #include <loop/inbox.h>
@@ -374,6 +375,7 @@ static void unmake(struct loop *loop)
         loop_inbox_close(loop->inbox);
     }
     loop_inbox_put(loop->inbox);
+    loop_check_end(loop);
     free(loop);
 }
 
@@ -477,6 +479,7 @@ static int run(const struct loop_options *options, loop_main_fn *main, void *arg
     if (!loop) {
         return -ENOMEM;
     }
+    loop_check_begin(loop);
     unsigned occupied = loop_env_occupy_standard();
     block_sigpipe(loop);
     int result = prepare(loop);
