@@ -7,6 +7,14 @@
  * loop, on the loop's thread, never from inside the call that started it. Results are those of the
  * system call: 0 or a count, or a negative errno (-ECONNRESET). A call returns job 0 only when there
  * could be no job (no memory, or its scope has ended); then no continuation is resumed.
+ *
+ * Mistakes. A debug build of the library stops at NULL in place of an object, and at an object that has been destroyed
+ * or has gone with its scope: a line on standard error names the call and the object, and where that was freed. Any
+ * other build does nothing then, and returns job 0, -EINVAL, NULL, 0, or false (true for a sink or writer that is full,
+ * and a scope that is cancelled). An object that is gone is found as long as no other object of its kind has its place;
+ * debug builds use a free place as late as they can. What lives in the memory of a scope (listeners, servers, datagram
+ * sockets, directories and what reads them, memory sources and sinks) is found only by debug builds. A few calls
+ * accept NULL; their descriptions say so.
  */
 #ifndef LOOP_BASE_H
 #define LOOP_BASE_H

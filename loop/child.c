@@ -10,6 +10,7 @@
  * loop_signal has been asked for. loop_child_begin puts the program's own mask in force. A signal that the loop waits
  * for must not run its default action meanwhile: it is caught, counted, and sent again by loop_child_end.
  */
+#include <loop/check.h>
 #include <loop/child.h>
 #include <loop/log.h>
 
@@ -139,10 +140,9 @@ static int misuse(const struct loop *loop, const char *function, const char *wha
 
 int loop_child_begin(struct loop *loop)
 {
-    if (!loop) {
-        return misuse(loop, __func__, "the loop is NULL", "pass env->loop");
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
     }
-    LOOP_CHECK_THREAD(loop);
     if (loop->is_making_child) {
         return misuse(loop, __func__, "it was called already", "call loop_child_end before the next");
     }
@@ -157,8 +157,8 @@ int loop_child_begin(struct loop *loop)
 
 int loop_child_end(struct loop *loop)
 {
-    if (!loop) {
-        return misuse(loop, __func__, "the loop is NULL", "pass env->loop");
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
     }
     if (!loop->is_making_child) {
         return misuse(loop, __func__, "loop_child_begin was not called", "call it before what makes the child");
@@ -179,5 +179,9 @@ void loop_child_finish(struct loop *loop)
 
 void loop_saved_mask(const struct loop *loop, sigset_t *mask)
 {
+    if (!loop_is_good(loop, __func__)) {
+        sigemptyset(mask);
+        return;
+    }
     *mask = loop->saved_mask;
 }

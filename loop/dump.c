@@ -2,6 +2,7 @@
  *
  * loop_dump: what a loop consists of at this moment, for those who wonder why it doesn't end.
  */
+#include <loop/check.h>
 #include <loop/env.h>
 #include <loop/log.h>
 #include <loop/unread.h>
@@ -151,8 +152,10 @@ static void dump_tree(const struct loop_scope *top)
 
 void loop_dump(struct loop_debug *debug)
 {
+    if (!loop_is_good(debug ? debug->loop : NULL, __func__)) {
+        return;
+    }
     const struct loop *loop = debug->loop;
-    LOOP_CHECK_THREAD(loop);
     loop_log_line("loop on %s: %u jobs, %u scopes, %u descriptors, %u continuations due", loop->backend->name,
                   (unsigned)loop_jobs_in_use(loop), (unsigned)loop->scopes.in_use, (unsigned)loop->fds.in_use,
                   (unsigned)loop->run_queue_length);

@@ -8,6 +8,7 @@
  * neither read nor written (O_PATH: both give EBADF, as before), so that no socket becomes 0, 1 or 2, and gets what
  * somebody meant for standard error.
  */
+#include <loop/check.h>
 #include <loop/env.h>
 #include <loop/sources.h>
 
@@ -105,7 +106,9 @@ int loop_env_init(struct loop *loop)
 
 int64_t loop_clock_wall(const struct loop_clock *clock)
 {
-    LOOP_CHECK_THREAD(clock->loop);
+    if (!loop_is_good(clock ? clock->loop : NULL, __func__)) {
+        return -EINVAL;
+    }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * LOOP_SECOND + now.tv_nsec;
@@ -113,5 +116,8 @@ int64_t loop_clock_wall(const struct loop_clock *clock)
 
 int64_t loop_clock_monotonic(const struct loop_clock *clock)
 {
+    if (!loop_is_good(clock ? clock->loop : NULL, __func__)) {
+        return -EINVAL;
+    }
     return loop_now(clock->loop);
 }

@@ -31,9 +31,10 @@ LOOP_API loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop
  * a closed box instead of freed memory. */
 struct loop_inbox;
 
-/* A counted reference; on the loop's thread. Each is given back with loop_inbox_put, on any thread; NULL is harmless. A
- * debug build logs a warning when the loop ends and some have not been given back. That is no mistake where another
- * thread gives them back later. */
+/* A counted reference; on the loop's thread. Each is given back with loop_inbox_put once, on any thread; NULL is
+ * harmless. A put without a get does nothing while the loop runs, and stops a debug build. A debug build logs a warning
+ * when the loop ends and some have not been given back. That is no mistake where another thread gives them back later.
+ */
 LOOP_API struct loop_inbox *loop_inbox_get(struct loop *loop);
 LOOP_API void loop_inbox_put(struct loop_inbox *inbox);
 
@@ -72,12 +73,12 @@ LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_
 /* Puts the signal mask that the thread had before loop_run in force. A signal that loop_signal waits for and that
  * arrives meanwhile is caught and delivered to its jobs after loop_child_end; one that the process ignores (SIG_IGN)
  * stays ignored meanwhile, so that the child inherits that as well.
- * Returns 0; -EINVAL for a NULL loop or when it was called already, which stops a debug build. On the loop's thread,
+ * Returns 0; -EINVAL when it was called already, which stops a debug build. On the loop's thread,
  * and loop_child_end has to follow before the calling function returns to the loop. */
 LOOP_API int loop_child_begin(struct loop *loop);
 
 /* Puts the loop's signal mask back in force. In the parent; a forked child has nothing to put back.
- * Returns 0; -EINVAL for a NULL loop or without a loop_child_begin, which stops a debug build. */
+ * Returns 0; -EINVAL without a loop_child_begin, which stops a debug build. */
 LOOP_API int loop_child_end(struct loop *loop);
 
 /* Stores the signal mask that the thread had before loop_run in `*mask`: for posix_spawnattr_setsigmask(3), or

@@ -4,6 +4,7 @@
  * that nobody starts what would never end); what is in flight is cancelled and resumed (the kernel may still write to
  * its memory); the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
  */
+#include <loop/check.h>
 #include <loop/core.h>
 #include <loop/timer.h>
 #include <loop/unread.h>
@@ -136,6 +137,9 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
         return NULL;
     }
     fd->number = number;
+#if NORIA_DEBUG
+    fd->was_number = number;
+#endif
     fd->is_borrowed = is_borrowed;
     fd->identity = is_borrowed ? loop_number_identity(number) : 0;
     fd->scope = scope;
@@ -180,7 +184,10 @@ static struct loop_fd *make_of_kind(struct loop_scope *scope, int number, bool i
 
 struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        close(number);
+        return NULL;
+    }
     int flags = fcntl(number, F_GETFL);
     if (flags < 0) {
         return NULL;
@@ -198,7 +205,10 @@ struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
 
 struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        close(number);
+        return NULL;
+    }
     struct loop_fd *fd = number < 0 ? NULL : make(scope, number, false);
     if (!fd) {
         close(number);
@@ -211,7 +221,9 @@ struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
 
 struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     int flags = fcntl(number, F_GETFL);
     return flags < 0 ? NULL : make_of_kind(scope, number, true, flags);
 }
@@ -220,21 +232,33 @@ struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
 
 int loop_fd_peek(const struct loop_fd *fd)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return -1;
+    }
     return fd->state == LOOP_FD_OPEN ? fd->number : -1;
 }
 
 bool loop_fd_is_open(const struct loop_fd *fd)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return false;
+    }
     return fd->state == LOOP_FD_OPEN;
 }
 
 struct loop_flow *loop_fd_flow(struct loop_fd *fd)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return NULL;
+    }
     return &fd->flow;
 }
 
 struct loop_scope *loop_fd_scope(const struct loop_fd *fd)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return NULL;
+    }
     return fd->scope;
 }
 
@@ -265,12 +289,18 @@ static void leave_scope(struct loop_fd *fd)
 
 void loop_fd_pin(struct loop_fd *fd)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return;
+    }
     assert(fd->state != LOOP_FD_GONE || fd->pins > 0);
     fd->pins++;
 }
 
 void loop_fd_unpin(struct loop_fd *fd)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return;
+    }
     assert(fd->pins > 0);
     if (--fd->pins == 0 && fd->state == LOOP_FD_GONE) {
         put_if_unkept(fd);
@@ -382,6 +412,9 @@ static bool begin_close(struct loop_fd *fd)
 
 int loop_fd_close(struct loop_fd *fd)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return -EINVAL;
+    }
     if (!begin_close(fd)) {
         return -EBADF;
     }
@@ -391,10 +424,13 @@ int loop_fd_close(struct loop_fd *fd)
 
 void loop_fd_destroy(struct loop_fd *fd)
 {
-    if (!fd || fd->is_destroyed) {
+    if (!fd || !loop_fd_is_good(fd, __func__) || fd->is_destroyed) {
         return;
     }
     fd->is_destroyed = true;
+#if NORIA_DEBUG
+    fd->destroyed = LOOP_THIS_CALL;
+#endif
     if (begin_close(fd)) {
         loop_fd_unuse(fd);
     } else if (fd->state == LOOP_FD_CLOSED) {
@@ -449,7 +485,9 @@ void loop_fd_end_late_use(struct loop_fd *fd)
 
 int loop_fd_use(struct loop_fd *fd)
 {
-    LOOP_CHECK_THREAD(fd->scope->loop);
+    if (!loop_fd_is_good(fd, __func__)) {
+        return -EINVAL;
+    }
     if (fd->state != LOOP_FD_OPEN || fd->number < 0) {
         return -EBADF;
     }
@@ -459,7 +497,9 @@ int loop_fd_use(struct loop_fd *fd)
 
 void loop_fd_unuse(struct loop_fd *fd)
 {
-    LOOP_CHECK_THREAD(fd->scope->loop);
+    if (!loop_fd_is_good(fd, __func__)) {
+        return;
+    }
     if (fd->uses == 0) {
         loop_misuse(fd->scope->loop, __func__, "the descriptor isn't in use", "call it once for each loop_fd_use");
         return;
@@ -503,6 +543,9 @@ loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool ta
 
 loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
     return loop_fd_close_job(fd->scope, fd, true, fn, arg);
 }
 
@@ -518,6 +561,9 @@ static const struct loop_job_kind descriptor_wait_kind = {.name = "descriptor wa
 
 loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     struct loop *loop = scope->loop;
     loop_job id = loop_timer_start(scope, loop_time_from_now(timeout_ns), &descriptor_wait_kind, fn, arg);
     struct job *job = id ? loop_job_find(loop, id) : NULL;

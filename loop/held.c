@@ -3,6 +3,7 @@
  * Holds on scopes that are cancelled. A hold is the program's own, and the loop can't end it: whoever made it is told
  * by loop_scope_on_cancel. A debug build names the scopes that only holds keep open and whose holder is not told.
  */
+#include <loop/check.h>
 #include <loop/job.h>
 
 #include <errno.h>
@@ -21,6 +22,9 @@ static const struct loop_job_kind on_cancel_kind = {.name = "on cancel", .cancel
 
 loop_job loop_scope_on_cancel(struct loop_scope *scope, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     bool ended;
     struct job *job = loop_job_start(scope, NULL, &on_cancel_kind, fn, arg, &ended);
     if (!job) {

@@ -12,6 +12,7 @@
  * finds the post, or the poster finds the loop asleep and rings. The eventfd is never read, because each write makes an
  * edge; the loop must watch it edge-triggered. A ring that comes when the loop is up already costs one more turn.
  */
+#include <loop/check.h>
 #include <loop/inbox.h>
 
 #include <errno.h>
@@ -96,7 +97,9 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
 
 struct loop_inbox *loop_inbox_get(struct loop *loop)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
 #if NORIA_DEBUG
     loop->inbox_taken = LOOP_THIS_CALL;
 #endif
@@ -104,10 +107,21 @@ struct loop_inbox *loop_inbox_get(struct loop *loop)
     return loop->inbox;
 }
 
+/* The loop gives its own reference back when the box is closed. */
+static bool is_loops_own(const struct loop_inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->references, memory_order_relaxed) == 1 &&
+           (atomic_load_explicit(&inbox->tail, memory_order_relaxed) & OPEN_BIT);
+}
+
 /* In a forked child the count is 0, and the memory stays until the child ends. */
 void loop_inbox_put(struct loop_inbox *inbox)
 {
     if (!inbox || atomic_load_explicit(&inbox->references, memory_order_relaxed) == 0) {
+        return;
+    }
+    if (is_loops_own(inbox)) {
+        loop_misuse(NULL, __func__, "only the loop's own reference is left", "call it once for each loop_inbox_get");
         return;
     }
     if (atomic_fetch_sub_explicit(&inbox->references, 1, memory_order_acq_rel) == 1) {
@@ -177,7 +191,11 @@ void loop_inbox_wake(struct loop_inbox *inbox)
 
 int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
 {
-    int64_t position = inbox && fn ? claim(inbox) : -EINVAL;
+    if (!inbox || !fn) {
+        loop_bad_null(__func__, inbox ? "function" : "inbox");
+        return -EINVAL;
+    }
+    int64_t position = claim(inbox);
     if (position < 0) {
         return (int)position;
     }

@@ -4,6 +4,7 @@
  * handle is stale by then and the slot, still in the cache, serves the next job; what it holds of its descriptor and
  * its scope is given back after, so that neither can end under the continuation.
  */
+#include <loop/check.h>
 #include <loop/job.h>
 
 #include <errno.h>
@@ -292,14 +293,18 @@ bool loop_job_cancel(struct loop *loop, struct job *job)
 
 int loop_cancel(struct loop *loop, loop_job id)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     struct job *job = loop_job_find(loop, id);
     return job && loop_job_cancel(loop, job) ? 0 : -ENOENT;
 }
 
 int loop_daemon(struct loop *loop, loop_job id)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     struct job *job = loop_job_find(loop, id);
     if (!job) {
         return -ENOENT;
@@ -317,5 +322,8 @@ int loop_daemon(struct loop *loop, loop_job id)
 
 bool loop_job_is_alive(const struct loop *loop, loop_job id)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return false;
+    }
     return loop_job_find(loop, id) != NULL;
 }

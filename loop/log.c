@@ -94,7 +94,9 @@ void loop_log_options(const struct loop_options *options, enum loop_log_level le
 
 void loop_log(struct loop *loop, enum loop_log_level level, const char *format, ...)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return;
+    }
     va_list values;
     va_start(values, format);
     log_values(&loop->options, level, format, values);
@@ -116,7 +118,9 @@ __attribute__((format(printf, 2, 0))) static void trace_long(size_t size, const 
 
 void loop_trace(struct loop_debug *debug, const char *format, ...)
 {
-    LOOP_CHECK_THREAD(debug->loop);
+    if (!loop_is_good(debug ? debug->loop : NULL, __func__)) {
+        return;
+    }
     char line[LINE_SIZE];
     va_list values, again;
     va_start(values, format);

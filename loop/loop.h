@@ -81,7 +81,7 @@ LOOP_API int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size
  * real error while it ends; that error is returned then. A status other than 0 always wins.
  *
  * The first call decides, and so does a value other than 0 returned by main: a later call changes nothing.
- * Returns 0; -EALREADY when the status was decided before; -EINVAL for a NULL loop. On the loop's thread: from another
+ * Returns 0; -EALREADY when the status was decided before. On the loop's thread: from another
  * thread or a signal handler, post a function that calls it. Work that the pool has begun is waited for. */
 LOOP_API int loop_stop(struct loop *loop, int status);
 

@@ -2,6 +2,7 @@
  *
  * What parts built on the loop keep in it. They are few: a list is searched.
  */
+#include <loop/check.h>
 #include <loop/core.h>
 #include <loop/part.h>
 
@@ -15,13 +16,17 @@ struct loop_part {
 
 struct loop_scope *loop_part_scope(struct loop *loop)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
     return loop->own_scope;
 }
 
 void **loop_part_slot(struct loop *loop, const void *key)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
     for (struct loop_part *part = loop->parts; part; part = part->next) {
         if (part->key == key) {
             return &part->value;

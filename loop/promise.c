@@ -2,6 +2,7 @@
  *
  * Jobs that somebody else ends: promises.
  */
+#include <loop/check.h>
 #include <loop/core.h>
 
 #include <errno.h>
@@ -19,6 +20,9 @@ static const struct loop_job_kind promise_kind = {.name = "promise", .cancel = p
 
 loop_job loop_promise(struct loop_scope *scope, loop_cancel_fn *on_cancel, void *cancel_arg, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     bool ended = false;
     struct job *job = loop_job_start(scope, NULL, &promise_kind, fn, arg, &ended);
     if (!job) {
@@ -34,7 +38,9 @@ loop_job loop_promise(struct loop_scope *scope, loop_cancel_fn *on_cancel, void 
 
 int loop_resolve(struct loop *loop, loop_job job_id, int64_t result)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     struct job *job = loop_job_find(loop, job_id);
     if (!job || job->where == LOOP_AT_RUN_QUEUE) {
         return -ENOENT;

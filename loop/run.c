@@ -423,11 +423,9 @@ static int prepare(struct loop *loop)
 
 int loop_stop(struct loop *loop, int status)
 {
-    if (!loop) {
-        loop_misuse(NULL, __func__, "the loop is NULL", "pass env->loop");
+    if (!loop_is_good(loop, __func__)) {
         return -EINVAL;
     }
-    LOOP_CHECK_THREAD(loop);
     if (loop->is_stopped || loop->main_has_ended) {
         return -EALREADY;
     }
@@ -541,16 +539,26 @@ int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size, loop_fa
 
 const char *loop_backend_name(const struct loop *loop)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return "";
+    }
     return loop->backend->name;
 }
 
 const char *loop_backend_detail(const struct loop *loop)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return "";
+    }
     return loop->backend_detail;
 }
 
 void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
 {
+    if (!loop_is_good(loop, __func__)) {
+        *stats = (struct loop_stats){0};
+        return;
+    }
     *stats = loop->stats;
     stats->jobs_now = loop_jobs_in_use(loop);
     stats->job_slots = loop_jobs_capacity(loop);

@@ -3,6 +3,7 @@
  * Scopes: the tree of who owns what. A scope counts what holds it open; when the count comes to nothing it is put in
  * loop->ending and looked at after the continuation that is running, step by step: daemons, hooks, descriptors, on_end.
  */
+#include <loop/check.h>
 #include <loop/core.h>
 
 #include <errno.h>
@@ -52,11 +53,16 @@ struct loop_scope *loop_scope_open_root(struct loop *loop, loop_fn *on_end, void
 
 struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, void *arg)
 {
-    LOOP_CHECK_THREAD(parent->loop);
+    if (!loop_scope_is_good(parent, __func__)) {
+        return NULL;
+    }
     struct loop_scope *scope = loop_scope_takes_work(parent) ? make(parent->loop, on_end, arg) : NULL;
     if (!scope) {
         return NULL;
     }
+#if NORIA_DEBUG
+    scope->opened = LOOP_THIS_CALL;
+#endif
     scope->parent = parent;
     scope->is_cancelled = parent->is_cancelled;
     scope->reason = parent->reason;
@@ -175,7 +181,9 @@ void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, s
 
 void loop_scope_cancel(struct loop_scope *scope)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
     if (loop_scope_takes_work(scope)) {
         note_error(scope, -ECANCELED);
         cancel_tree(scope, -ECANCELED);
@@ -184,7 +192,9 @@ void loop_scope_cancel(struct loop_scope *scope)
 
 void loop_scope_fail(struct loop_scope *scope, int64_t error)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
     note_error(scope, error < 0 && error >= INT32_MIN ? error : -EINVAL);
     cancel_tree(scope, -ECANCELED);
 }
@@ -211,8 +221,10 @@ void loop_scope_expire(struct loop_scope *scope)
 
 void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
     struct loop *loop = scope->loop;
-    LOOP_CHECK_THREAD(loop);
     drop_deadline(scope);
     if (at_ns == LOOP_NEVER || !loop_scope_takes_work(scope)) {
         return;
@@ -231,7 +243,9 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
 
 void loop_scope_hold(struct loop_scope *scope)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
     scope->own_holds++;
     scope->loop->has_cancelled_holds |= scope->is_cancelled;
     loop_scope_add_hold(scope, false);
@@ -239,7 +253,9 @@ void loop_scope_hold(struct loop_scope *scope)
 
 void loop_scope_release(struct loop_scope *scope)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
     if (scope->own_holds == 0) {
         loop_misuse(scope->loop, __func__, "the scope has no hold left", "call it once for each loop_scope_hold");
         return;
@@ -250,7 +266,9 @@ void loop_scope_release(struct loop_scope *scope)
 
 void loop_scope_daemon(struct loop_scope *scope)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
     if (scope->parent && !scope->is_daemon) {
         scope->is_daemon = true;
         loop_scope_add_hold(scope->parent, true);
@@ -262,10 +280,12 @@ void loop_scope_daemon(struct loop_scope *scope)
 
 struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *fn, void *arg)
 {
-    LOOP_CHECK_THREAD(scope->loop);
-    struct loop_hook *hook = loop_scope_takes_work(scope) ? malloc(sizeof *hook) : NULL;
+    bool is_good = loop_scope_is_good(scope, __func__) && (fn || loop_bad_null(__func__, "hook's function"));
+    struct loop_hook *hook = is_good && loop_scope_takes_work(scope) ? malloc(sizeof *hook) : NULL;
     if (!hook) {
-        fn(arg);
+        if (fn) {
+            fn(arg);
+        }
         return NULL;
     }
     hook->fn = fn;
@@ -277,7 +297,9 @@ struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *
 
 void loop_hook_remove(struct loop_scope *scope, struct loop_hook *hook)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
     if (hook) {
         loop_hlist_remove(&hook->link);
         free(hook);
@@ -298,7 +320,9 @@ static void run_hooks(struct loop_scope *scope)
 
 void *loop_scope_alloc(struct loop_scope *scope, size_t size_bytes)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     if (size_bytes > SIZE_MAX - sizeof(struct scope_memory)) {
         return NULL;
     }
@@ -331,16 +355,25 @@ static void free_memory(struct loop_scope *scope)
 
 bool loop_scope_is_cancelled(const struct loop_scope *scope)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return true;
+    }
     return scope->is_cancelled;
 }
 
 int64_t loop_scope_error(const struct loop_scope *scope)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return -EINVAL;
+    }
     return scope->error;
 }
 
 struct loop *loop_scope_loop(const struct loop_scope *scope)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     return scope->loop;
 }
 

@@ -2,6 +2,7 @@
  *
  * Working memory: one piece, kept for whoever needs it next.
  */
+#include <loop/check.h>
 #include <loop/core.h>
 
 #include <stdlib.h>
@@ -43,7 +44,9 @@ static void count_taken(struct loop *loop, int n)
 
 void *loop_scratch_take(struct loop *loop, size_t size_bytes)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
     struct loop_scratch *scratch = loop->scratch;
     if (scratch && scratch->size_bytes >= size_bytes) {
         loop->scratch = NULL;
@@ -56,7 +59,9 @@ void *loop_scratch_take(struct loop *loop, size_t size_bytes)
 
 void loop_scratch_give(struct loop *loop, void *memory)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return;
+    }
     if (!memory) {
         return;
     }

@@ -7,6 +7,7 @@
  * which keeps and counts it as it does for every blocked signal, and is read when the next job comes. The mask is
  * brought up to date just before each read, so that a continuation that listens again at once costs no system call.
  */
+#include <loop/check.h>
 #include <loop/core.h>
 
 #include <errno.h>
@@ -187,6 +188,9 @@ static int prepare(struct loop *loop, int number)
 
 loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     bool ended = false;
     struct job *job = loop_job_start(scope, NULL, &signal_kind, fn, arg, &ended);
     if (!job) {

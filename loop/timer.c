@@ -3,6 +3,7 @@
  * Time: the clock, and jobs that end at a point in time. They share one wheel with the deadlines of scopes; a node says
  * which of the two it belongs to.
  */
+#include <loop/check.h>
 #include <loop/job.h>
 #include <loop/timer.h>
 
@@ -21,7 +22,9 @@ int64_t loop_clock_read(void)
 
 int64_t loop_now(const struct loop *loop)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     return loop_clock_read();
 }
 
@@ -80,12 +83,17 @@ loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct 
 
 loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     return start(scope, at_ns, &loop_sleep_kind, fn, arg);
 }
 
 loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     return start(scope, loop_time_from_now(duration_ns), &loop_sleep_kind, fn, arg);
 }
 

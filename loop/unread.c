@@ -2,6 +2,7 @@
  *
  * Unread bytes and kept errors; see unread.h. The bytes are a list of blocks, the one put last first.
  */
+#include <loop/check.h>
 #include <loop/unread.h>
 
 #include <errno.h>
@@ -217,8 +218,10 @@ void loop_unread_finish(struct loop_fd *fd)
 
 int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return -EINVAL;
+    }
     struct loop *loop = fd->scope->loop;
-    LOOP_CHECK_THREAD(loop);
     if (fd->state != LOOP_FD_OPEN) {
         return -EBADF;
     }
@@ -236,13 +239,17 @@ int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
 
 size_t loop_fd_unread_length(const struct loop_fd *fd)
 {
-    LOOP_CHECK_THREAD(fd->scope->loop);
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
     return loop_unread_length(fd);
 }
 
 size_t loop_fd_take_unread(struct loop_fd *fd, void *buf, size_t room)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
     struct iovec iov = {buf, room};
-    LOOP_CHECK_THREAD(fd->scope->loop);
     return fd->unread ? (size_t)loop_unread_read(fd, &iov, 1, false) : 0;
 }
