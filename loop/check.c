@@ -77,6 +77,61 @@ LOOP_LOOKS_AT_FREED bool loop_bad_fd(const struct loop_fd *fd, const char *funct
     return fd ? false : loop_bad_null(function, "descriptor");
 }
 
+bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function)
+{
+#if NORIA_DEBUG
+    if (chunk) {
+        char place[LOOP_PLACE_TEXT_SIZE];
+        loop_place_format(&chunk->freed, place);
+        stop_gone(function, "the chunk %zu was given back%s%s", (size_t)chunk->index,
+                  chunk->freed.function ? " by " : "", chunk->freed.function ? place : "");
+    }
+#endif
+    return chunk ? false : loop_bad_null(function, "chunk");
+}
+
+/* ---- objects that don't say at a fixed place what they are ---- */
+
+static bool is_complete(const struct loop_scope *scope, bool has_ops, const char *function, const char *what)
+{
+    if (!scope || !has_ops) {
+        loop_misuse(NULL, function, what, "fill in its struct");
+        return false;
+    }
+    return loop_scope_is_good(scope, function);
+}
+
+LOOP_LOOKS_AT_FREED bool loop_other_source_is_good(const struct loop_source *source, const char *function)
+{
+    if (!source) {
+        return loop_bad_null(function, "source");
+    }
+    if (source->ops == &loop_fd_source) {
+        return loop_fd_is_good(source->self, function);
+    }
+    return is_complete(source->scope, source->ops && source->ops->read, function,
+                       "the source has no scope or no `read`");
+}
+
+LOOP_LOOKS_AT_FREED bool loop_other_sink_is_good(const struct loop_sink *sink, const char *function)
+{
+    if (!sink) {
+        return loop_bad_null(function, "sink");
+    }
+    if (sink->ops == &loop_fd_sink) {
+        return loop_fd_is_good(sink->self, function);
+    }
+    return is_complete(sink->scope, sink->ops && sink->ops->write, function, "the sink has no scope or no `write`");
+}
+
+LOOP_LOOKS_AT_FREED bool loop_flow_is_good(const struct loop_flow *flow, const char *function)
+{
+    if (!flow) {
+        return loop_bad_null(function, "flow");
+    }
+    return !flow->fd || loop_fd_is_good(flow->fd, function);
+}
+
 /* ---- loops ---- */
 
 bool loop_bad_loop(const struct loop *loop, const char *function)

@@ -8,12 +8,13 @@
 #ifndef LOOP_CHECK_H
 #define LOOP_CHECK_H
 
-#include <loop/core.h>
+#include <loop/fd_flow.h>
 
 /* Stop a debug build: what is wrong with the object is found out here. They return false. */
 __attribute__((cold)) bool loop_bad_loop(const struct loop *loop, const char *function);
 __attribute__((cold)) bool loop_bad_scope(const struct loop_scope *scope, const char *function);
 __attribute__((cold)) bool loop_bad_fd(const struct loop_fd *fd, const char *function);
+__attribute__((cold)) bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function);
 
 /* For arguments of other kinds: that one is NULL. */
 __attribute__((cold)) bool loop_bad_null(const char *function, const char *name);
@@ -48,6 +49,37 @@ static inline bool loop_fd_is_good(const struct loop_fd *fd, const char *functio
     }
     loop_check_thread(fd->scope->loop, function);
     return true;
+}
+
+/* Sources and sinks that are no descriptor's, and what is wrong with those that are. */
+bool loop_other_source_is_good(const struct loop_source *source, const char *function);
+bool loop_other_sink_is_good(const struct loop_sink *sink, const char *function);
+
+LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_source *source, const char *function)
+{
+    if (source && source->ops == &loop_fd_source && !loop_is_freed(source->self)) {
+        loop_check_thread(source->scope->loop, function);
+        return true;
+    }
+    return loop_other_source_is_good(source, function);
+}
+
+LOOP_LOOKS_AT_FREED static inline bool loop_sink_is_good(const struct loop_sink *sink, const char *function)
+{
+    if (sink && sink->ops == &loop_fd_sink && !loop_is_freed(sink->self)) {
+        loop_check_thread(sink->scope->loop, function);
+        return true;
+    }
+    return loop_other_sink_is_good(sink, function);
+}
+
+/* Of those that are no descriptor's there is nothing to be known but that they are there. */
+bool loop_flow_is_good(const struct loop_flow *flow, const char *function);
+
+/* A chunk that is owned or lent. */
+static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char *function)
+{
+    return (chunk && chunk->state != LOOP_CHUNK_FREE) || loop_bad_chunk(chunk, function);
 }
 
 /* ---- loops ---- */

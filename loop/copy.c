@@ -5,6 +5,7 @@
  * the sink is slow does the copy keep the buffer, with what is left in it, and reads no more until that is gone. A copy
  * that ends with bytes in its buffer gives them back to the source, as unread bytes.
  */
+#include <loop/check.h>
 #include <loop/copy.h>
 #include <loop/io.h>
 
@@ -395,6 +396,9 @@ static struct ends ends_of(struct loop_source *source, struct loop_sink *sink)
 
 loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg)
 {
+    if (!(loop_source_is_good(source, __func__) && loop_sink_is_good(sink, __func__))) {
+        return 0;
+    }
     struct ends ends = ends_of(source, sink);
     return start(&ends, fn, arg);
 }
@@ -402,6 +406,9 @@ loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *
 loop_job loop_copy_report(struct loop_source *source, struct loop_sink *sink, struct loop_copy_outcome *outcome,
                           loop_fn *fn, void *arg)
 {
+    if (!(loop_source_is_good(source, __func__) && loop_sink_is_good(sink, __func__))) {
+        return 0;
+    }
     struct ends ends = ends_of(source, sink);
     *outcome = (struct loop_copy_outcome){0};
     ends.outcome = outcome;

@@ -4,6 +4,7 @@
  * What is written in one continuation leaves together when it has returned (loop_ready_send): one system call, and no
  * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
  */
+#include <loop/check.h>
 #include <loop/fd_flow.h>
 #include <loop/io.h>
 #include <loop/unread.h>
@@ -530,6 +531,9 @@ void loop_flow_init(struct loop_fd *fd)
 
 int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop_sink **sink)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return -EINVAL;
+    }
     int ends[2];
     if (!loop_scope_takes_work(scope)) {
         return -ECANCELED;

@@ -2,6 +2,7 @@
  *
  * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
  */
+#include <loop/check.h>
 #include <loop/fd_flow.h>
 #include <loop/own.h>
 
@@ -44,12 +45,17 @@ loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loo
 
 loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
     return len > 0 ? loop_source_read(source, buf, len, fn, arg) : instant(source->scope, -EINVAL, fn, arg);
 }
 
 int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
 {
-    LOOP_CHECK_THREAD(source->scope->loop);
+    if (!loop_source_is_good(source, __func__)) {
+        return -EINVAL;
+    }
     if (len == 0) {
         return -EINVAL;
     }
@@ -65,6 +71,9 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
 
 loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
 {
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
     bool can_wait = source->ops->wait_readable && !takes_no_work(source->scope);
     if (loop_source_has_error(source)) {
         return instant(source->scope, 0, fn, arg);
@@ -74,7 +83,9 @@ loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
 
 int loop_source_unread(struct loop_source *source, const void *bytes, size_t len)
 {
-    LOOP_CHECK_THREAD(source->scope->loop);
+    if (!loop_source_is_good(source, __func__)) {
+        return -EINVAL;
+    }
     if (len == 0 || !bytes) {
         return len == 0 ? 0 : -EINVAL;
     }
@@ -107,29 +118,44 @@ loop_job loop_sink_write(struct loop_sink *sink, const struct iovec *iov, size_t
 
 loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
     return is_too_long(iov, n_iov) ? instant(sink->scope, -EINVAL, fn, arg)
                                    : loop_sink_write(sink, iov, n_iov, fn, arg);
 }
 
 loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
     bool may_ask = sink->ops->shutdown && is_asked(sink);
     return may_ask ? sink->ops->shutdown(sink, fn, arg) : instant(sink->scope, 0, fn, arg);
 }
 
 int loop_source_close(struct loop_source *source)
 {
+    if (!loop_source_is_good(source, __func__)) {
+        return -EINVAL;
+    }
     (void)loop_source_take_error(source);
     return source->ops->close ? source->ops->close(source) : -EOPNOTSUPP;
 }
 
 int loop_sink_close(struct loop_sink *sink)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return -EINVAL;
+    }
     return sink->ops->close ? sink->ops->close(sink) : -EOPNOTSUPP;
 }
 
 int loop_flow_close(struct loop_flow *flow)
 {
+    if (!loop_flow_is_good(flow, __func__)) {
+        return -EINVAL;
+    }
     if (flow->fd) {
         return loop_fd_close(flow->fd);
     }
@@ -194,6 +220,9 @@ static void on_exact_part(void *arg, int64_t result)
 
 loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
     if (len == 0) {
         return instant(source->scope, -EINVAL, fn, arg);
     }
@@ -280,6 +309,9 @@ static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_
 
 loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
     bool took_chunk;
     struct iovec iov = {(void *)(uintptr_t)buf, len};
     if (is_too_long(&iov, 1)) {
@@ -288,12 +320,30 @@ loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn
     return write_one(sink, iov, NULL, fn, arg, &took_chunk);
 }
 
+/* Whether the sink is good. Where it isn't the chunk is given back. */
+static bool can_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, const char *function)
+{
+    if (!loop_sink_is_good(sink, function)) {
+        if (chunk && chunk->state != LOOP_CHUNK_FREE) {
+            loop_region_give(chunk->loop, chunk);
+        }
+        return false;
+    }
+    return true;
+}
+
 loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn, void *arg)
 {
+    if (!can_write_chunk(sink, chunk, __func__)) {
+        return 0;
+    }
     struct loop *loop = sink->scope->loop;
-    if (chunk->state == LOOP_CHUNK_FREE || chunk->loop != loop) {
-        loop_misuse(loop, __func__, "the chunk is not the caller's",
-                    "write a chunk that was allocated, or is being lent");
+    if (!loop_chunk_is_good(chunk, __func__)) {
+        return instant(sink->scope, -EINVAL, fn, arg);
+    }
+    if (chunk->loop != loop) {
+        loop_misuse(loop, __func__, "the chunk is another loop's",
+                    "write a chunk of the loop that the sink belongs to");
         return instant(sink->scope, -EINVAL, fn, arg);
     }
     chunk->state = LOOP_CHUNK_OWNED;
@@ -311,18 +361,27 @@ loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size
 
 size_t loop_sink_queued(const struct loop_sink *sink)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
     const struct loop_fd *fd = sink->ops == &loop_fd_sink ? sink->self : NULL;
     return fd ? fd->queued_bytes : 0;
 }
 
 bool loop_sink_is_full(const struct loop_sink *sink)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return true;
+    }
     const struct loop_fd *fd = sink->ops == &loop_fd_sink ? sink->self : NULL;
     return fd && loop_fd_is_full(fd);
 }
 
 int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return -EINVAL;
+    }
     if (sink->ops != &loop_fd_sink) {
         return -EOPNOTSUPP;
     }
@@ -333,5 +392,8 @@ int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
 
 loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
     return sink->ops == &loop_fd_sink ? loop_fd_drained(sink->self, fn, arg) : instant(sink->scope, 0, fn, arg);
 }

@@ -2,6 +2,7 @@
  *
  * The region and its chunks. The free list is a stack: the chunk given back last is the one in the cache.
  */
+#include <loop/check.h>
 #include <loop/core.h>
 
 #include <errno.h>
@@ -50,13 +51,26 @@ void loop_region_finish(struct loop *loop)
     *region = (struct loop_region){0};
 }
 
+static size_t offset_of(const struct loop_chunk *chunk)
+{
+    return chunk->index * chunk->loop->region.block_size;
+}
+
+static void *data_of(const struct loop_chunk *chunk)
+{
+    return chunk->loop->region.memory + offset_of(chunk);
+}
+
 struct loop_chunk *loop_region_take(struct loop *loop)
 {
     struct loop_region *region = &loop->region;
     struct loop_chunk *chunk = region->free_list;
     if (chunk) {
         assert(chunk->state == LOOP_CHUNK_FREE && region->n_free > 0);
-        LOOP_UNPOISON(loop_chunk_data(chunk), region->block_size);
+#if NORIA_DEBUG
+        chunk->freed = (struct loop_place){0};
+#endif
+        LOOP_UNPOISON(data_of(chunk), region->block_size);
         region->free_list = chunk->next;
         region->n_free--;
         chunk->next = NULL;
@@ -88,7 +102,7 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
         job->kind->got_chunk(loop, job, chunk);
         return;
     }
-    LOOP_POISON(loop_chunk_data(chunk), region->block_size);
+    LOOP_POISON(data_of(chunk), region->block_size);
     chunk->state = LOOP_CHUNK_FREE;
     chunk->next = region->free_list;
     region->free_list = chunk;
@@ -119,7 +133,9 @@ static void note_taken(struct loop_chunk *chunk, struct loop_place taken)
 
 struct loop_chunk *loop_chunk_alloc(struct loop *loop)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
     struct loop_chunk *chunk = loop_region_take(loop);
     note_taken(chunk, LOOP_THIS_CALL);
     return chunk;
@@ -138,6 +154,9 @@ static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = loop_j
 
 loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     bool ended;
     struct loop *loop = scope->loop;
     struct job *job = loop_job_start(scope, NULL, &wait_kind, fn, arg, &ended);
@@ -163,7 +182,9 @@ loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chu
 
 int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     if (!chunk) {
         return 0;
     }
@@ -177,13 +198,18 @@ int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk)
                     "free once what loop_chunk_alloc gave or loop_chunk_keep kept");
         return -EINVAL;
     }
+#if NORIA_DEBUG
+    chunk->freed = LOOP_THIS_CALL;
+#endif
     loop_region_give(loop, chunk);
     return 0;
 }
 
 int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
 {
-    LOOP_CHECK_THREAD(loop);
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     if (!chunk || !is_ours(loop, chunk) || chunk->state != LOOP_CHUNK_LENT) {
         loop_misuse(loop, __func__, "the chunk is not lent now",
                     "keep a chunk inside the stream's continuation that got it");
@@ -196,39 +222,48 @@ int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
 
 void *loop_chunk_data(const struct loop_chunk *chunk)
 {
-    return chunk->loop->region.memory + loop_chunk_offset(chunk);
+    return loop_chunk_is_good(chunk, __func__) ? data_of(chunk) : NULL;
 }
 
 size_t loop_chunk_length(const struct loop_chunk *chunk)
 {
-    return chunk->loop->region.block_size;
+    return loop_chunk_is_good(chunk, __func__) ? chunk->loop->region.block_size : 0;
 }
 
 size_t loop_chunk_offset(const struct loop_chunk *chunk)
 {
-    return chunk->index * chunk->loop->region.block_size;
+    return loop_chunk_is_good(chunk, __func__) ? offset_of(chunk) : 0;
 }
 
 int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, size_t len)
 {
-    if (len > loop_chunk_length(chunk)) {
+    if (!loop_chunk_is_good(chunk, __func__) || len > chunk->loop->region.block_size) {
         return -EINVAL;
     }
-    memcpy(buf, loop_chunk_data(chunk), len);
+    memcpy(buf, data_of(chunk), len);
     return (int64_t)len;
 }
 
 size_t loop_region_avail(const struct loop *loop)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return 0;
+    }
     return loop->region.n_free;
 }
 
 size_t loop_region_count(const struct loop *loop)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return 0;
+    }
     return loop->region.n_blocks;
 }
 
 bool loop_region_is_fixed(const struct loop *loop)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return false;
+    }
     return loop->backend->region_is_fixed && loop->backend->region_is_fixed(loop);
 }

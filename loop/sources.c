@@ -3,6 +3,7 @@
  * Sources and sinks without a descriptor: memory, nothing, and random bytes. What is asked of them is done in the call;
  * the continuation hears of it from the loop, as ever.
  */
+#include <loop/check.h>
 #include <loop/sources.h>
 
 #include <errno.h>
@@ -87,6 +88,9 @@ void loop_null_source_init(struct loop_source *source, struct loop_scope *scope)
 
 struct loop_source *loop_null_source(struct loop_scope *scope)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     struct loop_source *source = loop_scope_takes_work(scope) ? loop_scope_alloc(scope, sizeof *source) : NULL;
     if (source) {
         loop_null_source_init(source, scope);
@@ -96,6 +100,9 @@ struct loop_source *loop_null_source(struct loop_scope *scope)
 
 struct loop_sink *loop_null_sink(struct loop_scope *scope)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     struct loop_sink *sink = loop_scope_takes_work(scope) ? loop_scope_alloc(scope, sizeof *sink) : NULL;
     if (sink) {
         *sink = (struct loop_sink){.ops = &null_sink_ops, .scope = scope};
@@ -198,6 +205,9 @@ static const struct loop_source_ops memory_source_ops = {.read = memory_read,
 
 struct loop_source *loop_memory_source(struct loop_scope *scope, const void *data, size_t len)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     struct memory_source *memory = loop_scope_takes_work(scope) ? loop_scope_alloc(scope, sizeof *memory) : NULL;
     if (!memory) {
         return NULL;
@@ -309,6 +319,9 @@ static const struct loop_sink_ops memory_sink_ops = {
 
 struct loop_sink *loop_memory_sink(struct loop_scope *scope, size_t limit_bytes)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     struct memory_sink *memory = loop_scope_takes_work(scope) ? loop_scope_alloc(scope, sizeof *memory) : NULL;
     if (!memory) {
         return NULL;
@@ -320,9 +333,9 @@ struct loop_sink *loop_memory_sink(struct loop_scope *scope, size_t limit_bytes)
 
 const void *loop_memory_data(const struct loop_sink *memory_sink, size_t *len)
 {
-    LOOP_CHECK_THREAD(memory_sink->scope->loop);
-    const struct memory_sink *memory = memory_sink->ops == &memory_sink_ops ? memory_sink->self : NULL;
-    if (!memory) {
+    bool is_good = loop_sink_is_good(memory_sink, __func__);
+    const struct memory_sink *memory = is_good && memory_sink->ops == &memory_sink_ops ? memory_sink->self : NULL;
+    if (is_good && !memory) {
         loop_misuse(memory_sink->scope->loop, __func__, "the sink is not from loop_memory_sink", "ask one that is");
     }
     *len = memory ? memory->len : 0;

@@ -5,6 +5,7 @@
  * chunk serves one connection after the other, and a thousand connections need no more than one. Where more comes than
  * fits into a chunk the next read takes several. Other sources are source_stream.c's.
  */
+#include <loop/check.h>
 #include <loop/io.h>
 #include <loop/stream.h>
 
@@ -194,6 +195,9 @@ static loop_job stream_fd(struct loop_scope *scope, struct loop_fd *fd, loop_str
 
 loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
 {
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
     bool may_ask = source->ops->fd && !source->scope->is_cancelled;
     struct loop_fd *fd = may_ask ? source->ops->fd(source) : NULL;
     return fd && loop_fd_is_stream(fd) ? stream_fd(source->scope, fd, fn, arg) : stream_source(source, fn, arg);
@@ -209,6 +213,9 @@ static struct job *find_stream(struct loop *loop, loop_job id)
 
 int loop_stream_pause(struct loop *loop, loop_job id)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     struct job *job = find_stream(loop, id);
     if (!job) {
         return -ENOENT;
@@ -227,6 +234,9 @@ int loop_stream_pause(struct loop *loop, loop_job id)
 
 int loop_stream_resume(struct loop *loop, loop_job id)
 {
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
     struct job *job = find_stream(loop, id);
     if (!job) {
         return -ENOENT;
