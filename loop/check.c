@@ -6,6 +6,8 @@
 
 #include <loop/child.h>
 #include <loop/log.h>
+#include <loop/reader_state.h>
+#include <loop/writer_state.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +46,18 @@ static unsigned long long generation_of(uint64_t id)
     return (unsigned long long)((id & ~LOOP_SLAB_FREE) >> LOOP_SLAB_INDEX_BITS) - (id & LOOP_SLAB_FREE ? 1 : 0);
 }
 
+/* A reader or a writer. */
+static void stop_buffered(const char *function, const char *kind, uint64_t id, struct loop_place destroyed)
+{
+    char place[LOOP_PLACE_TEXT_SIZE];
+    if (destroyed.function) {
+        loop_place_format(&destroyed, place);
+        stop_gone(function, "the %s %u.%llu was destroyed by %s", kind, slot_of(id), generation_of(id), place);
+    } else {
+        stop_gone(function, "the %s %u.%llu went with its scope, which has ended", kind, slot_of(id),
+                  generation_of(id));
+    }
+}
 #endif
 
 LOOP_LOOKS_AT_FREED bool loop_bad_scope(const struct loop_scope *scope, const char *function)
@@ -75,6 +89,26 @@ LOOP_LOOKS_AT_FREED bool loop_bad_fd(const struct loop_fd *fd, const char *funct
     }
 #endif
     return fd ? false : loop_bad_null(function, "descriptor");
+}
+
+LOOP_LOOKS_AT_FREED bool loop_bad_reader(const struct loop_reader *reader, const char *function)
+{
+#if NORIA_DEBUG
+    if (reader) {
+        stop_buffered(function, "reader", reader->id, reader->destroyed);
+    }
+#endif
+    return reader ? false : loop_bad_null(function, "reader");
+}
+
+LOOP_LOOKS_AT_FREED bool loop_bad_writer(const struct loop_writer *writer, const char *function)
+{
+#if NORIA_DEBUG
+    if (writer) {
+        stop_buffered(function, "writer", writer->id, writer->destroyed);
+    }
+#endif
+    return writer ? false : loop_bad_null(function, "writer");
 }
 
 bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function)
@@ -109,6 +143,9 @@ LOOP_LOOKS_AT_FREED bool loop_other_source_is_good(const struct loop_source *sou
     if (source->ops == &loop_fd_source) {
         return loop_fd_is_good(source->self, function);
     }
+    if (source->ops == &loop_reader_rest_ops && loop_is_freed(source->self)) {
+        return loop_bad_reader(source->self, function);
+    }
     return is_complete(source->scope, source->ops && source->ops->read, function,
                        "the source has no scope or no `read`");
 }
@@ -130,6 +167,24 @@ LOOP_LOOKS_AT_FREED bool loop_flow_is_good(const struct loop_flow *flow, const c
         return loop_bad_null(function, "flow");
     }
     return !flow->fd || loop_fd_is_good(flow->fd, function);
+}
+
+bool loop_reader_is_good(const struct loop_reader *reader, const char *function)
+{
+    if (!reader || loop_is_freed(reader) || reader->is_destroyed) {
+        return loop_bad_reader(reader, function);
+    }
+    loop_check_thread(reader->loop, function);
+    return true;
+}
+
+bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
+{
+    if (!writer || loop_is_freed(writer) || writer->is_destroyed) {
+        return loop_bad_writer(writer, function);
+    }
+    loop_check_thread(writer->loop, function);
+    return true;
 }
 
 /* ---- loops ---- */

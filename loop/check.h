@@ -10,10 +10,14 @@
 
 #include <loop/fd_flow.h>
 
+struct loop_writer;
+
 /* Stop a debug build: what is wrong with the object is found out here. They return false. */
 __attribute__((cold)) bool loop_bad_loop(const struct loop *loop, const char *function);
 __attribute__((cold)) bool loop_bad_scope(const struct loop_scope *scope, const char *function);
 __attribute__((cold)) bool loop_bad_fd(const struct loop_fd *fd, const char *function);
+__attribute__((cold)) bool loop_bad_reader(const struct loop_reader *reader, const char *function);
+__attribute__((cold)) bool loop_bad_writer(const struct loop_writer *writer, const char *function);
 __attribute__((cold)) bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function);
 
 /* For arguments of other kinds: that one is NULL. */
@@ -81,6 +85,10 @@ static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char
 {
     return (chunk && chunk->state != LOOP_CHUNK_FREE) || loop_bad_chunk(chunk, function);
 }
+
+/* A reader or writer that has been destroyed is no good any more, also while something keeps the object. */
+bool loop_reader_is_good(const struct loop_reader *reader, const char *function);
+bool loop_writer_is_good(const struct loop_writer *writer, const char *function);
 
 /* ---- loops ---- */
 

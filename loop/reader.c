@@ -3,6 +3,7 @@
  * Buffered reading. An operation is a job that tries to make its result of what is in the buffer (its `step`); where
  * that is too little it starts a read of the source behind what is there, and tries again when that has ended.
  */
+#include <loop/check.h>
 #include <loop/reader_state.h>
 
 #include <errno.h>

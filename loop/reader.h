@@ -34,9 +34,8 @@
  * ends with -ECANCELED, later ones with -EBADF; they never read another descriptor. What had come stays in the reader:
  * loop_reader_peek shows it, loop_reader_take gives it out. The number from loop_fd_take reads on behind those bytes.
  *
- * NULL instead of a reader stops a debug build, and so does a reader that has been destroyed or whose scope has ended.
- * Otherwise such a call does nothing and returns job 0, -EINVAL, or an empty string; after a destroy only as long as no
- * other reader of the loop is in the same place.
+ * NULL instead of a reader, and a reader that has been destroyed or whose scope has ended: see <loop/base.h>. The calls
+ * that return text return an empty string then.
  */
 #ifndef LOOP_READER_H
 #define LOOP_READER_H

@@ -7,6 +7,7 @@
  * It pins the descriptor behind its source, and has the scope by a pointer of its own: what it stands on may be closed
  * or destroyed at any time and is then found closed, never to be another connection's.
  */
+#include <loop/check.h>
 #include <loop/reader_state.h>
 
 #include <loop/fd_flow.h>
@@ -15,23 +16,6 @@
 
 #define MAX_BYTES ((size_t)1 << 20)
 #define DIRECT_BLOCK ((size_t)4096)
-
-bool loop_reader_is_good(const struct loop_reader *reader, const char *function)
-{
-    if (!reader) {
-        loop_misuse(NULL, function, "the reader is NULL", "look at what loop_reader_create has returned");
-        return false;
-    }
-    if ((reader->id & LOOP_SLAB_FREE) || reader->is_destroyed) {
-        loop_misuse(NULL, function, "the reader was destroyed, or its scope has ended",
-                    "forget the pointer with loop_reader_destroy, or in the scope's on_end");
-        return false;
-    }
-#if NORIA_DEBUG
-    loop_check_thread(reader->loop, function);
-#endif
-    return true;
-}
 
 /* ---- ending ---- */
 
@@ -110,6 +94,9 @@ void loop_reader_destroy(struct loop_reader *reader)
     if (!reader || !loop_reader_is_good(reader, __func__)) {
         return;
     }
+#if NORIA_DEBUG
+    reader->destroyed = LOOP_THIS_CALL;
+#endif
     reader->is_destroyed = true;
     struct job *job = loop_reader_running(reader);
     if (job && job->where == LOOP_AT_RUN_QUEUE) {
@@ -195,16 +182,6 @@ struct loop_source *loop_reader_source(struct loop_reader *reader)
 
 /* ---- making ---- */
 
-static bool can_read(const struct loop_source *source)
-{
-    if (source && source->scope && source->ops && source->ops->read) {
-        return true;
-    }
-    loop_misuse(NULL, "loop_reader_create", "the source is NULL, or has no scope or no `read`",
-                "give it a source whose struct is filled in");
-    return false;
-}
-
 /* What a file that is O_DIRECT asks of the reads of it. */
 static size_t block_of(const struct loop_fd *fd)
 {
@@ -232,12 +209,11 @@ void loop_readers_init(struct loop *loop)
 
 struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_bytes)
 {
-    if (!can_read(source)) {
+    if (!loop_source_is_good(source, __func__)) {
         return NULL;
     }
     struct loop_scope *scope = source->scope;
     struct loop *loop = scope->loop;
-    LOOP_CHECK_THREAD(loop);
     struct loop_reader *reader = loop_scope_takes_work(scope) ? loop_slab_get(&loop->readers) : NULL;
     if (!reader) {
         return NULL;

@@ -2,6 +2,7 @@
  *
  * All lines of a reader, by one job.
  */
+#include <loop/check.h>
 #include <loop/reader_state.h>
 
 #include <errno.h>

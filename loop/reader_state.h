@@ -46,6 +46,9 @@ struct loop_reader {
     int32_t status;    /* of the source, when it has ended: 0 or an error */
     bool has_ended;    /* the source */
     bool is_destroyed; /* takes no more; goes when nothing keeps the object */
+#if NORIA_DEBUG
+    struct loop_place destroyed; /* where it was: unless it went with its scope */
+#endif
 };
 
 extern const struct loop_job_kind loop_reader_lines_kind;
@@ -66,9 +69,6 @@ static inline size_t loop_reader_buffered(const struct loop_reader *reader)
 {
     return loop_reader_buffer_length(&reader->buffer);
 }
-
-/* False, after a debug build has stopped, for NULL and for a reader that has been destroyed or has ended. */
-bool loop_reader_is_good(const struct loop_reader *reader, const char *function);
 
 /* A job for the caller to go on with, with its id in `*id`. NULL where there is none, or where it has its result. */
 struct job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,

@@ -9,6 +9,7 @@
  * are done (let_go). It pins the sink's descriptor and has the scope by a pointer of its own: a sink that is gone is
  * found closed, never another connection's. Jobs that wait know the writer by its id.
  */
+#include <loop/check.h>
 #include <loop/writer_state.h>
 
 #include <loop/fd_flow.h>
@@ -16,23 +17,6 @@
 #include <errno.h>
 
 #define LIMIT_BYTES ((size_t)1 << 20)
-
-bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
-{
-    if (!writer) {
-        loop_misuse(NULL, function, "the writer is NULL", "look at what loop_writer_create has returned");
-        return false;
-    }
-    if ((writer->id & LOOP_SLAB_FREE) || writer->is_destroyed) {
-        loop_misuse(NULL, function, "the writer was destroyed, or its scope has ended",
-                    "forget the pointer with loop_writer_destroy, or in the scope's on_end");
-        return false;
-    }
-#if NORIA_DEBUG
-    loop_check_thread(writer->loop, function);
-#endif
-    return true;
-}
 
 static void empty_batch(const struct loop_writer *writer, struct loop_writer_batch *batch)
 {
@@ -352,6 +336,9 @@ void loop_writer_destroy(struct loop_writer *writer)
     if (!writer || !loop_writer_is_good(writer, __func__)) {
         return;
     }
+#if NORIA_DEBUG
+    writer->destroyed = LOOP_THIS_CALL;
+#endif
     writer->is_destroyed = true;
     loop_writer_enter(writer);
     give_up(writer);
@@ -361,16 +348,6 @@ void loop_writer_destroy(struct loop_writer *writer)
 
 /* ---- making ---- */
 
-static bool can_write(const struct loop_sink *sink)
-{
-    if (sink && sink->scope && sink->ops && sink->ops->write) {
-        return true;
-    }
-    loop_misuse(NULL, "loop_writer_create", "the sink is NULL, or has no scope or no `write`",
-                "give it a sink whose struct is filled in");
-    return false;
-}
-
 void loop_writers_init(struct loop *loop)
 {
     loop_slab_init(&loop->writers, sizeof(struct loop_writer), 0);
@@ -378,12 +355,11 @@ void loop_writers_init(struct loop *loop)
 
 struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_bytes)
 {
-    if (!can_write(sink)) {
+    if (!loop_sink_is_good(sink, __func__)) {
         return NULL;
     }
     struct loop_scope *scope = sink->scope;
     struct loop *loop = scope->loop;
-    LOOP_CHECK_THREAD(loop);
     struct loop_writer *writer = loop_scope_takes_work(scope) ? loop_slab_get(&loop->writers) : NULL;
     if (!writer) {
         return NULL;

@@ -29,9 +29,7 @@
  * writer fails with -EINVAL. One that resumes with fewer is given the rest, and fails the writer with -EIO when it then
  * takes nothing and has no error to tell.
  *
- * NULL instead of a writer stops a debug build, and so does a writer that has been destroyed or whose scope has ended.
- * Otherwise such a call does nothing and returns job 0, -EINVAL, 0 bytes pending, or true for full; after a destroy
- * only as long as no other writer of the loop is in the same place.
+ * NULL instead of a writer, and a writer that has been destroyed or whose scope has ended: see <loop/base.h>.
  */
 #ifndef LOOP_WRITER_H
 #define LOOP_WRITER_H

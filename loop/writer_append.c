@@ -2,6 +2,7 @@
  *
  * Appending to a writer.
  */
+#include <loop/check.h>
 #include <loop/writer_state.h>
 
 #include <errno.h>

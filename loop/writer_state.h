@@ -34,6 +34,9 @@ struct loop_writer {
     uint32_t n_refusals; /* how often that has begun */
     bool is_corked, is_closed;
     bool is_destroyed; /* goes when nothing keeps the object */
+#if NORIA_DEBUG
+    struct loop_place destroyed; /* where it was: unless it went with its scope */
+#endif
 };
 
 /* What a job that waits keeps. */
@@ -68,9 +71,6 @@ static inline bool loop_writer_is_held_back(const struct loop_writer *writer)
 {
     return writer->is_corked && loop_list_is_empty(&writer->waiters) && loop_list_is_empty(&writer->drainers);
 }
-
-/* False, after a debug build has stopped, for NULL and for a writer that has been destroyed or has ended. */
-bool loop_writer_is_good(const struct loop_writer *writer, const char *function);
 
 /* Has the writer looked at when the continuation that is running has returned: what it has gathered leaves, and jobs
  * that wait are told. */

@@ -3,6 +3,7 @@
  * Waiting for a writer: until all has been written, until there is room, until the sink has been shut down. A job that
  * waits knows the writer by its id, because it may outlive it.
  */
+#include <loop/check.h>
 #include <loop/writer_state.h>
 
 #include <errno.h>
