@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Calls with objects that are NULL or gone: each is made in a loop of its own, in a child. A debug build has to stop
+ * there, with a line that names the call and what is wrong; another one has to return the answer that says no.
+ */
+#ifndef TESTS_MISUSE_H
+#define TESTS_MISUSE_H
+
+#include "harness.h"
+
+#include <loop/part.h>
+#include <loop/reader.h>
+#include <loop/writer.h>
+
+/* What was there once. All of it has been destroyed, or has gone with `scope`, when the calls are made. */
+struct gone {
+    struct loop_scope *scope;          /* "has ended" */
+    struct loop_fd *fd, *scopes_fd;    /* "destroyed by", "went with its scope" */
+    struct loop_source *source, *rest; /* of `fd`; of `scopes_reader` */
+    struct loop_sink *sink;
+    struct loop_flow *flow;
+    struct loop_reader *reader, *scopes_reader;
+    struct loop_writer *writer, *scopes_writer;
+    struct loop_chunk *chunk; /* "given back by" */
+};
+extern struct gone gone;
+extern struct loop_env *here; /* of the loop that makes the call */
+
+struct misuse {
+    const char *function, *words;
+    bool (*call)(void); /* true when the answer is that of a build without debug checks */
+    struct misuse *next;
+};
+
+void misuse_add(struct misuse *misuse);
+/* Makes all calls that have been added. */
+void misuse_check_all(void);
+
+#define MISUSE_NAME_(line) misuse_##line
+#define MISUSE_NAME(line) MISUSE_NAME_(line)
+#define MISUSE_ADD_(line) misuse_add_##line
+#define MISUSE_ADD(line) MISUSE_ADD_(line)
+
+/* One call of `function`: the condition makes it and looks at its answer. `words` are in the line of the stop. */
+#define MISUSE(function, words, condition)                                                                             \
+    static bool MISUSE_NAME(__LINE__)(void)                                                                            \
+    {                                                                                                                  \
+        return (condition);                                                                                            \
+    }                                                                                                                  \
+    __attribute__((constructor)) static void MISUSE_ADD(__LINE__)(void)                                                \
+    {                                                                                                                  \
+        static struct misuse misuse = {#function, (words), MISUSE_NAME(__LINE__), NULL};                               \
+        misuse_add(&misuse);                                                                                           \
+    }
+
+/* The same for calls that return nothing. */
+#define MISUSE_VOID(function, words, call) MISUSE(function, words, ((call), true))
+
+#endif
