@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Public functions of loop/ that are given NULL, or what has been freed.
+ */
+#include "misuse.h"
+
+#include <stdio.h>
+
+TEST(p23_null_and_what_is_gone_are_named)
+{
+    misuse_check_all();
+}
+
+static int keep_loop(struct loop_env *env, void *loop)
+{
+    *(struct loop **)loop = env->loop;
+    return 0;
+}
+
+static int call_after_the_end(void *unused)
+{
+    struct loop *loop;
+
+    (void)unused;
+    CHECK_IS(loop_run(0, 0, 0, NULL, keep_loop, &loop), 0);
+#if NORIA_DEBUG
+    return loop_stop(loop, 0);
+#else
+    return 0; /* there it is freed memory */
+#endif
+}
+
+TEST(p23_a_loop_that_has_ended_is_named)
+{
+    expect_stop(call_after_the_end, NULL, "loop_stop: the loop", 0);
+}
+
+/* Every object is named by where it was freed, as an offset in the program. */
+#define AT "at suite_misuse+0x"
+
+static int64_t stats_are_zero(void)
+{
+    struct loop_stats stats = {.turns = 1};
+
+    loop_get_stats(NULL, &stats);
+    return stats.turns == 0;
+}
+
+static unsigned n_run;
+
+static void count_run(void *unused)
+{
+    (void)unused;
+    n_run++;
+}
+
+#define FN NULL, NULL
+
+/* ---- NULL ---- */
+
+MISUSE(loop_cancel, "the loop is NULL", loop_cancel(NULL, 1) == -EINVAL)
+MISUSE(loop_daemon, "the loop is NULL", loop_daemon(NULL, 1) == -EINVAL)
+MISUSE(loop_job_is_alive, "the loop is NULL", !loop_job_is_alive(NULL, 1))
+MISUSE(loop_stop, "the loop is NULL", loop_stop(NULL, 0) == -EINVAL)
+MISUSE_VOID(loop_log, "the loop is NULL", loop_log(NULL, LOOP_LOG_ERROR, "x"))
+MISUSE(loop_backend_name, "the loop is NULL", strcmp(loop_backend_name(NULL), "") == 0)
+MISUSE(loop_backend_detail, "the loop is NULL", strcmp(loop_backend_detail(NULL), "") == 0)
+MISUSE(loop_get_stats, "the loop is NULL", stats_are_zero())
+MISUSE(loop_scratch_take, "the loop is NULL", loop_scratch_take(NULL, 1) == NULL)
+MISUSE_VOID(loop_scratch_give, "the loop is NULL", loop_scratch_give(NULL, NULL))
+MISUSE(loop_clock_wall, "is NULL", loop_clock_wall(NULL) == -EINVAL)
+MISUSE(loop_clock_monotonic, "is NULL", loop_clock_monotonic(NULL) == -EINVAL)
+MISUSE_VOID(loop_trace, "is NULL", loop_trace(NULL, "x"))
+MISUSE_VOID(loop_dump, "is NULL", loop_dump(NULL))
+MISUSE(loop_now, "the loop is NULL", loop_now(NULL) == -EINVAL)
+MISUSE(loop_inbox_get, "the loop is NULL", loop_inbox_get(NULL) == NULL)
+MISUSE(loop_post, "the inbox is NULL", loop_post(NULL, once_resumed, NULL) == -EINVAL)
+MISUSE(loop_child_begin, "the loop is NULL", loop_child_begin(NULL) == -EINVAL)
+MISUSE(loop_child_end, "the loop is NULL", loop_child_end(NULL) == -EINVAL)
+MISUSE_VOID(loop_saved_mask, "the loop is NULL", loop_saved_mask(NULL, &(sigset_t){{0}}))
+MISUSE(loop_resolve, "the loop is NULL", loop_resolve(NULL, 1, 0) == -EINVAL)
+MISUSE(loop_stream_pause, "the loop is NULL", loop_stream_pause(NULL, 1) == -EINVAL)
+MISUSE(loop_stream_resume, "the loop is NULL", loop_stream_resume(NULL, 1) == -EINVAL)
+MISUSE(loop_chunk_alloc, "the loop is NULL", loop_chunk_alloc(NULL) == NULL)
+MISUSE(loop_chunk_free, "the loop is NULL", loop_chunk_free(NULL, NULL) == -EINVAL)
+MISUSE(loop_chunk_keep, "the loop is NULL", loop_chunk_keep(NULL, NULL) == -EINVAL)
+MISUSE(loop_region_avail, "the loop is NULL", loop_region_avail(NULL) == 0)
+MISUSE(loop_region_count, "the loop is NULL", loop_region_count(NULL) == 0)
+MISUSE(loop_region_is_fixed, "the loop is NULL", !loop_region_is_fixed(NULL))
+MISUSE(loop_part_scope, "the loop is NULL", loop_part_scope(NULL) == NULL)
+MISUSE(loop_part_slot, "the loop is NULL", loop_part_slot(NULL, "") == NULL)
+
+MISUSE(loop_scope_open, "the scope is NULL", loop_scope_open(NULL, FN) == NULL)
+MISUSE_VOID(loop_scope_cancel, "the scope is NULL", loop_scope_cancel(NULL))
+MISUSE_VOID(loop_scope_fail, "the scope is NULL", loop_scope_fail(NULL, -EIO))
+MISUSE_VOID(loop_scope_deadline, "the scope is NULL", loop_scope_deadline(NULL, 0))
+MISUSE_VOID(loop_scope_hold, "the scope is NULL", loop_scope_hold(NULL))
+MISUSE_VOID(loop_scope_release, "the scope is NULL", loop_scope_release(NULL))
+MISUSE(loop_scope_on_cancel, "the scope is NULL", loop_scope_on_cancel(NULL, FN) == 0)
+MISUSE_VOID(loop_scope_daemon, "the scope is NULL", loop_scope_daemon(NULL))
+MISUSE(loop_scope_on_release, "the scope is NULL", loop_scope_on_release(NULL, count_run, NULL) == NULL && n_run == 1)
+MISUSE(loop_scope_on_release, "function is NULL", loop_scope_on_release(here->scope, FN) == NULL)
+MISUSE_VOID(loop_hook_remove, "the scope is NULL", loop_hook_remove(NULL, NULL))
+MISUSE(loop_scope_alloc, "the scope is NULL", loop_scope_alloc(NULL, 1) == NULL)
+MISUSE(loop_scope_is_cancelled, "the scope is NULL", loop_scope_is_cancelled(NULL))
+MISUSE(loop_scope_error, "the scope is NULL", loop_scope_error(NULL) == -EINVAL)
+MISUSE(loop_scope_loop, "the scope is NULL", loop_scope_loop(NULL) == NULL)
+MISUSE(loop_sleep, "the scope is NULL", loop_sleep(NULL, 0, FN) == 0)
+MISUSE(loop_sleep_until, "the scope is NULL", loop_sleep_until(NULL, 0, FN) == 0)
+MISUSE(loop_signal, "the scope is NULL", loop_signal(NULL, SIGUSR1, FN) == 0)
+MISUSE(loop_promise, "the scope is NULL", loop_promise(NULL, FN, FN) == 0)
+MISUSE(loop_descriptor_wait, "the scope is NULL", loop_descriptor_wait(NULL, 0, FN) == 0)
+MISUSE(loop_chunk_alloc_wait, "the scope is NULL", loop_chunk_alloc_wait(NULL, &gone.chunk, FN) == 0)
+MISUSE(loop_pipe, "the scope is NULL", loop_pipe(NULL, &gone.source, &gone.sink) == -EINVAL)
+MISUSE(loop_memory_source, "the scope is NULL", loop_memory_source(NULL, "", 0) == NULL)
+MISUSE(loop_memory_sink, "the scope is NULL", loop_memory_sink(NULL, 0) == NULL)
+MISUSE(loop_null_source, "the scope is NULL", loop_null_source(NULL) == NULL)
+MISUSE(loop_null_sink, "the scope is NULL", loop_null_sink(NULL) == NULL)
+
+MISUSE(loop_fd_adopt, "the scope is NULL", loop_fd_adopt(NULL, -1) == NULL)
+MISUSE(loop_fd_adopt_stream, "the scope is NULL", loop_fd_adopt_stream(NULL, -1) == NULL)
+MISUSE(loop_fd_borrow, "the scope is NULL", loop_fd_borrow(NULL, 0) == NULL)
+MISUSE(loop_fd_use, "the descriptor is NULL", loop_fd_use(NULL) == -EINVAL)
+MISUSE_VOID(loop_fd_unuse, "the descriptor is NULL", loop_fd_unuse(NULL))
+MISUSE(loop_fd_peek, "the descriptor is NULL", loop_fd_peek(NULL) == -1)
+MISUSE(loop_fd_is_open, "the descriptor is NULL", !loop_fd_is_open(NULL))
+MISUSE(loop_fd_close, "the descriptor is NULL", loop_fd_close(NULL) == -EINVAL)
+MISUSE(loop_fd_take, "the descriptor is NULL", loop_fd_take(NULL, FN) == 0)
+MISUSE(loop_fd_unread, "the descriptor is NULL", loop_fd_unread(NULL, "", 1) == -EINVAL)
+MISUSE(loop_fd_unread_length, "the descriptor is NULL", loop_fd_unread_length(NULL) == 0)
+MISUSE(loop_fd_take_unread, "the descriptor is NULL", loop_fd_take_unread(NULL, NULL, 0) == 0)
+MISUSE(loop_fd_flow, "the descriptor is NULL", loop_fd_flow(NULL) == NULL)
+MISUSE(loop_fd_scope, "the descriptor is NULL", loop_fd_scope(NULL) == NULL)
+MISUSE_VOID(loop_fd_pin, "the descriptor is NULL", loop_fd_pin(NULL))
+MISUSE_VOID(loop_fd_unpin, "the descriptor is NULL", loop_fd_unpin(NULL))
+
+MISUSE(loop_read, "the source is NULL", loop_read(NULL, NULL, 1, FN) == 0)
+MISUSE(loop_read_exact, "the source is NULL", loop_read_exact(NULL, NULL, 1, FN) == 0)
+MISUSE(loop_try_read, "the source is NULL", loop_try_read(NULL, NULL, 1) == -EINVAL)
+MISUSE(loop_wait_readable, "the source is NULL", loop_wait_readable(NULL, FN) == 0)
+MISUSE(loop_source_unread, "the source is NULL", loop_source_unread(NULL, "", 1) == -EINVAL)
+MISUSE(loop_stream, "the source is NULL", loop_stream(NULL, FN) == 0)
+MISUSE(loop_source_close, "the source is NULL", loop_source_close(NULL) == -EINVAL)
+MISUSE(loop_copy, "the source is NULL", loop_copy(NULL, here->out, FN) == 0)
+MISUSE(loop_copy, "the sink is NULL", loop_copy(here->in, NULL, FN) == 0)
+MISUSE(loop_copy_report, "the source is NULL",
+       loop_copy_report(NULL, here->out, &(struct loop_copy_outcome){0}, FN) == 0)
+MISUSE(loop_copy_report, "the sink is NULL", loop_copy_report(here->in, NULL, &(struct loop_copy_outcome){0}, FN) == 0)
+MISUSE(loop_reader_create, "the source is NULL", loop_reader_create(NULL, 0) == NULL)
+MISUSE(loop_write, "the sink is NULL", loop_write(NULL, "", 1, FN) == 0)
+MISUSE(loop_writev, "the sink is NULL", loop_writev(NULL, NULL, 0, FN) == 0)
+MISUSE(loop_write_chunk, "the sink is NULL",
+       loop_write_chunk(NULL, loop_chunk_alloc(here->loop), 1, FN) == 0 &&
+           loop_region_avail(here->loop) == loop_region_count(here->loop))
+MISUSE(loop_write_chunk, "the chunk is NULL",
+       loop_write_chunk(loop_null_sink(here->scope), NULL, 1, once_resumed, &(struct once){0}) != 0)
+MISUSE(loop_sink_queued, "the sink is NULL", loop_sink_queued(NULL) == 0)
+MISUSE(loop_sink_is_full, "the sink is NULL", loop_sink_is_full(NULL))
+MISUSE(loop_sink_limit, "the sink is NULL", loop_sink_limit(NULL, 1) == -EINVAL)
+MISUSE(loop_sink_drained, "the sink is NULL", loop_sink_drained(NULL, FN) == 0)
+MISUSE(loop_shutdown, "the sink is NULL", loop_shutdown(NULL, FN) == 0)
+MISUSE(loop_sink_close, "the sink is NULL", loop_sink_close(NULL) == -EINVAL)
+MISUSE(loop_flow_close, "the flow is NULL", loop_flow_close(NULL) == -EINVAL)
+MISUSE(loop_memory_data, "the sink is NULL", loop_memory_data(NULL, &(size_t){1}) == NULL)
+MISUSE(loop_writer_create, "the sink is NULL", loop_writer_create(NULL, 0) == NULL)
+MISUSE(loop_read, "no `read`", loop_read(&(struct loop_source){.scope = here->scope}, NULL, 1, FN) == 0)
+MISUSE(loop_write, "no `write`", loop_write(&(struct loop_sink){.scope = here->scope}, NULL, 1, FN) == 0)
+
+MISUSE(loop_chunk_data, "the chunk is NULL", loop_chunk_data(NULL) == NULL)
+MISUSE(loop_chunk_length, "the chunk is NULL", loop_chunk_length(NULL) == 0)
+MISUSE(loop_chunk_offset, "the chunk is NULL", loop_chunk_offset(NULL) == 0)
+MISUSE(loop_chunk_copy_out, "the chunk is NULL", loop_chunk_copy_out(NULL, NULL, 0) == -EINVAL)
+
+/* ---- scopes that have ended ---- */
+
+#define ENDED "opened by loop_scope_open (" AT
+
+MISUSE(loop_scope_open, ENDED, loop_scope_open(gone.scope, FN) == NULL)
+MISUSE_VOID(loop_scope_cancel, "has ended: ", loop_scope_cancel(gone.scope))
+MISUSE_VOID(loop_scope_hold, ENDED, loop_scope_hold(gone.scope))
+MISUSE_VOID(loop_scope_release, ENDED, loop_scope_release(gone.scope))
+MISUSE_VOID(loop_scope_deadline, ENDED, loop_scope_deadline(gone.scope, 0))
+MISUSE(loop_scope_on_cancel, ENDED, loop_scope_on_cancel(gone.scope, FN) == 0)
+MISUSE(loop_scope_on_release, ENDED, loop_scope_on_release(gone.scope, count_run, NULL) == NULL && n_run == 1)
+MISUSE(loop_scope_alloc, ENDED, loop_scope_alloc(gone.scope, 1) == NULL)
+MISUSE(loop_scope_is_cancelled, ENDED, loop_scope_is_cancelled(gone.scope))
+MISUSE(loop_scope_loop, ENDED, loop_scope_loop(gone.scope) == NULL)
+MISUSE(loop_sleep, ENDED, loop_sleep(gone.scope, 0, FN) == 0)
+MISUSE(loop_signal, ENDED, loop_signal(gone.scope, SIGUSR1, FN) == 0)
+MISUSE(loop_promise, ENDED, loop_promise(gone.scope, FN, FN) == 0)
+MISUSE(loop_chunk_alloc_wait, ENDED, loop_chunk_alloc_wait(gone.scope, &gone.chunk, FN) == 0)
+MISUSE(loop_fd_adopt, ENDED, loop_fd_adopt(gone.scope, -1) == NULL)
+MISUSE(loop_fd_borrow, ENDED, loop_fd_borrow(gone.scope, 0) == NULL)
+MISUSE(loop_pipe, ENDED, loop_pipe(gone.scope, &gone.source, &gone.sink) == -EINVAL)
+MISUSE(loop_memory_source, ENDED, loop_memory_source(gone.scope, "", 0) == NULL)
+MISUSE(loop_memory_sink, ENDED, loop_memory_sink(gone.scope, 0) == NULL)
+
+/* ---- descriptors that are gone, and what is part of them ---- */
+
+#define DESTROYED "destroyed by loop_fd_destroy (" AT
+#define WENT "went with its scope"
+
+MISUSE(loop_fd_use, DESTROYED, loop_fd_use(gone.fd) == -EINVAL)
+MISUSE(loop_fd_use, WENT, loop_fd_use(gone.scopes_fd) == -EINVAL)
+MISUSE(loop_fd_close, DESTROYED, loop_fd_close(gone.fd) == -EINVAL)
+MISUSE_VOID(loop_fd_destroy, DESTROYED, loop_fd_destroy(gone.fd))
+MISUSE_VOID(loop_fd_destroy, WENT, loop_fd_destroy(gone.scopes_fd))
+MISUSE(loop_fd_is_open, DESTROYED, !loop_fd_is_open(gone.fd))
+MISUSE(loop_fd_peek, DESTROYED, loop_fd_peek(gone.fd) == -1)
+MISUSE(loop_fd_take, DESTROYED, loop_fd_take(gone.fd, FN) == 0)
+MISUSE(loop_fd_flow, DESTROYED, loop_fd_flow(gone.fd) == NULL)
+MISUSE(loop_fd_scope, DESTROYED, loop_fd_scope(gone.fd) == NULL)
+MISUSE(loop_fd_unread, DESTROYED, loop_fd_unread(gone.fd, "", 1) == -EINVAL)
+MISUSE_VOID(loop_fd_unuse, DESTROYED, loop_fd_unuse(gone.fd))
+MISUSE_VOID(loop_fd_pin, DESTROYED, loop_fd_pin(gone.fd))
+MISUSE_VOID(loop_fd_unpin, DESTROYED, loop_fd_unpin(gone.fd))
+MISUSE(loop_read, DESTROYED, loop_read(gone.source, NULL, 1, FN) == 0)
+MISUSE(loop_read_exact, DESTROYED, loop_read_exact(gone.source, NULL, 1, FN) == 0)
+MISUSE(loop_try_read, DESTROYED, loop_try_read(gone.source, NULL, 1) == -EINVAL)
+MISUSE(loop_wait_readable, DESTROYED, loop_wait_readable(gone.source, FN) == 0)
+MISUSE(loop_source_unread, DESTROYED, loop_source_unread(gone.source, "", 1) == -EINVAL)
+MISUSE(loop_stream, DESTROYED, loop_stream(gone.source, FN) == 0)
+MISUSE(loop_source_close, DESTROYED, loop_source_close(gone.source) == -EINVAL)
+MISUSE(loop_copy, DESTROYED, loop_copy(gone.source, here->out, FN) == 0)
+MISUSE(loop_copy, DESTROYED, loop_copy(here->in, gone.sink, FN) == 0)
+MISUSE(loop_reader_create, DESTROYED, loop_reader_create(gone.source, 0) == NULL)
+MISUSE(loop_write, DESTROYED, loop_write(gone.sink, "", 1, FN) == 0)
+MISUSE(loop_writev, DESTROYED, loop_writev(gone.sink, NULL, 0, FN) == 0)
+MISUSE(loop_write_chunk, DESTROYED,
+       loop_write_chunk(gone.sink, loop_chunk_alloc(here->loop), 1, FN) == 0 &&
+           loop_region_avail(here->loop) == loop_region_count(here->loop))
+MISUSE(loop_sink_queued, DESTROYED, loop_sink_queued(gone.sink) == 0)
+MISUSE(loop_sink_is_full, DESTROYED, loop_sink_is_full(gone.sink))
+MISUSE(loop_sink_limit, DESTROYED, loop_sink_limit(gone.sink, 1) == -EINVAL)
+MISUSE(loop_sink_drained, DESTROYED, loop_sink_drained(gone.sink, FN) == 0)
+MISUSE(loop_shutdown, DESTROYED, loop_shutdown(gone.sink, FN) == 0)
+MISUSE(loop_sink_close, DESTROYED, loop_sink_close(gone.sink) == -EINVAL)
+MISUSE(loop_flow_close, DESTROYED, loop_flow_close(gone.flow) == -EINVAL)
+MISUSE(loop_writer_create, DESTROYED, loop_writer_create(gone.sink, 0) == NULL)
+MISUSE(loop_read, WENT, loop_read(gone.rest, NULL, 1, FN) == 0)
+
+/* ---- readers and writers ---- */
+
+MISUSE(loop_reader_line, "destroyed by loop_reader_destroy (" AT, loop_reader_line(gone.reader, FN) == 0)
+MISUSE(loop_reader_take, WENT, loop_reader_take(gone.scopes_reader, 1, FN) == 0)
+MISUSE_VOID(loop_reader_destroy, "destroyed by loop_reader_destroy (" AT, loop_reader_destroy(gone.reader))
+MISUSE(loop_writer_put, "destroyed by loop_writer_destroy (" AT, loop_writer_put(gone.writer, "", 1) == -EINVAL)
+MISUSE(loop_writer_flush, WENT, loop_writer_flush(gone.scopes_writer, FN) == 0)
+MISUSE_VOID(loop_writer_destroy, "destroyed by loop_writer_destroy (" AT, loop_writer_destroy(gone.writer))
+
+/* ---- chunks ---- */
+
+#define GIVEN_BACK "given back by loop_chunk_free (" AT
+
+MISUSE(loop_chunk_data, GIVEN_BACK, loop_chunk_data(gone.chunk) == NULL)
+MISUSE(loop_chunk_length, GIVEN_BACK, loop_chunk_length(gone.chunk) == 0)
+MISUSE(loop_chunk_offset, GIVEN_BACK, loop_chunk_offset(gone.chunk) == 0)
+MISUSE(loop_chunk_copy_out, GIVEN_BACK, loop_chunk_copy_out(gone.chunk, NULL, 0) == -EINVAL)
+MISUSE(loop_write_chunk, GIVEN_BACK,
+       loop_write_chunk(loop_null_sink(here->scope), gone.chunk, 1, once_resumed, &(struct once){0}) != 0)
+
+/* ---- the inbox ---- */
+
+static bool put_once_too_often(void)
+{
+    struct loop_inbox *inbox = loop_inbox_get(here->loop);
+
+    loop_inbox_put(inbox);
+    loop_inbox_put(inbox);
+    return true;
+}
+
+MISUSE(loop_inbox_put, "the loop's own", put_once_too_often())
