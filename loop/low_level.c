@@ -6,8 +6,6 @@
  */
 #include <loop/direct.h>
 #include <loop/operation.h>
-#include <loop/request.h>
-#include <loop/timer.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,15 +21,9 @@
 
 /* ---- making the job ---- */
 
-/* Descriptors of other loops belong to other threads. */
-static bool is_of(const struct loop *loop, const struct loop_fd *fd)
-{
-    return !fd || fd->scope->loop == loop;
-}
-
 static int check(const struct loop *loop, const struct loop_operation *operation)
 {
-    if (!is_of(loop, operation->fd) || !is_of(loop, operation->second)) {
+    if (!loop_operation_is_of(loop, operation->fd) || !loop_operation_is_of(loop, operation->second)) {
         return -EINVAL;
     }
     if (operation->error) {
@@ -59,7 +51,7 @@ loop_job loop_operation_start(const struct loop_operation *operation)
         operation->kind ? operation->kind : loop_low_kind_for(operation->op, operation->fn);
     assert(kind->size == LOOP_JOB_LARGE);
     int error = scope ? check(scope->loop, operation) : -EINVAL;
-    struct loop_fd *fd = scope && is_of(scope->loop, operation->fd) ? operation->fd : NULL;
+    struct loop_fd *fd = scope && loop_operation_is_of(scope->loop, operation->fd) ? operation->fd : NULL;
     bool ended = false;
     struct job *job = scope ? loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended) : NULL;
     if (!job) {
@@ -91,8 +83,7 @@ loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
     return id;
 }
 
-/* A job that only carries a result that is known already. */
-static loop_job start_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg)
+loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg)
 {
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_NOP, .error = error, .fn = fn, .arg = arg};
@@ -134,7 +125,7 @@ static int check_move(const struct move *move)
 static loop_job start_move(const struct move *move)
 {
     struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
-    struct loop_fd *fd = owner && is_of(owner->loop, move->fd) ? move->fd : NULL;
+    struct loop_fd *fd = owner && loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
     bool ended = false;
     const struct loop_job_kind *kind = loop_low_kind_for(move->op, move->fn);
     struct job *job = owner ? loop_job_start(owner, fd, kind, move->fn, move->arg, &ended) : NULL;
@@ -258,7 +249,7 @@ loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned
 {
     unsigned wanted = events & ~(unsigned)(POLLERR | POLLHUP);
     if (!fd || wanted == 0 || (wanted & ~POLL_EVENTS)) {
-        return start_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
     }
     struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_POLL, .fn = fn, .arg = arg};
     operation.args.flags = wanted;
@@ -286,7 +277,7 @@ loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, lo
     bool ended = false;
     scope = loop_operation_scope(scope, fd);
     if (!fd || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
-        return start_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
     }
     struct job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
     if (!job) {
@@ -344,7 +335,7 @@ loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t 
 {
     int error = check_splice(from, from_offset, to, to_offset);
     if (error || len == 0) {
-        return start_known(scope, from, error, fn, arg);
+        return loop_operation_known(scope, from, error, fn, arg);
     }
     struct loop_operation operation = {
         .scope = scope, .fd = from, .second = to, .op = LOOP_OP_SPLICE, .fn = fn, .arg = arg};
@@ -358,7 +349,7 @@ loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const str
                          socklen_t address_len, loop_fn *fn, void *arg)
 {
     if (!fd || !address || address_len == 0 || address_len > sizeof(struct sockaddr_storage)) {
-        return start_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
     }
     struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_CONNECT, .fn = fn, .arg = arg};
     operation.args.extra = calloc(1, sizeof(struct sockaddr_storage));
@@ -413,111 +404,14 @@ loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *
 loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg)
 {
     struct loop_scope *owner = loop_operation_scope(scope, fd);
-    bool is_usable = owner && fd && is_of(owner->loop, fd);
+    bool is_usable = owner && fd && loop_operation_is_of(owner->loop, fd);
     bool ended = false;
     struct job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
     if (!is_usable) {
-        return start_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
     }
     if (job && !ended) {
         loop_job_complete(owner->loop, job, shutdown(fd->number, how) ? -errno : 0);
     }
     return job ? job->id : 0;
-}
-
-/* ---- the loop's own ---- */
-
-loop_job loop_op_close(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
-{
-    struct loop_scope *owner = loop_operation_scope(scope, fd);
-    if (!owner || !fd || !is_of(owner->loop, fd)) {
-        return start_known(scope, fd, -EINVAL, fn, arg);
-    }
-    return loop_fd_close_job(owner, fd, false, fn, arg);
-}
-
-loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop_fn *fn, void *arg)
-{
-    bool ended = false;
-    struct job *job = scope ? loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended) : NULL;
-    if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    if (!ended) {
-        loop_job_complete(scope->loop, job, loop_cancel(scope->loop, target));
-    }
-    return id;
-}
-
-loop_job loop_op_timeout(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
-{
-    return scope ? loop_timer_start(scope, at_ns, &loop_timeout_kind, fn, arg) : 0;
-}
-
-/* ---- files ---- */
-
-/* The directory's number. An absolute path doesn't look at it, unless it is to be the root. */
-static int number_of_dir(struct loop_fd **dir, const char *path, uint64_t resolve)
-{
-    if (path[0] == '/' && !(resolve & RESOLVE_IN_ROOT)) {
-        *dir = NULL;
-    }
-    return *dir ? (*dir)->number : AT_FDCWD;
-}
-
-/* The mode only counts where something may be created; elsewhere the kernel refuses one. */
-static struct open_how kernel_how(const struct loop_open_how *how)
-{
-    bool may_create = (how->flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0;
-    return (struct open_how){
-        .flags = how->flags | O_CLOEXEC, .mode = may_create ? how->mode : 0, .resolve = how->resolve};
-}
-
-loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struct loop_open_how *how, loop_fn *fn,
-                         void *arg)
-{
-    struct loop_fd *dir = how ? how->dir : NULL;
-    struct loop_scope *owner = loop_operation_scope(scope, dir);
-    if (!path || !how || !fn || !owner) {
-        return start_known(owner, NULL, -EINVAL, fn, arg);
-    }
-    size_t path_size = strlen(path) + 1;
-    struct loop_open_request *request = malloc(sizeof *request + path_size);
-    if (!request) {
-        return 0;
-    }
-    request->how = kernel_how(how);
-    request->dir_number = number_of_dir(&dir, path, how->resolve);
-    memcpy(request->path, path, path_size);
-    struct loop_operation operation = {.scope = owner, .fd = dir, .op = LOOP_OP_OPENAT2, .fn = fn, .arg = arg};
-    operation.args.extra = request;
-    return loop_operation_start(&operation);
-}
-
-loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char *path, int flags, unsigned mask,
-                       struct statx *buf, loop_fn *fn, void *arg)
-{
-    struct loop_scope *owner = loop_operation_scope(scope, dir);
-    if (!path || !buf || !owner) {
-        return start_known(owner, NULL, -EINVAL, fn, arg);
-    }
-    size_t path_size = strlen(path) + 1;
-    struct loop_path_request *request = malloc(sizeof *request + path_size);
-    if (!request) {
-        return 0;
-    }
-    request->dir_number = number_of_dir(&dir, path, 0);
-    memcpy(request->path, path, path_size);
-    struct loop_operation operation = {.scope = owner, .fd = dir, .op = LOOP_OP_STATX, .fn = fn, .arg = arg};
-    operation.args = (struct loop_op_args){.data = buf, .len = mask, .flags = (uint32_t)flags, .extra = request};
-    return loop_operation_start(&operation);
-}
-
-loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_only, loop_fn *fn, void *arg)
-{
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_FSYNC, .fn = fn, .arg = arg};
-    operation.args.flags = data_only;
-    operation.error = fd ? 0 : -EINVAL;
-    return loop_operation_start(&operation);
 }

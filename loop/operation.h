@@ -23,6 +23,15 @@ struct loop_operation {
 /* Makes the job and hands it to the backend. Job 0 where there can be none. */
 loop_job loop_operation_start(const struct loop_operation *operation);
 
+/* A job that only carries a result that is known already. */
+loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg);
+
+/* Descriptors of other loops belong to other threads. */
+static inline bool loop_operation_is_of(const struct loop *loop, const struct loop_fd *fd)
+{
+    return !fd || fd->scope->loop == loop;
+}
+
 /* The scope that owns such a job; NULL when there is neither. */
 static inline struct loop_scope *loop_operation_scope(struct loop_scope *scope, const struct loop_fd *fd)
 {
