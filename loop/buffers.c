@@ -3,6 +3,7 @@
  * Groups of provided buffers: made, given back, counted. The stack of free ones serves system calls; where the kernel
  * has the group, in a ring, the stack's depth is only the count.
  */
+#include <loop/check.h>
 #include <loop/direct.h>
 #include <loop/operation.h>
 
@@ -81,7 +82,9 @@ static bool is_good_size(unsigned count, size_t size_bytes)
 
 struct loop_buffers *loop_buffers_create(struct loop_scope *scope, unsigned count, size_t size_bytes)
 {
-    LOOP_CHECK_THREAD(scope->loop);
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
     struct group *group = is_good_size(count, size_bytes) ? make_group(scope, count, size_bytes) : NULL;
     if (!group) {
         return NULL;
@@ -156,9 +159,16 @@ static struct loop_hnode *find_borrowed(const struct loop_buffers *buffers, cons
     return node;
 }
 
+static bool is_good_group(const struct loop_buffers *buffers, const char *function)
+{
+    return buffers ? loop_is_good(buffers->loop, function) : loop_bad_null(function, "group of buffers");
+}
+
 int loop_buffers_recycle(struct loop_buffers *buffers, void *data)
 {
-    LOOP_CHECK_THREAD(buffers->loop);
+    if (!is_good_group(buffers, __func__)) {
+        return -EINVAL;
+    }
     int index = index_of(buffers, data);
     struct loop_hnode *borrowed = index < 0 ? find_borrowed(buffers, data) : NULL;
     if (borrowed) {
@@ -175,6 +185,9 @@ int loop_buffers_recycle(struct loop_buffers *buffers, void *data)
 
 unsigned loop_buffers_avail(const struct loop_buffers *buffers)
 {
+    if (!is_good_group(buffers, __func__)) {
+        return 0;
+    }
     return buffers->n_free;
 }
 
@@ -190,9 +203,13 @@ static bool is_inside(const struct loop_scope *scope, const struct loop_scope *o
 loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, struct loop_buffers *buffers,
                                 loop_recv_fn *fn, void *arg)
 {
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
     const struct loop_scope *owner = loop_operation_scope(scope, fd);
     bool is_good = fd && buffers && fn && is_inside(owner, ((const struct group *)(const void *)buffers)->scope);
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_RECV_MULTISHOT, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_RECV_MULTISHOT, .arg = arg, .function = __func__};
     operation.fn = (loop_fn *)(void (*)(void))fn;
     operation.args.data = buffers;
     operation.error = !is_good ? -EINVAL : loop_fd_reads_by(fd) != LOOP_IO_SOCKET ? -ENOTSOCK : 0;

@@ -46,14 +46,18 @@ static void hand_over(struct loop *loop, struct job *job, const struct loop_oper
 
 loop_job loop_operation_start(const struct loop_operation *operation)
 {
+    if (!loop_operation_is_good(operation->scope, operation->fd, operation->second, operation->function)) {
+        free(operation->args.extra);
+        return 0;
+    }
     struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
     const struct loop_job_kind *kind =
         operation->kind ? operation->kind : loop_low_kind_for(operation->op, operation->fn);
     assert(kind->size == LOOP_JOB_LARGE);
-    int error = scope ? check(scope->loop, operation) : -EINVAL;
-    struct loop_fd *fd = scope && loop_operation_is_of(scope->loop, operation->fd) ? operation->fd : NULL;
+    int error = check(scope->loop, operation);
+    struct loop_fd *fd = loop_operation_is_of(scope->loop, operation->fd) ? operation->fd : NULL;
     bool ended = false;
-    struct job *job = scope ? loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended) : NULL;
+    struct job *job = loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended);
     if (!job) {
         free(operation->args.extra);
         return 0;
@@ -70,8 +74,11 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 
 loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     bool ended = false;
-    struct job *job = scope ? loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended) : NULL;
+    struct job *job = loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -83,10 +90,11 @@ loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
     return id;
 }
 
-loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg)
+loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg,
+                              const char *function)
 {
     struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_NOP, .error = error, .fn = fn, .arg = arg};
+        .scope = scope, .fd = fd, .op = LOOP_OP_NOP, .error = error, .fn = fn, .arg = arg, .function = function};
     return loop_operation_start(&operation);
 }
 
@@ -112,6 +120,7 @@ struct move {
     int64_t offset;
     loop_fn *fn;
     void *arg;
+    const char *function;
 };
 
 static int check_move(const struct move *move)
@@ -124,11 +133,14 @@ static int check_move(const struct move *move)
 
 static loop_job start_move(const struct move *move)
 {
+    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
+        return 0;
+    }
     struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
-    struct loop_fd *fd = owner && loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
+    struct loop_fd *fd = loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
     bool ended = false;
     const struct loop_job_kind *kind = loop_low_kind_for(move->op, move->fn);
-    struct job *job = owner ? loop_job_start(owner, fd, kind, move->fn, move->arg, &ended) : NULL;
+    struct job *job = loop_job_start(owner, fd, kind, move->fn, move->arg, &ended);
     if (!job) {
         return 0;
     }
@@ -154,7 +166,7 @@ static size_t limited(size_t len)
 loop_job loop_op_read(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int64_t offset, loop_fn *fn,
                       void *arg)
 {
-    return start_move(&(struct move){scope, fd, LOOP_OP_READ, 0, buf, limited(len), offset, fn, arg});
+    return start_move(&(struct move){scope, fd, LOOP_OP_READ, 0, buf, limited(len), offset, fn, arg, __func__});
 }
 
 static int check_count(size_t n_iov)
@@ -166,31 +178,33 @@ loop_job loop_op_readv(struct loop_scope *scope, struct loop_fd *fd, const struc
                        int64_t offset, loop_fn *fn, void *arg)
 {
     void *data = (void *)(uintptr_t)iov;
-    return start_move(&(struct move){scope, fd, LOOP_OP_READV, check_count(n_iov), data, n_iov, offset, fn, arg});
+    return start_move(
+        &(struct move){scope, fd, LOOP_OP_READV, check_count(n_iov), data, n_iov, offset, fn, arg, __func__});
 }
 
 loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int64_t offset,
                        loop_fn *fn, void *arg)
 {
     void *data = (void *)(uintptr_t)buf;
-    return start_move(&(struct move){scope, fd, LOOP_OP_WRITE, 0, data, limited(len), offset, fn, arg});
+    return start_move(&(struct move){scope, fd, LOOP_OP_WRITE, 0, data, limited(len), offset, fn, arg, __func__});
 }
 
 loop_job loop_op_writev(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
                         int64_t offset, loop_fn *fn, void *arg)
 {
     void *data = (void *)(uintptr_t)iov;
-    return start_move(&(struct move){scope, fd, LOOP_OP_WRITEV, check_count(n_iov), data, n_iov, offset, fn, arg});
+    return start_move(
+        &(struct move){scope, fd, LOOP_OP_WRITEV, check_count(n_iov), data, n_iov, offset, fn, arg, __func__});
 }
 
 /* ---- the region ---- */
 
 static loop_job start_fixed(struct move *move, size_t region_offset)
 {
-    const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
-    if (!scope) {
+    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
         return 0;
     }
+    const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
     const struct loop_region *region = &scope->loop->region;
     if (region_offset > region->size_bytes || move->len > region->size_bytes - region_offset) {
         move->error = move->error ? move->error : -EFAULT;
@@ -203,19 +217,24 @@ static loop_job start_fixed(struct move *move, size_t region_offset)
 loop_job loop_op_read_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
                             int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_fixed(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg}, region_offset);
+    return start_fixed(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg, __func__},
+                       region_offset);
 }
 
 loop_job loop_op_write_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
                              int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_fixed(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg}, region_offset);
+    return start_fixed(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg, __func__},
+                       region_offset);
 }
 
 static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
 {
+    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
+        return 0;
+    }
     const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
-    bool is_good = scope && chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
+    bool is_good = chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
                    move->len <= scope->loop->region.block_size;
     move->error = is_good ? 0 : -EINVAL;
     return start_fixed(move, is_good ? loop_chunk_offset(chunk) : 0);
@@ -224,13 +243,13 @@ static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
 loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
                             int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_chunk(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg}, chunk);
+    return start_chunk(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg, __func__}, chunk);
 }
 
 loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
                              int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_chunk(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg}, chunk);
+    return start_chunk(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg, __func__}, chunk);
 }
 
 /* ---- readiness ---- */
@@ -247,11 +266,15 @@ static int poll_result_of_file(const struct loop_fd *fd, unsigned events)
 
 loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
 {
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
     unsigned wanted = events & ~(unsigned)(POLLERR | POLLHUP);
     if (!fd || wanted == 0 || (wanted & ~POLL_EVENTS)) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_POLL, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_POLL, .fn = fn, .arg = arg, .function = __func__};
     operation.args.flags = wanted;
     operation.error = poll_result_of_file(fd, wanted);
     return loop_operation_start(&operation);
@@ -259,6 +282,9 @@ loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned
 
 loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
 {
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
     return loop_op_poll_add(NULL, fd, events, fn, arg);
 }
 
@@ -274,10 +300,13 @@ static const struct loop_job_kind poll_multishot_kind = {
 
 loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
 {
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
     bool ended = false;
     scope = loop_operation_scope(scope, fd);
     if (!fd || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     struct job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
     if (!job) {
@@ -333,12 +362,15 @@ static int check_splice(const struct loop_fd *from, int64_t from_offset, const s
 loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset, struct loop_fd *to,
                         int64_t to_offset, size_t len, loop_fn *fn, void *arg)
 {
+    if (!loop_operation_is_good(scope, from, to, __func__)) {
+        return 0;
+    }
     int error = check_splice(from, from_offset, to, to_offset);
     if (error || len == 0) {
-        return loop_operation_known(scope, from, error, fn, arg);
+        return loop_operation_known(scope, from, error, fn, arg, __func__);
     }
     struct loop_operation operation = {
-        .scope = scope, .fd = from, .second = to, .op = LOOP_OP_SPLICE, .fn = fn, .arg = arg};
+        .scope = scope, .fd = from, .second = to, .op = LOOP_OP_SPLICE, .fn = fn, .arg = arg, .function = __func__};
     operation.args = (struct loop_op_args){.len = limited(len), .offset = from_offset, .second_offset = to_offset};
     return loop_operation_start(&operation);
 }
@@ -349,9 +381,10 @@ loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const str
                          socklen_t address_len, loop_fn *fn, void *arg)
 {
     if (!fd || !address || address_len == 0 || address_len > sizeof(struct sockaddr_storage)) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_CONNECT, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_CONNECT, .fn = fn, .arg = arg, .function = __func__};
     operation.args.extra = calloc(1, sizeof(struct sockaddr_storage));
     if (!operation.args.extra) {
         return 0;
@@ -365,7 +398,8 @@ loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const str
 loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct sockaddr *address, socklen_t *address_len,
                         loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT, .fn = fn, .arg = arg, .function = __func__};
     operation.args = (struct loop_op_args){.data = address, .out = address ? address_len : NULL};
     operation.error = !fd || !fn || (address && !address_len) ? -EINVAL : 0;
     return loop_operation_start(&operation);
@@ -373,7 +407,8 @@ loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct soc
 
 loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT_MULTISHOT, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT_MULTISHOT, .fn = fn, .arg = arg, .function = __func__};
     operation.error = fd && fn ? 0 : -EINVAL;
     return loop_operation_start(&operation);
 }
@@ -381,7 +416,8 @@ loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, 
 loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags, loop_fn *fn,
                       void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_RECV, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_RECV, .fn = fn, .arg = arg, .function = __func__};
     operation.args = (struct loop_op_args){.data = buf, .len = limited(len), .flags = (uint32_t)flags};
     operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
     if (fd && flags & MSG_OOB) {
@@ -393,7 +429,8 @@ loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, s
 loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int flags, loop_fn *fn,
                       void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_SEND, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_SEND, .fn = fn, .arg = arg, .function = __func__};
     void *data = (void *)(uintptr_t)buf;
     operation.args = (struct loop_op_args){.data = data, .len = limited(len), .flags = (uint32_t)flags | MSG_NOSIGNAL};
     operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
@@ -403,12 +440,15 @@ loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *
 /* The ring would leave it to one of its threads; it can't block. */
 loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg)
 {
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
     struct loop_scope *owner = loop_operation_scope(scope, fd);
-    bool is_usable = owner && fd && loop_operation_is_of(owner->loop, fd);
+    bool is_usable = fd && loop_operation_is_of(owner->loop, fd);
     bool ended = false;
     struct job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
     if (!is_usable) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     if (job && !ended) {
         loop_job_complete(owner->loop, job, shutdown(fd->number, how) ? -errno : 0);

@@ -16,17 +16,23 @@
 
 loop_job loop_op_close(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
 {
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
     struct loop_scope *owner = loop_operation_scope(scope, fd);
-    if (!owner || !fd || !loop_operation_is_of(owner->loop, fd)) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg);
+    if (!fd || !loop_operation_is_of(owner->loop, fd)) {
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     return loop_fd_close_job(owner, fd, false, fn, arg);
 }
 
 loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop_fn *fn, void *arg)
 {
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
     bool ended = false;
-    struct job *job = scope ? loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended) : NULL;
+    struct job *job = loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -39,7 +45,10 @@ loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop_fn *fn, 
 
 loop_job loop_op_timeout(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
 {
-    return scope ? loop_timer_start(scope, at_ns, &loop_timeout_kind, fn, arg) : 0;
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
+    return loop_timer_start(scope, at_ns, &loop_timeout_kind, fn, arg);
 }
 
 /* ---- files ---- */
@@ -65,9 +74,12 @@ loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struc
                          void *arg)
 {
     struct loop_fd *dir = how ? how->dir : NULL;
+    if (!loop_operation_is_good(scope, dir, NULL, __func__)) {
+        return 0;
+    }
     struct loop_scope *owner = loop_operation_scope(scope, dir);
-    if (!path || !how || !fn || !owner) {
-        return loop_operation_known(owner, NULL, -EINVAL, fn, arg);
+    if (!path || !how || !fn) {
+        return loop_operation_known(owner, NULL, -EINVAL, fn, arg, __func__);
     }
     size_t path_size = strlen(path) + 1;
     struct loop_open_request *request = malloc(sizeof *request + path_size);
@@ -77,7 +89,8 @@ loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struc
     request->how = kernel_how(how);
     request->dir_number = number_of_dir(&dir, path, how->resolve);
     memcpy(request->path, path, path_size);
-    struct loop_operation operation = {.scope = owner, .fd = dir, .op = LOOP_OP_OPENAT2, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = owner, .fd = dir, .op = LOOP_OP_OPENAT2, .fn = fn, .arg = arg, .function = __func__};
     operation.args.extra = request;
     return loop_operation_start(&operation);
 }
@@ -85,9 +98,12 @@ loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struc
 loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char *path, int flags, unsigned mask,
                        struct statx *buf, loop_fn *fn, void *arg)
 {
+    if (!loop_operation_is_good(scope, dir, NULL, __func__)) {
+        return 0;
+    }
     struct loop_scope *owner = loop_operation_scope(scope, dir);
-    if (!path || !buf || !owner) {
-        return loop_operation_known(owner, NULL, -EINVAL, fn, arg);
+    if (!path || !buf) {
+        return loop_operation_known(owner, NULL, -EINVAL, fn, arg, __func__);
     }
     size_t path_size = strlen(path) + 1;
     struct loop_path_request *request = malloc(sizeof *request + path_size);
@@ -96,14 +112,16 @@ loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char
     }
     request->dir_number = number_of_dir(&dir, path, 0);
     memcpy(request->path, path, path_size);
-    struct loop_operation operation = {.scope = owner, .fd = dir, .op = LOOP_OP_STATX, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = owner, .fd = dir, .op = LOOP_OP_STATX, .fn = fn, .arg = arg, .function = __func__};
     operation.args = (struct loop_op_args){.data = buf, .len = mask, .flags = (uint32_t)flags, .extra = request};
     return loop_operation_start(&operation);
 }
 
 loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_only, loop_fn *fn, void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_FSYNC, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_FSYNC, .fn = fn, .arg = arg, .function = __func__};
     operation.args.flags = data_only;
     operation.error = fd ? 0 : -EINVAL;
     return loop_operation_start(&operation);

@@ -56,7 +56,8 @@ static uint32_t call_flags(const struct loop_message *message, int more_flags)
 loop_job loop_op_send_msg(struct loop_scope *scope, struct loop_fd *fd, const struct loop_message *message, loop_fn *fn,
                           void *arg)
 {
-    struct loop_operation operation = {.scope = scope, .fd = fd, .op = LOOP_OP_SEND_MSG, .fn = fn, .arg = arg};
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_SEND_MSG, .fn = fn, .arg = arg, .function = __func__};
     if (!fd || !is_whole(message) || message->n_fds > LOOP_MAX_FDS) {
         operation.error = -EINVAL;
         return loop_operation_start(&operation);
@@ -136,8 +137,13 @@ static void empty_message(struct loop_message *message)
 loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd, struct loop_message *message, loop_fn *fn,
                           void *arg)
 {
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_RECV_MSG, .kind = &loop_recv_msg_kind, .fn = fn, .arg = arg};
+    struct loop_operation operation = {.scope = scope,
+                                       .fd = fd,
+                                       .op = LOOP_OP_RECV_MSG,
+                                       .kind = &loop_recv_msg_kind,
+                                       .fn = fn,
+                                       .arg = arg,
+                                       .function = __func__};
     if (!fd || !fn || !is_whole(message)) {
         operation.error = -EINVAL;
         return loop_operation_start(&operation);

@@ -5,7 +5,7 @@
 #ifndef LOOP_OPERATION_H
 #define LOOP_OPERATION_H
 
-#include <loop/core.h>
+#include <loop/check.h>
 
 /* What a call of the low level asks for. */
 struct loop_operation {
@@ -18,13 +18,23 @@ struct loop_operation {
     int error;                /* bad arguments: the job ends with this, and nothing is done */
     loop_fn *fn;
     void *arg;
+    const char *function; /* the public one, for loop_operation_is_good */
 };
+
+/* Whether the objects are good that a call is given. There is a scope or a descriptor. */
+static inline bool loop_operation_is_good(const struct loop_scope *scope, const struct loop_fd *fd,
+                                          const struct loop_fd *second, const char *function)
+{
+    return (!scope || loop_scope_is_good(scope, function)) && ((scope && !fd) || loop_fd_is_good(fd, function)) &&
+           (!second || loop_fd_is_good(second, function));
+}
 
 /* Makes the job and hands it to the backend. Job 0 where there can be none. */
 loop_job loop_operation_start(const struct loop_operation *operation);
 
 /* A job that only carries a result that is known already. */
-loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg);
+loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg,
+                              const char *function);
 
 /* Descriptors of other loops belong to other threads. */
 static inline bool loop_operation_is_of(const struct loop *loop, const struct loop_fd *fd)

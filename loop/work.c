@@ -130,11 +130,14 @@ static loop_job start_owned(struct loop_scope *scope, const struct loop_work_opt
     return job;
 }
 
-loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
-                        void *work_arg, loop_fn *fn, void *arg)
+static loop_job start_with(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
+                           void *work_arg, loop_fn *fn, void *arg, const char *function)
 {
     static const struct loop_work_options defaults;
     options = options ? options : &defaults;
+    if (!loop_operation_is_good(scope, options->fd, options->second, function)) {
+        return 0;
+    }
     if (options->release) {
         return start_owned(scope, options, work, work_arg, fn, arg);
     }
@@ -143,7 +146,13 @@ loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options
     return start(scope, options, &operation, work);
 }
 
+loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
+                        void *work_arg, loop_fn *fn, void *arg)
+{
+    return start_with(scope, options, work, work_arg, fn, arg, __func__);
+}
+
 loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg)
 {
-    return loop_work_with(scope, NULL, work, work_arg, fn, arg);
+    return start_with(scope, NULL, work, work_arg, fn, arg, __func__);
 }

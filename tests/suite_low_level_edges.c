@@ -242,28 +242,6 @@ LOOP_TEST(every_kind_without_a_descriptor_is_einval)
     END;
 }
 
-/* Nobody would own the job. */
-LOOP_TEST(every_kind_without_scope_and_descriptor_is_no_job)
-{
-    static struct once once;
-
-    BEGIN;
-    set_stage(env->scope);
-    for (int kind = 0; kind < N_KINDS; kind++) {
-        if (kind != SPLICE_TO) { /* has another descriptor */
-            CHECK_IS(start_kind((enum kind)kind, NULL, NULL, &once), 0);
-        }
-    }
-    CHECK_IS(loop_op_nop(NULL, ONCE(&once)), 0);
-    CHECK_IS(loop_op_openat2(NULL, "/", &(struct loop_open_how){.flags = O_RDONLY}, ONCE(&once)), 0);
-    CHECK_IS(loop_op_cancel(NULL, 1, ONCE(&once)), 0);
-    CHECK_IS(loop_op_timeout(NULL, 0, ONCE(&once)), 0);
-    AWAIT(turns(env->scope, 3, GO));
-    CHECK_IS(once.count, 0);
-    CHECK_IS(loop_chunk_free(env->loop, stage.chunk), 0);
-    END;
-}
-
 static const enum kind socket_kinds[] = {RECV, RECV_MSG, ACCEPT, ACCEPT_MULTISHOT, SEND, SEND_MSG, CONNECT, SHUTDOWN};
 
 /* Whether there is anything to read doesn't matter. */

@@ -271,3 +271,70 @@ static bool put_once_too_often(void)
 }
 
 MISUSE(loop_inbox_put, "the loop's own", put_once_too_often())
+
+/* ---- the low level, and work ---- */
+
+#define NEITHER "the descriptor is NULL"
+
+static struct loop_open_how how;
+
+static int64_t work_nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+MISUSE(loop_op_nop, "the scope is NULL", loop_op_nop(NULL, FN) == 0)
+MISUSE(loop_op_cancel, "the scope is NULL", loop_op_cancel(NULL, 1, FN) == 0)
+MISUSE(loop_op_timeout, "the scope is NULL", loop_op_timeout(NULL, 0, FN) == 0)
+MISUSE(loop_op_openat2, NEITHER, loop_op_openat2(NULL, "/", &how, once_resumed, NULL) == 0)
+MISUSE(loop_op_statx, NEITHER, loop_op_statx(NULL, NULL, "/", 0, 0, NULL, FN) == 0)
+MISUSE(loop_op_read, NEITHER, loop_op_read(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_readv, NEITHER, loop_op_readv(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_write, NEITHER, loop_op_write(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_writev, NEITHER, loop_op_writev(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_read_fixed, NEITHER, loop_op_read_fixed(NULL, NULL, 0, 0, 0, FN) == 0)
+MISUSE(loop_op_write_fixed, NEITHER, loop_op_write_fixed(NULL, NULL, 0, 0, 0, FN) == 0)
+MISUSE(loop_op_read_chunk, NEITHER, loop_op_read_chunk(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_write_chunk, NEITHER, loop_op_write_chunk(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_poll_add, NEITHER, loop_op_poll_add(NULL, NULL, POLLIN, FN) == 0)
+MISUSE(loop_op_poll_multishot, NEITHER, loop_op_poll_multishot(NULL, NULL, FN) == 0)
+MISUSE(loop_op_splice, NEITHER, loop_op_splice(NULL, NULL, 0, NULL, 0, 1, FN) == 0)
+MISUSE(loop_op_connect, NEITHER, loop_op_connect(NULL, NULL, NULL, 0, FN) == 0)
+MISUSE(loop_op_accept, NEITHER, loop_op_accept(NULL, NULL, NULL, NULL, FN) == 0)
+MISUSE(loop_op_accept_multishot, NEITHER, loop_op_accept_multishot(NULL, NULL, FN) == 0)
+MISUSE(loop_op_recv_multishot, NEITHER, loop_op_recv_multishot(NULL, NULL, NULL, FN) == 0)
+MISUSE(loop_op_recv, NEITHER, loop_op_recv(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_send, NEITHER, loop_op_send(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_send_msg, NEITHER, loop_op_send_msg(NULL, NULL, NULL, FN) == 0)
+MISUSE(loop_op_recv_msg, NEITHER, loop_op_recv_msg(NULL, NULL, NULL, FN) == 0)
+MISUSE(loop_op_shutdown, NEITHER, loop_op_shutdown(NULL, NULL, SHUT_WR, FN) == 0)
+MISUSE(loop_op_close, NEITHER, loop_op_close(NULL, NULL, FN) == 0)
+MISUSE(loop_op_fsync, NEITHER, loop_op_fsync(NULL, NULL, false, FN) == 0)
+MISUSE(loop_poll, NEITHER, loop_poll(NULL, POLLIN, FN) == 0)
+MISUSE(loop_work, NEITHER, loop_work(NULL, work_nothing, NULL, FN) == 0)
+MISUSE(loop_work_with, NEITHER, loop_work_with(NULL, NULL, work_nothing, NULL, FN) == 0)
+MISUSE(loop_buffers_create, "the scope is NULL", loop_buffers_create(NULL, 1, 1) == NULL)
+MISUSE(loop_buffers_recycle, "group of buffers is NULL", loop_buffers_recycle(NULL, NULL) == -EINVAL)
+MISUSE(loop_buffers_avail, "group of buffers is NULL", loop_buffers_avail(NULL) == 0)
+
+MISUSE(loop_op_nop, ENDED, loop_op_nop(gone.scope, FN) == 0)
+MISUSE(loop_op_timeout, ENDED, loop_op_timeout(gone.scope, 0, FN) == 0)
+MISUSE(loop_op_openat2, ENDED, loop_op_openat2(gone.scope, "/", &how, once_resumed, NULL) == 0)
+MISUSE(loop_work, ENDED, loop_work(gone.scope, work_nothing, NULL, FN) == 0)
+MISUSE(loop_op_read, DESTROYED, loop_op_read(NULL, gone.fd, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_read, DESTROYED, loop_op_read(here->scope, gone.fd, NULL, 0, 0, FN) == 0)
+MISUSE(loop_op_read_fixed, DESTROYED, loop_op_read_fixed(NULL, gone.fd, 0, 0, 0, FN) == 0)
+MISUSE(loop_op_poll_add, DESTROYED, loop_op_poll_add(NULL, gone.fd, POLLIN, FN) == 0)
+MISUSE(loop_op_poll_multishot, DESTROYED, loop_op_poll_multishot(NULL, gone.fd, FN) == 0)
+MISUSE(loop_op_splice, DESTROYED, loop_op_splice(here->scope, gone.fd, 0, gone.fd, 0, 1, FN) == 0)
+MISUSE(loop_op_recv_multishot, DESTROYED, loop_op_recv_multishot(NULL, gone.fd, NULL, FN) == 0)
+MISUSE(loop_op_send_msg, DESTROYED, loop_op_send_msg(NULL, gone.fd, NULL, FN) == 0)
+MISUSE(loop_op_shutdown, DESTROYED, loop_op_shutdown(NULL, gone.fd, SHUT_WR, FN) == 0)
+MISUSE(loop_op_close, DESTROYED, loop_op_close(NULL, gone.fd, FN) == 0)
+MISUSE(loop_op_fsync, WENT, loop_op_fsync(NULL, gone.scopes_fd, false, FN) == 0)
+MISUSE(loop_poll, DESTROYED, loop_poll(gone.fd, POLLIN, FN) == 0)
+MISUSE(loop_work_with, DESTROYED,
+       loop_work_with(here->scope, &(struct loop_work_options){.fd = gone.fd}, work_nothing, NULL, FN) == 0)
+MISUSE(loop_work_with, DESTROYED,
+       loop_work_with(here->scope, &(struct loop_work_options){.second = gone.fd}, work_nothing, NULL, FN) == 0)
