@@ -357,6 +357,18 @@ static void tell_failure(const struct ends *ends, int64_t error, bool is_sink_er
     }
 }
 
+static void begin_by_readiness(struct loop *loop, struct job *job, const struct ends *ends)
+{
+    assert(ends->from);
+    int64_t error = loop_role_reading(ends->from);
+    if (error) {
+        tell_failure(ends, error, false);
+        loop_job_complete(loop, job, loop_copy_result(loop, job, error, LOOP_COPY_SOURCE));
+    } else {
+        loop_ready_wait_read(loop, ends->from, job);
+    }
+}
+
 static void begin(struct loop *loop, struct job *job, const struct ends *ends)
 {
     int error = prepare(job, ends);
@@ -368,7 +380,7 @@ static void begin(struct loop *loop, struct job *job, const struct ends *ends)
     } else if (job->kind == &loop_file_copy_kind) {
         loop_file_copy(loop, job);
     } else {
-        loop_ready_wait_read(loop, ends->from, job);
+        begin_by_readiness(loop, job, ends);
     }
 }
 

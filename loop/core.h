@@ -21,6 +21,7 @@
 #include <loop/wheel.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -286,6 +287,8 @@ struct loop_fd {
     bool short_is_empty : 1;              /* a read that got less than asked for has emptied it: see io.h */
     bool must_ask : 1;                    /* but whether this one has, poll(2) has to tell */
     bool is_fresh : 1;                    /* an event has come, and nothing has been read since */
+    bool may_listen : 1;                  /* a socket that hasn't been found to be connected */
+    bool is_listener : 1;                 /* it has been found to listen */
     bool is_unix : 1;                     /* a Unix stream socket: recvmsg(2) tells where it stopped */
     bool was_readable : 1;                /* `ready` had POLLIN when bytes were given back */
     uint32_t uses;                        /* keep it from being closed */
@@ -430,6 +433,23 @@ void loop_ready_run(struct loop *loop, unsigned most);
 /* Sends what has been queued on the descriptors in loop->dirty; what ends waits in the run queue, unless nobody waits
  * for it. After each continuation. */
 void loop_ready_send(struct loop *loop);
+
+/* ---- what a socket is for (role.c) ---- */
+
+int64_t loop_role_ask_reading(struct loop_fd *fd);
+int64_t loop_role_ask_accepting(struct loop_fd *fd);
+
+/* 0 where bytes may come; else what recv(2) says, which has none to wait for: of a listener, say. */
+static inline int64_t loop_role_reading(struct loop_fd *fd)
+{
+    return fd->may_listen && fd->read_by == LOOP_IO_SOCKET ? loop_role_ask_reading(fd) : 0;
+}
+
+/* -EAGAIN where connections may come; else what accept4(2) says. */
+static inline int64_t loop_role_accepting(struct loop_fd *fd)
+{
+    return fd->is_listener ? -EAGAIN : loop_role_ask_accepting(fd);
+}
 
 /* ---- operations by system calls (attempt.c, direct.c, pool.c) ---- */
 

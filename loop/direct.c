@@ -145,21 +145,11 @@ static enum loop_attempt receive_many(struct loop *loop, struct job *job)
     return attempt;
 }
 
-/* What doesn't listen never becomes ready for it. */
-static bool is_listening(const struct job *job)
-{
-    int answer = 0;
-    socklen_t len = sizeof answer;
-    return getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &answer, &len) == 0 && answer;
-}
-
 /* Never tried here: its continuation may only be resumed by the dispatch. */
 static void start_multishot(struct loop *loop, struct job *job)
 {
     if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET) {
         loop_job_backend_complete(loop, job, -ENOTSOCK);
-    } else if (job->op == LOOP_OP_ACCEPT_MULTISHOT && !is_listening(job)) {
-        loop_job_backend_complete(loop, job, loop_attempt(job, false)); /* which says why not */
     } else {
         loop_ready_wait_read(loop, job->fd, job);
     }

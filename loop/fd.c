@@ -69,6 +69,7 @@ static int classify_socket(struct loop_fd *fd, int flags)
         return -errno; /* connect and accept would block the loop */
     }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
+    fd->may_listen = type == SOCK_STREAM || type == SOCK_SEQPACKET;
     if (type == SOCK_STREAM) {
         classify_byte_stream(fd);
     }

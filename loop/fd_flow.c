@@ -66,8 +66,11 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
         return job ? job->id : 0;
     }
     loop_job id = job->id;
+    int64_t error = loop_role_reading(fd);
     if (is_file) {
         loop_file_read(loop, job, buffer, is_exact);
+    } else if (error) {
+        loop_job_complete(loop, job, error);
     } else {
         job->u.read.rest = buffer;
         job->u.read.is_exact = is_exact;

@@ -32,6 +32,25 @@ static int check(const struct loop *loop, const struct loop_operation *operation
     return operation->second && operation->second->state != LOOP_FD_OPEN ? -EBADF : 0;
 }
 
+/* -EAGAIN where the operation may be started; else what it ends with, because what it is for never comes. */
+static int64_t misuse(const struct job *job)
+{
+    struct loop_fd *fd = job->fd;
+    int64_t error = 0;
+    if (!fd || loop_fd_reads_by(fd) != LOOP_IO_SOCKET) {
+        return -EAGAIN;
+    }
+    switch (job->op) {
+    case LOOP_OP_ACCEPT:
+    case LOOP_OP_ACCEPT_MULTISHOT: return loop_role_accepting(fd);
+    case LOOP_OP_RECV:
+    case LOOP_OP_RECV_MSG:
+    case LOOP_OP_RECV_MULTISHOT: error = loop_role_reading(fd); break;
+    default: break;
+    }
+    return error ? error : -EAGAIN;
+}
+
 static void hand_over(struct loop *loop, struct job *job, const struct loop_operation *operation, int error)
 {
     if (error) {
@@ -41,7 +60,12 @@ static void hand_over(struct loop *loop, struct job *job, const struct loop_oper
     if (operation->second) {
         loop_job_use_second(job, operation->second);
     }
-    loop->backend->start(loop, job);
+    int64_t result = misuse(job);
+    if (result != -EAGAIN) {
+        loop_job_complete(loop, job, result);
+    } else {
+        loop->backend->start(loop, job);
+    }
 }
 
 loop_job loop_operation_start(const struct loop_operation *operation)
@@ -128,7 +152,8 @@ static int check_move(const struct move *move)
     if (move->error || (!move->data && move->len > 0)) {
         return move->error ? move->error : -EINVAL;
     }
-    return check_offset(move->fd, loop_op_table[move->op].is_output, move->offset);
+    int error = check_offset(move->fd, loop_op_table[move->op].is_output, move->offset);
+    return error || loop_op_table[move->op].is_output ? error : (int)loop_role_reading(move->fd);
 }
 
 static loop_job start_move(const struct move *move)
@@ -149,8 +174,8 @@ static loop_job start_move(const struct move *move)
     job->u.args.data = move->data;
     job->u.args.len = move->len;
     job->u.args.offset = move->offset;
-    int error = fd ? check_move(move) : -EINVAL;
-    if (error && !ended) {
+    int error = ended ? 0 : fd ? check_move(move) : -EINVAL;
+    if (error) {
         loop_job_complete(owner->loop, job, error);
     } else if (!ended) {
         owner->loop->backend->start(owner->loop, job);

@@ -125,7 +125,9 @@ typedef void loop_recv_fn(void *arg, int64_t result, void *data);
 LOOP_API loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, struct loop_buffers *buffers,
                                          loop_recv_fn *fn, void *arg);
 
-/* recv(2), send(2), sendmsg(2), recvmsg(2). MSG_NOSIGNAL is added to sends, MSG_CMSG_CLOEXEC to recv_msg. */
+/* recv(2), send(2), sendmsg(2), recvmsg(2). MSG_NOSIGNAL is added to sends, MSG_CMSG_CLOEXEC to recv_msg. What the
+ * socket is not for ends at once with what the system call says: -ENOTCONN or -EINVAL for bytes of a listener, -EINVAL
+ * for an accept on a connection. */
 LOOP_API loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags,
                                loop_fn *fn, void *arg);
 LOOP_API loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int flags,

@@ -186,7 +186,10 @@ static loop_job stream_fd(struct loop_scope *scope, struct loop_fd *fd, loop_str
     }
     loop_job id = job->id;
     job->is_stream = true;
-    if (!ended) {
+    int64_t error = ended ? 0 : loop_role_reading(fd);
+    if (error) {
+        loop_job_complete(scope->loop, job, error);
+    } else if (!ended) {
         loop_stream_of(job)->n_wanted = 1;
         loop_ready_wait_read(scope->loop, fd, job);
     }

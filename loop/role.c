@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What a socket is for: a listener has connections, any other socket has bytes. The kernel wakes nobody who waits for
+ * what will never come, and the backends would find the mistake at different times. So it is looked for before a job
+ * waits. What has been found out is kept in the descriptor, so that this is asked once.
+ */
+#include <loop/core.h>
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* A byte that has come is left there. */
+static int64_t reading_error(int number)
+{
+    char byte;
+    ssize_t n = recv(number, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
+}
+
+int64_t loop_role_ask_reading(struct loop_fd *fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    if (getpeername(fd->number, (struct sockaddr *)&address, &len)) {
+        return reading_error(fd->number);
+    }
+    fd->may_listen = false; /* it is connected, and stays so until its end */
+    return 0;
+}
+
+int64_t loop_role_ask_accepting(struct loop_fd *fd)
+{
+    int answer = 0;
+    socklen_t len = sizeof answer;
+    if (getsockopt(fd->number, SOL_SOCKET, SO_ACCEPTCONN, &answer, &len) == 0 && answer) {
+        fd->is_listener = true;
+        return -EAGAIN;
+    }
+    int number = accept4(fd->number, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return number < 0 ? -errno : number;
+}
