@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sockets that are asked for what they can't do: a listener for bytes, a connection for connections. Each call ends at
+ * once, with what the kernel's own call says, whether or not something waits for the socket already.
+ */
+#include "harness.h"
+
+#include <sys/un.h>
+
+/* ---- the sockets ---- */
+
+static int spare = -1;
+
+static int tcp_listener(void)
+{
+    struct sockaddr_in address;
+    return make_listener(&address);
+}
+
+static int unix_listener(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX}; /* without a path: the kernel finds a name */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_IS(bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+    CHECK_IS(listen(fd, 5), 0);
+    return fd;
+}
+
+static int tcp_connection(void)
+{
+    int fds[2];
+    make_tcp_pair(fds);
+    spare = fds[1];
+    return fds[0];
+}
+
+static int unix_connection(void)
+{
+    int fds[2];
+    make_pair(fds);
+    spare = fds[1];
+    return fds[0];
+}
+
+static int packet_connection(void)
+{
+    int fds[2];
+    CHECK_IS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    spare = fds[1];
+    return fds[0];
+}
+
+static int udp_socket(void)
+{
+    return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+typedef int socket_fn(void);
+static socket_fn *const listeners[] = {tcp_listener, unix_listener};
+static socket_fn *const others[] = {tcp_connection, unix_connection, packet_connection, udp_socket};
+
+/* What keeps a listener, or a connection, waiting meanwhile. */
+enum company { ALONE, POLLED, WAITED_FOR, COMPANIES };
+
+static struct loop_fd *made;
+static struct once company;
+
+static void close_spare(void)
+{
+    if (spare >= 0) {
+        close(spare);
+        spare = -1;
+    }
+}
+
+static struct loop_fd *make_socket(struct loop_scope *scope, socket_fn *make)
+{
+    int fd = make();
+    set_nonblocking(fd);
+    company = (struct once){0};
+    made = adopt(scope, fd);
+    return made;
+}
+
+/* ---- bytes of a listener ---- */
+
+static char bytes[8];
+static struct iovec vector = {bytes, sizeof bytes};
+static struct loop_message message;
+static struct loop_buffers *buffers;
+static int64_t ended_with;
+
+static void on_stream(void *unused, int64_t n, struct loop_chunk *chunk)
+{
+    (void)unused;
+    CHECK(!chunk);
+    script_go(NULL, n);
+}
+
+static void on_received(void *unused, int64_t n, void *data)
+{
+    (void)unused;
+    CHECK(!data);
+    script_go(NULL, n);
+}
+
+static loop_job take_by_read(void)
+{
+    return loop_read(&loop_fd_flow(made)->source, bytes, sizeof bytes, GO);
+}
+
+static loop_job take_by_stream(void)
+{
+    return loop_stream(&loop_fd_flow(made)->source, on_stream, NULL);
+}
+
+static loop_job take_by_op_read(void)
+{
+    return loop_op_read(NULL, made, bytes, sizeof bytes, LOOP_CURRENT, GO);
+}
+
+static loop_job take_by_op_readv(void)
+{
+    return loop_op_readv(NULL, made, &vector, 1, LOOP_CURRENT, GO);
+}
+
+static loop_job take_by_recv(void)
+{
+    return loop_op_recv(NULL, made, bytes, sizeof bytes, 0, GO);
+}
+
+static loop_job take_by_recv_msg(void)
+{
+    message = (struct loop_message){.iov = &vector, .n_iov = 1};
+    return loop_op_recv_msg(NULL, made, &message, GO);
+}
+
+static loop_job take_by_multishot(void)
+{
+    return loop_op_recv_multishot(NULL, made, buffers, on_received, NULL);
+}
+
+static loop_job take_by_copy(void)
+{
+    return loop_copy(&loop_fd_flow(made)->source, loop_null_sink(loop_fd_scope(made)), GO);
+}
+
+typedef loop_job take_fn(void);
+static take_fn *const takes[] = {take_by_read, take_by_stream,   take_by_op_read,   take_by_op_readv,
+                                 take_by_recv, take_by_recv_msg, take_by_multishot, take_by_copy};
+
+static int64_t recv_error(int fd)
+{
+    return recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+static void begin_listener(struct loop_scope *scope, size_t i)
+{
+    enum company with = (enum company)(i % COMPANIES);
+    make_socket(scope, listeners[i / COMPANIES % COUNT_OF(listeners)]);
+    if (with == POLLED) {
+        START(loop_poll(made, POLLIN, ONCE(&company)));
+    } else if (with == WAITED_FOR) {
+        START(loop_op_accept(NULL, made, NULL, NULL, ONCE(&company)));
+    }
+}
+
+LOOP_TEST(listener_has_no_bytes_and_says_so_at_once)
+{
+    static size_t i;
+
+    BEGIN;
+    buffers = loop_buffers_create(env->scope, 4, 64);
+    for (i = 0; i < COMPANIES * COUNT_OF(listeners) * COUNT_OF(takes); i++) {
+        begin_listener(env->scope, i);
+        AWAIT(turns(env->scope, 3, GO));
+        AWAIT(takes[i / (COMPANIES * COUNT_OF(listeners))]());
+        ended_with = result;
+        CHECK_IS(ended_with, recv_error(loop_fd_peek(made)));
+        CHECK_IS(company.count, 0);
+        loop_fd_destroy(made);
+        WAIT_UNTIL(i % COMPANIES == ALONE || company.count);
+    }
+    END;
+}
+
+/* ---- connections of what doesn't listen ---- */
+
+static loop_job accept_one(void)
+{
+    return loop_op_accept(NULL, made, NULL, NULL, GO);
+}
+
+static loop_job accept_many(void)
+{
+    return loop_op_accept_multishot(NULL, made, GO);
+}
+
+static take_fn *const accepts[] = {accept_one, accept_many};
+
+static int64_t accept_error(int fd)
+{
+    return accept4(fd, NULL, NULL, SOCK_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static void begin_other(struct loop_scope *scope, size_t i)
+{
+    enum company with = (enum company)(i % COMPANIES);
+    make_socket(scope, others[i / COMPANIES % COUNT_OF(others)]);
+    if (with == POLLED) {
+        START(loop_poll(made, POLLIN, ONCE(&company)));
+    } else if (with == WAITED_FOR) {
+        START(loop_read(&loop_fd_flow(made)->source, bytes, sizeof bytes, ONCE(&company)));
+    }
+}
+
+LOOP_TEST(what_does_not_listen_accepts_nothing_and_says_so_at_once)
+{
+    static size_t i;
+
+    BEGIN;
+    for (i = 0; i < COMPANIES * COUNT_OF(others) * COUNT_OF(accepts); i++) {
+        begin_other(env->scope, i);
+        AWAIT(turns(env->scope, 3, GO));
+        AWAIT(accepts[i / (COMPANIES * COUNT_OF(others))]());
+        ended_with = result;
+        CHECK_IS(ended_with, accept_error(loop_fd_peek(made)));
+        CHECK_IS(company.count, 0);
+        loop_fd_destroy(made);
+        WAIT_UNTIL(i % COMPANIES == ALONE || company.count);
+        close_spare();
+    }
+    END;
+}
+
+LOOP_TEST(listener_sends_nothing_and_says_so_at_once)
+{
+    static size_t i;
+
+    BEGIN;
+    for (i = 0; i < COMPANIES * COUNT_OF(listeners); i++) {
+        begin_listener(env->scope, i);
+        AWAIT(turns(env->scope, 3, GO));
+        AWAIT(loop_op_send(NULL, made, "x", 1, 0, GO));
+        ended_with = result;
+        CHECK_IS(ended_with, send(loop_fd_peek(made), "x", 1, MSG_NOSIGNAL) < 0 ? -errno : 0);
+        AWAIT(loop_write(&loop_fd_flow(made)->sink, "x", 1, GO));
+        CHECK_IS(result, ended_with);
+        CHECK_IS(company.count, 0);
+        loop_fd_destroy(made);
+        WAIT_UNTIL(i % COMPANIES == ALONE || company.count);
+    }
+    END;
+}
+
+/* What it is asked for before it listens must not decide what it can do afterwards. */
+LOOP_TEST(socket_that_listens_later_accepts)
+{
+    static struct sockaddr_in address = {.sin_family = AF_INET};
+    static socklen_t len = sizeof address;
+    static struct once once;
+    static int client;
+
+    BEGIN;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    made = adopt(env->scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    AWAIT(accept_one());
+    CHECK_IS(result, -EINVAL);
+    AWAIT(take_by_recv());
+    CHECK_IS(result, -ENOTCONN);
+    CHECK_IS(bind(loop_fd_peek(made), (struct sockaddr *)&address, sizeof address), 0);
+    CHECK_IS(listen(loop_fd_peek(made), 5), 0);
+    CHECK_IS(getsockname(loop_fd_peek(made), (struct sockaddr *)&address, &len), 0);
+    START(loop_op_accept(NULL, made, NULL, NULL, ONCE(&once)));
+    client = connect_to(&address);
+    WAIT_UNTIL(once.count);
+    CHECK(once.result >= 0);
+    close((int)once.result);
+    close(client);
+    AWAIT(take_by_recv());
+    CHECK_IS(result, -ENOTCONN);
+    END;
+}
