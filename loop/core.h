@@ -727,6 +727,13 @@ void loop_region_wait(struct loop *loop, struct job *job);
 struct loop_chunk *loop_region_take(struct loop *loop);
 void loop_region_give(struct loop *loop, struct loop_chunk *chunk);
 
+/* Peers that never read could otherwise hold all chunks, and everybody else would wait for one. Writes that wait hold
+ * half of them at the most: beyond that their bytes, which the sink's limit bounds, are kept outside the region. */
+static inline bool loop_region_is_scarce(const struct loop_region *region)
+{
+    return region->n_free < (region->n_blocks + 1) / 2;
+}
+
 /* ---- timers ---- */
 
 /* Resumes what is due, at most `most`. From the dispatch only. */

@@ -218,16 +218,9 @@ static void move_out(struct loop *loop, struct loop_write_state *write)
     loop_region_give(loop, chunk);
 }
 
-/* Peers that never read could otherwise hold all chunks, and everybody else would wait for one. They hold half of them
- * at the most: beyond that what waits to be written, which its sink's limit bounds, is kept outside the region. */
-static bool are_chunks_scarce(const struct loop *loop)
-{
-    return loop->region.n_free < (loop->region.n_blocks + 1) / 2;
-}
-
 static void make_room(struct loop *loop, struct job *job)
 {
-    if (job->u.write.chunk && are_chunks_scarce(loop)) {
+    if (job->u.write.chunk && loop_region_is_scarce(&loop->region)) {
         move_out(loop, &job->u.write);
     }
 }
@@ -324,7 +317,7 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 
 static void make_room_behind(struct loop *loop, struct loop_fd *fd)
 {
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers && are_chunks_scarce(loop);
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && loop_region_is_scarce(&loop->region);
          node = node->next) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (job->kind == &write_kind) {

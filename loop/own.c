@@ -52,6 +52,7 @@ struct loop_own *loop_own_find(const struct loop *loop, const void *end)
 
 void loop_own_drop(struct loop_own *own)
 {
+    assert(loop_list_is_empty(&own->queue) && loop_list_is_empty(&own->drainers));
     loop_hlist_remove(&own->in_table);
     loop_hlist_remove(&own->kept.link);
     loop_slab_put(&own->loop->owns.slab, own);
@@ -67,6 +68,10 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
 {
     struct loop *loop = scope->loop;
     struct loop_own *own = loop_own_find(loop, end);
+    if (own && own->scope != scope && loop_list_is_empty(&own->queue)) {
+        loop_own_drop(own); /* it was another's, at the same address */
+        own = NULL;
+    }
     if (own || !make_room(&loop->owns)) {
         return own;
     }
@@ -74,6 +79,10 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
     if (own) {
         own->end = end;
         own->loop = loop;
+        own->scope = scope;
+        own->limit_bytes = loop->options.sink_limit_bytes;
+        loop_list_init(&own->queue);
+        loop_list_init(&own->drainers);
         own->kept.drop = drop_kept;
         loop_hlist_push(&scope->kept, &own->kept.link);
         loop_hlist_push(place_of(&loop->owns, end), &own->in_table);

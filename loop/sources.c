@@ -342,6 +342,12 @@ const void *loop_memory_data(const struct loop_sink *memory_sink, size_t *len)
     return memory ? memory->data : NULL;
 }
 
+bool loop_sink_takes_all(const struct loop_sink *sink)
+{
+    const struct loop_sink_ops *ops = sink->ops;
+    return ops == &memory_sink_ops || ops == &null_sink_ops || ops == &closed_sink_ops;
+}
+
 /* ---- random bytes ---- */
 
 #define RANDOM_PIECE ((size_t)256 * 1024) /* what one call makes takes less than a millisecond */
