@@ -8,6 +8,7 @@
 #include <loop/check.h>
 #include <loop/copy.h>
 #include <loop/io.h>
+#include <loop/own.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -398,12 +399,20 @@ static loop_job start(const struct ends *ends, loop_fn *fn, void *arg)
     return id;
 }
 
+/* The copy writes to the descriptor behind a sink, unless the sink has bytes in its own queue, which come first. */
+static struct loop_fd *fd_behind(struct loop_sink *sink)
+{
+    const struct loop_own *own = sink->ops == &loop_fd_sink ? NULL : loop_own_find(sink->scope->loop, sink);
+    bool has_queue = own && !loop_list_is_empty(&own->queue);
+    return sink->ops->fd && !has_queue ? sink->ops->fd(sink) : NULL;
+}
+
 static struct ends ends_of(struct loop_source *source, struct loop_sink *sink)
 {
     return (struct ends){.source = source,
                          .sink = sink,
                          .from = source->ops->fd ? source->ops->fd(source) : NULL,
-                         .to = sink->ops->fd ? sink->ops->fd(sink) : NULL};
+                         .to = fd_behind(sink)};
 }
 
 loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg)

@@ -105,15 +105,32 @@ static bool is_too_long(const struct iovec *iov, size_t n_iov)
     return false;
 }
 
-/* A descriptor's sink answers by itself where its scope takes no work. */
-static bool is_asked(const struct loop_sink *sink)
+/* NULL also where an own sink has nothing that is kept for it. */
+static struct loop_own *own_of(const struct loop_sink *sink)
 {
-    return sink->ops == &loop_fd_sink || !takes_no_work(sink->scope);
+    return sink->ops != &loop_fd_sink ? loop_own_find(sink->scope->loop, sink) : NULL;
+}
+
+/* Nothing is given to a sink whose scope is cancelled, or has ended. A descriptor's sees to that by itself. */
+static bool is_refused_by_scope(const struct loop_sink *sink)
+{
+    return sink->ops != &loop_fd_sink && takes_no_work(sink->scope);
 }
 
 loop_job loop_sink_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
-    return is_asked(sink) ? sink->ops->write(sink, iov, n_iov, fn, arg) : instant(sink->scope, -ECANCELED, fn, arg);
+    bool took_chunk;
+    if (is_refused_by_scope(sink)) {
+        return instant(sink->scope, -ECANCELED, fn, arg);
+    }
+    if (!loop_sink_is_own(sink)) {
+        return sink->ops->write(sink, iov, n_iov, fn, arg);
+    }
+    struct loop_own_bytes bytes = {.iov = iov, .n_iov = n_iov};
+    for (size_t i = 0; i < n_iov; i++) {
+        bytes.total += iov[i].iov_len;
+    }
+    return loop_own_write(sink, &bytes, fn, arg, &took_chunk);
 }
 
 loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
@@ -130,8 +147,13 @@ loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     if (!loop_sink_is_good(sink, __func__)) {
         return 0;
     }
-    bool may_ask = sink->ops->shutdown && is_asked(sink);
-    return may_ask ? sink->ops->shutdown(sink, fn, arg) : instant(sink->scope, 0, fn, arg);
+    if (is_refused_by_scope(sink)) {
+        return instant(sink->scope, -ECANCELED, fn, arg);
+    }
+    if (loop_sink_is_own(sink)) {
+        return loop_own_shutdown(sink, fn, arg);
+    }
+    return sink->ops->shutdown ? sink->ops->shutdown(sink, fn, arg) : instant(sink->scope, 0, fn, arg);
 }
 
 int loop_source_close(struct loop_source *source)
@@ -147,6 +169,10 @@ int loop_sink_close(struct loop_sink *sink)
 {
     if (!loop_sink_is_good(sink, __func__)) {
         return -EINVAL;
+    }
+    struct loop_own *own = own_of(sink);
+    if (own) {
+        loop_own_forget(own);
     }
     return sink->ops->close ? sink->ops->close(sink) : -EOPNOTSUPP;
 }
@@ -245,63 +271,16 @@ loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop
 
 /* ---- writing one buffer ---- */
 
-/* A write of one buffer to a sink of another kind: keeps the one vector. */
-struct single_write {
-    struct iovec iov;
-    struct loop_chunk *chunk;
-    loop_job inner;
-};
-
-static_assert(sizeof(struct single_write) <= sizeof(((struct job *)0)->u.small), "fits into a small job");
-
-static struct single_write *single_of(struct job *job)
-{
-    return (struct single_write *)(void *)job->u.small;
-}
-
-static void cancel_single(struct loop *loop, struct job *job)
-{
-    loop_cancel(loop, single_of(job)->inner);
-}
-
-static const struct loop_job_kind single_kind = {.name = "write", .cancel = cancel_single};
-
-static void on_single_written(void *arg, int64_t result)
-{
-    struct job *job = arg;
-    struct loop *loop = job->scope->loop;
-    if (single_of(job)->chunk) {
-        loop_region_give(loop, single_of(job)->chunk);
-    }
-    loop_job_finish(loop, job, result);
-}
-
-static loop_job write_single(struct loop_sink *sink, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
-                             bool *took_chunk)
-{
-    bool ended;
-    struct job *job = loop_job_start(sink->scope, NULL, &single_kind, fn, arg, &ended);
-    *took_chunk = false;
-    if (!job || ended) {
-        return job ? job->id : 0;
-    }
-    loop_job id = job->id;
-    struct single_write *single = single_of(job);
-    *single = (struct single_write){.iov = iov, .chunk = chunk};
-    job->where = LOOP_AT_OWNER;
-    single->inner = sink->ops->write(sink, &single->iov, 1, on_single_written, job);
-    *took_chunk = single->inner != 0;
-    if (!single->inner) {
-        loop_job_complete(sink->scope->loop, job, -ENOMEM);
-    }
-    return id;
-}
-
 static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
                           bool *took_chunk)
 {
+    if (loop_sink_is_own(sink) && !is_refused_by_scope(sink)) {
+        struct loop_own_bytes bytes = {.single = iov, .total = iov.iov_len, .chunk = chunk};
+        return loop_own_write(sink, &bytes, fn, arg, took_chunk);
+    }
     if (sink->ops != &loop_fd_sink) {
-        return write_single(sink, iov, chunk, fn, arg, took_chunk);
+        *took_chunk = false;
+        return loop_sink_write(sink, &iov, 1, fn, arg); /* done in the call */
     }
     struct loop_write_state write = {.single = iov, .n_iov = 1, .total = iov.iov_len, .chunk = chunk};
     return loop_fd_write(sink->self, &write, fn, arg, took_chunk);
@@ -359,13 +338,19 @@ loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size
 
 /* ---- the queue ---- */
 
+static const struct loop_fd *fd_of(const struct loop_sink *sink)
+{
+    return sink->ops == &loop_fd_sink ? sink->self : NULL;
+}
+
 size_t loop_sink_queued(const struct loop_sink *sink)
 {
     if (!loop_sink_is_good(sink, __func__)) {
         return 0;
     }
-    const struct loop_fd *fd = sink->ops == &loop_fd_sink ? sink->self : NULL;
-    return fd ? fd->queued_bytes : 0;
+    const struct loop_fd *fd = fd_of(sink);
+    const struct loop_own *own = own_of(sink);
+    return fd ? fd->queued_bytes : own ? own->queued_bytes : 0;
 }
 
 bool loop_sink_is_full(const struct loop_sink *sink)
@@ -373,8 +358,9 @@ bool loop_sink_is_full(const struct loop_sink *sink)
     if (!loop_sink_is_good(sink, __func__)) {
         return true;
     }
-    const struct loop_fd *fd = sink->ops == &loop_fd_sink ? sink->self : NULL;
-    return fd && loop_fd_is_full(fd);
+    const struct loop_fd *fd = fd_of(sink);
+    const struct loop_own *own = own_of(sink);
+    return fd ? loop_fd_is_full(fd) : own && loop_own_is_full(own);
 }
 
 int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
@@ -382,12 +368,20 @@ int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
     if (!loop_sink_is_good(sink, __func__)) {
         return -EINVAL;
     }
-    if (sink->ops != &loop_fd_sink) {
+    if (sink->ops == &loop_fd_sink) {
+        struct loop_fd *fd = sink->self;
+        fd->limit_bytes = limit_bytes;
+        return 0;
+    }
+    if (!loop_sink_is_own(sink)) {
         return -EOPNOTSUPP;
     }
-    struct loop_fd *fd = sink->self;
-    fd->limit_bytes = limit_bytes;
-    return 0;
+    struct loop_own *own = loop_scope_takes_work(sink->scope) ? loop_own_get(sink->scope, sink) : NULL;
+    if (own) {
+        own->limit_bytes = limit_bytes;
+        own->has_limit = true;
+    }
+    return own ? 0 : loop_scope_takes_work(sink->scope) ? -ENOMEM : -ECANCELED;
 }
 
 loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
@@ -395,5 +389,9 @@ loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
     if (!loop_sink_is_good(sink, __func__)) {
         return 0;
     }
-    return sink->ops == &loop_fd_sink ? loop_fd_drained(sink->self, fn, arg) : instant(sink->scope, 0, fn, arg);
+    struct loop_own *own = own_of(sink);
+    if (sink->ops == &loop_fd_sink) {
+        return loop_fd_drained(sink->self, fn, arg);
+    }
+    return own ? loop_own_drained(own, fn, arg) : instant(sink->scope, 0, fn, arg);
 }

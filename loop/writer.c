@@ -208,15 +208,11 @@ static void send_batch(struct loop_writer *writer)
     write_rest(writer);
 }
 
-/* What the sink has answered, as far as it can be true: that many bytes have gone. */
+/* What the sink has answered: that many bytes have gone. */
 static int64_t advance(struct loop_writer *writer, int64_t result)
 {
-    if (result > 0 && (uint64_t)result > writer->left) {
-        loop_misuse(writer->loop, "write of a sink of one's own", "it resumed with more bytes than it was given",
-                    "resume with the length of all vectors, with less after an error, or a negative errno");
-        result = -EINVAL;
-    }
     size_t n = result > 0 ? (size_t)result : 0;
+    assert(n <= writer->left); /* of a sink of the program's own its queue has checked it */
     writer->written += n;
     writer->left -= n;
     writer->at = loop_writer_batch_advance(&writer->leaving, writer->at, n);
@@ -239,10 +235,10 @@ static void on_room(void *arg, int64_t result)
     leave_inner(writer);
 }
 
-/* Others, who write to the same descriptor, have filled its queue: waits until it drains. False when that isn't it. */
+/* Others, who write to the same sink, have filled its queue: waits until it drains. False when that isn't it. */
 static bool wait_for_room(struct loop_writer *writer, int64_t result)
 {
-    if (result == -ENOBUFS && !writer->error && writer->fd) {
+    if (result == -ENOBUFS && !writer->error && loop_sink_is_full(writer->sink)) {
         begin_inner(writer, loop_sink_drained(writer->sink, on_room, writer));
     }
     return writer->inner != 0;

@@ -501,5 +501,5 @@ static int copy_of_greedy(void *is_source)
 TEST(p23_copy_stops_at_results_that_can_not_be)
 {
     expect_stop(copy_of_greedy, pattern, "read of a source", -EINVAL);
-    expect_stop(copy_of_greedy, NULL, "write to a sink", -EINVAL);
+    expect_stop(copy_of_greedy, NULL, "write of a sink", -EINVAL);
 }
