@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sinks of the program's own: the library keeps what is given to them in a queue, with a limit, and hands them one
+ * write at a time. So a sink that is slow holds its feeder back, and nobody else.
+ */
+#include "harness.h"
+
+#include <sys/uio.h>
+
+enum { SIZE = 1 << 20, ENOUGH = 100000 };
+
+/* Takes a write when it is let, a part of it at a time. */
+static struct gate {
+    struct loop_sink sink;
+    struct loop *loop;
+    char bytes[SIZE];
+    size_t length, most; /* bytes taken; the most of one write, 0: all */
+    int64_t error;       /* when `fails_at` bytes have been taken */
+    size_t fails_at;
+    bool is_open;
+    unsigned writes, shutdowns, cancels, at_once;
+    loop_job job; /* that waits */
+    const struct iovec *iov;
+    size_t n_iov;
+} gate;
+
+static int64_t gate_take(struct gate *self, const struct iovec *iov, size_t n_iov)
+{
+    size_t total = 0, most = self->most ? self->most : SIZE;
+
+    if (self->error && self->length >= self->fails_at) {
+        return self->error;
+    }
+    for (size_t i = 0; i < n_iov && total < most; i++) {
+        size_t n = iov[i].iov_len < most - total ? iov[i].iov_len : most - total;
+        CHECK(self->length + n <= sizeof self->bytes);
+        memcpy(self->bytes + self->length, iov[i].iov_base, n);
+        self->length += n;
+        total += n;
+    }
+    return (int64_t)total;
+}
+
+static void gate_cancelled(void *arg, loop_job job)
+{
+    struct gate *self = arg;
+
+    CHECK(job == self->job);
+    self->job = 0;
+    self->cancels++;
+    self->at_once--;
+    loop_resolve(self->loop, job, -ECANCELED);
+}
+
+static void gate_answer(struct gate *self, int64_t result)
+{
+    loop_job job = self->job;
+
+    self->job = 0;
+    self->at_once--;
+    loop_resolve(self->loop, job, result);
+}
+
+static loop_job gate_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    struct gate *self = sink->self;
+    loop_job job = loop_promise(sink->scope, gate_cancelled, self, fn, arg);
+
+    self->writes++;
+    CHECK_IS(++self->at_once, 1);
+    self->job = job;
+    self->iov = iov;
+    self->n_iov = n_iov;
+    if (self->is_open) {
+        gate_answer(self, gate_take(self, iov, n_iov));
+    }
+    return job;
+}
+
+static loop_job gate_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    struct gate *self = sink->self;
+    loop_job job = loop_promise(sink->scope, NULL, NULL, fn, arg);
+
+    CHECK_IS(self->at_once, 0);
+    self->shutdowns++;
+    loop_resolve(self->loop, job, 0);
+    return job;
+}
+
+static int gate_close(struct loop_sink *sink)
+{
+    (void)sink;
+    return 0;
+}
+
+static const struct loop_sink_ops gate_ops = {.write = gate_write, .shutdown = gate_shutdown, .close = gate_close};
+
+static struct loop_sink *make_gate(struct gate *self, struct loop_scope *scope)
+{
+    memset(self, 0, sizeof *self);
+    self->sink = (struct loop_sink){.ops = &gate_ops, .scope = scope, .self = self};
+    self->loop = loop_scope_loop(scope);
+    return &self->sink;
+}
+
+static void open_gate(struct gate *self)
+{
+    self->is_open = true;
+    if (self->job) {
+        gate_answer(self, gate_take(self, self->iov, self->n_iov));
+    }
+}
+
+/* ---- fed by a stream ---- */
+
+static struct feed {
+    struct loop *loop;
+    struct loop_sink *sink;
+    loop_job stream;
+    unsigned pauses, resumes, ends;
+} feed;
+
+static void on_drained(void *unused, int64_t result)
+{
+    (void)unused;
+    if (result == 0) {
+        feed.resumes++;
+        loop_stream_resume(feed.loop, feed.stream);
+    }
+}
+
+static void on_data(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    if (!chunk) {
+        feed.ends++;
+        script_poke();
+        return;
+    }
+    loop_write_chunk(feed.sink, chunk, (size_t)result, NULL, NULL);
+    if (loop_sink_queued(feed.sink) > ENOUGH) {
+        feed.pauses++;
+        loop_stream_pause(feed.loop, feed.stream);
+        loop_sink_drained(feed.sink, on_drained, NULL);
+    }
+}
+
+static char sent[SIZE], echoed[5000];
+
+LOOP_TEST(p11_own_sink_that_is_slow_holds_its_feeder_back_and_nobody_else)
+{
+    static struct loop_flow *flows[2], *others[2];
+    static struct once write, echo;
+    static int i;
+
+    BEGIN;
+    fill_pattern(sent, SIZE, 5);
+    make_flows(env->scope, flows);
+    make_flows(env->scope, others);
+    feed = (struct feed){.loop = env->loop, .sink = make_gate(&gate, env->scope)};
+    CHECK_IS(loop_sink_limit(feed.sink, (size_t)2 * ENOUGH), 0);
+    feed.stream = START(loop_stream(&flows[0]->source, on_data, NULL));
+    START(loop_write(&flows[1]->sink, sent, SIZE, ONCE(&write)));
+    START(loop_copy(&others[0]->source, &others[0]->sink, ONCE(&echo)));
+    AWAIT(turns(env->scope, 50, GO));
+    CHECK_IS(feed.pauses, 1);
+    CHECK_IS(write.count, 0);
+    CHECK(loop_sink_queued(feed.sink) > ENOUGH);
+    CHECK_IS(gate.writes, 1);
+    for (i = 0; i < 10; i++) {
+        AWAIT(loop_write(&others[1]->sink, sent, sizeof echoed, GO));
+        AWAIT(loop_read_exact(&others[1]->source, echoed, sizeof echoed, GO));
+        CHECK_IS(result, sizeof echoed);
+    }
+    if (!is_hard("onechunk")) {
+        CHECK(loop_region_avail(env->loop) >= loop_region_count(env->loop) / 4);
+    }
+    open_gate(&gate);
+    WAIT_UNTIL(write.count);
+    ONCE_IS(write, SIZE);
+    loop_fd_close(flows[1]->fd);
+    WAIT_UNTIL(feed.ends);
+    AWAIT(loop_shutdown(feed.sink, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(gate.length, SIZE);
+    CHECK(is_pattern(gate.bytes, SIZE, 5));
+    CHECK_IS(feed.resumes, feed.pauses);
+    CHECK_IS(loop_sink_queued(feed.sink), 0);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    loop_fd_close(others[1]->fd);
+    WAIT_UNTIL(echo.count);
+    END;
+}
+
+/* A feeder that doesn't look finds the limit; the region is not used up before. */
+LOOP_TEST(p11_own_sink_refuses_beyond_its_limit)
+{
+    static struct loop_scope *scope;
+    static struct once end;
+    static struct loop_chunk *chunk;
+    static int i;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    make_gate(&gate, scope);
+    for (i = 0; i < 5000 && !loop_sink_is_full(&gate.sink); i++) {
+        chunk = loop_chunk_alloc(env->loop);
+        CHECK(chunk != NULL);
+        loop_write_chunk(&gate.sink, chunk, loop_chunk_length(chunk), NULL, NULL);
+    }
+    CHECK(i < 5000);
+    CHECK(loop_sink_queued(&gate.sink) >= SIZE);
+    CHECK(is_hard("onechunk") || loop_region_avail(env->loop) >= loop_region_count(env->loop) / 2);
+    loop_write(&gate.sink, "x", 1, NULL, NULL);
+    WAIT_UNTIL(end.count);
+    ONCE_IS(end, -ENOBUFS);
+    CHECK_IS(gate.writes, 1);
+    CHECK_IS(gate.cancels, 1);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
+/* ---- the queue ---- */
+
+LOOP_TEST(p11_own_sink_s_queue_is_like_a_descriptor_s)
+{
+    static struct once writes[4], drained, late;
+    static struct loop_sink *sink;
+
+    BEGIN;
+    sink = make_gate(&gate, env->scope);
+    CHECK_IS(loop_sink_limit(sink, 10), 0);
+    CHECK(!loop_sink_is_full(sink));
+    AWAIT(loop_sink_drained(sink, GO));
+    CHECK_IS(result, 0);
+    START(loop_write(sink, "01234", 5, ONCE(&writes[0])));
+    CHECK_IS(loop_sink_queued(sink), 5);
+    CHECK(!loop_sink_is_full(sink));
+    START(loop_write(sink, "56789abc", 8, ONCE(&writes[1])));
+    CHECK_IS(loop_sink_queued(sink), 13);
+    CHECK(loop_sink_is_full(sink));
+    START(loop_write(sink, "no", 2, ONCE(&writes[2])));
+    START(loop_sink_drained(sink, ONCE(&drained)));
+    AWAIT(turns(env->scope, 3, GO));
+    ONCE_IS(writes[2], -ENOBUFS);
+    CHECK_IS(writes[0].count + writes[1].count + drained.count, 0);
+    CHECK_IS(gate.writes, 1);
+    gate_answer(&gate, gate_take(&gate, gate.iov, gate.n_iov));
+    WAIT_UNTIL(writes[0].count);
+    ONCE_IS(writes[0], 5);
+    CHECK_IS(gate.writes, 2);
+    CHECK_IS(loop_sink_queued(sink), 8);
+    CHECK_IS(drained.count, 0);
+    CHECK(!loop_sink_is_full(sink));
+    START(loop_write(sink, "d", 1, ONCE(&writes[3])));
+    open_gate(&gate);
+    WAIT_UNTIL(writes[3].count);
+    ONCE_IS(writes[1], 8);
+    ONCE_IS(writes[3], 1);
+    ONCE_IS(drained, 0);
+    CHECK_IS(gate.length, 14);
+    CHECK(memcmp(gate.bytes, "0123456789abcd", 14) == 0);
+    CHECK_IS(loop_sink_queued(sink), 0);
+    START(loop_sink_drained(sink, ONCE(&late)));
+    WAIT_UNTIL(late.count);
+    ONCE_IS(late, 0);
+    END;
+}
+
+LOOP_TEST(own_sink_is_shut_down_behind_its_writes)
+{
+    static struct once write, shutdown;
+    static struct loop_sink *sink;
+
+    BEGIN;
+    sink = make_gate(&gate, env->scope);
+    START(loop_write(sink, "first", 5, ONCE(&write)));
+    START(loop_shutdown(sink, ONCE(&shutdown)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(gate.shutdowns, 0);
+    open_gate(&gate);
+    WAIT_UNTIL(shutdown.count);
+    ONCE_IS(write, 5);
+    ONCE_IS(shutdown, 0);
+    CHECK_IS(gate.shutdowns, 1);
+    CHECK(write.order < shutdown.order);
+    END;
+}
+
+LOOP_TEST(own_sink_s_writes_are_cancelled_in_the_queue_and_in_flight)
+{
+    static struct once writes[3], shutdown;
+    static loop_job jobs[2];
+    static struct loop_sink *sink;
+    static struct loop_chunk *chunk;
+
+    BEGIN;
+    sink = make_gate(&gate, env->scope);
+    chunk = loop_chunk_alloc(env->loop);
+    memset(loop_chunk_data(chunk), 'c', 3);
+    jobs[0] = START(loop_write(sink, "first", 5, ONCE(&writes[0])));
+    jobs[1] = START(loop_write_chunk(sink, chunk, 3, ONCE(&writes[1])));
+    START(loop_write(sink, "third", 5, ONCE(&writes[2])));
+    START(loop_shutdown(sink, ONCE(&shutdown)));
+    CHECK_IS(loop_cancel(env->loop, jobs[1]), 0);
+    CHECK_IS(loop_sink_queued(sink), 10);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    CHECK_IS(loop_cancel(env->loop, jobs[0]), 0);
+    WAIT_UNTIL(writes[0].count && writes[1].count);
+    ONCE_IS(writes[0], -ECANCELED);
+    ONCE_IS(writes[1], -ECANCELED);
+    CHECK_IS(gate.cancels, 1);
+    open_gate(&gate);
+    WAIT_UNTIL(shutdown.count);
+    ONCE_IS(writes[2], 5);
+    CHECK(gate.length == 5 && memcmp(gate.bytes, "third", 5) == 0);
+    END;
+}
+
+LOOP_TEST(own_sink_s_write_that_is_a_daemon_holds_no_scope)
+{
+    static struct loop_scope *scope;
+    static struct once end, write;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    make_gate(&gate, scope);
+    CHECK_IS(loop_daemon(env->loop, START(loop_write(&gate.sink, "first", 5, ONCE(&write)))), 0);
+    WAIT_UNTIL(end.count);
+    ONCE_IS(end, 0);
+    ONCE_IS(write, -ECANCELED);
+    END;
+}
+
+LOOP_TEST(copies_and_writes_to_own_sinks_keep_their_order)
+{
+    static struct once write, copy, last;
+    static struct loop_sink *sink;
+    static struct loop_source *memory;
+
+    BEGIN;
+    sink = make_gate(&gate, env->scope);
+    memory = loop_memory_source(env->scope, "copied", 6);
+    CHECK_IS(loop_sink_limit(sink, 5), 0);
+    START(loop_write(sink, "first", 5, ONCE(&write)));
+    START(loop_copy(memory, sink, ONCE(&copy)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(copy.count, 0);
+    open_gate(&gate);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, 6);
+    START(loop_write(sink, "last", 4, ONCE(&last)));
+    WAIT_UNTIL(last.count);
+    CHECK(gate.length == 15 && memcmp(gate.bytes, "firstcopiedlast", 15) == 0);
+    END;
+}
+
+/* A sink that passes on to a descriptor, and names it: a copy goes there by itself, but not past what is queued. */
+static loop_job passing_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    struct loop_flow *below = sink->self;
+    return loop_writev(&below->sink, iov, n_iov, fn, arg);
+}
+
+static struct loop_fd *passing_fd(struct loop_sink *sink)
+{
+    return ((struct loop_flow *)sink->self)->fd;
+}
+
+LOOP_TEST(copy_to_an_own_sink_with_a_descriptor_comes_after_what_is_queued)
+{
+    static const struct loop_sink_ops ops = {.write = passing_write, .fd = passing_fd};
+    static struct loop_sink sink;
+    static struct loop_flow *flows[2];
+    static struct once writes[2], copy;
+    static char got[20];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    sink = (struct loop_sink){.ops = &ops, .scope = env->scope, .self = flows[0]};
+    START(loop_write(&sink, "first", 5, ONCE(&writes[0])));
+    START(loop_write(&sink, "second", 6, ONCE(&writes[1])));
+    START(loop_copy(loop_memory_source(env->scope, "copied", 6), &sink, ONCE(&copy)));
+    AWAIT(loop_read_exact(&flows[1]->source, got, 17, GO));
+    CHECK(memcmp(got, "firstsecondcopied", 17) == 0);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, 6);
+    END;
+}
