@@ -45,9 +45,13 @@ struct loop_source_ops {
     int (*unread)(struct loop_source *source, const void *bytes, size_t len) LOOP_ZERO;
 };
 
-/* What a sink of one's own has to offer. `write` writes all of the vectors, in the order of the calls, and keeps
- * the promises of loop_writev. `shutdown` (may be NULL) says that nothing more comes, in order with the
- * writes. */
+/* What a sink of the program's own offers. The library keeps a queue for it: `write` and `shutdown` are called in the
+ * order in which their jobs were started, each when the job before it has ended. So a sink that takes its time needs no
+ * queue of its own, and loop_sink_queued, loop_sink_is_full, loop_sink_limit and loop_sink_drained work as on a
+ * descriptor. The struct loop_sink stays where it is until all jobs of the sink have ended.
+ *
+ * `write` writes all of the vectors and keeps the promises of loop_writev. More bytes than it was given stop a debug
+ * build; otherwise the write ends with -EINVAL. `shutdown` (may be NULL) says that nothing more comes. */
 struct loop_sink_ops {
 
     loop_job (*write)(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg) LOOP_ZERO;
@@ -125,7 +129,7 @@ LOOP_API int loop_stream_resume(struct loop *loop, loop_job stream);
  * between, with the count that went out, or -errno where none did. Without a continuation that count is told to
  * nobody: anything less than all fails the scope with the error. Writes started in one continuation leave together in
  * one system call.
- * A descriptor's queue is bounded (loop_sink_limit): a write that finds it full ends with -ENOBUFS and writes
+ * The queue of a sink is bounded (loop_sink_limit): a write that finds it full ends with -ENOBUFS and writes
  * nothing, and so does every later one until that continuation has been resumed: there are no gaps. */
 LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);
 
@@ -135,20 +139,20 @@ LOOP_API loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, s
 
 /* Writes the first `len` bytes of a chunk and gives the chunk back when that has ended, however it ended. Takes
  * over a chunk that a stream is lending, or one of one's own; where it returns job 0 the chunk has been
- * given back. What can't leave at once doesn't keep the chunk from others: when less than half of the region is free a
- * descriptor's sink moves it elsewhere. */
+ * given back. What can't leave at once doesn't keep the chunk from others: when less than half of the region is free
+ * the bytes move elsewhere. */
 LOOP_API loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn,
                                    void *arg);
 
-/* How many bytes wait in a descriptor's queue; whether the next write would be refused; the limit in bytes (default 1
- * MiB): a write is taken while less than that is queued, so that one write of any size is taken by an empty queue. All
- * three know descriptors only: other sinks answer 0, false and -EOPNOTSUPP. */
+/* How many bytes wait in the sink's queue, those under way included; whether the next write would be refused; the limit
+ * in bytes (default 1 MiB): a write is taken while less than that is queued, so that one write of any size is taken by
+ * an empty queue. loop_sink_limit returns 0; -ENOMEM, for a sink of the program's own; -ECANCELED when its scope has
+ * ended. Sinks that take all at once, such as one in memory, have no queue: 0, false and -EOPNOTSUPP. */
 LOOP_API size_t loop_sink_queued(const struct loop_sink *sink);
 LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);
 LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);
 
-/* Resumes with 0 when at most half of the limit is queued, which other sinks than descriptors always say; -errno when
- * the last write has failed. */
+/* Resumes with 0 when at most half of the limit is queued; -errno when the last write has failed. */
 LOOP_API loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* Says that nothing more comes, when all that was written before has left: half-closes a socket, closes a pipe,
@@ -158,7 +162,9 @@ LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 /* ---- closing ---- */
 
 /* Close what stands behind. For a flow of a descriptor all three do the same: loop_fd_close. -EBADF when closed
- * before. */
+ * before. -EOPNOTSUPP for one of the program's own that has no `close`. What the library keeps for one of those is
+ * forgotten: the error of a source that its next read would return; the limit of a sink, and the error of its last
+ * write. */
 LOOP_API int loop_source_close(struct loop_source *source);
 LOOP_API int loop_sink_close(struct loop_sink *sink);
 LOOP_API int loop_flow_close(struct loop_flow *flow);

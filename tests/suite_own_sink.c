@@ -388,3 +388,150 @@ LOOP_TEST(copy_to_an_own_sink_with_a_descriptor_comes_after_what_is_queued)
     ONCE_IS(copy, 6);
     END;
 }
+
+/* ---- errors ---- */
+
+LOOP_TEST(own_sink_s_error_is_told_by_drained_until_a_write_succeeds_or_it_is_closed)
+{
+    static struct loop_sink *sink;
+    static struct once writes[2];
+
+    BEGIN;
+    sink = make_gate(&gate, env->scope);
+    gate.error = -EIO;
+    gate.is_open = true;
+    AWAIT(loop_write(sink, "no", 2, GO));
+    CHECK_IS(result, -EIO);
+    AWAIT(loop_sink_drained(sink, GO));
+    CHECK_IS(result, -EIO);
+    gate.error = 0;
+    AWAIT(loop_write(sink, "yes", 3, GO));
+    CHECK_IS(result, 3);
+    AWAIT(loop_sink_drained(sink, GO));
+    CHECK_IS(result, 0);
+    gate.error = -EIO;
+    START(loop_write(sink, "no", 2, ONCE(&writes[0])));
+    START(loop_write(sink, "neither", 7, ONCE(&writes[1])));
+    WAIT_UNTIL(writes[1].count);
+    ONCE_IS(writes[0], -EIO);
+    ONCE_IS(writes[1], -EIO);
+    CHECK_IS(loop_sink_close(sink), 0);
+    AWAIT(loop_sink_drained(sink, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+/* A part tells nobody anything where there is no continuation: the rest is tried, which tells the error. */
+LOOP_TEST(p05_unheard_write_to_an_own_sink_is_written_whole_or_fails_the_scope)
+{
+    static struct loop_scope *scope;
+    static struct once end, write;
+    static const struct iovec iov[3] = {{sent, 1000}, {sent + 1000, 3000}, {sent + 4000, 6000}};
+    static struct loop_chunk *chunk;
+    static int i;
+
+    BEGIN;
+    fill_pattern(sent, SIZE, 5);
+    for (i = 0; i < 6; i++) {
+        end = (struct once){0};
+        scope = loop_scope_open(env->scope, ONCE(&end));
+        make_gate(&gate, scope);
+        gate.is_open = true;
+        gate.most = 700;
+        gate.error = i < 3 ? 0 : -ENOSPC;
+        gate.fails_at = 1400;
+        if (i % 3 == 0) {
+            loop_write(&gate.sink, sent, 4000, NULL, NULL);
+        } else if (i % 3 == 1) {
+            loop_writev(&gate.sink, iov, 3, NULL, NULL);
+        } else {
+            chunk = loop_chunk_alloc(env->loop);
+            memcpy(loop_chunk_data(chunk), sent, 4000);
+            loop_write_chunk(&gate.sink, chunk, 4000, NULL, NULL);
+        }
+        WAIT_UNTIL(end.count);
+        ONCE_IS(end, gate.error);
+        if (gate.error) {
+            CHECK(gate.length >= gate.fails_at && gate.length < 4000);
+        } else {
+            CHECK_IS(gate.length, i == 1 ? 10000 : 4000);
+        }
+        CHECK(is_pattern(gate.bytes, gate.length, 5));
+        CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    }
+    make_gate(&gate, env->scope);
+    gate.is_open = true;
+    gate.most = 700;
+    START(loop_write(&gate.sink, sent, 4000, ONCE(&write)));
+    WAIT_UNTIL(write.count);
+    ONCE_IS(write, 700);
+    END;
+}
+
+static int64_t greedy_result;
+
+static void on_greedy(void *unused, int64_t result)
+{
+    (void)unused;
+    greedy_result = result;
+}
+
+static loop_job greedy_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    (void)n_iov;
+    loop_job job = loop_promise(sink->scope, NULL, NULL, fn, arg);
+    loop_resolve(loop_scope_loop(sink->scope), job, (int64_t)iov->iov_len + 5);
+    return job;
+}
+
+static int start_greedy(struct loop_env *env, void *unused)
+{
+    static const struct loop_sink_ops ops = {.write = greedy_write};
+    static struct loop_sink sink;
+
+    (void)unused;
+    sink = (struct loop_sink){.ops = &ops, .scope = env->scope};
+    loop_write(&sink, "0123456789", 10, on_greedy, NULL);
+    return 0;
+}
+
+static int run_greedy(void *unused)
+{
+    (void)unused;
+    loop_run_with(&(struct loop_options){.queue_depth = 0}, start_greedy, NULL);
+    return (int)greedy_result;
+}
+
+TEST(p23_own_sink_that_takes_more_than_it_was_given_is_stopped)
+{
+    expect_stop(run_greedy, NULL, "write of a sink", -EINVAL);
+}
+
+/* ---- many ---- */
+
+LOOP_TEST(own_sinks_have_queues_of_their_own)
+{
+    enum { MANY = 300 };
+    static struct loop_sink *sinks[MANY];
+    static struct gate *gates[MANY];
+    static struct once writes[MANY];
+    static int i;
+
+    BEGIN;
+    for (i = 0; i < MANY; i++) {
+        gates[i] = malloc(sizeof *gates[i]);
+        sinks[i] = make_gate(gates[i], env->scope);
+        START(loop_write(sinks[i], sent, 100 + i, ONCE(&writes[i])));
+    }
+    for (i = 0; i < MANY; i++) {
+        CHECK_IS(loop_sink_queued(sinks[i]), 100 + i);
+        open_gate(gates[i]);
+    }
+    WAIT_UNTIL(writes[MANY - 1].count);
+    for (i = 0; i < MANY; i++) {
+        ONCE_IS(writes[i], 100 + i);
+        CHECK_IS(loop_sink_queued(sinks[i]), 0);
+        free(gates[i]);
+    }
+    END;
+}
