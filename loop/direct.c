@@ -284,6 +284,13 @@ static bool is_answered_at_once(const struct job *job)
     }
 }
 
+/* What doesn't come from the byte stream waits behind nobody who waits for that. */
+static bool is_other_input(const struct job *job)
+{
+    bool is_receive = job->op == LOOP_OP_RECV || job->op == LOOP_OP_RECV_MSG;
+    return is_receive && job->u.args.flags & (MSG_OOB | MSG_ERRQUEUE);
+}
+
 /* Whether a system call may tell more than is known. Before the first event of a socket only a call can; a pipe's end
  * must not be looked at before its first event, see attempt_splice. */
 static bool may_be_ready(const struct job *job, uint32_t event)
@@ -300,7 +307,8 @@ static void start_stream(struct loop *loop, struct job *job, uint32_t event)
         return;
     }
     bool is_first = loop_list_is_empty(event == POLLIN ? &fd->readers : &fd->writers);
-    bool may_answer = is_answered_at_once(job) || is_final_again(job) || (is_first && may_be_ready(job, event));
+    bool may_answer = is_answered_at_once(job) || is_final_again(job) || is_other_input(job) ||
+                      (is_first && may_be_ready(job, event));
     if (may_answer) {
         int64_t result = loop_attempt(job, false);
         if (result != -EAGAIN || is_final_again(job)) {

@@ -149,6 +149,8 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->limit_bytes = scope->loop->options.sink_limit_bytes;
     loop_list_init(&fd->readers);
     loop_list_init(&fd->writers);
+    loop_list_init(&fd->receiving.line);
+    loop_list_init(&fd->sending.line);
     loop_list_init(&fd->pollers);
     loop_list_init(&fd->active);
     loop_list_init(&fd->dirty);

@@ -89,6 +89,9 @@ static void hand_over(struct uring *uring, struct io_uring_sqe *entry, struct jo
 
 static void place(struct uring *uring, struct job *job)
 {
+    if (!job->has_turn && !loop_uring_take_turn(job)) {
+        return;
+    }
     struct io_uring_sqe *entry = loop_list_is_empty(&uring->line) ? uring_entry(uring) : NULL;
     if (entry) {
         hand_over(uring, entry, job);
@@ -149,7 +152,7 @@ static void start(struct loop *loop, struct job *job)
     assert(job->is_multishot == (job->op == LOOP_OP_ACCEPT_MULTISHOT || job->op == LOOP_OP_RECV_MULTISHOT));
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
-    } else if (goes_by_readiness(job)) {
+    } else if (goes_by_readiness(job) || loop_uring_follows_others(job)) {
         start_by_readiness(loop, job);
     } else {
         place(uring, job);
@@ -171,6 +174,9 @@ static void cancel(struct loop *loop, struct job *job)
 {
     if (job->where == LOOP_AT_RING_LINE) {
         loop_job_backend_complete(loop, job, -ECANCELED);
+        if (job->has_turn) {
+            loop_uring_end_turn(loop, job);
+        }
     } else if (job->where == LOOP_AT_RING) {
         loop_uring_cancel(uring_of(loop), job);
     } else {
@@ -200,6 +206,9 @@ static bool serve_jobs(struct uring *uring)
         if (!job->needs_cancel_entry && goes_by_readiness(job)) {
             loop_list_remove(node);
             start_by_readiness(uring->loop, job);
+            if (job->has_turn) {
+                loop_uring_end_turn(uring->loop, job);
+            }
             continue;
         }
         struct io_uring_sqe *entry = uring_entry(uring);
@@ -248,6 +257,9 @@ static void job_event(struct uring *uring, uint64_t id, int32_t result, uint32_t
         return;
     }
     loop_uring_leave(uring, job);
+    if (job->has_turn) {
+        loop_uring_end_turn(uring->loop, job);
+    }
     if (result < 0 || URING_LOOKED_AT >> job->op & 1) {
         loop_uring_result(uring, job, result);
     } else {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * What the files of the io_uring backend share. uring.c: the ring and its turn, lines and events. uring_setup.c: how a
- * ring is made, tried and taken down. uring_prepare.c: a job as a submission queue entry. uring_result.c: what comes of
+ * ring is made, tried and taken down. uring_prepare.c: a job as a submission queue entry.
+ * uring_order.c: which of several operations on a socket is next. uring_result.c: what comes of
  * one that isn't plain success. uring_watch.c: readiness. uring_broken.c: the end of a ring that can't be used any
  * more.
  *
@@ -137,6 +138,17 @@ void loop_uring_cancel(struct uring *uring, struct job *job);
 
 /* The job's last completion has come: nothing of it is left in the kernel, or in line. */
 void loop_uring_leave(struct uring *uring, struct job *job);
+
+/* ---- uring_order.c ---- */
+
+/* Whether the kernel may have the job now. If not it stands in line (LOOP_AT_RING_LINE), and is started when it may. */
+bool loop_uring_take_turn(struct job *job);
+
+/* A job that has its turn is no more the kernel's, nor in line for an entry: starts the next. */
+void loop_uring_end_turn(struct loop *loop, struct job *job);
+
+/* An operation of the same direction of the socket waits by readiness: this one has to come after it. */
+bool loop_uring_follows_others(const struct job *job);
 
 /* ---- uring_setup.c ---- */
 

@@ -386,6 +386,9 @@ void loop_uring_multishot_event(struct uring *uring, struct job *job, int32_t re
         return;
     }
     loop_uring_leave(uring, job);
+    if (job->has_turn && (!has_data || job->is_cancelled)) {
+        loop_uring_end_turn(uring->loop, job);
+    }
     if (!has_data) {
         end_multishot(uring, job, result);
     } else if (job->is_cancelled) {
