@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Operations of the low level that wait for the same socket: each gets what comes in the order of the calls, whichever
+ * of them the kernel would wake first.
+ */
+#include "harness.h"
+
+#define WAITERS 6
+#define PIECE 32768
+
+static struct once waits[WAITERS];
+static loop_job jobs[WAITERS];
+static struct loop_fd *fd;
+static int peer;
+static char bytes[WAITERS][8];
+
+static unsigned n_done(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < WAITERS; i++) {
+        n += waits[i].count;
+    }
+    return n;
+}
+
+static bool are_in_order(void)
+{
+    for (unsigned i = 1; i < WAITERS; i++) {
+        if (waits[i].order < waits[i - 1].order) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- accepts ---- */
+
+static void finish_accepts(void)
+{
+    CHECK(are_in_order());
+    for (unsigned i = 0; i < WAITERS; i++) {
+        CHECK_IS(waits[i].count, 1);
+        CHECK(waits[i].result >= 0);
+        close((int)waits[i].result);
+    }
+}
+
+static void start_accepts(struct loop_scope *scope, struct sockaddr_in *address)
+{
+    fd = adopt(scope, make_listener(address));
+    for (unsigned i = 0; i < WAITERS; i++) {
+        jobs[i] = START(loop_op_accept(NULL, fd, NULL, NULL, ONCE(&waits[i])));
+    }
+}
+
+LOOP_TEST(accepts_get_connections_in_the_order_of_the_calls)
+{
+    static struct sockaddr_in address;
+    static unsigned i;
+    static int clients[WAITERS];
+
+    BEGIN;
+    start_accepts(env->scope, &address);
+    AWAIT(turns(env->scope, 2, GO));
+    for (i = 0; i < WAITERS; i++) {
+        clients[i] = connect_to(&address);
+        WAIT_UNTIL(n_done() == i + 1);
+        CHECK_IS(waits[i].count, 1);
+    }
+    finish_accepts();
+    for (i = 0; i < WAITERS; i++) {
+        close(clients[i]);
+    }
+    END;
+}
+
+LOOP_TEST(accepts_of_connections_that_come_together_keep_their_order)
+{
+    static struct sockaddr_in address;
+    static unsigned i;
+    static int clients[WAITERS];
+
+    BEGIN;
+    start_accepts(env->scope, &address);
+    AWAIT(turns(env->scope, 2, GO));
+    for (i = 0; i < WAITERS; i++) {
+        clients[i] = connect_to(&address);
+    }
+    WAIT_UNTIL(n_done() == WAITERS);
+    finish_accepts();
+    for (i = 0; i < WAITERS; i++) {
+        close(clients[i]);
+    }
+    END;
+}
+
+LOOP_TEST(accept_that_is_cancelled_lets_the_next_have_its_turn)
+{
+    static struct sockaddr_in address;
+    static int client;
+
+    BEGIN;
+    start_accepts(env->scope, &address);
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_cancel(env->loop, jobs[0]), 0);
+    CHECK_IS(loop_cancel(env->loop, jobs[2]), 0);
+    WAIT_UNTIL(n_done() == 2);
+    ONCE_IS(waits[0], -ECANCELED);
+    ONCE_IS(waits[2], -ECANCELED);
+    client = connect_to(&address);
+    WAIT_UNTIL(n_done() == 3);
+    CHECK(waits[1].count == 1 && waits[1].result >= 0);
+    close((int)waits[1].result);
+    close(client);
+    loop_fd_close(fd);
+    WAIT_UNTIL(n_done() == WAITERS);
+    ONCE_IS(waits[5], -ECANCELED);
+    END;
+}
+
+/* ---- receives ---- */
+
+static struct iovec vectors[WAITERS];
+static struct loop_message messages[WAITERS];
+
+static loop_job receive(unsigned i)
+{
+    return loop_op_recv(NULL, fd, bytes[i], 1, 0, ONCE(&waits[i]));
+}
+
+static loop_job receive_message(unsigned i)
+{
+    vectors[i] = (struct iovec){bytes[i], 1};
+    messages[i] = (struct loop_message){.iov = &vectors[i], .n_iov = 1};
+    return loop_op_recv_msg(NULL, fd, &messages[i], ONCE(&waits[i]));
+}
+
+static loop_job read_one(unsigned i)
+{
+    return loop_op_read(NULL, fd, bytes[i], 1, LOOP_CURRENT, ONCE(&waits[i]));
+}
+
+static loop_job read_vector(unsigned i)
+{
+    vectors[i] = (struct iovec){bytes[i], 1};
+    return loop_op_readv(NULL, fd, &vectors[i], 1, LOOP_CURRENT, ONCE(&waits[i]));
+}
+
+static loop_job take_turns(unsigned i)
+{
+    loop_job (*const ways[])(unsigned) = {receive, receive_message, read_one, read_vector};
+    return ways[i % COUNT_OF(ways)](i);
+}
+
+static loop_job (*const receives[])(unsigned i) = {receive, receive_message, read_one, read_vector, take_turns};
+
+static void make_packet_pair(int fds[2])
+{
+    CHECK_IS(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+}
+
+static void (*const pairs[])(int fds[2]) = {make_tcp_pair, make_pair, make_packet_pair};
+
+static void start_receives(struct loop_scope *scope, size_t c)
+{
+    int fds[2];
+    pairs[c % COUNT_OF(pairs)](fds);
+    fd = adopt(scope, fds[0]);
+    peer = fds[1];
+    memset(waits, 0, sizeof waits);
+    for (unsigned i = 0; i < WAITERS; i++) {
+        bytes[i][0] = 0;
+        jobs[i] = START(receives[c / COUNT_OF(pairs)](i));
+    }
+}
+
+static void check_receives(unsigned n)
+{
+    CHECK_IS(n_done(), n);
+    for (unsigned i = 0; i < n; i++) {
+        ONCE_IS(waits[i], 1);
+        CHECK_IS(bytes[i][0], 'a' + (int)i);
+    }
+}
+
+LOOP_TEST(receives_get_bytes_in_the_order_of_the_calls)
+{
+    static size_t c;
+    static unsigned i;
+    static char next;
+
+    BEGIN;
+    for (c = 0; c < COUNT_OF(pairs) * COUNT_OF(receives); c++) {
+        start_receives(env->scope, c);
+        AWAIT(turns(env->scope, 2, GO));
+        for (i = 0; i < WAITERS; i++) {
+            next = (char)('a' + (int)i);
+            CHECK_IS(send(peer, &next, 1, 0), 1);
+            if (i % 2) {
+                WAIT_UNTIL(n_done() == i + 1);
+                check_receives(i + 1);
+            }
+        }
+        close(peer);
+        loop_fd_destroy(fd);
+    }
+    END;
+}
+
+LOOP_TEST(receive_that_does_not_wait_need_not_stand_in_line)
+{
+    static int fds[2];
+    static struct once waiting;
+    static char byte;
+
+    BEGIN;
+    make_tcp_pair(fds);
+    fd = adopt(env->scope, fds[0]);
+    peer = fds[1];
+    START(loop_op_recv(NULL, fd, bytes[0], 1, 0, ONCE(&waiting)));
+    AWAIT(turns(env->scope, 2, GO));
+    AWAIT(loop_op_recv(NULL, fd, &byte, 1, MSG_DONTWAIT, GO));
+    CHECK_IS(result, -EAGAIN);
+    AWAIT(loop_op_recv(NULL, fd, &byte, 1, MSG_OOB, GO));
+    CHECK_IS(result, -EINVAL); /* none has come */
+    CHECK_IS(waiting.count, 0);
+    loop_fd_destroy(fd);
+    close(peer);
+    END;
+}
+
+/* ---- sends ---- */
+
+static char pieces[WAITERS][PIECE];
+
+static loop_job send_piece(unsigned i)
+{
+    vectors[i] = (struct iovec){pieces[i], PIECE};
+    messages[i] = (struct loop_message){.iov = &vectors[i], .n_iov = 1};
+    switch (i % 3) {
+    case 0: return loop_op_send(NULL, fd, pieces[i], PIECE, MSG_WAITALL, ONCE(&waits[i]));
+    case 1: return loop_op_write(NULL, fd, pieces[i], PIECE, LOOP_CURRENT, ONCE(&waits[i]));
+    default: return loop_op_send_msg(NULL, fd, &messages[i], ONCE(&waits[i]));
+    }
+}
+
+/* Reads what is there; each byte is the number of its piece, and none may be less than one before it. */
+static void drain_in_order(char *last)
+{
+    char buffer[4096];
+    ssize_t n;
+    while ((n = recv(peer, buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            CHECK(buffer[i] >= *last);
+            *last = buffer[i];
+        }
+    }
+}
+
+LOOP_TEST(sends_leave_in_the_order_of_the_calls)
+{
+    static int fds[2];
+    static unsigned i;
+    static char last;
+
+    BEGIN;
+    make_pair(fds);
+    set_small_buffers(fds[0]);
+    set_nonblocking(fds[1]);
+    fd = adopt(env->scope, fds[0]);
+    peer = fds[1];
+    stuff(fds[0]);
+    for (i = 0; i < WAITERS; i++) {
+        memset(pieces[i], (int)i + 1, PIECE);
+        START(send_piece(i));
+    }
+    AWAIT(turns(env->scope, 2, GO));
+    drain(peer);
+    while (n_done() < WAITERS) {
+        drain_in_order(&last);
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    drain_in_order(&last);
+    CHECK_IS(last, WAITERS);
+    CHECK(are_in_order());
+    loop_fd_destroy(fd);
+    close(peer);
+    END;
+}
