@@ -301,24 +301,11 @@ static void on_sink_room(void *arg, int64_t result)
     }
 }
 
-/* A source or sink of the program's own may say more than it was asked for. */
-static bool is_more(const struct job *job, int64_t result, size_t most, const char *function)
-{
-    if (result <= 0 || (size_t)result <= most) {
-        return false;
-    }
-    loop_misuse(job->scope->loop, function, "the result is more than was asked for",
-                "move no more bytes than there is room for");
-    return true;
-}
-
 static void on_read(void *arg, int64_t result)
 {
     struct job *job = arg;
     struct other_copy *copy = other_of(job);
-    if (is_more(job, result, copy->size, "read of a source")) {
-        result = -EINVAL;
-    }
+    result = loop_own_checked(job->scope->loop, "read of a source of one's own", result, copy->size);
     copy->rest = (struct iovec){copy->bytes, result > 0 ? (size_t)result : 0};
     if (result <= 0 || job->is_cancelled) {
         finish_other(job, result <= 0 ? result : -ECANCELED, LOOP_COPY_SOURCE);

@@ -28,19 +28,13 @@ static bool takes_no_work(const struct loop_scope *scope)
     return scope->is_cancelled || !loop_scope_takes_work(scope);
 }
 
-/* Of any source but a descriptor's. */
-static loop_job read_other(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
-{
-    int64_t error = takes_no_work(source->scope) ? -ECANCELED : loop_source_take_error(source);
-    return error ? instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);
-}
-
 loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
     if (source->ops == &loop_fd_source) {
         return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
     }
-    return read_other(source, buf, len, fn, arg);
+    int64_t error = takes_no_work(source->scope) ? -ECANCELED : loop_source_take_error(source);
+    return error ? instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);
 }
 
 loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
@@ -48,7 +42,23 @@ loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *f
     if (!loop_source_is_good(source, __func__)) {
         return 0;
     }
-    return len > 0 ? loop_source_read(source, buf, len, fn, arg) : instant(source->scope, -EINVAL, fn, arg);
+    if (len == 0) {
+        return instant(source->scope, -EINVAL, fn, arg);
+    }
+    return loop_source_is_own(source) ? loop_own_read(source, (struct iovec){buf, len}, false, fn, arg)
+                                      : loop_source_read(source, buf, len, fn, arg);
+}
+
+loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
+    if (len == 0) {
+        return instant(source->scope, -EINVAL, fn, arg);
+    }
+    return source->ops == &loop_fd_source ? loop_fd_read(source->self, (struct iovec){buf, len}, true, fn, arg)
+                                          : loop_own_read(source, (struct iovec){buf, len}, true, fn, arg);
 }
 
 int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
@@ -66,7 +76,8 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
     if (error) {
         return error;
     }
-    return source->ops->try_read ? source->ops->try_read(source, buf, len) : -EAGAIN;
+    int64_t result = source->ops->try_read ? source->ops->try_read(source, buf, len) : -EAGAIN;
+    return loop_own_checked(source->scope->loop, "try_read of a source of one's own", result, len);
 }
 
 loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
@@ -188,85 +199,6 @@ int loop_flow_close(struct loop_flow *flow)
     int source_error = loop_source_close(&flow->source);
     int sink_error = loop_sink_close(&flow->sink);
     return source_error ? source_error : sink_error;
-}
-
-/* ---- reading exactly ---- */
-
-/* A read until `len` bytes are there, made of reads of a source of any kind. */
-struct exact {
-    struct loop_source *source;
-    char *buf;
-    size_t len, done;
-    loop_job inner;
-};
-
-static_assert(sizeof(struct exact) <= sizeof(((struct job *)0)->u.large), "fits into a job");
-
-static struct exact *exact_of(struct job *job)
-{
-    return (struct exact *)(void *)job->u.large;
-}
-
-static void cancel_exact(struct loop *loop, struct job *job)
-{
-    loop_cancel(loop, exact_of(job)->inner);
-}
-
-static const struct loop_job_kind exact_kind = {.name = "read exactly", .cancel = cancel_exact, .size = LOOP_JOB_LARGE};
-
-static void on_exact_part(void *arg, int64_t result);
-
-/* False when the inner read couldn't be made. */
-static bool read_part(struct job *job)
-{
-    struct exact *exact = exact_of(job);
-    exact->inner =
-        loop_source_read(exact->source, exact->buf + exact->done, exact->len - exact->done, on_exact_part, job);
-    return exact->inner != 0;
-}
-
-static void on_exact_part(void *arg, int64_t result)
-{
-    struct job *job = arg;
-    struct exact *exact = exact_of(job);
-    struct loop *loop = job->scope->loop;
-    if (result > 0) {
-        exact->done += (size_t)result;
-        if (exact->done < exact->len && !job->is_cancelled) {
-            if (read_part(job)) {
-                return;
-            }
-            result = -ENOMEM;
-        }
-    } else if (result < 0 && exact->done > 0) {
-        loop_source_keep_error(exact->source, result);
-    }
-    loop_job_finish(loop, job, exact->done > 0 ? (int64_t)exact->done : result);
-}
-
-loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
-{
-    if (!loop_source_is_good(source, __func__)) {
-        return 0;
-    }
-    if (len == 0) {
-        return instant(source->scope, -EINVAL, fn, arg);
-    }
-    if (source->ops == &loop_fd_source) {
-        return loop_fd_read(source->self, (struct iovec){buf, len}, true, fn, arg);
-    }
-    bool ended;
-    struct job *job = loop_job_start(source->scope, NULL, &exact_kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
-    }
-    job->where = LOOP_AT_OWNER;
-    *exact_of(job) = (struct exact){.source = source, .buf = buf, .len = len};
-    loop_job id = job->id;
-    if (!read_part(job)) {
-        loop_job_complete(source->scope->loop, job, -ENOMEM);
-    }
-    return id;
 }
 
 /* ---- writing one buffer ---- */

@@ -25,8 +25,9 @@ struct loop_sink;
 /* What a source of the program's own offers. Only `read` is required; the others may be NULL. `try_read` and
  * `wait_readable` let a stream read straight into a chunk of the region; without them it reads into a buffer of its
  * own, of 64 KiB at most, and copies. A source that stands on another passes both on, by loop_try_read and
- * loop_wait_readable. Once its scope is cancelled a source is asked for no bytes any more, and a sink gets none: the
- * calls end with -ECANCELED. */
+ * loop_wait_readable. An answer of more bytes than were asked for stops a debug build; otherwise it becomes -EINVAL.
+ * Once its scope is cancelled a source is asked for no bytes any more, and a sink gets none: the calls end with
+ * -ECANCELED. */
 struct loop_source_ops {
     /* Starts a read of 1 to `len` bytes (len is never 0) and keeps the promises of loop_read. The job is one from
      * loop_promise, or a job of what stands below. */

@@ -36,6 +36,16 @@ void loop_own_drop(struct loop_own *own);
 
 /* ---- sources ---- */
 
+/* Whether the source's functions are the program's, whose answers have to be checked. */
+bool loop_source_is_own(const struct loop_source *source);
+
+/* An answer of `function`, which was asked for `asked` bytes, as far as it can be true: else -EINVAL, after a debug
+ * build has stopped. */
+int64_t loop_own_checked(const struct loop *loop, const char *function, int64_t result, size_t asked);
+
+/* Reads of any source but a descriptor's: once, or until the buffer is full. */
+loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
+
 /* Keeps an error, which a read has met behind some bytes and can't tell, for the next read. */
 void loop_source_keep_error(struct loop_source *source, int64_t error);
 

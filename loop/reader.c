@@ -4,6 +4,7 @@
  * that is too little it starts a read of the source behind what is there, and tries again when that has ended.
  */
 #include <loop/check.h>
+#include <loop/own.h>
 #include <loop/reader_state.h>
 
 #include <errno.h>
@@ -25,12 +26,7 @@ static void note_end(struct loop_reader *reader, int64_t result)
 static int64_t checked(struct loop_reader *reader, int64_t result)
 {
     reader->inner = 0;
-    if (result > 0 && (uint64_t)result > reader->asked) {
-        loop_misuse(reader->loop, "read of a source of one's own", "it resumed with more bytes than were asked for",
-                    "resume with 1 to len, 0 at the end, or a negative errno");
-        return -EINVAL;
-    }
-    return result < INT32_MIN ? -EINVAL : result;
+    return loop_own_checked(reader->loop, "read of a source of one's own", result, reader->asked);
 }
 
 /* The source's function may be the program's: it may cancel the operation, or destroy the reader. */

@@ -10,6 +10,7 @@
  * pause. go_on decides what is next, and is called from the dispatch only.
  */
 #include <loop/fd_flow.h>
+#include <loop/own.h>
 #include <loop/stream.h>
 
 #include <errno.h>
@@ -164,23 +165,25 @@ static void on_readable(void *arg, int64_t result)
     go_on(job->scope->loop, job, 0);
 }
 
+static size_t buffer_length(const struct loop *loop)
+{
+    return loop->region.block_size < BUFFER_MAX ? loop->region.block_size : BUFFER_MAX;
+}
+
 static void on_read(void *arg, int64_t result)
 {
     struct job *job = arg;
     struct source_stream *state = state_of(job);
     state->inner = 0;
     state->was_empty = false;
+    result =
+        loop_own_checked(job->scope->loop, "read of a source of one's own", result, buffer_length(job->scope->loop));
     if (result > 0) {
         state->n_buffered = (uint32_t)result;
     } else {
         end(state, result);
     }
     go_on(job->scope->loop, job, 0);
-}
-
-static size_t buffer_length(const struct loop *loop)
-{
-    return loop->region.block_size < BUFFER_MAX ? loop->region.block_size : BUFFER_MAX;
 }
 
 static loop_job read_to_buffer(struct loop *loop, struct job *job)
@@ -190,7 +193,7 @@ static loop_job read_to_buffer(struct loop *loop, struct job *job)
     if (!state->buffer) {
         state->buffer = aligned_alloc(BUFFER_ALIGNMENT, pages * BUFFER_ALIGNMENT);
     }
-    return state->buffer ? loop_read(state->source, state->buffer, len, on_read, job) : 0;
+    return state->buffer ? loop_source_read(state->source, state->buffer, len, on_read, job) : 0;
 }
 
 /* Waits for bytes without a chunk. */

@@ -425,6 +425,12 @@ static int random_unread(struct loop_source *source, const void *bytes, size_t l
 
 static const struct loop_source_ops random_source_ops = {.read = random_read, .unread = random_unread};
 
+bool loop_source_is_ready_made(const struct loop_source *source)
+{
+    const struct loop_source_ops *ops = source->ops;
+    return ops == &memory_source_ops || ops == &null_source_ops || ops == &random_source_ops;
+}
+
 void loop_random_source_init(struct loop_source *source, struct loop_scope *scope)
 {
     *source = (struct loop_source){.ops = &random_source_ops, .scope = scope};

@@ -9,6 +9,9 @@
 
 void loop_null_source_init(struct loop_source *source, struct loop_scope *scope);
 
+/* Whether the source is one of these. */
+bool loop_source_is_ready_made(const struct loop_source *source);
+
 /* Whether the sink is one of these, which take or refuse all in the call: memory, nothing, and a closed one. */
 bool loop_sink_takes_all(const struct loop_sink *sink);
 

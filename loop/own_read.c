@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Reads of sources that are no descriptor's: once, or until all bytes are there. The job is made of reads of the
+ * source, one after the other, whose answers are checked.
+ */
+#include <loop/copy.h>
+#include <loop/own.h>
+#include <loop/sources.h>
+
+#include <errno.h>
+
+struct own_read {
+    struct loop_source *source;
+    char *buf;
+    size_t len, done;
+    bool is_exact;  /* until `len` bytes are there */
+    loop_job inner; /* the source's, while it is under way */
+};
+
+static_assert(sizeof(struct own_read) <= sizeof(((struct job *)0)->u.large), "fits into a large job");
+
+static struct own_read *read_of(struct job *job)
+{
+    return (struct own_read *)(void *)job->u.large;
+}
+
+bool loop_source_is_own(const struct loop_source *source)
+{
+    return source->ops != &loop_fd_source && source->ops != &loop_reader_rest_ops && !loop_source_is_ready_made(source);
+}
+
+int64_t loop_own_checked(const struct loop *loop, const char *function, int64_t result, size_t asked)
+{
+    if (result > 0 && (uint64_t)result > asked) {
+        loop_misuse(loop, function, "it answered more bytes than were asked for",
+                    "answer 1 to len, 0 at the end, or a negative errno");
+        return -EINVAL;
+    }
+    return result < INT32_MIN ? -EINVAL : result;
+}
+
+static void cancel(struct loop *loop, struct job *job)
+{
+    loop_cancel(loop, read_of(job)->inner);
+}
+
+static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel, .size = LOOP_JOB_LARGE};
+
+static void on_part(void *arg, int64_t result);
+
+/* The source's function may be the program's, which may cancel the job. The source's own job need not hold the scope.
+ * False when there is none. */
+static bool start_part(struct job *job)
+{
+    struct loop *loop = job->scope->loop;
+    struct own_read *read = read_of(job);
+    loop_job inner = loop_source_read(read->source, read->buf + read->done, read->len - read->done, on_part, job);
+    read->inner = loop_copy_inner(loop, inner, job->scope);
+    if (inner && job->is_cancelled) {
+        loop_cancel(loop, inner);
+    }
+    return inner != 0;
+}
+
+static void on_part(void *arg, int64_t result)
+{
+    struct job *job = arg;
+    struct own_read *read = read_of(job);
+    struct loop *loop = job->scope->loop;
+    read->inner = 0;
+    result = loop_own_checked(loop, "read of a source of one's own", result, read->len - read->done);
+    if (result > 0) {
+        read->done += (size_t)result;
+        if (read->is_exact && read->done < read->len && !job->is_cancelled) {
+            if (start_part(job)) {
+                return;
+            }
+            result = -ENOMEM;
+        }
+    } else if (result < 0 && read->done > 0) {
+        loop_source_keep_error(read->source, result);
+    }
+    loop_job_finish(loop, job, read->done > 0 ? (int64_t)read->done : result);
+}
+
+loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct job *job = loop_job_start(source->scope, NULL, &read_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    job->where = LOOP_AT_OWNER;
+    *read_of(job) =
+        (struct own_read){.source = source, .buf = buffer.iov_base, .len = buffer.iov_len, .is_exact = is_exact};
+    loop_job id = job->id;
+    if (!start_part(job)) {
+        loop_job_complete(source->scope->loop, job, job->is_cancelled ? -ECANCELED : -ENOMEM);
+    }
+    return id;
+}
