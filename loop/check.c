@@ -6,6 +6,7 @@
 
 #include <loop/child.h>
 #include <loop/log.h>
+#include <loop/part.h>
 #include <loop/reader_state.h>
 #include <loop/writer_state.h>
 
@@ -184,6 +185,41 @@ bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
         return loop_bad_writer(writer, function);
     }
     loop_check_thread(writer->loop, function);
+    return true;
+}
+
+/* ---- for parts ---- */
+
+bool loop_check_scope(const struct loop_scope *scope, const char *function)
+{
+    return loop_scope_is_good(scope, function);
+}
+
+bool loop_check_fd(const struct loop_fd *fd, const char *function)
+{
+    return loop_fd_is_good(fd, function);
+}
+
+bool loop_check_flow(const struct loop_flow *flow, const char *function)
+{
+    return loop_flow_is_good(flow, function);
+}
+
+/* The memory of a scope that has ended is kept for a while in a debug build, and so is its slot. */
+LOOP_LOOKS_AT_FREED bool loop_check_object(const void *object, size_t scope_at, const char *kind, const char *function)
+{
+    if (!object) {
+        return loop_bad_null(function, kind);
+    }
+#if NORIA_DEBUG
+    const struct loop_scope *scope = *(struct loop_scope *const *)(const void *)((const char *)object + scope_at);
+    if (loop_is_freed(scope)) {
+        stop_gone(function, "the %s went with its scope %u.%llu, which has ended", kind, slot_of(scope->id),
+                  generation_of(scope->id));
+    }
+#else
+    (void)scope_at;
+#endif
     return true;
 }
 

@@ -672,6 +672,9 @@ static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon
     }
 }
 
+/* The loop's end: frees what is still kept of scopes that have ended. */
+void loop_scopes_finish(struct loop *loop);
+
 /* One of its descriptors has been closed. */
 void loop_scope_fd_closed(struct loop_scope *scope);
 
@@ -842,7 +845,10 @@ struct loop {
     struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
 #if NORIA_DEBUG
-    const struct loop *next_loop;  /* check.c */
+    const struct loop *next_loop; /* check.c */
+    struct scope_memory *graves;  /* scope.c: of scopes that have ended, the oldest first */
+    struct scope_memory **last_grave;
+    size_t grave_bytes;
     struct loop_place inbox_taken; /* where loop_inbox_get was called last */
     uint32_t n_scratch;            /* pieces of working memory taken and not given back */
 #endif

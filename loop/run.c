@@ -360,6 +360,7 @@ static void unmake(struct loop *loop)
     loop_file_finish(loop);
     loop_scratch_finish(loop);
     loop_parts_finish(loop);
+    loop_scopes_finish(loop);
     for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
         loop_slab_finish(&loop->jobs[size]);
     }

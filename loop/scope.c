@@ -17,6 +17,9 @@ struct loop_hook {
 
 struct scope_memory {
     struct scope_memory *next;
+#if NORIA_DEBUG
+    size_t size_bytes;
+#endif
     max_align_t bytes[];
 };
 
@@ -330,6 +333,9 @@ void *loop_scope_alloc(struct loop_scope *scope, size_t size_bytes)
     if (!memory) {
         return NULL;
     }
+#if NORIA_DEBUG
+    memory->size_bytes = size_bytes;
+#endif
     memory->next = scope->memory;
     scope->memory = memory;
     return memory->bytes;
@@ -344,12 +350,55 @@ static void drop_kept(struct loop_scope *scope)
     }
 }
 
+/* A debug build keeps what is freed for a while, so that objects in it can be seen to be gone (loop_check_object). The
+ * sanitizer has a way of its own for that. */
+#if NORIA_DEBUG && !defined(LOOP_HAS_POISON)
+#define MOST_GRAVE_BYTES ((size_t)256 << 10)
+
+static void free_oldest(struct loop *loop)
+{
+    struct scope_memory *oldest = loop->graves;
+    loop->graves = oldest->next;
+    loop->grave_bytes -= oldest->size_bytes;
+    free(oldest);
+}
+
+static void free_later(struct loop *loop, struct scope_memory *memory)
+{
+    memory->next = NULL;
+    *(loop->graves ? loop->last_grave : &loop->graves) = memory;
+    loop->last_grave = &memory->next;
+    loop->grave_bytes += memory->size_bytes;
+    while (loop->graves && loop->grave_bytes > MOST_GRAVE_BYTES) {
+        free_oldest(loop);
+    }
+}
+
+void loop_scopes_finish(struct loop *loop)
+{
+    while (loop->graves) {
+        free_oldest(loop);
+    }
+}
+#else
+static void free_later(struct loop *loop, struct scope_memory *memory)
+{
+    (void)loop;
+    free(memory);
+}
+
+void loop_scopes_finish(struct loop *loop)
+{
+    (void)loop;
+}
+#endif
+
 static void free_memory(struct loop_scope *scope)
 {
     while (scope->memory) {
         struct scope_memory *memory = scope->memory;
         scope->memory = memory->next;
-        free(memory);
+        free_later(scope->loop, memory);
     }
 }
 
