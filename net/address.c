@@ -289,9 +289,10 @@ int loop_net_peer_address(int fd, struct loop_address *address)
     return take_address(fd, address, get_peer);
 }
 
-static int flow_address(struct loop_flow *flow, struct loop_address *address, int (*get)(int, struct loop_address *))
+static int flow_address(struct loop_flow *flow, struct loop_address *address, int (*get)(int, struct loop_address *),
+                        const char *function)
 {
-    if (!flow || !address) {
+    if (!loop_check_flow(flow, function) || !address) {
         return -EINVAL;
     }
     if (!flow->fd) {
@@ -308,10 +309,10 @@ static int flow_address(struct loop_flow *flow, struct loop_address *address, in
 
 int loop_flow_local_address(struct loop_flow *flow, struct loop_address *address)
 {
-    return flow_address(flow, address, loop_net_local_address);
+    return flow_address(flow, address, loop_net_local_address, __func__);
 }
 
 int loop_flow_peer_address(struct loop_flow *flow, struct loop_address *address)
 {
-    return flow_address(flow, address, loop_net_peer_address);
+    return flow_address(flow, address, loop_net_peer_address, __func__);
 }

@@ -202,6 +202,9 @@ loop_job loop_connect(struct loop_scope *scope, const struct loop_address *addre
     static const struct loop_connect_options defaults;
 
     *flow = NULL;
+    if (!loop_check_scope(scope, __func__)) {
+        return 0;
+    }
     if (loop_scope_is_cancelled(scope)) {
         return loop_promise(scope, NULL, NULL, fn, arg);
     }
@@ -243,6 +246,9 @@ int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loo
 
     *one = NULL;
     *other = NULL;
+    if (!loop_check_scope(scope, __func__)) {
+        return -EINVAL;
+    }
     if (loop_scope_is_cancelled(scope)) {
         return -ECANCELED;
     }

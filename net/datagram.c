@@ -214,6 +214,9 @@ int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_opti
     sa_family_t family;
 
     *socket = NULL;
+    if (!loop_check_scope(scope, __func__)) {
+        return -EINVAL;
+    }
     int error = loop_scope_is_cancelled(scope) ? -ECANCELED : options ? check(options, &family) : -EINVAL;
     if (error < 0) {
         return error;
@@ -262,7 +265,7 @@ int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_
 
     *socket = NULL;
     options = options ? options : &defaults;
-    int error = check_adopted(scope, number, options);
+    int error = loop_check_scope(scope, __func__) ? check_adopted(scope, number, options) : -EINVAL;
     if (error < 0) {
         if (number >= 0 && error != -EBADF) {
             close(number);
@@ -274,6 +277,9 @@ int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_
 
 int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_address *address)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
     int number = loop_fd_use(socket->fd);
 
     if (number < 0) {
@@ -286,17 +292,27 @@ int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_addre
 
 struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return NULL;
+    }
     return socket->fd;
 }
 
 void loop_datagram_get_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        *stats = (struct loop_datagram_stats){0};
+        return;
+    }
     *stats = socket->stats;
 }
 
 /* The stream hears of it by its watch, and the queue by its wait, or when it would be sent. */
 int loop_datagram_close(struct loop_datagram_socket *socket)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
     loop_net_remove_file(&socket->file);
     int error = loop_fd_close(socket->fd);
     if (error == 0 && socket->is_blocked) {
@@ -688,6 +704,9 @@ static int check_stream(const struct loop_datagram_socket *socket)
 
 loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return 0;
+    }
     int error = check_stream(socket);
 
     if (error < 0) {
@@ -711,6 +730,9 @@ loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram
 
 int loop_datagram_pause(struct loop_datagram_socket *socket)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
     if (!socket->stream || socket->is_ending) {
         return -ENOENT;
     }
@@ -720,6 +742,9 @@ int loop_datagram_pause(struct loop_datagram_socket *socket)
 
 int loop_datagram_resume(struct loop_datagram_socket *socket)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
     if (!socket->stream || socket->is_ending) {
         return -ENOENT;
     }

@@ -72,6 +72,17 @@ struct loop_datagram_socket {
     struct loop_net_file file;
 };
 
+/* Whether a public call may use the socket. Only a debug build finds out that it has gone. */
+static inline bool loop_datagram_is_good(const struct loop_datagram_socket *socket, const char *function)
+{
+#if !NORIA_DEBUG
+    if (socket) {
+        return true;
+    }
+#endif
+    return loop_check_object(socket, offsetof(struct loop_datagram_socket, scope), "datagram socket", function);
+}
+
 /* Has loop_datagram_turn called from the dispatch, soon; false when there is no memory. */
 bool loop_datagram_kick(struct loop_datagram_socket *socket);
 

@@ -128,6 +128,9 @@ static loop_job answer(struct loop_scope *scope, int64_t result, loop_fn *fn, vo
 
 loop_job loop_datagram_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return 0;
+    }
     if (!loop_fd_is_open(socket->fd)) {
         return answer(socket->scope, -EBADF, fn, arg);
     }
@@ -483,12 +486,18 @@ static bool will_flush(struct loop_datagram_socket *socket)
 
 int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data, size_t len)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
     return loop_datagram_put_from(socket, NULL, to, data, len);
 }
 
 int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loop_address *from,
                            const struct loop_address *to, const void *data, size_t len)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
     struct loop_net_origin origin;
     int error = check(socket, &to, data, len);
 
@@ -545,12 +554,18 @@ static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outg
 loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
                             size_t len, loop_fn *fn, void *arg)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return 0;
+    }
     return loop_datagram_send_from(socket, NULL, to, data, len, fn, arg);
 }
 
 loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const struct loop_address *from,
                                  const struct loop_address *to, const void *data, size_t len, loop_fn *fn, void *arg)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return 0;
+    }
     struct loop_net_origin origin;
     int error = check(socket, &to, data, len);
 
@@ -574,10 +589,16 @@ loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const stru
 
 size_t loop_datagram_queued(const struct loop_datagram_socket *socket)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return 0;
+    }
     return socket->queued_bytes;
 }
 
 bool loop_datagram_is_full(const struct loop_datagram_socket *socket)
 {
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return true;
+    }
     return socket->queued_bytes >= socket->limit_bytes;
 }

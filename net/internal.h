@@ -5,6 +5,7 @@
 #ifndef NET_INTERNAL_H
 #define NET_INTERNAL_H
 
+#include <loop/part.h>
 #include <net/net.h>
 
 #include <sys/types.h>

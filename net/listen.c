@@ -32,6 +32,7 @@ struct accepting {
 
 struct loop_listener {
     struct loop *loop;
+    struct loop_scope *scope;
     struct loop_fd *fd;
     struct accepting *accepting;
     struct loop_address address;
@@ -123,9 +124,17 @@ static int set_up_locked(int fd, const struct loop_address *address, const struc
 
 static void forget_accepts(struct loop_listener *listener);
 
+static bool is_good(const struct loop_listener *listener, const char *function)
+{
+    return loop_check_object(listener, offsetof(struct loop_listener, scope), "listener", function);
+}
+
 /* The file goes first, so that nobody finds a socket there that refuses. */
 int loop_listener_close(struct loop_listener *listener)
 {
+    if (!is_good(listener, __func__)) {
+        return -EINVAL;
+    }
     loop_net_remove_file(&listener->file);
     forget_accepts(listener);
     return loop_fd_close(listener->fd);
@@ -150,6 +159,7 @@ static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, 
         return NULL;
     }
     listener->loop = loop_scope_loop(scope);
+    listener->scope = scope;
     listener->fd = fd;
     listener->file = *file;
     listener->file.path = path;
@@ -183,6 +193,9 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
     struct loop_net_file file = {.path = path};
 
     *listener = NULL;
+    if (!loop_check_scope(scope, __func__) || !address) {
+        return -EINVAL;
+    }
     options = options ? options : &defaults;
     int error = loop_scope_is_cancelled(scope) ? -ECANCELED : check(address, options);
     if (error < 0) {
@@ -203,12 +216,18 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
 
 int loop_listener_address(const struct loop_listener *listener, struct loop_address *address)
 {
+    if (!is_good(listener, __func__)) {
+        return -EINVAL;
+    }
     *address = listener->address;
     return 0;
 }
 
 struct loop_fd *loop_listener_fd(struct loop_listener *listener)
 {
+    if (!is_good(listener, __func__)) {
+        return NULL;
+    }
     return listener->fd;
 }
 
@@ -405,6 +424,9 @@ loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, s
                      void *arg)
 {
     *flow = NULL;
+    if (!loop_check_scope(scope, __func__) || !is_good(listener, __func__)) {
+        return 0;
+    }
     if (loop_scope_is_cancelled(scope)) {
         return loop_promise(scope, NULL, NULL, fn, arg);
     }

@@ -114,7 +114,7 @@ int loop_socket_set(struct loop_fd *fd, enum loop_socket_option option, int valu
 {
     const struct option_row *row = find(option);
 
-    if (!fd || !row || value < row->min || value > row->max) {
+    if (!loop_check_fd(fd, __func__) || !row || value < row->min || value > row->max) {
         return -EINVAL;
     }
     int number = loop_fd_use(fd);
@@ -130,7 +130,7 @@ int loop_socket_get(struct loop_fd *fd, enum loop_socket_option option, int *val
 {
     const struct option_row *row = find(option);
 
-    if (!fd || !row || !value) {
+    if (!loop_check_fd(fd, __func__) || !row || !value) {
         return -EINVAL;
     }
     int number = loop_fd_use(fd);

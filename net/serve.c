@@ -81,8 +81,16 @@ static void stop_accepting(struct loop_server *server)
     }
 }
 
+static bool is_good(const struct loop_server *server, const char *function)
+{
+    return loop_check_object(server, offsetof(struct loop_server, scope), "server", function);
+}
+
 void loop_server_stop(struct loop_server *server, int64_t deadline_ns)
 {
+    if (!is_good(server, __func__)) {
+        return;
+    }
     if (!server->is_stopped) {
         stop_accepting(server);
     }
@@ -369,7 +377,8 @@ int loop_serve(struct loop_scope *scope, const struct loop_address *address, con
     if (options->server) {
         *options->server = NULL;
     }
-    if (!on_connection || options->connection_timeout_ns < 0 || options->grace_ns < 0) {
+    if (!loop_check_scope(scope, __func__) || !address || !on_connection || options->connection_timeout_ns < 0 ||
+        options->grace_ns < 0) {
         return -EINVAL;
     }
     if (loop_scope_is_cancelled(scope)) {
@@ -397,10 +406,17 @@ int loop_serve(struct loop_scope *scope, const struct loop_address *address, con
 
 struct loop_listener *loop_server_listener(struct loop_server *server)
 {
+    if (!is_good(server, __func__)) {
+        return NULL;
+    }
     return server->listener;
 }
 
 void loop_server_get_stats(const struct loop_server *server, struct loop_server_stats *stats)
 {
+    if (!is_good(server, __func__)) {
+        *stats = (struct loop_server_stats){0};
+        return;
+    }
     *stats = server->stats;
 }
