@@ -4,6 +4,8 @@
  */
 #include "internal.h"
 
+#include <loop/part.h>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -165,6 +167,9 @@ static int64_t deliver_next(struct loop_fs_request *request, int64_t result)
 
 loop_job loop_entries_next(struct loop_entries *entries, loop_fn *fn, void *arg)
 {
+    if (!(loop_check_object(entries, offsetof(struct loop_entries, scope), "reader of a directory", __func__))) {
+        return 0;
+    }
     struct reader *reader = (struct reader *)(void *)entries; /* its first member */
     struct loop_fs_request request = {.scope = entries->scope,
                                       .file = reader->fd,

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <loop/low_level.h>
+#include <loop/part.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -160,6 +161,9 @@ static struct loop_scope *scope_of(struct loop_scope *scope, const struct loop_f
 loop_job loop_file_pread(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov, size_t n_iov,
                          int64_t offset, loop_fn *fn, void *arg)
 {
+    if (!loop_fs_is_good_file(scope, file, __func__)) {
+        return 0;
+    }
     return start(&(struct transfer){.scope = scope_of(scope, file),
                                     .file = file,
                                     .iov = iov,
@@ -172,6 +176,9 @@ loop_job loop_file_pread(struct loop_scope *scope, struct loop_fd *file, const s
 loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov, size_t n_iov,
                           int64_t offset, loop_fn *fn, void *arg)
 {
+    if (!loop_fs_is_good_file(scope, file, __func__)) {
+        return 0;
+    }
     return start(&(struct transfer){.scope = scope_of(scope, file),
                                     .file = file,
                                     .is_write = true,
@@ -184,7 +191,7 @@ loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const 
 
 int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence)
 {
-    if (!file) {
+    if (!loop_check_fd(file, __func__)) {
         return -EINVAL;
     }
     int number = loop_fd_use(file);

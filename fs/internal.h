@@ -42,6 +42,7 @@ struct loop_fs_place {
 };
 
 struct loop_fs_request {
+    const char *function; /* the public one; NULL: what is given has been looked at */
     /* who asked, and what for */
     struct loop_scope *scope;    /* NULL: that of the directory or the file */
     struct loop_dir *dir;        /* what `path` is relative to; NULL for an operation on a file */
@@ -50,6 +51,7 @@ struct loop_fs_request {
     struct loop_fd *uses; /* a descriptor that the work uses as well, whose number is in `used_number`; or NULL */
     const char *path, *second_path;
     bool has_second; /* a second directory is asked for */
+    bool is_on_file; /* and not on a path */
     loop_fn *fn;
     void *arg;
     int64_t (*run)(struct loop_fs_request *request);
@@ -92,11 +94,15 @@ struct loop_fs_request {
 };
 
 /* What the calls have in common, by the names that their parameters have in the header. */
-#define ON_PATH .scope = scope, .dir = dir, .path = path, .fn = fn, .arg = arg
+#define ON_PATH .function = __func__, .scope = scope, .dir = dir, .path = path, .fn = fn, .arg = arg
 #define ON_PATHS                                                                                                       \
-    .scope = scope, .dir = from_dir, .path = from, .second_dir = to_dir, .second_path = to, .has_second = true,        \
-    .fn = fn, .arg = arg
-#define ON_FILE .scope = scope, .file = file, .fn = fn, .arg = arg
+    .function = __func__, .scope = scope, .dir = from_dir, .path = from, .second_dir = to_dir, .second_path = to,      \
+    .has_second = true, .fn = fn, .arg = arg
+#define ON_FILE .function = __func__, .is_on_file = true, .scope = scope, .file = file, .fn = fn, .arg = arg
+
+/* Whether a public call may use what it is given: `scope` may be NULL where there is a directory or a file. */
+bool loop_fs_is_good_place(const struct loop_scope *scope, const struct loop_dir *dir, const char *function);
+bool loop_fs_is_good_file(const struct loop_scope *scope, const struct loop_fd *file, const char *function);
 
 /* Copies the request and has it done. */
 loop_job loop_fs_start(const struct loop_fs_request *request);

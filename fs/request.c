@@ -5,6 +5,8 @@
  */
 #include "internal.h"
 
+#include <loop/part.h>
+
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -190,8 +192,40 @@ static loop_job start(struct loop_fs_request *request, int64_t result)
     return end_at_once(request, result);
 }
 
+bool loop_fs_is_good_place(const struct loop_scope *scope, const struct loop_dir *dir, const char *function)
+{
+    if (scope && !loop_check_scope(scope, function)) {
+        return false;
+    }
+    if (scope && !dir) {
+        return true;
+    }
+    return loop_check_object(dir, offsetof(struct loop_dir, scope), "directory", function) &&
+           (!dir->fd || loop_check_fd(dir->fd, function));
+}
+
+bool loop_fs_is_good_file(const struct loop_scope *scope, const struct loop_fd *file, const char *function)
+{
+    return (!scope || loop_check_scope(scope, function)) && ((scope && !file) || loop_check_fd(file, function));
+}
+
+static bool is_good(const struct loop_fs_request *asked)
+{
+    const struct loop_dir *second = asked->second_dir;
+
+    if (!asked->function) {
+        return true;
+    }
+    return (asked->is_on_file ? loop_fs_is_good_file(asked->scope, asked->file, asked->function)
+                              : loop_fs_is_good_place(asked->scope, asked->dir, asked->function)) &&
+           (!second || loop_fs_is_good_place(NULL, second, asked->function));
+}
+
 loop_job loop_fs_start(const struct loop_fs_request *asked)
 {
+    if (!is_good(asked)) {
+        return 0;
+    }
     int error = check(asked);
     struct loop_fs_request *request = scope_of(asked) ? copy(asked, error) : NULL;
 

@@ -209,6 +209,9 @@ static struct watch *make(struct loop_scope *scope, struct loop_dir *dir, const 
 
 loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_watch_fn *fn, void *arg)
 {
+    if (!loop_fs_is_good_place(scope, dir, __func__)) {
+        return 0;
+    }
     scope = scope ? scope : dir ? dir->scope : NULL;
     struct watch *watch = scope && fn ? make(scope, dir, path, fn, arg) : NULL;
 
