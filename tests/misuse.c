@@ -38,6 +38,8 @@ static void on_gone(void *unused, int64_t result)
 static int make_gone(struct loop_env *env, void *unused)
 {
     static struct loop_flow *flows[2];
+    struct loop_address address;
+    struct loop_datagram_options options = {.bind_to = &address};
 
     (void)unused;
     here = env;
@@ -53,6 +55,10 @@ static int make_gone(struct loop_env *env, void *unused)
     gone.scopes_reader = loop_reader_create(&flows[1]->source, 0);
     gone.scopes_writer = loop_writer_create(&flows[1]->sink, 0);
     gone.rest = loop_reader_source(gone.scopes_reader);
+    CHECK_IS(loop_address_parse(&address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(gone.scope, &address, NULL, &gone.listener), 0);
+    CHECK_IS(loop_datagram_open(gone.scope, &options, &gone.datagrams), 0);
+    CHECK(loop_fs_open_dir(gone.scope, env->cwd, ".", &gone.dir, NULL, NULL) != 0);
     gone.chunk = loop_chunk_alloc(env->loop);
     CHECK_IS(loop_chunk_free(env->loop, gone.chunk), 0);
     loop_reader_destroy(gone.reader);

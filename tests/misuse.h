@@ -22,6 +22,9 @@ struct gone {
     struct loop_reader *reader, *scopes_reader;
     struct loop_writer *writer, *scopes_writer;
     struct loop_chunk *chunk; /* "given back by" */
+    struct loop_listener *listener;
+    struct loop_datagram_socket *datagrams;
+    struct loop_dir *dir;
 };
 extern struct gone gone;
 extern struct loop_env *here; /* of the loop that makes the call */

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Public functions of net/ and fs/ that are given NULL, or what has been freed.
+ */
+#include "misuse.h"
+
+TEST(p23_null_and_what_is_gone_are_named_in_net_and_fs)
+{
+    misuse_check_all();
+}
+
+#define FN NULL, NULL
+#define ENDED "opened by loop_scope_open (at suite_misuse_parts+0x"
+#define DESTROYED "destroyed by loop_fd_destroy (at suite_misuse_parts+0x"
+#define WENT "went with its scope"
+
+static struct loop_address address = {.length = sizeof(struct sockaddr_in), .u.ipv4 = {.sin_family = AF_INET}};
+static struct loop_flow *flows[2];
+static struct loop_listener *listener;
+static struct loop_datagram_socket *datagrams;
+static struct loop_datagram_options options = {.bind_to = &address};
+static int value;
+static char *text;
+static void *data;
+
+static bool server_stats_are_zero(void)
+{
+    struct loop_server_stats stats = {.accepted = 1};
+
+    loop_server_get_stats(NULL, &stats);
+    return stats.accepted == 0;
+}
+
+static bool datagram_stats_are_zero(struct loop_datagram_socket *socket)
+{
+    struct loop_datagram_stats stats = {.sent = 1};
+
+    loop_datagram_get_stats(socket, &stats);
+    return stats.sent == 0;
+}
+
+static void on_connection(struct loop_flow *peer, void *unused)
+{
+    (void)peer;
+    (void)unused;
+}
+
+/* ---- sockets ---- */
+
+MISUSE(loop_flow_local_address, "the flow is NULL", loop_flow_local_address(NULL, &address) == -EINVAL)
+MISUSE(loop_flow_peer_address, "the flow is NULL", loop_flow_peer_address(NULL, &address) == -EINVAL)
+MISUSE(loop_flow_local_address, DESTROYED, loop_flow_local_address(gone.flow, &address) == -EINVAL)
+MISUSE(loop_flow_peer_address, DESTROYED, loop_flow_peer_address(gone.flow, &address) == -EINVAL)
+MISUSE(loop_socket_set, "the descriptor is NULL", loop_socket_set(NULL, LOOP_SO_KEEPALIVE, 1) == -EINVAL)
+MISUSE(loop_socket_get, "the descriptor is NULL", loop_socket_get(NULL, LOOP_SO_KEEPALIVE, &value) == -EINVAL)
+MISUSE(loop_socket_set, DESTROYED, loop_socket_set(gone.fd, LOOP_SO_KEEPALIVE, 1) == -EINVAL)
+MISUSE(loop_connect, "the scope is NULL", loop_connect(NULL, &address, NULL, flows, FN) == 0)
+MISUSE(loop_connect, ENDED, loop_connect(gone.scope, &address, NULL, flows, FN) == 0)
+MISUSE(loop_socketpair, "the scope is NULL", loop_socketpair(NULL, &flows[0], &flows[1]) == -EINVAL)
+MISUSE(loop_socketpair, ENDED, loop_socketpair(gone.scope, &flows[0], &flows[1]) == -EINVAL)
+MISUSE(loop_listen, "the scope is NULL", loop_listen(NULL, &address, NULL, &listener) == -EINVAL)
+MISUSE(loop_listen, ENDED, loop_listen(gone.scope, &address, NULL, &listener) == -EINVAL)
+MISUSE(loop_listener_address, "the listener is NULL", loop_listener_address(NULL, &address) == -EINVAL)
+MISUSE(loop_listener_fd, "the listener is NULL", loop_listener_fd(NULL) == NULL)
+MISUSE(loop_listener_close, "the listener is NULL", loop_listener_close(NULL) == -EINVAL)
+MISUSE(loop_accept, "the scope is NULL", loop_accept(NULL, NULL, flows, FN) == 0)
+MISUSE(loop_accept, "the listener is NULL", loop_accept(here->scope, NULL, flows, FN) == 0)
+MISUSE(loop_serve, "the scope is NULL", loop_serve(NULL, &address, NULL, on_connection, NULL) == -EINVAL)
+MISUSE(loop_serve, ENDED, loop_serve(gone.scope, &address, NULL, on_connection, NULL) == -EINVAL)
+MISUSE_VOID(loop_server_stop, "the server is NULL", loop_server_stop(NULL, 0))
+MISUSE(loop_server_listener, "the server is NULL", loop_server_listener(NULL) == NULL)
+MISUSE(loop_server_get_stats, "the server is NULL", server_stats_are_zero())
+
+/* ---- datagrams ---- */
+
+MISUSE(loop_datagram_open, "the scope is NULL", loop_datagram_open(NULL, &options, &datagrams) == -EINVAL)
+MISUSE(loop_datagram_open, ENDED, loop_datagram_open(gone.scope, &options, &datagrams) == -EINVAL)
+MISUSE(loop_datagram_adopt, "the scope is NULL", loop_datagram_adopt(NULL, -1, NULL, &datagrams) == -EINVAL)
+MISUSE(loop_datagram_address, "socket is NULL", loop_datagram_address(NULL, &address) == -EINVAL)
+MISUSE(loop_datagram_fd, "socket is NULL", loop_datagram_fd(NULL) == NULL)
+MISUSE(loop_datagram_close, "socket is NULL", loop_datagram_close(NULL) == -EINVAL)
+MISUSE(loop_datagram_stream, "socket is NULL", loop_datagram_stream(NULL, FN) == 0)
+MISUSE(loop_datagram_pause, "socket is NULL", loop_datagram_pause(NULL) == -EINVAL)
+MISUSE(loop_datagram_resume, "socket is NULL", loop_datagram_resume(NULL) == -EINVAL)
+MISUSE(loop_datagram_put, "socket is NULL", loop_datagram_put(NULL, NULL, "", 1) == -EINVAL)
+MISUSE(loop_datagram_put_from, "socket is NULL", loop_datagram_put_from(NULL, NULL, NULL, "", 1) == -EINVAL)
+MISUSE(loop_datagram_send, "socket is NULL", loop_datagram_send(NULL, NULL, "", 1, FN) == 0)
+MISUSE(loop_datagram_send_from, "socket is NULL", loop_datagram_send_from(NULL, NULL, NULL, "", 1, FN) == 0)
+MISUSE(loop_datagram_queued, "socket is NULL", loop_datagram_queued(NULL) == 0)
+MISUSE(loop_datagram_is_full, "socket is NULL", loop_datagram_is_full(NULL))
+MISUSE(loop_datagram_drained, "socket is NULL", loop_datagram_drained(NULL, FN) == 0)
+MISUSE(loop_datagram_get_stats, "socket is NULL", datagram_stats_are_zero(NULL))
+
+/* ---- directories and files ---- */
+
+#define NO_DIR "the directory is NULL"
+#define NO_FILE "the descriptor is NULL"
+
+static struct loop_fs_status status;
+static struct loop_fs_space space;
+static struct loop_dir *opened;
+static struct loop_entries *entries;
+static struct loop_entry *list;
+
+MISUSE(loop_fs_open_dir, NO_DIR, loop_fs_open_dir(NULL, NULL, ".", &opened, FN) == 0)
+MISUSE(loop_fs_stat, NO_DIR, loop_fs_stat(NULL, NULL, ".", true, &status, FN) == 0)
+MISUSE(loop_fs_kind, NO_DIR, loop_fs_kind(NULL, NULL, ".", true, FN) == 0)
+MISUSE(loop_fs_access, NO_DIR, loop_fs_access(NULL, NULL, ".", 0, FN) == 0)
+MISUSE(loop_fs_statfs, NO_DIR, loop_fs_statfs(NULL, NULL, ".", &space, FN) == 0)
+MISUSE(loop_fs_realpath, NO_DIR, loop_fs_realpath(NULL, NULL, ".", &text, FN) == 0)
+MISUSE(loop_fs_read_link, NO_DIR, loop_fs_read_link(NULL, NULL, ".", &text, FN) == 0)
+MISUSE(loop_fs_mkdir, NO_DIR, loop_fs_mkdir(NULL, NULL, ".", 0, FN) == 0)
+MISUSE(loop_fs_mkdirs, NO_DIR, loop_fs_mkdirs(NULL, NULL, ".", 0, FN) == 0)
+MISUSE(loop_fs_unlink, NO_DIR, loop_fs_unlink(NULL, NULL, ".", FN) == 0)
+MISUSE(loop_fs_rmdir, NO_DIR, loop_fs_rmdir(NULL, NULL, ".", FN) == 0)
+MISUSE(loop_fs_rmtree, NO_DIR, loop_fs_rmtree(NULL, NULL, ".", FN) == 0)
+MISUSE(loop_fs_rename, NO_DIR, loop_fs_rename(NULL, NULL, ".", here->cwd, ".", LOOP_RENAME_REPLACE, FN) == 0)
+MISUSE(loop_fs_link, NO_DIR, loop_fs_link(NULL, NULL, ".", here->cwd, ".", FN) == 0)
+MISUSE(loop_fs_symlink, NO_DIR, loop_fs_symlink(NULL, "x", NULL, ".", FN) == 0)
+MISUSE(loop_fs_chmod, NO_DIR, loop_fs_chmod(NULL, NULL, ".", true, 0, FN) == 0)
+MISUSE(loop_fs_chown, NO_DIR, loop_fs_chown(NULL, NULL, ".", true, 0, 0, FN) == 0)
+MISUSE(loop_fs_set_times, NO_DIR, loop_fs_set_times(NULL, NULL, ".", true, NULL, NULL, FN) == 0)
+MISUSE(loop_fs_truncate, NO_DIR, loop_fs_truncate(NULL, NULL, ".", 0, FN) == 0)
+MISUSE(loop_fs_sync, NO_DIR, loop_fs_sync(NULL, NULL, ".", FN) == 0)
+MISUSE(loop_fs_open, NO_DIR, loop_fs_open(NULL, NULL, ".", NULL, flows, FN) == 0)
+MISUSE(loop_fs_load, NO_DIR, loop_fs_load(NULL, NULL, ".", 0, &data, FN) == 0)
+MISUSE(loop_fs_save, NO_DIR, loop_fs_save(NULL, NULL, ".", "", 0, NULL, FN) == 0)
+MISUSE(loop_fs_copy_file, NO_DIR, loop_fs_copy_file(NULL, NULL, ".", here->cwd, ".", NULL, FN) == 0)
+MISUSE(loop_fs_read_dir, NO_DIR, loop_fs_read_dir(NULL, NULL, ".", false, &entries, FN) == 0)
+MISUSE(loop_entries_next, "reader of a directory is NULL", loop_entries_next(NULL, FN) == 0)
+MISUSE(loop_fs_list, NO_DIR, loop_fs_list(NULL, NULL, ".", false, &list, FN) == 0)
+MISUSE(loop_fs_watch, NO_DIR, loop_fs_watch(NULL, NULL, ".", FN) == 0)
+MISUSE(loop_file_pread, NO_FILE, loop_file_pread(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_file_pwrite, NO_FILE, loop_file_pwrite(NULL, NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_file_seek, NO_FILE, loop_file_seek(NULL, 0, SEEK_SET) == -EINVAL)
+MISUSE(loop_file_stat, NO_FILE, loop_file_stat(NULL, NULL, &status, FN) == 0)
+MISUSE(loop_file_truncate, NO_FILE, loop_file_truncate(NULL, NULL, 0, FN) == 0)
+MISUSE(loop_file_allocate, NO_FILE, loop_file_allocate(NULL, NULL, 0, 0, 1, FN) == 0)
+MISUSE(loop_file_sync, NO_FILE, loop_file_sync(NULL, NULL, false, FN) == 0)
+MISUSE(loop_file_chmod, NO_FILE, loop_file_chmod(NULL, NULL, 0, FN) == 0)
+MISUSE(loop_file_chown, NO_FILE, loop_file_chown(NULL, NULL, 0, 0, FN) == 0)
+MISUSE(loop_file_set_times, NO_FILE, loop_file_set_times(NULL, NULL, NULL, NULL, FN) == 0)
+
+MISUSE(loop_fs_stat, ENDED, loop_fs_stat(gone.scope, here->cwd, ".", true, &status, FN) == 0)
+MISUSE(loop_fs_open, ENDED, loop_fs_open(gone.scope, here->cwd, ".", NULL, flows, FN) == 0)
+MISUSE(loop_fs_watch, ENDED, loop_fs_watch(gone.scope, here->cwd, ".", FN) == 0)
+MISUSE(loop_file_pread, DESTROYED, loop_file_pread(NULL, gone.fd, NULL, 0, 0, FN) == 0)
+MISUSE(loop_file_seek, DESTROYED, loop_file_seek(gone.fd, 0, SEEK_SET) == -EINVAL)
+MISUSE(loop_file_stat, DESTROYED, loop_file_stat(NULL, gone.fd, &status, FN) == 0)
+MISUSE(loop_file_sync, DESTROYED, loop_file_sync(here->scope, gone.fd, false, FN) == 0)
+
+/* ---- what a scope's memory held: only debug builds know ---- */
+
+#if NORIA_DEBUG
+MISUSE(loop_listener_address, "the listener " WENT, loop_listener_address(gone.listener, &address) == -EINVAL)
+MISUSE(loop_accept, "the listener " WENT, loop_accept(here->scope, gone.listener, flows, FN) == 0)
+MISUSE(loop_datagram_put, "the datagram socket " WENT, loop_datagram_put(gone.datagrams, NULL, "", 1) == -EINVAL)
+MISUSE(loop_datagram_close, "the datagram socket " WENT, loop_datagram_close(gone.datagrams) == -EINVAL)
+MISUSE(loop_fs_stat, "the directory " WENT, loop_fs_stat(NULL, gone.dir, ".", true, &status, FN) == 0)
+MISUSE(loop_fs_link, "the directory " WENT, loop_fs_link(NULL, here->cwd, ".", gone.dir, ".", FN) == 0)
+#endif
