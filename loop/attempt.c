@@ -327,7 +327,9 @@ static int64_t try_nop(struct job *job, bool may_block)
 static int64_t try_poll(struct job *job, bool may_block)
 {
     (void)may_block;
-    int events = polled(job->fd->number, (short)job->u.args.flags);
+    struct loop_fd *fd = job->fd;
+    int events = loop_fd_is_file(fd) ? loop_ready_poll_file(fd, job->u.args.flags)
+                                     : polled(fd->number, (short)job->u.args.flags);
     if (events >= 0 && job->u.args.flags & POLLIN && loop_fd_has_unread(job->fd)) {
         events |= POLLIN;
     }

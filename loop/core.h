@@ -294,13 +294,16 @@ struct loop_fd {
     bool short_is_empty : 1;              /* a read that got less than asked for has emptied it: see io.h */
     bool must_ask : 1;                    /* but whether this one has, poll(2) has to tell */
     bool is_fresh : 1;                    /* an event has come, and nothing has been read since */
+    bool is_probed : 1;                   /* a file: whether it can be polled has been asked */
+    bool is_pollable : 1;                 /* it can: some of /proc and /sys, which call themselves regular */
     bool may_listen : 1;                  /* a socket that hasn't been found to be connected */
     bool is_listener : 1;                 /* it has been found to listen */
     bool is_unix : 1;                     /* a Unix stream socket: recvmsg(2) tells where it stopped */
     bool was_readable : 1;                /* `ready` had POLLIN when bytes were given back */
     uint32_t uses;                        /* keep it from being closed */
     uint32_t pins;                        /* keep the object: loop_fd_pin */
-    uint32_t ready;                       /* POLLIN, POLLOUT: believed ready until a call says otherwise */
+    uint32_t ready;                       /* POLLIN, POLLOUT: believed ready until a call says otherwise. A file's: also
+                                             POLLPRI, POLLERR, which no poll job has been told of yet */
     uint32_t watched;                     /* the backend's: events it has asked the kernel for */
     uint32_t backend_id;                  /* the backend's: the watch in flight */
     struct loop_list readers;             /* jobs that wait, in order; only the first is tried */
@@ -431,6 +434,15 @@ void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);
 /* What a backend calls when it can't watch `fd`: no event will ever come, and what waits ends with `error`. From
  * anywhere. */
 void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error);
+
+/* What a poll of a file finds. The kernel tells of a change once: POLLPRI and POLLERR are kept for all that wait. */
+int loop_ready_poll_file(struct loop_fd *fd, uint32_t events);
+
+/* Whether both directions are a file's, and its polls are answered by that. */
+static inline bool loop_fd_is_file(const struct loop_fd *fd)
+{
+    return !loop_fd_is_stream(fd) && fd->write_by == LOOP_IO_BLOCKING;
+}
 
 /* Has the lists of `fd` looked at in the next dispatch. */
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd);

@@ -89,8 +89,10 @@ LOOP_API void loop_saved_mask(const struct loop *loop, sigset_t *mask);
 
 /* Resumes with the events (POLLIN, POLLOUT, POLLPRI, POLLRDHUP of <poll.h>; POLLERR and POLLHUP come unasked)
  * as soon as at least one is there: once, level-triggered. What can't be polled, such as a regular file, is
- * always ready. -EINVAL when no event is asked for. For libraries that bring their own descriptors, together
- * with loop_fd_borrow. */
+ * always ready for POLLIN and POLLOUT. Some files of /proc and /sys can be polled, though they call themselves regular:
+ * POLLPRI waits for a change of what they say (/proc/self/mounts). Every poll that waits is resumed for a change.
+ * -EINVAL when no event is asked for, and for POLLPRI alone where it can't be waited for. For libraries that bring
+ * their own descriptors, together with loop_fd_borrow. */
 LOOP_API loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg);
 
 /* ---- work that blocks ---- */

@@ -279,10 +279,24 @@ loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struc
 
 /* ---- readiness ---- */
 
-/* What can't be polled is ready for input and output, and never anything else. */
-static int poll_result_of_file(const struct loop_fd *fd, unsigned events)
+/* Asked once, because the question takes a change that has not been told yet: so that is looked for before. */
+static void probe(struct loop_fd *fd, unsigned events)
 {
-    if (loop_fd_is_stream(fd) || fd->write_by != LOOP_IO_BLOCKING) {
+    (void)loop_ready_poll_file(fd, events | POLLPRI);
+    fd->is_probed = true;
+    fd->is_pollable = loop_can_poll(fd->scope->loop, fd->number) > 0;
+}
+
+/* What can't be polled is ready for input and output, and never anything else. */
+static int poll_result_of_file(struct loop_fd *fd, unsigned events)
+{
+    if (!loop_fd_is_file(fd) || fd->state != LOOP_FD_OPEN) {
+        return 0;
+    }
+    if (!fd->is_probed) {
+        probe(fd, events);
+    }
+    if (fd->is_pollable) {
         return 0;
     }
     int ready = (int)(events & (POLLIN | POLLOUT));

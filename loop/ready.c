@@ -6,12 +6,15 @@
  */
 #include <loop/core.h>
 
+#include <errno.h>
+
 /* A descriptor that is always ready may try so often in one turn before the others have theirs. */
 #define ATTEMPTS_PER_TURN 16
 
 #define READ_EVENTS (POLLIN | POLLPRI | POLLRDHUP | POLLHUP | POLLERR)
 #define WRITE_EVENTS (POLLOUT | POLLHUP | POLLERR)
 #define END_EVENTS (POLLRDHUP | POLLHUP | POLLERR)
+#define TOLD_ONCE (POLLPRI | POLLERR) /* of a change of a file */
 
 /* ---- waiting ---- */
 
@@ -95,6 +98,7 @@ static bool note(struct loop_fd *fd, uint32_t events)
     }
     if (events & (END_EVENTS | POLLPRI)) {
         fd->short_is_empty = false; /* io.h says why */
+        fd->ready |= loop_fd_is_file(fd) ? events & TOLD_ONCE : 0;
     }
     return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
            ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
@@ -151,18 +155,36 @@ static uint32_t watched_events(const struct job *job)
     return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
 }
 
+int loop_ready_poll_file(struct loop_fd *fd, uint32_t events)
+{
+    struct pollfd entry = {.fd = fd->number, .events = (short)events};
+    int n = poll(&entry, 1, 0);
+    if (n < 0) {
+        return -errno;
+    }
+    fd->ready |= (uint32_t)entry.revents & TOLD_ONCE;
+    uint32_t told = fd->ready & TOLD_ONCE & (events | POLLERR);
+    return (int)((uint32_t)entry.revents | told);
+}
+
+/* What a file's change is told by has been told to all that wait. */
 static void run_pollers(struct loop *loop, struct loop_fd *fd)
 {
     struct loop_list jobs, *node;
+    bool is_told = false;
     loop_list_take_all(&jobs, &fd->pollers);
     while ((node = loop_list_pop_front(&jobs))) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (job->kind->attempt(loop, job) == LOOP_ATTEMPT_DONE) {
+            is_told |= (job->result & TOLD_ONCE) != 0;
             loop_job_backend_done(loop, job, job->result);
         } else {
             loop_list_push_back(&fd->pollers, &job->link);
             watch(loop, fd, watched_events(job));
         }
+    }
+    if (is_told) {
+        fd->ready &= ~(uint32_t)TOLD_ONCE;
     }
 }
 

@@ -124,13 +124,14 @@ static bool lacks_group(const struct job *job)
 
 /* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had
  * a writer from one at its end, but by readiness. Of what is kept for the next read the kernel doesn't know. And of an
- * error behind a part of a receive that waits for all the ring tells nothing, nor does the next receive. */
+ * error behind a part of a receive that waits for all the ring tells nothing, nor does the next receive. A change of a
+ * file is told once by the kernel, and several polls may wait for it. */
 static bool goes_by_readiness(const struct job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     if (row->op_class == LOOP_CLASS_READ || row->op_class == LOOP_CLASS_POLL) {
         bool waits_for_all = job->op == LOOP_OP_RECV && job->u.args.flags & MSG_WAITALL;
-        return waits_for_all || loop_fd_has_unread(job->fd);
+        return waits_for_all || loop_fd_has_unread(job->fd) || !loop_fd_is_stream(job->fd);
     }
     if (row->op_class != LOOP_CLASS_MOVE || job->u.args.offset != LOOP_CURRENT) {
         return false;

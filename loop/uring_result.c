@@ -111,7 +111,7 @@ static void fail(struct uring *uring, struct job *job, int32_t error)
 static void end_poll(struct uring *uring, struct job *job, int32_t events)
 {
     int32_t asked = events & (int32_t)(job->u.args.flags | POLLERR | POLLHUP | POLLNVAL);
-    if (asked & POLLPRI) {
+    if (asked & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
         int64_t now = loop_attempt(job, false);
         asked &= now > 0 ? (int32_t)now | ~POLLPRI : ~POLLPRI;
     }
