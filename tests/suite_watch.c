@@ -4,8 +4,10 @@
  */
 #include "harness.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/mount.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
@@ -341,5 +343,84 @@ LOOP_TEST(signals_that_can_not_be_heard_say_why)
     CHECK_IS(raise(SIGUSR1), 0);
     WAIT_UNTIL(later.count);
     ONCE_IS(later, SIGUSR1);
+    END;
+}
+
+/* ---- files that can be polled ---- */
+
+/* Of this process alone, where the rights are there. */
+static bool have_own_mounts(void)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+static struct loop_fd *open_mounts(struct loop_scope *scope)
+{
+    return adopt(scope, open("/proc/self/mounts", O_RDONLY | O_CLOEXEC));
+}
+
+LOOP_TEST(file_that_can_be_polled_is_waited_for)
+{
+    static struct loop_fd *mounts;
+    static struct once poll, second, closed;
+    static loop_job job;
+
+    BEGIN;
+    mounts = open_mounts(env->scope);
+    AWAIT(loop_poll(mounts, POLLIN | POLLPRI, GO));
+    CHECK_IS(result, POLLIN);
+    job = START(loop_poll(mounts, POLLPRI, ONCE(&poll)));
+    START(loop_op_poll_add(NULL, mounts, POLLPRI, ONCE(&second)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(poll.count + second.count, 0);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(poll.count);
+    ONCE_IS(poll, -ECANCELED);
+    loop_op_close(env->scope, mounts, ONCE(&closed));
+    WAIT_UNTIL(closed.count);
+    ONCE_IS(second, -ECANCELED);
+    END;
+}
+
+/* The kernel tells of a change once for each open file: all that wait must have it, and each change must come. */
+LOOP_TEST(each_poll_of_a_file_hears_of_a_change)
+{
+    static struct loop_fd *mounts;
+    static struct once polls[3];
+    static const char *directory;
+    static unsigned round;
+
+    BEGIN;
+    if (!have_own_mounts()) {
+        script.is_done = true;
+        return;
+    }
+    directory = make_directory();
+    mounts = open_mounts(env->scope);
+    for (round = 0; round < 4; round++) {
+        memset(polls, 0, sizeof polls);
+        START(loop_poll(mounts, POLLPRI, ONCE(&polls[0])));
+        START(loop_poll(mounts, POLLPRI, ONCE(&polls[1])));
+        AWAIT(turns(env->scope, 1 + round, GO));
+        CHECK_IS(polls[0].count + polls[1].count, 0);
+        CHECK_IS(round % 2 ? umount(directory) : mount("none", directory, "tmpfs", 0, NULL), 0);
+        START(loop_poll(mounts, POLLPRI, ONCE(&polls[2])));
+        WAIT_UNTIL(polls[0].count && polls[1].count && polls[2].count);
+        CHECK(polls[0].result & POLLPRI && polls[1].result & POLLPRI && polls[2].result & POLLPRI);
+    }
+    remove_directory(directory);
+    END;
+}
+
+LOOP_TEST(file_that_can_not_be_polled_has_no_other_events)
+{
+    static struct loop_fd *file;
+
+    BEGIN;
+    file = adopt(env->scope, make_file("x", 1));
+    AWAIT(loop_poll(file, POLLPRI, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_poll(file, POLLPRI | POLLOUT, GO));
+    CHECK_IS(result, POLLOUT);
     END;
 }
