@@ -426,60 +426,7 @@ static loop_job write_fd(struct loop_sink *sink, const struct iovec *iov, size_t
     return loop_fd_write(sink->self, &write, fn, arg, &took_chunk);
 }
 
-/* ---- the end ---- */
-
-static int64_t shut_down(struct loop_fd *fd)
-{
-    if (fd->write_by == LOOP_IO_SOCKET) {
-        int error = shutdown(fd->number, SHUT_WR) ? errno : 0;
-        return error == ENOTCONN ? 0 : -error; /* the peer is gone already: nothing more will come, as asked */
-    }
-    return 0;
-}
-
-static bool is_closed_by_shutdown(const struct loop_fd *fd)
-{
-    return fd->write_by != LOOP_IO_SOCKET && fd->write_by != LOOP_IO_BLOCKING;
-}
-
-static void do_shutdown(struct loop *loop, struct job *job)
-{
-    struct loop_fd *fd = job->fd;
-    loop_job_complete(loop, job, shut_down(fd));
-    if (is_closed_by_shutdown(fd)) {
-        loop_fd_close(fd);
-    }
-}
-
-static enum loop_attempt attempt_shutdown(struct loop *loop, struct job *job)
-{
-    do_shutdown(loop, job);
-    return LOOP_ATTEMPT_MOVED;
-}
-
-static const struct loop_job_kind shutdown_kind = {
-    .name = "shutdown", .cancel = loop_job_cancel_here, .attempt = attempt_shutdown};
-
-static loop_job shutdown_fd(struct loop_sink *sink, loop_fn *fn, void *arg)
-{
-    struct loop_fd *fd = sink->self;
-    struct loop *loop = fd->scope->loop;
-    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING;
-    struct job *job =
-        loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &shutdown_kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
-    }
-    loop_job id = job->id;
-    if (is_file) {
-        loop_file_shutdown(loop, job);
-    } else if (loop_list_is_empty(&fd->writers)) {
-        do_shutdown(loop, job);
-    } else {
-        loop_ready_wait_write(loop, fd, job);
-    }
-    return id;
-}
+/* ---- the tables ---- */
 
 static struct loop_fd *source_fd(struct loop_source *source)
 {
@@ -513,7 +460,7 @@ const struct loop_source_ops loop_fd_source = {.read = read_fd,
                                                .wait_readable = wait_readable_fd,
                                                .unread = unread_fd};
 const struct loop_sink_ops loop_fd_sink = {
-    .write = write_fd, .shutdown = shutdown_fd, .fd = sink_fd, .close = close_sink};
+    .write = write_fd, .shutdown = loop_fd_shutdown, .fd = sink_fd, .close = close_sink};
 
 /* ---- what is made of it ---- */
 

@@ -68,6 +68,9 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
 loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
                        bool *took_chunk);
 
+/* The `shutdown` of a descriptor's sink: fd_shutdown.c. */
+loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
+
 /* The queue is at its limit, or a writer has yet to hear that it was. */
 bool loop_fd_is_full(const struct loop_fd *fd);
 
