@@ -226,6 +226,12 @@ static int gather_others(const struct loop_fd *fd, struct iovec *iov, int n)
     return n;
 }
 
+/* A device, such as a tape, may take each write for a record. A terminal doesn't, and is read by polling. */
+static bool keeps_writes_apart(const struct loop_fd *fd)
+{
+    return !fd->is_regular && loop_fd_reads_by(fd) == LOOP_IO_BLOCKING;
+}
+
 /* The next call: what is left of the write and those behind it, or as many of its vectors as one call takes. */
 static void prepare_call(struct job *job)
 {
@@ -238,7 +244,7 @@ static void prepare_call(struct job *job)
     } else {
         int n = loop_write_gather(write, call->iov, 0);
         job->u.args.data = call->iov;
-        job->u.args.len = (size_t)gather_others(job->fd, call->iov, n);
+        job->u.args.len = (size_t)(keeps_writes_apart(job->fd) ? n : gather_others(job->fd, call->iov, n));
     }
 }
 

@@ -256,9 +256,13 @@ int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, i
     return n;
 }
 
+/* The first writes of the queue, for one call. Where there are packets a call makes one: of one write. */
 static int gather(const struct loop_fd *fd, struct iovec *iov)
 {
     int n = 0;
+    if (!fd->is_byte_stream) {
+        return loop_write_gather(&LOOP_CONTAINER(fd->writers.next, struct job, link)->u.write, iov, 0);
+    }
     for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (job->kind != &write_kind) {
@@ -385,6 +389,34 @@ static void queue_write(struct loop *loop, struct job *job, const struct loop_wr
     }
 }
 
+/* A packet has to leave in one call, which takes so many vectors: more are copied into one. */
+static bool make_single(struct loop_write_state *write)
+{
+    char *bytes = malloc(write->total ? write->total : 1), *end = bytes;
+    if (!bytes) {
+        return false;
+    }
+    for (size_t i = 0; i < write->n_iov; i++) {
+        if (write->iov[i].iov_len > 0) {
+            memcpy(end, write->iov[i].iov_base, write->iov[i].iov_len);
+            end += write->iov[i].iov_len;
+        }
+    }
+    *write =
+        (struct loop_write_state){.single = {bytes, write->total}, .n_iov = 1, .total = write->total, .moved = bytes};
+    return true;
+}
+
+static void queue_packet(struct loop *loop, struct job *job, const struct loop_write_state *write)
+{
+    struct loop_write_state packet = *write;
+    if (packet.n_iov > LOOP_GATHER_MAX && !make_single(&packet)) {
+        loop_job_complete(loop, job, -ENOMEM);
+    } else {
+        queue_write(loop, job, &packet);
+    }
+}
+
 static void refused_resumed(struct loop_fd *fd)
 {
     fd->has_overflowed = false;
@@ -410,8 +442,10 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
         loop_job_complete(loop, job, -ENOBUFS);
     } else if (is_file) {
         loop_file_write(loop, job, write);
-    } else {
+    } else if (fd->is_byte_stream) {
         queue_write(loop, job, write);
+    } else {
+        queue_packet(loop, job, write);
     }
     return id;
 }

@@ -129,9 +129,10 @@ LOOP_API int loop_stream_resume(struct loop *loop, loop_job stream);
 /* Writes all of it, after what was written before: resumes with `len`, or, when an error or a cancel came in
  * between, with the count that went out, or -errno where none did. Without a continuation that count is told to
  * nobody: anything less than all fails the scope with the error. Writes started in one continuation leave together in
- * one system call.
- * The queue of a sink is bounded (loop_sink_limit): a write that finds it full ends with -ENOBUFS and writes
- * nothing, and so does every later one until that continuation has been resumed: there are no gaps. */
+ * one system call; but where the descriptor keeps writes apart (a socket of packets or datagrams, a pipe in packet
+ * mode, a device), each is one packet, in one call. The queue of a sink is bounded (loop_sink_limit): a write that
+ * finds it full ends with -ENOBUFS and writes nothing, and so does every later one until that continuation has been
+ * resumed: there are no gaps. */
 LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Gathers: any number of vectors, also beyond IOV_MAX. -EINVAL when their lengths add up to more than a result can
