@@ -125,7 +125,8 @@ static bool lacks_group(const struct job *job)
 /* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had
  * a writer from one at its end, but by readiness. Of what is kept for the next read the kernel doesn't know. And of an
  * error behind a part of a receive that waits for all the ring tells nothing, nor does the next receive. A change of a
- * file is told once by the kernel, and several polls may wait for it. */
+ * file is told once by the kernel, and several polls may wait for it. A file that was opened with O_DIRECT goes to the
+ * pool where its position is meant: the ring doesn't move that for what it completes later (seen on Linux 6.18). */
 static bool goes_by_readiness(const struct job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -137,7 +138,7 @@ static bool goes_by_readiness(const struct job *job)
         return false;
     }
     uint8_t by = row->is_output ? job->fd->write_by : job->fd->read_by;
-    return by != LOOP_IO_SOCKET && by != LOOP_IO_BLOCKING;
+    return by == LOOP_IO_BLOCKING ? job->fd->is_direct : by != LOOP_IO_SOCKET;
 }
 
 static void start_by_readiness(struct loop *loop, struct job *job)
