@@ -12,7 +12,8 @@
 
 struct loop_writer;
 
-/* Stop a debug build: what is wrong with the object is found out here. They return false. */
+/* Stop a debug build: what is wrong with the object is found out here. They return false, and are called as if they
+ * returned nothing, so that a compiler keeps no register for what follows. */
 __attribute__((cold)) bool loop_bad_loop(const struct loop *loop, const char *function);
 __attribute__((cold)) bool loop_bad_scope(const struct loop_scope *scope, const char *function);
 __attribute__((cold)) bool loop_bad_fd(const struct loop_fd *fd, const char *function);
@@ -31,7 +32,8 @@ static inline bool loop_is_freed(const void *object)
 static inline bool loop_is_good(const struct loop *loop, const char *function)
 {
     if (!loop) {
-        return loop_bad_loop(loop, function);
+        (void)loop_bad_loop(loop, function);
+        return false;
     }
     loop_check_thread(loop, function);
     return true;
@@ -40,7 +42,8 @@ static inline bool loop_is_good(const struct loop *loop, const char *function)
 static inline bool loop_scope_is_good(const struct loop_scope *scope, const char *function)
 {
     if (!scope || loop_is_freed(scope)) {
-        return loop_bad_scope(scope, function);
+        (void)loop_bad_scope(scope, function);
+        return false;
     }
     loop_check_thread(scope->loop, function);
     return true;
@@ -49,7 +52,8 @@ static inline bool loop_scope_is_good(const struct loop_scope *scope, const char
 static inline bool loop_fd_is_good(const struct loop_fd *fd, const char *function)
 {
     if (!fd || loop_is_freed(fd)) {
-        return loop_bad_fd(fd, function);
+        (void)loop_bad_fd(fd, function);
+        return false;
     }
     loop_check_thread(fd->scope->loop, function);
     return true;
@@ -83,7 +87,11 @@ bool loop_flow_is_good(const struct loop_flow *flow, const char *function);
 /* A chunk that is owned or lent. */
 static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char *function)
 {
-    return (chunk && chunk->state != LOOP_CHUNK_FREE) || loop_bad_chunk(chunk, function);
+    if (!chunk || chunk->state == LOOP_CHUNK_FREE) {
+        (void)loop_bad_chunk(chunk, function);
+        return false;
+    }
+    return true;
 }
 
 /* A reader or writer that has been destroyed is no good any more, also while something keeps the object. */
