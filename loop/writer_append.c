@@ -105,6 +105,9 @@ int loop_writer_vprint(struct loop_writer *writer, const char *format, va_list a
 
 int loop_writer_print(struct loop_writer *writer, const char *format, ...)
 {
+    if (!loop_writer_is_good(writer, __func__)) {
+        return -EINVAL;
+    }
     va_list args;
     va_start(args, format);
     int error = loop_writer_vprint(writer, format, args);

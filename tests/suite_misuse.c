@@ -248,6 +248,46 @@ MISUSE(loop_writer_put, "destroyed by loop_writer_destroy (" AT, loop_writer_put
 MISUSE(loop_writer_flush, WENT, loop_writer_flush(gone.scopes_writer, FN) == 0)
 MISUSE_VOID(loop_writer_destroy, "destroyed by loop_writer_destroy (" AT, loop_writer_destroy(gone.writer))
 
+#define NO_READER "the reader is NULL"
+#define NO_WRITER "the writer is NULL"
+
+static bool print_nowhere(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    int answer = loop_writer_vprint(NULL, format, args);
+    va_end(args);
+    return answer == -EINVAL;
+}
+
+MISUSE(loop_reader_line, NO_READER, loop_reader_line(NULL, FN) == 0)
+MISUSE(loop_reader_lines, NO_READER, loop_reader_lines(NULL, FN) == 0)
+MISUSE(loop_reader_until, NO_READER, loop_reader_until(NULL, "x", 1, FN) == 0)
+MISUSE(loop_reader_exact, NO_READER, loop_reader_exact(NULL, 1, FN) == 0)
+MISUSE(loop_reader_take, NO_READER, loop_reader_take(NULL, 1, FN) == 0)
+MISUSE(loop_reader_all, NO_READER, loop_reader_all(NULL, FN) == 0)
+MISUSE(loop_reader_skip, NO_READER, loop_reader_skip(NULL, 1, FN) == 0)
+MISUSE(loop_reader_fill, NO_READER, loop_reader_fill(NULL, 1, FN) == 0)
+MISUSE(loop_reader_pause, NO_READER, loop_reader_pause(NULL) == -EINVAL)
+MISUSE(loop_reader_resume, NO_READER, loop_reader_resume(NULL) == -EINVAL)
+MISUSE(loop_reader_data, NO_READER, strcmp(loop_reader_data(NULL, NULL), "") == 0)
+MISUSE(loop_reader_peek, NO_READER, strcmp(loop_reader_peek(NULL, NULL), "") == 0)
+MISUSE(loop_reader_consume, NO_READER, loop_reader_consume(NULL, 1) == -EINVAL)
+MISUSE(loop_reader_source, NO_READER, loop_reader_source(NULL) == NULL)
+MISUSE(loop_writer_put, NO_WRITER, loop_writer_put(NULL, "x", 1) == -EINVAL)
+MISUSE(loop_writer_put_ref, NO_WRITER, loop_writer_put_ref(NULL, "x", 1) == -EINVAL)
+MISUSE(loop_writer_print, NO_WRITER, loop_writer_print(NULL, "x") == -EINVAL)
+MISUSE(loop_writer_vprint, NO_WRITER, print_nowhere("x"))
+MISUSE(loop_writer_flush, NO_WRITER, loop_writer_flush(NULL, FN) == 0)
+MISUSE(loop_writer_drained, NO_WRITER, loop_writer_drained(NULL, FN) == 0)
+MISUSE(loop_writer_pending, NO_WRITER, loop_writer_pending(NULL) == 0)
+MISUSE(loop_writer_is_full, NO_WRITER, loop_writer_is_full(NULL))
+MISUSE_VOID(loop_writer_cork, NO_WRITER, loop_writer_cork(NULL))
+MISUSE_VOID(loop_writer_uncork, NO_WRITER, loop_writer_uncork(NULL))
+MISUSE(loop_writer_shutdown, NO_WRITER, loop_writer_shutdown(NULL, FN) == 0)
+MISUSE_VOID(loop_writer_abort, NO_WRITER, loop_writer_abort(NULL))
+
 /* ---- chunks ---- */
 
 #define GIVEN_BACK "given back by loop_chunk_free (" AT
