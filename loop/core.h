@@ -261,6 +261,13 @@ enum loop_io {
     LOOP_IO_UNREAD       /* read_by only: what is kept for the next reads comes first, and plain_read_by after it */
 };
 
+/* Why a short read may not have emptied a descriptor. None: it has. See io.h. */
+enum loop_doubt {
+    LOOP_DOUBT_ASK = 1,   /* poll(2) has to tell */
+    LOOP_DOUBT_ALWAYS = 2 /* read until -EAGAIN */
+};
+static_assert(LOOP_DOUBT_ASK == POLLIN, "uring.h makes one of the other");
+
 enum loop_fd_state {
     LOOP_FD_OPEN,
     LOOP_FD_CLOSING,
@@ -282,6 +289,7 @@ struct loop_fd {
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     uint8_t plain_read_by;     /* while read_by is LOOP_IO_UNREAD */
+    uint8_t doubts;            /* enum loop_doubt: whether a read that got less than asked for has emptied it */
     bool is_borrowed : 1;
     bool is_taken : 1;       /* the number goes to `closer` instead of close(2) */
     bool is_destroyed : 1;   /* give the object back when closed */
@@ -291,13 +299,11 @@ struct loop_fd {
     bool is_regular : 1;
     bool reads_wait : 1, writes_wait : 1; /* a file's: the kernel has no RWF_NOWAIT for them */
     bool is_byte_stream : 1;              /* bytes without boundaries, which may be moved in any pieces */
-    bool short_is_empty : 1;              /* a read that got less than asked for has emptied it: see io.h */
-    bool must_ask : 1;                    /* but whether this one has, poll(2) has to tell */
-    bool is_fresh : 1;                    /* an event has come, and nothing has been read since */
     bool is_probed : 1;                   /* a file: whether it can be polled has been asked */
     bool is_pollable : 1;                 /* it can: some of /proc and /sys, which call themselves regular */
     bool may_listen : 1;                  /* a socket that hasn't been found to be connected */
     bool is_listener : 1;                 /* it has been found to listen */
+    bool has_vague_events : 1;            /* which don't say whether there is an urgent mark: see io.h */
     bool is_unix : 1;                     /* a Unix stream socket: recvmsg(2) tells where it stopped */
     bool was_readable : 1;                /* `ready` had POLLIN when bytes were given back */
     uint32_t uses;                        /* keep it from being closed */
@@ -831,6 +837,8 @@ struct loop {
     struct loop_list after;                   /* what else is to be done: struct loop_after */
     struct loop_scope *ending, **last_ending; /* scopes to look at, in a queue */
     bool is_settling;
+    struct msghdr unix_message;            /* of io.h: it never changes but for what the kernel answers */
+    struct iovec unix_vector;              /* its vector */
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last has none, and is there for ids that never were */
     struct loop_slab fds, scopes, deadlines, readers, writers;
     struct loop_numbers numbers;
@@ -880,6 +888,17 @@ struct loop {
     char backend_detail[256];
     struct loop_wheel timers; /* large, and mostly untouched */
 };
+
+/* A chunk's memory, and where it stands in the region: of one that is known to be good. */
+static inline size_t loop_chunk_place(const struct loop_chunk *chunk)
+{
+    return chunk->index * chunk->loop->region.block_size;
+}
+
+static inline void *loop_chunk_memory(const struct loop_chunk *chunk)
+{
+    return chunk->loop->region.memory + loop_chunk_place(chunk);
+}
 
 /* The job with that id, or NULL when it has ended. One in the run queue is still found. */
 static inline struct job *loop_job_find(const struct loop *loop, uint64_t id)

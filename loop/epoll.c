@@ -116,7 +116,7 @@ static bool is_watched(const struct loop_fd *fd)
 
 static int control(struct loop *loop, struct loop_fd *fd, int what, int number, uint32_t events)
 {
-    uint32_t urgent = fd->short_is_empty ? POLLPRI : 0;
+    uint32_t urgent = fd->doubts & LOOP_DOUBT_ALWAYS ? 0 : POLLPRI;
     struct epoll_event event = {.events = EPOLLET | EPOLLIN | EPOLLRDHUP | urgent | (events & (POLLOUT | POLLPRI)),
                                 .data.u64 = fd->id};
     return epoll_ctl(state_of(loop)->number, what, number, &event) ? errno : 0;

@@ -55,7 +55,7 @@ static void classify_byte_stream(struct loop_fd *fd)
     int protocol = socket_option(fd->number, SO_PROTOCOL);
     fd->is_byte_stream = true;
     fd->is_unix = protocol == 0 && socket_option(fd->number, SO_DOMAIN) == AF_UNIX;
-    fd->short_is_empty = fd->is_unix || protocol == IPPROTO_TCP;
+    fd->doubts = fd->is_unix || protocol == IPPROTO_TCP ? 0 : LOOP_DOUBT_ALWAYS;
 }
 
 static int classify_socket(struct loop_fd *fd, int flags)
@@ -145,6 +145,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->identity = is_borrowed ? loop_number_identity(number) : 0;
     fd->scope = scope;
     fd->late_number = -1;
+    fd->doubts = LOOP_DOUBT_ALWAYS;
     fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
     fd->limit_bytes = scope->loop->options.sink_limit_bytes;
     loop_list_init(&fd->readers);

@@ -525,7 +525,7 @@ int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop
         loop_fd_destroy(writer);
         return -ENOMEM;
     }
-    reader->short_is_empty = true; /* no other process writes packets into it */
+    reader->doubts = 0; /* no other process writes packets into it */
     *source = &reader->flow.source;
     *sink = &writer->flow.sink;
     return 0;

@@ -261,7 +261,7 @@ loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size
     bool took_chunk = false;
     loop_job id = len > loop->region.block_size
                       ? instant(sink->scope, -EINVAL, fn, arg)
-                      : write_one(sink, (struct iovec){loop_chunk_data(chunk), len}, chunk, fn, arg, &took_chunk);
+                      : write_one(sink, (struct iovec){loop_chunk_memory(chunk), len}, chunk, fn, arg, &took_chunk);
     if (!took_chunk) {
         loop_region_give(loop, chunk);
     }

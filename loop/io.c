@@ -14,15 +14,16 @@ static bool polls_ready(const struct loop_fd *fd, short event)
     return poll(&entry, 1, 0) > 0;
 }
 
-/* MSG_CTRUNC: at descriptors or credentials that came with the bytes, and that nobody wants here. */
 static int64_t receive(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     if (n_iov == 1 && !fd->is_unix) {
         return recv(fd->number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
     }
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    int64_t n = recvmsg(fd->number, &message, MSG_DONTWAIT);
-    fd->must_ask |= n >= 0 && message.msg_flags & MSG_CTRUNC;
+    ssize_t n = recvmsg(fd->number, &message, MSG_DONTWAIT);
+    if (n >= 0 && message.msg_flags & MSG_CTRUNC) {
+        fd->doubts |= LOOP_DOUBT_ASK;
+    }
     return n;
 }
 
@@ -85,16 +86,33 @@ static bool learns_to_poll(uint8_t *by)
     return true;
 }
 
-void loop_io_ask(struct loop_fd *fd)
+/* Whether there is something left, and the urgent mark. */
+static void ask(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLPRI};
     int n = poll(&entry, 1, 0);
-    fd->must_ask = false;
     if (n == 0) {
         fd->ready &= ~(uint32_t)POLLIN;
     } else if (n > 0 && entry.revents & POLLPRI) {
-        fd->short_is_empty = false;
+        fd->doubts |= LOOP_DOUBT_ALWAYS;
     }
+}
+
+int64_t loop_io_note_doubtful(struct loop_fd *fd, int64_t n, size_t asked)
+{
+    int64_t result = n < 0 ? -errno : n;
+    bool is_short = n > 0 && (size_t)n < asked && !(fd->doubts & LOOP_DOUBT_ALWAYS);
+    if (!is_short && result != -EAGAIN) {
+        return result;
+    }
+    bool may_have_mark = n < 0 && fd->has_vague_events && !(fd->doubts & LOOP_DOUBT_ALWAYS);
+    if (fd->doubts & LOOP_DOUBT_ASK || may_have_mark) {
+        fd->doubts &= (uint8_t)~LOOP_DOUBT_ASK;
+        ask(fd);
+    } else {
+        fd->ready &= ~(uint32_t)POLLIN;
+    }
+    return result;
 }
 
 static size_t total_length(const struct iovec *iov, int n_iov)

@@ -19,7 +19,8 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
 /* Whether a short read has emptied a descriptor. A read that ends early for another reason leaves bytes behind that no
- * event tells of any more. `short_is_empty` is only true where each such reason shows:
+ * event tells of any more. It is only
+ * trusted where each such reason shows:
  *
  *     TCP              the read stops at the urgent mark. POLLPRI tells of the mark before the read can reach it, and
  *                      from then on the socket is read until -EAGAIN (loop_ready_event)
@@ -30,27 +31,23 @@ int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
  * protocols. So is what has hung up, because no further event tells of the end.
  *
  * An event of the ring that stands for one wake-up of the socket doesn't say whether there is a mark (uring.h). A
- * segment with a mark makes two wake-ups: for the mark, before its bytes can be read, and for the bytes. So either the
- * first read after an event finds nothing (`is_fresh`), or a second event came before the socket was empty
- * (`must_ask`): then poll(2) is asked. */
+ * segment with a mark makes two wake-ups: for the mark, before its bytes can be read, and for the bytes. So either a
+ * read finds nothing (`has_vague_events`), or the second event came before the socket was empty (LOOP_DOUBT_ASK): then
+ * poll(2) is asked. */
 
-/* Asks whether there is something left, and for the urgent mark. */
-void loop_io_ask(struct loop_fd *fd);
+/* loop_io_note_read where there are doubts, or no bytes. */
+int64_t loop_io_note_doubtful(struct loop_fd *fd, int64_t n, size_t asked);
 
 /* What a system call has answered, -1 with errno: noted, and turned into our result. */
 static inline int64_t loop_io_note_read(struct loop_fd *fd, int64_t n, size_t asked)
 {
-    int64_t result = n < 0 ? -errno : n;
-    bool is_short = n > 0 && (size_t)n < asked && fd->short_is_empty;
-    if (is_short || result == -EAGAIN) {
-        if (fd->must_ask || (n < 0 && fd->is_fresh)) {
-            loop_io_ask(fd);
-        } else {
-            fd->ready &= ~(uint32_t)POLLIN;
-        }
+    if (n <= 0 || fd->doubts) {
+        return loop_io_note_doubtful(fd, n, asked);
     }
-    fd->is_fresh = false;
-    return result;
+    if ((size_t)n < asked) {
+        fd->ready &= ~(uint32_t)POLLIN;
+    }
+    return n;
 }
 
 static inline int64_t loop_io_note_write(struct loop_fd *fd, int64_t n)
@@ -68,13 +65,29 @@ static inline bool loop_io_is_plain(uint8_t by)
     return by <= LOOP_IO_NONBLOCKING && !loop_hard()->is_short;
 }
 
-static inline int64_t loop_io_read_one(struct loop_fd *fd, void *buf, size_t len)
+/* recvmsg(2) tells by MSG_CTRUNC where it stopped at descriptors or credentials that came with the bytes, and that
+ * nobody wants here. */
+static inline ssize_t loop_io_receive_one(struct loop_fd *fd, void *buf, size_t len)
+{
+    struct loop *loop = fd->scope->loop;
+    loop->unix_vector = (struct iovec){buf, len};
+    ssize_t n = recvmsg(fd->number, &loop->unix_message, MSG_DONTWAIT);
+    if (loop->unix_message.msg_flags & MSG_CTRUNC) {
+        loop->unix_message.msg_flags = 0; /* as they stay when it fails */
+        fd->doubts |= LOOP_DOUBT_ASK;
+    }
+    return n;
+}
+
+static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loop_fd *fd, void *buf, size_t len)
 {
     struct iovec iov = {buf, len};
-    if (!loop_io_is_plain(fd->read_by) || fd->is_unix) {
+    if (!loop_io_is_plain(fd->read_by)) {
         return loop_io_read(fd, &iov, 1);
     }
-    ssize_t n = fd->read_by == LOOP_IO_SOCKET ? recv(fd->number, buf, len, MSG_DONTWAIT) : read(fd->number, buf, len);
+    ssize_t n = fd->read_by != LOOP_IO_SOCKET ? read(fd->number, buf, len)
+                : fd->is_unix                 ? loop_io_receive_one(fd, buf, len)
+                                              : recv(fd->number, buf, len, MSG_DONTWAIT);
     return n < 0 && errno == EINTR ? loop_io_read(fd, &iov, 1) : loop_io_note_read(fd, n, len);
 }
 

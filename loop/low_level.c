@@ -262,7 +262,7 @@ static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
     bool is_good = chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
                    move->len <= scope->loop->region.block_size;
     move->error = is_good ? 0 : -EINVAL;
-    return start_fixed(move, is_good ? loop_chunk_offset(chunk) : 0);
+    return start_fixed(move, is_good ? loop_chunk_place(chunk) : 0);
 }
 
 loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
@@ -460,7 +460,7 @@ loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, s
     operation.args = (struct loop_op_args){.data = buf, .len = limited(len), .flags = (uint32_t)flags};
     operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
     if (fd && flags & MSG_OOB) {
-        fd->short_is_empty = false; /* poll(2) doesn't tell of the mark any more when its byte has been taken */
+        fd->doubts |= LOOP_DOUBT_ALWAYS; /* poll(2) doesn't tell of the mark any more when its byte has been taken */
     }
     return loop_operation_start(&operation);
 }

@@ -97,7 +97,7 @@ static bool note(struct loop_fd *fd, uint32_t events)
         fd->ready |= POLLOUT;
     }
     if (events & (END_EVENTS | POLLPRI)) {
-        fd->short_is_empty = false; /* io.h says why */
+        fd->doubts |= LOOP_DOUBT_ALWAYS; /* io.h says why */
         fd->ready |= loop_fd_is_file(fd) ? events & TOLD_ONCE : 0;
     }
     return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||

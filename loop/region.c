@@ -51,16 +51,6 @@ void loop_region_finish(struct loop *loop)
     *region = (struct loop_region){0};
 }
 
-static size_t offset_of(const struct loop_chunk *chunk)
-{
-    return chunk->index * chunk->loop->region.block_size;
-}
-
-static void *data_of(const struct loop_chunk *chunk)
-{
-    return chunk->loop->region.memory + offset_of(chunk);
-}
-
 struct loop_chunk *loop_region_take(struct loop *loop)
 {
     struct loop_region *region = &loop->region;
@@ -70,7 +60,7 @@ struct loop_chunk *loop_region_take(struct loop *loop)
 #if NORIA_DEBUG
         chunk->freed = (struct loop_place){0};
 #endif
-        LOOP_UNPOISON(data_of(chunk), region->block_size);
+        LOOP_UNPOISON(loop_chunk_memory(chunk), region->block_size);
         region->free_list = chunk->next;
         region->n_free--;
         chunk->next = NULL;
@@ -102,7 +92,7 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
         job->kind->got_chunk(loop, job, chunk);
         return;
     }
-    LOOP_POISON(data_of(chunk), region->block_size);
+    LOOP_POISON(loop_chunk_memory(chunk), region->block_size);
     chunk->state = LOOP_CHUNK_FREE;
     chunk->next = region->free_list;
     region->free_list = chunk;
@@ -222,7 +212,7 @@ int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
 
 void *loop_chunk_data(const struct loop_chunk *chunk)
 {
-    return loop_chunk_is_good(chunk, __func__) ? data_of(chunk) : NULL;
+    return loop_chunk_is_good(chunk, __func__) ? loop_chunk_memory(chunk) : NULL;
 }
 
 size_t loop_chunk_length(const struct loop_chunk *chunk)
@@ -232,7 +222,7 @@ size_t loop_chunk_length(const struct loop_chunk *chunk)
 
 size_t loop_chunk_offset(const struct loop_chunk *chunk)
 {
-    return loop_chunk_is_good(chunk, __func__) ? offset_of(chunk) : 0;
+    return loop_chunk_is_good(chunk, __func__) ? loop_chunk_place(chunk) : 0;
 }
 
 int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, size_t len)
@@ -240,7 +230,7 @@ int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, size_t le
     if (!loop_chunk_is_good(chunk, __func__) || len > chunk->loop->region.block_size) {
         return -EINVAL;
     }
-    memcpy(buf, data_of(chunk), len);
+    memcpy(buf, loop_chunk_memory(chunk), len);
     return (int64_t)len;
 }
 

@@ -204,7 +204,9 @@ void loop_settle_now(struct loop *loop)
     for (unsigned n = 0; n < WORK_PER_TURN && has_to_settle(loop); n++) {
         run_after(loop);
         loop_ready_send(loop);
-        loop_scopes_settle(loop);
+        if (loop->ending) {
+            loop_scopes_settle(loop);
+        }
     }
     loop->is_settling = false;
 }
@@ -336,6 +338,7 @@ static struct loop *make(const struct loop_options *options)
     loop_list_init(&loop->dirty);
     loop_list_init(&loop->after);
     loop->last_ending = &loop->ending;
+    loop->unix_message = (struct msghdr){.msg_iov = &loop->unix_vector, .msg_iovlen = 1};
     loop_slab_init(&loop->jobs[LOOP_JOB_SMALL], LOOP_JOB_SMALL_BYTES, LOOP_JOB_SMALL);
     loop_slab_init(&loop->jobs[LOOP_JOB_LARGE], sizeof(struct job), LOOP_JOB_LARGE);
     loop_slab_init(&loop->jobs[LOOP_JOB_BARE], LOOP_JOB_BARE_BYTES, LOOP_JOB_BARE);

@@ -115,7 +115,7 @@ static void lend_buffered(struct loop *loop, struct job *job)
     if (chunk) {
         size_t used = state->n_buffered;
         state->n_buffered = 0;
-        memcpy(loop_chunk_data(chunk), state->buffer, used);
+        memcpy(loop_chunk_memory(chunk), state->buffer, used);
         lend(loop, job, chunk, used);
     }
 }
@@ -136,7 +136,7 @@ static bool try_source(struct loop *loop, struct job *job)
     if (!chunk) {
         return true;
     }
-    int64_t n = loop_try_read(state->source, loop_chunk_data(chunk), loop_chunk_length(chunk));
+    int64_t n = loop_try_read(state->source, loop_chunk_memory(chunk), chunk->loop->region.block_size);
     if (n > 0) {
         lend(loop, job, chunk, (size_t)n);
         return true;

@@ -21,7 +21,7 @@ static int take_chunks(struct loop *loop, struct loop_stream *stream, struct loo
     struct loop_chunk *chunk = stream->reserved;
     stream->reserved = NULL;
     do {
-        iov[n] = (struct iovec){loop_chunk_data(chunk), loop->region.block_size};
+        iov[n] = (struct iovec){loop_chunk_memory(chunk), loop->region.block_size};
         chunks[n++] = chunk;
     } while (n < stream->n_wanted && (chunk = loop_region_take(loop)));
     return n;
@@ -78,7 +78,7 @@ static int64_t read_chunk(struct loop *loop, struct job *job)
     size_t block_size = loop->region.block_size;
     struct loop_chunk *chunk = stream->reserved;
     stream->reserved = NULL;
-    int64_t n = loop_io_read_one(job->fd, loop_chunk_data(chunk), block_size);
+    int64_t n = loop_io_read_one(job->fd, loop_chunk_memory(chunk), block_size);
     if (n > 0) {
         loop_stream_push(stream, chunk, (size_t)n);
         stream->n_wanted = (size_t)n == block_size ? CHUNKS_GROW : 1;

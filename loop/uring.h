@@ -44,8 +44,7 @@ static inline uint32_t uring_known_events(struct loop_fd *fd, uint32_t events)
     if (!(events & POLLRDBAND)) {
         return events;
     }
-    fd->must_ask |= (fd->ready & POLLIN) != 0;
-    fd->is_fresh = true;
+    fd->doubts |= (uint8_t)(fd->ready & LOOP_DOUBT_ASK); /* which is POLLIN */
     return events & ~(uint32_t)(POLLPRI | POLLRDBAND);
 }
 

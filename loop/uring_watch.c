@@ -26,10 +26,11 @@ static const struct watch_row rows[URING_WATCH_KINDS] = {
 };
 
 /* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other; see uring_known_events. */
-static uint32_t mask_of(const struct loop_fd *fd, enum uring_watch_kind kind)
+static uint32_t mask_of(struct loop_fd *fd, enum uring_watch_kind kind)
 {
-    bool looks_for_mark = kind == URING_WATCH_PRIORITY || (kind == URING_WATCH_IN && fd->short_is_empty);
+    bool looks_for_mark = kind == URING_WATCH_PRIORITY || (kind == URING_WATCH_IN && !(fd->doubts & LOOP_DOUBT_ALWAYS));
     bool is_socket = loop_fd_reads_by(fd) == LOOP_IO_SOCKET;
+    fd->has_vague_events |= looks_for_mark && is_socket;
     return rows[kind].mask | (looks_for_mark && is_socket ? POLLIN | POLLPRI | POLLRDBAND : 0);
 }
 
@@ -198,7 +199,7 @@ static uint32_t last_events(struct loop_fd *fd, enum uring_watch_kind kind, int3
     if (result != -ECANCELED) {
         return uring_known_events(fd, (uint32_t)result);
     }
-    fd->must_ask = true;
+    fd->doubts |= LOOP_DOUBT_ASK;
     return rows[kind].event;
 }
 
