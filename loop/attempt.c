@@ -4,6 +4,8 @@
  * thread of the pool, where it may.
  */
 #include <loop/direct.h>
+#include <loop/fd_flow.h>
+#include <loop/unaligned.h>
 #include <loop/request.h>
 #include <loop/io.h>
 #include <loop/unread.h>
@@ -166,6 +168,18 @@ static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, i
     return -EAGAIN;
 }
 
+/* A source and a sink take what O_DIRECT doesn't. The operations of the low level tell what the system call says. */
+static int64_t as_of_flow(const struct job *job, const struct iovec *iov, int n, int64_t result)
+{
+    if (result != -EINVAL || !job->fd->is_direct) {
+        return result;
+    }
+    if (job->kind == &loop_file_read_kind) {
+        return loop_unaligned_read(job->fd->number, iov, n);
+    }
+    return job->kind == &loop_file_write_kind ? loop_unaligned_write(job->fd->number, iov, n) : result;
+}
+
 static int64_t try_read(struct job *job, bool may_block)
 {
     struct iovec single;
@@ -180,7 +194,8 @@ static int64_t try_read(struct job *job, bool may_block)
     if (!may_block) {
         return read_cached(job->fd, iov, n, offset);
     }
-    return outcome(offset == LOOP_CURRENT ? readv(number, iov, n) : preadv(number, iov, n, offset));
+    int64_t result = outcome(offset == LOOP_CURRENT ? readv(number, iov, n) : preadv(number, iov, n, offset));
+    return as_of_flow(job, iov, n, result);
 }
 
 static int64_t try_write(struct job *job, bool may_block)
@@ -196,7 +211,8 @@ static int64_t try_write(struct job *job, bool may_block)
         return -EAGAIN;
     }
     const struct iovec *iov = file_vectors(job, &single, &n);
-    return outcome(offset == LOOP_CURRENT ? writev(number, iov, n) : pwritev(number, iov, n, offset));
+    int64_t result = outcome(offset == LOOP_CURRENT ? writev(number, iov, n) : pwritev(number, iov, n, offset));
+    return as_of_flow(job, iov, n, result);
 }
 
 /* ---- sockets ---- */

@@ -24,6 +24,11 @@ struct loop_flow;
  * SO_OOBINLINE it is one of them. loop_poll with POLLPRI waits for it, loop_op_recv with MSG_OOB takes it. Descriptors
  * that come with the bytes of a Unix socket are closed, unless loop_op_recv_msg takes them. */
 
+/* A file that is O_DIRECT is read and written as a source and a sink in any lengths and from any memory. What is not
+ * aligned passes through memory of the loop's. What is less than a block of 4096 bytes is written by the page cache:
+ * for the length of that system call O_DIRECT is taken off the open file, which others that share it can see.
+ * Operations of <loop/low_level.h> and loop_file_pread want what the kernel wants, open(2): -EINVAL. */
+
 /* Takes over the descriptor `fd`: from this call on it is the scope's, which closes it. Sockets and pipes
  * become nonblocking, all become CLOEXEC. Whether a file is O_DIRECT is looked at now and not again.
  * Returns NULL when there is no memory, the scope has ended, `fd` is no descriptor, or the kernel does not

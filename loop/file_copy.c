@@ -7,6 +7,7 @@
  * pieces.
  */
 #include <loop/copy.h>
+#include <loop/unaligned.h>
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -35,27 +36,41 @@ static bool copies_by_pages(int number)
     return fstatfs(number, &status) || status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC;
 }
 
-static int64_t read_piece(int number, char *buffer)
+static int64_t read_piece(const struct loop_fd *from, char *buffer)
 {
+    struct iovec iov = {buffer, loop_hard_length(PIECE_BYTES)};
     ssize_t n;
     do {
-        n = read(number, buffer, loop_hard_length(PIECE_BYTES));
+        n = read(from->number, buffer, iov.iov_len);
     } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EINVAL && from->is_direct) {
+        return loop_unaligned_read(from->number, &iov, 1);
+    }
+    return n < 0 ? -errno : n;
+}
+
+static int64_t write_some(const struct loop_fd *to, const char *buffer, size_t len)
+{
+    struct iovec iov = {(void *)(uintptr_t)buffer, loop_hard_length(len)};
+    ssize_t n = write(to->number, buffer, iov.iov_len);
+    if (n < 0 && errno == EINVAL && to->is_direct) {
+        return loop_unaligned_write(to->number, &iov, 1);
+    }
     return n < 0 ? -errno : n;
 }
 
 /* All of it, or the error that came in between; `*done` tells how much. */
-static int write_piece(int number, const char *buffer, size_t len, size_t *done)
+static int write_piece(const struct loop_fd *to, const char *buffer, size_t len, size_t *done)
 {
     for (*done = 0; *done < len;) {
-        ssize_t n = write(number, buffer + *done, loop_hard_length(len - *done));
+        int64_t n = write_some(to, buffer + *done, len - *done);
         if (n == 0) {
             return -EIO;
         }
         if (n > 0) {
             *done += (size_t)n;
-        } else if (errno != EINTR) {
-            return -errno;
+        } else if (n != -EINTR) {
+            return (int)n;
         }
     }
     return 0;
@@ -63,13 +78,13 @@ static int write_piece(int number, const char *buffer, size_t len, size_t *done)
 
 /* What was read and can't be written is given back to the source, for whoever goes on with it. What of it was written
  * counts, as whole pieces do. */
-static int64_t copy_by_buffer(struct loop_op_args *args, int from, int to, char *buffer)
+static int64_t copy_by_buffer(struct loop_op_args *args, const struct loop_fd *from, char *buffer)
 {
     size_t done = 0;
     int64_t n = read_piece(from, buffer);
-    int error = n > 0 ? write_piece(to, buffer, (size_t)n, &done) : 0;
+    int error = n > 0 ? write_piece(args->second, buffer, (size_t)n, &done) : 0;
     if (error) {
-        (void)lseek(from, (off_t)done - n, SEEK_CUR);
+        (void)lseek(from->number, (off_t)done - n, SEEK_CUR);
         args->second_offset += (int64_t)done;
         args->offset = true;
     }
@@ -99,7 +114,7 @@ int64_t loop_file_copy_piece(struct job *job, void **buffer)
         args->len = n > 0 ? WAY_RANGE : WAY_BUFFER;
     }
     if (args->len == WAY_BUFFER) {
-        n = make_buffer(buffer) ? copy_by_buffer(args, from, to, *buffer) : -ENOMEM;
+        n = make_buffer(buffer) ? copy_by_buffer(args, job->fd, *buffer) : -ENOMEM;
     }
     args->second_offset += n > 0 ? n : 0;
     return n;
