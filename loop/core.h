@@ -370,6 +370,9 @@ static inline void loop_fd_drop_use(struct loop_fd *fd)
 void loop_fd_use_late(struct loop_fd *fd);
 void loop_fd_end_late_use(struct loop_fd *fd);
 
+/* shutdown(2): 0 or -errno. What waits for bytes or room ends. */
+int64_t loop_fd_shut_down(struct loop *loop, struct loop_fd *fd, int how);
+
 /* loop_op_close and loop_fd_take. */
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
 
@@ -436,6 +439,10 @@ void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* The same from anywhere: only notes it, and has the lists looked at in the next dispatch. */
 void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* Calls back the operations on `fd` that the kernel has and that wait for something which it will not tell: those for
+ * which `waits` is true. One that ends so without having been cancelled is started again, by readiness. */
+void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct job *job));
 
 /* What a backend calls when it can't watch `fd`: no event will ever come, and what waits ends with `error`. From
  * anywhere. */

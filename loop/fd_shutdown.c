@@ -1,17 +1,45 @@
 /* SPDX-License-Identifier: ISC
  *
- * The shutdown of a descriptor's sink, in order with its writes.
+ * Shutting down: a socket, and a descriptor's sink, in order with its writes.
  */
 #include <loop/fd_flow.h>
 
 #include <errno.h>
 #include <sys/socket.h>
 
-static int64_t shut_down(struct loop_fd *fd)
+/* Operations of the kernel's that wait for room. */
+static bool waits_for_room(const struct job *job)
+{
+    switch (job->op) {
+    case LOOP_OP_SEND:
+    case LOOP_OP_SEND_MSG:
+    case LOOP_OP_WRITE:
+    case LOOP_OP_WRITEV:
+    case LOOP_OP_WRITE_FIXED: return true;
+    default: return false;
+    }
+}
+
+/* The kernel doesn't tell those that wait for room on a socket that there will be none, nor all that wait for bytes:
+ * they try again, and the call says so. */
+int64_t loop_fd_shut_down(struct loop *loop, struct loop_fd *fd, int how)
+{
+    if (shutdown(fd->number, how)) {
+        return -errno;
+    }
+    uint32_t input = how == SHUT_WR ? 0 : POLLIN, output = how == SHUT_RD ? 0 : POLLOUT;
+    loop_ready_note(loop, fd, input | output);
+    if (output) {
+        loop_ready_call_back(loop, fd, waits_for_room);
+    }
+    return 0;
+}
+
+static int64_t shut_down(struct loop *loop, struct loop_fd *fd)
 {
     if (fd->write_by == LOOP_IO_SOCKET) {
-        int error = shutdown(fd->number, SHUT_WR) ? errno : 0;
-        return error == ENOTCONN ? 0 : -error; /* the peer is gone already: nothing more will come, as asked */
+        int64_t result = loop_fd_shut_down(loop, fd, SHUT_WR);
+        return result == -ENOTCONN ? 0 : result; /* the peer is gone already: nothing more will come, as asked */
     }
     return 0;
 }
@@ -24,7 +52,7 @@ static bool is_closed_by_shutdown(const struct loop_fd *fd)
 static void do_shutdown(struct loop *loop, struct job *job)
 {
     struct loop_fd *fd = job->fd;
-    loop_job_complete(loop, job, shut_down(fd));
+    loop_job_complete(loop, job, shut_down(loop, fd));
     if (is_closed_by_shutdown(fd)) {
         loop_fd_close(fd);
     }

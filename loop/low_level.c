@@ -490,7 +490,7 @@ loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how,
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     if (job && !ended) {
-        loop_job_complete(owner->loop, job, shutdown(fd->number, how) ? -errno : 0);
+        loop_job_complete(owner->loop, job, loop_fd_shut_down(owner->loop, fd, how));
     }
     return job ? job->id : 0;
 }

@@ -159,7 +159,8 @@ LOOP_API loop_job loop_op_send_msg(struct loop_scope *scope, struct loop_fd *fd,
 LOOP_API loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd, struct loop_message *message,
                                    loop_fn *fn, void *arg);
 
-/* shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR: 0 or -errno, -ENOTCONN included. */
+/* shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR: 0 or -errno, -ENOTCONN included. Writes that wait for room on the
+ * socket end with -EPIPE, or with the count of what they have sent; reads that wait for bytes with 0. */
 LOOP_API loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg);
 
 /* loop_fd_close, and 0 when it is done; -EBADF when it was closed before. Can't be cancelled. */

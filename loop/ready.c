@@ -111,6 +111,18 @@ void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events)
     }
 }
 
+void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct job *job))
+{
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
+        struct job *job = LOOP_CONTAINER(node, struct job, in_fd);
+        next = loop_hlist_newer(&fd->jobs, node);
+        if (job->where == LOOP_AT_RING && !job->is_cancelled && waits(job)) {
+            loop->backend->cancel(loop, job);
+        }
+    }
+}
+
 /* ---- trying ---- */
 
 /* Ends a job that has its result: at once, or by the run queue where a continuation may be on the stack. */

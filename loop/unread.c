@@ -27,19 +27,6 @@ static bool waits_for_input(const struct job *job)
     }
 }
 
-/* They are called back. One that ends so without having been cancelled is started again, and finds the bytes. */
-static void call_back(struct loop *loop, const struct loop_fd *fd)
-{
-    struct loop_hnode *next;
-    for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
-        struct job *job = LOOP_CONTAINER(node, struct job, in_fd);
-        next = loop_hlist_newer(&fd->jobs, node);
-        if (job->where == LOOP_AT_RING && !job->is_cancelled && waits_for_input(job)) {
-            loop->backend->cancel(loop, job);
-        }
-    }
-}
-
 static void begin(struct loop_fd *fd)
 {
     if (!loop_fd_has_unread(fd)) {
@@ -84,7 +71,7 @@ static void tell_readers(struct loop *loop, struct loop_fd *fd)
     if (!loop_list_is_empty(&fd->readers) || !loop_list_is_empty(&fd->pollers)) {
         loop_ready_activate(loop, fd);
     }
-    call_back(loop, fd);
+    loop_ready_call_back(loop, fd, waits_for_input);
 }
 
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block)

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A socket is shut down while writes wait for room on it, or reads for bytes: they end, and say so, on every backend.
+ */
+#include "harness.h"
+
+#include <loop/writer.h>
+
+enum { SIZE = 100000 };
+
+static char bytes[SIZE], got[100];
+
+enum way { WRITE, WRITEV, COPY, SEND, SEND_MSG, OP_WRITE, OP_WRITEV, WAYS };
+
+static loop_job write_to(struct loop_scope *scope, struct loop_flow *flow, enum way way, struct once *once)
+{
+    static struct iovec iov[2] = {{bytes, SIZE / 2}, {bytes + SIZE / 2, SIZE / 2}};
+    static struct loop_message message = {.iov = iov, .n_iov = 2};
+    struct loop_fd *fd = flow->fd;
+
+    switch (way) {
+    case WRITE: return loop_write(&flow->sink, bytes, SIZE, ONCE(once));
+    case WRITEV: return loop_writev(&flow->sink, iov, 2, ONCE(once));
+    case COPY: return loop_copy(loop_memory_source(scope, bytes, SIZE), &flow->sink, ONCE(once));
+    case SEND: return loop_op_send(NULL, fd, bytes, SIZE, 0, ONCE(once));
+    case SEND_MSG: return loop_op_send_msg(NULL, fd, &message, ONCE(once));
+    case OP_WRITE: return loop_op_write(NULL, fd, bytes, SIZE, LOOP_CURRENT, ONCE(once));
+    case OP_WRITEV: return loop_op_writev(NULL, fd, iov, 2, LOOP_CURRENT, ONCE(once));
+    case WAYS: break;
+    }
+    return 0;
+}
+
+static void make_full(struct loop_scope *scope, bool is_tcp, int fds[2], struct loop_flow **flow)
+{
+    if (is_tcp) {
+        make_tcp_pair(fds);
+    } else {
+        make_pair(fds);
+    }
+    set_small_buffers(fds[0]);
+    set_small_buffers(fds[1]);
+    *flow = flow_of(scope, fds[0]);
+    while (stuff(fds[0]) > 0) {
+        poll(NULL, 0, 1); /* until the peer's side of a TCP connection is full too */
+    }
+}
+
+LOOP_TEST(p17_writes_that_wait_for_room_end_when_the_program_shuts_down)
+{
+    static enum way way;
+    static int is_tcp, how, fds[2];
+    static struct loop_flow *flow;
+    static struct once write;
+
+    BEGIN;
+    for (is_tcp = 0; is_tcp < 2; is_tcp++) {
+        for (how = SHUT_WR; how <= SHUT_RDWR; how++) {
+            for (way = 0; way < WAYS; way++) {
+                make_full(env->scope, is_tcp, fds, &flow);
+                write = (struct once){0};
+                START(write_to(env->scope, flow, way, &write));
+                AWAIT(turns(env->scope, 5, GO));
+                CHECK_IS(write.count, 0);
+                AWAIT(loop_op_shutdown(NULL, flow->fd, how, GO));
+                CHECK_IS(result, 0);
+                WAIT_UNTIL(write.count);
+                ONCE_IS(write, -EPIPE);
+                loop_fd_close(flow->fd);
+                close(fds[1]);
+            }
+        }
+    }
+    END;
+}
+
+/* Several at once, of both levels; and one that is started afterwards. */
+LOOP_TEST(p17_all_writes_end_when_the_program_shuts_down)
+{
+    static enum way way;
+    static int fds[2];
+    static struct loop_flow *flow;
+    static struct once writes[WAYS], drained;
+    static struct loop_writer *writer;
+
+    BEGIN;
+    make_full(env->scope, false, fds, &flow);
+    for (way = 0; way < WAYS; way++) {
+        START(write_to(env->scope, flow, way, &writes[way]));
+    }
+    loop_sink_limit(&flow->sink, SIZE / 2);
+    START(loop_sink_drained(&flow->sink, ONCE(&drained)));
+    AWAIT(turns(env->scope, 5, GO));
+    AWAIT(loop_op_shutdown(NULL, flow->fd, SHUT_WR, GO));
+    for (way = 0; way < WAYS; way++) {
+        WAIT_UNTIL(writes[way].count);
+        ONCE_IS(writes[way], -EPIPE);
+    }
+    WAIT_UNTIL(drained.count);
+    ONCE_IS(drained, -EPIPE);
+    AWAIT(loop_write(&flow->sink, "late", 4, GO));
+    CHECK_IS(result, -EPIPE);
+    writer = loop_writer_create(&flow->sink, 0);
+    loop_writer_put(writer, "late", 4);
+    AWAIT(loop_writer_flush(writer, GO));
+    CHECK_IS(result, -EPIPE);
+    close(fds[1]);
+    END;
+}
+
+/* A shutdown of the flow waits for its writes; an operation of the low level is not one of them. */
+LOOP_TEST(p17_send_that_waits_for_room_ends_when_the_flow_shuts_down)
+{
+    static int is_tcp, fds[2];
+    static struct loop_flow *flow;
+    static struct once send;
+
+    BEGIN;
+    for (is_tcp = 0; is_tcp < 2; is_tcp++) {
+        make_full(env->scope, is_tcp, fds, &flow);
+        send = (struct once){0};
+        START(write_to(env->scope, flow, SEND, &send));
+        AWAIT(turns(env->scope, 5, GO));
+        START(loop_shutdown(&flow->sink, NULL, NULL));
+        while (send.count == 0) {
+            drain(fds[1]);
+            AWAIT(turns(env->scope, 1, GO));
+        }
+        CHECK(send.result == -EPIPE || send.result > 0);
+        close(fds[1]);
+    }
+    END;
+}
+
+LOOP_TEST(p17_reads_end_when_the_program_shuts_down)
+{
+    static int is_tcp, how, fds[2];
+    static struct loop_flow *flow;
+    static struct once read, receive;
+
+    BEGIN;
+    for (is_tcp = 0; is_tcp < 2; is_tcp++) {
+        for (how = SHUT_RD; how <= SHUT_RDWR; how += SHUT_RDWR) {
+            if (is_tcp) {
+                make_tcp_pair(fds);
+            } else {
+                make_pair(fds);
+            }
+            flow = flow_of(env->scope, fds[0]);
+            read = receive = (struct once){0};
+            START(loop_op_recv(NULL, flow->fd, got, 50, 0, ONCE(&receive)));
+            START(loop_read(&flow->source, got + 50, 50, ONCE(&read)));
+            AWAIT(turns(env->scope, 5, GO));
+            CHECK_IS(read.count + receive.count, 0);
+            AWAIT(loop_op_shutdown(NULL, flow->fd, how, GO));
+            CHECK_IS(result, 0);
+            WAIT_UNTIL(read.count && receive.count);
+            ONCE_IS(read, 0);
+            ONCE_IS(receive, 0);
+            loop_fd_close(flow->fd);
+            close(fds[1]);
+        }
+    }
+    END;
+}
