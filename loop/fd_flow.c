@@ -407,14 +407,11 @@ static bool make_single(struct loop_write_state *write)
     return true;
 }
 
-static void queue_packet(struct loop *loop, struct job *job, const struct loop_write_state *write)
+/* The write, or what stands for it in `packet`; NULL when there is no memory. */
+static const struct loop_write_state *as_packet(const struct loop_write_state *write, struct loop_write_state *packet)
 {
-    struct loop_write_state packet = *write;
-    if (packet.n_iov > LOOP_GATHER_MAX && !make_single(&packet)) {
-        loop_job_complete(loop, job, -ENOMEM);
-    } else {
-        queue_write(loop, job, &packet);
-    }
+    *packet = *write;
+    return write->n_iov <= LOOP_GATHER_MAX ? write : make_single(packet) ? packet : NULL;
 }
 
 static void refused_resumed(struct loop_fd *fd)
@@ -437,15 +434,16 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
         return job ? job->id : 0;
     }
     loop_job id = job->id;
+    struct loop_write_state packet;
     if (is_refused) {
         fd->has_overflowed = true;
         loop_job_complete(loop, job, -ENOBUFS);
     } else if (is_file) {
         loop_file_write(loop, job, write);
-    } else if (fd->is_byte_stream) {
+    } else if (fd->is_byte_stream || (write = as_packet(write, &packet))) {
         queue_write(loop, job, write);
     } else {
-        queue_packet(loop, job, write);
+        loop_job_complete(loop, job, -ENOMEM);
     }
     return id;
 }

@@ -203,16 +203,24 @@ int loop_flow_close(struct loop_flow *flow)
 
 /* ---- writing one buffer ---- */
 
-static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
-                          bool *took_chunk)
+/* To a sink that is no descriptor's. */
+__attribute__((noinline)) static loop_job write_other(struct loop_sink *sink, struct iovec iov,
+                                                      struct loop_chunk *chunk, loop_fn *fn, void *arg,
+                                                      bool *took_chunk)
 {
     if (loop_sink_is_own(sink) && !is_refused_by_scope(sink)) {
         struct loop_own_bytes bytes = {.single = iov, .total = iov.iov_len, .chunk = chunk};
         return loop_own_write(sink, &bytes, fn, arg, took_chunk);
     }
+    *took_chunk = false;
+    return loop_sink_write(sink, &iov, 1, fn, arg); /* done in the call */
+}
+
+static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
+                          bool *took_chunk)
+{
     if (sink->ops != &loop_fd_sink) {
-        *took_chunk = false;
-        return loop_sink_write(sink, &iov, 1, fn, arg); /* done in the call */
+        return write_other(sink, iov, chunk, fn, arg, took_chunk);
     }
     struct loop_write_state write = {.single = iov, .n_iov = 1, .total = iov.iov_len, .chunk = chunk};
     return loop_fd_write(sink->self, &write, fn, arg, took_chunk);

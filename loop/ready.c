@@ -87,8 +87,15 @@ void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
     loop->wait_error = 0;
 }
 
+/* Of rare events. */
+__attribute__((noinline)) static void note_end(struct loop_fd *fd, uint32_t events)
+{
+    fd->doubts |= LOOP_DOUBT_ALWAYS; /* io.h says why */
+    fd->ready |= loop_fd_is_file(fd) ? events & TOLD_ONCE : 0;
+}
+
 /* Notes what the kernel says; true when a job waits for it. */
-static bool note(struct loop_fd *fd, uint32_t events)
+__attribute__((always_inline)) static inline bool note(struct loop_fd *fd, uint32_t events)
 {
     if (events & READ_EVENTS) {
         fd->ready |= POLLIN;
@@ -97,8 +104,7 @@ static bool note(struct loop_fd *fd, uint32_t events)
         fd->ready |= POLLOUT;
     }
     if (events & (END_EVENTS | POLLPRI)) {
-        fd->doubts |= LOOP_DOUBT_ALWAYS; /* io.h says why */
-        fd->ready |= loop_fd_is_file(fd) ? events & TOLD_ONCE : 0;
+        note_end(fd, events);
     }
     return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
            ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
