@@ -33,8 +33,11 @@ static struct loop_turn *turn_of(const struct job *job)
 bool loop_uring_follows_others(const struct job *job)
 {
     const struct loop_turn *turn = turn_of(job);
+    if (!turn) {
+        return false;
+    }
     const struct loop_list *waiting = turn == &job->fd->sending ? &job->fd->writers : &job->fd->readers;
-    return turn && !loop_list_is_empty(waiting) && LOOP_CONTAINER(waiting->next, struct job, link)->op != LOOP_OP_NONE;
+    return !loop_list_is_empty(waiting) && LOOP_CONTAINER(waiting->next, struct job, link)->op != LOOP_OP_NONE;
 }
 
 bool loop_uring_take_turn(struct job *job)
