@@ -1138,6 +1138,7 @@ LOOP_TEST(own_sink_is_written_like_any)
     static struct checker checker;
     static struct loop_sink *sink;
     static char bytes[256];
+    static struct iovec vector = {bytes + 100, 100};
     static struct loop_chunk *chunk;
 
     BEGIN;
@@ -1147,7 +1148,7 @@ LOOP_TEST(own_sink_is_written_like_any)
     }
     AWAIT(loop_write(sink, bytes, 100, GO));
     CHECK_IS(result, 100);
-    AWAIT(loop_writev(sink, &(struct iovec){bytes + 100, 100}, 1, GO));
+    AWAIT(loop_writev(sink, &vector, 1, GO));
     CHECK_IS(result, 100);
     chunk = loop_chunk_alloc(env->loop);
     memcpy(loop_chunk_data(chunk), bytes + 200, 56);
