@@ -275,7 +275,7 @@ enum loop_fd_state {
     LOOP_FD_GONE /* out of its scope: destroyed, or the scope has ended. Only pins and uses keep the object */
 };
 
-/* One direction of a socket: who is the kernel's next there (uring_order.c). */
+/* One direction of a socket, or the polls of a descriptor: who is the kernel's next there (uring_order.c). */
 struct loop_turn {
     struct loop_list line; /* jobs, by link */
     bool is_taken;
@@ -320,13 +320,13 @@ struct loop_fd {
     size_t queued_bytes, limit_bytes;
     struct loop_scope *scope;
     struct loop_hnode in_scope;
-    struct loop_hnode in_number;         /* in loop->numbers, while it has a number */
-    uint64_t identity;                   /* a borrowed one's: of the file that its number named when it was borrowed */
-    struct loop_hlist jobs;              /* jobs that use it, by in_fd */
-    struct loop_hlist second_jobs;       /* jobs that use it as their second descriptor, by u.args.in_second */
-    struct loop_list backend_link;       /* the backend's */
-    struct loop_turn receiving, sending; /* the ring's operations */
-    struct job *closer;                  /* hears when it is closed, or gets the number */
+    struct loop_hnode in_number;   /* in loop->numbers, while it has a number */
+    uint64_t identity;             /* a borrowed one's: of the file that its number named when it was borrowed */
+    struct loop_hlist jobs;        /* jobs that use it, by in_fd */
+    struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
+    struct loop_list backend_link; /* the backend's */
+    struct loop_turn receiving, sending, polling; /* the ring's operations */
+    struct job *closer;                           /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
     struct loop_block *unread;     /* bytes that were given back: unread.h */
     uint32_t late_uses;            /* of its number, by threads of the pool whose jobs have ended: see work.h */

@@ -152,6 +152,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     loop_list_init(&fd->writers);
     loop_list_init(&fd->receiving.line);
     loop_list_init(&fd->sending.line);
+    loop_list_init(&fd->polling.line);
     loop_list_init(&fd->pollers);
     loop_list_init(&fd->active);
     loop_list_init(&fd->dirty);

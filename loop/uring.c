@@ -176,9 +176,7 @@ static void cancel(struct loop *loop, struct job *job)
 {
     if (job->where == LOOP_AT_RING_LINE) {
         loop_job_backend_complete(loop, job, -ECANCELED);
-        if (job->has_turn) {
-            loop_uring_end_turn(loop, job);
-        }
+        loop_uring_drop_turn(loop, job);
     } else if (job->where == LOOP_AT_RING) {
         loop_uring_cancel(uring_of(loop), job);
     } else {
@@ -207,10 +205,7 @@ static bool serve_jobs(struct uring *uring)
         struct job *job = LOOP_CONTAINER(node, struct job, link);
         if (!job->needs_cancel_entry && goes_by_readiness(job)) {
             loop_list_remove(node);
-            start_by_readiness(uring->loop, job);
-            if (job->has_turn) {
-                loop_uring_end_turn(uring->loop, job);
-            }
+            loop_uring_go_on_elsewhere(uring->loop, job);
             continue;
         }
         struct io_uring_sqe *entry = uring_entry(uring);
@@ -259,8 +254,8 @@ static void job_event(struct uring *uring, uint64_t id, int32_t result, uint32_t
         return;
     }
     loop_uring_leave(uring, job);
-    if (job->has_turn) {
-        loop_uring_end_turn(uring->loop, job);
+    if (job->op != LOOP_OP_POLL) {
+        loop_uring_drop_turn(uring->loop, job);
     }
     if (result < 0 || URING_LOOKED_AT >> job->op & 1) {
         loop_uring_result(uring, job, result);

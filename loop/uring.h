@@ -146,7 +146,17 @@ bool loop_uring_take_turn(struct job *job);
 /* A job that has its turn is no more the kernel's, nor in line for an entry: starts the next. */
 void loop_uring_end_turn(struct loop *loop, struct job *job);
 
-/* An operation of the same direction of the socket waits by readiness: this one has to come after it. */
+static inline void loop_uring_drop_turn(struct loop *loop, struct job *job)
+{
+    if (job->has_turn) {
+        loop_uring_end_turn(loop, job);
+    }
+}
+
+/* The job, which the kernel hasn't, goes on by system calls, ahead of those that wait for its turn. */
+void loop_uring_go_on_elsewhere(struct loop *loop, struct job *job);
+
+/* An operation of the same direction of the socket, or a poll, waits by readiness: this one has to come after it. */
 bool loop_uring_follows_others(const struct job *job);
 
 /* ---- uring_setup.c ---- */

@@ -3,7 +3,11 @@
  * The order of operations that wait for the same socket. The kernel wakes those that it has in an order of its own: the
  * newest first, or any, by version. So it has one at a time for each direction of a socket. The others stand in the
  * descriptor's line, and the next is started when the last completion of the one before has come.
+ *
+ * Polls may wait for different events, so that they can't stand in line. One alone is the kernel's; when another comes
+ * it is called back, and all of them wait by readiness, in the order of the calls.
  */
+#include <loop/direct.h>
 #include <loop/uring.h>
 
 /* What returns at once, or takes other things than the bytes of the stream, waits for nobody, and nobody for it. */
@@ -22,6 +26,7 @@ static struct loop_turn *turn_of(const struct job *job)
     case LOOP_CLASS_READ:
     case LOOP_CLASS_WRITE:
     case LOOP_CLASS_MOVE: break;
+    case LOOP_CLASS_POLL: return &job->fd->polling;
     default: return NULL;
     }
     if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET || (is_message_call(job) && job->u.args.flags & IN_NO_LINE)) {
@@ -36,8 +41,41 @@ bool loop_uring_follows_others(const struct job *job)
     if (!turn) {
         return false;
     }
+    if (turn == &job->fd->polling) {
+        return !loop_list_is_empty(&job->fd->pollers);
+    }
     const struct loop_list *waiting = turn == &job->fd->sending ? &job->fd->writers : &job->fd->readers;
     return !loop_list_is_empty(waiting) && LOOP_CONTAINER(waiting->next, struct job, link)->op != LOOP_OP_NONE;
+}
+
+static struct job *find_poll(const struct loop_fd *fd)
+{
+    struct loop_hnode *node = fd->jobs.first;
+    while (!LOOP_CONTAINER(node, struct job, in_fd)->has_turn ||
+           LOOP_CONTAINER(node, struct job, in_fd)->op != LOOP_OP_POLL) {
+        node = node->next;
+        assert(node);
+    }
+    return LOOP_CONTAINER(node, struct job, in_fd);
+}
+
+/* The poll that the kernel has, or is about to have. */
+static void call_poll_back(struct loop *loop, const struct loop_fd *fd)
+{
+    struct job *poll = find_poll(fd);
+    if (poll->where == LOOP_AT_RING) {
+        loop_uring_cancel(uring_of(loop), poll);
+        return;
+    }
+    loop_list_remove(&poll->link);
+    loop_uring_go_on_elsewhere(loop, poll);
+}
+
+void loop_uring_go_on_elsewhere(struct loop *loop, struct job *job)
+{
+    job->is_otherwise = true;
+    loop_direct_start(loop, job);
+    loop_uring_drop_turn(loop, job);
 }
 
 bool loop_uring_take_turn(struct job *job)
@@ -49,6 +87,9 @@ bool loop_uring_take_turn(struct job *job)
     if (turn->is_taken) {
         job->where = LOOP_AT_RING_LINE;
         loop_list_push_back(&turn->line, &job->link);
+        if (turn == &job->fd->polling && turn->line.next == &job->link) {
+            call_poll_back(job->scope->loop, job->fd);
+        }
         return false;
     }
     turn->is_taken = true;

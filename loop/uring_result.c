@@ -96,9 +96,9 @@ static void fail(struct uring *uring, struct job *job, int32_t error)
         if (is_refusal(error)) {
             begin_trial(uring, job);
         }
-        job->is_otherwise = true;
-        loop_direct_start(uring->loop, job);
+        loop_uring_go_on_elsewhere(uring->loop, job);
     } else {
+        loop_uring_drop_turn(uring->loop, job);
         loop_job_backend_done(uring->loop, job, error);
     }
 }
@@ -116,10 +116,10 @@ static void end_poll(struct uring *uring, struct job *job, int32_t events)
         asked &= now > 0 ? (int32_t)now | ~POLLPRI : ~POLLPRI;
     }
     if (asked || job->is_cancelled) {
+        loop_uring_drop_turn(uring->loop, job);
         loop_job_backend_done(uring->loop, job, asked ? asked : -ECANCELED);
     } else {
-        job->is_otherwise = true;
-        loop_direct_start(uring->loop, job);
+        loop_uring_go_on_elsewhere(uring->loop, job);
     }
 }
 

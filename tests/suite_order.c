@@ -287,3 +287,44 @@ LOOP_TEST(sends_leave_in_the_order_of_the_calls)
     close(peer);
     END;
 }
+
+/* ---- polls ---- */
+
+LOOP_TEST(polls_are_resumed_in_the_order_of_the_calls)
+{
+    static unsigned i, round;
+    static int fds[2];
+    static struct once priority;
+
+    BEGIN;
+    make_pair(fds);
+    fd = adopt(env->scope, fds[0]);
+    peer = fds[1];
+    START(loop_poll(fd, POLLPRI, ONCE(&priority)));
+    for (round = 0; round < 5; round++) {
+        memset(waits, 0, sizeof waits);
+        for (i = 0; i < WAITERS; i++) {
+            jobs[i] = START(loop_poll(fd, i % 2 ? POLLIN : POLLIN | POLLRDHUP, ONCE(&waits[i])));
+            if (i == round) {
+                AWAIT(turns(env->scope, 2, GO));
+            }
+        }
+        AWAIT(turns(env->scope, 2, GO));
+        CHECK_IS(n_done(), 0);
+        CHECK_IS(loop_cancel(env->loop, jobs[round]), 0);
+        WAIT_UNTIL(n_done() == 1);
+        ONCE_IS(waits[round], -ECANCELED);
+        waits[round].order = round ? waits[round - 1].order : 0;
+        CHECK_IS(send(peer, "x", 1, 0), 1);
+        WAIT_UNTIL(n_done() == WAITERS);
+        for (i = 0; i < WAITERS; i++) {
+            CHECK_IS(waits[i].result, i == round ? -ECANCELED : POLLIN);
+            CHECK(i == round || i == 0 || i - 1 == round || waits[i].order > waits[i - 1].order);
+        }
+        CHECK_IS(drain(fds[0]), 1);
+    }
+    CHECK_IS(priority.count, 0);
+    loop_fd_destroy(fd);
+    close(peer);
+    END;
+}
