@@ -470,12 +470,19 @@ void loop_ready_send(struct loop *loop);
 /* ---- what a socket is for (role.c) ---- */
 
 int64_t loop_role_ask_reading(struct loop_fd *fd);
+int64_t loop_role_ask_writing(struct loop_fd *fd);
 int64_t loop_role_ask_accepting(struct loop_fd *fd);
 
 /* 0 where bytes may come; else what recv(2) says, which has none to wait for: of a listener, say. */
 static inline int64_t loop_role_reading(struct loop_fd *fd)
 {
     return fd->may_listen && fd->read_by == LOOP_IO_SOCKET ? loop_role_ask_reading(fd) : 0;
+}
+
+/* The same of send(2). */
+static inline int64_t loop_role_writing(struct loop_fd *fd)
+{
+    return fd->may_listen ? loop_role_ask_writing(fd) : 0;
 }
 
 /* -EAGAIN where connections may come; else what accept4(2) says. */

@@ -37,6 +37,11 @@ static int64_t misuse(const struct job *job)
 {
     struct loop_fd *fd = job->fd;
     int64_t error = 0;
+    if (job->op == LOOP_OP_SPLICE) {
+        error = loop_role_writing(job->u.args.second);
+        error = error ? error : loop_role_reading(fd);
+        return error ? error : -EAGAIN;
+    }
     if (!fd || loop_fd_reads_by(fd) != LOOP_IO_SOCKET) {
         return -EAGAIN;
     }

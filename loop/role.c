@@ -9,23 +9,31 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* A byte that has come is left there. */
-static int64_t reading_error(int number)
+static int64_t error_of(ssize_t n)
 {
-    char byte;
-    ssize_t n = recv(number, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
 }
 
-int64_t loop_role_ask_reading(struct loop_fd *fd)
+/* One that is connected stays so until its end. */
+static bool is_connected(struct loop_fd *fd)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
-    if (getpeername(fd->number, (struct sockaddr *)&address, &len)) {
-        return reading_error(fd->number);
-    }
-    fd->may_listen = false; /* it is connected, and stays so until its end */
-    return 0;
+    fd->may_listen = getpeername(fd->number, (struct sockaddr *)&address, &len) != 0;
+    return !fd->may_listen;
+}
+
+/* A byte that has come is left there. */
+int64_t loop_role_ask_reading(struct loop_fd *fd)
+{
+    char byte;
+    return is_connected(fd) ? 0 : error_of(recv(fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
+}
+
+/* Nothing is sent by what isn't connected. */
+int64_t loop_role_ask_writing(struct loop_fd *fd)
+{
+    return is_connected(fd) ? 0 : error_of(send(fd->number, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 int64_t loop_role_ask_accepting(struct loop_fd *fd)

@@ -88,6 +88,21 @@ static char bytes[8];
 static struct iovec vector = {bytes, sizeof bytes};
 static struct loop_message message;
 static struct loop_buffers *buffers;
+static struct loop_fd *pipe_end; /* the other end is at hand in pipe_ends */
+static int pipe_ends[2];
+
+static void open_pipe_to_write(struct loop_scope *scope)
+{
+    make_pipe(pipe_ends);
+    pipe_end = adopt(scope, pipe_ends[1]);
+}
+
+static void open_pipe_to_read(struct loop_scope *scope)
+{
+    make_pipe(pipe_ends);
+    CHECK_IS(write(pipe_ends[1], "x", 1), 1);
+    pipe_end = adopt(scope, pipe_ends[0]);
+}
 static int64_t ended_with;
 
 static void on_stream(void *unused, int64_t n, struct loop_chunk *chunk)
@@ -145,9 +160,14 @@ static loop_job take_by_copy(void)
     return loop_copy(&loop_fd_flow(made)->source, loop_null_sink(loop_fd_scope(made)), GO);
 }
 
+static loop_job take_by_splice(void)
+{
+    return loop_op_splice(NULL, made, LOOP_CURRENT, pipe_end, LOOP_CURRENT, 10, GO);
+}
+
 typedef loop_job take_fn(void);
-static take_fn *const takes[] = {take_by_read, take_by_stream,   take_by_op_read,   take_by_op_readv,
-                                 take_by_recv, take_by_recv_msg, take_by_multishot, take_by_copy};
+static take_fn *const takes[] = {take_by_read,     take_by_stream,    take_by_op_read, take_by_op_readv, take_by_recv,
+                                 take_by_recv_msg, take_by_multishot, take_by_copy,    take_by_splice};
 
 static int64_t recv_error(int fd)
 {
@@ -171,6 +191,7 @@ LOOP_TEST(listener_has_no_bytes_and_says_so_at_once)
 
     BEGIN;
     buffers = loop_buffers_create(env->scope, 4, 64);
+    open_pipe_to_write(env->scope);
     for (i = 0; i < COMPANIES * COUNT_OF(listeners) * COUNT_OF(takes); i++) {
         begin_listener(env->scope, i);
         AWAIT(turns(env->scope, 3, GO));
@@ -181,6 +202,7 @@ LOOP_TEST(listener_has_no_bytes_and_says_so_at_once)
         loop_fd_destroy(made);
         WAIT_UNTIL(i % COMPANIES == ALONE || company.count);
     }
+    close(pipe_ends[0]);
     END;
 }
 
@@ -238,6 +260,7 @@ LOOP_TEST(listener_sends_nothing_and_says_so_at_once)
     static size_t i;
 
     BEGIN;
+    open_pipe_to_read(env->scope);
     for (i = 0; i < COMPANIES * COUNT_OF(listeners); i++) {
         begin_listener(env->scope, i);
         AWAIT(turns(env->scope, 3, GO));
@@ -246,10 +269,13 @@ LOOP_TEST(listener_sends_nothing_and_says_so_at_once)
         CHECK_IS(ended_with, send(loop_fd_peek(made), "x", 1, MSG_NOSIGNAL) < 0 ? -errno : 0);
         AWAIT(loop_write(&loop_fd_flow(made)->sink, "x", 1, GO));
         CHECK_IS(result, ended_with);
+        AWAIT(loop_op_splice(NULL, pipe_end, LOOP_CURRENT, made, LOOP_CURRENT, 1, GO));
+        CHECK_IS(result, ended_with);
         CHECK_IS(company.count, 0);
         loop_fd_destroy(made);
         WAIT_UNTIL(i % COMPANIES == ALONE || company.count);
     }
+    close(pipe_ends[1]);
     END;
 }
 
