@@ -4,6 +4,7 @@
  * source, one after the other, whose answers are checked.
  */
 #include <loop/copy.h>
+#include <loop/fd_flow.h>
 #include <loop/own.h>
 #include <loop/sources.h>
 
@@ -80,6 +81,7 @@ static void on_part(void *arg, int64_t result)
     } else if (result < 0 && read->done > 0) {
         loop_source_keep_error(read->source, result);
     }
+    loop_source_unpin(read->source);
     loop_job_finish(loop, job, read->done > 0 ? (int64_t)read->done : result);
 }
 
@@ -94,7 +96,9 @@ loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_
     *read_of(job) =
         (struct own_read){.source = source, .buf = buffer.iov_base, .len = buffer.iov_len, .is_exact = is_exact};
     loop_job id = job->id;
+    loop_source_pin(source);
     if (!start_part(job)) {
+        loop_source_unpin(source);
         loop_job_complete(source->scope->loop, job, job->is_cancelled ? -ECANCELED : -ENOMEM);
     }
     return id;

@@ -63,6 +63,7 @@ static void finish(struct loop *loop, struct job *job, int64_t result)
     loop_stream_give_reserved(loop, &state->stream);
     free(state->buffer);
     state->buffer = NULL;
+    loop_source_unpin(state->source);
     loop_job_finish(loop, job, result);
 }
 
@@ -270,5 +271,6 @@ void loop_source_stream_start(struct loop *loop, struct job *job, struct loop_so
     const struct loop_fd *file = loop_source_stream_fd(source);
     *state_of(job) = (struct source_stream){
         .source = source, .cannot_try = !source->ops->try_read, .cannot_wait = !source->ops->wait_readable || file};
+    loop_source_pin(source);
     go_on_soon(loop, job);
 }

@@ -211,6 +211,45 @@ LOOP_TEST(paused_lines_end_when_their_descriptor_is_destroyed)
     END;
 }
 
+static struct once stream_ended;
+static loop_job rest_stream;
+
+static void on_rest(void *loop, int64_t result, struct loop_chunk *chunk)
+{
+    if (chunk) {
+        CHECK_IS(loop_stream_pause(loop, rest_stream), 0);
+    } else {
+        once_resumed(&stream_ended, result);
+    }
+}
+
+/* Others have come to its place meanwhile. */
+LOOP_TEST(a_stream_that_outlives_its_reader_reads_no_other)
+{
+    static struct loop_reader *reader, *others[70];
+    static int peer, other_peer;
+    static struct loop_fd *other;
+
+    BEGIN;
+    reader = reader_from(connection(env->scope, &peer));
+    send_text(peer, "abc");
+    AWAIT(loop_reader_fill(reader, 1, GO));
+    rest_stream = START(loop_stream(loop_reader_source(reader), on_rest, env->loop));
+    AWAIT(turns(env->scope, 6, GO));
+    loop_reader_destroy(reader);
+    other = connection(env->scope, &other_peer);
+    for (unsigned i = 0; i < COUNT_OF(others); i++) {
+        others[i] = reader_from(other);
+    }
+    send_text(other_peer, "of another");
+    CHECK_IS(loop_stream_resume(env->loop, rest_stream), 0);
+    WAIT_UNTIL(stream_ended.count);
+    ONCE_IS(stream_ended, -EBADF);
+    close(peer);
+    close(other_peer);
+    END;
+}
+
 LOOP_TEST(what_a_reader_has_is_there_when_the_descriptor_has_been_taken)
 {
     static struct loop_reader *reader;
