@@ -90,7 +90,8 @@ LOOP_API loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg);
 
 /* Gives back `len` bytes, which are copied: they come before all other unread bytes. Several calls in a row give back
  * in the reverse order: the bytes that came last are given back first. 0; -EBADF when the descriptor is closed, or was
- * asked to be; -ENOMEM; -EINVAL when `bytes` is NULL and `len` isn't 0. */
+ * asked to be; -ENOMEM; -EINVAL when `bytes` is NULL and `len` isn't 0. A descriptor that is being taken accepts bytes
+ * until the continuation of loop_fd_take is resumed: they are the taker's. */
 LOOP_API int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len);
 
 /* How many unread bytes there are. */

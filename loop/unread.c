@@ -209,7 +209,8 @@ int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
         return -EINVAL;
     }
     struct loop *loop = fd->scope->loop;
-    if (fd->state != LOOP_FD_OPEN) {
+    bool is_being_taken = fd->state == LOOP_FD_CLOSING && fd->is_taken;
+    if (fd->state != LOOP_FD_OPEN && !is_being_taken) {
         return -EBADF;
     }
     if (len == 0 || !bytes) {

@@ -211,6 +211,32 @@ LOOP_TEST(paused_lines_end_when_their_descriptor_is_destroyed)
     END;
 }
 
+/* The reader's read of the source is still under way when the descriptor is taken. */
+LOOP_TEST(what_a_destroyed_reader_had_goes_to_the_taker)
+{
+    static struct loop_reader *reader;
+    static struct loop_fd *fd;
+    static struct once filled;
+    static char bytes[10];
+    static int peer;
+
+    BEGIN;
+    fd = connection(env->scope, &peer);
+    reader = reader_from(fd);
+    send_text(peer, "abc");
+    START(loop_reader_exact(reader, 4, ONCE(&filled)));
+    AWAIT(turns(env->scope, 4, GO));
+    loop_reader_destroy(reader);
+    AWAIT(loop_fd_take(fd, GO));
+    CHECK(result >= 0);
+    close((int)result);
+    ONCE_IS(filled, -ECANCELED);
+    CHECK_IS(loop_fd_take_unread(fd, bytes, sizeof bytes), 3);
+    CHECK(memcmp(bytes, "abc", 3) == 0);
+    close(peer);
+    END;
+}
+
 static struct once stream_ended;
 static loop_job rest_stream;
 
