@@ -40,8 +40,11 @@ int64_t loop_role_ask_accepting(struct loop_fd *fd)
 {
     int answer = 0;
     socklen_t len = sizeof answer;
-    if (getsockopt(fd->number, SOL_SOCKET, SO_ACCEPTCONN, &answer, &len) == 0 && answer) {
-        fd->is_listener = true;
+    if (getsockopt(fd->number, SOL_SOCKET, SO_ACCEPTCONN, &answer, &len)) {
+        return -EAGAIN; /* it isn't known; to ask accept4(2) could wait */
+    }
+    fd->is_listener = answer != 0;
+    if (fd->is_listener) {
         return -EAGAIN;
     }
     int number = accept4(fd->number, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
