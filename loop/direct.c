@@ -311,6 +311,13 @@ static void start_stream(struct loop *loop, struct job *job, uint32_t event)
                       (is_first && may_be_ready(job, event));
     if (may_answer) {
         int64_t result = loop_attempt(job, false);
+        if (job->kind == &loop_unheard_kind) {
+            result = loop_unheard_rest(job, result);
+        }
+        if (result == LOOP_UNHEARD_GOES_ON) {
+            loop_ready_wait(loop, fd, job, event);
+            return;
+        }
         if (result != -EAGAIN || is_final_again(job)) {
             loop_job_backend_complete(loop, job, result);
             return;

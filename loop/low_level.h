@@ -7,7 +7,7 @@
  * pool if it could block. Results are those of the system call: io_uring_enter(2) and the call's own manual page tell
  * them. Nothing is retried or continued: a short write is a short write. The exception is a write or send without
  * a continuation, whose count is told to nobody. It goes on until all bytes have gone, or fails its scope with the
- * error that stopped it. Other writes to the descriptor may come in between.
+ * error that stopped it.
  *
  * `scope` owns the job; NULL means the scope of `fd`. Memory that is handed over (buffers, iovecs, msghdrs) is the
  * job's until its continuation is resumed; paths and addresses are copied.

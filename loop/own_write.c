@@ -95,6 +95,9 @@ static void advance(struct own_write *write, size_t n)
 {
     write->done += n;
     write->left -= n;
+    if (write->left == 0) {
+        return;
+    }
     if (write->single.iov_len > 0) {
         size_t gone = n < write->single.iov_len ? n : write->single.iov_len;
         write->single.iov_base = (char *)write->single.iov_base + gone;

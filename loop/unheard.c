@@ -99,18 +99,23 @@ static int advance(struct job *job, size_t n)
     return 0;
 }
 
-static void unheard_done(struct loop *loop, struct job *job, int64_t result)
+int64_t loop_unheard_rest(struct job *job, int64_t result)
 {
-    size_t asked = asked_of(job);
-    if (result < 0 || (size_t)result >= asked) {
-        loop_job_finish(loop, job, result);
-        return;
+    if (result < 0 || (uint64_t)result >= asked_of(job)) {
+        return result;
     }
     int error = job->is_cancelled ? -ECANCELED : result == 0 ? -EIO : advance(job, (size_t)result);
-    if (error) {
-        loop_job_finish(loop, job, error);
+    return error ? error : LOOP_UNHEARD_GOES_ON;
+}
+
+/* What has gone on where it was tried (attempt_unheard, the ring) comes here with the end of it. */
+static void unheard_done(struct loop *loop, struct job *job, int64_t result)
+{
+    result = loop_unheard_rest(job, result);
+    if (result != LOOP_UNHEARD_GOES_ON) {
+        loop_job_finish(loop, job, result);
     } else {
-        loop_list_remove(&job->link); /* of a descriptor's writers, where it has been tried there */
+        loop_list_remove(&job->link);
         loop->backend->start(loop, job);
     }
 }
@@ -120,9 +125,16 @@ static void cancel_unheard(struct loop *loop, struct job *job)
     loop->backend->cancel(loop, job);
 }
 
+/* The rest keeps its place in front of the writes that were started later. */
 static enum loop_attempt attempt_unheard(struct loop *loop, struct job *job)
 {
-    return loop_low_kind.attempt(loop, job);
+    enum loop_attempt attempt = loop_low_kind.attempt(loop, job);
+    int64_t result = attempt == LOOP_ATTEMPT_DONE ? loop_unheard_rest(job, job->result) : 0;
+    if (result == LOOP_UNHEARD_GOES_ON) {
+        return job->fd->ready & POLLOUT ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+    }
+    job->result = result;
+    return attempt;
 }
 
 const struct loop_job_kind loop_unheard_kind = {.name = "operation",

@@ -7,6 +7,7 @@
  * is full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before
  * anything is resumed, so that whatever is started then finds the ring in order.
  */
+#include <loop/direct.h>
 #include <loop/unread.h>
 #include <loop/uring.h>
 
@@ -243,6 +244,18 @@ static int submit_lines(struct uring *uring)
 
 /* ---- events ---- */
 
+/* Of a write without a continuation, whose rest keeps the turn. */
+static bool goes_on(struct uring *uring, struct job *job, int32_t *result)
+{
+    int64_t rest = loop_unheard_rest(job, *result);
+    if (rest == LOOP_UNHEARD_GOES_ON) {
+        place(uring, job);
+        return true;
+    }
+    *result = (int32_t)rest;
+    return false;
+}
+
 static void job_event(struct uring *uring, uint64_t id, int32_t result, uint32_t flags)
 {
     struct job *job = loop_job_find(uring->loop, id);
@@ -254,6 +267,9 @@ static void job_event(struct uring *uring, uint64_t id, int32_t result, uint32_t
         return;
     }
     loop_uring_leave(uring, job);
+    if (job->has_turn && job->kind == &loop_unheard_kind && goes_on(uring, job, &result)) {
+        return;
+    }
     if (job->op != LOOP_OP_POLL) {
         loop_uring_drop_turn(uring->loop, job);
     }

@@ -16,12 +16,15 @@ static char bytes[SIZE];
 
 enum way { WRITE, WRITEV, WRITE_CHUNK, OP_WRITE, OP_WRITEV, OP_WRITE_AT, OP_WRITE_FIXED, OP_WRITE_CHUNK, PWRITE, WAYS };
 
+static struct loop_chunk *chunk; /* of the last of them */
+
 static void write_to(struct loop_scope *scope, struct loop_flow *flow, enum way way, loop_fn *fn, void *arg)
 {
     static struct iovec halves[2] = {{bytes, 2000}, {bytes + 2000, 2000}};
-    struct loop *loop = loop_scope_loop(scope);
-    struct loop_chunk *chunk = way == WRITE_CHUNK || way == OP_WRITE_CHUNK ? loop_chunk_alloc(loop) : NULL;
     struct loop_fd *fd = flow->fd;
+
+    chunk = loop_chunk_alloc(loop_scope_loop(scope));
+    memcpy(loop_chunk_data(chunk), bytes, 4000);
 
     switch (way) {
     case WRITE: loop_write(&flow->sink, bytes, 4000, fn, arg); break;
@@ -30,10 +33,18 @@ static void write_to(struct loop_scope *scope, struct loop_flow *flow, enum way 
     case OP_WRITE: loop_op_write(scope, fd, bytes, 4000, LOOP_CURRENT, fn, arg); break;
     case OP_WRITEV: loop_op_writev(scope, fd, halves, 2, LOOP_CURRENT, fn, arg); break;
     case OP_WRITE_AT: loop_op_write(scope, fd, bytes, 4000, 0, fn, arg); break;
-    case OP_WRITE_FIXED: loop_op_write_fixed(scope, fd, 0, 4000, 0, fn, arg); break;
+    case OP_WRITE_FIXED: loop_op_write_fixed(scope, fd, loop_chunk_offset(chunk), 4000, 0, fn, arg); break;
     case OP_WRITE_CHUNK: loop_op_write_chunk(scope, fd, chunk, 4000, 0, fn, arg); break;
     case PWRITE: loop_file_pwrite(scope, fd, halves, 2, 0, fn, arg); break;
     case WAYS: break;
+    }
+}
+
+/* The write has ended, however. */
+static void give_chunk_back(struct loop *loop, enum way way)
+{
+    if (way != WRITE_CHUNK) {
+        loop_chunk_free(loop, chunk);
     }
 }
 
@@ -65,6 +76,7 @@ LOOP_TEST(p05_unheard_write_to_a_full_disk_fails_the_scope)
         CHECK_IS(fstat(file, &status), 0);
         CHECK_IS(status.st_size, QUOTA);
         close(file);
+        give_chunk_back(env->loop, way);
     }
     END;
 }
@@ -84,6 +96,7 @@ LOOP_TEST(p05_heard_write_to_a_full_disk_tells_the_count)
         WAIT_UNTIL(end.count);
         CHECK_MOVED(write.result, QUOTA);
         ONCE_IS(end, 0);
+        give_chunk_back(env->loop, way);
     }
     END;
 }
@@ -168,7 +181,8 @@ LOOP_TEST(p05_unheard_write_to_a_slow_peer_goes_out_whole)
     static struct loop_scope *scope;
     static struct once end;
     static struct loop_source *peer;
-    static char got[SIZE];
+    static struct loop_flow *flow;
+    static char got[SIZE + 6];
     static enum link link;
     static enum peer way;
     static int fds[2];
@@ -185,10 +199,15 @@ LOOP_TEST(p05_unheard_write_to_a_slow_peer_goes_out_whole)
             scope = loop_scope_open(env->scope, ONCE(&end));
             peer = &flow_of(env->scope, fds[1])->source;
             memset(got, 0, SIZE);
-            START(send_to(flow_of(scope, fds[0]), way));
-            AWAIT(loop_read_exact(peer, got, SIZE, GO));
-            CHECK_IS(result, SIZE);
+            flow = flow_of(scope, fds[0]);
+            loop_sink_limit(&flow->sink, (size_t)2 * SIZE);
+            START(send_to(flow, way));
+            START(way < BY_SEND ? loop_write(&flow->sink, "behind", 6, NULL, NULL)
+                                : loop_op_write(NULL, flow->fd, "behind", 6, LOOP_CURRENT, NULL, NULL));
+            AWAIT(loop_read_exact(peer, got, SIZE + 6, GO));
+            CHECK_IS(result, SIZE + 6);
             CHECK(is_pattern(got, SIZE, 3));
+            CHECK(memcmp(got + SIZE, "behind", 6) == 0);
             CHECK(is_pattern(got, SIZE, 3));
             AWAIT(loop_read(peer, got, SIZE, GO));
             CHECK_IS(result, 0);
