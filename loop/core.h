@@ -925,10 +925,12 @@ static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
     return loop_slab_find(&loop->fds, id);
 }
 
-/* The loop's own part of a turn. False when the loop has ended; otherwise `timeout_ns` is how long the backend may
- * wait.
- */
+/* The loop's own part of a turn. False when the loop has ended; otherwise `*timeout_ns` is how long the backend may
+ * wait. */
 bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns);
+
+/* Makes a descriptor of the letter box, and watches it. 0 or -errno. */
+int loop_turn_watch_inbox(struct loop *loop);
 
 /* The backend has waited. */
 static inline void loop_turn_woken(struct loop *loop)

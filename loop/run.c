@@ -2,11 +2,6 @@
  *
  * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's
  * scope has ended, and everything is unmade in the other direction.
- *
- * A turn: continuations that are due, posts, timers, descriptors that are known to be ready, results of the pool; then
- * the backend, which submits what all of those have started, sleeps if there is nothing else to do, and brings what has
- * happened, at once.
- * Each part does a bounded piece of work, so that none can keep the others waiting.
  */
 #include <loop/check.h>
 #include <loop/child.h>
@@ -26,7 +21,6 @@
 #define QUEUE_DEPTH_MAX 32768u
 #define BLOCK_SIZE 4096u
 #define SINK_LIMIT_BYTES ((size_t)1 << 20)
-#define WORK_PER_TURN 256u /* of each kind */
 
 /* The process in which this thread is inside a loop_run, or 0. A forked child may run a loop of its own. */
 static _Thread_local pid_t running_in;
@@ -177,129 +171,7 @@ static void restore_signals(struct loop *loop)
     pthread_sigmask(SIG_SETMASK, &loop->saved_mask, NULL);
 }
 
-/* ---- after each continuation ---- */
-
-static void run_after(struct loop *loop)
-{
-    struct loop_list *node;
-    while ((node = loop_list_pop_front(&loop->after))) {
-        struct loop_after *after = LOOP_CONTAINER(node, struct loop_after, link);
-        after->fn(after);
-    }
-}
-
-static bool has_to_settle(const struct loop *loop)
-{
-    return !loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending;
-}
-
-/* What a scope starts when it ends may end in the next round, and so on for ever: the rest is for later. */
-void loop_settle_now(struct loop *loop)
-{
-    if (loop->is_settling) {
-        return;
-    }
-    loop_child_check(loop);
-    loop->is_settling = true;
-    for (unsigned n = 0; n < WORK_PER_TURN && has_to_settle(loop); n++) {
-        run_after(loop);
-        loop_ready_send(loop);
-        if (loop->ending) {
-            loop_scopes_settle(loop);
-        }
-    }
-    loop->is_settling = false;
-}
-
-/* ---- turns ---- */
-
-static void run_posts(struct loop *loop)
-{
-    loop_fn *fn;
-    void *arg;
-    for (unsigned n = 0; n < WORK_PER_TURN && loop_inbox_take(loop->inbox, &fn, &arg); n++) {
-        fn(arg, 0);
-        loop_settle(loop);
-    }
-}
-
-static bool has_work(const struct loop *loop)
-{
-    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || has_to_settle(loop);
-}
-
-/* How long nothing is due, from now. */
-static int64_t time_to_next(struct loop *loop)
-{
-    int64_t next = loop_timers_next(loop);
-    if (next == LOOP_NEVER) {
-        return LOOP_NEVER;
-    }
-    int64_t left = next - loop_clock_read();
-    return left > 0 ? left : 0;
-}
-
-/* The kernel may end a watch by itself, and no job waits on the bell that would notice. */
-static int keep_watching_inbox(struct loop *loop)
-{
-    struct loop_fd *bell = loop->inbox_fd;
-    if (loop->main_has_ended || bell->watched & POLLIN) {
-        return 0;
-    }
-    return loop->backend->watch(loop, bell, POLLIN);
-}
-
-static int64_t time_to_sleep(struct loop *loop)
-{
-#if NORIA_DEBUG
-    if (!has_work(loop)) {
-        loop_held_name_all(loop);
-    }
-#endif
-    int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop);
-    (void)keep_watching_inbox(loop);
-    if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
-        timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop);
-    }
-    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || (loop->pool && loop_pool_has_results(loop)))) {
-        return 0;
-    }
-    return timeout_ns;
-}
-
-static bool has_ended(const struct loop *loop)
-{
-    return loop->main_has_ended && loop->own_has_ended;
-}
-
-bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
-{
-    loop_child_check(loop);
-    loop_settle(loop); /* the backend may have let a descriptor go after the last continuation, and with it a scope */
-    if (has_ended(loop)) {
-        return false;
-    }
-    loop->stats.turns++;
-    if (loop->run_queue_length > 0) {
-        loop_jobs_run(loop, WORK_PER_TURN);
-    }
-    run_posts(loop);
-    if (!loop_wheel_is_empty(&loop->timers)) {
-        loop_timers_run(loop, WORK_PER_TURN);
-    }
-    if (!loop_list_is_empty(&loop->active)) {
-        loop_ready_run(loop, WORK_PER_TURN);
-    }
-    if (loop->pool) {
-        loop_pool_collect(loop);
-    }
-    loop_settle(loop); /* the same by one of these */
-    if (has_ended(loop)) {
-        return false;
-    }
-    *timeout_ns = time_to_sleep(loop);
-    return true;
-}
+/* ---- making and unmaking ---- */
 
 static void on_main_end(void *arg, int64_t error)
 {
@@ -320,8 +192,6 @@ static void on_own_end(void *arg, int64_t error)
     struct loop *loop = arg;
     loop->own_has_ended = true;
 }
-
-/* ---- making and unmaking ---- */
 
 static struct loop *make(const struct loop_options *options)
 {
@@ -383,26 +253,11 @@ static void unmake(struct loop *loop)
     free(loop);
 }
 
-/* The bell of the letter box as a descriptor of the loop, which is watched and never read. A duplicate, because the box
- * closes its own when the last post has been taken, and the kernel may still be watching then. */
-static int watch_inbox(struct loop *loop)
-{
-    int number = fcntl(loop_inbox_fd(loop->inbox), F_DUPFD_CLOEXEC, 3);
-    if (number < 0) {
-        return -errno;
-    }
-    loop->inbox_fd = loop_fd_adopt_stream(loop->own_scope, number);
-    if (!loop->inbox_fd) {
-        return -ENOMEM;
-    }
-    return keep_watching_inbox(loop);
-}
-
 static int furnish_scopes(struct loop *loop)
 {
     loop_scope_add_hold(loop->own_scope, false);
     loop_scope_add_hold(loop->main_scope, false);
-    int error = watch_inbox(loop);
+    int error = loop_turn_watch_inbox(loop);
     return error ? error : loop_env_init(loop);
 }
 
