@@ -288,6 +288,81 @@ LOOP_TEST(sends_leave_in_the_order_of_the_calls)
     END;
 }
 
+static loop_job send_unheard(unsigned i)
+{
+    vectors[i] = (struct iovec){pieces[i], PIECE};
+    messages[i] = (struct loop_message){.iov = &vectors[i], .n_iov = 1};
+    switch (i % 4) {
+    case 0: return loop_op_send(NULL, fd, pieces[i], PIECE, 0, NULL, NULL);
+    case 1: return loop_op_write(NULL, fd, pieces[i], PIECE, LOOP_CURRENT, NULL, NULL);
+    case 2: return loop_op_writev(NULL, fd, &vectors[i], 1, LOOP_CURRENT, NULL, NULL);
+    default: return loop_op_send_msg(NULL, fd, &messages[i], NULL, NULL);
+    }
+}
+
+static size_t drained;
+
+static void start_unheard(struct loop_scope *scope, int from, int to)
+{
+    fd = adopt(scope, from);
+    peer = to;
+    set_nonblocking(to);
+    for (unsigned i = 0; i < WAITERS; i++) {
+        memset(pieces[i], (int)i + 1, PIECE);
+        START(send_unheard(i));
+    }
+}
+
+static void drain_pieces(void)
+{
+    char buffer[1000];
+    ssize_t n;
+    while ((n = read(peer, buffer, sizeof buffer)) > 0) {
+        for (ssize_t i = 0; i < n; i++, drained++) {
+            CHECK_IS(buffer[i], drained / PIECE + 1);
+        }
+    }
+}
+
+/* Of one that moves a part the rest comes next. */
+LOOP_TEST(sends_that_nobody_waits_for_are_not_mixed)
+{
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    set_small_buffers(fds[0]);
+    for (start_unheard(env->scope, fds[0], fds[1]); drained < sizeof pieces; drain_pieces()) {
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    loop_fd_destroy(fd);
+    close(peer);
+    END;
+}
+
+LOOP_TEST(writes_to_a_pipe_that_nobody_waits_for_are_not_mixed)
+{
+    static int fds[2];
+    static unsigned i;
+
+    BEGIN;
+    make_pipe(fds);
+    (void)fcntl(fds[1], F_SETPIPE_SZ, 4096);
+    fd = adopt(env->scope, fds[1]);
+    peer = fds[0];
+    set_nonblocking(peer);
+    for (i = 0; i < WAITERS; i++) {
+        memset(pieces[i], (int)i + 1, PIECE);
+        START(loop_op_write(NULL, fd, pieces[i], PIECE, LOOP_CURRENT, NULL, NULL));
+    }
+    for (; drained < sizeof pieces; drain_pieces()) {
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    loop_fd_destroy(fd);
+    close(peer);
+    END;
+}
+
 /* ---- polls ---- */
 
 LOOP_TEST(polls_are_resumed_in_the_order_of_the_calls)
