@@ -251,7 +251,7 @@ MISUSE_VOID(loop_writer_destroy, "destroyed by loop_writer_destroy (" AT, loop_w
 #define NO_READER "the reader is NULL"
 #define NO_WRITER "the writer is NULL"
 
-static bool print_nowhere(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static bool print_nowhere(const char *format, ...)
 {
     va_list args;
 
