@@ -45,8 +45,9 @@ loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *f
     if (len == 0) {
         return instant(source->scope, -EINVAL, fn, arg);
     }
-    return loop_source_is_own(source) ? loop_own_read(source, (struct iovec){buf, len}, false, fn, arg)
-                                      : loop_source_read(source, buf, len, fn, arg);
+    bool is_own = source->ops != &loop_fd_source && loop_source_is_own(source);
+    return is_own ? loop_own_read(source, (struct iovec){buf, len}, false, fn, arg)
+                  : loop_source_read(source, buf, len, fn, arg);
 }
 
 loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)

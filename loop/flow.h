@@ -51,10 +51,10 @@ struct loop_source_ops {
  * queue of its own, and loop_sink_queued, loop_sink_is_full, loop_sink_limit and loop_sink_drained work as on a
  * descriptor. The struct loop_sink stays where it is until all jobs of the sink have ended.
  *
- * `write` writes all of the vectors and keeps the promises of loop_writev. More bytes than it was given stop a debug
- * build; otherwise the write ends with -EINVAL. `shutdown` (may be NULL) says that nothing more comes. */
+ * `write` writes all of the vectors and keeps the promises of loop_writev. Where it returns 0 the write ends with
+ * -ENOMEM. More bytes than it was given stop a debug build; otherwise the write ends with -EINVAL. `shutdown` (may be
+ * NULL) says that nothing more comes. */
 struct loop_sink_ops {
-
     loop_job (*write)(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg) LOOP_ZERO;
     loop_job (*shutdown)(struct loop_sink *sink, loop_fn *fn, void *arg) LOOP_ZERO;
     struct loop_fd *(*fd)(struct loop_sink *sink)LOOP_ZERO;

@@ -49,10 +49,11 @@ static int64_t leave(struct job *job, int64_t result)
     if (job->kind == &shutdown_kind) {
         return result;
     }
+    bool is_part = result > 0 && write->left > 0; /* why it stopped is told by the next write */
     if (result >= 0) {
         result = write->left == 0 ? (int64_t)write->done : job->is_cancelled ? -ECANCELED : -EIO;
     }
-    loop_own_leave(own, write->left, result < 0 ? result : 0);
+    loop_own_leave(own, write->left, result < 0 && !is_part ? result : 0);
     if (write->chunk) {
         loop_region_give(own->loop, write->chunk);
     }

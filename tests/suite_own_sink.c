@@ -415,6 +415,16 @@ LOOP_TEST(own_sink_s_error_is_told_by_drained_until_a_write_succeeds_or_it_is_cl
     WAIT_UNTIL(writes[1].count);
     ONCE_IS(writes[0], -EIO);
     ONCE_IS(writes[1], -EIO);
+    AWAIT(loop_sink_drained(sink, GO));
+    CHECK_IS(result, -EIO);
+    gate.error = 0;
+    gate.most = 2;
+    AWAIT(loop_write(sink, "part", 4, GO));
+    CHECK_IS(result, 2);
+    AWAIT(loop_sink_drained(sink, GO));
+    CHECK_IS(result, 0);
+    gate.error = -EIO;
+    AWAIT(loop_write(sink, "no", 2, GO));
     CHECK_IS(loop_sink_close(sink), 0);
     AWAIT(loop_sink_drained(sink, GO));
     CHECK_IS(result, 0);
