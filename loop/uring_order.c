@@ -45,7 +45,7 @@ bool loop_uring_follows_others(const struct job *job)
         return !loop_list_is_empty(&job->fd->pollers);
     }
     const struct loop_list *waiting = turn == &job->fd->sending ? &job->fd->writers : &job->fd->readers;
-    return !loop_list_is_empty(waiting) && LOOP_CONTAINER(waiting->next, struct job, link)->op != LOOP_OP_NONE;
+    return !loop_list_is_empty(waiting);
 }
 
 static struct job *find_poll(const struct loop_fd *fd)

@@ -1211,6 +1211,23 @@ static void show_one(void *name, int64_t result)
 }
 #define NAMED(name) show_one, (void *)(uintptr_t)(name)
 
+LOOP_TEST(p17_a_receive_comes_after_a_read_that_waits)
+{
+    static struct loop_flow *flows[2];
+    static struct once first, second;
+    static char bytes[2][4];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_read(&flows[1]->source, bytes[0], 2, ONCE(&first)));
+    START(loop_op_recv(NULL, flows[1]->fd, bytes[1], 2, 0, ONCE(&second)));
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_write(&flows[0]->sink, "abcd", 4, GO));
+    WAIT_UNTIL(first.count && second.count);
+    CHECK(memcmp(bytes[0], "ab", 2) == 0 && memcmp(bytes[1], "cd", 2) == 0);
+    END;
+}
+
 LOOP_TEST(p17_order_on_one_sink_and_one_source)
 {
     static struct loop_flow *flows[2];
