@@ -270,7 +270,7 @@ static void job_event(struct uring *uring, uint64_t id, int32_t result, uint32_t
     if (job->has_turn && job->kind == &loop_unheard_kind && goes_on(uring, job, &result)) {
         return;
     }
-    if (job->op != LOOP_OP_POLL) {
+    if (job->op != LOOP_OP_POLL && result >= 0) { /* else it may go on, ahead of those that wait for its turn */
         loop_uring_drop_turn(uring->loop, job);
     }
     if (result < 0 || URING_LOOKED_AT >> job->op & 1) {

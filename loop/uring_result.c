@@ -361,10 +361,10 @@ static void end_multishot(struct uring *uring, struct job *job, int32_t result)
 {
     result = as_of_system_call(job, without_internals(result));
     if (has_bytes_first(job, result)) {
-        job->is_otherwise = true;
-        loop_direct_start(uring->loop, job);
+        loop_uring_go_on_elsewhere(uring->loop, job);
         return;
     }
+    loop_uring_drop_turn(uring->loop, job);
     if (!job->is_cancelled && is_refusal(result) && !is_own_error(job, result) && !take_group_back(uring, job)) {
         uring->elsewhere |= UINT32_C(1) << job->op;
         loop_uring_start_elsewhere(uring, job);
@@ -386,8 +386,8 @@ void loop_uring_multishot_event(struct uring *uring, struct job *job, int32_t re
         return;
     }
     loop_uring_leave(uring, job);
-    if (job->has_turn && (!has_data || job->is_cancelled)) {
-        loop_uring_end_turn(uring->loop, job);
+    if (has_data && job->is_cancelled) {
+        loop_uring_drop_turn(uring->loop, job);
     }
     if (!has_data) {
         end_multishot(uring, job, result);

@@ -1211,6 +1211,30 @@ static void show_one(void *name, int64_t result)
 }
 #define NAMED(name) show_one, (void *)(uintptr_t)(name)
 
+/* On both backends it is that of the calls, whatever waits where. */
+LOOP_TEST(p17_order_of_reads_of_every_kind)
+{
+    static struct loop_flow *flows[2];
+    static struct once first, second, third;
+    static char bytes[3][4];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_op_recv(NULL, flows[1]->fd, bytes[0], 2, 0, ONCE(&first)));
+    START(loop_op_recv(NULL, flows[1]->fd, bytes[1], 2, 0, ONCE(&second)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_fd_unread(flows[1]->fd, "ab", 2), 0);
+    WAIT_UNTIL(first.count);
+    ONCE_IS(first, 2);
+    CHECK_IS(second.count, 0);
+    START(loop_read(&flows[1]->source, bytes[2], 2, ONCE(&third)));
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_write(&flows[0]->sink, "cdef", 4, GO));
+    WAIT_UNTIL(second.count && third.count);
+    CHECK(memcmp(bytes[0], "ab", 2) == 0 && memcmp(bytes[1], "cd", 2) == 0 && memcmp(bytes[2], "ef", 2) == 0);
+    END;
+}
+
 LOOP_TEST(p17_a_receive_comes_after_a_read_that_waits)
 {
     static struct loop_flow *flows[2];
