@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * One program by the dice, on both backends: every job has to end with the same result, and with the same bytes. Each
+ * step starts something, or makes something happen, and the next one comes when nothing moves any more. So what a job
+ * ends with depends on no race; docs/backends.md says where backends may differ all the same.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <loop/writer.h>
+#include <stdio.h>
+
+enum { RIGS = 5, MOST = 6000, BUFFER = 600, BIG = 400000 };
+
+struct entry {
+    const char *what;
+    unsigned rig;
+    int64_t result;
+    uint32_t sum; /* of the bytes */
+    bool is_over;
+};
+
+struct history {
+    struct entry entries[MOST];
+    unsigned n;
+};
+
+/* A Unix socket and its peer, a bare number; what reads and writes it. */
+struct rig {
+    struct loop_scope *scope;
+    struct loop_fd *fd;
+    struct loop_flow *flow;
+    struct loop_writer *writer;
+    int peer;
+    bool is_leaving; /* its scope has ended, or is about to */
+};
+
+static struct history histories[2], *history;
+static struct rig rigs[RIGS];
+static loop_job jobs[MOST]; /* of the entries */
+static char buffers[MOST][BUFFER], big[BIG];
+static struct iovec vectors[MOST][3];
+static struct loop_env *env_;
+static uint32_t dice_state;
+static unsigned steps_left, n_finite; /* jobs that end by themselves */
+static unsigned long peer_bytes;
+
+static unsigned dice(unsigned sides)
+{
+    dice_state = dice_state * 1664525 + 1013904223;
+    return (dice_state >> 8) % sides;
+}
+
+/* ---- what is written down ---- */
+
+static unsigned note(const char *what, const struct rig *rig)
+{
+    CHECK(history->n < MOST);
+    history->entries[history->n] = (struct entry){.what = what, .rig = rig ? (unsigned)(rig - rigs) : RIGS};
+    return history->n++;
+}
+
+static void add_bytes(struct entry *entry, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        entry->sum = entry->sum * 31 + (unsigned char)bytes[i];
+    }
+}
+
+static void end_entry(struct entry *entry, int64_t result)
+{
+    CHECK(!entry->is_over);
+    entry->is_over = true;
+    entry->result = result;
+}
+
+/* What is known at once. */
+static void tell(const char *what, const struct rig *rig, int64_t result)
+{
+    end_entry(&history->entries[note(what, rig)], result);
+}
+
+static void on_end(void *arg, int64_t result)
+{
+    end_entry(arg, result);
+}
+
+static void on_bytes(void *arg, int64_t result)
+{
+    struct entry *entry = arg;
+
+    if (result > 0) {
+        add_bytes(entry, buffers[entry - history->entries], (size_t)result < BUFFER ? (size_t)result : BUFFER);
+    }
+    end_entry(entry, result);
+}
+
+static void on_chunk(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    if (chunk) {
+        add_bytes(arg, loop_chunk_data(chunk), (size_t)result);
+    } else {
+        end_entry(arg, result);
+    }
+}
+
+/* ---- what the steps do ---- */
+
+#define NEW(what) (e = note((what), rig), entry = &history->entries[e])
+#define STARTED(job) (jobs[e] = START(job))
+
+static void fill(char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++, peer_bytes++) {
+        bytes[i] = (char)(peer_bytes * 7 + peer_bytes / 253);
+    }
+}
+
+static void peer_sends(struct rig *rig)
+{
+    char bytes[700];
+    size_t len = 1 + dice(sizeof bytes);
+
+    fill(bytes, len);
+    ssize_t n = send(rig->peer, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    tell("peer sends", rig, n < 0 ? -errno : n);
+}
+
+static void peer_reads(struct rig *rig)
+{
+    unsigned e = note("peer reads", rig);
+    static char bytes[65536];
+    int64_t all = 0;
+    ssize_t n;
+
+    while ((n = recv(rig->peer, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
+        add_bytes(&history->entries[e], bytes, (size_t)n);
+        all += n;
+    }
+    end_entry(&history->entries[e], n < 0 && errno != EAGAIN ? -errno : all);
+}
+
+/* Whether a job of that name waits on the rig, or any but of the scope (NULL). */
+static bool has_open(const struct rig *rig, const char *what)
+{
+    for (unsigned i = 0; i < history->n; i++) {
+        const struct entry *entry = &history->entries[i];
+        if (!entry->is_over && entry->rig == (unsigned)(rig - rigs) && strcmp(entry->what, "scope") != 0 &&
+            (!what || strcmp(entry->what, what) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A poll beside another job hears of bytes, or of room, that the other takes, or doesn't: that is a race. */
+static void poll_alone(struct rig *rig, unsigned events)
+{
+    struct entry *entry;
+    unsigned e;
+
+    if (!has_open(rig, NULL)) {
+        NEW("loop_poll"), STARTED(loop_poll(rig->fd, events, on_end, entry));
+    }
+}
+
+static void read_some(struct rig *rig)
+{
+    struct loop_source *source = &rig->flow->source;
+    size_t len = 1 + dice(BUFFER);
+    struct entry *entry;
+    unsigned e;
+
+    switch (dice(9)) {
+    case 5:
+    case 6: break;
+    case 0: NEW("loop_read"), STARTED(loop_read(source, buffers[e], len, on_bytes, entry)); break;
+    case 1: NEW("loop_read_exact"), STARTED(loop_read_exact(source, buffers[e], len, on_bytes, entry)); break;
+    case 2: tell("loop_try_read", rig, loop_try_read(source, buffers[history->n], len)); break;
+    case 3: NEW("loop_wait_readable"), STARTED(loop_wait_readable(source, on_end, entry)); break;
+    case 4: NEW("loop_stream"), STARTED(loop_stream(source, on_chunk, entry)); break;
+    case 7: poll_alone(rig, dice(2) ? POLLIN : POLLIN | POLLRDHUP); break;
+    default: tell("loop_fd_unread", rig, loop_fd_unread(rig->fd, "given back", 1 + dice(10))); break;
+    }
+}
+
+static void write_some(struct rig *rig)
+{
+    struct loop_sink *sink = &rig->flow->sink;
+    size_t len = 1 + dice(BUFFER);
+    struct entry *entry;
+    unsigned e = history->n;
+
+    fill(buffers[e], len);
+    switch (dice(9)) {
+    case 0: NEW("loop_write"), STARTED(loop_write(sink, buffers[e], len, on_end, entry)); break;
+    case 1:
+        NEW("loop_writev");
+        vectors[e][0] = (struct iovec){buffers[e], len / 2};
+        vectors[e][1] = (struct iovec){buffers[e] + len / 2, len - len / 2};
+        STARTED(loop_writev(sink, vectors[e], 2, on_end, entry));
+        break;
+    case 2: NEW("loop_write, big"), STARTED(loop_write(sink, big, 1 + dice(BIG), on_end, entry)); break;
+    case 3: NEW("loop_sink_drained"), STARTED(loop_sink_drained(sink, on_end, entry)); break;
+    case 4:
+    case 5: break;
+    case 6: poll_alone(rig, POLLOUT); break;
+    case 7: tell("loop_writer_put", rig, loop_writer_put(rig->writer, buffers[e], len)); break;
+    default: NEW("loop_writer_flush"), STARTED(loop_writer_flush(rig->writer, on_end, entry)); break;
+    }
+}
+
+static int64_t work_thirteen(void *unused)
+{
+    (void)unused;
+    return 13;
+}
+
+/* Of those that wait, since nothing moves. */
+static void cancel_one(const struct rig *rig)
+{
+    unsigned at = dice(history->n), n = history->n;
+
+    while (n > 0 && history->entries[at].is_over) {
+        at = (at + 1) % history->n;
+        n--;
+    }
+    if (n > 0) {
+        const char *what = dice(8) ? "loop_cancel" : "loop_daemon";
+        tell(what, rig,
+             *what && what[5] == 'c' ? loop_cancel(env_->loop, jobs[at]) : loop_daemon(env_->loop, jobs[at]));
+    }
+}
+
+static void open_rig(struct rig *rig)
+{
+    int pair[2];
+
+    make_pair(pair);
+    *rig = (struct rig){.peer = pair[1]};
+    set_nonblocking(rig->peer);
+    rig->scope = loop_scope_open(env_->scope, on_end, &history->entries[note("scope", rig)]);
+    loop_scope_hold(rig->scope);
+    rig->fd = adopt(rig->scope, pair[0]);
+    rig->flow = loop_fd_flow(rig->fd);
+    rig->writer = loop_writer_create(&rig->flow->sink, 0);
+}
+
+/* In two steps: what the cancel ends, and what the peer's end would, is not to be a race. */
+static void replace(struct rig *rig)
+{
+    if (rig->is_leaving) {
+        close(rig->peer);
+        open_rig(rig);
+        return;
+    }
+    rig->is_leaving = true;
+    loop_scope_cancel(rig->scope);
+    loop_scope_release(rig->scope);
+}
+
+static void step(struct rig *rig)
+{
+    unsigned what = dice(100);
+
+    if (rig->is_leaving) {
+        replace(rig);
+    } else if (what < 20) {
+        peer_sends(rig);
+    } else if (what < 28) {
+        peer_reads(rig);
+    } else if (what < 46) {
+        if (has_open(rig, "loop_poll")) {
+            peer_sends(rig);
+        } else {
+            read_some(rig);
+        }
+    } else if (what < 60 && !has_open(rig, "loop_poll")) {
+        write_some(rig);
+    } else if (what < 93) {
+        cancel_one(rig);
+    } else {
+        replace(rig);
+    }
+}
+
+static void next(void *unused, int64_t result);
+
+/* What the one thread of the pool has been given before it has done when this work is done. */
+static void settle(void *unused, int64_t result)
+{
+    static unsigned n_settled;
+
+    (void)unused;
+    (void)result;
+    n_settled = (n_settled + 1) % 6;
+    if (n_settled == 0) {
+        next(NULL, 0);
+    } else if (n_settled % 2) {
+        CHECK(turns(env_->scope, 5, settle, NULL) != 0);
+    } else {
+        CHECK(loop_work(env_->scope, work_thirteen, NULL, settle, NULL) != 0);
+    }
+}
+
+static void next(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    if (n_finite == 0 && steps_left == 0) {
+        for (int i = 0; i < RIGS; i++) {
+            close(rigs[i].peer);
+            if (!rigs[i].is_leaving) {
+                loop_scope_release(rigs[i].scope);
+            }
+        }
+        loop_stop(env_->loop, 0);
+        return;
+    }
+    if (n_finite == 0) {
+        steps_left--;
+        step(&rigs[dice(RIGS)]);
+    }
+    settle(NULL, 0);
+}
+
+static void begin(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    for (int i = 0; i < RIGS; i++) {
+        open_rig(&rigs[i]);
+    }
+    next(NULL, 0);
+}
+
+static int start(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    env_ = env;
+    begin(NULL, 0);
+    return 0;
+}
+
+static void run_on(enum loop_backend backend, unsigned seed)
+{
+    dice_state = seed;
+    steps_left = HAS_SANITIZER ? 500 : 1500;
+    n_finite = 0;
+    peer_bytes = 0;
+    history->n = 0;
+    memset(jobs, 0, sizeof jobs);
+    CHECK_IS(run_with(&(struct loop_options){.backend = backend, .pool_threads = 1}, start, NULL), 0);
+}
+
+static void compare(unsigned seed)
+{
+    const struct history *one = &histories[0], *other = &histories[1];
+
+    for (unsigned i = 0; i < one->n && i < other->n; i++) {
+        const struct entry *a = &one->entries[i], *b = &other->entries[i];
+        if (strcmp(a->what, b->what) != 0 || a->rig != b->rig || a->result != b->result || a->sum != b->sum ||
+            !a->is_over || !b->is_over) {
+            ck_abort_msg("seed %u, entry %u of rig %u: %s ended with %lld (bytes %x) on io_uring, %s of rig %u with "
+                         "%lld (bytes %x) on epoll",
+                         seed, i, a->rig, a->what, (long long)a->result, (unsigned)a->sum, b->what, b->rig,
+                         (long long)b->result, (unsigned)b->sum);
+        }
+    }
+    CHECK_IS(one->n, other->n);
+}
+
+TEST(p17_a_program_by_the_dice_ends_alike_on_both)
+{
+    if (probe_uring() < 0 || is_hard("short") || is_hard("refuse")) {
+        return; /* there is only one, or no two are alike */
+    }
+    for (unsigned seed = 1; seed <= 8; seed++) {
+        history = &histories[0];
+        run_on(LOOP_BACKEND_URING, seed);
+        history = &histories[1];
+        run_on(LOOP_BACKEND_EPOLL, seed);
+        compare(seed);
+    }
+}
