@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <loop/reader.h>
 #include <loop/writer.h>
 #include <stdio.h>
 
@@ -30,9 +31,11 @@ struct rig {
     struct loop_scope *scope;
     struct loop_fd *fd;
     struct loop_flow *flow;
+    struct loop_reader *reader;
     struct loop_writer *writer;
     int peer;
     bool is_leaving; /* its scope has ended, or is about to */
+    bool is_low;     /* read and written by the operations of the ring */
 };
 
 static struct history histories[2], *history;
@@ -40,7 +43,10 @@ static struct rig rigs[RIGS];
 static loop_job jobs[MOST]; /* of the entries */
 static char buffers[MOST][BUFFER], big[BIG];
 static struct iovec vectors[MOST][3];
+static struct loop_copy_outcome outcomes[MOST];
 static struct loop_env *env_;
+static struct loop_flow *file;
+static struct loop_dir *dir;
 static uint32_t dice_state;
 static unsigned steps_left, n_finite; /* jobs that end by themselves */
 static unsigned long peer_bytes;
@@ -85,12 +91,37 @@ static void on_end(void *arg, int64_t result)
     end_entry(arg, result);
 }
 
+static void on_finite(void *arg, int64_t result)
+{
+    n_finite--;
+    end_entry(arg, result);
+}
+
 static void on_bytes(void *arg, int64_t result)
 {
     struct entry *entry = arg;
 
     if (result > 0) {
         add_bytes(entry, buffers[entry - history->entries], (size_t)result < BUFFER ? (size_t)result : BUFFER);
+    }
+    end_entry(entry, result);
+}
+
+static void on_finite_bytes(void *arg, int64_t result)
+{
+    n_finite--;
+    on_bytes(arg, result);
+}
+
+static void on_buffered(void *arg, int64_t result)
+{
+    struct entry *entry = arg;
+    const struct rig *rig = &rigs[entry->rig];
+    size_t len = 0;
+
+    if (result > 0 && rig->reader) {
+        const char *data = loop_reader_data(rig->reader, &len);
+        add_bytes(entry, data, len);
     }
     end_entry(entry, result);
 }
@@ -102,6 +133,35 @@ static void on_chunk(void *arg, int64_t result, struct loop_chunk *chunk)
     } else {
         end_entry(arg, result);
     }
+}
+
+static void on_copied(void *arg, int64_t result)
+{
+    struct entry *entry = arg;
+    const struct loop_copy_outcome *outcome = &outcomes[entry - history->entries];
+
+    entry->sum = (uint32_t)(outcome->bytes * 1000 + outcome->error * 10 + outcome->is_sink_error);
+    end_entry(entry, result);
+}
+
+static void on_accepted(void *arg, int64_t result)
+{
+    if (result >= 0) {
+        close((int)result);
+    }
+    end_entry(arg, result >= 0 ? 0 : result);
+}
+
+static void on_taken(void *arg, int64_t result)
+{
+    char byte[BUFFER];
+    struct entry *entry = arg;
+    size_t n;
+
+    while (result >= 0 && (n = loop_fd_take_unread(rigs[entry->rig].fd, byte, sizeof byte)) > 0) {
+        add_bytes(entry, byte, n);
+    }
+    on_accepted(arg, result);
 }
 
 /* ---- what the steps do ---- */
@@ -164,6 +224,18 @@ static void poll_alone(struct rig *rig, unsigned events)
     }
 }
 
+static void read_low(struct rig *rig, size_t len)
+{
+    struct entry *entry;
+    unsigned e;
+
+    if (dice(2)) {
+        NEW("loop_op_recv"), STARTED(loop_op_recv(NULL, rig->fd, buffers[e], len, 0, on_bytes, entry));
+    } else {
+        NEW("loop_op_read"), STARTED(loop_op_read(NULL, rig->fd, buffers[e], len, LOOP_CURRENT, on_bytes, entry));
+    }
+}
+
 static void read_some(struct rig *rig)
 {
     struct loop_source *source = &rig->flow->source;
@@ -171,9 +243,13 @@ static void read_some(struct rig *rig)
     struct entry *entry;
     unsigned e;
 
-    switch (dice(9)) {
+    switch (rig->is_low ? 5 + dice(4) : dice(9)) {
     case 5:
-    case 6: break;
+    case 6:
+        if (rig->is_low) {
+            read_low(rig, len);
+        }
+        break;
     case 0: NEW("loop_read"), STARTED(loop_read(source, buffers[e], len, on_bytes, entry)); break;
     case 1: NEW("loop_read_exact"), STARTED(loop_read_exact(source, buffers[e], len, on_bytes, entry)); break;
     case 2: tell("loop_try_read", rig, loop_try_read(source, buffers[history->n], len)); break;
@@ -181,6 +257,42 @@ static void read_some(struct rig *rig)
     case 4: NEW("loop_stream"), STARTED(loop_stream(source, on_chunk, entry)); break;
     case 7: poll_alone(rig, dice(2) ? POLLIN : POLLIN | POLLRDHUP); break;
     default: tell("loop_fd_unread", rig, loop_fd_unread(rig->fd, "given back", 1 + dice(10))); break;
+    }
+}
+
+static void read_buffered(struct rig *rig)
+{
+    size_t len = 1 + dice(BUFFER);
+    struct entry *entry;
+    unsigned e;
+
+    switch (dice(8)) {
+    case 0: NEW("loop_reader_line"), STARTED(loop_reader_line(rig->reader, on_buffered, entry)); break;
+    case 1: NEW("loop_reader_exact"), STARTED(loop_reader_exact(rig->reader, len, on_buffered, entry)); break;
+    case 2: NEW("loop_reader_take"), STARTED(loop_reader_take(rig->reader, len, on_buffered, entry)); break;
+    case 3: NEW("loop_reader_skip"), STARTED(loop_reader_skip(rig->reader, len, on_end, entry)); break;
+    case 4: NEW("loop_reader_fill"), STARTED(loop_reader_fill(rig->reader, len, on_end, entry)); break;
+    case 5: NEW("loop_reader_until"), STARTED(loop_reader_until(rig->reader, "12", 2, on_buffered, entry)); break;
+    case 6: NEW("stream of a rest"), STARTED(loop_stream(loop_reader_source(rig->reader), on_chunk, entry)); break;
+    default:
+        loop_reader_destroy(rig->reader);
+        rig->reader = NULL;
+        break;
+    }
+}
+
+static void write_low(struct rig *rig, size_t len)
+{
+    struct entry *entry;
+    unsigned e;
+
+    if (!rig->is_low) {
+        return;
+    }
+    if (dice(2)) {
+        NEW("loop_op_send"), STARTED(loop_op_send(NULL, rig->fd, buffers[e], len, 0, on_end, entry));
+    } else {
+        NEW("loop_op_write"), STARTED(loop_op_write(NULL, rig->fd, buffers[e], len, LOOP_CURRENT, on_end, entry));
     }
 }
 
@@ -192,7 +304,7 @@ static void write_some(struct rig *rig)
     unsigned e = history->n;
 
     fill(buffers[e], len);
-    switch (dice(9)) {
+    switch (rig->is_low ? 4 + dice(3) : dice(9)) {
     case 0: NEW("loop_write"), STARTED(loop_write(sink, buffers[e], len, on_end, entry)); break;
     case 1:
         NEW("loop_writev");
@@ -203,10 +315,85 @@ static void write_some(struct rig *rig)
     case 2: NEW("loop_write, big"), STARTED(loop_write(sink, big, 1 + dice(BIG), on_end, entry)); break;
     case 3: NEW("loop_sink_drained"), STARTED(loop_sink_drained(sink, on_end, entry)); break;
     case 4:
-    case 5: break;
+    case 5: write_low(rig, len); break;
     case 6: poll_alone(rig, POLLOUT); break;
     case 7: tell("loop_writer_put", rig, loop_writer_put(rig->writer, buffers[e], len)); break;
     default: NEW("loop_writer_flush"), STARTED(loop_writer_flush(rig->writer, on_end, entry)); break;
+    }
+}
+
+static void copy_some(struct rig *rig)
+{
+    const struct rig *to = &rigs[dice(RIGS)];
+    struct entry *entry;
+    unsigned e;
+
+    if (to->is_leaving || to->is_low || rig->is_low || has_open(to, "loop_poll")) {
+        return;
+    }
+    NEW("loop_copy_report");
+    STARTED(
+        loop_copy_report(&rig->flow->source, dice(4) ? &to->flow->sink : &file->sink, &outcomes[e], on_copied, entry));
+}
+
+/* Those of files end by themselves, and are waited for. */
+static void use_file(struct rig *rig)
+{
+    static struct loop_fs_status status;
+    size_t len = 1 + dice(BUFFER), offset = dice(3000);
+    struct iovec *iov = vectors[history->n];
+    struct entry *entry;
+    unsigned e = history->n;
+
+    fill(buffers[e], len);
+    *iov = (struct iovec){buffers[e], len};
+    n_finite++;
+    switch (dice(9)) {
+    case 0:
+        NEW("loop_file_pread");
+        STARTED(loop_file_pread(NULL, file->fd, iov, 1, (int64_t)offset, on_finite_bytes, entry));
+        break;
+    case 1:
+        NEW("loop_file_pwrite");
+        STARTED(loop_file_pwrite(NULL, file->fd, iov, 1, (int64_t)offset, on_finite, entry));
+        break;
+    case 2: NEW("read of a file"), STARTED(loop_read(&file->source, buffers[e], len, on_finite_bytes, entry)); break;
+    case 3: NEW("write of a file"), STARTED(loop_write(&file->sink, buffers[e], len, on_finite, entry)); break;
+    case 4:
+        n_finite--;
+        tell("loop_file_seek", rig, loop_file_seek(file->fd, (int64_t)offset, SEEK_SET));
+        break;
+    case 5:
+        NEW("loop_op_write, a file");
+        STARTED(loop_op_write(NULL, file->fd, buffers[e], len, (int64_t)offset, on_finite, entry));
+        break;
+    case 6: NEW("loop_file_truncate"), STARTED(loop_file_truncate(NULL, file->fd, offset, on_finite, entry)); break;
+    case 7: NEW("loop_file_sync"), STARTED(loop_file_sync(NULL, file->fd, dice(2), on_finite, entry)); break;
+    default: NEW("loop_file_stat"), STARTED(loop_file_stat(NULL, file->fd, &status, on_finite, entry)); break;
+    }
+}
+
+static void use_path(struct rig *rig)
+{
+    static const char *const names[] = {"a", "b", "a/b", "b/..", "../x", "link", "none/x", "."};
+    const char *name = names[dice(COUNT_OF(names))], *other = names[dice(COUNT_OF(names))];
+    static struct loop_fs_status status;
+    struct entry *entry;
+    unsigned e;
+
+    n_finite++;
+    switch (dice(8)) {
+    case 0: NEW("loop_fs_mkdir"), STARTED(loop_fs_mkdir(NULL, dir, name, 0, on_finite, entry)); break;
+    case 1: NEW("loop_fs_rmdir"), STARTED(loop_fs_rmdir(NULL, dir, name, on_finite, entry)); break;
+    case 2: NEW("loop_fs_unlink"), STARTED(loop_fs_unlink(NULL, dir, name, on_finite, entry)); break;
+    case 3: NEW("loop_fs_stat"), STARTED(loop_fs_stat(NULL, dir, name, dice(2), &status, on_finite, entry)); break;
+    case 4: NEW("loop_fs_save"), STARTED(loop_fs_save(NULL, dir, name, "text", 4, NULL, on_finite, entry)); break;
+    case 5: NEW("loop_fs_symlink"), STARTED(loop_fs_symlink(NULL, other, dir, name, on_finite, entry)); break;
+    case 6:
+        NEW("loop_fs_rename");
+        STARTED(loop_fs_rename(NULL, dir, name, dir, other, LOOP_RENAME_REPLACE, on_finite, entry));
+        break;
+    default: NEW("loop_fs_kind"), STARTED(loop_fs_kind(NULL, dir, name, dice(2), on_finite, entry)); break;
     }
 }
 
@@ -214,6 +401,24 @@ static int64_t work_thirteen(void *unused)
 {
     (void)unused;
     return 13;
+}
+
+static void use_loop(struct rig *rig)
+{
+    struct entry *entry;
+    unsigned e;
+
+    n_finite++;
+    switch (dice(6)) {
+    case 0: NEW("loop_sleep"), STARTED(loop_sleep(rig->scope, dice(2) ? 0 : 20000, on_finite, entry)); break;
+    case 1: NEW("loop_op_timeout"), STARTED(loop_op_timeout(rig->scope, 0, on_finite, entry)); break;
+    case 2: NEW("loop_op_nop"), STARTED(loop_op_nop(rig->scope, on_finite, entry)); break;
+    case 3: NEW("loop_work"), STARTED(loop_work(rig->scope, work_thirteen, NULL, on_finite, entry)); break;
+    case 4:
+        NEW("loop_op_accept"), STARTED(loop_op_accept(NULL, rig->fd, NULL, NULL, on_accepted, entry)), n_finite--;
+        break;
+    default: NEW("loop_sleep, for ever"), STARTED(loop_sleep(rig->scope, LOOP_NEVER, on_end, entry)), n_finite--; break;
+    }
 }
 
 /* Of those that wait, since nothing moves. */
@@ -243,7 +448,30 @@ static void open_rig(struct rig *rig)
     loop_scope_hold(rig->scope);
     rig->fd = adopt(rig->scope, pair[0]);
     rig->flow = loop_fd_flow(rig->fd);
+    rig->is_low = dice(3) == 0;
     rig->writer = loop_writer_create(&rig->flow->sink, 0);
+}
+
+static void end_rig(struct rig *rig)
+{
+    struct entry *entry;
+    unsigned e;
+
+    switch (dice(7)) {
+    case 0: tell("loop_fd_close", rig, loop_fd_close(rig->fd)); break;
+    case 1: NEW("loop_fd_take"), STARTED(loop_fd_take(rig->fd, on_taken, entry)); break;
+    case 2: NEW("loop_shutdown"), STARTED(loop_shutdown(&rig->flow->sink, on_end, entry)); break;
+    case 3: tell("peer shuts down", rig, shutdown(rig->peer, SHUT_WR)); break;
+    case 4: NEW("loop_op_close"), STARTED(loop_op_close(NULL, rig->fd, on_end, entry)); break;
+    case 5: NEW("loop_op_shutdown"), STARTED(loop_op_shutdown(NULL, rig->fd, (int)dice(3), on_end, entry)); break;
+    default:
+        if (dice(2)) {
+            loop_scope_deadline(rig->scope, 0);
+        } else {
+            loop_scope_cancel(rig->scope);
+        }
+        break;
+    }
 }
 
 /* In two steps: what the cancel ends, and what the peer's end would, is not to be a race. */
@@ -272,13 +500,27 @@ static void step(struct rig *rig)
     } else if (what < 46) {
         if (has_open(rig, "loop_poll")) {
             peer_sends(rig);
+        } else if (rig->reader) {
+            read_buffered(rig);
         } else {
             read_some(rig);
         }
     } else if (what < 60 && !has_open(rig, "loop_poll")) {
         write_some(rig);
+    } else if (what < 64 && !has_open(rig, "loop_poll")) {
+        copy_some(rig);
+    } else if (what < 72) {
+        use_file(rig);
+    } else if (what < 80) {
+        use_path(rig);
+    } else if (what < 84) {
+        use_loop(rig);
     } else if (what < 93) {
         cancel_one(rig);
+    } else if (what < 95) {
+        rig->reader = rig->reader || rig->is_low ? rig->reader : loop_reader_create(&rig->flow->source, 0);
+    } else if (what < 98) {
+        end_rig(rig);
     } else {
         replace(rig);
     }
@@ -334,23 +576,36 @@ static void begin(void *unused, int64_t result)
     next(NULL, 0);
 }
 
-static int start(struct loop_env *env, void *unused)
+static void open_file(void *unused, int64_t result)
 {
+    struct loop_open_options options = {.access = LOOP_ACCESS_READ_WRITE, .create = LOOP_CREATE_EXCLUSIVE};
+
     (void)unused;
+    CHECK_IS(result, 0);
+    CHECK(loop_fs_open(NULL, dir, "file", &options, &file, begin, NULL) != 0);
+}
+
+static int start(struct loop_env *env, void *path)
+{
     env_ = env;
-    begin(NULL, 0);
+    CHECK(loop_fs_open_dir(NULL, env->fs, path, &dir, open_file, NULL) != 0);
     return 0;
 }
 
 static void run_on(enum loop_backend backend, unsigned seed)
 {
+    const char *path = make_directory();
+    char copy[64];
+
+    snprintf(copy, sizeof copy, "%s", path);
     dice_state = seed;
     steps_left = HAS_SANITIZER ? 500 : 1500;
     n_finite = 0;
     peer_bytes = 0;
     history->n = 0;
     memset(jobs, 0, sizeof jobs);
-    CHECK_IS(run_with(&(struct loop_options){.backend = backend, .pool_threads = 1}, start, NULL), 0);
+    CHECK_IS(run_with(&(struct loop_options){.backend = backend, .pool_threads = 1}, start, copy), 0);
+    remove_directory(copy);
 }
 
 static void compare(unsigned seed)
