@@ -22,8 +22,8 @@
 /* ---- steps ---- */
 
 static struct {
-    struct loop_inbox *inbox; /* there: counting */
-    atomic_int count;
+    struct loop_inbox *inbox;       /* there: counting */
+    atomic_int count, inside;       /* steps; threads in one */
     int cancel_at, fail_at, act_at; /* the n-th of those that `name` names */
     const char *name;               /* NULL: all */
     int error;
@@ -46,8 +46,7 @@ static void cancel_job(void *unused, int64_t result)
     sem_post(&steps.cancelled);
 }
 
-/* True when the call is to fail. */
-static bool step(const char *name)
+static bool take_step(const char *name)
 {
     if (!steps.inbox || syscall(SYS_gettid) == getpid() || (steps.name && strcmp(name, steps.name) != 0)) {
         return false;
@@ -68,6 +67,15 @@ static bool step(const char *name)
     return false;
 }
 
+/* True when the call is to fail. */
+static bool step(const char *name)
+{
+    atomic_fetch_add(&steps.inside, 1);
+    bool fails = take_step(name);
+    atomic_fetch_sub(&steps.inside, 1);
+    return fails;
+}
+
 static void begin_steps(struct loop_env *env)
 {
     steps.loop = env->loop;
@@ -76,8 +84,12 @@ static void begin_steps(struct loop_env *env)
     atomic_store(&steps.count, 0);
 }
 
+/* A thread may still be in its step when its job has ended. */
 static void end_steps(void)
 {
+    while (atomic_load(&steps.inside) > 0) {
+        usleep(100);
+    }
     loop_inbox_put(steps.inbox);
     steps.inbox = NULL;
     sem_destroy(&steps.cancelled);
