@@ -266,7 +266,6 @@ enum loop_doubt {
     LOOP_DOUBT_ASK = 1,   /* poll(2) has to tell */
     LOOP_DOUBT_ALWAYS = 2 /* read until -EAGAIN */
 };
-static_assert(LOOP_DOUBT_ASK == POLLIN, "uring.h makes one of the other");
 
 enum loop_fd_state {
     LOOP_FD_OPEN,
@@ -433,9 +432,27 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uin
 void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct job *job);
 void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct job *job);
 
-/* What a backend calls when the kernel says that `fd` is ready (POLL… bits): tries what waits for it. From the dispatch
- * only. */
-void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events);
+/* Notes that the kernel says that `fd` is ready (POLL… bits), and tries what waits for it. From the dispatch only.
+ * Backends call loop_ready_event. */
+void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* Tries what waits for `fd` and may go on. From the dispatch only. */
+void loop_ready_try(struct loop *loop, struct loop_fd *fd);
+
+/* loop_ready_events; nearly always there is input for one who waits for it, and nothing else. A descriptor that is
+ * active already has had its share of this turn. */
+static inline void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    bool is_other = (events & ~(uint32_t)(POLLIN | POLLRDNORM)) != 0 || !loop_list_is_empty(&fd->pollers);
+    if (is_other || loop_list_is_empty(&fd->readers)) {
+        loop_ready_events(loop, fd, events);
+        return;
+    }
+    fd->ready |= POLLIN;
+    if (!loop_list_is_linked(&fd->active)) {
+        loop_ready_try(loop, fd);
+    }
+}
 
 /* The same from anywhere: only notes it, and has the lists looked at in the next dispatch. */
 void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);

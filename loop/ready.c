@@ -87,15 +87,8 @@ void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
     loop->wait_error = 0;
 }
 
-/* Of rare events. */
-__attribute__((noinline)) static void note_end(struct loop_fd *fd, uint32_t events)
-{
-    fd->doubts |= LOOP_DOUBT_ALWAYS; /* io.h says why */
-    fd->ready |= loop_fd_is_file(fd) ? events & TOLD_ONCE : 0;
-}
-
 /* Notes what the kernel says; true when a job waits for it. */
-__attribute__((always_inline)) static inline bool note(struct loop_fd *fd, uint32_t events)
+static bool note(struct loop_fd *fd, uint32_t events)
 {
     if (events & READ_EVENTS) {
         fd->ready |= POLLIN;
@@ -104,7 +97,8 @@ __attribute__((always_inline)) static inline bool note(struct loop_fd *fd, uint3
         fd->ready |= POLLOUT;
     }
     if (events & (END_EVENTS | POLLPRI)) {
-        note_end(fd, events);
+        fd->doubts |= LOOP_DOUBT_ALWAYS; /* io.h says why */
+        fd->ready |= loop_fd_is_file(fd) ? events & TOLD_ONCE : 0;
     }
     return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
            ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
@@ -206,7 +200,7 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-static void run(struct loop *loop, struct loop_fd *fd)
+void loop_ready_try(struct loop *loop, struct loop_fd *fd)
 {
     fd->uses++; /* continuations may close it, and end its scope */
     if (fd->ready & POLLIN) {
@@ -221,11 +215,10 @@ static void run(struct loop *loop, struct loop_fd *fd)
     loop_fd_drop_use(fd);
 }
 
-/* One that is active already has had its share of this turn. */
-void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
+void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     if (note(fd, events) && !loop_list_is_linked(&fd->active)) {
-        run(loop, fd);
+        loop_ready_try(loop, fd);
     }
 }
 
@@ -234,7 +227,7 @@ void loop_ready_run(struct loop *loop, unsigned most)
     struct loop_list active, *node;
     loop_list_take_all(&active, &loop->active);
     for (unsigned n = 0; n < most && (node = loop_list_pop_front(&active)); n++) {
-        run(loop, LOOP_CONTAINER(node, struct loop_fd, active));
+        loop_ready_try(loop, LOOP_CONTAINER(node, struct loop_fd, active));
     }
     loop_list_put_before(&loop->active, &active); /* the rest comes before what has become active meanwhile */
 }

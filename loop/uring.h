@@ -44,7 +44,9 @@ static inline uint32_t uring_known_events(struct loop_fd *fd, uint32_t events)
     if (!(events & POLLRDBAND)) {
         return events;
     }
-    fd->doubts |= (uint8_t)(fd->ready & LOOP_DOUBT_ASK); /* which is POLLIN */
+    if (fd->ready & POLLIN) {
+        fd->doubts |= LOOP_DOUBT_ASK;
+    }
     return events & ~(uint32_t)(POLLPRI | POLLRDBAND);
 }
 
