@@ -26,6 +26,11 @@ static loop_job write_nothing(loop_sink *, const iovec *, size_t, loop_fn *, voi
     return 0;
 }
 
+static int64_t work_nothing(void *)
+{
+    return 0;
+}
+
 static void count(loop_env *env, const loop_server *server, const loop_datagram_socket *datagrams)
 {
     loop_stats stats;
@@ -75,7 +80,9 @@ static void use_own(loop_env *env)
     static loop_flow flow = {.source = source, .sink = sink, .scope = env->scope};
     static const loop_message message = {.flags = MSG_NOSIGNAL};
     const loop_open_how how = {.flags = 0, .mode = 0600};
+    const loop_work_options work = {.takes_long = true};
     loop_copy(&flow.source, &flow.sink, nullptr, nullptr);
+    loop_work_with(env->scope, &work, work_nothing, nullptr, nullptr, nullptr);
     loop_op_openat2(env->scope, ".", &how, nullptr, nullptr);
     loop_op_send_msg(env->scope, flow.fd, &message, nullptr, nullptr);
 }
