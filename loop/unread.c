@@ -91,6 +91,9 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
 void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error)
 {
     assert(error < 0 && error >= INT32_MIN);
+    if (fd->is_regular) {
+        return;
+    }
     fd->read_error = (int32_t)error;
     begin(fd);
     tell_readers(loop, fd);

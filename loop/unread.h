@@ -25,7 +25,8 @@ struct loop_block {
  * tried in the next dispatch. The descriptor is open, or being closed. */
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block);
 
-/* Keeps an error, which a read has met and can't tell, for the next one. It is told once. */
+/* Keeps an error, which a read has met and can't tell, for the next one. It is told once. A regular file tells it again
+ * by itself, where it is read at that place. */
 void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error);
 
 /* Does what one read would, where something is kept. Moves bytes out: not beyond a block where the descriptor is no

@@ -6,6 +6,7 @@
 #include "harness.h"
 
 #include <loop/reader.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 static char got[100];
@@ -191,6 +192,36 @@ LOOP_TEST(kept_error_goes_with_its_descriptor)
     AWAIT(loop_read(&flow->source, got, sizeof got, GO));
     CHECK_IS(result, -EBADF);
     READ_TEN_BEFORE_A_RESET;
+    END;
+}
+
+/* A regular file tells an error where it is: memory behind which nothing is mapped. */
+LOOP_TEST(error_of_a_regular_file_stays_at_its_place)
+{
+    static struct loop_flow *memory;
+    static char *pages;
+    static long size;
+
+    BEGIN;
+    size = sysconf(_SC_PAGESIZE);
+    pages = mmap(NULL, (size_t)size * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED);
+    memset(pages, 'p', (size_t)size);
+    CHECK_IS(munmap(pages + size, (size_t)size), 0);
+    memory = flow_of(env->scope, open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
+    CHECK(loop_file_seek(memory->fd, (int64_t)(uintptr_t)pages + size - 10, SEEK_SET) > 0);
+    AWAIT(loop_read_exact(&memory->source, got, sizeof got, GO));
+    CHECK_IS(result, 10);
+    AWAIT(loop_read(&memory->source, got, sizeof got, GO));
+    CHECK_IS(result, -EIO);
+    CHECK(loop_file_seek(memory->fd, (int64_t)(uintptr_t)pages + size - 10, SEEK_SET) > 0);
+    AWAIT(loop_read_exact(&memory->source, got, sizeof got, GO));
+    CHECK_IS(result, 10);
+    CHECK(loop_file_seek(memory->fd, (int64_t)(uintptr_t)pages, SEEK_SET) > 0);
+    AWAIT(loop_read(&memory->source, got, 5, GO));
+    CHECK_MOVED(result, 5);
+    CHECK_IS(got[0], 'p');
+    munmap(pages, (size_t)size);
     END;
 }
 
