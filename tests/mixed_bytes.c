@@ -122,7 +122,7 @@ static void client_ended(void *arg, int64_t result)
     struct peer *client = arg;
 
     MIXED_MUST(result < 0 || client->lines == LINES || fail_failed() > 0);
-    if (--serving.clients_left == 0) {
+    if (--serving.clients_left == 0 && serving.server) {
         loop_server_stop(serving.server, LOOP_NEVER);
     }
 }
@@ -149,6 +149,7 @@ static void begin_clients(struct part *part)
 
 static void server_ended(void *part, int64_t result)
 {
+    serving.server = NULL; /* it is good until now */
     mixed_failed(part, result);
 }
 
