@@ -388,6 +388,7 @@ static int mixed_main(struct loop_env *env, void *unused)
     begin_parts(env, own_parts);
     begin_parts(env, mixed_byte_parts);
     begin_parts(env, mixed_low_parts);
+    begin_parts(env, mixed_own_parts);
     begin_parts(env, mixed_file_parts);
     return 0;
 }

@@ -27,7 +27,8 @@ unsigned mixed_errors(void);
 
 /* ---- for the parts ---- */
 
-extern struct part mixed_byte_parts[], mixed_file_parts[], mixed_low_parts[]; /* each ends with one that has no name */
+/* Each ends with one that has no name. */
+extern struct part mixed_byte_parts[], mixed_file_parts[], mixed_low_parts[], mixed_own_parts[];
 
 /* The path of the directory. */
 const char *mixed_path(void);
