@@ -198,7 +198,6 @@ LOOP_TEST(kept_error_goes_with_its_descriptor)
 /* A regular file tells an error where it is: memory behind which nothing is mapped. */
 LOOP_TEST(error_of_a_regular_file_stays_at_its_place)
 {
-    static struct loop_flow *memory;
     static char *pages;
     static long size;
 
@@ -208,17 +207,17 @@ LOOP_TEST(error_of_a_regular_file_stays_at_its_place)
     CHECK(pages != MAP_FAILED);
     memset(pages, 'p', (size_t)size);
     CHECK_IS(munmap(pages + size, (size_t)size), 0);
-    memory = flow_of(env->scope, open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
-    CHECK(loop_file_seek(memory->fd, (int64_t)(uintptr_t)pages + size - 10, SEEK_SET) > 0);
-    AWAIT(loop_read_exact(&memory->source, got, sizeof got, GO));
+    flow = flow_of(env->scope, open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
+    CHECK(loop_file_seek(flow->fd, (int64_t)(uintptr_t)pages + size - 10, SEEK_SET) > 0);
+    AWAIT(loop_read_exact(&flow->source, got, sizeof got, GO));
     CHECK_IS(result, 10);
-    AWAIT(loop_read(&memory->source, got, sizeof got, GO));
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
     CHECK_IS(result, -EIO);
-    CHECK(loop_file_seek(memory->fd, (int64_t)(uintptr_t)pages + size - 10, SEEK_SET) > 0);
-    AWAIT(loop_read_exact(&memory->source, got, sizeof got, GO));
+    CHECK(loop_file_seek(flow->fd, (int64_t)(uintptr_t)pages + size - 10, SEEK_SET) > 0);
+    AWAIT(loop_read_exact(&flow->source, got, sizeof got, GO));
     CHECK_IS(result, 10);
-    CHECK(loop_file_seek(memory->fd, (int64_t)(uintptr_t)pages, SEEK_SET) > 0);
-    AWAIT(loop_read(&memory->source, got, 5, GO));
+    CHECK(loop_file_seek(flow->fd, (int64_t)(uintptr_t)pages, SEEK_SET) > 0);
+    AWAIT(loop_read(&flow->source, got, 5, GO));
     CHECK_MOVED(result, 5);
     CHECK_IS(got[0], 'p');
     munmap(pages, (size_t)size);

@@ -31,7 +31,9 @@ static loop_job write_to(struct loop_scope *scope, struct loop_flow *flow, enum 
     return 0;
 }
 
-static void make_full(struct loop_scope *scope, bool is_tcp, int fds[2], struct loop_flow **flow)
+static struct loop_flow *ours;
+
+static void make_full(struct loop_scope *scope, bool is_tcp, int fds[2])
 {
     if (is_tcp) {
         make_tcp_pair(fds);
@@ -40,7 +42,7 @@ static void make_full(struct loop_scope *scope, bool is_tcp, int fds[2], struct 
     }
     set_small_buffers(fds[0]);
     set_small_buffers(fds[1]);
-    *flow = flow_of(scope, fds[0]);
+    ours = flow_of(scope, fds[0]);
     while (stuff(fds[0]) > 0) {
         poll(NULL, 0, 1); /* until the peer's side of a TCP connection is full too */
     }
@@ -50,23 +52,22 @@ LOOP_TEST(p17_writes_that_wait_for_room_end_when_the_program_shuts_down)
 {
     static enum way way;
     static int is_tcp, how, fds[2];
-    static struct loop_flow *flow;
     static struct once write;
 
     BEGIN;
     for (is_tcp = 0; is_tcp < 2; is_tcp++) {
         for (how = SHUT_WR; how <= SHUT_RDWR; how++) {
             for (way = 0; way < WAYS; way++) {
-                make_full(env->scope, is_tcp, fds, &flow);
+                make_full(env->scope, is_tcp, fds);
                 write = (struct once){0};
-                START(write_to(env->scope, flow, way, &write));
+                START(write_to(env->scope, ours, way, &write));
                 AWAIT(turns(env->scope, 5, GO));
                 CHECK_IS(write.count, 0);
-                AWAIT(loop_op_shutdown(NULL, flow->fd, how, GO));
+                AWAIT(loop_op_shutdown(NULL, ours->fd, how, GO));
                 CHECK_IS(result, 0);
                 WAIT_UNTIL(write.count);
                 ONCE_IS(write, -EPIPE);
-                loop_fd_close(flow->fd);
+                loop_fd_close(ours->fd);
                 close(fds[1]);
             }
         }
@@ -79,28 +80,27 @@ LOOP_TEST(p17_all_writes_end_when_the_program_shuts_down)
 {
     static enum way way;
     static int fds[2];
-    static struct loop_flow *flow;
     static struct once writes[WAYS], drained;
     static struct loop_writer *writer;
 
     BEGIN;
-    make_full(env->scope, false, fds, &flow);
+    make_full(env->scope, false, fds);
     for (way = 0; way < WAYS; way++) {
-        START(write_to(env->scope, flow, way, &writes[way]));
+        START(write_to(env->scope, ours, way, &writes[way]));
     }
-    loop_sink_limit(&flow->sink, SIZE / 2);
-    START(loop_sink_drained(&flow->sink, ONCE(&drained)));
+    loop_sink_limit(&ours->sink, SIZE / 2);
+    START(loop_sink_drained(&ours->sink, ONCE(&drained)));
     AWAIT(turns(env->scope, 5, GO));
-    AWAIT(loop_op_shutdown(NULL, flow->fd, SHUT_WR, GO));
+    AWAIT(loop_op_shutdown(NULL, ours->fd, SHUT_WR, GO));
     for (way = 0; way < WAYS; way++) {
         WAIT_UNTIL(writes[way].count);
         ONCE_IS(writes[way], -EPIPE);
     }
     WAIT_UNTIL(drained.count);
     ONCE_IS(drained, -EPIPE);
-    AWAIT(loop_write(&flow->sink, "late", 4, GO));
+    AWAIT(loop_write(&ours->sink, "late", 4, GO));
     CHECK_IS(result, -EPIPE);
-    writer = loop_writer_create(&flow->sink, 0);
+    writer = loop_writer_create(&ours->sink, 0);
     loop_writer_put(writer, "late", 4);
     AWAIT(loop_writer_flush(writer, GO));
     CHECK_IS(result, -EPIPE);
@@ -112,16 +112,15 @@ LOOP_TEST(p17_all_writes_end_when_the_program_shuts_down)
 LOOP_TEST(p17_send_that_waits_for_room_ends_when_the_flow_shuts_down)
 {
     static int is_tcp, fds[2];
-    static struct loop_flow *flow;
     static struct once send;
 
     BEGIN;
     for (is_tcp = 0; is_tcp < 2; is_tcp++) {
-        make_full(env->scope, is_tcp, fds, &flow);
+        make_full(env->scope, is_tcp, fds);
         send = (struct once){0};
-        START(write_to(env->scope, flow, SEND, &send));
+        START(write_to(env->scope, ours, SEND, &send));
         AWAIT(turns(env->scope, 5, GO));
-        START(loop_shutdown(&flow->sink, NULL, NULL));
+        START(loop_shutdown(&ours->sink, NULL, NULL));
         while (send.count == 0) {
             drain(fds[1]);
             AWAIT(turns(env->scope, 1, GO));
@@ -135,7 +134,6 @@ LOOP_TEST(p17_send_that_waits_for_room_ends_when_the_flow_shuts_down)
 LOOP_TEST(p17_reads_end_when_the_program_shuts_down)
 {
     static int is_tcp, how, fds[2];
-    static struct loop_flow *flow;
     static struct once read, receive;
 
     BEGIN;
@@ -146,18 +144,18 @@ LOOP_TEST(p17_reads_end_when_the_program_shuts_down)
             } else {
                 make_pair(fds);
             }
-            flow = flow_of(env->scope, fds[0]);
+            ours = flow_of(env->scope, fds[0]);
             read = receive = (struct once){0};
-            START(loop_op_recv(NULL, flow->fd, got, 50, 0, ONCE(&receive)));
-            START(loop_read(&flow->source, got + 50, 50, ONCE(&read)));
+            START(loop_op_recv(NULL, ours->fd, got, 50, 0, ONCE(&receive)));
+            START(loop_read(&ours->source, got + 50, 50, ONCE(&read)));
             AWAIT(turns(env->scope, 5, GO));
             CHECK_IS(read.count + receive.count, 0);
-            AWAIT(loop_op_shutdown(NULL, flow->fd, how, GO));
+            AWAIT(loop_op_shutdown(NULL, ours->fd, how, GO));
             CHECK_IS(result, 0);
             WAIT_UNTIL(read.count && receive.count);
             ONCE_IS(read, 0);
             ONCE_IS(receive, 0);
-            loop_fd_close(flow->fd);
+            loop_fd_close(ours->fd);
             close(fds[1]);
         }
     }
