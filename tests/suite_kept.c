@@ -195,18 +195,21 @@ LOOP_TEST(kept_error_goes_with_its_descriptor)
     END;
 }
 
-/* A regular file tells an error where it is: memory behind which nothing is mapped. */
+/* A regular file tells an error where it is: memory that maps more than there is of a file. */
 LOOP_TEST(error_of_a_regular_file_stays_at_its_place)
 {
     static char *pages;
     static long size;
+    static int file;
 
     BEGIN;
     size = sysconf(_SC_PAGESIZE);
-    pages = mmap(NULL, (size_t)size * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    file = make_file("", 0);
+    CHECK_IS(ftruncate(file, size), 0);
+    pages = mmap(NULL, (size_t)size * 2, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     CHECK(pages != MAP_FAILED);
     memset(pages, 'p', (size_t)size);
-    CHECK_IS(munmap(pages + size, (size_t)size), 0);
+    close(file);
     flow = flow_of(env->scope, open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
     CHECK(loop_file_seek(flow->fd, (int64_t)(uintptr_t)pages + size - 10, SEEK_SET) > 0);
     AWAIT(loop_read_exact(&flow->source, got, sizeof got, GO));
@@ -220,7 +223,7 @@ LOOP_TEST(error_of_a_regular_file_stays_at_its_place)
     AWAIT(loop_read(&flow->source, got, 5, GO));
     CHECK_MOVED(result, 5);
     CHECK_IS(got[0], 'p');
-    munmap(pages, (size_t)size);
+    munmap(pages, (size_t)size * 2);
     END;
 }
 
