@@ -8,6 +8,7 @@
 #include "origin.h"
 
 #define LOOP_DATAGRAMS_AT_ONCE 32  /* received by one system call */
+#define LOOP_DATAGRAMS_LEAST 4     /* that are expected at a time */
 #define LOOP_DATAGRAM_COPIES 32768 /* bytes of answers that aren't lent, before each takes memory of its own */
 
 /* A datagram that is to be sent. What it needs of its own stands behind it; the others' are in a batch. */
@@ -89,12 +90,32 @@ bool loop_datagram_kick(struct loop_datagram_socket *socket);
 /* Errors that the network tells of an earlier datagram. */
 bool loop_datagram_is_told(int error);
 
-/* ---- datagram_send.c ---- */
+/* ---- datagram_lent.c ---- */
 
-/* Sends what waits, as much as the kernel takes. */
-void loop_datagram_flush(struct loop_datagram_socket *socket);
+/* One of bytes that stay where they are; NULL when there is no memory. */
+struct loop_outgoing *loop_outgoing_of(const struct loop_address *to, const void *data, size_t len);
+
+/* One with a copy of its own of everything; NULL when there is no memory. */
+struct loop_outgoing *loop_outgoing_copy(const struct loop_address *to, const void *data, size_t len);
+
+/* One that takes no memory of its own, while the batch is handed out; NULL when there is no room. */
+struct loop_outgoing *loop_outgoing_answer(struct loop_datagram_batch *batch, const struct loop_address *to,
+                                           const void *data, size_t len);
+
+/* The address that a datagram leaves from: `from` as the program gives it; NULL: as the datagram that is answered says.
+ * 0 or -EINVAL. */
+int loop_datagram_choose_origin(const struct loop_datagram_socket *socket, const struct loop_address *from,
+                                const struct loop_address *to, struct loop_net_origin *origin);
 
 /* Copies what is still queued and in the batch, which is about to be gone. */
 void loop_datagram_unlend(struct loop_datagram_batch *batch);
+
+/* ---- datagram_send.c ---- */
+
+/* Takes it out of the queue, and ends its job with `error`. */
+void loop_outgoing_fail(struct loop_outgoing *outgoing, int error);
+
+/* Sends what waits, as much as the kernel takes. */
+void loop_datagram_flush(struct loop_datagram_socket *socket);
 
 #endif

@@ -74,7 +74,7 @@ static void complete(struct loop_outgoing *outgoing, int64_t result)
     }
 }
 
-static void fail(struct loop_outgoing *outgoing, int error)
+void loop_outgoing_fail(struct loop_outgoing *outgoing, int error)
 {
     outgoing->socket->stats.failed++;
     outgoing->socket->stats.last_error = error;
@@ -214,7 +214,7 @@ static bool on_send_failed(struct loop_datagram_socket *socket, int error)
     if (may_be_anothers(outgoing, error)) {
         outgoing->first_error = error;
     } else if (error != -EINTR) {
-        fail(outgoing, error);
+        loop_outgoing_fail(outgoing, error);
     }
     return true;
 }
@@ -288,156 +288,6 @@ void loop_datagram_flush(struct loop_datagram_socket *socket)
     }
 }
 
-/* ---- what is lent ---- */
-
-static bool is_in(const void *pointer, size_t len, const void *from, const void *end)
-{
-    uintptr_t at = (uintptr_t)pointer;
-
-    return at >= (uintptr_t)from && at <= (uintptr_t)end && len <= (uintptr_t)end - at;
-}
-
-static bool is_lent_by(const struct loop_datagram_batch *batch, const void *data, size_t len)
-{
-    return is_in(data, len, batch->bytes, (const char *)batch + batch->size_bytes);
-}
-
-static void set_destination(struct loop_outgoing *outgoing, const struct loop_address *to,
-                            const struct loop_datagram_batch *batch)
-{
-    if (!to || (batch && is_in(to, sizeof *to, batch->senders, batch->senders + LOOP_DATAGRAMS_AT_ONCE))) {
-        outgoing->to = to;
-    } else {
-        outgoing->address = *to;
-        outgoing->to = &outgoing->address;
-    }
-}
-
-static void clear(struct loop_outgoing *outgoing, size_t len)
-{
-    outgoing->promise = 0;
-    outgoing->len = len;
-    outgoing->first_error = 0;
-    outgoing->origin.family = 0;
-    outgoing->is_lent = false;
-}
-
-/* With a copy of its own of everything. */
-static struct loop_outgoing *copy(const struct loop_address *to, const void *data, size_t len)
-{
-    struct loop_outgoing *outgoing = malloc(sizeof *outgoing + len);
-
-    if (outgoing) {
-        clear(outgoing, len);
-        outgoing->data = outgoing + 1;
-        set_destination(outgoing, to, NULL);
-        if (len > 0) {
-            memcpy(outgoing + 1, data, len);
-        }
-    }
-    return outgoing;
-}
-
-/* The bytes in the batch: where they are lent, or else as a copy; NULL when there is no room. */
-static const void *bring_in(struct loop_datagram_batch *batch, const void *data, size_t len)
-{
-    if (len == 0 || is_lent_by(batch, data, len)) {
-        return data;
-    }
-    if (len > sizeof batch->copies - batch->n_copied) {
-        return NULL;
-    }
-    char *copied = memcpy(batch->copies + batch->n_copied, data, len);
-    batch->n_copied += len;
-    return copied;
-}
-
-/* One that takes no memory of its own, while the batch is handed out; NULL when there is no room. */
-static struct loop_outgoing *answer_from(struct loop_datagram_batch *batch, const struct loop_address *to,
-                                         const void *data, size_t len)
-{
-    if (batch->n_outgoing == LOOP_DATAGRAMS_AT_ONCE) {
-        return NULL;
-    }
-    const void *inside = bring_in(batch, data, len);
-    if (!inside && len > 0) {
-        return NULL;
-    }
-    struct loop_outgoing *outgoing = &batch->outgoing[batch->n_outgoing++];
-    clear(outgoing, len);
-    outgoing->data = inside;
-    set_destination(outgoing, to, batch);
-    outgoing->is_lent = true;
-    return outgoing;
-}
-
-static void replace(struct loop_outgoing *outgoing, struct loop_outgoing *by)
-{
-    struct loop_datagram_socket *socket = outgoing->socket;
-
-    by->socket = socket;
-    by->first_error = outgoing->first_error;
-    by->prev = outgoing->prev;
-    by->next = outgoing->next;
-    *(by->prev ? &by->prev->next : &socket->first) = by;
-    *(by->next ? &by->next->prev : &socket->last) = by;
-}
-
-void loop_datagram_unlend(struct loop_datagram_batch *batch)
-{
-    for (unsigned i = 0; i < batch->n_outgoing; i++) {
-        struct loop_outgoing *outgoing = &batch->outgoing[i];
-        struct loop_outgoing *kept = outgoing->is_lent ? copy(outgoing->to, outgoing->data, outgoing->len) : NULL;
-        if (kept) {
-            kept->origin = outgoing->origin;
-            replace(outgoing, kept);
-        } else if (outgoing->is_lent) {
-            fail(outgoing, -ENOMEM);
-        }
-    }
-    batch->n_outgoing = 0;
-    batch->n_copied = 0;
-}
-
-/* ---- where it leaves from ---- */
-
-static bool is_same_address(const struct loop_address *one, const struct loop_address *other)
-{
-    return one->length == other->length && memcmp(&one->u, &other->u, one->length) == 0;
-}
-
-/* An answer to a datagram of the batch, which has not been handed out completely, leaves from where that one was sent
- * to. */
-static void find_origin(const struct loop_datagram_socket *socket, const struct loop_address *to,
-                        struct loop_net_origin *origin)
-{
-    const struct loop_datagram_batch *batch = socket->batch;
-
-    origin->family = 0;
-    if (!to || !socket->has_origins || !socket->is_delivering) {
-        return;
-    }
-    unsigned at = batch->at - 1;
-    if (is_in(to, sizeof *to, batch->senders, batch->senders + LOOP_DATAGRAMS_AT_ONCE)) {
-        at = (unsigned)(to - batch->senders);
-    } else if (!is_same_address(to, &batch->senders[at])) {
-        return;
-    }
-    loop_net_read_origin(&batch->headers[at].msg_hdr, origin);
-}
-
-/* `from` as the program gives it; NULL: as the datagram that is answered says. */
-static int choose_origin(const struct loop_datagram_socket *socket, const struct loop_address *from,
-                         const struct loop_address *to, struct loop_net_origin *origin)
-{
-    if (!from || from->length == 0) {
-        find_origin(socket, to, origin);
-        return 0;
-    }
-    bool is_of_socket = from->u.any.sa_family == socket->local.u.any.sa_family;
-    return is_of_socket && loop_net_origin_of(from, origin) ? 0 : -EINVAL;
-}
-
 /* ---- the calls ---- */
 
 static int check_destination(const struct loop_datagram_socket *socket, const struct loop_address **to)
@@ -501,15 +351,15 @@ int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loo
     struct loop_net_origin origin;
     int error = check(socket, &to, data, len);
 
-    error = error < 0 ? error : choose_origin(socket, from, to, &origin);
+    error = error < 0 ? error : loop_datagram_choose_origin(socket, from, to, &origin);
     if (error < 0) {
         return error;
     }
     if (!has_room(socket)) {
         return -ENOBUFS;
     }
-    struct loop_outgoing *outgoing = socket->is_delivering ? answer_from(socket->batch, to, data, len) : NULL;
-    outgoing = outgoing ? outgoing : copy(to, data, len);
+    struct loop_outgoing *outgoing = socket->is_delivering ? loop_outgoing_answer(socket->batch, to, data, len) : NULL;
+    outgoing = outgoing ? outgoing : loop_outgoing_copy(to, data, len);
     if (!outgoing) {
         return -ENOMEM;
     }
@@ -569,21 +419,18 @@ loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const stru
     struct loop_net_origin origin;
     int error = check(socket, &to, data, len);
 
-    error = error < 0 ? error : choose_origin(socket, from, to, &origin);
+    error = error < 0 ? error : loop_datagram_choose_origin(socket, from, to, &origin);
     if (error == 0 && !has_room(socket)) {
         error = -ENOBUFS;
     }
     if (error < 0) {
         return answer(socket->scope, error, fn, arg);
     }
-    struct loop_outgoing *outgoing = malloc(sizeof *outgoing);
+    struct loop_outgoing *outgoing = loop_outgoing_of(to, data, len);
     if (!outgoing) {
         return 0;
     }
-    clear(outgoing, len);
-    outgoing->data = data;
     outgoing->origin = origin;
-    set_destination(outgoing, to, NULL);
     return start_send(socket, outgoing, fn, arg);
 }
 

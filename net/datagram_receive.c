@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Receiving datagrams. A stream waits for readiness without memory. When something has come it takes the loop's working
+ * memory, receives as much as has come, up to a batch, hands it out, sends what that has brought about, and gives the
+ * memory back. So one piece of memory serves all sockets of the loop, and an answer needs no copy of what it answers
+ * with.
+ *
+ * The stream that the program knows is a promise, and the watch below it is a daemon, so that the promise alone decides
+ * whether the scope is held open.
+ */
+#include "datagram.h"
+
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keeps the starts of the datagrams out of each other's way in the processor's caches. */
+#define GAP_BYTES 128
+
+#define BATCHES_PER_TURN 4
+
+/* ---- handing out ---- */
+
+bool loop_datagram_is_told(int error)
+{
+    switch (error) {
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EHOSTUNREACH:
+    case -EHOSTDOWN:
+    case -ENETUNREACH:
+    case -ENETDOWN:
+    case -ENONET:
+    case -ENOPROTOOPT:
+    case -EOPNOTSUPP:
+    case -EPROTO:
+    case -EACCES:
+    case -EMSGSIZE: return true;
+    default: return false;
+    }
+}
+
+static void give_batch_back(struct loop_datagram_socket *socket)
+{
+    struct loop_datagram_batch *batch = socket->batch;
+
+    socket->batch = NULL;
+    loop_scratch_give(socket->loop, batch);
+}
+
+/* A socket that was never bound gets its port with the first datagram that it sends. */
+static void find_receiver(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
+{
+    struct loop_net_origin origin;
+
+    if (socket->local.u.ipv4.sin_port == 0) { /* which is where IPv6 has it too */
+        (void)loop_net_local_address(loop_fd_peek(socket->fd), &socket->local);
+    }
+    loop_net_read_origin(&batch->headers[at].msg_hdr, &origin);
+    loop_net_origin_address(&origin, &socket->local, &batch->receiver);
+}
+
+static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
+{
+    const struct mmsghdr *header = &batch->headers[at];
+    struct loop_address *sender = &batch->senders[at];
+    struct loop_datagram datagram = {.data = batch->vectors[at].iov_base,
+                                     .len = header->msg_len,
+                                     .sender = sender,
+                                     .receiver = &socket->local,
+                                     .is_truncated = (header->msg_hdr.msg_flags & MSG_TRUNC) != 0};
+
+    sender->length = header->msg_hdr.msg_namelen;
+    if (sender->length > sizeof sender->u.local) {
+        sender->length = sizeof sender->u.local; /* told for a path without its NUL */
+    }
+    if (socket->has_origins) {
+        find_receiver(socket, batch, at);
+        datagram.receiver = &batch->receiver;
+    }
+    socket->stats.truncated += datagram.is_truncated;
+    socket->fn(socket->arg, (int64_t)datagram.len, &datagram);
+}
+
+/* Hands out what has been received, until that is all or the program has had enough for now. What it sends meanwhile
+ * leaves at the end. */
+static void deliver(struct loop_datagram_socket *socket)
+{
+    struct loop_datagram_batch *batch = socket->batch;
+
+    socket->is_delivering = true;
+    while (batch->at < batch->n && (!socket->is_paused || socket->is_ending)) {
+        hand_out(socket, batch, batch->at++);
+    }
+    socket->is_delivering = false;
+    loop_datagram_flush(socket);
+    loop_datagram_unlend(batch);
+    if (batch->at == batch->n) {
+        give_batch_back(socket);
+    }
+}
+
+/* An error that the network has told; not while the stream is held back. */
+static void tell(struct loop_datagram_socket *socket)
+{
+    static const struct loop_address nobody;
+    struct loop_datagram nothing = {.sender = &nobody, .receiver = &nobody};
+    int error = socket->told;
+
+    if (error < 0 && (!socket->is_paused || socket->is_ending)) {
+        socket->told = 0;
+        socket->fn(socket->arg, error, &nothing);
+    }
+}
+
+/* ---- receiving ---- */
+
+static size_t stride_of(const struct loop_datagram_socket *socket)
+{
+    return (socket->max_bytes + GAP_BYTES + 63) / 64 * 64;
+}
+
+static struct loop_datagram_batch *take_batch(struct loop_datagram_socket *socket)
+{
+    size_t size_bytes = sizeof(struct loop_datagram_batch) + LOOP_DATAGRAMS_AT_ONCE * stride_of(socket);
+    struct loop_datagram_batch *batch = loop_scratch_take(socket->loop, size_bytes);
+
+    if (batch) {
+        batch->n = 0;
+        batch->at = 0;
+        batch->n_outgoing = 0;
+        batch->n_copied = 0;
+        batch->size_bytes = size_bytes;
+    }
+    return batch;
+}
+
+static void make_room(struct loop_datagram_batch *batch, const struct loop_datagram_socket *socket, unsigned from,
+                      unsigned to)
+{
+    size_t stride = stride_of(socket);
+
+    for (unsigned i = from; i < to; i++) {
+        batch->vectors[i] = (struct iovec){.iov_base = batch->bytes + i * stride, .iov_len = socket->max_bytes};
+        batch->headers[i].msg_hdr = (struct msghdr){.msg_name = &batch->senders[i].u,
+                                                    .msg_namelen = sizeof batch->senders[i].u,
+                                                    .msg_iov = &batch->vectors[i],
+                                                    .msg_iovlen = 1};
+        if (socket->has_origins) {
+            batch->headers[i].msg_hdr.msg_control = batch->control[i];
+            batch->headers[i].msg_hdr.msg_controllen = sizeof batch->control[i];
+        }
+    }
+}
+
+/* How many have been received behind those of `batch`, which may be fewer than there was room for; or -errno. */
+static int receive_more(struct loop_datagram_batch *batch, int number, unsigned room)
+{
+    int n;
+
+    do {
+        n = recvmmsg(number, batch->headers + batch->n, room - batch->n, MSG_DONTWAIT, NULL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* Receives until there is nothing left or the batch is full: 0, or an error that came behind what has been received. */
+static int fill_batch(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, int number)
+{
+    unsigned room = socket->n_expected;
+
+    while (batch->n < LOOP_DATAGRAMS_AT_ONCE) {
+        make_room(batch, socket, batch->n, room);
+        int n = receive_more(batch, number, room);
+        if (n < 0) {
+            return n == -EAGAIN ? 0 : n;
+        }
+        batch->n += (unsigned)n;
+        if (batch->n < room) {
+            return 0;
+        }
+        room = LOOP_DATAGRAMS_AT_ONCE;
+    }
+    return 0;
+}
+
+/* The next batch is expected to be about as large as this one. */
+static void learn(struct loop_datagram_socket *socket, unsigned n)
+{
+    unsigned expected = n + n / 2 + LOOP_DATAGRAMS_LEAST;
+
+    socket->n_expected = expected < LOOP_DATAGRAMS_AT_ONCE ? expected : LOOP_DATAGRAMS_AT_ONCE;
+    socket->stats.received += n;
+}
+
+static void end(struct loop_datagram_socket *socket, int64_t result);
+
+/* Once more from the next turn. */
+static void come_back(struct loop_datagram_socket *socket)
+{
+    socket->wants_more = true;
+    if (!loop_datagram_kick(socket)) {
+        end(socket, -ENOMEM);
+    }
+}
+
+static void note_told(struct loop_datagram_socket *socket, int error)
+{
+    socket->told = error;
+    socket->stats.errors_told++;
+    socket->stats.last_error = error;
+}
+
+static void on_receive_failed(struct loop_datagram_socket *socket, int error)
+{
+    if (loop_datagram_is_told(error)) {
+        note_told(socket, error);
+        tell(socket);
+        socket->wants_more = true;
+    } else {
+        end(socket, error);
+    }
+}
+
+/* A short batch has emptied the socket, and the next datagram brings an event. But it may hide an error, which brings
+ * none: where errors come it is looked at again. */
+static void receive(struct loop_datagram_socket *socket)
+{
+    int number = loop_fd_use(socket->fd);
+    struct loop_datagram_batch *batch = number < 0 ? NULL : take_batch(socket);
+
+    socket->wants_more = false;
+    if (!batch) {
+        end(socket, number < 0 ? -ECANCELED : -ENOMEM);
+    } else {
+        int error = fill_batch(socket, batch, number);
+        unsigned n = batch->n;
+        learn(socket, n);
+        socket->batch = batch;
+        deliver(socket);
+        if (error < 0) {
+            on_receive_failed(socket, error);
+        } else if (n == LOOP_DATAGRAMS_AT_ONCE || (n > 0 && socket->is_told_errors)) {
+            socket->wants_more = true;
+        }
+    }
+    if (number >= 0) {
+        loop_fd_unuse(socket->fd);
+    }
+}
+
+static bool may_receive(const struct loop_datagram_socket *socket)
+{
+    return socket->wants_more && !socket->batch && !socket->is_paused && !socket->is_ending;
+}
+
+/* The share of one turn. */
+static void receive_some(struct loop_datagram_socket *socket)
+{
+    for (unsigned n = 0; n < BATCHES_PER_TURN && may_receive(socket); n++) {
+        receive(socket);
+    }
+    if (may_receive(socket)) {
+        come_back(socket);
+    }
+}
+
+/* ---- the stream ---- */
+
+static void finish(struct loop_datagram_socket *socket)
+{
+    give_batch_back(socket);
+    loop_resolve(socket->loop, socket->stream, socket->end_result);
+}
+
+/* Ends the stream, when all that has been received is handed out. Without memory to come back from the dispatch it
+ * isn't.
+ */
+static void end(struct loop_datagram_socket *socket, int64_t result)
+{
+    if (!socket->stream || socket->is_ending) {
+        return;
+    }
+    socket->is_ending = true;
+    socket->end_result = result;
+    loop_cancel(socket->loop, socket->watch);
+    if (socket->is_delivering || ((socket->batch || socket->told) && loop_datagram_kick(socket))) {
+        return;
+    }
+    finish(socket);
+}
+
+static void go_on(struct loop_datagram_socket *socket)
+{
+    tell(socket);
+    if (socket->batch) {
+        deliver(socket);
+    }
+    receive_some(socket);
+    if (socket->is_ending) {
+        tell(socket);
+        finish(socket);
+    }
+}
+
+static void turn(struct loop_datagram_socket *socket)
+{
+    if (socket->stream) {
+        go_on(socket);
+    }
+    loop_datagram_flush(socket);
+}
+
+static void on_kick(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    (void)result;
+    socket->is_kicked = false;
+    turn(socket);
+}
+
+bool loop_datagram_kick(struct loop_datagram_socket *socket)
+{
+    if (!socket->is_kicked) {
+        loop_job job = loop_promise(socket->scope, NULL, NULL, on_kick, socket);
+        socket->is_kicked = job != 0;
+        loop_resolve(socket->loop, job, 0);
+    }
+    return socket->is_kicked;
+}
+
+static void on_readable(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    if (result < 0) {
+        end(socket, result);
+    } else {
+        socket->wants_more = true;
+        turn(socket);
+    }
+}
+
+static void on_cancel(void *arg, loop_job job)
+{
+    (void)job;
+    end(arg, -ECANCELED);
+}
+
+static void on_stream_end(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    socket->stream = 0;
+    socket->is_ending = false;
+    socket->is_paused = false;
+    socket->wants_more = false;
+    socket->fn(socket->arg, result, NULL);
+}
+
+/* One that never begins. */
+struct refusal {
+    loop_datagram_fn *fn;
+    void *arg;
+};
+
+static void on_refused(void *arg, int64_t result)
+{
+    struct refusal refusal = *(struct refusal *)arg;
+
+    free(arg);
+    refusal.fn(refusal.arg, result, NULL);
+}
+
+static loop_job refuse(struct loop_datagram_socket *socket, int error, loop_datagram_fn *fn, void *arg)
+{
+    struct refusal *refusal = malloc(sizeof *refusal);
+
+    if (!refusal) {
+        return 0;
+    }
+    *refusal = (struct refusal){fn, arg};
+    loop_job job = loop_promise(socket->scope, NULL, NULL, on_refused, refusal);
+    if (!job) {
+        free(refusal);
+    }
+    loop_resolve(socket->loop, job, error);
+    return job;
+}
+
+static int check_stream(const struct loop_datagram_socket *socket)
+{
+    if (loop_scope_is_cancelled(socket->scope)) {
+        return -ECANCELED;
+    }
+    if (!loop_fd_is_open(socket->fd)) {
+        return -EBADF;
+    }
+    return socket->stream ? -EBUSY : 0;
+}
+
+loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg)
+{
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return 0;
+    }
+    int error = check_stream(socket);
+
+    if (error < 0) {
+        return refuse(socket, error, fn, arg);
+    }
+    loop_job stream = loop_promise(socket->scope, on_cancel, socket, on_stream_end, socket);
+    if (!stream) {
+        return 0;
+    }
+    socket->stream = stream;
+    socket->fn = fn;
+    socket->arg = arg;
+    socket->told = 0; /* what came before it is in the statistics */
+    socket->watch = loop_op_poll_multishot(NULL, socket->fd, on_readable, socket);
+    loop_daemon(socket->loop, socket->watch);
+    if (!socket->watch) {
+        end(socket, -ENOMEM);
+    }
+    return stream;
+}
+
+int loop_datagram_pause(struct loop_datagram_socket *socket)
+{
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
+    if (!socket->stream || socket->is_ending) {
+        return -ENOENT;
+    }
+    socket->is_paused = true;
+    return 0;
+}
+
+int loop_datagram_resume(struct loop_datagram_socket *socket)
+{
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
+    }
+    if (!socket->stream || socket->is_ending) {
+        return -ENOENT;
+    }
+    if (socket->is_paused) {
+        socket->is_paused = false;
+        come_back(socket);
+    }
+    return 0;
+}
