@@ -100,7 +100,8 @@ struct loop_fs_request {
     .has_second = true, .fn = fn, .arg = arg
 #define ON_FILE .function = __func__, .is_on_file = true, .scope = scope, .file = file, .fn = fn, .arg = arg
 
-/* Whether a public call may use what it is given: `scope` may be NULL where there is a directory or a file. */
+/* Whether a public call may use what it is given: `scope` may be NULL where there is a directory or a file. A NULL
+ * directory or file beside a good scope stops a debug build; otherwise the job ends with -EINVAL. */
 bool loop_fs_is_good_place(const struct loop_scope *scope, const struct loop_dir *dir, const char *function);
 bool loop_fs_is_good_file(const struct loop_scope *scope, const struct loop_fd *file, const char *function);
 

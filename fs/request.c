@@ -197,16 +197,17 @@ bool loop_fs_is_good_place(const struct loop_scope *scope, const struct loop_dir
     if (scope && !loop_check_scope(scope, function)) {
         return false;
     }
-    if (scope && !dir) {
-        return true;
-    }
-    return loop_check_object(dir, offsetof(struct loop_dir, scope), "directory", function) &&
-           (!dir->fd || loop_check_fd(dir->fd, function));
+    bool is_good = loop_check_object(dir, offsetof(struct loop_dir, scope), "directory", function);
+    return dir ? is_good && (!dir->fd || loop_check_fd(dir->fd, function)) : scope != NULL;
 }
 
 bool loop_fs_is_good_file(const struct loop_scope *scope, const struct loop_fd *file, const char *function)
 {
-    return (!scope || loop_check_scope(scope, function)) && ((scope && !file) || loop_check_fd(file, function));
+    if (scope && !loop_check_scope(scope, function)) {
+        return false;
+    }
+    bool is_good = loop_check_fd(file, function);
+    return is_good || (scope && !file);
 }
 
 static bool is_good(const struct loop_fs_request *asked)
@@ -216,9 +217,11 @@ static bool is_good(const struct loop_fs_request *asked)
     if (!asked->function) {
         return true;
     }
-    return (asked->is_on_file ? loop_fs_is_good_file(asked->scope, asked->file, asked->function)
-                              : loop_fs_is_good_place(asked->scope, asked->dir, asked->function)) &&
-           (!second || loop_fs_is_good_place(NULL, second, asked->function));
+    if (!(asked->is_on_file ? loop_fs_is_good_file(asked->scope, asked->file, asked->function)
+                            : loop_fs_is_good_place(asked->scope, asked->dir, asked->function))) {
+        return false;
+    }
+    return !asked->has_second || loop_fs_is_good_place(scope_of(asked), second, asked->function);
 }
 
 loop_job loop_fs_start(const struct loop_fs_request *asked)

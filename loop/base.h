@@ -11,10 +11,11 @@
  * Mistakes. A debug build of the library stops at NULL in place of an object, and at an object that has been destroyed
  * or has gone with its scope: a line on standard error names the call and the object, and where that was freed. Any
  * other build does nothing then, and returns job 0, -EINVAL, NULL, 0, or false (true for a sink or writer that is full,
- * and a scope that is cancelled). An object that is gone is found as long as no other object of its kind has its place;
- * debug builds use a free place as late as they can. Listeners, datagram sockets, directories, and sources and sinks in
- * memory are found only by debug builds; servers and what reads a directory are not found when they are gone. A few
- * calls accept NULL; their descriptions say so.
+ * and a scope that is cancelled). Where a call takes a scope as well, and that is good, NULL in place of the descriptor
+ * or directory makes a job that ends with -EINVAL. An object that is gone is found as long as no other object of its
+ * kind has its place; debug builds use a free place as late as they can. Listeners, datagram sockets, directories, and
+ * sources and sinks in memory are found only by debug builds; servers and what reads a directory are not found when
+ * they are gone. A few calls accept NULL; their descriptions say so.
  */
 #ifndef LOOP_BASE_H
 #define LOOP_BASE_H

@@ -73,6 +73,11 @@ static void hand_over(struct loop *loop, struct job *job, const struct loop_oper
     }
 }
 
+static bool needs_fd(enum loop_op op)
+{
+    return op != LOOP_OP_NOP && op != LOOP_OP_OPENAT2 && op != LOOP_OP_STATX && op != LOOP_OP_WORK;
+}
+
 loop_job loop_operation_start(const struct loop_operation *operation)
 {
     if (!loop_operation_is_good(operation->scope, operation->fd, operation->second, operation->function)) {
@@ -80,6 +85,9 @@ loop_job loop_operation_start(const struct loop_operation *operation)
         return 0;
     }
     struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
+    if (needs_fd(operation->op)) {
+        (void)loop_operation_has_fd(operation->fd, operation->function);
+    }
     const struct loop_job_kind *kind =
         operation->kind ? operation->kind : loop_low_kind_for(operation->op, operation->fn);
     assert(kind->size == LOOP_JOB_LARGE);
@@ -166,6 +174,7 @@ static loop_job start_move(const struct move *move)
     if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
         return 0;
     }
+    (void)loop_operation_has_fd(move->fd, move->function);
     struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
     struct loop_fd *fd = loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
     bool ended = false;
@@ -314,7 +323,7 @@ loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned
         return 0;
     }
     unsigned wanted = events & ~(unsigned)(POLLERR | POLLHUP);
-    if (!fd || wanted == 0 || (wanted & ~POLL_EVENTS)) {
+    if (!loop_operation_has_fd(fd, __func__) || wanted == 0 || (wanted & ~POLL_EVENTS)) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     struct loop_operation operation = {
@@ -349,7 +358,7 @@ loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, lo
     }
     bool ended = false;
     scope = loop_operation_scope(scope, fd);
-    if (!fd || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
+    if (!loop_operation_has_fd(fd, __func__) || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     struct job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
@@ -409,6 +418,7 @@ loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t 
     if (!loop_operation_is_good(scope, from, to, __func__)) {
         return 0;
     }
+    (void)(loop_operation_has_fd(from, __func__) && loop_operation_has_fd(to, __func__));
     int error = check_splice(from, from_offset, to, to_offset);
     if (error || len == 0) {
         return loop_operation_known(scope, from, error, fn, arg, __func__);
@@ -424,7 +434,11 @@ loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t 
 loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const struct sockaddr *address,
                          socklen_t address_len, loop_fn *fn, void *arg)
 {
-    if (!fd || !address || address_len == 0 || address_len > sizeof(struct sockaddr_storage)) {
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
+    if (!loop_operation_has_fd(fd, __func__) || !address || address_len == 0 ||
+        address_len > sizeof(struct sockaddr_storage)) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     struct loop_operation operation = {
@@ -488,7 +502,7 @@ loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how,
         return 0;
     }
     struct loop_scope *owner = loop_operation_scope(scope, fd);
-    bool is_usable = fd && loop_operation_is_of(owner->loop, fd);
+    bool is_usable = loop_operation_has_fd(fd, __func__) && loop_operation_is_of(owner->loop, fd);
     bool ended = false;
     struct job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
     if (!is_usable) {

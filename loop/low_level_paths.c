@@ -20,7 +20,7 @@ loop_job loop_op_close(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn
         return 0;
     }
     struct loop_scope *owner = loop_operation_scope(scope, fd);
-    if (!fd || !loop_operation_is_of(owner->loop, fd)) {
+    if (!loop_operation_has_fd(fd, __func__) || !loop_operation_is_of(owner->loop, fd)) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
     return loop_fd_close_job(owner, fd, false, fn, arg);

@@ -29,6 +29,14 @@ static inline bool loop_operation_is_good(const struct loop_scope *scope, const 
            (!second || loop_fd_is_good(second, function));
 }
 
+/* For operations that need a descriptor: without one the job of a good scope ends with -EINVAL, and a debug build
+ * stops.
+ */
+static inline bool loop_operation_has_fd(const struct loop_fd *fd, const char *function)
+{
+    return fd || loop_bad_null(function, "descriptor");
+}
+
 /* Makes the job and hands it to the backend. Job 0 where there can be none. */
 loop_job loop_operation_start(const struct loop_operation *operation);
 

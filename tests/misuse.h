@@ -28,10 +28,12 @@ struct gone {
 };
 extern struct gone gone;
 extern struct loop_env *here; /* of the loop that makes the call */
+extern struct once refused;
 
 struct misuse {
     const char *function, *words;
     bool (*call)(void); /* true when the answer is that of a build without debug checks */
+    bool is_job;        /* that is a job which ends with -EINVAL and resumes `refused` */
     struct misuse *next;
 };
 
@@ -45,16 +47,22 @@ void misuse_check_all(void);
 #define MISUSE_ADD(line) MISUSE_ADD_(line)
 
 /* One call of `function`: the condition makes it and looks at its answer. `words` are in the line of the stop. */
-#define MISUSE(function, words, condition)                                                                             \
+#define MISUSE_AS(function, words, condition, is_job)                                                                  \
     static bool MISUSE_NAME(__LINE__)(void)                                                                            \
     {                                                                                                                  \
         return (condition);                                                                                            \
     }                                                                                                                  \
     __attribute__((constructor)) static void MISUSE_ADD(__LINE__)(void)                                                \
     {                                                                                                                  \
-        static struct misuse misuse = {#function, (words), MISUSE_NAME(__LINE__), NULL};                               \
+        static struct misuse misuse = {#function, (words), MISUSE_NAME(__LINE__), (is_job), NULL};                     \
         misuse_add(&misuse);                                                                                           \
     }
+
+#define MISUSE(function, words, condition) MISUSE_AS(function, words, condition, false)
+
+/* The same for calls whose job ends with -EINVAL: REFUSED stands in place of its continuation. */
+#define MISUSE_JOB(function, words, job) MISUSE_AS(function, words, (job) != 0, true)
+#define REFUSED once_resumed, &refused
 
 /* The same for calls that return nothing. */
 #define MISUSE_VOID(function, words, call) MISUSE(function, words, ((call), true))

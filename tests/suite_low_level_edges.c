@@ -224,24 +224,6 @@ LOOP_TEST(every_kind_on_a_closed_descriptor_is_ebadf)
     END;
 }
 
-LOOP_TEST(every_kind_without_a_descriptor_is_einval)
-{
-    static struct once once[N_KINDS];
-    static int kind;
-
-    BEGIN;
-    set_stage(env->scope);
-    for (kind = 0; kind < N_KINDS; kind++) {
-        START(start_kind((enum kind)kind, env->scope, NULL, &once[kind]));
-    }
-    for (kind = 0; kind < N_KINDS; kind++) {
-        WAIT_UNTIL(once[kind].count);
-        check_kind(kind, &once[kind], -EINVAL);
-    }
-    CHECK_IS(loop_chunk_free(env->loop, stage.chunk), 0);
-    END;
-}
-
 static const enum kind socket_kinds[] = {RECV, RECV_MSG, ACCEPT, ACCEPT_MULTISHOT, SEND, SEND_MSG, CONNECT, SHUTDOWN};
 
 /* Whether there is anything to read doesn't matter. */
@@ -359,8 +341,6 @@ LOOP_TEST(splice_with_arguments_that_cannot_be)
     AWAIT(loop_op_splice(env->scope, file, 0, pair[0], LOOP_CURRENT, 1, GO));
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_op_splice(env->scope, pipe[0], LOOP_CURRENT, pipe[0], LOOP_CURRENT, 1, GO));
-    CHECK_IS(result, -EINVAL);
-    AWAIT(loop_op_splice(env->scope, pipe[0], LOOP_CURRENT, NULL, LOOP_CURRENT, 1, GO));
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_op_splice(env->scope, pipe[0], 0, file, 0, 1, GO));
     CHECK_IS(result, -ESPIPE);

@@ -324,6 +324,12 @@ static int64_t work_nothing(void *unused)
     return 0;
 }
 
+static void received(void *once, int64_t result, void *bytes)
+{
+    (void)bytes;
+    once_resumed(once, result);
+}
+
 MISUSE(loop_op_nop, "the scope is NULL", loop_op_nop(NULL, FN) == 0)
 MISUSE(loop_op_cancel, "the scope is NULL", loop_op_cancel(NULL, 1, FN) == 0)
 MISUSE(loop_op_timeout, "the scope is NULL", loop_op_timeout(NULL, 0, FN) == 0)
@@ -357,6 +363,32 @@ MISUSE(loop_work_with, NEITHER, loop_work_with(NULL, NULL, work_nothing, NULL, F
 MISUSE(loop_buffers_create, "the scope is NULL", loop_buffers_create(NULL, 1, 1) == NULL)
 MISUSE(loop_buffers_recycle, "group of buffers is NULL", loop_buffers_recycle(NULL, NULL) == -EINVAL)
 MISUSE(loop_buffers_avail, "group of buffers is NULL", loop_buffers_avail(NULL) == 0)
+
+/* A scope is no descriptor. */
+MISUSE_JOB(loop_op_read, NEITHER, loop_op_read(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_readv, NEITHER, loop_op_readv(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_write, NEITHER, loop_op_write(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_writev, NEITHER, loop_op_writev(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_read_fixed, NEITHER, loop_op_read_fixed(here->scope, NULL, 0, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_write_fixed, NEITHER, loop_op_write_fixed(here->scope, NULL, 0, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_read_chunk, NEITHER, loop_op_read_chunk(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_write_chunk, NEITHER, loop_op_write_chunk(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_poll_add, NEITHER, loop_op_poll_add(here->scope, NULL, POLLIN, REFUSED))
+MISUSE_JOB(loop_op_poll_multishot, NEITHER, loop_op_poll_multishot(here->scope, NULL, REFUSED))
+MISUSE_JOB(loop_op_splice, NEITHER, loop_op_splice(here->scope, NULL, 0, NULL, 0, 1, REFUSED))
+MISUSE_JOB(loop_op_splice, NEITHER, loop_op_splice(here->scope, loop_fd_borrow(here->scope, 0), 0, NULL, 0, 1, REFUSED))
+MISUSE_JOB(loop_op_connect, NEITHER, loop_op_connect(here->scope, NULL, NULL, 0, REFUSED))
+MISUSE_JOB(loop_op_accept, NEITHER, loop_op_accept(here->scope, NULL, NULL, NULL, REFUSED))
+MISUSE_JOB(loop_op_accept_multishot, NEITHER, loop_op_accept_multishot(here->scope, NULL, REFUSED))
+MISUSE_JOB(loop_op_recv_multishot, NEITHER,
+           loop_op_recv_multishot(here->scope, NULL, loop_buffers_create(here->scope, 1, 64), received, &refused))
+MISUSE_JOB(loop_op_recv, NEITHER, loop_op_recv(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_send, NEITHER, loop_op_send(here->scope, NULL, NULL, 0, 0, REFUSED))
+MISUSE_JOB(loop_op_send_msg, NEITHER, loop_op_send_msg(here->scope, NULL, NULL, REFUSED))
+MISUSE_JOB(loop_op_recv_msg, NEITHER, loop_op_recv_msg(here->scope, NULL, NULL, REFUSED))
+MISUSE_JOB(loop_op_shutdown, NEITHER, loop_op_shutdown(here->scope, NULL, SHUT_WR, REFUSED))
+MISUSE_JOB(loop_op_close, NEITHER, loop_op_close(here->scope, NULL, REFUSED))
+MISUSE_JOB(loop_op_fsync, NEITHER, loop_op_fsync(here->scope, NULL, false, REFUSED))
 
 MISUSE(loop_op_nop, ENDED, loop_op_nop(gone.scope, FN) == 0)
 MISUSE(loop_op_timeout, ENDED, loop_op_timeout(gone.scope, 0, FN) == 0)
