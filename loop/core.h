@@ -749,6 +749,8 @@ void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, s
 /* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
 void loop_scopes_settle(struct loop *loop);
 
+void loop_hooks_init(struct loop *loop);
+
 /* ---- region ---- */
 
 struct loop_chunk {
@@ -872,6 +874,7 @@ struct loop {
     struct iovec unix_vector;              /* its vector */
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last has none, and is there for ids that never were */
     struct loop_slab fds, scopes, deadlines, readers, writers;
+    struct loop_slab hooks; /* struct loop_hook */
     struct loop_numbers numbers;
     struct loop_owns owns;
     struct loop_region region;

@@ -215,6 +215,7 @@ static struct loop *make(const struct loop_options *options)
     loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
     loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
+    loop_hooks_init(loop);
     loop_readers_init(loop);
     loop_writers_init(loop);
     loop_owns_init(loop);
@@ -241,6 +242,7 @@ static void unmake(struct loop *loop)
     loop_numbers_finish(loop);
     loop_slab_finish(&loop->scopes);
     loop_slab_finish(&loop->deadlines);
+    loop_slab_finish(&loop->hooks);
     loop_slab_finish(&loop->readers);
     loop_slab_finish(&loop->writers);
     loop_owns_finish(loop);

@@ -5,14 +5,21 @@
  */
 #include <loop/check.h>
 #include <loop/core.h>
+#include <loop/log.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+/* In a slab, so that one that has gone is known for as long as no other has its place. */
 struct loop_hook {
+    uint64_t id;
     struct loop_hnode link;
     loop_hook_fn *fn;
     void *arg;
+#if NORIA_DEBUG
+    struct loop_place removed; /* where it was; nothing where it has run */
+#endif
 };
 
 struct scope_memory {
@@ -22,6 +29,11 @@ struct scope_memory {
 #endif
     max_align_t bytes[];
 };
+
+void loop_hooks_init(struct loop *loop)
+{
+    loop_slab_init(&loop->hooks, sizeof(struct loop_hook), 0);
+}
 
 void loop_scope_look_at(struct loop_scope *scope)
 {
@@ -284,7 +296,7 @@ void loop_scope_daemon(struct loop_scope *scope)
 struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *fn, void *arg)
 {
     bool is_good = loop_scope_is_good(scope, __func__) && (fn || loop_bad_null(__func__, "hook's function"));
-    struct loop_hook *hook = is_good && loop_scope_takes_work(scope) ? malloc(sizeof *hook) : NULL;
+    struct loop_hook *hook = is_good && loop_scope_takes_work(scope) ? loop_slab_get(&scope->loop->hooks) : NULL;
     if (!hook) {
         if (fn) {
             fn(arg);
@@ -293,20 +305,39 @@ struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *
     }
     hook->fn = fn;
     hook->arg = arg;
-    hook->link.at = NULL;
     loop_hlist_push(&scope->hooks, &hook->link);
     return hook;
 }
 
+LOOP_LOOKS_AT_FREED static void stop_gone_hook(const struct loop_hook *hook)
+{
+#if NORIA_DEBUG
+    char place[LOOP_PLACE_TEXT_SIZE], what[LOOP_PLACE_TEXT_SIZE + 64] = "the hook has run";
+    struct loop_place removed = hook->removed;
+    if (removed.function) {
+        loop_place_format(&removed, place);
+        (void)snprintf(what, sizeof what, "the hook was removed by %s", place);
+    }
+    loop_misuse(NULL, "loop_hook_remove", what, "do not use the pointer after that");
+#else
+    (void)hook;
+#endif
+}
+
 void loop_hook_remove(struct loop_scope *scope, struct loop_hook *hook)
 {
-    if (!loop_scope_is_good(scope, __func__)) {
+    if (!loop_scope_is_good(scope, __func__) || !hook) {
         return;
     }
-    if (hook) {
-        loop_hlist_remove(&hook->link);
-        free(hook);
+    if (loop_is_freed(hook)) {
+        stop_gone_hook(hook);
+        return;
     }
+#if NORIA_DEBUG
+    hook->removed = LOOP_THIS_CALL;
+#endif
+    loop_hlist_remove(&hook->link);
+    loop_slab_put(&scope->loop->hooks, hook);
 }
 
 static void run_hooks(struct loop_scope *scope)
@@ -316,7 +347,7 @@ static void run_hooks(struct loop_scope *scope)
         struct loop_hook *hook = LOOP_CONTAINER(node, struct loop_hook, link);
         loop_hook_fn *fn = hook->fn;
         void *arg = hook->arg;
-        free(hook);
+        loop_slab_put(&scope->loop->hooks, hook);
         fn(arg);
     }
 }

@@ -77,7 +77,9 @@ typedef void loop_hook_fn(void *arg);
  * `fn` frees it, it is gone. */
 LOOP_API struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *fn, void *arg);
 
-/* Takes a hook out again without running it; NULL is harmless. Not from inside another hook. */
+/* Takes a hook out again without running it; NULL is harmless. Not from inside another hook. One that has been removed
+ * already or has run stops a debug build, and nothing happens otherwise, as long as no other hook of the loop has its
+ * place. */
 LOOP_API void loop_hook_remove(struct loop_scope *scope, struct loop_hook *hook);
 
 /* Zeroed memory of the scope, aligned for any type, freed when the scope has ended: after every hook and

@@ -36,6 +36,11 @@ static void on_gone(void *unused, int64_t result)
     CHECK(turns(here->scope, 3, make_call, NULL) != 0);
 }
 
+static void run_hook(void *unused)
+{
+    (void)unused;
+}
+
 static int make_gone(struct loop_env *env, void *unused)
 {
     static struct loop_flow *flows[2];
@@ -45,6 +50,7 @@ static int make_gone(struct loop_env *env, void *unused)
     (void)unused;
     here = env;
     gone.scope = loop_scope_open(env->scope, on_gone, NULL);
+    gone.hook = loop_scope_on_release(gone.scope, run_hook, NULL);
     make_flows(gone.scope, flows);
     gone.fd = flows[0]->fd;
     gone.flow = flows[0];

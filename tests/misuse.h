@@ -21,6 +21,7 @@ struct gone {
     struct loop_flow *flow;
     struct loop_reader *reader, *scopes_reader;
     struct loop_writer *writer, *scopes_writer;
+    struct loop_hook *hook;   /* "has run" */
     struct loop_chunk *chunk; /* "given back by" */
     struct loop_listener *listener;
     struct loop_datagram_socket *datagrams;

@@ -101,6 +101,17 @@ MISUSE_VOID(loop_scope_daemon, "the scope is NULL", loop_scope_daemon(NULL))
 MISUSE(loop_scope_on_release, "the scope is NULL", loop_scope_on_release(NULL, count_run, NULL) == NULL && n_run == 1)
 MISUSE(loop_scope_on_release, "function is NULL", loop_scope_on_release(here->scope, FN) == NULL)
 MISUSE_VOID(loop_hook_remove, "the scope is NULL", loop_hook_remove(NULL, NULL))
+static struct loop_hook *hook;
+
+static void remove_hook_twice(void)
+{
+    hook = loop_scope_on_release(here->scope, count_run, NULL);
+    loop_hook_remove(here->scope, hook);
+    loop_hook_remove(here->scope, hook);
+}
+
+MISUSE(loop_hook_remove, "the hook was removed by loop_hook_remove (" AT, (remove_hook_twice(), n_run == 0))
+MISUSE_VOID(loop_hook_remove, "the hook has run", loop_hook_remove(here->scope, gone.hook))
 MISUSE(loop_scope_alloc, "the scope is NULL", loop_scope_alloc(NULL, 1) == NULL)
 MISUSE(loop_scope_is_cancelled, "the scope is NULL", loop_scope_is_cancelled(NULL))
 MISUSE(loop_scope_error, "the scope is NULL", loop_scope_error(NULL) == -EINVAL)
