@@ -138,6 +138,27 @@ static int misuse(const struct loop *loop, const char *function, const char *wha
     return -EINVAL;
 }
 
+/* The function that called loop_child_begin has returned. */
+static void look_for_end(struct loop_after *after)
+{
+    struct loop *loop = LOOP_CONTAINER(after, struct loop, after_child);
+    if (loop->is_making_child) {
+        loop_misuse(loop, "loop_child_begin", "its caller has returned to the loop without loop_child_end",
+                    "call loop_child_end after what makes the child");
+        loop_child_finish(loop);
+    }
+    loop_scope_drop_hold(loop->own_scope, false); /* loop_after_continuation has made it */
+}
+
+/* At the end of the loop there is loop_child_finish. */
+static void expect_end(struct loop *loop)
+{
+    if (loop_scope_takes_work(loop->own_scope)) {
+        loop->after_child.fn = look_for_end;
+        loop_after_continuation(loop, &loop->after_child, loop->own_scope);
+    }
+}
+
 int loop_child_begin(struct loop *loop)
 {
     if (!loop_is_good(loop, __func__)) {
@@ -147,6 +168,7 @@ int loop_child_begin(struct loop *loop)
         return misuse(loop, __func__, "it was called already", "call loop_child_end before the next");
     }
     loop->is_making_child = true;
+    expect_end(loop);
     sigemptyset(&loop->caught);
     add_watched(loop, &loop->caught, false);
     for_each_signal(&loop->caught, start_catching);

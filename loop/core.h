@@ -859,6 +859,13 @@ struct loop_spares {
     unsigned n;
 };
 
+/* Something that a continuation has begun and that is to be done once when it has returned, before writes are sent and
+ * scopes looked at. */
+struct loop_after {
+    struct loop_list link;
+    void (*fn)(struct loop_after *after);
+};
+
 struct loop {
     /* the hot part */
     const struct loop_backend_ops *backend;
@@ -911,9 +918,10 @@ struct loop {
     pid_t process;
     bool is_forked;       /* this is the copy in a forked child */
     bool is_making_child; /* between loop_child_begin and loop_child_end */
-    sigset_t saved_mask;  /* the thread's before loop_run */
-    sigset_t loop_mask;   /* is_making_child: the mask to go back to */
-    sigset_t caught;      /* is_making_child: the signals that are caught meanwhile */
+    struct loop_after after_child;
+    sigset_t saved_mask; /* the thread's before loop_run */
+    sigset_t loop_mask;  /* is_making_child: the mask to go back to */
+    sigset_t caught;     /* is_making_child: the signals that are caught meanwhile */
     bool sigpipe_was_pending;
     int main_result;
     bool has_cancelled_holds; /* there may be scopes for loop_held_name_all */
@@ -960,13 +968,6 @@ static inline void loop_turn_woken(struct loop *loop)
         loop_busy_poll_woken(loop);
     }
 }
-
-/* Something that a continuation has begun and that is to be done once when it has returned, before writes are sent and
- * scopes looked at. */
-struct loop_after {
-    struct loop_list link;
-    void (*fn)(struct loop_after *after);
-};
 
 /* Has that done for the sake of `scope`, which is held until then and takes work; once, however often it is asked for.
  */

@@ -73,8 +73,9 @@ LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_
 /* Puts the signal mask that the thread had before loop_run in force. A signal that loop_signal waits for and that
  * arrives meanwhile is caught and delivered to its jobs after loop_child_end; one that the process ignores (SIG_IGN)
  * stays ignored meanwhile, so that the child inherits that as well.
- * Returns 0; -EINVAL when it was called already, which stops a debug build. On the loop's thread,
- * and loop_child_end has to follow before the calling function returns to the loop. */
+ * Returns 0; -EINVAL when it was called already, which stops a debug build. On the loop's thread, and loop_child_end
+ * has to follow before the calling function returns to the loop: where it has not, a debug build stops then, and
+ * another one puts the loop's mask back in force by itself. */
 LOOP_API int loop_child_begin(struct loop *loop);
 
 /* Puts the loop's signal mask back in force. In the parent; a forked child has nothing to put back.

@@ -207,6 +207,7 @@ static struct loop *make(const struct loop_options *options)
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);
     loop_list_init(&loop->after);
+    loop_list_init(&loop->after_child.link);
     loop->last_ending = &loop->ending;
     loop->unix_message = (struct msghdr){.msg_iov = &loop->unix_vector, .msg_iovlen = 1};
     loop_slab_init(&loop->jobs[LOOP_JOB_SMALL], LOOP_JOB_SMALL_BYTES, LOOP_JOB_SMALL);

@@ -201,6 +201,52 @@ TEST(p23_an_end_without_a_begin_is_caught)
     expect_stop(run_end_without_begin, NULL, "loop_child_begin", 0);
 }
 
+static bool pipe_is_blocked;
+
+static void look_at_mask(void *unused, int64_t result)
+{
+    sigset_t mask;
+
+    (void)unused;
+    (void)result;
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    pipe_is_blocked = sigismember(&mask, SIGPIPE) == 1;
+}
+
+static void begin_and_return(void *env, int64_t result)
+{
+    struct loop_env *here = env;
+
+    (void)result;
+    CHECK_IS(loop_child_begin(here->loop), 0);
+    CHECK(loop_sleep(here->scope, 0, look_at_mask, NULL) != 0);
+}
+
+static int begin_without_end(struct loop_env *env, void *in_continuation)
+{
+    static struct loop_env copy;
+
+    copy = *env;
+    if (!in_continuation) {
+        begin_and_return(&copy, 0);
+    } else {
+        CHECK(loop_sleep(env->scope, 0, begin_and_return, &copy) != 0);
+    }
+    return 0;
+}
+
+static int run_begin_without_end(void *in_continuation)
+{
+    CHECK_IS(loop_run(0, 0, 0, NULL, begin_without_end, in_continuation), 0);
+    return pipe_is_blocked ? 0 : 1;
+}
+
+TEST(p23_a_begin_whose_caller_returns_without_an_end_is_caught)
+{
+    expect_stop(run_begin_without_end, NULL, "loop_child_begin: its caller has returned", 0);
+    expect_stop(run_begin_without_end, &pipe_is_blocked, "loop_child_begin: its caller has returned", 0);
+}
+
 /* ---- a loop that goes on in a forked child ---- */
 
 /* Leaves the child to the loop; the parent's program ends. */
