@@ -153,6 +153,9 @@ static bool begin_close(struct loop_fd *fd)
         return false;
     }
     fd->state = LOOP_FD_CLOSING;
+#if NORIA_DEBUG
+    fd->scope->loop->has_closing_uses |= fd->own_uses > 0;
+#endif
     fd->uses++; /* the object must outlive the cancels */
     cancel_jobs(fd);
     return true;
@@ -166,7 +169,7 @@ int loop_fd_close(struct loop_fd *fd)
     if (!begin_close(fd)) {
         return -EBADF;
     }
-    loop_fd_unuse(fd);
+    loop_fd_drop_use(fd);
     return 0;
 }
 
@@ -180,7 +183,7 @@ void loop_fd_destroy(struct loop_fd *fd)
     fd->destroyed = LOOP_THIS_CALL;
 #endif
     if (begin_close(fd)) {
-        loop_fd_unuse(fd);
+        loop_fd_drop_use(fd);
     } else if (fd->state == LOOP_FD_CLOSED) {
         leave_scope(fd);
     }
@@ -240,6 +243,10 @@ int loop_fd_use(struct loop_fd *fd)
         return -EBADF;
     }
     fd->uses++;
+#if NORIA_DEBUG
+    fd->own_uses++;
+    fd->used = LOOP_THIS_CALL;
+#endif
     return fd->number;
 }
 
@@ -252,6 +259,9 @@ void loop_fd_unuse(struct loop_fd *fd)
         loop_misuse(fd->scope->loop, __func__, "the descriptor isn't in use", "call it once for each loop_fd_use");
         return;
     }
+#if NORIA_DEBUG
+    fd->own_uses -= fd->own_uses > 0;
+#endif
     loop_fd_drop_use(fd);
 }
 
@@ -285,7 +295,7 @@ loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool ta
     job->where = LOOP_AT_OWNER;
     fd->is_taken = take;
     fd->closer = job;
-    loop_fd_unuse(fd);
+    loop_fd_drop_use(fd);
     return id;
 }
 

@@ -334,6 +334,9 @@ struct loop_fd {
 #if NORIA_DEBUG
     int was_number;              /* for as long as the object's memory is not used again */
     struct loop_place destroyed; /* where it was: unless it went with its scope */
+    uint32_t own_uses;           /* of `uses`: by loop_fd_use */
+    bool is_named;               /* it has been said that only those keep it open */
+    struct loop_place used;      /* where loop_fd_use was called last */
 #endif
 };
 
@@ -911,6 +914,7 @@ struct loop {
     struct scope_memory **last_grave;
     size_t grave_bytes;
     struct loop_place inbox_taken; /* where loop_inbox_get was called last */
+    bool has_closing_uses;         /* there may be descriptors for loop_held_name_all */
     uint32_t n_scratch;            /* pieces of working memory taken and not given back */
 #endif
     pthread_t thread;

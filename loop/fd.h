@@ -51,7 +51,8 @@ LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
 LOOP_API struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int fd);
 
 /* The number, and a promise that it stays open until loop_fd_unuse: for system calls of one's own, which don't see
- * unread bytes (below). -EBADF when it has been closed. */
+ * unread bytes (below). -EBADF when it has been closed. A scope ends only when all uses of its descriptors have; a
+ * debug build logs a warning that names one which only uses keep open then. */
 LOOP_API int loop_fd_use(struct loop_fd *fd);
 LOOP_API void loop_fd_unuse(struct loop_fd *fd);
 

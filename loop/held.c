@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
  * Holds on scopes that are cancelled. A hold is the program's own, and the loop can't end it: whoever made it is told
- * by loop_scope_on_cancel. A debug build names the scopes that only holds keep open and whose holder is not told.
+ * by loop_scope_on_cancel. A debug build names the scopes that only holds keep open and whose holder is not told; and
+ * the descriptors of scopes that are to end which only loop_fd_use keeps open.
  */
 #include <loop/check.h>
 #include <loop/job.h>
+#include <loop/log.h>
 
 #include <errno.h>
 #include <string.h>
@@ -65,10 +67,45 @@ static bool look_at(struct loop *loop, struct loop_scope *scope)
     return false;
 }
 
+static void name_uses(struct loop *loop, struct loop_fd *fd)
+{
+    char place[LOOP_PLACE_TEXT_SIZE];
+    loop_place_format(&fd->used, place);
+    loop_log(
+        loop, LOOP_LOG_WARNING,
+        "the descriptor %d is to be closed with its scope, and %u loop_fd_use, the last one by %s, keep it open: call "
+        "loop_fd_unuse once for each",
+        fd->was_number, (unsigned)fd->own_uses, place);
+    fd->is_named = true;
+}
+
+/* As look_at: what else uses it has to end first, and its scope has to be one that ends. */
+static bool look_at_fd(struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->id & LOOP_SLAB_FREE || fd->state != LOOP_FD_CLOSING || fd->own_uses == 0 || fd->is_named) {
+        return false;
+    }
+    if (fd->uses > fd->own_uses || (fd->scope->state == LOOP_SCOPE_OPEN && !fd->scope->is_cancelled)) {
+        return true;
+    }
+    name_uses(loop, fd);
+    return false;
+}
+
+static void look_at_fds(struct loop *loop)
+{
+    bool is_left = false;
+    for (uint32_t i = 0; loop->has_closing_uses && i < loop_slab_capacity(&loop->fds); i++) {
+        is_left |= look_at_fd(loop, (struct loop_fd *)(void *)loop_slab_at(&loop->fds, i));
+    }
+    loop->has_closing_uses = is_left;
+}
+
 void loop_held_name_all(struct loop *loop)
 {
     bool is_open = false;
     unsigned depth = 0;
+    look_at_fds(loop);
     if (!loop->has_cancelled_holds || loop->main_has_ended) {
         return;
     }

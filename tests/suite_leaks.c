@@ -200,3 +200,61 @@ TEST(p08_descriptors_that_stay_pinned_are_named)
     CHECK_IS(run(pin_two, NULL), 0);
     CHECK_SAID("2 descriptors", "loop_fd_unpin");
 }
+
+/* ---- uses ---- */
+
+static struct loop_fd *used;
+static bool uses_were_named;
+
+#define USES "2 loop_fd_use, the last one by loop_fd_use (at ", "call loop_fd_unuse once for each"
+
+/* There is nothing else to do by now. */
+static void give_uses_back(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    uses_were_named = is_said(USES);
+    loop_fd_unuse(used);
+    loop_fd_unuse(used);
+}
+
+static int end_scope_in_use(struct loop_env *env, void *unused)
+{
+    struct loop_scope *scope = loop_scope_open(env->scope, NULL, NULL);
+    int ends[2];
+
+    (void)unused;
+    make_pipe(ends);
+    close(ends[1]);
+    used = loop_fd_adopt(scope, ends[0]);
+    CHECK(loop_fd_use(used) >= 0);
+    CHECK_IS(loop_fd_use(used), loop_fd_peek(used));
+    CHECK(loop_sleep(env->scope, LOOP_MILLISECOND, give_uses_back, NULL) != 0);
+    return 0;
+}
+
+TEST(p08_a_descriptor_that_only_uses_keep_open_is_named)
+{
+    CHECK_IS(run(end_scope_in_use, NULL), 0);
+    CHECK_IS(uses_were_named, NORIA_DEBUG);
+}
+
+static int close_in_use(struct loop_env *env, void *unused)
+{
+    int ends[2];
+
+    (void)unused;
+    make_pipe(ends);
+    close(ends[1]);
+    used = loop_fd_adopt(env->scope, ends[0]);
+    CHECK(loop_fd_use(used) >= 0 && loop_fd_use(used) >= 0);
+    CHECK_IS(loop_fd_close(used), 0);
+    CHECK(loop_sleep(env->scope, LOOP_MILLISECOND, give_uses_back, NULL) != 0);
+    return 0;
+}
+
+TEST(p08_a_descriptor_that_is_closed_while_it_is_used_is_not_named)
+{
+    CHECK_IS(run(close_in_use, NULL), 0);
+    CHECK(!uses_were_named);
+}
