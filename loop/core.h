@@ -328,6 +328,7 @@ struct loop_fd {
     struct job *closer;                           /* hears when it is closed, or gets the number */
     struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
     struct loop_block *unread;     /* bytes that were given back: unread.h */
+    uint32_t moving;               /* the pool's: operations it has that may move the file's position */
     uint32_t late_uses;            /* of its number, by threads of the pool whose jobs have ended: see work.h */
     int late_number;               /* what these keep open when the descriptor is closed; -1 when there is none */
     struct loop_flow flow;
@@ -344,6 +345,12 @@ struct loop_fd {
  * EPERM), and nothing else asks the question. 1, 0, or -errno. The same on both backends, so that a device is the same
  * thing on both; it takes no descriptor. */
 int loop_can_poll(const struct loop *loop, int number);
+
+/* Whether an operation is under way that may move the file's position: what is tried beside it would overlap it. */
+static inline bool loop_fd_is_moving(const struct loop_fd *fd)
+{
+    return fd->moving > 0 || fd->receiving.is_taken;
+}
 
 /* How its own bytes are read, whatever comes before them. */
 static inline uint8_t loop_fd_reads_by(const struct loop_fd *fd)

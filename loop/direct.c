@@ -6,6 +6,7 @@
  * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
  */
 #include <loop/direct.h>
+#include <loop/fd_flow.h>
 #include <loop/io.h>
 #include <loop/low_level.h>
 #include <loop/unread.h>
@@ -327,31 +328,24 @@ static void start_stream(struct loop *loop, struct job *job, uint32_t event)
     loop_ready_wait(loop, fd, job, event);
 }
 
-static bool is_under_way(const struct job *job)
-{
-    return job->where == LOOP_AT_POOL_LINE || job->where == LOOP_AT_RING || job->where == LOOP_AT_RING_LINE;
-}
-
-static bool is_busy(struct loop_fd *fd)
-{
-    for (struct loop_hnode *node = fd->jobs.first; node; node = node->next) {
-        if (is_under_way(LOOP_CONTAINER(node, struct job, in_fd))) {
-            return true;
-        }
-    }
-    return fd->second_jobs.first != NULL;
-}
-
 /* A read at the file's position keeps its place among the operations that use it: it is only tried here when none is
  * under way, or there are unread bytes, which come before all that those read. */
 static bool may_try_cache(const struct job *job)
 {
     bool moves_position = job->u.args.offset == LOOP_CURRENT && !loop_fd_has_unread(job->fd);
-    return !loop_op_table[job->op].is_output && (!moves_position || !is_busy(job->fd));
+    return !loop_op_table[job->op].is_output && (!moves_position || !loop_fd_is_moving(job->fd));
+}
+
+/* The try has found out what the ring's backend didn't know when it passed the job on. */
+static bool belongs_to_ring(const struct job *job, bool read_before)
+{
+    return job->is_otherwise && job->fd->reads_wait && !read_before && !loop_op_table[job->op].is_output &&
+           !loop_file_is_for_thread(job->fd);
 }
 
 static void start_file(struct loop *loop, struct job *job)
 {
+    bool read_before = job->fd->reads_wait;
     if (may_try_cache(job)) {
         int64_t result = loop_attempt(job, false);
         if (result != -EAGAIN) {
@@ -359,7 +353,12 @@ static void start_file(struct loop *loop, struct job *job)
             return;
         }
     }
-    loop_pool_submit(loop, job);
+    if (belongs_to_ring(job, read_before)) {
+        job->is_otherwise = false;
+        loop->backend->start(loop, job);
+    } else {
+        loop_pool_submit(loop, job);
+    }
 }
 
 static void start_move(struct loop *loop, struct job *job)

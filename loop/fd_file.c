@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
  * Files as sources and sinks. Files can't be waited for. What needs no disk is done at once, where the kernel can tell
- * (RWF_NOWAIT); otherwise a read is an operation of the backend, and a write is the pool's: the ring would hand it to a
- * thread as well. Because they share the file's position there is one of each kind at a time. The others stand in line:
- * reads in fd->readers, writes in fd->writers. A write takes along those that stand behind it.
+ * (RWF_NOWAIT) and nothing else that is under way may move the position; otherwise it is the pool's, which does one
+ * such operation of a descriptor at a time. Because they share the file's position there is one of each kind at a time.
+ * The others stand in line: reads in fd->readers, writes in fd->writers. A write takes along those that stand behind
+ * it.
  */
 #include <loop/fd_flow.h>
 #include <loop/unread.h>
@@ -100,12 +101,13 @@ static void cancel(struct loop *loop, struct job *job)
 
 /* ---- reading ---- */
 
-/* Where RWF_NOWAIT is unknown the ring would hand each read to a thread of the kernel. That one can be called back,
- * from a file that is made while it is read and may have nothing yet, as some in /proc, which claim to be empty. */
-static bool is_for_thread(const struct loop_fd *fd)
+/* What is read at a regular file's position is the pool's, which keeps the order. But one that is made while it is
+ * read, as some in /proc, which claim to be empty and don't know RWF_NOWAIT, may have nothing yet for as long as it
+ * likes: the ring can be called back. */
+bool loop_file_is_for_thread(const struct loop_fd *fd)
 {
     struct stat status;
-    return fd->is_regular && fd->reads_wait && fstat(fd->number, &status) == 0 && status.st_size > 0;
+    return fd->is_regular && (!fd->reads_wait || (fstat(fd->number, &status) == 0 && status.st_size > 0));
 }
 
 static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
@@ -117,7 +119,10 @@ static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
 static int64_t read_now(struct job *job)
 {
     const struct loop_op_args *args = &job->u.args;
-    return loop_fd_has_unread(job->fd) ? read_unread(job->fd, args->data, args->len) : loop_attempt_now(job);
+    if (loop_fd_has_unread(job->fd)) {
+        return read_unread(job->fd, args->data, args->len);
+    }
+    return loop_fd_is_moving(job->fd) ? -EAGAIN : loop_attempt_now(job);
 }
 
 static void start_read(struct loop *loop, struct job *job)
@@ -125,7 +130,7 @@ static void start_read(struct loop *loop, struct job *job)
     int64_t result = read_now(job);
     if (result != -EAGAIN) {
         loop_job_backend_complete(loop, job, result);
-    } else if (is_for_thread(job->fd)) {
+    } else if (loop_file_is_for_thread(job->fd)) {
         loop_pool_submit(loop, job);
     } else {
         loop->backend->start(loop, job);
@@ -175,7 +180,10 @@ int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
     if (fd->reading || !loop_list_is_empty(&fd->readers)) {
         return -EAGAIN;
     }
-    return loop_fd_has_unread(fd) ? read_unread(fd, buf, len) : loop_attempt_read_now(fd, buf, len);
+    if (loop_fd_has_unread(fd)) {
+        return read_unread(fd, buf, len);
+    }
+    return loop_fd_is_moving(fd) ? -EAGAIN : loop_attempt_read_now(fd, buf, len);
 }
 
 /* ---- writing ---- */
@@ -251,7 +259,7 @@ static void prepare_call(struct job *job)
 static void make_call(struct loop *loop, struct job *job)
 {
     prepare_call(job);
-    int64_t result = loop_attempt_now(job);
+    int64_t result = loop_fd_is_moving(job->fd) ? -EAGAIN : loop_attempt_now(job);
     if (result != -EAGAIN) {
         loop_job_backend_complete(loop, job, result);
     } else if (job->fd->is_regular) {

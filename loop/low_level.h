@@ -17,8 +17,9 @@
  * address and no descriptors.
  *
  * Operations of one direction of a socket (what accepts and receives; what sends and connects) are done in the order of
- * the calls, each when the one before has ended. MSG_DONTWAIT, MSG_OOB and MSG_ERRQUEUE don't wait for others. Other
- * operations that are in flight together are independent.
+ * the calls, each when the one before has ended. MSG_DONTWAIT, MSG_OOB and MSG_ERRQUEUE don't wait for others. The
+ * same holds for reads and writes at LOOP_CURRENT of a file. Other operations that are in flight together are
+ * independent.
  *
  * Offsets are absolute, or LOOP_CURRENT: the file's position, which moves; for pipes, sockets and terminals always
  * LOOP_CURRENT. Descriptors in results are plain numbers, CLOEXEC, the caller's: loop_fd_adopt makes an object of one.

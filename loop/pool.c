@@ -212,6 +212,17 @@ static void log_failure(struct loop *loop, int error)
     }
 }
 
+/* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
+void loop_pool_count_moving(const struct job *job, int more)
+{
+    if (loop_op_table[job->op].op_class == LOOP_CLASS_MOVE) {
+        job->fd->moving += (uint32_t)more;
+        if (job->u.args.second) {
+            job->u.args.second->moving += (uint32_t)more;
+        }
+    }
+}
+
 /* Without a single thread the last resort is to do what blocks here: late is better than never. */
 static void run_line_here(struct loop *loop)
 {
@@ -220,6 +231,7 @@ static void run_line_here(struct loop *loop)
     while ((job = loop_pool_find_next(pool))) {
         loop_pool_pull(pool, job);
         note_work(&pool->threads[0], job);
+        loop_pool_count_moving(job, -1);
         loop_job_backend_complete(loop, job, run_job(&pool->threads[0], job));
     }
 }
@@ -257,6 +269,7 @@ void loop_pool_submit(struct loop *loop, struct job *job)
     }
     struct loop_pool *pool = loop->pool;
     job->where = LOOP_AT_POOL_LINE;
+    loop_pool_count_moving(job, 1);
     pthread_mutex_lock(&pool->mutex);
     loop_pool_push(pool, job);
     pthread_mutex_unlock(&pool->mutex);
@@ -300,6 +313,7 @@ static void collect_done(struct loop_pool *pool)
 /* A splice whose pipe was no longer ready when its turn came waits for it again. */
 static void hand_back(struct loop *loop, struct job *job)
 {
+    loop_pool_count_moving(job, -1);
     bool waits = job->op == LOOP_OP_SPLICE && job->result == -EAGAIN;
     if (waits && !job->is_cancelled) {
         loop_direct_start(loop, job);

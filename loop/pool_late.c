@@ -116,6 +116,9 @@ bool loop_pool_withdraw(struct loop *loop, struct job *job)
         is_asked = ask_to_end(pool, job);
     }
     pthread_mutex_unlock(&pool->mutex);
+    if (is_withdrawn) {
+        loop_pool_count_moving(job, -1);
+    }
     if (is_asked) {
         begin_grace(loop, LOOP_WORK_GRACE_NS);
     }

@@ -75,6 +75,9 @@ static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
 
 /* ---- pool.c ---- */
 
+/* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
+void loop_pool_count_moving(const struct job *job, int more);
+
 /* Makes a thread where one is needed, and wakes one. */
 void loop_pool_serve(struct loop *loop);
 

@@ -8,6 +8,7 @@
  * anything is resumed, so that whatever is started then finds the ring in order.
  */
 #include <loop/direct.h>
+#include <loop/fd_flow.h>
 #include <loop/unread.h>
 #include <loop/uring.h>
 
@@ -123,11 +124,19 @@ static bool lacks_group(const struct job *job)
     return job->op == LOOP_OP_RECV_MULTISHOT && !((const struct loop_buffers *)job->u.args.data)->ring;
 }
 
+/* At a file's position: the ring would not keep the order of several, and doesn't move the position of one that is
+ * O_DIRECT for what it completes later (seen on Linux 6.18). What isn't for the pool has its turn: uring_order.c. */
+static bool file_goes_to_pool(const struct job *job)
+{
+    const struct loop_fd *fd = job->fd;
+    bool is_known_output = loop_op_table[job->op].is_output && fd->is_regular;
+    return fd->is_direct || is_known_output || loop_file_is_for_thread(fd);
+}
+
 /* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had
  * a writer from one at its end, but by readiness. Of what is kept for the next read the kernel doesn't know. And of an
  * error behind a part of a receive that waits for all the ring tells nothing, nor does the next receive. A change of a
- * file is told once by the kernel, and several polls may wait for it. A file that was opened with O_DIRECT goes to the
- * pool where its position is meant: the ring doesn't move that for what it completes later (seen on Linux 6.18). */
+ * file is told once by the kernel, and several polls may wait for it. */
 static bool goes_by_readiness(const struct job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -139,7 +148,7 @@ static bool goes_by_readiness(const struct job *job)
         return false;
     }
     uint8_t by = row->is_output ? job->fd->write_by : job->fd->read_by;
-    return by == LOOP_IO_BLOCKING ? job->fd->is_direct : by != LOOP_IO_SOCKET;
+    return by == LOOP_IO_BLOCKING ? file_goes_to_pool(job) : by != LOOP_IO_SOCKET;
 }
 
 static void start_by_readiness(struct loop *loop, struct job *job)

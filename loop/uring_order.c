@@ -18,6 +18,14 @@ static bool is_message_call(const struct job *job)
     return job->op >= LOOP_OP_RECV && job->op <= LOOP_OP_RECV_MSG;
 }
 
+/* Both directions of a file that the ring serves move the same position. */
+static bool is_at_position(const struct job *job)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    return row->op_class == LOOP_CLASS_MOVE && job->u.args.offset == LOOP_CURRENT &&
+           job->fd->write_by == LOOP_IO_BLOCKING;
+}
+
 /* NULL: it needs no turn. */
 static struct loop_turn *turn_of(const struct job *job)
 {
@@ -29,6 +37,9 @@ static struct loop_turn *turn_of(const struct job *job)
     case LOOP_CLASS_POLL: return &job->fd->polling;
     default: return NULL;
     }
+    if (is_at_position(job)) {
+        return &job->fd->receiving;
+    }
     if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET || (is_message_call(job) && job->u.args.flags & IN_NO_LINE)) {
         return NULL;
     }
@@ -38,8 +49,8 @@ static struct loop_turn *turn_of(const struct job *job)
 bool loop_uring_follows_others(const struct job *job)
 {
     const struct loop_turn *turn = turn_of(job);
-    if (!turn) {
-        return false;
+    if (!turn || is_at_position(job)) {
+        return false; /* a file's lists are its flow's own */
     }
     if (turn == &job->fd->polling) {
         return !loop_list_is_empty(&job->fd->pollers);
