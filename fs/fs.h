@@ -230,8 +230,8 @@ struct loop_save_options {
     /* All or nothing, also when the machine goes down: written to a temporary file in the same directory, synchronised,
      * given its name, and the directory synchronised. A file that is replaced passes on its permissions with its access
      * control list, and its owner and group where the process may set them; a group that it may not set gets no more
-     * than everybody. Until then only the process's user may read the temporary file. A link is replaced, not followed.
-     * Not together with `append`: -EINVAL */
+     * than everybody, and set-user-ID and set-group-ID go unless both are the same. Until then only the process's user
+     * may read the temporary file. A link is replaced, not followed. Not together with `append`: -EINVAL */
     bool atomic LOOP_ZERO;
 };
 

@@ -13,13 +13,16 @@
 
 static const char acl_name[] = "system.posix_acl_access";
 
+#define SET_ID ((mode_t)(S_ISUID | S_ISGID))
+
 /* The permissions of a group that isn't the one they were given to: those of everybody. */
 static mode_t without_group(mode_t mode)
 {
     return mode & (~(mode_t)S_IRWXG | (mode & S_IRWXO) << 3);
 }
 
-/* Returns the permissions that the new file may have: the group's count for that group alone. */
+/* Returns the permissions that the new file may have: the group's count for that group alone, and the set-user-ID and
+ * set-group-ID bits for that owner and group. */
 static mode_t pass_owner(const struct stat *from, int to)
 {
     struct stat own;
@@ -27,8 +30,11 @@ static mode_t pass_owner(const struct stat *from, int to)
     if (fstat(to, &own) == 0 && own.st_uid == from->st_uid && own.st_gid == from->st_gid) {
         return from->st_mode;
     }
-    bool has_group = fchown(to, from->st_uid, from->st_gid) == 0 || fchown(to, (uid_t)-1, from->st_gid) == 0;
-    return has_group ? from->st_mode : without_group(from->st_mode);
+    if (fchown(to, from->st_uid, from->st_gid) == 0) {
+        return from->st_mode;
+    }
+    mode_t mode = from->st_mode & ~SET_ID;
+    return fchown(to, (uid_t)-1, from->st_gid) == 0 ? mode : without_group(mode);
 }
 
 /* The list of the file at `number`, which may be open with O_PATH: how long it is, 0 when there is none. */
@@ -71,10 +77,10 @@ static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t 
     return is_file;
 }
 
-/* The file may have gone since it was looked at: then its permissions are those it had. */
+/* The file may have gone since it was looked at: then its permissions are those it had. Its owner isn't known then. */
 int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary)
 {
-    mode_t mode = temporary->replaced_mode;
+    mode_t mode = temporary->replaced_mode & ~SET_ID;
     bool inherits = temporary->replaces;
 
     if (temporary->is_exclusive) {
@@ -88,5 +94,5 @@ int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary)
         inherits |= pass_on(temporary, from, &mode);
         close(from);
     }
-    return inherits ? loop_fs_outcome(fchmod(temporary->number, mode & 0777)) : 0;
+    return inherits ? loop_fs_outcome(fchmod(temporary->number, mode & (SET_ID | 0777))) : 0;
 }

@@ -193,7 +193,7 @@ static const struct loop_save_options atomic = {.atomic = true};
 
 LOOP_TEST(fs_save_is_never_more_readable_than_what_it_replaces)
 {
-    static const mode_t modes[] = {0600, 0400, 0000, 0640, 0604, 0644, 0666, 0755};
+    static const mode_t modes[] = {0600, 0400, 0000, 0640, 0604, 0644, 0666, 0755, 04755, 02755, 06755};
     static const char *directory;
     static unsigned i;
 
@@ -321,11 +321,12 @@ LOOP_TEST(fs_save_passes_on_the_owner_and_the_group)
     directory = enter_directory();
     put("file", "old", 0660);
     if (chown("file", 12345, 12346) == 0) {
+        CHECK_IS(chmod("file", 06770), 0);
         watch(NULL, NULL);
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
         CHECK_IS(result, 3);
         CHECK_IS(unwatch() & 07, 0);
-        check_owner("file", 12345, 12346, 0660);
+        check_owner("file", 12345, 12346, 06770);
     }
     leave_directory(directory);
     END;
@@ -335,7 +336,8 @@ LOOP_TEST(fs_save_passes_on_the_owner_and_the_group)
 LOOP_TEST(fs_save_gives_another_group_no_more_than_everybody)
 {
     static const char *directory;
-    static const mode_t modes[][2] = {{0660, 0600}, {0664, 0644}, {0640, 0600}, {0677, 0677}, {0607, 0607}};
+    static const mode_t modes[][2] = {{0660, 0600}, {0664, 0644}, {0640, 0600},
+                                      {0677, 0677}, {0607, 0607}, {06775, 0755}};
     static unsigned i;
 
     BEGIN;
@@ -343,6 +345,7 @@ LOOP_TEST(fs_save_gives_another_group_no_more_than_everybody)
     for (i = 0; geteuid() == 0 && i < COUNT_OF(modes); i++) {
         put("file", "old", modes[i][0]);
         CHECK_IS(chown("file", 12345, 12346), 0);
+        CHECK_IS(chmod("file", modes[i][0]), 0); /* which the other has taken off */
         CHECK(become_nobody());
         watch(NULL, NULL);
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
