@@ -67,6 +67,11 @@ LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_
  *     FILE *pipe = popen(command, "r");
  *     loop_child_end(loop);
  *
+ * They are for the loop's thread only. The threads of the pool block every signal, so a child that work makes needs the
+ * program's mask by other means: call loop_saved_mask on the loop's thread before the work is started, and give that
+ * mask to posix_spawnattr_setsigmask(3) with POSIX_SPAWN_SETSIGMASK, or to sigprocmask(2) in the child between fork and
+ * exec. popen and system have no place for it.
+ *
  * A forked child must call exec or _exit. The loop can't go on in it: its next turn stops the child with a line that
  * says so. To become a daemon, call daemon(3) before loop_run. */
 

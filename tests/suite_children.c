@@ -91,6 +91,35 @@ LOOP_TEST(p19_the_saved_mask_serves_posix_spawn)
     END;
 }
 
+/* All signals are blocked on the threads of the pool. */
+static int64_t spawn_with_mask(void *saved)
+{
+    static char shell[] = "sh", option[] = "-c", command[] = "kill -TERM $$; exit 3";
+    char *arguments[] = {shell, option, command, NULL};
+    posix_spawnattr_t attributes;
+    pid_t child;
+    int status;
+
+    CHECK_IS(posix_spawnattr_init(&attributes), 0);
+    CHECK_IS(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK), 0);
+    CHECK_IS(posix_spawnattr_setsigmask(&attributes, saved), 0);
+    CHECK_IS(posix_spawn(&child, "/bin/sh", NULL, &attributes, arguments, environ), 0);
+    posix_spawnattr_destroy(&attributes);
+    CHECK_IS(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+LOOP_TEST(p19_the_saved_mask_serves_a_child_that_work_makes)
+{
+    static sigset_t mask;
+
+    BEGIN;
+    loop_saved_mask(env->loop, &mask);
+    AWAIT(loop_work(env->scope, spawn_with_mask, &mask, GO));
+    CHECK_IS(result, SIGTERM);
+    END;
+}
+
 static void never_called(int number)
 {
     ck_abort_msg("the program's handler for signal %d was called", number);
