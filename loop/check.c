@@ -190,6 +190,16 @@ bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
 
 /* ---- for parts ---- */
 
+bool loop_check_pointer(const void *pointer, const char *name, const char *function)
+{
+    if (!pointer) {
+        char what[64];
+        (void)snprintf(what, sizeof what, "the pointer to the %s is NULL", name);
+        loop_misuse(NULL, function, what, "give the address of one");
+    }
+    return pointer != NULL;
+}
+
 bool loop_check_scope(const struct loop_scope *scope, const char *function)
 {
     return loop_scope_is_good(scope, function);

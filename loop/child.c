@@ -13,6 +13,7 @@
 #include <loop/check.h>
 #include <loop/child.h>
 #include <loop/log.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -201,6 +202,9 @@ void loop_child_finish(struct loop *loop)
 
 void loop_saved_mask(const struct loop *loop, sigset_t *mask)
 {
+    if (!loop_check_pointer(mask, "mask", __func__)) {
+        return;
+    }
     if (!loop_is_good(loop, __func__)) {
         sigemptyset(mask);
         return;

@@ -9,6 +9,7 @@
 #include <loop/copy.h>
 #include <loop/io.h>
 #include <loop/own.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -428,6 +429,9 @@ loop_job loop_copy_report(struct loop_source *source, struct loop_sink *sink, st
                           loop_fn *fn, void *arg)
 {
     if (!(loop_source_is_good(source, __func__) && loop_sink_is_good(sink, __func__))) {
+        return 0;
+    }
+    if (!loop_check_pointer(outcome, "outcome", __func__)) {
         return 0;
     }
     struct ends ends = ends_of(source, sink);

@@ -8,6 +8,7 @@
 #include <loop/fd_flow.h>
 #include <loop/io.h>
 #include <loop/unread.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -506,7 +507,8 @@ void loop_flow_init(struct loop_fd *fd)
 
 int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop_sink **sink)
 {
-    if (!loop_scope_is_good(scope, __func__)) {
+    if (!loop_scope_is_good(scope, __func__) || !loop_check_pointer(source, "source", __func__) ||
+        !loop_check_pointer(sink, "sink", __func__)) {
         return -EINVAL;
     }
     int ends[2];

@@ -5,6 +5,7 @@
 #include <loop/check.h>
 #include <loop/fd_flow.h>
 #include <loop/own.h>
+#include <loop/part.h>
 
 #include <errno.h>
 
@@ -150,8 +151,9 @@ loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_i
     if (!loop_sink_is_good(sink, __func__)) {
         return 0;
     }
-    return is_too_long(iov, n_iov) ? instant(sink->scope, -EINVAL, fn, arg)
-                                   : loop_sink_write(sink, iov, n_iov, fn, arg);
+    bool is_good = n_iov == 0 || loop_check_pointer(iov, "vectors", __func__);
+    return !is_good || is_too_long(iov, n_iov) ? instant(sink->scope, -EINVAL, fn, arg)
+                                               : loop_sink_write(sink, iov, n_iov, fn, arg);
 }
 
 loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)

@@ -32,6 +32,9 @@ LOOP_API bool loop_check_scope(const struct loop_scope *scope, const char *funct
 LOOP_API bool loop_check_fd(const struct loop_fd *fd, const char *function);
 LOOP_API bool loop_check_flow(const struct loop_flow *flow, const char *function);
 
+/* For an argument that points to what the caller has or wants: false for NULL. */
+LOOP_API bool loop_check_pointer(const void *pointer, const char *name, const char *function);
+
 /* For an object of the part's own, which `kind` names, in the memory of a scope to which it has a pointer, `scope_at`
  * bytes from its start. Returns false for NULL, and in a debug build when the scope has ended. */
 LOOP_API bool loop_check_object(const void *object, size_t scope_at, const char *kind, const char *function);

@@ -4,6 +4,7 @@
  */
 #include <loop/check.h>
 #include <loop/core.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -144,7 +145,7 @@ static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = loop_j
 
 loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn, void *arg)
 {
-    if (!loop_scope_is_good(scope, __func__)) {
+    if (!loop_scope_is_good(scope, __func__) || !loop_check_pointer(chunk, "chunk", __func__)) {
         return 0;
     }
     bool ended;
@@ -227,7 +228,8 @@ size_t loop_chunk_offset(const struct loop_chunk *chunk)
 
 int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, size_t len)
 {
-    if (!loop_chunk_is_good(chunk, __func__) || len > chunk->loop->region.block_size) {
+    if (!loop_chunk_is_good(chunk, __func__) || len > chunk->loop->region.block_size ||
+        (len > 0 && !loop_check_pointer(buf, "bytes", __func__))) {
         return -EINVAL;
     }
     memcpy(buf, loop_chunk_memory(chunk), len);

@@ -9,6 +9,7 @@
 #include <loop/inbox.h>
 #include <loop/leak.h>
 #include <loop/log.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -417,6 +418,9 @@ const char *loop_backend_detail(const struct loop *loop)
 
 void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
 {
+    if (!loop_check_pointer(stats, "statistics", __func__)) {
+        return;
+    }
     if (!loop_is_good(loop, __func__)) {
         *stats = (struct loop_stats){0};
         return;

@@ -5,6 +5,7 @@
  */
 #include <loop/check.h>
 #include <loop/sources.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -337,6 +338,9 @@ const void *loop_memory_data(const struct loop_sink *memory_sink, size_t *len)
     const struct memory_sink *memory = is_good && memory_sink->ops == &memory_sink_ops ? memory_sink->self : NULL;
     if (is_good && !memory) {
         loop_misuse(memory_sink->scope->loop, __func__, "the sink is not from loop_memory_sink", "ask one that is");
+    }
+    if (!loop_check_pointer(len, "length", __func__)) {
+        return NULL;
     }
     *len = memory ? memory->len : 0;
     return memory ? memory->data : NULL;

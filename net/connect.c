@@ -10,6 +10,7 @@
 #include "internal.h"
 
 #include <loop/low_level.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -201,6 +202,9 @@ loop_job loop_connect(struct loop_scope *scope, const struct loop_address *addre
 {
     static const struct loop_connect_options defaults;
 
+    if (!loop_check_pointer(flow, "flow", __func__)) {
+        return 0;
+    }
     *flow = NULL;
     if (!loop_check_scope(scope, __func__)) {
         return 0;
@@ -244,6 +248,9 @@ int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loo
 {
     int fds[2];
 
+    if (!loop_check_pointer(one, "flow", __func__) || !loop_check_pointer(other, "flow", __func__)) {
+        return -EINVAL;
+    }
     *one = NULL;
     *other = NULL;
     if (!loop_check_scope(scope, __func__)) {

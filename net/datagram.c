@@ -5,6 +5,7 @@
 #include "datagram.h"
 
 #include <loop/low_level.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -199,6 +200,9 @@ int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_opti
     struct loop_address bound = {0};
     sa_family_t family;
 
+    if (!loop_check_pointer(socket, "socket", __func__)) {
+        return -EINVAL;
+    }
     *socket = NULL;
     if (!loop_check_scope(scope, __func__)) {
         return -EINVAL;
@@ -249,6 +253,12 @@ int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_
     static const struct loop_datagram_options defaults;
     struct loop_net_file none = {0};
 
+    if (!loop_check_pointer(socket, "socket", __func__)) {
+        if (number >= 0) {
+            close(number);
+        }
+        return -EINVAL;
+    }
     *socket = NULL;
     options = options ? options : &defaults;
     int error = loop_check_scope(scope, __func__) ? check_adopted(scope, number, options) : -EINVAL;
@@ -263,7 +273,7 @@ int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_
 
 int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_address *address)
 {
-    if (!loop_datagram_is_good(socket, __func__)) {
+    if (!loop_datagram_is_good(socket, __func__) || !loop_check_pointer(address, "address", __func__)) {
         return -EINVAL;
     }
     int number = loop_fd_use(socket->fd);
@@ -286,6 +296,9 @@ struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket)
 
 void loop_datagram_get_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats)
 {
+    if (!loop_check_pointer(stats, "statistics", __func__)) {
+        return;
+    }
     if (!loop_datagram_is_good(socket, __func__)) {
         *stats = (struct loop_datagram_stats){0};
         return;

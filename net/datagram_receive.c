@@ -11,6 +11,7 @@
 #include "datagram.h"
 
 #include <loop/low_level.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -405,6 +406,9 @@ static int check_stream(const struct loop_datagram_socket *socket)
 loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg)
 {
     if (!loop_datagram_is_good(socket, __func__)) {
+        return 0;
+    }
+    if (!loop_check_pointer(fn ? socket : NULL, "function", __func__)) {
         return 0;
     }
     int error = check_stream(socket);

@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include <loop/low_level.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -192,6 +193,9 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
     char path[LOOP_NET_PATH_SIZE];
     struct loop_net_file file = {.path = path};
 
+    if (!loop_check_pointer(listener, "listener", __func__)) {
+        return -EINVAL;
+    }
     *listener = NULL;
     if (!loop_check_scope(scope, __func__) || !address) {
         return -EINVAL;
@@ -216,7 +220,7 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
 
 int loop_listener_address(const struct loop_listener *listener, struct loop_address *address)
 {
-    if (!is_good(listener, __func__)) {
+    if (!is_good(listener, __func__) || !loop_check_pointer(address, "address", __func__)) {
         return -EINVAL;
     }
     *address = listener->address;
@@ -423,6 +427,9 @@ static void on_cancel(void *arg, loop_job job)
 loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, struct loop_flow **flow, loop_fn *fn,
                      void *arg)
 {
+    if (!loop_check_pointer(flow, "flow", __func__)) {
+        return 0;
+    }
     *flow = NULL;
     if (!loop_check_scope(scope, __func__) || !is_good(listener, __func__)) {
         return 0;

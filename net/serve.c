@@ -13,6 +13,7 @@
 #include "internal.h"
 
 #include <loop/low_level.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <signal.h>
@@ -414,6 +415,9 @@ struct loop_listener *loop_server_listener(struct loop_server *server)
 
 void loop_server_get_stats(const struct loop_server *server, struct loop_server_stats *stats)
 {
+    if (!loop_check_pointer(stats, "statistics", __func__)) {
+        return;
+    }
     if (!is_good(server, __func__)) {
         *stats = (struct loop_server_stats){0};
         return;

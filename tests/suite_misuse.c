@@ -182,6 +182,18 @@ MISUSE(loop_chunk_length, "the chunk is NULL", loop_chunk_length(NULL) == 0)
 MISUSE(loop_chunk_offset, "the chunk is NULL", loop_chunk_offset(NULL) == 0)
 MISUSE(loop_chunk_copy_out, "the chunk is NULL", loop_chunk_copy_out(NULL, NULL, 0) == -EINVAL)
 
+/* ---- NULL where something is to be written, or comes from ---- */
+
+MISUSE_JOB(loop_writev, "vectors is NULL", loop_writev(here->out, NULL, 8, REFUSED))
+MISUSE(loop_copy_report, "outcome is NULL", loop_copy_report(here->in, here->out, NULL, FN) == 0)
+MISUSE(loop_pipe, "source is NULL", loop_pipe(here->scope, NULL, &gone.sink) == -EINVAL)
+MISUSE(loop_pipe, "sink is NULL", loop_pipe(here->scope, &gone.source, NULL) == -EINVAL)
+MISUSE(loop_memory_data, "length is NULL", loop_memory_data(loop_memory_sink(here->scope, 8), NULL) == NULL)
+MISUSE(loop_chunk_alloc_wait, "chunk is NULL", loop_chunk_alloc_wait(here->scope, NULL, FN) == 0)
+MISUSE(loop_chunk_copy_out, "bytes is NULL", loop_chunk_copy_out(loop_chunk_alloc(here->loop), NULL, 8) == -EINVAL)
+MISUSE_VOID(loop_get_stats, "statistics is NULL", loop_get_stats(here->loop, NULL))
+MISUSE_VOID(loop_saved_mask, "mask is NULL", loop_saved_mask(here->loop, NULL))
+
 /* ---- scopes that have ended ---- */
 
 #define ENDED "opened by loop_scope_open (" AT

@@ -91,6 +91,40 @@ MISUSE(loop_datagram_is_full, "socket is NULL", loop_datagram_is_full(NULL))
 MISUSE(loop_datagram_drained, "socket is NULL", loop_datagram_drained(NULL, FN) == 0)
 MISUSE(loop_datagram_get_stats, "socket is NULL", datagram_stats_are_zero(NULL))
 
+/* ---- NULL where something is to be written, or comes from ---- */
+
+static struct loop_listener *listener_made(void)
+{
+    static struct loop_address any;
+
+    CHECK_IS(loop_address_parse(&any, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(here->scope, &any, NULL, &listener), 0);
+    CHECK(loop_sleep(here->scope, 0, NULL, NULL) != 0);
+    return listener;
+}
+
+static struct loop_datagram_socket *datagrams_made(void)
+{
+    static struct loop_address any;
+
+    CHECK_IS(loop_address_parse(&any, "udp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_datagram_open(here->scope, &(struct loop_datagram_options){.bind_to = &any}, &datagrams), 0);
+    return datagrams;
+}
+
+MISUSE(loop_connect, "flow is NULL", loop_connect(here->scope, &address, NULL, NULL, FN) == 0)
+MISUSE(loop_socketpair, "flow is NULL", loop_socketpair(here->scope, NULL, &flows[1]) == -EINVAL)
+MISUSE(loop_socketpair, "flow is NULL", loop_socketpair(here->scope, &flows[0], NULL) == -EINVAL)
+MISUSE(loop_listen, "listener is NULL", loop_listen(here->scope, &address, NULL, NULL) == -EINVAL)
+MISUSE(loop_listener_address, "address is NULL", loop_listener_address(listener_made(), NULL) == -EINVAL)
+MISUSE(loop_accept, "flow is NULL", loop_accept(here->scope, listener_made(), NULL, FN) == 0)
+MISUSE_VOID(loop_server_get_stats, "statistics is NULL", loop_server_get_stats(NULL, NULL))
+MISUSE(loop_datagram_open, "socket is NULL", loop_datagram_open(here->scope, &options, NULL) == -EINVAL)
+MISUSE(loop_datagram_adopt, "socket is NULL", loop_datagram_adopt(here->scope, -1, NULL, NULL) == -EINVAL)
+MISUSE(loop_datagram_address, "address is NULL", loop_datagram_address(datagrams_made(), NULL) == -EINVAL)
+MISUSE(loop_datagram_stream, "function is NULL", loop_datagram_stream(datagrams_made(), FN) == 0)
+MISUSE_VOID(loop_datagram_get_stats, "statistics is NULL", loop_datagram_get_stats(datagrams_made(), NULL))
+
 /* ---- directories and files ---- */
 
 #define NO_DIR "the directory is NULL"
