@@ -304,6 +304,7 @@ struct loop_fd {
     bool is_listener : 1;                 /* it has been found to listen */
     bool has_vague_events : 1;            /* which don't say whether there is an urgent mark: see io.h */
     bool is_unix : 1;                     /* a Unix stream socket: recvmsg(2) tells where it stopped */
+    bool is_shut : 1;                     /* it was shut down for output: there will be no room any more */
     bool was_readable : 1;                /* `ready` had POLLIN when bytes were given back */
     uint32_t uses;                        /* keep it from being closed */
     uint32_t pins;                        /* keep the object: loop_fd_pin */

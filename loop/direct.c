@@ -158,14 +158,15 @@ static void start_multishot(struct loop *loop, struct job *job)
 
 /* ---- splice ---- */
 
-/* Which end isn't ready. A file always is. */
+/* Which end isn't ready. A file always is. So is what was shut down: the call says so, but poll(2) doesn't say of a
+ * full Unix socket that there is nothing to wait for. */
 static enum splice_side find_blocked(const struct job *job)
 {
     const struct loop_fd *from = job->fd, *to = job->u.args.second;
     bool is_ready = !loop_fd_is_stream(from) || loop_unread_is_for(from, job->u.args.offset);
     struct pollfd ends[2] = {
         {.fd = is_ready ? -1 : from->number, .events = POLLIN},
-        {.fd = to->write_by == LOOP_IO_BLOCKING ? -1 : to->number, .events = POLLOUT},
+        {.fd = to->write_by == LOOP_IO_BLOCKING || to->is_shut ? -1 : to->number, .events = POLLOUT},
     };
     (void)poll(ends, 2, 0);
     if (ends[0].fd >= 0 && !ends[0].revents) {

@@ -28,6 +28,7 @@ int64_t loop_fd_shut_down(struct loop *loop, struct loop_fd *fd, int how)
         return -errno;
     }
     uint32_t input = how == SHUT_WR ? 0 : POLLIN, output = how == SHUT_RD ? 0 : POLLOUT;
+    fd->is_shut |= output != 0;
     loop_ready_note(loop, fd, input | output);
     if (output) {
         loop_ready_call_back(loop, fd, waits_for_room);

@@ -381,7 +381,14 @@ static bool is_pipe(const struct loop_fd *fd)
     return fstat(fd->number, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-/* What splice(2) refuses at once would never become ready: an end that isn't open for it, and a pipe into itself. */
+/* A timer, a set of signals, an epoll set and their like, which have no type: splice(2) knows none of them. */
+static bool is_anonymous(const struct stat *status)
+{
+    return (status->st_mode & S_IFMT) == 0;
+}
+
+/* What splice(2) refuses at once would never become ready: an end that isn't open for it or can't be spliced, and a
+ * pipe into itself. */
 static int check_ends(const struct loop_fd *from, const struct loop_fd *to)
 {
     int from_flags = fcntl(from->number, F_GETFL), to_flags = fcntl(to->number, F_GETFL);
@@ -389,8 +396,13 @@ static int check_ends(const struct loop_fd *from, const struct loop_fd *to)
         return -EBADF;
     }
     struct stat from_status, to_status;
-    bool is_same = fstat(from->number, &from_status) == 0 && fstat(to->number, &to_status) == 0 &&
-                   from_status.st_dev == to_status.st_dev && from_status.st_ino == to_status.st_ino;
+    if (fstat(from->number, &from_status) || fstat(to->number, &to_status)) {
+        return -errno;
+    }
+    if (is_anonymous(&from_status) || is_anonymous(&to_status)) {
+        return -EINVAL;
+    }
+    bool is_same = from_status.st_dev == to_status.st_dev && from_status.st_ino == to_status.st_ino;
     return is_same && is_pipe(from) ? -EINVAL : 0;
 }
 

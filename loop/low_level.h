@@ -93,7 +93,8 @@ LOOP_API loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd,
  * behind it. -EINVAL for what can't be waited for, such as a file. */
 LOOP_API loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
-/* splice(2): one end must be a pipe (-EINVAL). Waits for the source and for room, without holding a thread. */
+/* splice(2): one end must be a pipe, and the other none of what splice(2) doesn't take, such as a timerfd (-EINVAL).
+ * Waits for the source and for room, without holding a thread. */
 LOOP_API loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset,
                                  struct loop_fd *to, int64_t to_offset, size_t len, loop_fn *fn, void *arg);
 
