@@ -18,8 +18,9 @@
  *
  * Operations of one direction of a socket (what accepts and receives; what sends and connects) are done in the order of
  * the calls, each when the one before has ended. MSG_DONTWAIT, MSG_OOB and MSG_ERRQUEUE don't wait for others. The
- * same holds for reads and writes at LOOP_CURRENT of a file. Other operations that are in flight together are
- * independent.
+ * same holds for reads and writes at LOOP_CURRENT of a file. Between these and what sources and sinks do on the same
+ * descriptor (loop_read, loop_write, streams) there is no order: whoever needs one waits for the first. Other
+ * operations that are in flight together are independent.
  *
  * Offsets are absolute, or LOOP_CURRENT: the file's position, which moves; for pipes, sockets and terminals always
  * LOOP_CURRENT. Descriptors in results are plain numbers, CLOEXEC, the caller's: loop_fd_adopt makes an object of one.
