@@ -52,9 +52,11 @@ static void run_posts(struct loop *loop)
 {
     loop_fn *fn;
     void *arg;
+    loop_child_check(loop); /* a forked child does not have the box */
     for (unsigned n = 0; n < WORK_PER_TURN && loop_inbox_take(loop->inbox, &fn, &arg); n++) {
         fn(arg, 0);
         loop_settle(loop);
+        loop_child_check(loop);
     }
 }
 
