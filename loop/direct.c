@@ -12,6 +12,9 @@
 #include <loop/unread.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 /* The shares of one turn, so that one busy descriptor doesn't hold up the others. */
 #define ACCEPTS_PER_TURN 64
@@ -229,6 +232,34 @@ static enum loop_attempt splice_by_thread(struct loop *loop, struct job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
+/* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. The pipe has
+ * been found to have room for a piece. -EAGAIN: there is nothing behind the mark yet. */
+static bool is_at_mark(const struct loop_fd *fd)
+{
+    int is_at = 0;
+    return loop_fd_reads_by(fd) == LOOP_IO_SOCKET && ioctl(fd->number, SIOCATMARK, &is_at) == 0 && is_at;
+}
+
+static int64_t pass_mark(struct job *job)
+{
+    char piece[PIPE_BUF];
+    size_t len = job->u.args.len < sizeof piece ? job->u.args.len : sizeof piece;
+    int64_t n = receive(job, piece, len, 0);
+    return n > 0 ? loop_io_write_one(job->u.args.second, piece, (size_t)n) : n;
+}
+
+/* Both ends are ready. Where it still has to wait, `*side` is what for. */
+static int64_t splice_now(struct job *job, bool gets_kept, enum splice_side *side)
+{
+    int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
+    *side = SPLICE_DESTINATION;
+    if (!gets_kept && (result == 0 || result == -EAGAIN) && is_at_mark(job->fd)) {
+        result = pass_mark(job);
+        *side = SPLICE_SOURCE;
+    }
+    return result;
+}
+
 /* Asks before it tries: a fifo that never had a writer looks like one at its end, and a splice doesn't say which end it
  * would have to wait for. */
 static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
@@ -244,11 +275,10 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
         return splice_by_thread(loop, job);
     }
     if (side == SPLICE_NOWHERE) {
-        int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
+        int64_t result = splice_now(job, gets_kept, &side);
         if (result != -EAGAIN) {
             return done_with(job, result);
         }
-        side = SPLICE_DESTINATION;
     }
     if (job->u.args.flags == side) {
         return LOOP_ATTEMPT_AGAIN;

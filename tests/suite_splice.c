@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+
 #include <unistd.h>
 
 static struct once once, behind;
@@ -81,5 +82,33 @@ LOOP_TEST(shutdown_ends_a_splice_that_waits_for_room)
     ONCE_IS(behind, -EPIPE);
     close(pair[1]);
     close(channel[1]);
+    END;
+}
+
+LOOP_TEST(splice_passes_the_mark_of_urgent_data)
+{
+    static struct loop_fd *from, *in;
+    static char got[8];
+
+    BEGIN;
+    make_tcp_pair(pair);
+    CHECK_IS(pipe(channel), 0);
+    from = adopt(env->scope, pair[0]);
+    in = adopt(env->scope, channel[1]);
+    CHECK_IS(send(pair[1], "abc", 3, 0), 3);
+    CHECK_IS(send(pair[1], "!", 1, MSG_OOB), 1);
+    CHECK_IS(send(pair[1], "def", 3, 0), 3);
+    CHECK_IS(shutdown(pair[1], SHUT_WR), 0);
+    static int64_t total;
+    for (total = 0; total < 6; total += result) {
+        AWAIT(loop_op_splice(NULL, from, LOOP_CURRENT, in, LOOP_CURRENT, 64, GO));
+        CHECK(result > 0);
+    }
+    AWAIT(loop_op_splice(NULL, from, LOOP_CURRENT, in, LOOP_CURRENT, 64, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(read(channel[0], got, sizeof got), 6);
+    CHECK(memcmp(got, "abcdef", 6) == 0);
+    close(pair[1]);
+    close(channel[0]);
     END;
 }
