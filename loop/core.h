@@ -447,6 +447,10 @@ void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct job *jo
  * Backends call loop_ready_event. */
 void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
+/* Finds out anew whether there is something to read, where the calls of others may have read since it was last known,
+ * and has the reader tried that comes next. */
+void loop_ready_look_again(struct loop *loop, struct loop_fd *fd);
+
 /* Tries what waits for `fd` and may go on. From the dispatch only. */
 void loop_ready_try(struct loop *loop, struct loop_fd *fd);
 

@@ -348,8 +348,15 @@ static enum loop_attempt attempt_poll_multishot(struct loop *loop, struct job *j
     return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MOVED; /* MOVED: cancelled meanwhile */
 }
 
+static void cancel_poll_multishot(struct loop *loop, struct job *job)
+{
+    struct loop_fd *fd = job->fd;
+    loop_job_complete(loop, job, -ECANCELED);
+    loop_ready_look_again(loop, fd);
+}
+
 static const struct loop_job_kind poll_multishot_kind = {
-    .name = "poll_multishot", .cancel = loop_job_cancel_here, .attempt = attempt_poll_multishot};
+    .name = "poll_multishot", .cancel = cancel_poll_multishot, .attempt = attempt_poll_multishot};
 
 loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
 {

@@ -4,7 +4,7 @@
  * which only say that something has come to be (edges): what is believed ready is kept in fd->ready until a call says
  * otherwise, so that no system call is made to find out what is known.
  */
-#include <loop/core.h>
+#include <loop/unread.h>
 
 #include <errno.h>
 
@@ -64,6 +64,25 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uin
     } else {
         job->where = LOOP_AT_WAIT;
         loop_list_push_back(&fd->pollers, &job->link);
+        loop_ready_activate(loop, fd);
+    }
+}
+
+/* poll(2) is asked, because a read would take a fifo that never had a writer for one at its end. What it doesn't tell
+ * of yet makes an event. */
+void loop_ready_look_again(struct loop *loop, struct loop_fd *fd)
+{
+    struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLRDHUP};
+    if (fd->state != LOOP_FD_OPEN) {
+        return;
+    }
+    fd->was_readable = false; /* it is asked once more when unread bytes are gone */
+    if (loop_fd_has_unread(fd) || poll(&entry, 1, 0) != 0) {
+        fd->ready |= POLLIN;
+    } else {
+        fd->ready &= ~(uint32_t)POLLIN;
+    }
+    if (!loop_list_is_empty(&fd->readers)) {
         loop_ready_activate(loop, fd);
     }
 }
