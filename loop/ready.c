@@ -154,22 +154,32 @@ static void end_job(struct loop *loop, struct job *job, bool is_dispatch)
     }
 }
 
-/* Tries the jobs of one list in their order while the descriptor is believed ready. */
-__attribute__((always_inline)) static inline void run_list(struct loop *loop, struct loop_fd *fd,
-                                                           struct loop_list *list, uint32_t event, bool is_dispatch)
+/* Does what an attempt's answer asks for. False when no other job of the list may be tried in this turn. */
+__attribute__((always_inline)) static inline bool follow(struct loop *loop, struct loop_fd *fd, struct job *job,
+                                                         enum loop_attempt attempt, uint32_t event, bool is_dispatch)
 {
-    for (unsigned n = 0; fd->ready & event && !loop_list_is_empty(list); n++) {
+    if (attempt == LOOP_ATTEMPT_AGAIN) {
+        fd->ready &= ~event;
+    } else if (attempt == LOOP_ATTEMPT_DONE) {
+        end_job(loop, job, is_dispatch);
+    } else if (attempt == LOOP_ATTEMPT_MORE) {
+        loop_ready_activate(loop, fd);
+        return false;
+    }
+    return true;
+}
+
+/* Tries the jobs of one list in their order while the descriptor is believed ready; `n` have been tried already. */
+__attribute__((always_inline)) static inline void
+run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned n, uint32_t event, bool is_dispatch)
+{
+    for (; fd->ready & event && !loop_list_is_empty(list); n++) {
         struct job *job = LOOP_CONTAINER(list->next, struct job, link);
         if (!job->kind->attempt) {
             return; /* a file's: its operations follow each other by themselves */
         }
         enum loop_attempt attempt = n < ATTEMPTS_PER_TURN ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MORE;
-        if (attempt == LOOP_ATTEMPT_AGAIN) {
-            fd->ready &= ~event;
-        } else if (attempt == LOOP_ATTEMPT_DONE) {
-            end_job(loop, job, is_dispatch);
-        } else if (attempt == LOOP_ATTEMPT_MORE) {
-            loop_ready_activate(loop, fd);
+        if (!follow(loop, fd, job, attempt, event, is_dispatch)) {
             return;
         }
     }
@@ -219,17 +229,56 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-void loop_ready_try(struct loop *loop, struct loop_fd *fd)
+static bool has_others(const struct loop_fd *fd)
 {
-    fd->uses++; /* continuations may close it, and end its scope */
-    if (fd->ready & POLLIN) {
-        run_list(loop, fd, &fd->readers, POLLIN, true);
-    }
+    return (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
+}
+
+/* Those that write, and those that poll. */
+__attribute__((noinline)) static void run_others(struct loop *loop, struct loop_fd *fd)
+{
     if (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) {
-        run_list(loop, fd, &fd->writers, POLLOUT, true);
+        run_list(loop, fd, &fd->writers, 0, POLLOUT, true);
     }
     if (!loop_list_is_empty(&fd->pollers)) {
         run_pollers(loop, fd);
+    }
+}
+
+/* The readers from the second attempt on; the first has been made where there is a `job`. */
+__attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd, struct job *job,
+                                                  enum loop_attempt attempt)
+{
+    if (!job) {
+        run_list(loop, fd, &fd->readers, 0, POLLIN, true);
+    } else if (follow(loop, fd, job, attempt, POLLIN, true)) {
+        run_list(loop, fd, &fd->readers, 1, POLLIN, true);
+    }
+}
+
+static struct job *first_reader(const struct loop_fd *fd)
+{
+    bool is_one = fd->ready & POLLIN && !loop_list_is_empty(&fd->readers);
+    struct job *job = is_one ? LOOP_CONTAINER(fd->readers.next, struct job, link) : NULL;
+    return job && job->kind->attempt ? job : NULL;
+}
+
+/* Nearly always there is one job that reads, and one attempt leaves nothing to be read. */
+void loop_ready_try(struct loop *loop, struct loop_fd *fd)
+{
+    fd->uses++; /* continuations may close it, and end its scope */
+    struct job *job = first_reader(fd);
+    enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
+    if (job && attempt == LOOP_ATTEMPT_AGAIN) {
+        fd->ready &= ~(uint32_t)POLLIN;
+        if (!loop_list_is_empty(&fd->readers)) {
+            watch(loop, fd, POLLIN);
+        }
+    } else if (fd->ready & POLLIN || job) {
+        run_readers(loop, fd, job, attempt);
+    }
+    if (has_others(fd)) {
+        run_others(loop, fd);
     }
     loop_fd_drop_use(fd);
 }
@@ -257,7 +306,7 @@ void loop_ready_send(struct loop *loop)
     while ((node = loop_list_pop_front(&loop->dirty))) {
         struct loop_fd *fd = LOOP_CONTAINER(node, struct loop_fd, dirty);
         fd->uses++;
-        run_list(loop, fd, &fd->writers, POLLOUT, false);
+        run_list(loop, fd, &fd->writers, 0, POLLOUT, false);
         loop_fd_drop_use(fd);
     }
 }
