@@ -189,6 +189,43 @@ loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const 
                  fn, arg);
 }
 
+static void drop_unread(struct loop_fd *file)
+{
+    char bytes[512];
+    size_t left;
+
+    while ((left = loop_fd_unread_length(file)) > 0) {
+        if (loop_try_read(&loop_fd_flow(file)->source, bytes, left < sizeof bytes ? left : sizeof bytes) <= 0) {
+            return;
+        }
+    }
+}
+
+/* The position that the program sees: unread bytes are still to be read. */
+static int64_t position_of(const struct loop_fd *file, int number)
+{
+    int64_t position = loop_fs_outcome(lseek(number, 0, SEEK_CUR)), unread = (int64_t)loop_fd_unread_length(file);
+
+    return position < 0 ? position : position > unread ? position - unread : 0;
+}
+
+static int64_t seek(struct loop_fd *file, int number, int64_t offset, int whence)
+{
+    if (whence == SEEK_CUR && loop_fd_unread_length(file) > 0) {
+        int64_t position = position_of(file, number);
+        if (position < 0 || offset == 0) {
+            return position;
+        }
+        offset = offset > INT64_MAX - position ? -1 : position + offset;
+        whence = SEEK_SET;
+    }
+    int64_t result = loop_fs_outcome(lseek(number, offset, whence));
+    if (result >= 0) {
+        drop_unread(file);
+    }
+    return result;
+}
+
 int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence)
 {
     if (!loop_check_fd(file, __func__)) {
@@ -198,7 +235,7 @@ int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence)
     if (number < 0) {
         return number;
     }
-    int64_t position = loop_fs_outcome(lseek(number, offset, whence));
+    int64_t position = seek(file, number, offset, whence);
     loop_fd_unuse(file);
     return position;
 }

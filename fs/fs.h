@@ -352,7 +352,11 @@ LOOP_API loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *fil
                                    size_t n_iov, int64_t offset, loop_fn *fn, void *arg);
 
 /* Moves the position, at once: `whence` is SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or SEEK_HOLE. The new position, or
- * -EINVAL, -ESPIPE, -ENXIO, -EBADF. Not while a read or write at the position is in flight. */
+ * -EINVAL, -ESPIPE, -ENXIO, -EBADF. Not while a read or write at the position is in flight.
+ * Unread bytes (<loop/fd.h>), which a reader leaves, count as not read: the position is that many bytes before the
+ * kernel's. They are dropped, since what is read next is read at the new position; but SEEK_CUR with an offset of 0
+ * only returns the position. A write at the position does not look at them: after a reader, seek to where it is to go.
+ */
 LOOP_API int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence);
 
 LOOP_API loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_status *stat,

@@ -75,7 +75,8 @@ LOOP_API void loop_fd_destroy(struct loop_fd *fd);
 /* Like loop_fd_close, but the descriptor is not closed: when what was in flight has ended, the
  * continuation gets the number, which is the caller's from then on. -EBADF when it was closed before.
  * Bytes that were unread by then are the caller's too: the continuation gets them with loop_fd_take_unread, and they
- * come before what the number still has to be read.
+ * come before what the number still has to be read. An error that a read met behind some bytes, and that the next read
+ * would return, is not handed over: read until it has been told, where it matters.
  * Can't be cancelled once it waits: the number would be lost. */
 LOOP_API loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg);
 

@@ -84,13 +84,15 @@ struct loop_flow {
 
 /* Reads once: resumes with 1 to `len` as soon as there are bytes, 0 at the end of the source, or -errno.
  * -EINVAL when `len` is 0, which would look like the end. Several reads on one source are served in the order
- * of the calls. */
+ * of the calls. A socket of packets or datagrams gives one at a time, and what of it has no room is lost, recv(2): room
+ * is `len` here, a chunk or more in streams, a chunk in readers, 64 KiB in loop_copy. loop_op_recv_msg tells of a cut,
+ * and net/net.h has datagram sockets. */
 LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Reads until `len` bytes are there: resumes with `len`; with less when the source ended or the job was
  * cancelled before (what came is in `buf`); with -errno where nothing came. An error that comes behind some bytes is
- * returned once by the next read, of whatever kind. Two at a time on a descriptor don't mix
- * their bytes; on a source of another kind, have one at a time. */
+ * returned once by the next read, of whatever kind. Two at a time on a descriptor don't mix their bytes; on a source of
+ * another kind, have one at a time. */
 LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Reads what is there now and does not wait: returns 1 to `len` bytes, 0 at the end of the source, -errno. -EAGAIN when

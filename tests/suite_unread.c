@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <fs/fs.h>
 #include <loop/reader.h>
 
 #include <stdio.h>
@@ -467,6 +468,35 @@ LOOP_TEST(p17_a_file_gets_unread_bytes)
     AWAIT(loop_copy(&file->source, memory, GO));
     CHECK_IS(result, 11);
     CHECK(memcmp(loop_memory_data(memory, &length), "unreadlater", 11) == 0);
+    END;
+}
+
+LOOP_TEST(the_position_of_a_file_counts_its_unread_bytes_as_not_read)
+{
+    static struct loop_flow *file;
+    static struct loop_reader *reader;
+
+    BEGIN;
+    file = flow_of(env->scope, make_file("first\nsecond\nthird\n", 19));
+    reader = loop_reader_create(&file->source, 0);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 6);
+    loop_reader_destroy(reader);
+    CHECK_IS(loop_file_seek(file->fd, 0, SEEK_CUR), 6);
+    AWAIT(loop_read_exact(&file->source, got, 6, GO));
+    CHECK(memcmp(got, "second", 6) == 0);
+    CHECK_IS(loop_file_seek(file->fd, -6, SEEK_CUR), 6);
+    AWAIT(loop_read_exact(&file->source, got, 6, GO));
+    CHECK(memcmp(got, "second", 6) == 0);
+    CHECK_IS(loop_file_seek(file->fd, 0, SEEK_SET), 0);
+    AWAIT(loop_read_exact(&file->source, got, 5, GO));
+    CHECK(memcmp(got, "first", 5) == 0);
+    CHECK_IS(loop_fd_unread(file->fd, "unread", 6), 0);
+    CHECK_IS(loop_file_seek(file->fd, 0, SEEK_CUR), 0);
+    CHECK_IS(loop_file_seek(file->fd, -1, SEEK_CUR), -EINVAL);
+    CHECK_IS(loop_fd_unread_length(file->fd), 6);
+    CHECK_IS(loop_file_seek(file->fd, 0, SEEK_END), 19);
+    CHECK_IS(loop_fd_unread_length(file->fd), 0);
     END;
 }
 
