@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
@@ -232,30 +233,41 @@ static enum loop_attempt splice_by_thread(struct loop *loop, struct job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
-/* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. The pipe has
- * been found to have room for a piece. -EAGAIN: there is nothing behind the mark yet. */
 static bool is_at_mark(const struct loop_fd *fd)
 {
     int is_at = 0;
     return loop_fd_reads_by(fd) == LOOP_IO_SOCKET && ioctl(fd->number, SIOCATMARK, &is_at) == 0 && is_at;
 }
 
-static int64_t pass_mark(struct job *job)
+/* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. What the
+ * pipe doesn't take of the piece becomes unread. `*side` is what to wait for where nothing was moved. */
+static int64_t pass_mark(struct loop *loop, struct job *job, enum splice_side *side)
 {
-    char piece[PIPE_BUF];
-    size_t len = job->u.args.len < sizeof piece ? job->u.args.len : sizeof piece;
-    int64_t n = receive(job, piece, len, 0);
-    return n > 0 ? loop_io_write_one(job->u.args.second, piece, (size_t)n) : n;
+    struct loop_block *block = malloc(sizeof *block + PIPE_BUF);
+    *side = SPLICE_SOURCE; /* there is nothing behind the mark yet */
+    if (!block) {
+        return -ENOMEM;
+    }
+    int64_t n = receive(job, (char *)block->bytes, job->u.args.len < PIPE_BUF ? job->u.args.len : PIPE_BUF, 0);
+    int64_t written = n > 0 ? loop_io_write_one(job->u.args.second, block->bytes, (size_t)n) : n;
+    if (written == n) {
+        free(block);
+        return n;
+    }
+    *side = SPLICE_DESTINATION;
+    block->at = written > 0 ? (size_t)written : 0;
+    block->end = (size_t)n;
+    loop_unread_put(loop, job->fd, block);
+    return written;
 }
 
 /* Both ends are ready. Where it still has to wait, `*side` is what for. */
-static int64_t splice_now(struct job *job, bool gets_kept, enum splice_side *side)
+static int64_t splice_now(struct loop *loop, struct job *job, bool gets_kept, enum splice_side *side)
 {
     int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
     *side = SPLICE_DESTINATION;
     if (!gets_kept && (result == 0 || result == -EAGAIN) && is_at_mark(job->fd)) {
-        result = pass_mark(job);
-        *side = SPLICE_SOURCE;
+        result = pass_mark(loop, job, side);
     }
     return result;
 }
@@ -275,7 +287,7 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
         return splice_by_thread(loop, job);
     }
     if (side == SPLICE_NOWHERE) {
-        int64_t result = splice_now(job, gets_kept, &side);
+        int64_t result = splice_now(loop, job, gets_kept, &side);
         if (result != -EAGAIN) {
             return done_with(job, result);
         }
