@@ -159,7 +159,7 @@ static int64_t deliver_stat(struct loop_fs_request *request, int64_t result)
 loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                       struct loop_fs_status *stat, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_stat, .tries_cache = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_stat, .tries_cache = true,
                                                    .deliver = deliver_stat, .error = stat ? 0 : -EINVAL,
                                                    .follow = follow, .out = stat});
 }
@@ -167,7 +167,7 @@ loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char
 loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_status *stat, loop_fn *fn,
                         void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_stat, .deliver = deliver_stat,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_stat, .deliver = deliver_stat,
                                                    .error = stat && file ? 0 : -EINVAL, .out = stat});
 }
 
@@ -184,7 +184,8 @@ static int64_t run_kind(struct loop_fs_request *request)
 loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, loop_fn *fn,
                       void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_kind, .tries_cache = true, .follow = follow});
+    return loop_fs_start(
+        &(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_kind, .tries_cache = true, .follow = follow});
 }
 
 /* ---- asking for other things ---- */
@@ -208,7 +209,7 @@ static int64_t run_access(struct loop_fs_request *request)
 loop_job loop_fs_access(struct loop_scope *scope, struct loop_dir *dir, const char *path, int mode, loop_fn *fn,
                         void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_access,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_access,
                                                    .error = mode & ~(R_OK | W_OK | X_OK) ? -EINVAL : 0, .follow = true,
                                                    .mode = (unsigned)mode});
 }
@@ -250,7 +251,7 @@ static int64_t deliver_space(struct loop_fs_request *request, int64_t result)
 loop_job loop_fs_statfs(struct loop_scope *scope, struct loop_dir *dir, const char *path, struct loop_fs_space *space,
                         loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_statfs, .deliver = deliver_space,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_statfs, .deliver = deliver_space,
                                                    .error = space ? 0 : -EINVAL, .out = space});
 }
 
@@ -285,8 +286,9 @@ static int64_t run_read_link(struct loop_fs_request *request)
 loop_job loop_fs_read_link(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **target, loop_fn *fn,
                            void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_read_link, .deliver = loop_fs_deliver_memory,
-                                                   .makes_memory = true, .error = target ? 0 : -EINVAL, .out = target});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_read_link,
+                                                   .deliver = loop_fs_deliver_memory, .makes_memory = true,
+                                                   .error = target ? 0 : -EINVAL, .out = target});
 }
 
 /* Everywhere, the kernel tells where a thing is. What has been deleted meanwhile is nowhere. */
@@ -320,8 +322,9 @@ static int64_t run_realpath(struct loop_fs_request *request)
 loop_job loop_fs_realpath(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **real, loop_fn *fn,
                           void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_realpath, .deliver = loop_fs_deliver_memory,
-                                                   .makes_memory = true, .error = real ? 0 : -EINVAL, .out = real});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_realpath,
+                                                   .deliver = loop_fs_deliver_memory, .makes_memory = true,
+                                                   .error = real ? 0 : -EINVAL, .out = real});
 }
 
 /* ---- changing ---- */
@@ -356,14 +359,14 @@ static int64_t run_chmod(struct loop_fs_request *request)
 loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, unsigned mode,
                        loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_chmod, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_chmod, .waits = true,
                                                    .error = mode & ~07777u ? -EINVAL : 0, .follow = follow,
                                                    .mode = mode});
 }
 
 loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file, unsigned mode, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_chmod, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_chmod, .waits = true,
                                                    .error = !file || mode & ~07777u ? -EINVAL : 0, .mode = mode});
 }
 
@@ -380,13 +383,13 @@ static int64_t run_chown(struct loop_fs_request *request)
 loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, uid_t uid,
                        gid_t gid, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(
-        &(struct loop_fs_request){ON_PATH, .run = run_chown, .waits = true, .follow = follow, .uid = uid, .gid = gid});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_chown, .waits = true, .follow = follow,
+                                                   .uid = uid, .gid = gid});
 }
 
 loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t uid, gid_t gid, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_chown, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_chown, .waits = true,
                                                    .error = file ? 0 : -EINVAL, .uid = uid, .gid = gid});
 }
 
@@ -413,14 +416,15 @@ static struct timespec time_or_keep(const struct timespec *time)
 loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                            const struct timespec *accessed, const struct timespec *modified, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_set_times, .waits = true, .follow = follow,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_set_times, .waits = true,
+                                                   .follow = follow,
                                                    .times = {time_or_keep(accessed), time_or_keep(modified)}});
 }
 
 loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, const struct timespec *accessed,
                              const struct timespec *modified, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_set_times, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_set_times, .waits = true,
                                                    .error = file ? 0 : -EINVAL,
                                                    .times = {time_or_keep(accessed), time_or_keep(modified)}});
 }
@@ -456,13 +460,13 @@ static int64_t run_truncate(struct loop_fs_request *request)
 loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *dir, const char *path, uint64_t size_bytes,
                           loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_truncate, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_truncate, .waits = true,
                                                    .error = size_bytes > INT64_MAX ? -EFBIG : 0, .len = size_bytes});
 }
 
 loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *file, uint64_t size_bytes, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_truncate, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_truncate, .waits = true,
                                                    .error = !file                    ? -EINVAL
                                                             : size_bytes > INT64_MAX ? -EFBIG
                                                                                      : 0,
@@ -477,7 +481,7 @@ static int64_t run_allocate(struct loop_fs_request *request)
 loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int mode, uint64_t offset, uint64_t len,
                             loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_FILE, .run = run_allocate, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_allocate, .waits = true,
                                                    .error = !file                                   ? -EINVAL
                                                             : offset > INT64_MAX || len > INT64_MAX ? -EFBIG
                                                                                                     : 0,
@@ -500,11 +504,11 @@ static int64_t run_sync(struct loop_fs_request *request)
 
 loop_job loop_fs_sync(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_sync});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_sync});
 }
 
 loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, bool data_only, loop_fn *fn, void *arg)
 {
     return loop_fs_start(
-        &(struct loop_fs_request){ON_FILE, .run = run_sync, .error = file ? 0 : -EINVAL, .flags = data_only});
+        &(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_sync, .error = file ? 0 : -EINVAL, .flags = data_only});
 }

@@ -193,7 +193,7 @@ static int64_t copy_to(struct loop_fs_request *request, int from, const struct s
     const struct loop_copy_options *options = &request->u.copy;
     struct loop_fs_temporary temporary;
     int64_t length = 0, result = loop_fs_temporary_make(&temporary, request->second, request->second_path,
-                                                        PRIVATE_FILE_MODE, options->exclusive);
+                                                        LOOP_FS_PRIVATE_MODE, options->exclusive);
 
     if (result == 0) {
         length = make_copy(options, from, temporary.number, status);
@@ -225,6 +225,6 @@ loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, 
 {
     static const struct loop_copy_options defaults;
 
-    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_copy, .waits = true, .takes_long = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATHS, .run = run_copy, .waits = true, .takes_long = true,
                                                    .u.copy = options ? *options : defaults});
 }

@@ -21,10 +21,10 @@
 #endif
 
 /* Permissions of a file that is created, where none are asked for. */
-#define DEFAULT_FILE_MODE 0666
+#define LOOP_FS_DEFAULT_MODE 0666
 
 /* Those of a file that nobody else may read. */
-#define PRIVATE_FILE_MODE 0600
+#define LOOP_FS_PRIVATE_MODE 0600
 
 /* A system call's answer as a result. */
 static inline int64_t loop_fs_outcome(int64_t answer)
@@ -94,11 +94,11 @@ struct loop_fs_request {
 };
 
 /* What the calls have in common, by the names that their parameters have in the header. */
-#define ON_PATH .function = __func__, .scope = scope, .dir = dir, .path = path, .fn = fn, .arg = arg
-#define ON_PATHS                                                                                                       \
+#define LOOP_FS_ON_PATH .function = __func__, .scope = scope, .dir = dir, .path = path, .fn = fn, .arg = arg
+#define LOOP_FS_ON_PATHS                                                                                               \
     .function = __func__, .scope = scope, .dir = from_dir, .path = from, .second_dir = to_dir, .second_path = to,      \
     .has_second = true, .fn = fn, .arg = arg
-#define ON_FILE .function = __func__, .is_on_file = true, .scope = scope, .file = file, .fn = fn, .arg = arg
+#define LOOP_FS_ON_FILE .function = __func__, .is_on_file = true, .scope = scope, .file = file, .fn = fn, .arg = arg
 
 /* Whether a public call may use what it is given: `scope` may be NULL where there is a directory or a file. A NULL
  * directory or file beside a good scope stops a debug build; otherwise the job ends with -EINVAL. */

@@ -43,7 +43,7 @@ static int64_t run_mkdir(struct loop_fs_request *request)
 loop_job loop_fs_mkdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode, loop_fn *fn,
                        void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_mkdir, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_mkdir, .waits = true,
                                                    .error = mode & ~07777u ? -EINVAL : 0,
                                                    .mode = mode ? mode : DEFAULT_DIRECTORY_MODE});
 }
@@ -91,7 +91,7 @@ static int64_t run_mkdirs(struct loop_fs_request *request)
 loop_job loop_fs_mkdirs(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode, loop_fn *fn,
                         void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_mkdirs, .waits = true,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_mkdirs, .waits = true,
                                                    .error = mode & ~07777u ? -EINVAL : 0,
                                                    .mode = mode ? mode : DEFAULT_DIRECTORY_MODE});
 }
@@ -110,12 +110,13 @@ static int64_t run_unlink(struct loop_fs_request *request)
 
 loop_job loop_fs_unlink(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_unlink, .waits = true});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_unlink, .waits = true});
 }
 
 loop_job loop_fs_rmdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_unlink, .waits = true, .flags = AT_REMOVEDIR});
+    return loop_fs_start(
+        &(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_unlink, .waits = true, .flags = AT_REMOVEDIR});
 }
 
 /* ---- two names ---- */
@@ -153,7 +154,7 @@ loop_job loop_fs_rename(struct loop_scope *scope, struct loop_dir *from_dir, con
 {
     int flags = rename_flags(how);
 
-    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_rename, .waits = true, .flags = flags});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATHS, .run = run_rename, .waits = true, .flags = flags});
 }
 
 /* A slash behind the name asks for what a link leads to, and for a directory, which can't have a second name: the
@@ -196,7 +197,7 @@ static int64_t run_link(struct loop_fs_request *request)
 loop_job loop_fs_link(struct loop_scope *scope, struct loop_dir *from_dir, const char *from, struct loop_dir *to_dir,
                       const char *to, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATHS, .run = run_link, .waits = true});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATHS, .run = run_link, .waits = true});
 }
 
 /* The second path of the request is what the link is to say. */
@@ -213,6 +214,6 @@ static int64_t run_symlink(struct loop_fs_request *request)
 loop_job loop_fs_symlink(struct loop_scope *scope, const char *target, struct loop_dir *dir, const char *path,
                          loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .second_path = target, .run = run_symlink, .waits = true,
-                                                   .error = target ? 0 : -EINVAL});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .second_path = target, .run = run_symlink,
+                                                   .waits = true, .error = target ? 0 : -EINVAL});
 }

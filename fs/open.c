@@ -34,7 +34,7 @@ static int64_t deliver_dir(struct loop_fs_request *request, int64_t result)
 loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, struct loop_dir **opened,
                           loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_open_dir, .deliver = deliver_dir,
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_open_dir, .deliver = deliver_dir,
                                                    .tries_cache = true, .makes_number = true,
                                                    .error = opened ? 0 : -EINVAL, .out = opened});
 }
@@ -116,7 +116,7 @@ static int translate(const struct loop_open_options *options, struct open_how *h
         .flags = (unsigned)(flags & O_PATH ? flags : flags | O_NOCTTY),
         .mode = !creates        ? 0
                 : options->mode ? options->mode
-                                : DEFAULT_FILE_MODE,
+                                : LOOP_FS_DEFAULT_MODE,
         .resolve = options->resolve,
     };
     return 0;
@@ -126,8 +126,8 @@ loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char
                       const struct loop_open_options *options, struct loop_flow **flow, loop_fn *fn, void *arg)
 {
     static const struct loop_open_options defaults;
-    struct loop_fs_request request = {
-        ON_PATH, .run = run_open, .deliver = deliver_file, .tries_cache = true, .makes_number = true, .out = flow};
+    struct loop_fs_request request = {LOOP_FS_ON_PATH,     .run = run_open,      .deliver = deliver_file,
+                                      .tries_cache = true, .makes_number = true, .out = flow};
 
     options = options ? options : &defaults;
     request.second_out = options->stat;

@@ -258,5 +258,6 @@ static int64_t run_rmtree(struct loop_fs_request *request)
 
 loop_job loop_fs_rmtree(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){ON_PATH, .run = run_rmtree, .waits = true, .takes_long = true});
+    return loop_fs_start(
+        &(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_rmtree, .waits = true, .takes_long = true});
 }

@@ -18,7 +18,7 @@
  * until it gets that one's permissions: who opens it before then could read what is written to it afterwards. */
 static int open_one(struct loop_fs_temporary *temporary, unsigned asked_mode)
 {
-    unsigned mode = temporary->replaces ? PRIVATE_FILE_MODE : asked_mode;
+    unsigned mode = temporary->replaces ? LOOP_FS_PRIVATE_MODE : asked_mode;
     uint64_t number;
 
     for (int i = 0; i < NAME_TRIES; i++) {

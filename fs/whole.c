@@ -111,8 +111,8 @@ loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, const char
     const size_t most = PTRDIFF_MAX / 4;
 
     return loop_fs_start(&(struct loop_fs_request){
-        ON_PATH, .run = run_load, .deliver = loop_fs_deliver_memory, .makes_memory = true, .error = data ? 0 : -EINVAL,
-        .len = limit_bytes && limit_bytes < most ? limit_bytes : most, .out = data});
+        LOOP_FS_ON_PATH, .run = run_load, .deliver = loop_fs_deliver_memory, .makes_memory = true,
+        .error = data ? 0 : -EINVAL, .len = limit_bytes && limit_bytes < most ? limit_bytes : most, .out = data});
 }
 
 /* ---- save ---- */
@@ -189,6 +189,6 @@ loop_job loop_fs_save(struct loop_scope *scope, struct loop_dir *dir, const char
     bool is_bad =
         (!data && len > 0) || len > INT64_MAX || options->mode & ~07777u || (options->append && options->atomic);
     return loop_fs_start(&(struct loop_fs_request){
-        ON_PATH, .run = run_save, .waits = true, .error = is_bad ? -EINVAL : 0,
-        .mode = options->mode ? options->mode : DEFAULT_FILE_MODE, .data = data, .len = len, .u.save = *options});
+        LOOP_FS_ON_PATH, .run = run_save, .waits = true, .error = is_bad ? -EINVAL : 0,
+        .mode = options->mode ? options->mode : LOOP_FS_DEFAULT_MODE, .data = data, .len = len, .u.save = *options});
 }

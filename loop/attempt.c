@@ -64,7 +64,7 @@ static int polled(int number, short events)
 /* ---- reading and writing ---- */
 
 /* The job's bytes as vectors. Empty ones in front are left out: what is shortened is the first. */
-static const struct iovec *vectors(const struct job *job, struct iovec *single, int *n)
+static const struct iovec *vectors(const struct loop_job *job, struct iovec *single, int *n)
 {
     const struct loop_op_args *args = &job->u.args;
     if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
@@ -82,7 +82,7 @@ static const struct iovec *vectors(const struct job *job, struct iovec *single, 
 }
 
 /* The same for a file, where the hard mode is up to us. */
-static const struct iovec *file_vectors(const struct job *job, struct iovec *single, int *n)
+static const struct iovec *file_vectors(const struct loop_job *job, struct iovec *single, int *n)
 {
     const struct iovec *iov = vectors(job, single, n);
     if (loop_hard()->is_short && *n > 0) {
@@ -127,7 +127,7 @@ static int64_t move_now(struct loop_fd *fd, bool is_output, const struct iovec *
     return -EAGAIN;
 }
 
-int64_t loop_attempt_now(struct job *job)
+int64_t loop_attempt_now(struct loop_job *job)
 {
     struct iovec single;
     int n;
@@ -169,7 +169,7 @@ static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, i
 }
 
 /* A source and a sink take what O_DIRECT doesn't. The operations of the low level tell what the system call says. */
-static int64_t as_of_flow(const struct job *job, const struct iovec *iov, int n, int64_t result)
+static int64_t as_of_flow(const struct loop_job *job, const struct iovec *iov, int n, int64_t result)
 {
     if (result != -EINVAL || !job->fd->is_direct) {
         return result;
@@ -180,7 +180,7 @@ static int64_t as_of_flow(const struct job *job, const struct iovec *iov, int n,
     return job->kind == &loop_file_write_kind ? loop_unaligned_write(job->fd->number, iov, n) : result;
 }
 
-static int64_t try_read(struct job *job, bool may_block)
+static int64_t try_read(struct loop_job *job, bool may_block)
 {
     struct iovec single;
     int n, number = job->fd->number;
@@ -198,7 +198,7 @@ static int64_t try_read(struct job *job, bool may_block)
     return as_of_flow(job, iov, n, result);
 }
 
-static int64_t try_write(struct job *job, bool may_block)
+static int64_t try_write(struct loop_job *job, bool may_block)
 {
     struct iovec single;
     int n, number = job->fd->number;
@@ -220,12 +220,12 @@ static int64_t try_write(struct job *job, bool may_block)
 /* What doesn't come from the byte stream: urgent data, and the errors of what was sent. */
 #define OTHER_INPUT (MSG_OOB | MSG_ERRQUEUE)
 
-static bool has_unread_for(const struct job *job, int flags)
+static bool has_unread_for(const struct loop_job *job, int flags)
 {
     return loop_fd_has_unread(job->fd) && !loop_op_table[job->op].is_output && !(flags & OTHER_INPUT);
 }
 
-static int64_t move_once(const struct job *job, size_t done)
+static int64_t move_once(const struct loop_job *job, size_t done)
 {
     const struct loop_op_args *args = &job->u.args;
     char *data = (char *)args->data + done;
@@ -244,7 +244,7 @@ static int64_t move_once(const struct job *job, size_t done)
 
 /* MSG_WAITALL on a byte stream means to go on until all is there, across any number of waits: how far it got is kept in
  * second_offset, and is the result when an error or the end comes in between. */
-static int64_t try_socket(struct job *job, bool may_block)
+static int64_t try_socket(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     struct loop_op_args *args = &job->u.args;
@@ -266,7 +266,7 @@ static int64_t try_socket(struct job *job, bool may_block)
 }
 
 /* Unread bytes as a message: without an address, descriptors or flags, which those that read them had. */
-static int64_t unread_message(const struct job *job, struct msghdr *header, int flags)
+static int64_t unread_message(const struct loop_job *job, struct msghdr *header, int flags)
 {
     header->msg_namelen = 0;
     header->msg_controllen = 0;
@@ -274,7 +274,7 @@ static int64_t unread_message(const struct job *job, struct msghdr *header, int 
     return loop_unread_read(job->fd, header->msg_iov, (int)header->msg_iovlen, flags & MSG_PEEK);
 }
 
-static int64_t try_message(struct job *job, bool may_block)
+static int64_t try_message(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     struct loop_message_request *request = job->u.args.extra;
@@ -287,7 +287,7 @@ static int64_t try_message(struct job *job, bool may_block)
 }
 
 /* Somebody else's listener may be a blocking one, and no flag makes a single accept not wait: it is asked first. */
-static int64_t try_accept(struct job *job, bool may_block)
+static int64_t try_accept(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     int number = job->fd->number;
@@ -298,7 +298,7 @@ static int64_t try_accept(struct job *job, bool may_block)
 }
 
 /* A borrowed socket that is a blocking one is made nonblocking for the length of the call. */
-static int64_t connect_without_waiting(const struct job *job)
+static int64_t connect_without_waiting(const struct loop_job *job)
 {
     int number = job->fd->number;
     int flags = job->fd->is_borrowed ? fcntl(number, F_GETFL) : O_NONBLOCK;
@@ -316,7 +316,7 @@ static int64_t connect_without_waiting(const struct job *job)
 /* -EAGAIN without LOOP_CONNECT_BEGUN is connect's own: a Unix listener's backlog is full. It is the result, as in the
  * ring: nothing tells when there is room. Once begun, the call is made again when there is something to hear: it tells
  * the outcome, and leaves the socket in the state that the ring leaves it in. */
-static int64_t try_connect(struct job *job, bool may_block)
+static int64_t try_connect(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     bool was_begun = job->u.args.flags & LOOP_CONNECT_BEGUN;
@@ -333,14 +333,14 @@ static int64_t try_connect(struct job *job, bool may_block)
 
 /* ---- the rest ---- */
 
-static int64_t try_nop(struct job *job, bool may_block)
+static int64_t try_nop(struct loop_job *job, bool may_block)
 {
     (void)job;
     (void)may_block;
     return 0;
 }
 
-static int64_t try_poll(struct job *job, bool may_block)
+static int64_t try_poll(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     struct loop_fd *fd = job->fd;
@@ -363,7 +363,7 @@ static bool is_pipe(const struct loop_fd *fd)
 /* SPLICE_F_NONBLOCK is for the pipe; the other end heeds its own flag. One of somebody else's that may be blocking gets
  * no more at a time than it has room for once it polls writable. (On a thread of the pool the other end is a file.) */
 /* Unread bytes, on a thread: to a file. */
-static int64_t splice_block(const struct job *job)
+static int64_t splice_block(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
     const struct loop_block *block = args->extra;
@@ -374,7 +374,7 @@ static int64_t splice_block(const struct job *job)
                                                        : pwrite(to, data, len, args->second_offset));
 }
 
-static int64_t try_splice(struct job *job, bool may_block)
+static int64_t try_splice(struct loop_job *job, bool may_block)
 {
     struct loop_op_args *args = &job->u.args;
     struct loop_fd *to = args->second;
@@ -419,7 +419,7 @@ static int64_t open_undisturbed(const struct loop_open_request *request, uint64_
 
 /* O_NONBLOCK keeps the open of a fifo from waiting for the other end; afterwards it is taken off again. With O_PATH
  * nothing is opened that could wait. */
-static int64_t try_open(struct job *job, bool may_block)
+static int64_t try_open(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     const struct loop_open_request *request = job->u.args.extra;
@@ -432,7 +432,7 @@ static int64_t try_open(struct job *job, bool may_block)
     return result;
 }
 
-static int64_t try_statx(struct job *job, bool may_block)
+static int64_t try_statx(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     const struct loop_op_args *args = &job->u.args;
@@ -440,14 +440,14 @@ static int64_t try_statx(struct job *job, bool may_block)
     return outcome(statx(request->dir_number, request->path, (int)args->flags, (unsigned)args->len, args->data));
 }
 
-static int64_t try_fsync(struct job *job, bool may_block)
+static int64_t try_fsync(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     return outcome(job->u.args.flags ? fdatasync(job->fd->number) : fsync(job->fd->number));
 }
 
 /* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */
-typedef int64_t try_fn(struct job *job, bool may_block);
+typedef int64_t try_fn(struct loop_job *job, bool may_block);
 
 static try_fn *const tries[LOOP_OP_COUNT] = {
     [LOOP_OP_NOP] = try_nop,
@@ -471,7 +471,7 @@ static try_fn *const tries[LOOP_OP_COUNT] = {
     [LOOP_OP_FSYNC] = try_fsync,
 };
 
-int64_t loop_attempt(struct job *job, bool may_block)
+int64_t loop_attempt(struct loop_job *job, bool may_block)
 {
     assert(tries[job->op]);
     int64_t result;

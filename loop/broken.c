@@ -16,12 +16,12 @@
 #define PAUSE_MIN_NS LOOP_MILLISECOND
 #define PAUSE_MAX_NS (16 * LOOP_MILLISECOND)
 
-void loop_broken_start(struct loop *loop, struct job *job)
+void loop_broken_start(struct loop *loop, struct loop_job *job)
 {
     loop_job_backend_complete(loop, job, loop->broken.error);
 }
 
-void loop_broken_cancel(struct loop *loop, struct job *job)
+void loop_broken_cancel(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_RING_LINE) {
         loop_job_backend_complete(loop, job, -ECANCELED);
@@ -45,7 +45,7 @@ bool loop_broken_has_events(struct loop *loop)
 
 /* ---- what the kernel had ---- */
 
-static void end_job(struct loop *loop, struct job *job)
+static void end_job(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_RING) {
         job->where = LOOP_AT_OWNER;

@@ -61,7 +61,7 @@ static void tell_descriptor_waits(struct loop *loop)
     struct loop_hnode *node = loop_hlist_oldest(&loop->descriptor_waits);
     if (node) {
         loop_hlist_remove(node);
-        loop_timer_complete(loop, LOOP_CONTAINER(node, struct job, in_fd), 0);
+        loop_timer_complete(loop, LOOP_CONTAINER(node, struct loop_job, in_fd), 0);
     }
 }
 
@@ -112,7 +112,7 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
         tell_descriptor_waits(loop);
     }
     if (fd->closer) {
-        struct job *closer = fd->closer;
+        struct loop_job *closer = fd->closer;
         fd->closer = NULL;
         loop_job_complete(loop, closer, !fd->is_taken ? 0 : number < 0 ? -EBADF : number);
     }
@@ -138,11 +138,11 @@ static void cancel_jobs(struct loop_fd *fd)
     struct loop_hnode *next;
     for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
         next = loop_hlist_newer(&fd->jobs, node);
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, in_fd));
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, in_fd));
     }
     for (struct loop_hnode *node = loop_hlist_oldest(&fd->second_jobs); node; node = next) {
         next = loop_hlist_newer(&fd->second_jobs, node);
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, u.args.in_second));
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, u.args.in_second));
     }
 }
 
@@ -268,7 +268,7 @@ void loop_fd_unuse(struct loop_fd *fd)
 /* ---- closing as a job ---- */
 
 /* The close goes on whatever happens to the one who waits for it. */
-static void cancel_closer(struct loop *loop, struct job *job)
+static void cancel_closer(struct loop *loop, struct loop_job *job)
 {
     (void)loop;
     (void)job;
@@ -280,7 +280,7 @@ static const struct loop_job_kind take_kind = {.name = "take", .cancel = cancel_
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }

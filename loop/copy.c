@@ -77,12 +77,12 @@ void loop_copy_finish(struct loop *loop)
 
 /* ---- how a copy ends ---- */
 
-static struct loop_copy_more *more_of(const struct job *job)
+static struct loop_copy_more *more_of(const struct loop_job *job)
 {
     return job->kind->size == LOOP_JOB_LARGE ? job->u.args.extra : NULL;
 }
 
-static void tell_outcome(const struct job *job, struct loop_copy_outcome *outcome, int64_t why,
+static void tell_outcome(const struct loop_job *job, struct loop_copy_outcome *outcome, int64_t why,
                          enum loop_copy_side side)
 {
     bool is_scopes = why == -ECANCELED && job->scope->is_cancelled;
@@ -91,7 +91,7 @@ static void tell_outcome(const struct job *job, struct loop_copy_outcome *outcom
     outcome->is_sink_error = why < 0 && side == LOOP_COPY_SINK;
 }
 
-bool loop_copy_hides_error(const struct job *job, int64_t why, enum loop_copy_side side)
+bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     const struct loop_copy_more *more = more_of(job);
     bool is_sources = why < 0 && why != -ECANCELED && why != -ENOMEM && side == LOOP_COPY_SOURCE;
@@ -99,7 +99,7 @@ bool loop_copy_hides_error(const struct job *job, int64_t why, enum loop_copy_si
 }
 
 /* Without a continuation a count would tell nobody that the copy has failed: the error is for the scope. */
-int64_t loop_copy_result(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
+int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     struct loop_copy_more *more = more_of(job);
     if (more && more->outcome) {
@@ -118,7 +118,7 @@ int64_t loop_copy_result(struct loop *loop, struct job *job, int64_t why, enum l
     return job->u.args.second_offset;
 }
 
-void loop_copy_note_lost(struct job *job, size_t n)
+void loop_copy_note_lost(struct loop_job *job, size_t n)
 {
     struct loop_copy_more *more = more_of(job);
     if (more && more->outcome) {
@@ -130,10 +130,10 @@ void loop_copy_note_lost(struct job *job, size_t n)
 
 /* The sink's scope may be another than the copy's: a job in it holds it open as long as the copy runs, and hears when
  * it is cancelled. */
-static void cancel_hold(struct loop *loop, struct job *job)
+static void cancel_hold(struct loop *loop, struct loop_job *job)
 {
     const struct loop_copy_more *more = job->arg;
-    struct job *copy = loop_job_find(loop, more->copy);
+    struct loop_job *copy = loop_job_find(loop, more->copy);
     if (copy) {
         (void)loop_job_cancel(loop, copy);
     }
@@ -144,7 +144,7 @@ static const struct loop_job_kind hold_kind = {.name = "sink of a copy", .cancel
 static int hold(struct loop_copy_more *more, struct loop_scope *scope)
 {
     bool ended;
-    struct job *job = loop_job_start(scope, NULL, &hold_kind, NULL, more, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &hold_kind, NULL, more, &ended);
     if (!job) {
         return loop_scope_takes_work(scope) ? -ENOMEM : -ECANCELED;
     }
@@ -158,14 +158,14 @@ static int hold(struct loop_copy_more *more, struct loop_scope *scope)
 
 loop_job loop_copy_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope)
 {
-    const struct job *job = loop_job_find(loop, inner);
+    const struct loop_job *job = loop_job_find(loop, inner);
     if (job && job->scope == scope) {
         (void)loop_daemon(loop, inner);
     }
     return inner;
 }
 
-void loop_copy_made_daemon(struct loop *loop, struct job *job)
+void loop_copy_made_daemon(struct loop *loop, struct loop_job *job)
 {
     const struct loop_copy_more *more = more_of(job);
     if (more && more->hold) {
@@ -187,16 +187,17 @@ static bool is_within(const struct loop_scope *scope, const struct loop_scope *o
 /* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them
  * have been written, `second_offset` the bytes written in all; that much there is in a small job. `second` is the
  * sink's descriptor, where it isn't the source's: an echo, which waits on every idle connection, is small. */
-static_assert(offsetof(struct loop_op_args, second) <= sizeof(((struct job *)0)->u.small), "an echo is a small job");
+static_assert(offsetof(struct loop_op_args, second) <= sizeof(((struct loop_job *)0)->u.small),
+              "an echo is a small job");
 
 static const struct loop_job_kind echo_kind, pass_kind;
 
-static struct loop_fd *sink_of(const struct job *job)
+static struct loop_fd *sink_of(const struct loop_job *job)
 {
     return job->kind == &echo_kind ? job->fd : job->u.args.second;
 }
 
-static void give_back(struct loop *loop, struct job *job)
+static void give_back(struct loop *loop, struct loop_job *job)
 {
     struct loop_block *spare = job->u.args.data;
     if (spare) {
@@ -207,13 +208,13 @@ static void give_back(struct loop *loop, struct job *job)
     }
 }
 
-static void cancel_copy(struct loop *loop, struct job *job)
+static void cancel_copy(struct loop *loop, struct loop_job *job)
 {
     give_back(loop, job);
     loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
 }
 
-static enum loop_attempt end_copy(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
+static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     give_back(loop, job);
     job->result = loop_copy_result(loop, job, why, side);
@@ -226,7 +227,7 @@ static bool has_room(const struct loop_fd *to)
 }
 
 /* The job keeps what the sink hasn't taken; `written` is what came of writing it. */
-static enum loop_attempt keep_rest(struct loop *loop, struct job *job, struct loop_block *spare, size_t len,
+static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, struct loop_block *spare, size_t len,
                                    int64_t written)
 {
     job->u.args.data = spare;
@@ -241,7 +242,7 @@ static enum loop_attempt keep_rest(struct loop *loop, struct job *job, struct lo
 }
 
 /* Reads into the hottest spare buffer and writes it at once. */
-static enum loop_attempt read_some(struct loop *loop, struct job *job)
+static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *from = job->fd, *to = sink_of(job);
     struct loop_block *spare = take_spare(loop);
@@ -262,7 +263,7 @@ static enum loop_attempt read_some(struct loop *loop, struct job *job)
     return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
-static enum loop_attempt write_some(struct loop *loop, struct job *job)
+static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_block *spare = job->u.args.data;
     int64_t n = loop_io_write_one(sink_of(job), (char *)spare->bytes + job->u.args.offset,
@@ -281,7 +282,7 @@ static enum loop_attempt write_some(struct loop *loop, struct job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
-static enum loop_attempt attempt_copy(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_copy(struct loop *loop, struct loop_job *job)
 {
     return job->u.args.data ? write_some(loop, job) : read_some(loop, job);
 }
@@ -324,7 +325,7 @@ static const struct loop_job_kind *kind_for(const struct ends *ends)
     return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &loop_copy_other_kind;
 }
 
-static int add_more(struct job *job, const struct ends *ends)
+static int add_more(struct loop_job *job, const struct ends *ends)
 {
     struct loop_copy_more *more = calloc(1, sizeof *more);
     if (!more) {
@@ -337,7 +338,7 @@ static int add_more(struct job *job, const struct ends *ends)
 }
 
 /* Nothing is read before it is known that the sink can be written to. */
-static int prepare(struct job *job, const struct ends *ends)
+static int prepare(struct loop_job *job, const struct ends *ends)
 {
     if (ends->to && ends->to->state != LOOP_FD_OPEN) {
         return -EBADF;
@@ -359,7 +360,7 @@ static void tell_failure(const struct ends *ends, int64_t error, bool is_sink_er
     }
 }
 
-static void begin_by_readiness(struct loop *loop, struct job *job, const struct ends *ends)
+static void begin_by_readiness(struct loop *loop, struct loop_job *job, const struct ends *ends)
 {
     assert(ends->from);
     int64_t error = loop_role_reading(ends->from);
@@ -371,7 +372,7 @@ static void begin_by_readiness(struct loop *loop, struct job *job, const struct 
     }
 }
 
-static void begin(struct loop *loop, struct job *job, const struct ends *ends)
+static void begin(struct loop *loop, struct loop_job *job, const struct ends *ends)
 {
     int error = prepare(job, ends);
     if (error) {
@@ -390,7 +391,7 @@ static loop_job start(const struct ends *ends, loop_fn *fn, void *arg)
 {
     bool ended;
     struct loop *loop = ends->source->scope->loop;
-    struct job *job = loop_job_start(ends->source->scope, ends->from, kind_for(ends), fn, arg, &ended);
+    struct loop_job *job = loop_job_start(ends->source->scope, ends->from, kind_for(ends), fn, arg, &ended);
     loop_job id = job ? job->id : 0;
     if (job && ended) {
         tell_failure(ends, job->result, false);

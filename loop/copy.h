@@ -25,7 +25,7 @@
 struct loop_copy_more {
     struct loop_copy_outcome *outcome; /* or NULL */
     loop_job copy;
-    struct job *hold; /* in the sink's scope, for as long as the copy runs; or NULL */
+    struct loop_job *hold; /* in the sink's scope, for as long as the copy runs; or NULL */
 };
 
 /* A buffer, from those that are kept, and its way back. NULL: no memory. */
@@ -36,21 +36,21 @@ enum loop_copy_side { LOOP_COPY_SOURCE, LOOP_COPY_SINK };
 
 /* What the continuation of the copy is to get, which ends now: `why` is 0 at the end of the source, or -errno, and
  * `side` whose error that is. Lets go of the sink's scope. */
-int64_t loop_copy_result(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side);
+int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side);
 
 /* Whether the copy, which ends so, tells a count, and nothing of the source's error. A source tells an error once, so
  * that its next read has to get it: loop_copy_result sees to that for descriptors. */
-bool loop_copy_hides_error(const struct job *job, int64_t why, enum loop_copy_side side);
+bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_copy_side side);
 
 /* `n` bytes of the source are lost: neither the sink nor the source takes them. */
-void loop_copy_note_lost(struct job *job, size_t n);
+void loop_copy_note_lost(struct loop_job *job, size_t n);
 
 /* A job of the source or the sink, which the copy waits for from now on, in `scope`, which the copy holds: that is
  * enough, and a copy that is a daemon must not keep it open by such jobs. Returns `inner`. */
 loop_job loop_copy_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope);
 
 /* The `made_daemon` of copies. */
-void loop_copy_made_daemon(struct loop *loop, struct job *job);
+void loop_copy_made_daemon(struct loop *loop, struct loop_job *job);
 
 /* ---- copy_other.c ---- */
 
@@ -58,6 +58,6 @@ extern const struct loop_job_kind loop_copy_to_file_kind; /* begins among the re
 extern const struct loop_job_kind loop_copy_other_kind;
 
 /* Starts a job of the second kind. */
-void loop_copy_other(struct loop *loop, struct job *job, struct loop_source *source, struct loop_sink *sink);
+void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source *source, struct loop_sink *sink);
 
 #endif

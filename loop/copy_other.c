@@ -16,14 +16,14 @@
 /* u.args of such a copy: `data` the buffer while it is being written, `out` and `len` what of it is still to be,
  * `offset` the sink's job that it waits for, `second_offset` and `second` as those of all copies. */
 
-static void drop_bulk(struct loop *loop, struct job *job)
+static void drop_bulk(struct loop *loop, struct loop_job *job)
 {
     loop_copy_give(loop, job->u.args.data, true);
     job->u.args.data = NULL;
 }
 
 /* Its bytes that have not been written are the source's again. */
-static void give_bulk_back(struct loop *loop, struct job *job)
+static void give_bulk_back(struct loop *loop, struct loop_job *job)
 {
     struct loop_op_args *args = &job->u.args;
     struct loop_block *bulk = args->data;
@@ -35,7 +35,7 @@ static void give_bulk_back(struct loop *loop, struct job *job)
     }
 }
 
-static void finish_to_file(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
+static void finish_to_file(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     give_bulk_back(loop, job);
     loop_job_finish(loop, job, loop_copy_result(loop, job, why, side));
@@ -45,7 +45,7 @@ static void on_bulk_written(void *arg, int64_t result);
 static void on_room(void *arg, int64_t result);
 
 /* Writes what is left; or waits for room, where others have filled the sink's queue meanwhile. */
-static void write_bulk(struct loop *loop, struct job *job)
+static void write_bulk(struct loop *loop, struct loop_job *job)
 {
     bool took_chunk;
     struct loop_op_args *args = &job->u.args;
@@ -60,7 +60,7 @@ static void write_bulk(struct loop *loop, struct job *job)
 }
 
 /* 0 where the copy goes on. */
-static int64_t end_of_write(const struct job *job, int64_t result, bool is_full)
+static int64_t end_of_write(const struct loop_job *job, int64_t result, bool is_full)
 {
     if (job->is_cancelled) {
         return result < 0 ? result : -ECANCELED;
@@ -73,7 +73,7 @@ static int64_t end_of_write(const struct job *job, int64_t result, bool is_full)
 
 static void on_bulk_written(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct loop *loop = job->scope->loop;
     struct loop_op_args *args = &job->u.args;
     size_t n = result > 0 ? (size_t)result : 0;
@@ -92,7 +92,7 @@ static void on_bulk_written(void *arg, int64_t result)
 }
 
 /* It waits for a job of the sink now. */
-static enum loop_attempt leave_list(struct job *job)
+static enum loop_attempt leave_list(struct loop_job *job)
 {
     loop_list_remove(&job->link);
     job->where = LOOP_AT_OWNER;
@@ -101,7 +101,7 @@ static enum loop_attempt leave_list(struct job *job)
 
 static void on_room(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct loop *loop = job->scope->loop;
     if (result < 0 || job->is_cancelled) {
         finish_to_file(loop, job, result < 0 ? result : -ECANCELED,
@@ -113,21 +113,21 @@ static void on_room(void *arg, int64_t result)
     }
 }
 
-static enum loop_attempt end_to_file(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
+static enum loop_attempt end_to_file(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     job->result = loop_copy_result(loop, job, why, side);
     return LOOP_ATTEMPT_DONE;
 }
 
 /* Others have filled the queue. */
-static enum loop_attempt wait_for_room(struct loop *loop, struct job *job)
+static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *to = job->u.args.second;
     job->u.args.offset = (int64_t)loop_copy_inner(loop, loop_fd_drained(to, on_room, job), to->scope);
     return job->u.args.offset ? leave_list(job) : end_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
 }
 
-static enum loop_attempt attempt_to_file(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_to_file(struct loop *loop, struct loop_job *job)
 {
     struct loop_op_args *args = &job->u.args;
     if (loop_fd_is_full(args->second)) {
@@ -150,7 +150,7 @@ static enum loop_attempt attempt_to_file(struct loop *loop, struct job *job)
     return attempt;
 }
 
-static void cancel_to_file(struct loop *loop, struct job *job)
+static void cancel_to_file(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_OWNER) {
         loop_cancel(loop, (loop_job)job->u.args.offset);
@@ -181,12 +181,12 @@ struct other_copy {
 
 static_assert(sizeof(struct other_copy) <= LOOP_COPY_MORE_ROOM, "fits into a buffer, in front of the bytes");
 
-static struct other_copy *other_of(const struct job *job)
+static struct other_copy *other_of(const struct loop_job *job)
 {
     return (struct other_copy *)(void *)((struct loop_block *)job->u.args.data)->bytes;
 }
 
-static void cancel_other(struct loop *loop, struct job *job)
+static void cancel_other(struct loop *loop, struct loop_job *job)
 {
     loop_cancel(loop, (loop_job)job->u.args.offset);
 }
@@ -200,7 +200,7 @@ const struct loop_job_kind loop_copy_other_kind = {.name = "copy",
 /* Whether the file's position is where this copy has left it, so that it can be set back. Where others have read on
  * meanwhile, or are about to, they have the bytes behind, and the position is theirs. What goes past the page cache
  * needs positions of its own choice. */
-static bool has_position(const struct job *job, const struct other_copy *copy)
+static bool has_position(const struct loop_job *job, const struct other_copy *copy)
 {
     const struct loop_fd *from = job->fd;
     int64_t position = copy->position + job->u.args.second_offset + (int64_t)copy->rest.iov_len;
@@ -208,13 +208,13 @@ static bool has_position(const struct job *job, const struct other_copy *copy)
            lseek(from->number, 0, SEEK_CUR) == position;
 }
 
-static bool go_back(const struct job *job, const struct other_copy *copy)
+static bool go_back(const struct loop_job *job, const struct other_copy *copy)
 {
     return has_position(job, copy) && lseek(job->fd->number, -(off_t)copy->rest.iov_len, SEEK_CUR) >= 0;
 }
 
 /* What has been read and not written is the source's again. True when the buffer has become part of that. */
-static bool give_rest_back(struct loop *loop, struct job *job, struct loop_block *block)
+static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_block *block)
 {
     struct other_copy *copy = other_of(job);
     size_t len = copy->rest.iov_len;
@@ -234,7 +234,7 @@ static bool give_rest_back(struct loop *loop, struct job *job, struct loop_block
 }
 
 /* The result with which the job ends now. */
-static int64_t end_other(struct loop *loop, struct job *job, int64_t why, enum loop_copy_side side)
+static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     struct loop_block *block = job->u.args.data;
     const struct other_copy *copy = other_of(job);
@@ -254,7 +254,7 @@ static int64_t end_other(struct loop *loop, struct job *job, int64_t why, enum l
     return loop_copy_result(loop, job, why, side);
 }
 
-static void finish_other(struct job *job, int64_t why, enum loop_copy_side side)
+static void finish_other(struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     struct loop *loop = job->scope->loop;
     loop_job_finish(loop, job, end_other(loop, job, why, side));
@@ -265,7 +265,7 @@ static void on_written(void *arg, int64_t result);
 static void on_sink_room(void *arg, int64_t result);
 
 /* The next step, as a job of the source or the sink: false where that couldn't be made. */
-static bool go_on(struct job *job)
+static bool go_on(struct loop_job *job)
 {
     struct other_copy *copy = other_of(job);
     struct loop_source *source = copy->source;
@@ -284,7 +284,7 @@ static bool go_on(struct job *job)
     return inner != 0;
 }
 
-static void go_on_or_finish(struct job *job)
+static void go_on_or_finish(struct loop_job *job)
 {
     if (!go_on(job)) {
         finish_other(job, -ENOMEM, LOOP_COPY_SINK);
@@ -293,7 +293,7 @@ static void go_on_or_finish(struct job *job)
 
 static void on_sink_room(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     if (result < 0 || job->is_cancelled) {
         finish_other(job, result < 0 ? result : -ECANCELED, LOOP_COPY_SINK);
     } else {
@@ -303,7 +303,7 @@ static void on_sink_room(void *arg, int64_t result)
 
 static void on_read(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct other_copy *copy = other_of(job);
     result = loop_own_checked(job->scope->loop, "read of a source of one's own", result, copy->size);
     copy->rest = (struct iovec){copy->bytes, result > 0 ? (size_t)result : 0};
@@ -316,7 +316,7 @@ static void on_read(void *arg, int64_t result)
 
 static void on_written(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct other_copy *copy = other_of(job);
     assert(result <= (int64_t)copy->rest.iov_len); /* of a sink of the program's own the queue has checked it */
     size_t n = result > 0 ? (size_t)result : 0;
@@ -336,7 +336,7 @@ static int64_t position_of(const struct loop_fd *from)
                                                                                      : -1;
 }
 
-void loop_copy_other(struct loop *loop, struct job *job, struct loop_source *source, struct loop_sink *sink)
+void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source *source, struct loop_sink *sink)
 {
     const struct loop_fd *to = job->u.args.second;
     bool is_bulk = to && to->write_by == LOOP_IO_BLOCKING;

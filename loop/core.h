@@ -80,7 +80,7 @@ enum loop_where {
     LOOP_AT_OWNER       /* whoever made it holds it: a promise, a composite that waits for an inner job */
 };
 
-struct job;
+struct loop_job;
 
 /* What came of trying a job on its descriptor. */
 enum loop_attempt {
@@ -103,18 +103,18 @@ enum loop_job_size {
 struct loop_job_kind {
     const char *name;
     /* Sees to it that the job ends soon. Only called while it has no result. May not resume continuations. */
-    void (*cancel)(struct loop *loop, struct job *job);
+    void (*cancel)(struct loop *loop, struct loop_job *job);
     /* Tries the job, which is first in one of its descriptor's wait lists. NULL when it never waits there. */
-    enum loop_attempt (*attempt)(struct loop *loop, struct job *job);
+    enum loop_attempt (*attempt)(struct loop *loop, struct loop_job *job);
     /* The result of a backend's operation. NULL: it is the job's result. Otherwise this decides (and may start the
      * operation again). Called from the dispatch. */
-    void (*backend_done)(struct loop *loop, struct job *job, int64_t result);
+    void (*backend_done)(struct loop *loop, struct loop_job *job, int64_t result);
     /* Something to do for the descriptor once the continuation has been resumed, or NULL. */
     void (*resumed)(struct loop_fd *fd);
     /* The chunk for which it stood in line has come, and is the job's. */
-    void (*got_chunk)(struct loop *loop, struct job *job, struct loop_chunk *chunk);
+    void (*got_chunk)(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk);
     /* It has become a daemon. NULL: nothing else has to. */
-    void (*made_daemon)(struct loop *loop, struct job *job);
+    void (*made_daemon)(struct loop *loop, struct loop_job *job);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
     /* It writes all of its part of u before anybody reads it: that need not be cleared. */
@@ -145,7 +145,7 @@ struct loop_write_state {
     void *moved;                 /* from malloc: what was in the chunk, when that was wanted elsewhere; or NULL */
 };
 
-struct job {
+struct loop_job {
     uint64_t id; /* must be first (slab.h): the public handle */
     const struct loop_job_kind *kind;
     union {
@@ -202,45 +202,45 @@ struct job {
     } u;
 };
 
-#define LOOP_JOB_BARE_BYTES offsetof(struct job, fd)
-#define LOOP_JOB_SMALL_BYTES (offsetof(struct job, u) + sizeof(((struct job *)0)->u.small))
-static_assert(sizeof(((struct job *)0)->u.read) <= sizeof(((struct job *)0)->u.small), "a read is small");
+#define LOOP_JOB_BARE_BYTES offsetof(struct loop_job, fd)
+#define LOOP_JOB_SMALL_BYTES (offsetof(struct loop_job, u) + sizeof(((struct loop_job *)0)->u.small))
+static_assert(sizeof(((struct loop_job *)0)->u.read) <= sizeof(((struct loop_job *)0)->u.small), "a read is small");
 
 /* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no
  * memory or the scope has ended. With an fd it is counted as a use. A job whose scope is cancelled, or whose fd is
  * closed, is made and completed here (`*ended` becomes true): the caller then only returns its id. */
-struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
-                           void *arg, bool *ended);
+struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
+                                loop_fn *fn, void *arg, bool *ended);
 
 /* Gives the job its result; its continuation will be resumed from the run queue. Takes it out of the list it is in. */
-void loop_job_complete(struct loop *loop, struct job *job, int64_t result);
+void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* The same, but resumes the continuation now. From the dispatch only. The job is gone afterwards. */
-void loop_job_finish(struct loop *loop, struct job *job, int64_t result);
+void loop_job_finish(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* The same for a job that has no continuation: nothing of the program's runs, so that it may be called from the
  * settling as well. */
-void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result);
+void loop_job_end_unheard(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* Resumes the continuation of a multishot job without ending it. From the dispatch only. `data` goes to the
  * loop_recv_fn of recv_multishot, or the loop_stream_fn of a stream; the last resume, by loop_job_finish, gives it
  * NULL. The job may have been cancelled, but not ended, when this returns. */
-void loop_job_emit(struct loop *loop, struct job *job, int64_t result, void *data);
+void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void *data);
 
 /* What a backend calls with an operation's result: kind->backend_done, or loop_job_finish. From the dispatch only. */
-void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result);
+void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* The same from anywhere: it happens when the job's turn in the run queue comes. */
-void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t result);
+void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* Asks a job to end; false when there was nothing to ask. */
-bool loop_job_cancel(struct loop *loop, struct job *job);
+bool loop_job_cancel(struct loop *loop, struct loop_job *job);
 
 /* The cancel of kinds that nobody else has a hand on: ends with -ECANCELED. */
-void loop_job_cancel_here(struct loop *loop, struct job *job);
+void loop_job_cancel_here(struct loop *loop, struct loop_job *job);
 
 /* Counts `second` as used by the job too. */
-void loop_job_use_second(struct job *job, struct loop_fd *second);
+void loop_job_use_second(struct loop_job *job, struct loop_fd *second);
 
 /* How many there are, and for how many there is memory. */
 uint32_t loop_jobs_in_use(const struct loop *loop);
@@ -326,12 +326,13 @@ struct loop_fd {
     struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
     struct loop_list backend_link; /* the backend's */
     struct loop_turn receiving, sending, polling; /* the ring's operations */
-    struct job *closer;                           /* hears when it is closed, or gets the number */
-    struct job *reading, *writing; /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
-    struct loop_block *unread;     /* bytes that were given back: unread.h */
-    uint32_t moving;               /* the pool's: operations it has that may move the file's position */
-    uint32_t late_uses;            /* of its number, by threads of the pool whose jobs have ended: see work.h */
-    int late_number;               /* what these keep open when the descriptor is closed; -1 when there is none */
+    struct loop_job *closer;                      /* hears when it is closed, or gets the number */
+    struct loop_job *reading,
+        *writing;              /* a file's (LOOP_IO_BLOCKING) operation in flight for the flow: one at a time */
+    struct loop_block *unread; /* bytes that were given back: unread.h */
+    uint32_t moving;           /* the pool's: operations it has that may move the file's position */
+    uint32_t late_uses;        /* of its number, by threads of the pool whose jobs have ended: see work.h */
+    int late_number;           /* what these keep open when the descriptor is closed; -1 when there is none */
     struct loop_flow flow;
 #if NORIA_DEBUG
     int was_number;              /* for as long as the object's memory is not used again */
@@ -437,11 +438,11 @@ struct loop_owns {
 /* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers, POLLOUT: writers, both or others:
  * pollers) and sees to it that events come. When the descriptor is believed ready the job is tried in the next
  * dispatch. Sets where. */
-void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uint32_t events);
+void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job, uint32_t events);
 
 /* The same for one list by name. */
-void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct job *job);
-void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct job *job);
+void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct loop_job *job);
+void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct loop_job *job);
 
 /* Notes that the kernel says that `fd` is ready (POLL… bits), and tries what waits for it. From the dispatch only.
  * Backends call loop_ready_event. */
@@ -474,7 +475,7 @@ void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* Calls back the operations on `fd` that the kernel has and that wait for something which it will not tell: those for
  * which `waits` is true. One that ends so without having been cancelled is started again, by readiness. */
-void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct job *job));
+void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct loop_job *job));
 
 /* What a backend calls when it can't watch `fd`: no event will ever come, and what waits ends with `error`. From
  * anywhere. */
@@ -545,32 +546,32 @@ extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
 /* One system call for the job's operation that doesn't wait for readiness: -EAGAIN where it would. On a thread of the
  * pool
  * (`may_block`) it waits instead. Multishot operations are not for this. EINTR is retried. */
-int64_t loop_attempt(struct job *job, bool may_block);
+int64_t loop_attempt(struct loop_job *job, bool may_block);
 
 /* One try of a flow's read or write at a file's position that doesn't wait for the disk: as much as there is, or
  * -EAGAIN.
  */
-int64_t loop_attempt_now(struct job *job);
+int64_t loop_attempt_now(struct loop_job *job);
 
 /* The same for a read that is no job. */
 int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len);
 
 /* Serves a job's operation by system calls. The whole epoll backend, and what the ring refuses. */
-void loop_direct_start(struct loop *loop, struct job *job);
-void loop_direct_cancel(struct loop *loop, struct job *job);
+void loop_direct_start(struct loop *loop, struct loop_job *job);
+void loop_direct_cancel(struct loop *loop, struct loop_job *job);
 
 /* One piece of a LOOP_OP_COPY, on a thread of the pool, with that thread's buffer (from malloc, NULL at first): bytes
  * moved, 0 at the end, -errno. The next follows without the loop, unless args.flags (under the pool's mutex) says that
  * the loop wants the job back. */
-int64_t loop_file_copy_piece(struct job *job, void **buffer);
+int64_t loop_file_copy_piece(struct loop_job *job, void **buffer);
 
 /* The pool. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the loop's thread. */
 struct loop_pool;
-void loop_pool_submit(struct loop *loop, struct job *job);
+void loop_pool_submit(struct loop *loop, struct loop_job *job);
 /* Takes a job that hasn't begun out of the line again; false when a thread has it, which is then asked to end it. */
-bool loop_pool_withdraw(struct loop *loop, struct job *job);
+bool loop_pool_withdraw(struct loop *loop, struct loop_job *job);
 /* Has a copy handed back after its next piece, or the one that a thread is at. */
-void loop_pool_recall(struct loop *loop, struct job *job);
+void loop_pool_recall(struct loop *loop, struct loop_job *job);
 void loop_pool_collect(struct loop *loop);
 void loop_pool_finish(struct loop *loop);
 uint64_t loop_pool_threads(const struct loop *loop);
@@ -589,10 +590,10 @@ struct loop_backend_ops {
     void (*finish)(struct loop *loop);
     /* Takes the job (job->op, job->u.args, job->fd). It ends in loop_job_backend_done from the dispatch, or
      * loop_job_complete. */
-    void (*start)(struct loop *loop, struct job *job);
+    void (*start)(struct loop *loop, struct loop_job *job);
     /* The job is one that start took and that has no result yet: LOOP_AT_RING_LINE, RING, or the direct way's places.
      */
-    void (*cancel)(struct loop *loop, struct job *job);
+    void (*cancel)(struct loop *loop, struct loop_job *job);
     /* From now on loop_ready_event is called whenever one of `events` (POLLIN, POLLOUT, POLLPRI) comes to be, and once
      * if it is there already. Events already watched stay watched. POLLOUT may be one-shot: fd->watched tells. 0, or
      * -errno after loop_ready_fail. */
@@ -634,8 +635,8 @@ struct loop_broken {
 };
 
 /* The functions of a backend that is broken: nothing can be started or watched any more, what waits is cancelled. */
-void loop_broken_start(struct loop *loop, struct job *job);
-void loop_broken_cancel(struct loop *loop, struct job *job);
+void loop_broken_start(struct loop *loop, struct loop_job *job);
+void loop_broken_cancel(struct loop *loop, struct loop_job *job);
 int loop_broken_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
 bool loop_broken_has_events(struct loop *loop);
 
@@ -760,7 +761,7 @@ void loop_held_name_all(struct loop *loop);
 /* The deadline in loop->timers has been reached. */
 void loop_scope_expire(struct loop_scope *scope);
 /* Calls `fn` for every job in `top` and in the scopes beneath it. It may complete the job. */
-void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct job *job));
+void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct loop_job *job));
 /* Ends the scopes in loop->ending that are empty; what comes to be there meanwhile stays. From the dispatch only. */
 void loop_scopes_settle(struct loop *loop);
 
@@ -799,7 +800,7 @@ struct loop_region {
 int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size);
 void loop_region_finish(struct loop *loop);
 /* Puts a job in line for a chunk: kind->got_chunk is called when it has one. */
-void loop_region_wait(struct loop *loop, struct job *job);
+void loop_region_wait(struct loop *loop, struct loop_job *job);
 /* A chunk of the loop's own, and its way back: without the checks that users' chunks get. */
 struct loop_chunk *loop_region_take(struct loop *loop);
 void loop_region_give(struct loop *loop, struct loop_chunk *chunk);
@@ -853,10 +854,10 @@ void loop_busy_poll_woken(struct loop *loop);
 /* ---- signals (signal.c) ---- */
 
 struct loop_signals {
-    sigset_t watched;      /* blocked for us and read from `fd` */
-    struct loop_fd *fd;    /* the signalfd, or NULL */
-    struct job *reader;    /* waits on it */
-    struct loop_list jobs; /* loop_signal's, by job->link */
+    sigset_t watched;        /* blocked for us and read from `fd` */
+    struct loop_fd *fd;      /* the signalfd, or NULL */
+    struct loop_job *reader; /* waits on it */
+    struct loop_list jobs;   /* loop_signal's, by job->link */
 };
 
 void loop_signals_init(struct loop *loop);
@@ -959,7 +960,7 @@ static inline void *loop_chunk_memory(const struct loop_chunk *chunk)
 }
 
 /* The job with that id, or NULL when it has ended. One in the run queue is still found. */
-static inline struct job *loop_job_find(const struct loop *loop, uint64_t id)
+static inline struct loop_job *loop_job_find(const struct loop *loop, uint64_t id)
 {
     return loop_slab_find(&loop->jobs[loop_slab_mark_of(id)], id);
 }

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-static void descriptor_wait_cancel(struct loop *loop, struct job *job)
+static void descriptor_wait_cancel(struct loop *loop, struct loop_job *job)
 {
     loop_hlist_remove(&job->in_fd);
     loop_timer_complete(loop, job, -ECANCELED);
@@ -22,7 +22,7 @@ loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop
     }
     struct loop *loop = scope->loop;
     loop_job id = loop_timer_start(scope, loop_time_from_now(timeout_ns), &descriptor_wait_kind, fn, arg);
-    struct job *job = id ? loop_job_find(loop, id) : NULL;
+    struct loop_job *job = id ? loop_job_find(loop, id) : NULL;
     if (job && job->where != LOOP_AT_RUN_QUEUE) {
         loop_hlist_push(&loop->descriptor_waits, &job->in_fd);
         loop->stats.descriptor_waits++;

@@ -25,7 +25,7 @@
 enum splice_side { SPLICE_NOWHERE, SPLICE_SOURCE, SPLICE_DESTINATION };
 
 /* Whether -EAGAIN is an answer rather than a reason to wait: where the caller asked not to wait, and connect's own. */
-static bool is_final_again(const struct job *job)
+static bool is_final_again(const struct loop_job *job)
 {
     switch (job->op) {
     case LOOP_OP_RECV:
@@ -39,13 +39,13 @@ static bool is_final_again(const struct job *job)
 
 /* ---- multishot ---- */
 
-static enum loop_attempt done_with(struct job *job, int64_t result)
+static enum loop_attempt done_with(struct loop_job *job, int64_t result)
 {
     job->result = result;
     return LOOP_ATTEMPT_DONE;
 }
 
-static enum loop_attempt accept_many(struct loop *loop, struct job *job)
+static enum loop_attempt accept_many(struct loop *loop, struct loop_job *job)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
         int64_t result = loop_attempt(job, false);
@@ -63,7 +63,7 @@ static enum loop_attempt accept_many(struct loop *loop, struct job *job)
     return LOOP_ATTEMPT_MORE;
 }
 
-static int64_t receive(const struct job *job, void *data, size_t len, int flags)
+static int64_t receive(const struct loop_job *job, void *data, size_t len, int flags)
 {
     ssize_t n;
     do {
@@ -73,7 +73,7 @@ static int64_t receive(const struct job *job, void *data, size_t len, int flags)
 }
 
 /* No buffer is free. That matters only when there is something to receive. */
-static enum loop_attempt starve(struct job *job)
+static enum loop_attempt starve(struct loop_job *job)
 {
     char byte;
     int64_t result = receive(job, &byte, 1, MSG_PEEK);
@@ -84,7 +84,7 @@ static enum loop_attempt starve(struct job *job)
 }
 
 /* Unread bytes, in memory beside the group's, which the ring may have. */
-static enum loop_attempt receive_unread(struct loop *loop, struct job *job)
+static enum loop_attempt receive_unread(struct loop *loop, struct loop_job *job)
 {
     struct loop_buffers *buffers = job->u.args.data;
     int64_t error = loop_unread_take_error(job->fd);
@@ -102,7 +102,7 @@ static enum loop_attempt receive_unread(struct loop *loop, struct job *job)
 }
 
 /* The ring has the group, and there are no unread bytes any more: the job goes on there. */
-static enum loop_attempt return_to_ring(struct loop *loop, struct job *job)
+static enum loop_attempt return_to_ring(struct loop *loop, struct loop_job *job)
 {
     loop_list_remove(&job->link);
     job->is_otherwise = false;
@@ -110,7 +110,7 @@ static enum loop_attempt return_to_ring(struct loop *loop, struct job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
-static enum loop_attempt receive_one(struct loop *loop, struct job *job)
+static enum loop_attempt receive_one(struct loop *loop, struct loop_job *job)
 {
     struct loop_buffers *buffers = job->u.args.data;
     if (loop_fd_has_unread(job->fd)) {
@@ -141,7 +141,7 @@ static enum loop_attempt receive_one(struct loop *loop, struct job *job)
     return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
-static enum loop_attempt receive_many(struct loop *loop, struct job *job)
+static enum loop_attempt receive_many(struct loop *loop, struct loop_job *job)
 {
     enum loop_attempt attempt = LOOP_ATTEMPT_MORE;
     for (unsigned i = 0; attempt == LOOP_ATTEMPT_MORE && i < RECVS_PER_TURN; i++) {
@@ -151,7 +151,7 @@ static enum loop_attempt receive_many(struct loop *loop, struct job *job)
 }
 
 /* Never tried here: its continuation may only be resumed by the dispatch. */
-static void start_multishot(struct loop *loop, struct job *job)
+static void start_multishot(struct loop *loop, struct loop_job *job)
 {
     if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET) {
         loop_job_backend_complete(loop, job, -ENOTSOCK);
@@ -164,7 +164,7 @@ static void start_multishot(struct loop *loop, struct job *job)
 
 /* Which end isn't ready. A file always is. So is what was shut down: the call says so, but poll(2) doesn't say of a
  * full Unix socket that there is nothing to wait for. */
-static enum splice_side find_blocked(const struct job *job)
+static enum splice_side find_blocked(const struct loop_job *job)
 {
     const struct loop_fd *from = job->fd, *to = job->u.args.second;
     bool is_ready = !loop_fd_is_stream(from) || loop_unread_is_for(from, job->u.args.offset);
@@ -180,7 +180,7 @@ static enum splice_side find_blocked(const struct job *job)
 }
 
 /* Waits for an end that has been found not to be ready. */
-static void wait_for_side(struct loop *loop, struct job *job, enum splice_side side)
+static void wait_for_side(struct loop *loop, struct loop_job *job, enum splice_side side)
 {
     loop_list_remove(&job->link);
     job->u.args.flags = side;
@@ -194,7 +194,7 @@ static void wait_for_side(struct loop *loop, struct job *job, enum splice_side s
 }
 
 /* Unread bytes are not in the kernel: they are written, like other bytes. */
-static int64_t splice_unread(struct job *job)
+static int64_t splice_unread(struct loop_job *job)
 {
     const struct loop_block *first = loop_unread_first(job->fd);
     size_t left = first->end - first->at, len = job->u.args.len < left ? job->u.args.len : left;
@@ -204,7 +204,7 @@ static int64_t splice_unread(struct job *job)
 }
 
 /* A thread of the pool has tried to write them to a file. */
-static void unread_spliced(struct loop *loop, struct job *job, int64_t result)
+static void unread_spliced(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_block *block = job->u.args.extra;
     job->u.args.extra = NULL;
@@ -213,13 +213,13 @@ static void unread_spliced(struct loop *loop, struct job *job, int64_t result)
     loop_job_finish(loop, job, result);
 }
 
-static void cancel_low(struct loop *loop, struct job *job);
+static void cancel_low(struct loop *loop, struct loop_job *job);
 
 static const struct loop_job_kind unread_splice_kind = {
     .name = "operation", .cancel = cancel_low, .backend_done = unread_spliced, .size = LOOP_JOB_LARGE};
 
 /* One with a file goes to the pool when its pipe is ready, because the disk may take its time. */
-static enum loop_attempt splice_by_thread(struct loop *loop, struct job *job)
+static enum loop_attempt splice_by_thread(struct loop *loop, struct loop_job *job)
 {
     if (!job->u.args.extra && loop_unread_is_for(job->fd, job->u.args.offset)) {
         job->u.args.extra = loop_unread_detach(job->fd, job->u.args.len);
@@ -241,7 +241,7 @@ static bool is_at_mark(const struct loop_fd *fd)
 
 /* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. What the
  * pipe doesn't take of the piece becomes unread. `*side` is what to wait for where nothing was moved. */
-static int64_t pass_mark(struct loop *loop, struct job *job, enum splice_side *side)
+static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum splice_side *side)
 {
     struct loop_block *block = malloc(sizeof *block + PIPE_BUF);
     *side = SPLICE_SOURCE; /* there is nothing behind the mark yet */
@@ -262,7 +262,7 @@ static int64_t pass_mark(struct loop *loop, struct job *job, enum splice_side *s
 }
 
 /* Both ends are ready. Where it still has to wait, `*side` is what for. */
-static int64_t splice_now(struct loop *loop, struct job *job, bool gets_kept, enum splice_side *side)
+static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kept, enum splice_side *side)
 {
     int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
     *side = SPLICE_DESTINATION;
@@ -274,7 +274,7 @@ static int64_t splice_now(struct loop *loop, struct job *job, bool gets_kept, en
 
 /* Asks before it tries: a fifo that never had a writer looks like one at its end, and a splice doesn't say which end it
  * would have to wait for. */
-static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
 {
     enum splice_side side = find_blocked(job);
     bool has_file = !loop_fd_is_stream(job->fd) || job->u.args.second->write_by == LOOP_IO_BLOCKING;
@@ -300,7 +300,7 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct job *job)
 }
 
 /* Behind others who wait for the source; a file's list is the flow's own. */
-static void start_splice(struct loop *loop, struct job *job)
+static void start_splice(struct loop *loop, struct loop_job *job)
 {
     job->u.args.flags = SPLICE_NOWHERE;
     if (loop_fd_is_stream(job->fd) && !loop_list_is_empty(&job->fd->readers)) {
@@ -314,7 +314,7 @@ static void start_splice(struct loop *loop, struct job *job)
 /* ---- what waits for one descriptor ---- */
 
 /* What needs no readiness to have an answer: a socket's operation on something else, and a read of nothing. */
-static bool is_answered_at_once(const struct job *job)
+static bool is_answered_at_once(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
     switch (job->op) {
@@ -329,7 +329,7 @@ static bool is_answered_at_once(const struct job *job)
 }
 
 /* What doesn't come from the byte stream waits behind nobody who waits for that. */
-static bool is_other_input(const struct job *job)
+static bool is_other_input(const struct loop_job *job)
 {
     bool is_receive = job->op == LOOP_OP_RECV || job->op == LOOP_OP_RECV_MSG;
     return is_receive && job->u.args.flags & (MSG_OOB | MSG_ERRQUEUE);
@@ -337,13 +337,13 @@ static bool is_other_input(const struct job *job)
 
 /* Whether a system call may tell more than is known. Before the first event of a socket only a call can; a pipe's end
  * must not be looked at before its first event, see attempt_splice. */
-static bool may_be_ready(const struct job *job, uint32_t event)
+static bool may_be_ready(const struct loop_job *job, uint32_t event)
 {
     const struct loop_fd *fd = job->fd;
     return (fd->ready & event) || (!(fd->watched & event) && loop_fd_reads_by(fd) == LOOP_IO_SOCKET);
 }
 
-static void start_stream(struct loop *loop, struct job *job, uint32_t event)
+static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event)
 {
     struct loop_fd *fd = job->fd;
     if (job->is_multishot) {
@@ -373,20 +373,20 @@ static void start_stream(struct loop *loop, struct job *job, uint32_t event)
 
 /* A read at the file's position keeps its place among the operations that use it: it is only tried here when none is
  * under way, or there are unread bytes, which come before all that those read. */
-static bool may_try_cache(const struct job *job)
+static bool may_try_cache(const struct loop_job *job)
 {
     bool moves_position = job->u.args.offset == LOOP_CURRENT && !loop_fd_has_unread(job->fd);
     return !loop_op_table[job->op].is_output && (!moves_position || !loop_fd_is_moving(job->fd));
 }
 
 /* The try has found out what the ring's backend didn't know when it passed the job on. */
-static bool belongs_to_ring(const struct job *job, bool read_before)
+static bool belongs_to_ring(const struct loop_job *job, bool read_before)
 {
     return job->is_otherwise && job->fd->reads_wait && !read_before && !loop_op_table[job->op].is_output &&
            !loop_file_is_for_thread(job->fd);
 }
 
-static void start_file(struct loop *loop, struct job *job)
+static void start_file(struct loop *loop, struct loop_job *job)
 {
     bool read_before = job->fd->reads_wait;
     if (may_try_cache(job)) {
@@ -404,7 +404,7 @@ static void start_file(struct loop *loop, struct job *job)
     }
 }
 
-static void start_move(struct loop *loop, struct job *job)
+static void start_move(struct loop *loop, struct loop_job *job)
 {
     bool is_output = loop_op_table[job->op].is_output;
     bool is_stream = is_output ? job->fd->write_by != LOOP_IO_BLOCKING : loop_fd_is_stream(job->fd);
@@ -418,12 +418,12 @@ static void start_move(struct loop *loop, struct job *job)
 }
 
 /* Always among the pollers, also for one event only: whoever polls waits for nobody, and nobody for him. */
-static void start_poll(struct loop *loop, struct job *job)
+static void start_poll(struct loop *loop, struct loop_job *job)
 {
     loop_ready_wait(loop, job->fd, job, job->u.args.flags | POLLERR);
 }
 
-void loop_direct_start(struct loop *loop, struct job *job)
+void loop_direct_start(struct loop *loop, struct loop_job *job)
 {
     switch ((enum loop_op_class)loop_op_table[job->op].op_class) {
     case LOOP_CLASS_AT_ONCE: loop_job_backend_complete(loop, job, loop_attempt(job, false)); return;
@@ -438,13 +438,13 @@ void loop_direct_start(struct loop *loop, struct job *job)
 /* ---- cancelling ---- */
 
 /* What had been moved before is told, P5. */
-static int64_t cancelled_result(const struct job *job)
+static int64_t cancelled_result(const struct loop_job *job)
 {
     bool counts = (job->op == LOOP_OP_RECV || job->op == LOOP_OP_SEND) && job->u.args.second_offset > 0;
     return counts ? job->u.args.second_offset : -ECANCELED;
 }
 
-void loop_direct_cancel(struct loop *loop, struct job *job)
+void loop_direct_cancel(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_WAIT) {
         loop_job_backend_complete(loop, job, cancelled_result(job));
@@ -455,12 +455,12 @@ void loop_direct_cancel(struct loop *loop, struct job *job)
 
 /* ---- the low level's jobs ---- */
 
-static void cancel_low(struct loop *loop, struct job *job)
+static void cancel_low(struct loop *loop, struct loop_job *job)
 {
     loop->backend->cancel(loop, job);
 }
 
-static enum loop_attempt attempt_low(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_low(struct loop *loop, struct loop_job *job)
 {
     switch (job->op) {
     case LOOP_OP_ACCEPT_MULTISHOT: return accept_many(loop, job);

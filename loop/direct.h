@@ -16,7 +16,7 @@ extern const struct loop_job_kind loop_unheard_kind; /* writes without a continu
 /* What a job of that kind is to do after such a result: go on with the rest, which it then has for its arguments, or
  * end with what is returned. */
 #define LOOP_UNHEARD_GOES_ON INT64_MIN
-int64_t loop_unheard_rest(struct job *job, int64_t result);
+int64_t loop_unheard_rest(struct loop_job *job, int64_t result);
 
 static inline const struct loop_job_kind *loop_low_kind_for(enum loop_op op, loop_fn *fn)
 {

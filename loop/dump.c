@@ -45,7 +45,7 @@ static void add_id(struct line *line, const char *what, uint64_t id)
 
 /* ---- jobs ---- */
 
-static const char *where_name(const struct job *job)
+static const char *where_name(const struct loop_job *job)
 {
     static const char *const names[] = {
         [LOOP_AT_START] = "being made",
@@ -61,7 +61,7 @@ static const char *where_name(const struct job *job)
     return names[job->where];
 }
 
-static const char *job_name(const struct job *job)
+static const char *job_name(const struct loop_job *job)
 {
     return job->op == LOOP_OP_NONE ? job->kind->name : loop_op_table[job->op].name;
 }
@@ -72,7 +72,7 @@ static void add_time_left(struct line *line, int64_t at_ns)
     add(line, " due in %.3f ms", (double)left / (double)LOOP_MILLISECOND);
 }
 
-static void dump_job(const struct job *job, unsigned depth)
+static void dump_job(const struct loop_job *job, unsigned depth)
 {
     struct line line = {.len = 0};
     indent(&line, depth);
@@ -138,7 +138,7 @@ static void dump_contents(const struct loop_scope *scope, unsigned depth)
         dump_fd(LOOP_CONTAINER(node, struct loop_fd, in_scope), depth + 1);
     }
     for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = loop_hlist_newer(&scope->jobs, node)) {
-        dump_job(LOOP_CONTAINER(node, struct job, in_scope), depth + 1);
+        dump_job(LOOP_CONTAINER(node, struct loop_job, in_scope), depth + 1);
     }
 }
 

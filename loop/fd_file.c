@@ -16,17 +16,17 @@
 
 /* ---- the lines ---- */
 
-static void start_read(struct loop *loop, struct job *job);
-static void start_write(struct loop *loop, struct job *job);
+static void start_read(struct loop *loop, struct loop_job *job);
+static void start_write(struct loop *loop, struct loop_job *job);
 
 /* Starts the next operation of a line, if none is in flight. */
-static void start_next(struct loop *loop, struct loop_list *line, struct job **in_flight)
+static void start_next(struct loop *loop, struct loop_list *line, struct loop_job **in_flight)
 {
     struct loop_list *node = *in_flight ? NULL : loop_list_pop_front(line);
     if (!node) {
         return;
     }
-    struct job *job = LOOP_CONTAINER(node, struct job, link);
+    struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
     *in_flight = job;
     if (job->op == LOOP_OP_COPY) {
         loop_file_copy_turn(loop, job);
@@ -40,7 +40,7 @@ static void start_next(struct loop *loop, struct loop_list *line, struct job **i
 }
 
 /* A copy may take long: it lets others in between. */
-static void join_line(struct loop *loop, struct job *job, struct loop_list *line, struct job **in_flight)
+static void join_line(struct loop *loop, struct loop_job *job, struct loop_list *line, struct loop_job **in_flight)
 {
     job->where = LOOP_AT_WAIT;
     loop_list_push_back(line, &job->link);
@@ -50,7 +50,8 @@ static void join_line(struct loop *loop, struct job *job, struct loop_list *line
     start_next(loop, line, in_flight);
 }
 
-static void leave_line(struct loop *loop, const struct job *job, struct loop_list *line, struct job **in_flight)
+static void leave_line(struct loop *loop, const struct loop_job *job, struct loop_list *line,
+                       struct loop_job **in_flight)
 {
     if (*in_flight == job) {
         *in_flight = NULL;
@@ -58,22 +59,22 @@ static void leave_line(struct loop *loop, const struct job *job, struct loop_lis
     }
 }
 
-void loop_file_join_readers(struct loop *loop, struct job *job)
+void loop_file_join_readers(struct loop *loop, struct loop_job *job)
 {
     join_line(loop, job, &job->fd->readers, &job->fd->reading);
 }
 
-void loop_file_join_writers(struct loop *loop, struct job *job, struct loop_fd *fd)
+void loop_file_join_writers(struct loop *loop, struct loop_job *job, struct loop_fd *fd)
 {
     join_line(loop, job, &fd->writers, &fd->writing);
 }
 
-void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct job *job)
+void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job)
 {
     leave_line(loop, job, &fd->readers, &fd->reading);
 }
 
-void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct job *job)
+void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job)
 {
     leave_line(loop, job, &fd->writers, &fd->writing);
 }
@@ -90,7 +91,7 @@ static void write_resumed(struct loop_fd *fd)
 }
 
 /* Of a read or a shutdown. */
-static void cancel(struct loop *loop, struct job *job)
+static void cancel(struct loop *loop, struct loop_job *job)
 {
     if (job->fd->reading == job || job->fd->writing == job) {
         loop->backend->cancel(loop, job);
@@ -116,7 +117,7 @@ static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
     return loop_unread_read(fd, &iov, 1, false);
 }
 
-static int64_t read_now(struct job *job)
+static int64_t read_now(struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
     if (loop_fd_has_unread(job->fd)) {
@@ -125,7 +126,7 @@ static int64_t read_now(struct job *job)
     return loop_fd_is_moving(job->fd) ? -EAGAIN : loop_attempt_now(job);
 }
 
-static void start_read(struct loop *loop, struct job *job)
+static void start_read(struct loop *loop, struct loop_job *job)
 {
     int64_t result = read_now(job);
     if (result != -EAGAIN) {
@@ -138,12 +139,12 @@ static void start_read(struct loop *loop, struct job *job)
 }
 
 /* u.args of a read: `out` is where the buffer begins, `flags` whether all of it is to be filled. */
-static int64_t bytes_before(const struct job *job)
+static int64_t bytes_before(const struct loop_job *job)
 {
     return (char *)job->u.args.data - (char *)job->u.args.out;
 }
 
-static void read_done(struct loop *loop, struct job *job, int64_t result)
+static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_op_args *args = &job->u.args;
     bool goes_on = result > 0 && args->flags && (size_t)result < args->len && !job->is_cancelled;
@@ -164,7 +165,7 @@ static void read_done(struct loop *loop, struct job *job, int64_t result)
 const struct loop_job_kind loop_file_read_kind = {
     .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed, .size = LOOP_JOB_LARGE};
 
-void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, bool is_exact)
+void loop_file_read(struct loop *loop, struct loop_job *job, struct iovec buffer, bool is_exact)
 {
     job->op = LOOP_OP_READ;
     job->u.args = (struct loop_op_args){.data = buffer.iov_base,
@@ -224,7 +225,7 @@ void loop_file_finish(struct loop *loop)
 static int gather_others(const struct loop_fd *fd, struct iovec *iov, int n)
 {
     for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &loop_file_write_kind) {
             break;
         }
@@ -241,7 +242,7 @@ static bool keeps_writes_apart(const struct loop_fd *fd)
 }
 
 /* The next call: what is left of the write and those behind it, or as many of its vectors as one call takes. */
-static void prepare_call(struct job *job)
+static void prepare_call(struct loop_job *job)
 {
     struct loop_file_write *call = job->u.args.extra;
     const struct loop_write_state *write = &call->state;
@@ -256,7 +257,7 @@ static void prepare_call(struct job *job)
     }
 }
 
-static void make_call(struct loop *loop, struct job *job)
+static void make_call(struct loop *loop, struct loop_job *job)
 {
     prepare_call(job);
     int64_t result = loop_fd_is_moving(job->fd) ? -EAGAIN : loop_attempt_now(job);
@@ -269,7 +270,7 @@ static void make_call(struct loop *loop, struct job *job)
     }
 }
 
-static void start_write(struct loop *loop, struct job *job)
+static void start_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_file_write *call = take_spare(loop);
     if (!call) {
@@ -284,7 +285,7 @@ static void start_write(struct loop *loop, struct job *job)
 }
 
 /* `n` bytes are another's of those that went along. True when it has ended. */
-static bool settle_other(struct loop *loop, struct job *job, size_t n, bool may_end)
+static bool settle_other(struct loop *loop, struct loop_job *job, size_t n, bool may_end)
 {
     struct loop_write_state *write = &job->u.write;
     job->where = LOOP_AT_WAIT;
@@ -303,7 +304,7 @@ static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool 
 {
     struct loop_list *next;
     for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         next = node->next;
         if (job->where != LOOP_AT_OWNER) {
             return;
@@ -314,7 +315,7 @@ static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool 
     }
 }
 
-static void write_done(struct loop *loop, struct job *job, int64_t result)
+static void write_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_fd *fd = job->fd;
     struct loop_file_write *call = job->u.args.extra;
@@ -335,7 +336,7 @@ static void write_done(struct loop *loop, struct job *job, int64_t result)
     loop_job_finish(loop, job, result);
 }
 
-static void cancel_write(struct loop *loop, struct job *job)
+static void cancel_write(struct loop *loop, struct loop_job *job)
 {
     if (job->fd->writing == job) {
         loop->backend->cancel(loop, job);
@@ -350,7 +351,7 @@ const struct loop_job_kind loop_file_write_kind = {.name = "file write",
                                                    .resumed = write_resumed,
                                                    .size = LOOP_JOB_LARGE};
 
-void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write)
+void loop_file_write(struct loop *loop, struct loop_job *job, const struct loop_write_state *write)
 {
     job->u.write = *write;
     job->fd->queued_bytes += write->total;
@@ -360,7 +361,7 @@ void loop_file_write(struct loop *loop, struct job *job, const struct loop_write
 /* ---- the end ---- */
 
 /* There is nothing to do but to wait for one's turn: a nop does. */
-static void shutdown_done(struct loop *loop, struct job *job, int64_t result)
+static void shutdown_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     job->fd->writing = NULL;
     loop_job_finish(loop, job, result);
@@ -372,7 +373,7 @@ const struct loop_job_kind loop_file_shutdown_kind = {.name = "shutdown",
                                                       .resumed = write_resumed,
                                                       .size = LOOP_JOB_LARGE};
 
-void loop_file_shutdown(struct loop *loop, struct job *job)
+void loop_file_shutdown(struct loop *loop, struct loop_job *job)
 {
     job->op = LOOP_OP_NOP;
     loop_file_join_writers(loop, job, job->fd);

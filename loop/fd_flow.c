@@ -21,7 +21,7 @@
 
 /* What came counts, also when the end, an error or a cancel followed. The kernel tells an error once: one that this
  * read can't tell is kept for the next. */
-static int64_t read_result(const struct job *job, int64_t result)
+static int64_t read_result(const struct loop_job *job, int64_t result)
 {
     if (job->u.read.done == 0) {
         return result;
@@ -32,12 +32,12 @@ static int64_t read_result(const struct job *job, int64_t result)
     return (int64_t)job->u.read.done;
 }
 
-static void cancel_read(struct loop *loop, struct job *job)
+static void cancel_read(struct loop *loop, struct loop_job *job)
 {
     loop_job_complete(loop, job, read_result(job, -ECANCELED));
 }
 
-static enum loop_attempt attempt_read(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
 {
     struct iovec *rest = &job->u.read.rest;
     (void)loop;
@@ -62,7 +62,7 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
 {
     struct loop *loop = fd->scope->loop;
     bool ended, is_file = !loop_fd_is_stream(fd);
-    struct job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;
     }
@@ -105,7 +105,7 @@ static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
     return loop_list_is_empty(&fd->readers) && may_be_readable(fd) ? loop_io_read_one(fd, buf, len) : -EAGAIN;
 }
 
-static enum loop_attempt attempt_wait(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_wait(struct loop *loop, struct loop_job *job)
 {
     (void)loop;
     job->result = 0;
@@ -120,7 +120,7 @@ static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *
     bool ended;
     struct loop_fd *fd = source->self;
     struct loop *loop = fd->scope->loop;
-    struct job *job = loop_job_start(fd->scope, fd, &wait_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(fd->scope, fd, &wait_kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;
     }
@@ -162,7 +162,7 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
     write->at_offset += n;
 }
 
-int64_t loop_write_close(struct loop *loop, const struct job *job, struct loop_write_state *write, int64_t result)
+int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result)
 {
     size_t left = write->total - write->done;
     leave_queue(loop, job->fd, left, result);
@@ -179,7 +179,7 @@ bool loop_fd_is_full(const struct loop_fd *fd)
     return fd->has_overflowed || (fd->queued_bytes > 0 && fd->queued_bytes >= fd->limit_bytes);
 }
 
-static enum loop_attempt attempt_drained(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_drained(struct loop *loop, struct loop_job *job)
 {
     (void)loop;
     job->result = job->fd->write_error;
@@ -193,7 +193,7 @@ static const struct loop_job_kind drained_kind = {
 loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(fd->scope, fd, &drained_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(fd->scope, fd, &drained_kind, fn, arg, &ended);
     if (job && !ended) {
         loop_ready_wait(fd->scope->loop, fd, job, 0);
     }
@@ -219,7 +219,7 @@ static void move_out(struct loop *loop, struct loop_write_state *write)
     loop_region_give(loop, chunk);
 }
 
-static void make_room(struct loop *loop, struct job *job)
+static void make_room(struct loop *loop, struct loop_job *job)
 {
     if (job->u.write.chunk && loop_region_is_scarce(&loop->region)) {
         move_out(loop, &job->u.write);
@@ -228,7 +228,7 @@ static void make_room(struct loop *loop, struct job *job)
 
 /* ---- writing ---- */
 
-static void cancel_write(struct loop *loop, struct job *job)
+static void cancel_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
@@ -238,7 +238,7 @@ static void cancel_write(struct loop *loop, struct job *job)
     }
 }
 
-static enum loop_attempt attempt_write(struct loop *loop, struct job *job);
+static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job);
 static const struct loop_job_kind write_kind = {.name = "write",
                                                 .cancel = cancel_write,
                                                 .attempt = attempt_write,
@@ -262,10 +262,10 @@ static int gather(const struct loop_fd *fd, struct iovec *iov)
 {
     int n = 0;
     if (!fd->is_byte_stream) {
-        return loop_write_gather(&LOOP_CONTAINER(fd->writers.next, struct job, link)->u.write, iov, 0);
+        return loop_write_gather(&LOOP_CONTAINER(fd->writers.next, struct loop_job, link)->u.write, iov, 0);
     }
     for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &write_kind) {
             break;
         }
@@ -275,7 +275,7 @@ static int gather(const struct loop_fd *fd, struct iovec *iov)
 }
 
 /* A write that nobody waits for ends here and now; others are resumed from the run queue. */
-static void end_write(struct loop *loop, struct job *job, int64_t result)
+static void end_write(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (job->fn) {
         loop_job_complete(loop, job, result);
@@ -285,7 +285,7 @@ static void end_write(struct loop *loop, struct job *job, int64_t result)
 }
 
 /* All of it has gone. */
-static void end_whole(struct loop *loop, struct loop_fd *fd, struct job *job)
+static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
     struct loop_write_state *write = &job->u.write;
     size_t left = write->total - write->done;
@@ -306,7 +306,7 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 {
     struct loop_list *node;
     while ((node = loop_list_first(&fd->writers))) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &write_kind) {
             return;
         }
@@ -324,7 +324,7 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
 {
     for (struct loop_list *node = fd->writers.next; node != &fd->writers && loop_region_is_scarce(&loop->region);
          node = node->next) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind == &write_kind) {
             make_room(loop, job);
         }
@@ -352,7 +352,7 @@ static int64_t write_queue(struct loop_fd *fd)
 }
 
 /* One system call for what is first in the queue. */
-static enum loop_attempt attempt_write(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     int64_t n = is_single(fd, &job->u.write) ? write_single(fd, &job->u.write) : write_queue(fd);
@@ -375,7 +375,7 @@ static void mark_dirty(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-static void queue_write(struct loop *loop, struct job *job, const struct loop_write_state *write)
+static void queue_write(struct loop *loop, struct loop_job *job, const struct loop_write_state *write)
 {
     struct loop_fd *fd = job->fd;
     job->u.write = *write;
@@ -429,7 +429,7 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
     struct loop *loop = fd->scope->loop;
     bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = loop_fd_is_full(fd);
     const struct loop_job_kind *kind = is_refused ? &refused_kind : is_file ? &loop_file_write_kind : &write_kind;
-    struct job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &ended);
     *took_chunk = job && !ended && !is_refused;
     if (!job || ended) {
         return job ? job->id : 0;

@@ -94,16 +94,16 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
 /* Takes the write of `job` out of the queue of its descriptor and gives its chunk back. Returns the job's result: the
  * count where bytes went out, else `result`. Without a continuation only a whole write has a count: a part of one would
  * hide the error, which is for the scope. */
-int64_t loop_write_close(struct loop *loop, const struct job *job, struct loop_write_state *write, int64_t result);
+int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result);
 
 /* ---- files (fd_file.c) ---- */
 
 extern const struct loop_job_kind loop_file_read_kind, loop_file_write_kind, loop_file_shutdown_kind;
 
 /* Put a job of one of those kinds into its line. */
-void loop_file_read(struct loop *loop, struct job *job, struct iovec buffer, bool is_exact);
-void loop_file_write(struct loop *loop, struct job *job, const struct loop_write_state *write);
-void loop_file_shutdown(struct loop *loop, struct job *job);
+void loop_file_read(struct loop *loop, struct loop_job *job, struct iovec buffer, bool is_exact);
+void loop_file_write(struct loop *loop, struct loop_job *job, const struct loop_write_state *write);
+void loop_file_shutdown(struct loop *loop, struct loop_job *job);
 
 /* Reads at the file's position what needs no disk, if no read is under way or in line; else -EAGAIN. */
 int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len);
@@ -113,10 +113,10 @@ bool loop_file_is_for_thread(const struct loop_fd *fd);
 
 /* The two lines of a file. What joins one gets its turn by the backend's start, a copy by loop_file_copy_turn; leaving
  * without having the turn does nothing. */
-void loop_file_join_readers(struct loop *loop, struct job *job);
-void loop_file_join_writers(struct loop *loop, struct job *job, struct loop_fd *fd);
-void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct job *job);
-void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct job *job);
+void loop_file_join_readers(struct loop *loop, struct loop_job *job);
+void loop_file_join_writers(struct loop *loop, struct loop_job *job, struct loop_fd *fd);
+void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job);
+void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job);
 
 /* ---- copies between files (file_copy.c) ---- */
 
@@ -126,10 +126,10 @@ extern const struct loop_job_kind loop_file_copy_kind;
 bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to);
 
 /* Starts a job of that kind; its fd is the source, its second the sink. */
-void loop_file_copy(struct loop *loop, struct job *job);
+void loop_file_copy(struct loop *loop, struct loop_job *job);
 
 /* The copy has the turn in one of the two lines; somebody has joined a line in which it has the turn. */
-void loop_file_copy_turn(struct loop *loop, struct job *job);
-void loop_file_copy_yield(struct loop *loop, struct job *job);
+void loop_file_copy_turn(struct loop *loop, struct loop_job *job);
+void loop_file_copy_yield(struct loop *loop, struct loop_job *job);
 
 #endif

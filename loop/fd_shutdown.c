@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 /* Operations of the kernel's that wait for room. */
-static bool waits_for_room(const struct job *job)
+static bool waits_for_room(const struct loop_job *job)
 {
     switch (job->op) {
     case LOOP_OP_SEND:
@@ -50,7 +50,7 @@ static bool is_closed_by_shutdown(const struct loop_fd *fd)
     return fd->write_by != LOOP_IO_SOCKET && fd->write_by != LOOP_IO_BLOCKING;
 }
 
-static void do_shutdown(struct loop *loop, struct job *job)
+static void do_shutdown(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     loop_job_complete(loop, job, shut_down(loop, fd));
@@ -59,7 +59,7 @@ static void do_shutdown(struct loop *loop, struct job *job)
     }
 }
 
-static enum loop_attempt attempt_shutdown(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_shutdown(struct loop *loop, struct loop_job *job)
 {
     do_shutdown(loop, job);
     return LOOP_ATTEMPT_MOVED;
@@ -73,7 +73,7 @@ loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     struct loop_fd *fd = sink->self;
     struct loop *loop = fd->scope->loop;
     bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING;
-    struct job *job =
+    struct loop_job *job =
         loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &shutdown_kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;

@@ -101,7 +101,7 @@ static char *make_buffer(void **buffer)
 
 /* Where copy_file_range fails, or says that nothing is left, it may mean itself (another file system, a sink that
  * appends, a file in /proc): read and write have the last word. */
-int64_t loop_file_copy_piece(struct job *job, void **buffer)
+int64_t loop_file_copy_piece(struct loop_job *job, void **buffer)
 {
     struct loop_op_args *args = &job->u.args;
     int from = job->fd->number, to = args->second->number;
@@ -122,13 +122,13 @@ int64_t loop_file_copy_piece(struct job *job, void **buffer)
 
 /* ---- on the loop's thread ---- */
 
-static void leave_lines(struct loop *loop, struct job *job)
+static void leave_lines(struct loop *loop, struct loop_job *job)
 {
     loop_file_leave_readers(loop, job->fd, job);
     loop_file_leave_writers(loop, job->u.args.second, job);
 }
 
-static void copy_done(struct loop *loop, struct job *job, int64_t result)
+static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     leave_lines(loop, job);
     if (result > 0 && !job->is_cancelled) {
@@ -139,7 +139,7 @@ static void copy_done(struct loop *loop, struct job *job, int64_t result)
     }
 }
 
-static void cancel_copy(struct loop *loop, struct job *job)
+static void cancel_copy(struct loop *loop, struct loop_job *job)
 {
     loop_direct_cancel(loop, job);
     loop_file_copy_yield(loop, job);
@@ -152,12 +152,12 @@ const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
                                                   .uses_args = true,
                                                   .size = LOOP_JOB_LARGE};
 
-static bool is_contended(const struct job *job)
+static bool is_contended(const struct loop_job *job)
 {
     return !loop_list_is_empty(&job->fd->readers) || !loop_list_is_empty(&job->u.args.second->writers);
 }
 
-void loop_file_copy_turn(struct loop *loop, struct job *job)
+void loop_file_copy_turn(struct loop *loop, struct loop_job *job)
 {
     if (job->u.args.second->writing != job) {
         loop_file_join_writers(loop, job, job->u.args.second);
@@ -167,7 +167,7 @@ void loop_file_copy_turn(struct loop *loop, struct job *job)
     loop_pool_submit(loop, job);
 }
 
-void loop_file_copy_yield(struct loop *loop, struct job *job)
+void loop_file_copy_yield(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_POOL_LINE) {
         loop_pool_recall(loop, job);
@@ -183,7 +183,7 @@ bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)
            S_ISREG(status.st_mode) && status.st_size > 0 && fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
 }
 
-void loop_file_copy(struct loop *loop, struct job *job)
+void loop_file_copy(struct loop *loop, struct loop_job *job)
 {
     job->op = LOOP_OP_COPY;
     loop_file_join_readers(loop, job);

@@ -15,7 +15,7 @@ static const struct loop_job_kind instant_kind = {.name = "instant", .cancel = l
 static loop_job instant(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(scope, NULL, &instant_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &instant_kind, fn, arg, &ended);
     loop_job id = job ? job->id : 0;
     if (job && !ended) {
         loop_job_complete(scope->loop, job, result);

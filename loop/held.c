@@ -14,7 +14,7 @@
 /* ---- being told ---- */
 
 /* A scope that has nothing left but daemons is draining: it ends, and was not cancelled. */
-static void end_wait(struct loop *loop, struct job *job)
+static void end_wait(struct loop *loop, struct loop_job *job)
 {
     bool is_draining = job->scope->state == LOOP_SCOPE_DRAINING;
     loop_job_complete(loop, job, is_draining ? 0 : -ECANCELED);
@@ -28,7 +28,7 @@ loop_job loop_scope_on_cancel(struct loop_scope *scope, loop_fn *fn, void *arg)
         return 0;
     }
     bool ended;
-    struct job *job = loop_job_start(scope, NULL, &on_cancel_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &on_cancel_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool takes_part(struct job *job, struct loop_fd *fd)
+static bool takes_part(struct loop_job *job, struct loop_fd *fd)
 {
     if (fd->state != LOOP_FD_OPEN) {
         return false;
@@ -21,10 +21,10 @@ static bool takes_part(struct job *job, struct loop_fd *fd)
     return true;
 }
 
-struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn,
-                           void *arg, bool *ended)
+struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
+                                loop_fn *fn, void *arg, bool *ended)
 {
-    struct job *job = loop_job_make(scope, kind, fn, arg);
+    struct loop_job *job = loop_job_make(scope, kind, fn, arg);
     assert(!fd || kind->size != LOOP_JOB_BARE);
     if (!job) {
         return NULL;
@@ -40,7 +40,7 @@ struct job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const s
     return job;
 }
 
-void loop_job_use_second(struct job *job, struct loop_fd *second)
+void loop_job_use_second(struct loop_job *job, struct loop_fd *second)
 {
     assert(second->state == LOOP_FD_OPEN && !job->u.args.second);
     job->u.args.second = second;
@@ -50,7 +50,7 @@ void loop_job_use_second(struct job *job, struct loop_fd *second)
 
 /* A job that ends because its scope was cancelled ends with the scope's reason; one whose event can't come, with the
  * reason for that. */
-static int64_t told_result(const struct job *job, int64_t result)
+static int64_t told_result(const struct loop_job *job, int64_t result)
 {
     const struct loop_scope *scope = job->scope;
     if (result != -ECANCELED) {
@@ -59,7 +59,7 @@ static int64_t told_result(const struct job *job, int64_t result)
     return scope->is_cancelled ? scope->reason : scope->loop->wait_error ? scope->loop->wait_error : result;
 }
 
-void loop_job_complete(struct loop *loop, struct job *job, int64_t result)
+void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
     assert(job->where != LOOP_AT_RUN_QUEUE);
     loop_list_remove(&job->link);
@@ -89,7 +89,7 @@ static void call(loop_fn *fn, uint8_t op, bool is_stream, void *arg, int64_t res
     }
 }
 
-static void leave_lists(struct loop *loop, struct job *job)
+static void leave_lists(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_RUN_QUEUE) {
         loop->run_queue_length--;
@@ -99,7 +99,7 @@ static void leave_lists(struct loop *loop, struct job *job)
 }
 
 /* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */
-static struct loop_fd *leave_args(struct job *job)
+static struct loop_fd *leave_args(struct loop_job *job)
 {
     const struct loop_job_kind *kind = job->kind;
     if (kind->size != LOOP_JOB_LARGE || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
@@ -126,7 +126,7 @@ static void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const stru
 }
 
 /* A job that has neither descriptors nor an operation's arguments, and an ordinary continuation. */
-static void end_plain(struct loop *loop, struct job *job, int64_t result)
+static void end_plain(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_fn *fn = job->fn;
     void *arg = job->arg;
@@ -143,7 +143,7 @@ static void end_plain(struct loop *loop, struct job *job, int64_t result)
     loop_settle(loop);
 }
 
-static void end_full(struct loop *loop, struct job *job, int64_t result)
+static void end_full(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_fn *fn = job->fn;
     void *arg = job->arg;
@@ -166,13 +166,13 @@ static void end_full(struct loop *loop, struct job *job, int64_t result)
     loop_settle(loop);
 }
 
-static bool is_plain(const struct job *job)
+static bool is_plain(const struct loop_job *job)
 {
     return job->kind->size == LOOP_JOB_BARE ||
            (job->kind->size == LOOP_JOB_SMALL && !job->fd && !job->in_fd.at && !job->is_stream);
 }
 
-static inline void end(struct loop *loop, struct job *job, int64_t result)
+static inline void end(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (is_plain(job)) {
         end_plain(loop, job, result);
@@ -181,7 +181,7 @@ static inline void end(struct loop *loop, struct job *job, int64_t result)
     }
 }
 
-void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result)
+void loop_job_end_unheard(struct loop *loop, struct loop_job *job, int64_t result)
 {
     const struct loop_job_kind *kind = job->kind;
     struct loop_fd *fd = job->fd;
@@ -198,13 +198,13 @@ void loop_job_end_unheard(struct loop *loop, struct job *job, int64_t result)
     loop_scope_drop_hold(scope, is_daemon);
 }
 
-void loop_job_finish(struct loop *loop, struct job *job, int64_t result)
+void loop_job_finish(struct loop *loop, struct loop_job *job, int64_t result)
 {
     assert(job->where != LOOP_AT_RUN_QUEUE);
     end(loop, job, told_result(job, result));
 }
 
-void loop_job_emit(struct loop *loop, struct job *job, int64_t result, void *data)
+void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void *data)
 {
     assert(job->where != LOOP_AT_RUN_QUEUE);
     if (job->fn) {
@@ -213,7 +213,7 @@ void loop_job_emit(struct loop *loop, struct job *job, int64_t result, void *dat
     loop_settle(loop);
 }
 
-void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result)
+void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (job->kind->backend_done) {
         job->kind->backend_done(loop, job, result);
@@ -222,7 +222,7 @@ void loop_job_backend_done(struct loop *loop, struct job *job, int64_t result)
     }
 }
 
-void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t result)
+void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_job_complete(loop, job, result);
     if (job->kind->backend_done) {
@@ -233,7 +233,7 @@ void loop_job_backend_complete(struct loop *loop, struct job *job, int64_t resul
     }
 }
 
-static void hand_to_kind(struct loop *loop, struct job *job)
+static void hand_to_kind(struct loop *loop, struct loop_job *job)
 {
     assert(job->kind && job->kind->backend_done);
     loop_list_remove(&job->link);
@@ -247,7 +247,7 @@ void loop_jobs_run(struct loop *loop, unsigned most)
 {
     unsigned n = loop->run_queue_length < most ? loop->run_queue_length : most;
     for (; n > 0 && !loop_list_is_empty(&loop->run_queue); n--) {
-        struct job *job = LOOP_CONTAINER(loop_list_first(&loop->run_queue), struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(loop_list_first(&loop->run_queue), struct loop_job, link);
         if (job->is_backends) {
             hand_to_kind(loop, job);
         } else {
@@ -274,12 +274,12 @@ uint32_t loop_jobs_capacity(const struct loop *loop)
     return capacity;
 }
 
-void loop_job_cancel_here(struct loop *loop, struct job *job)
+void loop_job_cancel_here(struct loop *loop, struct loop_job *job)
 {
     loop_job_complete(loop, job, -ECANCELED);
 }
 
-bool loop_job_cancel(struct loop *loop, struct job *job)
+bool loop_job_cancel(struct loop *loop, struct loop_job *job)
 {
     if (job->is_cancelled || (job->where == LOOP_AT_RUN_QUEUE && !job->is_backends)) {
         return false;
@@ -296,7 +296,7 @@ int loop_cancel(struct loop *loop, loop_job id)
     if (!loop_is_good(loop, __func__)) {
         return -EINVAL;
     }
-    struct job *job = loop_job_find(loop, id);
+    struct loop_job *job = loop_job_find(loop, id);
     return job && loop_job_cancel(loop, job) ? 0 : -ENOENT;
 }
 
@@ -305,7 +305,7 @@ int loop_daemon(struct loop *loop, loop_job id)
     if (!loop_is_good(loop, __func__)) {
         return -EINVAL;
     }
-    struct job *job = loop_job_find(loop, id);
+    struct loop_job *job = loop_job_find(loop, id);
     if (!job) {
         return -ENOENT;
     }

@@ -15,7 +15,7 @@ static inline struct loop_slab *loop_job_slab(struct loop *loop, const struct lo
 }
 
 /* What a bare job hasn't got. */
-static inline void loop_job_clear_rest(struct job *job, const struct loop_job_kind *kind)
+static inline void loop_job_clear_rest(struct loop_job *job, const struct loop_job_kind *kind)
 {
     job->fd = NULL;
     job->in_fd.at = NULL;
@@ -31,12 +31,12 @@ static inline void loop_job_clear_rest(struct job *job, const struct loop_job_ki
 
 /* A job in `scope`, also in one that is cancelled: then the caller has to complete it. NULL when there is no memory or
  * the scope has ended. What is before u is written one by one: that is less than clearing it first. */
-static inline struct job *loop_job_make(struct loop_scope *scope, const struct loop_job_kind *kind, loop_fn *fn,
-                                        void *arg)
+static inline struct loop_job *loop_job_make(struct loop_scope *scope, const struct loop_job_kind *kind, loop_fn *fn,
+                                             void *arg)
 {
     struct loop *loop = scope->loop;
     LOOP_CHECK_THREAD(loop);
-    struct job *job = loop_scope_takes_work(scope) ? loop_slab_take(loop_job_slab(loop, kind)) : NULL;
+    struct loop_job *job = loop_scope_takes_work(scope) ? loop_slab_take(loop_job_slab(loop, kind)) : NULL;
     if (!job) {
         return NULL;
     }

@@ -33,7 +33,7 @@ static int check(const struct loop *loop, const struct loop_operation *operation
 }
 
 /* -EAGAIN where the operation may be started; else what it ends with, because what it is for never comes. */
-static int64_t misuse(const struct job *job)
+static int64_t misuse(const struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     int64_t error = 0;
@@ -56,7 +56,7 @@ static int64_t misuse(const struct job *job)
     return error ? error : -EAGAIN;
 }
 
-static void hand_over(struct loop *loop, struct job *job, const struct loop_operation *operation, int error)
+static void hand_over(struct loop *loop, struct loop_job *job, const struct loop_operation *operation, int error)
 {
     if (error) {
         loop_job_complete(loop, job, error);
@@ -94,7 +94,7 @@ loop_job loop_operation_start(const struct loop_operation *operation)
     int error = check(scope->loop, operation);
     struct loop_fd *fd = loop_operation_is_of(scope->loop, operation->fd) ? operation->fd : NULL;
     bool ended = false;
-    struct job *job = loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended);
+    struct loop_job *job = loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended);
     if (!job) {
         free(operation->args.extra);
         return 0;
@@ -115,7 +115,7 @@ loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
         return 0;
     }
     bool ended = false;
-    struct job *job = loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -179,7 +179,7 @@ static loop_job start_move(const struct move *move)
     struct loop_fd *fd = loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
     bool ended = false;
     const struct loop_job_kind *kind = loop_low_kind_for(move->op, move->fn);
-    struct job *job = loop_job_start(owner, fd, kind, move->fn, move->arg, &ended);
+    struct loop_job *job = loop_job_start(owner, fd, kind, move->fn, move->arg, &ended);
     if (!job) {
         return 0;
     }
@@ -342,13 +342,13 @@ loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
 }
 
 /* Stands among the readers, where nothing is tried again before an event has come. */
-static enum loop_attempt attempt_poll_multishot(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_poll_multishot(struct loop *loop, struct loop_job *job)
 {
     loop_job_emit(loop, job, POLLIN, NULL);
     return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MOVED; /* MOVED: cancelled meanwhile */
 }
 
-static void cancel_poll_multishot(struct loop *loop, struct job *job)
+static void cancel_poll_multishot(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     loop_job_complete(loop, job, -ECANCELED);
@@ -368,7 +368,7 @@ loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, lo
     if (!loop_operation_has_fd(fd, __func__) || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
-    struct job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -523,7 +523,7 @@ loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how,
     struct loop_scope *owner = loop_operation_scope(scope, fd);
     bool is_usable = loop_operation_has_fd(fd, __func__) && loop_operation_is_of(owner->loop, fd);
     bool ended = false;
-    struct job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
+    struct loop_job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
     if (!is_usable) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }

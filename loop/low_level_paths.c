@@ -32,7 +32,7 @@ loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop_fn *fn, 
         return 0;
     }
     bool ended = false;
-    struct job *job = loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }

@@ -100,7 +100,7 @@ static void take_message(struct loop_message *message, struct msghdr *header, si
     }
 }
 
-static void recv_msg_done(struct loop *loop, struct job *job, int64_t result)
+static void recv_msg_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (result >= 0) {
         struct loop_message_request *request = job->u.args.extra;
@@ -109,12 +109,12 @@ static void recv_msg_done(struct loop *loop, struct job *job, int64_t result)
     loop_job_finish(loop, job, result);
 }
 
-static void cancel_recv_msg(struct loop *loop, struct job *job)
+static void cancel_recv_msg(struct loop *loop, struct loop_job *job)
 {
     loop_low_kind.cancel(loop, job);
 }
 
-static enum loop_attempt attempt_recv_msg(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_recv_msg(struct loop *loop, struct loop_job *job)
 {
     return loop_low_kind.attempt(loop, job);
 }

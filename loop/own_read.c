@@ -18,9 +18,9 @@ struct own_read {
     loop_job inner; /* the source's, while it is under way */
 };
 
-static_assert(sizeof(struct own_read) <= sizeof(((struct job *)0)->u.large), "fits into a large job");
+static_assert(sizeof(struct own_read) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
 
-static struct own_read *read_of(struct job *job)
+static struct own_read *read_of(struct loop_job *job)
 {
     return (struct own_read *)(void *)job->u.large;
 }
@@ -40,7 +40,7 @@ int64_t loop_own_checked(const struct loop *loop, const char *function, int64_t 
     return result < INT32_MIN ? -EINVAL : result;
 }
 
-static void cancel(struct loop *loop, struct job *job)
+static void cancel(struct loop *loop, struct loop_job *job)
 {
     loop_cancel(loop, read_of(job)->inner);
 }
@@ -51,7 +51,7 @@ static void on_part(void *arg, int64_t result);
 
 /* The source's function may be the program's, which may cancel the job. The source's own job need not hold the scope.
  * False when there is none. */
-static bool start_part(struct job *job)
+static bool start_part(struct loop_job *job)
 {
     struct loop *loop = job->scope->loop;
     struct own_read *read = read_of(job);
@@ -65,7 +65,7 @@ static bool start_part(struct job *job)
 
 static void on_part(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct own_read *read = read_of(job);
     struct loop *loop = job->scope->loop;
     read->inner = 0;
@@ -88,7 +88,7 @@ static void on_part(void *arg, int64_t result)
 loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(source->scope, NULL, &read_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(source->scope, NULL, &read_kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;
     }

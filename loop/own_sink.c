@@ -32,7 +32,7 @@ void loop_own_leave(struct loop_own *own, size_t n, int64_t result)
         own->error = result >= 0 ? 0 : result < INT32_MIN ? -EINVAL : (int32_t)result;
     }
     while (has_drained(own) && (node = loop_list_first(&own->drainers))) {
-        loop_job_complete(own->loop, LOOP_CONTAINER(node, struct job, link), own->error);
+        loop_job_complete(own->loop, LOOP_CONTAINER(node, struct loop_job, link), own->error);
     }
 }
 
@@ -57,7 +57,7 @@ static const struct loop_job_kind drained_kind = {.name = "drained", .cancel = l
 loop_job loop_own_drained(struct loop_own *own, loop_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(own->scope, NULL, &drained_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(own->scope, NULL, &drained_kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;
     }

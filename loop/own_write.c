@@ -22,9 +22,9 @@ struct own_write {
     loop_job inner;           /* the sink's, while it is under way */
 };
 
-static_assert(sizeof(struct own_write) <= sizeof(((struct job *)0)->u.large), "fits into a large job");
+static_assert(sizeof(struct own_write) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
 
-static struct own_write *write_of(struct job *job)
+static struct own_write *write_of(struct loop_job *job)
 {
     return (struct own_write *)(void *)job->u.large;
 }
@@ -40,7 +40,7 @@ static void start_first(struct loop_own *own);
 /* ---- leaving the queue ---- */
 
 /* The job ends with what this returns: the count where bytes went out and a continuation is told, else `result`. */
-static int64_t leave(struct job *job, int64_t result)
+static int64_t leave(struct loop_job *job, int64_t result)
 {
     struct own_write *write = write_of(job);
     struct loop_own *own = write->own;
@@ -63,7 +63,7 @@ static int64_t leave(struct job *job, int64_t result)
 
 /* The first has ended. What is next is handed to the sink before the continuation is resumed, which may end all of it.
  */
-static void end_first(struct job *job, int64_t result)
+static void end_first(struct loop_job *job, int64_t result)
 {
     struct loop_own *own = write_of(job)->own;
     struct loop *loop = own->loop;
@@ -75,7 +75,7 @@ static void end_first(struct job *job, int64_t result)
 }
 
 /* A write that is under way ends when the sink's has. */
-static void cancel(struct loop *loop, struct job *job)
+static void cancel(struct loop *loop, struct loop_job *job)
 {
     struct own_write *write = write_of(job);
     struct loop_own *own = write->own;
@@ -115,7 +115,7 @@ static void advance(struct own_write *write, size_t n)
     }
 }
 
-static int64_t checked(const struct job *job, const struct own_write *write, int64_t result)
+static int64_t checked(const struct loop_job *job, const struct own_write *write, int64_t result)
 {
     if (result <= 0 || (uint64_t)result <= write->left) {
         return result;
@@ -125,12 +125,12 @@ static int64_t checked(const struct job *job, const struct own_write *write, int
     return -EINVAL;
 }
 
-static bool start(struct job *job);
+static bool start(struct loop_job *job);
 
 /* Where nobody is told the count of a part, the rest is tried: that moves it, or gives the error. */
 static void on_written(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct own_write *write = write_of(job);
     write->inner = 0;
     result = checked(job, write, result);
@@ -149,7 +149,7 @@ static void on_shut_down(void *arg, int64_t result)
     end_first(arg, result);
 }
 
-static loop_job call_sink(struct job *job)
+static loop_job call_sink(struct loop_job *job)
 {
     struct own_write *write = write_of(job);
     struct loop_sink *sink = sink_of(write->own);
@@ -164,7 +164,7 @@ static loop_job call_sink(struct job *job)
 
 /* Hands the first to the sink, whose function may cancel it. Its job holds the scope: the sink's need not. False where
  * there is none. */
-static bool start(struct job *job)
+static bool start(struct loop_job *job)
 {
     struct loop *loop = job->scope->loop;
     struct own_write *write = write_of(job);
@@ -180,7 +180,7 @@ static void start_first(struct loop_own *own)
 {
     struct loop_list *node;
     while (!own->is_busy && (node = loop_list_first(&own->queue))) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         own->is_busy = true;
         int64_t error = job->is_cancelled ? -ECANCELED : -ENOMEM;
         if (job->kind == &shutdown_kind && !sink_of(own)->ops->shutdown) {
@@ -198,7 +198,7 @@ static void start_first(struct loop_own *own)
 static const struct loop_job_kind write_kind = {.name = "write", .cancel = cancel, .size = LOOP_JOB_LARGE};
 static const struct loop_job_kind shutdown_kind = {.name = "shutdown", .cancel = cancel, .size = LOOP_JOB_LARGE};
 
-static void refused(struct loop *loop, struct job *job, int64_t result)
+static void refused(struct loop *loop, struct loop_job *job, int64_t result)
 {
     uint64_t id = (uint64_t)job->u.small[0];
     loop_job_finish(loop, job, result);
@@ -215,7 +215,7 @@ static const struct loop_job_kind refused_kind = {
 static loop_job refuse(struct loop_own *own, loop_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(own->scope, NULL, &refused_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(own->scope, NULL, &refused_kind, fn, arg, &ended);
     if (job && !ended) {
         own->has_overflowed = true;
         job->u.small[0] = (int64_t)own->id;
@@ -238,7 +238,7 @@ static void move_out(struct loop *loop, struct own_write *write)
     write->chunk = NULL;
 }
 
-static loop_job enqueue(struct loop_own *own, struct job *job)
+static loop_job enqueue(struct loop_own *own, struct loop_job *job)
 {
     loop_job id = job->id;
     write_of(job)->own = own;
@@ -258,7 +258,7 @@ loop_job loop_own_write(struct loop_sink *sink, const struct loop_own_bytes *byt
     if (!own || loop_own_is_full(own)) {
         return own ? refuse(own, fn, arg) : 0;
     }
-    struct job *job = loop_job_start(sink->scope, NULL, &write_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(sink->scope, NULL, &write_kind, fn, arg, &ended);
     if (!job || ended) {
         loop_own_settle(own);
         return job ? job->id : 0;
@@ -277,7 +277,7 @@ loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
     bool ended;
     struct loop_own *own = loop_own_get(sink->scope, sink);
-    struct job *job = own ? loop_job_start(sink->scope, NULL, &shutdown_kind, fn, arg, &ended) : NULL;
+    struct loop_job *job = own ? loop_job_start(sink->scope, NULL, &shutdown_kind, fn, arg, &ended) : NULL;
     if (!job || ended) {
         if (own) {
             loop_own_settle(own);

@@ -54,7 +54,7 @@ static int make_pool(struct loop *loop)
 
 /* ---- the threads ---- */
 
-static int64_t run_job(struct loop_pool_thread *thread, struct job *job)
+static int64_t run_job(struct loop_pool_thread *thread, struct loop_job *job)
 {
     if (thread->work) {
         return thread->work(thread->work_arg);
@@ -63,7 +63,7 @@ static int64_t run_job(struct loop_pool_thread *thread, struct job *job)
 }
 
 /* Work, as work.c has put it into its job. */
-static void note_work(struct loop_pool_thread *thread, const struct job *job)
+static void note_work(struct loop_pool_thread *thread, const struct loop_job *job)
 {
     thread->work = NULL;
     if (job->op == LOOP_OP_WORK) {
@@ -73,7 +73,7 @@ static void note_work(struct loop_pool_thread *thread, const struct job *job)
 }
 
 /* Under the mutex. */
-static void begin(struct loop_pool_thread *thread, struct job *job)
+static void begin(struct loop_pool_thread *thread, struct loop_job *job)
 {
     struct loop_pool *pool = thread->pool;
     note_work(thread, job);
@@ -87,10 +87,10 @@ static void begin(struct loop_pool_thread *thread, struct job *job)
 
 /* Under the mutex. The next job, which is then no longer in line; NULL at the end. A thread that has ended a job looks
  * again before it sleeps, so that a job which had to stay behind that one needs nobody to wake a thread for it. */
-static struct job *take_next(struct loop_pool_thread *thread)
+static struct loop_job *take_next(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
-    struct job *job;
+    struct loop_job *job;
     while (!(job = loop_pool_find_next(pool)) && !pool->is_ending) {
         pool->n_idle++;
         pthread_cond_wait(&pool->is_wanted, &pool->mutex);
@@ -105,7 +105,7 @@ static struct job *take_next(struct loop_pool_thread *thread)
 
 /* Under the mutex. A copy of which there is more goes to the end of the line, so that it holds up nobody for longer
  * than a piece takes. */
-static bool put_back(struct loop_pool *pool, struct job *job, int64_t result)
+static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t result)
 {
     if (job->op != LOOP_OP_COPY || result <= 0 || job->u.args.flags) {
         return false;
@@ -115,7 +115,7 @@ static bool put_back(struct loop_pool *pool, struct job *job, int64_t result)
 }
 
 /* Under the mutex. True when the loop has to be told: it hasn't been since it last collected. */
-static bool put_done(struct loop_pool *pool, struct job *job, int64_t result)
+static bool put_done(struct loop_pool *pool, struct loop_job *job, int64_t result)
 {
     job->result = result;
     loop_list_push_back(&pool->done, &job->link);
@@ -134,7 +134,7 @@ static bool put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
 static bool end(struct loop_pool_thread *thread, int64_t result)
 {
     struct loop_pool *pool = thread->pool;
-    struct job *job = thread->running;
+    struct loop_job *job = thread->running;
     thread->running = NULL;
     if (thread->is_overdue) {
         thread->is_overdue = false;
@@ -159,7 +159,7 @@ static void *run_thread(void *arg)
 {
     struct loop_pool_thread *thread = arg;
     struct loop_pool *pool = thread->pool;
-    struct job *job;
+    struct loop_job *job;
     this_thread = thread;
     pthread_setname_np(pthread_self(), "noria-pool");
     pthread_mutex_lock(&pool->mutex);
@@ -213,7 +213,7 @@ static void log_failure(struct loop *loop, int error)
 }
 
 /* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
-void loop_pool_count_moving(const struct job *job, int more)
+void loop_pool_count_moving(const struct loop_job *job, int more)
 {
     if (loop_op_table[job->op].op_class == LOOP_CLASS_MOVE) {
         job->fd->moving += (uint32_t)more;
@@ -227,7 +227,7 @@ void loop_pool_count_moving(const struct job *job, int more)
 static void run_line_here(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
-    struct job *job;
+    struct loop_job *job;
     while ((job = loop_pool_find_next(pool))) {
         loop_pool_pull(pool, job);
         note_work(&pool->threads[0], job);
@@ -260,7 +260,7 @@ void loop_pool_serve(struct loop *loop)
     }
 }
 
-void loop_pool_submit(struct loop *loop, struct job *job)
+void loop_pool_submit(struct loop *loop, struct loop_job *job)
 {
     int error = make_pool(loop);
     if (error) {
@@ -311,7 +311,7 @@ static void collect_done(struct loop_pool *pool)
 }
 
 /* A splice whose pipe was no longer ready when its turn came waits for it again. */
-static void hand_back(struct loop *loop, struct job *job)
+static void hand_back(struct loop *loop, struct loop_job *job)
 {
     loop_pool_count_moving(job, -1);
     bool waits = job->op == LOOP_OP_SPLICE && job->result == -EAGAIN;
@@ -333,7 +333,7 @@ void loop_pool_collect(struct loop *loop)
     }
     struct loop_list *node;
     for (unsigned n = 0; n < COLLECTED_PER_TURN && (node = loop_list_pop_front(&pool->collected)); n++) {
-        hand_back(loop, LOOP_CONTAINER(node, struct job, link));
+        hand_back(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
     while ((node = loop_list_pop_front(&pool->collected_late))) {
         loop_work_came_back(loop, node);

@@ -9,7 +9,7 @@
 #include <loop/work.h>
 
 /* Under the mutex: the thread that runs the job, or NULL when that has ended. */
-static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct job *job)
+static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct loop_job *job)
 {
     for (unsigned i = 0; i < pool->n_threads; i++) {
         if (pool->threads[i].running == job) {
@@ -21,10 +21,10 @@ static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct j
 
 /* Under the mutex. The thread's time is over: another takes its place, and it counts no longer. Returns its job when
  * that is to be given up. */
-static struct job *pass_over(struct loop_pool_thread *thread)
+static struct loop_job *pass_over(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
-    struct job *job = thread->running;
+    struct loop_job *job = thread->running;
     thread->asked_at_ns = 0;
     if (pool->n_overdue < LOOP_POOL_MOST_OVERDUE) {
         thread->is_overdue = true;
@@ -50,7 +50,7 @@ static int64_t pass_over_all(struct loop_pool *pool, struct loop_list *given_up,
             next = left < next ? left : next;
             continue;
         }
-        struct job *job = pass_over(thread);
+        struct loop_job *job = pass_over(thread);
         if (job) {
             loop_list_push_back(given_up, &job->link);
         }
@@ -74,7 +74,7 @@ static void on_grace_over(void *arg, int64_t result)
     int64_t next = pass_over_all(pool, &given_up, &n);
     pthread_mutex_unlock(&pool->mutex);
     while ((node = loop_list_pop_front(&given_up))) {
-        loop_work_give_up(loop, LOOP_CONTAINER(node, struct job, link));
+        loop_work_give_up(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
     for (; n > 0; n--) {
         loop_pool_serve(loop);
@@ -95,7 +95,7 @@ static void begin_grace(struct loop *loop, int64_t duration_ns)
 }
 
 /* Under the mutex. True when a thread that runs the job has been told that it has been cancelled. */
-static bool ask_to_end(struct loop_pool *pool, const struct job *job)
+static bool ask_to_end(struct loop_pool *pool, const struct loop_job *job)
 {
     struct loop_pool_thread *thread = thread_of(pool, job);
     if (thread) {
@@ -105,7 +105,7 @@ static bool ask_to_end(struct loop_pool *pool, const struct job *job)
     return thread != NULL;
 }
 
-bool loop_pool_withdraw(struct loop *loop, struct job *job)
+bool loop_pool_withdraw(struct loop *loop, struct loop_job *job)
 {
     struct loop_pool *pool = loop->pool;
     pthread_mutex_lock(&pool->mutex);
@@ -125,7 +125,7 @@ bool loop_pool_withdraw(struct loop *loop, struct job *job)
     return is_withdrawn;
 }
 
-void loop_pool_recall(struct loop *loop, struct job *job)
+void loop_pool_recall(struct loop *loop, struct loop_job *job)
 {
     struct loop_pool *pool = loop->pool;
     pthread_mutex_lock(&pool->mutex);

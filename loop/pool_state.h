@@ -24,7 +24,7 @@ struct loop_pool_thread {
     void *work_arg;
     atomic_bool is_asked_to_end;
     /* under the mutex */
-    struct job *running;
+    struct loop_job *running;
     struct loop_list *late; /* instead of `running`: the link of work that was given up */
     int64_t asked_at_ns;    /* to end it; or 0 */
     bool is_overdue, is_long;
@@ -53,14 +53,14 @@ struct loop_pool {
 /* ---- pool_line.c: under the mutex ---- */
 
 /* The first in line that may go, or NULL. */
-struct job *loop_pool_find_next(const struct loop_pool *pool);
+struct loop_job *loop_pool_find_next(const struct loop_pool *pool);
 
 /* Puts it at the end of its line, and takes it out. */
-void loop_pool_push(struct loop_pool *pool, struct job *job);
-void loop_pool_pull(struct loop_pool *pool, struct job *job);
+void loop_pool_push(struct loop_pool *pool, struct loop_job *job);
+void loop_pool_pull(struct loop_pool *pool, struct loop_job *job);
 
 /* Of those that work may take long, which have a line of their own. */
-bool loop_pool_takes_long(const struct job *job);
+bool loop_pool_takes_long(const struct loop_job *job);
 
 /* ---- pool_late.c ---- */
 
@@ -76,7 +76,7 @@ static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
 /* ---- pool.c ---- */
 
 /* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
-void loop_pool_count_moving(const struct job *job, int more);
+void loop_pool_count_moving(const struct loop_job *job, int more);
 
 /* Makes a thread where one is needed, and wakes one. */
 void loop_pool_serve(struct loop *loop);

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-static void promise_cancel(struct loop *loop, struct job *job)
+static void promise_cancel(struct loop *loop, struct loop_job *job)
 {
     if (job->u.promise.on_cancel) {
         job->u.promise.on_cancel(job->u.promise.cancel_arg, job->id);
@@ -24,7 +24,7 @@ loop_job loop_promise(struct loop_scope *scope, loop_cancel_fn *on_cancel, void 
         return 0;
     }
     bool ended = false;
-    struct job *job = loop_job_start(scope, NULL, &promise_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &promise_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -41,7 +41,7 @@ int loop_resolve(struct loop *loop, loop_job job_id, int64_t result)
     if (!loop_is_good(loop, __func__)) {
         return -EINVAL;
     }
-    struct job *job = loop_job_find(loop, job_id);
+    struct loop_job *job = loop_job_find(loop, job_id);
     if (!job || job->where == LOOP_AT_RUN_QUEUE) {
         return -ENOENT;
     }

@@ -30,7 +30,7 @@ static int64_t checked(struct loop_reader *reader, int64_t result)
 }
 
 /* The source's function may be the program's: it may cancel the operation, or destroy the reader. */
-int loop_reader_read_more(struct loop_reader *reader, struct job *job)
+int loop_reader_read_more(struct loop_reader *reader, struct loop_job *job)
 {
     struct loop_source *source = reader->source;
     const struct loop_reader_operation *operation = &reader->operation;
@@ -67,7 +67,7 @@ static int64_t try_step(struct loop_reader *reader)
 }
 
 /* Goes on after a read; `error` where there was none to go on from. From the dispatch. */
-static void go_on(struct loop *loop, struct job *job, int64_t error)
+static void go_on(struct loop *loop, struct loop_job *job, int64_t error)
 {
     struct loop_reader *reader = *loop_reader_of(job);
     if (job->kind->backend_done) {
@@ -103,7 +103,7 @@ static void on_read_rest(void *arg, int64_t result)
 {
     struct loop_reader *reader = arg;
     struct loop *loop = reader->loop;
-    struct job *job = loop_reader_running(reader);
+    struct loop_job *job = loop_reader_running(reader);
     result = checked(reader, result);
     if (result <= 0) {
         note_end(reader, result);
@@ -114,7 +114,7 @@ static void on_read_rest(void *arg, int64_t result)
 
 /* ---- operations ---- */
 
-static void cancel_operation(struct loop *loop, struct job *job)
+static void cancel_operation(struct loop *loop, struct loop_job *job)
 {
     loop_cancel(loop, (*loop_reader_of(job))->inner);
 }
@@ -124,7 +124,7 @@ static const struct loop_job_kind operation_kind = {.name = "buffered read", .ca
 loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *fn, void *arg)
 {
     bool ended = false;
-    struct job *job = loop_job_start(reader->scope, NULL, &operation_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(reader->scope, NULL, &operation_kind, fn, arg, &ended);
     loop_job id = job ? job->id : 0;
     if (job && !ended) {
         loop_job_complete(reader->loop, job, error);
@@ -132,11 +132,11 @@ loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *
     return id;
 }
 
-struct job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
-                              const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id)
+struct loop_job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
+                                   const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id)
 {
     bool ended = false, is_busy = loop_reader_running(reader) != NULL;
-    struct job *job = loop_job_start(reader->scope, NULL, kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(reader->scope, NULL, kind, fn, arg, &ended);
     *id = job ? job->id : 0;
     if (!job || ended) {
         return NULL;
@@ -157,7 +157,7 @@ loop_job loop_reader_start(struct loop_reader *reader, const struct loop_reader_
                            void *arg)
 {
     loop_job id;
-    struct job *job = loop_reader_begin(reader, &operation_kind, operation, fn, arg, &id);
+    struct loop_job *job = loop_reader_begin(reader, &operation_kind, operation, fn, arg, &id);
     if (!job) {
         return id;
     }

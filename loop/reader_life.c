@@ -75,7 +75,7 @@ void loop_reader_unpin(struct loop_reader *reader)
 
 /* The continuation that is due must find neither a reader nor bytes of it: what it would have been given stays unread.
  * Bytes that are somewhere else already, and errors, are told. */
-static void end_due(struct loop_reader *reader, struct job *job)
+static void end_due(struct loop_reader *reader, struct loop_job *job)
 {
     bool is_lent = job->result > 0 && (reader->consumed > 0 || reader->operation.step == loop_reader_step_fill);
     if (!job->is_backends && !is_lent) {
@@ -98,7 +98,7 @@ void loop_reader_destroy(struct loop_reader *reader)
     reader->destroyed = LOOP_THIS_CALL;
 #endif
     reader->is_destroyed = true;
-    struct job *job = loop_reader_running(reader);
+    struct loop_job *job = loop_reader_running(reader);
     if (job && job->where == LOOP_AT_RUN_QUEUE) {
         end_due(reader, job);
     } else if (job) {

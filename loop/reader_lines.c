@@ -10,13 +10,13 @@
 #define LINES_AT_ONCE 64
 
 /* Comes back to the job from the dispatch. */
-static void nudge(struct loop *loop, struct job *job)
+static void nudge(struct loop *loop, struct loop_job *job)
 {
     loop_job_backend_complete(loop, job, 0);
 }
 
 /* Resumes the continuation for lines that are there, a bounded number of them. Returns what the last step said. */
-static int64_t deliver_lines(struct loop *loop, struct job *job, struct loop_reader *reader)
+static int64_t deliver_lines(struct loop *loop, struct loop_job *job, struct loop_reader *reader)
 {
     struct loop_reader_operation *operation = &reader->operation;
     int64_t result = 1;
@@ -34,7 +34,7 @@ static int64_t deliver_lines(struct loop *loop, struct job *job, struct loop_rea
     return result;
 }
 
-static void end_lines(struct loop *loop, struct job *job, struct loop_reader *reader, int64_t result)
+static void end_lines(struct loop *loop, struct loop_job *job, struct loop_reader *reader, int64_t result)
 {
     loop_reader_give_nothing(reader);
     result = loop_reader_last_word(reader, result);
@@ -43,7 +43,7 @@ static void end_lines(struct loop *loop, struct job *job, struct loop_reader *re
 }
 
 /* From the dispatch. */
-static void run_lines(struct loop *loop, struct job *job, int64_t error)
+static void run_lines(struct loop *loop, struct loop_job *job, int64_t error)
 {
     struct loop_reader *reader = *loop_reader_of(job);
     int64_t result = deliver_lines(loop, job, reader);
@@ -66,7 +66,7 @@ static void run_lines(struct loop *loop, struct job *job, int64_t error)
     end_lines(loop, job, reader, result);
 }
 
-static void cancel_lines(struct loop *loop, struct job *job)
+static void cancel_lines(struct loop *loop, struct loop_job *job)
 {
     struct loop_reader *reader = *loop_reader_of(job);
     if (reader->calls > 0) {
@@ -90,7 +90,7 @@ loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
     }
     loop_job id;
     struct loop_reader_operation operation = {.step = loop_reader_step_line, .len = 1};
-    struct job *job = loop_reader_begin(reader, &loop_reader_lines_kind, &operation, fn, arg, &id);
+    struct loop_job *job = loop_reader_begin(reader, &loop_reader_lines_kind, &operation, fn, arg, &id);
     if (!job) {
         return id;
     }
@@ -107,9 +107,9 @@ loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
 }
 
 /* The job of loop_reader_lines, or NULL where it isn't running or has its result. */
-static struct job *find_lines(const struct loop_reader *reader)
+static struct loop_job *find_lines(const struct loop_reader *reader)
 {
-    struct job *job = loop_reader_running(reader);
+    struct loop_job *job = loop_reader_running(reader);
     bool has_result = job && job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
     return job && job->kind == &loop_reader_lines_kind && !has_result ? job : NULL;
 }
@@ -120,7 +120,7 @@ int loop_reader_pause(struct loop_reader *reader)
         return -EINVAL;
     }
     LOOP_CHECK_THREAD(reader->loop);
-    struct job *job = find_lines(reader);
+    struct loop_job *job = find_lines(reader);
     if (!job) {
         return -ENOENT;
     }
@@ -134,7 +134,7 @@ int loop_reader_resume(struct loop_reader *reader)
         return -EINVAL;
     }
     LOOP_CHECK_THREAD(reader->loop);
-    struct job *job = find_lines(reader);
+    struct loop_job *job = find_lines(reader);
     if (!job) {
         return -ENOENT;
     }

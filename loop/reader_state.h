@@ -54,13 +54,13 @@ struct loop_reader {
 extern const struct loop_job_kind loop_reader_lines_kind;
 
 /* Where the job of an operation keeps its reader. */
-static inline struct loop_reader **loop_reader_of(struct job *job)
+static inline struct loop_reader **loop_reader_of(struct loop_job *job)
 {
     return (struct loop_reader **)(void *)job->u.small;
 }
 
 /* The operation that is running, also one whose continuation is due; or NULL. */
-static inline struct job *loop_reader_running(const struct loop_reader *reader)
+static inline struct loop_job *loop_reader_running(const struct loop_reader *reader)
 {
     return loop_job_find(reader->loop, reader->job);
 }
@@ -71,8 +71,8 @@ static inline size_t loop_reader_buffered(const struct loop_reader *reader)
 }
 
 /* A job for the caller to go on with, with its id in `*id`. NULL where there is none, or where it has its result. */
-struct job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
-                              const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id);
+struct loop_job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
+                                   const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id);
 
 /* The whole call of an operation that has a step. */
 loop_job loop_reader_start(struct loop_reader *reader, const struct loop_reader_operation *operation, loop_fn *fn,
@@ -82,7 +82,7 @@ loop_job loop_reader_start(struct loop_reader *reader, const struct loop_reader_
 loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *fn, void *arg);
 
 /* Starts the read that the operation needs. 0; -ENOMEM; -ECANCELED. */
-int loop_reader_read_more(struct loop_reader *reader, struct job *job);
+int loop_reader_read_more(struct loop_reader *reader, struct loop_job *job);
 
 /* What an operation that was cut short by a destroy ends with: an error of the source that nobody else would hear of,
  * or `otherwise`. */

@@ -32,7 +32,7 @@ void loop_ready_activate(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-static void wait_in(struct loop *loop, struct loop_fd *fd, struct job *job, struct loop_list *list, uint32_t event)
+static void wait_in(struct loop *loop, struct loop_fd *fd, struct loop_job *job, struct loop_list *list, uint32_t event)
 {
     assert(!loop_list_is_linked(&job->link));
     job->where = LOOP_AT_WAIT;
@@ -45,17 +45,17 @@ static void wait_in(struct loop *loop, struct loop_fd *fd, struct job *job, stru
     }
 }
 
-void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct job *job)
+void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
     wait_in(loop, fd, job, &fd->readers, POLLIN);
 }
 
-void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct job *job)
+void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
     wait_in(loop, fd, job, &fd->writers, POLLOUT);
 }
 
-void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct job *job, uint32_t events)
+void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job, uint32_t events)
 {
     if (events == POLLIN) {
         loop_ready_wait_read(loop, fd, job);
@@ -92,7 +92,7 @@ static void cancel_list(struct loop *loop, struct loop_list *list)
     struct loop_list *next;
     for (struct loop_list *node = list->next; node != list; node = next) {
         next = node->next;
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct job, link));
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
 }
 
@@ -130,11 +130,11 @@ void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events)
     }
 }
 
-void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct job *job))
+void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct loop_job *job))
 {
     struct loop_hnode *next;
     for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
-        struct job *job = LOOP_CONTAINER(node, struct job, in_fd);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, in_fd);
         next = loop_hlist_newer(&fd->jobs, node);
         if (job->where == LOOP_AT_RING && !job->is_cancelled && waits(job)) {
             loop->backend->cancel(loop, job);
@@ -145,7 +145,7 @@ void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*wa
 /* ---- trying ---- */
 
 /* Ends a job that has its result: at once, or by the run queue where a continuation may be on the stack. */
-static void end_job(struct loop *loop, struct job *job, bool is_dispatch)
+static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
 {
     if (is_dispatch) {
         loop_job_backend_done(loop, job, job->result);
@@ -155,7 +155,7 @@ static void end_job(struct loop *loop, struct job *job, bool is_dispatch)
 }
 
 /* Does what an attempt's answer asks for. False when no other job of the list may be tried in this turn. */
-__attribute__((always_inline)) static inline bool follow(struct loop *loop, struct loop_fd *fd, struct job *job,
+__attribute__((always_inline)) static inline bool follow(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
                                                          enum loop_attempt attempt, uint32_t event, bool is_dispatch)
 {
     if (attempt == LOOP_ATTEMPT_AGAIN) {
@@ -174,7 +174,7 @@ __attribute__((always_inline)) static inline void
 run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned n, uint32_t event, bool is_dispatch)
 {
     for (; fd->ready & event && !loop_list_is_empty(list); n++) {
-        struct job *job = LOOP_CONTAINER(list->next, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(list->next, struct loop_job, link);
         if (!job->kind->attempt) {
             return; /* a file's: its operations follow each other by themselves */
         }
@@ -190,7 +190,7 @@ run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned
 
 /* A peer's shutdown comes with the input's events. Who waits for the queue to drain needs none, and is a small job,
  * without arguments. */
-static uint32_t watched_events(const struct job *job)
+static uint32_t watched_events(const struct loop_job *job)
 {
     uint32_t asked = job->op == LOOP_OP_POLL ? job->u.args.flags : 0;
     return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
@@ -215,7 +215,7 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
     bool is_told = false;
     loop_list_take_all(&jobs, &fd->pollers);
     while ((node = loop_list_pop_front(&jobs))) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind->attempt(loop, job) == LOOP_ATTEMPT_DONE) {
             is_told |= (job->result & TOLD_ONCE) != 0;
             loop_job_backend_done(loop, job, job->result);
@@ -246,7 +246,7 @@ __attribute__((noinline)) static void run_others(struct loop *loop, struct loop_
 }
 
 /* The readers from the second attempt on; the first has been made where there is a `job`. */
-__attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd, struct job *job,
+__attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
                                                   enum loop_attempt attempt)
 {
     if (!job) {
@@ -256,10 +256,10 @@ __attribute__((noinline)) static void run_readers(struct loop *loop, struct loop
     }
 }
 
-static struct job *first_reader(const struct loop_fd *fd)
+static struct loop_job *first_reader(const struct loop_fd *fd)
 {
     bool is_one = fd->ready & POLLIN && !loop_list_is_empty(&fd->readers);
-    struct job *job = is_one ? LOOP_CONTAINER(fd->readers.next, struct job, link) : NULL;
+    struct loop_job *job = is_one ? LOOP_CONTAINER(fd->readers.next, struct loop_job, link) : NULL;
     return job && job->kind->attempt ? job : NULL;
 }
 
@@ -267,7 +267,7 @@ static struct job *first_reader(const struct loop_fd *fd)
 void loop_ready_try(struct loop *loop, struct loop_fd *fd)
 {
     fd->uses++; /* continuations may close it, and end its scope */
-    struct job *job = first_reader(fd);
+    struct loop_job *job = first_reader(fd);
     enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
     if (job && attempt == LOOP_ATTEMPT_AGAIN) {
         fd->ready &= ~(uint32_t)POLLIN;

@@ -72,7 +72,7 @@ struct loop_chunk *loop_region_take(struct loop *loop)
 
 /* ---- the line ---- */
 
-void loop_region_wait(struct loop *loop, struct job *job)
+void loop_region_wait(struct loop *loop, struct loop_job *job)
 {
     assert(job->kind->got_chunk && !loop_list_is_linked(&job->link));
     job->where = LOOP_AT_CHUNK_LINE;
@@ -89,7 +89,7 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
     if (node) {
         chunk->state = LOOP_CHUNK_OWNED;
         loop_list_remove(node);
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         job->kind->got_chunk(loop, job, chunk);
         return;
     }
@@ -132,7 +132,7 @@ struct loop_chunk *loop_chunk_alloc(struct loop *loop)
     return chunk;
 }
 
-static void got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
+static void got_chunk(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk)
 {
 #if NORIA_DEBUG
     note_taken(chunk, (struct loop_place){"loop_chunk_alloc_wait", job->u.chunk.caller});
@@ -150,7 +150,7 @@ loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chu
     }
     bool ended;
     struct loop *loop = scope->loop;
-    struct job *job = loop_job_start(scope, NULL, &wait_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &wait_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }

@@ -212,7 +212,7 @@ static struct loop *make(const struct loop_options *options)
     loop->last_ending = &loop->ending;
     loop->unix_message = (struct msghdr){.msg_iov = &loop->unix_vector, .msg_iovlen = 1};
     loop_slab_init(&loop->jobs[LOOP_JOB_SMALL], LOOP_JOB_SMALL_BYTES, LOOP_JOB_SMALL);
-    loop_slab_init(&loop->jobs[LOOP_JOB_LARGE], sizeof(struct job), LOOP_JOB_LARGE);
+    loop_slab_init(&loop->jobs[LOOP_JOB_LARGE], sizeof(struct loop_job), LOOP_JOB_LARGE);
     loop_slab_init(&loop->jobs[LOOP_JOB_BARE], LOOP_JOB_BARE_BYTES, LOOP_JOB_BARE);
     loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);

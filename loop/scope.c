@@ -112,7 +112,7 @@ static void cancel_jobs(struct loop_scope *scope)
     struct loop_hnode *next;
     for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = next) {
         next = loop_hlist_newer(&scope->jobs, node);
-        loop_job_cancel(scope->loop, LOOP_CONTAINER(node, struct job, in_scope));
+        loop_job_cancel(scope->loop, LOOP_CONTAINER(node, struct loop_job, in_scope));
     }
 }
 
@@ -183,13 +183,13 @@ static struct loop_scope *next_in_tree(const struct loop_scope *top, struct loop
     return node ? LOOP_CONTAINER(node, struct loop_scope, in_parent) : NULL;
 }
 
-void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct job *job))
+void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct loop_job *job))
 {
     for (struct loop_scope *scope = top; scope; scope = next_in_tree(top, scope)) {
         struct loop_hnode *next;
         for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = next) {
             next = loop_hlist_newer(&scope->jobs, node);
-            fn(scope->loop, LOOP_CONTAINER(node, struct job, in_scope));
+            fn(scope->loop, LOOP_CONTAINER(node, struct loop_job, in_scope));
         }
     }
 }

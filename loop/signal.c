@@ -17,14 +17,14 @@
 
 /* ---- the job of loop_signal ---- */
 
-static void signal_cancel(struct loop *loop, struct job *job)
+static void signal_cancel(struct loop *loop, struct loop_job *job)
 {
     loop_job_complete(loop, job, -ECANCELED);
 }
 
 static const struct loop_job_kind signal_kind = {.name = "signal", .cancel = signal_cancel};
 
-static int64_t *number_of(struct job *job)
+static int64_t *number_of(struct loop_job *job)
 {
     return &job->u.small[0];
 }
@@ -41,7 +41,7 @@ static uint64_t wanted_signals(const struct loop_signals *signals)
 {
     uint64_t wanted = 0;
     for (struct loop_list *node = signals->jobs.next; node != &signals->jobs; node = node->next) {
-        wanted |= UINT64_C(1) << (*number_of(LOOP_CONTAINER(node, struct job, link)) - 1);
+        wanted |= UINT64_C(1) << (*number_of(LOOP_CONTAINER(node, struct loop_job, link)) - 1);
     }
     return wanted;
 }
@@ -52,7 +52,7 @@ static void tell_jobs(struct loop *loop, int64_t number, int64_t result)
     struct loop_list *next;
     for (struct loop_list *node = loop->signals.jobs.next; node != &loop->signals.jobs; node = next) {
         next = node->next;
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (number == 0 || *number_of(job) == number) {
             loop_job_complete(loop, job, result);
         }
@@ -61,18 +61,18 @@ static void tell_jobs(struct loop *loop, int64_t number, int64_t result)
 
 /* ---- the reader ---- */
 
-static void reader_cancel(struct loop *loop, struct job *job)
+static void reader_cancel(struct loop *loop, struct loop_job *job)
 {
     loop_job_complete(loop, job, -ECANCELED);
 }
 
 /* The signalfd's mask, one bit for each signal. */
-static int64_t *mask_of(struct job *reader)
+static int64_t *mask_of(struct loop_job *reader)
 {
     return &reader->u.small[0];
 }
 
-static int update_mask(const struct loop_signals *signals, struct job *reader)
+static int update_mask(const struct loop_signals *signals, struct loop_job *reader)
 {
     uint64_t wanted = wanted_signals(signals);
     if (wanted == (uint64_t)*mask_of(reader)) {
@@ -104,7 +104,7 @@ static int64_t read_number(int fd_number)
 }
 
 /* One signal each turn, so that those who hear it can listen again before the next one is read. */
-static enum loop_attempt reader_attempt(struct loop *loop, struct job *reader)
+static enum loop_attempt reader_attempt(struct loop *loop, struct loop_job *reader)
 {
     int error = update_mask(&loop->signals, reader);
     int64_t number = error ? error : read_number(reader->fd->number);
@@ -136,7 +136,7 @@ static int start_reader(struct loop *loop)
 {
     bool ended = false;
     struct loop_fd *fd = loop->signals.fd;
-    struct job *reader = loop_job_start(loop->own_scope, fd, &reader_kind, on_reader_end, loop, &ended);
+    struct loop_job *reader = loop_job_start(loop->own_scope, fd, &reader_kind, on_reader_end, loop, &ended);
     if (!reader) {
         loop->signals.fd = NULL;
         loop_fd_destroy(fd);
@@ -192,7 +192,7 @@ loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, v
         return 0;
     }
     bool ended = false;
-    struct job *job = loop_job_start(scope, NULL, &signal_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &signal_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }

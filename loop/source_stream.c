@@ -32,15 +32,15 @@ struct source_stream {
     bool was_empty;               /* the last try has found nothing: waiting comes first */
 };
 
-static_assert(sizeof(struct source_stream) <= sizeof(((struct job *)0)->u.large), "fits into a large job");
+static_assert(sizeof(struct source_stream) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
 
-static struct source_stream *state_of(struct job *job)
+static struct source_stream *state_of(struct loop_job *job)
 {
     return (struct source_stream *)(void *)job->u.large;
 }
 
 /* Has go_on called from the dispatch. */
-static void go_on_soon(struct loop *loop, struct job *job)
+static void go_on_soon(struct loop *loop, struct loop_job *job)
 {
     loop_job_backend_complete(loop, job, 0);
 }
@@ -49,7 +49,7 @@ static void go_on_soon(struct loop *loop, struct job *job)
  * not hold as well: made a daemon the stream would otherwise keep its scope open. False when there is none. */
 static bool wait_for(struct loop *loop, struct source_stream *state, const struct loop_scope *scope, loop_job inner)
 {
-    const struct job *job = loop_job_find(loop, inner);
+    const struct loop_job *job = loop_job_find(loop, inner);
     state->inner = inner;
     if (job && job->scope == scope) {
         (void)loop_daemon(loop, inner);
@@ -57,7 +57,7 @@ static bool wait_for(struct loop *loop, struct source_stream *state, const struc
     return inner != 0;
 }
 
-static void finish(struct loop *loop, struct job *job, int64_t result)
+static void finish(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct source_stream *state = state_of(job);
     loop_stream_give_reserved(loop, &state->stream);
@@ -69,12 +69,12 @@ static void finish(struct loop *loop, struct job *job, int64_t result)
 
 /* ---- chunks ---- */
 
-static void go_on(struct loop *loop, struct job *job, int64_t unused);
+static void go_on(struct loop *loop, struct loop_job *job, int64_t unused);
 
 /* What was read before the stream's scope was cancelled, and finds no chunk, has nobody any more who could read on. */
 static void on_chunk(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct source_stream *state = state_of(job);
     state->inner = 0;
     state->wants_chunk = false;
@@ -85,7 +85,7 @@ static void on_chunk(void *arg, int64_t result)
 }
 
 /* A chunk, or NULL when the stream waits for one now, or has ended. */
-static struct loop_chunk *take_chunk(struct loop *loop, struct job *job)
+static struct loop_chunk *take_chunk(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     struct loop_chunk *chunk = state->stream.reserved ? state->stream.reserved : loop_region_take(loop);
@@ -102,14 +102,14 @@ static struct loop_chunk *take_chunk(struct loop *loop, struct job *job)
 
 /* Lends a chunk. The stream may be told to pause, or be cancelled, meanwhile; what is next comes after others had their
  * turn. */
-static void lend(struct loop *loop, struct job *job, struct loop_chunk *chunk, size_t used)
+static void lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, size_t used)
 {
     loop_stream_push(loop_stream_of(job), chunk, used);
     loop_stream_deliver(loop, job);
     go_on_soon(loop, job);
 }
 
-static void lend_buffered(struct loop *loop, struct job *job)
+static void lend_buffered(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     struct loop_chunk *chunk = take_chunk(loop, job);
@@ -130,7 +130,7 @@ static void end(struct source_stream *state, int64_t status)
 }
 
 /* True when the source has been asked and that has settled what is next. */
-static bool try_source(struct loop *loop, struct job *job)
+static bool try_source(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     struct loop_chunk *chunk = take_chunk(loop, job);
@@ -153,7 +153,7 @@ static bool try_source(struct loop *loop, struct job *job)
 
 static void on_readable(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct source_stream *state = state_of(job);
     state->inner = 0;
     if (result == -EOPNOTSUPP) {
@@ -173,7 +173,7 @@ static size_t buffer_length(const struct loop *loop)
 
 static void on_read(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     struct source_stream *state = state_of(job);
     state->inner = 0;
     state->was_empty = false;
@@ -187,7 +187,7 @@ static void on_read(void *arg, int64_t result)
     go_on(job->scope->loop, job, 0);
 }
 
-static loop_job read_to_buffer(struct loop *loop, struct job *job)
+static loop_job read_to_buffer(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     size_t len = buffer_length(loop), pages = (len + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT;
@@ -198,7 +198,7 @@ static loop_job read_to_buffer(struct loop *loop, struct job *job)
 }
 
 /* Waits for bytes without a chunk. */
-static void wait_for_bytes(struct loop *loop, struct job *job)
+static void wait_for_bytes(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     loop_job inner =
@@ -210,7 +210,7 @@ static void wait_for_bytes(struct loop *loop, struct job *job)
 
 /* ---- what is next ---- */
 
-static void go_on(struct loop *loop, struct job *job, int64_t unused)
+static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
 {
     struct source_stream *state = state_of(job);
     (void)unused;
@@ -227,7 +227,7 @@ static void go_on(struct loop *loop, struct job *job, int64_t unused)
 }
 
 /* What has been read is lent first; a wait for a chunk for it goes on. */
-static void cancel(struct loop *loop, struct job *job)
+static void cancel(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     if (state->stream.is_delivering || (state->wants_chunk && state->n_buffered > 0)) {
@@ -243,7 +243,7 @@ static void cancel(struct loop *loop, struct job *job)
 const struct loop_job_kind loop_source_stream_kind = {
     .name = "stream", .cancel = cancel, .backend_done = go_on, .size = LOOP_JOB_LARGE};
 
-void loop_source_stream_paused(struct loop *loop, struct job *job)
+void loop_source_stream_paused(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     if (state->wants_chunk && !job->is_cancelled) {
@@ -251,7 +251,7 @@ void loop_source_stream_paused(struct loop *loop, struct job *job)
     }
 }
 
-void loop_source_stream_resumed(struct loop *loop, struct job *job)
+void loop_source_stream_resumed(struct loop *loop, struct loop_job *job)
 {
     const struct source_stream *state = state_of(job);
     if (!state->inner && job->where == LOOP_AT_OWNER) {
@@ -266,7 +266,7 @@ struct loop_fd *loop_source_stream_fd(struct loop_source *source)
     return source->ops == &loop_fd_source ? source->self : NULL;
 }
 
-void loop_source_stream_start(struct loop *loop, struct job *job, struct loop_source *source)
+void loop_source_stream_start(struct loop *loop, struct loop_job *job, struct loop_source *source)
 {
     const struct loop_fd *file = loop_source_stream_fd(source);
     *state_of(job) = (struct source_stream){

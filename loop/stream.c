@@ -52,14 +52,14 @@ static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct lo
     }
 }
 
-static enum loop_attempt park(struct job *job, enum loop_where where)
+static enum loop_attempt park(struct loop_job *job, enum loop_where where)
 {
     loop_list_remove(&job->link);
     job->where = (uint8_t)where;
     return LOOP_ATTEMPT_MOVED;
 }
 
-static enum loop_attempt after_delivery(struct job *job)
+static enum loop_attempt after_delivery(struct loop_job *job)
 {
     if (job->is_cancelled) {
         job->result = -ECANCELED;
@@ -72,7 +72,7 @@ static enum loop_attempt after_delivery(struct job *job)
 }
 
 /* Reads into the reserved chunk, which is how nearly all streams go. */
-static int64_t read_chunk(struct loop *loop, struct job *job)
+static int64_t read_chunk(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
     size_t block_size = loop->region.block_size;
@@ -89,7 +89,7 @@ static int64_t read_chunk(struct loop *loop, struct job *job)
 }
 
 /* Reads into several. */
-static int64_t read_chunks(struct loop *loop, struct job *job)
+static int64_t read_chunks(struct loop *loop, struct loop_job *job)
 {
     struct loop_chunk *chunks[CHUNKS_MAX];
     struct iovec iov[CHUNKS_MAX];
@@ -99,14 +99,14 @@ static int64_t read_chunks(struct loop *loop, struct job *job)
     return n_bytes;
 }
 
-static enum loop_attempt wait_for_chunk(struct loop *loop, struct job *job)
+static enum loop_attempt wait_for_chunk(struct loop *loop, struct loop_job *job)
 {
     park(job, LOOP_AT_CHUNK_LINE);
     loop_region_wait(loop, job);
     return LOOP_ATTEMPT_MOVED;
 }
 
-static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
     if (!stream->first && !job->is_cancelled && !stream->is_paused) {
@@ -125,7 +125,7 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct job *job)
 }
 
 /* Has the job tried in the next dispatch, whether or not there is something to read. */
-static void try_soon(struct loop *loop, struct job *job)
+static void try_soon(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     job->where = LOOP_AT_WAIT;
@@ -135,13 +135,13 @@ static void try_soon(struct loop *loop, struct job *job)
     loop_ready_activate(loop, fd);
 }
 
-static void stream_got_chunk(struct loop *loop, struct job *job, struct loop_chunk *chunk)
+static void stream_got_chunk(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk)
 {
     loop_stream_of(job)->reserved = chunk;
     try_soon(loop, job);
 }
 
-static void cancel_stream(struct loop *loop, struct job *job)
+static void cancel_stream(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
     if (stream->is_delivering) {
@@ -164,8 +164,8 @@ static const struct loop_job_kind stream_kind = {
 static loop_job stream_source(struct loop_source *source, loop_stream_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(source->scope, loop_source_stream_fd(source), &loop_source_stream_kind,
-                                     (loop_fn *)(void (*)(void))fn, arg, &ended);
+    struct loop_job *job = loop_job_start(source->scope, loop_source_stream_fd(source), &loop_source_stream_kind,
+                                          (loop_fn *)(void (*)(void))fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -180,7 +180,7 @@ static loop_job stream_source(struct loop_source *source, loop_stream_fn *fn, vo
 static loop_job stream_fd(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(scope, fd, &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, fd, &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -207,10 +207,10 @@ loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
 }
 
 /* One that has its result isn't found; one that is due to go on is. */
-static struct job *find_stream(struct loop *loop, loop_job id)
+static struct loop_job *find_stream(struct loop *loop, loop_job id)
 {
     LOOP_CHECK_THREAD(loop);
-    struct job *job = loop_job_find(loop, id);
+    struct loop_job *job = loop_job_find(loop, id);
     return job && job->is_stream && (job->where != LOOP_AT_RUN_QUEUE || job->is_backends) ? job : NULL;
 }
 
@@ -219,7 +219,7 @@ int loop_stream_pause(struct loop *loop, loop_job id)
     if (!loop_is_good(loop, __func__)) {
         return -EINVAL;
     }
-    struct job *job = find_stream(loop, id);
+    struct loop_job *job = find_stream(loop, id);
     if (!job) {
         return -ENOENT;
     }
@@ -240,7 +240,7 @@ int loop_stream_resume(struct loop *loop, loop_job id)
     if (!loop_is_good(loop, __func__)) {
         return -EINVAL;
     }
-    struct job *job = find_stream(loop, id);
+    struct loop_job *job = find_stream(loop, id);
     if (!job) {
         return -ENOENT;
     }

@@ -16,9 +16,9 @@ struct loop_stream {
     bool is_paused, is_delivering;
 };
 
-static_assert(sizeof(struct loop_stream) <= sizeof(((struct job *)0)->u.small), "fits into a small job");
+static_assert(sizeof(struct loop_stream) <= sizeof(((struct loop_job *)0)->u.small), "fits into a small job");
 
-static inline struct loop_stream *loop_stream_of(struct job *job)
+static inline struct loop_stream *loop_stream_of(struct loop_job *job)
 {
     return (struct loop_stream *)(void *)job->u.small;
 }
@@ -36,7 +36,7 @@ static inline void loop_stream_push(struct loop_stream *stream, struct loop_chun
 }
 
 /* Lends what has been read, until that is all or the program has had enough for now. From the dispatch only. */
-static inline void loop_stream_deliver(struct loop *loop, struct job *job)
+static inline void loop_stream_deliver(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
     stream->is_delivering = true;
@@ -70,10 +70,10 @@ extern const struct loop_job_kind loop_source_stream_kind;
 struct loop_fd *loop_source_stream_fd(struct loop_source *source);
 
 /* Starts a job of that kind. */
-void loop_source_stream_start(struct loop *loop, struct job *job, struct loop_source *source);
+void loop_source_stream_start(struct loop *loop, struct loop_job *job, struct loop_source *source);
 
 /* It has been paused, or resumed. */
-void loop_source_stream_paused(struct loop *loop, struct job *job);
-void loop_source_stream_resumed(struct loop *loop, struct job *job);
+void loop_source_stream_paused(struct loop *loop, struct loop_job *job);
+void loop_source_stream_resumed(struct loop *loop, struct loop_job *job);
 
 #endif

@@ -41,7 +41,7 @@ int64_t loop_time_from_now(int64_t duration_ns)
 
 /* ---- the job ---- */
 
-void loop_timer_complete(struct loop *loop, struct job *job, int64_t result)
+void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (job->where == LOOP_AT_TIMER) { /* not with LOOP_NEVER */
         loop_wheel_remove(&loop->timers, &job->timer);
@@ -49,7 +49,7 @@ void loop_timer_complete(struct loop *loop, struct job *job, int64_t result)
     loop_job_complete(loop, job, result);
 }
 
-static void timer_cancel(struct loop *loop, struct job *job)
+static void timer_cancel(struct loop *loop, struct loop_job *job)
 {
     loop_timer_complete(loop, job, -ECANCELED);
 }
@@ -60,7 +60,7 @@ const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = timer
 static inline loop_job start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
                              void *arg)
 {
-    struct job *job = loop_job_make(scope, kind, fn, arg);
+    struct loop_job *job = loop_job_make(scope, kind, fn, arg);
     if (!job) {
         return 0;
     }
@@ -110,7 +110,7 @@ static void expire(struct loop *loop, struct loop_wheel_node *node)
         loop_scope_expire(LOOP_CONTAINER(node, struct loop_deadline, node)->scope);
         loop_settle(loop);
     } else {
-        struct job *job = LOOP_CONTAINER(node, struct job, timer);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, timer);
         loop_job_finish(loop, job, job->kind == &loop_timeout_kind ? -ETIME : 0);
     }
 }

@@ -15,7 +15,7 @@ loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct 
                           void *arg);
 
 /* Ends such a job, which has no result yet, before its time. */
-void loop_timer_complete(struct loop *loop, struct job *job, int64_t result);
+void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* The point that is `duration_ns` from now, which is now when it is negative. */
 int64_t loop_time_from_now(int64_t duration_ns);

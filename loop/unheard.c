@@ -20,7 +20,7 @@ static size_t length_of(const struct iovec *iov, size_t n_iov)
 }
 
 /* How many bytes the operation is to move; 0 for one that moves none. */
-static size_t asked_of(const struct job *job)
+static size_t asked_of(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
     const struct msghdr *header = args->extra;
@@ -83,7 +83,7 @@ static int advance_message(struct loop_op_args *args, size_t n)
 }
 
 /* Leaves the rest for the job to move. */
-static int advance(struct job *job, size_t n)
+static int advance(struct loop_job *job, size_t n)
 {
     struct loop_op_args *args = &job->u.args;
     args->offset += job->op != LOOP_OP_SEND && args->offset != LOOP_CURRENT ? (int64_t)n : 0;
@@ -99,7 +99,7 @@ static int advance(struct job *job, size_t n)
     return 0;
 }
 
-int64_t loop_unheard_rest(struct job *job, int64_t result)
+int64_t loop_unheard_rest(struct loop_job *job, int64_t result)
 {
     if (result < 0 || (uint64_t)result >= asked_of(job)) {
         return result;
@@ -109,7 +109,7 @@ int64_t loop_unheard_rest(struct job *job, int64_t result)
 }
 
 /* What has gone on where it was tried (attempt_unheard, the ring) comes here with the end of it. */
-static void unheard_done(struct loop *loop, struct job *job, int64_t result)
+static void unheard_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     result = loop_unheard_rest(job, result);
     if (result != LOOP_UNHEARD_GOES_ON) {
@@ -120,13 +120,13 @@ static void unheard_done(struct loop *loop, struct job *job, int64_t result)
     }
 }
 
-static void cancel_unheard(struct loop *loop, struct job *job)
+static void cancel_unheard(struct loop *loop, struct loop_job *job)
 {
     loop->backend->cancel(loop, job);
 }
 
 /* The rest keeps its place in front of the writes that were started later. */
-static enum loop_attempt attempt_unheard(struct loop *loop, struct job *job)
+static enum loop_attempt attempt_unheard(struct loop *loop, struct loop_job *job)
 {
     enum loop_attempt attempt = loop_low_kind.attempt(loop, job);
     int64_t result = attempt == LOOP_ATTEMPT_DONE ? loop_unheard_rest(job, job->result) : 0;

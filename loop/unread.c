@@ -12,7 +12,7 @@
 /* ---- what the rest of the descriptor has to know ---- */
 
 /* Operations of the kernel's that wait for input, and would not see these bytes. */
-static bool waits_for_input(const struct job *job)
+static bool waits_for_input(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
     switch (job->op) {

@@ -38,7 +38,7 @@ static const char *cause_of(int error)
     }
 }
 
-void loop_uring_tell_broken(const struct uring *uring, int error)
+void loop_uring_tell_broken(const struct loop_uring *uring, int error)
 {
     loop_log(uring->loop, LOOP_LOG_ERROR, "the loop ends: io_uring_enter failed (%s): %s", strerror(-error),
              cause_of(error));
@@ -47,28 +47,29 @@ void loop_uring_tell_broken(const struct uring *uring, int error)
 /* ---- what the kernel has not begun ---- */
 
 /* The entry stays where it is, and does nothing. */
-static void take_back(struct uring *uring, struct io_uring_sqe *entry)
+static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
 {
     struct loop *loop = uring->loop;
-    enum uring_tag tag = (enum uring_tag)(entry->user_data >> URING_TAG_SHIFT);
-    uint64_t id = entry->user_data & URING_ID_MASK;
-    *entry = (struct io_uring_sqe){
-        .opcode = IORING_OP_NOP, .flags = IOSQE_CQE_SKIP_SUCCESS, .user_data = uring_user_data(URING_TAG_IGNORED, 0)};
-    if (tag == URING_TAG_JOB) {
-        struct job *job = loop_job_find(loop, id);
+    enum loop_uring_tag tag = (enum loop_uring_tag)(entry->user_data >> LOOP_URING_TAG_SHIFT);
+    uint64_t id = entry->user_data & LOOP_URING_ID_MASK;
+    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP,
+                                   .flags = IOSQE_CQE_SKIP_SUCCESS,
+                                   .user_data = loop_uring_user_data(LOOP_URING_TAG_IGNORED, 0)};
+    if (tag == LOOP_URING_TAG_JOB) {
+        struct loop_job *job = loop_job_find(loop, id);
         assert(job);
         loop_uring_leave(uring, job);
         job->where = LOOP_AT_OWNER;
         loop_job_backend_complete(loop, job, -ECANCELED);
-    } else if (tag != URING_TAG_IGNORED) {
+    } else if (tag != LOOP_URING_TAG_IGNORED) {
         struct loop_fd *fd = loop_fd_find(loop, id);
         assert(fd);
-        loop_uring_unarm(uring, fd, (enum uring_watch_kind)(tag - URING_TAG_WATCH_IN));
+        loop_uring_unarm(uring, fd, (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN));
     }
 }
 
 /* A thread of the kernel takes entries when it likes: what it has not taken yet can't be told then. */
-static void take_back_entries(struct uring *uring)
+static void take_back_entries(struct loop_uring *uring)
 {
     uint32_t head = __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
     if (uring->is_polled) {
@@ -80,11 +81,11 @@ static void take_back_entries(struct uring *uring)
 }
 
 /* Jobs that wait for an entry have ended by being cancelled; what is left are cancels, and those of the loop's own. */
-static void empty_line(struct uring *uring)
+static void empty_line(struct loop_uring *uring)
 {
     struct loop_list *node;
     while ((node = loop_list_pop_front(&uring->line))) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->needs_cancel_entry) {
             job->needs_cancel_entry = false;
         } else {
@@ -95,7 +96,7 @@ static void empty_line(struct uring *uring)
 
 /* ---- what it has ---- */
 
-static void cancel_all(struct uring *uring)
+static void cancel_all(struct loop_uring *uring)
 {
     struct io_uring_sync_cancel_reg request = {.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
                                                .timeout = {.tv_nsec = QUIET_NS}};
@@ -108,14 +109,14 @@ static bool can_be_entered(int result)
 }
 
 /* What the kernel has to say about it, as long as it says something. */
-static void hear_the_rest(struct uring *uring)
+static void hear_the_rest(struct loop_uring *uring)
 {
     int64_t last_ns = loop_clock_read() + REST_MOST_NS;
     unsigned quiet = 0;
     int result = 0;
     while (uring->in_flight > 0 && quiet < QUIET_MOST && can_be_entered(result) && loop_clock_read() < last_ns) {
         result = loop_uring_enter(uring, 1, QUIET_NS);
-        quiet = uring_completions_ready(uring) > 0 ? 0 : quiet + 1;
+        quiet = loop_uring_completions_ready(uring) > 0 ? 0 : quiet + 1;
         loop_uring_dispatch(uring);
     }
 }
@@ -123,7 +124,7 @@ static void hear_the_rest(struct uring *uring)
 /* ---- closing ---- */
 
 /* A pipe whose one end only the ring keeps open. Returns the other, or -errno. */
-static int register_release(struct uring *uring)
+static int register_release(struct loop_uring *uring)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
@@ -140,7 +141,7 @@ static int register_release(struct uring *uring)
 
 /* To give memory back, or to let the program use it, while the kernel may still write to it would be worse than to end
  * here. */
-static void keep_jobs(struct uring *uring)
+static void keep_jobs(struct loop_uring *uring)
 {
     struct loop_broken *broken = &uring->loop->broken;
     broken->released = register_release(uring);
@@ -160,7 +161,7 @@ static bool is_not_ours(int error)
 }
 
 /* Nothing is left of the ring afterwards but the jobs that the kernel still has. */
-static void take_down(struct uring *uring)
+static void take_down(struct loop_uring *uring)
 {
     struct loop *loop = uring->loop;
     take_back_entries(uring);
@@ -181,14 +182,14 @@ static void take_down(struct uring *uring)
 
 static int run(struct loop *loop)
 {
-    take_down(uring_of(loop));
+    take_down(loop_uring_of(loop));
     loop_broken_turns(loop);
     return 0;
 }
 
 static void unwatch(struct loop *loop, struct loop_fd *fd)
 {
-    if (uring_of(loop)->is_gone) {
+    if (loop_uring_of(loop)->is_gone) {
         loop_fd_unwatched(loop, fd);
     } else {
         loop_uring_unwatch(loop, fd);

@@ -13,13 +13,13 @@
 /* What returns at once, or takes other things than the bytes of the stream, waits for nobody, and nobody for it. */
 #define IN_NO_LINE (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)
 
-static bool is_message_call(const struct job *job)
+static bool is_message_call(const struct loop_job *job)
 {
     return job->op >= LOOP_OP_RECV && job->op <= LOOP_OP_RECV_MSG;
 }
 
 /* Both directions of a file that the ring serves move the same position. */
-static bool is_at_position(const struct job *job)
+static bool is_at_position(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     return row->op_class == LOOP_CLASS_MOVE && job->u.args.offset == LOOP_CURRENT &&
@@ -27,7 +27,7 @@ static bool is_at_position(const struct job *job)
 }
 
 /* NULL: it needs no turn. */
-static struct loop_turn *turn_of(const struct job *job)
+static struct loop_turn *turn_of(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     switch ((enum loop_op_class)row->op_class) {
@@ -46,7 +46,7 @@ static struct loop_turn *turn_of(const struct job *job)
     return row->is_output ? &job->fd->sending : &job->fd->receiving;
 }
 
-bool loop_uring_follows_others(const struct job *job)
+bool loop_uring_follows_others(const struct loop_job *job)
 {
     const struct loop_turn *turn = turn_of(job);
     if (!turn || is_at_position(job)) {
@@ -59,37 +59,37 @@ bool loop_uring_follows_others(const struct job *job)
     return !loop_list_is_empty(waiting);
 }
 
-static struct job *find_poll(const struct loop_fd *fd)
+static struct loop_job *find_poll(const struct loop_fd *fd)
 {
     struct loop_hnode *node = fd->jobs.first;
-    while (!LOOP_CONTAINER(node, struct job, in_fd)->has_turn ||
-           LOOP_CONTAINER(node, struct job, in_fd)->op != LOOP_OP_POLL) {
+    while (!LOOP_CONTAINER(node, struct loop_job, in_fd)->has_turn ||
+           LOOP_CONTAINER(node, struct loop_job, in_fd)->op != LOOP_OP_POLL) {
         node = node->next;
         assert(node);
     }
-    return LOOP_CONTAINER(node, struct job, in_fd);
+    return LOOP_CONTAINER(node, struct loop_job, in_fd);
 }
 
 /* The poll that the kernel has, or is about to have. */
 static void call_poll_back(struct loop *loop, const struct loop_fd *fd)
 {
-    struct job *poll = find_poll(fd);
+    struct loop_job *poll = find_poll(fd);
     if (poll->where == LOOP_AT_RING) {
-        loop_uring_cancel(uring_of(loop), poll);
+        loop_uring_cancel(loop_uring_of(loop), poll);
         return;
     }
     loop_list_remove(&poll->link);
     loop_uring_go_on_elsewhere(loop, poll);
 }
 
-void loop_uring_go_on_elsewhere(struct loop *loop, struct job *job)
+void loop_uring_go_on_elsewhere(struct loop *loop, struct loop_job *job)
 {
     job->is_otherwise = true;
     loop_direct_start(loop, job);
     loop_uring_drop_turn(loop, job);
 }
 
-bool loop_uring_take_turn(struct job *job)
+bool loop_uring_take_turn(struct loop_job *job)
 {
     struct loop_turn *turn = turn_of(job);
     if (!turn) {
@@ -108,7 +108,7 @@ bool loop_uring_take_turn(struct job *job)
     return true;
 }
 
-void loop_uring_end_turn(struct loop *loop, struct job *job)
+void loop_uring_end_turn(struct loop *loop, struct loop_job *job)
 {
     struct loop_turn *turn = turn_of(job);
     assert(turn && turn->is_taken && job->has_turn);
@@ -116,6 +116,6 @@ void loop_uring_end_turn(struct loop *loop, struct job *job)
     turn->is_taken = false;
     struct loop_list *node;
     while (!turn->is_taken && (node = loop_list_pop_front(&turn->line))) {
-        loop->backend->start(loop, LOOP_CONTAINER(node, struct job, link));
+        loop->backend->start(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
 }

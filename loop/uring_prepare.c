@@ -13,27 +13,27 @@
 #define MOST_BYTES ((size_t)0x7ffff000)
 
 /* What reads whole packets or numbers is never shortened: the rest would be lost. */
-static unsigned bytes_of(const struct job *job)
+static unsigned bytes_of(const struct loop_job *job)
 {
     bool may_be_short = job->fd->is_byte_stream || !loop_fd_is_stream(job->fd);
     size_t len = may_be_short ? loop_hard_length(job->u.args.len) : job->u.args.len;
     return (unsigned)(len < MOST_BYTES ? len : MOST_BYTES);
 }
 
-static unsigned socket_bytes_of(const struct job *job)
+static unsigned socket_bytes_of(const struct loop_job *job)
 {
     size_t len = job->u.args.len;
     return !(job->u.args.flags & MSG_WAITALL) ? bytes_of(job) : (unsigned)(len < MOST_BYTES ? len : MOST_BYTES);
 }
 
 /* A count of vectors, which the kernel refuses (EINVAL) long before it is too large for the entry. */
-static unsigned vectors_of(const struct job *job)
+static unsigned vectors_of(const struct loop_job *job)
 {
     return (unsigned)(job->u.args.len < UINT16_MAX ? job->u.args.len : UINT16_MAX);
 }
 
 /* Where the file's position is meant it is written down: uring_result.c corrects it after a short read or write. */
-static uint64_t offset_of(struct job *job)
+static uint64_t offset_of(struct loop_job *job)
 {
     if (job->u.args.offset == LOOP_CURRENT) {
         bool has_position = !loop_fd_is_stream(job->fd) && job->fd->write_by == LOOP_IO_BLOCKING;
@@ -42,7 +42,7 @@ static uint64_t offset_of(struct job *job)
     return (uint64_t)job->u.args.offset;
 }
 
-static void prepare_nop(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_nop(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     (void)job;
@@ -51,43 +51,43 @@ static void prepare_nop(const struct uring *uring, struct io_uring_sqe *entry, s
 
 /* O_NONBLOCK keeps the open of a fifo from waiting for the other end, in one of the kernel's threads; it is taken off
  * when the open is done. With O_PATH nothing is opened that could wait. */
-static void prepare_openat2(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_openat2(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     struct loop_open_request *request = job->u.args.extra;
     (void)uring;
     if (!(request->how.flags & (O_PATH | O_NONBLOCK))) {
         request->how.flags |= O_NONBLOCK;
-        job->u.args.flags = URING_OPEN_NONBLOCK;
+        job->u.args.flags = LOOP_URING_OPEN_NONBLOCK;
     }
     io_uring_prep_openat2(entry, request->dir_number, request->path, &request->how);
 }
 
-static void prepare_read(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_read(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_read(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job));
 }
 
-static void prepare_readv(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_readv(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_readv(entry, job->fd->number, job->u.args.data, vectors_of(job), offset_of(job));
 }
 
-static void prepare_write(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_write(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_write(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job));
 }
 
-static void prepare_writev(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_writev(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_writev(entry, job->fd->number, job->u.args.data, vectors_of(job), offset_of(job));
 }
 
 /* The region is the ring's only registered buffer, number 0. */
-static void prepare_read_fixed(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     if (loop_uring_region_is_fixed(uring->loop)) {
         io_uring_prep_read_fixed(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job), 0);
@@ -96,7 +96,7 @@ static void prepare_read_fixed(const struct uring *uring, struct io_uring_sqe *e
     }
 }
 
-static void prepare_write_fixed(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_write_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     if (loop_uring_region_is_fixed(uring->loop)) {
         io_uring_prep_write_fixed(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job), 0);
@@ -106,7 +106,7 @@ static void prepare_write_fixed(const struct uring *uring, struct io_uring_sqe *
 }
 
 /* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other. */
-static void prepare_poll(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_poll(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     uint32_t events = job->u.args.flags;
     (void)uring;
@@ -116,26 +116,26 @@ static void prepare_poll(const struct uring *uring, struct io_uring_sqe *entry, 
     io_uring_prep_poll_add(entry, job->fd->number, events);
 }
 
-static void prepare_connect(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_connect(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_connect(entry, job->fd->number, job->u.args.extra, (socklen_t)job->u.args.len);
 }
 
-static void prepare_accept(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_accept(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_accept(entry, job->fd->number, job->u.args.data, job->u.args.out, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-static void prepare_accept_multishot(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_accept_multishot(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_multishot_accept(entry, job->fd->number, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
 /* POLL_FIRST: on an empty group the kernel would otherwise refuse at once, also where nothing has come. */
-static void prepare_recv_multishot(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_recv_multishot(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     const struct loop_buffers *buffers = job->u.args.data;
     (void)uring;
@@ -145,34 +145,34 @@ static void prepare_recv_multishot(const struct uring *uring, struct io_uring_sq
     entry->buf_group = buffers->group_id;
 }
 
-static void prepare_recv(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_recv(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_recv(entry, job->fd->number, job->u.args.data, socket_bytes_of(job), (int)job->u.args.flags);
 }
 
-static void prepare_send(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_send(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     int flags = (int)job->u.args.flags | MSG_NOSIGNAL;
     io_uring_prep_send(entry, job->fd->number, job->u.args.data, socket_bytes_of(job), flags);
 }
 
-static void prepare_send_msg(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_send_msg(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     struct loop_message_request *request = job->u.args.extra;
     (void)uring;
     io_uring_prep_sendmsg(entry, job->fd->number, &request->header, job->u.args.flags | MSG_NOSIGNAL);
 }
 
-static void prepare_recv_msg(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_recv_msg(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     struct loop_message_request *request = job->u.args.extra;
     (void)uring;
     io_uring_prep_recvmsg(entry, job->fd->number, &request->header, job->u.args.flags | MSG_CMSG_CLOEXEC);
 }
 
-static void prepare_statx(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_statx(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     struct loop_path_request *request = job->u.args.extra;
     (void)uring;
@@ -180,14 +180,14 @@ static void prepare_statx(const struct uring *uring, struct io_uring_sqe *entry,
                         job->u.args.data);
 }
 
-static void prepare_fsync(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+static void prepare_fsync(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
     io_uring_prep_fsync(entry, job->fd->number, job->u.args.flags ? IORING_FSYNC_DATASYNC : 0);
 }
 
 struct prepare_row {
-    void (*prepare)(const struct uring *uring, struct io_uring_sqe *entry, struct job *job);
+    void (*prepare)(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job);
     uint8_t opcode;
 };
 
@@ -217,10 +217,10 @@ static const struct prepare_row rows[LOOP_OP_COUNT] = {
 
 _Static_assert(LOOP_OP_COUNT <= 32, "an operation is one bit of a mask");
 
-void loop_uring_prepare(const struct uring *uring, struct io_uring_sqe *entry, struct job *job)
+void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     rows[job->op].prepare(uring, entry, job);
-    entry->user_data = uring_user_data(URING_TAG_JOB, job->id);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
 }
 
 /* The cancelled one's own completion tells what came of it. */
@@ -228,7 +228,7 @@ void loop_uring_prepare_cancel(struct io_uring_sqe *entry, uint64_t user_data)
 {
     io_uring_prep_cancel64(entry, user_data, 0);
     entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    entry->user_data = uring_user_data(URING_TAG_IGNORED, 0);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_IGNORED, 0);
 }
 
 static bool is_known(const struct io_uring_probe *opcodes, unsigned opcode)

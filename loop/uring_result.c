@@ -20,7 +20,7 @@
 
 /* ---- by system calls ---- */
 
-void loop_uring_start_elsewhere(struct uring *uring, struct job *job)
+void loop_uring_start_elsewhere(struct loop_uring *uring, struct loop_job *job)
 {
     if (!(loop_uring_foreign_ops() >> job->op & 1)) {
         uring->loop->stats.served_otherwise++;
@@ -31,7 +31,7 @@ void loop_uring_start_elsewhere(struct uring *uring, struct job *job)
 
 /* What is put in place of the continuation of a job that was refused, to see what the system call says. */
 struct trial {
-    struct uring *uring;
+    struct loop_uring *uring;
     loop_fn *fn;
     void *arg;
     uint8_t op;
@@ -49,7 +49,7 @@ static void end_trial(void *arg, int64_t result)
 }
 
 /* Without a continuation, or memory, nothing is learned. */
-static void begin_trial(struct uring *uring, struct job *job)
+static void begin_trial(struct loop_uring *uring, struct loop_job *job)
 {
     struct trial *trial = job->fn && !job->is_stream ? malloc(sizeof *trial) : NULL;
     if (trial) {
@@ -78,7 +78,7 @@ static bool is_refusal(int32_t error)
 
 /* -ECANCELED where nobody cancelled: the kernel could make no thread for the job. -EAGAIN: kernels before 6.4 don't
  * wait on every nonblocking descriptor. For an open it means a rename in the path, or a lease. */
-static bool is_for_system_call(const struct job *job, int32_t error)
+static bool is_for_system_call(const struct loop_job *job, int32_t error)
 {
     if (error != -EAGAIN) {
         return error == -ECANCELED;
@@ -90,7 +90,7 @@ static bool is_for_system_call(const struct job *job, int32_t error)
     return job->op != LOOP_OP_CONNECT && !(is_socket_call && job->u.args.flags & MSG_DONTWAIT);
 }
 
-static void fail(struct uring *uring, struct job *job, int32_t error)
+static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
 {
     if (!job->is_cancelled && (is_refusal(error) || is_for_system_call(job, error))) {
         if (is_refusal(error)) {
@@ -108,7 +108,7 @@ static void fail(struct uring *uring, struct job *job, int32_t error)
 /* The kernel also reports that the peer has shut down its side, asked or not, and POLLPRI for whatever has come to a
  * socket: poll(2) tells whether that is so. Where nothing is left of the events the poll isn't over; armed again it
  * would end at once, so that it goes on by the descriptor's watch. */
-static void end_poll(struct uring *uring, struct job *job, int32_t events)
+static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t events)
 {
     int32_t asked = events & (int32_t)(job->u.args.flags | POLLERR | POLLHUP | POLLNVAL);
     if (asked & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
@@ -123,10 +123,10 @@ static void end_poll(struct uring *uring, struct job *job, int32_t events)
     }
 }
 
-static void end_open(struct job *job, int32_t result)
+static void end_open(struct loop_job *job, int32_t result)
 {
     struct loop_open_request *request = job->u.args.extra;
-    if (job->u.args.flags != URING_OPEN_NONBLOCK) {
+    if (job->u.args.flags != LOOP_URING_OPEN_NONBLOCK) {
         return;
     }
     job->u.args.flags = 0;
@@ -136,7 +136,7 @@ static void end_open(struct job *job, int32_t result)
     }
 }
 
-static size_t asked_for(const struct job *job)
+static size_t asked_for(const struct loop_job *job)
 {
     const struct iovec *iov = job->u.args.data;
     size_t total = 0;
@@ -151,7 +151,7 @@ static size_t asked_for(const struct job *job)
 
 /* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it
  * tells what was moved before, but doesn't move the file's position. */
-static void correct_position(const struct job *job, int32_t result)
+static void correct_position(const struct loop_job *job, int32_t result)
 {
     int64_t before = job->u.args.second_offset;
     if (job->u.args.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
@@ -159,7 +159,7 @@ static void correct_position(const struct job *job, int32_t result)
     }
 }
 
-void loop_uring_result(struct uring *uring, struct job *job, int32_t result)
+void loop_uring_result(struct loop_uring *uring, struct loop_job *job, int32_t result)
 {
     if (job->op == LOOP_OP_OPENAT2) {
         end_open(job, result);
@@ -191,7 +191,7 @@ static void give_to_kernel(struct loop_buffers *buffers, unsigned index)
 }
 
 /* The number of a group that has ended is free again; with 65536 of them one is found quickly. */
-static int register_group(struct uring *uring, struct loop_buffers *buffers, void *ring)
+static int register_group(struct loop_uring *uring, struct loop_buffers *buffers, void *ring)
 {
     int error;
     do {
@@ -202,7 +202,7 @@ static int register_group(struct uring *uring, struct loop_buffers *buffers, voi
     return error;
 }
 
-static void *make_ring(struct uring *uring, struct loop_buffers *buffers)
+static void *make_ring(struct loop_uring *uring, struct loop_buffers *buffers)
 {
     void *ring = mmap(NULL, ring_bytes(buffers), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (ring == MAP_FAILED) {
@@ -216,7 +216,7 @@ static void *make_ring(struct uring *uring, struct loop_buffers *buffers)
     return ring;
 }
 
-static void unmake_ring(struct uring *uring, struct loop_buffers *buffers)
+static void unmake_ring(struct loop_uring *uring, struct loop_buffers *buffers)
 {
     if (buffers->ring) {
         if (!uring->is_gone) {
@@ -230,7 +230,7 @@ static void unmake_ring(struct uring *uring, struct loop_buffers *buffers)
 /* Where the kernel takes no rings of buffers the group is a stack, for system calls. */
 int loop_uring_buffers_init(struct loop *loop, struct loop_buffers *buffers)
 {
-    struct uring *uring = uring_of(loop);
+    struct loop_uring *uring = loop_uring_of(loop);
     bool is_refused = uring->elsewhere >> LOOP_OP_RECV_MULTISHOT & 1;
     buffers->ring = is_refused ? NULL : make_ring(uring, buffers);
     if (!buffers->ring) {
@@ -246,7 +246,7 @@ int loop_uring_buffers_init(struct loop *loop, struct loop_buffers *buffers)
 
 void loop_uring_buffers_finish(struct loop *loop, struct loop_buffers *buffers)
 {
-    unmake_ring(uring_of(loop), buffers);
+    unmake_ring(loop_uring_of(loop), buffers);
     loop_direct_buffers_finish(loop, buffers);
 }
 
@@ -270,7 +270,7 @@ enum receive_flags {
     RECEIVE_HAS_ENDED = 4 /* nothing is left but the end; the kernel was asked to let go */
 };
 
-static bool is_unix(struct job *job)
+static bool is_unix(struct loop_job *job)
 {
     uint32_t *flags = &job->u.args.flags;
     if (!(*flags & RECEIVE_FAMILY_IS_KNOWN)) {
@@ -284,7 +284,7 @@ static bool is_unix(struct job *job)
 
 /* Since Linux 6.17 a multishot receive stops trying where a Unix socket says that nothing is queued, and waits for the
  * next edge. When the peer had hung up before, the end has no edge any more, and would never be told. */
-static void look_for_lost_end(struct uring *uring, struct job *job, uint32_t flags)
+static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, uint32_t flags)
 {
     char byte;
     if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.flags & RECEIVE_HAS_ENDED ||
@@ -297,7 +297,7 @@ static void look_for_lost_end(struct uring *uring, struct job *job, uint32_t fla
     }
 }
 
-static void receive(struct uring *uring, struct job *job, int32_t result, uint32_t flags)
+static void receive(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
     struct loop_buffers *buffers = job->u.args.data;
     unsigned index = flags >> IORING_CQE_BUFFER_SHIFT;
@@ -310,7 +310,7 @@ static void receive(struct uring *uring, struct job *job, int32_t result, uint32
     }
 }
 
-static void deliver(struct uring *uring, struct job *job, int32_t result, uint32_t flags)
+static void deliver(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
     if (job->op == LOOP_OP_ACCEPT_MULTISHOT) {
         loop_job_emit(uring->loop, job, result, NULL);
@@ -320,7 +320,7 @@ static void deliver(struct uring *uring, struct job *job, int32_t result, uint32
 }
 
 /* Whether the descriptor itself is why the operation was refused. A call that takes nothing tells. */
-static bool is_own_error(const struct job *job, int32_t error)
+static bool is_own_error(const struct loop_job *job, int32_t error)
 {
     if (job->op == LOOP_OP_ACCEPT_MULTISHOT) {
         int is_listening = 0;
@@ -332,7 +332,7 @@ static bool is_own_error(const struct job *job, int32_t error)
 }
 
 /* A group that the ring has is taken back from it, to be a stack. */
-static int take_group_back(struct uring *uring, const struct job *job)
+static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
 {
     if (job->op != LOOP_OP_RECV_MULTISHOT) {
         return 0;
@@ -342,7 +342,7 @@ static int take_group_back(struct uring *uring, const struct job *job)
 }
 
 /* -EBADFD: the descriptor can't be polled, and so is no socket. */
-static int32_t as_of_system_call(const struct job *job, int32_t result)
+static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
 {
     if (result == -ECANCELED && job->op == LOOP_OP_RECV_MULTISHOT && job->u.args.flags & RECEIVE_HAS_ENDED) {
         return 0;
@@ -352,12 +352,12 @@ static int32_t as_of_system_call(const struct job *job, int32_t result)
 
 /* Bytes have been given back to the descriptor, for which the receive was called back, if it hasn't just come to the
  * end. By readiness it delivers them, and then returns to the ring. */
-static bool has_bytes_first(const struct job *job, int32_t result)
+static bool has_bytes_first(const struct loop_job *job, int32_t result)
 {
     return (result == -ECANCELED || result == 0) && !job->is_cancelled && loop_fd_has_unread(job->fd);
 }
 
-static void end_multishot(struct uring *uring, struct job *job, int32_t result)
+static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_t result)
 {
     result = as_of_system_call(job, without_internals(result));
     if (has_bytes_first(job, result)) {
@@ -374,7 +374,7 @@ static void end_multishot(struct uring *uring, struct job *job, int32_t result)
 }
 
 /* The kernel may end a multishot job with good news, when the completion queue overflows for one: it goes on then. */
-void loop_uring_multishot_event(struct uring *uring, struct job *job, int32_t result, uint32_t flags)
+void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
     bool has_data = job->op == LOOP_OP_ACCEPT_MULTISHOT ? result >= 0 : result > 0;
     if (has_data) {

@@ -144,7 +144,7 @@ static unsigned wanted_sq_size(const struct loop *loop)
     return size < SQ_SIZE_MAX ? size : SQ_SIZE_MAX;
 }
 
-static int make_ring(struct uring *uring, unsigned sq_size, unsigned cq_size, uint32_t flags)
+static int make_ring(struct loop_uring *uring, unsigned sq_size, unsigned cq_size, uint32_t flags)
 {
     struct io_uring_params params = {.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
                                      .cq_entries = cq_size,
@@ -155,7 +155,7 @@ static int make_ring(struct uring *uring, unsigned sq_size, unsigned cq_size, ui
 }
 
 /* The completion queue gives way first when memory for it may not be locked. */
-static int make_ring_that_fits(struct uring *uring, uint32_t flags)
+static int make_ring_that_fits(struct loop_uring *uring, uint32_t flags)
 {
     unsigned sq_size = wanted_sq_size(uring->loop);
     unsigned cq_size = 2 * sq_size > CQ_SIZE ? 2 * sq_size : CQ_SIZE;
@@ -167,7 +167,7 @@ static int make_ring_that_fits(struct uring *uring, uint32_t flags)
     return error;
 }
 
-static int climb_down(struct uring *uring, const struct ladder_step *steps, unsigned n, const char **name)
+static int climb_down(struct loop_uring *uring, const struct ladder_step *steps, unsigned n, const char **name)
 {
     int error = -EINVAL;
     for (unsigned i = 0; i < n && error == -EINVAL; i++) {
@@ -177,7 +177,7 @@ static int climb_down(struct uring *uring, const struct ladder_step *steps, unsi
     return error;
 }
 
-static void map_queues(struct uring *uring)
+static void map_queues(struct loop_uring *uring)
 {
     struct io_uring_sq *sq = &uring->ring.sq;
     struct io_uring_cq *cq = &uring->ring.cq;
@@ -199,7 +199,7 @@ static void map_queues(struct uring *uring)
 }
 
 /* How the kernel is entered: by a registered number where that is to be had, and without being counted as iowait. */
-static void choose_enter_flags(struct uring *uring)
+static void choose_enter_flags(struct loop_uring *uring)
 {
     bool is_registered = io_uring_register_ring_fd(&uring->ring) == 1;
     uring->is_polled = uring->setup_flags & IORING_SETUP_SQPOLL;
@@ -211,7 +211,7 @@ static void choose_enter_flags(struct uring *uring)
 
 /* ---- trying it ---- */
 
-static int check_opcodes(struct uring *uring)
+static int check_opcodes(struct loop_uring *uring)
 {
     enum { MOST_OPCODES = 256 };
     struct io_uring_probe *probe = calloc(1, sizeof *probe + MOST_OPCODES * sizeof *probe->ops);
@@ -227,7 +227,7 @@ static int check_opcodes(struct uring *uring)
     return error;
 }
 
-static void apply_hard_modes(struct uring *uring)
+static void apply_hard_modes(struct loop_uring *uring)
 {
     if (loop_hard()->refuses) {
         uring->elsewhere = ~(UINT32_C(1) << LOOP_OP_POLL);
@@ -235,42 +235,42 @@ static void apply_hard_modes(struct uring *uring)
 }
 
 /* Enters until a completion is there, and takes it. */
-static int await(struct uring *uring, struct io_uring_cqe *completion)
+static int await(struct loop_uring *uring, struct io_uring_cqe *completion)
 {
     int result = 0;
-    for (unsigned tries = 0; tries < 8 && uring_completions_ready(uring) == 0; tries++) {
+    for (unsigned tries = 0; tries < 8 && loop_uring_completions_ready(uring) == 0; tries++) {
         result = loop_uring_enter(uring, 1, SELF_TEST_NS / 8);
         if (result < 0 && result != -EINTR && result != -ETIME && result != -EAGAIN) {
             return result;
         }
     }
-    if (uring_completions_ready(uring) == 0) {
+    if (loop_uring_completions_ready(uring) == 0) {
         return result < 0 ? result : -ETIME;
     }
     uint32_t head = *uring->cq_head;
     *completion = uring->completions[head & uring->cq_mask];
     __atomic_store_n(uring->cq_head, head + 1, __ATOMIC_RELEASE);
-    return completion->user_data >> URING_TAG_SHIFT == URING_TAG_SELF_TEST ? 0 : -EINVAL;
+    return completion->user_data >> LOOP_URING_TAG_SHIFT == LOOP_URING_TAG_SELF_TEST ? 0 : -EINVAL;
 }
 
-static int try_nop(struct uring *uring)
+static int try_nop(struct loop_uring *uring)
 {
     struct io_uring_cqe completion;
-    struct io_uring_sqe *entry = uring_entry(uring);
+    struct io_uring_sqe *entry = loop_uring_entry(uring);
     io_uring_prep_nop(entry);
-    entry->user_data = uring_user_data(URING_TAG_SELF_TEST, 0);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 0);
     int error = await(uring, &completion);
     return error ? error : completion.res;
 }
 
 /* A multishot poll on a descriptor that is ready says so, goes on, and ends when it is cancelled. The inbox's eventfd
  * can always be written. */
-static int try_poll(struct uring *uring)
+static int try_poll(struct loop_uring *uring)
 {
     struct io_uring_cqe completion;
-    struct io_uring_sqe *entry = uring_entry(uring);
+    struct io_uring_sqe *entry = loop_uring_entry(uring);
     io_uring_prep_poll_multishot(entry, loop_inbox_fd(uring->loop->inbox), POLLOUT);
-    entry->user_data = uring_user_data(URING_TAG_SELF_TEST, 1);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 1);
     int error = await(uring, &completion);
     if (error || completion.res < 0) {
         return error ? error : completion.res;
@@ -278,14 +278,14 @@ static int try_poll(struct uring *uring)
     if (!(completion.res & POLLOUT) || !(completion.flags & IORING_CQE_F_MORE)) {
         return -EINVAL;
     }
-    entry = uring_entry(uring);
-    loop_uring_prepare_cancel(entry, uring_user_data(URING_TAG_SELF_TEST, 1));
+    entry = loop_uring_entry(uring);
+    loop_uring_prepare_cancel(entry, loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 1));
     error = await(uring, &completion);
     return error ? error : completion.res == -ECANCELED && !(completion.flags & IORING_CQE_F_MORE) ? 0 : -EINVAL;
 }
 
 /* 0, or the first error; `step` then names what failed. */
-static int check(struct uring *uring, const char **step)
+static int check(struct loop_uring *uring, const char **step)
 {
     *step = "io_uring_setup lacks features";
     if ((uring->ring.features & NEEDED_FEATURES) != NEEDED_FEATURES) {
@@ -306,13 +306,13 @@ static int check(struct uring *uring, const char **step)
 
 /* ---- what makes it better where it is to be had ---- */
 
-static void limit_workers(struct uring *uring)
+static void limit_workers(struct loop_uring *uring)
 {
     unsigned most[2] = {FILE_WORKERS, OTHER_WORKERS};
     (void)io_uring_register_iowq_max_workers(&uring->ring, most);
 }
 
-static void say_what_is_used(struct uring *uring, const char *name)
+static void say_what_is_used(struct loop_uring *uring, const char *name)
 {
     struct loop *loop = uring->loop;
     (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "io_uring: %s, sq %u, cq %u%s%s", name,
@@ -323,7 +323,7 @@ static void say_what_is_used(struct uring *uring, const char *name)
 
 /* ---- the region ---- */
 
-static void register_region(struct uring *uring)
+static void register_region(struct loop_uring *uring)
 {
     struct loop *loop = uring->loop;
     struct iovec vector = {loop->region.memory, loop->region.size_bytes};
@@ -342,7 +342,7 @@ static void register_region(struct uring *uring)
 
 bool loop_uring_region_is_fixed(const struct loop *loop)
 {
-    struct uring *uring = uring_of(loop);
+    struct loop_uring *uring = loop_uring_of(loop);
     if (!uring->has_tried_region) {
         uring->has_tried_region = true;
         register_region(uring);
@@ -365,13 +365,13 @@ static char mappings;
 #define QUEUES_WILL_BE_UNMAPPED() ((void)0)
 #endif
 
-void loop_uring_unmap(struct uring *uring)
+void loop_uring_unmap(struct loop_uring *uring)
 {
     QUEUES_WILL_BE_UNMAPPED();
     io_uring_queue_exit(&uring->ring);
 }
 
-static int set_up(struct uring *uring)
+static int set_up(struct loop_uring *uring)
 {
     bool is_polled = uring->loop->options.polling_timeout_ms > 0;
     const char *name = NULL, *step = NULL;
@@ -405,7 +405,7 @@ static void close_probe(struct loop *loop)
 
 int loop_uring_init(struct loop *loop)
 {
-    struct uring *uring = calloc(1, sizeof *uring);
+    struct loop_uring *uring = calloc(1, sizeof *uring);
     if (!uring) {
         return fail(loop, "io_uring", -ENOMEM);
     }
@@ -425,7 +425,7 @@ int loop_uring_init(struct loop *loop)
 
 void loop_uring_finish(struct loop *loop)
 {
-    struct uring *uring = uring_of(loop);
+    struct loop_uring *uring = loop_uring_of(loop);
     assert(uring->in_flight == 0);
     assert(loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line));
     if (!uring->is_gone) {

@@ -64,7 +64,7 @@ static void use_late(struct loop_owned_work *owned, unsigned i, struct loop_fd *
     }
 }
 
-void loop_work_give_up(struct loop *loop, struct job *job)
+void loop_work_give_up(struct loop *loop, struct loop_job *job)
 {
     struct loop_owned_work *owned = job->u.args.out;
     assert(job->op == LOOP_OP_WORK && job->u.args.flags & LOOP_WORK_IS_OWNED);

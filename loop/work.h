@@ -20,7 +20,7 @@ struct loop_owned_work;
 struct loop_list *loop_work_link(struct loop_owned_work *work);
 
 /* A thread that won't come back in time has `job`, which is nowhere now: ends it. From the loop's thread. */
-void loop_work_give_up(struct loop *loop, struct job *job);
+void loop_work_give_up(struct loop *loop, struct loop_job *job);
 
 /* The thread has come back. From the dispatch. */
 void loop_work_came_back(struct loop *loop, struct loop_list *link);

@@ -72,7 +72,7 @@ static void tell_waiters(struct loop_writer *writer)
 {
     struct loop_list *node;
     while ((node = loop_list_first(&writer->waiters))) {
-        struct job *job = LOOP_CONTAINER(node, struct job, link);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         int64_t result = answer(writer, loop_writer_waiter(job));
         if (result > 0) {
             break;
@@ -82,7 +82,7 @@ static void tell_waiters(struct loop_writer *writer)
     bool is_over = writer->error && !writer->inner,
          has_room = loop_writer_pending_bytes(writer) <= writer->limit_bytes / 2;
     while ((is_over || (has_room && !writer->error)) && (node = loop_list_first(&writer->drainers))) {
-        loop_job_backend_complete(writer->loop, LOOP_CONTAINER(node, struct job, link), writer->error);
+        loop_job_backend_complete(writer->loop, LOOP_CONTAINER(node, struct loop_job, link), writer->error);
     }
 }
 
@@ -109,12 +109,12 @@ static void fail(struct loop_writer *writer, int64_t error)
     }
 }
 
-static loop_job *stands_for(struct job *job)
+static loop_job *stands_for(struct loop_job *job)
 {
     return (loop_job *)(void *)job->u.small;
 }
 
-static void cancel_proxy(struct loop *loop, struct job *job)
+static void cancel_proxy(struct loop *loop, struct loop_job *job)
 {
     loop_cancel(loop, *stands_for(job));
 }
@@ -126,11 +126,11 @@ static const struct loop_job_kind proxy_kind = {.name = "buffered write", .cance
 static bool make_proxy(struct loop_writer *writer)
 {
     bool ended = false;
-    const struct job *inner = loop_job_find(writer->loop, writer->inner);
+    const struct loop_job *inner = loop_job_find(writer->loop, writer->inner);
     if (!inner || inner->scope == writer->scope || writer->scope->is_cancelled) {
         return true;
     }
-    struct job *proxy = loop_job_start(writer->scope, NULL, &proxy_kind, NULL, NULL, &ended);
+    struct loop_job *proxy = loop_job_start(writer->scope, NULL, &proxy_kind, NULL, NULL, &ended);
     if (!proxy) {
         return false;
     }
@@ -160,7 +160,7 @@ static void begin_inner(struct loop_writer *writer, loop_job inner)
 /* Its continuation has been resumed. */
 static void inner_has_ended(struct loop_writer *writer)
 {
-    struct job *proxy = loop_job_find(writer->loop, writer->proxy);
+    struct loop_job *proxy = loop_job_find(writer->loop, writer->proxy);
     writer->inner = writer->proxy = 0;
     if (proxy) {
         loop_job_end_unheard(writer->loop, proxy, 0);
@@ -323,7 +323,7 @@ static void cancel_closers(struct loop_writer *writer)
 {
     struct loop_list *node;
     while ((node = loop_list_pop_front(&writer->closers))) {
-        (void)loop_job_cancel(writer->loop, LOOP_CONTAINER(node, struct job, link));
+        (void)loop_job_cancel(writer->loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
 }
 

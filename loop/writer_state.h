@@ -48,15 +48,15 @@ struct loop_writer_waiter {
     uint32_t n_refusals; /* the writer's, when it began to wait */
 };
 
-static_assert(sizeof(struct loop_writer_waiter) <= sizeof(((struct job *)0)->u.small), "fits into a job");
+static_assert(sizeof(struct loop_writer_waiter) <= sizeof(((struct loop_job *)0)->u.small), "fits into a job");
 
-static inline struct loop_writer_waiter *loop_writer_waiter(struct job *job)
+static inline struct loop_writer_waiter *loop_writer_waiter(struct loop_job *job)
 {
     return (struct loop_writer_waiter *)(void *)job->u.small;
 }
 
 /* The writer that a job waits for, or NULL when it has been destroyed. */
-static inline struct loop_writer *loop_writer_of(struct loop *loop, struct job *job)
+static inline struct loop_writer *loop_writer_of(struct loop *loop, struct loop_job *job)
 {
     struct loop_writer *writer = loop_slab_find(&loop->writers, loop_writer_waiter(job)->writer);
     return writer && !writer->is_destroyed ? writer : NULL;

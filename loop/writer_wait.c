@@ -11,7 +11,7 @@
 #define BEING_STARTED UINT64_MAX /* as `inner`: no job, so that a cancel finds nothing to do yet */
 
 /* The continuation is about to hear it. One that began to wait before the refusal hears of none, or of an earlier. */
-static void heard(struct loop *loop, struct job *job, int64_t result)
+static void heard(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
     if (writer && result == writer->refusal && loop_writer_waiter(job)->n_refusals == writer->n_refusals) {
@@ -20,7 +20,7 @@ static void heard(struct loop *loop, struct job *job, int64_t result)
     loop_job_finish(loop, job, result);
 }
 
-static void drained_heard(struct loop *loop, struct job *job, int64_t result)
+static void drained_heard(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
     if (writer && result == 0) {
@@ -37,7 +37,7 @@ static loop_job await(struct loop_writer *writer, struct loop_list *list, const 
                       void *arg)
 {
     bool ended;
-    struct job *job = loop_job_start(writer->scope, NULL, kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(writer->scope, NULL, kind, fn, arg, &ended);
     if (!job || ended) {
         return job ? job->id : 0;
     }
@@ -74,12 +74,12 @@ bool loop_writer_is_full(const struct loop_writer *writer)
 
 static void on_shut_down(void *arg, int64_t result)
 {
-    struct job *job = arg;
+    struct loop_job *job = arg;
     loop_job_finish(job->scope->loop, job, result);
 }
 
 /* The sink's function may be the program's: it may cancel the job, or destroy the writer. */
-static void start_shutdown(struct loop *loop, struct loop_writer *writer, struct job *job)
+static void start_shutdown(struct loop *loop, struct loop_writer *writer, struct loop_job *job)
 {
     struct loop_writer_waiter *waiter = loop_writer_waiter(job);
     waiter->inner = BEING_STARTED;
@@ -99,7 +99,7 @@ static void start_shutdown(struct loop *loop, struct loop_writer *writer, struct
 }
 
 /* All has been written, or can't be. From the dispatch. */
-static void all_written(struct loop *loop, struct job *job, int64_t result)
+static void all_written(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
     if (result == 0 && !job->is_cancelled && writer) {
@@ -112,7 +112,7 @@ static void all_written(struct loop *loop, struct job *job, int64_t result)
     loop_job_finish(loop, job, result == 0 || job->is_cancelled ? -ECANCELED : result);
 }
 
-static void cancel_shutdown(struct loop *loop, struct job *job)
+static void cancel_shutdown(struct loop *loop, struct loop_job *job)
 {
     if (loop_writer_waiter(job)->inner) {
         loop_cancel(loop, loop_writer_waiter(job)->inner);
