@@ -7,7 +7,10 @@
  * taken away, and the program dies by that signal, as its parent expects.
  */
 #include "arguments.h"
-#include "cp.h"
+#include "cp_file.h"
+#include "cp_link.h"
+#include "cp_report.h"
+#include "cp_tree.h"
 #include "printable.h"
 
 #include <errno.h>
@@ -44,33 +47,6 @@ struct asked {
     char *real_from, *real_to;
     int signal_number; /* that has ended it */
 };
-
-/* ---- complaints ---- */
-
-void cp_complain(struct cp *cp, const char *path, const char *text)
-{
-    char shown[PRINTABLE_IN_LINE];
-
-    cp->status = 1;
-    progress_clear(cp->progress);
-    arguments_complain("%s: %s", printable(shown, sizeof shown, path), text);
-}
-
-void cp_fail(struct cp *cp, const char *path, int64_t error)
-{
-    if (error != -ECANCELED) {
-        cp_complain(cp, path, strerror((int)-error));
-    }
-}
-
-const char *cp_why_special(enum loop_kind kind)
-{
-    switch (kind) {
-    case LOOP_KIND_FIFO: return "is a fifo, which is not copied";
-    case LOOP_KIND_SOCKET: return "is a socket, which is not copied";
-    default: return "is a device, which is not copied";
-    }
-}
 
 /* ---- the end ---- */
 

@@ -4,7 +4,7 @@
  * chunk and written out of it, and a dozen of them are on their way at once, in any order. Only data is read, so that
  * holes stay holes. The copy has a temporary name until it is complete.
  */
-#include "cp.h"
+#include "cp_file.h"
 
 #include <loop/low_level.h>
 

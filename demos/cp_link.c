@@ -3,7 +3,7 @@
  * A symbolic link copied: what it says, whatever that is, and its times. What had the new name is taken away first: a
  * link is there at once or isn't, so nothing is ever half of one.
  */
-#include "cp.h"
+#include "cp_link.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,7 +8,9 @@
  * nowhere else. A directory stays open until its last subdirectory has been opened, and gets its permissions and times
  * when nothing more will be made in it; until then nobody else can look into it.
  */
-#include "cp.h"
+#include "cp_tree.h"
+#include "cp_file.h"
+#include "cp_link.h"
 
 #include <errno.h>
 #include <stdlib.h>

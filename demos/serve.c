@@ -10,7 +10,8 @@
  * piece of an answer.
  */
 #include "arguments.h"
-#include "serve.h"
+#include "serve_file.h"
+#include "serve_http.h"
 
 #include <fs/fs.h>
 #include <loop/reader.h>

@@ -9,7 +9,7 @@
  * Nothing is checked in a path for where it leads: the directory is confined, and a path that leads out of it can't be
  * opened.
  */
-#include "serve.h"
+#include "serve_file.h"
 
 #include <fs/fs.h>
 

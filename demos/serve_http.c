@@ -6,7 +6,7 @@
  * The library is fed line by line. So it never sees a byte behind the request, and where a request ends is the same for
  * both. Bodies are not read: nothing that this server does has one.
  */
-#include "serve.h"
+#include "serve_http.h"
 
 #include <string.h>
 #include <strings.h>
