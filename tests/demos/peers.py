@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""demo_peers.py CASE COMMAND...: peers that a shell can't play, for one demo that COMMAND starts.
+"""peers.py CASE COMMAND...: peers that a shell can't play, for one demo that COMMAND starts.
 
 Each case prints what was wrong, one line each, and the status is 1 when there was any.
 """

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # what is set here is for those who source it
 #
-# For demo_checks, demo_cp_checks and demo_file_checks: counting, and running programs on each backend for a bounded
+# For checks, cp_checks and file_checks: counting, and running programs on each backend for a bounded
 # time. `build` is the directory of the build, `work` a temporary one that goes away.
 
 build=$(cd "${1:?${0##*/} BUILD_DIR}" && pwd) || exit 2
