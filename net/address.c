@@ -2,7 +2,8 @@
  *
  * Socket addresses as text and back. Only literal addresses: nothing here asks a name server.
  */
-#include "internal.h"
+#include <loop/part.h>
+#include <net/address.h>
 
 #include <arpa/inet.h>
 #include <errno.h>

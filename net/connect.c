@@ -7,10 +7,11 @@
  * end of their scope. By then the promise has its result, because the last step gave it: it never looks at the state
  * again.
  */
-#include "internal.h"
-
 #include <loop/low_level.h>
 #include <loop/part.h>
+#include <net/address.h>
+#include <net/connect.h>
+#include <net/option.h>
 
 #include <errno.h>
 #include <stdlib.h>

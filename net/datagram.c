@@ -2,10 +2,11 @@
  *
  * Datagram sockets: opened, asked about, closed. A socket is memory of its scope.
  */
-#include "datagram.h"
-
 #include <loop/low_level.h>
 #include <loop/part.h>
+#include <net/address.h>
+#include <net/datagram_receive.h>
+#include <net/option.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -166,6 +167,7 @@ static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_f
     socket->loop = loop_scope_loop(scope);
     socket->scope = scope;
     socket->fd = fd;
+    socket->turn = loop_datagram_turn;
     socket->max_bytes = options->max_bytes ? options->max_bytes : DEFAULT_MAX_BYTES;
     socket->limit_bytes = options->limit_bytes ? options->limit_bytes : DEFAULT_LIMIT_BYTES;
     socket->n_expected = LOOP_DATAGRAMS_LEAST;

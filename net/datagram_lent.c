@@ -3,7 +3,7 @@
  * Datagrams sent while a batch is handed out: what of them is in the batch's memory, and the address that an answer
  * leaves from.
  */
-#include "datagram.h"
+#include <net/datagram_lent.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -100,35 +100,6 @@ struct loop_outgoing *loop_outgoing_answer(struct loop_datagram_batch *batch, co
     set_destination(outgoing, to, batch);
     outgoing->is_lent = true;
     return outgoing;
-}
-
-static void replace(struct loop_outgoing *outgoing, struct loop_outgoing *by)
-{
-    struct loop_datagram_socket *socket = outgoing->socket;
-
-    by->socket = socket;
-    by->first_error = outgoing->first_error;
-    by->prev = outgoing->prev;
-    by->next = outgoing->next;
-    *(by->prev ? &by->prev->next : &socket->first) = by;
-    *(by->next ? &by->next->prev : &socket->last) = by;
-}
-
-void loop_datagram_unlend(struct loop_datagram_batch *batch)
-{
-    for (unsigned i = 0; i < batch->n_outgoing; i++) {
-        struct loop_outgoing *outgoing = &batch->outgoing[i];
-        struct loop_outgoing *kept =
-            outgoing->is_lent ? loop_outgoing_copy(outgoing->to, outgoing->data, outgoing->len) : NULL;
-        if (kept) {
-            kept->origin = outgoing->origin;
-            replace(outgoing, kept);
-        } else if (outgoing->is_lent) {
-            loop_outgoing_fail(outgoing, -ENOMEM);
-        }
-    }
-    batch->n_outgoing = 0;
-    batch->n_copied = 0;
 }
 
 /* ---- where it leaves from ---- */

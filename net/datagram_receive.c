@@ -8,10 +8,11 @@
  * The stream that the program knows is a promise, and the watch below it is a daemon, so that the promise alone decides
  * whether the scope is held open.
  */
-#include "datagram.h"
-
 #include <loop/low_level.h>
 #include <loop/part.h>
+#include <net/address.h>
+#include <net/datagram_receive.h>
+#include <net/datagram_send.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,25 +24,6 @@
 #define BATCHES_PER_TURN 4
 
 /* ---- handing out ---- */
-
-bool loop_datagram_is_told(int error)
-{
-    switch (error) {
-    case -ECONNREFUSED:
-    case -ECONNRESET:
-    case -EHOSTUNREACH:
-    case -EHOSTDOWN:
-    case -ENETUNREACH:
-    case -ENETDOWN:
-    case -ENONET:
-    case -ENOPROTOOPT:
-    case -EOPNOTSUPP:
-    case -EPROTO:
-    case -EACCES:
-    case -EMSGSIZE: return true;
-    default: return false;
-    }
-}
 
 static void give_batch_back(struct loop_datagram_socket *socket)
 {
@@ -306,31 +288,12 @@ static void go_on(struct loop_datagram_socket *socket)
     }
 }
 
-static void turn(struct loop_datagram_socket *socket)
+void loop_datagram_turn(struct loop_datagram_socket *socket)
 {
     if (socket->stream) {
         go_on(socket);
     }
     loop_datagram_flush(socket);
-}
-
-static void on_kick(void *arg, int64_t result)
-{
-    struct loop_datagram_socket *socket = arg;
-
-    (void)result;
-    socket->is_kicked = false;
-    turn(socket);
-}
-
-bool loop_datagram_kick(struct loop_datagram_socket *socket)
-{
-    if (!socket->is_kicked) {
-        loop_job job = loop_promise(socket->scope, NULL, NULL, on_kick, socket);
-        socket->is_kicked = job != 0;
-        loop_resolve(socket->loop, job, 0);
-    }
-    return socket->is_kicked;
 }
 
 static void on_readable(void *arg, int64_t result)
@@ -341,7 +304,7 @@ static void on_readable(void *arg, int64_t result)
         end(socket, result);
     } else {
         socket->wants_more = true;
-        turn(socket);
+        loop_datagram_turn(socket);
     }
 }
 

@@ -6,7 +6,9 @@
  * What the kernel doesn't take waits until the socket is said to be writable. A Unix socket says so though the one that
  * it sends to has a full queue: then it is tried from time to time.
  */
-#include "datagram.h"
+#include <net/address.h>
+#include <net/datagram_lent.h>
+#include <net/datagram_send.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -74,11 +76,63 @@ static void complete(struct loop_outgoing *outgoing, int64_t result)
     }
 }
 
-void loop_outgoing_fail(struct loop_outgoing *outgoing, int error)
+static void fail(struct loop_outgoing *outgoing, int error)
 {
     outgoing->socket->stats.failed++;
     outgoing->socket->stats.last_error = error;
     complete(outgoing, error);
+}
+
+/* ---- what is lent ---- */
+
+static void replace(struct loop_outgoing *outgoing, struct loop_outgoing *by)
+{
+    struct loop_datagram_socket *socket = outgoing->socket;
+
+    by->socket = socket;
+    by->first_error = outgoing->first_error;
+    by->prev = outgoing->prev;
+    by->next = outgoing->next;
+    *(by->prev ? &by->prev->next : &socket->first) = by;
+    *(by->next ? &by->next->prev : &socket->last) = by;
+}
+
+void loop_datagram_unlend(struct loop_datagram_batch *batch)
+{
+    for (unsigned i = 0; i < batch->n_outgoing; i++) {
+        struct loop_outgoing *outgoing = &batch->outgoing[i];
+        struct loop_outgoing *kept =
+            outgoing->is_lent ? loop_outgoing_copy(outgoing->to, outgoing->data, outgoing->len) : NULL;
+        if (kept) {
+            kept->origin = outgoing->origin;
+            replace(outgoing, kept);
+        } else if (outgoing->is_lent) {
+            fail(outgoing, -ENOMEM);
+        }
+    }
+    batch->n_outgoing = 0;
+    batch->n_copied = 0;
+}
+
+/* ---- coming back ---- */
+
+static void on_kick(void *arg, int64_t result)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    (void)result;
+    socket->is_kicked = false;
+    socket->turn(socket);
+}
+
+bool loop_datagram_kick(struct loop_datagram_socket *socket)
+{
+    if (!socket->is_kicked) {
+        loop_job job = loop_promise(socket->scope, NULL, NULL, on_kick, socket);
+        socket->is_kicked = job != 0;
+        loop_resolve(socket->loop, job, 0);
+    }
+    return socket->is_kicked;
 }
 
 /* ---- waiting for room ---- */
@@ -159,6 +213,25 @@ loop_job loop_datagram_drained(struct loop_datagram_socket *socket, loop_fn *fn,
 
 /* ---- sending ---- */
 
+bool loop_datagram_is_told(int error)
+{
+    switch (error) {
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EHOSTUNREACH:
+    case -EHOSTDOWN:
+    case -ENETUNREACH:
+    case -ENETDOWN:
+    case -ENONET:
+    case -ENOPROTOOPT:
+    case -EOPNOTSUPP:
+    case -EPROTO:
+    case -EACCES:
+    case -EMSGSIZE: return true;
+    default: return false;
+    }
+}
+
 static void drop_all(struct loop_datagram_socket *socket, int error)
 {
     while (socket->first) {
@@ -214,7 +287,7 @@ static bool on_send_failed(struct loop_datagram_socket *socket, int error)
     if (may_be_anothers(outgoing, error)) {
         outgoing->first_error = error;
     } else if (error != -EINTR) {
-        loop_outgoing_fail(outgoing, error);
+        fail(outgoing, error);
     }
     return true;
 }

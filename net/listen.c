@@ -5,10 +5,12 @@
  * A listener is memory of its scope. Accepts that run on it may belong to other scopes and outlive it: they are in its
  * list, and forget it when it closes.
  */
-#include "internal.h"
-
 #include <loop/low_level.h>
 #include <loop/part.h>
+#include <net/address.h>
+#include <net/listen.h>
+#include <net/local.h>
+#include <net/option.h>
 
 #include <errno.h>
 #include <stdlib.h>

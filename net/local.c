@@ -2,7 +2,7 @@
  *
  * Binding, and the files of Unix sockets that are bound.
  */
-#include "internal.h"
+#include <net/local.h>
 
 #include <errno.h>
 #include <fcntl.h>

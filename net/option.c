@@ -2,7 +2,8 @@
  *
  * Socket options by name, and the making of sockets with some of them set.
  */
-#include "internal.h"
+#include <loop/part.h>
+#include <net/option.h>
 
 #include <errno.h>
 #include <limits.h>

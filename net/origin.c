@@ -2,7 +2,7 @@
  *
  * The local address of a datagram, as control messages. See origin.h.
  */
-#include "origin.h"
+#include <net/origin.h>
 
 #include <string.h>
 

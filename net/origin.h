@@ -6,7 +6,7 @@
 #ifndef NET_ORIGIN_H
 #define NET_ORIGIN_H
 
-#include "internal.h"
+#include <net/net.h>
 
 /* A local address in the form of the control messages IP_PKTINFO (ip(7)) and IPV6_PKTINFO (ipv6(7)). */
 struct loop_net_origin {

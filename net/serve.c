@@ -10,10 +10,10 @@
  * A connection costs its scope and its descriptor and nothing here. Once the server has stopped nothing holds the two
  * outer scopes open but the connections that still run, and when the last has ended so does the server.
  */
-#include "internal.h"
-
 #include <loop/low_level.h>
 #include <loop/part.h>
+#include <net/connect.h>
+#include <net/listen.h>
 
 #include <errno.h>
 #include <signal.h>

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sending from the queue of a datagram socket, for the part that receives.
+ */
+#ifndef NET_DATAGRAM_SEND_H
+#define NET_DATAGRAM_SEND_H
+
+#include <net/datagram_socket.h>
+
+/* Has `socket->turn` called from the dispatch, soon. Returns false when there is no memory. */
+bool loop_datagram_kick(struct loop_datagram_socket *socket);
+
+/* Returns whether the network may report this error for an earlier datagram. */
+bool loop_datagram_is_told(int error);
+
+/* Sends what is queued, as much as the kernel accepts. */
+void loop_datagram_flush(struct loop_datagram_socket *socket);
+
+/* Copies what is still queued in the memory of a batch, which is about to be given back. */
+void loop_datagram_unlend(struct loop_datagram_batch *batch);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Socket options on bare descriptors, and sockets opened with some of them set.
+ */
+#ifndef NET_OPTION_H
+#define NET_OPTION_H
+
+#include <net/net.h>
+
+/* Sets an option of the socket `fd`. Returns 0 or -errno: -EINVAL for an unknown option or a value out of range. */
+int loop_net_set_option(int fd, enum loop_socket_option option, int value);
+
+/* Applies settings in their order and stops at the first that fails. Returns 0 or its error. */
+int loop_net_apply_settings(int fd, const struct loop_socket_setting *settings, size_t n_settings);
+
+/* Opens a nonblocking stream socket of this family, CLOEXEC, with TCP_NODELAY unless `nagle`. Returns its descriptor or
+ * -errno. */
+int loop_net_open_socket(int family, bool nagle);
+
+#endif
