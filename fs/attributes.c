@@ -3,7 +3,9 @@
  * What a file is: stat and its kin, and what changes it, by path and by descriptor. What is followed is first found
  * (O_PATH), beneath its directory, and then asked or changed by its number.
  */
-#include "internal.h"
+#include <fs/attributes.h>
+#include <fs/request.h>
+#include <fs/walk.h>
 
 #include <fcntl.h>
 #include <limits.h>

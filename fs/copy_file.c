@@ -3,7 +3,8 @@
  * Files copied: by sharing their blocks, by the file system's own copying, by reading and writing; whichever is the
  * first that can be had. Only what isn't a hole is copied.
  */
-#include "internal.h"
+#include <fs/request.h>
+#include <fs/temporary.h>
 
 #include <fcntl.h>
 #include <linux/fs.h>

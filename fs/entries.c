@@ -2,8 +2,8 @@
  *
  * Directories read: some hundred entries at a time, or all of them at once and sorted.
  */
-#include "internal.h"
-
+#include <fs/attributes.h>
+#include <fs/request.h>
 #include <loop/part.h>
 
 #include <dirent.h>

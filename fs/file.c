@@ -3,7 +3,7 @@
  * Reads and writes of a file at a place of one's own, of any number of vectors: a promise, and below it one operation
  * of the low level at a time, which are daemons: what holds the scope open, or doesn't, is the promise.
  */
-#include "internal.h"
+#include <fs/request.h>
 
 #include <limits.h>
 #include <loop/low_level.h>

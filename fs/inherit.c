@@ -3,7 +3,8 @@
  * What a file passes on to the one that replaces it: permissions, access control list, owner and group. The new file is
  * private until all of that is in place, and at no moment allows more than the old one did.
  */
-#include "internal.h"
+#include <fs/inherit.h>
+#include <fs/outcome.h>
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -11,7 +11,8 @@
  * before it has used all of them), so one that is in the table, or that none can have died beside, is good. Any other
  * is added once more, while it is kept in the table: when the same number comes back it was alive.
  */
-#include "internal.h"
+#include <fs/inotify.h>
+#include <fs/outcome.h>
 
 #include <loop/part.h>
 #include <poll.h>

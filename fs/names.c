@@ -3,7 +3,7 @@
  * Names made, changed and removed. The parent is resolved beneath the directory, and the last component is left to a
  * call that doesn't follow it.
  */
-#include "internal.h"
+#include <fs/request.h>
 
 #include <fcntl.h>
 #include <limits.h>

@@ -2,7 +2,8 @@
  *
  * Files and directories opened.
  */
-#include "internal.h"
+#include <fs/attributes.h>
+#include <fs/request.h>
 
 #include <fcntl.h>
 #include <unistd.h>

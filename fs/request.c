@@ -3,8 +3,7 @@
  * Requests: copied, run on a thread of the pool, delivered. A request is freed when its continuation has been resumed
  * and its thread has come back: one that hangs doesn't hold up the cancel of what only looks.
  */
-#include "internal.h"
-
+#include <fs/request.h>
 #include <loop/part.h>
 
 #include <fcntl.h>

@@ -3,7 +3,9 @@
  * Paths resolved beneath a directory: by the kernel (openat2 with RESOLVE_BENEATH), or component by component where the
  * kernel can't or a filter doesn't let it.
  */
-#include "internal.h"
+#include <fs/outcome.h>
+#include <fs/resolve.h>
+#include <fs/walk.h>
 
 #include <fcntl.h>
 #include <limits.h>
@@ -82,17 +84,6 @@ static int open_itself(int number, const struct open_how *how)
     int flags = (int)how->flags & ~O_NOFOLLOW;
     int result = (int)loop_fs_outcome(openat(AT_FDCWD, path, flags, (mode_t)how->mode));
     return result == -ENOENT ? -EACCES : result;
-}
-
-bool loop_fs_is_itself(const char *path)
-{
-    bool is = *path == '.';
-
-    while (path[0] == '.' && (path[1] == '/' || path[1] == '\0')) {
-        path++;
-        path += strspn(path, "/");
-    }
-    return is && *path == '\0';
 }
 
 /* File systems whose files, once they are known, can be opened and asked without waiting for anybody. Those on a

@@ -4,7 +4,7 @@
  * only when it leads to the directory that was left. What a link points to is never touched: directories are entered
  * without following, and everything else is removed by its name.
  */
-#include "internal.h"
+#include <fs/request.h>
 
 #include <dirent.h>
 #include <fcntl.h>

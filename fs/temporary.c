@@ -3,7 +3,9 @@
  * Files that get their name when they are complete: until then they have one of their own in the same directory, which
  * is taken away again when they never are.
  */
-#include "internal.h"
+#include <fs/outcome.h>
+#include <fs/temporary.h>
+#include <loop/loop.h>
 
 #include <fcntl.h>
 #include <inttypes.h>

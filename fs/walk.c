@@ -8,7 +8,8 @@
  * leads to where the walk is, and that way is gone again from the base: at no moment is a directory asked for its
  * parent, which may be another one by now.
  */
-#include "internal.h"
+#include <fs/outcome.h>
+#include <fs/walk.h>
 
 #include <fcntl.h>
 #include <limits.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -35,6 +37,17 @@ struct walk {
 };
 
 /* ---- text ---- */
+
+bool loop_fs_is_itself(const char *path)
+{
+    bool is = *path == '.';
+
+    while (path[0] == '.' && (path[1] == '/' || path[1] == '\0')) {
+        path++;
+        path += strspn(path, "/");
+    }
+    return is && *path == '\0';
+}
 
 static bool wants(const struct walk *walk, uint64_t flag)
 {

@@ -6,7 +6,8 @@
  * instance (inotify.c), which is a job below the promise; then events come from there. The job is a daemon: what holds
  * the scope open, or doesn't, is the promise.
  */
-#include "internal.h"
+#include <fs/inotify.h>
+#include <fs/request.h>
 
 #include <fcntl.h>
 #include <limits.h>

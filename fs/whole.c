@@ -2,7 +2,8 @@
  *
  * Whole files, read into memory and written from it, in pieces: between two of them it is looked whether to go on.
  */
-#include "internal.h"
+#include <fs/inherit.h>
+#include <fs/request.h>
 
 #include <fcntl.h>
 #include <stdlib.h>

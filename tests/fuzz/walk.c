@@ -5,10 +5,12 @@
  */
 #include "fuzz.h"
 
-#include "../../fs/internal.h"
+#include <fs/outcome.h>
+#include <fs/walk.h>
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 

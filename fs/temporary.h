@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Files that are complete before they get their name.
+ */
+#ifndef FS_TEMPORARY_H
+#define FS_TEMPORARY_H
+
+#include <fs/resolve.h>
+
+/* Permissions of a file that no other user may read. */
+#define LOOP_FS_PRIVATE_MODE 0600
+
+/* A file that gets its name when it is complete. */
+struct loop_fs_temporary {
+    struct loop_fs_leaf leaf; /* where it is to be */
+    bool is_exclusive;        /* and nothing else may be there */
+    int dir;                  /* that directory */
+    bool is_opened;           /* `dir` is to be closed */
+    int number;               /* the file */
+    char name[32];            /* "" when there is none */
+    bool replaces;            /* a regular file has the name that it is to get, */
+    mode_t replaced_mode;     /* with these permissions */
+    bool keeps_old;           /* it has its name, and `name` is that of what it has replaced */
+    bool replaced_other;      /* the same, but that is gone */
+};
+
+/* Makes a file beside `path`, to be written to. Where it is to replace a regular file only this process's user may read
+ * it, whatever `mode` says, until loop_fs_inherit. Returns 0 or -errno. Ended by loop_fs_temporary_end in either case.
+ */
+int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                           unsigned mode, bool exclusive);
+
+/* Gives the file its name. With `sync` the file is on the disk before that, and its name is after it: where that fails,
+ * what was there before is there again, on file systems with RENAME_EXCHANGE. Returns 0 or -errno. */
+int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync);
+
+/* Closes the file, and removes it when it has not been published. */
+void loop_fs_temporary_end(struct loop_fs_temporary *temporary);
+
+#endif
