@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-#include "../../demos/serve_http.h"
+#include "../../demos/http/serve_http.h"
 
 #include <ctype.h>
 #include <strings.h>

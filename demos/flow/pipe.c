@@ -3,7 +3,7 @@
  * pipe: standard input -> a pipe of the loop -> standard output. Two copies run at the same time; the end of the first
  * closes the pipe, and that ends the second.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 
 #include <errno.h>
 

@@ -4,7 +4,7 @@
  * the next one is opened. A file that can't be read is complained about and left out; when the output fails there is
  * nothing more to do. It reads and writes by itself, one buffer at a time; loop_copy_report would do it in one call.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 
 #include <loop/low_level.h>
 

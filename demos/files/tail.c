@@ -7,7 +7,7 @@
  * no harm, so lost events do none either. A file that has been renamed is read on until there is another of its name,
  * and to its end before that one is begun.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 
 #include <fs/fs.h>
 

@@ -3,7 +3,7 @@
  * echo ADDRESS: sends back whatever comes. Nobody closes anything here: a connection's scope ends when nothing is
  * left running in it, and takes the socket with it.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 
 static struct arguments_serving serving = {.grace_ns = 5 * LOOP_SECOND};
 

@@ -5,7 +5,7 @@
  *
  * The lines come by one job for a file. When much of what has been found waits for the output, the lines wait too.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 
 #include <fs/fs.h>
 #include <loop/reader.h>

@@ -9,7 +9,7 @@
  * When one side has broken, what it had sent before is still delivered to the other side, which is then reset: a
  * connection that broke must not look like one that ended.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 
 #include <errno.h>
 #include <linux/sockios.h>

@@ -3,8 +3,8 @@
  * What cp reports on standard error.
  */
 #include "cp_report.h"
-#include "arguments.h"
-#include "printable.h"
+#include "../common/arguments.h"
+#include "../common/printable.h"
 
 #include <errno.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  * were lost, doubled, swapped or mixed up between connections don't match. Messages that follow each other lie side by
  * side in the pattern: several leave in one write, and what comes back is checked by one memcmp.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #ifndef DEMOS_CP_REPORT_H
 #define DEMOS_CP_REPORT_H
 
-#include "progress.h"
+#include "../common/progress.h"
 
 #include <fs/fs.h>
 

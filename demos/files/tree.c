@@ -10,8 +10,8 @@
  * A directory in which nothing more is to be opened is closed when the one beneath it has been: a way down without
  * branches needs no more descriptors than one step of it.
  */
-#include "arguments.h"
-#include "printable.h"
+#include "../common/arguments.h"
+#include "../common/printable.h"
 
 #include <fs/fs.h>
 #include <loop/writer.h>

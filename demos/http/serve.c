@@ -9,7 +9,7 @@
  * The deadline of a connection's scope ends it when a peer is too slow: with a request, all of it, or with taking a
  * piece of an answer.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 #include "serve_file.h"
 #include "serve_http.h"
 

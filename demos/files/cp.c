@@ -6,12 +6,12 @@
  * All that copies has one scope. SIGINT, SIGTERM and SIGHUP cancel it: what is on its way ends, temporary files are
  * taken away, and the program dies by that signal, as its parent expects.
  */
-#include "arguments.h"
+#include "../common/arguments.h"
 #include "cp_file.h"
 #include "cp_link.h"
 #include "cp_report.h"
 #include "cp_tree.h"
-#include "printable.h"
+#include "../common/printable.h"
 
 #include <errno.h>
 #include <signal.h>
