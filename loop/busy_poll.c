@@ -8,6 +8,7 @@
  * looking, has it look every time again. A loop that hears something once in a millisecond thus spends next to nothing
  * on it, and one that hears nothing sleeps as ever.
  */
+#include <loop/clock.h>
 #include <loop/core.h>
 #include <loop/timer.h>
 

@@ -4,7 +4,6 @@
  */
 #include <loop/check.h>
 
-#include <loop/child.h>
 #include <loop/log.h>
 #include <loop/part.h>
 #include <loop/reader_state.h>
@@ -234,6 +233,15 @@ LOOP_LOOKS_AT_FREED bool loop_check_object(const void *object, size_t scope_at, 
 }
 
 /* ---- loops ---- */
+
+_Noreturn void loop_child_stop(const struct loop *loop)
+{
+    loop_log_options(&loop->options, LOOP_LOG_ERROR,
+                     "the loop of process %d can't go on in its forked child %d: call daemon(3) or fork(2) before "
+                     "loop_run, or let the child call exec or _exit",
+                     (int)loop->process, (int)getpid());
+    abort();
+}
 
 bool loop_bad_loop(const struct loop *loop, const char *function)
 {

@@ -100,6 +100,16 @@ bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
 
 /* ---- loops ---- */
 
+/* Stops the process, which is a forked child, with a line that names the cause and the cure. */
+_Noreturn void loop_child_stop(const struct loop *loop);
+
+static inline void loop_child_check(const struct loop *loop)
+{
+    if (loop->is_forked) {
+        loop_child_stop(loop);
+    }
+}
+
 /* In debug builds: the loop begins and ends. In between, and only then, it is one that may be used. */
 void loop_check_begin(struct loop *loop);
 void loop_check_end(struct loop *loop);

@@ -51,15 +51,6 @@ struct loop *loop_child_concerns(struct loop *loop)
     return before;
 }
 
-_Noreturn void loop_child_stop(const struct loop *loop)
-{
-    loop_log_options(&loop->options, LOOP_LOG_ERROR,
-                     "the loop of process %d can't go on in its forked child %d: call daemon(3) or fork(2) before "
-                     "loop_run, or let the child call exec or _exit",
-                     (int)loop->process, (int)getpid());
-    abort();
-}
-
 /* ---- signals that arrive while the program's mask is in force ---- */
 
 /* Dispositions belong to the process, and several loops may make children at a time: the first changes one, the last

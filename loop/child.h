@@ -10,16 +10,6 @@
 /* Makes `loop` the one that a fork of this thread concerns; NULL: none. Returns the one before. */
 struct loop *loop_child_concerns(struct loop *loop);
 
-/* Stops the process, which is a forked child, with a line that names the cause and the cure. */
-_Noreturn void loop_child_stop(const struct loop *loop);
-
-static inline void loop_child_check(const struct loop *loop)
-{
-    if (loop->is_forked) {
-        loop_child_stop(loop);
-    }
-}
-
 /* Ends what loop_child_begin began, where the program has not. */
 void loop_child_finish(struct loop *loop);
 

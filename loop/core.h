@@ -215,6 +215,9 @@ struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, co
 /* Gives the job its result; its continuation will be resumed from the run queue. Takes it out of the list it is in. */
 void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
+/* The same for a job that may be in the wheel of timers: takes it out of that. */
+void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result);
+
 /* The same, but resumes the continuation now. From the dispatch only. The job is gone afterwards. */
 void loop_job_finish(struct loop *loop, struct loop_job *job, int64_t result);
 
@@ -818,7 +821,6 @@ static inline bool loop_region_is_scarce(const struct loop_region *region)
 void loop_timers_run(struct loop *loop, unsigned most);
 /* When the next is due: LOOP_NEVER when there is none. */
 int64_t loop_timers_next(struct loop *loop);
-int64_t loop_clock_read(void);
 
 /* ---- posts (inbox.c) ---- */
 

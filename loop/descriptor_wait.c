@@ -3,6 +3,7 @@
  * Waiting for a descriptor to come free, for those who are at the limit.
  */
 #include <loop/check.h>
+#include <loop/clock.h>
 #include <loop/timer.h>
 
 #include <errno.h>

@@ -3,6 +3,7 @@
  * loop_dump: what a loop consists of at this moment, for those who wonder why it doesn't end.
  */
 #include <loop/check.h>
+#include <loop/clock.h>
 #include <loop/env.h>
 #include <loop/log.h>
 #include <loop/unread.h>

@@ -8,6 +8,7 @@
  * peer. An event carries the descriptor's id, with its generation, so that one that comes too late names nothing.
  */
 #include <loop/direct.h>
+#include <loop/log.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,8 +184,9 @@ static int watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
     uint32_t wanted = fd->watched | events | POLLIN;
     int error = is_watched(fd) ? change(loop, fd, wanted) : add(loop, fd, wanted);
     if (error && error != EPERM) {
-        loop_log(loop, LOOP_LOG_ERROR, "descriptor %d can't be watched (%s), and what waits for it ends: %s",
-                 fd->number, strerror(error), cure_for(error));
+        loop_log_options(&loop->options, LOOP_LOG_ERROR,
+                         "descriptor %d can't be watched (%s), and what waits for it ends: %s", fd->number,
+                         strerror(error), cure_for(error));
         loop_ready_fail(loop, fd, -error);
         return -error;
     }
@@ -266,8 +268,8 @@ static void note(struct loop *loop, const struct epoll_event *event)
 /* Its number isn't the set's any more: what has it now was opened by somebody else. */
 static int tell_broken(struct loop *loop, int error)
 {
-    loop_log(
-        loop, LOOP_LOG_ERROR,
+    loop_log_options(
+        &loop->options, LOOP_LOG_ERROR,
         "the loop ends: epoll_wait failed (%s): the set's descriptor was closed; let the program close only what it "
         "has opened",
         strerror(error));

@@ -46,11 +46,12 @@ loop_job loop_scope_on_cancel(struct loop_scope *scope, loop_fn *fn, void *arg)
 #if NORIA_DEBUG
 static void name(struct loop *loop, struct loop_scope *scope)
 {
-    loop_log(loop, LOOP_LOG_WARNING,
-             "scope %u.%llu has been cancelled (%s), and %u loop_scope_hold keep it open: release each, when "
-             "loop_scope_on_cancel says that it is cancelled",
-             (unsigned)(scope->id & (LOOP_SLAB_MAX - 1)), (unsigned long long)(scope->id >> LOOP_SLAB_INDEX_BITS),
-             strerror(-scope->reason), (unsigned)scope->own_holds);
+    loop_log_options(&loop->options, LOOP_LOG_WARNING,
+                     "scope %u.%llu has been cancelled (%s), and %u loop_scope_hold keep it open: release each, when "
+                     "loop_scope_on_cancel says that it is cancelled",
+                     (unsigned)(scope->id & (LOOP_SLAB_MAX - 1)),
+                     (unsigned long long)(scope->id >> LOOP_SLAB_INDEX_BITS), strerror(-scope->reason),
+                     (unsigned)scope->own_holds);
     scope->is_told = true;
 }
 
@@ -71,8 +72,8 @@ static void name_uses(struct loop *loop, struct loop_fd *fd)
 {
     char place[LOOP_PLACE_TEXT_SIZE];
     loop_place_format(&fd->used, place);
-    loop_log(
-        loop, LOOP_LOG_WARNING,
+    loop_log_options(
+        &loop->options, LOOP_LOG_WARNING,
         "the descriptor %d is to be closed with its scope, and %u loop_fd_use, the last one by %s, keep it open: call "
         "loop_fd_unuse once for each",
         fd->was_number, (unsigned)fd->own_uses, place);

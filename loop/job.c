@@ -69,6 +69,14 @@ void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
     loop->run_queue_length++;
 }
 
+void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    if (job->where == LOOP_AT_TIMER) { /* not with LOOP_NEVER */
+        loop_wheel_remove(&loop->timers, &job->timer);
+    }
+    loop_job_complete(loop, job, result);
+}
+
 /* A result that nobody listens to is the scope's affair when it is an error; a cancellation is none, and the loop's own
  * scope, where jobs on descriptors that are gone end, fails for nothing. */
 static void tell_scope(struct loop_scope *scope, int64_t result)
@@ -327,3 +335,5 @@ bool loop_job_is_alive(const struct loop *loop, loop_job id)
     }
     return loop_job_find(loop, id) != NULL;
 }
+
+/* ---- the job ---- */

@@ -52,10 +52,10 @@ static void name_chunks(struct loop *loop)
             char place[LOOP_PLACE_TEXT_SIZE];
             loop_place_format(&region->chunks[i].taken, place);
             uint32_t count = count_alike(region, i);
-            loop_log(loop, LOOP_LOG_WARNING,
-                     "%u chunk%s of the region taken by %s had not been given back when the loop ended: call "
-                     "loop_chunk_free for each",
-                     count, plural(count), place);
+            loop_log_options(&loop->options, LOOP_LOG_WARNING,
+                             "%u chunk%s of the region taken by %s had not been given back when the loop ended: call "
+                             "loop_chunk_free for each",
+                             count, plural(count), place);
             n_places++;
         }
     }
@@ -67,20 +67,22 @@ static void name_inboxes(struct loop *loop)
     if (count > 0) {
         char place[LOOP_PLACE_TEXT_SIZE];
         loop_place_format(&loop->inbox_taken, place);
-        loop_log(loop, LOOP_LOG_WARNING,
-                 "%u reference%s to the inbox, the last one taken by %s, had not been given back when the loop ended: "
-                 "call loop_inbox_put for each; one that another thread gives back later does no harm",
-                 count, plural(count), place);
+        loop_log_options(
+            &loop->options, LOOP_LOG_WARNING,
+            "%u reference%s to the inbox, the last one taken by %s, had not been given back when the loop ended: "
+            "call loop_inbox_put for each; one that another thread gives back later does no harm",
+            count, plural(count), place);
     }
 }
 
 static void name_scratch(struct loop *loop)
 {
     if (loop->n_scratch > 0) {
-        loop_log(loop, LOOP_LOG_WARNING,
-                 "%u piece%s of working memory had not been given back when the loop ended: call loop_scratch_give for "
-                 "each",
-                 loop->n_scratch, plural(loop->n_scratch));
+        loop_log_options(
+            &loop->options, LOOP_LOG_WARNING,
+            "%u piece%s of working memory had not been given back when the loop ended: call loop_scratch_give for "
+            "each",
+            loop->n_scratch, plural(loop->n_scratch));
     }
 }
 
@@ -88,9 +90,10 @@ static void name_pins(struct loop *loop)
 {
     uint32_t count = loop_leaked_pins(loop);
     if (count > 0) {
-        loop_log(loop, LOOP_LOG_WARNING,
-                 "%u descriptor%s still pinned when the loop ended: call loop_fd_unpin once for each loop_fd_pin",
-                 count, count == 1 ? " was" : "s were");
+        loop_log_options(
+            &loop->options, LOOP_LOG_WARNING,
+            "%u descriptor%s still pinned when the loop ended: call loop_fd_unpin once for each loop_fd_pin", count,
+            count == 1 ? " was" : "s were");
     }
 }
 

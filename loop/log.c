@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the library says: the log, traces, and the stops of a debug build. Every line leaves by one write(2), so that
- * lines of several threads and processes don't run into each other.
+ * Lines for the log and for standard error, and the stops of a debug build. Every line is written by one write(2), so
+ * that lines of several threads and processes do not mix.
  */
-#include <loop/check.h>
-#include <loop/env.h>
 #include <loop/log.h>
 
 #include <dlfcn.h>
@@ -16,15 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_SIZE 1024u
-#define STUCK_MS 1000
-
 /* ---- standard error ---- */
 
-/* Standard error may be a pipe that nobody reads, and the whole loop waits with a write to it. So a piece is written
- * only when there is room: a pipe that is writable takes PIPE_BUF bytes, pipe(7). What finds no room within
- * `patience_ms` is lost. */
-static void write_stderr(const char *bytes, size_t len, int patience_ms)
+void loop_log_write(const char *bytes, size_t len, int patience_ms)
 {
     while (len > 0) {
         struct pollfd entry = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -39,9 +31,7 @@ static void write_stderr(const char *bytes, size_t len, int patience_ms)
     }
 }
 
-/* Ends the text of `len` bytes, which may have been cut to fit into `size`, with a newline. Returns how long it is now.
- */
-static size_t end_line(char *line, size_t size, int len)
+size_t loop_log_end_line(char *line, size_t size, int len)
 {
     size_t end = len < 0 ? 0 : (size_t)len < size - 1 ? (size_t)len : size - 2;
     line[end] = '\n';
@@ -50,12 +40,12 @@ static size_t end_line(char *line, size_t size, int len)
 
 void loop_log_line(const char *format, ...)
 {
-    char line[LINE_SIZE];
+    char line[LOOP_LOG_LINE_SIZE];
     va_list values;
     va_start(values, format);
     int len = vsnprintf(line, sizeof line, format, values);
     va_end(values);
-    write_stderr(line, end_line(line, sizeof line, len), STUCK_MS);
+    loop_log_write(line, loop_log_end_line(line, sizeof line, len), LOOP_LOG_PATIENCE_MS);
 }
 
 /* ---- the log ---- */
@@ -63,17 +53,16 @@ void loop_log_line(const char *format, ...)
 /* Does not wait: the loop goes on, and the line is lost where there is no room for it. */
 static void log_by_default(enum loop_log_level level, const char *text)
 {
-    char line[LINE_SIZE];
+    char line[LOOP_LOG_LINE_SIZE];
     if (level >= LOOP_LOG_WARNING) {
         int len = snprintf(line, sizeof line, "noria: %s: %s", level == LOOP_LOG_ERROR ? "error" : "warning", text);
-        write_stderr(line, end_line(line, sizeof line, len), 0);
+        loop_log_write(line, loop_log_end_line(line, sizeof line, len), 0);
     }
 }
 
-__attribute__((format(printf, 3, 0))) static void
-log_values(const struct loop_options *options, enum loop_log_level level, const char *format, va_list values)
+void loop_log_values(const struct loop_options *options, enum loop_log_level level, const char *format, va_list values)
 {
-    char line[LINE_SIZE];
+    char line[LOOP_LOG_LINE_SIZE];
     if (vsnprintf(line, sizeof line, format, values) < 0) {
         return;
     }
@@ -88,50 +77,7 @@ void loop_log_options(const struct loop_options *options, enum loop_log_level le
 {
     va_list values;
     va_start(values, format);
-    log_values(options, level, format, values);
-    va_end(values);
-}
-
-void loop_log(struct loop *loop, enum loop_log_level level, const char *format, ...)
-{
-    if (!loop_is_good(loop, __func__)) {
-        return;
-    }
-    va_list values;
-    va_start(values, format);
-    log_values(&loop->options, level, format, values);
-    va_end(values);
-}
-
-/* ---- traces ---- */
-
-/* A line that doesn't fit into the buffer on the stack. Without memory it is cut. */
-__attribute__((format(printf, 2, 0))) static void trace_long(size_t size, const char *format, va_list values)
-{
-    char *line = malloc(size);
-    if (line) {
-        int len = vsnprintf(line, size, format, values);
-        write_stderr(line, end_line(line, size, len), STUCK_MS);
-        free(line);
-    }
-}
-
-void loop_trace(struct loop_debug *debug, const char *format, ...)
-{
-    if (!loop_is_good(debug ? debug->loop : NULL, __func__)) {
-        return;
-    }
-    char line[LINE_SIZE];
-    va_list values, again;
-    va_start(values, format);
-    va_copy(again, values);
-    int len = vsnprintf(line, sizeof line, format, values);
-    if (len >= (int)sizeof line - 1) {
-        trace_long((size_t)len + 2, format, again);
-    } else {
-        write_stderr(line, end_line(line, sizeof line, len), STUCK_MS);
-    }
-    va_end(again);
+    loop_log_values(options, level, format, values);
     va_end(values);
 }
 

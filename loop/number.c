@@ -53,9 +53,10 @@ struct loop_hnode *loop_number_first(const struct loop *loop, int number)
 void loop_number_lose(struct loop *loop, struct loop_fd *fd)
 {
     assert(fd->is_borrowed);
-    loop_log(loop, LOOP_LOG_WARNING,
-             "the borrowed descriptor %d was closed before its object: call loop_fd_close or loop_fd_destroy first",
-             fd->number);
+    loop_log_options(
+        &loop->options, LOOP_LOG_WARNING,
+        "the borrowed descriptor %d was closed before its object: call loop_fd_close or loop_fd_destroy first",
+        fd->number);
     loop_hlist_remove(&fd->in_number);
     loop_hlist_push(&loop->numbers.lost, &fd->in_number);
     fd->number = -1;

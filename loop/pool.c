@@ -4,6 +4,7 @@
  * it among the results, which the loop collects in its dispatch.
  */
 #include <loop/direct.h>
+#include <loop/log.h>
 #include <loop/pool_state.h>
 #include <loop/work.h>
 
@@ -206,9 +207,10 @@ static void log_failure(struct loop *loop, int error)
 {
     if (!loop->pool->has_failed) {
         loop->pool->has_failed = true;
-        loop_log(loop, LOOP_LOG_WARNING,
-                 "no thread for what blocks could be made (%s): %s; see RLIMIT_NPROC and the pids limit",
-                 strerror(-error), loop->pool->n_threads ? "there are fewer than asked for" : "it holds up the loop");
+        loop_log_options(&loop->options, LOOP_LOG_WARNING,
+                         "no thread for what blocks could be made (%s): %s; see RLIMIT_NPROC and the pids limit",
+                         strerror(-error),
+                         loop->pool->n_threads ? "there are fewer than asked for" : "it holds up the loop");
     }
 }
 

@@ -4,6 +4,7 @@
  * it is overdue after that: it counts no longer, another takes its place, and work that owns its argument is given up:
  * its job ends, and what the thread brings back goes to work.c.
  */
+#include <loop/clock.h>
 #include <loop/pool_state.h>
 #include <loop/timer.h>
 #include <loop/work.h>

@@ -5,6 +5,7 @@
  */
 #include <loop/check.h>
 #include <loop/child.h>
+#include <loop/clock.h>
 #include <loop/env.h>
 #include <loop/inbox.h>
 #include <loop/leak.h>
@@ -121,7 +122,7 @@ static int use_epoll(struct loop *loop)
     memcpy(reason, loop->backend_detail, sizeof reason);
     int error = init_backend(loop, &loop_backend_epoll);
     if (error) {
-        loop_log(loop, LOOP_LOG_ERROR, "%s", loop->backend_detail);
+        loop_log_options(&loop->options, LOOP_LOG_ERROR, "%s", loop->backend_detail);
     } else if (*reason) {
         memcpy(loop->backend_detail, reason, sizeof reason);
     }
@@ -148,7 +149,7 @@ static int choose_backend(struct loop *loop)
         return 0;
     }
     if (loop->options.backend == LOOP_BACKEND_URING) {
-        loop_log(loop, LOOP_LOG_ERROR, "io_uring was demanded: %s", loop->backend_detail);
+        loop_log_options(&loop->options, LOOP_LOG_ERROR, "io_uring was demanded: %s", loop->backend_detail);
         return error;
     }
     int refused = ask_fallback(loop);
@@ -270,8 +271,8 @@ static int prepare(struct loop *loop)
     const struct loop_options *options = &loop->options;
     int error = loop_region_init(loop, options->n_blocks, options->block_size);
     if (error) {
-        loop_log(loop, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks,
-                 options->block_size, strerror(-error));
+        loop_log_options(&loop->options, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks,
+                         options->block_size, strerror(-error));
         return error;
     }
     loop->inbox = loop_inbox_create(options->post_capacity);

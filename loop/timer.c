@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: ISC
  *
- * Time: the clock, and jobs that end at a point in time. They share one wheel with the deadlines of scopes; a node says
+ * Timers: jobs that end at a point in time. They share one wheel with the deadlines of scopes; a node of the wheel says
  * which of the two it belongs to.
  */
 #include <loop/check.h>
+#include <loop/clock.h>
 #include <loop/job.h>
 #include <loop/timer.h>
 
 #include <errno.h>
-#include <time.h>
 
 /* How many timers may be moved in the wheel for each that may be resumed. */
 #define MOVES 16
-
-int64_t loop_clock_read(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * LOOP_SECOND + now.tv_nsec;
-}
 
 int64_t loop_now(const struct loop *loop)
 {
@@ -26,27 +19,6 @@ int64_t loop_now(const struct loop *loop)
         return -EINVAL;
     }
     return loop_clock_read();
-}
-
-int64_t loop_time_after(int64_t now_ns, int64_t duration_ns)
-{
-    return duration_ns > LOOP_NEVER - now_ns ? LOOP_NEVER : now_ns + duration_ns;
-}
-
-int64_t loop_time_from_now(int64_t duration_ns)
-{
-    int64_t now = loop_clock_read();
-    return duration_ns > 0 ? loop_time_after(now, duration_ns) : now;
-}
-
-/* ---- the job ---- */
-
-void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result)
-{
-    if (job->where == LOOP_AT_TIMER) { /* not with LOOP_NEVER */
-        loop_wheel_remove(&loop->timers, &job->timer);
-    }
-    loop_job_complete(loop, job, result);
 }
 
 static void timer_cancel(struct loop *loop, struct loop_job *job)

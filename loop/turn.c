@@ -4,7 +4,8 @@
  * the backend, which submits what all of those have started, sleeps if there is nothing else to do, and brings what has
  * happened, at once. Each part does a bounded piece of work, so that none can keep the others waiting.
  */
-#include <loop/child.h>
+#include <loop/check.h>
+#include <loop/clock.h>
 #include <loop/inbox.h>
 
 #include <errno.h>

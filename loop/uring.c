@@ -7,8 +7,10 @@
  * is full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before
  * anything is resumed, so that whatever is started then finds the ring in order.
  */
+#include <loop/clock.h>
 #include <loop/direct.h>
 #include <loop/fd_flow.h>
+#include <loop/log.h>
 #include <loop/unread.h>
 #include <loop/uring.h>
 
@@ -373,8 +375,8 @@ static void tell_shortage(struct loop_uring *uring, int error)
         *shortage = (struct loop_uring_shortage){.began_ns = now_ns, .sleep_ns = SHORTAGE_WAIT_NS};
     } else if (!shortage->is_told && now_ns - shortage->began_ns >= SHORTAGE_TOLD_NS) {
         shortage->is_told = true;
-        loop_log(
-            uring->loop, LOOP_LOG_WARNING,
+        loop_log_options(
+            &uring->loop->options, LOOP_LOG_WARNING,
             "io_uring_enter is refused and tried again (%s): the kernel is short of memory; see the memory limit of "
             "the container",
             strerror(-error));

@@ -6,7 +6,9 @@
  * touched before: the end of a pipe that is registered with the ring hangs up when the kernel has freed the ring, which
  * it does after the last of its operations.
  */
+#include <loop/clock.h>
 #include <loop/direct.h>
+#include <loop/log.h>
 #include <loop/uring.h>
 
 #include <errno.h>
@@ -40,8 +42,8 @@ static const char *cause_of(int error)
 
 void loop_uring_tell_broken(const struct loop_uring *uring, int error)
 {
-    loop_log(uring->loop, LOOP_LOG_ERROR, "the loop ends: io_uring_enter failed (%s): %s", strerror(-error),
-             cause_of(error));
+    loop_log_options(&uring->loop->options, LOOP_LOG_ERROR, "the loop ends: io_uring_enter failed (%s): %s",
+                     strerror(-error), cause_of(error));
 }
 
 /* ---- what the kernel has not begun ---- */
@@ -146,10 +148,11 @@ static void keep_jobs(struct loop_uring *uring)
     struct loop_broken *broken = &uring->loop->broken;
     broken->released = register_release(uring);
     if (broken->released < 0) {
-        loop_log(uring->loop, LOOP_LOG_ERROR,
-                 "the kernel still has memory of %u operations, and it can't be known when it lets go of it (%s): the "
-                 "program is stopped",
-                 uring->in_flight, strerror(-broken->released));
+        loop_log_options(
+            &uring->loop->options, LOOP_LOG_ERROR,
+            "the kernel still has memory of %u operations, and it can't be known when it lets go of it (%s): the "
+            "program is stopped",
+            uring->in_flight, strerror(-broken->released));
         abort();
     }
     broken->has_jobs = true;

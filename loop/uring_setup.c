@@ -5,6 +5,7 @@
  *
  * The floor is Linux 6.1, known by what it has rather than by its number.
  */
+#include <loop/log.h>
 #include <loop/uring.h>
 
 #include <errno.h>
@@ -335,8 +336,9 @@ static void register_region(struct loop_uring *uring)
     if (error) {
         char cause[160];
         say_lock_limit(cause, sizeof cause);
-        loop_log(loop, LOOP_LOG_WARNING, "the region of %zu bytes can't be a fixed buffer: %s%s%s; it works without",
-                 vector.iov_len, strerror(-error), error == -ENOMEM ? ": " : "", error == -ENOMEM ? cause : "");
+        loop_log_options(&loop->options, LOOP_LOG_WARNING,
+                         "the region of %zu bytes can't be a fixed buffer: %s%s%s; it works without", vector.iov_len,
+                         strerror(-error), error == -ENOMEM ? ": " : "", error == -ENOMEM ? cause : "");
     }
 }
 

@@ -4,6 +4,7 @@
  * (edges). Output is watched by a poll for one event, armed when somebody has found the descriptor full: a Unix socket
  * would otherwise tell of every read its peer makes.
  */
+#include <loop/log.h>
 #include <loop/uring.h>
 
 #include <errno.h>
@@ -231,8 +232,9 @@ void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum
         fd->watched &= ~rows[kind].event; /* who still wants it finds that out and asks again */
     }
     if (result < 0 && result != -ECANCELED) {
-        loop_log(uring->loop, LOOP_LOG_ERROR, "descriptor %d can't be watched (%s), and what waits for it ends",
-                 fd->number, strerror(-result));
+        loop_log_options(&uring->loop->options, LOOP_LOG_ERROR,
+                         "descriptor %d can't be watched (%s), and what waits for it ends", fd->number,
+                         strerror(-result));
         loop_ready_fail(uring->loop, fd, result);
     } else {
         loop_ready_event(uring->loop, fd, last_events(fd, kind, result));
