@@ -105,7 +105,7 @@ static struct reader *make_reader(struct loop_scope *scope, struct loop_fd *fd, 
     reader->with_stat = with_stat;
     reader->is_busy = false;
     reader->is_closed = false;
-    struct loop_hook *hook = loop_scope_on_release(scope, free_reader, reader);
+    struct loop_hook *hook = loop_scope_defer(scope, free_reader, reader);
     if (!hook) {
         return NULL; /* the hook has been run: the reader is gone */
     }

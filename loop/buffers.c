@@ -93,7 +93,7 @@ struct loop_buffers *loop_buffers_create(struct loop_scope *scope, unsigned coun
         free_group(group);
         return NULL;
     }
-    return loop_scope_on_release(scope, release, group) ? &group->buffers : NULL;
+    return loop_scope_defer(scope, release, group) ? &group->buffers : NULL;
 }
 
 /* ---- for system calls ---- */

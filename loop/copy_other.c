@@ -273,7 +273,7 @@ static bool go_on(struct loop_job *job)
     loop_job inner;
     bool is_full = loop_sink_is_full(sink), is_read = !is_full && copy->rest.iov_len == 0;
     if (is_full) {
-        inner = loop_sink_drained(sink, on_sink_room, job);
+        inner = loop_sink_wait_drained(sink, on_sink_room, job);
     } else if (is_read) {
         inner = loop_source_read(source, copy->bytes, copy->size, on_read, job);
     } else {

@@ -928,7 +928,7 @@ struct loop {
     struct scope_memory *graves;  /* scope.c: of scopes that have ended, the oldest first */
     struct scope_memory **last_grave;
     size_t grave_bytes;
-    struct loop_place inbox_taken; /* where loop_inbox_get was called last */
+    struct loop_place inbox_taken; /* where loop_inbox_ref was called last */
     bool has_closing_uses;         /* there may be descriptors for loop_held_name_all */
     uint32_t n_scratch;            /* pieces of working memory taken and not given back */
 #endif

@@ -31,12 +31,14 @@ LOOP_API loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop
  * a closed box instead of freed memory. */
 struct loop_inbox;
 
-/* A counted reference; on the loop's thread. Each is given back with loop_inbox_put once, on any thread; NULL is
- * harmless. A put without a get does nothing while the loop runs, and stops a debug build. A debug build logs a warning
- * when the loop ends and some have not been given back. That is no mistake where another thread gives them back later.
- */
-LOOP_API struct loop_inbox *loop_inbox_get(struct loop *loop);
-LOOP_API void loop_inbox_put(struct loop_inbox *inbox);
+/* Takes a counted reference to the loop's inbox. On the loop's thread. Drop each reference once with loop_inbox_unref.
+ * A debug build logs a warning when the loop ends and some references are left. That is no mistake where another thread
+ * drops them later. */
+LOOP_API struct loop_inbox *loop_inbox_ref(struct loop *loop);
+
+/* Drops a reference. May be called on any thread; NULL is harmless. One unref too many stops a debug build, and does
+ * nothing otherwise while the loop runs. */
+LOOP_API void loop_inbox_unref(struct loop_inbox *inbox);
 
 /* Has `fn(arg, 0)` run on the loop's thread, soon, in the order of the posts of one thread. The only call
  * that may be made from other threads; async-signal-safe. It never blocks and never allocates: the box

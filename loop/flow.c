@@ -327,7 +327,7 @@ int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
     return own ? 0 : loop_scope_takes_work(sink->scope) ? -ENOMEM : -ECANCELED;
 }
 
-loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
+loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
     if (!loop_sink_is_good(sink, __func__)) {
         return 0;

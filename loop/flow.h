@@ -48,7 +48,7 @@ struct loop_source_ops {
 
 /* What a sink of the program's own offers. The library keeps a queue for it: `write` and `shutdown` are called in the
  * order in which their jobs were started, each when the job before it has ended. So a sink that takes its time needs no
- * queue of its own, and loop_sink_queued, loop_sink_is_full, loop_sink_limit and loop_sink_drained work as on a
+ * queue of its own, and loop_sink_queued, loop_sink_is_full, loop_sink_limit and loop_sink_wait_drained work as on a
  * descriptor. The struct loop_sink stays where it is until all jobs of the sink have ended.
  *
  * `write` writes all of the vectors and keeps the promises of loop_writev. Where it returns 0 the write ends with
@@ -156,8 +156,10 @@ LOOP_API size_t loop_sink_queued(const struct loop_sink *sink);
 LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);
 LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);
 
-/* Resumes with 0 when at most half of the limit is queued; -errno when the last write has failed. */
-LOOP_API loop_job loop_sink_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
+/* Waits for room: resumes with 0 when at most half of the limit is queued, or with -errno when the last write has
+ * failed. A call that waits for a state is named `wait_` and the state, here and for writers and datagram sockets, as
+ * loop_wait_readable is. */
+LOOP_API loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* Says that nothing more comes, when all that was written before has left: half-closes a socket, closes a pipe,
  * ends a memory sink. Resumes with 0 or -errno; a peer that is gone already is no error. */

@@ -47,7 +47,7 @@ loop_job loop_scope_on_cancel(struct loop_scope *scope, loop_fn *fn, void *arg)
 static void name(struct loop *loop, struct loop_scope *scope)
 {
     loop_log_options(&loop->options, LOOP_LOG_WARNING,
-                     "scope %u.%llu has been cancelled (%s), and %u loop_scope_hold keep it open: release each, when "
+                     "scope %u.%llu has been cancelled (%s), and %u loop_scope_hold keep it open: unhold each, when "
                      "loop_scope_on_cancel says that it is cancelled",
                      (unsigned)(scope->id & (LOOP_SLAB_MAX - 1)),
                      (unsigned long long)(scope->id >> LOOP_SLAB_INDEX_BITS), strerror(-scope->reason),

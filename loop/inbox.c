@@ -95,7 +95,7 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
     return inbox;
 }
 
-struct loop_inbox *loop_inbox_get(struct loop *loop)
+struct loop_inbox *loop_inbox_ref(struct loop *loop)
 {
     if (!loop_is_good(loop, __func__)) {
         return NULL;
@@ -115,13 +115,13 @@ static bool is_loops_own(const struct loop_inbox *inbox)
 }
 
 /* In a forked child the count is 0, and the memory stays until the child ends. */
-void loop_inbox_put(struct loop_inbox *inbox)
+void loop_inbox_unref(struct loop_inbox *inbox)
 {
     if (!inbox || atomic_load_explicit(&inbox->references, memory_order_relaxed) == 0) {
         return;
     }
     if (is_loops_own(inbox)) {
-        loop_misuse(NULL, __func__, "only the loop's own reference is left", "call it once for each loop_inbox_get");
+        loop_misuse(NULL, __func__, "only the loop's own reference is left", "call it once for each loop_inbox_ref");
         return;
     }
     if (atomic_fetch_sub_explicit(&inbox->references, 1, memory_order_acq_rel) == 1) {

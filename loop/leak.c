@@ -70,7 +70,7 @@ static void name_inboxes(struct loop *loop)
         loop_log_options(
             &loop->options, LOOP_LOG_WARNING,
             "%u reference%s to the inbox, the last one taken by %s, had not been given back when the loop ended: "
-            "call loop_inbox_put for each; one that another thread gives back later does no harm",
+            "call loop_inbox_unref for each; one that another thread gives back later does no harm",
             count, plural(count), place);
     }
 }

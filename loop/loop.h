@@ -7,7 +7,7 @@
  * Sockets are in <net/net.h>, files in <fs/fs.h>, the ring's own operations in <loop/low_level.h>.
  *
  * A loop belongs to the thread that runs it. Any number of threads may each run one; they share nothing. Of all
- * the functions only loop_post and loop_inbox_put may be called from elsewhere; a debug build stops other calls.
+ * the functions only loop_post and loop_inbox_unref may be called from elsewhere; a debug build stops other calls.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H

@@ -253,7 +253,7 @@ static void unmake(struct loop *loop)
     if (loop->inbox && !loop->main_has_ended) {
         loop_inbox_close(loop->inbox);
     }
-    loop_inbox_put(loop->inbox);
+    loop_inbox_unref(loop->inbox);
     loop_check_end(loop);
     free(loop);
 }

@@ -266,7 +266,7 @@ void loop_scope_hold(struct loop_scope *scope)
     loop_scope_add_hold(scope, false);
 }
 
-void loop_scope_release(struct loop_scope *scope)
+void loop_scope_unhold(struct loop_scope *scope)
 {
     if (!loop_scope_is_good(scope, __func__)) {
         return;
@@ -293,7 +293,7 @@ void loop_scope_daemon(struct loop_scope *scope)
 
 /* ---- what it owns ---- */
 
-struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *fn, void *arg)
+struct loop_hook *loop_scope_defer(struct loop_scope *scope, loop_hook_fn *fn, void *arg)
 {
     bool is_good = loop_scope_is_good(scope, __func__) && (fn || loop_bad_null(__func__, "hook's function"));
     struct loop_hook *hook = is_good && loop_scope_takes_work(scope) ? loop_slab_get(&scope->loop->hooks) : NULL;

@@ -49,18 +49,18 @@ LOOP_API void loop_scope_fail(struct loop_scope *scope, int64_t error);
  * counts as now; it is reached from the loop, not inside the call. A scope has one deadline. */
 LOOP_API void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns);
 
-/* Keeps the scope open though nothing runs in it, until as many releases as holds were made. A hold also keeps a scope
+/* Keeps the scope open though nothing runs in it, until there were as many unholds as holds. A hold also keeps a scope
  * open that is cancelled or has reached its deadline, so its holder should ask for that with loop_scope_on_cancel; a
  * debug build logs a warning that names a scope which only holds keep open then, where nobody has asked. */
 LOOP_API void loop_scope_hold(struct loop_scope *scope);
 
-/* Undoes one loop_scope_hold. One release too many stops a debug build, and does nothing otherwise. */
-LOOP_API void loop_scope_release(struct loop_scope *scope);
+/* Undoes one loop_scope_hold. One unhold too many stops a debug build, and does nothing otherwise. */
+LOOP_API void loop_scope_unhold(struct loop_scope *scope);
 
 /* Resumes `fn(arg, result)` when the scope is cancelled: -ETIMEDOUT by a deadline, its own or one around it, else
  * -ECANCELED (loop_scope_cancel, a failure, a cancelled parent). In a scope that is cancelled already it is resumed
  * soon. The job is a daemon: it does not keep the scope open. It ends with 0 when the scope ends without having been
- * cancelled, and with -ECANCELED by loop_cancel. For a holder, who has to end his work and call loop_scope_release.
+ * cancelled, and with -ECANCELED by loop_cancel. For a holder, who has to end his work and call loop_scope_unhold.
  * Returns job 0 when there is no memory or the scope has ended. */
 LOOP_API loop_job loop_scope_on_cancel(struct loop_scope *scope, loop_fn *fn, void *arg);
 
@@ -75,7 +75,7 @@ typedef void loop_hook_fn(void *arg);
 /* Returns the hook, owned by the scope, or NULL (no memory, or the scope has ended): then `fn` has been
  * run at once, so that what it releases is released in any case. After NULL treat `arg` as released: where
  * `fn` frees it, it is gone. */
-LOOP_API struct loop_hook *loop_scope_on_release(struct loop_scope *scope, loop_hook_fn *fn, void *arg);
+LOOP_API struct loop_hook *loop_scope_defer(struct loop_scope *scope, loop_hook_fn *fn, void *arg);
 
 /* Takes a hook out again without running it; NULL is harmless. Not from inside another hook. One that has been removed
  * already or has run stops a debug build, and nothing happens otherwise, as long as no other hook of the loop has its

@@ -239,7 +239,7 @@ static void on_room(void *arg, int64_t result)
 static bool wait_for_room(struct loop_writer *writer, int64_t result)
 {
     if (result == -ENOBUFS && !writer->error && loop_sink_is_full(writer->sink)) {
-        begin_inner(writer, loop_sink_drained(writer->sink, on_room, writer));
+        begin_inner(writer, loop_sink_wait_drained(writer->sink, on_room, writer));
     }
     return writer->inner != 0;
 }

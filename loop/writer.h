@@ -7,9 +7,9 @@
  * while a write is on its way leaves together after it.
  *
  * How much may be pending is bounded (`limit_bytes`): an append that finds so much waiting is refused with -ENOBUFS,
- * and so is every later one until that has been heard by a continuation, loop_writer_drained's or loop_writer_flush's:
- * there are no gaps. The same goes for one that found no memory (-ENOMEM). So a program may leave the results of the
- * appends alone and look at that of the flush behind them, which tells of a refusal.
+ * and so is every later one until that has been heard by a continuation, loop_writer_wait_drained's or
+ * loop_writer_flush's: there are no gaps. The same goes for one that found no memory (-ENOMEM). So a program may leave
+ * the results of the appends alone and look at that of the flush behind them, which tells of a refusal.
  *
  * What happens to bytes that are pending:
  *
@@ -54,9 +54,9 @@ LOOP_API struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t l
 /* Ends the writer as loop_writer_abort does, and gives the object back: what is pending is dropped, a write in flight
  * or a shutdown of the sink is cancelled, and jobs that wait for the writer end with -ECANCELED. To have everything
  * written, destroy it when loop_writer_flush or loop_writer_shutdown has been resumed. What was given by
- * loop_writer_put_ref is in use until a flush that was asked for before has been resumed, or the scope has ended.
- * May be called anywhere on the loop's thread, also by a continuation that waited for the writer. NULL is harmless,
- * twice is a mistake. */
+ * loop_writer_append_borrowed is in use until a flush that was asked for before has been resumed, or the scope has
+ * ended. May be called anywhere on the loop's thread, also by a continuation that waited for the writer. NULL is
+ * harmless, twice is a mistake. */
 LOOP_API void loop_writer_destroy(struct loop_writer *writer);
 
 /* ---- appending ----
@@ -65,11 +65,11 @@ LOOP_API void loop_writer_destroy(struct loop_writer *writer);
  * reason, or NULL where there has to be data or a format; -EPIPE after loop_writer_shutdown; the sink's error once it
  * has failed; -ECANCELED after an abort, or when the scope is cancelled or ending. */
 
-LOOP_API int loop_writer_put(struct loop_writer *writer, const void *data, size_t len);
+LOOP_API int loop_writer_append(struct loop_writer *writer, const void *data, size_t len);
 
 /* The same without a copy: `data` must stay as it is until a flush that was asked for afterwards has been resumed, or
  * the scope has ended. */
-LOOP_API int loop_writer_put_ref(struct loop_writer *writer, const void *data, size_t len);
+LOOP_API int loop_writer_append_borrowed(struct loop_writer *writer, const void *data, size_t len);
 
 /* As printf(3), without its NUL. -EINVAL, a refusal too, for what vsnprintf(3) can't print. */
 LOOP_API int loop_writer_print(struct loop_writer *writer, const char *format, ...)
@@ -83,7 +83,7 @@ LOOP_API int loop_writer_vprint(struct loop_writer *writer, const char *format, 
     {                                                                                                                  \
         char bytes[sizeof value];                                                                                      \
         loop_put_##name(bytes, value);                                                                                 \
-        return loop_writer_put(writer, bytes, sizeof bytes);                                                           \
+        return loop_writer_append(writer, bytes, sizeof bytes);                                                        \
     }
 
 LOOP_WRITER_DEFINE(u8, uint8_t)
@@ -116,7 +116,7 @@ LOOP_API loop_job loop_writer_flush(struct loop_writer *writer, loop_fn *fn, voi
 
 /* Resumes with 0 when at most half of the limit is pending: there is room, and nothing is refused any more. Else with
  * the sink's error. */
-LOOP_API loop_job loop_writer_drained(struct loop_writer *writer, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_writer_wait_drained(struct loop_writer *writer, loop_fn *fn, void *arg);
 
 /* How many bytes are pending: appended and not known to be written; and whether the next append would be refused. */
 LOOP_API size_t loop_writer_pending(const struct loop_writer *writer);
@@ -137,8 +137,8 @@ LOOP_API void loop_writer_uncork(struct loop_writer *writer);
  * After a failure or a refused append it doesn't, lest the peer take half of something for the whole. */
 LOOP_API loop_job loop_writer_shutdown(struct loop_writer *writer, loop_fn *fn, void *arg);
 
-/* Drops what is pending and takes no more; see above. What was given by loop_writer_put_ref is in use until a flush
- * started afterwards has been resumed. The sink is left as it is, maybe cut off in the middle of something. */
+/* Drops what is pending and takes no more; see above. What was given by loop_writer_append_borrowed is in use until a
+ * flush started afterwards has been resumed. The sink is left as it is, maybe cut off in the middle of something. */
 LOOP_API void loop_writer_abort(struct loop_writer *writer);
 
 #ifdef __cplusplus

@@ -47,7 +47,7 @@ static int appended(struct loop_writer *writer, size_t len)
     return 0;
 }
 
-int loop_writer_put(struct loop_writer *writer, const void *data, size_t len)
+int loop_writer_append(struct loop_writer *writer, const void *data, size_t len)
 {
     int error = loop_writer_is_good(writer, __func__) ? admit(writer, len, data || len == 0) : -EINVAL;
     if (error || len == 0) {
@@ -61,7 +61,7 @@ int loop_writer_put(struct loop_writer *writer, const void *data, size_t len)
     return loop_writer_batch_add_copied(batch, len) ? appended(writer, len) : refuse(writer, -ENOMEM);
 }
 
-int loop_writer_put_ref(struct loop_writer *writer, const void *data, size_t len)
+int loop_writer_append_borrowed(struct loop_writer *writer, const void *data, size_t len)
 {
     int error = loop_writer_is_good(writer, __func__) ? admit(writer, len, data || len == 0) : -EINVAL;
     if (error || len == 0) {

@@ -54,7 +54,7 @@ loop_job loop_writer_flush(struct loop_writer *writer, loop_fn *fn, void *arg)
     return loop_writer_is_good(writer, __func__) ? await(writer, &writer->waiters, &flush_kind, fn, arg) : 0;
 }
 
-loop_job loop_writer_drained(struct loop_writer *writer, loop_fn *fn, void *arg)
+loop_job loop_writer_wait_drained(struct loop_writer *writer, loop_fn *fn, void *arg)
 {
     return loop_writer_is_good(writer, __func__) ? await(writer, &writer->drainers, &drained_kind, fn, arg) : 0;
 }

@@ -176,7 +176,7 @@ static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_f
     look_at_peer(socket);
     look_at_itself(socket);
     loop_fd_pin(fd);
-    return loop_scope_on_release(scope, on_release, socket) ? socket : NULL;
+    return loop_scope_defer(scope, on_release, socket) ? socket : NULL;
 }
 
 /* Takes the number over, whatever happens. */

@@ -180,7 +180,7 @@ static loop_job answer(struct loop_scope *scope, int64_t result, loop_fn *fn, vo
     return job;
 }
 
-loop_job loop_datagram_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg)
+loop_job loop_datagram_wait_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg)
 {
     if (!loop_datagram_is_good(socket, __func__)) {
         return 0;

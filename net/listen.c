@@ -169,7 +169,7 @@ static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, 
     listener->pause_ns = SHORTEST_PAUSE_NS;
     (void)loop_net_local_address(loop_fd_peek(fd), &listener->address);
     loop_fd_pin(fd);
-    return loop_scope_on_release(scope, on_release, listener) ? listener : NULL;
+    return loop_scope_defer(scope, on_release, listener) ? listener : NULL;
 }
 
 /* Takes the socket over, whatever happens. */

@@ -276,8 +276,8 @@ LOOP_API int loop_datagram_resume(struct loop_datagram_socket *socket);
 /* Copies the datagram, and sends it soon; what becomes of it is counted, and nobody hears. It holds the scope open
  * until it has left. What is lent to a stream of this socket, `data` and `to`, isn't copied: to answer with it costs
  * nothing. Returns 0; -ENOBUFS when the queue is full (nothing else is refused because of it: drop this one, or wait
- * with loop_datagram_drained); -EINVAL or -EAFNOSUPPORT for a `to` that is no address, -EDESTADDRREQ where there is
- * none or it has no name; -EMSGSIZE beyond INT_MAX; -ENOMEM; -EBADF; -ECANCELED in a scope that is cancelled. */
+ * with loop_datagram_wait_drained); -EINVAL or -EAFNOSUPPORT for a `to` that is no address, -EDESTADDRREQ where there
+ * is none or it has no name; -EMSGSIZE beyond INT_MAX; -ENOMEM; -EBADF; -ECANCELED in a scope that is cancelled. */
 LOOP_API int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
                                size_t len);
 
@@ -310,7 +310,7 @@ LOOP_API bool loop_datagram_is_full(const struct loop_datagram_socket *socket);
 
 /* Resumes with 0 when at most half of the limit is queued; -ECANCELED when it was cancelled or the socket closes;
  * -EBADF where it was closed before. */
-LOOP_API loop_job loop_datagram_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg);
+LOOP_API loop_job loop_datagram_wait_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg);
 
 struct loop_datagram_stats {
     uint64_t received, truncated;   /* `truncated` of those received */

@@ -78,7 +78,7 @@ static void stop_accepting(struct loop_server *server)
     loop_cancel(server->loop, server->accepting);
     (void)loop_listener_close(server->listener);
     if (server->connections) {
-        loop_scope_release(server->connections);
+        loop_scope_unhold(server->connections);
     }
 }
 

@@ -53,7 +53,7 @@ struct asked {
 static void finish(struct asked *asked)
 {
     progress_end(asked->cp.progress);
-    loop_scope_release(asked->cp.scope);
+    loop_scope_unhold(asked->cp.scope);
 }
 
 static void finish_with(struct asked *asked, const char *path, const char *text)

@@ -58,7 +58,7 @@ static void finish(struct copying *copying, int64_t result)
     loop_fn *fn = copying->fn;
     void *arg = copying->arg;
 
-    loop_scope_release(copying->scope);
+    loop_scope_unhold(copying->scope);
     free(copying->temporary);
     free(copying);
     fn(arg, result);
@@ -388,7 +388,7 @@ static bool copy_big(struct cp *cp, const struct cp_names *names, loop_fn *fn, v
     loop_scope_hold(copying->scope);
     struct loop_open_options options = {.stat = &copying->stat};
     if (!loop_fs_open(copying->scope, names->from_dir, names->from, &options, &copying->in, on_opened, copying)) {
-        loop_scope_release(copying->scope);
+        loop_scope_unhold(copying->scope);
         free(copying);
         return false;
     }

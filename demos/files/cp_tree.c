@@ -133,7 +133,7 @@ static void drop(struct directory *directory)
 
 static void close_directory(struct directory *directory)
 {
-    loop_scope_release(directory->scope);
+    loop_scope_unhold(directory->scope);
     drop(directory);
 }
 

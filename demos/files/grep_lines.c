@@ -155,7 +155,7 @@ static void finish(struct grep *grep, int64_t error)
         loop_writer_print(grep->output, "%llu\n", (unsigned long long)grep->n_found);
         pass_on(grep);
     }
-    loop_scope_release(grep->scope);
+    loop_scope_unhold(grep->scope);
 }
 
 static void on_line(void *arg, int64_t result)
@@ -177,8 +177,8 @@ static void on_line(void *arg, int64_t result)
     if (!counts) {
         bool had_cr = (size_t)result == len + 2;
         print_prefix(grep);
-        loop_writer_put(grep->output, line, len);
-        loop_writer_put(grep->output, had_cr ? "\r\n" : "\n", had_cr ? 2 : 1);
+        loop_writer_append(grep->output, line, len);
+        loop_writer_append(grep->output, had_cr ? "\r\n" : "\n", had_cr ? 2 : 1);
         pass_on(grep);
     }
 }

@@ -69,7 +69,7 @@ static void finish(struct tail *tail, int status)
         tail->status = status;
         loop_cancel(tail->env->loop, tail->output_watch);
         loop_scope_cancel(tail->scope);
-        loop_scope_release(tail->scope);
+        loop_scope_unhold(tail->scope);
     }
 }
 

@@ -87,7 +87,7 @@ static void leave(struct tree *tree)
 
     tree->level = level->parent;
     if (level->scope) {
-        loop_scope_release(level->scope);
+        loop_scope_unhold(level->scope);
     }
     free(level->items);
     free(level);
@@ -162,14 +162,14 @@ static void print_item(const struct level *level, const struct item *item)
     } else {
         loop_writer_print(writer, "%14s  ", "");
     }
-    loop_writer_put(writer, level->tree->indent, level->indent_len);
+    loop_writer_append(writer, level->tree->indent, level->indent_len);
     loop_writer_print(writer, "%s%s%s", is_last(level) ? BRANCH_LAST : BRANCH_MORE,
                       printable(shown, sizeof shown, item->name), item->kind == LOOP_KIND_DIRECTORY ? "/" : "");
 }
 
 static void end_line(struct tree *tree)
 {
-    loop_writer_put(tree->writer, "\n", 1);
+    loop_writer_append(tree->writer, "\n", 1);
 }
 
 static void print_totals(struct tree *tree)
@@ -283,7 +283,7 @@ static bool needs_directory(const struct level *level)
 static void close_parent(struct level *parent)
 {
     if (parent && parent->scope && !needs_directory(parent)) {
-        loop_scope_release(parent->scope);
+        loop_scope_unhold(parent->scope);
         parent->scope = NULL;
     }
 }

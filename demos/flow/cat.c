@@ -42,14 +42,14 @@ static void finish(struct cat *cat, int64_t error)
     if (error < 0) {
         cat->status = arguments_fail(cat->name, error);
     }
-    loop_scope_release(cat->scope);
+    loop_scope_unhold(cat->scope);
 }
 
 static void finish_all(struct cat *cat, int64_t error)
 {
     cat->output_failed = true;
     cat->status = arguments_fail("standard output", error);
-    loop_scope_release(cat->scope);
+    loop_scope_unhold(cat->scope);
 }
 
 /* ---- from the file to the output ---- */

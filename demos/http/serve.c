@@ -195,7 +195,7 @@ static void on_connection(struct loop_flow *peer, void *arg)
         return;
     }
     LIST_INSERT_HEAD(&serving->connections, connection, link);
-    if (!loop_scope_on_release(peer->scope, forget, connection)) {
+    if (!loop_scope_defer(peer->scope, forget, connection)) {
         return; /* it has been forgotten at once: nothing runs in its scope, which ends */
     }
     set_deadline(connection, patience_ns);

@@ -55,7 +55,7 @@ static void on_connection(struct loop_flow *peer, void *arg)
         return; /* nothing runs in the connection's scope: it ends and closes the socket */
     }
     connection->peer = peer;
-    if (!loop_scope_on_release(peer->scope, on_gone, connection)) {
+    if (!loop_scope_defer(peer->scope, on_gone, connection)) {
         return; /* no memory: on_gone has been called at once */
     }
     loop_read(&peer->source, connection->request, sizeof connection->request, on_read, connection);

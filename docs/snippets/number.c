@@ -36,7 +36,7 @@ static void on_line(void *arg, int64_t result)
     loop_writer_print(numbering->writer, "%6u  %s\n", ++numbering->count, loop_reader_data(numbering->reader, NULL));
     if (loop_writer_is_full(numbering->writer)) {
         loop_reader_pause(numbering->reader);
-        loop_writer_drained(numbering->writer, on_drained, numbering);
+        loop_writer_wait_drained(numbering->writer, on_drained, numbering);
     }
 }
 

@@ -24,8 +24,8 @@ static void on_answer(void *arg, int64_t result)
     if (result == 0) {
         printf("the thread says %d\n", question->answer);
     }
-    loop_inbox_put(question->inbox);
-    loop_scope_release(question->scope);
+    loop_inbox_unref(question->inbox);
+    loop_scope_unhold(question->scope);
 }
 
 /* On the other thread, which may call loop_post and nothing else of the loop. */
@@ -44,12 +44,12 @@ static int start(struct loop_env *env, void *arg)
     int error;
 
     question->scope = env->scope;
-    question->inbox = loop_inbox_get(env->loop);
+    question->inbox = loop_inbox_ref(env->loop);
     error = question->inbox ? pthread_create(&question->thread, NULL, think, question) : ENOMEM;
     if (error == 0) {
         loop_scope_hold(env->scope); /* posts keep nothing open by themselves */
     } else {
-        loop_inbox_put(question->inbox);
+        loop_inbox_unref(question->inbox);
     }
     return -error;
 }

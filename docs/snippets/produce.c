@@ -35,7 +35,7 @@ static void produce(struct producer *producer)
         producer->blocks_left--;
     }
     if (producer->blocks_left > 0) {
-        loop_sink_drained(producer->sink, on_drained, producer);
+        loop_sink_wait_drained(producer->sink, on_drained, producer);
     } else {
         loop_shutdown(producer->sink, NULL, NULL);
     }

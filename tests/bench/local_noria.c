@@ -181,14 +181,14 @@ struct posts {
 static void begin_posts(struct posts *posts, struct loop_env *env)
 {
     begin_jobs(&posts->jobs, env);
-    posts->inbox = loop_inbox_get(env->loop);
+    posts->inbox = loop_inbox_ref(env->loop);
     local_check(posts->inbox != NULL, "no letter box");
     loop_scope_hold(env->scope); /* posts don't keep the loop running */
 }
 
 static void end_posts(struct posts *posts)
 {
-    loop_scope_release(posts->jobs.env->scope);
+    loop_scope_unhold(posts->jobs.env->scope);
 }
 
 static void on_post(void *arg, int64_t result)
@@ -218,7 +218,7 @@ void noria_wake_self(const struct local_options *options, struct local_result *r
 
     local_window_init(&posts.jobs.window, options, result);
     noria_run(options, 0, start_posting, &posts);
-    loop_inbox_put(posts.inbox);
+    loop_inbox_unref(posts.inbox);
 }
 
 /* ---- posts of another thread ---- */
@@ -264,7 +264,7 @@ void noria_wake_thread(const struct local_options *options, struct local_result 
     threads_here = &threads;
     noria_run(options, 0, start_thread, &threads);
     local_waker_finish(&threads.waker, result);
-    loop_inbox_put(threads.posts.inbox);
+    loop_inbox_unref(threads.posts.inbox);
 }
 
 /* ---- start and stop ---- */

@@ -1499,7 +1499,7 @@ LOOP_TEST(fs_a_directory_closes_with_its_scope)
     CHECK(dir->scope == scope);
     number = loop_fd_peek(dir->fd);
     CHECK(is_open(number));
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(end.count);
     CHECK(!is_open(number));
     END;
@@ -1601,7 +1601,7 @@ LOOP_TEST(fs_nothing_starts_in_a_cancelled_scope)
     CHECK_IS(bad_end.result, -ECANCELED);
     CHECK_IS(read_end.result, -ECANCELED);
     CHECK_IS(watched.end, -ECANCELED);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(end.count);
     END;
 }

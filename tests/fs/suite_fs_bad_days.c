@@ -79,7 +79,7 @@ static bool step(const char *name)
 static void begin_steps(struct loop_env *env)
 {
     steps.loop = env->loop;
-    steps.inbox = loop_inbox_get(env->loop);
+    steps.inbox = loop_inbox_ref(env->loop);
     CHECK_IS(sem_init(&steps.cancelled, 0, 0), 0);
     atomic_store(&steps.count, 0);
 }
@@ -90,7 +90,7 @@ static void end_steps(void)
     while (atomic_load(&steps.inside) > 0) {
         usleep(100);
     }
-    loop_inbox_put(steps.inbox);
+    loop_inbox_unref(steps.inbox);
     steps.inbox = NULL;
     sem_destroy(&steps.cancelled);
 }
@@ -843,7 +843,7 @@ LOOP_TEST(fs_entries_go_with_their_scope)
     CHECK_IS(result, 0);
     START(loop_entries_next(entries, ONCE(&next)));
     loop_scope_cancel(scope);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(end.count);
     ONCE_IS(next, next.result);
     CHECK_IS(end.result, -ECANCELED);

@@ -148,7 +148,7 @@ LOOP_TEST(fs_watch_two_hundred_directories)
     }
     for (i = COUNT_OF(scopes); i-- > 0;) { /* in another order than they began */
         loop_scope_cancel(scopes[i]);
-        loop_scope_release(scopes[i]);
+        loop_scope_unhold(scopes[i]);
         WAIT_UNTIL(ends[i].count);
         AWAIT(turns(env->scope, 3, GO));
         CHECK_IS(count_instances(), i > 0);

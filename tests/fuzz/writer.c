@@ -120,9 +120,9 @@ static void append(enum what what, size_t len)
     const char *bytes = material + fuzz_take(&now.input, sizeof material - len);
 
     if (what == PUT) {
-        appended(bytes, len, loop_writer_put(now.writer, bytes, len));
+        appended(bytes, len, loop_writer_append(now.writer, bytes, len));
     } else if (what == PUT_REF) {
-        appended(bytes, len, loop_writer_put_ref(now.writer, bytes, len));
+        appended(bytes, len, loop_writer_append_borrowed(now.writer, bytes, len));
     } else if (what == PRINT) {
         int n = snprintf(text, sizeof text, "%zu:%.*s", len, (int)(len % 40), bytes);
         appended(text, (size_t)n, loop_writer_print(now.writer, "%zu:%.*s", len, (int)(len % 40), bytes));
@@ -168,7 +168,7 @@ static void on_shut(void *unused, int64_t result)
 {
     (void)unused;
     now.waiting--;
-    loop_scope_release(now.sink.scope);
+    loop_scope_unhold(now.sink.scope);
     FUZZ_MUST(result != 0 || (now.n_out == now.n_taken && now.is_shut));
     FUZZ_MUST(result == 0 || now.has_failed || now.is_aborted || now.is_refused || result == -ENOBUFS);
 }
@@ -186,7 +186,7 @@ static void operate(enum what what)
         break;
     case DRAINED:
         now.waiting++;
-        now.last = loop_writer_drained(now.writer, on_drained, NULL);
+        now.last = loop_writer_wait_drained(now.writer, on_drained, NULL);
         break;
     case CORK: loop_writer_cork(now.writer); break;
     case UNCORK: loop_writer_uncork(now.writer); break;

@@ -50,7 +50,7 @@ static int make_gone(struct loop_env *env, void *unused)
     (void)unused;
     here = env;
     gone.scope = loop_scope_open(env->scope, on_gone, NULL);
-    gone.hook = loop_scope_on_release(gone.scope, run_hook, NULL);
+    gone.hook = loop_scope_defer(gone.scope, run_hook, NULL);
     make_flows(gone.scope, flows);
     gone.fd = flows[0]->fd;
     gone.flow = flows[0];

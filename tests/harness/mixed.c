@@ -193,14 +193,14 @@ static void nest(struct part *part, struct loop_scope *parent, int depth)
     }
     scopes_due++;
     hooks_due++;
-    if (!loop_scope_on_release(scope, on_hook, NULL) || !loop_scope_alloc(scope, 1000)) {
+    if (!loop_scope_defer(scope, on_hook, NULL) || !loop_scope_alloc(scope, 1000)) {
         mixed_failed(part, -ENOMEM);
     }
     loop_scope_hold(scope);
     mixed_started(loop_op_nop(scope, MIXED(part, mixed_done, part)));
     nest(part, scope, depth + 1);
     nest(part, scope, depth + 1);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
 }
 
 static void begin_scopes(struct part *part)
@@ -246,7 +246,7 @@ static void on_post(void *unused, int64_t result)
     (void)unused;
     (void)result;
     if (++posting.run == POSTS) {
-        loop_scope_release(posting.part->scope);
+        loop_scope_unhold(posting.part->scope);
     }
 }
 
@@ -261,7 +261,7 @@ static void *post_them(void *unused)
 static void begin_posts(struct part *part)
 {
     posting.part = part;
-    posting.inbox = loop_inbox_get(part->env->loop);
+    posting.inbox = loop_inbox_ref(part->env->loop);
     if (!posting.inbox) {
         mixed_failed(part, -ENOMEM);
         return;
@@ -277,7 +277,7 @@ static void posts_ended(void)
         pthread_join(posting.thread, NULL);
         MIXED_MUST(posting.taken == POSTS && posting.run == POSTS);
     }
-    loop_inbox_put(posting.inbox);
+    loop_inbox_unref(posting.inbox);
 }
 
 /* ---- work ---- */

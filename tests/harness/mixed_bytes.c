@@ -391,7 +391,7 @@ static void begin_talk(struct part *part, struct talk *talk, const char *text)
     for (int i = 0; i < DATAGRAMS; i++) {
         mixed_started(loop_datagram_send(talk->one, NULL, asked, sizeof asked, MIXED(part, mixed_done, part)));
     }
-    mixed_started(loop_datagram_drained(talk->one, MIXED(part, mixed_done, part)));
+    mixed_started(loop_datagram_wait_drained(talk->one, MIXED(part, mixed_done, part)));
 }
 
 static void begin_datagrams(struct part *part)

@@ -133,7 +133,7 @@ static void begin_own(struct part *part)
             mixed_started(loop_write(&own.sink, own.out, WRITTEN, MIXED(part, on_written, part)));
         }
     }
-    mixed_started(loop_sink_drained(&own.sink, MIXED(part, mixed_done, part)));
+    mixed_started(loop_sink_wait_drained(&own.sink, MIXED(part, mixed_done, part)));
     mixed_started(loop_read_exact(&own.source, own.exact, EXACT, MIXED(part, on_exact, part)));
 }
 

@@ -690,7 +690,7 @@ static void check_full(struct loop_env *env, int64_t result, bool is_connected)
     CHECK(loop_datagram_is_full(client) && loop_datagram_queued(client) >= 20000);
     AWAIT(loop_datagram_send(client, &peer, "x", 1, GO));
     CHECK_IS(result, -ENOBUFS);
-    START(loop_datagram_drained(client, ONCE(&drained)));
+    START(loop_datagram_wait_drained(client, ONCE(&drained)));
     loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
     loop_get_stats(env->loop, &after);
@@ -702,7 +702,7 @@ static void check_full(struct loop_env *env, int64_t result, bool is_connected)
     }
     ONCE_IS(drained, 0);
     CHECK_IS(loop_datagram_queued(client), 0);
-    AWAIT(loop_datagram_drained(client, GO));
+    AWAIT(loop_datagram_wait_drained(client, GO));
     CHECK_IS(result, 0);
     close(server);
     END;
@@ -863,7 +863,7 @@ LOOP_TEST(p06_a_close_ends_all_that_is_in_flight)
             START(loop_datagram_send(client, &peer, "x", 1, ONCE(&sent)));
         }
     }
-    START(loop_datagram_drained(client, ONCE(&drained)));
+    START(loop_datagram_wait_drained(client, ONCE(&drained)));
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(loop_datagram_close(client), 0);
     CHECK_IS(loop_datagram_put(client, &peer, "x", 1), -EBADF);
@@ -876,7 +876,7 @@ LOOP_TEST(p06_a_close_ends_all_that_is_in_flight)
     CHECK_IS(heard.end, -ECANCELED);
     AWAIT(loop_datagram_send(client, &peer, "x", 1, GO));
     CHECK_IS(result, -EBADF);
-    AWAIT(loop_datagram_drained(client, GO));
+    AWAIT(loop_datagram_wait_drained(client, GO));
     CHECK_IS(result, -EBADF);
     loop_datagram_get_stats(client, &stats);
     CHECK(stats.dropped > 0 && loop_datagram_queued(client) == 0);

@@ -101,7 +101,7 @@ static void check_answer(struct loop_env *env, int64_t result, const char *const
     WAIT_UNTIL(state.questions);
     check_receiver(host);
     WAIT_UNTIL(state.answers);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     END;
 }
 
@@ -158,7 +158,7 @@ LOOP_TEST(a_later_answer_can_say_where_it_leaves_from)
     WAIT_UNTIL(state.answers == 2);
     CHECK_IS(loop_datagram_address(state.socket, &local), 0);
     CHECK(local.u.ipv4.sin_port == state.receiver.u.ipv4.sin_port);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     END;
 }
 
@@ -197,6 +197,6 @@ LOOP_TEST(many_answers_at_once_leave_from_where_each_was_asked)
         CHECK_IS(loop_datagram_put(client, NULL, "question", 8), 0);
     }
     WAIT_UNTIL(state.answers == 50);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     END;
 }

@@ -88,7 +88,7 @@ MISUSE(loop_datagram_send, "socket is NULL", loop_datagram_send(NULL, NULL, "", 
 MISUSE(loop_datagram_send_from, "socket is NULL", loop_datagram_send_from(NULL, NULL, NULL, "", 1, FN) == 0)
 MISUSE(loop_datagram_queued, "socket is NULL", loop_datagram_queued(NULL) == 0)
 MISUSE(loop_datagram_is_full, "socket is NULL", loop_datagram_is_full(NULL))
-MISUSE(loop_datagram_drained, "socket is NULL", loop_datagram_drained(NULL, FN) == 0)
+MISUSE(loop_datagram_wait_drained, "socket is NULL", loop_datagram_wait_drained(NULL, FN) == 0)
 MISUSE(loop_datagram_get_stats, "socket is NULL", datagram_stats_are_zero(NULL))
 
 /* ---- NULL where something is to be written, or comes from ---- */

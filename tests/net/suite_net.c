@@ -788,7 +788,7 @@ static void echo(struct loop_flow *peer, void *unused)
 {
     (void)unused;
     connections_begun++;
-    CHECK(loop_scope_on_release(peer->scope, connection_over, NULL));
+    CHECK(loop_scope_defer(peer->scope, connection_over, NULL));
     loop_copy(&peer->source, &peer->sink, NULL, NULL);
     script_poke();
 }

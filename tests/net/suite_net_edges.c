@@ -253,7 +253,7 @@ LOOP_TEST(connect_in_a_cancelled_scope_opens_nothing)
     scope = open_held(env->scope, &ended);
     loop_scope_cancel(scope);
     START(loop_connect(scope, &address, NULL, &flow, ONCE(&once)));
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(once, -ECANCELED);
     CHECK(!flow);
@@ -287,7 +287,7 @@ LOOP_TEST(connect_cancelled_at_each_step)
         WAIT_UNTIL(once.count);
         CHECK(once.result == 0 || (once.result == -ECANCELED && answer == 0));
         CHECK((once.result == 0) == (flow != NULL));
-        loop_scope_release(scope);
+        loop_scope_unhold(scope);
         WAIT_UNTIL(ended.count);
         ONCE_IS(ended, 0);
         CHECK_IS(count_fds(), before);
@@ -407,7 +407,7 @@ LOOP_TEST(listen_with_arguments_that_cannot_be)
     scope = open_held(env->scope, &ended);
     loop_scope_cancel(scope);
     CHECK_IS(loop_listen(scope, &tcp, NULL, &listener), -ECANCELED);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     CHECK(!listener);
     CHECK_IS(count_fds(), before);
     WAIT_UNTIL(ended.count);

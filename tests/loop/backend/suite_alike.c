@@ -313,11 +313,11 @@ static void write_some(struct rig *rig)
         STARTED(loop_writev(sink, vectors[e], 2, on_end, entry));
         break;
     case 2: NEW("loop_write, big"), STARTED(loop_write(sink, big, 1 + dice(BIG), on_end, entry)); break;
-    case 3: NEW("loop_sink_drained"), STARTED(loop_sink_drained(sink, on_end, entry)); break;
+    case 3: NEW("loop_sink_wait_drained"), STARTED(loop_sink_wait_drained(sink, on_end, entry)); break;
     case 4:
     case 5: write_low(rig, len); break;
     case 6: poll_alone(rig, POLLOUT); break;
-    case 7: tell("loop_writer_put", rig, loop_writer_put(rig->writer, buffers[e], len)); break;
+    case 7: tell("loop_writer_append", rig, loop_writer_append(rig->writer, buffers[e], len)); break;
     default: NEW("loop_writer_flush"), STARTED(loop_writer_flush(rig->writer, on_end, entry)); break;
     }
 }
@@ -484,7 +484,7 @@ static void replace(struct rig *rig)
     }
     rig->is_leaving = true;
     loop_scope_cancel(rig->scope);
-    loop_scope_release(rig->scope);
+    loop_scope_unhold(rig->scope);
 }
 
 static void step(struct rig *rig)
@@ -553,7 +553,7 @@ static void next(void *unused, int64_t result)
         for (int i = 0; i < RIGS; i++) {
             close(rigs[i].peer);
             if (!rigs[i].is_leaving) {
-                loop_scope_release(rigs[i].scope);
+                loop_scope_unhold(rigs[i].scope);
             }
         }
         loop_stop(env_->loop, 0);

@@ -109,7 +109,7 @@ static const char closed_text[] = "loop_read: EBADF\n"
                                   "loop_write: EBADF\n"
                                   "loop_writev: EBADF\n"
                                   "loop_shutdown: EBADF\n"
-                                  "loop_sink_drained: EBADF\n"
+                                  "loop_sink_wait_drained: EBADF\n"
                                   "loop_copy from: EBADF\n"
                                   "loop_copy to: EBADF\n"
                                   "loop_poll: EBADF\n"
@@ -158,7 +158,7 @@ LOOP_TEST(p17_closed_descriptors)
     SHOW("loop_write", loop_write(&flows[0]->sink, buffer, 1, GO));
     SHOW("loop_writev", loop_writev(&flows[0]->sink, &one_byte, 1, GO));
     SHOW("loop_shutdown", loop_shutdown(&flows[0]->sink, GO));
-    SHOW("loop_sink_drained", loop_sink_drained(&flows[0]->sink, GO));
+    SHOW("loop_sink_wait_drained", loop_sink_wait_drained(&flows[0]->sink, GO));
     SHOW("loop_copy from", loop_copy(&flows[0]->source, &flows[1]->sink, GO));
     SHOW("loop_copy to", loop_copy(&flows[1]->source, &flows[0]->sink, GO));
     SHOW("loop_poll", loop_poll(fd, POLLIN, GO));
@@ -780,7 +780,7 @@ LOOP_TEST(p17_datagrams_and_peers_that_have_gone)
     SHOW("read when the peer has gone", loop_read(&flows[0]->source, buffer, 1, GO));
     SHOW("write when the peer has gone", loop_write(&flows[0]->sink, "x", 1, GO));
     SHOW("write again", loop_write(&flows[0]->sink, "x", 1, GO));
-    SHOW("drained after that", loop_sink_drained(&flows[0]->sink, GO));
+    SHOW("drained after that", loop_sink_wait_drained(&flows[0]->sink, GO));
     SHOW("shutdown after that", loop_shutdown(&flows[0]->sink, GO));
     SHOW("send when the peer has gone", loop_op_send(NULL, flows[0]->fd, "x", 1, 0, GO));
     SHOW("send_msg when the peer has gone", loop_op_send_msg(NULL, flows[0]->fd, &one_message, GO));
@@ -1281,7 +1281,7 @@ LOOP_TEST(p17_order_on_one_sink_and_one_source)
     START(loop_write(&flows[1]->sink, bytes, 1, NAMED("refused 2")));
     trace("queued %zu, full %d", loop_sink_queued(&flows[1]->sink), loop_sink_is_full(&flows[1]->sink));
     WAIT_UNTIL(slots_filled == 11);
-    START(loop_sink_drained(&flows[1]->sink, SLOT(&drained)));
+    START(loop_sink_wait_drained(&flows[1]->sink, SLOT(&drained)));
     AWAIT(turns(env->scope, 2, GO));
     while (slots_filled < 14) {
         drain(loop_fd_peek(flows[0]->fd));
@@ -1323,9 +1323,9 @@ LOOP_TEST(p17_scopes)
     BEGIN;
     outer = loop_scope_open(env->scope, NAMED("outer"));
     inner = loop_scope_open(outer, NAMED("inner"));
-    loop_scope_on_release(outer, show_hook, (void *)(uintptr_t) "outer 1");
-    loop_scope_on_release(outer, show_hook, (void *)(uintptr_t) "outer 2");
-    loop_scope_on_release(inner, show_hook, (void *)(uintptr_t) "inner 1");
+    loop_scope_defer(outer, show_hook, (void *)(uintptr_t) "outer 1");
+    loop_scope_defer(outer, show_hook, (void *)(uintptr_t) "outer 2");
+    loop_scope_defer(inner, show_hook, (void *)(uintptr_t) "inner 1");
     START(loop_sleep(inner, LOOP_NEVER, NAMED("job 1 of inner")));
     START(loop_op_nop(outer, NAMED("nop of outer")));
     START(loop_sleep(inner, LOOP_NEVER, NAMED("job 2 of inner")));

@@ -293,7 +293,7 @@ LOOP_TEST(p06_what_is_adopted_too_late_is_closed)
     BEGIN;
     adopted_too_late = open("/dev/null", O_RDONLY | O_CLOEXEC);
     ended_scope = loop_scope_open(env->scope, ONCE(&ended));
-    CHECK(loop_scope_on_release(ended_scope, adopt_too_late, NULL));
+    CHECK(loop_scope_defer(ended_scope, adopt_too_late, NULL));
     WAIT_UNTIL(ended.count);
     CHECK(!object_too_late);
     CHECK(!is_open(adopted_too_late));
@@ -459,7 +459,7 @@ LOOP_TEST(p07_hooks_last_in_first_out_then_fds_then_on_end)
     scoped_number = open("/dev/null", O_RDONLY | O_CLOEXEC);
     scoped_fd = adopt(scope, scoped_number);
     for (int i = 0; i < 3; i++) {
-        CHECK(loop_scope_on_release(scope, hook_one, names[i]));
+        CHECK(loop_scope_defer(scope, hook_one, names[i]));
     }
     START(loop_sleep(scope, 0, NULL, NULL));
     WAIT_UNTIL(strstr(trace_text(), "ended"));
@@ -476,8 +476,8 @@ LOOP_TEST(p07_all_hooks_run_also_after_a_failure)
     scope = loop_scope_open(env->scope, scope_ended, names[2]);
     scoped_number = open("/dev/null", O_RDONLY | O_CLOEXEC);
     scoped_fd = adopt(scope, scoped_number);
-    CHECK(loop_scope_on_release(scope, hook_one, names[0]));
-    CHECK(loop_scope_on_release(scope, hook_one, names[1]));
+    CHECK(loop_scope_defer(scope, hook_one, names[0]));
+    CHECK(loop_scope_defer(scope, hook_one, names[1]));
     loop_scope_fail(scope, -EPROTO);
     WAIT_UNTIL(strstr(trace_text(), "ended"));
     CHECK_TEXT(trace_text(), "hook b, fd open\nhook a, fd open\ns ended with -71, fd closed\n");
@@ -499,7 +499,7 @@ LOOP_TEST(p07_a_removed_hook_does_not_run)
     BEGIN;
     scope = loop_scope_open(env->scope, ONCE(&ended));
     for (int i = 0; i < 3; i++) {
-        hooks[i] = loop_scope_on_release(scope, count_hook, &counts[i]);
+        hooks[i] = loop_scope_defer(scope, count_hook, &counts[i]);
     }
     loop_hook_remove(scope, hooks[1]);
     loop_hook_remove(scope, NULL);
@@ -514,7 +514,7 @@ static int late_hook_ran;
 static void add_late_hook(void *unused)
 {
     (void)unused;
-    CHECK(!loop_scope_on_release(hooked_scope, count_hook, &late_hook_ran));
+    CHECK(!loop_scope_defer(hooked_scope, count_hook, &late_hook_ran));
     CHECK_IS(late_hook_ran, 1);
 }
 
@@ -524,7 +524,7 @@ LOOP_TEST(p07_a_hook_that_comes_too_late_runs_at_once)
 
     BEGIN;
     hooked_scope = loop_scope_open(env->scope, ONCE(&ended));
-    CHECK(loop_scope_on_release(hooked_scope, add_late_hook, NULL));
+    CHECK(loop_scope_defer(hooked_scope, add_late_hook, NULL));
     WAIT_UNTIL(ended.count);
     CHECK_IS(late_hook_ran, 1);
     END;
@@ -572,10 +572,10 @@ LOOP_TEST(p07_holds_keep_a_scope_open)
     loop_scope_hold(scope);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(ended.count, 0);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(ended.count, 0);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     CHECK_IS(ended.count, 0);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, 0);
@@ -672,7 +672,7 @@ LOOP_TEST(p07_a_failure_that_is_none_counts_as_einval)
         scope = loop_scope_open(env->scope, ONCE(&ends[i]));
         loop_scope_hold(scope);
         loop_scope_fail(scope, i == 0 ? 0 : i == 1 ? 7 : INT64_MAX);
-        loop_scope_release(scope);
+        loop_scope_unhold(scope);
     }
     WAIT_UNTIL(ends[0].count && ends[1].count && ends[2].count);
     for (int i = 0; i < 3; i++) {
@@ -801,7 +801,7 @@ LOOP_TEST(p07_memory_outlives_hooks_and_on_end)
     }
     CHECK_IS((uintptr_t)scope_memory % _Alignof(max_align_t), 0);
     fill_pattern(scope_memory, 1000, 3);
-    CHECK(loop_scope_on_release(scope, look_at_memory, NULL));
+    CHECK(loop_scope_defer(scope, look_at_memory, NULL));
     CHECK(!loop_scope_alloc(scope, SIZE_MAX));
     CHECK(!loop_scope_alloc(scope, SIZE_MAX / 2));
     CHECK(loop_scope_alloc(scope, 0) != scope_memory);
@@ -825,7 +825,7 @@ LOOP_TEST(p07_fds_of_a_scope_used_by_another_are_awaited)
     loop_scope_hold(owner);
     START(loop_op_recv(env->scope, flow->fd, &byte, 1, 0, ONCE(&read)));
     AWAIT(turns(env->scope, 2, GO));
-    loop_scope_release(owner);
+    loop_scope_unhold(owner);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, 0);
     ONCE_IS(read, -ECANCELED);

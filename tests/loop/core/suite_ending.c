@@ -274,7 +274,7 @@ LOOP_TEST(p02_no_job_in_a_scope_that_has_ended)
 
     BEGIN;
     dead = loop_scope_open(env->scope, ONCE(&ended));
-    CHECK(loop_scope_on_release(dead, start_in_dead, NULL));
+    CHECK(loop_scope_defer(dead, start_in_dead, NULL));
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, 0);
     CHECK(jobs_in_dead[0] == 0 && jobs_in_dead[1] == 0 && jobs_in_dead[2] == 0);
@@ -299,7 +299,7 @@ LOOP_TEST(p02_a_cancelled_scope_ends_jobs_with_ecanceled)
     ONCE_IS(job, -ECANCELED);
     ONCE_IS(sleeping, -ECANCELED);
     CHECK_IS(ended.count, 0);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -ECANCELED);
     END;
@@ -384,7 +384,7 @@ static void start_flow_jobs(struct loop_scope *scope, struct loop_flow *flow, ch
     count_job(loop_stream(&flow->source, drop_stream, &ended_of_mix));
     count_job(loop_write(&flow->sink, "abc", 3, TALLY(&ended_of_mix)));
     count_job(loop_writev(&flow->sink, vectors, 3, TALLY(&ended_of_mix)));
-    count_job(loop_sink_drained(&flow->sink, TALLY(&ended_of_mix)));
+    count_job(loop_sink_wait_drained(&flow->sink, TALLY(&ended_of_mix)));
     count_job(loop_shutdown(&flow->sink, TALLY(&ended_of_mix)));
     struct loop_source *memory = loop_memory_source(scope, "memory", 6);
     struct loop_sink *sink = loop_memory_sink(scope, 0);

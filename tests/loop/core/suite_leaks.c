@@ -118,7 +118,7 @@ static int give_all_back(struct loop_env *env, void *unused)
 
     (void)unused;
     CHECK(loop_write_chunk(loop_null_sink(env->scope), chunk, 1, NULL, NULL) != 0);
-    loop_inbox_put(loop_inbox_get(env->loop));
+    loop_inbox_unref(loop_inbox_ref(env->loop));
     loop_scratch_give(env->loop, loop_scratch_take(env->loop, 100));
     return 0;
 }
@@ -136,18 +136,18 @@ static struct loop_inbox *inboxes[2];
 static int get_inboxes(struct loop_env *env, void *unused)
 {
     (void)unused;
-    inboxes[0] = loop_inbox_get(env->loop);
-    inboxes[1] = loop_inbox_get(env->loop);
+    inboxes[0] = loop_inbox_ref(env->loop);
+    inboxes[1] = loop_inbox_ref(env->loop);
     return 0;
 }
 
 TEST(p08_inboxes_that_are_not_given_back_are_named)
 {
     CHECK_IS(run(get_inboxes, NULL), 0);
-    CHECK_SAID("2 references", "loop_inbox_get (at ");
-    CHECK_SAID("loop_inbox_put", program_invocation_short_name);
-    loop_inbox_put(inboxes[0]);
-    loop_inbox_put(inboxes[1]);
+    CHECK_SAID("2 references", "loop_inbox_ref (at ");
+    CHECK_SAID("loop_inbox_unref", program_invocation_short_name);
+    loop_inbox_unref(inboxes[0]);
+    loop_inbox_unref(inboxes[1]);
 }
 
 /* ---- working memory ---- */

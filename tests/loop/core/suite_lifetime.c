@@ -134,7 +134,7 @@ LOOP_TEST(a_broadcast_while_a_scope_ends_reaches_nobody_else)
     BEGIN;
     world = env;
     scope = loop_scope_open(env->scope, ONCE(&group_ended));
-    CHECK(loop_scope_on_release(scope, begin_broadcast, NULL));
+    CHECK(loop_scope_defer(scope, begin_broadcast, NULL));
     members[0] = adopt_one(scope, &member_peers[0]);
     members[1] = adopt_one(scope, &member_peers[1]);
     START(loop_read(&loop_fd_flow(members[0])->source, &byte, 1, ONCE(&reading)));
@@ -214,7 +214,7 @@ LOOP_TEST(a_pin_keeps_the_object_and_nothing_else)
     loop_fd_unpin(fd);
     CHECK_IS(fds_now(env->loop), before);
     close(peer);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     END;
 }
 
@@ -248,7 +248,7 @@ LOOP_TEST(a_pin_outlives_the_scope)
     loop_sink_unpin(sink);
     CHECK_IS(fds_now(env->loop), before);
     close(peer);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     END;
 }
 

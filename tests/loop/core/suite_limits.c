@@ -451,7 +451,7 @@ LOOP_TEST(p11_drained_comes_at_half_of_the_limit)
     BEGIN;
     make_pair(fds);
     flow = flow_of(env->scope, fds[0]);
-    START(loop_sink_drained(&flow->sink, ONCE(&at_once)));
+    START(loop_sink_wait_drained(&flow->sink, ONCE(&at_once)));
     CHECK_IS(at_once.count, 0);
     WAIT_UNTIL(at_once.count);
     ONCE_IS(at_once, 0);
@@ -460,7 +460,7 @@ LOOP_TEST(p11_drained_comes_at_half_of_the_limit)
     for (int i = 0; i < 4; i++) {
         START(loop_write(&flow->sink, bytes, sizeof bytes, ONCE(&writes[i])));
     }
-    START(loop_sink_drained(&flow->sink, ONCE(&drained)));
+    START(loop_sink_wait_drained(&flow->sink, ONCE(&drained)));
     AWAIT(turns(env->scope, 5, GO));
     CHECK_IS(drained.count, 0);
     drain(fds[1]);
@@ -482,11 +482,11 @@ LOOP_TEST(p11_drained_forgets_a_failure_that_was_overcome)
     flow = flow_of(env->scope, fds[0]);
     AWAIT(loop_write(&flow->sink, large, sizeof large, GO));
     CHECK_IS(result, -EMSGSIZE);
-    AWAIT(loop_sink_drained(&flow->sink, GO));
+    AWAIT(loop_sink_wait_drained(&flow->sink, GO));
     CHECK_IS(result, -EMSGSIZE);
     AWAIT(loop_write(&flow->sink, large, 1, GO));
     CHECK_IS(result, 1);
-    AWAIT(loop_sink_drained(&flow->sink, GO));
+    AWAIT(loop_sink_wait_drained(&flow->sink, GO));
     CHECK_IS(result, 0);
     close(fds[1]);
     END;
@@ -505,7 +505,7 @@ LOOP_TEST(p11_drained_hears_of_a_failure)
     stuff(fds[0]);
     CHECK_IS(loop_sink_limit(&flow->sink, 1000), 0);
     START(loop_write(&flow->sink, bytes, sizeof bytes, ONCE(&write)));
-    START(loop_sink_drained(&flow->sink, ONCE(&drained)));
+    START(loop_sink_wait_drained(&flow->sink, ONCE(&drained)));
     AWAIT(turns(env->scope, 2, GO));
     close(fds[1]);
     WAIT_UNTIL(write.count && drained.count);
@@ -530,7 +530,7 @@ LOOP_TEST(p11_many_wait_for_one_queue_to_drain)
     CHECK_IS(loop_sink_limit(&flow->sink, sizeof bytes), 0);
     START(loop_write(&flow->sink, bytes, sizeof bytes, ONCE(&write)));
     for (int i = 0; i < 200; i++) {
-        START(loop_sink_drained(&flow->sink, TALLY(&drained)));
+        START(loop_sink_wait_drained(&flow->sink, TALLY(&drained)));
     }
     AWAIT(turns(env->scope, 5, GO));
     CHECK_IS(drained.count, 0);
@@ -556,8 +556,8 @@ LOOP_TEST(p11_drained_can_be_cancelled_and_closed)
     stuff(fds[0]);
     CHECK_IS(loop_sink_limit(&flow->sink, 1000), 0);
     START(loop_write(&flow->sink, bytes, sizeof bytes, ONCE(&write)));
-    job = START(loop_sink_drained(&flow->sink, ONCE(&drained[0])));
-    START(loop_sink_drained(&flow->sink, ONCE(&drained[1])));
+    job = START(loop_sink_wait_drained(&flow->sink, ONCE(&drained[0])));
+    START(loop_sink_wait_drained(&flow->sink, ONCE(&drained[1])));
     CHECK_IS(loop_cancel(env->loop, job), 0);
     WAIT_UNTIL(drained[0].count);
     ONCE_IS(drained[0], -ECANCELED);
@@ -900,13 +900,13 @@ static void endless_post(void *arg, int64_t result)
 LOOP_TEST(p13_a_flood_of_posts_starves_nobody)
 {
     BEGIN;
-    flooded = loop_inbox_get(env->loop);
+    flooded = loop_inbox_ref(env->loop);
     for (int i = 0; i < 100; i++) {
         CHECK_IS(loop_post(flooded, endless_post, NULL), 0);
     }
     AWAIT(make_round_trips(env, 50, GO));
     AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    loop_inbox_put(flooded);
+    loop_inbox_unref(flooded);
     CHECK(floods > 50);
     END;
 }
@@ -1092,7 +1092,7 @@ LOOP_TEST(p14_timers_nops_and_posts_allocate_nothing)
     static int round;
 
     BEGIN;
-    inbox = loop_inbox_get(env->loop);
+    inbox = loop_inbox_ref(env->loop);
     for (round = 0; round < ROUNDS; round++) {
         if (round == 10) {
             before = allocations();
@@ -1107,7 +1107,7 @@ LOOP_TEST(p14_timers_nops_and_posts_allocate_nothing)
         WAIT_UNTIL(tally.count == 4 * N);
     }
     CHECK_IS(allocations() - before, 0);
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
     END;
 }
 

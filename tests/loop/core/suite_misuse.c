@@ -73,7 +73,7 @@ MISUSE(loop_clock_monotonic, "is NULL", loop_clock_monotonic(NULL) == -EINVAL)
 MISUSE_VOID(loop_trace, "is NULL", loop_trace(NULL, "x"))
 MISUSE_VOID(loop_dump, "is NULL", loop_dump(NULL))
 MISUSE(loop_now, "the loop is NULL", loop_now(NULL) == -EINVAL)
-MISUSE(loop_inbox_get, "the loop is NULL", loop_inbox_get(NULL) == NULL)
+MISUSE(loop_inbox_ref, "the loop is NULL", loop_inbox_ref(NULL) == NULL)
 MISUSE(loop_post, "the inbox is NULL", loop_post(NULL, once_resumed, NULL) == -EINVAL)
 MISUSE(loop_child_begin, "the loop is NULL", loop_child_begin(NULL) == -EINVAL)
 MISUSE(loop_child_end, "the loop is NULL", loop_child_end(NULL) == -EINVAL)
@@ -95,17 +95,17 @@ MISUSE_VOID(loop_scope_cancel, "the scope is NULL", loop_scope_cancel(NULL))
 MISUSE_VOID(loop_scope_fail, "the scope is NULL", loop_scope_fail(NULL, -EIO))
 MISUSE_VOID(loop_scope_deadline, "the scope is NULL", loop_scope_deadline(NULL, 0))
 MISUSE_VOID(loop_scope_hold, "the scope is NULL", loop_scope_hold(NULL))
-MISUSE_VOID(loop_scope_release, "the scope is NULL", loop_scope_release(NULL))
+MISUSE_VOID(loop_scope_unhold, "the scope is NULL", loop_scope_unhold(NULL))
 MISUSE(loop_scope_on_cancel, "the scope is NULL", loop_scope_on_cancel(NULL, FN) == 0)
 MISUSE_VOID(loop_scope_daemon, "the scope is NULL", loop_scope_daemon(NULL))
-MISUSE(loop_scope_on_release, "the scope is NULL", loop_scope_on_release(NULL, count_run, NULL) == NULL && n_run == 1)
-MISUSE(loop_scope_on_release, "function is NULL", loop_scope_on_release(here->scope, FN) == NULL)
+MISUSE(loop_scope_defer, "the scope is NULL", loop_scope_defer(NULL, count_run, NULL) == NULL && n_run == 1)
+MISUSE(loop_scope_defer, "function is NULL", loop_scope_defer(here->scope, FN) == NULL)
 MISUSE_VOID(loop_hook_remove, "the scope is NULL", loop_hook_remove(NULL, NULL))
 static struct loop_hook *hook;
 
 static void remove_hook_twice(void)
 {
-    hook = loop_scope_on_release(here->scope, count_run, NULL);
+    hook = loop_scope_defer(here->scope, count_run, NULL);
     loop_hook_remove(here->scope, hook);
     loop_hook_remove(here->scope, hook);
 }
@@ -168,7 +168,7 @@ MISUSE(loop_write_chunk, "the chunk is NULL",
 MISUSE(loop_sink_queued, "the sink is NULL", loop_sink_queued(NULL) == 0)
 MISUSE(loop_sink_is_full, "the sink is NULL", loop_sink_is_full(NULL))
 MISUSE(loop_sink_limit, "the sink is NULL", loop_sink_limit(NULL, 1) == -EINVAL)
-MISUSE(loop_sink_drained, "the sink is NULL", loop_sink_drained(NULL, FN) == 0)
+MISUSE(loop_sink_wait_drained, "the sink is NULL", loop_sink_wait_drained(NULL, FN) == 0)
 MISUSE(loop_shutdown, "the sink is NULL", loop_shutdown(NULL, FN) == 0)
 MISUSE(loop_sink_close, "the sink is NULL", loop_sink_close(NULL) == -EINVAL)
 MISUSE(loop_flow_close, "the flow is NULL", loop_flow_close(NULL) == -EINVAL)
@@ -201,10 +201,10 @@ MISUSE_VOID(loop_saved_mask, "mask is NULL", loop_saved_mask(here->loop, NULL))
 MISUSE(loop_scope_open, ENDED, loop_scope_open(gone.scope, FN) == NULL)
 MISUSE_VOID(loop_scope_cancel, "has ended: ", loop_scope_cancel(gone.scope))
 MISUSE_VOID(loop_scope_hold, ENDED, loop_scope_hold(gone.scope))
-MISUSE_VOID(loop_scope_release, ENDED, loop_scope_release(gone.scope))
+MISUSE_VOID(loop_scope_unhold, ENDED, loop_scope_unhold(gone.scope))
 MISUSE_VOID(loop_scope_deadline, ENDED, loop_scope_deadline(gone.scope, 0))
 MISUSE(loop_scope_on_cancel, ENDED, loop_scope_on_cancel(gone.scope, FN) == 0)
-MISUSE(loop_scope_on_release, ENDED, loop_scope_on_release(gone.scope, count_run, NULL) == NULL && n_run == 1)
+MISUSE(loop_scope_defer, ENDED, loop_scope_defer(gone.scope, count_run, NULL) == NULL && n_run == 1)
 MISUSE(loop_scope_alloc, ENDED, loop_scope_alloc(gone.scope, 1) == NULL)
 MISUSE(loop_scope_is_cancelled, ENDED, loop_scope_is_cancelled(gone.scope))
 MISUSE(loop_scope_loop, ENDED, loop_scope_loop(gone.scope) == NULL)
@@ -255,7 +255,7 @@ MISUSE(loop_write_chunk, DESTROYED,
 MISUSE(loop_sink_queued, DESTROYED, loop_sink_queued(gone.sink) == 0)
 MISUSE(loop_sink_is_full, DESTROYED, loop_sink_is_full(gone.sink))
 MISUSE(loop_sink_limit, DESTROYED, loop_sink_limit(gone.sink, 1) == -EINVAL)
-MISUSE(loop_sink_drained, DESTROYED, loop_sink_drained(gone.sink, FN) == 0)
+MISUSE(loop_sink_wait_drained, DESTROYED, loop_sink_wait_drained(gone.sink, FN) == 0)
 MISUSE(loop_shutdown, DESTROYED, loop_shutdown(gone.sink, FN) == 0)
 MISUSE(loop_sink_close, DESTROYED, loop_sink_close(gone.sink) == -EINVAL)
 MISUSE(loop_flow_close, DESTROYED, loop_flow_close(gone.flow) == -EINVAL)
@@ -267,7 +267,7 @@ MISUSE(loop_read, WENT, loop_read(gone.rest, NULL, 1, FN) == 0)
 MISUSE(loop_reader_line, "destroyed by loop_reader_destroy (" AT, loop_reader_line(gone.reader, FN) == 0)
 MISUSE(loop_reader_take, WENT, loop_reader_take(gone.scopes_reader, 1, FN) == 0)
 MISUSE_VOID(loop_reader_destroy, "destroyed by loop_reader_destroy (" AT, loop_reader_destroy(gone.reader))
-MISUSE(loop_writer_put, "destroyed by loop_writer_destroy (" AT, loop_writer_put(gone.writer, "", 1) == -EINVAL)
+MISUSE(loop_writer_append, "destroyed by loop_writer_destroy (" AT, loop_writer_append(gone.writer, "", 1) == -EINVAL)
 MISUSE(loop_writer_flush, WENT, loop_writer_flush(gone.scopes_writer, FN) == 0)
 MISUSE_VOID(loop_writer_destroy, "destroyed by loop_writer_destroy (" AT, loop_writer_destroy(gone.writer))
 
@@ -298,12 +298,12 @@ MISUSE(loop_reader_data, NO_READER, strcmp(loop_reader_data(NULL, NULL), "") == 
 MISUSE(loop_reader_peek, NO_READER, strcmp(loop_reader_peek(NULL, NULL), "") == 0)
 MISUSE(loop_reader_consume, NO_READER, loop_reader_consume(NULL, 1) == -EINVAL)
 MISUSE(loop_reader_source, NO_READER, loop_reader_source(NULL) == NULL)
-MISUSE(loop_writer_put, NO_WRITER, loop_writer_put(NULL, "x", 1) == -EINVAL)
-MISUSE(loop_writer_put_ref, NO_WRITER, loop_writer_put_ref(NULL, "x", 1) == -EINVAL)
+MISUSE(loop_writer_append, NO_WRITER, loop_writer_append(NULL, "x", 1) == -EINVAL)
+MISUSE(loop_writer_append_borrowed, NO_WRITER, loop_writer_append_borrowed(NULL, "x", 1) == -EINVAL)
 MISUSE(loop_writer_print, NO_WRITER, loop_writer_print(NULL, "x") == -EINVAL)
 MISUSE(loop_writer_vprint, NO_WRITER, print_nowhere("x"))
 MISUSE(loop_writer_flush, NO_WRITER, loop_writer_flush(NULL, FN) == 0)
-MISUSE(loop_writer_drained, NO_WRITER, loop_writer_drained(NULL, FN) == 0)
+MISUSE(loop_writer_wait_drained, NO_WRITER, loop_writer_wait_drained(NULL, FN) == 0)
 MISUSE(loop_writer_pending, NO_WRITER, loop_writer_pending(NULL) == 0)
 MISUSE(loop_writer_is_full, NO_WRITER, loop_writer_is_full(NULL))
 MISUSE_VOID(loop_writer_cork, NO_WRITER, loop_writer_cork(NULL))
@@ -326,14 +326,14 @@ MISUSE(loop_write_chunk, GIVEN_BACK,
 
 static bool put_once_too_often(void)
 {
-    struct loop_inbox *inbox = loop_inbox_get(here->loop);
+    struct loop_inbox *inbox = loop_inbox_ref(here->loop);
 
-    loop_inbox_put(inbox);
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
+    loop_inbox_unref(inbox);
     return true;
 }
 
-MISUSE(loop_inbox_put, "the loop's own", put_once_too_often())
+MISUSE(loop_inbox_unref, "the loop's own", put_once_too_often())
 
 /* ---- the low level, and work ---- */
 

@@ -95,7 +95,7 @@ static void end_old(enum end now)
 
 static void end_again(void)
 {
-    loop_scope_release(again.scope);
+    loop_scope_unhold(again.scope);
     loop_fd_destroy(again.new);
     if (!again.is_adopted) {
         CHECK_IS(close(again.number), 0);

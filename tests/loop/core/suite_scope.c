@@ -31,7 +31,7 @@ LOOP_TEST(deadline_ends_everything_with_etimedout)
     WAIT_UNTIL(late.count);
     ONCE_IS(late, -ETIMEDOUT);
     CHECK_IS(loop_scope_error(scope), -ETIMEDOUT);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -ETIMEDOUT);
     END;
@@ -97,7 +97,7 @@ LOOP_TEST(deadline_moved_and_taken_away)
         AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
     }
     CHECK(now_ns() >= at);
-    loop_scope_release(moved);
+    loop_scope_unhold(moved);
     WAIT_UNTIL(moved_end.count);
     ONCE_IS(moved_end, -ETIMEDOUT);
     END;
@@ -128,7 +128,7 @@ LOOP_TEST(deadline_after_a_failure_changes_nothing)
     loop_scope_fail(scope, -EPROTO);
     AWAIT(loop_sleep(env->scope, 3 * LOOP_MILLISECOND, GO));
     CHECK_IS(loop_scope_error(scope), -EPROTO);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -EPROTO);
     END;
@@ -168,7 +168,7 @@ LOOP_TEST(cancelled_but_held_scope_stays)
     AWAIT(turns(env->scope, 4, GO));
     CHECK_IS(ended.count, 0);
     CHECK(loop_scope_alloc(scope, 10) != NULL);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -ECANCELED);
     END;
@@ -275,7 +275,7 @@ LOOP_TEST(hooks_cannot_bring_a_scope_back)
 
     BEGIN;
     closing_scope = loop_scope_open(env->scope, ONCE(&ended));
-    CHECK(loop_scope_on_release(closing_scope, try_everything, NULL));
+    CHECK(loop_scope_defer(closing_scope, try_everything, NULL));
     WAIT_UNTIL(ended.count);
     CHECK(!opened_too_late);
     CHECK_IS(late_job, 0);
@@ -296,7 +296,7 @@ LOOP_TEST(hooks_may_start_jobs_in_other_scopes)
     BEGIN;
     parent_of_next = env->scope;
     scope = loop_scope_open(env->scope, ONCE(&ended));
-    CHECK(loop_scope_on_release(scope, start_elsewhere, &next_job));
+    CHECK(loop_scope_defer(scope, start_elsewhere, &next_job));
     WAIT_UNTIL(next_job.count);
     ONCE_IS(ended, 0);
     END;
@@ -320,7 +320,7 @@ LOOP_TEST(hooks_may_close_the_scopes_descriptors)
     scope = loop_scope_open(env->scope, ONCE(&ended));
     number = open("/dev/null", O_RDONLY | O_CLOEXEC);
     fd_closed_by_hook = adopt(scope, number);
-    CHECK(loop_scope_on_release(scope, close_in_hook, NULL));
+    CHECK(loop_scope_defer(scope, close_in_hook, NULL));
     WAIT_UNTIL(ended.count);
     CHECK(!is_open(number));
     END;
@@ -406,7 +406,7 @@ LOOP_TEST(a_scope_of_daemons_in_daemons)
     loop_daemon(env->loop, START(loop_sleep(env->scope, LOOP_NEVER, NULL, NULL)));
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(ends[0].count, 0);
-    loop_scope_release(scopes[0]);
+    loop_scope_unhold(scopes[0]);
     WAIT_UNTIL(ends[0].count);
     CHECK_IS(job.count, 1);
     for (int i = 1; i < DEEP; i++) {
@@ -438,7 +438,7 @@ LOOP_TEST(a_failed_scope_tells_its_error_before_it_ends)
 static int release_too_often(struct loop_env *env, void *unused)
 {
     (void)unused;
-    loop_scope_release(loop_scope_open(env->scope, NULL, NULL));
+    loop_scope_unhold(loop_scope_open(env->scope, NULL, NULL));
     return 0;
 }
 
@@ -450,5 +450,5 @@ static int run_releasing(void *unused)
 
 TEST(a_release_too_many_is_caught)
 {
-    expect_stop(run_releasing, NULL, "loop_scope_release", 0);
+    expect_stop(run_releasing, NULL, "loop_scope_unhold", 0);
 }

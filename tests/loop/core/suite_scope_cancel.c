@@ -20,7 +20,7 @@ LOOP_TEST(p07_a_holder_is_told_that_its_scope_is_cancelled)
     WAIT_UNTIL(told.count);
     ONCE_IS(told, -ECANCELED);
     CHECK_IS(ended.count, 0);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -ECANCELED);
     END;
@@ -39,7 +39,7 @@ LOOP_TEST(p07_a_holder_is_told_that_a_deadline_was_reached)
     loop_scope_deadline(outer, now_ns() + LOOP_MILLISECOND);
     WAIT_UNTIL(told.count);
     ONCE_IS(told, -ETIMEDOUT);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -ETIMEDOUT);
     END;
@@ -60,7 +60,7 @@ LOOP_TEST(p07_a_holder_is_told_of_a_failure_and_of_a_cancel_that_came_before)
     START(loop_scope_on_cancel(scope, ONCE(&late)));
     WAIT_UNTIL(late.count);
     ONCE_IS(late, -ECANCELED);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -EDOM);
     END;
@@ -94,7 +94,7 @@ LOOP_TEST(p04_asking_for_the_cancel_can_be_cancelled)
     WAIT_UNTIL(told.count);
     ONCE_IS(told, -ECANCELED);
     CHECK_IS(loop_scope_error(scope), 0);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, 0);
     END;
@@ -108,7 +108,7 @@ static void let_go(void *unused, int64_t result)
 {
     (void)unused;
     (void)result;
-    loop_scope_release(held);
+    loop_scope_unhold(held);
 }
 
 static int hold_and_expire(struct loop_env *env, void *unused)

@@ -648,13 +648,13 @@ static int64_t post_from_work(void *unused)
 LOOP_TEST(work_may_post)
 {
     BEGIN;
-    work_inbox = loop_inbox_get(env->loop);
+    work_inbox = loop_inbox_ref(env->loop);
     AWAIT(loop_work(env->scope, post_from_work, NULL, GO));
     CHECK_IS(result, 0);
-    loop_inbox_put(work_inbox);
+    loop_inbox_unref(work_inbox);
     loop_scope_hold(env->scope);
     WAIT_UNTIL(work_post.count);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     ONCE_IS(work_post, 0);
     END;
 }

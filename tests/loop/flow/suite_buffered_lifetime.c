@@ -19,7 +19,7 @@ LOOP_TEST(pending_bytes_never_go_to_the_next_connection)
     second = loop_scope_open(env->scope, ONCE(&second_ended));
     loop_scope_hold(second);
     fd = connection(first, &peer);
-    CHECK_IS(loop_writer_put(writer_to(fd), "for the first alone", 19), 0);
+    CHECK_IS(loop_writer_append(writer_to(fd), "for the first alone", 19), 0);
     loop_fd_destroy(fd);
     adopt_newcomers(second);
     WAIT_UNTIL(first_ended.count);
@@ -28,7 +28,7 @@ LOOP_TEST(pending_bytes_never_go_to_the_next_connection)
     CHECK(are_untouched());
     CHECK_IS(second_ended.count, 0);
     CHECK_IS(drain(peer), 0);
-    loop_scope_release(second);
+    loop_scope_unhold(second);
     WAIT_UNTIL(second_ended.count);
     ONCE_IS(second_ended, 0);
     close(peer);
@@ -48,7 +48,7 @@ static void go_way(struct loop_scope *scope, struct loop_writer *writer, enum wa
     case FLUSH: START(loop_writer_flush(writer, ONCE(&way_ended))); break;
     case DRAINED:
         START(loop_writer_flush(writer, NULL, NULL)); /* hears of the error first */
-        START(loop_writer_drained(writer, ONCE(&way_ended)));
+        START(loop_writer_wait_drained(writer, ONCE(&way_ended)));
         break;
     case SHUTDOWN: START(loop_writer_shutdown(writer, ONCE(&way_ended))); break;
     case UNCORK: loop_writer_uncork(writer); break;
@@ -79,7 +79,7 @@ LOOP_TEST(whatever_is_done_to_a_writer_whose_descriptor_is_gone_stays_with_it)
         if (way == UNCORK) {
             loop_writer_cork(writer);
         }
-        CHECK_IS(loop_writer_put(writer, "for the first alone", 19), 0);
+        CHECK_IS(loop_writer_append(writer, "for the first alone", 19), 0);
         loop_fd_destroy(fd);
         adopt_newcomers(second);
         go_way(first, writer, (enum way)way);
@@ -91,10 +91,10 @@ LOOP_TEST(whatever_is_done_to_a_writer_whose_descriptor_is_gone_stays_with_it)
             ONCE_IS(way_ended, -EBADF);
         }
         if (way != DESTROY) {
-            CHECK(loop_writer_put(writer, "more", 4) < 0);
+            CHECK(loop_writer_append(writer, "more", 4) < 0);
         }
-        loop_scope_release(first);
-        loop_scope_release(second);
+        loop_scope_unhold(first);
+        loop_scope_unhold(second);
         WAIT_UNTIL(first_ended.count && second_ended.count);
         CHECK_IS(first_ended.result, end_of_scope[way]);
         CHECK_IS(second_ended.result, 0);
@@ -116,7 +116,7 @@ LOOP_TEST(a_write_in_flight_ends_when_its_descriptor_is_destroyed)
     BEGIN;
     fd = connection(env->scope, &peer);
     writer = writer_to(fd);
-    CHECK_IS(loop_writer_put_ref(writer, much, sizeof much), 0);
+    CHECK_IS(loop_writer_append_borrowed(writer, much, sizeof much), 0);
     START(loop_writer_flush(writer, ONCE(&flushed)));
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(flushed.count, 0); /* the peer doesn't read */
@@ -127,7 +127,7 @@ LOOP_TEST(a_write_in_flight_ends_when_its_descriptor_is_destroyed)
     WAIT_UNTIL(flushed.count && shut_down.count);
     CHECK(flushed.result == -ECANCELED || flushed.result == -EBADF);
     CHECK_IS(shut_down.result, flushed.result);
-    CHECK_IS(loop_writer_put(writer, "more", 4), flushed.result);
+    CHECK_IS(loop_writer_append(writer, "more", 4), flushed.result);
     CHECK_IS(loop_writer_pending(writer), 0);
     CHECK(are_untouched());
     close(peer);
@@ -297,7 +297,7 @@ LOOP_TEST(what_a_reader_has_is_there_when_the_descriptor_has_been_taken)
     AWAIT(loop_reader_line(reader, GO));
     CHECK_IS(result, 7);
     send_text(peer, "ginning");
-    CHECK_IS(loop_writer_put(writer, "lost, and told", 14), 0);
+    CHECK_IS(loop_writer_append(writer, "lost, and told", 14), 0);
     START(loop_writer_flush(writer, ONCE(&flushed)));
     AWAIT(loop_fd_take(fd, GO));
     CHECK(result >= 0);
@@ -331,9 +331,9 @@ LOOP_TEST(destroying_a_writer_drops_what_is_pending_and_tells_who_waits)
         if (is_corked) {
             loop_writer_cork(writer);
         }
-        CHECK_IS(loop_writer_put(writer, "never sent", 10), 0);
+        CHECK_IS(loop_writer_append(writer, "never sent", 10), 0);
         START(loop_writer_flush(writer, ONCE(&flushed)));
-        START(loop_writer_drained(writer, ONCE(&drained)));
+        START(loop_writer_wait_drained(writer, ONCE(&drained)));
         START(loop_writer_shutdown(writer, ONCE(&shut_down)));
         loop_writer_destroy(writer);
         WAIT_UNTIL(flushed.count && drained.count && shut_down.count);
@@ -361,7 +361,7 @@ LOOP_TEST(a_destroyed_writer_uses_what_was_put_by_reference_until_the_flush_befo
     much = malloc(LENGTH);
     CHECK(much != NULL);
     memset(much, 'x', LENGTH);
-    CHECK_IS(loop_writer_put_ref(writer, much, LENGTH), 0);
+    CHECK_IS(loop_writer_append_borrowed(writer, much, LENGTH), 0);
     START(loop_writer_flush(writer, ONCE(&flushed)));
     AWAIT(turns(env->scope, 2, GO));
     CHECK(drain(peer) > 0);
@@ -388,8 +388,8 @@ static void destroy_own_writer(void *unused, int64_t result)
 
 LOOP_TEST(a_writer_can_be_destroyed_by_whoever_waits_for_it)
 {
-    static loop_job (*const waits[])(struct loop_writer *, loop_fn *, void *) = {loop_writer_flush, loop_writer_drained,
-                                                                                 loop_writer_shutdown};
+    static loop_job (*const waits[])(struct loop_writer *, loop_fn *,
+                                     void *) = {loop_writer_flush, loop_writer_wait_drained, loop_writer_shutdown};
     static struct once other;
     static unsigned i, closed;
     static int peer;
@@ -401,14 +401,14 @@ LOOP_TEST(a_writer_can_be_destroyed_by_whoever_waits_for_it)
             own_ended = other = (struct once){0};
             fd = connection(env->scope, &peer);
             own = writer_to(fd);
-            CHECK_IS(loop_writer_put(own, "text", 4), 0);
+            CHECK_IS(loop_writer_append(own, "text", 4), 0);
             START(waits[i](own, destroy_own_writer, NULL));
             START(loop_writer_flush(own, ONCE(&other)));
             if (closed) {
                 loop_fd_close(fd);
             }
             WAIT_UNTIL(own_ended.count && other.count);
-            CHECK_IS(own_ended.result, closed && waits[i] != loop_writer_drained ? -EBADF : 0);
+            CHECK_IS(own_ended.result, closed && waits[i] != loop_writer_wait_drained ? -EBADF : 0);
             CHECK(other.result == 0 || other.result == -EBADF || other.result == -ECANCELED);
             CHECK_IS(drain(peer), closed ? 0 : 4);
             loop_fd_destroy(fd);
@@ -466,7 +466,7 @@ LOOP_TEST(a_sinks_own_functions_may_end_its_writer)
         sink = (struct loop_sink){.ops = way % 2 ? &wild_end_ops : &wild_ops, .scope = scope};
         sink.self = loop_null_sink(scope);
         wild_writer = loop_writer_create(&sink, 0);
-        CHECK_IS(loop_writer_put(wild_writer, "text", 4), 0);
+        CHECK_IS(loop_writer_append(wild_writer, "text", 4), 0);
         START(loop_writer_flush(wild_writer, ONCE(&flushed)));
         START(loop_writer_shutdown(wild_writer, ONCE(&shut_down)));
         if (way % 2 && doing == ABORTS) {

@@ -70,12 +70,12 @@ LOOP_TEST(nothing_that_is_pending_in_a_cancelled_scope_is_written)
             loop_writer_cork(writer);
             loop_writer_cork(to_socket);
         }
-        CHECK_IS(loop_writer_put(writer, "text", 4), 0);
-        CHECK_IS(loop_writer_put(to_socket, "text", 4), 0);
+        CHECK_IS(loop_writer_append(writer, "text", 4), 0);
+        CHECK_IS(loop_writer_append(to_socket, "text", 4), 0);
         START(loop_writer_flush(writer, ONCE(&flushed)));
         START(loop_writer_shutdown(to_socket, ONCE(&shut_down)));
         loop_scope_cancel(scope);
-        CHECK_IS(loop_writer_put(writer, "more", 4), -ECANCELED);
+        CHECK_IS(loop_writer_append(writer, "more", 4), -ECANCELED);
         loop_writer_uncork(writer);
         loop_writer_uncork(to_socket);
         WAIT_UNTIL(ended.count);
@@ -99,7 +99,7 @@ LOOP_TEST(no_more_is_written_when_the_scope_is_cancelled_between_two_parts)
     partial = (struct partial){.answers = {LATER, 6, 6, 6}};
     scope = loop_scope_open(env->scope, ONCE(&ended));
     writer = partial_writer(&partial, scope);
-    CHECK_IS(loop_writer_put(writer, "abcdefgh", 8), 0);
+    CHECK_IS(loop_writer_append(writer, "abcdefgh", 8), 0);
     START(loop_writer_flush(writer, ONCE(&flushed)));
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(partial.writes, 1);
@@ -127,7 +127,7 @@ LOOP_TEST(what_a_sink_has_taken_of_a_write_counts_and_the_error_behind_it_is_tol
         partial = (struct partial){.answers = {3, 2, -ENOSPC, -ENOSPC}};
         scope = loop_scope_open(env->scope, ONCE(&ended));
         writer = partial_writer(&partial, scope);
-        CHECK_IS(loop_writer_put(writer, "abcdefgh", 8), 0);
+        CHECK_IS(loop_writer_append(writer, "abcdefgh", 8), 0);
         if (is_heard) {
             START(loop_writer_flush(writer, ONCE(&flushed)));
         }
@@ -150,7 +150,7 @@ LOOP_TEST(a_full_disk_fails_a_writer_that_nobody_flushes)
     scope = loop_scope_open(env->scope, ONCE(&ended));
     fd = adopt(scope, open("/dev/full", O_WRONLY | O_CLOEXEC));
     writer = writer_to(fd);
-    CHECK_IS(loop_writer_put(writer, "abcdefgh", 8), 0);
+    CHECK_IS(loop_writer_append(writer, "abcdefgh", 8), 0);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -ENOSPC);
     END;
@@ -165,13 +165,13 @@ LOOP_TEST(an_append_of_nothing_at_all_leaves_no_gap)
     BEGIN;
     sink = loop_memory_sink(env->scope, 0);
     writer = loop_writer_create(sink, 0);
-    CHECK_IS(loop_writer_put(writer, NULL, 0), 0);
-    CHECK_IS(loop_writer_put(writer, "a", 1), 0);
-    CHECK_IS(loop_writer_put(writer, NULL, 1), -EINVAL);
-    CHECK_IS(loop_writer_put(writer, "b", 1), -EINVAL);
+    CHECK_IS(loop_writer_append(writer, NULL, 0), 0);
+    CHECK_IS(loop_writer_append(writer, "a", 1), 0);
+    CHECK_IS(loop_writer_append(writer, NULL, 1), -EINVAL);
+    CHECK_IS(loop_writer_append(writer, "b", 1), -EINVAL);
     AWAIT(loop_writer_flush(writer, GO));
     CHECK_IS(result, -EINVAL);
-    CHECK_IS(loop_writer_put(writer, "c", 1), 0);
+    CHECK_IS(loop_writer_append(writer, "c", 1), 0);
     AWAIT(loop_writer_flush(writer, GO));
     CHECK_IS(result, 0);
     loop_memory_data(sink, &len);
@@ -220,7 +220,7 @@ static int tell_lie(struct loop_env *env, void *unused)
     partial = (struct partial){.answers = {5, 5, 5, 5}};
     if (lie_to_tell == WRITES_TOO_MUCH) {
         struct loop_writer *writer = partial_writer(&partial, env->scope);
-        loop_writer_put(writer, "four", 4);
+        loop_writer_append(writer, "four", 4);
         loop_writer_flush(writer, on_answer, NULL);
         return 0;
     }

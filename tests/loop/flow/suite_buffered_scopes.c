@@ -24,7 +24,7 @@ LOOP_TEST(p14_a_scope_that_lives_long_keeps_nothing_of_destroyed_readers_and_wri
         }
         reader = loop_reader_create(&flows[0]->source, 0);
         writer = loop_writer_create(&flows[1]->sink, 0);
-        CHECK_IS(loop_writer_put(writer, "a line\n", 7), 0);
+        CHECK_IS(loop_writer_append(writer, "a line\n", 7), 0);
         AWAIT(loop_reader_line(reader, GO));
         CHECK_IS(result, 7);
         loop_reader_destroy(reader);
@@ -44,7 +44,7 @@ static void use_in_hook(void *unused)
     (void)unused;
     CHECK(window_is(last_reader, "unread"));
     CHECK_IS(loop_reader_line(last_reader, NULL, NULL), 0);
-    CHECK_IS(loop_writer_put(last_writer, "late", 4), -ECANCELED);
+    CHECK_IS(loop_writer_append(last_writer, "late", 4), -ECANCELED);
     CHECK_IS(loop_writer_flush(last_writer, NULL, NULL), 0);
 }
 
@@ -74,11 +74,11 @@ LOOP_TEST(readers_and_writers_are_there_until_on_end_has_returned)
     for (in_hook = 0; in_hook < 2; in_hook++) {
         ended = (struct once){0};
         scope = loop_scope_open(env->scope, in_hook ? once_resumed : destroy_at_the_end, &ended);
-        loop_scope_on_release(scope, in_hook ? destroy_in_hook : use_in_hook, NULL);
+        loop_scope_defer(scope, in_hook ? destroy_in_hook : use_in_hook, NULL);
         fd = connection(scope, &peer);
         last_reader = reader_from(fd);
         last_writer = writer_to(fd);
-        loop_scope_on_release(scope, use_in_hook, NULL);
+        loop_scope_defer(scope, use_in_hook, NULL);
         send_text(peer, "unread");
         do {
             AWAIT(loop_reader_fill(last_reader, 6, GO));
@@ -113,7 +113,7 @@ LOOP_TEST(a_scope_stays_open_until_a_write_that_belongs_to_another_has_ended)
     scope = loop_scope_open(env->scope, ONCE(&ended));
     sink = (struct loop_sink){.ops = &beyond_ops, .scope = scope, .self = &flows[0]->sink};
     writer = loop_writer_create(&sink, 0);
-    CHECK_IS(loop_writer_put(writer, much, sizeof much), 0);
+    CHECK_IS(loop_writer_append(writer, much, sizeof much), 0);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(ended.count, 0);
     while (seen < sizeof much) {
@@ -140,7 +140,7 @@ LOOP_TEST(cancelling_a_scope_ends_a_write_that_belongs_to_another)
     scope = loop_scope_open(env->scope, ONCE(&ended));
     sink = (struct loop_sink){.ops = &beyond_ops, .scope = scope, .self = &flows[0]->sink};
     writer = loop_writer_create(&sink, 0);
-    CHECK_IS(loop_writer_put(writer, much, sizeof much), 0);
+    CHECK_IS(loop_writer_append(writer, much, sizeof much), 0);
     START(loop_writer_flush(writer, ONCE(&flushed)));
     AWAIT(turns(env->scope, 3, GO));
     loop_scope_cancel(scope);
@@ -206,7 +206,7 @@ static int make_mistake(struct loop_env *env, void *which)
     case READER_TWICE: loop_reader_destroy(reader); break;
     case WRITER_TWICE: loop_writer_destroy(writer); break;
     case READ_AFTER: result = loop_reader_line(reader, NULL, NULL) ? 1 : loop_reader_consume(reader, 1); break;
-    case WRITE_AFTER: result = loop_writer_put(writer, "x", 1); break;
+    case WRITE_AFTER: result = loop_writer_append(writer, "x", 1); break;
     case NULL_READER: result = loop_reader_all(NULL, NULL, NULL) ? 1 : loop_reader_pause(NULL); break;
     case NULL_WRITER: result = loop_writer_flush(NULL, NULL, NULL) ? 1 : loop_writer_print(NULL, "x"); break;
     case NULL_SOURCE: result = loop_reader_create(NULL, 0) ? 1 : -EINVAL; break;
@@ -223,7 +223,7 @@ static int run_mistake(void *which)
 TEST(p23_uses_of_what_is_gone_or_never_was_are_named)
 {
     static const char *const words[] = {"loop_reader_destroy", "loop_writer_destroy", "loop_reader_line",
-                                        "loop_writer_put",     "loop_reader_all",     "loop_writer_flush",
+                                        "loop_writer_append",  "loop_reader_all",     "loop_writer_flush",
                                         "loop_reader_create",  "loop_writer_create"};
 
     for (unsigned i = 0; i < COUNT_OF(words); i++) {

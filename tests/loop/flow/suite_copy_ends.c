@@ -378,7 +378,7 @@ LOOP_TEST(p07_copy_in_a_cancelled_scope_does_nothing)
     ONCE_IS(copies[1], -ECANCELED);
     CHECK_IS(own.at, 0);
     CHECK_IS(own.taken, 0);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(scope_end.count);
     END;
 }

@@ -1630,7 +1630,7 @@ LOOP_TEST(pipe_in_a_scope_that_has_ended)
 
     BEGIN;
     scope_of_no_pipe = loop_scope_open(env->scope, ONCE(&ended));
-    CHECK(loop_scope_on_release(scope_of_no_pipe, make_late_pipe, NULL));
+    CHECK(loop_scope_defer(scope_of_no_pipe, make_late_pipe, NULL));
     WAIT_UNTIL(ended.count);
     CHECK_IS(late_pipe, -ECANCELED);
     END;

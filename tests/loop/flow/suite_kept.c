@@ -372,7 +372,7 @@ LOOP_TEST(own_source_that_is_closed_or_cancelled_tells_no_kept_error)
     CHECK_IS(loop_try_read(source, got, sizeof got), -ECANCELED);
     AWAIT(loop_read(source, got, sizeof got, GO));
     CHECK_IS(result, -ECANCELED);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(end.count);
     END;
 }

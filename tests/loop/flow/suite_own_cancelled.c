@@ -103,7 +103,7 @@ LOOP_TEST(p07_source_in_a_cancelled_scope_is_not_read)
         AWAIT(loop_reader_take(loop_reader_create(&own.source, 0), 10, GO));
         CHECK_IS(result, -ECANCELED);
         CHECK_IS(own.calls, 0);
-        loop_scope_release(scope);
+        loop_scope_unhold(scope);
         WAIT_UNTIL(end.count);
     }
     END;
@@ -128,19 +128,19 @@ LOOP_TEST(p07_sink_in_a_cancelled_scope_is_not_written)
     CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
     AWAIT(loop_shutdown(&own.sink, GO));
     CHECK_IS(result, -ECANCELED);
-    AWAIT(loop_sink_drained(&own.sink, GO));
+    AWAIT(loop_sink_wait_drained(&own.sink, GO));
     CHECK_IS(result, -ECANCELED);
     memory = loop_memory_source(env->scope, "abc", 3);
     AWAIT(loop_copy(memory, &own.sink, GO));
     CHECK_IS(result, -ECANCELED);
     writer = loop_writer_create(&own.sink, 0);
-    loop_writer_put(writer, "abc", 3);
+    loop_writer_append(writer, "abc", 3);
     AWAIT(loop_writer_flush(writer, GO));
     CHECK_IS(result, -ECANCELED);
     AWAIT(loop_writer_shutdown(writer, GO));
     CHECK_IS(result, -ECANCELED);
     CHECK_IS(own.calls, 0);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(end.count);
     END;
 }
@@ -156,7 +156,7 @@ LOOP_TEST(p07_pending_bytes_of_a_writer_are_not_written_in_a_cancelled_scope)
     scope = loop_scope_open(env->scope, ONCE(&end));
     own = (struct own){.sink = {.ops = &sink_ops, .scope = scope}};
     writer = loop_writer_create(&own.sink, 0);
-    loop_writer_put(writer, "abc", 3);
+    loop_writer_append(writer, "abc", 3);
     START(loop_writer_flush(writer, ONCE(&flush)));
     START(loop_writer_shutdown(writer, ONCE(&shutdown)));
     loop_scope_cancel(scope);

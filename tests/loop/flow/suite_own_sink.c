@@ -142,7 +142,7 @@ static void on_data(void *unused, int64_t result, struct loop_chunk *chunk)
     if (loop_sink_queued(feed.sink) > ENOUGH) {
         feed.pauses++;
         loop_stream_pause(feed.loop, feed.stream);
-        loop_sink_drained(feed.sink, on_drained, NULL);
+        loop_sink_wait_drained(feed.sink, on_drained, NULL);
     }
 }
 
@@ -232,7 +232,7 @@ LOOP_TEST(p11_own_sink_s_queue_is_like_a_descriptor_s)
     sink = make_gate(&gate, env->scope);
     CHECK_IS(loop_sink_limit(sink, 10), 0);
     CHECK(!loop_sink_is_full(sink));
-    AWAIT(loop_sink_drained(sink, GO));
+    AWAIT(loop_sink_wait_drained(sink, GO));
     CHECK_IS(result, 0);
     START(loop_write(sink, "01234", 5, ONCE(&writes[0])));
     CHECK_IS(loop_sink_queued(sink), 5);
@@ -241,7 +241,7 @@ LOOP_TEST(p11_own_sink_s_queue_is_like_a_descriptor_s)
     CHECK_IS(loop_sink_queued(sink), 13);
     CHECK(loop_sink_is_full(sink));
     START(loop_write(sink, "no", 2, ONCE(&writes[2])));
-    START(loop_sink_drained(sink, ONCE(&drained)));
+    START(loop_sink_wait_drained(sink, ONCE(&drained)));
     AWAIT(turns(env->scope, 3, GO));
     ONCE_IS(writes[2], -ENOBUFS);
     CHECK_IS(writes[0].count + writes[1].count + drained.count, 0);
@@ -262,7 +262,7 @@ LOOP_TEST(p11_own_sink_s_queue_is_like_a_descriptor_s)
     CHECK_IS(gate.length, 14);
     CHECK(memcmp(gate.bytes, "0123456789abcd", 14) == 0);
     CHECK_IS(loop_sink_queued(sink), 0);
-    START(loop_sink_drained(sink, ONCE(&late)));
+    START(loop_sink_wait_drained(sink, ONCE(&late)));
     WAIT_UNTIL(late.count);
     ONCE_IS(late, 0);
     END;
@@ -402,12 +402,12 @@ LOOP_TEST(own_sink_s_error_is_told_by_drained_until_a_write_succeeds_or_it_is_cl
     gate.is_open = true;
     AWAIT(loop_write(sink, "no", 2, GO));
     CHECK_IS(result, -EIO);
-    AWAIT(loop_sink_drained(sink, GO));
+    AWAIT(loop_sink_wait_drained(sink, GO));
     CHECK_IS(result, -EIO);
     gate.error = 0;
     AWAIT(loop_write(sink, "yes", 3, GO));
     CHECK_IS(result, 3);
-    AWAIT(loop_sink_drained(sink, GO));
+    AWAIT(loop_sink_wait_drained(sink, GO));
     CHECK_IS(result, 0);
     gate.error = -EIO;
     START(loop_write(sink, "no", 2, ONCE(&writes[0])));
@@ -415,18 +415,18 @@ LOOP_TEST(own_sink_s_error_is_told_by_drained_until_a_write_succeeds_or_it_is_cl
     WAIT_UNTIL(writes[1].count);
     ONCE_IS(writes[0], -EIO);
     ONCE_IS(writes[1], -EIO);
-    AWAIT(loop_sink_drained(sink, GO));
+    AWAIT(loop_sink_wait_drained(sink, GO));
     CHECK_IS(result, -EIO);
     gate.error = 0;
     gate.most = 2;
     AWAIT(loop_write(sink, "part", 4, GO));
     CHECK_IS(result, 2);
-    AWAIT(loop_sink_drained(sink, GO));
+    AWAIT(loop_sink_wait_drained(sink, GO));
     CHECK_IS(result, 0);
     gate.error = -EIO;
     AWAIT(loop_write(sink, "no", 2, GO));
     CHECK_IS(loop_sink_close(sink), 0);
-    AWAIT(loop_sink_drained(sink, GO));
+    AWAIT(loop_sink_wait_drained(sink, GO));
     CHECK_IS(result, 0);
     END;
 }

@@ -1004,7 +1004,7 @@ LOOP_TEST(p07_no_reader_is_made_while_hooks_run)
 {
     BEGIN;
     dying_source = loop_null_source(env->scope);
-    CHECK(loop_scope_on_release(env->scope, make_reader_too_late, NULL) != NULL);
+    CHECK(loop_scope_defer(env->scope, make_reader_too_late, NULL) != NULL);
     END;
 }
 
@@ -1227,11 +1227,11 @@ LOOP_TEST(p07_a_scope_that_a_line_has_emptied_ends)
     }
     start_all_lines(&lines, loop_memory_source(env->scope, "a\nb\n", 4), 0);
     WAIT_UNTIL(lines.count == 1);
-    loop_scope_release(scopes[0]);
+    loop_scope_unhold(scopes[0]);
     WAIT_UNTIL(lines.count == 2);
-    loop_scope_release(scopes[1]);
+    loop_scope_unhold(scopes[1]);
     WAIT_UNTIL(lines.ends);
-    loop_scope_release(scopes[2]);
+    loop_scope_unhold(scopes[2]);
     WAIT_UNTIL(ended[0].count && ended[1].count && ended[2].count);
     END;
 }

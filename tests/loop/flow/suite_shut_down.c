@@ -89,7 +89,7 @@ LOOP_TEST(p17_all_writes_end_when_the_program_shuts_down)
         START(write_to(env->scope, ours, way, &writes[way]));
     }
     loop_sink_limit(&ours->sink, SIZE / 2);
-    START(loop_sink_drained(&ours->sink, ONCE(&drained)));
+    START(loop_sink_wait_drained(&ours->sink, ONCE(&drained)));
     AWAIT(turns(env->scope, 5, GO));
     AWAIT(loop_op_shutdown(NULL, ours->fd, SHUT_WR, GO));
     for (way = 0; way < WAYS; way++) {
@@ -101,7 +101,7 @@ LOOP_TEST(p17_all_writes_end_when_the_program_shuts_down)
     AWAIT(loop_write(&ours->sink, "late", 4, GO));
     CHECK_IS(result, -EPIPE);
     writer = loop_writer_create(&ours->sink, 0);
-    loop_writer_put(writer, "late", 4);
+    loop_writer_append(writer, "late", 4);
     AWAIT(loop_writer_flush(writer, GO));
     CHECK_IS(result, -EPIPE);
     close(fds[1]);

@@ -151,7 +151,7 @@ LOOP_TEST(p07_nothing_is_tried_in_a_cancelled_scope)
     WAIT_UNTIL(wait.count);
     ONCE_IS(wait, -ECANCELED);
     CHECK_IS(asked, 1);
-    loop_scope_release(scope);
+    loop_scope_unhold(scope);
     WAIT_UNTIL(scope_end.count);
     END;
 }

@@ -141,7 +141,7 @@ LOOP_TEST(what_one_continuation_appends_leaves_in_one_write)
     CHECK_IS(basin.writes, 1);
     CHECK(HAS(basin, "0,1,2,3,4,5,6,7,8,9,"));
     CHECK_IS(loop_writer_pending(writer), 0);
-    CHECK_IS(loop_writer_put(writer, "x", 1), 0);
+    CHECK_IS(loop_writer_append(writer, "x", 1), 0);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(basin.writes, 2);
     END;
@@ -185,14 +185,14 @@ LOOP_TEST(copies_and_references_keep_their_order)
     for (i = 0; i < COUNT_OF(steps); i++) {
         writer = fill_basin(&basin, env->scope, 0);
         basin.step = steps[i];
-        loop_writer_put_ref(writer, "[ref]", 5);
-        loop_writer_put(writer, own, 3);
-        loop_writer_put(writer, "+", 1);
+        loop_writer_append_borrowed(writer, "[ref]", 5);
+        loop_writer_append(writer, own, 3);
+        loop_writer_append(writer, "+", 1);
         memcpy(own, "OWN", 3); /* it was copied */
-        loop_writer_put_ref(writer, "[a]", 3);
-        loop_writer_put_ref(writer, "[b]", 3);
-        loop_writer_put_ref(writer, NULL, 0);
-        loop_writer_put(writer, NULL, 0);
+        loop_writer_append_borrowed(writer, "[a]", 3);
+        loop_writer_append_borrowed(writer, "[b]", 3);
+        loop_writer_append_borrowed(writer, NULL, 0);
+        loop_writer_append(writer, NULL, 0);
         loop_writer_print(writer, "%s", "");
         loop_writer_print(writer, "%s-%d", own, 7);
         memcpy(own, "own", 3);
@@ -337,7 +337,7 @@ static struct loop_sink *dying_sink;
 static void append_too_late(void *writer)
 {
     CHECK_IS(loop_writer_print(writer, "too late"), -ECANCELED);
-    CHECK_IS(loop_writer_put_ref(writer, "x", 1), -ECANCELED);
+    CHECK_IS(loop_writer_append_borrowed(writer, "x", 1), -ECANCELED);
     CHECK_IS(loop_writer_flush(writer, GO), 0);
     CHECK_IS(loop_writer_shutdown(writer, GO), 0);
     loop_writer_uncork(writer);
@@ -358,7 +358,7 @@ LOOP_TEST(p07_hooks_append_nothing_and_corked_bytes_are_dropped)
     dying_sink = &basin.sink;
     loop_writer_cork(writer);
     CHECK_IS(loop_writer_print(writer, "corked"), 0);
-    CHECK(loop_scope_on_release(scope, append_too_late, writer) != NULL);
+    CHECK(loop_scope_defer(scope, append_too_late, writer) != NULL);
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, 0);
     CHECK_IS(basin.writes, 0);
@@ -372,8 +372,8 @@ LOOP_TEST(p23_a_reference_to_nothing_is_refused)
 
     BEGIN;
     writer = fill_basin(&basin, env->scope, 0);
-    CHECK_IS(loop_writer_put_ref(writer, NULL, 1), -EINVAL);
-    CHECK_IS(loop_writer_put(writer, "x", SIZE_MAX), -EINVAL);
+    CHECK_IS(loop_writer_append_borrowed(writer, NULL, 1), -EINVAL);
+    CHECK_IS(loop_writer_append(writer, "x", SIZE_MAX), -EINVAL);
     AWAIT(loop_writer_flush(writer, GO));
     CHECK_IS(result, -EINVAL);
     CHECK_IS(basin.writes, 0);
@@ -391,7 +391,7 @@ LOOP_TEST(p01_a_flush_never_resumes_from_inside_the_call)
     BEGIN;
     writer = fill_basin(&basin, env->scope, 0);
     START(loop_writer_flush(writer, ONCE(&flushed)));
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     START(loop_writer_shutdown(writer, ONCE(&shut)));
     CHECK_IS(flushed.count + drained.count + shut.count, 0);
     WAIT_UNTIL(shut.count);
@@ -496,7 +496,7 @@ LOOP_TEST(over_sockets_files_and_pipes_everything_arrives)
                 CHECK_IS(loop_writer_print(writer, "%d\n", sent++), 0);
             }
             drained = (struct once){0};
-            START(loop_writer_drained(writer, ONCE(&drained)));
+            START(loop_writer_wait_drained(writer, ONCE(&drained)));
             while (reader && !drained.count) {
                 AWAIT(loop_reader_line(reader, GO));
                 snprintf(line, sizeof line, "%d", seen++);
@@ -568,7 +568,7 @@ LOOP_TEST(a_failing_sink_is_heard_of_by_every_flush_it_concerns)
     START(loop_writer_flush(writer, ONCE(&first)));
     START(loop_writer_flush(writer, ONCE(&second)));
     START(loop_writer_shutdown(writer, ONCE(&shut)));
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     WAIT_UNTIL(before.count && first.count && second.count && shut.count);
     ONCE_IS(before, 0);
     ONCE_IS(first, -ENOSPC);
@@ -579,7 +579,7 @@ LOOP_TEST(a_failing_sink_is_heard_of_by_every_flush_it_concerns)
     /* And for ever. */
     CHECK_IS(loop_writer_print(writer, "g"), -ENOSPC);
     CHECK_IS(loop_writer_pending(writer), 0);
-    AWAIT(loop_writer_drained(writer, GO));
+    AWAIT(loop_writer_wait_drained(writer, GO));
     CHECK_IS(result, -ENOSPC);
     AWAIT(loop_writer_shutdown(writer, GO));
     CHECK_IS(result, -ENOSPC);
@@ -600,7 +600,7 @@ LOOP_TEST(p02_a_failure_that_nobody_hears_is_the_scopes)
     writer = fill_basin(&basin, scope, 4);
     basin.error = -EPIPE;
     loop_writer_print(writer, "abcdef");
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     WAIT_UNTIL(ended.count);
     ONCE_IS(ended, -EPIPE);
     CHECK(drained.count == 1 && drained.result < 0);
@@ -678,19 +678,19 @@ LOOP_TEST(p11_the_limit_is_exact_and_leaves_no_gap)
     BEGIN;
     writer = fill_basin(&basin, env->scope, 10);
     basin.waits = true;
-    CHECK_IS(loop_writer_put(writer, "123456789", 9), 0);
+    CHECK_IS(loop_writer_append(writer, "123456789", 9), 0);
     CHECK(!loop_writer_is_full(writer));
-    CHECK_IS(loop_writer_put(writer, "a", 1), 0);
+    CHECK_IS(loop_writer_append(writer, "a", 1), 0);
     CHECK(loop_writer_is_full(writer));
-    CHECK_IS(loop_writer_put(writer, "b", 1), -ENOBUFS);
-    CHECK_IS(loop_writer_put_ref(writer, "c", 1), -ENOBUFS);
+    CHECK_IS(loop_writer_append(writer, "b", 1), -ENOBUFS);
+    CHECK_IS(loop_writer_append_borrowed(writer, "c", 1), -ENOBUFS);
     AWAIT(turns(env->scope, 2, GO));
     basin_go(&basin);
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(loop_writer_pending(writer), 0);
     CHECK(loop_writer_is_full(writer)); /* nobody has heard of it yet: what comes now would come behind a gap */
     CHECK_IS(loop_writer_print(writer, "d"), -ENOBUFS);
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     CHECK_IS(loop_writer_print(writer, "e"), -ENOBUFS);
     WAIT_UNTIL(drained.count);
     ONCE_IS(drained, 0);
@@ -769,9 +769,9 @@ LOOP_TEST(p11_a_wait_for_room_that_fails_lifts_no_refusal)
     writer = fill_basin(&basin, env->scope, 3);
     loop_writer_print(writer, "abc");
     AWAIT(turns(env->scope, 2, GO));
-    CHECK_IS(loop_writer_put_ref(writer, NULL, 1), -EINVAL);
+    CHECK_IS(loop_writer_append_borrowed(writer, NULL, 1), -EINVAL);
     loop_writer_abort(writer);
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     WAIT_UNTIL(drained.count);
     ONCE_IS(drained, -ECANCELED);
     AWAIT(loop_writer_flush(writer, GO));
@@ -791,9 +791,9 @@ LOOP_TEST(p11_one_append_larger_than_the_limit_is_taken)
     fill_pattern(data, LEN, 1);
     writer = fill_basin(&basin, env->scope, 10);
     for (i = 0; i < 2; i++) {
-        CHECK_IS(loop_writer_put(writer, data, LEN), 0);
-        CHECK_IS(loop_writer_put(writer, "x", 1), -ENOBUFS);
-        AWAIT(loop_writer_drained(writer, GO));
+        CHECK_IS(loop_writer_append(writer, data, LEN), 0);
+        CHECK_IS(loop_writer_append(writer, "x", 1), -ENOBUFS);
+        AWAIT(loop_writer_wait_drained(writer, GO));
         CHECK_IS(basin.length, LEN * (i + 1));
     }
     CHECK(is_pattern(basin.data, LEN, 1) && is_pattern(basin.data + LEN, LEN, 1));
@@ -810,13 +810,13 @@ LOOP_TEST(p11_drained_comes_at_half_of_the_limit)
     BEGIN;
     writer = fill_basin(&basin, env->scope, 10);
     basin.waits = true;
-    loop_writer_put(writer, "12345", 5);
+    loop_writer_append(writer, "12345", 5);
     AWAIT(turns(env->scope, 2, GO)); /* these are on their way */
-    AWAIT(loop_writer_drained(writer, GO));
+    AWAIT(loop_writer_wait_drained(writer, GO));
     CHECK_IS(result, 0);
-    loop_writer_put(writer, "678901", 6);
-    START(loop_writer_drained(writer, ONCE(&drained)));
-    job = START(loop_writer_drained(writer, ONCE(&again)));
+    loop_writer_append(writer, "678901", 6);
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
+    job = START(loop_writer_wait_drained(writer, ONCE(&again)));
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(loop_cancel(env->loop, job), 0);
     WAIT_UNTIL(again.count);
@@ -857,7 +857,7 @@ LOOP_TEST(p11_a_peer_that_never_reads_costs_the_limit_and_no_more)
     CHECK_IS(refused, -ENOBUFS);
     CHECK(loop_writer_pending(writer) >= LIMIT && loop_writer_pending(writer) < LIMIT + 500);
     START(loop_writer_flush(writer, ONCE(&flushed)));
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     AWAIT(turns(scope, 5, GO));
     CHECK_IS(flushed.count + drained.count, 0);
     loop_scope_deadline(scope, loop_now(env->loop) + LOOP_MILLISECOND);
@@ -972,7 +972,7 @@ LOOP_TEST(a_flush_sends_what_is_corked)
     CHECK(HAS(basin, "ab"));
     loop_writer_print(writer, "ef");
     CHECK_IS(loop_writer_print(writer, "gh"), -ENOBUFS);
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     WAIT_UNTIL(drained.count);
     ONCE_IS(drained, 0);
     CHECK(HAS(basin, "abcdef"));
@@ -1099,7 +1099,7 @@ LOOP_TEST(an_abort_drops_what_is_pending_and_tells_who_waits)
     loop_writer_cork(writer);
     loop_writer_print(writer, "abcdef");
     START(loop_writer_flush(writer, ONCE(&flushed)));
-    START(loop_writer_drained(writer, ONCE(&drained)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
     START(loop_writer_shutdown(writer, ONCE(&shut)));
     loop_writer_abort(writer);
     loop_writer_abort(writer);
@@ -1128,7 +1128,7 @@ LOOP_TEST(p03_after_an_abort_references_are_in_use_until_a_flush_has_been_heard)
         writer = fill_basin(&basin, env->scope, 0);
         before = behind = (struct once){0};
         basin.waits = true;
-        loop_writer_put_ref(writer, "reference", 9);
+        loop_writer_append_borrowed(writer, "reference", 9);
         START(loop_writer_flush(writer, ONCE(&before)));
         AWAIT(turns(env->scope, 3, GO));
         basin.waits = way == 0; /* in the second round the sink can't be hurried */
@@ -1207,9 +1207,9 @@ LOOP_TEST(without_memory_an_append_is_refused_and_leaves_no_gap)
     for (way = 0; way < 6; way++) {
         writer = fill_basin(&basin, env->scope, 0);
         fail_allocation(way % 2 ? 2 : 1, false);
-        int error = way < 2   ? loop_writer_put(writer, "abc", 3)
+        int error = way < 2   ? loop_writer_append(writer, "abc", 3)
                     : way < 4 ? loop_writer_print(writer, "abc")
-                              : loop_writer_put_ref(writer, "abc", 3);
+                              : loop_writer_append_borrowed(writer, "abc", 3);
         if (way < 5) {
             CHECK(allocation_failed());
             CHECK_IS(error, -ENOMEM);
@@ -1257,7 +1257,7 @@ LOOP_TEST(p14_warm_writers_allocate_nothing)
             before = allocations();
         }
         loop_writer_print(writer, "answer %d", i);
-        loop_writer_put_ref(writer, "\r\n", 2);
+        loop_writer_append_borrowed(writer, "\r\n", 2);
         loop_writer_u32_be(writer, 7);
         AWAIT(loop_writer_flush(writer, GO));
         CHECK_IS(result, 0);
@@ -1289,13 +1289,13 @@ static size_t append_some(struct loop_writer *writer, const char *data, size_t l
 
     len = len < left ? len : left;
     switch (dice(4)) {
-    case 0: error = loop_writer_put_ref(writer, data, len); break;
+    case 0: error = loop_writer_append_borrowed(writer, data, len); break;
     case 1: error = loop_writer_print(writer, "%.*s", (int)len, data); break;
     case 2:
         len = 1;
         error = loop_writer_u8(writer, (uint8_t)*data);
         break;
-    default: error = loop_writer_put(writer, data, len); break;
+    default: error = loop_writer_append(writer, data, len); break;
     }
     CHECK(error == 0 || error == -ENOBUFS);
     CHECK(error == 0 || loop_writer_is_full(writer));
@@ -1326,7 +1326,7 @@ LOOP_TEST(what_a_writer_writes_is_what_was_appended)
                 loop_writer_cork(writer);
             }
             if (loop_writer_is_full(writer)) {
-                AWAIT(loop_writer_drained(writer, GO));
+                AWAIT(loop_writer_wait_drained(writer, GO));
                 CHECK_IS(result, 0);
             } else if (dice(5) == 0) {
                 AWAIT(loop_writer_flush(writer, GO));

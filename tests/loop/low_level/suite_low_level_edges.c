@@ -985,7 +985,7 @@ LOOP_TEST(recv_multishot_without_buffers_or_with_anothers)
     START(receive(inner, unconnected));
     WAIT_UNTIL(received.ends);
     CHECK_IS(received.end, -ENOTCONN);
-    loop_scope_release(inner);
+    loop_scope_unhold(inner);
     END;
 }
 

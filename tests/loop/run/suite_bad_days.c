@@ -583,7 +583,7 @@ LOOP_TEST(peer_that_has_closed_is_found_out_by_writing)
     for (int i = 0; i < 3; i++) {
         START(loop_write(&flow->sink, "y", 1, ONCE(&writes[i])));
     }
-    START(loop_sink_drained(&flow->sink, ONCE(&drained)));
+    START(loop_sink_wait_drained(&flow->sink, ONCE(&drained)));
     WAIT_UNTIL(writes[2].count && drained.count);
     for (int i = 0; i < 3; i++) {
         CHECK(writes[i].result == -EPIPE || writes[i].result == -ECONNRESET);
@@ -1006,7 +1006,7 @@ static loop_job block_drained(struct blocked *this)
     stuff(loop_fd_peek(this->flow->fd));
     CHECK_IS(loop_sink_limit(&this->flow->sink, 10), 0);
     loop_write(&this->flow->sink, scratch, sizeof scratch, TALLY(&broken));
-    return loop_sink_drained(&this->flow->sink, ONCE(&this->end));
+    return loop_sink_wait_drained(&this->flow->sink, ONCE(&this->end));
 }
 
 static loop_job block_copy_from(struct blocked *this)
@@ -1269,7 +1269,7 @@ LOOP_TEST(closed_in_the_middle_every_operation_ends_once)
                 end_it(way, &this, job, env->scope);
                 WAIT_UNTIL(this.end.count && (way != TAKE || taken.count) && (way != OP_CLOSE || closed.count));
                 check_blocked(way, &blockers[which], &this);
-                loop_scope_release(this.scope);
+                loop_scope_unhold(this.scope);
                 WAIT_UNTIL(scope_ended.count);
                 CHECK_IS(scope_ended.result, expected_scope_end(way));
                 close(this.peer);
@@ -1528,8 +1528,8 @@ LOOP_TEST(hook_that_closes_what_others_are_using)
     START(loop_read(&flows[0]->source, &byte, 1, ONCE(&read)));
     START(loop_copy(&flows[1]->source, &flows[0]->sink, ONCE(&copy)));
     scope = loop_scope_open(env->scope, ONCE(&ended));
-    CHECK(loop_scope_on_release(scope, close_from_hook, flows[0]->fd));
-    CHECK(loop_scope_on_release(scope, close_from_hook, flows[1]->fd));
+    CHECK(loop_scope_defer(scope, close_from_hook, flows[0]->fd));
+    CHECK(loop_scope_defer(scope, close_from_hook, flows[1]->fd));
     WAIT_UNTIL(ended.count && read.count && copy.count);
     ONCE_IS(ended, 0);
     ONCE_IS(read, -ECANCELED);
@@ -1631,7 +1631,7 @@ LOOP_TEST(fork_in_mid_flight_and_the_parents_traffic_goes_on)
     BEGIN;
     serve(env->scope, echo_by_copy);
     client = client_of_server(env->scope);
-    inbox = loop_inbox_get(env->loop);
+    inbox = loop_inbox_ref(env->loop);
     for (round = 0; round < ROUNDS; round++) {
         memset(&nop, 0, sizeof nop);
         memset(&sleep, 0, sizeof sleep);
@@ -1665,7 +1665,7 @@ LOOP_TEST(fork_in_mid_flight_and_the_parents_traffic_goes_on)
         ONCE_IS(work, 0);
         ONCE_IS(post, 0);
     }
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
     loop_flow_close(client);
     loop_server_stop(server, LOOP_NEVER);
     END;
@@ -1680,7 +1680,7 @@ static int keep_inbox(struct loop_env *env, void *unused)
     struct loop_options options = {.log = forget_line};
 
     (void)unused;
-    kept_inbox = loop_inbox_get(env->loop);
+    kept_inbox = loop_inbox_ref(env->loop);
     return kept_inbox && loop_run_with(&options, count_main, NULL) == -EDEADLK ? carry_traffic(env, NULL) : 1;
 }
 
@@ -1695,7 +1695,7 @@ TEST(loops_one_after_another_leave_nothing_and_refuse_late_posts)
         CHECK_IS(count_fds(), before);
         CHECK_IS(loop_post(kept_inbox, never_run, NULL), -ESHUTDOWN);
         CHECK_IS(loop_post(kept_inbox, never_run, NULL), -ESHUTDOWN);
-        loop_inbox_put(kept_inbox);
+        loop_inbox_unref(kept_inbox);
     }
 }
 

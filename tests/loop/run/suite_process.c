@@ -353,7 +353,7 @@ static void *post_many(void *arg)
         }
         CHECK_IS(answer, 0);
     }
-    loop_inbox_put(poster->inbox);
+    loop_inbox_unref(poster->inbox);
     return NULL;
 }
 
@@ -361,12 +361,12 @@ LOOP_TEST(p21_posts_of_many_threads_run_once_and_in_order)
 {
     BEGIN;
     for (int i = 0; i < POSTERS; i++) {
-        posters[i].inbox = loop_inbox_get(env->loop);
+        posters[i].inbox = loop_inbox_ref(env->loop);
         CHECK_IS(pthread_create(&posters[i].thread, NULL, post_many, &posters[i]), 0);
     }
     loop_scope_hold(env->scope);
     WAIT_UNTIL(posters_done == POSTERS);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     for (int i = 0; i < POSTERS; i++) {
         pthread_join(posters[i].thread, NULL);
     }
@@ -388,7 +388,7 @@ LOOP_TEST(p21_a_signal_handler_may_post)
     static struct sigaction action;
 
     BEGIN;
-    signal_inbox = loop_inbox_get(env->loop);
+    signal_inbox = loop_inbox_ref(env->loop);
     action.sa_handler = post_from_handler;
     CHECK_IS(sigaction(SIGUSR1, &action, NULL), 0);
     raise(SIGUSR1);
@@ -397,8 +397,8 @@ LOOP_TEST(p21_a_signal_handler_may_post)
     loop_scope_hold(env->scope);
     WAIT_UNTIL(signal_post.count);
     ONCE_IS(signal_post, 0);
-    loop_scope_release(env->scope);
-    loop_inbox_put(signal_inbox);
+    loop_scope_unhold(env->scope);
+    loop_inbox_unref(signal_inbox);
     END;
 }
 
@@ -437,7 +437,7 @@ LOOP_TEST(p21_a_handler_that_interrupts_the_sleep_wakes_the_loop)
     static pthread_t self, other;
 
     BEGIN;
-    signal_inbox = loop_inbox_get(env->loop);
+    signal_inbox = loop_inbox_ref(env->loop);
     action.sa_handler = post_and_count;
     CHECK_IS(sigaction(SIGUSR1, &action, NULL), 0);
     self = pthread_self();
@@ -448,8 +448,8 @@ LOOP_TEST(p21_a_handler_that_interrupts_the_sleep_wakes_the_loop)
     pthread_join(other, NULL);
     signal(SIGUSR1, SIG_IGN);
     WAIT_UNTIL(handled_posts == handler_posts);
-    loop_scope_release(env->scope);
-    loop_inbox_put(signal_inbox);
+    loop_scope_unhold(env->scope);
+    loop_inbox_unref(signal_inbox);
     END;
 }
 
@@ -459,7 +459,7 @@ static void *post_after_a_while(void *arg)
 
     nanosleep(&(struct timespec){0, 20000000}, NULL);
     CHECK_IS(loop_post(signal_inbox, ONCE(once)), 0);
-    loop_inbox_put(signal_inbox);
+    loop_inbox_unref(signal_inbox);
     return NULL;
 }
 
@@ -471,13 +471,13 @@ LOOP_TEST(p21_a_post_wakes_a_sleeping_loop)
     static int64_t began;
 
     BEGIN;
-    signal_inbox = loop_inbox_get(env->loop);
+    signal_inbox = loop_inbox_ref(env->loop);
     loop_get_stats(env->loop, &before);
     began = now_ns();
     CHECK_IS(pthread_create(&thread, NULL, post_after_a_while, &post), 0);
     loop_scope_hold(env->scope);
     WAIT_UNTIL(post.count);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     CHECK(now_ns() - began < 5 * LOOP_SECOND);
     loop_get_stats(env->loop, &after);
     CHECK(after.wakeups > before.wakeups);
@@ -491,7 +491,7 @@ LOOP_TEST_WITH(p21_a_full_box_says_eagain, .post_capacity = 8)
     static struct loop_inbox *inbox;
 
     BEGIN;
-    inbox = loop_inbox_get(env->loop);
+    inbox = loop_inbox_ref(env->loop);
     for (int i = 0; i < 8; i++) {
         CHECK_IS(loop_post(inbox, ONCE(&posts_made[i])), 0);
     }
@@ -504,7 +504,7 @@ LOOP_TEST_WITH(p21_a_full_box_says_eagain, .post_capacity = 8)
     CHECK_IS(loop_post(inbox, ONCE(&one_more)), 0);
     AWAIT(turns(env->scope, 3, GO));
     ONCE_IS(one_more, 0);
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
     END;
 }
 
@@ -513,7 +513,7 @@ static struct loop_inbox *kept_inbox;
 static int keep_inbox(struct loop_env *env, void *unused)
 {
     (void)unused;
-    kept_inbox = loop_inbox_get(env->loop);
+    kept_inbox = loop_inbox_ref(env->loop);
     CHECK(kept_inbox != NULL);
     return 0;
 }
@@ -525,8 +525,8 @@ TEST(p21_a_post_after_the_loop_has_ended_finds_a_closed_box)
     CHECK_IS(run(keep_inbox, NULL), 0);
     CHECK_IS(loop_post(kept_inbox, ONCE(&post)), -ESHUTDOWN);
     CHECK_IS(post.count, 0);
-    loop_inbox_put(kept_inbox);
-    loop_inbox_put(NULL);
+    loop_inbox_unref(kept_inbox);
+    loop_inbox_unref(NULL);
 }
 
 static struct once last_posts[2];
@@ -535,13 +535,13 @@ static void post_at_the_end(void *inbox)
 {
     CHECK_IS(loop_post(inbox, ONCE(&last_posts[0])), 0);
     CHECK_IS(loop_post(inbox, ONCE(&last_posts[1])), 0);
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
 }
 
 static int post_as_it_ends(struct loop_env *env, void *unused)
 {
     (void)unused;
-    CHECK(loop_scope_on_release(env->scope, post_at_the_end, loop_inbox_get(env->loop)));
+    CHECK(loop_scope_defer(env->scope, post_at_the_end, loop_inbox_ref(env->loop)));
     return 0;
 }
 
@@ -556,13 +556,13 @@ TEST(p21_the_last_posts_run_too)
 
 static int post_and_leave(struct loop_env *env, void *unused)
 {
-    struct loop_inbox *inbox = loop_inbox_get(env->loop);
+    struct loop_inbox *inbox = loop_inbox_ref(env->loop);
 
     (void)unused;
     for (int i = 0; i < 2; i++) {
         CHECK_IS(loop_post(inbox, ONCE(&last_posts[i])), 0);
     }
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
     return 0;
 }
 
@@ -592,7 +592,7 @@ static void *race(void *unused)
         CHECK(answer == 0 || answer == -EAGAIN);
         raced_accepted += answer == 0;
     }
-    loop_inbox_put(kept_inbox);
+    loop_inbox_unref(kept_inbox);
     return NULL;
 }
 
@@ -707,7 +707,7 @@ LOOP_TEST(p21_a_fork_in_mid_flight_leaves_the_parent_alone)
 
     BEGIN;
     make_flows(env->scope, flows);
-    inbox = loop_inbox_get(env->loop);
+    inbox = loop_inbox_ref(env->loop);
     START(loop_read_exact(&flows[0]->source, buffer, 4, ONCE(&read)));
     START(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, ONCE(&sleep)));
     AWAIT(turns(env->scope, 2, GO));
@@ -723,7 +723,7 @@ LOOP_TEST(p21_a_fork_in_mid_flight_leaves_the_parent_alone)
     WAIT_UNTIL(read.count && sleep.count);
     ONCE_IS(read, 4);
     CHECK(memcmp(buffer, "fork", 4) == 0);
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
     END;
 }
 

@@ -439,7 +439,7 @@ static void let_go(struct lane *lane)
     bool is_over = steps_left > 0 ? lane->is_broken && loop_scope_is_cancelled(lane->scope) : wind_up(lane);
 
     if (is_over && !lane->is_writing && !lane->is_reading && !lane->is_polling && !lane->is_shutting) {
-        loop_scope_release(lane->scope);
+        loop_scope_unhold(lane->scope);
         lane->env = NULL;
     }
 }

@@ -257,7 +257,7 @@ static void put(struct rig *rig)
     size_t len = 1 + dice(sizeof bytes);
 
     fill(rig, bytes, len, rig->n_appended);
-    int error = loop_writer_put(rig->writer, bytes, len);
+    int error = loop_writer_append(rig->writer, bytes, len);
     if (error) {
         CHECK(rig->end != WHOLE);
         check_error(rig, error, false);
@@ -464,7 +464,7 @@ static void use_ending(struct rig *rig)
         (void)loop_reader_consume(rig->reader, 1);
     }
     if (rig->writer) {
-        CHECK(loop_writer_put(rig->writer, "x", 1) < 0);
+        CHECK(loop_writer_append(rig->writer, "x", 1) < 0);
         CHECK_IS(loop_writer_flush(rig->writer, once_resumed, NULL), 0);
     }
     n_uses_after++;
@@ -538,7 +538,7 @@ static void open_rig(struct rig *rig)
     rig->number = -1;
     rig->reader = dice(2) ? loop_reader_create(&rig->flow->source, 0) : NULL;
     rig->writer = dice(2) ? loop_writer_create(&rig->flow->sink, 0) : NULL;
-    CHECK(loop_scope_on_release(rig->scope, in_hook, rig) && loop_scope_on_release(rig->scope, in_hook, rig));
+    CHECK(loop_scope_defer(rig->scope, in_hook, rig) && loop_scope_defer(rig->scope, in_hook, rig));
     loop_scope_hold(rig->scope);
     rig->is_held = true;
 }
@@ -596,7 +596,7 @@ static void play_ended(struct rig *rig)
         break;
     case 5: start_writing(rig); break;
     case 6:
-        loop_scope_release(rig->scope);
+        loop_scope_unhold(rig->scope);
         rig->is_held = false;
         break;
     default: break;
@@ -642,7 +642,7 @@ static void wind_up(struct rig *rig)
     } else if (rig->end == TAKEN && !rig->is_settled) {
         play_ended(rig);
     } else if (rig->is_held) {
-        loop_scope_release(rig->scope);
+        loop_scope_unhold(rig->scope);
         rig->is_held = false;
     }
 }

@@ -138,7 +138,7 @@ static void *post_now_and_then(void *unused)
         nap(LOOP_MILLISECOND);
         CHECK_IS(loop_post(inbox, ONCE(&posts[i])), 0);
     }
-    loop_inbox_put(inbox);
+    loop_inbox_unref(inbox);
     return NULL;
 }
 
@@ -149,12 +149,12 @@ LOOP_TEST_WITH(p21_a_busy_polling_loop_sees_posts_without_being_woken, .busy_pol
 
     BEGIN;
     AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    inbox = loop_inbox_get(env->loop);
+    inbox = loop_inbox_ref(env->loop);
     loop_get_stats(env->loop, &before);
     CHECK_IS(pthread_create(&thread, NULL, post_now_and_then, NULL), 0);
     loop_scope_hold(env->scope);
     WAIT_UNTIL(posts[POSTS - 1].count);
-    loop_scope_release(env->scope);
+    loop_scope_unhold(env->scope);
     loop_get_stats(env->loop, &after);
     CHECK_IS(after.wakeups, before.wakeups);
     CHECK(!strcmp(loop_backend_name(env->loop), "epoll") || after.enters - before.enters <= 1);
