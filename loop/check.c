@@ -6,8 +6,6 @@
 
 #include <loop/log.h>
 #include <loop/part.h>
-#include <loop/reader_state.h>
-#include <loop/writer_state.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,12 +44,11 @@ static unsigned long long generation_of(uint64_t id)
     return (unsigned long long)((id & ~LOOP_SLAB_FREE) >> LOOP_SLAB_INDEX_BITS) - (id & LOOP_SLAB_FREE ? 1 : 0);
 }
 
-/* A reader or a writer. */
-static void stop_buffered(const char *function, const char *kind, uint64_t id, struct loop_place destroyed)
+void loop_stop_destroyed(const char *function, const char *kind, uint64_t id, const struct loop_place *destroyed)
 {
     char place[LOOP_PLACE_TEXT_SIZE];
-    if (destroyed.function) {
-        loop_place_format(&destroyed, place);
+    if (destroyed->function) {
+        loop_place_format(destroyed, place);
         stop_gone(function, "the %s %u.%llu was destroyed by %s", kind, slot_of(id), generation_of(id), place);
     } else {
         stop_gone(function, "the %s %u.%llu went with its scope, which has ended", kind, slot_of(id),
@@ -91,26 +88,6 @@ LOOP_LOOKS_AT_FREED bool loop_bad_fd(const struct loop_fd *fd, const char *funct
     return fd ? false : loop_bad_null(function, "descriptor");
 }
 
-LOOP_LOOKS_AT_FREED bool loop_bad_reader(const struct loop_reader *reader, const char *function)
-{
-#if NORIA_DEBUG
-    if (reader) {
-        stop_buffered(function, "reader", reader->id, reader->destroyed);
-    }
-#endif
-    return reader ? false : loop_bad_null(function, "reader");
-}
-
-LOOP_LOOKS_AT_FREED bool loop_bad_writer(const struct loop_writer *writer, const char *function)
-{
-#if NORIA_DEBUG
-    if (writer) {
-        stop_buffered(function, "writer", writer->id, writer->destroyed);
-    }
-#endif
-    return writer ? false : loop_bad_null(function, "writer");
-}
-
 bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function)
 {
 #if NORIA_DEBUG
@@ -122,69 +99,6 @@ bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function)
     }
 #endif
     return chunk ? false : loop_bad_null(function, "chunk");
-}
-
-/* ---- objects that don't say at a fixed place what they are ---- */
-
-static bool is_complete(const struct loop_scope *scope, bool has_ops, const char *function, const char *what)
-{
-    if (!scope || !has_ops) {
-        loop_misuse(NULL, function, what, "fill in its struct");
-        return false;
-    }
-    return loop_scope_is_good(scope, function);
-}
-
-LOOP_LOOKS_AT_FREED bool loop_other_source_is_good(const struct loop_source *source, const char *function)
-{
-    if (!source) {
-        return loop_bad_null(function, "source");
-    }
-    if (source->ops == &loop_fd_source) {
-        return loop_fd_is_good(source->self, function);
-    }
-    if (source->ops == &loop_reader_rest_ops && loop_is_freed(source->self)) {
-        return loop_bad_reader(source->self, function);
-    }
-    return is_complete(source->scope, source->ops && source->ops->read, function,
-                       "the source has no scope or no `read`");
-}
-
-LOOP_LOOKS_AT_FREED bool loop_other_sink_is_good(const struct loop_sink *sink, const char *function)
-{
-    if (!sink) {
-        return loop_bad_null(function, "sink");
-    }
-    if (sink->ops == &loop_fd_sink) {
-        return loop_fd_is_good(sink->self, function);
-    }
-    return is_complete(sink->scope, sink->ops && sink->ops->write, function, "the sink has no scope or no `write`");
-}
-
-LOOP_LOOKS_AT_FREED bool loop_flow_is_good(const struct loop_flow *flow, const char *function)
-{
-    if (!flow) {
-        return loop_bad_null(function, "flow");
-    }
-    return !flow->fd || loop_fd_is_good(flow->fd, function);
-}
-
-bool loop_reader_is_good(const struct loop_reader *reader, const char *function)
-{
-    if (!reader || loop_is_freed(reader) || reader->is_destroyed) {
-        return loop_bad_reader(reader, function);
-    }
-    loop_check_thread(reader->loop, function);
-    return true;
-}
-
-bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
-{
-    if (!writer || loop_is_freed(writer) || writer->is_destroyed) {
-        return loop_bad_writer(writer, function);
-    }
-    loop_check_thread(writer->loop, function);
-    return true;
 }
 
 /* ---- for parts ---- */
@@ -207,11 +121,6 @@ bool loop_check_scope(const struct loop_scope *scope, const char *function)
 bool loop_check_fd(const struct loop_fd *fd, const char *function)
 {
     return loop_fd_is_good(fd, function);
-}
-
-bool loop_check_flow(const struct loop_flow *flow, const char *function)
-{
-    return loop_flow_is_good(flow, function);
 }
 
 /* The memory of a scope that has ended is kept for a while in a debug build, and so is its slot. */

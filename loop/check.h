@@ -8,17 +8,13 @@
 #ifndef LOOP_CHECK_H
 #define LOOP_CHECK_H
 
-#include <loop/fd_flow.h>
-
-struct loop_writer;
+#include <loop/core.h>
 
 /* Stop a debug build: what is wrong with the object is found out here. They return false, and are called as if they
  * returned nothing, so that a compiler keeps no register for what follows. */
 __attribute__((cold)) bool loop_bad_loop(const struct loop *loop, const char *function);
 __attribute__((cold)) bool loop_bad_scope(const struct loop_scope *scope, const char *function);
 __attribute__((cold)) bool loop_bad_fd(const struct loop_fd *fd, const char *function);
-__attribute__((cold)) bool loop_bad_reader(const struct loop_reader *reader, const char *function);
-__attribute__((cold)) bool loop_bad_writer(const struct loop_writer *writer, const char *function);
 __attribute__((cold)) bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function);
 
 /* For arguments of other kinds: that one is NULL. */
@@ -59,31 +55,6 @@ static inline bool loop_fd_is_good(const struct loop_fd *fd, const char *functio
     return true;
 }
 
-/* Sources and sinks that are no descriptor's, and what is wrong with those that are. */
-bool loop_other_source_is_good(const struct loop_source *source, const char *function);
-bool loop_other_sink_is_good(const struct loop_sink *sink, const char *function);
-
-LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_source *source, const char *function)
-{
-    if (source && source->ops == &loop_fd_source && !loop_is_freed(source->self)) {
-        loop_check_thread(source->scope->loop, function);
-        return true;
-    }
-    return loop_other_source_is_good(source, function);
-}
-
-LOOP_LOOKS_AT_FREED static inline bool loop_sink_is_good(const struct loop_sink *sink, const char *function)
-{
-    if (sink && sink->ops == &loop_fd_sink && !loop_is_freed(sink->self)) {
-        loop_check_thread(sink->scope->loop, function);
-        return true;
-    }
-    return loop_other_sink_is_good(sink, function);
-}
-
-/* Of those that are no descriptor's there is nothing to be known but that they are there. */
-bool loop_flow_is_good(const struct loop_flow *flow, const char *function);
-
 /* A chunk that is owned or lent. */
 static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char *function)
 {
@@ -94,9 +65,11 @@ static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char
     return true;
 }
 
-/* A reader or writer that has been destroyed is no good any more, also while something keeps the object. */
-bool loop_reader_is_good(const struct loop_reader *reader, const char *function);
-bool loop_writer_is_good(const struct loop_writer *writer, const char *function);
+#if NORIA_DEBUG
+/* Stops: the object with that id, of a slab, was destroyed there, or went with its scope where that names no function.
+ */
+void loop_stop_destroyed(const char *function, const char *kind, uint64_t id, const struct loop_place *destroyed);
+#endif
 
 /* ---- loops ---- */
 

@@ -5,7 +5,7 @@
  * the sink is slow does the copy keep the buffer, with what is left in it, and reads no more until that is gone. A copy
  * that ends with bytes in its buffer gives them back to the source, as unread bytes.
  */
-#include <loop/check.h>
+#include <loop/flow_check.h>
 #include <loop/copy.h>
 #include <loop/io.h>
 #include <loop/own.h>

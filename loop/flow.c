@@ -2,7 +2,7 @@
  *
  * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
  */
-#include <loop/check.h>
+#include <loop/flow_check.h>
 #include <loop/fd_flow.h>
 #include <loop/own.h>
 #include <loop/part.h>

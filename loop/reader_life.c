@@ -7,7 +7,7 @@
  * It pins the descriptor behind its source, and has the scope by a pointer of its own: what it stands on may be closed
  * or destroyed at any time and is then found closed, never to be another connection's.
  */
-#include <loop/check.h>
+#include <loop/flow_check.h>
 #include <loop/reader_state.h>
 
 #include <loop/fd_flow.h>
@@ -16,6 +16,28 @@
 
 #define MAX_BYTES ((size_t)1 << 20)
 #define DIRECT_BLOCK ((size_t)4096)
+
+/* ---- checks ---- */
+
+LOOP_LOOKS_AT_FREED bool loop_bad_reader(const struct loop_reader *reader, const char *function)
+{
+#if NORIA_DEBUG
+    if (reader) {
+        struct loop_place destroyed = reader->destroyed;
+        loop_stop_destroyed(function, "reader", reader->id, &destroyed);
+    }
+#endif
+    return reader ? false : loop_bad_null(function, "reader");
+}
+
+bool loop_reader_is_good(const struct loop_reader *reader, const char *function)
+{
+    if (!reader || loop_is_freed(reader) || reader->is_destroyed) {
+        return loop_bad_reader(reader, function);
+    }
+    loop_check_thread(reader->loop, function);
+    return true;
+}
 
 /* ---- ending ---- */
 

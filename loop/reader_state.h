@@ -70,6 +70,13 @@ static inline size_t loop_reader_buffered(const struct loop_reader *reader)
     return loop_reader_buffer_length(&reader->buffer);
 }
 
+/* Stops a debug build: the reader is NULL or has been freed. Returns false. */
+__attribute__((cold)) bool loop_bad_reader(const struct loop_reader *reader, const char *function);
+
+/* Checks the reader that a public function is given. One that has been destroyed is not good, also while something
+ * keeps the object. */
+bool loop_reader_is_good(const struct loop_reader *reader, const char *function);
+
 /* A job for the caller to go on with, with its id in `*id`. NULL where there is none, or where it has its result. */
 struct loop_job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
                                    const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id);

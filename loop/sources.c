@@ -3,7 +3,7 @@
  * Sources and sinks without a descriptor: memory, nothing, and random bytes. What is asked of them is done in the call;
  * the continuation hears of it from the loop, as ever.
  */
-#include <loop/check.h>
+#include <loop/flow_check.h>
 #include <loop/sources.h>
 #include <loop/part.h>
 

@@ -5,7 +5,7 @@
  * chunk serves one connection after the other, and a thousand connections need no more than one. Where more comes than
  * fits into a chunk the next read takes several. Other sources are source_stream.c's.
  */
-#include <loop/check.h>
+#include <loop/flow_check.h>
 #include <loop/io.h>
 #include <loop/stream.h>
 

@@ -9,7 +9,7 @@
  * are done (let_go). It pins the sink's descriptor and has the scope by a pointer of its own: a sink that is gone is
  * found closed, never another connection's. Jobs that wait know the writer by its id.
  */
-#include <loop/check.h>
+#include <loop/flow_check.h>
 #include <loop/writer_state.h>
 
 #include <loop/fd_flow.h>
@@ -21,6 +21,28 @@
 static void empty_batch(const struct loop_writer *writer, struct loop_writer_batch *batch)
 {
     loop_writer_batch_empty(batch, writer->limit_bytes);
+}
+
+/* ---- checks ---- */
+
+__attribute__((cold)) LOOP_LOOKS_AT_FREED static bool bad_writer(const struct loop_writer *writer, const char *function)
+{
+#if NORIA_DEBUG
+    if (writer) {
+        struct loop_place destroyed = writer->destroyed;
+        loop_stop_destroyed(function, "writer", writer->id, &destroyed);
+    }
+#endif
+    return writer ? false : loop_bad_null(function, "writer");
+}
+
+bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
+{
+    if (!writer || loop_is_freed(writer) || writer->is_destroyed) {
+        return bad_writer(writer, function);
+    }
+    loop_check_thread(writer->loop, function);
+    return true;
 }
 
 /* ---- how long it lives ---- */

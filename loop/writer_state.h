@@ -72,6 +72,10 @@ static inline bool loop_writer_is_held_back(const struct loop_writer *writer)
     return writer->is_corked && loop_list_is_empty(&writer->waiters) && loop_list_is_empty(&writer->drainers);
 }
 
+/* Checks the writer that a public function is given. One that has been destroyed is not good, also while something
+ * keeps the object. */
+bool loop_writer_is_good(const struct loop_writer *writer, const char *function);
+
 /* Has the writer looked at when the continuation that is running has returned: what it has gathered leaves, and jobs
  * that wait are told. */
 void loop_writer_look_soon(struct loop_writer *writer);
