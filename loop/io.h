@@ -30,7 +30,7 @@ int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
  * Anything else is read until -EAGAIN: a pipe whose other end may write packets, a terminal, sockets of other
  * protocols. So is what has hung up, because no further event tells of the end.
  *
- * An event of the ring that stands for one wake-up of the socket doesn't say whether there is a mark (uring.h). A
+ * An event of the ring that stands for one wake-up of the socket doesn't say whether there is a mark (uring_watch.h). A
  * segment with a mark makes two wake-ups: for the mark, before its bytes can be read, and for the bytes. So either a
  * read finds nothing (`has_vague_events`), or the second event came before the socket was empty (LOOP_DOUBT_ASK): then
  * poll(2) is asked. */

@@ -9,7 +9,11 @@
 #include <loop/clock.h>
 #include <loop/direct.h>
 #include <loop/log.h>
-#include <loop/uring.h>
+#include <loop/uring_broken.h>
+#include <loop/uring_buffers.h>
+#include <loop/uring_events.h>
+#include <loop/uring_setup.h>
+#include <loop/uring_watch.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,8 @@
  * it is called back, and all of them wait by readiness, in the order of the calls.
  */
 #include <loop/direct.h>
-#include <loop/uring.h>
+#include <loop/uring_order.h>
+#include <loop/uring_ring.h>
 
 /* What returns at once, or takes other things than the bytes of the stream, waits for nobody, and nobody for it. */
 #define IN_NO_LINE (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)

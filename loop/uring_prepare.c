@@ -3,7 +3,8 @@
  * A job as an entry of the submission queue: one row and one function for each operation.
  */
 #include <loop/request.h>
-#include <loop/uring.h>
+#include <loop/uring_prepare.h>
+#include <loop/uring_region.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -221,14 +222,6 @@ void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *ent
 {
     rows[job->op].prepare(uring, entry, job);
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
-}
-
-/* The cancelled one's own completion tells what came of it. */
-void loop_uring_prepare_cancel(struct io_uring_sqe *entry, uint64_t user_data)
-{
-    io_uring_prep_cancel64(entry, user_data, 0);
-    entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_IGNORED, 0);
 }
 
 static bool is_known(const struct io_uring_probe *opcodes, unsigned opcode)

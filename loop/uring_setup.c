@@ -5,8 +5,9 @@
  *
  * The floor is Linux 6.1, known by what it has rather than by its number.
  */
-#include <loop/log.h>
-#include <loop/uring.h>
+#include <loop/uring_prepare.h>
+#include <loop/uring_region.h>
+#include <loop/uring_setup.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define SQ_SIZE 64u
@@ -49,18 +49,6 @@ static int disabled_by_sysctl(void)
     ssize_t n = read(file, text, sizeof text - 1);
     close(file);
     return n > 0 ? atoi(text) : 0;
-}
-
-static void say_lock_limit(char *cause, size_t size)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY) {
-        (void)snprintf(cause, size, "no memory");
-    } else {
-        (void)snprintf(cause, size,
-                       "RLIMIT_MEMLOCK is %llu bytes: raise it with ulimit -l, or LimitMEMLOCK= of systemd",
-                       (unsigned long long)limit.rlim_cur);
-    }
 }
 
 static void say_not_permitted(char *cause, size_t size)
@@ -107,7 +95,7 @@ static int fail(struct loop *loop, const char *step, int error)
     if (error == -EPERM) {
         say_not_permitted(cause, sizeof cause);
     } else if (error == -ENOMEM) {
-        say_lock_limit(cause, sizeof cause);
+        loop_uring_say_lock_limit(cause, sizeof cause);
     } else {
         (void)snprintf(cause, sizeof cause, "%s", known);
     }
@@ -320,36 +308,6 @@ static void say_what_is_used(struct loop_uring *uring, const char *name)
                    uring->sq_size, uring->cq_size,
                    uring->enter_flags & IORING_ENTER_REGISTERED_RING ? ", registered ring" : "",
                    uring->wait_flags & IORING_ENTER_NO_IOWAIT ? ", no iowait" : "");
-}
-
-/* ---- the region ---- */
-
-static void register_region(struct loop_uring *uring)
-{
-    struct loop *loop = uring->loop;
-    struct iovec vector = {loop->region.memory, loop->region.size_bytes};
-    if (loop_hard()->has_no_fixed || vector.iov_len == 0) {
-        return;
-    }
-    int error = io_uring_register_buffers(&uring->ring, &vector, 1);
-    loop->region.is_fixed = error == 0;
-    if (error) {
-        char cause[160];
-        say_lock_limit(cause, sizeof cause);
-        loop_log_options(&loop->options, LOOP_LOG_WARNING,
-                         "the region of %zu bytes can't be a fixed buffer: %s%s%s; it works without", vector.iov_len,
-                         strerror(-error), error == -ENOMEM ? ": " : "", error == -ENOMEM ? cause : "");
-    }
-}
-
-bool loop_uring_region_is_fixed(const struct loop *loop)
-{
-    struct loop_uring *uring = loop_uring_of(loop);
-    if (!uring->has_tried_region) {
-        uring->has_tried_region = true;
-        register_region(uring);
-    }
-    return loop->region.is_fixed;
 }
 
 /* ---- beginning and end ---- */

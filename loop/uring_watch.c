@@ -5,7 +5,7 @@
  * would otherwise tell of every read its peer makes.
  */
 #include <loop/log.h>
-#include <loop/uring.h>
+#include <loop/uring_watch.h>
 
 #include <errno.h>
 #include <string.h>
