@@ -113,6 +113,9 @@ struct loop_job_kind {
     void (*resumed)(struct loop_fd *fd);
     /* The chunk for which it stood in line has come, and is the job's. */
     void (*got_chunk)(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk);
+    /* A stream's: hold it back, and let it go on. Both are idempotent, and only called while it has no result. */
+    void (*pause)(struct loop *loop, struct loop_job *job);
+    void (*resume)(struct loop *loop, struct loop_job *job);
     /* It has become a daemon. NULL: nothing else has to. */
     void (*made_daemon)(struct loop *loop, struct loop_job *job);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */

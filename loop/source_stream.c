@@ -9,9 +9,11 @@
  * A stream is waiting for one inner job (a wait, a read, a chunk), or is due in the run queue, or is held back by a
  * pause. go_on decides what is next, and is called from the dispatch only.
  */
+#include <loop/source_stream.h>
+
 #include <loop/fd_flow.h>
 #include <loop/own.h>
-#include <loop/stream.h>
+#include <loop/stream_state.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -240,37 +242,59 @@ static void cancel(struct loop *loop, struct loop_job *job)
     }
 }
 
-const struct loop_job_kind loop_source_stream_kind = {
-    .name = "stream", .cancel = cancel, .backend_done = go_on, .size = LOOP_JOB_LARGE};
-
-void loop_source_stream_paused(struct loop *loop, struct loop_job *job)
+static void pause_stream(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
+    state->stream.is_paused = true;
     if (state->wants_chunk && !job->is_cancelled) {
         loop_cancel(loop, state->inner);
     }
 }
 
-void loop_source_stream_resumed(struct loop *loop, struct loop_job *job)
+static void resume_stream(struct loop *loop, struct loop_job *job)
 {
-    const struct source_stream *state = state_of(job);
-    if (!state->inner && job->where == LOOP_AT_OWNER) {
+    struct source_stream *state = state_of(job);
+    if (loop_stream_unpause(&state->stream) && !state->inner && job->where == LOOP_AT_OWNER) {
         go_on_soon(loop, job);
     }
 }
 
+static const struct loop_job_kind stream_kind = {.name = "stream",
+                                                 .cancel = cancel,
+                                                 .backend_done = go_on,
+                                                 .pause = pause_stream,
+                                                 .resume = resume_stream,
+                                                 .size = LOOP_JOB_LARGE};
+
 /* ---- starting ---- */
 
-struct loop_fd *loop_source_stream_fd(struct loop_source *source)
+/* The descriptor that the stream counts as used, though it reads by the source's own functions; or NULL. */
+static struct loop_fd *fd_of(const struct loop_source *source)
 {
     return source->ops == &loop_fd_source ? source->self : NULL;
 }
 
-void loop_source_stream_start(struct loop *loop, struct loop_job *job, struct loop_source *source)
+static void start(struct loop *loop, struct loop_job *job, struct loop_source *source)
 {
-    const struct loop_fd *file = loop_source_stream_fd(source);
-    *state_of(job) = (struct source_stream){
-        .source = source, .cannot_try = !source->ops->try_read, .cannot_wait = !source->ops->wait_readable || file};
+    *state_of(job) = (struct source_stream){.source = source,
+                                            .cannot_try = !source->ops->try_read,
+                                            .cannot_wait = !source->ops->wait_readable || fd_of(source)};
     loop_source_pin(source);
     go_on_soon(loop, job);
+}
+
+loop_job loop_source_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job =
+        loop_job_start(source->scope, fd_of(source), &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->is_stream = true;
+    if (!ended) {
+        start(source->scope->loop, job, source);
+    }
+    return id;
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the two kinds of streams have in common: stream.c, on descriptors that can be waited for, and source_stream.c,
- * on all other sources.
+ * What the jobs of both kinds of streams begin with, and how they lend what has been read.
  */
-#ifndef LOOP_STREAM_H
-#define LOOP_STREAM_H
+#ifndef LOOP_STREAM_STATE_H
+#define LOOP_STREAM_STATE_H
 
 #include <loop/core.h>
 
-/* What the job of either kind begins with. */
 struct loop_stream {
     struct loop_chunk *first, *last; /* read, not delivered yet */
     struct loop_chunk *reserved;     /* the one it waited for */
@@ -62,18 +60,12 @@ static inline void loop_stream_give_reserved(struct loop *loop, struct loop_stre
     }
 }
 
-/* ---- streams over sources (source_stream.c) ---- */
-
-extern const struct loop_job_kind loop_source_stream_kind;
-
-/* The descriptor that a stream over `source` counts as used, though it reads by the source's own functions; or NULL. */
-struct loop_fd *loop_source_stream_fd(struct loop_source *source);
-
-/* Starts a job of that kind. */
-void loop_source_stream_start(struct loop *loop, struct loop_job *job, struct loop_source *source);
-
-/* It has been paused, or resumed. */
-void loop_source_stream_paused(struct loop *loop, struct loop_job *job);
-void loop_source_stream_resumed(struct loop *loop, struct loop_job *job);
+/* Ends a pause. True when there was one, and the stream does not go on by itself, as it does from a delivery. */
+static inline bool loop_stream_unpause(struct loop_stream *stream)
+{
+    bool was_paused = stream->is_paused;
+    stream->is_paused = false;
+    return was_paused && !stream->is_delivering;
+}
 
 #endif
