@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The door: every call by which the library reaches the operating system, the C library's allocator included, stands in
+ * loop/kernel/, and no other file makes such a call. All that the library asks of the system can be read there,
+ * and another kernel can be put behind the same functions.
+ *
+ * loop_kernel_NAME is the call NAME with its arguments, and returns exactly what that returns: -1 and errno, unless the
+ * manual page of NAME says otherwise. There is one header for each family (<loop/kernel/file.h>, ...);
+ * <loop/kernel/all.h> includes them all. Functions of the C library that only compute (memcpy, snprintf, qsort) are
+ * called by their names.
+ *
+ * A call is added by one line in the header of its family:
+ *
+ *     LOOP_KERNEL_CALL(int, loop_kernel_listen, (int number, int backlog), listen(number, backlog))
+ *
+ * which is the result's type, the function's name, its parameters, and the expression that makes the call. The macro's
+ * name says how a failure is reported. The line becomes
+ *
+ * - a static inline function that is nothing but the call: the compiler makes the same code of both;
+ * - with NORIA_DOOR_EXTERN, a prototype, and a function in door.c alone: then the imports of any other object show
+ *   whether it goes round the door, which tests/checks/door looks at.
+ */
+#ifndef LOOP_KERNEL_DOOR_H
+#define LOOP_KERNEL_DOOR_H
+
+#include <errno.h>
+#include <stddef.h>
+
+#if !defined(NORIA_DOOR_EXTERN)
+#define NORIA_DOOR_EXTERN 0
+#endif
+
+/* ---- functions ---- */
+
+#if !NORIA_DOOR_EXTERN
+#define LOOP_KERNEL_FUNCTION(type, name, parameters, ...)                                                              \
+    static inline type name parameters                                                                                 \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
+#elif defined(LOOP_KERNEL_DEFINES) /* door.c defines the functions */
+#define LOOP_KERNEL_FUNCTION(type, name, parameters, ...)                                                              \
+    type name parameters;                                                                                              \
+    type name parameters                                                                                               \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
+#else
+#define LOOP_KERNEL_FUNCTION(type, name, parameters, ...) type name parameters;
+#endif
+
+/* A call that cannot fail, or whose failure nothing depends on. */
+#define LOOP_KERNEL_CALL_SURE(type, name, parameters, call) LOOP_KERNEL_FUNCTION(type, name, parameters, return call;)
+
+/* A call without a result. */
+#define LOOP_KERNEL_CALL_VOID(name, parameters, call) LOOP_KERNEL_FUNCTION(void, name, parameters, call;)
+
+/* A call that returns `failure` and sets errno. */
+#define LOOP_KERNEL_CALL_OR(failure, type, name, parameters, call)                                                     \
+    LOOP_KERNEL_FUNCTION(type, name, parameters, return call;)
+
+/* A call that returns -1 and sets errno. */
+#define LOOP_KERNEL_CALL(type, name, parameters, call) LOOP_KERNEL_CALL_OR(-1, type, name, parameters, call)
+
+/* A call that returns NULL and sets errno. */
+#define LOOP_KERNEL_CALL_POINTER(type, name, parameters, call) LOOP_KERNEL_CALL_OR(NULL, type, name, parameters, call)
+
+/* A call that returns the error itself, `sign` being + or -. */
+#define LOOP_KERNEL_CALL_CODE(sign, name, parameters, call) LOOP_KERNEL_FUNCTION(int, name, parameters, return call;)
+
+/* A call that is made also when it is to fail: afterwards it returns -1 and sets errno. */
+#define LOOP_KERNEL_CALL_ANYWAY(type, name, parameters, call) LOOP_KERNEL_FUNCTION(type, name, parameters, return call;)
+
+#endif
