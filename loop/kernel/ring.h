@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The door: io_uring, by liburing. What liburing does to entries and completions in memory is called by its own names.
+ */
+#ifndef LOOP_KERNEL_RING_H
+#define LOOP_KERNEL_RING_H
+
+#include <loop/kernel/door.h>
+
+#if NORIA_URING
+
+#include <liburing.h>
+
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_queue_init_params,
+                      (unsigned entries, struct io_uring *ring, struct io_uring_params *params),
+                      io_uring_queue_init_params(entries, ring, params))
+LOOP_KERNEL_CALL_VOID(loop_kernel_io_uring_queue_exit, (struct io_uring * ring), io_uring_queue_exit(ring))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_enter2,
+                      (unsigned number, unsigned to_submit, unsigned wait_for, unsigned flags, void *arg, size_t size),
+                      io_uring_enter2(number, to_submit, wait_for, flags, arg, size))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_ring_dontfork, (struct io_uring * ring), io_uring_ring_dontfork(ring))
+
+/* ---- what is registered with the ring ---- */
+
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_buf_ring,
+                      (struct io_uring * ring, struct io_uring_buf_reg *group, unsigned flags),
+                      io_uring_register_buf_ring(ring, group, flags))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_unregister_buf_ring, (struct io_uring * ring, int group),
+                      io_uring_unregister_buf_ring(ring, group))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_buffers,
+                      (struct io_uring * ring, const struct iovec *vectors, unsigned count),
+                      io_uring_register_buffers(ring, vectors, count))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_unregister_buffers, (struct io_uring * ring),
+                      io_uring_unregister_buffers(ring))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_files,
+                      (struct io_uring * ring, const int *numbers, unsigned count),
+                      io_uring_register_files(ring, numbers, count))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_iowq_max_workers, (struct io_uring * ring, unsigned *most),
+                      io_uring_register_iowq_max_workers(ring, most))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_probe,
+                      (struct io_uring * ring, struct io_uring_probe *probe, unsigned count),
+                      io_uring_register_probe(ring, probe, count))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_ring_fd, (struct io_uring * ring),
+                      io_uring_register_ring_fd(ring))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_sync_cancel,
+                      (struct io_uring * ring, struct io_uring_sync_cancel_reg *request),
+                      io_uring_register_sync_cancel(ring, request))
+
+#endif
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The door: threads.
+ */
+#ifndef LOOP_KERNEL_THREAD_H
+#define LOOP_KERNEL_THREAD_H
+
+#include <loop/kernel/door.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+/* ---- threads ---- */
+
+LOOP_KERNEL_CALL_CODE(+, loop_kernel_pthread_create,
+                      (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *arg),
+                      pthread_create(thread, attributes, run, arg))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_join, (pthread_t thread, void **result), pthread_join(thread, result))
+LOOP_KERNEL_CALL_SURE(pthread_t, loop_kernel_pthread_self, (void), pthread_self())
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_getname_np, (pthread_t thread, char *name, size_t size),
+                      pthread_getname_np(thread, name, size))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_setname_np, (pthread_t thread, const char *name),
+                      pthread_setname_np(thread, name))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_once, (pthread_once_t * once, void (*run)(void)),
+                      pthread_once(once, run))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_sched_yield, (void), sched_yield())
+
+/* ---- what they wait for ---- */
+
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_mutex_init,
+                      (pthread_mutex_t * mutex, const pthread_mutexattr_t *attributes),
+                      pthread_mutex_init(mutex, attributes))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_mutex_destroy, (pthread_mutex_t * mutex), pthread_mutex_destroy(mutex))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_mutex_lock, (pthread_mutex_t * mutex), pthread_mutex_lock(mutex))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_mutex_unlock, (pthread_mutex_t * mutex), pthread_mutex_unlock(mutex))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_cond_init,
+                      (pthread_cond_t * condition, const pthread_condattr_t *attributes),
+                      pthread_cond_init(condition, attributes))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_cond_destroy, (pthread_cond_t * condition),
+                      pthread_cond_destroy(condition))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_cond_wait, (pthread_cond_t * condition, pthread_mutex_t *mutex),
+                      pthread_cond_wait(condition, mutex))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_cond_signal, (pthread_cond_t * condition),
+                      pthread_cond_signal(condition))
+LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_cond_broadcast, (pthread_cond_t * condition),
+                      pthread_cond_broadcast(condition))
+
+#endif
