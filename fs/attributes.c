@@ -6,22 +6,14 @@
 #include <fs/attributes.h>
 #include <fs/request.h>
 #include <fs/walk.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/path.h>
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
-#include <unistd.h>
-
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452
-#endif
-#ifndef SYS_faccessat2
-#define SYS_faccessat2 439
-#endif
 
 /* The text of a number's link in /proc, for calls that can't take a number (yet). */
 struct link_text {
@@ -54,7 +46,7 @@ static int64_t act_on_found(const struct loop_fs_request *request,
         return number;
     }
     int64_t result = act(request, number);
-    close(number);
+    loop_kernel_close(number);
     return result;
 }
 
@@ -110,7 +102,7 @@ int loop_fs_stat_name(int dir, const char *name, struct loop_fs_status *stat)
     struct statx answer;
     int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
 
-    if (statx(dir, name, flags, STATX_BASIC_STATS | STATX_BTIME, &answer) < 0) {
+    if (loop_kernel_statx(dir, name, flags, STATX_BASIC_STATS | STATX_BTIME, &answer) < 0) {
         return -errno;
     }
     translate(&answer, stat);
@@ -146,7 +138,7 @@ static int64_t run_stat(struct loop_fs_request *request)
         return number;
     }
     result = loop_fs_stat_name(number, "", &request->stat);
-    close(number);
+    loop_kernel_close(number);
     return result;
 }
 
@@ -195,10 +187,11 @@ loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char
 static int64_t access_number(const struct loop_fs_request *request, int number)
 {
     int result =
-        (int)loop_fs_outcome(syscall(SYS_faccessat2, number, "", (int)request->mode, AT_EACCESS | AT_EMPTY_PATH));
+        (int)loop_fs_outcome(loop_kernel_faccessat2(number, "", (int)request->mode, AT_EACCESS | AT_EMPTY_PATH));
 
     if (may_be_unknown(result)) {
-        result = (int)loop_fs_outcome(faccessat(AT_FDCWD, link_of(number).path, (int)request->mode, AT_EACCESS));
+        result =
+            (int)loop_fs_outcome(loop_kernel_faccessat(AT_FDCWD, link_of(number).path, (int)request->mode, AT_EACCESS));
     }
     return result;
 }
@@ -224,8 +217,8 @@ static int64_t run_statfs(struct loop_fs_request *request)
     if (number < 0) {
         return number;
     }
-    int64_t result = loop_fs_outcome(fstatfs(number, &fs));
-    close(number);
+    int64_t result = loop_fs_outcome(loop_kernel_fstatfs(number, &fs));
+    loop_kernel_close(number);
     if (result == 0) {
         uint64_t unit = (uint64_t)(fs.f_frsize ? fs.f_frsize : fs.f_bsize);
         request->made.space = (struct loop_fs_space){
@@ -261,7 +254,7 @@ loop_job loop_fs_statfs(struct loop_scope *scope, struct loop_dir *dir, const ch
 static int64_t read_link(struct loop_fs_request *request, int number, const char *path)
 {
     char target[PATH_MAX];
-    ssize_t len = readlinkat(number, path, target, sizeof target);
+    ssize_t len = loop_kernel_readlinkat(number, path, target, sizeof target);
 
     if (len < 0) {
         return errno == ENOENT && !*path ? -EINVAL : -errno;
@@ -269,7 +262,7 @@ static int64_t read_link(struct loop_fs_request *request, int number, const char
     if (len == sizeof target) {
         return -ENAMETOOLONG;
     }
-    request->made.memory = strndup(target, (size_t)len);
+    request->made.memory = loop_kernel_strndup(target, (size_t)len);
     return request->made.memory ? len : -ENOMEM;
 }
 
@@ -281,7 +274,7 @@ static int64_t run_read_link(struct loop_fs_request *request)
         return number;
     }
     int64_t result = read_link(request, number, "");
-    close(number);
+    loop_kernel_close(number);
     return result;
 }
 
@@ -302,11 +295,11 @@ static int64_t find_real(struct loop_fs_request *request)
     if (number < 0) {
         return number;
     }
-    int64_t result = fstat(number, &status) < 0 ? -errno : 0;
+    int64_t result = loop_kernel_fstat(number, &status) < 0 ? -errno : 0;
     if (result == 0) {
         result = status.st_nlink > 0 ? read_link(request, AT_FDCWD, link_of(number).path) : -ENOENT;
     }
-    close(number);
+    loop_kernel_close(number);
     return result < 0 ? result : 0;
 }
 
@@ -338,17 +331,17 @@ static int64_t chmod_number(const struct loop_fs_request *request, int number)
     struct stat status;
 
     if (request->file) {
-        return loop_fs_outcome(fchmod(number, request->mode));
+        return loop_fs_outcome(loop_kernel_fchmod(number, request->mode));
     }
-    if (fstat(number, &status) < 0) {
+    if (loop_kernel_fstat(number, &status) < 0) {
         return -errno;
     }
     if (S_ISLNK(status.st_mode)) {
         return -EOPNOTSUPP;
     }
-    int result = (int)loop_fs_outcome(syscall(SYS_fchmodat2, number, "", request->mode, AT_EMPTY_PATH));
+    int result = (int)loop_fs_outcome(loop_kernel_fchmodat2(number, "", request->mode, AT_EMPTY_PATH));
     if (may_be_unknown(result)) {
-        result = (int)loop_fs_outcome(chmod(link_of(number).path, request->mode));
+        result = (int)loop_fs_outcome(loop_kernel_chmod(link_of(number).path, request->mode));
     }
     return result;
 }
@@ -374,7 +367,7 @@ loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file, unsigne
 
 static int64_t chown_number(const struct loop_fs_request *request, int number)
 {
-    return loop_fs_outcome(fchownat(number, "", request->uid, request->gid, AT_EMPTY_PATH));
+    return loop_fs_outcome(loop_kernel_fchownat(number, "", request->uid, request->gid, AT_EMPTY_PATH));
 }
 
 static int64_t run_chown(struct loop_fs_request *request)
@@ -397,10 +390,10 @@ loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t u
 
 static int64_t times_of_number(const struct loop_fs_request *request, int number)
 {
-    int result = (int)loop_fs_outcome(utimensat(number, "", request->times, AT_EMPTY_PATH));
+    int result = (int)loop_fs_outcome(loop_kernel_utimensat(number, "", request->times, AT_EMPTY_PATH));
 
     if (may_be_unknown(result)) {
-        result = (int)loop_fs_outcome(utimensat(AT_FDCWD, link_of(number).path, request->times, 0));
+        result = (int)loop_fs_outcome(loop_kernel_utimensat(AT_FDCWD, link_of(number).path, request->times, 0));
     }
     return result;
 }
@@ -445,13 +438,13 @@ static int64_t act_on_opened(const struct loop_fs_request *request, int flags,
         return number;
     }
     int64_t result = act(request, number);
-    close(number);
+    loop_kernel_close(number);
     return result;
 }
 
 static int64_t truncate_number(const struct loop_fs_request *request, int number)
 {
-    return loop_fs_outcome(ftruncate(number, (off_t)request->len));
+    return loop_fs_outcome(loop_kernel_ftruncate(number, (off_t)request->len));
 }
 
 static int64_t run_truncate(struct loop_fs_request *request)
@@ -477,7 +470,8 @@ loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *file, uint
 
 static int64_t run_allocate(struct loop_fs_request *request)
 {
-    return loop_fs_outcome(fallocate(request->at.number, request->flags, (off_t)request->offset, (off_t)request->len));
+    return loop_fs_outcome(
+        loop_kernel_fallocate(request->at.number, request->flags, (off_t)request->offset, (off_t)request->len));
 }
 
 loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int mode, uint64_t offset, uint64_t len,
@@ -493,7 +487,7 @@ loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int 
 /* `flags` of the request: whether only the bytes matter. */
 static int64_t sync_number(const struct loop_fs_request *request, int number)
 {
-    return loop_fs_outcome(request->flags ? fdatasync(number) : fsync(number));
+    return loop_fs_outcome(request->flags ? loop_kernel_fdatasync(number) : loop_kernel_fsync(number));
 }
 
 /* What may only be written may be synchronised, too. */

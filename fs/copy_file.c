@@ -5,12 +5,11 @@
  */
 #include <fs/request.h>
 #include <fs/temporary.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 /* What is copied between two looks whether to go on. */
 #define PIECE_BYTES ((size_t)8 << 20)
@@ -34,7 +33,7 @@ static int64_t write_all(int number, const char *data, size_t len, off_t offset)
     size_t done = 0;
 
     while (done < len) {
-        ssize_t n = pwrite(number, data + done, len - done, offset + (off_t)done);
+        ssize_t n = loop_kernel_pwrite(number, data + done, len - done, offset + (off_t)done);
         if (n < 0 && errno != EINTR) {
             return -errno;
         }
@@ -47,12 +46,13 @@ static int64_t read_and_write(struct copying *copying, size_t len)
 {
     if (!copying->buffer) {
         copying->room = len < BUFFER_BYTES ? len : BUFFER_BYTES;
-        copying->buffer = malloc(copying->room);
+        copying->buffer = loop_kernel_malloc(copying->room);
     }
     if (!copying->buffer) {
         return -ENOMEM;
     }
-    ssize_t n = pread(copying->from, copying->buffer, len < copying->room ? len : copying->room, copying->at);
+    ssize_t n =
+        loop_kernel_pread(copying->from, copying->buffer, len < copying->room ? len : copying->room, copying->at);
     return n <= 0 ? loop_fs_outcome(n) : write_all(copying->to, copying->buffer, (size_t)n, copying->at);
 }
 
@@ -68,7 +68,7 @@ static int64_t copy_piece(struct copying *copying, size_t len)
 {
     if (!copying->reads_and_writes) {
         loff_t from = copying->at, to = copying->at;
-        int64_t result = loop_fs_outcome(copy_file_range(copying->from, &from, copying->to, &to, len, 0));
+        int64_t result = loop_fs_outcome(loop_kernel_copy_file_range(copying->from, &from, copying->to, &to, len, 0));
         if (result != 0 && !cant_copy(result)) {
             return result;
         }
@@ -83,11 +83,11 @@ static int64_t copy_piece(struct copying *copying, size_t len)
  * knows no holes, and an end that isn't where the size says, make it all data. */
 static bool find_data(const struct copying *copying, off_t *begin, off_t *end)
 {
-    *begin = lseek(copying->from, copying->at, SEEK_DATA);
+    *begin = loop_kernel_lseek(copying->from, copying->at, SEEK_DATA);
     if (*begin < 0 && errno == ENXIO) {
         return false;
     }
-    *end = *begin < 0 ? -1 : lseek(copying->from, *begin, SEEK_HOLE);
+    *end = *begin < 0 ? -1 : loop_kernel_lseek(copying->from, *begin, SEEK_HOLE);
     if (*begin < 0 || *end < 0) {
         *begin = copying->at;
         *end = INT64_MAX;
@@ -119,11 +119,11 @@ static int64_t copy_data(struct copying *copying, off_t end)
 static int64_t copy_rest(struct copying *copying)
 {
     struct stat status;
-    int64_t result = fstat(copying->from, &status) < 0 ? -errno : 0;
+    int64_t result = loop_kernel_fstat(copying->from, &status) < 0 ? -errno : 0;
 
     if (result == 0 && status.st_size > copying->at) {
         copying->at = status.st_size;
-        return loop_fs_outcome(ftruncate(copying->to, copying->at));
+        return loop_fs_outcome(loop_kernel_ftruncate(copying->to, copying->at));
     }
     return result < 0 ? result : copy_data(copying, INT64_MAX);
 }
@@ -140,7 +140,7 @@ static int64_t copy_bytes(struct copying *copying, const struct stat *status)
     off_t begin, end;
     int64_t result = 0;
 
-    if (ioctl(copying->to, FICLONE, copying->from) == 0) {
+    if (loop_kernel_ioctl_int(copying->to, FICLONE, copying->from) == 0) {
         return 0;
     }
     if (is_all_data(status)) {
@@ -160,14 +160,14 @@ static int64_t copy_bytes(struct copying *copying, const struct stat *status)
 static int64_t copy_attributes(const struct loop_copy_options *options, int to, const struct stat *status)
 {
     mode_t mode = status->st_mode & (options->keep_owner ? 07777 : 0777);
-    int64_t result = options->keep_owner ? loop_fs_outcome(fchown(to, status->st_uid, status->st_gid)) : 0;
+    int64_t result = options->keep_owner ? loop_fs_outcome(loop_kernel_fchown(to, status->st_uid, status->st_gid)) : 0;
 
     if (result == 0) {
-        result = loop_fs_outcome(fchmod(to, mode));
+        result = loop_fs_outcome(loop_kernel_fchmod(to, mode));
     }
     if (result == 0 && options->keep_times) {
         const struct timespec times[2] = {status->st_atim, status->st_mtim};
-        result = loop_fs_outcome(futimens(to, times));
+        result = loop_fs_outcome(loop_kernel_futimens(to, times));
     }
     return result;
 }
@@ -179,11 +179,11 @@ static int64_t make_copy(const struct loop_copy_options *options, int from, int 
     struct stat copied = {.st_size = 0};
     int64_t result = copy_bytes(&copying, status);
 
-    free(copying.buffer);
+    loop_kernel_free(copying.buffer);
     if (result >= 0) {
         result = copy_attributes(options, to, status);
     }
-    if (result == 0 && fstat(to, &copied) < 0) {
+    if (result == 0 && loop_kernel_fstat(to, &copied) < 0) {
         result = -errno;
     }
     return result < 0 ? result : copied.st_size;
@@ -216,7 +216,7 @@ static int64_t run_copy(struct loop_fs_request *request)
     if (result == 0) {
         result = copy_to(request, from, &status);
     }
-    close(from);
+    loop_kernel_close(from);
     return result;
 }
 

@@ -4,14 +4,14 @@
  */
 #include <fs/attributes.h>
 #include <fs/request.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define BUFFER_BYTES 16384
 
@@ -66,7 +66,7 @@ static void take_entry(int number, const struct dirent64 *from, struct loop_entr
 /* Reads the next entries into the buffer: how many bytes, 0 at the end, which a deleted directory is at. */
 static int64_t read_more(int number, char *buffer)
 {
-    int64_t len = loop_fs_outcome(syscall(SYS_getdents64, number, buffer, BUFFER_BYTES));
+    int64_t len = loop_fs_outcome(loop_kernel_getdents64(number, buffer, BUFFER_BYTES));
 
     return len == -ENOENT ? 0 : len;
 }
@@ -90,12 +90,12 @@ static int64_t run_open(struct loop_fs_request *request)
 
 static void free_reader(void *reader)
 {
-    free(reader);
+    loop_kernel_free(reader);
 }
 
 static struct reader *make_reader(struct loop_scope *scope, struct loop_fd *fd, bool with_stat)
 {
-    struct reader *reader = malloc(sizeof *reader + (with_stat ? MOST_ENTRIES * sizeof *reader->stat : 0));
+    struct reader *reader = loop_kernel_malloc(sizeof *reader + (with_stat ? MOST_ENTRIES * sizeof *reader->stat : 0));
 
     if (!reader) {
         return NULL;
@@ -158,7 +158,7 @@ static int64_t deliver_next(struct loop_fs_request *request, int64_t result)
 
     reader->is_busy = false;
     if (reader->is_closed) {
-        free(reader);
+        loop_kernel_free(reader);
         return -ECANCELED;
     }
     reader->entries.count = result > 0 ? (size_t)result : 0;
@@ -205,7 +205,7 @@ void loop_entries_close(struct loop_entries *entries)
     if (reader->is_busy) {
         reader->is_closed = true;
     } else {
-        free(reader);
+        loop_kernel_free(reader);
     }
 }
 
@@ -234,7 +234,7 @@ static void *make_room(void *memory, size_t *room, size_t needed, size_t piece_b
     if (needed <= *room) {
         return memory;
     }
-    void *larger = wanted <= PTRDIFF_MAX / piece_bytes ? realloc(memory, wanted * piece_bytes) : NULL;
+    void *larger = wanted <= PTRDIFF_MAX / piece_bytes ? loop_kernel_realloc(memory, wanted * piece_bytes) : NULL;
     if (larger) {
         *room = wanted;
     }
@@ -294,7 +294,7 @@ static int compare_names(const void *one, const void *other)
 static struct loop_entry *put_together(const struct list *list, bool with_stat)
 {
     size_t stats_bytes = with_stat ? list->count * sizeof(struct loop_fs_status) : 0;
-    struct loop_entry *entry = malloc(list->count * sizeof *entry + stats_bytes + list->names_len + 1);
+    struct loop_entry *entry = loop_kernel_malloc(list->count * sizeof *entry + stats_bytes + list->names_len + 1);
 
     if (!entry) {
         return NULL;
@@ -338,7 +338,7 @@ static int64_t make_list(struct loop_fs_request *request, struct list *list)
     }
     result = request->with_stat ? ask_stats(list->number, entry, list->count) : 0;
     if (result < 0) {
-        free(entry);
+        loop_kernel_free(entry);
         return result;
     }
     request->made.memory = entry;
@@ -353,9 +353,9 @@ static int64_t run_list(struct loop_fs_request *request)
         return list.number;
     }
     int64_t result = make_list(request, &list);
-    close(list.number);
-    free(list.found);
-    free(list.names);
+    loop_kernel_close(list.number);
+    loop_kernel_free(list.found);
+    loop_kernel_free(list.names);
     return result;
 }
 

@@ -4,12 +4,12 @@
  * of the low level at a time, which are daemons: what holds the scope open, or doesn't, is the promise.
  */
 #include <fs/request.h>
-
-#include <limits.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
-#include <stdlib.h>
-#include <unistd.h>
+
+#include <limits.h>
 
 struct transfer {
     struct loop *loop;
@@ -42,7 +42,7 @@ static void end(struct transfer *transfer, int64_t result)
         result = -EIO;
     }
     loop_resolve(transfer->loop, transfer->promise, tells_count ? transfer->done : result);
-    free(transfer);
+    loop_kernel_free(transfer);
 }
 
 static void on_piece(void *arg, int64_t result);
@@ -135,7 +135,7 @@ static void begin(struct transfer *transfer)
 
 static loop_job start(const struct transfer *asked, loop_fn *fn, void *arg)
 {
-    struct transfer *transfer = asked->scope ? malloc(sizeof *transfer) : NULL;
+    struct transfer *transfer = asked->scope ? loop_kernel_malloc(sizeof *transfer) : NULL;
 
     if (!transfer) {
         return 0;
@@ -148,7 +148,7 @@ static loop_job start(const struct transfer *asked, loop_fn *fn, void *arg)
     if (promise && !loop_scope_is_cancelled(asked->scope)) {
         begin(transfer);
     } else {
-        free(transfer);
+        loop_kernel_free(transfer);
     }
     return promise;
 }
@@ -204,7 +204,8 @@ static void drop_unread(struct loop_fd *file)
 /* The position that the program sees: unread bytes are still to be read. */
 static int64_t position_of(const struct loop_fd *file, int number)
 {
-    int64_t position = loop_fs_outcome(lseek(number, 0, SEEK_CUR)), unread = (int64_t)loop_fd_unread_length(file);
+    int64_t position = loop_fs_outcome(loop_kernel_lseek(number, 0, SEEK_CUR)),
+            unread = (int64_t)loop_fd_unread_length(file);
 
     return position < 0 ? position : position > unread ? position - unread : 0;
 }
@@ -219,7 +220,7 @@ static int64_t seek(struct loop_fd *file, int number, int64_t offset, int whence
         offset = offset > INT64_MAX - position ? -1 : position + offset;
         whence = SEEK_SET;
     }
-    int64_t result = loop_fs_outcome(lseek(number, offset, whence));
+    int64_t result = loop_fs_outcome(loop_kernel_lseek(number, offset, whence));
     if (result >= 0) {
         drop_unread(file);
     }

@@ -5,12 +5,12 @@
  */
 #include <fs/inherit.h>
 #include <fs/outcome.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/path.h>
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/xattr.h>
-#include <unistd.h>
 
 static const char acl_name[] = "system.posix_acl_access";
 
@@ -28,14 +28,14 @@ static mode_t pass_owner(const struct stat *from, int to)
 {
     struct stat own;
 
-    if (fstat(to, &own) == 0 && own.st_uid == from->st_uid && own.st_gid == from->st_gid) {
+    if (loop_kernel_fstat(to, &own) == 0 && own.st_uid == from->st_uid && own.st_gid == from->st_gid) {
         return from->st_mode;
     }
-    if (fchown(to, from->st_uid, from->st_gid) == 0) {
+    if (loop_kernel_fchown(to, from->st_uid, from->st_gid) == 0) {
         return from->st_mode;
     }
     mode_t mode = from->st_mode & ~SET_ID;
-    return fchown(to, (uid_t)-1, from->st_gid) == 0 ? mode : without_group(mode);
+    return loop_kernel_fchown(to, (uid_t)-1, from->st_gid) == 0 ? mode : without_group(mode);
 }
 
 /* The list of the file at `number`, which may be open with O_PATH: how long it is, 0 when there is none. */
@@ -44,9 +44,9 @@ static size_t read_acl(int number, void **acl)
     char path[32];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", number);
-    ssize_t room = getxattr(path, acl_name, NULL, 0);
-    *acl = room > 0 ? malloc((size_t)room) : NULL;
-    ssize_t len = *acl ? getxattr(path, acl_name, *acl, (size_t)room) : room;
+    ssize_t room = loop_kernel_getxattr(path, acl_name, NULL, 0);
+    *acl = room > 0 ? loop_kernel_malloc((size_t)room) : NULL;
+    ssize_t len = *acl ? loop_kernel_getxattr(path, acl_name, *acl, (size_t)room) : room;
     return len > 0 ? (size_t)len : 0;
 }
 
@@ -58,11 +58,11 @@ static mode_t pass_acl(int from, int to, mode_t mode)
     size_t len = read_acl(from, &acl);
 
     if (len == 0) {
-        (void)fremovexattr(to, acl_name);
-    } else if (!acl || fsetxattr(to, acl_name, acl, len, 0) < 0) {
+        (void)loop_kernel_fremovexattr(to, acl_name);
+    } else if (!acl || loop_kernel_fsetxattr(to, acl_name, acl, len, 0) < 0) {
         mode = without_group(mode);
     }
-    free(acl);
+    loop_kernel_free(acl);
     return mode;
 }
 
@@ -70,7 +70,7 @@ static mode_t pass_acl(int from, int to, mode_t mode)
 static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t *mode)
 {
     struct stat status;
-    bool is_file = fstat(from, &status) == 0 && S_ISREG(status.st_mode);
+    bool is_file = loop_kernel_fstat(from, &status) == 0 && S_ISREG(status.st_mode);
 
     if (is_file) {
         *mode = pass_acl(from, temporary->number, pass_owner(&status, temporary->number));
@@ -87,13 +87,14 @@ int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary)
     if (temporary->is_exclusive) {
         return 0;
     }
-    int from = (int)loop_fs_outcome(openat(temporary->dir, temporary->leaf.name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    int from = (int)loop_fs_outcome(
+        loop_kernel_openat(temporary->dir, temporary->leaf.name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0));
     if (from < 0 && from != -ENOENT) {
         return from;
     }
     if (from >= 0) {
         inherits |= pass_on(temporary, from, &mode);
-        close(from);
+        loop_kernel_close(from);
     }
-    return inherits ? loop_fs_outcome(fchmod(temporary->number, mode & (SET_ID | 0777))) : 0;
+    return inherits ? loop_fs_outcome(loop_kernel_fchmod(temporary->number, mode & (SET_ID | 0777))) : 0;
 }

@@ -13,13 +13,13 @@
  */
 #include <fs/inotify.h>
 #include <fs/outcome.h>
-
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
+
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/inotify.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #define LEAST_BUCKETS 64
 
@@ -75,7 +75,7 @@ static void link_in(struct loop_fs_inotify *inotify, struct loop_fs_watched *wat
 static void free_buckets(struct loop_fs_inotify *inotify, struct loop_fs_watched **buckets)
 {
     if (buckets != inotify->first_buckets) {
-        free(buckets);
+        loop_kernel_free(buckets);
     }
 }
 
@@ -84,7 +84,7 @@ static void grow(struct loop_fs_inotify *inotify)
 {
     struct loop_fs_watched **before = inotify->buckets;
     size_t n_before = inotify->n_buckets;
-    struct loop_fs_watched **buckets = calloc(2 * n_before, sizeof(struct loop_fs_watched *));
+    struct loop_fs_watched **buckets = loop_kernel_calloc(2 * n_before, sizeof(struct loop_fs_watched *));
 
     if (!buckets) {
         return;
@@ -102,7 +102,7 @@ static void grow(struct loop_fs_inotify *inotify)
 
 static struct loop_fs_watched *insert(struct loop_fs_inotify *inotify, int wd)
 {
-    struct loop_fs_watched *watched = malloc(sizeof *watched);
+    struct loop_fs_watched *watched = loop_kernel_malloc(sizeof *watched);
 
     if (!watched) {
         return NULL;
@@ -131,7 +131,7 @@ static void unlink_from(struct loop_fs_inotify *inotify, struct loop_fs_watched 
 
 static void give_back(struct loop_fs_inotify *inotify, int wd)
 {
-    (void)inotify_rm_watch(loop_fd_peek(inotify->fd), wd);
+    (void)loop_kernel_inotify_rm_watch(loop_fd_peek(inotify->fd), wd);
     inotify->n_deaths++;
 }
 
@@ -140,7 +140,7 @@ static uint64_t count_queued(const struct loop_fs_inotify *inotify)
 {
     int n = 0;
 
-    return ioctl(loop_fd_peek(inotify->fd), FIONREAD, &n) == 0 ? (uint64_t)n : 0;
+    return loop_kernel_ioctl(loop_fd_peek(inotify->fd), FIONREAD, &n) == 0 ? (uint64_t)n : 0;
 }
 
 uint64_t loop_fs_inotify_deaths(const struct loop_fs_inotify *inotify)
@@ -185,7 +185,7 @@ void loop_fs_inotify_leave(struct loop_fs_inotify *inotify, struct loop_fs_watch
     if (LIST_EMPTY(&watched->watchers)) {
         give_back(inotify, watched->wd);
         unlink_from(inotify, watched);
-        free(watched);
+        loop_kernel_free(watched);
     }
 }
 
@@ -226,7 +226,7 @@ static void end_watched(struct loop_fs_watched *watched, int64_t result)
         watcher->watched = NULL;
         watcher->fn(watcher, result, NULL);
     }
-    free(watched);
+    loop_kernel_free(watched);
 }
 
 static void take_event(struct loop_fs_inotify *inotify, const struct inotify_event *event)
@@ -279,7 +279,7 @@ static void fail(struct loop_fs_inotify *inotify, int64_t error)
 static void free_instance(struct loop_fs_inotify *inotify)
 {
     free_buckets(inotify, inotify->buckets);
-    free(inotify);
+    loop_kernel_free(inotify);
 }
 
 static void on_ready(void *arg, int64_t result);
@@ -295,7 +295,7 @@ static void wait_for_events(struct loop_fs_inotify *inotify)
 
 static int64_t read_events(struct loop_fs_inotify *inotify)
 {
-    return loop_fs_outcome(read(loop_fd_peek(inotify->fd), inotify->buffer, sizeof inotify->buffer));
+    return loop_fs_outcome(loop_kernel_read(loop_fd_peek(inotify->fd), inotify->buffer, sizeof inotify->buffer));
 }
 
 static void on_ready(void *arg, int64_t result)
@@ -326,7 +326,7 @@ static void on_ready(void *arg, int64_t result)
 
 static struct loop_fd *open_instance(struct loop *loop, int64_t *error)
 {
-    int number = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    int number = loop_kernel_inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     struct loop_fd *fd = number < 0 ? NULL : loop_fd_adopt(loop_part_scope(loop), number);
 
     *error = number < 0 ? -errno : -ENOMEM;
@@ -335,7 +335,7 @@ static struct loop_fd *open_instance(struct loop *loop, int64_t *error)
 
 static struct loop_fs_inotify *make(struct loop *loop, int64_t *error)
 {
-    struct loop_fs_inotify *inotify = malloc(sizeof *inotify);
+    struct loop_fs_inotify *inotify = loop_kernel_malloc(sizeof *inotify);
 
     *error = -ENOMEM;
     if (!inotify) {
@@ -349,7 +349,7 @@ static struct loop_fs_inotify *make(struct loop *loop, int64_t *error)
     }
     if (!inotify->waiting) {
         loop_fd_destroy(inotify->fd);
-        free(inotify);
+        loop_kernel_free(inotify);
         return NULL;
     }
     return inotify;

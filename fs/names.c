@@ -4,13 +4,13 @@
  * call that doesn't follow it.
  */
 #include <fs/request.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/path.h>
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Runs `act` on the last component of the request's path. */
 static int64_t act_on_leaf(struct loop_fs_place at, const char *path, const struct loop_fs_request *request,
@@ -32,7 +32,7 @@ static int64_t act_on_leaf(struct loop_fs_place at, const char *path, const stru
 
 static int64_t mkdir_leaf(const struct loop_fs_request *request, const struct loop_fs_leaf *leaf)
 {
-    return loop_fs_outcome(mkdirat(leaf->dir, leaf->name, (mode_t)request->mode));
+    return loop_fs_outcome(loop_kernel_mkdirat(leaf->dir, leaf->name, (mode_t)request->mode));
 }
 
 static int64_t run_mkdir(struct loop_fs_request *request)
@@ -55,7 +55,7 @@ static int64_t check_is_directory(const struct loop_fs_request *request)
     if (number < 0) {
         return number == -ENOTDIR ? -EEXIST : number;
     }
-    close(number);
+    loop_kernel_close(number);
     return 0;
 }
 
@@ -100,7 +100,7 @@ loop_job loop_fs_mkdirs(struct loop_scope *scope, struct loop_dir *dir, const ch
 
 static int64_t unlink_leaf(const struct loop_fs_request *request, const struct loop_fs_leaf *leaf)
 {
-    return loop_fs_outcome(unlinkat(leaf->dir, leaf->name, request->flags));
+    return loop_fs_outcome(loop_kernel_unlinkat(leaf->dir, leaf->name, request->flags));
 }
 
 static int64_t run_unlink(struct loop_fs_request *request)
@@ -127,7 +127,8 @@ static int64_t rename_leaf(const struct loop_fs_request *request, const struct l
     int64_t result = loop_fs_find_leaf(request->at, request->path, &from);
 
     if (result == 0) {
-        result = loop_fs_outcome(renameat2(from.dir, from.name, to->dir, to->name, (unsigned)request->flags));
+        result =
+            loop_fs_outcome(loop_kernel_renameat2(from.dir, from.name, to->dir, to->name, (unsigned)request->flags));
         loop_fs_leave(&from);
     }
     return result;
@@ -170,7 +171,7 @@ static int64_t check_linked(struct loop_fs_place at, const char *path)
     if (number < 0) {
         return number;
     }
-    close(number);
+    loop_kernel_close(number);
     return -EPERM;
 }
 
@@ -183,7 +184,7 @@ static int64_t link_leaf(const struct loop_fs_request *request, const struct loo
         result = loop_fs_find_leaf(request->at, request->path, &from);
     }
     if (result == 0) {
-        result = loop_fs_outcome(linkat(from.dir, from.name, to->dir, to->name, 0));
+        result = loop_fs_outcome(loop_kernel_linkat(from.dir, from.name, to->dir, to->name, 0));
         loop_fs_leave(&from);
     }
     return result;
@@ -203,7 +204,7 @@ loop_job loop_fs_link(struct loop_scope *scope, struct loop_dir *from_dir, const
 /* The second path of the request is what the link is to say. */
 static int64_t symlink_leaf(const struct loop_fs_request *request, const struct loop_fs_leaf *leaf)
 {
-    return loop_fs_outcome(symlinkat(request->second_path, leaf->dir, leaf->name));
+    return loop_fs_outcome(loop_kernel_symlinkat(request->second_path, leaf->dir, leaf->name));
 }
 
 static int64_t run_symlink(struct loop_fs_request *request)

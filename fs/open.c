@@ -4,9 +4,9 @@
  */
 #include <fs/attributes.h>
 #include <fs/request.h>
+#include <loop/kernel/file.h>
 
 #include <fcntl.h>
-#include <unistd.h>
 
 /* ---- directories ---- */
 
@@ -62,8 +62,8 @@ static int64_t open_without_waiting(struct loop_fs_request *request)
         return loop_fs_open_at(request->at, request->path, &request->u.how);
     }
     if (number >= 0) {
-        int flags = fcntl(number, F_GETFL);
-        (void)fcntl(number, F_SETFL, flags & ~O_NONBLOCK);
+        int flags = loop_kernel_fcntl(number, F_GETFL, 0);
+        (void)loop_kernel_fcntl(number, F_SETFL, flags & ~O_NONBLOCK);
     }
     return number;
 }
@@ -78,7 +78,7 @@ static int64_t run_open(struct loop_fs_request *request)
     request->made.number = (int)result;
     result = request->second_out ? loop_fs_stat_name(request->made.number, "", &request->stat) : 0;
     if (result < 0) {
-        close(request->made.number);
+        loop_kernel_close(request->made.number);
     }
     return result;
 }

@@ -4,13 +4,13 @@
  * and its thread has come back: one that hangs doesn't hold up the cancel of what only looks.
  */
 #include <fs/request.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
 
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int64_t run(void *arg)
 {
@@ -47,12 +47,12 @@ static void release(void *arg)
     bool is_left = request->result >= 0 && !request->is_delivered;
 
     if (is_left && request->makes_number) {
-        close(request->made.number);
+        loop_kernel_close(request->made.number);
     }
     if (is_left && request->makes_memory) {
-        free(request->made.memory);
+        loop_kernel_free(request->made.memory);
     }
-    free(request);
+    loop_kernel_free(request);
 }
 
 /* Where no thread can be late. */
@@ -97,7 +97,7 @@ static struct loop_fs_request *copy(const struct loop_fs_request *request, int e
 {
     size_t len = error == 0 && request->path ? strlen(request->path) + 1 : 0;
     size_t second_len = error == 0 && request->second_path ? strlen(request->second_path) + 1 : 0;
-    struct loop_fs_request *copied = malloc(sizeof *copied + len + second_len);
+    struct loop_fs_request *copied = loop_kernel_malloc(sizeof *copied + len + second_len);
 
     if (!copied) {
         return NULL;

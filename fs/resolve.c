@@ -6,16 +6,15 @@
 #include <fs/outcome.h>
 #include <fs/resolve.h>
 #include <fs/walk.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/thread.h>
 
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
@@ -30,7 +29,7 @@
 
 static int open_once(int number, const char *path, const struct open_how *how)
 {
-    return (int)loop_fs_outcome(syscall(SYS_openat2, number, path, how, sizeof *how));
+    return (int)loop_fs_outcome(loop_kernel_openat2(number, path, how));
 }
 
 /* The resolve flags are those the walk knows. */
@@ -44,7 +43,7 @@ static int walk(int number, const char *path, const struct open_how *how)
     int result = loop_fs_walk(number, path, how);
 
     for (int i = 0; result == -EAGAIN && i < WALK_TRIES; i++) {
-        sched_yield();
+        loop_kernel_sched_yield();
         result = loop_fs_walk(number, path, how);
     }
     return result;
@@ -62,7 +61,7 @@ static int open_confined(int number, const char *path, const struct open_how *ho
     int result = open_once(number, path, how);
 
     for (int i = 0; result == -EAGAIN && !is_for_cache && i < KERNEL_TRIES; i++) {
-        sched_yield();
+        loop_kernel_sched_yield();
         result = open_once(number, path, how);
     }
     if (can_walk(how) && (is_refusal(result) || result == -EAGAIN)) {
@@ -78,11 +77,11 @@ static int open_itself(int number, const struct open_how *how)
     char path[32];
 
     if (how->flags & O_PATH) {
-        return (int)loop_fs_outcome(fcntl(number, F_DUPFD_CLOEXEC, 0));
+        return (int)loop_fs_outcome(loop_kernel_dup(number, 0));
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", number);
     int flags = (int)how->flags & ~O_NOFOLLOW;
-    int result = (int)loop_fs_outcome(openat(AT_FDCWD, path, flags, (mode_t)how->mode));
+    int result = (int)loop_fs_outcome(loop_kernel_openat(AT_FDCWD, path, flags, (mode_t)how->mode));
     return result == -ENOENT ? -EACCES : result;
 }
 
@@ -92,7 +91,7 @@ static bool is_local(int number)
 {
     struct statfs fs;
 
-    if ((number == AT_FDCWD ? statfs(".", &fs) : fstatfs(number, &fs)) < 0) {
+    if ((number == AT_FDCWD ? loop_kernel_statfs(".", &fs) : loop_kernel_fstatfs(number, &fs)) < 0) {
         return false;
     }
     switch ((unsigned long)fs.f_type) {
@@ -139,7 +138,7 @@ int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open
         return is_refused ? open_itself(at.number, &how) : result;
     }
     if (how.resolve == 0) {
-        return (int)loop_fs_outcome(openat(at.number, path, (int)how.flags, (mode_t)how.mode));
+        return (int)loop_fs_outcome(loop_kernel_openat(at.number, path, (int)how.flags, (mode_t)how.mode));
     }
     return open_once(at.number, path, &how);
 }
@@ -160,7 +159,7 @@ int loop_fs_open_plainly(struct loop_fs_place at, const char *path, int flags, u
 
 int loop_fs_check_regular(int number, struct stat *status)
 {
-    if (fstat(number, status) < 0) {
+    if (loop_kernel_fstat(number, status) < 0) {
         return -errno;
     }
     if (S_ISDIR(status->st_mode)) {
@@ -214,6 +213,6 @@ int loop_fs_find_leaf(struct loop_fs_place at, const char *path, struct loop_fs_
 void loop_fs_leave(const struct loop_fs_leaf *leaf)
 {
     if (leaf->is_opened) {
-        close(leaf->dir);
+        loop_kernel_close(leaf->dir);
     }
 }

@@ -5,14 +5,14 @@
  * without following, and everything else is removed by its name.
  */
 #include <fs/request.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/path.h>
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* A directory on the way from the top of the tree to where the removal is. */
 struct level {
@@ -54,7 +54,7 @@ static const struct dirent64 *next_entry(struct removal *removal, int64_t *resul
                 return entry;
             }
         }
-        *result = loop_fs_outcome(syscall(SYS_getdents64, removal->current, level->entries, sizeof level->entries));
+        *result = loop_fs_outcome(loop_kernel_getdents64(removal->current, level->entries, sizeof level->entries));
         level->at = 0;
         level->len = *result > 0 ? (size_t)*result : 0;
         if (*result < 0 || (*result == 0 && !level->has_removed)) {
@@ -62,7 +62,7 @@ static const struct dirent64 *next_entry(struct removal *removal, int64_t *resul
         }
         if (*result == 0) {
             level->has_removed = false;
-            lseek(removal->current, 0, SEEK_SET);
+            loop_kernel_lseek(removal->current, 0, SEEK_SET);
         }
     }
 }
@@ -70,7 +70,7 @@ static const struct dirent64 *next_entry(struct removal *removal, int64_t *resul
 static struct level *make_level(struct level *up, const struct stat *status, const char *name)
 {
     size_t name_size = strlen(name) + 1;
-    struct level *level = malloc(sizeof *level + name_size);
+    struct level *level = loop_kernel_malloc(sizeof *level + name_size);
 
     if (level) {
         level->up = up;
@@ -90,32 +90,32 @@ static bool removes_at_once(int dir, const char *name, const struct stat *status
 {
     const mode_t search = S_IXUSR | S_IXGRP | S_IXOTH;
 
-    return (status->st_mode & search) != search && unlinkat(dir, name, AT_REMOVEDIR) == 0;
+    return (status->st_mode & search) != search && loop_kernel_unlinkat(dir, name, AT_REMOVEDIR) == 0;
 }
 
 /* Enters the directory `name` of `dir`: 0, -ENOTDIR when it is something else, -errno. It is not entered when it could
  * be removed at once. */
 static int64_t enter(struct removal *removal, int dir, const char *name)
 {
-    int number = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int number = loop_kernel_openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
     struct stat status = {.st_mode = 0};
 
     if (number < 0) {
         int error = errno == ELOOP ? ENOTDIR : errno;
         return error == EACCES && removes_at_once(dir, name, &status) ? 0 : -error;
     }
-    int64_t result = loop_fs_outcome(fstat(number, &status));
+    int64_t result = loop_fs_outcome(loop_kernel_fstat(number, &status));
     if (result < 0 || removes_at_once(dir, name, &status)) {
-        close(number);
+        loop_kernel_close(number);
         return result;
     }
     struct level *level = make_level(removal->level, &status, name);
     if (!level) {
-        close(number);
+        loop_kernel_close(number);
         return -ENOMEM;
     }
     if (removal->level) {
-        close(removal->current);
+        loop_kernel_close(removal->current);
     }
     removal->level = level;
     removal->current = number;
@@ -127,34 +127,37 @@ static int64_t leave(struct removal *removal)
 {
     struct level *level = removal->level, *up = level->up;
     struct stat status;
-    int above = openat(removal->current, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+    int above = loop_kernel_openat(removal->current, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK, 0);
 
     if (above < 0) {
         return -errno;
     }
-    bool is_where_we_were = fstat(above, &status) == 0 && status.st_dev == up->device && status.st_ino == up->inode;
+    bool is_where_we_were =
+        loop_kernel_fstat(above, &status) == 0 && status.st_dev == up->device && status.st_ino == up->inode;
     if (!is_where_we_were) {
-        close(above);
+        loop_kernel_close(above);
         return -EXDEV;
     }
-    close(removal->current);
+    loop_kernel_close(removal->current);
     removal->current = above;
     removal->level = up;
     up->has_removed = true;
-    int64_t result = loop_fs_outcome(unlinkat(above, level->name, AT_REMOVEDIR));
-    free(level);
+    int64_t result = loop_fs_outcome(loop_kernel_unlinkat(above, level->name, AT_REMOVEDIR));
+    loop_kernel_free(level);
     return result == -ENOENT ? 0 : result;
 }
 
 static int64_t remove_entry(struct removal *removal, const struct dirent64 *entry)
 {
     struct level *level = removal->level;
-    int64_t result = entry->d_type == DT_DIR ? -EISDIR : loop_fs_outcome(unlinkat(removal->current, entry->d_name, 0));
+    int64_t result =
+        entry->d_type == DT_DIR ? -EISDIR : loop_fs_outcome(loop_kernel_unlinkat(removal->current, entry->d_name, 0));
 
     if (result == -EISDIR) {
         result = enter(removal, removal->current, entry->d_name);
         if (result == -ENOTDIR) {
-            result = loop_fs_outcome(unlinkat(removal->current, entry->d_name, 0)); /* it is something else by now */
+            result = loop_fs_outcome(
+                loop_kernel_unlinkat(removal->current, entry->d_name, 0)); /* it is something else by now */
         }
     }
     level->has_removed |= result == 0 && removal->level == level;
@@ -187,11 +190,11 @@ static int64_t empty(struct removal *removal)
 static void finish(struct removal *removal)
 {
     if (removal->level) {
-        close(removal->current);
+        loop_kernel_close(removal->current);
     }
     while (removal->level) {
         struct level *up = removal->level->up;
-        free(removal->level);
+        loop_kernel_free(removal->level);
         removal->level = up;
     }
 }
@@ -206,7 +209,7 @@ static int64_t remove_tree(int dir, const char *name)
     }
     result = empty(&removal);
     finish(&removal);
-    return result == 0 ? loop_fs_outcome(unlinkat(dir, name, AT_REMOVEDIR)) : result;
+    return result == 0 ? loop_fs_outcome(loop_kernel_unlinkat(dir, name, AT_REMOVEDIR)) : result;
 }
 
 /* Cuts the slashes at the end, behind which a link would be followed, and says whether the last component can be
@@ -228,7 +231,7 @@ static bool cut_slashes(char *path)
 static int64_t remove_leaf(struct loop_fs_leaf *leaf)
 {
     char name[PATH_MAX];
-    int64_t result = loop_fs_outcome(unlinkat(leaf->dir, leaf->name, 0));
+    int64_t result = loop_fs_outcome(loop_kernel_unlinkat(leaf->dir, leaf->name, 0));
 
     if (result != -EISDIR && result != -EPERM) {
         return result;

@@ -5,14 +5,15 @@
  */
 #include <fs/outcome.h>
 #include <fs/temporary.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/process.h>
 #include <loop/loop.h>
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #define NAME_TRIES 100
 
@@ -24,12 +25,12 @@ static int open_one(struct loop_fs_temporary *temporary, unsigned asked_mode)
     uint64_t number;
 
     for (int i = 0; i < NAME_TRIES; i++) {
-        if (getrandom(&number, sizeof number, 0) != sizeof number) {
+        if (loop_kernel_getrandom(&number, sizeof number, 0) != sizeof number) {
             return -EIO;
         }
         snprintf(temporary->name, sizeof temporary->name, ".%016" PRIx64 ".tmp", number);
         int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-        int result = (int)loop_fs_outcome(openat(temporary->dir, temporary->name, flags, (mode_t)mode));
+        int result = (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, temporary->name, flags, (mode_t)mode));
         if (result != -EEXIST) {
             return result;
         }
@@ -46,7 +47,7 @@ static int check_leaf(struct loop_fs_temporary *temporary)
     if (name[strlen(name) - 1] == '/' || strcmp(name, ".") == 0) {
         return -EISDIR;
     }
-    if (fstatat(temporary->dir, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (loop_kernel_fstatat(temporary->dir, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
         return errno == ENOENT ? 0 : -errno;
     }
     if (temporary->is_exclusive) {
@@ -62,7 +63,7 @@ static int hold_directory(struct loop_fs_temporary *temporary)
 {
     temporary->dir = temporary->leaf.dir;
     if (temporary->dir == AT_FDCWD) {
-        temporary->dir = (int)loop_fs_outcome(openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+        temporary->dir = (int)loop_fs_outcome(loop_kernel_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
         temporary->is_opened = temporary->dir >= 0;
     }
     return temporary->dir < 0 ? temporary->dir : 0;
@@ -92,21 +93,23 @@ int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_p
 
 static int name_plainly(const struct loop_fs_temporary *temporary)
 {
-    return (int)loop_fs_outcome(renameat(temporary->dir, temporary->name, temporary->dir, temporary->leaf.name));
+    return (int)loop_fs_outcome(
+        loop_kernel_renameat(temporary->dir, temporary->name, temporary->dir, temporary->leaf.name));
 }
 
 static bool is_directory(int dir, const char *name)
 {
     struct stat status;
 
-    return fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+    return loop_kernel_fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
 }
 
 static int exchange(const struct loop_fs_temporary *temporary)
 {
     int dir = temporary->dir;
 
-    return (int)loop_fs_outcome(renameat2(dir, temporary->name, dir, temporary->leaf.name, RENAME_EXCHANGE));
+    return (int)loop_fs_outcome(
+        loop_kernel_renameat2(dir, temporary->name, dir, temporary->leaf.name, RENAME_EXCHANGE));
 }
 
 /* What is replaced gets the temporary name, under which it can be brought back. -EISDIR as rename(2), which an exchange
@@ -131,12 +134,13 @@ static int name_and_keep(struct loop_fs_temporary *temporary)
 static int name_exclusively(const struct loop_fs_temporary *temporary)
 {
     int dir = temporary->dir;
-    int result = (int)loop_fs_outcome(renameat2(dir, temporary->name, dir, temporary->leaf.name, RENAME_NOREPLACE));
+    int result =
+        (int)loop_fs_outcome(loop_kernel_renameat2(dir, temporary->name, dir, temporary->leaf.name, RENAME_NOREPLACE));
 
     if (result == -EINVAL || result == -ENOSYS) {
-        result = (int)loop_fs_outcome(linkat(dir, temporary->name, dir, temporary->leaf.name, 0));
+        result = (int)loop_fs_outcome(loop_kernel_linkat(dir, temporary->name, dir, temporary->leaf.name, 0));
         if (result == 0) {
-            unlinkat(dir, temporary->name, 0);
+            loop_kernel_unlinkat(dir, temporary->name, 0);
         }
     }
     return result;
@@ -145,7 +149,7 @@ static int name_exclusively(const struct loop_fs_temporary *temporary)
 /* Not every file system can synchronise a directory: those that can't have nothing to lose. */
 static int sync_directory(int number)
 {
-    int result = (int)loop_fs_outcome(fsync(number));
+    int result = (int)loop_fs_outcome(loop_kernel_fsync(number));
 
     return result == -EINVAL || result == -EOPNOTSUPP ? 0 : result;
 }
@@ -171,26 +175,26 @@ static void take_back(struct loop_fs_temporary *temporary)
     struct stat there, ours;
     int dir = temporary->dir;
 
-    if (fstatat(dir, temporary->leaf.name, &there, AT_SYMLINK_NOFOLLOW) < 0 || fstat(temporary->number, &ours) < 0 ||
-        there.st_ino != ours.st_ino || there.st_dev != ours.st_dev) {
+    if (loop_kernel_fstatat(dir, temporary->leaf.name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+        loop_kernel_fstat(temporary->number, &ours) < 0 || there.st_ino != ours.st_ino || there.st_dev != ours.st_dev) {
         return;
     }
     if (temporary->keeps_old) {
         (void)exchange(temporary); /* ours goes with the temporary name */
     } else if (!temporary->replaced_other) {
-        (void)unlinkat(dir, temporary->leaf.name, 0);
+        (void)loop_kernel_unlinkat(dir, temporary->leaf.name, 0);
     }
 }
 
 /* Whether the directory can be opened, to be synchronised, is better known before there is a new name in it. */
 static int name_and_sync(struct loop_fs_temporary *temporary)
 {
-    int dir = (int)loop_fs_outcome(openat(temporary->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    int dir = (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
 
     if (dir < 0) {
         return dir;
     }
-    int result = (int)loop_fs_outcome(fsync(temporary->number));
+    int result = (int)loop_fs_outcome(loop_kernel_fsync(temporary->number));
     if (result == 0) {
         result = name_it(temporary, true);
     }
@@ -200,7 +204,7 @@ static int name_and_sync(struct loop_fs_temporary *temporary)
             take_back(temporary);
         }
     }
-    close(dir);
+    loop_kernel_close(dir);
     return result;
 }
 
@@ -212,13 +216,13 @@ int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync)
 void loop_fs_temporary_end(struct loop_fs_temporary *temporary)
 {
     if (temporary->name[0]) {
-        unlinkat(temporary->dir, temporary->name, 0);
+        loop_kernel_unlinkat(temporary->dir, temporary->name, 0);
     }
     if (temporary->number >= 0) {
-        close(temporary->number);
+        loop_kernel_close(temporary->number);
     }
     if (temporary->is_opened) {
-        close(temporary->dir);
+        loop_kernel_close(temporary->dir);
     }
     loop_fs_leave(&temporary->leaf);
 }

@@ -10,16 +10,17 @@
  */
 #include <fs/outcome.h>
 #include <fs/walk.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/process.h>
 
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 /* As many as the kernel follows. */
 #define MOST_LINKS 40
@@ -79,12 +80,14 @@ static int take_component(struct walk *walk)
 /* Puts what a link says in front of what is still to be walked. */
 static int put_in_front(struct walk *walk, const char *target)
 {
-    char *rest;
+    size_t size = strlen(target) + 1 + strlen(walk->at) + 1;
+    char *rest = loop_kernel_malloc(size);
 
-    if (asprintf(&rest, "%s%s%s", target, walk->has_slash ? "/" : "", walk->at) < 0) {
+    if (!rest) {
         return -ENOMEM;
     }
-    free(walk->rest);
+    snprintf(rest, size, "%s%s%s", target, walk->has_slash ? "/" : "", walk->at);
+    loop_kernel_free(walk->rest);
     walk->rest = rest;
     walk->at = rest;
     return 0;
@@ -95,7 +98,7 @@ static int add_to_way(struct walk *walk, const char *name)
     size_t len = strlen(name), needed = walk->way_len + len + 2;
 
     if (needed > walk->way_room) {
-        char *way = realloc(walk->way, 2 * needed);
+        char *way = loop_kernel_realloc(walk->way, 2 * needed);
         if (!way) {
             return -ENOMEM;
         }
@@ -115,14 +118,14 @@ static int add_to_way(struct walk *walk, const char *name)
 static void move_to(struct walk *walk, int number)
 {
     if (walk->current != walk->base) {
-        close(walk->current);
+        loop_kernel_close(walk->current);
     }
     walk->current = number;
 }
 
 static int open_name(int dir, const char *name, int more_flags)
 {
-    return (int)loop_fs_outcome(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | more_flags));
+    return (int)loop_fs_outcome(loop_kernel_openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | more_flags, 0));
 }
 
 /* Goes the way again from the base. That it isn't there any more is a reason to begin anew. */
@@ -156,7 +159,7 @@ static int step_up(struct walk *walk)
     if (probe < 0) {
         return probe;
     }
-    close(probe);
+    loop_kernel_close(probe);
     char *slash = strrchr(walk->way, '/');
     walk->way_len = slash ? (size_t)(slash - walk->way) : 0;
     walk->way[walk->way_len] = '\0';
@@ -168,7 +171,8 @@ static bool is_magic(int link, const char *target)
 {
     struct statfs fs;
 
-    return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC && (target[0] == '/' || strchr(target, ':'));
+    return loop_kernel_fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC &&
+           (target[0] == '/' || strchr(target, ':'));
 }
 
 /* Where everybody may write but not remove (/tmp), the kernel doesn't follow other people's links (proc(5),
@@ -178,7 +182,7 @@ static bool is_suspicious(const struct walk *walk, const struct stat *link)
     const mode_t mask = S_ISVTX | S_IWOTH;
     struct stat dir;
 
-    return link->st_uid != geteuid() && fstatat(walk->current, "", &dir, AT_EMPTY_PATH) == 0 &&
+    return link->st_uid != loop_kernel_geteuid() && loop_kernel_fstatat(walk->current, "", &dir, AT_EMPTY_PATH) == 0 &&
            (dir.st_mode & mask) == mask && dir.st_uid != link->st_uid;
 }
 
@@ -192,7 +196,7 @@ static int follow(struct walk *walk, int link, const struct stat *status)
     if (is_suspicious(walk, status)) {
         return -EACCES;
     }
-    ssize_t len = readlinkat(link, "", target, sizeof target);
+    ssize_t len = loop_kernel_readlinkat(link, "", target, sizeof target);
     if (len < 0) {
         return -errno;
     }
@@ -222,7 +226,7 @@ static int open_last(const struct walk *walk)
     if (walk->has_slash && !is_dots(walk->name)) {
         flags |= O_DIRECTORY;
     }
-    int result = (int)loop_fs_outcome(openat(walk->current, walk->name, flags, (mode_t)walk->how->mode));
+    int result = (int)loop_fs_outcome(loop_kernel_openat(walk->current, walk->name, flags, (mode_t)walk->how->mode));
     return result == -ELOOP && !stays_at_link(walk) ? -EAGAIN : result;
 }
 
@@ -237,7 +241,7 @@ static int open_found(const struct walk *walk, int number, bool is_directory)
         result = -ENOTDIR;
     }
     if (result != number) {
-        close(number);
+        loop_kernel_close(number);
     }
     return result;
 }
@@ -254,7 +258,7 @@ static int go_into(struct walk *walk, int number, bool is_directory)
     if (error == 0) {
         move_to(walk, number);
     } else {
-        close(number);
+        loop_kernel_close(number);
     }
     return error;
 }
@@ -271,18 +275,18 @@ static enum step take_name(struct walk *walk, int *result)
         *result = creates ? open_last(walk) : number;
         return STEP_DONE;
     }
-    *result = fstat(number, &status) < 0 ? -errno : 0;
+    *result = loop_kernel_fstat(number, &status) < 0 ? -errno : 0;
     bool is_link = *result == 0 && S_ISLNK(status.st_mode), is_directory = *result == 0 && S_ISDIR(status.st_mode);
     if (is_link && !(walk->is_last && stays_at_link(walk))) {
         *result = follow(walk, number, &status);
-        close(number);
+        loop_kernel_close(number);
     } else if (*result == 0 && walk->is_last) {
         *result = open_found(walk, number, is_directory);
         return STEP_DONE;
     } else if (*result == 0) {
         *result = go_into(walk, number, is_directory);
     } else {
-        close(number);
+        loop_kernel_close(number);
     }
     return *result == 0 ? STEP_ON : STEP_DONE;
 }
@@ -323,8 +327,8 @@ static int begin(struct walk *walk, int base, const char *path, const struct ope
     if (path[0] == '/') {
         return -EXDEV;
     }
-    walk->rest = strdup(path);
-    walk->way = calloc(1, 1);
+    walk->rest = loop_kernel_strdup(path);
+    walk->way = loop_kernel_calloc(1, 1);
     walk->way_room = 1;
     walk->at = walk->rest;
     return walk->rest && walk->way ? 0 : -ENOMEM;
@@ -333,8 +337,8 @@ static int begin(struct walk *walk, int base, const char *path, const struct ope
 static void finish(struct walk *walk)
 {
     move_to(walk, walk->base);
-    free(walk->rest);
-    free(walk->way);
+    loop_kernel_free(walk->rest);
+    loop_kernel_free(walk->way);
 }
 
 int loop_fs_walk(int base, const char *path, const struct open_how *how)
@@ -367,7 +371,7 @@ int loop_fs_walk_real(int base, const char *path, char **real)
     struct walk walk;
 
     if (loop_fs_is_itself(path)) {
-        *real = strdup(".");
+        *real = loop_kernel_strdup(".");
         return *real ? 0 : -ENOMEM;
     }
     int result = begin(&walk, base, path, &how);
@@ -376,7 +380,7 @@ int loop_fs_walk_real(int base, const char *path, char **real)
         result = go(&walk);
     }
     if (result >= 0) {
-        close(result);
+        loop_kernel_close(result);
         result = take_way(&walk, real);
     }
     finish(&walk);

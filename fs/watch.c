@@ -8,14 +8,15 @@
  */
 #include <fs/inotify.h>
 #include <fs/request.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <unistd.h>
 
 #define WATCHED                                                                                                        \
     (IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF)
@@ -44,7 +45,7 @@ static void on_end(void *arg, int64_t result)
         loop_fs_inotify_leave(watch->inotify, &watch->watcher);
         loop_fs_inotify_put(watch->inotify);
     }
-    free(watch);
+    loop_kernel_free(watch);
 }
 
 static void end(struct watch *watch, int64_t result)
@@ -115,7 +116,7 @@ static int64_t watch_number(int inotify, int number)
     char path[32];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", number);
-    return loop_fs_outcome(inotify_add_watch(inotify, path, WATCHED));
+    return loop_fs_outcome(loop_kernel_inotify_add_watch(inotify, path, WATCHED));
 }
 
 /* The directory isn't held open: it could not go away. */
@@ -124,14 +125,14 @@ static int64_t run_add(struct loop_fs_request *request)
     int inotify = request->used_number;
 
     if (!request->at.is_confined && request->at.number == AT_FDCWD) {
-        return loop_fs_outcome(inotify_add_watch(inotify, request->path, WATCHED));
+        return loop_fs_outcome(loop_kernel_inotify_add_watch(inotify, request->path, WATCHED));
     }
     int number = loop_fs_find(request->at, request->path, true);
     if (number < 0) {
         return number;
     }
     int64_t result = watch_number(inotify, number);
-    close(number);
+    loop_kernel_close(number);
     return result;
 }
 
@@ -193,7 +194,7 @@ static struct watch *make(struct loop_scope *scope, struct loop_dir *dir, const 
                           void *arg)
 {
     size_t size = path ? strnlen(path, PATH_MAX) + 1 : 0;
-    struct watch *watch = malloc(sizeof *watch + size);
+    struct watch *watch = loop_kernel_malloc(sizeof *watch + size);
 
     if (!watch) {
         return NULL;
@@ -224,7 +225,7 @@ loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const cha
     if (promise && !loop_scope_is_cancelled(scope)) {
         begin(watch);
     } else if (!promise) {
-        free(watch);
+        loop_kernel_free(watch);
     }
     return promise;
 }

@@ -4,11 +4,11 @@
  */
 #include <fs/inherit.h>
 #include <fs/request.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PIECE_BYTES ((size_t)1 << 20)
 
@@ -21,7 +21,7 @@ struct bytes {
 
 static int make_room(struct bytes *bytes, size_t room)
 {
-    char *data = realloc(bytes->data, room + 1);
+    char *data = loop_kernel_realloc(bytes->data, room + 1);
 
     if (!data) {
         return -ENOMEM;
@@ -41,7 +41,7 @@ static int64_t read_piece(int number, struct bytes *bytes)
         return -ECANCELED;
     }
     do {
-        n = read(number, bytes->data + bytes->len, len < PIECE_BYTES ? len : PIECE_BYTES);
+        n = loop_kernel_read(number, bytes->data + bytes->len, len < PIECE_BYTES ? len : PIECE_BYTES);
     } while (n < 0 && errno == EINTR);
     bytes->len += n > 0 ? (size_t)n : 0;
     return n < 0 ? -errno : n;
@@ -97,9 +97,9 @@ static int64_t run_load(struct loop_fs_request *request)
         return number;
     }
     int64_t result = load(number, request->len, &bytes);
-    close(number);
+    loop_kernel_close(number);
     if (result < 0) {
-        free(bytes.data);
+        loop_kernel_free(bytes.data);
         return result;
     }
     request->made.memory = bytes.data;
@@ -127,7 +127,7 @@ static int64_t write_all(int number, const char *data, size_t len)
             return -ECANCELED;
         }
         size_t left = len - done;
-        ssize_t n = write(number, data + done, left < PIECE_BYTES ? left : PIECE_BYTES);
+        ssize_t n = loop_kernel_write(number, data + done, left < PIECE_BYTES ? left : PIECE_BYTES);
         if (n < 0 && errno != EINTR) {
             return -errno;
         }
@@ -150,10 +150,10 @@ static int64_t save_in_place(struct loop_fs_request *request)
     if (result == 0) {
         result = write_all(number, request->data, request->len);
     }
-    if (result >= 0 && options->sync && fsync(number) < 0) {
+    if (result >= 0 && options->sync && loop_kernel_fsync(number) < 0) {
         result = -errno;
     }
-    close(number);
+    loop_kernel_close(number);
     return result;
 }
 
