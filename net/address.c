@@ -2,6 +2,7 @@
  *
  * Socket addresses as text and back. Only literal addresses: nothing here asks a name server.
  */
+#include <loop/kernel/socket.h>
 #include <loop/part.h>
 #include <net/address.h>
 
@@ -46,7 +47,7 @@ static bool parse_zone(const char *text, uint32_t *zone)
 {
     unsigned long number;
 
-    *zone = if_nametoindex(text);
+    *zone = loop_kernel_if_nametoindex(text);
     if (*zone == 0 && parse_number(text, UINT32_MAX, &number)) {
         *zone = (uint32_t)number;
     }
@@ -170,7 +171,7 @@ static int format_ipv6(const struct sockaddr_in6 *ipv6, char *text, size_t size_
     const char *percent = ipv6->sin6_scope_id ? "%" : "";
 
     inet_ntop(AF_INET6, &ipv6->sin6_addr, host, sizeof host);
-    if (ipv6->sin6_scope_id && !if_indextoname(ipv6->sin6_scope_id, name)) {
+    if (ipv6->sin6_scope_id && !loop_kernel_if_indextoname(ipv6->sin6_scope_id, name)) {
         snprintf(name, sizeof name, "%u", (unsigned)ipv6->sin6_scope_id);
     }
     return snprintf(text, size_bytes, "tcp:[%s%s%s]:%u", host, percent, name, (unsigned)ntohs(ipv6->sin6_port));
@@ -272,12 +273,12 @@ static int take_address(int fd, struct loop_address *address, int (*get)(int, st
 
 static int get_local(int fd, struct sockaddr *any, socklen_t *length)
 {
-    return getsockname(fd, any, length);
+    return loop_kernel_getsockname(fd, any, length);
 }
 
 static int get_peer(int fd, struct sockaddr *any, socklen_t *length)
 {
-    return getpeername(fd, any, length);
+    return loop_kernel_getpeername(fd, any, length);
 }
 
 int loop_net_local_address(int fd, struct loop_address *address)

@@ -7,6 +7,9 @@
  * end of their scope. By then the promise has its result, because the last step gave it: it never looks at the state
  * again.
  */
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/socket.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
@@ -14,8 +17,6 @@
 #include <net/option.h>
 
 #include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #define SHORTEST_PAUSE_NS LOOP_MILLISECOND
 #define LONGEST_PAUSE_NS (64 * LOOP_MILLISECOND)
@@ -40,7 +41,7 @@ int64_t loop_net_from_now(const struct loop *loop, int64_t duration_ns)
 static void on_steps_end(void *arg, int64_t error)
 {
     (void)error;
-    free(arg);
+    loop_kernel_free(arg);
 }
 
 static void on_cancel(void *arg, loop_job job)
@@ -130,9 +131,9 @@ static int bind_to(int fd, const struct loop_address *address)
         return error;
     }
     if (address->u.any.sa_family != AF_UNIX && address->u.ipv4.sin_port == 0) {
-        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+        (void)loop_kernel_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
     }
-    return bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
+    return loop_kernel_bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
 }
 
 static int prepare(int fd, const struct loop_connect_options *options)
@@ -153,7 +154,7 @@ static int open_socket(struct connecting *connecting, struct loop_scope *scope,
     }
     int error = prepare(fd, options);
     if (error < 0) {
-        close(fd);
+        loop_kernel_close(fd);
         return error;
     }
     connecting->fd = loop_fd_adopt_stream(scope, fd);
@@ -182,7 +183,7 @@ static void start(struct connecting *connecting, struct loop_scope *scope, const
 /* Makes the state and the scope of the steps, which frees it also when nothing is ever started there. */
 static struct connecting *create(struct loop_scope *scope, struct loop_flow **flow)
 {
-    struct connecting *connecting = calloc(1, sizeof *connecting);
+    struct connecting *connecting = loop_kernel_calloc(1, sizeof *connecting);
 
     if (!connecting) {
         return NULL;
@@ -192,7 +193,7 @@ static struct connecting *create(struct loop_scope *scope, struct loop_flow **fl
     connecting->pause_ns = SHORTEST_PAUSE_NS;
     connecting->steps = loop_scope_open(scope, on_steps_end, connecting);
     if (!connecting->steps) {
-        free(connecting);
+        loop_kernel_free(connecting);
         return NULL;
     }
     return connecting;
@@ -260,7 +261,7 @@ int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loo
     if (loop_scope_is_cancelled(scope)) {
         return -ECANCELED;
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+    if (loop_kernel_socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
         return -errno;
     }
     return adopt_pair(scope, fds, one, other);

@@ -2,6 +2,8 @@
  *
  * Datagram sockets: opened, asked about, closed. A socket is memory of its scope.
  */
+#include <loop/kernel/file.h>
+#include <loop/kernel/socket.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
@@ -9,10 +11,8 @@
 #include <net/option.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define DEFAULT_MAX_BYTES 65536
 #define MOST_MAX_BYTES ((size_t)1 << 20)
@@ -52,7 +52,7 @@ static int check(const struct loop_datagram_options *options, sa_family_t *famil
 
 static int open_socket(sa_family_t family)
 {
-    int number = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int number = loop_kernel_socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     return number < 0 ? -errno : number;
 }
@@ -71,7 +71,7 @@ static int configure(int number, sa_family_t family, const struct loop_datagram_
     if (error == 0 && family == AF_INET6) {
         error = loop_net_set_option(number, LOOP_IPV6_ONLY, options->ipv6_only);
     }
-    if (error == 0 && family == AF_UNIX && options->mode != 0 && fchmod(number, options->mode) < 0) {
+    if (error == 0 && family == AF_UNIX && options->mode != 0 && loop_kernel_fchmod(number, options->mode) < 0) {
         error = -errno;
     }
     return error == 0 ? loop_net_apply_settings(number, options->settings, options->n_settings) : error;
@@ -99,7 +99,7 @@ static int bind_to(int number, const struct loop_address *address, const struct 
 
 static int connect_to(int number, const struct loop_address *address)
 {
-    return address && connect(number, &address->u.any, address->length) < 0 ? -errno : 0;
+    return address && loop_kernel_connect(number, &address->u.any, address->length) < 0 ? -errno : 0;
 }
 
 static int set_up(int number, sa_family_t family, const struct loop_address *bound,
@@ -226,7 +226,7 @@ int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_opti
     }
     error = set_up(number, family, options->bind_to ? &bound : NULL, options, &file);
     if (error < 0) {
-        close(number);
+        loop_kernel_close(number);
         return error;
     }
     return take_in(scope, number, options, &file, socket);
@@ -237,7 +237,7 @@ static int check_adopted(struct loop_scope *scope, int number, const struct loop
     int type = 0;
     socklen_t length = sizeof type;
 
-    if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &length) < 0) {
+    if (loop_kernel_getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &length) < 0) {
         return -errno;
     }
     if (type != SOCK_DGRAM) {
@@ -257,7 +257,7 @@ int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_
 
     if (!loop_check_pointer(socket, "socket", __func__)) {
         if (number >= 0) {
-            close(number);
+            loop_kernel_close(number);
         }
         return -EINVAL;
     }
@@ -266,7 +266,7 @@ int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_
     int error = loop_check_scope(scope, __func__) ? check_adopted(scope, number, options) : -EINVAL;
     if (error < 0) {
         if (number >= 0 && error != -EBADF) {
-            close(number);
+            loop_kernel_close(number);
         }
         return error;
     }

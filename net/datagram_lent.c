@@ -3,10 +3,10 @@
  * Datagrams sent while a batch is handed out: what of them is in the batch's memory, and the address that an answer
  * leaves from.
  */
+#include <loop/kernel/memory.h>
 #include <net/datagram_lent.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- what is lent ---- */
@@ -45,7 +45,7 @@ static void clear(struct loop_outgoing *outgoing, size_t len)
 
 struct loop_outgoing *loop_outgoing_of(const struct loop_address *to, const void *data, size_t len)
 {
-    struct loop_outgoing *outgoing = malloc(sizeof *outgoing);
+    struct loop_outgoing *outgoing = loop_kernel_malloc(sizeof *outgoing);
 
     if (outgoing) {
         clear(outgoing, len);
@@ -57,7 +57,7 @@ struct loop_outgoing *loop_outgoing_of(const struct loop_address *to, const void
 
 struct loop_outgoing *loop_outgoing_copy(const struct loop_address *to, const void *data, size_t len)
 {
-    struct loop_outgoing *outgoing = malloc(sizeof *outgoing + len);
+    struct loop_outgoing *outgoing = loop_kernel_malloc(sizeof *outgoing + len);
 
     if (outgoing) {
         clear(outgoing, len);

@@ -8,6 +8,8 @@
  * The stream that the program knows is a promise, and the watch below it is a daemon, so that the promise alone decides
  * whether the scope is held open.
  */
+#include <loop/kernel/memory.h>
+#include <loop/kernel/socket.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
@@ -15,7 +17,6 @@
 #include <net/datagram_send.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Keeps the starts of the datagrams out of each other's way in the processor's caches. */
@@ -144,7 +145,7 @@ static int receive_more(struct loop_datagram_batch *batch, int number, unsigned 
     int n;
 
     do {
-        n = recvmmsg(number, batch->headers + batch->n, room - batch->n, MSG_DONTWAIT, NULL);
+        n = loop_kernel_recvmmsg(number, batch->headers + batch->n, room - batch->n, MSG_DONTWAIT, NULL);
     } while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -335,13 +336,13 @@ static void on_refused(void *arg, int64_t result)
 {
     struct refusal refusal = *(struct refusal *)arg;
 
-    free(arg);
+    loop_kernel_free(arg);
     refusal.fn(refusal.arg, result, NULL);
 }
 
 static loop_job refuse(struct loop_datagram_socket *socket, int error, loop_datagram_fn *fn, void *arg)
 {
-    struct refusal *refusal = malloc(sizeof *refusal);
+    struct refusal *refusal = loop_kernel_malloc(sizeof *refusal);
 
     if (!refusal) {
         return 0;
@@ -349,7 +350,7 @@ static loop_job refuse(struct loop_datagram_socket *socket, int error, loop_data
     *refusal = (struct refusal){fn, arg};
     loop_job job = loop_promise(socket->scope, NULL, NULL, on_refused, refusal);
     if (!job) {
-        free(refusal);
+        loop_kernel_free(refusal);
     }
     loop_resolve(socket->loop, job, error);
     return job;

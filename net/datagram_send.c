@@ -6,6 +6,8 @@
  * What the kernel doesn't take waits until the socket is said to be writable. A Unix socket says so though the one that
  * it sends to has a full queue: then it is tried from time to time.
  */
+#include <loop/kernel/memory.h>
+#include <loop/kernel/socket.h>
 #include <net/address.h>
 #include <net/datagram_lent.h>
 #include <net/datagram_send.h>
@@ -13,7 +15,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SENT_AT_ONCE 64
@@ -61,7 +62,7 @@ static void discard(struct loop_outgoing *outgoing)
     if (outgoing->is_lent) {
         outgoing->is_lent = false; /* there is nothing to be kept */
     } else {
-        free(outgoing);
+        loop_kernel_free(outgoing);
     }
 }
 
@@ -148,7 +149,7 @@ static void resume_drained(struct loop_drain_wait **link, int64_t result)
     if (wait->next) {
         wait->next->link = link;
     }
-    free(wait);
+    loop_kernel_free(wait);
     loop_resolve(loop, promise, result);
 }
 
@@ -191,13 +192,13 @@ loop_job loop_datagram_wait_drained(struct loop_datagram_socket *socket, loop_fn
     if (has_drained(socket) || loop_scope_is_cancelled(socket->scope)) {
         return answer(socket->scope, 0, fn, arg);
     }
-    struct loop_drain_wait *wait = malloc(sizeof *wait);
+    struct loop_drain_wait *wait = loop_kernel_malloc(sizeof *wait);
     if (!wait) {
         return 0;
     }
     wait->promise = loop_promise(socket->scope, on_cancel_drained, wait, fn, arg);
     if (!wait->promise) {
-        free(wait);
+        loop_kernel_free(wait);
         return 0;
     }
     struct loop_drain_wait **link = &socket->drains;
@@ -330,7 +331,7 @@ static bool send_some(struct loop_datagram_socket *socket, int number)
     struct iovec vectors[SENT_AT_ONCE];
     _Alignas(struct cmsghdr) char control[SENT_AT_ONCE][LOOP_NET_CONTROL_BYTES];
     unsigned n = gather(socket, headers, vectors, control);
-    int sent = sendmmsg(number, headers, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    int sent = loop_kernel_sendmmsg(number, headers, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (sent < 0) {
         return on_send_failed(socket, -errno);
@@ -463,7 +464,7 @@ static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outg
     loop_job job = loop_promise(socket->scope, on_cancel_send, outgoing, fn, arg);
 
     if (!job) {
-        free(outgoing);
+        loop_kernel_free(outgoing);
         return 0;
     }
     outgoing->promise = job;

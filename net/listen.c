@@ -5,6 +5,9 @@
  * A listener is memory of its scope. Accepts that run on it may belong to other scopes and outlive it: they are in its
  * list, and forget it when it closes.
  */
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/socket.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
@@ -13,9 +16,7 @@
 #include <net/option.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define SHORTEST_PAUSE_NS (10 * LOOP_MILLISECOND)
 #define LONGEST_PAUSE_NS LOOP_SECOND
@@ -82,7 +83,7 @@ static int configure(int fd, sa_family_t family, const struct loop_listen_option
     if (error == 0 && family == AF_INET6) {
         error = loop_net_set_option(fd, LOOP_IPV6_ONLY, options->ipv6_only);
     }
-    if (error == 0 && family == AF_UNIX && options->mode != 0 && fchmod(fd, options->mode) < 0) {
+    if (error == 0 && family == AF_UNIX && options->mode != 0 && loop_kernel_fchmod(fd, options->mode) < 0) {
         error = -errno;
     }
     return error == 0 ? loop_net_apply_settings(fd, options->settings, options->n_settings) : error;
@@ -102,7 +103,7 @@ static int set_up(int fd, const struct loop_address *address, const struct loop_
         return error;
     }
     error = loop_net_note_file(address, options->mode, file);
-    return error == 0 && listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0 ? -errno : error;
+    return error == 0 && loop_kernel_listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0 ? -errno : error;
 }
 
 static int set_up_locked(int fd, const struct loop_address *address, const struct loop_listen_options *options,
@@ -214,7 +215,7 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
     }
     error = set_up_locked(fd, &where, options, &file);
     if (error < 0) {
-        close(fd);
+        loop_kernel_close(fd);
         return error;
     }
     return adopt(scope, fd, &file, listener);
@@ -339,7 +340,7 @@ static void finish(struct accepting *accepting, int64_t result)
 {
     delist(accepting);
     loop_resolve(accepting->loop, accepting->promise, result);
-    free(accepting);
+    loop_kernel_free(accepting);
 }
 
 static void deliver(struct accepting *accepting, int number)
@@ -439,13 +440,13 @@ loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, s
     if (loop_scope_is_cancelled(scope)) {
         return loop_promise(scope, NULL, NULL, fn, arg);
     }
-    struct accepting *accepting = calloc(1, sizeof *accepting);
+    struct accepting *accepting = loop_kernel_calloc(1, sizeof *accepting);
     if (!accepting) {
         return 0;
     }
     loop_job promise = loop_promise(scope, on_cancel, accepting, fn, arg);
     if (!promise) {
-        free(accepting);
+        loop_kernel_free(accepting);
         return 0;
     }
     accepting->loop = loop_scope_loop(scope);

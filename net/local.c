@@ -2,6 +2,10 @@
  *
  * Binding, and the files of Unix sockets that are bound.
  */
+#include <loop/kernel/file.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/process.h>
+#include <loop/kernel/socket.h>
 #include <net/local.h>
 
 #include <errno.h>
@@ -9,9 +13,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* So often a lock may turn out to be on a file that has just been removed. */
 #define LOCK_TRIES 100
@@ -39,21 +41,21 @@ static bool is_still_there(const struct loop_net_lock *lock)
 {
     struct stat opened, found;
 
-    return fstat(lock->number, &opened) == 0 && lstat(lock->path, &found) == 0 && opened.st_dev == found.st_dev &&
-           opened.st_ino == found.st_ino;
+    return loop_kernel_fstat(lock->number, &opened) == 0 && loop_kernel_lstat(lock->path, &found) == 0 &&
+           opened.st_dev == found.st_dev && opened.st_ino == found.st_ino;
 }
 
 static int try_lock(struct loop_net_lock *lock)
 {
-    lock->number = open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    lock->number = loop_kernel_open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (lock->number < 0) {
         return -errno;
     }
-    if (flock(lock->number, LOCK_EX | LOCK_NB) == 0) {
+    if (loop_kernel_flock(lock->number, LOCK_EX | LOCK_NB) == 0) {
         return 0;
     }
     int error = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
-    close(lock->number);
+    loop_kernel_close(lock->number);
     lock->number = -1;
     return error;
 }
@@ -65,7 +67,7 @@ static int lock_path(struct loop_net_lock *lock)
         if (error < 0 || is_still_there(lock)) {
             return error;
         }
-        close(lock->number);
+        loop_kernel_close(lock->number);
         lock->number = -1;
     }
     return -EADDRINUSE;
@@ -86,8 +88,8 @@ int loop_net_lock(const struct loop_address *address, struct loop_net_lock *lock
 void loop_net_unlock(struct loop_net_lock *lock)
 {
     if (lock->number >= 0) {
-        (void)unlink(lock->path);
-        close(lock->number);
+        (void)loop_kernel_unlink(lock->path);
+        loop_kernel_close(lock->number);
         lock->number = -1;
     }
 }
@@ -98,7 +100,7 @@ static bool is_same_socket(const char *path, dev_t device, ino_t inode)
 {
     struct stat now;
 
-    return lstat(path, &now) == 0 && S_ISSOCK(now.st_mode) && now.st_dev == device && now.st_ino == inode;
+    return loop_kernel_lstat(path, &now) == 0 && S_ISSOCK(now.st_mode) && now.st_dev == device && now.st_ino == inode;
 }
 
 /* Where another program has the lock, or none can be had, it is removed without. */
@@ -113,7 +115,7 @@ void loop_net_remove_file(struct loop_net_file *file)
         (void)lock_path(&lock);
     }
     if (is_same_socket(file->path, file->device, file->inode)) {
-        (void)unlink(file->path);
+        (void)loop_kernel_unlink(file->path);
     }
     loop_net_unlock(&lock);
     file->path = NULL;
@@ -122,13 +124,13 @@ void loop_net_remove_file(struct loop_net_file *file)
 /* True when a connect is refused: nobody has this socket any more. A listener that is too busy answers EAGAIN. */
 static bool is_deserted(const struct loop_address *address, int type)
 {
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = loop_kernel_socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0) {
         return false;
     }
-    bool is_refused = connect(fd, &address->u.any, address->length) < 0 && errno == ECONNREFUSED;
-    close(fd);
+    bool is_refused = loop_kernel_connect(fd, &address->u.any, address->length) < 0 && errno == ECONNREFUSED;
+    loop_kernel_close(fd);
     return is_refused;
 }
 
@@ -138,8 +140,9 @@ static bool remove_deserted(const struct loop_address *address, int type)
     char path[LOOP_NET_PATH_SIZE];
     struct stat found;
 
-    return path_of(address, path) && lstat(path, &found) == 0 && S_ISSOCK(found.st_mode) &&
-           is_deserted(address, type) && is_same_socket(path, found.st_dev, found.st_ino) && unlink(path) == 0;
+    return path_of(address, path) && loop_kernel_lstat(path, &found) == 0 && S_ISSOCK(found.st_mode) &&
+           is_deserted(address, type) && is_same_socket(path, found.st_dev, found.st_ino) &&
+           loop_kernel_unlink(path) == 0;
 }
 
 /* Sets the permissions of the very file that was made, not those of a path, where another file may be by now.
@@ -148,20 +151,20 @@ static int set_mode(const struct loop_net_file *file, unsigned mode)
 {
     char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
     struct stat opened;
-    int number = open(file->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int number = loop_kernel_open(file->path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
 
     if (number < 0) {
         return -errno;
     }
-    int error = fstat(number, &opened) < 0 ? -errno : 0;
+    int error = loop_kernel_fstat(number, &opened) < 0 ? -errno : 0;
     if (error == 0 && (opened.st_dev != file->device || opened.st_ino != file->inode)) {
         error = -EADDRINUSE;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", number);
-    if (error == 0 && chmod(path, mode) < 0) {
+    if (error == 0 && loop_kernel_chmod(path, mode) < 0) {
         error = -errno;
     }
-    close(number);
+    loop_kernel_close(number);
     return error;
 }
 
@@ -176,8 +179,8 @@ int loop_net_note_file(const struct loop_address *address, unsigned mode, struct
         file->path = NULL;
         return 0;
     }
-    int error = lstat(file->path, &made) < 0 ? -errno : 0;
-    if (error == 0 && (!S_ISSOCK(made.st_mode) || made.st_uid != geteuid())) {
+    int error = loop_kernel_lstat(file->path, &made) < 0 ? -errno : 0;
+    if (error == 0 && (!S_ISSOCK(made.st_mode) || made.st_uid != loop_kernel_geteuid())) {
         error = -EADDRINUSE;
     }
     if (error < 0) {
@@ -194,7 +197,7 @@ char *loop_net_absolute_path(struct loop_scope *scope, const char *path)
 {
     char directory[PATH_MAX];
 
-    if (path[0] == '/' || !getcwd(directory, sizeof directory)) {
+    if (path[0] == '/' || !loop_kernel_getcwd(directory, sizeof directory)) {
         directory[0] = '\0';
     }
     size_t size = strlen(directory) + strlen(path) + sizeof "/";
@@ -209,14 +212,14 @@ char *loop_net_absolute_path(struct loop_scope *scope, const char *path)
 
 int loop_net_bind(int fd, int type, const struct loop_address *address, bool reuse)
 {
-    if (bind(fd, &address->u.any, address->length) == 0) {
+    if (loop_kernel_bind(fd, &address->u.any, address->length) == 0) {
         return 0;
     }
     int error = -errno;
     if (error != -EADDRINUSE || !reuse || !remove_deserted(address, type)) {
         return error;
     }
-    return bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
+    return loop_kernel_bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
 }
 
 /* Every address of both families is every address of one where the machine has no IPv6. */

@@ -2,6 +2,7 @@
  *
  * Socket options by name, and the making of sockets with some of them set.
  */
+#include <loop/kernel/socket.h>
 #include <loop/part.h>
 #include <net/option.h>
 
@@ -77,9 +78,9 @@ int loop_net_set_option(int fd, enum loop_socket_option option, int value)
     }
     if (row->kind == OPTION_LINGER) {
         struct linger linger = {.l_onoff = value >= 0, .l_linger = value >= 0 ? value : 0};
-        error = setsockopt(fd, row->level, row->name, &linger, sizeof linger);
+        error = loop_kernel_setsockopt(fd, row->level, row->name, &linger, sizeof linger);
     } else {
-        error = setsockopt(fd, row->level, row->name, &value, sizeof value);
+        error = loop_kernel_setsockopt(fd, row->level, row->name, &value, sizeof value);
     }
     return error < 0 ? -errno : 0;
 }
@@ -89,7 +90,7 @@ static int get_linger(int fd, const struct option_row *row, int *value)
     struct linger linger = {0};
     socklen_t length = sizeof linger;
 
-    if (getsockopt(fd, row->level, row->name, &linger, &length) < 0) {
+    if (loop_kernel_getsockopt(fd, row->level, row->name, &linger, &length) < 0) {
         return -errno;
     }
     *value = linger.l_onoff ? linger.l_linger : -1;
@@ -104,7 +105,7 @@ static int get_option(int fd, const struct option_row *row, int *value)
     if (row->kind == OPTION_LINGER) {
         return get_linger(fd, row, value);
     }
-    if (getsockopt(fd, row->level, row->name, &found, &length) < 0) {
+    if (loop_kernel_getsockopt(fd, row->level, row->name, &found, &length) < 0) {
         return -errno;
     }
     *value = row->kind == OPTION_FLAG ? found != 0 : found;
@@ -158,7 +159,7 @@ int loop_net_apply_settings(int fd, const struct loop_socket_setting *settings, 
 
 int loop_net_open_socket(int family, bool nagle)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = loop_kernel_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0) {
         return -errno;

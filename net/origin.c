@@ -2,6 +2,7 @@
  *
  * The local address of a datagram, as control messages. See origin.h.
  */
+#include <loop/kernel/socket.h>
 #include <net/origin.h>
 
 #include <string.h>
@@ -11,12 +12,12 @@ bool loop_net_ask_origin(int number, const struct loop_address *local)
     int yes = 1;
 
     if (local->u.any.sa_family == AF_INET && local->u.ipv4.sin_addr.s_addr == htonl(INADDR_ANY)) {
-        return setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes) == 0;
+        return loop_kernel_setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes) == 0;
     }
     if (local->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&local->u.ipv6.sin6_addr)) {
         /* For datagrams of IPv4 this one knows the address to answer a broadcast from. */
-        (void)setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
-        return setsockopt(number, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof yes) == 0;
+        (void)loop_kernel_setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
+        return loop_kernel_setsockopt(number, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof yes) == 0;
     }
     return false;
 }

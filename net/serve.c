@@ -10,6 +10,8 @@
  * A connection costs its scope and its descriptor and nothing here. Once the server has stopped nothing holds the two
  * outer scopes open but the connections that still run, and when the last has ended so does the server.
  */
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/connect.h>
@@ -17,8 +19,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 struct loop_server {
     struct loop *loop;
@@ -60,7 +60,7 @@ static void on_server_end(void *arg, int64_t error)
     if (server->is_serving) {
         report_end(server);
     }
-    free(server);
+    loop_kernel_free(server);
 }
 
 /* What the deadline does to connections is no failure of the server. */
@@ -183,7 +183,7 @@ static void take_connection(struct loop_server *server, int number)
         scope = open_connection(server);
     }
     if (!scope) {
-        close(number);
+        loop_kernel_close(number);
         return;
     }
     hand_over(server, scope, number);
@@ -321,7 +321,7 @@ static void configure(struct loop_server *server, const struct loop_serve_option
 /* Makes the server and its scope, which frees it however it ends. */
 static struct loop_server *create(struct loop_scope *parent, const struct loop_serve_options *options)
 {
-    struct loop_server *server = calloc(1, sizeof *server);
+    struct loop_server *server = loop_kernel_calloc(1, sizeof *server);
 
     if (!server) {
         return NULL;
@@ -331,7 +331,7 @@ static struct loop_server *create(struct loop_scope *parent, const struct loop_s
     server->parent = parent;
     server->scope = loop_scope_open(parent, on_server_end, server);
     if (!server->scope) {
-        free(server);
+        loop_kernel_free(server);
         return NULL;
     }
     return server;
