@@ -535,7 +535,7 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(tcase, before_test, after_test);
     for (const struct harness_test *test = tests; test; test = test->next) {
         if (argc < 2 || strstr(test->test->name, argv[1])) {
-            tcase_add_test(tcase, test->test);
+            tcase_add_loop_test(tcase, test->test, 0, test->rows);
         }
     }
     suite_add_tcase(suite, tcase);
@@ -600,7 +600,7 @@ static int script_main(struct loop_env *env, void *unused)
 
 void script_run(const struct loop_options *options, steps_fn *steps)
 {
-    script = (struct script){.steps = steps};
+    script = (struct script){.steps = steps, .row = script.row};
     int answer = run_with(options, script_main, NULL);
     if (!script.is_done) {
         ck_abort_msg("the loop returned %d while the script waited at line %d; it said:\n%s", answer, script.at,

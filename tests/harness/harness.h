@@ -42,21 +42,26 @@
 
 struct harness_test {
     const TTest *test;
+    int rows; /* how many times it runs: once, or once for each row of its table */
     struct harness_test *next;
 };
 
 void harness_add(struct harness_test *test);
 
 /* Defines and registers a test: `TEST(p01_name) { … }`. */
-#define TEST(name)                                                                                                     \
-    static void name(int index_);                                                                                      \
+#define TEST(name) TEST_ROWS(name, 1, row_ __attribute__((unused)))
+
+/* Defines a test that runs once for each row of a table. Each row is a check of its own, and `row` its number:
+ * `TEST_ROWS(p01_name, COUNT_OF(table), row) { … table[row] … }`. */
+#define TEST_ROWS(name, count, row)                                                                                    \
+    static void name(int);                                                                                             \
     __attribute__((constructor)) static void name##_add(void)                                                          \
     {                                                                                                                  \
         static const TTest check = {#name, name, __FILE__, __LINE__};                                                  \
-        static struct harness_test test = {&check, NULL};                                                              \
+        static struct harness_test test = {&check, (count), NULL};                                                     \
         harness_add(&test);                                                                                            \
     }                                                                                                                  \
-    static void name(int index_ __attribute__((unused)))
+    static void name(int row)
 
 /* Unlike libcheck's own these cost nothing while they hold, and write nothing. */
 #define CHECK(condition)                                                                                               \
@@ -105,6 +110,7 @@ struct script {
     bool awaits; /* in AWAIT: the one continuation may come */
     bool polls;  /* in WAIT_UNTIL: looked at again after every recorded continuation */
     bool is_done;
+    int row;      /* of LOOP_TEST_ROWS */
     int starting; /* how many calls that start jobs are on the stack */
     int expected; /* what loop_run is to return */
 };
@@ -126,6 +132,16 @@ void script_go(void *unused, int64_t result);
     static void name##_steps(struct loop_env *env, int64_t result)
 
 #define LOOP_TEST(name) LOOP_TEST_WITH(name, .queue_depth = 0)
+
+/* A script that runs once for each row of a table; script.row is the number of the row. */
+#define LOOP_TEST_ROWS(name, count)                                                                                    \
+    static void name##_steps(struct loop_env *env, int64_t result);                                                    \
+    TEST_ROWS(name, count, row)                                                                                        \
+    {                                                                                                                  \
+        script.row = row;                                                                                              \
+        script_run(&(struct loop_options){.queue_depth = 0}, name##_steps);                                            \
+    }                                                                                                                  \
+    static void name##_steps(struct loop_env *env, int64_t result)
 
 #define BEGIN                                                                                                          \
     (void)env;                                                                                                         \
