@@ -1,12 +1,113 @@
 /* SPDX-License-Identifier: ISC
  *
- * Reads that stand behind what doesn't read: a poll_multishot.
+ * loop_op_poll_multishot: what it reports, and the reads and accepts that follow when it has been cancelled.
  */
 #include "harness.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/stat.h>
+
+/* ---- multishot poll ---- */
+
+struct readiness {
+    int fd;
+    bool drains;
+    unsigned events, ends;
+    int64_t end;
+};
+
+static void on_readiness(void *arg, int64_t result)
+{
+    struct readiness *readiness = arg;
+
+    CHECK_IS(readiness->ends, 0);
+    if (result < 0) {
+        readiness->ends++;
+        readiness->end = result;
+    } else {
+        CHECK(result & POLLIN);
+        readiness->events++;
+        if (readiness->drains) {
+            drain(readiness->fd);
+        }
+    }
+    script_poke();
+}
+
+LOOP_TEST(multishot_poll_tells_of_all_that_comes)
+{
+    static struct loop_stats before, after;
+    static struct readiness readiness = {.drains = true};
+    static struct loop_fd *fd;
+    static loop_job job;
+    static int pair[2];
+    static unsigned i, seen;
+
+    BEGIN;
+    make_pair(pair);
+    readiness.fd = pair[0];
+    fd = adopt(env->scope, pair[0]);
+    CHECK_IS(write(pair[1], "early", 5), 5);
+    job = START(loop_op_poll_multishot(NULL, fd, on_readiness, &readiness));
+    CHECK_IS(readiness.events, 0);
+    WAIT_UNTIL(readiness.events > 0);
+    for (i = 0; i < 20; i++) {
+        AWAIT(turns(env->scope, 2, GO));
+        seen = readiness.events;
+        CHECK_IS(write(pair[1], "x", 1), 1);
+        WAIT_UNTIL(readiness.events > seen);
+    }
+    AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
+    loop_get_stats(env->loop, &before);
+    AWAIT(loop_sleep(env->scope, 50 * LOOP_MILLISECOND, GO));
+    loop_get_stats(env->loop, &after);
+    CHECK(after.turns - before.turns <= 3);
+    seen = readiness.events;
+    close(pair[1]);
+    WAIT_UNTIL(readiness.events > seen);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    CHECK_IS(readiness.ends, 0);
+    WAIT_UNTIL(readiness.ends);
+    CHECK_IS(readiness.end, -ECANCELED);
+    END;
+}
+
+LOOP_TEST(multishot_poll_begins_with_what_is_there_already)
+{
+    static struct readiness first, second;
+    static struct loop_fd *fd;
+    static loop_job job;
+    static int pair[2];
+
+    BEGIN;
+    make_pair(pair);
+    fd = adopt(env->scope, pair[0]);
+    job = START(loop_op_poll_multishot(NULL, fd, on_readiness, &first));
+    WAIT_UNTIL(first.events > 0);
+    CHECK_IS(write(pair[1], "x", 1), 1);
+    WAIT_UNTIL(first.events > 1);
+    loop_cancel(env->loop, job);
+    WAIT_UNTIL(first.ends);
+    START(loop_op_poll_multishot(NULL, fd, on_readiness, &second)); /* no event will come for the byte */
+    WAIT_UNTIL(second.events > 0);
+    loop_fd_close(fd);
+    WAIT_UNTIL(second.ends);
+    CHECK_IS(second.end, -ECANCELED);
+    close(pair[1]);
+    END;
+}
+
+LOOP_TEST(multishot_poll_of_a_file_is_refused)
+{
+    static struct loop_fd *fd;
+
+    BEGIN;
+    fd = adopt(env->scope, make_file("x", 1));
+    AWAIT(loop_op_poll_multishot(NULL, fd, GO));
+    CHECK_IS(result, -EINVAL);
+    END;
+}
 
 static struct loop_flow *flows[2];
 static struct loop_fd *fd;

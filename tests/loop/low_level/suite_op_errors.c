@@ -1,11 +1,181 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sockets that are asked for what they can't do: a listener for bytes, a connection for connections. Each call ends at
- * once, with what the kernel's own call says, whether or not something waits for the socket already.
+ * Operations on descriptors that cannot do them: what has been closed, what is no socket, what does not listen. Each
+ * ends at once, with the error of the system call, whether or not another job waits for the descriptor.
  */
-#include "harness.h"
+#include "descriptors.h"
 
+#include <arpa/inet.h>
 #include <sys/un.h>
+
+/* ---- every kind, on what it can't work on ---- */
+
+enum kind {
+    READ,
+    READV,
+    READ_FIXED,
+    READ_CHUNK,
+    RECV,
+    RECV_MSG,
+    RECV_MULTISHOT,
+    POLL,
+    SPLICE_FROM,
+    ACCEPT,
+    ACCEPT_MULTISHOT,
+    WRITE,
+    WRITEV,
+    WRITE_FIXED,
+    WRITE_CHUNK,
+    SEND,
+    SEND_MSG,
+    SPLICE_TO,
+    CONNECT,
+    SHUTDOWN,
+    FSYNC,
+    CLOSE,
+    N_KINDS
+};
+
+static struct {
+    struct loop_fd *pipe[2];
+    struct loop_buffers *buffers;
+    struct loop_chunk *chunk;
+    struct loop_message message;
+    struct iovec iov;
+    struct sockaddr_in address;
+    char bytes[8];
+} stage;
+
+static void set_stage(struct loop_scope *scope)
+{
+    open_pipe(scope, stage.pipe);
+    say(stage.pipe[1], "filled");
+    stage.buffers = loop_buffers_create(scope, 2, 64);
+    stage.chunk = loop_chunk_alloc(loop_scope_loop(scope));
+    CHECK(stage.buffers && stage.chunk);
+    stage.iov = (struct iovec){stage.bytes, sizeof stage.bytes};
+    stage.message = (struct loop_message){.iov = &stage.iov, .n_iov = 1};
+    stage.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static void received_once(void *record, int64_t result, void *data)
+{
+    CHECK(!data);
+    once_resumed(record, result);
+}
+
+static loop_job start_output(enum kind kind, struct loop_scope *scope, struct loop_fd *fd, struct once *once)
+{
+    size_t at = loop_chunk_offset(stage.chunk);
+
+    switch (kind) {
+    case WRITE: return loop_op_write(scope, fd, stage.bytes, 8, LOOP_CURRENT, ONCE(once));
+    case WRITEV: return loop_op_writev(scope, fd, &stage.iov, 1, LOOP_CURRENT, ONCE(once));
+    case WRITE_FIXED: return loop_op_write_fixed(scope, fd, at, 8, LOOP_CURRENT, ONCE(once));
+    case WRITE_CHUNK: return loop_op_write_chunk(scope, fd, stage.chunk, 8, LOOP_CURRENT, ONCE(once));
+    case SEND: return loop_op_send(scope, fd, stage.bytes, 8, 0, ONCE(once));
+    case SEND_MSG: return loop_op_send_msg(scope, fd, &stage.message, ONCE(once));
+    case SPLICE_TO: return loop_op_splice(scope, stage.pipe[0], LOOP_CURRENT, fd, LOOP_CURRENT, 8, ONCE(once));
+    case CONNECT:
+        return loop_op_connect(scope, fd, (struct sockaddr *)&stage.address, sizeof stage.address, ONCE(once));
+    case SHUTDOWN: return loop_op_shutdown(scope, fd, SHUT_WR, ONCE(once));
+    case FSYNC: return loop_op_fsync(scope, fd, false, ONCE(once));
+    default: return loop_op_close(scope, fd, ONCE(once));
+    }
+}
+
+static loop_job start_kind(enum kind kind, struct loop_scope *scope, struct loop_fd *fd, struct once *once)
+{
+    size_t at = loop_chunk_offset(stage.chunk);
+
+    switch (kind) {
+    case READ: return loop_op_read(scope, fd, stage.bytes, 8, LOOP_CURRENT, ONCE(once));
+    case READV: return loop_op_readv(scope, fd, &stage.iov, 1, LOOP_CURRENT, ONCE(once));
+    case READ_FIXED: return loop_op_read_fixed(scope, fd, at, 8, LOOP_CURRENT, ONCE(once));
+    case READ_CHUNK: return loop_op_read_chunk(scope, fd, stage.chunk, 8, LOOP_CURRENT, ONCE(once));
+    case RECV: return loop_op_recv(scope, fd, stage.bytes, 8, 0, ONCE(once));
+    case RECV_MSG: return loop_op_recv_msg(scope, fd, &stage.message, ONCE(once));
+    case RECV_MULTISHOT: return loop_op_recv_multishot(scope, fd, stage.buffers, received_once, once);
+    case POLL: return loop_op_poll_add(scope, fd, POLLIN, ONCE(once));
+    case SPLICE_FROM: return loop_op_splice(scope, fd, LOOP_CURRENT, stage.pipe[1], LOOP_CURRENT, 8, ONCE(once));
+    case ACCEPT: return loop_op_accept(scope, fd, NULL, NULL, ONCE(once));
+    case ACCEPT_MULTISHOT: return loop_op_accept_multishot(scope, fd, ONCE(once));
+    default: return start_output(kind, scope, fd, once);
+    }
+}
+
+static void check_kind(int kind, const struct once *once, int64_t expected)
+{
+    if (once->count != 1 || once->result != expected) {
+        ck_abort_msg("kind %d ended with %lld, not %lld", kind, (long long)once->result, (long long)expected);
+    }
+}
+
+LOOP_TEST(every_kind_on_a_closed_descriptor_is_ebadf)
+{
+    static struct once once[N_KINDS];
+    static struct loop_fd *closed;
+    static int kind;
+
+    BEGIN;
+    set_stage(env->scope);
+    closed = adopt(env->scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    CHECK_IS(loop_fd_close(closed), 0);
+    for (kind = 0; kind < N_KINDS; kind++) {
+        START(start_kind((enum kind)kind, env->scope, closed, &once[kind]));
+    }
+    for (kind = 0; kind < N_KINDS; kind++) {
+        WAIT_UNTIL(once[kind].count);
+        check_kind(kind, &once[kind], -EBADF);
+    }
+    CHECK_IS(loop_chunk_free(env->loop, stage.chunk), 0);
+    END;
+}
+
+static const enum kind socket_kinds[] = {RECV, RECV_MSG, ACCEPT, ACCEPT_MULTISHOT, SEND, SEND_MSG, CONNECT, SHUTDOWN};
+
+/* Whether there is anything to read doesn't matter. */
+LOOP_TEST(recv_multishot_on_a_quiet_pipe_is_enotsock)
+{
+    static struct loop_fd *pipe[2];
+    static struct loop_buffers *buffers;
+    static struct once once[2];
+
+    BEGIN;
+    open_pipe(env->scope, pipe);
+    buffers = loop_buffers_create(env->scope, 2, 64);
+    for (int i = 0; i < 2; i++) {
+        START(loop_op_recv_multishot(env->scope, pipe[i], buffers, received_once, &once[i]));
+    }
+    AWAIT(turns(env->scope, 10, GO));
+    ONCE_IS(once[0], -ENOTSOCK);
+    ONCE_IS(once[1], -ENOTSOCK);
+    END;
+}
+
+LOOP_TEST(every_socket_kind_on_what_is_no_socket_is_enotsock)
+{
+    static struct once once[3][COUNT_OF(socket_kinds)];
+    static struct loop_fd *others[3];
+    static unsigned i, k;
+
+    BEGIN;
+    set_stage(env->scope);
+    others[0] = open_file(env->scope, "no socket");
+    others[1] = stage.pipe[0];
+    others[2] = stage.pipe[1];
+    for (i = 0; i < 3; i++) {
+        for (k = 0; k < COUNT_OF(socket_kinds); k++) {
+            START(start_kind(socket_kinds[k], env->scope, others[i], &once[i][k]));
+        }
+        for (k = 0; k < COUNT_OF(socket_kinds); k++) {
+            WAIT_UNTIL(once[i][k].count);
+            check_kind((int)socket_kinds[k], &once[i][k], -ENOTSOCK);
+        }
+    }
+    CHECK_IS(loop_chunk_free(env->loop, stage.chunk), 0);
+    END;
+}
 
 /* ---- the sockets ---- */
 
@@ -103,6 +273,7 @@ static void open_pipe_to_read(struct loop_scope *scope)
     CHECK_IS(write(pipe_ends[1], "x", 1), 1);
     pipe_end = adopt(scope, pipe_ends[0]);
 }
+
 static int64_t ended_with;
 
 static void on_stream(void *unused, int64_t n, struct loop_chunk *chunk)
@@ -166,6 +337,7 @@ static loop_job take_by_splice(void)
 }
 
 typedef loop_job take_fn(void);
+
 static take_fn *const takes[] = {take_by_read,     take_by_stream,    take_by_op_read, take_by_op_readv, take_by_recv,
                                  take_by_recv_msg, take_by_multishot, take_by_copy,    take_by_splice};
 
