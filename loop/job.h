@@ -58,4 +58,15 @@ static inline struct loop_job *loop_job_make(struct loop_scope *scope, const str
     return job;
 }
 
+/* Returns the result that the continuation gets: a job that ends because its scope was cancelled ends with the scope's
+ * reason, one whose event cannot come with the reason for that. */
+static inline int64_t loop_job_told_result(const struct loop_job *job, int64_t result)
+{
+    const struct loop_scope *scope = job->scope;
+    if (result != -ECANCELED) {
+        return result;
+    }
+    return scope->is_cancelled ? scope->reason : scope->loop->wait_error ? scope->loop->wait_error : result;
+}
+
 #endif

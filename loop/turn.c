@@ -6,48 +6,13 @@
  */
 #include <loop/check.h>
 #include <loop/clock.h>
+#include <loop/dispatch.h>
 #include <loop/inbox.h>
 
 #include <errno.h>
 #include <fcntl.h>
 
 #define WORK_PER_TURN 256u /* of each kind */
-
-/* ---- after each continuation ---- */
-
-static void run_after(struct loop *loop)
-{
-    struct loop_list *node;
-    while ((node = loop_list_pop_front(&loop->after))) {
-        struct loop_after *after = LOOP_CONTAINER(node, struct loop_after, link);
-        after->fn(after);
-    }
-}
-
-static bool has_to_settle(const struct loop *loop)
-{
-    return !loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending;
-}
-
-/* What a scope starts when it ends may end in the next round, and so on for ever: the rest is for later. */
-void loop_settle_now(struct loop *loop)
-{
-    if (loop->is_settling) {
-        return;
-    }
-    loop_child_check(loop);
-    loop->is_settling = true;
-    for (unsigned n = 0; n < WORK_PER_TURN && has_to_settle(loop); n++) {
-        run_after(loop);
-        loop_ready_send(loop);
-        if (loop->ending) {
-            loop_scopes_settle(loop);
-        }
-    }
-    loop->is_settling = false;
-}
-
-/* ---- turns ---- */
 
 static void run_posts(struct loop *loop)
 {
@@ -63,7 +28,7 @@ static void run_posts(struct loop *loop)
 
 static bool has_work(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || has_to_settle(loop);
+    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || loop_has_to_settle(loop);
 }
 
 /* How long nothing is due, from now. */
