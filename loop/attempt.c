@@ -4,7 +4,6 @@
  * thread of the pool, where it may.
  */
 #include <loop/direct.h>
-#include <loop/fd_flow.h>
 #include <loop/unaligned.h>
 #include <loop/request.h>
 #include <loop/io.h>
@@ -171,13 +170,11 @@ static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, i
 /* A source and a sink take what O_DIRECT doesn't. The operations of the low level tell what the system call says. */
 static int64_t as_of_flow(const struct loop_job *job, const struct iovec *iov, int n, int64_t result)
 {
-    if (result != -EINVAL || !job->fd->is_direct) {
+    if (result != -EINVAL || !job->fd->is_direct || !job->kind->takes_unaligned) {
         return result;
     }
-    if (job->kind == &loop_file_read_kind) {
-        return loop_unaligned_read(job->fd->number, iov, n);
-    }
-    return job->kind == &loop_file_write_kind ? loop_unaligned_write(job->fd->number, iov, n) : result;
+    bool is_output = loop_op_table[job->op].is_output;
+    return is_output ? loop_unaligned_write(job->fd->number, iov, n) : loop_unaligned_read(job->fd->number, iov, n);
 }
 
 static int64_t try_read(struct loop_job *job, bool may_block)
@@ -479,4 +476,13 @@ int64_t loop_attempt(struct loop_job *job, bool may_block)
         result = tries[job->op](job, may_block);
     } while (result == -EINTR);
     return result;
+}
+
+/* The pool keeps the order of reads at a regular file's position. But a file that is made while it is read, as some in
+ * /proc, which claim to be empty and don't know RWF_NOWAIT, may have nothing for as long as it likes: only the ring can
+ * cancel such a read. */
+bool loop_file_is_for_thread(const struct loop_fd *fd)
+{
+    struct stat status;
+    return fd->is_regular && (!fd->reads_wait || (fstat(fd->number, &status) == 0 && status.st_size > 0));
 }

@@ -120,6 +120,8 @@ struct loop_job_kind {
     void (*made_daemon)(struct loop *loop, struct loop_job *job);
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
+    /* Its reads or writes of a file that is O_DIRECT may have any address, offset and length. */
+    bool takes_unaligned;
     /* It writes all of its part of u before anybody reads it: that need not be cleared. */
     bool is_written_whole;
     uint8_t size; /* enum loop_job_size */
@@ -561,6 +563,9 @@ int64_t loop_attempt_now(struct loop_job *job);
 
 /* The same for a read that is no job. */
 int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len);
+
+/* Whether a thread of the pool may read at the file's position: such a read does not wait for ever. */
+bool loop_file_is_for_thread(const struct loop_fd *fd);
 
 /* Serves a job's operation by system calls. The whole epoll backend, and what the ring refuses. */
 void loop_direct_start(struct loop *loop, struct loop_job *job);

@@ -6,7 +6,6 @@
  * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
  */
 #include <loop/direct.h>
-#include <loop/fd_flow.h>
 #include <loop/io.h>
 #include <loop/low_level.h>
 #include <loop/unread.h>

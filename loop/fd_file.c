@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 /* ---- the lines ---- */
 
@@ -102,15 +101,6 @@ static void cancel(struct loop *loop, struct loop_job *job)
 
 /* ---- reading ---- */
 
-/* What is read at a regular file's position is the pool's, which keeps the order. But one that is made while it is
- * read, as some in /proc, which claim to be empty and don't know RWF_NOWAIT, may have nothing yet for as long as it
- * likes: the ring can be called back. */
-bool loop_file_is_for_thread(const struct loop_fd *fd)
-{
-    struct stat status;
-    return fd->is_regular && (!fd->reads_wait || (fstat(fd->number, &status) == 0 && status.st_size > 0));
-}
-
 static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
 {
     struct iovec iov = {buf, len};
@@ -162,8 +152,12 @@ static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
     loop_job_finish(loop, job, done > 0 ? done : result);
 }
 
-const struct loop_job_kind loop_file_read_kind = {
-    .name = "file read", .cancel = cancel, .backend_done = read_done, .resumed = read_resumed, .size = LOOP_JOB_LARGE};
+const struct loop_job_kind loop_file_read_kind = {.name = "file read",
+                                                  .cancel = cancel,
+                                                  .backend_done = read_done,
+                                                  .resumed = read_resumed,
+                                                  .takes_unaligned = true,
+                                                  .size = LOOP_JOB_LARGE};
 
 void loop_file_read(struct loop *loop, struct loop_job *job, struct iovec buffer, bool is_exact)
 {
@@ -349,6 +343,7 @@ const struct loop_job_kind loop_file_write_kind = {.name = "file write",
                                                    .cancel = cancel_write,
                                                    .backend_done = write_done,
                                                    .resumed = write_resumed,
+                                                   .takes_unaligned = true,
                                                    .size = LOOP_JOB_LARGE};
 
 void loop_file_write(struct loop *loop, struct loop_job *job, const struct loop_write_state *write)

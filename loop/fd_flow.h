@@ -108,9 +108,6 @@ void loop_file_shutdown(struct loop *loop, struct loop_job *job);
 /* Reads at the file's position what needs no disk, if no read is under way or in line; else -EAGAIN. */
 int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len);
 
-/* Whether the pool may do what is read at a file's position, because it doesn't wait for ever. */
-bool loop_file_is_for_thread(const struct loop_fd *fd);
-
 /* The two lines of a file. What joins one gets its turn by the backend's start, a copy by loop_file_copy_turn; leaving
  * without having the turn does nothing. */
 void loop_file_join_readers(struct loop *loop, struct loop_job *job);
