@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Groups of provided buffers: made, given back, counted. The stack of free ones serves system calls; where the kernel
- * has the group, in a ring, the stack's depth is only the count.
+ * Groups of provided buffers as the low level offers them: create a group, return a buffer to it, count the free ones,
+ * receive into it.
  */
 #include <loop/check.h>
-#include <loop/direct.h>
+#include <loop/direct_buffers.h>
 #include <loop/operation.h>
 
 #include <errno.h>
@@ -19,27 +19,11 @@ struct group {
     const struct loop_scope *scope;
 };
 
-/* A buffer that doesn't come out of the group's memory. */
-struct borrowed {
-    struct loop_hnode link;
-    max_align_t bytes[];
-};
-
 /* ---- making and giving back ---- */
-
-static void free_borrowed(struct loop_hnode *node)
-{
-    loop_hlist_remove(node);
-    free(LOOP_CONTAINER(node, struct borrowed, link));
-}
 
 static void free_group(struct group *group)
 {
-    struct loop_hnode *next;
-    for (struct loop_hnode *node = group->buffers.borrowed.first; node; node = next) {
-        next = node->next;
-        free_borrowed(node);
-    }
+    loop_buffers_free_borrowed(&group->buffers);
     free(group->buffers.memory);
     free(group->buffers.is_lent);
     free(group);
@@ -96,40 +80,6 @@ struct loop_buffers *loop_buffers_create(struct loop_scope *scope, unsigned coun
     return loop_scope_defer(scope, release, group) ? &group->buffers : NULL;
 }
 
-/* ---- for system calls ---- */
-
-int loop_direct_buffers_init(struct loop *loop, struct loop_buffers *buffers)
-{
-    (void)loop;
-    if (!buffers->free_stack) {
-        buffers->free_stack = calloc(buffers->count, sizeof *buffers->free_stack);
-    }
-    if (!buffers->free_stack) {
-        return -ENOMEM;
-    }
-    buffers->n_free = 0;
-    for (unsigned i = buffers->count; i-- > 0;) {
-        if (!buffers->is_lent[i]) {
-            buffers->free_stack[buffers->n_free++] = (uint16_t)i;
-        }
-    }
-    return 0;
-}
-
-void loop_direct_buffers_finish(struct loop *loop, struct loop_buffers *buffers)
-{
-    (void)loop;
-    free(buffers->free_stack);
-    buffers->free_stack = NULL;
-}
-
-void loop_direct_buffers_recycle(struct loop *loop, struct loop_buffers *buffers, unsigned index)
-{
-    (void)loop;
-    buffers->is_lent[index] = false;
-    buffers->free_stack[buffers->n_free++] = (uint16_t)index;
-}
-
 /* ---- in use ---- */
 
 /* -1 when `data` isn't the beginning of a buffer. */
@@ -138,25 +88,6 @@ static int index_of(const struct loop_buffers *buffers, const void *data)
     uintptr_t at = (uintptr_t)data, first = (uintptr_t)buffers->memory;
     bool is_inside = at >= first && at - first < buffers->count * buffers->size_bytes;
     return is_inside && (at - first) % buffers->size_bytes == 0 ? (int)((at - first) / buffers->size_bytes) : -1;
-}
-
-void *loop_buffers_borrow(struct loop_buffers *buffers, size_t size_bytes)
-{
-    struct borrowed *borrowed = malloc(sizeof *borrowed + size_bytes);
-    if (!borrowed) {
-        return NULL;
-    }
-    loop_hlist_push(&buffers->borrowed, &borrowed->link);
-    return borrowed->bytes;
-}
-
-static struct loop_hnode *find_borrowed(const struct loop_buffers *buffers, const void *data)
-{
-    struct loop_hnode *node = buffers->borrowed.first;
-    while (node && (const void *)LOOP_CONTAINER(node, struct borrowed, link)->bytes != data) {
-        node = node->next;
-    }
-    return node;
 }
 
 static bool is_good_group(const struct loop_buffers *buffers, const char *function)
@@ -170,9 +101,7 @@ int loop_buffers_recycle(struct loop_buffers *buffers, void *data)
         return -EINVAL;
     }
     int index = index_of(buffers, data);
-    struct loop_hnode *borrowed = index < 0 ? find_borrowed(buffers, data) : NULL;
-    if (borrowed) {
-        free_borrowed(borrowed);
+    if (index < 0 && loop_buffers_give_borrowed(buffers, data)) {
         return 0;
     }
     if (index < 0 || !buffers->is_lent[index]) {

@@ -6,6 +6,7 @@
  * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
  */
 #include <loop/direct.h>
+#include <loop/direct_buffers.h>
 #include <loop/io.h>
 #include <loop/low_level.h>
 #include <loop/unread.h>

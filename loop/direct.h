@@ -26,13 +26,4 @@ static inline const struct loop_job_kind *loop_low_kind_for(enum loop_op op, loo
 /* connect(2) has said EINPROGRESS; in args.flags. */
 #define LOOP_CONNECT_BEGUN 1u
 
-/* Groups of buffers that system calls receive into: a stack of those that are not lent. Also for the ring, where it
- * can't have the group, or has given it back: `init` may be called at any time. */
-int loop_direct_buffers_init(struct loop *loop, struct loop_buffers *buffers);
-void loop_direct_buffers_finish(struct loop *loop, struct loop_buffers *buffers);
-void loop_direct_buffers_recycle(struct loop *loop, struct loop_buffers *buffers, unsigned index);
-
-/* A buffer beside those of the group, for bytes that come from elsewhere: recycled like them. NULL: no memory. */
-void *loop_buffers_borrow(struct loop_buffers *buffers, size_t size_bytes);
-
 #endif

@@ -8,6 +8,7 @@
  * peer. An event carries the descriptor's id, with its generation, so that one that comes too late names nothing.
  */
 #include <loop/direct.h>
+#include <loop/direct_buffers.h>
 #include <loop/log.h>
 
 #include <errno.h>

@@ -7,7 +7,7 @@
  * it does after the last of its operations.
  */
 #include <loop/clock.h>
-#include <loop/direct.h>
+#include <loop/direct_buffers.h>
 #include <loop/log.h>
 #include <loop/uring_broken.h>
 #include <loop/uring_buffers.h>

@@ -2,7 +2,7 @@
  *
  * Groups of provided buffers. Where the kernel takes no rings of buffers a group is a stack, for system calls.
  */
-#include <loop/direct.h>
+#include <loop/direct_buffers.h>
 #include <loop/uring_buffers.h>
 
 #include <errno.h>

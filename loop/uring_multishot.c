@@ -2,7 +2,7 @@
  *
  * The jobs that complete many times: accept_multishot and recv_multishot.
  */
-#include <loop/direct.h>
+#include <loop/direct_buffers.h>
 #include <loop/unread.h>
 #include <loop/uring_buffers.h>
 #include <loop/uring_line.h>
