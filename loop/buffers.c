@@ -5,7 +5,7 @@
  */
 #include <loop/check.h>
 #include <loop/direct_buffers.h>
-#include <loop/operation.h>
+#include <loop/start.h>
 
 #include <errno.h>
 #include <limits.h>

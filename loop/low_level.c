@@ -5,7 +5,7 @@
  * files of their own.
  */
 #include <loop/direct.h>
-#include <loop/operation.h>
+#include <loop/start.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * send_msg and recv_msg: struct loop_message to the kernel's msghdr, and back when a message has come.
  */
 #include <loop/direct.h>
-#include <loop/operation.h>
+#include <loop/start.h>
 #include <loop/request.h>
 
 #include <errno.h>

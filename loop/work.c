@@ -3,7 +3,7 @@
  * Work for the pool. What owns its argument is wrapped: the wrapping is the argument of the job's continuation and of
  * the function that the thread calls, and goes, with the argument, when neither needs it any more.
  */
-#include <loop/operation.h>
+#include <loop/start.h>
 #include <loop/work.h>
 
 #include <errno.h>

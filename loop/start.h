@@ -2,8 +2,8 @@
  *
  * How the files of the low level make their jobs.
  */
-#ifndef LOOP_OPERATION_H
-#define LOOP_OPERATION_H
+#ifndef LOOP_START_H
+#define LOOP_START_H
 
 #include <loop/check.h>
 
