@@ -17,6 +17,7 @@
 #include <loop/list.h>
 #include <loop/loop.h>
 #include <loop/low_level.h>
+#include <loop/operation.h>
 #include <loop/slab.h>
 #include <loop/wheel.h>
 
@@ -38,34 +39,6 @@ struct loop_place {
 #define LOOP_THIS_CALL ((struct loop_place){__func__, __builtin_return_address(0)})
 
 /* ---- jobs ---- */
-
-/* The operations that a backend serves. One row for each in the table of attempt.c. */
-enum loop_op {
-    LOOP_OP_NONE, /* a job of the loop's own: a timer, a stream, a promise, … */
-    LOOP_OP_NOP,
-    LOOP_OP_OPENAT2,
-    LOOP_OP_READ,
-    LOOP_OP_READV,
-    LOOP_OP_WRITE,
-    LOOP_OP_WRITEV,
-    LOOP_OP_READ_FIXED,
-    LOOP_OP_WRITE_FIXED,
-    LOOP_OP_POLL,
-    LOOP_OP_SPLICE,
-    LOOP_OP_CONNECT,
-    LOOP_OP_ACCEPT,
-    LOOP_OP_ACCEPT_MULTISHOT,
-    LOOP_OP_RECV_MULTISHOT,
-    LOOP_OP_RECV,
-    LOOP_OP_SEND,
-    LOOP_OP_SEND_MSG,
-    LOOP_OP_RECV_MSG,
-    LOOP_OP_STATX,
-    LOOP_OP_FSYNC,
-    LOOP_OP_WORK,
-    LOOP_OP_COPY, /* between two files: file_copy.c */
-    LOOP_OP_COUNT
-};
 
 /* Where a job is, which is where `link` is linked, and who ends it. */
 enum loop_where {
@@ -533,23 +506,6 @@ static inline int64_t loop_role_accepting(struct loop_fd *fd)
 }
 
 /* ---- operations by system calls (attempt.c, direct.c, pool.c) ---- */
-
-enum loop_op_class {
-    LOOP_CLASS_AT_ONCE, /* can't block: done in the call */
-    LOOP_CLASS_READ,    /* waits for POLLIN */
-    LOOP_CLASS_WRITE,   /* waits for POLLOUT */
-    LOOP_CLASS_POLL,    /* waits for the events in args.flags */
-    LOOP_CLASS_MOVE,    /* read, write and their kin: as READ or WRITE on streams, a thread of the pool on files */
-    LOOP_CLASS_POOL     /* a thread of the pool */
-};
-
-struct loop_op_row {
-    const char *name;
-    uint8_t op_class;
-    bool is_output; /* MOVE: waits for POLLOUT rather than POLLIN */
-};
-
-extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
 
 /* One system call for the job's operation that doesn't wait for readiness: -EAGAIN where it would. On a thread of the
  * pool
