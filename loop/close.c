@@ -31,7 +31,7 @@ static void leave_scope(struct loop_fd *fd)
     loop_hlist_remove(&fd->in_scope);
     fd->state = LOOP_FD_GONE;
     fd->scope = fd->scope->loop->own_scope;
-    loop_flow_init(fd);
+    fd->flow.scope = fd->flow.source.scope = fd->flow.sink.scope = fd->scope;
     put_if_unkept(fd);
 }
 

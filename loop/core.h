@@ -314,7 +314,7 @@ struct loop_fd {
     uint32_t moving;           /* the pool's: operations it has that may move the file's position */
     uint32_t late_uses;        /* of its number, by threads of the pool whose jobs have ended: see work.h */
     int late_number;           /* what these keep open when the descriptor is closed; -1 when there is none */
-    struct loop_flow flow;
+    struct loop_flow flow;     /* filled in by loop_fd_flow */
 #if NORIA_DEBUG
     int was_number;              /* for as long as the object's memory is not used again */
     struct loop_place destroyed; /* where it was: unless it went with its scope */
@@ -974,8 +974,6 @@ static inline void loop_settle(struct loop *loop)
 
 /* ---- sources and sinks ---- */
 
-/* Makes `fd`'s flow. */
-void loop_flow_init(struct loop_fd *fd);
 void loop_readers_init(struct loop *loop);
 void loop_writers_init(struct loop *loop);
 void loop_owns_init(struct loop *loop);

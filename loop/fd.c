@@ -159,7 +159,6 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     }
     loop_hlist_push(&scope->fds, &fd->in_scope);
     scope->unclosed++;
-    loop_flow_init(fd);
     return fd;
 }
 
@@ -245,14 +244,6 @@ bool loop_fd_is_open(const struct loop_fd *fd)
         return false;
     }
     return fd->state == LOOP_FD_OPEN;
-}
-
-struct loop_flow *loop_fd_flow(struct loop_fd *fd)
-{
-    if (!loop_fd_is_good(fd, __func__)) {
-        return NULL;
-    }
-    return &fd->flow;
 }
 
 struct loop_scope *loop_fd_scope(const struct loop_fd *fd)

@@ -497,12 +497,18 @@ const struct loop_sink_ops loop_fd_sink = {
 
 /* ---- what is made of it ---- */
 
-void loop_flow_init(struct loop_fd *fd)
+struct loop_flow *loop_fd_flow(struct loop_fd *fd)
 {
-    fd->flow.source = (struct loop_source){&loop_fd_source, fd->scope, fd};
-    fd->flow.sink = (struct loop_sink){&loop_fd_sink, fd->scope, fd};
-    fd->flow.scope = fd->scope;
-    fd->flow.fd = fd;
+    if (!loop_fd_is_good(fd, __func__)) {
+        return NULL;
+    }
+    if (!fd->flow.fd) {
+        fd->flow = (struct loop_flow){.source = {&loop_fd_source, fd->scope, fd},
+                                      .sink = {&loop_fd_sink, fd->scope, fd},
+                                      .scope = fd->scope,
+                                      .fd = fd};
+    }
+    return &fd->flow;
 }
 
 int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop_sink **sink)
@@ -526,7 +532,7 @@ int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop
         return -ENOMEM;
     }
     reader->doubts = 0; /* no other process writes packets into it */
-    *source = &reader->flow.source;
-    *sink = &writer->flow.sink;
+    *source = &loop_fd_flow(reader)->source;
+    *sink = &loop_fd_flow(writer)->sink;
     return 0;
 }

@@ -203,11 +203,11 @@ LOOP_TEST(a_pin_keeps_the_object_and_nothing_else)
     CHECK(!loop_fd_is_open(fd));
     CHECK_IS(loop_fd_use(fd), -EBADF);
     CHECK_IS(loop_fd_close(fd), -EBADF);
-    AWAIT(loop_read(&fd->flow.source, &byte, 1, GO));
+    AWAIT(loop_read(&loop_fd_flow(fd)->source, &byte, 1, GO));
     CHECK_IS(result, -EBADF);
-    AWAIT(loop_write(&fd->flow.sink, "a", 1, GO));
+    AWAIT(loop_write(&loop_fd_flow(fd)->sink, "a", 1, GO));
     CHECK_IS(result, -EBADF);
-    AWAIT(loop_shutdown(&fd->flow.sink, GO));
+    AWAIT(loop_shutdown(&loop_fd_flow(fd)->sink, GO));
     CHECK_IS(result, -EBADF);
     loop_fd_unpin(fd);
     CHECK_IS(fds_now(env->loop), before + 1);
@@ -263,7 +263,7 @@ LOOP_TEST(a_pin_dropped_before_the_close_changes_nothing)
     fd = adopt_one(env->scope, &peer);
     loop_fd_pin(fd);
     loop_fd_unpin(fd);
-    AWAIT(loop_write(&fd->flow.sink, "abc", 3, GO));
+    AWAIT(loop_write(&loop_fd_flow(fd)->sink, "abc", 3, GO));
     CHECK_IS(result, 3);
     CHECK_IS(drain(peer), 3);
     loop_fd_destroy(fd);
