@@ -720,6 +720,15 @@ static inline void loop_scope_pin(struct loop_scope *scope)
 
 void loop_scope_unpin(struct loop_scope *scope);
 
+/* The steps of a scope's end, for cancel.c. Runs the hooks, the last one first. */
+void loop_scope_run_hooks(struct loop_scope *scope);
+/* Drops what is kept until on_end has returned, the last one first. */
+void loop_scope_drop_kept(struct loop_scope *scope);
+/* Frees the memory of loop_scope_alloc. */
+void loop_scope_free_memory(struct loop_scope *scope);
+/* Gives the object back, unless a pin keeps it. */
+void loop_scope_put_if_unkept(struct loop_scope *scope);
+
 /* The scope after `scope` in the tree below `top`, parents before children; NULL at the end. Keeps `*depth`, which is 0
  * for `top`. Not recursive, because scopes may be nested as deep as a program likes. */
 struct loop_scope *loop_scope_next(const struct loop_scope *top, const struct loop_scope *scope, unsigned *depth);
