@@ -686,7 +686,7 @@ LOOP_TEST(fs_rmtree_stops_where_a_directory_is_moved)
 LOOP_TEST(fs_descriptors_have_run_out)
 {
     static const char *directory;
-    static struct rlimit before, limit;
+    static rlim_t limit;
     static struct loop_flow *flow;
     static struct loop_dir *dir;
     static struct loop_entry *list;
@@ -697,10 +697,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
     put("file", "text", 4);
     CHECK_IS(mkdir("dir", 0755), 0);
     AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
-    CHECK_IS(getrlimit(RLIMIT_NOFILE, &before), 0);
-    limit = before;
-    limit.rlim_cur = (rlim_t)lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit = forbid_fds();
     AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
     CHECK_IS(result, -EMFILE);
     AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
@@ -715,7 +712,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
     CHECK_IS(result, -EMFILE);
     AWAIT(loop_fs_stat(NULL, env->cwd, "file", false, &stat, GO)); /* which needs none */
     CHECK_IS(result, 0);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &before), 0);
+    limit_fds(limit);
     AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
     CHECK_IS(result, 0);
     leave_directory(directory);
@@ -727,7 +724,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
 LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
 {
     static const char *directory;
-    static struct rlimit before, limit;
+    static rlim_t limit;
 
     BEGIN;
     directory = enter_directory();
@@ -737,13 +734,10 @@ LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
         CHECK_IS(chdir("directory"), 0);
     }
     CHECK_IS(chdir(directory), 0);
-    CHECK_IS(getrlimit(RLIMIT_NOFILE, &before), 0);
-    limit = before;
-    limit.rlim_cur = (rlim_t)limit_with_free_fds(3);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit = limit_fds((rlim_t)limit_with_free_fds(3));
     AWAIT(loop_fs_rmtree(NULL, env->cwd, "directory", GO));
     CHECK_IS(result, 0);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &before), 0);
+    limit_fds(limit);
     leave_directory(directory);
     END;
 }

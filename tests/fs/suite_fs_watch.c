@@ -419,28 +419,24 @@ LOOP_TEST(fs_an_overflow_is_told_to_all)
 LOOP_TEST(fs_watch_at_the_limit_of_descriptors)
 {
     static const char *directory;
-    static struct rlimit before, limit;
+    static rlim_t limit;
     static struct heard first, second;
 
     BEGIN;
     directory = enter_directory();
     AWAIT(loop_fs_kind(NULL, env->fs, directory, true, GO));
-    CHECK_IS(getrlimit(RLIMIT_NOFILE, &before), 0);
-    limit = before;
-    limit.rlim_cur = (rlim_t)lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit = forbid_fds();
     start(NULL, env, ".", &first);
     WAIT_UNTIL(first.ends);
     ENDED(first, -EMFILE);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &before), 0);
+    limit_fds(limit);
     start(NULL, env, ".", &first);
     WAIT_UNTIL(first.begun);
-    limit.rlim_cur = (rlim_t)lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    forbid_fds();
     start(NULL, env, ".", &second);
     WAIT_UNTIL(second.ends);
     ENDED(second, -EMFILE);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &before), 0);
+    limit_fds(limit);
     put("file");
     WAIT_UNTIL(first.created == 1);
     loop_cancel(env->loop, first.job);

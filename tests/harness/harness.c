@@ -961,6 +961,22 @@ int limit_with_free_fds(unsigned n)
     return limit;
 }
 
+rlim_t limit_fds(rlim_t count)
+{
+    struct rlimit limit;
+
+    CHECK_IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = count < limit.rlim_max ? count : limit.rlim_max;
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
+rlim_t forbid_fds(void)
+{
+    return limit_fds((rlim_t)lowest_free_fd());
+}
+
 /* ---- the world around ---- */
 
 bool is_hard(const char *mode)

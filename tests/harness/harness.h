@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -258,6 +259,10 @@ int lowest_free_fd(void);
 
 /* The limit of descriptors (RLIMIT_NOFILE) at which so many more can be opened. */
 int limit_with_free_fds(unsigned n);
+/* Sets that limit, to the hard limit at most; forbid_fds to one at which none can be opened. Both return the one
+ * before. */
+rlim_t limit_fds(rlim_t limit);
+rlim_t forbid_fds(void);
 
 /* ---- the world around ---- */
 

@@ -711,18 +711,15 @@ LOOP_TEST(connect_without_descriptors_says_emfile)
 {
     static struct loop_address address;
     static struct loop_flow *flow;
-    static struct rlimit old, limit;
+    static rlim_t limit;
 
     BEGIN;
     listen_at(env->scope, &address, "tcp:127.0.0.1:0");
-    getrlimit(RLIMIT_NOFILE, &old);
-    limit = old;
-    limit.rlim_cur = (rlim_t)lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit = forbid_fds();
     AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
     CHECK_IS(result, -EMFILE);
     CHECK(!flow);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &old), 0);
+    limit_fds(limit);
     AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
     CHECK_IS(result, 0);
     END;
@@ -1137,7 +1134,7 @@ LOOP_TEST(a_server_that_cannot_listen)
 LOOP_TEST(a_server_at_the_limit_of_descriptors)
 {
     enum { N = 5 };
-    static struct rlimit old, limit;
+    static rlim_t limit;
     static struct loop_stats before, after;
     static int clients[N], i;
 
@@ -1146,10 +1143,7 @@ LOOP_TEST(a_server_at_the_limit_of_descriptors)
         clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     }
     /* Room for the listener and one connection. The ring looks at the limit when an accept begins, not when it ends. */
-    getrlimit(RLIMIT_NOFILE, &old);
-    limit = old;
-    limit.rlim_cur = (rlim_t)limit_with_free_fds(2);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit = limit_fds((rlim_t)limit_with_free_fds(2));
     serve(env, &(struct loop_serve_options){.max_connections = 0});
     for (i = 0; i < N; i++) {
         CHECK_IS(connect(clients[i], &server_address.u.any, server_address.length), 0);
@@ -1166,7 +1160,7 @@ LOOP_TEST(a_server_at_the_limit_of_descriptors)
         shutdown(clients[i], SHUT_WR);
         WAIT_UNTIL(connections_over == (unsigned)i + 1);
     }
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &old), 0);
+    limit_fds(limit);
     for (i = 0; i < N; i++) {
         close(clients[i]);
     }

@@ -798,14 +798,7 @@ LOOP_TEST(a_connection_timeout_of_always_is_none)
 
 /* ---- descriptors ---- */
 
-static struct rlimit usual_limit;
-
-static void limit_descriptors(unsigned how_many_more)
-{
-    CHECK_IS(getrlimit(RLIMIT_NOFILE, &usual_limit), 0);
-    const struct rlimit limit = {(rlim_t)limit_with_free_fds(how_many_more), usual_limit.rlim_max};
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
+static rlim_t usual_limit;
 
 LOOP_TEST(a_server_without_descriptors_waits_without_spinning)
 {
@@ -817,7 +810,7 @@ LOOP_TEST(a_server_without_descriptors_waits_without_spinning)
     for (i = 0; i < 3; i++) {
         clients[i] = connect_raw(&serving.address);
     }
-    limit_descriptors(0);
+    usual_limit = forbid_fds();
     AWAIT(turns(env->scope, 5, GO));
     loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
@@ -826,7 +819,7 @@ LOOP_TEST(a_server_without_descriptors_waits_without_spinning)
     CHECK(after.descriptor_waits > 0);
     CHECK_IS(served().accepted, 0);
     CHECK(strstr(log_text(), "RLIMIT_NOFILE"));
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &usual_limit), 0);
+    limit_fds(usual_limit);
     while (served().accepted < 3) {
         AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
     }
@@ -846,12 +839,12 @@ LOOP_TEST(a_server_that_waits_for_a_descriptor_can_be_stopped)
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     client = connect_raw(&serving.address);
-    limit_descriptors(0);
+    usual_limit = forbid_fds();
     AWAIT(turns(env->scope, 5, GO));
     loop_server_stop(serving.server, LOOP_NEVER);
     WAIT_UNTIL(serving.ended.count);
     ONCE_IS(serving.ended, 0);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &usual_limit), 0);
+    limit_fds(usual_limit);
     close(client);
     END;
 }
@@ -867,14 +860,14 @@ LOOP_TEST(connects_without_descriptors_are_emfile_and_cost_nothing)
     listen_at(env->scope, "tcp:127.0.0.1:0", &address);
     AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
     CHECK_IS(result, 0);
-    limit_descriptors(0);
+    usual_limit = forbid_fds();
     loop_get_stats(env->loop, &before);
     for (i = 0; i < 100; i++) {
         AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
         CHECK_IS(result, -EMFILE);
         CHECK(!flow);
     }
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &usual_limit), 0);
+    limit_fds(usual_limit);
     loop_get_stats(env->loop, &after);
     CHECK_IS(after.fds_now, before.fds_now);
     CHECK_IS(after.job_slots, before.job_slots);

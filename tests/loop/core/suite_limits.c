@@ -684,24 +684,6 @@ LOOP_TEST(p11_only_descriptors_have_a_queue)
 /* ---- P12: descriptors ---- */
 
 /* From now on every new descriptor fails with EMFILE, until one with a low number is closed. */
-static void forbid_fds(void)
-{
-    struct rlimit limit;
-
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = (rlim_t)lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
-static void allow_fds(void)
-{
-    struct rlimit limit;
-
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
 static struct loop_listener *listen_on_loopback(struct loop_scope *scope, struct loop_address *address)
 {
     struct loop_listener *listener = NULL;
@@ -741,7 +723,7 @@ LOOP_TEST(p12_accept_waits_at_the_limit)
     WAIT_UNTIL(accepted.count);
     ONCE_IS(accepted, 0);
     CHECK(flow != NULL);
-    allow_fds();
+    limit_fds(4096);
     CHECK_IS(send(client, "x", 1, 0), 1);
     AWAIT(loop_read(&flow->source, &byte, 1, GO));
     CHECK_IS(result, 1);
@@ -769,7 +751,7 @@ LOOP_TEST(p12_a_waiting_accept_can_be_cancelled)
     WAIT_UNTIL(accepted.count);
     ONCE_IS(accepted, -ECANCELED);
     CHECK(!flow);
-    allow_fds();
+    limit_fds(4096);
     /* The listener is not lost, nor the connection in its backlog. */
     AWAIT(loop_accept(env->scope, listener, &flow, GO));
     CHECK_IS(result, 0);
@@ -1199,7 +1181,7 @@ static void check_busy_connections(void (*serve)(struct loop_flow *))
 {
     int64_t began = now_ns();
 
-    allow_fds();
+    limit_fds(4096);
     CHECK_IS(run(start_busy_connections, &serve), 0);
     CHECK_IS(clients_done, CONNECTIONS);
     CHECK((now_ns() - began) / LOOP_SECOND < (HAS_SANITIZER ? 60 : 15));

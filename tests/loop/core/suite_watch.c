@@ -64,14 +64,6 @@ static bool is_on_epoll(const struct loop_env *env)
 
 /* ---- what it is ---- */
 
-static void forbid_new_descriptors(void)
-{
-    struct rlimit limit;
-    CHECK_IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    limit.rlim_cur = (rlim_t)lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
 LOOP_TEST(at_the_descriptor_limit_an_eventfd_is_still_one)
 {
     static struct loop_fd *fd;
@@ -81,7 +73,7 @@ LOOP_TEST(at_the_descriptor_limit_an_eventfd_is_still_one)
 
     BEGIN;
     number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    forbid_new_descriptors();
+    forbid_fds();
     fd = loop_fd_adopt(env->scope, number);
     CHECK(fd != NULL);
     START(loop_op_read(env->scope, fd, &value, sizeof value, LOOP_CURRENT, ONCE(&read)));
@@ -108,7 +100,7 @@ LOOP_TEST(at_the_descriptor_limit_every_kind_that_polls_can_be_waited_for)
     numbers[1] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     numbers[2] = signalfd(-1, &set, SFD_CLOEXEC);
     numbers[3] = epoll_create1(EPOLL_CLOEXEC);
-    forbid_new_descriptors();
+    forbid_fds();
     for (unsigned i = 0; i < COUNT_OF(numbers); i++) {
         struct loop_fd *fd = i % 2 ? loop_fd_borrow(env->scope, numbers[i]) : loop_fd_adopt(env->scope, numbers[i]);
         CHECK(fd != NULL);
@@ -132,7 +124,7 @@ LOOP_TEST(devices_that_do_not_poll_are_files_at_the_descriptor_limit)
 
     BEGIN;
     number = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-    forbid_new_descriptors();
+    forbid_fds();
     AWAIT(loop_read(&loop_fd_flow(loop_fd_adopt(env->scope, number))->source, &byte, 1, GO));
     CHECK_IS(result, 1);
     END;

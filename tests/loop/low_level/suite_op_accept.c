@@ -119,23 +119,9 @@ LOOP_TEST(what_delivers_descriptors_needs_a_continuation)
     END;
 }
 
-static int n_limited;
-static struct rlimit usual_limit;
-
-static void take_all_descriptors(void)
-{
-    CHECK_IS(getrlimit(RLIMIT_NOFILE, &usual_limit), 0);
-    n_limited = lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)n_limited, usual_limit.rlim_max}), 0);
-}
-
-static void give_descriptors_back(void)
-{
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &usual_limit), 0);
-}
-
 LOOP_TEST(without_a_descriptor_accept_and_open_are_emfile)
 {
+    static rlim_t limit;
     static struct sockaddr_in address;
     static struct loop_fd *listener;
     static struct once multishot;
@@ -146,7 +132,7 @@ LOOP_TEST(without_a_descriptor_accept_and_open_are_emfile)
     client = connect_to(&address);
     AWAIT(loop_op_openat2(env->scope, "/", &(struct loop_open_how){.flags = O_RDONLY}, GO));
     close((int)result);
-    take_all_descriptors();
+    limit = forbid_fds();
     AWAIT(loop_op_accept(env->scope, listener, NULL, NULL, GO));
     CHECK_IS(result, -EMFILE);
     START(loop_op_accept_multishot(env->scope, listener, ONCE(&multishot)));
@@ -154,7 +140,7 @@ LOOP_TEST(without_a_descriptor_accept_and_open_are_emfile)
     ONCE_IS(multishot, -EMFILE);
     AWAIT(loop_op_openat2(env->scope, "/", &(struct loop_open_how){.flags = O_RDONLY}, GO));
     CHECK_IS(result, -EMFILE);
-    give_descriptors_back();
+    limit_fds(limit);
     AWAIT(loop_op_accept(env->scope, listener, NULL, NULL, GO));
     CHECK(result >= 0);
     close((int)result);
@@ -290,20 +276,17 @@ LOOP_TEST(accept_at_the_limit_of_descriptors_says_emfile)
 {
     static struct sockaddr_in address;
     static struct loop_fd *listener;
-    static struct rlimit limit, old;
+    static rlim_t limit;
     static int client;
 
     BEGIN;
     listener = adopt(env->scope, make_listener(&address));
     client = connect_to(&address);
     AWAIT(turns(env->scope, 2, GO));
-    getrlimit(RLIMIT_NOFILE, &old);
-    limit = old;
-    limit.rlim_cur = (rlim_t)lowest_free_fd();
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit = forbid_fds();
     AWAIT(loop_op_accept(NULL, listener, NULL, NULL, GO));
     CHECK_IS(result, -EMFILE);
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &old), 0);
+    limit_fds(limit);
     AWAIT(loop_op_accept(NULL, listener, NULL, NULL, GO));
     CHECK(result >= 0);
     close((int)result);

@@ -26,23 +26,6 @@ static void forget_line(void *unused, enum loop_log_level level, const char *lin
     (void)line;
 }
 
-static rlim_t limit_fds(rlim_t count)
-{
-    struct rlimit limit;
-
-    getrlimit(RLIMIT_NOFILE, &limit);
-    rlim_t before = limit.rlim_cur;
-    limit.rlim_cur = count < limit.rlim_max ? count : limit.rlim_max;
-    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    return before;
-}
-
-/* No descriptor can be made any more, and whoever calls gets the limit that was. */
-static rlim_t forbid_fds(void)
-{
-    return limit_fds((rlim_t)lowest_free_fd());
-}
-
 static void on_ended(void *name, int64_t result)
 {
     (void)name;
