@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Options by getopt_long(3), complaints, and the running of the loop.
+ * Parses options with getopt_long(3), reports errors, and runs the loop.
  */
 #include "arguments.h"
 
@@ -18,7 +18,7 @@
 #define LONGEST_SECONDS 1e6
 
 enum { STATUS_FAILED = 1, STATUS_BAD_ARGUMENTS = 2 };
-enum { OPTION_HELP = 'h', OPTION_FIRST = 256 }; /* what getopt_long returns; tables begin above all characters */
+enum { OPTION_HELP = 'h', OPTION_FIRST = 256 }; /* a character, or OPTION_FIRST and an index: see getopt_long */
 
 static const char *program_name = "demo";
 static bool loop_has_complained;
@@ -47,8 +47,8 @@ static const struct arguments_option loop_sizes[] = {
 
 /* ---- complaints ---- */
 
-/* A pipe that nobody reads would hold up the whole loop; the complaint is lost then. A pipe that is writable has room
- * for PIPE_BUF bytes, which is more than a line (pipe(7)). */
+/* Writing to a full pipe would block the loop, so the line is dropped then. A writable pipe has room for PIPE_BUF
+ * bytes, which is more than a line (pipe(7)). */
 static bool is_writable(int number)
 {
     struct pollfd entry = {.fd = number, .events = POLLOUT};
@@ -145,7 +145,7 @@ static void read_duration(const struct arguments_option *option, const char *tex
     char *end;
     double seconds = strtod(text, &end);
 
-    /* strtod takes more than decimals: signs, hexadecimals, infinity. */
+    /* strtod accepts more than decimals: signs, hexadecimals, infinity. */
     if (text[0] == '\0' || text[strspn(text, "0123456789.")] != '\0' || *end != '\0') {
         arguments_refuse("--%s: '%s' is not a number of seconds", option->name, text);
     }
@@ -166,7 +166,8 @@ static void read_option(const struct arguments_option *option, const char *text)
     }
 }
 
-/* The option that getopt_long means, by its letter or by its place in the table; NULL when it is none of ours. */
+/* Returns the option that getopt_long found, by its letter or its index in the table. NULL if it is not in the
+ * table. */
 static const struct arguments_option *find_option(const struct arguments_program *program, int answer)
 {
     if (answer >= OPTION_FIRST) {
@@ -180,7 +181,7 @@ static const struct arguments_option *find_option(const struct arguments_program
     return NULL;
 }
 
-/* What getopt_long could not make sense of. `optopt` names an option that it knew but whose value was wrong. */
+/* Reports an error of getopt_long. `optopt` is set if the option exists and its value is wrong. */
 static void refuse_option(const struct arguments_program *program, int answer, char **argv)
 {
     const struct arguments_option *option = find_option(program, optopt);
@@ -208,7 +209,8 @@ static void fill_table(const struct arguments_program *program, struct option *t
     table[n] = (struct option){.name = "help", .val = OPTION_HELP};
 }
 
-/* The letters as getopt_long wants them; the colon in front has it tell a missing value from an unknown option. */
+/* Fills in the short options for getopt_long. With a leading colon it distinguishes a missing value from an unknown
+ * option. */
 static void fill_letters(const struct arguments_program *program, char *letters)
 {
     *letters++ = ':';

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the demos share: options, the help text, one way to complain, and a loop that is run with all of it.
+ * What the demos share: options, the help text, error messages, and running the loop.
  *
- * A complaint is one line on standard error that begins with the program's name. Arguments that can't be
- * used end the program with status 2, everything else that goes wrong with status 1.
+ * An error message is one line on standard error that begins with the program's name. Wrong arguments end the program
+ * with status 2, all other errors with status 1.
  */
 #ifndef DEMOS_ARGUMENTS_H
 #define DEMOS_ARGUMENTS_H
@@ -11,11 +11,11 @@
 #include <loop/loop.h>
 #include <net/net.h>
 
-/* One option. Exactly one of `flag`, `count` and `duration_ns` is set; that is where the value goes. */
+/* One option. Exactly one of `flag`, `count` and `duration_ns` is set: it points to where the value is stored. */
 struct arguments_option {
     const char *name;        /* without the dashes */
     char letter;             /* the short form, or 0 */
-    const char *placeholder; /* what the help calls the value; NULL for a flag */
+    const char *placeholder; /* the name of the value in the help; NULL for a flag */
     const char *help;
     bool *flag;
     unsigned *count; /* between `least` and `most` */
@@ -25,42 +25,42 @@ struct arguments_option {
 
 struct arguments_program {
     const char *name;
-    const char *operands; /* as the help writes them: "ADDRESS" */
+    const char *operands; /* as printed in the help: "ADDRESS" */
     const char *about;
     const struct arguments_option *options;
     size_t n_options;
     int least_operands, most_operands;
-    unsigned n_blocks, block_size; /* the loop's region, where nothing else is asked for; 0 is the loop's own default */
+    unsigned n_blocks, block_size; /* default size of the loop's region; 0 is the loop's own default */
 };
 
-/* Reads the options, stores their values and returns the operands, ended by NULL. Ends the program for --help
- * (status 0) and for what can't be used (status 2). Every program has the loop's sizes as options too. */
+/* Parses the options, stores their values and returns the operands, terminated by NULL. Exits with status 0 for --help
+ * and with status 2 for wrong arguments. Every program also has options for the loop's sizes. */
 char **arguments_parse(const struct arguments_program *program, int argc, char **argv);
 
-/* Reads an address, or ends the program with status 2. */
+/* Parses an address. Exits with status 2 if it is wrong. */
 struct loop_address arguments_address(const char *text);
 
-/* Says what is wrong with the arguments and ends the program with status 2. */
+/* Reports what is wrong with the arguments and exits with status 2. */
 void arguments_refuse(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* One line on standard error, after the program's name. */
+/* Writes one line to standard error, after the program's name. */
 void arguments_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Says that something failed with the negative errno `error`. Returns 1, which a program's first function may
- * return in turn: the loop ends, and nothing more is said. */
+/* Reports that `what` failed with the negative errno `error`. Returns 1. A program's first function may return that:
+ * the loop ends, and nothing more is reported. */
 int arguments_fail(const char *what, int64_t error);
 
-/* Lets the program have as many descriptors as its hard limit says: the usual limit is not meant for trees. */
+/* Raises the limit of descriptors to the hard limit: the usual limit is too low for copying trees. */
 void arguments_allow_descriptors(void);
 
-/* Runs a loop of the sizes that were asked for. Returns the program's status; a loop that couldn't be run has been
- * complained about. */
+/* Runs a loop with the sizes from the options. Returns the program's exit status. Reports the error if the loop cannot
+ * run. */
 int arguments_run(loop_main_fn *start, void *arg);
 
-/* Prints "listening on ADDRESS (BACKEND)" and `more`, at once. Returns 0, or what arguments_fail returned. */
+/* Prints "listening on ADDRESS (BACKEND)" and `more`, and flushes. Returns 0, or the result of arguments_fail. */
 int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more);
 
-/* The same options for every server: --max-connections and --grace. */
+/* The options of every server: --max-connections and --grace. */
 struct arguments_serving {
     unsigned max_connections;
     int64_t grace_ns;
@@ -77,8 +77,8 @@ struct arguments_serving {
         .help = "after SIGTERM or SIGINT, how long connections may go on (5; 0: as long as they like)"                 \
     }
 
-/* Serves on `address` until SIGTERM or SIGINT; `server` as in loop_serve_options. Returns 0, or what arguments_fail
- * returned. */
+/* Serves on `address` until SIGTERM or SIGINT. `server` is that of loop_serve_options. Returns 0, or the result of
+ * arguments_fail. */
 int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *serving,
                     struct loop_server **server, loop_connection_fn *on_connection, void *arg);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Control characters made visible; the backslash too, so that each text stands for one name.
+ * Escapes control characters, and the backslash too, so that different names give different texts.
  */
 #include "printable.h"
 

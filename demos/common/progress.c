@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The bar's text, and the ticker that draws it. A terminal that is held (^S) holds nothing else up: while a drawing
- * has not left yet there is no other.
+ * The text of the bar, and the timer that draws it. A stopped terminal (^S) blocks nothing else: at most one write of
+ * the bar is in flight.
  */
 #include "progress.h"
 
@@ -21,7 +21,7 @@ struct progress {
     uint64_t expected, done;
     int64_t began_ns;
     bool has_begun, has_ended, is_drawn;
-    bool is_writing, is_last_due; /* `text` is the job's; and is to be drawn once more */
+    bool is_writing, is_last_due; /* the job owns `text`; the last drawing is still due */
     char text[MOST_COLUMNS + FIGURES_BYTES];
 };
 
@@ -50,7 +50,7 @@ static void append_left(const struct progress *progress, double rate, char *figu
     }
 }
 
-/* What is behind the bar. */
+/* Writes the figures that follow the bar. */
 static void write_figures(const struct progress *progress, unsigned percent, char *figures, size_t size)
 {
     double seconds = (double)(loop_now(progress->env->loop) - progress->began_ns) / (double)LOOP_SECOND;
@@ -77,7 +77,7 @@ static size_t columns_of_terminal(void)
     return size.ws_col < MOST_COLUMNS ? size.ws_col : MOST_COLUMNS;
 }
 
-/* Fills what the figures leave of the line, but its last column, where some terminals break the line. */
+/* Fills the rest of the line except the last column, where some terminals wrap. */
 static void write_bar(char *bar, size_t columns, unsigned percent)
 {
     size_t inside = columns - 2, full = inside * percent / 100;
@@ -123,7 +123,7 @@ static void on_written(void *arg, int64_t result)
 {
     struct progress *progress = arg;
 
-    (void)result; /* a bar that can't be seen is no reason to stop */
+    (void)result; /* the program goes on without the bar */
     progress->is_writing = false;
     if (progress->is_last_due) {
         progress->is_last_due = false;
@@ -157,7 +157,7 @@ static void tick(struct progress *progress)
     (void)loop_daemon(progress->env->loop, loop_sleep(progress->scope, TICK, on_tick, progress));
 }
 
-/* ---- what the demos see ---- */
+/* ---- the interface ---- */
 
 struct progress *progress_start(struct loop_env *env, struct loop_scope *scope)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A progress bar on standard error, drawn ten times a second while there is something to tell:
+ * A progress bar on standard error, drawn ten times a second:
  *
  *     [===========>                    ]  35%  1.4 GiB of 4.0 GiB  812.3 MiB/s  0:03 left
  */
@@ -11,21 +11,23 @@
 
 struct progress;
 
-/* A bar in the scope, which it doesn't hold open. NULL, which all calls below take and do nothing with, where standard
- * error is no terminal or there is no memory. */
+/* Starts a bar in `scope`; it does not keep the scope open. Returns NULL if standard error is no terminal or without
+ * memory. All functions below accept NULL and then do nothing. */
 struct progress *progress_start(struct loop_env *env, struct loop_scope *scope);
 
-/* So many bytes more are to come; so many more are done. */
+/* Adds to the number of bytes to be done. */
 void progress_expect(struct progress *progress, uint64_t bytes);
+
+/* Adds to the number of bytes done. */
 void progress_add(struct progress *progress, uint64_t bytes);
 
-/* The rate and the time left count from here: before it was only looked how much there is. */
+/* Starts the clock for the rate and the time left. Until then the program only counts how much there is. */
 void progress_begin(struct progress *progress);
 
-/* Takes the bar away, for a line of text; it comes back with the next drawing. */
+/* Erases the bar, so that a line of text can be written. The next drawing restores it. */
 void progress_clear(struct progress *progress);
 
-/* Draws it for the last time and leaves it there. */
+/* Draws the bar for the last time and leaves it on the terminal. */
 void progress_end(struct progress *progress);
 
 #endif

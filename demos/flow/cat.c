@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * cat [FILE]...: one file after another to standard output. Each file has a scope of its own, which closes it before
- * the next one is opened. A file that can't be read is complained about and left out; when the output fails there is
- * nothing more to do. It reads and writes by itself, one buffer at a time; loop_copy_report would do it in one call.
+ * cat [FILE]...: copies one file after another to standard output. Each file has a scope of its own, which closes it
+ * before the next one is opened. A file that cannot be read is reported and skipped. An error of the output ends the
+ * program. It reads and writes with one buffer of its own; loop_copy_report would do the same in one call.
  */
 #include "../common/arguments.h"
 
@@ -25,18 +25,18 @@ static const struct arguments_program program = {
 
 struct cat {
     struct loop_env *env;
-    char **names;             /* those still to come, ended by NULL */
-    const char *name;         /* the one at hand */
-    struct loop_scope *scope; /* its own, held while it is read */
+    char **names;             /* the remaining ones, terminated by NULL */
+    const char *name;         /* the current one */
+    struct loop_scope *scope; /* that of the current file, held while it is read */
     struct loop_source *source;
     struct stat output;
-    size_t begin, end; /* what is in the buffer and has not been written */
+    size_t begin, end; /* the bytes in the buffer that are not written yet */
     int status;
     bool output_failed;
     char buffer[1 << 16];
 };
 
-/* Ends the file at hand: its scope closes it, and the next one follows. */
+/* Ends the current file: its scope closes it, and the next file follows. */
 static void finish(struct cat *cat, int64_t error)
 {
     if (error < 0) {
@@ -74,7 +74,7 @@ static void on_written(void *arg, int64_t result)
     }
     cat->begin += (size_t)result;
     if (cat->begin < cat->end) {
-        write_rest(cat); /* an error came in between, and will be heard now */
+        write_rest(cat); /* an error stopped the write: writing the rest returns it */
     } else {
         read_more(cat);
     }
@@ -102,7 +102,7 @@ static void read_more(struct cat *cat)
 
 /* ---- one file after another ---- */
 
-/* What is read from the file would be added to it for ever. */
+/* Returns true if the file is the output: reading it would append to it for ever. */
 static bool is_output(const struct cat *cat, int number)
 {
     struct stat input;
@@ -146,7 +146,7 @@ static void on_opened(void *arg, int64_t result)
         return;
     }
     cat->source = &loop_fd_flow(fd)->source;
-    /* A fifo that nobody has opened for writing yet would look like one at its end: wait for the first writer. */
+    /* A fifo without a writer reads as if it were at its end: wait for the first writer. */
     if (!loop_poll(fd, POLLIN, on_readable, cat)) {
         finish(cat, -ENOMEM);
     }
@@ -171,7 +171,7 @@ static void next(void *arg, int64_t error)
 {
     struct cat *cat = arg;
 
-    (void)error; /* every job here has a continuation that hears its errors */
+    (void)error; /* the continuation of every job here handles its error */
     cat->name = *cat->names;
     if (!cat->name || cat->output_failed) {
         return;
@@ -192,7 +192,7 @@ static int start(struct loop_env *env, void *arg)
 
     cat->env = env;
     if (fstat(STDOUT_FILENO, &cat->output) < 0) {
-        cat->output.st_mode = 0; /* writing to it will say why */
+        cat->output.st_mode = 0; /* the first write reports the error */
     }
     next(cat, 0);
     return 0;

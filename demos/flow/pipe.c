@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * pipe: standard input -> a pipe of the loop -> standard output. Two copies run at the same time; the end of the first
- * closes the pipe, and that ends the second.
+ * pipe: standard input -> a pipe of the loop -> standard output. Two copies run at the same time. The end of the first
+ * one closes the pipe, and that ends the second.
  */
 #include "../common/arguments.h"
 
@@ -28,12 +28,12 @@ static void on_input_ended(void *arg, int64_t result)
 
     (void)result;
     if (moving->output_failed) {
-        return; /* nobody reads the pipe any more, so nothing would come of its end */
+        return; /* the other copy has ended: there is no reader for the end */
     }
     if (moving->input_outcome.error < 0) {
         moving->status = arguments_fail("standard input", moving->input_outcome.error);
     }
-    /* Also after an error: what was read before it still has to come out. */
+    /* Also after an error: what was read before it still has to be written. */
     loop_shutdown(moving->into_pipe, NULL, NULL);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * echo ADDRESS: sends back whatever comes. Nobody closes anything here: a connection's scope ends when nothing is
- * left running in it, and takes the socket with it.
+ * echo ADDRESS: sends back everything it receives. The program closes nothing: a connection's scope ends when nothing
+ * is left running in it, and closes the socket.
  */
 #include "../common/arguments.h"
 

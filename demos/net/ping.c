@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * ping ADDRESS: a load client for an echo server. It checks every byte that comes back, measures the round trip of
- * every message, and is made to cost little, since it mostly shares the machine with the server.
+ * ping ADDRESS: a load client for an echo server. It checks every byte that comes back and measures the round trip of
+ * every message. It costs little CPU time, because it usually shares the machine with the server.
  *
- * What a connection sends is a stretch of one fixed pattern, read round and round, each connection beginning somewhere
- * else. So a byte's place in the pattern follows from the connection and from how many went before it, and bytes that
- * were lost, doubled, swapped or mixed up between connections don't match. Messages that follow each other lie side by
- * side in the pattern: several leave in one write, and what comes back is checked by one memcmp.
+ * Each connection sends a fixed pattern, over and over, from a start of its own. So the position of a byte in the
+ * pattern follows from the connection and from the number of bytes before it: bytes that were lost, duplicated, swapped
+ * or mixed up between connections do not match. Consecutive messages are adjacent in the pattern, so several leave in
+ * one write, and one memcmp checks what comes back.
  */
 #include "../common/arguments.h"
 
@@ -16,19 +16,19 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A prime, so that messages of no usual size begin at the same place soon again; small enough for the first cache. */
+/* A prime: messages of common sizes start at every position. Small enough for the first-level cache. */
 #define PATTERN_PERIOD 16381u
-#define PATTERN_STEP 1021u /* from where one connection begins to where the next one does */
+#define PATTERN_STEP 1021u /* distance between the starts of two connections */
 
-#define MOST_BYTES_IN_FLIGHT (1u << 30) /* of one connection: the pattern is made that long */
+#define MOST_BYTES_IN_FLIGHT (1u << 30) /* per connection: the pattern has this length */
 #define MOST_COMPLAINTS 5
-#define DRAIN_TIME (5 * LOOP_SECOND) /* how long what is in flight at the end may take */
+#define DRAIN_TIME (5 * LOOP_SECOND) /* time limit for the messages in flight at the end */
 #define RETRY_TIME (10 * LOOP_MILLISECOND)
 
 /* ---- times of round trips ---- */
 
-/* Counters for ranges of values: exact below 2^7, from there 2^7 ranges for each power of two, which is less than one
- * percent off. Longer times than 2^41 ns (36 minutes) count as that. */
+/* A histogram. Exact below 2^7; above, 2^7 ranges for each power of two, which is less than one percent off. Times
+ * above 2^41 ns (36 minutes) count as 2^41 ns. */
 #define PRECISION_BITS 7
 #define PRECISION (1u << PRECISION_BITS)
 #define LONGEST_BITS 41
@@ -54,7 +54,7 @@ static void histogram_add(struct histogram *histogram, int64_t value_ns)
     histogram->total++;
 }
 
-/* The middle of a range, in microseconds. */
+/* Returns the middle of a range, in microseconds. */
 static double range_middle(size_t range)
 {
     size_t shift = range < 2 * PRECISION ? 0 : range / PRECISION - 1;
@@ -64,7 +64,7 @@ static double range_middle(size_t range)
     return ((double)low + (double)(width - 1) / 2) / (double)LOOP_MICROSECOND;
 }
 
-/* The time in microseconds that `share` of all round trips did not exceed. */
+/* Returns the time in microseconds that `share` of all round trips did not exceed. */
 static double histogram_quantile(const struct histogram *histogram, double share)
 {
     double wanted = share * (double)histogram->total;
@@ -89,11 +89,11 @@ struct ping {
     int64_t seconds_ns, warmup_ns;
 
     struct loop *loop;
-    struct loop_scope *scope; /* all clients */
+    struct loop_scope *scope; /* of all clients */
     const unsigned char *pattern;
     bool measuring, stopping;
     int64_t began, ended;
-    uint64_t counted; /* messages, or with --churn connections, while measuring */
+    uint64_t counted; /* messages, or with --churn connections, counted while measuring */
     uint64_t errors, port_waits;
     struct histogram round_trips;
     char backend[32];
@@ -104,13 +104,13 @@ struct client {
     unsigned index;
     struct loop_scope *scope;
     struct loop_flow *flow;
-    const char *trouble; /* what was wrong, where no errno says it */
+    const char *trouble; /* the error, if it has no errno */
     bool failed;
 
-    size_t to_send, to_receive; /* places in the pattern */
+    size_t to_send, to_receive; /* positions in the pattern */
     size_t in_flight;           /* bytes */
-    size_t partial;             /* bytes that have come of a message that isn't whole yet */
-    int64_t *sent_at;           /* of each message in flight: a ring, from `oldest` on */
+    size_t partial;             /* bytes received of an incomplete message */
+    int64_t *sent_at;           /* of each message in flight: a ring that starts at `oldest` */
     unsigned oldest, newest;
 
     unsigned char *reply; /* with --churn */
@@ -144,7 +144,7 @@ static unsigned ring_after(const struct client *client, unsigned index)
     return index + 1 < client->ping->pipeline ? index + 1 : 0;
 }
 
-/* ---- one connection, all the time ---- */
+/* ---- persistent connections ---- */
 
 static void send_messages(struct client *client, size_t n_messages, int64_t now)
 {
@@ -163,7 +163,7 @@ static void send_messages(struct client *client, size_t n_messages, int64_t now)
     client->in_flight += n_bytes;
 }
 
-/* Takes bytes that have been checked; returns how many messages they completed. */
+/* Counts bytes that were checked. Returns how many messages they completed. */
 static size_t take_bytes(struct client *client, size_t n_bytes, int64_t now)
 {
     size_t size = client->ping->size;
@@ -215,7 +215,7 @@ static void on_data(void *arg, int64_t result, struct loop_chunk *chunk)
     if (!client->ping->stopping && n_messages > 0) {
         send_messages(client, n_messages, now);
     } else if (client->ping->stopping && client->in_flight == 0) {
-        loop_shutdown(&client->flow->sink, NULL, NULL); /* the stream ends when the server has closed, too */
+        loop_shutdown(&client->flow->sink, NULL, NULL); /* the stream ends when the server closes too */
     }
 }
 
@@ -233,7 +233,7 @@ static void begin_stream(struct client *client)
     }
 }
 
-/* ---- one connection after another ---- */
+/* ---- one connection after another (--churn) ---- */
 
 static void on_reply(void *arg, int64_t result)
 {
@@ -250,7 +250,7 @@ static void on_reply(void *arg, int64_t result)
         client->to_send = pattern_after(client->to_send, ping->size);
         count(ping, loop_now(ping->loop) - client->sent_at[0]);
     }
-    /* Nothing is left to do in the connection's scope, so that it ends, and closes the socket. */
+    /* Nothing is left in the connection's scope: it ends and closes the socket. */
 }
 
 static void send_once(struct client *client)
@@ -285,8 +285,8 @@ static void on_connected(void *arg, int64_t result)
     struct client *client = arg;
 
     if (result == -EADDRNOTAVAIL || result == -EAGAIN) {
-        /* Every local port is taken by connections that were closed a moment ago, or a Unix socket's line is full:
-         * both pass. */
+        /* Every local port is in use by a connection that was closed a moment ago, or the backlog of a Unix socket is
+         * full: retry. */
         client->ping->port_waits++;
         loop_sleep(client->scope, RETRY_TIME, on_retry, client);
     } else if (result < 0) {
@@ -335,7 +335,7 @@ static void client_begin(struct client *client)
     client_connect(client);
 }
 
-/* ---- from the beginning to the end ---- */
+/* ---- warm-up, measuring, end ---- */
 
 static void on_warm(void *arg, int64_t result)
 {
@@ -347,7 +347,7 @@ static void on_warm(void *arg, int64_t result)
     }
 }
 
-/* No message is sent from now on; what is in flight comes back, but not for ever. */
+/* Sends no more messages. Those in flight may come back within DRAIN_TIME. */
 static void stop(struct ping *ping)
 {
     if (!ping->stopping) {
@@ -375,7 +375,7 @@ static void on_interrupt(void *arg, int64_t result)
 
 static void on_all_ended(void *arg, int64_t error)
 {
-    (void)error; /* each client's was counted */
+    (void)error; /* the errors of the clients were counted */
     stop(arg);
 }
 
@@ -420,7 +420,8 @@ static int make_clients(struct ping *ping, struct loop_scope *scope)
     return 0;
 }
 
-/* The clock and Ctrl-C don't keep the program going once every client has ended. */
+/* Sets the end of the measurement. Neither the timer nor the signal keeps the program running when every client has
+ * ended. */
 static void set_end(struct ping *ping, struct loop_scope *scope)
 {
     loop_daemon(ping->loop, loop_sleep(scope, ping->warmup_ns, on_warm, ping));

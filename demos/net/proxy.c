@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * proxy LISTEN UPSTREAM: carries every connection on to another server.
+ * proxy LISTEN UPSTREAM: forwards every connection to another server.
  *
- * Each connection is two copies, one in each direction. When one comes to its end, the end is passed on and the other
- * direction goes on. A copy reads no faster than its sink takes the bytes, so that a slow reader holds back a fast
+ * Each connection is two copies, one in each direction. When one of them reaches the end, the end is passed on and the
+ * other direction continues. A copy reads no faster than its sink accepts bytes, so a slow reader holds back a fast
  * writer through the proxy.
  *
- * When one side has broken, what it had sent before is still delivered to the other side, which is then reset: a
- * connection that broke must not look like one that ended.
+ * When one side fails, everything it has sent before is still delivered to the other side, which is then reset: an
+ * error must not look like a normal end.
  */
 #include "../common/arguments.h"
 
@@ -18,10 +18,11 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* A client that has closed its side and said nothing is believed to have left when upstream isn't there after that. */
+/* After this time without a connection to upstream, a client that has closed its side without sending anything is taken
+ * to have left. */
 #define LEAVING_NS LOOP_SECOND
 
-/* How long a side may take what the other one had sent before it broke. */
+/* Time limit for delivering what the other side had sent before it failed. */
 #define DRAIN_NS (5 * LOOP_SECOND)
 #define DRAIN_STEP_NS (5 * LOOP_MILLISECOND)
 
@@ -54,7 +55,7 @@ struct proxy {
 
 enum { TO_FAR, TO_NEAR };
 
-/* One connection, with both of its sides; lives in the scope of `near`, the side that came to us. */
+/* One connection with its two sides. It lives in the scope of `near`, the accepted side. */
 struct bridge {
     const struct proxy *proxy;
     struct loop *loop;
@@ -62,7 +63,7 @@ struct bridge {
     loop_job connecting, watch, leaving;
     loop_job copies[2]; /* 0: ended */
     struct loop_copy_outcome outcomes[2];
-    int64_t error; /* the first one */
+    int64_t error; /* the first error */
     int64_t drain_until_ns;
 };
 
@@ -72,7 +73,7 @@ static void reset(struct bridge *bridge, struct loop_flow *flow)
     loop_scope_fail(bridge->near->scope, bridge->error);
 }
 
-/* ---- a connection that breaks ---- */
+/* ---- failed connections ---- */
 
 static bool is_broken(struct loop_flow *flow)
 {
@@ -81,7 +82,7 @@ static bool is_broken(struct loop_flow *flow)
     return poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP));
 }
 
-/* Bytes that the peer has not taken yet: a reset would drop them. */
+/* Returns whether there are bytes that the peer has not received: a reset would drop them. */
 static bool has_unsent(struct loop_flow *flow)
 {
     int queued = 0;
@@ -99,7 +100,7 @@ static void drain(void *arg, int64_t result)
     }
 }
 
-/* Both directions have ended, at least one of them with an error. */
+/* Ends the connection after both directions have ended, at least one with an error. */
 static void break_off(struct bridge *bridge)
 {
     if (is_broken(bridge->near)) {
@@ -110,8 +111,9 @@ static void break_off(struct bridge *bridge)
     }
 }
 
-/* A direction has failed. The other one ends by itself where its source has broken, when all that had come from there
- * has been delivered; into a sink that has broken nothing goes any more. */
+/* One direction has failed. If its sink failed, the other direction reads from that side: it ends by itself when
+ * everything from there has been delivered. If its source failed, the other direction writes to that side: it is
+ * cancelled. */
 static void on_failed(struct bridge *bridge, int direction, int64_t error)
 {
     struct loop_flow *from = direction == TO_FAR ? bridge->near : bridge->far;
@@ -136,7 +138,7 @@ static void on_ended(struct bridge *bridge, int direction, int64_t result)
     }
 }
 
-/* Whatever has been carried before: only the outcome tells the end of the source from an error. */
+/* The result is a count of bytes. Only the outcome distinguishes the end of the source from an error. */
 static void on_near_ended(void *arg, int64_t result)
 {
     struct bridge *bridge = arg;
@@ -153,7 +155,7 @@ static void on_far_ended(void *arg, int64_t result)
     on_ended(bridge, TO_NEAR, bridge->outcomes[TO_NEAR].error);
 }
 
-/* ---- while upstream is awaited ---- */
+/* ---- connecting to upstream ---- */
 
 static void on_left(void *arg, int64_t result)
 {
@@ -165,7 +167,7 @@ static void on_left(void *arg, int64_t result)
     }
 }
 
-/* The client has closed its side, or both. A request before that is still to be carried on. */
+/* The client has closed its side, or both. A request sent before that is still forwarded. */
 static void on_near_event(void *arg, int64_t events)
 {
     struct bridge *bridge = arg;
