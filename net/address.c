@@ -6,6 +6,7 @@
 #include <loop/part.h>
 #include <net/address.h>
 
+#include <assert.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -20,7 +21,7 @@
 
 /* ---- from text ---- */
 
-/* Reads decimal digits and nothing else, without leading zeros, up to `most`. */
+/* Reads a decimal number up to `most`, without leading zeros. Returns false for anything else. */
 static bool parse_number(const char *text, unsigned long most, unsigned long *number)
 {
     unsigned long value = 0;
@@ -42,7 +43,7 @@ static bool parse_number(const char *text, unsigned long most, unsigned long *nu
     return true;
 }
 
-/* An interface's name wins over its number, as in getaddrinfo(3). */
+/* Reads the name or the number of an interface; a name wins over a number, as in getaddrinfo(3). */
 static bool parse_zone(const char *text, uint32_t *zone)
 {
     unsigned long number;
@@ -54,7 +55,7 @@ static bool parse_zone(const char *text, uint32_t *zone)
     return *zone != 0;
 }
 
-/* `host` is what stands between the brackets; its zone is cut off here. */
+/* Reads the text between the brackets, and cuts its zone off. */
 static bool parse_ipv6(char *host, in_port_t port, struct loop_address *address)
 {
     struct sockaddr_in6 *ipv6 = &address->u.ipv6;
@@ -114,7 +115,8 @@ static int parse_tcp(struct loop_address *address, const char *text)
     return parse_host(host, (in_port_t)port, address) ? 0 : -EINVAL;
 }
 
-/* An abstract name begins with a NUL byte and is exactly as long as the address says; a path ends with one. */
+/* Reads a path or an abstract name. An abstract name begins with a NUL byte and has the length of the address; a path
+ * ends with a NUL. */
 static int parse_unix(struct loop_address *address, const char *text)
 {
     struct sockaddr_un *local = &address->u.local;
@@ -133,6 +135,7 @@ static int parse_unix(struct loop_address *address, const char *text)
         local->sun_path[0] = '\0';
     }
     address->length = (socklen_t)(PATH_OFFSET + len + (is_abstract ? 0 : 1));
+    assert(address->length > PATH_OFFSET && address->length <= sizeof *local);
     return 0;
 }
 
@@ -177,7 +180,7 @@ static int format_ipv6(const struct sockaddr_in6 *ipv6, char *text, size_t size_
     return snprintf(text, size_bytes, "tcp:[%s%s%s]:%u", host, percent, name, (unsigned)ntohs(ipv6->sin6_port));
 }
 
-/* Writes `len` bytes of a name at `text`, where there is always room for each byte as \xNN. Returns the end. */
+/* Writes `len` bytes of a name at `text`, which has room for each byte as \xNN. Returns the end. */
 static char *escape(char *text, const char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -191,7 +194,8 @@ static char *escape(char *text, const char *name, size_t len)
     return text;
 }
 
-/* A path that begins with '@' gets a "./" in front, or it would read as an abstract name. */
+/* Writes a path or an abstract name. A path that begins with '@' gets a "./" in front, or it would read as an abstract
+ * name. */
 static int format_unix(const struct sockaddr_un *local, socklen_t length, char *text, size_t size_bytes)
 {
     char name[4 * PATH_SIZE + sizeof "./"];
@@ -210,6 +214,7 @@ static int format_unix(const struct sockaddr_un *local, socklen_t length, char *
         }
         end = escape(end, path, len);
     }
+    assert(end < name + sizeof name);
     *end = '\0';
     return snprintf(text, size_bytes, "unix:%s", name);
 }
@@ -239,7 +244,7 @@ int loop_address_format(const struct loop_address *address, char *text, size_t s
     return -ENOSPC;
 }
 
-/* ---- of sockets ---- */
+/* ---- addresses of sockets ---- */
 
 int loop_net_check_address(const struct loop_address *address)
 {
@@ -257,7 +262,8 @@ int loop_net_check_address(const struct loop_address *address)
     return address->length >= least ? 0 : -EINVAL;
 }
 
-/* The kernel tells a length beyond the structure's for a path without its NUL; what it wrote is what fits. */
+/* Stores the address that `get` returns. For a path without its NUL the kernel returns a length beyond the structure's,
+ * and has written what fits. */
 static int take_address(int fd, struct loop_address *address, int (*get)(int, struct sockaddr *, socklen_t *))
 {
     const socklen_t room = sizeof address->u.local; /* the largest of them */

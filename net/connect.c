@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Connecting, and pairs of sockets that are connected from the start.
+ * Connecting, and pairs of connected sockets.
  *
- * What the caller holds is a promise in the scope it named. The steps of a connect run in a scope of their own inside
- * that one, which carries the timeout; cancelling the promise cancels it. The state is the steps' and is freed at the
- * end of their scope. By then the promise has its result, because the last step gave it: it never looks at the state
- * again.
+ * The caller holds a promise in the scope it named. The steps of a connect run in a scope of their own inside that one,
+ * which carries the timeout; cancelling the promise cancels it. The state is freed at the end of the steps' scope. By
+ * then the last step has resolved the promise, which never uses the state again.
  */
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
@@ -16,6 +15,7 @@
 #include <net/connect.h>
 #include <net/option.h>
 
+#include <assert.h>
 #include <errno.h>
 
 #define SHORTEST_PAUSE_NS LOOP_MILLISECOND
@@ -52,9 +52,11 @@ static void on_cancel(void *arg, loop_job job)
     loop_scope_cancel(connecting->steps);
 }
 
-/* The socket goes at once, with its object: a scope that lives long may fail to connect ever so often. */
+/* Resolves the promise with an error. The socket and its object are destroyed at once: a scope that lives long may fail
+ * to connect many times. */
 static void fail(struct connecting *connecting, int64_t error)
 {
+    assert(connecting->promise && error < 0);
     loop_fd_destroy(connecting->fd);
     connecting->fd = NULL;
     loop_resolve(connecting->loop, connecting->promise, error);
@@ -62,6 +64,7 @@ static void fail(struct connecting *connecting, int64_t error)
 
 static void succeed(struct connecting *connecting)
 {
+    assert(connecting->promise && connecting->fd);
     struct loop_flow *flow = loop_fd_flow(connecting->fd);
 
     if (!flow) {
@@ -96,12 +99,13 @@ static void on_pause_over(void *arg, int64_t result)
     }
 }
 
-/* A Unix listener whose backlog is full refuses nonblocking connects with EAGAIN, and no readiness tells when there is
- * room again; a blocking connect would wait. So this asks again and again. */
+/* Retries after a pause. A Unix listener whose backlog is full refuses nonblocking connects with EAGAIN, and no
+ * readiness reports when it has room again. */
 static void wait_for_room(struct connecting *connecting)
 {
     int64_t pause_ns = connecting->pause_ns;
 
+    assert(pause_ns >= SHORTEST_PAUSE_NS && pause_ns <= LONGEST_PAUSE_NS);
     connecting->pause_ns = pause_ns < LONGEST_PAUSE_NS ? pause_ns * 2 : LONGEST_PAUSE_NS;
     if (!loop_sleep(connecting->steps, pause_ns, on_pause_over, connecting)) {
         fail(connecting, -ENOMEM);
@@ -121,7 +125,8 @@ static void on_connected(void *arg, int64_t result)
     }
 }
 
-/* Without IP_BIND_ADDRESS_NO_PORT a bind to port 0 takes the port away from connects to every other destination. */
+/* Binds a socket that is to connect. Without IP_BIND_ADDRESS_NO_PORT a bind to port 0 takes the port away from connects
+ * to every other destination. */
 static int bind_to(int fd, const struct loop_address *address)
 {
     int error = loop_net_check_address(address);
@@ -143,7 +148,7 @@ static int prepare(int fd, const struct loop_connect_options *options)
     return error == 0 && options->bind_to ? bind_to(fd, options->bind_to) : error;
 }
 
-/* Makes the socket, in the scope that it is to stay in: 0 or -errno. */
+/* Makes the socket, in the scope that owns it. Returns 0 or -errno. */
 static int open_socket(struct connecting *connecting, struct loop_scope *scope,
                        const struct loop_connect_options *options)
 {
@@ -180,7 +185,8 @@ static void start(struct connecting *connecting, struct loop_scope *scope, const
     try_connect(connecting);
 }
 
-/* Makes the state and the scope of the steps, which frees it also when nothing is ever started there. */
+/* Makes the state and the scope of the steps, which frees the state also when no step is started. Returns NULL when
+ * there is no memory. */
 static struct connecting *create(struct loop_scope *scope, struct loop_flow **flow)
 {
     struct connecting *connecting = loop_kernel_calloc(1, sizeof *connecting);
@@ -228,9 +234,10 @@ loop_job loop_connect(struct loop_scope *scope, const struct loop_address *addre
 
 /* ---- pairs ---- */
 
-/* Both numbers are taken over, whatever happens. */
+/* Makes flows of both numbers, which it owns also when this fails. Returns 0 or -ENOMEM. */
 static int adopt_pair(struct loop_scope *scope, const int fds[2], struct loop_flow **one, struct loop_flow **other)
 {
+    assert(fds[0] >= 0 && fds[1] >= 0 && fds[0] != fds[1]);
     struct loop_fd *first = loop_fd_adopt_stream(scope, fds[0]);
     struct loop_fd *second = loop_fd_adopt_stream(scope, fds[1]);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagram sockets: opened, asked about, closed. A socket is memory of its scope.
+ * Datagram sockets: opening, addresses and statistics, closing. A socket is memory of its scope.
  */
 #include <loop/kernel/file.h>
 #include <loop/kernel/socket.h>
@@ -10,6 +10,7 @@
 #include <net/datagram_receive.h>
 #include <net/option.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,7 +58,7 @@ static int open_socket(sa_family_t family)
     return number < 0 ? -errno : number;
 }
 
-/* IPV6_V6ONLY is set both ways, because a sysctl changes what it is by itself. */
+/* Sets the options of a new socket. IPV6_V6ONLY is set both ways, because a sysctl changes its default. */
 static int configure(int number, sa_family_t family, const struct loop_datagram_options *options)
 {
     int error = 0;
@@ -77,13 +78,14 @@ static int configure(int number, sa_family_t family, const struct loop_datagram_
     return error == 0 ? loop_net_apply_settings(number, options->settings, options->n_settings) : error;
 }
 
-/* Binds; `*file` has a path only where a file was made. */
+/* Binds a socket. `file->path` is NULL afterwards unless a file was made. */
 static int bind_to(int number, const struct loop_address *address, const struct loop_datagram_options *options,
                    struct loop_net_file *file)
 {
     char *path = file->path;
     struct loop_net_lock lock;
 
+    assert(path && address->length > 0);
     file->path = NULL;
     int error = loop_net_lock(address, &lock);
     if (error == 0) {
@@ -125,16 +127,18 @@ static int set_up(int number, sa_family_t family, const struct loop_address *bou
     return error;
 }
 
-/* At the end of its scope. The memory lives on until the scope is gone. */
+/* Runs at the end of the scope, which owns the memory. */
 static void on_release(void *arg)
 {
     struct loop_datagram_socket *socket = arg;
 
+    assert(!socket->first && !socket->drains && socket->queued_bytes == 0);
+    assert(!socket->stream && !socket->batch && !socket->is_delivering);
     loop_net_remove_file(&socket->file);
     loop_fd_unpin(socket->fd);
 }
 
-/* Which errors of the network the socket hears: those of the one that it is connected to. */
+/* Finds out whether the socket is connected: then it reports the errors of the network. */
 static void look_at_peer(struct loop_datagram_socket *socket)
 {
     struct loop_address peer;
@@ -143,7 +147,7 @@ static void look_at_peer(struct loop_datagram_socket *socket)
     socket->is_told_errors = socket->is_connected && peer.u.any.sa_family != AF_UNIX;
 }
 
-/* The local address of a connected socket is decided; one that is bound to every address asks each datagram. */
+/* Stores the local address. A socket that is bound to every address and not connected gets it with each datagram. */
 static void look_at_itself(struct loop_datagram_socket *socket)
 {
     int number = loop_fd_peek(socket->fd);
@@ -179,10 +183,11 @@ static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_f
     return loop_scope_defer(scope, on_release, socket) ? socket : NULL;
 }
 
-/* Takes the number over, whatever happens. */
+/* Makes a socket of the number, which it owns also when this fails. Returns 0 or -ENOMEM. */
 static int take_in(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
                    struct loop_net_file *file, struct loop_datagram_socket **socket)
 {
+    assert(number >= 0);
     struct loop_fd *fd = loop_fd_adopt(scope, number);
 
     *socket = fd ? keep(scope, fd, options, file) : NULL;
@@ -308,7 +313,7 @@ void loop_datagram_get_stats(const struct loop_datagram_socket *socket, struct l
     *stats = socket->stats;
 }
 
-/* The stream hears of it by its watch, and the queue by its wait, or when it would be sent. */
+/* Closes the descriptor. The stream ends by its poll, the queue by its wait or when it is sent next. */
 int loop_datagram_close(struct loop_datagram_socket *socket)
 {
     if (!loop_datagram_is_good(socket, __func__)) {

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagrams sent while a batch is handed out: what of them is in the batch's memory, and the address that an answer
+ * Datagrams to be sent: in memory of their own or in the batch that is being handed out, and the address that an answer
  * leaves from.
  */
 #include <loop/kernel/memory.h>
 #include <net/datagram_lent.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-/* ---- what is lent ---- */
+/* ---- memory ---- */
 
 static bool is_in(const void *pointer, size_t len, const void *from, const void *end)
 {
@@ -70,9 +71,10 @@ struct loop_outgoing *loop_outgoing_copy(const struct loop_address *to, const vo
     return outgoing;
 }
 
-/* The bytes in the batch: where they are lent, or else as a copy; NULL when there is no room. */
+/* Returns the bytes in the batch, which they are part of or copied into, or NULL when the batch has no room. */
 static const void *bring_in(struct loop_datagram_batch *batch, const void *data, size_t len)
 {
+    assert(batch->n_copied <= sizeof batch->copies);
     if (len == 0 || is_lent_by(batch, data, len)) {
         return data;
     }
@@ -87,6 +89,7 @@ static const void *bring_in(struct loop_datagram_batch *batch, const void *data,
 struct loop_outgoing *loop_outgoing_answer(struct loop_datagram_batch *batch, const struct loop_address *to,
                                            const void *data, size_t len)
 {
+    assert(batch->at > 0 && batch->at <= batch->n);
     if (batch->n_outgoing == LOOP_DATAGRAMS_AT_ONCE) {
         return NULL;
     }
@@ -102,15 +105,14 @@ struct loop_outgoing *loop_outgoing_answer(struct loop_datagram_batch *batch, co
     return outgoing;
 }
 
-/* ---- where it leaves from ---- */
+/* ---- origin ---- */
 
 static bool is_same_address(const struct loop_address *one, const struct loop_address *other)
 {
     return one->length == other->length && memcmp(&one->u, &other->u, one->length) == 0;
 }
 
-/* An answer to a datagram of the batch, which has not been handed out completely, leaves from where that one was sent
- * to. */
+/* Stores the origin of an answer to a datagram of the batch: the address that this datagram was sent to. */
 static void find_origin(const struct loop_datagram_socket *socket, const struct loop_address *to,
                         struct loop_net_origin *origin)
 {
@@ -120,6 +122,7 @@ static void find_origin(const struct loop_datagram_socket *socket, const struct 
     if (!to || !socket->has_origins || !socket->is_delivering) {
         return;
     }
+    assert(batch && batch->at > 0 && batch->at <= batch->n);
     unsigned at = batch->at - 1;
     if (is_in(to, sizeof *to, batch->senders, batch->senders + LOOP_DATAGRAMS_AT_ONCE)) {
         at = (unsigned)(to - batch->senders);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * Receiving datagrams. A stream waits for readiness without memory. When something has come it takes the loop's working
- * memory, receives as much as has come, up to a batch, hands it out, sends what that has brought about, and gives the
- * memory back. So one piece of memory serves all sockets of the loop, and an answer needs no copy of what it answers
- * with.
+ * Receiving datagrams. A stream waits for readiness without memory. When datagrams have arrived it takes the loop's
+ * scratch memory, receives up to a batch, hands them out, sends the answers, and gives the memory back. One piece of
+ * memory serves all sockets of the loop, and an answer needs no copy of the bytes it was made of.
  *
- * The stream that the program knows is a promise, and the watch below it is a daemon, so that the promise alone decides
- * whether the scope is held open.
+ * The program holds a promise. The poll below it is a daemon, so that the promise alone decides whether the scope is
+ * held open.
  */
 #include <loop/kernel/memory.h>
 #include <loop/kernel/socket.h>
@@ -16,10 +15,11 @@
 #include <net/datagram_receive.h>
 #include <net/datagram_send.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-/* Keeps the starts of the datagrams out of each other's way in the processor's caches. */
+/* Keeps datagrams from starting at the same place of a page, where they would compete for the same cache lines. */
 #define GAP_BYTES 128
 
 #define BATCHES_PER_TURN 4
@@ -34,7 +34,8 @@ static void give_batch_back(struct loop_datagram_socket *socket)
     loop_scratch_give(socket->loop, batch);
 }
 
-/* A socket that was never bound gets its port with the first datagram that it sends. */
+/* Finds the address that a datagram was sent to. A socket that was never bound gets its port with the first datagram
+ * that it sends. */
 static void find_receiver(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
 {
     struct loop_net_origin origin;
@@ -56,9 +57,10 @@ static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_b
                                      .receiver = &socket->local,
                                      .is_truncated = (header->msg_hdr.msg_flags & MSG_TRUNC) != 0};
 
+    assert(at < batch->n && header->msg_len <= socket->max_bytes);
     sender->length = header->msg_hdr.msg_namelen;
     if (sender->length > sizeof sender->u.local) {
-        sender->length = sizeof sender->u.local; /* told for a path without its NUL */
+        sender->length = sizeof sender->u.local; /* of a path without its NUL */
     }
     if (socket->has_origins) {
         find_receiver(socket, batch, at);
@@ -68,12 +70,13 @@ static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_b
     socket->fn(socket->arg, (int64_t)datagram.len, &datagram);
 }
 
-/* Hands out what has been received, until that is all or the program has had enough for now. What it sends meanwhile
+/* Hands out what has been received, until the batch is empty or the program pauses. What the program sends meanwhile
  * leaves at the end. */
 static void deliver(struct loop_datagram_socket *socket)
 {
     struct loop_datagram_batch *batch = socket->batch;
 
+    assert(batch && socket->stream && !socket->is_delivering);
     socket->is_delivering = true;
     while (batch->at < batch->n && (!socket->is_paused || socket->is_ending)) {
         hand_out(socket, batch, batch->at++);
@@ -86,7 +89,7 @@ static void deliver(struct loop_datagram_socket *socket)
     }
 }
 
-/* An error that the network has told; not while the stream is held back. */
+/* Reports an error of the network to the stream, unless it is paused. */
 static void tell(struct loop_datagram_socket *socket)
 {
     static const struct loop_address nobody;
@@ -139,7 +142,7 @@ static void make_room(struct loop_datagram_batch *batch, const struct loop_datag
     }
 }
 
-/* How many have been received behind those of `batch`, which may be fewer than there was room for; or -errno. */
+/* Receives behind the datagrams of `batch`, up to `room` together. Returns how many, or -errno. */
 static int receive_more(struct loop_datagram_batch *batch, int number, unsigned room)
 {
     int n;
@@ -150,11 +153,13 @@ static int receive_more(struct loop_datagram_batch *batch, int number, unsigned 
     return n < 0 ? -errno : n;
 }
 
-/* Receives until there is nothing left or the batch is full: 0, or an error that came behind what has been received. */
+/* Receives until there is nothing left or the batch is full. Returns 0, or the error that followed what was received.
+ */
 static int fill_batch(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, int number)
 {
     unsigned room = socket->n_expected;
 
+    assert(batch->n == 0 && room > 0 && room <= LOOP_DATAGRAMS_AT_ONCE);
     while (batch->n < LOOP_DATAGRAMS_AT_ONCE) {
         make_room(batch, socket, batch->n, room);
         int n = receive_more(batch, number, room);
@@ -162,6 +167,7 @@ static int fill_batch(struct loop_datagram_socket *socket, struct loop_datagram_
             return n == -EAGAIN ? 0 : n;
         }
         batch->n += (unsigned)n;
+        assert(batch->n <= room);
         if (batch->n < room) {
             return 0;
         }
@@ -170,7 +176,7 @@ static int fill_batch(struct loop_datagram_socket *socket, struct loop_datagram_
     return 0;
 }
 
-/* The next batch is expected to be about as large as this one. */
+/* Counts a batch of `n`, and expects the next one to be about as large. */
 static void learn(struct loop_datagram_socket *socket, unsigned n)
 {
     unsigned expected = n + n / 2 + LOOP_DATAGRAMS_LEAST;
@@ -181,7 +187,7 @@ static void learn(struct loop_datagram_socket *socket, unsigned n)
 
 static void end(struct loop_datagram_socket *socket, int64_t result);
 
-/* Once more from the next turn. */
+/* Receives more in the next turn. */
 static void come_back(struct loop_datagram_socket *socket)
 {
     socket->wants_more = true;
@@ -208,13 +214,14 @@ static void on_receive_failed(struct loop_datagram_socket *socket, int error)
     }
 }
 
-/* A short batch has emptied the socket, and the next datagram brings an event. But it may hide an error, which brings
- * none: where errors come it is looked at again. */
+/* Receives one batch and hands it out. A short batch has emptied the socket, and the next datagram brings an event. But
+ * an error behind it brings none: a socket that gets errors tries once more. */
 static void receive(struct loop_datagram_socket *socket)
 {
     int number = loop_fd_use(socket->fd);
     struct loop_datagram_batch *batch = number < 0 ? NULL : take_batch(socket);
 
+    assert(!socket->batch && !socket->is_delivering);
     socket->wants_more = false;
     if (!batch) {
         end(socket, number < 0 ? -ECANCELED : -ENOMEM);
@@ -240,7 +247,7 @@ static bool may_receive(const struct loop_datagram_socket *socket)
     return socket->wants_more && !socket->batch && !socket->is_paused && !socket->is_ending;
 }
 
-/* The share of one turn. */
+/* Receives what one turn allows. */
 static void receive_some(struct loop_datagram_socket *socket)
 {
     for (unsigned n = 0; n < BATCHES_PER_TURN && may_receive(socket); n++) {
@@ -255,13 +262,13 @@ static void receive_some(struct loop_datagram_socket *socket)
 
 static void finish(struct loop_datagram_socket *socket)
 {
+    assert(socket->is_ending && socket->stream && !socket->is_delivering);
     give_batch_back(socket);
     loop_resolve(socket->loop, socket->stream, socket->end_result);
 }
 
-/* Ends the stream, when all that has been received is handed out. Without memory to come back from the dispatch it
- * isn't.
- */
+/* Ends the stream, after all that has been received is handed out. Without memory to come back from the dispatch, the
+ * rest is dropped. */
 static void end(struct loop_datagram_socket *socket, int64_t result)
 {
     if (!socket->stream || socket->is_ending) {
@@ -319,6 +326,7 @@ static void on_stream_end(void *arg, int64_t result)
 {
     struct loop_datagram_socket *socket = arg;
 
+    assert(socket->stream && socket->is_ending && !socket->batch);
     socket->stream = 0;
     socket->is_ending = false;
     socket->is_paused = false;
@@ -326,7 +334,7 @@ static void on_stream_end(void *arg, int64_t result)
     socket->fn(socket->arg, result, NULL);
 }
 
-/* One that never begins. */
+/* A stream that never begins. */
 struct refusal {
     loop_datagram_fn *fn;
     void *arg;
@@ -387,7 +395,7 @@ loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram
     socket->stream = stream;
     socket->fn = fn;
     socket->arg = arg;
-    socket->told = 0; /* what came before it is in the statistics */
+    socket->told = 0; /* an earlier one shows in the statistics */
     socket->watch = loop_op_poll_multishot(NULL, socket->fd, on_readable, socket);
     loop_daemon(socket->loop, socket->watch);
     if (!socket->watch) {

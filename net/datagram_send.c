@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sending datagrams: one queue for each socket, in the order of the calls. It is sent when the datagrams received
- * together have been handed out, or else from the next dispatch; and when it is full, to see whether there is room.
+ * Sending datagrams: one queue for each socket, in the order of the calls. It is sent after the datagrams that were
+ * received together have been handed out, otherwise from the next dispatch. When it is full, a call sends first, to
+ * make room.
  *
- * What the kernel doesn't take waits until the socket is said to be writable. A Unix socket says so though the one that
- * it sends to has a full queue: then it is tried from time to time.
+ * What the kernel does not accept waits until the socket is writable. A Unix socket is writable even when the queue of
+ * its peer is full: then the socket retries after a pause.
  */
 #include <loop/kernel/memory.h>
 #include <loop/kernel/socket.h>
@@ -12,6 +13,7 @@
 #include <net/datagram_lent.h>
 #include <net/datagram_send.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -22,7 +24,7 @@
 #define SHORTEST_PAUSE_NS LOOP_MILLISECOND
 #define LONGEST_PAUSE_NS (64 * LOOP_MILLISECOND)
 
-/* Somebody who waits for room. */
+/* A job that waits for room. */
 struct loop_drain_wait {
     struct loop_drain_wait *next, **link;
     struct loop_datagram_socket *socket;
@@ -38,6 +40,7 @@ static size_t cost_of(const struct loop_outgoing *outgoing)
 
 static void enqueue(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing)
 {
+    assert(!socket->first == !socket->last && (outgoing->data || outgoing->len == 0));
     outgoing->socket = socket;
     outgoing->next = NULL;
     outgoing->prev = socket->last;
@@ -50,17 +53,21 @@ static void dequeue(struct loop_outgoing *outgoing)
 {
     struct loop_datagram_socket *socket = outgoing->socket;
 
+    assert((outgoing->prev ? outgoing->prev->next : socket->first) == outgoing);
+    assert((outgoing->next ? outgoing->next->prev : socket->last) == outgoing);
+    assert(socket->queued_bytes >= cost_of(outgoing));
     *(outgoing->prev ? &outgoing->prev->next : &socket->first) = outgoing->next;
     *(outgoing->next ? &outgoing->next->prev : &socket->last) = outgoing->prev;
     socket->queued_bytes -= cost_of(outgoing);
+    assert(socket->first || socket->queued_bytes == 0);
 }
 
-/* Takes it out and gives its memory back. */
+/* Takes the datagram out of the queue and frees it. */
 static void discard(struct loop_outgoing *outgoing)
 {
     dequeue(outgoing);
     if (outgoing->is_lent) {
-        outgoing->is_lent = false; /* there is nothing to be kept */
+        outgoing->is_lent = false; /* its memory is the batch's */
     } else {
         loop_kernel_free(outgoing);
     }
@@ -77,8 +84,10 @@ static void complete(struct loop_outgoing *outgoing, int64_t result)
     }
 }
 
+/* Takes the datagram out of the queue and completes its job with `error`. */
 static void fail(struct loop_outgoing *outgoing, int error)
 {
+    assert(error < 0);
     outgoing->socket->stats.failed++;
     outgoing->socket->stats.last_error = error;
     complete(outgoing, error);
@@ -86,10 +95,12 @@ static void fail(struct loop_outgoing *outgoing, int error)
 
 /* ---- what is lent ---- */
 
+/* Puts `by` into the queue in place of a datagram in a batch. */
 static void replace(struct loop_outgoing *outgoing, struct loop_outgoing *by)
 {
     struct loop_datagram_socket *socket = outgoing->socket;
 
+    assert(outgoing->is_lent && !by->is_lent);
     by->socket = socket;
     by->first_error = outgoing->first_error;
     by->prev = outgoing->prev;
@@ -122,6 +133,7 @@ static void on_kick(void *arg, int64_t result)
     struct loop_datagram_socket *socket = arg;
 
     (void)result;
+    assert(socket->is_kicked);
     socket->is_kicked = false;
     socket->turn(socket);
 }
@@ -138,13 +150,14 @@ bool loop_datagram_kick(struct loop_datagram_socket *socket)
 
 /* ---- waiting for room ---- */
 
-/* `link` is what points to it. */
+/* Takes the waiting job that `*link` points to out of the list and completes it. */
 static void resume_drained(struct loop_drain_wait **link, int64_t result)
 {
     struct loop_drain_wait *wait = *link;
     struct loop *loop = wait->socket->loop;
     loop_job promise = wait->promise;
 
+    assert(wait->link == link && promise);
     *link = wait->next;
     if (wait->next) {
         wait->next->link = link;
@@ -246,6 +259,7 @@ static void on_may_send(void *arg, int64_t result)
 {
     struct loop_datagram_socket *socket = arg;
 
+    assert(socket->is_blocked);
     socket->is_blocked = false;
     if (result < 0 && loop_scope_is_cancelled(socket->scope)) {
         drop_all(socket, -ECANCELED);
@@ -254,11 +268,12 @@ static void on_may_send(void *arg, int64_t result)
     }
 }
 
-/* Waits for readiness; where that has just been told in vain, for a while. */
+/* Waits until the socket is writable, or, when it was writable and accepted nothing, for a pause. */
 static void block(struct loop_datagram_socket *socket)
 {
     int64_t pause_ns = socket->pause_ns;
 
+    assert(socket->first && !socket->is_blocked);
     socket->wait = pause_ns ? loop_sleep(socket->scope, pause_ns, on_may_send, socket)
                             : loop_poll(socket->fd, POLLOUT, on_may_send, socket);
     socket->is_blocked = socket->wait != 0;
@@ -270,17 +285,19 @@ static void block(struct loop_datagram_socket *socket)
     }
 }
 
-/* A connected socket may have told of an earlier datagram, and not sent this one: it is tried a second time. */
+/* Returns true when the error may be an earlier datagram's: a connected socket reports it in place of sending this one,
+ * which is tried a second time. */
 static bool may_be_anothers(const struct loop_outgoing *outgoing, int error)
 {
     return outgoing->socket->is_told_errors && outgoing->first_error == 0 && loop_datagram_is_told(error);
 }
 
-/* False when the rest has to wait. */
+/* Returns false when the rest of the queue has to wait. */
 static bool on_send_failed(struct loop_datagram_socket *socket, int error)
 {
     struct loop_outgoing *outgoing = socket->first;
 
+    assert(outgoing && error < 0);
     if (error == -EAGAIN) {
         block(socket);
         return false;
@@ -297,6 +314,7 @@ static void on_sent(struct loop_datagram_socket *socket)
 {
     struct loop_outgoing *outgoing = socket->first;
 
+    assert(outgoing && outgoing->first_error <= 0);
     if (outgoing->first_error < 0) {
         socket->told = outgoing->first_error;
         socket->stats.errors_told++;
@@ -324,7 +342,7 @@ static unsigned gather(const struct loop_datagram_socket *socket, struct mmsghdr
     return n;
 }
 
-/* Sends one lot; false when the rest has to wait. */
+/* Sends up to SENT_AT_ONCE datagrams with one system call. Returns false when the rest has to wait. */
 static bool send_some(struct loop_datagram_socket *socket, int number)
 {
     struct mmsghdr headers[SENT_AT_ONCE];
@@ -336,6 +354,7 @@ static bool send_some(struct loop_datagram_socket *socket, int number)
     if (sent < 0) {
         return on_send_failed(socket, -errno);
     }
+    assert(sent <= (int)n);
     socket->pause_ns = 0;
     for (int i = 0; i < sent; i++) {
         on_sent(socket);
@@ -367,7 +386,7 @@ void loop_datagram_flush(struct loop_datagram_socket *socket)
 static int check_destination(const struct loop_datagram_socket *socket, const struct loop_address **to)
 {
     if (*to && (*to)->length == 0) {
-        *to = NULL; /* a sender without a name */
+        *to = NULL; /* an unnamed sender */
     }
     if (!*to) {
         return socket->is_connected ? 0 : -EDESTADDRREQ;
@@ -375,7 +394,7 @@ static int check_destination(const struct loop_datagram_socket *socket, const st
     return loop_net_check_address(*to);
 }
 
-/* Makes `*to` NULL where it names nobody. */
+/* Checks the arguments of a call. Sets `*to` to NULL where it is the address of an unnamed sender. */
 static int check(struct loop_datagram_socket *socket, const struct loop_address **to, const void *data, size_t len)
 {
     if (!loop_fd_is_open(socket->fd)) {
@@ -393,7 +412,7 @@ static int check(struct loop_datagram_socket *socket, const struct loop_address 
     return check_destination(socket, to);
 }
 
-/* Room is made where the kernel takes something. */
+/* Returns whether the queue has room, after sending when it has none. */
 static bool has_room(struct loop_datagram_socket *socket)
 {
     if (loop_datagram_is_full(socket)) {
@@ -402,7 +421,8 @@ static bool has_room(struct loop_datagram_socket *socket)
     return !loop_datagram_is_full(socket);
 }
 
-/* What is handed out is followed by a flush; otherwise one has to be asked for. */
+/* Sees to it that the queue is sent: after what is being handed out, when `wait` completes, or from the next dispatch.
+ * Returns false when there is no memory. */
 static bool will_flush(struct loop_datagram_socket *socket)
 {
     return socket->is_delivering || socket->is_blocked || loop_datagram_kick(socket);
@@ -446,7 +466,8 @@ int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loo
     return 0;
 }
 
-/* When nothing waits any more, nothing needs to wait for the kernel: that would hold the scope open. */
+/* Cancels one datagram. When the queue is empty then, its wait for the kernel is cancelled too: it would hold the scope
+ * open. */
 static void on_cancel_send(void *arg, loop_job job)
 {
     struct loop_datagram_socket *socket = ((struct loop_outgoing *)arg)->socket;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Listening sockets, the files of those that are Unix sockets, and accepting one connection at a time.
+ * Listening sockets, and accepting one connection at a time.
  *
- * A listener is memory of its scope. Accepts that run on it may belong to other scopes and outlive it: they are in its
- * list, and forget it when it closes.
+ * A listener is memory of its scope. Accepts on it may belong to other scopes and outlive it: the listener has a list
+ * of them, and they drop their pointer to it when it closes.
  */
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
@@ -15,13 +15,14 @@
 #include <net/local.h>
 #include <net/option.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/stat.h>
 
 #define SHORTEST_PAUSE_NS (10 * LOOP_MILLISECOND)
 #define LONGEST_PAUSE_NS LOOP_SECOND
 
-/* Trouble that comes back sooner than this is still the same trouble and gets no second warning. */
+/* A shortage that returns within this time is the same one, and logs no second warning. */
 #define EPISODE_NS (10 * LOOP_SECOND)
 
 struct accepting {
@@ -54,7 +55,7 @@ static int check(const struct loop_address *address, const struct loop_listen_op
     }
     int error = loop_net_check_address(address);
     if (error == 0 && address->u.any.sa_family == AF_UNIX && options->reuse_port) {
-        return -EOPNOTSUPP; /* older kernels take it and do nothing */
+        return -EOPNOTSUPP; /* older kernels accept the option and ignore it */
     }
     return error;
 }
@@ -69,7 +70,7 @@ static int open_socket(struct loop_address *address, const struct loop_listen_op
     return fd;
 }
 
-/* IPV6_V6ONLY is set both ways, because a sysctl changes what it is by itself. */
+/* Sets the options of a new socket. IPV6_V6ONLY is set both ways, because a sysctl changes its default. */
 static int configure(int fd, sa_family_t family, const struct loop_listen_options *options)
 {
     int error = 0;
@@ -89,7 +90,7 @@ static int configure(int fd, sa_family_t family, const struct loop_listen_option
     return error == 0 ? loop_net_apply_settings(fd, options->settings, options->n_settings) : error;
 }
 
-/* The path's lock is held until the socket listens: before that a connect to it is refused, as to a deserted one. */
+/* Configures, binds and listens. Returns 0 or -errno. */
 static int set_up(int fd, const struct loop_address *address, const struct loop_listen_options *options,
                   struct loop_net_file *file)
 {
@@ -99,13 +100,15 @@ static int set_up(int fd, const struct loop_address *address, const struct loop_
         error = loop_net_bind(fd, SOCK_STREAM, address, options->reuse_addr);
     }
     if (error < 0) {
-        file->path = NULL; /* whatever is there has not been made here */
+        file->path = NULL; /* no file was made here */
         return error;
     }
     error = loop_net_note_file(address, options->mode, file);
     return error == 0 && loop_kernel_listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0 ? -errno : error;
 }
 
+/* Calls set_up with the path locked until the socket listens: before that a connect to it is refused, as to one that no
+ * program has open any more. */
 static int set_up_locked(int fd, const struct loop_address *address, const struct loop_listen_options *options,
                          struct loop_net_file *file)
 {
@@ -133,7 +136,7 @@ static bool is_good(const struct loop_listener *listener, const char *function)
     return loop_check_object(listener, offsetof(struct loop_listener, scope), "listener", function);
 }
 
-/* The file goes first, so that nobody finds a socket there that refuses. */
+/* Closes the socket after removing its file, so that no connect finds a socket there that refuses. */
 int loop_listener_close(struct loop_listener *listener)
 {
     if (!is_good(listener, __func__)) {
@@ -141,10 +144,11 @@ int loop_listener_close(struct loop_listener *listener)
     }
     loop_net_remove_file(&listener->file);
     forget_accepts(listener);
+    assert(!listener->accepting && !listener->file.path);
     return loop_fd_close(listener->fd);
 }
 
-/* At the end of its scope. The memory lives on until the scope is gone. */
+/* Runs at the end of the scope, which owns the memory. */
 static void on_release(void *arg)
 {
     struct loop_listener *listener = arg;
@@ -153,7 +157,8 @@ static void on_release(void *arg)
     loop_fd_unpin(listener->fd);
 }
 
-/* Fills in a listener of the scope's memory for a socket that listens; from here on its hook removes the file. */
+/* Makes a listener in the scope's memory of a socket that listens; from then on its hook removes the file. Returns NULL
+ * when there is no memory. */
 static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, const struct loop_net_file *file)
 {
     struct loop_listener *listener = loop_scope_alloc(scope, sizeof *listener);
@@ -173,9 +178,10 @@ static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, 
     return loop_scope_defer(scope, on_release, listener) ? listener : NULL;
 }
 
-/* Takes the socket over, whatever happens. */
+/* Makes a listener of the number, which it owns also when this fails. Returns 0 or -ENOMEM. */
 static int adopt(struct loop_scope *scope, int number, struct loop_net_file *file, struct loop_listener **listener)
 {
+    assert(number >= 0 && !*listener);
     struct loop_fd *fd = loop_fd_adopt(scope, number);
 
     if (fd) {
@@ -240,7 +246,7 @@ struct loop_fd *loop_listener_fd(struct loop_listener *listener)
 
 /* ---- accepts that fail ---- */
 
-/* Why nothing can be accepted until something comes free; NULL for another error. */
+/* Returns why nothing can be accepted until something is freed, or NULL for any other error. */
 static const char *shortage(int64_t error)
 {
     switch (error) {
@@ -252,7 +258,8 @@ static const char *shortage(int64_t error)
     }
 }
 
-/* Errors of the connection that was to be accepted, not of the listener: accept(2) passes those of the network on. */
+/* Returns whether an error is of the connection that was to be accepted, not of the listener: accept(2) passes on those
+ * of the network. */
 static bool is_of_one_connection(int64_t error)
 {
     switch (error) {
@@ -287,6 +294,7 @@ int64_t loop_net_accept_failed(struct loop_listener *listener, int64_t error)
     const char *reason = shortage(error);
     int64_t pause_ns = listener->pause_ns;
 
+    assert(error < 0 && pause_ns >= SHORTEST_PAUSE_NS && pause_ns <= LONGEST_PAUSE_NS);
     if (!reason) {
         return is_of_one_connection(error) ? 0 : error;
     }
@@ -304,6 +312,7 @@ void loop_net_accept_succeeded(struct loop_listener *listener)
 
 static void enlist(struct accepting *accepting, struct loop_listener *listener)
 {
+    assert(listener && !accepting->listener);
     accepting->listener = listener;
     accepting->next = listener->accepting;
     accepting->link = &listener->accepting;
@@ -318,6 +327,7 @@ static void delist(struct accepting *accepting)
     if (!accepting->listener) {
         return;
     }
+    assert(*accepting->link == accepting);
     *accepting->link = accepting->next;
     if (accepting->next) {
         accepting->next->link = accepting->link;
@@ -325,7 +335,8 @@ static void delist(struct accepting *accepting)
     accepting->listener = NULL;
 }
 
-/* Each ends soon: those that wait on the descriptor because it closes, the others because they are cancelled here. */
+/* Takes all accepts off the listener. Those that wait on its descriptor end because it closes, the others because they
+ * are cancelled here. */
 static void forget_accepts(struct loop_listener *listener)
 {
     while (listener->accepting) {
@@ -335,9 +346,10 @@ static void forget_accepts(struct loop_listener *listener)
     }
 }
 
-/* The promise never calls back once it has its result: the state can go. */
+/* Resolves the promise and frees the state, which the promise does not use once it has its result. */
 static void finish(struct accepting *accepting, int64_t result)
 {
+    assert(accepting->promise);
     delist(accepting);
     loop_resolve(accepting->loop, accepting->promise, result);
     loop_kernel_free(accepting);
@@ -364,13 +376,14 @@ static void on_accept(void *arg, int64_t result);
 
 static void accept_again(struct accepting *accepting)
 {
+    assert(accepting->listener && accepting->promise && !accepting->is_cancelled);
     accepting->step = loop_op_accept(accepting->scope, accepting->listener->fd, NULL, NULL, on_accept, accepting);
     if (!accepting->step) {
         finish(accepting, -ENOMEM);
     }
 }
 
-/* A cancel or a close may have come too late for the wait itself. */
+/* Accepts again after a wait, unless a cancel or a close came too late for the wait itself. */
 static void on_wait_over(void *arg, int64_t result)
 {
     struct accepting *accepting = arg;

@@ -8,6 +8,7 @@
 #include <loop/kernel/socket.h>
 #include <net/local.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,14 +16,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* So often a lock may turn out to be on a file that has just been removed. */
+/* How often a lock may turn out to be on a file that has just been removed. */
 #define LOCK_TRIES 100
 
 #define PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
 
 /* ---- the path of a Unix socket ---- */
 
-/* Copies the path with a NUL at its end, which an address may lack. False when it is no path. */
+/* Copies the path with a NUL at its end, which an address may lack. Returns false when the address has no path. */
 static bool path_of(const struct loop_address *address, char path[LOOP_NET_PATH_SIZE])
 {
     if (address->u.any.sa_family != AF_UNIX || address->length <= PATH_OFFSET) {
@@ -36,7 +37,7 @@ static bool path_of(const struct loop_address *address, char path[LOOP_NET_PATH_
 
 /* ---- the lock ---- */
 
-/* A lock file that its owner has removed meanwhile guards nothing. */
+/* Returns whether the lock file still has its name: one that its owner has removed guards nothing. */
 static bool is_still_there(const struct loop_net_lock *lock)
 {
     struct stat opened, found;
@@ -64,6 +65,7 @@ static int lock_path(struct loop_net_lock *lock)
 {
     for (int n = 0; n < LOCK_TRIES; n++) {
         int error = try_lock(lock);
+        assert(error < 0 ? lock->number == -1 : lock->number >= 0);
         if (error < 0 || is_still_there(lock)) {
             return error;
         }
@@ -121,7 +123,8 @@ void loop_net_remove_file(struct loop_net_file *file)
     file->path = NULL;
 }
 
-/* True when a connect is refused: nobody has this socket any more. A listener that is too busy answers EAGAIN. */
+/* Returns whether a connect is refused: no program has this socket open any more. A listener that is too busy answers
+ * EAGAIN. */
 static bool is_deserted(const struct loop_address *address, int type)
 {
     int fd = loop_kernel_socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -134,7 +137,8 @@ static bool is_deserted(const struct loop_address *address, int type)
     return is_refused;
 }
 
-/* Removes a socket file that a program has left behind. Any other file stays, and the socket of one that lives too. */
+/* Removes a socket file that a program has left behind. Any other file stays, and so does a socket that is in use.
+ * Returns whether it has removed one. */
 static bool remove_deserted(const struct loop_address *address, int type)
 {
     char path[LOOP_NET_PATH_SIZE];
@@ -146,11 +150,13 @@ static bool remove_deserted(const struct loop_address *address, int type)
 }
 
 /* Sets the permissions of the very file that was made, not those of a path, where another file may be by now.
- * fchmod(2) takes no O_PATH descriptor, and fchmodat2(2) is of Linux 6.6. */
+ * fchmod(2) does not accept an O_PATH descriptor, and fchmodat2(2) needs Linux 6.6. */
 static int set_mode(const struct loop_net_file *file, unsigned mode)
 {
     char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
     struct stat opened;
+
+    assert(file->path && mode != 0);
     int number = loop_kernel_open(file->path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
 
     if (number < 0) {
@@ -168,13 +174,14 @@ static int set_mode(const struct loop_net_file *file, unsigned mode)
     return error;
 }
 
-/* Takes note of the file just made, and gives it the permissions that were asked for: bind has masked those of the
- * socket with the umask, so that at no time it allowed more. What bind has made belongs to this user; a socket of
- * another one is a program's that was faster. */
+/* Records the file that bind has just made, and gives it the permissions that were asked for. bind has masked those of
+ * the socket with the umask, so that it never allowed more. A socket of another user is another program's, which has
+ * replaced the file meanwhile. */
 int loop_net_note_file(const struct loop_address *address, unsigned mode, struct loop_net_file *file)
 {
     struct stat made;
 
+    assert(file->path && mode <= 0777);
     if (!path_of(address, file->path)) {
         file->path = NULL;
         return 0;
@@ -192,7 +199,7 @@ int loop_net_note_file(const struct loop_address *address, unsigned mode, struct
     return mode == 0 || (made.st_mode & 0777) == mode ? 0 : set_mode(file, mode);
 }
 
-/* The path from the root, in the scope's memory: the program may change its directory before the file is removed. */
+/* Makes a path absolute: the program may change its directory before the file is removed. */
 char *loop_net_absolute_path(struct loop_scope *scope, const char *path)
 {
     char directory[PATH_MAX];
@@ -212,6 +219,7 @@ char *loop_net_absolute_path(struct loop_scope *scope, const char *path)
 
 int loop_net_bind(int fd, int type, const struct loop_address *address, bool reuse)
 {
+    assert(fd >= 0 && address->length > 0);
     if (loop_kernel_bind(fd, &address->u.any, address->length) == 0) {
         return 0;
     }
@@ -222,7 +230,7 @@ int loop_net_bind(int fd, int type, const struct loop_address *address, bool reu
     return loop_kernel_bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
 }
 
-/* Every address of both families is every address of one where the machine has no IPv6. */
+/* On a machine without IPv6 every address of both families is every address of IPv4. */
 bool loop_net_fall_back_to_ipv4(struct loop_address *address)
 {
     if (address->u.any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&address->u.ipv6.sin6_addr)) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Socket options by name, and the making of sockets with some of them set.
+ * Socket options by name, and opening sockets with some of them set.
  */
 #include <loop/kernel/socket.h>
 #include <loop/part.h>
 #include <net/option.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/tcp.h>
@@ -31,8 +32,8 @@ struct option_row {
         level, name, min, max, OPTION_NUMBER                                                                           \
     }
 
-/* The ranges are those that Linux takes, without the values that it quietly turns into others (sizes in bytes, which it
- * doubles and limits, excepted). A TTL of -1, which means the default, is left out too. */
+/* The ranges are those that Linux accepts, without the values that it silently changes (except for sizes in bytes,
+ * which it doubles and limits). A TTL of -1, which means the default, is left out too. */
 static const struct option_row options[LOOP_SOCKET_OPTION_COUNT] = {
     [LOOP_SO_BROADCAST] = FLAG(SOL_SOCKET, SO_BROADCAST),
     [LOOP_SO_DONTROUTE] = FLAG(SOL_SOCKET, SO_DONTROUTE),
@@ -62,7 +63,7 @@ static const struct option_row options[LOOP_SOCKET_OPTION_COUNT] = {
     [LOOP_TCP_USER_TIMEOUT_MS] = NUMBER(IPPROTO_TCP, TCP_USER_TIMEOUT, 0, INT_MAX),
 };
 
-/* NULL for a number that is no option. An enum may be signed or unsigned: the cast covers both. */
+/* Returns the row of an option, or NULL for an unknown one. An enum may be signed or unsigned: the cast covers both. */
 static const struct option_row *find(enum loop_socket_option option)
 {
     return (unsigned)option < LOOP_SOCKET_OPTION_COUNT ? &options[option] : NULL;
@@ -93,6 +94,7 @@ static int get_linger(int fd, const struct option_row *row, int *value)
     if (loop_kernel_getsockopt(fd, row->level, row->name, &linger, &length) < 0) {
         return -errno;
     }
+    assert(length == sizeof linger);
     *value = linger.l_onoff ? linger.l_linger : -1;
     return 0;
 }
@@ -165,7 +167,7 @@ int loop_net_open_socket(int family, bool nagle)
         return -errno;
     }
     if (family != AF_UNIX && !nagle) {
-        /* It only makes small writes faster: a socket that hasn't got it works all the same. */
+        /* It only makes small writes faster: a socket without it works too. */
         (void)loop_net_set_option(fd, LOOP_TCP_NODELAY, 1);
     }
     return fd;

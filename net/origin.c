@@ -5,6 +5,7 @@
 #include <loop/kernel/socket.h>
 #include <net/origin.h>
 
+#include <assert.h>
 #include <string.h>
 
 bool loop_net_ask_origin(int number, const struct loop_address *local)
@@ -15,7 +16,7 @@ bool loop_net_ask_origin(int number, const struct loop_address *local)
         return loop_kernel_setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes) == 0;
     }
     if (local->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&local->u.ipv6.sin6_addr)) {
-        /* For datagrams of IPv4 this one knows the address to answer a broadcast from. */
+        /* For IPv4 datagrams this option has the address to answer a broadcast from. */
         (void)loop_kernel_setsockopt(number, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
         return loop_kernel_setsockopt(number, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof yes) == 0;
     }
@@ -28,7 +29,7 @@ static void map_ipv4(struct in_addr from, struct in6_addr *to)
     memcpy(&to->s6_addr[12], &from, sizeof from);
 }
 
-/* Nothing can be sent from a multicast address. */
+/* Stores the origin that an IPv6 message names, unless it is a multicast address, which nothing can be sent from. */
 static void note_ipv6(const struct in6_pktinfo *info, struct loop_net_origin *origin)
 {
     bool is_local = IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr);
@@ -40,8 +41,8 @@ static void note_ipv6(const struct in6_pktinfo *info, struct loop_net_origin *or
     }
 }
 
-/* `ipi_spec_dst` is the address to answer from, also where the datagram was sent to a broadcast or multicast address.
- */
+/* Stores the origin that an IPv4 message names. `ipi_spec_dst` is the address to answer from, also where the datagram
+ * was sent to a broadcast or multicast address. */
 static void note_ipv4(const struct in_pktinfo *info, bool is_mapped, struct loop_net_origin *origin)
 {
     origin->interface = 0;
@@ -87,6 +88,7 @@ bool loop_net_origin_of(const struct loop_address *address, struct loop_net_orig
 void loop_net_origin_address(const struct loop_net_origin *origin, const struct loop_address *local,
                              struct loop_address *address)
 {
+    assert(origin->family == 0 || origin->family == local->u.any.sa_family);
     *address = *local;
     if (origin->family == AF_INET) {
         address->u.ipv4.sin_addr = origin->u.ipv4;
@@ -98,6 +100,7 @@ void loop_net_origin_address(const struct loop_net_origin *origin, const struct 
 
 static void add(struct msghdr *header, void *control, int level, int type, const void *info, size_t size)
 {
+    assert(!header->msg_control && size <= sizeof(struct in6_pktinfo));
     header->msg_control = control;
     header->msg_controllen = CMSG_SPACE(size);
     struct cmsghdr *message = CMSG_FIRSTHDR(header);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Which of the machine's addresses a datagram was sent to, and is to be answered from. A socket that is bound to every
- * address would answer from the one that the routes prefer, and a peer that is connected to another drops the answer.
+ * The local address that a datagram was sent to, and is answered from. A socket that is bound to every address would
+ * answer from the one that the routes prefer, and a peer that is connected to another address drops the answer.
  */
 #ifndef NET_ORIGIN_H
 #define NET_ORIGIN_H
@@ -18,24 +18,25 @@ struct loop_net_origin {
     } u;
 };
 
-/* Room for what one datagram brings: one of each, on a socket of both families. */
+/* Room for the control messages of one datagram: one of each family. */
 #define LOOP_NET_CONTROL_BYTES (CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo)))
 
-/* Has the kernel tell it of every datagram, where `local`, the socket's own address, is every address: true then. */
+/* Asks the kernel for the origin of every datagram, where the socket's address `local` is every address. Returns
+ * whether it is. */
 bool loop_net_ask_origin(int number, const struct loop_address *local);
 
-/* From the control messages of a datagram. */
+/* Reads the origin of a datagram from its control messages. */
 void loop_net_read_origin(const struct msghdr *header, struct loop_net_origin *origin);
 
-/* From an address; false for one that is neither IPv4 nor IPv6. */
+/* Makes an origin of an address. Returns false for one that is neither IPv4 nor IPv6. */
 bool loop_net_origin_of(const struct loop_address *address, struct loop_net_origin *origin);
 
-/* As an address with the port of `local`. An origin that is not known gives `local` itself. */
+/* Makes an address of an origin, with the port of `local`. An unknown origin gives `local` itself. */
 void loop_net_origin_address(const struct loop_net_origin *origin, const struct loop_address *local,
                              struct loop_address *address);
 
-/* Adds the control message that has a datagram sent from there to `header`; `control` has LOOP_NET_CONTROL_BYTES,
- * aligned as a cmsghdr. Adds none where the kernel is to choose. */
+/* Adds the control message to `header` that sends a datagram from the origin; `control` has LOOP_NET_CONTROL_BYTES,
+ * aligned as a cmsghdr. Adds none for an unknown origin, which leaves the choice to the kernel. */
 void loop_net_write_origin(const struct loop_net_origin *origin, void *control, struct msghdr *header);
 
 #endif

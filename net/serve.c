@@ -7,8 +7,8 @@
  *         connections: held open until the server stops
  *           one for each connection, with its socket; where connections have a timeout, inside one with that deadline
  *
- * A connection costs its scope and its descriptor and nothing here. Once the server has stopped nothing holds the two
- * outer scopes open but the connections that still run, and when the last has ended so does the server.
+ * The server keeps nothing for a connection but its scope and its descriptor. Once it has stopped, only the running
+ * connections hold the two outer scopes open, and the server ends with the last of them.
  */
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
@@ -17,6 +17,7 @@
 #include <net/connect.h>
 #include <net/listen.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 
@@ -34,15 +35,14 @@ struct loop_server {
     int64_t deadline_ns; /* of the connections, once stopped */
     int64_t error;       /* of the accept, where that ended the server */
     unsigned max_connections;
-    bool is_serving; /* loop_serve has gone well: somebody waits for on_end */
+    bool is_serving; /* loop_serve has succeeded: on_end is to be called */
     bool is_stopped, is_signalled;
     struct loop_server_stats stats;
 };
 
 /* ---- the end ---- */
 
-/* Without anybody to hear of it an error goes to the scope, as that of a job would. What came of cancelling that scope
- * is known there. */
+/* Calls on_end. Without one an error fails the scope, as that of a job does, unless the scope is cancelled. */
 static void report_end(struct loop_server *server)
 {
     if (server->on_end) {
@@ -56,14 +56,15 @@ static void on_server_end(void *arg, int64_t error)
 {
     struct loop_server *server = arg;
 
-    (void)error; /* a cancel from outside has ended the accept too, with the same */
+    (void)error; /* a cancel from outside has ended the accept with the same error */
+    assert(!server->connections && (!server->is_serving || server->is_stopped));
     if (server->is_serving) {
         report_end(server);
     }
     loop_kernel_free(server);
 }
 
-/* What the deadline does to connections is no failure of the server. */
+/* Connections that a deadline has ended are no failure of the server. */
 static void on_connections_end(void *arg, int64_t error)
 {
     struct loop_server *server = arg;
@@ -74,6 +75,7 @@ static void on_connections_end(void *arg, int64_t error)
 
 static void stop_accepting(struct loop_server *server)
 {
+    assert(!server->is_stopped && server->listener);
     server->is_stopped = true;
     loop_cancel(server->loop, server->accepting);
     (void)loop_listener_close(server->listener);
@@ -103,7 +105,7 @@ void loop_server_stop(struct loop_server *server, int64_t deadline_ns)
     }
 }
 
-/* The accept has ended for good. Where the server was stopped that was to be expected. */
+/* Stops the server because the accept has ended for good, unless the server has been stopped already. */
 static void on_accepting_over(struct loop_server *server, int64_t error)
 {
     if (!server->is_stopped) {
@@ -112,7 +114,7 @@ static void on_accepting_over(struct loop_server *server, int64_t error)
     }
 }
 
-/* The connections are held open until the server stops. */
+/* Stops the server because the scope of the connections has been cancelled. */
 static void on_cancelled(void *arg, int64_t result)
 {
     if (result < 0) {
@@ -128,6 +130,7 @@ static void on_connection_end(void *arg, int64_t error)
 {
     struct loop_server *server = arg;
 
+    assert(server->stats.connections_now > 0);
     server->stats.connections_now--;
     if (error < 0 && error != -ECANCELED) {
         server->stats.failed++;
@@ -156,8 +159,8 @@ static void hand_over(struct loop_server *server, struct loop_scope *scope, int 
     server->on_connection(flow, server->on_connection_arg);
 }
 
-/* The scope of a connection. A limit of its whole life is the deadline of a scope around it, so that the program can
- * set a deadline of its own. */
+/* Opens the scope of a connection. A timeout of the connection is the deadline of a scope around it, so that the
+ * program can set a deadline of its own. Returns NULL when there is no memory. */
 static struct loop_scope *open_connection(struct loop_server *server)
 {
     struct loop_scope *scope = loop_scope_open(server->connections, on_connection_end, server);
@@ -173,12 +176,13 @@ static struct loop_scope *open_connection(struct loop_server *server)
     return loop_scope_open(scope, NULL, NULL);
 }
 
-/* A connection that was taken while the server was being stopped or cancelled is closed: its peer fares no worse than
- * those that still wait in the backlog. */
+/* Starts a connection, or closes it when the server has been stopped or cancelled meanwhile, as the kernel closes those
+ * that are still in the backlog. */
 static void take_connection(struct loop_server *server, int number)
 {
     struct loop_scope *scope = NULL;
 
+    assert(number >= 0);
     if (!server->is_stopped && server->connections && !loop_scope_is_cancelled(server->connections)) {
         scope = open_connection(server);
     }
@@ -195,6 +199,7 @@ static void on_wait_over(void *arg, int64_t result)
 {
     struct loop_server *server = arg;
 
+    assert(server->accepting);
     server->accepting = 0;
     if (result < 0) {
         on_accepting_over(server, result);
@@ -224,11 +229,12 @@ static void on_accept_failed(struct loop_server *server, int64_t error)
     }
 }
 
-/* Of the multishot accept, which an error ends. */
+/* A result of the multishot accept, which an error ends. */
 static void on_accept(void *arg, int64_t result)
 {
     struct loop_server *server = arg;
 
+    assert(server->accepting);
     if (result >= 0) {
         loop_net_accept_succeeded(server->listener);
         take_connection(server, (int)result);
@@ -242,6 +248,7 @@ static void on_accept_one(void *arg, int64_t result)
 {
     struct loop_server *server = arg;
 
+    assert(server->accepting && server->max_connections > 0);
     server->accepting = 0;
     if (result >= 0) {
         loop_net_accept_succeeded(server->listener);
@@ -252,18 +259,20 @@ static void on_accept_one(void *arg, int64_t result)
     }
 }
 
-/* With a limit connections are taken one by one: a multishot accept would have taken more by the time it is ended. */
+/* Starts the accept. With a limit connections are accepted one by one: a multishot accept would have accepted more by
+ * the time it is cancelled. */
 static loop_job start_accept(struct loop_server *server)
 {
     struct loop_fd *fd = loop_listener_fd(server->listener);
 
+    assert(!server->accepting && !server->is_stopped);
     if (server->max_connections > 0) {
         return loop_op_accept(server->scope, fd, NULL, NULL, on_accept_one, server);
     }
     return loop_op_accept_multishot(server->scope, fd, on_accept, server);
 }
 
-/* Accepts unless it does already, may not, or is at its limit. */
+/* Accepts, unless an accept runs already, the server has stopped, or it is at its limit. */
 static void accept_more(struct loop_server *server)
 {
     bool is_full = server->max_connections > 0 && server->stats.connections_now >= server->max_connections;
@@ -318,7 +327,7 @@ static void configure(struct loop_server *server, const struct loop_serve_option
     server->deadline_ns = LOOP_NEVER;
 }
 
-/* Makes the server and its scope, which frees it however it ends. */
+/* Makes the server and its scope, at whose end it is freed. Returns NULL when there is no memory. */
 static struct loop_server *create(struct loop_scope *parent, const struct loop_serve_options *options)
 {
     struct loop_server *server = loop_kernel_calloc(1, sizeof *server);
@@ -360,7 +369,7 @@ static int start(struct loop_server *server, const struct loop_address *address,
     return server->accepting ? 0 : -ENOMEM;
 }
 
-/* What there is of it goes with its scope, when the caller has returned; the address is free at once. */
+/* Undoes a start that failed: the listener is closed at once, the rest goes with the scope. */
 static void abandon(struct loop_server *server)
 {
     if (server->listener) {
@@ -403,7 +412,7 @@ int loop_serve(struct loop_scope *scope, const struct loop_address *address, con
     return 0;
 }
 
-/* ---- looking at it ---- */
+/* ---- properties ---- */
 
 struct loop_listener *loop_server_listener(struct loop_server *server)
 {
