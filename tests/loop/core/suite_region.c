@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The region and its chunks: sizes and places, waiting in line, and the mistakes that are caught.
+ * The region and its chunks (P10): sizes and places, waiting in line, and the mistakes that are caught.
  */
 #include "harness.h"
 
@@ -280,5 +280,165 @@ LOOP_TEST(working_memory_is_used_again)
     loop_scratch_give(env->loop, third);
     loop_scratch_give(env->loop, NULL);
     CHECK(!loop_scratch_take(env->loop, SIZE_MAX));
+    END;
+}
+
+/* ---- P10: chunks ---- */
+
+static unsigned take_all_chunks(struct loop *loop, struct loop_chunk **chunks)
+{
+    unsigned n = 0;
+
+    while ((chunks[n] = loop_chunk_alloc(loop)) != NULL) {
+        n++;
+    }
+    return n;
+}
+
+LOOP_TEST_WITH(p10_alloc_says_null_when_none_is_free, .n_blocks = 4)
+{
+    static struct loop_chunk *chunks[100];
+    static unsigned n;
+
+    BEGIN;
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    n = take_all_chunks(env->loop, chunks);
+    CHECK_IS(n, loop_region_count(env->loop));
+    CHECK(is_hard("onechunk") ? n == 1 : n == 4);
+    CHECK_IS(loop_region_avail(env->loop), 0);
+    CHECK(!loop_chunk_alloc(env->loop));
+    for (unsigned i = 0; i < n; i++) {
+        CHECK_IS(loop_chunk_free(env->loop, chunks[i]), 0);
+        CHECK_IS(loop_region_avail(env->loop), i + 1);
+    }
+    END;
+}
+
+LOOP_TEST_WITH(p10_waiters_are_served_in_line, .n_blocks = 2)
+{
+    enum { N = 5 };
+    static struct loop_chunk *chunks[100], *got[N];
+    static struct once waits[N];
+    static unsigned n;
+    static int at;
+
+    BEGIN;
+    n = take_all_chunks(env->loop, chunks);
+    for (int i = 0; i < N; i++) {
+        START(loop_chunk_alloc_wait(env->scope, &got[i], ONCE(&waits[i])));
+    }
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(waits[0].count, 0);
+    CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
+    /* It is the first waiter's already: nobody jumps the line. */
+    CHECK(!loop_chunk_alloc(env->loop));
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(waits[at].count);
+        ONCE_IS(waits[at], 0);
+        CHECK(got[at] != NULL);
+        CHECK(at == N - 1 || waits[at + 1].count == 0);
+        CHECK_IS(loop_chunk_free(env->loop, got[at]), 0);
+    }
+    for (unsigned i = 1; i < n; i++) {
+        CHECK_IS(loop_chunk_free(env->loop, chunks[i]), 0);
+    }
+    CHECK_IS(loop_region_avail(env->loop), n);
+    END;
+}
+
+LOOP_TEST_WITH(p10_cancelled_waiters_swallow_nothing, .n_blocks = 1)
+{
+    static struct loop_chunk *chunks[100], *got[3];
+    static struct once waits[3];
+    static loop_job jobs[3];
+
+    BEGIN;
+    take_all_chunks(env->loop, chunks);
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = START(loop_chunk_alloc_wait(env->scope, &got[i], ONCE(&waits[i])));
+    }
+    CHECK_IS(loop_cancel(env->loop, jobs[0]), 0);
+    CHECK_IS(loop_cancel(env->loop, jobs[1]), 0);
+    CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
+    WAIT_UNTIL(waits[0].count && waits[1].count && waits[2].count);
+    ONCE_IS(waits[0], -ECANCELED);
+    ONCE_IS(waits[1], -ECANCELED);
+    ONCE_IS(waits[2], 0);
+    CHECK(!got[0] && !got[1] && got[2]);
+    CHECK_IS(loop_chunk_free(env->loop, got[2]), 0);
+    CHECK_IS(loop_region_avail(env->loop), 1);
+    END;
+}
+
+LOOP_TEST_WITH(p10_a_waiter_cancelled_after_its_chunk_came_has_it, .n_blocks = 1)
+{
+    static struct loop_chunk *chunks[100], *got;
+    static struct once wait;
+    static loop_job job;
+
+    BEGIN;
+    take_all_chunks(env->loop, chunks);
+    job = START(loop_chunk_alloc_wait(env->scope, &got, ONCE(&wait)));
+    CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
+    loop_cancel(env->loop, job);
+    WAIT_UNTIL(wait.count);
+    if (wait.result == 0) {
+        CHECK_IS(loop_chunk_free(env->loop, got), 0);
+    } else {
+        CHECK_IS(wait.result, -ECANCELED);
+        CHECK(!got);
+    }
+    CHECK_IS(loop_region_avail(env->loop), 1);
+    END;
+}
+
+LOOP_TEST_WITH(p10_a_stream_waits_for_a_chunk, .n_blocks = 2)
+{
+    static struct loop_chunk *chunks[100];
+    static struct loop_flow *flows[2];
+    static char bytes[64];
+    static struct record record = {bytes, sizeof bytes, 0, 0, 0, 0};
+    static struct loop_stats stats;
+    static uint64_t waits;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    take_all_chunks(env->loop, chunks);
+    loop_get_stats(env->loop, &stats);
+    waits = stats.chunk_waits;
+    START(loop_stream(&flows[0]->source, RECORD(&record)));
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "wait", 4, 0), 4);
+    AWAIT(turns(env->scope, 10, GO));
+    CHECK_IS(record.chunks + record.ends, 0);
+    loop_get_stats(env->loop, &stats);
+    CHECK(stats.chunk_waits > waits);
+    CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
+    WAIT_UNTIL(record.length == 4);
+    CHECK(memcmp(bytes, "wait", 4) == 0);
+    loop_flow_close(flows[1]);
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.end, 0);
+    CHECK_IS(loop_region_avail(env->loop), 1);
+    END;
+}
+
+LOOP_TEST_WITH(p10_a_cancelled_stream_in_line_swallows_no_chunk, .n_blocks = 1)
+{
+    static struct loop_chunk *chunks[100];
+    static struct loop_flow *flows[2];
+    static struct record record;
+    static loop_job stream;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    take_all_chunks(env->loop, chunks);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "x", 1, 0), 1);
+    stream = START(loop_stream(&flows[0]->source, RECORD(&record)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_cancel(env->loop, stream), 0);
+    CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.end, -ECANCELED);
+    CHECK_IS(loop_region_avail(env->loop), 1);
     END;
 }

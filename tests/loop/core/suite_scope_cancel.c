@@ -1,9 +1,114 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_scope_on_cancel: who holds a scope is told that it is cancelled; and a debug build names scopes that only holds
- * keep open.
+ * Cancelling scopes (P7), and loop_scope_on_cancel: a holder is told of it, and a debug build names scopes that only
+ * holds keep open.
  */
 #include "harness.h"
+
+/* ---- P7: scopes ---- */
+
+static void note_cancelled(void *name, int64_t result)
+{
+    trace("%s %lld", (const char *)name, (long long)result);
+    script_poke();
+}
+
+LOOP_TEST(p07_cancel_takes_children_first_then_jobs_in_order)
+{
+    static struct loop_scope *parent, *child;
+    static char names[][8] = {"one", "two", "in one", "in two", "child", "parent"};
+
+    BEGIN;
+    parent = loop_scope_open(env->scope, note_cancelled, names[5]);
+    START(loop_sleep(parent, LOOP_NEVER, note_cancelled, names[0]));
+    START(loop_sleep(parent, LOOP_NEVER, note_cancelled, names[1]));
+    child = loop_scope_open(parent, note_cancelled, names[4]);
+    START(loop_sleep(child, LOOP_NEVER, note_cancelled, names[2]));
+    START(loop_sleep(child, LOOP_NEVER, note_cancelled, names[3]));
+    AWAIT(turns(env->scope, 2, GO));
+    loop_scope_cancel(parent);
+    loop_scope_cancel(parent);
+    CHECK_TEXT(trace_text(), "");
+    CHECK(loop_scope_is_cancelled(parent) && loop_scope_is_cancelled(child));
+    WAIT_UNTIL(strstr(trace_text(), "parent"));
+    CHECK_TEXT(trace_text(), "in one -125\nin two -125\nchild -125\none -125\ntwo -125\nparent -125\n");
+    END;
+}
+
+static struct loop_scope *own_scope;
+static struct once own_job_once;
+
+static void cancel_own_scope(void *unused, int64_t result)
+{
+    (void)unused;
+    loop_scope_cancel(own_scope);
+    once_resumed(&own_job_once, result);
+}
+
+LOOP_TEST(p07_a_continuation_cancels_its_own_scope)
+{
+    static struct once ended, other;
+
+    BEGIN;
+    own_scope = loop_scope_open(env->scope, ONCE(&ended));
+    START(loop_sleep(own_scope, 0, cancel_own_scope, NULL));
+    START(loop_sleep(own_scope, LOOP_NEVER, ONCE(&other)));
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(own_job_once, 0);
+    ONCE_IS(other, -ECANCELED);
+    ONCE_IS(ended, -ECANCELED);
+    END;
+}
+
+/* ---- cancel against holds ---- */
+
+LOOP_TEST(cancelled_but_held_scope_stays)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    loop_scope_hold(scope);
+    loop_scope_cancel(scope);
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(ended.count, 0);
+    CHECK(loop_scope_alloc(scope, 10) != NULL);
+    loop_scope_unhold(scope);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -ECANCELED);
+    END;
+}
+
+LOOP_TEST(children_cancelled_through_the_parent_hear_of_it)
+{
+    static struct loop_scope *parent, *child;
+    static struct once ended, child_ended;
+
+    BEGIN;
+    parent = loop_scope_open(env->scope, ONCE(&ended));
+    child = loop_scope_open(parent, ONCE(&child_ended));
+    START(loop_sleep(child, LOOP_NEVER, NULL, NULL));
+    loop_scope_cancel(parent);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(child_ended, -ECANCELED);
+    ONCE_IS(ended, -ECANCELED);
+    END;
+}
+
+LOOP_TEST(cancelling_an_empty_scope)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    loop_scope_cancel(scope);
+    CHECK_IS(ended.count, 0);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -ECANCELED);
+    END;
+}
 
 LOOP_TEST(p07_a_holder_is_told_that_its_scope_is_cancelled)
 {

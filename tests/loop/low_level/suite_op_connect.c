@@ -132,3 +132,27 @@ LOOP_TEST(connect_to_a_unix_listener_without_room_is_eagain)
     close(listener);
     END;
 }
+
+/* ---- P3: memory is the job's until its continuation ---- */
+
+static loop_job connect_by_local_address(struct loop_fd *fd, const struct sockaddr_in *address, loop_fn *fn, void *arg)
+{
+    struct sockaddr_in copy = *address;
+    loop_job job = loop_op_connect(NULL, fd, (const struct sockaddr *)&copy, sizeof copy, fn, arg);
+
+    memset(&copy, 0xff, sizeof copy);
+    return job;
+}
+
+LOOP_TEST(p03_addresses_are_copied)
+{
+    static struct sockaddr_in address;
+    static struct loop_fd *fd;
+
+    BEGIN;
+    adopt(env->scope, make_listener(&address));
+    fd = adopt(env->scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    AWAIT(connect_by_local_address(fd, &address, GO));
+    CHECK_IS(result, 0);
+    END;
+}

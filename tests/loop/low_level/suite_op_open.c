@@ -285,3 +285,25 @@ LOOP_TEST(a_cancelled_open_leaves_no_descriptor)
     }
     END;
 }
+
+/* ---- P3: memory is the job's until its continuation ---- */
+
+static loop_job open_by_local_path(struct loop_scope *scope, loop_fn *fn, void *arg)
+{
+    char path[32] = "/dev/null";
+    struct loop_open_how how = {.flags = O_RDONLY};
+    loop_job job = loop_op_openat2(scope, path, &how, fn, arg);
+
+    memset(path, 'x', sizeof path - 1);
+    memset(&how, 0xff, sizeof how);
+    return job;
+}
+
+LOOP_TEST(p03_paths_are_copied)
+{
+    BEGIN;
+    AWAIT(open_by_local_path(env->scope, GO));
+    CHECK(result >= 0);
+    close((int)result);
+    END;
+}

@@ -4,6 +4,175 @@
  */
 #include "descriptors.h"
 
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/timerfd.h>
+
+/* ---- readiness ---- */
+
+LOOP_TEST(poll_says_what_is_there)
+{
+    static struct loop_flow *flows[2];
+    static struct once in;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    AWAIT(loop_poll(flows[0]->fd, POLLOUT, GO));
+    CHECK_IS(result, POLLOUT);
+    START(loop_poll(flows[0]->fd, POLLIN, ONCE(&in)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(in.count, 0);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "x", 1, 0), 1);
+    WAIT_UNTIL(in.count);
+    ONCE_IS(in, POLLIN);
+    AWAIT(loop_poll(flows[0]->fd, POLLIN | POLLOUT, GO));
+    CHECK_IS(result, POLLIN | POLLOUT);
+    AWAIT(loop_poll(flows[0]->fd, POLLIN, GO));
+    CHECK_IS(result, POLLIN);
+    END;
+}
+
+LOOP_TEST(poll_hears_of_a_hangup_unasked)
+{
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct loop_flow *flows[2];
+
+    BEGIN;
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    loop_sink_close(sink);
+    AWAIT(turns(env->scope, 2, GO));
+    AWAIT(loop_poll(source->ops->fd(source), POLLIN, GO));
+    CHECK(result & POLLHUP);
+    make_flows(env->scope, flows);
+    AWAIT(loop_shutdown(&flows[1]->sink, GO));
+    AWAIT(loop_poll(flows[0]->fd, POLLRDHUP, GO));
+    CHECK_IS(result, POLLRDHUP);
+    END;
+}
+
+LOOP_TEST(poll_of_a_pipe_without_readers)
+{
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct once polled;
+    static size_t stuffed;
+
+    BEGIN;
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    stuffed = stuff(loop_fd_peek(sink->ops->fd(sink)));
+    CHECK(stuffed > 0);
+    START(loop_poll(sink->ops->fd(sink), POLLOUT, ONCE(&polled)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(polled.count, 0);
+    loop_source_close(source);
+    WAIT_UNTIL(polled.count);
+    CHECK(polled.result & POLLERR);
+    END;
+}
+
+LOOP_TEST(poll_of_what_cannot_be_polled_is_ready)
+{
+    static struct loop_fd *fd;
+
+    BEGIN;
+    fd = adopt(env->scope, make_file("x", 1));
+    AWAIT(loop_poll(fd, POLLIN, GO));
+    CHECK_IS(result, POLLIN);
+    AWAIT(loop_poll(fd, POLLIN | POLLOUT, GO));
+    CHECK_IS(result, POLLIN | POLLOUT);
+    fd = adopt(env->scope, open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    AWAIT(loop_poll(fd, POLLIN, GO));
+    CHECK_IS(result, POLLIN);
+    END;
+}
+
+LOOP_TEST(poll_of_all_kinds_of_descriptors)
+{
+    static struct loop_fd *event, *timer, *notify, *null;
+    static const char *directory;
+    static int number;
+
+    BEGIN;
+    event = adopt(env->scope, eventfd(1, EFD_CLOEXEC));
+    AWAIT(loop_poll(event, POLLIN, GO));
+    CHECK_IS(result, POLLIN);
+    number = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    CHECK_IS(timerfd_settime(number, 0, &(struct itimerspec){.it_value = {0, 1000000}}, NULL), 0);
+    timer = adopt(env->scope, number);
+    AWAIT(loop_poll(timer, POLLIN, GO));
+    CHECK_IS(result, POLLIN);
+    directory = make_directory();
+    number = inotify_init1(IN_CLOEXEC);
+    CHECK(inotify_add_watch(number, directory, IN_DELETE_SELF) >= 0);
+    notify = adopt(env->scope, number);
+    remove_directory(directory);
+    AWAIT(loop_poll(notify, POLLIN, GO));
+    CHECK_IS(result, POLLIN);
+    null = adopt(env->scope, open("/dev/null", O_RDWR | O_CLOEXEC));
+    AWAIT(loop_poll(null, POLLIN | POLLOUT, GO));
+    CHECK_IS(result, POLLIN | POLLOUT);
+    END;
+}
+
+LOOP_TEST(polls_of_a_borrowed_descriptor)
+{
+    enum { N = 10 };
+    static struct loop_fd *fd;
+    static struct once polls[N];
+    static int fds[2], round, at;
+    static char byte;
+
+    BEGIN;
+    make_pipe(fds);
+    fd = loop_fd_borrow(env->scope, fds[0]);
+    for (round = 0; round < 20; round++) {
+        memset(polls, 0, sizeof polls);
+        for (int i = 0; i < N; i++) {
+            START(loop_poll(fd, POLLIN, ONCE(&polls[i])));
+        }
+        AWAIT(turns(env->scope, 2, GO));
+        CHECK_IS(polls[0].count, 0);
+        CHECK_IS(write(fds[1], "x", 1), 1);
+        for (at = 0; at < N; at++) {
+            WAIT_UNTIL(polls[at].count);
+            ONCE_IS(polls[at], POLLIN);
+        }
+        CHECK_IS(read(fds[0], &byte, 1), 1);
+    }
+    loop_fd_close(fd);
+    AWAIT(turns(env->scope, 3, GO));
+    close(fds[0]);
+    close(fds[1]);
+    END;
+}
+
+LOOP_TEST(polls_and_reads_together)
+{
+    static struct loop_flow *flows[2];
+    static struct once read, poll[2];
+    static char bytes[2];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_poll(flows[0]->fd, POLLIN, ONCE(&poll[0])));
+    START(loop_read_exact(&flows[0]->source, bytes, 2, ONCE(&read)));
+    START(loop_poll(flows[0]->fd, POLLOUT, ONCE(&poll[1])));
+    WAIT_UNTIL(poll[1].count);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "a", 1, 0), 1);
+    AWAIT(turns(env->scope, 6, GO));
+    CHECK_IS(read.count, 0);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "b", 1, 0), 1);
+    WAIT_UNTIL(read.count);
+    CHECK(memcmp(bytes, "ab", 2) == 0);
+    if (!poll[0].count) {
+        CHECK_IS(send(loop_fd_peek(flows[1]->fd), "c", 1, 0), 1);
+    }
+    WAIT_UNTIL(poll[0].count);
+    ONCE_IS(poll[0], POLLIN);
+    END;
+}
+
 /* ---- poll ---- */
 
 LOOP_TEST(poll_add_says_what_is_there)

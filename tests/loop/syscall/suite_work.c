@@ -1,16 +1,321 @@
 /* SPDX-License-Identifier: ISC
  *
- * Work that hangs: what was cancelled ends, the pool goes on serving others, and what the work owned is released when
- * its thread has come back.
+ * Work on the pool's threads: its results, cancels, what it owns, threads that hang, and how many threads there are.
  */
 #include "harness.h"
 
-#include <fs/fs.h>
-
-#include <fcntl.h>
-#include <signal.h>
+#include <pthread.h>
 #include <stdio.h>
-#include <unistd.h>
+
+/* ---- work that blocks ---- */
+
+static int64_t square(void *number)
+{
+    int64_t n = *(int64_t *)number;
+
+    return n * n;
+}
+
+LOOP_TEST(work_returns_its_result)
+{
+    enum { N = 200 };
+    static int64_t numbers[N];
+    static struct once works[N];
+    static int at;
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        numbers[i] = i;
+        START(loop_work(env->scope, square, &numbers[i], ONCE(&works[i])));
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(works[at].count);
+        ONCE_IS(works[at], at * at);
+    }
+    END;
+}
+
+static int64_t negative(void *unused)
+{
+    (void)unused;
+    return -EXDEV;
+}
+
+LOOP_TEST(work_may_fail)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    AWAIT(loop_work(env->scope, negative, NULL, GO));
+    CHECK_IS(result, -EXDEV);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    START(loop_work(scope, negative, NULL, NULL, NULL));
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -EXDEV);
+    END;
+}
+
+static int gate[2];
+static unsigned began_work;
+
+static int64_t pass_gate(void *unused)
+{
+    char byte;
+
+    (void)unused;
+    __atomic_add_fetch(&began_work, 1, __ATOMIC_RELAXED);
+    return read(gate[0], &byte, 1);
+}
+
+LOOP_TEST_WITH(work_not_begun_can_be_cancelled_and_begun_cannot, .pool_threads = 1)
+{
+    static struct once works[3];
+    static loop_job jobs[3];
+
+    BEGIN;
+    make_pipe(gate);
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = START(loop_work(env->scope, pass_gate, NULL, ONCE(&works[i])));
+    }
+    while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) == 0) {
+        AWAIT(loop_op_nop(env->scope, GO));
+    }
+    CHECK_IS(loop_cancel(env->loop, jobs[2]), 0);
+    WAIT_UNTIL(works[2].count);
+    ONCE_IS(works[2], -ECANCELED);
+    loop_cancel(env->loop, jobs[0]);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(works[0].count, 0);
+    CHECK_IS(write(gate[1], "12", 2), 2);
+    WAIT_UNTIL(works[0].count && works[1].count);
+    ONCE_IS(works[0], 1);
+    ONCE_IS(works[1], 1);
+    CHECK_IS(began_work, 2);
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+static int64_t work_until_asked(void *unused)
+{
+    (void)unused;
+    __atomic_add_fetch(&began_work, 1, __ATOMIC_RELAXED);
+    while (!loop_work_is_cancelled()) {
+        usleep(100);
+    }
+    return -ECANCELED;
+}
+
+/* The same, and it goes on until it is let. */
+static bool may_work_end;
+
+static int64_t work_until_let(void *unused)
+{
+    work_until_asked(unused);
+    while (!__atomic_load_n(&may_work_end, __ATOMIC_RELAXED)) {
+        usleep(100);
+    }
+    return -ECANCELED;
+}
+
+static int64_t work_is_asked(void *unused)
+{
+    (void)unused;
+    return loop_work_is_cancelled();
+}
+
+LOOP_TEST_WITH(work_can_look_whether_it_is_cancelled, .pool_threads = 1)
+{
+    static struct once work, next;
+    static loop_job job;
+
+    BEGIN;
+    CHECK(!loop_work_is_cancelled());
+    job = START(loop_work(env->scope, work_until_asked, NULL, ONCE(&work)));
+    START(loop_work(env->scope, work_is_asked, NULL, ONCE(&next)));
+    while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) == 0) {
+        usleep(100);
+    }
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(work.count && next.count);
+    ONCE_IS(work, -ECANCELED);
+    ONCE_IS(next, 0); /* the next one on the same thread is not meant */
+    END;
+}
+
+LOOP_TEST_WITH(p06_work_on_a_descriptor_is_cancelled_by_its_close, .pool_threads = 1)
+{
+    static struct once running, waiting, late, bad;
+    static struct loop_fd *fds[2];
+    static int numbers[2];
+
+    BEGIN;
+    make_pair(numbers);
+    fds[0] = adopt(env->scope, numbers[0]);
+    fds[1] = adopt(env->scope, numbers[1]);
+    START(loop_work_with(NULL, &(struct loop_work_options){.fd = fds[0]}, work_until_let, NULL, ONCE(&running)));
+    START(loop_work_with(env->scope, &(struct loop_work_options){.fd = fds[1], .second = fds[0]}, work_is_asked, NULL,
+                         ONCE(&waiting)));
+    while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) == 0) {
+        usleep(100);
+    }
+    CHECK_IS(loop_fd_close(fds[0]), 0);
+    CHECK(is_open(numbers[0]));
+    __atomic_store_n(&may_work_end, true, __ATOMIC_RELAXED);
+    START(loop_work_with(env->scope, &(struct loop_work_options){.fd = fds[1], .second = fds[0]}, work_is_asked, NULL,
+                         ONCE(&late)));
+    START(loop_work_with(env->scope, &(struct loop_work_options){.fd = fds[1]}, NULL, NULL, ONCE(&bad)));
+    WAIT_UNTIL(running.count && waiting.count && late.count && bad.count);
+    ONCE_IS(running, -ECANCELED);
+    ONCE_IS(waiting, -ECANCELED);
+    ONCE_IS(late, -EBADF);
+    ONCE_IS(bad, -EINVAL);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(!is_open(numbers[0]));
+    END;
+}
+
+/* Work that takes long leaves threads to the rest, and all of it is done in the end. */
+LOOP_TEST_WITH(work_that_takes_long_leaves_threads_to_the_rest, .pool_threads = 2)
+{
+    enum { N = 5 };
+    static struct once works[N];
+    static loop_job jobs[N];
+    static int at;
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        jobs[i] = START(loop_work_with(env->scope, &(struct loop_work_options){.takes_long = true}, work_until_asked,
+                                       NULL, ONCE(&works[i])));
+    }
+    AWAIT(loop_work(env->scope, work_is_asked, NULL, GO));
+    CHECK_IS(result, 0);
+    for (at = 0; at < N; at++) {
+        while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) <= (unsigned)at) {
+            AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+        }
+        CHECK_IS(__atomic_load_n(&began_work, __ATOMIC_RELAXED), at + 1);
+        CHECK_IS(loop_cancel(env->loop, jobs[at]), 0);
+        WAIT_UNTIL(works[at].count);
+    }
+    END;
+}
+
+LOOP_TEST_WITH(a_scope_waits_for_work_that_has_begun, .pool_threads = 1)
+{
+    static struct loop_scope *scope;
+    static struct once work, ended;
+
+    BEGIN;
+    make_pipe(gate);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    START(loop_work(scope, pass_gate, NULL, ONCE(&work)));
+    while (__atomic_load_n(&began_work, __ATOMIC_RELAXED) == 0) {
+        AWAIT(loop_op_nop(env->scope, GO));
+    }
+    loop_scope_cancel(scope);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(ended.count, 0);
+    CHECK_IS(write(gate[1], "1", 1), 1);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(work, 1);
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+static struct loop_inbox *work_inbox;
+static struct once work_post;
+
+static int64_t post_from_work(void *unused)
+{
+    (void)unused;
+    return loop_post(work_inbox, ONCE(&work_post));
+}
+
+LOOP_TEST(work_may_post)
+{
+    BEGIN;
+    work_inbox = loop_inbox_ref(env->loop);
+    AWAIT(loop_work(env->scope, post_from_work, NULL, GO));
+    CHECK_IS(result, 0);
+    loop_inbox_unref(work_inbox);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(work_post.count);
+    loop_scope_unhold(env->scope);
+    ONCE_IS(work_post, 0);
+    END;
+}
+
+LOOP_TEST(work_does_not_block_the_loop)
+{
+    static struct once work;
+    static int ticks_seen;
+
+    BEGIN;
+    make_pipe(gate);
+    START(loop_work(env->scope, pass_gate, NULL, ONCE(&work)));
+    for (ticks_seen = 0; ticks_seen < 20; ticks_seen++) {
+        AWAIT(loop_sleep(env->scope, 100 * LOOP_MICROSECOND, GO));
+    }
+    CHECK_IS(work.count, 0);
+    CHECK_IS(write(gate[1], "1", 1), 1);
+    WAIT_UNTIL(work.count);
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+/* ---- P24: no global state ---- */
+
+static int64_t read_mask(void *mask)
+{
+    return pthread_sigmask(SIG_SETMASK, NULL, mask);
+}
+
+LOOP_TEST(p24_threads_of_the_pool_have_every_signal_blocked)
+{
+    static struct loop_stats stats;
+    static sigset_t mask;
+
+    BEGIN;
+    loop_get_stats(env->loop, &stats);
+    CHECK_IS(stats.pool_threads_now, 0);
+    AWAIT(loop_work(env->scope, read_mask, &mask, GO));
+    CHECK_IS(result, 0);
+    for (int number = 1; number < 32; number++) {
+        CHECK(number == SIGKILL || number == SIGSTOP || sigismember(&mask, number) == 1);
+    }
+    loop_get_stats(env->loop, &stats);
+    CHECK_IS(stats.pool_threads_now, 1);
+    END;
+}
+
+LOOP_TEST_WITH(p24_the_pool_grows_to_its_limit_only, .pool_threads = 3)
+{
+    enum { N = 10 };
+    static struct loop_stats stats;
+    static struct once works[N];
+    static int at;
+
+    BEGIN;
+    make_pipe(gate);
+    for (int i = 0; i < N; i++) {
+        START(loop_work(env->scope, pass_gate, NULL, ONCE(&works[i])));
+    }
+    AWAIT(turns(env->scope, 5, GO));
+    loop_get_stats(env->loop, &stats);
+    CHECK(stats.pool_threads_now >= 1 && stats.pool_threads_now <= 3);
+    CHECK_IS(write(gate[1], "0123456789", N), N);
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(works[at].count);
+        ONCE_IS(works[at], 1);
+    }
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
 
 /* Work that returns 7 when its gate is opened. */
 struct hanging {

@@ -1,10 +1,176 @@
 /* SPDX-License-Identifier: ISC
  *
- * Borrowed numbers: closed by their owner before the object that has borrowed them, and handed out again.
+ * Descriptors (P6): adopted, borrowed, taken and destroyed; and borrowed numbers that are closed
+ * by their owner first.
  */
 #include "harness.h"
 
 #include <sys/eventfd.h>
+
+/* ---- P6: descriptors ---- */
+
+LOOP_TEST(p06_take_gives_the_number_when_nobody_uses_it)
+{
+    static struct loop_flow *flows[2];
+    static struct once read, take;
+    static int number;
+    static char byte;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    number = loop_fd_peek(flows[0]->fd);
+    START(loop_read(&flows[0]->source, &byte, 1, ONCE(&read)));
+    CHECK_IS(loop_fd_use(flows[0]->fd), number);
+    START(loop_fd_take(flows[0]->fd, ONCE(&take)));
+    CHECK(!loop_fd_is_open(flows[0]->fd));
+    CHECK_IS(loop_fd_close(flows[0]->fd), -EBADF);
+    AWAIT(turns(env->scope, 5, GO));
+    ONCE_IS(read, -ECANCELED);
+    CHECK_IS(take.count, 0);
+    loop_fd_unuse(flows[0]->fd);
+    WAIT_UNTIL(take.count);
+    ONCE_IS(take, number);
+    CHECK(read.order < take.order);
+    CHECK_IS(send(number, "y", 1, 0), 1);
+    AWAIT(loop_read(&flows[1]->source, &byte, 1, GO));
+    CHECK_IS(byte, 'y');
+    CHECK_IS(close(number), 0);
+    END;
+}
+
+LOOP_TEST(p06_a_taken_number_works_on_in_another_object)
+{
+    static struct loop_flow *flows[2], *again;
+    static struct once take;
+    static char bytes[4];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    AWAIT(loop_write(&flows[1]->sink, "ab", 2, GO));
+    AWAIT(loop_read_exact(&flows[0]->source, bytes, 1, GO));
+    START(loop_fd_take(flows[0]->fd, ONCE(&take)));
+    WAIT_UNTIL(take.count);
+    again = flow_of(env->scope, (int)take.result);
+    AWAIT(loop_read_exact(&again->source, bytes, 1, GO));
+    CHECK_IS(bytes[0], 'b');
+    AWAIT(loop_read(&flows[0]->source, bytes, 1, GO));
+    CHECK_IS(result, -EBADF);
+    AWAIT(loop_write(&flows[1]->sink, "c", 1, GO));
+    AWAIT(loop_read_exact(&again->source, bytes, 1, GO));
+    CHECK_IS(bytes[0], 'c');
+    END;
+}
+
+LOOP_TEST(p06_borrowed_descriptors_are_neither_closed_nor_changed)
+{
+    static struct loop_scope *scope;
+    static struct loop_fd *fd;
+    static struct once ended, read;
+    static int fds[2], flags;
+    static char byte;
+
+    BEGIN;
+    make_pipe(fds);
+    fcntl(fds[0], F_SETFD, 0);
+    flags = fcntl(fds[0], F_GETFL);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    fd = loop_fd_borrow(scope, fds[0]);
+    START(loop_read(&loop_fd_flow(fd)->source, &byte, 1, ONCE(&read)));
+    CHECK_IS(write(fds[1], "z", 1), 1);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(read, 1);
+    CHECK_IS(fcntl(fds[0], F_GETFL), flags);
+    CHECK_IS(fcntl(fds[0], F_GETFD), 0);
+    close(fds[0]);
+    close(fds[1]);
+    END;
+}
+
+LOOP_TEST(p06_adopted_descriptors_become_cloexec_and_streams_nonblocking)
+{
+    static int pipes[2], sockets[2], file;
+
+    BEGIN;
+    CHECK_IS(pipe(pipes), 0);
+    CHECK_IS(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+    file = open("/dev/null", O_RDWR);
+    adopt(env->scope, pipes[0]);
+    adopt(env->scope, pipes[1]);
+    adopt(env->scope, sockets[0]);
+    adopt(env->scope, sockets[1]);
+    adopt(env->scope, file);
+    for (int i = 0; i < 2; i++) {
+        CHECK_IS(fcntl(pipes[i], F_GETFD), FD_CLOEXEC);
+        CHECK_IS(fcntl(sockets[i], F_GETFD), FD_CLOEXEC);
+        CHECK(fcntl(pipes[i], F_GETFL) & O_NONBLOCK);
+        CHECK(fcntl(sockets[i], F_GETFL) & O_NONBLOCK);
+    }
+    CHECK_IS(fcntl(file, F_GETFD), FD_CLOEXEC);
+    END;
+}
+
+LOOP_TEST(p06_what_is_no_descriptor_is_not_adopted)
+{
+    BEGIN;
+    CHECK(!loop_fd_adopt(env->scope, -1));
+    CHECK(!loop_fd_adopt(env->scope, lowest_free_fd()));
+    CHECK(!loop_fd_adopt(env->scope, INT32_MAX));
+    CHECK(!loop_fd_borrow(env->scope, -1));
+    CHECK(!loop_fd_borrow(env->scope, lowest_free_fd()));
+    loop_fd_destroy(NULL);
+    END;
+}
+
+static struct loop_scope *ended_scope;
+static int adopted_too_late;
+static struct loop_fd *object_too_late;
+
+static void adopt_too_late(void *unused)
+{
+    (void)unused;
+    object_too_late = loop_fd_adopt(ended_scope, adopted_too_late);
+}
+
+LOOP_TEST(p06_what_is_adopted_too_late_is_closed)
+{
+    static struct once ended;
+
+    BEGIN;
+    adopted_too_late = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ended_scope = loop_scope_open(env->scope, ONCE(&ended));
+    CHECK(loop_scope_defer(ended_scope, adopt_too_late, NULL));
+    WAIT_UNTIL(ended.count);
+    CHECK(!object_too_late);
+    CHECK(!is_open(adopted_too_late));
+    END;
+}
+
+LOOP_TEST(p06_destroy_gives_the_object_back)
+{
+    static struct loop_stats before, after;
+    static struct loop_flow *flows[2];
+    static struct once read;
+    static int number;
+    static char byte;
+
+    BEGIN;
+    loop_get_stats(env->loop, &before);
+    make_flows(env->scope, flows);
+    number = loop_fd_peek(flows[0]->fd);
+    START(loop_read(&flows[0]->source, &byte, 1, ONCE(&read)));
+    loop_fd_destroy(flows[0]->fd);
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, -ECANCELED);
+    AWAIT(loop_read(&flows[1]->source, &byte, 1, GO));
+    CHECK_IS(result, 0);
+    CHECK(!is_open(number));
+    loop_fd_close(flows[1]->fd);
+    loop_fd_destroy(flows[1]->fd);
+    AWAIT(turns(env->scope, 4, GO));
+    loop_get_stats(env->loop, &after);
+    CHECK_IS(after.fds_now, before.fds_now);
+    END;
+}
 
 enum end { OLD_END_BEFORE, OLD_END_WAITING, OLD_END_AFTER, OLD_ENDS };
 enum material { PIPES, SOCKETS, EVENTFDS, MATERIALS };

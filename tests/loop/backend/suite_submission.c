@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The submission and completion queues (P9): any depth works, and none of many is lost.
+ */
+#include "harness.h"
+
+/* ---- P9: the submission queue ---- */
+
+static int start_many(struct loop_env *env, void *unused)
+{
+    static struct once done[3000];
+
+    (void)unused;
+    memset(done, 0, sizeof done);
+    for (unsigned i = 0; i < COUNT_OF(done); i++) {
+        START(loop_op_nop(env->scope, ONCE(&done[i])));
+    }
+    return 0;
+}
+
+TEST(p09_any_depth_works)
+{
+    const unsigned depths[] = {0, 1, 2, 3, 5, 7, 16, 33, 100, 1000, 4096};
+
+    for (unsigned i = 0; i < COUNT_OF(depths); i++) {
+        CHECK_IS(run_with(&(struct loop_options){.queue_depth = depths[i]}, start_many, NULL), 0);
+    }
+}
+
+LOOP_TEST_WITH(p09_sq_full_is_invisible, .queue_depth = 2)
+{
+    enum { N = 5000 };
+    static struct once done[N];
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        START(loop_op_nop(env->scope, ONCE(&done[i])));
+    }
+    WAIT_UNTIL(done[N - 1].count);
+    for (int i = 0; i < N; i++) {
+        ONCE_IS(done[i], 0);
+        CHECK(i == 0 || done[i].order == done[i - 1].order + 1);
+    }
+    END;
+}
+
+LOOP_TEST_WITH(p09_a_job_in_line_can_be_cancelled, .queue_depth = 1)
+{
+    enum { N = 50 };
+    static struct loop_fd *fd;
+    static struct once done[N];
+    static loop_job jobs[N];
+    static int fds[2];
+    static char bytes[N];
+
+    BEGIN;
+    make_pair(fds);
+    fd = adopt(env->scope, fds[0]);
+    for (int i = 0; i < N; i++) {
+        jobs[i] = START(loop_op_recv(NULL, fd, &bytes[i], 1, 0, ONCE(&done[i])));
+    }
+    for (int i = 0; i < N; i++) {
+        if (i % 2) {
+            CHECK_IS(loop_cancel(env->loop, jobs[i]), 0);
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK_IS(done[i].count, 0);
+    }
+    WAIT_UNTIL(done[N - 1].count && done[1].count);
+    AWAIT(turns(env->scope, N, GO));
+    for (int i = 0; i < N; i++) {
+        CHECK_IS(done[i].count, i % 2);
+        CHECK(i % 2 == 0 || done[i].result == -ECANCELED);
+    }
+    for (int i = 0; i < N; i += 2) {
+        CHECK_IS(send(fds[1], "x", 1, 0), 1);
+    }
+    close(fds[1]);
+    WAIT_UNTIL(done[N - 2].count && done[0].count);
+    AWAIT(turns(env->scope, N, GO));
+    for (int i = 0; i < N; i += 2) {
+        ONCE_IS(done[i], 1);
+    }
+    END;
+}
+
+LOOP_TEST_WITH(p09_far_more_jobs_than_places, .queue_depth = 4, .n_blocks = 4)
+{
+    enum { PAIRS = 100 };
+    static struct loop_flow *flows[PAIRS][2];
+    static struct once reads[PAIRS], writes[PAIRS];
+    static char bytes[PAIRS][8];
+    static struct tally closing;
+    static int at;
+
+    BEGIN;
+    for (int i = 0; i < PAIRS; i++) {
+        make_flows(env->scope, flows[i]);
+        START(loop_read_exact(&flows[i][0]->source, bytes[i], 8, ONCE(&reads[i])));
+    }
+    AWAIT(turns(env->scope, 2, GO));
+    for (int i = PAIRS - 1; i >= 0; i--) {
+        START(loop_write(&flows[i][1]->sink, "12345678", 8, ONCE(&writes[i])));
+    }
+    START(loop_sleep(env->scope, 0, TALLY(&closing)));
+    for (at = 0; at < PAIRS; at++) {
+        WAIT_UNTIL(reads[at].count && writes[at].count);
+        ONCE_IS(reads[at], 8);
+        ONCE_IS(writes[at], 8);
+    }
+    END;
+}
+
+/* ---- more completions at once than the completion queue holds ---- */
+
+LOOP_TEST_WITH(p09_a_flood_of_completions_loses_none, .queue_depth = 1)
+{
+    enum { N = 30000 };
+    static struct tally polled;
+    static struct once read;
+    static struct loop_flow *flows[2];
+    static char byte;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    for (int i = 0; i < N; i++) {
+        START(loop_op_poll_add(NULL, flows[0]->fd, POLLIN, TALLY(&polled)));
+    }
+    START(loop_sleep(env->scope, LOOP_MILLISECOND, ONCE(&read)));
+    WAIT_UNTIL(read.count);
+    CHECK_IS(polled.count, 0);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "x", 1, 0), 1);
+    WAIT_UNTIL(polled.count == N);
+    CHECK_IS(polled.ended_well, N);
+    AWAIT(loop_read(&flows[0]->source, &byte, 1, GO));
+    CHECK_IS(result, 1);
+    END;
+}
+
+LOOP_TEST_WITH(p09_a_flood_of_cancels_loses_none, .queue_depth = 2)
+{
+    enum { N = 20000 };
+    static struct loop_scope *scope;
+    static struct tally polled;
+    static struct once ended;
+    static struct loop_flow *flows[2];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    for (int i = 0; i < N; i++) {
+        START(loop_op_poll_add(scope, flows[0]->fd, POLLIN, TALLY(&polled)));
+    }
+    AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(ended.count);
+    CHECK_IS(polled.cancelled, N);
+    END;
+}

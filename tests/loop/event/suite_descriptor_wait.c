@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Waiting for a free descriptor (P12).
+ */
+#include "harness.h"
+
+/* ---- P12: descriptors ---- */
+
+LOOP_TEST(p12_descriptor_wait_hears_of_a_close)
+{
+    static struct loop_fd *fd;
+    static struct once waited, timed;
+    static int64_t began;
+
+    BEGIN;
+    fd = adopt(env->scope, open("/dev/null", O_RDONLY | O_CLOEXEC));
+    began = now_ns();
+    START(loop_descriptor_wait(env->scope, 30 * LOOP_SECOND, ONCE(&waited)));
+    START(loop_descriptor_wait(env->scope, LOOP_MILLISECOND, ONCE(&timed)));
+    WAIT_UNTIL(timed.count);
+    ONCE_IS(timed, 0);
+    CHECK(now_ns() - began >= LOOP_MILLISECOND);
+    CHECK_IS(waited.count, 0);
+    loop_fd_close(fd);
+    WAIT_UNTIL(waited.count);
+    ONCE_IS(waited, 0);
+    CHECK(now_ns() - began < 10 * LOOP_SECOND);
+    END;
+}

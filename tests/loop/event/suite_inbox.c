@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Posts from other threads and from signal handlers (P21).
+ */
+#include "harness.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+/* ---- P21: from elsewhere ---- */
+
+enum { POSTERS = 4, POSTS = HAS_SANITIZER ? 2000 : 20000 };
+
+static struct poster {
+    struct loop_inbox *inbox;
+    pthread_t thread;
+    unsigned got;
+} posters[POSTERS];
+
+static struct post {
+    struct poster *poster;
+    unsigned number;
+} posts[POSTERS][POSTS];
+
+static unsigned posters_done;
+
+static void on_post(void *arg, int64_t result)
+{
+    struct post *post = arg;
+
+    CHECK_IS(result, 0);
+    CHECK_IS(post->poster->got, post->number);
+    if (++post->poster->got == POSTS) {
+        posters_done++;
+        script_poke();
+    }
+}
+
+static void *post_many(void *arg)
+{
+    struct poster *poster = arg;
+
+    for (unsigned i = 0; i < POSTS; i++) {
+        struct post *post = &posts[poster - posters][i];
+        int answer;
+        *post = (struct post){poster, i};
+        while ((answer = loop_post(poster->inbox, on_post, post)) == -EAGAIN) {
+            sched_yield();
+        }
+        CHECK_IS(answer, 0);
+    }
+    loop_inbox_unref(poster->inbox);
+    return NULL;
+}
+
+LOOP_TEST(p21_posts_of_many_threads_run_once_and_in_order)
+{
+    BEGIN;
+    for (int i = 0; i < POSTERS; i++) {
+        posters[i].inbox = loop_inbox_ref(env->loop);
+        CHECK_IS(pthread_create(&posters[i].thread, NULL, post_many, &posters[i]), 0);
+    }
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(posters_done == POSTERS);
+    loop_scope_unhold(env->scope);
+    for (int i = 0; i < POSTERS; i++) {
+        pthread_join(posters[i].thread, NULL);
+    }
+    END;
+}
+
+static struct loop_inbox *signal_inbox;
+static int signal_answer = 1;
+static struct once signal_post;
+
+static void post_from_handler(int number)
+{
+    (void)number;
+    signal_answer = loop_post(signal_inbox, ONCE(&signal_post));
+}
+
+LOOP_TEST(p21_a_signal_handler_may_post)
+{
+    static struct sigaction action;
+
+    BEGIN;
+    signal_inbox = loop_inbox_ref(env->loop);
+    action.sa_handler = post_from_handler;
+    CHECK_IS(sigaction(SIGUSR1, &action, NULL), 0);
+    raise(SIGUSR1);
+    CHECK_IS(signal_answer, 0);
+    CHECK_IS(signal_post.count, 0);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(signal_post.count);
+    ONCE_IS(signal_post, 0);
+    loop_scope_unhold(env->scope);
+    loop_inbox_unref(signal_inbox);
+    END;
+}
+
+static bool is_interrupted_enough;
+
+/* As often as it takes: signals that come before the last one has been handled are one. */
+static void *interrupt_often(void *thread)
+{
+    while (!__atomic_load_n(&is_interrupted_enough, __ATOMIC_SEQ_CST)) {
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        pthread_kill(*(pthread_t *)thread, SIGUSR1);
+    }
+    return NULL;
+}
+
+static unsigned handler_posts, handled_posts;
+
+static void count_post(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    handled_posts++;
+    script_poke();
+}
+
+static void post_and_count(int number)
+{
+    (void)number;
+    handler_posts += loop_post(signal_inbox, count_post, NULL) == 0;
+}
+
+/* The handler interrupts the thread wherever it is, most often while it sleeps in the kernel. */
+LOOP_TEST(p21_a_handler_that_interrupts_the_sleep_wakes_the_loop)
+{
+    static struct sigaction action;
+    static pthread_t self, other;
+
+    BEGIN;
+    signal_inbox = loop_inbox_ref(env->loop);
+    action.sa_handler = post_and_count;
+    CHECK_IS(sigaction(SIGUSR1, &action, NULL), 0);
+    self = pthread_self();
+    CHECK_IS(pthread_create(&other, NULL, interrupt_often, &self), 0);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(handled_posts >= 10);
+    __atomic_store_n(&is_interrupted_enough, true, __ATOMIC_SEQ_CST);
+    pthread_join(other, NULL);
+    signal(SIGUSR1, SIG_IGN);
+    WAIT_UNTIL(handled_posts == handler_posts);
+    loop_scope_unhold(env->scope);
+    loop_inbox_unref(signal_inbox);
+    END;
+}
+
+static void *post_after_a_while(void *arg)
+{
+    struct once *once = arg;
+
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    CHECK_IS(loop_post(signal_inbox, ONCE(once)), 0);
+    loop_inbox_unref(signal_inbox);
+    return NULL;
+}
+
+LOOP_TEST(p21_a_post_wakes_a_sleeping_loop)
+{
+    static struct once post;
+    static struct loop_stats before, after;
+    static pthread_t thread;
+    static int64_t began;
+
+    BEGIN;
+    signal_inbox = loop_inbox_ref(env->loop);
+    loop_get_stats(env->loop, &before);
+    began = now_ns();
+    CHECK_IS(pthread_create(&thread, NULL, post_after_a_while, &post), 0);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(post.count);
+    loop_scope_unhold(env->scope);
+    CHECK(now_ns() - began < 5 * LOOP_SECOND);
+    loop_get_stats(env->loop, &after);
+    CHECK(after.wakeups > before.wakeups);
+    pthread_join(thread, NULL);
+    END;
+}
+
+LOOP_TEST_WITH(p21_a_full_box_says_eagain, .post_capacity = 8)
+{
+    static struct once posts_made[9], one_more;
+    static struct loop_inbox *inbox;
+
+    BEGIN;
+    inbox = loop_inbox_ref(env->loop);
+    for (int i = 0; i < 8; i++) {
+        CHECK_IS(loop_post(inbox, ONCE(&posts_made[i])), 0);
+    }
+    CHECK_IS(loop_post(inbox, ONCE(&posts_made[8])), -EAGAIN);
+    AWAIT(turns(env->scope, 3, GO));
+    for (int i = 0; i < 8; i++) {
+        ONCE_IS(posts_made[i], 0);
+    }
+    CHECK_IS(posts_made[8].count, 0);
+    CHECK_IS(loop_post(inbox, ONCE(&one_more)), 0);
+    AWAIT(turns(env->scope, 3, GO));
+    ONCE_IS(one_more, 0);
+    loop_inbox_unref(inbox);
+    END;
+}
+
+static struct loop_inbox *kept_inbox;
+
+static int keep_inbox(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    kept_inbox = loop_inbox_ref(env->loop);
+    CHECK(kept_inbox != NULL);
+    return 0;
+}
+
+TEST(p21_a_post_after_the_loop_has_ended_finds_a_closed_box)
+{
+    struct once post = {.count = 0};
+
+    CHECK_IS(run(keep_inbox, NULL), 0);
+    CHECK_IS(loop_post(kept_inbox, ONCE(&post)), -ESHUTDOWN);
+    CHECK_IS(post.count, 0);
+    loop_inbox_unref(kept_inbox);
+    loop_inbox_unref(NULL);
+}
+
+static struct once last_posts[2];
+
+static void post_at_the_end(void *inbox)
+{
+    CHECK_IS(loop_post(inbox, ONCE(&last_posts[0])), 0);
+    CHECK_IS(loop_post(inbox, ONCE(&last_posts[1])), 0);
+    loop_inbox_unref(inbox);
+}
+
+static int post_as_it_ends(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    CHECK(loop_scope_defer(env->scope, post_at_the_end, loop_inbox_ref(env->loop)));
+    return 0;
+}
+
+TEST(p21_the_last_posts_run_too)
+{
+    CHECK_IS(run(post_as_it_ends, NULL), 0);
+    CHECK_IS(last_posts[0].count, 1);
+    CHECK_IS(last_posts[1].count, 1);
+    CHECK(last_posts[0].result == 0 || last_posts[0].result == -ECANCELED);
+    CHECK(last_posts[0].order < last_posts[1].order);
+}
+
+static int post_and_leave(struct loop_env *env, void *unused)
+{
+    struct loop_inbox *inbox = loop_inbox_ref(env->loop);
+
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        CHECK_IS(loop_post(inbox, ONCE(&last_posts[i])), 0);
+    }
+    loop_inbox_unref(inbox);
+    return 0;
+}
+
+TEST(p21_posts_do_not_keep_the_loop_running_and_are_not_lost)
+{
+    CHECK_IS(run(post_and_leave, NULL), 0);
+    CHECK_IS(last_posts[0].count, 1);
+    CHECK_IS(last_posts[1].count, 1);
+}
+
+/* Posts race with the end of the loop: each is refused, or runs once. */
+static unsigned long raced_runs, raced_accepted;
+
+static void raced(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK(result == 0 || result == -ECANCELED);
+    __atomic_add_fetch(&raced_runs, 1, __ATOMIC_RELAXED);
+}
+
+static void *race(void *unused)
+{
+    int answer;
+
+    (void)unused;
+    while ((answer = loop_post(kept_inbox, raced, NULL)) != -ESHUTDOWN) {
+        CHECK(answer == 0 || answer == -EAGAIN);
+        raced_accepted += answer == 0;
+    }
+    loop_inbox_unref(kept_inbox);
+    return NULL;
+}
+
+static int start_race(struct loop_env *env, void *thread)
+{
+    CHECK_IS(keep_inbox(env, NULL), 0);
+    CHECK_IS(pthread_create(thread, NULL, race, NULL), 0);
+    CHECK(loop_sleep(env->scope, LOOP_MILLISECOND, NULL, NULL) != 0);
+    return 0;
+}
+
+TEST(p21_posts_that_race_with_the_end_run_once_or_are_refused)
+{
+    for (int i = 0; i < 30; i++) {
+        pthread_t thread;
+        CHECK_IS(run(start_race, &thread), 0);
+        pthread_join(thread, NULL);
+        CHECK_IS(raced_runs, raced_accepted);
+    }
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Timers (P20): never early, in order, and cancelled.
+ */
+#include "harness.h"
+
+/* ---- time ---- */
+
+LOOP_TEST(sleep_takes_as_long_as_it_says)
+{
+    static int64_t began;
+
+    BEGIN;
+    began = now_ns();
+    AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
+    CHECK_IS(result, 0);
+    CHECK(now_ns() - began >= 10 * LOOP_MILLISECOND);
+    began = now_ns();
+    AWAIT(loop_sleep_until(env->scope, began + 5 * LOOP_MILLISECOND, GO));
+    CHECK(now_ns() - began >= 5 * LOOP_MILLISECOND);
+    AWAIT(loop_sleep_until(env->scope, loop_now(env->loop), GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+/* One short sleep out of many is enough: where they were rounded up none would be. */
+LOOP_TEST(sleep_of_microseconds_is_not_rounded_to_milliseconds)
+{
+    static int64_t began, took, shortest = LOOP_NEVER;
+    static int i;
+
+    BEGIN;
+    for (i = 0; i < 100; i++) {
+        began = now_ns();
+        AWAIT(loop_sleep(env->scope, 50 * LOOP_MICROSECOND, GO));
+        took = now_ns() - began;
+        CHECK(took >= 50 * LOOP_MICROSECOND);
+        shortest = took < shortest ? took : shortest;
+    }
+    CHECK(shortest < LOOP_MILLISECOND);
+    END;
+}
+
+LOOP_TEST(cancelled_timers_do_not_fire)
+{
+    enum { N = 1000 };
+    static struct once timers[N];
+    static loop_job jobs[N];
+
+    BEGIN;
+    for (int i = 0; i < N; i++) {
+        jobs[i] = START(loop_sleep(env->scope, LOOP_MILLISECOND, ONCE(&timers[i])));
+    }
+    for (int i = 0; i < N; i += 2) {
+        CHECK_IS(loop_cancel(env->loop, jobs[i]), 0);
+    }
+    AWAIT(loop_sleep(env->scope, 4 * LOOP_MILLISECOND, GO));
+    AWAIT(turns(env->scope, 10, GO));
+    for (int i = 0; i < N; i++) {
+        ONCE_IS(timers[i], i % 2 ? 0 : -ECANCELED);
+    }
+    END;
+}
+
+static struct loop_env *timer_env;
+static struct once victim;
+static loop_job victim_job;
+static int victim_answer = 1;
+
+static void cancel_victim(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    victim_answer = loop_cancel(timer_env->loop, victim_job);
+}
+
+LOOP_TEST(a_timer_cancels_one_that_is_due_at_the_same_time)
+{
+    static int64_t at;
+
+    BEGIN;
+    timer_env = env;
+    at = now_ns() + LOOP_MILLISECOND;
+    START(loop_sleep_until(env->scope, at, cancel_victim, NULL));
+    victim_job = START(loop_sleep_until(env->scope, at, ONCE(&victim)));
+    WAIT_UNTIL(victim.count);
+    CHECK(victim.result == (victim_answer == 0 ? -ECANCELED : 0));
+    END;
+}
+
+LOOP_TEST(all_timers_cancelled_in_one_go)
+{
+    enum { N = 300 };
+    static struct loop_scope *scope;
+    static struct tally tally;
+    static struct once ended;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    for (int i = 0; i < N; i++) {
+        START(loop_sleep(scope, i % 3 ? LOOP_SECOND : LOOP_NEVER, TALLY(&tally)));
+    }
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(ended.count);
+    CHECK_IS(tally.cancelled, N);
+    AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+/* ---- P1: exactly once, on the loop's thread, never from inside the call ---- */
+
+LOOP_TEST(p01_timer_ends_once)
+{
+    BEGIN;
+    AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    CHECK_IS(result, 0);
+    AWAIT(turns(env->scope, 5, GO));
+    END;
+}
+
+/* ---- P4: cancel ---- */
+
+LOOP_TEST(p04_cancel_ends_a_timer)
+{
+    static struct once timer;
+    static loop_job job;
+
+    BEGIN;
+    job = START(loop_sleep(env->scope, LOOP_NEVER, ONCE(&timer)));
+    CHECK(loop_job_is_alive(env->loop, job));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    CHECK_IS(timer.count, 0);
+    WAIT_UNTIL(timer.count);
+    ONCE_IS(timer, -ECANCELED);
+    CHECK(!loop_job_is_alive(env->loop, job));
+    END;
+}
+
+/* ---- P20: time ---- */
+
+struct timed {
+    int64_t at_ns;
+    bool was_early;
+    unsigned order;
+};
+
+static unsigned timed_count, out_of_order, early;
+static int64_t last_timed;
+
+static void timed_fired(void *arg, int64_t result)
+{
+    struct timed *timed = arg;
+
+    CHECK_IS(result, 0);
+    early += now_ns() < timed->at_ns;
+    out_of_order += timed->at_ns < last_timed;
+    last_timed = timed->at_ns;
+    timed->order = ++timed_count;
+    script_poke();
+}
+
+LOOP_TEST(p20_timers_are_never_early)
+{
+    enum { N = 300 };
+    static struct timed timers[N];
+
+    BEGIN;
+    srand(1);
+    for (int i = 0; i < N; i++) {
+        int64_t duration = rand() % (20 * (int)LOOP_MILLISECOND);
+        timers[i].at_ns = now_ns() + duration;
+        START(loop_sleep(env->scope, duration, timed_fired, &timers[i]));
+    }
+    WAIT_UNTIL(timed_count == N);
+    CHECK_IS(early, 0);
+    END;
+}
+
+LOOP_TEST(p20_timers_fire_in_order_and_on_time)
+{
+    enum { N = 1000 };
+    static struct timed timers[N];
+    static int64_t start;
+
+    BEGIN;
+    start = now_ns() + (HAS_SANITIZER ? 200 : 20) * LOOP_MILLISECOND; /* all are started before the first is due */
+    for (int i = 0; i < N; i++) {
+        timers[i].at_ns = start + (int64_t)(i * 7919 % N) * 10 * LOOP_MICROSECOND;
+        START(loop_sleep_until(env->scope, timers[i].at_ns, timed_fired, &timers[i]));
+    }
+    WAIT_UNTIL(timed_count == N);
+    CHECK_IS(early, 0);
+    CHECK_IS(out_of_order, 0);
+    END;
+}
+
+LOOP_TEST(p20_equal_times_fire_in_the_order_of_the_calls)
+{
+    enum { N = 500 };
+    static struct timed timers[N];
+    static int64_t at;
+
+    BEGIN;
+    at = now_ns() + 2 * LOOP_MILLISECOND;
+    for (int i = 0; i < N; i++) {
+        timers[i].at_ns = at;
+        START(loop_sleep_until(env->scope, at, timed_fired, &timers[i]));
+    }
+    WAIT_UNTIL(timed_count == N);
+    for (unsigned i = 0; i < N; i++) {
+        CHECK_IS(timers[i].order, i + 1);
+    }
+    END;
+}
+
+/* Timers of which each cancels one that comes after all of them. */
+enum { HUNTERS = 450 };
+
+static struct hunter {
+    struct loop *loop;
+    struct once once, victim;
+    loop_job victim_job;
+} hunters[HUNTERS];
+
+static unsigned hunts;
+
+static void hunter_fired(void *arg, int64_t result)
+{
+    struct hunter *hunter = arg;
+
+    once_resumed(&hunter->once, result);
+    CHECK_IS(loop_cancel(hunter->loop, hunter->victim_job), 0);
+    hunts++;
+    script_poke();
+}
+
+/* Some victims are due in the turn in which they are cancelled, some in a later one, some later. */
+LOOP_TEST(p20_timers_that_cancel_timers_of_their_own_turn)
+{
+    static int64_t at;
+
+    BEGIN;
+    at = now_ns() + LOOP_MILLISECOND;
+    for (int i = 0; i < HUNTERS; i++) {
+        struct hunter *hunter = &hunters[i];
+        int64_t victim_at = at + i % 3 * i * LOOP_MICROSECOND;
+        hunter->loop = env->loop;
+        START(loop_sleep_until(env->scope, at - 1, hunter_fired, hunter));
+        hunters[i * 7 % HUNTERS].victim_job = START(loop_sleep_until(env->scope, victim_at, ONCE(&hunter->victim)));
+    }
+    AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
+    WAIT_UNTIL(hunts == HUNTERS);
+    AWAIT(turns(env->scope, 10, GO));
+    for (int i = 0; i < HUNTERS; i++) {
+        ONCE_IS(hunters[i].once, 0);
+        ONCE_IS(hunters[i].victim, -ECANCELED);
+    }
+    END;
+}
+
+LOOP_TEST(p20_cancelled_timers_leave_no_wakeups)
+{
+    static struct loop_stats before, after;
+    static struct tally tally;
+
+    BEGIN;
+    for (int i = 1; i <= 10; i++) {
+        loop_cancel(env->loop, START(loop_sleep(env->scope, i * 10 * LOOP_MILLISECOND, TALLY(&tally))));
+    }
+    loop_daemon(env->loop, START(loop_sleep(env->scope, 3600 * LOOP_SECOND, TALLY(&tally))));
+    WAIT_UNTIL(tally.cancelled == 10);
+    loop_get_stats(env->loop, &before);
+    AWAIT(loop_sleep(env->scope, 120 * LOOP_MILLISECOND, GO));
+    loop_get_stats(env->loop, &after);
+    CHECK(after.turns - before.turns <= 3);
+    END;
+}
+
+LOOP_TEST(p20_what_has_passed_fires_in_the_next_turn)
+{
+    static struct once past[4];
+    static loop_job never;
+    static struct once cancelled;
+
+    BEGIN;
+    START(loop_sleep(env->scope, -1, ONCE(&past[0])));
+    START(loop_sleep(env->scope, INT64_MIN, ONCE(&past[1])));
+    START(loop_sleep_until(env->scope, 0, ONCE(&past[2])));
+    START(loop_sleep_until(env->scope, INT64_MIN, ONCE(&past[3])));
+    WAIT_UNTIL(past[0].count && past[1].count && past[2].count && past[3].count);
+    never = START(loop_sleep(env->scope, INT64_MAX - 1, ONCE(&cancelled)));
+    AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
+    CHECK_IS(cancelled.count, 0);
+    CHECK_IS(loop_cancel(env->loop, never), 0);
+    WAIT_UNTIL(cancelled.count);
+    END;
+}
+
+LOOP_TEST(p20_now_is_the_monotonic_clock)
+{
+    static int64_t before, now, after;
+
+    BEGIN;
+    before = now_ns();
+    now = loop_now(env->loop);
+    after = now_ns();
+    CHECK(before <= now && now <= after);
+    before = now_ns();
+    now = loop_clock_monotonic(env->clock);
+    after = now_ns();
+    CHECK(before <= now && now <= after);
+    CHECK(loop_clock_wall(env->clock) / LOOP_SECOND - (int64_t)time(NULL) <= 1);
+    CHECK(loop_clock_wall(env->clock) / LOOP_SECOND - (int64_t)time(NULL) >= -1);
+    END;
+}
+
+LOOP_TEST(p20_a_million_timers)
+{
+    enum { N = HAS_SANITIZER ? 50000 : 1000000 };
+    static struct tally tally;
+    static loop_job *jobs;
+    static unsigned long cancelled;
+    static int64_t began;
+
+    BEGIN;
+    began = cpu_time_ns();
+    srand(2);
+    jobs = malloc(N * sizeof *jobs);
+    for (int i = 0; i < N; i++) {
+        int64_t duration = i % 2 ? rand() % (int)(50 * LOOP_MILLISECOND) : 3600 * LOOP_SECOND + rand();
+        jobs[i] = START(loop_sleep(env->scope, duration, TALLY(&tally)));
+    }
+    for (int i = 0; i < N; i += 2) {
+        CHECK_IS(loop_cancel(env->loop, jobs[i]), 0);
+        cancelled++;
+    }
+    WAIT_UNTIL(tally.count == N);
+    CHECK_IS(tally.cancelled, cancelled);
+    CHECK_IS(tally.ended_well, N - cancelled);
+    CHECK(cpu_time_ns() - began < 20 * LOOP_SECOND);
+    free(jobs);
+    END;
+}

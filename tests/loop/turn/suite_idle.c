@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * An idle loop costs nothing (P18).
+ */
+#include "harness.h"
+
+#include <stdio.h>
+
+/* ---- P18: waiting costs nothing ---- */
+
+static void ignore_stream(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    (void)result;
+    (void)chunk;
+}
+
+static void wait_for_everything(struct loop_env *env)
+{
+    static struct loop_listener *listener;
+    static struct loop_flow *accepted;
+    static char buffers[2][16];
+    struct loop_address address;
+    struct loop_flow *flows[2];
+    struct loop_source *source;
+    struct loop_sink *sink;
+    struct loop_scope *scope = loop_scope_open(env->scope, NULL, NULL);
+
+    loop_scope_daemon(scope);
+    make_flows(scope, flows);
+    CHECK_IS(loop_pipe(scope, &source, &sink), 0);
+    CHECK_IS(loop_address_parse(&address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(scope, &address, NULL, &listener), 0);
+    CHECK(loop_accept(scope, listener, &accepted, NULL, NULL) != 0);
+    CHECK(loop_read(source, buffers[0], 16, NULL, NULL) != 0);
+    CHECK(loop_read(&flows[0]->source, buffers[1], 16, NULL, NULL) != 0);
+    CHECK(loop_stream(&flows[1]->source, ignore_stream, NULL) != 0);
+    CHECK(loop_signal(scope, SIGUSR1, NULL, NULL) != 0);
+    CHECK(loop_sleep(scope, 3600 * LOOP_SECOND, NULL, NULL) != 0);
+}
+
+LOOP_TEST(p18_an_idle_loop_makes_no_wakeups)
+{
+    static struct loop_stats before, after;
+    static long switches;
+    static int64_t cpu_ns;
+    static struct loop_flow *flows[2];
+
+    BEGIN;
+    wait_for_everything(env);
+    make_flows(env->scope, flows);
+    loop_daemon(env->loop, START(loop_stream(&flows[0]->source, ignore_stream, NULL)));
+    AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
+    loop_get_stats(env->loop, &before);
+    switches = voluntary_switches();
+    cpu_ns = cpu_time_ns();
+    AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
+    loop_get_stats(env->loop, &after);
+    CHECK(voluntary_switches() - switches <= 3);
+    CHECK(after.turns - before.turns <= 4);
+    CHECK(after.enters - before.enters <= 4);
+    CHECK(cpu_time_ns() - cpu_ns < 20 * LOOP_MILLISECOND);
+    END;
+}
+
+/* Hundredths of a second that processors have waited for devices, machine-wide. */
+static long read_iowait(void)
+{
+    long user, nice, system, idle, iowait = -1;
+    FILE *stat = fopen("/proc/stat", "re");
+
+    CHECK(stat != NULL);
+    if (fscanf(stat, "cpu %ld %ld %ld %ld %ld", &user, &nice, &system, &idle, &iowait) != 5) {
+        iowait = -1;
+    }
+    fclose(stat);
+    return iowait;
+}
+
+/* Others on the machine may do input and output at the same time, so that one quiet window out of many is enough: a
+ * loop that waits as for a device spoils every one of them. Kernels before 6.15 can't help it. */
+LOOP_TEST(p18_an_idle_loop_shows_no_iowait)
+{
+    enum { NO_IOWAIT = 1 << 17, WINDOWS = 12 };
+    static int window, quiet;
+    static long before;
+
+    BEGIN;
+    wait_for_everything(env);
+    for (window = 0; window < WINDOWS && !quiet; window++) {
+        before = read_iowait();
+        AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
+        quiet += read_iowait() - before < 10;
+    }
+    CHECK(quiet > 0 || (probe_uring() >= 0 && !(probe_uring() & NO_IOWAIT)));
+    END;
+}
