@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * cp [-r] [--progress] SRC DST: what the operands mean is found out here, before anything is made. What is to be copied
- * is then one file, one link or one tree.
+ * cp [-r] [--progress] SRC DST: finds out what the operands mean before it creates anything. Then it copies one file,
+ * one link or one tree.
  *
- * All that copies has one scope. SIGINT, SIGTERM and SIGHUP cancel it: what is on its way ends, temporary files are
- * taken away, and the program dies by that signal, as its parent expects.
+ * One scope owns all copies. SIGINT, SIGTERM and SIGHUP cancel it: copies in flight end, temporary files are removed,
+ * and the program dies by that signal, as its parent expects.
  */
 #include "../common/arguments.h"
 #include "cp_file.h"
@@ -42,10 +42,10 @@ static const struct arguments_program program = {
 struct asked {
     struct cp cp;
     struct cp_names names;
-    struct loop_fs_status from, to; /* `to`: of kind NONE where there is nothing */
-    char *to_path;                  /* what DST turned out to mean */
+    struct loop_fs_status from, to; /* `to` is of kind NONE if it does not exist */
+    char *to_path;                  /* the path that DST means */
     char *real_from, *real_to;
-    int signal_number; /* that has ended it */
+    int signal_number; /* the signal that has cancelled it, or 0 */
 };
 
 /* ---- the end ---- */
@@ -62,7 +62,7 @@ static void finish_with(struct asked *asked, const char *path, const char *text)
     finish(asked);
 }
 
-/* True when the job has failed, which then ends it all. */
+/* Returns true if the job has failed. Then the program ends. */
 static bool has_failed(struct asked *asked, const char *path, int64_t result)
 {
     if (result < 0) {
@@ -72,7 +72,7 @@ static bool has_failed(struct asked *asked, const char *path, int64_t result)
     return result < 0;
 }
 
-/* What a job's start has returned: 0 is no job. */
+/* Checks what the start of a job has returned: 0 is no job, and the program ends. */
 static void must_be(struct asked *asked, loop_job job)
 {
     if (!job) {
@@ -144,7 +144,7 @@ static void on_real_to(void *arg, int64_t result)
     }
 }
 
-/* Where the copy will be: the directory itself where it is there, else the one that it will be in. */
+/* Resolves where the copy will be: the directory itself if it exists, else its parent. */
 static void on_real_from(void *arg, int64_t result)
 {
     struct asked *asked = arg;
@@ -169,7 +169,7 @@ static void on_real_from(void *arg, int64_t result)
     free(path);
 }
 
-/* ---- what is there ---- */
+/* ---- the operands ---- */
 
 static void begin_directory(struct asked *asked)
 {
@@ -220,7 +220,7 @@ static void on_to_inside(void *arg, int64_t result)
     }
 }
 
-/* The last name of a path; "" where that is none of its own: "/", "." and "..". */
+/* Returns the last component of a path, or "" for "/", "." and "..". The caller frees it. */
 static char *last_name(const char *path)
 {
     size_t len = strlen(path);
@@ -239,7 +239,7 @@ static char *last_name(const char *path)
     return name;
 }
 
-/* DST is a directory: what is to be made is in it. */
+/* DST is a directory: the copy is created in it. */
 static void go_inside(struct asked *asked)
 {
     struct cp *cp = &asked->cp;
@@ -300,7 +300,7 @@ static void on_signal(void *arg, int64_t result)
 static void on_end(void *arg, int64_t error)
 {
     (void)arg;
-    (void)error; /* every job here has a continuation that hears its errors */
+    (void)error; /* the continuation of every job here handles its error */
 }
 
 static int start(struct loop_env *env, void *arg)

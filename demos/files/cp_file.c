@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * One file copied. A big one by a queue of reads and writes over the region: each piece of the file is read into a
- * chunk and written out of it, and a dozen of them are on their way at once, in any order. Only data is read, so that
- * holes stay holes. The copy has a temporary name until it is complete.
+ * Copies one file. The library copies small files. Big files are copied here, with a queue of reads and writes over the
+ * region: each piece of the file is read into a chunk and written from it, and a dozen pieces are in flight at once, in
+ * any order. Only data is read, so holes stay holes. The copy has a temporary name until it is complete.
  */
 #include "cp_file.h"
 
@@ -18,15 +18,15 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* Pieces of one file that are on their way at once. */
+/* The number of pieces of one file in flight. */
 #define MOST_PIECES 12
 
 struct piece {
     struct copying *copying;
     struct loop_chunk *chunk;
     int64_t offset;
-    size_t len, done; /* of the file's part that it is about; how much of that has been written */
-    size_t in_chunk;  /* of what has been read into the chunk, and not written */
+    size_t len, done; /* bytes of the piece; bytes of it that were written */
+    size_t in_chunk;  /* bytes in the chunk that are not written yet */
 };
 
 enum step { STEP_TRUNCATE, STEP_CHMOD, STEP_SET_TIMES, STEP_RENAME, STEP_DONE };
@@ -36,13 +36,13 @@ struct copying {
     struct cp_names names;
     struct loop_scope *scope;
     struct loop_flow *in, *out;
-    int from_number, to_number; /* for work on a thread */
+    int from_number, to_number; /* descriptors for work on a thread */
     struct loop_fs_status stat;
-    char *temporary; /* its name; NULL while there is no such file */
-    int64_t at;      /* up to where pieces have been given out */
+    char *temporary; /* the temporary name; NULL if the file does not exist */
+    int64_t at;      /* the offset of the next piece */
     int64_t data_end;
-    int64_t size;   /* what the copy will have */
-    bool has_ended; /* the source, sooner than its size says */
+    int64_t size;   /* the size of the copy */
+    bool has_ended; /* the source has ended before its size */
     unsigned n_flying;
     int64_t error;
     enum step step;
@@ -74,7 +74,7 @@ static void on_removed(void *arg, int64_t result)
     finish(copying, copying->error);
 }
 
-/* In a scope that goes on when the copying has been cancelled. */
+/* Removes the temporary file, in a scope that is not cancelled with the copy. */
 static void give_up(struct copying *copying)
 {
     if (!copying->temporary ||
@@ -88,7 +88,7 @@ static void fail(struct copying *copying, int64_t error)
     copying->error = copying->error < 0 ? copying->error : error;
 }
 
-/* ---- when all bytes are there ---- */
+/* ---- finishing the copy ---- */
 
 static void on_step(void *arg, int64_t result);
 
@@ -99,7 +99,7 @@ static loop_job start_step(struct copying *copying)
     struct loop_fd *file = copying->out->fd;
 
     switch (copying->step) {
-    case STEP_TRUNCATE: /* a hole at the end is no data that one could write */
+    case STEP_TRUNCATE: /* a hole at the end of the file is not written */
         return loop_file_truncate(copying->scope, file, (uint64_t)copying->size, on_step, copying);
     case STEP_CHMOD: return loop_file_chmod(copying->scope, file, stat->mode & 0777, on_step, copying);
     case STEP_SET_TIMES:
@@ -137,7 +137,7 @@ static void on_step(void *arg, int64_t result)
 
 /* ---- data and holes ---- */
 
-/* A hole is done as soon as it is found. */
+/* Skips a hole and counts it as done. */
 static void skip_to(struct copying *copying, int64_t at)
 {
     if (at > copying->at) {
@@ -146,7 +146,7 @@ static void skip_to(struct copying *copying, int64_t at)
     }
 }
 
-/* Where the next data is; false when there is only a hole. A file system that knows no holes makes it all data. */
+/* Finds the next data. Returns false if only a hole is left. On a file system without holes everything is data. */
 static bool find_data(struct copying *copying)
 {
     int64_t begin = loop_file_seek(copying->in->fd, copying->at, SEEK_DATA);
@@ -161,7 +161,7 @@ static bool find_data(struct copying *copying)
     return copying->at < copying->data_end;
 }
 
-/* Gives the piece the next part of the file; false when there is none. */
+/* Assigns the next part of the file to the piece. Returns false if there is none. */
 static bool take_part(struct piece *piece)
 {
     struct copying *copying = piece->copying;
@@ -176,7 +176,7 @@ static bool take_part(struct piece *piece)
     piece->done = 0;
     copying->at += (int64_t)piece->len;
     if (copying->size < copying->at) {
-        copying->size = copying->at; /* it has grown since */
+        copying->size = copying->at; /* the file has grown */
     }
     return true;
 }
@@ -186,7 +186,7 @@ static bool take_part(struct piece *piece)
 static void on_read(void *arg, int64_t result);
 static void on_written(void *arg, int64_t result);
 
-/* The last one to end goes on with the whole. */
+/* Ends a piece. The last one continues with the whole copy. */
 static void end_piece(struct piece *piece, int64_t error)
 {
     struct copying *copying = piece->copying;
@@ -215,7 +215,7 @@ static void read_piece(struct piece *piece)
     }
 }
 
-/* What a short write has left is moved to where the chunk begins. */
+/* Writes the chunk. After a short write the rest has been moved to the start of the chunk. */
 static void write_piece(struct piece *piece)
 {
     struct copying *copying = piece->copying;
@@ -236,7 +236,7 @@ static void on_read(void *arg, int64_t result)
         write_piece(piece);
         return;
     }
-    if (result == 0) { /* somebody has made it shorter */
+    if (result == 0) { /* the file was truncated */
         int64_t end = piece->offset + (int64_t)piece->done;
         copying->size = copying->has_ended && copying->size < end ? copying->size : end;
         copying->has_ended = true;
@@ -280,7 +280,7 @@ static void on_chunk(void *arg, int64_t result)
 
 static void begin_pieces(struct copying *copying)
 {
-    copying->n_flying = 1; /* this one */
+    copying->n_flying = 1; /* this function's own, until the loop is done */
     for (size_t i = 0; i < MOST_PIECES && copying->error == 0; i++) {
         struct piece *piece = &copying->pieces[i];
         piece->copying = copying;
@@ -295,7 +295,7 @@ static void begin_pieces(struct copying *copying)
     }
 }
 
-/* On a thread of the pool, while this scope keeps both open. */
+/* Runs on a thread of the pool. The scope keeps both descriptors open. */
 static int64_t share_blocks(void *arg)
 {
     const struct copying *copying = arg;
@@ -334,7 +334,7 @@ static void on_temporary(void *arg, int64_t result)
     }
 }
 
-/* A name in the same directory that nobody can foresee. */
+/* Returns an unpredictable name in the same directory, or NULL without memory. */
 static char *make_temporary_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A symbolic link copied: what it says, whatever that is, and its times. What had the new name is taken away first: a
- * link is there at once or isn't, so nothing is ever half of one.
+ * Copies a symbolic link: its target, which need not exist, and its times. A file with the new name is removed first. A
+ * link is created in one step, so no incomplete one exists.
  */
 #include "cp_link.h"
 
@@ -13,7 +13,7 @@ struct linking {
     struct cp_names names;
     struct loop_fs_status stat;
     char *target;
-    bool has_removed; /* what was there before */
+    bool has_removed; /* has removed what had the new name */
     loop_fn *fn;
     void *arg;
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * A tree copied. Some directories are read at a time, and of what is in them some dozens of files are copied at a time,
- * whichever directory they are in. Directories that have been found and not begun stand on a stack, so that the way
- * goes down before it goes on: memory grows with those, never with the files.
+ * Copies a tree. A few directories are read at a time, and a few dozen of their files are copied at a time. Directories
+ * that were found and not begun are on a stack, so the walk goes down first: memory grows with the directories on the
+ * stack, not with the files.
  *
- * Everything is done relative to its directory, so no path is ever too long, and what others rename meanwhile leads
- * nowhere else. A directory stays open until its last subdirectory has been opened, and gets its permissions and times
- * when nothing more will be made in it; until then nobody else can look into it.
+ * Everything is done relative to its directory, so no path is too long, and a rename by another process leads nowhere
+ * else. A directory stays open until its last subdirectory has been opened. It gets its permissions and times when
+ * nothing more will be created in it; until then no other user can look into it.
  */
 #include "cp_tree.h"
 #include "cp_file.h"
@@ -18,15 +18,15 @@
 
 #define MOST_DIRECTORIES 8
 #define MOST_FILES 64
-#define LONGEST_PATH 600 /* in complaints */
+#define LONGEST_PATH 600 /* in error messages */
 
 struct tree {
     struct cp *cp;
     bool only_counts;
-    struct loop_fs_status top;  /* what is made of the source: not to be copied into itself */
-    struct directory *waiting;  /* to be begun */
-    struct directory *ready;    /* with entries at hand: in a ring, this is the last of it */
-    unsigned n_reading, n_jobs; /* directories; files and links */
+    struct loop_fs_status top;  /* the destination: it is not copied into itself */
+    struct directory *waiting;  /* not begun yet: a stack */
+    struct directory *ready;    /* with unprocessed entries: the last one of a ring */
+    unsigned n_reading, n_jobs; /* directories being read; files and links being copied */
     bool is_done;
     loop_fn *fn;
     void *arg;
@@ -37,8 +37,8 @@ enum step {
     STEP_MAKE_TO,
     STEP_OPEN_TO,
     STEP_STAT_TOP,
-    STEP_STAT_NAME,   /* what was there already: the name itself, */
-    STEP_STAT_OPENED, /* and what has been opened by it */
+    STEP_STAT_NAME,   /* an existing destination: its name, */
+    STEP_STAT_OPENED, /* and what was opened by the name */
     STEP_READ,
     STEP_NEXT,
     STEP_CHMOD,
@@ -47,25 +47,25 @@ enum step {
 
 struct directory {
     struct tree *tree;
-    struct directory *parent; /* NULL of the source itself */
-    struct directory *next;   /* on the stack, or of those that are ready */
+    struct directory *parent; /* NULL for the source itself */
+    struct directory *next;   /* on the stack, or in the ring */
     struct cp_names names;
     struct loop_fs_status stat;
-    struct loop_fs_status there, opened; /* of a destination that was there before */
+    struct loop_fs_status there, opened; /* of an existing destination */
     enum step step;
-    struct loop_scope *scope; /* its descriptors */
+    struct loop_scope *scope; /* owns its descriptors */
     struct loop_dir *from, *to;
     struct loop_entries *entries;
     size_t at;                  /* the next entry */
-    bool is_made;               /* by us: it wasn't there before */
-    bool has_begun;             /* it needs its parent's descriptors no longer */
-    bool has_been_read;         /* there are no more entries */
-    unsigned n_jobs, n_waiting; /* its files and links; its subdirectories that haven't begun */
-    unsigned n_references;      /* one until it has been closed, and one of each subdirectory */
+    bool is_made;               /* created by this program */
+    bool has_begun;             /* it no longer needs its parent's descriptors */
+    bool has_been_read;         /* all entries were read */
+    unsigned n_jobs, n_waiting; /* its files and links in flight; its subdirectories not begun */
+    unsigned n_references;      /* one until it is closed, and one per subdirectory */
     char name[];
 };
 
-/* A file or link that is being copied. */
+/* A file or link being copied. */
 struct item {
     struct directory *directory;
     struct cp_names names;
@@ -77,7 +77,7 @@ static void pump(struct tree *tree);
 
 /* ---- complaints ---- */
 
-/* Puts "NAME/" in front of what is at `*path`; false when there is no room. */
+/* Prepends "NAME/" to the text at `*path`. Returns false if there is no room. */
 static bool put_in_front(const char *begin, char **path, const char *name)
 {
     size_t len = strlen(name);
@@ -91,7 +91,8 @@ static bool put_in_front(const char *begin, char **path, const char *name)
     return true;
 }
 
-/* Complains about `name` in the directory; "" is the directory itself. Of a path that is too long the end is told. */
+/* Reports an error of `name` in the directory; "" is the directory itself. A path that is too long is cut at its
+ * start. */
 static void complain(const struct directory *directory, const char *name, const char *text)
 {
     struct cp *cp = directory->tree->cp;
@@ -102,13 +103,13 @@ static void complain(const struct directory *directory, const char *name, const 
     bool fits = !*name || put_in_front(buffer, &path, name);
 
     if (directory->tree->only_counts) {
-        return; /* the copying will say it */
+        return; /* the copy will report it */
     }
     while (fits && directory) {
         fits = put_in_front(buffer, &path, directory->names.from);
         directory = directory->parent;
     }
-    *(path < end ? end - 1 : end) = '\0'; /* there is a slash behind the last name */
+    *(path < end ? end - 1 : end) = '\0'; /* removes the slash after the last name */
     cp_complain(cp, path, text);
 }
 
@@ -119,7 +120,7 @@ static void fail(const struct directory *directory, const char *name, int64_t er
     }
 }
 
-/* ---- a directory's end ---- */
+/* ---- ending a directory ---- */
 
 static void drop(struct directory *directory)
 {
@@ -139,7 +140,7 @@ static void close_directory(struct directory *directory)
 
 static void take_step(struct directory *directory);
 
-/* Goes on with a directory in which nothing more is to be done. */
+/* Continues with the directory when nothing in it is left to do. */
 static void end_if_done(struct directory *directory)
 {
     if (!directory->has_been_read || directory->n_jobs > 0 || directory->n_waiting > 0) {
@@ -161,9 +162,9 @@ static void end_reading(struct directory *directory)
     directory->tree->n_reading--;
 }
 
-/* ---- a directory's beginning ---- */
+/* ---- beginning a directory ---- */
 
-/* Its parent's descriptors are of no more use to it. */
+/* The directory no longer needs its parent's descriptors. */
 static void leave_parent(struct directory *directory)
 {
     if (!directory->has_begun && directory->parent) {
@@ -221,7 +222,7 @@ static enum step next_step(const struct directory *directory)
     }
 }
 
-/* A link in the place of a directory leads to one that is not to be written to. */
+/* Returns true if the destination is a link to another directory. Nothing is written through it. */
 static bool leads_elsewhere(const struct directory *directory)
 {
     return directory->there.kind != LOOP_KIND_DIRECTORY || directory->there.inode != directory->opened.inode ||
@@ -232,11 +233,11 @@ static void begin_step_ended(struct directory *directory, int64_t result)
 {
     if (directory->step == STEP_MAKE_TO) {
         directory->is_made = result == 0;
-        result = result == -EEXIST ? 0 : result; /* whether it is a directory turns out with the next step */
+        result = result == -EEXIST ? 0 : result; /* the next step finds out if it is a directory */
     }
     if (result == 0 && directory->step == STEP_STAT_OPENED && leads_elsewhere(directory)) {
         complain(directory, "", "cannot overwrite what is no directory with a directory");
-        result = -ECANCELED; /* it has been said */
+        result = -ECANCELED; /* it was reported */
     }
     if (result < 0) {
         fail(directory, "", result);
@@ -253,7 +254,7 @@ static void begin_step_ended(struct directory *directory, int64_t result)
     take_step(directory);
 }
 
-/* To the end of the line. */
+/* Appends the directory to the ring. */
 static void make_ready(struct directory *directory)
 {
     struct tree *tree = directory->tree;
@@ -279,7 +280,7 @@ static void reading_step_ended(struct directory *directory, int64_t result)
     end_if_done(directory);
 }
 
-/* What is wrong with its attributes doesn't undo what is in it. */
+/* An error of the attributes does not undo the copy of the contents. */
 static void ending_step_ended(struct directory *directory, int64_t result)
 {
     if (result < 0) {
@@ -392,7 +393,7 @@ static void copy_item(struct item *item)
     }
 }
 
-/* A copy takes the place of what may be replaced by one. */
+/* Copies the item if the copy may replace what is there. */
 static void on_kind(void *arg, int64_t result)
 {
     struct item *item = arg;
@@ -419,14 +420,14 @@ static void begin_item(struct directory *directory, const struct loop_entry *ent
     memcpy(item->name, entry->name, size);
     directory->tree->n_jobs++;
     directory->n_jobs++;
-    if (directory->is_made) { /* there is nothing of that name yet */
+    if (directory->is_made) { /* the name cannot exist yet */
         copy_item(item);
     } else if (!loop_fs_kind(directory->scope, directory->to, item->name, false, on_kind, item)) {
         end_item(item, -ENOMEM);
     }
 }
 
-/* ---- the way through the tree ---- */
+/* ---- the walk ---- */
 
 static bool is_top(const struct tree *tree, const struct loop_fs_status *stat)
 {
@@ -447,7 +448,7 @@ static void take_entry(struct directory *directory, const struct loop_entry *ent
     struct tree *tree = directory->tree;
 
     if (!entry->stat) {
-        if (entry->kind != LOOP_KIND_NONE) { /* else it is gone */
+        if (entry->kind != LOOP_KIND_NONE) { /* NONE: it was removed */
             fail(directory, entry->name, -EACCES);
         }
         return;
@@ -475,8 +476,8 @@ static struct directory *take_ready(struct tree *tree)
     return first;
 }
 
-/* Takes an entry of each directory in turn: threads that make files in the same one would wait for each other. The last
- * entry at hand lets the directory be read on. */
+/* Processes an entry of each directory in turn, because threads that create files in the same directory wait for each
+ * other. After the last entry the directory is read on. */
 static void go_on(struct tree *tree)
 {
     struct directory *directory = take_ready(tree);
@@ -491,7 +492,7 @@ static void go_on(struct tree *tree)
     take_step(directory);
 }
 
-/* Begins what may be begun. In a cancelled scope everything begun ends by itself, and holds up nothing. */
+/* Starts as much as the limits allow. In a cancelled scope everything that was begun ends by itself. */
 static void pump(struct tree *tree)
 {
     while (tree->ready && tree->n_jobs < MOST_FILES) {

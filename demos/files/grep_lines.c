@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * grep-lines PATTERN [FILE]...: the lines that match a regular expression, and grep's status: 0 when there was one, 1
- * when there was none, 2 when something went wrong, though the other files are read all the same.
+ * grep-lines PATTERN [FILE]...: prints the lines that match a regular expression. It exits with grep's status: 0 if a
+ * line matched, 1 if none did, 2 after an error; the other files are still read then.
  *
- * The lines come by one job for a file. When much of what has been found waits for the output, the lines wait too.
+ * One job reads the lines of a file. It is paused while much output is pending.
  */
 #include "../common/arguments.h"
 
@@ -18,9 +18,9 @@
 #include <string.h>
 
 #define LINE_BYTES ((size_t)16 << 20)
-#define PENDING_BYTES ((size_t)1 << 18) /* beyond this the lines wait */
+#define PENDING_BYTES ((size_t)1 << 18) /* above this the lines are paused */
 
-/* A line, with what stands before and behind it, on top of what may be pending: so no append is ever refused. */
+/* One line with its prefix and end, in addition to the pending bytes: no append is ever refused. */
 #define OUTPUT_BYTES (PENDING_BYTES + LINE_BYTES + 2 * PATH_MAX)
 
 enum { STATUS_FOUND, STATUS_NOT_FOUND, STATUS_FAILED };
@@ -51,14 +51,14 @@ struct grep {
     struct loop_env *env;
     regex_t pattern;
     struct loop_writer *output;
-    char **names;             /* those still to come, ended by NULL */
-    bool prints_names;        /* there are several */
-    const char *name;         /* the one at hand */
-    struct loop_scope *scope; /* its own, held while it is read; NULL when there is none */
+    char **names;             /* the remaining ones, terminated by NULL */
+    bool prints_names;        /* there are several files */
+    const char *name;         /* the current one */
+    struct loop_scope *scope; /* that of the current file, held while it is read; NULL if there is none */
     struct loop_flow *flow;
     struct loop_reader *reader;
-    loop_job lines;            /* of the reader, which is standard input's where that is read: not in `scope` */
-    uint64_t n_lines, n_found; /* of the file at hand */
+    loop_job lines; /* of the reader, which belongs to standard input's scope when that is read: not in `scope` */
+    uint64_t n_lines, n_found; /* of the current file */
     bool is_flushing, has_found, has_failed, output_failed;
 };
 
@@ -101,7 +101,7 @@ static void on_flushed(void *arg, int64_t result)
     }
 }
 
-/* Somebody always waits for what is on its way, to hear when it fails. */
+/* A flush is always pending while there is output, so that its error is noticed. */
 static void flush(struct grep *grep)
 {
     grep->is_flushing = loop_writer_flush(grep->output, on_flushed, grep) != 0;
@@ -110,7 +110,7 @@ static void flush(struct grep *grep)
     }
 }
 
-/* Something has been appended. When it is much, the lines wait until the output has taken it. */
+/* Flushes what was appended. Pauses the lines if much is pending. */
 static void pass_on(struct grep *grep)
 {
     if (!grep->is_flushing) {
@@ -133,7 +133,7 @@ static void print_prefix(struct grep *grep)
 
 /* ---- lines ---- */
 
-/* With its length, for there may be a NUL in it. */
+/* Matches with a length, because a line may contain a NUL. */
 static bool is_match(const struct grep *grep, const char *line, size_t len)
 {
     regmatch_t all = {.rm_so = 0, .rm_eo = (regoff_t)len};
@@ -209,7 +209,7 @@ static void on_opened(void *arg, int64_t result)
 {
     struct grep *grep = arg;
 
-    /* A fifo that nobody has opened for writing yet would look like one at its end: wait for the first writer. */
+    /* A fifo without a writer reads as if it were at its end: wait for the first writer. */
     if (result < 0) {
         finish(grep, result);
     } else if (!loop_poll(grep->flow->fd, POLLIN, on_readable, grep)) {
@@ -231,7 +231,7 @@ static void next(void *arg, int64_t error)
 {
     struct grep *grep = arg;
 
-    (void)error; /* every job here has a continuation that hears its errors */
+    (void)error; /* the continuation of every job here handles its error */
     if (grep->output_failed) {
         return;
     }

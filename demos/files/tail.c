@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * tail [-f] FILE: the last lines of a file, and with -f what is added to it, under whatever circumstances.
+ * tail [-f] FILE: prints the last lines of a file, and with -f what is appended to it, also after it was renamed,
+ * truncated or created again.
  *
- * The directory is watched, and whatever happens in it is only a reason to look: at the open file first, for what has
- * been added or whether it was cut, then at the name, for whether it stands for another file by now. Looking again does
- * no harm, so lost events do none either. A file that has been renamed is read on until there is another of its name,
- * and to its end before that one is begun.
+ * The directory is watched, and every event in it makes the program look: first at the open file, whether it has grown
+ * or was truncated, then at the name, whether it refers to another file now. Looking again has no effect, so lost
+ * events do no harm. A renamed file is read until there is another one of its name, and to its end before that one is
+ * begun.
  */
 #include "../common/arguments.h"
 
@@ -43,25 +44,25 @@ static const struct arguments_program program = {
 
 struct tail {
     struct loop_env *env;
-    struct loop_scope *scope; /* of all that is done here, held until it is over */
-    const char *name;         /* as it was given */
-    char *path;               /* to the file, without links where it was there at the beginning */
+    struct loop_scope *scope; /* owns all jobs; held until the end */
+    const char *name;         /* as given by the user */
+    char *path;               /* path of the file, without links if it existed at the start */
     char *directory;
-    struct loop_flow *file; /* NULL while there is none */
-    struct loop_flow *next; /* of the same name, to be read when the other is at its end */
+    struct loop_flow *file; /* NULL if there is none */
+    struct loop_flow *next; /* a new file of the same name, read after the end of the other */
     struct loop_fs_status stat, next_stat;
     uint64_t position;
-    uint64_t newlines; /* found so far, going back from the end */
-    bool is_missing;   /* there is no such name, and that has been said */
+    uint64_t newlines; /* found so far, backwards from the end */
+    bool is_missing;   /* the name does not exist, and that was reported */
     bool is_looking, looks_again, is_over;
     int status;
     loop_job output_watch;
-    size_t written, len; /* of the buffer */
+    size_t written, len; /* bytes of the buffer */
     struct iovec piece;
     char buffer[1 << 16];
 };
 
-/* Nothing more is to be done; what still runs is cancelled. */
+/* Ends the program with `status`: cancels what still runs. */
 static void finish(struct tail *tail, int status)
 {
     if (!tail->is_over) {
@@ -80,7 +81,7 @@ static void fail(struct tail *tail, const char *what, int64_t error)
     }
 }
 
-/* Every job here is started by way of this. */
+/* Checks that a job has started. Every job here goes through this. */
 static void expect(struct tail *tail, loop_job job)
 {
     if (!job) {
@@ -88,7 +89,7 @@ static void expect(struct tail *tail, loop_job job)
     }
 }
 
-/* ---- what has been added ---- */
+/* ---- reading on ---- */
 
 static void look(struct tail *tail);
 static void look_at_name(struct tail *tail);
@@ -111,7 +112,7 @@ static void on_written(void *arg, int64_t result)
     }
     tail->written += (size_t)result;
     if (tail->written < tail->len) {
-        write_rest(tail); /* an error came in between, and will be heard now */
+        write_rest(tail); /* an error stopped the write: writing the rest returns it */
     } else {
         read_more(tail);
     }
@@ -182,7 +183,7 @@ static void look_at_file(struct tail *tail)
 
 static void go_back(struct tail *tail);
 
-/* The piece begins at the position. The newline at the very end of the file ends the last line and begins none. */
+/* Searches a piece backwards for newlines. The newline at the end of the file ends the last line and begins none. */
 static void on_piece_before(void *arg, int64_t result)
 {
     struct tail *tail = arg;
@@ -214,7 +215,7 @@ static void go_back(struct tail *tail)
     read_piece(tail, (size_t)(end - tail->position), tail->position, on_piece_before);
 }
 
-/* ---- what the name stands for ---- */
+/* ---- the file behind the name ---- */
 
 static void end_look(struct tail *tail)
 {
@@ -224,12 +225,12 @@ static void end_look(struct tail *tail)
     }
 }
 
-/* A file that has been deleted is let go: it would keep its directory in being, and the watch from hearing of its end.
- */
+/* The name does not exist. A deleted file is closed: it would keep its directory alive, and the watch would not see the
+ * end of that. */
 static void miss(struct tail *tail, int64_t error)
 {
     if (tail->is_over) {
-        return; /* it was cancelled, and is not missing */
+        return; /* cancelled, not missing */
     }
     if (!follows) {
         fail(tail, tail->name, error);
@@ -266,7 +267,7 @@ static void on_opened(void *arg, int64_t result)
                            tail->is_missing ? "appeared" : "been replaced");
     }
     if (tail->file) {
-        read_more(tail); /* to its end first */
+        read_more(tail); /* first to its end */
     } else {
         tail->file = tail->next;
         tail->next = NULL;
@@ -304,7 +305,7 @@ static void look_at_name(struct tail *tail)
     expect(tail, loop_fs_stat(tail->scope, tail->env->fs, tail->path, true, &tail->next_stat, on_name_stat, tail));
 }
 
-/* One look at a time; what happens meanwhile is a reason for another. */
+/* Looks at the file. Only one look runs at a time; an event meanwhile causes another one. */
 static void look(struct tail *tail)
 {
     if (tail->is_looking) {
@@ -339,8 +340,8 @@ static void on_output_event(void *arg, int64_t events)
     }
 }
 
-/* When the reader of a pipe has gone there may be nothing to write for a long time, and no error would tell. POLLERR
- * and POLLHUP come unasked; of what is asked for none comes from a pipe. */
+/* Waits for the reader of a pipe to close it. There may be nothing to write for a long time, and then no write would
+ * fail. POLLERR and POLLHUP are always reported; the requested events never occur on a pipe. */
 static void watch_output(struct tail *tail)
 {
     struct loop_sink *out = tail->env->out;
@@ -369,7 +370,7 @@ static void on_event(void *arg, int64_t result, const struct loop_watch_event *e
     }
 }
 
-/* What is before the last component: inotify tells of names in a directory. */
+/* Returns the directory part of a path: inotify reports names in a directory. */
 static char *directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -397,7 +398,7 @@ static void on_real_path(void *arg, int64_t result)
     }
 }
 
-/* Why it ended has been said. */
+/* The reason was already reported. */
 static void on_end(void *arg, int64_t error)
 {
     (void)arg;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * tree DIR: what is in a directory and beneath it, a line each with its size, and totals at the end.
+ * tree DIR: prints a directory tree, one line for each entry with its size, and totals at the end.
  *
- * Entries come a portion of some hundred at a time, as the kernel gives them, and are printed before the next portion
- * is taken: memory is bounded by the depth of the tree, not by how much is in a directory. Each portion is sorted: so
- * is a directory that fits into one, while a larger one has a sorted piece for each. One portion is read ahead, to know
- * which entry is the last; a directory without more is closed while its entries are printed.
+ * Entries are read in portions of a few hundred, as the kernel returns them, and each portion is printed before the
+ * next one is used. So memory is bounded by the depth of the tree, not by the size of a directory. Each portion is
+ * sorted: a directory that fits into one portion is sorted as a whole. One portion is read ahead, to know which entry
+ * is the last. A directory without more entries is closed while its entries are printed.
  *
- * A directory in which nothing more is to be opened is closed when the one beneath it has been: a way down without
- * branches needs no more descriptors than one step of it.
+ * A directory in which nothing more is to be opened is closed when its last subdirectory has been opened. So a descent
+ * without branches needs no more descriptors than one step of it.
  */
 #include "../common/arguments.h"
 #include "../common/printable.h"
@@ -34,8 +34,8 @@ static const struct arguments_program program = {
 #define INDENT_LAST "    "
 #define BRANCH_MORE "├── "
 #define BRANCH_LAST "└── "
-#define MOST_PENDING ((size_t)64 << 10)   /* bytes of output that are gathered */
-#define MOST_IN_WRITER ((size_t)64 << 20) /* beyond that by a line of a very deep tree, never so much */
+#define MOST_PENDING ((size_t)64 << 10)   /* bytes of output that are collected before a flush */
+#define MOST_IN_WRITER ((size_t)64 << 20) /* more than a line of a very deep tree can add */
 
 struct item {
     const char *name;
@@ -43,36 +43,36 @@ struct item {
     uint64_t size_bytes, used_bytes;
 };
 
-/* A directory on the way down. */
+/* One directory of the current path. */
 struct level {
     struct tree *tree;
     struct level *parent;
-    struct loop_scope *scope; /* its descriptors; NULL when they are needed no longer */
+    struct loop_scope *scope; /* owns its descriptors; NULL when they are no longer needed */
     struct loop_dir *dir;
-    struct loop_entries *entries; /* holds the portion behind this one; NULL when there is none */
-    struct item *items;           /* this portion, one piece of memory with its names */
+    struct loop_entries *entries; /* holds the next portion; NULL if there is none */
+    struct item *items;           /* the current portion, in one allocation with its names */
     size_t at, count;
-    size_t indent_len; /* of its lines */
-    char name[];       /* for complaints */
+    size_t indent_len; /* indentation of its lines */
+    char name[];       /* for error messages */
 };
 
 struct tree {
     struct loop_env *env;
     const char *path;
     struct loop_writer *writer;
-    struct level *level; /* the deepest */
-    bool is_waiting;     /* for a job, which goes on when it has ended */
+    struct level *level; /* the deepest one */
+    bool is_waiting;     /* for a job, whose continuation goes on */
     bool has_begun, is_at_end;
     char *indent;
     size_t indent_room;
-    char *target; /* what a link says */
+    char *target; /* the target of a link */
     uint64_t n_directories, n_files, n_others, size_bytes, used_bytes;
     int status;
 };
 
 static void run(struct tree *tree);
 
-/* ---- the end of things ---- */
+/* ---- ending ---- */
 
 static void complain(struct tree *tree, const char *name, int64_t error)
 {
@@ -93,7 +93,7 @@ static void leave(struct tree *tree)
     free(level);
 }
 
-/* There is nobody to write for, or no memory to go on with. */
+/* Ends the program: the output has failed, or there is no memory. */
 static void give_up(struct tree *tree, const char *what, int64_t error)
 {
     tree->status = arguments_fail(what, error);
@@ -103,7 +103,7 @@ static void give_up(struct tree *tree, const char *what, int64_t error)
     }
 }
 
-/* Waits for a job, which has to be one. */
+/* Waits for a job. Ends the program if it could not start. */
 static void wait_for(struct tree *tree, loop_job job)
 {
     if (job) {
@@ -131,7 +131,7 @@ static void on_flushed(void *arg, int64_t result)
     go_on(tree);
 }
 
-/* What the appends answer is told by the flush, too. */
+/* Flushes the output. The flush also reports errors of the appends. */
 static void flush(struct tree *tree)
 {
     wait_for(tree, loop_writer_flush(tree->writer, on_flushed, tree));
@@ -151,7 +151,7 @@ static bool is_last(const struct level *level)
     return level->at + 1 == level->count && !level->entries;
 }
 
-/* The line of an entry, but for its end: a link's target may follow. */
+/* Prints the line of an entry without its end: the target of a link may follow. */
 static void print_item(const struct level *level, const struct item *item)
 {
     struct loop_writer *writer = level->tree->writer;
@@ -187,7 +187,7 @@ static int compare_items(const void *one, const void *other)
     return strcmp(((const struct item *)one)->name, ((const struct item *)other)->name);
 }
 
-/* Takes the portion that has been read out of the reader, which is free then to read the next one. */
+/* Copies the portion out of the entries, which are then free to read the next one. */
 static bool take_portion(struct level *level)
 {
     const struct loop_entries *entries = level->entries;
@@ -209,7 +209,7 @@ static bool take_portion(struct level *level)
             items[i].size_bytes = stat->size_bytes;
             items[i].used_bytes = stat->used_bytes;
         } else if (entry->kind != LOOP_KIND_NONE) {
-            complain(level->tree, entry->name, -EACCES); /* the directory may be read but not searched */
+            complain(level->tree, entry->name, -EACCES); /* the directory is readable but not searchable */
         }
         name = stpcpy(name, entry->name) + 1;
     }
@@ -245,7 +245,7 @@ static void read_ahead(struct level *level)
 
 /* ---- going down ---- */
 
-/* A directory that can't be read is complained about, and is as if it were empty. */
+/* Returns false if the directory cannot be read. That is reported, and the directory is treated as empty. */
 static bool is_readable(struct level *level, int64_t result)
 {
     struct tree *tree = level->tree;
@@ -253,7 +253,7 @@ static bool is_readable(struct level *level, int64_t result)
     if (result < 0) {
         complain(tree, level->name, result);
         leave(tree);
-        tree->is_at_end = !tree->has_begun; /* without the first one there is nothing to show */
+        tree->is_at_end = !tree->has_begun; /* without the first directory there is nothing to print */
         go_on(tree);
     }
     return result >= 0;
@@ -279,7 +279,7 @@ static bool needs_directory(const struct level *level)
     return level->entries != NULL;
 }
 
-/* Of the directory above only lines may be left to be printed. */
+/* Closes the parent if nothing more is to be opened in it: its remaining lines are only printed. */
 static void close_parent(struct level *parent)
 {
     if (parent && parent->scope && !needs_directory(parent)) {
@@ -336,7 +336,7 @@ static void enter(struct tree *tree, struct loop_dir *dir, const char *name, con
     wait_for(tree, loop_fs_open_dir(level->scope, dir, name, &level->dir, on_dir, level));
 }
 
-/* ---- one entry after another ---- */
+/* ---- the walk ---- */
 
 static void on_link(void *arg, int64_t result)
 {
@@ -419,7 +419,7 @@ static int start(struct loop_env *env, void *arg)
     if (!tree->writer) {
         return arguments_fail("can't begin", -ENOMEM);
     }
-    loop_writer_cork(tree->writer); /* everything leaves by a flush, which hears of errors */
+    loop_writer_cork(tree->writer); /* everything is written by a flush, which handles errors */
     loop_writer_print(tree->writer, "%14s  %s\n", "", printable(shown, sizeof shown, tree->path));
     enter(tree, env->fs, tree->path, "");
     return 0;
