@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * serve DIR ADDRESS: the files beneath DIR over HTTP/1.1.
+ * serve DIR ADDRESS: serves the files beneath DIR over HTTP/1.1.
  *
- * A connection is one job that reads lines. When they have become a request it is paused, and the request is answered
- * in a scope of its own, which closes the file; then the lines go on: what a peer sends ahead waits in its socket. So a
- * connection has two descriptors at most, and the memory of a line and a buffer.
+ * A connection is one job that reads lines. When they form a request, the job is paused and the request is answered in
+ * a scope of its own, which closes the file. Then the lines go on: pipelined requests wait in the socket meanwhile. So
+ * a connection needs at most two descriptors, and memory for a line and a buffer.
  *
- * The deadline of a connection's scope ends it when a peer is too slow: with a request, all of it, or with taking a
+ * The deadline of a connection's scope ends it when the peer is too slow in sending a whole request, or in receiving a
  * piece of an answer.
  */
 #include "../common/arguments.h"
@@ -22,9 +22,9 @@
 #include <sys/resource.h>
 
 #define LINE_BYTES ((size_t)8192)
-#define LINGER_BYTES ((uint64_t)1 << 24) /* that a peer may still send when it has had its last answer */
+#define LINGER_BYTES ((uint64_t)1 << 24) /* bytes that a peer may still send after its last answer */
 #define LINGER_NS (2 * LOOP_SECOND)
-#define DESCRIPTORS_OF_OURS 64 /* and those of a connection are two */
+#define DESCRIPTORS_OF_OURS 64 /* a connection needs two more */
 
 static struct arguments_serving serving_limits = {.grace_ns = 5 * LOOP_SECOND};
 static int64_t patience_ns = 30 * LOOP_SECOND;
@@ -54,14 +54,14 @@ struct connection {
     struct loop_flow *peer;
     struct loop_reader *reader;
     struct http_reading *reading;
-    loop_job lines; /* 0 when it has ended */
+    loop_job lines; /* 0 after it has ended */
     bool is_answering, is_closing;
     LIST_ENTRY(connection) link;
 };
 
 struct serving {
     struct loop_env *env;
-    const char *name; /* of the directory */
+    const char *name; /* the name of the directory */
     struct loop_address address;
     struct loop_dir *dir;
     bool is_stopping;
@@ -76,7 +76,8 @@ static void set_deadline(struct connection *connection, int64_t duration_ns)
 
 /* ---- the end of a connection ---- */
 
-/* What the peer has sent meanwhile is read: closing a socket with unread bytes in it takes back the last answer. */
+/* Reads what the peer is still sending: closing a socket with unread bytes resets the connection, and the peer loses
+ * the last answer. */
 static void linger(struct connection *connection)
 {
     loop_reader_skip(connection->reader, LINGER_BYTES, NULL, NULL);
@@ -162,7 +163,7 @@ static void on_line(void *arg, int64_t result)
 
     if (result <= 0) {
         on_lines_ended(connection, result);
-    } else if ((size_t)result > len) { /* else it is the beginning of one, and the end of the connection comes next */
+    } else if ((size_t)result > len) { /* a partial line: the end of the connection follows */
         int status = http_reading_line(connection->reading, line, len);
         if (status != 0) {
             answer(connection, status);
@@ -196,14 +197,13 @@ static void on_connection(struct loop_flow *peer, void *arg)
     }
     LIST_INSERT_HEAD(&serving->connections, connection, link);
     if (!loop_scope_defer(peer->scope, forget, connection)) {
-        return; /* it has been forgotten at once: nothing runs in its scope, which ends */
+        return; /* `forget` was called: nothing runs in the scope, so it ends */
     }
     set_deadline(connection, patience_ns);
     connection->lines = loop_reader_lines(connection->reader, on_line, connection);
 }
 
-/* Answers that are being sent are finished, and so are requests that are being read. Who says nothing has nothing to
- * lose. */
+/* Stops the server: requests being read and answers being sent are finished, idle connections are closed. */
 static void on_stop(void *arg, int64_t result)
 {
     struct serving *serving = arg;
@@ -230,7 +230,7 @@ static void stop_on(struct serving *serving, int signal_number)
     loop_daemon(env->loop, loop_signal(env->scope, signal_number, on_stop, serving));
 }
 
-/* As many connections as there are descriptors for, or fewer. */
+/* Limits the connections to the number of descriptors, or to the user's lower limit. */
 static void limit_connections(void)
 {
     struct rlimit limit;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Answers: a file, a part of one, or a few words on why not.
+ * Answers a request with a file, a part of a file, or an error text.
  *
- * An answer is a source: first its head, then as many bytes of the file as the head has promised. It is copied to the
- * peer through one buffer, whatever the size of the file, and the head leaves together with the first bytes. Every read
- * of it is a sign that the peer has taken the bytes before, and sets the deadline anew.
+ * An answer is a source: first its head, then the bytes of the file that the head has announced. It is copied to the
+ * peer through one buffer, whatever the size of the file, and the head leaves together with the first bytes. Each read
+ * of the source means that the peer has received earlier bytes, and moves the deadline.
  *
- * Nothing is checked in a path for where it leads: the directory is confined, and a path that leads out of it can't be
- * opened.
+ * Paths are not checked: the directory is confined, and a path that leads out of it cannot be opened.
  */
 #include "serve_file.h"
 
@@ -23,7 +22,7 @@
 
 #define ROOT "./"
 #define INDEX "index.html"
-#define HEAD_SIZE (HTTP_TARGET_SIZE + 1024) /* for a redirection to a target of any length */
+#define HEAD_SIZE (HTTP_TARGET_SIZE + 1024) /* room for a redirection to a target of any length */
 #define DATE_SIZE 32
 
 struct answer {
@@ -33,14 +32,14 @@ struct answer {
     struct loop_source *nothing;
     struct loop_flow *file;
     struct loop_fs_status stat;
-    uint64_t begin, left; /* of the file: where it begins, and what is still to be sent */
+    uint64_t begin, left; /* offset in the file, and bytes still to be sent */
     bool is_index;
     size_t head_len, head_sent;
-    /* The read that runs: how much of the head it has, how much of the file it asked for, who wants to know. */
+    /* The current read: its bytes of the head, the bytes requested from the file, its continuation. */
     size_t read_head, read_file;
     loop_fn *fn;
     void *arg;
-    const char *name; /* in the target, behind the first slashes */
+    const char *name; /* in the target, after the leading slashes */
     char path[HTTP_TARGET_SIZE + sizeof ROOT INDEX];
     char head[HEAD_SIZE];
 };
@@ -52,7 +51,7 @@ static void on_read(void *arg, int64_t result)
     struct answer *answer = arg;
 
     if (result == 0 && answer->read_file > 0) {
-        result = -EIO; /* the file has become shorter than was promised */
+        result = -EIO; /* the file was truncated below the announced size */
     }
     if (result >= 0) {
         answer->left -= (uint64_t)result;
@@ -97,7 +96,7 @@ static void send_answer(struct answer *answer)
 
 static void add(struct answer *answer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* All that is added together is shorter than the head's size; were it not, the rest would be cut off. */
+/* Appends to the head. Everything appended is shorter than the buffer; a longer text would be cut. */
 static void add(struct answer *answer, const char *format, ...)
 {
     size_t room = sizeof answer->head - answer->head_len;
@@ -165,7 +164,7 @@ static void begin_head(struct answer *answer, int status)
         date(now, loop_clock_wall(answer->how.clock) / LOOP_SECOND), answer->how.keep_alive ? "keep-alive" : "close");
 }
 
-/* Ends a head with the status in words as its body. */
+/* Completes the head and sends the status in words as the body. */
 static void send_words(struct answer *answer, int status)
 {
     char words[64];
@@ -187,7 +186,7 @@ static void refuse(struct answer *answer, int status)
     send_words(answer, status);
 }
 
-/* A directory was asked for as if it were a file. Relative links in its index would lead elsewhere. */
+/* Redirects a request for a directory without its slash. Relative links in its index would lead elsewhere. */
 static void redirect(struct answer *answer)
 {
     size_t name_len = strcspn(answer->name, "?#");
@@ -247,7 +246,7 @@ static const char *type_of(const char *path)
 
 /* ---- dates and ranges ---- */
 
-/* The three ways to write a date that HTTP knows. False for what is none. */
+/* Parses a date in one of the three formats of HTTP. Returns false if it is none. */
 static bool read_date(const char *text, int64_t *seconds)
 {
     static const char *const formats[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
@@ -264,7 +263,7 @@ static bool read_date(const char *text, int64_t *seconds)
     return false;
 }
 
-/* Digits only; what is beyond a uint64_t is beyond every file. */
+/* Parses digits. A number beyond uint64_t becomes the largest one, which is beyond every file. */
 static bool read_number(const char **text, uint64_t *number)
 {
     char *end;
@@ -279,7 +278,7 @@ static bool read_number(const char **text, uint64_t *number)
 
 enum range { RANGE_NONE, RANGE_PART, RANGE_OUTSIDE };
 
-/* "bytes=-LAST": so many from the end. Of an empty file that is the whole of it. */
+/* "bytes=-LAST": the last LAST bytes. For an empty file that is the whole file. */
 static enum range from_end(struct answer *answer, uint64_t n)
 {
     uint64_t size = answer->stat.size_bytes;
@@ -304,7 +303,7 @@ static enum range from_begin(struct answer *answer, uint64_t begin, uint64_t las
     return RANGE_PART;
 }
 
-/* One range of bytes. What is written otherwise, or is several, may be taken as if nothing had been said, and is. */
+/* Parses one range of bytes. A server may ignore other units, invalid ranges and several ranges: they are ignored. */
 static enum range read_range(struct answer *answer, const char *text)
 {
     uint64_t begin = 0, last = UINT64_MAX;
@@ -324,7 +323,7 @@ static enum range read_range(struct answer *answer, const char *text)
     return has_begin ? from_begin(answer, begin, last) : from_end(answer, last);
 }
 
-/* Somebody who has a part of the file wants another, if the file is still the same. */
+/* A range is sent only if the file is still the one that the client has a part of. */
 static bool may_be_range(const struct answer *answer)
 {
     const struct http_request *request = answer->how.request;
@@ -462,8 +461,8 @@ static int hex_digit(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-/* "/path?query", or the same behind a scheme and a host, which proxies are spoken to with. NULL for what is neither;
- * else what comes behind the slashes. More than one of them would make another host of it in a redirection. */
+/* "/path?query", or the same after a scheme and a host, as sent to proxies. Returns the part after the leading slashes,
+ * or NULL for anything else. Several slashes would make a redirection point to another host. */
 static const char *name_in(const char *target)
 {
     static const char scheme[] = "http://";
@@ -477,7 +476,7 @@ static const char *name_in(const char *target)
     return target + strspn(target, "/");
 }
 
-/* Writes the path that a name stands for. False when it is none: a NUL would end it early. */
+/* Decodes a name to a path. Returns false if it is invalid: a NUL would end the path early. */
 static bool decode(const char *name, char *path)
 {
     size_t end = strcspn(name, "?#");
@@ -504,7 +503,7 @@ static bool read_target(struct answer *answer)
     if (!answer->name || !decode(answer->name, answer->path)) {
         return false;
     }
-    size_t n_slashes = strspn(answer->path, "/"); /* that were encoded */
+    size_t n_slashes = strspn(answer->path, "/"); /* slashes that were encoded */
     memmove(answer->path, answer->path + n_slashes, strlen(answer->path + n_slashes) + 1);
     if (answer->path[0] == '\0') {
         memcpy(answer->path, ROOT, sizeof ROOT);

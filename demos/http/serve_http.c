@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Requests, as far as a file server needs to know them. What is valid HTTP, and what it means for the connection, is
- * left to a library: llhttp, or http_parser, which it came from.
+ * Reads requests, as far as a file server needs them. A library parses HTTP and decides what it means for the
+ * connection: llhttp, or http_parser, its predecessor.
  *
- * The library is fed line by line. So it never sees a byte behind the request, and where a request ends is the same for
- * both. Bodies are not read: nothing that this server does has one.
+ * The library is fed line by line. So it never sees a byte after the request, and the end of a request is the same for
+ * both libraries. Bodies are not read: no request that this server answers has one.
  */
 #include "serve_http.h"
 
@@ -17,8 +17,8 @@
 #include <http_parser.h>
 #endif
 
-#define HEADER_BYTES ((size_t)16384) /* of one request, all of it */
-#define FIELD_SIZE 24                /* longer names are none of ours */
+#define HEADER_BYTES ((size_t)16384) /* per request, all lines */
+#define FIELD_SIZE 24                /* longer field names are ignored */
 
 #if SERVE_WITH_LLHTTP
 typedef llhttp_t parser_state;
@@ -37,14 +37,14 @@ struct http_reading {
     size_t target_len;
     char field[FIELD_SIZE];
     size_t field_len;
-    char *value; /* where the value at hand goes; NULL: nowhere */
+    char *value; /* where the current value is stored; NULL: nowhere */
     size_t value_len;
     bool is_in_value;
 };
 
-/* ---- what the library says ---- */
+/* ---- callbacks of the library ---- */
 
-/* Adds to a text that may come in pieces. False when there is no room for it and its NUL. */
+/* Appends a piece to a text. Returns false if there is no room for it and a NUL. */
 static bool append(char *text, size_t size, size_t *text_len, const char *piece, size_t len)
 {
     if (len >= size - *text_len) {
@@ -77,12 +77,12 @@ static int on_field(parser_state *parser, const char *piece, size_t len)
     }
     if (!append(reading->field, sizeof reading->field, &reading->field_len, piece, len)) {
         reading->field[0] = '\0';
-        reading->field_len = sizeof reading->field - 1; /* no piece that comes finds room */
+        reading->field_len = sizeof reading->field - 1; /* later pieces find no room */
     }
     return 0;
 }
 
-/* A field has its name. */
+/* The name of a field is complete. Returns where its value is stored, or NULL. */
 static char *place_of_value(struct http_reading *reading)
 {
     struct http_request *request = &reading->request;
@@ -149,7 +149,7 @@ static bool is_to_be_kept(const parser_state *parser)
 
 #endif
 
-/* The space behind a value is not part of it, but the library leaves it there. */
+/* Removes trailing space, which is not part of a value. The library leaves it there. */
 static void trim(char *value)
 {
     size_t len = strlen(value);
@@ -159,7 +159,8 @@ static void trim(char *value)
     }
 }
 
-/* The request is complete. Where a body follows, which nobody will read, the connection has no future. */
+/* The head is complete. If a body follows, the connection is closed after the answer, because nothing reads the
+ * body. */
 static int on_headers_complete(parser_state *parser)
 {
     struct http_reading *reading = parser->data;
@@ -233,8 +234,9 @@ int http_reading_line(struct http_reading *reading, const char *line, size_t len
     if (reading->n_bytes > HEADER_BYTES) {
         return 431;
     }
-    /* A CR within a line is invalid (RFC 9112, 2.2), but the end of one to http_parser: two of them would end a request
-     * that others, who read it on its way here, take to go on. No bytes at all would be the end of the connection. */
+    /* A CR within a line is invalid (RFC 9112, 2.2), but http_parser takes it as the end of the line. Two of them would
+     * end a request that a proxy on its way here takes to go on. An empty line is not passed: zero bytes mean the end
+     * of the connection to the library. */
     bool is_good = !memchr(line, '\r', len) && (len == 0 || parse(&reading->parser, line, len)) &&
                    parse(&reading->parser, "\r\n", 2);
     if (reading->status == 0 && !is_good) {
