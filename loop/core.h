@@ -801,7 +801,7 @@ struct loop_inbox *loop_inbox_create(unsigned capacity);
 /* The loop's own end: closes the box, so that later posts are refused, and runs what is in it with -ECANCELED. */
 void loop_inbox_close(struct loop_inbox *inbox);
 /* The descriptor that wakes the loop; watched by it. */
-int loop_inbox_fd(const struct loop_inbox *inbox);
+int loop_inbox_number(const struct loop_inbox *inbox);
 /* Wakes the loop if it sleeps. Async-signal-safe, any thread. What the loop is to find has been stored sequentially
  * consistent. */
 void loop_inbox_wake(struct loop_inbox *inbox);

@@ -26,11 +26,11 @@ unsigned loop_env_occupy_standard(void)
         if (fcntl(number, F_GETFD) >= 0) {
             continue;
         }
-        int fd = open("/", O_PATH | O_CLOEXEC);
-        if (fd == number) {
+        int found = open("/", O_PATH | O_CLOEXEC);
+        if (found == number) {
             occupied |= 1u << number;
-        } else if (fd >= 0) {
-            close(fd); /* another thread was faster */
+        } else if (found >= 0) {
+            close(found); /* another thread was faster */
         }
     }
     return occupied;

@@ -29,15 +29,15 @@ struct loop_flow;
  * for the length of that system call O_DIRECT is taken off the open file, which others that share it can see.
  * Operations of <loop/low_level.h> and loop_file_pread want what the kernel wants, open(2): -EINVAL. */
 
-/* Takes over the descriptor `fd`: from this call on it is the scope's, which closes it. Sockets and pipes
+/* Takes over the descriptor `number`: from this call on it is the scope's, which closes it. Sockets and pipes
  * become nonblocking, all become CLOEXEC. Whether a file is O_DIRECT is looked at now and not again.
- * Returns NULL when there is no memory, the scope has ended, `fd` is no descriptor, or the kernel does not
- * tell what it is (fstat(2) fails); an open `fd` has then been closed. */
-LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int fd);
+ * Returns NULL when there is no memory, the scope has ended, `number` is no descriptor, or the kernel does not
+ * tell what it is (fstat(2) fails); an open `number` has then been closed. */
+LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number);
 
 /* The same for a stream socket that is known to be nonblocking and CLOEXEC, as loop_op_accept and loop_op_connect deal
  * in: with one system call, which asks for its protocol (two where that is not TCP). */
-LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
+LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number);
 
 /* Uses a descriptor that stays its owner's: never closed here, and its flags are left alone (O_NONBLOCK set
  * on an inherited terminal would be seen by the shell). One number may be borrowed more than once at a time.
@@ -46,9 +46,9 @@ LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int fd);
  * earlier leaves an object that waits in vain, or gets -EBADF once the number names another file; an object
  * that borrows or adopts the number then is not disturbed. A debug build logs the mistake.
  *
- * Returns NULL when there is no memory, the scope has ended, `fd` is no descriptor, or the kernel does not
+ * Returns NULL when there is no memory, the scope has ended, `number` is no descriptor, or the kernel does not
  * tell what it is. */
-LOOP_API struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int fd);
+LOOP_API struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number);
 
 /* The number, and a promise that it stays open until loop_fd_unuse: for system calls of one's own, which don't see
  * unread bytes (below). -EBADF when it has been closed. A scope ends only when all uses of its descriptors have; a

@@ -47,7 +47,7 @@ struct loop_inbox {
     /* The same from beginning to end, but for the references. */
     _Alignas(64) uint64_t capacity;
     unsigned round_shift; /* position >> round_shift is the round */
-    int event_fd;
+    int number;
     size_t size_bytes;
     atomic_uint references;
     struct slot slots[];
@@ -78,8 +78,8 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
     if (!inbox) {
         return NULL;
     }
-    inbox->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (inbox->event_fd < 0) {
+    inbox->number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (inbox->number < 0) {
         int error = errno;
         munmap(inbox, size_bytes);
         errno = error;
@@ -170,7 +170,7 @@ static void ring(struct loop_inbox *inbox)
 {
     static const uint64_t one = 1;
     int saved_errno = errno;
-    while (write(inbox->event_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    while (write(inbox->number, &one, sizeof one) < 0 && errno == EINTR) {
     }
     errno = saved_errno;
 }
@@ -257,9 +257,9 @@ void loop_inbox_awake(struct loop_inbox *inbox)
     }
 }
 
-int loop_inbox_fd(const struct loop_inbox *inbox)
+int loop_inbox_number(const struct loop_inbox *inbox)
 {
-    return inbox->event_fd;
+    return inbox->number;
 }
 
 uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox)
@@ -297,6 +297,6 @@ void loop_inbox_close(struct loop_inbox *inbox)
     while (atomic_load(&inbox->ringers)) {
         wait_a_little();
     }
-    close(inbox->event_fd);
-    inbox->event_fd = -1;
+    close(inbox->number);
+    inbox->number = -1;
 }

@@ -140,8 +140,9 @@ LOOP_API loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, voi
 LOOP_API loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int flags,
                                loop_fn *fn, void *arg);
 
-/* A message: gathered bytes, with descriptors (SCM_RIGHTS, at most LOOP_MAX_FDS) and a destination where wanted. */
-#define LOOP_MAX_FDS 32
+/* A message: gathered bytes, with descriptors (SCM_RIGHTS, at most LOOP_MESSAGE_MAX_NUMBERS) and a destination where
+ * wanted. */
+#define LOOP_MESSAGE_MAX_NUMBERS 32
 struct loop_message {
     const struct iovec *iov LOOP_ZERO;
     size_t n_iov LOOP_ZERO;
@@ -149,9 +150,9 @@ struct loop_message {
     struct sockaddr *address LOOP_ZERO;
     socklen_t address_len LOOP_ZERO; /* send: its length. recv: room there; then the sender's length */
     /* Send: to be passed. recv: where to put what was passed; the caller's, CLOEXEC */
-    int *fds LOOP_ZERO;
+    int *numbers LOOP_ZERO;
     /* Send: how many. recv: room for so many (the rest is closed); then how many came */
-    size_t n_fds LOOP_ZERO;
+    size_t n_numbers LOOP_ZERO;
     /* MSG_… for the call. recv: then those that came back (MSG_TRUNC, MSG_CTRUNC, MSG_EOR) */
     int flags LOOP_ZERO;
 };

@@ -28,23 +28,23 @@ static struct loop_message_request *make_request(const struct loop_message *mess
 
 static void attach_fds(struct loop_message_request *request, const struct loop_message *message)
 {
-    if (message->n_fds == 0) {
+    if (message->n_numbers == 0) {
         return;
     }
-    size_t size_bytes = message->n_fds * sizeof(int);
+    size_t size_bytes = message->n_numbers * sizeof(int);
     struct cmsghdr *control = (struct cmsghdr *)(void *)request->control;
     memset(request->control, 0, CMSG_SPACE(size_bytes));
     control->cmsg_level = SOL_SOCKET;
     control->cmsg_type = SCM_RIGHTS;
     control->cmsg_len = CMSG_LEN(size_bytes);
-    memcpy(CMSG_DATA(control), message->fds, size_bytes);
+    memcpy(CMSG_DATA(control), message->numbers, size_bytes);
     request->header.msg_control = request->control;
     request->header.msg_controllen = CMSG_SPACE(size_bytes);
 }
 
 static bool is_whole(const struct loop_message *message)
 {
-    return message && (message->iov || message->n_iov == 0) && (message->fds || message->n_fds == 0);
+    return message && (message->iov || message->n_iov == 0) && (message->numbers || message->n_numbers == 0);
 }
 
 /* MSG_WAITALL is left out: a message comes, and goes, as one system call has it. */
@@ -58,7 +58,7 @@ loop_job loop_op_send_msg(struct loop_scope *scope, struct loop_fd *fd, const st
 {
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_SEND_MSG, .fn = fn, .arg = arg, .function = __func__};
-    if (!fd || !is_whole(message) || message->n_fds > LOOP_MAX_FDS) {
+    if (!fd || !is_whole(message) || message->n_numbers > LOOP_MESSAGE_MAX_NUMBERS) {
         operation.error = -EINVAL;
         return loop_operation_start(&operation);
     }
@@ -80,8 +80,8 @@ static void take_fds(struct loop_message *message, const struct cmsghdr *control
     for (size_t i = 0; i < n; i++) {
         int number;
         memcpy(&number, CMSG_DATA(control) + i * sizeof number, sizeof number);
-        if (message->n_fds < room) {
-            message->fds[message->n_fds++] = number;
+        if (message->n_numbers < room) {
+            message->numbers[message->n_numbers++] = number;
         } else {
             close(number);
             message->flags |= MSG_CTRUNC;
@@ -130,7 +130,7 @@ const struct loop_job_kind loop_recv_msg_kind = {.name = "recv_msg",
 static void empty_message(struct loop_message *message)
 {
     message->address_len = 0;
-    message->n_fds = 0;
+    message->n_numbers = 0;
     message->flags = 0;
 }
 
@@ -152,12 +152,12 @@ loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd, struct l
     if (!request) {
         return 0;
     }
-    if (message->n_fds > 0) {
+    if (message->n_numbers > 0) {
         request->header.msg_control = request->control;
         request->header.msg_controllen = sizeof request->control;
     }
     operation.args = (struct loop_op_args){
-        .extra = request, .out = message, .len = message->n_fds, .flags = call_flags(message, MSG_CMSG_CLOEXEC)};
+        .extra = request, .out = message, .len = message->n_numbers, .flags = call_flags(message, MSG_CMSG_CLOEXEC)};
     loop_job job = loop_operation_start(&operation);
     if (job) {
         empty_message(message);

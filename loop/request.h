@@ -26,7 +26,7 @@ struct loop_path_request {
 /* send_msg and recv_msg. */
 struct loop_message_request {
     struct msghdr header;
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(LOOP_MAX_FDS * sizeof(int))];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(LOOP_MESSAGE_MAX_NUMBERS * sizeof(int))];
 };
 
 /* connect keeps a struct sockaddr_storage, whose length is in `args.len`. */

@@ -56,7 +56,7 @@ static int keep_watching_inbox(struct loop *loop)
  * closes its own when the last post has been taken, and the kernel may still be watching then. */
 int loop_turn_watch_inbox(struct loop *loop)
 {
-    int number = fcntl(loop_inbox_fd(loop->inbox), F_DUPFD_CLOEXEC, 3);
+    int number = fcntl(loop_inbox_number(loop->inbox), F_DUPFD_CLOEXEC, 3);
     if (number < 0) {
         return -errno;
     }

@@ -258,7 +258,7 @@ static int try_poll(struct loop_uring *uring)
 {
     struct io_uring_cqe completion;
     struct io_uring_sqe *entry = loop_uring_entry(uring);
-    io_uring_prep_poll_multishot(entry, loop_inbox_fd(uring->loop->inbox), POLLOUT);
+    io_uring_prep_poll_multishot(entry, loop_inbox_number(uring->loop->inbox), POLLOUT);
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 1);
     int error = await(uring, &completion);
     if (error || completion.res < 0) {

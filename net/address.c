@@ -264,37 +264,37 @@ int loop_net_check_address(const struct loop_address *address)
 
 /* Stores the address that `get` returns. For a path without its NUL the kernel returns a length beyond the structure's,
  * and has written what fits. */
-static int take_address(int fd, struct loop_address *address, int (*get)(int, struct sockaddr *, socklen_t *))
+static int take_address(int number, struct loop_address *address, int (*get)(int, struct sockaddr *, socklen_t *))
 {
     const socklen_t room = sizeof address->u.local; /* the largest of them */
     socklen_t length = room;
 
     memset(address, 0, sizeof *address);
-    if (get(fd, &address->u.any, &length) < 0) {
+    if (get(number, &address->u.any, &length) < 0) {
         return -errno;
     }
     address->length = length < room ? length : room;
     return 0;
 }
 
-static int get_local(int fd, struct sockaddr *any, socklen_t *length)
+static int get_local(int number, struct sockaddr *any, socklen_t *length)
 {
-    return loop_kernel_getsockname(fd, any, length);
+    return loop_kernel_getsockname(number, any, length);
 }
 
-static int get_peer(int fd, struct sockaddr *any, socklen_t *length)
+static int get_peer(int number, struct sockaddr *any, socklen_t *length)
 {
-    return loop_kernel_getpeername(fd, any, length);
+    return loop_kernel_getpeername(number, any, length);
 }
 
-int loop_net_local_address(int fd, struct loop_address *address)
+int loop_net_local_address(int number, struct loop_address *address)
 {
-    return take_address(fd, address, get_local);
+    return take_address(number, address, get_local);
 }
 
-int loop_net_peer_address(int fd, struct loop_address *address)
+int loop_net_peer_address(int number, struct loop_address *address)
 {
-    return take_address(fd, address, get_peer);
+    return take_address(number, address, get_peer);
 }
 
 static int flow_address(struct loop_flow *flow, struct loop_address *address, int (*get)(int, struct loop_address *),
@@ -306,11 +306,11 @@ static int flow_address(struct loop_flow *flow, struct loop_address *address, in
     if (!flow->fd) {
         return -EBADF;
     }
-    int fd = loop_fd_use(flow->fd);
-    if (fd < 0) {
-        return fd;
+    int number = loop_fd_use(flow->fd);
+    if (number < 0) {
+        return number;
     }
-    int error = get(fd, address);
+    int error = get(number, address);
     loop_fd_unuse(flow->fd);
     return error;
 }

@@ -7,11 +7,11 @@
 
 #include <net/net.h>
 
-/* Stores the address of the local end of the socket `fd`. Returns 0 or -errno. */
-int loop_net_local_address(int fd, struct loop_address *address);
+/* Stores the address of the local end of the socket `number`. Returns 0 or -errno. */
+int loop_net_local_address(int number, struct loop_address *address);
 
-/* Stores the address of the remote end of the socket `fd`. Returns 0 or -errno: -ENOTCONN without a peer. */
-int loop_net_peer_address(int fd, struct loop_address *address);
+/* Stores the address of the remote end of the socket `number`. Returns 0 or -errno: -ENOTCONN without a peer. */
+int loop_net_peer_address(int number, struct loop_address *address);
 
 /* Returns 0 for an address that a socket can be bound or connected to, otherwise -EINVAL or -EAFNOSUPPORT. */
 int loop_net_check_address(const struct loop_address *address);

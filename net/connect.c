@@ -127,7 +127,7 @@ static void on_connected(void *arg, int64_t result)
 
 /* Binds a socket that is to connect. Without IP_BIND_ADDRESS_NO_PORT a bind to port 0 takes the port away from connects
  * to every other destination. */
-static int bind_to(int fd, const struct loop_address *address)
+static int bind_to(int number, const struct loop_address *address)
 {
     int error = loop_net_check_address(address);
     int yes = 1;
@@ -136,33 +136,33 @@ static int bind_to(int fd, const struct loop_address *address)
         return error;
     }
     if (address->u.any.sa_family != AF_UNIX && address->u.ipv4.sin_port == 0) {
-        (void)loop_kernel_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+        (void)loop_kernel_setsockopt(number, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
     }
-    return loop_kernel_bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
+    return loop_kernel_bind(number, &address->u.any, address->length) < 0 ? -errno : 0;
 }
 
-static int prepare(int fd, const struct loop_connect_options *options)
+static int prepare(int number, const struct loop_connect_options *options)
 {
-    int error = loop_net_apply_settings(fd, options->settings, options->n_settings);
+    int error = loop_net_apply_settings(number, options->settings, options->n_settings);
 
-    return error == 0 && options->bind_to ? bind_to(fd, options->bind_to) : error;
+    return error == 0 && options->bind_to ? bind_to(number, options->bind_to) : error;
 }
 
 /* Makes the socket, in the scope that owns it. Returns 0 or -errno. */
 static int open_socket(struct connecting *connecting, struct loop_scope *scope,
                        const struct loop_connect_options *options)
 {
-    int fd = loop_net_open_socket(connecting->address.u.any.sa_family, options->nagle);
+    int number = loop_net_open_socket(connecting->address.u.any.sa_family, options->nagle);
 
-    if (fd < 0) {
-        return fd;
+    if (number < 0) {
+        return number;
     }
-    int error = prepare(fd, options);
+    int error = prepare(number, options);
     if (error < 0) {
-        loop_kernel_close(fd);
+        loop_kernel_close(number);
         return error;
     }
-    connecting->fd = loop_fd_adopt_stream(scope, fd);
+    connecting->fd = loop_fd_adopt_stream(scope, number);
     return connecting->fd ? 0 : -ENOMEM;
 }
 
@@ -235,11 +235,11 @@ loop_job loop_connect(struct loop_scope *scope, const struct loop_address *addre
 /* ---- pairs ---- */
 
 /* Makes flows of both numbers, which it owns also when this fails. Returns 0 or -ENOMEM. */
-static int adopt_pair(struct loop_scope *scope, const int fds[2], struct loop_flow **one, struct loop_flow **other)
+static int adopt_pair(struct loop_scope *scope, const int numbers[2], struct loop_flow **one, struct loop_flow **other)
 {
-    assert(fds[0] >= 0 && fds[1] >= 0 && fds[0] != fds[1]);
-    struct loop_fd *first = loop_fd_adopt_stream(scope, fds[0]);
-    struct loop_fd *second = loop_fd_adopt_stream(scope, fds[1]);
+    assert(numbers[0] >= 0 && numbers[1] >= 0 && numbers[0] != numbers[1]);
+    struct loop_fd *first = loop_fd_adopt_stream(scope, numbers[0]);
+    struct loop_fd *second = loop_fd_adopt_stream(scope, numbers[1]);
 
     *one = first ? loop_fd_flow(first) : NULL;
     *other = second ? loop_fd_flow(second) : NULL;
@@ -255,7 +255,7 @@ static int adopt_pair(struct loop_scope *scope, const int fds[2], struct loop_fl
 
 int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other)
 {
-    int fds[2];
+    int numbers[2];
 
     if (!loop_check_pointer(one, "flow", __func__) || !loop_check_pointer(other, "flow", __func__)) {
         return -EINVAL;
@@ -268,8 +268,8 @@ int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loo
     if (loop_scope_is_cancelled(scope)) {
         return -ECANCELED;
     }
-    if (loop_kernel_socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+    if (loop_kernel_socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, numbers) < 0) {
         return -errno;
     }
-    return adopt_pair(scope, fds, one, other);
+    return adopt_pair(scope, numbers, one, other);
 }

@@ -62,54 +62,55 @@ static int check(const struct loop_address *address, const struct loop_listen_op
 
 static int open_socket(struct loop_address *address, const struct loop_listen_options *options)
 {
-    int fd = loop_net_open_socket(address->u.any.sa_family, options->nagle);
+    int number = loop_net_open_socket(address->u.any.sa_family, options->nagle);
 
-    if (fd == -EAFNOSUPPORT && !options->ipv6_only && loop_net_fall_back_to_ipv4(address)) {
-        fd = loop_net_open_socket(AF_INET, options->nagle);
+    if (number == -EAFNOSUPPORT && !options->ipv6_only && loop_net_fall_back_to_ipv4(address)) {
+        number = loop_net_open_socket(AF_INET, options->nagle);
     }
-    return fd;
+    return number;
 }
 
 /* Sets the options of a new socket. IPV6_V6ONLY is set both ways, because a sysctl changes its default. */
-static int configure(int fd, sa_family_t family, const struct loop_listen_options *options)
+static int configure(int number, sa_family_t family, const struct loop_listen_options *options)
 {
     int error = 0;
 
     if (family != AF_UNIX && options->reuse_addr) {
-        error = loop_net_set_option(fd, LOOP_SO_REUSEADDR, 1);
+        error = loop_net_set_option(number, LOOP_SO_REUSEADDR, 1);
     }
     if (error == 0 && options->reuse_port) {
-        error = loop_net_set_option(fd, LOOP_SO_REUSEPORT, 1);
+        error = loop_net_set_option(number, LOOP_SO_REUSEPORT, 1);
     }
     if (error == 0 && family == AF_INET6) {
-        error = loop_net_set_option(fd, LOOP_IPV6_ONLY, options->ipv6_only);
+        error = loop_net_set_option(number, LOOP_IPV6_ONLY, options->ipv6_only);
     }
-    if (error == 0 && family == AF_UNIX && options->mode != 0 && loop_kernel_fchmod(fd, options->mode) < 0) {
+    if (error == 0 && family == AF_UNIX && options->mode != 0 && loop_kernel_fchmod(number, options->mode) < 0) {
         error = -errno;
     }
-    return error == 0 ? loop_net_apply_settings(fd, options->settings, options->n_settings) : error;
+    return error == 0 ? loop_net_apply_settings(number, options->settings, options->n_settings) : error;
 }
 
 /* Configures, binds and listens. Returns 0 or -errno. */
-static int set_up(int fd, const struct loop_address *address, const struct loop_listen_options *options,
+static int set_up(int number, const struct loop_address *address, const struct loop_listen_options *options,
                   struct loop_net_file *file)
 {
-    int error = configure(fd, address->u.any.sa_family, options);
+    int error = configure(number, address->u.any.sa_family, options);
 
     if (error == 0) {
-        error = loop_net_bind(fd, SOCK_STREAM, address, options->reuse_addr);
+        error = loop_net_bind(number, SOCK_STREAM, address, options->reuse_addr);
     }
     if (error < 0) {
         file->path = NULL; /* no file was made here */
         return error;
     }
     error = loop_net_note_file(address, options->mode, file);
-    return error == 0 && loop_kernel_listen(fd, options->backlog ? options->backlog : SOMAXCONN) < 0 ? -errno : error;
+    return error == 0 && loop_kernel_listen(number, options->backlog ? options->backlog : SOMAXCONN) < 0 ? -errno
+                                                                                                         : error;
 }
 
 /* Calls set_up with the path locked until the socket listens: before that a connect to it is refused, as to one that no
  * program has open any more. */
-static int set_up_locked(int fd, const struct loop_address *address, const struct loop_listen_options *options,
+static int set_up_locked(int number, const struct loop_address *address, const struct loop_listen_options *options,
                          struct loop_net_file *file)
 {
     struct loop_net_lock lock;
@@ -119,7 +120,7 @@ static int set_up_locked(int fd, const struct loop_address *address, const struc
         file->path = NULL;
         return error;
     }
-    error = set_up(fd, address, options, file);
+    error = set_up(number, address, options, file);
     loop_net_unlock(&lock);
     if (error < 0) {
         loop_net_remove_file(file);
@@ -215,16 +216,16 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
         return error;
     }
     struct loop_address where = *address;
-    int fd = open_socket(&where, options);
-    if (fd < 0) {
-        return fd;
+    int number = open_socket(&where, options);
+    if (number < 0) {
+        return number;
     }
-    error = set_up_locked(fd, &where, options, &file);
+    error = set_up_locked(number, &where, options, &file);
     if (error < 0) {
-        loop_kernel_close(fd);
+        loop_kernel_close(number);
         return error;
     }
-    return adopt(scope, fd, &file, listener);
+    return adopt(scope, number, &file, listener);
 }
 
 int loop_listener_address(const struct loop_listener *listener, struct loop_address *address)

@@ -127,13 +127,13 @@ void loop_net_remove_file(struct loop_net_file *file)
  * EAGAIN. */
 static bool is_deserted(const struct loop_address *address, int type)
 {
-    int fd = loop_kernel_socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int number = loop_kernel_socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (fd < 0) {
+    if (number < 0) {
         return false;
     }
-    bool is_refused = loop_kernel_connect(fd, &address->u.any, address->length) < 0 && errno == ECONNREFUSED;
-    loop_kernel_close(fd);
+    bool is_refused = loop_kernel_connect(number, &address->u.any, address->length) < 0 && errno == ECONNREFUSED;
+    loop_kernel_close(number);
     return is_refused;
 }
 
@@ -217,17 +217,17 @@ char *loop_net_absolute_path(struct loop_scope *scope, const char *path)
 
 /* ---- binding ---- */
 
-int loop_net_bind(int fd, int type, const struct loop_address *address, bool reuse)
+int loop_net_bind(int number, int type, const struct loop_address *address, bool reuse)
 {
-    assert(fd >= 0 && address->length > 0);
-    if (loop_kernel_bind(fd, &address->u.any, address->length) == 0) {
+    assert(number >= 0 && address->length > 0);
+    if (loop_kernel_bind(number, &address->u.any, address->length) == 0) {
         return 0;
     }
     int error = -errno;
     if (error != -EADDRINUSE || !reuse || !remove_deserted(address, type)) {
         return error;
     }
-    return loop_kernel_bind(fd, &address->u.any, address->length) < 0 ? -errno : 0;
+    return loop_kernel_bind(number, &address->u.any, address->length) < 0 ? -errno : 0;
 }
 
 /* On a machine without IPv6 every address of both families is every address of IPv4. */

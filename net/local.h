@@ -35,7 +35,7 @@ void loop_net_unlock(struct loop_net_lock *lock);
 
 /* Calls bind(2). With `reuse` it removes a socket file that no program has open any more and tries again. Returns 0 or
  * -errno. */
-int loop_net_bind(int fd, int type, const struct loop_address *address, bool reuse);
+int loop_net_bind(int number, int type, const struct loop_address *address, bool reuse);
 
 /* Records which file a bind has made, and gives it the permissions `mode` where that is not 0. `file->path` points to
  * LOOP_NET_PATH_SIZE bytes for the path, and is NULL afterwards where no file was made. Returns 0 or -errno. */

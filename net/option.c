@@ -69,7 +69,7 @@ static const struct option_row *find(enum loop_socket_option option)
     return (unsigned)option < LOOP_SOCKET_OPTION_COUNT ? &options[option] : NULL;
 }
 
-int loop_net_set_option(int fd, enum loop_socket_option option, int value)
+int loop_net_set_option(int number, enum loop_socket_option option, int value)
 {
     const struct option_row *row = find(option);
     int error;
@@ -79,19 +79,19 @@ int loop_net_set_option(int fd, enum loop_socket_option option, int value)
     }
     if (row->kind == OPTION_LINGER) {
         struct linger linger = {.l_onoff = value >= 0, .l_linger = value >= 0 ? value : 0};
-        error = loop_kernel_setsockopt(fd, row->level, row->name, &linger, sizeof linger);
+        error = loop_kernel_setsockopt(number, row->level, row->name, &linger, sizeof linger);
     } else {
-        error = loop_kernel_setsockopt(fd, row->level, row->name, &value, sizeof value);
+        error = loop_kernel_setsockopt(number, row->level, row->name, &value, sizeof value);
     }
     return error < 0 ? -errno : 0;
 }
 
-static int get_linger(int fd, const struct option_row *row, int *value)
+static int get_linger(int number, const struct option_row *row, int *value)
 {
     struct linger linger = {0};
     socklen_t length = sizeof linger;
 
-    if (loop_kernel_getsockopt(fd, row->level, row->name, &linger, &length) < 0) {
+    if (loop_kernel_getsockopt(number, row->level, row->name, &linger, &length) < 0) {
         return -errno;
     }
     assert(length == sizeof linger);
@@ -99,15 +99,15 @@ static int get_linger(int fd, const struct option_row *row, int *value)
     return 0;
 }
 
-static int get_option(int fd, const struct option_row *row, int *value)
+static int get_option(int number, const struct option_row *row, int *value)
 {
     int found = 0;
     socklen_t length = sizeof found;
 
     if (row->kind == OPTION_LINGER) {
-        return get_linger(fd, row, value);
+        return get_linger(number, row, value);
     }
-    if (loop_kernel_getsockopt(fd, row->level, row->name, &found, &length) < 0) {
+    if (loop_kernel_getsockopt(number, row->level, row->name, &found, &length) < 0) {
         return -errno;
     }
     *value = row->kind == OPTION_FLAG ? found != 0 : found;
@@ -146,7 +146,7 @@ int loop_socket_get(struct loop_fd *fd, enum loop_socket_option option, int *val
     return error;
 }
 
-int loop_net_apply_settings(int fd, const struct loop_socket_setting *settings, size_t n_settings)
+int loop_net_apply_settings(int number, const struct loop_socket_setting *settings, size_t n_settings)
 {
     int error = 0;
 
@@ -154,21 +154,21 @@ int loop_net_apply_settings(int fd, const struct loop_socket_setting *settings, 
         return -EINVAL;
     }
     for (size_t i = 0; i < n_settings && error == 0; i++) {
-        error = loop_net_set_option(fd, settings[i].option, settings[i].value);
+        error = loop_net_set_option(number, settings[i].option, settings[i].value);
     }
     return error;
 }
 
 int loop_net_open_socket(int family, bool nagle)
 {
-    int fd = loop_kernel_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int number = loop_kernel_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (fd < 0) {
+    if (number < 0) {
         return -errno;
     }
     if (family != AF_UNIX && !nagle) {
         /* It only makes small writes faster: a socket without it works too. */
-        (void)loop_net_set_option(fd, LOOP_TCP_NODELAY, 1);
+        (void)loop_net_set_option(number, LOOP_TCP_NODELAY, 1);
     }
-    return fd;
+    return number;
 }

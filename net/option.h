@@ -7,11 +7,11 @@
 
 #include <net/net.h>
 
-/* Sets an option of the socket `fd`. Returns 0 or -errno: -EINVAL for an unknown option or a value out of range. */
-int loop_net_set_option(int fd, enum loop_socket_option option, int value);
+/* Sets an option of the socket `number`. Returns 0 or -errno: -EINVAL for an unknown option or a value out of range. */
+int loop_net_set_option(int number, enum loop_socket_option option, int value);
 
 /* Applies settings in their order and stops at the first that fails. Returns 0 or its error. */
-int loop_net_apply_settings(int fd, const struct loop_socket_setting *settings, size_t n_settings);
+int loop_net_apply_settings(int number, const struct loop_socket_setting *settings, size_t n_settings);
 
 /* Opens a nonblocking stream socket of this family, CLOEXEC, with TCP_NODELAY unless `nagle`. Returns its descriptor or
  * -errno. */

@@ -240,7 +240,7 @@ static void on_message(void *part, int64_t result)
     if (mixed_failed(part, result)) {
         return;
     }
-    for (size_t i = 0; i < message.received.n_fds; i++) {
+    for (size_t i = 0; i < message.received.n_numbers; i++) {
         close(message.fds[i]);
     }
 }
@@ -259,8 +259,8 @@ static void begin_messages(struct part *part)
     message.passed = dup(STDIN_FILENO);
     message.out = (struct iovec){(char *)(uintptr_t) "a message", 9};
     message.in = (struct iovec){message.bytes, sizeof message.bytes};
-    message.sent = (struct loop_message){.iov = &message.out, .n_iov = 1, .fds = &message.passed, .n_fds = 1};
-    message.received = (struct loop_message){.iov = &message.in, .n_iov = 1, .fds = message.fds, .n_fds = 2};
+    message.sent = (struct loop_message){.iov = &message.out, .n_iov = 1, .numbers = &message.passed, .n_numbers = 1};
+    message.received = (struct loop_message){.iov = &message.in, .n_iov = 1, .numbers = message.fds, .n_numbers = 2};
     if (!mixed_started(loop_op_recv_msg(NULL, message.ends[0], &message.received, MIXED(part, on_message, part)))) {
         close(message.passed);
         return;

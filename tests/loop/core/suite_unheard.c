@@ -263,15 +263,15 @@ LOOP_TEST(unheard_message_passes_its_descriptors_once)
     make_link(UNIX_SOCKET, fds);
     make_pipe(passed);
     scope = loop_scope_open(env->scope, ONCE(&end));
-    sent = (struct loop_message){.iov = pieces, .n_iov = 3, .fds = passed, .n_fds = 2};
+    sent = (struct loop_message){.iov = pieces, .n_iov = 3, .numbers = passed, .n_numbers = 2};
     peer = adopt(env->scope, fds[1]);
     START(loop_op_send_msg(NULL, flow_of(scope, fds[0])->fd, &sent, NULL, NULL));
     while (n_bytes < SIZE) {
-        received = (struct loop_message){.iov = &iov, .n_iov = 1, .fds = got + n_fds, .n_fds = 4 - n_fds};
+        received = (struct loop_message){.iov = &iov, .n_iov = 1, .numbers = got + n_fds, .n_numbers = 4 - n_fds};
         AWAIT(loop_op_recv_msg(NULL, peer, &received, GO));
         CHECK(result > 0);
         n_bytes += (size_t)result;
-        n_fds += received.n_fds;
+        n_fds += received.n_numbers;
     }
     WAIT_UNTIL(end.count);
     ONCE_IS(end, 0);

@@ -237,7 +237,7 @@ LOOP_TEST(p17_receives_get_unread_bytes)
     AWAIT(loop_op_recv_msg(NULL, fd, &message, GO));
     CHECK_IS(result, 7);
     CHECK_IS(message.address_len, 0);
-    CHECK_IS(message.n_fds, 0);
+    CHECK_IS(message.n_numbers, 0);
     CHECK_IS(message.flags, 0);
     CHECK(memcmp(got, "message", 7) == 0);
     END;

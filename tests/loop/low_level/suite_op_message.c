@@ -40,8 +40,8 @@ LOOP_TEST(messages_carry_descriptors)
     BEGIN;
     make_flows(env->scope, flows);
     make_pipe(sent);
-    out = (struct loop_message){.iov = &out_vector, .n_iov = 1, .fds = sent, .n_fds = 2};
-    in = (struct loop_message){.iov = &in_vector, .n_iov = 1, .fds = came, .n_fds = 4};
+    out = (struct loop_message){.iov = &out_vector, .n_iov = 1, .numbers = sent, .n_numbers = 2};
+    in = (struct loop_message){.iov = &in_vector, .n_iov = 1, .numbers = came, .n_numbers = 4};
     START(loop_op_recv_msg(NULL, flows[1]->fd, &in, ONCE(&read)));
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(read.count, 0);
@@ -50,7 +50,7 @@ LOOP_TEST(messages_carry_descriptors)
     WAIT_UNTIL(read.count);
     CHECK(read.result > 0 && read.result <= 8);
     CHECK(memcmp(got, text, (size_t)read.result) == 0);
-    CHECK_IS(in.n_fds, 2);
+    CHECK_IS(in.n_numbers, 2);
     CHECK_IS(fcntl(came[0], F_GETFD), FD_CLOEXEC);
     CHECK_IS(fcntl(came[1], F_GETFD), FD_CLOEXEC);
     CHECK_IS(write(came[1], "p", 1), 1);
@@ -76,14 +76,14 @@ LOOP_TEST(descriptors_without_room_are_closed)
     for (int i = 0; i < 3; i++) {
         sent[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
-    out = (struct loop_message){.iov = &out_vector, .n_iov = 1, .fds = sent, .n_fds = 3};
-    in = (struct loop_message){.iov = &in_vector, .n_iov = 1, .fds = came, .n_fds = 1};
+    out = (struct loop_message){.iov = &out_vector, .n_iov = 1, .numbers = sent, .n_numbers = 3};
+    in = (struct loop_message){.iov = &in_vector, .n_iov = 1, .numbers = came, .n_numbers = 1};
     AWAIT(loop_op_send_msg(NULL, flows[0]->fd, &out, GO));
     CHECK_IS(result, 1);
     before = count_fds();
     AWAIT(loop_op_recv_msg(NULL, flows[1]->fd, &in, GO));
     CHECK_IS(result, 1);
-    CHECK_IS(in.n_fds, 1);
+    CHECK_IS(in.n_numbers, 1);
     CHECK(in.flags & MSG_CTRUNC);
     CHECK_IS(count_fds(), before + 1);
     close(came[0]);
@@ -99,15 +99,15 @@ LOOP_TEST(too_many_descriptors_are_refused)
     static struct loop_message out;
     static char byte = 'x';
     static struct iovec vector = {&byte, 1};
-    static int fds[LOOP_MAX_FDS + 1];
+    static int fds[LOOP_MESSAGE_MAX_NUMBERS + 1];
 
     BEGIN;
     make_flows(env->scope, flows);
-    out = (struct loop_message){.iov = &vector, .n_iov = 1, .fds = fds, .n_fds = LOOP_MAX_FDS + 1};
+    out = (struct loop_message){.iov = &vector, .n_iov = 1, .numbers = fds, .n_numbers = LOOP_MESSAGE_MAX_NUMBERS + 1};
     AWAIT(loop_op_send_msg(NULL, flows[0]->fd, &out, GO));
     CHECK_IS(result, -EINVAL);
     memset(fds, 0xff, sizeof fds);
-    out.n_fds = 1;
+    out.n_numbers = 1;
     AWAIT(loop_op_send_msg(NULL, flows[0]->fd, &out, GO));
     CHECK_IS(result, -EBADF);
     END;
@@ -136,7 +136,7 @@ LOOP_TEST(messages_have_senders_and_destinations)
     CHECK(in.flags & MSG_TRUNC);
     CHECK_IS(in.address_len, length);
     CHECK_IS(from.sin_port, addresses[0].sin_port);
-    CHECK_IS(in.n_fds, 0);
+    CHECK_IS(in.n_numbers, 0);
     END;
 }
 
@@ -157,14 +157,14 @@ LOOP_TEST(a_message_passes_descriptors)
     files[1] = open_file(env->scope, "two");
     numbers[0] = loop_fd_peek(files[0]);
     numbers[1] = loop_fd_peek(files[1]);
-    message = (struct loop_message){.iov = out, .n_iov = 2, .fds = numbers, .n_fds = 2};
+    message = (struct loop_message){.iov = out, .n_iov = 2, .numbers = numbers, .n_numbers = 2};
     AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, 8);
-    message = (struct loop_message){.iov = &in, .n_iov = 1, .fds = got, .n_fds = 4};
+    message = (struct loop_message){.iov = &in, .n_iov = 1, .numbers = got, .n_numbers = 4};
     AWAIT(loop_op_recv_msg(env->scope, pair[1], &message, GO));
     CHECK_IS(result, 8);
     CHECK(memcmp(bytes, "with two", 8) == 0);
-    CHECK_IS(message.n_fds, 2);
+    CHECK_IS(message.n_numbers, 2);
     CHECK_IS(message.flags, 0);
     for (int i = 0; i < 2; i++) {
         CHECK(got[i] != numbers[i] && fcntl(got[i], F_GETFD) & FD_CLOEXEC);
@@ -180,26 +180,27 @@ LOOP_TEST(as_many_descriptors_as_promised_and_no_more)
     static struct loop_fd *pair[2];
     static char byte = 'x';
     static struct iovec iov = {&byte, 1};
-    static int numbers[LOOP_MAX_FDS + 1], got[LOOP_MAX_FDS + 1];
+    static int numbers[LOOP_MESSAGE_MAX_NUMBERS + 1], got[LOOP_MESSAGE_MAX_NUMBERS + 1];
     static struct loop_message message;
 
     BEGIN;
     open_pair(env->scope, pair);
-    for (int i = 0; i <= LOOP_MAX_FDS; i++) {
+    for (int i = 0; i <= LOOP_MESSAGE_MAX_NUMBERS; i++) {
         numbers[i] = STDERR_FILENO;
     }
-    message = (struct loop_message){.iov = &iov, .n_iov = 1, .fds = numbers, .n_fds = LOOP_MAX_FDS + 1};
+    message =
+        (struct loop_message){.iov = &iov, .n_iov = 1, .numbers = numbers, .n_numbers = LOOP_MESSAGE_MAX_NUMBERS + 1};
     AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, -EINVAL);
-    message.n_fds = LOOP_MAX_FDS;
+    message.n_numbers = LOOP_MESSAGE_MAX_NUMBERS;
     AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, 1);
-    message = (struct loop_message){.iov = &iov, .n_iov = 1, .fds = got, .n_fds = LOOP_MAX_FDS + 1};
+    message = (struct loop_message){.iov = &iov, .n_iov = 1, .numbers = got, .n_numbers = LOOP_MESSAGE_MAX_NUMBERS + 1};
     AWAIT(loop_op_recv_msg(env->scope, pair[1], &message, GO));
     CHECK_IS(result, 1);
-    CHECK_IS(message.n_fds, LOOP_MAX_FDS);
+    CHECK_IS(message.n_numbers, LOOP_MESSAGE_MAX_NUMBERS);
     CHECK_IS(message.flags & MSG_CTRUNC, 0);
-    for (int i = 0; i < LOOP_MAX_FDS; i++) {
+    for (int i = 0; i < LOOP_MESSAGE_MAX_NUMBERS; i++) {
         close(got[i]);
     }
     END;
@@ -222,12 +223,12 @@ LOOP_TEST(messages_that_cannot_be_sent)
     message = (struct loop_message){.n_iov = 1};
     AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, -EINVAL);
-    message = (struct loop_message){.iov = &iov, .n_iov = 1, .n_fds = 1};
+    message = (struct loop_message){.iov = &iov, .n_iov = 1, .n_numbers = 1};
     AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_op_recv_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, -EINVAL);
-    message.fds = &no_descriptor;
+    message.numbers = &no_descriptor;
     AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, -EBADF);
     message = (struct loop_message){.iov = many, .n_iov = IOV_MAX + 1};
@@ -299,12 +300,12 @@ LOOP_TEST(a_cancelled_message_says_that_nothing_came)
 
     BEGIN;
     open_pair(env->scope, pair);
-    message = (struct loop_message){.iov = &iov, .n_iov = 1, .fds = fds, .n_fds = 2};
+    message = (struct loop_message){.iov = &iov, .n_iov = 1, .numbers = fds, .n_numbers = 2};
     job = START(loop_op_recv_msg(env->scope, pair[0], &message, ONCE(&once)));
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(loop_cancel(env->loop, job), 0);
     WAIT_UNTIL(once.count);
     ONCE_IS(once, -ECANCELED);
-    CHECK_IS(message.n_fds, 0);
+    CHECK_IS(message.n_numbers, 0);
     END;
 }
