@@ -7,6 +7,7 @@
  */
 #include <loop/flow_check.h>
 #include <loop/copy.h>
+#include <loop/file_copy.h>
 #include <loop/io.h>
 #include <loop/own.h>
 #include <loop/part.h>

@@ -6,17 +6,16 @@
  * The others stand in line: reads in fd->readers, writes in fd->writers. A write takes along those that stand behind
  * it.
  */
-#include <loop/fd_flow.h>
+#include <loop/fd_file.h>
+
 #include <loop/unread.h>
+#include <loop/write_state.h>
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 
 /* ---- the lines ---- */
-
-static void start_read(struct loop *loop, struct loop_job *job);
-static void start_write(struct loop *loop, struct loop_job *job);
 
 /* Starts the next operation of a line, if none is in flight. */
 static void start_next(struct loop *loop, struct loop_list *line, struct loop_job **in_flight)
@@ -27,24 +26,19 @@ static void start_next(struct loop *loop, struct loop_list *line, struct loop_jo
     }
     struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
     *in_flight = job;
-    if (job->op == LOOP_OP_COPY) {
-        loop_file_copy_turn(loop, job);
-    } else if (job->kind == &loop_file_write_kind) {
-        start_write(loop, job);
-    } else if (job->kind == &loop_file_read_kind) {
-        start_read(loop, job);
+    if (job->kind->turn) {
+        job->kind->turn(loop, job);
     } else {
         loop->backend->start(loop, job);
     }
 }
 
-/* A copy may take long: it lets others in between. */
 static void join_line(struct loop *loop, struct loop_job *job, struct loop_list *line, struct loop_job **in_flight)
 {
     job->where = LOOP_AT_WAIT;
     loop_list_push_back(line, &job->link);
-    if (*in_flight && (*in_flight)->op == LOOP_OP_COPY) {
-        loop_file_copy_yield(loop, *in_flight);
+    if (*in_flight && (*in_flight)->kind->yield) {
+        (*in_flight)->kind->yield(loop, *in_flight);
     }
     start_next(loop, line, in_flight);
 }
@@ -155,6 +149,7 @@ static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
 const struct loop_job_kind loop_file_read_kind = {.name = "file read",
                                                   .cancel = cancel,
                                                   .backend_done = read_done,
+                                                  .turn = start_read,
                                                   .resumed = read_resumed,
                                                   .takes_unaligned = true,
                                                   .size = LOOP_JOB_LARGE};
@@ -342,6 +337,7 @@ static void cancel_write(struct loop *loop, struct loop_job *job)
 const struct loop_job_kind loop_file_write_kind = {.name = "file write",
                                                    .cancel = cancel_write,
                                                    .backend_done = write_done,
+                                                   .turn = start_write,
                                                    .resumed = write_resumed,
                                                    .takes_unaligned = true,
                                                    .size = LOOP_JOB_LARGE};

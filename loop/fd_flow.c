@@ -4,11 +4,15 @@
  * What is written in one continuation leaves together when it has returned (loop_ready_send): one system call, and no
  * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
  */
-#include <loop/check.h>
 #include <loop/fd_flow.h>
+
+#include <loop/check.h>
+#include <loop/fd_file.h>
+#include <loop/fd_shutdown.h>
 #include <loop/io.h>
-#include <loop/unread.h>
 #include <loop/part.h>
+#include <loop/unread.h>
+#include <loop/write_state.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -135,45 +139,6 @@ static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *
 
 /* ---- the queue of writes ---- */
 
-/* `n` bytes of the queue are gone; `result` < 0: because a write failed. */
-static void leave_queue(struct loop *loop, struct loop_fd *fd, size_t n, int64_t result)
-{
-    assert(fd->queued_bytes >= n);
-    fd->queued_bytes -= n;
-    if (result < 0 && result != -ECANCELED) {
-        fd->write_error = (int32_t)result;
-    }
-    if (!loop_list_is_empty(&fd->pollers)) {
-        loop_ready_activate(loop, fd); /* somebody may wait for it to drain */
-    }
-}
-
-void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n)
-{
-    const struct iovec *iov = loop_write_vectors(write);
-    write->done += n;
-    fd->write_error = 0; /* whatever it was, it has been overcome: there is room on the disk again */
-    leave_queue(loop, fd, n, 0);
-    while (write->at < write->n_iov && n >= iov[write->at].iov_len - write->at_offset) {
-        n -= iov[write->at].iov_len - write->at_offset;
-        write->at_offset = 0;
-        write->at++;
-    }
-    write->at_offset += n;
-}
-
-int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result)
-{
-    size_t left = write->total - write->done;
-    leave_queue(loop, job->fd, left, result);
-    if (write->chunk) {
-        loop_region_give(loop, write->chunk);
-    }
-    free(write->moved);
-    bool tells_count = left == 0 || (job->fn && write->done > 0);
-    return tells_count ? (int64_t)write->done : result < 0 ? result : -EIO;
-}
-
 bool loop_fd_is_full(const struct loop_fd *fd)
 {
     return fd->has_overflowed || (fd->queued_bytes > 0 && fd->queued_bytes >= fd->limit_bytes);
@@ -245,18 +210,6 @@ static const struct loop_job_kind write_kind = {.name = "write",
                                                 .size = LOOP_JOB_LARGE,
                                                 .is_written_whole = true};
 
-int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n)
-{
-    const struct iovec *from = loop_write_vectors(write);
-    size_t offset = write->at_offset;
-    for (size_t i = write->at; i < write->n_iov && n < LOOP_GATHER_MAX; i++, offset = 0) {
-        if (from[i].iov_len > offset) {
-            iov[n++] = (struct iovec){(char *)from[i].iov_base + offset, from[i].iov_len - offset};
-        }
-    }
-    return n;
-}
-
 /* The first writes of the queue, for one call. Where there are packets a call makes one: of one write. */
 static int gather(const struct loop_fd *fd, struct iovec *iov)
 {
@@ -291,7 +244,7 @@ static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *jo
     size_t left = write->total - write->done;
     fd->write_error = 0;
     write->done = write->total;
-    leave_queue(loop, fd, left, 0);
+    loop_write_leave_queue(loop, fd, left, 0);
     if (write->chunk) {
         loop_region_give(loop, write->chunk);
     }

@@ -2,7 +2,9 @@
  *
  * Shutting down the sink of a descriptor, in order with its writes.
  */
-#include <loop/fd_flow.h>
+#include <loop/fd_shutdown.h>
+
+#include <loop/fd_file.h>
 
 #include <errno.h>
 #include <sys/socket.h>

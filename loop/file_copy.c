@@ -6,7 +6,10 @@
  * after a piece when somebody else waits in one of them, or it is to end. Others who wait for a thread go between two
  * pieces.
  */
+#include <loop/file_copy.h>
+
 #include <loop/copy.h>
+#include <loop/fd_file.h>
 #include <loop/unaligned.h>
 
 #include <errno.h>
@@ -139,25 +142,13 @@ static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
     }
 }
 
-static void cancel_copy(struct loop *loop, struct loop_job *job)
-{
-    loop_direct_cancel(loop, job);
-    loop_file_copy_yield(loop, job);
-}
-
-const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
-                                                  .cancel = cancel_copy,
-                                                  .backend_done = copy_done,
-                                                  .made_daemon = loop_copy_made_daemon,
-                                                  .uses_args = true,
-                                                  .size = LOOP_JOB_LARGE};
-
 static bool is_contended(const struct loop_job *job)
 {
     return !loop_list_is_empty(&job->fd->readers) || !loop_list_is_empty(&job->u.args.second->writers);
 }
 
-void loop_file_copy_turn(struct loop *loop, struct loop_job *job)
+/* It has the turn in one of the two lines. */
+static void have_turn(struct loop *loop, struct loop_job *job)
 {
     if (job->u.args.second->writing != job) {
         loop_file_join_writers(loop, job, job->u.args.second);
@@ -167,12 +158,27 @@ void loop_file_copy_turn(struct loop *loop, struct loop_job *job)
     loop_pool_submit(loop, job);
 }
 
-void loop_file_copy_yield(struct loop *loop, struct loop_job *job)
+static void yield(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_POOL_LINE) {
         loop_pool_recall(loop, job);
     }
 }
+
+static void cancel_copy(struct loop *loop, struct loop_job *job)
+{
+    loop_direct_cancel(loop, job);
+    yield(loop, job);
+}
+
+const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
+                                                  .cancel = cancel_copy,
+                                                  .backend_done = copy_done,
+                                                  .turn = have_turn,
+                                                  .yield = yield,
+                                                  .made_daemon = loop_copy_made_daemon,
+                                                  .uses_args = true,
+                                                  .size = LOOP_JOB_LARGE};
 
 /* What claims to be empty may be made while it is read, as the files of /proc are, and block: that is for reads that
  * can be cancelled. */
