@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A client: sends its argument, then writes what comes back to standard output.
+ * A client: sends its argument and copies the answer to standard output.
  */
 #include <loop/loop.h>
 #include <net/net.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A server whose connections have state: each client is told how many bytes it has sent so far.
+ * A server whose connections have state: it answers each client with the number of bytes it has sent so far.
  */
 #include <loop/loop.h>
 #include <net/net.h>
@@ -32,7 +32,7 @@ static void on_read(void *arg, int64_t result)
     int len;
 
     if (result <= 0) {
-        return; /* the end or an error: nothing is started any more, so the scope ends */
+        return; /* the end or an error: starts nothing more, so the scope ends */
     }
     connection->total += (uint64_t)result;
     len = snprintf(connection->answer, sizeof connection->answer, "%" PRIu64 " bytes so far\n", connection->total);
@@ -52,7 +52,7 @@ static void on_connection(struct loop_flow *peer, void *arg)
 
     (void)arg;
     if (!connection) {
-        return; /* nothing runs in the connection's scope: it ends and closes the socket */
+        return; /* nothing runs in the connection's scope, so it ends and closes the socket */
     }
     connection->peer = peer;
     if (!loop_scope_defer(peer->scope, on_gone, connection)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagrams: a server that answers in capitals, and a client of it in the same loop.
+ * Datagrams: a server that answers in capitals, and its client in the same loop.
  */
 #include <loop/loop.h>
 #include <net/net.h>
@@ -22,7 +22,7 @@ static void on_question(void *socket, int64_t result, const struct loop_datagram
     size_t len = 0;
 
     if (!question || result < 0) {
-        return; /* it was the last; or the network tells of an answer that went astray */
+        return; /* the end of the stream, or an error of an earlier answer */
     }
     for (const char *text = question->data; len < question->len && len < sizeof answer; len++) {
         answer[len] = (char)toupper((unsigned char)text[len]);
@@ -58,7 +58,7 @@ static int open_both(struct loop_scope *scope, struct loop_datagram_socket **ser
         error = loop_datagram_open(scope, &(struct loop_datagram_options){.bind_to = &address}, server);
     }
     if (error == 0) {
-        error = loop_datagram_address(*server, &address); /* with the port that was found */
+        error = loop_datagram_address(*server, &address); /* with the port that the kernel chose */
     }
     if (error == 0) {
         error = loop_datagram_open(scope, &(struct loop_datagram_options){.connect_to = &address}, client);

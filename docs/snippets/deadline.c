@@ -49,7 +49,7 @@ static int start_call(struct loop_scope *parent, const struct loop_address *addr
     return 0;
 }
 
-/* The silent server: the kernel takes connections for it, but nobody accepts them. */
+/* The silent server: the kernel completes connections for it, but the program does not accept them. */
 static int start(struct loop_env *env, void *arg)
 {
     struct loop_listener *listener;

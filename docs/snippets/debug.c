@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Looking into a running loop: its log, its trace, its scopes and its counters.
+ * Inspects a running loop: its log, its trace, its scopes and its counters.
  */
 #include <loop/loop.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The echo server: sends back whatever comes, to any number of clients, until SIGTERM or SIGINT.
+ * The echo server: sends back everything it receives, to any number of clients, until SIGTERM or SIGINT.
  */
 #include <loop/loop.h>
 #include <net/net.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What happens to an error that nobody asked for: a full disk, and a timer that has to go down with it.
+ * An error without a continuation: a write to a full disk fails the scope, which cancels a timer.
  */
 #include <loop/loop.h>
 

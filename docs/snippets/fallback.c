@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A program that decides for itself what to do where io_uring cannot be had.
+ * A program that decides for itself what to do if io_uring cannot be used.
  */
 #include <loop/loop.h>
 

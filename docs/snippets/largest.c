@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The largest file of a directory, which may have a million of them: read some hundred at a time.
+ * Finds the largest file of a directory, which may have a million: reads a few hundred entries at a time.
  */
 #include <fs/fs.h>
 

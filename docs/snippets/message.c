@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A message on standard input: a header in lines, an empty line, and a body, which is copied to standard output.
+ * A message on standard input: a header of lines, an empty line, and a body, which is copied to standard output.
  */
 #include <loop/loop.h>
 #include <loop/reader.h>
@@ -47,7 +47,7 @@ static int start(struct loop_env *env, void *arg)
     struct message *message = arg;
 
     message->env = env;
-    message->reader = loop_reader_create(env->in, 8192); /* no line of a header is longer */
+    message->reader = loop_reader_create(env->in, 8192); /* the limit for a line of the header */
     if (!message->reader) {
         return -ENOMEM;
     }

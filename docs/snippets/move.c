@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * Standard input to standard output by hand: chunks go from the stream to the sink without being copied, and a slow
- * sink holds the stream back. loop_copy does all of this by itself.
+ * Moves standard input to standard output by hand: chunks go from the stream to the sink without a copy, and a slow
+ * sink pauses the stream. loop_copy does all of this.
  */
 #include <loop/loop.h>
 
 #include <stdio.h>
 #include <string.h>
 
-/* As much as may wait to be written before the stream is held back: half of the sink's limit, where drained resumes. */
+/* The stream is paused when more than this is queued: half of the sink's limit, where loop_sink_wait_drained
+ * resumes. */
 #define ENOUGH 65536u
 
 struct mover {

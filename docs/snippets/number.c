@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Numbers the lines of standard input, and waits for whoever reads the output when that is slow.
+ * Numbers the lines of standard input. Pauses while the reader of the output is slow.
  */
 #include <loop/loop.h>
 #include <loop/reader.h>

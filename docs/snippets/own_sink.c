@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A sink of one's own: a printer that takes a millisecond for each write. The library keeps the queue.
+ * A custom sink: a printer that takes a millisecond for each write. The library keeps the queue.
  */
 #include <loop/loop.h>
 
@@ -11,7 +11,7 @@
 struct printer {
     struct loop_sink sink;
     struct loop *loop;
-    const struct iovec *iov; /* of the write that is being printed */
+    const struct iovec *iov; /* of the current write */
     size_t n_iov;
     loop_job write, timer;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A source of one's own: the alphabet, which loop_copy, loop_read and loop_stream take like any other.
+ * A custom source: the alphabet. loop_copy, loop_read and loop_stream work on it as on any other.
  */
 #include <loop/loop.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Somebody else's descriptor: the loop says when it is ready, and whoever owns it does the rest.
+ * A foreign descriptor: the loop reports when it is ready, and its owner reads it.
  */
 #include <loop/loop.h>
 
@@ -17,7 +17,7 @@ static void on_ready(void *arg, int64_t result)
     uint64_t expirations = 0;
 
     if (number < 0) {
-        return; /* cancelled, or closed meanwhile */
+        return; /* cancelled, or closed in the meantime */
     }
     if (read(number, &expirations, sizeof expirations) == sizeof expirations) {
         printf("the other library's timer has expired\n");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A thread of the program's own tells the loop what it has found.
+ * A thread of the program posts its result to the loop.
  */
 #include <loop/loop.h>
 
@@ -15,7 +15,7 @@ struct question {
     int answer;
 };
 
-/* On the loop's thread. */
+/* Runs on the loop's thread. */
 static void on_answer(void *arg, int64_t result)
 {
     struct question *question = arg;
@@ -28,7 +28,7 @@ static void on_answer(void *arg, int64_t result)
     loop_scope_unhold(question->scope);
 }
 
-/* On the other thread, which may call loop_post and nothing else of the loop. */
+/* Runs on the other thread, which may call no function of the loop but loop_post. */
 static void *think(void *arg)
 {
     struct question *question = arg;
@@ -47,7 +47,7 @@ static int start(struct loop_env *env, void *arg)
     question->inbox = loop_inbox_ref(env->loop);
     error = question->inbox ? pthread_create(&question->thread, NULL, think, question) : ENOMEM;
     if (error == 0) {
-        loop_scope_hold(env->scope); /* posts keep nothing open by themselves */
+        loop_scope_hold(env->scope); /* a pending post does not keep a scope open */
     } else {
         loop_inbox_unref(question->inbox);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A producer that writes as much as the sink takes and no more, and a consumer at the other end.
+ * A producer that writes no more than the sink has room for, and a consumer at the other end.
  */
 #include <loop/loop.h>
 #include <net/net.h>
@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* As much as may wait to be written before the producer stops: half of the sink's limit, where drained resumes. */
+/* The producer stops when more than this is queued: half of the sink's limit, where loop_sink_wait_drained resumes. */
 #define ENOUGH 65536u
 
 struct producer {

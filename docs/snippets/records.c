@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Records of a length and so many bytes: written at one end of a pipe, read at the other.
+ * Records of a length and that many bytes: written at one end of a pipe, read at the other.
  */
 #include <loop/bytes.h>
 #include <loop/loop.h>
@@ -49,7 +49,7 @@ static void on_length(void *reader, int64_t result)
     if (len > 0) {
         loop_reader_exact(reader, len, on_name, reader);
     } else {
-        printf("(no name)\n"); /* nothing to read: a result of 0 would look like the end */
+        printf("(no name)\n"); /* reading 0 bytes would look like the end */
         read_record(reader);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A file by the low level: created, written, brought to the disk, closed.
+ * A file by low-level operations: created, written, synced to the disk, closed.
  */
 #include <loop/loop.h>
 #include <loop/low_level.h>
@@ -46,7 +46,7 @@ static void on_written(void *arg, int64_t result)
     struct save *save = arg;
 
     if (result != (int64_t)sizeof text - 1) {
-        loop_scope_fail(save->env->scope, result < 0 ? result : -EIO); /* a short write is a short write */
+        loop_scope_fail(save->env->scope, result < 0 ? result : -EIO); /* a short write is not continued */
         return;
     }
     loop_op_fsync(NULL, save->file, false, on_synced, save);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Signals as events: SIGHUP is heard any number of times, SIGTERM ends the program.
+ * Signals as events: SIGHUP any number of times, SIGTERM ends the program.
  */
 #include <loop/loop.h>
 

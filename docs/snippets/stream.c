@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A stream of data without a buffer of one's own: counts the lines and bytes of standard input.
+ * A stream needs no buffer of the program: counts the lines and bytes of standard input.
  */
 #include <loop/loop.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A file read chunk by chunk from the region, which is registered with the ring where that is possible.
+ * Reads a file into chunks of the region, which is registered with the ring if possible.
  */
 #include <loop/loop.h>
 #include <loop/low_level.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Time: a sleep, one that is cancelled, and a ticker that runs for as long as there is other work.
+ * Timers: a sleep, a cancelled one, and a ticker that runs as long as there is other work.
  */
 #include <loop/loop.h>
 
@@ -25,7 +25,7 @@ static void on_tick(void *arg, int64_t result)
     }
 }
 
-/* Counts from when it should have ticked, not from when it did, so that being late does not add up. */
+/* Starts from the time at which it was due, so that delays do not add up. */
 static void tick(struct clockwork *clockwork)
 {
     loop_job job;

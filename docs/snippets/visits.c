@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A number in a file, which is one more each time the program runs: loaded, and saved so that nobody ever sees half of
- * it. The program is given the right to one directory and uses no other.
+ * A number in a file, incremented each time the program runs. It is saved atomically: no reader sees half of it. The
+ * program is given the right to one directory and uses no other.
  */
 #include <fs/fs.h>
 

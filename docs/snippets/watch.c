@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A directory watched until there is a file "stop" in it.
+ * Watches a directory until a file "stop" appears in it.
  */
 #include <fs/fs.h>
 

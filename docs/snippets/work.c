@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * Work that would hold the loop up, done on a thread of its pool.
+ * Runs blocking work on a thread of the pool.
  */
 #include <loop/loop.h>
 
 #include <inttypes.h>
 #include <stdio.h>
 
-/* On a thread of the pool: it may block and compute, and may not call the loop. */
+/* Runs on a thread of the pool. It may block and compute, but not call the loop. */
 static int64_t count_primes(void *arg)
 {
     const int64_t *below = arg;
@@ -23,7 +23,7 @@ static int64_t count_primes(void *arg)
     return count;
 }
 
-/* On the loop's thread again. */
+/* Runs on the loop's thread again. */
 static void on_counted(void *arg, int64_t result)
 {
     const int64_t *below = arg;
