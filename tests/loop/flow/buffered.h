@@ -5,7 +5,7 @@
 #ifndef TESTS_BUFFERED_H
 #define TESTS_BUFFERED_H
 
-#include "harness.h"
+#include "reading.h"
 
 #include <loop/reader.h>
 #include <loop/writer.h>
@@ -74,14 +74,6 @@ static inline struct loop_reader *reader_from(struct loop_fd *fd)
 
     CHECK(reader != NULL);
     return reader;
-}
-
-static inline bool window_is(const struct loop_reader *reader, const char *expected)
-{
-    size_t len;
-    const char *data = loop_reader_peek(reader, &len);
-
-    return len == strlen(expected) && memcmp(data, expected, len) == 0;
 }
 
 static inline void send_text(int peer, const char *text)

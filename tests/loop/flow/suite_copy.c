@@ -1,143 +1,195 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copies that end before their source does: cancelled, with a sink that is stuck, that fails, or that is closed. What
- * the sink has taken is counted, and what it hasn't is the source's again, whatever the two are.
+ * loop_copy: order, ends and errors of its two sides.
  */
-#include "copying.h"
+#include "harness.h"
 
-/* ---- all pairings ---- */
+/* ---- copies in all pairings ---- */
 
-/* What comes out of the sink, which is closed: all there is, or, of an echo, `expected` bytes. TCP takes its time. */
-static size_t collect(size_t expected)
+LOOP_TEST(copy_to_a_slow_sink_holds_the_source_back)
 {
-    size_t n = 0, most = to.kind == ECHO ? expected : SIZE;
-    ssize_t now = 1;
-
-    if (to.kind == OWN) {
-        return own.taken;
-    }
-    CHECK_IS(fcntl(to.far, F_SETFL, 0), 0);
-    while (n < most && now > 0) {
-        now = to.kind == REGULAR ? pread(to.far, copied + n, most - n, (off_t)n) : read(to.far, copied + n, most - n);
-        n += now > 0 ? (size_t)now : 0;
-    }
-    set_nonblocking(to.far);
-    return n;
-}
-
-enum stop { CANCEL, CLOSE, FAIL };
-
-static void stop_copy(struct loop *loop, loop_job job, enum stop stop)
-{
-    if (stop == CANCEL) {
-        CHECK_IS(loop_cancel(loop, job), 0);
-    } else if (stop == CLOSE) {
-        CHECK_IS(loop_fd_close(to.fd), 0);
-    } else {
-        (void)shutdown(to.far, SHUT_RDWR);
-        close(to.far);
-    }
-}
-
-/* The pairings in which a sink can be stopped so, and the source is still there. */
-static bool makes_sense(enum kind source, enum kind sink, enum stop stop)
-{
-    bool is_echo = sink == ECHO, has_peer = sink == SOCKET || sink == TCP || sink == PIPE;
-
-    return is_echo ? stop == CANCEL && (source == SOCKET || source == TCP)
-                   : stop == CANCEL || has_peer || (stop == CLOSE && sink == REGULAR);
-}
-
-static const enum kind sink_kinds[] = {SOCKET, TCP, PIPE, OWN, REGULAR, ECHO};
-static enum kind source_kind;
-static enum stop stop;
-
-/* Copies into a sink that is stuck soon, ends that, and looks where each byte is. What a peer that is gone would have
- * got nobody but the copy can tell. */
-static void copy_to_stuck_ones(struct loop_env *env, int64_t result)
-{
+    static struct loop_flow *from, *to;
     static struct once copy;
+    static int in[2], out[2];
+    static size_t fed, now, round;
     static loop_job job;
-    static size_t sink, moved, got, before;
-    static int turn, number;
 
     BEGIN;
-    fill_pattern(pattern, sizeof pattern, 12);
-    for (sink = 0; sink < COUNT_OF(sink_kinds); sink++) {
-        if (!makes_sense(source_kind, sink_kinds[sink], stop)) {
-            continue;
-        }
-        memset(&copy, 0, sizeof copy);
-        make_own(env->scope);
-        make_source(env, source_kind);
-        make_sink(env, sink_kinds[sink]);
-        before = from.reader ? 7 : 0;
-        number = to.kind != ECHO && to.fd ? loop_fd_peek(to.fd) : -1;
-        if (from.reader) {
-            AWAIT(loop_reader_exact(from.reader, 7, GO)); /* so that it has some of it already */
-            CHECK_IS(result, 7);
-        }
-        job = START(loop_copy(from.source, to.sink, ONCE(&copy)));
-        for (turn = 0; turn < (to.kind == REGULAR ? 2 : 40); turn++) {
-            AWAIT(turns(env->scope, 1, GO));
-            feed(&from);
-        }
-        if (copy.count == 0) {
-            stop_copy(env->loop, job, stop);
-        }
-        WAIT_UNTIL(copy.count);
-        CHECK_IS(copy.count, 1);
-        CHECK(copy.result > 0 || copy.result == -ECANCELED);
-        moved = copy.result > 0 ? (size_t)copy.result : 0;
-        if (to.kind != ECHO && to.fd) {
-            loop_fd_close(to.fd);
-        }
-        while (is_open(number)) {
-            AWAIT(turns(env->scope, 1, GO));
-        }
-        if (stop != FAIL) {
-            CHECK_IS(collect(moved), moved);
-            CHECK(memcmp(copied, pattern + before, moved) == 0);
-        }
-        for (got = before + moved; got < SIZE; got += (size_t)result) {
-            feed(&from);
-            AWAIT(loop_read(from.source, rest + got, SIZE - got, GO));
-            CHECK(result > 0);
-        }
-        CHECK(memcmp(rest + before + moved, pattern + before + moved, SIZE - before - moved) == 0);
-        close_ends(&from);
-        if (to.kind != ECHO) {
-            close_ends(&to);
-        }
+    make_pair(in);
+    make_pair(out);
+    from = flow_of(env->scope, in[0]);
+    to = flow_of(env->scope, out[0]);
+    job = START(loop_copy(&from->source, &to->sink, ONCE(&copy)));
+    for (round = 0; round < 200; round++) {
+        now = stuff(in[1]);
+        fed += now;
+        AWAIT(turns(env->scope, 3, GO));
     }
+    CHECK_IS(now, 0);
+    CHECK(fed < 4 << 20);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(copy.count);
+    CHECK(copy.result > 0 || copy.result == -ECANCELED);
+    close(in[1]);
+    close(out[1]);
     END;
 }
 
-static void check_stuck(enum kind from_kind, enum stop how)
+LOOP_TEST(copy_hears_of_a_sink_that_fails)
 {
-    source_kind = from_kind;
-    stop = how;
-    script_run(&(struct loop_options){.queue_depth = 0}, copy_to_stuck_ones);
+    static struct loop_flow *from, *to;
+    static struct once copy;
+    static int in[2], out[2];
+
+    BEGIN;
+    make_pair(in);
+    make_pair(out);
+    from = flow_of(env->scope, in[0]);
+    to = flow_of(env->scope, out[0]);
+    START(loop_copy(&from->source, &to->sink, ONCE(&copy)));
+    close(out[1]);
+    CHECK_IS(send(in[1], "bytes", 5, 0), 5);
+    WAIT_UNTIL(copy.count);
+    CHECK(copy.result == -EPIPE || copy.result == -ECONNRESET);
+    close(in[1]);
+    END;
 }
 
-#define STUCK_TESTS(name, kind)                                                                                        \
-    TEST(p05_copy_from_##name##_is_cancelled_and_loses_nothing)                                                        \
-    {                                                                                                                  \
-        check_stuck(kind, CANCEL);                                                                                     \
-    }                                                                                                                  \
-    TEST(p05_copy_from_##name##_to_what_is_closed_loses_nothing)                                                       \
-    {                                                                                                                  \
-        check_stuck(kind, CLOSE);                                                                                      \
-    }                                                                                                                  \
-    TEST(p05_copy_from_##name##_to_what_fails_loses_nothing)                                                           \
-    {                                                                                                                  \
-        check_stuck(kind, FAIL);                                                                                       \
-    }
+LOOP_TEST(copy_hears_of_a_source_that_fails)
+{
+    static struct loop_flow *from, *to[2];
+    static struct once copy;
+    static int in[2];
 
-STUCK_TESTS(a_socket, SOCKET)
-STUCK_TESTS(tcp, TCP)
-STUCK_TESTS(a_pipe, PIPE)
-STUCK_TESTS(a_file, REGULAR)
-STUCK_TESTS(memory, MEMORY)
-STUCK_TESTS(ones_own, OWN)
-STUCK_TESTS(a_reader, READER)
+    BEGIN;
+    make_tcp_pair(in);
+    from = flow_of(env->scope, in[0]);
+    make_flows(env->scope, to);
+    START(loop_copy(&from->source, &to[0]->sink, ONCE(&copy)));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(setsockopt(in[1], SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)), 0);
+    close(in[1]);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECONNRESET);
+    AWAIT(loop_write(&to[0]->sink, "still open", 10, GO));
+    CHECK_IS(result, 10);
+    END;
+}
+
+LOOP_TEST(copy_loses_nothing_that_follows)
+{
+    static struct loop_flow *echo[2], *peers[2];
+    static char got[20];
+
+    BEGIN;
+    make_flows(env->scope, echo);
+    make_flows(env->scope, peers);
+    AWAIT(loop_write(&echo[1]->sink, "before", 6, GO));
+    AWAIT(loop_shutdown(&echo[1]->sink, GO));
+    AWAIT(loop_copy(&echo[0]->source, &peers[0]->sink, GO));
+    CHECK_IS(result, 6);
+    AWAIT(loop_write(&peers[0]->sink, "after", 5, GO));
+    AWAIT(loop_read_exact(&peers[1]->source, got, 11, GO));
+    CHECK(memcmp(got, "beforeafter", 11) == 0);
+    END;
+}
+
+LOOP_TEST(copy_back_and_forth_through_one_flow)
+{
+    enum { SIZE = 500000 };
+    static struct loop_flow *flows[2];
+    static struct once echo, write, shut;
+    static char *sent, *got;
+
+    BEGIN;
+    sent = malloc(SIZE);
+    got = malloc(SIZE);
+    fill_pattern(sent, SIZE, 11);
+    make_flows(env->scope, flows);
+    START(loop_copy(&flows[1]->source, &flows[1]->sink, ONCE(&echo)));
+    START(loop_write(&flows[0]->sink, sent, SIZE, ONCE(&write)));
+    START(loop_shutdown(&flows[0]->sink, ONCE(&shut)));
+    AWAIT(loop_read_exact(&flows[0]->source, got, SIZE, GO));
+    CHECK_IS(result, SIZE);
+    CHECK(is_pattern(got, SIZE, 11));
+    WAIT_UNTIL(echo.count && write.count && shut.count);
+    ONCE_IS(echo, SIZE);
+    free(sent);
+    free(got);
+    END;
+}
+
+LOOP_TEST(copy_from_what_is_closed)
+{
+    static struct loop_flow *flows[2];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    loop_flow_close(flows[0]);
+    AWAIT(loop_copy(&flows[0]->source, &flows[1]->sink, GO));
+    CHECK_IS(result, -EBADF);
+    AWAIT(loop_copy(&flows[1]->source, &flows[0]->sink, GO));
+    CHECK_IS(result, -EBADF);
+    END;
+}
+
+LOOP_TEST(copy_ends_when_its_source_is_closed)
+{
+    static struct loop_flow *from[2], *to[2];
+    static struct once copy;
+
+    BEGIN;
+    make_flows(env->scope, from);
+    make_flows(env->scope, to);
+    START(loop_copy(&from[0]->source, &to[0]->sink, ONCE(&copy)));
+    AWAIT(turns(env->scope, 2, GO));
+    loop_flow_close(from[0]);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    END;
+}
+
+LOOP_TEST(copy_ends_when_its_sink_is_closed)
+{
+    static struct loop_flow *from[2], *to[2];
+    static struct once copy;
+
+    BEGIN;
+    make_flows(env->scope, from);
+    make_flows(env->scope, to);
+    START(loop_copy(&from[0]->source, &to[0]->sink, ONCE(&copy)));
+    AWAIT(turns(env->scope, 2, GO));
+    loop_flow_close(to[0]);
+    AWAIT(loop_write(&from[1]->sink, "x", 1, GO));
+    WAIT_UNTIL(copy.count);
+    CHECK(copy.result == -EBADF || copy.result == -ECANCELED);
+    END;
+}
+
+LOOP_TEST(many_copies_at_once)
+{
+    enum { N = HAS_SANITIZER ? 60 : 200 };
+    static struct loop_source *sources[N];
+    static struct once copies[N];
+    static char bytes[3000];
+    static struct loop_sink *sinks[N];
+    static size_t length;
+    static int at;
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 1);
+    for (int i = 0; i < N; i++) {
+        struct loop_sink *feeder;
+        CHECK_IS(loop_pipe(env->scope, &sources[i], &feeder), 0);
+        START(loop_write(feeder, bytes, sizeof bytes, NULL, NULL));
+        START(loop_shutdown(feeder, NULL, NULL));
+        sinks[i] = loop_memory_sink(env->scope, 0);
+        START(loop_copy(sources[i], sinks[i], ONCE(&copies[i])));
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(copies[at].count);
+        ONCE_IS(copies[at], sizeof bytes);
+        CHECK(is_pattern(loop_memory_data(sinks[at], &length), sizeof bytes, 1));
+    }
+    END;
+}

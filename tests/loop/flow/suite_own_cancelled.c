@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources and sinks of the program's own in a scope that is cancelled: their functions are not called, so that nothing
- * is taken from a source, or by a sink, that nobody would get.
+ * Sources, sinks and writers in a scope that is cancelled: their functions are not called, so that nothing is taken
+ * that no job would get.
  */
 #include "harness.h"
 

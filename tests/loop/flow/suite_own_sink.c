@@ -1,11 +1,47 @@
 /* SPDX-License-Identifier: ISC
  *
  * Sinks of the program's own: the library keeps what is given to them in a queue, with a limit, and hands them one
- * write at a time. So a sink that is slow holds its feeder back, and nobody else.
+ * write at a time. So a sink that is slow holds its feeder back, and no other.
  */
-#include "harness.h"
+#include "own.h"
 
 #include <sys/uio.h>
+
+/* ---- a source and a sink of one's own ---- */
+
+LOOP_TEST(own_sink_is_written_like_any)
+{
+    static struct checker checker;
+    static struct loop_sink *sink;
+    static char bytes[256];
+    static struct iovec vector = {bytes + 100, 100};
+    static struct loop_chunk *chunk;
+
+    BEGIN;
+    sink = make_checker(env, &checker);
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (char)i;
+    }
+    AWAIT(loop_write(sink, bytes, 100, GO));
+    CHECK_IS(result, 100);
+    AWAIT(loop_writev(sink, &vector, 1, GO));
+    CHECK_IS(result, 100);
+    chunk = loop_chunk_alloc(env->loop);
+    memcpy(loop_chunk_data(chunk), bytes + 200, 56);
+    AWAIT(loop_write_chunk(sink, chunk, 56, GO));
+    CHECK_IS(result, 56);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    CHECK_IS(checker.length, 256);
+    AWAIT(loop_shutdown(sink, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(checker.shutdowns, 1);
+    CHECK_IS(loop_sink_close(sink), 0);
+    CHECK_IS(loop_sink_close(sink), -EBADF);
+    CHECK_IS(loop_sink_queued(sink), 0);
+    CHECK(!loop_sink_is_full(sink));
+    CHECK_IS(loop_sink_limit(loop_memory_sink(env->scope, 0), 1), -EOPNOTSUPP);
+    END;
+}
 
 enum { SIZE = 1 << 20, ENOUGH = 100000 };
 

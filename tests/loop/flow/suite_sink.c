@@ -1,8 +1,263 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_write and its forms (P5): what a write says of what went out, however it ends.
+ * loop_write and its forms (P5): order, and what a write says of what went out, however it ends.
  */
 #include "harness.h"
+
+#include <sys/ioctl.h>
+
+/* ---- writing ---- */
+
+LOOP_TEST(write_says_how_much)
+{
+    static struct loop_flow *flows[2];
+    static char buffer[5];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    AWAIT(loop_write(&flows[0]->sink, "hello", 5, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_read_exact(&flows[1]->source, buffer, 5, GO));
+    CHECK(memcmp(buffer, "hello", 5) == 0);
+    END;
+}
+
+LOOP_TEST(write_goes_on_when_there_is_room_again)
+{
+    enum { SIZE = 2 << 20 };
+    static struct loop_flow *flow;
+    static struct once write;
+    static char *bytes, *got;
+    static size_t length;
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    bytes = malloc(SIZE);
+    got = malloc(SIZE);
+    fill_pattern(bytes, SIZE, 1);
+    flow = flow_of(env->scope, fds[0]);
+    set_nonblocking(fds[1]);
+    START(loop_write(&flow->sink, bytes, SIZE, ONCE(&write)));
+    while (length < SIZE) {
+        ssize_t n = read(fds[1], got + length, SIZE - length);
+        if (n > 0) {
+            length += (size_t)n;
+        } else {
+            AWAIT(loop_op_nop(env->scope, GO));
+        }
+    }
+    WAIT_UNTIL(write.count);
+    ONCE_IS(write, SIZE);
+    CHECK(is_pattern(got, SIZE, 1));
+    close(fds[1]);
+    free(bytes);
+    free(got);
+    END;
+}
+
+LOOP_TEST(gather_of_ten_thousand_vectors)
+{
+    enum { N = 10000, PIECE = 7 };
+    static struct loop_flow *flows[2];
+    static struct once write;
+    static struct iovec vectors[N];
+    static char bytes[N * PIECE], got[N * PIECE];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    fill_pattern(bytes, sizeof bytes, 2);
+    for (int i = 0; i < N; i++) {
+        vectors[i] = (struct iovec){bytes + i * PIECE, PIECE};
+    }
+    START(loop_writev(&flows[0]->sink, vectors, N, ONCE(&write)));
+    AWAIT(loop_read_exact(&flows[1]->source, got, sizeof got, GO));
+    CHECK_IS(result, sizeof got);
+    CHECK(is_pattern(got, sizeof got, 2));
+    WAIT_UNTIL(write.count);
+    ONCE_IS(write, sizeof bytes);
+    END;
+}
+
+LOOP_TEST(gather_skips_empty_vectors)
+{
+    static struct loop_flow *flows[2];
+    static char a[] = "ab", b[] = "cde", got[5];
+    static struct iovec vectors[] = {{NULL, 0}, {a, 2}, {a, 0}, {NULL, 0}, {b, 3}, {NULL, 0}};
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    AWAIT(loop_writev(&flows[0]->sink, vectors, COUNT_OF(vectors), GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_read_exact(&flows[1]->source, got, 5, GO));
+    CHECK(memcmp(got, "abcde", 5) == 0);
+    END;
+}
+
+LOOP_TEST(gather_to_a_file_and_a_pipe)
+{
+    enum { N = 3000 };
+    static struct loop_flow *file;
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct iovec vectors[N];
+    static char bytes[N * 3], got[N * 3];
+    static int fd;
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 5);
+    for (int i = 0; i < N; i++) {
+        vectors[i] = (struct iovec){bytes + i * 3, 3};
+    }
+    fd = make_file("", 0);
+    file = flow_of(env->scope, fd);
+    AWAIT(loop_writev(&file->sink, vectors, N, GO));
+    CHECK_IS(result, sizeof bytes);
+    CHECK_IS(pread(fd, got, sizeof got, 0), sizeof got);
+    CHECK(is_pattern(got, sizeof got, 5));
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    AWAIT(loop_writev(sink, vectors, N, GO));
+    CHECK_IS(result, sizeof bytes);
+    AWAIT(loop_read_exact(source, got, sizeof got, GO));
+    CHECK(is_pattern(got, sizeof got, 5));
+    END;
+}
+
+LOOP_TEST(writes_and_gathers_mixed_stay_in_order)
+{
+    static struct loop_flow *flows[2];
+    static char a[] = "bc", b[] = "de", got[8];
+    static struct iovec vectors[] = {{a, 2}, {b, 2}};
+    static struct loop_chunk *chunk;
+    static struct tally tally;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    chunk = loop_chunk_alloc(env->loop);
+    memcpy(loop_chunk_data(chunk), "fg", 2);
+    START(loop_write(&flows[0]->sink, "a", 1, TALLY(&tally)));
+    START(loop_writev(&flows[0]->sink, vectors, 2, TALLY(&tally)));
+    START(loop_write_chunk(&flows[0]->sink, chunk, 2, TALLY(&tally)));
+    START(loop_write(&flows[0]->sink, "h", 1, TALLY(&tally)));
+    AWAIT(loop_read_exact(&flows[1]->source, got, 8, GO));
+    CHECK(memcmp(got, "abcdefgh", 8) == 0);
+    WAIT_UNTIL(tally.count == 4);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
+LOOP_TEST(write_chunk_gives_the_chunk_back_however_it_ends)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_chunk *chunk;
+    static struct once write;
+    static loop_job job;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    chunk = loop_chunk_alloc(env->loop);
+    AWAIT(loop_write_chunk(&flows[0]->sink, chunk, loop_chunk_length(chunk) + 1, GO));
+    CHECK_IS(result, -EINVAL);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    chunk = loop_chunk_alloc(env->loop);
+    stuff(loop_fd_peek(flows[0]->fd));
+    job = START(loop_write_chunk(&flows[0]->sink, chunk, 10, ONCE(&write)));
+    AWAIT(turns(env->scope, 3, GO));
+    /* Of a single chunk half is wanted for others, which is all of it. */
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop) - (loop_region_count(env->loop) > 1));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(write.count);
+    ONCE_IS(write, -ECANCELED);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    loop_flow_close(flows[0]);
+    chunk = loop_chunk_alloc(env->loop);
+    AWAIT(loop_write_chunk(&flows[0]->sink, chunk, 10, GO));
+    CHECK_IS(result, -EBADF);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
+LOOP_TEST(writes_of_one_continuation_leave_together)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_stats before, after;
+    static struct tally tally;
+    static char got[1000];
+    static int waiting;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    loop_get_stats(env->loop, &before);
+    for (int i = 0; i < 100; i++) {
+        START(loop_write(&flows[0]->sink, "0123456789", 10, TALLY(&tally)));
+    }
+    WAIT_UNTIL(tally.count == 1);
+    /* The first has only just been told, and all have gone. */
+    CHECK_IS(ioctl(loop_fd_peek(flows[1]->fd), FIONREAD, &waiting), 0);
+    CHECK(is_hard("short") || waiting == 1000);
+    AWAIT(loop_read_exact(&flows[1]->source, got, 1000, GO));
+    CHECK_IS(result, 1000);
+    loop_get_stats(env->loop, &after);
+    CHECK(after.turns - before.turns < 100);
+    END;
+}
+
+/* Coalescing must not be seen: each write has its own result, in order, each in its own time. */
+LOOP_TEST(gathered_writes_have_their_own_results)
+{
+    enum { N = 64, PIECE = 30000 };
+    static struct loop_flow *flow;
+    static struct once writes[N];
+    static char *bytes;
+    static int fds[2], at;
+    static size_t read_so_far;
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    CHECK_IS(loop_sink_limit(&flow->sink, 16 << 20), 0);
+    bytes = calloc(1, PIECE);
+    for (int i = 0; i < N; i++) {
+        START(loop_write(&flow->sink, bytes, PIECE, ONCE(&writes[i])));
+    }
+    for (at = 0; at < N; at++) {
+        while (!writes[at].count) {
+            read_so_far += drain(fds[1]);
+            AWAIT(loop_op_nop(env->scope, GO));
+        }
+        ONCE_IS(writes[at], PIECE);
+        read_so_far += drain(fds[1]);
+        CHECK(read_so_far >= (size_t)(at + 1) * PIECE);
+    }
+    CHECK_IS(read_so_far, (size_t)N * PIECE);
+    close(fds[1]);
+    free(bytes);
+    END;
+}
+
+LOOP_TEST(writes_to_a_file_are_appended_in_order)
+{
+    enum { N = 200 };
+    static struct loop_flow *flow;
+    static struct once writes[N];
+    static uint32_t numbers[N], got[N];
+    static int fd, at;
+
+    BEGIN;
+    fd = make_file("", 0);
+    flow = flow_of(env->scope, fd);
+    for (uint32_t i = 0; i < N; i++) {
+        numbers[i] = i;
+        START(loop_write(&flow->sink, &numbers[i], 4, ONCE(&writes[i])));
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(writes[at].count);
+        ONCE_IS(writes[at], 4);
+    }
+    CHECK_IS(pread(fd, got, sizeof got, 0), sizeof got);
+    CHECK(memcmp(numbers, got, sizeof got) == 0);
+    END;
+}
 
 /* ---- P5: what a write says ---- */
 

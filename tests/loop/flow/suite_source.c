@@ -4,6 +4,216 @@
  */
 #include "harness.h"
 
+/* ---- reading ---- */
+
+LOOP_TEST(read_gives_what_is_there)
+{
+    static struct loop_flow *flows[2];
+    static char buffer[100];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "hello", 5, 0), 5);
+    AWAIT(loop_read(&flows[0]->source, buffer, sizeof buffer, GO));
+    CHECK_MOVED(result, 5);
+    CHECK(memcmp(buffer, "hello", (size_t)result) == 0);
+    END;
+}
+
+LOOP_TEST(read_waits_and_takes_no_more_than_asked)
+{
+    static struct loop_flow *flows[2];
+    static struct once read;
+    static char buffer[4];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_read(&flows[0]->source, buffer, 2, ONCE(&read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(read.count, 0);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "abc", 3, 0), 3);
+    WAIT_UNTIL(read.count);
+    CHECK_MOVED(read.result, 2);
+    AWAIT(loop_read_exact(&flows[0]->source, buffer + read.result, (size_t)(3 - read.result), GO));
+    CHECK(memcmp(buffer, "abc", 3) == 0);
+    END;
+}
+
+LOOP_TEST(read_says_0_at_the_end_again_and_again)
+{
+    static struct loop_flow *flows[2];
+    static int i;
+    static char byte;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    loop_flow_close(flows[1]);
+    for (i = 0; i < 3; i++) {
+        AWAIT(loop_read(&flows[0]->source, &byte, 1, GO));
+        CHECK_IS(result, 0);
+    }
+    END;
+}
+
+LOOP_TEST(reads_on_one_source_are_served_in_order)
+{
+    enum { N = 50 };
+    static struct loop_flow *flows[2];
+    static struct once reads[N];
+    static char bytes[N], sent[N];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    for (int i = 0; i < N; i++) {
+        START(loop_read(&flows[0]->source, &bytes[i], 1, ONCE(&reads[i])));
+    }
+    fill_pattern(sent, N, 4);
+    AWAIT(loop_write(&flows[1]->sink, sent, N, GO));
+    WAIT_UNTIL(reads[N - 1].count);
+    CHECK(memcmp(bytes, sent, N) == 0);
+    for (int i = 1; i < N; i++) {
+        CHECK(reads[i].order > reads[i - 1].order);
+    }
+    END;
+}
+
+LOOP_TEST(exact_read_collects_pieces)
+{
+    static struct loop_flow *flows[2];
+    static struct once read;
+    static char buffer[10];
+    static int i;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_read_exact(&flows[0]->source, buffer, 10, ONCE(&read)));
+    for (i = 0; i < 10; i++) {
+        CHECK_IS(read.count, 0);
+        AWAIT(loop_write(&flows[1]->sink, &"0123456789"[i], 1, GO));
+    }
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, 10);
+    CHECK(memcmp(buffer, "0123456789", 10) == 0);
+    END;
+}
+
+LOOP_TEST(exact_read_is_short_at_the_end)
+{
+    static struct loop_flow *flows[2];
+    static char buffer[10];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    AWAIT(loop_write(&flows[1]->sink, "abc", 3, GO));
+    loop_flow_close(flows[1]);
+    AWAIT(loop_read_exact(&flows[0]->source, buffer, 10, GO));
+    CHECK_IS(result, 3);
+    AWAIT(loop_read_exact(&flows[0]->source, buffer, 10, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(exact_read_of_megabytes)
+{
+    enum { SIZE = 3 << 20 };
+    static struct loop_flow *flows[2];
+    static struct once write;
+    static char *sent, *got;
+
+    BEGIN;
+    sent = malloc(SIZE);
+    got = malloc(SIZE);
+    fill_pattern(sent, SIZE, 6);
+    make_flows(env->scope, flows);
+    START(loop_write(&flows[1]->sink, sent, SIZE, ONCE(&write)));
+    AWAIT(loop_read_exact(&flows[0]->source, got, SIZE, GO));
+    CHECK_IS(result, SIZE);
+    CHECK(is_pattern(got, SIZE, 6));
+    WAIT_UNTIL(write.count);
+    ONCE_IS(write, SIZE);
+    free(sent);
+    free(got);
+    END;
+}
+
+LOOP_TEST(reads_of_a_file_move_its_position)
+{
+    static struct loop_flow *flow;
+    static char bytes[10000], got[10000];
+    static int i;
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 2);
+    flow = flow_of(env->scope, make_file(bytes, sizeof bytes));
+    for (i = 0; i < 10; i++) {
+        AWAIT(loop_read_exact(&flow->source, got + i * 1000, 1000, GO));
+        CHECK_IS(result, 1000);
+    }
+    CHECK(is_pattern(got, sizeof got, 2));
+    AWAIT(loop_read(&flow->source, got, 1, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(many_reads_on_a_file_at_once_keep_their_order)
+{
+    enum { N = 40, PIECE = 500 };
+    static struct loop_flow *flow;
+    static struct once reads[N];
+    static char bytes[N * PIECE], got[N * PIECE];
+    static int at;
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 8);
+    flow = flow_of(env->scope, make_file(bytes, sizeof bytes));
+    for (int i = 0; i < N; i++) {
+        START(loop_read_exact(&flow->source, got + i * PIECE, PIECE, ONCE(&reads[i])));
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(reads[at].count);
+        ONCE_IS(reads[at], PIECE);
+    }
+    CHECK(is_pattern(got, sizeof got, 8));
+    END;
+}
+
+LOOP_TEST(exact_reads_side_by_side_do_not_mix)
+{
+    enum { N = 5, PIECE = 1000 };
+    static struct loop_flow *flows[2];
+    static struct once reads[N];
+    static char bytes[N * PIECE], got[N * PIECE];
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 9);
+    make_flows(env->scope, flows);
+    for (int i = 0; i < N; i++) {
+        START(loop_read_exact(&flows[1]->source, got + i * PIECE, PIECE, ONCE(&reads[i])));
+    }
+    for (int sent = 0; sent < N * PIECE; sent += 100) {
+        START(loop_write(&flows[0]->sink, bytes + sent, 100, NULL, NULL));
+    }
+    WAIT_UNTIL(reads[N - 1].count);
+    for (int i = 0; i < N; i++) {
+        ONCE_IS(reads[i], PIECE);
+    }
+    CHECK(is_pattern(got, sizeof got, 9));
+    END;
+}
+
+LOOP_TEST(secure_random_never_ends_and_never_repeats)
+{
+    static char bytes[2][1000];
+
+    BEGIN;
+    AWAIT(loop_read_exact(env->secure_random, bytes[0], 1000, GO));
+    CHECK_IS(result, 1000);
+    AWAIT(loop_read_exact(env->secure_random, bytes[1], 1000, GO));
+    CHECK_IS(result, 1000);
+    CHECK(memcmp(bytes[0], bytes[1], 1000) != 0);
+    END;
+}
+
 /* ---- P2: one way for errors ---- */
 
 LOOP_TEST(p02_a_directory_cannot_be_read)

@@ -1,8 +1,258 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_stream: bytes in their order, the end, cancels, and the chunks that it does not hold.
+ * loop_stream: bytes in their order, the end, cancels, pauses, and the chunks that it does not hold.
  */
 #include "harness.h"
+
+#include <sys/ioctl.h>
+
+/* ---- streams ---- */
+
+LOOP_TEST(stream_delivers_all_in_order)
+{
+    enum { SIZE = 300000 };
+    static struct loop_flow *flows[2];
+    static char *bytes, *sent;
+    static struct record record;
+
+    BEGIN;
+    bytes = malloc(SIZE);
+    sent = malloc(SIZE);
+    record.data = bytes;
+    record.room = SIZE;
+    fill_pattern(sent, SIZE, 3);
+    make_flows(env->scope, flows);
+    START(loop_stream(&flows[0]->source, RECORD(&record)));
+    AWAIT(loop_write(&flows[1]->sink, sent, SIZE, GO));
+    AWAIT(loop_shutdown(&flows[1]->sink, GO));
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.end, 0);
+    CHECK_IS(record.length, SIZE);
+    CHECK(is_pattern(bytes, SIZE, 3));
+    free(bytes);
+    free(sent);
+    END;
+}
+
+static struct loop *paused_loop;
+static loop_job paused_stream;
+static struct record paused_record;
+
+static void pause_after_each(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    record_stream(&paused_record, result, chunk);
+    if (chunk) {
+        CHECK_IS(loop_stream_pause(paused_loop, paused_stream), 0);
+        CHECK_IS(loop_stream_pause(paused_loop, paused_stream), 0);
+    }
+}
+
+LOOP_TEST(stream_pauses_and_resumes)
+{
+    static struct loop_flow *flows[2];
+    static char bytes[100];
+    static unsigned seen;
+
+    BEGIN;
+    paused_loop = env->loop;
+    paused_record = (struct record){bytes, sizeof bytes, 0, 0, 0, 0};
+    make_flows(env->scope, flows);
+    paused_stream = START(loop_stream(&flows[0]->source, pause_after_each, NULL));
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "first", 5, 0), 5);
+    WAIT_UNTIL(paused_record.chunks == 1);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "second", 6, 0), 6);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(paused_record.chunks, 1);
+    while (paused_record.length < 11) {
+        seen = paused_record.chunks;
+        CHECK_IS(loop_stream_resume(env->loop, paused_stream), 0);
+        CHECK_IS(loop_stream_resume(env->loop, paused_stream), 0);
+        CHECK_IS(paused_record.chunks, seen);
+        WAIT_UNTIL(paused_record.chunks > seen);
+    }
+    CHECK(memcmp(bytes, "firstsecond", 11) == 0);
+    loop_flow_close(flows[1]);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(loop_stream_resume(env->loop, paused_stream), 0);
+    WAIT_UNTIL(paused_record.ends);
+    CHECK_IS(paused_record.end, 0);
+    CHECK_IS(loop_stream_resume(env->loop, paused_stream), -ENOENT);
+    CHECK_IS(loop_stream_pause(env->loop, paused_stream), -ENOENT);
+    END;
+}
+
+LOOP_TEST(paused_stream_holds_its_peer_back)
+{
+    static struct loop_flow *flow;
+    static struct record record;
+    static loop_job stream;
+    static int fds[2], waiting;
+    static size_t stuffed;
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    stream = START(loop_stream(&flow->source, RECORD(&record)));
+    CHECK_IS(loop_stream_pause(env->loop, stream), 0);
+    stuffed = stuff(fds[1]);
+    AWAIT(turns(env->scope, 10, GO));
+    CHECK_IS(record.chunks, 0);
+    CHECK_IS(ioctl(fds[0], FIONREAD, &waiting), 0);
+    CHECK(waiting > 0 && (size_t)waiting == stuffed);
+    CHECK_IS(stuff(fds[1]), 0);
+    CHECK_IS(loop_cancel(env->loop, stream), 0);
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.end, -ECANCELED);
+    close(fds[1]);
+    END;
+}
+
+LOOP_TEST(paused_stream_can_be_closed)
+{
+    static struct loop_flow *flows[2];
+    static struct record record;
+    static loop_job stream;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    stream = START(loop_stream(&flows[0]->source, RECORD(&record)));
+    CHECK_IS(loop_stream_pause(env->loop, stream), 0);
+    AWAIT(turns(env->scope, 2, GO));
+    loop_flow_close(flows[0]);
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.end, -ECANCELED);
+    END;
+}
+
+static struct loop_chunk *kept[64];
+static unsigned n_kept;
+
+static void keep_chunk(void *loop, int64_t result, struct loop_chunk *chunk)
+{
+    if (chunk) {
+        CHECK_IS(result, 1);
+        CHECK_IS(loop_chunk_keep(loop, chunk), 0);
+        kept[n_kept++] = chunk;
+        script_poke();
+    }
+}
+
+LOOP_TEST_WITH(kept_chunks_stay_good, .n_blocks = 4)
+{
+    static struct loop_flow *flows[2];
+    static unsigned i, total;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    total = (unsigned)loop_region_count(env->loop);
+    START(loop_stream(&flows[0]->source, keep_chunk, env->loop));
+    for (i = 0; i < total; i++) {
+        CHECK_IS(send(loop_fd_peek(flows[1]->fd), &"abcd"[i], 1, 0), 1);
+        WAIT_UNTIL(n_kept == i + 1);
+    }
+    CHECK_IS(loop_region_avail(env->loop), 0);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "e", 1, 0), 1);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(n_kept, total);
+    for (i = 0; i < total; i++) {
+        CHECK_IS(*(char *)loop_chunk_data(kept[i]), "abcd"[i]);
+    }
+    CHECK_IS(loop_chunk_free(env->loop, kept[0]), 0);
+    WAIT_UNTIL(n_kept == total + 1);
+    CHECK_IS(*(char *)loop_chunk_data(kept[total]), 'e');
+    for (i = 1; i <= total; i++) {
+        CHECK_IS(loop_chunk_free(env->loop, kept[i]), 0);
+    }
+    loop_flow_close(flows[0]);
+    END;
+}
+
+LOOP_TEST(stream_of_a_file)
+{
+    static struct loop_flow *flow;
+    static char bytes[50000], got[50000];
+    static struct record record = {got, sizeof got, 0, 0, 0, 0};
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 7);
+    flow = flow_of(env->scope, make_file(bytes, sizeof bytes));
+    START(loop_stream(&flow->source, RECORD(&record)));
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.end, 0);
+    CHECK_IS(record.length, sizeof bytes);
+    CHECK(is_pattern(got, sizeof got, 7));
+    END;
+}
+
+LOOP_TEST(stream_of_memory)
+{
+    static char bytes[20000], got[20000];
+    static struct record record = {got, sizeof got, 0, 0, 0, 0};
+
+    BEGIN;
+    fill_pattern(bytes, sizeof bytes, 7);
+    START(loop_stream(loop_memory_source(env->scope, bytes, sizeof bytes), RECORD(&record)));
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.end, 0);
+    CHECK_IS(record.length, sizeof bytes);
+    CHECK(is_pattern(got, sizeof got, 7));
+    END;
+}
+
+/* ---- writing ---- */
+
+static int64_t streamed, stream_end;
+
+static void count_streamed(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    if (chunk) {
+        streamed += result;
+    } else {
+        stream_end = result;
+    }
+    script_poke();
+}
+
+LOOP_TEST(stream_of_memory_waits_for_a_chunk)
+{
+    enum { MOST = 1024 };
+    static struct loop_chunk *chunks[MOST];
+    static char bytes[50000];
+    static size_t n_chunks;
+    static loop_job stream;
+
+    BEGIN;
+    stream_end = 1;
+    while (n_chunks < MOST && (chunks[n_chunks] = loop_chunk_alloc(env->loop))) {
+        n_chunks++;
+    }
+    stream = START(loop_stream(loop_memory_source(env->scope, bytes, sizeof bytes), count_streamed, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(streamed, 0);
+    CHECK_IS(loop_chunk_free(env->loop, chunks[--n_chunks]), 0);
+    CHECK_IS(streamed, 0);
+    WAIT_UNTIL(stream_end <= 0);
+    CHECK_IS(stream_end, 0);
+    CHECK_IS(streamed, sizeof bytes);
+    chunks[n_chunks] = loop_chunk_alloc(env->loop);
+    CHECK(chunks[n_chunks++] != NULL);
+    /* Cancelled between the chunk's coming and the read: the chunk goes on to others. */
+    stream_end = 1;
+    stream = START(loop_stream(loop_memory_source(env->scope, bytes, sizeof bytes), count_streamed, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_chunk_free(env->loop, chunks[--n_chunks]), 0);
+    CHECK_IS(loop_cancel(env->loop, stream), 0);
+    WAIT_UNTIL(stream_end <= 0);
+    CHECK_IS(stream_end, -ECANCELED);
+    CHECK_IS(loop_region_avail(env->loop), 1);
+    while (n_chunks > 0) {
+        CHECK_IS(loop_chunk_free(env->loop, chunks[--n_chunks]), 0);
+    }
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
 
 /* ---- P1: exactly once, on the loop's thread, never from inside the call ---- */
 

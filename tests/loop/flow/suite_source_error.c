@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * An error that a source gives after some bytes of a larger read: the read tells the bytes, and what is asked of the
- * source next tells the error.
+ * An error that a source reports after some bytes of a larger read: the read returns the bytes, and what is asked of
+ * the source next returns the error.
  */
 #include "harness.h"
 
 #include <loop/reader.h>
+
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 static char got[100];
 
@@ -282,6 +282,7 @@ static int faulty_unread(struct loop_source *source, const void *bytes, size_t l
 }
 
 static const struct loop_source_ops plain_ops = {.read = faulty_read, .close = faulty_close};
+
 static const struct loop_source_ops trying_ops = {.read = faulty_read,
                                                   .close = faulty_close,
                                                   .try_read = faulty_try,

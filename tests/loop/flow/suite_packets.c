@@ -5,7 +5,6 @@
 #include "harness.h"
 
 enum kind { SEQPACKET, DATAGRAM, PACKET_PIPE, KINDS };
-
 static struct loop_flow *flow;
 static int peer;
 static char sent[4000], got[sizeof sent + 1];

@@ -1,9 +1,129 @@
 /* SPDX-License-Identifier: ISC
  *
- * Results that readers and writers must not believe, or must not lose: partial writes, scopes that are cancelled while
- * bytes are pending, sources and sinks of the program's own that answer wrongly, errors behind bytes.
+ * Writers whose sink fails: every flush that it concerns is told. And results that no sink or source may give.
  */
 #include "buffered.h"
+#include "writing.h"
+
+#include <loop/reader.h>
+#include <loop/writer.h>
+
+/* ---- failing ---- */
+
+LOOP_TEST(a_failing_sink_is_heard_of_by_every_flush_it_concerns)
+{
+    static struct basin basin;
+    static struct loop_writer *writer;
+    static struct once before, first, second, drained, shut;
+
+    BEGIN;
+    writer = fill_basin(&basin, env->scope, 0);
+    basin.fails_at = 4;
+    basin.error = -ENOSPC;
+    loop_writer_print(writer, "abcd");
+    START(loop_writer_flush(writer, ONCE(&before)));
+    loop_writer_print(writer, "ef");
+    START(loop_writer_flush(writer, ONCE(&first)));
+    START(loop_writer_flush(writer, ONCE(&second)));
+    START(loop_writer_shutdown(writer, ONCE(&shut)));
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
+    WAIT_UNTIL(before.count && first.count && second.count && shut.count);
+    ONCE_IS(before, 0);
+    ONCE_IS(first, -ENOSPC);
+    ONCE_IS(second, -ENOSPC);
+    ONCE_IS(shut, -ENOSPC);
+    CHECK_IS(basin.shutdowns, 0);
+    CHECK(HAS(basin, "abcd"));
+    /* And for ever. */
+    CHECK_IS(loop_writer_print(writer, "g"), -ENOSPC);
+    CHECK_IS(loop_writer_pending(writer), 0);
+    AWAIT(loop_writer_wait_drained(writer, GO));
+    CHECK_IS(result, -ENOSPC);
+    AWAIT(loop_writer_shutdown(writer, GO));
+    CHECK_IS(result, -ENOSPC);
+    CHECK_IS(basin.shutdowns, 0);
+    CHECK_IS(basin.writes, 2);
+    END;
+}
+
+LOOP_TEST(p02_a_failure_that_nobody_hears_is_the_scopes)
+{
+    static struct loop_scope *scope;
+    static struct basin basin;
+    static struct loop_writer *writer;
+    static struct once drained, ended;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    writer = fill_basin(&basin, scope, 4);
+    basin.error = -EPIPE;
+    loop_writer_print(writer, "abcdef");
+    START(loop_writer_wait_drained(writer, ONCE(&drained)));
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -EPIPE);
+    CHECK(drained.count == 1 && drained.result < 0);
+    END;
+}
+
+LOOP_TEST(a_sink_that_takes_nothing_and_says_nothing_has_failed)
+{
+    static struct basin basin;
+    static struct loop_writer *writer;
+    static struct once flushed;
+
+    BEGIN;
+    writer = fill_basin(&basin, env->scope, 0);
+    basin.step = 2;
+    basin.waits = true;
+    loop_writer_print(writer, "abc");
+    START(loop_writer_flush(writer, ONCE(&flushed)));
+    AWAIT(turns(env->scope, 2, GO));
+    basin_go(&basin);
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(basin.writes, 2);
+    loop_resolve(env->loop, basin.job, 0);
+    WAIT_UNTIL(flushed.count);
+    ONCE_IS(flushed, -EIO);
+    END;
+}
+
+LOOP_TEST(a_peer_that_is_gone_fails_the_writer)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_writer *writer;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    writer = writer_of(&flows[0]->sink, 0);
+    loop_flow_close(flows[1]);
+    AWAIT(turns(env->scope, 3, GO));
+    loop_writer_print(writer, "hello?");
+    AWAIT(loop_writer_flush(writer, GO));
+    CHECK_IS(result, -EPIPE);
+    CHECK_IS(loop_writer_print(writer, "hello?"), -EPIPE);
+    END;
+}
+
+LOOP_TEST(p06_closing_the_sink_fails_the_writer)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_writer *writer;
+    static struct once flushed;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    writer = writer_of(&flows[0]->sink, 0);
+    stuff(loop_fd_peek(flows[0]->fd));
+    loop_writer_print(writer, "never read");
+    START(loop_writer_flush(writer, ONCE(&flushed)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(flushed.count, 0);
+    loop_flow_close(flows[0]);
+    WAIT_UNTIL(flushed.count);
+    CHECK(flushed.result == -ECANCELED || flushed.result == -EBADF);
+    CHECK_IS(loop_writer_print(writer, "x"), flushed.result);
+    END;
+}
 
 /* ---- a sink that takes some of a write ---- */
 
@@ -197,7 +317,6 @@ static loop_job lie(struct loop_source *source, void *buf, size_t len, loop_fn *
 }
 
 static const struct loop_source_ops liar_ops = {.read = lie};
-
 enum lie { READS_TOO_MUCH, REST_TOO_MUCH, WRITES_TOO_MUCH };
 static enum lie lie_to_tell;
 static int64_t answer_to_lie;
@@ -260,46 +379,5 @@ LOOP_TEST(an_error_that_is_none_is_no_clean_end)
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_reader_take(reader, 1, GO));
     CHECK_IS(result, -EINVAL);
-    END;
-}
-
-/* ---- bytes, and then an error ---- */
-
-LOOP_TEST(bytes_before_a_reset_are_delivered_and_then_the_reset)
-{
-    static struct loop_reader *reader;
-    static char buf[16];
-    static int pair[2], way;
-    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-
-    BEGIN;
-    for (way = 0; way < 3; way++) {
-        make_tcp_pair(pair);
-        send_text(pair[1], "0123456789");
-        reader = reader_from(adopt(env->scope, pair[0]));
-        do {
-            AWAIT(loop_reader_fill(reader, 10, GO));
-        } while (result < 10);
-        CHECK_IS(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
-        close(pair[1]);
-        if (way == 0) {
-            AWAIT(loop_reader_exact(reader, 100, GO));
-            CHECK_IS(result, -ECONNRESET);
-            AWAIT(loop_reader_take(reader, 100, GO));
-            CHECK_IS(result, 10);
-        } else if (way == 1) {
-            AWAIT(loop_reader_skip(reader, 100, GO));
-            CHECK_IS(result, 10);
-        } else {
-            AWAIT(loop_read_exact(loop_reader_source(reader), buf, sizeof buf, GO));
-            CHECK_IS(result, 10);
-        }
-        AWAIT(loop_reader_line(reader, GO));
-        CHECK_IS(result, -ECONNRESET);
-        AWAIT(loop_read(loop_reader_source(reader), buf, sizeof buf, GO));
-        CHECK_IS(result, -ECONNRESET);
-        AWAIT(loop_copy(loop_reader_source(reader), loop_null_sink(env->scope), GO));
-        CHECK_IS(result, -ECONNRESET);
-    }
     END;
 }

@@ -1,11 +1,101 @@
 /* SPDX-License-Identifier: ISC
  *
- * A source of the program's own that answers more bytes than it was asked for: a debug build stops and names the call,
- * another one gives -EINVAL, and never bytes that nobody has.
+ * Sources of the program's own: reads, cancels, answers that cannot be, and scopes that are cancelled.
  */
-#include "harness.h"
+#include "own.h"
 
 #include <loop/reader.h>
+
+/* ---- a source and a sink of one's own ---- */
+
+LOOP_TEST(own_source_is_read_like_any)
+{
+    static struct counter counter;
+    static struct loop_source *source;
+    static char got[5000], more;
+    static struct record record = {got, sizeof got, 0, 0, 0, 0};
+
+    BEGIN;
+    source = make_counter(env, &counter, 3000);
+    AWAIT(loop_read(source, got, 10, GO));
+    CHECK_IS(result, 10);
+    AWAIT(loop_read_exact(source, got + 10, 1990, GO));
+    CHECK_IS(result, 1990);
+    for (int i = 0; i < 2000; i++) {
+        CHECK_IS(got[i], (char)i);
+    }
+    AWAIT(loop_read(source, &more, 0, GO));
+    CHECK_IS(result, -EINVAL);
+    START(loop_stream(source, RECORD(&record)));
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.length, 1000);
+    CHECK_IS(got[0], (char)2000);
+    CHECK_IS(loop_source_close(source), 0);
+    CHECK_IS(loop_source_close(source), -EBADF);
+    END;
+}
+
+LOOP_TEST(own_source_hears_of_a_cancel)
+{
+    static struct counter counter;
+    static struct loop_source *source;
+    static struct once exact, read;
+    static loop_job jobs[2];
+    static char got[2][100];
+
+    BEGIN;
+    source = make_counter(env, &counter, 3000);
+    jobs[0] = START(loop_read(source, got[0], 100, ONCE(&read)));
+    CHECK_IS(loop_cancel(env->loop, jobs[0]), 0);
+    CHECK_IS(loop_cancel(env->loop, jobs[0]), -ENOENT);
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, -ECANCELED);
+    CHECK_IS(counter.cancels, 1);
+    jobs[1] = START(loop_read_exact(source, got[1], 100, ONCE(&exact)));
+    CHECK_IS(loop_cancel(env->loop, jobs[1]), 0);
+    WAIT_UNTIL(exact.count);
+    ONCE_IS(exact, -ECANCELED);
+    CHECK_IS(counter.cancels, 2);
+    END;
+}
+
+static loop_job bare_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    (void)buf;
+    (void)len;
+    return loop_promise(source->scope, NULL, NULL, fn, arg);
+}
+
+static loop_job bare_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    (void)iov;
+    (void)n_iov;
+    return loop_promise(sink->scope, NULL, NULL, fn, arg);
+}
+
+LOOP_TEST(own_ones_need_no_shutdown_close_or_fd)
+{
+    static const struct loop_source_ops source_ops = {.read = bare_read};
+    static const struct loop_sink_ops sink_ops = {.write = bare_write};
+    static struct loop_source source;
+    static struct loop_sink sink;
+    static struct once copy;
+    static loop_job job;
+
+    BEGIN;
+    source = (struct loop_source){&source_ops, env->scope, NULL};
+    sink = (struct loop_sink){&sink_ops, env->scope, NULL};
+    AWAIT(loop_shutdown(&sink, GO));
+    CHECK_IS(result, 0);
+    loop_source_close(&source);
+    loop_sink_close(&sink);
+    job = START(loop_copy(&source, &sink, ONCE(&copy)));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    END;
+}
 
 /* Answers five bytes more than it was asked for. */
 static loop_job greedy_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
@@ -33,11 +123,11 @@ static loop_job greedy_wait(struct loop_source *source, loop_fn *fn, void *arg)
 }
 
 static const struct loop_source_ops plain_ops = {.read = greedy_read};
+
 static const struct loop_source_ops trying_ops = {
     .read = greedy_read, .try_read = greedy_try, .wait_readable = greedy_wait};
 
 enum how { READ, READ_EXACT, TRY_READ, STREAM, STREAM_BY_TRIES, COPY, COPY_TO_A_FILE, READER, REST, WAYS };
-
 static int64_t answer;
 static unsigned lent;
 

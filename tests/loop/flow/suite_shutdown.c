@@ -1,15 +1,133 @@
 /* SPDX-License-Identifier: ISC
  *
- * A socket is shut down while writes wait for room on it, or reads for bytes: they end, and say so, on every backend.
+ * loop_shutdown: behind the writes, and of what others still wait for.
  */
 #include "harness.h"
 
 #include <loop/writer.h>
 
+/* ---- shutdown ---- */
+
+LOOP_TEST(shutdown_comes_after_the_writes)
+{
+    static struct loop_flow *flows[2];
+    static struct once write, shut, late;
+    static char *sent, *got;
+    enum { SIZE = 1 << 20 };
+
+    BEGIN;
+    sent = malloc(SIZE);
+    got = malloc(SIZE);
+    fill_pattern(sent, SIZE, 3);
+    make_flows(env->scope, flows);
+    CHECK_IS(loop_sink_limit(&flows[0]->sink, SIZE_MAX), 0);
+    START(loop_write(&flows[0]->sink, sent, SIZE, ONCE(&write)));
+    START(loop_shutdown(&flows[0]->sink, ONCE(&shut)));
+    START(loop_write(&flows[0]->sink, "late", 4, ONCE(&late)));
+    AWAIT(loop_read_exact(&flows[1]->source, got, SIZE, GO));
+    CHECK_IS(result, SIZE);
+    CHECK(is_pattern(got, SIZE, 3));
+    AWAIT(loop_read(&flows[1]->source, got, 1, GO));
+    CHECK_IS(result, 0);
+    WAIT_UNTIL(write.count && shut.count && late.count);
+    ONCE_IS(write, SIZE);
+    ONCE_IS(shut, 0);
+    ONCE_IS(late, -EPIPE);
+    CHECK(write.order < shut.order);
+    free(sent);
+    free(got);
+    END;
+}
+
+LOOP_TEST(half_closed_the_other_way_goes_on)
+{
+    static struct loop_flow *flows[2];
+    static char got[6];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    AWAIT(loop_shutdown(&flows[0]->sink, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_read(&flows[1]->source, got, 1, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_write(&flows[1]->sink, "answer", 6, GO));
+    CHECK_IS(result, 6);
+    AWAIT(loop_read_exact(&flows[0]->source, got, 6, GO));
+    CHECK_IS(result, 6);
+    AWAIT(loop_shutdown(&flows[1]->sink, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_read(&flows[0]->source, got, 1, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(shutdown_of_tcp_with_a_peer_that_is_gone)
+{
+    static struct loop_flow *flow;
+    static int fds[2];
+
+    BEGIN;
+    make_tcp_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    CHECK_IS(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)), 0);
+    close(fds[1]);
+    AWAIT(loop_poll(flow->fd, POLLIN, GO));
+    AWAIT(loop_shutdown(&flow->sink, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(shutdown_of_a_pipe_closes_it)
+{
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static char byte;
+
+    BEGIN;
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    AWAIT(loop_write(sink, "x", 1, GO));
+    AWAIT(loop_shutdown(sink, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_read(source, &byte, 1, GO));
+    CHECK_IS(result, 1);
+    AWAIT(loop_read(source, &byte, 1, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_write(sink, "x", 1, GO));
+    CHECK(result == -EBADF || result == -EPIPE);
+    END;
+}
+
+LOOP_TEST(a_cancelled_shutdown_does_not_shut)
+{
+    static struct loop_flow *flows[2];
+    static struct once write, shut;
+    static loop_job job;
+    static size_t stuffed;
+    static char byte;
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    flows[0] = flow_of(env->scope, fds[0]);
+    stuffed = stuff(fds[0]);
+    START(loop_write(&flows[0]->sink, "w", 1, ONCE(&write)));
+    job = START(loop_shutdown(&flows[0]->sink, ONCE(&shut)));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(shut.count);
+    ONCE_IS(shut, -ECANCELED);
+    CHECK_IS(drain(fds[1]), stuffed);
+    WAIT_UNTIL(write.count);
+    AWAIT(loop_write(&flows[0]->sink, "x", 1, GO));
+    CHECK_IS(result, 1);
+    CHECK_IS(recv(fds[1], &byte, 1, 0), 1);
+    CHECK_IS(byte, 'w');
+    close(fds[1]);
+    END;
+}
+
 enum { SIZE = 100000 };
-
 static char bytes[SIZE], got[100];
-
 enum way { WRITE, WRITEV, COPY, SEND, SEND_MSG, OP_WRITE, OP_WRITEV, WAYS };
 
 static loop_job write_to(struct loop_scope *scope, struct loop_flow *flow, enum way way, struct once *once)

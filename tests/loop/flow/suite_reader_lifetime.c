@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Readers whose descriptor is closed, destroyed or taken, and the end of readers themselves: nothing crosses to another
+ * connection, and every job ends once.
+ */
+#include "buffered.h"
+
+/* ---- the descriptor goes ---- */
+
+static struct once way_ended;
+
+LOOP_TEST(a_reader_never_reads_the_next_connection)
+{
+    static struct loop_reader *reader;
+    static struct once line;
+    static struct loop_fd *fd;
+    static int peer, is_reading;
+    static char buf[16];
+
+    BEGIN;
+    for (is_reading = 0; is_reading < 2; is_reading++) {
+        line = (struct once){0};
+        fd = connection(env->scope, &peer);
+        reader = reader_from(fd);
+        send_text(peer, "half");
+        AWAIT(loop_reader_fill(reader, 4, GO));
+        CHECK_IS(result, 4);
+        if (is_reading) {
+            START(loop_reader_line(reader, ONCE(&line)));
+            AWAIT(turns(env->scope, 2, GO));
+        }
+        loop_fd_destroy(fd);
+        if (is_reading) {
+            WAIT_UNTIL(line.count);
+            CHECK_IS(line.result, -ECANCELED);
+        }
+        AWAIT(turns(env->scope, 4, GO)); /* the kernel has let go of it */
+        adopt_newcomers(env->scope);
+        for (unsigned i = 0; i < NEWCOMERS; i++) {
+            send_text(newcomer_peers[i], " a line\n");
+        }
+        AWAIT(loop_reader_line(reader, GO));
+        CHECK_IS(result, -EBADF);
+        CHECK(window_is(reader, "half")); /* what had come is still there */
+        CHECK_IS(loop_source_close(loop_reader_source(reader)), -EBADF);
+        AWAIT(loop_reader_take(reader, 100, GO));
+        CHECK_IS(result, 4);
+        AWAIT(loop_read(loop_reader_source(reader), buf, sizeof buf, GO));
+        CHECK_IS(result, -EBADF);
+        AWAIT(loop_copy(loop_reader_source(reader), loop_null_sink(env->scope), GO));
+        CHECK_IS(result, -EBADF);
+        AWAIT(loop_read(&loop_fd_flow(newcomer_fds[NEWCOMERS - 1])->source, buf, sizeof buf, GO));
+        CHECK_MOVED(result, 8);
+        close(peer);
+        close_peers();
+    }
+    END;
+}
+
+LOOP_TEST(paused_lines_end_when_their_descriptor_is_destroyed)
+{
+    static struct loop_reader *reader;
+    static struct once lines;
+    static struct loop_fd *fd;
+    static int peer;
+
+    BEGIN;
+    fd = connection(env->scope, &peer);
+    reader = reader_from(fd);
+    START(loop_reader_lines(reader, ONCE(&lines)));
+    CHECK_IS(loop_reader_pause(reader), 0);
+    loop_fd_destroy(fd);
+    AWAIT(turns(env->scope, 4, GO)); /* the kernel has let go of it */
+    adopt_newcomers(env->scope);
+    for (unsigned i = 0; i < NEWCOMERS; i++) {
+        send_text(newcomer_peers[i], "a line\n");
+    }
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(lines.count, 0);
+    CHECK_IS(loop_reader_resume(reader), 0);
+    WAIT_UNTIL(lines.count);
+    CHECK(lines.result == -EBADF || lines.result == -ECANCELED);
+    close(peer);
+    close_peers();
+    END;
+}
+
+/* The reader's read of the source is still under way when the descriptor is taken. */
+LOOP_TEST(what_a_destroyed_reader_had_goes_to_the_taker)
+{
+    static struct loop_reader *reader;
+    static struct loop_fd *fd;
+    static struct once filled;
+    static char bytes[10];
+    static int peer;
+
+    BEGIN;
+    fd = connection(env->scope, &peer);
+    reader = reader_from(fd);
+    send_text(peer, "abc");
+    START(loop_reader_exact(reader, 4, ONCE(&filled)));
+    AWAIT(turns(env->scope, 4, GO));
+    loop_reader_destroy(reader);
+    AWAIT(loop_fd_take(fd, GO));
+    CHECK(result >= 0);
+    close((int)result);
+    ONCE_IS(filled, -ECANCELED);
+    CHECK_IS(loop_fd_take_unread(fd, bytes, sizeof bytes), 3);
+    CHECK(memcmp(bytes, "abc", 3) == 0);
+    close(peer);
+    END;
+}
+
+static struct once stream_ended;
+static loop_job rest_stream;
+
+static void on_rest(void *loop, int64_t result, struct loop_chunk *chunk)
+{
+    if (chunk) {
+        CHECK_IS(loop_stream_pause(loop, rest_stream), 0);
+    } else {
+        once_resumed(&stream_ended, result);
+    }
+}
+
+/* Others have come to its place meanwhile. */
+LOOP_TEST(a_stream_that_outlives_its_reader_reads_no_other)
+{
+    static struct loop_reader *reader, *others[70];
+    static int peer, other_peer;
+    static struct loop_fd *other;
+
+    BEGIN;
+    reader = reader_from(connection(env->scope, &peer));
+    send_text(peer, "abc");
+    AWAIT(loop_reader_fill(reader, 1, GO));
+    rest_stream = START(loop_stream(loop_reader_source(reader), on_rest, env->loop));
+    AWAIT(turns(env->scope, 6, GO));
+    loop_reader_destroy(reader);
+    other = connection(env->scope, &other_peer);
+    for (unsigned i = 0; i < COUNT_OF(others); i++) {
+        others[i] = reader_from(other);
+    }
+    send_text(other_peer, "of another");
+    CHECK_IS(loop_stream_resume(env->loop, rest_stream), 0);
+    WAIT_UNTIL(stream_ended.count);
+    ONCE_IS(stream_ended, -EBADF);
+    close(peer);
+    close(other_peer);
+    END;
+}
+
+LOOP_TEST(what_a_reader_has_is_there_when_the_descriptor_has_been_taken)
+{
+    static struct loop_reader *reader;
+    static struct loop_writer *writer;
+    static struct once flushed;
+    static struct loop_fd *fd;
+    static char buf[16];
+    static size_t len;
+    static int peer;
+
+    BEGIN;
+    fd = connection(env->scope, &peer);
+    reader = reader_from(fd);
+    writer = writer_to(fd);
+    send_text(peer, "header\nthe be");
+    do {
+        AWAIT(loop_reader_fill(reader, 13, GO));
+    } while (result < 13);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 7);
+    send_text(peer, "ginning");
+    CHECK_IS(loop_writer_append(writer, "lost, and told", 14), 0);
+    START(loop_writer_flush(writer, ONCE(&flushed)));
+    AWAIT(loop_fd_take(fd, GO));
+    CHECK(result >= 0);
+    CHECK_TEXT(loop_reader_data(reader, &len), "header");
+    CHECK_IS(len, 6);
+    CHECK(window_is(reader, "the be"));
+    CHECK_IS(read((int)result, buf, sizeof buf), 7);
+    CHECK(memcmp(buf, "ginning", 7) == 0);
+    close((int)result);
+    WAIT_UNTIL(flushed.count);
+    CHECK_IS(flushed.result, -EBADF);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, -EBADF);
+    CHECK(window_is(reader, "the be"));
+    close(peer);
+    END;
+}
+
+/* ---- the end of a writer ---- */
+
+static struct once own_ended;
+
+/* ---- the end of a reader ---- */
+
+LOOP_TEST(destroying_a_reader_ends_its_operation)
+{
+    static loop_job (*const operations[])(struct loop_reader *, loop_fn *,
+                                          void *) = {loop_reader_line, loop_reader_lines, loop_reader_all};
+    static struct loop_reader *reader;
+    static struct once ended;
+    static unsigned i, is_waiting;
+    static int peer;
+
+    BEGIN;
+    for (i = 0; i < COUNT_OF(operations); i++) {
+        for (is_waiting = 0; is_waiting < 2; is_waiting++) {
+            ended = (struct once){0};
+            reader = reader_from(connection(env->scope, &peer));
+            START(operations[i](reader, ONCE(&ended)));
+            if (is_waiting) {
+                AWAIT(turns(env->scope, 2, GO));
+            }
+            loop_reader_destroy(reader);
+            WAIT_UNTIL(ended.count);
+            ONCE_IS(ended, -ECANCELED);
+            close(peer);
+        }
+    }
+    loop_reader_destroy(NULL);
+    END;
+}
+
+static struct loop_reader *own_reader;
+
+static void destroy_own_reader(void *unused, int64_t result)
+{
+    (void)unused;
+    if (result > 0 || own_ended.count == 0) {
+        loop_reader_destroy(own_reader);
+        own_reader = NULL;
+    }
+    once_resumed(result > 0 ? &way_ended : &own_ended, result);
+}
+
+LOOP_TEST(a_reader_can_be_destroyed_by_its_own_continuation)
+{
+    static unsigned is_lines;
+    static int peer;
+
+    BEGIN;
+    for (is_lines = 0; is_lines < 2; is_lines++) {
+        own_ended = way_ended = (struct once){0};
+        own_reader = reader_from(connection(env->scope, &peer));
+        send_text(peer, "one\ntwo\nthree\n");
+        if (is_lines) {
+            START(loop_reader_lines(own_reader, destroy_own_reader, NULL));
+        } else {
+            START(loop_reader_line(own_reader, destroy_own_reader, NULL));
+        }
+        WAIT_UNTIL(way_ended.count && (!is_lines || own_ended.count));
+        ONCE_IS(way_ended, 4);
+        CHECK_IS(own_ended.count, is_lines);
+        CHECK_IS(own_ended.result, is_lines ? -ECANCELED : 0);
+        close(peer);
+    }
+    END;
+}
+
+LOOP_TEST(a_result_that_is_due_is_not_told_of_a_destroyed_reader)
+{
+    static struct loop_reader *reader;
+    static struct once ended;
+    static int peer;
+
+    BEGIN;
+    reader = reader_from(connection(env->scope, &peer));
+    send_text(peer, "one\ntwo\n");
+    do {
+        AWAIT(loop_reader_fill(reader, 8, GO));
+    } while (result < 8);
+    START(loop_reader_line(reader, ONCE(&ended))); /* has its result already */
+    loop_reader_destroy(reader);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -ECANCELED);
+    close(peer);
+    END;
+}

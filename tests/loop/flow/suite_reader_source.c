@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * loop_reader_source: the rest of what a reader reads, as a source.
+ */
+#include "reading.h"
+
+#include <loop/reader.h>
+
+/* ---- the rest as a source ---- */
+
+LOOP_TEST(the_body_behind_a_header_can_be_copied)
+{
+    enum { LEN = 300000 };
+    static char data[LEN];
+    static struct loop_reader *reader;
+    static struct loop_sink *sink;
+    static size_t len;
+    static int kind;
+
+    BEGIN;
+    fill_pattern(data, LEN, 3);
+    memcpy(data, "header\n", 7);
+    for (kind = 0; kind < KINDS; kind++) {
+        reader = reader_of(source_of(env->scope, (enum kind)kind, data, LEN), 100);
+        sink = loop_memory_sink(env->scope, 0);
+        AWAIT(loop_reader_line(reader, GO));
+        CHECK_IS(result, 7);
+        AWAIT(loop_copy(loop_reader_source(reader), sink, GO));
+        CHECK_IS(result, LEN - 7);
+        CHECK(memcmp(loop_memory_data(sink, &len), data + 7, LEN - 7) == 0);
+        CHECK_IS(len, LEN - 7);
+    }
+    END;
+}
+
+LOOP_TEST(the_body_behind_a_header_can_be_copied_to_a_socket)
+{
+    enum { LEN = 300000 };
+    static char data[LEN], received[LEN];
+    static struct loop_flow *flows[2];
+    static struct loop_reader *reader;
+    static struct once copied, closed, read;
+    static int kind;
+
+    BEGIN;
+    fill_pattern(data, LEN, 4);
+    memcpy(data, "header\n", 7);
+    for (kind = 0; kind < KINDS; kind++) {
+        make_flows(env->scope, flows);
+        copied = closed = read = (struct once){0};
+        reader = reader_of(source_of(env->scope, (enum kind)kind, data, LEN), 100);
+        AWAIT(loop_reader_line(reader, GO));
+        START(loop_copy(loop_reader_source(reader), &flows[0]->sink, ONCE(&copied)));
+        START(loop_read_exact(&flows[1]->source, received, LEN - 7, ONCE(&read)));
+        WAIT_UNTIL(copied.count && read.count);
+        ONCE_IS(copied, LEN - 7);
+        ONCE_IS(read, LEN - 7);
+        CHECK(memcmp(received, data + 7, LEN - 7) == 0);
+    }
+    END;
+}
+
+LOOP_TEST(the_body_behind_a_header_can_be_streamed)
+{
+    enum { LEN = 50000 };
+    static char data[LEN], received[LEN];
+    static struct record record;
+    static struct loop_reader *reader;
+    static int kind;
+
+    BEGIN;
+    fill_pattern(data, LEN, 5);
+    memcpy(data, "header\n", 7);
+    for (kind = 0; kind < KINDS; kind++) {
+        reader = reader_of(source_of(env->scope, (enum kind)kind, data, LEN), 0);
+        AWAIT(loop_reader_line(reader, GO));
+        record = (struct record){.data = received, .room = LEN};
+        START(loop_stream(loop_reader_source(reader), RECORD(&record)));
+        WAIT_UNTIL(record.ends);
+        CHECK_IS(record.end, 0);
+        CHECK_IS(record.length, LEN - 7);
+        CHECK(memcmp(received, data + 7, LEN - 7) == 0);
+    }
+    END;
+}
+
+LOOP_TEST_WITH(p10_idle_streams_of_an_empty_reader_hold_no_chunk, .n_blocks = 1)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_reader *reader;
+    static struct record record;
+    static char received[10];
+    static struct once line;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    reader = reader_of(&flows[0]->source, 0);
+    START(loop_reader_line(reader, ONCE(&line)));
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "header\n", 7, 0), 7);
+    WAIT_UNTIL(line.count);
+    record = (struct record){.data = received, .room = sizeof received};
+    START(loop_stream(loop_reader_source(reader), RECORD(&record)));
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(loop_region_avail(env->loop), 1);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "body", 4, 0), 4);
+    loop_flow_close(flows[1]);
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.length, 4);
+    END;
+}
+
+LOOP_TEST(a_source_that_cannot_be_closed_says_so)
+{
+    static struct drip drip;
+
+    BEGIN;
+    CHECK_IS(loop_source_close(loop_reader_source(reader_of(make_drip(&drip, env->scope, "", 0, 1), 0))), -EOPNOTSUPP);
+    END;
+}
