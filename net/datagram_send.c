@@ -65,10 +65,11 @@ static void dequeue(struct loop_outgoing *outgoing)
 /* Takes the datagram out of the queue and frees it. */
 static void discard(struct loop_outgoing *outgoing)
 {
+    bool is_lent = outgoing->is_lent; /* then its memory is the batch's */
+
+    outgoing->is_lent = false;
     dequeue(outgoing);
-    if (outgoing->is_lent) {
-        outgoing->is_lent = false; /* its memory is the batch's */
-    } else {
+    if (!is_lent) {
         loop_kernel_free(outgoing);
     }
 }
