@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Directories read: some hundred entries at a time, or all of them at once and sorted.
+ * Reading directories: a few hundred entries at a time, or all of them at once and sorted.
  */
 #include <fs/attributes.h>
 #include <fs/request.h>
@@ -8,6 +8,7 @@
 #include <loop/kernel/memory.h>
 #include <loop/part.h>
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 
 #define BUFFER_BYTES 16384
 
-/* What the shortest entry takes in the kernel's buffer, which bounds how many there can be. */
+/* The size of the shortest entry in the kernel's buffer, which bounds their number. */
 #define SHORTEST_ENTRY 24
 #define MOST_ENTRIES (BUFFER_BYTES / SHORTEST_ENTRY)
 
@@ -24,10 +25,10 @@ struct reader {
     struct loop_fd *fd;
     struct loop_hook *hook;
     bool with_stat;
-    bool is_busy, is_closed; /* closed while busy: freed when that has ended */
+    bool is_busy, is_closed; /* closed while busy: freed when that read has ended */
     struct loop_entry entry[MOST_ENTRIES];
     _Alignas(struct dirent64) char buffer[BUFFER_BYTES];
-    struct loop_fs_status stat[]; /* MOST_ENTRIES, where they are wanted */
+    struct loop_fs_status stat[]; /* MOST_ENTRIES, or none */
 };
 
 /* ---- the kernel's entries ---- */
@@ -37,8 +38,8 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-/* What asking for an entry's stat says of its kind, where the name did not. One that may not be asked is still there.
- */
+/* Returns the kind of an entry after its status has been read: none for an entry that is gone, `named` where the status
+ * may not be read. */
 static enum loop_kind kind_after(int error, enum loop_kind named, const struct loop_fs_status *stat)
 {
     if (error == 0) {
@@ -47,7 +48,8 @@ static enum loop_kind kind_after(int error, enum loop_kind named, const struct l
     return error == -ENOENT ? LOOP_KIND_NONE : named;
 }
 
-/* Not every file system tells the kind with the name. */
+/* Stores an entry, with its status where that is wanted. A file system that does not store the kind with the name needs
+ * the status for it. */
 static void take_entry(int number, const struct dirent64 *from, struct loop_entry *entry, struct loop_fs_status *stat)
 {
     struct loop_fs_status own, *asked = stat ? stat : &own;
@@ -63,7 +65,7 @@ static void take_entry(int number, const struct dirent64 *from, struct loop_entr
     }
 }
 
-/* Reads the next entries into the buffer: how many bytes, 0 at the end, which a deleted directory is at. */
+/* Reads the next entries into the buffer. Returns how many bytes, 0 at the end or in a deleted directory, or -errno. */
 static int64_t read_more(int number, char *buffer)
 {
     int64_t len = loop_fs_outcome(loop_kernel_getdents64(number, buffer, BUFFER_BYTES));
@@ -71,11 +73,12 @@ static int64_t read_more(int number, char *buffer)
     return len == -ENOENT ? 0 : len;
 }
 
-/* The entry at `*at`, which moves on. */
+/* Returns the entry at `*at` and moves `*at` behind it. */
 static const struct dirent64 *next_in(const char *buffer, size_t *at)
 {
     const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + *at);
 
+    assert(entry->d_reclen >= SHORTEST_ENTRY);
     *at += entry->d_reclen;
     return entry;
 }
@@ -88,8 +91,11 @@ static int64_t run_open(struct loop_fs_request *request)
     return request->made.number < 0 ? request->made.number : 0;
 }
 
-static void free_reader(void *reader)
+static void free_reader(void *arg)
 {
+    struct reader *reader = arg;
+
+    assert(!reader->is_busy && !reader->is_closed);
     loop_kernel_free(reader);
 }
 
@@ -107,7 +113,7 @@ static struct reader *make_reader(struct loop_scope *scope, struct loop_fd *fd, 
     reader->is_closed = false;
     struct loop_hook *hook = loop_scope_defer(scope, free_reader, reader);
     if (!hook) {
-        return NULL; /* the hook has been run: the reader is gone */
+        return NULL; /* the hook has run and freed the reader */
     }
     reader->hook = hook;
     return reader;
@@ -140,10 +146,12 @@ static int64_t run_next(struct loop_fs_request *request)
     struct reader *reader = request->out;
     int64_t len, n = 0;
 
+    assert(reader->is_busy && reader->entries.count == 0);
     while (n == 0 && (len = read_more(request->at.number, reader->buffer)) > 0) {
         for (size_t at = 0; at < (size_t)len;) {
             const struct dirent64 *from = next_in(reader->buffer, &at);
             if (!is_dots(from->d_name)) {
+                assert(n < MOST_ENTRIES);
                 take_entry(request->at.number, from, &reader->entry[n], reader->with_stat ? &reader->stat[n] : NULL);
                 n++;
             }
@@ -156,6 +164,7 @@ static int64_t deliver_next(struct loop_fs_request *request, int64_t result)
 {
     struct reader *reader = request->out;
 
+    assert(reader->is_busy);
     reader->is_busy = false;
     if (reader->is_closed) {
         loop_kernel_free(reader);
@@ -211,7 +220,7 @@ void loop_entries_close(struct loop_entries *entries)
 
 /* ---- all at once ---- */
 
-/* What is known of an entry while there come more: where its name begins in `names`, which moves. */
+/* An entry while more are read: its name is an offset into `names`, which moves. */
 struct found {
     size_t name;
     uint64_t inode;
@@ -226,7 +235,7 @@ struct list {
     size_t names_len, names_room;
 };
 
-/* The memory, larger where it has no room for `needed` pieces; NULL when there is none to be had. */
+/* Enlarges the memory when it has no room for `needed` pieces. Returns it, or NULL when there is none. */
 static void *make_room(void *memory, size_t *room, size_t needed, size_t piece_bytes)
 {
     size_t wanted = 2 * needed;
@@ -290,7 +299,8 @@ static int compare_names(const void *one, const void *other)
     return strcmp(left->name, right->name);
 }
 
-/* One piece of memory: the entries, then what stats there are, then the names. */
+/* Makes one piece of memory: the entries, room for their status where it is wanted, and the names. Returns NULL when
+ * there is none. */
 static struct loop_entry *put_together(const struct list *list, bool with_stat)
 {
     size_t stats_bytes = with_stat ? list->count * sizeof(struct loop_fs_status) : 0;
@@ -305,6 +315,7 @@ static struct loop_entry *put_together(const struct list *list, bool with_stat)
     }
     for (size_t i = 0; i < list->count; i++) {
         const struct found *found = &list->found[i];
+        assert(found->name < list->names_len);
         entry[i] = (struct loop_entry){.name = names + found->name, .kind = found->kind, .inode = found->inode};
     }
     qsort(entry, list->count, sizeof *entry, compare_names);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Reads and writes of a file at a place of one's own, of any number of vectors: a promise, and below it one operation
- * of the low level at a time, which are daemons: what holds the scope open, or doesn't, is the promise.
+ * Reads and writes of a file at an offset, of any number of vectors, and seeking. A transfer is a promise, and below it
+ * one operation of the low level at a time, a daemon: the promise alone decides whether the scope is held open.
  */
 #include <fs/request.h>
 #include <loop/kernel/file.h>
@@ -9,6 +9,7 @@
 #include <loop/low_level.h>
 #include <loop/part.h>
 
+#include <assert.h>
 #include <limits.h>
 
 struct transfer {
@@ -17,9 +18,9 @@ struct transfer {
     struct loop_fd *file;
     loop_job promise, piece;
     bool is_write, is_heard, is_cancelled;
-    const struct iovec *iov; /* the first that isn't done */
+    const struct iovec *iov; /* the first that is not done */
     size_t n_iov;
-    size_t in_first; /* how much of it is */
+    size_t in_first; /* how many bytes of it are done */
     int64_t offset, done, total;
 };
 
@@ -32,10 +33,11 @@ static void on_cancel(void *arg, loop_job job)
     (void)loop_cancel(transfer->loop, transfer->piece);
 }
 
-/* Without a continuation the count of a write that stopped in the middle would tell nobody: its error is for the scope.
- */
+/* Ends the transfer with the count of its bytes, or with an error when there are none. A write without a continuation
+ * that stopped half-way ends with its error, which fails the scope: its count would be lost. */
 static void end(struct transfer *transfer, int64_t result)
 {
+    assert(transfer->total < 0 || (transfer->done >= 0 && transfer->done <= transfer->total));
     bool tells_count = transfer->done > 0 && (transfer->is_heard || !transfer->is_write || result > 0);
 
     if (transfer->is_write && transfer->done < transfer->total && result == 0) {
@@ -47,7 +49,7 @@ static void end(struct transfer *transfer, int64_t result)
 
 static void on_piece(void *arg, int64_t result);
 
-/* The rest of a vector that was cut; otherwise as many whole ones as one call takes. */
+/* Starts one operation: the rest of a vector that is partly done, or as many whole vectors as one call accepts. */
 static loop_job start_piece(struct transfer *transfer)
 {
     const struct iovec *iov = transfer->iov;
@@ -56,6 +58,7 @@ static loop_job start_piece(struct transfer *transfer)
     size_t len = iov->iov_len - transfer->in_first;
     int64_t offset = transfer->offset + transfer->done;
 
+    assert(transfer->n_iov > 0 && transfer->in_first < iov->iov_len);
     if (transfer->in_first > 0 || n_iov == 1) {
         return transfer->is_write
                    ? loop_op_write(transfer->scope, transfer->file, rest, len, offset, on_piece, transfer)
@@ -77,9 +80,10 @@ static void go_on(struct transfer *transfer)
     (void)loop_daemon(transfer->loop, piece);
 }
 
-/* Leaves out what is done, and vectors without length. */
+/* Steps past `n` bytes that are done, and past empty vectors. */
 static void advance(struct transfer *transfer, size_t n)
 {
+    assert(n <= (uint64_t)(transfer->total - transfer->done));
     transfer->done += (int64_t)n;
     n += transfer->in_first;
     while (transfer->n_iov > 0 && n >= transfer->iov->iov_len) {
@@ -106,7 +110,7 @@ static void on_piece(void *arg, int64_t result)
     }
 }
 
-/* The bytes of the vectors together, or -EINVAL where a result couldn't tell them. */
+/* Returns the bytes of all vectors, or -EINVAL when a result could not hold them. */
 static int64_t total_of(const struct iovec *iov, size_t n_iov, int64_t offset)
 {
     int64_t total = 0;
@@ -189,6 +193,7 @@ loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const 
                  fn, arg);
 }
 
+/* Drops the unread bytes of a file, whose position has changed. */
 static void drop_unread(struct loop_fd *file)
 {
     char bytes[512];
@@ -201,7 +206,7 @@ static void drop_unread(struct loop_fd *file)
     }
 }
 
-/* The position that the program sees: unread bytes are still to be read. */
+/* Returns the position that the program sees, which unread bytes are behind of, or -errno. */
 static int64_t position_of(const struct loop_fd *file, int number)
 {
     int64_t position = loop_fs_outcome(loop_kernel_lseek(number, 0, SEEK_CUR)),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a file passes on to the one that replaces it: permissions, access control list, owner and group. The new file is
- * private until all of that is in place, and at no moment allows more than the old one did.
+ * What a file takes over from the one that it replaces: permissions, access control list, owner and group. The new file
+ * is private until all of that is in place, and never allows more than the old one did.
  */
 #include <fs/inherit.h>
 #include <fs/outcome.h>
@@ -9,6 +9,7 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/path.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -16,14 +17,14 @@ static const char acl_name[] = "system.posix_acl_access";
 
 #define SET_ID ((mode_t)(S_ISUID | S_ISGID))
 
-/* The permissions of a group that isn't the one they were given to: those of everybody. */
+/* Returns the permissions with those of others for the group, where it is not the group that they were given to. */
 static mode_t without_group(mode_t mode)
 {
     return mode & (~(mode_t)S_IRWXG | (mode & S_IRWXO) << 3);
 }
 
-/* Returns the permissions that the new file may have: the group's count for that group alone, and the set-user-ID and
- * set-group-ID bits for that owner and group. */
+/* Gives the new file the owner and group, where that is allowed. Returns the permissions that it may have: the group's
+ * are for that group alone, and the set-user-ID and set-group-ID bits for that owner and group. */
 static mode_t pass_owner(const struct stat *from, int to)
 {
     struct stat own;
@@ -38,7 +39,8 @@ static mode_t pass_owner(const struct stat *from, int to)
     return loop_kernel_fchown(to, (uid_t)-1, from->st_gid) == 0 ? mode : without_group(mode);
 }
 
-/* The list of the file at `number`, which may be open with O_PATH: how long it is, 0 when there is none. */
+/* Reads the access control list of the file at `number`, which may be open with O_PATH. Returns its length, or 0 when
+ * there is none. The caller frees it. */
 static size_t read_acl(int number, void **acl)
 {
     char path[32];
@@ -50,10 +52,12 @@ static size_t read_acl(int number, void **acl)
     return len > 0 ? (size_t)len : 0;
 }
 
-/* Where there is a list, the group's permissions are the most that it gives to anybody: without it they can't be
- * given to the group. A list that the new file has from its directory goes when the old one had none. */
+/* Gives the new file the access control list. Where there is one, the permissions of the group are the most that it
+ * grants anyone: without it the group can not have them. A list that the new file got from its directory is removed
+ * when the old one had none. Returns the permissions that the new file may have. */
 static mode_t pass_acl(int from, int to, mode_t mode)
 {
+    assert(from >= 0 && to >= 0 && from != to);
     void *acl;
     size_t len = read_acl(from, &acl);
 
@@ -66,7 +70,8 @@ static mode_t pass_acl(int from, int to, mode_t mode)
     return mode;
 }
 
-/* Whether a regular file has the name now, and its permissions, as far as the new one may have them. */
+/* Passes on what the file at `from` has. Returns whether it is a regular file, and stores the permissions that the new
+ * one may have. */
 static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t *mode)
 {
     struct stat status;
@@ -78,12 +83,14 @@ static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t 
     return is_file;
 }
 
-/* The file may have gone since it was looked at: then its permissions are those it had. Its owner isn't known then. */
+/* When the file to be replaced is gone by now, the permissions are those that it had; its owner is not known. */
 int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary)
 {
     mode_t mode = temporary->replaced_mode & ~SET_ID;
     bool inherits = temporary->replaces;
 
+    assert(temporary->number >= 0 && temporary->dir >= 0);
+    assert(!temporary->is_exclusive || !temporary->replaces);
     if (temporary->is_exclusive) {
         return 0;
     }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * One inotify instance for all the watches of a loop, since a user may have few (fs.inotify.max_user_instances): made
- * with the first watch, closed with the last, read by a daemon in the loop's own scope.
+ * One inotify instance for all the watches of a loop, since a user may have few (fs.inotify.max_user_instances). It is
+ * made with the first watch, closed with the last, and read by a daemon in the loop's own scope.
  *
  * The kernel has one watch descriptor for each inode of an instance, however often it is watched. So there is a table
- * of what is watched, and in each entry those who watch it; the kernel is told when the last of them leaves.
+ * of watched inodes, each with a list of its watchers; the watch descriptor is removed with the last of them.
  *
- * Adding is done on a thread, and what it has returned may be dead by the time it is heard of: because the last of
- * others who watched the same inode has left, or because the inode has gone. The kernel doesn't use a number again (not
- * before it has used all of them), so one that is in the table, or that none can have died beside, is good. Any other
- * is added once more, while it is kept in the table: when the same number comes back it was alive.
+ * A watch is added on a thread. By the time the loop gets its watch descriptor that may be dead: the last other watcher
+ * of the same inode has left, or the inode is gone. The kernel does not reuse a number before it has used all others,
+ * so a descriptor is good that is in the table, or since whose adding none has died. Any other is kept in the table and
+ * added once more: when the same number is returned, it was alive.
  */
 #include <fs/inotify.h>
 #include <fs/outcome.h>
@@ -18,6 +18,7 @@
 #include <loop/kernel/memory.h>
 #include <loop/part.h>
 
+#include <assert.h>
 #include <poll.h>
 #include <sys/inotify.h>
 
@@ -33,11 +34,11 @@ struct loop_fs_watched {
 struct loop_fs_inotify {
     struct loop *loop;
     struct loop_fd *fd;
-    loop_job waiting;            /* for events; 0: it can't be read any more */
+    loop_job waiting;            /* for events; 0: it can not be read any more */
     unsigned n_users;            /* watches, ended or not */
-    uint64_t position;           /* in the stream of events, in bytes: of the one that is being told */
-    uint64_t n_deaths;           /* watch descriptors that have died, or that were given back */
-    int64_t error;               /* why it can't be read any more */
+    uint64_t position;           /* in the stream of events, in bytes: of the one that is being delivered */
+    uint64_t n_deaths;           /* watch descriptors that have died or have been removed */
+    int64_t error;               /* why it can not be read any more */
     bool is_abandoned;           /* the last user has left: freed when the waiting has ended */
     size_t n_watched, n_buckets; /* a power of two */
     struct loop_fs_watched **buckets;
@@ -45,13 +46,14 @@ struct loop_fs_inotify {
     _Alignas(struct inotify_event) char buffer[4096];
 };
 
-static const char part; /* whose address is the key of the loop's slot */
+static const char part; /* its address is the key of the loop's slot */
 
 /* ---- the table ---- */
 
 static struct loop_fs_watched **bucket_of(struct loop_fs_inotify *inotify, int wd)
 {
-    return &inotify->buckets[(size_t)wd & (inotify->n_buckets - 1)]; /* they are handed out one after another */
+    assert(wd >= 0 && (inotify->n_buckets & (inotify->n_buckets - 1)) == 0);
+    return &inotify->buckets[(size_t)wd & (inotify->n_buckets - 1)]; /* the kernel counts them up */
 }
 
 static struct loop_fs_watched *find(struct loop_fs_inotify *inotify, int wd)
@@ -79,7 +81,7 @@ static void free_buckets(struct loop_fs_inotify *inotify, struct loop_fs_watched
     }
 }
 
-/* Without memory for more buckets the ones there are serve as well. */
+/* Doubles the number of buckets. Without memory for that they stay as they are. */
 static void grow(struct loop_fs_inotify *inotify)
 {
     struct loop_fs_watched **before = inotify->buckets;
@@ -104,6 +106,7 @@ static struct loop_fs_watched *insert(struct loop_fs_inotify *inotify, int wd)
 {
     struct loop_fs_watched *watched = loop_kernel_malloc(sizeof *watched);
 
+    assert(!find(inotify, wd));
     if (!watched) {
         return NULL;
     }
@@ -121,13 +124,15 @@ static void unlink_from(struct loop_fs_inotify *inotify, struct loop_fs_watched 
     struct loop_fs_watched **at = bucket_of(inotify, watched->wd);
 
     while (*at != watched) {
+        assert(*at);
         at = &(*at)->next;
     }
+    assert(inotify->n_watched > 0);
     *at = watched->next;
     inotify->n_watched--;
 }
 
-/* ---- those who watch ---- */
+/* ---- watchers ---- */
 
 static void give_back(struct loop_fs_inotify *inotify, int wd)
 {
@@ -135,7 +140,7 @@ static void give_back(struct loop_fs_inotify *inotify, int wd)
     inotify->n_deaths++;
 }
 
-/* The bytes of events that wait to be read. They are of the past for who joins now. */
+/* Returns the bytes of events that are queued: they are of the past for a watcher that joins now. */
 static uint64_t count_queued(const struct loop_fs_inotify *inotify)
 {
     int n = 0;
@@ -170,6 +175,7 @@ int loop_fs_inotify_join(struct loop_fs_inotify *inotify, struct loop_fs_watcher
     watcher->watched = watched;
     watcher->begins_at = inotify->position + count_queued(inotify);
     LIST_INSERT_HEAD(&watched->watchers, watcher, link);
+    assert(watched->wd == wd && find(inotify, wd) == watched);
     return is_good ? 0 : -EAGAIN;
 }
 
@@ -191,7 +197,7 @@ void loop_fs_inotify_leave(struct loop_fs_inotify *inotify, struct loop_fs_watch
 
 /* ---- events ---- */
 
-/* Nobody joins or leaves meanwhile: both are done by continuations of their own. */
+/* Delivers an event to the watchers of an inode, none of which joins or leaves meanwhile. */
 static void tell(const struct loop_fs_inotify *inotify, const struct loop_fs_watched *watched,
                  const struct inotify_event *event)
 {
@@ -206,7 +212,8 @@ static void tell(const struct loop_fs_inotify *inotify, const struct loop_fs_wat
     }
 }
 
-/* That events have been lost matters to those as well who have joined since: nothing has come for them until now. */
+/* Delivers the event of a queue overflow to all watchers, also to those that have joined since: they got no event so
+ * far, and may have lost some. */
 static void tell_all(const struct loop_fs_inotify *inotify, const struct inotify_event *event)
 {
     for (size_t i = 0; i < inotify->n_buckets; i++) {
@@ -216,7 +223,7 @@ static void tell_all(const struct loop_fs_inotify *inotify, const struct inotify
     }
 }
 
-/* What was watched is no longer, and not in the table any more. */
+/* Ends the watchers of an inode that has been taken out of the table, and frees it. */
 static void end_watched(struct loop_fs_watched *watched, int64_t result)
 {
     struct loop_fs_watcher *watcher;
@@ -251,17 +258,19 @@ static void take_events(struct loop_fs_inotify *inotify, size_t len)
     for (size_t at = 0; at < len;) {
         const struct inotify_event *event = (const struct inotify_event *)(const void *)(inotify->buffer + at);
         size_t size = sizeof *event + event->len;
+        assert(size <= len - at);
         take_event(inotify, event);
         inotify->position += size;
         at += size;
     }
 }
 
-/* It can't be read any more: all watches end, and the next one begins with another instance. */
+/* Ends all watches, because the instance can not be read any more. The next watch begins with another instance. */
 static void fail(struct loop_fs_inotify *inotify, int64_t error)
 {
     void **slot = loop_part_slot(inotify->loop, &part);
 
+    assert(slot && *slot == inotify && !inotify->is_abandoned);
     *slot = NULL;
     inotify->error = error < 0 ? error : -EIO;
     inotify->n_watched = 0;
@@ -278,13 +287,15 @@ static void fail(struct loop_fs_inotify *inotify, int64_t error)
 
 static void free_instance(struct loop_fs_inotify *inotify)
 {
+    assert(inotify->n_users == 0 && inotify->n_watched == 0 && !inotify->waiting);
     free_buckets(inotify, inotify->buckets);
     loop_kernel_free(inotify);
 }
 
 static void on_ready(void *arg, int64_t result);
 
-/* Events are read when there are some, and at once: what has been read and what is queued is known at any time. */
+/* Waits until there are events. They are read at once, so that what has been read and what is queued is always known.
+ */
 static void wait_for_events(struct loop_fs_inotify *inotify)
 {
     inotify->waiting = loop_poll(inotify->fd, POLLIN, on_ready, inotify);
@@ -302,6 +313,7 @@ static void on_ready(void *arg, int64_t result)
 {
     struct loop_fs_inotify *inotify = arg;
 
+    assert(inotify->waiting);
     inotify->waiting = 0;
     if (inotify->is_abandoned) {
         free_instance(inotify);
@@ -378,6 +390,7 @@ struct loop_fd *loop_fs_inotify_fd(const struct loop_fs_inotify *inotify)
 
 void loop_fs_inotify_put(struct loop_fs_inotify *inotify)
 {
+    assert(inotify->n_users > 0 && !inotify->is_abandoned);
     if (--inotify->n_users > 0) {
         return;
     }

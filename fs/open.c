@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files and directories opened.
+ * Opening files and directories.
  */
 #include <fs/attributes.h>
 #include <fs/request.h>
 #include <loop/kernel/file.h>
 
+#include <assert.h>
 #include <fcntl.h>
 
 /* ---- directories ---- */
@@ -22,6 +23,7 @@ static int64_t deliver_dir(struct loop_fs_request *request, int64_t result)
     struct loop_fd *fd = loop_fs_adopt(request, &result);
     struct loop_dir *dir = fd ? loop_scope_alloc(request->scope, sizeof *dir) : NULL;
 
+    assert(request->out || !fd);
     if (dir) {
         *dir = (struct loop_dir){.scope = request->scope, .fd = fd, .is_confined = true};
         *(struct loop_dir **)request->out = dir;
@@ -42,10 +44,9 @@ loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const 
 
 /* ---- files ---- */
 
-/* O_NONBLOCK keeps the open of a fifo from waiting for the other end; it is taken off again, and put on by whoever
- * adopts what has to have it. A file on which somebody has a lease is opened once more and waits until that is given
- * up.
- */
+/* Opens a file. O_NONBLOCK keeps the open of a fifo from waiting for the other end. It is cleared afterwards; adopting
+ * the descriptor sets it again where it is needed. A file on which another process has a lease is opened once more
+ * without it, and waits until the lease is given up. Returns a descriptor or -errno. */
 static int64_t open_without_waiting(struct loop_fs_request *request)
 {
     struct open_how how = request->u.how;
@@ -62,6 +63,7 @@ static int64_t open_without_waiting(struct loop_fs_request *request)
         return loop_fs_open_at(request->at, request->path, &request->u.how);
     }
     if (number >= 0) {
+        assert(how.flags & O_NONBLOCK && !(request->u.how.flags & O_NONBLOCK));
         int flags = loop_kernel_fcntl(number, F_GETFL, 0);
         (void)loop_kernel_fcntl(number, F_SETFL, flags & ~O_NONBLOCK);
     }
@@ -103,7 +105,8 @@ static const int create_flags[] = {[LOOP_CREATE_NEVER] = 0,
                                    [LOOP_CREATE_OR_TRUNCATE] = O_CREAT | O_TRUNC,
                                    [LOOP_CREATE_EXCLUSIVE] = O_CREAT | O_EXCL};
 
-/* 0, or -EINVAL for what openat2 wouldn't hear of or can't be. */
+/* Translates the options for openat2(2). Returns 0, or -EINVAL for options that it would ignore or that exclude each
+ * other. */
 static int translate(const struct loop_open_options *options, struct open_how *how)
 {
     if ((unsigned)options->access > LOOP_ACCESS_READ_WRITE || (unsigned)options->create > LOOP_CREATE_EXCLUSIVE ||

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * Requests: copied, run on a thread of the pool, delivered. A request is freed when its continuation has been resumed
- * and its thread has come back: one that hangs doesn't hold up the cancel of what only looks.
+ * Requests: copied, run on a thread of the pool, delivered. A request is freed after its continuation has been resumed
+ * and its thread has returned: a thread that hangs does not delay the cancel of an operation that changes nothing.
  */
 #include <fs/request.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 #include <loop/part.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -16,10 +17,11 @@ static int64_t run(void *arg)
 {
     struct loop_fs_request *request = arg;
 
+    assert(request->run && !request->is_delivered);
     return request->result = request->run(request);
 }
 
-/* A continuation that isn't there leaves an error to the scope, as everywhere. */
+/* Calls the continuation. Without one an error fails the scope, as that of any job. */
 static void resume(const struct loop_fs_request *request, int64_t result)
 {
     if (request->fn) {
@@ -33,6 +35,7 @@ static void on_done(void *arg, int64_t result)
 {
     struct loop_fs_request *request = arg;
 
+    assert(!request->is_delivered);
     request->is_delivered = result >= 0;
     if (request->deliver) {
         result = request->deliver(request, result);
@@ -40,12 +43,13 @@ static void on_done(void *arg, int64_t result)
     resume(request, result);
 }
 
-/* What was made for nobody goes too. */
+/* Frees the request, and what was made but could not be delivered. */
 static void release(void *arg)
 {
     struct loop_fs_request *request = arg;
     bool is_left = request->result >= 0 && !request->is_delivered;
 
+    assert(!request->makes_number || !request->makes_memory);
     if (is_left && request->makes_number) {
         loop_kernel_close(request->made.number);
     }
@@ -55,14 +59,14 @@ static void release(void *arg)
     loop_kernel_free(request);
 }
 
-/* Where no thread can be late. */
+/* For a job that has its result only after its thread has returned. */
 static void on_done_and_over(void *arg, int64_t result)
 {
     on_done(arg, result);
     release(arg);
 }
 
-/* ---- making ---- */
+/* ---- starting ---- */
 
 static int check_path(const struct loop_dir *dir, const char *path)
 {
@@ -104,7 +108,7 @@ static struct loop_fs_request *copy(const struct loop_fs_request *request, int e
     }
     *copied = *request;
     copied->scope = scope_of(request);
-    copied->result = -ECANCELED; /* until it has run */
+    copied->result = -ECANCELED; /* until `run` returns */
     if (len > 0) {
         copied->path = memcpy(copied->text, request->path, len);
     }
@@ -135,6 +139,7 @@ static loop_job start_work(struct loop_fs_request *request)
 {
     struct loop_fd *fd = fill_places(request), *second = NULL;
 
+    assert(!request->has_second || !request->uses); /* the job has one second descriptor */
     if (request->has_second) {
         request->second = place_of(request->second_dir);
         second = request->second_dir->fd;
@@ -150,7 +155,7 @@ static loop_job start_work(struct loop_fs_request *request)
     return loop_work_with(request->scope, &options, run, request, on_done, request);
 }
 
-/* A job that ends with `result`, without any work. */
+/* Starts a job that completes with `result` without any work. Returns 0 when there is no memory. */
 static loop_job end_at_once(struct loop_fs_request *request, int64_t result)
 {
     loop_job job = loop_promise(request->scope, NULL, NULL, on_done_and_over, request);
@@ -161,14 +166,14 @@ static loop_job end_at_once(struct loop_fs_request *request, int64_t result)
     return job;
 }
 
-/* A directory of another loop is another thread's. */
+/* Returns whether the directory can be used on this thread: one of another loop is another thread's. */
 static bool is_usable(const struct loop_dir *dir, const struct loop_scope *scope)
 {
     return !dir->fd || (loop_scope_loop(loop_fd_scope(dir->fd)) == loop_scope_loop(scope) && loop_fd_is_open(dir->fd));
 }
 
-/* A path that the kernel has in its cache takes less time than a thread needs to be woken. Returns false when that
- * isn't so, or can't be known. */
+/* Runs the request on the loop's thread, out of the kernel's cache, which takes less time than waking a thread. Returns
+ * false when the path is not in the cache, or that can not be known. */
 static bool try_cache(struct loop_fs_request *request, int64_t *result)
 {
     const struct loop_dir *dir = request->dir;
@@ -177,6 +182,7 @@ static bool try_cache(struct loop_fs_request *request, int64_t *result)
         loop_scope_is_cancelled(request->scope)) {
         return false;
     }
+    assert(!request->file && !request->has_second && !request->at.only_cached);
     request->at = place_of(dir);
     request->at.only_cached = true;
     *result = run(request);
@@ -247,6 +253,7 @@ int64_t loop_fs_deliver_memory(struct loop_fs_request *request, int64_t result)
 {
     if (result >= 0) {
         void **out = request->out;
+        assert(request->makes_memory && request->made.memory && out);
         *out = request->made.memory;
     }
     return result;
@@ -257,6 +264,7 @@ struct loop_fd *loop_fs_adopt(struct loop_fs_request *request, int64_t *result)
     if (*result < 0) {
         return NULL;
     }
+    assert(request->makes_number && request->made.number >= 0);
     struct loop_fd *fd = loop_fd_adopt(request->scope, request->made.number);
     if (!fd) {
         *result = -ENOMEM;

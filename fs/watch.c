@@ -2,9 +2,9 @@
  *
  * Watching: inotify(7) as a stream of events.
  *
- * What the caller holds is a promise. First a thread finds the directory and has it watched by the loop's inotify
- * instance (inotify.c), which is a job below the promise; then events come from there. The job is a daemon: what holds
- * the scope open, or doesn't, is the promise.
+ * The caller holds a promise. First a job below it finds the file on a thread, and adds it to the loop's inotify
+ * instance (inotify.c); then the instance delivers events. The job is a daemon: the promise alone decides whether the
+ * scope is held open.
  */
 #include <fs/inotify.h>
 #include <fs/request.h>
@@ -12,6 +12,7 @@
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -27,10 +28,10 @@ struct watch {
     struct loop_scope *scope;
     struct loop_dir *dir;
     const char *path;                /* NULL or `text` */
-    struct loop_fs_inotify *inotify; /* NULL: there was none to be had */
+    struct loop_fs_inotify *inotify; /* NULL: there is none */
     loop_watch_fn *fn;
     void *arg;
-    loop_job promise, adding; /* `adding` is below the promise; 0 while it is none */
+    loop_job promise, adding; /* `adding` is the job below the promise; 0: none */
     uint64_t deaths;          /* how many the instance had seen when the adding began */
     bool has_begun, is_cancelled;
     char text[];
@@ -40,6 +41,7 @@ static void on_end(void *arg, int64_t result)
 {
     struct watch *watch = arg;
 
+    assert(!watch->adding);
     watch->fn(watch->arg, result, NULL);
     if (watch->inotify) {
         loop_fs_inotify_leave(watch->inotify, &watch->watcher);
@@ -53,7 +55,7 @@ static void end(struct watch *watch, int64_t result)
     (void)loop_resolve(watch->loop, watch->promise, watch->is_cancelled ? -ECANCELED : result);
 }
 
-/* While it is being added the adding has to end first, whose arguments are here. */
+/* Cancels the watch. While it is being added, that job has to end first: its arguments are here. */
 static void on_cancel(void *arg, loop_job job)
 {
     struct watch *watch = arg;
@@ -92,8 +94,8 @@ static void deliver(struct watch *watch, const struct inotify_event *from)
     }
 }
 
-/* From the instance. Before it has begun the watch hears nothing, and its adding tells whether there is something to
- * be watched. */
+/* An event of the instance, or its end. Before the watch has begun it is dropped: the job that adds the watch reports
+ * whether there is anything to be watched. */
 static void on_event(struct loop_fs_watcher *watcher, int64_t result, const struct inotify_event *event)
 {
     struct watch *watch = (struct watch *)(void *)watcher;
@@ -110,7 +112,7 @@ static void on_event(struct loop_fs_watcher *watcher, int64_t result, const stru
 
 /* ---- beginning ---- */
 
-/* inotify takes no number, but the link that stands for it. */
+/* Watches an open file by its link in /proc: inotify accepts no number. */
 static int64_t watch_number(int inotify, int number)
 {
     char path[32];
@@ -119,7 +121,8 @@ static int64_t watch_number(int inotify, int number)
     return loop_fs_outcome(loop_kernel_inotify_add_watch(inotify, path, WATCHED));
 }
 
-/* The directory isn't held open: it could not go away. */
+/* Adds what the path names to the instance. It is not held open: as long as it is open its inode
+ * stays, and its end would not be reported. */
 static int64_t run_add(struct loop_fs_request *request)
 {
     int inotify = request->used_number;
@@ -138,11 +141,13 @@ static int64_t run_add(struct loop_fs_request *request)
 
 static void add(struct watch *watch);
 
-/* A job that ended well is good even when it was cancelled: its number has to be given back. */
+/* The watch has been added. A watch descriptor that was returned has to be joined even after a cancel: leaving it
+ * removes it. */
 static void on_added(void *arg, int64_t result)
 {
     struct watch *watch = arg;
 
+    assert(watch->adding && watch->inotify && !watch->has_begun);
     watch->adding = 0;
     if (result >= 0) {
         result = loop_fs_inotify_join(watch->inotify, &watch->watcher, (int)result, watch->deaths);
@@ -160,6 +165,7 @@ static void on_added(void *arg, int64_t result)
 
 static void add(struct watch *watch)
 {
+    assert(watch->inotify && !watch->adding && !watch->has_begun);
     watch->deaths = loop_fs_inotify_deaths(watch->inotify);
     loop_job job = loop_fs_start(&(struct loop_fs_request){.scope = watch->scope,
                                                            .dir = watch->dir,
