@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a file is: stat and its kin, and what changes it, by path and by descriptor. What is followed is first found
- * (O_PATH), beneath its directory, and then asked or changed by its number.
+ * Attributes of files, read and changed by path and by descriptor. A path is first resolved beneath its directory
+ * (O_PATH); the call is then made on the descriptor.
  */
 #include <fs/attributes.h>
 #include <fs/request.h>
@@ -10,12 +10,13 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/path.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The text of a number's link in /proc, for calls that can't take a number (yet). */
+/* The text of a descriptor's link in /proc, for calls that accept no descriptor, or only in newer kernels. */
 struct link_text {
     char path[32];
 };
@@ -28,13 +29,13 @@ static struct link_text link_of(int number)
     return text;
 }
 
-/* Whether an older kernel, or a filter, may have refused the call rather than what it asks for. */
+/* Returns whether an older kernel or a filter may have refused the call itself. */
 static bool may_be_unknown(int error)
 {
     return error == -ENOSYS || error == -EINVAL || error == -EPERM;
 }
 
-/* Runs `act` on what the request's path or file names. */
+/* Runs `act` on what the request's path or file names. Returns its result or -errno. */
 static int64_t act_on_found(const struct loop_fs_request *request,
                             int64_t (*act)(const struct loop_fs_request *request, int number))
 {
@@ -109,9 +110,8 @@ int loop_fs_stat_name(int dir, const char *name, struct loop_fs_status *stat)
     return 0;
 }
 
-/* A path that is a single name needs no resolving: true when the call has told, and what it found is not to be
- * followed.
- */
+/* Reads the status without resolving: of a file, or of a path that is a single name. Returns false when the path has to
+ * be resolved, also because it names a link that is to be followed. */
 static bool stat_at_once(struct loop_fs_request *request, int64_t *result)
 {
     if (request->file) {
@@ -182,7 +182,7 @@ loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char
         &(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_kind, .tries_cache = true, .follow = follow});
 }
 
-/* ---- asking for other things ---- */
+/* ---- access, space, links and paths ---- */
 
 static int64_t access_number(const struct loop_fs_request *request, int number)
 {
@@ -250,10 +250,12 @@ loop_job loop_fs_statfs(struct loop_scope *scope, struct loop_dir *dir, const ch
                                                    .error = space ? 0 : -EINVAL, .out = space});
 }
 
-/* Reads what a link says, which is the one at `number` itself when `path` is "". */
+/* Reads the text of a link, which is the one at `number` itself when `path` is "". Returns its length or -errno. */
 static int64_t read_link(struct loop_fs_request *request, int number, const char *path)
 {
     char target[PATH_MAX];
+
+    assert(request->makes_memory && !request->made.memory);
     ssize_t len = loop_kernel_readlinkat(number, path, target, sizeof target);
 
     if (len < 0) {
@@ -286,7 +288,7 @@ loop_job loop_fs_read_link(struct loop_scope *scope, struct loop_dir *dir, const
                                                    .error = target ? 0 : -EINVAL, .out = target});
 }
 
-/* Everywhere, the kernel tells where a thing is. What has been deleted meanwhile is nowhere. */
+/* Reads the path of a file from its link in /proc. A file that has been deleted meanwhile is -ENOENT. */
 static int64_t find_real(struct loop_fs_request *request)
 {
     struct stat status;
@@ -324,8 +326,8 @@ loop_job loop_fs_realpath(struct loop_scope *scope, struct loop_dir *dir, const 
 
 /* ---- changing ---- */
 
-/* The link in /proc of a symbolic link is not followed any further, and some file systems would change its mode, which
- * nothing ever looks at. */
+/* Changes the mode. Of a symbolic link it is -EOPNOTSUPP: some file systems would change it, but nothing ever uses it.
+ */
 static int64_t chmod_number(const struct loop_fs_request *request, int number)
 {
     struct stat status;
@@ -424,9 +426,9 @@ loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, con
                                                    .times = {time_or_keep(accessed), time_or_keep(modified)}});
 }
 
-/* ---- changing what is in it ---- */
+/* ---- changing the contents ---- */
 
-/* Opens what the request's path names, unless it has a file, and runs `act` on it. */
+/* Runs `act` on the request's file, or on its path after opening it. Returns its result or -errno. */
 static int64_t act_on_opened(const struct loop_fs_request *request, int flags,
                              int64_t (*act)(const struct loop_fs_request *request, int number))
 {
@@ -484,13 +486,13 @@ loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int 
                                                    .flags = mode, .offset = offset, .len = len});
 }
 
-/* `flags` of the request: whether only the bytes matter. */
+/* Synchronises a file; `flags` of the request is 1 where its metadata need not be. */
 static int64_t sync_number(const struct loop_fs_request *request, int number)
 {
     return loop_fs_outcome(request->flags ? loop_kernel_fdatasync(number) : loop_kernel_fsync(number));
 }
 
-/* What may only be written may be synchronised, too. */
+/* A file that may only be written is opened for writing. */
 static int64_t run_sync(struct loop_fs_request *request)
 {
     int64_t result = act_on_opened(request, O_RDONLY, sync_number);

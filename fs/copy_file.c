@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files copied: by sharing their blocks, by the file system's own copying, by reading and writing; whichever is the
- * first that can be had. Only what isn't a hole is copied.
+ * Copying files: by sharing their blocks, by the file system's own copying, or by reading and writing, whichever works
+ * first. Holes are not copied.
  */
 #include <fs/request.h>
 #include <fs/temporary.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 
-/* What is copied between two looks whether to go on. */
+/* How much is copied between two checks for a cancel. */
 #define PIECE_BYTES ((size_t)8 << 20)
 #define BUFFER_BYTES ((size_t)256 << 10)
 
-/* Up to here reading and writing costs less than having the kernel copy. */
+/* Up to this size reading and writing costs less than having the kernel copy. */
 #define SMALL_BYTES ((size_t)64 << 10)
 
 struct copying {
     int from, to;
-    off_t at; /* up to where it is done */
+    off_t at; /* copied up to here */
     bool reads_and_writes;
-    char *buffer; /* made when first needed, */
-    size_t room;  /* no larger than it needs to be then */
+    char *buffer; /* allocated when first needed */
+    size_t room;  /* its size, no larger than needed then */
 };
 
 /* ---- one piece ---- */
@@ -44,6 +45,7 @@ static int64_t write_all(int number, const char *data, size_t len, off_t offset)
 
 static int64_t read_and_write(struct copying *copying, size_t len)
 {
+    assert(len > 0);
     if (!copying->buffer) {
         copying->room = len < BUFFER_BYTES ? len : BUFFER_BYTES;
         copying->buffer = loop_kernel_malloc(copying->room);
@@ -56,14 +58,14 @@ static int64_t read_and_write(struct copying *copying, size_t len)
     return n <= 0 ? loop_fs_outcome(n) : write_all(copying->to, copying->buffer, (size_t)n, copying->at);
 }
 
-/* Between file systems, in old kernels and behind filters the kernel doesn't copy. */
+/* Returns whether the kernel does not copy these files: between file systems, in old kernels and behind filters. */
 static bool cant_copy(int64_t result)
 {
     return result == -EXDEV || result == -EINVAL || result == -ENOSYS || result == -EOPNOTSUPP || result == -EPERM;
 }
 
-/* How many bytes more are copied, 0 when the file ends here. The kernel's copying sees an end where the size of a file
- * in /proc says so: reading knows better. */
+/* Copies up to `len` bytes. Returns how many, 0 at the end of the file, or -errno. The kernel's copying ends where the
+ * size of a file in /proc says, so that the end is found by reading. */
 static int64_t copy_piece(struct copying *copying, size_t len)
 {
     if (!copying->reads_and_writes) {
@@ -79,8 +81,8 @@ static int64_t copy_piece(struct copying *copying, size_t len)
 
 /* ---- data and holes ---- */
 
-/* Where the next data begins at or behind `at`, and where they end: false when only a hole is left. A file system that
- * knows no holes, and an end that isn't where the size says, make it all data. */
+/* Finds where the next data begin, at or behind `at`, and where they end. Returns false when only a hole is left. Where
+ * the file system does not know, all of the rest is data. */
 static bool find_data(const struct copying *copying, off_t *begin, off_t *end)
 {
     *begin = loop_kernel_lseek(copying->from, copying->at, SEEK_DATA);
@@ -95,7 +97,7 @@ static bool find_data(const struct copying *copying, off_t *begin, off_t *end)
     return true;
 }
 
-/* Copies up to `end`: 0, 1 when the file ends before, -errno. */
+/* Copies up to `end`. Returns 0, 1 when the file ends before, or -errno. */
 static int64_t copy_data(struct copying *copying, off_t end)
 {
     while (copying->at < end) {
@@ -110,12 +112,14 @@ static int64_t copy_data(struct copying *copying, off_t end)
         if (n == 0) {
             return 1;
         }
+        assert(n < 0 || (uint64_t)n <= left);
         copying->at += n > 0 ? n : 0;
     }
     return 0;
 }
 
-/* What is behind the last data is a hole, as long as the file is by now; or a file that doesn't tell its size. */
+/* Copies what is behind the last data: a hole up to the size that the file has by now, or the bytes of a file that
+ * has no size. Returns 0, 1 or -errno. */
 static int64_t copy_rest(struct copying *copying)
 {
     struct stat status;
@@ -128,8 +132,8 @@ static int64_t copy_rest(struct copying *copying)
     return result < 0 ? result : copy_data(copying, INT64_MAX);
 }
 
-/* A file that takes as much room as it is long has no holes worth looking for. It is copied up to the end that it had;
- * one that claims to be empty may have more to say. */
+/* Returns whether a file uses as much room as it is long: then it has no holes worth searching. A file of size 0 may
+ * have bytes all the same. */
 static bool is_all_data(const struct stat *status)
 {
     return status->st_size > 0 && (uint64_t)status->st_blocks * 512 >= (uint64_t)status->st_size;
@@ -156,7 +160,8 @@ static int64_t copy_bytes(struct copying *copying, const struct stat *status)
 
 /* ---- the whole ---- */
 
-/* The owner first: a change of it takes bits off the permissions. */
+/* Gives the copy the owner, the permissions and the times. The owner is first: changing it clears bits of the
+ * permissions. Returns 0 or -errno. */
 static int64_t copy_attributes(const struct loop_copy_options *options, int to, const struct stat *status)
 {
     mode_t mode = status->st_mode & (options->keep_owner ? 07777 : 0777);
@@ -172,7 +177,7 @@ static int64_t copy_attributes(const struct loop_copy_options *options, int to, 
     return result;
 }
 
-/* The bytes first: writing them would change the times. How many there are, or -errno. */
+/* Copies the bytes, then the attributes: writing would change the times. Returns the size of the copy or -errno. */
 static int64_t make_copy(const struct loop_copy_options *options, int from, int to, const struct stat *status)
 {
     struct copying copying = {.from = from, .to = to};

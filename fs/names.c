@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Names made, changed and removed. The parent is resolved beneath the directory, and the last component is left to a
- * call that doesn't follow it.
+ * Creating, renaming and removing names. The parent is resolved beneath the directory; the last component is left to a
+ * call that does not follow links.
  */
 #include <fs/request.h>
 #include <loop/kernel/file.h>
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Runs `act` on the last component of the request's path. */
+/* Runs `act` on the last component of a path. Returns its result or -errno. */
 static int64_t act_on_leaf(struct loop_fs_place at, const char *path, const struct loop_fs_request *request,
                            int64_t (*act)(const struct loop_fs_request *request, const struct loop_fs_leaf *leaf))
 {
@@ -59,15 +59,15 @@ static int64_t check_is_directory(const struct loop_fs_request *request)
     return 0;
 }
 
-/* Where the component after `at` ends. */
+/* Returns where the component after `at` ends. */
 static size_t next_end(const char *path, size_t at)
 {
     at += strspn(path + at, "/");
     return at + strcspn(path + at, "/");
 }
 
-/* Makes the directory that each beginning of the path names. What a link in it leads to is found anew each time,
- * beneath the directory. */
+/* Makes the directory that each beginning of the path names. A link in it is resolved each time, beneath the directory.
+ */
 static int64_t run_mkdirs(struct loop_fs_request *request)
 {
     char beginning[PATH_MAX];
@@ -139,7 +139,7 @@ static int64_t run_rename(struct loop_fs_request *request)
     return act_on_leaf(request->second, request->second_path, request, rename_leaf);
 }
 
-/* What is no enum loop_rename has no flags. */
+/* Returns the flags of renameat2(2), or -EINVAL for what is no enum loop_rename. */
 static int rename_flags(enum loop_rename how)
 {
     switch (how) {
@@ -158,8 +158,8 @@ loop_job loop_fs_rename(struct loop_scope *scope, struct loop_dir *from_dir, con
     return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATHS, .run = run_rename, .waits = true, .flags = flags});
 }
 
-/* A slash behind the name asks for what a link leads to, and for a directory, which can't have a second name: the
- * kernel would follow it wherever it leads. */
+/* Refuses to link a path with a slash at its end. The slash asks for a directory, which can not have a second name, and
+ * the kernel would follow a link wherever it leads. Returns 0 or -errno. */
 static int64_t check_linked(struct loop_fs_place at, const char *path)
 {
     size_t len = strlen(path);
@@ -201,7 +201,7 @@ loop_job loop_fs_link(struct loop_scope *scope, struct loop_dir *from_dir, const
     return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATHS, .run = run_link, .waits = true});
 }
 
-/* The second path of the request is what the link is to say. */
+/* Makes a link whose text is the second path of the request. */
 static int64_t symlink_leaf(const struct loop_fs_request *request, const struct loop_fs_leaf *leaf)
 {
     return loop_fs_outcome(loop_kernel_symlinkat(request->second_path, leaf->dir, leaf->name));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Paths resolved beneath a directory: by the kernel (openat2 with RESOLVE_BENEATH), or component by component where the
- * kernel can't or a filter doesn't let it.
+ * Resolving paths beneath a directory: by the kernel (openat2 with RESOLVE_BENEATH), or component by component where
+ * the kernel can not, or a filter does not allow it.
  */
 #include <fs/outcome.h>
 #include <fs/resolve.h>
@@ -10,6 +10,7 @@
 #include <loop/kernel/path.h>
 #include <loop/kernel/thread.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
@@ -20,8 +21,8 @@
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 
-/* How often the kernel is asked again when a rename somewhere has disturbed it, before the path is walked; and how
- * often that is. */
+/* How often an openat2 is retried that a rename somewhere has disturbed, before the path is walked; and how often a
+ * walk is. */
 #define KERNEL_TRIES 100
 #define WALK_TRIES 1000
 
@@ -32,7 +33,7 @@ static int open_once(int number, const char *path, const struct open_how *how)
     return (int)loop_fs_outcome(loop_kernel_openat2(number, path, how));
 }
 
-/* The resolve flags are those the walk knows. */
+/* Returns whether the walk supports the resolve flags. */
 static bool can_walk(const struct open_how *how)
 {
     return !(how->resolve & ~(uint64_t)(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS));
@@ -49,7 +50,8 @@ static int walk(int number, const char *path, const struct open_how *how)
     return result;
 }
 
-/* A filter's refusal can't be told from the file's own: then the walk hears the same from the file. */
+/* Returns whether a filter may have refused the call. The file may have refused it too: then the walk gets the same
+ * error. */
 static bool is_refusal(int result)
 {
     return result == -ENOSYS || result == -EPERM || result == -EACCES;
@@ -70,12 +72,13 @@ static int open_confined(int number, const char *path, const struct open_how *ho
     return result;
 }
 
-/* Opens the directory itself. A lookup of "." asks for the permission to search it, which a directory that may only be
- * read does not give; the descriptor's link in /proc does not. Without /proc the refusal stays. */
+/* Opens the directory itself, by its descriptor's link in /proc. A lookup of "." needs the permission to search, which
+ * a directory that may only be read does not give. Without /proc it stays -EACCES. */
 static int open_itself(int number, const struct open_how *how)
 {
     char path[32];
 
+    assert(number >= 0);
     if (how->flags & O_PATH) {
         return (int)loop_fs_outcome(loop_kernel_dup(number, 0));
     }
@@ -85,8 +88,8 @@ static int open_itself(int number, const struct open_how *how)
     return result == -ENOENT ? -EACCES : result;
 }
 
-/* File systems whose files, once they are known, can be opened and asked without waiting for anybody. Those on a
- * network and those that programs serve are not among them. */
+/* Returns whether the file system can open and examine a cached file without waiting: not one on a network, nor one
+ * that a program serves. */
 static bool is_local(int number)
 {
     struct statfs fs;
@@ -107,11 +110,12 @@ static bool is_local(int number)
     }
 }
 
-/* -EAGAIN unless the kernel can answer out of its cache, without leaving the file system. */
+/* Opens out of the kernel's cache, without leaving the file system. Returns -EAGAIN where that is not possible. */
 static int open_cached(struct loop_fs_place at, const char *path, const struct open_how *asked)
 {
     struct open_how how = *asked;
 
+    assert(at.only_cached && at.is_confined);
     if (how.flags & (O_CREAT | O_TRUNC) || (how.flags & O_TMPFILE) == O_TMPFILE || how.resolve & RESOLVE_IN_ROOT ||
         !is_local(at.number)) {
         return -EAGAIN;
@@ -170,7 +174,7 @@ int loop_fs_check_regular(int number, struct stat *status)
 
 /* ---- the last component ---- */
 
-/* Where the last component begins, and its length without the slashes behind it. */
+/* Returns the last component, and stores its length without the slashes behind it. */
 static const char *find_last(const char *path, size_t *len)
 {
     const char *end = path + strlen(path);
@@ -186,7 +190,7 @@ static const char *find_last(const char *path, size_t *len)
     return start;
 }
 
-/* ".." and "/" name a directory by the way to it: they are resolved as a whole, and "." is the rest. */
+/* ".." and "/" name a directory by the way to it: they are resolved as a whole, and the leaf is "." in it. */
 int loop_fs_find_leaf(struct loop_fs_place at, const char *path, struct loop_fs_leaf *leaf)
 {
     char parent[PATH_MAX];
@@ -202,6 +206,7 @@ int loop_fs_find_leaf(struct loop_fs_place at, const char *path, struct loop_fs_
     if (parent_len == 0) {
         return 0;
     }
+    assert(parent_len < sizeof parent);
     memcpy(parent, path, parent_len);
     parent[parent_len] = '\0';
     struct open_how how = {.flags = O_PATH | O_DIRECTORY};
@@ -212,6 +217,7 @@ int loop_fs_find_leaf(struct loop_fs_place at, const char *path, struct loop_fs_
 
 void loop_fs_leave(const struct loop_fs_leaf *leaf)
 {
+    assert(!leaf->is_opened || leaf->dir >= 0);
     if (leaf->is_opened) {
         loop_kernel_close(leaf->dir);
     }

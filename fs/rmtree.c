@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: ISC
  *
- * A tree removed, of any depth, with one descriptor at a time for where it is: the way up is "..", which is believed
- * only when it leads to the directory that was left. What a link points to is never touched: directories are entered
- * without following, and everything else is removed by its name.
+ * Removing a tree of any depth, with one descriptor open at a time. The way up is "..", which is used only when it
+ * leads to the directory that was left. What a link points to is never touched: directories are entered without
+ * following, and everything else is removed by its name.
  */
 #include <fs/request.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/path.h>
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
-/* A directory on the way from the top of the tree to where the removal is. */
+/* A directory on the way from the top of the tree to the current one. */
 struct level {
     struct level *up;
     dev_t device;
     ino_t inode;
     bool has_removed; /* something, since it was read from the beginning */
-    size_t at, len;   /* what is left of the entries that were read last */
+    size_t at, len;   /* the rest of the entries that were read last */
     _Alignas(struct dirent64) char entries[2048];
     char name[]; /* in the directory above */
 };
 
 struct removal {
-    int current; /* the directory of the lowest level */
+    int current; /* the directory of `level` */
     struct level *level;
 };
 
@@ -40,8 +41,9 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-/* The next entry, or NULL: then `*result` is 0 at the end. Reading goes on where it was, in a directory that changes
- * under it; what it may have missed for that is found by reading it once more when something has been removed. */
+/* Returns the next entry, or NULL with 0 at the end or -errno in `*result`. Reading goes on where it was in a directory
+ * that changes meanwhile. Entries that it missed for that are found by reading once more after something has been
+ * removed. */
 static const struct dirent64 *next_entry(struct removal *removal, int64_t *result)
 {
     struct level *level = removal->level;
@@ -49,6 +51,7 @@ static const struct dirent64 *next_entry(struct removal *removal, int64_t *resul
     for (;;) {
         while (level->at < level->len) {
             const struct dirent64 *entry = entry_at(level);
+            assert(entry->d_reclen > 0 && entry->d_reclen <= level->len - level->at);
             level->at += entry->d_reclen;
             if (!is_dots(entry->d_name)) {
                 return entry;
@@ -84,8 +87,8 @@ static struct level *make_level(struct level *up, const struct stat *status, con
     return level;
 }
 
-/* A directory without all the permissions to search it can perhaps be entered, but not left: ".." is looked up in it.
- * When it is empty it can be removed by its name. */
+/* Removes an empty directory by its name. A directory without all the permissions to search it can perhaps be entered,
+ * but not left, since ".." is looked up in it. Returns whether it has removed one. */
 static bool removes_at_once(int dir, const char *name, const struct stat *status)
 {
     const mode_t search = S_IXUSR | S_IXGRP | S_IXOTH;
@@ -93,8 +96,8 @@ static bool removes_at_once(int dir, const char *name, const struct stat *status
     return (status->st_mode & search) != search && loop_kernel_unlinkat(dir, name, AT_REMOVEDIR) == 0;
 }
 
-/* Enters the directory `name` of `dir`: 0, -ENOTDIR when it is something else, -errno. It is not entered when it could
- * be removed at once. */
+/* Enters the directory `name` of `dir`, unless it can be removed at once. Returns 0, -ENOTDIR when it is something
+ * else, or another -errno. */
 static int64_t enter(struct removal *removal, int dir, const char *name)
 {
     int number = loop_kernel_openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
@@ -127,6 +130,8 @@ static int64_t leave(struct removal *removal)
 {
     struct level *level = removal->level, *up = level->up;
     struct stat status;
+
+    assert(up && level->at == level->len && removal->current >= 0);
     int above = loop_kernel_openat(removal->current, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK, 0);
 
     if (above < 0) {
@@ -147,24 +152,27 @@ static int64_t leave(struct removal *removal)
     return result == -ENOENT ? 0 : result;
 }
 
+/* Removes a file, or enters a directory. Returns 0 or -errno. */
 static int64_t remove_entry(struct removal *removal, const struct dirent64 *entry)
 {
     struct level *level = removal->level;
+
+    assert(level && !is_dots(entry->d_name));
     int64_t result =
         entry->d_type == DT_DIR ? -EISDIR : loop_fs_outcome(loop_kernel_unlinkat(removal->current, entry->d_name, 0));
 
     if (result == -EISDIR) {
         result = enter(removal, removal->current, entry->d_name);
         if (result == -ENOTDIR) {
-            result = loop_fs_outcome(
-                loop_kernel_unlinkat(removal->current, entry->d_name, 0)); /* it is something else by now */
+            result =
+                loop_fs_outcome(loop_kernel_unlinkat(removal->current, entry->d_name, 0)); /* it has been replaced */
         }
     }
     level->has_removed |= result == 0 && removal->level == level;
     return result == -ENOENT ? 0 : result;
 }
 
-/* Removes all that is in the directory of the top level. */
+/* Removes everything in the directory of the top level. Returns 0 or -errno. */
 static int64_t empty(struct removal *removal)
 {
     int64_t result;
@@ -179,6 +187,7 @@ static int64_t empty(struct removal *removal)
         } else if (result == 0 && removal->level->up) {
             result = leave(removal);
         } else if (result == 0) {
+            assert(!removal->level->up);
             return 0;
         }
         if (result < 0) {
@@ -209,12 +218,12 @@ static int64_t remove_tree(int dir, const char *name)
     }
     result = empty(&removal);
     finish(&removal);
+    assert(!removal.level);
     return result == 0 ? loop_fs_outcome(loop_kernel_unlinkat(dir, name, AT_REMOVEDIR)) : result;
 }
 
-/* Cuts the slashes at the end, behind which a link would be followed, and says whether the last component can be
- * removed:
- * "." and ".." can't be, and nothing in them should be either. */
+/* Cuts the slashes at the end, with which a link would be followed. Returns whether the last component can be removed:
+ * "." and ".." can not, and nothing in them should be either. */
 static bool cut_slashes(char *path)
 {
     size_t len = strlen(path);

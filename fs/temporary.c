@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files that get their name when they are complete: until then they have one of their own in the same directory, which
- * is taken away again when they never are.
+ * Files that get their name when they are complete. Until then they have a temporary name in the same directory, and
+ * are removed when they are never completed.
  */
 #include <fs/outcome.h>
 #include <fs/temporary.h>
@@ -10,6 +10,7 @@
 #include <loop/kernel/process.h>
 #include <loop/loop.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,8 +18,9 @@
 
 #define NAME_TRIES 100
 
-/* Nobody can foresee the name, and O_EXCL sees to it that nobody has it already. What is to replace a file is private
- * until it gets that one's permissions: who opens it before then could read what is written to it afterwards. */
+/* Creates the file under a random name, with O_EXCL. A file that replaces another is private until it gets the other's
+ * permissions: a process that opened it before could read what is written afterwards. Returns a descriptor or -errno.
+ */
 static int open_one(struct loop_fs_temporary *temporary, unsigned asked_mode)
 {
     unsigned mode = temporary->replaces ? LOOP_FS_PRIVATE_MODE : asked_mode;
@@ -38,12 +40,13 @@ static int open_one(struct loop_fs_temporary *temporary, unsigned asked_mode)
     return -EEXIST;
 }
 
-/* What can be known beforehand is better heard of before anything is done. */
+/* Finds the errors that can be known before anything is done, and what the file is to replace. Returns 0 or -errno. */
 static int check_leaf(struct loop_fs_temporary *temporary)
 {
     const char *name = temporary->leaf.name;
     struct stat status;
 
+    assert(*name && temporary->dir >= 0);
     if (name[strlen(name) - 1] == '/' || strcmp(name, ".") == 0) {
         return -EISDIR;
     }
@@ -58,7 +61,8 @@ static int check_leaf(struct loop_fs_temporary *temporary)
     return S_ISDIR(status.st_mode) ? -EISDIR : 0;
 }
 
-/* The current directory may be another one by the time the file gets its name. */
+/* Opens the current directory, where the path is relative to it: it may be another one by the time the file gets its
+ * name. Returns 0 or -errno. */
 static int hold_directory(struct loop_fs_temporary *temporary)
 {
     temporary->dir = temporary->leaf.dir;
@@ -112,13 +116,14 @@ static int exchange(const struct loop_fs_temporary *temporary)
         loop_kernel_renameat2(dir, temporary->name, dir, temporary->leaf.name, RENAME_EXCHANGE));
 }
 
-/* What is replaced gets the temporary name, under which it can be brought back. -EISDIR as rename(2), which an exchange
- * doesn't mind. */
+/* Exchanges the names, so that what is replaced can be restored. A directory is -EISDIR as with rename(2); an exchange
+ * would accept it. Returns 0 or -errno. */
 static int name_and_keep(struct loop_fs_temporary *temporary)
 {
+    assert(!temporary->keeps_old && !temporary->replaced_other);
     int result = exchange(temporary);
 
-    if (result < 0) { /* nothing is there; or the file system can't do it (NFS) */
+    if (result < 0) { /* nothing has that name, or the file system does not support it (NFS) */
         temporary->replaced_other = result != -ENOENT;
         return name_plainly(temporary);
     }
@@ -130,7 +135,8 @@ static int name_and_keep(struct loop_fs_temporary *temporary)
     return 0;
 }
 
-/* Where a rename can't refuse to replace (NFS), a second name does. */
+/* Gives the file its name unless that exists. On a file system that can not rename so (NFS) the file gets a second name
+ * and loses the first. Returns 0 or -errno. */
 static int name_exclusively(const struct loop_fs_temporary *temporary)
 {
     int dir = temporary->dir;
@@ -146,7 +152,7 @@ static int name_exclusively(const struct loop_fs_temporary *temporary)
     return result;
 }
 
-/* Not every file system can synchronise a directory: those that can't have nothing to lose. */
+/* Synchronises a directory. Not every file system can; those that can not have nothing to lose. Returns 0 or -errno. */
 static int sync_directory(int number)
 {
     int result = (int)loop_fs_outcome(loop_kernel_fsync(number));
@@ -156,6 +162,7 @@ static int sync_directory(int number)
 
 static int name_it(struct loop_fs_temporary *temporary, bool keep_old)
 {
+    assert(temporary->number >= 0 && temporary->name[0]);
     if (loop_work_is_cancelled()) {
         return -ECANCELED;
     }
@@ -168,25 +175,27 @@ static int name_it(struct loop_fs_temporary *temporary, bool keep_old)
     return result;
 }
 
-/* The name isn't on the disk. What was there before comes back, unless somebody has put something else there
+/* Restores what was there before, because the new name is not on the disk; not when another process has replaced it
  * meanwhile. */
 static void take_back(struct loop_fs_temporary *temporary)
 {
     struct stat there, ours;
     int dir = temporary->dir;
 
+    assert(!temporary->keeps_old || (temporary->name[0] && !temporary->is_exclusive));
     if (loop_kernel_fstatat(dir, temporary->leaf.name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
         loop_kernel_fstat(temporary->number, &ours) < 0 || there.st_ino != ours.st_ino || there.st_dev != ours.st_dev) {
         return;
     }
     if (temporary->keeps_old) {
-        (void)exchange(temporary); /* ours goes with the temporary name */
+        (void)exchange(temporary); /* ours is removed with the temporary name */
     } else if (!temporary->replaced_other) {
         (void)loop_kernel_unlinkat(dir, temporary->leaf.name, 0);
     }
 }
 
-/* Whether the directory can be opened, to be synchronised, is better known before there is a new name in it. */
+/* Synchronises the file, gives it its name, and synchronises the directory, which is opened before there is a new name
+ * in it. Returns 0 or -errno. */
 static int name_and_sync(struct loop_fs_temporary *temporary)
 {
     int dir = (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));

@@ -13,15 +13,15 @@
 /* A file that gets its name when it is complete. */
 struct loop_fs_temporary {
     struct loop_fs_leaf leaf; /* where it is to be */
-    bool is_exclusive;        /* and nothing else may be there */
-    int dir;                  /* that directory */
+    bool is_exclusive;        /* nothing may have that name yet */
+    int dir;                  /* of the leaf */
     bool is_opened;           /* `dir` is to be closed */
     int number;               /* the file */
     char name[32];            /* "" when there is none */
-    bool replaces;            /* a regular file has the name that it is to get, */
-    mode_t replaced_mode;     /* with these permissions */
-    bool keeps_old;           /* it has its name, and `name` is that of what it has replaced */
-    bool replaced_other;      /* the same, but that is gone */
+    bool replaces;            /* a regular file has the name */
+    mode_t replaced_mode;     /* its permissions */
+    bool keeps_old;           /* published; `name` is now that of what was replaced */
+    bool replaced_other;      /* published; what was replaced is gone */
 };
 
 /* Makes a file beside `path`, to be written to. Where it is to replace a regular file only this process's user may read

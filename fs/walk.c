@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * A path walked component by component, beneath a directory: what openat2 with RESOLVE_BENEATH does, for where it can't
- * be had, and the way to a path without links.
+ * Walking a path component by component beneath a directory: what openat2 with RESOLVE_BENEATH does, for kernels and
+ * filters that do not allow it, and how a path without links is made.
  *
- * Each step opens one name without following it, in a directory that was reached from the base by such steps: no step
- * can lead out. A link is read, and what it says is walked in its place. ".." takes the last name off the way that
- * leads to where the walk is, and that way is gone again from the base: at no moment is a directory asked for its
- * parent, which may be another one by now.
+ * Each step opens one name without following it, in a directory that was reached from the base by such steps, so that
+ * no step leads out. A link is read, and its text is walked in its place. ".." removes the last name of the way, and
+ * the rest of the way is walked again from the base: a directory is never asked for its parent, which may have changed.
  */
 #include <fs/outcome.h>
 #include <fs/walk.h>
@@ -15,6 +14,7 @@
 #include <loop/kernel/path.h>
 #include <loop/kernel/process.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
@@ -22,19 +22,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* As many as the kernel follows. */
+/* The number of links that the kernel follows. */
 #define MOST_LINKS 40
 
 struct walk {
     int base, current; /* `current` is the base's own number while the walk is there */
     const struct open_how *how;
     unsigned n_links;
-    char *rest; /* what is still to be walked; `at` is where its next component begins */
+    char *rest; /* still to be walked; its next component begins at `at` */
     char *at;
     char *way; /* from the base to the current directory: "a/b", without links */
     size_t way_len, way_room;
-    char name[NAME_MAX + 1]; /* the component that is being looked at */
-    bool is_last, has_slash; /* nothing but slashes is behind it; there are some */
+    char name[NAME_MAX + 1]; /* the current component */
+    bool is_last, has_slash; /* only slashes follow it; a slash follows it */
 };
 
 /* ---- text ---- */
@@ -60,7 +60,8 @@ static bool is_dots(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* A name with a slash behind it is not created, whatever there is of that name: the kernel says so before it looks. */
+/* Takes the next component. A name with a slash behind it is never created: that is -EISDIR before the name is looked
+ * up, as in the kernel. Returns 0 or -errno. */
 static int take_component(struct walk *walk)
 {
     char *start = walk->at + strspn(walk->at, "/");
@@ -77,7 +78,7 @@ static int take_component(struct walk *walk)
     return len > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* Puts what a link says in front of what is still to be walked. */
+/* Puts the text of a link in front of what is still to be walked. */
 static int put_in_front(struct walk *walk, const char *target)
 {
     size_t size = strlen(target) + 1 + strlen(walk->at) + 1;
@@ -110,6 +111,7 @@ static int add_to_way(struct walk *walk, const char *name)
     }
     memcpy(walk->way + walk->way_len, name, len + 1);
     walk->way_len += len;
+    assert(walk->way_len < walk->way_room);
     return 0;
 }
 
@@ -117,6 +119,7 @@ static int add_to_way(struct walk *walk, const char *name)
 
 static void move_to(struct walk *walk, int number)
 {
+    assert(number == walk->base || (number >= 0 && number != walk->current));
     if (walk->current != walk->base) {
         loop_kernel_close(walk->current);
     }
@@ -128,7 +131,7 @@ static int open_name(int dir, const char *name, int more_flags)
     return (int)loop_fs_outcome(loop_kernel_openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | more_flags, 0));
 }
 
-/* Goes the way again from the base. That it isn't there any more is a reason to begin anew. */
+/* Walks the way again from the base. Returns 0 or -errno: -EAGAIN when it is not there any more. */
 static int go_way(struct walk *walk)
 {
     char name[NAME_MAX + 1];
@@ -148,8 +151,8 @@ static int go_way(struct walk *walk)
     return 0;
 }
 
-/* The kernel asks for the permission to search a directory before it leaves it upwards; so does an open of "." in it.
- */
+/* Goes to the directory above. The kernel needs the permission to search a directory before it leaves it upwards, and
+ * an open of "." asks for the same. Returns 0 or -errno. */
 static int step_up(struct walk *walk)
 {
     if (walk->way_len == 0) {
@@ -160,13 +163,15 @@ static int step_up(struct walk *walk)
         return probe;
     }
     loop_kernel_close(probe);
+    assert(walk->way[walk->way_len] == '\0');
     char *slash = strrchr(walk->way, '/');
     walk->way_len = slash ? (size_t)(slash - walk->way) : 0;
     walk->way[walk->way_len] = '\0';
     return go_way(walk);
 }
 
-/* The links of /proc that lead to things rather than to names say either an absolute path or "kind:[number]". */
+/* Returns whether a link of /proc leads to an object rather than to a name: its text is an absolute path or
+ * "kind:[number]". */
 static bool is_magic(int link, const char *target)
 {
     struct statfs fs;
@@ -175,8 +180,8 @@ static bool is_magic(int link, const char *target)
            (target[0] == '/' || strchr(target, ':'));
 }
 
-/* Where everybody may write but not remove (/tmp), the kernel doesn't follow other people's links (proc(5),
- * protected_symlinks), and there is no reason to do so here. */
+/* Returns whether a link is another user's in a directory where all users may create but not remove (/tmp). The kernel
+ * does not follow it (proc(5), protected_symlinks), and neither does the walk. */
 static bool is_suspicious(const struct walk *walk, const struct stat *link)
 {
     const mode_t mask = S_ISVTX | S_IWOTH;
@@ -212,13 +217,13 @@ static int follow(struct walk *walk, int link, const struct stat *status)
 
 /* ---- the last step ---- */
 
-/* Whether a link at the end is opened itself, or refused by the kernel for being one. */
+/* Returns whether a link at the end is opened itself, or refused by the kernel for being one. */
 static bool stays_at_link(const struct walk *walk)
 {
     return (wants(walk, O_NOFOLLOW) && !walk->has_slash) || wants(walk, O_CREAT | O_EXCL);
 }
 
-/* Opens the last component for good. It was no link when it was looked at. */
+/* Opens the last component with the caller's flags. It was no link when it was examined. */
 static int open_last(const struct walk *walk)
 {
     int flags = (int)walk->how->flags | O_NOFOLLOW;
@@ -230,7 +235,7 @@ static int open_last(const struct walk *walk)
     return result == -ELOOP && !stays_at_link(walk) ? -EAGAIN : result;
 }
 
-/* The same, of what has been found: `number` is its own where it isn't to be opened any further. */
+/* Opens the last component, which has been found as `number`; with O_PATH that is the result. */
 static int open_found(const struct walk *walk, int number, bool is_directory)
 {
     int result = number;
@@ -250,7 +255,7 @@ static int open_found(const struct walk *walk, int number, bool is_directory)
 
 enum step { STEP_DONE, STEP_ON };
 
-/* Goes into what a component has turned out to be, which is not the last. */
+/* Enters the directory `number`, which is not the last component. Returns 0 or -errno. */
 static int go_into(struct walk *walk, int number, bool is_directory)
 {
     int error = is_directory ? add_to_way(walk, walk->name) : -ENOTDIR;
@@ -263,8 +268,8 @@ static int go_into(struct walk *walk, int number, bool is_directory)
     return error;
 }
 
-/* Looks at a component that is a name. Where that ends the walk, STEP_DONE with the descriptor or error in `*result`.
- */
+/* Takes a component that is a name. Returns STEP_DONE where that ends the walk, with the descriptor or the error in
+ * `*result`. */
 static enum step take_name(struct walk *walk, int *result)
 {
     struct stat status;
@@ -291,7 +296,7 @@ static enum step take_name(struct walk *walk, int *result)
     return *result == 0 ? STEP_ON : STEP_DONE;
 }
 
-/* A component that is "." or "..". */
+/* Takes a component that is "." or "..". */
 static enum step take_dots(struct walk *walk, int *result)
 {
     *result = walk->name[1] == '.' ? step_up(walk) : 0;
@@ -337,6 +342,7 @@ static int begin(struct walk *walk, int base, const char *path, const struct ope
 static void finish(struct walk *walk)
 {
     move_to(walk, walk->base);
+    assert(walk->current == walk->base);
     loop_kernel_free(walk->rest);
     loop_kernel_free(walk->way);
 }
@@ -353,7 +359,7 @@ int loop_fs_walk(int base, const char *path, const struct open_how *how)
     return result;
 }
 
-/* The way, with the last name unless it was one of the dots, which have changed the way. */
+/* Stores the way with the last name, unless that was "." or "..", which have changed the way. Returns 0 or -errno. */
 static int take_way(struct walk *walk, char **real)
 {
     int error = is_dots(walk->name) && walk->way_len > 0 ? 0 : add_to_way(walk, walk->name);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * Whole files, read into memory and written from it, in pieces: between two of them it is looked whether to go on.
+ * Whole files, read into memory and written from it, in pieces with a check for a cancel between them.
  */
 #include <fs/inherit.h>
 #include <fs/request.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 
 struct bytes {
     char *data;
-    size_t len, room; /* there is always one byte more than `room` */
+    size_t len, room; /* allocated is one byte more than `room` */
 };
 
 static int make_room(struct bytes *bytes, size_t room)
@@ -31,12 +32,13 @@ static int make_room(struct bytes *bytes, size_t room)
     return 0;
 }
 
-/* 0 at the end, else how many bytes there are more. */
+/* Reads one piece. Returns how many bytes, 0 at the end, or -errno. */
 static int64_t read_piece(int number, struct bytes *bytes)
 {
     size_t len = bytes->room - bytes->len;
     ssize_t n;
 
+    assert(bytes->len < bytes->room);
     if (loop_work_is_cancelled()) {
         return -ECANCELED;
     }
@@ -47,8 +49,8 @@ static int64_t read_piece(int number, struct bytes *bytes)
     return n < 0 ? -errno : n;
 }
 
-/* Reads until the file says that it has ended: its size is only a hint, which files of /proc don't give. One byte
- * beyond the size or the limit is asked for, to hear of the end, or that there is more. */
+/* Reads until the end of the file: its size is only a hint, which files of /proc do not have. One byte more than the
+ * size or the limit is read, to find the end, or that there is more. Returns 0 or -errno. */
 static int64_t read_all(int number, size_t size, size_t limit, struct bytes *bytes)
 {
     int64_t result = make_room(bytes, size + 1 > 4096 ? size + 1 : 4096);
@@ -83,7 +85,8 @@ static int64_t load(int number, size_t limit, struct bytes *bytes)
     if (result < 0) {
         return result;
     }
-    (void)make_room(bytes, bytes->len); /* smaller: if not, there is too much */
+    assert(bytes->len <= limit && bytes->len <= bytes->room);
+    (void)make_room(bytes, bytes->len); /* smaller; when that fails it stays as it is */
     bytes->data[bytes->len] = '\0';
     return (int64_t)bytes->len;
 }
