@@ -72,6 +72,35 @@ enum loop_job_size {
     LOOP_JOB_SIZES = 1 << LOOP_SLAB_MARK_BITS
 };
 
+/* What a thread calls: `buffer` is the thread's own, from malloc, NULL at first. */
+struct loop_thread_call {
+    int64_t (*fn)(void *arg, void **buffer);
+    void *arg;
+};
+
+/* What the pool keeps while a thread has not come back from work that was given up. */
+struct loop_late {
+    struct loop_list link;
+    void (*came_back)(struct loop *loop, struct loop_late *late); /* from the dispatch */
+};
+
+/* What threads of the pool do for the jobs of a kind. All but `give_up` are called under the pool's mutex. */
+struct loop_thread_kind {
+    /* A thread takes the job: what it calls. */
+    struct loop_thread_call (*call)(struct loop_job *job);
+    /* The call has returned `result`: whether the job goes to the end of the line for another. NULL: no. */
+    bool (*goes_on)(const struct loop_job *job, int64_t result);
+    /* Whether the call may take long; such jobs leave half of the threads to the others. NULL: no. */
+    bool (*takes_long)(const struct loop_job *job);
+    /* The thread does not come back in time: what is kept until it does. NULL: the job waits for the thread. */
+    struct loop_late *(*late)(const struct loop_job *job);
+    /* Then: ends the job, which is in no list. On the loop's thread. */
+    void (*give_up)(struct loop *loop, struct loop_job *job);
+};
+
+/* An answer of `rest`. */
+#define LOOP_GOES_ON INT64_MIN
+
 /* How a family of jobs behaves. */
 struct loop_job_kind {
     const char *name;
@@ -96,6 +125,11 @@ struct loop_job_kind {
     void (*resume)(struct loop *loop, struct loop_job *job);
     /* It has become a daemon. NULL: nothing else has to. */
     void (*made_daemon)(struct loop *loop, struct loop_job *job);
+    /* The result of an operation is less than what was asked for, or may be: the job goes on with the rest, which it
+     * then has for its arguments (LOOP_GOES_ON), or ends with what this returns. NULL: any result ends it. */
+    int64_t (*rest)(struct loop_job *job, int64_t result);
+    /* What a thread of the pool does for it. NULL: the operation's system call. */
+    const struct loop_thread_kind *thread;
     /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
     bool uses_args;
     /* Its reads or writes of a file that is O_DIRECT may have any address, offset and length. */
@@ -224,6 +258,9 @@ bool loop_job_cancel(struct loop *loop, struct loop_job *job);
 
 /* The cancel of kinds that nobody else has a hand on: ends with -ECANCELED. */
 void loop_job_cancel_here(struct loop *loop, struct loop_job *job);
+
+/* The cancel of kinds of operations: the backend ends them. */
+void loop_job_cancel_by_backend(struct loop *loop, struct loop_job *job);
 
 /* Counts `second` as used by the job too. */
 void loop_job_use_second(struct loop_job *job, struct loop_fd *second);
@@ -532,18 +569,13 @@ bool loop_file_is_for_thread(const struct loop_fd *fd);
 void loop_direct_start(struct loop *loop, struct loop_job *job);
 void loop_direct_cancel(struct loop *loop, struct loop_job *job);
 
-/* One piece of a LOOP_OP_COPY, on a thread of the pool, with that thread's buffer (from malloc, NULL at first): bytes
- * moved, 0 at the end, -errno. The next follows without the loop, unless args.flags (under the pool's mutex) says that
- * the loop wants the job back. */
-int64_t loop_file_copy_piece(struct loop_job *job, void **buffer);
-
 /* The pool. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the loop's thread. */
 struct loop_pool;
 void loop_pool_submit(struct loop *loop, struct loop_job *job);
 /* Takes a job that hasn't begun out of the line again; false when a thread has it, which is then asked to end it. */
 bool loop_pool_withdraw(struct loop *loop, struct loop_job *job);
-/* Has a copy handed back after its next piece, or the one that a thread is at. */
-void loop_pool_recall(struct loop *loop, struct loop_job *job);
+/* Sets `*is_recalled` under the mutex: for jobs that go on until the loop wants them back. */
+void loop_pool_recall(struct loop *loop, uint32_t *is_recalled);
 void loop_pool_collect(struct loop *loop);
 void loop_pool_finish(struct loop *loop);
 uint64_t loop_pool_threads(const struct loop *loop);

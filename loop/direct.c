@@ -213,10 +213,8 @@ static void unread_spliced(struct loop *loop, struct loop_job *job, int64_t resu
     loop_job_finish(loop, job, result);
 }
 
-static void cancel_low(struct loop *loop, struct loop_job *job);
-
 static const struct loop_job_kind unread_splice_kind = {
-    .name = "operation", .cancel = cancel_low, .backend_done = unread_spliced, .size = LOOP_JOB_LARGE};
+    .name = "operation", .cancel = loop_job_cancel_by_backend, .backend_done = unread_spliced, .size = LOOP_JOB_LARGE};
 
 /* One with a file goes to the pool when its pipe is ready, because the disk may take its time. */
 static enum loop_attempt splice_by_thread(struct loop *loop, struct loop_job *job)
@@ -311,6 +309,22 @@ static void start_splice(struct loop *loop, struct loop_job *job)
     }
 }
 
+/* A thread has found the pipe no longer ready: the splice waits for it again. */
+static void splice_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    if (result == -EAGAIN && !job->is_cancelled) {
+        start_splice(loop, job);
+    } else {
+        loop_job_finish(loop, job, result == -EAGAIN ? -ECANCELED : result);
+    }
+}
+
+const struct loop_job_kind loop_splice_kind = {.name = "operation",
+                                               .cancel = loop_job_cancel_by_backend,
+                                               .attempt = attempt_splice,
+                                               .backend_done = splice_done,
+                                               .size = LOOP_JOB_LARGE};
+
 /* ---- what waits for one descriptor ---- */
 
 /* What needs no readiness to have an answer: a socket's operation on something else, and a read of nothing. */
@@ -355,10 +369,10 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
                       (is_first && may_be_ready(job, event));
     if (may_answer) {
         int64_t result = loop_attempt(job, false);
-        if (job->kind == &loop_unheard_kind) {
-            result = loop_unheard_rest(job, result);
+        if (job->kind->rest) {
+            result = job->kind->rest(job, result);
         }
-        if (result == LOOP_UNHEARD_GOES_ON) {
+        if (result == LOOP_GOES_ON) {
             loop_ready_wait(loop, fd, job, event);
             return;
         }
@@ -453,26 +467,15 @@ void loop_direct_cancel(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* ---- the low level's jobs ---- */
+/* ---- trying ---- */
 
-static void cancel_low(struct loop *loop, struct loop_job *job)
-{
-    loop->backend->cancel(loop, job);
-}
-
-static enum loop_attempt attempt_low(struct loop *loop, struct loop_job *job)
+enum loop_attempt loop_direct_attempt(struct loop *loop, struct loop_job *job)
 {
     switch (job->op) {
     case LOOP_OP_ACCEPT_MULTISHOT: return accept_many(loop, job);
     case LOOP_OP_RECV_MULTISHOT: return receive_many(loop, job);
-    case LOOP_OP_SPLICE: return attempt_splice(loop, job);
     default: break;
     }
     int64_t result = loop_attempt(job, false);
     return result == -EAGAIN && !is_final_again(job) ? LOOP_ATTEMPT_AGAIN : done_with(job, result);
 }
-
-const struct loop_job_kind loop_low_kind = {
-    .name = "operation", .cancel = cancel_low, .attempt = attempt_low, .size = LOOP_JOB_LARGE};
-
-const struct loop_job_kind loop_nop_kind = {.name = "nop", .cancel = cancel_low};

@@ -104,8 +104,9 @@ static char *make_buffer(void **buffer)
 
 /* Where copy_file_range fails, or says that nothing is left, it may mean itself (another file system, a sink that
  * appends, a file in /proc): read and write have the last word. */
-int64_t loop_file_copy_piece(struct loop_job *job, void **buffer)
+static int64_t copy_piece(void *arg, void **buffer)
 {
+    struct loop_job *job = arg;
     struct loop_op_args *args = &job->u.args;
     int from = job->fd->number, to = args->second->number;
     int64_t n = 0;
@@ -122,6 +123,19 @@ int64_t loop_file_copy_piece(struct loop_job *job, void **buffer)
     args->second_offset += n > 0 ? n : 0;
     return n;
 }
+
+static struct loop_thread_call call_piece(struct loop_job *job)
+{
+    return (struct loop_thread_call){copy_piece, job};
+}
+
+/* Until the loop wants it back. */
+static bool has_more(const struct loop_job *job, int64_t result)
+{
+    return result > 0 && !job->u.args.flags;
+}
+
+static const struct loop_thread_kind copy_thread = {.call = call_piece, .goes_on = has_more};
 
 /* ---- on the loop's thread ---- */
 
@@ -161,7 +175,7 @@ static void have_turn(struct loop *loop, struct loop_job *job)
 static void yield(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_POOL_LINE) {
-        loop_pool_recall(loop, job);
+        loop_pool_recall(loop, &job->u.args.flags);
     }
 }
 
@@ -174,6 +188,7 @@ static void cancel_copy(struct loop *loop, struct loop_job *job)
 const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
                                                   .cancel = cancel_copy,
                                                   .backend_done = copy_done,
+                                                  .thread = &copy_thread,
                                                   .turn = have_turn,
                                                   .yield = yield,
                                                   .made_daemon = loop_copy_made_daemon,

@@ -98,6 +98,11 @@ void loop_job_cancel_here(struct loop *loop, struct loop_job *job)
     loop_job_complete(loop, job, -ECANCELED);
 }
 
+void loop_job_cancel_by_backend(struct loop *loop, struct loop_job *job)
+{
+    loop->backend->cancel(loop, job);
+}
+
 bool loop_job_cancel(struct loop *loop, struct loop_job *job)
 {
     if (job->is_cancelled || (job->where == LOOP_AT_RUN_QUEUE && !job->is_backends)) {

@@ -5,6 +5,7 @@
  * files of their own.
  */
 #include <loop/direct.h>
+#include <loop/low_kind.h>
 #include <loop/start.h>
 
 #include <errno.h>
@@ -109,13 +110,19 @@ loop_job loop_operation_start(const struct loop_operation *operation)
     return id;
 }
 
+const struct loop_job_kind loop_low_kind = {
+    .name = "operation", .cancel = loop_job_cancel_by_backend, .attempt = loop_direct_attempt, .size = LOOP_JOB_LARGE};
+
+/* It has no arguments: a small job. */
+static const struct loop_job_kind nop_kind = {.name = "nop", .cancel = loop_job_cancel_by_backend};
+
 loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
 {
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
     bool ended = false;
-    struct loop_job *job = loop_job_start(scope, NULL, &loop_nop_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &nop_kind, fn, arg, &ended);
     if (!job) {
         return 0;
     }
@@ -442,8 +449,14 @@ loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t 
     if (error || len == 0) {
         return loop_operation_known(scope, from, error, fn, arg, __func__);
     }
-    struct loop_operation operation = {
-        .scope = scope, .fd = from, .second = to, .op = LOOP_OP_SPLICE, .fn = fn, .arg = arg, .function = __func__};
+    struct loop_operation operation = {.scope = scope,
+                                       .fd = from,
+                                       .second = to,
+                                       .op = LOOP_OP_SPLICE,
+                                       .kind = &loop_splice_kind,
+                                       .fn = fn,
+                                       .arg = arg,
+                                       .function = __func__};
     operation.args = (struct loop_op_args){.len = limited(len), .offset = from_offset, .second_offset = to_offset};
     return loop_operation_start(&operation);
 }

@@ -3,6 +3,7 @@
  * The calls of <loop/low_level.h> that need no descriptor: on the loop itself, and on paths; and fsync.
  */
 #include <loop/direct.h>
+#include <loop/low_kind.h>
 #include <loop/start.h>
 #include <loop/request.h>
 #include <loop/timer.h>

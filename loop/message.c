@@ -109,21 +109,11 @@ static void recv_msg_done(struct loop *loop, struct loop_job *job, int64_t resul
     loop_job_finish(loop, job, result);
 }
 
-static void cancel_recv_msg(struct loop *loop, struct loop_job *job)
-{
-    loop_low_kind.cancel(loop, job);
-}
-
-static enum loop_attempt attempt_recv_msg(struct loop *loop, struct loop_job *job)
-{
-    return loop_low_kind.attempt(loop, job);
-}
-
-const struct loop_job_kind loop_recv_msg_kind = {.name = "recv_msg",
-                                                 .cancel = cancel_recv_msg,
-                                                 .attempt = attempt_recv_msg,
-                                                 .backend_done = recv_msg_done,
-                                                 .size = LOOP_JOB_LARGE};
+static const struct loop_job_kind recv_msg_kind = {.name = "recv_msg",
+                                                   .cancel = loop_job_cancel_by_backend,
+                                                   .attempt = loop_direct_attempt,
+                                                   .backend_done = recv_msg_done,
+                                                   .size = LOOP_JOB_LARGE};
 
 /* The message says that nothing came until something has: also after a cancel the descriptors in it can be relied on.
  */
@@ -140,7 +130,7 @@ loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd, struct l
     struct loop_operation operation = {.scope = scope,
                                        .fd = fd,
                                        .op = LOOP_OP_RECV_MSG,
-                                       .kind = &loop_recv_msg_kind,
+                                       .kind = &recv_msg_kind,
                                        .fn = fn,
                                        .arg = arg,
                                        .function = __func__};

@@ -3,10 +3,8 @@
  * The pool: a few threads for what can block. Jobs stand in one line; each thread takes the first that may go, and puts
  * it among the results, which the loop collects in its dispatch.
  */
-#include <loop/direct.h>
 #include <loop/log.h>
 #include <loop/pool_state.h>
-#include <loop/work.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -55,29 +53,29 @@ static int make_pool(struct loop *loop)
 
 /* ---- the threads ---- */
 
-static int64_t run_job(struct loop_pool_thread *thread, struct loop_job *job)
+/* The operation's system call, for kinds that have nothing else. */
+static int64_t attempt(void *arg, void **buffer)
 {
-    if (thread->work) {
-        return thread->work(thread->work_arg);
-    }
-    return job->op == LOOP_OP_COPY ? loop_file_copy_piece(job, &thread->buffer) : loop_attempt(job, true);
+    (void)buffer;
+    return loop_attempt(arg, true);
 }
 
-/* Work, as work.c has put it into its job. */
-static void note_work(struct loop_pool_thread *thread, const struct loop_job *job)
+static struct loop_thread_call call_for(struct loop_job *job)
 {
-    thread->work = NULL;
-    if (job->op == LOOP_OP_WORK) {
-        memcpy(&thread->work, &job->u.args.data, sizeof thread->work);
-        thread->work_arg = job->u.args.out;
-    }
+    const struct loop_thread_kind *kind = job->kind->thread;
+    return kind ? kind->call(job) : (struct loop_thread_call){attempt, job};
+}
+
+static int64_t run_call(struct loop_pool_thread *thread)
+{
+    return thread->call.fn(thread->call.arg, &thread->buffer);
 }
 
 /* Under the mutex. */
 static void begin(struct loop_pool_thread *thread, struct loop_job *job)
 {
     struct loop_pool *pool = thread->pool;
-    note_work(thread, job);
+    thread->call = call_for(job);
     thread->running = job;
     thread->asked_at_ns = 0;
     atomic_store_explicit(&thread->is_asked_to_end, false, memory_order_relaxed);
@@ -104,11 +102,12 @@ static struct loop_job *take_next(struct loop_pool_thread *thread)
     return job;
 }
 
-/* Under the mutex. A copy of which there is more goes to the end of the line, so that it holds up nobody for longer
- * than a piece takes. */
+/* Under the mutex. A job that goes on does so from the end of the line, so that it holds up the others for no longer
+ * than one call takes. */
 static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t result)
 {
-    if (job->op != LOOP_OP_COPY || result <= 0 || job->u.args.flags) {
+    const struct loop_thread_kind *kind = job->kind->thread;
+    if (!kind || !kind->goes_on || !kind->goes_on(job, result)) {
         return false;
     }
     loop_pool_push(pool, job);
@@ -123,10 +122,10 @@ static bool put_done(struct loop_pool *pool, struct loop_job *job, int64_t resul
     return !atomic_exchange(&pool->has_done, true);
 }
 
-/* The same for work that has been given up. */
+/* The same for a job that has been given up. */
 static bool put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
 {
-    loop_list_push_back(&pool->came_back, thread->late);
+    loop_list_push_back(&pool->came_back, &thread->late->link);
     thread->late = NULL;
     return !atomic_exchange(&pool->has_done, true);
 }
@@ -166,7 +165,7 @@ static void *run_thread(void *arg)
     pthread_mutex_lock(&pool->mutex);
     while ((job = take_next(thread))) {
         pthread_mutex_unlock(&pool->mutex);
-        int64_t result = run_job(thread, job);
+        int64_t result = run_call(thread);
         pthread_mutex_lock(&pool->mutex);
         if (end(thread, result)) {
             tell_loop(pool);
@@ -232,9 +231,9 @@ static void run_line_here(struct loop *loop)
     struct loop_job *job;
     while ((job = loop_pool_find_next(pool))) {
         loop_pool_pull(pool, job);
-        note_work(&pool->threads[0], job);
+        pool->threads[0].call = call_for(job);
         loop_pool_count_moving(job, -1);
-        loop_job_backend_complete(loop, job, run_job(&pool->threads[0], job));
+        loop_job_backend_complete(loop, job, run_call(&pool->threads[0]));
     }
 }
 
@@ -312,16 +311,10 @@ static void collect_done(struct loop_pool *pool)
     append(&pool->collected_late, &came_back);
 }
 
-/* A splice whose pipe was no longer ready when its turn came waits for it again. */
 static void hand_back(struct loop *loop, struct loop_job *job)
 {
     loop_pool_count_moving(job, -1);
-    bool waits = job->op == LOOP_OP_SPLICE && job->result == -EAGAIN;
-    if (waits && !job->is_cancelled) {
-        loop_direct_start(loop, job);
-    } else {
-        loop_job_backend_done(loop, job, waits ? -ECANCELED : job->result);
-    }
+    loop_job_backend_done(loop, job, job->result);
 }
 
 void loop_pool_collect(struct loop *loop)
@@ -338,7 +331,8 @@ void loop_pool_collect(struct loop *loop)
         hand_back(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
     while ((node = loop_list_pop_front(&pool->collected_late))) {
-        loop_work_came_back(loop, node);
+        struct loop_late *late = LOOP_CONTAINER(node, struct loop_late, link);
+        late->came_back(loop, late);
     }
 }
 

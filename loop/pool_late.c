@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
  * Jobs of the pool that are asked to end. One in line is taken out. A thread that has one is told, and has some time;
- * it is overdue after that: it counts no longer, another takes its place, and work that owns its argument is given up:
- * its job ends, and what the thread brings back goes to work.c.
+ * it is overdue after that: it counts no longer, another takes its place, and a job whose kind allows it is given up:
+ * it ends, and its kind is told when the thread comes back.
  */
 #include <loop/clock.h>
 #include <loop/pool_state.h>
 #include <loop/timer.h>
-#include <loop/work.h>
 
 /* Under the mutex: the thread that runs the job, or NULL when that has ended. */
 static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct loop_job *job)
@@ -32,11 +31,13 @@ static struct loop_job *pass_over(struct loop_pool_thread *thread)
         pool->n_overdue++;
         loop_pool_stop_counting(thread);
     }
-    if (job->op != LOOP_OP_WORK || !(job->u.args.flags & LOOP_WORK_IS_OWNED)) {
+    const struct loop_thread_kind *kind = job->kind->thread;
+    struct loop_late *late = kind && kind->late ? kind->late(job) : NULL;
+    if (!late) {
         return NULL;
     }
     thread->running = NULL;
-    thread->late = loop_work_link(job->u.args.out);
+    thread->late = late;
     return job;
 }
 
@@ -75,7 +76,8 @@ static void on_grace_over(void *arg, int64_t result)
     int64_t next = pass_over_all(pool, &given_up, &n);
     pthread_mutex_unlock(&pool->mutex);
     while ((node = loop_list_pop_front(&given_up))) {
-        loop_work_give_up(loop, LOOP_CONTAINER(node, struct loop_job, link));
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        job->kind->thread->give_up(loop, job);
     }
     for (; n > 0; n--) {
         loop_pool_serve(loop);
@@ -126,10 +128,10 @@ bool loop_pool_withdraw(struct loop *loop, struct loop_job *job)
     return is_withdrawn;
 }
 
-void loop_pool_recall(struct loop *loop, struct loop_job *job)
+void loop_pool_recall(struct loop *loop, uint32_t *is_recalled)
 {
     struct loop_pool *pool = loop->pool;
     pthread_mutex_lock(&pool->mutex);
-    job->u.args.flags = true;
+    *is_recalled = true;
     pthread_mutex_unlock(&pool->mutex);
 }

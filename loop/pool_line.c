@@ -3,7 +3,6 @@
  * The pool's line: which job a thread takes next. All of it under the mutex.
  */
 #include <loop/pool_state.h>
-#include <loop/work.h>
 
 /* Writes of a file leave in the order of their calls, and what moves its position keeps its place. Other operations
  * don't know of each other. */
@@ -33,11 +32,12 @@ static bool is_behind(const struct loop_pool *pool, const struct loop_job *job)
     return false;
 }
 
-/* Work that takes long leaves half of the threads to the rest, and has a line of its own: the first in it may go, or
+/* What takes long leaves half of the threads to the rest, and has a line of its own: the first in it may go, or
  * none. */
 bool loop_pool_takes_long(const struct loop_job *job)
 {
-    return job->op == LOOP_OP_WORK && job->u.args.flags & LOOP_WORK_TAKES_LONG;
+    const struct loop_thread_kind *kind = job->kind->thread;
+    return kind && kind->takes_long && kind->takes_long(job);
 }
 
 static struct loop_job *find_long(const struct loop_pool *pool)

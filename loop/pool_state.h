@@ -19,13 +19,12 @@
 struct loop_pool_thread {
     struct loop_pool *pool;
     pthread_t thread;
-    void *buffer;       /* the thread's own, for copies */
-    loop_work_fn *work; /* the thread's own: what it runs, where that is work */
-    void *work_arg;
+    void *buffer;                 /* the thread's own */
+    struct loop_thread_call call; /* the thread's own: what it runs */
     atomic_bool is_asked_to_end;
     /* under the mutex */
     struct loop_job *running;
-    struct loop_list *late; /* instead of `running`: the link of work that was given up */
+    struct loop_late *late; /* instead of `running`: of a job that was given up */
     int64_t asked_at_ns;    /* to end it; or 0 */
     bool is_overdue, is_long;
 };

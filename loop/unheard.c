@@ -4,6 +4,7 @@
  * a write that moved a part goes on with the rest: that moves it, or gives the error, which is for the scope.
  */
 #include <loop/direct.h>
+#include <loop/low_kind.h>
 #include <loop/request.h>
 
 #include <errno.h>
@@ -99,20 +100,20 @@ static int advance(struct loop_job *job, size_t n)
     return 0;
 }
 
-int64_t loop_unheard_rest(struct loop_job *job, int64_t result)
+static int64_t rest_of(struct loop_job *job, int64_t result)
 {
     if (result < 0 || (uint64_t)result >= asked_of(job)) {
         return result;
     }
     int error = job->is_cancelled ? -ECANCELED : result == 0 ? -EIO : advance(job, (size_t)result);
-    return error ? error : LOOP_UNHEARD_GOES_ON;
+    return error ? error : LOOP_GOES_ON;
 }
 
 /* What has gone on where it was tried (attempt_unheard, the ring) comes here with the end of it. */
 static void unheard_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    result = loop_unheard_rest(job, result);
-    if (result != LOOP_UNHEARD_GOES_ON) {
+    result = rest_of(job, result);
+    if (result != LOOP_GOES_ON) {
         loop_job_finish(loop, job, result);
     } else {
         loop_list_remove(&job->link);
@@ -120,17 +121,12 @@ static void unheard_done(struct loop *loop, struct loop_job *job, int64_t result
     }
 }
 
-static void cancel_unheard(struct loop *loop, struct loop_job *job)
-{
-    loop->backend->cancel(loop, job);
-}
-
 /* The rest keeps its place in front of the writes that were started later. */
 static enum loop_attempt attempt_unheard(struct loop *loop, struct loop_job *job)
 {
-    enum loop_attempt attempt = loop_low_kind.attempt(loop, job);
-    int64_t result = attempt == LOOP_ATTEMPT_DONE ? loop_unheard_rest(job, job->result) : 0;
-    if (result == LOOP_UNHEARD_GOES_ON) {
+    enum loop_attempt attempt = loop_direct_attempt(loop, job);
+    int64_t result = attempt == LOOP_ATTEMPT_DONE ? rest_of(job, job->result) : 0;
+    if (result == LOOP_GOES_ON) {
         return job->fd->ready & POLLOUT ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
     }
     job->result = result;
@@ -138,7 +134,8 @@ static enum loop_attempt attempt_unheard(struct loop *loop, struct loop_job *job
 }
 
 const struct loop_job_kind loop_unheard_kind = {.name = "operation",
-                                                .cancel = cancel_unheard,
+                                                .cancel = loop_job_cancel_by_backend,
                                                 .attempt = attempt_unheard,
                                                 .backend_done = unheard_done,
+                                                .rest = rest_of,
                                                 .size = LOOP_JOB_LARGE};

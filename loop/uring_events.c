@@ -16,8 +16,8 @@
 /* Of a write without a continuation, whose rest keeps the turn. */
 static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *result)
 {
-    int64_t rest = loop_unheard_rest(job, *result);
-    if (rest == LOOP_UNHEARD_GOES_ON) {
+    int64_t rest = job->kind->rest(job, *result);
+    if (rest == LOOP_GOES_ON) {
         loop_uring_place(uring, job);
         return true;
     }
@@ -36,7 +36,7 @@ static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uin
         return;
     }
     loop_uring_leave(uring, job);
-    if (job->has_turn && job->kind == &loop_unheard_kind && goes_on(uring, job, &result)) {
+    if (job->has_turn && job->kind->rest && goes_on(uring, job, &result)) {
         return;
     }
     if (job->op != LOOP_OP_POLL && result >= 0) { /* else it may go on, ahead of those that wait for its turn */

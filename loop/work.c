@@ -4,14 +4,19 @@
  * the function that the thread calls, and goes, with the argument, when neither needs it any more.
  */
 #include <loop/start.h>
-#include <loop/work.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct loop_owned_work {
-    struct loop_list link; /* the pool's, once it is given up */
+/* In args.flags of a LOOP_OP_WORK. */
+enum work_flags {
+    TAKES_LONG = 1,
+    IS_OWNED = 2 /* it has a release hook, and args.out is its struct owned_work */
+};
+
+struct owned_work {
+    struct loop_late late; /* the pool's, once it is given up */
     loop_work_fn *work;
     void *work_arg;
     loop_hook_fn *release;
@@ -23,7 +28,7 @@ struct loop_owned_work {
     bool was_resumed;
 };
 
-static void release_if_over(struct loop_owned_work *owned)
+static void release_if_over(struct owned_work *owned)
 {
     if (owned->was_resumed && !owned->is_late) {
         owned->release(owned->work_arg);
@@ -31,15 +36,25 @@ static void release_if_over(struct loop_owned_work *owned)
     }
 }
 
-static int64_t run_owned(void *arg)
+static int64_t run_owned(void *arg, void **buffer)
 {
-    const struct loop_owned_work *owned = arg;
+    const struct owned_work *owned = arg;
+    (void)buffer;
     return owned->work(owned->work_arg);
+}
+
+static int64_t run_plain(void *arg, void **buffer)
+{
+    const struct loop_job *job = arg;
+    loop_work_fn *work;
+    (void)buffer;
+    memcpy(&work, &job->u.args.data, sizeof work);
+    return work(job->u.args.out);
 }
 
 static void on_owned_done(void *arg, int64_t result)
 {
-    struct loop_owned_work *owned = arg;
+    struct owned_work *owned = arg;
     if (owned->fn) {
         owned->fn(owned->arg, result);
     } else if (result < 0 && result != -ECANCELED) {
@@ -51,12 +66,7 @@ static void on_owned_done(void *arg, int64_t result)
 
 /* ---- late ---- */
 
-struct loop_list *loop_work_link(struct loop_owned_work *owned)
-{
-    return &owned->link;
-}
-
-static void use_late(struct loop_owned_work *owned, unsigned i, struct loop_fd *fd)
+static void use_late(struct owned_work *owned, unsigned i, struct loop_fd *fd)
 {
     owned->fds[i] = fd;
     if (fd) {
@@ -64,10 +74,10 @@ static void use_late(struct loop_owned_work *owned, unsigned i, struct loop_fd *
     }
 }
 
-void loop_work_give_up(struct loop *loop, struct loop_job *job)
+static void give_up(struct loop *loop, struct loop_job *job)
 {
-    struct loop_owned_work *owned = job->u.args.out;
-    assert(job->op == LOOP_OP_WORK && job->u.args.flags & LOOP_WORK_IS_OWNED);
+    struct owned_work *owned = job->u.args.out;
+    assert(job->op == LOOP_OP_WORK && job->u.args.flags & IS_OWNED);
     assert(!owned->is_late && !owned->was_resumed);
     owned->is_late = true;
     use_late(owned, 0, job->fd);
@@ -76,9 +86,10 @@ void loop_work_give_up(struct loop *loop, struct loop_job *job)
     loop_job_backend_complete(loop, job, -ECANCELED);
 }
 
-void loop_work_came_back(struct loop *loop, struct loop_list *link)
+/* The thread has come back. */
+static void come_back(struct loop *loop, struct loop_late *late)
 {
-    struct loop_owned_work *owned = LOOP_CONTAINER(link, struct loop_owned_work, link);
+    struct owned_work *owned = LOOP_CONTAINER(late, struct owned_work, late);
     assert(owned->is_late);
     owned->is_late = false;
     for (unsigned i = 0; i < 2; i++) {
@@ -91,6 +102,32 @@ void loop_work_came_back(struct loop *loop, struct loop_list *link)
     loop_settle(loop);
 }
 
+/* ---- what the pool asks ---- */
+
+/* Owned work may outlive its job: the thread knows that alone. */
+static struct loop_thread_call call_work(struct loop_job *job)
+{
+    bool is_owned = (job->u.args.flags & IS_OWNED) != 0;
+    return is_owned ? (struct loop_thread_call){run_owned, job->u.args.out} : (struct loop_thread_call){run_plain, job};
+}
+
+static bool takes_long(const struct loop_job *job)
+{
+    return (job->u.args.flags & TAKES_LONG) != 0;
+}
+
+static struct loop_late *late_of(const struct loop_job *job)
+{
+    struct owned_work *owned = job->u.args.flags & IS_OWNED ? job->u.args.out : NULL;
+    return owned ? &owned->late : NULL;
+}
+
+static const struct loop_thread_kind work_thread = {
+    .call = call_work, .takes_long = takes_long, .late = late_of, .give_up = give_up};
+
+static const struct loop_job_kind work_kind = {
+    .name = "operation", .cancel = loop_job_cancel_by_backend, .thread = &work_thread, .size = LOOP_JOB_LARGE};
+
 /* ---- starting ---- */
 
 static loop_job start(struct loop_scope *scope, const struct loop_work_options *options,
@@ -98,9 +135,10 @@ static loop_job start(struct loop_scope *scope, const struct loop_work_options *
 {
     operation->scope = scope;
     operation->op = LOOP_OP_WORK;
+    operation->kind = &work_kind;
     operation->fd = options->fd;
     operation->second = options->second;
-    operation->args.flags |= options->takes_long ? LOOP_WORK_TAKES_LONG : 0;
+    operation->args.flags |= options->takes_long ? TAKES_LONG : 0;
     /* The function is kept as bytes: C doesn't promise that a pointer to data can hold its address. */
     _Static_assert(sizeof work == sizeof operation->args.data, "it is kept where a pointer to data would be");
     memcpy(&operation->args.data, &work, sizeof work);
@@ -110,20 +148,21 @@ static loop_job start(struct loop_scope *scope, const struct loop_work_options *
 static loop_job start_owned(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
                             void *work_arg, loop_fn *fn, void *arg)
 {
-    struct loop_owned_work *owned = malloc(sizeof *owned);
+    struct owned_work *owned = malloc(sizeof *owned);
     if (!owned) {
         return 0;
     }
-    *owned = (struct loop_owned_work){.work = work,
-                                      .work_arg = work_arg,
-                                      .release = options->release,
-                                      .fn = fn,
-                                      .arg = arg,
-                                      .scope = loop_operation_scope(scope, options->fd)};
+    *owned = (struct owned_work){.late.came_back = come_back,
+                                 .work = work,
+                                 .work_arg = work_arg,
+                                 .release = options->release,
+                                 .fn = fn,
+                                 .arg = arg,
+                                 .scope = loop_operation_scope(scope, options->fd)};
     struct loop_operation operation = {.fn = on_owned_done, .arg = owned, .error = work ? 0 : -EINVAL};
     operation.args.out = owned;
-    operation.args.flags = LOOP_WORK_IS_OWNED;
-    loop_job job = start(scope, options, &operation, run_owned);
+    operation.args.flags = IS_OWNED;
+    loop_job job = start(scope, options, &operation, work);
     if (!job) {
         free(owned);
     }
