@@ -157,15 +157,6 @@ static int hold(struct loop_copy_more *more, struct loop_scope *scope)
     return 0;
 }
 
-loop_job loop_copy_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope)
-{
-    const struct loop_job *job = loop_job_find(loop, inner);
-    if (job && job->scope == scope) {
-        (void)loop_daemon(loop, inner);
-    }
-    return inner;
-}
-
 void loop_copy_made_daemon(struct loop *loop, struct loop_job *job)
 {
     const struct loop_copy_more *more = more_of(job);

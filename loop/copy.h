@@ -45,10 +45,6 @@ bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_co
 /* `n` bytes of the source are lost: neither the sink nor the source takes them. */
 void loop_copy_note_lost(struct loop_job *job, size_t n);
 
-/* A job of the source or the sink, which the copy waits for from now on, in `scope`, which the copy holds: that is
- * enough, and a copy that is a daemon must not keep it open by such jobs. Returns `inner`. */
-loop_job loop_copy_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope);
-
 /* The `made_daemon` of copies. */
 void loop_copy_made_daemon(struct loop *loop, struct loop_job *job);
 

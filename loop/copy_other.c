@@ -7,6 +7,8 @@
 #include <loop/copy.h>
 #include <loop/io.h>
 #include <loop/own.h>
+#include <loop/own_read.h>
+#include <loop/own_write.h>
 
 #include <errno.h>
 #include <unistd.h>
@@ -53,7 +55,7 @@ static void write_bulk(struct loop *loop, struct loop_job *job)
     loop_job inner = loop_fd_is_full(args->second)
                          ? loop_fd_drained(args->second, on_room, job)
                          : loop_fd_write(args->second, &write, on_bulk_written, job, &took_chunk);
-    args->offset = (int64_t)loop_copy_inner(loop, inner, args->second->scope);
+    args->offset = (int64_t)loop_job_inner(loop, inner, args->second->scope);
     if (!inner) {
         finish_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
     }
@@ -123,7 +125,7 @@ static enum loop_attempt end_to_file(struct loop *loop, struct loop_job *job, in
 static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *to = job->u.args.second;
-    job->u.args.offset = (int64_t)loop_copy_inner(loop, loop_fd_drained(to, on_room, job), to->scope);
+    job->u.args.offset = (int64_t)loop_job_inner(loop, loop_fd_drained(to, on_room, job), to->scope);
     return job->u.args.offset ? leave_list(job) : end_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
 }
 
@@ -280,7 +282,7 @@ static bool go_on(struct loop_job *job)
         inner = loop_sink_write(sink, &copy->rest, 1, on_written, job);
     }
     const struct loop_scope *held = is_read ? job->scope : sink->scope;
-    job->u.args.offset = (int64_t)loop_copy_inner(held->loop, inner, held);
+    job->u.args.offset = (int64_t)loop_job_inner(held->loop, inner, held);
     return inner != 0;
 }
 

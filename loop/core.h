@@ -262,6 +262,13 @@ void loop_job_cancel_here(struct loop *loop, struct loop_job *job);
 /* The cancel of kinds of operations: the backend ends them. */
 void loop_job_cancel_by_backend(struct loop *loop, struct loop_job *job);
 
+/* Starts a job that has its result from the start. Returns its id, or 0 as loop_job_start. */
+loop_job loop_job_instant(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg);
+
+/* Makes the job `inner` a daemon where it is in `scope`, which another job, that waits for it, holds: one hold is
+ * enough, and that job, made a daemon, must not keep the scope open by an inner one. Returns `inner`. */
+loop_job loop_job_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope);
+
 /* Counts `second` as used by the job too. */
 void loop_job_use_second(struct loop_job *job, struct loop_fd *second);
 
@@ -1022,8 +1029,6 @@ static inline void loop_settle(struct loop *loop)
 
 void loop_readers_init(struct loop *loop);
 void loop_writers_init(struct loop *loop);
-void loop_owns_init(struct loop *loop);
-void loop_owns_finish(struct loop *loop);
 void loop_copy_finish(struct loop *loop);
 void loop_file_finish(struct loop *loop);
 void loop_scratch_finish(struct loop *loop);

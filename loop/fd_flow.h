@@ -52,13 +52,6 @@ static inline void loop_sink_unpin(struct loop_sink *sink)
     }
 }
 
-/* loop_read for the parts of the loop that read sources: `len` is not 0. An error that is kept comes first, and a
- * source whose scope is cancelled or has ended is asked for nothing. */
-loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
-
-/* loop_writev of vectors whose lengths are good. A sink whose scope is cancelled or has ended is asked for nothing. */
-loop_job loop_sink_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg);
-
 /* Reads once, or (`is_exact`) until all is there: several at a time don't mix their bytes. */
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
 

@@ -5,38 +5,12 @@
 #include <loop/flow_check.h>
 #include <loop/fd_flow.h>
 #include <loop/own.h>
+#include <loop/own_read.h>
+#include <loop/own_sink.h>
+#include <loop/own_write.h>
 #include <loop/part.h>
 
 #include <errno.h>
-
-static const struct loop_job_kind instant_kind = {.name = "instant", .cancel = loop_job_cancel_here};
-
-/* A job that has its result from the start. */
-static loop_job instant(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
-{
-    bool ended;
-    struct loop_job *job = loop_job_start(scope, NULL, &instant_kind, fn, arg, &ended);
-    loop_job id = job ? job->id : 0;
-    if (job && !ended) {
-        loop_job_complete(scope->loop, job, result);
-    }
-    return id;
-}
-
-/* Nothing is asked of a source whose scope is cancelled, or has ended. */
-static bool takes_no_work(const struct loop_scope *scope)
-{
-    return scope->is_cancelled || !loop_scope_takes_work(scope);
-}
-
-loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
-{
-    if (source->ops == &loop_fd_source) {
-        return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
-    }
-    int64_t error = takes_no_work(source->scope) ? -ECANCELED : loop_source_take_error(source);
-    return error ? instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);
-}
 
 loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
@@ -44,7 +18,7 @@ loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *f
         return 0;
     }
     if (len == 0) {
-        return instant(source->scope, -EINVAL, fn, arg);
+        return loop_job_instant(source->scope, -EINVAL, fn, arg);
     }
     bool is_own = source->ops != &loop_fd_source && loop_source_is_own(source);
     return is_own ? loop_own_read(source, (struct iovec){buf, len}, false, fn, arg)
@@ -57,7 +31,7 @@ loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop
         return 0;
     }
     if (len == 0) {
-        return instant(source->scope, -EINVAL, fn, arg);
+        return loop_job_instant(source->scope, -EINVAL, fn, arg);
     }
     return source->ops == &loop_fd_source ? loop_fd_read(source->self, (struct iovec){buf, len}, true, fn, arg)
                                           : loop_own_read(source, (struct iovec){buf, len}, true, fn, arg);
@@ -71,7 +45,7 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
     if (len == 0) {
         return -EINVAL;
     }
-    if (takes_no_work(source->scope)) {
+    if (loop_own_is_over(source->scope)) {
         return source->scope->is_cancelled ? source->scope->reason : -ECANCELED;
     }
     int64_t error = loop_source_take_error(source);
@@ -87,11 +61,12 @@ loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
     if (!loop_source_is_good(source, __func__)) {
         return 0;
     }
-    bool can_wait = source->ops->wait_readable && !takes_no_work(source->scope);
+    bool can_wait = source->ops->wait_readable && !loop_own_is_over(source->scope);
     if (loop_source_has_error(source)) {
-        return instant(source->scope, 0, fn, arg);
+        return loop_job_instant(source->scope, 0, fn, arg);
     }
-    return can_wait ? source->ops->wait_readable(source, fn, arg) : instant(source->scope, -EOPNOTSUPP, fn, arg);
+    return can_wait ? source->ops->wait_readable(source, fn, arg)
+                    : loop_job_instant(source->scope, -EOPNOTSUPP, fn, arg);
 }
 
 int loop_source_unread(struct loop_source *source, const void *bytes, size_t len)
@@ -124,35 +99,13 @@ static struct loop_own *own_of(const struct loop_sink *sink)
     return sink->ops != &loop_fd_sink ? loop_own_find(sink->scope->loop, sink) : NULL;
 }
 
-/* Nothing is given to a sink whose scope is cancelled, or has ended. A descriptor's sees to that by itself. */
-static bool is_refused_by_scope(const struct loop_sink *sink)
-{
-    return sink->ops != &loop_fd_sink && takes_no_work(sink->scope);
-}
-
-loop_job loop_sink_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
-{
-    bool took_chunk;
-    if (is_refused_by_scope(sink)) {
-        return instant(sink->scope, -ECANCELED, fn, arg);
-    }
-    if (!loop_sink_is_own(sink)) {
-        return sink->ops->write(sink, iov, n_iov, fn, arg);
-    }
-    struct loop_own_bytes bytes = {.iov = iov, .n_iov = n_iov};
-    for (size_t i = 0; i < n_iov; i++) {
-        bytes.total += iov[i].iov_len;
-    }
-    return loop_own_write(sink, &bytes, fn, arg, &took_chunk);
-}
-
 loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
     if (!loop_sink_is_good(sink, __func__)) {
         return 0;
     }
     bool is_good = n_iov == 0 || loop_check_pointer(iov, "vectors", __func__);
-    return !is_good || is_too_long(iov, n_iov) ? instant(sink->scope, -EINVAL, fn, arg)
+    return !is_good || is_too_long(iov, n_iov) ? loop_job_instant(sink->scope, -EINVAL, fn, arg)
                                                : loop_sink_write(sink, iov, n_iov, fn, arg);
 }
 
@@ -161,13 +114,13 @@ loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     if (!loop_sink_is_good(sink, __func__)) {
         return 0;
     }
-    if (is_refused_by_scope(sink)) {
-        return instant(sink->scope, -ECANCELED, fn, arg);
+    if (loop_sink_is_over(sink)) {
+        return loop_job_instant(sink->scope, -ECANCELED, fn, arg);
     }
     if (loop_sink_is_own(sink)) {
         return loop_own_shutdown(sink, fn, arg);
     }
-    return sink->ops->shutdown ? sink->ops->shutdown(sink, fn, arg) : instant(sink->scope, 0, fn, arg);
+    return sink->ops->shutdown ? sink->ops->shutdown(sink, fn, arg) : loop_job_instant(sink->scope, 0, fn, arg);
 }
 
 int loop_source_close(struct loop_source *source)
@@ -211,7 +164,7 @@ __attribute__((noinline)) static loop_job write_other(struct loop_sink *sink, st
                                                       struct loop_chunk *chunk, loop_fn *fn, void *arg,
                                                       bool *took_chunk)
 {
-    if (loop_sink_is_own(sink) && !is_refused_by_scope(sink)) {
+    if (loop_sink_is_own(sink) && !loop_sink_is_over(sink)) {
         struct loop_own_bytes bytes = {.single = iov, .total = iov.iov_len, .chunk = chunk};
         return loop_own_write(sink, &bytes, fn, arg, took_chunk);
     }
@@ -237,7 +190,7 @@ loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn
     bool took_chunk;
     struct iovec iov = {(void *)(uintptr_t)buf, len};
     if (is_too_long(&iov, 1)) {
-        return instant(sink->scope, -EINVAL, fn, arg);
+        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
     }
     return write_one(sink, iov, NULL, fn, arg, &took_chunk);
 }
@@ -261,17 +214,17 @@ loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size
     }
     struct loop *loop = sink->scope->loop;
     if (!loop_chunk_is_good(chunk, __func__)) {
-        return instant(sink->scope, -EINVAL, fn, arg);
+        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
     }
     if (chunk->loop != loop) {
         loop_misuse(loop, __func__, "the chunk is another loop's",
                     "write a chunk of the loop that the sink belongs to");
-        return instant(sink->scope, -EINVAL, fn, arg);
+        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
     }
     chunk->state = LOOP_CHUNK_OWNED;
     bool took_chunk = false;
     loop_job id = len > loop->region.block_size
-                      ? instant(sink->scope, -EINVAL, fn, arg)
+                      ? loop_job_instant(sink->scope, -EINVAL, fn, arg)
                       : write_one(sink, (struct iovec){loop_chunk_memory(chunk), len}, chunk, fn, arg, &took_chunk);
     if (!took_chunk) {
         loop_region_give(loop, chunk);
@@ -336,5 +289,5 @@ loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
     if (sink->ops == &loop_fd_sink) {
         return loop_fd_drained(sink->self, fn, arg);
     }
-    return own ? loop_own_drained(own, fn, arg) : instant(sink->scope, 0, fn, arg);
+    return own ? loop_own_drained(own, fn, arg) : loop_job_instant(sink->scope, 0, fn, arg);
 }

@@ -144,6 +144,28 @@ int loop_daemon(struct loop *loop, loop_job id)
     return 0;
 }
 
+static const struct loop_job_kind instant_kind = {.name = "instant", .cancel = loop_job_cancel_here};
+
+loop_job loop_job_instant(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(scope, NULL, &instant_kind, fn, arg, &ended);
+    loop_job id = job ? job->id : 0;
+    if (job && !ended) {
+        loop_job_complete(scope->loop, job, result);
+    }
+    return id;
+}
+
+loop_job loop_job_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope)
+{
+    const struct loop_job *job = loop_job_find(loop, inner);
+    if (job && job->scope == scope) {
+        (void)loop_daemon(loop, inner);
+    }
+    return inner;
+}
+
 bool loop_job_is_alive(const struct loop *loop, loop_job id)
 {
     if (!loop_is_good(loop, __func__)) {

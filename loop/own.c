@@ -3,8 +3,9 @@
  * Records of sources and sinks of the program's own; see own.h. A hash table by address, which is empty most of the
  * time.
  */
-#include <loop/fd_flow.h>
 #include <loop/own.h>
+
+#include <loop/fd_flow.h>
 #include <loop/unread.h>
 
 #include <errno.h>

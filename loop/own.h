@@ -32,59 +32,28 @@ struct loop_own *loop_own_find(const struct loop *loop, const void *end);
 /* The same, and makes it where there is none: NULL when there is no memory. The scope takes work. */
 struct loop_own *loop_own_get(struct loop_scope *scope, const void *end);
 
+/* Gives the record back: nothing is queued and nobody waits. */
 void loop_own_drop(struct loop_own *own);
 
-/* ---- sources ---- */
-
-/* Whether the source's functions are the program's, whose answers have to be checked. */
-bool loop_source_is_own(const struct loop_source *source);
-
-/* An answer of `function`, which was asked for `asked` bytes, as far as it can be true: else -EINVAL, after a debug
- * build has stopped. */
-int64_t loop_own_checked(const struct loop *loop, const char *function, int64_t result, size_t asked);
-
-/* Reads of any source but a descriptor's: once, or until the buffer is full. */
-loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
-
-/* Keeps an error, which a read has met behind some bytes and can't tell, for the next read. */
+/* Keeps an error for the next read of the source: the read that met it resumed with the bytes before it. */
 void loop_source_keep_error(struct loop_source *source, int64_t error);
 
-/* That error, which is told and kept no longer; or 0. Of sources that are no descriptor's. */
+/* Returns the kept error and keeps it no longer; 0 where there is none. The source is not a descriptor's. */
 int64_t loop_source_take_error(const struct loop_source *source);
 
-/* Whether there is one. */
+/* Whether an error is kept. The source is not a descriptor's. */
 bool loop_source_has_error(const struct loop_source *source);
 
-/* ---- sinks (own_sink.c, own_write.c) ---- */
+/* Whether nothing is asked of a source and nothing given to a sink in this scope: it is cancelled, or has ended. */
+static inline bool loop_own_is_over(const struct loop_scope *scope)
+{
+    return scope->is_cancelled || !loop_scope_takes_work(scope);
+}
 
-/* Whether the library keeps a queue for the sink: not for a descriptor's, nor for those that take all at once. */
-bool loop_sink_is_own(const struct loop_sink *sink);
+/* Initializes the loop's table of records. */
+void loop_owns_init(struct loop *loop);
 
-/* What is to be written: `single` where `n_iov` is 0. */
-struct loop_own_bytes {
-    const struct iovec *iov;
-    size_t n_iov;
-    struct iovec single;
-    size_t total;
-    struct loop_chunk *chunk; /* to be given back at the end, or NULL */
-};
-
-/* Queue a write or a shutdown of an own sink, whose scope takes work. `*took_chunk` tells whether the job looks after
- * the chunk from now on. */
-loop_job loop_own_write(struct loop_sink *sink, const struct loop_own_bytes *bytes, loop_fn *fn, void *arg,
-                        bool *took_chunk);
-loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
-
-bool loop_own_is_full(const struct loop_own *own);
-loop_job loop_own_drained(struct loop_own *own, loop_fn *fn, void *arg);
-
-/* `n` bytes more have left the queue; `result` < 0: because a write failed. Tells those who wait for it to drain. */
-void loop_own_leave(struct loop_own *own, size_t n, int64_t result);
-
-/* Gives the record back where there is nothing to keep. */
-void loop_own_settle(struct loop_own *own);
-
-/* The sink is closed: its limit and its error are forgotten. */
-void loop_own_forget(struct loop_own *own);
+/* Frees the loop's table of records, which is empty. */
+void loop_owns_finish(struct loop *loop);
 
 #endif

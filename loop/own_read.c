@@ -3,7 +3,8 @@
  * Reads of sources that are no descriptor's: once, or until all bytes are there. The job is made of reads of the
  * source, one after the other, whose answers are checked.
  */
-#include <loop/copy.h>
+#include <loop/own_read.h>
+
 #include <loop/fd_flow.h>
 #include <loop/own.h>
 #include <loop/sources.h>
@@ -47,6 +48,15 @@ static void cancel(struct loop *loop, struct loop_job *job)
 
 static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel, .size = LOOP_JOB_LARGE};
 
+loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (source->ops == &loop_fd_source) {
+        return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
+    }
+    int64_t error = loop_own_is_over(source->scope) ? -ECANCELED : loop_source_take_error(source);
+    return error ? loop_job_instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);
+}
+
 static void on_part(void *arg, int64_t result);
 
 /* The source's function may be the program's, which may cancel the job. The source's own job need not hold the scope.
@@ -56,7 +66,7 @@ static bool start_part(struct loop_job *job)
     struct loop *loop = job->scope->loop;
     struct own_read *read = read_of(job);
     loop_job inner = loop_source_read(read->source, read->buf + read->done, read->len - read->done, on_part, job);
-    read->inner = loop_copy_inner(loop, inner, job->scope);
+    read->inner = loop_job_inner(loop, inner, job->scope);
     if (inner && job->is_cancelled) {
         loop_cancel(loop, inner);
     }

@@ -2,8 +2,9 @@
  *
  * The queue of a sink of the program's own: how much is in it, its limit, and the jobs that wait for it to drain.
  */
+#include <loop/own_sink.h>
+
 #include <loop/fd_flow.h>
-#include <loop/own.h>
 #include <loop/sources.h>
 
 #include <errno.h>

@@ -3,8 +3,11 @@
  * Writes to sinks of the program's own, and their shutdowns. They stand in the sink's queue, and the sink's function is
  * called for the first of them only, when the one before has ended.
  */
-#include <loop/copy.h>
+#include <loop/own_write.h>
+
+#include <loop/fd_flow.h>
 #include <loop/own.h>
+#include <loop/own_sink.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -168,7 +171,7 @@ static bool start(struct loop_job *job)
 {
     struct loop *loop = job->scope->loop;
     struct own_write *write = write_of(job);
-    write->inner = loop_copy_inner(loop, call_sink(job), job->scope);
+    write->inner = loop_job_inner(loop, call_sink(job), job->scope);
     if (write->inner && job->is_cancelled) {
         loop_cancel(loop, write->inner);
     }
@@ -285,4 +288,27 @@ loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
         return job ? job->id : 0;
     }
     return enqueue(own, job);
+}
+
+/* ---- sinks of all kinds ---- */
+
+bool loop_sink_is_over(const struct loop_sink *sink)
+{
+    return sink->ops != &loop_fd_sink && loop_own_is_over(sink->scope);
+}
+
+loop_job loop_sink_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    bool took_chunk;
+    if (loop_sink_is_over(sink)) {
+        return loop_job_instant(sink->scope, -ECANCELED, fn, arg);
+    }
+    if (!loop_sink_is_own(sink)) {
+        return sink->ops->write(sink, iov, n_iov, fn, arg);
+    }
+    struct loop_own_bytes bytes = {.iov = iov, .n_iov = n_iov};
+    for (size_t i = 0; i < n_iov; i++) {
+        bytes.total += iov[i].iov_len;
+    }
+    return loop_own_write(sink, &bytes, fn, arg, &took_chunk);
 }

@@ -4,7 +4,7 @@
  * that is too little it starts a read of the source behind what is there, and tries again when that has ended.
  */
 #include <loop/check.h>
-#include <loop/own.h>
+#include <loop/own_read.h>
 #include <loop/reader_state.h>
 
 #include <errno.h>

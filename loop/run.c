@@ -10,6 +10,7 @@
 #include <loop/inbox.h>
 #include <loop/leak.h>
 #include <loop/log.h>
+#include <loop/own.h>
 #include <loop/part.h>
 
 #include <errno.h>

@@ -12,7 +12,7 @@
 #include <loop/source_stream.h>
 
 #include <loop/fd_flow.h>
-#include <loop/own.h>
+#include <loop/own_read.h>
 #include <loop/stream_state.h>
 
 #include <errno.h>
@@ -47,15 +47,10 @@ static void go_on_soon(struct loop *loop, struct loop_job *job)
     loop_job_backend_complete(loop, job, 0);
 }
 
-/* The inner job has been started; a stream is always held by its own job, so that in its own scope the inner one need
- * not hold as well: made a daemon the stream would otherwise keep its scope open. False when there is none. */
+/* Waits for the inner job that has been started. False when there is none. */
 static bool wait_for(struct loop *loop, struct source_stream *state, const struct loop_scope *scope, loop_job inner)
 {
-    const struct loop_job *job = loop_job_find(loop, inner);
-    state->inner = inner;
-    if (job && job->scope == scope) {
-        (void)loop_daemon(loop, inner);
-    }
+    state->inner = loop_job_inner(loop, inner, scope);
     return inner != 0;
 }
 
