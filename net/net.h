@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sockets: addresses, listening, serving, connecting; TCP over IPv4 and IPv6, and Unix sockets; and datagrams.
+ * Sockets: addresses, socket options, connecting, listening, serving, and datagrams. TCP and UDP over IPv4 and IPv6,
+ * and Unix sockets.
  *
- * TCP sockets have TCP_NODELAY set, because the loop gathers what one continuation writes; `nagle` in the options
- * leaves it off. Everything is CLOEXEC and nonblocking.
+ * Every function may be called on the loop's thread only. loop_address_parse and loop_address_format use no loop and
+ * may be called on any thread. All sockets are close-on-exec and nonblocking. TCP sockets have TCP_NODELAY set, because
+ * the loop gathers what one continuation writes; `nagle` in the options leaves it off.
+ *
+ * Where a job is said to end with -ECANCELED, it ends with -ETIMEDOUT after the deadline of its scope.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -20,7 +24,7 @@ extern "C" {
 
 /* ---- addresses ---- */
 
-/* A socket address and its exact length. */
+/* A socket address and its exact length in bytes. */
 struct loop_address {
     socklen_t length;
     union {
@@ -31,19 +35,30 @@ struct loop_address {
     } u;
 };
 
-/* Longest text loop_address_format makes, with its NUL. */
+/* Size of the longest text of loop_address_format, including its NUL. */
 #define LOOP_ADDRESS_TEXT_SIZE 512
 
-/* Reads "tcp:127.0.0.1:80", "tcp:[::1]:80" (a zone as in "[fe80::1%eth0]" allowed), "unix:/path" and "unix:@name", the
- * abstract one; "udp:" reads as "tcp:". Names are not looked up here. An empty host, "tcp::80", is every address of
- * both families ("[::]"). Returns 0; -EINVAL for what is none of these; -ENAMETOOLONG for a path beyond sun_path. */
+/* Parses an address: "tcp:127.0.0.1:80", "tcp:[::1]:80" (with a zone: "tcp:[fe80::1%eth0]:80"), "unix:/path", or
+ * "unix:@name" for the abstract name. "udp:" means the same as "tcp:". Host names are not resolved. An empty host,
+ * "tcp::80", is every address of both families ("[::]").
+ *
+ * Returns 0; -EINVAL for any other text, an unknown interface, or NULL; -ENAMETOOLONG for a path or name that does not
+ * fit into sun_path. `*address` is all zero after an error. */
 LOOP_API int loop_address_parse(struct loop_address *address, const char *text);
 
-/* The same text back; bytes of a Unix name that don't print are written as \xNN. Returns its length, or -ENOSPC. */
+/* Writes an address as loop_address_parse reads it, with "tcp:" for all internet addresses. Bytes of a Unix path or
+ * name that are not printable become \xNN, which loop_address_parse does not decode.
+ *
+ * Returns the length of the text without its NUL; -ENOSPC when it does not fit into `size_bytes`; -EINVAL or
+ * -EAFNOSUPPORT when `address` is no address of these families. */
 LOOP_API int loop_address_format(const struct loop_address *address, char *text, size_t size_bytes);
 
-/* The addresses of the two ends. 0 or -errno (-ENOTCONN, -EBADF). */
+/* Stores the local address of a connection, getsockname(2). Returns 0; -EBADF when the flow is closed or has no single
+ * descriptor; -ENOTSOCK for a descriptor that is no socket. */
 LOOP_API int loop_flow_local_address(struct loop_flow *flow, struct loop_address *address);
+
+/* Stores the address of the other end of a connection, getpeername(2). Returns 0; -ENOTCONN when the connection is
+ * gone; -EBADF when the flow is closed or has no single descriptor; -ENOTSOCK for a descriptor that is no socket. */
 LOOP_API int loop_flow_peer_address(struct loop_flow *flow, struct loop_address *address);
 
 /* ---- socket options ---- */
@@ -52,8 +67,8 @@ enum loop_socket_option {
     LOOP_SO_BROADCAST,
     LOOP_SO_DONTROUTE,
     LOOP_SO_KEEPALIVE,
-    LOOP_SO_LINGER_S, /* -1: off. 0: a close resets the connection. More: the loop never waits in close(2), the kernel
-                         goes on sending as with -1 */
+    LOOP_SO_LINGER_S, /* seconds. -1: off. 0: a close resets the connection. More: close(2) does not wait, and the
+                         kernel goes on sending as with -1 */
     LOOP_SO_OOBINLINE,
     LOOP_SO_PRIORITY,
     LOOP_SO_RCVBUF,
@@ -79,13 +94,19 @@ enum loop_socket_option {
     LOOP_SOCKET_OPTION_COUNT
 };
 
-/* setsockopt(2) and getsockopt(2) by one name. 0; -EINVAL for a value out of the option's range, found before any
- * system call; -ENOPROTOOPT or -EOPNOTSUPP where this kind of socket hasn't got it; -EBADF; -ENOTSOCK. The kernel
- * doubles SNDBUF and RCVBUF: reading them back shows it (socket(7)). */
+/* Sets a socket option, setsockopt(2). Values are in the unit that ends the option's name, or in bytes, or 0 and 1.
+ * Returns 0; -EINVAL for an unknown option, or a value out of its range, which is checked before the system call;
+ * -ENOPROTOOPT or -EOPNOTSUPP when this kind of socket does not have the option; -EBADF when the descriptor is closed;
+ * -ENOTSOCK; or another errno of setsockopt(2), such as -EPERM or -EDOM. The kernel doubles RCVBUF and SNDBUF, and
+ * limits them (socket(7)). */
 LOOP_API int loop_socket_set(struct loop_fd *fd, enum loop_socket_option option, int value);
+
+/* Stores the value of a socket option, getsockopt(2): 0 or 1 for a flag. Returns 0; -EINVAL for an unknown option;
+ * -ENOPROTOOPT or -EOPNOTSUPP when this kind of socket does not have the option; -EBADF when the descriptor is closed;
+ * -ENOTSOCK. */
 LOOP_API int loop_socket_get(struct loop_fd *fd, enum loop_socket_option option, int *value);
 
-/* An option to be set before bind and connect; an array of these ends with its count beside it. */
+/* A socket option that is set before bind(2) and connect(2). Options structs have an array of these and its count. */
 struct loop_socket_setting {
     enum loop_socket_option option LOOP_ZERO;
     int value LOOP_ZERO;
@@ -94,21 +115,27 @@ struct loop_socket_setting {
 /* ---- connecting ---- */
 
 struct loop_connect_options {
-    const struct loop_address *bind_to LOOP_ZERO; /* NULL: the kernel chooses */
+    const struct loop_address *bind_to LOOP_ZERO; /* NULL: the kernel chooses the local address */
     const struct loop_socket_setting *settings LOOP_ZERO;
     size_t n_settings LOOP_ZERO;
     bool nagle LOOP_ZERO;
-    int64_t timeout_ns LOOP_ZERO; /* 0: the kernel's own; after so long -ETIMEDOUT */
+    int64_t timeout_ns LOOP_ZERO; /* 0: only the kernel's own timeout. Otherwise -ETIMEDOUT after this time */
 };
 
-/* Connects: `*flow` is set before the continuation is resumed with 0; it belongs to `scope`. -errno otherwise
- * (-ECONNREFUSED, -ENOENT for a Unix path, -ETIMEDOUT, -EMFILE, …), with `*flow` NULL and the socket closed.
- * `options` may be NULL; it and `address` are copied or used before the call returns. */
+/* Connects a stream socket to `address`. `*flow` is set before the continuation is resumed with 0, and belongs to
+ * `scope`. `address` and `options` (may be NULL) are not used after the call.
+ *
+ * Resumes with 0, or with an error: those of socket(2), bind(2) and connect(2), such as -ECONNREFUSED, -ETIMEDOUT,
+ * -EMFILE, -EADDRNOTAVAIL, and -ENOENT for a Unix path; -EINVAL for a bad address, setting or timeout; -EAFNOSUPPORT;
+ * -ENOMEM; -ECANCELED. Then `*flow` is NULL and the socket is closed. When the backlog of a Unix listener is full, the
+ * connect is retried until it succeeds, the timeout passes or the job is cancelled. */
 LOOP_API loop_job loop_connect(struct loop_scope *scope, const struct loop_address *address,
                                const struct loop_connect_options *options, struct loop_flow **flow, loop_fn *fn,
                                void *arg);
 
-/* Two ends of a Unix stream connected to each other, for tests and for talking to a child. 0 or -errno. */
+/* Creates two connected Unix stream sockets, socketpair(2): for tests, and for talking to a child process. Both flows
+ * belong to `scope`. Returns 0; -EMFILE or -ENFILE; -ENOMEM; -ECANCELED when the scope is cancelled. After an error
+ * both are NULL. */
 LOOP_API int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other);
 
 /* ---- listening ---- */
@@ -117,30 +144,48 @@ struct loop_listener;
 
 struct loop_listen_options {
     int backlog LOOP_ZERO;     /* 0: SOMAXCONN */
-    bool reuse_addr LOOP_ZERO; /* TCP: SO_REUSEADDR. Unix: a socket file that nobody listens on is replaced */
-    bool reuse_port LOOP_ZERO; /* SO_REUSEPORT: one listener for each of several loops */
+    bool reuse_addr LOOP_ZERO; /* TCP: SO_REUSEADDR. Unix: replaces a socket file that no process listens on */
+    bool reuse_port LOOP_ZERO; /* SO_REUSEPORT: one listener for each of several loops. Not for Unix sockets */
     bool ipv6_only LOOP_ZERO;
     bool nagle LOOP_ZERO;
-    unsigned mode LOOP_ZERO; /* Unix: permissions of the socket file; 0: what the umask gives */
+    unsigned mode LOOP_ZERO; /* Unix: permissions of the socket file; 0: those that the umask leaves */
     const struct loop_socket_setting *settings LOOP_ZERO;
     size_t n_settings LOOP_ZERO;
 };
 
-/* Listens. The file of a Unix socket is removed when the listener closes, if it is still the one made here. While it is
- * made a second file, whose name has ".lock" added, is locked (flock(2)) and then removed: of two programs that start
- * at the same moment one listens, and the other gets -EADDRINUSE. Returns 0, and `*listener`, which belongs to `scope`;
- * or -errno (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE, …; -ECANCELED in a scope that is cancelled). */
+/* Creates a socket that listens on `address`. `*listener` belongs to `scope`, and is valid until the scope has ended,
+ * also after loop_listener_close. `options` may be NULL. On a machine without IPv6, "[::]" listens on every IPv4
+ * address.
+ *
+ * The file of a Unix socket is removed when the listener closes, if it is still the same file. While the socket is
+ * created, a second file, with ".lock" appended to the name, is locked (flock(2)) and then removed: of two programs
+ * that start at the same time one listens, and the other gets -EADDRINUSE.
+ *
+ * Returns 0; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, or another errno of socket(2), bind(2), listen(2),
+ * or of open(2) for the lock file; -EINVAL for a bad address, setting, backlog or mode; -EAFNOSUPPORT; -EOPNOTSUPP for
+ * `reuse_port` on a Unix socket; -ENOMEM; -ECANCELED when the scope is cancelled. After an error `*listener` is
+ * NULL. */
 LOOP_API int loop_listen(struct loop_scope *scope, const struct loop_address *address,
                          const struct loop_listen_options *options, struct loop_listener **listener);
 
-/* The address it really has, with the port the kernel chose. */
+/* Stores the address that the listener is bound to, with the port that the kernel chose. It stays known after a close.
+ * Returns 0. */
 LOOP_API int loop_listener_address(const struct loop_listener *listener, struct loop_address *address);
+
+/* Returns the descriptor of the listener, which belongs to the listener's scope. */
 LOOP_API struct loop_fd *loop_listener_fd(struct loop_listener *listener);
+
+/* Stops listening: removes the file of a Unix socket and closes the descriptor. Accepts in flight end with -ECANCELED;
+ * connections that were not accepted are closed by the kernel. Returns 0; -EBADF when it was closed before. */
 LOOP_API int loop_listener_close(struct loop_listener *listener);
 
-/* Accepts one connection into `scope`; `*flow` as in loop_connect. At the limit of descriptors it waits until one comes
- * free (any the loop closes, or after 10 ms to 1 s, doubling); a connection that was gone before it was taken is
- * skipped. */
+/* Accepts one connection, accept4(2). `*flow` is set before the continuation is resumed with 0, and belongs to `scope`,
+ * which need not be the listener's. A connection that the peer has already closed with an error is skipped. At the
+ * limit of descriptors, and when the kernel has no memory for a connection, it waits until the loop has closed a
+ * descriptor, or retries after 10 ms, doubling up to 1 s, and logs a warning.
+ *
+ * Resumes with 0; -ECANCELED after a cancel, or when the listener closes; -EBADF when it was closed before; -ENOMEM; or
+ * another errno of accept4(2). Then `*flow` is NULL. */
 LOOP_API loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, struct loop_flow **flow,
                               loop_fn *fn, void *arg);
 
@@ -148,41 +193,50 @@ LOOP_API loop_job loop_accept(struct loop_scope *scope, struct loop_listener *li
 
 struct loop_server;
 
-/* A connection. `peer->scope` is its own: it ends, and closes the socket, when nothing is left running in it. A failure
- * in it ends this connection only. */
+/* Called for each connection. `peer->scope` is the connection's own scope: it ends, and closes the socket, when nothing
+ * is left running in it. A failure in it ends this connection only. */
 typedef void loop_connection_fn(struct loop_flow *peer, void *arg);
 
 struct loop_serve_options {
     struct loop_listen_options listen LOOP_ZERO;
-    unsigned max_connections LOOP_ZERO; /* 0: no limit. At the limit new ones wait in the backlog */
-    /* > 0: a connection's whole life. A deadline of `peer->scope` holds beside it */
+    unsigned max_connections LOOP_ZERO; /* 0: no limit. At the limit, new connections wait in the backlog */
+    /* > 0: limits the whole life of a connection. The program can set a deadline of `peer->scope` as well */
     int64_t connection_timeout_ns LOOP_ZERO;
-    /* SIGINT and SIGTERM stop it gracefully; a second one stops it at once */
+    /* SIGINT and SIGTERM stop the server gracefully; a second one cancels its connections */
     bool stop_on_signals LOOP_ZERO;
-    /* How long connections may go on after such a signal; 0: as long as they like */
+    /* > 0: after such a signal, cancels the connections that are left after this time */
     int64_t grace_ns LOOP_ZERO;
-    struct loop_server **server LOOP_ZERO; /* where to put the server; NULL where it isn't needed */
-    /* When it has stopped and its connections are done: 0 or the error that ended it */
+    struct loop_server **server LOOP_ZERO; /* NULL, or where the server is stored */
+    /* NULL, or called when the server has stopped and its connections have ended: with 0, or with the error that
+     * stopped it, which is -ECANCELED or -ETIMEDOUT when its scope was cancelled */
     loop_fn *on_end LOOP_ZERO;
     void *on_end_arg LOOP_ZERO;
 };
 
-/* Serves until stopped, in a scope of its own inside `scope`. Where accepting fails for good and there is no on_end,
- * `scope` fails with that error. Returns 0, or -errno from listening. `options` may be NULL. */
+/* Listens on `address`, and calls `on_connection` for each connection until the server is stopped. The server runs in a
+ * scope of its own inside `scope`. When accepting fails for good, the server stops with that error; without `on_end`,
+ * `scope` fails with it. Shortages of descriptors and memory are waited for, as in loop_accept.
+ *
+ * Returns 0; -EINVAL for negative durations; the errors of loop_listen; -ENOMEM; -ECANCELED when the scope is
+ * cancelled. `options` may be NULL; it and `address` are not used after the call. */
 LOOP_API int loop_serve(struct loop_scope *scope, const struct loop_address *address,
                         const struct loop_serve_options *options, loop_connection_fn *on_connection, void *arg);
 
-/* Stops: no new connections from now on, the listening socket closes. Those that run may finish until `deadline_ns`
- * (LOOP_NEVER: as long as they like), then they are cancelled. A second call may only make the deadline earlier. The
- * server is good until its on_end. */
+/* Stops the server: closes the listener, and accepts no connection from now on. Open connections may finish until
+ * `deadline_ns` (a point of CLOCK_MONOTONIC; LOOP_NEVER: without a limit), and are cancelled then. A second call can
+ * only move the deadline to an earlier time. The server is freed when it has stopped and its last connection has ended,
+ * after `on_end` has returned. */
 LOOP_API void loop_server_stop(struct loop_server *server, int64_t deadline_ns);
 
+/* Returns the listener of the server, which is closed after loop_server_stop. */
 LOOP_API struct loop_listener *loop_server_listener(struct loop_server *server);
 
 struct loop_server_stats {
-    uint64_t accepted, failed; /* `failed`: connections whose scope ended with an error */
-    uint64_t connections_now, connections_most;
+    uint64_t accepted, failed;                  /* `failed`: connections whose scope has ended with an error */
+    uint64_t connections_now, connections_most; /* open now; open at the same time at most */
 };
+
+/* Stores the counters of the server in `*stats`. */
 LOOP_API void loop_server_get_stats(const struct loop_server *server, struct loop_server_stats *stats);
 
 /* ---- datagrams ---- */
