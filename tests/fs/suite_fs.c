@@ -2,7 +2,7 @@
  *
  * Files and directories: what each operation does, and what it answers.
  */
-#include "harness.h"
+#include "directory.h"
 
 #include <linux/magic.h>
 #include <linux/openat2.h>
@@ -15,71 +15,6 @@
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20
 #endif
-
-/* A directory to work in, which is then the current one. */
-static const char *enter_directory(void)
-{
-    const char *path = make_directory();
-
-    CHECK_IS(chdir(path), 0);
-    umask(022);
-    return path;
-}
-
-static void leave_directory(const char *path)
-{
-    CHECK_IS(chdir("/"), 0);
-    remove_directory(path);
-}
-
-static void put(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    CHECK(fd >= 0);
-    CHECK_IS(write(fd, text, strlen(text)), strlen(text));
-    close(fd);
-}
-
-static const char *get(const char *path)
-{
-    static char text[4096];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    CHECK(fd >= 0);
-    ssize_t n = read(fd, text, sizeof text - 1);
-    CHECK(n >= 0);
-    text[n] = '\0';
-    close(fd);
-    return text;
-}
-
-static bool exists(const char *path)
-{
-    struct stat status;
-
-    return lstat(path, &status) == 0;
-}
-
-static unsigned mode_of(const char *path)
-{
-    struct stat status;
-
-    CHECK_IS(lstat(path, &status), 0);
-    return status.st_mode & 07777;
-}
-
-static unsigned count_names(const char *path)
-{
-    char command[200];
-    unsigned count;
-
-    snprintf(command, sizeof command, "ls -A '%s' | wc -l", path);
-    FILE *pipe = popen(command, "re");
-    CHECK(pipe && fscanf(pipe, "%u", &count) == 1);
-    pclose(pipe);
-    return count;
-}
 
 static bool has_openat2(void)
 {
@@ -699,22 +634,6 @@ LOOP_TEST(fs_unlink_takes_the_name_not_the_target)
     CHECK_IS(result, -ENOENT);
     leave_directory(directory);
     END;
-}
-
-/* A tree with `width` directories and files on each of `depth` levels. */
-static void make_tree(const char *path, unsigned width, unsigned depth)
-{
-    char name[200];
-
-    CHECK_IS(mkdir(path, 0755), 0);
-    for (unsigned i = 0; i < width; i++) {
-        snprintf(name, sizeof name, "%s/file%u", path, i);
-        put(name, "text");
-        snprintf(name, sizeof name, "%s/dir%u", path, i);
-        if (depth > 1) {
-            make_tree(name, width, depth - 1);
-        }
-    }
 }
 
 LOOP_TEST(fs_rmtree_removes_links_not_what_they_lead_to)

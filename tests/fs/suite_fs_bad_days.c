@@ -6,7 +6,7 @@
  * The library's system calls go by way of the functions below, which count those that the pool's threads make: one of
  * them can be held up until the job has been cancelled, made to fail, or preceded by something that somebody else does.
  */
-#include "harness.h"
+#include "directory.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -154,65 +154,12 @@ int openat(int dir, const char *path, int flags, ...)
 
 /* ---- the ground ---- */
 
-static const char *enter_directory(void)
-{
-    const char *path = make_directory();
-
-    CHECK_IS(chdir(path), 0);
-    umask(022);
-    return path;
-}
-
-static void leave_directory(const char *path)
-{
-    CHECK_IS(chdir("/"), 0);
-    remove_directory(path);
-}
-
-static void put(const char *path, const void *data, size_t len)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    CHECK(fd >= 0);
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write(fd, (const char *)data + done, len - done);
-        CHECK(n > 0);
-        done += (size_t)n;
-    }
-    close(fd);
-}
-
-static bool is_there(const char *path)
-{
-    struct stat status;
-
-    return lstat(path, &status) == 0;
-}
-
-static off_t size_of(const char *path)
-{
-    struct stat status;
-
-    CHECK_IS(lstat(path, &status), 0);
-    return status.st_size;
-}
-
 static unsigned count_links(const char *path)
 {
     struct stat status;
 
     CHECK_IS(lstat(path, &status), 0);
     return (unsigned)status.st_nlink;
-}
-
-static unsigned count_names(void)
-{
-    unsigned count;
-    FILE *pipe = popen("ls -A | wc -l", "re");
-
-    CHECK(pipe && fscanf(pipe, "%u", &count) == 1);
-    pclose(pipe);
-    return count;
 }
 
 #define BIG ((size_t)20 << 20)
@@ -249,32 +196,17 @@ LOOP_TEST(fs_cancel_at_each_step_of_mkdirs)
         begin_steps(env);
         AWAIT(steps.job = loop_fs_mkdirs(NULL, env->cwd, "a/b/c/d/e", 0, GO));
         end_steps();
-        CHECK_IS(is_there("a/b/c/d/e"), result == 0);
+        CHECK_IS(exists("a/b/c/d/e"), result == 0);
         if (!was_cancelled(result)) {
             break;
         }
-        CHECK(is_there("a"));
+        CHECK(exists("a"));
         AWAIT(loop_fs_rmtree(NULL, env->cwd, "a", GO));
         CHECK_IS(result, 0);
     }
     CHECK(cancels >= 4);
     leave_directory(directory);
     END;
-}
-
-static void make_tree(const char *path, unsigned width, unsigned depth)
-{
-    char name[200];
-
-    CHECK_IS(mkdir(path, 0755), 0);
-    for (unsigned i = 0; i < width; i++) {
-        snprintf(name, sizeof name, "%s/file%u", path, i);
-        put(name, "text", 4);
-        snprintf(name, sizeof name, "%s/dir%u", path, i);
-        if (depth > 1) {
-            make_tree(name, width, depth - 1);
-        }
-    }
 }
 
 LOOP_TEST(fs_cancel_at_each_step_of_rmtree)
@@ -288,7 +220,7 @@ LOOP_TEST(fs_cancel_at_each_step_of_rmtree)
         begin_steps(env);
         AWAIT(steps.job = loop_fs_rmtree(NULL, env->cwd, "tree", GO));
         end_steps();
-        CHECK_IS(is_there("tree"), result < 0);
+        CHECK_IS(exists("tree"), result < 0);
         if (!was_cancelled(result)) {
             break;
         }
@@ -311,12 +243,12 @@ LOOP_TEST(fs_cancel_at_each_step_of_save)
     directory = enter_directory();
     make_big();
     for (steps.cancel_at = 1;; steps.cancel_at++) {
-        put("file", "old", 3);
+        put_bytes("file", "old", 3);
         begin_steps(env);
         AWAIT(steps.job = loop_fs_save(NULL, env->cwd, "file", big, 3 << 20, &options, GO));
         end_steps();
         CHECK_IS(size_of("file"), result < 0 ? 3 : 3 << 20);
-        CHECK_IS(count_names(), 1);
+        CHECK_IS(count_names("."), 1);
         if (!was_cancelled(result)) {
             break;
         }
@@ -334,15 +266,15 @@ LOOP_TEST(fs_cancel_at_each_step_of_copy_file)
     BEGIN;
     directory = enter_directory();
     make_big();
-    put("from", big, BIG);
+    put_bytes("from", big, BIG);
     for (steps.cancel_at = 1;; steps.cancel_at++) {
-        put("to", "old", 3);
+        put_bytes("to", "old", 3);
         begin_steps(env);
         AWAIT(steps.job = loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to",
                                             &(struct loop_copy_options){.sync = true}, GO));
         end_steps();
         CHECK_IS(size_of("to"), result < 0 ? 3 : (off_t)BIG);
-        CHECK_IS(count_names(), 2);
+        CHECK_IS(count_names("."), 2);
         if (!was_cancelled(result)) {
             break;
         }
@@ -361,7 +293,7 @@ LOOP_TEST(fs_cancel_at_each_step_of_load)
     BEGIN;
     directory = enter_directory();
     make_big();
-    put("file", big, BIG);
+    put_bytes("file", big, BIG);
     for (steps.cancel_at = 1;; steps.cancel_at++) {
         data = NULL;
         begin_steps(env);
@@ -401,7 +333,7 @@ LOOP_TEST(fs_a_deadline_ends_what_takes_long)
     AWAIT(loop_fs_rmtree(scope, env->cwd, "tree", GO));
     end_steps();
     CHECK_IS(result, -ETIMEDOUT);
-    CHECK(is_there("tree"));
+    CHECK(exists("tree"));
     WAIT_UNTIL(end.count);
     CHECK_IS(end.result, -ETIMEDOUT);
     leave_directory(directory);
@@ -419,7 +351,7 @@ LOOP_TEST(p04_fs_a_file_that_is_open_by_then_is_delivered_and_closed)
 
     BEGIN;
     directory = enter_directory();
-    put("file", "text", 4);
+    put("file", "text");
     AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO)); /* the pool has its thread */
     before = count_fds();
     scope = loop_scope_open(env->scope, ONCE(&end));
@@ -450,7 +382,7 @@ LOOP_TEST(fs_a_full_disk_in_the_middle_of_save)
     BEGIN;
     directory = enter_directory();
     make_big();
-    put("file", "old", 3);
+    put_bytes("file", "old", 3);
     steps.name = "write";
     steps.fail_at = 2;
     for (i = 0; i < COUNT_OF(full); i++) {
@@ -460,7 +392,7 @@ LOOP_TEST(fs_a_full_disk_in_the_middle_of_save)
         end_steps();
         CHECK_IS(result, -full[i]);
         CHECK_IS(size_of("file"), 3);
-        CHECK_IS(count_names(), 1);
+        CHECK_IS(count_names("."), 1);
     }
     begin_steps(env);
     AWAIT(loop_fs_save(NULL, env->cwd, "file", big, 3 << 20, NULL, GO)); /* in place: the beginning is there */
@@ -482,12 +414,12 @@ LOOP_TEST(fs_each_step_of_save_and_copy_file_fails)
 
     BEGIN;
     directory = enter_directory();
-    put("from", "new", 3);
+    put_bytes("from", "new", 3);
     steps.error = EIO;
     for (i = 0; i < COUNT_OF(names); i++) {
         steps.name = names[i];
         for (steps.fail_at = 1;; steps.fail_at++) {
-            put("to", "older", 5);
+            put_bytes("to", "older", 5);
             begin_steps(env);
             AWAIT(loop_fs_save(NULL, env->cwd, "to", "new", 3, &options, GO));
             if (result < 0) {
@@ -496,12 +428,12 @@ LOOP_TEST(fs_each_step_of_save_and_copy_file_fails)
                 CHECK(size_of("to") == 5 || (i == 3 && steps.fail_at == 2));
                 failed++;
             }
-            put("to", "older", 5);
+            put_bytes("to", "older", 5);
             atomic_store(&steps.count, 0);
             AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", &copy_options, GO));
             end_steps();
             CHECK(result == 3 || (result == -EIO && (size_of("to") == 5 || (i == 3 && steps.fail_at == 2))));
-            CHECK_IS(count_names(), 2);
+            CHECK_IS(count_names("."), 2);
             if (atomic_load(&steps.count) < steps.fail_at && result == 3) {
                 break;
             }
@@ -539,12 +471,12 @@ static int use_tiny(void *unused)
         return 0;
     }
     make_big();
-    put("file", "old", 3);
-    put("/dev/shm/noria-test-big", big, BIG);
+    put_bytes("file", "old", 3);
+    put_bytes("/dev/shm/noria-test-big", big, BIG);
     int result = loop_run(0, 0, 0, NULL, fill_tiny, NULL);
     unlink("/dev/shm/noria-test-big");
     return result || tiny_results[0] != -ENOSPC || tiny_results[1] != -ENOSPC || size_of("file") != 3 ||
-           count_names() != 1;
+           count_names(".") != 1;
 }
 
 TEST(fs_a_file_system_of_64_kib)
@@ -573,7 +505,7 @@ LOOP_TEST(fs_a_file_is_truncated_while_it_is_copied)
     directory = enter_directory();
     make_big();
     for (i = 0; i < COUNT_OF(names); i++) {
-        put("from", big, BIG);
+        put_bytes("from", big, BIG);
         steps.name = names[i];
         steps.act_at = 2;
         steps.act = truncate_source;
@@ -598,7 +530,7 @@ LOOP_TEST(fs_a_file_is_copied_where_the_kernel_does_not)
     BEGIN;
     directory = enter_directory();
     make_big();
-    put("from", big, BIG);
+    put_bytes("from", big, BIG);
     free(big);
     steps.name = "copy_file_range";
     steps.fail_at = 1;
@@ -627,7 +559,7 @@ LOOP_TEST(fs_a_directory_is_deleted_while_it_is_read)
     CHECK_IS(mkdir("dir", 0755), 0);
     for (int i = 0; i < 1000; i++) {
         snprintf(name, sizeof name, "dir/%d", i);
-        put(name, "", 0);
+        put_bytes(name, "", 0);
     }
     AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
     AWAIT(loop_fs_read_dir(NULL, env->cwd, "dir", true, &entries, GO));
@@ -667,7 +599,7 @@ LOOP_TEST(fs_rmtree_stops_where_a_directory_is_moved)
     CHECK_IS(mkdir("tree/dir0", 0755), 0);
     CHECK_IS(mkdir("tree/dir0/dir0", 0755), 0);
     CHECK_IS(mkdir("kept", 0755), 0);
-    put("tree/dir0/dir0/file", "", 0);
+    put_bytes("tree/dir0/dir0/file", "", 0);
     steps.name = "unlinkat";
     steps.act_at = 2; /* of the file; the first is of the tree itself */
     steps.act = move_away;
@@ -675,7 +607,7 @@ LOOP_TEST(fs_rmtree_stops_where_a_directory_is_moved)
     AWAIT(loop_fs_rmtree(NULL, env->cwd, "tree", GO));
     end_steps();
     CHECK_IS(result, -EXDEV);
-    CHECK(is_there("kept") && is_there("moved"));
+    CHECK(exists("kept") && exists("moved"));
     CHECK_IS(count_links("moved"), 2);
     leave_directory(directory);
     END;
@@ -694,7 +626,7 @@ LOOP_TEST(fs_descriptors_have_run_out)
 
     BEGIN;
     directory = enter_directory();
-    put("file", "text", 4);
+    put("file", "text");
     CHECK_IS(mkdir("dir", 0755), 0);
     AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
     limit = forbid_fds();
@@ -730,7 +662,7 @@ LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
     directory = enter_directory();
     for (int i = 0; i < DEPTH; i++) {
         CHECK_IS(mkdir("directory", 0755), 0);
-        put("file", "", 0);
+        put_bytes("file", "", 0);
         CHECK_IS(chdir("directory"), 0);
     }
     CHECK_IS(chdir(directory), 0);
@@ -756,7 +688,7 @@ LOOP_TEST(p06_fs_a_file_closes_with_a_read_in_flight)
     BEGIN;
     directory = enter_directory();
     make_big();
-    put("file", big, BIG);
+    put_bytes("file", big, BIG);
     AWAIT(
         loop_fs_open(NULL, env->cwd, "file", &(struct loop_open_options){.access = LOOP_ACCESS_READ_WRITE}, &flow, GO));
     number = loop_fd_peek(flow->fd);
@@ -894,7 +826,7 @@ LOOP_TEST(p02_fs_without_memory)
 
     BEGIN;
     directory = enter_directory();
-    put("file", "text", 4);
+    put("file", "text");
     AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO));
     for (which = 0; which < WHICH; which++) {
         for (n = 1;; n++) {

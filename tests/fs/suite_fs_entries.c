@@ -2,42 +2,10 @@
  *
  * Directories that are read: where there is no memory, and where they may be read but not searched.
  */
-#include "harness.h"
+#include "directory.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
-
-static const char *enter_directory(void)
-{
-    const char *path = make_directory();
-
-    CHECK_IS(chdir(path), 0);
-    CHECK_IS(chmod(path, 0755), 0);
-    umask(022);
-    return path;
-}
-
-static void leave_directory(const char *path)
-{
-    CHECK_IS(chdir("/"), 0);
-    remove_directory(path);
-}
-
-static void put(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    CHECK(fd >= 0);
-    CHECK_IS(write(fd, text, strlen(text)), strlen(text));
-    close(fd);
-}
-
-static bool exists(const char *path)
-{
-    struct stat status;
-
-    return lstat(path, &status) == 0;
-}
 
 /* ---- no memory ---- */
 

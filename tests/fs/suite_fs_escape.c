@@ -3,7 +3,7 @@
  * P22: no path leads out of its directory, whatever the operation, also while somebody swaps links and moves
  * directories; and what odd names and odd files are answered with.
  */
-#include "harness.h"
+#include "directory.h"
 
 #include <linux/openat2.h>
 #include <pthread.h>
@@ -20,22 +20,6 @@
 #endif
 
 /* ---- the ground ---- */
-
-static void put(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    CHECK(fd >= 0);
-    CHECK_IS(write(fd, text, strlen(text)), strlen(text));
-    close(fd);
-}
-
-static bool exists(const char *path)
-{
-    struct stat status;
-
-    return lstat(path, &status) == 0;
-}
 
 /* Two directories: what is in the first may be reached, and what is in the second may not. */
 static const char *make_ground(void)

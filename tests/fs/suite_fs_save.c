@@ -4,7 +4,7 @@
  *
  * The library's system calls go by way of the functions below, which look at the directory before and after each.
  */
-#include "harness.h"
+#include "directory.h"
 
 #include <dirent.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@ static struct {
     const char *act_at;
 } seen;
 
-static unsigned mode_of(const char *path)
+static unsigned mode_now(const char *path)
 {
     struct stat status;
 
@@ -46,7 +46,7 @@ static void look(const char *call)
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         if (is_temporary(entry->d_name)) {
             is_there = true;
-            seen.widest |= mode_of(entry->d_name);
+            seen.widest |= mode_now(entry->d_name);
         }
     }
     if (dir) {
@@ -137,23 +137,15 @@ static unsigned unwatch(void)
 
 /* ---- the ground ---- */
 
-static const char *enter_directory(void)
+static const char *enter_open_directory(void)
 {
-    const char *path = make_directory();
+    const char *path = enter_directory();
 
-    CHECK_IS(chdir(path), 0);
     CHECK_IS(chmod(".", 0777), 0);
-    umask(022);
     return path;
 }
 
-static void leave_directory(const char *path)
-{
-    CHECK_IS(chdir("/"), 0);
-    remove_directory(path);
-}
-
-static void put(const char *path, const char *text, mode_t mode)
+static void put_with_mode(const char *path, const char *text, mode_t mode)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
@@ -161,19 +153,6 @@ static void put(const char *path, const char *text, mode_t mode)
     CHECK_IS(write(fd, text, strlen(text)), strlen(text));
     CHECK_IS(syscall(SYS_fchmod, fd, mode), 0);
     close(fd);
-}
-
-static const char *get(const char *path)
-{
-    static char text[4096];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    CHECK(fd >= 0);
-    ssize_t n = read(fd, text, sizeof text - 1);
-    CHECK(n >= 0);
-    text[n] = '\0';
-    close(fd);
-    return text;
 }
 
 /* The library's threads change as well. */
@@ -198,14 +177,14 @@ LOOP_TEST(fs_save_is_never_more_readable_than_what_it_replaces)
     static unsigned i;
 
     BEGIN;
-    directory = enter_directory();
+    directory = enter_open_directory();
     for (i = 0; i < COUNT_OF(modes); i++) {
-        put("file", "old", modes[i]);
+        put_with_mode("file", "old", modes[i]);
         watch(NULL, NULL);
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
         CHECK_IS(result, 3);
         CHECK_IS(unwatch() & ~(modes[i] | 0600), 0);
-        CHECK_IS(mode_of("file"), modes[i]);
+        CHECK_IS(mode_now("file"), modes[i]);
     }
     leave_directory(directory);
     END;
@@ -218,14 +197,14 @@ LOOP_TEST(fs_save_of_a_new_file_never_allows_more_than_was_asked)
     static int is_exclusive;
 
     BEGIN;
-    directory = enter_directory();
+    directory = enter_open_directory();
     for (is_exclusive = 0; is_exclusive < 2; is_exclusive++) {
         options = (struct loop_save_options){.atomic = true, .mode = 0660, .exclusive = is_exclusive};
         watch(NULL, NULL);
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &options, GO));
         CHECK_IS(result, 3);
         CHECK_IS(unwatch(), 0640);
-        CHECK_IS(mode_of("file"), 0640);
+        CHECK_IS(mode_now("file"), 0640);
         CHECK_IS(unlink("file"), 0);
     }
     leave_directory(directory);
@@ -250,7 +229,7 @@ static void put_link(const char *path)
 
 static void put_private(const char *path)
 {
-    put(path, "another's", 0600);
+    put_with_mode(path, "another's", 0600);
 }
 
 LOOP_TEST(fs_save_over_a_file_that_changes_meanwhile)
@@ -269,15 +248,15 @@ LOOP_TEST(fs_save_over_a_file_that_changes_meanwhile)
     static unsigned i;
 
     BEGIN;
-    directory = enter_directory();
+    directory = enter_open_directory();
     for (i = 0; i < COUNT_OF(cases); i++) {
-        put("file", "old", cases[i].before);
+        put_with_mode("file", "old", cases[i].before);
         CHECK(!cases[i].is_new || unlink("file") == 0);
         watch(cases[i].act, "openat");
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
         CHECK_IS(result, 3);
         CHECK(cases[i].is_new || (unwatch() & 077 & ~cases[i].before) == 0);
-        CHECK_IS(mode_of("file"), cases[i].after);
+        CHECK_IS(mode_now("file"), cases[i].after);
         CHECK_TEXT(get("file"), "new");
     }
     leave_directory(directory);
@@ -289,14 +268,14 @@ LOOP_TEST(fs_copy_of_a_private_file_is_private)
     static const char *directory;
 
     BEGIN;
-    directory = enter_directory();
-    put("from", "secret", 0600);
-    put("to", "old", 0666);
+    directory = enter_open_directory();
+    put_with_mode("from", "secret", 0600);
+    put_with_mode("to", "old", 0666);
     watch(NULL, NULL);
     AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", NULL, GO));
     CHECK_IS(result, 6);
     CHECK_IS(unwatch(), 0600);
-    CHECK_IS(mode_of("to"), 0600);
+    CHECK_IS(mode_now("to"), 0600);
     leave_directory(directory);
     END;
 }
@@ -318,8 +297,8 @@ LOOP_TEST(fs_save_passes_on_the_owner_and_the_group)
     static const char *directory;
 
     BEGIN;
-    directory = enter_directory();
-    put("file", "old", 0660);
+    directory = enter_open_directory();
+    put_with_mode("file", "old", 0660);
     if (chown("file", 12345, 12346) == 0) {
         CHECK_IS(chmod("file", 06770), 0);
         watch(NULL, NULL);
@@ -341,9 +320,9 @@ LOOP_TEST(fs_save_gives_another_group_no_more_than_everybody)
     static unsigned i;
 
     BEGIN;
-    directory = enter_directory();
+    directory = enter_open_directory();
     for (i = 0; geteuid() == 0 && i < COUNT_OF(modes); i++) {
-        put("file", "old", modes[i][0]);
+        put_with_mode("file", "old", modes[i][0]);
         CHECK_IS(chown("file", 12345, 12346), 0);
         CHECK_IS(chmod("file", modes[i][0]), 0); /* which the other has taken off */
         CHECK(become_nobody());
@@ -385,13 +364,13 @@ LOOP_TEST(fs_save_passes_on_the_access_control_list)
     static struct acl found;
 
     BEGIN;
-    directory = enter_directory();
-    put("file", "old", 0600);
+    directory = enter_open_directory();
+    put_with_mode("file", "old", 0600);
     if (setxattr("file", ACL, &acl, sizeof acl, 0) == 0) {
-        CHECK_IS(mode_of("file"), 0660);
+        CHECK_IS(mode_now("file"), 0660);
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
         CHECK_IS(result, 3);
-        CHECK_IS(mode_of("file"), 0660);
+        CHECK_IS(mode_now("file"), 0660);
         CHECK_IS(getxattr("file", ACL, &found, sizeof found), sizeof found);
         CHECK(memcmp(&found, &acl, sizeof acl) == 0);
     }
@@ -406,12 +385,12 @@ LOOP_TEST(fs_save_adds_no_access_control_list)
     static struct acl found;
 
     BEGIN;
-    directory = enter_directory();
-    put("file", "old", 0640);
+    directory = enter_open_directory();
+    put_with_mode("file", "old", 0640);
     if (setxattr(".", DEFAULT_ACL, &acl, sizeof acl, 0) == 0) {
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
         CHECK_IS(result, 3);
-        CHECK_IS(mode_of("file"), 0640);
+        CHECK_IS(mode_now("file"), 0640);
         CHECK_IS(getxattr("file", ACL, &found, sizeof found), -1);
         CHECK_IS(errno, ENODATA);
     }
@@ -420,18 +399,6 @@ LOOP_TEST(fs_save_adds_no_access_control_list)
 }
 
 /* ---- the last step fails ---- */
-
-static unsigned count_names(void)
-{
-    unsigned n = 0;
-    DIR *dir = opendir(".");
-
-    while (dir && readdir(dir)) {
-        n++;
-    }
-    closedir(dir);
-    return n - 2;
-}
 
 static ino_t inode_of(const char *path)
 {
@@ -446,15 +413,15 @@ LOOP_TEST(fs_save_whose_directory_cannot_be_synchronised_leaves_what_was_there)
     static ino_t before;
 
     BEGIN;
-    directory = enter_directory();
+    directory = enter_open_directory();
     directories_fail = true;
-    put("file", "old", 0640);
+    put_with_mode("file", "old", 0640);
     before = inode_of("file");
     AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
     CHECK_IS(result, -EIO);
     CHECK_TEXT(get("file"), "old");
     CHECK_IS(inode_of("file"), before);
-    put("from", "copy", 0640);
+    put_with_mode("from", "copy", 0640);
     AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "file", &(struct loop_copy_options){.sync = true}, GO));
     CHECK_IS(result, -EIO);
     CHECK_TEXT(get("file"), "old");
@@ -462,7 +429,7 @@ LOOP_TEST(fs_save_whose_directory_cannot_be_synchronised_leaves_what_was_there)
     CHECK_IS(unlink("file"), 0);
     AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
     CHECK_IS(result, -EIO);
-    CHECK_IS(count_names(), 0);
+    CHECK_IS(count_names("."), 0);
     CHECK_IS(symlink("elsewhere", "file"), 0);
     before = inode_of("file");
     AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
@@ -472,12 +439,12 @@ LOOP_TEST(fs_save_whose_directory_cannot_be_synchronised_leaves_what_was_there)
     AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &(struct loop_save_options){.atomic = true, .exclusive = true},
                        GO));
     CHECK_IS(result, -EIO);
-    CHECK_IS(count_names(), 0);
+    CHECK_IS(count_names("."), 0);
     directories_fail = false;
     AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
     CHECK_IS(result, 3);
     CHECK_TEXT(get("file"), "new");
-    CHECK_IS(count_names(), 1);
+    CHECK_IS(count_names("."), 1);
     leave_directory(directory);
     END;
 }
@@ -487,9 +454,9 @@ LOOP_TEST(fs_save_on_a_file_system_that_cannot_exchange_names)
     static const char *directory;
 
     BEGIN;
-    directory = enter_directory();
+    directory = enter_open_directory();
     cannot_exchange = true;
-    put("file", "old", 0640);
+    put_with_mode("file", "old", 0640);
     AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
     CHECK_IS(result, 3);
     CHECK_TEXT(get("file"), "new");
@@ -497,7 +464,7 @@ LOOP_TEST(fs_save_on_a_file_system_that_cannot_exchange_names)
     AWAIT(loop_fs_save(NULL, env->cwd, "file", "other", 5, &atomic, GO));
     CHECK_IS(result, -EIO);
     CHECK_TEXT(get("file"), "other");
-    CHECK_IS(count_names(), 1);
+    CHECK_IS(count_names("."), 1);
     cannot_exchange = directories_fail = false;
     leave_directory(directory);
     END;

@@ -3,7 +3,7 @@
  * Times of files: all that a file system can store, also those that nanoseconds in 64 bits can't tell (before 1677 and
  * after 2262).
  */
-#include "harness.h"
+#include "directory.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -21,22 +21,13 @@ static const struct timespec times[] = {
     {.tv_sec = INT64_MAX / LOOP_SECOND * 100, .tv_nsec = 7},
 };
 
-static void put(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-
-    CHECK(fd >= 0);
-    CHECK_IS(write(fd, "text", 4), 4);
-    close(fd);
-}
-
 /* The file system rounds and clamps as it does for the system call. */
 static struct stat as_set_by_hand(const char *path, const struct timespec *accessed, const struct timespec *modified)
 {
     const struct timespec both[2] = {*accessed, *modified};
     struct stat status;
 
-    put(path);
+    put(path, "text");
     CHECK_IS(utimensat(AT_FDCWD, path, both, 0), 0);
     CHECK_IS(stat(path, &status), 0);
     return status;
@@ -56,7 +47,7 @@ static void check_time(struct timespec time, struct timespec expected)
     CHECK_IS(time.tv_nsec, expected.tv_nsec);
 }
 
-static const char *enter_directory(const char *where)
+static const char *enter_directory_in(const char *where)
 {
     static char path[64];
 
@@ -64,12 +55,6 @@ static const char *enter_directory(const char *where)
     CHECK_IS(mkdir(path, 0755), 0);
     CHECK_IS(chdir(path), 0);
     return path;
-}
-
-static void leave_directory(const char *path)
-{
-    CHECK_IS(chdir("/"), 0);
-    remove_directory(path);
 }
 
 /* A disk's file system, and one in memory, which stores any time. */
@@ -84,7 +69,7 @@ LOOP_TEST(fs_stat_tells_every_time)
 
     BEGIN;
     for (ground = 0; ground < COUNT_OF(grounds); ground++) {
-        directory = enter_directory(grounds[ground]);
+        directory = enter_directory_in(grounds[ground]);
         for (i = 0; i < COUNT_OF(times); i++) {
             by_hand = as_set_by_hand("file", &times[i], &times[COUNT_OF(times) - 1 - i]);
             AWAIT(loop_fs_stat(NULL, env->cwd, "file", true, &stat, GO));
@@ -107,8 +92,8 @@ LOOP_TEST(fs_set_times_sets_every_time)
 
     BEGIN;
     for (ground = 0; ground < COUNT_OF(grounds); ground++) {
-        directory = enter_directory(grounds[ground]);
-        put("file");
+        directory = enter_directory_in(grounds[ground]);
+        put("file", "text");
         AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
         CHECK_IS(result, 0);
         for (i = 0; i < COUNT_OF(times); i++) {
@@ -135,7 +120,7 @@ LOOP_TEST(fs_copies_keep_every_time)
 
     BEGIN;
     for (ground = 0; ground < COUNT_OF(grounds); ground++) {
-        directory = enter_directory(grounds[ground]);
+        directory = enter_directory_in(grounds[ground]);
         for (i = 0; i < COUNT_OF(times); i++) {
             by_hand = as_set_by_hand("file", &times[i], &times[COUNT_OF(times) - 1 - i]);
             AWAIT(loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", &options, GO));
@@ -155,7 +140,7 @@ LOOP_TEST(fs_now_and_as_it_is)
     static struct stat before;
 
     BEGIN;
-    directory = enter_directory("/tmp");
+    directory = enter_directory_in("/tmp");
     before = as_set_by_hand("file", &times[2], &times[3]);
     AWAIT(loop_fs_set_times(NULL, env->cwd, "file", true, &now, &keep, GO));
     CHECK_IS(result, 0);

@@ -2,7 +2,7 @@
  *
  * Many watches: all of a loop share one inotify instance, and nobody notices.
  */
-#include "harness.h"
+#include "directory.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -14,22 +14,7 @@
 
 /* ---- the ground ---- */
 
-static const char *enter_directory(void)
-{
-    const char *path = make_directory();
-
-    CHECK_IS(chdir(path), 0);
-    umask(022);
-    return path;
-}
-
-static void leave_directory(const char *path)
-{
-    CHECK_IS(chdir("/"), 0);
-    remove_directory(path);
-}
-
-static void put(const char *path)
+static void touch(const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
@@ -140,7 +125,7 @@ LOOP_TEST(fs_watch_two_hundred_directories)
     WAIT_UNTIL(n_begun == MANY);
     CHECK_IS(count_instances(), 1);
     for (i = 0; i < MANY; i++) {
-        put(name_of("dir%u/file%u", i, i));
+        touch(name_of("dir%u/file%u", i, i));
     }
     WAIT_UNTIL(n_created == MANY);
     for (i = 0; i < MANY; i++) {
@@ -153,7 +138,7 @@ LOOP_TEST(fs_watch_two_hundred_directories)
         AWAIT(turns(env->scope, 3, GO));
         CHECK_IS(count_instances(), i > 0);
         n_created = 0;
-        put(name_of("dir%u/again%u", 0, i));
+        touch(name_of("dir%u/again%u", 0, i));
         if (i > 0) {
             WAIT_UNTIL(n_created == 1); /* those that are left go on */
         }
@@ -189,7 +174,7 @@ LOOP_TEST(fs_watches_of_one_directory_end_in_any_order)
         WAIT_UNTIL(n_begun == TIMES);
         for (i = 0; i < TIMES; i++) {
             n_created = 0;
-            put(name_of("dir/%u.%u", order, i));
+            touch(name_of("dir/%u.%u", order, i));
             WAIT_UNTIL(n_created == TIMES - i);
             CHECK_IS(loop_cancel(env->loop, heard[orders[order][i]].job), 0);
             WAIT_UNTIL(heard[orders[order][i]].ends);
@@ -226,8 +211,8 @@ LOOP_TEST(fs_all_watches_of_a_directory_end_when_it_is_deleted)
     CHECK_IS(mkdir("dir", 0755), 0);
     start(NULL, env, "dir", &heard[0]);
     WAIT_UNTIL(n_begun == 5);
-    put("dir/file");
-    put("other/file");
+    touch("dir/file");
+    touch("other/file");
     WAIT_UNTIL(n_created == 2);
     CHECK_IS(heard[0].created, 1);
     CHECK_IS(other.created, 1);
@@ -251,12 +236,12 @@ LOOP_TEST(fs_watch_tells_nothing_of_the_past)
     WAIT_UNTIL(early.begun);
     for (round = 0; round < 20; round++) {
         for (unsigned i = 0; i < 30; i++) {
-            put(name_of("early%u.%u", round, i));
+            touch(name_of("early%u.%u", round, i));
         }
         n_ends = 0;
         start(NULL, env, ".", &late);
         WAIT_UNTIL(late.begun);
-        put(name_of("late%u", round));
+        touch(name_of("late%u", round));
         WAIT_UNTIL(late.created > 0);
         CHECK_TEXT(late.last, name_of("late%u", round));
         loop_cancel(env->loop, late.job);
@@ -288,7 +273,7 @@ LOOP_TEST(fs_watch_begins_while_the_last_one_leaves)
         }
         CHECK_IS(loop_cancel(env->loop, heard[1 - round % 2].job), 0);
         WAIT_UNTIL(heard[round % 2].begun && heard[1 - round % 2].ends);
-        put(name_of("dir/file%u", round));
+        touch(name_of("dir/file%u", round));
         WAIT_UNTIL(heard[round % 2].created == 1);
     }
     CHECK_IS(loop_cancel(env->loop, heard[1 - round % 2].job), 0);
@@ -365,13 +350,13 @@ LOOP_TEST(fs_watches_are_cancelled_from_inside_another)
     start(inside.scope, env, ".", &in_scope[1]);
     WAIT_UNTIL(n_begun == 4);
     for (unsigned i = 0; i < 10; i++) {
-        put(name_of("file%u", i));
+        touch(name_of("file%u", i));
     }
     WAIT_UNTIL(first.created == 10 && end.count && inside.victim.ends && inside.later.begun);
     CHECK(inside.victim.created <= 1 && in_scope[0].created <= 1 && in_scope[1].created <= 1);
     ENDED(inside.victim, -ECANCELED);
     ENDED(in_scope[0], -ECANCELED);
-    put("at last");
+    touch("at last");
     WAIT_UNTIL(inside.later.created == 1);
     loop_cancel(env->loop, first.job);
     loop_cancel(env->loop, inside.later.job);
@@ -437,7 +422,7 @@ LOOP_TEST(fs_watch_at_the_limit_of_descriptors)
     WAIT_UNTIL(second.ends);
     ENDED(second, -EMFILE);
     limit_fds(limit);
-    put("file");
+    touch("file");
     WAIT_UNTIL(first.created == 1);
     loop_cancel(env->loop, first.job);
     WAIT_UNTIL(first.ends);
@@ -533,7 +518,7 @@ LOOP_TEST(p02_fs_watch_without_memory)
         CHECK(is_over ? heard.begun == 1 : !heard.job || heard.begun || heard.end == -ENOMEM);
         start(NULL, env, "dir", &other);
         WAIT_UNTIL(other.begun);
-        put(name_of("dir/file%u", n));
+        touch(name_of("dir/file%u", n));
         WAIT_UNTIL(other.created == 1 && (!heard.begun || heard.created == 1));
         loop_cancel(env->loop, heard.job);
         loop_cancel(env->loop, other.job);
@@ -561,7 +546,7 @@ static void on_event_of_thread(void *arg, int64_t result, const struct loop_watc
 
     (void)result;
     if (event && event->kind == LOOP_WATCH_BEGUN) {
-        put(thread->path);
+        touch(thread->path);
     } else if (event && event->kind == LOOP_WATCH_CREATED) {
         snprintf(thread->heard.last, sizeof thread->heard.last, "%s", event->name);
         loop_cancel(thread->env->loop, thread->heard.job);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A directory for a test to work in, and what is in it, by plain system calls.
+ */
+#ifndef TESTS_DIRECTORY_H
+#define TESTS_DIRECTORY_H
+
+#include "harness.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* Makes a directory and enters it. Returns its path. */
+static inline const char *enter_directory(void)
+{
+    const char *path = make_directory();
+
+    CHECK_IS(chdir(path), 0);
+    CHECK_IS(chmod(path, 0755), 0);
+    umask(022);
+    return path;
+}
+
+/* Leaves the directory and removes it. */
+static inline void leave_directory(const char *path)
+{
+    CHECK_IS(chdir("/"), 0);
+    remove_directory(path);
+}
+
+/* Writes a file that has just these bytes. */
+static inline void put_bytes(const char *path, const void *data, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    CHECK(fd >= 0);
+    for (size_t done = 0; done < len;) {
+        ssize_t n = write(fd, (const char *)data + done, len - done);
+        CHECK(n > 0);
+        done += (size_t)n;
+    }
+    close(fd);
+}
+
+static inline void put(const char *path, const char *text)
+{
+    put_bytes(path, text, strlen(text));
+}
+
+/* Returns what is in a short file. The text is overwritten by the next call. */
+static inline const char *get(const char *path)
+{
+    static char text[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    CHECK(fd >= 0);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    CHECK(n >= 0);
+    text[n] = '\0';
+    close(fd);
+    return text;
+}
+
+static inline bool exists(const char *path)
+{
+    struct stat status;
+
+    return lstat(path, &status) == 0;
+}
+
+static inline unsigned mode_of(const char *path)
+{
+    struct stat status;
+
+    CHECK_IS(lstat(path, &status), 0);
+    return status.st_mode & 07777;
+}
+
+static inline off_t size_of(const char *path)
+{
+    struct stat status;
+
+    CHECK_IS(lstat(path, &status), 0);
+    return status.st_size;
+}
+
+/* Returns how many entries a directory has. */
+static inline unsigned count_names(const char *path)
+{
+    char command[200];
+    unsigned count;
+
+    snprintf(command, sizeof command, "ls -A '%s' | wc -l", path);
+    FILE *pipe = popen(command, "re");
+    CHECK(pipe && fscanf(pipe, "%u", &count) == 1);
+    pclose(pipe);
+    return count;
+}
+
+/* Makes a tree with `width` directories and files on each of `depth` levels. */
+static inline void make_tree(const char *path, unsigned width, unsigned depth)
+{
+    char name[200];
+
+    CHECK_IS(mkdir(path, 0755), 0);
+    for (unsigned i = 0; i < width; i++) {
+        snprintf(name, sizeof name, "%s/file%u", path, i);
+        put(name, "text");
+        snprintf(name, sizeof name, "%s/dir%u", path, i);
+        if (depth > 1) {
+            make_tree(name, width, depth - 1);
+        }
+    }
+}
+
+#endif
