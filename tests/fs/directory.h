@@ -113,4 +113,24 @@ static inline void make_tree(const char *path, unsigned width, unsigned depth)
     }
 }
 
+/* A time, as the calls that set one want it. */
+#define AT(seconds, nanoseconds) (&(const struct timespec){.tv_sec = (seconds), .tv_nsec = (nanoseconds)})
+
+#define TIME_IS(time, seconds, nanoseconds)                                                                            \
+    do {                                                                                                               \
+        CHECK_IS((time).tv_sec, seconds);                                                                              \
+        CHECK_IS((time).tv_nsec, nanoseconds);                                                                         \
+    } while (0)
+
+/* For the rest of the test, but for what has to be done as root: the library's threads change as well. */
+static inline void become_nobody(void)
+{
+    CHECK(geteuid() != 0 || setresuid(12345, 12345, 0) == 0);
+}
+
+static inline void become_root(void)
+{
+    CHECK(getuid() != 12345 || setresuid(0, 0, 0) == 0);
+}
+
 #endif

@@ -8,7 +8,6 @@
 
 #include <dirent.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -156,12 +155,12 @@ static void put_with_mode(const char *path, const char *text, mode_t mode)
 }
 
 /* The library's threads change as well. */
-static bool become_nobody(void)
+static bool leave_root(void)
 {
     return geteuid() == 0 && setresgid(12345, 12345, 0) == 0 && setresuid(12345, 12345, 0) == 0;
 }
 
-static void become_root(void)
+static void back_to_root(void)
 {
     CHECK(setresuid(0, 0, 0) == 0 && setresgid(0, 0, 0) == 0);
 }
@@ -325,10 +324,10 @@ LOOP_TEST(fs_save_gives_another_group_no_more_than_everybody)
         put_with_mode("file", "old", modes[i][0]);
         CHECK_IS(chown("file", 12345, 12346), 0);
         CHECK_IS(chmod("file", modes[i][0]), 0); /* which the other has taken off */
-        CHECK(become_nobody());
+        CHECK(leave_root());
         watch(NULL, NULL);
         AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
-        become_root();
+        back_to_root();
         CHECK_IS(result, 3);
         CHECK_IS(unwatch() & ~(0600 | modes[i][1]), 0);
         check_owner("file", 12345, 12345, modes[i][1]);

@@ -1,377 +1,143 @@
 /* SPDX-License-Identifier: ISC
  *
- * Many watches: all of a loop share one inotify instance, and nobody notices.
+ * loop_fs_watch: what it reports, overflows, cancels.
  */
 #include "directory.h"
 
-#include <dirent.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
-/* ---- the ground ---- */
+/* ---- watching ---- */
 
-static void touch(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-
-    CHECK(fd >= 0);
-    close(fd);
-}
-
-/* A name; good until the next but three. */
-__attribute__((format(printf, 1, 2))) static const char *name_of(const char *format, ...)
-{
-    static char names[4][64];
-    static unsigned at;
-    va_list values;
-
-    at = (at + 1) % COUNT_OF(names);
-    va_start(values, format);
-    vsnprintf(names[at], sizeof names[at], format, values);
-    va_end(values);
-    return names[at];
-}
-
-static unsigned count_instances(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-    char path[300], target[100];
-
-    CHECK(dir != NULL);
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
-        ssize_t len = readlink(path, target, sizeof target - 1);
-        target[len > 0 ? len : 0] = '\0';
-        count += strcmp(target, "anon_inode:inotify") == 0;
-    }
-    closedir(dir);
-    return count;
-}
-
-/* ---- what a watch has been told ---- */
-
-struct heard {
-    loop_job job;
-    unsigned begun, created, others, overflows, ends;
+static struct {
+    unsigned begun, events, overflows, ends;
     int64_t end;
-    char last[64]; /* the last name that was created */
-};
+    uint32_t cookie;
+} watched;
 
-static unsigned n_begun, n_created, n_ends;
+static const char *const kind_names[] = {"begun",      "created",  "written", "finished", "changed",
+                                         "moved from", "moved to", "deleted", "overflow"};
 
 static void on_event(void *arg, int64_t result, const struct loop_watch_event *event)
 {
-    struct heard *heard = arg;
-
-    CHECK_IS(heard->ends, 0);
+    (void)arg;
     if (!event) {
-        heard->ends++;
-        heard->end = result;
-        n_ends++;
+        watched.ends++;
+        watched.end = result;
     } else if (event->kind == LOOP_WATCH_BEGUN) {
-        CHECK_IS(heard->begun++, 0);
-        n_begun++;
-    } else if (event->kind == LOOP_WATCH_CREATED) {
-        CHECK_IS(heard->begun, 1);
-        snprintf(heard->last, sizeof heard->last, "%s", event->name);
-        heard->created++;
-        n_created++;
+        watched.begun++;
     } else {
-        heard->overflows += event->kind == LOOP_WATCH_OVERFLOW;
-        heard->others++;
+        CHECK_IS(result, 1);
+        watched.overflows += event->kind == LOOP_WATCH_OVERFLOW;
+        if (watched.events < 20) {
+            trace("%s %s%s", kind_names[event->kind], event->name, event->is_directory ? "/" : "");
+        }
+        watched.cookie = event->cookie;
+        watched.events++;
     }
     script_poke();
 }
 
-static void start(struct loop_scope *scope, struct loop_env *env, const char *path, struct heard *heard)
-{
-    *heard = (struct heard){.begun = 0};
-    heard->job = START(loop_fs_watch(scope, env->cwd, path, on_event, heard));
-}
-
-#define ENDED(heard, expected)                                                                                         \
-    do {                                                                                                               \
-        CHECK_IS((heard).ends, 1);                                                                                     \
-        CHECK_IS((heard).end, expected);                                                                               \
-    } while (0)
-
-/* ---- many ---- */
-
-#define MANY 200
-
-LOOP_TEST(fs_watch_two_hundred_directories)
+LOOP_TEST(fs_watch_tells_what_happens)
 {
     static const char *directory;
-    static struct loop_scope *scopes[7];
-    static struct heard heard[MANY];
-    static struct once ends[COUNT_OF(scopes)];
-    static unsigned i;
-
-    BEGIN;
-    directory = enter_directory();
-    for (i = 0; i < COUNT_OF(scopes); i++) {
-        scopes[i] = loop_scope_open(env->scope, ONCE(&ends[i]));
-        loop_scope_hold(scopes[i]);
-    }
-    for (i = 0; i < MANY; i++) {
-        CHECK_IS(mkdir(name_of("dir%u", i), 0755), 0);
-        start(scopes[i % COUNT_OF(scopes)], env, name_of("dir%u", i), &heard[i]);
-    }
-    WAIT_UNTIL(n_begun == MANY);
-    CHECK_IS(count_instances(), 1);
-    for (i = 0; i < MANY; i++) {
-        touch(name_of("dir%u/file%u", i, i));
-    }
-    WAIT_UNTIL(n_created == MANY);
-    for (i = 0; i < MANY; i++) {
-        CHECK_TEXT(heard[i].last, name_of("file%u", i));
-    }
-    for (i = COUNT_OF(scopes); i-- > 0;) { /* in another order than they began */
-        loop_scope_cancel(scopes[i]);
-        loop_scope_unhold(scopes[i]);
-        WAIT_UNTIL(ends[i].count);
-        AWAIT(turns(env->scope, 3, GO));
-        CHECK_IS(count_instances(), i > 0);
-        n_created = 0;
-        touch(name_of("dir%u/again%u", 0, i));
-        if (i > 0) {
-            WAIT_UNTIL(n_created == 1); /* those that are left go on */
-        }
-    }
-    for (i = 0; i < MANY; i++) {
-        ENDED(heard[i], -ECANCELED);
-    }
-    leave_directory(directory);
-    END;
-}
-
-/* ---- one directory, watched several times ---- */
-
-#define TIMES 5
-
-LOOP_TEST(fs_watches_of_one_directory_end_in_any_order)
-{
-    static const unsigned orders[][TIMES] = {{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {2, 4, 0, 3, 1}};
-    static const char *const names[TIMES] = {"dir", "link", "dir/.", "dir", "link/"};
-    static const char *directory;
-    static struct heard heard[TIMES];
-    static unsigned order, i;
+    static loop_job job;
 
     BEGIN;
     directory = enter_directory();
     CHECK_IS(mkdir("dir", 0755), 0);
-    CHECK_IS(symlink("dir", "link"), 0);
-    for (order = 0; order < COUNT_OF(orders); order++) {
-        n_begun = 0;
-        for (i = 0; i < TIMES; i++) {
-            start(NULL, env, names[i], &heard[i]);
-        }
-        WAIT_UNTIL(n_begun == TIMES);
-        for (i = 0; i < TIMES; i++) {
-            n_created = 0;
-            touch(name_of("dir/%u.%u", order, i));
-            WAIT_UNTIL(n_created == TIMES - i);
-            CHECK_IS(loop_cancel(env->loop, heard[orders[order][i]].job), 0);
-            WAIT_UNTIL(heard[orders[order][i]].ends);
-            ENDED(heard[orders[order][i]], -ECANCELED);
-            CHECK_IS(heard[orders[order][i]].created, i + 1);
-        }
-        AWAIT(turns(env->scope, 3, GO));
-        CHECK_IS(count_instances(), 0);
-    }
+    job = START(loop_fs_watch(NULL, env->cwd, "dir", on_event, NULL));
+    WAIT_UNTIL(watched.begun == 1);
+    put("dir/file", "text");
+    WAIT_UNTIL(watched.events == 3);
+    CHECK_TEXT(trace_text(), "created file\nwritten file\nfinished file\n");
+    CHECK_IS(rename("dir/file", "dir/other"), 0);
+    WAIT_UNTIL(watched.events == 5);
+    CHECK(watched.cookie != 0);
+    CHECK_IS(rename("dir/other", "away"), 0);
+    CHECK_IS(mkdir("dir/sub", 0755), 0);
+    CHECK_IS(chmod("dir/sub", 0700), 0);
+    CHECK_IS(rmdir("dir/sub"), 0);
+    WAIT_UNTIL(watched.events == 9);
+    CHECK_TEXT(trace_text(), "created file\nwritten file\nfinished file\nmoved from file\nmoved to other\n"
+                             "moved from other\ncreated sub/\nchanged sub/\ndeleted sub/\n");
+    CHECK_IS(rename("dir", "renamed"), 0);
+    put("renamed/again", "");
+    WAIT_UNTIL(watched.events == 11);
+    CHECK_IS(watched.ends, 0);
+    CHECK_IS(unlink("renamed/again"), 0);
+    CHECK_IS(rmdir("renamed"), 0);
+    WAIT_UNTIL(watched.ends == 1);
+    CHECK_IS(watched.end, 0);
+    CHECK(!loop_job_is_alive(env->loop, job));
     leave_directory(directory);
     END;
 }
 
-LOOP_TEST(fs_all_watches_of_a_directory_end_when_it_is_deleted)
+LOOP_TEST(fs_watch_ends_when_cancelled)
 {
     static const char *directory;
-    static struct heard heard[3], other;
-    static unsigned i;
+    static loop_job job;
 
     BEGIN;
     directory = enter_directory();
-    CHECK_IS(mkdir("dir", 0755), 0);
-    CHECK_IS(mkdir("other", 0755), 0);
-    start(NULL, env, "other", &other);
-    for (i = 0; i < COUNT_OF(heard); i++) {
-        start(NULL, env, "dir", &heard[i]);
-    }
-    WAIT_UNTIL(n_begun == 4);
-    CHECK_IS(rmdir("dir"), 0);
-    WAIT_UNTIL(n_ends == 3);
-    for (i = 0; i < COUNT_OF(heard); i++) {
-        ENDED(heard[i], 0);
-    }
-    CHECK_IS(mkdir("dir", 0755), 0);
-    start(NULL, env, "dir", &heard[0]);
-    WAIT_UNTIL(n_begun == 5);
-    touch("dir/file");
-    touch("other/file");
-    WAIT_UNTIL(n_created == 2);
-    CHECK_IS(heard[0].created, 1);
-    CHECK_IS(other.created, 1);
-    loop_cancel(env->loop, heard[0].job);
-    loop_cancel(env->loop, other.job);
-    WAIT_UNTIL(n_ends == 5);
+    job = START(loop_fs_watch(NULL, env->cwd, ".", on_event, NULL));
+    CHECK_IS(loop_cancel(env->loop, job), 0); /* before it has begun */
+    WAIT_UNTIL(watched.ends == 1);
+    CHECK_IS(watched.end, -ECANCELED);
+    job = START(loop_fs_watch(NULL, env->cwd, ".", on_event, NULL));
+    WAIT_UNTIL(watched.begun == 1);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    CHECK_IS(loop_cancel(env->loop, job), -ENOENT);
+    WAIT_UNTIL(watched.ends == 2);
+    CHECK_IS(watched.end, -ECANCELED);
+    START(loop_fs_watch(NULL, env->cwd, "nothing", on_event, NULL));
+    WAIT_UNTIL(watched.ends == 3);
+    CHECK_IS(watched.end, -ENOENT);
+    START(loop_fs_watch(NULL, env->cwd, "..", on_event, NULL));
+    WAIT_UNTIL(watched.ends == 4);
+    CHECK_IS(watched.end, -EXDEV);
     leave_directory(directory);
     END;
 }
 
-/* What has happened before a watch begins is not told to it, though others are still to be told. */
-LOOP_TEST(fs_watch_tells_nothing_of_the_past)
+static loop_job cancelled_inside;
+
+static void cancel_inside(void *env, int64_t result, const struct loop_watch_event *event)
+{
+    if (event && event->kind == LOOP_WATCH_CREATED) {
+        watched.events++;
+        CHECK_IS(loop_cancel(((struct loop_env *)env)->loop, cancelled_inside), 0);
+    } else if (event && event->kind == LOOP_WATCH_BEGUN) {
+        watched.begun++;
+    } else if (!event) {
+        watched.ends++;
+        watched.end = result;
+    }
+    script_poke();
+}
+
+LOOP_TEST(fs_watch_is_cancelled_from_inside)
 {
     static const char *directory;
-    static struct heard early, late;
-    static unsigned round;
 
     BEGIN;
     directory = enter_directory();
-    start(NULL, env, ".", &early);
-    WAIT_UNTIL(early.begun);
-    for (round = 0; round < 20; round++) {
-        for (unsigned i = 0; i < 30; i++) {
-            touch(name_of("early%u.%u", round, i));
-        }
-        n_ends = 0;
-        start(NULL, env, ".", &late);
-        WAIT_UNTIL(late.begun);
-        touch(name_of("late%u", round));
-        WAIT_UNTIL(late.created > 0);
-        CHECK_TEXT(late.last, name_of("late%u", round));
-        loop_cancel(env->loop, late.job);
-        WAIT_UNTIL(late.ends);
-    }
-    WAIT_UNTIL(early.created == 20 * 31);
-    loop_cancel(env->loop, early.job);
-    WAIT_UNTIL(early.ends);
+    cancelled_inside = START(loop_fs_watch(NULL, env->cwd, ".", cancel_inside, env));
+    WAIT_UNTIL(watched.begun == 1);
+    put("one", "");
+    put("two", "");
+    WAIT_UNTIL(watched.ends == 1);
+    CHECK_IS(watched.end, -ECANCELED);
+    CHECK_IS(watched.events, 1);
     leave_directory(directory);
     END;
 }
 
-/* The last watch of a directory leaves while another one is being added: what the adding has found may be gone. */
-LOOP_TEST(fs_watch_begins_while_the_last_one_leaves)
-{
-    static const char *directory;
-    static struct heard heard[2];
-    static unsigned round;
-
-    BEGIN;
-    directory = enter_directory();
-    CHECK_IS(mkdir("dir", 0755), 0);
-    start(NULL, env, "dir", &heard[0]);
-    WAIT_UNTIL(heard[0].begun);
-    for (round = 1; round < 1000; round++) {
-        start(NULL, env, "dir", &heard[round % 2]);
-        for (unsigned i = 0; i < round % 8; i++) {
-            sched_yield();
-        }
-        CHECK_IS(loop_cancel(env->loop, heard[1 - round % 2].job), 0);
-        WAIT_UNTIL(heard[round % 2].begun && heard[1 - round % 2].ends);
-        touch(name_of("dir/file%u", round));
-        WAIT_UNTIL(heard[round % 2].created == 1);
-    }
-    CHECK_IS(loop_cancel(env->loop, heard[1 - round % 2].job), 0);
-    WAIT_UNTIL(heard[1 - round % 2].ends);
-    leave_directory(directory);
-    END;
-}
-
-/* A directory that is deleted and made again while it is added: the watch begins and then ends, or fails, or stays. */
-LOOP_TEST(fs_watch_begins_while_the_directory_goes)
-{
-    static const char *directory;
-    static struct heard heard, other;
-    static unsigned round;
-
-    BEGIN;
-    directory = enter_directory();
-    start(NULL, env, ".", &other);
-    WAIT_UNTIL(other.begun);
-    for (round = 0; round < 500; round++) {
-        CHECK_IS(mkdir("dir", 0755), 0);
-        start(NULL, env, "dir", &heard);
-        for (unsigned i = 0; i < round % 16; i++) {
-            sched_yield();
-        }
-        CHECK_IS(rmdir("dir"), 0);
-        WAIT_UNTIL(heard.ends);
-        CHECK(heard.end == (heard.begun ? 0 : -ENOENT));
-    }
-    CHECK_IS(loop_cancel(env->loop, other.job), 0);
-    WAIT_UNTIL(other.ends);
-    AWAIT(turns(env->scope, 3, GO));
-    CHECK_IS(count_instances(), 0);
-    leave_directory(directory);
-    END;
-}
-
-/* ---- from inside an event ---- */
-
-static struct {
-    struct loop_env *env;
-    struct heard victim, later;
-    struct loop_scope *scope;
-    unsigned calls;
-} inside;
-
-static void cancel_others(void *arg, int64_t result, const struct loop_watch_event *event)
-{
-    struct heard *heard = arg;
-
-    if (event && event->kind == LOOP_WATCH_CREATED && inside.calls++ == 0) {
-        loop_cancel(inside.env->loop, inside.victim.job);
-        loop_scope_cancel(inside.scope);
-        start(NULL, inside.env, ".", &inside.later);
-    }
-    on_event(heard, result, event);
-}
-
-LOOP_TEST(fs_watches_are_cancelled_from_inside_another)
-{
-    static const char *directory;
-    static struct heard first, in_scope[2];
-    static struct once end;
-
-    BEGIN;
-    directory = enter_directory();
-    inside.env = env;
-    inside.scope = loop_scope_open(env->scope, ONCE(&end));
-    start(NULL, env, ".", &inside.victim);
-    start(inside.scope, env, ".", &in_scope[0]);
-    WAIT_UNTIL(n_begun == 2);
-    first.job = START(loop_fs_watch(NULL, env->cwd, ".", cancel_others, &first));
-    WAIT_UNTIL(n_begun == 3);
-    start(inside.scope, env, ".", &in_scope[1]);
-    WAIT_UNTIL(n_begun == 4);
-    for (unsigned i = 0; i < 10; i++) {
-        touch(name_of("file%u", i));
-    }
-    WAIT_UNTIL(first.created == 10 && end.count && inside.victim.ends && inside.later.begun);
-    CHECK(inside.victim.created <= 1 && in_scope[0].created <= 1 && in_scope[1].created <= 1);
-    ENDED(inside.victim, -ECANCELED);
-    ENDED(in_scope[0], -ECANCELED);
-    touch("at last");
-    WAIT_UNTIL(inside.later.created == 1);
-    loop_cancel(env->loop, first.job);
-    loop_cancel(env->loop, inside.later.job);
-    WAIT_UNTIL(first.ends && inside.later.ends);
-    leave_directory(directory);
-    END;
-}
-
-/* ---- limits ---- */
-
-LOOP_TEST(fs_an_overflow_is_told_to_all)
+LOOP_TEST(fs_watch_tells_of_an_overflow)
 {
     static const char *directory;
     static unsigned most, i;
-    static struct heard busy, idle;
     static int files[2];
 
     BEGIN;
@@ -381,205 +147,33 @@ LOOP_TEST(fs_an_overflow_is_told_to_all)
         CHECK(file && fscanf(file, "%u", &most) == 1);
         fclose(file);
     }
-    CHECK_IS(mkdir("idle", 0755), 0);
     files[0] = open("one", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     files[1] = open("two", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    start(NULL, env, ".", &busy);
-    start(NULL, env, "idle", &idle);
-    WAIT_UNTIL(n_begun == 2);
+    START(loop_fs_watch(NULL, env->cwd, ".", on_event, NULL));
+    WAIT_UNTIL(watched.begun == 1);
     for (i = 0; i < most + 100; i++) { /* two in turns, or all would be one event */
         CHECK_IS(pwrite(files[i % 2], "x", 1, 0), 1);
     }
     close(files[0]);
     close(files[1]);
-    WAIT_UNTIL(busy.overflows > 0 && idle.overflows > 0);
-    CHECK_IS(idle.others, idle.overflows);
-    loop_cancel(env->loop, busy.job);
-    loop_cancel(env->loop, idle.job);
-    WAIT_UNTIL(n_ends == 2);
+    WAIT_UNTIL(watched.overflows > 0);
+    loop_scope_cancel(env->scope);
+    script.expected = -ECANCELED;
+    WAIT_UNTIL(watched.ends == 1);
     leave_directory(directory);
     END;
 }
 
-LOOP_TEST(fs_watch_at_the_limit_of_descriptors)
+LOOP_TEST(fs_watch_can_be_a_daemon)
 {
     static const char *directory;
-    static rlim_t limit;
-    static struct heard first, second;
+    static loop_job job;
 
     BEGIN;
     directory = enter_directory();
-    AWAIT(loop_fs_kind(NULL, env->fs, directory, true, GO));
-    limit = forbid_fds();
-    start(NULL, env, ".", &first);
-    WAIT_UNTIL(first.ends);
-    ENDED(first, -EMFILE);
-    limit_fds(limit);
-    start(NULL, env, ".", &first);
-    WAIT_UNTIL(first.begun);
-    forbid_fds();
-    start(NULL, env, ".", &second);
-    WAIT_UNTIL(second.ends);
-    ENDED(second, -EMFILE);
-    limit_fds(limit);
-    touch("file");
-    WAIT_UNTIL(first.created == 1);
-    loop_cancel(env->loop, first.job);
-    WAIT_UNTIL(first.ends);
+    job = START(loop_fs_watch(NULL, env->cwd, ".", on_event, NULL));
+    WAIT_UNTIL(watched.begun == 1);
+    CHECK_IS(loop_daemon(env->loop, job), 0);
     leave_directory(directory);
-    END;
-}
-
-static bool limit_to(const char *path, unsigned number)
-{
-    FILE *file = fopen(path, "we");
-    bool is_written = file && fprintf(file, "%u", number) > 0;
-
-    return file && fclose(file) == 0 && is_written;
-}
-
-static struct heard limited[5];
-
-static void on_limited(void *arg, int64_t result, const struct loop_watch_event *event)
-{
-    struct heard *heard = arg;
-
-    heard->begun += event && event->kind == LOOP_WATCH_BEGUN;
-    if (!event) {
-        heard->ends++;
-        heard->end = result;
-    }
-    n_begun += event != NULL;
-    n_ends += !event;
-    for (size_t i = 0; n_begun + n_ends == COUNT_OF(limited) && i < COUNT_OF(limited); i++) {
-        loop_cancel(inside.env->loop, limited[i].job);
-    }
-}
-
-static int watch_up_to_the_limit(struct loop_env *env, void *unused)
-{
-    (void)unused;
-    inside.env = env;
-    for (unsigned i = 0; i < COUNT_OF(limited); i++) {
-        limited[i].job = loop_fs_watch(NULL, env->cwd, name_of("dir%u", i), on_limited, &limited[i]);
-    }
-    return 0;
-}
-
-/* In a user namespace of its own, which has limits of its own: one instance, three watches. */
-static int be_limited(void *unused)
-{
-    unsigned failed = 0;
-
-    (void)unused;
-    if (unshare(CLONE_NEWUSER) < 0 || !limit_to("/proc/sys/user/max_inotify_instances", 1) ||
-        !limit_to("/proc/sys/user/max_inotify_watches", 3)) {
-        return 0;
-    }
-    if (loop_run(0, 0, 0, NULL, watch_up_to_the_limit, NULL) != 0) {
-        return 1;
-    }
-    for (unsigned i = 0; i < COUNT_OF(limited); i++) {
-        failed += limited[i].end == -ENOSPC && !limited[i].begun;
-    }
-    return failed == 2 ? 0 : 2;
-}
-
-TEST(fs_watch_at_the_user_s_limits)
-{
-    const char *directory = enter_directory();
-
-    for (unsigned i = 0; i < COUNT_OF(limited); i++) {
-        CHECK_IS(mkdir(name_of("dir%u", i), 0755), 0);
-    }
-    CHECK_CHILD(be_limited, NULL);
-    leave_directory(directory);
-}
-
-#if !HAS_SANITIZER
-LOOP_TEST(p02_fs_watch_without_memory)
-{
-    static const char *directory;
-    static struct heard heard, other;
-    static bool is_over;
-    static unsigned n;
-
-    BEGIN;
-    directory = enter_directory();
-    CHECK_IS(mkdir("dir", 0755), 0);
-    AWAIT(loop_fs_kind(NULL, env->fs, directory, true, GO));
-    for (n = 1, is_over = false; !is_over; n++) {
-        heard = (struct heard){.begun = 0};
-        fail_allocation(n, false);
-        heard.job = loop_fs_watch(NULL, env->cwd, "dir", on_event, &heard);
-        WAIT_UNTIL(!heard.job || heard.begun || heard.ends);
-        is_over = !allocation_failed();
-        fail_allocation(0, false);
-        CHECK(is_over ? heard.begun == 1 : !heard.job || heard.begun || heard.end == -ENOMEM);
-        start(NULL, env, "dir", &other);
-        WAIT_UNTIL(other.begun);
-        touch(name_of("dir/file%u", n));
-        WAIT_UNTIL(other.created == 1 && (!heard.begun || heard.created == 1));
-        loop_cancel(env->loop, heard.job);
-        loop_cancel(env->loop, other.job);
-        WAIT_UNTIL(other.ends && (!heard.job || heard.ends));
-        AWAIT(turns(env->scope, 3, GO));
-        CHECK_IS(count_instances(), 0);
-    }
-    CHECK(n > 4);
-    leave_directory(directory);
-    END;
-}
-#endif
-
-/* ---- two loops ---- */
-
-struct of_thread {
-    const char *path;
-    struct heard heard;
-    struct loop_env *env;
-};
-
-static void on_event_of_thread(void *arg, int64_t result, const struct loop_watch_event *event)
-{
-    struct of_thread *thread = arg;
-
-    (void)result;
-    if (event && event->kind == LOOP_WATCH_BEGUN) {
-        touch(thread->path);
-    } else if (event && event->kind == LOOP_WATCH_CREATED) {
-        snprintf(thread->heard.last, sizeof thread->heard.last, "%s", event->name);
-        loop_cancel(thread->env->loop, thread->heard.job);
-    }
-}
-
-static int watch_in_thread(struct loop_env *env, void *arg)
-{
-    struct of_thread *thread = arg;
-
-    thread->env = env;
-    thread->heard.job = loop_fs_watch(NULL, env->cwd, thread->path[0] == 'a' ? "a" : "b", on_event_of_thread, thread);
-    return 0;
-}
-
-static void *run_thread(void *arg)
-{
-    CHECK_IS(loop_run(0, 0, 0, NULL, watch_in_thread, arg), 0);
-    return NULL;
-}
-
-TEST(fs_watches_of_two_loops)
-{
-    static struct of_thread threads[] = {{.path = "a/one"}, {.path = "b/two"}};
-    const char *directory = enter_directory();
-    pthread_t other;
-
-    CHECK_IS(mkdir("a", 0755), 0);
-    CHECK_IS(mkdir("b", 0755), 0);
-    CHECK_IS(pthread_create(&other, NULL, run_thread, &threads[0]), 0);
-    run_thread(&threads[1]);
-    CHECK_IS(pthread_join(other, NULL), 0);
-    CHECK_TEXT(threads[0].heard.last, "one");
-    CHECK_TEXT(threads[1].heard.last, "two");
-    leave_directory(directory);
+    END; /* and the loop ends */
 }

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: ISC
  *
- * Bad days of files: disks that are full, descriptors that have run out, things that change while they are read, and a
- * cancel at each step of what consists of many.
+ * Operations of many steps: cancelled at each, failing at each, and beside other programs that change the files.
  *
  * The library's system calls go by way of the functions below, which count those that the pool's threads make: one of
- * them can be held up until the job has been cancelled, made to fail, or preceded by something that somebody else does.
+ * them can be held up until the job has been cancelled, made to fail, or preceded by something that another program
+ * does.
  */
+#include "big.h"
 #include "directory.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -160,16 +157,6 @@ static unsigned count_links(const char *path)
 
     CHECK_IS(lstat(path, &status), 0);
     return (unsigned)status.st_nlink;
-}
-
-#define BIG ((size_t)20 << 20)
-static char *big;
-
-static void make_big(void)
-{
-    big = malloc(BIG);
-    CHECK(big != NULL);
-    fill_pattern(big, BIG, 1);
 }
 
 /* ---- cancelled at each step ---- */
@@ -444,49 +431,6 @@ LOOP_TEST(fs_each_step_of_save_and_copy_file_fails)
     END;
 }
 
-/* A file system of 64 KiB. */
-static int64_t tiny_results[3];
-
-static void on_tiny(void *arg, int64_t result)
-{
-    *(int64_t *)arg = result;
-}
-
-static int fill_tiny(struct loop_env *env, void *unused)
-{
-    static const struct loop_save_options options = {.atomic = true};
-
-    (void)unused;
-    loop_fs_save(NULL, env->cwd, "file", big, BIG, &options, on_tiny, &tiny_results[0]);
-    loop_fs_copy_file(NULL, env->fs, "/dev/shm/noria-test-big", env->cwd, "copy", NULL, on_tiny, &tiny_results[1]);
-    return 0;
-}
-
-static int use_tiny(void *unused)
-{
-    (void)unused;
-    if ((unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tiny", ".", "tmpfs", 0, "size=64k") < 0 ||
-        chdir("/") < 0 || chdir((const char *)unused) < 0) {
-        return 0;
-    }
-    make_big();
-    put_bytes("file", "old", 3);
-    put_bytes("/dev/shm/noria-test-big", big, BIG);
-    int result = loop_run(0, 0, 0, NULL, fill_tiny, NULL);
-    unlink("/dev/shm/noria-test-big");
-    return result || tiny_results[0] != -ENOSPC || tiny_results[1] != -ENOSPC || size_of("file") != 3 ||
-           count_names(".") != 1;
-}
-
-TEST(fs_a_file_system_of_64_kib)
-{
-    const char *directory = enter_directory();
-
-    CHECK_CHILD(use_tiny, (void *)(uintptr_t)directory);
-    leave_directory(directory);
-}
-
 /* ---- things change ---- */
 
 static void truncate_source(void)
@@ -546,43 +490,6 @@ LOOP_TEST(fs_a_file_is_copied_where_the_kernel_does_not)
     END;
 }
 
-LOOP_TEST(fs_a_directory_is_deleted_while_it_is_read)
-{
-    static const char *directory;
-    static struct loop_entries *entries;
-    static struct loop_entry *list;
-    static char name[32];
-    static struct loop_dir *dir;
-
-    BEGIN;
-    directory = enter_directory();
-    CHECK_IS(mkdir("dir", 0755), 0);
-    for (int i = 0; i < 1000; i++) {
-        snprintf(name, sizeof name, "dir/%d", i);
-        put_bytes(name, "", 0);
-    }
-    AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
-    AWAIT(loop_fs_read_dir(NULL, env->cwd, "dir", true, &entries, GO));
-    AWAIT(loop_entries_next(entries, GO));
-    CHECK(result > 0);
-    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
-    CHECK_IS(result, 0);
-    do {
-        AWAIT(loop_entries_next(entries, GO));
-        CHECK(result >= 0);
-    } while (result > 0);
-    loop_entries_close(entries);
-    AWAIT(loop_fs_list(NULL, dir, ".", true, &list, GO));
-    CHECK(result == 0 || result == -ENOENT);
-    if (result == 0) {
-        free(list);
-    }
-    AWAIT(loop_fs_mkdir(NULL, dir, "new", 0, GO));
-    CHECK_IS(result, -ENOENT);
-    leave_directory(directory);
-    END;
-}
-
 /* A directory is moved away while what is in it is being removed: the removal doesn't go on where it was moved to. */
 static void move_away(void)
 {
@@ -612,244 +519,3 @@ LOOP_TEST(fs_rmtree_stops_where_a_directory_is_moved)
     leave_directory(directory);
     END;
 }
-
-/* ---- descriptors and depth ---- */
-
-LOOP_TEST(fs_descriptors_have_run_out)
-{
-    static const char *directory;
-    static rlim_t limit;
-    static struct loop_flow *flow;
-    static struct loop_dir *dir;
-    static struct loop_entry *list;
-    static struct loop_fs_status stat;
-
-    BEGIN;
-    directory = enter_directory();
-    put("file", "text");
-    CHECK_IS(mkdir("dir", 0755), 0);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
-    limit = forbid_fds();
-    AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
-    CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
-    CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_list(NULL, env->cwd, "dir", true, &list, GO));
-    CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
-    CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", NULL, GO));
-    CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/../file", true, &stat, GO));
-    CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "file", false, &stat, GO)); /* which needs none */
-    CHECK_IS(result, 0);
-    limit_fds(limit);
-    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
-    CHECK_IS(result, 0);
-    leave_directory(directory);
-    END;
-}
-
-#define DEPTH 200
-
-LOOP_TEST(fs_rmtree_of_any_depth_needs_two_descriptors)
-{
-    static const char *directory;
-    static rlim_t limit;
-
-    BEGIN;
-    directory = enter_directory();
-    for (int i = 0; i < DEPTH; i++) {
-        CHECK_IS(mkdir("directory", 0755), 0);
-        put_bytes("file", "", 0);
-        CHECK_IS(chdir("directory"), 0);
-    }
-    CHECK_IS(chdir(directory), 0);
-    limit = limit_fds((rlim_t)limit_with_free_fds(3));
-    AWAIT(loop_fs_rmtree(NULL, env->cwd, "directory", GO));
-    CHECK_IS(result, 0);
-    limit_fds(limit);
-    leave_directory(directory);
-    END;
-}
-
-/* ---- closing ---- */
-
-LOOP_TEST(p06_fs_a_file_closes_with_a_read_in_flight)
-{
-    static const char *directory;
-    static struct loop_flow *flow;
-    static struct iovec iov[100];
-    static struct once read_end, write_end, stat_end, late;
-    static struct loop_fs_status stat;
-    static int number;
-
-    BEGIN;
-    directory = enter_directory();
-    make_big();
-    put_bytes("file", big, BIG);
-    AWAIT(
-        loop_fs_open(NULL, env->cwd, "file", &(struct loop_open_options){.access = LOOP_ACCESS_READ_WRITE}, &flow, GO));
-    number = loop_fd_peek(flow->fd);
-    for (size_t i = 0; i < COUNT_OF(iov); i++) {
-        iov[i] = (struct iovec){big + i * 10000, 10000};
-    }
-    START(loop_file_pread(NULL, flow->fd, iov, 50, 0, ONCE(&read_end)));
-    START(loop_file_pwrite(NULL, flow->fd, iov + 50, 50, 0, ONCE(&write_end)));
-    START(loop_file_stat(NULL, flow->fd, &stat, ONCE(&stat_end)));
-    CHECK_IS(loop_flow_close(flow), 0);
-    START(loop_file_pread(NULL, flow->fd, iov, 50, 0, ONCE(&late)));
-    WAIT_UNTIL(read_end.count && write_end.count && stat_end.count && late.count);
-    CHECK(read_end.result == -ECANCELED || (read_end.result > 0 && read_end.result <= 500000));
-    CHECK(write_end.result == -ECANCELED || (write_end.result > 0 && write_end.result <= 500000));
-    CHECK(stat_end.result == -ECANCELED || stat_end.result == 0);
-    CHECK_IS(late.result, -EBADF);
-    AWAIT(turns(env->scope, 3, GO));
-    CHECK(!is_open(number));
-    free(big);
-    leave_directory(directory);
-    END;
-}
-
-static sem_t held, let_go;
-
-static int64_t hold_thread(void *unused)
-{
-    (void)unused;
-    sem_post(&held);
-    while (sem_wait(&let_go) < 0) {
-    }
-    return 0;
-}
-
-/* What waits for a thread is cancelled at once; what has one is awaited. Either way it comes before the close. */
-LOOP_TEST_WITH(p06_fs_a_directory_closes_with_operations_in_flight, .pool_threads = 1)
-{
-    static struct loop_dir *dir, *other;
-    static struct once hold, one, two, three;
-    static int number;
-
-    BEGIN;
-    AWAIT(loop_fs_open_dir(NULL, env->fs, "/tmp", &dir, GO));
-    AWAIT(loop_fs_open_dir(NULL, env->fs, "/tmp", &other, GO));
-    sem_init(&held, 0, 0);
-    sem_init(&let_go, 0, 0);
-    START(loop_work(env->scope, hold_thread, NULL, ONCE(&hold)));
-    while (sem_wait(&held) < 0) {
-    }
-    number = loop_fd_peek(dir->fd);
-    START(loop_fs_access(NULL, dir, ".", R_OK, ONCE(&one)));
-    START(loop_fs_rename(NULL, other, "no", dir, "no", LOOP_RENAME_REPLACE, ONCE(&two)));
-    CHECK_IS(loop_fd_close(dir->fd), 0);
-    START(loop_fs_rename(NULL, other, "no", dir, "no", LOOP_RENAME_REPLACE, ONCE(&three)));
-    WAIT_UNTIL(one.count && two.count && three.count);
-    CHECK_IS(one.result, -ECANCELED);
-    CHECK_IS(two.result, -ECANCELED);
-    CHECK_IS(three.result, -EBADF);
-    AWAIT(turns(env->scope, 3, GO));
-    CHECK(!is_open(number));
-    sem_post(&let_go);
-    WAIT_UNTIL(hold.count);
-    sem_destroy(&held);
-    sem_destroy(&let_go);
-    END;
-}
-
-LOOP_TEST(fs_entries_go_with_their_scope)
-{
-    static struct loop_scope *scope;
-    static struct loop_entries *entries;
-    static struct once end, next;
-
-    BEGIN;
-    scope = loop_scope_open(env->scope, ONCE(&end));
-    loop_scope_hold(scope);
-    AWAIT(loop_fs_read_dir(scope, env->fs, "/proc", true, &entries, GO));
-    CHECK_IS(result, 0);
-    START(loop_entries_next(entries, ONCE(&next)));
-    loop_scope_cancel(scope);
-    loop_scope_unhold(scope);
-    WAIT_UNTIL(end.count);
-    ONCE_IS(next, next.result);
-    CHECK_IS(end.result, -ECANCELED);
-    END;
-}
-
-/* ---- no memory ---- */
-
-#if !HAS_SANITIZER
-static struct loop_flow *flow_;
-static struct loop_dir *dir_;
-static struct loop_entries *entries_;
-static void *memory;
-static struct once ended;
-static char byte;
-static const struct iovec one_byte = {&byte, 1};
-
-enum { WHICH = 11 };
-
-static loop_job start_one(unsigned which, struct loop_env *env)
-{
-    switch (which) {
-    case 0: return loop_fs_open(NULL, env->cwd, "file", NULL, &flow_, ONCE(&ended));
-    case 1: return loop_file_pread(NULL, flow_->fd, &one_byte, 1, 0, ONCE(&ended));
-    case 2: return loop_fs_open_dir(NULL, env->cwd, ".", &dir_, ONCE(&ended));
-    case 3: return loop_fs_read_dir(NULL, env->cwd, ".", true, &entries_, ONCE(&ended));
-    case 4: return loop_fs_list(NULL, env->cwd, ".", true, (struct loop_entry **)&memory, ONCE(&ended));
-    case 5: return loop_fs_load(NULL, env->cwd, "file", 0, &memory, ONCE(&ended));
-    case 6:
-        return loop_fs_save(NULL, env->cwd, "file", "text", 4, &(struct loop_save_options){.atomic = true},
-                            ONCE(&ended));
-    case 7: return loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", NULL, ONCE(&ended));
-    case 8: return loop_fs_realpath(NULL, env->cwd, "file", (char **)&memory, ONCE(&ended));
-    case 9: return loop_fs_mkdirs(NULL, env->cwd, "dir/dir/dir", 0, ONCE(&ended));
-    default: return loop_fs_rmtree(NULL, env->cwd, "dir", ONCE(&ended));
-    }
-}
-
-static void tidy_up(unsigned which, bool is_over)
-{
-    free(memory);
-    memory = NULL;
-    loop_entries_close(entries_);
-    entries_ = NULL;
-    if (which == 1 && is_over) {
-        loop_fd_destroy(flow_->fd);
-    }
-}
-
-LOOP_TEST(p02_fs_without_memory)
-{
-    static const char *directory;
-    static unsigned which, n, failed;
-
-    BEGIN;
-    directory = enter_directory();
-    put("file", "text");
-    AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO));
-    for (which = 0; which < WHICH; which++) {
-        for (n = 1;; n++) {
-            ended.count = 0;
-            fail_allocation(n, false);
-            if (start_one(which, env)) {
-                WAIT_UNTIL(ended.count);
-                CHECK(ended.result >= 0 || ended.result == -ENOMEM);
-            }
-            bool is_over = !allocation_failed();
-            failed += !is_over;
-            fail_allocation(0, false);
-            if (is_over) {
-                CHECK(ended.count == 1 && ended.result >= 0);
-            }
-            tidy_up(which, is_over);
-            if (is_over) {
-                break;
-            }
-        }
-    }
-    CHECK(failed > WHICH);
-    leave_directory(directory);
-    END;
-}
-#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Jobs of files in general: bad arguments, errors without a continuation, cancelled scopes, and no descriptors and no
+ * memory.
+ */
+#include "directory.h"
+
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <semaphore.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
+
+static bool has_openat2(void)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    long fd = syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how);
+
+    if (fd >= 0) {
+        close((int)fd);
+    }
+    return fd >= 0;
+}
+
+/* ---- jobs ---- */
+
+LOOP_TEST(p02_fs_errors_without_a_continuation_fail_the_scope)
+{
+    static struct loop_scope *scope;
+    static struct once end;
+    static struct loop_fs_status stat;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    CHECK(loop_fs_stat(scope, env->fs, "/no/such/thing", true, &stat, NULL, NULL) != 0);
+    WAIT_UNTIL(end.count);
+    CHECK_IS(end.result, -ENOENT);
+    END;
+}
+
+LOOP_TEST(p23_fs_bad_arguments)
+{
+    static struct loop_flow *flow;
+
+    BEGIN;
+    AWAIT(loop_fs_open(NULL, env->cwd, NULL, NULL, &flow, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_open(NULL, env->cwd, ".", NULL, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_stat(NULL, env->cwd, ".", true, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_statfs(NULL, env->cwd, ".", NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_realpath(NULL, env->cwd, ".", NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_load(NULL, env->cwd, ".", 0, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", false, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_list(NULL, env->cwd, ".", false, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_open_dir(NULL, env->cwd, ".", NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    CHECK(loop_fs_watch(NULL, env->cwd, ".", NULL, NULL) == 0);
+    END;
+}
+
+/* Whatever has been looked up lately needs no thread, where the kernel has openat2 and the disk is a local one. */
+LOOP_TEST(fs_what_is_cached_needs_no_thread)
+{
+    static const char *directory;
+    static struct loop_flow *flow;
+    static struct loop_fs_status stat;
+    static struct loop_stats stats;
+    static struct statfs fs;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text");
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", true, &stat, GO));
+    CHECK_IS(stat.size_bytes, 4);
+    AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    CHECK(!(fcntl(loop_fd_peek(flow->fd), F_GETFL) & O_NONBLOCK));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "./file", true, GO));
+    CHECK_IS(result, LOOP_KIND_REGULAR);
+    loop_get_stats(env->loop, &stats);
+    CHECK_IS(statfs(".", &fs), 0);
+    if (fs.f_type == EXT4_SUPER_MAGIC && has_openat2()) {
+        CHECK_IS(stats.pool_threads_now, 0);
+    }
+    leave_directory(directory);
+    END;
+}
+
+static void on_watch_end(void *once, int64_t result, const struct loop_watch_event *event)
+{
+    CHECK(!event);
+    once_resumed(once, result);
+}
+
+LOOP_TEST(fs_nothing_starts_in_a_cancelled_scope)
+{
+    static struct loop_scope *scope;
+    static struct once stat_end, bad_end, end, read_end, watch_end;
+    static struct loop_fs_status stat;
+    static struct loop_flow *flow;
+    static char byte;
+    static struct iovec iov;
+
+    BEGIN;
+    AWAIT(loop_fs_open(NULL, env->fs, "/etc/passwd", NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    loop_scope_hold(scope);
+    loop_scope_cancel(scope);
+    START(loop_fs_stat(scope, env->fs, "/tmp", true, &stat, ONCE(&stat_end)));
+    START(loop_fs_stat(scope, env->fs, NULL, true, &stat, ONCE(&bad_end)));
+    iov = (struct iovec){&byte, 1};
+    START(loop_file_pread(scope, flow->fd, &iov, 1, 0, ONCE(&read_end)));
+    START(loop_fs_watch(scope, env->fs, "/tmp", on_watch_end, &watch_end));
+    WAIT_UNTIL(stat_end.count && bad_end.count && read_end.count && watch_end.count);
+    CHECK_IS(stat_end.result, -ECANCELED);
+    CHECK_IS(bad_end.result, -ECANCELED);
+    CHECK_IS(read_end.result, -ECANCELED);
+    CHECK_IS(watch_end.result, -ECANCELED);
+    loop_scope_unhold(scope);
+    WAIT_UNTIL(end.count);
+    END;
+}
+
+/* ---- descriptors and depth ---- */
+
+LOOP_TEST(fs_descriptors_have_run_out)
+{
+    static const char *directory;
+    static rlim_t limit;
+    static struct loop_flow *flow;
+    static struct loop_dir *dir;
+    static struct loop_entry *list;
+    static struct loop_fs_status stat;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text");
+    CHECK_IS(mkdir("dir", 0755), 0);
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
+    limit = forbid_fds();
+    AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_list(NULL, env->cwd, "dir", true, &list, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", NULL, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/../file", true, &stat, GO));
+    CHECK_IS(result, -EMFILE);
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", false, &stat, GO)); /* which needs none */
+    CHECK_IS(result, 0);
+    limit_fds(limit);
+    AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
+    CHECK_IS(result, 0);
+    leave_directory(directory);
+    END;
+}
+
+/* ---- no memory ---- */
+
+#if !HAS_SANITIZER
+static struct loop_flow *flow_;
+static struct loop_dir *dir_;
+static struct loop_entries *entries_;
+static void *memory;
+static struct once ended;
+static char byte;
+static const struct iovec one_byte = {&byte, 1};
+
+enum { WHICH = 11 };
+
+static loop_job start_one(unsigned which, struct loop_env *env)
+{
+    switch (which) {
+    case 0: return loop_fs_open(NULL, env->cwd, "file", NULL, &flow_, ONCE(&ended));
+    case 1: return loop_file_pread(NULL, flow_->fd, &one_byte, 1, 0, ONCE(&ended));
+    case 2: return loop_fs_open_dir(NULL, env->cwd, ".", &dir_, ONCE(&ended));
+    case 3: return loop_fs_read_dir(NULL, env->cwd, ".", true, &entries_, ONCE(&ended));
+    case 4: return loop_fs_list(NULL, env->cwd, ".", true, (struct loop_entry **)&memory, ONCE(&ended));
+    case 5: return loop_fs_load(NULL, env->cwd, "file", 0, &memory, ONCE(&ended));
+    case 6:
+        return loop_fs_save(NULL, env->cwd, "file", "text", 4, &(struct loop_save_options){.atomic = true},
+                            ONCE(&ended));
+    case 7: return loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", NULL, ONCE(&ended));
+    case 8: return loop_fs_realpath(NULL, env->cwd, "file", (char **)&memory, ONCE(&ended));
+    case 9: return loop_fs_mkdirs(NULL, env->cwd, "dir/dir/dir", 0, ONCE(&ended));
+    default: return loop_fs_rmtree(NULL, env->cwd, "dir", ONCE(&ended));
+    }
+}
+
+static void tidy_up(unsigned which, bool is_over)
+{
+    free(memory);
+    memory = NULL;
+    loop_entries_close(entries_);
+    entries_ = NULL;
+    if (which == 1 && is_over) {
+        loop_fd_destroy(flow_->fd);
+    }
+}
+
+LOOP_TEST(p02_fs_without_memory)
+{
+    static const char *directory;
+    static unsigned which, n, failed;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text");
+    AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO));
+    for (which = 0; which < WHICH; which++) {
+        for (n = 1;; n++) {
+            ended.count = 0;
+            fail_allocation(n, false);
+            if (start_one(which, env)) {
+                WAIT_UNTIL(ended.count);
+                CHECK(ended.result >= 0 || ended.result == -ENOMEM);
+            }
+            bool is_over = !allocation_failed();
+            failed += !is_over;
+            fail_allocation(0, false);
+            if (is_over) {
+                CHECK(ended.count == 1 && ended.result >= 0);
+            }
+            tidy_up(which, is_over);
+            if (is_over) {
+                break;
+            }
+        }
+    }
+    CHECK(failed > WHICH);
+    leave_directory(directory);
+    END;
+}
+#endif
