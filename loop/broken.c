@@ -8,10 +8,10 @@
  * it. The job ends then, and not before.
  */
 #include <loop/core.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
 
 #include <errno.h>
-#include <poll.h>
-#include <unistd.h>
 
 #define PAUSE_MIN_NS LOOP_MILLISECOND
 #define PAUSE_MAX_NS (16 * LOOP_MILLISECOND)
@@ -56,7 +56,7 @@ static void end_job(struct loop *loop, struct loop_job *job)
 static void end_jobs(struct loop *loop)
 {
     loop->broken.has_jobs = false;
-    close(loop->broken.released);
+    loop_kernel_close(loop->broken.released);
     if (!loop->main_has_ended) {
         loop_scope_each_job(loop->main_scope, end_job);
     }
@@ -71,7 +71,7 @@ static void pause_for(struct loop *loop, int64_t ns)
 {
     struct timespec timeout = {.tv_sec = 0, .tv_nsec = (long)ns};
     struct pollfd released = {.fd = loop->broken.has_jobs ? loop->broken.released : -1, .events = POLLIN};
-    if (ppoll(&released, 1, &timeout, NULL) > 0) {
+    if (loop_kernel_ppoll(&released, 1, &timeout, NULL) > 0) {
         end_jobs(loop);
     }
 }

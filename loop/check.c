@@ -3,14 +3,14 @@
  * Checks of what public functions are given, and the lines that a debug build stops with.
  */
 #include <loop/check.h>
-
+#include <loop/kernel/process.h>
+#include <loop/kernel/thread.h>
 #include <loop/log.h>
 #include <loop/part.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* ---- stops ---- */
 
@@ -148,7 +148,7 @@ _Noreturn void loop_child_stop(const struct loop *loop)
     loop_log_options(&loop->options, LOOP_LOG_ERROR,
                      "the loop of process %d can't go on in its forked child %d: call daemon(3) or fork(2) before "
                      "loop_run, or let the child call exec or _exit",
-                     (int)loop->process, (int)getpid());
+                     (int)loop->process, (int)loop_kernel_getpid());
     abort();
 }
 
@@ -169,22 +169,22 @@ static _Thread_local const struct loop *loop_here; /* this thread's, so that it 
 
 void loop_check_begin(struct loop *loop)
 {
-    pthread_mutex_lock(&loops.mutex);
+    loop_kernel_pthread_mutex_lock(&loops.mutex);
     loop->next_loop = loops.first;
     loops.first = loop;
-    pthread_mutex_unlock(&loops.mutex);
+    loop_kernel_pthread_mutex_unlock(&loops.mutex);
     loop_here = loop;
 }
 
 void loop_check_end(struct loop *loop)
 {
-    pthread_mutex_lock(&loops.mutex);
+    loop_kernel_pthread_mutex_lock(&loops.mutex);
     const struct loop **place = &loops.first;
     while (*place != loop) {
         place = (const struct loop **)(uintptr_t) & (*place)->next_loop;
     }
     *place = loop->next_loop;
-    pthread_mutex_unlock(&loops.mutex);
+    loop_kernel_pthread_mutex_unlock(&loops.mutex);
     loop_here = NULL;
 }
 
@@ -193,12 +193,12 @@ static bool is_live(const struct loop *loop)
     if (loop == loop_here) {
         return true;
     }
-    pthread_mutex_lock(&loops.mutex);
+    loop_kernel_pthread_mutex_lock(&loops.mutex);
     const struct loop *live = loops.first;
     while (live && live != loop) {
         live = live->next_loop;
     }
-    pthread_mutex_unlock(&loops.mutex);
+    loop_kernel_pthread_mutex_unlock(&loops.mutex);
     return live != NULL;
 }
 
@@ -207,17 +207,17 @@ void loop_check_thread(const struct loop *loop, const char *function)
     if (!is_live(loop)) {
         stop_gone(function, "the loop %p has ended", (const void *)loop);
     }
-    if (gettid() == loop->thread_id) {
+    if (loop_kernel_gettid() == loop->thread_id) {
         return;
     }
     loop_child_check(loop);
     char name[16] = "?", owner[16] = "?";
-    pthread_getname_np(pthread_self(), name, sizeof name);
-    pthread_getname_np(loop->thread, owner, sizeof owner);
+    loop_kernel_pthread_getname_np(loop_kernel_pthread_self(), name, sizeof name);
+    loop_kernel_pthread_getname_np(loop->thread, owner, sizeof owner);
     loop_log_line(
         "noria: %s: called on thread \"%s\" (%d), but the loop belongs to thread \"%s\" (%d): use loop_post to get "
         "there",
-        function, name, (int)gettid(), owner, loop->thread_id);
+        function, name, (int)loop_kernel_gettid(), owner, loop->thread_id);
     abort();
 }
 #else

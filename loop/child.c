@@ -12,13 +12,14 @@
  */
 #include <loop/check.h>
 #include <loop/child.h>
+#include <loop/kernel/process.h>
+#include <loop/kernel/signal.h>
+#include <loop/kernel/thread.h>
 #include <loop/log.h>
 #include <loop/part.h>
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 /* ---- forks ---- */
 
@@ -39,14 +40,14 @@ static void after_fork(void)
 /* Without memory for the handler a loop that goes on in a child crashes, as it would without this. */
 static void add_handler(void)
 {
-    (void)pthread_atfork(NULL, NULL, after_fork);
+    (void)loop_kernel_pthread_atfork(NULL, NULL, after_fork);
 }
 
 struct loop *loop_child_concerns(struct loop *loop)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct loop *before = running;
-    pthread_once(&once, add_handler);
+    loop_kernel_pthread_once(&once, add_handler);
     running = loop;
     return before;
 }
@@ -67,11 +68,11 @@ static struct {
 static void catch_signal(int number)
 {
     int error = errno;
-    if (getpid() == atomic_load(&caught.process)) {
+    if (loop_kernel_getpid() == atomic_load(&caught.process)) {
         atomic_fetch_add(&caught.arrived[number], 1);
     } else {
-        (void)sigaction(number, &caught.before[number], NULL);
-        (void)raise(number);
+        (void)loop_kernel_sigaction(number, &caught.before[number], NULL);
+        (void)loop_kernel_raise(number);
     }
     errno = error;
 }
@@ -82,11 +83,11 @@ static void start_catching(int number)
     struct sigaction action = {.sa_handler = catch_signal, .sa_flags = SA_RESTART}, before;
     sigfillset(&action.sa_mask);
     if (caught.users[number]++ == 0) {
-        atomic_store(&caught.process, getpid());
-        (void)sigaction(number, NULL, &before);
+        atomic_store(&caught.process, loop_kernel_getpid());
+        (void)loop_kernel_sigaction(number, NULL, &before);
         caught.before[number] = before;
         if (before.sa_handler != SIG_IGN) {
-            (void)sigaction(number, &action, NULL);
+            (void)loop_kernel_sigaction(number, &action, NULL);
         }
     }
 }
@@ -94,22 +95,23 @@ static void start_catching(int number)
 static void stop_catching(int number)
 {
     if (--caught.users[number] == 0 && caught.before[number].sa_handler != SIG_IGN) {
-        (void)sigaction(number, &caught.before[number], NULL);
+        (void)loop_kernel_sigaction(number, &caught.before[number], NULL);
     }
     for (unsigned n = atomic_exchange(&caught.arrived[number], 0); n > 0; n--) {
-        (void)pthread_kill(pthread_self(), number); /* blocked here by now: it waits for the signalfd */
+        (void)loop_kernel_pthread_kill(loop_kernel_pthread_self(),
+                                       number); /* blocked here by now: it waits for the signalfd */
     }
 }
 
 static void for_each_signal(const sigset_t *set, void (*fn)(int number))
 {
-    pthread_mutex_lock(&caught.mutex);
+    loop_kernel_pthread_mutex_lock(&caught.mutex);
     for (int number = 1; number < _NSIG; number++) {
         if (sigismember(set, number) == 1) {
             fn(number);
         }
     }
-    pthread_mutex_unlock(&caught.mutex);
+    loop_kernel_pthread_mutex_unlock(&caught.mutex);
 }
 
 /* Adds to `set` the signals that the loop waits for; those that the program blocks itself only with `all`. */
@@ -165,7 +167,7 @@ int loop_child_begin(struct loop *loop)
     add_watched(loop, &loop->caught, false);
     for_each_signal(&loop->caught, start_catching);
     loop_signals_take_back_sigpipe(loop);
-    pthread_sigmask(SIG_SETMASK, &loop->saved_mask, &loop->loop_mask);
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->saved_mask, &loop->loop_mask);
     return 0;
 }
 
@@ -185,7 +187,7 @@ void loop_child_finish(struct loop *loop)
 {
     if (loop->is_making_child && !loop->is_forked) {
         add_watched(loop, &loop->loop_mask, true); /* the program may have asked for more meanwhile */
-        pthread_sigmask(SIG_SETMASK, &loop->loop_mask, NULL);
+        loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->loop_mask, NULL);
         for_each_signal(&loop->caught, stop_catching);
     }
     loop->is_making_child = false;

@@ -3,13 +3,14 @@
  * The monotonic clock; see clock.h.
  */
 #include <loop/clock.h>
+#include <loop/kernel/time.h>
 
 #include <time.h>
 
 int64_t loop_clock_read(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    loop_kernel_clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * LOOP_SECOND + now.tv_nsec;
 }
 

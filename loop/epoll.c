@@ -9,16 +9,16 @@
  */
 #include <loop/direct.h>
 #include <loop/direct_buffers.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/log.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #define EVENTS_PER_TURN 256
 
@@ -61,14 +61,14 @@ static int fail(struct loop *loop, int error)
 
 static int init(struct loop *loop)
 {
-    struct epoll_state *state = calloc(1, sizeof *state);
+    struct epoll_state *state = loop_kernel_calloc(1, sizeof *state);
     if (!state) {
         return fail(loop, ENOMEM);
     }
-    state->number = epoll_create1(EPOLL_CLOEXEC);
+    state->number = loop_kernel_epoll_create1(EPOLL_CLOEXEC);
     if (state->number < 0) {
         int error = errno;
-        free(state);
+        loop_kernel_free(state);
         return fail(loop, error);
     }
     loop->backend_state = state;
@@ -82,9 +82,9 @@ static void finish(struct loop *loop)
 {
     struct epoll_state *state = state_of(loop);
     if (state->number >= 0) {
-        close(state->number);
+        loop_kernel_close(state->number);
     }
-    free(state);
+    loop_kernel_free(state);
     loop->backend_state = NULL;
 }
 
@@ -121,18 +121,18 @@ static int control(struct loop *loop, struct loop_fd *fd, int what, int number, 
     uint32_t urgent = fd->doubts & LOOP_DOUBT_ALWAYS ? 0 : POLLPRI;
     struct epoll_event event = {.events = EPOLLET | EPOLLIN | EPOLLRDHUP | urgent | (events & (POLLOUT | POLLPRI)),
                                 .data.u64 = fd->id};
-    return epoll_ctl(state_of(loop)->number, what, number, &event) ? errno : 0;
+    return loop_kernel_epoll_ctl(state_of(loop)->number, what, number, &event) ? errno : 0;
 }
 
 static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    int number = fcntl(fd->number, F_DUPFD_CLOEXEC, 3);
+    int number = loop_kernel_dup(fd->number, 3);
     if (number < 0) {
         return errno;
     }
     int error = control(loop, fd, EPOLL_CTL_ADD, number, events);
     if (error) {
-        close(number);
+        loop_kernel_close(number);
         return error;
     }
     fd->backend_id = ((uint32_t)number + 1) | IS_DUPLICATE;
@@ -202,10 +202,10 @@ static int watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 static void unwatch(struct loop *loop, struct loop_fd *fd)
 {
     if (is_watched(fd)) {
-        (void)epoll_ctl(state_of(loop)->number, EPOLL_CTL_DEL, watched_number(fd), NULL);
+        (void)loop_kernel_epoll_ctl(state_of(loop)->number, EPOLL_CTL_DEL, watched_number(fd), NULL);
     }
     if (fd->backend_id & IS_DUPLICATE) {
-        close(watched_number(fd));
+        loop_kernel_close(watched_number(fd));
     }
     fd->backend_id = 0;
     fd->watched = 0;
@@ -218,7 +218,7 @@ static int wait_rounded_up(struct epoll_state *state, int64_t timeout_ns)
 {
     int64_t ms = timeout_ns / LOOP_MILLISECOND + (timeout_ns % LOOP_MILLISECOND > 0);
     int timeout = timeout_ns == LOOP_NEVER ? -1 : ms < INT_MAX ? (int)ms : INT_MAX;
-    return epoll_wait(state->number, state->events, EVENTS_PER_TURN, timeout);
+    return loop_kernel_epoll_wait(state->number, state->events, EVENTS_PER_TURN, timeout);
 }
 
 static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
@@ -228,7 +228,7 @@ static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
     if (timeout_ns == 0 || timeout_ns == LOOP_NEVER || state->has_no_pwait2) {
         return wait_rounded_up(state, timeout_ns);
     }
-    int n = epoll_pwait2(state->number, state->events, EVENTS_PER_TURN, &timeout, NULL);
+    int n = loop_kernel_epoll_pwait2(state->number, state->events, EVENTS_PER_TURN, &timeout, NULL);
     if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
         state->has_no_pwait2 = true;
         n = wait_rounded_up(state, timeout_ns);
@@ -306,7 +306,7 @@ static bool has_events(struct loop *loop)
 {
     struct epoll_state *state = state_of(loop);
     loop->stats.enters++;
-    int n = epoll_wait(state->number, state->events, EVENTS_PER_TURN, 0);
+    int n = loop_kernel_epoll_wait(state->number, state->events, EVENTS_PER_TURN, 0);
     state->n_events = n > 0 ? n : 0;
     return n > 0;
 }

@@ -14,13 +14,14 @@
  */
 #include <loop/check.h>
 #include <loop/inbox.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/time.h>
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #define OPEN_BIT (UINT64_C(1) << 63)
 
@@ -59,11 +60,11 @@ struct loop_inbox {
  * do that leaves the child a box that nobody empties, which harms nobody. */
 static struct loop_inbox *map_box(size_t size_bytes)
 {
-    void *memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = loop_kernel_mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         return NULL;
     }
-    madvise(memory, size_bytes, MADV_WIPEONFORK);
+    loop_kernel_madvise(memory, size_bytes, MADV_WIPEONFORK);
     return memory;
 }
 
@@ -78,10 +79,10 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
     if (!inbox) {
         return NULL;
     }
-    inbox->number = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    inbox->number = loop_kernel_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (inbox->number < 0) {
         int error = errno;
-        munmap(inbox, size_bytes);
+        loop_kernel_munmap(inbox, size_bytes);
         errno = error;
         return NULL;
     }
@@ -125,7 +126,7 @@ void loop_inbox_unref(struct loop_inbox *inbox)
         return;
     }
     if (atomic_fetch_sub_explicit(&inbox->references, 1, memory_order_acq_rel) == 1) {
-        munmap(inbox, inbox->size_bytes);
+        loop_kernel_munmap(inbox, inbox->size_bytes);
     }
 }
 
@@ -170,7 +171,7 @@ static void ring(struct loop_inbox *inbox)
 {
     static const uint64_t one = 1;
     int saved_errno = errno;
-    while (write(inbox->number, &one, sizeof one) < 0 && errno == EINTR) {
+    while (loop_kernel_wake(inbox->number, &one) < 0 && errno == EINTR) {
     }
     errno = saved_errno;
 }
@@ -272,7 +273,7 @@ uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox)
 /* For somebody who is between two instructions of a post, or was put to sleep there by the scheduler. */
 static void wait_a_little(void)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    loop_kernel_nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
 }
 
 /* What was claimed before the box was closed has been accepted, and runs, also when it is written only now. */
@@ -297,6 +298,6 @@ void loop_inbox_close(struct loop_inbox *inbox)
     while (atomic_load(&inbox->ringers)) {
         wait_a_little();
     }
-    close(inbox->number);
+    loop_kernel_close(inbox->number);
     inbox->number = -1;
 }

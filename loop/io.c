@@ -3,24 +3,26 @@
  * Moving bytes by a descriptor's own way, never blocking: any way, any number of buffers. io.h has the shortest one.
  */
 #include <loop/io.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/socket.h>
 #include <loop/unread.h>
 
 #include <limits.h>
-#include <unistd.h>
 
 static bool polls_ready(const struct loop_fd *fd, short event)
 {
     struct pollfd entry = {.fd = fd->number, .events = event};
-    return poll(&entry, 1, 0) > 0;
+    return loop_kernel_poll(&entry, 1, 0) > 0;
 }
 
 static int64_t receive(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     if (n_iov == 1 && !fd->is_unix) {
-        return recv(fd->number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+        return loop_kernel_recv(fd->number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
     }
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    ssize_t n = recvmsg(fd->number, &message, MSG_DONTWAIT);
+    ssize_t n = loop_kernel_recvmsg(fd->number, &message, MSG_DONTWAIT);
     if (n >= 0 && message.msg_flags & MSG_CTRUNC) {
         fd->doubts |= LOOP_DOUBT_ASK;
     }
@@ -30,10 +32,10 @@ static int64_t receive(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 static int64_t transmit(int number, const struct iovec *iov, int n_iov)
 {
     if (n_iov == 1) {
-        return send(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return loop_kernel_send(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    return sendmsg(number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return loop_kernel_sendmsg(number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
@@ -41,9 +43,12 @@ static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
     switch ((enum loop_io)fd->read_by) {
     case LOOP_IO_SOCKET: return receive(fd, iov, n_iov);
     case LOOP_IO_NONBLOCKING:
-        return n_iov == 1 ? read(fd->number, iov->iov_base, iov->iov_len) : readv(fd->number, iov, n_iov);
-    case LOOP_IO_NOWAIT: return preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
-    case LOOP_IO_POLLED: errno = EAGAIN; return polls_ready(fd, POLLIN) ? readv(fd->number, iov, n_iov) : -1;
+        return n_iov == 1 ? loop_kernel_read(fd->number, iov->iov_base, iov->iov_len)
+                          : loop_kernel_readv(fd->number, iov, n_iov);
+    case LOOP_IO_NOWAIT: return loop_kernel_preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+    case LOOP_IO_POLLED:
+        errno = EAGAIN;
+        return polls_ready(fd, POLLIN) ? loop_kernel_readv(fd->number, iov, n_iov) : -1;
     case LOOP_IO_UNREAD:
     case LOOP_IO_BLOCKING: break;
     }
@@ -57,7 +62,7 @@ static int64_t write_after_poll(struct loop_fd *fd, const struct iovec *iov)
 {
     errno = EAGAIN;
     size_t len = iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF;
-    return polls_ready(fd, POLLOUT) ? write(fd->number, iov->iov_base, len) : -1;
+    return polls_ready(fd, POLLOUT) ? loop_kernel_write(fd->number, iov->iov_base, len) : -1;
 }
 
 static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
@@ -65,8 +70,9 @@ static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov
     switch ((enum loop_io)fd->write_by) {
     case LOOP_IO_SOCKET: return transmit(fd->number, iov, n_iov);
     case LOOP_IO_NONBLOCKING:
-        return n_iov == 1 ? write(fd->number, iov->iov_base, iov->iov_len) : writev(fd->number, iov, n_iov);
-    case LOOP_IO_NOWAIT: return pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+        return n_iov == 1 ? loop_kernel_write(fd->number, iov->iov_base, iov->iov_len)
+                          : loop_kernel_writev(fd->number, iov, n_iov);
+    case LOOP_IO_NOWAIT: return loop_kernel_pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
     case LOOP_IO_POLLED: return write_after_poll(fd, iov);
     case LOOP_IO_UNREAD:
     case LOOP_IO_BLOCKING: break;
@@ -90,7 +96,7 @@ static bool learns_to_poll(uint8_t *by)
 static void ask(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLPRI};
-    int n = poll(&entry, 1, 0);
+    int n = loop_kernel_poll(&entry, 1, 0);
     if (n == 0) {
         fd->ready &= ~(uint32_t)POLLIN;
     } else if (n > 0 && entry.revents & POLLPRI) {

@@ -3,16 +3,17 @@
  * Lines for the log and for standard error, and the stops of a debug build. Every line is written by one write(2), so
  * that lines of several threads and processes do not mix.
  */
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/process.h>
 #include <loop/log.h>
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- standard error ---- */
 
@@ -20,8 +21,8 @@ void loop_log_write(const char *bytes, size_t len, int patience_ms)
 {
     while (len > 0) {
         struct pollfd entry = {.fd = STDERR_FILENO, .events = POLLOUT};
-        int ready = poll(&entry, 1, patience_ms);
-        ssize_t n = ready > 0 ? write(STDERR_FILENO, bytes, len < PIPE_BUF ? len : PIPE_BUF) : ready;
+        int ready = loop_kernel_poll(&entry, 1, patience_ms);
+        ssize_t n = ready > 0 ? loop_kernel_write(STDERR_FILENO, bytes, len < PIPE_BUF ? len : PIPE_BUF) : ready;
         if (n > 0) {
             bytes += n;
             len -= (size_t)n;
@@ -89,7 +90,7 @@ void loop_place_format(const struct loop_place *place, char text[LOOP_PLACE_TEXT
 {
     const char *call = (const char *)place->caller - 1;
     Dl_info info;
-    if (dladdr(call, &info) && info.dli_fname) {
+    if (loop_kernel_dladdr(call, &info) && info.dli_fname) {
         const char *slash = strrchr(info.dli_fname, '/');
         (void)snprintf(text, LOOP_PLACE_TEXT_SIZE, "%s (at %.150s+0x%tx)", place->function,
                        slash ? slash + 1 : info.dli_fname, call - (const char *)info.dli_fbase);

@@ -5,9 +5,10 @@
  * watch.
  */
 #include <loop/core.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/log.h>
 
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #define FIRST_CAPACITY 64u
@@ -19,7 +20,7 @@
 uint64_t loop_number_identity(int number)
 {
     struct stat status;
-    return fstat(number, &status) ? 0 : ((uint64_t)status.st_dev * SPREAD) ^ (uint64_t)status.st_ino;
+    return loop_kernel_fstat(number, &status) ? 0 : ((uint64_t)status.st_dev * SPREAD) ^ (uint64_t)status.st_ino;
 }
 
 static bool grow(struct loop_numbers *numbers, unsigned number)
@@ -28,7 +29,7 @@ static bool grow(struct loop_numbers *numbers, unsigned number)
     while (capacity <= number) {
         capacity *= 2;
     }
-    struct loop_hlist *at = calloc(capacity, sizeof *at);
+    struct loop_hlist *at = loop_kernel_calloc(capacity, sizeof *at);
     if (!at) {
         return false;
     }
@@ -38,7 +39,7 @@ static bool grow(struct loop_numbers *numbers, unsigned number)
             at[i].first->at = &at[i].first;
         }
     }
-    free(numbers->at);
+    loop_kernel_free(numbers->at);
     numbers->at = at;
     numbers->capacity = capacity;
     return true;
@@ -111,5 +112,5 @@ void loop_number_each(struct loop *loop, void (*fn)(struct loop *loop, struct lo
 
 void loop_numbers_finish(struct loop *loop)
 {
-    free(loop->numbers.at);
+    loop_kernel_free(loop->numbers.at);
 }

@@ -4,9 +4,8 @@
  */
 #include <loop/check.h>
 #include <loop/core.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
-
-#include <stdlib.h>
 
 struct loop_part {
     struct loop_part *next;
@@ -32,7 +31,7 @@ void **loop_part_slot(struct loop *loop, const void *key)
             return &part->value;
         }
     }
-    struct loop_part *part = calloc(1, sizeof *part);
+    struct loop_part *part = loop_kernel_calloc(1, sizeof *part);
     if (!part) {
         return NULL;
     }
@@ -47,6 +46,6 @@ void loop_parts_finish(struct loop *loop)
     while (loop->parts) {
         struct loop_part *part = loop->parts;
         loop->parts = part->next;
-        free(part);
+        loop_kernel_free(part);
     }
 }

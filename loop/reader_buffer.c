@@ -3,9 +3,9 @@
  * A reader's buffer; see reader_buffer.h. Moving what is buffered is kept rare: it happens when that frees half of the
  * memory, or when there is no other way to make room.
  */
+#include <loop/kernel/memory.h>
 #include <loop/reader_buffer.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #define FIRST_CAPACITY ((size_t)4096)
@@ -30,7 +30,7 @@ void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes
 
 void loop_reader_buffer_finish(struct loop_reader_buffer *buffer)
 {
-    free(buffer->bytes);
+    loop_kernel_free(buffer->bytes);
     loop_reader_buffer_init(buffer, 0, buffer->block);
 }
 
@@ -52,7 +52,7 @@ static void move_to_front(struct loop_reader_buffer *buffer)
 
 static char *allocate(size_t capacity, size_t block)
 {
-    return block == 1 ? malloc(capacity) : aligned_alloc(block, capacity);
+    return block == 1 ? loop_kernel_malloc(capacity) : loop_kernel_aligned_alloc(block, capacity);
 }
 
 /* Moves what is buffered to larger memory, so that it ends at `end`. False, and all stays, without memory. */
@@ -66,7 +66,7 @@ static bool replace(struct loop_reader_buffer *buffer, size_t capacity, size_t e
     if (used > 0) {
         memcpy(bytes + end - used, buffer->bytes + buffer->start, used);
     }
-    free(buffer->bytes);
+    loop_kernel_free(buffer->bytes);
     buffer->bytes = bytes;
     buffer->capacity = capacity;
     buffer->start = end - used;

@@ -4,6 +4,7 @@
  * what is believed ready is kept in fd->ready until a call says otherwise, so that no system call is made to find out
  * what is known. The dispatch tries the jobs.
  */
+#include <loop/kernel/event.h>
 #include <loop/ready.h>
 #include <loop/unread.h>
 
@@ -67,7 +68,7 @@ void loop_ready_look_again(struct loop *loop, struct loop_fd *fd)
         return;
     }
     fd->was_readable = false; /* it is asked once more when unread bytes are gone */
-    if (loop_fd_has_unread(fd) || poll(&entry, 1, 0) != 0) {
+    if (loop_fd_has_unread(fd) || loop_kernel_poll(&entry, 1, 0) != 0) {
         fd->ready |= POLLIN;
     } else {
         fd->ready &= ~(uint32_t)POLLIN;
@@ -134,7 +135,7 @@ void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*wa
 int loop_ready_poll_file(struct loop_fd *fd, uint32_t events)
 {
     struct pollfd entry = {.fd = fd->number, .events = (short)events};
-    int n = poll(&entry, 1, 0);
+    int n = loop_kernel_poll(&entry, 1, 0);
     if (n < 0) {
         return -errno;
     }

@@ -4,12 +4,11 @@
  */
 #include <loop/check.h>
 #include <loop/core.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 static void make_chunks(struct loop *loop)
 {
@@ -30,8 +29,9 @@ int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size)
     region->n_blocks = n_blocks;
     region->size_bytes = n_blocks * block_size;
     loop_list_init(&region->line);
-    region->chunks = calloc(n_blocks, sizeof *region->chunks);
-    region->memory = mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    region->chunks = loop_kernel_calloc(n_blocks, sizeof *region->chunks);
+    region->memory =
+        loop_kernel_mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (region->memory == MAP_FAILED || !region->chunks) {
         region->memory = region->memory == MAP_FAILED ? NULL : region->memory;
         loop_region_finish(loop);
@@ -46,9 +46,9 @@ void loop_region_finish(struct loop *loop)
     struct loop_region *region = &loop->region;
     if (region->memory) {
         LOOP_UNPOISON(region->memory, region->size_bytes);
-        munmap(region->memory, region->size_bytes);
+        loop_kernel_munmap(region->memory, region->size_bytes);
     }
-    free(region->chunks);
+    loop_kernel_free(region->chunks);
     *region = (struct loop_region){0};
 }
 

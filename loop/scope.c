@@ -5,11 +5,11 @@
  */
 #include <loop/check.h>
 #include <loop/core.h>
+#include <loop/kernel/memory.h>
 #include <loop/log.h>
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* In a slab, so that one that has gone is known for as long as no other has its place. */
 struct loop_hook {
@@ -211,7 +211,7 @@ void *loop_scope_alloc(struct loop_scope *scope, size_t size_bytes)
     if (size_bytes > SIZE_MAX - sizeof(struct scope_memory)) {
         return NULL;
     }
-    struct scope_memory *memory = calloc(1, sizeof *memory + size_bytes);
+    struct scope_memory *memory = loop_kernel_calloc(1, sizeof *memory + size_bytes);
     if (!memory) {
         return NULL;
     }
@@ -242,7 +242,7 @@ static void free_oldest(struct loop *loop)
     struct scope_memory *oldest = loop->graves;
     loop->graves = oldest->next;
     loop->grave_bytes -= oldest->size_bytes;
-    free(oldest);
+    loop_kernel_free(oldest);
 }
 
 static void free_later(struct loop *loop, struct scope_memory *memory)
@@ -266,7 +266,7 @@ void loop_scopes_finish(struct loop *loop)
 static void free_later(struct loop *loop, struct scope_memory *memory)
 {
     (void)loop;
-    free(memory);
+    loop_kernel_free(memory);
 }
 
 void loop_scopes_finish(struct loop *loop)

@@ -3,6 +3,7 @@
  * shutdown(2), and what has to be told of it.
  */
 #include <loop/core.h>
+#include <loop/kernel/socket.h>
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -24,7 +25,7 @@ static bool waits_for_room(const struct loop_job *job)
  * they try again, and the call says so. */
 int64_t loop_fd_shut_down(struct loop *loop, struct loop_fd *fd, int how)
 {
-    if (shutdown(fd->number, how)) {
+    if (loop_kernel_shutdown(fd->number, how)) {
         return -errno;
     }
     uint32_t input = how == SHUT_WR ? 0 : POLLIN, output = how == SHUT_RD ? 0 : POLLOUT;

@@ -9,11 +9,12 @@
  */
 #include <loop/check.h>
 #include <loop/core.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/signal.h>
 
 #include <errno.h>
-#include <sys/signalfd.h>
 #include <time.h>
-#include <unistd.h>
 
 /* ---- the job of loop_signal ---- */
 
@@ -86,7 +87,7 @@ static int update_mask(const struct loop_signals *signals, struct loop_job *read
         }
     }
     *mask_of(reader) = (int64_t)wanted;
-    return signalfd(reader->fd->number, &set, SFD_CLOEXEC | SFD_NONBLOCK) < 0 ? -errno : 0;
+    return loop_kernel_signalfd(reader->fd->number, &set, SFD_CLOEXEC | SFD_NONBLOCK) < 0 ? -errno : 0;
 }
 
 /* The number of the next signal, or -errno. */
@@ -95,7 +96,7 @@ static int64_t read_number(int fd_number)
     struct signalfd_siginfo record;
     ssize_t n;
     do {
-        n = read(fd_number, &record, sizeof record);
+        n = loop_kernel_read(fd_number, &record, sizeof record);
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         return -errno;
@@ -155,7 +156,7 @@ static int open_reader(struct loop *loop)
 {
     sigset_t none;
     sigemptyset(&none);
-    int number = signalfd(-1, &none, SFD_CLOEXEC | SFD_NONBLOCK);
+    int number = loop_kernel_signalfd(-1, &none, SFD_CLOEXEC | SFD_NONBLOCK);
     if (number < 0) {
         return -errno;
     }
@@ -174,7 +175,7 @@ static int block_signal(struct loop_signals *signals, int number)
     sigemptyset(&set);
     sigaddset(&set, number);
     sigaddset(&signals->watched, number);
-    return -pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return -loop_kernel_pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 static int prepare(struct loop *loop, int number)
@@ -224,7 +225,7 @@ void loop_signals_init(struct loop *loop)
 static void drop_pending(const sigset_t *set)
 {
     static const struct timespec at_once = {0};
-    while (sigtimedwait(set, NULL, &at_once) > 0 || errno == EINTR) {
+    while (loop_kernel_sigtimedwait(set, NULL, &at_once) > 0 || errno == EINTR) {
     }
 }
 

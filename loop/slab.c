@@ -2,10 +2,10 @@
  *
  * A slab of objects with generations; see slab.h.
  */
+#include <loop/kernel/memory.h>
 #include <loop/slab.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 void loop_slab_init(struct loop_slab *slab, size_t object_size, unsigned mark)
 {
@@ -17,9 +17,9 @@ void loop_slab_finish(struct loop_slab *slab)
 {
     for (uint32_t i = 0; i < slab->n_pages; i++) {
         LOOP_UNPOISON(slab->pages[i], LOOP_SLAB_PER_PAGE * slab->object_size);
-        free(slab->pages[i]);
+        loop_kernel_free(slab->pages[i]);
     }
-    free(slab->pages);
+    loop_kernel_free(slab->pages);
     *slab = (struct loop_slab){0};
 }
 
@@ -29,7 +29,7 @@ static int reserve_page_entry(struct loop_slab *slab)
         return 0;
     }
     uint32_t capacity = slab->pages_capacity ? slab->pages_capacity * 2 : 8;
-    char **pages = realloc(slab->pages, capacity * sizeof *pages);
+    char **pages = loop_kernel_realloc(slab->pages, capacity * sizeof *pages);
     if (!pages) {
         return -1;
     }
@@ -43,7 +43,7 @@ int loop_slab_grow(struct loop_slab *slab)
     if (loop_slab_capacity(slab) + LOOP_SLAB_PER_PAGE > LOOP_SLAB_MAX || reserve_page_entry(slab)) {
         return -ENOMEM;
     }
-    char *page = calloc(LOOP_SLAB_PER_PAGE, slab->object_size);
+    char *page = loop_kernel_calloc(LOOP_SLAB_PER_PAGE, slab->object_size);
     if (!page) {
         return -ENOMEM;
     }

@@ -4,13 +4,13 @@
  * the continuation hears of it from the loop, as ever.
  */
 #include <loop/flow_check.h>
-#include <loop/sources.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/process.h>
 #include <loop/part.h>
+#include <loop/sources.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* ---- jobs that are answered in the call ---- */
 
@@ -369,7 +369,7 @@ static int64_t random_bytes(void *buf, size_t len)
 {
     ssize_t n;
     do {
-        n = getrandom(buf, len < RANDOM_PIECE ? len : RANDOM_PIECE, GRND_NONBLOCK);
+        n = loop_kernel_getrandom(buf, len < RANDOM_PIECE ? len : RANDOM_PIECE, GRND_NONBLOCK);
     } while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -385,25 +385,25 @@ static void on_random_pause(void *arg, int64_t result)
         }
         loop_resolve(loop, wait->job, n);
     }
-    free(wait);
+    loop_kernel_free(wait);
 }
 
 static loop_job random_read_later(struct loop_scope *scope, void *buf, size_t len, loop_fn *fn, void *arg)
 {
-    struct random_wait *wait = malloc(sizeof *wait);
+    struct random_wait *wait = loop_kernel_malloc(sizeof *wait);
     if (!wait) {
         return 0;
     }
     *wait = (struct random_wait){.scope = scope, .buf = buf, .len = len};
     wait->job = loop_promise(scope, NULL, NULL, fn, arg);
     if (!wait->job) {
-        free(wait);
+        loop_kernel_free(wait);
         return 0;
     }
     loop_job id = wait->job;
     if (!loop_sleep(scope, RANDOM_PAUSE_NS, on_random_pause, wait)) {
         loop_resolve(scope->loop, id, -ENOMEM);
-        free(wait);
+        loop_kernel_free(wait);
     }
     return id;
 }

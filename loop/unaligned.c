@@ -2,16 +2,16 @@
  *
  * O_DIRECT without its demands; see unaligned.h.
  */
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/unaligned.h>
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* What nearly all devices ask for, and what the largest do. */
 #define BLOCK ((size_t)4096)
@@ -48,23 +48,23 @@ static int64_t outcome(int64_t answer)
 static int64_t read_blocks(int number, const struct iovec *iov, size_t len, off_t position, size_t block)
 {
     size_t before = (size_t)position % block, room = (before + len + block - 1) / block * block;
-    char *bytes = aligned_alloc(block, room);
+    char *bytes = loop_kernel_aligned_alloc(block, room);
     if (!bytes) {
         return -ENOMEM;
     }
-    int64_t n = outcome(pread(number, bytes, room, position - (off_t)before));
+    int64_t n = outcome(loop_kernel_pread(number, bytes, room, position - (off_t)before));
     if (n >= 0) {
         size_t come = (size_t)n > before ? (size_t)n - before : 0;
         n = (int64_t)(come < len ? come : len);
         copy_vectors(iov, bytes + before, (size_t)n, true);
     }
-    free(bytes);
+    loop_kernel_free(bytes);
     return n;
 }
 
 int64_t loop_unaligned_read(int number, const struct iovec *iov, int n_iov)
 {
-    off_t position = lseek(number, 0, SEEK_CUR);
+    off_t position = loop_kernel_lseek(number, 0, SEEK_CUR);
     size_t len = total_length(iov, n_iov);
     if (position < 0) {
         return -errno;
@@ -73,7 +73,7 @@ int64_t loop_unaligned_read(int number, const struct iovec *iov, int n_iov)
     if (n == -EINVAL) {
         n = read_blocks(number, iov, len, position, LARGE_BLOCK);
     }
-    return n > 0 && lseek(number, position + n, SEEK_SET) < 0 ? -errno : n;
+    return n > 0 && loop_kernel_lseek(number, position + n, SEEK_SET) < 0 ? -errno : n;
 }
 
 /* ---- writing ---- */
@@ -83,20 +83,20 @@ static off_t find_position(int number, int flags)
 {
     struct stat status;
     if (!(flags & O_APPEND)) {
-        return lseek(number, 0, SEEK_CUR);
+        return loop_kernel_lseek(number, 0, SEEK_CUR);
     }
-    return fstat(number, &status) ? -1 : status.st_size;
+    return loop_kernel_fstat(number, &status) ? -1 : status.st_size;
 }
 
 static int64_t write_blocks(int number, const struct iovec *iov, size_t len)
 {
-    char *bytes = aligned_alloc(BLOCK, len);
+    char *bytes = loop_kernel_aligned_alloc(BLOCK, len);
     if (!bytes) {
         return -ENOMEM;
     }
     copy_vectors(iov, bytes, len, false);
-    int64_t n = outcome(write(number, bytes, len));
-    free(bytes);
+    int64_t n = outcome(loop_kernel_write(number, bytes, len));
+    loop_kernel_free(bytes);
     return n;
 }
 
@@ -105,17 +105,17 @@ static int64_t write_cached(int number, const struct iovec *iov, size_t len, int
     char bytes[BLOCK];
     assert(len <= BLOCK);
     copy_vectors(iov, bytes, len, false);
-    if (fcntl(number, F_SETFL, flags & ~O_DIRECT)) {
+    if (loop_kernel_fcntl(number, F_SETFL, flags & ~O_DIRECT)) {
         return -errno;
     }
-    int64_t n = outcome(write(number, bytes, len));
-    (void)fcntl(number, F_SETFL, flags | O_DIRECT);
+    int64_t n = outcome(loop_kernel_write(number, bytes, len));
+    (void)loop_kernel_fcntl(number, F_SETFL, flags | O_DIRECT);
     return n;
 }
 
 int64_t loop_unaligned_write(int number, const struct iovec *iov, int n_iov)
 {
-    int flags = fcntl(number, F_GETFL);
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
     off_t position = flags < 0 ? -1 : find_position(number, flags);
     size_t len = total_length(iov, n_iov);
     if (position < 0 || len == 0) {

@@ -2,10 +2,10 @@
  *
  * A writer's batches; see writer_batch.h.
  */
+#include <loop/kernel/memory.h>
 #include <loop/writer_batch.h>
 
 #include <stdint.h>
-#include <stdlib.h>
 
 #define FIRST_CAPACITY ((size_t)1024)
 #define FIRST_PIECES ((size_t)8)
@@ -22,7 +22,7 @@ bool loop_writer_batch_make_room(struct loop_writer_batch *batch, size_t len)
     while (capacity < batch->len + len) {
         capacity *= 2;
     }
-    char *data = realloc(batch->data, capacity);
+    char *data = loop_kernel_realloc(batch->data, capacity);
     if (data) {
         batch->data = data;
         batch->capacity = capacity;
@@ -34,7 +34,7 @@ bool loop_writer_batch_add(struct loop_writer_batch *batch, struct iovec piece)
 {
     if (!batch->pieces || batch->n_pieces == batch->pieces_capacity) {
         size_t capacity = batch->pieces_capacity ? batch->pieces_capacity * 2 : FIRST_PIECES;
-        struct iovec *pieces = realloc(batch->pieces, capacity * sizeof *pieces);
+        struct iovec *pieces = loop_kernel_realloc(batch->pieces, capacity * sizeof *pieces);
         if (!pieces) {
             return false;
         }
@@ -91,7 +91,7 @@ void loop_writer_batch_empty(struct loop_writer_batch *batch, size_t usual_bytes
 
 void loop_writer_batch_finish(struct loop_writer_batch *batch)
 {
-    free(batch->data);
-    free(batch->pieces);
+    loop_kernel_free(batch->data);
+    loop_kernel_free(batch->pieces);
     *batch = (struct loop_writer_batch){.data = NULL};
 }
