@@ -9,6 +9,7 @@
 #include <loop/own.h>
 #include <loop/own_read.h>
 #include <loop/own_write.h>
+#include <loop/pin.h>
 
 #include <errno.h>
 #include <unistd.h>

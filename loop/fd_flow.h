@@ -7,50 +7,9 @@
 
 #include <loop/core.h>
 
-/* The tables of every descriptor's source and sink. */
+/* The tables of every descriptor's source and sink: `self` is the struct loop_fd. */
 extern const struct loop_source_ops loop_fd_source;
 extern const struct loop_sink_ops loop_fd_sink;
-
-/* That of every reader's rest. A pin keeps the reader for a stream or a copy of it, though it may be destroyed
- * meanwhile: reader_life.c. */
-extern const struct loop_source_ops loop_reader_rest_ops;
-struct loop_reader;
-void loop_reader_pin(struct loop_reader *reader);
-void loop_reader_unpin(struct loop_reader *reader);
-
-/* Keep a pointer to a source or sink good across a return to the loop, where it is a descriptor's (loop_fd_pin), or
- * that of a reader's rest. One of another kind belongs to its scope. */
-static inline void loop_source_pin(struct loop_source *source)
-{
-    if (source->ops == &loop_fd_source) {
-        loop_fd_pin(source->self);
-    } else if (source->ops == &loop_reader_rest_ops) {
-        loop_reader_pin(source->self);
-    }
-}
-
-static inline void loop_source_unpin(struct loop_source *source)
-{
-    if (source->ops == &loop_fd_source) {
-        loop_fd_unpin(source->self);
-    } else if (source->ops == &loop_reader_rest_ops) {
-        loop_reader_unpin(source->self);
-    }
-}
-
-static inline void loop_sink_pin(struct loop_sink *sink)
-{
-    if (sink->ops == &loop_fd_sink) {
-        loop_fd_pin(sink->self);
-    }
-}
-
-static inline void loop_sink_unpin(struct loop_sink *sink)
-{
-    if (sink->ops == &loop_fd_sink) {
-        loop_fd_unpin(sink->self);
-    }
-}
 
 /* Reads once, or (`is_exact`) until all is there: several at a time don't mix their bytes. */
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);

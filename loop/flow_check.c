@@ -5,7 +5,7 @@
 #include <loop/flow_check.h>
 
 #include <loop/part.h>
-#include <loop/reader_state.h>
+#include <loop/rest.h>
 
 static bool is_complete(const struct loop_scope *scope, bool has_ops, const char *function, const char *what)
 {
@@ -24,8 +24,8 @@ LOOP_LOOKS_AT_FREED bool loop_other_source_is_good(const struct loop_source *sou
     if (source->ops == &loop_fd_source) {
         return loop_fd_is_good(source->self, function);
     }
-    if (source->ops == &loop_reader_rest_ops && loop_is_freed(source->self)) {
-        return loop_bad_reader(source->self, function);
+    if (loop_source_is_rest(source) && loop_is_freed(source->self)) {
+        return loop_bad_rest(source->self, function);
     }
     return is_complete(source->scope, source->ops && source->ops->read, function,
                        "the source has no scope or no `read`");

@@ -5,7 +5,7 @@
  */
 #include <loop/own.h>
 
-#include <loop/fd_flow.h>
+#include <loop/rest.h>
 #include <loop/unread.h>
 
 #include <errno.h>
@@ -109,7 +109,7 @@ void loop_owns_finish(struct loop *loop)
 void loop_source_keep_error(struct loop_source *source, int64_t error)
 {
     struct loop_fd *fd = source->ops->fd ? source->ops->fd(source) : NULL;
-    if (source->ops == &loop_reader_rest_ops || error == -ECANCELED) {
+    if (loop_source_is_rest(source) || error == -ECANCELED) {
         return;
     }
     error = error < INT32_MIN ? -EINVAL : error;

@@ -7,6 +7,7 @@
 
 #include <loop/fd_flow.h>
 #include <loop/own.h>
+#include <loop/pin.h>
 #include <loop/sources.h>
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static struct own_read *read_of(struct loop_job *job)
 
 bool loop_source_is_own(const struct loop_source *source)
 {
-    return source->ops != &loop_fd_source && source->ops != &loop_reader_rest_ops && !loop_source_is_ready_made(source);
+    return source->ops != &loop_fd_source && !loop_source_is_rest(source) && !loop_source_is_ready_made(source);
 }
 
 int64_t loop_own_checked(const struct loop *loop, const char *function, int64_t result, size_t asked)

@@ -19,21 +19,10 @@
 
 /* ---- checks ---- */
 
-LOOP_LOOKS_AT_FREED bool loop_bad_reader(const struct loop_reader *reader, const char *function)
-{
-#if NORIA_DEBUG
-    if (reader) {
-        struct loop_place destroyed = reader->destroyed;
-        loop_stop_destroyed(function, "reader", reader->id, &destroyed);
-    }
-#endif
-    return reader ? false : loop_bad_null(function, "reader");
-}
-
 bool loop_reader_is_good(const struct loop_reader *reader, const char *function)
 {
     if (!reader || loop_is_freed(reader) || reader->is_destroyed) {
-        return loop_bad_reader(reader, function);
+        return loop_bad_rest(reader ? &reader->rest : NULL, function);
     }
     loop_check_thread(reader->loop, function);
     return true;
@@ -57,7 +46,7 @@ static void give_back(struct loop_reader *reader)
     size_t len = loop_reader_buffered(reader);
     const char *bytes = loop_reader_buffer_first(&reader->buffer);
     if (len > 0 && reader->below) {
-        put_back(reader->below, bytes, len);
+        put_back(LOOP_CONTAINER(reader->below, struct loop_reader, rest), bytes, len);
     } else if (len > 0) {
         (void)loop_source_unread(reader->source, bytes, len);
     }
@@ -70,7 +59,7 @@ void loop_reader_let_go(struct loop_reader *reader)
     }
     give_back(reader);
     loop_reader_buffer_finish(&reader->buffer);
-    if (reader->pins > 0) {
+    if (reader->rest.pins > 0) {
         return;
     }
     loop_hlist_remove(&reader->kept.link);
@@ -78,21 +67,9 @@ void loop_reader_let_go(struct loop_reader *reader)
         loop_fd_unpin(reader->fd);
     }
     if (reader->below) {
-        loop_reader_unpin(reader->below);
+        loop_rest_unpin(reader->below);
     }
     loop_slab_put(&reader->loop->readers, reader);
-}
-
-void loop_reader_pin(struct loop_reader *reader)
-{
-    reader->pins++;
-}
-
-void loop_reader_unpin(struct loop_reader *reader)
-{
-    assert(reader->pins > 0);
-    reader->pins--;
-    loop_reader_let_go(reader);
 }
 
 /* The continuation that is due must find neither a reader nor bytes of it: what it would have been given stays unread.
@@ -117,7 +94,7 @@ void loop_reader_destroy(struct loop_reader *reader)
         return;
     }
 #if NORIA_DEBUG
-    reader->destroyed = LOOP_THIS_CALL;
+    reader->rest.destroyed = LOOP_THIS_CALL;
 #endif
     reader->is_destroyed = true;
     struct loop_job *job = loop_reader_running(reader);
@@ -144,7 +121,7 @@ static void drop(struct loop_kept *kept)
 /* Destroyed, but kept for a stream or a copy, or a reader that stands on it. */
 static bool is_pinned_only(const struct loop_reader *reader)
 {
-    return reader->is_destroyed && reader->pins > 0;
+    return reader->is_destroyed && reader->rest.pins > 0;
 }
 
 static loop_job read_rest(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
@@ -194,12 +171,17 @@ static int unread_rest(struct loop_source *source, const void *bytes, size_t len
     return loop_reader_buffer_put_back(&reader->buffer, bytes, len) ? 0 : -ENOMEM;
 }
 
-const struct loop_source_ops loop_reader_rest_ops = {
-    .read = read_rest, .fd = rest_fd, .close = close_rest, .unread = unread_rest};
+static void let_go_of_rest(struct loop_rest *rest)
+{
+    loop_reader_let_go(LOOP_CONTAINER(rest, struct loop_reader, rest));
+}
+
+static const struct loop_rest_functions rest_functions = {
+    .source = {.read = read_rest, .fd = rest_fd, .close = close_rest, .unread = unread_rest}, .let_go = let_go_of_rest};
 
 struct loop_source *loop_reader_source(struct loop_reader *reader)
 {
-    return loop_reader_is_good(reader, __func__) ? &reader->rest : NULL;
+    return loop_reader_is_good(reader, __func__) ? &reader->rest.source : NULL;
 }
 
 /* ---- making ---- */
@@ -213,9 +195,9 @@ static size_t block_of(const struct loop_fd *fd)
 static void stand_on(struct loop_reader *reader, struct loop_source *source)
 {
     reader->source = source;
-    if (source->ops == &loop_reader_rest_ops) {
+    if (loop_source_is_rest(source)) {
         reader->below = source->self;
-        loop_reader_pin(reader->below);
+        loop_rest_pin(reader->below);
         return;
     }
     reader->fd = source->ops->fd ? source->ops->fd(source) : NULL;
@@ -244,7 +226,7 @@ struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_by
     reader->loop = loop;
     reader->scope = scope;
     reader->max_bytes = max_bytes < SIZE_MAX / 4 ? max_bytes : SIZE_MAX / 4;
-    reader->rest = (struct loop_source){.ops = &loop_reader_rest_ops, .scope = scope, .self = reader};
+    loop_rest_init(&reader->rest, &rest_functions, scope);
     stand_on(reader, source);
     loop_reader_buffer_init(&reader->buffer, reader->max_bytes, block_of(reader->fd));
     loop_reader_give_nothing(reader);

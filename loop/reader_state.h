@@ -6,9 +6,9 @@
 #ifndef LOOP_READER_STATE_H
 #define LOOP_READER_STATE_H
 
-#include <loop/fd_flow.h>
 #include <loop/reader.h>
 #include <loop/reader_buffer.h>
+#include <loop/rest.h>
 
 #define LOOP_READER_NEEDS_MORE INT64_MIN /* what a step returns when the buffer has too little for a result */
 
@@ -23,14 +23,13 @@ struct loop_reader_operation {
 };
 
 struct loop_reader {
-    uint64_t id; /* must be first (slab.h) */
+    struct loop_rest rest; /* must be first */
     struct loop *loop;
     struct loop_scope *scope; /* the source's when the reader was made; never asked of the source again */
     struct loop_source *source;
-    struct loop_fd *fd;        /* the descriptor behind the source, pinned; or NULL */
-    struct loop_reader *below; /* the reader whose rest the source is, pinned; or NULL */
-    struct loop_kept kept;     /* in scope->kept */
-    struct loop_source rest;
+    struct loop_fd *fd;      /* the descriptor behind the source, pinned; or NULL */
+    struct loop_rest *below; /* the rest that the source is, pinned; or NULL */
+    struct loop_kept kept;   /* in scope->kept */
     struct loop_reader_buffer buffer;
     size_t max_bytes; /* of one operation */
     const char *data; /* what the last operation gave out */
@@ -41,14 +40,10 @@ struct loop_reader {
     struct loop_reader_operation operation;
     loop_job inner;    /* its read of the source; while that lasts the object stays */
     size_t asked;      /* how many bytes that wants */
-    uint32_t pins;     /* keep the object: loop_reader_pin */
     uint32_t calls;    /* functions of the program on the stack, called from here: keep the object too */
     int32_t status;    /* of the source, when it has ended: 0 or an error */
     bool has_ended;    /* the source */
     bool is_destroyed; /* takes no more; goes when nothing keeps the object */
-#if NORIA_DEBUG
-    struct loop_place destroyed; /* where it was: unless it went with its scope */
-#endif
 };
 
 extern const struct loop_job_kind loop_reader_lines_kind;
@@ -69,9 +64,6 @@ static inline size_t loop_reader_buffered(const struct loop_reader *reader)
 {
     return loop_reader_buffer_length(&reader->buffer);
 }
-
-/* Stops a debug build: the reader is NULL or has been freed. Returns false. */
-__attribute__((cold)) bool loop_bad_reader(const struct loop_reader *reader, const char *function);
 
 /* Checks the reader that a public function is given. One that has been destroyed is not good, also while something
  * keeps the object. */

@@ -13,6 +13,7 @@
 
 #include <loop/fd_flow.h>
 #include <loop/own_read.h>
+#include <loop/pin.h>
 #include <loop/stream_state.h>
 
 #include <errno.h>

@@ -4,7 +4,6 @@
  * descriptor is the kernel's; or by system calls, where the ring does not serve it or would serve it worse.
  */
 #include <loop/direct.h>
-#include <loop/fd_flow.h>
 #include <loop/unread.h>
 #include <loop/uring_line.h>
 #include <loop/uring_order.h>

@@ -5,7 +5,7 @@
  */
 #include "harness.h"
 
-#include <loop/fd_flow.h>
+#include <loop/pin.h>
 
 static uint64_t fds_now(const struct loop *loop)
 {
