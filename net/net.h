@@ -241,137 +241,173 @@ LOOP_API void loop_server_get_stats(const struct loop_server *server, struct loo
 
 /* ---- datagrams ---- */
 
-/* A socket of datagrams: UDP over IPv4 or IPv6, or a Unix socket. What is sent arrives whole, more than once, out of
- * order or not at all, and the kernel says so at best by an error later on (Unix sockets neither lose nor reorder). */
+/* A datagram socket: UDP over IPv4 or IPv6, or a Unix socket. UDP may lose, repeat and reorder datagrams, and at best
+ * reports that by an error later. Unix sockets do neither of these. */
 struct loop_datagram_socket;
 
 struct loop_datagram_options {
-    /* Where to receive; NULL: the kernel chooses when something is sent */
+    /* Local address; NULL: the kernel chooses one when the first datagram is sent */
     const struct loop_address *bind_to LOOP_ZERO;
-    /* The only one to talk to; NULL: everybody. One of the two must be given */
+    /* The only peer; NULL: any. At least one of the two addresses must be given */
     const struct loop_address *connect_to LOOP_ZERO;
-    /* UDP: SO_REUSEADDR. Unix: a socket file that nobody has open is replaced */
+    /* UDP: SO_REUSEADDR. Unix: replaces a socket file that no process has open */
     bool reuse_addr LOOP_ZERO;
-    /* SO_REUSEPORT: one socket for each of several loops */
+    /* SO_REUSEPORT: one socket for each of several loops. Not for Unix sockets */
     bool reuse_port LOOP_ZERO;
     bool ipv6_only LOOP_ZERO;
-    unsigned mode LOOP_ZERO; /* Unix: permissions of the socket file; 0: what the umask gives */
+    unsigned mode LOOP_ZERO; /* Unix: permissions of the socket file; 0: those that the umask leaves */
     const struct loop_socket_setting *settings LOOP_ZERO;
     size_t n_settings LOOP_ZERO;
-    /* Longer datagrams are received truncated; 0: 65536, which UDP's never are */
+    /* A longer datagram is received truncated. 0: 65536, which is more than UDP allows. At most 1 MiB */
     size_t max_bytes LOOP_ZERO;
-    size_t limit_bytes LOOP_ZERO; /* of the queue of datagrams that wait to be sent; 0: 1 MiB */
+    size_t limit_bytes LOOP_ZERO; /* limit of the send queue; 0: 1 MiB */
 };
 
-/* Opens a socket, bound, connected or both. The addresses' texts are those of streams, where "udp:" in place of "tcp:"
- * reads the same. A Unix socket that is to be answered must be bound: to a path, whose file is removed when it closes,
- * to an abstract name, or to an address of length sizeof(sa_family_t), for which the kernel finds a name.
- * 0, and `*socket`, which is good until `scope` has ended; or -errno (-EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE,
- * -ENETUNREACH, -ENOENT and -ECONNREFUSED for a Unix path, …; -EINVAL without an address, with addresses of two
- * families, or a `max_bytes` beyond 1 MiB; -ECANCELED in a scope that is cancelled). */
+/* Opens a datagram socket: bound, connected or both. `*socket` belongs to `scope`, and is valid until the scope has
+ * ended, also after loop_datagram_close. The texts of addresses are those of streams; "udp:" means the same as "tcp:".
+ * A Unix socket needs an address to receive answers: a path, whose file is removed when the socket closes; an abstract
+ * name; or an address of length sizeof(sa_family_t), for which the kernel chooses a name. On a machine without IPv6, an
+ * unconnected "[::]" is every IPv4 address. `options` is not used after the call.
+ *
+ * Returns 0; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENETUNREACH, or another errno of socket(2),
+ * bind(2) and connect(2), or of open(2) for the lock file (see loop_listen); -ENOENT and -ECONNREFUSED for the path of
+ * a Unix peer; -EINVAL without an address, for a bad address or setting, for addresses of two families, or for a bad
+ * mode or max_bytes; -EAFNOSUPPORT; -EOPNOTSUPP for `reuse_port` on a Unix socket; -ENOMEM; -ECANCELED when the scope
+ * is cancelled. After an error `*socket` is NULL. */
 LOOP_API int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_options *options,
                                 struct loop_datagram_socket **socket);
 
-/* The same for a socket that is there already, one of socketpair(2) or from whoever started the program: `number` is
- * taken over, whatever happens. Of the options, which may be NULL, max_bytes and limit_bytes count. -ENOTSOCK or
- * -EPROTOTYPE for what is no datagram socket. */
+/* Takes over an existing datagram socket, such as one of socketpair(2), or one inherited from the parent process.
+ * `number` belongs to the scope from now on; after an error it has been closed. Of the options, which may be NULL, only
+ * max_bytes and limit_bytes are used.
+ *
+ * Returns 0; -EBADF when `number` is no descriptor; -ENOTSOCK; -EPROTOTYPE when it is no datagram socket; -EINVAL for a
+ * bad max_bytes; -ENOMEM; -ECANCELED when the scope is cancelled. After an error `*socket` is NULL. */
 LOOP_API int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
                                  struct loop_datagram_socket **socket);
 
-/* The address it has now, with the port the kernel chose. 0 or -errno (-EBADF). */
+/* Stores the local address of the socket, with the port that the kernel chose, getsockname(2). Returns 0; -EBADF when
+ * the socket is closed. */
 LOOP_API int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_address *address);
+
+/* Returns the descriptor of the socket, which belongs to the socket's scope. */
 LOOP_API struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket);
 
-/* Closes. A stream hears what had been received before and then -ECANCELED; what waits to be sent is dropped, and its
- * jobs hear -ECANCELED. 0, or -EBADF where it was closed before. loop_fd_close on its descriptor and the end of its
- * scope do the same, but that a socket file goes with the scope. */
+/* Closes the socket and removes the file of a Unix socket. The stream still delivers what was received before, and then
+ * ends with -ECANCELED. Queued datagrams are dropped, and their jobs end with -ECANCELED. loop_fd_close on the
+ * descriptor does the same, but leaves the file until the scope ends. The end of the scope closes the socket too.
+ * Returns 0; -EBADF when it was closed before. */
 LOOP_API int loop_datagram_close(struct loop_datagram_socket *socket);
 
 /* ---- receiving datagrams ---- */
 
-/* One that has come. It is lent for the duration of the call, all that it points to included. */
+/* A received datagram, or an error. It is lent for the duration of the call, with everything that it points to. */
 struct loop_datagram {
-    const void *data;                  /* NULL in one that tells of an error */
-    size_t len;                        /* 0 is a length as any other */
-    const struct loop_address *sender; /* of length 0 where it has no name: a Unix socket that isn't bound */
-    /* The address of this machine that it was sent to, with the socket's port. For one that came by broadcast or
-     * multicast, the address to answer from, or for IPv6 the socket's own. */
+    const void *data;                  /* NULL for an error */
+    size_t len;                        /* may be 0 */
+    const struct loop_address *sender; /* its length is 0 for an unnamed sender: a Unix socket that is not bound */
+    /* The local address that it was sent to, with the socket's port. For broadcast and multicast, the address to answer
+     * from, or for IPv6 the socket's own. */
     const struct loop_address *receiver;
-    bool is_truncated; /* it was longer than max_bytes; the rest is gone */
+    bool is_truncated; /* longer than max_bytes: the rest is lost */
 };
 
-/* For each datagram: `result` is its length. For each error that the network has told of an earlier datagram of a
- * connected socket: `result` is -ECONNREFUSED, -EHOSTUNREACH or the like, and `datagram` has no data; the stream goes
- * on. (Of several such errors the kernel may tell only one.) At the end, once: `datagram` is NULL, and `result` is
- * -ECANCELED, or the -errno of a receive that can't go on. */
+/* The continuation of a datagram stream.
+ *
+ * - For each datagram, `result` is its length in bytes.
+ * - For each error that the network reports for an earlier datagram of a connected socket, `result` is negative, such
+ *   as -ECONNREFUSED or -EHOSTUNREACH, and `datagram` has no data. The stream goes on. Of several such errors the
+ *   kernel may report only one.
+ * - At the end, once, `datagram` is NULL. `result` is -ECANCELED, or the error that ended the stream. */
 typedef void loop_datagram_fn(void *arg, int64_t result, const struct loop_datagram *datagram);
 
-/* Receives until cancelled. Up to 32 datagrams are taken by one system call and handed out one after the other; after
- * four times as many others have their turn. What a continuation sends leaves when all those of its call have been
- * handed out; scopes that it empties end when it is others' turn. One that has been received is handed out, also after
- * a cancel or a close: nothing is lost. An idle socket holds no memory for it. One stream at a time: another one ends
- * with -EBUSY. */
+/* Receives datagrams until it is cancelled or the socket closes. One system call receives up to 32, and `fn` is resumed
+ * for each of them. After four such calls other descriptors have their turn. What `fn` sends leaves after all datagrams
+ * of one call have been handed out; a scope that `fn` empties ends after the turn. A datagram that was received is
+ * always delivered, also after a cancel or a close. An idle socket holds no memory for receiving.
+ *
+ * Ends with -ECANCELED; -EBUSY when another stream of the socket runs; -EBADF when the socket was closed before;
+ * -ENOMEM; or the error of recvmmsg(2) or of the backend that stopped it. */
 LOOP_API loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg);
 
-/* Holds the stream back, and lets it go on; both are idempotent. What has been received already is kept; what comes
- * meanwhile stays in the socket, which drops it when that is full. Return 0, or -ENOENT when there is no stream. */
+/* Pauses the stream; pausing twice has no effect. What has been received is kept until the stream is resumed. What
+ * arrives meanwhile stays in the socket, and is dropped by the kernel when its buffer is full. Returns 0; -ENOENT when
+ * there is no stream, or it is ending. */
 LOOP_API int loop_datagram_pause(struct loop_datagram_socket *socket);
+
+/* Resumes a paused stream; without a pause it has no effect. `fn` is called from the loop, not inside the call. Returns
+ * 0; -ENOENT when there is no stream, or it is ending. */
 LOOP_API int loop_datagram_resume(struct loop_datagram_socket *socket);
 
 /* ---- sending datagrams ----
  *
- * All that is sent on a socket leaves in the order of the calls; what one continuation, or the continuations of
- * datagrams that were received together, have sent leaves together, by one system call for up to 64. What the kernel
- * doesn't take waits in a queue, behind which all the rest waits too, also when it is for somebody else: a Unix socket
- * that nobody reads holds its senders up.
+ * The datagrams of a socket are sent in the order of the calls. Those of one continuation, or of the continuations of
+ * datagrams that were received together, leave together: one system call sends up to 64. When the kernel does not
+ * accept one, it stays in the queue, and so do all datagrams after it, also those to other peers. So a Unix socket that
+ * its owner does not read holds up its senders.
  *
- * `to` is copied; NULL is the one the socket is connected to. */
+ * `to` is copied. NULL, or an address of length 0, is the peer that the socket is connected to. */
 
-/* Copies the datagram, and sends it soon; what becomes of it is counted, and nobody hears. It holds the scope open
- * until it has left. What is lent to a stream of this socket, `data` and `to`, isn't copied: to answer with it costs
- * nothing. Returns 0; -ENOBUFS when the queue is full (nothing else is refused because of it: drop this one, or wait
- * with loop_datagram_wait_drained); -EINVAL or -EAFNOSUPPORT for a `to` that is no address, -EDESTADDRREQ where there
- * is none or it has no name; -EMSGSIZE beyond INT_MAX; -ENOMEM; -EBADF; -ECANCELED in a scope that is cancelled. */
+/* Copies a datagram to the queue, which is sent soon. Its outcome shows only in the statistics. A queued datagram keeps
+ * the scope open. Inside the stream's continuation, `data` and `to` that point into the datagram at hand are not
+ * copied: answering with them costs nothing.
+ *
+ * Returns 0; -ENOBUFS when the queue is full, which refuses no later datagram (drop this one, or use
+ * loop_datagram_wait_drained); -EINVAL or -EAFNOSUPPORT for a bad `to`; -EINVAL for NULL `data` of a length;
+ * -EDESTADDRREQ without a destination; -EMSGSIZE for a `len` above INT_MAX; -ENOMEM; -EBADF when the socket is closed;
+ * -ECANCELED when the scope is cancelled. */
 LOOP_API int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
                                size_t len);
 
-/* loop_datagram_put from the address `from` of this machine, for a UDP socket that is bound to every address: the
- * `receiver` of a datagram that is answered later. Its port does not count. NULL, or length 0, is loop_datagram_put: an
- * answer that is sent from inside a stream's continuation to the sender of the datagram that was handed to it leaves
- * from the address that it was sent to; for anything else the kernel chooses. Returns what loop_datagram_put does, and
- * -EINVAL for a `from` of another family than the socket's. An address that is not this machine's fails when it is sent
- * (-EINVAL or -ENETUNREACH from the kernel), which is counted. */
+/* Does what loop_datagram_put does, and sends from the local address `from`, for a UDP socket that is bound to every
+ * address: the `receiver` of a datagram that is answered later. The port of `from` is ignored. With NULL or length 0
+ * the kernel chooses the address; but inside the stream's continuation, an answer to the sender of the datagram at hand
+ * leaves from the address that this datagram was sent to.
+ *
+ * Returns what loop_datagram_put returns, and -EINVAL for a `from` of another family than the socket's, or of a Unix
+ * socket. For an address that is not this machine's the kernel refuses the datagram later (-EINVAL, -ENETUNREACH),
+ * which shows in the statistics. */
 LOOP_API int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loop_address *from,
                                     const struct loop_address *to, const void *data, size_t len);
 
-/* The same as a job, without a copy: `data` is the job's until the continuation, which hears `len` when the kernel has
- * taken it; or -errno, as above and those of the kernel: -EMSGSIZE, -ENETUNREACH, -EACCES, -EPERM, and for a Unix
- * socket -ENOENT and -ECONNREFUSED. One that was cancelled before it left ends with -ECANCELED, and never leaves.
- * Without a continuation an error is the scope's. What the network tells of an earlier datagram fails no later one: the
- * stream hears it, and the datagram is sent. Without a stream, it is in the statistics. */
+/* Sends a datagram without a copy, as a job: `data` belongs to the job until the continuation is resumed. Datagrams of
+ * this call and of loop_datagram_put share one queue.
+ *
+ * Resumes with `len` when the kernel has accepted the datagram. Otherwise with an error of loop_datagram_put, or of
+ * sendmmsg(2): -EMSGSIZE, -ENETUNREACH, -EACCES, -EPERM; -ENOENT and -ECONNREFUSED for a Unix socket. A datagram that
+ * is cancelled before it was sent ends with -ECANCELED, and is never sent. An error that the network reports for an
+ * earlier datagram fails no later one: the stream is resumed with it, or it shows in the statistics, and the datagram
+ * is sent. */
 LOOP_API loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to,
                                      const void *data, size_t len, loop_fn *fn, void *arg);
 
-/* loop_datagram_send from the address `from`, which counts as in loop_datagram_put_from. The continuation is resumed
- * with the kernel's error for an address that is not this machine's. */
+/* Does what loop_datagram_send does, and sends from the local address `from`, as loop_datagram_put_from does. Resumes
+ * with the results of loop_datagram_send; -EINVAL for a `from` of another family than the socket's, or of a Unix
+ * socket; and the kernel's error, -EINVAL or -ENETUNREACH, for an address that is not this machine's. */
 LOOP_API loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const struct loop_address *from,
                                           const struct loop_address *to, const void *data, size_t len, loop_fn *fn,
                                           void *arg);
 
-/* How many bytes wait in the queue, with some for each datagram's own needs; whether the next one would be refused. */
+/* Returns how many bytes are queued. Each datagram counts its length and the size of its entry in the queue. */
 LOOP_API size_t loop_datagram_queued(const struct loop_datagram_socket *socket);
+
+/* Returns whether the queue is full: then the next datagram is refused with -ENOBUFS, unless the kernel accepts some
+ * before. */
 LOOP_API bool loop_datagram_is_full(const struct loop_datagram_socket *socket);
 
-/* Resumes with 0 when at most half of the limit is queued; -ECANCELED when it was cancelled or the socket closes;
- * -EBADF where it was closed before. */
+/* Waits for room in the queue. Resumes with 0 when at most half of limit_bytes is queued; -ECANCELED after a cancel, or
+ * when the socket closes; -EBADF when it was closed before; -ENOMEM when the queue was dropped for lack of memory. */
 LOOP_API loop_job loop_datagram_wait_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg);
 
 struct loop_datagram_stats {
-    uint64_t received, truncated;   /* `truncated` of those received */
-    uint64_t sent, failed, dropped; /* taken by the kernel; refused by it; still waiting when the socket closed */
-    uint64_t errors_told;           /* by the network, of earlier datagrams */
-    int last_error;                 /* of those failed and those told; 0: none */
+    uint64_t received, truncated; /* `truncated` ones count as received too */
+    /* accepted by the kernel; refused by it; still in the queue when the socket closed */
+    uint64_t sent, failed, dropped;
+    uint64_t errors_told; /* by the network, for earlier datagrams */
+    int last_error;       /* a negative errno of the last failed datagram or reported error; 0: none */
 };
+
+/* Stores the counters of the socket in `*stats`. They stay readable after a close. */
 LOOP_API void loop_datagram_get_stats(const struct loop_datagram_socket *socket, struct loop_datagram_stats *stats);
 
 #ifdef __cplusplus
