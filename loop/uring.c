@@ -8,6 +8,7 @@
  * anything is resumed, so that whatever is started then finds the ring in order.
  */
 #include <loop/clock.h>
+#include <loop/kernel/time.h>
 #include <loop/log.h>
 #include <loop/uring_broken.h>
 #include <loop/uring_buffers.h>
@@ -100,7 +101,7 @@ static bool may_wait(const struct loop_uring *uring, int64_t timeout_ns)
 
 static void sleep_for(int64_t ns)
 {
-    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+    loop_kernel_nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
 }
 
 static void tell_shortage(struct loop_uring *uring, int error)

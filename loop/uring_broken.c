@@ -8,6 +8,8 @@
  */
 #include <loop/clock.h>
 #include <loop/direct_buffers.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/ring.h>
 #include <loop/log.h>
 #include <loop/uring_broken.h>
 #include <loop/uring_buffers.h>
@@ -19,7 +21,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* How long to wait for the completions of what was cancelled: while nothing comes, so often; and in all. */
 #define QUIET_NS (10 * LOOP_MILLISECOND)
@@ -106,7 +107,7 @@ static void cancel_all(struct loop_uring *uring)
 {
     struct io_uring_sync_cancel_reg request = {.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
                                                .timeout = {.tv_nsec = QUIET_NS}};
-    (void)io_uring_register_sync_cancel(&uring->ring, &request);
+    (void)loop_kernel_io_uring_register_sync_cancel(&uring->ring, &request);
 }
 
 static bool can_be_entered(int result)
@@ -133,13 +134,13 @@ static void hear_the_rest(struct loop_uring *uring)
 static int register_release(struct loop_uring *uring)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
+    if (loop_kernel_pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
         return -errno;
     }
-    int error = io_uring_register_files(&uring->ring, &ends[1], 1);
-    close(ends[1]);
+    int error = loop_kernel_io_uring_register_files(&uring->ring, &ends[1], 1);
+    loop_kernel_close(ends[1]);
     if (error) {
-        close(ends[0]);
+        loop_kernel_close(ends[0]);
         return error;
     }
     return ends[0];

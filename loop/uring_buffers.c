@@ -3,10 +3,11 @@
  * Groups of provided buffers. Where the kernel takes no rings of buffers a group is a stack, for system calls.
  */
 #include <loop/direct_buffers.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/ring.h>
 #include <loop/uring_buffers.h>
 
 #include <errno.h>
-#include <sys/mman.h>
 
 static size_t ring_bytes(const struct loop_buffers *buffers)
 {
@@ -28,20 +29,22 @@ static int register_group(struct loop_uring *uring, struct loop_buffers *buffers
     do {
         struct io_uring_buf_reg reg = {
             .ring_addr = (uint64_t)(uintptr_t)ring, .ring_entries = buffers->count, .bgid = ++uring->last_group};
-        error = io_uring_register_buf_ring(&uring->ring, &reg, 0);
+        error = loop_kernel_io_uring_register_buf_ring(&uring->ring, &reg, 0);
     } while (error == -EEXIST);
     return error;
 }
 
 static void *make_ring(struct loop_uring *uring, struct loop_buffers *buffers)
 {
-    void *ring = mmap(NULL, ring_bytes(buffers), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *ring =
+        loop_kernel_mmap(NULL, ring_bytes(buffers), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (ring == MAP_FAILED) {
         return NULL;
     }
-    (void)madvise(ring, ring_bytes(buffers), MADV_WIPEONFORK); /* the pages are the kernel's: no fork may copy them */
+    /* the pages are the kernel's: no fork may copy them */
+    (void)loop_kernel_madvise(ring, ring_bytes(buffers), MADV_WIPEONFORK);
     if (register_group(uring, buffers, ring)) {
-        munmap(ring, ring_bytes(buffers));
+        loop_kernel_munmap(ring, ring_bytes(buffers));
         return NULL;
     }
     return ring;
@@ -51,9 +54,9 @@ void loop_uring_buffers_take_back(struct loop_uring *uring, struct loop_buffers 
 {
     if (buffers->ring) {
         if (!uring->is_gone) {
-            (void)io_uring_unregister_buf_ring(&uring->ring, buffers->group_id);
+            (void)loop_kernel_io_uring_unregister_buf_ring(&uring->ring, buffers->group_id);
         }
-        munmap(buffers->ring, ring_bytes(buffers));
+        loop_kernel_munmap(buffers->ring, ring_bytes(buffers));
         buffers->ring = NULL;
     }
 }

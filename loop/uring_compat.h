@@ -6,7 +6,7 @@
 #ifndef LOOP_URING_COMPAT_H
 #define LOOP_URING_COMPAT_H
 
-#include <liburing.h>
+#include <loop/kernel/ring.h>
 
 /* Linux 6.15: a ring that waits needn't be counted as waiting for a disk. Without it an idle loop shows as iowait. */
 #ifndef IORING_ENTER_NO_IOWAIT

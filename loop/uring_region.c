@@ -2,6 +2,8 @@
  *
  * Registers the region with the ring.
  */
+#include <loop/kernel/process.h>
+#include <loop/kernel/ring.h>
 #include <loop/log.h>
 #include <loop/uring_region.h>
 #include <loop/uring_ring.h>
@@ -14,7 +16,7 @@
 void loop_uring_say_lock_limit(char *cause, size_t size)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY) {
+    if (loop_kernel_getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY) {
         (void)snprintf(cause, size, "no memory");
     } else {
         (void)snprintf(cause, size,
@@ -30,7 +32,7 @@ static void register_region(struct loop_uring *uring)
     if (loop_hard()->has_no_fixed || vector.iov_len == 0) {
         return;
     }
-    int error = io_uring_register_buffers(&uring->ring, &vector, 1);
+    int error = loop_kernel_io_uring_register_buffers(&uring->ring, &vector, 1);
     loop->region.is_fixed = error == 0;
     if (error) {
         char cause[160];

@@ -10,6 +10,7 @@
 #define LOOP_URING_RING_H
 
 #include <loop/core.h>
+#include <loop/kernel/ring.h>
 #include <loop/uring_compat.h>
 
 /* What a completion is about: the top three bits of its user_data. The rest is the id of the job or the descriptor,
@@ -127,12 +128,12 @@ __attribute__((always_inline)) static inline int loop_uring_enter_now(struct loo
     unsigned flags = uring->enter_flags | (wait_for ? uring->wait_flags : 0);
     uring->loop->stats.enters++;
     if (!wait_for || timeout_ns == LOOP_NEVER) {
-        return io_uring_enter2(uring->enter_fd, to_submit, wait_for, flags, NULL, _NSIG / 8);
+        return loop_kernel_io_uring_enter2(uring->enter_fd, to_submit, wait_for, flags, NULL, _NSIG / 8);
     }
     struct __kernel_timespec timeout = {.tv_sec = timeout_ns / LOOP_SECOND, .tv_nsec = timeout_ns % LOOP_SECOND};
     struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&timeout};
-    return io_uring_enter2(uring->enter_fd, to_submit, wait_for, flags | IORING_ENTER_EXT_ARG, (sigset_t *)(void *)&arg,
-                           sizeof arg);
+    return loop_kernel_io_uring_enter2(uring->enter_fd, to_submit, wait_for, flags | IORING_ENTER_EXT_ARG,
+                                       (sigset_t *)(void *)&arg, sizeof arg);
 }
 
 /* Enters the kernel: submits what is filled in, has it finish what it deferred, and waits for `wait_for` completions,

@@ -5,6 +5,11 @@
  *
  * The floor is Linux 6.1, known by what it has rather than by its number.
  */
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/ring.h>
 #include <loop/uring_prepare.h>
 #include <loop/uring_region.h>
 #include <loop/uring_setup.h>
@@ -13,10 +18,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #define SQ_SIZE 64u
 #define SQ_SIZE_MAX 32768u
@@ -42,12 +44,12 @@
 static int disabled_by_sysctl(void)
 {
     char text[8] = "";
-    int file = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+    int file = loop_kernel_open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC, 0);
     if (file < 0) {
         return 0;
     }
-    ssize_t n = read(file, text, sizeof text - 1);
-    close(file);
+    ssize_t n = loop_kernel_read(file, text, sizeof text - 1);
+    loop_kernel_close(file);
     return n > 0 ? atoi(text) : 0;
 }
 
@@ -138,7 +140,7 @@ static int make_ring(struct loop_uring *uring, unsigned sq_size, unsigned cq_siz
     struct io_uring_params params = {.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
                                      .cq_entries = cq_size,
                                      .sq_thread_idle = uring->loop->options.polling_timeout_ms};
-    int error = io_uring_queue_init_params(sq_size, &uring->ring, &params);
+    int error = loop_kernel_io_uring_queue_init_params(sq_size, &uring->ring, &params);
     uring->setup_flags = params.flags;
     return error;
 }
@@ -190,7 +192,7 @@ static void map_queues(struct loop_uring *uring)
 /* How the kernel is entered: by a registered number where that is to be had, and without being counted as iowait. */
 static void choose_enter_flags(struct loop_uring *uring)
 {
-    bool is_registered = io_uring_register_ring_fd(&uring->ring) == 1;
+    bool is_registered = loop_kernel_io_uring_register_ring_fd(&uring->ring) == 1;
     uring->is_polled = uring->setup_flags & IORING_SETUP_SQPOLL;
     uring->enter_fd = (unsigned)(is_registered ? uring->ring.enter_ring_fd : uring->ring.ring_fd);
     uring->enter_flags = IORING_ENTER_GETEVENTS | (is_registered ? IORING_ENTER_REGISTERED_RING : 0) |
@@ -203,16 +205,16 @@ static void choose_enter_flags(struct loop_uring *uring)
 static int check_opcodes(struct loop_uring *uring)
 {
     enum { MOST_OPCODES = 256 };
-    struct io_uring_probe *probe = calloc(1, sizeof *probe + MOST_OPCODES * sizeof *probe->ops);
+    struct io_uring_probe *probe = loop_kernel_calloc(1, sizeof *probe + MOST_OPCODES * sizeof *probe->ops);
     if (!probe) {
         return -ENOMEM;
     }
-    int error = io_uring_register_probe(&uring->ring, probe, MOST_OPCODES);
+    int error = loop_kernel_io_uring_register_probe(&uring->ring, probe, MOST_OPCODES);
     if (!error) {
         uring->elsewhere = loop_uring_foreign_ops() | loop_uring_unknown_ops(probe);
         error = probe->last_op >= FLOOR_OPCODE ? 0 : -EINVAL;
     }
-    free(probe);
+    loop_kernel_free(probe);
     return error;
 }
 
@@ -298,7 +300,7 @@ static int check(struct loop_uring *uring, const char **step)
 static void limit_workers(struct loop_uring *uring)
 {
     unsigned most[2] = {FILE_WORKERS, OTHER_WORKERS};
-    (void)io_uring_register_iowq_max_workers(&uring->ring, most);
+    (void)loop_kernel_io_uring_register_iowq_max_workers(&uring->ring, most);
 }
 
 static void say_what_is_used(struct loop_uring *uring, const char *name)
@@ -328,7 +330,7 @@ static char mappings;
 void loop_uring_unmap(struct loop_uring *uring)
 {
     QUEUES_WILL_BE_UNMAPPED();
-    io_uring_queue_exit(&uring->ring);
+    loop_kernel_io_uring_queue_exit(&uring->ring);
 }
 
 static int set_up(struct loop_uring *uring)
@@ -341,7 +343,7 @@ static int set_up(struct loop_uring *uring)
         return fail(uring->loop, "io_uring_setup", error);
     }
     QUEUES_ARE_MAPPED();
-    (void)io_uring_ring_dontfork(&uring->ring);
+    (void)loop_kernel_io_uring_ring_dontfork(&uring->ring);
     map_queues(uring);
     choose_enter_flags(uring);
     error = check(uring, &step);
@@ -358,25 +360,25 @@ static int set_up(struct loop_uring *uring)
 static void close_probe(struct loop *loop)
 {
     if (loop->probe >= 0) {
-        close(loop->probe);
+        loop_kernel_close(loop->probe);
         loop->probe = -1;
     }
 }
 
 int loop_uring_init(struct loop *loop)
 {
-    struct loop_uring *uring = calloc(1, sizeof *uring);
+    struct loop_uring *uring = loop_kernel_calloc(1, sizeof *uring);
     if (!uring) {
         return fail(loop, "io_uring", -ENOMEM);
     }
     uring->loop = loop;
     loop_list_init(&uring->line);
     loop_list_init(&uring->fds_line);
-    loop->probe = epoll_create1(EPOLL_CLOEXEC);
+    loop->probe = loop_kernel_epoll_create1(EPOLL_CLOEXEC);
     int error = loop->probe < 0 ? fail(loop, "epoll_create1", -errno) : set_up(uring);
     if (error) {
         close_probe(loop);
-        free(uring);
+        loop_kernel_free(uring);
         return error;
     }
     loop->backend_state = uring;
@@ -390,12 +392,12 @@ void loop_uring_finish(struct loop *loop)
     assert(loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line));
     if (!uring->is_gone) {
         if (loop->region.is_fixed) {
-            (void)io_uring_unregister_buffers(&uring->ring);
+            (void)loop_kernel_io_uring_unregister_buffers(&uring->ring);
         }
         loop_uring_unmap(uring);
     }
     loop->region.is_fixed = false;
     close_probe(loop);
-    free(uring);
+    loop_kernel_free(uring);
     loop->backend_state = NULL;
 }
