@@ -87,7 +87,7 @@ static void tell_outcome(const struct loop_job *job, struct loop_copy_outcome *o
                          enum loop_copy_side side)
 {
     bool is_scopes = why == -ECANCELED && job->scope->is_cancelled;
-    outcome->bytes = job->u.args.second_offset;
+    outcome->bytes = job->u.args.copy.done;
     outcome->error = (int)(is_scopes ? job->scope->reason : why);
     outcome->is_sink_error = why < 0 && side == LOOP_COPY_SINK;
 }
@@ -96,7 +96,7 @@ bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_co
 {
     const struct loop_copy_more *more = more_of(job);
     bool is_sources = why < 0 && why != -ECANCELED && why != -ENOMEM && side == LOOP_COPY_SOURCE;
-    return is_sources && job->u.args.second_offset > 0 && job->fn && !(more && more->outcome);
+    return is_sources && job->u.args.copy.done > 0 && job->fn && !(more && more->outcome);
 }
 
 /* Without a continuation a count would tell nobody that the copy has failed: the error is for the scope. */
@@ -110,13 +110,13 @@ int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, e
         loop_job_complete(loop, more->hold, 0);
         more->hold = NULL;
     }
-    if (why < 0 && (job->u.args.second_offset == 0 || !job->fn)) {
+    if (why < 0 && (job->u.args.copy.done == 0 || !job->fn)) {
         return why;
     }
     if (job->fd && loop_copy_hides_error(job, why, side)) {
         loop_unread_keep_error(loop, job->fd, why);
     }
-    return job->u.args.second_offset;
+    return job->u.args.copy.done;
 }
 
 void loop_copy_note_lost(struct loop_job *job, size_t n)
@@ -176,10 +176,9 @@ static bool is_within(const struct loop_scope *scope, const struct loop_scope *o
 
 /* ---- between two descriptors ---- */
 
-/* u.args of such a copy: `data` the spare buffer it keeps or NULL, `len` the bytes in it, `offset` how many of them
- * have been written, `second_offset` the bytes written in all; that much there is in a small job. `second` is the
- * sink's descriptor, where it isn't the source's: an echo, which waits on every idle connection, is small. */
-static_assert(offsetof(struct loop_op_args, second) <= sizeof(((struct loop_job *)0)->u.small),
+/* An echo, whose sink is its source's descriptor, waits on every idle connection: it is a small job, without `second`.
+ */
+static_assert(offsetof(struct loop_copy_args, inner) <= sizeof(((struct loop_job *)0)->u.small),
               "an echo is a small job");
 
 static const struct loop_job_kind echo_kind, pass_kind;
@@ -191,11 +190,12 @@ static struct loop_fd *sink_of(const struct loop_job *job)
 
 static void give_back(struct loop *loop, struct loop_job *job)
 {
-    struct loop_block *spare = job->u.args.data;
+    struct loop_copy_args *args = &job->u.args.copy;
+    struct loop_block *spare = args->block;
     if (spare) {
-        job->u.args.data = NULL;
-        spare->at = (size_t)job->u.args.offset;
-        spare->end = job->u.args.len;
+        args->block = NULL;
+        spare->at = (size_t)((char *)args->rest.iov_base - (char *)spare->bytes);
+        spare->end = spare->at + args->rest.iov_len;
         loop_unread_put(loop, job->fd, spare);
     }
 }
@@ -222,9 +222,9 @@ static bool has_room(const struct loop_fd *to)
 static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, struct loop_block *spare, size_t len,
                                    int64_t written)
 {
-    job->u.args.data = spare;
-    job->u.args.len = len;
-    job->u.args.offset = written > 0 ? written : 0;
+    size_t n = written > 0 ? (size_t)written : 0;
+    job->u.args.copy.block = spare;
+    job->u.args.copy.rest = (struct iovec){(char *)spare->bytes + n, len - n};
     if (written < 0 && written != -EAGAIN) {
         return end_copy(loop, job, written, LOOP_COPY_SINK);
     }
@@ -247,7 +247,7 @@ static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
     }
     int64_t written = has_room(to) ? loop_io_write_one(to, spare->bytes, (size_t)n) : -EAGAIN;
-    job->u.args.second_offset += written > 0 ? written : 0;
+    job->u.args.copy.done += written > 0 ? written : 0;
     if (written != n) {
         return keep_rest(loop, job, spare, (size_t)n, written);
     }
@@ -257,17 +257,16 @@ static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
 
 static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
 {
-    struct loop_block *spare = job->u.args.data;
-    int64_t n = loop_io_write_one(sink_of(job), (char *)spare->bytes + job->u.args.offset,
-                                  job->u.args.len - (size_t)job->u.args.offset);
+    struct loop_copy_args *args = &job->u.args.copy;
+    int64_t n = loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
     if (n < 0) {
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SINK);
     }
-    job->u.args.offset += n;
-    job->u.args.second_offset += n;
-    if ((size_t)job->u.args.offset == job->u.args.len) {
-        job->u.args.data = NULL;
-        give_spare(loop, spare);
+    args->done += n;
+    args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - (size_t)n};
+    if (args->rest.iov_len == 0) {
+        give_spare(loop, args->block);
+        args->block = NULL;
         loop_list_remove(&job->link);
         loop_ready_wait_read(loop, job->fd, job);
     }
@@ -276,7 +275,7 @@ static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
 
 static enum loop_attempt attempt_copy(struct loop *loop, struct loop_job *job)
 {
-    return job->u.args.data ? write_some(loop, job) : read_some(loop, job);
+    return job->u.args.copy.block ? write_some(loop, job) : read_some(loop, job);
 }
 
 static const struct loop_job_kind echo_kind = {.name = "copy", .cancel = cancel_copy, .attempt = attempt_copy};

@@ -5,8 +5,7 @@
  * regular file to another.
  *
  * Each copy holds both of its descriptors: the source's is the job's fd, the sink's its second, so that closing either
- * ends it, and neither object can go while it runs. Of u.args all of them use `second_offset`, the bytes that the sink
- * has taken, and `extra`, what few copies have beside.
+ * ends it, and neither object can go while it runs. What few copies have beside is in `u.args.extra`.
  */
 #ifndef LOOP_COPY_H
 #define LOOP_COPY_H

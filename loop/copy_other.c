@@ -16,24 +16,21 @@
 
 /* ---- to a file ---- */
 
-/* u.args of such a copy: `data` the buffer while it is being written, `out` and `len` what of it is still to be,
- * `offset` the sink's job that it waits for, `second_offset` and `second` as those of all copies. */
-
 static void drop_bulk(struct loop *loop, struct loop_job *job)
 {
-    loop_copy_give(loop, job->u.args.data, true);
-    job->u.args.data = NULL;
+    loop_copy_give(loop, job->u.args.copy.block, true);
+    job->u.args.copy.block = NULL;
 }
 
 /* Its bytes that have not been written are the source's again. */
 static void give_bulk_back(struct loop *loop, struct loop_job *job)
 {
-    struct loop_op_args *args = &job->u.args;
-    struct loop_block *bulk = args->data;
+    struct loop_copy_args *args = &job->u.args.copy;
+    struct loop_block *bulk = args->block;
     if (bulk) {
-        bulk->at = (size_t)((char *)args->out - (char *)bulk->bytes);
-        bulk->end = bulk->at + args->len;
-        args->data = NULL;
+        bulk->at = (size_t)((char *)args->rest.iov_base - (char *)bulk->bytes);
+        bulk->end = bulk->at + args->rest.iov_len;
+        args->block = NULL;
         loop_unread_put(loop, job->fd, bulk);
     }
 }
@@ -51,12 +48,12 @@ static void on_room(void *arg, int64_t result);
 static void write_bulk(struct loop *loop, struct loop_job *job)
 {
     bool took_chunk;
-    struct loop_op_args *args = &job->u.args;
-    struct loop_write_state write = {.single = {args->out, args->len}, .n_iov = 1, .total = args->len};
-    loop_job inner = loop_fd_is_full(args->second)
-                         ? loop_fd_drained(args->second, on_room, job)
-                         : loop_fd_write(args->second, &write, on_bulk_written, job, &took_chunk);
-    args->offset = (int64_t)loop_job_inner(loop, inner, args->second->scope);
+    struct loop_copy_args *args = &job->u.args.copy;
+    struct loop_fd *to = job->u.args.second;
+    struct loop_write_state write = {.single = args->rest, .n_iov = 1, .total = args->rest.iov_len};
+    loop_job inner = loop_fd_is_full(to) ? loop_fd_drained(to, on_room, job)
+                                         : loop_fd_write(to, &write, on_bulk_written, job, &took_chunk);
+    args->inner = loop_job_inner(loop, inner, to->scope);
     if (!inner) {
         finish_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
     }
@@ -78,15 +75,14 @@ static void on_bulk_written(void *arg, int64_t result)
 {
     struct loop_job *job = arg;
     struct loop *loop = job->scope->loop;
-    struct loop_op_args *args = &job->u.args;
+    struct loop_copy_args *args = &job->u.args.copy;
     size_t n = result > 0 ? (size_t)result : 0;
-    args->second_offset += (int64_t)n;
-    args->out = (char *)args->out + n;
-    args->len -= n;
-    int64_t why = end_of_write(job, result, loop_fd_is_full(args->second));
+    args->done += (int64_t)n;
+    args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - n};
+    int64_t why = end_of_write(job, result, loop_fd_is_full(job->u.args.second));
     if (why) {
         finish_to_file(loop, job, why, job->is_cancelled ? LOOP_COPY_SOURCE : LOOP_COPY_SINK);
-    } else if (args->len > 0) {
+    } else if (args->rest.iov_len > 0) {
         write_bulk(loop, job); /* it stopped in the middle without saying why: this one says it */
     } else {
         drop_bulk(loop, job);
@@ -109,7 +105,7 @@ static void on_room(void *arg, int64_t result)
     if (result < 0 || job->is_cancelled) {
         finish_to_file(loop, job, result < 0 ? result : -ECANCELED,
                        job->is_cancelled ? LOOP_COPY_SOURCE : LOOP_COPY_SINK);
-    } else if (job->u.args.data) {
+    } else if (job->u.args.copy.block) {
         write_bulk(loop, job);
     } else {
         loop_ready_wait_read(loop, job->fd, job);
@@ -126,14 +122,13 @@ static enum loop_attempt end_to_file(struct loop *loop, struct loop_job *job, in
 static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *to = job->u.args.second;
-    job->u.args.offset = (int64_t)loop_job_inner(loop, loop_fd_drained(to, on_room, job), to->scope);
-    return job->u.args.offset ? leave_list(job) : end_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
+    job->u.args.copy.inner = loop_job_inner(loop, loop_fd_drained(to, on_room, job), to->scope);
+    return job->u.args.copy.inner ? leave_list(job) : end_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
 }
 
 static enum loop_attempt attempt_to_file(struct loop *loop, struct loop_job *job)
 {
-    struct loop_op_args *args = &job->u.args;
-    if (loop_fd_is_full(args->second)) {
+    if (loop_fd_is_full(job->u.args.second)) {
         return wait_for_room(loop, job);
     }
     struct loop_block *bulk = loop_copy_take(loop, true);
@@ -145,9 +140,8 @@ static enum loop_attempt attempt_to_file(struct loop *loop, struct loop_job *job
         loop_copy_give(loop, bulk, true);
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_to_file(loop, job, n, LOOP_COPY_SOURCE);
     }
-    args->data = bulk;
-    args->out = bulk->bytes;
-    args->len = (size_t)n;
+    job->u.args.copy.block = bulk;
+    job->u.args.copy.rest = (struct iovec){bulk->bytes, (size_t)n};
     enum loop_attempt attempt = leave_list(job);
     write_bulk(loop, job);
     return attempt;
@@ -156,7 +150,7 @@ static enum loop_attempt attempt_to_file(struct loop *loop, struct loop_job *job
 static void cancel_to_file(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_OWNER) {
-        loop_cancel(loop, (loop_job)job->u.args.offset);
+        loop_cancel(loop, job->u.args.copy.inner);
     } else {
         loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
     }
@@ -171,8 +165,7 @@ const struct loop_job_kind loop_copy_to_file_kind = {.name = "copy",
 
 /* ---- between others ---- */
 
-/* At the beginning of the buffer, which is u.args.data; `offset` of u.args is the job of the source or the sink that
- * the copy waits for. */
+/* At the beginning of the buffer, which is u.args.copy.block. */
 struct other_copy {
     struct loop_source *source;
     struct loop_sink *sink;
@@ -186,12 +179,12 @@ static_assert(sizeof(struct other_copy) <= LOOP_COPY_MORE_ROOM, "fits into a buf
 
 static struct other_copy *other_of(const struct loop_job *job)
 {
-    return (struct other_copy *)(void *)((struct loop_block *)job->u.args.data)->bytes;
+    return (struct other_copy *)(void *)job->u.args.copy.block->bytes;
 }
 
 static void cancel_other(struct loop *loop, struct loop_job *job)
 {
-    loop_cancel(loop, (loop_job)job->u.args.offset);
+    loop_cancel(loop, job->u.args.copy.inner);
 }
 
 const struct loop_job_kind loop_copy_other_kind = {.name = "copy",
@@ -206,7 +199,7 @@ const struct loop_job_kind loop_copy_other_kind = {.name = "copy",
 static bool has_position(const struct loop_job *job, const struct other_copy *copy)
 {
     const struct loop_fd *from = job->fd;
-    int64_t position = copy->position + job->u.args.second_offset + (int64_t)copy->rest.iov_len;
+    int64_t position = copy->position + job->u.args.copy.done + (int64_t)copy->rest.iov_len;
     return copy->position >= 0 && !from->reading && loop_list_is_empty(&from->readers) &&
            lseek(from->number, 0, SEEK_CUR) == position;
 }
@@ -239,7 +232,7 @@ static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_
 /* The result with which the job ends now. */
 static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
-    struct loop_block *block = job->u.args.data;
+    struct loop_block *block = job->u.args.copy.block;
     const struct other_copy *copy = other_of(job);
     struct loop_source *source = copy->source;
     struct loop_sink *sink = copy->sink;
@@ -253,7 +246,7 @@ static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, e
     }
     loop_source_unpin(source);
     loop_sink_unpin(sink);
-    job->u.args.data = NULL;
+    job->u.args.copy.block = NULL;
     return loop_copy_result(loop, job, why, side);
 }
 
@@ -283,7 +276,7 @@ static bool go_on(struct loop_job *job)
         inner = loop_sink_write(sink, &copy->rest, 1, on_written, job);
     }
     const struct loop_scope *held = is_read ? job->scope : sink->scope;
-    job->u.args.offset = (int64_t)loop_job_inner(held->loop, inner, held);
+    job->u.args.copy.inner = loop_job_inner(held->loop, inner, held);
     return inner != 0;
 }
 
@@ -323,7 +316,7 @@ static void on_written(void *arg, int64_t result)
     struct other_copy *copy = other_of(job);
     assert(result <= (int64_t)copy->rest.iov_len); /* of a sink of the program's own the queue has checked it */
     size_t n = result > 0 ? (size_t)result : 0;
-    job->u.args.second_offset += (int64_t)n;
+    job->u.args.copy.done += (int64_t)n;
     copy->rest = (struct iovec){(char *)copy->rest.iov_base + n, copy->rest.iov_len - n};
     int64_t why = end_of_write(job, result, loop_sink_is_full(copy->sink));
     if (why) {
@@ -349,7 +342,7 @@ void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source
         loop_job_complete(loop, job, loop_copy_result(loop, job, -ENOMEM, LOOP_COPY_SOURCE));
         return;
     }
-    job->u.args.data = block;
+    job->u.args.copy.block = block;
     *other_of(job) = (struct other_copy){.source = source,
                                          .sink = sink,
                                          .size = is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES,

@@ -139,19 +139,6 @@ struct loop_job_kind {
     uint8_t size; /* enum loop_job_size */
 };
 
-/* The arguments of an operation. Which fields count is said beside each. */
-struct loop_op_args {
-    void *data;            /* buffer; iovec array; statx buffer; where accept writes the address; struct loop_buffers */
-    size_t len;            /* bytes; vectors; address length; statx mask */
-    int64_t offset;        /* of files; of splice's source */
-    int64_t second_offset; /* of splice's destination */
-    struct loop_fd *second;      /* splice's destination; a copy's */
-    struct loop_hnode in_second; /* in second->second_jobs */
-    void *out;                   /* accept's address length; the struct loop_message of recv_msg */
-    void *extra;    /* from malloc, freed with the job: paths, addresses, msghdrs, whatever the kind needs */
-    uint32_t flags; /* poll's events; MSG_…; AT_…; data_only of fsync */
-};
-
 /* What a write consists of, and how far it got. */
 struct loop_write_state {
     const struct iovec *iov; /* NULL: the one vector is `single` */
@@ -221,6 +208,8 @@ struct loop_job {
 
 #define LOOP_JOB_BARE_BYTES offsetof(struct loop_job, fd)
 #define LOOP_JOB_SMALL_BYTES (offsetof(struct loop_job, u) + sizeof(((struct loop_job *)0)->u.small))
+static_assert(sizeof(((struct loop_job *)0)->u) == sizeof(((struct loop_job *)0)->u.large),
+              "no family makes jobs larger");
 static_assert(sizeof(((struct loop_job *)0)->u.read) <= sizeof(((struct loop_job *)0)->u.small), "a read is small");
 
 /* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no
@@ -582,7 +571,7 @@ void loop_pool_submit(struct loop *loop, struct loop_job *job);
 /* Takes a job that hasn't begun out of the line again; false when a thread has it, which is then asked to end it. */
 bool loop_pool_withdraw(struct loop *loop, struct loop_job *job);
 /* Sets `*is_recalled` under the mutex: for jobs that go on until the loop wants them back. */
-void loop_pool_recall(struct loop *loop, uint32_t *is_recalled);
+void loop_pool_recall(struct loop *loop, bool *is_recalled);
 void loop_pool_collect(struct loop *loop);
 void loop_pool_finish(struct loop *loop);
 uint64_t loop_pool_threads(const struct loop *loop);

@@ -103,7 +103,7 @@ static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
 
 static int64_t read_now(struct loop_job *job)
 {
-    const struct loop_op_args *args = &job->u.args;
+    const struct loop_move_args *args = &job->u.args.move;
     if (loop_fd_has_unread(job->fd)) {
         return read_unread(job->fd, args->data, args->len);
     }
@@ -122,16 +122,15 @@ static void start_read(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* u.args of a read: `out` is where the buffer begins, `flags` whether all of it is to be filled. */
 static int64_t bytes_before(const struct loop_job *job)
 {
-    return (char *)job->u.args.data - (char *)job->u.args.out;
+    return (char *)job->u.args.move.data - (char *)job->u.args.file_read.begin;
 }
 
 static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    struct loop_op_args *args = &job->u.args;
-    bool goes_on = result > 0 && args->flags && (size_t)result < args->len && !job->is_cancelled;
+    struct loop_move_args *args = &job->u.args.move;
+    bool goes_on = result > 0 && job->u.args.file_read.is_exact && (size_t)result < args->len && !job->is_cancelled;
     if (goes_on) {
         args->data = (char *)args->data + result;
         args->len -= (size_t)result;
@@ -157,11 +156,10 @@ const struct loop_job_kind loop_file_read_kind = {.name = "file read",
 void loop_file_read(struct loop *loop, struct loop_job *job, struct iovec buffer, bool is_exact)
 {
     job->op = LOOP_OP_READ;
-    job->u.args = (struct loop_op_args){.data = buffer.iov_base,
-                                        .len = buffer.iov_len,
-                                        .offset = LOOP_CURRENT,
-                                        .out = buffer.iov_base,
-                                        .flags = is_exact};
+    job->u.args = (struct loop_op_args){
+        .file_read = {.move = {.data = buffer.iov_base, .len = buffer.iov_len, .offset = LOOP_CURRENT},
+                      .begin = buffer.iov_base,
+                      .is_exact = is_exact}};
     loop_file_join_readers(loop, job);
 }
 
@@ -237,12 +235,12 @@ static void prepare_call(struct loop_job *job)
     const struct loop_write_state *write = &call->state;
     size_t n_left = write->n_iov - write->at;
     if (n_left > LOOP_GATHER_MAX && write->at_offset == 0) {
-        job->u.args.data = (void *)(uintptr_t)(loop_write_vectors(write) + write->at);
-        job->u.args.len = n_left < IOV_MAX ? n_left : IOV_MAX;
+        job->u.args.move.iov = loop_write_vectors(write) + write->at;
+        job->u.args.move.n_iov = n_left < IOV_MAX ? n_left : IOV_MAX;
     } else {
         int n = loop_write_gather(write, call->iov, 0);
-        job->u.args.data = call->iov;
-        job->u.args.len = (size_t)(keeps_writes_apart(job->fd) ? n : gather_others(job->fd, call->iov, n));
+        job->u.args.move.iov = call->iov;
+        job->u.args.move.n_iov = (size_t)(keeps_writes_apart(job->fd) ? n : gather_others(job->fd, call->iov, n));
     }
 }
 
@@ -269,7 +267,7 @@ static void start_write(struct loop *loop, struct loop_job *job)
     }
     call->state = job->u.write;
     job->op = LOOP_OP_WRITEV;
-    job->u.args = (struct loop_op_args){.offset = LOOP_CURRENT, .extra = call};
+    job->u.args = (struct loop_op_args){.move = {.offset = LOOP_CURRENT}, .extra = call};
     make_call(loop, job);
 }
 

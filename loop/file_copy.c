@@ -27,10 +27,6 @@
 
 /* ---- on a thread of the pool ---- */
 
-/* u.args of such a copy: `second` the sink's descriptor, `second_offset` the bytes moved so far, `len` one of these,
- * `flags` whether the loop wants it back after a piece, `offset` whether the sink has failed. */
-enum copy_way { WAY_UNKNOWN, WAY_RANGE, WAY_BUFFER };
-
 /* These file systems can't share blocks between files: copy_file_range(2) would move their pages through a pipe, which
  * costs more than a read and a write. */
 static bool copies_by_pages(int number)
@@ -81,15 +77,16 @@ static int write_piece(const struct loop_fd *to, const char *buffer, size_t len,
 
 /* What was read and can't be written is given back to the source, for whoever goes on with it. What of it was written
  * counts, as whole pieces do. */
-static int64_t copy_by_buffer(struct loop_op_args *args, const struct loop_fd *from, char *buffer)
+static int64_t copy_by_buffer(struct loop_job *job, char *buffer)
 {
+    const struct loop_fd *from = job->fd;
     size_t done = 0;
     int64_t n = read_piece(from, buffer);
-    int error = n > 0 ? write_piece(args->second, buffer, (size_t)n, &done) : 0;
+    int error = n > 0 ? write_piece(job->u.args.second, buffer, (size_t)n, &done) : 0;
     if (error) {
         (void)lseek(from->number, (off_t)done - n, SEEK_CUR);
-        args->second_offset += (int64_t)done;
-        args->offset = true;
+        job->u.args.copy.done += (int64_t)done;
+        job->u.args.copy.is_sink_error = true;
     }
     return error ? error : n;
 }
@@ -107,20 +104,20 @@ static char *make_buffer(void **buffer)
 static int64_t copy_piece(void *arg, void **buffer)
 {
     struct loop_job *job = arg;
-    struct loop_op_args *args = &job->u.args;
-    int from = job->fd->number, to = args->second->number;
+    struct loop_copy_args *args = &job->u.args.copy;
+    int from = job->fd->number, to = job->u.args.second->number;
     int64_t n = 0;
-    if (args->len == WAY_UNKNOWN) {
-        args->len = copies_by_pages(from) ? WAY_BUFFER : WAY_RANGE;
+    if (args->way == LOOP_COPY_WAY_UNKNOWN) {
+        args->way = copies_by_pages(from) ? LOOP_COPY_WAY_BUFFER : LOOP_COPY_WAY_RANGE;
     }
-    if (args->len == WAY_RANGE) {
+    if (args->way == LOOP_COPY_WAY_RANGE) {
         n = copy_file_range(from, NULL, to, NULL, loop_hard_length(PIECE_BYTES), 0);
-        args->len = n > 0 ? WAY_RANGE : WAY_BUFFER;
+        args->way = n > 0 ? LOOP_COPY_WAY_RANGE : LOOP_COPY_WAY_BUFFER;
     }
-    if (args->len == WAY_BUFFER) {
-        n = make_buffer(buffer) ? copy_by_buffer(args, job->fd, *buffer) : -ENOMEM;
+    if (args->way == LOOP_COPY_WAY_BUFFER) {
+        n = make_buffer(buffer) ? copy_by_buffer(job, *buffer) : -ENOMEM;
     }
-    args->second_offset += n > 0 ? n : 0;
+    args->done += n > 0 ? n : 0;
     return n;
 }
 
@@ -132,7 +129,7 @@ static struct loop_thread_call call_piece(struct loop_job *job)
 /* Until the loop wants it back. */
 static bool has_more(const struct loop_job *job, int64_t result)
 {
-    return result > 0 && !job->u.args.flags;
+    return result > 0 && !job->u.args.copy.is_wanted_back;
 }
 
 static const struct loop_thread_kind copy_thread = {.call = call_piece, .goes_on = has_more};
@@ -151,7 +148,7 @@ static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
     if (result > 0 && !job->is_cancelled) {
         loop_file_join_readers(loop, job);
     } else {
-        enum loop_copy_side side = job->u.args.offset ? LOOP_COPY_SINK : LOOP_COPY_SOURCE;
+        enum loop_copy_side side = job->u.args.copy.is_sink_error ? LOOP_COPY_SINK : LOOP_COPY_SOURCE;
         loop_job_finish(loop, job, loop_copy_result(loop, job, result > 0 ? -ECANCELED : result, side));
     }
 }
@@ -168,14 +165,14 @@ static void have_turn(struct loop *loop, struct loop_job *job)
         loop_file_join_writers(loop, job, job->u.args.second);
         return;
     }
-    job->u.args.flags = is_contended(job);
+    job->u.args.copy.is_wanted_back = is_contended(job);
     loop_pool_submit(loop, job);
 }
 
 static void yield(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_POOL_LINE) {
-        loop_pool_recall(loop, &job->u.args.flags);
+        loop_pool_recall(loop, &job->u.args.copy.is_wanted_back);
     }
 }
 

@@ -128,7 +128,7 @@ bool loop_pool_withdraw(struct loop *loop, struct loop_job *job)
     return is_withdrawn;
 }
 
-void loop_pool_recall(struct loop *loop, uint32_t *is_recalled)
+void loop_pool_recall(struct loop *loop, bool *is_recalled)
 {
     struct loop_pool *pool = loop->pool;
     pthread_mutex_lock(&pool->mutex);

@@ -10,7 +10,7 @@ static bool is_ordered(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     return row->op_class == LOOP_CLASS_MOVE &&
-           (row->is_output || job->op == LOOP_OP_SPLICE || job->u.args.offset == -1);
+           (row->is_output || job->op == LOOP_OP_SPLICE || job->u.args.move.offset == LOOP_CURRENT);
 }
 
 static bool shares_descriptor(const struct loop_job *job, const struct loop_job *other)

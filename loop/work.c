@@ -7,15 +7,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* In args.flags of a LOOP_OP_WORK. */
-enum work_flags {
-    TAKES_LONG = 1,
-    IS_OWNED = 2 /* it has a release hook, and args.out is its struct owned_work */
-};
-
-struct owned_work {
+struct loop_owned_work {
     struct loop_late late; /* the pool's, once it is given up */
     loop_work_fn *work;
     void *work_arg;
@@ -28,7 +21,7 @@ struct owned_work {
     bool was_resumed;
 };
 
-static void release_if_over(struct owned_work *owned)
+static void release_if_over(struct loop_owned_work *owned)
 {
     if (owned->was_resumed && !owned->is_late) {
         owned->release(owned->work_arg);
@@ -38,7 +31,7 @@ static void release_if_over(struct owned_work *owned)
 
 static int64_t run_owned(void *arg, void **buffer)
 {
-    const struct owned_work *owned = arg;
+    const struct loop_owned_work *owned = arg;
     (void)buffer;
     return owned->work(owned->work_arg);
 }
@@ -46,15 +39,13 @@ static int64_t run_owned(void *arg, void **buffer)
 static int64_t run_plain(void *arg, void **buffer)
 {
     const struct loop_job *job = arg;
-    loop_work_fn *work;
     (void)buffer;
-    memcpy(&work, &job->u.args.data, sizeof work);
-    return work(job->u.args.out);
+    return job->u.args.work.work(job->u.args.work.arg);
 }
 
 static void on_owned_done(void *arg, int64_t result)
 {
-    struct owned_work *owned = arg;
+    struct loop_owned_work *owned = arg;
     if (owned->fn) {
         owned->fn(owned->arg, result);
     } else if (result < 0 && result != -ECANCELED) {
@@ -66,7 +57,7 @@ static void on_owned_done(void *arg, int64_t result)
 
 /* ---- late ---- */
 
-static void use_late(struct owned_work *owned, unsigned i, struct loop_fd *fd)
+static void use_late(struct loop_owned_work *owned, unsigned i, struct loop_fd *fd)
 {
     owned->fds[i] = fd;
     if (fd) {
@@ -76,8 +67,8 @@ static void use_late(struct owned_work *owned, unsigned i, struct loop_fd *fd)
 
 static void give_up(struct loop *loop, struct loop_job *job)
 {
-    struct owned_work *owned = job->u.args.out;
-    assert(job->op == LOOP_OP_WORK && job->u.args.flags & IS_OWNED);
+    struct loop_owned_work *owned = job->u.args.work.owned;
+    assert(job->op == LOOP_OP_WORK && owned);
     assert(!owned->is_late && !owned->was_resumed);
     owned->is_late = true;
     use_late(owned, 0, job->fd);
@@ -89,7 +80,7 @@ static void give_up(struct loop *loop, struct loop_job *job)
 /* The thread has come back. */
 static void come_back(struct loop *loop, struct loop_late *late)
 {
-    struct owned_work *owned = LOOP_CONTAINER(late, struct owned_work, late);
+    struct loop_owned_work *owned = LOOP_CONTAINER(late, struct loop_owned_work, late);
     assert(owned->is_late);
     owned->is_late = false;
     for (unsigned i = 0; i < 2; i++) {
@@ -107,18 +98,18 @@ static void come_back(struct loop *loop, struct loop_late *late)
 /* Owned work may outlive its job: the thread knows that alone. */
 static struct loop_thread_call call_work(struct loop_job *job)
 {
-    bool is_owned = (job->u.args.flags & IS_OWNED) != 0;
-    return is_owned ? (struct loop_thread_call){run_owned, job->u.args.out} : (struct loop_thread_call){run_plain, job};
+    struct loop_owned_work *owned = job->u.args.work.owned;
+    return owned ? (struct loop_thread_call){run_owned, owned} : (struct loop_thread_call){run_plain, job};
 }
 
 static bool takes_long(const struct loop_job *job)
 {
-    return (job->u.args.flags & TAKES_LONG) != 0;
+    return job->u.args.work.takes_long;
 }
 
 static struct loop_late *late_of(const struct loop_job *job)
 {
-    struct owned_work *owned = job->u.args.flags & IS_OWNED ? job->u.args.out : NULL;
+    struct loop_owned_work *owned = job->u.args.work.owned;
     return owned ? &owned->late : NULL;
 }
 
@@ -131,38 +122,34 @@ static const struct loop_job_kind work_kind = {
 /* ---- starting ---- */
 
 static loop_job start(struct loop_scope *scope, const struct loop_work_options *options,
-                      struct loop_operation *operation, loop_work_fn *work)
+                      struct loop_operation *operation)
 {
     operation->scope = scope;
     operation->op = LOOP_OP_WORK;
     operation->kind = &work_kind;
     operation->fd = options->fd;
     operation->second = options->second;
-    operation->args.flags |= options->takes_long ? TAKES_LONG : 0;
-    /* The function is kept as bytes: C doesn't promise that a pointer to data can hold its address. */
-    _Static_assert(sizeof work == sizeof operation->args.data, "it is kept where a pointer to data would be");
-    memcpy(&operation->args.data, &work, sizeof work);
+    operation->args.work.takes_long = options->takes_long;
     return loop_operation_start(operation);
 }
 
 static loop_job start_owned(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
                             void *work_arg, loop_fn *fn, void *arg)
 {
-    struct owned_work *owned = malloc(sizeof *owned);
+    struct loop_owned_work *owned = malloc(sizeof *owned);
     if (!owned) {
         return 0;
     }
-    *owned = (struct owned_work){.late.came_back = come_back,
-                                 .work = work,
-                                 .work_arg = work_arg,
-                                 .release = options->release,
-                                 .fn = fn,
-                                 .arg = arg,
-                                 .scope = loop_operation_scope(scope, options->fd)};
+    *owned = (struct loop_owned_work){.late.came_back = come_back,
+                                      .work = work,
+                                      .work_arg = work_arg,
+                                      .release = options->release,
+                                      .fn = fn,
+                                      .arg = arg,
+                                      .scope = loop_operation_scope(scope, options->fd)};
     struct loop_operation operation = {.fn = on_owned_done, .arg = owned, .error = work ? 0 : -EINVAL};
-    operation.args.out = owned;
-    operation.args.flags = IS_OWNED;
-    loop_job job = start(scope, options, &operation, work);
+    operation.args.work.owned = owned;
+    loop_job job = start(scope, options, &operation);
     if (!job) {
         free(owned);
     }
@@ -181,8 +168,8 @@ static loop_job start_with(struct loop_scope *scope, const struct loop_work_opti
         return start_owned(scope, options, work, work_arg, fn, arg);
     }
     struct loop_operation operation = {.fn = fn, .arg = arg, .error = work ? 0 : -EINVAL};
-    operation.args.out = work_arg;
-    return start(scope, options, &operation, work);
+    operation.args.work = (struct loop_work_args){.work = work, .arg = work_arg};
+    return start(scope, options, &operation);
 }
 
 loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
