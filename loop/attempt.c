@@ -39,14 +39,14 @@ static int polled(int number, short events)
 /* The job's bytes as vectors. Empty ones in front are left out: what is shortened is the first. */
 static const struct iovec *vectors(const struct loop_job *job, struct iovec *single, int *n)
 {
-    const struct loop_op_args *args = &job->u.args;
+    const struct loop_move_args *args = &job->u.args.move;
     if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
         *single = (struct iovec){args->data, args->len};
         *n = 1;
         return single;
     }
-    const struct iovec *iov = args->data;
-    size_t count = args->len;
+    const struct iovec *iov = args->iov;
+    size_t count = args->n_iov;
     for (; count > 1 && iov->iov_len == 0; count--) {
         iov++;
     }
@@ -155,7 +155,7 @@ static int64_t try_read(struct loop_job *job, bool may_block)
 {
     struct iovec single;
     int n, number = job->fd->number;
-    int64_t offset = job->u.args.offset;
+    int64_t offset = job->u.args.move.offset;
     bool is_stream = loop_fd_is_stream(job->fd) || loop_fd_has_unread(job->fd);
     if (!may_block && offset == LOOP_CURRENT && is_stream) {
         const struct iovec *iov = vectors(job, &single, &n);
@@ -173,7 +173,7 @@ static int64_t try_write(struct loop_job *job, bool may_block)
 {
     struct iovec single;
     int n, number = job->fd->number;
-    int64_t offset = job->u.args.offset;
+    int64_t offset = job->u.args.move.offset;
     if (!may_block && offset == LOOP_CURRENT && job->fd->write_by != LOOP_IO_BLOCKING) {
         const struct iovec *iov = vectors(job, &single, &n);
         return loop_io_write(job->fd, iov, n);
@@ -198,29 +198,29 @@ static bool has_unread_for(const struct loop_job *job, int flags)
 
 static int64_t move_once(const struct loop_job *job, size_t done)
 {
-    const struct loop_op_args *args = &job->u.args;
+    const struct loop_message_args *args = &job->u.args.message;
     char *data = (char *)args->data + done;
     size_t len = args->len - done;
-    if (has_unread_for(job, (int)args->flags)) {
+    if (has_unread_for(job, args->flags)) {
         struct iovec iov = {data, len};
         return loop_unread_read(job->fd, &iov, 1, args->flags & MSG_PEEK);
     }
     if (job->fd->is_byte_stream && !(args->flags & MSG_WAITALL)) {
         len = loop_hard_length(len);
     }
-    int flags = (int)args->flags | MSG_DONTWAIT;
+    int flags = args->flags | MSG_DONTWAIT;
     return job->op == LOOP_OP_SEND ? outcome(send(job->fd->number, data, len, flags | MSG_NOSIGNAL))
                                    : outcome(recv(job->fd->number, data, len, flags));
 }
 
 /* MSG_WAITALL on a byte stream means to go on until all is there, across any number of waits: how far it got is kept in
- * second_offset, and is the result when an error or the end comes in between. */
+ * `done`, and is the result when an error or the end comes in between. */
 static int64_t try_socket(struct loop_job *job, bool may_block)
 {
     (void)may_block;
-    struct loop_op_args *args = &job->u.args;
+    struct loop_message_args *args = &job->u.args.message;
     bool wants_all = (args->flags & MSG_WAITALL) && !(args->flags & MSG_PEEK) && job->fd->is_byte_stream;
-    int64_t done = args->second_offset, result;
+    int64_t done = (int64_t)args->done, result;
     do {
         result = move_once(job, (size_t)done);
         done += result > 0 ? result : 0;
@@ -228,7 +228,7 @@ static int64_t try_socket(struct loop_job *job, bool may_block)
     if (!wants_all) {
         return result;
     }
-    args->second_offset = done;
+    args->done = (size_t)done;
     bool waits = result == -EAGAIN && !(args->flags & MSG_DONTWAIT);
     if (done > 0 && result < 0 && result != -EAGAIN && !loop_op_table[job->op].is_output) {
         loop_unread_keep_error(job->scope->loop, job->fd, result);
@@ -249,7 +249,7 @@ static int64_t try_message(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     struct loop_message_request *request = job->u.args.extra;
-    int flags = (int)job->u.args.flags | MSG_DONTWAIT;
+    int flags = job->u.args.message.flags | MSG_DONTWAIT;
     if (has_unread_for(job, flags)) {
         return unread_message(job, &request->header, flags);
     }
@@ -265,7 +265,8 @@ static int64_t try_accept(struct loop_job *job, bool may_block)
     if (job->fd->is_borrowed && polled(number, POLLIN) == 0) {
         return -EAGAIN;
     }
-    return outcome(accept4(number, job->u.args.data, job->u.args.out, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    return outcome(
+        accept4(number, job->u.args.accept.address, job->u.args.accept.address_len, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
 /* A borrowed socket that is a blocking one is made nonblocking for the length of the call. */
@@ -277,26 +278,26 @@ static int64_t connect_without_waiting(const struct loop_job *job)
     if (is_blocking) {
         fcntl(number, F_SETFL, flags | O_NONBLOCK);
     }
-    int64_t result = outcome(connect(number, job->u.args.extra, (socklen_t)job->u.args.len));
+    int64_t result = outcome(connect(number, job->u.args.extra, job->u.args.connect.address_len));
     if (is_blocking) {
         fcntl(number, F_SETFL, flags);
     }
     return result;
 }
 
-/* -EAGAIN without LOOP_CONNECT_BEGUN is connect's own: a Unix listener's backlog is full. It is the result, as in the
+/* -EAGAIN before it has begun is connect's own: a Unix listener's backlog is full. It is the result, as in the
  * ring: nothing tells when there is room. Once begun, the call is made again when there is something to hear: it tells
  * the outcome, and leaves the socket in the state that the ring leaves it in. */
 static int64_t try_connect(struct loop_job *job, bool may_block)
 {
     (void)may_block;
-    bool was_begun = job->u.args.flags & LOOP_CONNECT_BEGUN;
+    bool was_begun = job->u.args.connect.is_begun;
     if (was_begun && polled(job->fd->number, POLLOUT) == 0) {
         return -EAGAIN;
     }
     int64_t result = connect_without_waiting(job);
     if (result == -EINPROGRESS || (was_begun && result == -EALREADY)) {
-        job->u.args.flags |= LOOP_CONNECT_BEGUN;
+        job->u.args.connect.is_begun = true;
         return -EAGAIN;
     }
     return was_begun && result == -EISCONN ? 0 : result;
@@ -315,9 +316,9 @@ static int64_t try_poll(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     struct loop_fd *fd = job->fd;
-    int events = loop_fd_is_file(fd) ? loop_ready_poll_file(fd, job->u.args.flags)
-                                     : polled(fd->number, (short)job->u.args.flags);
-    if (events >= 0 && job->u.args.flags & POLLIN && loop_fd_has_unread(job->fd)) {
+    uint32_t asked = job->u.args.poll.events;
+    int events = loop_fd_is_file(fd) ? loop_ready_poll_file(fd, asked) : polled(fd->number, (short)asked);
+    if (events >= 0 && asked & POLLIN && loop_fd_has_unread(job->fd)) {
         events |= POLLIN;
     }
     if (events > 0 && (events & POLLNVAL)) {
@@ -341,8 +342,8 @@ static int64_t splice_block(const struct loop_job *job)
     const char *data = (const char *)block->bytes + block->at;
     size_t len = loop_hard_length(block->end - block->at);
     int to = args->second->number;
-    return outcome(args->second_offset == LOOP_CURRENT ? write(to, data, len)
-                                                       : pwrite(to, data, len, args->second_offset));
+    return outcome(args->splice.to_offset == LOOP_CURRENT ? write(to, data, len)
+                                                          : pwrite(to, data, len, args->splice.to_offset));
 }
 
 static int64_t try_splice(struct loop_job *job, bool may_block)
@@ -352,8 +353,8 @@ static int64_t try_splice(struct loop_job *job, bool may_block)
     if (args->extra) {
         return splice_block(job);
     }
-    loff_t from_offset = args->offset, to_offset = args->second_offset;
-    size_t len = loop_hard_length(args->len);
+    loff_t from_offset = args->splice.from_offset, to_offset = args->splice.to_offset;
+    size_t len = loop_hard_length(args->splice.len);
     if (!may_block && to->is_borrowed && !is_pipe(to) && len > PIPE_BUF) {
         len = PIPE_BUF;
     }
@@ -406,15 +407,15 @@ static int64_t try_open(struct loop_job *job, bool may_block)
 static int64_t try_statx(struct loop_job *job, bool may_block)
 {
     (void)may_block;
-    const struct loop_op_args *args = &job->u.args;
-    const struct loop_path_request *request = args->extra;
-    return outcome(statx(request->dir_number, request->path, (int)args->flags, (unsigned)args->len, args->data));
+    const struct loop_statx_args *args = &job->u.args.statx;
+    const struct loop_path_request *request = job->u.args.extra;
+    return outcome(statx(request->dir_number, request->path, args->flags, args->mask, args->buf));
 }
 
 static int64_t try_fsync(struct loop_job *job, bool may_block)
 {
     (void)may_block;
-    return outcome(job->u.args.flags ? fdatasync(job->fd->number) : fsync(job->fd->number));
+    return outcome(job->u.args.sync.is_data_only ? fdatasync(job->fd->number) : fsync(job->fd->number));
 }
 
 /* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */

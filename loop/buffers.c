@@ -140,7 +140,7 @@ loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, st
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_RECV_MULTISHOT, .arg = arg, .function = __func__};
     operation.fn = (loop_fn *)(void (*)(void))fn;
-    operation.args.data = buffers;
+    operation.args.receive.buffers = buffers;
     operation.error = !is_good ? -EINVAL : loop_fd_reads_by(fd) != LOOP_IO_SOCKET ? -ENOTSOCK : 0;
     return loop_operation_start(&operation);
 }

@@ -21,9 +21,6 @@
 #define ACCEPTS_PER_TURN 64
 #define RECVS_PER_TURN 32
 
-/* Where a splice waits; in args.flags. */
-enum splice_side { SPLICE_NOWHERE, SPLICE_SOURCE, SPLICE_DESTINATION };
-
 /* Whether -EAGAIN is an answer rather than a reason to wait: where the caller asked not to wait, and connect's own. */
 static bool is_final_again(const struct loop_job *job)
 {
@@ -31,8 +28,8 @@ static bool is_final_again(const struct loop_job *job)
     case LOOP_OP_RECV:
     case LOOP_OP_SEND:
     case LOOP_OP_SEND_MSG:
-    case LOOP_OP_RECV_MSG: return (job->u.args.flags & MSG_DONTWAIT) != 0;
-    case LOOP_OP_CONNECT: return !(job->u.args.flags & LOOP_CONNECT_BEGUN);
+    case LOOP_OP_RECV_MSG: return (job->u.args.message.flags & MSG_DONTWAIT) != 0;
+    case LOOP_OP_CONNECT: return !job->u.args.connect.is_begun;
     default: return false;
     }
 }
@@ -86,7 +83,7 @@ static enum loop_attempt starve(struct loop_job *job)
 /* Unread bytes, in memory beside the group's, which the ring may have. */
 static enum loop_attempt receive_unread(struct loop *loop, struct loop_job *job)
 {
-    struct loop_buffers *buffers = job->u.args.data;
+    struct loop_buffers *buffers = job->u.args.receive.buffers;
     int64_t error = loop_unread_take_error(job->fd);
     if (error) {
         return done_with(job, error);
@@ -112,7 +109,7 @@ static enum loop_attempt return_to_ring(struct loop *loop, struct loop_job *job)
 
 static enum loop_attempt receive_one(struct loop *loop, struct loop_job *job)
 {
-    struct loop_buffers *buffers = job->u.args.data;
+    struct loop_buffers *buffers = job->u.args.receive.buffers;
     if (loop_fd_has_unread(job->fd)) {
         return receive_unread(loop, job);
     }
@@ -164,27 +161,27 @@ static void start_multishot(struct loop *loop, struct loop_job *job)
 
 /* Which end isn't ready. A file always is. So is what was shut down: the call says so, but poll(2) doesn't say of a
  * full Unix socket that there is nothing to wait for. */
-static enum splice_side find_blocked(const struct loop_job *job)
+static enum loop_splice_side find_blocked(const struct loop_job *job)
 {
     const struct loop_fd *from = job->fd, *to = job->u.args.second;
-    bool is_ready = !loop_fd_is_stream(from) || loop_unread_is_for(from, job->u.args.offset);
+    bool is_ready = !loop_fd_is_stream(from) || loop_unread_is_for(from, job->u.args.splice.from_offset);
     struct pollfd ends[2] = {
         {.fd = is_ready ? -1 : from->number, .events = POLLIN},
         {.fd = to->write_by == LOOP_IO_BLOCKING || to->is_shut ? -1 : to->number, .events = POLLOUT},
     };
     (void)poll(ends, 2, 0);
     if (ends[0].fd >= 0 && !ends[0].revents) {
-        return SPLICE_SOURCE;
+        return LOOP_SPLICE_SOURCE;
     }
-    return ends[1].fd >= 0 && !ends[1].revents ? SPLICE_DESTINATION : SPLICE_NOWHERE;
+    return ends[1].fd >= 0 && !ends[1].revents ? LOOP_SPLICE_DESTINATION : LOOP_SPLICE_NOWHERE;
 }
 
 /* Waits for an end that has been found not to be ready. */
-static void wait_for_side(struct loop *loop, struct loop_job *job, enum splice_side side)
+static void wait_for_side(struct loop *loop, struct loop_job *job, enum loop_splice_side side)
 {
     loop_list_remove(&job->link);
-    job->u.args.flags = side;
-    if (side == SPLICE_SOURCE) {
+    job->u.args.splice.side = side;
+    if (side == LOOP_SPLICE_SOURCE) {
         job->fd->ready &= ~(uint32_t)POLLIN;
         loop_ready_wait_read(loop, job->fd, job);
     } else {
@@ -197,7 +194,7 @@ static void wait_for_side(struct loop *loop, struct loop_job *job, enum splice_s
 static int64_t splice_unread(struct loop_job *job)
 {
     const struct loop_block *first = loop_unread_first(job->fd);
-    size_t left = first->end - first->at, len = job->u.args.len < left ? job->u.args.len : left;
+    size_t left = first->end - first->at, wanted = job->u.args.splice.len, len = wanted < left ? wanted : left;
     int64_t n = loop_io_write_one(job->u.args.second, (const char *)first->bytes + first->at, len);
     loop_unread_drop(job->fd, n > 0 ? (size_t)n : 0);
     return n;
@@ -219,8 +216,8 @@ static const struct loop_job_kind unread_splice_kind = {
 /* One with a file goes to the pool when its pipe is ready, because the disk may take its time. */
 static enum loop_attempt splice_by_thread(struct loop *loop, struct loop_job *job)
 {
-    if (!job->u.args.extra && loop_unread_is_for(job->fd, job->u.args.offset)) {
-        job->u.args.extra = loop_unread_detach(job->fd, job->u.args.len);
+    if (!job->u.args.extra && loop_unread_is_for(job->fd, job->u.args.splice.from_offset)) {
+        job->u.args.extra = loop_unread_detach(job->fd, job->u.args.splice.len);
         if (!job->u.args.extra) {
             return done_with(job, -ENOMEM);
         }
@@ -239,20 +236,21 @@ static bool is_at_mark(const struct loop_fd *fd)
 
 /* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. What the
  * pipe doesn't take of the piece becomes unread. `*side` is what to wait for where nothing was moved. */
-static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum splice_side *side)
+static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_splice_side *side)
 {
     struct loop_block *block = malloc(sizeof *block + PIPE_BUF);
-    *side = SPLICE_SOURCE; /* there is nothing behind the mark yet */
+    *side = LOOP_SPLICE_SOURCE; /* there is nothing behind the mark yet */
     if (!block) {
         return -ENOMEM;
     }
-    int64_t n = receive(job, (char *)block->bytes, job->u.args.len < PIPE_BUF ? job->u.args.len : PIPE_BUF, 0);
+    size_t len = job->u.args.splice.len < PIPE_BUF ? job->u.args.splice.len : PIPE_BUF;
+    int64_t n = receive(job, (char *)block->bytes, len, 0);
     int64_t written = n > 0 ? loop_io_write_one(job->u.args.second, block->bytes, (size_t)n) : n;
     if (written == n) {
         free(block);
         return n;
     }
-    *side = SPLICE_DESTINATION;
+    *side = LOOP_SPLICE_DESTINATION;
     block->at = written > 0 ? (size_t)written : 0;
     block->end = (size_t)n;
     loop_unread_put(loop, job->fd, block);
@@ -260,10 +258,10 @@ static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum splice_si
 }
 
 /* Both ends are ready. Where it still has to wait, `*side` is what for. */
-static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kept, enum splice_side *side)
+static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kept, enum loop_splice_side *side)
 {
     int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
-    *side = SPLICE_DESTINATION;
+    *side = LOOP_SPLICE_DESTINATION;
     if (!gets_kept && (result == 0 || result == -EAGAIN) && is_at_mark(job->fd)) {
         result = pass_mark(loop, job, side);
     }
@@ -274,23 +272,23 @@ static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kep
  * would have to wait for. */
 static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
 {
-    enum splice_side side = find_blocked(job);
+    enum loop_splice_side side = find_blocked(job);
     bool has_file = !loop_fd_is_stream(job->fd) || job->u.args.second->write_by == LOOP_IO_BLOCKING;
-    bool gets_kept = side == SPLICE_NOWHERE && loop_unread_is_for(job->fd, job->u.args.offset);
+    bool gets_kept = side == LOOP_SPLICE_NOWHERE && loop_unread_is_for(job->fd, job->u.args.splice.from_offset);
     int64_t error = gets_kept ? loop_unread_take_error(job->fd) : 0;
     if (error) {
         return done_with(job, error);
     }
-    if (side == SPLICE_NOWHERE && has_file) {
+    if (side == LOOP_SPLICE_NOWHERE && has_file) {
         return splice_by_thread(loop, job);
     }
-    if (side == SPLICE_NOWHERE) {
+    if (side == LOOP_SPLICE_NOWHERE) {
         int64_t result = splice_now(loop, job, gets_kept, &side);
         if (result != -EAGAIN) {
             return done_with(job, result);
         }
     }
-    if (job->u.args.flags == side) {
+    if (job->u.args.splice.side == side) {
         return LOOP_ATTEMPT_AGAIN;
     }
     wait_for_side(loop, job, side);
@@ -300,9 +298,9 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
 /* Behind others who wait for the source; a file's list is the flow's own. */
 static void start_splice(struct loop *loop, struct loop_job *job)
 {
-    job->u.args.flags = SPLICE_NOWHERE;
+    job->u.args.splice.side = LOOP_SPLICE_NOWHERE;
     if (loop_fd_is_stream(job->fd) && !loop_list_is_empty(&job->fd->readers)) {
-        job->u.args.flags = SPLICE_SOURCE;
+        job->u.args.splice.side = LOOP_SPLICE_SOURCE;
         loop_ready_wait_read(loop, job->fd, job);
     } else if (attempt_splice(loop, job) == LOOP_ATTEMPT_DONE) {
         loop_job_backend_complete(loop, job, job->result);
@@ -330,10 +328,9 @@ const struct loop_job_kind loop_splice_kind = {.name = "operation",
 /* What needs no readiness to have an answer: a socket's operation on something else, and a read of nothing. */
 static bool is_answered_at_once(const struct loop_job *job)
 {
-    const struct loop_op_args *args = &job->u.args;
     switch (job->op) {
     case LOOP_OP_READ:
-    case LOOP_OP_READ_FIXED: return args->len == 0;
+    case LOOP_OP_READ_FIXED: return job->u.args.move.len == 0;
     case LOOP_OP_READV:
     case LOOP_OP_WRITE:
     case LOOP_OP_WRITEV:
@@ -346,7 +343,7 @@ static bool is_answered_at_once(const struct loop_job *job)
 static bool is_other_input(const struct loop_job *job)
 {
     bool is_receive = job->op == LOOP_OP_RECV || job->op == LOOP_OP_RECV_MSG;
-    return is_receive && job->u.args.flags & (MSG_OOB | MSG_ERRQUEUE);
+    return is_receive && job->u.args.message.flags & (MSG_OOB | MSG_ERRQUEUE);
 }
 
 /* Whether a system call may tell more than is known. Before the first event of a socket only a call can; a pipe's end
@@ -389,7 +386,7 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
  * under way, or there are unread bytes, which come before all that those read. */
 static bool may_try_cache(const struct loop_job *job)
 {
-    bool moves_position = job->u.args.offset == LOOP_CURRENT && !loop_fd_has_unread(job->fd);
+    bool moves_position = job->u.args.move.offset == LOOP_CURRENT && !loop_fd_has_unread(job->fd);
     return !loop_op_table[job->op].is_output && (!moves_position || !loop_fd_is_moving(job->fd));
 }
 
@@ -424,7 +421,7 @@ static void start_move(struct loop *loop, struct loop_job *job)
     bool is_stream = is_output ? job->fd->write_by != LOOP_IO_BLOCKING : loop_fd_is_stream(job->fd);
     if (job->op == LOOP_OP_SPLICE) {
         start_splice(loop, job);
-    } else if (!is_stream || job->u.args.offset != LOOP_CURRENT) {
+    } else if (!is_stream || job->u.args.move.offset != LOOP_CURRENT) {
         start_file(loop, job);
     } else {
         start_stream(loop, job, is_output ? POLLOUT : POLLIN);
@@ -434,7 +431,7 @@ static void start_move(struct loop *loop, struct loop_job *job)
 /* Always among the pollers, also for one event only: whoever polls waits for nobody, and nobody for him. */
 static void start_poll(struct loop *loop, struct loop_job *job)
 {
-    loop_ready_wait(loop, job->fd, job, job->u.args.flags | POLLERR);
+    loop_ready_wait(loop, job->fd, job, job->u.args.poll.events | POLLERR);
 }
 
 void loop_direct_start(struct loop *loop, struct loop_job *job)
@@ -454,8 +451,8 @@ void loop_direct_start(struct loop *loop, struct loop_job *job)
 /* What had been moved before is told, P5. */
 static int64_t cancelled_result(const struct loop_job *job)
 {
-    bool counts = (job->op == LOOP_OP_RECV || job->op == LOOP_OP_SEND) && job->u.args.second_offset > 0;
-    return counts ? job->u.args.second_offset : -ECANCELED;
+    bool counts = (job->op == LOOP_OP_RECV || job->op == LOOP_OP_SEND) && job->u.args.message.done > 0;
+    return counts ? (int64_t)job->u.args.message.done : -ECANCELED;
 }
 
 void loop_direct_cancel(struct loop *loop, struct loop_job *job)

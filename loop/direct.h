@@ -13,7 +13,4 @@ enum loop_attempt loop_direct_attempt(struct loop *loop, struct loop_job *job);
 /* The kind of LOOP_OP_SPLICE, which waits for one of its ends or the other. */
 extern const struct loop_job_kind loop_splice_kind;
 
-/* connect(2) has said EINPROGRESS; in args.flags. */
-#define LOOP_CONNECT_BEGUN 1u
-
 #endif

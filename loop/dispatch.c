@@ -251,7 +251,7 @@ run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned
  * without arguments. */
 static uint32_t watched_events(const struct loop_job *job)
 {
-    uint32_t asked = job->op == LOOP_OP_POLL ? job->u.args.flags : 0;
+    uint32_t asked = job->op == LOOP_OP_POLL ? job->u.args.poll.events : 0;
     return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
 }
 

@@ -159,9 +159,7 @@ struct move {
     struct loop_fd *fd;
     enum loop_op op;
     int error;
-    void *data;
-    size_t len;
-    int64_t offset;
+    struct loop_move_args args;
     loop_fn *fn;
     void *arg;
     const char *function;
@@ -169,10 +167,10 @@ struct move {
 
 static int check_move(const struct move *move)
 {
-    if (move->error || (!move->data && move->len > 0)) {
-        return move->error ? move->error : -EINVAL;
+    if (move->error) {
+        return move->error;
     }
-    int error = check_offset(move->fd, loop_op_table[move->op].is_output, move->offset);
+    int error = check_offset(move->fd, loop_op_table[move->op].is_output, move->args.offset);
     return error || loop_op_table[move->op].is_output ? error : (int)loop_role_reading(move->fd);
 }
 
@@ -192,9 +190,7 @@ static loop_job start_move(const struct move *move)
     }
     loop_job id = job->id;
     job->op = (uint8_t)move->op;
-    job->u.args.data = move->data;
-    job->u.args.len = move->len;
-    job->u.args.offset = move->offset;
+    job->u.args.move = move->args;
     int error = ended ? 0 : fd ? check_move(move) : -EINVAL;
     if (error) {
         loop_job_complete(owner->loop, job, error);
@@ -202,6 +198,11 @@ static loop_job start_move(const struct move *move)
         owner->loop->backend->start(owner->loop, job);
     }
     return id;
+}
+
+static int check_bytes(const void *buf, size_t len)
+{
+    return !buf && len > 0 ? -EINVAL : 0;
 }
 
 static size_t limited(size_t len)
@@ -212,35 +213,35 @@ static size_t limited(size_t len)
 loop_job loop_op_read(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int64_t offset, loop_fn *fn,
                       void *arg)
 {
-    return start_move(&(struct move){scope, fd, LOOP_OP_READ, 0, buf, limited(len), offset, fn, arg, __func__});
+    const struct loop_move_args args = {.data = buf, .len = limited(len), .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_READ, check_bytes(buf, len), args, fn, arg, __func__});
 }
 
-static int check_count(size_t n_iov)
+static int check_vectors(const struct iovec *iov, size_t n_iov)
 {
-    return n_iov > IOV_MAX ? -EINVAL : 0;
+    return n_iov > IOV_MAX || (!iov && n_iov > 0) ? -EINVAL : 0;
 }
 
 loop_job loop_op_readv(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
                        int64_t offset, loop_fn *fn, void *arg)
 {
-    void *data = (void *)(uintptr_t)iov;
-    return start_move(
-        &(struct move){scope, fd, LOOP_OP_READV, check_count(n_iov), data, n_iov, offset, fn, arg, __func__});
+    const struct loop_move_args args = {.iov = iov, .n_iov = n_iov, .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_READV, check_vectors(iov, n_iov), args, fn, arg, __func__});
 }
 
 loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int64_t offset,
                        loop_fn *fn, void *arg)
 {
     void *data = (void *)(uintptr_t)buf;
-    return start_move(&(struct move){scope, fd, LOOP_OP_WRITE, 0, data, limited(len), offset, fn, arg, __func__});
+    const struct loop_move_args args = {.data = data, .len = limited(len), .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_WRITE, check_bytes(buf, len), args, fn, arg, __func__});
 }
 
 loop_job loop_op_writev(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
                         int64_t offset, loop_fn *fn, void *arg)
 {
-    void *data = (void *)(uintptr_t)iov;
-    return start_move(
-        &(struct move){scope, fd, LOOP_OP_WRITEV, check_count(n_iov), data, n_iov, offset, fn, arg, __func__});
+    const struct loop_move_args args = {.iov = iov, .n_iov = n_iov, .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_WRITEV, check_vectors(iov, n_iov), args, fn, arg, __func__});
 }
 
 /* ---- the region ---- */
@@ -252,26 +253,28 @@ static loop_job start_fixed(struct move *move, size_t region_offset)
     }
     const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
     const struct loop_region *region = &scope->loop->region;
-    if (region_offset > region->size_bytes || move->len > region->size_bytes - region_offset) {
+    if (region_offset > region->size_bytes || move->args.len > region->size_bytes - region_offset) {
         move->error = move->error ? move->error : -EFAULT;
         region_offset = 0;
     }
-    move->data = region->memory + region_offset;
+    move->args.data = region->memory + region_offset;
     return start_move(move);
 }
 
 loop_job loop_op_read_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
                             int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_fixed(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg, __func__},
-                       region_offset);
+    return start_fixed(
+        &(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__},
+        region_offset);
 }
 
 loop_job loop_op_write_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
                              int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_fixed(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg, __func__},
-                       region_offset);
+    return start_fixed(
+        &(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__},
+        region_offset);
 }
 
 static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
@@ -281,7 +284,7 @@ static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
     }
     const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
     bool is_good = chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
-                   move->len <= scope->loop->region.block_size;
+                   move->args.len <= scope->loop->region.block_size;
     move->error = is_good ? 0 : -EINVAL;
     return start_fixed(move, is_good ? loop_chunk_place(chunk) : 0);
 }
@@ -289,13 +292,15 @@ static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
 loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
                             int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_chunk(&(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, NULL, len, offset, fn, arg, __func__}, chunk);
+    return start_chunk(
+        &(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__}, chunk);
 }
 
 loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
                              int64_t offset, loop_fn *fn, void *arg)
 {
-    return start_chunk(&(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, NULL, len, offset, fn, arg, __func__}, chunk);
+    return start_chunk(
+        &(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__}, chunk);
 }
 
 /* ---- readiness ---- */
@@ -335,7 +340,7 @@ loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned
     }
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_POLL, .fn = fn, .arg = arg, .function = __func__};
-    operation.args.flags = wanted;
+    operation.args.poll.events = wanted;
     operation.error = poll_result_of_file(fd, wanted);
     return loop_operation_start(&operation);
 }
@@ -457,7 +462,8 @@ loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t 
                                        .fn = fn,
                                        .arg = arg,
                                        .function = __func__};
-    operation.args = (struct loop_op_args){.len = limited(len), .offset = from_offset, .second_offset = to_offset};
+    operation.args =
+        (struct loop_op_args){.splice = {.from_offset = from_offset, .to_offset = to_offset, .len = limited(len)}};
     return loop_operation_start(&operation);
 }
 
@@ -480,7 +486,7 @@ loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const str
         return 0;
     }
     memcpy(operation.args.extra, address, address_len);
-    operation.args.len = address_len;
+    operation.args.connect.address_len = address_len;
     return loop_operation_start(&operation);
 }
 
@@ -490,7 +496,7 @@ loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct soc
 {
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT, .fn = fn, .arg = arg, .function = __func__};
-    operation.args = (struct loop_op_args){.data = address, .out = address ? address_len : NULL};
+    operation.args = (struct loop_op_args){.accept = {address, address ? address_len : NULL}};
     operation.error = !fd || !fn || (address && !address_len) ? -EINVAL : 0;
     return loop_operation_start(&operation);
 }
@@ -508,7 +514,7 @@ loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, s
 {
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_RECV, .fn = fn, .arg = arg, .function = __func__};
-    operation.args = (struct loop_op_args){.data = buf, .len = limited(len), .flags = (uint32_t)flags};
+    operation.args = (struct loop_op_args){.message = {.flags = flags, .data = buf, .len = limited(len)}};
     operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
     if (fd && flags & MSG_OOB) {
         fd->doubts |= LOOP_DOUBT_ALWAYS; /* poll(2) doesn't tell of the mark any more when its byte has been taken */
@@ -522,7 +528,8 @@ loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_SEND, .fn = fn, .arg = arg, .function = __func__};
     void *data = (void *)(uintptr_t)buf;
-    operation.args = (struct loop_op_args){.data = data, .len = limited(len), .flags = (uint32_t)flags | MSG_NOSIGNAL};
+    operation.args =
+        (struct loop_op_args){.message = {.flags = flags | MSG_NOSIGNAL, .data = data, .len = limited(len)}};
     operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
     return loop_operation_start(&operation);
 }

@@ -115,7 +115,7 @@ loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char
     memcpy(request->path, path, path_size);
     struct loop_operation operation = {
         .scope = owner, .fd = dir, .op = LOOP_OP_STATX, .fn = fn, .arg = arg, .function = __func__};
-    operation.args = (struct loop_op_args){.data = buf, .len = mask, .flags = (uint32_t)flags, .extra = request};
+    operation.args = (struct loop_op_args){.statx = {buf, mask, flags}, .extra = request};
     return loop_operation_start(&operation);
 }
 
@@ -123,7 +123,7 @@ loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_o
 {
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_FSYNC, .fn = fn, .arg = arg, .function = __func__};
-    operation.args.flags = data_only;
+    operation.args.sync.is_data_only = data_only;
     operation.error = fd ? 0 : -EINVAL;
     return loop_operation_start(&operation);
 }

@@ -48,9 +48,9 @@ static bool is_whole(const struct loop_message *message)
 }
 
 /* MSG_WAITALL is left out: a message comes, and goes, as one system call has it. */
-static uint32_t call_flags(const struct loop_message *message, int more_flags)
+static int call_flags(const struct loop_message *message, int more_flags)
 {
-    return (uint32_t)((message->flags & ~MSG_WAITALL) | more_flags);
+    return (message->flags & ~MSG_WAITALL) | more_flags;
 }
 
 loop_job loop_op_send_msg(struct loop_scope *scope, struct loop_fd *fd, const struct loop_message *message, loop_fn *fn,
@@ -67,7 +67,7 @@ loop_job loop_op_send_msg(struct loop_scope *scope, struct loop_fd *fd, const st
         return 0;
     }
     attach_fds(request, message);
-    operation.args = (struct loop_op_args){.extra = request, .flags = call_flags(message, MSG_NOSIGNAL)};
+    operation.args = (struct loop_op_args){.message = {.flags = call_flags(message, MSG_NOSIGNAL)}, .extra = request};
     return loop_operation_start(&operation);
 }
 
@@ -104,7 +104,7 @@ static void recv_msg_done(struct loop *loop, struct loop_job *job, int64_t resul
 {
     if (result >= 0) {
         struct loop_message_request *request = job->u.args.extra;
-        take_message(job->u.args.out, &request->header, job->u.args.len);
+        take_message(job->u.args.message.message, &request->header, job->u.args.message.max_numbers);
     }
     loop_job_finish(loop, job, result);
 }
@@ -146,8 +146,10 @@ loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd, struct l
         request->header.msg_control = request->control;
         request->header.msg_controllen = sizeof request->control;
     }
-    operation.args = (struct loop_op_args){
-        .extra = request, .out = message, .len = message->n_numbers, .flags = call_flags(message, MSG_CMSG_CLOEXEC)};
+    operation.args = (struct loop_op_args){.message = {.flags = call_flags(message, MSG_CMSG_CLOEXEC),
+                                                       .message = message,
+                                                       .max_numbers = message->n_numbers},
+                                           .extra = request};
     loop_job job = loop_operation_start(&operation);
     if (job) {
         empty_message(message);

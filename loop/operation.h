@@ -166,13 +166,6 @@ struct loop_copy_args {
 /* The arguments of a job's operation: the family's, and what all have. */
 struct loop_op_args {
     union {
-        struct { /* of those families that have no struct yet */
-            void *data;
-            size_t len;
-            int64_t offset, second_offset;
-            void *out;
-            uint32_t flags;
-        };
         struct loop_move_args move;
         struct loop_file_read_args file_read;
         struct loop_message_args message;

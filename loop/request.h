@@ -29,6 +29,6 @@ struct loop_message_request {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(LOOP_MESSAGE_MAX_NUMBERS * sizeof(int))];
 };
 
-/* connect keeps a struct sockaddr_storage, whose length is in `args.len`. */
+/* connect keeps a struct sockaddr_storage, whose length is in `args.connect`. */
 
 #endif

@@ -27,9 +27,9 @@ static size_t asked_of(const struct loop_job *job)
     const struct msghdr *header = args->extra;
     switch (job->op) {
     case LOOP_OP_WRITE:
-    case LOOP_OP_WRITE_FIXED:
-    case LOOP_OP_SEND: return args->len;
-    case LOOP_OP_WRITEV: return length_of(args->data, args->len);
+    case LOOP_OP_WRITE_FIXED: return args->move.len;
+    case LOOP_OP_SEND: return args->message.len;
+    case LOOP_OP_WRITEV: return length_of(args->move.iov, args->move.n_iov);
     case LOOP_OP_SEND_MSG: return length_of(header->msg_iov, header->msg_iovlen);
     default: return 0;
     }
@@ -52,12 +52,12 @@ static size_t copy_rest(struct iovec *to, const struct iovec *iov, size_t n_iov,
 /* The vectors are the program's: what is left of them is a copy. */
 static int advance_vectors(struct loop_op_args *args, size_t n)
 {
-    struct iovec *rest = calloc(args->len, sizeof *rest);
+    struct iovec *rest = calloc(args->move.n_iov, sizeof *rest);
     if (!rest) {
         return -ENOMEM;
     }
-    args->len = copy_rest(rest, args->data, args->len, n);
-    args->data = rest;
+    args->move.n_iov = copy_rest(rest, args->move.iov, args->move.n_iov, n);
+    args->move.iov = rest;
     free(args->extra);
     args->extra = rest;
     return 0;
@@ -83,21 +83,40 @@ static int advance_message(struct loop_op_args *args, size_t n)
     return 0;
 }
 
+static void advance_move(struct loop_move_args *args, size_t n)
+{
+    args->data = (char *)args->data + n;
+    args->len -= n;
+}
+
+static int advance_send(struct loop_message_args *args, size_t n)
+{
+    args->data = (char *)args->data + n;
+    args->len -= n;
+    args->done = 0;
+    return 0;
+}
+
+/* Leaves the rest for the job to write. */
+static int advance_write(struct loop_job *job, size_t n)
+{
+    struct loop_move_args *args = &job->u.args.move;
+    args->offset += args->offset != LOOP_CURRENT ? (int64_t)n : 0;
+    if (job->op == LOOP_OP_WRITEV) {
+        return advance_vectors(&job->u.args, n);
+    }
+    advance_move(args, n);
+    return 0;
+}
+
 /* Leaves the rest for the job to move. */
 static int advance(struct loop_job *job, size_t n)
 {
-    struct loop_op_args *args = &job->u.args;
-    args->offset += job->op != LOOP_OP_SEND && args->offset != LOOP_CURRENT ? (int64_t)n : 0;
-    args->second_offset = 0;
-    if (job->op == LOOP_OP_WRITEV) {
-        return advance_vectors(args, n);
+    switch (job->op) {
+    case LOOP_OP_SEND: return advance_send(&job->u.args.message, n);
+    case LOOP_OP_SEND_MSG: return advance_message(&job->u.args, n);
+    default: return advance_write(job, n);
     }
-    if (job->op == LOOP_OP_SEND_MSG) {
-        return advance_message(args, n);
-    }
-    args->data = (char *)args->data + n;
-    args->len -= n;
-    return 0;
 }
 
 static int64_t rest_of(struct loop_job *job, int64_t result)

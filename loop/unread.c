@@ -21,8 +21,8 @@ static bool waits_for_input(const struct loop_job *job)
     case LOOP_OP_RECV_MULTISHOT: return true;
     case LOOP_OP_READ:
     case LOOP_OP_READV:
-    case LOOP_OP_READ_FIXED: return args->offset == LOOP_CURRENT && loop_fd_is_stream(job->fd);
-    case LOOP_OP_POLL: return (args->flags & POLLIN) != 0;
+    case LOOP_OP_READ_FIXED: return args->move.offset == LOOP_CURRENT && loop_fd_is_stream(job->fd);
+    case LOOP_OP_POLL: return (args->poll.events & POLLIN) != 0;
     default: return false;
     }
 }

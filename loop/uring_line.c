@@ -46,7 +46,7 @@ void loop_uring_start_elsewhere(struct loop_uring *uring, struct loop_job *job)
 
 static bool lacks_group(const struct loop_job *job)
 {
-    return job->op == LOOP_OP_RECV_MULTISHOT && !((const struct loop_buffers *)job->u.args.data)->ring;
+    return job->op == LOOP_OP_RECV_MULTISHOT && !job->u.args.receive.buffers->ring;
 }
 
 /* At a file's position: the ring would not keep the order of several, and doesn't move the position of one that is
@@ -66,10 +66,10 @@ static bool goes_by_readiness(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     if (row->op_class == LOOP_CLASS_READ || row->op_class == LOOP_CLASS_POLL) {
-        bool waits_for_all = job->op == LOOP_OP_RECV && job->u.args.flags & MSG_WAITALL;
+        bool waits_for_all = job->op == LOOP_OP_RECV && job->u.args.message.flags & MSG_WAITALL;
         return waits_for_all || loop_fd_has_unread(job->fd) || !loop_fd_is_stream(job->fd);
     }
-    if (row->op_class != LOOP_CLASS_MOVE || job->u.args.offset != LOOP_CURRENT) {
+    if (row->op_class != LOOP_CLASS_MOVE || job->u.args.move.offset != LOOP_CURRENT) {
         return false;
     }
     uint8_t by = row->is_output ? job->fd->write_by : job->fd->read_by;

@@ -12,23 +12,17 @@
 
 #include <errno.h>
 
-/* In args.flags of a recv_multishot. */
-enum receive_flags {
-    RECEIVE_FAMILY_IS_KNOWN = 1,
-    RECEIVE_IS_UNIX = 2,
-    RECEIVE_HAS_ENDED = 4 /* nothing is left but the end; the kernel was asked to let go */
-};
-
 static bool is_unix(struct loop_job *job)
 {
-    uint32_t *flags = &job->u.args.flags;
-    if (!(*flags & RECEIVE_FAMILY_IS_KNOWN)) {
+    struct loop_receive_args *args = &job->u.args.receive;
+    if (!args->is_family_known) {
         int family = 0;
         socklen_t len = sizeof family;
         (void)getsockopt(job->fd->number, SOL_SOCKET, SO_DOMAIN, &family, &len);
-        *flags |= RECEIVE_FAMILY_IS_KNOWN | (family == AF_UNIX ? RECEIVE_IS_UNIX : 0u);
+        args->is_family_known = true;
+        args->is_unix = family == AF_UNIX;
     }
-    return *flags & RECEIVE_IS_UNIX;
+    return args->is_unix;
 }
 
 /* Since Linux 6.17 a multishot receive stops trying where a Unix socket says that nothing is queued, and waits for the
@@ -36,19 +30,18 @@ static bool is_unix(struct loop_job *job)
 static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, uint32_t flags)
 {
     char byte;
-    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.flags & RECEIVE_HAS_ENDED ||
-        !is_unix(job)) {
+    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.has_ended || !is_unix(job)) {
         return;
     }
     if (recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
-        job->u.args.flags |= RECEIVE_HAS_ENDED;
+        job->u.args.receive.has_ended = true;
         loop_uring_cancel(uring, job);
     }
 }
 
 static void receive(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
-    struct loop_buffers *buffers = job->u.args.data;
+    struct loop_buffers *buffers = job->u.args.receive.buffers;
     unsigned index = flags >> IORING_CQE_BUFFER_SHIFT;
     assert(flags & IORING_CQE_F_BUFFER && index < buffers->count && !buffers->is_lent[index]);
     buffers->is_lent[index] = true;
@@ -86,14 +79,14 @@ static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
     if (job->op != LOOP_OP_RECV_MULTISHOT) {
         return 0;
     }
-    loop_uring_buffers_take_back(uring, job->u.args.data);
-    return loop_direct_buffers_init(uring->loop, job->u.args.data);
+    loop_uring_buffers_take_back(uring, job->u.args.receive.buffers);
+    return loop_direct_buffers_init(uring->loop, job->u.args.receive.buffers);
 }
 
 /* -EBADFD: the descriptor can't be polled, and so is no socket. */
 static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
 {
-    if (result == -ECANCELED && job->op == LOOP_OP_RECV_MULTISHOT && job->u.args.flags & RECEIVE_HAS_ENDED) {
+    if (result == -ECANCELED && job->op == LOOP_OP_RECV_MULTISHOT && job->u.args.receive.has_ended) {
         return 0;
     }
     return result == -EBADFD ? -ENOTSOCK : result;
@@ -129,8 +122,8 @@ void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, 
     bool has_data = job->op == LOOP_OP_ACCEPT_MULTISHOT ? result >= 0 : result > 0;
     if (has_data) {
         deliver(uring, job, result, flags);
-    } else if (flags & IORING_CQE_F_BUFFER && ((struct loop_buffers *)job->u.args.data)->ring) {
-        loop_uring_buffers_give(job->u.args.data, flags >> IORING_CQE_BUFFER_SHIFT);
+    } else if (flags & IORING_CQE_F_BUFFER && job->u.args.receive.buffers->ring) {
+        loop_uring_buffers_give(job->u.args.receive.buffers, flags >> IORING_CQE_BUFFER_SHIFT);
     }
     if (flags & IORING_CQE_F_MORE) {
         return;

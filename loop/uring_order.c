@@ -23,7 +23,7 @@ static bool is_message_call(const struct loop_job *job)
 static bool is_at_position(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
-    return row->op_class == LOOP_CLASS_MOVE && job->u.args.offset == LOOP_CURRENT &&
+    return row->op_class == LOOP_CLASS_MOVE && job->u.args.move.offset == LOOP_CURRENT &&
            job->fd->write_by == LOOP_IO_BLOCKING;
 }
 
@@ -41,7 +41,8 @@ static struct loop_turn *turn_of(const struct loop_job *job)
     if (is_at_position(job)) {
         return &job->fd->receiving;
     }
-    if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET || (is_message_call(job) && job->u.args.flags & IN_NO_LINE)) {
+    if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET ||
+        (is_message_call(job) && job->u.args.message.flags & IN_NO_LINE)) {
         return NULL;
     }
     return row->is_output ? &job->fd->sending : &job->fd->receiving;

@@ -14,33 +14,40 @@
 #define MOST_BYTES ((size_t)0x7ffff000)
 
 /* What reads whole packets or numbers is never shortened: the rest would be lost. */
-static unsigned bytes_of(const struct loop_job *job)
+static unsigned bytes_of(const struct loop_job *job, size_t wanted)
 {
     bool may_be_short = job->fd->is_byte_stream || !loop_fd_is_stream(job->fd);
-    size_t len = may_be_short ? loop_hard_length(job->u.args.len) : job->u.args.len;
+    size_t len = may_be_short ? loop_hard_length(wanted) : wanted;
     return (unsigned)(len < MOST_BYTES ? len : MOST_BYTES);
 }
 
 static unsigned socket_bytes_of(const struct loop_job *job)
 {
-    size_t len = job->u.args.len;
-    return !(job->u.args.flags & MSG_WAITALL) ? bytes_of(job) : (unsigned)(len < MOST_BYTES ? len : MOST_BYTES);
+    const struct loop_message_args *args = &job->u.args.message;
+    return !(args->flags & MSG_WAITALL) ? bytes_of(job, args->len)
+                                        : (unsigned)(args->len < MOST_BYTES ? args->len : MOST_BYTES);
+}
+
+static unsigned move_bytes_of(const struct loop_job *job)
+{
+    return bytes_of(job, job->u.args.move.len);
 }
 
 /* A count of vectors, which the kernel refuses (EINVAL) long before it is too large for the entry. */
 static unsigned vectors_of(const struct loop_job *job)
 {
-    return (unsigned)(job->u.args.len < UINT16_MAX ? job->u.args.len : UINT16_MAX);
+    return (unsigned)(job->u.args.move.n_iov < UINT16_MAX ? job->u.args.move.n_iov : UINT16_MAX);
 }
 
 /* Where the file's position is meant it is written down: uring_result.c corrects it after a short read or write. */
 static uint64_t offset_of(struct loop_job *job)
 {
-    if (job->u.args.offset == LOOP_CURRENT) {
+    struct loop_move_args *args = &job->u.args.move;
+    if (args->offset == LOOP_CURRENT) {
         bool has_position = !loop_fd_is_stream(job->fd) && job->fd->write_by == LOOP_IO_BLOCKING;
-        job->u.args.second_offset = has_position ? lseek(job->fd->number, 0, SEEK_CUR) : -1;
+        args->position = has_position ? lseek(job->fd->number, 0, SEEK_CUR) : -1;
     }
-    return (uint64_t)job->u.args.offset;
+    return (uint64_t)args->offset;
 }
 
 static void prepare_nop(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
@@ -58,7 +65,7 @@ static void prepare_openat2(const struct loop_uring *uring, struct io_uring_sqe 
     (void)uring;
     if (!(request->how.flags & (O_PATH | O_NONBLOCK))) {
         request->how.flags |= O_NONBLOCK;
-        job->u.args.flags = LOOP_URING_OPEN_NONBLOCK;
+        job->u.args.open.is_made_nonblocking = true;
     }
     io_uring_prep_openat2(entry, request->dir_number, request->path, &request->how);
 }
@@ -66,32 +73,32 @@ static void prepare_openat2(const struct loop_uring *uring, struct io_uring_sqe 
 static void prepare_read(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_read(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job));
+    io_uring_prep_read(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job));
 }
 
 static void prepare_readv(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_readv(entry, job->fd->number, job->u.args.data, vectors_of(job), offset_of(job));
+    io_uring_prep_readv(entry, job->fd->number, job->u.args.move.iov, vectors_of(job), offset_of(job));
 }
 
 static void prepare_write(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_write(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job));
+    io_uring_prep_write(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job));
 }
 
 static void prepare_writev(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_writev(entry, job->fd->number, job->u.args.data, vectors_of(job), offset_of(job));
+    io_uring_prep_writev(entry, job->fd->number, job->u.args.move.iov, vectors_of(job), offset_of(job));
 }
 
 /* The region is the ring's only registered buffer, number 0. */
 static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     if (loop_uring_region_is_fixed(uring->loop)) {
-        io_uring_prep_read_fixed(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job), 0);
+        io_uring_prep_read_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
     } else {
         prepare_read(uring, entry, job);
     }
@@ -100,7 +107,7 @@ static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_s
 static void prepare_write_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     if (loop_uring_region_is_fixed(uring->loop)) {
-        io_uring_prep_write_fixed(entry, job->fd->number, job->u.args.data, bytes_of(job), offset_of(job), 0);
+        io_uring_prep_write_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
     } else {
         prepare_write(uring, entry, job);
     }
@@ -109,7 +116,7 @@ static void prepare_write_fixed(const struct loop_uring *uring, struct io_uring_
 /* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other. */
 static void prepare_poll(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
-    uint32_t events = job->u.args.flags;
+    uint32_t events = job->u.args.poll.events;
     (void)uring;
     if (events & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
         events |= POLLIN;
@@ -120,13 +127,14 @@ static void prepare_poll(const struct loop_uring *uring, struct io_uring_sqe *en
 static void prepare_connect(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_connect(entry, job->fd->number, job->u.args.extra, (socklen_t)job->u.args.len);
+    io_uring_prep_connect(entry, job->fd->number, job->u.args.extra, job->u.args.connect.address_len);
 }
 
 static void prepare_accept(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_accept(entry, job->fd->number, job->u.args.data, job->u.args.out, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    io_uring_prep_accept(entry, job->fd->number, job->u.args.accept.address, job->u.args.accept.address_len,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
 static void prepare_accept_multishot(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
@@ -138,7 +146,7 @@ static void prepare_accept_multishot(const struct loop_uring *uring, struct io_u
 /* POLL_FIRST: on an empty group the kernel would otherwise refuse at once, also where nothing has come. */
 static void prepare_recv_multishot(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
-    const struct loop_buffers *buffers = job->u.args.data;
+    const struct loop_buffers *buffers = job->u.args.receive.buffers;
     (void)uring;
     io_uring_prep_recv_multishot(entry, job->fd->number, NULL, 0, 0);
     entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
@@ -149,42 +157,44 @@ static void prepare_recv_multishot(const struct loop_uring *uring, struct io_uri
 static void prepare_recv(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_recv(entry, job->fd->number, job->u.args.data, socket_bytes_of(job), (int)job->u.args.flags);
+    io_uring_prep_recv(entry, job->fd->number, job->u.args.message.data, socket_bytes_of(job),
+                       job->u.args.message.flags);
 }
 
 static void prepare_send(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    int flags = (int)job->u.args.flags | MSG_NOSIGNAL;
-    io_uring_prep_send(entry, job->fd->number, job->u.args.data, socket_bytes_of(job), flags);
+    int flags = job->u.args.message.flags | MSG_NOSIGNAL;
+    io_uring_prep_send(entry, job->fd->number, job->u.args.message.data, socket_bytes_of(job), flags);
 }
 
 static void prepare_send_msg(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     struct loop_message_request *request = job->u.args.extra;
     (void)uring;
-    io_uring_prep_sendmsg(entry, job->fd->number, &request->header, job->u.args.flags | MSG_NOSIGNAL);
+    io_uring_prep_sendmsg(entry, job->fd->number, &request->header, (unsigned)job->u.args.message.flags | MSG_NOSIGNAL);
 }
 
 static void prepare_recv_msg(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     struct loop_message_request *request = job->u.args.extra;
     (void)uring;
-    io_uring_prep_recvmsg(entry, job->fd->number, &request->header, job->u.args.flags | MSG_CMSG_CLOEXEC);
+    io_uring_prep_recvmsg(entry, job->fd->number, &request->header,
+                          (unsigned)job->u.args.message.flags | MSG_CMSG_CLOEXEC);
 }
 
 static void prepare_statx(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
-    struct loop_path_request *request = job->u.args.extra;
+    const struct loop_path_request *request = job->u.args.extra;
+    const struct loop_statx_args *args = &job->u.args.statx;
     (void)uring;
-    io_uring_prep_statx(entry, request->dir_number, request->path, (int)job->u.args.flags, (unsigned)job->u.args.len,
-                        job->u.args.data);
+    io_uring_prep_statx(entry, request->dir_number, request->path, args->flags, args->mask, args->buf);
 }
 
 static void prepare_fsync(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    io_uring_prep_fsync(entry, job->fd->number, job->u.args.flags ? IORING_FSYNC_DATASYNC : 0);
+    io_uring_prep_fsync(entry, job->fd->number, job->u.args.sync.is_data_only ? IORING_FSYNC_DATASYNC : 0);
 }
 
 struct prepare_row {

@@ -7,9 +7,6 @@
 
 #include <loop/uring_ring.h>
 
-/* In args.flags of an openat2: O_NONBLOCK was not asked for. */
-#define LOOP_URING_OPEN_NONBLOCK 1u
-
 /* Fills in the entry that starts the job. */
 void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job);
 

@@ -75,7 +75,7 @@ static bool is_for_system_call(const struct loop_job *job, int32_t error)
         return !(((const struct loop_open_request *)job->u.args.extra)->how.resolve & RESOLVE_CACHED);
     }
     bool is_socket_call = job->op >= LOOP_OP_RECV && job->op <= LOOP_OP_RECV_MSG;
-    return job->op != LOOP_OP_CONNECT && !(is_socket_call && job->u.args.flags & MSG_DONTWAIT);
+    return job->op != LOOP_OP_CONNECT && !(is_socket_call && job->u.args.message.flags & MSG_DONTWAIT);
 }
 
 static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
@@ -98,7 +98,7 @@ static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
  * would end at once, so that it goes on by the descriptor's watch. */
 static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t events)
 {
-    int32_t asked = events & (int32_t)(job->u.args.flags | POLLERR | POLLHUP | POLLNVAL);
+    int32_t asked = events & (int32_t)(job->u.args.poll.events | POLLERR | POLLHUP | POLLNVAL);
     if (asked & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
         int64_t now = loop_attempt(job, false);
         asked &= now > 0 ? (int32_t)now | ~POLLPRI : ~POLLPRI;
@@ -114,10 +114,10 @@ static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t eve
 static void end_open(struct loop_job *job, int32_t result)
 {
     struct loop_open_request *request = job->u.args.extra;
-    if (job->u.args.flags != LOOP_URING_OPEN_NONBLOCK) {
+    if (!job->u.args.open.is_made_nonblocking) {
         return;
     }
-    job->u.args.flags = 0;
+    job->u.args.open.is_made_nonblocking = false;
     request->how.flags &= ~(uint64_t)O_NONBLOCK;
     if (result >= 0) {
         (void)fcntl(result, F_SETFL, fcntl(result, F_GETFL) & ~O_NONBLOCK);
@@ -126,13 +126,13 @@ static void end_open(struct loop_job *job, int32_t result)
 
 static size_t asked_for(const struct loop_job *job)
 {
-    const struct iovec *iov = job->u.args.data;
+    const struct loop_move_args *args = &job->u.args.move;
     size_t total = 0;
     if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
-        return job->u.args.len;
+        return args->len;
     }
-    for (size_t i = 0; i < job->u.args.len; i++) {
-        total += iov[i].iov_len;
+    for (size_t i = 0; i < args->n_iov; i++) {
+        total += args->iov[i].iov_len;
     }
     return total;
 }
@@ -141,8 +141,8 @@ static size_t asked_for(const struct loop_job *job)
  * tells what was moved before, but doesn't move the file's position. */
 static void correct_position(const struct loop_job *job, int32_t result)
 {
-    int64_t before = job->u.args.second_offset;
-    if (job->u.args.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
+    int64_t before = job->u.args.move.position;
+    if (job->u.args.move.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
         (void)lseek(job->fd->number, before + result, SEEK_SET);
     }
 }
