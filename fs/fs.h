@@ -2,7 +2,7 @@
  *
  * Files, and directories as capabilities.
  *
- * A struct loop_dir (<loop/fd.h>) is the right to what lies beneath one directory. A program is given two: env->cwd,
+ * A struct loop_dir is the right to what lies beneath one directory. A program is given two: env->cwd,
  * the current directory as it is whenever something is done with it, and env->fs, everything. loop_fs_open_dir makes
  * narrower ones, which are tied to the directory itself: they stay good when it is renamed and when the process goes
  * elsewhere.
@@ -41,6 +41,13 @@ extern "C" {
 #endif
 
 /* ---- directories ---- */
+
+/* A directory as a capability: the right to what is beneath it. Belongs to its scope. */
+struct loop_dir {
+    struct loop_scope *scope;
+    struct loop_fd *fd; /* NULL: the current directory, at the time of use */
+    bool is_confined;   /* no path escapes it */
+};
 
 /* Opens the directory `path`: `*opened` is the right to what is beneath it, confined, also where `dir` isn't. It
  * belongs to `scope`, and closes with it; loop_fd_close((*opened)->fd) closes it earlier. Needs no permission

@@ -5,6 +5,7 @@
  * memory); the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
  */
 #include <loop/check.h>
+#include <loop/part.h>
 #include <loop/timer.h>
 #include <loop/unread.h>
 

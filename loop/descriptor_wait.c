@@ -4,6 +4,7 @@
  */
 #include <loop/check.h>
 #include <loop/clock.h>
+#include <loop/part.h>
 #include <loop/timer.h>
 
 #include <errno.h>

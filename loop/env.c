@@ -9,6 +9,7 @@
  * somebody meant for standard error.
  */
 #include <loop/check.h>
+#include <fs/fs.h>
 #include <loop/env.h>
 #include <loop/sources.h>
 

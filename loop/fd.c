@@ -4,6 +4,7 @@
  */
 #include <loop/check.h>
 #include <loop/core.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <fcntl.h>

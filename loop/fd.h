@@ -35,10 +35,6 @@ struct loop_flow;
  * tell what it is (fstat(2) fails); an open `number` has then been closed. */
 LOOP_API struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number);
 
-/* The same for a stream socket that is known to be nonblocking and CLOEXEC, as loop_op_accept and loop_op_connect deal
- * in: with one system call, which asks for its protocol (two where that is not TCP). */
-LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number);
-
 /* Uses a descriptor that stays its owner's: never closed here, and its flags are left alone (O_NONBLOCK set
  * on an inherited terminal would be seen by the shell). One number may be borrowed more than once at a time.
  *
@@ -109,27 +105,6 @@ LOOP_API size_t loop_fd_take_unread(struct loop_fd *fd, void *buf, size_t room);
 LOOP_API struct loop_flow *loop_fd_flow(struct loop_fd *fd);
 
 LOOP_API struct loop_scope *loop_fd_scope(const struct loop_fd *fd);
-
-/* Keeps the object of a descriptor, with its flow, source and sink, until loop_fd_unpin: neither its number nor its
- * openness. Close, destroy and the end of its scope proceed as without a pin; only the memory is not used again. What
- * is started on a descriptor that is gone ends with -EBADF. For parts that keep a pointer to a descriptor, source or
- * sink across a return to the loop without a job on it. All pins are dropped before the loop ends; a debug build
- * logs a warning where some are not. */
-LOOP_API void loop_fd_pin(struct loop_fd *fd);
-
-/* Drops a pin. The pointer is dead from now on where the descriptor is gone and this was the last pin. */
-LOOP_API void loop_fd_unpin(struct loop_fd *fd);
-
-/* Waits for a descriptor to come free, after -EMFILE or -ENFILE: resumes with 0 when the loop has closed one, or when
- * `timeout_ns` have passed (others of the process may close some too). Counted in struct loop_stats. */
-LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg);
-
-/* A directory as a capability, the right to what is beneath it: a token, which <fs/fs.h> does everything with. */
-struct loop_dir {
-    struct loop_scope *scope;
-    struct loop_fd *fd; /* NULL: the current directory, at the time of use */
-    bool is_confined;   /* no path leads out of it */
-};
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 #define LOOP_FD_FLOW_H
 
 #include <loop/core.h>
+#include <loop/part.h>
 
 /* The tables of every descriptor's source and sink: `self` is the struct loop_fd. */
 extern const struct loop_source_ops loop_fd_source;

@@ -25,6 +25,7 @@ extern "C" {
 
 struct loop_clock;
 struct loop_debug;
+struct loop_dir;
 
 /* What a program is given of the world outside. It all lives in main's scope. Of the standard streams those that are
  * closed when the loop begins are there as well: `in` is at its end, and writes to `out` and `err` end with -EBADF. */
@@ -87,10 +88,6 @@ LOOP_API int loop_stop(struct loop *loop, int status);
 
 enum loop_log_level { LOOP_LOG_DEBUG, LOOP_LOG_INFO, LOOP_LOG_WARNING, LOOP_LOG_ERROR };
 
-/* Says something by the loop's log function, from a part built on the loop. */
-LOOP_API void loop_log(struct loop *loop, enum loop_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 enum loop_backend {
     LOOP_BACKEND_AUTO, /* io_uring, or epoll where the fallback agrees */
     LOOP_BACKEND_URING,
@@ -147,15 +144,6 @@ struct loop_stats {
 };
 
 LOOP_API void loop_get_stats(const struct loop *loop, struct loop_stats *stats);
-
-/* ---- working memory ---- */
-
-/* Memory of `size_bytes` and more to work in for a while, aligned to 64 bytes, for a part that needs much of it, but
- * only while something goes on: the loop keeps the largest that was given back for whoever takes next, so that it is
- * in the processor's caches. What is in it is what the last one left there, or zeros. NULL when there is none. Each is
- * given back before the loop ends, and a debug build logs a warning where it isn't; NULL is harmless. */
-LOOP_API void *loop_scratch_take(struct loop *loop, size_t size_bytes);
-LOOP_API void loop_scratch_give(struct loop *loop, void *memory);
 
 /* ---- the rest of env ---- */
 

@@ -6,6 +6,7 @@
  */
 #include <loop/direct.h>
 #include <loop/low_kind.h>
+#include <loop/part.h>
 #include <loop/start.h>
 
 #include <errno.h>

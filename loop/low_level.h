@@ -88,12 +88,6 @@ LOOP_API loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *
 LOOP_API loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned events, loop_fn *fn,
                                    void *arg);
 
-/* Resumes with POLLIN once soon after the start, and then each time something has come that a read would tell of
- * (bytes, a datagram, a connection, the end, an error), until cancelled; then once with -ECANCELED. Edge-triggered:
- * whoever is resumed reads by system calls of his own until there is nothing left. Other reads of the descriptor wait
- * behind it, and get what is there when it has ended. -EINVAL for what can't be waited for, such as a file. */
-LOOP_API loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
-
 /* splice(2): one end must be a pipe, and the other none of what splice(2) doesn't take, such as a timerfd (-EINVAL).
  * Waits for the source and for room, without holding a thread. */
 LOOP_API loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset,

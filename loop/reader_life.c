@@ -8,6 +8,7 @@
  * or destroyed at any time and is then found closed, never to be another connection's.
  */
 #include <loop/flow_check.h>
+#include <loop/part.h>
 #include <loop/reader_state.h>
 
 #include <loop/fd_flow.h>

@@ -5,6 +5,7 @@
 #include <loop/check.h>
 #include <loop/env.h>
 #include <loop/log.h>
+#include <loop/part.h>
 
 #include <stdarg.h>
 #include <stdio.h>

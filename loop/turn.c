@@ -8,6 +8,7 @@
 #include <loop/clock.h>
 #include <loop/dispatch.h>
 #include <loop/inbox.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,6 +10,7 @@
  * found closed, never another connection's. Jobs that wait know the writer by its id.
  */
 #include <loop/flow_check.h>
+#include <loop/part.h>
 #include <loop/writer_state.h>
 
 #include <loop/fd_flow.h>

@@ -4,6 +4,8 @@
  */
 #include "mixed.h"
 
+#include <loop/part.h>
+
 #include <stdio.h>
 #include <sys/stat.h>
 

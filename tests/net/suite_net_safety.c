@@ -5,6 +5,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>

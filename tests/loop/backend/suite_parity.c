@@ -6,6 +6,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 /* True when one line of the log has both. */
 static bool is_said(const char *what, const char *where)
 {

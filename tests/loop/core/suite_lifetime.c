@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
 #include <loop/pin.h>
 
 static uint64_t fds_now(const struct loop *loop)

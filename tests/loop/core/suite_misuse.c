@@ -4,6 +4,8 @@
  */
 #include "misuse.h"
 
+#include <loop/part.h>
+
 #include <stdio.h>
 
 TEST(p23_null_and_what_is_gone_are_named)

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 #include <pthread.h>
 
 LOOP_TEST_WITH(chunks_are_where_they_say, .n_blocks = 10, .block_size = 1000)

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 #include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 /* ---- P12: descriptors ---- */
 
 LOOP_TEST(p12_descriptor_wait_hears_of_a_close)

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/stat.h>

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 /* ---- P24: no global state ---- */
 
 static unsigned hook_lines;

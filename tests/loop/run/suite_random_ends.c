@@ -7,6 +7,7 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
 #include <loop/reader.h>
 #include <loop/writer.h>
 
