@@ -6,8 +6,8 @@
 #ifndef LOOP_PIN_H
 #define LOOP_PIN_H
 
-#include <loop/fd_flow.h>
-#include <loop/rest.h>
+#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/rest.h>
 
 static inline void loop_source_pin(struct loop_source *source)
 {

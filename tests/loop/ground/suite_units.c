@@ -5,9 +5,9 @@
  */
 #include "harness.h"
 
-#include <loop/list.h>
-#include <loop/slab.h>
-#include <loop/wheel.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/ground/wheel.h>
 
 static unsigned next_random(void)
 {

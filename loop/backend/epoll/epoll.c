@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The epoll backend: readiness by edges, everything else by system calls (direct.c).
+ *
+ * A descriptor is put into the set when somebody first waits for it and stays there until it is closed, so that waiting
+ * again costs no system call: what is ready is remembered in fd->ready, and an edge tells when it has come to be so
+ * again. Only the interest in output comes and goes, because a Unix socket makes an edge of it for every read of its
+ * peer. An event carries the descriptor's id, with its generation, so that one that comes too late names nothing.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/syscall/buffers.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/core/log.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EVENTS_PER_TURN 256
+
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLPRI == POLLPRI && EPOLLERR == POLLERR &&
+                   EPOLLHUP == POLLHUP,
+               "epoll's events are poll's, but for EPOLLRDHUP");
+
+struct epoll_state {
+    int number;
+    bool has_no_pwait2; /* kernels before 5.11, and filters that don't know it */
+    int n_events;       /* found by has_events, for the turn */
+    struct epoll_event events[EVENTS_PER_TURN];
+};
+
+static struct epoll_state *state_of(const struct loop *loop)
+{
+    return loop->backend_state;
+}
+
+/* ---- making and unmaking ---- */
+
+static const char *cure_for(int error)
+{
+    switch (error) {
+    case EMFILE: return "the process has no descriptor left; raise ulimit -n";
+    case ENFILE: return "the system has no descriptor left; raise fs.file-max";
+    case ENOMEM: return "the kernel has no memory for it; see the memory limit of the container";
+    case ENOSPC: return "the user's watches are used up; raise the sysctl fs.epoll.max_user_watches";
+    case EBADF: return "its number has been closed; close or destroy the object first";
+    default: return "a filter may forbid it; see the container's seccomp profile";
+    }
+}
+
+static int fail(struct loop *loop, int error)
+{
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "epoll can't be had (%s): %s", strerror(error),
+                   cure_for(error));
+    return -error;
+}
+
+static int init(struct loop *loop)
+{
+    struct epoll_state *state = loop_kernel_calloc(1, sizeof *state);
+    if (!state) {
+        return fail(loop, ENOMEM);
+    }
+    state->number = loop_kernel_epoll_create1(EPOLL_CLOEXEC);
+    if (state->number < 0) {
+        int error = errno;
+        loop_kernel_free(state);
+        return fail(loop, error);
+    }
+    loop->backend_state = state;
+    loop->probe = state->number;
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail,
+                   "edge-triggered epoll, and a pool of threads for files");
+    return 0;
+}
+
+static void finish(struct loop *loop)
+{
+    struct epoll_state *state = state_of(loop);
+    if (state->number >= 0) {
+        loop_kernel_close(state->number);
+    }
+    loop_kernel_free(state);
+    loop->backend_state = NULL;
+}
+
+/* The set is the parent's too: a number that names nothing keeps this process off it. */
+static void forked(struct loop *loop)
+{
+    state_of(loop)->number = -1;
+}
+
+/* ---- watching ---- */
+
+/* fd->backend_id is 0, or one more than the number that is in the set: the descriptor's own or, where that is there
+ * already under another object, a duplicate. */
+#define IS_DUPLICATE (UINT32_C(1) << 31)
+
+static int watched_number(const struct loop_fd *fd)
+{
+    return (int)(fd->backend_id & ~IS_DUPLICATE) - 1;
+}
+
+/* Under a number of its own, which a borrowed object may have lost meanwhile. */
+static bool is_watched_by_number(const struct loop_fd *fd)
+{
+    return fd->backend_id && !(fd->backend_id & IS_DUPLICATE) && fd->number == watched_number(fd);
+}
+
+static bool is_watched(const struct loop_fd *fd)
+{
+    return fd->backend_id & IS_DUPLICATE || is_watched_by_number(fd);
+}
+
+static int control(struct loop *loop, struct loop_fd *fd, int what, int number, uint32_t events)
+{
+    uint32_t urgent = fd->doubts & LOOP_DOUBT_ALWAYS ? 0 : POLLPRI;
+    struct epoll_event event = {.events = EPOLLET | EPOLLIN | EPOLLRDHUP | urgent | (events & (POLLOUT | POLLPRI)),
+                                .data.u64 = fd->id};
+    return loop_kernel_epoll_ctl(state_of(loop)->number, what, number, &event) ? errno : 0;
+}
+
+static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    int number = loop_kernel_dup(fd->number, 3);
+    if (number < 0) {
+        return errno;
+    }
+    int error = control(loop, fd, EPOLL_CTL_ADD, number, events);
+    if (error) {
+        loop_kernel_close(number);
+        return error;
+    }
+    fd->backend_id = ((uint32_t)number + 1) | IS_DUPLICATE;
+    return 0;
+}
+
+/* The other object that has put this number into the set, or NULL. */
+static struct loop_fd *find_watcher(const struct loop *loop, const struct loop_fd *fd)
+{
+    for (struct loop_hnode *node = loop_number_first(loop, fd->number); node; node = node->next) {
+        struct loop_fd *other = LOOP_CONTAINER(node, struct loop_fd, in_number);
+        if (other != fd && is_watched_by_number(other)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* The set knows a file by its number and by what was open there. So EEXIST is about this very file: another object
+ * watches it, or it was left there when the number was closed and a duplicate kept the file open. Where the set takes
+ * the number although another object has put it there, that one's file is not open under it any more. */
+static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    struct loop_fd *watcher = find_watcher(loop, fd);
+    int error = control(loop, fd, EPOLL_CTL_ADD, fd->number, events);
+    if (error == EEXIST && watcher) {
+        return add_duplicate(loop, fd, events);
+    }
+    if (error == EEXIST) {
+        error = control(loop, fd, EPOLL_CTL_MOD, fd->number, events);
+    } else if (!error && watcher && watcher->is_borrowed) {
+        loop_number_lose(loop, watcher);
+    }
+    if (!error) {
+        fd->backend_id = (uint32_t)fd->number + 1;
+    }
+    return error;
+}
+
+/* ENOENT: a borrowed number that its owner has closed and opened anew. */
+static int change(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    int error = control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), events);
+    return error == ENOENT ? add(loop, fd, events) : error;
+}
+
+/* What can't be watched (EPERM), such as a regular file, is always ready. */
+static int watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    uint32_t wanted = fd->watched | events | POLLIN;
+    int error = is_watched(fd) ? change(loop, fd, wanted) : add(loop, fd, wanted);
+    if (error && error != EPERM) {
+        loop_log_options(&loop->options, LOOP_LOG_ERROR,
+                         "descriptor %d can't be watched (%s), and what waits for it ends: %s", fd->number,
+                         strerror(error), cure_for(error));
+        loop_ready_fail(loop, fd, -error);
+        return -error;
+    }
+    fd->watched = wanted;
+    if (error == EPERM) {
+        loop_ready_note(loop, fd, POLLIN | POLLOUT);
+    }
+    return 0;
+}
+
+/* Out of the set before close(2): the file may live on in a duplicate, which would still be reported. */
+static void unwatch(struct loop *loop, struct loop_fd *fd)
+{
+    if (is_watched(fd)) {
+        (void)loop_kernel_epoll_ctl(state_of(loop)->number, EPOLL_CTL_DEL, watched_number(fd), NULL);
+    }
+    if (fd->backend_id & IS_DUPLICATE) {
+        loop_kernel_close(watched_number(fd));
+    }
+    fd->backend_id = 0;
+    fd->watched = 0;
+    loop_fd_unwatched(loop, fd);
+}
+
+/* ---- a turn ---- */
+
+static int wait_rounded_up(struct epoll_state *state, int64_t timeout_ns)
+{
+    int64_t ms = timeout_ns / LOOP_MILLISECOND + (timeout_ns % LOOP_MILLISECOND > 0);
+    int timeout = timeout_ns == LOOP_NEVER ? -1 : ms < INT_MAX ? (int)ms : INT_MAX;
+    return loop_kernel_epoll_wait(state->number, state->events, EVENTS_PER_TURN, timeout);
+}
+
+static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / LOOP_SECOND),
+                               .tv_nsec = (long)(timeout_ns % LOOP_SECOND)};
+    if (timeout_ns == 0 || timeout_ns == LOOP_NEVER || state->has_no_pwait2) {
+        return wait_rounded_up(state, timeout_ns);
+    }
+    int n = loop_kernel_epoll_pwait2(state->number, state->events, EVENTS_PER_TURN, &timeout, NULL);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+        state->has_no_pwait2 = true;
+        n = wait_rounded_up(state, timeout_ns);
+    }
+    return n;
+}
+
+/* The interest in output, which this event was about, is given up when no job waits for it any more. The event's
+ * continuations may have destroyed the descriptor. */
+static void drop_output(struct loop *loop, uint64_t id)
+{
+    struct loop_fd *fd = loop_fd_find(loop, id);
+    if (!fd || !(fd->watched & POLLOUT)) {
+        return;
+    }
+    bool is_wanted = !loop_list_is_empty(&fd->writers) || !loop_list_is_empty(&fd->pollers) || !is_watched(fd);
+    if (!is_wanted && control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
+        fd->watched &= ~(uint32_t)POLLOUT;
+    }
+}
+
+static void note(struct loop *loop, const struct epoll_event *event)
+{
+    struct loop_fd *fd = loop_fd_find(loop, event->data.u64);
+    if (!fd || !fd->backend_id) {
+        return;
+    }
+    uint32_t events = event->events & (POLLIN | POLLOUT | POLLPRI | POLLERR | POLLHUP);
+    if (event->events & EPOLLRDHUP) {
+        events |= POLLRDHUP;
+    }
+    loop_ready_event(loop, fd, events);
+    if (events & POLLOUT) {
+        drop_output(loop, event->data.u64);
+    }
+}
+
+/* Its number isn't the set's any more: what has it now was opened by somebody else. */
+static int tell_broken(struct loop *loop, int error)
+{
+    loop_log_options(
+        &loop->options, LOOP_LOG_ERROR,
+        "the loop ends: epoll_wait failed (%s): the set's descriptor was closed; let the program close only what it "
+        "has opened",
+        strerror(error));
+    state_of(loop)->number = -1;
+    loop->probe = -1;
+    return -error;
+}
+
+static int run(struct loop *loop)
+{
+    struct epoll_state *state = state_of(loop);
+    int64_t timeout_ns;
+    while (loop_turn_begin(loop, &timeout_ns)) {
+        int n = state->n_events;
+        if (n == 0) {
+            loop->stats.enters++;
+            n = wait_for_events(state, timeout_ns);
+        }
+        loop_turn_woken(loop);
+        if (n < 0 && errno != EINTR) {
+            return tell_broken(loop, errno);
+        }
+        for (int i = 0; i < n; i++) {
+            note(loop, &state->events[i]);
+        }
+        state->n_events = 0;
+    }
+    return 0;
+}
+
+/* An error will show again in the turn. */
+static bool has_events(struct loop *loop)
+{
+    struct epoll_state *state = state_of(loop);
+    loop->stats.enters++;
+    int n = loop_kernel_epoll_wait(state->number, state->events, EVENTS_PER_TURN, 0);
+    state->n_events = n > 0 ? n : 0;
+    return n > 0;
+}
+
+static int run_broken(struct loop *loop)
+{
+    loop_broken_turns(loop);
+    return 0;
+}
+
+static const struct loop_backend_ops broken = {
+    .name = "epoll",
+    .finish = finish,
+    .start = loop_broken_start,
+    .cancel = loop_broken_cancel,
+    .watch = loop_broken_watch,
+    .unwatch = unwatch,
+    .run = run_broken,
+    .has_events = loop_broken_has_events,
+    .buffers_init = loop_direct_buffers_init,
+    .buffers_finish = loop_direct_buffers_finish,
+    .buffers_recycle = loop_direct_buffers_recycle,
+};
+
+const struct loop_backend_ops loop_backend_epoll = {
+    .name = "epoll",
+    .init = init,
+    .finish = finish,
+    .start = loop_direct_start,
+    .cancel = loop_direct_cancel,
+    .watch = watch,
+    .unwatch = unwatch,
+    .run = run,
+    .broken = &broken,
+    .has_events = has_events,
+    .forked = forked,
+    .buffers_init = loop_direct_buffers_init,
+    .buffers_finish = loop_direct_buffers_finish,
+    .buffers_recycle = loop_direct_buffers_recycle,
+};

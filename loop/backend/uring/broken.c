@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The end of a ring that can't be used any more: a completion was lost, or the kernel refuses to be entered. All that
+ * is in flight is cancelled, what completes is heard for as long as the ring can be entered, and then the ring is
+ * closed. The kernel goes on with what can't be cancelled, such as a write to a disk, and its memory must not be
+ * touched before: the end of a pipe that is registered with the ring hangs up when the kernel has freed the ring, which
+ * it does after the last of its operations.
+ */
+#include <loop/ground/clock.h>
+#include <loop/syscall/buffers.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/ring.h>
+#include <loop/core/log.h>
+#include <loop/backend/uring/broken.h>
+#include <loop/backend/uring/buffers.h>
+#include <loop/backend/uring/events.h>
+#include <loop/backend/uring/setup.h>
+#include <loop/backend/uring/watch.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long to wait for the completions of what was cancelled: while nothing comes, so often; and in all. */
+#define QUIET_NS (10 * LOOP_MILLISECOND)
+#define QUIET_MOST 5u
+#define REST_MOST_NS LOOP_SECOND
+
+/* ---- saying what is wrong ---- */
+
+static const char *cause_of(int error)
+{
+    switch (error) {
+    case -EBADR: return "the kernel had no memory for a completion and lost it; see the memory limit of the container";
+    case -EPERM:
+    case -EACCES:
+    case -ENOSYS: return "a filter forbids it now; allow io_uring_enter in the seccomp profile";
+    case -EBADF:
+    case -EOPNOTSUPP:
+    case -ENXIO: return "the ring's descriptor was closed; let the program close only what it has opened";
+    case -EEXIST: return "another thread or process entered it; run a loop of its own there";
+    case -EOWNERDEAD: return "the kernel's submitting thread has ended; leave out polling_timeout_ms";
+    default: return "the kernel does not take it; LOOP_BACKEND=epoll does without";
+    }
+}
+
+void loop_uring_tell_broken(const struct loop_uring *uring, int error)
+{
+    loop_log_options(&uring->loop->options, LOOP_LOG_ERROR, "the loop ends: io_uring_enter failed (%s): %s",
+                     strerror(-error), cause_of(error));
+}
+
+/* ---- what the kernel has not begun ---- */
+
+/* The entry stays where it is, and does nothing. */
+static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
+{
+    struct loop *loop = uring->loop;
+    enum loop_uring_tag tag = (enum loop_uring_tag)(entry->user_data >> LOOP_URING_TAG_SHIFT);
+    uint64_t id = entry->user_data & LOOP_URING_ID_MASK;
+    *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP,
+                                   .flags = IOSQE_CQE_SKIP_SUCCESS,
+                                   .user_data = loop_uring_user_data(LOOP_URING_TAG_IGNORED, 0)};
+    if (tag == LOOP_URING_TAG_JOB) {
+        struct loop_job *job = loop_job_find(loop, id);
+        assert(job);
+        loop_uring_leave(uring, job);
+        job->where = LOOP_AT_OWNER;
+        loop_job_backend_complete(loop, job, -ECANCELED);
+    } else if (tag != LOOP_URING_TAG_IGNORED) {
+        struct loop_fd *fd = loop_fd_find(loop, id);
+        assert(fd);
+        loop_uring_unarm(uring, fd, (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN));
+    }
+}
+
+/* A thread of the kernel takes entries when it likes: what it has not taken yet can't be told then. */
+static void take_back_entries(struct loop_uring *uring)
+{
+    uint32_t head = __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
+    if (uring->is_polled) {
+        return;
+    }
+    for (uint32_t at = head; at != uring->sq_tail; at++) {
+        take_back(uring, &uring->entries[at & uring->sq_mask]);
+    }
+}
+
+/* Jobs that wait for an entry have ended by being cancelled; what is left are cancels, and those of the loop's own. */
+static void empty_line(struct loop_uring *uring)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&uring->line))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->needs_cancel_entry) {
+            job->needs_cancel_entry = false;
+        } else {
+            loop_job_backend_complete(uring->loop, job, uring->loop->broken.error);
+        }
+    }
+}
+
+/* ---- what it has ---- */
+
+static void cancel_all(struct loop_uring *uring)
+{
+    struct io_uring_sync_cancel_reg request = {.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+                                               .timeout = {.tv_nsec = QUIET_NS}};
+    (void)loop_kernel_io_uring_register_sync_cancel(&uring->ring, &request);
+}
+
+static bool can_be_entered(int result)
+{
+    return result >= 0 || result == -EINTR || result == -ETIME || result == -EBADR;
+}
+
+/* What the kernel has to say about it, as long as it says something. */
+static void hear_the_rest(struct loop_uring *uring)
+{
+    int64_t last_ns = loop_clock_read() + REST_MOST_NS;
+    unsigned quiet = 0;
+    int result = 0;
+    while (uring->in_flight > 0 && quiet < QUIET_MOST && can_be_entered(result) && loop_clock_read() < last_ns) {
+        result = loop_uring_enter(uring, 1, QUIET_NS);
+        quiet = loop_uring_completions_ready(uring) > 0 ? 0 : quiet + 1;
+        loop_uring_dispatch(uring);
+    }
+}
+
+/* ---- closing ---- */
+
+/* A pipe whose one end only the ring keeps open. Returns the other, or -errno. */
+static int register_release(struct loop_uring *uring)
+{
+    int ends[2];
+    if (loop_kernel_pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
+        return -errno;
+    }
+    int error = loop_kernel_io_uring_register_files(&uring->ring, &ends[1], 1);
+    loop_kernel_close(ends[1]);
+    if (error) {
+        loop_kernel_close(ends[0]);
+        return error;
+    }
+    return ends[0];
+}
+
+/* To give memory back, or to let the program use it, while the kernel may still write to it would be worse than to end
+ * here. */
+static void keep_jobs(struct loop_uring *uring)
+{
+    struct loop_broken *broken = &uring->loop->broken;
+    broken->released = register_release(uring);
+    if (broken->released < 0) {
+        loop_log_options(
+            &uring->loop->options, LOOP_LOG_ERROR,
+            "the kernel still has memory of %u operations, and it can't be known when it lets go of it (%s): the "
+            "program is stopped",
+            uring->in_flight, strerror(-broken->released));
+        abort();
+    }
+    broken->has_jobs = true;
+}
+
+static bool is_not_ours(int error)
+{
+    return error == -EBADF || error == -EOPNOTSUPP;
+}
+
+/* Nothing is left of the ring afterwards but the jobs that the kernel still has. */
+static void take_down(struct loop_uring *uring)
+{
+    struct loop *loop = uring->loop;
+    take_back_entries(uring);
+    cancel_all(uring);
+    hear_the_rest(uring);
+    empty_line(uring);
+    loop_number_each(loop, loop_uring_forget_watches);
+    if (uring->in_flight > 0) {
+        keep_jobs(uring);
+        uring->in_flight = 0;
+    }
+    if (is_not_ours(loop->broken.error)) {
+        uring->ring.ring_fd = -1; /* what has that number now was opened by somebody else */
+    }
+    loop_uring_unmap(uring);
+    uring->is_gone = true;
+}
+
+static int run(struct loop *loop)
+{
+    take_down(loop_uring_of(loop));
+    loop_broken_turns(loop);
+    return 0;
+}
+
+static void unwatch(struct loop *loop, struct loop_fd *fd)
+{
+    if (loop_uring_of(loop)->is_gone) {
+        loop_fd_unwatched(loop, fd);
+    } else {
+        loop_uring_unwatch(loop, fd);
+    }
+}
+
+const struct loop_backend_ops loop_uring_broken = {
+    .name = "io_uring",
+    .finish = loop_uring_finish,
+    .start = loop_broken_start,
+    .cancel = loop_broken_cancel,
+    .watch = loop_broken_watch,
+    .unwatch = unwatch,
+    .run = run,
+    .has_events = loop_broken_has_events,
+    .buffers_init = loop_direct_buffers_init,
+    .buffers_finish = loop_uring_buffers_finish,
+    .buffers_recycle = loop_uring_buffers_recycle,
+};

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the kernel reports: each completion is a job's, a watch's, or of interest to nothing.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/backend/uring/events.h>
+#include <loop/backend/uring/line.h>
+#include <loop/backend/uring/multishot.h>
+#include <loop/backend/uring/order.h>
+#include <loop/backend/uring/result.h>
+#include <loop/backend/uring/watch.h>
+
+/* Completions handled in one turn; the rest waits for the next. */
+#define EVENTS_PER_TURN 256
+
+/* Of a write without a continuation, whose rest keeps the turn. */
+static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *result)
+{
+    int64_t rest = job->kind->rest(job, *result);
+    if (rest == LOOP_GOES_ON) {
+        loop_uring_place(uring, job);
+        return true;
+    }
+    *result = (int32_t)rest;
+    return false;
+}
+
+static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags)
+{
+    struct loop_job *job = loop_job_find(uring->loop, id);
+    if (!job) {
+        return;
+    }
+    if (job->is_multishot) {
+        loop_uring_multishot_event(uring, job, result, flags);
+        return;
+    }
+    loop_uring_leave(uring, job);
+    if (job->has_turn && job->kind->rest && goes_on(uring, job, &result)) {
+        return;
+    }
+    if (job->op != LOOP_OP_POLL && result >= 0) { /* else it may go on, ahead of those that wait for its turn */
+        loop_uring_drop_turn(uring->loop, job);
+    }
+    if (result < 0 || LOOP_URING_LOOKED_AT >> job->op & 1) {
+        loop_uring_result(uring, job, result);
+    } else {
+        loop_job_backend_done(uring->loop, job, result);
+    }
+}
+
+static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind, int32_t result,
+                        uint32_t flags)
+{
+    struct loop_fd *fd = loop_fd_find(uring->loop, id);
+    if (!fd) {
+        return;
+    }
+    if (flags & IORING_CQE_F_MORE && result >= 0 && !(fd->backend_id & LOOP_URING_LETTING_GO)) {
+        loop_ready_event(uring->loop, fd, loop_uring_known_events(fd, (uint32_t)result));
+    } else {
+        loop_uring_watch_changed(uring, fd, kind, result, flags);
+    }
+}
+
+static void event(struct loop_uring *uring, uint64_t user_data, int32_t result, uint32_t flags)
+{
+    enum loop_uring_tag tag = (enum loop_uring_tag)(user_data >> LOOP_URING_TAG_SHIFT);
+    uint64_t id = user_data & LOOP_URING_ID_MASK;
+    switch (tag) {
+    case LOOP_URING_TAG_JOB: job_event(uring, id, result, flags); break;
+    case LOOP_URING_TAG_WATCH_IN:
+    case LOOP_URING_TAG_WATCH_OUT:
+    case LOOP_URING_TAG_WATCH_PRIORITY:
+        watch_event(uring, id, (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN), result, flags);
+        break;
+    case LOOP_URING_TAG_IGNORED:
+    case LOOP_URING_TAG_SELF_TEST: break;
+    }
+}
+
+void loop_uring_dispatch(struct loop_uring *uring)
+{
+    uint32_t n = loop_uring_completions_ready(uring);
+    uint32_t head = *uring->cq_head;
+    for (n = n < EVENTS_PER_TURN ? n : EVENTS_PER_TURN; n > 0; n--) {
+        const struct io_uring_cqe *completion = &uring->completions[head & uring->cq_mask];
+        uint64_t user_data = completion->user_data;
+        int32_t result = completion->res;
+        uint32_t flags = completion->flags;
+        __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE); /* from here the place is the kernel's again */
+        event(uring, user_data, result, flags);
+    }
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The start of a job: in an entry of the ring; in line, where the submission queue is full or an operation on the same
+ * descriptor is the kernel's; or by system calls, where the ring does not serve it or would serve it worse.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/core/unread.h>
+#include <loop/backend/uring/line.h>
+#include <loop/backend/uring/order.h>
+#include <loop/backend/uring/prepare.h>
+
+/* ---- into the ring ---- */
+
+static void hand_over(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    loop_uring_prepare(uring, entry, job);
+    job->where = LOOP_AT_RING;
+    uring->in_flight++;
+}
+
+void loop_uring_place(struct loop_uring *uring, struct loop_job *job)
+{
+    if (!job->has_turn && !loop_uring_take_turn(job)) {
+        return;
+    }
+    struct io_uring_sqe *entry = loop_list_is_empty(&uring->line) ? loop_uring_entry(uring) : NULL;
+    if (entry) {
+        hand_over(uring, entry, job);
+        return;
+    }
+    job->where = LOOP_AT_RING_LINE;
+    loop_list_push_back(&uring->line, &job->link);
+    uring->loop->stats.submit_waits++;
+}
+
+/* ---- by system calls ---- */
+
+void loop_uring_start_elsewhere(struct loop_uring *uring, struct loop_job *job)
+{
+    if (!(loop_uring_foreign_ops() >> job->op & 1)) {
+        uring->loop->stats.served_otherwise++;
+    }
+    job->is_otherwise = true;
+    loop_direct_start(uring->loop, job);
+}
+
+static bool lacks_group(const struct loop_job *job)
+{
+    return job->op == LOOP_OP_RECV_MULTISHOT && !job->u.args.receive.buffers->ring;
+}
+
+/* At a file's position: the ring would not keep the order of several, and doesn't move the position of one that is
+ * O_DIRECT for what it completes later (seen on Linux 6.18). What isn't for the pool has its turn: uring_order.c. */
+static bool file_goes_to_pool(const struct loop_job *job)
+{
+    const struct loop_fd *fd = job->fd;
+    bool is_known_output = loop_op_table[job->op].is_output && fd->is_regular;
+    return fd->is_direct || is_known_output || loop_file_is_for_thread(fd);
+}
+
+/* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had
+ * a writer from one at its end, but by readiness. Of what is kept for the next read the kernel doesn't know. And of an
+ * error behind a part of a receive that waits for all the ring tells nothing, nor does the next receive. A change of a
+ * file is told once by the kernel, and several polls may wait for it. */
+static bool goes_by_readiness(const struct loop_job *job)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    if (row->op_class == LOOP_CLASS_READ || row->op_class == LOOP_CLASS_POLL) {
+        bool waits_for_all = job->op == LOOP_OP_RECV && job->u.args.message.flags & MSG_WAITALL;
+        return waits_for_all || loop_fd_has_unread(job->fd) || !loop_fd_is_stream(job->fd);
+    }
+    if (row->op_class != LOOP_CLASS_MOVE || job->u.args.move.offset != LOOP_CURRENT) {
+        return false;
+    }
+    uint8_t by = row->is_output ? job->fd->write_by : job->fd->read_by;
+    return by == LOOP_IO_BLOCKING ? file_goes_to_pool(job) : by != LOOP_IO_SOCKET;
+}
+
+static void start_by_readiness(struct loop *loop, struct loop_job *job)
+{
+    job->is_otherwise = true;
+    loop_direct_start(loop, job);
+}
+
+/* ---- what the loop asks ---- */
+
+void loop_uring_start(struct loop *loop, struct loop_job *job)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    assert(!loop_list_is_linked(&job->link));
+    assert(job->is_multishot == (job->op == LOOP_OP_ACCEPT_MULTISHOT || job->op == LOOP_OP_RECV_MULTISHOT));
+    if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
+        loop_uring_start_elsewhere(uring, job);
+    } else if (goes_by_readiness(job) || loop_uring_follows_others(job)) {
+        start_by_readiness(loop, job);
+    } else {
+        loop_uring_place(uring, job);
+    }
+}
+
+void loop_uring_cancel_job(struct loop *loop, struct loop_job *job)
+{
+    if (job->where == LOOP_AT_RING_LINE) {
+        loop_job_backend_complete(loop, job, -ECANCELED);
+        loop_uring_drop_turn(loop, job);
+    } else if (job->where == LOOP_AT_RING) {
+        loop_uring_cancel(loop_uring_of(loop), job);
+    } else {
+        loop_direct_cancel(loop, job);
+    }
+}
+
+/* ---- the line ---- */
+
+static void serve_job(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    loop_list_remove(&job->link);
+    if (job->needs_cancel_entry) {
+        job->needs_cancel_entry = false;
+        loop_uring_prepare_cancel(entry, loop_uring_user_data(LOOP_URING_TAG_JOB, job->id));
+    } else {
+        hand_over(uring, entry, job);
+    }
+}
+
+/* Bytes may have been given back to the descriptor while the job stood in line. */
+bool loop_uring_serve_jobs(struct loop_uring *uring)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&uring->line))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (!job->needs_cancel_entry && goes_by_readiness(job)) {
+            loop_list_remove(node);
+            loop_uring_go_on_elsewhere(uring->loop, job);
+            continue;
+        }
+        struct io_uring_sqe *entry = loop_uring_entry(uring);
+        if (!entry) {
+            return false;
+        }
+        serve_job(uring, entry, job);
+    }
+    return true;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The jobs that complete many times: accept_multishot and recv_multishot.
+ */
+#include <loop/syscall/buffers.h>
+#include <loop/core/unread.h>
+#include <loop/backend/uring/buffers.h>
+#include <loop/backend/uring/line.h>
+#include <loop/backend/uring/multishot.h>
+#include <loop/backend/uring/order.h>
+#include <loop/backend/uring/result.h>
+
+#include <errno.h>
+
+static bool is_unix(struct loop_job *job)
+{
+    struct loop_receive_args *args = &job->u.args.receive;
+    if (!args->is_family_known) {
+        int family = 0;
+        socklen_t len = sizeof family;
+        (void)getsockopt(job->fd->number, SOL_SOCKET, SO_DOMAIN, &family, &len);
+        args->is_family_known = true;
+        args->is_unix = family == AF_UNIX;
+    }
+    return args->is_unix;
+}
+
+/* Since Linux 6.17 a multishot receive stops trying where a Unix socket says that nothing is queued, and waits for the
+ * next edge. When the peer had hung up before, the end has no edge any more, and would never be told. */
+static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, uint32_t flags)
+{
+    char byte;
+    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.has_ended || !is_unix(job)) {
+        return;
+    }
+    if (recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        job->u.args.receive.has_ended = true;
+        loop_uring_cancel(uring, job);
+    }
+}
+
+static void receive(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
+{
+    struct loop_buffers *buffers = job->u.args.receive.buffers;
+    unsigned index = flags >> IORING_CQE_BUFFER_SHIFT;
+    assert(flags & IORING_CQE_F_BUFFER && index < buffers->count && !buffers->is_lent[index]);
+    buffers->is_lent[index] = true;
+    buffers->n_free--;
+    loop_job_emit(uring->loop, job, result, buffers->memory + index * buffers->size_bytes);
+    if (flags & IORING_CQE_F_MORE) {
+        look_for_lost_end(uring, job, flags);
+    }
+}
+
+static void deliver(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
+{
+    if (job->op == LOOP_OP_ACCEPT_MULTISHOT) {
+        loop_job_emit(uring->loop, job, result, NULL);
+    } else {
+        receive(uring, job, result, flags);
+    }
+}
+
+/* Whether the descriptor itself is why the operation was refused. A call that takes nothing tells. */
+static bool is_own_error(const struct loop_job *job, int32_t error)
+{
+    if (job->op == LOOP_OP_ACCEPT_MULTISHOT) {
+        int is_listening = 0;
+        socklen_t len = sizeof is_listening;
+        return getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) || !is_listening;
+    }
+    char byte;
+    return recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == -error;
+}
+
+/* A group that the ring has is taken back from it, to be a stack. */
+static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
+{
+    if (job->op != LOOP_OP_RECV_MULTISHOT) {
+        return 0;
+    }
+    loop_uring_buffers_take_back(uring, job->u.args.receive.buffers);
+    return loop_direct_buffers_init(uring->loop, job->u.args.receive.buffers);
+}
+
+/* -EBADFD: the descriptor can't be polled, and so is no socket. */
+static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
+{
+    if (result == -ECANCELED && job->op == LOOP_OP_RECV_MULTISHOT && job->u.args.receive.has_ended) {
+        return 0;
+    }
+    return result == -EBADFD ? -ENOTSOCK : result;
+}
+
+/* Bytes have been given back to the descriptor, for which the receive was called back, if it hasn't just come to the
+ * end. By readiness it delivers them, and then returns to the ring. */
+static bool has_bytes_first(const struct loop_job *job, int32_t result)
+{
+    return (result == -ECANCELED || result == 0) && !job->is_cancelled && loop_fd_has_unread(job->fd);
+}
+
+static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_t result)
+{
+    result = as_of_system_call(job, loop_uring_without_internals(result));
+    if (has_bytes_first(job, result)) {
+        loop_uring_go_on_elsewhere(uring->loop, job);
+        return;
+    }
+    loop_uring_drop_turn(uring->loop, job);
+    if (!job->is_cancelled && loop_uring_is_refusal(result) && !is_own_error(job, result) &&
+        !take_group_back(uring, job)) {
+        uring->elsewhere |= UINT32_C(1) << job->op;
+        loop_uring_start_elsewhere(uring, job);
+    } else {
+        loop_job_backend_done(uring->loop, job, result);
+    }
+}
+
+/* The kernel may end a multishot job with good news, when the completion queue overflows for one: it goes on then. */
+void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
+{
+    bool has_data = job->op == LOOP_OP_ACCEPT_MULTISHOT ? result >= 0 : result > 0;
+    if (has_data) {
+        deliver(uring, job, result, flags);
+    } else if (flags & IORING_CQE_F_BUFFER && job->u.args.receive.buffers->ring) {
+        loop_uring_buffers_give(job->u.args.receive.buffers, flags >> IORING_CQE_BUFFER_SHIFT);
+    }
+    if (flags & IORING_CQE_F_MORE) {
+        return;
+    }
+    loop_uring_leave(uring, job);
+    if (has_data && job->is_cancelled) {
+        loop_uring_drop_turn(uring->loop, job);
+    }
+    if (!has_data) {
+        end_multishot(uring, job, result);
+    } else if (job->is_cancelled) {
+        loop_job_backend_done(uring->loop, job, -ECANCELED);
+    } else {
+        loop_uring_place(uring, job);
+    }
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The order of operations that wait for the same socket. The kernel wakes those that it has in an order of its own: the
+ * newest first, or any, by version. So it has one at a time for each direction of a socket. The others stand in the
+ * descriptor's line, and the next is started when the last completion of the one before has come.
+ *
+ * Polls may wait for different events, so that they can't stand in line. One alone is the kernel's; when another comes
+ * it is called back, and all of them wait by readiness, in the order of the calls.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/backend/uring/order.h>
+#include <loop/backend/uring/ring.h>
+
+/* What returns at once, or takes other things than the bytes of the stream, waits for nobody, and nobody for it. */
+#define IN_NO_LINE (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)
+
+static bool is_message_call(const struct loop_job *job)
+{
+    return job->op >= LOOP_OP_RECV && job->op <= LOOP_OP_RECV_MSG;
+}
+
+/* Both directions of a file that the ring serves move the same position. */
+static bool is_at_position(const struct loop_job *job)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    return row->op_class == LOOP_CLASS_MOVE && job->u.args.move.offset == LOOP_CURRENT &&
+           job->fd->write_by == LOOP_IO_BLOCKING;
+}
+
+/* NULL: it needs no turn. */
+static struct loop_turn *turn_of(const struct loop_job *job)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    switch ((enum loop_op_class)row->op_class) {
+    case LOOP_CLASS_READ:
+    case LOOP_CLASS_WRITE:
+    case LOOP_CLASS_MOVE: break;
+    case LOOP_CLASS_POLL: return &job->fd->polling;
+    default: return NULL;
+    }
+    if (is_at_position(job)) {
+        return &job->fd->receiving;
+    }
+    if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET ||
+        (is_message_call(job) && job->u.args.message.flags & IN_NO_LINE)) {
+        return NULL;
+    }
+    return row->is_output ? &job->fd->sending : &job->fd->receiving;
+}
+
+bool loop_uring_follows_others(const struct loop_job *job)
+{
+    const struct loop_turn *turn = turn_of(job);
+    if (!turn || is_at_position(job)) {
+        return false; /* a file's lists are its flow's own */
+    }
+    if (turn == &job->fd->polling) {
+        return !loop_list_is_empty(&job->fd->pollers);
+    }
+    const struct loop_list *waiting = turn == &job->fd->sending ? &job->fd->writers : &job->fd->readers;
+    return !loop_list_is_empty(waiting);
+}
+
+static struct loop_job *find_poll(const struct loop_fd *fd)
+{
+    struct loop_hnode *node = fd->jobs.first;
+    while (!LOOP_CONTAINER(node, struct loop_job, in_fd)->has_turn ||
+           LOOP_CONTAINER(node, struct loop_job, in_fd)->op != LOOP_OP_POLL) {
+        node = node->next;
+        assert(node);
+    }
+    return LOOP_CONTAINER(node, struct loop_job, in_fd);
+}
+
+/* The poll that the kernel has, or is about to have. */
+static void call_poll_back(struct loop *loop, const struct loop_fd *fd)
+{
+    struct loop_job *poll = find_poll(fd);
+    if (poll->where == LOOP_AT_RING) {
+        loop_uring_cancel(loop_uring_of(loop), poll);
+        return;
+    }
+    loop_list_remove(&poll->link);
+    loop_uring_go_on_elsewhere(loop, poll);
+}
+
+void loop_uring_go_on_elsewhere(struct loop *loop, struct loop_job *job)
+{
+    job->is_otherwise = true;
+    loop_direct_start(loop, job);
+    loop_uring_drop_turn(loop, job);
+}
+
+bool loop_uring_take_turn(struct loop_job *job)
+{
+    struct loop_turn *turn = turn_of(job);
+    if (!turn) {
+        return true;
+    }
+    if (turn->is_taken) {
+        job->where = LOOP_AT_RING_LINE;
+        loop_list_push_back(&turn->line, &job->link);
+        if (turn == &job->fd->polling && turn->line.next == &job->link) {
+            call_poll_back(job->scope->loop, job->fd);
+        }
+        return false;
+    }
+    turn->is_taken = true;
+    job->has_turn = true;
+    return true;
+}
+
+void loop_uring_end_turn(struct loop *loop, struct loop_job *job)
+{
+    struct loop_turn *turn = turn_of(job);
+    assert(turn && turn->is_taken && job->has_turn);
+    job->has_turn = false;
+    turn->is_taken = false;
+    struct loop_list *node;
+    while (!turn->is_taken && (node = loop_list_pop_front(&turn->line))) {
+        loop->backend->start(loop, LOOP_CONTAINER(node, struct loop_job, link));
+    }
+}

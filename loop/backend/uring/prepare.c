@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A job as an entry of the submission queue: one row and one function for each operation.
+ */
+#include <loop/syscall/request.h>
+#include <loop/backend/uring/prepare.h>
+#include <loop/backend/uring/region.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What one read or write moves at most, read(2). The entry's length has 32 bits. */
+#define MOST_BYTES ((size_t)0x7ffff000)
+
+/* What reads whole packets or numbers is never shortened: the rest would be lost. */
+static unsigned bytes_of(const struct loop_job *job, size_t wanted)
+{
+    bool may_be_short = job->fd->is_byte_stream || !loop_fd_is_stream(job->fd);
+    size_t len = may_be_short ? loop_hard_length(wanted) : wanted;
+    return (unsigned)(len < MOST_BYTES ? len : MOST_BYTES);
+}
+
+static unsigned socket_bytes_of(const struct loop_job *job)
+{
+    const struct loop_message_args *args = &job->u.args.message;
+    return !(args->flags & MSG_WAITALL) ? bytes_of(job, args->len)
+                                        : (unsigned)(args->len < MOST_BYTES ? args->len : MOST_BYTES);
+}
+
+static unsigned move_bytes_of(const struct loop_job *job)
+{
+    return bytes_of(job, job->u.args.move.len);
+}
+
+/* A count of vectors, which the kernel refuses (EINVAL) long before it is too large for the entry. */
+static unsigned vectors_of(const struct loop_job *job)
+{
+    return (unsigned)(job->u.args.move.n_iov < UINT16_MAX ? job->u.args.move.n_iov : UINT16_MAX);
+}
+
+/* Where the file's position is meant it is written down: uring_result.c corrects it after a short read or write. */
+static uint64_t offset_of(struct loop_job *job)
+{
+    struct loop_move_args *args = &job->u.args.move;
+    if (args->offset == LOOP_CURRENT) {
+        bool has_position = !loop_fd_is_stream(job->fd) && job->fd->write_by == LOOP_IO_BLOCKING;
+        args->position = has_position ? lseek(job->fd->number, 0, SEEK_CUR) : -1;
+    }
+    return (uint64_t)args->offset;
+}
+
+static void prepare_nop(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    (void)job;
+    io_uring_prep_nop(entry);
+}
+
+/* O_NONBLOCK keeps the open of a fifo from waiting for the other end, in one of the kernel's threads; it is taken off
+ * when the open is done. With O_PATH nothing is opened that could wait. */
+static void prepare_openat2(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    struct loop_open_request *request = job->u.args.extra;
+    (void)uring;
+    if (!(request->how.flags & (O_PATH | O_NONBLOCK))) {
+        request->how.flags |= O_NONBLOCK;
+        job->u.args.open.is_made_nonblocking = true;
+    }
+    io_uring_prep_openat2(entry, request->dir_number, request->path, &request->how);
+}
+
+static void prepare_read(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_read(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job));
+}
+
+static void prepare_readv(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_readv(entry, job->fd->number, job->u.args.move.iov, vectors_of(job), offset_of(job));
+}
+
+static void prepare_write(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_write(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job));
+}
+
+static void prepare_writev(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_writev(entry, job->fd->number, job->u.args.move.iov, vectors_of(job), offset_of(job));
+}
+
+/* The region is the ring's only registered buffer, number 0. */
+static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    if (loop_uring_region_is_fixed(uring->loop)) {
+        io_uring_prep_read_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
+    } else {
+        prepare_read(uring, entry, job);
+    }
+}
+
+static void prepare_write_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    if (loop_uring_region_is_fixed(uring->loop)) {
+        io_uring_prep_write_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
+    } else {
+        prepare_write(uring, entry, job);
+    }
+}
+
+/* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other. */
+static void prepare_poll(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    uint32_t events = job->u.args.poll.events;
+    (void)uring;
+    if (events & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
+        events |= POLLIN;
+    }
+    io_uring_prep_poll_add(entry, job->fd->number, events);
+}
+
+static void prepare_connect(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_connect(entry, job->fd->number, job->u.args.extra, job->u.args.connect.address_len);
+}
+
+static void prepare_accept(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_accept(entry, job->fd->number, job->u.args.accept.address, job->u.args.accept.address_len,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void prepare_accept_multishot(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_multishot_accept(entry, job->fd->number, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+/* POLL_FIRST: on an empty group the kernel would otherwise refuse at once, also where nothing has come. */
+static void prepare_recv_multishot(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    const struct loop_buffers *buffers = job->u.args.receive.buffers;
+    (void)uring;
+    io_uring_prep_recv_multishot(entry, job->fd->number, NULL, 0, 0);
+    entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = buffers->group_id;
+}
+
+static void prepare_recv(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_recv(entry, job->fd->number, job->u.args.message.data, socket_bytes_of(job),
+                       job->u.args.message.flags);
+}
+
+static void prepare_send(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    int flags = job->u.args.message.flags | MSG_NOSIGNAL;
+    io_uring_prep_send(entry, job->fd->number, job->u.args.message.data, socket_bytes_of(job), flags);
+}
+
+static void prepare_send_msg(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    struct loop_message_request *request = job->u.args.extra;
+    (void)uring;
+    io_uring_prep_sendmsg(entry, job->fd->number, &request->header, (unsigned)job->u.args.message.flags | MSG_NOSIGNAL);
+}
+
+static void prepare_recv_msg(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    struct loop_message_request *request = job->u.args.extra;
+    (void)uring;
+    io_uring_prep_recvmsg(entry, job->fd->number, &request->header,
+                          (unsigned)job->u.args.message.flags | MSG_CMSG_CLOEXEC);
+}
+
+static void prepare_statx(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    const struct loop_path_request *request = job->u.args.extra;
+    const struct loop_statx_args *args = &job->u.args.statx;
+    (void)uring;
+    io_uring_prep_statx(entry, request->dir_number, request->path, args->flags, args->mask, args->buf);
+}
+
+static void prepare_fsync(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    (void)uring;
+    io_uring_prep_fsync(entry, job->fd->number, job->u.args.sync.is_data_only ? IORING_FSYNC_DATASYNC : 0);
+}
+
+struct prepare_row {
+    void (*prepare)(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job);
+    uint8_t opcode;
+};
+
+/* No row: an operation that isn't the ring's. The ring's splice holds one of the kernel's threads for as long as its
+ * pipe is empty. */
+static const struct prepare_row rows[LOOP_OP_COUNT] = {
+    [LOOP_OP_NOP] = {prepare_nop, IORING_OP_NOP},
+    [LOOP_OP_OPENAT2] = {prepare_openat2, IORING_OP_OPENAT2},
+    [LOOP_OP_READ] = {prepare_read, IORING_OP_READ},
+    [LOOP_OP_READV] = {prepare_readv, IORING_OP_READV},
+    [LOOP_OP_WRITE] = {prepare_write, IORING_OP_WRITE},
+    [LOOP_OP_WRITEV] = {prepare_writev, IORING_OP_WRITEV},
+    [LOOP_OP_READ_FIXED] = {prepare_read_fixed, IORING_OP_READ_FIXED},
+    [LOOP_OP_WRITE_FIXED] = {prepare_write_fixed, IORING_OP_WRITE_FIXED},
+    [LOOP_OP_POLL] = {prepare_poll, IORING_OP_POLL_ADD},
+    [LOOP_OP_CONNECT] = {prepare_connect, IORING_OP_CONNECT},
+    [LOOP_OP_ACCEPT] = {prepare_accept, IORING_OP_ACCEPT},
+    [LOOP_OP_ACCEPT_MULTISHOT] = {prepare_accept_multishot, IORING_OP_ACCEPT},
+    [LOOP_OP_RECV_MULTISHOT] = {prepare_recv_multishot, IORING_OP_RECV},
+    [LOOP_OP_RECV] = {prepare_recv, IORING_OP_RECV},
+    [LOOP_OP_SEND] = {prepare_send, IORING_OP_SEND},
+    [LOOP_OP_SEND_MSG] = {prepare_send_msg, IORING_OP_SENDMSG},
+    [LOOP_OP_RECV_MSG] = {prepare_recv_msg, IORING_OP_RECVMSG},
+    [LOOP_OP_STATX] = {prepare_statx, IORING_OP_STATX},
+    [LOOP_OP_FSYNC] = {prepare_fsync, IORING_OP_FSYNC},
+};
+
+_Static_assert(LOOP_OP_COUNT <= 32, "an operation is one bit of a mask");
+
+void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+{
+    rows[job->op].prepare(uring, entry, job);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
+}
+
+static bool is_known(const struct io_uring_probe *opcodes, unsigned opcode)
+{
+    return opcode < opcodes->ops_len && opcodes->ops[opcode].flags & IO_URING_OP_SUPPORTED;
+}
+
+uint32_t loop_uring_unknown_ops(const struct io_uring_probe *opcodes)
+{
+    uint32_t unknown = 0;
+    for (unsigned op = 0; op < LOOP_OP_COUNT; op++) {
+        if (rows[op].prepare && !is_known(opcodes, rows[op].opcode)) {
+            unknown |= UINT32_C(1) << op;
+        }
+    }
+    return unknown;
+}
+
+uint32_t loop_uring_foreign_ops(void)
+{
+    uint32_t foreign = 0;
+    for (unsigned op = 0; op < LOOP_OP_COUNT; op++) {
+        if (!rows[op].prepare) {
+            foreign |= UINT32_C(1) << op;
+        }
+    }
+    return foreign;
+}

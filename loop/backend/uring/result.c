@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What comes of a job in the ring that has one result, where it isn't plain success: errors of the operation, and
+ * errors of the ring, which the program must not see.
+ *
+ * The ring refuses an operation with the errors that the operation itself may have (EINVAL, EACCES, …). Which of the
+ * two it was only the system call can tell, so the job is done again by that, and its answer is the result. Where the
+ * system call then succeeds it was the ring that refused, and the operation isn't asked of it any more.
+ */
+#include <loop/syscall/request.h>
+#include <loop/backend/uring/order.h>
+#include <loop/backend/uring/prepare.h>
+#include <loop/backend/uring/result.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- errors ---- */
+
+/* The kernel's own codes for an interrupted call, which leak when a job is cancelled on one of its threads. */
+#define FIRST_INTERNAL_ERROR 512
+#define LAST_INTERNAL_ERROR 516
+
+int32_t loop_uring_without_internals(int32_t result)
+{
+    bool is_internal = result <= -FIRST_INTERNAL_ERROR && result >= -LAST_INTERNAL_ERROR;
+    return is_internal || result == -EINTR ? -ECANCELED : result;
+}
+
+bool loop_uring_is_refusal(int32_t error)
+{
+    return error == -EINVAL || error == -EOPNOTSUPP || error == -ENOSYS || error == -EACCES;
+}
+
+/* What is put in place of the continuation of a job that was refused, to see what the system call says. */
+struct trial {
+    struct loop_uring *uring;
+    loop_fn *fn;
+    void *arg;
+    uint8_t op;
+};
+
+static void end_trial(void *arg, int64_t result)
+{
+    struct trial trial = *(struct trial *)arg;
+    free(arg);
+    if (result >= 0) {
+        trial.uring->elsewhere |= UINT32_C(1) << trial.op;
+        trial.uring->loop->stats.served_otherwise++;
+    }
+    trial.fn(trial.arg, result);
+}
+
+/* Without a continuation, or memory, nothing is learned. */
+static void begin_trial(struct loop_uring *uring, struct loop_job *job)
+{
+    struct trial *trial = job->fn && !job->is_stream ? malloc(sizeof *trial) : NULL;
+    if (trial) {
+        *trial = (struct trial){uring, job->fn, job->arg, job->op};
+        job->fn = end_trial;
+        job->arg = trial;
+    }
+}
+
+/* -ECANCELED where nobody cancelled: the kernel could make no thread for the job. -EAGAIN: kernels before 6.4 don't
+ * wait on every nonblocking descriptor. For an open it means a rename in the path, or a lease. */
+static bool is_for_system_call(const struct loop_job *job, int32_t error)
+{
+    if (error != -EAGAIN) {
+        return error == -ECANCELED;
+    }
+    if (job->op == LOOP_OP_OPENAT2) {
+        return !(((const struct loop_open_request *)job->u.args.extra)->how.resolve & RESOLVE_CACHED);
+    }
+    bool is_socket_call = job->op >= LOOP_OP_RECV && job->op <= LOOP_OP_RECV_MSG;
+    return job->op != LOOP_OP_CONNECT && !(is_socket_call && job->u.args.message.flags & MSG_DONTWAIT);
+}
+
+static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
+{
+    if (!job->is_cancelled && (loop_uring_is_refusal(error) || is_for_system_call(job, error))) {
+        if (loop_uring_is_refusal(error)) {
+            begin_trial(uring, job);
+        }
+        loop_uring_go_on_elsewhere(uring->loop, job);
+    } else {
+        loop_uring_drop_turn(uring->loop, job);
+        loop_job_backend_done(uring->loop, job, error);
+    }
+}
+
+/* ---- results that are looked at ---- */
+
+/* The kernel also reports that the peer has shut down its side, asked or not, and POLLPRI for whatever has come to a
+ * socket: poll(2) tells whether that is so. Where nothing is left of the events the poll isn't over; armed again it
+ * would end at once, so that it goes on by the descriptor's watch. */
+static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t events)
+{
+    int32_t asked = events & (int32_t)(job->u.args.poll.events | POLLERR | POLLHUP | POLLNVAL);
+    if (asked & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
+        int64_t now = loop_attempt(job, false);
+        asked &= now > 0 ? (int32_t)now | ~POLLPRI : ~POLLPRI;
+    }
+    if (asked || job->is_cancelled) {
+        loop_uring_drop_turn(uring->loop, job);
+        loop_job_backend_done(uring->loop, job, asked ? asked : -ECANCELED);
+    } else {
+        loop_uring_go_on_elsewhere(uring->loop, job);
+    }
+}
+
+static void end_open(struct loop_job *job, int32_t result)
+{
+    struct loop_open_request *request = job->u.args.extra;
+    if (!job->u.args.open.is_made_nonblocking) {
+        return;
+    }
+    job->u.args.open.is_made_nonblocking = false;
+    request->how.flags &= ~(uint64_t)O_NONBLOCK;
+    if (result >= 0) {
+        (void)fcntl(result, F_SETFL, fcntl(result, F_GETFL) & ~O_NONBLOCK);
+    }
+}
+
+static size_t asked_for(const struct loop_job *job)
+{
+    const struct loop_move_args *args = &job->u.args.move;
+    size_t total = 0;
+    if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
+        return args->len;
+    }
+    for (size_t i = 0; i < args->n_iov; i++) {
+        total += args->iov[i].iov_len;
+    }
+    return total;
+}
+
+/* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it
+ * tells what was moved before, but doesn't move the file's position. */
+static void correct_position(const struct loop_job *job, int32_t result)
+{
+    int64_t before = job->u.args.move.position;
+    if (job->u.args.move.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
+        (void)lseek(job->fd->number, before + result, SEEK_SET);
+    }
+}
+
+void loop_uring_result(struct loop_uring *uring, struct loop_job *job, int32_t result)
+{
+    if (job->op == LOOP_OP_OPENAT2) {
+        end_open(job, result);
+    } else if (loop_op_table[job->op].op_class == LOOP_CLASS_MOVE) {
+        correct_position(job, result);
+    }
+    if (result < 0) {
+        fail(uring, job, loop_uring_without_internals(result));
+    } else if (job->op == LOOP_OP_POLL) {
+        end_poll(uring, job, result);
+    } else {
+        loop_job_backend_done(uring->loop, job, result);
+    }
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * How a ring is made, tried and taken down. Whatever goes wrong here is undone and told in one line that names the
+ * likely cause and the cure, because the reader of that line is a person whose container or limits are in the way.
+ *
+ * The floor is Linux 6.1, known by what it has rather than by its number.
+ */
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/ring.h>
+#include <loop/backend/uring/prepare.h>
+#include <loop/backend/uring/region.h>
+#include <loop/backend/uring/setup.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SQ_SIZE 64u
+#define SQ_SIZE_MAX 32768u
+#define CQ_SIZE 4096u
+#define CQ_SIZE_MIN 256u
+
+/* Threads of the kernel for what blocks: files, and the rest. Without a limit there would be one for each such job. */
+#define FILE_WORKERS 4u
+#define OTHER_WORKERS 16u
+
+#define NEEDED_FEATURES                                                                                                \
+    (IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP)
+
+/* The newest operation of Linux 6.1: where it is, so is everything that is used here. */
+#define FLOOR_OPCODE IORING_OP_SENDMSG_ZC
+
+/* How long the self-test waits for what takes a microsecond. */
+#define SELF_TEST_NS (5 * LOOP_SECOND)
+
+/* ---- saying what is wrong ---- */
+
+/* The sysctl kernel.io_uring_disabled: 0, 1 or 2; 0 where there is none (before Linux 6.6). */
+static int disabled_by_sysctl(void)
+{
+    char text[8] = "";
+    int file = loop_kernel_open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC, 0);
+    if (file < 0) {
+        return 0;
+    }
+    ssize_t n = loop_kernel_read(file, text, sizeof text - 1);
+    loop_kernel_close(file);
+    return n > 0 ? atoi(text) : 0;
+}
+
+static void say_not_permitted(char *cause, size_t size)
+{
+    int disabled = disabled_by_sysctl();
+    if (disabled > 0) {
+        (void)snprintf(cause, size, "the sysctl kernel.io_uring_disabled is %d: set it to 0", disabled);
+    } else {
+        (void)snprintf(
+            cause, size,
+            "blocked by a seccomp filter, as Docker and containerd do: allow io_uring_setup, io_uring_enter and "
+            "io_uring_register in its profile");
+    }
+}
+
+struct cause_row {
+    int error;
+    const char *name, *cause;
+};
+
+static const struct cause_row causes[] = {
+    {ENOSYS, "ENOSYS",
+     "a kernel without io_uring, or a filter that hides it, as those of Podman and gVisor do: allow it there"},
+    {EACCES, "EACCES", "forbidden by a seccomp filter or a security module: allow io_uring there"},
+    {EMFILE, "EMFILE", "no descriptors left: raise RLIMIT_NOFILE with ulimit -n, or LimitNOFILE= of systemd"},
+    {ENFILE, "ENFILE", "the machine has no descriptors left: raise the sysctl fs.file-max"},
+    {EINVAL, "EINVAL",
+     "the kernel is older than 6.1, or imitates a part of io_uring only: 6.1 is the first that will do"},
+    {EOPNOTSUPP, "EOPNOTSUPP", "switched off by who runs this machine: ask there"},
+    {EPERM, "EPERM", NULL},
+    {ENOMEM, "ENOMEM", NULL},
+};
+
+static int fail(struct loop *loop, const char *step, int error)
+{
+    const char *name = strerror(-error), *known = "";
+    char cause[160];
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) {
+        if (causes[i].error == -error) {
+            name = causes[i].name;
+            known = causes[i].cause;
+        }
+    }
+    if (error == -EPERM) {
+        say_not_permitted(cause, sizeof cause);
+    } else if (error == -ENOMEM) {
+        loop_uring_say_lock_limit(cause, sizeof cause);
+    } else {
+        (void)snprintf(cause, sizeof cause, "%s", known);
+    }
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "%s: %s%s%s%s", step, name, *cause ? " (" : "",
+                   cause, *cause ? ")" : "");
+    return error;
+}
+
+/* ---- making the ring ---- */
+
+struct ladder_step {
+    const char *name;
+    uint32_t flags;
+};
+
+static const struct ladder_step ladder[] = {
+    {"defer_taskrun",
+     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG},
+    {"coop_taskrun", IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG},
+    {"plain", 0},
+};
+
+/* A thread of the kernel that submits runs what is deferred, too. */
+static const struct ladder_step polled_ladder[] = {
+    {"sqpoll", IORING_SETUP_SQPOLL | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER},
+    {"sqpoll", IORING_SETUP_SQPOLL},
+};
+
+static unsigned wanted_sq_size(const struct loop *loop)
+{
+    unsigned size = loop->options.queue_depth ? loop->options.queue_depth : SQ_SIZE;
+    if (loop_hard()->depth > 0) {
+        size = loop_hard()->depth;
+    }
+    return size < SQ_SIZE_MAX ? size : SQ_SIZE_MAX;
+}
+
+static int make_ring(struct loop_uring *uring, unsigned sq_size, unsigned cq_size, uint32_t flags)
+{
+    struct io_uring_params params = {.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+                                     .cq_entries = cq_size,
+                                     .sq_thread_idle = uring->loop->options.polling_timeout_ms};
+    int error = loop_kernel_io_uring_queue_init_params(sq_size, &uring->ring, &params);
+    uring->setup_flags = params.flags;
+    return error;
+}
+
+/* The completion queue gives way first when memory for it may not be locked. */
+static int make_ring_that_fits(struct loop_uring *uring, uint32_t flags)
+{
+    unsigned sq_size = wanted_sq_size(uring->loop);
+    unsigned cq_size = 2 * sq_size > CQ_SIZE ? 2 * sq_size : CQ_SIZE;
+    int error = make_ring(uring, sq_size, cq_size, flags);
+    while (error == -ENOMEM && cq_size / 2 >= CQ_SIZE_MIN && cq_size / 2 >= sq_size) {
+        cq_size /= 2;
+        error = make_ring(uring, sq_size, cq_size, flags);
+    }
+    return error;
+}
+
+static int climb_down(struct loop_uring *uring, const struct ladder_step *steps, unsigned n, const char **name)
+{
+    int error = -EINVAL;
+    for (unsigned i = 0; i < n && error == -EINVAL; i++) {
+        *name = steps[i].name;
+        error = make_ring_that_fits(uring, steps[i].flags);
+    }
+    return error;
+}
+
+static void map_queues(struct loop_uring *uring)
+{
+    struct io_uring_sq *sq = &uring->ring.sq;
+    struct io_uring_cq *cq = &uring->ring.cq;
+    uring->entries = sq->sqes;
+    uring->sq_head = sq->khead;
+    uring->sq_shared_tail = sq->ktail;
+    uring->sq_flags = sq->kflags;
+    uring->sq_tail = *sq->ktail;
+    uring->sq_size = sq->ring_entries;
+    uring->sq_mask = sq->ring_mask;
+    uring->completions = cq->cqes;
+    uring->cq_head = cq->khead;
+    uring->cq_tail = cq->ktail;
+    uring->cq_size = cq->ring_entries;
+    uring->cq_mask = cq->ring_mask;
+    for (unsigned i = 0; sq->array && i < sq->ring_entries; i++) {
+        sq->array[i] = i; /* entries are submitted in the order of their places */
+    }
+}
+
+/* How the kernel is entered: by a registered number where that is to be had, and without being counted as iowait. */
+static void choose_enter_flags(struct loop_uring *uring)
+{
+    bool is_registered = loop_kernel_io_uring_register_ring_fd(&uring->ring) == 1;
+    uring->is_polled = uring->setup_flags & IORING_SETUP_SQPOLL;
+    uring->enter_fd = (unsigned)(is_registered ? uring->ring.enter_ring_fd : uring->ring.ring_fd);
+    uring->enter_flags = IORING_ENTER_GETEVENTS | (is_registered ? IORING_ENTER_REGISTERED_RING : 0) |
+                         (uring->is_polled ? IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT : 0);
+    uring->wait_flags = uring->ring.features & IORING_FEAT_NO_IOWAIT ? IORING_ENTER_NO_IOWAIT : 0;
+}
+
+/* ---- trying it ---- */
+
+static int check_opcodes(struct loop_uring *uring)
+{
+    enum { MOST_OPCODES = 256 };
+    struct io_uring_probe *probe = loop_kernel_calloc(1, sizeof *probe + MOST_OPCODES * sizeof *probe->ops);
+    if (!probe) {
+        return -ENOMEM;
+    }
+    int error = loop_kernel_io_uring_register_probe(&uring->ring, probe, MOST_OPCODES);
+    if (!error) {
+        uring->elsewhere = loop_uring_foreign_ops() | loop_uring_unknown_ops(probe);
+        error = probe->last_op >= FLOOR_OPCODE ? 0 : -EINVAL;
+    }
+    loop_kernel_free(probe);
+    return error;
+}
+
+static void apply_hard_modes(struct loop_uring *uring)
+{
+    if (loop_hard()->refuses) {
+        uring->elsewhere = ~(UINT32_C(1) << LOOP_OP_POLL);
+    }
+}
+
+/* Enters until a completion is there, and takes it. */
+static int await(struct loop_uring *uring, struct io_uring_cqe *completion)
+{
+    int result = 0;
+    for (unsigned tries = 0; tries < 8 && loop_uring_completions_ready(uring) == 0; tries++) {
+        result = loop_uring_enter(uring, 1, SELF_TEST_NS / 8);
+        if (result < 0 && result != -EINTR && result != -ETIME && result != -EAGAIN) {
+            return result;
+        }
+    }
+    if (loop_uring_completions_ready(uring) == 0) {
+        return result < 0 ? result : -ETIME;
+    }
+    uint32_t head = *uring->cq_head;
+    *completion = uring->completions[head & uring->cq_mask];
+    __atomic_store_n(uring->cq_head, head + 1, __ATOMIC_RELEASE);
+    return completion->user_data >> LOOP_URING_TAG_SHIFT == LOOP_URING_TAG_SELF_TEST ? 0 : -EINVAL;
+}
+
+static int try_nop(struct loop_uring *uring)
+{
+    struct io_uring_cqe completion;
+    struct io_uring_sqe *entry = loop_uring_entry(uring);
+    io_uring_prep_nop(entry);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 0);
+    int error = await(uring, &completion);
+    return error ? error : completion.res;
+}
+
+/* A multishot poll on a descriptor that is ready says so, goes on, and ends when it is cancelled. The inbox's eventfd
+ * can always be written. */
+static int try_poll(struct loop_uring *uring)
+{
+    struct io_uring_cqe completion;
+    struct io_uring_sqe *entry = loop_uring_entry(uring);
+    io_uring_prep_poll_multishot(entry, loop_inbox_number(uring->loop->inbox), POLLOUT);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 1);
+    int error = await(uring, &completion);
+    if (error || completion.res < 0) {
+        return error ? error : completion.res;
+    }
+    if (!(completion.res & POLLOUT) || !(completion.flags & IORING_CQE_F_MORE)) {
+        return -EINVAL;
+    }
+    entry = loop_uring_entry(uring);
+    loop_uring_prepare_cancel(entry, loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 1));
+    error = await(uring, &completion);
+    return error ? error : completion.res == -ECANCELED && !(completion.flags & IORING_CQE_F_MORE) ? 0 : -EINVAL;
+}
+
+/* 0, or the first error; `step` then names what failed. */
+static int check(struct loop_uring *uring, const char **step)
+{
+    *step = "io_uring_setup lacks features";
+    if ((uring->ring.features & NEEDED_FEATURES) != NEEDED_FEATURES) {
+        return -EINVAL;
+    }
+    *step = "io_uring_register";
+    int error = check_opcodes(uring);
+    if (!error) {
+        *step = "io_uring_enter";
+        error = try_nop(uring);
+    }
+    if (!error) {
+        *step = "io_uring's poll";
+        error = try_poll(uring);
+    }
+    return error;
+}
+
+/* ---- what makes it better where it is to be had ---- */
+
+static void limit_workers(struct loop_uring *uring)
+{
+    unsigned most[2] = {FILE_WORKERS, OTHER_WORKERS};
+    (void)loop_kernel_io_uring_register_iowq_max_workers(&uring->ring, most);
+}
+
+static void say_what_is_used(struct loop_uring *uring, const char *name)
+{
+    struct loop *loop = uring->loop;
+    (void)snprintf(loop->backend_detail, sizeof loop->backend_detail, "io_uring: %s, sq %u, cq %u%s%s", name,
+                   uring->sq_size, uring->cq_size,
+                   uring->enter_flags & IORING_ENTER_REGISTERED_RING ? ", registered ring" : "",
+                   uring->wait_flags & IORING_ENTER_NO_IOWAIT ? ", no iowait" : "");
+}
+
+/* ---- beginning and end ---- */
+
+/* liburing maps and unmaps the queues by system calls that ThreadSanitizer doesn't see: a ring in the place of another
+ * thread's would look like a race. */
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+static char mappings;
+#define QUEUES_ARE_MAPPED() __tsan_acquire(&mappings)
+#define QUEUES_WILL_BE_UNMAPPED() __tsan_release(&mappings)
+#else
+#define QUEUES_ARE_MAPPED() ((void)0)
+#define QUEUES_WILL_BE_UNMAPPED() ((void)0)
+#endif
+
+void loop_uring_unmap(struct loop_uring *uring)
+{
+    QUEUES_WILL_BE_UNMAPPED();
+    loop_kernel_io_uring_queue_exit(&uring->ring);
+}
+
+static int set_up(struct loop_uring *uring)
+{
+    bool is_polled = uring->loop->options.polling_timeout_ms > 0;
+    const char *name = NULL, *step = NULL;
+    int error = is_polled ? climb_down(uring, polled_ladder, sizeof polled_ladder / sizeof *polled_ladder, &name)
+                          : climb_down(uring, ladder, sizeof ladder / sizeof *ladder, &name);
+    if (error) {
+        return fail(uring->loop, "io_uring_setup", error);
+    }
+    QUEUES_ARE_MAPPED();
+    (void)loop_kernel_io_uring_ring_dontfork(&uring->ring);
+    map_queues(uring);
+    choose_enter_flags(uring);
+    error = check(uring, &step);
+    if (error) {
+        loop_uring_unmap(uring);
+        return fail(uring->loop, step, error);
+    }
+    apply_hard_modes(uring);
+    limit_workers(uring);
+    say_what_is_used(uring, name);
+    return 0;
+}
+
+static void close_probe(struct loop *loop)
+{
+    if (loop->probe >= 0) {
+        loop_kernel_close(loop->probe);
+        loop->probe = -1;
+    }
+}
+
+int loop_uring_init(struct loop *loop)
+{
+    struct loop_uring *uring = loop_kernel_calloc(1, sizeof *uring);
+    if (!uring) {
+        return fail(loop, "io_uring", -ENOMEM);
+    }
+    uring->loop = loop;
+    loop_list_init(&uring->line);
+    loop_list_init(&uring->fds_line);
+    loop->probe = loop_kernel_epoll_create1(EPOLL_CLOEXEC);
+    int error = loop->probe < 0 ? fail(loop, "epoll_create1", -errno) : set_up(uring);
+    if (error) {
+        close_probe(loop);
+        loop_kernel_free(uring);
+        return error;
+    }
+    loop->backend_state = uring;
+    return 0;
+}
+
+void loop_uring_finish(struct loop *loop)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    assert(uring->in_flight == 0);
+    assert(loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line));
+    if (!uring->is_gone) {
+        if (loop->region.is_fixed) {
+            (void)loop_kernel_io_uring_unregister_buffers(&uring->ring);
+        }
+        loop_uring_unmap(uring);
+    }
+    loop->region.is_fixed = false;
+    close_probe(loop);
+    loop_kernel_free(uring);
+    loop->backend_state = NULL;
+}

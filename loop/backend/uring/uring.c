@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The io_uring backend: jobs as entries of a ring, readiness by polls in the same ring, and one system call for each
+ * turn.
+ *
+ * Nothing enters the kernel but the turn. What is started between two turns fills in entries; when the submission queue
+ * is full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before
+ * anything is resumed, so that whatever is started then finds the ring in order.
+ */
+#include <loop/ground/clock.h>
+#include <loop/kernel/time.h>
+#include <loop/core/log.h>
+#include <loop/backend/uring/broken.h>
+#include <loop/backend/uring/buffers.h>
+#include <loop/backend/uring/events.h>
+#include <loop/backend/uring/line.h>
+#include <loop/backend/uring/region.h>
+#include <loop/backend/uring/setup.h>
+#include <loop/backend/uring/watch.h>
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+/* Times that one turn submits for the sake of the line. */
+#define SUBMITS_PER_TURN 64
+
+/* How long to wait for completions when the kernel is too short of memory to take more; and how long to sleep, at first
+ * and at most, where it can't even wait. */
+#define SHORTAGE_WAIT_NS LOOP_MILLISECOND
+#define SHORTAGE_SLEEP_MAX_NS (16 * LOOP_MILLISECOND)
+
+/* A shortage that lasts so long is told. */
+#define SHORTAGE_TOLD_NS LOOP_SECOND
+
+/* What an enter says about the ring. A signal, or time that has run out, are no news; what was submitted is in the head
+ * of the queue, never in the result. */
+static bool is_fine(int result)
+{
+    return result >= 0 || result == -EINTR || result == -ETIME;
+}
+
+static bool is_shortage(int result)
+{
+    return result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS;
+}
+
+/* ---- the lines ---- */
+
+/* True when nothing waits in line any more. */
+static bool serve_lines(struct loop_uring *uring)
+{
+    return loop_uring_serve_fds(uring) && loop_uring_serve_jobs(uring);
+}
+
+static bool lines_are_empty(const struct loop_uring *uring)
+{
+    return loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line);
+}
+
+/* Submits until the lines are empty, or there is enough to do first. The result of the last enter, or 0. */
+static int submit_lines(struct loop_uring *uring)
+{
+    int result = 0;
+    for (unsigned n = 0; n < SUBMITS_PER_TURN && !serve_lines(uring) && result >= 0; n++) {
+        if (loop_uring_completions_ready(uring) >= uring->cq_size / 2) {
+            return 0;
+        }
+        result = loop_uring_enter(uring, 0, 0);
+    }
+    return result;
+}
+
+/* ---- the turn ---- */
+
+static void note_overflow(struct loop_uring *uring)
+{
+    bool is_overflown = loop_uring_queue_flags(uring) & IORING_SQ_CQ_OVERFLOW;
+    uring->loop->stats.completion_overflows += is_overflown && !uring->has_overflown;
+    uring->has_overflown = is_overflown;
+}
+
+/* The kernel must be entered even though there is nothing to wait for: to submit, to wake its thread, to have it do
+ * what it deferred, to get what did not fit into the completion queue. */
+static bool must_enter(struct loop_uring *uring)
+{
+    if (!uring->is_polled) {
+        return loop_uring_unsubmitted(uring) > 0 ||
+               loop_uring_queue_flags(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+    }
+    loop_uring_publish(uring);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return loop_uring_queue_flags(uring) & (IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW);
+}
+
+static bool may_wait(const struct loop_uring *uring, int64_t timeout_ns)
+{
+    return timeout_ns != 0 && lines_are_empty(uring) && loop_uring_completions_ready(uring) == 0 &&
+           loop_list_is_empty(&uring->loop->run_queue);
+}
+
+static void sleep_for(int64_t ns)
+{
+    loop_kernel_nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+}
+
+static void tell_shortage(struct loop_uring *uring, int error)
+{
+    struct loop_uring_shortage *shortage = &uring->shortage;
+    int64_t now_ns = loop_clock_read();
+    if (shortage->sleep_ns == 0 || shortage->last_turn + 1 != uring->loop->stats.turns) {
+        *shortage = (struct loop_uring_shortage){.began_ns = now_ns, .sleep_ns = SHORTAGE_WAIT_NS};
+    } else if (!shortage->is_told && now_ns - shortage->began_ns >= SHORTAGE_TOLD_NS) {
+        shortage->is_told = true;
+        loop_log_options(
+            &uring->loop->options, LOOP_LOG_WARNING,
+            "io_uring_enter is refused and tried again (%s): the kernel is short of memory; see the memory limit of "
+            "the container",
+            strerror(-error));
+    }
+    shortage->last_turn = uring->loop->stats.turns;
+}
+
+/* The kernel takes nothing now: what is in flight has to end first. Where it refuses even to wait, the turns go on at
+ * intervals, each time in a row twice as long. */
+static int outlast_shortage(struct loop_uring *uring, int error, int64_t timeout_ns)
+{
+    struct loop_uring_shortage *shortage = &uring->shortage;
+    tell_shortage(uring, error);
+    int result = loop_uring_completions_ready(uring) > 0 ? 0 : loop_uring_enter_now(uring, 0, 1, SHORTAGE_WAIT_NS);
+    if (!is_shortage(result)) {
+        return result;
+    }
+    sleep_for(timeout_ns < shortage->sleep_ns ? timeout_ns : shortage->sleep_ns);
+    if (shortage->sleep_ns < SHORTAGE_SLEEP_MAX_NS) {
+        shortage->sleep_ns *= 2;
+    }
+    return 0;
+}
+
+__attribute__((always_inline)) static inline int submit_and_wait(struct loop_uring *uring, int64_t timeout_ns)
+{
+    unsigned wait_for = may_wait(uring, timeout_ns);
+    if (!wait_for && !must_enter(uring)) {
+        return 0;
+    }
+    loop_uring_publish(uring);
+    return loop_uring_enter_now(uring, loop_uring_unsubmitted(uring), wait_for, timeout_ns);
+}
+
+static int run(struct loop *loop)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    int64_t timeout_ns;
+    while (loop_turn_begin(loop, &timeout_ns)) {
+        int result = lines_are_empty(uring) ? 0 : submit_lines(uring);
+        if (is_fine(result)) {
+            result = submit_and_wait(uring, timeout_ns);
+        }
+        if (is_shortage(result)) {
+            result = outlast_shortage(uring, result, timeout_ns);
+        }
+        loop_turn_woken(loop);
+        note_overflow(uring);
+        loop_uring_dispatch(uring);
+        if (!is_fine(result)) {
+            loop_uring_tell_broken(uring, result);
+            return result;
+        }
+    }
+    return 0;
+}
+
+/* An error will show again in the turn. */
+static bool has_events(struct loop *loop)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    if (loop_uring_completions_ready(uring) == 0 && must_enter(uring)) {
+        (void)loop_uring_enter(uring, 0, 0);
+    }
+    return loop_uring_completions_ready(uring) > 0 || !lines_are_empty(uring);
+}
+
+/* The queues are not mapped in a forked child: it sees a submission queue without room, and no completions. */
+static void forked(struct loop *loop)
+{
+    static const struct io_uring_cqe no_completion;
+    struct loop_uring *uring = loop_uring_of(loop);
+    uring->nothing = 0;
+    uring->sq_head = uring->sq_flags = uring->sq_shared_tail = &uring->nothing;
+    uring->cq_head = &uring->nothing;
+    uring->cq_tail = &uring->nothing;
+    uring->sq_size = uring->cq_mask = 0;
+    uring->completions = &no_completion;
+    uring->enter_fd = UINT32_MAX;
+}
+
+const struct loop_backend_ops loop_backend_uring = {
+    .name = "io_uring",
+    .init = loop_uring_init,
+    .finish = loop_uring_finish,
+    .start = loop_uring_start,
+    .cancel = loop_uring_cancel_job,
+    .watch = loop_uring_watch,
+    .unwatch = loop_uring_unwatch,
+    .run = run,
+    .broken = &loop_uring_broken,
+    .has_events = has_events,
+    .forked = forked,
+    .region_is_fixed = loop_uring_region_is_fixed,
+    .buffers_init = loop_uring_buffers_init,
+    .buffers_finish = loop_uring_buffers_finish,
+    .buffers_recycle = loop_uring_buffers_recycle,
+};

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Readiness through the ring. Input is watched by a multishot poll, which is armed once and tells of every arrival
+ * (edges). Output is watched by a poll for one event, armed when somebody has found the descriptor full: a Unix socket
+ * would otherwise tell of every read its peer makes.
+ */
+#include <loop/core/log.h>
+#include <loop/backend/uring/watch.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define ALL_ARMED                                                                                                      \
+    (LOOP_URING_ARMED(LOOP_URING_WATCH_IN) | LOOP_URING_ARMED(LOOP_URING_WATCH_OUT) |                                  \
+     LOOP_URING_ARMED(LOOP_URING_WATCH_PRIORITY))
+#define ALL_ARM_DUE (ALL_ARMED << 8)
+#define ALL_CANCEL_DUE (ALL_ARMED << 16)
+#define ALL_DUE (ALL_ARM_DUE | ALL_CANCEL_DUE)
+
+struct watch_row {
+    uint32_t event; /* what callers ask for */
+    uint32_t mask;  /* what the kernel is asked for */
+};
+
+static const struct watch_row rows[LOOP_URING_WATCH_KINDS] = {
+    [LOOP_URING_WATCH_IN] = {POLLIN, POLLIN | POLLRDHUP},
+    [LOOP_URING_WATCH_OUT] = {POLLOUT, POLLOUT},
+    [LOOP_URING_WATCH_PRIORITY] = {POLLPRI, POLLPRI},
+};
+
+/* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other; see loop_uring_known_events. */
+static uint32_t mask_of(struct loop_fd *fd, enum loop_uring_watch_kind kind)
+{
+    bool looks_for_mark =
+        kind == LOOP_URING_WATCH_PRIORITY || (kind == LOOP_URING_WATCH_IN && !(fd->doubts & LOOP_DOUBT_ALWAYS));
+    bool is_socket = loop_fd_reads_by(fd) == LOOP_IO_SOCKET;
+    fd->has_vague_events |= looks_for_mark && is_socket;
+    return rows[kind].mask | (looks_for_mark && is_socket ? POLLIN | POLLPRI | POLLRDBAND : 0);
+}
+
+static uint64_t watch_data(const struct loop_fd *fd, enum loop_uring_watch_kind kind)
+{
+    return loop_uring_user_data((enum loop_uring_tag)((unsigned)LOOP_URING_TAG_WATCH_IN + (unsigned)kind), fd->id);
+}
+
+/* ---- the line ---- */
+
+static void put_in_line(struct loop_uring *uring, struct loop_fd *fd, uint32_t due)
+{
+    if (!(fd->backend_id & ALL_DUE)) {
+        loop_list_push_back(&uring->fds_line, &fd->backend_link);
+    }
+    fd->backend_id |= due;
+}
+
+static void take_out_of_line(struct loop_fd *fd, uint32_t due)
+{
+    bool was_in_line = fd->backend_id & ALL_DUE;
+    fd->backend_id &= ~due;
+    if (was_in_line && !(fd->backend_id & ALL_DUE)) {
+        loop_list_remove(&fd->backend_link);
+    }
+}
+
+/* ---- arming and cancelling ---- */
+
+static void fill_in_arm(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_fd *fd,
+                        enum loop_uring_watch_kind kind)
+{
+    assert(!(fd->backend_id & LOOP_URING_ARMED(kind)));
+    if (kind != LOOP_URING_WATCH_OUT || fd->backend_id & LOOP_URING_LASTS(kind)) {
+        io_uring_prep_poll_multishot(entry, fd->number, mask_of(fd, kind));
+    } else {
+        io_uring_prep_poll_add(entry, fd->number, rows[kind].mask);
+    }
+    entry->user_data = watch_data(fd, kind);
+    fd->backend_id |= LOOP_URING_ARMED(kind);
+    uring->in_flight++;
+}
+
+static void arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
+{
+    struct io_uring_sqe *entry = loop_uring_entry(uring);
+    if (entry) {
+        fill_in_arm(uring, entry, fd, kind);
+    } else {
+        put_in_line(uring, fd, LOOP_URING_ARM_DUE(kind));
+    }
+}
+
+static void cancel(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
+{
+    struct io_uring_sqe *entry = loop_uring_entry(uring);
+    if (entry) {
+        loop_uring_prepare_cancel(entry, watch_data(fd, kind));
+    } else {
+        put_in_line(uring, fd, LOOP_URING_CANCEL_DUE(kind));
+    }
+}
+
+/* One entry for the descriptor, which has something due. */
+static void serve(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_fd *fd)
+{
+    enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN;
+    while (!(fd->backend_id & (LOOP_URING_ARM_DUE(kind) | LOOP_URING_CANCEL_DUE(kind)))) {
+        kind++;
+        assert(kind < LOOP_URING_WATCH_KINDS);
+    }
+    if (fd->backend_id & LOOP_URING_CANCEL_DUE(kind)) {
+        loop_uring_prepare_cancel(entry, watch_data(fd, kind));
+    } else {
+        fill_in_arm(uring, entry, fd, kind);
+    }
+    take_out_of_line(fd, LOOP_URING_ARM_DUE(kind) | LOOP_URING_CANCEL_DUE(kind));
+}
+
+bool loop_uring_serve_fds(struct loop_uring *uring)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&uring->fds_line))) {
+        struct io_uring_sqe *entry = loop_uring_entry(uring);
+        if (!entry) {
+            return false;
+        }
+        serve(uring, entry, LOOP_CONTAINER(node, struct loop_fd, backend_link));
+    }
+    return true;
+}
+
+/* ---- what the loop asks ---- */
+
+int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    assert(!(fd->backend_id & LOOP_URING_LETTING_GO));
+    for (enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN; kind < LOOP_URING_WATCH_KINDS; kind++) {
+        if (events & ~fd->watched & rows[kind].event) {
+            fd->watched |= rows[kind].event;
+            arm(loop_uring_of(loop), fd, kind);
+        }
+    }
+    return 0;
+}
+
+static void let_go(struct loop *loop, struct loop_fd *fd)
+{
+    assert(!(fd->backend_id & (ALL_ARMED | ALL_DUE)));
+    fd->backend_id = 0;
+    loop_fd_unwatched(loop, fd);
+}
+
+void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd)
+{
+    fd->watched = 0;
+    take_out_of_line(fd, ALL_ARM_DUE);
+    if (!(fd->backend_id & ALL_ARMED)) {
+        let_go(loop, fd);
+        return;
+    }
+    fd->backend_id |= LOOP_URING_LETTING_GO;
+    for (enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN; kind < LOOP_URING_WATCH_KINDS; kind++) {
+        if (fd->backend_id & LOOP_URING_ARMED(kind)) {
+            cancel(loop_uring_of(loop), fd, kind);
+        }
+    }
+}
+
+/* ---- the end of the ring ---- */
+
+void loop_uring_unarm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
+{
+    assert(fd->backend_id & LOOP_URING_ARMED(kind) && uring->in_flight > 0);
+    fd->backend_id &= ~LOOP_URING_ARMED(kind);
+    uring->in_flight--;
+}
+
+void loop_uring_forget_watches(struct loop *loop, struct loop_fd *fd)
+{
+    bool is_letting_go = fd->backend_id & LOOP_URING_LETTING_GO;
+    for (enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN; kind < LOOP_URING_WATCH_KINDS; kind++) {
+        if (fd->backend_id & LOOP_URING_ARMED(kind)) {
+            loop_uring_unarm(loop_uring_of(loop), fd, kind);
+        }
+    }
+    take_out_of_line(fd, ALL_DUE);
+    fd->backend_id = 0;
+    if (is_letting_go) {
+        loop_fd_unwatched(loop, fd);
+    }
+}
+
+/* ---- what the kernel says ---- */
+
+/* A poll for output also ends when the peer has shut down its side, asked or not (POLLRDHUP), at once and each time it
+ * is armed: to wait for room on such a descriptor takes a multishot poll, which tells of it only once. */
+static bool has_only_hung_up(enum loop_uring_watch_kind kind, int32_t result)
+{
+    return kind == LOOP_URING_WATCH_OUT && result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP));
+}
+
+/* What a poll's last completion says about the descriptor. One that was ended by the kernel on its own, for want of
+ * room in the completion queue, may have missed an event. */
+static uint32_t last_events(struct loop_fd *fd, enum loop_uring_watch_kind kind, int32_t result)
+{
+    if (result != -ECANCELED) {
+        return loop_uring_known_events(fd, (uint32_t)result);
+    }
+    fd->doubts |= LOOP_DOUBT_ASK;
+    return rows[kind].event;
+}
+
+void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind,
+                              int32_t result, uint32_t flags)
+{
+    assert(fd->backend_id & LOOP_URING_ARMED(kind) && uring->in_flight > 0);
+    if (flags & IORING_CQE_F_MORE) {
+        return; /* an event while letting go */
+    }
+    uring->in_flight--;
+    fd->backend_id &= ~LOOP_URING_ARMED(kind);
+    take_out_of_line(fd, LOOP_URING_CANCEL_DUE(kind));
+    if (fd->backend_id & LOOP_URING_LETTING_GO) {
+        if (!(fd->backend_id & ALL_ARMED)) {
+            let_go(uring->loop, fd);
+            loop_settle(uring->loop); /* its scope may have waited for it */
+        }
+        return;
+    }
+    if (has_only_hung_up(kind, result)) {
+        fd->backend_id |= LOOP_URING_LASTS(kind);
+        arm(uring, fd, kind);
+    } else {
+        fd->watched &= ~rows[kind].event; /* who still wants it finds that out and asks again */
+    }
+    if (result < 0 && result != -ECANCELED) {
+        loop_log_options(&uring->loop->options, LOOP_LOG_ERROR,
+                         "descriptor %d can't be watched (%s), and what waits for it ends", fd->number,
+                         strerror(-result));
+        loop_ready_fail(uring->loop, fd, result);
+    } else {
+        loop_ready_event(uring->loop, fd, last_events(fd, kind, result));
+    }
+}

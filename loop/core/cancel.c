@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * How scopes end: cancelled from outside, by an error or by their deadline; and, when nothing holds one any more, step
+ * by step in the settling after a continuation: daemons, hooks, descriptors, on_end.
+ */
+#include <loop/core/check.h>
+#include <loop/core/core.h>
+
+#include <errno.h>
+
+/* ---- cancelling ---- */
+
+/* ---- cancelling ---- */
+
+static void cancel_jobs(struct loop_scope *scope)
+{
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = next) {
+        next = loop_hlist_newer(&scope->jobs, node);
+        loop_job_cancel(scope->loop, LOOP_CONTAINER(node, struct loop_job, in_scope));
+    }
+}
+
+static void note_error(struct loop_scope *scope, int64_t error)
+{
+    if (scope->error == 0 || (scope->error == -ECANCELED && error != -ECANCELED)) {
+        scope->error = (int32_t)error;
+    }
+}
+
+static void mark(struct loop_scope *scope, int16_t reason)
+{
+    scope->is_cancelled = true;
+    scope->reason = reason;
+    scope->loop->has_cancelled_holds |= scope->own_holds > 0;
+}
+
+/* The first scope that isn't cancelled in the children of `parent` from `node` on, marked as cancelled; or NULL. */
+static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_hnode *node, int16_t reason)
+{
+    for (; node; node = loop_hlist_newer(&parent->children, node)) {
+        struct loop_scope *scope = LOOP_CONTAINER(node, struct loop_scope, in_parent);
+        if (!scope->is_cancelled) {
+            mark(scope, reason);
+            note_error(scope, reason);
+            return scope;
+        }
+    }
+    return NULL;
+}
+
+static struct loop_hnode *next_sibling(const struct loop_scope *scope)
+{
+    return loop_hlist_newer(&scope->parent->children, &scope->in_parent);
+}
+
+/* Children first, and without recursion: a program may nest scopes as deep as it likes. Nothing leaves the lists
+ * meanwhile: scopes and jobs only go in the dispatch. */
+static void cancel_tree(struct loop_scope *top, int16_t reason)
+{
+    if (top->is_cancelled || !loop_scope_takes_work(top)) {
+        return;
+    }
+    mark(top, reason);
+    struct loop_scope *scope = top;
+    for (;;) {
+        struct loop_scope *down = mark_next(scope, loop_hlist_oldest(&scope->children), reason);
+        while (!down) {
+            cancel_jobs(scope);
+            if (scope == top) {
+                return;
+            }
+            down = mark_next(scope->parent, next_sibling(scope), reason);
+            scope = down ? scope : scope->parent;
+        }
+        scope = down;
+    }
+}
+
+/* The scope that comes after `scope` when a parent comes before its children; NULL at the end of `top`. */
+static struct loop_scope *next_in_tree(const struct loop_scope *top, struct loop_scope *scope)
+{
+    struct loop_hnode *node = loop_hlist_oldest(&scope->children);
+    while (!node && scope != top) {
+        node = next_sibling(scope);
+        scope = scope->parent;
+    }
+    return node ? LOOP_CONTAINER(node, struct loop_scope, in_parent) : NULL;
+}
+
+void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct loop_job *job))
+{
+    for (struct loop_scope *scope = top; scope; scope = next_in_tree(top, scope)) {
+        struct loop_hnode *next;
+        for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = next) {
+            next = loop_hlist_newer(&scope->jobs, node);
+            fn(scope->loop, LOOP_CONTAINER(node, struct loop_job, in_scope));
+        }
+    }
+}
+
+void loop_scope_cancel(struct loop_scope *scope)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
+    if (loop_scope_takes_work(scope)) {
+        note_error(scope, -ECANCELED);
+        cancel_tree(scope, -ECANCELED);
+    }
+}
+
+void loop_scope_fail(struct loop_scope *scope, int64_t error)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
+    note_error(scope, error < 0 && error >= INT32_MIN ? error : -EINVAL);
+    cancel_tree(scope, -ECANCELED);
+}
+
+static void drop_deadline(struct loop_scope *scope)
+{
+    struct loop_deadline *deadline = scope->deadline;
+    if (!deadline) {
+        return;
+    }
+    loop_wheel_remove(&scope->loop->timers, &deadline->node);
+    scope->deadline = NULL;
+    loop_slab_put(&scope->loop->deadlines, deadline);
+}
+
+void loop_scope_expire(struct loop_scope *scope)
+{
+    drop_deadline(scope);
+    if (!scope->is_cancelled) {
+        note_error(scope, -ETIMEDOUT);
+        cancel_tree(scope, -ETIMEDOUT);
+    }
+}
+
+void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        return;
+    }
+    struct loop *loop = scope->loop;
+    drop_deadline(scope);
+    if (at_ns == LOOP_NEVER || !loop_scope_takes_work(scope)) {
+        return;
+    }
+    struct loop_deadline *deadline = loop_slab_get(&loop->deadlines);
+    if (!deadline) {
+        loop_scope_fail(scope, -ENOMEM); /* a scope without the deadline it was promised must not go on */
+        return;
+    }
+    deadline->scope = scope;
+    scope->deadline = deadline;
+    loop_wheel_add(&loop->timers, &deadline->node, at_ns, LOOP_WHEEL_SCOPE);
+}
+
+/* ---- ending ---- */
+
+static void be_gone(struct loop_scope *scope)
+{
+    assert(!scope->is_ending);
+    scope->is_ending = true; /* it is looked at no more, whatever on_end does */
+    struct loop_scope *parent = scope->parent;
+    int32_t error = scope->error;
+    bool was_heard = scope->on_end != NULL, was_daemon = scope->is_daemon;
+    if (scope->on_end) {
+        scope->on_end(scope->arg, error);
+    }
+    loop_scope_drop_kept(scope);
+    loop_fds_leave(scope);
+    loop_scope_free_memory(scope);
+    loop_hlist_remove(&scope->in_parent);
+    scope->state = LOOP_SCOPE_GONE;
+    scope->parent = NULL;
+    loop_scope_put_if_unkept(scope);
+    if (!parent) {
+        return;
+    }
+    if (!was_heard && error < 0 && error != -ECANCELED) {
+        loop_scope_fail(parent, error);
+    }
+    loop_scope_drop_hold(parent, was_daemon);
+}
+
+static void release(struct loop_scope *scope)
+{
+    scope->state = LOOP_SCOPE_RELEASING;
+    drop_deadline(scope);
+    loop_scope_run_hooks(scope);
+    scope->state = LOOP_SCOPE_CLOSING;
+    loop_fds_close(scope);
+}
+
+static void step(struct loop_scope *scope)
+{
+    if (loop_scope_takes_work(scope)) {
+        if (scope->holds > 0) {
+            return;
+        }
+        if (scope->daemons > 0) {
+            scope->state = LOOP_SCOPE_DRAINING;
+            cancel_tree(scope, -ECANCELED);
+            return;
+        }
+        release(scope);
+    }
+    if (scope->unclosed == 0 && !scope->is_ending) { /* else what has just been done has put it in the queue again */
+        be_gone(scope);
+    }
+}
+
+void loop_scopes_settle(struct loop *loop)
+{
+    struct loop_scope *next, *scope = loop->ending;
+    loop->ending = NULL;
+    loop->last_ending = &loop->ending;
+    for (; scope; scope = next) {
+        next = scope->next_ending;
+        scope->is_ending = false;
+        step(scope);
+    }
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What public functions ask of the objects they are given: that they are there, have not been freed, and belong to a
+ * loop of this thread. The answer is no for NULL, and for an object that has been freed as long as no other has its
+ * slot; a debug build then stops and names the call and the object, and where that was freed. The call does nothing and
+ * returns -EINVAL, job 0, NULL or whatever says no. For the objects in slabs this costs a look at the id.
+ */
+#ifndef LOOP_CHECK_H
+#define LOOP_CHECK_H
+
+#include <loop/core/core.h>
+
+/* Stop a debug build: what is wrong with the object is found out here. They return false, and are called as if they
+ * returned nothing, so that a compiler keeps no register for what follows. */
+__attribute__((cold)) bool loop_bad_loop(const struct loop *loop, const char *function);
+__attribute__((cold)) bool loop_bad_scope(const struct loop_scope *scope, const char *function);
+__attribute__((cold)) bool loop_bad_fd(const struct loop_fd *fd, const char *function);
+__attribute__((cold)) bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function);
+
+/* For arguments of other kinds: that one is NULL. */
+__attribute__((cold)) bool loop_bad_null(const char *function, const char *name);
+
+static inline bool loop_is_freed(const void *object)
+{
+    return (((const struct loop_slot *)object)->id & LOOP_SLAB_FREE) != 0;
+}
+
+static inline bool loop_is_good(const struct loop *loop, const char *function)
+{
+    if (!loop) {
+        (void)loop_bad_loop(loop, function);
+        return false;
+    }
+    loop_check_thread(loop, function);
+    return true;
+}
+
+static inline bool loop_scope_is_good(const struct loop_scope *scope, const char *function)
+{
+    if (!scope || loop_is_freed(scope)) {
+        (void)loop_bad_scope(scope, function);
+        return false;
+    }
+    loop_check_thread(scope->loop, function);
+    return true;
+}
+
+static inline bool loop_fd_is_good(const struct loop_fd *fd, const char *function)
+{
+    if (!fd || loop_is_freed(fd)) {
+        (void)loop_bad_fd(fd, function);
+        return false;
+    }
+    loop_check_thread(fd->scope->loop, function);
+    return true;
+}
+
+/* A chunk that is owned or lent. */
+static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char *function)
+{
+    if (!chunk || chunk->state == LOOP_CHUNK_FREE) {
+        (void)loop_bad_chunk(chunk, function);
+        return false;
+    }
+    return true;
+}
+
+#if NORIA_DEBUG
+/* Stops: the object with that id, of a slab, was destroyed there, or went with its scope where that names no function.
+ */
+void loop_stop_destroyed(const char *function, const char *kind, uint64_t id, const struct loop_place *destroyed);
+#endif
+
+/* ---- loops ---- */
+
+/* Stops the process, which is a forked child, with a line that names the cause and the cure. */
+_Noreturn void loop_child_stop(const struct loop *loop);
+
+static inline void loop_child_check(const struct loop *loop)
+{
+    if (loop->is_forked) {
+        loop_child_stop(loop);
+    }
+}
+
+/* In debug builds: the loop begins and ends. In between, and only then, it is one that may be used. */
+void loop_check_begin(struct loop *loop);
+void loop_check_end(struct loop *loop);
+
+#endif

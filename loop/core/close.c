@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Descriptors: counted, closed. The way to close(2) has four stops, each for a reason: closed to new use (so that
+ * nobody starts what would never end); what is in flight is cancelled and resumed (the kernel may still write to its
+ * memory); the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
+ */
+#include <loop/core/check.h>
+#include <loop/part.h>
+#include <loop/event/timer.h>
+#include <loop/core/unread.h>
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void put_if_unkept(struct loop_fd *fd)
+{
+    if (fd->pins == 0 && fd->uses == 0) {
+        struct loop *loop = fd->scope->loop;
+        loop_list_remove(&fd->active);
+        loop_list_remove(&fd->dirty);
+        loop_slab_put(&loop->fds, fd);
+    }
+}
+
+/* Takes a closed descriptor out of its scope. What keeps the object finds it closed, in a scope that lives on. */
+static void leave_scope(struct loop_fd *fd)
+{
+    assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !fd->second_jobs.first);
+    assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && loop_list_is_empty(&fd->pollers));
+    loop_unread_finish(fd);
+    loop_hlist_remove(&fd->in_scope);
+    fd->state = LOOP_FD_GONE;
+    fd->scope = fd->scope->loop->own_scope;
+    fd->flow.scope = fd->flow.source.scope = fd->flow.sink.scope = fd->scope;
+    put_if_unkept(fd);
+}
+
+void loop_fd_pin(struct loop_fd *fd)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return;
+    }
+    assert(fd->state != LOOP_FD_GONE || fd->pins > 0);
+    fd->pins++;
+}
+
+void loop_fd_unpin(struct loop_fd *fd)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return;
+    }
+    assert(fd->pins > 0);
+    if (--fd->pins == 0 && fd->state == LOOP_FD_GONE) {
+        put_if_unkept(fd);
+    }
+}
+
+/* Somebody waits for a descriptor to come free: one that comes free is for one of them. */
+static void tell_descriptor_waits(struct loop *loop)
+{
+    struct loop_hnode *node = loop_hlist_oldest(&loop->descriptor_waits);
+    if (node) {
+        loop_hlist_remove(node);
+        loop_timer_complete(loop, LOOP_CONTAINER(node, struct loop_job, in_fd), 0);
+    }
+}
+
+/* close(2) waits for SO_LINGER's time, also where the socket is nonblocking (socket(7)), and the whole loop with it.
+ * What is still to be sent is sent all the same when that time is over, so it is taken off. With a time of 0, which
+ * resets the connection, nothing waits. */
+static void close_number(const struct loop_fd *fd, int number)
+{
+    struct linger linger = {0};
+    socklen_t len = sizeof linger;
+    if (fd->write_by == LOOP_IO_SOCKET && getsockopt(number, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 &&
+        linger.l_onoff && linger.l_linger > 0) {
+        linger = (struct linger){0};
+        (void)setsockopt(number, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    }
+    close(number);
+}
+
+/* In a debug build a borrowed number must still name what it named. */
+static void check_number(struct loop *loop, struct loop_fd *fd)
+{
+#if NORIA_DEBUG
+    if (fd->is_borrowed && fd->number >= 0 && loop_number_identity(fd->number) != fd->identity) {
+        loop_number_lose(loop, fd);
+    }
+#else
+    (void)loop;
+    (void)fd;
+#endif
+}
+
+void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
+{
+    assert(fd->state == LOOP_FD_CLOSING && fd->uses == 0);
+    struct loop_scope *scope = fd->scope;
+    int number = fd->number;
+    check_number(loop, fd);
+    loop_number_leave(fd);
+    fd->state = LOOP_FD_CLOSED;
+    fd->number = -1;
+    if (!fd->is_taken) {
+        loop_unread_finish(fd); /* else they are the taker's, like the number */
+    }
+    if (fd->late_uses > 0) {
+        fd->late_number = number;
+    } else if (!fd->is_borrowed && !fd->is_taken) {
+        close_number(fd, number);
+        tell_descriptor_waits(loop);
+    }
+    if (fd->closer) {
+        struct loop_job *closer = fd->closer;
+        fd->closer = NULL;
+        loop_job_complete(loop, closer, !fd->is_taken ? 0 : number < 0 ? -EBADF : number);
+    }
+    if (fd->is_destroyed) {
+        leave_scope(fd);
+    }
+    scope->unclosed--;
+    loop_scope_fd_closed(scope);
+}
+
+static void maybe_let_go(struct loop_fd *fd)
+{
+    bool is_in_late_use = fd->late_uses > 0 && (fd->is_borrowed || fd->is_taken);
+    if (fd->state == LOOP_FD_CLOSING && fd->uses == 0 && !is_in_late_use && !fd->is_unwatching) {
+        fd->is_unwatching = true;
+        fd->scope->loop->backend->unwatch(fd->scope->loop, fd);
+    }
+}
+
+static void cancel_jobs(struct loop_fd *fd)
+{
+    struct loop *loop = fd->scope->loop;
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
+        next = loop_hlist_newer(&fd->jobs, node);
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, in_fd));
+    }
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->second_jobs); node; node = next) {
+        next = loop_hlist_newer(&fd->second_jobs, node);
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, u.args.in_second));
+    }
+}
+
+static bool begin_close(struct loop_fd *fd)
+{
+    LOOP_CHECK_THREAD(fd->scope->loop);
+    if (fd->state != LOOP_FD_OPEN) {
+        return false;
+    }
+    fd->state = LOOP_FD_CLOSING;
+#if NORIA_DEBUG
+    fd->scope->loop->has_closing_uses |= fd->own_uses > 0;
+#endif
+    fd->uses++; /* the object must outlive the cancels */
+    cancel_jobs(fd);
+    return true;
+}
+
+int loop_fd_close(struct loop_fd *fd)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return -EINVAL;
+    }
+    if (!begin_close(fd)) {
+        return -EBADF;
+    }
+    loop_fd_drop_use(fd);
+    return 0;
+}
+
+void loop_fd_destroy(struct loop_fd *fd)
+{
+    if (!fd || !loop_fd_is_good(fd, __func__) || fd->is_destroyed) {
+        return;
+    }
+    fd->is_destroyed = true;
+#if NORIA_DEBUG
+    fd->destroyed = LOOP_THIS_CALL;
+#endif
+    if (begin_close(fd)) {
+        loop_fd_drop_use(fd);
+    } else if (fd->state == LOOP_FD_CLOSED) {
+        leave_scope(fd);
+    }
+}
+
+void loop_fds_close(struct loop_scope *scope)
+{
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&scope->fds); node; node = next) {
+        next = loop_hlist_newer(&scope->fds, node);
+        (void)loop_fd_close(LOOP_CONTAINER(node, struct loop_fd, in_scope));
+    }
+}
+
+void loop_fds_leave(struct loop_scope *scope)
+{
+    while (scope->fds.first) {
+        leave_scope(LOOP_CONTAINER(scope->fds.first, struct loop_fd, in_scope));
+    }
+}
+
+void loop_fd_unused(struct loop_fd *fd)
+{
+    if (fd->state == LOOP_FD_GONE) {
+        put_if_unkept(fd);
+    } else {
+        maybe_let_go(fd);
+    }
+}
+
+void loop_fd_use_late(struct loop_fd *fd)
+{
+    assert(fd->number >= 0 && fd->uses > 0);
+    fd->late_uses++;
+    loop_fd_pin(fd);
+}
+
+void loop_fd_end_late_use(struct loop_fd *fd)
+{
+    assert(fd->late_uses > 0);
+    if (--fd->late_uses == 0 && fd->late_number >= 0) {
+        close_number(fd, fd->late_number);
+        fd->late_number = -1;
+        tell_descriptor_waits(fd->scope->loop);
+    } else if (fd->late_uses == 0 && fd->uses == 0) {
+        maybe_let_go(fd);
+    }
+    loop_fd_unpin(fd);
+}
+
+int loop_fd_use(struct loop_fd *fd)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return -EINVAL;
+    }
+    if (fd->state != LOOP_FD_OPEN || fd->number < 0) {
+        return -EBADF;
+    }
+    fd->uses++;
+#if NORIA_DEBUG
+    fd->own_uses++;
+    fd->used = LOOP_THIS_CALL;
+#endif
+    return fd->number;
+}
+
+void loop_fd_unuse(struct loop_fd *fd)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return;
+    }
+    if (fd->uses == 0) {
+        loop_misuse(fd->scope->loop, __func__, "the descriptor isn't in use", "call it once for each loop_fd_use");
+        return;
+    }
+#if NORIA_DEBUG
+    fd->own_uses -= fd->own_uses > 0;
+#endif
+    loop_fd_drop_use(fd);
+}
+
+/* ---- closing as a job ---- */
+
+/* The close goes on whatever happens to the one who waits for it. */
+static void cancel_closer(struct loop *loop, struct loop_job *job)
+{
+    (void)loop;
+    (void)job;
+}
+
+static const struct loop_job_kind close_kind = {.name = "close", .cancel = cancel_closer};
+static const struct loop_job_kind take_kind = {.name = "take", .cancel = cancel_closer};
+
+loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (ended) {
+        return id;
+    }
+    if (!begin_close(fd)) {
+        loop_job_complete(scope->loop, job, -EBADF);
+        return id;
+    }
+    job->where = LOOP_AT_OWNER;
+    fd->is_taken = take;
+    fd->closer = job;
+    loop_fd_drop_use(fd);
+    return id;
+}
+
+loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
+    return loop_fd_close_job(fd->scope, fd, true, fn, arg);
+}

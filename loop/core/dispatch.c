@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The dispatch: the only file that resumes the continuations of jobs. A job may be completed from anywhere on the
+ * loop's thread; what resumes it is here, called from a turn, from a backend with what the kernel reports, or from a
+ * kind of job that has its result. What has to be done after each continuation is here as well.
+ *
+ * A job's slot is given back before its continuation is resumed. The handle is stale by then, and the slot, which is
+ * still in the cache, serves the next job. What the job holds of its descriptor and its scope is given back after, so
+ * that neither can end under the continuation.
+ */
+#include <loop/core/check.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/ready.h>
+
+#include <stdlib.h>
+
+/* A descriptor that is always ready may try so often in one turn before the others have theirs. */
+#define ATTEMPTS_PER_TURN 16
+
+/* Rounds of what has to be done after one continuation. */
+#define ROUNDS 256u
+
+/* ---- a job's end ---- */
+
+/* A result that nobody listens to is the scope's affair when it is an error; a cancellation is none, and the loop's own
+ * scope, where jobs on descriptors that are gone end, fails for nothing. */
+static void tell_scope(struct loop_scope *scope, int64_t result)
+{
+    if (result < 0 && result != -ECANCELED && scope != scope->loop->own_scope) {
+        loop_scope_fail(scope, result);
+    }
+}
+
+static void call(loop_fn *fn, uint8_t op, bool is_stream, void *arg, int64_t result, void *data)
+{
+    if (is_stream) {
+        ((loop_stream_fn *)(void (*)(void))fn)(arg, result, data);
+    } else if (op == LOOP_OP_RECV_MULTISHOT) {
+        ((loop_recv_fn *)(void (*)(void))fn)(arg, result, data);
+    } else {
+        fn(arg, result);
+    }
+}
+
+static void leave_lists(struct loop *loop, struct loop_job *job)
+{
+    if (job->where == LOOP_AT_RUN_QUEUE) {
+        loop->run_queue_length--;
+    }
+    loop_list_remove(&job->link);
+    loop_hlist_remove(&job->in_scope);
+}
+
+/* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */
+static struct loop_fd *leave_args(struct loop_job *job)
+{
+    const struct loop_job_kind *kind = job->kind;
+    if (kind->size != LOOP_JOB_LARGE || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
+        return NULL;
+    }
+    if (job->u.args.second) {
+        loop_hlist_remove(&job->u.args.in_second);
+    }
+    free(job->u.args.extra);
+    return job->u.args.second;
+}
+
+static void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const struct loop_job_kind *kind)
+{
+    if (fd) {
+        if (kind->resumed) {
+            kind->resumed(fd);
+        }
+        loop_fd_drop_use(fd);
+    }
+    if (second) {
+        loop_fd_drop_use(second);
+    }
+}
+
+/* A job that has neither descriptors nor an operation's arguments, and an ordinary continuation. */
+static void end_plain(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    loop_fn *fn = job->fn;
+    void *arg = job->arg;
+    struct loop_scope *scope = job->scope;
+    bool is_daemon = job->is_daemon;
+    leave_lists(loop, job);
+    loop_slab_put(loop_job_slab(loop, job->kind), job);
+    if (fn) {
+        fn(arg, result);
+    } else {
+        tell_scope(scope, result);
+    }
+    loop_scope_drop_hold(scope, is_daemon);
+    loop_settle(loop);
+}
+
+static void end_full(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    loop_fn *fn = job->fn;
+    void *arg = job->arg;
+    const struct loop_job_kind *kind = job->kind;
+    struct loop_fd *fd = job->fd;
+    struct loop_scope *scope = job->scope;
+    uint8_t op = job->op;
+    bool is_stream = job->is_stream, is_daemon = job->is_daemon;
+    leave_lists(loop, job);
+    loop_hlist_remove(&job->in_fd);
+    struct loop_fd *second = leave_args(job);
+    loop_slab_put(loop_job_slab(loop, kind), job);
+    if (fn) {
+        call(fn, op, is_stream, arg, result, NULL);
+    } else {
+        tell_scope(scope, result);
+    }
+    give_back_fds(fd, second, kind);
+    loop_scope_drop_hold(scope, is_daemon);
+    loop_settle(loop);
+}
+
+static bool is_plain(const struct loop_job *job)
+{
+    return job->kind->size == LOOP_JOB_BARE ||
+           (job->kind->size == LOOP_JOB_SMALL && !job->fd && !job->in_fd.at && !job->is_stream);
+}
+
+static inline void end(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    if (is_plain(job)) {
+        end_plain(loop, job, result);
+    } else {
+        end_full(loop, job, result);
+    }
+}
+
+void loop_job_end_unheard(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    const struct loop_job_kind *kind = job->kind;
+    struct loop_fd *fd = job->fd;
+    struct loop_scope *scope = job->scope;
+    bool is_daemon = job->is_daemon;
+    assert(!job->fn && job->where != LOOP_AT_RUN_QUEUE && kind->size != LOOP_JOB_BARE);
+    result = loop_job_told_result(job, result);
+    leave_lists(loop, job);
+    loop_hlist_remove(&job->in_fd);
+    struct loop_fd *second = leave_args(job);
+    loop_slab_put(loop_job_slab(loop, kind), job);
+    tell_scope(scope, result);
+    give_back_fds(fd, second, kind);
+    loop_scope_drop_hold(scope, is_daemon);
+}
+
+void loop_job_finish(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    assert(job->where != LOOP_AT_RUN_QUEUE);
+    end(loop, job, loop_job_told_result(job, result));
+}
+
+void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void *data)
+{
+    assert(job->where != LOOP_AT_RUN_QUEUE);
+    if (job->fn) {
+        call(job->fn, job->op, job->is_stream, job->arg, result, data);
+    }
+    loop_settle(loop);
+}
+
+void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    if (job->kind->backend_done) {
+        job->kind->backend_done(loop, job, result);
+    } else {
+        loop_job_finish(loop, job, result);
+    }
+}
+
+static void hand_to_kind(struct loop *loop, struct loop_job *job)
+{
+    assert(job->kind && job->kind->backend_done);
+    loop_list_remove(&job->link);
+    loop->run_queue_length--;
+    job->where = LOOP_AT_OWNER;
+    job->is_backends = false;
+    job->kind->backend_done(loop, job, job->result);
+}
+
+void loop_jobs_run(struct loop *loop, unsigned most)
+{
+    unsigned n = loop->run_queue_length < most ? loop->run_queue_length : most;
+    for (; n > 0 && !loop_list_is_empty(&loop->run_queue); n--) {
+        struct loop_job *job = LOOP_CONTAINER(loop_list_first(&loop->run_queue), struct loop_job, link);
+        if (job->is_backends) {
+            hand_to_kind(loop, job);
+        } else {
+            end(loop, job, job->result);
+        }
+    }
+}
+
+/* ---- jobs that wait for a descriptor ---- */
+
+/* ---- trying ---- */
+
+/* Ends a job that has its result: at once, or by the run queue where a continuation may be on the stack. */
+static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
+{
+    if (is_dispatch) {
+        loop_job_backend_done(loop, job, job->result);
+    } else {
+        loop_job_backend_complete(loop, job, job->result);
+    }
+}
+
+/* Does what an attempt's answer asks for. False when no other job of the list may be tried in this turn. */
+__attribute__((always_inline)) static inline bool follow(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
+                                                         enum loop_attempt attempt, uint32_t event, bool is_dispatch)
+{
+    if (attempt == LOOP_ATTEMPT_AGAIN) {
+        fd->ready &= ~event;
+    } else if (attempt == LOOP_ATTEMPT_DONE) {
+        end_job(loop, job, is_dispatch);
+    } else if (attempt == LOOP_ATTEMPT_MORE) {
+        loop_ready_activate(loop, fd);
+        return false;
+    }
+    return true;
+}
+
+/* Tries the jobs of one list in their order while the descriptor is believed ready; `n` have been tried already. */
+__attribute__((always_inline)) static inline void
+run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned n, uint32_t event, bool is_dispatch)
+{
+    for (; fd->ready & event && !loop_list_is_empty(list); n++) {
+        struct loop_job *job = LOOP_CONTAINER(list->next, struct loop_job, link);
+        if (!job->kind->attempt) {
+            return; /* a file's: its operations follow each other by themselves */
+        }
+        enum loop_attempt attempt = n < ATTEMPTS_PER_TURN ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MORE;
+        if (!follow(loop, fd, job, attempt, event, is_dispatch)) {
+            return;
+        }
+    }
+    if (!loop_list_is_empty(list)) {
+        loop_ready_watch(loop, fd, event);
+    }
+}
+
+/* A peer's shutdown comes with the input's events. Who waits for the queue to drain needs none, and is a small job,
+ * without arguments. */
+static uint32_t watched_events(const struct loop_job *job)
+{
+    uint32_t asked = job->op == LOOP_OP_POLL ? job->u.args.poll.events : 0;
+    return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
+}
+
+/* What a file's change is told by has been told to all that wait. */
+static void run_pollers(struct loop *loop, struct loop_fd *fd)
+{
+    struct loop_list jobs, *node;
+    bool is_told = false;
+    loop_list_take_all(&jobs, &fd->pollers);
+    while ((node = loop_list_pop_front(&jobs))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind->attempt(loop, job) == LOOP_ATTEMPT_DONE) {
+            is_told |= (job->result & LOOP_READY_TOLD_ONCE) != 0;
+            loop_job_backend_done(loop, job, job->result);
+        } else {
+            loop_list_push_back(&fd->pollers, &job->link);
+            loop_ready_watch(loop, fd, watched_events(job));
+        }
+    }
+    if (is_told) {
+        fd->ready &= ~(uint32_t)LOOP_READY_TOLD_ONCE;
+    }
+}
+
+static bool has_others(const struct loop_fd *fd)
+{
+    return (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
+}
+
+/* Those that write, and those that poll. */
+__attribute__((noinline)) static void run_others(struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) {
+        run_list(loop, fd, &fd->writers, 0, POLLOUT, true);
+    }
+    if (!loop_list_is_empty(&fd->pollers)) {
+        run_pollers(loop, fd);
+    }
+}
+
+/* The readers from the second attempt on; the first has been made where there is a `job`. */
+__attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
+                                                  enum loop_attempt attempt)
+{
+    if (!job) {
+        run_list(loop, fd, &fd->readers, 0, POLLIN, true);
+    } else if (follow(loop, fd, job, attempt, POLLIN, true)) {
+        run_list(loop, fd, &fd->readers, 1, POLLIN, true);
+    }
+}
+
+static struct loop_job *first_reader(const struct loop_fd *fd)
+{
+    bool is_one = fd->ready & POLLIN && !loop_list_is_empty(&fd->readers);
+    struct loop_job *job = is_one ? LOOP_CONTAINER(fd->readers.next, struct loop_job, link) : NULL;
+    return job && job->kind->attempt ? job : NULL;
+}
+
+/* Nearly always there is one job that reads, and one attempt leaves nothing to be read. */
+void loop_ready_try(struct loop *loop, struct loop_fd *fd)
+{
+    fd->uses++; /* continuations may close it, and end its scope */
+    struct loop_job *job = first_reader(fd);
+    enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
+    if (job && attempt == LOOP_ATTEMPT_AGAIN) {
+        fd->ready &= ~(uint32_t)POLLIN;
+        if (!loop_list_is_empty(&fd->readers)) {
+            loop_ready_watch(loop, fd, POLLIN);
+        }
+    } else if (fd->ready & POLLIN || job) {
+        run_readers(loop, fd, job, attempt);
+    }
+    if (has_others(fd)) {
+        run_others(loop, fd);
+    }
+    loop_fd_drop_use(fd);
+}
+
+void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    if (loop_ready_is_awaited(fd, events) && !loop_list_is_linked(&fd->active)) {
+        loop_ready_try(loop, fd);
+    }
+}
+
+void loop_ready_run(struct loop *loop, unsigned most)
+{
+    struct loop_list active, *node;
+    loop_list_take_all(&active, &loop->active);
+    for (unsigned n = 0; n < most && (node = loop_list_pop_front(&active)); n++) {
+        loop_ready_try(loop, LOOP_CONTAINER(node, struct loop_fd, active));
+    }
+    loop_list_put_before(&loop->active, &active); /* the rest comes before what has become active meanwhile */
+}
+
+void loop_ready_send(struct loop *loop)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&loop->dirty))) {
+        struct loop_fd *fd = LOOP_CONTAINER(node, struct loop_fd, dirty);
+        fd->uses++;
+        run_list(loop, fd, &fd->writers, 0, POLLOUT, false);
+        loop_fd_drop_use(fd);
+    }
+}
+
+/* ---- after each continuation ---- */
+
+/* ---- after each continuation ---- */
+
+static void run_after(struct loop *loop)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&loop->after))) {
+        struct loop_after *after = LOOP_CONTAINER(node, struct loop_after, link);
+        after->fn(after);
+    }
+}
+
+/* What a scope starts when it ends may end in the next round, and so on for ever: the rest is for later. */
+void loop_settle_now(struct loop *loop)
+{
+    if (loop->is_settling) {
+        return;
+    }
+    loop_child_check(loop);
+    loop->is_settling = true;
+    for (unsigned n = 0; n < ROUNDS && loop_has_to_settle(loop); n++) {
+        run_after(loop);
+        loop_ready_send(loop);
+        if (loop->ending) {
+            loop_scopes_settle(loop);
+        }
+    }
+    loop->is_settling = false;
+}

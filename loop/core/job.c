@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Jobs: started, completed, cancelled, counted. A job that is completed waits in the run queue; the dispatch resumes
+ * its continuation.
+ */
+#include <loop/core/check.h>
+#include <loop/core/job.h>
+
+#include <errno.h>
+
+static bool takes_part(struct loop_job *job, struct loop_fd *fd)
+{
+    if (fd->state != LOOP_FD_OPEN) {
+        return false;
+    }
+    job->fd = fd;
+    fd->uses++;
+    loop_hlist_push(&fd->jobs, &job->in_fd);
+    return true;
+}
+
+struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
+                                loop_fn *fn, void *arg, bool *ended)
+{
+    struct loop_job *job = loop_job_make(scope, kind, fn, arg);
+    assert(!fd || kind->size != LOOP_JOB_BARE);
+    if (!job) {
+        return NULL;
+    }
+    *ended = true;
+    if (fd && !takes_part(job, fd)) {
+        loop_job_complete(scope->loop, job, -EBADF);
+    } else if (scope->is_cancelled) {
+        loop_job_complete(scope->loop, job, -ECANCELED);
+    } else {
+        *ended = false;
+    }
+    return job;
+}
+
+void loop_job_use_second(struct loop_job *job, struct loop_fd *second)
+{
+    assert(second->state == LOOP_FD_OPEN && !job->u.args.second);
+    job->u.args.second = second;
+    second->uses++;
+    loop_hlist_push(&second->second_jobs, &job->u.args.in_second);
+}
+
+void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    assert(job->where != LOOP_AT_RUN_QUEUE);
+    loop_list_remove(&job->link);
+    job->result = loop_job_told_result(job, result);
+    job->where = LOOP_AT_RUN_QUEUE;
+    loop_list_push_back(&loop->run_queue, &job->link);
+    loop->run_queue_length++;
+}
+
+void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    if (job->where == LOOP_AT_TIMER) { /* not with LOOP_NEVER */
+        loop_wheel_remove(&loop->timers, &job->timer);
+    }
+    loop_job_complete(loop, job, result);
+}
+
+void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    loop_job_complete(loop, job, result);
+    if (job->kind->backend_done) {
+        if (!loop->wait_error) {
+            job->result = result; /* the scope's reason is for the continuation, not for the kind */
+        }
+        job->is_backends = true;
+    }
+}
+
+uint32_t loop_jobs_in_use(const struct loop *loop)
+{
+    uint32_t in_use = 0;
+    for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
+        in_use += loop->jobs[size].in_use;
+    }
+    return in_use;
+}
+
+uint32_t loop_jobs_capacity(const struct loop *loop)
+{
+    uint32_t capacity = 0;
+    for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
+        capacity += loop_slab_capacity(&loop->jobs[size]);
+    }
+    return capacity;
+}
+
+void loop_job_cancel_here(struct loop *loop, struct loop_job *job)
+{
+    loop_job_complete(loop, job, -ECANCELED);
+}
+
+void loop_job_cancel_by_backend(struct loop *loop, struct loop_job *job)
+{
+    loop->backend->cancel(loop, job);
+}
+
+bool loop_job_cancel(struct loop *loop, struct loop_job *job)
+{
+    if (job->is_cancelled || (job->where == LOOP_AT_RUN_QUEUE && !job->is_backends)) {
+        return false;
+    }
+    job->is_cancelled = true;
+    if (!job->is_backends) { /* else its kind looks at is_cancelled when its turn comes */
+        job->kind->cancel(loop, job);
+    }
+    return true;
+}
+
+int loop_cancel(struct loop *loop, loop_job id)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    struct loop_job *job = loop_job_find(loop, id);
+    return job && loop_job_cancel(loop, job) ? 0 : -ENOENT;
+}
+
+int loop_daemon(struct loop *loop, loop_job id)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    struct loop_job *job = loop_job_find(loop, id);
+    if (!job) {
+        return -ENOENT;
+    }
+    if (!job->is_daemon) {
+        job->is_daemon = true;
+        loop_scope_add_hold(job->scope, true);
+        loop_scope_drop_hold(job->scope, false);
+        if (job->kind->made_daemon) {
+            job->kind->made_daemon(loop, job);
+        }
+    }
+    return 0;
+}
+
+static const struct loop_job_kind instant_kind = {.name = "instant", .cancel = loop_job_cancel_here};
+
+loop_job loop_job_instant(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(scope, NULL, &instant_kind, fn, arg, &ended);
+    loop_job id = job ? job->id : 0;
+    if (job && !ended) {
+        loop_job_complete(scope->loop, job, result);
+    }
+    return id;
+}
+
+loop_job loop_job_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope)
+{
+    const struct loop_job *job = loop_job_find(loop, inner);
+    if (job && job->scope == scope) {
+        (void)loop_daemon(loop, inner);
+    }
+    return inner;
+}
+
+bool loop_job_is_alive(const struct loop *loop, loop_job id)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return false;
+    }
+    return loop_job_find(loop, id) != NULL;
+}
+
+/* ---- the job ---- */

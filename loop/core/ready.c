@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Readiness: jobs that wait for a descriptor, and what is known of it. The same on both backends, which report edges:
+ * what is believed ready is kept in fd->ready until a call says otherwise, so that no system call is made to find out
+ * what is known. The dispatch tries the jobs.
+ */
+#include <loop/kernel/event.h>
+#include <loop/core/ready.h>
+#include <loop/core/unread.h>
+
+#include <errno.h>
+
+#define READ_EVENTS (POLLIN | POLLPRI | POLLRDHUP | POLLHUP | POLLERR)
+#define WRITE_EVENTS (POLLOUT | POLLHUP | POLLERR)
+#define END_EVENTS (POLLRDHUP | POLLHUP | POLLERR)
+
+/* ---- waiting ---- */
+
+void loop_ready_activate(struct loop *loop, struct loop_fd *fd)
+{
+    if (!loop_list_is_linked(&fd->active)) {
+        loop_list_push_back(&loop->active, &fd->active);
+    }
+}
+
+static void wait_in(struct loop *loop, struct loop_fd *fd, struct loop_job *job, struct loop_list *list, uint32_t event)
+{
+    assert(!loop_list_is_linked(&job->link));
+    job->where = LOOP_AT_WAIT;
+    loop_list_push_back(list, &job->link);
+    if (fd->ready & event) {
+        loop_ready_activate(loop, fd);
+    }
+    if (!(fd->ready & event) || (event == POLLIN && fd->read_by == LOOP_IO_UNREAD)) {
+        loop_ready_watch(loop, fd, event); /* what makes it ready may be gone when the job is tried */
+    }
+}
+
+void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
+{
+    wait_in(loop, fd, job, &fd->readers, POLLIN);
+}
+
+void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
+{
+    wait_in(loop, fd, job, &fd->writers, POLLOUT);
+}
+
+void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job, uint32_t events)
+{
+    if (events == POLLIN) {
+        loop_ready_wait_read(loop, fd, job);
+    } else if (events == POLLOUT) {
+        loop_ready_wait_write(loop, fd, job);
+    } else {
+        job->where = LOOP_AT_WAIT;
+        loop_list_push_back(&fd->pollers, &job->link);
+        loop_ready_activate(loop, fd);
+    }
+}
+
+/* poll(2) is asked, because a read would take a fifo that never had a writer for one at its end. What it doesn't tell
+ * of yet makes an event. */
+void loop_ready_look_again(struct loop *loop, struct loop_fd *fd)
+{
+    struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLRDHUP};
+    if (fd->state != LOOP_FD_OPEN) {
+        return;
+    }
+    fd->was_readable = false; /* it is asked once more when unread bytes are gone */
+    if (loop_fd_has_unread(fd) || loop_kernel_poll(&entry, 1, 0) != 0) {
+        fd->ready |= POLLIN;
+    } else {
+        fd->ready &= ~(uint32_t)POLLIN;
+    }
+    if (!loop_list_is_empty(&fd->readers)) {
+        loop_ready_activate(loop, fd);
+    }
+}
+
+static void cancel_list(struct loop *loop, struct loop_list *list)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = list->next; node != list; node = next) {
+        next = node->next;
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, link));
+    }
+}
+
+/* Each kind of job knows how to end early, and nothing else does. */
+void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
+{
+    loop->wait_error = error;
+    cancel_list(loop, &fd->readers);
+    cancel_list(loop, &fd->writers);
+    cancel_list(loop, &fd->pollers);
+    loop->wait_error = 0;
+}
+
+bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events)
+{
+    if (events & READ_EVENTS) {
+        fd->ready |= POLLIN;
+    }
+    if (events & WRITE_EVENTS) {
+        fd->ready |= POLLOUT;
+    }
+    if (events & (END_EVENTS | POLLPRI)) {
+        fd->doubts |= LOOP_DOUBT_ALWAYS; /* io.h says why */
+        fd->ready |= loop_fd_is_file(fd) ? events & LOOP_READY_TOLD_ONCE : 0;
+    }
+    return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
+           ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
+}
+
+void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    if (loop_ready_is_awaited(fd, events)) {
+        loop_ready_activate(loop, fd);
+    }
+}
+
+void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct loop_job *job))
+{
+    struct loop_hnode *next;
+    for (struct loop_hnode *node = loop_hlist_oldest(&fd->jobs); node; node = next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, in_fd);
+        next = loop_hlist_newer(&fd->jobs, node);
+        if (job->where == LOOP_AT_RING && !job->is_cancelled && waits(job)) {
+            loop->backend->cancel(loop, job);
+        }
+    }
+}
+
+int loop_ready_poll_file(struct loop_fd *fd, uint32_t events)
+{
+    struct pollfd entry = {.fd = fd->number, .events = (short)events};
+    int n = loop_kernel_poll(&entry, 1, 0);
+    if (n < 0) {
+        return -errno;
+    }
+    fd->ready |= (uint32_t)entry.revents & LOOP_READY_TOLD_ONCE;
+    uint32_t told = fd->ready & LOOP_READY_TOLD_ONCE & (events | POLLERR);
+    return (int)((uint32_t)entry.revents | told);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The region and its chunks. The free list is a stack: the chunk given back last is the one in the cache.
+ */
+#include <loop/core/check.h>
+#include <loop/core/core.h>
+#include <loop/kernel/memory.h>
+#include <loop/part.h>
+
+#include <errno.h>
+#include <string.h>
+
+static void make_chunks(struct loop *loop)
+{
+    struct loop_region *region = &loop->region;
+    for (uint32_t i = region->n_blocks; i-- > 0;) {
+        region->chunks[i] = (struct loop_chunk){.loop = loop, .next = region->free_list, .index = i};
+        region->free_list = &region->chunks[i];
+    }
+    region->n_free = region->n_blocks;
+    LOOP_POISON(region->memory, region->size_bytes);
+}
+
+int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size)
+{
+    struct loop_region *region = &loop->region;
+    assert(n_blocks > 0 && block_size > 0 && block_size <= LOOP_REGION_MAX / n_blocks);
+    region->block_size = block_size;
+    region->n_blocks = n_blocks;
+    region->size_bytes = n_blocks * block_size;
+    loop_list_init(&region->line);
+    region->chunks = loop_kernel_calloc(n_blocks, sizeof *region->chunks);
+    region->memory =
+        loop_kernel_mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (region->memory == MAP_FAILED || !region->chunks) {
+        region->memory = region->memory == MAP_FAILED ? NULL : region->memory;
+        loop_region_finish(loop);
+        return -ENOMEM;
+    }
+    make_chunks(loop);
+    return 0;
+}
+
+void loop_region_finish(struct loop *loop)
+{
+    struct loop_region *region = &loop->region;
+    if (region->memory) {
+        LOOP_UNPOISON(region->memory, region->size_bytes);
+        loop_kernel_munmap(region->memory, region->size_bytes);
+    }
+    loop_kernel_free(region->chunks);
+    *region = (struct loop_region){0};
+}
+
+struct loop_chunk *loop_region_take(struct loop *loop)
+{
+    struct loop_region *region = &loop->region;
+    struct loop_chunk *chunk = region->free_list;
+    if (chunk) {
+        assert(chunk->state == LOOP_CHUNK_FREE && region->n_free > 0);
+#if NORIA_DEBUG
+        chunk->freed = (struct loop_place){0};
+#endif
+        LOOP_UNPOISON(loop_chunk_memory(chunk), region->block_size);
+        region->free_list = chunk->next;
+        region->n_free--;
+        chunk->next = NULL;
+        chunk->state = LOOP_CHUNK_OWNED;
+    }
+    return chunk;
+}
+
+/* ---- the line ---- */
+
+void loop_region_wait(struct loop *loop, struct loop_job *job)
+{
+    assert(job->kind->got_chunk && !loop_list_is_linked(&job->link));
+    job->where = LOOP_AT_CHUNK_LINE;
+    loop_list_push_back(&loop->region.line, &job->link);
+    loop->stats.chunk_waits++;
+}
+
+void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
+{
+    struct loop_region *region = &loop->region;
+    assert(chunk->state != LOOP_CHUNK_FREE && chunk->loop == loop);
+    chunk->used = 0;
+    struct loop_list *node = loop_list_first(&region->line);
+    if (node) {
+        chunk->state = LOOP_CHUNK_OWNED;
+        loop_list_remove(node);
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        job->kind->got_chunk(loop, job, chunk);
+        return;
+    }
+    LOOP_POISON(loop_chunk_memory(chunk), region->block_size);
+    chunk->state = LOOP_CHUNK_FREE;
+    chunk->next = region->free_list;
+    region->free_list = chunk;
+    region->n_free++;
+}
+
+/* ---- users' calls ---- */
+
+static bool is_ours(const struct loop *loop, const struct loop_chunk *chunk)
+{
+    const struct loop_region *region = &loop->region;
+    uintptr_t at = (uintptr_t)chunk, first = (uintptr_t)region->chunks;
+    return at >= first && at < first + region->n_blocks * sizeof *chunk && (at - first) % sizeof *chunk == 0;
+}
+
+/* A debug build names the chunks that are not given back, and where they were taken. */
+static void note_taken(struct loop_chunk *chunk, struct loop_place taken)
+{
+#if NORIA_DEBUG
+    if (chunk) {
+        chunk->taken = taken;
+    }
+#else
+    (void)chunk;
+    (void)taken;
+#endif
+}
+
+struct loop_chunk *loop_chunk_alloc(struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
+    struct loop_chunk *chunk = loop_region_take(loop);
+    note_taken(chunk, LOOP_THIS_CALL);
+    return chunk;
+}
+
+static void got_chunk(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk)
+{
+#if NORIA_DEBUG
+    note_taken(chunk, (struct loop_place){"loop_chunk_alloc_wait", job->u.chunk.caller});
+#endif
+    *job->u.chunk.where_to = chunk;
+    loop_job_complete(loop, job, 0);
+}
+
+static const struct loop_job_kind wait_kind = {.name = "chunk", .cancel = loop_job_cancel_here, .got_chunk = got_chunk};
+
+loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn, void *arg)
+{
+    if (!loop_scope_is_good(scope, __func__) || !loop_check_pointer(chunk, "chunk", __func__)) {
+        return 0;
+    }
+    bool ended;
+    struct loop *loop = scope->loop;
+    struct loop_job *job = loop_job_start(scope, NULL, &wait_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (ended) {
+        return id;
+    }
+    struct loop_chunk *free_chunk = loop_region_take(loop);
+    job->u.chunk.where_to = chunk;
+#if NORIA_DEBUG
+    job->u.chunk.caller = LOOP_THIS_CALL.caller;
+#endif
+    if (free_chunk) {
+        got_chunk(loop, job, free_chunk);
+    } else {
+        loop_region_wait(loop, job);
+    }
+    return id;
+}
+
+int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    if (!chunk) {
+        return 0;
+    }
+    if (!is_ours(loop, chunk)) {
+        loop_misuse(loop, __func__, "the chunk is not one of this loop's", "free a chunk on the loop it came from");
+        return -EINVAL;
+    }
+    if (chunk->state != LOOP_CHUNK_OWNED) {
+        loop_misuse(loop, __func__,
+                    chunk->state == LOOP_CHUNK_FREE ? "the chunk is free already" : "the chunk is only lent",
+                    "free once what loop_chunk_alloc gave or loop_chunk_keep kept");
+        return -EINVAL;
+    }
+#if NORIA_DEBUG
+    chunk->freed = LOOP_THIS_CALL;
+#endif
+    loop_region_give(loop, chunk);
+    return 0;
+}
+
+int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    if (!chunk || !is_ours(loop, chunk) || chunk->state != LOOP_CHUNK_LENT) {
+        loop_misuse(loop, __func__, "the chunk is not lent now",
+                    "keep a chunk inside the stream's continuation that got it");
+        return -EINVAL;
+    }
+    chunk->state = LOOP_CHUNK_OWNED;
+    note_taken(chunk, LOOP_THIS_CALL);
+    return 0;
+}
+
+void *loop_chunk_data(const struct loop_chunk *chunk)
+{
+    return loop_chunk_is_good(chunk, __func__) ? loop_chunk_memory(chunk) : NULL;
+}
+
+size_t loop_chunk_length(const struct loop_chunk *chunk)
+{
+    return loop_chunk_is_good(chunk, __func__) ? chunk->loop->region.block_size : 0;
+}
+
+size_t loop_chunk_offset(const struct loop_chunk *chunk)
+{
+    return loop_chunk_is_good(chunk, __func__) ? loop_chunk_place(chunk) : 0;
+}
+
+int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, size_t len)
+{
+    if (!loop_chunk_is_good(chunk, __func__) || len > chunk->loop->region.block_size ||
+        (len > 0 && !loop_check_pointer(buf, "bytes", __func__))) {
+        return -EINVAL;
+    }
+    memcpy(buf, loop_chunk_memory(chunk), len);
+    return (int64_t)len;
+}
+
+size_t loop_region_avail(const struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return 0;
+    }
+    return loop->region.n_free;
+}
+
+size_t loop_region_count(const struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return 0;
+    }
+    return loop->region.n_blocks;
+}
+
+bool loop_region_is_fixed(const struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return false;
+    }
+    return loop->backend->region_is_fixed && loop->backend->region_is_fixed(loop);
+}

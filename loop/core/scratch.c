@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Working memory: one piece, kept for whoever needs it next.
+ */
+#include <loop/core/check.h>
+#include <loop/core/core.h>
+#include <loop/part.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT 64
+
+struct loop_scratch {
+    size_t size_bytes;
+    void *allocated;
+    _Alignas(ALIGNMENT) char bytes[];
+};
+
+/* From calloc, which leaves large memory untouched until it is used, and aligned here. */
+static struct loop_scratch *make(size_t size_bytes)
+{
+    if (size_bytes > PTRDIFF_MAX - 2 * sizeof(struct loop_scratch)) {
+        return NULL;
+    }
+    char *allocated = calloc(1, sizeof(struct loop_scratch) + size_bytes + ALIGNMENT);
+    if (!allocated) {
+        return NULL;
+    }
+    struct loop_scratch *scratch = (void *)(allocated + (ALIGNMENT - (uintptr_t)allocated % ALIGNMENT) % ALIGNMENT);
+    scratch->size_bytes = size_bytes;
+    scratch->allocated = allocated;
+    return scratch;
+}
+
+static void count_taken(struct loop *loop, int n)
+{
+#if NORIA_DEBUG
+    loop->n_scratch += (uint32_t)n;
+#else
+    (void)loop;
+    (void)n;
+#endif
+}
+
+void *loop_scratch_take(struct loop *loop, size_t size_bytes)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
+    struct loop_scratch *scratch = loop->scratch;
+    if (scratch && scratch->size_bytes >= size_bytes) {
+        loop->scratch = NULL;
+    } else {
+        scratch = make(size_bytes);
+    }
+    count_taken(loop, scratch ? 1 : 0);
+    return scratch ? scratch->bytes : NULL;
+}
+
+void loop_scratch_give(struct loop *loop, void *memory)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return;
+    }
+    if (!memory) {
+        return;
+    }
+    count_taken(loop, -1);
+    struct loop_scratch *given = LOOP_CONTAINER(memory, struct loop_scratch, bytes), *kept = loop->scratch;
+    if (kept && kept->size_bytes > given->size_bytes) {
+        free(given->allocated);
+        return;
+    }
+    loop->scratch = given;
+    if (kept) {
+        free(kept->allocated);
+    }
+}
+
+void loop_scratch_finish(struct loop *loop)
+{
+    if (loop->scratch) {
+        free(loop->scratch->allocated);
+    }
+}

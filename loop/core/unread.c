@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Unread bytes and kept errors; see unread.h. The bytes are a list of blocks, the one put last first.
+ */
+#include <loop/core/check.h>
+#include <loop/core/unread.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what the rest of the descriptor has to know ---- */
+
+/* Operations of the kernel's that wait for input, and would not see these bytes. */
+static bool waits_for_input(const struct loop_job *job)
+{
+    const struct loop_op_args *args = &job->u.args;
+    switch (job->op) {
+    case LOOP_OP_RECV:
+    case LOOP_OP_RECV_MSG:
+    case LOOP_OP_RECV_MULTISHOT: return true;
+    case LOOP_OP_READ:
+    case LOOP_OP_READV:
+    case LOOP_OP_READ_FIXED: return args->move.offset == LOOP_CURRENT && loop_fd_is_stream(job->fd);
+    case LOOP_OP_POLL: return (args->poll.events & POLLIN) != 0;
+    default: return false;
+    }
+}
+
+static void begin(struct loop_fd *fd)
+{
+    if (!loop_fd_has_unread(fd)) {
+        fd->plain_read_by = fd->read_by;
+        fd->read_by = LOOP_IO_UNREAD;
+        fd->was_readable = (fd->ready & POLLIN) != 0;
+    }
+    fd->ready |= POLLIN;
+}
+
+/* Whether there is more to read is what was known before, or poll(2) tells: edges that came meanwhile have been noted
+ * in `ready`, which said so in any case. A call could not find out: it would take a fifo that never had a writer for
+ * one at its end. */
+static void end(struct loop_fd *fd)
+{
+    struct pollfd entry = {.fd = fd->number, .events = POLLIN};
+    fd->read_by = fd->plain_read_by;
+    if (fd->state != LOOP_FD_CLOSED && loop_fd_is_stream(fd) && !fd->was_readable && poll(&entry, 1, 0) == 0) {
+        fd->ready &= ~(uint32_t)POLLIN;
+    }
+}
+
+/* ---- in and out ---- */
+
+/* A copy's block is large, and often holds little by now. Where it can't be made smaller it stays as it is. */
+static struct loop_block *trimmed(struct loop_block *block)
+{
+    size_t len = block->end - block->at;
+    memmove(block->bytes, (char *)block->bytes + block->at, len);
+    block->at = 0;
+    block->end = len;
+    struct loop_block *smaller = realloc(block, sizeof *block + len);
+    return smaller ? smaller : block;
+}
+
+/* What waits for input has something to read now. */
+static void tell_readers(struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->state != LOOP_FD_OPEN) {
+        return;
+    }
+    if (!loop_list_is_empty(&fd->readers) || !loop_list_is_empty(&fd->pollers)) {
+        loop_ready_activate(loop, fd);
+    }
+    loop_ready_call_back(loop, fd, waits_for_input);
+}
+
+void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block)
+{
+    assert(fd->state != LOOP_FD_CLOSED);
+    if (block->at == block->end) {
+        free(block);
+        return;
+    }
+    block = trimmed(block);
+    block->next = fd->unread;
+    fd->unread = block;
+    begin(fd);
+    tell_readers(loop, fd);
+}
+
+void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error)
+{
+    assert(error < 0 && error >= INT32_MIN);
+    if (fd->is_regular) {
+        return;
+    }
+    fd->read_error = (int32_t)error;
+    begin(fd);
+    tell_readers(loop, fd);
+}
+
+int64_t loop_unread_take_error(struct loop_fd *fd)
+{
+    int32_t error = fd->unread ? 0 : fd->read_error;
+    if (error) {
+        fd->read_error = 0;
+        end(fd);
+    }
+    return error;
+}
+
+const struct loop_block *loop_unread_first(const struct loop_fd *fd)
+{
+    return fd->unread;
+}
+
+void loop_unread_drop(struct loop_fd *fd, size_t n)
+{
+    while (n > 0) {
+        struct loop_block *block = fd->unread;
+        size_t len = block->end - block->at, gone = n < len ? n : len;
+        block->at += gone;
+        n -= gone;
+        if (gone == len) {
+            fd->unread = block->next;
+            free(block);
+        }
+    }
+    if (loop_fd_has_unread(fd) && !fd->unread && !fd->read_error) {
+        end(fd);
+    }
+}
+
+/* Copies from `block`, and from those behind it, until there is no more room, or no more that one read may give. */
+static size_t copy_out(const struct loop_block *block, bool is_byte_stream, const struct iovec *iov, int n_iov)
+{
+    size_t total = 0, at = block->at;
+    for (int i = 0; i < n_iov; i++) {
+        for (size_t filled = 0; block && filled < iov[i].iov_len;) {
+            size_t room = iov[i].iov_len - filled, len = block->end - at, n = room < len ? room : len;
+            memcpy((char *)iov[i].iov_base + filled, (const char *)block->bytes + at, n);
+            filled += n;
+            total += n;
+            at += n;
+            if (at == block->end) {
+                block = is_byte_stream ? block->next : NULL;
+                at = block ? block->at : 0;
+            }
+        }
+    }
+    return total;
+}
+
+int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek)
+{
+    assert(fd->unread || fd->read_error);
+    if (!fd->unread) {
+        return loop_unread_take_error(fd);
+    }
+    bool is_byte_stream = fd->is_byte_stream || !loop_fd_is_stream(fd);
+    size_t n = copy_out(fd->unread, is_byte_stream, iov, n_iov);
+    if (!is_peek) {
+        loop_unread_drop(fd, n);
+    }
+    return (int64_t)n;
+}
+
+static struct loop_block *make_block(size_t len)
+{
+    struct loop_block *block = len <= SIZE_MAX / 2 ? malloc(sizeof *block + len) : NULL;
+    if (block) {
+        block->next = NULL;
+        block->at = 0;
+        block->end = len;
+    }
+    return block;
+}
+
+struct loop_block *loop_unread_detach(struct loop_fd *fd, size_t len)
+{
+    const struct loop_block *first = fd->unread;
+    size_t left = first->end - first->at;
+    struct loop_block *block = make_block(len < left ? len : left);
+    if (block) {
+        memcpy(block->bytes, (const char *)first->bytes + first->at, block->end);
+        loop_unread_drop(fd, block->end);
+    }
+    return block;
+}
+
+size_t loop_unread_length(const struct loop_fd *fd)
+{
+    size_t len = 0;
+    for (const struct loop_block *block = fd->unread; block; block = block->next) {
+        len += block->end - block->at;
+    }
+    return len;
+}
+
+void loop_unread_finish(struct loop_fd *fd)
+{
+    while (fd->unread) {
+        loop_unread_drop(fd, fd->unread->end - fd->unread->at);
+    }
+}
+
+/* ---- the calls ---- */
+
+int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return -EINVAL;
+    }
+    struct loop *loop = fd->scope->loop;
+    bool is_being_taken = fd->state == LOOP_FD_CLOSING && fd->is_taken;
+    if (fd->state != LOOP_FD_OPEN && !is_being_taken) {
+        return -EBADF;
+    }
+    if (len == 0 || !bytes) {
+        return len == 0 ? 0 : -EINVAL;
+    }
+    struct loop_block *block = make_block(len);
+    if (!block) {
+        return -ENOMEM;
+    }
+    memcpy(block->bytes, bytes, len);
+    loop_unread_put(loop, fd, block);
+    return 0;
+}
+
+size_t loop_fd_unread_length(const struct loop_fd *fd)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
+    return loop_unread_length(fd);
+}
+
+size_t loop_fd_take_unread(struct loop_fd *fd, void *buf, size_t room)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
+    struct iovec iov = {buf, room};
+    return fd->unread ? (size_t)loop_unread_read(fd, &iov, 1, false) : 0;
+}

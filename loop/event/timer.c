@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Timers: jobs that end at a point in time. They share one wheel with the deadlines of scopes; a node of the wheel says
+ * which of the two it belongs to.
+ */
+#include <loop/core/check.h>
+#include <loop/ground/clock.h>
+#include <loop/core/job.h>
+#include <loop/event/timer.h>
+
+#include <errno.h>
+
+/* How many timers may be moved in the wheel for each that may be resumed. */
+#define MOVES 16
+
+int64_t loop_now(const struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    return loop_clock_read();
+}
+
+static void timer_cancel(struct loop *loop, struct loop_job *job)
+{
+    loop_timer_complete(loop, job, -ECANCELED);
+}
+
+const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = timer_cancel, .size = LOOP_JOB_BARE};
+const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = timer_cancel, .size = LOOP_JOB_BARE};
+
+static inline loop_job start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
+                             void *arg)
+{
+    struct loop_job *job = loop_job_make(scope, kind, fn, arg);
+    if (!job) {
+        return 0;
+    }
+    if (scope->is_cancelled) {
+        loop_job_complete(scope->loop, job, -ECANCELED);
+    } else if (at_ns == LOOP_NEVER) {
+        job->where = LOOP_AT_OWNER;
+    } else {
+        job->where = LOOP_AT_TIMER;
+        loop_wheel_add(&scope->loop->timers, &job->timer, at_ns, LOOP_WHEEL_JOB);
+    }
+    return job->id;
+}
+
+loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
+                          void *arg)
+{
+    return start(scope, at_ns, kind, fn, arg);
+}
+
+loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
+    return start(scope, at_ns, &loop_sleep_kind, fn, arg);
+}
+
+loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
+    return start(scope, loop_time_from_now(duration_ns), &loop_sleep_kind, fn, arg);
+}
+
+/* ---- what is due ---- */
+
+int64_t loop_timers_next(struct loop *loop)
+{
+    return loop_wheel_next(&loop->timers);
+}
+
+static void expire(struct loop *loop, struct loop_wheel_node *node)
+{
+    if (node->owner == LOOP_WHEEL_SCOPE) {
+        loop_scope_expire(LOOP_CONTAINER(node, struct loop_deadline, node)->scope);
+        loop_settle(loop);
+    } else {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, timer);
+        loop_job_finish(loop, job, job->kind == &loop_timeout_kind ? -ETIME : 0);
+    }
+}
+
+/* What continuations start meanwhile belongs to the next turn, also when it is due at once. */
+void loop_timers_run(struct loop *loop, unsigned most)
+{
+    struct loop_list batch, *first;
+    loop_wheel_take(&loop->timers, loop_clock_read(), most * MOVES, &batch);
+    for (; most > 0 && (first = loop_list_first(&batch)); most--) {
+        expire(loop, LOOP_CONTAINER(first, struct loop_wheel_node, link));
+    }
+    loop_wheel_put_back(&loop->timers, &batch);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A reader's buffer; see reader_buffer.h. Moving what is buffered is kept rare: it happens when that frees half of the
+ * memory, or when there is no other way to make room.
+ */
+#include <loop/kernel/memory.h>
+#include <loop/flow/buffered/reader_buffer.h>
+
+#include <string.h>
+
+#define FIRST_CAPACITY ((size_t)4096)
+#define READ_BYTES ((size_t)65536) /* beyond this a larger read moves bytes no faster */
+
+static size_t round_down(size_t size, size_t block)
+{
+    return size & ~(block - 1);
+}
+
+static size_t round_up(size_t size, size_t block)
+{
+    return round_down(size + block - 1, block);
+}
+
+void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes, size_t block)
+{
+    size_t most = max_bytes + 1; /* one more than can be given out, to see that it is too much */
+    *buffer = (struct loop_reader_buffer){.block = block};
+    buffer->max_capacity = block == 1 ? most : round_up(most, block) + block;
+}
+
+void loop_reader_buffer_finish(struct loop_reader_buffer *buffer)
+{
+    loop_kernel_free(buffer->bytes);
+    loop_reader_buffer_init(buffer, 0, buffer->block);
+}
+
+/* A read of blocks ends at a multiple of the block: what is buffered moves so that it ends there. */
+static size_t moved_end(const struct loop_reader_buffer *buffer)
+{
+    return round_up(loop_reader_buffer_length(buffer), buffer->block);
+}
+
+static void move_to_front(struct loop_reader_buffer *buffer)
+{
+    size_t used = loop_reader_buffer_length(buffer), end = moved_end(buffer);
+    if (used > 0 && buffer->end != end) {
+        memmove(buffer->bytes + end - used, buffer->bytes + buffer->start, used);
+    }
+    buffer->start = end - used;
+    buffer->end = end;
+}
+
+static char *allocate(size_t capacity, size_t block)
+{
+    return block == 1 ? loop_kernel_malloc(capacity) : loop_kernel_aligned_alloc(block, capacity);
+}
+
+/* Moves what is buffered to larger memory, so that it ends at `end`. False, and all stays, without memory. */
+static bool replace(struct loop_reader_buffer *buffer, size_t capacity, size_t end)
+{
+    size_t used = loop_reader_buffer_length(buffer);
+    char *bytes = allocate(capacity, buffer->block);
+    if (!bytes) {
+        return false;
+    }
+    if (used > 0) {
+        memcpy(bytes + end - used, buffer->bytes + buffer->start, used);
+    }
+    loop_kernel_free(buffer->bytes);
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
+    buffer->start = end - used;
+    buffer->end = end;
+    return true;
+}
+
+static void grow(struct loop_reader_buffer *buffer)
+{
+    size_t first = buffer->block == 1 ? FIRST_CAPACITY : round_up(READ_BYTES, buffer->block);
+    size_t capacity = buffer->capacity == 0 ? first : buffer->capacity * 2;
+    capacity = capacity < buffer->max_capacity ? capacity : buffer->max_capacity;
+    (void)replace(buffer, capacity, moved_end(buffer));
+}
+
+size_t loop_reader_buffer_make_room(struct loop_reader_buffer *buffer)
+{
+    size_t used = loop_reader_buffer_length(buffer);
+    bool is_crowded = used >= buffer->capacity / 2;
+    bool is_small = buffer->was_filled && buffer->capacity < READ_BYTES;
+    buffer->was_filled = false;
+    if (used == 0) {
+        move_to_front(buffer);
+    }
+    if ((is_crowded || is_small) && buffer->capacity < buffer->max_capacity) {
+        grow(buffer);
+    }
+    bool has_block = round_up(buffer->end, buffer->block) == buffer->end && buffer->end < buffer->capacity;
+    if (!has_block || buffer->start >= buffer->capacity / 2) {
+        move_to_front(buffer);
+    }
+    return round_down(buffer->capacity - buffer->end, buffer->block);
+}
+
+void loop_reader_buffer_filled(struct loop_reader_buffer *buffer, size_t len)
+{
+    buffer->end += len;
+    buffer->was_filled = buffer->end == buffer->capacity;
+}
+
+bool loop_reader_buffer_put_back(struct loop_reader_buffer *buffer, const char *bytes, size_t len)
+{
+    if (len > buffer->start) {
+        size_t end = round_up(len + loop_reader_buffer_length(buffer), buffer->block);
+        if (!replace(buffer, end + buffer->block, end)) { /* with room behind it for a NUL */
+            return false;
+        }
+    }
+    buffer->start -= len;
+    memcpy(buffer->bytes + buffer->start, bytes, len);
+    return true;
+}

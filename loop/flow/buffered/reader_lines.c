@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * All lines of a reader, by one job.
+ */
+#include <loop/core/check.h>
+#include <loop/flow/buffered/reader_state.h>
+
+#include <errno.h>
+
+#define LINES_AT_ONCE 64
+
+/* Comes back to the job from the dispatch. */
+static void nudge(struct loop *loop, struct loop_job *job)
+{
+    loop_job_backend_complete(loop, job, 0);
+}
+
+/* Resumes the continuation for lines that are there, a bounded number of them. Returns what the last step said. */
+static int64_t deliver_lines(struct loop *loop, struct loop_job *job, struct loop_reader *reader)
+{
+    struct loop_reader_operation *operation = &reader->operation;
+    int64_t result = 1;
+    operation->is_delivering = true;
+    reader->calls++;
+    for (int n = 0; n < LINES_AT_ONCE && result > 0 && !operation->is_paused && !job->is_cancelled; n++) {
+        result = loop_reader_step_line(reader, operation);
+        if (result > 0 && job->fn) {
+            job->fn(job->arg, result);
+        }
+    }
+    loop_settle(loop);
+    reader->calls--;
+    operation->is_delivering = false;
+    return result;
+}
+
+static void end_lines(struct loop *loop, struct loop_job *job, struct loop_reader *reader, int64_t result)
+{
+    loop_reader_give_nothing(reader);
+    result = loop_reader_last_word(reader, result);
+    loop_reader_let_go(reader);
+    loop_job_finish(loop, job, result);
+}
+
+/* From the dispatch. */
+static void run_lines(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    struct loop_reader *reader = *loop_reader_of(job);
+    int64_t result = deliver_lines(loop, job, reader);
+    if (job->is_cancelled) {
+        result = -ECANCELED;
+    } else if (result == LOOP_READER_NEEDS_MORE && error) {
+        result = error;
+    } else if (reader->operation.is_paused) {
+        job->where = LOOP_AT_OWNER;
+        return;
+    } else if (result > 0) {
+        nudge(loop, job);
+        return;
+    } else if (result == LOOP_READER_NEEDS_MORE) {
+        result = loop_reader_read_more(reader, job);
+        if (!result) {
+            return;
+        }
+    }
+    end_lines(loop, job, reader, result);
+}
+
+static void cancel_lines(struct loop *loop, struct loop_job *job)
+{
+    struct loop_reader *reader = *loop_reader_of(job);
+    if (reader->calls > 0) {
+        return; /* run_lines ends it, or loop_reader_read_more passes it on */
+    }
+    if (reader->inner) {
+        loop_cancel(loop, reader->inner);
+    } else {
+        loop_reader_give_nothing(reader);
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+const struct loop_job_kind loop_reader_lines_kind = {
+    .name = "buffered read of lines", .cancel = cancel_lines, .backend_done = run_lines};
+
+loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
+{
+    if (!loop_reader_is_good(reader, __func__)) {
+        return 0;
+    }
+    loop_job id;
+    struct loop_reader_operation operation = {.step = loop_reader_step_line, .len = 1};
+    struct loop_job *job = loop_reader_begin(reader, &loop_reader_lines_kind, &operation, fn, arg, &id);
+    if (!job) {
+        return id;
+    }
+    if (loop_reader_buffered(reader) > 0 || reader->has_ended) {
+        nudge(reader->loop, job);
+        return id;
+    }
+    int error = loop_reader_read_more(reader, job);
+    if (error) {
+        loop_job_complete(reader->loop, job, error);
+        loop_reader_let_go(reader);
+    }
+    return id;
+}
+
+/* The job of loop_reader_lines, or NULL where it isn't running or has its result. */
+static struct loop_job *find_lines(const struct loop_reader *reader)
+{
+    struct loop_job *job = loop_reader_running(reader);
+    bool has_result = job && job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
+    return job && job->kind == &loop_reader_lines_kind && !has_result ? job : NULL;
+}
+
+int loop_reader_pause(struct loop_reader *reader)
+{
+    if (!loop_reader_is_good(reader, __func__)) {
+        return -EINVAL;
+    }
+    LOOP_CHECK_THREAD(reader->loop);
+    struct loop_job *job = find_lines(reader);
+    if (!job) {
+        return -ENOENT;
+    }
+    reader->operation.is_paused = true;
+    return 0;
+}
+
+int loop_reader_resume(struct loop_reader *reader)
+{
+    if (!loop_reader_is_good(reader, __func__)) {
+        return -EINVAL;
+    }
+    LOOP_CHECK_THREAD(reader->loop);
+    struct loop_job *job = find_lines(reader);
+    if (!job) {
+        return -ENOENT;
+    }
+    struct loop_reader_operation *operation = &reader->operation;
+    bool was_paused = operation->is_paused;
+    operation->is_paused = false;
+    if (was_paused && !operation->is_delivering && !reader->inner && job->where != LOOP_AT_RUN_QUEUE) {
+        nudge(reader->loop, job);
+    }
+    return 0;
+}

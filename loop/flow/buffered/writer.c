@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Buffered writing. Two batches take turns: one is filled while the other is on its way. What is appended has the
+ * writer looked at when the continuation has returned (loop->after); it then swaps the two and starts one write. That
+ * write's end starts the next one, where more has come meanwhile.
+ *
+ * The object is in a slab of the loop and in the scope's `kept`. It is given back by loop_writer_destroy, or when the
+ * scope's on_end has returned; a write in flight and functions of the program that are on the stack keep it until they
+ * are done (let_go). It pins the sink's descriptor and has the scope by a pointer of its own: a sink that is gone is
+ * found closed, never another connection's. Jobs that wait know the writer by its id.
+ */
+#include <loop/flow/check.h>
+#include <loop/part.h>
+#include <loop/flow/buffered/writer_state.h>
+
+#include <loop/flow/descriptor/descriptor.h>
+
+#include <errno.h>
+
+#define LIMIT_BYTES ((size_t)1 << 20)
+
+static void empty_batch(const struct loop_writer *writer, struct loop_writer_batch *batch)
+{
+    loop_writer_batch_empty(batch, writer->limit_bytes);
+}
+
+/* ---- checks ---- */
+
+__attribute__((cold)) LOOP_LOOKS_AT_FREED static bool bad_writer(const struct loop_writer *writer, const char *function)
+{
+#if NORIA_DEBUG
+    if (writer) {
+        struct loop_place destroyed = writer->destroyed;
+        loop_stop_destroyed(function, "writer", writer->id, &destroyed);
+    }
+#endif
+    return writer ? false : loop_bad_null(function, "writer");
+}
+
+bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
+{
+    if (!writer || loop_is_freed(writer) || writer->is_destroyed) {
+        return bad_writer(writer, function);
+    }
+    loop_check_thread(writer->loop, function);
+    return true;
+}
+
+/* ---- how long it lives ---- */
+
+/* Gives the object back if it has been destroyed and nothing keeps it any more. */
+static void let_go(struct loop_writer *writer)
+{
+    if (!writer->is_destroyed || writer->inner || writer->calls > 0) {
+        return;
+    }
+    assert(loop_list_is_empty(&writer->waiters) && loop_list_is_empty(&writer->drainers));
+    assert(loop_list_is_empty(&writer->closers));
+    if (loop_list_is_linked(&writer->after.link)) {
+        loop_list_remove(&writer->after.link);
+        loop_scope_drop_hold(writer->scope, false);
+    }
+    loop_hlist_remove(&writer->kept.link);
+    loop_writer_batch_finish(&writer->filling);
+    loop_writer_batch_finish(&writer->leaving);
+    if (writer->fd) {
+        loop_fd_unpin(writer->fd);
+    }
+    loop_slab_put(&writer->loop->writers, writer);
+}
+
+/* The scope has ended. */
+static void drop(struct loop_kept *kept)
+{
+    struct loop_writer *writer = LOOP_CONTAINER(kept, struct loop_writer, kept);
+    assert(!writer->inner && writer->calls == 0);
+    writer->is_destroyed = true;
+    let_go(writer);
+}
+
+/* ---- who waits ---- */
+
+/* What a waiter hears; 1 when it has to wait on. Where the writer has failed it waits for the write in flight all the
+ * same: that still uses memory. */
+static int64_t answer(const struct loop_writer *writer, const struct loop_writer_waiter *waiter)
+{
+    if (waiter->target <= writer->written) {
+        return waiter->refusal;
+    }
+    return writer->error && !writer->inner ? writer->error : 1;
+}
+
+/* Has jobs told from the dispatch, which is when a refusal counts as heard. */
+static void tell_waiters(struct loop_writer *writer)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&writer->waiters))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        int64_t result = answer(writer, loop_writer_waiter(job));
+        if (result > 0) {
+            break;
+        }
+        loop_job_backend_complete(writer->loop, job, result);
+    }
+    bool is_over = writer->error && !writer->inner,
+         has_room = loop_writer_pending_bytes(writer) <= writer->limit_bytes / 2;
+    while ((is_over || (has_room && !writer->error)) && (node = loop_list_first(&writer->drainers))) {
+        loop_job_backend_complete(writer->loop, LOOP_CONTAINER(node, struct loop_job, link), writer->error);
+    }
+}
+
+void loop_writer_leave(struct loop_writer *writer)
+{
+    if (--writer->calls == 0) {
+        tell_waiters(writer);
+        let_go(writer);
+    }
+}
+
+/* ---- writing: from within enter and leave ---- */
+
+static void on_written(void *arg, int64_t result);
+
+/* Nothing goes on from here. Where nobody hears of the error it cancels the scope's jobs. */
+static void fail(struct loop_writer *writer, int64_t error)
+{
+    bool is_heard = !loop_list_is_empty(&writer->waiters);
+    writer->error = (int32_t)error;
+    empty_batch(writer, &writer->filling);
+    if (!is_heard && error != -ECANCELED) {
+        loop_scope_fail(writer->scope, error);
+    }
+}
+
+static loop_job *stands_for(struct loop_job *job)
+{
+    return (loop_job *)(void *)job->u.small;
+}
+
+static void cancel_proxy(struct loop *loop, struct loop_job *job)
+{
+    loop_cancel(loop, *stands_for(job));
+}
+
+static const struct loop_job_kind proxy_kind = {.name = "buffered write", .cancel = cancel_proxy};
+
+/* A sink of the program's own may write by a job of another scope: one of the writer's scope stands for it, which is
+ * cancelled with that. False when there is no memory. */
+static bool make_proxy(struct loop_writer *writer)
+{
+    bool ended = false;
+    const struct loop_job *inner = loop_job_find(writer->loop, writer->inner);
+    if (!inner || inner->scope == writer->scope || writer->scope->is_cancelled) {
+        return true;
+    }
+    struct loop_job *proxy = loop_job_start(writer->scope, NULL, &proxy_kind, NULL, NULL, &ended);
+    if (!proxy) {
+        return false;
+    }
+    proxy->where = LOOP_AT_OWNER;
+    *stands_for(proxy) = writer->inner;
+    writer->proxy = proxy->id;
+    return true;
+}
+
+/* `inner` is on its way, and holds the scope. It is cancelled where the writer has been given up while it was being
+ * started. */
+static void begin_inner(struct loop_writer *writer, loop_job inner)
+{
+    if (!inner) {
+        return;
+    }
+    writer->inner = inner;
+    loop_scope_add_hold(writer->scope, false);
+    if (!make_proxy(writer) && !writer->error) {
+        fail(writer, -ENOMEM);
+    }
+    if (writer->error || writer->scope->is_cancelled) {
+        loop_cancel(writer->loop, inner);
+    }
+}
+
+/* Its continuation has been resumed. */
+static void inner_has_ended(struct loop_writer *writer)
+{
+    struct loop_job *proxy = loop_job_find(writer->loop, writer->proxy);
+    writer->inner = writer->proxy = 0;
+    if (proxy) {
+        loop_job_end_unheard(writer->loop, proxy, 0);
+    }
+    loop_writer_enter(writer);
+}
+
+/* After all that follows from that. */
+static void leave_inner(struct loop_writer *writer)
+{
+    struct loop_scope *scope = writer->scope;
+    loop_writer_leave(writer);
+    loop_scope_drop_hold(scope, false);
+}
+
+static void write_rest(struct loop_writer *writer)
+{
+    struct loop_writer_batch *batch = &writer->leaving;
+    loop_job inner = 0;
+    if (!writer->scope->is_cancelled) {
+        inner = loop_writev(writer->sink, batch->pieces + writer->at, batch->n_pieces - writer->at, on_written, writer);
+    }
+    begin_inner(writer, inner);
+    if (!inner && !writer->error) {
+        bool is_ending = writer->scope->is_cancelled || !loop_scope_takes_work(writer->scope);
+        fail(writer, is_ending ? -ECANCELED : -ENOMEM);
+    }
+    if (!inner) {
+        empty_batch(writer, batch);
+    }
+}
+
+/* Sends what has been gathered, unless something is on its way already. */
+static void send_batch(struct loop_writer *writer)
+{
+    if (writer->inner || writer->filling.n_pieces == 0 || loop_writer_is_held_back(writer)) {
+        return;
+    }
+    struct loop_writer_batch batch = writer->leaving;
+    writer->leaving = writer->filling;
+    writer->filling = batch;
+    writer->at = 0;
+    writer->left = (size_t)(writer->appended - writer->written);
+    loop_writer_batch_resolve(&writer->leaving);
+    write_rest(writer);
+}
+
+/* What the sink has answered: that many bytes have gone. */
+static int64_t advance(struct loop_writer *writer, int64_t result)
+{
+    size_t n = result > 0 ? (size_t)result : 0;
+    assert(n <= writer->left); /* of a sink of the program's own its queue has checked it */
+    writer->written += n;
+    writer->left -= n;
+    writer->at = loop_writer_batch_advance(&writer->leaving, writer->at, n);
+    return result < INT32_MIN ? -EINVAL : result;
+}
+
+/* There is room in the sink's own queue again, or never will be. */
+static void on_room(void *arg, int64_t result)
+{
+    struct loop_writer *writer = arg;
+    inner_has_ended(writer);
+    if (result < 0 && !writer->error) {
+        fail(writer, result);
+    }
+    if (!writer->error) {
+        write_rest(writer);
+    } else {
+        empty_batch(writer, &writer->leaving);
+    }
+    leave_inner(writer);
+}
+
+/* Others, who write to the same sink, have filled its queue: waits until it drains. False when that isn't it. */
+static bool wait_for_room(struct loop_writer *writer, int64_t result)
+{
+    if (result == -ENOBUFS && !writer->error && loop_sink_is_full(writer->sink)) {
+        begin_inner(writer, loop_sink_wait_drained(writer->sink, on_room, writer));
+    }
+    return writer->inner != 0;
+}
+
+static void on_written(void *arg, int64_t result)
+{
+    struct loop_writer *writer = arg;
+    inner_has_ended(writer);
+    result = advance(writer, result);
+    bool has_rest = writer->left > 0, waits = has_rest && wait_for_room(writer, result);
+    if (has_rest && result <= 0 && !waits && !writer->error) {
+        fail(writer, result < 0 ? result : -EIO);
+    }
+    if (has_rest && !waits && !writer->error) {
+        write_rest(writer); /* the sink stopped in the middle without saying why: the next write says it */
+    } else if (!waits) {
+        empty_batch(writer, &writer->leaving);
+        send_batch(writer);
+    }
+    leave_inner(writer);
+}
+
+/* ---- when the continuation has returned ---- */
+
+static void look_after(struct loop_after *after)
+{
+    struct loop_writer *writer = LOOP_CONTAINER(after, struct loop_writer, after.link);
+    struct loop_scope *scope = writer->scope;
+    loop_writer_enter(writer);
+    send_batch(writer);
+    loop_writer_leave(writer);
+    loop_scope_drop_hold(scope, false); /* loop_after_continuation has made it */
+}
+
+void loop_writer_look_soon(struct loop_writer *writer)
+{
+    loop_after_continuation(writer->loop, &writer->after, writer->scope);
+}
+
+/* ---- holding back ---- */
+
+void loop_writer_cork(struct loop_writer *writer)
+{
+    if (loop_writer_is_good(writer, __func__)) {
+        writer->is_corked = true;
+    }
+}
+
+void loop_writer_uncork(struct loop_writer *writer)
+{
+    if (!loop_writer_is_good(writer, __func__)) {
+        return;
+    }
+    writer->is_corked = false;
+    if (writer->filling.n_pieces > 0 && loop_scope_takes_work(writer->scope)) {
+        loop_writer_look_soon(writer);
+    }
+}
+
+/* ---- ending ---- */
+
+/* Drops what is pending. Who waits hears it when the write in flight has ended. */
+static void give_up(struct loop_writer *writer)
+{
+    if (!writer->error) {
+        fail(writer, -ECANCELED);
+    }
+    loop_cancel(writer->loop, writer->inner);
+}
+
+void loop_writer_abort(struct loop_writer *writer)
+{
+    if (loop_writer_is_good(writer, __func__)) {
+        loop_writer_enter(writer);
+        give_up(writer);
+        loop_writer_leave(writer);
+    }
+}
+
+static void cancel_closers(struct loop_writer *writer)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(&writer->closers))) {
+        (void)loop_job_cancel(writer->loop, LOOP_CONTAINER(node, struct loop_job, link));
+    }
+}
+
+void loop_writer_destroy(struct loop_writer *writer)
+{
+    if (!writer || !loop_writer_is_good(writer, __func__)) {
+        return;
+    }
+#if NORIA_DEBUG
+    writer->destroyed = LOOP_THIS_CALL;
+#endif
+    writer->is_destroyed = true;
+    loop_writer_enter(writer);
+    give_up(writer);
+    cancel_closers(writer);
+    loop_writer_leave(writer);
+}
+
+/* ---- making ---- */
+
+void loop_writers_init(struct loop *loop)
+{
+    loop_slab_init(&loop->writers, sizeof(struct loop_writer), 0);
+}
+
+struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_bytes)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return NULL;
+    }
+    struct loop_scope *scope = sink->scope;
+    struct loop *loop = scope->loop;
+    struct loop_writer *writer = loop_scope_takes_work(scope) ? loop_slab_get(&loop->writers) : NULL;
+    if (!writer) {
+        return NULL;
+    }
+    writer->loop = loop;
+    writer->scope = scope;
+    writer->sink = sink;
+    writer->fd = sink->ops->fd ? sink->ops->fd(sink) : NULL;
+    if (writer->fd) {
+        loop_fd_pin(writer->fd);
+    }
+    writer->limit_bytes = limit_bytes > 0 ? limit_bytes : LIMIT_BYTES;
+    writer->after.fn = look_after;
+    loop_list_init(&writer->after.link);
+    loop_list_init(&writer->waiters);
+    loop_list_init(&writer->drainers);
+    loop_list_init(&writer->closers);
+    writer->kept.drop = drop;
+    loop_hlist_push(&scope->kept, &writer->kept.link);
+    return writer;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Copies that write by jobs of the sink. To a file a copy reads into a large buffer, because each write is a thread's
+ * work, and keeps it until that is done. Between sources and sinks of other kinds both are read and written by their
+ * own functions, one buffer at a time. What has been read and not written when the copy ends goes back to the source.
+ */
+#include <loop/flow/copy.h>
+#include <loop/syscall/io.h>
+#include <loop/flow/own/own.h>
+#include <loop/flow/own/read.h>
+#include <loop/flow/own/write.h>
+#include <loop/pin.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+/* ---- to a file ---- */
+
+static void drop_bulk(struct loop *loop, struct loop_job *job)
+{
+    loop_copy_give(loop, job->u.args.copy.block, true);
+    job->u.args.copy.block = NULL;
+}
+
+/* Its bytes that have not been written are the source's again. */
+static void give_bulk_back(struct loop *loop, struct loop_job *job)
+{
+    struct loop_copy_args *args = &job->u.args.copy;
+    struct loop_block *bulk = args->block;
+    if (bulk) {
+        bulk->at = (size_t)((char *)args->rest.iov_base - (char *)bulk->bytes);
+        bulk->end = bulk->at + args->rest.iov_len;
+        args->block = NULL;
+        loop_unread_put(loop, job->fd, bulk);
+    }
+}
+
+static void finish_to_file(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    give_bulk_back(loop, job);
+    loop_job_finish(loop, job, loop_copy_result(loop, job, why, side));
+}
+
+static void on_bulk_written(void *arg, int64_t result);
+static void on_room(void *arg, int64_t result);
+
+/* Writes what is left; or waits for room, where others have filled the sink's queue meanwhile. */
+static void write_bulk(struct loop *loop, struct loop_job *job)
+{
+    bool took_chunk;
+    struct loop_copy_args *args = &job->u.args.copy;
+    struct loop_fd *to = job->u.args.second;
+    struct loop_write_state write = {.single = args->rest, .n_iov = 1, .total = args->rest.iov_len};
+    loop_job inner = loop_fd_is_full(to) ? loop_fd_drained(to, on_room, job)
+                                         : loop_fd_write(to, &write, on_bulk_written, job, &took_chunk);
+    args->inner = loop_job_inner(loop, inner, to->scope);
+    if (!inner) {
+        finish_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
+    }
+}
+
+/* 0 where the copy goes on. */
+static int64_t end_of_write(const struct loop_job *job, int64_t result, bool is_full)
+{
+    if (job->is_cancelled) {
+        return result < 0 ? result : -ECANCELED;
+    }
+    if (result == 0) {
+        return -EIO;
+    }
+    return result < 0 && !(result == -ENOBUFS && is_full) ? result : 0;
+}
+
+static void on_bulk_written(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct loop *loop = job->scope->loop;
+    struct loop_copy_args *args = &job->u.args.copy;
+    size_t n = result > 0 ? (size_t)result : 0;
+    args->done += (int64_t)n;
+    args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - n};
+    int64_t why = end_of_write(job, result, loop_fd_is_full(job->u.args.second));
+    if (why) {
+        finish_to_file(loop, job, why, job->is_cancelled ? LOOP_COPY_SOURCE : LOOP_COPY_SINK);
+    } else if (args->rest.iov_len > 0) {
+        write_bulk(loop, job); /* it stopped in the middle without saying why: this one says it */
+    } else {
+        drop_bulk(loop, job);
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+}
+
+/* It waits for a job of the sink now. */
+static enum loop_attempt leave_list(struct loop_job *job)
+{
+    loop_list_remove(&job->link);
+    job->where = LOOP_AT_OWNER;
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static void on_room(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct loop *loop = job->scope->loop;
+    if (result < 0 || job->is_cancelled) {
+        finish_to_file(loop, job, result < 0 ? result : -ECANCELED,
+                       job->is_cancelled ? LOOP_COPY_SOURCE : LOOP_COPY_SINK);
+    } else if (job->u.args.copy.block) {
+        write_bulk(loop, job);
+    } else {
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+}
+
+static enum loop_attempt end_to_file(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    job->result = loop_copy_result(loop, job, why, side);
+    return LOOP_ATTEMPT_DONE;
+}
+
+/* Others have filled the queue. */
+static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *to = job->u.args.second;
+    job->u.args.copy.inner = loop_job_inner(loop, loop_fd_drained(to, on_room, job), to->scope);
+    return job->u.args.copy.inner ? leave_list(job) : end_to_file(loop, job, -ENOMEM, LOOP_COPY_SINK);
+}
+
+static enum loop_attempt attempt_to_file(struct loop *loop, struct loop_job *job)
+{
+    if (loop_fd_is_full(job->u.args.second)) {
+        return wait_for_room(loop, job);
+    }
+    struct loop_block *bulk = loop_copy_take(loop, true);
+    if (!bulk) {
+        return end_to_file(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
+    }
+    int64_t n = loop_io_read_one(job->fd, bulk->bytes, LOOP_COPY_BULK_BYTES);
+    if (n <= 0) {
+        loop_copy_give(loop, bulk, true);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_to_file(loop, job, n, LOOP_COPY_SOURCE);
+    }
+    job->u.args.copy.block = bulk;
+    job->u.args.copy.rest = (struct iovec){bulk->bytes, (size_t)n};
+    enum loop_attempt attempt = leave_list(job);
+    write_bulk(loop, job);
+    return attempt;
+}
+
+static void cancel_to_file(struct loop *loop, struct loop_job *job)
+{
+    if (job->where == LOOP_AT_OWNER) {
+        loop_cancel(loop, job->u.args.copy.inner);
+    } else {
+        loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
+    }
+}
+
+const struct loop_job_kind loop_copy_to_file_kind = {.name = "copy",
+                                                     .cancel = cancel_to_file,
+                                                     .attempt = attempt_to_file,
+                                                     .made_daemon = loop_copy_made_daemon,
+                                                     .uses_args = true,
+                                                     .size = LOOP_JOB_LARGE};
+
+/* ---- between others ---- */
+
+/* At the beginning of the buffer, which is u.args.copy.block. */
+struct other_copy {
+    struct loop_source *source;
+    struct loop_sink *sink;
+    struct iovec rest; /* what has been read and not written */
+    size_t size;       /* LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
+    int64_t position;  /* of a regular file as source, when the copy began; otherwise -1 */
+    max_align_t bytes[];
+};
+
+static_assert(sizeof(struct other_copy) <= LOOP_COPY_MORE_ROOM, "fits into a buffer, in front of the bytes");
+
+static struct other_copy *other_of(const struct loop_job *job)
+{
+    return (struct other_copy *)(void *)job->u.args.copy.block->bytes;
+}
+
+static void cancel_other(struct loop *loop, struct loop_job *job)
+{
+    loop_cancel(loop, job->u.args.copy.inner);
+}
+
+const struct loop_job_kind loop_copy_other_kind = {.name = "copy",
+                                                   .cancel = cancel_other,
+                                                   .made_daemon = loop_copy_made_daemon,
+                                                   .uses_args = true,
+                                                   .size = LOOP_JOB_LARGE};
+
+/* Whether the file's position is where this copy has left it, so that it can be set back. Where others have read on
+ * meanwhile, or are about to, they have the bytes behind, and the position is theirs. What goes past the page cache
+ * needs positions of its own choice. */
+static bool has_position(const struct loop_job *job, const struct other_copy *copy)
+{
+    const struct loop_fd *from = job->fd;
+    int64_t position = copy->position + job->u.args.copy.done + (int64_t)copy->rest.iov_len;
+    return copy->position >= 0 && !from->reading && loop_list_is_empty(&from->readers) &&
+           lseek(from->number, 0, SEEK_CUR) == position;
+}
+
+static bool go_back(const struct loop_job *job, const struct other_copy *copy)
+{
+    return has_position(job, copy) && lseek(job->fd->number, -(off_t)copy->rest.iov_len, SEEK_CUR) >= 0;
+}
+
+/* What has been read and not written is the source's again. True when the buffer has become part of that. */
+static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_block *block)
+{
+    struct other_copy *copy = other_of(job);
+    size_t len = copy->rest.iov_len;
+    if (len == 0 || (job->fd && go_back(job, copy))) {
+        return false;
+    }
+    if (job->fd) {
+        block->at = (size_t)((char *)copy->rest.iov_base - (char *)block->bytes);
+        block->end = block->at + len;
+        loop_unread_put(loop, job->fd, block);
+        return true;
+    }
+    if (loop_source_unread(copy->source, copy->rest.iov_base, len)) {
+        loop_copy_note_lost(job, len);
+    }
+    return false;
+}
+
+/* The result with which the job ends now. */
+static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    struct loop_block *block = job->u.args.copy.block;
+    const struct other_copy *copy = other_of(job);
+    struct loop_source *source = copy->source;
+    struct loop_sink *sink = copy->sink;
+    bool is_bulk = copy->size == LOOP_COPY_BULK_BYTES;
+    if (!give_rest_back(loop, job, block)) {
+        loop_copy_give(loop, block, is_bulk);
+    }
+    side = job->is_cancelled ? LOOP_COPY_SOURCE : side;
+    if (!job->fd && loop_copy_hides_error(job, why, side)) {
+        loop_source_keep_error(source, why);
+    }
+    loop_source_unpin(source);
+    loop_sink_unpin(sink);
+    job->u.args.copy.block = NULL;
+    return loop_copy_result(loop, job, why, side);
+}
+
+static void finish_other(struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    struct loop *loop = job->scope->loop;
+    loop_job_finish(loop, job, end_other(loop, job, why, side));
+}
+
+static void on_read(void *arg, int64_t result);
+static void on_written(void *arg, int64_t result);
+static void on_sink_room(void *arg, int64_t result);
+
+/* The next step, as a job of the source or the sink: false where that couldn't be made. */
+static bool go_on(struct loop_job *job)
+{
+    struct other_copy *copy = other_of(job);
+    struct loop_source *source = copy->source;
+    struct loop_sink *sink = copy->sink;
+    loop_job inner;
+    bool is_full = loop_sink_is_full(sink), is_read = !is_full && copy->rest.iov_len == 0;
+    if (is_full) {
+        inner = loop_sink_wait_drained(sink, on_sink_room, job);
+    } else if (is_read) {
+        inner = loop_source_read(source, copy->bytes, copy->size, on_read, job);
+    } else {
+        inner = loop_sink_write(sink, &copy->rest, 1, on_written, job);
+    }
+    const struct loop_scope *held = is_read ? job->scope : sink->scope;
+    job->u.args.copy.inner = loop_job_inner(held->loop, inner, held);
+    return inner != 0;
+}
+
+static void go_on_or_finish(struct loop_job *job)
+{
+    if (!go_on(job)) {
+        finish_other(job, -ENOMEM, LOOP_COPY_SINK);
+    }
+}
+
+static void on_sink_room(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    if (result < 0 || job->is_cancelled) {
+        finish_other(job, result < 0 ? result : -ECANCELED, LOOP_COPY_SINK);
+    } else {
+        go_on_or_finish(job);
+    }
+}
+
+static void on_read(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct other_copy *copy = other_of(job);
+    result = loop_own_checked(job->scope->loop, "read of a source of one's own", result, copy->size);
+    copy->rest = (struct iovec){copy->bytes, result > 0 ? (size_t)result : 0};
+    if (result <= 0 || job->is_cancelled) {
+        finish_other(job, result <= 0 ? result : -ECANCELED, LOOP_COPY_SOURCE);
+    } else {
+        go_on_or_finish(job);
+    }
+}
+
+static void on_written(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct other_copy *copy = other_of(job);
+    assert(result <= (int64_t)copy->rest.iov_len); /* of a sink of the program's own the queue has checked it */
+    size_t n = result > 0 ? (size_t)result : 0;
+    job->u.args.copy.done += (int64_t)n;
+    copy->rest = (struct iovec){(char *)copy->rest.iov_base + n, copy->rest.iov_len - n};
+    int64_t why = end_of_write(job, result, loop_sink_is_full(copy->sink));
+    if (why) {
+        finish_other(job, why, LOOP_COPY_SINK);
+    } else {
+        go_on_or_finish(job); /* also with what a write has left that stopped without saying why: the next says it */
+    }
+}
+
+static int64_t position_of(const struct loop_fd *from)
+{
+    return from && from->is_regular && !from->is_direct && !loop_fd_has_unread(from) ? lseek(from->number, 0, SEEK_CUR)
+                                                                                     : -1;
+}
+
+void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source *source, struct loop_sink *sink)
+{
+    const struct loop_fd *to = job->u.args.second;
+    bool is_bulk = to && to->write_by == LOOP_IO_BLOCKING;
+    struct loop_block *block = loop_copy_take(loop, is_bulk);
+    job->where = LOOP_AT_OWNER;
+    if (!block) {
+        loop_job_complete(loop, job, loop_copy_result(loop, job, -ENOMEM, LOOP_COPY_SOURCE));
+        return;
+    }
+    job->u.args.copy.block = block;
+    *other_of(job) = (struct other_copy){.source = source,
+                                         .sink = sink,
+                                         .size = is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES,
+                                         .position = position_of(job->fd)};
+    loop_source_pin(source);
+    loop_sink_pin(sink);
+    if (!go_on(job)) {
+        loop_job_complete(loop, job, end_other(loop, job, -ENOMEM, LOOP_COPY_SOURCE));
+    }
+}

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A descriptor's own source and sink. Reads wait in its readers and writes in its writers, in the order of the calls.
+ * What is written in one continuation leaves together when it has returned (loop_ready_send): one system call, and no
+ * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
+ */
+#include <loop/flow/descriptor/descriptor.h>
+
+#include <loop/core/check.h>
+#include <loop/flow/descriptor/file.h>
+#include <loop/flow/descriptor/shutdown.h>
+#include <loop/syscall/io.h>
+#include <loop/part.h>
+#include <loop/core/unread.h>
+#include <loop/flow/descriptor/write_state.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- reading ---- */
+
+/* What came counts, also when the end, an error or a cancel followed. The kernel tells an error once: one that this
+ * read can't tell is kept for the next. */
+static int64_t read_result(const struct loop_job *job, int64_t result)
+{
+    if (job->u.read.done == 0) {
+        return result;
+    }
+    if (result < 0 && result != -ECANCELED) {
+        loop_unread_keep_error(job->scope->loop, job->fd, result);
+    }
+    return (int64_t)job->u.read.done;
+}
+
+static void cancel_read(struct loop *loop, struct loop_job *job)
+{
+    loop_job_complete(loop, job, read_result(job, -ECANCELED));
+}
+
+static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
+{
+    struct iovec *rest = &job->u.read.rest;
+    (void)loop;
+    int64_t n = loop_io_read_one(job->fd, rest->iov_base, rest->iov_len);
+    if (n == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (n > 0) {
+        *rest = (struct iovec){(char *)rest->iov_base + n, rest->iov_len - (size_t)n};
+        job->u.read.done += (size_t)n;
+        if (job->u.read.is_exact && rest->iov_len > 0) {
+            return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+        }
+    }
+    job->result = read_result(job, n);
+    return LOOP_ATTEMPT_DONE;
+}
+
+static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel_read, .attempt = attempt_read};
+
+loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
+{
+    struct loop *loop = fd->scope->loop;
+    bool ended, is_file = !loop_fd_is_stream(fd);
+    struct loop_job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    int64_t error = loop_role_reading(fd);
+    if (is_file) {
+        loop_file_read(loop, job, buffer, is_exact);
+    } else if (error) {
+        loop_job_complete(loop, job, error);
+    } else {
+        job->u.read.rest = buffer;
+        job->u.read.is_exact = is_exact;
+        loop_ready_wait_read(loop, fd, job);
+    }
+    return id;
+}
+
+static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
+}
+
+/* ---- what is there now ---- */
+
+/* Before the first event only a socket may be looked at: a fifo that never had a writer looks like one at its end. */
+static bool may_be_readable(const struct loop_fd *fd)
+{
+    return (fd->ready & POLLIN) || (loop_fd_reads_by(fd) == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
+}
+
+static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
+{
+    struct loop_fd *fd = source->self;
+    if (fd->state != LOOP_FD_OPEN) {
+        return -EBADF;
+    }
+    if (!loop_fd_is_stream(fd)) {
+        return loop_file_try_read(fd, buf, len);
+    }
+    return loop_list_is_empty(&fd->readers) && may_be_readable(fd) ? loop_io_read_one(fd, buf, len) : -EAGAIN;
+}
+
+static enum loop_attempt attempt_wait(struct loop *loop, struct loop_job *job)
+{
+    (void)loop;
+    job->result = 0;
+    return LOOP_ATTEMPT_DONE;
+}
+
+static const struct loop_job_kind wait_kind = {
+    .name = "wait for input", .cancel = loop_job_cancel_here, .attempt = attempt_wait};
+
+static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_fd *fd = source->self;
+    struct loop *loop = fd->scope->loop;
+    struct loop_job *job = loop_job_start(fd->scope, fd, &wait_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    if (!loop_fd_is_stream(fd)) {
+        loop_job_complete(loop, job, -EOPNOTSUPP);
+    } else {
+        loop_ready_wait_read(loop, fd, job);
+    }
+    return id;
+}
+
+/* ---- the queue of writes ---- */
+
+bool loop_fd_is_full(const struct loop_fd *fd)
+{
+    return fd->has_overflowed || (fd->queued_bytes > 0 && fd->queued_bytes >= fd->limit_bytes);
+}
+
+static enum loop_attempt attempt_drained(struct loop *loop, struct loop_job *job)
+{
+    (void)loop;
+    job->result = job->fd->write_error;
+    bool is_drained = job->fd->queued_bytes <= job->fd->limit_bytes / 2;
+    return is_drained || job->result < 0 ? LOOP_ATTEMPT_DONE : LOOP_ATTEMPT_AGAIN;
+}
+
+static const struct loop_job_kind drained_kind = {
+    .name = "drained", .cancel = loop_job_cancel_here, .attempt = attempt_drained};
+
+loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(fd->scope, fd, &drained_kind, fn, arg, &ended);
+    if (job && !ended) {
+        loop_ready_wait(fd->scope->loop, fd, job, 0);
+    }
+    return job ? job->id : 0;
+}
+
+/* ---- chunks that can't leave ---- */
+
+/* Moves what is left of a blocked write out of its chunk, which goes back to the region. Without memory it stays. */
+static void move_out(struct loop *loop, struct loop_write_state *write)
+{
+    size_t left = write->total - write->done;
+    char *moved = malloc(left ? left : 1);
+    if (!moved) {
+        return;
+    }
+    memcpy(moved, (char *)write->single.iov_base + write->at_offset, left);
+    write->single = (struct iovec){moved, left};
+    write->at_offset = 0;
+    write->moved = moved;
+    struct loop_chunk *chunk = write->chunk;
+    write->chunk = NULL;
+    loop_region_give(loop, chunk);
+}
+
+static void make_room(struct loop *loop, struct loop_job *job)
+{
+    if (job->u.write.chunk && loop_region_is_scarce(&loop->region)) {
+        move_out(loop, &job->u.write);
+    }
+}
+
+/* ---- writing ---- */
+
+static void cancel_write(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
+    if (!loop_list_is_empty(&fd->writers)) {
+        fd->ready |= POLLOUT; /* what comes next need not wait for the same thing: a shutdown waits for nothing */
+        loop_ready_activate(loop, fd);
+    }
+}
+
+static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job);
+static const struct loop_job_kind write_kind = {.name = "write",
+                                                .cancel = cancel_write,
+                                                .attempt = attempt_write,
+                                                .size = LOOP_JOB_LARGE,
+                                                .is_written_whole = true};
+
+/* The first writes of the queue, for one call. Where there are packets a call makes one: of one write. */
+static int gather(const struct loop_fd *fd, struct iovec *iov)
+{
+    int n = 0;
+    if (!fd->is_byte_stream) {
+        return loop_write_gather(&LOOP_CONTAINER(fd->writers.next, struct loop_job, link)->u.write, iov, 0);
+    }
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind != &write_kind) {
+            break;
+        }
+        n = loop_write_gather(&job->u.write, iov, n);
+    }
+    return n;
+}
+
+/* A write that nobody waits for ends here and now; others are resumed from the run queue. */
+static void end_write(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    if (job->fn) {
+        loop_job_complete(loop, job, result);
+    } else {
+        loop_job_end_unheard(loop, job, result);
+    }
+}
+
+/* All of it has gone. */
+static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
+{
+    struct loop_write_state *write = &job->u.write;
+    size_t left = write->total - write->done;
+    fd->write_error = 0;
+    write->done = write->total;
+    loop_write_leave_queue(loop, fd, left, 0);
+    if (write->chunk) {
+        loop_region_give(loop, write->chunk);
+    }
+    if (write->moved) {
+        free(write->moved);
+    }
+    end_write(loop, job, (int64_t)write->total);
+}
+
+/* Tells the first writes that `n` bytes went out: those that have all of theirs end, in order. */
+static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&fd->writers))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind != &write_kind) {
+            return;
+        }
+        size_t left = job->u.write.total - job->u.write.done;
+        if (n < left) {
+            loop_write_advance(loop, fd, &job->u.write, n);
+            return;
+        }
+        n -= left;
+        end_whole(loop, fd, job);
+    }
+}
+
+static void make_room_behind(struct loop *loop, struct loop_fd *fd)
+{
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && loop_region_is_scarce(&loop->region);
+         node = node->next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind == &write_kind) {
+            make_room(loop, job);
+        }
+    }
+}
+
+/* Nearly always there is one write, of one buffer. One of nothing is left to gather, which leaves it out: the system
+ * call would send a packet without bytes. */
+static bool is_single(const struct loop_fd *fd, const struct loop_write_state *first)
+{
+    return fd->writers.next == fd->writers.prev && first->n_iov == 1 && first->total > 0;
+}
+
+static int64_t write_single(struct loop_fd *fd, const struct loop_write_state *write)
+{
+    const struct iovec *iov = loop_write_vectors(write);
+    return loop_io_write_one(fd, (char *)iov->iov_base + write->at_offset, iov->iov_len - write->at_offset);
+}
+
+static int64_t write_queue(struct loop_fd *fd)
+{
+    struct iovec iov[LOOP_GATHER_MAX];
+    int n = gather(fd, iov);
+    return n > 0 ? loop_io_write(fd, iov, n) : 0;
+}
+
+/* One system call for what is first in the queue. */
+static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    int64_t n = is_single(fd, &job->u.write) ? write_single(fd, &job->u.write) : write_queue(fd);
+    if (n >= 0) {
+        distribute(loop, fd, (size_t)n);
+        return LOOP_ATTEMPT_MOVED;
+    }
+    if (n == -EAGAIN) {
+        make_room_behind(loop, fd);
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    end_write(loop, job, loop_write_close(loop, job, &job->u.write, n));
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static void mark_dirty(struct loop *loop, struct loop_fd *fd)
+{
+    if (!loop_list_is_linked(&fd->dirty)) {
+        loop_list_push_back(&loop->dirty, &fd->dirty);
+    }
+}
+
+static void queue_write(struct loop *loop, struct loop_job *job, const struct loop_write_state *write)
+{
+    struct loop_fd *fd = job->fd;
+    job->u.write = *write;
+    fd->queued_bytes += write->total;
+    if (fd->ready & POLLOUT) {
+        job->where = LOOP_AT_WAIT;
+        loop_list_push_back(&fd->writers, &job->link);
+        mark_dirty(loop, fd); /* sent when the continuation has returned: no turn of the loop for it */
+    } else {
+        make_room(loop, job);
+        loop_ready_wait_write(loop, fd, job);
+    }
+}
+
+/* A packet has to leave in one call, which takes so many vectors: more are copied into one. */
+static bool make_single(struct loop_write_state *write)
+{
+    char *bytes = malloc(write->total ? write->total : 1), *end = bytes;
+    if (!bytes) {
+        return false;
+    }
+    for (size_t i = 0; i < write->n_iov; i++) {
+        if (write->iov[i].iov_len > 0) {
+            memcpy(end, write->iov[i].iov_base, write->iov[i].iov_len);
+            end += write->iov[i].iov_len;
+        }
+    }
+    *write =
+        (struct loop_write_state){.single = {bytes, write->total}, .n_iov = 1, .total = write->total, .moved = bytes};
+    return true;
+}
+
+/* The write, or what stands for it in `packet`; NULL when there is no memory. */
+static const struct loop_write_state *as_packet(const struct loop_write_state *write, struct loop_write_state *packet)
+{
+    *packet = *write;
+    return write->n_iov <= LOOP_GATHER_MAX ? write : make_single(packet) ? packet : NULL;
+}
+
+static void refused_resumed(struct loop_fd *fd)
+{
+    fd->has_overflowed = false;
+}
+
+static const struct loop_job_kind refused_kind = {
+    .name = "refused write", .cancel = loop_job_cancel_here, .resumed = refused_resumed};
+
+loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
+                       bool *took_chunk)
+{
+    struct loop *loop = fd->scope->loop;
+    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = loop_fd_is_full(fd);
+    const struct loop_job_kind *kind = is_refused ? &refused_kind : is_file ? &loop_file_write_kind : &write_kind;
+    struct loop_job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &ended);
+    *took_chunk = job && !ended && !is_refused;
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    struct loop_write_state packet;
+    if (is_refused) {
+        fd->has_overflowed = true;
+        loop_job_complete(loop, job, -ENOBUFS);
+    } else if (is_file) {
+        loop_file_write(loop, job, write);
+    } else if (fd->is_byte_stream || (write = as_packet(write, &packet))) {
+        queue_write(loop, job, write);
+    } else {
+        loop_job_complete(loop, job, -ENOMEM);
+    }
+    return id;
+}
+
+static loop_job write_fd(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    bool took_chunk;
+    struct loop_write_state write = {.iov = iov, .n_iov = n_iov};
+    for (size_t i = 0; i < n_iov; i++) {
+        write.total += iov[i].iov_len;
+    }
+    return loop_fd_write(sink->self, &write, fn, arg, &took_chunk);
+}
+
+/* ---- the tables ---- */
+
+static struct loop_fd *source_fd(struct loop_source *source)
+{
+    return source->self;
+}
+
+static struct loop_fd *sink_fd(struct loop_sink *sink)
+{
+    return sink->self;
+}
+
+static int close_source(struct loop_source *source)
+{
+    return loop_fd_close(source->self);
+}
+
+static int close_sink(struct loop_sink *sink)
+{
+    return loop_fd_close(sink->self);
+}
+
+static int unread_fd(struct loop_source *source, const void *bytes, size_t len)
+{
+    return loop_fd_unread(source->self, bytes, len);
+}
+
+const struct loop_source_ops loop_fd_source = {.read = read_fd,
+                                               .fd = source_fd,
+                                               .close = close_source,
+                                               .try_read = try_read_fd,
+                                               .wait_readable = wait_readable_fd,
+                                               .unread = unread_fd};
+const struct loop_sink_ops loop_fd_sink = {
+    .write = write_fd, .shutdown = loop_fd_shutdown, .fd = sink_fd, .close = close_sink};
+
+/* ---- what is made of it ---- */
+
+struct loop_flow *loop_fd_flow(struct loop_fd *fd)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return NULL;
+    }
+    if (!fd->flow.fd) {
+        fd->flow = (struct loop_flow){.source = {&loop_fd_source, fd->scope, fd},
+                                      .sink = {&loop_fd_sink, fd->scope, fd},
+                                      .scope = fd->scope,
+                                      .fd = fd};
+    }
+    return &fd->flow;
+}
+
+int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop_sink **sink)
+{
+    if (!loop_scope_is_good(scope, __func__) || !loop_check_pointer(source, "source", __func__) ||
+        !loop_check_pointer(sink, "sink", __func__)) {
+        return -EINVAL;
+    }
+    int ends[2];
+    if (!loop_scope_takes_work(scope)) {
+        return -ECANCELED;
+    }
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
+        return -errno;
+    }
+    struct loop_fd *reader = loop_fd_adopt(scope, ends[0]);
+    struct loop_fd *writer = loop_fd_adopt(scope, ends[1]);
+    if (!reader || !writer) {
+        loop_fd_destroy(reader);
+        loop_fd_destroy(writer);
+        return -ENOMEM;
+    }
+    reader->doubts = 0; /* no other process writes packets into it */
+    *source = &loop_fd_flow(reader)->source;
+    *sink = &loop_fd_flow(writer)->sink;
+    return 0;
+}

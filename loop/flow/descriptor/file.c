@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Files as sources and sinks. Files can't be waited for. What needs no disk is done at once, where the kernel can tell
+ * (RWF_NOWAIT) and nothing else that is under way may move the position; otherwise it is the pool's, which does one
+ * such operation of a descriptor at a time. Because they share the file's position there is one of each kind at a time.
+ * The others stand in line: reads in fd->readers, writes in fd->writers. A write takes along those that stand behind
+ * it.
+ */
+#include <loop/flow/descriptor/file.h>
+
+#include <loop/core/unread.h>
+#include <loop/flow/descriptor/write_state.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+/* ---- the lines ---- */
+
+/* Starts the next operation of a line, if none is in flight. */
+static void start_next(struct loop *loop, struct loop_list *line, struct loop_job **in_flight)
+{
+    struct loop_list *node = *in_flight ? NULL : loop_list_pop_front(line);
+    if (!node) {
+        return;
+    }
+    struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+    *in_flight = job;
+    if (job->kind->turn) {
+        job->kind->turn(loop, job);
+    } else {
+        loop->backend->start(loop, job);
+    }
+}
+
+static void join_line(struct loop *loop, struct loop_job *job, struct loop_list *line, struct loop_job **in_flight)
+{
+    job->where = LOOP_AT_WAIT;
+    loop_list_push_back(line, &job->link);
+    if (*in_flight && (*in_flight)->kind->yield) {
+        (*in_flight)->kind->yield(loop, *in_flight);
+    }
+    start_next(loop, line, in_flight);
+}
+
+static void leave_line(struct loop *loop, const struct loop_job *job, struct loop_list *line,
+                       struct loop_job **in_flight)
+{
+    if (*in_flight == job) {
+        *in_flight = NULL;
+        start_next(loop, line, in_flight);
+    }
+}
+
+void loop_file_join_readers(struct loop *loop, struct loop_job *job)
+{
+    join_line(loop, job, &job->fd->readers, &job->fd->reading);
+}
+
+void loop_file_join_writers(struct loop *loop, struct loop_job *job, struct loop_fd *fd)
+{
+    join_line(loop, job, &fd->writers, &fd->writing);
+}
+
+void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job)
+{
+    leave_line(loop, job, &fd->readers, &fd->reading);
+}
+
+void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job)
+{
+    leave_line(loop, job, &fd->writers, &fd->writing);
+}
+
+/* The continuation of a file's read or write has been resumed: the next one's turn. */
+static void read_resumed(struct loop_fd *fd)
+{
+    start_next(fd->scope->loop, &fd->readers, &fd->reading);
+}
+
+static void write_resumed(struct loop_fd *fd)
+{
+    start_next(fd->scope->loop, &fd->writers, &fd->writing);
+}
+
+/* Of a read or a shutdown. */
+static void cancel(struct loop *loop, struct loop_job *job)
+{
+    if (job->fd->reading == job || job->fd->writing == job) {
+        loop->backend->cancel(loop, job);
+    } else {
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+/* ---- reading ---- */
+
+static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
+{
+    struct iovec iov = {buf, len};
+    return loop_unread_read(fd, &iov, 1, false);
+}
+
+static int64_t read_now(struct loop_job *job)
+{
+    const struct loop_move_args *args = &job->u.args.move;
+    if (loop_fd_has_unread(job->fd)) {
+        return read_unread(job->fd, args->data, args->len);
+    }
+    return loop_fd_is_moving(job->fd) ? -EAGAIN : loop_attempt_now(job);
+}
+
+static void start_read(struct loop *loop, struct loop_job *job)
+{
+    int64_t result = read_now(job);
+    if (result != -EAGAIN) {
+        loop_job_backend_complete(loop, job, result);
+    } else if (loop_file_is_for_thread(job->fd)) {
+        loop_pool_submit(loop, job);
+    } else {
+        loop->backend->start(loop, job);
+    }
+}
+
+static int64_t bytes_before(const struct loop_job *job)
+{
+    return (char *)job->u.args.move.data - (char *)job->u.args.file_read.begin;
+}
+
+static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct loop_move_args *args = &job->u.args.move;
+    bool goes_on = result > 0 && job->u.args.file_read.is_exact && (size_t)result < args->len && !job->is_cancelled;
+    if (goes_on) {
+        args->data = (char *)args->data + result;
+        args->len -= (size_t)result;
+        start_read(loop, job);
+        return;
+    }
+    int64_t done = bytes_before(job) + (result > 0 ? result : 0);
+    if (done > 0 && result < 0 && result != -ECANCELED) {
+        loop_unread_keep_error(loop, job->fd, result);
+    }
+    job->fd->reading = NULL;
+    loop_job_finish(loop, job, done > 0 ? done : result);
+}
+
+const struct loop_job_kind loop_file_read_kind = {.name = "file read",
+                                                  .cancel = cancel,
+                                                  .backend_done = read_done,
+                                                  .turn = start_read,
+                                                  .resumed = read_resumed,
+                                                  .takes_unaligned = true,
+                                                  .size = LOOP_JOB_LARGE};
+
+void loop_file_read(struct loop *loop, struct loop_job *job, struct iovec buffer, bool is_exact)
+{
+    job->op = LOOP_OP_READ;
+    job->u.args = (struct loop_op_args){
+        .file_read = {.move = {.data = buffer.iov_base, .len = buffer.iov_len, .offset = LOOP_CURRENT},
+                      .begin = buffer.iov_base,
+                      .is_exact = is_exact}};
+    loop_file_join_readers(loop, job);
+}
+
+int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
+{
+    if (fd->reading || !loop_list_is_empty(&fd->readers)) {
+        return -EAGAIN;
+    }
+    if (loop_fd_has_unread(fd)) {
+        return read_unread(fd, buf, len);
+    }
+    return loop_fd_is_moving(fd) ? -EAGAIN : loop_attempt_read_now(fd, buf, len);
+}
+
+/* ---- writing ---- */
+
+/* A write that is under way. A job's state stands where the arguments of its operation have to be (u.write, u.args): it
+ * is kept here meanwhile. */
+struct loop_file_write {
+    struct loop_file_write *next; /* while it is spare */
+    struct loop_write_state state;
+    struct iovec iov[LOOP_GATHER_MAX];
+};
+
+static struct loop_file_write *take_spare(struct loop *loop)
+{
+    struct loop_file_write *spare = loop->spare_writes;
+    if (!spare) {
+        return malloc(sizeof *spare);
+    }
+    loop->spare_writes = spare->next;
+    return spare;
+}
+
+static void give_spare(struct loop *loop, struct loop_file_write *spare)
+{
+    spare->next = loop->spare_writes;
+    loop->spare_writes = spare;
+}
+
+void loop_file_finish(struct loop *loop)
+{
+    while (loop->spare_writes) {
+        free(take_spare(loop));
+    }
+}
+
+/* Those that stand behind it, as far as there are vectors for them. They stay in line, but are held until the call has
+ * come back (LOOP_AT_OWNER). */
+static int gather_others(const struct loop_fd *fd, struct iovec *iov, int n)
+{
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind != &loop_file_write_kind) {
+            break;
+        }
+        n = loop_write_gather(&job->u.write, iov, n);
+        job->where = LOOP_AT_OWNER;
+    }
+    return n;
+}
+
+/* A device, such as a tape, may take each write for a record. A terminal doesn't, and is read by polling. */
+static bool keeps_writes_apart(const struct loop_fd *fd)
+{
+    return !fd->is_regular && loop_fd_reads_by(fd) == LOOP_IO_BLOCKING;
+}
+
+/* The next call: what is left of the write and those behind it, or as many of its vectors as one call takes. */
+static void prepare_call(struct loop_job *job)
+{
+    struct loop_file_write *call = job->u.args.extra;
+    const struct loop_write_state *write = &call->state;
+    size_t n_left = write->n_iov - write->at;
+    if (n_left > LOOP_GATHER_MAX && write->at_offset == 0) {
+        job->u.args.move.iov = loop_write_vectors(write) + write->at;
+        job->u.args.move.n_iov = n_left < IOV_MAX ? n_left : IOV_MAX;
+    } else {
+        int n = loop_write_gather(write, call->iov, 0);
+        job->u.args.move.iov = call->iov;
+        job->u.args.move.n_iov = (size_t)(keeps_writes_apart(job->fd) ? n : gather_others(job->fd, call->iov, n));
+    }
+}
+
+static void make_call(struct loop *loop, struct loop_job *job)
+{
+    prepare_call(job);
+    int64_t result = loop_fd_is_moving(job->fd) ? -EAGAIN : loop_attempt_now(job);
+    if (result != -EAGAIN) {
+        loop_job_backend_complete(loop, job, result);
+    } else if (job->fd->is_regular) {
+        loop_pool_submit(loop, job);
+    } else {
+        loop->backend->start(loop, job);
+    }
+}
+
+static void start_write(struct loop *loop, struct loop_job *job)
+{
+    struct loop_file_write *call = take_spare(loop);
+    if (!call) {
+        job->fd->writing = NULL;
+        loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ENOMEM));
+        return;
+    }
+    call->state = job->u.write;
+    job->op = LOOP_OP_WRITEV;
+    job->u.args = (struct loop_op_args){.move = {.offset = LOOP_CURRENT}, .extra = call};
+    make_call(loop, job);
+}
+
+/* `n` bytes are another's of those that went along. True when it has ended. */
+static bool settle_other(struct loop *loop, struct loop_job *job, size_t n, bool may_end)
+{
+    struct loop_write_state *write = &job->u.write;
+    job->where = LOOP_AT_WAIT;
+    if (n > 0) {
+        loop_write_advance(loop, job->fd, write, n);
+    }
+    bool is_complete = may_end && write->done == write->total;
+    if (is_complete || job->is_cancelled) {
+        loop_job_complete(loop, job, loop_write_close(loop, job, write, is_complete ? 0 : -ECANCELED));
+    }
+    return is_complete;
+}
+
+/* The call has come back: `n` bytes are for those that went along, which end in their order. */
+static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool may_end)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        next = node->next;
+        if (job->where != LOOP_AT_OWNER) {
+            return;
+        }
+        size_t left = job->u.write.total - job->u.write.done, moved = n < left ? n : left;
+        n -= moved;
+        may_end = settle_other(loop, job, moved, may_end);
+    }
+}
+
+static void write_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct loop_fd *fd = job->fd;
+    struct loop_file_write *call = job->u.args.extra;
+    struct loop_write_state *write = &call->state;
+    size_t n = result > 0 ? (size_t)result : 0, left = write->total - write->done, moved = n < left ? n : left;
+    if (moved > 0) {
+        loop_write_advance(loop, fd, write, moved);
+    }
+    settle_others(loop, fd, n - moved, result >= 0 && moved == left);
+    if (result > 0 && moved < left && !job->is_cancelled) {
+        make_call(loop, job);
+        return;
+    }
+    fd->writing = NULL;
+    job->u.args.extra = NULL;
+    result = loop_write_close(loop, job, write, job->is_cancelled && result >= 0 ? -ECANCELED : result);
+    give_spare(loop, call);
+    loop_job_finish(loop, job, result);
+}
+
+static void cancel_write(struct loop *loop, struct loop_job *job)
+{
+    if (job->fd->writing == job) {
+        loop->backend->cancel(loop, job);
+    } else if (job->where == LOOP_AT_WAIT) {
+        loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
+    }
+}
+
+const struct loop_job_kind loop_file_write_kind = {.name = "file write",
+                                                   .cancel = cancel_write,
+                                                   .backend_done = write_done,
+                                                   .turn = start_write,
+                                                   .resumed = write_resumed,
+                                                   .takes_unaligned = true,
+                                                   .size = LOOP_JOB_LARGE};
+
+void loop_file_write(struct loop *loop, struct loop_job *job, const struct loop_write_state *write)
+{
+    job->u.write = *write;
+    job->fd->queued_bytes += write->total;
+    loop_file_join_writers(loop, job, job->fd);
+}
+
+/* ---- the end ---- */
+
+/* There is nothing to do but to wait for one's turn: a nop does. */
+static void shutdown_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    job->fd->writing = NULL;
+    loop_job_finish(loop, job, result);
+}
+
+const struct loop_job_kind loop_file_shutdown_kind = {.name = "shutdown",
+                                                      .cancel = cancel,
+                                                      .backend_done = shutdown_done,
+                                                      .resumed = write_resumed,
+                                                      .size = LOOP_JOB_LARGE};
+
+void loop_file_shutdown(struct loop *loop, struct loop_job *job)
+{
+    job->op = LOOP_OP_NOP;
+    loop_file_join_writers(loop, job, job->fd);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Shutting down the sink of a descriptor, in order with its writes.
+ */
+#include <loop/flow/descriptor/shutdown.h>
+
+#include <loop/flow/descriptor/file.h>
+
+#include <errno.h>
+#include <sys/socket.h>
+
+static int64_t shut_down(struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->write_by == LOOP_IO_SOCKET) {
+        int64_t result = loop_fd_shut_down(loop, fd, SHUT_WR);
+        return result == -ENOTCONN ? 0 : result; /* the peer is gone already: nothing more will come, as asked */
+    }
+    return 0;
+}
+
+static bool is_closed_by_shutdown(const struct loop_fd *fd)
+{
+    return fd->write_by != LOOP_IO_SOCKET && fd->write_by != LOOP_IO_BLOCKING;
+}
+
+static void do_shutdown(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    loop_job_complete(loop, job, shut_down(loop, fd));
+    if (is_closed_by_shutdown(fd)) {
+        loop_fd_close(fd);
+    }
+}
+
+static enum loop_attempt attempt_shutdown(struct loop *loop, struct loop_job *job)
+{
+    do_shutdown(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static const struct loop_job_kind shutdown_kind = {
+    .name = "shutdown", .cancel = loop_job_cancel_here, .attempt = attempt_shutdown};
+
+loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    struct loop_fd *fd = sink->self;
+    struct loop *loop = fd->scope->loop;
+    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING;
+    struct loop_job *job =
+        loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &shutdown_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    loop_job id = job->id;
+    if (is_file) {
+        loop_file_shutdown(loop, job);
+    } else if (loop_list_is_empty(&fd->writers)) {
+        do_shutdown(loop, job);
+    } else {
+        loop_ready_wait_write(loop, fd, job);
+    }
+    return id;
+}

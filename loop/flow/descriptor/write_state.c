@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The state of a write to a descriptor: which of its bytes are next, and what the descriptor's queue knows of it.
+ */
+#include <loop/flow/descriptor/write_state.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n)
+{
+    const struct iovec *iov = loop_write_vectors(write);
+    write->done += n;
+    fd->write_error = 0; /* whatever it was, it has been overcome: there is room on the disk again */
+    loop_write_leave_queue(loop, fd, n, 0);
+    while (write->at < write->n_iov && n >= iov[write->at].iov_len - write->at_offset) {
+        n -= iov[write->at].iov_len - write->at_offset;
+        write->at_offset = 0;
+        write->at++;
+    }
+    write->at_offset += n;
+}
+
+int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result)
+{
+    size_t left = write->total - write->done;
+    loop_write_leave_queue(loop, job->fd, left, result);
+    if (write->chunk) {
+        loop_region_give(loop, write->chunk);
+    }
+    free(write->moved);
+    bool tells_count = left == 0 || (job->fn && write->done > 0);
+    return tells_count ? (int64_t)write->done : result < 0 ? result : -EIO;
+}
+
+int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n)
+{
+    const struct iovec *from = loop_write_vectors(write);
+    size_t offset = write->at_offset;
+    for (size_t i = write->at; i < write->n_iov && n < LOOP_GATHER_MAX; i++, offset = 0) {
+        if (from[i].iov_len > offset) {
+            iov[n++] = (struct iovec){(char *)from[i].iov_base + offset, from[i].iov_len - offset};
+        }
+    }
+    return n;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The state of a write to a descriptor, for the writes of fd_flow.c and of fd_file.c.
+ */
+#ifndef LOOP_WRITE_STATE_H
+#define LOOP_WRITE_STATE_H
+
+#include <loop/core/core.h>
+
+static inline const struct iovec *loop_write_vectors(const struct loop_write_state *write)
+{
+    return write->iov ? write->iov : &write->single;
+}
+
+#define LOOP_GATHER_MAX 64 /* vectors in one call: what is beyond is the next call's */
+
+/* Adds what is left of a write to `iov`, which has room for LOOP_GATHER_MAX; returns the new count. */
+int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n);
+
+/* Counts `n` bytes as gone from the descriptor's queue. A negative `result` is the error for which they went. A job
+ * that waits for the queue to drain is tried in the next dispatch. */
+static inline void loop_write_leave_queue(struct loop *loop, struct loop_fd *fd, size_t n, int64_t result)
+{
+    assert(fd->queued_bytes >= n);
+    fd->queued_bytes -= n;
+    if (result < 0 && result != -ECANCELED) {
+        fd->write_error = (int32_t)result;
+    }
+    if (!loop_list_is_empty(&fd->pollers)) {
+        loop_ready_activate(loop, fd);
+    }
+}
+
+/* Counts `n` more bytes of a write as gone. */
+void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n);
+
+/* Takes the write of `job` out of the queue of its descriptor and gives its chunk back. Returns the job's result: the
+ * count where bytes went out, else `result`. Without a continuation only a whole write has a count: a part of one would
+ * hide the error, which is for the scope. */
+int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result);
+
+#endif

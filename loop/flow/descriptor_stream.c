@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Streams over descriptors that can be waited for. A stream waits for readiness without a chunk, takes one when there
+ * is something to read, and gives it back when the continuation has returned: the same hot chunk serves one connection
+ * after the other, and a thousand connections need no more than one. Where more comes than fits into a chunk the next
+ * read takes several.
+ */
+#include <loop/flow/descriptor_stream.h>
+
+#include <loop/syscall/io.h>
+#include <loop/flow/stream_state.h>
+
+#include <errno.h>
+
+#define CHUNKS_MAX 16 /* in one read */
+#define CHUNKS_GROW 4 /* so many times more in the next one when all were filled */
+
+/* The reserved one, and more as far as there are. */
+static int take_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, struct iovec *iov)
+{
+    int n = 0;
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    do {
+        iov[n] = (struct iovec){loop_chunk_memory(chunk), loop->region.block_size};
+        chunks[n++] = chunk;
+    } while (n < stream->n_wanted && (chunk = loop_region_take(loop)));
+    return n;
+}
+
+/* Keeps the chunks that `n_bytes` have filled, gives the others back, and learns how many to take next time. */
+static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, int n,
+                        size_t n_bytes)
+{
+    size_t block_size = loop->region.block_size, left = n_bytes;
+    for (int i = 0; i < n; i++) {
+        size_t used = left < block_size ? left : block_size;
+        left -= used;
+        if (used > 0) {
+            loop_stream_push(stream, chunks[i], used);
+        }
+    }
+    for (int i = n; i-- > 0;) {
+        if ((size_t)i * block_size >= n_bytes) {
+            loop_region_give(loop, chunks[i]);
+        }
+    }
+    if (n_bytes == (size_t)n * block_size) {
+        stream->n_wanted =
+            (uint16_t)(stream->n_wanted * CHUNKS_GROW < CHUNKS_MAX ? stream->n_wanted * CHUNKS_GROW : CHUNKS_MAX);
+    } else if (n_bytes <= block_size) {
+        stream->n_wanted = 1;
+    }
+}
+
+static enum loop_attempt park(struct loop_job *job, enum loop_where where)
+{
+    loop_list_remove(&job->link);
+    job->where = (uint8_t)where;
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static enum loop_attempt after_delivery(struct loop_job *job)
+{
+    if (job->is_cancelled) {
+        job->result = -ECANCELED;
+        return LOOP_ATTEMPT_DONE;
+    }
+    if (loop_stream_of(job)->is_paused) {
+        return park(job, LOOP_AT_OWNER);
+    }
+    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+/* Reads into the reserved chunk, which is how nearly all streams go. */
+static int64_t read_chunk(struct loop *loop, struct loop_job *job)
+{
+    struct loop_stream *stream = loop_stream_of(job);
+    size_t block_size = loop->region.block_size;
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    int64_t n = loop_io_read_one(job->fd, loop_chunk_memory(chunk), block_size);
+    if (n > 0) {
+        loop_stream_push(stream, chunk, (size_t)n);
+        stream->n_wanted = (size_t)n == block_size ? CHUNKS_GROW : 1;
+    } else {
+        loop_region_give(loop, chunk);
+    }
+    return n;
+}
+
+/* Reads into several. */
+static int64_t read_chunks(struct loop *loop, struct loop_job *job)
+{
+    struct loop_chunk *chunks[CHUNKS_MAX];
+    struct iovec iov[CHUNKS_MAX];
+    int n = take_chunks(loop, loop_stream_of(job), chunks, iov);
+    int64_t n_bytes = loop_io_read(job->fd, iov, n);
+    keep_chunks(loop, loop_stream_of(job), chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
+    return n_bytes;
+}
+
+static enum loop_attempt wait_for_chunk(struct loop *loop, struct loop_job *job)
+{
+    park(job, LOOP_AT_CHUNK_LINE);
+    loop_region_wait(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
+{
+    struct loop_stream *stream = loop_stream_of(job);
+    if (!stream->first && !job->is_cancelled && !stream->is_paused) {
+        stream->reserved = stream->reserved ? stream->reserved : loop_region_take(loop);
+        if (!stream->reserved) {
+            return wait_for_chunk(loop, job);
+        }
+        int64_t n = stream->n_wanted == 1 ? read_chunk(loop, job) : read_chunks(loop, job);
+        if (n <= 0) {
+            job->result = n;
+            return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+        }
+    }
+    loop_stream_deliver(loop, job);
+    return after_delivery(job);
+}
+
+/* Has the job tried in the next dispatch, whether or not there is something to read. */
+static void try_soon(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    job->where = LOOP_AT_WAIT;
+    loop_list_remove(&job->link);
+    loop_list_push_front(&fd->readers, &job->link);
+    fd->ready |= POLLIN;
+    loop_ready_activate(loop, fd);
+}
+
+static void stream_got_chunk(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk)
+{
+    loop_stream_of(job)->reserved = chunk;
+    try_soon(loop, job);
+}
+
+static void cancel_stream(struct loop *loop, struct loop_job *job)
+{
+    struct loop_stream *stream = loop_stream_of(job);
+    if (stream->is_delivering) {
+        return; /* after_delivery ends it */
+    }
+    loop_stream_give_reserved(loop, stream);
+    if (stream->first) {
+        try_soon(loop, job); /* what has been read is delivered first: nothing is lost */
+    } else {
+        loop_job_complete(loop, job, -ECANCELED);
+    }
+}
+
+/* One that waits for a chunk wants none now: others shall have it. */
+static void pause_stream(struct loop *loop, struct loop_job *job)
+{
+    loop_stream_of(job)->is_paused = true;
+    if (job->where == LOOP_AT_CHUNK_LINE) {
+        park(job, LOOP_AT_OWNER);
+    }
+    loop_stream_give_reserved(loop, loop_stream_of(job));
+}
+
+static void resume_stream(struct loop *loop, struct loop_job *job)
+{
+    if (loop_stream_unpause(loop_stream_of(job)) && job->where != LOOP_AT_WAIT) {
+        try_soon(loop, job);
+    }
+}
+
+static const struct loop_job_kind stream_kind = {.name = "stream",
+                                                 .cancel = cancel_stream,
+                                                 .attempt = attempt_stream,
+                                                 .got_chunk = stream_got_chunk,
+                                                 .pause = pause_stream,
+                                                 .resume = resume_stream};
+
+loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(scope, fd, &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->is_stream = true;
+    int64_t error = ended ? 0 : loop_role_reading(fd);
+    if (error) {
+        loop_job_complete(scope->loop, job, error);
+    } else if (!ended) {
+        loop_stream_of(job)->n_wanted = 1;
+        loop_ready_wait_read(scope->loop, fd, job);
+    }
+    return id;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Streams over descriptors that can be waited for.
+ */
+#ifndef LOOP_FD_STREAM_H
+#define LOOP_FD_STREAM_H
+
+#include <loop/core/core.h>
+
+/* Starts a stream over `fd` in `scope`; results and cancel as loop_stream. */
+loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg);
+
+#endif

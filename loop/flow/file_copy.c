@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Copying from one regular file to another. Both block, and neither can be waited for, so that a thread of the pool
+ * does it, piece by piece: one hand-over for the whole copy in place of two for each block, the same on both backends.
+ * The copy has the turn in the source's line of reads and in the sink's line of writes (fd_file.c), and comes back
+ * after a piece when somebody else waits in one of them, or it is to end. Others who wait for a thread go between two
+ * pieces.
+ */
+#include <loop/flow/file_copy.h>
+
+#include <loop/flow/copy.h>
+#include <loop/flow/descriptor/file.h>
+#include <loop/syscall/unaligned.h>
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+/* Large enough for the page cache to be filled by large folios, small enough for the second level of caches, and a
+ * moment's work: about 60 µs, before a cancel is heard. */
+#define PIECE_BYTES ((size_t)256 << 10)
+
+#define BUFFER_ALIGNMENT 4096 /* what O_DIRECT asks for nearly everywhere, open(2) */
+
+/* ---- on a thread of the pool ---- */
+
+/* These file systems can't share blocks between files: copy_file_range(2) would move their pages through a pipe, which
+ * costs more than a read and a write. */
+static bool copies_by_pages(int number)
+{
+    struct statfs status;
+    return fstatfs(number, &status) || status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC;
+}
+
+static int64_t read_piece(const struct loop_fd *from, char *buffer)
+{
+    struct iovec iov = {buffer, loop_hard_length(PIECE_BYTES)};
+    ssize_t n;
+    do {
+        n = read(from->number, buffer, iov.iov_len);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EINVAL && from->is_direct) {
+        return loop_unaligned_read(from->number, &iov, 1);
+    }
+    return n < 0 ? -errno : n;
+}
+
+static int64_t write_some(const struct loop_fd *to, const char *buffer, size_t len)
+{
+    struct iovec iov = {(void *)(uintptr_t)buffer, loop_hard_length(len)};
+    ssize_t n = write(to->number, buffer, iov.iov_len);
+    if (n < 0 && errno == EINVAL && to->is_direct) {
+        return loop_unaligned_write(to->number, &iov, 1);
+    }
+    return n < 0 ? -errno : n;
+}
+
+/* All of it, or the error that came in between; `*done` tells how much. */
+static int write_piece(const struct loop_fd *to, const char *buffer, size_t len, size_t *done)
+{
+    for (*done = 0; *done < len;) {
+        int64_t n = write_some(to, buffer + *done, len - *done);
+        if (n == 0) {
+            return -EIO;
+        }
+        if (n > 0) {
+            *done += (size_t)n;
+        } else if (n != -EINTR) {
+            return (int)n;
+        }
+    }
+    return 0;
+}
+
+/* What was read and can't be written is given back to the source, for whoever goes on with it. What of it was written
+ * counts, as whole pieces do. */
+static int64_t copy_by_buffer(struct loop_job *job, char *buffer)
+{
+    const struct loop_fd *from = job->fd;
+    size_t done = 0;
+    int64_t n = read_piece(from, buffer);
+    int error = n > 0 ? write_piece(job->u.args.second, buffer, (size_t)n, &done) : 0;
+    if (error) {
+        (void)lseek(from->number, (off_t)done - n, SEEK_CUR);
+        job->u.args.copy.done += (int64_t)done;
+        job->u.args.copy.is_sink_error = true;
+    }
+    return error ? error : n;
+}
+
+static char *make_buffer(void **buffer)
+{
+    if (!*buffer) {
+        *buffer = aligned_alloc(BUFFER_ALIGNMENT, PIECE_BYTES);
+    }
+    return *buffer;
+}
+
+/* Where copy_file_range fails, or says that nothing is left, it may mean itself (another file system, a sink that
+ * appends, a file in /proc): read and write have the last word. */
+static int64_t copy_piece(void *arg, void **buffer)
+{
+    struct loop_job *job = arg;
+    struct loop_copy_args *args = &job->u.args.copy;
+    int from = job->fd->number, to = job->u.args.second->number;
+    int64_t n = 0;
+    if (args->way == LOOP_COPY_WAY_UNKNOWN) {
+        args->way = copies_by_pages(from) ? LOOP_COPY_WAY_BUFFER : LOOP_COPY_WAY_RANGE;
+    }
+    if (args->way == LOOP_COPY_WAY_RANGE) {
+        n = copy_file_range(from, NULL, to, NULL, loop_hard_length(PIECE_BYTES), 0);
+        args->way = n > 0 ? LOOP_COPY_WAY_RANGE : LOOP_COPY_WAY_BUFFER;
+    }
+    if (args->way == LOOP_COPY_WAY_BUFFER) {
+        n = make_buffer(buffer) ? copy_by_buffer(job, *buffer) : -ENOMEM;
+    }
+    args->done += n > 0 ? n : 0;
+    return n;
+}
+
+static struct loop_thread_call call_piece(struct loop_job *job)
+{
+    return (struct loop_thread_call){copy_piece, job};
+}
+
+/* Until the loop wants it back. */
+static bool has_more(const struct loop_job *job, int64_t result)
+{
+    return result > 0 && !job->u.args.copy.is_wanted_back;
+}
+
+static const struct loop_thread_kind copy_thread = {.call = call_piece, .goes_on = has_more};
+
+/* ---- on the loop's thread ---- */
+
+static void leave_lines(struct loop *loop, struct loop_job *job)
+{
+    loop_file_leave_readers(loop, job->fd, job);
+    loop_file_leave_writers(loop, job->u.args.second, job);
+}
+
+static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    leave_lines(loop, job);
+    if (result > 0 && !job->is_cancelled) {
+        loop_file_join_readers(loop, job);
+    } else {
+        enum loop_copy_side side = job->u.args.copy.is_sink_error ? LOOP_COPY_SINK : LOOP_COPY_SOURCE;
+        loop_job_finish(loop, job, loop_copy_result(loop, job, result > 0 ? -ECANCELED : result, side));
+    }
+}
+
+static bool is_contended(const struct loop_job *job)
+{
+    return !loop_list_is_empty(&job->fd->readers) || !loop_list_is_empty(&job->u.args.second->writers);
+}
+
+/* It has the turn in one of the two lines. */
+static void have_turn(struct loop *loop, struct loop_job *job)
+{
+    if (job->u.args.second->writing != job) {
+        loop_file_join_writers(loop, job, job->u.args.second);
+        return;
+    }
+    job->u.args.copy.is_wanted_back = is_contended(job);
+    loop_pool_submit(loop, job);
+}
+
+static void yield(struct loop *loop, struct loop_job *job)
+{
+    if (job->where == LOOP_AT_POOL_LINE) {
+        loop_pool_recall(loop, &job->u.args.copy.is_wanted_back);
+    }
+}
+
+static void cancel_copy(struct loop *loop, struct loop_job *job)
+{
+    loop_direct_cancel(loop, job);
+    yield(loop, job);
+}
+
+const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
+                                                  .cancel = cancel_copy,
+                                                  .backend_done = copy_done,
+                                                  .thread = &copy_thread,
+                                                  .turn = have_turn,
+                                                  .yield = yield,
+                                                  .made_daemon = loop_copy_made_daemon,
+                                                  .uses_args = true,
+                                                  .size = LOOP_JOB_LARGE};
+
+/* What claims to be empty may be made while it is read, as the files of /proc are, and block: that is for reads that
+ * can be cancelled. */
+bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)
+{
+    struct stat status;
+    return from->read_by == LOOP_IO_BLOCKING && to->write_by == LOOP_IO_BLOCKING && fstat(from->number, &status) == 0 &&
+           S_ISREG(status.st_mode) && status.st_size > 0 && fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+void loop_file_copy(struct loop *loop, struct loop_job *job)
+{
+    job->op = LOOP_OP_COPY;
+    loop_file_join_readers(loop, job);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
+ */
+#include <loop/flow/check.h>
+#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/own.h>
+#include <loop/flow/own/read.h>
+#include <loop/flow/own/sink.h>
+#include <loop/flow/own/write.h>
+#include <loop/part.h>
+
+#include <errno.h>
+
+loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
+    if (len == 0) {
+        return loop_job_instant(source->scope, -EINVAL, fn, arg);
+    }
+    bool is_own = source->ops != &loop_fd_source && loop_source_is_own(source);
+    return is_own ? loop_own_read(source, (struct iovec){buf, len}, false, fn, arg)
+                  : loop_source_read(source, buf, len, fn, arg);
+}
+
+loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
+    if (len == 0) {
+        return loop_job_instant(source->scope, -EINVAL, fn, arg);
+    }
+    return source->ops == &loop_fd_source ? loop_fd_read(source->self, (struct iovec){buf, len}, true, fn, arg)
+                                          : loop_own_read(source, (struct iovec){buf, len}, true, fn, arg);
+}
+
+int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
+{
+    if (!loop_source_is_good(source, __func__)) {
+        return -EINVAL;
+    }
+    if (len == 0) {
+        return -EINVAL;
+    }
+    if (loop_own_is_over(source->scope)) {
+        return source->scope->is_cancelled ? source->scope->reason : -ECANCELED;
+    }
+    int64_t error = loop_source_take_error(source);
+    if (error) {
+        return error;
+    }
+    int64_t result = source->ops->try_read ? source->ops->try_read(source, buf, len) : -EAGAIN;
+    return loop_own_checked(source->scope->loop, "try_read of a source of one's own", result, len);
+}
+
+loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
+{
+    if (!loop_source_is_good(source, __func__)) {
+        return 0;
+    }
+    bool can_wait = source->ops->wait_readable && !loop_own_is_over(source->scope);
+    if (loop_source_has_error(source)) {
+        return loop_job_instant(source->scope, 0, fn, arg);
+    }
+    return can_wait ? source->ops->wait_readable(source, fn, arg)
+                    : loop_job_instant(source->scope, -EOPNOTSUPP, fn, arg);
+}
+
+int loop_source_unread(struct loop_source *source, const void *bytes, size_t len)
+{
+    if (!loop_source_is_good(source, __func__)) {
+        return -EINVAL;
+    }
+    if (len == 0 || !bytes) {
+        return len == 0 ? 0 : -EINVAL;
+    }
+    return source->ops->unread ? source->ops->unread(source, bytes, len) : -EOPNOTSUPP;
+}
+
+/* A result couldn't tell how much was written of more than that. */
+static bool is_too_long(const struct iovec *iov, size_t n_iov)
+{
+    size_t room = INT64_MAX;
+    for (size_t i = 0; i < n_iov; i++) {
+        if (iov[i].iov_len > room) {
+            return true;
+        }
+        room -= iov[i].iov_len;
+    }
+    return false;
+}
+
+/* NULL also where an own sink has nothing that is kept for it. */
+static struct loop_own *own_of(const struct loop_sink *sink)
+{
+    return sink->ops != &loop_fd_sink ? loop_own_find(sink->scope->loop, sink) : NULL;
+}
+
+loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
+    bool is_good = n_iov == 0 || loop_check_pointer(iov, "vectors", __func__);
+    return !is_good || is_too_long(iov, n_iov) ? loop_job_instant(sink->scope, -EINVAL, fn, arg)
+                                               : loop_sink_write(sink, iov, n_iov, fn, arg);
+}
+
+loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
+    if (loop_sink_is_over(sink)) {
+        return loop_job_instant(sink->scope, -ECANCELED, fn, arg);
+    }
+    if (loop_sink_is_own(sink)) {
+        return loop_own_shutdown(sink, fn, arg);
+    }
+    return sink->ops->shutdown ? sink->ops->shutdown(sink, fn, arg) : loop_job_instant(sink->scope, 0, fn, arg);
+}
+
+int loop_source_close(struct loop_source *source)
+{
+    if (!loop_source_is_good(source, __func__)) {
+        return -EINVAL;
+    }
+    (void)loop_source_take_error(source);
+    return source->ops->close ? source->ops->close(source) : -EOPNOTSUPP;
+}
+
+int loop_sink_close(struct loop_sink *sink)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return -EINVAL;
+    }
+    struct loop_own *own = own_of(sink);
+    if (own) {
+        loop_own_forget(own);
+    }
+    return sink->ops->close ? sink->ops->close(sink) : -EOPNOTSUPP;
+}
+
+int loop_flow_close(struct loop_flow *flow)
+{
+    if (!loop_flow_is_good(flow, __func__)) {
+        return -EINVAL;
+    }
+    if (flow->fd) {
+        return loop_fd_close(flow->fd);
+    }
+    int source_error = loop_source_close(&flow->source);
+    int sink_error = loop_sink_close(&flow->sink);
+    return source_error ? source_error : sink_error;
+}
+
+/* ---- writing one buffer ---- */
+
+/* To a sink that is no descriptor's. */
+__attribute__((noinline)) static loop_job write_other(struct loop_sink *sink, struct iovec iov,
+                                                      struct loop_chunk *chunk, loop_fn *fn, void *arg,
+                                                      bool *took_chunk)
+{
+    if (loop_sink_is_own(sink) && !loop_sink_is_over(sink)) {
+        struct loop_own_bytes bytes = {.single = iov, .total = iov.iov_len, .chunk = chunk};
+        return loop_own_write(sink, &bytes, fn, arg, took_chunk);
+    }
+    *took_chunk = false;
+    return loop_sink_write(sink, &iov, 1, fn, arg); /* done in the call */
+}
+
+static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
+                          bool *took_chunk)
+{
+    if (sink->ops != &loop_fd_sink) {
+        return write_other(sink, iov, chunk, fn, arg, took_chunk);
+    }
+    struct loop_write_state write = {.single = iov, .n_iov = 1, .total = iov.iov_len, .chunk = chunk};
+    return loop_fd_write(sink->self, &write, fn, arg, took_chunk);
+}
+
+loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
+    bool took_chunk;
+    struct iovec iov = {(void *)(uintptr_t)buf, len};
+    if (is_too_long(&iov, 1)) {
+        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
+    }
+    return write_one(sink, iov, NULL, fn, arg, &took_chunk);
+}
+
+/* Whether the sink is good. Where it isn't the chunk is given back. */
+static bool can_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, const char *function)
+{
+    if (!loop_sink_is_good(sink, function)) {
+        if (chunk && chunk->state != LOOP_CHUNK_FREE) {
+            loop_region_give(chunk->loop, chunk);
+        }
+        return false;
+    }
+    return true;
+}
+
+loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn, void *arg)
+{
+    if (!can_write_chunk(sink, chunk, __func__)) {
+        return 0;
+    }
+    struct loop *loop = sink->scope->loop;
+    if (!loop_chunk_is_good(chunk, __func__)) {
+        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
+    }
+    if (chunk->loop != loop) {
+        loop_misuse(loop, __func__, "the chunk is another loop's",
+                    "write a chunk of the loop that the sink belongs to");
+        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
+    }
+    chunk->state = LOOP_CHUNK_OWNED;
+    bool took_chunk = false;
+    loop_job id = len > loop->region.block_size
+                      ? loop_job_instant(sink->scope, -EINVAL, fn, arg)
+                      : write_one(sink, (struct iovec){loop_chunk_memory(chunk), len}, chunk, fn, arg, &took_chunk);
+    if (!took_chunk) {
+        loop_region_give(loop, chunk);
+    }
+    return id;
+}
+
+/* ---- the queue ---- */
+
+static const struct loop_fd *fd_of(const struct loop_sink *sink)
+{
+    return sink->ops == &loop_fd_sink ? sink->self : NULL;
+}
+
+size_t loop_sink_queued(const struct loop_sink *sink)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
+    const struct loop_fd *fd = fd_of(sink);
+    const struct loop_own *own = own_of(sink);
+    return fd ? fd->queued_bytes : own ? own->queued_bytes : 0;
+}
+
+bool loop_sink_is_full(const struct loop_sink *sink)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return true;
+    }
+    const struct loop_fd *fd = fd_of(sink);
+    const struct loop_own *own = own_of(sink);
+    return fd ? loop_fd_is_full(fd) : own && loop_own_is_full(own);
+}
+
+int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return -EINVAL;
+    }
+    if (sink->ops == &loop_fd_sink) {
+        struct loop_fd *fd = sink->self;
+        fd->limit_bytes = limit_bytes;
+        return 0;
+    }
+    if (!loop_sink_is_own(sink)) {
+        return -EOPNOTSUPP;
+    }
+    struct loop_own *own = loop_scope_takes_work(sink->scope) ? loop_own_get(sink->scope, sink) : NULL;
+    if (own) {
+        own->limit_bytes = limit_bytes;
+        own->has_limit = true;
+    }
+    return own ? 0 : loop_scope_takes_work(sink->scope) ? -ENOMEM : -ECANCELED;
+}
+
+loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    if (!loop_sink_is_good(sink, __func__)) {
+        return 0;
+    }
+    struct loop_own *own = own_of(sink);
+    if (sink->ops == &loop_fd_sink) {
+        return loop_fd_drained(sink->self, fn, arg);
+    }
+    return own ? loop_own_drained(own, fn, arg) : loop_job_instant(sink->scope, 0, fn, arg);
+}

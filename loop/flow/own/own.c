@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Records of sources and sinks of the program's own; see own.h. A hash table by address, which is empty most of the
+ * time.
+ */
+#include <loop/flow/own/own.h>
+
+#include <loop/flow/own/rest.h>
+#include <loop/core/unread.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FIRST_CAPACITY 16u
+#define SPREAD UINT64_C(0x9e3779b97f4a7c55) /* a prime near 2^64 divided by the golden ratio */
+
+static struct loop_hlist *place_of(const struct loop_owns *owns, const void *end)
+{
+    return &owns->at[((uint64_t)(uintptr_t)end * SPREAD >> 32) & (owns->capacity - 1)];
+}
+
+/* One list for each record on average. False when there is no memory. */
+static bool make_room(struct loop_owns *owns)
+{
+    if (owns->slab.in_use < owns->capacity) {
+        return true;
+    }
+    struct loop_owns larger = *owns;
+    larger.capacity = owns->capacity ? owns->capacity * 2 : FIRST_CAPACITY;
+    larger.at = calloc(larger.capacity, sizeof *larger.at);
+    if (!larger.at) {
+        return false;
+    }
+    for (unsigned i = 0; i < owns->capacity; i++) {
+        struct loop_hnode *node;
+        while ((node = loop_hlist_pop(&owns->at[i]))) {
+            loop_hlist_push(place_of(&larger, LOOP_CONTAINER(node, struct loop_own, in_table)->end), node);
+        }
+    }
+    free(owns->at);
+    *owns = larger;
+    return true;
+}
+
+struct loop_own *loop_own_find(const struct loop *loop, const void *end)
+{
+    struct loop_hnode *node = loop->owns.slab.in_use > 0 ? place_of(&loop->owns, end)->first : NULL;
+    while (node && LOOP_CONTAINER(node, struct loop_own, in_table)->end != end) {
+        node = node->next;
+    }
+    return node ? LOOP_CONTAINER(node, struct loop_own, in_table) : NULL;
+}
+
+void loop_own_drop(struct loop_own *own)
+{
+    assert(loop_list_is_empty(&own->queue) && loop_list_is_empty(&own->drainers));
+    loop_hlist_remove(&own->in_table);
+    loop_hlist_remove(&own->kept.link);
+    loop_slab_put(&own->loop->owns.slab, own);
+}
+
+/* The scope has ended. */
+static void drop_kept(struct loop_kept *kept)
+{
+    loop_own_drop(LOOP_CONTAINER(kept, struct loop_own, kept));
+}
+
+struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
+{
+    struct loop *loop = scope->loop;
+    struct loop_own *own = loop_own_find(loop, end);
+    if (own && own->scope != scope && loop_list_is_empty(&own->queue)) {
+        loop_own_drop(own); /* it was another's, at the same address */
+        own = NULL;
+    }
+    if (own || !make_room(&loop->owns)) {
+        return own;
+    }
+    own = loop_slab_get(&loop->owns.slab);
+    if (own) {
+        own->end = end;
+        own->loop = loop;
+        own->scope = scope;
+        own->limit_bytes = loop->options.sink_limit_bytes;
+        loop_list_init(&own->queue);
+        loop_list_init(&own->drainers);
+        own->kept.drop = drop_kept;
+        loop_hlist_push(&scope->kept, &own->kept.link);
+        loop_hlist_push(place_of(&loop->owns, end), &own->in_table);
+    }
+    return own;
+}
+
+void loop_owns_init(struct loop *loop)
+{
+    loop_slab_init(&loop->owns.slab, sizeof(struct loop_own), 0);
+}
+
+void loop_owns_finish(struct loop *loop)
+{
+    assert(loop->owns.slab.in_use == 0);
+    loop_slab_finish(&loop->owns.slab);
+    free(loop->owns.at);
+}
+
+/* ---- sources ---- */
+
+/* A reader keeps its source's error by itself. */
+void loop_source_keep_error(struct loop_source *source, int64_t error)
+{
+    struct loop_fd *fd = source->ops->fd ? source->ops->fd(source) : NULL;
+    if (loop_source_is_rest(source) || error == -ECANCELED) {
+        return;
+    }
+    error = error < INT32_MIN ? -EINVAL : error;
+    if (fd) {
+        loop_unread_keep_error(source->scope->loop, fd, error);
+        return;
+    }
+    struct loop_own *own = loop_own_get(source->scope, source);
+    if (own) {
+        own->error = (int32_t)error;
+    }
+}
+
+bool loop_source_has_error(const struct loop_source *source)
+{
+    const struct loop_own *own = loop_own_find(source->scope->loop, source);
+    return own && own->error;
+}
+
+int64_t loop_source_take_error(const struct loop_source *source)
+{
+    struct loop_own *own = loop_own_find(source->scope->loop, source);
+    int64_t error = own ? own->error : 0;
+    if (error) {
+        loop_own_drop(own);
+    }
+    return error;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Reads of sources that are no descriptor's: once, or until all bytes are there. The job is made of reads of the
+ * source, one after the other, whose answers are checked.
+ */
+#include <loop/flow/own/read.h>
+
+#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/own.h>
+#include <loop/pin.h>
+#include <loop/flow/own/memory.h>
+
+#include <errno.h>
+
+struct own_read {
+    struct loop_source *source;
+    char *buf;
+    size_t len, done;
+    bool is_exact;  /* until `len` bytes are there */
+    loop_job inner; /* the source's, while it is under way */
+};
+
+static_assert(sizeof(struct own_read) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
+
+static struct own_read *read_of(struct loop_job *job)
+{
+    return (struct own_read *)(void *)job->u.large;
+}
+
+bool loop_source_is_own(const struct loop_source *source)
+{
+    return source->ops != &loop_fd_source && !loop_source_is_rest(source) && !loop_source_is_ready_made(source);
+}
+
+int64_t loop_own_checked(const struct loop *loop, const char *function, int64_t result, size_t asked)
+{
+    if (result > 0 && (uint64_t)result > asked) {
+        loop_misuse(loop, function, "it answered more bytes than were asked for",
+                    "answer 1 to len, 0 at the end, or a negative errno");
+        return -EINVAL;
+    }
+    return result < INT32_MIN ? -EINVAL : result;
+}
+
+static void cancel(struct loop *loop, struct loop_job *job)
+{
+    loop_cancel(loop, read_of(job)->inner);
+}
+
+static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel, .size = LOOP_JOB_LARGE};
+
+loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (source->ops == &loop_fd_source) {
+        return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
+    }
+    int64_t error = loop_own_is_over(source->scope) ? -ECANCELED : loop_source_take_error(source);
+    return error ? loop_job_instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);
+}
+
+static void on_part(void *arg, int64_t result);
+
+/* The source's function may be the program's, which may cancel the job. The source's own job need not hold the scope.
+ * False when there is none. */
+static bool start_part(struct loop_job *job)
+{
+    struct loop *loop = job->scope->loop;
+    struct own_read *read = read_of(job);
+    loop_job inner = loop_source_read(read->source, read->buf + read->done, read->len - read->done, on_part, job);
+    read->inner = loop_job_inner(loop, inner, job->scope);
+    if (inner && job->is_cancelled) {
+        loop_cancel(loop, inner);
+    }
+    return inner != 0;
+}
+
+static void on_part(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct own_read *read = read_of(job);
+    struct loop *loop = job->scope->loop;
+    read->inner = 0;
+    result = loop_own_checked(loop, "read of a source of one's own", result, read->len - read->done);
+    if (result > 0) {
+        read->done += (size_t)result;
+        if (read->is_exact && read->done < read->len && !job->is_cancelled) {
+            if (start_part(job)) {
+                return;
+            }
+            result = -ENOMEM;
+        }
+    } else if (result < 0 && read->done > 0) {
+        loop_source_keep_error(read->source, result);
+    }
+    loop_source_unpin(read->source);
+    loop_job_finish(loop, job, read->done > 0 ? (int64_t)read->done : result);
+}
+
+loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(source->scope, NULL, &read_kind, fn, arg, &ended);
+    if (!job || ended) {
+        return job ? job->id : 0;
+    }
+    job->where = LOOP_AT_OWNER;
+    *read_of(job) =
+        (struct own_read){.source = source, .buf = buffer.iov_base, .len = buffer.iov_len, .is_exact = is_exact};
+    loop_job id = job->id;
+    loop_source_pin(source);
+    if (!start_part(job)) {
+        loop_source_unpin(source);
+        loop_job_complete(source->scope->loop, job, job->is_cancelled ? -ECANCELED : -ENOMEM);
+    }
+    return id;
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Writes to sinks of the program's own, and their shutdowns. They stand in the sink's queue, and the sink's function is
+ * called for the first of them only, when the one before has ended.
+ */
+#include <loop/flow/own/write.h>
+
+#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/own.h>
+#include <loop/flow/own/sink.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A write that is in the queue. */
+struct own_write {
+    struct loop_own *own;    /* NULL once it has left the queue */
+    const struct iovec *iov; /* what is left of it: `single`, where that has a length or `n_iov` is 0; then these */
+    size_t n_iov;
+    struct iovec single;
+    size_t left, done;        /* bytes */
+    struct loop_chunk *chunk; /* to be given back at the end, or NULL */
+    void *moved;              /* from malloc: what was in the chunk, when that was wanted elsewhere; or NULL */
+    loop_job inner;           /* the sink's, while it is under way */
+};
+
+static_assert(sizeof(struct own_write) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
+
+static struct own_write *write_of(struct loop_job *job)
+{
+    return (struct own_write *)(void *)job->u.large;
+}
+
+static struct loop_sink *sink_of(const struct loop_own *own)
+{
+    return (struct loop_sink *)(uintptr_t)own->end;
+}
+
+static const struct loop_job_kind shutdown_kind;
+static void start_first(struct loop_own *own);
+
+/* ---- leaving the queue ---- */
+
+/* The job ends with what this returns: the count where bytes went out and a continuation is told, else `result`. */
+static int64_t leave(struct loop_job *job, int64_t result)
+{
+    struct own_write *write = write_of(job);
+    struct loop_own *own = write->own;
+    write->own = NULL;
+    loop_list_remove(&job->link);
+    if (job->kind == &shutdown_kind) {
+        return result;
+    }
+    bool is_part = result > 0 && write->left > 0; /* why it stopped is told by the next write */
+    if (result >= 0) {
+        result = write->left == 0 ? (int64_t)write->done : job->is_cancelled ? -ECANCELED : -EIO;
+    }
+    loop_own_leave(own, write->left, result < 0 && !is_part ? result : 0);
+    if (write->chunk) {
+        loop_region_give(own->loop, write->chunk);
+    }
+    free(write->moved);
+    return write->done > 0 && job->fn ? (int64_t)write->done : result;
+}
+
+/* The first has ended. What is next is handed to the sink before the continuation is resumed, which may end all of it.
+ */
+static void end_first(struct loop_job *job, int64_t result)
+{
+    struct loop_own *own = write_of(job)->own;
+    struct loop *loop = own->loop;
+    own->is_busy = false;
+    result = leave(job, result);
+    start_first(own);
+    loop_own_settle(own);
+    loop_job_finish(loop, job, result);
+}
+
+/* A write that is under way ends when the sink's has. */
+static void cancel(struct loop *loop, struct loop_job *job)
+{
+    struct own_write *write = write_of(job);
+    struct loop_own *own = write->own;
+    if (!own) {
+        return; /* it is being ended */
+    }
+    if (own->is_busy && own->queue.next == &job->link) {
+        loop_cancel(loop, write->inner); /* start looks for itself */
+        return;
+    }
+    loop_job_complete(loop, job, leave(job, -ECANCELED));
+    loop_own_settle(own);
+}
+
+/* ---- under way ---- */
+
+static void advance(struct own_write *write, size_t n)
+{
+    write->done += n;
+    write->left -= n;
+    if (write->left == 0) {
+        return;
+    }
+    if (write->single.iov_len > 0) {
+        size_t gone = n < write->single.iov_len ? n : write->single.iov_len;
+        write->single.iov_base = (char *)write->single.iov_base + gone;
+        write->single.iov_len -= gone;
+        n -= gone;
+    }
+    for (; write->n_iov > 0 && n >= write->iov->iov_len; write->iov++, write->n_iov--) {
+        n -= write->iov->iov_len;
+    }
+    if (n > 0) {
+        write->single = (struct iovec){(char *)write->iov->iov_base + n, write->iov->iov_len - n};
+        write->iov++;
+        write->n_iov--;
+    }
+}
+
+static int64_t checked(const struct loop_job *job, const struct own_write *write, int64_t result)
+{
+    if (result <= 0 || (uint64_t)result <= write->left) {
+        return result;
+    }
+    loop_misuse(job->scope->loop, "write of a sink of one's own", "it resumed with more bytes than it was given",
+                "resume with the length of all vectors, with less after an error, or a negative errno");
+    return -EINVAL;
+}
+
+static bool start(struct loop_job *job);
+
+/* Where nobody is told the count of a part, the rest is tried: that moves it, or gives the error. */
+static void on_written(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct own_write *write = write_of(job);
+    write->inner = 0;
+    result = checked(job, write, result);
+    if (result > 0) {
+        advance(write, (size_t)result);
+        loop_own_leave(write->own, (size_t)result, 0);
+    }
+    bool goes_on = result > 0 && write->left > 0 && !job->fn && !job->is_cancelled;
+    if (!goes_on || !start(job)) {
+        end_first(job, goes_on ? -ENOMEM : result);
+    }
+}
+
+static void on_shut_down(void *arg, int64_t result)
+{
+    end_first(arg, result);
+}
+
+static loop_job call_sink(struct loop_job *job)
+{
+    struct own_write *write = write_of(job);
+    struct loop_sink *sink = sink_of(write->own);
+    if (job->kind == &shutdown_kind) {
+        return sink->ops->shutdown(sink, on_shut_down, job);
+    }
+    if (write->n_iov == 0 || write->single.iov_len > 0) {
+        return sink->ops->write(sink, &write->single, 1, on_written, job);
+    }
+    return sink->ops->write(sink, write->iov, write->n_iov, on_written, job);
+}
+
+/* Hands the first to the sink, whose function may cancel it. Its job holds the scope: the sink's need not. False where
+ * there is none. */
+static bool start(struct loop_job *job)
+{
+    struct loop *loop = job->scope->loop;
+    struct own_write *write = write_of(job);
+    write->inner = loop_job_inner(loop, call_sink(job), job->scope);
+    if (write->inner && job->is_cancelled) {
+        loop_cancel(loop, write->inner);
+    }
+    return write->inner != 0;
+}
+
+/* One that can't be started ends, and the next is the first. */
+static void start_first(struct loop_own *own)
+{
+    struct loop_list *node;
+    while (!own->is_busy && (node = loop_list_first(&own->queue))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        own->is_busy = true;
+        int64_t error = job->is_cancelled ? -ECANCELED : -ENOMEM;
+        if (job->kind == &shutdown_kind && !sink_of(own)->ops->shutdown) {
+            error = 0;
+        } else if (start(job)) {
+            return;
+        }
+        own->is_busy = false;
+        loop_job_complete(own->loop, job, leave(job, error));
+    }
+}
+
+/* ---- joining the queue ---- */
+
+static const struct loop_job_kind write_kind = {.name = "write", .cancel = cancel, .size = LOOP_JOB_LARGE};
+static const struct loop_job_kind shutdown_kind = {.name = "shutdown", .cancel = cancel, .size = LOOP_JOB_LARGE};
+
+static void refused(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    uint64_t id = (uint64_t)job->u.small[0];
+    loop_job_finish(loop, job, result);
+    struct loop_own *own = loop_slab_find(&loop->owns.slab, id);
+    if (own) {
+        own->has_overflowed = false;
+        loop_own_settle(own);
+    }
+}
+
+static const struct loop_job_kind refused_kind = {
+    .name = "refused write", .cancel = loop_job_cancel_here, .backend_done = refused};
+
+static loop_job refuse(struct loop_own *own, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(own->scope, NULL, &refused_kind, fn, arg, &ended);
+    if (job && !ended) {
+        own->has_overflowed = true;
+        job->u.small[0] = (int64_t)own->id;
+        loop_job_backend_complete(own->loop, job, -ENOBUFS);
+    }
+    return job ? job->id : 0;
+}
+
+/* A sink may never take what is in its queue: where chunks are scarce it doesn't keep them. Without memory it does. */
+static void move_out(struct loop *loop, struct own_write *write)
+{
+    void *moved = malloc(write->left ? write->left : 1);
+    if (!moved) {
+        return;
+    }
+    memcpy(moved, write->single.iov_base, write->left);
+    write->single.iov_base = moved;
+    write->moved = moved;
+    loop_region_give(loop, write->chunk);
+    write->chunk = NULL;
+}
+
+static loop_job enqueue(struct loop_own *own, struct loop_job *job)
+{
+    loop_job id = job->id;
+    write_of(job)->own = own;
+    job->where = LOOP_AT_OWNER;
+    loop_list_push_back(&own->queue, &job->link);
+    start_first(own);
+    loop_own_settle(own);
+    return id;
+}
+
+loop_job loop_own_write(struct loop_sink *sink, const struct loop_own_bytes *bytes, loop_fn *fn, void *arg,
+                        bool *took_chunk)
+{
+    bool ended;
+    struct loop_own *own = loop_own_get(sink->scope, sink);
+    *took_chunk = false;
+    if (!own || loop_own_is_full(own)) {
+        return own ? refuse(own, fn, arg) : 0;
+    }
+    struct loop_job *job = loop_job_start(sink->scope, NULL, &write_kind, fn, arg, &ended);
+    if (!job || ended) {
+        loop_own_settle(own);
+        return job ? job->id : 0;
+    }
+    *write_of(job) = (struct own_write){
+        .iov = bytes->iov, .n_iov = bytes->n_iov, .single = bytes->single, .left = bytes->total, .chunk = bytes->chunk};
+    if (bytes->chunk && loop_region_is_scarce(&own->loop->region)) {
+        move_out(own->loop, write_of(job));
+    }
+    *took_chunk = true;
+    own->queued_bytes += bytes->total;
+    return enqueue(own, job);
+}
+
+loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_own *own = loop_own_get(sink->scope, sink);
+    struct loop_job *job = own ? loop_job_start(sink->scope, NULL, &shutdown_kind, fn, arg, &ended) : NULL;
+    if (!job || ended) {
+        if (own) {
+            loop_own_settle(own);
+        }
+        return job ? job->id : 0;
+    }
+    return enqueue(own, job);
+}
+
+/* ---- sinks of all kinds ---- */
+
+bool loop_sink_is_over(const struct loop_sink *sink)
+{
+    return sink->ops != &loop_fd_sink && loop_own_is_over(sink->scope);
+}
+
+loop_job loop_sink_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    bool took_chunk;
+    if (loop_sink_is_over(sink)) {
+        return loop_job_instant(sink->scope, -ECANCELED, fn, arg);
+    }
+    if (!loop_sink_is_own(sink)) {
+        return sink->ops->write(sink, iov, n_iov, fn, arg);
+    }
+    struct loop_own_bytes bytes = {.iov = iov, .n_iov = n_iov};
+    for (size_t i = 0; i < n_iov; i++) {
+        bytes.total += iov[i].iov_len;
+    }
+    return loop_own_write(sink, &bytes, fn, arg, &took_chunk);
+}

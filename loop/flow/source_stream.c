@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Streams over what is no descriptor that can be waited for: files, and sources of the program's own. An idle stream
+ * holds no chunk, so that any number of them leaves the region to others. Where the source can say what is there
+ * (try_read), a chunk is taken for the call and given back when nothing was; the stream then waits without one
+ * (wait_readable). Where it can't, the read goes to a buffer that is the stream's own, and what has come is copied into
+ * a chunk.
+ *
+ * A stream is waiting for one inner job (a wait, a read, a chunk), or is due in the run queue, or is held back by a
+ * pause. go_on decides what is next, and is called from the dispatch only.
+ */
+#include <loop/flow/source_stream.h>
+
+#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/read.h>
+#include <loop/pin.h>
+#include <loop/flow/stream_state.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define BUFFER_MAX ((size_t)65536)      /* beyond this a larger read moves bytes no faster */
+#define BUFFER_ALIGNMENT ((size_t)4096) /* what a file opened with O_DIRECT asks for */
+
+struct source_stream {
+    struct loop_stream stream; /* must be first */
+    struct loop_source *source;
+    loop_job inner;      /* what it waits for, or 0 */
+    char *buffer;        /* from aligned_alloc, made when it is first needed; or NULL */
+    uint32_t n_buffered; /* bytes in it that are still to be lent */
+    int32_t status;      /* what the source has ended with */
+    bool has_ended;
+    bool cannot_try, cannot_wait; /* the source has no such function */
+    bool wants_chunk;             /* the inner job is one that waits for a chunk */
+    bool was_empty;               /* the last try has found nothing: waiting comes first */
+};
+
+static_assert(sizeof(struct source_stream) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
+
+static struct source_stream *state_of(struct loop_job *job)
+{
+    return (struct source_stream *)(void *)job->u.large;
+}
+
+/* Has go_on called from the dispatch. */
+static void go_on_soon(struct loop *loop, struct loop_job *job)
+{
+    loop_job_backend_complete(loop, job, 0);
+}
+
+/* Waits for the inner job that has been started. False when there is none. */
+static bool wait_for(struct loop *loop, struct source_stream *state, const struct loop_scope *scope, loop_job inner)
+{
+    state->inner = loop_job_inner(loop, inner, scope);
+    return inner != 0;
+}
+
+static void finish(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct source_stream *state = state_of(job);
+    loop_stream_give_reserved(loop, &state->stream);
+    free(state->buffer);
+    state->buffer = NULL;
+    loop_source_unpin(state->source);
+    loop_job_finish(loop, job, result);
+}
+
+/* ---- chunks ---- */
+
+static void go_on(struct loop *loop, struct loop_job *job, int64_t unused);
+
+/* What was read before the stream's scope was cancelled, and finds no chunk, has nobody any more who could read on. */
+static void on_chunk(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct source_stream *state = state_of(job);
+    state->inner = 0;
+    state->wants_chunk = false;
+    if (result < 0 && job->scope->is_cancelled) {
+        state->n_buffered = 0;
+    }
+    go_on(job->scope->loop, job, 0);
+}
+
+/* A chunk, or NULL when the stream waits for one now, or has ended. */
+static struct loop_chunk *take_chunk(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    struct loop_chunk *chunk = state->stream.reserved ? state->stream.reserved : loop_region_take(loop);
+    state->stream.reserved = NULL;
+    if (!chunk) {
+        loop_job inner = loop_chunk_alloc_wait(job->scope, &state->stream.reserved, on_chunk, job);
+        state->wants_chunk = true;
+        if (!wait_for(loop, state, job->scope, inner)) {
+            finish(loop, job, -ENOMEM);
+        }
+    }
+    return chunk;
+}
+
+/* Lends a chunk. The stream may be told to pause, or be cancelled, meanwhile; what is next comes after others had their
+ * turn. */
+static void lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, size_t used)
+{
+    loop_stream_push(loop_stream_of(job), chunk, used);
+    loop_stream_deliver(loop, job);
+    go_on_soon(loop, job);
+}
+
+static void lend_buffered(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    struct loop_chunk *chunk = take_chunk(loop, job);
+    if (chunk) {
+        size_t used = state->n_buffered;
+        state->n_buffered = 0;
+        memcpy(loop_chunk_memory(chunk), state->buffer, used);
+        lend(loop, job, chunk, used);
+    }
+}
+
+/* ---- reading ---- */
+
+static void end(struct source_stream *state, int64_t status)
+{
+    state->has_ended = true;
+    state->status = (int32_t)status;
+}
+
+/* True when the source has been asked and that has settled what is next. */
+static bool try_source(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    struct loop_chunk *chunk = take_chunk(loop, job);
+    if (!chunk) {
+        return true;
+    }
+    int64_t n = loop_try_read(state->source, loop_chunk_memory(chunk), chunk->loop->region.block_size);
+    if (n > 0) {
+        lend(loop, job, chunk, (size_t)n);
+        return true;
+    }
+    loop_region_give(loop, chunk);
+    state->was_empty = n == -EAGAIN;
+    if (state->was_empty) {
+        return false;
+    }
+    finish(loop, job, n);
+    return true;
+}
+
+static void on_readable(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct source_stream *state = state_of(job);
+    state->inner = 0;
+    if (result == -EOPNOTSUPP) {
+        state->cannot_wait = true;
+    } else if (result < 0) {
+        end(state, result);
+    } else {
+        state->was_empty = false;
+    }
+    go_on(job->scope->loop, job, 0);
+}
+
+static size_t buffer_length(const struct loop *loop)
+{
+    return loop->region.block_size < BUFFER_MAX ? loop->region.block_size : BUFFER_MAX;
+}
+
+static void on_read(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct source_stream *state = state_of(job);
+    state->inner = 0;
+    state->was_empty = false;
+    result =
+        loop_own_checked(job->scope->loop, "read of a source of one's own", result, buffer_length(job->scope->loop));
+    if (result > 0) {
+        state->n_buffered = (uint32_t)result;
+    } else {
+        end(state, result);
+    }
+    go_on(job->scope->loop, job, 0);
+}
+
+static loop_job read_to_buffer(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    size_t len = buffer_length(loop), pages = (len + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT;
+    if (!state->buffer) {
+        state->buffer = aligned_alloc(BUFFER_ALIGNMENT, pages * BUFFER_ALIGNMENT);
+    }
+    return state->buffer ? loop_source_read(state->source, state->buffer, len, on_read, job) : 0;
+}
+
+/* Waits for bytes without a chunk. */
+static void wait_for_bytes(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    loop_job inner =
+        state->cannot_wait ? read_to_buffer(loop, job) : loop_wait_readable(state->source, on_readable, job);
+    if (!wait_for(loop, state, job->scope, inner)) {
+        finish(loop, job, -ENOMEM);
+    }
+}
+
+/* ---- what is next ---- */
+
+static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
+{
+    struct source_stream *state = state_of(job);
+    (void)unused;
+    job->where = LOOP_AT_OWNER;
+    if (state->stream.is_paused && !job->is_cancelled) {
+        loop_stream_give_reserved(loop, &state->stream); /* others shall have it */
+    } else if (state->n_buffered > 0) {
+        lend_buffered(loop, job);
+    } else if (state->has_ended || job->is_cancelled) {
+        finish(loop, job, state->has_ended ? state->status : -ECANCELED);
+    } else if (state->cannot_try || state->was_empty || !try_source(loop, job)) {
+        wait_for_bytes(loop, job);
+    }
+}
+
+/* What has been read is lent first; a wait for a chunk for it goes on. */
+static void cancel(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    if (state->stream.is_delivering || (state->wants_chunk && state->n_buffered > 0)) {
+        return;
+    }
+    if (state->inner) {
+        loop_cancel(loop, state->inner);
+    } else {
+        go_on_soon(loop, job);
+    }
+}
+
+static void pause_stream(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    state->stream.is_paused = true;
+    if (state->wants_chunk && !job->is_cancelled) {
+        loop_cancel(loop, state->inner);
+    }
+}
+
+static void resume_stream(struct loop *loop, struct loop_job *job)
+{
+    struct source_stream *state = state_of(job);
+    if (loop_stream_unpause(&state->stream) && !state->inner && job->where == LOOP_AT_OWNER) {
+        go_on_soon(loop, job);
+    }
+}
+
+static const struct loop_job_kind stream_kind = {.name = "stream",
+                                                 .cancel = cancel,
+                                                 .backend_done = go_on,
+                                                 .pause = pause_stream,
+                                                 .resume = resume_stream,
+                                                 .size = LOOP_JOB_LARGE};
+
+/* ---- starting ---- */
+
+/* The descriptor that the stream counts as used, though it reads by the source's own functions; or NULL. */
+static struct loop_fd *fd_of(const struct loop_source *source)
+{
+    return source->ops == &loop_fd_source ? source->self : NULL;
+}
+
+static void start(struct loop *loop, struct loop_job *job, struct loop_source *source)
+{
+    *state_of(job) = (struct source_stream){.source = source,
+                                            .cannot_try = !source->ops->try_read,
+                                            .cannot_wait = !source->ops->wait_readable || fd_of(source)};
+    loop_source_pin(source);
+    go_on_soon(loop, job);
+}
+
+loop_job loop_source_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
+{
+    bool ended;
+    struct loop_job *job =
+        loop_job_start(source->scope, fd_of(source), &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->is_stream = true;
+    if (!ended) {
+        start(source->scope->loop, job, source);
+    }
+    return id;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the jobs of both kinds of streams begin with, and how they lend what has been read.
+ */
+#ifndef LOOP_STREAM_STATE_H
+#define LOOP_STREAM_STATE_H
+
+#include <loop/core/core.h>
+
+struct loop_stream {
+    struct loop_chunk *first, *last; /* read, not delivered yet */
+    struct loop_chunk *reserved;     /* the one it waited for */
+    uint16_t n_wanted;               /* chunks for the next read */
+    bool is_paused, is_delivering;
+};
+
+static_assert(sizeof(struct loop_stream) <= sizeof(((struct loop_job *)0)->u.small), "fits into a small job");
+
+static inline struct loop_stream *loop_stream_of(struct loop_job *job)
+{
+    return (struct loop_stream *)(void *)job->u.small;
+}
+
+static inline void loop_stream_push(struct loop_stream *stream, struct loop_chunk *chunk, size_t used)
+{
+    chunk->used = (uint32_t)used;
+    chunk->next = NULL;
+    if (stream->first) {
+        stream->last->next = chunk;
+    } else {
+        stream->first = chunk;
+    }
+    stream->last = chunk;
+}
+
+/* Lends what has been read, until that is all or the program has had enough for now. From the dispatch only. */
+static inline void loop_stream_deliver(struct loop *loop, struct loop_job *job)
+{
+    struct loop_stream *stream = loop_stream_of(job);
+    stream->is_delivering = true;
+    while (stream->first && (!stream->is_paused || job->is_cancelled)) {
+        struct loop_chunk *chunk = stream->first;
+        stream->first = chunk->next;
+        chunk->next = NULL;
+        chunk->state = LOOP_CHUNK_LENT;
+        loop_job_emit(loop, job, chunk->used, chunk);
+        if (chunk->state == LOOP_CHUNK_LENT) {
+            loop_region_give(loop, chunk);
+        }
+    }
+    stream->is_delivering = false;
+}
+
+static inline void loop_stream_give_reserved(struct loop *loop, struct loop_stream *stream)
+{
+    struct loop_chunk *chunk = stream->reserved;
+    stream->reserved = NULL;
+    if (chunk) {
+        loop_region_give(loop, chunk);
+    }
+}
+
+/* Ends a pause. True when there was one, and the stream does not go on by itself, as it does from a delivery. */
+static inline bool loop_stream_unpause(struct loop_stream *stream)
+{
+    bool was_paused = stream->is_paused;
+    stream->is_paused = false;
+    return was_paused && !stream->is_delivering;
+}
+
+#endif

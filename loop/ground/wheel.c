@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A hierarchical wheel of points in time; see wheel.h.
+ */
+#include <loop/ground/wheel.h>
+
+#include <assert.h>
+
+/* How many nodes of the first slot are looked at when its earliest has been removed. */
+#define LOOK_AT 16
+
+/* How many nodes from each end of a slot are brought into the cache before it is spread. */
+#define WARM 1024
+
+void loop_wheel_init(struct loop_wheel *wheel, int64_t now_ns)
+{
+    wheel->now_ns = now_ns;
+    wheel->next_ns = INT64_MAX;
+    wheel->is_next_known = true;
+    loop_list_init(&wheel->due);
+    loop_list_init(&wheel->spreading);
+}
+
+static struct loop_wheel_node *node_of(struct loop_list *link)
+{
+    return LOOP_CONTAINER(link, struct loop_wheel_node, link);
+}
+
+static int64_t at_of(const struct loop_wheel_node *node)
+{
+    return (int64_t)node->at_ns;
+}
+
+/* ---- slots ---- */
+
+/* The level of the highest digit in which `at_ns` differs from the wheel's time. */
+static unsigned level_of(const struct loop_wheel *wheel, int64_t at_ns)
+{
+    uint64_t differs = (uint64_t)(at_ns ^ wheel->now_ns);
+    return ((unsigned)__builtin_clzll(differs | 1) ^ 63u) / LOOP_WHEEL_SLOT_BITS;
+}
+
+static unsigned digit_of(int64_t at_ns, unsigned level)
+{
+    return (unsigned)(at_ns >> (level * LOOP_WHEEL_SLOT_BITS)) & (LOOP_WHEEL_SLOTS - 1);
+}
+
+static void put_in_slot(struct loop_wheel *wheel, struct loop_wheel_node *node, unsigned level)
+{
+    int64_t at_ns = at_of(node);
+    unsigned index = digit_of(at_ns, level);
+    struct loop_wheel_slot *slot = &wheel->slots[level][index];
+    uint64_t bit = UINT64_C(1) << index;
+    if (wheel->occupied[level] & bit) {
+        slot->earliest_ns = at_ns < slot->earliest_ns ? at_ns : slot->earliest_ns;
+        slot->latest_ns = at_ns > slot->latest_ns ? at_ns : slot->latest_ns;
+    } else {
+        wheel->occupied[level] |= bit;
+        wheel->levels |= (uint16_t)(1u << level);
+        slot->earliest_ns = at_ns;
+        slot->latest_ns = at_ns;
+        loop_list_init(&slot->nodes);
+    }
+    loop_list_push_back(&slot->nodes, &node->link);
+}
+
+static void slot_is_empty(struct loop_wheel *wheel, unsigned level, unsigned index)
+{
+    wheel->occupied[level] &= ~(UINT64_C(1) << index);
+    if (!wheel->occupied[level]) {
+        wheel->levels &= (uint16_t) ~(1u << level);
+    }
+}
+
+/* To where it belongs at the wheel's time, which is not after it. `level` is that of its point. */
+static void place(struct loop_wheel *wheel, struct loop_wheel_node *node, unsigned level)
+{
+    if (at_of(node) == wheel->now_ns) {
+        loop_list_push_back(&wheel->due, &node->link);
+    } else {
+        put_in_slot(wheel, node, level);
+    }
+}
+
+/* ---- adding and removing ---- */
+
+/* What belongs to a slot that is being spread goes to its end, so that it stays behind those which came before. */
+void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns, enum loop_wheel_owner owner)
+{
+    at_ns = at_ns > wheel->now_ns ? at_ns : wheel->now_ns;
+    node->at_ns = (uint64_t)at_ns & INT64_MAX;
+    node->owner = owner & 1;
+    wheel->next_ns = at_ns < wheel->next_ns ? at_ns : wheel->next_ns;
+    unsigned level = level_of(wheel, at_ns);
+    if (level < wheel->spreading_level) {
+        loop_list_push_back(&wheel->spreading, &node->link);
+    } else {
+        place(wheel, node, level);
+    }
+}
+
+/* The only node of a list has the list's head on both sides; the head tells whether that was a slot. */
+void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node)
+{
+    struct loop_list *head = node->link.prev;
+    bool was_alone = head == node->link.next;
+    assert(loop_list_is_linked(&node->link));
+    loop_list_remove(&node->link);
+    wheel->is_next_known &= at_of(node) > wheel->next_ns;
+    uintptr_t offset = (uintptr_t)head - (uintptr_t)wheel->slots;
+    if (was_alone && offset < sizeof wheel->slots) {
+        uintptr_t number = offset / sizeof(struct loop_wheel_slot);
+        slot_is_empty(wheel, (unsigned)(number / LOOP_WHEEL_SLOTS), (unsigned)(number % LOOP_WHEEL_SLOTS));
+    }
+}
+
+/* ---- what is first ---- */
+
+/* The slot that comes first. There is one. */
+static struct loop_wheel_slot *first_slot(struct loop_wheel *wheel, unsigned *level, unsigned *index)
+{
+    *level = (unsigned)__builtin_ctz(wheel->levels);
+    *index = (unsigned)__builtin_ctzll(wheel->occupied[*level]);
+    return &wheel->slots[*level][*index];
+}
+
+/* Finds the earliest of a slot anew, if there are few. */
+static int64_t look_for_earliest(struct loop_wheel_slot *slot)
+{
+    int64_t earliest = INT64_MAX;
+    struct loop_list *link = slot->nodes.next;
+    for (unsigned i = 0; i < LOOK_AT && link != &slot->nodes; i++, link = link->next) {
+        int64_t at_ns = at_of(node_of(link));
+        earliest = at_ns < earliest ? at_ns : earliest;
+    }
+    if (link == &slot->nodes) {
+        slot->earliest_ns = earliest;
+    }
+    return slot->earliest_ns;
+}
+
+static int64_t find_next(struct loop_wheel *wheel)
+{
+    unsigned level, index;
+    if (!loop_list_is_empty(&wheel->due) || !loop_list_is_empty(&wheel->spreading)) {
+        return wheel->now_ns;
+    }
+    return wheel->levels ? look_for_earliest(first_slot(wheel, &level, &index)) : INT64_MAX;
+}
+
+int64_t loop_wheel_next(struct loop_wheel *wheel)
+{
+    if (!wheel->is_next_known) {
+        wheel->next_ns = find_next(wheel);
+        wheel->is_next_known = true;
+    }
+    return wheel->next_ns;
+}
+
+/* ---- what is due ---- */
+
+/* Goes on spreading a slot; true when that is done. */
+static bool spread(struct loop_wheel *wheel, unsigned *moves)
+{
+    while (!loop_list_is_empty(&wheel->spreading)) {
+        if (*moves == 0) {
+            return false;
+        }
+        --*moves;
+        struct loop_wheel_node *node = node_of(loop_list_pop_front(&wheel->spreading));
+        place(wheel, node, level_of(wheel, at_of(node)));
+    }
+    wheel->spreading_level = 0;
+    return true;
+}
+
+/* Brings the nodes of a slot that is about to be spread into the cache. They are scattered over memory, and only a node
+ * tells where its neighbours are: walking from both ends has two of them on the way at a time. */
+static void warm(const struct loop_list *nodes)
+{
+    const struct loop_list *front = nodes->next, *back = nodes->prev;
+    for (unsigned i = 0; i < WARM && front != back && front->next != back; i++) {
+        front = front->next;
+        back = back->prev;
+    }
+    __asm__ volatile("" : : "r"(front), "r"(back)); /* walking is all that is wanted */
+}
+
+/* Opens the first slot if something in it may be due: the wheel's time becomes that of its earliest. Where all are
+ * equal, as in all slots of the lowest level, they are due as they are. */
+static bool open_first(struct loop_wheel *wheel, int64_t now_ns)
+{
+    unsigned level, index;
+    struct loop_wheel_slot *slot = wheel->levels ? first_slot(wheel, &level, &index) : NULL;
+    if (!slot || slot->earliest_ns > now_ns) {
+        return false;
+    }
+    wheel->now_ns = slot->earliest_ns;
+    if (slot->earliest_ns == slot->latest_ns) {
+        loop_list_put_after(&wheel->due, &slot->nodes);
+    } else {
+        warm(&slot->nodes);
+        wheel->spreading_level = (uint8_t)level;
+        loop_list_put_after(&wheel->spreading, &slot->nodes);
+    }
+    slot_is_empty(wheel, level, index);
+    return true;
+}
+
+/* Nothing is due. The wheel's time may go on as long as it doesn't enter the first slot: what is added then stands no
+ * higher than it must. */
+static void keep_up(struct loop_wheel *wheel, int64_t now_ns)
+{
+    unsigned level = LOOP_WHEEL_LEVELS, index = 0, level_now = level_of(wheel, now_ns);
+    if (wheel->levels) {
+        first_slot(wheel, &level, &index);
+    }
+    if (level_now < level || (level_now == level && digit_of(now_ns, level) < index)) {
+        wheel->now_ns = now_ns;
+    }
+}
+
+void loop_wheel_take(struct loop_wheel *wheel, int64_t now_ns, unsigned most_moves, struct loop_list *batch)
+{
+    if (loop_wheel_next(wheel) > now_ns) {
+        keep_up(wheel, now_ns);
+    } else {
+        while (spread(wheel, &most_moves) && open_first(wheel, now_ns)) {
+        }
+        wheel->is_next_known = false;
+    }
+    loop_list_take_all(batch, &wheel->due);
+}
+
+void loop_wheel_put_back(struct loop_wheel *wheel, struct loop_list *batch)
+{
+    if (!loop_list_is_empty(batch)) {
+        loop_list_put_before(&wheel->due, batch);
+        wheel->is_next_known = false;
+    }
+}

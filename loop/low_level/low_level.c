@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The calls of <loop/low_level.h>: arguments looked at, the job made, and handed to the backend. Arguments that can't
+ * be right make a job that ends with -EINVAL; what only the kernel can know is left to it. Messages and buffers have
+ * files of their own.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/low_level/kind.h>
+#include <loop/part.h>
+#include <loop/low_level/start.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What one read or write moves at most, read(2). */
+#define MOST_BYTES ((size_t)0x7ffff000)
+
+#define POLL_EVENTS ((unsigned)(POLLIN | POLLOUT | POLLPRI | POLLRDHUP))
+
+/* ---- making the job ---- */
+
+static int check(const struct loop *loop, const struct loop_operation *operation)
+{
+    if (!loop_operation_is_of(loop, operation->fd) || !loop_operation_is_of(loop, operation->second)) {
+        return -EINVAL;
+    }
+    if (operation->error) {
+        return operation->error;
+    }
+    return operation->second && operation->second->state != LOOP_FD_OPEN ? -EBADF : 0;
+}
+
+/* -EAGAIN where the operation may be started; else what it ends with, because what it is for never comes. */
+static int64_t misuse(const struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    int64_t error = 0;
+    if (job->op == LOOP_OP_SPLICE) {
+        error = loop_role_writing(job->u.args.second);
+        error = error ? error : loop_role_reading(fd);
+        return error ? error : -EAGAIN;
+    }
+    if (!fd || loop_fd_reads_by(fd) != LOOP_IO_SOCKET) {
+        return -EAGAIN;
+    }
+    switch (job->op) {
+    case LOOP_OP_ACCEPT:
+    case LOOP_OP_ACCEPT_MULTISHOT: return loop_role_accepting(fd);
+    case LOOP_OP_RECV:
+    case LOOP_OP_RECV_MSG:
+    case LOOP_OP_RECV_MULTISHOT: error = loop_role_reading(fd); break;
+    default: break;
+    }
+    return error ? error : -EAGAIN;
+}
+
+static void hand_over(struct loop *loop, struct loop_job *job, const struct loop_operation *operation, int error)
+{
+    if (error) {
+        loop_job_complete(loop, job, error);
+        return;
+    }
+    if (operation->second) {
+        loop_job_use_second(job, operation->second);
+    }
+    int64_t result = misuse(job);
+    if (result != -EAGAIN) {
+        loop_job_complete(loop, job, result);
+    } else {
+        loop->backend->start(loop, job);
+    }
+}
+
+static bool needs_fd(enum loop_op op)
+{
+    return op != LOOP_OP_NOP && op != LOOP_OP_OPENAT2 && op != LOOP_OP_STATX && op != LOOP_OP_WORK;
+}
+
+loop_job loop_operation_start(const struct loop_operation *operation)
+{
+    if (!loop_operation_is_good(operation->scope, operation->fd, operation->second, operation->function)) {
+        free(operation->args.extra);
+        return 0;
+    }
+    struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
+    if (needs_fd(operation->op)) {
+        (void)loop_operation_has_fd(operation->fd, operation->function);
+    }
+    const struct loop_job_kind *kind =
+        operation->kind ? operation->kind : loop_low_kind_for(operation->op, operation->fn);
+    assert(kind->size == LOOP_JOB_LARGE);
+    int error = check(scope->loop, operation);
+    struct loop_fd *fd = loop_operation_is_of(scope->loop, operation->fd) ? operation->fd : NULL;
+    bool ended = false;
+    struct loop_job *job = loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended);
+    if (!job) {
+        free(operation->args.extra);
+        return 0;
+    }
+    loop_job id = job->id;
+    job->op = (uint8_t)operation->op;
+    job->is_multishot = operation->op == LOOP_OP_ACCEPT_MULTISHOT || operation->op == LOOP_OP_RECV_MULTISHOT;
+    job->u.args = operation->args;
+    if (!ended) {
+        hand_over(scope->loop, job, operation, error);
+    }
+    return id;
+}
+
+const struct loop_job_kind loop_low_kind = {
+    .name = "operation", .cancel = loop_job_cancel_by_backend, .attempt = loop_direct_attempt, .size = LOOP_JOB_LARGE};
+
+/* It has no arguments: a small job. */
+static const struct loop_job_kind nop_kind = {.name = "nop", .cancel = loop_job_cancel_by_backend};
+
+loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        return 0;
+    }
+    bool ended = false;
+    struct loop_job *job = loop_job_start(scope, NULL, &nop_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->op = LOOP_OP_NOP;
+    if (!ended) {
+        scope->loop->backend->start(scope->loop, job);
+    }
+    return id;
+}
+
+loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg,
+                              const char *function)
+{
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_NOP, .error = error, .fn = fn, .arg = arg, .function = function};
+    return loop_operation_start(&operation);
+}
+
+/* ---- reading and writing ---- */
+
+static int check_offset(const struct loop_fd *fd, bool is_output, int64_t offset)
+{
+    if (offset < LOOP_CURRENT) {
+        return -EINVAL;
+    }
+    bool is_stream = is_output ? fd->write_by != LOOP_IO_BLOCKING : loop_fd_is_stream(fd);
+    return is_stream && offset != LOOP_CURRENT ? -ESPIPE : 0;
+}
+
+/* What a read or write asks for. Programs start these the most, so that it goes straight into the job. */
+struct move {
+    struct loop_scope *scope;
+    struct loop_fd *fd;
+    enum loop_op op;
+    int error;
+    struct loop_move_args args;
+    loop_fn *fn;
+    void *arg;
+    const char *function;
+};
+
+static int check_move(const struct move *move)
+{
+    if (move->error) {
+        return move->error;
+    }
+    int error = check_offset(move->fd, loop_op_table[move->op].is_output, move->args.offset);
+    return error || loop_op_table[move->op].is_output ? error : (int)loop_role_reading(move->fd);
+}
+
+static loop_job start_move(const struct move *move)
+{
+    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
+        return 0;
+    }
+    (void)loop_operation_has_fd(move->fd, move->function);
+    struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
+    struct loop_fd *fd = loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
+    bool ended = false;
+    const struct loop_job_kind *kind = loop_low_kind_for(move->op, move->fn);
+    struct loop_job *job = loop_job_start(owner, fd, kind, move->fn, move->arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    job->op = (uint8_t)move->op;
+    job->u.args.move = move->args;
+    int error = ended ? 0 : fd ? check_move(move) : -EINVAL;
+    if (error) {
+        loop_job_complete(owner->loop, job, error);
+    } else if (!ended) {
+        owner->loop->backend->start(owner->loop, job);
+    }
+    return id;
+}
+
+static int check_bytes(const void *buf, size_t len)
+{
+    return !buf && len > 0 ? -EINVAL : 0;
+}
+
+static size_t limited(size_t len)
+{
+    return len < MOST_BYTES ? len : MOST_BYTES;
+}
+
+loop_job loop_op_read(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int64_t offset, loop_fn *fn,
+                      void *arg)
+{
+    const struct loop_move_args args = {.data = buf, .len = limited(len), .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_READ, check_bytes(buf, len), args, fn, arg, __func__});
+}
+
+static int check_vectors(const struct iovec *iov, size_t n_iov)
+{
+    return n_iov > IOV_MAX || (!iov && n_iov > 0) ? -EINVAL : 0;
+}
+
+loop_job loop_op_readv(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
+                       int64_t offset, loop_fn *fn, void *arg)
+{
+    const struct loop_move_args args = {.iov = iov, .n_iov = n_iov, .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_READV, check_vectors(iov, n_iov), args, fn, arg, __func__});
+}
+
+loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int64_t offset,
+                       loop_fn *fn, void *arg)
+{
+    void *data = (void *)(uintptr_t)buf;
+    const struct loop_move_args args = {.data = data, .len = limited(len), .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_WRITE, check_bytes(buf, len), args, fn, arg, __func__});
+}
+
+loop_job loop_op_writev(struct loop_scope *scope, struct loop_fd *fd, const struct iovec *iov, size_t n_iov,
+                        int64_t offset, loop_fn *fn, void *arg)
+{
+    const struct loop_move_args args = {.iov = iov, .n_iov = n_iov, .offset = offset};
+    return start_move(&(struct move){scope, fd, LOOP_OP_WRITEV, check_vectors(iov, n_iov), args, fn, arg, __func__});
+}
+
+/* ---- the region ---- */
+
+static loop_job start_fixed(struct move *move, size_t region_offset)
+{
+    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
+        return 0;
+    }
+    const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
+    const struct loop_region *region = &scope->loop->region;
+    if (region_offset > region->size_bytes || move->args.len > region->size_bytes - region_offset) {
+        move->error = move->error ? move->error : -EFAULT;
+        region_offset = 0;
+    }
+    move->args.data = region->memory + region_offset;
+    return start_move(move);
+}
+
+loop_job loop_op_read_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
+                            int64_t offset, loop_fn *fn, void *arg)
+{
+    return start_fixed(
+        &(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__},
+        region_offset);
+}
+
+loop_job loop_op_write_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
+                             int64_t offset, loop_fn *fn, void *arg)
+{
+    return start_fixed(
+        &(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__},
+        region_offset);
+}
+
+static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
+{
+    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
+        return 0;
+    }
+    const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
+    bool is_good = chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
+                   move->args.len <= scope->loop->region.block_size;
+    move->error = is_good ? 0 : -EINVAL;
+    return start_fixed(move, is_good ? loop_chunk_place(chunk) : 0);
+}
+
+loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
+                            int64_t offset, loop_fn *fn, void *arg)
+{
+    return start_chunk(
+        &(struct move){scope, fd, LOOP_OP_READ_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__}, chunk);
+}
+
+loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,
+                             int64_t offset, loop_fn *fn, void *arg)
+{
+    return start_chunk(
+        &(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__}, chunk);
+}
+
+/* ---- readiness ---- */
+
+/* Asked once, because the question takes a change that has not been told yet: so that is looked for before. */
+static void probe(struct loop_fd *fd, unsigned events)
+{
+    (void)loop_ready_poll_file(fd, events | POLLPRI);
+    fd->is_probed = true;
+    fd->is_pollable = loop_can_poll(fd->scope->loop, fd->number) > 0;
+}
+
+/* What can't be polled is ready for input and output, and never anything else. */
+static int poll_result_of_file(struct loop_fd *fd, unsigned events)
+{
+    if (!loop_fd_is_file(fd) || fd->state != LOOP_FD_OPEN) {
+        return 0;
+    }
+    if (!fd->is_probed) {
+        probe(fd, events);
+    }
+    if (fd->is_pollable) {
+        return 0;
+    }
+    int ready = (int)(events & (POLLIN | POLLOUT));
+    return ready ? ready : -EINVAL;
+}
+
+loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
+{
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
+    unsigned wanted = events & ~(unsigned)(POLLERR | POLLHUP);
+    if (!loop_operation_has_fd(fd, __func__) || wanted == 0 || (wanted & ~POLL_EVENTS)) {
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
+    }
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_POLL, .fn = fn, .arg = arg, .function = __func__};
+    operation.args.poll.events = wanted;
+    operation.error = poll_result_of_file(fd, wanted);
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
+{
+    if (!loop_fd_is_good(fd, __func__)) {
+        return 0;
+    }
+    return loop_op_poll_add(NULL, fd, events, fn, arg);
+}
+
+/* Stands among the readers, where nothing is tried again before an event has come. */
+static enum loop_attempt attempt_poll_multishot(struct loop *loop, struct loop_job *job)
+{
+    loop_job_emit(loop, job, POLLIN, NULL);
+    return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MOVED; /* MOVED: cancelled meanwhile */
+}
+
+static void cancel_poll_multishot(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    loop_job_complete(loop, job, -ECANCELED);
+    loop_ready_look_again(loop, fd);
+}
+
+static const struct loop_job_kind poll_multishot_kind = {
+    .name = "poll_multishot", .cancel = cancel_poll_multishot, .attempt = attempt_poll_multishot};
+
+loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
+    bool ended = false;
+    scope = loop_operation_scope(scope, fd);
+    if (!loop_operation_has_fd(fd, __func__) || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
+    }
+    struct loop_job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (!ended) {
+        fd->ready |= POLLIN; /* so that it is resumed for what has come before */
+        loop_ready_wait_read(scope->loop, fd, job);
+    }
+    return id;
+}
+
+/* ---- splice ---- */
+
+static bool is_pipe(const struct loop_fd *fd)
+{
+    struct stat status;
+    return fstat(fd->number, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+/* A timer, a set of signals, an epoll set and their like, which have no type: splice(2) knows none of them. */
+static bool is_anonymous(const struct stat *status)
+{
+    return (status->st_mode & S_IFMT) == 0;
+}
+
+/* What splice(2) refuses at once would never become ready: an end that isn't open for it or can't be spliced, and a
+ * pipe into itself. */
+static int check_ends(const struct loop_fd *from, const struct loop_fd *to)
+{
+    int from_flags = fcntl(from->number, F_GETFL), to_flags = fcntl(to->number, F_GETFL);
+    if (from_flags < 0 || to_flags < 0 || (from_flags & O_ACCMODE) == O_WRONLY || (to_flags & O_ACCMODE) == O_RDONLY) {
+        return -EBADF;
+    }
+    struct stat from_status, to_status;
+    if (fstat(from->number, &from_status) || fstat(to->number, &to_status)) {
+        return -errno;
+    }
+    if (is_anonymous(&from_status) || is_anonymous(&to_status)) {
+        return -EINVAL;
+    }
+    bool is_same = from_status.st_dev == to_status.st_dev && from_status.st_ino == to_status.st_ino;
+    return is_same && is_pipe(from) ? -EINVAL : 0;
+}
+
+static int check_splice(const struct loop_fd *from, int64_t from_offset, const struct loop_fd *to, int64_t to_offset)
+{
+    if (!from || !to || from == to) {
+        return -EINVAL;
+    }
+    if (from->state != LOOP_FD_OPEN || to->state != LOOP_FD_OPEN) {
+        return -EBADF;
+    }
+    if (!is_pipe(from) && !is_pipe(to)) {
+        return -EINVAL;
+    }
+    int error = check_offset(from, false, from_offset);
+    if (!error) {
+        error = check_offset(to, true, to_offset);
+    }
+    return error ? error : check_ends(from, to);
+}
+
+loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t from_offset, struct loop_fd *to,
+                        int64_t to_offset, size_t len, loop_fn *fn, void *arg)
+{
+    if (!loop_operation_is_good(scope, from, to, __func__)) {
+        return 0;
+    }
+    (void)(loop_operation_has_fd(from, __func__) && loop_operation_has_fd(to, __func__));
+    int error = check_splice(from, from_offset, to, to_offset);
+    if (error || len == 0) {
+        return loop_operation_known(scope, from, error, fn, arg, __func__);
+    }
+    struct loop_operation operation = {.scope = scope,
+                                       .fd = from,
+                                       .second = to,
+                                       .op = LOOP_OP_SPLICE,
+                                       .kind = &loop_splice_kind,
+                                       .fn = fn,
+                                       .arg = arg,
+                                       .function = __func__};
+    operation.args =
+        (struct loop_op_args){.splice = {.from_offset = from_offset, .to_offset = to_offset, .len = limited(len)}};
+    return loop_operation_start(&operation);
+}
+
+/* ---- sockets ---- */
+
+loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const struct sockaddr *address,
+                         socklen_t address_len, loop_fn *fn, void *arg)
+{
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
+    if (!loop_operation_has_fd(fd, __func__) || !address || address_len == 0 ||
+        address_len > sizeof(struct sockaddr_storage)) {
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
+    }
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_CONNECT, .fn = fn, .arg = arg, .function = __func__};
+    operation.args.extra = calloc(1, sizeof(struct sockaddr_storage));
+    if (!operation.args.extra) {
+        return 0;
+    }
+    memcpy(operation.args.extra, address, address_len);
+    operation.args.connect.address_len = address_len;
+    return loop_operation_start(&operation);
+}
+
+/* Without a continuation nobody would ever close what was accepted. */
+loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct sockaddr *address, socklen_t *address_len,
+                        loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT, .fn = fn, .arg = arg, .function = __func__};
+    operation.args = (struct loop_op_args){.accept = {address, address ? address_len : NULL}};
+    operation.error = !fd || !fn || (address && !address_len) ? -EINVAL : 0;
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT_MULTISHOT, .fn = fn, .arg = arg, .function = __func__};
+    operation.error = fd && fn ? 0 : -EINVAL;
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags, loop_fn *fn,
+                      void *arg)
+{
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_RECV, .fn = fn, .arg = arg, .function = __func__};
+    operation.args = (struct loop_op_args){.message = {.flags = flags, .data = buf, .len = limited(len)}};
+    operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
+    if (fd && flags & MSG_OOB) {
+        fd->doubts |= LOOP_DOUBT_ALWAYS; /* poll(2) doesn't tell of the mark any more when its byte has been taken */
+    }
+    return loop_operation_start(&operation);
+}
+
+loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int flags, loop_fn *fn,
+                      void *arg)
+{
+    struct loop_operation operation = {
+        .scope = scope, .fd = fd, .op = LOOP_OP_SEND, .fn = fn, .arg = arg, .function = __func__};
+    void *data = (void *)(uintptr_t)buf;
+    operation.args =
+        (struct loop_op_args){.message = {.flags = flags | MSG_NOSIGNAL, .data = data, .len = limited(len)}};
+    operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
+    return loop_operation_start(&operation);
+}
+
+/* The ring would leave it to one of its threads; it can't block. */
+loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg)
+{
+    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
+        return 0;
+    }
+    struct loop_scope *owner = loop_operation_scope(scope, fd);
+    bool is_usable = loop_operation_has_fd(fd, __func__) && loop_operation_is_of(owner->loop, fd);
+    bool ended = false;
+    struct loop_job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
+    if (!is_usable) {
+        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
+    }
+    if (job && !ended) {
+        loop_job_complete(owner->loop, job, loop_fd_shut_down(owner->loop, fd, how));
+    }
+    return job ? job->id : 0;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Writes of the low level that have no continuation. A count would tell nobody that a part of the bytes is missing. So
+ * a write that moved a part goes on with the rest: that moves it, or gives the error, which is for the scope.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/low_level/kind.h>
+#include <loop/syscall/request.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t length_of(const struct iovec *iov, size_t n_iov)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n_iov; i++) {
+        total += iov[i].iov_len;
+    }
+    return total;
+}
+
+/* How many bytes the operation is to move; 0 for one that moves none. */
+static size_t asked_of(const struct loop_job *job)
+{
+    const struct loop_op_args *args = &job->u.args;
+    const struct msghdr *header = args->extra;
+    switch (job->op) {
+    case LOOP_OP_WRITE:
+    case LOOP_OP_WRITE_FIXED: return args->move.len;
+    case LOOP_OP_SEND: return args->message.len;
+    case LOOP_OP_WRITEV: return length_of(args->move.iov, args->move.n_iov);
+    case LOOP_OP_SEND_MSG: return length_of(header->msg_iov, header->msg_iovlen);
+    default: return 0;
+    }
+}
+
+/* Copies the vectors without their first `n` bytes to `to`, and returns how many are left. */
+static size_t copy_rest(struct iovec *to, const struct iovec *iov, size_t n_iov, size_t n)
+{
+    while (n_iov > 0 && n >= iov->iov_len) {
+        n -= iov->iov_len;
+        iov++;
+        n_iov--;
+    }
+    for (size_t i = 0; i < n_iov; i++, n = 0) {
+        to[i] = (struct iovec){(char *)iov[i].iov_base + n, iov[i].iov_len - n};
+    }
+    return n_iov;
+}
+
+/* The vectors are the program's: what is left of them is a copy. */
+static int advance_vectors(struct loop_op_args *args, size_t n)
+{
+    struct iovec *rest = calloc(args->move.n_iov, sizeof *rest);
+    if (!rest) {
+        return -ENOMEM;
+    }
+    args->move.n_iov = copy_rest(rest, args->move.iov, args->move.n_iov, n);
+    args->move.iov = rest;
+    free(args->extra);
+    args->extra = rest;
+    return 0;
+}
+
+/* The descriptors have gone with the first bytes. */
+static int advance_message(struct loop_op_args *args, size_t n)
+{
+    const struct msghdr *header = args->extra;
+    struct iovec *iov;
+    struct loop_message_request *rest = malloc(sizeof *rest + header->msg_iovlen * sizeof *iov);
+    if (!rest) {
+        return -ENOMEM;
+    }
+    iov = (struct iovec *)(void *)(rest + 1);
+    rest->header = *header;
+    rest->header.msg_control = NULL;
+    rest->header.msg_controllen = 0;
+    rest->header.msg_iovlen = copy_rest(iov, header->msg_iov, header->msg_iovlen, n);
+    rest->header.msg_iov = iov;
+    free(args->extra);
+    args->extra = rest;
+    return 0;
+}
+
+static void advance_move(struct loop_move_args *args, size_t n)
+{
+    args->data = (char *)args->data + n;
+    args->len -= n;
+}
+
+static int advance_send(struct loop_message_args *args, size_t n)
+{
+    args->data = (char *)args->data + n;
+    args->len -= n;
+    args->done = 0;
+    return 0;
+}
+
+/* Leaves the rest for the job to write. */
+static int advance_write(struct loop_job *job, size_t n)
+{
+    struct loop_move_args *args = &job->u.args.move;
+    args->offset += args->offset != LOOP_CURRENT ? (int64_t)n : 0;
+    if (job->op == LOOP_OP_WRITEV) {
+        return advance_vectors(&job->u.args, n);
+    }
+    advance_move(args, n);
+    return 0;
+}
+
+/* Leaves the rest for the job to move. */
+static int advance(struct loop_job *job, size_t n)
+{
+    switch (job->op) {
+    case LOOP_OP_SEND: return advance_send(&job->u.args.message, n);
+    case LOOP_OP_SEND_MSG: return advance_message(&job->u.args, n);
+    default: return advance_write(job, n);
+    }
+}
+
+static int64_t rest_of(struct loop_job *job, int64_t result)
+{
+    if (result < 0 || (uint64_t)result >= asked_of(job)) {
+        return result;
+    }
+    int error = job->is_cancelled ? -ECANCELED : result == 0 ? -EIO : advance(job, (size_t)result);
+    return error ? error : LOOP_GOES_ON;
+}
+
+/* What has gone on where it was tried (attempt_unheard, the ring) comes here with the end of it. */
+static void unheard_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    result = rest_of(job, result);
+    if (result != LOOP_GOES_ON) {
+        loop_job_finish(loop, job, result);
+    } else {
+        loop_list_remove(&job->link);
+        loop->backend->start(loop, job);
+    }
+}
+
+/* The rest keeps its place in front of the writes that were started later. */
+static enum loop_attempt attempt_unheard(struct loop *loop, struct loop_job *job)
+{
+    enum loop_attempt attempt = loop_direct_attempt(loop, job);
+    int64_t result = attempt == LOOP_ATTEMPT_DONE ? rest_of(job, job->result) : 0;
+    if (result == LOOP_GOES_ON) {
+        return job->fd->ready & POLLOUT ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+    }
+    job->result = result;
+    return attempt;
+}
+
+const struct loop_job_kind loop_unheard_kind = {.name = "operation",
+                                                .cancel = loop_job_cancel_by_backend,
+                                                .attempt = attempt_unheard,
+                                                .backend_done = unheard_done,
+                                                .rest = rest_of,
+                                                .size = LOOP_JOB_LARGE};

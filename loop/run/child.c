@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The loop and child processes.
+ *
+ * A forked child has a copy of the loop's memory but not its ring, its threads or its posts. It may call exec or _exit.
+ * A loop that goes on in it would act on the parent's descriptors, so it stops at its next turn. A handler of
+ * pthread_atfork marks the copy and cuts it off from the kernel. This costs a running loop nothing.
+ *
+ * A child inherits the signal mask of the thread that makes it. The loop's thread blocks SIGPIPE and every signal that
+ * loop_signal has been asked for. loop_child_begin puts the program's own mask in force. A signal that the loop waits
+ * for must not run its default action meanwhile: it is caught, counted, and sent again by loop_child_end.
+ */
+#include <loop/core/check.h>
+#include <loop/run/child.h>
+#include <loop/kernel/process.h>
+#include <loop/kernel/signal.h>
+#include <loop/kernel/thread.h>
+#include <loop/core/log.h>
+#include <loop/part.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+
+/* ---- forks ---- */
+
+static _Thread_local struct loop *running;
+
+/* In the child, in the thread that forked. */
+static void after_fork(void)
+{
+    struct loop *loop = running;
+    if (loop && !loop->is_forked) {
+        loop->is_forked = true;
+        if (loop->backend && loop->backend_state && loop->backend->forked) {
+            loop->backend->forked(loop);
+        }
+    }
+}
+
+/* Without memory for the handler a loop that goes on in a child crashes, as it would without this. */
+static void add_handler(void)
+{
+    (void)loop_kernel_pthread_atfork(NULL, NULL, after_fork);
+}
+
+struct loop *loop_child_concerns(struct loop *loop)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct loop *before = running;
+    loop_kernel_pthread_once(&once, add_handler);
+    running = loop;
+    return before;
+}
+
+/* ---- signals that arrive while the program's mask is in force ---- */
+
+/* Dispositions belong to the process, and several loops may make children at a time: the first changes one, the last
+ * puts it back. */
+static struct {
+    pthread_mutex_t mutex;
+    unsigned users[_NSIG];
+    struct sigaction before[_NSIG];
+    atomic_uint arrived[_NSIG];
+    _Atomic pid_t process;
+} caught = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* In a child that has not called exec the signal does what it did before. */
+static void catch_signal(int number)
+{
+    int error = errno;
+    if (loop_kernel_getpid() == atomic_load(&caught.process)) {
+        atomic_fetch_add(&caught.arrived[number], 1);
+    } else {
+        (void)loop_kernel_sigaction(number, &caught.before[number], NULL);
+        (void)loop_kernel_raise(number);
+    }
+    errno = error;
+}
+
+/* An ignored signal stays ignored, so that a child inherits that too. */
+static void start_catching(int number)
+{
+    struct sigaction action = {.sa_handler = catch_signal, .sa_flags = SA_RESTART}, before;
+    sigfillset(&action.sa_mask);
+    if (caught.users[number]++ == 0) {
+        atomic_store(&caught.process, loop_kernel_getpid());
+        (void)loop_kernel_sigaction(number, NULL, &before);
+        caught.before[number] = before;
+        if (before.sa_handler != SIG_IGN) {
+            (void)loop_kernel_sigaction(number, &action, NULL);
+        }
+    }
+}
+
+static void stop_catching(int number)
+{
+    if (--caught.users[number] == 0 && caught.before[number].sa_handler != SIG_IGN) {
+        (void)loop_kernel_sigaction(number, &caught.before[number], NULL);
+    }
+    for (unsigned n = atomic_exchange(&caught.arrived[number], 0); n > 0; n--) {
+        (void)loop_kernel_pthread_kill(loop_kernel_pthread_self(),
+                                       number); /* blocked here by now: it waits for the signalfd */
+    }
+}
+
+static void for_each_signal(const sigset_t *set, void (*fn)(int number))
+{
+    loop_kernel_pthread_mutex_lock(&caught.mutex);
+    for (int number = 1; number < _NSIG; number++) {
+        if (sigismember(set, number) == 1) {
+            fn(number);
+        }
+    }
+    loop_kernel_pthread_mutex_unlock(&caught.mutex);
+}
+
+/* Adds to `set` the signals that the loop waits for; those that the program blocks itself only with `all`. */
+static void add_watched(const struct loop *loop, sigset_t *set, bool all)
+{
+    for (int number = 1; number < _NSIG; number++) {
+        if (sigismember(&loop->signals.watched, number) == 1 && (all || sigismember(&loop->saved_mask, number) == 0)) {
+            sigaddset(set, number);
+        }
+    }
+}
+
+/* ---- the calls ---- */
+
+static int misuse(const struct loop *loop, const char *function, const char *what, const char *cure)
+{
+    loop_misuse(loop, function, what, cure);
+    return -EINVAL;
+}
+
+/* The function that called loop_child_begin has returned. */
+static void look_for_end(struct loop_after *after)
+{
+    struct loop *loop = LOOP_CONTAINER(after, struct loop, after_child);
+    if (loop->is_making_child) {
+        loop_misuse(loop, "loop_child_begin", "its caller has returned to the loop without loop_child_end",
+                    "call loop_child_end after what makes the child");
+        loop_child_finish(loop);
+    }
+    loop_scope_drop_hold(loop->own_scope, false); /* loop_after_continuation has made it */
+}
+
+/* At the end of the loop there is loop_child_finish. */
+static void expect_end(struct loop *loop)
+{
+    if (loop_scope_takes_work(loop->own_scope)) {
+        loop->after_child.fn = look_for_end;
+        loop_after_continuation(loop, &loop->after_child, loop->own_scope);
+    }
+}
+
+int loop_child_begin(struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    if (loop->is_making_child) {
+        return misuse(loop, __func__, "it was called already", "call loop_child_end before the next");
+    }
+    loop->is_making_child = true;
+    expect_end(loop);
+    sigemptyset(&loop->caught);
+    add_watched(loop, &loop->caught, false);
+    for_each_signal(&loop->caught, start_catching);
+    loop_signals_take_back_sigpipe(loop);
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->saved_mask, &loop->loop_mask);
+    return 0;
+}
+
+int loop_child_end(struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    if (!loop->is_making_child) {
+        return misuse(loop, __func__, "loop_child_begin was not called", "call it before what makes the child");
+    }
+    loop_child_finish(loop);
+    return 0;
+}
+
+void loop_child_finish(struct loop *loop)
+{
+    if (loop->is_making_child && !loop->is_forked) {
+        add_watched(loop, &loop->loop_mask, true); /* the program may have asked for more meanwhile */
+        loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->loop_mask, NULL);
+        for_each_signal(&loop->caught, stop_catching);
+    }
+    loop->is_making_child = false;
+}
+
+void loop_saved_mask(const struct loop *loop, sigset_t *mask)
+{
+    if (!loop_check_pointer(mask, "mask", __func__)) {
+        return;
+    }
+    if (!loop_is_good(loop, __func__)) {
+        sigemptyset(mask);
+        return;
+    }
+    *mask = loop->saved_mask;
+}

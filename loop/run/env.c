@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What a program is given of the world outside: the standard streams, clocks, random bytes, and the tokens for
+ * directories and for debugging.
+ *
+ * A standard stream that was closed when the loop began is there all the same: `in` is at its end from the start, and
+ * writes to `out` and `err` end with -EBADF. Its number is occupied while the loop runs, by a descriptor that can be
+ * neither read nor written (O_PATH: both give EBADF, as before), so that no socket becomes 0, 1 or 2, and gets what
+ * somebody meant for standard error.
+ */
+#include <loop/core/check.h>
+#include <fs/fs.h>
+#include <loop/run/env.h>
+#include <loop/flow/own/memory.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- closed standard streams ---- */
+
+unsigned loop_env_occupy_standard(void)
+{
+    unsigned occupied = 0;
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
+        if (fcntl(number, F_GETFD) >= 0) {
+            continue;
+        }
+        int found = open("/", O_PATH | O_CLOEXEC);
+        if (found == number) {
+            occupied |= 1u << number;
+        } else if (found >= 0) {
+            close(found); /* another thread was faster */
+        }
+    }
+    return occupied;
+}
+
+static bool is_open(int number)
+{
+    int flags = fcntl(number, F_GETFL);
+    return flags >= 0 && !(flags & O_PATH);
+}
+
+void loop_env_vacate_standard(unsigned occupied)
+{
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
+        if (occupied & 1u << number && !is_open(number)) {
+            close(number);
+        }
+    }
+}
+
+/* ---- the streams ---- */
+
+static struct loop_source *open_source(struct loop *loop, int number, struct loop_source *closed)
+{
+    if (!is_open(number)) {
+        loop_null_source_init(closed, loop->main_scope);
+        return closed;
+    }
+    struct loop_fd *fd = loop_fd_borrow(loop->main_scope, number);
+    return fd ? &loop_fd_flow(fd)->source : NULL;
+}
+
+static struct loop_sink *open_sink(struct loop *loop, int number, struct loop_sink *closed)
+{
+    if (!is_open(number)) {
+        loop_closed_sink_init(closed, loop->main_scope);
+        return closed;
+    }
+    struct loop_fd *fd = loop_fd_borrow(loop->main_scope, number);
+    return fd ? &loop_fd_flow(fd)->sink : NULL;
+}
+
+int loop_env_init(struct loop *loop)
+{
+    struct loop_env *env = &loop->env;
+    struct loop_clock *clock = loop_scope_alloc(loop->main_scope, sizeof *clock);
+    struct loop_debug *debug = loop_scope_alloc(loop->main_scope, sizeof *debug);
+    struct loop_dir *dirs = loop_scope_alloc(loop->main_scope, 2 * sizeof *dirs);
+    if (!clock || !debug || !dirs) {
+        return -ENOMEM;
+    }
+    clock->loop = loop;
+    debug->loop = loop;
+    dirs[0] = (struct loop_dir){.scope = loop->main_scope, .is_confined = true};
+    dirs[1] = (struct loop_dir){.scope = loop->main_scope, .is_confined = false};
+    loop_random_source_init(&loop->secure_random, loop->main_scope);
+    *env = (struct loop_env){
+        .loop = loop,
+        .scope = loop->main_scope,
+        .in = open_source(loop, STDIN_FILENO, &loop->in),
+        .out = open_sink(loop, STDOUT_FILENO, &loop->out),
+        .err = open_sink(loop, STDERR_FILENO, &loop->err),
+        .clock = clock,
+        .secure_random = &loop->secure_random,
+        .cwd = &dirs[0],
+        .fs = &dirs[1],
+        .debug = debug,
+    };
+    return env->in && env->out && env->err ? 0 : -ENOMEM;
+}
+
+/* ---- the clock ---- */
+
+int64_t loop_clock_wall(const struct loop_clock *clock)
+{
+    if (!loop_is_good(clock ? clock->loop : NULL, __func__)) {
+        return -EINVAL;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * LOOP_SECOND + now.tv_nsec;
+}
+
+int64_t loop_clock_monotonic(const struct loop_clock *clock)
+{
+    if (!loop_is_good(clock ? clock->loop : NULL, __func__)) {
+        return -EINVAL;
+    }
+    return loop_now(clock->loop);
+}

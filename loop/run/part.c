@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What parts built on the loop keep in it. They are few: a list is searched.
+ */
+#include <loop/core/check.h>
+#include <loop/core/core.h>
+#include <loop/kernel/memory.h>
+#include <loop/part.h>
+
+struct loop_part {
+    struct loop_part *next;
+    const void *key;
+    void *value;
+};
+
+struct loop_scope *loop_part_scope(struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
+    return loop->own_scope;
+}
+
+void **loop_part_slot(struct loop *loop, const void *key)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
+    for (struct loop_part *part = loop->parts; part; part = part->next) {
+        if (part->key == key) {
+            return &part->value;
+        }
+    }
+    struct loop_part *part = loop_kernel_calloc(1, sizeof *part);
+    if (!part) {
+        return NULL;
+    }
+    part->key = key;
+    part->next = loop->parts;
+    loop->parts = part;
+    return &part->value;
+}
+
+void loop_parts_finish(struct loop *loop)
+{
+    while (loop->parts) {
+        struct loop_part *part = loop->parts;
+        loop->parts = part->next;
+        loop_kernel_free(part);
+    }
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's
+ * scope has ended, and everything is unmade in the other direction.
+ */
+#include <loop/core/check.h>
+#include <loop/run/child.h>
+#include <loop/ground/clock.h>
+#include <loop/run/env.h>
+#include <loop/event/inbox.h>
+#include <loop/run/leak.h>
+#include <loop/core/log.h>
+#include <loop/flow/own/own.h>
+#include <loop/part.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define QUEUE_DEPTH 64u
+#define QUEUE_DEPTH_MAX 32768u
+#define BLOCK_SIZE 4096u
+#define SINK_LIMIT_BYTES ((size_t)1 << 20)
+
+/* The process in which this thread is inside a loop_run, or 0. A forked child may run a loop of its own. */
+static _Thread_local pid_t running_in;
+
+/* ---- options ---- */
+
+static int read_backend_name(struct loop_options *options)
+{
+    const char *name = getenv("LOOP_BACKEND");
+    if (options->backend != LOOP_BACKEND_AUTO || !name || !*name) {
+        return 0;
+    }
+    if (!strcmp(name, "uring")) {
+        options->backend = LOOP_BACKEND_URING;
+    } else if (!strcmp(name, "epoll")) {
+        options->backend = LOOP_BACKEND_EPOLL;
+    } else {
+        loop_log_options(options, LOOP_LOG_ERROR, "LOOP_BACKEND is \"%s\"; it can be uring or epoll", name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static void fill_in_defaults(struct loop_options *options)
+{
+    if (options->queue_depth == 0) {
+        options->queue_depth = QUEUE_DEPTH;
+    }
+    if (options->n_blocks == 0) {
+        options->n_blocks = options->queue_depth;
+    }
+    if (options->block_size == 0) {
+        options->block_size = BLOCK_SIZE;
+    }
+    if (options->sink_limit_bytes == 0) {
+        options->sink_limit_bytes = SINK_LIMIT_BYTES;
+    }
+}
+
+static void apply_hard_modes(struct loop_options *options)
+{
+    if (loop_hard()->depth > 0) {
+        options->queue_depth = loop_hard()->depth;
+    }
+    if (loop_hard()->has_one_chunk) {
+        options->n_blocks = 1;
+    }
+}
+
+static int check_options(struct loop_options *options)
+{
+    if (options->queue_depth > QUEUE_DEPTH_MAX) {
+        loop_log_options(options, LOOP_LOG_ERROR, "a queue_depth of %u is beyond the kernel's limit of %u",
+                         options->queue_depth, QUEUE_DEPTH_MAX);
+        return -EINVAL;
+    }
+    if (options->backend > LOOP_BACKEND_EPOLL || options->busy_poll_ns < 0) {
+        return -EINVAL;
+    }
+    fill_in_defaults(options);
+    if (options->block_size > LOOP_REGION_MAX || options->n_blocks > LOOP_REGION_MAX / options->block_size) {
+        loop_log_options(options, LOOP_LOG_ERROR, "a region of %u blocks of %zu bytes is too large: 1 GiB is the most",
+                         options->n_blocks, options->block_size);
+        return -EINVAL;
+    }
+    apply_hard_modes(options);
+    return read_backend_name(options);
+}
+
+/* ---- the backend ---- */
+
+static int init_backend(struct loop *loop, const struct loop_backend_ops *backend)
+{
+    loop->backend = backend;
+    int error = backend->init(loop);
+    if (error) {
+        loop->backend = NULL;
+    }
+    return error;
+}
+
+static int try_uring(struct loop *loop)
+{
+#if NORIA_URING
+    return init_backend(loop, &loop_backend_uring);
+#else
+    (void)snprintf(
+        loop->backend_detail, sizeof loop->backend_detail,
+        "io_uring can't be had: this library was built without it (NORIA_URING=OFF); use a build that has it");
+    return -ENOSYS;
+#endif
+}
+
+static int use_epoll(struct loop *loop)
+{
+    char reason[sizeof loop->backend_detail];
+    memcpy(reason, loop->backend_detail, sizeof reason);
+    int error = init_backend(loop, &loop_backend_epoll);
+    if (error) {
+        loop_log_options(&loop->options, LOOP_LOG_ERROR, "%s", loop->backend_detail);
+    } else if (*reason) {
+        memcpy(loop->backend_detail, reason, sizeof reason);
+    }
+    return error;
+}
+
+static int ask_fallback(const struct loop *loop)
+{
+    const struct loop_options *options = &loop->options;
+    if (options->fallback) {
+        return options->fallback(loop->backend_detail, options->fallback_arg);
+    }
+    loop_log_options(options, LOOP_LOG_WARNING, "running on epoll: %s", loop->backend_detail);
+    return 0;
+}
+
+static int choose_backend(struct loop *loop)
+{
+    if (loop->options.backend == LOOP_BACKEND_EPOLL) {
+        return use_epoll(loop);
+    }
+    int error = try_uring(loop);
+    if (!error) {
+        return 0;
+    }
+    if (loop->options.backend == LOOP_BACKEND_URING) {
+        loop_log_options(&loop->options, LOOP_LOG_ERROR, "io_uring was demanded: %s", loop->backend_detail);
+        return error;
+    }
+    int refused = ask_fallback(loop);
+    return refused ? refused : use_epoll(loop);
+}
+
+/* ---- the process around it ---- */
+
+static void block_sigpipe(struct loop *loop)
+{
+    sigset_t set, pending;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, &loop->saved_mask);
+    loop->sigpipe_was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+}
+
+static void restore_signals(struct loop *loop)
+{
+    loop_signals_take_back_sigpipe(loop);
+    pthread_sigmask(SIG_SETMASK, &loop->saved_mask, NULL);
+}
+
+/* ---- making and unmaking ---- */
+
+static void on_main_end(void *arg, int64_t error)
+{
+    struct loop *loop = arg;
+    bool is_error = error < 0 && !(loop->is_stopped && error == -ECANCELED);
+    if (loop->main_result == 0 && is_error) {
+        loop->main_result = (int)error;
+    }
+    loop_inbox_close(loop->inbox); /* the last posts run while what they may name is still there */
+    loop->main_has_ended = true;
+    loop_scope_cancel(loop->own_scope);
+    loop_scope_drop_hold(loop->own_scope, false);
+}
+
+static void on_own_end(void *arg, int64_t error)
+{
+    (void)error;
+    struct loop *loop = arg;
+    loop->own_has_ended = true;
+}
+
+static struct loop *make(const struct loop_options *options)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+    if (!loop) {
+        return NULL;
+    }
+    loop->options = *options;
+    loop->thread = pthread_self();
+    loop->thread_id = gettid();
+    loop->process = getpid();
+    loop_list_init(&loop->run_queue);
+    loop_list_init(&loop->active);
+    loop_list_init(&loop->dirty);
+    loop_list_init(&loop->after);
+    loop_list_init(&loop->after_child.link);
+    loop->last_ending = &loop->ending;
+    loop->unix_message = (struct msghdr){.msg_iov = &loop->unix_vector, .msg_iovlen = 1};
+    loop_slab_init(&loop->jobs[LOOP_JOB_SMALL], LOOP_JOB_SMALL_BYTES, LOOP_JOB_SMALL);
+    loop_slab_init(&loop->jobs[LOOP_JOB_LARGE], sizeof(struct loop_job), LOOP_JOB_LARGE);
+    loop_slab_init(&loop->jobs[LOOP_JOB_BARE], LOOP_JOB_BARE_BYTES, LOOP_JOB_BARE);
+    loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
+    loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
+    loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
+    loop_hooks_init(loop);
+    loop_readers_init(loop);
+    loop_writers_init(loop);
+    loop_owns_init(loop);
+    loop_wheel_init(&loop->timers, loop_clock_read());
+    loop_signals_init(loop);
+    return loop;
+}
+
+static void unmake(struct loop *loop)
+{
+    assert(loop_jobs_in_use(loop) == 0 && loop->scopes.in_use == 0);
+    assert(loop->fds.in_use == loop_leaked_pins(loop));
+    assert(loop->readers.in_use == 0 && loop->writers.in_use == 0);
+    assert(loop_wheel_is_empty(&loop->timers));
+    loop_copy_finish(loop);
+    loop_file_finish(loop);
+    loop_scratch_finish(loop);
+    loop_parts_finish(loop);
+    loop_scopes_finish(loop);
+    for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
+        loop_slab_finish(&loop->jobs[size]);
+    }
+    loop_slab_finish(&loop->fds);
+    loop_numbers_finish(loop);
+    loop_slab_finish(&loop->scopes);
+    loop_slab_finish(&loop->deadlines);
+    loop_slab_finish(&loop->hooks);
+    loop_slab_finish(&loop->readers);
+    loop_slab_finish(&loop->writers);
+    loop_owns_finish(loop);
+    loop_region_finish(loop);
+    if (loop->inbox && !loop->main_has_ended) {
+        loop_inbox_close(loop->inbox);
+    }
+    loop_inbox_unref(loop->inbox);
+    loop_check_end(loop);
+    free(loop);
+}
+
+static int furnish_scopes(struct loop *loop)
+{
+    loop_scope_add_hold(loop->own_scope, false);
+    loop_scope_add_hold(loop->main_scope, false);
+    int error = loop_turn_watch_inbox(loop);
+    return error ? error : loop_env_init(loop);
+}
+
+static int prepare(struct loop *loop)
+{
+    const struct loop_options *options = &loop->options;
+    int error = loop_region_init(loop, options->n_blocks, options->block_size);
+    if (error) {
+        loop_log_options(&loop->options, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks,
+                         options->block_size, strerror(-error));
+        return error;
+    }
+    loop->inbox = loop_inbox_create(options->post_capacity);
+    if (!loop->inbox) {
+        return -errno;
+    }
+    /* One page of the slab holds both: either there is memory for both scopes or for none. */
+    loop->own_scope = loop_scope_open_root(loop, on_own_end, loop);
+    loop->main_scope = loop->own_scope ? loop_scope_open_root(loop, on_main_end, loop) : NULL;
+    return loop->main_scope ? 0 : -ENOMEM;
+}
+
+int loop_stop(struct loop *loop, int status)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    if (loop->is_stopped || loop->main_has_ended) {
+        return -EALREADY;
+    }
+    loop->is_stopped = true;
+    loop->main_result = status;
+    loop_scope_cancel(loop->main_scope);
+    return 0;
+}
+
+static void run_main(struct loop *loop, loop_main_fn *main, void *arg)
+{
+    int result = main(&loop->env, arg);
+    if (result != 0) {
+        (void)loop_stop(loop, result);
+    }
+}
+
+static void run_turns(struct loop *loop)
+{
+    loop_scope_drop_hold(loop->main_scope, false);
+    int error = loop->backend->run(loop);
+    if (error) {
+        loop->backend = loop->backend->broken;
+        loop->broken.error = error;
+        loop->main_result = error;
+        if (!loop->main_has_ended) {
+            loop_scope_fail(loop->main_scope, error);
+        }
+        (void)loop->backend->run(loop);
+    }
+}
+
+/* What main's world is made of, main, and the turns until it has all ended. Where the world can't be made, main never
+ * runs and what there is of it ends the same way. */
+static void live(struct loop *loop, loop_main_fn *main, void *arg)
+{
+    int error = furnish_scopes(loop);
+    if (error) {
+        loop->main_result = error;
+    } else {
+        run_main(loop, main, arg);
+    }
+    run_turns(loop);
+}
+
+static int run(const struct loop_options *options, loop_main_fn *main, void *arg)
+{
+    struct loop *loop = make(options);
+    if (!loop) {
+        return -ENOMEM;
+    }
+    loop_check_begin(loop);
+    unsigned occupied = loop_env_occupy_standard();
+    block_sigpipe(loop);
+    int result = prepare(loop);
+    if (!result) {
+        result = choose_backend(loop);
+    }
+    if (!result) {
+        struct loop *before = loop_child_concerns(loop);
+        live(loop, main, arg);
+        result = loop->main_result;
+        loop_child_concerns(before);
+        loop_child_finish(loop);
+        loop_pool_finish(loop);
+        loop->backend->finish(loop);
+    } else if (loop->main_scope) {
+        loop_slab_put(&loop->scopes, loop->main_scope);
+        loop_slab_put(&loop->scopes, loop->own_scope);
+    }
+    loop_signals_finish(loop);
+    restore_signals(loop);
+    loop_env_vacate_standard(occupied);
+    loop_leaks_name(loop);
+    unmake(loop);
+    return result;
+}
+
+int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg)
+{
+    struct loop_options copy = options ? *options : (struct loop_options){0};
+    if (!main) {
+        return -EINVAL;
+    }
+    pid_t before = running_in;
+    if (before == getpid()) {
+        loop_log_options(&copy, LOOP_LOG_ERROR, "loop_run inside loop_run: a thread runs one loop at a time");
+        return -EDEADLK;
+    }
+    int result = check_options(&copy);
+    if (!result) {
+        running_in = getpid();
+        result = run(&copy, main, arg);
+        running_in = before;
+    }
+    return result;
+}
+
+int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size, loop_fallback_fn *fallback, loop_main_fn *main,
+             void *arg)
+{
+    struct loop_options options = {.queue_depth = queue_depth,
+                                   .n_blocks = n_blocks,
+                                   .block_size = block_size,
+                                   .fallback = fallback,
+                                   .fallback_arg = arg};
+    return loop_run_with(&options, main, arg);
+}
+
+/* ---- asking ---- */
+
+const char *loop_backend_name(const struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return "";
+    }
+    return loop->backend->name;
+}
+
+const char *loop_backend_detail(const struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return "";
+    }
+    return loop->backend_detail;
+}
+
+void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
+{
+    if (!loop_check_pointer(stats, "statistics", __func__)) {
+        return;
+    }
+    if (!loop_is_good(loop, __func__)) {
+        *stats = (struct loop_stats){0};
+        return;
+    }
+    *stats = loop->stats;
+    stats->jobs_now = loop_jobs_in_use(loop);
+    stats->job_slots = loop_jobs_capacity(loop);
+    stats->scopes_now = loop->scopes.in_use;
+    stats->fds_now = loop->fds.in_use;
+    stats->pool_threads_now = loop_pool_threads(loop);
+    stats->wakeups = loop_inbox_wakeups(loop->inbox);
+}
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+const char *loop_version(void)
+{
+    return TEXT(LOOP_VERSION_MAJOR) "." TEXT(LOOP_VERSION_MINOR) "." TEXT(LOOP_VERSION_PATCH);
+}

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Each operation as one system call: on the loop's thread, where it must not wait, or on a thread of the pool, where it
+ * may.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/syscall/unaligned.h>
+#include <loop/syscall/request.h>
+#include <loop/syscall/io.h>
+#include <loop/core/unread.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How often an open is tried that a rename in its path has disturbed. */
+#define OPEN_TRIES 1000
+
+/* A system call's answer as a result. */
+static int64_t outcome(int64_t answer)
+{
+    return answer < 0 ? -errno : answer;
+}
+
+/* The events of `events` that are there now, or that come unasked. */
+static int polled(int number, short events)
+{
+    struct pollfd entry = {.fd = number, .events = events};
+    int n = poll(&entry, 1, 0);
+    return n < 0 ? -errno : entry.revents;
+}
+
+/* ---- reading and writing ---- */
+
+/* The job's bytes as vectors. Empty ones in front are left out: what is shortened is the first. */
+static const struct iovec *vectors(const struct loop_job *job, struct iovec *single, int *n)
+{
+    const struct loop_move_args *args = &job->u.args.move;
+    if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
+        *single = (struct iovec){args->data, args->len};
+        *n = 1;
+        return single;
+    }
+    const struct iovec *iov = args->iov;
+    size_t count = args->n_iov;
+    for (; count > 1 && iov->iov_len == 0; count--) {
+        iov++;
+    }
+    *n = (int)count;
+    return iov;
+}
+
+/* The same for a file, where the hard mode is up to us. */
+static const struct iovec *file_vectors(const struct loop_job *job, struct iovec *single, int *n)
+{
+    const struct iovec *iov = vectors(job, single, n);
+    if (loop_hard()->is_short && *n > 0) {
+        *single = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
+        *n = 1;
+        return single;
+    }
+    return iov;
+}
+
+static size_t total_length(const struct iovec *iov, int n)
+{
+    size_t total = 0;
+    for (int i = 0; i < n; i++) {
+        total += iov[i].iov_len;
+    }
+    return total;
+}
+
+/* After a short read of a regular file: whether the file ends there. What isn't a regular file may be short anywhere.
+ */
+static bool file_ends_at(int number, int64_t offset)
+{
+    struct stat status;
+    return fstat(number, &status) || !S_ISREG(status.st_mode) || offset >= status.st_size;
+}
+
+/* A call that doesn't wait for the disk: for reads what is in the page cache, for writes what there is room for there.
+ * What goes past the cache (O_DIRECT) waits in any case, and some file systems can't tell beforehand. */
+static int64_t move_now(struct loop_fd *fd, bool is_output, const struct iovec *iov, int n, int64_t offset)
+{
+    if (fd->is_direct || (is_output ? fd->writes_wait : fd->reads_wait)) {
+        return -EAGAIN;
+    }
+    int64_t result = outcome(is_output ? pwritev2(fd->number, iov, n, offset, RWF_NOWAIT)
+                                       : preadv2(fd->number, iov, n, offset, RWF_NOWAIT));
+    if (result != -EOPNOTSUPP) {
+        return result;
+    }
+    fd->writes_wait |= is_output;
+    fd->reads_wait |= !is_output;
+    return -EAGAIN;
+}
+
+int64_t loop_attempt_now(struct loop_job *job)
+{
+    struct iovec single;
+    int n;
+    const struct iovec *iov = file_vectors(job, &single, &n);
+    int64_t result;
+    do {
+        result = move_now(job->fd, loop_op_table[job->op].is_output, iov, n, LOOP_CURRENT);
+    } while (result == -EINTR);
+    return result;
+}
+
+int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len)
+{
+    struct iovec iov = {buf, loop_hard_length(len)};
+    int64_t result;
+    do {
+        result = move_now(fd, false, &iov, 1, LOOP_CURRENT);
+    } while (result == -EINTR);
+    return result;
+}
+
+/* Takes what is in the page cache, if all of it is; otherwise the whole read is for a thread that may wait for the
+ * disk. */
+static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, int64_t offset)
+{
+    int number = fd->number;
+    int64_t result = move_now(fd, false, iov, n, offset);
+    if (result <= 0 || (size_t)result == total_length(iov, n)) {
+        return result;
+    }
+    int64_t end = offset == LOOP_CURRENT ? lseek(number, 0, SEEK_CUR) : offset + result;
+    if (file_ends_at(number, end)) {
+        return result;
+    }
+    if (offset == LOOP_CURRENT) {
+        lseek(number, -result, SEEK_CUR);
+    }
+    return -EAGAIN;
+}
+
+/* A source and a sink take what O_DIRECT doesn't. The operations of the low level tell what the system call says. */
+static int64_t as_of_flow(const struct loop_job *job, const struct iovec *iov, int n, int64_t result)
+{
+    if (result != -EINVAL || !job->fd->is_direct || !job->kind->takes_unaligned) {
+        return result;
+    }
+    bool is_output = loop_op_table[job->op].is_output;
+    return is_output ? loop_unaligned_write(job->fd->number, iov, n) : loop_unaligned_read(job->fd->number, iov, n);
+}
+
+static int64_t try_read(struct loop_job *job, bool may_block)
+{
+    struct iovec single;
+    int n, number = job->fd->number;
+    int64_t offset = job->u.args.move.offset;
+    bool is_stream = loop_fd_is_stream(job->fd) || loop_fd_has_unread(job->fd);
+    if (!may_block && offset == LOOP_CURRENT && is_stream) {
+        const struct iovec *iov = vectors(job, &single, &n);
+        return total_length(iov, n) ? loop_io_read(job->fd, iov, n) : 0;
+    }
+    const struct iovec *iov = file_vectors(job, &single, &n);
+    if (!may_block) {
+        return read_cached(job->fd, iov, n, offset);
+    }
+    int64_t result = outcome(offset == LOOP_CURRENT ? readv(number, iov, n) : preadv(number, iov, n, offset));
+    return as_of_flow(job, iov, n, result);
+}
+
+static int64_t try_write(struct loop_job *job, bool may_block)
+{
+    struct iovec single;
+    int n, number = job->fd->number;
+    int64_t offset = job->u.args.move.offset;
+    if (!may_block && offset == LOOP_CURRENT && job->fd->write_by != LOOP_IO_BLOCKING) {
+        const struct iovec *iov = vectors(job, &single, &n);
+        return loop_io_write(job->fd, iov, n);
+    }
+    if (!may_block) {
+        return -EAGAIN;
+    }
+    const struct iovec *iov = file_vectors(job, &single, &n);
+    int64_t result = outcome(offset == LOOP_CURRENT ? writev(number, iov, n) : pwritev(number, iov, n, offset));
+    return as_of_flow(job, iov, n, result);
+}
+
+/* ---- sockets ---- */
+
+/* What doesn't come from the byte stream: urgent data, and the errors of what was sent. */
+#define OTHER_INPUT (MSG_OOB | MSG_ERRQUEUE)
+
+static bool has_unread_for(const struct loop_job *job, int flags)
+{
+    return loop_fd_has_unread(job->fd) && !loop_op_table[job->op].is_output && !(flags & OTHER_INPUT);
+}
+
+static int64_t move_once(const struct loop_job *job, size_t done)
+{
+    const struct loop_message_args *args = &job->u.args.message;
+    char *data = (char *)args->data + done;
+    size_t len = args->len - done;
+    if (has_unread_for(job, args->flags)) {
+        struct iovec iov = {data, len};
+        return loop_unread_read(job->fd, &iov, 1, args->flags & MSG_PEEK);
+    }
+    if (job->fd->is_byte_stream && !(args->flags & MSG_WAITALL)) {
+        len = loop_hard_length(len);
+    }
+    int flags = args->flags | MSG_DONTWAIT;
+    return job->op == LOOP_OP_SEND ? outcome(send(job->fd->number, data, len, flags | MSG_NOSIGNAL))
+                                   : outcome(recv(job->fd->number, data, len, flags));
+}
+
+/* MSG_WAITALL on a byte stream means to go on until all is there, across any number of waits: how far it got is kept in
+ * `done`, and is the result when an error or the end comes in between. */
+static int64_t try_socket(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    struct loop_message_args *args = &job->u.args.message;
+    bool wants_all = (args->flags & MSG_WAITALL) && !(args->flags & MSG_PEEK) && job->fd->is_byte_stream;
+    int64_t done = (int64_t)args->done, result;
+    do {
+        result = move_once(job, (size_t)done);
+        done += result > 0 ? result : 0;
+    } while (wants_all && (result > 0 || result == -EINTR) && (size_t)done < args->len);
+    if (!wants_all) {
+        return result;
+    }
+    args->done = (size_t)done;
+    bool waits = result == -EAGAIN && !(args->flags & MSG_DONTWAIT);
+    if (done > 0 && result < 0 && result != -EAGAIN && !loop_op_table[job->op].is_output) {
+        loop_unread_keep_error(job->scope->loop, job->fd, result);
+    }
+    return done > 0 && !waits ? done : result;
+}
+
+/* Unread bytes as a message: without an address, descriptors or flags, which those that read them had. */
+static int64_t unread_message(const struct loop_job *job, struct msghdr *header, int flags)
+{
+    header->msg_namelen = 0;
+    header->msg_controllen = 0;
+    header->msg_flags = 0;
+    return loop_unread_read(job->fd, header->msg_iov, (int)header->msg_iovlen, flags & MSG_PEEK);
+}
+
+static int64_t try_message(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    struct loop_message_request *request = job->u.args.extra;
+    int flags = job->u.args.message.flags | MSG_DONTWAIT;
+    if (has_unread_for(job, flags)) {
+        return unread_message(job, &request->header, flags);
+    }
+    return job->op == LOOP_OP_SEND_MSG ? outcome(sendmsg(job->fd->number, &request->header, flags))
+                                       : outcome(recvmsg(job->fd->number, &request->header, flags));
+}
+
+/* Somebody else's listener may be a blocking one, and no flag makes a single accept not wait: it is asked first. */
+static int64_t try_accept(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    int number = job->fd->number;
+    if (job->fd->is_borrowed && polled(number, POLLIN) == 0) {
+        return -EAGAIN;
+    }
+    return outcome(
+        accept4(number, job->u.args.accept.address, job->u.args.accept.address_len, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+/* A borrowed socket that is a blocking one is made nonblocking for the length of the call. */
+static int64_t connect_without_waiting(const struct loop_job *job)
+{
+    int number = job->fd->number;
+    int flags = job->fd->is_borrowed ? fcntl(number, F_GETFL) : O_NONBLOCK;
+    bool is_blocking = flags >= 0 && !(flags & O_NONBLOCK);
+    if (is_blocking) {
+        fcntl(number, F_SETFL, flags | O_NONBLOCK);
+    }
+    int64_t result = outcome(connect(number, job->u.args.extra, job->u.args.connect.address_len));
+    if (is_blocking) {
+        fcntl(number, F_SETFL, flags);
+    }
+    return result;
+}
+
+/* -EAGAIN before it has begun is connect's own: a Unix listener's backlog is full. It is the result, as in the
+ * ring: nothing tells when there is room. Once begun, the call is made again when there is something to hear: it tells
+ * the outcome, and leaves the socket in the state that the ring leaves it in. */
+static int64_t try_connect(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    bool was_begun = job->u.args.connect.is_begun;
+    if (was_begun && polled(job->fd->number, POLLOUT) == 0) {
+        return -EAGAIN;
+    }
+    int64_t result = connect_without_waiting(job);
+    if (result == -EINPROGRESS || (was_begun && result == -EALREADY)) {
+        job->u.args.connect.is_begun = true;
+        return -EAGAIN;
+    }
+    return was_begun && result == -EISCONN ? 0 : result;
+}
+
+/* ---- the rest ---- */
+
+static int64_t try_nop(struct loop_job *job, bool may_block)
+{
+    (void)job;
+    (void)may_block;
+    return 0;
+}
+
+static int64_t try_poll(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    struct loop_fd *fd = job->fd;
+    uint32_t asked = job->u.args.poll.events;
+    int events = loop_fd_is_file(fd) ? loop_ready_poll_file(fd, asked) : polled(fd->number, (short)asked);
+    if (events >= 0 && asked & POLLIN && loop_fd_has_unread(job->fd)) {
+        events |= POLLIN;
+    }
+    if (events > 0 && (events & POLLNVAL)) {
+        return -EBADF;
+    }
+    return events ? events : -EAGAIN;
+}
+
+static bool is_pipe(const struct loop_fd *fd)
+{
+    return fd->is_byte_stream && fd->write_by != LOOP_IO_SOCKET;
+}
+
+/* SPLICE_F_NONBLOCK is for the pipe; the other end heeds its own flag. One of somebody else's that may be blocking gets
+ * no more at a time than it has room for once it polls writable. (On a thread of the pool the other end is a file.) */
+/* Unread bytes, on a thread: to a file. */
+static int64_t splice_block(const struct loop_job *job)
+{
+    const struct loop_op_args *args = &job->u.args;
+    const struct loop_block *block = args->extra;
+    const char *data = (const char *)block->bytes + block->at;
+    size_t len = loop_hard_length(block->end - block->at);
+    int to = args->second->number;
+    return outcome(args->splice.to_offset == LOOP_CURRENT ? write(to, data, len)
+                                                          : pwrite(to, data, len, args->splice.to_offset));
+}
+
+static int64_t try_splice(struct loop_job *job, bool may_block)
+{
+    struct loop_op_args *args = &job->u.args;
+    struct loop_fd *to = args->second;
+    if (args->extra) {
+        return splice_block(job);
+    }
+    loff_t from_offset = args->splice.from_offset, to_offset = args->splice.to_offset;
+    size_t len = loop_hard_length(args->splice.len);
+    if (!may_block && to->is_borrowed && !is_pipe(to) && len > PIPE_BUF) {
+        len = PIPE_BUF;
+    }
+    return outcome(splice(job->fd->number, from_offset == LOOP_CURRENT ? NULL : &from_offset, to->number,
+                          to_offset == LOOP_CURRENT ? NULL : &to_offset, len, SPLICE_F_NONBLOCK));
+}
+
+/* A kernel or a filter that has no openat2 has openat, which does the same when no resolve flags are asked for. */
+static int64_t open_once(const struct loop_open_request *request, uint64_t more_flags)
+{
+    struct open_how how = request->how;
+    how.flags |= more_flags;
+    int64_t result = outcome(syscall(SYS_openat2, request->dir_number, request->path, &how, sizeof how));
+    if (result == -ENOSYS && how.resolve == 0) {
+        result = outcome(openat(request->dir_number, request->path, (int)how.flags, (mode_t)how.mode));
+    }
+    return result;
+}
+
+static int64_t open_undisturbed(const struct loop_open_request *request, uint64_t more_flags)
+{
+    bool can_be_disturbed = (request->how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) != 0;
+    bool is_for_cache = (request->how.resolve & RESOLVE_CACHED) != 0;
+    int64_t result = open_once(request, more_flags);
+    for (int i = 0; result == -EAGAIN && can_be_disturbed && !is_for_cache && i < OPEN_TRIES; i++) {
+        sched_yield();
+        result = open_once(request, more_flags);
+    }
+    if (result == -EAGAIN && more_flags && !is_for_cache) {
+        result = open_once(request, 0); /* somebody has a lease on the file: this waits until it is given up */
+    }
+    return result;
+}
+
+/* O_NONBLOCK keeps the open of a fifo from waiting for the other end; afterwards it is taken off again. With O_PATH
+ * nothing is opened that could wait. */
+static int64_t try_open(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    const struct loop_open_request *request = job->u.args.extra;
+    uint64_t more_flags = request->how.flags & (O_PATH | O_NONBLOCK) ? 0 : O_NONBLOCK;
+    int64_t result = open_undisturbed(request, more_flags);
+    if (result >= 0 && more_flags) {
+        int flags = fcntl((int)result, F_GETFL);
+        fcntl((int)result, F_SETFL, flags & ~O_NONBLOCK);
+    }
+    return result;
+}
+
+static int64_t try_statx(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    const struct loop_statx_args *args = &job->u.args.statx;
+    const struct loop_path_request *request = job->u.args.extra;
+    return outcome(statx(request->dir_number, request->path, args->flags, args->mask, args->buf));
+}
+
+static int64_t try_fsync(struct loop_job *job, bool may_block)
+{
+    (void)may_block;
+    return outcome(job->u.args.sync.is_data_only ? fdatasync(job->fd->number) : fsync(job->fd->number));
+}
+
+/* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */
+typedef int64_t try_fn(struct loop_job *job, bool may_block);
+
+static try_fn *const tries[LOOP_OP_COUNT] = {
+    [LOOP_OP_NOP] = try_nop,
+    [LOOP_OP_OPENAT2] = try_open,
+    [LOOP_OP_READ] = try_read,
+    [LOOP_OP_READV] = try_read,
+    [LOOP_OP_WRITE] = try_write,
+    [LOOP_OP_WRITEV] = try_write,
+    [LOOP_OP_READ_FIXED] = try_read,
+    [LOOP_OP_WRITE_FIXED] = try_write,
+    [LOOP_OP_POLL] = try_poll,
+    [LOOP_OP_SPLICE] = try_splice,
+    [LOOP_OP_CONNECT] = try_connect,
+    [LOOP_OP_ACCEPT] = try_accept,
+    [LOOP_OP_ACCEPT_MULTISHOT] = try_accept,
+    [LOOP_OP_RECV] = try_socket,
+    [LOOP_OP_SEND] = try_socket,
+    [LOOP_OP_SEND_MSG] = try_message,
+    [LOOP_OP_RECV_MSG] = try_message,
+    [LOOP_OP_STATX] = try_statx,
+    [LOOP_OP_FSYNC] = try_fsync,
+};
+
+int64_t loop_attempt(struct loop_job *job, bool may_block)
+{
+    assert(tries[job->op]);
+    int64_t result;
+    do {
+        result = tries[job->op](job, may_block);
+    } while (result == -EINTR);
+    return result;
+}
+
+/* The pool keeps the order of reads at a regular file's position. But a file that is made while it is read, as some in
+ * /proc, which claim to be empty and don't know RWF_NOWAIT, may have nothing for as long as it likes: only the ring can
+ * cancel such a read. */
+bool loop_file_is_for_thread(const struct loop_fd *fd)
+{
+    struct stat status;
+    return fd->is_regular && (!fd->reads_wait || (fstat(fd->number, &status) == 0 && status.st_size > 0));
+}

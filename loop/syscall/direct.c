@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Operations served by system calls: at once where the descriptor is ready, from its wait lists when it isn't, and by
+ * the pool where they could block. The whole of the epoll backend, and what the ring refuses.
+ *
+ * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
+ */
+#include <loop/syscall/direct.h>
+#include <loop/syscall/buffers.h>
+#include <loop/syscall/io.h>
+#include <loop/low_level.h>
+#include <loop/core/unread.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+/* The shares of one turn, so that one busy descriptor doesn't hold up the others. */
+#define ACCEPTS_PER_TURN 64
+#define RECVS_PER_TURN 32
+
+/* Whether -EAGAIN is an answer rather than a reason to wait: where the caller asked not to wait, and connect's own. */
+static bool is_final_again(const struct loop_job *job)
+{
+    switch (job->op) {
+    case LOOP_OP_RECV:
+    case LOOP_OP_SEND:
+    case LOOP_OP_SEND_MSG:
+    case LOOP_OP_RECV_MSG: return (job->u.args.message.flags & MSG_DONTWAIT) != 0;
+    case LOOP_OP_CONNECT: return !job->u.args.connect.is_begun;
+    default: return false;
+    }
+}
+
+/* ---- multishot ---- */
+
+static enum loop_attempt done_with(struct loop_job *job, int64_t result)
+{
+    job->result = result;
+    return LOOP_ATTEMPT_DONE;
+}
+
+static enum loop_attempt accept_many(struct loop *loop, struct loop_job *job)
+{
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int64_t result = loop_attempt(job, false);
+        if (result == -EAGAIN) {
+            return LOOP_ATTEMPT_AGAIN;
+        }
+        if (result < 0) {
+            return done_with(job, result);
+        }
+        loop_job_emit(loop, job, result, NULL);
+        if (job->where != LOOP_AT_WAIT) {
+            return LOOP_ATTEMPT_MOVED; /* cancelled meanwhile */
+        }
+    }
+    return LOOP_ATTEMPT_MORE;
+}
+
+static int64_t receive(const struct loop_job *job, void *data, size_t len, int flags)
+{
+    ssize_t n;
+    do {
+        n = recv(job->fd->number, data, len, flags | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* No buffer is free. That matters only when there is something to receive. */
+static enum loop_attempt starve(struct loop_job *job)
+{
+    char byte;
+    int64_t result = receive(job, &byte, 1, MSG_PEEK);
+    if (result == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    return done_with(job, result > 0 ? -ENOBUFS : result);
+}
+
+/* Unread bytes, in memory beside the group's, which the ring may have. */
+static enum loop_attempt receive_unread(struct loop *loop, struct loop_job *job)
+{
+    struct loop_buffers *buffers = job->u.args.receive.buffers;
+    int64_t error = loop_unread_take_error(job->fd);
+    if (error) {
+        return done_with(job, error);
+    }
+    size_t len = loop_unread_length(job->fd), room = len < buffers->size_bytes ? len : buffers->size_bytes;
+    struct iovec iov = {loop_buffers_borrow(buffers, room), room};
+    if (!iov.iov_base) {
+        return done_with(job, -ENOBUFS);
+    }
+    int64_t n = loop_unread_read(job->fd, &iov, 1, false);
+    loop_job_emit(loop, job, n, iov.iov_base);
+    return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_MOVED;
+}
+
+/* The ring has the group, and there are no unread bytes any more: the job goes on there. */
+static enum loop_attempt return_to_ring(struct loop *loop, struct loop_job *job)
+{
+    loop_list_remove(&job->link);
+    job->is_otherwise = false;
+    loop->backend->start(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static enum loop_attempt receive_one(struct loop *loop, struct loop_job *job)
+{
+    struct loop_buffers *buffers = job->u.args.receive.buffers;
+    if (loop_fd_has_unread(job->fd)) {
+        return receive_unread(loop, job);
+    }
+    if (buffers->ring) {
+        return return_to_ring(loop, job);
+    }
+    if (buffers->n_free == 0) {
+        return starve(job);
+    }
+    size_t len = job->fd->is_byte_stream ? loop_hard_length(buffers->size_bytes) : buffers->size_bytes;
+    unsigned index = buffers->free_stack[buffers->n_free - 1];
+    char *data = buffers->memory + index * buffers->size_bytes;
+    int64_t result = loop_io_read_one(job->fd, data, len);
+    if (result == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (result <= 0) {
+        return done_with(job, result);
+    }
+    buffers->n_free--;
+    buffers->is_lent[index] = true;
+    loop_job_emit(loop, job, result, data);
+    if (job->where != LOOP_AT_WAIT) {
+        return LOOP_ATTEMPT_MOVED;
+    }
+    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+static enum loop_attempt receive_many(struct loop *loop, struct loop_job *job)
+{
+    enum loop_attempt attempt = LOOP_ATTEMPT_MORE;
+    for (unsigned i = 0; attempt == LOOP_ATTEMPT_MORE && i < RECVS_PER_TURN; i++) {
+        attempt = receive_one(loop, job);
+    }
+    return attempt;
+}
+
+/* Never tried here: its continuation may only be resumed by the dispatch. */
+static void start_multishot(struct loop *loop, struct loop_job *job)
+{
+    if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET) {
+        loop_job_backend_complete(loop, job, -ENOTSOCK);
+    } else {
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+}
+
+/* ---- splice ---- */
+
+/* Which end isn't ready. A file always is. So is what was shut down: the call says so, but poll(2) doesn't say of a
+ * full Unix socket that there is nothing to wait for. */
+static enum loop_splice_side find_blocked(const struct loop_job *job)
+{
+    const struct loop_fd *from = job->fd, *to = job->u.args.second;
+    bool is_ready = !loop_fd_is_stream(from) || loop_unread_is_for(from, job->u.args.splice.from_offset);
+    struct pollfd ends[2] = {
+        {.fd = is_ready ? -1 : from->number, .events = POLLIN},
+        {.fd = to->write_by == LOOP_IO_BLOCKING || to->is_shut ? -1 : to->number, .events = POLLOUT},
+    };
+    (void)poll(ends, 2, 0);
+    if (ends[0].fd >= 0 && !ends[0].revents) {
+        return LOOP_SPLICE_SOURCE;
+    }
+    return ends[1].fd >= 0 && !ends[1].revents ? LOOP_SPLICE_DESTINATION : LOOP_SPLICE_NOWHERE;
+}
+
+/* Waits for an end that has been found not to be ready. */
+static void wait_for_side(struct loop *loop, struct loop_job *job, enum loop_splice_side side)
+{
+    loop_list_remove(&job->link);
+    job->u.args.splice.side = side;
+    if (side == LOOP_SPLICE_SOURCE) {
+        job->fd->ready &= ~(uint32_t)POLLIN;
+        loop_ready_wait_read(loop, job->fd, job);
+    } else {
+        job->u.args.second->ready &= ~(uint32_t)POLLOUT;
+        loop_ready_wait_write(loop, job->u.args.second, job);
+    }
+}
+
+/* Unread bytes are not in the kernel: they are written, like other bytes. */
+static int64_t splice_unread(struct loop_job *job)
+{
+    const struct loop_block *first = loop_unread_first(job->fd);
+    size_t left = first->end - first->at, wanted = job->u.args.splice.len, len = wanted < left ? wanted : left;
+    int64_t n = loop_io_write_one(job->u.args.second, (const char *)first->bytes + first->at, len);
+    loop_unread_drop(job->fd, n > 0 ? (size_t)n : 0);
+    return n;
+}
+
+/* A thread of the pool has tried to write them to a file. */
+static void unread_spliced(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct loop_block *block = job->u.args.extra;
+    job->u.args.extra = NULL;
+    block->at += result > 0 ? (size_t)result : 0;
+    loop_unread_put(loop, job->fd, block);
+    loop_job_finish(loop, job, result);
+}
+
+static const struct loop_job_kind unread_splice_kind = {
+    .name = "operation", .cancel = loop_job_cancel_by_backend, .backend_done = unread_spliced, .size = LOOP_JOB_LARGE};
+
+/* One with a file goes to the pool when its pipe is ready, because the disk may take its time. */
+static enum loop_attempt splice_by_thread(struct loop *loop, struct loop_job *job)
+{
+    if (!job->u.args.extra && loop_unread_is_for(job->fd, job->u.args.splice.from_offset)) {
+        job->u.args.extra = loop_unread_detach(job->fd, job->u.args.splice.len);
+        if (!job->u.args.extra) {
+            return done_with(job, -ENOMEM);
+        }
+        job->kind = &unread_splice_kind;
+    }
+    loop_list_remove(&job->link);
+    loop_pool_submit(loop, job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static bool is_at_mark(const struct loop_fd *fd)
+{
+    int is_at = 0;
+    return loop_fd_reads_by(fd) == LOOP_IO_SOCKET && ioctl(fd->number, SIOCATMARK, &is_at) == 0 && is_at;
+}
+
+/* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. What the
+ * pipe doesn't take of the piece becomes unread. `*side` is what to wait for where nothing was moved. */
+static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_splice_side *side)
+{
+    struct loop_block *block = malloc(sizeof *block + PIPE_BUF);
+    *side = LOOP_SPLICE_SOURCE; /* there is nothing behind the mark yet */
+    if (!block) {
+        return -ENOMEM;
+    }
+    size_t len = job->u.args.splice.len < PIPE_BUF ? job->u.args.splice.len : PIPE_BUF;
+    int64_t n = receive(job, (char *)block->bytes, len, 0);
+    int64_t written = n > 0 ? loop_io_write_one(job->u.args.second, block->bytes, (size_t)n) : n;
+    if (written == n) {
+        free(block);
+        return n;
+    }
+    *side = LOOP_SPLICE_DESTINATION;
+    block->at = written > 0 ? (size_t)written : 0;
+    block->end = (size_t)n;
+    loop_unread_put(loop, job->fd, block);
+    return written;
+}
+
+/* Both ends are ready. Where it still has to wait, `*side` is what for. */
+static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kept, enum loop_splice_side *side)
+{
+    int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
+    *side = LOOP_SPLICE_DESTINATION;
+    if (!gets_kept && (result == 0 || result == -EAGAIN) && is_at_mark(job->fd)) {
+        result = pass_mark(loop, job, side);
+    }
+    return result;
+}
+
+/* Asks before it tries: a fifo that never had a writer looks like one at its end, and a splice doesn't say which end it
+ * would have to wait for. */
+static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
+{
+    enum loop_splice_side side = find_blocked(job);
+    bool has_file = !loop_fd_is_stream(job->fd) || job->u.args.second->write_by == LOOP_IO_BLOCKING;
+    bool gets_kept = side == LOOP_SPLICE_NOWHERE && loop_unread_is_for(job->fd, job->u.args.splice.from_offset);
+    int64_t error = gets_kept ? loop_unread_take_error(job->fd) : 0;
+    if (error) {
+        return done_with(job, error);
+    }
+    if (side == LOOP_SPLICE_NOWHERE && has_file) {
+        return splice_by_thread(loop, job);
+    }
+    if (side == LOOP_SPLICE_NOWHERE) {
+        int64_t result = splice_now(loop, job, gets_kept, &side);
+        if (result != -EAGAIN) {
+            return done_with(job, result);
+        }
+    }
+    if (job->u.args.splice.side == side) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    wait_for_side(loop, job, side);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+/* Behind others who wait for the source; a file's list is the flow's own. */
+static void start_splice(struct loop *loop, struct loop_job *job)
+{
+    job->u.args.splice.side = LOOP_SPLICE_NOWHERE;
+    if (loop_fd_is_stream(job->fd) && !loop_list_is_empty(&job->fd->readers)) {
+        job->u.args.splice.side = LOOP_SPLICE_SOURCE;
+        loop_ready_wait_read(loop, job->fd, job);
+    } else if (attempt_splice(loop, job) == LOOP_ATTEMPT_DONE) {
+        loop_job_backend_complete(loop, job, job->result);
+    }
+}
+
+/* A thread has found the pipe no longer ready: the splice waits for it again. */
+static void splice_done(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    if (result == -EAGAIN && !job->is_cancelled) {
+        start_splice(loop, job);
+    } else {
+        loop_job_finish(loop, job, result == -EAGAIN ? -ECANCELED : result);
+    }
+}
+
+const struct loop_job_kind loop_splice_kind = {.name = "operation",
+                                               .cancel = loop_job_cancel_by_backend,
+                                               .attempt = attempt_splice,
+                                               .backend_done = splice_done,
+                                               .size = LOOP_JOB_LARGE};
+
+/* ---- what waits for one descriptor ---- */
+
+/* What needs no readiness to have an answer: a socket's operation on something else, and a read of nothing. */
+static bool is_answered_at_once(const struct loop_job *job)
+{
+    switch (job->op) {
+    case LOOP_OP_READ:
+    case LOOP_OP_READ_FIXED: return job->u.args.move.len == 0;
+    case LOOP_OP_READV:
+    case LOOP_OP_WRITE:
+    case LOOP_OP_WRITEV:
+    case LOOP_OP_WRITE_FIXED: return false;
+    default: return loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET;
+    }
+}
+
+/* What doesn't come from the byte stream waits behind nobody who waits for that. */
+static bool is_other_input(const struct loop_job *job)
+{
+    bool is_receive = job->op == LOOP_OP_RECV || job->op == LOOP_OP_RECV_MSG;
+    return is_receive && job->u.args.message.flags & (MSG_OOB | MSG_ERRQUEUE);
+}
+
+/* Whether a system call may tell more than is known. Before the first event of a socket only a call can; a pipe's end
+ * must not be looked at before its first event, see attempt_splice. */
+static bool may_be_ready(const struct loop_job *job, uint32_t event)
+{
+    const struct loop_fd *fd = job->fd;
+    return (fd->ready & event) || (!(fd->watched & event) && loop_fd_reads_by(fd) == LOOP_IO_SOCKET);
+}
+
+static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event)
+{
+    struct loop_fd *fd = job->fd;
+    if (job->is_multishot) {
+        start_multishot(loop, job);
+        return;
+    }
+    bool is_first = loop_list_is_empty(event == POLLIN ? &fd->readers : &fd->writers);
+    bool may_answer = is_answered_at_once(job) || is_final_again(job) || is_other_input(job) ||
+                      (is_first && may_be_ready(job, event));
+    if (may_answer) {
+        int64_t result = loop_attempt(job, false);
+        if (job->kind->rest) {
+            result = job->kind->rest(job, result);
+        }
+        if (result == LOOP_GOES_ON) {
+            loop_ready_wait(loop, fd, job, event);
+            return;
+        }
+        if (result != -EAGAIN || is_final_again(job)) {
+            loop_job_backend_complete(loop, job, result);
+            return;
+        }
+        fd->ready &= ~event;
+    }
+    loop_ready_wait(loop, fd, job, event);
+}
+
+/* A read at the file's position keeps its place among the operations that use it: it is only tried here when none is
+ * under way, or there are unread bytes, which come before all that those read. */
+static bool may_try_cache(const struct loop_job *job)
+{
+    bool moves_position = job->u.args.move.offset == LOOP_CURRENT && !loop_fd_has_unread(job->fd);
+    return !loop_op_table[job->op].is_output && (!moves_position || !loop_fd_is_moving(job->fd));
+}
+
+/* The try has found out what the ring's backend didn't know when it passed the job on. */
+static bool belongs_to_ring(const struct loop_job *job, bool read_before)
+{
+    return job->is_otherwise && job->fd->reads_wait && !read_before && !loop_op_table[job->op].is_output &&
+           !loop_file_is_for_thread(job->fd);
+}
+
+static void start_file(struct loop *loop, struct loop_job *job)
+{
+    bool read_before = job->fd->reads_wait;
+    if (may_try_cache(job)) {
+        int64_t result = loop_attempt(job, false);
+        if (result != -EAGAIN) {
+            loop_job_backend_complete(loop, job, result);
+            return;
+        }
+    }
+    if (belongs_to_ring(job, read_before)) {
+        job->is_otherwise = false;
+        loop->backend->start(loop, job);
+    } else {
+        loop_pool_submit(loop, job);
+    }
+}
+
+static void start_move(struct loop *loop, struct loop_job *job)
+{
+    bool is_output = loop_op_table[job->op].is_output;
+    bool is_stream = is_output ? job->fd->write_by != LOOP_IO_BLOCKING : loop_fd_is_stream(job->fd);
+    if (job->op == LOOP_OP_SPLICE) {
+        start_splice(loop, job);
+    } else if (!is_stream || job->u.args.move.offset != LOOP_CURRENT) {
+        start_file(loop, job);
+    } else {
+        start_stream(loop, job, is_output ? POLLOUT : POLLIN);
+    }
+}
+
+/* Always among the pollers, also for one event only: whoever polls waits for nobody, and nobody for him. */
+static void start_poll(struct loop *loop, struct loop_job *job)
+{
+    loop_ready_wait(loop, job->fd, job, job->u.args.poll.events | POLLERR);
+}
+
+void loop_direct_start(struct loop *loop, struct loop_job *job)
+{
+    switch ((enum loop_op_class)loop_op_table[job->op].op_class) {
+    case LOOP_CLASS_AT_ONCE: loop_job_backend_complete(loop, job, loop_attempt(job, false)); return;
+    case LOOP_CLASS_READ: start_stream(loop, job, POLLIN); return;
+    case LOOP_CLASS_WRITE: start_stream(loop, job, POLLOUT); return;
+    case LOOP_CLASS_POLL: start_poll(loop, job); return;
+    case LOOP_CLASS_MOVE: start_move(loop, job); return;
+    case LOOP_CLASS_POOL: loop_pool_submit(loop, job); return;
+    }
+}
+
+/* ---- cancelling ---- */
+
+/* What had been moved before is told, P5. */
+static int64_t cancelled_result(const struct loop_job *job)
+{
+    bool counts = (job->op == LOOP_OP_RECV || job->op == LOOP_OP_SEND) && job->u.args.message.done > 0;
+    return counts ? (int64_t)job->u.args.message.done : -ECANCELED;
+}
+
+void loop_direct_cancel(struct loop *loop, struct loop_job *job)
+{
+    if (job->where == LOOP_AT_WAIT) {
+        loop_job_backend_complete(loop, job, cancelled_result(job));
+    } else if (job->where == LOOP_AT_POOL_LINE && loop_pool_withdraw(loop, job)) {
+        loop_job_backend_complete(loop, job, -ECANCELED);
+    }
+}
+
+/* ---- trying ---- */
+
+enum loop_attempt loop_direct_attempt(struct loop *loop, struct loop_job *job)
+{
+    switch (job->op) {
+    case LOOP_OP_ACCEPT_MULTISHOT: return accept_many(loop, job);
+    case LOOP_OP_RECV_MULTISHOT: return receive_many(loop, job);
+    default: break;
+    }
+    int64_t result = loop_attempt(job, false);
+    return result == -EAGAIN && !is_final_again(job) ? LOOP_ATTEMPT_AGAIN : done_with(job, result);
+}

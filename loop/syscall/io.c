@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Moving bytes by a descriptor's own way, never blocking: any way, any number of buffers. io.h has the shortest one.
+ */
+#include <loop/syscall/io.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/socket.h>
+#include <loop/core/unread.h>
+
+#include <limits.h>
+
+static bool polls_ready(const struct loop_fd *fd, short event)
+{
+    struct pollfd entry = {.fd = fd->number, .events = event};
+    return loop_kernel_poll(&entry, 1, 0) > 0;
+}
+
+static int64_t receive(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    if (n_iov == 1 && !fd->is_unix) {
+        return loop_kernel_recv(fd->number, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
+    ssize_t n = loop_kernel_recvmsg(fd->number, &message, MSG_DONTWAIT);
+    if (n >= 0 && message.msg_flags & MSG_CTRUNC) {
+        fd->doubts |= LOOP_DOUBT_ASK;
+    }
+    return n;
+}
+
+static int64_t transmit(int number, const struct iovec *iov, int n_iov)
+{
+    if (n_iov == 1) {
+        return loop_kernel_send(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
+    return loop_kernel_sendmsg(number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    switch ((enum loop_io)fd->read_by) {
+    case LOOP_IO_SOCKET: return receive(fd, iov, n_iov);
+    case LOOP_IO_NONBLOCKING:
+        return n_iov == 1 ? loop_kernel_read(fd->number, iov->iov_base, iov->iov_len)
+                          : loop_kernel_readv(fd->number, iov, n_iov);
+    case LOOP_IO_NOWAIT: return loop_kernel_preadv2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+    case LOOP_IO_POLLED:
+        errno = EAGAIN;
+        return polls_ready(fd, POLLIN) ? loop_kernel_readv(fd->number, iov, n_iov) : -1;
+    case LOOP_IO_UNREAD:
+    case LOOP_IO_BLOCKING: break;
+    }
+    assert(false); /* a file is read by the backend */
+    errno = EINVAL;
+    return -1;
+}
+
+/* A pipe that polls writable has room for PIPE_BUF bytes, pipe(7): so much can't block. */
+static int64_t write_after_poll(struct loop_fd *fd, const struct iovec *iov)
+{
+    errno = EAGAIN;
+    size_t len = iov->iov_len < PIPE_BUF ? iov->iov_len : PIPE_BUF;
+    return polls_ready(fd, POLLOUT) ? loop_kernel_write(fd->number, iov->iov_base, len) : -1;
+}
+
+static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    switch ((enum loop_io)fd->write_by) {
+    case LOOP_IO_SOCKET: return transmit(fd->number, iov, n_iov);
+    case LOOP_IO_NONBLOCKING:
+        return n_iov == 1 ? loop_kernel_write(fd->number, iov->iov_base, iov->iov_len)
+                          : loop_kernel_writev(fd->number, iov, n_iov);
+    case LOOP_IO_NOWAIT: return loop_kernel_pwritev2(fd->number, iov, n_iov, -1, RWF_NOWAIT);
+    case LOOP_IO_POLLED: return write_after_poll(fd, iov);
+    case LOOP_IO_UNREAD:
+    case LOOP_IO_BLOCKING: break;
+    }
+    assert(false); /* a file is written by the backend */
+    errno = EINVAL;
+    return -1;
+}
+
+/* Kernels before 6.4 don't know RWF_NOWAIT on pipes (EOPNOTSUPP): those are polled before each call. */
+static bool learns_to_poll(uint8_t *by)
+{
+    if (errno != EOPNOTSUPP || *by != LOOP_IO_NOWAIT) {
+        return false;
+    }
+    *by = LOOP_IO_POLLED;
+    return true;
+}
+
+/* Whether there is something left, and the urgent mark. */
+static void ask(struct loop_fd *fd)
+{
+    struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLPRI};
+    int n = loop_kernel_poll(&entry, 1, 0);
+    if (n == 0) {
+        fd->ready &= ~(uint32_t)POLLIN;
+    } else if (n > 0 && entry.revents & POLLPRI) {
+        fd->doubts |= LOOP_DOUBT_ALWAYS;
+    }
+}
+
+int64_t loop_io_note_doubtful(struct loop_fd *fd, int64_t n, size_t asked)
+{
+    int64_t result = n < 0 ? -errno : n;
+    bool is_short = n > 0 && (size_t)n < asked && !(fd->doubts & LOOP_DOUBT_ALWAYS);
+    if (!is_short && result != -EAGAIN) {
+        return result;
+    }
+    bool may_have_mark = n < 0 && fd->has_vague_events && !(fd->doubts & LOOP_DOUBT_ALWAYS);
+    if (fd->doubts & LOOP_DOUBT_ASK || may_have_mark) {
+        fd->doubts &= (uint8_t)~LOOP_DOUBT_ASK;
+        ask(fd);
+    } else {
+        fd->ready &= ~(uint32_t)POLLIN;
+    }
+    return result;
+}
+
+static size_t total_length(const struct iovec *iov, int n_iov)
+{
+    size_t total = 0;
+    for (int i = 0; i < n_iov; i++) {
+        total += iov[i].iov_len;
+    }
+    return total;
+}
+
+/* In the hard mode a byte stream moves about half of what it could. What is read or written whole, such as a number, is
+ * left alone. */
+static const struct iovec *shortened(const struct loop_fd *fd, const struct iovec *iov, int *n_iov,
+                                     struct iovec *single)
+{
+    if (!loop_hard()->is_short || !fd->is_byte_stream) {
+        return iov;
+    }
+    *single = (struct iovec){iov->iov_base, loop_hard_length(iov->iov_len)};
+    *n_iov = 1;
+    return single;
+}
+
+static size_t read_length(const struct iovec *iov, int n_iov)
+{
+    return n_iov == 1 ? iov->iov_len : total_length(iov, n_iov);
+}
+
+int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    struct iovec single;
+    iov = shortened(fd, iov, &n_iov, &single);
+    if (loop_fd_has_unread(fd)) {
+        return loop_unread_read(fd, iov, n_iov, false);
+    }
+    int64_t n;
+    do {
+        n = read_once(fd, iov, n_iov);
+    } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->read_by)));
+    return loop_io_note_read(fd, n, read_length(iov, n_iov));
+}
+
+int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    struct iovec single;
+    iov = shortened(fd, iov, &n_iov, &single);
+    int64_t n;
+    do {
+        n = write_once(fd, iov, n_iov);
+    } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->write_by)));
+    return loop_io_note_write(fd, n);
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The pool: a few threads for what can block. Jobs stand in one line; each thread takes the first that may go, and puts
+ * it among the results, which the loop collects in its dispatch.
+ */
+#include <loop/core/log.h>
+#include <loop/syscall/pool_state.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_THREADS 4u
+#define MOST_THREADS 1024u
+
+/* Results that one turn of the loop collects, so that a flood of them holds up nothing else. */
+#define COLLECTED_PER_TURN 256
+
+/* In a thread of a pool: which it is. */
+static _Thread_local const struct loop_pool_thread *this_thread;
+
+/* ---- making ---- */
+
+static unsigned wanted_threads(const struct loop *loop)
+{
+    unsigned n = loop->options.pool_threads;
+    return n == 0 ? DEFAULT_THREADS : n < MOST_THREADS ? n : MOST_THREADS;
+}
+
+static int make_pool(struct loop *loop)
+{
+    if (loop->pool) {
+        return 0;
+    }
+    unsigned most_threads = wanted_threads(loop);
+    struct loop_pool *pool = calloc(1, sizeof *pool + (most_threads + LOOP_POOL_MOST_OVERDUE) * sizeof *pool->threads);
+    if (!pool) {
+        return -ENOMEM;
+    }
+    pool->inbox = loop->inbox;
+    pool->most_threads = most_threads;
+    loop_list_init(&pool->collected);
+    loop_list_init(&pool->collected_late);
+    loop_list_init(&pool->line);
+    loop_list_init(&pool->long_line);
+    loop_list_init(&pool->done);
+    loop_list_init(&pool->came_back);
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->is_wanted, NULL);
+    loop->pool = pool;
+    return 0;
+}
+
+/* ---- the threads ---- */
+
+/* The operation's system call, for kinds that have nothing else. */
+static int64_t attempt(void *arg, void **buffer)
+{
+    (void)buffer;
+    return loop_attempt(arg, true);
+}
+
+static struct loop_thread_call call_for(struct loop_job *job)
+{
+    const struct loop_thread_kind *kind = job->kind->thread;
+    return kind ? kind->call(job) : (struct loop_thread_call){attempt, job};
+}
+
+static int64_t run_call(struct loop_pool_thread *thread)
+{
+    return thread->call.fn(thread->call.arg, &thread->buffer);
+}
+
+/* Under the mutex. */
+static void begin(struct loop_pool_thread *thread, struct loop_job *job)
+{
+    struct loop_pool *pool = thread->pool;
+    thread->call = call_for(job);
+    thread->running = job;
+    thread->asked_at_ns = 0;
+    atomic_store_explicit(&thread->is_asked_to_end, false, memory_order_relaxed);
+    thread->is_long = loop_pool_takes_long(job);
+    pool->n_running++;
+    pool->n_running_long += thread->is_long;
+}
+
+/* Under the mutex. The next job, which is then no longer in line; NULL at the end. A thread that has ended a job looks
+ * again before it sleeps, so that a job which had to stay behind that one needs nobody to wake a thread for it. */
+static struct loop_job *take_next(struct loop_pool_thread *thread)
+{
+    struct loop_pool *pool = thread->pool;
+    struct loop_job *job;
+    while (!(job = loop_pool_find_next(pool)) && !pool->is_ending) {
+        pool->n_idle++;
+        pthread_cond_wait(&pool->is_wanted, &pool->mutex);
+        pool->n_idle--;
+    }
+    if (job) {
+        loop_pool_pull(pool, job);
+        begin(thread, job);
+    }
+    return job;
+}
+
+/* Under the mutex. A job that goes on does so from the end of the line, so that it holds up the others for no longer
+ * than one call takes. */
+static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t result)
+{
+    const struct loop_thread_kind *kind = job->kind->thread;
+    if (!kind || !kind->goes_on || !kind->goes_on(job, result)) {
+        return false;
+    }
+    loop_pool_push(pool, job);
+    return true;
+}
+
+/* Under the mutex. True when the loop has to be told: it hasn't been since it last collected. */
+static bool put_done(struct loop_pool *pool, struct loop_job *job, int64_t result)
+{
+    job->result = result;
+    loop_list_push_back(&pool->done, &job->link);
+    return !atomic_exchange(&pool->has_done, true);
+}
+
+/* The same for a job that has been given up. */
+static bool put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
+{
+    loop_list_push_back(&pool->came_back, &thread->late->link);
+    thread->late = NULL;
+    return !atomic_exchange(&pool->has_done, true);
+}
+
+/* Under the mutex. The thread has come back from its job. True when the loop has to be told. */
+static bool end(struct loop_pool_thread *thread, int64_t result)
+{
+    struct loop_pool *pool = thread->pool;
+    struct loop_job *job = thread->running;
+    thread->running = NULL;
+    if (thread->is_overdue) {
+        thread->is_overdue = false;
+        pool->n_overdue--;
+    } else {
+        loop_pool_stop_counting(thread);
+    }
+    if (thread->late) {
+        return put_late(pool, thread);
+    }
+    return !put_back(pool, job, result) && put_done(pool, job, result);
+}
+
+static void tell_loop(struct loop_pool *pool)
+{
+    pthread_mutex_unlock(&pool->mutex);
+    loop_inbox_wake(pool->inbox);
+    pthread_mutex_lock(&pool->mutex);
+}
+
+static void *run_thread(void *arg)
+{
+    struct loop_pool_thread *thread = arg;
+    struct loop_pool *pool = thread->pool;
+    struct loop_job *job;
+    this_thread = thread;
+    pthread_setname_np(pthread_self(), "noria-pool");
+    pthread_mutex_lock(&pool->mutex);
+    while ((job = take_next(thread))) {
+        pthread_mutex_unlock(&pool->mutex);
+        int64_t result = run_call(thread);
+        pthread_mutex_lock(&pool->mutex);
+        if (end(thread, result)) {
+            tell_loop(pool);
+        }
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+static void count_threads(struct loop_pool *pool, int more)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->n_threads += (unsigned)more;
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+/* A new thread inherits the mask of the one that makes it: signals are for the program's own threads. */
+static int add_thread(struct loop_pool *pool)
+{
+    struct loop_pool_thread *thread = &pool->threads[pool->n_threads];
+    thread->pool = pool;
+    count_threads(pool, 1); /* before it looks for a job */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread->thread, NULL, run_thread, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        count_threads(pool, -1);
+    }
+    return -error;
+}
+
+/* ---- handing over ---- */
+
+/* Says it once: a process at its limit would fill the log. */
+static void log_failure(struct loop *loop, int error)
+{
+    if (!loop->pool->has_failed) {
+        loop->pool->has_failed = true;
+        loop_log_options(&loop->options, LOOP_LOG_WARNING,
+                         "no thread for what blocks could be made (%s): %s; see RLIMIT_NPROC and the pids limit",
+                         strerror(-error),
+                         loop->pool->n_threads ? "there are fewer than asked for" : "it holds up the loop");
+    }
+}
+
+/* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
+void loop_pool_count_moving(const struct loop_job *job, int more)
+{
+    if (loop_op_table[job->op].op_class == LOOP_CLASS_MOVE) {
+        job->fd->moving += (uint32_t)more;
+        if (job->u.args.second) {
+            job->u.args.second->moving += (uint32_t)more;
+        }
+    }
+}
+
+/* Without a single thread the last resort is to do what blocks here: late is better than never. */
+static void run_line_here(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    struct loop_job *job;
+    while ((job = loop_pool_find_next(pool))) {
+        loop_pool_pull(pool, job);
+        pool->threads[0].call = call_for(job);
+        loop_pool_count_moving(job, -1);
+        loop_job_backend_complete(loop, job, run_call(&pool->threads[0]));
+    }
+}
+
+/* Under the mutex. Fewer threads sleep than there are jobs in line, and another may be made. */
+static bool needs_thread(const struct loop_pool *pool)
+{
+    return pool->line_length > pool->n_idle && pool->n_threads < pool->most_threads + pool->n_overdue;
+}
+
+/* Makes a thread where one is needed, and wakes one. */
+void loop_pool_serve(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    pthread_mutex_lock(&pool->mutex);
+    bool needs = needs_thread(pool);
+    pthread_mutex_unlock(&pool->mutex);
+    int error = needs ? add_thread(pool) : 0;
+    if (error) {
+        log_failure(loop, error);
+    }
+    if (pool->n_threads == 0) {
+        run_line_here(loop);
+    } else {
+        pthread_cond_signal(&pool->is_wanted);
+    }
+}
+
+void loop_pool_submit(struct loop *loop, struct loop_job *job)
+{
+    int error = make_pool(loop);
+    if (error) {
+        loop_job_backend_complete(loop, job, error);
+        return;
+    }
+    struct loop_pool *pool = loop->pool;
+    job->where = LOOP_AT_POOL_LINE;
+    loop_pool_count_moving(job, 1);
+    pthread_mutex_lock(&pool->mutex);
+    loop_pool_push(pool, job);
+    pthread_mutex_unlock(&pool->mutex);
+    loop_pool_serve(loop);
+}
+
+bool loop_work_is_cancelled(void)
+{
+    return this_thread && atomic_load_explicit(&this_thread->is_asked_to_end, memory_order_relaxed);
+}
+
+/* ---- results ---- */
+
+bool loop_pool_has_results(const struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    return pool && (!loop_list_is_empty(&pool->collected) || !loop_list_is_empty(&pool->collected_late) ||
+                    atomic_load(&pool->has_done));
+}
+
+static void append(struct loop_list *to, struct loop_list *from)
+{
+    struct loop_list *node;
+    while ((node = loop_list_pop_front(from))) {
+        loop_list_push_back(to, node);
+    }
+}
+
+static void collect_done(struct loop_pool *pool)
+{
+    struct loop_list done, came_back;
+    pthread_mutex_lock(&pool->mutex);
+    loop_list_take_all(&done, &pool->done);
+    loop_list_take_all(&came_back, &pool->came_back);
+    atomic_store(&pool->has_done, false);
+    pthread_mutex_unlock(&pool->mutex);
+    append(&pool->collected, &done);
+    append(&pool->collected_late, &came_back);
+}
+
+static void hand_back(struct loop *loop, struct loop_job *job)
+{
+    loop_pool_count_moving(job, -1);
+    loop_job_backend_done(loop, job, job->result);
+}
+
+void loop_pool_collect(struct loop *loop)
+{
+    if (!loop_pool_has_results(loop)) {
+        return;
+    }
+    struct loop_pool *pool = loop->pool;
+    if (atomic_load(&pool->has_done)) {
+        collect_done(pool);
+    }
+    struct loop_list *node;
+    for (unsigned n = 0; n < COLLECTED_PER_TURN && (node = loop_list_pop_front(&pool->collected)); n++) {
+        hand_back(loop, LOOP_CONTAINER(node, struct loop_job, link));
+    }
+    while ((node = loop_list_pop_front(&pool->collected_late))) {
+        struct loop_late *late = LOOP_CONTAINER(node, struct loop_late, link);
+        late->came_back(loop, late);
+    }
+}
+
+uint64_t loop_pool_threads(const struct loop *loop)
+{
+    return loop->pool ? loop->pool->n_threads : 0;
+}
+
+/* ---- the end ---- */
+
+void loop_pool_finish(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    if (!pool) {
+        return;
+    }
+    pthread_mutex_lock(&pool->mutex);
+    assert(pool->line_length == 0 && pool->n_running == 0 && pool->n_overdue == 0);
+    assert(loop_list_is_empty(&pool->done) && loop_list_is_empty(&pool->collected));
+    assert(loop_list_is_empty(&pool->came_back) && loop_list_is_empty(&pool->collected_late));
+    pool->is_ending = true;
+    pthread_cond_broadcast(&pool->is_wanted);
+    pthread_mutex_unlock(&pool->mutex);
+    free(pool->n_threads == 0 ? pool->threads[0].buffer : NULL); /* of run_line_here */
+    for (unsigned i = 0; i < pool->n_threads; i++) {
+        pthread_join(pool->threads[i].thread, NULL);
+        free(pool->threads[i].buffer);
+    }
+    pthread_cond_destroy(&pool->is_wanted);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool);
+    loop->pool = NULL;
+}

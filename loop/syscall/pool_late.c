@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Jobs of the pool that are asked to end. One in line is taken out. A thread that has one is told, and has some time;
+ * it is overdue after that: it counts no longer, another takes its place, and a job whose kind allows it is given up:
+ * it ends, and its kind is told when the thread comes back.
+ */
+#include <loop/ground/clock.h>
+#include <loop/syscall/pool_state.h>
+#include <loop/event/timer.h>
+
+/* Under the mutex: the thread that runs the job, or NULL when that has ended. */
+static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct loop_job *job)
+{
+    for (unsigned i = 0; i < pool->n_threads; i++) {
+        if (pool->threads[i].running == job) {
+            return &pool->threads[i];
+        }
+    }
+    return NULL;
+}
+
+/* Under the mutex. The thread's time is over: another takes its place, and it counts no longer. Returns its job when
+ * that is to be given up. */
+static struct loop_job *pass_over(struct loop_pool_thread *thread)
+{
+    struct loop_pool *pool = thread->pool;
+    struct loop_job *job = thread->running;
+    thread->asked_at_ns = 0;
+    if (pool->n_overdue < LOOP_POOL_MOST_OVERDUE) {
+        thread->is_overdue = true;
+        pool->n_overdue++;
+        loop_pool_stop_counting(thread);
+    }
+    const struct loop_thread_kind *kind = job->kind->thread;
+    struct loop_late *late = kind && kind->late ? kind->late(job) : NULL;
+    if (!late) {
+        return NULL;
+    }
+    thread->running = NULL;
+    thread->late = late;
+    return job;
+}
+
+/* Under the mutex. Passes over all whose time is over, and counts them; returns how long the next still has. */
+static int64_t pass_over_all(struct loop_pool *pool, struct loop_list *given_up, unsigned *n)
+{
+    int64_t now = loop_clock_read(), next = LOOP_NEVER;
+    for (unsigned i = 0; i < pool->n_threads; i++) {
+        struct loop_pool_thread *thread = &pool->threads[i];
+        int64_t left = thread->running && thread->asked_at_ns ? thread->asked_at_ns + LOOP_WORK_GRACE_NS - now : next;
+        if (left > 0) {
+            next = left < next ? left : next;
+            continue;
+        }
+        struct loop_job *job = pass_over(thread);
+        if (job) {
+            loop_list_push_back(given_up, &job->link);
+        }
+        ++*n;
+    }
+    return next;
+}
+
+static void begin_grace(struct loop *loop, int64_t duration_ns);
+
+static void on_grace_over(void *arg, int64_t result)
+{
+    struct loop *loop = arg;
+    struct loop_pool *pool = loop->pool;
+    struct loop_list given_up, *node;
+    unsigned n = 0;
+    (void)result;
+    pool->grace = 0;
+    loop_list_init(&given_up);
+    pthread_mutex_lock(&pool->mutex);
+    int64_t next = pass_over_all(pool, &given_up, &n);
+    pthread_mutex_unlock(&pool->mutex);
+    while ((node = loop_list_pop_front(&given_up))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        job->kind->thread->give_up(loop, job);
+    }
+    for (; n > 0; n--) {
+        loop_pool_serve(loop);
+    }
+    if (next != LOOP_NEVER) {
+        begin_grace(loop, next);
+    }
+}
+
+/* Without memory for the timer the thread is waited for. */
+static void begin_grace(struct loop *loop, int64_t duration_ns)
+{
+    struct loop_pool *pool = loop->pool;
+    if (!pool->grace) {
+        int64_t at = loop_time_from_now(duration_ns);
+        pool->grace = loop_timer_start(loop->own_scope, at, &loop_sleep_kind, on_grace_over, loop);
+    }
+}
+
+/* Under the mutex. True when a thread that runs the job has been told that it has been cancelled. */
+static bool ask_to_end(struct loop_pool *pool, const struct loop_job *job)
+{
+    struct loop_pool_thread *thread = thread_of(pool, job);
+    if (thread) {
+        atomic_store_explicit(&thread->is_asked_to_end, true, memory_order_relaxed);
+        thread->asked_at_ns = loop_clock_read();
+    }
+    return thread != NULL;
+}
+
+bool loop_pool_withdraw(struct loop *loop, struct loop_job *job)
+{
+    struct loop_pool *pool = loop->pool;
+    pthread_mutex_lock(&pool->mutex);
+    bool is_withdrawn = job->is_in_line, is_asked = false;
+    if (is_withdrawn) {
+        loop_pool_pull(pool, job);
+    } else {
+        is_asked = ask_to_end(pool, job);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (is_withdrawn) {
+        loop_pool_count_moving(job, -1);
+    }
+    if (is_asked) {
+        begin_grace(loop, LOOP_WORK_GRACE_NS);
+    }
+    return is_withdrawn;
+}
+
+void loop_pool_recall(struct loop *loop, bool *is_recalled)
+{
+    struct loop_pool *pool = loop->pool;
+    pthread_mutex_lock(&pool->mutex);
+    *is_recalled = true;
+    pthread_mutex_unlock(&pool->mutex);
+}

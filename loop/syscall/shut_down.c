@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * shutdown(2), and what has to be told of it.
+ */
+#include <loop/core/core.h>
+#include <loop/kernel/socket.h>
+
+#include <errno.h>
+#include <sys/socket.h>
+
+/* Operations of the kernel's that wait for room. */
+static bool waits_for_room(const struct loop_job *job)
+{
+    switch (job->op) {
+    case LOOP_OP_SEND:
+    case LOOP_OP_SEND_MSG:
+    case LOOP_OP_WRITE:
+    case LOOP_OP_WRITEV:
+    case LOOP_OP_WRITE_FIXED: return true;
+    default: return false;
+    }
+}
+
+/* The kernel doesn't tell those that wait for room on a socket that there will be none, nor all that wait for bytes:
+ * they try again, and the call says so. */
+int64_t loop_fd_shut_down(struct loop *loop, struct loop_fd *fd, int how)
+{
+    if (loop_kernel_shutdown(fd->number, how)) {
+        return -errno;
+    }
+    uint32_t input = how == SHUT_WR ? 0 : POLLIN, output = how == SHUT_RD ? 0 : POLLOUT;
+    fd->is_shut |= output != 0;
+    loop_ready_note(loop, fd, input | output);
+    if (output) {
+        loop_ready_call_back(loop, fd, waits_for_room);
+    }
+    return 0;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A turn: continuations that are due, posts, timers, descriptors that are known to be ready, results of the pool; then
+ * the backend, which submits what all of those have started, sleeps if there is nothing else to do, and brings what has
+ * happened, at once. Each part does a bounded piece of work, so that none can keep the others waiting.
+ */
+#include <loop/core/check.h>
+#include <loop/ground/clock.h>
+#include <loop/core/dispatch.h>
+#include <loop/event/inbox.h>
+#include <loop/part.h>
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define WORK_PER_TURN 256u /* of each kind */
+
+static void run_posts(struct loop *loop)
+{
+    loop_fn *fn;
+    void *arg;
+    loop_child_check(loop); /* a forked child does not have the box */
+    for (unsigned n = 0; n < WORK_PER_TURN && loop_inbox_take(loop->inbox, &fn, &arg); n++) {
+        fn(arg, 0);
+        loop_settle(loop);
+        loop_child_check(loop);
+    }
+}
+
+static bool has_work(const struct loop *loop)
+{
+    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || loop_has_to_settle(loop);
+}
+
+/* How long nothing is due, from now. */
+static int64_t time_to_next(struct loop *loop)
+{
+    int64_t next = loop_timers_next(loop);
+    if (next == LOOP_NEVER) {
+        return LOOP_NEVER;
+    }
+    int64_t left = next - loop_clock_read();
+    return left > 0 ? left : 0;
+}
+
+/* The kernel may end a watch by itself, and no job waits on the bell that would notice. */
+static int keep_watching_inbox(struct loop *loop)
+{
+    struct loop_fd *bell = loop->inbox_fd;
+    if (loop->main_has_ended || bell->watched & POLLIN) {
+        return 0;
+    }
+    return loop->backend->watch(loop, bell, POLLIN);
+}
+
+/* The bell of the letter box as a descriptor of the loop, which is watched and never read. A duplicate, because the box
+ * closes its own when the last post has been taken, and the kernel may still be watching then. */
+int loop_turn_watch_inbox(struct loop *loop)
+{
+    int number = fcntl(loop_inbox_number(loop->inbox), F_DUPFD_CLOEXEC, 3);
+    if (number < 0) {
+        return -errno;
+    }
+    loop->inbox_fd = loop_fd_adopt_stream(loop->own_scope, number);
+    if (!loop->inbox_fd) {
+        return -ENOMEM;
+    }
+    return keep_watching_inbox(loop);
+}
+
+static int64_t time_to_sleep(struct loop *loop)
+{
+#if NORIA_DEBUG
+    if (!has_work(loop)) {
+        loop_held_name_all(loop);
+    }
+#endif
+    int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop);
+    (void)keep_watching_inbox(loop);
+    if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
+        timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop);
+    }
+    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || (loop->pool && loop_pool_has_results(loop)))) {
+        return 0;
+    }
+    return timeout_ns;
+}
+
+static bool has_ended(const struct loop *loop)
+{
+    return loop->main_has_ended && loop->own_has_ended;
+}
+
+bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
+{
+    loop_child_check(loop);
+    loop_settle(loop); /* the backend may have let a descriptor go after the last continuation, and with it a scope */
+    if (has_ended(loop)) {
+        return false;
+    }
+    loop->stats.turns++;
+    if (loop->run_queue_length > 0) {
+        loop_jobs_run(loop, WORK_PER_TURN);
+    }
+    run_posts(loop);
+    if (!loop_wheel_is_empty(&loop->timers)) {
+        loop_timers_run(loop, WORK_PER_TURN);
+    }
+    if (!loop_list_is_empty(&loop->active)) {
+        loop_ready_run(loop, WORK_PER_TURN);
+    }
+    if (loop->pool) {
+        loop_pool_collect(loop);
+    }
+    loop_settle(loop); /* the same by one of these */
+    if (has_ended(loop)) {
+        return false;
+    }
+    *timeout_ns = time_to_sleep(loop);
+    return true;
+}
