@@ -2,30 +2,35 @@
  *
  * Files, and directories as capabilities.
  *
- * A struct loop_dir is the right to what lies beneath one directory. A program is given two: env->cwd,
- * the current directory as it is whenever something is done with it, and env->fs, everything. loop_fs_open_dir makes
- * narrower ones, which are tied to the directory itself: they stay good when it is renamed and when the process goes
- * elsewhere.
+ * A struct loop_dir is the right to use what is beneath one directory. A program is given two: env->cwd is the current
+ * directory at the time of each call, and env->fs is the whole file system. loop_fs_open_dir opens narrower ones. These
+ * refer to the directory itself: they stay valid when it is renamed and when the process changes its current directory.
  *
- * Every path is relative to its directory and is resolved beneath it: "..", an absolute path, a symbolic link or a
- * magic link of /proc that leads out ends with -EXDEV or -ELOOP, also while somebody else renames things; a ".." that
- * stays inside is good. Only env->fs takes absolute paths, takes relative ones as any other call does, and follows
- * links anywhere. Where a call names a thing to be changed or removed, or looked at without following, its last
- * component is never followed, and ".." there is no way out. Without openat2(2) (Linux before 5.6, or a filter that
- * denies it) the path is walked component by component, with the same answers.
+ * Every path is relative to its directory and cannot escape it. A "..", an absolute path, a symbolic link or a magic
+ * link of /proc that leads out ends with -EXDEV or -ELOOP, also while another process renames files; a ".." that stays
+ * inside is good. Only env->fs accepts absolute paths, resolves relative ones against the current directory, and
+ * follows links anywhere. A call that changes or removes a name, or does not follow links, never follows the last
+ * component, and ".." there does not lead out. Without openat2(2) (Linux before 5.6, or a filter that refuses it) the
+ * path is resolved component by component, with the same results.
  *
- * Each call below starts a job in `scope`; NULL is the directory's own. `dir` has to outlive the job, whose operation
- * is cancelled when it is closed. Paths are copied. What is written through pointers is written before the continuation
- * is resumed, and only when the result is not negative; what is to be freed with free() says so. The result is 0 where
- * nothing else is told, or the system call's own -errno: -ENOENT, -EACCES, -EEXIST, -ENOTDIR, -ENAMETOOLONG, …; -ENOENT
- * for "", -EINVAL for a NULL path, -EBADF when the directory has been closed.
+ * Calls. All functions are for the loop's thread. Each call that takes a continuation starts a job in `scope`; NULL is
+ * the scope of the directory or the file. `dir` has to outlive the job; closing it cancels the job. Paths are copied.
+ * Results are written through pointers before the continuation is resumed, and only when the result is not negative.
+ * Memory that the caller has to free with free() is named.
  *
- * On a cancel. What consists of one step is done, or is not: the result tells. What consists of many (loop_fs_mkdirs,
- * loop_fs_rmtree, loop_fs_copy_file, loop_fs_load, loop_fs_save, loop_fs_list) looks between them and ends with
- * -ECANCELED; what it has done so far stays done, temporary files excepted. The continuation is resumed when nothing is
- * going on any more, so that a thread which hangs, in a network's file system for one, holds up the cancel of what
- * changes something. What only looks (loop_fs_stat, loop_fs_load, loop_fs_list, an open that makes and empties nothing,
- * …) ends after LOOP_WORK_GRACE_NS all the same; what the thread brings back later is dropped.
+ * Results. Where nothing else is said, a job ends with 0 or with the errno of the system call: -ENOENT, -EACCES,
+ * -EEXIST, -ENOTDIR, -EISDIR, -ENAMETOOLONG, -EROFS, -ENOSPC, -EMFILE, -EIO, … Every job may also end with -EXDEV or
+ * -ELOOP for a path that leads out; -ENOENT for ""; -EINVAL for NULL in place of a path or of a pointer for a result;
+ * -EBADF when the directory or file was closed before; -ENOMEM; -ECANCELED, or -ETIMEDOUT after a deadline.
+ *
+ * Cancel. An operation of one step is done or not done: the result says which. Operations of many steps check between
+ * two steps and end with -ECANCELED: loop_fs_mkdirs, loop_fs_rmtree, loop_fs_copy_file, loop_fs_load, loop_fs_save and
+ * loop_fs_list. What they have done stays done, except for temporary files. The continuation is resumed when no thread
+ * works for the job any more. So a thread that hangs, for example in a network file system, delays the cancel of a job
+ * that changes something. Jobs that only read end LOOP_WORK_GRACE_NS after a cancel in any case, and what the thread
+ * returns later is dropped: loop_fs_open_dir, loop_fs_open that neither creates nor truncates, loop_fs_stat,
+ * loop_fs_kind, loop_fs_access, loop_fs_statfs, loop_fs_realpath, loop_fs_read_link, loop_fs_sync, loop_fs_load,
+ * loop_fs_read_dir, loop_fs_list, loop_file_stat and loop_file_sync.
  */
 #ifndef FS_FS_H
 #define FS_FS_H
@@ -49,17 +54,17 @@ struct loop_dir {
     bool is_confined;   /* no path escapes it */
 };
 
-/* Opens the directory `path`: `*opened` is the right to what is beneath it, confined, also where `dir` isn't. It
- * belongs to `scope`, and closes with it; loop_fd_close((*opened)->fd) closes it earlier. Needs no permission
- * for the directory itself, only for the way there. Beneath it "." is the directory itself: a directory that may be
- * read but not searched (mode 0444) can be listed so, which needs /proc. */
+/* Opens the directory `path`. `*opened` is confined to it, also when `dir` is env->fs. It belongs to `scope` and closes
+ * with it; loop_fd_close((*opened)->fd) closes it earlier. The directory itself needs no permission, only the path to
+ * it. The path "." names the directory itself: a directory that may be read but not searched (mode 0444) can be listed
+ * by it, which needs /proc. Resumes with 0; -ENOTDIR when `path` is no directory; or an error. */
 LOOP_API loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                    struct loop_dir **opened, loop_fn *fn, void *arg);
 
-/* ---- what there is to know of a file ---- */
+/* ---- reading attributes ---- */
 
 enum loop_kind {
-    LOOP_KIND_NONE, /* there is nothing of that name */
+    LOOP_KIND_NONE, /* the name does not exist */
     LOOP_KIND_REGULAR,
     LOOP_KIND_DIRECTORY,
     LOOP_KIND_SYMLINK,
@@ -69,119 +74,142 @@ enum loop_kind {
     LOOP_KIND_BLOCK
 };
 
-/* Points in time count from 1970, as those of clock_gettime(2) with CLOCK_REALTIME. */
+/* The attributes of a file, statx(2). Times count from 1970, as in clock_gettime(2) with CLOCK_REALTIME. */
 struct loop_fs_status {
     enum loop_kind kind;
-    unsigned mode; /* permissions and S_ISUID, S_ISGID, S_ISVTX; without the kind */
+    unsigned mode; /* permissions, with S_ISUID, S_ISGID and S_ISVTX, without the kind */
     uint64_t size_bytes;
-    uint64_t used_bytes;    /* on the disk: less than the size of a sparse file */
-    uint64_t device, inode; /* which file it is: two names are of one file when both are equal */
+    uint64_t used_bytes;    /* on the disk: less than size_bytes for a sparse file */
+    uint64_t device, inode; /* the identity of the file: names with both values equal refer to the same file */
     uint64_t n_links;
     uid_t uid;
     gid_t gid;
     struct timespec accessed, modified, changed;
-    struct timespec created; /* zero where the file system doesn't tell */
-    uint64_t device_number;  /* of a device: which it is */
-    size_t block_bytes;      /* good lengths for reads and writes are multiples of this */
+    struct timespec created; /* zero when the file system does not store it */
+    uint64_t device_number;  /* of a device file: the number of the device */
+    size_t block_bytes;      /* reads and writes should be multiples of this */
 };
 
-/* stat(2), or lstat(2) when not to follow. */
+/* Reads the attributes of `path` into `*stat`. With `follow` those of the file that a symbolic link leads to, stat(2),
+ * otherwise those of the link, lstat(2). */
 LOOP_API loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                                struct loop_fs_status *stat, loop_fn *fn, void *arg);
 
-/* Only the kind, as the result: an enum loop_kind. That there is nothing (-ENOENT, -ENOTDIR) is no error here. */
+/* Resumes with the kind of `path`, an enum loop_kind, or an error. LOOP_KIND_NONE when the name does not exist
+ * (-ENOENT, -ENOTDIR), which is no error here. `follow` is that of loop_fs_stat. */
 LOOP_API loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                                loop_fn *fn, void *arg);
 
-/* Whether this process may: `mode` is of R_OK, W_OK, X_OK, or F_OK. 0, or -EACCES, -EROFS, … To ask first and do later
- * is a race: better do, and hear. */
+/* Checks whether this process has access to `path`, with its effective user and group, faccessat(2). `mode` is F_OK, or
+ * of R_OK, W_OK and X_OK. Links are followed. Resumes with 0; -EACCES or -EROFS when it has not; -EINVAL for another
+ * mode; or an error. Checking first is a race: try the operation and handle its error. */
 LOOP_API loop_job loop_fs_access(struct loop_scope *scope, struct loop_dir *dir, const char *path, int mode,
                                  loop_fn *fn, void *arg);
 
-/* The file system that `path` is on, statfs(2). */
+/* The space of a file system, statfs(2). */
 struct loop_fs_space {
     uint64_t total_bytes, free_bytes;
-    uint64_t avail_bytes; /* what is free for everybody, not only for root */
+    uint64_t avail_bytes; /* available to users other than root */
     uint64_t total_files, free_files;
     uint64_t type; /* a magic number of <linux/magic.h> */
     size_t block_bytes;
     size_t name_max;
 };
+
+/* Reads the space of the file system that `path` is on into `*space`. Links are followed. */
 LOOP_API loop_job loop_fs_statfs(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                  struct loop_fs_space *space, loop_fn *fn, void *arg);
 
-/* `path` without links, "." and "..": relative to `dir` ("." is `dir` itself), or absolute in env->fs. To be freed with
- * free(). */
+/* Resolves `path` to one without links, "." and "..": relative to `dir` ("." is `dir` itself), or absolute in env->fs,
+ * which needs /proc. The caller frees `*real` with free(). Resumes with 0; -ENOENT when the file does not exist; or an
+ * error. */
 LOOP_API loop_job loop_fs_realpath(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **real,
                                    loop_fn *fn, void *arg);
 
-/* What a symbolic link says, whatever that is; resumes with its length. To be freed with free(). -EINVAL when it is no
- * link. */
+/* Reads the text of a symbolic link, readlink(2); its target need not exist. The caller frees `*target`, which ends
+ * with a NUL, with free(). Resumes with the length of the text; -EINVAL when `path` is no link; or an error. */
 LOOP_API loop_job loop_fs_read_link(struct loop_scope *scope, struct loop_dir *dir, const char *path, char **target,
                                     loop_fn *fn, void *arg);
 
-/* ---- changing names ---- */
+/* ---- creating, renaming and removing names ---- */
 
-/* `mode` is less the umask, here and below; 0 stands for 0777. -EEXIST when there is something already. */
+/* Creates the directory `path`, mkdir(2). The umask is applied to `mode`; 0 means 0777. Resumes with 0; -EEXIST when
+ * the name exists; -EINVAL for other bits than 07777 in `mode`; or an error. */
 LOOP_API loop_job loop_fs_mkdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode,
                                 loop_fn *fn, void *arg);
 
-/* And what is missing on the way; a directory that is there already is good. */
+/* Creates the directory `path` and all missing directories in the path, each with `mode` as in loop_fs_mkdir. Resumes
+ * with 0, also when the directory exists; -EEXIST when another file has the name; -EINVAL for other bits than 07777 in
+ * `mode`; or an error. */
 LOOP_API loop_job loop_fs_mkdirs(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode,
                                  loop_fn *fn, void *arg);
 
-/* Removes a name that is no directory's; a directory, which must be empty; whatever it is, with all that is in it. The
- * last removes links, never what they point to; what others remove meanwhile is no error; it ends with the first error
- * there is, -EXDEV when a directory that it is in has been moved elsewhere. A tree of any depth needs two descriptors.
- */
+/* Removes a name that is not a directory's, unlink(2). Resumes with 0; -EISDIR for a directory; or an error. */
 LOOP_API loop_job loop_fs_unlink(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
                                  void *arg);
+
+/* Removes an empty directory, rmdir(2). Resumes with 0; -ENOTEMPTY; -ENOTDIR; -EINVAL for "."; or an error. */
 LOOP_API loop_job loop_fs_rmdir(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
                                 void *arg);
+
+/* Removes a name, and a directory with everything in it. Links are removed, never what they lead to. An entry that
+ * another process removes meanwhile is no error. A tree of any depth needs two descriptors. Resumes with 0; -ENOENT
+ * when `path` does not exist; -EINVAL for "/", and for a path that ends in "." or ".."; -EXDEV when a directory on the
+ * way was moved meanwhile; or the first error, after which the rest of the tree is still there. */
 LOOP_API loop_job loop_fs_rmtree(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
                                  void *arg);
 
 enum loop_rename {
-    LOOP_RENAME_REPLACE,   /* what had the new name is gone */
-    LOOP_RENAME_NOREPLACE, /* -EEXIST when there is something */
-    LOOP_RENAME_EXCHANGE   /* both must be there, and swap names */
+    LOOP_RENAME_REPLACE,   /* replaces what has the new name */
+    LOOP_RENAME_NOREPLACE, /* -EEXIST when the new name exists */
+    LOOP_RENAME_EXCHANGE   /* exchanges the names; both must exist */
 };
 
-/* Each path beneath its own directory. -EXDEV also between two file systems, -EINVAL where the file system can't do it.
- * The job belongs to the first directory's scope when `scope` is NULL. */
+/* Renames `from` to `to`, renameat2(2). Each path is relative to its own directory. With NULL `scope` the job belongs
+ * to the scope of `from_dir`. Resumes with 0; -EXDEV also between two file systems; -EINVAL when `how` is unknown, the
+ * file system does not support it, or a directory would be moved into itself; -ENOTEMPTY or -EEXIST when `to` is a
+ * directory with entries; or an error. */
 LOOP_API loop_job loop_fs_rename(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
                                  struct loop_dir *to_dir, const char *to, enum loop_rename how, loop_fn *fn, void *arg);
 
-/* A second name, `to`, for the file `from`; of a symbolic link, for the link. */
+/* Creates `to` as another name of the file `from`, link(2). A symbolic link is not followed: the new name is the
+ * link's. With NULL `scope` the job belongs to the scope of `from_dir`. Resumes with 0; -EEXIST when `to` exists;
+ * -EPERM for a directory; -EXDEV between two file systems; -EMLINK; or an error. */
 LOOP_API loop_job loop_fs_link(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
                                struct loop_dir *to_dir, const char *to, loop_fn *fn, void *arg);
 
-/* A symbolic link `path` that says `target`, which nobody looks at before somebody follows it. */
+/* Creates the symbolic link `path` with the text `target`, symlink(2). The target is not checked. Resumes with 0;
+ * -EEXIST when `path` exists; -EINVAL for NULL `target`; or an error. */
 LOOP_API loop_job loop_fs_symlink(struct loop_scope *scope, const char *target, struct loop_dir *dir, const char *path,
                                   loop_fn *fn, void *arg);
 
-/* ---- changing what a file is ---- */
+/* ---- changing attributes ---- */
 
-/* Permissions. Links have none: -EOPNOTSUPP for one that isn't followed. */
+/* Sets the permissions of `path`, chmod(2). `mode` includes S_ISUID, S_ISGID and S_ISVTX. Resumes with 0; -EOPNOTSUPP
+ * for a link that is not followed; -EINVAL for other bits than 07777 in `mode`; -EPERM; or an error. */
 LOOP_API loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                                 unsigned mode, loop_fn *fn, void *arg);
 
-/* (uid_t)-1 and (gid_t)-1 leave what is there. */
+/* Sets the owner and the group of `path`, chown(2), or with `follow` false lchown(2). (uid_t)-1 and (gid_t)-1 keep the
+ * current ones. Resumes with 0; -EPERM; or an error. */
 LOOP_API loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                                 uid_t uid, gid_t gid, loop_fn *fn, void *arg);
 
-/* Sets the times of access and of modification, utimensat(2). NULL leaves the one that is there; UTIME_NOW as `tv_nsec`
- * (<sys/stat.h>) is this moment. -EINVAL when `tv_nsec` is no part of a second. A time that the file system can't store
- * becomes the nearest that it can. */
+/* Sets the times of access and of modification of `path`, utimensat(2). NULL keeps the current time. UTIME_NOW in
+ * `tv_nsec` (<sys/stat.h>) is the current time. A time that the file system cannot store becomes the nearest one.
+ * Resumes with 0; -EINVAL when `tv_nsec` is no part of a second; -EPERM; or an error. */
 LOOP_API loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
                                     const struct timespec *accessed, const struct timespec *modified, loop_fn *fn,
                                     void *arg);
 
+/* Sets the size of a file, ftruncate(2). Links are followed. Resumes with 0; -EISDIR; -EINVAL for what is no regular
+ * file; -EFBIG; -ETXTBSY; or an error. */
 LOOP_API loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                    uint64_t size_bytes, loop_fn *fn, void *arg);
 
-/* fsync(2) of what has this name. Of a directory: the names in it, without which a new file can be lost with all that
- * was written to it and synchronised. */
+/* Syncs the file `path` to the disk, fsync(2). For a directory that syncs its entries: without it a new file can be
+ * lost in a crash, although its contents were synced. Links are followed. Resumes with 0; -EIO; -EINVAL for a file that
+ * cannot be synced; or an error. */
 LOOP_API loop_job loop_fs_sync(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
                                void *arg);
 
