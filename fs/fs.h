@@ -218,77 +218,87 @@ LOOP_API loop_job loop_fs_sync(struct loop_scope *scope, struct loop_dir *dir, c
 enum loop_access { LOOP_ACCESS_READ, LOOP_ACCESS_WRITE, LOOP_ACCESS_READ_WRITE };
 
 enum loop_create {
-    LOOP_CREATE_NEVER,       /* -ENOENT when there is none */
-    LOOP_CREATE_IF_MISSING,  /* what is there stays */
-    LOOP_CREATE_OR_TRUNCATE, /* what is there is emptied */
-    LOOP_CREATE_EXCLUSIVE    /* -EEXIST when there is one, also a link that leads nowhere */
+    LOOP_CREATE_NEVER,       /* -ENOENT when the file does not exist */
+    LOOP_CREATE_IF_MISSING,  /* keeps an existing file */
+    LOOP_CREATE_OR_TRUNCATE, /* truncates an existing file */
+    LOOP_CREATE_EXCLUSIVE    /* -EEXIST when the name exists, also as a link that leads nowhere */
 };
 
-/* All zero opens for reading. */
+/* Zero for all opens an existing file for reading. */
 struct loop_open_options {
     enum loop_access access LOOP_ZERO;
     enum loop_create create LOOP_ZERO;
-    unsigned mode LOOP_ZERO;  /* of what is created, less the umask; 0 stands for 0666 */
-    bool append LOOP_ZERO;    /* every write at the end */
-    bool tmpfile LOOP_ZERO;   /* `path` is a directory, and the file has no name in it (O_TMPFILE) */
-    unsigned flags LOOP_ZERO; /* more of O_DIRECT, O_NOFOLLOW, O_DSYNC, O_NOATIME, …; others of open(2) as well */
-    /* More of RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … of <linux/openat2.h>. RESOLVE_IN_ROOT confines instead of
-     * RESOLVE_BENEATH: the directory is "/" to links and to "..". Without openat2(2) all but the first are refused:
-     * -ENOSYS, -EPERM */
+    unsigned mode LOOP_ZERO;  /* permissions of a new file, to which the umask is applied; 0: 0666 */
+    bool append LOOP_ZERO;    /* O_APPEND: every write is at the end of the file */
+    bool tmpfile LOOP_ZERO;   /* O_TMPFILE: `path` is a directory, and the new file has no name in it */
+    unsigned flags LOOP_ZERO; /* further flags of open(2): O_DIRECT, O_NOFOLLOW, O_DSYNC, O_NOATIME, … */
+    /* Further flags of openat2(2) from <linux/openat2.h>: RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … RESOLVE_IN_ROOT
+     * confines in place of RESOLVE_BENEATH: the directory is "/" for links and "..". Without openat2(2) only the first
+     * works; the others end with -ENOSYS or -EPERM */
     uint64_t resolve LOOP_ZERO;
-    /* Where to put what loop_file_stat would tell; NULL where it isn't needed */
+    /* NULL, or where the attributes of the opened file are stored */
     struct loop_fs_status *stat LOOP_ZERO;
 };
 
-/* Opens a file as a source and a sink: `*flow` belongs to `scope`, `(*flow)->fd` is the file for what is below, and
- * loop_flow_close closes it. Reads and writes of <loop/flow.h> are at the file's position, which they move. A fifo is
- * opened without waiting for the other end (for writing that is -ENXIO where nobody reads), and a socket can't be
- * opened (-ENXIO). `options` may be NULL. */
+/* Opens a file as a source and a sink. `*flow` belongs to `scope`; loop_flow_close closes it earlier. `(*flow)->fd` is
+ * the descriptor for the functions below. Reads and writes of <loop/flow.h> are at the file's position and move it. A
+ * fifo is opened without waiting for the other end. `options` may be NULL.
+ *
+ * Resumes with 0; -EINVAL for options that exclude each other, or bits beyond 07777 in `mode`; -EISDIR for writing to a
+ * directory; -ENXIO for a socket, and for writing to a fifo without a reader; or an error. */
 LOOP_API loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                const struct loop_open_options *options, struct loop_flow **flow, loop_fn *fn,
                                void *arg);
 
 /* ---- whole files ---- */
 
-/* Reads all of a regular file, also one that claims size 0 (/proc): resumes with its length, `*data` is to be freed
- * with free(), and there is a NUL after the end. -EFBIG beyond `limit_bytes` (0: no limit); -EISDIR; -EINVAL for fifos,
- * sockets and devices, which have no end that one could count on. */
+/* Reads a whole regular file, also one of size 0 that has contents (/proc). The caller frees `*data` with free(); a NUL
+ * follows the contents. Resumes with the length in bytes; -EFBIG for more than `limit_bytes` (0: no limit); -EISDIR;
+ * -EINVAL for fifos, sockets and devices, which have no defined end (-ENXIO for a socket that is opened); or an
+ * error. */
 LOOP_API loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, const char *path, size_t limit_bytes,
                                void **data, loop_fn *fn, void *arg);
 
-/* All zero creates the file, or empties the one that is there, and writes. */
+/* Zero for all creates the file, or truncates an existing one, and writes. */
 struct loop_save_options {
-    unsigned mode LOOP_ZERO;  /* as in struct loop_open_options */
-    bool exclusive LOOP_ZERO; /* -EEXIST when there is one */
-    bool append LOOP_ZERO;    /* what is there stays in front */
-    bool sync LOOP_ZERO;      /* on the disk when the job has ended */
-    /* All or nothing, also when the machine goes down: written to a temporary file in the same directory, synchronised,
-     * given its name, and the directory synchronised. A file that is replaced passes on its permissions with its access
-     * control list, and its owner and group where the process may set them; a group that it may not set gets no more
-     * than everybody, and set-user-ID and set-group-ID go unless both are the same. Until then only the process's user
-     * may read the temporary file. A link is replaced, not followed. Not together with `append`: -EINVAL */
+    unsigned mode LOOP_ZERO;  /* permissions of a new file, as in struct loop_open_options */
+    bool exclusive LOOP_ZERO; /* -EEXIST when the name exists */
+    bool append LOOP_ZERO;    /* appends to an existing file */
+    bool sync LOOP_ZERO;      /* syncs to the disk before the job ends */
+    /* All or nothing, also after a crash of the machine: writes a temporary file in the same directory, syncs it,
+     * renames it, and syncs the directory. A replaced file passes on its permissions, its access control list, and its
+     * owner and group as far as the process may set them. If the group cannot be set, the group gets no more
+     * permissions than others; set-user-ID and set-group-ID are dropped unless both owner and group are the same. Until
+     * then only the process's user can read the temporary file. A link is replaced, not followed. Excludes `append` */
     bool atomic LOOP_ZERO;
 };
 
-/* Writes the `len` bytes at `data`, which are the job's until it ends, and resumes with `len`. When that fails or is
- * cancelled, what is there is the beginning of it; with `atomic`, what was there before. `options` may be NULL.
- * One step of an atomic save comes behind the new name, the synchronising of the directory: where that fails the old
- * file is brought back, but which of the two a machine finds that goes down then isn't known; and on a file system
- * that can't exchange two names (RENAME_EXCHANGE of renameat2(2): NFS) the new one stays. */
+/* Writes a whole file of the `len` bytes at `data`, which belong to the job until its continuation is resumed. After an
+ * error or a cancel the file has the beginning of the data; with `atomic` it is unchanged. `options` may be NULL.
+ *
+ * Resumes with `len`; -EINVAL for `atomic` with `append`, bits beyond 07777 in `mode`, NULL `data` of a length, or a
+ * fifo or device; -EEXIST for `exclusive`; -EISDIR; or an error.
+ *
+ * The last step of an atomic save, syncing the directory, comes after the rename. If it fails, the old file is
+ * restored, but after a crash of the machine either one may be found. On a file system that cannot exchange two names
+ * (RENAME_EXCHANGE of renameat2(2): NFS) the new file stays. */
 LOOP_API loop_job loop_fs_save(struct loop_scope *scope, struct loop_dir *dir, const char *path, const void *data,
                                size_t len, const struct loop_save_options *options, loop_fn *fn, void *arg);
 
 struct loop_copy_options {
-    bool exclusive LOOP_ZERO;  /* -EEXIST when there is something of the new name; otherwise it is replaced */
-    bool keep_times LOOP_ZERO; /* the times of access and of modification */
-    bool keep_owner LOOP_ZERO; /* user and group */
-    bool sync LOOP_ZERO;       /* on the disk when the job has ended */
+    bool exclusive LOOP_ZERO;  /* -EEXIST when the new name exists; otherwise it is replaced */
+    bool keep_times LOOP_ZERO; /* copies the times of access and of modification */
+    bool keep_owner LOOP_ZERO; /* copies user and group, and the set-ID bits */
+    bool sync LOOP_ZERO;       /* syncs to the disk before the job ends */
 };
 
-/* Copies a regular file, its bytes and its permissions, and resumes with its length. The file system is asked to share
- * the blocks, then to copy them itself, and otherwise they are read and written; holes stay holes. The copy has a
- * temporary name in the same directory until it is complete: nobody ever finds half of it. -EINVAL for what is no
- * regular file, -EISDIR. `from` is followed, `to` is not. `options` may be NULL. */
+/* Copies a regular file with its permissions. It first asks the file system to share the blocks (FICLONE), then to copy
+ * them (copy_file_range(2)), and otherwise reads and writes. Holes stay holes. The copy has a temporary name in the
+ * same directory until it is complete, so no process finds half of it under the new name. Links at `from` are followed,
+ * a link at `to` is replaced. With NULL `scope` the job belongs to the scope of `from_dir`. `options` may be NULL.
+ *
+ * Resumes with the length in bytes; -EISDIR for a directory; -EINVAL for anything else that is no regular file; -EEXIST
+ * for `exclusive`; -EPERM when the owner cannot be set; or an error. */
 LOOP_API loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
                                     struct loop_dir *to_dir, const char *to, const struct loop_copy_options *options,
                                     loop_fn *fn, void *arg);
@@ -297,122 +307,151 @@ LOOP_API loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *f
 
 struct loop_entry {
     const char *name;
-    enum loop_kind kind; /* NONE: it was gone before it could be asked */
+    enum loop_kind kind; /* NONE: removed before its attributes were read */
     uint64_t inode;
-    const struct loop_fs_status *stat; /* of the name itself, never followed; NULL where it wasn't asked for, is gone,
-                                        or may not be asked: the directory may be read but not searched */
+    /* attributes of the name itself, not followed. NULL when they were not asked for, when the entry was removed, or
+     * when the directory may be read but not searched */
+    const struct loop_fs_status *stat;
 };
 
-/* A directory that is being read, some hundred entries at a time: as much memory for a million as for ten. Whoever
- * wants to pause doesn't ask for the next. */
+/* A directory opened for reading, a few hundred entries at a time: it needs the same memory for a million entries as
+ * for ten. To pause, do not ask for the next ones. */
 struct loop_entries {
     struct loop_scope *scope;
-    const struct loop_entry *entry; /* the last ones, good until the next are asked for */
+    const struct loop_entry *entry; /* the entries of the last read, valid until the next one is started */
     size_t count;
 };
 
-/* Opens the directory `path` to read it; `with_stat` asks for the stat of each entry as well, for a small part of what
- * single calls would take. `*entries` belongs to `scope`. */
+/* Opens the directory `path` for reading its entries. `with_stat` also reads the attributes of each entry, for a small
+ * part of the cost of a call for each. `*entries` belongs to `scope`. Resumes with 0; -ENOTDIR; or an error. */
 LOOP_API loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
                                    struct loop_entries **entries, loop_fn *fn, void *arg);
 
-/* Reads the next entries, in the order of the file system, without "." and "..": resumes with how many there are, 0 at
- * the end. A name that others add or remove meanwhile may be seen or not. A directory that is deleted meanwhile is at
- * its end. One at a time: -EBUSY. */
+/* Reads the next entries, getdents64(2), in the order of the file system, without "." and "..". An entry that is
+ * created or removed meanwhile may be missing or not. A directory that is deleted meanwhile is at its end. Resumes with
+ * the number of entries; 0 at the end; -EBUSY when another read runs; -ECANCELED after loop_entries_close; or an
+ * error. */
 LOOP_API loop_job loop_entries_next(struct loop_entries *entries, loop_fn *fn, void *arg);
 
-/* Closes it before its scope ends. Dead from now on, the entries too, but a job that is under way is resumed. NULL is
- * harmless. */
+/* Closes the directory before its scope ends, and frees it with its entries. A read in flight ends with -ECANCELED.
+ * NULL is ignored. */
 LOOP_API void loop_entries_close(struct loop_entries *entries);
 
-/* All entries at once, sorted by name (as strcmp does); resumes with how many. `*list` is one piece of memory, names
- * included, to be freed with free(). */
+/* Reads all entries of the directory `path`, sorted by name (strcmp(3)). `*list` is one allocation that includes the
+ * names; the caller frees it with free(). `with_stat` is that of loop_fs_read_dir. Resumes with the number of entries;
+ * -ENOTDIR; or an error. */
 LOOP_API loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
                                struct loop_entry **list, loop_fn *fn, void *arg);
 
 /* ---- watching ---- */
 
 enum loop_watch_kind {
-    LOOP_WATCH_BEGUN,      /* first of all, once: from now on nothing is missed */
-    LOOP_WATCH_CREATED,    /* a name has appeared: created, linked */
-    LOOP_WATCH_WRITTEN,    /* a file's bytes have changed: written, truncated */
-    LOOP_WATCH_FINISHED,   /* somebody who could write to it has closed it */
-    LOOP_WATCH_CHANGED,    /* something else about it has: permissions, owner, times, links */
-    LOOP_WATCH_MOVED_FROM, /* a name has gone; where it is now inside what is watched has the same cookie */
-    LOOP_WATCH_MOVED_TO,   /* a name has come */
+    LOOP_WATCH_BEGUN,      /* the first event, once: no later change is missed */
+    LOOP_WATCH_CREATED,    /* a name was created */
+    LOOP_WATCH_WRITTEN,    /* a file was written or truncated */
+    LOOP_WATCH_FINISHED,   /* a file that was open for writing was closed */
+    LOOP_WATCH_CHANGED,    /* attributes have changed: permissions, owner, times, links */
+    LOOP_WATCH_MOVED_FROM, /* a name was moved away; see `cookie` */
+    LOOP_WATCH_MOVED_TO,   /* a name was moved here */
     LOOP_WATCH_DELETED,
-    LOOP_WATCH_OVERFLOW /* events have been lost, of any of the loop's watches: look at the directory itself */
+    LOOP_WATCH_OVERFLOW /* events of any watch of the loop were lost: read the directory again */
 };
 
 struct loop_watch_event {
     enum loop_watch_kind kind;
-    const char *name; /* in the directory; "" is the directory itself, or the file when that is watched */
-    uint32_t cookie;  /* ties a MOVED_FROM to its MOVED_TO; both come next to each other when nothing comes between */
+    const char *name; /* name in the directory; "" for the directory itself, or for a watched file */
+    /* the same in a MOVED_FROM and its MOVED_TO, which are adjacent unless another event comes between */
+    uint32_t cookie;
     bool is_directory;
 };
 
-/* While events come: `result` is 1 and `event` is good for the duration of the call. At the end, once: `event` is NULL
- * and `result` is 0 when what was watched has been deleted or unmounted, or -errno. */
+/* The continuation of a watch. For each event `result` is 1, and `event` is valid for the duration of the call. At the
+ * end, once, `event` is NULL: `result` is 0 when the watched file was deleted or unmounted, or an error. */
 typedef void loop_watch_fn(void *arg, int64_t result, const struct loop_watch_event *event);
 
-/* Watches the directory `path` and the names right in it, or a single file, until cancelled: inotify(7), with its
- * limits (network file systems tell nothing of other machines). A directory is tied to itself, not to its name: when it
- * is moved the watch goes with it; and while somebody holds it open it is not gone, though deleted. Needs /proc, for a
- * confined directory.
- * All watches of a loop share one inotify instance, which is made with the first and closed with the last. Any number
- * of them may watch the same directory, each with events and an end of its own.
- * Ends with -ENOSPC at the user's limit of watches (fs.inotify.max_user_watches); with -EMFILE at the limit of
- * instances (fs.inotify.max_user_instances) when it is the loop's first, or at the process's limit of descriptors, of
- * which one is needed until it has begun. The loop's other watches go on. */
+/* Watches a directory and the names in it, or a single file, until it is cancelled: inotify(7), with its limits (a
+ * network file system does not report changes by other machines). A watched directory is tied to itself, not to its
+ * name: the watch follows when it is moved. A deleted file that a process holds open is not reported as deleted until
+ * it is closed. In a confined directory this needs /proc.
+ *
+ * All watches of a loop share one inotify instance, which is created with the first and closed with the last. The same
+ * directory may be watched several times; each watch has its own events and its own end.
+ *
+ * Ends with 0 when the watched file is gone; -ENOSPC at the user's limit of watches (fs.inotify.max_user_watches);
+ * -EMFILE at the user's limit of instances (fs.inotify.max_user_instances) for the first watch of a loop, or at the
+ * process's limit of descriptors, of which one is needed until the watch has begun; -ECANCELED; or an error. The other
+ * watches of the loop go on. Returns job 0 for NULL `fn`. */
 LOOP_API loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_watch_fn *fn,
                                 void *arg);
 
-/* ---- files ----
+/* ---- open files ----
  *
  * `file` is the descriptor of an open file, `flow->fd`. NULL for `scope` is the file's own. Closing the file cancels
- * what is in flight. Single operations on chunks of the region (fixed buffers): loop_op_read_chunk, loop_op_write_chunk
- * and others in <loop/low_level.h>. */
+ * the jobs in flight. Operations on chunks of the region are in <loop/low_level.h>: loop_op_read_chunk,
+ * loop_op_write_chunk and others. */
 
-/* Fills the vectors from what is at `offset` (not negative), or as many as there are: resumes with the count of bytes,
- * less than asked only at the end of the file, or when an error or a cancel came in between. The position stays where
- * it is. Any number of vectors, also beyond IOV_MAX; they are the job's until it ends. -ESPIPE for pipes and sockets.
- */
+/* Reads from the file at `offset` into the vectors, preadv(2). Any number of vectors is accepted, also beyond IOV_MAX;
+ * they and their memory belong to the job until its continuation is resumed. The position of the file does not change.
+ *
+ * Resumes with the number of bytes, which is less than asked for only at the end of the file, or when an error or a
+ * cancel came after some bytes; -ESPIPE for pipes and sockets; -EINVAL for a negative offset, for lengths that add up
+ * to more than INT64_MAX - `offset`, or for unaligned memory with O_DIRECT; or an error. */
 LOOP_API loop_job loop_file_pread(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov, size_t n_iov,
                                   int64_t offset, loop_fn *fn, void *arg);
 
-/* Writes all of the vectors at `offset`: resumes with how many bytes went out, less than asked only when an error or a
- * cancel came in between. Without a continuation anything less fails the scope with the error. A file opened for
- * appending writes at its end whatever `offset` says. */
+/* Writes the vectors to the file at `offset`, pwritev(2). The vectors and their memory belong to the job as in
+ * loop_file_pread. A file opened with O_APPEND is written at its end, whatever `offset` is.
+ *
+ * Resumes with the number of bytes, which is less than asked for only when an error or a cancel came after some bytes;
+ * or with the errors of loop_file_pread. Without a continuation, a write of fewer bytes fails the scope with the
+ * error. */
 LOOP_API loop_job loop_file_pwrite(struct loop_scope *scope, struct loop_fd *file, const struct iovec *iov,
                                    size_t n_iov, int64_t offset, loop_fn *fn, void *arg);
 
-/* Moves the position, at once: `whence` is SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or SEEK_HOLE. The new position, or
- * -EINVAL, -ESPIPE, -ENXIO, -EBADF. Not while a read or write at the position is in flight.
- * Unread bytes (<loop/fd.h>), which a reader leaves, count as not read: the position is that many bytes before the
- * kernel's. They are dropped, since what is read next is read at the new position; but SEEK_CUR with an offset of 0
- * only returns the position. A write at the position does not look at them: after a reader, seek to where it is to go.
- */
+/* Sets the position of a file, lseek(2), inside the call. `whence` is SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or
+ * SEEK_HOLE. Do not call it while a read or write at the position is in flight. Returns the new position; -EINVAL;
+ * -ESPIPE for pipes and sockets; -ENXIO for SEEK_DATA and SEEK_HOLE beyond the end; -EOVERFLOW; -EBADF when the file is
+ * closed.
+ *
+ * Unread bytes (<loop/fd.h>), such as those that a reader leaves, count as not read: the position is that many bytes
+ * before the kernel's. They are dropped, because the next read is at the new position. SEEK_CUR with an offset of 0
+ * only returns the position. A write at the position does not account for unread bytes: after a reader, seek before
+ * writing. */
 LOOP_API int64_t loop_file_seek(struct loop_fd *file, int64_t offset, int whence);
 
+/* Reads the attributes of an open file into `*stat`, fstat(2). Resumes with 0 or an error. */
 LOOP_API loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_status *stat,
                                  loop_fn *fn, void *arg);
+
+/* Sets the size of an open file, ftruncate(2). Resumes with 0; -EINVAL for a file that is not open for writing, or is
+ * no regular file; -EFBIG; or an error. */
 LOOP_API loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *file, uint64_t size_bytes, loop_fn *fn,
                                      void *arg);
 
-/* fallocate(2): `mode` is 0 or of FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, … */
+/* Allocates or frees space of an open file, fallocate(2). `mode` is 0, or flags of <linux/falloc.h>:
+ * FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, … Resumes with 0; -EOPNOTSUPP when the file system does not support it;
+ * -EFBIG; -EINVAL for `len` 0; -ENOSPC; or an error. */
 LOOP_API loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int mode, uint64_t offset,
                                      uint64_t len, loop_fn *fn, void *arg);
 
-/* fsync(2), or fdatasync(2). Doesn't wait for writes that are in flight. */
+/* Syncs an open file to the disk: fsync(2), or fdatasync(2) with `data_only`. Does not wait for writes in flight.
+ * Resumes with 0; -EIO; -EINVAL for a file that cannot be synced; or an error. */
 LOOP_API loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, bool data_only, loop_fn *fn,
                                  void *arg);
 
+/* Sets the permissions of an open file, fchmod(2). Resumes with 0; -EINVAL for other bits than 07777 in `mode`; -EPERM;
+ * or an error. */
 LOOP_API loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file, unsigned mode, loop_fn *fn,
                                   void *arg);
+
+/* Sets the owner and the group of an open file, fchown(2). (uid_t)-1 and (gid_t)-1 keep the current ones. Resumes with
+ * 0; -EPERM; or an error. */
 LOOP_API loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t uid, gid_t gid, loop_fn *fn,
                                   void *arg);
 
-/* As loop_fs_set_times, of an open file. */
+/* Sets the times of access and of modification of an open file, futimens(3), as loop_fs_set_times does for a path: NULL
+ * keeps the current time, UTIME_NOW is the current time. Resumes with 0; -EINVAL when `tv_nsec` is no part of a second;
+ * -EPERM; or an error. */
 LOOP_API loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, const struct timespec *accessed,
                                       const struct timespec *modified, loop_fn *fn, void *arg);
 
