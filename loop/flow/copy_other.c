@@ -9,7 +9,7 @@
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/write.h>
-#include <loop/pin.h>
+#include <loop/flow/own/pin.h>
 
 #include <errno.h>
 #include <unistd.h>

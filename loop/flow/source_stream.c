@@ -13,7 +13,7 @@
 
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/read.h>
-#include <loop/pin.h>
+#include <loop/flow/own/pin.h>
 #include <loop/flow/stream_state.h>
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/own.h>
-#include <loop/pin.h>
+#include <loop/flow/own/pin.h>
 #include <loop/flow/own/memory.h>
 
 #include <errno.h>

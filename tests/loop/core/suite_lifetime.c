@@ -6,7 +6,7 @@
 #include "harness.h"
 
 #include <loop/part.h>
-#include <loop/pin.h>
+#include <loop/flow/own/pin.h>
 
 static uint64_t fds_now(const struct loop *loop)
 {
