@@ -1018,7 +1018,6 @@ static inline void loop_settle(struct loop *loop)
 
 void loop_readers_init(struct loop *loop);
 void loop_writers_init(struct loop *loop);
-void loop_copy_finish(struct loop *loop);
 void loop_file_finish(struct loop *loop);
 void loop_scratch_finish(struct loop *loop);
 void loop_parts_finish(struct loop *loop);

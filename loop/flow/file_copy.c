@@ -8,7 +8,7 @@
  */
 #include <loop/flow/file_copy.h>
 
-#include <loop/flow/copy.h>
+#include <loop/flow/copy_end.h>
 #include <loop/flow/descriptor/file.h>
 #include <loop/syscall/unaligned.h>
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The end of the buffers of copies.
+ */
+#include <loop/flow/copy_buffer.h>
+
+static void free_all(struct loop_spares *spares)
+{
+    while (spares->first) {
+        struct loop_block *block = spares->first;
+        spares->first = block->next;
+        free(block);
+    }
+    spares->n = 0;
+}
+
+void loop_copy_finish(struct loop *loop)
+{
+    free_all(&loop->spares);
+    free_all(&loop->bulks);
+}

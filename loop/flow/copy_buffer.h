@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The buffers of copies. The loop keeps a few that no copy has now: the one given back last, which is in the cache,
+ * serves the next copy.
+ */
+#ifndef LOOP_FLOW_COPY_BUFFER_H
+#define LOOP_FLOW_COPY_BUFFER_H
+
+#include <loop/core/unread.h>
+
+#include <stdlib.h>
+
+/* Beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs. */
+#define LOOP_COPY_BYTES ((size_t)65536)
+#define LOOP_COPY_BULK_BYTES (4 * LOOP_COPY_BYTES) /* to files */
+
+/* Beside the bytes a buffer has room for so many more, for what copy_other.c keeps in front of them. */
+#define LOOP_COPY_MORE_ROOM 128
+
+/* So many are kept; the rest goes back to malloc. */
+#define LOOP_COPY_SPARES_KEPT 16
+#define LOOP_COPY_BULKS_KEPT 4
+
+/* Returns a buffer of LOOP_COPY_BYTES or, `is_bulk`, of LOOP_COPY_BULK_BYTES; NULL when there is no memory. */
+static inline struct loop_block *loop_copy_take(struct loop *loop, bool is_bulk)
+{
+    struct loop_spares *spares = is_bulk ? &loop->bulks : &loop->spares;
+    struct loop_block *block = spares->first;
+    if (!block) {
+        return malloc(sizeof *block + LOOP_COPY_MORE_ROOM + (is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES));
+    }
+    spares->first = block->next;
+    spares->n--;
+    return block;
+}
+
+/* Gives a buffer of that size back to the loop, which keeps it or frees it. */
+static inline void loop_copy_give(struct loop *loop, struct loop_block *block, bool is_bulk)
+{
+    struct loop_spares *spares = is_bulk ? &loop->bulks : &loop->spares;
+    if (spares->n >= (is_bulk ? LOOP_COPY_BULKS_KEPT : LOOP_COPY_SPARES_KEPT)) {
+        free(block);
+        return;
+    }
+    block->next = spares->first;
+    spares->first = block;
+    spares->n++;
+}
+
+/* Frees the buffers that are kept. */
+void loop_copy_finish(struct loop *loop);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * How copies of all kinds end.
+ */
+#include <loop/flow/copy_end.h>
+
+#include <loop/core/unread.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* In u.args.extra, from malloc: for a copy that was asked for its outcome, or whose sink is of another scope. */
+struct more {
+    struct loop_copy_outcome *outcome; /* or NULL */
+    loop_job copy;
+    struct loop_job *hold; /* in the sink's scope, for as long as the copy runs; or NULL */
+};
+
+/* ---- results ---- */
+
+static struct more *more_of(const struct loop_job *job)
+{
+    return job->kind->size == LOOP_JOB_LARGE ? job->u.args.extra : NULL;
+}
+
+static void tell_outcome(const struct loop_job *job, struct loop_copy_outcome *outcome, int64_t why,
+                         enum loop_copy_side side)
+{
+    bool is_scopes = why == -ECANCELED && job->scope->is_cancelled;
+    outcome->bytes = job->u.args.copy.done;
+    outcome->error = (int)(is_scopes ? job->scope->reason : why);
+    outcome->is_sink_error = why < 0 && side == LOOP_COPY_SINK;
+}
+
+bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    const struct more *more = more_of(job);
+    bool is_sources = why < 0 && why != -ECANCELED && why != -ENOMEM && side == LOOP_COPY_SOURCE;
+    return is_sources && job->u.args.copy.done > 0 && job->fn && !(more && more->outcome);
+}
+
+/* Without a continuation a count would tell nobody that the copy has failed: the error is for the scope. */
+int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    struct more *more = more_of(job);
+    if (more && more->outcome) {
+        tell_outcome(job, more->outcome, why, side);
+    }
+    if (more && more->hold) {
+        loop_job_complete(loop, more->hold, 0);
+        more->hold = NULL;
+    }
+    if (why < 0 && (job->u.args.copy.done == 0 || !job->fn)) {
+        return why;
+    }
+    if (job->fd && loop_copy_hides_error(job, why, side)) {
+        loop_unread_keep_error(loop, job->fd, why);
+    }
+    return job->u.args.copy.done;
+}
+
+void loop_copy_note_lost(struct loop_job *job, size_t n)
+{
+    struct more *more = more_of(job);
+    if (more && more->outcome) {
+        more->outcome->lost_bytes = (int64_t)n;
+    }
+}
+
+int64_t loop_copy_end_of_write(const struct loop_job *job, int64_t result, bool is_full)
+{
+    if (job->is_cancelled) {
+        return result < 0 ? result : -ECANCELED;
+    }
+    if (result == 0) {
+        return -EIO;
+    }
+    return result < 0 && !(result == -ENOBUFS && is_full) ? result : 0;
+}
+
+/* ---- the sink's scope ---- */
+
+/* The sink's scope may be another than the copy's: a job in it holds it open as long as the copy runs, and hears when
+ * it is cancelled. */
+static void cancel_hold(struct loop *loop, struct loop_job *job)
+{
+    const struct more *more = job->arg;
+    struct loop_job *copy = loop_job_find(loop, more->copy);
+    if (copy) {
+        (void)loop_job_cancel(loop, copy);
+    }
+}
+
+static const struct loop_job_kind hold_kind = {.name = "sink of a copy", .cancel = cancel_hold, .size = LOOP_JOB_BARE};
+
+static int hold(struct more *more, struct loop_scope *scope)
+{
+    bool ended;
+    struct loop_job *job = loop_job_start(scope, NULL, &hold_kind, NULL, more, &ended);
+    if (!job) {
+        return loop_scope_takes_work(scope) ? -ENOMEM : -ECANCELED;
+    }
+    if (ended) {
+        return -ECANCELED;
+    }
+    job->where = LOOP_AT_OWNER;
+    more->hold = job;
+    return 0;
+}
+
+int loop_copy_add_more(struct loop_job *job, struct loop_copy_outcome *outcome, struct loop_scope *sink_scope)
+{
+    struct more *more = calloc(1, sizeof *more);
+    if (!more) {
+        return -ENOMEM;
+    }
+    more->copy = job->id;
+    more->outcome = outcome;
+    job->u.args.extra = more;
+    return sink_scope ? hold(more, sink_scope) : 0;
+}
+
+void loop_copy_made_daemon(struct loop *loop, struct loop_job *job)
+{
+    const struct more *more = more_of(job);
+    if (more && more->hold) {
+        (void)loop_daemon(loop, more->hold->id);
+    }
+}

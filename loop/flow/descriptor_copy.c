@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Copies between two descriptors that can be waited for. A copy reads into a spare buffer of the loop and writes it at
+ * once: the buffer stays in the cache and serves one connection after the other. Only where the sink is slow does the
+ * copy keep the buffer, with what is left in it, and reads no more until that is gone. A copy that ends with bytes in
+ * its buffer gives them back to the source, as unread bytes.
+ */
+#include <loop/flow/descriptor_copy.h>
+
+#include <loop/flow/copy_buffer.h>
+#include <loop/flow/copy_end.h>
+#include <loop/syscall/io.h>
+
+#include <errno.h>
+
+/* An echo, whose sink is its source's descriptor, waits on every idle connection: it is a small job, without `second`.
+ */
+static_assert(offsetof(struct loop_copy_args, inner) <= sizeof(((struct loop_job *)0)->u.small),
+              "an echo is a small job");
+
+static struct loop_fd *sink_of(const struct loop_job *job)
+{
+    return job->kind == &loop_copy_echo_kind ? job->fd : job->u.args.second;
+}
+
+static void give_back(struct loop *loop, struct loop_job *job)
+{
+    struct loop_copy_args *args = &job->u.args.copy;
+    struct loop_block *spare = args->block;
+    if (spare) {
+        args->block = NULL;
+        spare->at = (size_t)((char *)args->rest.iov_base - (char *)spare->bytes);
+        spare->end = spare->at + args->rest.iov_len;
+        loop_unread_put(loop, job->fd, spare);
+    }
+}
+
+static void cancel_copy(struct loop *loop, struct loop_job *job)
+{
+    give_back(loop, job);
+    loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
+}
+
+static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    give_back(loop, job);
+    job->result = loop_copy_result(loop, job, why, side);
+    return LOOP_ATTEMPT_DONE;
+}
+
+static bool has_room(const struct loop_fd *to)
+{
+    return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
+}
+
+/* The job keeps what the sink hasn't taken; `written` is what came of writing it. */
+static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, struct loop_block *spare, size_t len,
+                                   int64_t written)
+{
+    size_t n = written > 0 ? (size_t)written : 0;
+    job->u.args.copy.block = spare;
+    job->u.args.copy.rest = (struct iovec){(char *)spare->bytes + n, len - n};
+    if (written < 0 && written != -EAGAIN) {
+        return end_copy(loop, job, written, LOOP_COPY_SINK);
+    }
+    loop_list_remove(&job->link);
+    loop_ready_wait_write(loop, sink_of(job), job);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+/* Reads into the hottest spare buffer and writes it at once. */
+static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *from = job->fd, *to = sink_of(job);
+    struct loop_block *spare = loop_copy_take(loop, false);
+    if (!spare) {
+        return end_copy(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
+    }
+    int64_t n = loop_io_read_one(from, spare->bytes, LOOP_COPY_BYTES);
+    if (n <= 0) {
+        loop_copy_give(loop, spare, false);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
+    }
+    int64_t written = has_room(to) ? loop_io_write_one(to, spare->bytes, (size_t)n) : -EAGAIN;
+    job->u.args.copy.done += written > 0 ? written : 0;
+    if (written != n) {
+        return keep_rest(loop, job, spare, (size_t)n, written);
+    }
+    loop_copy_give(loop, spare, false);
+    return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
+{
+    struct loop_copy_args *args = &job->u.args.copy;
+    int64_t n = loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
+    if (n < 0) {
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SINK);
+    }
+    args->done += n;
+    args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - (size_t)n};
+    if (args->rest.iov_len == 0) {
+        loop_copy_give(loop, args->block, false);
+        args->block = NULL;
+        loop_list_remove(&job->link);
+        loop_ready_wait_read(loop, job->fd, job);
+    }
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static enum loop_attempt attempt_copy(struct loop *loop, struct loop_job *job)
+{
+    return job->u.args.copy.block ? write_some(loop, job) : read_some(loop, job);
+}
+
+const struct loop_job_kind loop_copy_echo_kind = {.name = "copy", .cancel = cancel_copy, .attempt = attempt_copy};
+const struct loop_job_kind loop_copy_pass_kind = {.name = "copy",
+                                                  .cancel = cancel_copy,
+                                                  .attempt = attempt_copy,
+                                                  .made_daemon = loop_copy_made_daemon,
+                                                  .uses_args = true,
+                                                  .size = LOOP_JOB_LARGE};

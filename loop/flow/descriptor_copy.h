@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Copies between two descriptors that can be waited for. Both kinds begin among the readers of the job's fd.
+ */
+#ifndef LOOP_FLOW_DESCRIPTOR_COPY_H
+#define LOOP_FLOW_DESCRIPTOR_COPY_H
+
+#include <loop/core/core.h>
+
+/* A copy from a descriptor to itself, in a small job. */
+extern const struct loop_job_kind loop_copy_echo_kind;
+
+/* A copy from the job's fd to its second. */
+extern const struct loop_job_kind loop_copy_pass_kind;
+
+#endif
