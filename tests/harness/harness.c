@@ -840,6 +840,14 @@ void set_nonblocking(int fd)
     CHECK_IS(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
 }
 
+void close_with_reset(int fd)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    CHECK_IS(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    CHECK_IS(close(fd), 0);
+}
+
 void set_small_buffers(int fd)
 {
     int size = 4096;

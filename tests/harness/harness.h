@@ -239,6 +239,7 @@ int make_file(const void *data, size_t len); /* a regular file without a name, p
 int make_listener(struct sockaddr_in *address);
 int connect_to(const struct sockaddr_in *address); /* a blocking socket, connected or being so */
 void set_nonblocking(int fd);
+void close_with_reset(int fd); /* of a TCP socket: its peer gets ECONNRESET */
 void set_small_buffers(int fd);
 /* A directory of one's own under /tmp; remove_directory takes it away with all that is in it. */
 const char *make_directory(void);

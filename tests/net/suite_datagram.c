@@ -3,7 +3,7 @@
  * Datagrams: what comes together and what leaves together, lengths, errors of the network, full queues, and what
  * becomes of datagrams at each kind of end.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -66,14 +66,6 @@ static loop_job listen_with(struct heard *heard, struct loop_datagram_socket *so
 }
 
 /* ---- sockets ---- */
-
-static struct loop_address parsed(const char *text)
-{
-    struct loop_address address;
-
-    CHECK_IS(loop_address_parse(&address, text), 0);
-    return address;
-}
 
 /* A socket bound to `text`, and where it is. */
 static struct loop_datagram_socket *bound(struct loop_scope *scope, const char *text, struct loop_address *address)

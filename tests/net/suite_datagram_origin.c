@@ -2,17 +2,9 @@
  *
  * Which of the machine's addresses a datagram was sent to, and is answered from. All of 127.0.0.0/8 is this machine's.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <stdio.h>
-
-static struct loop_address parsed(const char *text)
-{
-    struct loop_address address;
-
-    CHECK_IS(loop_address_parse(&address, text), 0);
-    return address;
-}
 
 /* How the server answers. */
 enum answer { ANSWER_SENDER, ANSWER_COPY, ANSWER_LATER, ANSWER_AS_JOB };

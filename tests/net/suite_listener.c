@@ -2,20 +2,9 @@
  *
  * Listeners and accepts, and the limit of descriptors (P12).
  */
-#include "harness.h"
+#include "sockets.h"
 
 /* ---- P12: descriptors ---- */
-
-/* From now on every new descriptor fails with EMFILE, until one with a low number is closed. */
-static struct loop_listener *listen_on_loopback(struct loop_scope *scope, struct loop_address *address)
-{
-    struct loop_listener *listener = NULL;
-
-    CHECK_IS(loop_address_parse(address, "tcp:127.0.0.1:0"), 0);
-    CHECK_IS(loop_listen(scope, address, NULL, &listener), 0);
-    CHECK_IS(loop_listener_address(listener, address), 0);
-    return listener;
-}
 
 LOOP_TEST(p12_accept_waits_at_the_limit)
 {
@@ -29,7 +18,7 @@ LOOP_TEST(p12_accept_waits_at_the_limit)
     static char byte;
 
     BEGIN;
-    listener = listen_on_loopback(env->scope, &address);
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     client = connect_to(&address.u.ipv4);
     ballast = adopt(env->scope, open("/dev/null", O_RDONLY | O_CLOEXEC));
     AWAIT(turns(env->scope, 2, GO));
@@ -64,7 +53,7 @@ LOOP_TEST(p12_a_waiting_accept_can_be_cancelled)
     static int client;
 
     BEGIN;
-    listener = listen_on_loopback(env->scope, &address);
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     client = connect_to(&address.u.ipv4);
     AWAIT(turns(env->scope, 2, GO));
     forbid_fds();

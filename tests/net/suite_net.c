@@ -2,7 +2,7 @@
  *
  * The network: addresses, options, listening, accepting, serving, connecting, over TCP and Unix sockets.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -289,34 +289,6 @@ LOOP_TEST(options_of_other_sockets_and_none)
 
 /* ---- listening, accepting, connecting ---- */
 
-static struct loop_address parsed(const char *text)
-{
-    struct loop_address address;
-
-    CHECK_IS(loop_address_parse(&address, text), 0);
-    return address;
-}
-
-static struct loop_listener *listen_at(struct loop_scope *scope, struct loop_address *address, const char *text)
-{
-    struct loop_listener *listener = NULL;
-
-    *address = parsed(text);
-    CHECK_IS(loop_listen(scope, address, NULL, &listener), 0);
-    CHECK(listener != NULL);
-    CHECK_IS(loop_listener_address(listener, address), 0);
-    return listener;
-}
-
-static char unix_text[200];
-
-/* "unix:" and a path in a directory of one's own. */
-static const char *unix_path(const char *directory)
-{
-    snprintf(unix_text, sizeof unix_text, "unix:%s/socket", directory);
-    return unix_text;
-}
-
 /* Accepts and connects at the same time, and sends a byte each way. */
 static void check_pair(struct loop_env *env, int64_t result, const char *text)
 {
@@ -384,7 +356,7 @@ LOOP_TEST(unix_by_path)
     }
     check_pair(env, result, unix_path(unix_directory));
     if (script.is_done) {
-        CHECK_IS(unlink(unix_text + 5), 0);
+        CHECK_IS(unlink(socket_file()), 0);
         remove_directory(unix_directory);
     }
 }
@@ -399,12 +371,12 @@ LOOP_TEST(the_file_of_a_unix_listener_goes_with_it)
     BEGIN;
     directory = make_directory();
     listener = listen_at(env->scope, &address, unix_path(directory));
-    CHECK_IS(stat(unix_text + 5, &status), 0);
+    CHECK_IS(stat(socket_file(), &status), 0);
     CHECK(S_ISSOCK(status.st_mode));
     CHECK_IS(loop_listener_close(listener), 0);
     CHECK_IS(loop_listener_close(listener), -EBADF);
     AWAIT(turns(env->scope, 2, GO));
-    CHECK_IS(stat(unix_text + 5, &status), -1);
+    CHECK_IS(stat(socket_file(), &status), -1);
     remove_directory(directory);
     END;
 }
@@ -419,11 +391,11 @@ LOOP_TEST(somebody_elses_file_stays)
     BEGIN;
     directory = make_directory();
     listener = listen_at(env->scope, &address, unix_path(directory));
-    CHECK_IS(unlink(unix_text + 5), 0);
-    close(open(unix_text + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    CHECK_IS(unlink(socket_file()), 0);
+    close(open(socket_file(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     CHECK_IS(loop_listener_close(listener), 0);
     AWAIT(turns(env->scope, 2, GO));
-    CHECK_IS(stat(unix_text + 5, &status), 0);
+    CHECK_IS(stat(socket_file(), &status), 0);
     remove_directory(directory);
     END;
 }
@@ -457,9 +429,9 @@ LOOP_TEST(a_stale_unix_socket_is_replaced_when_asked)
     CHECK(!second);
     CHECK_IS(loop_listener_close(listener), 0);
     /* Nor is a file that is no socket. */
-    close(open(unix_text + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    close(open(socket_file(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     CHECK_IS(loop_listen(env->scope, &address, &reuse, &second), -EADDRINUSE);
-    CHECK_IS(access(unix_text + 5, F_OK), 0);
+    CHECK_IS(access(socket_file(), F_OK), 0);
     remove_directory(directory);
     END;
 }
@@ -476,7 +448,7 @@ LOOP_TEST(the_mode_of_a_unix_socket)
     directory = make_directory();
     address = parsed(unix_path(directory));
     CHECK_IS(loop_listen(env->scope, &address, &options, &listener), 0);
-    CHECK_IS(stat(unix_text + 5, &status), 0);
+    CHECK_IS(stat(socket_file(), &status), 0);
     CHECK_IS(status.st_mode & 0777, 0620);
     CHECK_IS(loop_listener_close(listener), 0);
     remove_directory(directory);
@@ -769,54 +741,6 @@ LOOP_TEST(accepts_are_served_in_order)
 
 /* ---- serving ---- */
 
-static struct loop_server *server;
-static struct loop_address server_address;
-static struct once server_ended;
-static unsigned connections_begun, connections_over;
-
-static void connection_over(void *unused)
-{
-    (void)unused;
-    connections_over++;
-    script_poke();
-}
-
-static void echo(struct loop_flow *peer, void *unused)
-{
-    (void)unused;
-    connections_begun++;
-    CHECK(loop_scope_defer(peer->scope, connection_over, NULL));
-    loop_copy(&peer->source, &peer->sink, NULL, NULL);
-    script_poke();
-}
-
-static void serve(struct loop_env *env, const struct loop_serve_options *wanted)
-{
-    struct loop_serve_options options = *wanted;
-    struct loop_address address = parsed("tcp:127.0.0.1:0");
-
-    options.server = &server;
-    options.on_end = once_resumed;
-    options.on_end_arg = &server_ended;
-    CHECK_IS(loop_serve(env->scope, &address, &options, echo, NULL), 0);
-    CHECK(server != NULL);
-    CHECK_IS(loop_listener_address(loop_server_listener(server), &server_address), 0);
-}
-
-static struct loop_flow *visit(struct loop_env *env)
-{
-    return flow_of(env->scope, connect_to(&server_address.u.ipv4));
-}
-
-/* Sends a word and ends when it has come back. */
-static loop_job talk(struct loop_flow *client, loop_fn *fn, void *arg)
-{
-    static char word[4];
-
-    CHECK_IS(send(loop_fd_peek(client->fd), "word", 4, 0), 4);
-    return loop_read_exact(&client->source, word, 4, fn, arg);
-}
-
 LOOP_TEST(server_gives_each_connection_a_scope)
 {
     enum { N = 20 };
@@ -825,35 +749,35 @@ LOOP_TEST(server_gives_each_connection_a_scope)
     static struct loop_server_stats stats;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.max_connections = 0});
+    serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     for (i = 0; i < N; i++) {
-        clients[i] = visit(env);
+        clients[i] = visit(env->scope);
         AWAIT(talk(clients[i], GO));
         CHECK_IS(result, 4);
     }
-    loop_server_get_stats(server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     CHECK_IS(stats.accepted, N);
     CHECK_IS(stats.connections_now, N);
     CHECK_IS(stats.connections_most, N);
     for (i = 0; i < N; i++) {
         loop_flow_close(clients[i]);
     }
-    WAIT_UNTIL(connections_over == N);
+    WAIT_UNTIL(serving.over == N);
     AWAIT(turns(env->scope, 3, GO));
-    loop_server_get_stats(server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     CHECK_IS(stats.connections_now, 0);
     CHECK_IS(stats.connections_most, N);
     CHECK_IS(stats.failed, 0);
-    loop_server_stop(server, LOOP_NEVER);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
     END;
 }
 
 static void fail_at_once(struct loop_flow *peer, void *unused)
 {
     (void)unused;
-    connections_begun++;
+    serving.connections++;
     loop_scope_fail(peer->scope, -EPROTO);
     script_poke();
 }
@@ -867,25 +791,25 @@ LOOP_TEST(a_failed_connection_ends_alone)
 
     BEGIN;
     address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(
-        loop_serve(env->scope, &address,
-                   &(struct loop_serve_options){.server = &server, .on_end = once_resumed, .on_end_arg = &server_ended},
-                   fail_at_once, NULL),
-        0);
-    CHECK_IS(loop_listener_address(loop_server_listener(server), &address), 0);
+    CHECK_IS(loop_serve(env->scope, &address,
+                        &(struct loop_serve_options){
+                            .server = &serving.server, .on_end = once_resumed, .on_end_arg = &serving.ended},
+                        fail_at_once, NULL),
+             0);
+    CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &address), 0);
     for (i = 0; i < 3; i++) {
         clients[i] = connect_to(&address.u.ipv4);
-        WAIT_UNTIL(connections_begun == (unsigned)i + 1);
+        WAIT_UNTIL(serving.connections == (unsigned)i + 1);
         AWAIT(turns(env->scope, 4, GO));
         CHECK(recv(clients[i], &byte, 1, MSG_DONTWAIT) == 0);
         close(clients[i]);
     }
-    loop_server_get_stats(server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     CHECK_IS(stats.failed, 3);
     CHECK_IS(stats.connections_now, 0);
-    loop_server_stop(server, LOOP_NEVER);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
     END;
 }
 
@@ -897,25 +821,25 @@ LOOP_TEST(server_keeps_its_limit)
     static struct loop_server_stats stats;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.max_connections = 2});
+    serve(env->scope, (struct loop_serve_options){.max_connections = 2}, echo_connection);
     for (i = 0; i < N; i++) {
-        clients[i] = visit(env);
+        clients[i] = visit(env->scope);
     }
-    WAIT_UNTIL(connections_begun == 2);
+    WAIT_UNTIL(serving.connections == 2);
     AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
-    CHECK_IS(connections_begun, 2);
+    CHECK_IS(serving.connections, 2);
     for (i = 0; i < N; i++) {
         AWAIT(talk(clients[i], GO));
         CHECK_IS(result, 4);
         loop_flow_close(clients[i]);
     }
-    WAIT_UNTIL(connections_over == N);
+    WAIT_UNTIL(serving.over == N);
     AWAIT(turns(env->scope, 3, GO));
-    loop_server_get_stats(server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     CHECK_IS(stats.accepted, N);
     CHECK_IS(stats.connections_most, 2);
-    loop_server_stop(server, LOOP_NEVER);
-    WAIT_UNTIL(server_ended.count);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
     END;
 }
 
@@ -925,15 +849,15 @@ LOOP_TEST(stop_lets_running_connections_finish)
     static int late;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.max_connections = 0});
-    clients[0] = visit(env);
-    clients[1] = visit(env);
-    WAIT_UNTIL(connections_begun == 2);
-    loop_server_stop(server, LOOP_NEVER);
+    serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
+    clients[0] = visit(env->scope);
+    clients[1] = visit(env->scope);
+    WAIT_UNTIL(serving.connections == 2);
+    loop_server_stop(serving.server, LOOP_NEVER);
     AWAIT(turns(env->scope, 5, GO));
-    CHECK_IS(server_ended.count, 0);
+    CHECK_IS(serving.ended.count, 0);
     late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK_IS(connect(late, &server_address.u.any, server_address.length), -1);
+    CHECK_IS(connect(late, &serving.address.u.any, serving.address.length), -1);
     CHECK_IS(errno, ECONNREFUSED);
     close(late);
     AWAIT(talk(clients[0], GO));
@@ -941,11 +865,11 @@ LOOP_TEST(stop_lets_running_connections_finish)
     loop_flow_close(clients[0]);
     AWAIT(talk(clients[1], GO));
     CHECK_IS(result, 4);
-    CHECK_IS(server_ended.count, 0);
+    CHECK_IS(serving.ended.count, 0);
     loop_flow_close(clients[1]);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
-    CHECK_IS(connections_over, 2);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
+    CHECK_IS(serving.over, 2);
     END;
 }
 
@@ -956,18 +880,18 @@ LOOP_TEST(stop_with_a_deadline)
     static char byte;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.max_connections = 0});
-    client = connect_to(&server_address.u.ipv4);
-    WAIT_UNTIL(connections_begun == 1);
-    loop_server_stop(server, LOOP_NEVER);
+    serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
+    client = connect_to(&serving.address.u.ipv4);
+    WAIT_UNTIL(serving.connections == 1);
+    loop_server_stop(serving.server, LOOP_NEVER);
     at = now_ns() + 10 * LOOP_MILLISECOND;
-    loop_server_stop(server, at);
-    loop_server_stop(server, at + LOOP_SECOND);
-    loop_server_stop(server, LOOP_NEVER);
-    WAIT_UNTIL(server_ended.count);
+    loop_server_stop(serving.server, at);
+    loop_server_stop(serving.server, at + LOOP_SECOND);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
     CHECK(now_ns() >= at && now_ns() < at + LOOP_SECOND);
-    ONCE_IS(server_ended, 0);
-    CHECK_IS(connections_over, 1);
+    ONCE_IS(serving.ended, 0);
+    CHECK_IS(serving.over, 1);
     CHECK_IS(recv(client, &byte, 1, 0), 0);
     close(client);
     END;
@@ -976,12 +900,12 @@ LOOP_TEST(stop_with_a_deadline)
 LOOP_TEST(stop_of_a_server_without_connections)
 {
     BEGIN;
-    serve(env, &(struct loop_serve_options){.max_connections = 0});
+    serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     AWAIT(turns(env->scope, 2, GO));
-    loop_server_stop(server, LOOP_NEVER);
-    CHECK_IS(server_ended.count, 0);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    CHECK_IS(serving.ended.count, 0);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
     END;
 }
 
@@ -989,8 +913,8 @@ static void stop_server(struct loop_flow *peer, void *unused)
 {
     (void)peer;
     (void)unused;
-    connections_begun++;
-    loop_server_stop(server, 0);
+    serving.connections++;
+    loop_server_stop(serving.server, 0);
 }
 
 LOOP_TEST(stop_from_inside_a_connection)
@@ -1000,16 +924,16 @@ LOOP_TEST(stop_from_inside_a_connection)
 
     BEGIN;
     address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(
-        loop_serve(env->scope, &address,
-                   &(struct loop_serve_options){.server = &server, .on_end = once_resumed, .on_end_arg = &server_ended},
-                   stop_server, NULL),
-        0);
-    CHECK_IS(loop_listener_address(loop_server_listener(server), &address), 0);
+    CHECK_IS(loop_serve(env->scope, &address,
+                        &(struct loop_serve_options){
+                            .server = &serving.server, .on_end = once_resumed, .on_end_arg = &serving.ended},
+                        stop_server, NULL),
+             0);
+    CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &address), 0);
     client = connect_to(&address.u.ipv4);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
-    CHECK_IS(connections_begun, 1);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
+    CHECK_IS(serving.connections, 1);
     close(client);
     END;
 }
@@ -1021,17 +945,17 @@ LOOP_TEST(connections_live_no_longer_than_allowed)
     static struct loop_server_stats stats;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.connection_timeout_ns = 10 * LOOP_MILLISECOND});
+    serve(env->scope, (struct loop_serve_options){.connection_timeout_ns = 10 * LOOP_MILLISECOND}, echo_connection);
     began = now_ns();
-    client = connect_to(&server_address.u.ipv4);
-    WAIT_UNTIL(connections_over == 1);
+    client = connect_to(&serving.address.u.ipv4);
+    WAIT_UNTIL(serving.over == 1);
     CHECK(now_ns() - began >= 10 * LOOP_MILLISECOND);
     AWAIT(turns(env->scope, 3, GO));
-    loop_server_get_stats(server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     CHECK_IS(stats.failed, 1);
-    loop_server_stop(server, LOOP_NEVER);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
     close(client);
     END;
 }
@@ -1041,17 +965,17 @@ LOOP_TEST(signals_stop_a_server_gracefully)
     static struct loop_flow *client;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.stop_on_signals = true});
-    client = visit(env);
-    WAIT_UNTIL(connections_begun == 1);
+    serve(env->scope, (struct loop_serve_options){.stop_on_signals = true}, echo_connection);
+    client = visit(env->scope);
+    WAIT_UNTIL(serving.connections == 1);
     kill(getpid(), SIGTERM);
     AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
-    CHECK_IS(server_ended.count, 0);
+    CHECK_IS(serving.ended.count, 0);
     AWAIT(talk(client, GO));
     CHECK_IS(result, 4);
     loop_flow_close(client);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
     END;
 }
 
@@ -1060,16 +984,16 @@ LOOP_TEST(a_second_signal_stops_at_once)
     static int client;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.stop_on_signals = true});
-    client = connect_to(&server_address.u.ipv4);
-    WAIT_UNTIL(connections_begun == 1);
+    serve(env->scope, (struct loop_serve_options){.stop_on_signals = true}, echo_connection);
+    client = connect_to(&serving.address.u.ipv4);
+    WAIT_UNTIL(serving.connections == 1);
     kill(getpid(), SIGINT);
     AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
-    CHECK_IS(server_ended.count, 0);
+    CHECK_IS(serving.ended.count, 0);
     kill(getpid(), SIGINT);
-    WAIT_UNTIL(server_ended.count);
-    ONCE_IS(server_ended, 0);
-    CHECK_IS(connections_over, 1);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
+    CHECK_IS(serving.over, 1);
     close(client);
     END;
 }
@@ -1080,14 +1004,15 @@ LOOP_TEST(grace_after_a_signal_is_limited)
     static int64_t began;
 
     BEGIN;
-    serve(env, &(struct loop_serve_options){.stop_on_signals = true, .grace_ns = 10 * LOOP_MILLISECOND});
-    client = connect_to(&server_address.u.ipv4);
-    WAIT_UNTIL(connections_begun == 1);
+    serve(env->scope, (struct loop_serve_options){.stop_on_signals = true, .grace_ns = 10 * LOOP_MILLISECOND},
+          echo_connection);
+    client = connect_to(&serving.address.u.ipv4);
+    WAIT_UNTIL(serving.connections == 1);
     began = now_ns();
     kill(getpid(), SIGTERM);
-    WAIT_UNTIL(server_ended.count);
+    WAIT_UNTIL(serving.ended.count);
     CHECK(now_ns() - began >= 10 * LOOP_MILLISECOND);
-    ONCE_IS(server_ended, 0);
+    ONCE_IS(serving.ended, 0);
     close(client);
     END;
 }
@@ -1102,13 +1027,14 @@ LOOP_TEST(a_server_in_a_cancelled_scope)
     BEGIN;
     scope = loop_scope_open(env->scope, ONCE(&ended));
     address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(loop_serve(scope, &address, &(struct loop_serve_options){.server = &server}, echo, NULL), 0);
-    CHECK_IS(loop_listener_address(loop_server_listener(server), &address), 0);
+    CHECK_IS(
+        loop_serve(scope, &address, &(struct loop_serve_options){.server = &serving.server}, echo_connection, NULL), 0);
+    CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &address), 0);
     client = connect_to(&address.u.ipv4);
-    WAIT_UNTIL(connections_begun == 1);
+    WAIT_UNTIL(serving.connections == 1);
     loop_scope_cancel(scope);
     WAIT_UNTIL(ended.count);
-    CHECK_IS(connections_over, 1);
+    CHECK_IS(serving.over, 1);
     CHECK_IS(loop_serve(env->scope, &address, NULL, NULL, NULL), -EINVAL);
     close(client);
     END;
@@ -1121,11 +1047,12 @@ LOOP_TEST(a_server_that_cannot_listen)
 
     BEGIN;
     listen_at(env->scope, &address, "tcp:127.0.0.1:0");
-    CHECK_IS(loop_serve(env->scope, &address,
-                        &(struct loop_serve_options){.server = &server, .on_end = once_resumed, .on_end_arg = &never},
-                        echo, NULL),
+    CHECK_IS(loop_serve(
+                 env->scope, &address,
+                 &(struct loop_serve_options){.server = &serving.server, .on_end = once_resumed, .on_end_arg = &never},
+                 echo_connection, NULL),
              -EADDRINUSE);
-    CHECK(!server);
+    CHECK(!serving.server);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(never.count, 0);
     END;
@@ -1144,28 +1071,28 @@ LOOP_TEST(a_server_at_the_limit_of_descriptors)
     }
     /* Room for the listener and one connection. The ring looks at the limit when an accept begins, not when it ends. */
     limit = limit_fds((rlim_t)limit_with_free_fds(2));
-    serve(env, &(struct loop_serve_options){.max_connections = 0});
+    serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     for (i = 0; i < N; i++) {
-        CHECK_IS(connect(clients[i], &server_address.u.any, server_address.length), 0);
+        CHECK_IS(connect(clients[i], &serving.address.u.any, serving.address.length), 0);
     }
-    WAIT_UNTIL(connections_begun == 1);
+    WAIT_UNTIL(serving.connections == 1);
     loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 60 * LOOP_MILLISECOND, GO));
     loop_get_stats(env->loop, &after);
-    CHECK_IS(connections_begun, 1);
+    CHECK_IS(serving.connections, 1);
     CHECK(after.turns - before.turns < 50);
     CHECK(strlen(log_text()) > 0);
     for (i = 0; i < N; i++) {
         /* Each connection that ends makes room for the next. */
         shutdown(clients[i], SHUT_WR);
-        WAIT_UNTIL(connections_over == (unsigned)i + 1);
+        WAIT_UNTIL(serving.over == (unsigned)i + 1);
     }
     limit_fds(limit);
     for (i = 0; i < N; i++) {
         close(clients[i]);
     }
-    loop_server_stop(server, LOOP_NEVER);
-    WAIT_UNTIL(server_ended.count);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
     END;
 }
 
@@ -1207,7 +1134,7 @@ static void churn_next(void)
     if (churn_left > 0) {
         churn_left--;
         struct visitor *visitor = calloc(1, sizeof *visitor);
-        CHECK(loop_connect(churn_env->scope, &server_address, NULL, &visitor->flow, churn_connected, visitor) != 0);
+        CHECK(loop_connect(churn_env->scope, &serving.address, NULL, &visitor->flow, churn_connected, visitor) != 0);
     }
 }
 
@@ -1219,12 +1146,12 @@ LOOP_TEST(churn_leaves_nothing_behind)
 
     BEGIN;
     churn_env = env;
-    serve(env, &(struct loop_serve_options){.max_connections = 0});
+    serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     churn_left = FIRST;
     for (int i = 0; i < 10; i++) {
         churn_next();
     }
-    WAIT_UNTIL(churn_done == FIRST && connections_over == FIRST);
+    WAIT_UNTIL(churn_done == FIRST && serving.over == FIRST);
     AWAIT(turns(env->scope, 10, GO));
     loop_get_stats(env->loop, &before);
     fds = count_fds();
@@ -1232,7 +1159,7 @@ LOOP_TEST(churn_leaves_nothing_behind)
     for (int i = 0; i < 10; i++) {
         churn_next();
     }
-    WAIT_UNTIL(churn_done == FIRST + SECOND && connections_over == FIRST + SECOND);
+    WAIT_UNTIL(churn_done == FIRST + SECOND && serving.over == FIRST + SECOND);
     AWAIT(turns(env->scope, 10, GO));
     loop_get_stats(env->loop, &after);
     CHECK_IS(count_fds(), fds);
@@ -1240,8 +1167,8 @@ LOOP_TEST(churn_leaves_nothing_behind)
     CHECK_IS(after.jobs_now, before.jobs_now);
     CHECK_IS(after.job_slots, before.job_slots);
     CHECK_IS(after.scopes_now, before.scopes_now);
-    loop_server_stop(server, LOOP_NEVER);
-    WAIT_UNTIL(server_ended.count);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
     END;
 }
 

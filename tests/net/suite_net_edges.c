@@ -3,7 +3,7 @@
  * The network where it is asked for what can't be, cancelled at every step, stopped more than once, and made to fail
  * again and again.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -14,24 +14,6 @@
 
 /* ---- material ---- */
 
-static struct loop_address address_of(const char *text)
-{
-    struct loop_address address;
-
-    CHECK_IS(loop_address_parse(&address, text), 0);
-    return address;
-}
-
-static struct loop_listener *listen_at(struct loop_scope *scope, const char *text, struct loop_address *real)
-{
-    struct loop_address address = address_of(text);
-    struct loop_listener *listener;
-
-    CHECK_IS(loop_listen(scope, &address, NULL, &listener), 0);
-    CHECK_IS(loop_listener_address(listener, real), 0);
-    return listener;
-}
-
 static struct loop_scope *open_held(struct loop_scope *parent, struct once *ended)
 {
     struct loop_scope *scope = loop_scope_open(parent, ended ? once_resumed : NULL, ended);
@@ -39,20 +21,6 @@ static struct loop_scope *open_held(struct loop_scope *parent, struct once *ende
     CHECK(scope != NULL);
     loop_scope_hold(scope);
     return scope;
-}
-
-/* Connects with a blocking system call: TCP over IPv4. */
-static int connect_raw(const struct loop_address *address)
-{
-    return connect_to(&address->u.ipv4);
-}
-
-static void reset_and_close(int fd)
-{
-    struct linger linger = {1, 0};
-
-    CHECK_IS(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
-    close(fd);
 }
 
 /* A listener without room on the loopback: a connect to it stays in the middle for ever. */
@@ -117,7 +85,7 @@ TEST(format_never_writes_beyond_its_room)
     char whole[LOOP_ADDRESS_TEXT_SIZE];
 
     for (unsigned i = 0; i < COUNT_OF(texts); i++) {
-        struct loop_address address = address_of(texts[i]);
+        struct loop_address address = parsed(texts[i]);
         int length = loop_address_format(&address, whole, sizeof whole);
         CHECK_IS(length, strlen(texts[i]));
         for (size_t size = 1; size <= (size_t)length + 1; size++) {
@@ -153,12 +121,12 @@ TEST(every_beginning_of_an_address_is_parsed_in_its_bounds)
 
 TEST(arguments_that_are_no_addresses_are_refused)
 {
-    struct loop_address address = address_of("tcp:127.0.0.1:1");
+    struct loop_address address = parsed("tcp:127.0.0.1:1");
     char text[LOOP_ADDRESS_TEXT_SIZE];
 
     CHECK_IS(loop_address_parse(NULL, "tcp:127.0.0.1:1"), -EINVAL);
     CHECK_IS(loop_address_parse(&address, NULL), -EINVAL);
-    address = address_of("tcp:127.0.0.1:1");
+    address = parsed("tcp:127.0.0.1:1");
     CHECK_IS(loop_address_format(NULL, text, sizeof text), -EINVAL);
     CHECK_IS(loop_address_format(&address, NULL, sizeof text), -EINVAL);
     address.length = 3;
@@ -167,7 +135,7 @@ TEST(arguments_that_are_no_addresses_are_refused)
     CHECK_IS(loop_address_format(&address, text, sizeof text), -EINVAL);
     address.length = sizeof address.u + 1;
     CHECK_IS(loop_address_format(&address, text, sizeof text), -EINVAL);
-    address = address_of("tcp:127.0.0.1:1");
+    address = parsed("tcp:127.0.0.1:1");
     address.u.any.sa_family = AF_NETLINK;
     CHECK_IS(loop_address_format(&address, text, sizeof text), -EAFNOSUPPORT);
 }
@@ -202,8 +170,8 @@ LOOP_TEST(connect_with_arguments_that_cannot_be)
 
     BEGIN;
     before = count_fds();
-    address = address_of("tcp:127.0.0.1:1");
-    other = address_of("unix:@noria-other-family");
+    address = parsed("tcp:127.0.0.1:1");
+    other = parsed("unix:@noria-other-family");
     AWAIT(loop_connect(env->scope, NULL, NULL, &flow, GO));
     CHECK_IS(result, -EINVAL);
     options = (struct loop_connect_options){.timeout_ns = -1};
@@ -232,7 +200,7 @@ LOOP_TEST(connect_with_a_setting_that_fails_leaves_no_socket)
     static unsigned before;
 
     BEGIN;
-    listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     before = count_fds();
     AWAIT(loop_connect(env->scope, &address, &options, &flow, GO));
     CHECK_IS(result, -EINVAL);
@@ -249,7 +217,7 @@ LOOP_TEST(connect_in_a_cancelled_scope_opens_nothing)
     static struct once once, ended;
 
     BEGIN;
-    listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     scope = open_held(env->scope, &ended);
     loop_scope_cancel(scope);
     START(loop_connect(scope, &address, NULL, &flow, ONCE(&once)));
@@ -272,7 +240,7 @@ LOOP_TEST(connect_cancelled_at_each_step)
     static loop_job job;
 
     BEGIN;
-    listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     before = count_fds();
     for (step = 0; step < 6; step++) {
         memset(&once, 0, sizeof once);
@@ -364,7 +332,7 @@ LOOP_TEST(many_failing_connects_in_one_scope_leave_nothing)
     static int i;
 
     BEGIN;
-    CHECK_IS(loop_listener_close(listen_at(env->scope, "tcp:127.0.0.1:0", &address)), 0);
+    CHECK_IS(loop_listener_close(listen_at(env->scope, &address, "tcp:127.0.0.1:0")), 0);
     AWAIT(turns(env->scope, 4, GO));
     for (i = 0; i < ROUNDS; i++) {
         if (i == 20) {
@@ -393,7 +361,7 @@ LOOP_TEST(listen_with_arguments_that_cannot_be)
     static struct once ended;
 
     BEGIN;
-    struct loop_address tcp = address_of("tcp:127.0.0.1:0"), local = address_of("unix:@noria-more-tests");
+    struct loop_address tcp = parsed("tcp:127.0.0.1:0"), local = parsed("unix:@noria-more-tests");
     const struct loop_socket_setting bad = {LOOP_TCP_MAXSEG, 1};
     unsigned before = count_fds();
     CHECK_IS(loop_listen(env->scope, NULL, NULL, &listener), -EINVAL);
@@ -422,7 +390,7 @@ LOOP_TEST(a_listener_closes_once)
     static struct once once;
 
     BEGIN;
-    listener = listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     START(loop_accept(env->scope, listener, &flow, ONCE(&once)));
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(loop_listener_close(listener), 0);
@@ -442,7 +410,7 @@ LOOP_TEST(an_accept_on_a_closed_listener_ends)
     static struct loop_flow *flow;
 
     BEGIN;
-    listener = listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     CHECK_IS(loop_listener_close(listener), 0);
     AWAIT(loop_accept(env->scope, listener, &flow, GO));
     CHECK_IS(result, -EBADF);
@@ -462,11 +430,11 @@ LOOP_TEST(accept_cancelled_at_each_step_loses_no_connection)
     static loop_job job;
 
     BEGIN;
-    listener = listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     for (step = 0; step < 6; step++) {
         memset(&once, 0, sizeof once);
         job = START(loop_accept(env->scope, listener, &flow, ONCE(&once)));
-        client = connect_raw(&address);
+        client = connect_to(&address.u.ipv4);
         if (step > 0) {
             AWAIT(turns(env->scope, step, GO));
         }
@@ -494,7 +462,7 @@ LOOP_TEST(accepts_of_a_scope_end_with_it_and_the_listener_goes_on)
     static int client;
 
     BEGIN;
-    listener = listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     scope = loop_scope_open(env->scope, ONCE(&ended));
     START(loop_accept(scope, listener, &flow, ONCE(&once)));
     START(loop_accept(env->scope, listener, &other, ONCE(&second)));
@@ -502,7 +470,7 @@ LOOP_TEST(accepts_of_a_scope_end_with_it_and_the_listener_goes_on)
     loop_scope_cancel(scope);
     WAIT_UNTIL(ended.count);
     ONCE_IS(once, -ECANCELED);
-    client = connect_raw(&address);
+    client = connect_to(&address.u.ipv4);
     WAIT_UNTIL(second.count);
     ONCE_IS(second, 0);
     CHECK(other && !flow);
@@ -519,7 +487,7 @@ LOOP_TEST(a_relative_unix_path_is_removed_from_any_directory)
     BEGIN;
     directory = make_directory();
     CHECK_IS(chdir(directory), 0);
-    struct loop_address address = address_of("unix:relative");
+    struct loop_address address = parsed("unix:relative");
     CHECK_IS(loop_listen(env->scope, &address, NULL, &listener), 0);
     CHECK_IS(lstat("relative", &status), 0);
     CHECK_IS(chdir("/"), 0);
@@ -540,13 +508,13 @@ LOOP_TEST(everywhere_is_both_families)
     static struct loop_flow *flow;
 
     BEGIN;
-    listener = listen_at(env->scope, "tcp::0", &address);
+    listener = listen_at(env->scope, &address, "tcp::0");
     CHECK(listener);
-    other = address_of("tcp:127.0.0.1:0");
+    other = parsed("tcp:127.0.0.1:0");
     other.u.ipv4.sin_port = address.u.ipv6.sin6_port;
     AWAIT(loop_connect(env->scope, &other, NULL, &flow, GO));
     CHECK_IS(result, 0);
-    other = address_of("tcp:[::1]:0");
+    other = parsed("tcp:[::1]:0");
     other.u.ipv6.sin6_port = address.u.ipv6.sin6_port;
     AWAIT(loop_connect(env->scope, &other, NULL, &flow, GO));
     CHECK_IS(result, 0);
@@ -560,10 +528,10 @@ LOOP_TEST(ipv6_only_leaves_ipv4_alone)
     static struct loop_flow *flow;
 
     BEGIN;
-    address = address_of("tcp::0");
+    address = parsed("tcp::0");
     CHECK_IS(loop_listen(env->scope, &address, &(struct loop_listen_options){.ipv6_only = true}, &listener), 0);
     CHECK_IS(loop_listener_address(listener, &address), 0);
-    other = address_of("tcp:127.0.0.1:0");
+    other = parsed("tcp:127.0.0.1:0");
     other.u.ipv4.sin_port = address.u.ipv6.sin6_port;
     AWAIT(loop_connect(env->scope, &other, NULL, &flow, GO));
     CHECK_IS(result, -ECONNREFUSED);
@@ -572,49 +540,6 @@ LOOP_TEST(ipv6_only_leaves_ipv4_alone)
 
 /* ---- serving ---- */
 
-static struct serving {
-    struct loop_server *server;
-    struct loop_address address;
-    struct once ended;
-    unsigned connections;
-    struct loop_flow *last;
-} serving;
-
-static void hold_connection(struct loop_flow *peer, void *unused)
-{
-    (void)unused;
-    serving.connections++;
-    serving.last = peer;
-    CHECK(loop_sleep(peer->scope, LOOP_NEVER, NULL, NULL) != 0);
-    script_poke();
-}
-
-static void echo_connection(struct loop_flow *peer, void *unused)
-{
-    (void)unused;
-    serving.connections++;
-    CHECK(loop_copy(&peer->source, &peer->sink, NULL, NULL) != 0);
-}
-
-static void serve(struct loop_scope *scope, struct loop_serve_options options, loop_connection_fn *fn)
-{
-    struct loop_address address = address_of("tcp:127.0.0.1:0");
-
-    options.server = &serving.server;
-    options.on_end = once_resumed;
-    options.on_end_arg = &serving.ended;
-    CHECK_IS(loop_serve(scope, &address, &options, fn, NULL), 0);
-    CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
-}
-
-static struct loop_server_stats served(void)
-{
-    struct loop_server_stats stats;
-
-    loop_server_get_stats(serving.server, &stats);
-    return stats;
-}
-
 LOOP_TEST(serve_with_arguments_that_cannot_be)
 {
     static struct loop_server *server;
@@ -622,7 +547,7 @@ LOOP_TEST(serve_with_arguments_that_cannot_be)
     static unsigned before;
 
     BEGIN;
-    struct loop_address address = address_of("tcp:127.0.0.1:0");
+    struct loop_address address = parsed("tcp:127.0.0.1:0");
     before = count_fds();
     CHECK_IS(loop_serve(env->scope, &address, &options, NULL, NULL), -EINVAL);
     options.connection_timeout_ns = -1;
@@ -645,7 +570,7 @@ LOOP_TEST(a_second_stop_only_makes_the_deadline_earlier)
 
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, hold_connection);
-    client = connect_raw(&serving.address);
+    client = connect_to(&serving.address.u.ipv4);
     WAIT_UNTIL(serving.connections == 1);
     began = now_ns();
     loop_server_stop(serving.server, loop_now(env->loop) + 30 * LOOP_MILLISECOND);
@@ -664,7 +589,7 @@ LOOP_TEST(a_stop_without_a_deadline_can_get_one)
 
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, hold_connection);
-    client = connect_raw(&serving.address);
+    client = connect_to(&serving.address.u.ipv4);
     WAIT_UNTIL(serving.connections == 1);
     loop_server_stop(serving.server, LOOP_NEVER);
     AWAIT(turns(env->scope, 5, GO));
@@ -685,7 +610,7 @@ LOOP_TEST(a_server_stopped_while_connections_arrive_ends_once)
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     for (i = 0; i < N; i++) {
-        clients[i] = connect_raw(&serving.address);
+        clients[i] = connect_to(&serving.address.u.ipv4);
     }
     AWAIT(turns(env->scope, 1, GO));
     loop_server_stop(serving.server, LOOP_NEVER);
@@ -707,7 +632,7 @@ LOOP_TEST(a_limit_of_connections_is_never_passed)
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 3}, echo_connection);
     for (i = 0; i < N; i++) {
-        clients[i] = connect_raw(&serving.address);
+        clients[i] = connect_to(&serving.address.u.ipv4);
         CHECK_IS(send(clients[i], "x", 1, 0), 1);
     }
     for (i = 0; i < N; i++) {
@@ -735,14 +660,14 @@ LOOP_TEST(connections_that_are_reset_count_as_failed)
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     for (i = 0; i < N; i++) {
-        clients[i] = connect_raw(&serving.address);
+        clients[i] = connect_to(&serving.address.u.ipv4);
     }
-    good = connect_raw(&serving.address);
+    good = connect_to(&serving.address.u.ipv4);
     while (served().accepted < N + 1) {
         AWAIT(turns(env->scope, 1, GO));
     }
     for (i = 0; i < N; i++) {
-        reset_and_close(clients[i]);
+        close_with_reset(clients[i]);
     }
     while (served().connections_now > 1) {
         AWAIT(turns(env->scope, 1, GO));
@@ -766,7 +691,7 @@ LOOP_TEST(a_server_cancelled_from_outside_ends_once)
     BEGIN;
     scope = loop_scope_open(env->scope, ONCE(&no_end));
     serve(scope, (struct loop_serve_options){.max_connections = 0}, hold_connection);
-    client = connect_raw(&serving.address);
+    client = connect_to(&serving.address.u.ipv4);
     WAIT_UNTIL(serving.connections == 1);
     loop_scope_cancel(scope);
     WAIT_UNTIL(no_end.count);
@@ -783,7 +708,7 @@ LOOP_TEST(a_connection_timeout_of_always_is_none)
 
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.connection_timeout_ns = LOOP_NEVER}, echo_connection);
-    client = connect_raw(&serving.address);
+    client = connect_to(&serving.address.u.ipv4);
     while (served().accepted < 1) {
         AWAIT(turns(env->scope, 1, GO));
     }
@@ -808,7 +733,7 @@ LOOP_TEST(a_server_without_descriptors_waits_without_spinning)
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     for (i = 0; i < 3; i++) {
-        clients[i] = connect_raw(&serving.address);
+        clients[i] = connect_to(&serving.address.u.ipv4);
     }
     usual_limit = forbid_fds();
     AWAIT(turns(env->scope, 5, GO));
@@ -838,7 +763,7 @@ LOOP_TEST(a_server_that_waits_for_a_descriptor_can_be_stopped)
 
     BEGIN;
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
-    client = connect_raw(&serving.address);
+    client = connect_to(&serving.address.u.ipv4);
     usual_limit = forbid_fds();
     AWAIT(turns(env->scope, 5, GO));
     loop_server_stop(serving.server, LOOP_NEVER);
@@ -857,7 +782,7 @@ LOOP_TEST(connects_without_descriptors_are_emfile_and_cost_nothing)
     static int i;
 
     BEGIN;
-    listen_at(env->scope, "tcp:127.0.0.1:0", &address);
+    listen_at(env->scope, &address, "tcp:127.0.0.1:0");
     AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
     CHECK_IS(result, 0);
     usual_limit = forbid_fds();

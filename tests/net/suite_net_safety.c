@@ -3,7 +3,7 @@
  * Sockets beside other programs and bad peers: two servers that start on one Unix path, limits that must hold beside
  * each other, and closes that must not wait.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <loop/part.h>
 
@@ -11,17 +11,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-static char path_text[200];
-
-static struct loop_address address_in(const char *directory)
-{
-    struct loop_address address;
-
-    snprintf(path_text, sizeof path_text, "unix:%s/socket", directory);
-    CHECK_IS(loop_address_parse(&address, path_text), 0);
-    return address;
-}
 
 static const char *lock_in(const char *directory)
 {
@@ -46,13 +35,13 @@ LOOP_TEST(a_server_that_is_starting_keeps_its_unix_socket)
 
     BEGIN;
     directory = make_directory();
-    address = address_in(directory);
+    address = parsed(unix_path(directory));
     lock = open(lock_in(directory), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     CHECK(lock >= 0 && flock(lock, LOCK_EX) == 0);
     other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK_IS(bind(other, &address.u.any, address.length), 0);
     CHECK_IS(loop_listen(env->scope, &address, &reuse, &listener), -EADDRINUSE);
-    CHECK_IS(stat(path_text + 5, &status), 0);
+    CHECK_IS(stat(socket_file(), &status), 0);
     close(other);
     close(lock);
     CHECK_IS(loop_listen(env->scope, &address, &reuse, &listener), 0);
@@ -81,11 +70,11 @@ static int listen_and_stay(struct loop_env *env, void *arg)
     CHECK_IS(read(race->start, &byte, 1), 0);
     int error = loop_listen(env->scope, &race->address, &reuse, &listener);
     if (error == 0) {
-        CHECK_IS(stat(path_text + 5, &mine), 0);
+        CHECK_IS(stat(socket_file(), &mine), 0);
     }
     CHECK_IS(read(race->done, &byte, 1), 0);
     if (error == 0) {
-        CHECK_IS(stat(path_text + 5, &there), 0);
+        CHECK_IS(stat(socket_file(), &there), 0);
         CHECK(mine.st_ino == there.st_ino);
     }
     return error == 0 ? 1 : error == -EADDRINUSE ? 2 : 3;
@@ -132,14 +121,14 @@ static unsigned count_winners(struct race *race)
 TEST(of_servers_that_start_at_once_none_loses_its_file)
 {
     const char *directory = make_directory();
-    struct race race = {.address = address_in(directory)};
+    struct race race = {.address = parsed(unix_path(directory))};
 
     for (unsigned round = 0; round < 20; round++) {
         int stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         CHECK_IS(bind(stale, &race.address.u.any, race.address.length), 0);
         close(stale);
         CHECK(count_winners(&race) >= 1);
-        (void)unlink(path_text + 5);
+        (void)unlink(socket_file());
     }
     remove_directory(directory);
 }
@@ -154,20 +143,19 @@ LOOP_TEST(a_refused_start_leaves_the_socket_and_no_lock)
 
     BEGIN;
     directory = make_directory();
-    address = address_in(directory);
+    address = parsed(unix_path(directory));
     CHECK_IS(loop_listen(env->scope, &address, &options, &listener), 0);
-    CHECK_IS(stat(path_text + 5, &status), 0);
+    CHECK_IS(stat(socket_file(), &status), 0);
     CHECK_IS(status.st_mode & 0777, 0666);
     CHECK_IS(loop_listen(env->scope, &address, &options, &listener), -EADDRINUSE);
     CHECK_IS(access(lock_in(directory), F_OK), -1);
-    (void)unlink(path_text + 5);
+    (void)unlink(socket_file());
     remove_directory(directory);
     END;
 }
 
 /* ---- limits beside each other ---- */
 
-static struct loop_server *server;
 static struct once connection_read;
 static int64_t own_deadline_ns;
 
@@ -182,11 +170,11 @@ static void set_own_deadline(struct loop_flow *peer, void *unused)
 
 static int serve_with_timeout(struct loop_env *env, int64_t timeout_ns, struct loop_address *address)
 {
-    struct loop_serve_options options = {.connection_timeout_ns = timeout_ns, .server = &server};
+    struct loop_serve_options options = {.connection_timeout_ns = timeout_ns, .server = &serving.server};
 
     CHECK_IS(loop_address_parse(address, "tcp:127.0.0.1:0"), 0);
     CHECK_IS(loop_serve(env->scope, address, &options, set_own_deadline, NULL), 0);
-    return loop_listener_address(loop_server_listener(server), address);
+    return loop_listener_address(loop_server_listener(serving.server), address);
 }
 
 /* Steps of a test: a connection with both limits, of which the shorter one holds. */
@@ -202,7 +190,7 @@ static void check_limits(struct loop_env *env, int64_t result, int64_t timeout_n
     CHECK_IS(result, 0);
     WAIT_UNTIL(connection_read.count);
     ONCE_IS(connection_read, -ETIMEDOUT);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 

@@ -81,15 +81,6 @@ static struct loop_flow *client_of_server(struct loop_scope *scope)
     return flow_of(scope, connect_to(&server_address.u.ipv4));
 }
 
-/* The end of a connection that sends a reset instead of a farewell. */
-static void reset(int fd)
-{
-    struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
-    CHECK_IS(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
-    CHECK_IS(close(fd), 0);
-}
-
 /* ---- sizes ---- */
 
 static unsigned mains;
@@ -327,7 +318,7 @@ LOOP_TEST(peer_that_resets_is_heard_by_whatever_waits)
         loop_op_recv_multishot(NULL, flows[MULTISHOT]->fd, loop_buffers_create(env->scope, 4, 64), on_received, NULL));
     AWAIT(turns(env->scope, 3, GO));
     for (int i = 0; i < N; i++) {
-        reset(peers[i]);
+        close_with_reset(peers[i]);
     }
     WAIT_UNTIL(ends[READ].count && ends[EXACT].count && record.ends && ends[COPY].count && ends[POLL].count &&
                ends[RECEIVE].count && received.count);
@@ -355,7 +346,7 @@ LOOP_TEST(peer_that_resets_ends_a_blocked_write_with_its_count)
     START(loop_shutdown(&flow->sink, ONCE(&later)));
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(write.count, 0);
-    reset(peer);
+    close_with_reset(peer);
     WAIT_UNTIL(write.count && later.count);
     CHECK(write.result == -ECONNRESET || write.result == -EPIPE ||
           (write.result > 0 && write.result < (int64_t)sizeof data));
@@ -379,7 +370,7 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
         fds[i] = connect_to(&server_address.u.ipv4);
         CHECK_IS(send(fds[i], "bye", 3, 0), 3);
         if (i % 2) {
-            reset(fds[i]);
+            close_with_reset(fds[i]);
         }
     }
     good = client_of_server(env->scope);
@@ -387,7 +378,7 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
     AWAIT(loop_read(&good->source, &byte, 1, GO));
     CHECK_IS(result, 1);
     for (int i = 0; i < N; i += 2) {
-        reset(fds[i]);
+        close_with_reset(fds[i]);
     }
     AWAIT(loop_write(&good->sink, "y", 1, GO));
     AWAIT(loop_read(&good->source, &byte, 1, GO));
@@ -810,7 +801,7 @@ static int write_to_nobody(struct loop_env *env, void *unused)
     close(fds[0]);
     write_in_every_way(env->scope, flow_of(env->scope, fds[1]), true);
     make_tcp_pair(fds);
-    reset(fds[0]);
+    close_with_reset(fds[0]);
     write_in_every_way(env->scope, flow_of(env->scope, fds[1]), true);
     return 0;
 }
