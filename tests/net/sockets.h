@@ -44,6 +44,26 @@ static inline struct loop_listener *listen_at(struct loop_scope *scope, struct l
     return listener;
 }
 
+/* A socket file that nobody listens on, as a server leaves it that was killed. */
+static inline void make_stale(const struct loop_address *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CHECK_IS(bind(fd, &address->u.any, address->length), 0);
+    CHECK_IS(listen(fd, 1), 0);
+    close(fd);
+}
+
+/* A child scope that does not end before it is unheld. */
+static inline struct loop_scope *open_held(struct loop_scope *parent, struct once *ended)
+{
+    struct loop_scope *scope = loop_scope_open(parent, ended ? once_resumed : NULL, ended);
+
+    CHECK(scope != NULL);
+    loop_scope_hold(scope);
+    return scope;
+}
+
 /* ---- a server ---- */
 
 __attribute__((unused)) static struct serving {

@@ -1,8 +1,407 @@
 /* SPDX-License-Identifier: ISC
  *
- * Listeners and accepts, and the limit of descriptors (P12).
+ * loop_listen and loop_accept: over TCP and Unix sockets, order, cancels, and the limit of descriptors (P12).
  */
 #include "sockets.h"
+
+#include <loop/part.h>
+
+#include <stdio.h>
+
+/* ---- listening, accepting, connecting ---- */
+
+/* Accepts and connects at the same time, and sends a byte each way. */
+static void check_pair(struct loop_env *env, int64_t result, const char *text)
+{
+    static struct loop_address address, ends[4];
+    static struct loop_listener *listener;
+    static struct loop_flow *client, *server;
+    static struct once accepted, connected;
+    static char byte;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, text);
+    START(loop_accept(env->scope, listener, &server, ONCE(&accepted)));
+    START(loop_connect(env->scope, &address, NULL, &client, ONCE(&connected)));
+    CHECK(!client && !server);
+    WAIT_UNTIL(accepted.count && connected.count);
+    ONCE_IS(accepted, 0);
+    ONCE_IS(connected, 0);
+    CHECK(client && server && client->scope == env->scope && server->scope == env->scope);
+    AWAIT(loop_write(&client->sink, "c", 1, GO));
+    AWAIT(loop_read(&server->source, &byte, 1, GO));
+    CHECK_IS(byte, 'c');
+    AWAIT(loop_write(&server->sink, "s", 1, GO));
+    AWAIT(loop_read(&client->source, &byte, 1, GO));
+    CHECK_IS(byte, 's');
+    CHECK_IS(loop_flow_local_address(client, &ends[0]), 0);
+    CHECK_IS(loop_flow_peer_address(server, &ends[1]), 0);
+    CHECK_IS(loop_flow_peer_address(client, &ends[2]), 0);
+    CHECK_IS(loop_flow_local_address(server, &ends[3]), 0);
+    CHECK(ends[0].length == ends[1].length && memcmp(&ends[0].u, &ends[1].u, ends[0].length) == 0);
+    CHECK(ends[2].length == ends[3].length && memcmp(&ends[2].u, &ends[3].u, ends[2].length) == 0);
+    loop_flow_close(client);
+    CHECK_IS(loop_flow_local_address(client, &ends[0]), -EBADF);
+    END;
+}
+
+LOOP_TEST(tcp_over_ipv4)
+{
+    check_pair(env, result, "tcp:127.0.0.1:0");
+}
+
+LOOP_TEST(tcp_over_ipv6)
+{
+    int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct loop_address address = parsed("tcp:[::1]:0");
+    bool has_ipv6 = probe >= 0 && bind(probe, &address.u.any, address.length) == 0;
+
+    close(probe);
+    check_pair(env, result, has_ipv6 ? "tcp:[::1]:0" : "tcp:127.0.0.1:0");
+}
+
+LOOP_TEST(unix_abstract)
+{
+    static char text[64];
+
+    snprintf(text, sizeof text, "unix:@noria-test-%d", (int)getpid());
+    check_pair(env, result, text);
+}
+
+static const char *unix_directory;
+
+LOOP_TEST(unix_by_path)
+{
+    if (!unix_directory) {
+        unix_directory = make_directory();
+    }
+    check_pair(env, result, unix_path(unix_directory));
+    if (script.is_done) {
+        CHECK_IS(unlink(socket_file()), 0);
+        remove_directory(unix_directory);
+    }
+}
+
+LOOP_TEST(listening_fails_with_the_reason)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener, *second;
+    static struct loop_listen_options bad = {.backlog = -1};
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+    CHECK_IS(loop_listen(env->scope, &address, NULL, &second), -EADDRINUSE);
+    CHECK(!second);
+    CHECK(listener != NULL);
+    address = parsed("tcp:192.0.2.1:0");
+    CHECK_IS(loop_listen(env->scope, &address, NULL, &second), -EADDRNOTAVAIL);
+    address = parsed("unix:/nowhere/at/all");
+    CHECK_IS(loop_listen(env->scope, &address, NULL, &second), -ENOENT);
+    address = parsed("tcp:127.0.0.1:0");
+    CHECK_IS(loop_listen(env->scope, &address, &bad, &second), -EINVAL);
+    memset(&address, 0, sizeof address);
+    CHECK(loop_listen(env->scope, &address, NULL, &second) < 0);
+    CHECK(!second);
+    END;
+}
+
+LOOP_TEST(several_listeners_on_one_port)
+{
+    static struct loop_address address;
+    static struct loop_listener *listeners[3];
+    static struct loop_listen_options options = {.reuse_port = true};
+
+    BEGIN;
+    address = parsed("tcp:127.0.0.1:0");
+    for (int i = 0; i < 3; i++) {
+        CHECK_IS(loop_listen(env->scope, &address, &options, &listeners[i]), 0);
+        CHECK_IS(loop_listener_address(listeners[i], &address), 0);
+    }
+    END;
+}
+
+LOOP_TEST(a_port_is_free_again_at_once)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+    static struct once accepted;
+    static int round;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+    for (round = 0; round < 20; round++) {
+        memset(&accepted, 0, sizeof accepted);
+        START(loop_accept(env->scope, listener, &flow, ONCE(&accepted)));
+        AWAIT(turns(env->scope, 2, GO));
+        CHECK_IS(loop_listener_close(listener), 0);
+        WAIT_UNTIL(accepted.count);
+        ONCE_IS(accepted, -ECANCELED);
+        CHECK(!flow);
+        AWAIT(turns(env->scope, 2, GO));
+        CHECK_IS(loop_listen(env->scope, &address, NULL, &listener), 0);
+    }
+    END;
+}
+
+LOOP_TEST(tcp_sockets_have_nodelay_unless_told)
+{
+    static struct loop_address address;
+    static struct loop_listener *listeners[2];
+    static struct loop_flow *clients[2], *servers[2];
+    static int i, value;
+    static struct once accepted;
+
+    BEGIN;
+    for (i = 0; i < 2; i++) {
+        address = parsed("tcp:127.0.0.1:0");
+        CHECK_IS(loop_listen(env->scope, &address, &(struct loop_listen_options){.nagle = i}, &listeners[i]), 0);
+        CHECK_IS(loop_listener_address(listeners[i], &address), 0);
+        memset(&accepted, 0, sizeof accepted);
+        START(loop_accept(env->scope, listeners[i], &servers[i], ONCE(&accepted)));
+        AWAIT(loop_connect(env->scope, &address, &(struct loop_connect_options){.nagle = i}, &clients[i], GO));
+        CHECK_IS(result, 0);
+        WAIT_UNTIL(accepted.count);
+        CHECK_IS(loop_socket_get(clients[i]->fd, LOOP_TCP_NODELAY, &value), 0);
+        CHECK_IS(value, !i);
+        CHECK_IS(loop_socket_get(servers[i]->fd, LOOP_TCP_NODELAY, &value), 0);
+        CHECK_IS(value, !i);
+        CHECK(fcntl(loop_fd_peek(clients[i]->fd), F_GETFL) & O_NONBLOCK);
+        CHECK_IS(fcntl(loop_fd_peek(servers[i]->fd), F_GETFD), FD_CLOEXEC);
+    }
+    END;
+}
+
+LOOP_TEST(socketpair_is_connected)
+{
+    static struct loop_flow *one, *other;
+    static char byte;
+
+    BEGIN;
+    CHECK_IS(loop_socketpair(env->scope, &one, &other), 0);
+    AWAIT(loop_write(&one->sink, "1", 1, GO));
+    AWAIT(loop_read(&other->source, &byte, 1, GO));
+    CHECK_IS(byte, '1');
+    AWAIT(loop_write(&other->sink, "2", 1, GO));
+    AWAIT(loop_read(&one->source, &byte, 1, GO));
+    CHECK_IS(byte, '2');
+    END;
+}
+
+LOOP_TEST(accepts_are_served_in_order)
+{
+    enum { N = 10 };
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flows[N];
+    static struct once accepts[N];
+    static int clients[N], at;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+    for (int i = 0; i < N; i++) {
+        START(loop_accept(env->scope, listener, &flows[i], ONCE(&accepts[i])));
+    }
+    AWAIT(turns(env->scope, 2, GO));
+    for (at = 0; at < N; at++) {
+        clients[at] = connect_to(&address.u.ipv4);
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(accepts[at].count);
+        ONCE_IS(accepts[at], 0);
+        close(clients[at]);
+    }
+    END;
+}
+
+/* ---- listen, accept ---- */
+
+LOOP_TEST(listen_with_arguments_that_cannot_be)
+{
+    static struct loop_listener *listener;
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    struct loop_address tcp = parsed("tcp:127.0.0.1:0"), local = parsed("unix:@noria-more-tests");
+    const struct loop_socket_setting bad = {LOOP_TCP_MAXSEG, 1};
+    unsigned before = count_fds();
+    CHECK_IS(loop_listen(env->scope, NULL, NULL, &listener), -EINVAL);
+    CHECK_IS(loop_listen(env->scope, &tcp, &(struct loop_listen_options){.backlog = -1}, &listener), -EINVAL);
+    CHECK_IS(loop_listen(env->scope, &local, &(struct loop_listen_options){.mode = 01000}, &listener), -EINVAL);
+    CHECK_IS(loop_listen(env->scope, &local, &(struct loop_listen_options){.reuse_port = true}, &listener),
+             -EOPNOTSUPP);
+    CHECK_IS(loop_listen(env->scope, &tcp, &(struct loop_listen_options){.n_settings = 1}, &listener), -EINVAL);
+    CHECK_IS(loop_listen(env->scope, &tcp, &(struct loop_listen_options){.settings = &bad, .n_settings = 1}, &listener),
+             -EINVAL);
+    scope = open_held(env->scope, &ended);
+    loop_scope_cancel(scope);
+    CHECK_IS(loop_listen(scope, &tcp, NULL, &listener), -ECANCELED);
+    loop_scope_unhold(scope);
+    CHECK(!listener);
+    CHECK_IS(count_fds(), before);
+    WAIT_UNTIL(ended.count);
+    END;
+}
+
+LOOP_TEST(a_listener_closes_once)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+    static struct once once;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+    START(loop_accept(env->scope, listener, &flow, ONCE(&once)));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_listener_close(listener), 0);
+    CHECK_IS(loop_listener_close(listener), -EBADF);
+    WAIT_UNTIL(once.count);
+    ONCE_IS(once, -ECANCELED);
+    CHECK(!flow);
+    AWAIT(loop_connect(env->scope, &address, NULL, &flow, GO));
+    CHECK_IS(result, -ECONNREFUSED);
+    END;
+}
+
+LOOP_TEST(an_accept_on_a_closed_listener_ends)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+    CHECK_IS(loop_listener_close(listener), 0);
+    AWAIT(loop_accept(env->scope, listener, &flow, GO));
+    CHECK_IS(result, -EBADF);
+    CHECK(!flow);
+    END;
+}
+
+/* A connection that was there is accepted, or still there for the next. */
+LOOP_TEST(accept_cancelled_at_each_step_loses_no_connection)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow, *next;
+    static struct once once;
+    static unsigned step;
+    static int client, answer;
+    static loop_job job;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+    for (step = 0; step < 6; step++) {
+        memset(&once, 0, sizeof once);
+        job = START(loop_accept(env->scope, listener, &flow, ONCE(&once)));
+        client = connect_to(&address.u.ipv4);
+        if (step > 0) {
+            AWAIT(turns(env->scope, step, GO));
+        }
+        answer = loop_cancel(env->loop, job);
+        CHECK(answer == -ENOENT || (answer == 0 && once.count == 0));
+        WAIT_UNTIL(once.count);
+        CHECK(once.result == 0 || (once.result == -ECANCELED && answer == 0));
+        CHECK((once.result == 0) == (flow != NULL));
+        if (!flow) {
+            AWAIT(loop_accept(env->scope, listener, &next, GO));
+            CHECK_IS(result, 0);
+        }
+        close(client);
+    }
+    END;
+}
+
+LOOP_TEST(accepts_of_a_scope_end_with_it_and_the_listener_goes_on)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_scope *scope;
+    static struct loop_flow *flow, *other;
+    static struct once once, ended, second;
+    static int client;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    START(loop_accept(scope, listener, &flow, ONCE(&once)));
+    START(loop_accept(env->scope, listener, &other, ONCE(&second)));
+    AWAIT(turns(env->scope, 2, GO));
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(once, -ECANCELED);
+    client = connect_to(&address.u.ipv4);
+    WAIT_UNTIL(second.count);
+    ONCE_IS(second, 0);
+    CHECK(other && !flow);
+    close(client);
+    END;
+}
+
+LOOP_TEST(everywhere_is_both_families)
+{
+    static struct loop_address address, other;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+
+    BEGIN;
+    listener = listen_at(env->scope, &address, "tcp::0");
+    CHECK(listener);
+    other = parsed("tcp:127.0.0.1:0");
+    other.u.ipv4.sin_port = address.u.ipv6.sin6_port;
+    AWAIT(loop_connect(env->scope, &other, NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    other = parsed("tcp:[::1]:0");
+    other.u.ipv6.sin6_port = address.u.ipv6.sin6_port;
+    AWAIT(loop_connect(env->scope, &other, NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(ipv6_only_leaves_ipv4_alone)
+{
+    static struct loop_address address, other;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+
+    BEGIN;
+    address = parsed("tcp::0");
+    CHECK_IS(loop_listen(env->scope, &address, &(struct loop_listen_options){.ipv6_only = true}, &listener), 0);
+    CHECK_IS(loop_listener_address(listener, &address), 0);
+    other = parsed("tcp:127.0.0.1:0");
+    other.u.ipv4.sin_port = address.u.ipv6.sin6_port;
+    AWAIT(loop_connect(env->scope, &other, NULL, &flow, GO));
+    CHECK_IS(result, -ECONNREFUSED);
+    END;
+}
+
+/* ---- descriptors that go before what is built on them ---- */
+
+/* A descriptor made afterwards may get the memory of the one that was destroyed. */
+LOOP_TEST(p06_a_listener_whose_descriptor_is_destroyed_touches_no_other)
+{
+    static struct loop_address address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow, *flows[2];
+    static struct once accept;
+
+    BEGIN;
+    CHECK_IS(loop_address_parse(&address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(env->scope, &address, NULL, &listener), 0);
+    START(loop_accept(env->scope, listener, &flow, ONCE(&accept)));
+    loop_fd_destroy(loop_listener_fd(listener));
+    WAIT_UNTIL(accept.count);
+    ONCE_IS(accept, -ECANCELED);
+    AWAIT(turns(env->scope, 2, GO));
+    make_flows(env->scope, flows);
+    AWAIT(loop_accept(env->scope, listener, &flow, GO));
+    CHECK_IS(result, -EBADF);
+    CHECK_IS(loop_listener_close(listener), -EBADF);
+    CHECK(loop_fd_is_open(flows[0]->fd) && loop_fd_is_open(flows[1]->fd));
+    END;
+}
 
 /* ---- P12: descriptors ---- */
 

@@ -6,6 +6,8 @@
 
 #include <loop/part.h>
 
+#include <sys/wait.h>
+
 /* ---- P24: no global state ---- */
 
 static unsigned hook_lines;
@@ -82,4 +84,34 @@ TEST(p24_dump_writes_the_tree)
         lines++;
     }
     CHECK(lines >= 4);
+}
+
+/* ---- closes that would wait ---- */
+
+/* A pipe that nobody reads. */
+static int log_into_full_pipe(struct loop_env *env, void *unused)
+{
+    int ends[2];
+
+    (void)unused;
+    make_pipe(ends);
+    stuff(ends[1]);
+    CHECK_IS(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    int flags = fcntl(STDERR_FILENO, F_GETFL);
+    CHECK_IS(fcntl(STDERR_FILENO, F_SETFL, flags & ~O_NONBLOCK), 0);
+    loop_log(env->loop, LOOP_LOG_ERROR, "lost");
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+static int run_log_into_full_pipe(void *unused)
+{
+    (void)unused;
+    return loop_run(0, 0, 0, NULL, log_into_full_pipe, NULL);
+}
+
+TEST(p13_a_full_standard_error_does_not_hold_up_the_loop)
+{
+    CHECK_CHILD(run_log_into_full_pipe, NULL);
 }

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Lengths of datagrams, and errors of the network.
+ */
+#include "datagrams.h"
+#include "sockets.h"
+
+/* ---- together ---- */
+
+static struct loop_address client_at;
+
+/* ---- lengths ---- */
+
+LOOP_TEST(nothing_is_a_datagram_too)
+{
+    static struct loop_datagram_socket *server, *client;
+    static struct loop_address address, at;
+    static struct heard by_server = {.echo = true}, by_client;
+
+    BEGIN;
+    server = bound(env->scope, "udp:127.0.0.1:0", &address);
+    client = bound(env->scope, "udp:127.0.0.1:0", &at);
+    START(listen_with(&by_server, server));
+    START(listen_with(&by_client, client));
+    CHECK_IS(loop_datagram_put(client, &address, NULL, 0), 0);
+    AWAIT(loop_datagram_send(client, &address, "", 0, GO));
+    CHECK_IS(result, 0);
+    WAIT_UNTIL(by_client.n == 2);
+    CHECK_IS(by_client.len, 0);
+    CHECK_IS(by_client.ends, 0);
+    loop_datagram_close(server);
+    loop_datagram_close(client);
+    END;
+}
+
+LOOP_TEST(what_is_too_long_is_truncated_and_says_so)
+{
+    static struct loop_address address = {.length = sizeof(struct sockaddr_in), .u.ipv4 = {.sin_family = AF_INET}};
+    static struct loop_datagram_options options = {.bind_to = &address, .max_bytes = 10};
+    static struct loop_datagram_socket *server;
+    static struct heard heard;
+    static int client;
+
+    BEGIN;
+    address.u.ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_IS(loop_datagram_open(env->scope, &options, &server), 0);
+    CHECK_IS(loop_datagram_address(server, &address), 0);
+    client = plain("udp:127.0.0.1:0", &client_at);
+    heard.bytes = "0123456789";
+    START(listen_with(&heard, server));
+    send_plain(client, &address, "0123456789", 10);
+    WAIT_UNTIL(heard.n == 1);
+    CHECK(heard.len == 10 && heard.n_truncated == 0);
+    send_plain(client, &address, "0123456789a", 11);
+    WAIT_UNTIL(heard.n == 2);
+    CHECK(heard.len == 10 && heard.n_truncated == 1);
+    send_plain(client, &address, "01", 2);
+    WAIT_UNTIL(heard.n == 3);
+    CHECK(heard.len == 2 && heard.n_truncated == 1);
+    close(client);
+    loop_datagram_close(server);
+    END;
+}
+
+static void check_large(struct loop_env *env, int64_t result, const char *text, size_t len, size_t max_bytes)
+{
+    static struct loop_datagram_socket *server, *client;
+    static struct loop_address at, address;
+    static struct loop_datagram_options options;
+    static struct heard heard = {.bytes = large};
+    static int i;
+
+    BEGIN;
+    fill_pattern(large, sizeof large, 7);
+    at = parsed(text);
+    options = (struct loop_datagram_options){.bind_to = &at, .max_bytes = max_bytes};
+    CHECK_IS(loop_datagram_open(env->scope, &options, &server), 0);
+    CHECK_IS(loop_datagram_address(server, &address), 0);
+    client = connected(env->scope, &address);
+    START(listen_with(&heard, server));
+    for (i = 0; i < 5; i++) {
+        AWAIT(loop_datagram_send(client, NULL, large, len, GO));
+        CHECK_IS(result, len);
+        WAIT_UNTIL(heard.n == (unsigned)i + 1);
+        CHECK(heard.len == len && heard.n_truncated == 0);
+    }
+    loop_datagram_close(server);
+    END;
+}
+
+LOOP_TEST(the_longest_of_udp)
+{
+    check_large(env, result, "udp:127.0.0.1:0", 65507, 0);
+}
+
+LOOP_TEST(sixty_four_kibibytes)
+{
+    check_large(env, result, own_name("server"), 65536, 0);
+}
+
+LOOP_TEST(longer_than_udp_ever_is)
+{
+    check_large(env, result, own_name("server"), 100000, 100000);
+}
+
+LOOP_TEST(p02_what_is_too_long_to_be_sent_fails_alone)
+{
+    static struct loop_datagram_socket *server, *client;
+    static struct loop_address address;
+    static struct once ends[3];
+    static struct heard heard;
+    static struct loop_datagram_stats stats;
+
+    BEGIN;
+    server = bound(env->scope, "udp:127.0.0.1:0", &address);
+    client = connected(env->scope, &address);
+    START(listen_with(&heard, server));
+    START(loop_datagram_send(client, NULL, "a", 1, ONCE(&ends[0])));
+    START(loop_datagram_send(client, NULL, large, 65508, ONCE(&ends[1])));
+    START(loop_datagram_send(client, NULL, "b", 1, ONCE(&ends[2])));
+    WAIT_UNTIL(ends[2].count && heard.n == 2);
+    ONCE_IS(ends[0], 1);
+    ONCE_IS(ends[1], -EMSGSIZE);
+    ONCE_IS(ends[2], 1);
+    CHECK(ends[0].order < ends[1].order && ends[1].order < ends[2].order);
+    loop_datagram_get_stats(client, &stats);
+    CHECK(stats.sent == 2 && stats.failed == 1 && stats.last_error == -EMSGSIZE && stats.errors_told == 0);
+    loop_datagram_close(server);
+    END;
+}
+
+/* ---- errors of the network ---- */
+
+LOOP_TEST(econnrefused_is_told_and_the_stream_goes_on)
+{
+    static struct loop_datagram_socket *client;
+    static struct loop_address nobody, at;
+    static struct heard heard;
+    static struct loop_datagram_stats stats;
+    static int server;
+
+    BEGIN;
+    nobody = deserted();
+    client = connected(env->scope, &nobody);
+    START(listen_with(&heard, client));
+    AWAIT(loop_datagram_send(client, NULL, "lost", 4, GO));
+    CHECK_IS(result, 4);
+    WAIT_UNTIL(heard.n_errors >= 1);
+    CHECK_IS(heard.error, -ECONNREFUSED);
+    CHECK_IS(heard.ends, 0);
+    server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK_IS(bind(server, &nobody.u.any, nobody.length), 0);
+    CHECK_IS(loop_datagram_address(client, &at), 0);
+    send_plain(server, &at, "here", 4);
+    WAIT_UNTIL(heard.n == 1);
+    loop_datagram_get_stats(client, &stats);
+    CHECK(stats.errors_told >= 1 && stats.failed == 0 && stats.last_error == -ECONNREFUSED);
+    close(server);
+    loop_datagram_close(client);
+    END;
+}
+
+LOOP_TEST(what_is_told_of_one_datagram_fails_no_other)
+{
+    static struct loop_datagram_socket *client;
+    static struct loop_address nobody;
+    static struct loop_datagram_stats stats;
+    static int i;
+
+    BEGIN;
+    nobody = deserted();
+    client = connected(env->scope, &nobody);
+    for (i = 0; i < 4; i++) {
+        AWAIT(loop_datagram_send(client, NULL, "lost", 4, GO));
+        CHECK_IS(result, 4);
+    }
+    loop_datagram_get_stats(client, &stats);
+    CHECK(stats.sent == 4 && stats.failed == 0 && stats.errors_told == 3 && stats.last_error == -ECONNREFUSED);
+    END;
+}
+
+LOOP_TEST(an_error_behind_a_datagram_is_told_too)
+{
+    static struct loop_datagram_socket *client;
+    static struct loop_address peer, at;
+    static struct heard heard;
+    static int server;
+
+    BEGIN;
+    server = plain("udp:127.0.0.1:0", &peer);
+    client = connected(env->scope, &peer);
+    CHECK_IS(loop_datagram_address(client, &at), 0);
+    send_plain(server, &at, "bye", 3);
+    close(server);
+    START(listen_with(&heard, client));
+    CHECK_IS(loop_datagram_put(client, NULL, "x", 1), 0);
+    WAIT_UNTIL(heard.n == 1 && heard.n_errors == 1);
+    CHECK_IS(heard.error, -ECONNREFUSED);
+    loop_datagram_close(client);
+    END;
+}
+
+LOOP_TEST(a_unix_socket_that_is_gone_refuses)
+{
+    static struct loop_datagram_socket *client;
+    static struct loop_address address, at;
+    static int server;
+
+    BEGIN;
+    server = plain(own_name("server"), &address);
+    client = bound(env->scope, own_name("client"), &at);
+    AWAIT(loop_datagram_send(client, &address, "x", 1, GO));
+    CHECK_IS(result, 1);
+    close(server);
+    AWAIT(loop_datagram_send(client, &address, "x", 1, GO));
+    CHECK_IS(result, -ECONNREFUSED);
+    END;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Options of sockets: what is set and read back, what is refused, and lingering closes.
+ */
+#include "sockets.h"
+
+#include <loop/part.h>
+
+#include <sys/wait.h>
+
+/* ---- options ---- */
+
+LOOP_TEST(options_are_set_and_read_back)
+{
+    static const struct {
+        enum loop_socket_option option;
+        int value;
+    } settings[] = {
+        {LOOP_SO_KEEPALIVE, 1},    {LOOP_SO_REUSEADDR, 1}, {LOOP_SO_REUSEPORT, 1}, {LOOP_SO_OOBINLINE, 1},
+        {LOOP_SO_DONTROUTE, 1},    {LOOP_SO_LINGER_S, 5},  {LOOP_SO_LINGER_S, -1}, {LOOP_SO_PRIORITY, 3},
+        {LOOP_SO_RCVLOWAT, 10},    {LOOP_IP_TTL, 33},      {LOOP_IP_TOS, 0x10},    {LOOP_IP_FREEBIND, 1},
+        {LOOP_TCP_NODELAY, 0},     {LOOP_TCP_NODELAY, 1},  {LOOP_TCP_CORK, 1},     {LOOP_TCP_KEEPIDLE_S, 77},
+        {LOOP_TCP_KEEPINTVL_S, 7}, {LOOP_TCP_KEEPCNT, 4},  {LOOP_TCP_SYNCNT, 3},   {LOOP_TCP_USER_TIMEOUT_MS, 1234}};
+    static struct loop_fd *fd;
+    static int value;
+
+    BEGIN;
+    fd = adopt(env->scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    for (unsigned i = 0; i < COUNT_OF(settings); i++) {
+        CHECK_IS(loop_socket_set(fd, settings[i].option, settings[i].value), 0);
+        CHECK_IS(loop_socket_get(fd, settings[i].option, &value), 0);
+        if (value != settings[i].value) {
+            ck_abort_msg("option %d is %d, not %d", (int)settings[i].option, value, settings[i].value);
+        }
+    }
+    CHECK_IS(loop_socket_set(fd, LOOP_SO_SNDBUF, 20000), 0);
+    CHECK_IS(loop_socket_get(fd, LOOP_SO_SNDBUF, &value), 0);
+    CHECK_IS(value, 40000);
+    END;
+}
+
+LOOP_TEST(options_out_of_range_are_refused)
+{
+    static const struct {
+        enum loop_socket_option option;
+        int value;
+    } bad[] = {{LOOP_SO_KEEPALIVE, 2},
+               {LOOP_SO_REUSEADDR, -1},
+               {LOOP_SO_SNDBUF, -1},
+               {LOOP_SO_RCVBUF, -1},
+               {LOOP_SO_LINGER_S, -2},
+               {LOOP_IP_TTL, 256},
+               {LOOP_IP_TTL, -2},
+               {LOOP_IP_TOS, 256},
+               {LOOP_TCP_NODELAY, 2},
+               {LOOP_TCP_KEEPIDLE_S, 0},
+               {LOOP_TCP_KEEPIDLE_S, 32768},
+               {LOOP_TCP_KEEPINTVL_S, 0},
+               {LOOP_TCP_KEEPCNT, 0},
+               {LOOP_TCP_KEEPCNT, 128},
+               {LOOP_TCP_SYNCNT, 0},
+               {LOOP_TCP_SYNCNT, 128},
+               {LOOP_TCP_USER_TIMEOUT_MS, -1},
+               {LOOP_SOCKET_OPTION_COUNT, 1},
+               {(enum loop_socket_option)9999, 1}};
+    static struct loop_fd *fd;
+    static int value;
+
+    BEGIN;
+    fd = adopt(env->scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    for (unsigned i = 0; i < COUNT_OF(bad); i++) {
+        int answer = loop_socket_set(fd, bad[i].option, bad[i].value);
+        if (answer != -EINVAL) {
+            ck_abort_msg("option %d with %d: %d", (int)bad[i].option, bad[i].value, answer);
+        }
+    }
+    CHECK_IS(loop_socket_get(fd, LOOP_SOCKET_OPTION_COUNT, &value), -EINVAL);
+    END;
+}
+
+LOOP_TEST(options_of_other_sockets_and_none)
+{
+    static struct loop_fd *unix_fd, *file, *closed;
+    static int value;
+
+    BEGIN;
+    unix_fd = adopt(env->scope, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    file = adopt(env->scope, make_file("", 0));
+    closed = adopt(env->scope, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    loop_fd_close(closed);
+    value = loop_socket_set(unix_fd, LOOP_TCP_NODELAY, 1);
+    CHECK(value == -EOPNOTSUPP || value == -ENOPROTOOPT);
+    CHECK_IS(loop_socket_set(file, LOOP_SO_KEEPALIVE, 1), -ENOTSOCK);
+    CHECK_IS(loop_socket_get(file, LOOP_SO_KEEPALIVE, &value), -ENOTSOCK);
+    CHECK_IS(loop_socket_set(closed, LOOP_SO_KEEPALIVE, 1), -EBADF);
+    CHECK_IS(loop_socket_get(closed, LOOP_SO_KEEPALIVE, &value), -EBADF);
+    END;
+}
+
+/* ---- options ---- */
+
+LOOP_TEST(every_option_reads_back_what_was_set)
+{
+    static struct loop_flow *flow;
+    static int option, value, before;
+
+    BEGIN;
+    flow = flow_of(env->scope, socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    for (option = 0; option < LOOP_SOCKET_OPTION_COUNT; option++) {
+        enum loop_socket_option which = (enum loop_socket_option)option;
+        CHECK_IS(loop_socket_get(flow->fd, which, &before), 0);
+        bool is_size = which == LOOP_SO_RCVBUF || which == LOOP_SO_SNDBUF;
+        bool is_settled_later = which == LOOP_TCP_MAXSEG || which == LOOP_TCP_DEFER_ACCEPT_S;
+        if (!is_size && !is_settled_later && which != LOOP_TCP_QUICKACK) {
+            int wanted = which == LOOP_IP_TOS ? 4 : 1; /* the lowest two bits are TCP's own */
+            CHECK_IS(loop_socket_set(flow->fd, which, wanted), 0);
+            CHECK_IS(loop_socket_get(flow->fd, which, &value), 0);
+            if (value != wanted) {
+                ck_abort_msg("option %d reads back as %d", option, value);
+            }
+        }
+    }
+    CHECK_IS(loop_socket_set(flow->fd, LOOP_SO_RCVBUF, 8192), 0);
+    CHECK_IS(loop_socket_get(flow->fd, LOOP_SO_RCVBUF, &value), 0);
+    CHECK_IS(value, 16384);
+    CHECK_IS(loop_socket_set(flow->fd, LOOP_SO_LINGER_S, -1), 0);
+    CHECK_IS(loop_socket_get(flow->fd, LOOP_SO_LINGER_S, &value), 0);
+    CHECK_IS(value, -1);
+    END;
+}
+
+LOOP_TEST(options_of_nothing)
+{
+    static struct loop_flow *flow;
+    static int value;
+
+    BEGIN;
+    flow = flow_of(env->scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    CHECK_IS(loop_socket_get(flow->fd, LOOP_SO_KEEPALIVE, NULL), -EINVAL);
+    CHECK_IS(loop_socket_get(flow->fd, LOOP_SOCKET_OPTION_COUNT, &value), -EINVAL);
+    CHECK_IS(loop_socket_set(flow->fd, (enum loop_socket_option)1000, 1), -EINVAL);
+    loop_flow_close(flow);
+    CHECK_IS(loop_socket_set(flow->fd, LOOP_SO_KEEPALIVE, 1), -EBADF);
+    CHECK_IS(loop_socket_set(flow->fd, LOOP_SO_KEEPALIVE, 2), -EINVAL);
+    CHECK_IS(loop_socket_get(flow->fd, LOOP_SO_KEEPALIVE, &value), -EBADF);
+    END;
+}
+
+/* ---- closes that would wait ---- */
+
+/* The time for which close(2) would wait is an hour: a loop that waits does not end in the test's time. */
+LOOP_TEST(p13_a_lingering_close_does_not_hold_up_the_loop)
+{
+    static struct loop_fd *fd;
+    static int pair[2];
+
+    BEGIN;
+    make_tcp_pair(pair);
+    fd = adopt(env->scope, pair[0]);
+    CHECK_IS(loop_socket_set(fd, LOOP_SO_LINGER_S, 3600), 0);
+    CHECK(stuff(pair[0]) > 0);
+    AWAIT(loop_op_close(env->scope, fd, GO));
+    CHECK_IS(result, 0);
+    CHECK(drain(pair[1]) > 0); /* what was sent still comes */
+    close(pair[1]);
+    END;
+}
+
+/* A time of 0 resets the connection, as before. */
+LOOP_TEST(a_linger_of_zero_still_resets)
+{
+    static struct loop_fd *fd;
+    static int pair[2];
+    char byte;
+
+    BEGIN;
+    make_tcp_pair(pair);
+    fd = adopt(env->scope, pair[0]);
+    CHECK_IS(loop_socket_set(fd, LOOP_SO_LINGER_S, 0), 0);
+    AWAIT(loop_op_close(env->scope, fd, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(read(pair[1], &byte, 1), -1);
+    CHECK_IS(errno, ECONNRESET);
+    close(pair[1]);
+    END;
+}
