@@ -171,6 +171,7 @@ struct loop_job {
             bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
             bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
             bool is_stream : 1;          /* its continuation is a loop_stream_fn */
+            bool gets_buffers : 1;       /* its continuation is a loop_recv_fn */
         };
         uint8_t flags; /* all of them */
     };
@@ -549,6 +550,10 @@ static inline int64_t loop_role_accepting(struct loop_fd *fd)
  * pool
  * (`may_block`) it waits instead. Multishot operations are not for this. EINTR is retried. */
 int64_t loop_attempt(struct loop_job *job, bool may_block);
+
+/* Whether -EAGAIN is the operation's result rather than a reason to wait: where the caller asked not to wait, and a
+ * connect's own. */
+bool loop_attempt_is_final(const struct loop_job *job);
 
 /* One try of a flow's read or write at a file's position that doesn't wait for the disk: as much as there is, or
  * -EAGAIN.

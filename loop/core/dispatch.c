@@ -32,11 +32,11 @@ static void tell_scope(struct loop_scope *scope, int64_t result)
     }
 }
 
-static void call(loop_fn *fn, uint8_t op, bool is_stream, void *arg, int64_t result, void *data)
+static void call(loop_fn *fn, bool is_stream, bool gets_buffers, void *arg, int64_t result, void *data)
 {
     if (is_stream) {
         ((loop_stream_fn *)(void (*)(void))fn)(arg, result, data);
-    } else if (op == LOOP_OP_RECV_MULTISHOT) {
+    } else if (gets_buffers) {
         ((loop_recv_fn *)(void (*)(void))fn)(arg, result, data);
     } else {
         fn(arg, result);
@@ -104,14 +104,13 @@ static void end_full(struct loop *loop, struct loop_job *job, int64_t result)
     const struct loop_job_kind *kind = job->kind;
     struct loop_fd *fd = job->fd;
     struct loop_scope *scope = job->scope;
-    uint8_t op = job->op;
-    bool is_stream = job->is_stream, is_daemon = job->is_daemon;
+    bool is_stream = job->is_stream, gets_buffers = job->gets_buffers, is_daemon = job->is_daemon;
     leave_lists(loop, job);
     loop_hlist_remove(&job->in_fd);
     struct loop_fd *second = leave_args(job);
     loop_slab_put(loop_job_slab(loop, kind), job);
     if (fn) {
-        call(fn, op, is_stream, arg, result, NULL);
+        call(fn, is_stream, gets_buffers, arg, result, NULL);
     } else {
         tell_scope(scope, result);
     }
@@ -162,7 +161,7 @@ void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void
 {
     assert(job->where != LOOP_AT_RUN_QUEUE);
     if (job->fn) {
-        call(job->fn, job->op, job->is_stream, job->arg, result, data);
+        call(job->fn, job->is_stream, job->gets_buffers, job->arg, result, data);
     }
     loop_settle(loop);
 }
@@ -251,7 +250,7 @@ run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned
  * without arguments. */
 static uint32_t watched_events(const struct loop_job *job)
 {
-    uint32_t asked = job->op == LOOP_OP_POLL ? job->u.args.poll.events : 0;
+    uint32_t asked = loop_op_table[job->op].op_class == LOOP_CLASS_POLL ? job->u.args.poll.events : 0;
     return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
 }
 

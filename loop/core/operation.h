@@ -45,13 +45,23 @@ enum loop_op_class {
     LOOP_CLASS_WRITE,   /* waits for POLLOUT */
     LOOP_CLASS_POLL,    /* waits for the events in args.poll */
     LOOP_CLASS_MOVE,    /* read, write and their kin: as READ or WRITE on streams, a thread of the pool on files */
+    LOOP_CLASS_SPLICE,  /* waits for both of its ends; a thread of the pool where one is a file */
     LOOP_CLASS_POOL     /* a thread of the pool */
 };
 
 struct loop_op_row {
     const char *name;
-    uint8_t op_class;
-    bool is_output; /* MOVE: waits for POLLOUT rather than POLLIN */
+    uint8_t op_class;   /* enum loop_op_class */
+    bool is_output;     /* waits for POLLOUT rather than POLLIN, where it waits */
+    bool moves_output;  /* and moves bytes: is_output without connect */
+    bool needs_fd;      /* has to have a descriptor */
+    bool takes_vectors; /* args.move has vectors */
+    bool is_accept;     /* takes connections */
+    bool is_receive;    /* takes what comes to a socket */
+    bool is_message;    /* its arguments are args.message */
+    bool has_header;    /* and a msghdr in args.extra */
+    bool is_multishot;  /* completes many times */
+    bool gets_buffers;  /* receives into provided buffers: its continuation is a loop_recv_fn */
 };
 
 extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];

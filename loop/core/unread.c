@@ -15,16 +15,11 @@
 static bool waits_for_input(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
-    switch (job->op) {
-    case LOOP_OP_RECV:
-    case LOOP_OP_RECV_MSG:
-    case LOOP_OP_RECV_MULTISHOT: return true;
-    case LOOP_OP_READ:
-    case LOOP_OP_READV:
-    case LOOP_OP_READ_FIXED: return args->move.offset == LOOP_CURRENT && loop_fd_is_stream(job->fd);
-    case LOOP_OP_POLL: return (args->poll.events & POLLIN) != 0;
-    default: return false;
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    if (row->op_class == LOOP_CLASS_MOVE) {
+        return !row->is_output && args->move.offset == LOOP_CURRENT && loop_fd_is_stream(job->fd);
     }
+    return row->is_receive || (row->op_class == LOOP_CLASS_POLL && args->poll.events & POLLIN);
 }
 
 static void begin(struct loop_fd *fd)

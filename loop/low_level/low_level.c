@@ -39,7 +39,7 @@ static int64_t misuse(const struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     int64_t error = 0;
-    if (job->op == LOOP_OP_SPLICE) {
+    if (loop_op_table[job->op].op_class == LOOP_CLASS_SPLICE) {
         error = loop_role_writing(job->u.args.second);
         error = error ? error : loop_role_reading(fd);
         return error ? error : -EAGAIN;
@@ -47,14 +47,11 @@ static int64_t misuse(const struct loop_job *job)
     if (!fd || loop_fd_reads_by(fd) != LOOP_IO_SOCKET) {
         return -EAGAIN;
     }
-    switch (job->op) {
-    case LOOP_OP_ACCEPT:
-    case LOOP_OP_ACCEPT_MULTISHOT: return loop_role_accepting(fd);
-    case LOOP_OP_RECV:
-    case LOOP_OP_RECV_MSG:
-    case LOOP_OP_RECV_MULTISHOT: error = loop_role_reading(fd); break;
-    default: break;
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    if (row->is_accept) {
+        return loop_role_accepting(fd);
     }
+    error = row->is_receive ? loop_role_reading(fd) : 0;
     return error ? error : -EAGAIN;
 }
 
@@ -75,19 +72,15 @@ static void hand_over(struct loop *loop, struct loop_job *job, const struct loop
     }
 }
 
-static bool needs_fd(enum loop_op op)
-{
-    return op != LOOP_OP_NOP && op != LOOP_OP_OPENAT2 && op != LOOP_OP_STATX && op != LOOP_OP_WORK;
-}
-
 loop_job loop_operation_start(const struct loop_operation *operation)
 {
     if (!loop_operation_is_good(operation->scope, operation->fd, operation->second, operation->function)) {
         free(operation->args.extra);
         return 0;
     }
+    const struct loop_op_row *row = &loop_op_table[operation->op];
     struct loop_scope *scope = loop_operation_scope(operation->scope, operation->fd);
-    if (needs_fd(operation->op)) {
+    if (row->needs_fd) {
         (void)loop_operation_has_fd(operation->fd, operation->function);
     }
     const struct loop_job_kind *kind =
@@ -103,7 +96,8 @@ loop_job loop_operation_start(const struct loop_operation *operation)
     }
     loop_job id = job->id;
     job->op = (uint8_t)operation->op;
-    job->is_multishot = operation->op == LOOP_OP_ACCEPT_MULTISHOT || operation->op == LOOP_OP_RECV_MULTISHOT;
+    job->is_multishot = row->is_multishot;
+    job->gets_buffers = row->gets_buffers;
     job->u.args = operation->args;
     if (!ended) {
         hand_over(scope->loop, job, operation, error);

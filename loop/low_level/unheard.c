@@ -24,15 +24,15 @@ static size_t length_of(const struct iovec *iov, size_t n_iov)
 static size_t asked_of(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
-    const struct msghdr *header = args->extra;
-    switch (job->op) {
-    case LOOP_OP_WRITE:
-    case LOOP_OP_WRITE_FIXED: return args->move.len;
-    case LOOP_OP_SEND: return args->message.len;
-    case LOOP_OP_WRITEV: return length_of(args->move.iov, args->move.n_iov);
-    case LOOP_OP_SEND_MSG: return length_of(header->msg_iov, header->msg_iovlen);
-    default: return 0;
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    const struct msghdr *header = row->has_header ? args->extra : NULL;
+    if (row->op_class == LOOP_CLASS_MOVE) {
+        return row->takes_vectors ? length_of(args->move.iov, args->move.n_iov) : args->move.len;
     }
+    if (header) {
+        return length_of(header->msg_iov, header->msg_iovlen);
+    }
+    return row->is_message ? args->message.len : 0;
 }
 
 /* Copies the vectors without their first `n` bytes to `to`, and returns how many are left. */
@@ -102,7 +102,7 @@ static int advance_write(struct loop_job *job, size_t n)
 {
     struct loop_move_args *args = &job->u.args.move;
     args->offset += args->offset != LOOP_CURRENT ? (int64_t)n : 0;
-    if (job->op == LOOP_OP_WRITEV) {
+    if (loop_op_table[job->op].takes_vectors) {
         return advance_vectors(&job->u.args, n);
     }
     advance_move(args, n);
@@ -112,11 +112,11 @@ static int advance_write(struct loop_job *job, size_t n)
 /* Leaves the rest for the job to move. */
 static int advance(struct loop_job *job, size_t n)
 {
-    switch (job->op) {
-    case LOOP_OP_SEND: return advance_send(&job->u.args.message, n);
-    case LOOP_OP_SEND_MSG: return advance_message(&job->u.args, n);
-    default: return advance_write(job, n);
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    if (row->op_class == LOOP_CLASS_MOVE) {
+        return advance_write(job, n);
     }
+    return row->has_header ? advance_message(&job->u.args, n) : advance_send(&job->u.args.message, n);
 }
 
 static int64_t rest_of(struct loop_job *job, int64_t result)

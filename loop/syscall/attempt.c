@@ -40,7 +40,7 @@ static int polled(int number, short events)
 static const struct iovec *vectors(const struct loop_job *job, struct iovec *single, int *n)
 {
     const struct loop_move_args *args = &job->u.args.move;
-    if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
+    if (!loop_op_table[job->op].takes_vectors) {
         *single = (struct iovec){args->data, args->len};
         *n = 1;
         return single;
@@ -418,37 +418,59 @@ static int64_t try_fsync(struct loop_job *job, bool may_block)
     return outcome(job->u.args.sync.is_data_only ? fdatasync(job->fd->number) : fsync(job->fd->number));
 }
 
-/* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */
-typedef int64_t try_fn(struct loop_job *job, bool may_block);
+/* ---- whether -EAGAIN is the result ---- */
 
-static try_fn *const tries[LOOP_OP_COUNT] = {
-    [LOOP_OP_NOP] = try_nop,
-    [LOOP_OP_OPENAT2] = try_open,
-    [LOOP_OP_READ] = try_read,
-    [LOOP_OP_READV] = try_read,
-    [LOOP_OP_WRITE] = try_write,
-    [LOOP_OP_WRITEV] = try_write,
-    [LOOP_OP_READ_FIXED] = try_read,
-    [LOOP_OP_WRITE_FIXED] = try_write,
-    [LOOP_OP_POLL] = try_poll,
-    [LOOP_OP_SPLICE] = try_splice,
-    [LOOP_OP_CONNECT] = try_connect,
-    [LOOP_OP_ACCEPT] = try_accept,
-    [LOOP_OP_ACCEPT_MULTISHOT] = try_accept,
-    [LOOP_OP_RECV] = try_socket,
-    [LOOP_OP_SEND] = try_socket,
-    [LOOP_OP_SEND_MSG] = try_message,
-    [LOOP_OP_RECV_MSG] = try_message,
-    [LOOP_OP_STATX] = try_statx,
-    [LOOP_OP_FSYNC] = try_fsync,
+static bool open_is_final(const struct loop_job *job)
+{
+    return (((const struct loop_open_request *)job->u.args.extra)->how.resolve & RESOLVE_CACHED) != 0;
+}
+
+static bool connect_is_final(const struct loop_job *job)
+{
+    return !job->u.args.connect.is_begun;
+}
+
+static bool message_is_final(const struct loop_job *job)
+{
+    return (job->u.args.message.flags & MSG_DONTWAIT) != 0;
+}
+
+/* ---- the table ---- */
+
+/* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */
+struct try_row {
+    int64_t (*try)(struct loop_job *job, bool may_block);
+    bool (*is_final)(const struct loop_job *job); /* loop_attempt_is_final; NULL: never */
+};
+
+static const struct try_row tries[LOOP_OP_COUNT] = {
+    [LOOP_OP_NOP] = {try_nop, NULL},
+    [LOOP_OP_OPENAT2] = {try_open, open_is_final},
+    [LOOP_OP_READ] = {try_read, NULL},
+    [LOOP_OP_READV] = {try_read, NULL},
+    [LOOP_OP_WRITE] = {try_write, NULL},
+    [LOOP_OP_WRITEV] = {try_write, NULL},
+    [LOOP_OP_READ_FIXED] = {try_read, NULL},
+    [LOOP_OP_WRITE_FIXED] = {try_write, NULL},
+    [LOOP_OP_POLL] = {try_poll, NULL},
+    [LOOP_OP_SPLICE] = {try_splice, NULL},
+    [LOOP_OP_CONNECT] = {try_connect, connect_is_final},
+    [LOOP_OP_ACCEPT] = {try_accept, NULL},
+    [LOOP_OP_ACCEPT_MULTISHOT] = {try_accept, NULL},
+    [LOOP_OP_RECV] = {try_socket, message_is_final},
+    [LOOP_OP_SEND] = {try_socket, message_is_final},
+    [LOOP_OP_SEND_MSG] = {try_message, message_is_final},
+    [LOOP_OP_RECV_MSG] = {try_message, message_is_final},
+    [LOOP_OP_STATX] = {try_statx, NULL},
+    [LOOP_OP_FSYNC] = {try_fsync, NULL},
 };
 
 int64_t loop_attempt(struct loop_job *job, bool may_block)
 {
-    assert(tries[job->op]);
+    assert(tries[job->op].try);
     int64_t result;
     do {
-        result = tries[job->op](job, may_block);
+        result = tries[job->op].try(job, may_block);
     } while (result == -EINTR);
     return result;
 }
@@ -460,4 +482,10 @@ bool loop_file_is_for_thread(const struct loop_fd *fd)
 {
     struct stat status;
     return fd->is_regular && (!fd->reads_wait || (fstat(fd->number, &status) == 0 && status.st_size > 0));
+}
+
+bool loop_attempt_is_final(const struct loop_job *job)
+{
+    const struct try_row *row = &tries[job->op];
+    return row->is_final && row->is_final(job);
 }

@@ -21,19 +21,6 @@
 #define ACCEPTS_PER_TURN 64
 #define RECVS_PER_TURN 32
 
-/* Whether -EAGAIN is an answer rather than a reason to wait: where the caller asked not to wait, and connect's own. */
-static bool is_final_again(const struct loop_job *job)
-{
-    switch (job->op) {
-    case LOOP_OP_RECV:
-    case LOOP_OP_SEND:
-    case LOOP_OP_SEND_MSG:
-    case LOOP_OP_RECV_MSG: return (job->u.args.message.flags & MSG_DONTWAIT) != 0;
-    case LOOP_OP_CONNECT: return !job->u.args.connect.is_begun;
-    default: return false;
-    }
-}
-
 /* ---- multishot ---- */
 
 static enum loop_attempt done_with(struct loop_job *job, int64_t result)
@@ -328,22 +315,18 @@ const struct loop_job_kind loop_splice_kind = {.name = "operation",
 /* What needs no readiness to have an answer: a socket's operation on something else, and a read of nothing. */
 static bool is_answered_at_once(const struct loop_job *job)
 {
-    switch (job->op) {
-    case LOOP_OP_READ:
-    case LOOP_OP_READ_FIXED: return job->u.args.move.len == 0;
-    case LOOP_OP_READV:
-    case LOOP_OP_WRITE:
-    case LOOP_OP_WRITEV:
-    case LOOP_OP_WRITE_FIXED: return false;
-    default: return loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET;
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    if (row->op_class != LOOP_CLASS_MOVE) {
+        return loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET;
     }
+    return !row->is_output && !row->takes_vectors && job->u.args.move.len == 0;
 }
 
 /* What doesn't come from the byte stream waits behind nobody who waits for that. */
 static bool is_other_input(const struct loop_job *job)
 {
-    bool is_receive = job->op == LOOP_OP_RECV || job->op == LOOP_OP_RECV_MSG;
-    return is_receive && job->u.args.message.flags & (MSG_OOB | MSG_ERRQUEUE);
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    return row->is_message && !row->is_output && job->u.args.message.flags & (MSG_OOB | MSG_ERRQUEUE);
 }
 
 /* Whether a system call may tell more than is known. Before the first event of a socket only a call can; a pipe's end
@@ -362,7 +345,7 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
         return;
     }
     bool is_first = loop_list_is_empty(event == POLLIN ? &fd->readers : &fd->writers);
-    bool may_answer = is_answered_at_once(job) || is_final_again(job) || is_other_input(job) ||
+    bool may_answer = is_answered_at_once(job) || loop_attempt_is_final(job) || is_other_input(job) ||
                       (is_first && may_be_ready(job, event));
     if (may_answer) {
         int64_t result = loop_attempt(job, false);
@@ -373,7 +356,7 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
             loop_ready_wait(loop, fd, job, event);
             return;
         }
-        if (result != -EAGAIN || is_final_again(job)) {
+        if (result != -EAGAIN || loop_attempt_is_final(job)) {
             loop_job_backend_complete(loop, job, result);
             return;
         }
@@ -419,9 +402,7 @@ static void start_move(struct loop *loop, struct loop_job *job)
 {
     bool is_output = loop_op_table[job->op].is_output;
     bool is_stream = is_output ? job->fd->write_by != LOOP_IO_BLOCKING : loop_fd_is_stream(job->fd);
-    if (job->op == LOOP_OP_SPLICE) {
-        start_splice(loop, job);
-    } else if (!is_stream || job->u.args.move.offset != LOOP_CURRENT) {
+    if (!is_stream || job->u.args.move.offset != LOOP_CURRENT) {
         start_file(loop, job);
     } else {
         start_stream(loop, job, is_output ? POLLOUT : POLLIN);
@@ -442,6 +423,7 @@ void loop_direct_start(struct loop *loop, struct loop_job *job)
     case LOOP_CLASS_WRITE: start_stream(loop, job, POLLOUT); return;
     case LOOP_CLASS_POLL: start_poll(loop, job); return;
     case LOOP_CLASS_MOVE: start_move(loop, job); return;
+    case LOOP_CLASS_SPLICE: start_splice(loop, job); return;
     case LOOP_CLASS_POOL: loop_pool_submit(loop, job); return;
     }
 }
@@ -451,7 +433,7 @@ void loop_direct_start(struct loop *loop, struct loop_job *job)
 /* What had been moved before is told, P5. */
 static int64_t cancelled_result(const struct loop_job *job)
 {
-    bool counts = (job->op == LOOP_OP_RECV || job->op == LOOP_OP_SEND) && job->u.args.message.done > 0;
+    bool counts = loop_op_table[job->op].is_message && job->u.args.message.done > 0;
     return counts ? (int64_t)job->u.args.message.done : -ECANCELED;
 }
 
@@ -468,11 +450,9 @@ void loop_direct_cancel(struct loop *loop, struct loop_job *job)
 
 enum loop_attempt loop_direct_attempt(struct loop *loop, struct loop_job *job)
 {
-    switch (job->op) {
-    case LOOP_OP_ACCEPT_MULTISHOT: return accept_many(loop, job);
-    case LOOP_OP_RECV_MULTISHOT: return receive_many(loop, job);
-    default: break;
+    if (job->is_multishot) {
+        return job->gets_buffers ? receive_many(loop, job) : accept_many(loop, job);
     }
     int64_t result = loop_attempt(job, false);
-    return result == -EAGAIN && !is_final_again(job) ? LOOP_ATTEMPT_AGAIN : done_with(job, result);
+    return result == -EAGAIN && !loop_attempt_is_final(job) ? LOOP_ATTEMPT_AGAIN : done_with(job, result);
 }

@@ -216,7 +216,8 @@ static void log_failure(struct loop *loop, int error)
 /* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
 void loop_pool_count_moving(const struct loop_job *job, int more)
 {
-    if (loop_op_table[job->op].op_class == LOOP_CLASS_MOVE) {
+    uint8_t op_class = loop_op_table[job->op].op_class;
+    if (op_class == LOOP_CLASS_MOVE || op_class == LOOP_CLASS_SPLICE) {
         job->fd->moving += (uint32_t)more;
         if (job->u.args.second) {
             job->u.args.second->moving += (uint32_t)more;

@@ -9,8 +9,8 @@
 static bool is_ordered(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
-    return row->op_class == LOOP_CLASS_MOVE &&
-           (row->is_output || job->op == LOOP_OP_SPLICE || job->u.args.move.offset == LOOP_CURRENT);
+    return row->op_class == LOOP_CLASS_SPLICE ||
+           (row->op_class == LOOP_CLASS_MOVE && (row->is_output || job->u.args.move.offset == LOOP_CURRENT));
 }
 
 static bool shares_descriptor(const struct loop_job *job, const struct loop_job *other)

@@ -11,14 +11,7 @@
 /* Operations of the kernel's that wait for room. */
 static bool waits_for_room(const struct loop_job *job)
 {
-    switch (job->op) {
-    case LOOP_OP_SEND:
-    case LOOP_OP_SEND_MSG:
-    case LOOP_OP_WRITE:
-    case LOOP_OP_WRITEV:
-    case LOOP_OP_WRITE_FIXED: return true;
-    default: return false;
-    }
+    return loop_op_table[job->op].moves_output;
 }
 
 /* The kernel doesn't tell those that wait for room on a socket that there will be none, nor all that wait for bytes:
