@@ -39,14 +39,11 @@ static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uin
     if (job->has_turn && job->kind->rest && goes_on(uring, job, &result)) {
         return;
     }
-    if (job->op != LOOP_OP_POLL && result >= 0) { /* else it may go on, ahead of those that wait for its turn */
+    if (loop_op_table[job->op].op_class != LOOP_CLASS_POLL &&
+        result >= 0) { /* else it may go on, ahead of those that wait for its turn */
         loop_uring_drop_turn(uring->loop, job);
     }
-    if (result < 0 || LOOP_URING_LOOKED_AT >> job->op & 1) {
-        loop_uring_result(uring, job, result);
-    } else {
-        loop_job_backend_done(uring->loop, job, result);
-    }
+    loop_uring_result(uring, job, result);
 }
 
 static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind, int32_t result,

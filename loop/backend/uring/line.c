@@ -37,7 +37,7 @@ void loop_uring_place(struct loop_uring *uring, struct loop_job *job)
 
 void loop_uring_start_elsewhere(struct loop_uring *uring, struct loop_job *job)
 {
-    if (!(loop_uring_foreign_ops() >> job->op & 1)) {
+    if (loop_uring_serves(job)) {
         uring->loop->stats.served_otherwise++;
     }
     job->is_otherwise = true;
@@ -46,7 +46,7 @@ void loop_uring_start_elsewhere(struct loop_uring *uring, struct loop_job *job)
 
 static bool lacks_group(const struct loop_job *job)
 {
-    return job->op == LOOP_OP_RECV_MULTISHOT && !job->u.args.receive.buffers->ring;
+    return job->gets_buffers && !job->u.args.receive.buffers->ring;
 }
 
 /* At a file's position: the ring would not keep the order of several, and doesn't move the position of one that is
@@ -66,7 +66,7 @@ static bool goes_by_readiness(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     if (row->op_class == LOOP_CLASS_READ || row->op_class == LOOP_CLASS_POLL) {
-        bool waits_for_all = job->op == LOOP_OP_RECV && job->u.args.message.flags & MSG_WAITALL;
+        bool waits_for_all = row->is_message && job->u.args.message.flags & MSG_WAITALL;
         return waits_for_all || loop_fd_has_unread(job->fd) || !loop_fd_is_stream(job->fd);
     }
     if (row->op_class != LOOP_CLASS_MOVE || job->u.args.move.offset != LOOP_CURRENT) {
@@ -88,7 +88,7 @@ void loop_uring_start(struct loop *loop, struct loop_job *job)
 {
     struct loop_uring *uring = loop_uring_of(loop);
     assert(!loop_list_is_linked(&job->link));
-    assert(job->is_multishot == (job->op == LOOP_OP_ACCEPT_MULTISHOT || job->op == LOOP_OP_RECV_MULTISHOT));
+    assert(job->is_multishot == loop_op_table[job->op].is_multishot);
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
     } else if (goes_by_readiness(job) || loop_uring_follows_others(job)) {

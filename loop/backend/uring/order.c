@@ -14,11 +14,6 @@
 /* What returns at once, or takes other things than the bytes of the stream, waits for nobody, and nobody for it. */
 #define IN_NO_LINE (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)
 
-static bool is_message_call(const struct loop_job *job)
-{
-    return job->op >= LOOP_OP_RECV && job->op <= LOOP_OP_RECV_MSG;
-}
-
 /* Both directions of a file that the ring serves move the same position. */
 static bool is_at_position(const struct loop_job *job)
 {
@@ -41,8 +36,7 @@ static struct loop_turn *turn_of(const struct loop_job *job)
     if (is_at_position(job)) {
         return &job->fd->receiving;
     }
-    if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET ||
-        (is_message_call(job) && job->u.args.message.flags & IN_NO_LINE)) {
+    if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET || (row->is_message && job->u.args.message.flags & IN_NO_LINE)) {
         return NULL;
     }
     return row->is_output ? &job->fd->sending : &job->fd->receiving;
@@ -61,11 +55,16 @@ bool loop_uring_follows_others(const struct loop_job *job)
     return !loop_list_is_empty(waiting);
 }
 
+static bool is_poll(const struct loop_job *job)
+{
+    return loop_op_table[job->op].op_class == LOOP_CLASS_POLL;
+}
+
 static struct loop_job *find_poll(const struct loop_fd *fd)
 {
     struct loop_hnode *node = fd->jobs.first;
     while (!LOOP_CONTAINER(node, struct loop_job, in_fd)->has_turn ||
-           LOOP_CONTAINER(node, struct loop_job, in_fd)->op != LOOP_OP_POLL) {
+           !is_poll(LOOP_CONTAINER(node, struct loop_job, in_fd))) {
         node = node->next;
         assert(node);
     }

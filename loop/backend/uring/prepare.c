@@ -39,7 +39,7 @@ static unsigned vectors_of(const struct loop_job *job)
     return (unsigned)(job->u.args.move.n_iov < UINT16_MAX ? job->u.args.move.n_iov : UINT16_MAX);
 }
 
-/* Where the file's position is meant it is written down: uring_result.c corrects it after a short read or write. */
+/* Where the file's position is meant it is written down: undo_move corrects it after a short read or write. */
 static uint64_t offset_of(struct loop_job *job)
 {
     struct loop_move_args *args = &job->u.args.move;
@@ -197,33 +197,74 @@ static void prepare_fsync(const struct loop_uring *uring, struct io_uring_sqe *e
     io_uring_prep_fsync(entry, job->fd->number, job->u.args.sync.is_data_only ? IORING_FSYNC_DATASYNC : 0);
 }
 
+/* ---- what is put right afterwards ---- */
+
+static void undo_openat2(struct loop_job *job, int32_t result)
+{
+    struct loop_open_request *request = job->u.args.extra;
+    if (!job->u.args.open.is_made_nonblocking) {
+        return;
+    }
+    job->u.args.open.is_made_nonblocking = false;
+    request->how.flags &= ~(uint64_t)O_NONBLOCK;
+    if (result >= 0) {
+        (void)fcntl(result, F_SETFL, fcntl(result, F_GETFL) & ~O_NONBLOCK);
+    }
+}
+
+static size_t asked_for(const struct loop_job *job)
+{
+    const struct loop_move_args *args = &job->u.args.move;
+    size_t total = 0;
+    if (!loop_op_table[job->op].takes_vectors) {
+        return args->len;
+    }
+    for (size_t i = 0; i < args->n_iov; i++) {
+        total += args->iov[i].iov_len;
+    }
+    return total;
+}
+
+/* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it
+ * tells what was moved before, but doesn't move the file's position. */
+static void undo_move(struct loop_job *job, int32_t result)
+{
+    int64_t before = job->u.args.move.position;
+    if (job->u.args.move.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
+        (void)lseek(job->fd->number, before + result, SEEK_SET);
+    }
+}
+
+/* ---- the table ---- */
+
 struct prepare_row {
     void (*prepare)(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job);
+    void (*undo)(struct loop_job *job, int32_t result); /* NULL: there is nothing to put right */
     uint8_t opcode;
 };
 
 /* No row: an operation that isn't the ring's. The ring's splice holds one of the kernel's threads for as long as its
  * pipe is empty. */
 static const struct prepare_row rows[LOOP_OP_COUNT] = {
-    [LOOP_OP_NOP] = {prepare_nop, IORING_OP_NOP},
-    [LOOP_OP_OPENAT2] = {prepare_openat2, IORING_OP_OPENAT2},
-    [LOOP_OP_READ] = {prepare_read, IORING_OP_READ},
-    [LOOP_OP_READV] = {prepare_readv, IORING_OP_READV},
-    [LOOP_OP_WRITE] = {prepare_write, IORING_OP_WRITE},
-    [LOOP_OP_WRITEV] = {prepare_writev, IORING_OP_WRITEV},
-    [LOOP_OP_READ_FIXED] = {prepare_read_fixed, IORING_OP_READ_FIXED},
-    [LOOP_OP_WRITE_FIXED] = {prepare_write_fixed, IORING_OP_WRITE_FIXED},
-    [LOOP_OP_POLL] = {prepare_poll, IORING_OP_POLL_ADD},
-    [LOOP_OP_CONNECT] = {prepare_connect, IORING_OP_CONNECT},
-    [LOOP_OP_ACCEPT] = {prepare_accept, IORING_OP_ACCEPT},
-    [LOOP_OP_ACCEPT_MULTISHOT] = {prepare_accept_multishot, IORING_OP_ACCEPT},
-    [LOOP_OP_RECV_MULTISHOT] = {prepare_recv_multishot, IORING_OP_RECV},
-    [LOOP_OP_RECV] = {prepare_recv, IORING_OP_RECV},
-    [LOOP_OP_SEND] = {prepare_send, IORING_OP_SEND},
-    [LOOP_OP_SEND_MSG] = {prepare_send_msg, IORING_OP_SENDMSG},
-    [LOOP_OP_RECV_MSG] = {prepare_recv_msg, IORING_OP_RECVMSG},
-    [LOOP_OP_STATX] = {prepare_statx, IORING_OP_STATX},
-    [LOOP_OP_FSYNC] = {prepare_fsync, IORING_OP_FSYNC},
+    [LOOP_OP_NOP] = {prepare_nop, NULL, IORING_OP_NOP},
+    [LOOP_OP_OPENAT2] = {prepare_openat2, undo_openat2, IORING_OP_OPENAT2},
+    [LOOP_OP_READ] = {prepare_read, undo_move, IORING_OP_READ},
+    [LOOP_OP_READV] = {prepare_readv, undo_move, IORING_OP_READV},
+    [LOOP_OP_WRITE] = {prepare_write, undo_move, IORING_OP_WRITE},
+    [LOOP_OP_WRITEV] = {prepare_writev, undo_move, IORING_OP_WRITEV},
+    [LOOP_OP_READ_FIXED] = {prepare_read_fixed, undo_move, IORING_OP_READ_FIXED},
+    [LOOP_OP_WRITE_FIXED] = {prepare_write_fixed, undo_move, IORING_OP_WRITE_FIXED},
+    [LOOP_OP_POLL] = {prepare_poll, NULL, IORING_OP_POLL_ADD},
+    [LOOP_OP_CONNECT] = {prepare_connect, NULL, IORING_OP_CONNECT},
+    [LOOP_OP_ACCEPT] = {prepare_accept, NULL, IORING_OP_ACCEPT},
+    [LOOP_OP_ACCEPT_MULTISHOT] = {prepare_accept_multishot, NULL, IORING_OP_ACCEPT},
+    [LOOP_OP_RECV_MULTISHOT] = {prepare_recv_multishot, NULL, IORING_OP_RECV},
+    [LOOP_OP_RECV] = {prepare_recv, NULL, IORING_OP_RECV},
+    [LOOP_OP_SEND] = {prepare_send, NULL, IORING_OP_SEND},
+    [LOOP_OP_SEND_MSG] = {prepare_send_msg, NULL, IORING_OP_SENDMSG},
+    [LOOP_OP_RECV_MSG] = {prepare_recv_msg, NULL, IORING_OP_RECVMSG},
+    [LOOP_OP_STATX] = {prepare_statx, NULL, IORING_OP_STATX},
+    [LOOP_OP_FSYNC] = {prepare_fsync, NULL, IORING_OP_FSYNC},
 };
 
 _Static_assert(LOOP_OP_COUNT <= 32, "an operation is one bit of a mask");
@@ -234,29 +275,30 @@ void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *ent
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
 }
 
+void loop_uring_undo_prepare(struct loop_job *job, int32_t result)
+{
+    if (rows[job->op].undo) {
+        rows[job->op].undo(job, result);
+    }
+}
+
+bool loop_uring_serves(const struct loop_job *job)
+{
+    return rows[job->op].prepare != NULL;
+}
+
 static bool is_known(const struct io_uring_probe *opcodes, unsigned opcode)
 {
     return opcode < opcodes->ops_len && opcodes->ops[opcode].flags & IO_URING_OP_SUPPORTED;
 }
 
-uint32_t loop_uring_unknown_ops(const struct io_uring_probe *opcodes)
+uint32_t loop_uring_unserved_ops(const struct io_uring_probe *opcodes)
 {
-    uint32_t unknown = 0;
+    uint32_t unserved = 0;
     for (unsigned op = 0; op < LOOP_OP_COUNT; op++) {
-        if (rows[op].prepare && !is_known(opcodes, rows[op].opcode)) {
-            unknown |= UINT32_C(1) << op;
+        if (!rows[op].prepare || !is_known(opcodes, rows[op].opcode)) {
+            unserved |= UINT32_C(1) << op;
         }
     }
-    return unknown;
-}
-
-uint32_t loop_uring_foreign_ops(void)
-{
-    uint32_t foreign = 0;
-    for (unsigned op = 0; op < LOOP_OP_COUNT; op++) {
-        if (!rows[op].prepare) {
-            foreign |= UINT32_C(1) << op;
-        }
-    }
-    return foreign;
+    return unserved;
 }

@@ -10,8 +10,13 @@
 /* Fills in the entry that starts the job. */
 void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job);
 
-/* The operations, as bits, that a kernel which knows `opcodes` lacks, and those that never go through the ring. */
-uint32_t loop_uring_unknown_ops(const struct io_uring_probe *opcodes);
-uint32_t loop_uring_foreign_ops(void);
+/* Puts right what loop_uring_prepare has changed, and what the kernel leaves to the caller: the job has `result`. */
+void loop_uring_undo_prepare(struct loop_job *job, int32_t result);
+
+/* Whether the ring has that operation at all. */
+bool loop_uring_serves(const struct loop_job *job);
+
+/* The operations, as bits, that the ring doesn't have, or a kernel that knows `opcodes`. */
+uint32_t loop_uring_unserved_ops(const struct io_uring_probe *opcodes);
 
 #endif

@@ -7,15 +7,12 @@
  * two it was only the system call can tell, so the job is done again by that, and its answer is the result. Where the
  * system call then succeeds it was the ring that refused, and the operation isn't asked of it any more.
  */
-#include <loop/syscall/request.h>
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/prepare.h>
 #include <loop/backend/uring/result.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* ---- errors ---- */
 
@@ -68,14 +65,7 @@ static void begin_trial(struct loop_uring *uring, struct loop_job *job)
  * wait on every nonblocking descriptor. For an open it means a rename in the path, or a lease. */
 static bool is_for_system_call(const struct loop_job *job, int32_t error)
 {
-    if (error != -EAGAIN) {
-        return error == -ECANCELED;
-    }
-    if (job->op == LOOP_OP_OPENAT2) {
-        return !(((const struct loop_open_request *)job->u.args.extra)->how.resolve & RESOLVE_CACHED);
-    }
-    bool is_socket_call = job->op >= LOOP_OP_RECV && job->op <= LOOP_OP_RECV_MSG;
-    return job->op != LOOP_OP_CONNECT && !(is_socket_call && job->u.args.message.flags & MSG_DONTWAIT);
+    return error == -ECANCELED || (error == -EAGAIN && !loop_attempt_is_final(job));
 }
 
 static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
@@ -111,52 +101,12 @@ static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t eve
     }
 }
 
-static void end_open(struct loop_job *job, int32_t result)
-{
-    struct loop_open_request *request = job->u.args.extra;
-    if (!job->u.args.open.is_made_nonblocking) {
-        return;
-    }
-    job->u.args.open.is_made_nonblocking = false;
-    request->how.flags &= ~(uint64_t)O_NONBLOCK;
-    if (result >= 0) {
-        (void)fcntl(result, F_SETFL, fcntl(result, F_GETFL) & ~O_NONBLOCK);
-    }
-}
-
-static size_t asked_for(const struct loop_job *job)
-{
-    const struct loop_move_args *args = &job->u.args.move;
-    size_t total = 0;
-    if (job->op != LOOP_OP_READV && job->op != LOOP_OP_WRITEV) {
-        return args->len;
-    }
-    for (size_t i = 0; i < args->n_iov; i++) {
-        total += args->iov[i].iov_len;
-    }
-    return total;
-}
-
-/* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it
- * tells what was moved before, but doesn't move the file's position. */
-static void correct_position(const struct loop_job *job, int32_t result)
-{
-    int64_t before = job->u.args.move.position;
-    if (job->u.args.move.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
-        (void)lseek(job->fd->number, before + result, SEEK_SET);
-    }
-}
-
 void loop_uring_result(struct loop_uring *uring, struct loop_job *job, int32_t result)
 {
-    if (job->op == LOOP_OP_OPENAT2) {
-        end_open(job, result);
-    } else if (loop_op_table[job->op].op_class == LOOP_CLASS_MOVE) {
-        correct_position(job, result);
-    }
+    loop_uring_undo_prepare(job, result);
     if (result < 0) {
         fail(uring, job, loop_uring_without_internals(result));
-    } else if (job->op == LOOP_OP_POLL) {
+    } else if (loop_op_table[job->op].op_class == LOOP_CLASS_POLL) {
         end_poll(uring, job, result);
     } else {
         loop_job_backend_done(uring->loop, job, result);

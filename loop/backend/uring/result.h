@@ -7,11 +7,7 @@
 
 #include <loop/backend/uring/ring.h>
 
-/* A one-shot job has ended with an error, or is of an operation whose result has to be looked at. */
-#define LOOP_URING_LOOKED_AT                                                                                           \
-    (UINT32_C(1) << LOOP_OP_POLL | UINT32_C(1) << LOOP_OP_OPENAT2 | UINT32_C(1) << LOOP_OP_READ |                      \
-     UINT32_C(1) << LOOP_OP_READV | UINT32_C(1) << LOOP_OP_WRITE | UINT32_C(1) << LOOP_OP_WRITEV |                     \
-     UINT32_C(1) << LOOP_OP_READ_FIXED | UINT32_C(1) << LOOP_OP_WRITE_FIXED)
+/* Ends a one-shot job with its result, or has it go on by system calls. */
 void loop_uring_result(struct loop_uring *uring, struct loop_job *job, int32_t result);
 
 /* Returns the result with -ECANCELED in place of the kernel's own codes for an interrupted call. */

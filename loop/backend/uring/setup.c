@@ -211,7 +211,7 @@ static int check_opcodes(struct loop_uring *uring)
     }
     int error = loop_kernel_io_uring_register_probe(&uring->ring, probe, MOST_OPCODES);
     if (!error) {
-        uring->elsewhere = loop_uring_foreign_ops() | loop_uring_unknown_ops(probe);
+        uring->elsewhere = loop_uring_unserved_ops(probe);
         error = probe->last_op >= FLOOR_OPCODE ? 0 : -EINVAL;
     }
     loop_kernel_free(probe);
