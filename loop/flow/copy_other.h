@@ -2,8 +2,8 @@
  *
  * Copies between sources and sinks of any kind, by their own functions.
  */
-#ifndef LOOP_FLOW_COPY_OTHER_H
-#define LOOP_FLOW_COPY_OTHER_H
+#ifndef LOOP_COPY_OTHER_H
+#define LOOP_COPY_OTHER_H
 
 #include <loop/core/core.h>
 

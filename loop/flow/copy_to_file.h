@@ -2,8 +2,8 @@
  *
  * Copies from a descriptor that can be waited for to a file.
  */
-#ifndef LOOP_FLOW_COPY_TO_FILE_H
-#define LOOP_FLOW_COPY_TO_FILE_H
+#ifndef LOOP_COPY_TO_FILE_H
+#define LOOP_COPY_TO_FILE_H
 
 #include <loop/core/core.h>
 

@@ -2,8 +2,8 @@
  *
  * Copies between two descriptors that can be waited for. Both kinds begin among the readers of the job's fd.
  */
-#ifndef LOOP_FLOW_DESCRIPTOR_COPY_H
-#define LOOP_FLOW_DESCRIPTOR_COPY_H
+#ifndef LOOP_DESCRIPTOR_COPY_H
+#define LOOP_DESCRIPTOR_COPY_H
 
 #include <loop/core/core.h>
 

@@ -2,8 +2,8 @@
  *
  * Streams over descriptors that can be waited for.
  */
-#ifndef LOOP_FD_STREAM_H
-#define LOOP_FD_STREAM_H
+#ifndef LOOP_DESCRIPTOR_STREAM_H
+#define LOOP_DESCRIPTOR_STREAM_H
 
 #include <loop/core/core.h>
 

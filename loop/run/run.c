@@ -10,6 +10,7 @@
 #include <loop/event/inbox.h>
 #include <loop/run/leak.h>
 #include <loop/core/log.h>
+#include <loop/flow/buffered/reader_life.h>
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/own/own.h>
 #include <loop/part.h>

@@ -3,7 +3,9 @@
  * All lines of a reader, by one job.
  */
 #include <loop/core/check.h>
-#include <loop/flow/buffered/reader_state.h>
+#include <loop/flow/buffered/reader_keep.h>
+#include <loop/flow/buffered/reader_operation.h>
+#include <loop/flow/buffered/reader_steps.h>
 
 #include <errno.h>
 
@@ -80,7 +82,7 @@ static void cancel_lines(struct loop *loop, struct loop_job *job)
     }
 }
 
-const struct loop_job_kind loop_reader_lines_kind = {
+static const struct loop_job_kind lines_kind = {
     .name = "buffered read of lines", .cancel = cancel_lines, .backend_done = run_lines};
 
 loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
@@ -90,7 +92,7 @@ loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
     }
     loop_job id;
     struct loop_reader_operation operation = {.step = loop_reader_step_line, .len = 1};
-    struct loop_job *job = loop_reader_begin(reader, &loop_reader_lines_kind, &operation, fn, arg, &id);
+    struct loop_job *job = loop_reader_begin(reader, &lines_kind, &operation, fn, arg, &id);
     if (!job) {
         return id;
     }
@@ -111,7 +113,7 @@ static struct loop_job *find_lines(const struct loop_reader *reader)
 {
     struct loop_job *job = loop_reader_running(reader);
     bool has_result = job && job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
-    return job && job->kind == &loop_reader_lines_kind && !has_result ? job : NULL;
+    return job && job->kind == &lines_kind && !has_result ? job : NULL;
 }
 
 int loop_reader_pause(struct loop_reader *reader)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the parts of the reader know of each other: reader.c (operations, and the reads of the source they need),
- * reader_steps.c (what an operation makes of the buffered bytes), reader_lines.c, reader_life.c, reader_buffer.c.
+ * The object of a reader, and the operation that is running.
  */
 #ifndef LOOP_READER_STATE_H
 #define LOOP_READER_STATE_H
@@ -46,8 +45,6 @@ struct loop_reader {
     bool is_destroyed; /* takes no more; goes when nothing keeps the object */
 };
 
-extern const struct loop_job_kind loop_reader_lines_kind;
-
 /* Where the job of an operation keeps its reader. */
 static inline struct loop_reader **loop_reader_of(struct loop_job *job)
 {
@@ -64,46 +61,5 @@ static inline size_t loop_reader_buffered(const struct loop_reader *reader)
 {
     return loop_reader_buffer_length(&reader->buffer);
 }
-
-/* Checks the reader that a public function is given. One that has been destroyed is not good, also while something
- * keeps the object. */
-bool loop_reader_is_good(const struct loop_reader *reader, const char *function);
-
-/* A job for the caller to go on with, with its id in `*id`. NULL where there is none, or where it has its result. */
-struct loop_job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
-                                   const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id);
-
-/* The whole call of an operation that has a step. */
-loop_job loop_reader_start(struct loop_reader *reader, const struct loop_reader_operation *operation, loop_fn *fn,
-                           void *arg);
-
-/* A job that ends with that error. */
-loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *fn, void *arg);
-
-/* Starts the read that the operation needs. 0; -ENOMEM; -ECANCELED. */
-int loop_reader_read_more(struct loop_reader *reader, struct loop_job *job);
-
-/* What an operation that was cut short by a destroy ends with: an error of the source that nobody else would hear of,
- * or `otherwise`. */
-int64_t loop_reader_last_word(const struct loop_reader *reader, int64_t otherwise);
-
-/* Gives the object back if it has been destroyed and nothing keeps it any more. */
-void loop_reader_let_go(struct loop_reader *reader);
-
-/* ---- steps ---- */
-
-void loop_reader_give_nothing(struct loop_reader *reader);
-
-/* What the last operation has given out is buffered again. Nothing has been read since. */
-void loop_reader_take_back(struct loop_reader *reader);
-
-int64_t loop_reader_step_all(struct loop_reader *reader, struct loop_reader_operation *operation);
-int64_t loop_reader_step_line(struct loop_reader *reader, struct loop_reader_operation *operation);
-int64_t loop_reader_step_until(struct loop_reader *reader, struct loop_reader_operation *operation);
-int64_t loop_reader_step_exact(struct loop_reader *reader, struct loop_reader_operation *operation);
-int64_t loop_reader_step_take(struct loop_reader *reader, struct loop_reader_operation *operation);
-int64_t loop_reader_step_skip(struct loop_reader *reader, struct loop_reader_operation *operation);
-int64_t loop_reader_step_fill(struct loop_reader *reader, struct loop_reader_operation *operation);
-int64_t loop_reader_step_rest(struct loop_reader *reader, struct loop_reader_operation *operation);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * A descriptor as a source and a sink. fd_flow.c is for what can be waited for, fd_file.c for what can't.
  */
-#ifndef LOOP_FD_FLOW_H
-#define LOOP_FD_FLOW_H
+#ifndef LOOP_DESCRIPTOR_H
+#define LOOP_DESCRIPTOR_H
 
 #include <loop/core/core.h>
 #include <loop/part.h>

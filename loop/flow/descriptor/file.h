@@ -3,8 +3,8 @@
  * Files as sources and sinks: reads, writes and the end of a descriptor that can't be waited for, and the two lines in
  * which they stand.
  */
-#ifndef LOOP_FD_FILE_H
-#define LOOP_FD_FILE_H
+#ifndef LOOP_DESCRIPTOR_FILE_H
+#define LOOP_DESCRIPTOR_FILE_H
 
 #include <loop/core/core.h>
 

@@ -2,8 +2,8 @@
  *
  * The `shutdown` of a descriptor's sink.
  */
-#ifndef LOOP_FD_SHUTDOWN_H
-#define LOOP_FD_SHUTDOWN_H
+#ifndef LOOP_DESCRIPTOR_SHUTDOWN_H
+#define LOOP_DESCRIPTOR_SHUTDOWN_H
 
 #include <loop/core/core.h>
 

@@ -2,8 +2,8 @@
  *
  * Sources and sinks without a descriptor that stand in memory of somebody else's.
  */
-#ifndef LOOP_SOURCES_H
-#define LOOP_SOURCES_H
+#ifndef LOOP_OWN_MEMORY_H
+#define LOOP_OWN_MEMORY_H
 
 #include <loop/core/core.h>
 

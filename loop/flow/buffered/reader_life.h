@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The readers of a loop.
+ */
+#ifndef LOOP_READER_LIFE_H
+#define LOOP_READER_LIFE_H
+
+#include <loop/core/core.h>
+
+/* Initializes the loop's slab of readers. */
+void loop_readers_init(struct loop *loop);
+
+#endif

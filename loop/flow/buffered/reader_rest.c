@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The rest of a reader as a source.
+ */
+#include <loop/flow/buffered/reader_rest.h>
+
+#include <loop/flow/buffered/reader_keep.h>
+#include <loop/flow/buffered/reader_operation.h>
+#include <loop/flow/buffered/reader_steps.h>
+
+#include <errno.h>
+
+static struct loop_reader *reader_of(const struct loop_source *source)
+{
+    return LOOP_CONTAINER(source->self, struct loop_reader, rest);
+}
+
+/* Destroyed, but kept for a stream or a copy, or a reader that stands on it. */
+static bool is_pinned_only(const struct loop_reader *reader)
+{
+    return reader->is_destroyed && reader->rest.pins > 0;
+}
+
+static loop_job read_rest(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    struct loop_reader *reader = reader_of(source);
+    if (is_pinned_only(reader)) {
+        return loop_reader_refuse(reader, -EBADF, fn, arg);
+    }
+    struct loop_reader_operation operation = {.step = loop_reader_step_rest, .bytes = buf, .len = len};
+    return loop_reader_is_good(reader, "read of loop_reader_source") ? loop_reader_start(reader, &operation, fn, arg)
+                                                                     : 0;
+}
+
+/* Bytes may be taken from the descriptor where nothing stands before them. */
+static struct loop_fd *rest_fd(struct loop_source *source)
+{
+    const struct loop_reader *reader = reader_of(source);
+    bool has_more = loop_reader_buffered(reader) > 0 || reader->has_ended || loop_reader_running(reader);
+    if (reader->is_destroyed || has_more || !reader->source->ops->fd) {
+        return NULL;
+    }
+    return reader->source->ops->fd(reader->source);
+}
+
+static int close_rest(struct loop_source *source)
+{
+    const struct loop_reader *reader = reader_of(source);
+    return reader->is_destroyed ? -EBADF : loop_source_close(reader->source);
+}
+
+/* What was just given out of the buffer still has its place there. What was read around an empty one is the source's,
+ * where that takes it and is going to be read again. */
+static int unread_rest(struct loop_source *source, const void *bytes, size_t len)
+{
+    struct loop_reader *reader = reader_of(source);
+    if (is_pinned_only(reader)) {
+        return loop_source_unread(reader->source, bytes, len);
+    }
+    if (!loop_reader_is_good(reader, "loop_source_unread") || loop_reader_running(reader)) {
+        return loop_reader_running(reader) ? -EBUSY : -EINVAL;
+    }
+    loop_reader_give_nothing(reader);
+    bool is_around = loop_reader_buffered(reader) == 0 && len > reader->buffer.start && !reader->has_ended;
+    if (is_around && reader->source->ops->unread) {
+        return loop_source_unread(reader->source, bytes, len);
+    }
+    return loop_reader_buffer_put_back(&reader->buffer, bytes, len) ? 0 : -ENOMEM;
+}
+
+static void let_go_of_rest(struct loop_rest *rest)
+{
+    loop_reader_let_go(LOOP_CONTAINER(rest, struct loop_reader, rest));
+}
+
+const struct loop_rest_functions loop_reader_rest = {
+    .source = {.read = read_rest, .fd = rest_fd, .close = close_rest, .unread = unread_rest}, .let_go = let_go_of_rest};
