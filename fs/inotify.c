@@ -28,7 +28,7 @@
 struct loop_fs_watched {
     struct loop_fs_watched *next; /* in its bucket */
     int wd;
-    LIST_HEAD(, loop_fs_watcher) watchers;
+    struct loop_hlist watchers;
 };
 
 struct loop_fs_inotify {
@@ -114,7 +114,7 @@ static struct loop_fs_watched *insert(struct loop_fs_inotify *inotify, int wd)
         grow(inotify);
     }
     watched->wd = wd;
-    LIST_INIT(&watched->watchers);
+    watched->watchers = (struct loop_hlist){NULL};
     link_in(inotify, watched);
     return watched;
 }
@@ -174,7 +174,7 @@ int loop_fs_inotify_join(struct loop_fs_inotify *inotify, struct loop_fs_watcher
     }
     watcher->watched = watched;
     watcher->begins_at = inotify->position + count_queued(inotify);
-    LIST_INSERT_HEAD(&watched->watchers, watcher, link);
+    loop_hlist_push(&watched->watchers, &watcher->link);
     assert(watched->wd == wd && find(inotify, wd) == watched);
     return is_good ? 0 : -EAGAIN;
 }
@@ -186,9 +186,9 @@ void loop_fs_inotify_leave(struct loop_fs_inotify *inotify, struct loop_fs_watch
     if (!watched) {
         return;
     }
-    LIST_REMOVE(watcher, link);
+    loop_hlist_remove(&watcher->link);
     watcher->watched = NULL;
-    if (LIST_EMPTY(&watched->watchers)) {
+    if (!watched->watchers.first) {
         give_back(inotify, watched->wd);
         unlink_from(inotify, watched);
         loop_kernel_free(watched);
@@ -202,10 +202,9 @@ static void tell(const struct loop_fs_inotify *inotify, const struct loop_fs_wat
                  const struct inotify_event *event)
 {
     bool is_for_all = event->wd < 0;
-    struct loop_fs_watcher *watcher;
 
-    LIST_FOREACH(watcher, &watched->watchers, link)
-    {
+    for (struct loop_hnode *node = watched->watchers.first; node; node = node->next) {
+        struct loop_fs_watcher *watcher = LOOP_CONTAINER(node, struct loop_fs_watcher, link);
         if (is_for_all || watcher->begins_at <= inotify->position) {
             watcher->fn(watcher, 1, event);
         }
@@ -226,10 +225,10 @@ static void tell_all(const struct loop_fs_inotify *inotify, const struct inotify
 /* Ends the watchers of an inode that has been taken out of the table, and frees it. */
 static void end_watched(struct loop_fs_watched *watched, int64_t result)
 {
-    struct loop_fs_watcher *watcher;
+    struct loop_hnode *node;
 
-    while ((watcher = LIST_FIRST(&watched->watchers))) {
-        LIST_REMOVE(watcher, link);
+    while ((node = loop_hlist_pop(&watched->watchers))) {
+        struct loop_fs_watcher *watcher = LOOP_CONTAINER(node, struct loop_fs_watcher, link);
         watcher->watched = NULL;
         watcher->fn(watcher, result, NULL);
     }

@@ -5,9 +5,8 @@
 #ifndef FS_INOTIFY_H
 #define FS_INOTIFY_H
 
+#include <loop/ground/list.h>
 #include <loop/loop.h>
-
-#include <sys/queue.h>
 
 struct inotify_event;
 struct loop_fd;
@@ -15,7 +14,7 @@ struct loop_fs_inotify;
 
 /* One watch's part in the instance. */
 struct loop_fs_watcher {
-    LIST_ENTRY(loop_fs_watcher) link;
+    struct loop_hnode link;
     struct loop_fs_watched *watched; /* an inode; NULL: none (any more) */
     uint64_t begins_at;              /* in the stream of events */
     /* Called with an event and result 1, or with NULL when nothing is left to be watched: result 0, or -errno. May not

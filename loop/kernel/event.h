@@ -7,6 +7,7 @@
 
 #include <loop/kernel/door.h>
 
+#include <linux/time_types.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -24,9 +26,12 @@ LOOP_KERNEL_CALL(int, loop_kernel_epoll_ctl, (int set, int what, int number, str
                  epoll_ctl(set, what, number, event))
 LOOP_KERNEL_CALL(int, loop_kernel_epoll_wait, (int set, struct epoll_event *events, int most, int timeout_ms),
                  epoll_wait(set, events, most, timeout_ms))
+/* Called by its number, as musl has no function for it. The last argument is the size of the kernel's set of signals.
+ */
 LOOP_KERNEL_CALL(int, loop_kernel_epoll_pwait2,
-                 (int set, struct epoll_event *events, int most, const struct timespec *timeout, const sigset_t *mask),
-                 epoll_pwait2(set, events, most, timeout, mask))
+                 (int set, struct epoll_event *events, int most, const struct __kernel_timespec *timeout,
+                  const sigset_t *mask),
+                 (int)syscall(SYS_epoll_pwait2, set, events, most, timeout, mask, _NSIG / 8))
 LOOP_KERNEL_CALL(int, loop_kernel_poll, (struct pollfd * entries, nfds_t count, int timeout_ms),
                  poll(entries, count, timeout_ms))
 LOOP_KERNEL_CALL(int, loop_kernel_ppoll,

@@ -31,14 +31,19 @@ LOOP_KERNEL_CALL(int, loop_kernel_dup, (int number, int least), fcntl(number, F_
 
 /* The argument is 0 where there is none. */
 LOOP_KERNEL_CALL(int, loop_kernel_fcntl, (int number, int what, int argument), fcntl(number, what, argument))
-LOOP_KERNEL_CALL(int, loop_kernel_ioctl_int, (int number, unsigned long what, int argument),
-                 ioctl(number, what, argument))
-LOOP_KERNEL_CALL(int, loop_kernel_ioctl, (int number, unsigned long what, void *argument),
-                 ioctl(number, what, argument))
+LOOP_KERNEL_CALL(int, loop_kernel_ioctl_int, (int number, int what, int argument), ioctl(number, what, argument))
+LOOP_KERNEL_CALL(int, loop_kernel_ioctl, (int number, int what, void *argument), ioctl(number, what, argument))
 LOOP_KERNEL_CALL_OR(0, int, loop_kernel_isatty, (int number), isatty(number))
 LOOP_KERNEL_CALL(int, loop_kernel_pipe2, (int numbers[2], int flags), pipe2(numbers, flags))
 
 /* ---- reading and writing ---- */
+
+/* preadv2(2) and pwritev2(2) are called by their numbers, as musl has no functions for them before 1.2.5. These take an
+ * offset in two halves. */
+#define LOOP_KERNEL_OFFSET(offset) (long)(offset), (long)((uint64_t)(offset) >> 32)
+#ifndef RWF_NOWAIT
+#include <linux/fs.h>
+#endif
 
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_read, (int number, void *data, size_t len), read(number, data, len))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_readv, (int number, const struct iovec *vectors, int count),
@@ -49,7 +54,7 @@ LOOP_KERNEL_CALL(ssize_t, loop_kernel_preadv, (int number, const struct iovec *v
                  preadv(number, vectors, count, offset))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_preadv2,
                  (int number, const struct iovec *vectors, int count, off_t offset, int flags),
-                 preadv2(number, vectors, count, offset, flags))
+                 syscall(SYS_preadv2, number, vectors, count, LOOP_KERNEL_OFFSET(offset), flags))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_write, (int number, const void *data, size_t len), write(number, data, len))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_writev, (int number, const struct iovec *vectors, int count),
                  writev(number, vectors, count))
@@ -59,7 +64,7 @@ LOOP_KERNEL_CALL(ssize_t, loop_kernel_pwritev, (int number, const struct iovec *
                  pwritev(number, vectors, count, offset))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_pwritev2,
                  (int number, const struct iovec *vectors, int count, off_t offset, int flags),
-                 pwritev2(number, vectors, count, offset, flags))
+                 syscall(SYS_pwritev2, number, vectors, count, LOOP_KERNEL_OFFSET(offset), flags))
 LOOP_KERNEL_CALL(off_t, loop_kernel_lseek, (int number, off_t offset, int whence), lseek(number, offset, whence))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_splice,
                  (int from, off64_t *from_offset, int to, off64_t *to_offset, size_t len, unsigned flags),

@@ -17,7 +17,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* System calls that the C library may not know. */
+/* What the C library may not know: glibc 2.35 some numbers, musl before 1.2.4 statx(2) and renameat2(2) too. */
+#ifndef STATX_TYPE
+#include <linux/stat.h>
+#endif
+#ifndef RENAME_NOREPLACE
+#include <linux/fs.h>
+#endif
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
 #endif
@@ -41,7 +47,7 @@ LOOP_KERNEL_CALL(int, loop_kernel_lstat, (const char *path, struct stat *status)
 LOOP_KERNEL_CALL(int, loop_kernel_fstatat, (int dir, const char *path, struct stat *status, int flags),
                  fstatat(dir, path, status, flags))
 LOOP_KERNEL_CALL(int, loop_kernel_statx, (int dir, const char *path, int flags, unsigned mask, struct statx *status),
-                 statx(dir, path, flags, mask, status))
+                 (int)syscall(SYS_statx, dir, path, flags, mask, status))
 LOOP_KERNEL_CALL(int, loop_kernel_statfs, (const char *path, struct statfs *status), statfs(path, status))
 LOOP_KERNEL_CALL(int, loop_kernel_faccessat, (int dir, const char *path, int mode, int flags),
                  faccessat(dir, path, mode, flags))
@@ -70,7 +76,7 @@ LOOP_KERNEL_CALL(int, loop_kernel_renameat, (int from, const char *from_path, in
                  renameat(from, from_path, to, to_path))
 LOOP_KERNEL_CALL(int, loop_kernel_renameat2,
                  (int from, const char *from_path, int to, const char *to_path, unsigned flags),
-                 renameat2(from, from_path, to, to_path, flags))
+                 (int)syscall(SYS_renameat2, from, from_path, to, to_path, flags))
 LOOP_KERNEL_CALL(int, loop_kernel_unlink, (const char *path), unlink(path))
 LOOP_KERNEL_CALL(int, loop_kernel_unlinkat, (int dir, const char *path, int flags), unlinkat(dir, path, flags))
 

@@ -3,6 +3,8 @@
  * Each operation as one system call: on the loop's thread, where it must not wait, or on a thread of the pool, where it
  * may.
  */
+#include <loop/kernel/file.h>
+#include <loop/kernel/path.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/unaligned.h>
 #include <loop/syscall/request.h>
@@ -90,9 +92,9 @@ static int64_t move_now(struct loop_fd *fd, bool is_output, const struct iovec *
     if (fd->is_direct || (is_output ? fd->writes_wait : fd->reads_wait)) {
         return -EAGAIN;
     }
-    int64_t result = outcome(is_output ? pwritev2(fd->number, iov, n, offset, RWF_NOWAIT)
-                                       : preadv2(fd->number, iov, n, offset, RWF_NOWAIT));
-    if (result != -EOPNOTSUPP) {
+    int64_t result = outcome(is_output ? loop_kernel_pwritev2(fd->number, iov, n, offset, RWF_NOWAIT)
+                                       : loop_kernel_preadv2(fd->number, iov, n, offset, RWF_NOWAIT));
+    if (result != -EOPNOTSUPP && result != -ENOSYS) {
         return result;
     }
     fd->writes_wait |= is_output;
@@ -409,7 +411,7 @@ static int64_t try_statx(struct loop_job *job, bool may_block)
     (void)may_block;
     const struct loop_statx_args *args = &job->u.args.statx;
     const struct loop_path_request *request = job->u.args.extra;
-    return outcome(statx(request->dir_number, request->path, args->flags, args->mask, args->buf));
+    return outcome(loop_kernel_statx(request->dir_number, request->path, args->flags, args->mask, args->buf));
 }
 
 static int64_t try_fsync(struct loop_job *job, bool may_block)

@@ -82,10 +82,11 @@ static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov
     return -1;
 }
 
-/* Kernels before 6.4 don't know RWF_NOWAIT on pipes (EOPNOTSUPP): those are polled before each call. */
+/* Kernels before 6.4 don't know RWF_NOWAIT on pipes (EOPNOTSUPP), and a sandbox may not know the call (ENOSYS): those
+ * pipes are polled before each call. */
 static bool learns_to_poll(uint8_t *by)
 {
-    if (errno != EOPNOTSUPP || *by != LOOP_IO_NOWAIT) {
+    if ((errno != EOPNOTSUPP && errno != ENOSYS) || *by != LOOP_IO_NOWAIT) {
         return false;
     }
     *by = LOOP_IO_POLLED;

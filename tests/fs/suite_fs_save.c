@@ -7,6 +7,7 @@
 #include "directory.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -109,13 +110,25 @@ int fsync(int fd)
 
 static bool cannot_exchange;
 
-int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+/* The library calls renameat2(2) by its number. */
+long syscall(long number, ...)
 {
-    if (flags & RENAME_EXCHANGE && cannot_exchange) {
+    long (*next)(long number, ...);
+    void *found = dlsym(RTLD_NEXT, "syscall");
+    va_list args;
+    long a[6];
+
+    memcpy(&next, &found, sizeof next);
+    va_start(args, number);
+    for (int i = 0; i < 6; i++) {
+        a[i] = va_arg(args, long);
+    }
+    va_end(args);
+    if (number == SYS_renameat2 && (unsigned)a[4] & RENAME_EXCHANGE && cannot_exchange) {
         errno = EINVAL;
         return -1;
     }
-    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+    return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 static void watch(void (*act)(const char *), const char *act_at)

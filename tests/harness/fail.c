@@ -251,7 +251,6 @@ CALL_CODE(+, pthread_create, (pthread_t *thread, const pthread_attr_t *attribute
 
 CALL(int, epoll_create1, (int flags), (flags))
 CALL(int, epoll_ctl, (int set, int what, int fd, struct epoll_event *event), (set, what, fd, event))
-CALL(int, epoll_pwait2, (int set, struct epoll_event *events, int most, const struct timespec *timeout, const sigset_t *mask), (set, events, most, timeout, mask))
 CALL(int, epoll_wait, (int set, struct epoll_event *events, int most, int timeout), (set, events, most, timeout))
 CALL(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask))
 CALL(int, inotify_init1, (int flags), (flags))
@@ -283,10 +282,8 @@ CALL(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags
 CALL(ssize_t, copy_file_range, (int from, off64_t *from_at, int to, off64_t *to_at, size_t len, unsigned flags), (from, from_at, to, to_at, len, flags))
 CALL(ssize_t, pread, (int fd, void *data, size_t len, off_t at), (fd, data, len, at))
 CALL(ssize_t, preadv, (int fd, const struct iovec *iov, int count, off_t at), (fd, iov, count, at))
-CALL(ssize_t, preadv2, (int fd, const struct iovec *iov, int count, off_t at, int flags), (fd, iov, count, at, flags))
 CALL(ssize_t, pwrite, (int fd, const void *data, size_t len, off_t at), (fd, data, len, at))
 CALL(ssize_t, pwritev, (int fd, const struct iovec *iov, int count, off_t at), (fd, iov, count, at))
-CALL(ssize_t, pwritev2, (int fd, const struct iovec *iov, int count, off_t at, int flags), (fd, iov, count, at, flags))
 CALL(ssize_t, read, (int fd, void *data, size_t len), (fd, data, len))
 CALL(ssize_t, readv, (int fd, const struct iovec *iov, int count), (fd, iov, count))
 CALL(ssize_t, splice, (int from, off64_t *from_at, int to, off64_t *to_at, size_t len, unsigned flags), (from, from_at, to, to_at, len, flags))
@@ -311,10 +308,8 @@ CALL(int, linkat, (int from, const char *from_path, int to, const char *to_path,
 CALL(int, lstat, (const char *path, struct stat *stat), (path, stat))
 CALL(int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode))
 CALL(int, renameat, (int from, const char *from_path, int to, const char *to_path), (from, from_path, to, to_path))
-CALL(int, renameat2, (int from, const char *from_path, int to, const char *to_path, unsigned flags), (from, from_path, to, to_path, flags))
 CALL(int, stat, (const char *path, struct stat *stat_), (path, stat_))
 CALL(int, statfs, (const char *path, struct statfs *stat), (path, stat))
-CALL(int, statx, (int dir, const char *path, int flags, unsigned mask, struct statx *stat), (dir, path, flags, mask, stat))
 CALL(int, symlinkat, (const char *target, int dir, const char *path), (target, dir, path))
 CALL(int, unlink, (const char *path), (path))
 CALL(int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))
@@ -416,6 +411,11 @@ ADD(openat2)
 ADD(getdents64)
 ADD(faccessat2)
 ADD(fchmodat2)
+ADD(epoll_pwait2)
+ADD(preadv2)
+ADD(pwritev2)
+ADD(renameat2)
+ADD(statx)
 ADD(other_syscall)
 
 static struct call *call_of(long number)
@@ -425,6 +425,11 @@ static struct call *call_of(long number)
     case SYS_getdents64: return &getdents64_call;
     case SYS_faccessat2: return &faccessat2_call;
     case 452: return &fchmodat2_call;
+    case SYS_epoll_pwait2: return &epoll_pwait2_call;
+    case SYS_preadv2: return &preadv2_call;
+    case SYS_pwritev2: return &pwritev2_call;
+    case SYS_renameat2: return &renameat2_call;
+    case SYS_statx: return &statx_call;
     default: return &other_syscall_call;
     }
 }

@@ -223,8 +223,7 @@ static int wait_rounded_up(struct epoll_state *state, int64_t timeout_ns)
 
 static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
 {
-    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / LOOP_SECOND),
-                               .tv_nsec = (long)(timeout_ns % LOOP_SECOND)};
+    struct __kernel_timespec timeout = {.tv_sec = timeout_ns / LOOP_SECOND, .tv_nsec = timeout_ns % LOOP_SECOND};
     if (timeout_ns == 0 || timeout_ns == LOOP_NEVER || state->has_no_pwait2) {
         return wait_rounded_up(state, timeout_ns);
     }
