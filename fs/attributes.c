@@ -150,12 +150,13 @@ static int64_t deliver_stat(struct loop_fs_request *request, int64_t result)
     return result;
 }
 
-loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                       struct loop_fs_status *stat, loop_fn *fn, void *arg)
 {
     return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_stat, .tries_cache = true,
-                                                   .deliver = deliver_stat, .error = stat ? 0 : -EINVAL,
-                                                   .follow = follow, .out = stat});
+                                                   .deliver = deliver_stat,
+                                                   .error = stat ? loop_fs_check_flags(flags, LOOP_FS_FOLLOW) : -EINVAL,
+                                                   .follow = flags & LOOP_FS_FOLLOW, .out = stat});
 }
 
 loop_job loop_file_stat(struct loop_scope *scope, struct loop_fd *file, struct loop_fs_status *stat, loop_fn *fn,
@@ -175,11 +176,12 @@ static int64_t run_kind(struct loop_fs_request *request)
     return result < 0 ? result : (int64_t)request->stat.kind;
 }
 
-loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, loop_fn *fn,
+loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags, loop_fn *fn,
                       void *arg)
 {
-    return loop_fs_start(
-        &(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_kind, .tries_cache = true, .follow = follow});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_kind, .tries_cache = true,
+                                                   .error = loop_fs_check_flags(flags, LOOP_FS_FOLLOW),
+                                                   .follow = flags & LOOP_FS_FOLLOW});
 }
 
 /* ---- access, space, links and paths ---- */
@@ -353,12 +355,13 @@ static int64_t run_chmod(struct loop_fs_request *request)
     return act_on_found(request, chmod_number);
 }
 
-loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, unsigned mode,
+loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags, unsigned mode,
                        loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_chmod, .waits = true,
-                                                   .error = mode & ~07777u ? -EINVAL : 0, .follow = follow,
-                                                   .mode = mode});
+    return loop_fs_start(
+        &(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_chmod, .waits = true,
+                                  .error = mode & ~07777u ? -EINVAL : loop_fs_check_flags(flags, LOOP_FS_FOLLOW),
+                                  .follow = flags & LOOP_FS_FOLLOW, .mode = mode});
 }
 
 loop_job loop_file_chmod(struct loop_scope *scope, struct loop_fd *file, unsigned mode, loop_fn *fn, void *arg)
@@ -377,11 +380,12 @@ static int64_t run_chown(struct loop_fs_request *request)
     return act_on_found(request, chown_number);
 }
 
-loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow, uid_t uid,
+loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags, uid_t uid,
                        gid_t gid, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_chown, .waits = true, .follow = follow,
-                                                   .uid = uid, .gid = gid});
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_chown, .waits = true,
+                                                   .error = loop_fs_check_flags(flags, LOOP_FS_FOLLOW),
+                                                   .follow = flags & LOOP_FS_FOLLOW, .uid = uid, .gid = gid});
 }
 
 loop_job loop_file_chown(struct loop_scope *scope, struct loop_fd *file, uid_t uid, gid_t gid, loop_fn *fn, void *arg)
@@ -410,12 +414,12 @@ static struct timespec time_or_keep(const struct timespec *time)
     return time ? *time : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
-loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                            const struct timespec *accessed, const struct timespec *modified, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_set_times, .waits = true,
-                                                   .follow = follow,
-                                                   .times = {time_or_keep(accessed), time_or_keep(modified)}});
+    return loop_fs_start(&(struct loop_fs_request){
+        LOOP_FS_ON_PATH, .run = run_set_times, .waits = true, .error = loop_fs_check_flags(flags, LOOP_FS_FOLLOW),
+        .follow = flags & LOOP_FS_FOLLOW, .times = {time_or_keep(accessed), time_or_keep(modified)}});
 }
 
 loop_job loop_file_set_times(struct loop_scope *scope, struct loop_fd *file, const struct timespec *accessed,
@@ -489,7 +493,7 @@ loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int 
 /* Synchronises a file; `flags` of the request is 1 where its metadata need not be. */
 static int64_t sync_number(const struct loop_fs_request *request, int number)
 {
-    return loop_fs_outcome(request->flags ? loop_kernel_fdatasync(number) : loop_kernel_fsync(number));
+    return loop_fs_outcome(request->data_only ? loop_kernel_fdatasync(number) : loop_kernel_fsync(number));
 }
 
 /* A file that may only be written is opened for writing. */
@@ -505,8 +509,9 @@ loop_job loop_fs_sync(struct loop_scope *scope, struct loop_dir *dir, const char
     return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_sync});
 }
 
-loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, bool data_only, loop_fn *fn, void *arg)
+loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, unsigned flags, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(
-        &(struct loop_fs_request){LOOP_FS_ON_FILE, .run = run_sync, .error = file ? 0 : -EINVAL, .flags = data_only});
+    return loop_fs_start(&(struct loop_fs_request){
+        LOOP_FS_ON_FILE, .run = run_sync, .error = file ? loop_fs_check_flags(flags, LOOP_FS_DATA_ONLY) : -EINVAL,
+        .data_only = flags & LOOP_FS_DATA_ONLY});
 }

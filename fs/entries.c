@@ -133,12 +133,13 @@ static int64_t deliver_reader(struct loop_fs_request *request, int64_t result)
     return result;
 }
 
-loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                           struct loop_entries **entries, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_open, .deliver = deliver_reader,
-                                                   .makes_number = true, .error = entries ? 0 : -EINVAL,
-                                                   .with_stat = with_stat, .out = entries});
+    return loop_fs_start(
+        &(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_open, .deliver = deliver_reader, .makes_number = true,
+                                  .error = entries ? loop_fs_check_flags(flags, LOOP_FS_WITH_STAT) : -EINVAL,
+                                  .with_stat = flags & LOOP_FS_WITH_STAT, .out = entries});
 }
 
 static int64_t run_next(struct loop_fs_request *request)
@@ -370,10 +371,11 @@ static int64_t run_list(struct loop_fs_request *request)
     return result;
 }
 
-loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                       struct loop_entry **list, loop_fn *fn, void *arg)
 {
-    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATH, .run = run_list, .takes_long = true,
-                                                   .deliver = loop_fs_deliver_memory, .makes_memory = true,
-                                                   .error = list ? 0 : -EINVAL, .with_stat = with_stat, .out = list});
+    return loop_fs_start(&(struct loop_fs_request){
+        LOOP_FS_ON_PATH, .run = run_list, .takes_long = true, .deliver = loop_fs_deliver_memory, .makes_memory = true,
+        .error = list ? loop_fs_check_flags(flags, LOOP_FS_WITH_STAT) : -EINVAL, .with_stat = flags & LOOP_FS_WITH_STAT,
+        .out = list});
 }

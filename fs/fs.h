@@ -45,6 +45,14 @@
 extern "C" {
 #endif
 
+/* Flags of the calls below that have a parameter `flags`; 0 is none. Each call says which flags it accepts, and ends
+ * with -EINVAL for any other bit. */
+enum loop_fs_flag {
+    LOOP_FS_FOLLOW = 1u << 0,    /* follow a symbolic link that is the last component of the path */
+    LOOP_FS_WITH_STAT = 1u << 1, /* read the attributes of each entry as well */
+    LOOP_FS_DATA_ONLY = 1u << 2  /* fdatasync(2): leave out what is not needed to read the bytes back */
+};
+
 /* ---- directories ---- */
 
 /* A directory as a capability: the right to what is beneath it. Belongs to its scope. */
@@ -90,14 +98,14 @@ struct loop_fs_status {
     size_t block_bytes;      /* reads and writes should be multiples of this */
 };
 
-/* Reads the attributes of `path` into `*stat`. With `follow` those of the file that a symbolic link leads to, stat(2),
- * otherwise those of the link, lstat(2). */
-LOOP_API loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+/* Reads the attributes of `path` into `*stat`. With LOOP_FS_FOLLOW those of the file that a symbolic link leads to,
+ * stat(2), otherwise those of the link, lstat(2). */
+LOOP_API loop_job loop_fs_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                                struct loop_fs_status *stat, loop_fn *fn, void *arg);
 
 /* Resumes with the kind of `path`, an enum loop_kind, or an error. LOOP_KIND_NONE when the name does not exist
- * (-ENOENT, -ENOTDIR), which is no error here. `follow` is that of loop_fs_stat. */
-LOOP_API loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+ * (-ENOENT, -ENOTDIR), which is no error here. Flags: LOOP_FS_FOLLOW. */
+LOOP_API loop_job loop_fs_kind(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                                loop_fn *fn, void *arg);
 
 /* Checks whether this process has access to `path`, with its effective user and group, faccessat(2). `mode` is F_OK, or
@@ -185,20 +193,21 @@ LOOP_API loop_job loop_fs_symlink(struct loop_scope *scope, const char *target, 
 
 /* ---- changing attributes ---- */
 
-/* Sets the permissions of `path`, chmod(2). `mode` includes S_ISUID, S_ISGID and S_ISVTX. Resumes with 0; -EOPNOTSUPP
- * for a link that is not followed; -EINVAL for other bits than 07777 in `mode`; -EPERM; or an error. */
-LOOP_API loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+/* Sets the permissions of `path`, chmod(2). `mode` includes S_ISUID, S_ISGID and S_ISVTX. Flags: LOOP_FS_FOLLOW.
+ * Resumes with 0; -EOPNOTSUPP for a link that is not followed; -EINVAL for other bits than 07777 in `mode`; -EPERM; or
+ * an error. */
+LOOP_API loop_job loop_fs_chmod(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                                 unsigned mode, loop_fn *fn, void *arg);
 
-/* Sets the owner and the group of `path`, chown(2), or with `follow` false lchown(2). (uid_t)-1 and (gid_t)-1 keep the
- * current ones. Resumes with 0; -EPERM; or an error. */
-LOOP_API loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+/* Sets the owner and the group of `path`, chown(2) with LOOP_FS_FOLLOW, lchown(2) without. (uid_t)-1 and (gid_t)-1 keep
+ * the current ones. Resumes with 0; -EPERM; or an error. */
+LOOP_API loop_job loop_fs_chown(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                                 uid_t uid, gid_t gid, loop_fn *fn, void *arg);
 
 /* Sets the times of access and of modification of `path`, utimensat(2). NULL keeps the current time. UTIME_NOW in
  * `tv_nsec` (<sys/stat.h>) is the current time. A time that the file system cannot store becomes the nearest one.
- * Resumes with 0; -EINVAL when `tv_nsec` is no part of a second; -EPERM; or an error. */
-LOOP_API loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool follow,
+ * Flags: LOOP_FS_FOLLOW. Resumes with 0; -EINVAL when `tv_nsec` is no part of a second; -EPERM; or an error. */
+LOOP_API loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                                     const struct timespec *accessed, const struct timespec *modified, loop_fn *fn,
                                     void *arg);
 
@@ -322,9 +331,9 @@ struct loop_entries {
     size_t count;
 };
 
-/* Opens the directory `path` for reading its entries. `with_stat` also reads the attributes of each entry, for a small
- * part of the cost of a call for each. `*entries` belongs to `scope`. Resumes with 0; -ENOTDIR; or an error. */
-LOOP_API loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+/* Opens the directory `path` for reading its entries. LOOP_FS_WITH_STAT also reads the attributes of each entry, for
+ * a small part of the cost of a call for each. `*entries` belongs to `scope`. Resumes with 0; -ENOTDIR; or an error. */
+LOOP_API loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                                    struct loop_entries **entries, loop_fn *fn, void *arg);
 
 /* Reads the next entries, getdents64(2), in the order of the file system, without "." and "..". An entry that is
@@ -338,9 +347,9 @@ LOOP_API loop_job loop_entries_next(struct loop_entries *entries, loop_fn *fn, v
 LOOP_API void loop_entries_close(struct loop_entries *entries);
 
 /* Reads all entries of the directory `path`, sorted by name (strcmp(3)). `*list` is one allocation that includes the
- * names; the caller frees it with free(). `with_stat` is that of loop_fs_read_dir. Resumes with the number of entries;
+ * names; the caller frees it with free(). Flags: LOOP_FS_WITH_STAT. Resumes with the number of entries;
  * -ENOTDIR; or an error. */
-LOOP_API loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, bool with_stat,
+LOOP_API loop_job loop_fs_list(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned flags,
                                struct loop_entry **list, loop_fn *fn, void *arg);
 
 /* ---- watching ---- */
@@ -434,9 +443,9 @@ LOOP_API loop_job loop_file_truncate(struct loop_scope *scope, struct loop_fd *f
 LOOP_API loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int mode, uint64_t offset,
                                      uint64_t len, loop_fn *fn, void *arg);
 
-/* Syncs an open file to the disk: fsync(2), or fdatasync(2) with `data_only`. Does not wait for writes in flight.
+/* Syncs an open file to the disk: fsync(2), or fdatasync(2) with LOOP_FS_DATA_ONLY. Does not wait for writes in flight.
  * Resumes with 0; -EIO; -EINVAL for a file that cannot be synced; or an error. */
-LOOP_API loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, bool data_only, loop_fn *fn,
+LOOP_API loop_job loop_file_sync(struct loop_scope *scope, struct loop_fd *file, unsigned flags, loop_fn *fn,
                                  void *arg);
 
 /* Sets the permissions of an open file, fchmod(2). Resumes with 0; -EINVAL for other bits than 07777 in `mode`; -EPERM;

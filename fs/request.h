@@ -41,7 +41,7 @@ struct loop_fs_request {
     bool waits;        /* for its thread, also when cancelled: it changes something, or uses more than the request */
     bool makes_number; /* a descriptor, which is closed when it can not be delivered */
     bool makes_memory; /* which is freed when it can not be delivered */
-    bool follow, with_stat;
+    bool follow, with_stat, data_only;
     unsigned mode;
     int flags;
     uid_t uid;
@@ -72,6 +72,12 @@ struct loop_fs_request {
     .function = __func__, .scope = scope, .dir = from_dir, .path = from, .second_dir = to_dir, .second_path = to,      \
     .has_second = true, .fn = fn, .arg = arg
 #define LOOP_FS_ON_FILE .function = __func__, .is_on_file = true, .scope = scope, .file = file, .fn = fn, .arg = arg
+
+/* Returns 0, or -EINVAL when there are bits in `flags` that are not in `known`. */
+static inline int loop_fs_check_flags(unsigned flags, unsigned known)
+{
+    return flags & ~known ? -EINVAL : 0;
+}
 
 /* Returns whether a public call may use its scope and its directory; `scope` may be NULL where there is a directory. A
  * NULL directory beside a good scope stops a debug build; otherwise the job completes with -EINVAL. */

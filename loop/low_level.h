@@ -174,8 +174,14 @@ LOOP_API loop_job loop_op_timeout(struct loop_scope *scope, int64_t at_ns, loop_
 LOOP_API loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char *path, int flags,
                                 unsigned mask, struct statx *buf, loop_fn *fn, void *arg);
 
-/* fsync(2), or fdatasync(2). Doesn't wait for writes that are in flight. */
-LOOP_API loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_only, loop_fn *fn, void *arg);
+/* Flags of loop_op_fsync. */
+enum loop_op_flag {
+    LOOP_OP_DATA_ONLY = 1u << 0 /* fdatasync(2): leave out what is not needed to read the bytes back */
+};
+
+/* fsync(2), or fdatasync(2) with the flag LOOP_OP_DATA_ONLY. -EINVAL for any other bit. Does not wait for writes that
+ * are in flight. */
+LOOP_API loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, unsigned flags, loop_fn *fn, void *arg);
 
 #ifdef __cplusplus
 }

@@ -261,7 +261,7 @@ static void go_inside(struct asked *asked)
     free(asked->to_path);
     asked->to_path = path;
     asked->names.to = path;
-    must_be(asked, loop_fs_stat(cp->scope, cp->env->fs, path, false, &asked->to, on_to_inside, asked));
+    must_be(asked, loop_fs_stat(cp->scope, cp->env->fs, path, 0, &asked->to, on_to_inside, asked));
 }
 
 static void on_to(void *arg, int64_t result)
@@ -281,7 +281,7 @@ static void on_from(void *arg, int64_t result)
     struct cp *cp = &asked->cp;
 
     if (!has_failed(asked, asked->names.from, result)) {
-        must_be(asked, loop_fs_stat(cp->scope, cp->env->fs, asked->names.to, true, &asked->to, on_to, asked));
+        must_be(asked, loop_fs_stat(cp->scope, cp->env->fs, asked->names.to, LOOP_FS_FOLLOW, &asked->to, on_to, asked));
     }
 }
 
@@ -320,7 +320,8 @@ static int start(struct loop_env *env, void *arg)
     }
     cp->progress = wants_progress ? progress_start(env, cp->scope) : NULL;
     asked->names.from_dir = asked->names.to_dir = env->fs;
-    must_be(asked, loop_fs_stat(cp->scope, env->fs, asked->names.from, !is_recursive, &asked->from, on_from, asked));
+    must_be(asked, loop_fs_stat(cp->scope, env->fs, asked->names.from, !is_recursive ? LOOP_FS_FOLLOW : 0, &asked->from,
+                                on_from, asked));
     return 0;
 }
 

@@ -59,7 +59,7 @@ static void on_made(void *arg, int64_t result)
         finish(linking, result);
         return;
     } else {
-        job = loop_fs_set_times(linking->cp->scope, names->to_dir, names->to, false, &linking->stat.accessed,
+        job = loop_fs_set_times(linking->cp->scope, names->to_dir, names->to, 0, &linking->stat.accessed,
                                 &linking->stat.modified, on_times, linking);
     }
     if (!job) {

@@ -188,18 +188,16 @@ static loop_job start_step(struct directory *directory)
         return loop_fs_open_dir(scope, names->from_dir, names->from, &directory->from, on_step, directory);
     case STEP_MAKE_TO: return loop_fs_mkdir(scope, names->to_dir, names->to, 0700, on_step, directory);
     case STEP_OPEN_TO: return loop_fs_open_dir(scope, names->to_dir, names->to, &directory->to, on_step, directory);
-    case STEP_STAT_TOP:
-        return loop_fs_stat(scope, directory->to, ".", false, &directory->tree->top, on_step, directory);
-    case STEP_STAT_NAME:
-        return loop_fs_stat(scope, names->to_dir, names->to, false, &directory->there, on_step, directory);
-    case STEP_STAT_OPENED:
-        return loop_fs_stat(scope, directory->to, ".", false, &directory->opened, on_step, directory);
-    case STEP_READ: return loop_fs_read_dir(scope, directory->from, ".", true, &directory->entries, on_step, directory);
+    case STEP_STAT_TOP: return loop_fs_stat(scope, directory->to, ".", 0, &directory->tree->top, on_step, directory);
+    case STEP_STAT_NAME: return loop_fs_stat(scope, names->to_dir, names->to, 0, &directory->there, on_step, directory);
+    case STEP_STAT_OPENED: return loop_fs_stat(scope, directory->to, ".", 0, &directory->opened, on_step, directory);
+    case STEP_READ:
+        return loop_fs_read_dir(scope, directory->from, ".", LOOP_FS_WITH_STAT, &directory->entries, on_step,
+                                directory);
     case STEP_NEXT: return loop_entries_next(directory->entries, on_step, directory);
-    case STEP_CHMOD: return loop_fs_chmod(scope, directory->to, ".", false, stat->mode & 01777, on_step, directory);
+    case STEP_CHMOD: return loop_fs_chmod(scope, directory->to, ".", 0, stat->mode & 01777, on_step, directory);
     case STEP_TIMES:
-        return loop_fs_set_times(scope, directory->to, ".", false, &stat->accessed, &stat->modified, on_step,
-                                 directory);
+        return loop_fs_set_times(scope, directory->to, ".", 0, &stat->accessed, &stat->modified, on_step, directory);
     }
     return 0;
 }
@@ -422,7 +420,7 @@ static void begin_item(struct directory *directory, const struct loop_entry *ent
     directory->n_jobs++;
     if (directory->is_made) { /* the name cannot exist yet */
         copy_item(item);
-    } else if (!loop_fs_kind(directory->scope, directory->to, item->name, false, on_kind, item)) {
+    } else if (!loop_fs_kind(directory->scope, directory->to, item->name, 0, on_kind, item)) {
         end_item(item, -ENOMEM);
     }
 }

@@ -302,7 +302,8 @@ static void on_name_stat(void *arg, int64_t result)
 
 static void look_at_name(struct tail *tail)
 {
-    expect(tail, loop_fs_stat(tail->scope, tail->env->fs, tail->path, true, &tail->next_stat, on_name_stat, tail));
+    expect(tail,
+           loop_fs_stat(tail->scope, tail->env->fs, tail->path, LOOP_FS_FOLLOW, &tail->next_stat, on_name_stat, tail));
 }
 
 /* Looks at the file. Only one look runs at a time; an event meanwhile causes another one. */

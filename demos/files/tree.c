@@ -294,7 +294,8 @@ static void on_dir(void *arg, int64_t result)
 
     if (is_readable(level, result)) {
         close_parent(level->parent);
-        wait_for(level->tree, loop_fs_read_dir(level->scope, level->dir, ".", true, &level->entries, on_reader, level));
+        wait_for(level->tree,
+                 loop_fs_read_dir(level->scope, level->dir, ".", LOOP_FS_WITH_STAT, &level->entries, on_reader, level));
     }
 }
 

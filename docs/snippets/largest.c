@@ -57,7 +57,7 @@ static int start(struct loop_env *env, void *arg)
     struct largest *largest = arg;
 
     largest->env = env;
-    loop_fs_read_dir(NULL, env->cwd, ".", true, &largest->entries, on_open, largest);
+    loop_fs_read_dir(NULL, env->cwd, ".", LOOP_FS_WITH_STAT, &largest->entries, on_open, largest);
     return 0;
 }
 

@@ -49,7 +49,7 @@ static void on_written(void *arg, int64_t result)
         loop_scope_fail(save->env->scope, result < 0 ? result : -EIO); /* a short write is not continued */
         return;
     }
-    loop_op_fsync(NULL, save->file, false, on_synced, save);
+    loop_op_fsync(NULL, save->file, 0, on_synced, save);
 }
 
 static void on_open(void *arg, int64_t result)

@@ -119,11 +119,11 @@ loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char
     return loop_operation_start(&operation);
 }
 
-loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, bool data_only, loop_fn *fn, void *arg)
+loop_job loop_op_fsync(struct loop_scope *scope, struct loop_fd *fd, unsigned flags, loop_fn *fn, void *arg)
 {
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_FSYNC, .fn = fn, .arg = arg, .function = __func__};
-    operation.args.sync.is_data_only = data_only;
-    operation.error = fd ? 0 : -EINVAL;
+    operation.args.sync.is_data_only = flags & LOOP_OP_DATA_ONLY;
+    operation.error = fd && !(flags & ~(unsigned)LOOP_OP_DATA_ONLY) ? 0 : -EINVAL;
     return loop_operation_start(&operation);
 }

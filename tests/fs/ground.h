@@ -143,9 +143,9 @@ static inline loop_job start(enum operation operation, struct loop_dir *dir, con
     case OPEN_CREATE:
     case OPEN_TMPFILE: return loop_fs_open(NULL, dir, path, &options[operation], &opened, GO);
     case OPEN_DIR: return loop_fs_open_dir(NULL, dir, path, &opened_dir, GO);
-    case STAT: return loop_fs_stat(NULL, dir, path, true, &stat_, GO);
-    case LSTAT: return loop_fs_stat(NULL, dir, path, false, &stat_, GO);
-    case KIND: return loop_fs_kind(NULL, dir, path, true, GO);
+    case STAT: return loop_fs_stat(NULL, dir, path, LOOP_FS_FOLLOW, &stat_, GO);
+    case LSTAT: return loop_fs_stat(NULL, dir, path, 0, &stat_, GO);
+    case KIND: return loop_fs_kind(NULL, dir, path, LOOP_FS_FOLLOW, GO);
     case ACCESS: return loop_fs_access(NULL, dir, path, R_OK, GO);
     case STATFS: return loop_fs_statfs(NULL, dir, path, &space, GO);
     case REALPATH: return loop_fs_realpath(NULL, dir, path, &text, GO);
@@ -160,12 +160,12 @@ static inline loop_job start(enum operation operation, struct loop_dir *dir, con
     case LINK_FROM: return loop_fs_link(NULL, dir, path, dir, "name", GO);
     case LINK_TO: return loop_fs_link(NULL, dir, "file", dir, path, GO);
     case SYMLINK: return loop_fs_symlink(NULL, "target", dir, path, GO);
-    case CHMOD: return loop_fs_chmod(NULL, dir, path, true, 0777, GO);
-    case LCHMOD: return loop_fs_chmod(NULL, dir, path, false, 0777, GO);
-    case CHOWN: return loop_fs_chown(NULL, dir, path, true, geteuid(), getegid(), GO);
-    case LCHOWN: return loop_fs_chown(NULL, dir, path, false, geteuid(), getegid(), GO);
-    case SET_TIMES: return loop_fs_set_times(NULL, dir, path, true, &second, &second, GO);
-    case LSET_TIMES: return loop_fs_set_times(NULL, dir, path, false, &second, &second, GO);
+    case CHMOD: return loop_fs_chmod(NULL, dir, path, LOOP_FS_FOLLOW, 0777, GO);
+    case LCHMOD: return loop_fs_chmod(NULL, dir, path, 0, 0777, GO);
+    case CHOWN: return loop_fs_chown(NULL, dir, path, LOOP_FS_FOLLOW, geteuid(), getegid(), GO);
+    case LCHOWN: return loop_fs_chown(NULL, dir, path, 0, geteuid(), getegid(), GO);
+    case SET_TIMES: return loop_fs_set_times(NULL, dir, path, LOOP_FS_FOLLOW, &second, &second, GO);
+    case LSET_TIMES: return loop_fs_set_times(NULL, dir, path, 0, &second, &second, GO);
     case TRUNCATE: return loop_fs_truncate(NULL, dir, path, 0, GO);
     case SYNC: return loop_fs_sync(NULL, dir, path, GO);
     case LOAD: return loop_fs_load(NULL, dir, path, 0, &data, GO);
@@ -173,8 +173,8 @@ static inline loop_job start(enum operation operation, struct loop_dir *dir, con
     case SAVE_ATOMICALLY: return loop_fs_save(NULL, dir, path, "x", 1, &(struct loop_save_options){.atomic = true}, GO);
     case COPY_FROM: return loop_fs_copy_file(NULL, dir, path, dir, "name", NULL, GO);
     case COPY_TO: return loop_fs_copy_file(NULL, dir, "file", dir, path, NULL, GO);
-    case READ_DIR: return loop_fs_read_dir(NULL, dir, path, true, &entries, GO);
-    case LIST: return loop_fs_list(NULL, dir, path, true, &list, GO);
+    case READ_DIR: return loop_fs_read_dir(NULL, dir, path, LOOP_FS_WITH_STAT, &entries, GO);
+    case LIST: return loop_fs_list(NULL, dir, path, LOOP_FS_WITH_STAT, &list, GO);
     case WATCH: return loop_fs_watch(NULL, dir, path, on_watched, NULL);
     case OPERATIONS: break;
     }

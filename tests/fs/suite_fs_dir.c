@@ -30,7 +30,7 @@ LOOP_TEST(fs_read_dir_gives_every_entry_once)
             put(name, i % 2 ? "x" : "");
         }
     }
-    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", true, &entries, GO));
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", LOOP_FS_WITH_STAT, &entries, GO));
     CHECK_IS(result, 0);
     CHECK_IS(entries->count, 0);
     for (;;) {
@@ -58,7 +58,7 @@ LOOP_TEST(fs_read_dir_gives_every_entry_once)
     CHECK_IS(result, 0);
     loop_entries_close(entries);
     loop_entries_close(NULL);
-    AWAIT(loop_fs_read_dir(NULL, env->cwd, "name1", false, &entries, GO));
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, "name1", 0, &entries, GO));
     CHECK_IS(result, -ENOTDIR);
     leave_directory(directory);
     END;
@@ -73,7 +73,7 @@ LOOP_TEST(fs_read_dir_one_at_a_time)
     BEGIN;
     directory = enter_directory();
     put("file", "");
-    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", false, &entries, GO));
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", 0, &entries, GO));
     START(loop_entries_next(entries, ONCE(&first)));
     START(loop_entries_next(entries, ONCE(&second)));
     WAIT_UNTIL(first.count && second.count);
@@ -97,7 +97,7 @@ LOOP_TEST(fs_list_is_sorted)
 
     BEGIN;
     directory = enter_directory();
-    AWAIT(loop_fs_list(NULL, env->cwd, ".", true, &list, GO));
+    AWAIT(loop_fs_list(NULL, env->cwd, ".", LOOP_FS_WITH_STAT, &list, GO));
     CHECK_IS(result, 0);
     free(list);
     put("b", "1");
@@ -105,7 +105,7 @@ LOOP_TEST(fs_list_is_sorted)
     put("B", "333");
     CHECK_IS(mkdir("c", 0755), 0);
     CHECK_IS(symlink("a", ".hidden"), 0);
-    AWAIT(loop_fs_list(NULL, env->cwd, ".", true, &list, GO));
+    AWAIT(loop_fs_list(NULL, env->cwd, ".", LOOP_FS_WITH_STAT, &list, GO));
     CHECK_IS(result, 5);
     for (int i = 0; i < 5; i++) {
         trace("%s %d %d", list[i].name, (int)list[i].kind,
@@ -113,10 +113,10 @@ LOOP_TEST(fs_list_is_sorted)
     }
     CHECK_TEXT(trace_text(), ".hidden 3 1\nB 1 3\na 1 2\nb 1 1\nc 2 0\n");
     free(list);
-    AWAIT(loop_fs_list(NULL, env->cwd, "c", false, &list, GO));
+    AWAIT(loop_fs_list(NULL, env->cwd, "c", 0, &list, GO));
     CHECK_IS(result, 0);
     free(list);
-    AWAIT(loop_fs_list(NULL, env->cwd, "a", false, &list, GO));
+    AWAIT(loop_fs_list(NULL, env->cwd, "a", 0, &list, GO));
     CHECK_IS(result, -ENOTDIR);
     leave_directory(directory);
     END;
@@ -158,7 +158,7 @@ LOOP_TEST(fs_a_directory_is_tied_to_itself)
     CHECK_IS(loop_fd_close(dir->fd), 0);
     AWAIT(loop_fs_load(NULL, dir, "file", 0, &data, GO));
     CHECK_IS(result, -EBADF);
-    AWAIT(loop_fs_stat(NULL, narrower, "../x", true, &(struct loop_fs_status){.mode = 0}, GO));
+    AWAIT(loop_fs_stat(NULL, narrower, "../x", LOOP_FS_FOLLOW, &(struct loop_fs_status){.mode = 0}, GO));
     CHECK_IS(result, -EXDEV);
     leave_directory(directory);
     END;
@@ -172,14 +172,14 @@ LOOP_TEST(fs_cwd_is_the_current_directory_of_the_moment)
     directory = enter_directory();
     CHECK_IS(mkdir("dir", 0755), 0);
     put("dir/file", "");
-    AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_NONE);
     CHECK_IS(chdir("dir"), 0);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_REGULAR);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "../dir/file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "../dir/file", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, -EXDEV);
-    AWAIT(loop_fs_kind(NULL, env->fs, "../dir/file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->fs, "../dir/file", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_REGULAR);
     leave_directory(directory);
     END;
@@ -224,7 +224,7 @@ LOOP_TEST(fs_a_directory_is_deleted_while_it_is_read)
         put_bytes(name, "", 0);
     }
     AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
-    AWAIT(loop_fs_read_dir(NULL, env->cwd, "dir", true, &entries, GO));
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, "dir", LOOP_FS_WITH_STAT, &entries, GO));
     AWAIT(loop_entries_next(entries, GO));
     CHECK(result > 0);
     AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
@@ -234,7 +234,7 @@ LOOP_TEST(fs_a_directory_is_deleted_while_it_is_read)
         CHECK(result >= 0);
     } while (result > 0);
     loop_entries_close(entries);
-    AWAIT(loop_fs_list(NULL, dir, ".", true, &list, GO));
+    AWAIT(loop_fs_list(NULL, dir, ".", LOOP_FS_WITH_STAT, &list, GO));
     CHECK(result == 0 || result == -ENOENT);
     if (result == 0) {
         free(list);
@@ -300,7 +300,7 @@ LOOP_TEST(fs_entries_go_with_their_scope)
     BEGIN;
     scope = loop_scope_open(env->scope, ONCE(&end));
     loop_scope_hold(scope);
-    AWAIT(loop_fs_read_dir(scope, env->fs, "/proc", true, &entries, GO));
+    AWAIT(loop_fs_read_dir(scope, env->fs, "/proc", LOOP_FS_WITH_STAT, &entries, GO));
     CHECK_IS(result, 0);
     START(loop_entries_next(entries, ONCE(&next)));
     loop_scope_cancel(scope);
@@ -332,7 +332,8 @@ LOOP_TEST(p02_fs_no_memory_at_any_step_of_reading_a_directory)
             scope = loop_scope_open(env->scope, ONCE(&end));
             CHECK(scope != NULL);
             fail_allocation(n, false);
-            if (loop_fs_read_dir(scope, env->fs, "/proc/self", with_stat, &entries, ONCE(&opened))) {
+            if (loop_fs_read_dir(scope, env->fs, "/proc/self", with_stat ? LOOP_FS_WITH_STAT : 0, &entries,
+                                 ONCE(&opened))) {
                 WAIT_UNTIL(opened.count);
                 CHECK((opened.result == 0) == (entries != NULL));
                 CHECK(opened.result == 0 || opened.result == -ENOMEM);
@@ -399,7 +400,7 @@ LOOP_TEST(fs_an_unsearchable_directory_is_read)
     AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
     CHECK_IS(result, 0);
     for (i = 0; i < 2 * COUNT_OF(names); i++) {
-        AWAIT(loop_fs_read_dir(NULL, dir, names[i / 2], i % 2, &entries, GO));
+        AWAIT(loop_fs_read_dir(NULL, dir, names[i / 2], i % 2 ? LOOP_FS_WITH_STAT : 0, &entries, GO));
         CHECK_IS(result, 0);
         AWAIT(loop_entries_next(entries, GO));
         CHECK_IS(result, COUNT_OF(expected));
@@ -410,9 +411,9 @@ LOOP_TEST(fs_an_unsearchable_directory_is_read)
         CHECK_IS(result, 0);
         loop_entries_close(entries);
     }
-    AWAIT(loop_fs_read_dir(NULL, dir, "sub", false, &entries, GO));
+    AWAIT(loop_fs_read_dir(NULL, dir, "sub", 0, &entries, GO));
     CHECK_IS(result, -EACCES);
-    AWAIT(loop_fs_read_dir(NULL, dir, "sub/..", false, &entries, GO));
+    AWAIT(loop_fs_read_dir(NULL, dir, "sub/..", 0, &entries, GO));
     CHECK_IS(result, -EACCES);
     drop_unsearchable(directory);
     END;
@@ -430,14 +431,14 @@ LOOP_TEST(fs_an_unsearchable_directory_is_listed)
     AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
     CHECK_IS(result, 0);
     for (with_stat = 0; with_stat < 2; with_stat++) {
-        AWAIT(loop_fs_list(NULL, dir, ".", with_stat, &list, GO));
+        AWAIT(loop_fs_list(NULL, dir, ".", with_stat ? LOOP_FS_WITH_STAT : 0, &list, GO));
         CHECK_IS(result, COUNT_OF(expected));
         for (size_t at = 0; at < COUNT_OF(expected); at++) {
             CHECK_TEXT(list[at].name, expected[at].name);
             check_entry(&list[at]);
         }
         free(list);
-        AWAIT(loop_fs_list(NULL, env->cwd, "dir", with_stat, &list, GO));
+        AWAIT(loop_fs_list(NULL, env->cwd, "dir", with_stat ? LOOP_FS_WITH_STAT : 0, &list, GO));
         CHECK_IS(result, COUNT_OF(expected));
         free(list);
     }
@@ -462,10 +463,10 @@ LOOP_TEST(fs_an_unsearchable_directory_is_itself)
     AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
     AWAIT(loop_fs_open_dir(NULL, dir, ".", &again, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_fs_stat(NULL, again, ".", false, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, again, ".", 0, &stat, GO));
     CHECK_IS(result, 0);
     CHECK_IS(stat.mode, 0444);
-    AWAIT(loop_fs_kind(NULL, dir, ".", true, GO));
+    AWAIT(loop_fs_kind(NULL, dir, ".", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_DIRECTORY);
     AWAIT(loop_fs_access(NULL, dir, ".", R_OK, GO));
     CHECK_IS(result, 0);
@@ -479,11 +480,11 @@ LOOP_TEST(fs_an_unsearchable_directory_is_itself)
     free(real);
     AWAIT(loop_fs_sync(NULL, dir, ".", GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_fs_stat(NULL, dir, "file", false, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, dir, "file", 0, &stat, GO));
     CHECK_IS(result, -EACCES);
-    AWAIT(loop_fs_chmod(NULL, dir, ".", false, 0755, GO));
+    AWAIT(loop_fs_chmod(NULL, dir, ".", 0, 0755, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_fs_stat(NULL, dir, "file", false, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, dir, "file", 0, &stat, GO));
     CHECK_IS(result, 0);
     drop_unsearchable(directory);
     END;

@@ -260,9 +260,9 @@ static int look_through_mount(struct loop_env *env, void *unused)
     static struct loop_fs_status stats[3];
 
     (void)unused;
-    loop_fs_stat(NULL, env->cwd, "mount/secret", true, &stats[0], on_mount_stat, (void *)0);
-    loop_fs_stat(NULL, env->cwd, "mount/../file", true, &stats[1], on_mount_stat, (void *)0);
-    loop_fs_stat(NULL, env->cwd, "mount/../../outside/secret", true, &stats[2], on_mount_stat,
+    loop_fs_stat(NULL, env->cwd, "mount/secret", LOOP_FS_FOLLOW, &stats[0], on_mount_stat, (void *)0);
+    loop_fs_stat(NULL, env->cwd, "mount/../file", LOOP_FS_FOLLOW, &stats[1], on_mount_stat, (void *)0);
+    loop_fs_stat(NULL, env->cwd, "mount/../../outside/secret", LOOP_FS_FOLLOW, &stats[2], on_mount_stat,
                  (void *)(intptr_t)-EXDEV);
     if (!getenv("NO_OPENAT2")) {
         loop_fs_open(NULL, env->cwd, "mount/secret", &same, &flow, on_mount_stat, (void *)(intptr_t)-EXDEV);

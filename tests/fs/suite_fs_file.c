@@ -187,12 +187,12 @@ LOOP_TEST(fs_what_an_open_file_is)
     CHECK_IS(result, 0);
     AWAIT(loop_file_set_times(NULL, scratch->fd, NULL, AT(-2, 500000000), GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "scratch", true, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "scratch", LOOP_FS_FOLLOW, &stat, GO));
     TIME_IS(stat.modified, -2, 500000000);
     CHECK(stat.accessed.tv_sec > 0);
-    AWAIT(loop_file_sync(NULL, scratch->fd, false, GO));
+    AWAIT(loop_file_sync(NULL, scratch->fd, 0, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_file_sync(NULL, scratch->fd, true, GO));
+    AWAIT(loop_file_sync(NULL, scratch->fd, LOOP_FS_DATA_ONLY, GO));
     CHECK_IS(result, 0);
     AWAIT(loop_file_truncate(NULL, scratch->fd, UINT64_MAX, GO));
     CHECK_IS(result, -EFBIG);

@@ -37,7 +37,7 @@ LOOP_TEST(p02_fs_errors_without_a_continuation_fail_the_scope)
 
     BEGIN;
     scope = loop_scope_open(env->scope, ONCE(&end));
-    CHECK(loop_fs_stat(scope, env->fs, "/no/such/thing", true, &stat, NULL, NULL) != 0);
+    CHECK(loop_fs_stat(scope, env->fs, "/no/such/thing", LOOP_FS_FOLLOW, &stat, NULL, NULL) != 0);
     WAIT_UNTIL(end.count);
     CHECK_IS(end.result, -ENOENT);
     END;
@@ -52,7 +52,7 @@ LOOP_TEST(p23_fs_bad_arguments)
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_fs_open(NULL, env->cwd, ".", NULL, NULL, GO));
     CHECK_IS(result, -EINVAL);
-    AWAIT(loop_fs_stat(NULL, env->cwd, ".", true, NULL, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, ".", LOOP_FS_FOLLOW, NULL, GO));
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_fs_statfs(NULL, env->cwd, ".", NULL, GO));
     CHECK_IS(result, -EINVAL);
@@ -60,13 +60,49 @@ LOOP_TEST(p23_fs_bad_arguments)
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_fs_load(NULL, env->cwd, ".", 0, NULL, GO));
     CHECK_IS(result, -EINVAL);
-    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", false, NULL, GO));
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", 0, NULL, GO));
     CHECK_IS(result, -EINVAL);
-    AWAIT(loop_fs_list(NULL, env->cwd, ".", false, NULL, GO));
+    AWAIT(loop_fs_list(NULL, env->cwd, ".", 0, NULL, GO));
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_fs_open_dir(NULL, env->cwd, ".", NULL, GO));
     CHECK_IS(result, -EINVAL);
     CHECK(loop_fs_watch(NULL, env->cwd, ".", NULL, NULL) == 0);
+    END;
+}
+
+LOOP_TEST(p23_fs_flags_that_a_call_does_not_know_are_refused)
+{
+    static const char *directory;
+    static struct loop_flow *file;
+    static struct loop_fs_status stat;
+    static struct loop_entries *entries;
+    static struct loop_entry *list;
+
+    BEGIN;
+    directory = enter_directory();
+    put("file", "text");
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", LOOP_FS_WITH_STAT, &stat, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file", LOOP_FS_FOLLOW | LOOP_FS_DATA_ONLY, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_chmod(NULL, env->cwd, "file", 1u << 31, 0600, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_chown(NULL, env->cwd, "file", LOOP_FS_DATA_ONLY, (uid_t)-1, (gid_t)-1, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_set_times(NULL, env->cwd, "file", LOOP_FS_WITH_STAT, NULL, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", LOOP_FS_FOLLOW, &entries, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_list(NULL, env->cwd, ".", LOOP_FS_FOLLOW | LOOP_FS_WITH_STAT, &list, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &file, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_file_sync(NULL, file->fd, LOOP_FS_FOLLOW, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_file_sync(NULL, file->fd, LOOP_FS_DATA_ONLY, GO));
+    CHECK_IS(result, 0);
+    loop_flow_close(file);
+    leave_directory(directory);
     END;
 }
 
@@ -82,12 +118,12 @@ LOOP_TEST(fs_what_is_cached_needs_no_thread)
     BEGIN;
     directory = enter_directory();
     put("file", "text");
-    AWAIT(loop_fs_stat(NULL, env->cwd, "file", true, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", LOOP_FS_FOLLOW, &stat, GO));
     CHECK_IS(stat.size_bytes, 4);
     AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
     CHECK_IS(result, 0);
     CHECK(!(fcntl(loop_fd_peek(flow->fd), F_GETFL) & O_NONBLOCK));
-    AWAIT(loop_fs_kind(NULL, env->cwd, "./file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "./file", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_REGULAR);
     loop_get_stats(env->loop, &stats);
     CHECK_IS(statfs(".", &fs), 0);
@@ -119,8 +155,8 @@ LOOP_TEST(fs_nothing_starts_in_a_cancelled_scope)
     scope = loop_scope_open(env->scope, ONCE(&end));
     loop_scope_hold(scope);
     loop_scope_cancel(scope);
-    START(loop_fs_stat(scope, env->fs, "/tmp", true, &stat, ONCE(&stat_end)));
-    START(loop_fs_stat(scope, env->fs, NULL, true, &stat, ONCE(&bad_end)));
+    START(loop_fs_stat(scope, env->fs, "/tmp", LOOP_FS_FOLLOW, &stat, ONCE(&stat_end)));
+    START(loop_fs_stat(scope, env->fs, NULL, LOOP_FS_FOLLOW, &stat, ONCE(&bad_end)));
     iov = (struct iovec){&byte, 1};
     START(loop_file_pread(scope, flow->fd, &iov, 1, 0, ONCE(&read_end)));
     START(loop_fs_watch(scope, env->fs, "/tmp", on_watch_end, &watch_end));
@@ -149,21 +185,21 @@ LOOP_TEST(fs_descriptors_have_run_out)
     directory = enter_directory();
     put("file", "text");
     CHECK_IS(mkdir("dir", 0755), 0);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file", LOOP_FS_FOLLOW, GO));
     limit = forbid_fds();
     AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
     CHECK_IS(result, -EMFILE);
     AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
     CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_list(NULL, env->cwd, "dir", true, &list, GO));
+    AWAIT(loop_fs_list(NULL, env->cwd, "dir", LOOP_FS_WITH_STAT, &list, GO));
     CHECK_IS(result, -EMFILE);
     AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
     CHECK_IS(result, -EMFILE);
     AWAIT(loop_fs_copy_file(NULL, env->cwd, "file", env->cwd, "copy", NULL, GO));
     CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/../file", true, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/../file", LOOP_FS_FOLLOW, &stat, GO));
     CHECK_IS(result, -EMFILE);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "file", false, &stat, GO)); /* which needs none */
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", 0, &stat, GO)); /* which needs none */
     CHECK_IS(result, 0);
     limit_fds(limit);
     AWAIT(loop_fs_rmtree(NULL, env->cwd, "dir", GO));
@@ -191,8 +227,8 @@ static loop_job start_one(unsigned which, struct loop_env *env)
     case 0: return loop_fs_open(NULL, env->cwd, "file", NULL, &flow_, ONCE(&ended));
     case 1: return loop_file_pread(NULL, flow_->fd, &one_byte, 1, 0, ONCE(&ended));
     case 2: return loop_fs_open_dir(NULL, env->cwd, ".", &dir_, ONCE(&ended));
-    case 3: return loop_fs_read_dir(NULL, env->cwd, ".", true, &entries_, ONCE(&ended));
-    case 4: return loop_fs_list(NULL, env->cwd, ".", true, (struct loop_entry **)&memory, ONCE(&ended));
+    case 3: return loop_fs_read_dir(NULL, env->cwd, ".", LOOP_FS_WITH_STAT, &entries_, ONCE(&ended));
+    case 4: return loop_fs_list(NULL, env->cwd, ".", LOOP_FS_WITH_STAT, (struct loop_entry **)&memory, ONCE(&ended));
     case 5: return loop_fs_load(NULL, env->cwd, "file", 0, &memory, ONCE(&ended));
     case 6:
         return loop_fs_save(NULL, env->cwd, "file", "text", 4, &(struct loop_save_options){.atomic = true},
@@ -223,7 +259,7 @@ LOOP_TEST(p02_fs_without_memory)
     BEGIN;
     directory = enter_directory();
     put("file", "text");
-    AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->fs, "file", LOOP_FS_FOLLOW, GO));
     for (which = 0; which < WHICH; which++) {
         for (n = 1;; n++) {
             ended.count = 0;

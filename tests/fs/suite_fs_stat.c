@@ -23,7 +23,7 @@ LOOP_TEST(fs_stat_follows_or_not)
     CHECK_IS(mkdir("dir", 0751), 0);
     CHECK_IS(symlink("../file", "dir/link"), 0);
     CHECK_IS(link("file", "dir/second"), 0);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/link", true, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/link", LOOP_FS_FOLLOW, &stat, GO));
     CHECK_IS(result, 0);
     CHECK_IS(stat.kind, LOOP_KIND_REGULAR);
     CHECK_IS(stat.size_bytes, 5);
@@ -33,20 +33,20 @@ LOOP_TEST(fs_stat_follows_or_not)
     CHECK_IS(lstat("file", &status), 0);
     CHECK_IS(stat.inode, status.st_ino);
     TIME_IS(stat.modified, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/second", false, &other, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/second", 0, &other, GO));
     CHECK(stat.inode == other.inode && stat.device == other.device);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/link", false, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/link", 0, &stat, GO));
     CHECK_IS(stat.kind, LOOP_KIND_SYMLINK);
     CHECK_IS(stat.size_bytes, 7);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "dir", false, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir", 0, &stat, GO));
     CHECK_IS(stat.kind, LOOP_KIND_DIRECTORY);
     CHECK_IS(stat.mode, 0751);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/..", false, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "dir/..", 0, &stat, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_fs_stat(NULL, env->cwd, "file/", false, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file/", 0, &stat, GO));
     CHECK_IS(result, -ENOTDIR);
     stat.inode = 42;
-    AWAIT(loop_fs_stat(NULL, env->cwd, "nothing", true, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "nothing", LOOP_FS_FOLLOW, &stat, GO));
     CHECK_IS(result, -ENOENT);
     CHECK_IS(stat.inode, 42);
     leave_directory(directory);
@@ -62,21 +62,21 @@ LOOP_TEST(fs_kind_says_that_there_is_nothing)
     put("file", "");
     CHECK_IS(mkfifo("fifo", 0600), 0);
     CHECK_IS(symlink("nowhere", "link"), 0);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "file", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_REGULAR);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "fifo", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "fifo", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_FIFO);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "link", false, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "link", 0, GO));
     CHECK_IS(result, LOOP_KIND_SYMLINK);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "link", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "link", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_NONE);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "nothing", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "nothing", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_NONE);
-    AWAIT(loop_fs_kind(NULL, env->cwd, "file/more", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, "file/more", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_NONE);
-    AWAIT(loop_fs_kind(NULL, env->cwd, ".", false, GO));
+    AWAIT(loop_fs_kind(NULL, env->cwd, ".", 0, GO));
     CHECK_IS(result, LOOP_KIND_DIRECTORY);
-    AWAIT(loop_fs_kind(NULL, env->fs, "/dev/null", true, GO));
+    AWAIT(loop_fs_kind(NULL, env->fs, "/dev/null", LOOP_FS_FOLLOW, GO));
     CHECK_IS(result, LOOP_KIND_CHARACTER);
     leave_directory(directory);
     END;
@@ -116,7 +116,8 @@ static int check_access(struct loop_env *env, void *unused)
     (void)unused;
     loop_fs_access(NULL, env->cwd, "closed", R_OK, on_access, &accesses[0]);
     loop_fs_access(NULL, env->cwd, "open", R_OK, on_access, &accesses[1]);
-    loop_fs_stat(NULL, env->cwd, "locked/../open", true, &(struct loop_fs_status){.mode = 0}, on_access, &accesses[2]);
+    loop_fs_stat(NULL, env->cwd, "locked/../open", LOOP_FS_FOLLOW, &(struct loop_fs_status){.mode = 0}, on_access,
+                 &accesses[2]);
     return 0;
 }
 

@@ -339,7 +339,7 @@ LOOP_TEST(p04_fs_a_file_that_is_open_by_then_is_delivered_and_closed)
     BEGIN;
     directory = enter_directory();
     put("file", "text");
-    AWAIT(loop_fs_kind(NULL, env->fs, "file", true, GO)); /* the pool has its thread */
+    AWAIT(loop_fs_kind(NULL, env->fs, "file", LOOP_FS_FOLLOW, GO)); /* the pool has its thread */
     before = count_fds();
     scope = loop_scope_open(env->scope, ONCE(&end));
     steps.scope = scope;

@@ -72,7 +72,7 @@ LOOP_TEST(fs_stat_tells_every_time)
         directory = enter_directory_in(grounds[ground]);
         for (i = 0; i < COUNT_OF(times); i++) {
             by_hand = as_set_by_hand("file", &times[i], &times[COUNT_OF(times) - 1 - i]);
-            AWAIT(loop_fs_stat(NULL, env->cwd, "file", true, &stat, GO));
+            AWAIT(loop_fs_stat(NULL, env->cwd, "file", LOOP_FS_FOLLOW, &stat, GO));
             CHECK_IS(result, 0);
             check_time(stat.accessed, by_hand.st_atim);
             check_time(stat.modified, by_hand.st_mtim);
@@ -98,7 +98,7 @@ LOOP_TEST(fs_set_times_sets_every_time)
         CHECK_IS(result, 0);
         for (i = 0; i < COUNT_OF(times); i++) {
             by_hand = as_set_by_hand("by hand", &times[i], &times[COUNT_OF(times) - 1 - i]);
-            AWAIT(loop_fs_set_times(NULL, env->cwd, "file", i % 2, &times[i], NULL, GO));
+            AWAIT(loop_fs_set_times(NULL, env->cwd, "file", i % 2 ? LOOP_FS_FOLLOW : 0, &times[i], NULL, GO));
             CHECK_IS(result, 0);
             AWAIT(loop_file_set_times(NULL, flow->fd, NULL, &times[COUNT_OF(times) - 1 - i], GO));
             CHECK_IS(result, 0);
@@ -142,14 +142,14 @@ LOOP_TEST(fs_now_and_as_it_is)
     BEGIN;
     directory = enter_directory_in("/tmp");
     before = as_set_by_hand("file", &times[2], &times[3]);
-    AWAIT(loop_fs_set_times(NULL, env->cwd, "file", true, &now, &keep, GO));
+    AWAIT(loop_fs_set_times(NULL, env->cwd, "file", LOOP_FS_FOLLOW, &now, &keep, GO));
     CHECK_IS(result, 0);
     CHECK(status_of("file").st_atim.tv_sec > 1600000000);
     check_time(status_of("file").st_mtim, before.st_mtim);
-    AWAIT(loop_fs_set_times(NULL, env->cwd, "file", true, NULL, NULL, GO));
+    AWAIT(loop_fs_set_times(NULL, env->cwd, "file", LOOP_FS_FOLLOW, NULL, NULL, GO));
     CHECK_IS(result, 0);
     check_time(status_of("file").st_mtim, before.st_mtim);
-    AWAIT(loop_fs_set_times(NULL, env->cwd, "file", true, &none, NULL, GO));
+    AWAIT(loop_fs_set_times(NULL, env->cwd, "file", LOOP_FS_FOLLOW, &none, NULL, GO));
     CHECK_IS(result, -EINVAL);
     leave_directory(directory);
     END;

@@ -408,7 +408,7 @@ LOOP_TEST(fs_watch_at_the_limit_of_descriptors)
 
     BEGIN;
     directory = enter_directory();
-    AWAIT(loop_fs_kind(NULL, env->fs, directory, true, GO));
+    AWAIT(loop_fs_kind(NULL, env->fs, directory, LOOP_FS_FOLLOW, GO));
     limit = forbid_fds();
     start(NULL, env, ".", &first);
     WAIT_UNTIL(first.ends);
@@ -506,7 +506,7 @@ LOOP_TEST(p02_fs_watch_without_memory)
     BEGIN;
     directory = enter_directory();
     CHECK_IS(mkdir("dir", 0755), 0);
-    AWAIT(loop_fs_kind(NULL, env->fs, directory, true, GO));
+    AWAIT(loop_fs_kind(NULL, env->fs, directory, LOOP_FS_FOLLOW, GO));
     for (n = 1, is_over = false; !is_over; n++) {
         heard = (struct heard){.begun = 0};
         fail_allocation(n, false);

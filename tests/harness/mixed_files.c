@@ -71,7 +71,7 @@ STEP(append)
 
 STEP(stat_a)
 {
-    return loop_fs_stat(SCOPE, files.dir, "d/a", true, &files.stat, fn, arg);
+    return loop_fs_stat(SCOPE, files.dir, "d/a", LOOP_FS_FOLLOW, &files.stat, fn, arg);
 }
 
 static void stated(int64_t result)
@@ -81,7 +81,7 @@ static void stated(int64_t result)
 
 STEP(kind)
 {
-    return loop_fs_kind(SCOPE, files.dir, "d", false, fn, arg);
+    return loop_fs_kind(SCOPE, files.dir, "d", 0, fn, arg);
 }
 
 STEP(may_read)
@@ -129,18 +129,18 @@ STEP(rename_l)
 
 STEP(chmod_m)
 {
-    return loop_fs_chmod(SCOPE, files.dir, "d/m", true, 0640, fn, arg);
+    return loop_fs_chmod(SCOPE, files.dir, "d/m", LOOP_FS_FOLLOW, 0640, fn, arg);
 }
 
 STEP(chown_m)
 {
-    return loop_fs_chown(SCOPE, files.dir, "d/m", false, (uid_t)-1, (gid_t)-1, fn, arg);
+    return loop_fs_chown(SCOPE, files.dir, "d/m", 0, (uid_t)-1, (gid_t)-1, fn, arg);
 }
 
 STEP(set_times)
 {
     const struct timespec accessed = {.tv_sec = 1}, now = {.tv_nsec = UTIME_NOW};
-    return loop_fs_set_times(SCOPE, files.dir, "d/m", true, &accessed, &now, fn, arg);
+    return loop_fs_set_times(SCOPE, files.dir, "d/m", LOOP_FS_FOLLOW, &accessed, &now, fn, arg);
 }
 
 STEP(copy_file)
@@ -161,7 +161,7 @@ STEP(sync_d)
 
 STEP(list)
 {
-    return loop_fs_list(SCOPE, files.dir, "d", true, &files.list, fn, arg);
+    return loop_fs_list(SCOPE, files.dir, "d", LOOP_FS_WITH_STAT, &files.list, fn, arg);
 }
 
 static void listed(int64_t result)
@@ -174,7 +174,7 @@ static void listed(int64_t result)
 
 STEP(read_dir)
 {
-    return loop_fs_read_dir(SCOPE, files.dir, "d", false, &files.entries, fn, arg);
+    return loop_fs_read_dir(SCOPE, files.dir, "d", 0, &files.entries, fn, arg);
 }
 
 /* Where there is nothing to go on with. */
@@ -260,7 +260,7 @@ STEP(file_sync)
     if (!files.flow) {
         return pass(fn, arg);
     }
-    return loop_file_sync(SCOPE, files.flow->fd, false, fn, arg);
+    return loop_file_sync(SCOPE, files.flow->fd, 0, fn, arg);
 }
 
 static void file_synced(int64_t result)

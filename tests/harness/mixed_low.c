@@ -37,7 +37,7 @@ static loop_job step_writev(loop_fn *fn, void *arg)
 
 static loop_job step_fsync(loop_fn *fn, void *arg)
 {
-    return loop_op_fsync(NULL, file.fd, true, fn, arg);
+    return loop_op_fsync(NULL, file.fd, LOOP_OP_DATA_ONLY, fn, arg);
 }
 
 static loop_job step_statx(loop_fn *fn, void *arg)

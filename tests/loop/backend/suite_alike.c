@@ -368,7 +368,10 @@ static void use_file(struct rig *rig)
         STARTED(loop_op_write(NULL, file->fd, buffers[e], len, (int64_t)offset, on_finite, entry));
         break;
     case 6: NEW("loop_file_truncate"), STARTED(loop_file_truncate(NULL, file->fd, offset, on_finite, entry)); break;
-    case 7: NEW("loop_file_sync"), STARTED(loop_file_sync(NULL, file->fd, dice(2), on_finite, entry)); break;
+    case 7:
+        NEW("loop_file_sync"),
+            STARTED(loop_file_sync(NULL, file->fd, dice(2) ? LOOP_FS_DATA_ONLY : 0, on_finite, entry));
+        break;
     default: NEW("loop_file_stat"), STARTED(loop_file_stat(NULL, file->fd, &status, on_finite, entry)); break;
     }
 }
@@ -386,14 +389,19 @@ static void use_path(struct rig *rig)
     case 0: NEW("loop_fs_mkdir"), STARTED(loop_fs_mkdir(NULL, dir, name, 0, on_finite, entry)); break;
     case 1: NEW("loop_fs_rmdir"), STARTED(loop_fs_rmdir(NULL, dir, name, on_finite, entry)); break;
     case 2: NEW("loop_fs_unlink"), STARTED(loop_fs_unlink(NULL, dir, name, on_finite, entry)); break;
-    case 3: NEW("loop_fs_stat"), STARTED(loop_fs_stat(NULL, dir, name, dice(2), &status, on_finite, entry)); break;
+    case 3:
+        NEW("loop_fs_stat"),
+            STARTED(loop_fs_stat(NULL, dir, name, dice(2) ? LOOP_FS_FOLLOW : 0, &status, on_finite, entry));
+        break;
     case 4: NEW("loop_fs_save"), STARTED(loop_fs_save(NULL, dir, name, "text", 4, NULL, on_finite, entry)); break;
     case 5: NEW("loop_fs_symlink"), STARTED(loop_fs_symlink(NULL, other, dir, name, on_finite, entry)); break;
     case 6:
         NEW("loop_fs_rename");
         STARTED(loop_fs_rename(NULL, dir, name, dir, other, LOOP_RENAME_REPLACE, on_finite, entry));
         break;
-    default: NEW("loop_fs_kind"), STARTED(loop_fs_kind(NULL, dir, name, dice(2), on_finite, entry)); break;
+    default:
+        NEW("loop_fs_kind"), STARTED(loop_fs_kind(NULL, dir, name, dice(2) ? LOOP_FS_FOLLOW : 0, on_finite, entry));
+        break;
     }
 }
 

@@ -184,7 +184,7 @@ LOOP_TEST(p17_closed_descriptors)
          loop_op_recv_multishot(NULL, fd, loop_buffers_create(env->scope, 1, 64), RECEIVE_END));
     SHOW("loop_op_shutdown", loop_op_shutdown(NULL, fd, SHUT_WR, GO));
     SHOW("loop_op_close", loop_op_close(env->scope, fd, GO));
-    SHOW("loop_op_fsync", loop_op_fsync(NULL, fd, false, GO));
+    SHOW("loop_op_fsync", loop_op_fsync(NULL, fd, 0, GO));
     SHOW("loop_op_statx", loop_op_statx(env->scope, fd, "name", 0, STATX_SIZE, &status, GO));
     SHOW("loop_op_statx of itself", loop_op_statx(env->scope, fd, "", AT_EMPTY_PATH, STATX_SIZE, &status, GO));
     in_closed = reading;
@@ -361,9 +361,9 @@ LOOP_TEST(p17_descriptors_of_the_wrong_kind)
     SHOW("op_write of a pipe at an offset", loop_op_write(NULL, ends[1]->fd, "x", 1, 7, GO));
     SHOW("op_read of a socket at an offset", loop_op_read(NULL, flows[0]->fd, buffer, 1, 0, GO));
     SHOW("op_write of a socket at an offset", loop_op_write(NULL, flows[0]->fd, "x", 1, 0, GO));
-    SHOW("fsync of a pipe", loop_op_fsync(NULL, ends[1]->fd, false, GO));
-    SHOW("fsync of a socket", loop_op_fsync(NULL, flows[0]->fd, true, GO));
-    SHOW("fsync of a directory", loop_op_fsync(NULL, dir->fd, false, GO));
+    SHOW("fsync of a pipe", loop_op_fsync(NULL, ends[1]->fd, 0, GO));
+    SHOW("fsync of a socket", loop_op_fsync(NULL, flows[0]->fd, LOOP_OP_DATA_ONLY, GO));
+    SHOW("fsync of a directory", loop_op_fsync(NULL, dir->fd, 0, GO));
     SHOW("recv of a pipe", loop_op_recv(NULL, ends[0]->fd, buffer, 1, 0, GO));
     SHOW("send to a file", loop_op_send(NULL, file->fd, "x", 1, 0, GO));
     SHOW("recv_msg of a file", loop_op_recv_msg(NULL, file->fd, &one_message, GO));
@@ -514,8 +514,8 @@ LOOP_TEST(p17_files)
     SHOW("op_read at the end", loop_op_read(NULL, file->fd, buffer, 1, 11, GO));
     SHOW("op_read far beyond", loop_op_read(NULL, file->fd, buffer, 1, INT64_C(1) << 40, GO));
     SHOW("op_write at 5", loop_op_write(NULL, file->fd, "-", 1, 5, GO));
-    SHOW("fsync", loop_op_fsync(NULL, file->fd, false, GO));
-    SHOW("fdatasync", loop_op_fsync(NULL, file->fd, true, GO));
+    SHOW("fsync", loop_op_fsync(NULL, file->fd, 0, GO));
+    SHOW("fdatasync", loop_op_fsync(NULL, file->fd, LOOP_OP_DATA_ONLY, GO));
     AWAIT(loop_op_openat2(env->scope, path_of("link"), &reading, GO));
     again = flow_of(env->scope, (int)result);
     SHOW("exact read of more than there is", loop_read_exact(&again->source, buffer, 100, GO));

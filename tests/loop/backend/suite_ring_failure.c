@@ -134,7 +134,7 @@ static void start_what_ends(struct loop_scope *scope, struct loop_fd *fds[3])
     loop_op_send(scope, fds[0], "answer", 6, 0, ONCE(end++));
     loop_op_write(scope, fds[1], mixed.written, 4096, 0, ONCE(end++));
     loop_op_read(scope, fds[1], mixed.read, 100, 0, ONCE(end++));
-    loop_op_fsync(scope, fds[1], false, ONCE(end++));
+    loop_op_fsync(scope, fds[1], 0, ONCE(end++));
     loop_op_openat2(scope, "/dev/null", &how, on_descriptor, end++);
     loop_op_accept(scope, fds[2], NULL, NULL, on_descriptor, end++);
     loop_work(scope, work, &mixed.worked, ONCE(end++));

@@ -79,7 +79,7 @@ static loop_job start_output(enum kind kind, struct loop_scope *scope, struct lo
     case CONNECT:
         return loop_op_connect(scope, fd, (struct sockaddr *)&stage.address, sizeof stage.address, ONCE(once));
     case SHUTDOWN: return loop_op_shutdown(scope, fd, SHUT_WR, ONCE(once));
-    case FSYNC: return loop_op_fsync(scope, fd, false, ONCE(once));
+    case FSYNC: return loop_op_fsync(scope, fd, 0, ONCE(once));
     default: return loop_op_close(scope, fd, ONCE(once));
     }
 }

@@ -246,7 +246,7 @@ LOOP_TEST(read_only_and_closed_descriptors)
     loop_fd_close(fd);
     AWAIT(loop_op_read(NULL, fd, &byte, 1, LOOP_CURRENT, GO));
     CHECK_IS(result, -EBADF);
-    AWAIT(loop_op_fsync(NULL, fd, false, GO));
+    AWAIT(loop_op_fsync(NULL, fd, 0, GO));
     CHECK_IS(result, -EBADF);
     AWAIT(loop_op_shutdown(NULL, fd, SHUT_WR, GO));
     CHECK_IS(result, -EBADF);

@@ -43,11 +43,11 @@ LOOP_TEST(fsync_of_files_and_others)
     make_flows(env->scope, flows);
     file = adopt(env->scope, make_file("x", 1));
     socket = flows[0]->fd;
-    AWAIT(loop_op_fsync(NULL, file, false, GO));
+    AWAIT(loop_op_fsync(NULL, file, 0, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_op_fsync(NULL, file, true, GO));
+    AWAIT(loop_op_fsync(NULL, file, LOOP_OP_DATA_ONLY, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_op_fsync(NULL, socket, false, GO));
+    AWAIT(loop_op_fsync(NULL, socket, 0, GO));
     CHECK_IS(result, -EINVAL);
     END;
 }
@@ -126,13 +126,15 @@ LOOP_TEST(fsync_of_files_and_of_what_is_none)
     open_pair(env->scope, pair);
     AWAIT(loop_op_write(env->scope, file, "x", 1, 0, GO));
     CHECK_IS(result, 1);
-    AWAIT(loop_op_fsync(env->scope, file, false, GO));
+    AWAIT(loop_op_fsync(env->scope, file, 0, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_op_fsync(env->scope, file, true, GO));
+    AWAIT(loop_op_fsync(env->scope, file, LOOP_OP_DATA_ONLY, GO));
     CHECK_IS(result, 0);
-    AWAIT(loop_op_fsync(env->scope, pipe[0], false, GO));
+    AWAIT(loop_op_fsync(env->scope, file, LOOP_OP_DATA_ONLY | 1u << 1, GO));
     CHECK_IS(result, -EINVAL);
-    AWAIT(loop_op_fsync(env->scope, pair[0], true, GO));
+    AWAIT(loop_op_fsync(env->scope, pipe[0], 0, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_op_fsync(env->scope, pair[0], LOOP_OP_DATA_ONLY, GO));
     CHECK_IS(result, -EINVAL);
     END;
 }

@@ -145,7 +145,7 @@ static int carry_traffic(struct loop_env *env, void *unused)
     loop_copy(&traffic.flows[1]->source, &traffic.flows[1]->sink, NULL, NULL);
     loop_write(&traffic.flows[0]->sink, pattern, sizeof pattern, NULL, NULL);
     loop_read_exact(&traffic.flows[0]->source, traffic.bytes, sizeof traffic.bytes, check_traffic, NULL);
-    loop_op_fsync(NULL, adopt(env->scope, make_file("x", 1)), false, on_ended, NULL);
+    loop_op_fsync(NULL, adopt(env->scope, make_file("x", 1)), 0, on_ended, NULL);
     loop_sleep(env->scope, 1, on_ended, NULL);
     CHECK_IS(loop_chunk_free(env->loop, loop_chunk_alloc(env->loop)), 0);
     return 0;

@@ -186,7 +186,7 @@ LOOP_TEST_WITH(a_busy_polling_loop_hears_of_its_threads_and_operations, .busy_po
         CHECK_IS(result, 7);
         AWAIT(loop_op_read(env->scope, file, back, sizeof back, 0, GO));
         CHECK_MOVED(result, sizeof back);
-        AWAIT(loop_op_fsync(env->scope, file, false, GO));
+        AWAIT(loop_op_fsync(env->scope, file, 0, GO));
         CHECK_IS(result, 0);
     }
     END;
