@@ -1021,8 +1021,6 @@ static inline void loop_settle(struct loop *loop)
 
 /* ---- sources and sinks ---- */
 
-void loop_writers_init(struct loop *loop);
-void loop_file_finish(struct loop *loop);
 void loop_scratch_finish(struct loop *loop);
 void loop_parts_finish(struct loop *loop);
 

@@ -11,7 +11,9 @@
 #include <loop/run/leak.h>
 #include <loop/core/log.h>
 #include <loop/flow/buffered/reader_life.h>
+#include <loop/flow/buffered/writer_life.h>
 #include <loop/flow/copy_buffer.h>
+#include <loop/flow/descriptor/file.h>
 #include <loop/flow/own/own.h>
 #include <loop/part.h>
 

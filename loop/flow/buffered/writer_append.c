@@ -3,7 +3,7 @@
  * Appending to a writer.
  */
 #include <loop/core/check.h>
-#include <loop/flow/buffered/writer_state.h>
+#include <loop/flow/buffered/writer_send.h>
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the parts of the writer know of each other: writer.c (how long it lives, and its writes), writer_append.c,
- * writer_wait.c (flush, drained, shutdown), writer_batch.c.
+ * The object of a writer, and what the jobs that wait for it keep.
  */
 #ifndef LOOP_WRITER_STATE_H
 #define LOOP_WRITER_STATE_H
@@ -72,21 +71,10 @@ static inline bool loop_writer_is_held_back(const struct loop_writer *writer)
     return writer->is_corked && loop_list_is_empty(&writer->waiters) && loop_list_is_empty(&writer->drainers);
 }
 
-/* Checks the writer that a public function is given. One that has been destroyed is not good, also while something
- * keeps the object. */
-bool loop_writer_is_good(const struct loop_writer *writer, const char *function);
-
-/* Has the writer looked at when the continuation that is running has returned: what it has gathered leaves, and jobs
- * that wait are told. */
-void loop_writer_look_soon(struct loop_writer *writer);
-
-/* Around all that may run functions of the program: they may destroy the writer. The last to leave tells the jobs that
- * wait, and gives the object back if nothing keeps it any more. */
+/* Before all that may run functions of the program, which may destroy the writer. loop_writer_leave comes after. */
 static inline void loop_writer_enter(struct loop_writer *writer)
 {
     writer->calls++;
 }
-
-void loop_writer_leave(struct loop_writer *writer);
 
 #endif

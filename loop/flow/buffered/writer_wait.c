@@ -4,7 +4,7 @@
  * waits knows the writer by its id, because it may outlive it.
  */
 #include <loop/core/check.h>
-#include <loop/flow/buffered/writer_state.h>
+#include <loop/flow/buffered/writer_send.h>
 
 #include <errno.h>
 

@@ -18,6 +18,9 @@ void loop_file_shutdown(struct loop *loop, struct loop_job *job);
 /* Reads at the file's position what needs no disk, if no read is under way or in line; else -EAGAIN. */
 int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len);
 
+/* Frees the memory that is kept for writes to files. */
+void loop_file_finish(struct loop *loop);
+
 /* The two lines of a file. What joins one gets its turn by kind->turn, or else by the backend's start; leaving
  * without having the turn does nothing. */
 void loop_file_join_readers(struct loop *loop, struct loop_job *job);

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * Buffered writing. Two batches take turns: one is filled while the other is on its way. What is appended has the
+ * How a writer sends. Two batches take turns: one is filled while the other is on its way. What is appended has the
  * writer looked at when the continuation has returned (loop->after); it then swaps the two and starts one write. That
  * write's end starts the next one, where more has come meanwhile.
- *
- * The object is in a slab of the loop and in the scope's `kept`. It is given back by loop_writer_destroy, or when the
- * scope's on_end has returned; a write in flight and functions of the program that are on the stack keep it until they
- * are done (let_go). It pins the sink's descriptor and has the scope by a pointer of its own: a sink that is gone is
- * found closed, never another connection's. Jobs that wait know the writer by its id.
  */
-#include <loop/flow/check.h>
-#include <loop/part.h>
-#include <loop/flow/buffered/writer_state.h>
+#include <loop/flow/buffered/writer_send.h>
 
-#include <loop/flow/descriptor/descriptor.h>
+#include <loop/core/check.h>
+#include <loop/part.h>
 
 #include <errno.h>
-
-#define LIMIT_BYTES ((size_t)1 << 20)
 
 static void empty_batch(const struct loop_writer *writer, struct loop_writer_batch *batch)
 {
@@ -48,8 +40,7 @@ bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
 
 /* ---- how long it lives ---- */
 
-/* Gives the object back if it has been destroyed and nothing keeps it any more. */
-static void let_go(struct loop_writer *writer)
+void loop_writer_let_go(struct loop_writer *writer)
 {
     if (!writer->is_destroyed || writer->inner || writer->calls > 0) {
         return;
@@ -67,15 +58,6 @@ static void let_go(struct loop_writer *writer)
         loop_fd_unpin(writer->fd);
     }
     loop_slab_put(&writer->loop->writers, writer);
-}
-
-/* The scope has ended. */
-static void drop(struct loop_kept *kept)
-{
-    struct loop_writer *writer = LOOP_CONTAINER(kept, struct loop_writer, kept);
-    assert(!writer->inner && writer->calls == 0);
-    writer->is_destroyed = true;
-    let_go(writer);
 }
 
 /* ---- who waits ---- */
@@ -113,7 +95,7 @@ void loop_writer_leave(struct loop_writer *writer)
 {
     if (--writer->calls == 0) {
         tell_waiters(writer);
-        let_go(writer);
+        loop_writer_let_go(writer);
     }
 }
 
@@ -287,7 +269,7 @@ static void on_written(void *arg, int64_t result)
 
 /* ---- when the continuation has returned ---- */
 
-static void look_after(struct loop_after *after)
+void loop_writer_look_after(struct loop_after *after)
 {
     struct loop_writer *writer = LOOP_CONTAINER(after, struct loop_writer, after.link);
     struct loop_scope *scope = writer->scope;
@@ -302,101 +284,12 @@ void loop_writer_look_soon(struct loop_writer *writer)
     loop_after_continuation(writer->loop, &writer->after, writer->scope);
 }
 
-/* ---- holding back ---- */
+/* ---- giving up ---- */
 
-void loop_writer_cork(struct loop_writer *writer)
-{
-    if (loop_writer_is_good(writer, __func__)) {
-        writer->is_corked = true;
-    }
-}
-
-void loop_writer_uncork(struct loop_writer *writer)
-{
-    if (!loop_writer_is_good(writer, __func__)) {
-        return;
-    }
-    writer->is_corked = false;
-    if (writer->filling.n_pieces > 0 && loop_scope_takes_work(writer->scope)) {
-        loop_writer_look_soon(writer);
-    }
-}
-
-/* ---- ending ---- */
-
-/* Drops what is pending. Who waits hears it when the write in flight has ended. */
-static void give_up(struct loop_writer *writer)
+void loop_writer_give_up(struct loop_writer *writer)
 {
     if (!writer->error) {
         fail(writer, -ECANCELED);
     }
     loop_cancel(writer->loop, writer->inner);
-}
-
-void loop_writer_abort(struct loop_writer *writer)
-{
-    if (loop_writer_is_good(writer, __func__)) {
-        loop_writer_enter(writer);
-        give_up(writer);
-        loop_writer_leave(writer);
-    }
-}
-
-static void cancel_closers(struct loop_writer *writer)
-{
-    struct loop_list *node;
-    while ((node = loop_list_pop_front(&writer->closers))) {
-        (void)loop_job_cancel(writer->loop, LOOP_CONTAINER(node, struct loop_job, link));
-    }
-}
-
-void loop_writer_destroy(struct loop_writer *writer)
-{
-    if (!writer || !loop_writer_is_good(writer, __func__)) {
-        return;
-    }
-#if NORIA_DEBUG
-    writer->destroyed = LOOP_THIS_CALL;
-#endif
-    writer->is_destroyed = true;
-    loop_writer_enter(writer);
-    give_up(writer);
-    cancel_closers(writer);
-    loop_writer_leave(writer);
-}
-
-/* ---- making ---- */
-
-void loop_writers_init(struct loop *loop)
-{
-    loop_slab_init(&loop->writers, sizeof(struct loop_writer), 0);
-}
-
-struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_bytes)
-{
-    if (!loop_sink_is_good(sink, __func__)) {
-        return NULL;
-    }
-    struct loop_scope *scope = sink->scope;
-    struct loop *loop = scope->loop;
-    struct loop_writer *writer = loop_scope_takes_work(scope) ? loop_slab_get(&loop->writers) : NULL;
-    if (!writer) {
-        return NULL;
-    }
-    writer->loop = loop;
-    writer->scope = scope;
-    writer->sink = sink;
-    writer->fd = sink->ops->fd ? sink->ops->fd(sink) : NULL;
-    if (writer->fd) {
-        loop_fd_pin(writer->fd);
-    }
-    writer->limit_bytes = limit_bytes > 0 ? limit_bytes : LIMIT_BYTES;
-    writer->after.fn = look_after;
-    loop_list_init(&writer->after.link);
-    loop_list_init(&writer->waiters);
-    loop_list_init(&writer->drainers);
-    loop_list_init(&writer->closers);
-    writer->kept.drop = drop;
-    loop_hlist_push(&scope->kept, &writer->kept.link);
-    return writer;
 }
