@@ -101,6 +101,13 @@ struct loop_thread_kind {
 /* An answer of `rest`. */
 #define LOOP_GOES_ON INT64_MIN
 
+/* The type of a job's continuation. */
+enum loop_continuation {
+    LOOP_CALLS_FN,        /* loop_fn */
+    LOOP_CALLS_STREAM_FN, /* loop_stream_fn */
+    LOOP_CALLS_RECV_FN    /* loop_recv_fn */
+};
+
 /* How a family of jobs behaves. */
 struct loop_job_kind {
     const char *name;
@@ -136,7 +143,8 @@ struct loop_job_kind {
     bool takes_unaligned;
     /* It writes all of its part of u before anybody reads it: that need not be cleared. */
     bool is_written_whole;
-    uint8_t size; /* enum loop_job_size */
+    uint8_t size;         /* enum loop_job_size */
+    uint8_t continuation; /* enum loop_continuation */
 };
 
 /* What a write consists of, and how far it got. */
@@ -170,8 +178,6 @@ struct loop_job {
             bool is_multishot : 1;       /* accept_multishot, recv_multishot */
             bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
             bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
-            bool is_stream : 1;          /* its continuation is a loop_stream_fn */
-            bool gets_buffers : 1;       /* its continuation is a loop_recv_fn */
         };
         uint8_t flags; /* all of them */
     };

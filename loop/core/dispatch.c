@@ -32,11 +32,11 @@ static void tell_scope(struct loop_scope *scope, int64_t result)
     }
 }
 
-static void call(loop_fn *fn, bool is_stream, bool gets_buffers, void *arg, int64_t result, void *data)
+static void call(loop_fn *fn, uint8_t continuation, void *arg, int64_t result, void *data)
 {
-    if (is_stream) {
+    if (continuation == LOOP_CALLS_STREAM_FN) {
         ((loop_stream_fn *)(void (*)(void))fn)(arg, result, data);
-    } else if (gets_buffers) {
+    } else if (continuation == LOOP_CALLS_RECV_FN) {
         ((loop_recv_fn *)(void (*)(void))fn)(arg, result, data);
     } else {
         fn(arg, result);
@@ -104,13 +104,13 @@ static void end_full(struct loop *loop, struct loop_job *job, int64_t result)
     const struct loop_job_kind *kind = job->kind;
     struct loop_fd *fd = job->fd;
     struct loop_scope *scope = job->scope;
-    bool is_stream = job->is_stream, gets_buffers = job->gets_buffers, is_daemon = job->is_daemon;
+    bool is_daemon = job->is_daemon;
     leave_lists(loop, job);
     loop_hlist_remove(&job->in_fd);
     struct loop_fd *second = leave_args(job);
     loop_slab_put(loop_job_slab(loop, kind), job);
     if (fn) {
-        call(fn, is_stream, gets_buffers, arg, result, NULL);
+        call(fn, kind->continuation, arg, result, NULL);
     } else {
         tell_scope(scope, result);
     }
@@ -121,8 +121,8 @@ static void end_full(struct loop *loop, struct loop_job *job, int64_t result)
 
 static bool is_plain(const struct loop_job *job)
 {
-    return job->kind->size == LOOP_JOB_BARE ||
-           (job->kind->size == LOOP_JOB_SMALL && !job->fd && !job->in_fd.at && !job->is_stream);
+    return job->kind->size == LOOP_JOB_BARE || (job->kind->size == LOOP_JOB_SMALL && !job->fd && !job->in_fd.at &&
+                                                job->kind->continuation == LOOP_CALLS_FN);
 }
 
 static inline void end(struct loop *loop, struct loop_job *job, int64_t result)
@@ -161,7 +161,7 @@ void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void
 {
     assert(job->where != LOOP_AT_RUN_QUEUE);
     if (job->fn) {
-        call(job->fn, job->is_stream, job->gets_buffers, job->arg, result, data);
+        call(job->fn, job->kind->continuation, job->arg, result, data);
     }
     loop_settle(loop);
 }

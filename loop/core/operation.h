@@ -61,7 +61,7 @@ struct loop_op_row {
     bool is_message;    /* its arguments are args.message */
     bool has_header;    /* and a msghdr in args.extra */
     bool is_multishot;  /* completes many times */
-    bool gets_buffers;  /* receives into provided buffers: its continuation is a loop_recv_fn */
+    bool gets_buffers;  /* receives into provided buffers */
 };
 
 extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];

@@ -178,7 +178,8 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
                                                  .attempt = attempt_stream,
                                                  .got_chunk = stream_got_chunk,
                                                  .pause = pause_stream,
-                                                 .resume = resume_stream};
+                                                 .resume = resume_stream,
+                                                 .continuation = LOOP_CALLS_STREAM_FN};
 
 loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg)
 {
@@ -188,7 +189,6 @@ loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_strea
         return 0;
     }
     loop_job id = job->id;
-    job->is_stream = true;
     int64_t error = ended ? 0 : loop_role_reading(fd);
     if (error) {
         loop_job_complete(scope->loop, job, error);

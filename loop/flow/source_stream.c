@@ -260,7 +260,8 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
                                                  .backend_done = go_on,
                                                  .pause = pause_stream,
                                                  .resume = resume_stream,
-                                                 .size = LOOP_JOB_LARGE};
+                                                 .size = LOOP_JOB_LARGE,
+                                                 .continuation = LOOP_CALLS_STREAM_FN};
 
 /* ---- starting ---- */
 
@@ -288,7 +289,6 @@ loop_job loop_source_stream(struct loop_source *source, loop_stream_fn *fn, void
         return 0;
     }
     loop_job id = job->id;
-    job->is_stream = true;
     if (!ended) {
         start(source->scope->loop, job, source);
     }

@@ -25,7 +25,10 @@ static struct loop_job *find_stream(struct loop *loop, loop_job id)
 {
     LOOP_CHECK_THREAD(loop);
     struct loop_job *job = loop_job_find(loop, id);
-    return job && job->is_stream && (job->where != LOOP_AT_RUN_QUEUE || job->is_backends) ? job : NULL;
+    return job && job->kind->continuation == LOOP_CALLS_STREAM_FN &&
+                   (job->where != LOOP_AT_RUN_QUEUE || job->is_backends)
+               ? job
+               : NULL;
 }
 
 int loop_stream_pause(struct loop *loop, loop_job id)

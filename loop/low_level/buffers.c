@@ -5,6 +5,7 @@
  */
 #include <loop/core/check.h>
 #include <loop/syscall/buffers.h>
+#include <loop/syscall/direct.h>
 #include <loop/low_level/start.h>
 
 #include <errno.h>
@@ -129,6 +130,12 @@ static bool is_inside(const struct loop_scope *scope, const struct loop_scope *o
     return scope != NULL;
 }
 
+static const struct loop_job_kind recv_multishot_kind = {.name = "operation",
+                                                         .cancel = loop_job_cancel_by_backend,
+                                                         .attempt = loop_direct_attempt,
+                                                         .size = LOOP_JOB_LARGE,
+                                                         .continuation = LOOP_CALLS_RECV_FN};
+
 loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, struct loop_buffers *buffers,
                                 loop_recv_fn *fn, void *arg)
 {
@@ -137,8 +144,12 @@ loop_job loop_op_recv_multishot(struct loop_scope *scope, struct loop_fd *fd, st
     }
     const struct loop_scope *owner = loop_operation_scope(scope, fd);
     bool is_good = fd && buffers && fn && is_inside(owner, ((const struct group *)(const void *)buffers)->scope);
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_RECV_MULTISHOT, .arg = arg, .function = __func__};
+    struct loop_operation operation = {.scope = scope,
+                                       .fd = fd,
+                                       .op = LOOP_OP_RECV_MULTISHOT,
+                                       .kind = &recv_multishot_kind,
+                                       .arg = arg,
+                                       .function = __func__};
     operation.fn = (loop_fn *)(void (*)(void))fn;
     operation.args.receive.buffers = buffers;
     operation.error = !is_good ? -EINVAL : loop_fd_reads_by(fd) != LOOP_IO_SOCKET ? -ENOTSOCK : 0;

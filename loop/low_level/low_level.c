@@ -97,7 +97,6 @@ loop_job loop_operation_start(const struct loop_operation *operation)
     loop_job id = job->id;
     job->op = (uint8_t)operation->op;
     job->is_multishot = row->is_multishot;
-    job->gets_buffers = row->gets_buffers;
     job->u.args = operation->args;
     if (!ended) {
         hand_over(scope->loop, job, operation, error);

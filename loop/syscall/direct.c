@@ -451,7 +451,7 @@ void loop_direct_cancel(struct loop *loop, struct loop_job *job)
 enum loop_attempt loop_direct_attempt(struct loop *loop, struct loop_job *job)
 {
     if (job->is_multishot) {
-        return job->gets_buffers ? receive_many(loop, job) : accept_many(loop, job);
+        return loop_op_table[job->op].gets_buffers ? receive_many(loop, job) : accept_many(loop, job);
     }
     int64_t result = loop_attempt(job, false);
     return result == -EAGAIN && !loop_attempt_is_final(job) ? LOOP_ATTEMPT_AGAIN : done_with(job, result);

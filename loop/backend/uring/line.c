@@ -46,7 +46,7 @@ void loop_uring_start_elsewhere(struct loop_uring *uring, struct loop_job *job)
 
 static bool lacks_group(const struct loop_job *job)
 {
-    return job->gets_buffers && !job->u.args.receive.buffers->ring;
+    return loop_op_table[job->op].gets_buffers && !job->u.args.receive.buffers->ring;
 }
 
 /* At a file's position: the ring would not keep the order of several, and doesn't move the position of one that is

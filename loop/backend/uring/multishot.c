@@ -54,7 +54,7 @@ static void receive(struct loop_uring *uring, struct loop_job *job, int32_t resu
 
 static void deliver(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
-    if (!job->gets_buffers) {
+    if (!loop_op_table[job->op].gets_buffers) {
         loop_job_emit(uring->loop, job, result, NULL);
     } else {
         receive(uring, job, result, flags);
@@ -64,7 +64,7 @@ static void deliver(struct loop_uring *uring, struct loop_job *job, int32_t resu
 /* Whether the descriptor itself is why the operation was refused. A call that takes nothing tells. */
 static bool is_own_error(const struct loop_job *job, int32_t error)
 {
-    if (!job->gets_buffers) {
+    if (!loop_op_table[job->op].gets_buffers) {
         int is_listening = 0;
         socklen_t len = sizeof is_listening;
         return getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) || !is_listening;
@@ -76,7 +76,7 @@ static bool is_own_error(const struct loop_job *job, int32_t error)
 /* A group that the ring has is taken back from it, to be a stack. */
 static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
 {
-    if (!job->gets_buffers) {
+    if (!loop_op_table[job->op].gets_buffers) {
         return 0;
     }
     loop_uring_buffers_take_back(uring, job->u.args.receive.buffers);
@@ -86,7 +86,7 @@ static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
 /* -EBADFD: the descriptor can't be polled, and so is no socket. */
 static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
 {
-    if (result == -ECANCELED && job->gets_buffers && job->u.args.receive.has_ended) {
+    if (result == -ECANCELED && loop_op_table[job->op].gets_buffers && job->u.args.receive.has_ended) {
         return 0;
     }
     return result == -EBADFD ? -ENOTSOCK : result;
@@ -119,7 +119,7 @@ static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_
 /* The kernel may end a multishot job with good news, when the completion queue overflows for one: it goes on then. */
 void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
-    bool has_data = job->gets_buffers ? result > 0 : result >= 0;
+    bool has_data = loop_op_table[job->op].gets_buffers ? result > 0 : result >= 0;
     if (has_data) {
         deliver(uring, job, result, flags);
     } else if (flags & IORING_CQE_F_BUFFER && job->u.args.receive.buffers->ring) {

@@ -53,7 +53,7 @@ static void end_trial(void *arg, int64_t result)
 /* Without a continuation, or memory, nothing is learned. */
 static void begin_trial(struct loop_uring *uring, struct loop_job *job)
 {
-    struct trial *trial = job->fn && !job->is_stream ? malloc(sizeof *trial) : NULL;
+    struct trial *trial = job->fn && job->kind->continuation == LOOP_CALLS_FN ? malloc(sizeof *trial) : NULL;
     if (trial) {
         *trial = (struct trial){uring, job->fn, job->arg, job->op};
         job->fn = end_trial;
