@@ -280,13 +280,9 @@ static const struct loop_job_kind take_kind = {.name = "take", .cancel = cancel_
 
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &ended);
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &id);
     if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    if (ended) {
         return id;
     }
     if (!begin_close(fd)) {

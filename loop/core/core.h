@@ -219,11 +219,11 @@ static_assert(sizeof(((struct loop_job *)0)->u) == sizeof(((struct loop_job *)0)
               "no family makes jobs larger");
 static_assert(sizeof(((struct loop_job *)0)->u.read) <= sizeof(((struct loop_job *)0)->u.small), "a read is small");
 
-/* A new job in `scope` for the continuation `fn`. Returns NULL, which the caller turns into job 0, when there is no
- * memory or the scope has ended. With an fd it is counted as a use. A job whose scope is cancelled, or whose fd is
- * closed, is made and completed here (`*ended` becomes true): the caller then only returns its id. */
+/* Makes a job in `scope` for the continuation `fn`, and stores its id in `*id`: 0 when there is no memory or the scope
+ * has ended. The job uses `fd`, if that is not NULL. A job whose scope is cancelled, or whose fd is closed, is
+ * completed here. Returns NULL when nothing is left to do for the caller, which then returns `*id`. */
 struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
-                                loop_fn *fn, void *arg, bool *ended);
+                                loop_fn *fn, void *arg, loop_job *id);
 
 /* Gives the job its result; its continuation will be resumed from the run queue. Takes it out of the list it is in. */
 void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result);

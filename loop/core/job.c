@@ -20,22 +20,19 @@ static bool takes_part(struct loop_job *job, struct loop_fd *fd)
 }
 
 struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
-                                loop_fn *fn, void *arg, bool *ended)
+                                loop_fn *fn, void *arg, loop_job *id)
 {
     struct loop_job *job = loop_job_make(scope, kind, fn, arg);
     assert(!fd || kind->size != LOOP_JOB_BARE);
+    *id = job ? job->id : 0;
     if (!job) {
         return NULL;
     }
-    *ended = true;
-    if (fd && !takes_part(job, fd)) {
-        loop_job_complete(scope->loop, job, -EBADF);
-    } else if (scope->is_cancelled) {
-        loop_job_complete(scope->loop, job, -ECANCELED);
-    } else {
-        *ended = false;
+    int error = fd && !takes_part(job, fd) ? -EBADF : scope->is_cancelled ? -ECANCELED : 0;
+    if (error) {
+        loop_job_complete(scope->loop, job, error);
     }
-    return job;
+    return error ? NULL : job;
 }
 
 void loop_job_use_second(struct loop_job *job, struct loop_fd *second)
@@ -148,10 +145,9 @@ static const struct loop_job_kind instant_kind = {.name = "instant", .cancel = l
 
 loop_job loop_job_instant(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(scope, NULL, &instant_kind, fn, arg, &ended);
-    loop_job id = job ? job->id : 0;
-    if (job && !ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, &instant_kind, fn, arg, &id);
+    if (job) {
         loop_job_complete(scope->loop, job, result);
     }
     return id;

@@ -148,14 +148,10 @@ loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chu
     if (!loop_scope_is_good(scope, __func__) || !loop_check_pointer(chunk, "chunk", __func__)) {
         return 0;
     }
-    bool ended;
+    loop_job id;
     struct loop *loop = scope->loop;
-    struct loop_job *job = loop_job_start(scope, NULL, &wait_kind, fn, arg, &ended);
+    struct loop_job *job = loop_job_start(scope, NULL, &wait_kind, fn, arg, &id);
     if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    if (ended) {
         return id;
     }
     struct loop_chunk *free_chunk = loop_region_take(loop);

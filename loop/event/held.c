@@ -27,14 +27,10 @@ loop_job loop_scope_on_cancel(struct loop_scope *scope, loop_fn *fn, void *arg)
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    bool ended;
-    struct loop_job *job = loop_job_start(scope, NULL, &on_cancel_kind, fn, arg, &ended);
-    if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    scope->is_told = true;
-    if (!ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, &on_cancel_kind, fn, arg, &id);
+    scope->is_told |= id != 0;
+    if (job) {
         job->where = LOOP_AT_OWNER;
         loop_daemon(scope->loop, id);
     }

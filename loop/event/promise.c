@@ -23,17 +23,14 @@ loop_job loop_promise(struct loop_scope *scope, loop_cancel_fn *on_cancel, void 
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    bool ended = false;
-    struct loop_job *job = loop_job_start(scope, NULL, &promise_kind, fn, arg, &ended);
-    if (!job) {
-        return 0;
-    }
-    if (!ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, &promise_kind, fn, arg, &id);
+    if (job) {
         job->where = LOOP_AT_OWNER;
         job->u.promise.on_cancel = on_cancel;
         job->u.promise.cancel_arg = cancel_arg;
     }
-    return job->id;
+    return id;
 }
 
 int loop_resolve(struct loop *loop, loop_job job_id, int64_t result)

@@ -135,19 +135,19 @@ static void on_reader_end(void *arg, int64_t result)
 
 static int start_reader(struct loop *loop)
 {
-    bool ended = false;
+    loop_job id;
     struct loop_fd *fd = loop->signals.fd;
-    struct loop_job *reader = loop_job_start(loop->own_scope, fd, &reader_kind, on_reader_end, loop, &ended);
-    if (!reader) {
+    struct loop_job *reader = loop_job_start(loop->own_scope, fd, &reader_kind, on_reader_end, loop, &id);
+    if (!id) {
         loop->signals.fd = NULL;
         loop_fd_destroy(fd);
         return -ENOMEM;
     }
-    if (ended) {
+    if (!reader) {
         return -ECANCELED;
     }
     loop->signals.reader = reader;
-    loop_daemon(loop, reader->id);
+    loop_daemon(loop, id);
     loop_ready_wait_read(loop, fd, reader);
     return 0;
 }
@@ -192,13 +192,9 @@ loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, v
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    bool ended = false;
-    struct loop_job *job = loop_job_start(scope, NULL, &signal_kind, fn, arg, &ended);
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, &signal_kind, fn, arg, &id);
     if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    if (ended) {
         return id;
     }
     struct loop *loop = scope->loop;

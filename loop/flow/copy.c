@@ -111,14 +111,14 @@ static void begin(struct loop *loop, struct loop_job *job, const struct ends *en
 
 static loop_job start(const struct ends *ends, loop_fn *fn, void *arg)
 {
-    bool ended;
+    loop_job id;
     struct loop *loop = ends->source->scope->loop;
-    struct loop_job *job = loop_job_start(ends->source->scope, ends->from, kind_for(ends), fn, arg, &ended);
-    loop_job id = job ? job->id : 0;
-    if (job && ended) {
-        tell_failure(ends, job->result, false);
-    } else if (job) {
+    struct loop_job *job = loop_job_start(ends->source->scope, ends->from, kind_for(ends), fn, arg, &id);
+    const struct loop_job *ended = job ? NULL : loop_job_find(loop, id);
+    if (job) {
         begin(loop, job, ends);
+    } else if (ended) {
+        tell_failure(ends, ended->result, false);
     }
     return id;
 }

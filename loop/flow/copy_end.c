@@ -95,13 +95,10 @@ static const struct loop_job_kind hold_kind = {.name = "sink of a copy", .cancel
 
 static int hold(struct more *more, struct loop_scope *scope)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(scope, NULL, &hold_kind, NULL, more, &ended);
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, &hold_kind, NULL, more, &id);
     if (!job) {
-        return loop_scope_takes_work(scope) ? -ENOMEM : -ECANCELED;
-    }
-    if (ended) {
-        return -ECANCELED;
+        return id || !loop_scope_takes_work(scope) ? -ECANCELED : -ENOMEM;
     }
     job->where = LOOP_AT_OWNER;
     more->hold = job;

@@ -183,16 +183,15 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
 
 loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(scope, fd, &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, fd, &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &id);
     if (!job) {
-        return 0;
+        return id;
     }
-    loop_job id = job->id;
-    int64_t error = ended ? 0 : loop_role_reading(fd);
+    int64_t error = loop_role_reading(fd);
     if (error) {
         loop_job_complete(scope->loop, job, error);
-    } else if (!ended) {
+    } else {
         loop_stream_of(job)->n_wanted = 1;
         loop_ready_wait_read(scope->loop, fd, job);
     }

@@ -282,14 +282,10 @@ static void start(struct loop *loop, struct loop_job *job, struct loop_source *s
 
 loop_job loop_source_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
 {
-    bool ended;
+    loop_job id;
     struct loop_job *job =
-        loop_job_start(source->scope, fd_of(source), &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &ended);
-    if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    if (!ended) {
+        loop_job_start(source->scope, fd_of(source), &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &id);
+    if (job) {
         start(source->scope->loop, job, source);
     }
     return id;

@@ -88,19 +88,16 @@ loop_job loop_operation_start(const struct loop_operation *operation)
     assert(kind->size == LOOP_JOB_LARGE);
     int error = check(scope->loop, operation);
     struct loop_fd *fd = loop_operation_is_of(scope->loop, operation->fd) ? operation->fd : NULL;
-    bool ended = false;
-    struct loop_job *job = loop_job_start(scope, fd, kind, operation->fn, operation->arg, &ended);
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, fd, kind, operation->fn, operation->arg, &id);
     if (!job) {
         free(operation->args.extra);
-        return 0;
+        return id;
     }
-    loop_job id = job->id;
     job->op = (uint8_t)operation->op;
     job->is_multishot = row->is_multishot;
     job->u.args = operation->args;
-    if (!ended) {
-        hand_over(scope->loop, job, operation, error);
-    }
+    hand_over(scope->loop, job, operation, error);
     return id;
 }
 
@@ -115,14 +112,10 @@ loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    bool ended = false;
-    struct loop_job *job = loop_job_start(scope, NULL, &nop_kind, fn, arg, &ended);
-    if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    job->op = LOOP_OP_NOP;
-    if (!ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, &nop_kind, fn, arg, &id);
+    if (job) {
+        job->op = LOOP_OP_NOP;
         scope->loop->backend->start(scope->loop, job);
     }
     return id;
@@ -176,19 +169,18 @@ static loop_job start_move(const struct move *move)
     (void)loop_operation_has_fd(move->fd, move->function);
     struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
     struct loop_fd *fd = loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
-    bool ended = false;
+    loop_job id;
     const struct loop_job_kind *kind = loop_low_kind_for(move->op, move->fn);
-    struct loop_job *job = loop_job_start(owner, fd, kind, move->fn, move->arg, &ended);
+    struct loop_job *job = loop_job_start(owner, fd, kind, move->fn, move->arg, &id);
     if (!job) {
-        return 0;
+        return id;
     }
-    loop_job id = job->id;
     job->op = (uint8_t)move->op;
     job->u.args.move = move->args;
-    int error = ended ? 0 : fd ? check_move(move) : -EINVAL;
+    int error = fd ? check_move(move) : -EINVAL;
     if (error) {
         loop_job_complete(owner->loop, job, error);
-    } else if (!ended) {
+    } else {
         owner->loop->backend->start(owner->loop, job);
     }
     return id;
@@ -369,17 +361,13 @@ loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, lo
     if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
         return 0;
     }
-    bool ended = false;
+    loop_job id;
     scope = loop_operation_scope(scope, fd);
     if (!loop_operation_has_fd(fd, __func__) || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
-    struct loop_job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &ended);
-    if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    if (!ended) {
+    struct loop_job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &id);
+    if (job) {
         fd->ready |= POLLIN; /* so that it is resumed for what has come before */
         loop_ready_wait_read(scope->loop, fd, job);
     }
@@ -536,13 +524,13 @@ loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how,
     }
     struct loop_scope *owner = loop_operation_scope(scope, fd);
     bool is_usable = loop_operation_has_fd(fd, __func__) && loop_operation_is_of(owner->loop, fd);
-    bool ended = false;
-    struct loop_job *job = is_usable ? loop_job_start(owner, fd, &loop_low_kind, fn, arg, &ended) : NULL;
+    loop_job id;
     if (!is_usable) {
         return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
     }
-    if (job && !ended) {
+    struct loop_job *job = loop_job_start(owner, fd, &loop_low_kind, fn, arg, &id);
+    if (job) {
         loop_job_complete(owner->loop, job, loop_fd_shut_down(owner->loop, fd, how));
     }
-    return job ? job->id : 0;
+    return id;
 }

@@ -32,13 +32,9 @@ loop_job loop_op_cancel(struct loop_scope *scope, loop_job target, loop_fn *fn, 
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    bool ended = false;
-    struct loop_job *job = loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &ended);
-    if (!job) {
-        return 0;
-    }
-    loop_job id = job->id;
-    if (!ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(scope, NULL, &loop_low_kind, fn, arg, &id);
+    if (job) {
         loop_job_complete(scope->loop, job, loop_cancel(scope->loop, target));
     }
     return id;

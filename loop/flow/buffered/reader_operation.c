@@ -120,10 +120,9 @@ static const struct loop_job_kind operation_kind = {.name = "buffered read", .ca
 
 loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *fn, void *arg)
 {
-    bool ended = false;
-    struct loop_job *job = loop_job_start(reader->scope, NULL, &operation_kind, fn, arg, &ended);
-    loop_job id = job ? job->id : 0;
-    if (job && !ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(reader->scope, NULL, &operation_kind, fn, arg, &id);
+    if (job) {
         loop_job_complete(reader->loop, job, error);
     }
     return id;
@@ -132,10 +131,9 @@ loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *
 struct loop_job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
                                    const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id)
 {
-    bool ended = false, is_busy = loop_reader_running(reader) != NULL;
-    struct loop_job *job = loop_job_start(reader->scope, NULL, kind, fn, arg, &ended);
-    *id = job ? job->id : 0;
-    if (!job || ended) {
+    bool is_busy = loop_reader_running(reader) != NULL;
+    struct loop_job *job = loop_job_start(reader->scope, NULL, kind, fn, arg, id);
+    if (!job) {
         return NULL;
     }
     if (is_busy) {

@@ -130,18 +130,18 @@ static const struct loop_job_kind proxy_kind = {.name = "buffered write", .cance
  * cancelled with that. False when there is no memory. */
 static bool make_proxy(struct loop_writer *writer)
 {
-    bool ended = false;
+    loop_job id;
     const struct loop_job *inner = loop_job_find(writer->loop, writer->inner);
     if (!inner || inner->scope == writer->scope || writer->scope->is_cancelled) {
         return true;
     }
-    struct loop_job *proxy = loop_job_start(writer->scope, NULL, &proxy_kind, NULL, NULL, &ended);
+    struct loop_job *proxy = loop_job_start(writer->scope, NULL, &proxy_kind, NULL, NULL, &id);
     if (!proxy) {
         return false;
     }
     proxy->where = LOOP_AT_OWNER;
     *stands_for(proxy) = writer->inner;
-    writer->proxy = proxy->id;
+    writer->proxy = id;
     return true;
 }
 

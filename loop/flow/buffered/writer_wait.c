@@ -36,17 +36,17 @@ static const struct loop_job_kind drained_kind = {
 static loop_job await(struct loop_writer *writer, struct loop_list *list, const struct loop_job_kind *kind, loop_fn *fn,
                       void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(writer->scope, NULL, kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
+    loop_job id;
+    struct loop_job *job = loop_job_start(writer->scope, NULL, kind, fn, arg, &id);
+    if (!job) {
+        return id;
     }
     *loop_writer_waiter(job) = (struct loop_writer_waiter){
         .writer = writer->id, .target = writer->appended, .refusal = writer->refusal, .n_refusals = writer->n_refusals};
     job->where = LOOP_AT_OWNER;
     loop_list_push_back(list, &job->link);
     loop_writer_look_soon(writer);
-    return job->id;
+    return id;
 }
 
 loop_job loop_writer_flush(struct loop_writer *writer, loop_fn *fn, void *arg)

@@ -65,12 +65,12 @@ static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel_
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
 {
     struct loop *loop = fd->scope->loop;
-    bool ended, is_file = !loop_fd_is_stream(fd);
-    struct loop_job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
+    loop_job id;
+    bool is_file = !loop_fd_is_stream(fd);
+    struct loop_job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_read_kind : &read_kind, fn, arg, &id);
+    if (!job) {
+        return id;
     }
-    loop_job id = job->id;
     int64_t error = loop_role_reading(fd);
     if (is_file) {
         loop_file_read(loop, job, buffer, is_exact);
@@ -121,14 +121,13 @@ static const struct loop_job_kind wait_kind = {
 
 static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *arg)
 {
-    bool ended;
+    loop_job id;
     struct loop_fd *fd = source->self;
     struct loop *loop = fd->scope->loop;
-    struct loop_job *job = loop_job_start(fd->scope, fd, &wait_kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
+    struct loop_job *job = loop_job_start(fd->scope, fd, &wait_kind, fn, arg, &id);
+    if (!job) {
+        return id;
     }
-    loop_job id = job->id;
     if (!loop_fd_is_stream(fd)) {
         loop_job_complete(loop, job, -EOPNOTSUPP);
     } else {
@@ -157,12 +156,12 @@ static const struct loop_job_kind drained_kind = {
 
 loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(fd->scope, fd, &drained_kind, fn, arg, &ended);
-    if (job && !ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(fd->scope, fd, &drained_kind, fn, arg, &id);
+    if (job) {
         loop_ready_wait(fd->scope->loop, fd, job, 0);
     }
-    return job ? job->id : 0;
+    return id;
 }
 
 /* ---- chunks that can't leave ---- */
@@ -380,14 +379,14 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
                        bool *took_chunk)
 {
     struct loop *loop = fd->scope->loop;
-    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = loop_fd_is_full(fd);
+    loop_job id;
+    bool is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = loop_fd_is_full(fd);
     const struct loop_job_kind *kind = is_refused ? &refused_kind : is_file ? &loop_file_write_kind : &write_kind;
-    struct loop_job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &ended);
-    *took_chunk = job && !ended && !is_refused;
-    if (!job || ended) {
-        return job ? job->id : 0;
+    struct loop_job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &id);
+    *took_chunk = job && !is_refused;
+    if (!job) {
+        return id;
     }
-    loop_job id = job->id;
     struct loop_write_state packet;
     if (is_refused) {
         fd->has_overflowed = true;

@@ -45,13 +45,13 @@ loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
     struct loop_fd *fd = sink->self;
     struct loop *loop = fd->scope->loop;
-    bool ended, is_file = fd->write_by == LOOP_IO_BLOCKING;
+    loop_job id;
+    bool is_file = fd->write_by == LOOP_IO_BLOCKING;
     struct loop_job *job =
-        loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &shutdown_kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
+        loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &shutdown_kind, fn, arg, &id);
+    if (!job) {
+        return id;
     }
-    loop_job id = job->id;
     if (is_file) {
         loop_file_shutdown(loop, job);
     } else if (loop_list_is_empty(&fd->writers)) {

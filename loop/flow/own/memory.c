@@ -17,20 +17,10 @@
 /* Never cancelled, because such a job has its result before anybody can ask. */
 static const struct loop_job_kind answer_kind = {.name = "answer"};
 
-/* A job for the caller to complete, with its id in `*id`. NULL where there is none, or where it has its result already.
- */
-static struct loop_job *begin(struct loop_scope *scope, loop_fn *fn, void *arg, loop_job *id)
-{
-    bool ended = false;
-    struct loop_job *job = loop_job_start(scope, NULL, &answer_kind, fn, arg, &ended);
-    *id = job ? job->id : 0;
-    return ended ? NULL : job;
-}
-
 static loop_job answer(struct loop_scope *scope, loop_fn *fn, void *arg, int64_t result)
 {
     loop_job id;
-    struct loop_job *job = begin(scope, fn, arg, &id);
+    struct loop_job *job = loop_job_start(scope, NULL, &answer_kind, fn, arg, &id);
     if (job) {
         loop_job_complete(scope->loop, job, result);
     }
@@ -165,7 +155,7 @@ static int64_t take_bytes(struct memory_source *memory, void *buf, size_t len)
 static loop_job memory_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
     loop_job id;
-    struct loop_job *job = begin(source->scope, fn, arg, &id);
+    struct loop_job *job = loop_job_start(source->scope, NULL, &answer_kind, fn, arg, &id);
     if (job) {
         loop_job_complete(source->scope->loop, job, take_bytes(source->self, buf, len));
     }
@@ -288,7 +278,7 @@ static int64_t keep_bytes(struct memory_sink *memory, const struct iovec *iov, s
 static loop_job memory_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
     loop_job id;
-    struct loop_job *job = begin(sink->scope, fn, arg, &id);
+    struct loop_job *job = loop_job_start(sink->scope, NULL, &answer_kind, fn, arg, &id);
     if (job) {
         loop_job_complete(sink->scope->loop, job, keep_bytes(sink->self, iov, n_iov));
     }
@@ -299,7 +289,7 @@ static loop_job memory_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
     loop_job id;
     struct memory_sink *memory = sink->self;
-    struct loop_job *job = begin(sink->scope, fn, arg, &id);
+    struct loop_job *job = loop_job_start(sink->scope, NULL, &answer_kind, fn, arg, &id);
     if (job) {
         memory->has_ended = true;
         loop_job_complete(sink->scope->loop, job, memory->is_closed ? -EBADF : 0);

@@ -98,15 +98,14 @@ static void on_part(void *arg, int64_t result)
 
 loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(source->scope, NULL, &read_kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
+    loop_job id;
+    struct loop_job *job = loop_job_start(source->scope, NULL, &read_kind, fn, arg, &id);
+    if (!job) {
+        return id;
     }
     job->where = LOOP_AT_OWNER;
     *read_of(job) =
         (struct own_read){.source = source, .buf = buffer.iov_base, .len = buffer.iov_len, .is_exact = is_exact};
-    loop_job id = job->id;
     loop_source_pin(source);
     if (!start_part(job)) {
         loop_source_unpin(source);

@@ -57,10 +57,10 @@ static const struct loop_job_kind drained_kind = {.name = "drained", .cancel = l
 
 loop_job loop_own_drained(struct loop_own *own, loop_fn *fn, void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(own->scope, NULL, &drained_kind, fn, arg, &ended);
-    if (!job || ended) {
-        return job ? job->id : 0;
+    loop_job id;
+    struct loop_job *job = loop_job_start(own->scope, NULL, &drained_kind, fn, arg, &id);
+    if (!job) {
+        return id;
     }
     if (has_drained(own)) {
         loop_job_complete(own->loop, job, own->error);
@@ -68,5 +68,5 @@ loop_job loop_own_drained(struct loop_own *own, loop_fn *fn, void *arg)
         job->where = LOOP_AT_OWNER;
         loop_list_push_back(&own->drainers, &job->link);
     }
-    return job->id;
+    return id;
 }

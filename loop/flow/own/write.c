@@ -217,14 +217,14 @@ static const struct loop_job_kind refused_kind = {
 
 static loop_job refuse(struct loop_own *own, loop_fn *fn, void *arg)
 {
-    bool ended;
-    struct loop_job *job = loop_job_start(own->scope, NULL, &refused_kind, fn, arg, &ended);
-    if (job && !ended) {
+    loop_job id;
+    struct loop_job *job = loop_job_start(own->scope, NULL, &refused_kind, fn, arg, &id);
+    if (job) {
         own->has_overflowed = true;
         job->u.small[0] = (int64_t)own->id;
         loop_job_backend_complete(own->loop, job, -ENOBUFS);
     }
-    return job ? job->id : 0;
+    return id;
 }
 
 /* A sink may never take what is in its queue: where chunks are scarce it doesn't keep them. Without memory it does. */
@@ -255,16 +255,16 @@ static loop_job enqueue(struct loop_own *own, struct loop_job *job)
 loop_job loop_own_write(struct loop_sink *sink, const struct loop_own_bytes *bytes, loop_fn *fn, void *arg,
                         bool *took_chunk)
 {
-    bool ended;
+    loop_job id;
     struct loop_own *own = loop_own_get(sink->scope, sink);
     *took_chunk = false;
     if (!own || loop_own_is_full(own)) {
         return own ? refuse(own, fn, arg) : 0;
     }
-    struct loop_job *job = loop_job_start(sink->scope, NULL, &write_kind, fn, arg, &ended);
-    if (!job || ended) {
+    struct loop_job *job = loop_job_start(sink->scope, NULL, &write_kind, fn, arg, &id);
+    if (!job) {
         loop_own_settle(own);
-        return job ? job->id : 0;
+        return id;
     }
     *write_of(job) = (struct own_write){
         .iov = bytes->iov, .n_iov = bytes->n_iov, .single = bytes->single, .left = bytes->total, .chunk = bytes->chunk};
@@ -278,14 +278,15 @@ loop_job loop_own_write(struct loop_sink *sink, const struct loop_own_bytes *byt
 
 loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
-    bool ended;
+    loop_job id;
     struct loop_own *own = loop_own_get(sink->scope, sink);
-    struct loop_job *job = own ? loop_job_start(sink->scope, NULL, &shutdown_kind, fn, arg, &ended) : NULL;
-    if (!job || ended) {
-        if (own) {
-            loop_own_settle(own);
-        }
-        return job ? job->id : 0;
+    if (!own) {
+        return 0;
+    }
+    struct loop_job *job = loop_job_start(sink->scope, NULL, &shutdown_kind, fn, arg, &id);
+    if (!job) {
+        loop_own_settle(own);
+        return id;
     }
     return enqueue(own, job);
 }
