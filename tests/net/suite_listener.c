@@ -2,6 +2,7 @@
  *
  * loop_listen and loop_accept: over TCP and Unix sockets, order, cancels, and the limit of descriptors (P12).
  */
+#include "show.h"
 #include "sockets.h"
 
 #include <loop/part.h>
@@ -467,5 +468,94 @@ LOOP_TEST(p12_a_waiting_accept_can_be_cancelled)
     AWAIT(loop_accept(env->scope, listener, &flow, GO));
     CHECK_IS(result, 0);
     close(client);
+    END;
+}
+
+/* ---- the net ---- */
+
+static const char net_text[] = "parse a path: 0\n"
+                               "parse nonsense: EINVAL\n"
+                               "parse a name: EINVAL\n"
+                               "parse: 0\n"
+                               "listen: 0\n"
+                               "its address: 0\n"
+                               "listen there again: EADDRINUSE\n"
+                               "connect: 0\n"
+                               "accept: 0\n"
+                               "write: 3\n"
+                               "read: 3\n"
+                               "set an option: 0\n"
+                               "get it: 0\n"
+                               "value 1\n"
+                               "set an option out of range: EINVAL\n"
+                               "peer of what is closed: EBADF\n"
+                               "option of what is closed: EBADF\n"
+                               "read at the end: 0\n"
+                               "close the listener: 0\n"
+                               "close it again: EBADF\n"
+                               "the accept that waited: ECANCELED\n"
+                               "accept on what is closed: EBADF\n"
+                               "connect refused: ECONNREFUSED\n"
+                               "flow 0\n"
+                               "connect to a missing path: ENOENT\n"
+                               "listen on a path: 0\n"
+                               "listen on it again: EADDRINUSE\n"
+                               "connect to a path: 0\n"
+                               "close the listener: 0\n"
+                               "the path afterwards: ENOENT\n"
+                               "read where nobody has accepted: ECONNRESET\n";
+
+LOOP_TEST(p17_net)
+{
+    static struct loop_address address, nobody, path;
+    static struct loop_listener *listener, *second;
+    static struct loop_flow *flow, *accepted;
+    static struct slot slot;
+    static struct sockaddr_in unused;
+    static int value;
+
+    BEGIN;
+    shown_directory = make_directory();
+    snprintf(shown_bytes, sizeof shown_bytes, "unix:%s", path_of("socket"));
+    show("parse a path", loop_address_parse(&path, shown_bytes));
+    show("parse nonsense", loop_address_parse(&nobody, "nonsense"));
+    show("parse a name", loop_address_parse(&nobody, "tcp:localhost:1"));
+    show("parse", loop_address_parse(&address, "tcp:127.0.0.1:0"));
+    show("listen", loop_listen(env->scope, &address, NULL, &listener));
+    show("its address", loop_listener_address(listener, &address));
+    show("listen there again", loop_listen(env->scope, &address, NULL, &second));
+    SHOW("connect", loop_connect(env->scope, &address, NULL, &flow, GO));
+    SHOW("accept", loop_accept(env->scope, listener, &accepted, GO));
+    SHOW("write", loop_write(&flow->sink, "net", 3, GO));
+    SHOW("read", loop_read_exact(&accepted->source, shown_bytes, 3, GO));
+    show("set an option", loop_socket_set(flow->fd, LOOP_TCP_NODELAY, 1));
+    show("get it", loop_socket_get(flow->fd, LOOP_TCP_NODELAY, &value));
+    trace("value %d", value);
+    show("set an option out of range", loop_socket_set(flow->fd, LOOP_IP_TTL, 1000));
+    loop_flow_close(flow);
+    show("peer of what is closed", loop_flow_peer_address(flow, &nobody));
+    show("option of what is closed", loop_socket_set(flow->fd, LOOP_TCP_NODELAY, 1));
+    SHOW("read at the end", loop_read(&accepted->source, shown_bytes, 3, GO));
+    START(loop_accept(env->scope, listener, &accepted, SLOT(&slot)));
+    show("close the listener", loop_listener_close(listener));
+    show("close it again", loop_listener_close(listener));
+    WAIT_UNTIL(slot.count);
+    show("the accept that waited", slot.result);
+    SHOW("accept on what is closed", loop_accept(env->scope, listener, &accepted, GO));
+    nobody = address;
+    close(make_listener(&unused));
+    nobody.u.ipv4.sin_port = unused.sin_port;
+    SHOW("connect refused", loop_connect(env->scope, &nobody, NULL, &flow, GO));
+    trace("flow %d", flow != NULL);
+    SHOW("connect to a missing path", loop_connect(env->scope, &path, NULL, &flow, GO));
+    show("listen on a path", loop_listen(env->scope, &path, NULL, &listener));
+    show("listen on it again", loop_listen(env->scope, &path, NULL, &second));
+    SHOW("connect to a path", loop_connect(env->scope, &path, NULL, &flow, GO));
+    show("close the listener", loop_listener_close(listener));
+    AWAIT(turns(env->scope, 3, GO));
+    show("the path afterwards", access(path_of("socket"), F_OK) < 0 ? -errno : 0);
+    SHOW("read where nobody has accepted", loop_read(&flow->source, shown_bytes, 1, GO));
+    remove_directory(shown_directory);
+    CHECK_TEXT(trace_text(), net_text);
     END;
 }

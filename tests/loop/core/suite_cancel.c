@@ -2,7 +2,9 @@
  *
  * loop_cancel (P4): what it ends and what it leaves alone, and which result wins.
  */
-#include "harness.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 /* ---- P4: cancel ---- */
 
@@ -211,5 +213,134 @@ LOOP_TEST(p04_cancel_hits_only_the_one_in_the_middle)
     ONCE_IS(reads[0], 1);
     ONCE_IS(reads[2], 1);
     CHECK(bytes[0] == 'a' && bytes[2] == 'b');
+    END;
+}
+
+/* ---- cancelled ---- */
+
+static const char cancelled_text[] = "loop_read: loop_cancel says 0, then -2\n"
+                                     "loop_read: ECANCELED\n"
+                                     "loop_read_exact: loop_cancel says 0, then -2\n"
+                                     "loop_read_exact: ECANCELED\n"
+                                     "loop_stream: loop_cancel says 0, then -2\n"
+                                     "loop_stream: ECANCELED\n"
+                                     "loop_copy: loop_cancel says 0, then -2\n"
+                                     "loop_copy: ECANCELED\n"
+                                     "loop_write: loop_cancel says 0, then -2\n"
+                                     "loop_write: ECANCELED\n"
+                                     "loop_poll: loop_cancel says 0, then -2\n"
+                                     "loop_poll: ECANCELED\n"
+                                     "loop_sleep: loop_cancel says 0, then -2\n"
+                                     "loop_sleep: ECANCELED\n"
+                                     "loop_sleep for ever: loop_cancel says 0, then -2\n"
+                                     "loop_sleep for ever: ECANCELED\n"
+                                     "loop_promise: loop_cancel says 0, then -2\n"
+                                     "loop_promise: ECANCELED\n"
+                                     "loop_signal: loop_cancel says 0, then -2\n"
+                                     "loop_signal: ECANCELED\n"
+                                     "loop_descriptor_wait: loop_cancel says 0, then -2\n"
+                                     "loop_descriptor_wait: ECANCELED\n"
+                                     "loop_op_read: loop_cancel says 0, then -2\n"
+                                     "loop_op_read: ECANCELED\n"
+                                     "loop_op_write: loop_cancel says 0, then -2\n"
+                                     "loop_op_write: ECANCELED\n"
+                                     "loop_op_recv: loop_cancel says 0, then -2\n"
+                                     "loop_op_recv: ECANCELED\n"
+                                     "loop_op_send: loop_cancel says 0, then -2\n"
+                                     "loop_op_send: ECANCELED\n"
+                                     "loop_op_recv_msg: loop_cancel says 0, then -2\n"
+                                     "loop_op_recv_msg: ECANCELED\n"
+                                     "loop_op_send_msg: loop_cancel says 0, then -2\n"
+                                     "loop_op_send_msg: ECANCELED\n"
+                                     "loop_op_recv_multishot: loop_cancel says 0, then -2\n"
+                                     "loop_op_recv_multishot: ECANCELED\n"
+                                     "loop_op_accept: loop_cancel says 0, then -2\n"
+                                     "loop_op_accept: ECANCELED\n"
+                                     "loop_op_accept_multishot: loop_cancel says 0, then -2\n"
+                                     "loop_op_accept_multishot: ECANCELED\n"
+                                     "loop_op_poll_add: loop_cancel says 0, then -2\n"
+                                     "loop_op_poll_add: ECANCELED\n"
+                                     "loop_op_splice: loop_cancel says 0, then -2\n"
+                                     "loop_op_splice: ECANCELED\n"
+                                     "loop_op_timeout: loop_cancel says 0, then -2\n"
+                                     "loop_op_timeout: ECANCELED\n"
+                                     "loop_op_timeout: ETIME\n"
+                                     "loop_sleep: 0\n"
+                                     "loop_descriptor_wait: 0\n"
+                                     "loop_work: 7\n"
+                                     "loop_op_nop: 0\n"
+                                     "loop_op_cancel: 0\n"
+                                     "loop_op_cancel once more: ENOENT\n"
+                                     "loop_op_cancel of no job: ENOENT\n"
+                                     "loop_op_cancel of what never was: ENOENT\n"
+                                     "what is written still arrives: 5\n"
+                                     "and is read: 5\n";
+
+static int64_t say_7(void *unused)
+{
+    (void)unused;
+    return 7;
+}
+
+LOOP_TEST(p17_cancelled_jobs)
+{
+    static struct loop_flow *flows[2], *full;
+    static struct loop_fd *listener, *pipe_ends[2];
+    static struct loop_buffers *buffers;
+    static struct sockaddr_in address;
+    static struct slot slot;
+    static loop_job job;
+    static int fds[2];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    make_pipe(fds);
+    pipe_ends[0] = adopt(env->scope, fds[0]);
+    pipe_ends[1] = adopt(env->scope, fds[1]);
+    make_pair(fds);
+    full = flow_of(env->scope, fds[0]);
+    adopt(env->scope, fds[1]);
+    stuff(fds[0]);
+    listener = adopt(env->scope, make_listener(&address));
+    buffers = loop_buffers_create(env->scope, 1, 64);
+    SHOW_CANCELLED("loop_read", loop_read(&flows[0]->source, shown_bytes, 1, GO));
+    SHOW_CANCELLED("loop_read_exact", loop_read_exact(&flows[0]->source, shown_bytes, 10, GO));
+    SHOW_CANCELLED("loop_stream", loop_stream(&flows[0]->source, STREAM_END));
+    SHOW_CANCELLED("loop_copy", loop_copy(&flows[0]->source, &flows[1]->sink, GO));
+    SHOW_CANCELLED("loop_write", loop_write(&full->sink, "x", 1, GO));
+    SHOW_CANCELLED("loop_poll", loop_poll(flows[0]->fd, POLLIN, GO));
+    SHOW_CANCELLED("loop_sleep", loop_sleep(env->scope, LOOP_SECOND, GO));
+    SHOW_CANCELLED("loop_sleep for ever", loop_sleep(env->scope, LOOP_NEVER, GO));
+    SHOW_CANCELLED("loop_promise", loop_promise(env->scope, NULL, NULL, GO));
+    SHOW_CANCELLED("loop_signal", loop_signal(env->scope, SIGUSR1, GO));
+    SHOW_CANCELLED("loop_descriptor_wait", loop_descriptor_wait(env->scope, LOOP_SECOND, GO));
+    SHOW_CANCELLED("loop_op_read", loop_op_read(NULL, flows[0]->fd, shown_bytes, 1, LOOP_CURRENT, GO));
+    SHOW_CANCELLED("loop_op_write", loop_op_write(NULL, full->fd, "x", 1, LOOP_CURRENT, GO));
+    SHOW_CANCELLED("loop_op_recv", loop_op_recv(NULL, flows[0]->fd, shown_bytes, 1, 0, GO));
+    SHOW_CANCELLED("loop_op_send", loop_op_send(NULL, full->fd, "x", 1, 0, GO));
+    SHOW_CANCELLED("loop_op_recv_msg", loop_op_recv_msg(NULL, flows[0]->fd, &one_message, GO));
+    SHOW_CANCELLED("loop_op_send_msg", loop_op_send_msg(NULL, full->fd, &one_message, GO));
+    SHOW_CANCELLED("loop_op_recv_multishot", loop_op_recv_multishot(NULL, flows[0]->fd, buffers, RECEIVE_END));
+    SHOW_CANCELLED("loop_op_accept", loop_op_accept(NULL, listener, NULL, NULL, GO));
+    SHOW_CANCELLED("loop_op_accept_multishot", loop_op_accept_multishot(NULL, listener, GO));
+    SHOW_CANCELLED("loop_op_poll_add", loop_op_poll_add(NULL, flows[0]->fd, POLLIN, GO));
+    SHOW_CANCELLED("loop_op_splice",
+                   loop_op_splice(NULL, pipe_ends[0], LOOP_CURRENT, flows[0]->fd, LOOP_CURRENT, 1, GO));
+    SHOW_CANCELLED("loop_op_timeout", loop_op_timeout(env->scope, INT64_MAX - 1, GO));
+    SHOW("loop_op_timeout", loop_op_timeout(env->scope, 1, GO));
+    SHOW("loop_sleep", loop_sleep(env->scope, -1, GO));
+    SHOW("loop_descriptor_wait", loop_descriptor_wait(env->scope, 1, GO));
+    SHOW("loop_work", loop_work(env->scope, say_7, NULL, GO));
+    SHOW("loop_op_nop", loop_op_nop(env->scope, GO));
+    job = START(loop_sleep(env->scope, LOOP_NEVER, SLOT(&slot)));
+    SHOW("loop_op_cancel", loop_op_cancel(env->scope, job, GO));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(slots_filled, 1);
+    SHOW("loop_op_cancel once more", loop_op_cancel(env->scope, job, GO));
+    SHOW("loop_op_cancel of no job", loop_op_cancel(env->scope, 0, GO));
+    SHOW("loop_op_cancel of what never was", loop_op_cancel(env->scope, UINT64_MAX, GO));
+    SHOW("what is written still arrives", loop_write(&flows[1]->sink, "still", 5, GO));
+    SHOW("and is read", loop_read_exact(&flows[0]->source, shown_bytes, 5, GO));
+    CHECK_TEXT(trace_text(), cancelled_text);
     END;
 }

@@ -2,7 +2,9 @@
  *
  * Scopes (P7): what keeps them open, when they end, and what happens inside on_end.
  */
-#include "harness.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 /* ---- P7: scopes ---- */
 
@@ -312,4 +314,58 @@ static int run_releasing(void *unused)
 TEST(a_release_too_many_is_caught)
 {
     expect_stop(run_releasing, NULL, "loop_scope_unhold", 0);
+}
+
+/* ---- scopes ---- */
+
+static const char scopes_text[] = "nop of outer: 0\n"
+                                  "job 1 of inner: ECANCELED\n"
+                                  "job 2 of inner: ECANCELED\n"
+                                  "job of outer: ECANCELED\n"
+                                  "late nop of inner: ECANCELED\n"
+                                  "hook inner 1\n"
+                                  "inner: ECANCELED\n"
+                                  "hook outer 2\n"
+                                  "hook outer 1\n"
+                                  "outer: EPROTO\n"
+                                  "its sibling: ECANCELED\n"
+                                  "failed by a job: EISDIR\n"
+                                  "its only job: 0\n"
+                                  "the daemon: ECANCELED\n"
+                                  "with a daemon: 0\n";
+
+static void show_hook(void *name)
+{
+    trace("hook %s", (const char *)name);
+}
+
+LOOP_TEST(p17_scopes)
+{
+    static struct loop_scope *outer, *inner;
+
+    BEGIN;
+    outer = loop_scope_open(env->scope, NAMED("outer"));
+    inner = loop_scope_open(outer, NAMED("inner"));
+    loop_scope_defer(outer, show_hook, (void *)(uintptr_t) "outer 1");
+    loop_scope_defer(outer, show_hook, (void *)(uintptr_t) "outer 2");
+    loop_scope_defer(inner, show_hook, (void *)(uintptr_t) "inner 1");
+    START(loop_sleep(inner, LOOP_NEVER, NAMED("job 1 of inner")));
+    START(loop_op_nop(outer, NAMED("nop of outer")));
+    START(loop_sleep(inner, LOOP_NEVER, NAMED("job 2 of inner")));
+    START(loop_sleep(outer, LOOP_NEVER, NAMED("job of outer")));
+    WAIT_UNTIL(slots_filled == 1);
+    loop_scope_fail(outer, -EPROTO);
+    loop_scope_fail(outer, -EIO);
+    START(loop_op_nop(inner, NAMED("late nop of inner")));
+    WAIT_UNTIL(slots_filled == 7);
+    outer = loop_scope_open(env->scope, NAMED("failed by a job"));
+    START(loop_read(&flow_of(outer, open("/tmp", O_RDONLY | O_DIRECTORY))->source, shown_bytes, 1, NULL, NULL));
+    START(loop_sleep(outer, LOOP_NEVER, NAMED("its sibling")));
+    WAIT_UNTIL(slots_filled == 9);
+    outer = loop_scope_open(env->scope, NAMED("with a daemon"));
+    loop_daemon(env->loop, START(loop_sleep(outer, LOOP_NEVER, NAMED("the daemon"))));
+    START(loop_op_nop(outer, NAMED("its only job")));
+    WAIT_UNTIL(slots_filled == 12);
+    CHECK_TEXT(trace_text(), scopes_text);
+    END;
 }

@@ -2,7 +2,9 @@
  *
  * Deadlines of scopes.
  */
-#include "harness.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 /* ---- deadlines ---- */
 
@@ -150,5 +152,146 @@ LOOP_TEST(many_deadlines_at_once)
         WAIT_UNTIL(ends[at].count);
         ONCE_IS(ends[at], at % 2 ? -ETIMEDOUT : 0);
     }
+    END;
+}
+
+/* ---- deadlines and cancelled scopes ---- */
+
+static const char deadlines_text[] = "deadline\n"
+                                     "read: ETIMEDOUT\n"
+                                     "stream: ETIMEDOUT\n"
+                                     "copy: ETIMEDOUT\n"
+                                     "poll: ETIMEDOUT\n"
+                                     "sleep: ETIMEDOUT\n"
+                                     "promise: ETIMEDOUT\n"
+                                     "signal: ETIMEDOUT\n"
+                                     "recv: ETIMEDOUT\n"
+                                     "accept: ETIMEDOUT\n"
+                                     "timeout: ETIMEDOUT\n"
+                                     "splice: ETIMEDOUT\n"
+                                     "child: ETIMEDOUT\n"
+                                     "the scope: ETIMEDOUT\n"
+                                     "cancel\n"
+                                     "read: ECANCELED\n"
+                                     "stream: ECANCELED\n"
+                                     "copy: ECANCELED\n"
+                                     "poll: ECANCELED\n"
+                                     "sleep: ECANCELED\n"
+                                     "promise: ECANCELED\n"
+                                     "signal: ECANCELED\n"
+                                     "recv: ECANCELED\n"
+                                     "accept: ECANCELED\n"
+                                     "timeout: ECANCELED\n"
+                                     "splice: ECANCELED\n"
+                                     "child: ECANCELED\n"
+                                     "the scope: ECANCELED\n"
+                                     "fail\n"
+                                     "read: ECANCELED\n"
+                                     "stream: ECANCELED\n"
+                                     "copy: ECANCELED\n"
+                                     "poll: ECANCELED\n"
+                                     "sleep: ECANCELED\n"
+                                     "promise: ECANCELED\n"
+                                     "signal: ECANCELED\n"
+                                     "recv: ECANCELED\n"
+                                     "accept: ECANCELED\n"
+                                     "timeout: ECANCELED\n"
+                                     "splice: ECANCELED\n"
+                                     "child: ECANCELED\n"
+                                     "the scope: EPROTO\n"
+                                     "started when cancelled\n"
+                                     "read: ECANCELED\n"
+                                     "stream: ECANCELED\n"
+                                     "copy: ECANCELED\n"
+                                     "poll: ECANCELED\n"
+                                     "sleep: ECANCELED\n"
+                                     "promise: ECANCELED\n"
+                                     "signal: ECANCELED\n"
+                                     "recv: ECANCELED\n"
+                                     "accept: ECANCELED\n"
+                                     "timeout: ECANCELED\n"
+                                     "splice: ECANCELED\n"
+                                     "child: ECANCELED\n"
+                                     "the scope: ECANCELED\n";
+
+static unsigned n_waiting;
+static struct slot waiting[16];
+
+static void show_waiting(const char *const *names)
+{
+    for (unsigned i = 0; i < n_waiting; i++) {
+        CHECK_IS(waiting[i].count, 1);
+        show(names[i], waiting[i].result);
+    }
+    memset(waiting, 0, sizeof waiting);
+    n_waiting = 0;
+    slots_filled = 0;
+}
+
+static void wait_stream(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    CHECK(!chunk);
+    fill_slot(arg, result);
+}
+
+static const char *const waiting_names[] = {"read", "stream", "copy",    "poll",   "sleep", "promise",  "signal",
+                                            "recv", "accept", "timeout", "splice", "child", "the scope"};
+
+/* One of many kinds of job, none of which can end by itself. */
+static void start_waiting(struct loop_scope *scope)
+{
+    struct loop_flow *flows[2];
+    struct loop_scope *child;
+    struct sockaddr_in address;
+    int fds[2];
+
+    make_flows(scope, flows);
+    make_pipe(fds);
+    START(loop_read(&flows[0]->source, shown_bytes, 1, SLOT(&waiting[n_waiting++])));
+    START(loop_stream(&flows[0]->source, wait_stream, &waiting[n_waiting++]));
+    START(loop_copy(&flows[1]->source, &flows[1]->sink, SLOT(&waiting[n_waiting++])));
+    START(loop_poll(flows[0]->fd, POLLIN, SLOT(&waiting[n_waiting++])));
+    START(loop_sleep(scope, LOOP_NEVER, SLOT(&waiting[n_waiting++])));
+    START(loop_promise(scope, NULL, NULL, SLOT(&waiting[n_waiting++])));
+    START(loop_signal(scope, SIGUSR2, SLOT(&waiting[n_waiting++])));
+    START(loop_op_recv(scope, flows[0]->fd, shown_bytes, 1, 0, SLOT(&waiting[n_waiting++])));
+    START(loop_op_accept(scope, adopt(scope, make_listener(&address)), NULL, NULL, SLOT(&waiting[n_waiting++])));
+    START(loop_op_timeout(scope, INT64_MAX - 1, SLOT(&waiting[n_waiting++])));
+    START(loop_op_splice(scope, adopt(scope, fds[0]), LOOP_CURRENT, flows[0]->fd, LOOP_CURRENT, 1,
+                         SLOT(&waiting[n_waiting++])));
+    adopt(scope, fds[1]);
+    child = loop_scope_open(scope, SLOT(&waiting[n_waiting++]));
+    START(loop_sleep(child, LOOP_NEVER, NULL, NULL));
+}
+
+LOOP_TEST(p17_deadlines_and_cancelled_scopes)
+{
+    static struct loop_scope *scope;
+    static int way;
+
+    BEGIN;
+    for (way = 0; way < 4; way++) {
+        trace("%s", way == 0 ? "deadline" : way == 1 ? "cancel" : way == 2 ? "fail" : "started when cancelled");
+        scope = loop_scope_open(env->scope, SLOT(&waiting[12]));
+        if (way == 3) {
+            loop_scope_cancel(scope);
+        }
+        start_waiting(scope);
+        n_waiting++;
+        if (way < 3) {
+            AWAIT(turns(env->scope, 3, GO));
+            CHECK_IS(slots_filled, 0);
+        }
+        if (way == 0) {
+            loop_scope_deadline(scope, loop_now(env->loop) + LOOP_MILLISECOND);
+        } else if (way == 1) {
+            loop_scope_cancel(scope);
+        } else if (way == 2) {
+            loop_scope_fail(scope, -EPROTO);
+        }
+        WAIT_UNTIL(slots_filled == 13);
+        show_waiting(waiting_names);
+    }
+    CHECK_TEXT(trace_text(), deadlines_text);
     END;
 }

@@ -2,7 +2,11 @@
  *
  * loop_pipe.
  */
-#include "harness.h"
+#include "show.h"
+
+#include <loop/part.h>
+
+#include <sys/stat.h>
 
 /* ---- pipes ---- */
 
@@ -72,5 +76,86 @@ LOOP_TEST(pipe_in_a_scope_that_has_ended)
     CHECK(loop_scope_defer(scope_of_no_pipe, make_late_pipe, NULL));
     WAIT_UNTIL(ended.count);
     CHECK_IS(late_pipe, -ECANCELED);
+    END;
+}
+
+/* ---- pipes and fifos ---- */
+
+static const char fifos_text[] = "open a fifo for writing where nobody reads: ENXIO\n"
+                                 "write: 4\n"
+                                 "read: 4\n"
+                                 "read when the writer has gone: 0\n"
+                                 "op_read when the writer has gone: 0\n"
+                                 "write when the reader has gone: EPIPE\n"
+                                 "write once more: EPIPE\n"
+                                 "op_write when the reader has gone: EPIPE\n"
+                                 "write to both ends: 4\n"
+                                 "read from both ends: 4\n"
+                                 "read of an empty fifo: loop_cancel says 0, then -2\n"
+                                 "read of an empty fifo: ECANCELED\n"
+                                 "write to a pipe: 4\n"
+                                 "shutdown of a pipe: 0\n"
+                                 "write after the shutdown: EBADF\n"
+                                 "shutdown once more: EBADF\n"
+                                 "exact read to the end: 4\n"
+                                 "read at the end: 0\n"
+                                 "splice a byte of a file: 1\n"
+                                 "splice at the end of a file: 0\n"
+                                 "splice a byte to a file: 1\n"
+                                 "read what was spliced: 1\n"
+                                 "the byte is b\n"
+                                 "splice at the end of a pipe: 0\n";
+
+LOOP_TEST(p17_pipes_and_fifos)
+{
+    static struct loop_flow *reader, *writer;
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct loop_fd *file;
+    static struct loop_open_how both = {.flags = O_RDWR};
+
+    BEGIN;
+    shown_directory = make_directory();
+    CHECK_IS(mkfifo(path_of("fifo"), 0600), 0);
+    SHOW("open a fifo for writing where nobody reads", loop_op_openat2(env->scope, path_of("fifo"), &for_writing, GO));
+    AWAIT(loop_op_openat2(env->scope, path_of("fifo"), &for_reading, GO));
+    reader = flow_of(env->scope, (int)result);
+    AWAIT(loop_op_openat2(env->scope, path_of("fifo"), &for_writing, GO));
+    writer = flow_of(env->scope, (int)result);
+    SHOW("write", loop_write(&writer->sink, "fifo", 4, GO));
+    SHOW("read", loop_read_exact(&reader->source, shown_bytes, 4, GO));
+    loop_flow_close(writer);
+    SHOW("read when the writer has gone", loop_read(&reader->source, shown_bytes, 4, GO));
+    SHOW("op_read when the writer has gone", loop_op_read(NULL, reader->fd, shown_bytes, 1, LOOP_CURRENT, GO));
+    AWAIT(loop_op_openat2(env->scope, path_of("fifo"), &for_writing, GO));
+    writer = flow_of(env->scope, (int)result);
+    loop_flow_close(reader);
+    AWAIT(turns(env->scope, 3, GO));
+    SHOW("write when the reader has gone", loop_write(&writer->sink, "x", 1, GO));
+    SHOW("write once more", loop_write(&writer->sink, "x", 1, GO));
+    SHOW("op_write when the reader has gone", loop_op_write(NULL, writer->fd, "x", 1, LOOP_CURRENT, GO));
+    AWAIT(loop_op_openat2(env->scope, path_of("fifo"), &both, GO));
+    writer = flow_of(env->scope, (int)result);
+    SHOW("write to both ends", loop_write(&writer->sink, "both", 4, GO));
+    SHOW("read from both ends", loop_read_exact(&writer->source, shown_bytes, 4, GO));
+    SHOW_CANCELLED("read of an empty fifo", loop_read(&writer->source, shown_bytes, 1, GO));
+    remove_directory(shown_directory);
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    SHOW("write to a pipe", loop_write(sink, "pipe", 4, GO));
+    SHOW("shutdown of a pipe", loop_shutdown(sink, GO));
+    SHOW("write after the shutdown", loop_write(sink, "x", 1, GO));
+    SHOW("shutdown once more", loop_shutdown(sink, GO));
+    SHOW("exact read to the end", loop_read_exact(source, shown_bytes, 10, GO));
+    SHOW("read at the end", loop_read(source, shown_bytes, 10, GO));
+    file = adopt(env->scope, make_file("abc", 3));
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    SHOW("splice a byte of a file", loop_op_splice(NULL, file, 1, sink->ops->fd(sink), LOOP_CURRENT, 1, GO));
+    SHOW("splice at the end of a file", loop_op_splice(NULL, file, 3, sink->ops->fd(sink), LOOP_CURRENT, 1, GO));
+    SHOW("splice a byte to a file", loop_op_splice(NULL, source->ops->fd(source), LOOP_CURRENT, file, 0, 1, GO));
+    SHOW("read what was spliced", loop_op_read(NULL, file, shown_bytes, 1, 0, GO));
+    trace("the byte is %c", shown_bytes[0]);
+    loop_sink_close(sink);
+    SHOW("splice at the end of a pipe", loop_op_splice(NULL, source->ops->fd(source), LOOP_CURRENT, file, 0, 1, GO));
+    CHECK_TEXT(trace_text(), fifos_text);
     END;
 }

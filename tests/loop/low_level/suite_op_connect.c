@@ -3,6 +3,9 @@
  * loop_op_connect: connections that are made, and those that are refused.
  */
 #include "descriptors.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 #include <sys/un.h>
 
@@ -154,5 +157,90 @@ LOOP_TEST(p03_addresses_are_copied)
     fd = adopt(env->scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     AWAIT(connect_by_local_address(fd, &address, GO));
     CHECK_IS(result, 0);
+    END;
+}
+
+/* ---- sockets ---- */
+
+static const char sockets_text[] = "connect refused: ECONNREFUSED\n"
+                                   "connect with a short address: EINVAL\n"
+                                   "connect with an address of nothing: EINVAL\n"
+                                   "connect to another family: EAFNOSUPPORT\n"
+                                   "connect: 0\n"
+                                   "connect again: EISCONN\n"
+                                   "recv that doesn't wait: EAGAIN\n"
+                                   "recv_msg that doesn't wait: EAGAIN\n"
+                                   "send: 1\n"
+                                   "peek: 1\n"
+                                   "recv: 1\n"
+                                   "shutdown for writing: 0\n"
+                                   "send after the shutdown: EPIPE\n"
+                                   "write after the shutdown: EPIPE\n"
+                                   "recv at the end: 0\n"
+                                   "read at the end: 0\n"
+                                   "stream at the end: 0\n"
+                                   "recv_multishot at the end: 0\n"
+                                   "write the other way: 4\n"
+                                   "read it: 4\n"
+                                   "loop_shutdown: 0\n"
+                                   "loop_shutdown again: 0\n"
+                                   "connect to a missing path: ENOENT\n"
+                                   "connect to a directory: ECONNREFUSED\n";
+
+static struct loop_flow *tcp_socket(struct loop_scope *scope)
+{
+    return flow_of(scope, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+static struct loop_flow *unix_socket(struct loop_scope *scope)
+{
+    return flow_of(scope, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+LOOP_TEST(p17_sockets)
+{
+    static struct loop_flow *one, *other;
+    static struct loop_fd *listener;
+    static struct sockaddr_in address, nobody;
+    static struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = "/tmp/noria-no-such-socket"};
+
+    BEGIN;
+    close(make_listener(&nobody));
+    listener = adopt(env->scope, make_listener(&address));
+    one = tcp_socket(env->scope);
+    SHOW("connect refused", loop_op_connect(NULL, one->fd, (struct sockaddr *)&nobody, sizeof nobody, GO));
+    one = tcp_socket(env->scope);
+    SHOW("connect with a short address", loop_op_connect(NULL, one->fd, (struct sockaddr *)&address, 3, GO));
+    SHOW("connect with an address of nothing", loop_op_connect(NULL, one->fd, (struct sockaddr *)&address, 0, GO));
+    SHOW("connect to another family", loop_op_connect(NULL, one->fd, (struct sockaddr *)&local, sizeof local, GO));
+    SHOW("connect", loop_op_connect(NULL, one->fd, (struct sockaddr *)&address, sizeof address, GO));
+    SHOW("connect again", loop_op_connect(NULL, one->fd, (struct sockaddr *)&address, sizeof address, GO));
+    AWAIT(loop_op_accept(NULL, listener, NULL, NULL, GO));
+    CHECK(result >= 0 && fcntl((int)result, F_GETFD) == FD_CLOEXEC && fcntl((int)result, F_GETFL) & O_NONBLOCK);
+    other = flow_of(env->scope, (int)result);
+    SHOW("recv that doesn't wait", loop_op_recv(NULL, one->fd, shown_bytes, 1, MSG_DONTWAIT, GO));
+    SHOW("recv_msg that doesn't wait",
+         loop_op_recv_msg(NULL, one->fd, &(struct loop_message){.iov = &one_byte, .n_iov = 1, .flags = MSG_DONTWAIT},
+                          GO));
+    SHOW("send", loop_op_send(NULL, one->fd, "a", 1, 0, GO));
+    SHOW("peek", loop_op_recv(NULL, other->fd, shown_bytes, 1, MSG_PEEK, GO));
+    SHOW("recv", loop_op_recv(NULL, other->fd, shown_bytes, 1, 0, GO));
+    SHOW("shutdown for writing", loop_op_shutdown(NULL, one->fd, SHUT_WR, GO));
+    SHOW("send after the shutdown", loop_op_send(NULL, one->fd, "a", 1, 0, GO));
+    SHOW("write after the shutdown", loop_write(&one->sink, "a", 1, GO));
+    SHOW("recv at the end", loop_op_recv(NULL, other->fd, shown_bytes, 1, 0, GO));
+    SHOW("read at the end", loop_read(&other->source, shown_bytes, 1, GO));
+    SHOW("stream at the end", loop_stream(&other->source, STREAM_END));
+    SHOW("recv_multishot at the end",
+         loop_op_recv_multishot(NULL, other->fd, loop_buffers_create(env->scope, 1, 64), RECEIVE_END));
+    SHOW("write the other way", loop_write(&other->sink, "back", 4, GO));
+    SHOW("read it", loop_read_exact(&one->source, shown_bytes, 4, GO));
+    SHOW("loop_shutdown", loop_shutdown(&other->sink, GO));
+    SHOW("loop_shutdown again", loop_shutdown(&other->sink, GO));
+    one = unix_socket(env->scope);
+    SHOW("connect to a missing path", loop_op_connect(NULL, one->fd, (struct sockaddr *)&local, sizeof local, GO));
+    local.sun_path[4] = 0;
+    SHOW("connect to a directory", loop_op_connect(NULL, one->fd, (struct sockaddr *)&local, sizeof local, GO));
+    CHECK_TEXT(trace_text(), sockets_text);
     END;
 }

@@ -3,6 +3,9 @@
  * loop_op_openat2: what it opens and creates, what it refuses, and what a cancel leaves.
  */
 #include "descriptors.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -305,5 +308,55 @@ LOOP_TEST(p03_paths_are_copied)
     AWAIT(open_by_local_path(env->scope, GO));
     CHECK(result >= 0);
     close((int)result);
+    END;
+}
+
+/* ---- files and paths ---- */
+
+static const char paths_text[] = "open what is missing: ENOENT\n"
+                                 "create what is there: EEXIST\n"
+                                 "open nothing: ENOENT\n"
+                                 "open a long name: ENAMETOOLONG\n"
+                                 "open beneath a file: ENOTDIR\n"
+                                 "open a directory for writing: EISDIR\n"
+                                 "open a file as a directory: ENOTDIR\n"
+                                 "open a link without following: ELOOP\n"
+                                 "open .. beneath: EXDEV\n"
+                                 "open a link that leads out: EXDEV\n"
+                                 "open an absolute path beneath: EXDEV\n"
+                                 "open a link where none may be: ELOOP\n";
+
+LOOP_TEST(p17_paths)
+{
+    static struct loop_open_how how;
+    static struct loop_fd *dir;
+    static char too_long[300];
+
+    BEGIN;
+    dir = make_paths(env->scope);
+    memset(too_long, 'n', sizeof too_long - 1);
+    SHOW("open what is missing", loop_op_openat2(env->scope, path_of("file"), &for_reading, GO));
+    how = (struct loop_open_how){.dir = dir, .flags = O_RDWR | O_CREAT | O_EXCL, .mode = 0600};
+    AWAIT(loop_op_openat2(env->scope, "file", &how, GO));
+    CHECK(result >= 0);
+    CHECK_IS(fcntl((int)result, F_GETFD), FD_CLOEXEC);
+    close((int)result);
+    SHOW("create what is there", loop_op_openat2(env->scope, "file", &how, GO));
+    SHOW("open nothing", loop_op_openat2(env->scope, "", &for_reading, GO));
+    SHOW("open a long name", loop_op_openat2(env->scope, too_long, &for_reading, GO));
+    SHOW("open beneath a file", loop_op_openat2(env->scope, path_of("file/name"), &for_reading, GO));
+    SHOW("open a directory for writing", loop_op_openat2(env->scope, shown_directory, &for_writing, GO));
+    how = (struct loop_open_how){.dir = dir, .flags = O_RDONLY | O_DIRECTORY};
+    SHOW("open a file as a directory", loop_op_openat2(env->scope, "file", &how, GO));
+    how.flags = O_RDONLY | O_NOFOLLOW;
+    SHOW("open a link without following", loop_op_openat2(env->scope, "link", &how, GO));
+    how = (struct loop_open_how){.dir = dir, .flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+    SHOW("open .. beneath", loop_op_openat2(env->scope, "..", &how, GO));
+    SHOW("open a link that leads out", loop_op_openat2(env->scope, "away", &how, GO));
+    SHOW("open an absolute path beneath", loop_op_openat2(env->scope, "/tmp", &how, GO));
+    how.resolve = RESOLVE_NO_SYMLINKS;
+    SHOW("open a link where none may be", loop_op_openat2(env->scope, "link", &how, GO));
+    remove_directory(shown_directory);
+    CHECK_TEXT(trace_text(), paths_text);
     END;
 }

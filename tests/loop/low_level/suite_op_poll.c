@@ -3,6 +3,9 @@
  * loop_poll and loop_op_poll_add: what each kind of descriptor reports, and when.
  */
 #include "descriptors.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -250,5 +253,129 @@ LOOP_TEST(poll_of_what_cannot_be_polled_and_for_what_is_none)
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_op_poll_add(env->scope, pair[0], POLLIN | 1u << 30, GO));
     CHECK_IS(result, -EINVAL);
+    END;
+}
+
+/* ---- what poll sees ---- */
+
+static const char polls_text[] = "a file: in out\n"
+                                 "  the same at the low level: in out\n"
+                                 "a directory: in\n"
+                                 "  the same at the low level: in\n"
+                                 "/dev/null: in out\n"
+                                 "  the same at the low level: in out\n"
+                                 "the writing end of a pipe: out\n"
+                                 "  the same at the low level: out\n"
+                                 "the reading end with a byte: in\n"
+                                 "  the same at the low level: in\n"
+                                 "the reading end with a byte and no writer: in hup\n"
+                                 "  the same at the low level: in hup\n"
+                                 "the reading end at its end: hup\n"
+                                 "  the same at the low level: hup\n"
+                                 "the writing end without a reader: out err\n"
+                                 "  the same at the low level: out err\n"
+                                 "a socket: out\n"
+                                 "  the same at the low level: out\n"
+                                 "a socket with a byte: in out\n"
+                                 "  the same at the low level: in out\n"
+                                 "the same asked for input: in\n"
+                                 "  the same at the low level: in\n"
+                                 "a socket whose peer has half-closed: in out rdhup\n"
+                                 "  the same at the low level: in out rdhup\n"
+                                 "a socket whose peer has gone: in out hup rdhup\n"
+                                 "  the same at the low level: in out hup rdhup\n"
+                                 "a listener with a connection: in\n"
+                                 "  the same at the low level: in\n"
+                                 "an eventfd: out\n"
+                                 "  the same at the low level: out\n"
+                                 "an eventfd with a count: in out\n"
+                                 "  the same at the low level: in out\n";
+
+static void show_events(const char *what, int64_t events)
+{
+    if (events < 0) {
+        show(what, events);
+        return;
+    }
+    trace("%s:%s%s%s%s%s%s", what, events & POLLIN ? " in" : "", events & POLLOUT ? " out" : "",
+          events & POLLPRI ? " pri" : "", events & POLLERR ? " err" : "", events & POLLHUP ? " hup" : "",
+          events & POLLRDHUP ? " rdhup" : "");
+}
+
+/* Asks the low level as soon as loop_poll has answered. */
+static struct {
+    struct loop_fd *fd;
+    unsigned events;
+    int64_t result;
+} polled;
+
+static void poll_again(void *unused, int64_t result)
+{
+    (void)unused;
+    polled.result = result;
+    CHECK(loop_op_poll_add(NULL, polled.fd, polled.events, GO) != 0);
+}
+
+static loop_job poll_twice(struct loop_fd *fd, unsigned events)
+{
+    polled.fd = fd;
+    polled.events = events;
+    return loop_poll(fd, events, poll_again, NULL);
+}
+
+#define ALL (POLLIN | POLLOUT | POLLPRI | POLLRDHUP)
+
+#define SHOW_POLL(what, fd, events)                                                                                    \
+    do {                                                                                                               \
+        AWAIT(poll_twice(fd, events));                                                                                 \
+        show_events(what, polled.result);                                                                              \
+        show_events("  the same at the low level", result);                                                            \
+    } while (0)
+
+LOOP_TEST(p17_polls_of_every_kind_of_descriptor)
+{
+    static struct loop_fd *ends[2], *pair[2], *listener, *counter;
+    static struct sockaddr_in address;
+    static int fds[2], client;
+
+    BEGIN;
+    SHOW_POLL("a file", adopt(env->scope, make_file("file", 4)), ALL);
+    SHOW_POLL("a directory", adopt(env->scope, open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC)), POLLIN);
+    SHOW_POLL("/dev/null", adopt(env->scope, open("/dev/null", O_RDWR | O_CLOEXEC)), ALL);
+    make_pipe(fds);
+    ends[0] = adopt(env->scope, fds[0]);
+    ends[1] = adopt(env->scope, fds[1]);
+    SHOW_POLL("the writing end of a pipe", ends[1], POLLOUT);
+    CHECK_IS(write(fds[1], "x", 1), 1);
+    SHOW_POLL("the reading end with a byte", ends[0], POLLIN);
+    loop_fd_close(ends[1]);
+    AWAIT(turns(env->scope, 3, GO));
+    SHOW_POLL("the reading end with a byte and no writer", ends[0], POLLIN);
+    CHECK_IS(drain(fds[0]), 1);
+    SHOW_POLL("the reading end at its end", ends[0], POLLIN);
+    make_pipe(fds);
+    close(fds[0]);
+    SHOW_POLL("the writing end without a reader", adopt(env->scope, fds[1]), POLLOUT);
+    make_pair(fds);
+    pair[0] = adopt(env->scope, fds[0]);
+    pair[1] = adopt(env->scope, fds[1]);
+    SHOW_POLL("a socket", pair[0], ALL);
+    CHECK_IS(send(fds[1], "x", 1, 0), 1);
+    SHOW_POLL("a socket with a byte", pair[0], ALL);
+    SHOW_POLL("the same asked for input", pair[0], POLLIN);
+    CHECK_IS(shutdown(fds[1], SHUT_WR), 0);
+    SHOW_POLL("a socket whose peer has half-closed", pair[0], ALL);
+    loop_fd_close(pair[1]);
+    AWAIT(turns(env->scope, 3, GO));
+    SHOW_POLL("a socket whose peer has gone", pair[0], ALL);
+    listener = adopt(env->scope, make_listener(&address));
+    client = connect_to(&address);
+    SHOW_POLL("a listener with a connection", listener, POLLIN);
+    close(client);
+    counter = adopt(env->scope, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    SHOW_POLL("an eventfd", counter, POLLIN | POLLOUT);
+    CHECK_IS(eventfd_write(loop_fd_peek(counter), 1), 0);
+    SHOW_POLL("an eventfd with a count", counter, POLLIN | POLLOUT);
+    CHECK_TEXT(trace_text(), polls_text);
     END;
 }

@@ -2,7 +2,9 @@
  *
  * loop_op_read, loop_op_write and their forms with vectors, registered chunks and chunks, on files, pipes and sockets.
  */
-#include "harness.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 /* ---- read, write and their kin ---- */
 
@@ -256,5 +258,69 @@ LOOP_TEST(read_only_and_closed_descriptors)
     CHECK_IS(result, -EBADF);
     AWAIT(loop_op_accept(NULL, fd, NULL, NULL, GO));
     CHECK_IS(result, -EBADF);
+    END;
+}
+
+/* ---- files and paths ---- */
+
+static const char files_text[] = "read an empty file: 0\n"
+                                 "write: 11\n"
+                                 "read at the end: 0\n"
+                                 "op_read at 4: 1\n"
+                                 "the byte is o\n"
+                                 "op_read at the end: 0\n"
+                                 "op_read far beyond: 0\n"
+                                 "op_write at 5: 1\n"
+                                 "fsync: 0\n"
+                                 "fdatasync: 0\n"
+                                 "exact read of more than there is: 11\n"
+                                 "the bytes are hello-world\n"
+                                 "stream at the end: 0\n"
+                                 "copy at the end: 0\n"
+                                 "op_write beyond the end: 1\n"
+                                 "copy of what was added: 10\n"
+                                 "shutdown of a file's sink: 0\n"
+                                 "append: 3\n"
+                                 "append more: 1\n"
+                                 "exact read of what was appended: 14\n";
+
+LOOP_TEST(p17_files)
+{
+    static struct loop_flow *file, *again;
+    static struct loop_open_how how;
+    static struct loop_fd *dir;
+
+    BEGIN;
+    dir = make_paths(env->scope);
+    how = (struct loop_open_how){.dir = dir, .flags = O_RDWR | O_CREAT | O_EXCL, .mode = 0600};
+    AWAIT(loop_op_openat2(env->scope, "file", &how, GO));
+    file = flow_of(env->scope, (int)result);
+    SHOW("read an empty file", loop_read(&file->source, shown_bytes, 10, GO));
+    SHOW("write", loop_write(&file->sink, "hello world", 11, GO));
+    SHOW("read at the end", loop_read(&file->source, shown_bytes, 10, GO));
+    SHOW("op_read at 4", loop_op_read(NULL, file->fd, shown_bytes, 1, 4, GO));
+    trace("the byte is %c", shown_bytes[0]);
+    SHOW("op_read at the end", loop_op_read(NULL, file->fd, shown_bytes, 1, 11, GO));
+    SHOW("op_read far beyond", loop_op_read(NULL, file->fd, shown_bytes, 1, INT64_C(1) << 40, GO));
+    SHOW("op_write at 5", loop_op_write(NULL, file->fd, "-", 1, 5, GO));
+    SHOW("fsync", loop_op_fsync(NULL, file->fd, 0, GO));
+    SHOW("fdatasync", loop_op_fsync(NULL, file->fd, LOOP_OP_DATA_ONLY, GO));
+    AWAIT(loop_op_openat2(env->scope, path_of("link"), &for_reading, GO));
+    again = flow_of(env->scope, (int)result);
+    SHOW("exact read of more than there is", loop_read_exact(&again->source, shown_bytes, 100, GO));
+    trace("the bytes are %.11s", shown_bytes);
+    SHOW("stream at the end", loop_stream(&again->source, STREAM_END));
+    SHOW("copy at the end", loop_copy(&again->source, &file->sink, GO));
+    SHOW("op_write beyond the end", loop_op_write(NULL, file->fd, "x", 1, 20, GO));
+    SHOW("copy of what was added", loop_copy(&again->source, loop_null_sink(env->scope), GO));
+    SHOW("shutdown of a file's sink", loop_shutdown(&file->sink, GO));
+    how = (struct loop_open_how){.dir = dir, .flags = O_WRONLY | O_APPEND};
+    AWAIT(loop_op_openat2(env->scope, "file", &how, GO));
+    again = flow_of(env->scope, (int)result);
+    SHOW("append", loop_write(&again->sink, "end", 3, GO));
+    SHOW("append more", loop_op_write(NULL, again->fd, "!", 1, LOOP_CURRENT, GO));
+    SHOW("exact read of what was appended", loop_read_exact(&file->source, shown_bytes, 100, GO));
+    remove_directory(shown_directory);
+    CHECK_TEXT(trace_text(), files_text);
     END;
 }

@@ -3,6 +3,9 @@
  * loop_op_recv and loop_op_send: flags, errors, and the ends of streams and datagrams.
  */
 #include "descriptors.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 /* ---- sockets ---- */
 
@@ -200,5 +203,56 @@ LOOP_TEST(datagrams_keep_their_limits)
     CHECK(memcmp(bytes, "th", 2) == 0);
     AWAIT(loop_op_recv(env->scope, pair[1], bytes, 16, MSG_DONTWAIT, GO));
     CHECK_IS(result, -EAGAIN);
+    END;
+}
+
+/* ---- sockets ---- */
+
+static const char gone_text[] = "accept on a datagram socket: EOPNOTSUPP\n"
+                                "send an empty datagram: 0\n"
+                                "recv it: 0\n"
+                                "recv_msg of a byte of a datagram: 1\n"
+                                "truncated 1\n"
+                                "send a datagram to nobody: ECONNREFUSED\n"
+                                "read when the peer has gone: 0\n"
+                                "write when the peer has gone: EPIPE\n"
+                                "write again: EPIPE\n"
+                                "drained after that: EPIPE\n"
+                                "shutdown after that: 0\n"
+                                "send when the peer has gone: EPIPE\n"
+                                "send_msg when the peer has gone: EPIPE\n"
+                                "copy to a peer that has gone: EPIPE\n";
+
+LOOP_TEST(p17_datagrams_and_peers_that_have_gone)
+{
+    static struct loop_flow *flows[2], *pair[2];
+    static int fds[2];
+
+    BEGIN;
+    CHECK_IS(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+    pair[0] = flow_of(env->scope, fds[0]);
+    pair[1] = flow_of(env->scope, fds[1]);
+    SHOW("accept on a datagram socket", loop_op_accept(NULL, pair[0]->fd, NULL, NULL, GO));
+    SHOW("send an empty datagram", loop_op_send(NULL, pair[0]->fd, shown_bytes, 0, 0, GO));
+    SHOW("recv it", loop_op_recv(NULL, pair[1]->fd, shown_bytes, 10, 0, GO));
+    CHECK_IS(send(fds[0], "datagram", 8, 0), 8);
+    one_message = (struct loop_message){.iov = &one_byte, .n_iov = 1};
+    SHOW("recv_msg of a byte of a datagram", loop_op_recv_msg(NULL, pair[1]->fd, &one_message, GO));
+    trace("truncated %d", (one_message.flags & MSG_TRUNC) != 0);
+    loop_flow_close(pair[1]);
+    AWAIT(turns(env->scope, 3, GO));
+    SHOW("send a datagram to nobody", loop_op_send(NULL, pair[0]->fd, "x", 1, 0, GO));
+    make_flows(env->scope, flows);
+    loop_flow_close(flows[1]);
+    AWAIT(turns(env->scope, 3, GO));
+    SHOW("read when the peer has gone", loop_read(&flows[0]->source, shown_bytes, 1, GO));
+    SHOW("write when the peer has gone", loop_write(&flows[0]->sink, "x", 1, GO));
+    SHOW("write again", loop_write(&flows[0]->sink, "x", 1, GO));
+    SHOW("drained after that", loop_sink_wait_drained(&flows[0]->sink, GO));
+    SHOW("shutdown after that", loop_shutdown(&flows[0]->sink, GO));
+    SHOW("send when the peer has gone", loop_op_send(NULL, flows[0]->fd, "x", 1, 0, GO));
+    SHOW("send_msg when the peer has gone", loop_op_send_msg(NULL, flows[0]->fd, &one_message, GO));
+    SHOW("copy to a peer that has gone", loop_copy(loop_memory_source(env->scope, "x", 1), &flows[0]->sink, GO));
+    CHECK_TEXT(trace_text(), gone_text);
     END;
 }

@@ -4,6 +4,9 @@
  * meanwhile.
  */
 #include "descriptors.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -256,5 +259,30 @@ LOOP_TEST(splice_passes_the_mark_of_urgent_data)
     CHECK(memcmp(got, "abcdef", 6) == 0);
     close(pair[1]);
     close(channel[0]);
+    END;
+}
+
+/* ---- descriptors of the wrong kind ---- */
+
+/* What splice(2) refuses at once doesn't wait for bytes that can never come. */
+LOOP_TEST(p17_splices_that_can_never_be)
+{
+    static struct loop_fd *ends[2], *file;
+    static struct slot slots[3];
+    static int fds[2];
+
+    BEGIN;
+    make_pipe(fds);
+    ends[0] = adopt(env->scope, fds[0]);
+    ends[1] = adopt(env->scope, fds[1]);
+    file = adopt(env->scope, make_file("file", 4));
+    START(loop_op_splice(NULL, ends[0], LOOP_CURRENT, ends[1], LOOP_CURRENT, 1, SLOT(&slots[0])));
+    START(loop_op_splice(NULL, ends[1], LOOP_CURRENT, file, 0, 1, SLOT(&slots[1])));
+    START(loop_op_splice(NULL, file, 0, ends[0], LOOP_CURRENT, 1, SLOT(&slots[2])));
+    AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
+    for (int i = 0; i < 3; i++) {
+        show("splice", slots[i].count ? slots[i].result : 0);
+    }
+    CHECK_TEXT(trace_text(), "splice: EINVAL\nsplice: EBADF\nsplice: EBADF\n");
     END;
 }

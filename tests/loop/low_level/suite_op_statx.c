@@ -3,6 +3,9 @@
  * loop_op_statx and loop_op_fsync: paths and descriptors, and their errors.
  */
 #include "descriptors.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 #include <linux/stat.h>
 #include <sys/stat.h>
@@ -136,5 +139,48 @@ LOOP_TEST(fsync_of_files_and_of_what_is_none)
     CHECK_IS(result, -EINVAL);
     AWAIT(loop_op_fsync(env->scope, pair[0], LOOP_OP_DATA_ONLY, GO));
     CHECK_IS(result, -EINVAL);
+    END;
+}
+
+/* ---- files and paths ---- */
+
+static const char statx_text[] = "statx of a missing file: ENOENT\n"
+                                 "statx of nothing: ENOENT\n"
+                                 "statx of a file: 0\n"
+                                 "size 21, type 100000\n"
+                                 "statx of a link: 0\n"
+                                 "type 120000\n"
+                                 "statx of a descriptor: 0\n"
+                                 "size 21\n"
+                                 "statx of a directory: 0\n"
+                                 "type 40000\n"
+                                 "statx of an absolute path: 0\n"
+                                 "type 20000\n"
+                                 "statx of a missing absolute path: ENOENT\n";
+
+LOOP_TEST(p17_statx)
+{
+    static struct loop_fd *dir, *file;
+
+    BEGIN;
+    dir = make_paths(env->scope);
+    file = adopt(env->scope, open(path_of("file"), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    CHECK_IS(ftruncate(loop_fd_peek(file), 21), 0);
+    SHOW("statx of a missing file", loop_op_statx(env->scope, dir, "missing", 0, STATX_SIZE, &shown_status, GO));
+    SHOW("statx of nothing", loop_op_statx(env->scope, dir, "", 0, STATX_SIZE, &shown_status, GO));
+    SHOW("statx of a file", loop_op_statx(env->scope, dir, "file", 0, STATX_SIZE | STATX_TYPE, &shown_status, GO));
+    trace("size %llu, type %o", (unsigned long long)shown_status.stx_size, shown_status.stx_mode & S_IFMT);
+    SHOW("statx of a link", loop_op_statx(env->scope, dir, "link", AT_SYMLINK_NOFOLLOW, STATX_TYPE, &shown_status, GO));
+    trace("type %o", shown_status.stx_mode & S_IFMT);
+    SHOW("statx of a descriptor", loop_op_statx(env->scope, file, "", AT_EMPTY_PATH, STATX_SIZE, &shown_status, GO));
+    trace("size %llu", (unsigned long long)shown_status.stx_size);
+    SHOW("statx of a directory", loop_op_statx(env->scope, dir, "", AT_EMPTY_PATH, STATX_TYPE, &shown_status, GO));
+    trace("type %o", shown_status.stx_mode & S_IFMT);
+    SHOW("statx of an absolute path", loop_op_statx(env->scope, NULL, "/dev/null", 0, STATX_TYPE, &shown_status, GO));
+    trace("type %o", shown_status.stx_mode & S_IFMT);
+    SHOW("statx of a missing absolute path",
+         loop_op_statx(env->scope, dir, "/missing", 0, STATX_TYPE, &shown_status, GO));
+    remove_directory(shown_directory);
+    CHECK_TEXT(trace_text(), statx_text);
     END;
 }

@@ -3,11 +3,12 @@
  * Operations of the low level that wait for the same socket: each gets what comes in the order of the calls, whichever
  * of them the kernel would wake first.
  */
-#include "harness.h"
+#include "show.h"
+
+#include <loop/part.h>
 
 #define WAITERS 6
 #define PIECE 32768
-
 static struct once waits[WAITERS];
 static loop_job jobs[WAITERS];
 static struct loop_fd *fd;
@@ -401,5 +402,107 @@ LOOP_TEST(polls_are_resumed_in_the_order_of_the_calls)
     CHECK_IS(priority.count, 0);
     loop_fd_destroy(fd);
     close(peer);
+    END;
+}
+
+/* ---- the order of what happens to one object ---- */
+
+static const char order_text[] = "write 1: 3\n"
+                                 "write of nothing: 0\n"
+                                 "write 2: 5\n"
+                                 "shutdown: 0\n"
+                                 "write after the shutdown: EPIPE\n"
+                                 "read 1: 4\n"
+                                 "read 2: 3\n"
+                                 "read 3: 1\n"
+                                 "read 4: 0\n"
+                                 "onethree\n"
+                                 "queued 36, full 1\n"
+                                 "refused 1: ENOBUFS\n"
+                                 "refused 2: ENOBUFS\n"
+                                 "queued 1: 6\n"
+                                 "queued 2: 30\n"
+                                 "drained: 0\n"
+                                 "queued 0, full 0\n";
+
+/* On both backends it is that of the calls, whatever waits where. */
+LOOP_TEST(p17_order_of_reads_of_every_kind)
+{
+    static struct loop_flow *flows[2];
+    static struct once first, second, third;
+    static char got[3];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_op_recv(NULL, flows[1]->fd, &got[0], 1, 0, ONCE(&first)));
+    START(loop_op_recv(NULL, flows[1]->fd, &got[1], 1, 0, ONCE(&second)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_fd_unread(flows[1]->fd, "a", 1), 0);
+    WAIT_UNTIL(first.count);
+    ONCE_IS(first, 1);
+    CHECK_IS(second.count, 0);
+    START(loop_read(&flows[1]->source, &got[2], 1, ONCE(&third)));
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_write(&flows[0]->sink, "bc", 2, GO));
+    WAIT_UNTIL(second.count && third.count);
+    CHECK(memcmp(got, "abc", 3) == 0);
+    END;
+}
+
+LOOP_TEST(p17_a_receive_comes_after_a_read_that_waits)
+{
+    static struct loop_flow *flows[2];
+    static struct once first, second;
+    static char got[2];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_read(&flows[1]->source, &got[0], 1, ONCE(&first)));
+    START(loop_op_recv(NULL, flows[1]->fd, &got[1], 1, 0, ONCE(&second)));
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_write(&flows[0]->sink, "ab", 2, GO));
+    WAIT_UNTIL(first.count && second.count);
+    CHECK(memcmp(got, "ab", 2) == 0);
+    END;
+}
+
+LOOP_TEST(p17_order_on_one_sink_and_one_source)
+{
+    static struct loop_flow *flows[2];
+    static struct iovec nothing;
+    static struct slot waited;
+    static char got[64];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_write(&flows[0]->sink, "one", 3, NAMED("write 1")));
+    START(loop_writev(&flows[0]->sink, &nothing, 1, NAMED("write of nothing")));
+    START(loop_write(&flows[0]->sink, "three", 5, NAMED("write 2")));
+    START(loop_shutdown(&flows[0]->sink, NAMED("shutdown")));
+    START(loop_write(&flows[0]->sink, "late", 4, NAMED("write after the shutdown")));
+    WAIT_UNTIL(slots_filled == 5);
+    START(loop_read_exact(&flows[1]->source, got, 4, NAMED("read 1")));
+    START(loop_read_exact(&flows[1]->source, got + 4, 3, NAMED("read 2")));
+    START(loop_read_exact(&flows[1]->source, got + 7, 3, NAMED("read 3")));
+    START(loop_read(&flows[1]->source, got + 10, 3, NAMED("read 4")));
+    WAIT_UNTIL(slots_filled == 9);
+    trace("%s", got);
+    stuff(loop_fd_peek(flows[1]->fd));
+    CHECK_IS(loop_sink_limit(&flows[1]->sink, 10), 0);
+    START(loop_write(&flows[1]->sink, got, 6, NAMED("queued 1")));
+    START(loop_write(&flows[1]->sink, got, 30, NAMED("queued 2")));
+    START(loop_write(&flows[1]->sink, got, 1, NAMED("refused 1")));
+    START(loop_write(&flows[1]->sink, got, 1, NAMED("refused 2")));
+    trace("queued %zu, full %d", loop_sink_queued(&flows[1]->sink), loop_sink_is_full(&flows[1]->sink));
+    WAIT_UNTIL(slots_filled == 11);
+    START(loop_sink_wait_drained(&flows[1]->sink, SLOT(&waited)));
+    AWAIT(turns(env->scope, 2, GO));
+    while (slots_filled < 14) {
+        drain(loop_fd_peek(flows[0]->fd));
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    show("drained", waited.result);
+    trace("queued %zu, full %d", loop_sink_queued(&flows[1]->sink), loop_sink_is_full(&flows[1]->sink));
+    CHECK_TEXT(trace_text(), order_text);
     END;
 }
