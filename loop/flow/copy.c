@@ -10,7 +10,7 @@
 #include <loop/flow/copy_to_file.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/file_copy.h>
-#include <loop/flow/check.h>
+#include <loop/flow/own/check.h>
 #include <loop/flow/own/own.h>
 #include <loop/part.h>
 

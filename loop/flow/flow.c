@@ -2,7 +2,7 @@
  *
  * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
  */
-#include <loop/flow/check.h>
+#include <loop/flow/own/check.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/read.h>

@@ -4,7 +4,7 @@
  * source_stream.c all other sources.
  */
 #include <loop/flow/descriptor_stream.h>
-#include <loop/flow/check.h>
+#include <loop/flow/own/check.h>
 #include <loop/flow/source_stream.h>
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include <loop/flow/buffered/reader_keep.h>
 #include <loop/flow/buffered/reader_rest.h>
 #include <loop/flow/buffered/reader_steps.h>
-#include <loop/flow/check.h>
+#include <loop/flow/own/check.h>
 #include <loop/part.h>
 
 #include <errno.h>

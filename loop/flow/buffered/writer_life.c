@@ -10,7 +10,7 @@
 #include <loop/flow/buffered/writer_life.h>
 
 #include <loop/flow/buffered/writer_send.h>
-#include <loop/flow/check.h>
+#include <loop/flow/own/check.h>
 #include <loop/part.h>
 
 #include <errno.h>

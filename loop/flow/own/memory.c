@@ -3,7 +3,7 @@
  * Sources and sinks without a descriptor: memory, nothing, and random bytes. What is asked of them is done in the call;
  * the continuation hears of it from the loop, as ever.
  */
-#include <loop/flow/check.h>
+#include <loop/flow/own/check.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/process.h>
 #include <loop/part.h>

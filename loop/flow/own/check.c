@@ -2,7 +2,7 @@
  *
  * Checks of sources, sinks and flows.
  */
-#include <loop/flow/check.h>
+#include <loop/flow/own/check.h>
 
 #include <loop/part.h>
 #include <loop/flow/own/rest.h>
