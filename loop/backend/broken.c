@@ -7,9 +7,16 @@
  * What the kernel still had is another matter: it may read and write the memory of such a job until it has let go of
  * it. The job ends then, and not before.
  */
-#include <loop/core/core.h>
+#include <loop/backend/broken.h>
+#include <loop/core/cancel.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
+#include <loop/syscall/direct.h>
+#include <loop/turn/turn.h>
 
 #include <errno.h>
 

@@ -3,8 +3,15 @@
  * How scopes end: cancelled from outside, by an error or by their deadline; and, when nothing holds one any more, step
  * by step in the settling after a continuation: daemons, hooks, descriptors, on_end.
  */
+#include <loop/core/cancel.h>
 #include <loop/core/check.h>
-#include <loop/core/core.h>
+#include <loop/core/close.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/ground/wheel.h>
 
 #include <errno.h>
 

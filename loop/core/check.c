@@ -3,9 +3,15 @@
  * Checks of what public functions are given, and the lines that a debug build stops with.
  */
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
+#include <loop/ground/poison.h>
+#include <loop/ground/slab.h>
 #include <loop/kernel/process.h>
 #include <loop/kernel/thread.h>
-#include <loop/core/log.h>
 #include <loop/part.h>
 
 #include <stdarg.h>

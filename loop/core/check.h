@@ -5,10 +5,25 @@
  * slot; a debug build then stops and names the call and the object, and where that was freed. The call does nothing and
  * returns -EINVAL, job 0, NULL or whatever says no. For the objects in slabs this costs a look at the id.
  */
-#ifndef LOOP_CHECK_H
-#define LOOP_CHECK_H
+#ifndef LOOP_CORE_CHECK_H
+#define LOOP_CORE_CHECK_H
 
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/core/log.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
+
+/* Stops a debug build when the loop has ended, or the call is made on a thread other than the loop's. */
+#if NORIA_DEBUG
+void loop_check_thread(const struct loop *loop, const char *function);
+#else
+static inline void loop_check_thread(const struct loop *loop, const char *function)
+{
+    (void)loop;
+    (void)function;
+}
+#endif
+#define LOOP_CHECK_THREAD(loop) loop_check_thread(loop, __func__)
 
 /* Stop a debug build: what is wrong with the object is found out here. They return false, and are called as if they
  * returned nothing, so that a compiler keeps no register for what follows. */

@@ -4,10 +4,19 @@
  * nobody starts what would never end); what is in flight is cancelled and resumed (the kernel may still write to its
  * memory); the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
  */
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
-#include <loop/part.h>
-#include <loop/event/timer.h>
+#include <loop/core/close.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/number.h>
+#include <loop/core/scope.h>
 #include <loop/core/unread.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <sys/socket.h>

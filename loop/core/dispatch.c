@@ -8,10 +8,19 @@
  * still in the cache, serves the next job. What the job holds of its descriptor and its scope is given back after, so
  * that neither can end under the continuation.
  */
+#include <loop/core/cancel.h>
 #include <loop/core/check.h>
+#include <loop/core/close.h>
 #include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
 #include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
 #include <loop/core/ready.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/syscall/attempt.h>
 
 #include <stdlib.h>
 

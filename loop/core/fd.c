@@ -3,12 +3,18 @@
  * Descriptors: what kind each is, taken in, asked about. Their end is in close.c.
  */
 #include <loop/core/check.h>
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/core/loop.h>
+#include <loop/core/number.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
 #include <loop/part.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -3,8 +3,15 @@
  * Jobs: started, completed, cancelled, counted. A job that is completed waits in the run queue; the dispatch resumes
  * its continuation.
  */
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
 #include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/ground/wheel.h>
 
 #include <errno.h>
 

@@ -3,10 +3,11 @@
  * Lines for the log and for standard error, and the stops of a debug build. Every line is written by one write(2), so
  * that lines of several threads and processes do not mix.
  */
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/process.h>
-#include <loop/core/log.h>
 
 #include <errno.h>
 #include <limits.h>

@@ -2,12 +2,21 @@
  *
  * The log, lines on standard error, and the names of places in a program.
  */
-#ifndef LOOP_LOG_H
-#define LOOP_LOG_H
+#ifndef LOOP_CORE_LOG_H
+#define LOOP_CORE_LOG_H
 
-#include <loop/core/core.h>
+#include <loop/loop.h>
 
 #include <stdarg.h>
+
+/* Where a public function was called, for debug builds to name it. */
+struct loop_place {
+    const char *function;
+    const void *caller; /* the address to which it returns */
+};
+
+/* In a public function: this call of it. */
+#define LOOP_THIS_CALL ((struct loop_place){__func__, __builtin_return_address(0)})
 
 /* Writes a line to the log that `options` names. For the library itself: loop_log without its checks. */
 void loop_log_options(const struct loop_options *options, enum loop_log_level level, const char *format, ...)
@@ -34,5 +43,8 @@ void loop_log_values(const struct loop_options *options, enum loop_log_level lev
 
 /* Writes a place as "loop_read (at program+0x1234)": `addr2line -e program 0x1234` says which line that is. */
 void loop_place_format(const struct loop_place *place, char text[LOOP_PLACE_TEXT_SIZE]);
+
+/* A user's mistake: a debug build stops and says so, another goes on to the error that the caller returns. */
+void loop_misuse(const struct loop *loop, const char *function, const char *what, const char *cure);
 
 #endif

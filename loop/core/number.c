@@ -4,10 +4,13 @@
  * once. An object that has kept it then loses it, so that it can neither take what is meant for the new one nor end its
  * watch.
  */
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/number.h>
+#include <loop/ground/list.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
-#include <loop/core/log.h>
 
 #include <sys/stat.h>
 

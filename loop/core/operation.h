@@ -2,8 +2,8 @@
  *
  * The operations that a backend serves, and the table of what is known of each.
  */
-#ifndef LOOP_OPERATION_H
-#define LOOP_OPERATION_H
+#ifndef LOOP_CORE_OPERATION_H
+#define LOOP_CORE_OPERATION_H
 
 #include <loop/event.h>
 #include <loop/ground/list.h>

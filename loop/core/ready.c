@@ -4,9 +4,14 @@
  * what is believed ready is kept in fd->ready until a call says otherwise, so that no system call is made to find out
  * what is known. The dispatch tries the jobs.
  */
-#include <loop/kernel/event.h>
+#include <loop/core/backend.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
 #include <loop/core/ready.h>
 #include <loop/core/unread.h>
+#include <loop/ground/list.h>
+#include <loop/kernel/event.h>
 
 #include <errno.h>
 

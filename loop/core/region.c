@@ -2,8 +2,15 @@
  *
  * The region and its chunks. The free list is a stack: the chunk given back last is the one in the cache.
  */
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
-#include <loop/core/core.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
+#include <loop/ground/poison.h>
 #include <loop/kernel/memory.h>
 #include <loop/part.h>
 

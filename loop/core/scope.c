@@ -4,9 +4,13 @@
  * loop->ending, and the settling after the running continuation looks at it (cancel.c).
  */
 #include <loop/core/check.h>
-#include <loop/core/core.h>
-#include <loop/kernel/memory.h>
 #include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
+#include <loop/ground/poison.h>
+#include <loop/ground/slab.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,9 @@
  * Working memory: one piece, kept for whoever needs it next.
  */
 #include <loop/core/check.h>
-#include <loop/core/core.h>
+#include <loop/core/loop.h>
+#include <loop/core/scratch.h>
+#include <loop/ground/list.h>
 #include <loop/part.h>
 
 #include <stdlib.h>

@@ -3,7 +3,13 @@
  * Unread bytes and kept errors; see unread.h. The bytes are a list of blocks, the one put last first.
  */
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/ready.h>
 #include <loop/core/unread.h>
+#include <loop/ground/list.h>
 
 #include <errno.h>
 #include <stdlib.h>

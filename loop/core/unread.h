@@ -6,10 +6,11 @@
  * LOOP_IO_UNREAD, so that no path of reading has to ask for it but the one that is slow anyway; fd->plain_read_by is
  * then what it was.
  */
-#ifndef LOOP_UNREAD_H
-#define LOOP_UNREAD_H
+#ifndef LOOP_CORE_UNREAD_H
+#define LOOP_CORE_UNREAD_H
 
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/low_level.h>
 
 #include <stddef.h>
 

@@ -3,9 +3,13 @@
  * Waiting for a descriptor to come free, for those who are at the limit.
  */
 #include <loop/core/check.h>
-#include <loop/ground/clock.h>
-#include <loop/part.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/event/timer.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/list.h>
+#include <loop/part.h>
 
 #include <errno.h>
 

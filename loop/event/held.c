@@ -5,8 +5,13 @@
  * the descriptors of scopes that are to end which only loop_fd_use keeps open.
  */
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/event/held.h>
+#include <loop/ground/slab.h>
 
 #include <errno.h>
 #include <string.h>

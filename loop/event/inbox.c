@@ -13,6 +13,8 @@
  * edge; the loop must watch it edge-triggered. A ring that comes when the loop is up already costs one more turn.
  */
 #include <loop/core/check.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
 #include <loop/event/inbox.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>

@@ -3,7 +3,10 @@
  * Jobs that somebody else ends: promises.
  */
 #include <loop/core/check.h>
-#include <loop/core/core.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 
 #include <errno.h>
 

@@ -8,10 +8,17 @@
  * brought up to date just before each read, so that a continuation that listens again at once costs no system call.
  */
 #include <loop/core/check.h>
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
+#include <loop/core/scope.h>
+#include <loop/event/signal.h>
+#include <loop/ground/list.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/signal.h>
+#include <loop/syscall/attempt.h>
 
 #include <errno.h>
 #include <time.h>

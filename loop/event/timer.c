@@ -3,10 +3,16 @@
  * Timers: jobs that end at a point in time. They share one wheel with the deadlines of scopes; a node of the wheel says
  * which of the two it belongs to.
  */
+#include <loop/core/cancel.h>
 #include <loop/core/check.h>
-#include <loop/ground/clock.h>
+#include <loop/core/dispatch.h>
 #include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/event/timer.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/list.h>
+#include <loop/ground/wheel.h>
 
 #include <errno.h>
 

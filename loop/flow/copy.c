@@ -4,15 +4,22 @@
  * between descriptors that can be waited for, copy_to_file.c from one of those to a file, file_copy.c between regular
  * files, copy_other.c between all others.
  */
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
+#include <loop/core/scope.h>
 #include <loop/flow/copy_end.h>
-#include <loop/flow/descriptor_copy.h>
 #include <loop/flow/copy_other.h>
 #include <loop/flow/copy_to_file.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/descriptor_copy.h>
 #include <loop/flow/file_copy.h>
 #include <loop/flow/own/check.h>
 #include <loop/flow/own/own.h>
+#include <loop/ground/list.h>
 #include <loop/part.h>
+#include <loop/syscall/role.h>
 
 #include <errno.h>
 

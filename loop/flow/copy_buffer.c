@@ -2,6 +2,8 @@
  *
  * The end of the buffers of copies.
  */
+#include <loop/core/loop.h>
+#include <loop/core/unread.h>
 #include <loop/flow/copy_buffer.h>
 
 static void free_all(struct loop_spares *spares)

@@ -3,9 +3,10 @@
  * The buffers of copies. The loop keeps a few that no copy has now: the one given back last, which is in the cache,
  * serves the next copy.
  */
-#ifndef LOOP_COPY_BUFFER_H
-#define LOOP_COPY_BUFFER_H
+#ifndef LOOP_FLOW_COPY_BUFFER_H
+#define LOOP_FLOW_COPY_BUFFER_H
 
+#include <loop/core/loop.h>
 #include <loop/core/unread.h>
 
 #include <stdlib.h>

@@ -2,9 +2,11 @@
  *
  * How copies of all kinds end.
  */
-#include <loop/flow/copy_end.h>
-
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/core/unread.h>
+#include <loop/flow/copy_end.h>
 
 #include <errno.h>
 #include <stdlib.h>

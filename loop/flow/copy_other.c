@@ -3,14 +3,20 @@
  * Copies between sources and sinks of any kind. Both are read and written by their own functions, one buffer at a time.
  * What has been read and not written when the copy ends goes back to the source.
  */
-#include <loop/flow/copy_other.h>
-
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/core/unread.h>
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/copy_end.h>
+#include <loop/flow/copy_other.h>
 #include <loop/flow/own/own.h>
+#include <loop/flow/own/pin.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/write.h>
-#include <loop/flow/own/pin.h>
+#include <loop/ground/list.h>
 
 #include <errno.h>
 #include <unistd.h>

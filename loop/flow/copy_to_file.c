@@ -4,11 +4,19 @@
  * thread's work, and keeps it until that is done. What has been read and not written when the copy ends goes back to
  * the source.
  */
-#include <loop/flow/copy_to_file.h>
-
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/ready.h>
+#include <loop/core/unread.h>
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/copy_end.h>
+#include <loop/flow/copy_to_file.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 
 #include <errno.h>

@@ -5,10 +5,17 @@
  * copy keep the buffer, with what is left in it, and reads no more until that is gone. A copy that ends with bytes in
  * its buffer gives them back to the source, as unread bytes.
  */
-#include <loop/flow/descriptor_copy.h>
-
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/ready.h>
+#include <loop/core/unread.h>
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/copy_end.h>
+#include <loop/flow/descriptor_copy.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 
 #include <errno.h>

@@ -5,10 +5,18 @@
  * after the other, and a thousand connections need no more than one. Where more comes than fits into a chunk the next
  * read takes several.
  */
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
 #include <loop/flow/descriptor_stream.h>
-
-#include <loop/syscall/io.h>
 #include <loop/flow/stream_state.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/io.h>
+#include <loop/syscall/role.h>
 
 #include <errno.h>
 

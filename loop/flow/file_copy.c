@@ -6,10 +6,18 @@
  * after a piece when somebody else waits in one of them, or it is to end. Others who wait for a thread go between two
  * pieces.
  */
-#include <loop/flow/file_copy.h>
-
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
 #include <loop/flow/copy_end.h>
 #include <loop/flow/descriptor/file.h>
+#include <loop/flow/file_copy.h>
+#include <loop/ground/hard.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/direct.h>
+#include <loop/syscall/pool.h>
 #include <loop/syscall/unaligned.h>
 
 #include <errno.h>

@@ -2,10 +2,11 @@
  *
  * Copies from one regular file to another.
  */
-#ifndef LOOP_FILE_COPY_H
-#define LOOP_FILE_COPY_H
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_FLOW_FILE_COPY_H
+#define LOOP_FLOW_FILE_COPY_H
 
 extern const struct loop_job_kind loop_file_copy_kind;
 

@@ -2,8 +2,15 @@
  *
  * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
  */
-#include <loop/flow/own/check.h>
+#include <loop/core/check.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/check.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/sink.h>

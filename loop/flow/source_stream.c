@@ -9,11 +9,16 @@
  * A stream is waiting for one inner job (a wait, a read, a chunk), or is due in the run queue, or is held back by a
  * pause. go_on decides what is next, and is called from the dispatch only.
  */
-#include <loop/flow/source_stream.h>
-
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
 #include <loop/flow/descriptor/descriptor.h>
-#include <loop/flow/own/read.h>
 #include <loop/flow/own/pin.h>
+#include <loop/flow/own/read.h>
+#include <loop/flow/source_stream.h>
 #include <loop/flow/stream_state.h>
 
 #include <errno.h>

@@ -2,10 +2,10 @@
  *
  * Streams over files, and over sources of the program's own.
  */
-#ifndef LOOP_SOURCE_STREAM_H
-#define LOOP_SOURCE_STREAM_H
+#ifndef LOOP_FLOW_SOURCE_STREAM_H
+#define LOOP_FLOW_SOURCE_STREAM_H
 
-#include <loop/core/core.h>
+#include <loop/flow.h>
 
 /* Starts a stream over any source, by the source's own functions; results and cancel as loop_stream. */
 loop_job loop_source_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);

@@ -3,6 +3,10 @@
  * Streams: bytes as they come, in chunks lent by the region. fd_stream.c reads descriptors that can be waited for,
  * source_stream.c all other sources.
  */
+#include <loop/core/check.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
 #include <loop/flow/descriptor_stream.h>
 #include <loop/flow/own/check.h>
 #include <loop/flow/source_stream.h>

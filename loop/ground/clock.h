@@ -2,8 +2,8 @@
  *
  * The monotonic clock, and points in time computed from it.
  */
-#ifndef LOOP_CLOCK_H
-#define LOOP_CLOCK_H
+#ifndef LOOP_GROUND_CLOCK_H
+#define LOOP_GROUND_CLOCK_H
 
 #include <loop/base.h>
 

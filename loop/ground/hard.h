@@ -9,8 +9,8 @@
  *   onechunk  the region has one chunk
  *   refuse    the ring refuses every operation but poll, which readiness stands on
  */
-#ifndef LOOP_HARD_H
-#define LOOP_HARD_H
+#ifndef LOOP_GROUND_HARD_H
+#define LOOP_GROUND_HARD_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,8 +7,8 @@
  * loop_hlist is for sets that are many and mostly small: its head is one pointer, so that nodes go in at the front
  * only, and finding the oldest takes a walk; a node of zeroes is in no list, and a head of zeroes is an empty one.
  */
-#ifndef LOOP_LIST_H
-#define LOOP_LIST_H
+#ifndef LOOP_GROUND_LIST_H
+#define LOOP_GROUND_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * Poison: memory that the library keeps and that nobody may touch is marked for AddressSanitizer, which then reports a
  * use of it as it does for memory from malloc. Nothing in other builds.
  */
-#ifndef LOOP_POISON_H
-#define LOOP_POISON_H
+#ifndef LOOP_GROUND_POISON_H
+#define LOOP_GROUND_POISON_H
 
 #if defined(__SANITIZE_ADDRESS__)
 #define LOOP_HAS_POISON 1

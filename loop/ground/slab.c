@@ -2,8 +2,9 @@
  *
  * A slab of objects with generations; see slab.h.
  */
-#include <loop/kernel/memory.h>
+#include <loop/ground/poison.h>
 #include <loop/ground/slab.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
 

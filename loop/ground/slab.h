@@ -8,8 +8,8 @@
  * use again: what is asked of the object meanwhile can be answered, and a debug build can say what it was. Debug builds
  * take the slot given back last again last. Sanitizer builds poison all of a free slot but its id.
  */
-#ifndef LOOP_SLAB_H
-#define LOOP_SLAB_H
+#ifndef LOOP_GROUND_SLAB_H
+#define LOOP_GROUND_SLAB_H
 
 #include <loop/ground/poison.h>
 

@@ -2,6 +2,7 @@
  *
  * A hierarchical wheel of points in time; see wheel.h.
  */
+#include <loop/ground/list.h>
 #include <loop/ground/wheel.h>
 
 #include <assert.h>

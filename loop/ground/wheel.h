@@ -10,8 +10,8 @@
  * in the same slot, in the order in which they came, and no slot ever has to be sorted: when the first slot comes due
  * it is spread over the levels below.
  */
-#ifndef LOOP_WHEEL_H
-#define LOOP_WHEEL_H
+#ifndef LOOP_GROUND_WHEEL_H
+#define LOOP_GROUND_WHEEL_H
 
 #include <loop/ground/list.h>
 

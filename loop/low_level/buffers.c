@@ -3,10 +3,17 @@
  * Groups of provided buffers as the low level offers them: create a group, return a buffer to it, count the free ones,
  * receive into it.
  */
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/scope.h>
+#include <loop/low_level/start.h>
 #include <loop/syscall/buffers.h>
 #include <loop/syscall/direct.h>
-#include <loop/low_level/start.h>
 
 #include <errno.h>
 #include <limits.h>

@@ -2,10 +2,11 @@
  *
  * The kinds of the low level's jobs.
  */
-#ifndef LOOP_LOW_KIND_H
-#define LOOP_LOW_KIND_H
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_LOW_LEVEL_KIND_H
+#define LOOP_LOW_LEVEL_KIND_H
 
 extern const struct loop_job_kind loop_low_kind;
 extern const struct loop_job_kind loop_unheard_kind; /* of writes without a continuation: unheard.c */

@@ -4,10 +4,23 @@
  * be right make a job that ends with -EINVAL; what only the kernel can know is left to it. Messages and buffers have
  * files of their own.
  */
-#include <loop/syscall/direct.h>
+#include <loop/core/backend.h>
+#include <loop/core/check.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/ready.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
 #include <loop/low_level/kind.h>
-#include <loop/part.h>
 #include <loop/low_level/start.h>
+#include <loop/part.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/direct.h>
+#include <loop/syscall/role.h>
+#include <loop/syscall/shut_down.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,14 @@
  *
  * send_msg and recv_msg: struct loop_message to the kernel's msghdr, and back when a message has come.
  */
-#include <loop/syscall/direct.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/scope.h>
 #include <loop/low_level/start.h>
+#include <loop/syscall/direct.h>
 #include <loop/syscall/request.h>
 
 #include <errno.h>

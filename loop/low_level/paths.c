@@ -2,11 +2,16 @@
  *
  * The calls of <loop/low_level.h> that need no descriptor: on the loop itself, and on paths; and fsync.
  */
-#include <loop/syscall/direct.h>
+#include <loop/core/check.h>
+#include <loop/core/close.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
+#include <loop/core/scope.h>
+#include <loop/event/timer.h>
 #include <loop/low_level/kind.h>
 #include <loop/low_level/start.h>
 #include <loop/syscall/request.h>
-#include <loop/event/timer.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,10 +2,14 @@
  *
  * How the files of the low level make their jobs.
  */
-#ifndef LOOP_START_H
-#define LOOP_START_H
+#ifndef LOOP_LOW_LEVEL_START_H
+#define LOOP_LOW_LEVEL_START_H
 
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
+#include <loop/core/scope.h>
 
 /* What a call of the low level asks for. */
 struct loop_operation {

@@ -3,8 +3,15 @@
  * Writes of the low level that have no continuation. A count would tell nobody that a part of the bytes is missing. So
  * a write that moved a part goes on with the rest: that moves it, or gives the error, which is for the scope.
  */
-#include <loop/syscall/direct.h>
+#include <loop/core/backend.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/ground/list.h>
 #include <loop/low_level/kind.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/direct.h>
 #include <loop/syscall/request.h>
 
 #include <errno.h>

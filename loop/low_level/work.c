@@ -3,6 +3,14 @@
  * Work for the pool. What owns its argument is wrapped: the wrapping is the argument of the job's continuation and of
  * the function that the thread calls, and goes, with the argument, when neither needs it any more.
  */
+#include <loop/core/close.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
 #include <loop/low_level/start.h>
 
 #include <errno.h>

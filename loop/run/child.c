@@ -10,13 +10,19 @@
  * loop_signal has been asked for. loop_child_begin puts the program's own mask in force. A signal that the loop waits
  * for must not run its default action meanwhile: it is caught, counted, and sent again by loop_child_end.
  */
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
-#include <loop/run/child.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/event/signal.h>
+#include <loop/ground/list.h>
 #include <loop/kernel/process.h>
 #include <loop/kernel/signal.h>
 #include <loop/kernel/thread.h>
-#include <loop/core/log.h>
 #include <loop/part.h>
+#include <loop/run/child.h>
 
 #include <errno.h>
 #include <stdatomic.h>

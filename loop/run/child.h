@@ -2,10 +2,10 @@
  *
  * What a fork(2) of the process means for the loop that runs in the forking thread.
  */
-#ifndef LOOP_CHILD_H
-#define LOOP_CHILD_H
+#ifndef LOOP_RUN_CHILD_H
+#define LOOP_RUN_CHILD_H
 
-#include <loop/core/core.h>
+#include <loop/base.h>
 
 /* Makes `loop` the one that a fork of this thread concerns; NULL: none. Returns the one before. */
 struct loop *loop_child_concerns(struct loop *loop);

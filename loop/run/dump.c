@@ -2,12 +2,21 @@
  *
  * loop_dump: what a loop consists of at this moment, for those who wonder why it doesn't end.
  */
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
-#include <loop/ground/clock.h>
-#include <loop/run/env.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
 #include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/scope.h>
 #include <loop/core/unread.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/run/env.h>
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 

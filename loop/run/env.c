@@ -9,9 +9,11 @@
  * somebody meant for standard error.
  */
 #include <loop/core/check.h>
-#include <fs/fs.h>
-#include <loop/run/env.h>
+#include <loop/core/fd.h>
+#include <loop/core/loop.h>
 #include <loop/flow/own/memory.h>
+#include <loop/run/env.h>
+#include <fs/fs.h>
 
 #include <errno.h>
 #include <fcntl.h>

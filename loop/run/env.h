@@ -2,10 +2,10 @@
  *
  * What a program is given of the world outside; see env.c.
  */
-#ifndef LOOP_ENV_H
-#define LOOP_ENV_H
+#ifndef LOOP_RUN_ENV_H
+#define LOOP_RUN_ENV_H
 
-#include <loop/core/core.h>
+#include <loop/base.h>
 
 struct loop_clock {
     const struct loop *loop;

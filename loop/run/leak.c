@@ -2,10 +2,13 @@
  *
  * Leaks: chunks, references to the inbox, working memory and pins that a program has not given back when its loop ends.
  */
-#include <loop/run/leak.h>
-
-#include <loop/event/inbox.h>
+#include <loop/core/fd.h>
 #include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/region.h>
+#include <loop/event/inbox.h>
+#include <loop/ground/slab.h>
+#include <loop/run/leak.h>
 
 uint32_t loop_leaked_pins(const struct loop *loop)
 {

@@ -2,10 +2,10 @@
  *
  * What a program has not given back when its loop ends. A debug build names it; another one only frees what it can.
  */
-#ifndef LOOP_LEAK_H
-#define LOOP_LEAK_H
+#ifndef LOOP_RUN_LEAK_H
+#define LOOP_RUN_LEAK_H
 
-#include <loop/core/core.h>
+#include <loop/base.h>
 
 /* How many objects of descriptors are left, all of which are pinned. Nothing else is left of them. */
 uint32_t loop_leaked_pins(const struct loop *loop);

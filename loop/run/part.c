@@ -3,9 +3,11 @@
  * What parts built on the loop keep in it. They are few: a list is searched.
  */
 #include <loop/core/check.h>
-#include <loop/core/core.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/kernel/memory.h>
 #include <loop/part.h>
+#include <loop/run/part.h>
 
 struct loop_part {
     struct loop_part *next;

@@ -3,19 +3,37 @@
  * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's
  * scope has ended, and everything is unmade in the other direction.
  */
+#include <loop/backend/epoll/epoll.h>
+#include <loop/backend/uring/uring.h>
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
-#include <loop/run/child.h>
-#include <loop/ground/clock.h>
-#include <loop/run/env.h>
-#include <loop/event/inbox.h>
-#include <loop/run/leak.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
 #include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/number.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
+#include <loop/core/scratch.h>
+#include <loop/event/inbox.h>
+#include <loop/event/signal.h>
 #include <loop/flow/buffered/reader_life.h>
 #include <loop/flow/buffered/writer_life.h>
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/descriptor/file.h>
 #include <loop/flow/own/own.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/hard.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/ground/wheel.h>
 #include <loop/part.h>
+#include <loop/run/child.h>
+#include <loop/run/env.h>
+#include <loop/run/leak.h>
+#include <loop/run/part.h>
+#include <loop/syscall/pool.h>
+#include <loop/turn/turn.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,9 +3,10 @@
  * What a program writes through the loop: lines for its log, and traces.
  */
 #include <loop/core/check.h>
-#include <loop/run/env.h>
 #include <loop/core/log.h>
+#include <loop/core/loop.h>
 #include <loop/part.h>
+#include <loop/run/env.h>
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,13 +3,18 @@
  * Each operation as one system call: on the loop's thread, where it must not wait, or on a thread of the pool, where it
  * may.
  */
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
+#include <loop/core/ready.h>
+#include <loop/core/unread.h>
+#include <loop/ground/hard.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/path.h>
-#include <loop/syscall/direct.h>
-#include <loop/syscall/unaligned.h>
-#include <loop/syscall/request.h>
+#include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
-#include <loop/core/unread.h>
+#include <loop/syscall/request.h>
+#include <loop/syscall/unaligned.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,6 +2,8 @@
  *
  * Groups of provided buffers without a ring: a stack of the free ones, and the buffers borrowed for unread bytes.
  */
+#include <loop/core/loop.h>
+#include <loop/ground/list.h>
 #include <loop/syscall/buffers.h>
 
 #include <errno.h>

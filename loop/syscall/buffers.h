@@ -2,10 +2,26 @@
  *
  * Groups of provided buffers without a ring.
  */
-#ifndef LOOP_DIRECT_BUFFERS_H
-#define LOOP_DIRECT_BUFFERS_H
+#ifndef LOOP_SYSCALL_BUFFERS_H
+#define LOOP_SYSCALL_BUFFERS_H
 
-#include <loop/core/core.h>
+#include <loop/core/loop.h>
+#include <loop/ground/list.h>
+
+/* A group of provided buffers. A stack of free ones serves system calls; on the ring the kernel has the free ones
+ * instead. */
+struct loop_buffers {
+    struct loop *loop;
+    unsigned count;
+    size_t size_bytes;
+    char *memory;    /* count * size_bytes */
+    unsigned n_free; /* how many the kernel, or the stack, has */
+    uint16_t *free_stack;
+    bool *is_lent;              /* by index */
+    void *ring;                 /* the backend's */
+    uint16_t group_id;          /* the backend's */
+    struct loop_hlist borrowed; /* buffers made for unread bytes: buffers.c */
+};
 
 /* Makes the stack of the group's buffers that are not lent. Also called for a group that the ring does not accept, or
  * that was taken back from it: works at any time. Returns 0 or -ENOMEM. */

@@ -5,11 +5,22 @@
  *
  * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
  */
-#include <loop/syscall/direct.h>
-#include <loop/syscall/buffers.h>
-#include <loop/syscall/io.h>
-#include <loop/low_level.h>
+#include <loop/core/backend.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/ready.h>
 #include <loop/core/unread.h>
+#include <loop/ground/hard.h>
+#include <loop/ground/list.h>
+#include <loop/low_level.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/buffers.h>
+#include <loop/syscall/direct.h>
+#include <loop/syscall/io.h>
+#include <loop/syscall/pool.h>
 
 #include <errno.h>
 #include <limits.h>

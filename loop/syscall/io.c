@@ -2,11 +2,13 @@
  *
  * Moving bytes by a descriptor's own way, never blocking: any way, any number of buffers. io.h has the shortest one.
  */
-#include <loop/syscall/io.h>
+#include <loop/core/fd.h>
+#include <loop/core/unread.h>
+#include <loop/ground/hard.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/socket.h>
-#include <loop/core/unread.h>
+#include <loop/syscall/io.h>
 
 #include <limits.h>
 

@@ -4,12 +4,14 @@
  * is known about the descriptor from then on. One buffer to or from a socket, which is what most of the bytes of most
  * programs are, goes straight to the system call.
  */
-#ifndef LOOP_IO_H
-#define LOOP_IO_H
+#ifndef LOOP_SYSCALL_IO_H
+#define LOOP_SYSCALL_IO_H
 
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/ground/hard.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

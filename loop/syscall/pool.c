@@ -3,7 +3,15 @@
  * The pool: a few threads for what can block. Jobs stand in one line; each thread takes the first that may go, and puts
  * it among the results, which the loop collects in its dispatch.
  */
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
 #include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/event/inbox.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/pool.h>
 #include <loop/syscall/pool_state.h>
 
 #include <errno.h>

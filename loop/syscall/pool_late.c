@@ -4,9 +4,13 @@
  * it is overdue after that: it counts no longer, another takes its place, and a job whose kind allows it is given up:
  * it ends, and its kind is told when the thread comes back.
  */
-#include <loop/ground/clock.h>
-#include <loop/syscall/pool_state.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
 #include <loop/event/timer.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/pool.h>
+#include <loop/syscall/pool_state.h>
 
 /* Under the mutex: the thread that runs the job, or NULL when that has ended. */
 static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct loop_job *job)

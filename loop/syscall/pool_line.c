@@ -2,6 +2,10 @@
  *
  * The pool's line: which job a thread takes next. All of it under the mutex.
  */
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
+#include <loop/ground/list.h>
 #include <loop/syscall/pool_state.h>
 
 /* Writes of a file leave in the order of their calls, and what moves its position keeps its place. Other operations

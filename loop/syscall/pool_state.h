@@ -7,10 +7,11 @@
  * a thread has it: `where` is the loop's, and a thread never writes it. The link and the result of a job are under the
  * mutex. What a thread reads of work it has read under the mutex when it took it, since the job may go meanwhile.
  */
-#ifndef LOOP_POOL_STATE_H
-#define LOOP_POOL_STATE_H
+#ifndef LOOP_SYSCALL_POOL_STATE_H
+#define LOOP_SYSCALL_POOL_STATE_H
 
-#include <loop/core/core.h>
+#include <loop/core/job.h>
+#include <loop/ground/list.h>
 
 #include <stdatomic.h>
 

@@ -3,8 +3,8 @@
  * What the operations that need more than a buffer keep in `args.extra`: one piece of memory, freed with the job. Made
  * by low_level.c and those above it, read by both backends.
  */
-#ifndef LOOP_REQUEST_H
-#define LOOP_REQUEST_H
+#ifndef LOOP_SYSCALL_REQUEST_H
+#define LOOP_SYSCALL_REQUEST_H
 
 #include <loop/low_level.h>
 

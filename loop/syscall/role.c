@@ -4,8 +4,9 @@
  * what will never come, and the backends would find the mistake at different times. So it is looked for before a job
  * waits. What has been found out is kept in the descriptor, so that this is asked once.
  */
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
 #include <loop/kernel/socket.h>
+#include <loop/syscall/role.h>
 
 #include <errno.h>
 #include <sys/socket.h>

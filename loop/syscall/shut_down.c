@@ -2,8 +2,13 @@
  *
  * shutdown(2), and what has to be told of it.
  */
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/ready.h>
 #include <loop/kernel/socket.h>
+#include <loop/syscall/shut_down.h>
 
 #include <errno.h>
 #include <sys/socket.h>

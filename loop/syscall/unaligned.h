@@ -3,8 +3,8 @@
  * Reads and writes at the position of a file that is O_DIRECT, of any length, to and from any memory, by a thread that
  * may block. For what the kernel has refused with EINVAL, open(2).
  */
-#ifndef LOOP_UNALIGNED_H
-#define LOOP_UNALIGNED_H
+#ifndef LOOP_SYSCALL_UNALIGNED_H
+#define LOOP_SYSCALL_UNALIGNED_H
 
 #include <stdint.h>
 #include <sys/uio.h>

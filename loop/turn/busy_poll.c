@@ -8,9 +8,12 @@
  * looking, has it look every time again. A loop that hears something once in a millisecond thus spends next to nothing
  * on it, and one that hears nothing sleeps as ever.
  */
+#include <loop/core/backend.h>
+#include <loop/core/loop.h>
+#include <loop/event/inbox.h>
 #include <loop/ground/clock.h>
-#include <loop/core/core.h>
-#include <loop/event/timer.h>
+#include <loop/syscall/pool.h>
+#include <loop/turn/busy_poll.h>
 
 /* At most 2^8 - 1 occasions in a row are left out. */
 #define MOST_IN_VAIN 8u

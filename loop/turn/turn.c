@@ -4,11 +4,21 @@
  * the backend, which submits what all of those have started, sleeps if there is nothing else to do, and brings what has
  * happened, at once. Each part does a bounded piece of work, so that none can keep the others waiting.
  */
+#include <loop/core/backend.h>
 #include <loop/core/check.h>
-#include <loop/ground/clock.h>
 #include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/loop.h>
+#include <loop/event/held.h>
 #include <loop/event/inbox.h>
+#include <loop/event/timer.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/list.h>
+#include <loop/ground/wheel.h>
 #include <loop/part.h>
+#include <loop/syscall/pool.h>
+#include <loop/turn/busy_poll.h>
+#include <loop/turn/turn.h>
 
 #include <errno.h>
 #include <fcntl.h>

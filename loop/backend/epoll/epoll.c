@@ -7,12 +7,23 @@
  * again. Only the interest in output comes and goes, because a Unix socket makes an edge of it for every read of its
  * peer. An event carries the descriptor's id, with its generation, so that one that comes too late names nothing.
  */
-#include <loop/syscall/direct.h>
-#include <loop/syscall/buffers.h>
+#include <loop/backend/broken.h>
+#include <loop/backend/epoll/epoll.h>
+#include <loop/core/backend.h>
+#include <loop/core/close.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/number.h>
+#include <loop/core/ready.h>
+#include <loop/ground/list.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
-#include <loop/core/log.h>
+#include <loop/syscall/buffers.h>
+#include <loop/syscall/direct.h>
+#include <loop/turn/turn.h>
 
 #include <errno.h>
 #include <fcntl.h>

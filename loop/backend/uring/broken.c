@@ -6,16 +6,25 @@
  * touched before: the end of a pipe that is registered with the ring hangs up when the kernel has freed the ring, which
  * it does after the last of its operations.
  */
-#include <loop/ground/clock.h>
-#include <loop/syscall/buffers.h>
-#include <loop/kernel/file.h>
-#include <loop/kernel/ring.h>
-#include <loop/core/log.h>
+#include <loop/backend/broken.h>
 #include <loop/backend/uring/broken.h>
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/events.h>
+#include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/setup.h>
 #include <loop/backend/uring/watch.h>
+#include <loop/core/backend.h>
+#include <loop/core/close.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/number.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/list.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/ring.h>
+#include <loop/syscall/buffers.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,10 +2,11 @@
  *
  * The end of a ring that can't be used any more.
  */
-#ifndef LOOP_URING_BROKEN_H
-#define LOOP_URING_BROKEN_H
+#ifndef LOOP_BACKEND_URING_BROKEN_H
+#define LOOP_BACKEND_URING_BROKEN_H
 
 #include <loop/backend/uring/ring.h>
+#include <loop/core/backend.h>
 
 /* The backend of a loop whose ring is broken. */
 extern const struct loop_backend_ops loop_uring_broken;

@@ -2,10 +2,13 @@
  *
  * Groups of provided buffers. Where the kernel takes no rings of buffers a group is a stack, for system calls.
  */
-#include <loop/syscall/buffers.h>
+#include <loop/backend/uring/buffers.h>
+#include <loop/backend/uring/ring.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/ring.h>
-#include <loop/backend/uring/buffers.h>
+#include <loop/syscall/buffers.h>
 
 #include <errno.h>
 

@@ -2,10 +2,11 @@
  *
  * Groups of provided buffers that the kernel has, in a ring of their own.
  */
-#ifndef LOOP_URING_BUFFERS_H
-#define LOOP_URING_BUFFERS_H
+#ifndef LOOP_BACKEND_URING_BUFFERS_H
+#define LOOP_BACKEND_URING_BUFFERS_H
 
 #include <loop/backend/uring/ring.h>
+#include <loop/syscall/buffers.h>
 
 int loop_uring_buffers_init(struct loop *loop, struct loop_buffers *buffers);
 void loop_uring_buffers_finish(struct loop *loop, struct loop_buffers *buffers);

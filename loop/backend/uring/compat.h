@@ -3,8 +3,8 @@
  * What newer kernels have and the headers of liburing 2.3 do not. Whether the running kernel has it is asked when a
  * ring is made (struct io_uring_params.features); with a newer liburing its own definitions count.
  */
-#ifndef LOOP_URING_COMPAT_H
-#define LOOP_URING_COMPAT_H
+#ifndef LOOP_BACKEND_URING_COMPAT_H
+#define LOOP_BACKEND_URING_COMPAT_H
 
 #include <loop/kernel/ring.h>
 

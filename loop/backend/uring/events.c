@@ -2,13 +2,17 @@
  *
  * What the kernel reports: each completion is a job's, a watch's, or of interest to nothing.
  */
-#include <loop/syscall/direct.h>
 #include <loop/backend/uring/events.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/multishot.h>
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/result.h>
+#include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/watch.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
 
 /* Completions handled in one turn; the rest waits for the next. */
 #define EVENTS_PER_TURN 256

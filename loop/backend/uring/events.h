@@ -2,8 +2,8 @@
  *
  * The completions of the ring.
  */
-#ifndef LOOP_URING_EVENTS_H
-#define LOOP_URING_EVENTS_H
+#ifndef LOOP_BACKEND_URING_EVENTS_H
+#define LOOP_BACKEND_URING_EVENTS_H
 
 #include <loop/backend/uring/ring.h>
 

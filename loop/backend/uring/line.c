@@ -3,11 +3,19 @@
  * The start of a job: in an entry of the ring; in line, where the submission queue is full or an operation on the same
  * descriptor is the kernel's; or by system calls, where the ring does not serve it or would serve it worse.
  */
-#include <loop/syscall/direct.h>
-#include <loop/core/unread.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/prepare.h>
+#include <loop/backend/uring/ring.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/core/unread.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/buffers.h>
+#include <loop/syscall/direct.h>
 
 /* ---- into the ring ---- */
 

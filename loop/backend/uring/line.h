@@ -2,10 +2,11 @@
  *
  * How a job gets to the kernel, or to the system calls in its place.
  */
-#ifndef LOOP_URING_LINE_H
-#define LOOP_URING_LINE_H
+#ifndef LOOP_BACKEND_URING_LINE_H
+#define LOOP_BACKEND_URING_LINE_H
 
 #include <loop/backend/uring/ring.h>
+#include <loop/core/job.h>
 
 /* loop_backend_ops.start. */
 void loop_uring_start(struct loop *loop, struct loop_job *job);

@@ -2,13 +2,17 @@
  *
  * The jobs that complete many times: accept_multishot and recv_multishot.
  */
-#include <loop/syscall/buffers.h>
-#include <loop/core/unread.h>
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/multishot.h>
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/result.h>
+#include <loop/backend/uring/ring.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
+#include <loop/core/unread.h>
+#include <loop/syscall/buffers.h>
 
 #include <errno.h>
 

@@ -7,9 +7,15 @@
  * Polls may wait for different events, so that they can't stand in line. One alone is the kernel's; when another comes
  * it is called back, and all of them wait by readiness, in the order of the calls.
  */
-#include <loop/syscall/direct.h>
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/ring.h>
+#include <loop/core/backend.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/direct.h>
 
 /* What returns at once, or takes other things than the bytes of the stream, waits for nobody, and nobody for it. */
 #define IN_NO_LINE (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)

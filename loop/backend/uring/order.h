@@ -2,10 +2,10 @@
  *
  * Which of several operations on a descriptor the kernel has.
  */
-#ifndef LOOP_URING_ORDER_H
-#define LOOP_URING_ORDER_H
+#include <loop/core/job.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_BACKEND_URING_ORDER_H
+#define LOOP_BACKEND_URING_ORDER_H
 
 /* Whether the kernel may have the job now. If not it stands in line (LOOP_AT_RING_LINE), and is started when it may. */
 bool loop_uring_take_turn(struct loop_job *job);

@@ -2,11 +2,18 @@
  *
  * A job as an entry of the submission queue: one row and one function for each operation.
  */
-#include <loop/syscall/request.h>
 #include <loop/backend/uring/prepare.h>
 #include <loop/backend/uring/region.h>
+#include <loop/backend/uring/ring.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
+#include <loop/ground/hard.h>
+#include <loop/syscall/buffers.h>
+#include <loop/syscall/request.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -2,10 +2,11 @@
  *
  * A job as an entry of the submission queue.
  */
-#ifndef LOOP_URING_PREPARE_H
-#define LOOP_URING_PREPARE_H
+#ifndef LOOP_BACKEND_URING_PREPARE_H
+#define LOOP_BACKEND_URING_PREPARE_H
 
 #include <loop/backend/uring/ring.h>
+#include <loop/core/job.h>
 
 /* Fills in the entry that starts the job. */
 void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job);

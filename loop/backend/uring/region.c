@@ -2,11 +2,13 @@
  *
  * Registers the region with the ring.
  */
-#include <loop/kernel/process.h>
-#include <loop/kernel/ring.h>
-#include <loop/core/log.h>
 #include <loop/backend/uring/region.h>
 #include <loop/backend/uring/ring.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/ground/hard.h>
+#include <loop/kernel/process.h>
+#include <loop/kernel/ring.h>
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,10 +2,10 @@
  *
  * The region as the ring's registered buffer.
  */
-#ifndef LOOP_URING_REGION_H
-#define LOOP_URING_REGION_H
+#ifndef LOOP_BACKEND_URING_REGION_H
+#define LOOP_BACKEND_URING_REGION_H
 
-#include <loop/core/core.h>
+#include <loop/base.h>
 
 /* Registers the region when it is first asked for: its pages are then made and pinned, which takes longer than all the
  * rest of a loop's beginning. */

@@ -10,6 +10,12 @@
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/prepare.h>
 #include <loop/backend/uring/result.h>
+#include <loop/backend/uring/ring.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/operation.h>
+#include <loop/syscall/attempt.h>
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,10 +2,11 @@
  *
  * The results of jobs that have one.
  */
-#ifndef LOOP_URING_RESULT_H
-#define LOOP_URING_RESULT_H
+#ifndef LOOP_BACKEND_URING_RESULT_H
+#define LOOP_BACKEND_URING_RESULT_H
 
 #include <loop/backend/uring/ring.h>
+#include <loop/core/job.h>
 
 /* Ends a one-shot job with its result, or has it go on by system calls. */
 void loop_uring_result(struct loop_uring *uring, struct loop_job *job, int32_t result);

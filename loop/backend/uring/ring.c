@@ -3,6 +3,8 @@
  * The ring: entering the kernel, and taking jobs back from it.
  */
 #include <loop/backend/uring/ring.h>
+#include <loop/core/job.h>
+#include <loop/ground/list.h>
 
 int loop_uring_enter(struct loop_uring *uring, unsigned wait_for, int64_t timeout_ns)
 {

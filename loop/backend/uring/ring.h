@@ -6,12 +6,13 @@
  * must do three things at once (submit, run what the kernel has deferred, wait), which liburing's own calls don't
  * always do.
  */
-#ifndef LOOP_URING_RING_H
-#define LOOP_URING_RING_H
+#ifndef LOOP_BACKEND_URING_RING_H
+#define LOOP_BACKEND_URING_RING_H
 
-#include <loop/core/core.h>
+#include <loop/core/job.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
 #include <loop/kernel/ring.h>
-#include <loop/backend/uring/compat.h>
 
 /* What a completion is about: the top three bits of its user_data. The rest is the id of the job or the descriptor,
  * whose generation makes a late completion name nothing. */

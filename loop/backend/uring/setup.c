@@ -5,14 +5,21 @@
  *
  * The floor is Linux 6.1, known by what it has rather than by its number.
  */
+#include <loop/backend/uring/compat.h>
+#include <loop/backend/uring/prepare.h>
+#include <loop/backend/uring/region.h>
+#include <loop/backend/uring/ring.h>
+#include <loop/backend/uring/setup.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
+#include <loop/event/inbox.h>
+#include <loop/ground/hard.h>
+#include <loop/ground/list.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/path.h>
 #include <loop/kernel/ring.h>
-#include <loop/backend/uring/prepare.h>
-#include <loop/backend/uring/region.h>
-#include <loop/backend/uring/setup.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
  *
  * How a ring is made and taken down.
  */
-#ifndef LOOP_URING_SETUP_H
-#define LOOP_URING_SETUP_H
+#ifndef LOOP_BACKEND_URING_SETUP_H
+#define LOOP_BACKEND_URING_SETUP_H
 
 #include <loop/backend/uring/ring.h>
 

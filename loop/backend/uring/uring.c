@@ -7,16 +7,22 @@
  * is full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before
  * anything is resumed, so that whatever is started then finds the ring in order.
  */
-#include <loop/ground/clock.h>
-#include <loop/kernel/time.h>
-#include <loop/core/log.h>
 #include <loop/backend/uring/broken.h>
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/events.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/region.h>
+#include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/setup.h>
+#include <loop/backend/uring/uring.h>
 #include <loop/backend/uring/watch.h>
+#include <loop/core/backend.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/ground/clock.h>
+#include <loop/ground/list.h>
+#include <loop/kernel/time.h>
+#include <loop/turn/turn.h>
 
 #include <errno.h>
 #include <string.h>

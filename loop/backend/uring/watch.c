@@ -4,8 +4,15 @@
  * (edges). Output is watched by a poll for one event, armed when somebody has found the descriptor full: a Unix socket
  * would otherwise tell of every read its peer makes.
  */
-#include <loop/core/log.h>
+#include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/watch.h>
+#include <loop/core/close.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
+#include <loop/ground/list.h>
 
 #include <errno.h>
 #include <string.h>

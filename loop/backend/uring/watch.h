@@ -2,10 +2,13 @@
  *
  * Readiness through the ring.
  */
-#ifndef LOOP_URING_WATCH_H
-#define LOOP_URING_WATCH_H
+#ifndef LOOP_BACKEND_URING_WATCH_H
+#define LOOP_BACKEND_URING_WATCH_H
 
 #include <loop/backend/uring/ring.h>
+#include <loop/core/fd.h>
+
+#include <poll.h>
 
 /* A poll's event is what the kernel found when it asked the file, or, where the file was woken once since the last
  * event, what the wake-up came with. A socket's wake-up for input always comes with POLLIN, POLLPRI and POLLRDBAND,

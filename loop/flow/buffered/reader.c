@@ -2,8 +2,11 @@
  *
  * Buffered reading: the calls that start an operation, and those that look at the buffer.
  */
+#include <loop/core/check.h>
+#include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/buffered/reader_keep.h>
 #include <loop/flow/buffered/reader_operation.h>
+#include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
 
 #include <errno.h>

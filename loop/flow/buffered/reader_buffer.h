@@ -2,8 +2,8 @@
  *
  * The bytes that a reader has read and not given out: one piece of memory, which grows as bytes come.
  */
-#ifndef LOOP_READER_BUFFER_H
-#define LOOP_READER_BUFFER_H
+#ifndef LOOP_FLOW_BUFFERED_READER_BUFFER_H
+#define LOOP_FLOW_BUFFERED_READER_BUFFER_H
 
 #include <stdbool.h>
 #include <stddef.h>

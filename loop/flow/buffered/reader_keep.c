@@ -7,9 +7,13 @@
  * It pins the descriptor behind its source, and has the scope by a pointer of its own: what it stands on may be closed
  * or destroyed at any time and is then found closed, never to be another connection's.
  */
-#include <loop/flow/buffered/reader_keep.h>
-
 #include <loop/core/check.h>
+#include <loop/flow/buffered/reader_buffer.h>
+#include <loop/flow/buffered/reader_keep.h>
+#include <loop/flow/buffered/reader_state.h>
+#include <loop/flow/own/rest.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
 #include <loop/part.h>
 
 #include <errno.h>

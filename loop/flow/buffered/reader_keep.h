@@ -2,8 +2,8 @@
  *
  * What keeps a reader.
  */
-#ifndef LOOP_READER_KEEP_H
-#define LOOP_READER_KEEP_H
+#ifndef LOOP_FLOW_BUFFERED_READER_KEEP_H
+#define LOOP_FLOW_BUFFERED_READER_KEEP_H
 
 #include <loop/flow/buffered/reader_state.h>
 

@@ -2,12 +2,21 @@
  *
  * How a reader is made and destroyed.
  */
-#include <loop/flow/buffered/reader_life.h>
-
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/buffered/reader_keep.h>
+#include <loop/flow/buffered/reader_life.h>
 #include <loop/flow/buffered/reader_rest.h>
+#include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
 #include <loop/flow/own/check.h>
+#include <loop/flow/own/rest.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
 #include <loop/part.h>
 
 #include <errno.h>

@@ -2,10 +2,10 @@
  *
  * The readers of a loop.
  */
-#ifndef LOOP_READER_LIFE_H
-#define LOOP_READER_LIFE_H
+#ifndef LOOP_FLOW_BUFFERED_READER_LIFE_H
+#define LOOP_FLOW_BUFFERED_READER_LIFE_H
 
-#include <loop/core/core.h>
+#include <loop/base.h>
 
 /* Initializes the loop's slab of readers. */
 void loop_readers_init(struct loop *loop);

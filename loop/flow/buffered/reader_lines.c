@@ -3,8 +3,12 @@
  * All lines of a reader, by one job.
  */
 #include <loop/core/check.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
 #include <loop/flow/buffered/reader_keep.h>
 #include <loop/flow/buffered/reader_operation.h>
+#include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
 
 #include <errno.h>

@@ -3,9 +3,13 @@
  * Operations of a reader. An operation is a job that tries to make its result of what is in the buffer (its `step`);
  * where that is too little it starts a read of the source behind what is there, and tries again when that has ended.
  */
-#include <loop/flow/buffered/reader_operation.h>
-
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/buffered/reader_keep.h>
+#include <loop/flow/buffered/reader_operation.h>
+#include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
 #include <loop/flow/own/read.h>
 

@@ -2,9 +2,10 @@
  *
  * Operations of a reader: their jobs, and the reads of the source that they need.
  */
-#ifndef LOOP_READER_OPERATION_H
-#define LOOP_READER_OPERATION_H
+#ifndef LOOP_FLOW_BUFFERED_READER_OPERATION_H
+#define LOOP_FLOW_BUFFERED_READER_OPERATION_H
 
+#include <loop/core/job.h>
 #include <loop/flow/buffered/reader_state.h>
 
 /* A job for the caller to go on with, with its id in `*id`. NULL where there is none, or where it has its result. */

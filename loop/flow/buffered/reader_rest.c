@@ -2,11 +2,15 @@
  *
  * The rest of a reader as a source.
  */
-#include <loop/flow/buffered/reader_rest.h>
-
+#include <loop/core/fd.h>
+#include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/buffered/reader_keep.h>
 #include <loop/flow/buffered/reader_operation.h>
+#include <loop/flow/buffered/reader_rest.h>
+#include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
+#include <loop/flow/own/rest.h>
+#include <loop/ground/list.h>
 
 #include <errno.h>
 

@@ -2,12 +2,15 @@
  *
  * The object of a reader, and the operation that is running.
  */
-#ifndef LOOP_READER_STATE_H
-#define LOOP_READER_STATE_H
+#ifndef LOOP_FLOW_BUFFERED_READER_STATE_H
+#define LOOP_FLOW_BUFFERED_READER_STATE_H
 
-#include <loop/reader.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/scope.h>
 #include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/own/rest.h>
+#include <loop/reader.h>
 
 #define LOOP_READER_NEEDS_MORE INT64_MIN /* what a step returns when the buffer has too little for a result */
 

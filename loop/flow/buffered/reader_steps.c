@@ -4,6 +4,8 @@
  * here reads. What is consumed stays where it is until the next operation, which is what lends the data to the
  * continuation.
  */
+#include <loop/flow/buffered/reader_buffer.h>
+#include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
 
 #include <errno.h>

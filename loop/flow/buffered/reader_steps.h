@@ -2,8 +2,8 @@
  *
  * What an operation of a reader makes of the bytes that are buffered.
  */
-#ifndef LOOP_READER_STEPS_H
-#define LOOP_READER_STEPS_H
+#ifndef LOOP_FLOW_BUFFERED_READER_STEPS_H
+#define LOOP_FLOW_BUFFERED_READER_STEPS_H
 
 #include <loop/flow/buffered/reader_state.h>
 

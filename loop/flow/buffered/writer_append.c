@@ -2,8 +2,10 @@
  *
  * Appending to a writer.
  */
-#include <loop/core/check.h>
+#include <loop/core/scope.h>
+#include <loop/flow/buffered/writer_batch.h>
 #include <loop/flow/buffered/writer_send.h>
+#include <loop/flow/buffered/writer_state.h>
 
 #include <errno.h>
 #include <stdio.h>

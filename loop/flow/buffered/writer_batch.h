@@ -2,8 +2,8 @@
  *
  * What a writer sends by one write: copied bytes, one behind the other, and references to memory of the program.
  */
-#ifndef LOOP_WRITER_BATCH_H
-#define LOOP_WRITER_BATCH_H
+#ifndef LOOP_FLOW_BUFFERED_WRITER_BATCH_H
+#define LOOP_FLOW_BUFFERED_WRITER_BATCH_H
 
 #include <stdbool.h>
 #include <stddef.h>

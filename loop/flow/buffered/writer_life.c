@@ -7,10 +7,16 @@
  * are done. It pins the sink's descriptor and has the scope by a pointer of its own: a sink that is gone is found
  * closed, never another connection's. Jobs that wait know the writer by its id.
  */
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/flow/buffered/writer_life.h>
-
 #include <loop/flow/buffered/writer_send.h>
+#include <loop/flow/buffered/writer_state.h>
 #include <loop/flow/own/check.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
 #include <loop/part.h>
 
 #include <errno.h>

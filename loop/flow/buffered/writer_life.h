@@ -2,10 +2,10 @@
  *
  * The writers of a loop.
  */
-#ifndef LOOP_WRITER_LIFE_H
-#define LOOP_WRITER_LIFE_H
+#ifndef LOOP_FLOW_BUFFERED_WRITER_LIFE_H
+#define LOOP_FLOW_BUFFERED_WRITER_LIFE_H
 
-#include <loop/core/core.h>
+#include <loop/base.h>
 
 /* Initializes the loop's slab of writers. */
 void loop_writers_init(struct loop *loop);

@@ -4,9 +4,18 @@
  * writer looked at when the continuation has returned (loop->after); it then swaps the two and starts one write. That
  * write's end starts the next one, where more has come meanwhile.
  */
-#include <loop/flow/buffered/writer_send.h>
-
 #include <loop/core/check.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
+#include <loop/flow/buffered/writer_batch.h>
+#include <loop/flow/buffered/writer_send.h>
+#include <loop/flow/buffered/writer_state.h>
+#include <loop/ground/list.h>
+#include <loop/ground/poison.h>
+#include <loop/ground/slab.h>
 #include <loop/part.h>
 
 #include <errno.h>

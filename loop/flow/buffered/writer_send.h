@@ -2,9 +2,10 @@
  *
  * How a writer sends what has been appended, and tells the jobs that wait for it.
  */
-#ifndef LOOP_WRITER_SEND_H
-#define LOOP_WRITER_SEND_H
+#ifndef LOOP_FLOW_BUFFERED_WRITER_SEND_H
+#define LOOP_FLOW_BUFFERED_WRITER_SEND_H
 
+#include <loop/core/loop.h>
 #include <loop/flow/buffered/writer_state.h>
 
 /* Checks the writer that a public function is given. One that has been destroyed is not good, also while something

@@ -2,12 +2,18 @@
  *
  * The object of a writer, and what the jobs that wait for it keep.
  */
-#ifndef LOOP_WRITER_STATE_H
-#define LOOP_WRITER_STATE_H
+#ifndef LOOP_FLOW_BUFFERED_WRITER_STATE_H
+#define LOOP_FLOW_BUFFERED_WRITER_STATE_H
 
-#include <loop/core/core.h>
-#include <loop/writer.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/flow/buffered/writer_batch.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/writer.h>
 
 struct loop_writer {
     uint64_t id; /* must be first (slab.h) */

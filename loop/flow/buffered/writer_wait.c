@@ -3,8 +3,12 @@
  * Waiting for a writer: until all has been written, until there is room, until the sink has been shut down. A job that
  * waits knows the writer by its id, because it may outlive it.
  */
-#include <loop/core/check.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
 #include <loop/flow/buffered/writer_send.h>
+#include <loop/flow/buffered/writer_state.h>
+#include <loop/ground/list.h>
 
 #include <errno.h>
 

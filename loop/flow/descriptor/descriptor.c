@@ -4,15 +4,24 @@
  * What is written in one continuation leaves together when it has returned (loop_ready_send): one system call, and no
  * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
  */
-#include <loop/flow/descriptor/descriptor.h>
-
 #include <loop/core/check.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
+#include <loop/core/region.h>
+#include <loop/core/scope.h>
+#include <loop/core/unread.h>
+#include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/descriptor/file.h>
 #include <loop/flow/descriptor/shutdown.h>
-#include <loop/syscall/io.h>
-#include <loop/part.h>
-#include <loop/core/unread.h>
 #include <loop/flow/descriptor/write_state.h>
+#include <loop/ground/list.h>
+#include <loop/part.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/io.h>
+#include <loop/syscall/role.h>
 
 #include <errno.h>
 #include <fcntl.h>

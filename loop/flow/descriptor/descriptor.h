@@ -2,10 +2,11 @@
  *
  * A descriptor as a source and a sink. fd_flow.c is for what can be waited for, fd_file.c for what can't.
  */
-#ifndef LOOP_DESCRIPTOR_H
-#define LOOP_DESCRIPTOR_H
+#ifndef LOOP_FLOW_DESCRIPTOR_DESCRIPTOR_H
+#define LOOP_FLOW_DESCRIPTOR_DESCRIPTOR_H
 
-#include <loop/core/core.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
 #include <loop/part.h>
 
 /* The tables of every descriptor's source and sink: `self` is the struct loop_fd. */

@@ -6,10 +6,18 @@
  * The others stand in line: reads in fd->readers, writes in fd->writers. A write takes along those that stand behind
  * it.
  */
-#include <loop/flow/descriptor/file.h>
-
+#include <loop/core/backend.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/operation.h>
 #include <loop/core/unread.h>
+#include <loop/flow/descriptor/file.h>
 #include <loop/flow/descriptor/write_state.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/pool.h>
 
 #include <errno.h>
 #include <limits.h>

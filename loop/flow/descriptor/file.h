@@ -3,10 +3,11 @@
  * Files as sources and sinks: reads, writes and the end of a descriptor that can't be waited for, and the two lines in
  * which they stand.
  */
-#ifndef LOOP_DESCRIPTOR_FILE_H
-#define LOOP_DESCRIPTOR_FILE_H
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_FLOW_DESCRIPTOR_FILE_H
+#define LOOP_FLOW_DESCRIPTOR_FILE_H
 
 extern const struct loop_job_kind loop_file_read_kind, loop_file_write_kind, loop_file_shutdown_kind;
 

@@ -2,9 +2,15 @@
  *
  * Shutting down the sink of a descriptor, in order with its writes.
  */
-#include <loop/flow/descriptor/shutdown.h>
-
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
 #include <loop/flow/descriptor/file.h>
+#include <loop/flow/descriptor/shutdown.h>
+#include <loop/ground/list.h>
+#include <loop/syscall/attempt.h>
+#include <loop/syscall/shut_down.h>
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -2,10 +2,10 @@
  *
  * The `shutdown` of a descriptor's sink.
  */
-#ifndef LOOP_DESCRIPTOR_SHUTDOWN_H
-#define LOOP_DESCRIPTOR_SHUTDOWN_H
+#ifndef LOOP_FLOW_DESCRIPTOR_SHUTDOWN_H
+#define LOOP_FLOW_DESCRIPTOR_SHUTDOWN_H
 
-#include <loop/core/core.h>
+#include <loop/flow.h>
 
 /* Says that nothing more comes, after the writes that were started before: half-closes a socket, closes what knows no
  * half. */

@@ -2,6 +2,10 @@
  *
  * The state of a write to a descriptor: which of its bytes are next, and what the descriptor's queue knows of it.
  */
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/region.h>
 #include <loop/flow/descriptor/write_state.h>
 
 #include <errno.h>

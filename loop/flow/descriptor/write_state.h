@@ -2,10 +2,13 @@
  *
  * The state of a write to a descriptor, for the writes of fd_flow.c and of fd_file.c.
  */
-#ifndef LOOP_WRITE_STATE_H
-#define LOOP_WRITE_STATE_H
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/ready.h>
+#include <loop/ground/list.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
+#define LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
 
 static inline const struct iovec *loop_write_vectors(const struct loop_write_state *write)
 {

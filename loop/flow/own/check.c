@@ -2,10 +2,14 @@
  *
  * Checks of sources, sinks and flows.
  */
+#include <loop/core/check.h>
+#include <loop/core/log.h>
+#include <loop/core/scope.h>
+#include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/check.h>
-
-#include <loop/part.h>
 #include <loop/flow/own/rest.h>
+#include <loop/ground/poison.h>
+#include <loop/part.h>
 
 static bool is_complete(const struct loop_scope *scope, bool has_ops, const char *function, const char *what)
 {

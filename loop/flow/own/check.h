@@ -3,11 +3,12 @@
  * Checks of the sources, sinks and flows that public functions are given: they are not NULL, not of an object that has
  * been freed, complete, and of a loop of this thread. Where one is not good, a debug build stops.
  */
-#ifndef LOOP_FLOW_CHECK_H
-#define LOOP_FLOW_CHECK_H
+#ifndef LOOP_FLOW_OWN_CHECK_H
+#define LOOP_FLOW_OWN_CHECK_H
 
 #include <loop/core/check.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/ground/poison.h>
 
 /* Check sources and sinks of all kinds. The inline functions below are the fast way for those of descriptors. */
 bool loop_other_source_is_good(const struct loop_source *source, const char *function);

@@ -3,11 +3,17 @@
  * Sources and sinks without a descriptor: memory, nothing, and random bytes. What is asked of them is done in the call;
  * the continuation hears of it from the loop, as ever.
  */
+#include <loop/core/check.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/flow/own/check.h>
+#include <loop/flow/own/memory.h>
+#include <loop/ground/hard.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/process.h>
 #include <loop/part.h>
-#include <loop/flow/own/memory.h>
 
 #include <errno.h>
 #include <string.h>

@@ -2,10 +2,10 @@
  *
  * Sources and sinks without a descriptor that stand in memory of somebody else's.
  */
-#ifndef LOOP_OWN_MEMORY_H
-#define LOOP_OWN_MEMORY_H
+#include <loop/core/scope.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_FLOW_OWN_MEMORY_H
+#define LOOP_FLOW_OWN_MEMORY_H
 
 void loop_null_source_init(struct loop_source *source, struct loop_scope *scope);
 

@@ -3,10 +3,14 @@
  * Records of sources and sinks of the program's own; see own.h. A hash table by address, which is empty most of the
  * time.
  */
-#include <loop/flow/own/own.h>
-
-#include <loop/flow/own/rest.h>
+#include <loop/core/fd.h>
+#include <loop/core/loop.h>
+#include <loop/core/scope.h>
 #include <loop/core/unread.h>
+#include <loop/flow/own/own.h>
+#include <loop/flow/own/rest.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
 
 #include <errno.h>
 #include <stdlib.h>

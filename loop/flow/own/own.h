@@ -4,10 +4,11 @@
  * source that its next read has to tell, the queue of a sink. A record is found by the address of the source or sink.
  * It goes when there is nothing to keep any more, or with the scope.
  */
-#ifndef LOOP_OWN_H
-#define LOOP_OWN_H
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_FLOW_OWN_OWN_H
+#define LOOP_FLOW_OWN_OWN_H
 
 struct loop_own {
     uint64_t id;     /* must be first (slab.h) */

@@ -3,8 +3,8 @@
  * Pins of sources and sinks: they keep a pointer to one good across a return to the loop, where it is a descriptor's
  * (loop_fd_pin) or a reader's rest. One of another kind belongs to its scope.
  */
-#ifndef LOOP_PIN_H
-#define LOOP_PIN_H
+#ifndef LOOP_FLOW_OWN_PIN_H
+#define LOOP_FLOW_OWN_PIN_H
 
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/rest.h>

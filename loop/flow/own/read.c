@@ -3,12 +3,16 @@
  * Reads of sources that are no descriptor's: once, or until all bytes are there. The job is made of reads of the
  * source, one after the other, whose answers are checked.
  */
-#include <loop/flow/own/read.h>
-
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/memory.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/pin.h>
-#include <loop/flow/own/memory.h>
+#include <loop/flow/own/read.h>
+#include <loop/flow/own/rest.h>
 
 #include <errno.h>
 

@@ -2,10 +2,10 @@
  *
  * Reads of sources of all kinds; those of the program's own have their answers checked.
  */
-#ifndef LOOP_OWN_READ_H
-#define LOOP_OWN_READ_H
+#ifndef LOOP_FLOW_OWN_READ_H
+#define LOOP_FLOW_OWN_READ_H
 
-#include <loop/core/core.h>
+#include <loop/flow.h>
 
 /* Whether the source's functions are the program's, whose answers have to be checked. */
 bool loop_source_is_own(const struct loop_source *source);

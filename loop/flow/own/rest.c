@@ -2,9 +2,12 @@
  *
  * The source that is the rest of a reader: its functions are the reader's, by the table that the reader begins with.
  */
-#include <loop/flow/own/rest.h>
-
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
+#include <loop/core/log.h>
+#include <loop/core/scope.h>
+#include <loop/flow/own/rest.h>
+#include <loop/ground/poison.h>
 
 static const struct loop_source_ops *ops_of(const struct loop_source *source)
 {

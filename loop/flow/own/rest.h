@@ -3,10 +3,11 @@
  * The rest of a reader as a source, as far as the parts below the readers have to know it: that a source is one, what
  * keeps the reader, and what a debug build says of one that has been freed.
  */
-#ifndef LOOP_REST_H
-#define LOOP_REST_H
+#include <loop/core/log.h>
+#include <loop/core/scope.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_FLOW_OWN_REST_H
+#define LOOP_FLOW_OWN_REST_H
 
 struct loop_rest;
 

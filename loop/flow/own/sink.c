@@ -2,10 +2,12 @@
  *
  * The queue of a sink of the program's own: how much is in it, its limit, and the jobs that wait for it to drain.
  */
-#include <loop/flow/own/sink.h>
-
+#include <loop/core/job.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/memory.h>
+#include <loop/flow/own/own.h>
+#include <loop/flow/own/sink.h>
+#include <loop/ground/list.h>
 
 #include <errno.h>
 

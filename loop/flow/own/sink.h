@@ -2,8 +2,8 @@
  *
  * The queue of a sink of the program's own.
  */
-#ifndef LOOP_OWN_SINK_H
-#define LOOP_OWN_SINK_H
+#ifndef LOOP_FLOW_OWN_SINK_H
+#define LOOP_FLOW_OWN_SINK_H
 
 #include <loop/flow/own/own.h>
 

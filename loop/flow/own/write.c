@@ -3,11 +3,17 @@
  * Writes to sinks of the program's own, and their shutdowns. They stand in the sink's queue, and the sink's function is
  * called for the first of them only, when the one before has ended.
  */
-#include <loop/flow/own/write.h>
-
+#include <loop/core/dispatch.h>
+#include <loop/core/job.h>
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
+#include <loop/core/region.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/sink.h>
+#include <loop/flow/own/write.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
  *
  * Writes to sinks of all kinds but descriptors, and the shutdown of those of the program's own.
  */
-#ifndef LOOP_OWN_WRITE_H
-#define LOOP_OWN_WRITE_H
+#include <loop/core/region.h>
 
-#include <loop/core/core.h>
+#ifndef LOOP_FLOW_OWN_WRITE_H
+#define LOOP_FLOW_OWN_WRITE_H
 
 /* What is to be written: `single` where `n_iov` is 0. */
 struct loop_own_bytes {

@@ -5,7 +5,7 @@
  */
 #include "harness.h"
 
-#include <loop/core/core.h>
+#include <loop/core/job.h>
 
 /* True when a sanitizer reports a use of that byte. */
 static bool is_poisoned(const void *at)

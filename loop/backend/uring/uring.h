@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The io_uring backend. Only with NORIA_URING.
+ */
+#ifndef LOOP_BACKEND_URING_URING_H
+#define LOOP_BACKEND_URING_URING_H
+
+#include <loop/core/backend.h>
+
+extern const struct loop_backend_ops loop_backend_uring; /* only with NORIA_URING */
+
+#endif
