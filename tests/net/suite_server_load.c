@@ -129,7 +129,7 @@ static void serve_by_copy(struct loop_flow *flow)
     CHECK(loop_copy(&flow->source, &flow->sink, NULL, NULL) != 0);
 }
 
-static void echo_lent(void *arg, int64_t result, struct loop_chunk *chunk)
+static void lend_back(void *arg, int64_t result, struct loop_chunk *chunk)
 {
     struct loop_flow *flow = arg;
 
@@ -142,7 +142,7 @@ static void echo_lent(void *arg, int64_t result, struct loop_chunk *chunk)
 
 static void serve_by_stream(struct loop_flow *flow)
 {
-    CHECK(loop_stream(&flow->source, echo_lent, flow) != 0);
+    CHECK(loop_stream(&flow->source, lend_back, flow) != 0);
 }
 
 static int start_busy_connections(struct loop_env *env, void *serve_one)

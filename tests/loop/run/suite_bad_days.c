@@ -3,7 +3,7 @@
  * Bad input and bad days: sizes that make no sense, limits of the machine reached, peers that reset, stall or trickle,
  * disks that are full, everything closed in the middle, forks, storms of signals, and a standard input of every kind.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <malloc.h>
 #include <pthread.h>
@@ -26,61 +26,6 @@ static void forget_line(void *unused, enum loop_log_level level, const char *lin
     (void)line;
 }
 
-static void on_ended(void *name, int64_t result)
-{
-    (void)name;
-    CHECK_IS(result, 0);
-}
-
-/* A server on the loopback whose connections are served by `fn`. */
-static struct loop_server *server;
-static struct loop_address server_address;
-
-static void serve(struct loop_scope *scope, loop_connection_fn *fn)
-{
-    struct loop_serve_options options = {.server = &server, .on_end = on_ended};
-
-    CHECK_IS(loop_address_parse(&server_address, "tcp:127.0.0.1:0"), 0);
-    CHECK_IS(loop_serve(scope, &server_address, &options, fn, NULL), 0);
-    CHECK_IS(loop_listener_address(loop_server_listener(server), &server_address), 0);
-}
-
-static unsigned long connections_now(void)
-{
-    struct loop_server_stats stats;
-
-    loop_server_get_stats(server, &stats);
-    return (unsigned long)stats.connections_now;
-}
-
-static void echo_by_copy(struct loop_flow *peer, void *unused)
-{
-    (void)unused;
-    loop_copy(&peer->source, &peer->sink, NULL, NULL);
-}
-
-static void echo_lent(void *arg, int64_t result, struct loop_chunk *chunk)
-{
-    struct loop_flow *peer = arg;
-
-    if (chunk) {
-        loop_write_chunk(&peer->sink, chunk, (size_t)result, NULL, NULL);
-    } else if (result < 0) {
-        loop_scope_fail(peer->scope, result);
-    }
-}
-
-static void echo_by_chunks(struct loop_flow *peer, void *unused)
-{
-    (void)unused;
-    loop_stream(&peer->source, echo_lent, peer);
-}
-
-static struct loop_flow *client_of_server(struct loop_scope *scope)
-{
-    return flow_of(scope, connect_to(&server_address.u.ipv4));
-}
-
 /* ---- sizes ---- */
 
 static unsigned mains;
@@ -89,7 +34,7 @@ static int count_main(struct loop_env *env, void *unused)
 {
     (void)unused;
     mains++;
-    return loop_op_nop(env->scope, on_ended, NULL) != 0 ? 0 : 1;
+    return loop_op_nop(env->scope, must_end_well, NULL) != 0 ? 0 : 1;
 }
 
 TEST(sizes_zero_and_absurd_are_taken_or_refused)
@@ -145,8 +90,8 @@ static int carry_traffic(struct loop_env *env, void *unused)
     loop_copy(&traffic.flows[1]->source, &traffic.flows[1]->sink, NULL, NULL);
     loop_write(&traffic.flows[0]->sink, pattern, sizeof pattern, NULL, NULL);
     loop_read_exact(&traffic.flows[0]->source, traffic.bytes, sizeof traffic.bytes, check_traffic, NULL);
-    loop_op_fsync(NULL, adopt(env->scope, make_file("x", 1)), 0, on_ended, NULL);
-    loop_sleep(env->scope, 1, on_ended, NULL);
+    loop_op_fsync(NULL, adopt(env->scope, make_file("x", 1)), 0, must_end_well, NULL);
+    loop_sleep(env->scope, 1, must_end_well, NULL);
     CHECK_IS(loop_chunk_free(env->loop, loop_chunk_alloc(env->loop)), 0);
     return 0;
 }
@@ -209,11 +154,11 @@ LOOP_TEST(no_descriptors_at_connect_and_its_kin)
     static struct loop_open_how how;
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
-    address = server_address;
+    serve_well(env->scope, echo_by_copy);
+    address = serving.address;
     address.u.ipv4.sin_port = 0;
     limit = forbid_fds();
-    AWAIT(loop_connect(env->scope, &server_address, NULL, &flow, GO));
+    AWAIT(loop_connect(env->scope, &serving.address, NULL, &flow, GO));
     CHECK_IS(result, -EMFILE);
     CHECK(!flow);
     CHECK_IS(loop_pipe(env->scope, &source, &sink), -EMFILE);
@@ -223,10 +168,10 @@ LOOP_TEST(no_descriptors_at_connect_and_its_kin)
     AWAIT(loop_op_openat2(env->scope, "/dev/null", &how, GO));
     CHECK_IS(result, -EMFILE);
     limit_fds(limit);
-    AWAIT(loop_connect(env->scope, &server_address, NULL, &flow, GO));
+    AWAIT(loop_connect(env->scope, &serving.address, NULL, &flow, GO));
     CHECK_IS(result, 0);
     loop_flow_close(flow);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -241,17 +186,17 @@ LOOP_TEST(no_descriptors_at_accept_only_delays)
     static int at;
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
+    serve_well(env->scope, echo_by_copy);
     for (int i = 0; i < 2; i++) {
         ballast[i] = adopt(env->scope, open("/dev/null", O_RDONLY | O_CLOEXEC));
     }
     for (int i = 0; i < N; i++) {
-        clients[i] = connect_to(&server_address.u.ipv4);
+        clients[i] = connect_to(&serving.address.u.ipv4);
         CHECK_IS(send(clients[i], "x", 1, 0), 1);
     }
     limit = forbid_fds();
     AWAIT(turns(env->scope, 20, GO));
-    CHECK_IS(connections_now(), 0);
+    CHECK_IS(served().connections_now, 0);
     loop_get_stats(env->loop, &before);
     AWAIT(loop_sleep(env->scope, 50 * LOOP_MILLISECOND, GO));
     loop_get_stats(env->loop, &after);
@@ -266,7 +211,7 @@ LOOP_TEST(no_descriptors_at_accept_only_delays)
         CHECK_IS(shutdown(clients[at], SHUT_RDWR), 0);
     }
     limit_fds(limit);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     AWAIT(turns(env->scope, 20, GO));
     for (int i = 0; i < N; i++) {
         close(clients[i]);
@@ -365,15 +310,15 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
     static char byte;
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
+    serve_well(env->scope, echo_by_copy);
     for (int i = 0; i < N; i++) {
-        fds[i] = connect_to(&server_address.u.ipv4);
+        fds[i] = connect_to(&serving.address.u.ipv4);
         CHECK_IS(send(fds[i], "bye", 3, 0), 3);
         if (i % 2) {
             close_with_reset(fds[i]);
         }
     }
-    good = client_of_server(env->scope);
+    good = visit(env->scope);
     AWAIT(loop_write(&good->sink, "x", 1, GO));
     AWAIT(loop_read(&good->source, &byte, 1, GO));
     CHECK_IS(result, 1);
@@ -383,13 +328,13 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
     AWAIT(loop_write(&good->sink, "y", 1, GO));
     AWAIT(loop_read(&good->source, &byte, 1, GO));
     CHECK_IS(byte, 'y');
-    while (connections_now() > 1) {
+    while (served().connections_now > 1) {
         AWAIT(turns(env->scope, 1, GO));
     }
-    loop_server_get_stats(server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     CHECK(stats.accepted > N / 2 && stats.failed >= N / 2 && stats.failed <= N);
     loop_flow_close(good);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -410,9 +355,9 @@ LOOP_TEST(peers_that_never_read_hold_nobody_up)
     static char sent[5000], got[5000];
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
+    serve_well(env->scope, echo_by_copy);
     for (int i = 0; i < N; i++) {
-        fds[i] = connect_to(&server_address.u.ipv4);
+        fds[i] = connect_to(&serving.address.u.ipv4);
         set_small_buffers(fds[i]);
     }
     AWAIT(turns(env->scope, 10, GO));
@@ -424,7 +369,7 @@ LOOP_TEST(peers_that_never_read_hold_nobody_up)
         }
         AWAIT(turns(env->scope, 5, GO));
     }
-    good = client_of_server(env->scope);
+    good = visit(env->scope);
     for (trip = 0; trip < TRIPS; trip++) {
         fill_pattern(sent, sizeof sent, (unsigned)trip);
         START(loop_write(&good->sink, sent, sizeof sent, NULL, NULL));
@@ -432,13 +377,13 @@ LOOP_TEST(peers_that_never_read_hold_nobody_up)
         CHECK_IS(result, sizeof got);
         CHECK(memcmp(sent, got, sizeof got) == 0);
     }
-    CHECK_IS(connections_now(), N + 1);
+    CHECK_IS(served().connections_now, N + 1);
     CHECK(HAS_SANITIZER || allocated_bytes() < before + N * (size_t)72000 + (1 << 20));
     for (int i = 0; i < N; i++) {
         close(fds[i]);
     }
     loop_flow_close(good);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -457,7 +402,7 @@ static void trickle(void *arg, int64_t result)
     }
     if (++trickled > *count) {
         loop_flow_close(client);
-        loop_server_stop(server, LOOP_NEVER);
+        loop_server_stop(serving.server, LOOP_NEVER);
         return;
     }
     trickle_byte = (char)trickled;
@@ -472,8 +417,8 @@ static int start_trickle(struct loop_env *env, void *fn)
     loop_connection_fn *const *echo = fn;
 
     trickled = 0;
-    serve(env->scope, *echo);
-    trickle_client = client_of_server(env->scope);
+    serve_well(env->scope, *echo);
+    trickle_client = visit(env->scope);
     trickle(&count, 1);
     return 0;
 }
@@ -518,8 +463,8 @@ LOOP_TEST(peer_that_half_closes_gets_everything_back)
     static struct once write, down;
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
-    client = client_of_server(env->scope);
+    serve_well(env->scope, echo_by_copy);
+    client = visit(env->scope);
     fill_pattern(sent, LENGTH, 5);
     START(loop_write(&client->sink, sent, LENGTH, ONCE(&write)));
     START(loop_shutdown(&client->sink, ONCE(&down)));
@@ -530,10 +475,10 @@ LOOP_TEST(peer_that_half_closes_gets_everything_back)
     ONCE_IS(down, 0);
     AWAIT(loop_write(&client->sink, "x", 1, GO));
     CHECK_IS(result, -EPIPE);
-    while (connections_now() > 0) {
+    while (served().connections_now > 0) {
         AWAIT(turns(env->scope, 1, GO));
     }
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -576,11 +521,11 @@ LOOP_TEST(listener_closed_with_connections_in_its_backlog)
     static int at;
 
     BEGIN;
-    CHECK_IS(loop_address_parse(&server_address, "tcp:127.0.0.1:0"), 0);
-    CHECK_IS(loop_listen(env->scope, &server_address, NULL, &listener), 0);
-    CHECK_IS(loop_listener_address(listener, &server_address), 0);
+    CHECK_IS(loop_address_parse(&serving.address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(env->scope, &serving.address, NULL, &listener), 0);
+    CHECK_IS(loop_listener_address(listener, &serving.address), 0);
     for (int i = 0; i < N; i++) {
-        clients[i] = client_of_server(env->scope);
+        clients[i] = visit(env->scope);
         START(loop_read(&clients[i]->source, &bytes[i], 1, ONCE(&reads[i])));
     }
     AWAIT(loop_accept(env->scope, listener, &flow, GO));
@@ -607,8 +552,8 @@ LOOP_TEST(listener_closed_while_several_wait_to_accept)
     static struct once accepts[3];
 
     BEGIN;
-    CHECK_IS(loop_address_parse(&server_address, "tcp:127.0.0.1:0"), 0);
-    CHECK_IS(loop_listen(env->scope, &server_address, NULL, &listener), 0);
+    CHECK_IS(loop_address_parse(&serving.address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(env->scope, &serving.address, NULL, &listener), 0);
     for (int i = 0; i < 3; i++) {
         START(loop_accept(env->scope, listener, &flows[i], ONCE(&accepts[i])));
     }
@@ -1529,19 +1474,19 @@ LOOP_TEST(connection_cancelled_inside_on_connection)
     static int at;
 
     BEGIN;
-    serve(env->scope, cancel_at_once);
+    serve_well(env->scope, cancel_at_once);
     for (int i = 0; i < N; i++) {
-        clients[i] = client_of_server(env->scope);
+        clients[i] = visit(env->scope);
         START(loop_read(&clients[i]->source, &bytes[i], 1, ONCE(&reads[i])));
     }
     for (at = 0; at < N; at++) {
         WAIT_UNTIL(reads[at].count);
         ONCE_IS(reads[at], 0);
     }
-    loop_server_get_stats(server, &stats);
+    loop_server_get_stats(serving.server, &stats);
     CHECK_IS(stats.accepted, N);
     CHECK_IS(stats.connections_now, 0);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -1603,8 +1548,8 @@ LOOP_TEST(fork_in_mid_flight_and_the_parents_traffic_goes_on)
     static pid_t child;
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
-    client = client_of_server(env->scope);
+    serve_well(env->scope, echo_by_copy);
+    client = visit(env->scope);
     inbox = loop_inbox_ref(env->loop);
     for (round = 0; round < ROUNDS; round++) {
         memset(&nop, 0, sizeof nop);
@@ -1641,7 +1586,7 @@ LOOP_TEST(fork_in_mid_flight_and_the_parents_traffic_goes_on)
     }
     loop_inbox_unref(inbox);
     loop_flow_close(client);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -1886,7 +1831,7 @@ static void on_piece(void *arg, int64_t result)
         clients_done++;
         loop_flow_close(client->flow);
         if (clients_done == FEW) {
-            loop_server_stop(server, LOOP_NEVER);
+            loop_server_stop(serving.server, LOOP_NEVER);
         }
     }
 }
@@ -1929,10 +1874,10 @@ static int start_clients(struct loop_env *env, void *fn)
 
     memset(clients, 0, sizeof clients);
     clients_done = 0;
-    serve(env->scope, *echo);
+    serve_well(env->scope, *echo);
     for (unsigned i = 0; i < FEW; i++) {
         clients[i].is_slow = i % 7 == 0;
-        clients[i].flow = client_of_server(env->scope);
+        clients[i].flow = visit(env->scope);
         begin_trip(&clients[i]);
     }
     return 0;
@@ -1965,45 +1910,45 @@ static struct {
     uint64_t turns, enters;
     struct loop_flow *client;
     char sent[LARGE], got[LARGE];
-} talk;
+} dialog;
 
 static void next_message(void *unused, int64_t result)
 {
     struct loop_stats stats;
 
     (void)unused;
-    CHECK_IS(result, talk.size);
-    CHECK(talk.left == talk.trips || memcmp(talk.sent, talk.got, talk.size) == 0);
-    if (talk.left-- == 0) {
-        loop_get_stats(loop_scope_loop(talk.client->scope), &stats);
-        talk.turns = stats.turns;
-        talk.enters = stats.enters;
-        loop_flow_close(talk.client);
-        loop_server_stop(server, LOOP_NEVER);
+    CHECK_IS(result, dialog.size);
+    CHECK(dialog.left == dialog.trips || memcmp(dialog.sent, dialog.got, dialog.size) == 0);
+    if (dialog.left-- == 0) {
+        loop_get_stats(loop_scope_loop(dialog.client->scope), &stats);
+        dialog.turns = stats.turns;
+        dialog.enters = stats.enters;
+        loop_flow_close(dialog.client);
+        loop_server_stop(serving.server, LOOP_NEVER);
         return;
     }
-    loop_write(&talk.client->sink, talk.sent, talk.size, NULL, NULL);
-    CHECK(loop_read_exact(&talk.client->source, talk.got, talk.size, next_message, NULL) != 0);
+    loop_write(&dialog.client->sink, dialog.sent, dialog.size, NULL, NULL);
+    CHECK(loop_read_exact(&dialog.client->source, dialog.got, dialog.size, next_message, NULL) != 0);
 }
 
 static int start_talk(struct loop_env *env, void *fn)
 {
     loop_connection_fn *const *echo = fn;
 
-    serve(env->scope, *echo);
-    talk.client = client_of_server(env->scope);
-    fill_pattern(talk.sent, sizeof talk.sent, 8);
-    next_message(NULL, (int64_t)talk.size);
+    serve_well(env->scope, *echo);
+    dialog.client = visit(env->scope);
+    fill_pattern(dialog.sent, sizeof dialog.sent, 8);
+    next_message(NULL, (int64_t)dialog.size);
     return 0;
 }
 
 /* System calls and turns for one message there and back. */
 static uint64_t cost_of(loop_connection_fn *fn, size_t size)
 {
-    talk.size = size;
-    talk.trips = talk.left = 100;
+    dialog.size = size;
+    dialog.trips = dialog.left = 100;
     CHECK_IS(run(start_talk, &fn), 0);
-    return (talk.turns + talk.enters) / talk.trips;
+    return (dialog.turns + dialog.enters) / dialog.trips;
 }
 
 static void check_large(loop_connection_fn *fn)
@@ -2067,7 +2012,7 @@ static void churn(void *arg, int64_t result)
     if (churn_started < CHURN) {
         churn_started++;
         churner->scope = loop_scope_open(script.env->scope, churn, churner);
-        loop_connect(churner->scope, &server_address, NULL, &churner->flow, churn_connected, churner);
+        loop_connect(churner->scope, &serving.address, NULL, &churner->flow, churn_connected, churner);
     } else {
         script_poke();
     }
@@ -2081,7 +2026,7 @@ LOOP_TEST(churn_of_connections_leaves_everything_where_it_began)
     static int round;
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
+    serve_well(env->scope, echo_by_copy);
     for (round = 0; round < 2; round++) {
         fds_before = count_fds();
         memory_before = allocated_bytes();
@@ -2091,7 +2036,7 @@ LOOP_TEST(churn_of_connections_leaves_everything_where_it_began)
             churn(&churners[target], 0);
         }
         WAIT_UNTIL(churn_done == CHURN);
-        while (connections_now() > 0) {
+        while (served().connections_now > 0) {
             AWAIT(turns(env->scope, 1, GO));
         }
         AWAIT(turns(env->scope, 3, GO));
@@ -2104,7 +2049,7 @@ LOOP_TEST(churn_of_connections_leaves_everything_where_it_began)
     CHECK_IS(after.job_slots, before.job_slots);
     CHECK(HAS_SANITIZER || allocated_bytes() < memory_before + 65536);
     CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -2117,11 +2062,11 @@ LOOP_TEST(idle_server_makes_no_wakeups)
     static int64_t cpu;
 
     BEGIN;
-    serve(env->scope, echo_by_copy);
+    serve_well(env->scope, echo_by_copy);
     for (int i = 0; i < N; i++) {
-        fds[i] = connect_to(&server_address.u.ipv4);
+        fds[i] = connect_to(&serving.address.u.ipv4);
     }
-    while (connections_now() < N) {
+    while (served().connections_now < N) {
         AWAIT(turns(env->scope, 1, GO));
     }
     AWAIT(turns(env->scope, 10, GO));
@@ -2138,7 +2083,7 @@ LOOP_TEST(idle_server_makes_no_wakeups)
     for (int i = 0; i < N; i++) {
         close(fds[i]);
     }
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 
@@ -2181,12 +2126,12 @@ LOOP_TEST(storm_of_signals_is_seen_by_nobody)
     BEGIN;
     until = now_ns() + 300 * LOOP_MILLISECOND;
     set_storm(1000);
-    serve(env->scope, echo_by_copy);
+    serve_well(env->scope, echo_by_copy);
     for (round = 0; now_ns() < until || storms < 20; round++) {
         memset(&work, 0, sizeof work);
         memset(&sleep, 0, sizeof sleep);
         memset(&write, 0, sizeof write);
-        AWAIT(loop_connect(env->scope, &server_address, NULL, &client, GO));
+        AWAIT(loop_connect(env->scope, &serving.address, NULL, &client, GO));
         CHECK_IS(result, 0);
         fill_pattern(sent, LENGTH, (unsigned)round);
         START(loop_work(env->scope, busy_work, NULL, ONCE(&work)));
@@ -2206,7 +2151,7 @@ LOOP_TEST(storm_of_signals_is_seen_by_nobody)
     }
     set_storm(0);
     CHECK(storms >= 20);
-    loop_server_stop(server, LOOP_NEVER);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
 

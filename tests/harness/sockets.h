@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Addresses, listeners and a server for the suites of net/.
+ * Addresses, listeners and a server, for suites that want connections.
  */
 #ifndef TESTS_SOCKETS_H
 #define TESTS_SOCKETS_H
@@ -109,6 +109,46 @@ static inline void serve(struct loop_scope *scope, struct loop_serve_options opt
     CHECK_IS(loop_serve(scope, &serving.address, &options, fn, NULL), 0);
     CHECK(serving.server != NULL);
     CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
+}
+
+static inline void must_end_well(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+}
+
+/* Serves on the loopback as well. The server must end well. */
+static inline void serve_well(struct loop_scope *scope, loop_connection_fn *fn)
+{
+    struct loop_serve_options options = {.server = &serving.server, .on_end = must_end_well};
+
+    serving.address = parsed("tcp:127.0.0.1:0");
+    CHECK_IS(loop_serve(scope, &serving.address, &options, fn, NULL), 0);
+    CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
+}
+
+/* Echoes by a copy, and by lent chunks. */
+static inline void echo_by_copy(struct loop_flow *peer, void *unused)
+{
+    (void)unused;
+    loop_copy(&peer->source, &peer->sink, NULL, NULL);
+}
+
+static inline void echo_lent(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    struct loop_flow *peer = arg;
+
+    if (chunk) {
+        loop_write_chunk(&peer->sink, chunk, (size_t)result, NULL, NULL);
+    } else if (result < 0) {
+        loop_scope_fail(peer->scope, result);
+    }
+}
+
+static inline void echo_by_chunks(struct loop_flow *peer, void *unused)
+{
+    (void)unused;
+    loop_stream(&peer->source, echo_lent, peer);
 }
 
 static inline struct loop_server_stats served(void)
