@@ -4,6 +4,8 @@
  */
 #include "sockets.h"
 
+#include <sys/wait.h>
+
 /* ---- listening, accepting, connecting ---- */
 
 LOOP_TEST(connect_fails_with_the_reason)
@@ -415,5 +417,39 @@ LOOP_TEST(connects_without_descriptors_are_emfile_and_cost_nothing)
     CHECK_IS(after.fds_now, before.fds_now);
     CHECK_IS(after.job_slots, before.job_slots);
     CHECK(after.scopes_now <= before.scopes_now + 1); /* the last connect's steps may be about to end */
+    END;
+}
+
+/* ---- no descriptors ---- */
+
+LOOP_TEST(no_descriptors_at_connect_and_its_kin)
+{
+    static struct loop_flow *flow, *flows[2];
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct loop_listener *listener;
+    static struct loop_address address;
+    static rlim_t limit;
+    static struct loop_open_how how;
+
+    BEGIN;
+    serve_well(env->scope, echo_by_copy);
+    address = serving.address;
+    address.u.ipv4.sin_port = 0;
+    limit = forbid_fds();
+    AWAIT(loop_connect(env->scope, &serving.address, NULL, &flow, GO));
+    CHECK_IS(result, -EMFILE);
+    CHECK(!flow);
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), -EMFILE);
+    CHECK_IS(loop_socketpair(env->scope, &flows[0], &flows[1]), -EMFILE);
+    CHECK_IS(loop_listen(env->scope, &address, NULL, &listener), -EMFILE);
+    how.flags = O_RDONLY;
+    AWAIT(loop_op_openat2(env->scope, "/dev/null", &how, GO));
+    CHECK_IS(result, -EMFILE);
+    limit_fds(limit);
+    AWAIT(loop_connect(env->scope, &serving.address, NULL, &flow, GO));
+    CHECK_IS(result, 0);
+    loop_flow_close(flow);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }

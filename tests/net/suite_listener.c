@@ -559,3 +559,61 @@ LOOP_TEST(p17_net)
     CHECK_TEXT(trace_text(), net_text);
     END;
 }
+
+/* ---- peers ---- */
+
+LOOP_TEST(listener_closed_with_connections_in_its_backlog)
+{
+    enum { N = 10 };
+    static struct loop_listener *listener;
+    static struct loop_flow *flow, *clients[N];
+    static struct once accepts[1], reads[N];
+    static char bytes[N];
+    static int at;
+
+    BEGIN;
+    CHECK_IS(loop_address_parse(&serving.address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(env->scope, &serving.address, NULL, &listener), 0);
+    CHECK_IS(loop_listener_address(listener, &serving.address), 0);
+    for (int i = 0; i < N; i++) {
+        clients[i] = visit(env->scope);
+        START(loop_read(&clients[i]->source, &bytes[i], 1, ONCE(&reads[i])));
+    }
+    AWAIT(loop_accept(env->scope, listener, &flow, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_listener_close(listener), 0);
+    CHECK_IS(loop_listener_close(listener), -EBADF);
+    START(loop_accept(env->scope, listener, &flow, ONCE(&accepts[0])));
+    WAIT_UNTIL(accepts[0].count);
+    ONCE_IS(accepts[0], -EBADF);
+    for (at = 1; at < N; at++) {
+        WAIT_UNTIL(reads[at].count);
+        ONCE_IS(reads[at], -ECONNRESET);
+    }
+    CHECK_IS(reads[0].count, 0);
+    loop_scope_cancel(env->scope);
+    script.expected = -ECANCELED;
+    END;
+}
+
+LOOP_TEST(listener_closed_while_several_wait_to_accept)
+{
+    static struct loop_listener *listener;
+    static struct loop_flow *flows[3];
+    static struct once accepts[3];
+
+    BEGIN;
+    CHECK_IS(loop_address_parse(&serving.address, "tcp:127.0.0.1:0"), 0);
+    CHECK_IS(loop_listen(env->scope, &serving.address, NULL, &listener), 0);
+    for (int i = 0; i < 3; i++) {
+        START(loop_accept(env->scope, listener, &flows[i], ONCE(&accepts[i])));
+    }
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_listener_close(listener), 0);
+    WAIT_UNTIL(accepts[0].count && accepts[1].count && accepts[2].count);
+    for (int i = 0; i < 3; i++) {
+        ONCE_IS(accepts[i], -ECANCELED);
+        CHECK(!flows[i]);
+    }
+    END;
+}

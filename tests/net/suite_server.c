@@ -296,3 +296,39 @@ LOOP_TEST(a_server_cancelled_from_outside_ends_once)
     close(client);
     END;
 }
+
+/* ---- continuations that do what they like ---- */
+
+static void cancel_at_once(struct loop_flow *peer, void *unused)
+{
+    (void)unused;
+    loop_copy(&peer->source, &peer->sink, NULL, NULL);
+    loop_scope_cancel(peer->scope);
+    loop_copy(&peer->source, &peer->sink, NULL, NULL);
+}
+
+LOOP_TEST(connection_cancelled_inside_on_connection)
+{
+    enum { N = 20 };
+    static struct loop_flow *clients[N];
+    static struct once reads[N];
+    static struct loop_server_stats stats;
+    static char bytes[N];
+    static int at;
+
+    BEGIN;
+    serve_well(env->scope, cancel_at_once);
+    for (int i = 0; i < N; i++) {
+        clients[i] = visit(env->scope);
+        START(loop_read(&clients[i]->source, &bytes[i], 1, ONCE(&reads[i])));
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(reads[at].count);
+        ONCE_IS(reads[at], 0);
+    }
+    loop_server_get_stats(serving.server, &stats);
+    CHECK_IS(stats.accepted, N);
+    CHECK_IS(stats.connections_now, 0);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    END;
+}

@@ -252,3 +252,49 @@ LOOP_TEST(an_earlier_deadline_of_a_connection_holds_beside_its_timeout)
 {
     check_limits(env, result, 3600 * LOOP_SECOND, 20 * LOOP_MILLISECOND);
 }
+
+/* ---- no descriptors ---- */
+
+LOOP_TEST(no_descriptors_at_accept_only_delays)
+{
+    enum { N = 20 };
+    static struct loop_fd *ballast[2];
+    static struct loop_stats before, after;
+    static int clients[N];
+    static rlim_t limit;
+    static char byte;
+    static int at;
+
+    BEGIN;
+    serve_well(env->scope, echo_by_copy);
+    for (int i = 0; i < 2; i++) {
+        ballast[i] = adopt(env->scope, open("/dev/null", O_RDONLY | O_CLOEXEC));
+    }
+    for (int i = 0; i < N; i++) {
+        clients[i] = connect_to(&serving.address.u.ipv4);
+        CHECK_IS(send(clients[i], "x", 1, 0), 1);
+    }
+    limit = forbid_fds();
+    AWAIT(turns(env->scope, 20, GO));
+    CHECK_IS(served().connections_now, 0);
+    loop_get_stats(env->loop, &before);
+    AWAIT(loop_sleep(env->scope, 50 * LOOP_MILLISECOND, GO));
+    loop_get_stats(env->loop, &after);
+    CHECK(after.turns - before.turns < 50);
+    CHECK(after.descriptor_waits > 0);
+    loop_fd_destroy(ballast[0]);
+    loop_fd_destroy(ballast[1]);
+    /* Room for two at a time, and each that is done makes room for the next. */
+    for (at = 0; at < N; at++) {
+        AWAIT(loop_poll(loop_fd_borrow(env->scope, clients[at]), POLLIN, GO));
+        CHECK_IS(recv(clients[at], &byte, 1, 0), 1);
+        CHECK_IS(shutdown(clients[at], SHUT_RDWR), 0);
+    }
+    limit_fds(limit);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    AWAIT(turns(env->scope, 20, GO));
+    for (int i = 0; i < N; i++) {
+        close(clients[i]);
+    }
+    END;
+}

@@ -3,8 +3,11 @@
  * loop_cancel (P4): what it ends and what it leaves alone, and which result wins.
  */
 #include "show.h"
+#include "sockets.h"
 
 #include <loop/part.h>
+
+#include <sys/wait.h>
 
 /* ---- P4: cancel ---- */
 
@@ -342,5 +345,57 @@ LOOP_TEST(p17_cancelled_jobs)
     SHOW("what is written still arrives", loop_write(&flows[1]->sink, "still", 5, GO));
     SHOW("and is read", loop_read_exact(&flows[0]->source, shown_bytes, 5, GO));
     CHECK_TEXT(trace_text(), cancelled_text);
+    END;
+}
+
+/* ---- cancels ---- */
+
+LOOP_TEST(cancel_of_a_cancel_hits_nothing_else)
+{
+    static struct once target, cancel, second;
+    static loop_job jobs[3];
+    static int answer;
+
+    BEGIN;
+    jobs[0] = START(loop_sleep(env->scope, LOOP_NEVER, ONCE(&target)));
+    jobs[1] = START(loop_op_cancel(env->scope, jobs[0], ONCE(&cancel)));
+    answer = loop_cancel(env->loop, jobs[1]);
+    CHECK(answer == 0 || answer == -ENOENT);
+    WAIT_UNTIL(cancel.count);
+    if (cancel.result == 0) {
+        WAIT_UNTIL(target.count);
+    } else {
+        CHECK_IS(cancel.result, -ECANCELED);
+        AWAIT(turns(env->scope, 3, GO));
+        CHECK_IS(target.count, 0);
+        CHECK_IS(loop_cancel(env->loop, jobs[0]), 0);
+        WAIT_UNTIL(target.count);
+    }
+    ONCE_IS(target, -ECANCELED);
+    CHECK_IS(loop_cancel(env->loop, jobs[0]), -ENOENT);
+    CHECK_IS(loop_cancel(env->loop, jobs[1]), -ENOENT);
+    jobs[2] = START(loop_op_cancel(env->scope, jobs[1], ONCE(&second)));
+    WAIT_UNTIL(second.count);
+    ONCE_IS(second, -ENOENT);
+    CHECK_IS(loop_cancel(env->loop, jobs[2]), -ENOENT);
+    END;
+}
+
+LOOP_TEST(cancel_in_a_cancelled_scope_is_cancelled_itself)
+{
+    static struct loop_scope *scope;
+    static struct once target, cancel, ended;
+    static loop_job job;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    job = START(loop_sleep(env->scope, LOOP_NEVER, ONCE(&target)));
+    loop_scope_cancel(scope);
+    START(loop_op_cancel(scope, job, ONCE(&cancel)));
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(cancel, -ECANCELED);
+    CHECK_IS(target.count, 0);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(target.count);
     END;
 }

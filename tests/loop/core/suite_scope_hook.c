@@ -2,7 +2,7 @@
  *
  * Release hooks of scopes (P7): their order, and what they may do.
  */
-#include "harness.h"
+#include "sockets.h"
 
 /* ---- P7: scopes ---- */
 
@@ -126,5 +126,34 @@ LOOP_TEST(hooks_may_close_the_scopes_descriptors)
     CHECK(loop_scope_defer(scope, close_in_hook, NULL));
     WAIT_UNTIL(ended.count);
     CHECK(!is_open(number));
+    END;
+}
+
+/* ---- continuations that do what they like ---- */
+
+static void close_from_hook(void *fd)
+{
+    loop_fd_close(fd);
+    loop_fd_destroy(fd);
+}
+
+LOOP_TEST(hook_that_closes_what_others_are_using)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_scope *scope;
+    static struct once ended, read, copy;
+    static char byte;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_read(&flows[0]->source, &byte, 1, ONCE(&read)));
+    START(loop_copy(&flows[1]->source, &flows[0]->sink, ONCE(&copy)));
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    CHECK(loop_scope_defer(scope, close_from_hook, flows[0]->fd));
+    CHECK(loop_scope_defer(scope, close_from_hook, flows[1]->fd));
+    WAIT_UNTIL(ended.count && read.count && copy.count);
+    ONCE_IS(ended, 0);
+    ONCE_IS(read, -ECANCELED);
+    ONCE_IS(copy, -ECANCELED);
     END;
 }

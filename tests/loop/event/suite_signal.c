@@ -2,9 +2,10 @@
  *
  * Signals as jobs.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <pthread.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 /* ---- signals ---- */
@@ -143,5 +144,73 @@ LOOP_TEST(many_different_signals)
         WAIT_UNTIL(heard[at].count);
         ONCE_IS(heard[at], first + at);
     }
+    END;
+}
+
+/* ---- storms of signals ---- */
+
+static volatile sig_atomic_t storms;
+
+static void on_storm(int number)
+{
+    (void)number;
+    storms = storms + 1;
+}
+
+static void set_storm(long microseconds)
+{
+    struct sigaction action = {.sa_handler = on_storm}; /* without SA_RESTART */
+    struct itimerval every = {{0, microseconds}, {0, microseconds}};
+
+    CHECK_IS(sigaction(SIGALRM, &action, NULL), 0);
+    CHECK_IS(setitimer(ITIMER_REAL, &every, NULL), 0);
+}
+
+static int64_t busy_work(void *unused)
+{
+    (void)unused;
+    for (int64_t until = now_ns() + LOOP_MILLISECOND; now_ns() < until;) {
+    }
+    return 7;
+}
+
+LOOP_TEST(storm_of_signals_is_seen_by_nobody)
+{
+    enum { LENGTH = 200000 };
+    static char sent[LENGTH], got[LENGTH];
+    static struct loop_flow *client, *file;
+    static struct once work, sleep, write;
+    static int64_t until;
+    static int round;
+
+    BEGIN;
+    until = now_ns() + 300 * LOOP_MILLISECOND;
+    set_storm(1000);
+    serve_well(env->scope, echo_by_copy);
+    for (round = 0; now_ns() < until || storms < 20; round++) {
+        memset(&work, 0, sizeof work);
+        memset(&sleep, 0, sizeof sleep);
+        memset(&write, 0, sizeof write);
+        AWAIT(loop_connect(env->scope, &serving.address, NULL, &client, GO));
+        CHECK_IS(result, 0);
+        fill_pattern(sent, LENGTH, (unsigned)round);
+        START(loop_work(env->scope, busy_work, NULL, ONCE(&work)));
+        START(loop_sleep(env->scope, 2 * LOOP_MILLISECOND, ONCE(&sleep)));
+        file = flow_of(env->scope, make_file("", 0));
+        START(loop_write(&file->sink, sent, LENGTH, ONCE(&write)));
+        START(loop_write(&client->sink, sent, LENGTH, NULL, NULL));
+        AWAIT(loop_read_exact(&client->source, got, LENGTH, GO));
+        CHECK_IS(result, LENGTH);
+        CHECK(memcmp(sent, got, LENGTH) == 0);
+        WAIT_UNTIL(work.count && sleep.count && write.count);
+        ONCE_IS(work, 7);
+        ONCE_IS(sleep, 0);
+        ONCE_IS(write, LENGTH);
+        loop_fd_destroy(client->fd);
+        loop_fd_destroy(file->fd);
+    }
+    set_storm(0);
+    CHECK(storms >= 20);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }

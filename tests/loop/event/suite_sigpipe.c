@@ -2,9 +2,10 @@
  *
  * SIGPIPE (P19): it never reaches the program because of the loop.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <pthread.h>
+#include <sys/wait.h>
 
 /* ---- P19: SIGPIPE ---- */
 
@@ -102,4 +103,104 @@ TEST(p19_the_programs_own_handler_stays)
     CHECK_IS(handled, 0);
     CHECK_IS(sigaction(SIGPIPE, NULL, &after), 0);
     CHECK(after.sa_handler == count_signal);
+}
+
+/* ---- SIGPIPE ---- */
+
+/* Writes in every way there is to a socket (Unix, TCP) or a pipe whose other end has gone. */
+static struct tally broken;
+
+static unsigned long n_broken; /* how many there are to be */
+
+static void on_broken(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK(result == -EPIPE || result == -ECONNRESET);
+    broken.count++;
+}
+
+static void write_in_every_way(struct loop_scope *scope, struct loop_flow *flow, bool is_socket)
+{
+    static struct iovec iov = {(char *)(uintptr_t) "xy", 2};
+    static const struct loop_message message = {.iov = &iov, .n_iov = 1};
+    struct loop_chunk *chunk = loop_chunk_alloc(loop_scope_loop(scope));
+
+    loop_op_write(NULL, flow->fd, "x", 1, LOOP_CURRENT, on_broken, NULL);
+    loop_op_writev(NULL, flow->fd, &iov, 1, LOOP_CURRENT, on_broken, NULL);
+    n_broken += 5 + (is_socket ? 2 : 1) + (chunk ? 1 : 0);
+    if (is_socket) {
+        loop_op_send(NULL, flow->fd, "x", 1, 0, on_broken, NULL);
+        loop_op_send_msg(NULL, flow->fd, &message, on_broken, NULL);
+    } else {
+        loop_op_splice(NULL, adopt(scope, make_file("abc", 3)), 0, flow->fd, LOOP_CURRENT, 3, on_broken, NULL);
+    }
+    loop_copy(loop_memory_source(scope, "xyz", 3), &flow->sink, on_broken, NULL);
+    loop_write(&flow->sink, "x", 1, on_broken, NULL);
+    loop_writev(&flow->sink, &iov, 1, on_broken, NULL);
+    if (chunk) {
+        loop_write_chunk(&flow->sink, chunk, 1, on_broken, NULL);
+    }
+}
+
+static int write_to_many(struct loop_env *env, void *unused)
+{
+    int fds[2];
+
+    (void)unused;
+    make_pipe(fds);
+    close(fds[0]);
+    write_in_every_way(env->scope, flow_of(env->scope, fds[1]), false);
+    make_pair(fds);
+    close(fds[0]);
+    write_in_every_way(env->scope, flow_of(env->scope, fds[1]), true);
+    make_tcp_pair(fds);
+    close_with_reset(fds[0]);
+    write_in_every_way(env->scope, flow_of(env->scope, fds[1]), true);
+    return 0;
+}
+
+TEST(sigpipe_kills_nobody_whatever_is_written_and_however)
+{
+    struct sigaction action;
+
+    CHECK(!sigpipe_is_pending());
+    CHECK_IS(run(write_to_many, NULL), 0);
+    CHECK(n_broken >= 20);
+    CHECK_IS(broken.count, n_broken);
+    CHECK(!sigpipe_is_pending());
+    CHECK_IS(sigaction(SIGPIPE, NULL, &action), 0);
+    CHECK(action.sa_handler == SIG_DFL);
+}
+
+TEST(sigpipe_that_was_pending_before_stays_pending)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    pthread_kill(pthread_self(), SIGPIPE);
+    CHECK_IS(run(write_to_many, NULL), 0);
+    CHECK(n_broken >= 20);
+    CHECK_IS(broken.count, n_broken);
+    CHECK(sigpipe_is_pending());
+    CHECK_IS(sigtimedwait(&set, NULL, &(struct timespec){0, 0}), SIGPIPE);
+}
+
+static int write_and_die(void *unused)
+{
+    int fds[2];
+
+    (void)unused;
+    run(write_to_many, NULL);
+    make_pipe(fds);
+    close(fds[0]);
+    return write(fds[1], "x", 1) == 1 ? 1 : 2;
+}
+
+TEST(sigpipe_kills_as_ever_when_the_loop_has_ended)
+{
+    int status = in_child(write_and_die, NULL);
+
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
 }

@@ -4,8 +4,12 @@
  * files.
  */
 #include "files.h"
+#include "sockets.h"
 
+#include <stdio.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 /* ---- writes that wait ---- */
 
@@ -322,3 +326,135 @@ LOOP_TEST_WITH(p14_files_allocate_nothing, .pool_threads = 1)
 }
 
 #endif
+
+/* ---- helpers ---- */
+
+static void forget_line(void *unused, enum loop_log_level level, const char *line)
+{
+    (void)unused;
+    (void)level;
+    (void)line;
+}
+
+/* ---- full disks ---- */
+
+static char megabyte[1 << 20];
+
+LOOP_TEST(full_disk_ends_writes_and_copies_with_enospc)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_sink *full;
+    static struct loop_source *memory;
+    static struct once copy;
+
+    BEGIN;
+    full = &flow_of(env->scope, open("/dev/full", O_WRONLY | O_CLOEXEC))->sink;
+    memory = loop_memory_source(env->scope, megabyte, sizeof megabyte);
+    AWAIT(loop_copy(memory, full, GO));
+    CHECK_IS(result, -ENOSPC);
+    make_flows(env->scope, flows);
+    full = &flow_of(env->scope, open("/dev/full", O_WRONLY | O_CLOEXEC))->sink;
+    START(loop_copy(&flows[0]->source, full, ONCE(&copy)));
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "some", 4, 0), 4);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ENOSPC);
+    full = &flow_of(env->scope, open("/dev/full", O_WRONLY | O_CLOEXEC))->sink;
+    AWAIT(loop_write(full, "x", 1, GO));
+    CHECK_IS(result, -ENOSPC);
+    AWAIT(loop_op_write(env->scope, adopt(env->scope, open("/dev/full", O_WRONLY | O_CLOEXEC)), "x", 1, 0, GO));
+    CHECK_IS(result, -ENOSPC);
+    END;
+}
+
+static struct {
+    int64_t write, copy;
+    struct loop_copy_outcome outcome;
+    int fd; /* of the file that was written */
+} disk;
+
+/* What is said to have been written is there, in its place, and nothing else is. */
+static void check_written(int fd, int64_t length)
+{
+    static char there[sizeof megabyte];
+
+    CHECK_IS(pread(fd, there, sizeof there, 0), length);
+    CHECK(is_pattern(there, (size_t)length, 6));
+}
+
+static void note_result(void *where, int64_t result)
+{
+    *(int64_t *)where = result;
+}
+
+static int fill_disk(struct loop_env *env, void *path)
+{
+    char name[128];
+    int fds[2];
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s/%d", (const char *)path, i);
+        fds[i] = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        CHECK(fds[i] >= 0);
+    }
+    disk.fd = dup(fds[0]);
+    struct loop_source *memory = loop_memory_source(env->scope, megabyte, sizeof megabyte);
+    loop_write(&flow_of(env->scope, fds[0])->sink, megabyte, sizeof megabyte, note_result, &disk.write);
+    loop_copy_report(memory, &flow_of(env->scope, fds[1])->sink, &disk.outcome, note_result, &disk.copy);
+    return 0;
+}
+
+static int on_a_small_disk(void *path)
+{
+    struct loop_options options = {.log = forget_line};
+
+    fill_pattern(megabyte, sizeof megabyte, 6);
+    CHECK_IS(loop_run_with(&options, fill_disk, path), 0);
+    CHECK_IS(disk.outcome.error, -ENOSPC);
+    CHECK(disk.outcome.is_sink_error);
+    CHECK_IS(disk.copy, disk.outcome.bytes > 0 ? disk.outcome.bytes : -ENOSPC);
+    CHECK(disk.write == -ENOSPC || (disk.write > 0 && disk.write < (int64_t)sizeof megabyte));
+    check_written(disk.fd, disk.write > 0 ? disk.write : 0);
+    return 0;
+}
+
+TEST(full_tmpfs_behind_a_write_and_a_copy)
+{
+    const char *path = make_directory();
+
+    if (mount("noria", path, "tmpfs", 0, "size=256k") != 0) {
+        CHECK(errno == EPERM || errno == EACCES || errno == ENODEV); /* not permitted here */
+        remove_directory(path);
+        return;
+    }
+    int status = in_child(on_a_small_disk, (void *)(uintptr_t)path);
+    umount2(path, MNT_DETACH);
+    remove_directory(path);
+    CHECK_IS(status, 0);
+}
+
+/* The limit of a process on the size of its files, which the kernel makes heard by a signal as well. */
+LOOP_TEST(full_quota_ends_writes_with_efbig)
+{
+    static struct loop_flow *file;
+    static struct loop_source *memory;
+    static struct rlimit limit;
+    static int fd;
+
+    BEGIN;
+    signal(SIGXFSZ, SIG_IGN);
+    fill_pattern(megabyte, sizeof megabyte, 6);
+    limit = (struct rlimit){100000, 100000};
+    CHECK_IS(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    fd = make_file("", 0);
+    file = flow_of(env->scope, fd);
+    AWAIT(loop_write(&file->sink, megabyte, sizeof megabyte, GO));
+    CHECK_IS(result, 100000);
+    check_written(fd, 100000);
+    file = flow_of(env->scope, make_file("", 0));
+    memory = loop_memory_source(env->scope, megabyte, sizeof megabyte);
+    AWAIT(loop_copy(memory, &file->sink, GO));
+    CHECK_IS(result, 100000);
+    AWAIT(loop_copy(memory, &file->sink, GO));
+    CHECK_IS(result, -EFBIG);
+    END;
+}

@@ -2,7 +2,7 @@
  *
  * loop_stream: bytes in their order, the end, cancels, pauses, and the chunks that it does not hold.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <sys/ioctl.h>
 
@@ -345,5 +345,165 @@ LOOP_TEST_WITH(p10_idle_streams_hold_no_chunk, .n_blocks = 2)
     for (int i = 0; i < N; i++) {
         loop_flow_close(flows[i][0]);
     }
+    END;
+}
+
+/* ---- streams stopped from inside ---- */
+
+static struct {
+    loop_job job;
+    size_t got, stop_at;
+    bool pauses;
+    unsigned ends, stops;
+    int64_t end;
+    struct loop *loop;
+} stopped;
+
+static void stop_inside(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    CHECK_IS(stopped.ends, 0);
+    if (!chunk) {
+        stopped.ends++;
+        stopped.end = result;
+        script_poke();
+        return;
+    }
+    CHECK(is_pattern_at(loop_chunk_data(chunk), (size_t)result, 3, stopped.got));
+    stopped.got += (size_t)result;
+    if (stopped.got < stopped.stop_at) {
+        return;
+    }
+    if (stopped.pauses) {
+        CHECK_IS(loop_stream_pause(stopped.loop, stopped.job), 0);
+    } else if (stopped.stops == 0) {
+        CHECK_IS(loop_cancel(stopped.loop, stopped.job), 0);
+    }
+    stopped.stops++;
+    script_poke();
+}
+
+/* Cancelled from inside, what the stream has read is delivered, and the rest is there for a plain read. */
+LOOP_TEST(stream_cancelled_in_its_own_continuation_loses_nothing)
+{
+    enum { LENGTH = 200000 };
+    static char sent[LENGTH], got[LENGTH];
+    static struct loop_flow *flows[2];
+    static struct once write;
+    static int round;
+
+    BEGIN;
+    fill_pattern(sent, LENGTH, 3);
+    for (round = 0; round < 8; round++) {
+        make_flows(env->scope, flows);
+        memset(&write, 0, sizeof write);
+        memset(&stopped, 0, sizeof stopped);
+        stopped.loop = env->loop;
+        stopped.stop_at = (size_t)round * 12345 + 1;
+        START(loop_write(&flows[1]->sink, sent, LENGTH, ONCE(&write)));
+        stopped.job = START(loop_stream(&flows[0]->source, stop_inside, NULL));
+        WAIT_UNTIL(stopped.ends);
+        CHECK_IS(stopped.end, -ECANCELED);
+        CHECK(stopped.got >= stopped.stop_at && stopped.got <= stopped.stop_at + 16 * 4096);
+        AWAIT(loop_read_exact(&flows[0]->source, got, LENGTH - stopped.got, GO));
+        CHECK_IS(result, LENGTH - stopped.got);
+        CHECK(is_pattern_at(got, LENGTH - stopped.got, 3, stopped.got));
+        WAIT_UNTIL(write.count);
+        loop_fd_destroy(flows[0]->fd);
+        loop_fd_destroy(flows[1]->fd);
+    }
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
+LOOP_TEST(stream_paused_in_its_own_continuation_loses_nothing)
+{
+    enum { LENGTH = 100000 };
+    static char sent[LENGTH];
+    static struct loop_flow *flows[2];
+    static unsigned stops;
+    static size_t got;
+
+    BEGIN;
+    fill_pattern(sent, LENGTH, 3);
+    make_flows(env->scope, flows);
+    stopped.loop = env->loop;
+    stopped.pauses = true;
+    START(loop_write(&flows[1]->sink, sent, LENGTH, NULL, NULL));
+    stopped.job = START(loop_stream(&flows[0]->source, stop_inside, NULL));
+    while (stopped.got < LENGTH) {
+        stops = stopped.stops;
+        WAIT_UNTIL(stopped.stops > stops);
+        got = stopped.got;
+        AWAIT(turns(env->scope, 4, GO));
+        CHECK_IS(stopped.got, got); /* nothing comes while it is paused */
+        CHECK_IS(loop_stream_resume(env->loop, stopped.job), 0);
+    }
+    loop_stream_resume(env->loop, stopped.job);
+    stopped.pauses = false;
+    stopped.stops = 1;
+    START(loop_shutdown(&flows[1]->sink, NULL, NULL));
+    WAIT_UNTIL(stopped.ends);
+    CHECK_IS(stopped.end, 0);
+    CHECK_IS(stopped.got, LENGTH);
+    END;
+}
+
+/* ---- keepers of chunks ---- */
+
+static struct loop_chunk *keeping[8];
+
+static size_t kept_bytes;
+
+static void keep_it(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    if (chunk) {
+        CHECK(n_kept < COUNT_OF(keeping));
+        CHECK(is_pattern_at(loop_chunk_data(chunk), (size_t)result, 3, kept_bytes));
+        CHECK_IS(loop_chunk_keep(script.env->loop, chunk), 0);
+        keeping[n_kept++] = chunk;
+        kept_bytes += (size_t)result;
+    } else {
+        CHECK_IS(result, 0);
+        stopped.ends++;
+    }
+    script_poke();
+}
+
+LOOP_TEST_WITH(keepers_of_all_chunks_hold_streams_back_and_nothing_else, .n_blocks = 8, .block_size = 512)
+{
+    enum { LENGTH = 20000 };
+    static char sent[LENGTH];
+    static struct loop_flow *flows[2], *others[2];
+    static struct once write, copy;
+    static char bytes[4];
+    static size_t count;
+
+    BEGIN;
+    fill_pattern(sent, LENGTH, 3);
+    make_flows(env->scope, flows);
+    make_flows(env->scope, others);
+    count = loop_region_count(env->loop);
+    START(loop_write(&flows[1]->sink, sent, LENGTH, ONCE(&write)));
+    START(loop_shutdown(&flows[1]->sink, NULL, NULL));
+    START(loop_stream(&flows[0]->source, keep_it, NULL));
+    START(loop_copy(&others[1]->source, &others[1]->sink, ONCE(&copy)));
+    while (!stopped.ends) {
+        WAIT_UNTIL(n_kept == count || stopped.ends);
+        /* Plain reads and copies go on meanwhile. */
+        AWAIT(loop_write(&others[0]->sink, "more", 4, GO));
+        AWAIT(loop_read_exact(&others[0]->source, bytes, 4, GO));
+        CHECK_IS(result, 4);
+        CHECK(n_kept == count || stopped.ends);
+        CHECK(stopped.ends || !loop_chunk_alloc(env->loop));
+        while (n_kept > 0) {
+            CHECK_IS(loop_chunk_free(env->loop, keeping[--n_kept]), 0);
+        }
+    }
+    CHECK_IS(kept_bytes, LENGTH);
+    CHECK_IS(loop_region_avail(env->loop), count);
+    loop_flow_close(others[0]);
+    WAIT_UNTIL(copy.count);
     END;
 }

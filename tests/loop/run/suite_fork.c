@@ -2,9 +2,10 @@
  *
  * Forks of a program with a loop (P21, P24): nothing is inherited, and the parent goes on.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/wait.h>
 
 /* ---- P21: from elsewhere ---- */
@@ -112,5 +113,106 @@ LOOP_TEST(p24_a_forked_child_can_run_a_loop_of_its_own)
     CHECK_IS(waitpid(child, &status, 0), child);
     CHECK_IS(status, 0);
     AWAIT(turns(env->scope, 5, GO));
+    END;
+}
+
+/* ---- continuations that do what they like ---- */
+
+static int64_t do_nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+/* ---- forks ---- */
+
+/* What a child finds of the loop: a closed box, and no ring under any of the numbers it has inherited. */
+static int look_around(struct loop_inbox *inbox)
+{
+    char path[64], what[64];
+
+    if (loop_post(inbox, never_run, NULL) != -ESHUTDOWN) {
+        return 1;
+    }
+    for (int fd = 0; fd < 256; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, what, sizeof what - 1);
+        what[length > 0 ? length : 0] = 0;
+        if (strstr(what, "io_uring") && fcntl(fd, F_GETFD) != FD_CLOEXEC) {
+            return 2;
+        }
+    }
+    FILE *maps = fopen("/proc/self/maps", "re");
+    static char line[512];
+    while (fgets(line, sizeof line, maps)) {
+        if (strstr(line, "[io_uring]")) {
+            return 3;
+        }
+    }
+    fclose(maps);
+    return 0;
+}
+
+/* Nothing that a loop makes for itself survives an exec. */
+static void exec_and_look(void)
+{
+    static const char script_text[] =
+        "for fd in /proc/self/fd/*; do case $(readlink \"$fd\") in anon_inode*) exit 1;; esac; "
+        "done; exit 0";
+
+    execl("/bin/sh", "sh", "-c", script_text, (char *)NULL);
+    _exit(127);
+}
+
+LOOP_TEST(fork_in_mid_flight_and_the_parents_traffic_goes_on)
+{
+    enum { ROUNDS = 12 };
+    static struct loop_inbox *inbox;
+    static struct loop_flow *client;
+    static struct once nop, sleep, work, post;
+    static char sent[3000], got[3000];
+    static int round, status;
+    static pid_t child;
+
+    BEGIN;
+    serve_well(env->scope, echo_by_copy);
+    client = visit(env->scope);
+    inbox = loop_inbox_ref(env->loop);
+    for (round = 0; round < ROUNDS; round++) {
+        memset(&nop, 0, sizeof nop);
+        memset(&sleep, 0, sizeof sleep);
+        memset(&work, 0, sizeof work);
+        memset(&post, 0, sizeof post);
+        fill_pattern(sent, sizeof sent, (unsigned)round);
+        START(loop_write(&client->sink, sent, sizeof sent, NULL, NULL));
+        START(loop_op_nop(env->scope, ONCE(&nop)));
+        START(loop_sleep(env->scope, LOOP_MILLISECOND, ONCE(&sleep)));
+        START(loop_work(env->scope, do_nothing, NULL, ONCE(&work)));
+        CHECK_IS(loop_post(inbox, ONCE(&post)), 0);
+        if (round % 2) {
+            AWAIT(turns(env->scope, 1, GO));
+        }
+        fflush(NULL);
+        child = fork();
+        if (child == 0 && round % 4 < 2) {
+            _exit(look_around(inbox));
+        } else if (child == 0) {
+            exec_and_look();
+        }
+        CHECK(child > 0);
+        AWAIT(loop_read_exact(&client->source, got, sizeof got, GO));
+        CHECK_IS(result, sizeof got);
+        CHECK(memcmp(sent, got, sizeof got) == 0);
+        CHECK_IS(waitpid(child, &status, 0), child);
+        CHECK_IS(status, 0);
+        WAIT_UNTIL(nop.count && sleep.count && work.count && post.count);
+        ONCE_IS(nop, 0);
+        ONCE_IS(sleep, 0);
+        ONCE_IS(work, 0);
+        ONCE_IS(post, 0);
+    }
+    loop_inbox_unref(inbox);
+    loop_flow_close(client);
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }

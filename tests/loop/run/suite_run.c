@@ -2,10 +2,11 @@
  *
  * loop_run (P8, P23): what it returns, the sizes it is given, and that nothing is left over.
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 /* ---- P8: the end of the loop ---- */
 
@@ -213,4 +214,167 @@ TEST(the_version_is_the_headers)
 
     snprintf(version, sizeof version, "%d.%d.%d", LOOP_VERSION_MAJOR, LOOP_VERSION_MINOR, LOOP_VERSION_PATCH);
     CHECK_TEXT(loop_version(), version);
+}
+
+/* ---- helpers ---- */
+
+static void forget_line(void *unused, enum loop_log_level level, const char *line)
+{
+    (void)unused;
+    (void)level;
+    (void)line;
+}
+
+/* ---- sizes ---- */
+
+static unsigned mains;
+
+static int count_main(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    mains++;
+    return loop_op_nop(env->scope, must_end_well, NULL) != 0 ? 0 : 1;
+}
+
+TEST(sizes_zero_and_absurd_are_taken_or_refused)
+{
+    const struct {
+        unsigned depth, blocks;
+        size_t size;
+        int answer;
+    } runs[] = {{0, 0, 0, 0},
+                {1, 0, 0, 0},
+                {0, 1, 1, 0},
+                {32768, 0, 1, 0},
+                {32769, 1, 1, -EINVAL},
+                {UINT32_MAX, UINT32_MAX, SIZE_MAX, -EINVAL},
+                {1, UINT32_MAX, 0, -EINVAL},
+                {1, 0, SIZE_MAX, -EINVAL},
+                {1, 1, ((size_t)1 << 30) + 1, -EINVAL},
+                {UINT32_MAX, 1, 1, -EINVAL}};
+
+    for (unsigned i = 0; i < COUNT_OF(runs); i++) {
+        struct loop_options options = {
+            .queue_depth = runs[i].depth, .n_blocks = runs[i].blocks, .block_size = runs[i].size};
+        mains = 0;
+        CHECK_IS(run_with(&options, count_main, NULL), runs[i].answer);
+        CHECK_IS(mains, runs[i].answer == 0);
+    }
+}
+
+/* ---- locked memory ---- */
+
+static struct traffic {
+    char bytes[10000];
+    struct loop_flow *flows[2];
+} traffic;
+
+static void check_traffic(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, sizeof traffic.bytes);
+    CHECK(is_pattern(traffic.bytes, sizeof traffic.bytes, 9));
+    mains++;
+    loop_flow_close(traffic.flows[0]);
+}
+
+/* Something of everything: an echo, a file, a chunk, a timer, and a thread's work. */
+static int carry_traffic(struct loop_env *env, void *unused)
+{
+    static char pattern[sizeof traffic.bytes];
+
+    (void)unused;
+    make_flows(env->scope, traffic.flows);
+    fill_pattern(pattern, sizeof pattern, 9);
+    loop_copy(&traffic.flows[1]->source, &traffic.flows[1]->sink, NULL, NULL);
+    loop_write(&traffic.flows[0]->sink, pattern, sizeof pattern, NULL, NULL);
+    loop_read_exact(&traffic.flows[0]->source, traffic.bytes, sizeof traffic.bytes, check_traffic, NULL);
+    loop_op_fsync(NULL, adopt(env->scope, make_file("x", 1)), 0, must_end_well, NULL);
+    loop_sleep(env->scope, 1, must_end_well, NULL);
+    CHECK_IS(loop_chunk_free(env->loop, loop_chunk_alloc(env->loop)), 0);
+    return 0;
+}
+
+static int run_with_locked_memory(void *limit)
+{
+    struct loop_options options = {.log = forget_line};
+
+    unsetenv("LOOP_BACKEND");
+    if (setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){*(rlim_t *)limit, *(rlim_t *)limit}) != 0) {
+        return 1;
+    }
+    drop_privileges();
+    int answer = loop_run_with(&options, carry_traffic, NULL);
+    return answer == 0 && mains == 1 ? 0 : 2;
+}
+
+TEST(memlock_of_nothing_for_an_ordinary_user)
+{
+    rlim_t limit = 0;
+
+    CHECK_CHILD(run_with_locked_memory, &limit);
+}
+
+TEST(memlock_of_64_kib_for_an_ordinary_user)
+{
+    rlim_t limit = 65536;
+
+    CHECK_CHILD(run_with_locked_memory, &limit);
+}
+
+/* ---- no descriptors ---- */
+
+TEST(no_descriptors_at_the_start_is_emfile_or_nothing_worse)
+{
+    struct loop_options options = {.log = forget_line};
+    int answer = -EMFILE;
+    unsigned left;
+
+    for (left = 0; left < 40 && answer != 0; left++) {
+        mains = 0;
+        rlim_t before = limit_fds((rlim_t)limit_with_free_fds(left));
+        answer = loop_run_with(&options, count_main, NULL);
+        limit_fds(before);
+        CHECK(answer == 0 || answer == -EMFILE);
+        CHECK_IS(mains, answer == 0);
+    }
+    CHECK_IS(answer, 0);
+    CHECK(left > 1 && left < 20);
+}
+
+/* ---- forks ---- */
+
+static void never_run(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    _exit(66);
+}
+
+/* ---- loops one after another, and inside each other ---- */
+
+static struct loop_inbox *kept_inbox;
+
+static int keep_inbox(struct loop_env *env, void *unused)
+{
+    struct loop_options options = {.log = forget_line};
+
+    (void)unused;
+    kept_inbox = loop_inbox_ref(env->loop);
+    return kept_inbox && loop_run_with(&options, count_main, NULL) == -EDEADLK ? carry_traffic(env, NULL) : 1;
+}
+
+TEST(loops_one_after_another_leave_nothing_and_refuse_late_posts)
+{
+    unsigned before = count_fds();
+
+    for (int i = 0; i < 50; i++) {
+        mains = 0;
+        CHECK_IS(run(keep_inbox, NULL), 0);
+        CHECK_IS(mains, 1);
+        CHECK_IS(count_fds(), before);
+        CHECK_IS(loop_post(kept_inbox, never_run, NULL), -ESHUTDOWN);
+        CHECK_IS(loop_post(kept_inbox, never_run, NULL), -ESHUTDOWN);
+        loop_inbox_unref(kept_inbox);
+    }
 }

@@ -2,7 +2,7 @@
  *
  * An idle loop costs nothing (P18).
  */
-#include "harness.h"
+#include "sockets.h"
 
 #include <stdio.h>
 
@@ -93,5 +93,41 @@ LOOP_TEST(p18_an_idle_loop_shows_no_iowait)
         quiet += read_iowait() - before < 10;
     }
     CHECK(quiet > 0 || (probe_uring() >= 0 && !(probe_uring() & NO_IOWAIT)));
+    END;
+}
+
+/* ---- churn ---- */
+
+LOOP_TEST(idle_server_makes_no_wakeups)
+{
+    enum { N = 50 };
+    static struct loop_stats before, after;
+    static int fds[N];
+    static long switches;
+    static int64_t cpu;
+
+    BEGIN;
+    serve_well(env->scope, echo_by_copy);
+    for (int i = 0; i < N; i++) {
+        fds[i] = connect_to(&serving.address.u.ipv4);
+    }
+    while (served().connections_now < N) {
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    AWAIT(turns(env->scope, 10, GO));
+    loop_get_stats(env->loop, &before);
+    switches = voluntary_switches();
+    cpu = cpu_time_ns();
+    AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
+    loop_get_stats(env->loop, &after);
+    CHECK(after.turns - before.turns <= 3);
+    CHECK(after.enters - before.enters <= 4);
+    CHECK(voluntary_switches() - switches <= 4);
+    CHECK(cpu_time_ns() - cpu < 10 * LOOP_MILLISECOND);
+    CHECK_IS(after.wakeups, before.wakeups);
+    for (int i = 0; i < N; i++) {
+        close(fds[i]);
+    }
+    loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
