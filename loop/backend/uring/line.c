@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * The start of a job: in an entry of the ring; in line, where the submission queue is full or an operation on the same
- * descriptor is the kernel's; or by system calls, where the ring does not serve it or would serve it worse.
+ * Starts jobs. A job gets an entry of the ring. It waits in line while the submission queue is full, or while the
+ * kernel has an operation on the same descriptor that comes first. Jobs that the ring does not serve, or would serve
+ * worse, are started by system calls.
  */
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/order.h>
@@ -17,7 +18,7 @@
 #include <loop/syscall/buffers.h>
 #include <loop/syscall/direct.h>
 
-/* ---- into the ring ---- */
+/* ---- by an entry ---- */
 
 static void hand_over(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
@@ -52,13 +53,15 @@ void loop_uring_start_elsewhere(struct loop_uring *uring, struct loop_job *job)
     loop_direct_start(uring->loop, job);
 }
 
+/* Whether a recv_multishot receives into a group that the ring does not have. */
 static bool lacks_group(const struct loop_job *job)
 {
     return loop_op_table[job->op].gets_buffers && !job->u.args.receive.buffers->ring;
 }
 
-/* At a file's position: the ring would not keep the order of several, and doesn't move the position of one that is
- * O_DIRECT for what it completes later (seen on Linux 6.18). What isn't for the pool has its turn: uring_order.c. */
+/* Whether an operation at a file's position is started on the pool. The ring does not keep the order of several writes,
+ * and does not move the position of an O_DIRECT file after an operation that it completes later (seen on Linux 6.18).
+ * Other operations at the position take turns: order.c. */
 static bool file_goes_to_pool(const struct loop_job *job)
 {
     const struct loop_fd *fd = job->fd;
@@ -66,10 +69,12 @@ static bool file_goes_to_pool(const struct loop_job *job)
     return fd->is_direct || is_known_output || loop_file_is_for_thread(fd);
 }
 
-/* A pipe or a device: kernels before 6.4 keep a thread for each read of a pipe, and none can tell a fifo that never had
- * a writer from one at its end, but by readiness. Of what is kept for the next read the kernel doesn't know. And of an
- * error behind a part of a receive that waits for all the ring tells nothing, nor does the next receive. A change of a
- * file is told once by the kernel, and several polls may wait for it. */
+/* Whether the job waits for readiness and is then done by a system call:
+ * - Reads of pipes and devices. Kernels before 6.4 block a thread for each, and only readiness tells a fifo that never
+ *   had a writer from one at its end.
+ * - Reads and polls of a descriptor with unread bytes, which the kernel does not know.
+ * - Receives with MSG_WAITALL. The ring loses an error that comes after a part of the bytes.
+ * - Polls of a file. The kernel reports a change once, and several polls may wait for it. */
 static bool goes_by_readiness(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -131,7 +136,7 @@ static void serve_job(struct loop_uring *uring, struct io_uring_sqe *entry, stru
     }
 }
 
-/* Bytes may have been given back to the descriptor while the job stood in line. */
+/* A job may have to wait for readiness by now, because bytes were given back to its descriptor. */
 bool loop_uring_serve_jobs(struct loop_uring *uring)
 {
     struct loop_list *node;

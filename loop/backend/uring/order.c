@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * The order of operations that wait for the same socket. The kernel wakes those that it has in an order of its own: the
- * newest first, or any, by version. So it has one at a time for each direction of a socket. The others stand in the
- * descriptor's line, and the next is started when the last completion of the one before has come.
+ * Keeps operations that wait for the same socket in the order of their calls. The kernel wakes its waiters in another
+ * order, which depends on its version. So it gets one operation at a time for each direction of a socket. The others
+ * wait in the descriptor's line. The next is started after the last completion of the one before.
  *
- * Polls may wait for different events, so that they can't stand in line. One alone is the kernel's; when another comes
- * it is called back, and all of them wait by readiness, in the order of the calls.
+ * Polls wait for different events, so one must not wait for another. The kernel has a single poll. When a second one is
+ * started, the first is called back, and all polls wait for readiness, in the order of their calls.
  */
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/ring.h>
@@ -17,10 +17,10 @@
 #include <loop/ground/list.h>
 #include <loop/syscall/direct.h>
 
-/* What returns at once, or takes other things than the bytes of the stream, waits for nobody, and nobody for it. */
+/* Calls with these flags take no turn: they return at once, or take something other than the bytes of the stream. */
 #define IN_NO_LINE (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)
 
-/* Both directions of a file that the ring serves move the same position. */
+/* Whether the operation moves the position of a file. Reads and writes of it share one turn. */
 static bool is_at_position(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -28,7 +28,7 @@ static bool is_at_position(const struct loop_job *job)
            job->fd->write_by == LOOP_IO_BLOCKING;
 }
 
-/* NULL: it needs no turn. */
+/* Returns the turn that the job has to take, or NULL when it needs none. */
 static struct loop_turn *turn_of(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -52,7 +52,7 @@ bool loop_uring_follows_others(const struct loop_job *job)
 {
     const struct loop_turn *turn = turn_of(job);
     if (!turn || is_at_position(job)) {
-        return false; /* a file's lists are its flow's own */
+        return false; /* the lists of a file belong to its source and sink */
     }
     if (turn == &job->fd->polling) {
         return !loop_list_is_empty(&job->fd->pollers);
@@ -77,7 +77,7 @@ static struct loop_job *find_poll(const struct loop_fd *fd)
     return LOOP_CONTAINER(node, struct loop_job, in_fd);
 }
 
-/* The poll that the kernel has, or is about to have. */
+/* Has the poll with the turn go on by readiness. */
 static void call_poll_back(struct loop *loop, const struct loop_fd *fd)
 {
     struct loop_job *poll = find_poll(fd);

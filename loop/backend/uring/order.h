@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: ISC
  *
- * Which of several operations on a descriptor the kernel has.
+ * Turns: which of several operations on a descriptor the kernel has.
  */
 #include <loop/core/job.h>
 
 #ifndef LOOP_BACKEND_URING_ORDER_H
 #define LOOP_BACKEND_URING_ORDER_H
 
-/* Whether the kernel may have the job now. If not it stands in line (LOOP_AT_RING_LINE), and is started when it may. */
+/* Takes the turn for the job. Returns true when the kernel may have it now. Otherwise the job waits in the descriptor's
+ * line (LOOP_AT_RING_LINE) and is started when its turn comes. */
 bool loop_uring_take_turn(struct loop_job *job);
 
-/* A job that has its turn is no more the kernel's, nor in line for an entry: starts the next. */
+/* Ends the turn of a job that the kernel no longer has, and starts the next in line. */
 void loop_uring_end_turn(struct loop *loop, struct loop_job *job);
 
+/* loop_uring_end_turn, for a job that may have no turn. */
 static inline void loop_uring_drop_turn(struct loop *loop, struct loop_job *job)
 {
     if (job->has_turn) {
@@ -20,10 +22,11 @@ static inline void loop_uring_drop_turn(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* The job, which the kernel hasn't, goes on by system calls, ahead of those that wait for its turn. */
+/* Continues a job, which the kernel does not have, by system calls. It stays ahead of the jobs that wait for its turn.
+ */
 void loop_uring_go_on_elsewhere(struct loop *loop, struct loop_job *job);
 
-/* An operation of the same direction of the socket, or a poll, waits by readiness: this one has to come after it. */
+/* Whether an operation that waits for readiness on the same descriptor has to come before this one. */
 bool loop_uring_follows_others(const struct loop_job *job);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A job as an entry of the submission queue: one row and one function for each operation.
+ * Jobs as entries of the submission queue: one row and one function for each operation.
  */
 #include <loop/backend/uring/prepare.h>
 #include <loop/backend/uring/region.h>
@@ -17,10 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What one read or write moves at most, read(2). The entry's length has 32 bits. */
+/* The most that one read or write moves, read(2). It fits the entry's 32 bits. */
 #define MOST_BYTES ((size_t)0x7ffff000)
 
-/* What reads whole packets or numbers is never shortened: the rest would be lost. */
+/* Returns how many of `wanted` bytes the entry asks for. The hard mode shortens byte streams and files only: of packets
+ * the rest would be lost. */
 static unsigned bytes_of(const struct loop_job *job, size_t wanted)
 {
     bool may_be_short = job->fd->is_byte_stream || !loop_fd_is_stream(job->fd);
@@ -40,13 +41,14 @@ static unsigned move_bytes_of(const struct loop_job *job)
     return bytes_of(job, job->u.args.move.len);
 }
 
-/* A count of vectors, which the kernel refuses (EINVAL) long before it is too large for the entry. */
+/* Returns the count of vectors for the entry. A count that does not fit is far more than the kernel accepts: it fails
+ * with -EINVAL in any case. */
 static unsigned vectors_of(const struct loop_job *job)
 {
     return (unsigned)(job->u.args.move.n_iov < UINT16_MAX ? job->u.args.move.n_iov : UINT16_MAX);
 }
 
-/* Where the file's position is meant it is written down: undo_move corrects it after a short read or write. */
+/* Returns the offset for the entry. Notes the file's position before an operation that moves it, for undo_move. */
 static uint64_t offset_of(struct loop_job *job)
 {
     struct loop_move_args *args = &job->u.args.move;
@@ -64,8 +66,8 @@ static void prepare_nop(const struct loop_uring *uring, struct io_uring_sqe *ent
     io_uring_prep_nop(entry);
 }
 
-/* O_NONBLOCK keeps the open of a fifo from waiting for the other end, in one of the kernel's threads; it is taken off
- * when the open is done. With O_PATH nothing is opened that could wait. */
+/* Adds O_NONBLOCK, so that opening a fifo does not block a kernel thread until the other end is opened. undo_openat2
+ * clears it. O_PATH opens nothing that could block. */
 static void prepare_openat2(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     struct loop_open_request *request = job->u.args.extra;
@@ -101,7 +103,7 @@ static void prepare_writev(const struct loop_uring *uring, struct io_uring_sqe *
     io_uring_prep_writev(entry, job->fd->number, job->u.args.move.iov, vectors_of(job), offset_of(job));
 }
 
-/* The region is the ring's only registered buffer, number 0. */
+/* Reads into the region, which is registered as buffer 0. */
 static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     if (loop_uring_region_is_fixed(uring->loop)) {
@@ -120,7 +122,7 @@ static void prepare_write_fixed(const struct loop_uring *uring, struct io_uring_
     }
 }
 
-/* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other. */
+/* Adds POLLIN to a socket's POLLPRI, because urgent data wakes only polls that ask for both. */
 static void prepare_poll(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     uint32_t events = job->u.args.poll.events;
@@ -150,7 +152,7 @@ static void prepare_accept_multishot(const struct loop_uring *uring, struct io_u
     io_uring_prep_multishot_accept(entry, job->fd->number, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-/* POLL_FIRST: on an empty group the kernel would otherwise refuse at once, also where nothing has come. */
+/* POLL_FIRST: without it the kernel fails at once on a group without free buffers, even if nothing has arrived. */
 static void prepare_recv_multishot(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     const struct loop_buffers *buffers = job->u.args.receive.buffers;
@@ -204,8 +206,9 @@ static void prepare_fsync(const struct loop_uring *uring, struct io_uring_sqe *e
     io_uring_prep_fsync(entry, job->fd->number, job->u.args.sync.is_data_only ? IORING_FSYNC_DATASYNC : 0);
 }
 
-/* ---- what is put right afterwards ---- */
+/* ---- after the completion ---- */
 
+/* Clears the O_NONBLOCK that prepare_openat2 has added. */
 static void undo_openat2(struct loop_job *job, int32_t result)
 {
     struct loop_open_request *request = job->u.args.extra;
@@ -219,6 +222,7 @@ static void undo_openat2(struct loop_job *job, int32_t result)
     }
 }
 
+/* Returns how many bytes the read or write was to move. */
 static size_t asked_for(const struct loop_job *job)
 {
     const struct loop_move_args *args = &job->u.args.move;
@@ -232,8 +236,8 @@ static size_t asked_for(const struct loop_job *job)
     return total;
 }
 
-/* The kernel goes on after a short read or write of a file. When that gives an error, such as that of a full disk, it
- * tells what was moved before, but doesn't move the file's position. */
+/* Sets the file's position after a partial read or write. The kernel continues such an operation. If the continuation
+ * fails, for example on a full disk, it reports the bytes moved so far but does not move the position. */
 static void undo_move(struct loop_job *job, int32_t result)
 {
     int64_t before = job->u.args.move.position;
@@ -246,12 +250,11 @@ static void undo_move(struct loop_job *job, int32_t result)
 
 struct prepare_row {
     void (*prepare)(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job);
-    void (*undo)(struct loop_job *job, int32_t result); /* NULL: there is nothing to put right */
+    void (*undo)(struct loop_job *job, int32_t result); /* NULL: there is nothing to revert */
     uint8_t opcode;
 };
 
-/* No row: an operation that isn't the ring's. The ring's splice holds one of the kernel's threads for as long as its
- * pipe is empty. */
+/* Operations without a row are not the ring's. Its splice blocks a kernel thread while the pipe is empty. */
 static const struct prepare_row rows[LOOP_OP_COUNT] = {
     [LOOP_OP_NOP] = {prepare_nop, NULL, IORING_OP_NOP},
     [LOOP_OP_OPENAT2] = {prepare_openat2, undo_openat2, IORING_OP_OPENAT2},

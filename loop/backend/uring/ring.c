@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The ring: entering the kernel, and taking jobs back from it.
+ * The ring: entering the kernel, and cancelling what it has.
  */
 #include <loop/backend/uring/ring.h>
 #include <loop/core/job.h>

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * The ring: its two queues as the kernel shares them, the state of the backend, and the call that enters the kernel.
+ * The ring: its two queues as the kernel shares them, the backend's state, and the call that enters the kernel.
  *
- * liburing makes the ring and fills in entries. The queues themselves are read and written here: entering the kernel
- * must do three things at once (submit, run what the kernel has deferred, wait), which liburing's own calls don't
- * always do.
+ * liburing creates the ring and fills in entries. The queues are read and written here, because one enter must submit,
+ * run the kernel's deferred work and wait at the same time. liburing's own calls do not always do all three.
  */
 #ifndef LOOP_BACKEND_URING_RING_H
 #define LOOP_BACKEND_URING_RING_H
@@ -14,12 +13,11 @@
 #include <loop/ground/slab.h>
 #include <loop/kernel/ring.h>
 
-/* What a completion is about: the top three bits of its user_data. The rest is the id of the job or the descriptor,
- * whose generation makes a late completion name nothing. */
+/* What a completion belongs to: the top three bits of its user_data. The rest is the id of the job or the descriptor.
+ * An id has a generation, so that a late completion finds nothing. */
 enum loop_uring_tag {
     LOOP_URING_TAG_JOB,
-    LOOP_URING_TAG_WATCH_IN, /* the three kinds of watches follow each other in the order of enum loop_uring_watch_kind
-                              */
+    LOOP_URING_TAG_WATCH_IN, /* the three watches stand in the order of enum loop_uring_watch_kind */
     LOOP_URING_TAG_WATCH_OUT,
     LOOP_URING_TAG_WATCH_PRIORITY,
     LOOP_URING_TAG_IGNORED,
@@ -29,12 +27,13 @@ enum loop_uring_tag {
 #define LOOP_URING_TAG_SHIFT LOOP_SLAB_ID_BITS
 #define LOOP_URING_ID_MASK ((UINT64_C(1) << LOOP_URING_TAG_SHIFT) - 1)
 
+/* Returns the user_data of an entry. */
 static inline uint64_t loop_uring_user_data(enum loop_uring_tag tag, uint64_t id)
 {
     return (uint64_t)tag << LOOP_URING_TAG_SHIFT | id;
 }
 
-/* The polls that may be in flight for a descriptor. */
+/* The polls that can be in flight for a descriptor. */
 enum loop_uring_watch_kind {
     LOOP_URING_WATCH_IN,
     LOOP_URING_WATCH_OUT,
@@ -42,11 +41,12 @@ enum loop_uring_watch_kind {
     LOOP_URING_WATCH_KINDS
 };
 
-/* How long the kernel has refused to be entered for want of memory. */
+/* A period in which the kernel has no memory for io_uring_enter. */
 struct loop_uring_shortage {
-    uint64_t last_turn; /* in which it did */
-    int64_t began_ns, sleep_ns;
-    bool is_told;
+    uint64_t last_turn; /* the last turn in which an enter failed */
+    int64_t began_ns;
+    int64_t sleep_ns; /* the next sleep between two turns */
+    bool is_told;     /* the log has a warning about it */
 };
 
 struct loop_uring {
@@ -54,39 +54,39 @@ struct loop_uring {
     struct io_uring_sqe *entries;
     const uint32_t *sq_head, *sq_flags;
     uint32_t *sq_shared_tail;
-    uint32_t sq_tail; /* entries filled in; the kernel hears of them when it is entered */
+    uint32_t sq_tail; /* after the entries filled in; loop_uring_publish stores it in *sq_shared_tail */
     uint32_t sq_mask, sq_size;
     const struct io_uring_cqe *completions;
     uint32_t *cq_head;
     const uint32_t *cq_tail;
     uint32_t cq_mask, cq_size;
-    uint32_t nothing; /* what the pointers point to in a forked child */
+    uint32_t nothing; /* target of the pointers in a forked child */
 
     struct loop *loop;
-    struct loop_list line;     /* jobs that wait for an entry: to start them, or to cancel them */
-    struct loop_list fds_line; /* descriptors that wait for one, by backend_link */
-    uint32_t elsewhere;        /* operations (by number) that the ring isn't asked for */
-    uint32_t in_flight;        /* jobs and polls in the kernel's hands */
+    struct loop_list line;     /* jobs that wait for a free entry, to be started or cancelled; by link */
+    struct loop_list fds_line; /* descriptors that wait for a free entry, by backend_link */
+    uint32_t elsewhere;        /* operations, as bits, that system calls serve in place of the ring */
+    uint32_t in_flight;        /* jobs and polls that the kernel has */
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
-    bool is_polled;        /* a thread of the kernel submits */
-    bool has_overflown;    /* the completion queue, when it was last looked at */
-    bool has_tried_region; /* to register it */
-    bool is_gone;          /* broken and closed: the queues are not there any more */
-    uint16_t last_group;   /* of provided buffers */
+    bool is_polled;        /* a kernel thread submits (SQPOLL) */
+    bool has_overflown;    /* the completion queue had overflown in the last turn */
+    bool has_tried_region; /* registering the region has been tried */
+    bool is_gone;          /* the ring is broken and closed: the queues are unmapped */
+    uint16_t last_group;   /* the number of the last group of provided buffers */
     struct loop_uring_shortage shortage;
     uint32_t setup_flags;
     struct io_uring ring;
 };
 
+/* Returns the backend's state of a loop that runs on io_uring. */
 static inline struct loop_uring *loop_uring_of(const struct loop *loop)
 {
     return loop->backend_state;
 }
 
-/* A free entry of the submission queue, which must be filled in before the next is asked for; NULL when it is full. It
- * is cleared here: since 2.6 liburing clears entries in its own io_uring_get_sqe, and no longer where they are filled
- * in. */
+/* Takes the next free entry of the submission queue. The caller fills it in before it takes another. Returns NULL when
+ * the queue is full. Clears the entry, because since version 2.6 the io_uring_prep_… functions of liburing do not. */
 static inline struct io_uring_sqe *loop_uring_entry(struct loop_uring *uring)
 {
     uint32_t taken = uring->sq_tail - __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
@@ -98,31 +98,33 @@ static inline struct io_uring_sqe *loop_uring_entry(struct loop_uring *uring)
     return entry;
 }
 
+/* Returns how many completions wait in the completion queue. */
 static inline uint32_t loop_uring_completions_ready(const struct loop_uring *uring)
 {
     return __atomic_load_n(uring->cq_tail, __ATOMIC_ACQUIRE) - *uring->cq_head;
 }
 
-/* The entries filled in that the kernel has not taken yet. */
+/* Returns how many entries are filled in and not taken by the kernel yet. */
 static inline uint32_t loop_uring_unsubmitted(const struct loop_uring *uring)
 {
     return uring->sq_tail - __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
 }
 
-/* The flags that the kernel sets on the submission queue: IORING_SQ_… */
+/* Returns the flags that the kernel sets on the submission queue: IORING_SQ_… */
 static inline uint32_t loop_uring_queue_flags(const struct loop_uring *uring)
 {
     return __atomic_load_n(uring->sq_flags, __ATOMIC_RELAXED);
 }
 
-/* Shows the kernel the entries filled in. It takes them when it is entered. */
+/* Makes the entries filled in visible to the kernel, which takes them at the next enter. */
 static inline void loop_uring_publish(struct loop_uring *uring)
 {
     __atomic_store_n(uring->sq_shared_tail, uring->sq_tail, __ATOMIC_RELEASE);
 }
 
-/* Enters the kernel as loop_uring_enter does, to submit entries that have been published. Always inline, because each
- * function on the stack here returns slowly; see loop_backend_ops.run. */
+/* Calls io_uring_enter: submits `to_submit` published entries, has the kernel run its deferred work, and waits for
+ * `wait_for` completions, for at most `timeout_ns`. Returns what the call returns, as -errno. Always inline, because a
+ * return to each function on the stack is mispredicted after a system call; see loop_backend_ops.run. */
 __attribute__((always_inline)) static inline int loop_uring_enter_now(struct loop_uring *uring, unsigned to_submit,
                                                                       unsigned wait_for, int64_t timeout_ns)
 {
@@ -137,17 +139,18 @@ __attribute__((always_inline)) static inline int loop_uring_enter_now(struct loo
                                        (sigset_t *)(void *)&arg, sizeof arg);
 }
 
-/* Enters the kernel: submits what is filled in, has it finish what it deferred, and waits for `wait_for` completions,
- * at most `timeout_ns`. What io_uring_enter(2) returns, as -errno. */
+/* Publishes all entries filled in and enters the kernel: submits them, has it run its deferred work, and waits for
+ * `wait_for` completions, for at most `timeout_ns`. Returns what io_uring_enter(2) returns, as -errno. */
 int loop_uring_enter(struct loop_uring *uring, unsigned wait_for, int64_t timeout_ns);
 
-/* Fills in the entry that cancels what was submitted with `user_data`. That one's own completion has the outcome. */
+/* Fills in an entry that cancels the operation submitted with `user_data`. The outcome is in the completion of that
+ * operation: a cancel that finds it has no completion of its own. */
 void loop_uring_prepare_cancel(struct io_uring_sqe *entry, uint64_t user_data);
 
-/* Asks the kernel to let go of a job that it has. */
+/* Asks the kernel to cancel a job that it has. When the submission queue is full, the cancel waits in line. */
 void loop_uring_cancel(struct loop_uring *uring, struct loop_job *job);
 
-/* The job's last completion has come: nothing of it is left in the kernel, or in line. */
+/* Notes that the job's last completion has come: takes it out of the line of cancels and of the count in flight. */
 void loop_uring_leave(struct loop_uring *uring, struct loop_job *job);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * How a ring is made, tried and taken down. Whatever goes wrong here is undone and told in one line that names the
- * likely cause and the cure, because the reader of that line is a person whose container or limits are in the way.
+ * Creates, tests and destroys the ring. A failure is undone and reported in one line with the likely cause and the
+ * cure, because its reader is usually a person whose container or limits are in the way.
  *
- * The floor is Linux 6.1, known by what it has rather than by its number.
+ * The ring needs Linux 6.1. The kernel is checked for the features of that version, not for its number.
  */
 #include <loop/backend/uring/compat.h>
 #include <loop/backend/uring/prepare.h>
@@ -32,22 +32,22 @@
 #define CQ_SIZE 4096u
 #define CQ_SIZE_MIN 256u
 
-/* Threads of the kernel for what blocks: files, and the rest. Without a limit there would be one for each such job. */
+/* The most kernel threads for blocking operations: on files, and on the rest. Without a limit each job may get one. */
 #define FILE_WORKERS 4u
 #define OTHER_WORKERS 16u
 
 #define NEEDED_FEATURES                                                                                                \
     (IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP)
 
-/* The newest operation of Linux 6.1: where it is, so is everything that is used here. */
+/* The newest operation of Linux 6.1. A kernel that has it has everything that is used here. */
 #define FLOOR_OPCODE IORING_OP_SENDMSG_ZC
 
-/* How long the self-test waits for what takes a microsecond. */
+/* How long the self-test waits for completions that normally take a microsecond. */
 #define SELF_TEST_NS (5 * LOOP_SECOND)
 
-/* ---- saying what is wrong ---- */
+/* ---- causes of a failure ---- */
 
-/* The sysctl kernel.io_uring_disabled: 0, 1 or 2; 0 where there is none (before Linux 6.6). */
+/* Returns the sysctl kernel.io_uring_disabled: 0, 1 or 2. It is 0 before Linux 6.6, which has no such sysctl. */
 static int disabled_by_sysctl(void)
 {
     char text[8] = "";
@@ -91,6 +91,7 @@ static const struct cause_row causes[] = {
     {ENOMEM, "ENOMEM", NULL},
 };
 
+/* Writes the step that failed, the error, its likely cause and the cure to loop->backend_detail. Returns the error. */
 static int fail(struct loop *loop, const char *step, int error)
 {
     const char *name = strerror(-error), *known = "";
@@ -113,8 +114,9 @@ static int fail(struct loop *loop, const char *step, int error)
     return error;
 }
 
-/* ---- making the ring ---- */
+/* ---- creating the ring ---- */
 
+/* Set-up flags, from the best to what every kernel accepts. */
 struct ladder_step {
     const char *name;
     uint32_t flags;
@@ -127,7 +129,7 @@ static const struct ladder_step ladder[] = {
     {"plain", 0},
 };
 
-/* A thread of the kernel that submits runs what is deferred, too. */
+/* With a submitting kernel thread: that thread also runs the deferred work. */
 static const struct ladder_step polled_ladder[] = {
     {"sqpoll", IORING_SETUP_SQPOLL | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER},
     {"sqpoll", IORING_SETUP_SQPOLL},
@@ -152,7 +154,7 @@ static int make_ring(struct loop_uring *uring, unsigned sq_size, unsigned cq_siz
     return error;
 }
 
-/* The completion queue gives way first when memory for it may not be locked. */
+/* Creates the ring with the largest completion queue that the limit of locked memory allows. */
 static int make_ring_that_fits(struct loop_uring *uring, uint32_t flags)
 {
     unsigned sq_size = wanted_sq_size(uring->loop);
@@ -165,6 +167,7 @@ static int make_ring_that_fits(struct loop_uring *uring, uint32_t flags)
     return error;
 }
 
+/* Creates the ring with the first set of flags that the kernel accepts, whose name is then in `*name`. */
 static int climb_down(struct loop_uring *uring, const struct ladder_step *steps, unsigned n, const char **name)
 {
     int error = -EINVAL;
@@ -196,7 +199,7 @@ static void map_queues(struct loop_uring *uring)
     }
 }
 
-/* How the kernel is entered: by a registered number where that is to be had, and without being counted as iowait. */
+/* Enters the kernel by a registered descriptor where it can, and without being counted as iowait. */
 static void choose_enter_flags(struct loop_uring *uring)
 {
     bool is_registered = loop_kernel_io_uring_register_ring_fd(&uring->ring) == 1;
@@ -207,7 +210,7 @@ static void choose_enter_flags(struct loop_uring *uring)
     uring->wait_flags = uring->ring.features & IORING_FEAT_NO_IOWAIT ? IORING_ENTER_NO_IOWAIT : 0;
 }
 
-/* ---- trying it ---- */
+/* ---- the self-test ---- */
 
 static int check_opcodes(struct loop_uring *uring)
 {
@@ -232,7 +235,7 @@ static void apply_hard_modes(struct loop_uring *uring)
     }
 }
 
-/* Enters until a completion is there, and takes it. */
+/* Waits for the next completion and takes it. Returns 0 or -errno. */
 static int await(struct loop_uring *uring, struct io_uring_cqe *completion)
 {
     int result = 0;
@@ -261,8 +264,8 @@ static int try_nop(struct loop_uring *uring)
     return error ? error : completion.res;
 }
 
-/* A multishot poll on a descriptor that is ready says so, goes on, and ends when it is cancelled. The inbox's eventfd
- * can always be written. */
+/* Tests a multishot poll: it reports a ready descriptor, stays armed, and ends when it is cancelled. The inbox's
+ * eventfd is always writable. */
 static int try_poll(struct loop_uring *uring)
 {
     struct io_uring_cqe completion;
@@ -282,7 +285,7 @@ static int try_poll(struct loop_uring *uring)
     return error ? error : completion.res == -ECANCELED && !(completion.flags & IORING_CQE_F_MORE) ? 0 : -EINVAL;
 }
 
-/* 0, or the first error; `step` then names what failed. */
+/* Tests the ring. Returns 0, or the first error with the name of the failed step in `*step`. */
 static int check(struct loop_uring *uring, const char **step)
 {
     *step = "io_uring_setup lacks features";
@@ -302,7 +305,7 @@ static int check(struct loop_uring *uring, const char **step)
     return error;
 }
 
-/* ---- what makes it better where it is to be had ---- */
+/* ---- optional features ---- */
 
 static void limit_workers(struct loop_uring *uring)
 {
@@ -319,10 +322,10 @@ static void say_what_is_used(struct loop_uring *uring, const char *name)
                    uring->wait_flags & IORING_ENTER_NO_IOWAIT ? ", no iowait" : "");
 }
 
-/* ---- beginning and end ---- */
+/* ---- init and finish ---- */
 
-/* liburing maps and unmaps the queues by system calls that ThreadSanitizer doesn't see: a ring in the place of another
- * thread's would look like a race. */
+/* liburing maps and unmaps the queues by system calls that ThreadSanitizer does not see. A ring at an address where
+ * another thread had one before would look like a data race. */
 #if defined(__SANITIZE_THREAD__)
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: ISC
  *
- * How a ring is made and taken down.
+ * Creates and destroys the ring.
  */
 #ifndef LOOP_BACKEND_URING_SETUP_H
 #define LOOP_BACKEND_URING_SETUP_H
 
 #include <loop/backend/uring/ring.h>
 
-/* loop_backend_ops.init and .finish. */
+/* Creates the ring and tests it; see loop_backend_ops.init. Returns 0 or -errno with the cause in
+ * loop->backend_detail. */
 int loop_uring_init(struct loop *loop);
+
+/* Destroys the ring, which has nothing in flight; see loop_backend_ops.finish. */
 void loop_uring_finish(struct loop *loop);
 
-/* Gives the queues back and closes the ring. */
+/* Unmaps the queues and closes the ring. */
 void loop_uring_unmap(struct loop_uring *uring);
 
 #endif

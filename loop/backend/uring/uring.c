@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * The io_uring backend: jobs as entries of a ring, readiness by polls in the same ring, and one system call for each
- * turn.
+ * The io_uring backend: jobs are entries of a ring, readiness comes from polls in the same ring, and each turn makes
+ * one system call.
  *
- * Nothing enters the kernel but the turn. What is started between two turns fills in entries; when the submission queue
- * is full it waits in line, and the turn submits until the line is empty. A completion is taken out of its queue before
- * anything is resumed, so that whatever is started then finds the ring in order.
+ * Only the turn enters the kernel. Jobs that are started between two turns fill in entries. When the submission queue
+ * is full they wait in line, and the turn submits until the line is empty. Each completion is taken out of its queue
+ * before a continuation is resumed, so that the continuation finds the ring in a consistent state.
  */
 #include <loop/backend/uring/broken.h>
 #include <loop/backend/uring/buffers.h>
@@ -28,24 +28,25 @@
 #include <string.h>
 #include <time.h>
 
-/* Times that one turn submits for the sake of the line. */
+/* How often one turn submits to empty the line. */
 #define SUBMITS_PER_TURN 64
 
-/* How long to wait for completions when the kernel is too short of memory to take more; and how long to sleep, at first
- * and at most, where it can't even wait. */
+/* When the kernel has no memory to accept entries: how long to wait for completions, which is also the first sleep
+ * where it cannot even wait; and the longest sleep. */
 #define SHORTAGE_WAIT_NS LOOP_MILLISECOND
 #define SHORTAGE_SLEEP_MAX_NS (16 * LOOP_MILLISECOND)
 
-/* A shortage that lasts so long is told. */
+/* After this time a shortage is logged. */
 #define SHORTAGE_TOLD_NS LOOP_SECOND
 
-/* What an enter says about the ring. A signal, or time that has run out, are no news; what was submitted is in the head
- * of the queue, never in the result. */
+/* Whether the ring works after such a result of io_uring_enter. A signal and a timeout are normal. How many entries
+ * were submitted is read from the queue, not from the result. */
 static bool is_fine(int result)
 {
     return result >= 0 || result == -EINTR || result == -ETIME;
 }
 
+/* Whether the kernel has no memory, or no room for completions. */
 static bool is_shortage(int result)
 {
     return result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS;
@@ -53,7 +54,7 @@ static bool is_shortage(int result)
 
 /* ---- the lines ---- */
 
-/* True when nothing waits in line any more. */
+/* Fills in entries for what waits in the lines. Returns true when the lines are empty. */
 static bool serve_lines(struct loop_uring *uring)
 {
     return loop_uring_serve_fds(uring) && loop_uring_serve_jobs(uring);
@@ -64,7 +65,8 @@ static bool lines_are_empty(const struct loop_uring *uring)
     return loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line);
 }
 
-/* Submits until the lines are empty, or there is enough to do first. The result of the last enter, or 0. */
+/* Submits until the lines are empty, or until the completion queue is half full. Returns the result of the last enter,
+ * or 0. */
 static int submit_lines(struct loop_uring *uring)
 {
     int result = 0;
@@ -86,8 +88,8 @@ static void note_overflow(struct loop_uring *uring)
     uring->has_overflown = is_overflown;
 }
 
-/* The kernel must be entered even though there is nothing to wait for: to submit, to wake its thread, to have it do
- * what it deferred, to get what did not fit into the completion queue. */
+/* Whether to enter the kernel without waiting: to submit, to wake its thread, to run deferred work, or to get the
+ * completions that did not fit into the queue. */
 static bool must_enter(struct loop_uring *uring)
 {
     if (!uring->is_polled) {
@@ -110,6 +112,7 @@ static void sleep_for(int64_t ns)
     loop_kernel_nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
 }
 
+/* Notes a failed enter, and logs a warning when the shortage lasts. */
 static void tell_shortage(struct loop_uring *uring, int error)
 {
     struct loop_uring_shortage *shortage = &uring->shortage;
@@ -127,8 +130,8 @@ static void tell_shortage(struct loop_uring *uring, int error)
     shortage->last_turn = uring->loop->stats.turns;
 }
 
-/* The kernel takes nothing now: what is in flight has to end first. Where it refuses even to wait, the turns go on at
- * intervals, each time in a row twice as long. */
+/* Waits until operations in flight have ended and freed memory. Where the kernel cannot even wait, sleeps: twice as
+ * long after each consecutive failure, up to 16 ms. */
 static int outlast_shortage(struct loop_uring *uring, int error, int64_t timeout_ns)
 {
     struct loop_uring_shortage *shortage = &uring->shortage;
@@ -144,6 +147,7 @@ static int outlast_shortage(struct loop_uring *uring, int error, int64_t timeout
     return 0;
 }
 
+/* Submits, and waits when there is nothing else to do. Skips the system call when it would do nothing. */
 __attribute__((always_inline)) static inline int submit_and_wait(struct loop_uring *uring, int64_t timeout_ns)
 {
     unsigned wait_for = may_wait(uring, timeout_ns);
@@ -177,7 +181,7 @@ static int run(struct loop *loop)
     return 0;
 }
 
-/* An error will show again in the turn. */
+/* An error is ignored here: the next turn meets it again. */
 static bool has_events(struct loop *loop)
 {
     struct loop_uring *uring = loop_uring_of(loop);
@@ -187,7 +191,8 @@ static bool has_events(struct loop *loop)
     return loop_uring_completions_ready(uring) > 0 || !lines_are_empty(uring);
 }
 
-/* The queues are not mapped in a forked child: it sees a submission queue without room, and no completions. */
+/* Points the queues of a forked child, where they are not mapped, to a full submission queue and an empty completion
+ * queue. */
 static void forked(struct loop *loop)
 {
     static const struct io_uring_cqe no_completion;
