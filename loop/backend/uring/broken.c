@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * The end of a ring that can't be used any more: a completion was lost, or the kernel refuses to be entered. All that
- * is in flight is cancelled, what completes is heard for as long as the ring can be entered, and then the ring is
- * closed. The kernel goes on with what can't be cancelled, such as a write to a disk, and its memory must not be
- * touched before: the end of a pipe that is registered with the ring hangs up when the kernel has freed the ring, which
- * it does after the last of its operations.
+ * The end of a ring that cannot be used any more, because a completion was lost or io_uring_enter fails. Everything in
+ * flight is cancelled, completions are handled for as long as the ring can be entered, and then the ring is closed. The
+ * kernel continues operations that cannot be cancelled, such as writes to a disk. Their memory must stay until it is
+ * done. To learn when, the write end of a pipe is registered with the ring. The pipe hangs up when the kernel frees the
+ * ring, after the last operation.
  */
 #include <loop/backend/broken.h>
 #include <loop/backend/uring/broken.h>
@@ -31,12 +31,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long to wait for the completions of what was cancelled: while nothing comes, so often; and in all. */
+/* How long to wait for the completions of what was cancelled: each time, how often without a completion, in total. */
 #define QUIET_NS (10 * LOOP_MILLISECOND)
 #define QUIET_MOST 5u
 #define REST_MOST_NS LOOP_SECOND
 
-/* ---- saying what is wrong ---- */
+/* ---- the log ---- */
 
 static const char *cause_of(int error)
 {
@@ -60,9 +60,9 @@ void loop_uring_tell_broken(const struct loop_uring *uring, int error)
                      strerror(-error), cause_of(error));
 }
 
-/* ---- what the kernel has not begun ---- */
+/* ---- what has not been submitted ---- */
 
-/* The entry stays where it is, and does nothing. */
+/* Cancels the job, or the poll, of an entry that was not submitted. The entry becomes a nop. */
 static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
 {
     struct loop *loop = uring->loop;
@@ -84,7 +84,8 @@ static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
     }
 }
 
-/* A thread of the kernel takes entries when it likes: what it has not taken yet can't be told then. */
+/* Takes back all entries that were not submitted. Skipped with a submitting kernel thread, which may take entries at
+ * any time. */
 static void take_back_entries(struct loop_uring *uring)
 {
     uint32_t head = __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
@@ -96,7 +97,7 @@ static void take_back_entries(struct loop_uring *uring)
     }
 }
 
-/* Jobs that wait for an entry have ended by being cancelled; what is left are cancels, and those of the loop's own. */
+/* Empties the line. The program's jobs in it have been cancelled; cancels and jobs of the loop's own are left. */
 static void empty_line(struct loop_uring *uring)
 {
     struct loop_list *node;
@@ -110,7 +111,7 @@ static void empty_line(struct loop_uring *uring)
     }
 }
 
-/* ---- what it has ---- */
+/* ---- what the kernel has ---- */
 
 static void cancel_all(struct loop_uring *uring)
 {
@@ -119,12 +120,13 @@ static void cancel_all(struct loop_uring *uring)
     (void)loop_kernel_io_uring_register_sync_cancel(&uring->ring, &request);
 }
 
+/* Whether the ring can be entered again after such a result of io_uring_enter. */
 static bool can_be_entered(int result)
 {
     return result >= 0 || result == -EINTR || result == -ETIME || result == -EBADR;
 }
 
-/* What the kernel has to say about it, as long as it says something. */
+/* Handles completions until nothing is in flight, none come any more, or the ring cannot be entered. */
 static void hear_the_rest(struct loop_uring *uring)
 {
     int64_t last_ns = loop_clock_read() + REST_MOST_NS;
@@ -139,7 +141,7 @@ static void hear_the_rest(struct loop_uring *uring)
 
 /* ---- closing ---- */
 
-/* A pipe whose one end only the ring keeps open. Returns the other, or -errno. */
+/* Creates a pipe whose write end only the ring keeps open. Returns the read end, or -errno. */
 static int register_release(struct loop_uring *uring)
 {
     int ends[2];
@@ -155,8 +157,8 @@ static int register_release(struct loop_uring *uring)
     return ends[0];
 }
 
-/* To give memory back, or to let the program use it, while the kernel may still write to it would be worse than to end
- * here. */
+/* Keeps the memory of operations that the kernel still has. Aborts the program when it cannot learn when they are done:
+ * memory that is used again while the kernel writes to it would be worse. */
 static void keep_jobs(struct loop_uring *uring)
 {
     struct loop_broken *broken = &uring->loop->broken;
@@ -177,7 +179,7 @@ static bool is_not_ours(int error)
     return error == -EBADF || error == -EOPNOTSUPP;
 }
 
-/* Nothing is left of the ring afterwards but the jobs that the kernel still has. */
+/* Ends everything in flight and closes the ring. Only jobs that the kernel could not cancel are left. */
 static void take_down(struct loop_uring *uring)
 {
     struct loop *loop = uring->loop;
@@ -191,7 +193,7 @@ static void take_down(struct loop_uring *uring)
         uring->in_flight = 0;
     }
     if (is_not_ours(loop->broken.error)) {
-        uring->ring.ring_fd = -1; /* what has that number now was opened by somebody else */
+        uring->ring.ring_fd = -1; /* the number names another file now */
     }
     loop_uring_unmap(uring);
     uring->is_gone = true;

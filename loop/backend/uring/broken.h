@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The end of a ring that can't be used any more.
+ * The end of a ring that cannot be used any more.
  */
 #ifndef LOOP_BACKEND_URING_BROKEN_H
 #define LOOP_BACKEND_URING_BROKEN_H
@@ -8,10 +8,10 @@
 #include <loop/backend/uring/ring.h>
 #include <loop/core/backend.h>
 
-/* The backend of a loop whose ring is broken. */
+/* Replaces the backend of a loop whose ring is broken; see loop_backend_ops.broken. */
 extern const struct loop_backend_ops loop_uring_broken;
 
-/* Logs what io_uring_enter's error means, and the cure. */
+/* Logs an error of io_uring_enter with its cause and the cure. */
 void loop_uring_tell_broken(const struct loop_uring *uring, int error);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Groups of provided buffers. Where the kernel takes no rings of buffers a group is a stack, for system calls.
+ * Groups of provided buffers. The kernel has the free buffers of a group in a ring of buffers, mapped by both. Where it
+ * does not support that, a group is a stack for system calls.
  */
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/ring.h>
@@ -25,7 +26,7 @@ void loop_uring_buffers_give(struct loop_buffers *buffers, unsigned index)
     io_uring_buf_ring_advance(buffers->ring, 1);
 }
 
-/* The number of a group that has ended is free again; with 65536 of them one is found quickly. */
+/* Registers the ring of buffers under a free group number. There are 65536, and those of finished groups are reused. */
 static int register_group(struct loop_uring *uring, struct loop_buffers *buffers, void *ring)
 {
     int error;
@@ -44,7 +45,7 @@ static void *make_ring(struct loop_uring *uring, struct loop_buffers *buffers)
     if (ring == MAP_FAILED) {
         return NULL;
     }
-    /* the pages are the kernel's: no fork may copy them */
+    /* the kernel uses the pages: a fork must not copy them */
     (void)loop_kernel_madvise(ring, ring_bytes(buffers), MADV_WIPEONFORK);
     if (register_group(uring, buffers, ring)) {
         loop_kernel_munmap(ring, ring_bytes(buffers));

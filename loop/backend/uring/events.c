@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the kernel reports: each completion is a job's, a watch's, or of interest to nothing.
+ * Dispatches the completions: to jobs, and to the watches of descriptors.
  */
 #include <loop/backend/uring/events.h>
 #include <loop/backend/uring/line.h>
@@ -14,10 +14,11 @@
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
 
-/* Completions handled in one turn; the rest waits for the next. */
+/* The most completions handled in one turn. */
 #define EVENTS_PER_TURN 256
 
-/* Of a write without a continuation, whose rest keeps the turn. */
+/* Submits the rest of a partial write that has no continuation. It keeps the turn. Returns false when the job ends,
+ * with its result in `*result`. */
 static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *result)
 {
     int64_t rest = job->kind->rest(job, *result);

@@ -7,7 +7,7 @@
 
 #include <loop/backend/uring/ring.h>
 
-/* Handles the completions that are there, a turn's share of them. From the dispatch only. */
+/* Handles the completions in the queue, at most 256 of them. Resumes continuations. */
 void loop_uring_dispatch(struct loop_uring *uring);
 
 #endif

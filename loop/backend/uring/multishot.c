@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The jobs that complete many times: accept_multishot and recv_multishot.
+ * Jobs that complete many times: accept_multishot and recv_multishot.
  */
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/line.h>
@@ -16,6 +16,7 @@
 
 #include <errno.h>
 
+/* Whether the job's socket is a Unix socket. Asks the kernel once. */
 static bool is_unix(struct loop_job *job)
 {
     struct loop_receive_args *args = &job->u.args.receive;
@@ -29,8 +30,8 @@ static bool is_unix(struct loop_job *job)
     return args->is_unix;
 }
 
-/* Since Linux 6.17 a multishot receive stops trying where a Unix socket says that nothing is queued, and waits for the
- * next edge. When the peer had hung up before, the end has no edge any more, and would never be told. */
+/* Cancels a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as a
+ * Unix socket has nothing queued. If the peer hung up before that, no edge follows. */
 static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, uint32_t flags)
 {
     char byte;
@@ -43,6 +44,7 @@ static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, ui
     }
 }
 
+/* Delivers the bytes of one completion in the buffer that the kernel has chosen. */
 static void receive(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
     struct loop_buffers *buffers = job->u.args.receive.buffers;
@@ -65,7 +67,7 @@ static void deliver(struct loop_uring *uring, struct loop_job *job, int32_t resu
     }
 }
 
-/* Whether the descriptor itself is why the operation was refused. A call that takes nothing tells. */
+/* Whether the descriptor is the reason for the error, rather than the ring. Asks by calls that take nothing. */
 static bool is_own_error(const struct loop_job *job, int32_t error)
 {
     if (!loop_op_table[job->op].gets_buffers) {
@@ -77,7 +79,7 @@ static bool is_own_error(const struct loop_job *job, int32_t error)
     return recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == -error;
 }
 
-/* A group that the ring has is taken back from it, to be a stack. */
+/* Takes the job's group of buffers back from the ring, for system calls. Returns 0 or -ENOMEM. */
 static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
 {
     if (!loop_op_table[job->op].gets_buffers) {
@@ -87,7 +89,8 @@ static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
     return loop_direct_buffers_init(uring->loop, job->u.args.receive.buffers);
 }
 
-/* -EBADFD: the descriptor can't be polled, and so is no socket. */
+/* Converts the result of a last completion into that of the system call. -EBADFD: the descriptor cannot be polled, so
+ * it is not a socket. */
 static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
 {
     if (result == -ECANCELED && loop_op_table[job->op].gets_buffers && job->u.args.receive.has_ended) {
@@ -96,13 +99,14 @@ static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
     return result == -EBADFD ? -ENOTSOCK : result;
 }
 
-/* Bytes have been given back to the descriptor, for which the receive was called back, if it hasn't just come to the
- * end. By readiness it delivers them, and then returns to the ring. */
+/* Whether the receive has unread bytes to deliver first: it was called back for them, or has just come to the end. It
+ * continues by readiness, and returns to the ring after them. */
 static bool has_bytes_first(const struct loop_job *job, int32_t result)
 {
     return (result == -ECANCELED || result == 0) && !job->is_cancelled && loop_fd_has_unread(job->fd);
 }
 
+/* Ends the job, or continues it by system calls. */
 static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_t result)
 {
     result = as_of_system_call(job, loop_uring_without_internals(result));
@@ -120,7 +124,8 @@ static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_
     }
 }
 
-/* The kernel may end a multishot job with good news, when the completion queue overflows for one: it goes on then. */
+/* The last completion may be a success, for example when the completion queue overflows. The job is then started again.
+ */
 void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
     bool has_data = loop_op_table[job->op].gets_buffers ? result > 0 : result >= 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The jobs that complete many times.
+ * Jobs that complete many times: accept_multishot and recv_multishot.
  */
 #ifndef LOOP_BACKEND_URING_MULTISHOT_H
 #define LOOP_BACKEND_URING_MULTISHOT_H
@@ -8,7 +8,8 @@
 #include <loop/backend/uring/ring.h>
 #include <loop/core/job.h>
 
-/* One completion of a multishot job. */
+/* Handles one completion of a multishot job: delivers what it has brought, and ends or restarts the job after its last
+ * one. From the dispatch only. */
 void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags);
 
 #endif

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * What comes of a job in the ring that has one result, where it isn't plain success: errors of the operation, and
- * errors of the ring, which the program must not see.
+ * The results of one-shot jobs: errors of the operation, and errors of the ring, which the program must not see.
  *
- * The ring refuses an operation with the errors that the operation itself may have (EINVAL, EACCES, …). Which of the
- * two it was only the system call can tell, so the job is done again by that, and its answer is the result. Where the
- * system call then succeeds it was the ring that refused, and the operation isn't asked of it any more.
+ * The ring refuses an operation with errors that the operation itself can have (EINVAL, EACCES, …). Only the system
+ * call can tell the two apart. So the job is done again by the system call, whose result is the job's. If that
+ * succeeds, the ring has refused, and the operation is served by system calls from then on.
  */
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/prepare.h>
@@ -22,7 +21,7 @@
 
 /* ---- errors ---- */
 
-/* The kernel's own codes for an interrupted call, which leak when a job is cancelled on one of its threads. */
+/* The kernel's internal codes of an interrupted call. They leak when a job is cancelled on a kernel thread. */
 #define FIRST_INTERNAL_ERROR 512
 #define LAST_INTERNAL_ERROR 516
 
@@ -37,7 +36,7 @@ bool loop_uring_is_refusal(int32_t error)
     return error == -EINVAL || error == -EOPNOTSUPP || error == -ENOSYS || error == -EACCES;
 }
 
-/* What is put in place of the continuation of a job that was refused, to see what the system call says. */
+/* Takes the place of the continuation of a refused job, to get the result of the system call. */
 struct trial {
     struct loop_uring *uring;
     loop_fn *fn;
@@ -45,6 +44,7 @@ struct trial {
     uint8_t op;
 };
 
+/* Has the operation served by system calls from now on if the system call has succeeded. */
 static void end_trial(void *arg, int64_t result)
 {
     struct trial trial = *(struct trial *)arg;
@@ -56,7 +56,7 @@ static void end_trial(void *arg, int64_t result)
     trial.fn(trial.arg, result);
 }
 
-/* Without a continuation, or memory, nothing is learned. */
+/* Puts a trial in place of the job's continuation. Skipped when there is no continuation, or no memory. */
 static void begin_trial(struct loop_uring *uring, struct loop_job *job)
 {
     struct trial *trial = job->fn && job->kind->continuation == LOOP_CALLS_FN ? malloc(sizeof *trial) : NULL;
@@ -67,13 +67,14 @@ static void begin_trial(struct loop_uring *uring, struct loop_job *job)
     }
 }
 
-/* -ECANCELED where nobody cancelled: the kernel could make no thread for the job. -EAGAIN: kernels before 6.4 don't
- * wait on every nonblocking descriptor. For an open it means a rename in the path, or a lease. */
+/* Whether a job that was not cancelled is retried by a system call. -ECANCELED: the kernel could not create a thread
+ * for it. -EAGAIN: kernels before 6.4 do not wait on every nonblocking descriptor; an open met a rename or a lease. */
 static bool is_for_system_call(const struct loop_job *job, int32_t error)
 {
     return error == -ECANCELED || (error == -EAGAIN && !loop_attempt_is_final(job));
 }
 
+/* Ends the job with the error, or continues it by system calls. */
 static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
 {
     if (!job->is_cancelled && (loop_uring_is_refusal(error) || is_for_system_call(job, error))) {
@@ -87,11 +88,11 @@ static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
     }
 }
 
-/* ---- results that are looked at ---- */
+/* ---- results ---- */
 
-/* The kernel also reports that the peer has shut down its side, asked or not, and POLLPRI for whatever has come to a
- * socket: poll(2) tells whether that is so. Where nothing is left of the events the poll isn't over; armed again it
- * would end at once, so that it goes on by the descriptor's watch. */
+/* Ends a poll with the events that were asked for. The kernel also reports a peer's shutdown that was not asked for,
+ * and POLLPRI for anything that arrives at a socket, which poll(2) then checks. When no event is left, the poll
+ * continues by the descriptor's watch: armed again, it would end at once. */
 static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t events)
 {
     int32_t asked = events & (int32_t)(job->u.args.poll.events | POLLERR | POLLHUP | POLLNVAL);

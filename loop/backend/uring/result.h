@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The results of jobs that have one.
+ * The results of one-shot jobs.
  */
 #ifndef LOOP_BACKEND_URING_RESULT_H
 #define LOOP_BACKEND_URING_RESULT_H
@@ -8,13 +8,13 @@
 #include <loop/backend/uring/ring.h>
 #include <loop/core/job.h>
 
-/* Ends a one-shot job with its result, or has it go on by system calls. */
+/* Ends a one-shot job with the result of its completion, or continues it by system calls. From the dispatch only. */
 void loop_uring_result(struct loop_uring *uring, struct loop_job *job, int32_t result);
 
 /* Returns the result with -ECANCELED in place of the kernel's own codes for an interrupted call. */
 int32_t loop_uring_without_internals(int32_t result);
 
-/* Whether the ring refuses operations with that error. The operation itself may have it as well. */
+/* Whether the ring refuses operations that it does not support with that error. The operation may also fail with it. */
 bool loop_uring_is_refusal(int32_t error);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Readiness through the ring. Input is watched by a multishot poll, which is armed once and tells of every arrival
- * (edges). Output is watched by a poll for one event, armed when somebody has found the descriptor full: a Unix socket
- * would otherwise tell of every read its peer makes.
+ * Readiness by polls in the ring. Input is watched by a multishot poll, which is armed once and reports every arrival
+ * (edges). Output is watched by a one-shot poll, armed when the descriptor was found full: on a Unix socket a multishot
+ * poll would report every read of the peer.
  */
 #include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/watch.h>
@@ -25,8 +25,8 @@
 #define ALL_DUE (ALL_ARM_DUE | ALL_CANCEL_DUE)
 
 struct watch_row {
-    uint32_t event; /* what callers ask for */
-    uint32_t mask;  /* what the kernel is asked for */
+    uint32_t event; /* that the loop asks for */
+    uint32_t mask;  /* for the kernel */
 };
 
 static const struct watch_row rows[LOOP_URING_WATCH_KINDS] = {
@@ -35,7 +35,8 @@ static const struct watch_row rows[LOOP_URING_WATCH_KINDS] = {
     [LOOP_URING_WATCH_PRIORITY] = {POLLPRI, POLLPRI},
 };
 
-/* A socket's urgent data wakes a poll that asks for POLLIN as well, and no other; see loop_uring_known_events. */
+/* Returns the mask for the kernel. A socket's urgent data wakes only polls that ask for POLLIN and POLLPRI; see
+ * loop_uring_known_events. */
 static uint32_t mask_of(struct loop_fd *fd, enum loop_uring_watch_kind kind)
 {
     bool looks_for_mark =
@@ -52,6 +53,7 @@ static uint64_t watch_data(const struct loop_fd *fd, enum loop_uring_watch_kind 
 
 /* ---- the line ---- */
 
+/* Notes what the descriptor waits for an entry for, and puts it in line. */
 static void put_in_line(struct loop_uring *uring, struct loop_fd *fd, uint32_t due)
 {
     if (!(fd->backend_id & ALL_DUE)) {
@@ -60,6 +62,7 @@ static void put_in_line(struct loop_uring *uring, struct loop_fd *fd, uint32_t d
     fd->backend_id |= due;
 }
 
+/* Clears bits of what the descriptor waits for, and takes it out of line when nothing is left. */
 static void take_out_of_line(struct loop_fd *fd, uint32_t due)
 {
     bool was_in_line = fd->backend_id & ALL_DUE;
@@ -105,7 +108,7 @@ static void cancel(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring
     }
 }
 
-/* One entry for the descriptor, which has something due. */
+/* Uses the entry for one poll of a descriptor in line: to arm it, or to cancel it. */
 static void serve(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_fd *fd)
 {
     enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN;
@@ -134,7 +137,7 @@ bool loop_uring_serve_fds(struct loop_uring *uring)
     return true;
 }
 
-/* ---- what the loop asks ---- */
+/* ---- calls from the loop ---- */
 
 int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
@@ -148,6 +151,7 @@ int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
     return 0;
 }
 
+/* Reports that the kernel has no poll of the descriptor any more. */
 static void let_go(struct loop *loop, struct loop_fd *fd)
 {
     assert(!(fd->backend_id & (ALL_ARMED | ALL_DUE)));
@@ -195,17 +199,17 @@ void loop_uring_forget_watches(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-/* ---- what the kernel says ---- */
+/* ---- completions ---- */
 
-/* A poll for output also ends when the peer has shut down its side, asked or not (POLLRDHUP), at once and each time it
- * is armed: to wait for room on such a descriptor takes a multishot poll, which tells of it only once. */
+/* Whether a poll for output has ended only because the peer has shut down its side (POLLRDHUP, which is always
+ * reported). A one-shot poll would end so each time it is armed, so a multishot poll replaces it. */
 static bool has_only_hung_up(enum loop_uring_watch_kind kind, int32_t result)
 {
     return kind == LOOP_URING_WATCH_OUT && result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP));
 }
 
-/* What a poll's last completion says about the descriptor. One that was ended by the kernel on its own, for want of
- * room in the completion queue, may have missed an event. */
+/* Returns the events of a poll's last completion. -ECANCELED: the kernel has ended the poll because the completion
+ * queue was full, and an event may be lost. */
 static uint32_t last_events(struct loop_fd *fd, enum loop_uring_watch_kind kind, int32_t result)
 {
     if (result != -ECANCELED) {
@@ -220,7 +224,7 @@ void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum
 {
     assert(fd->backend_id & LOOP_URING_ARMED(kind) && uring->in_flight > 0);
     if (flags & IORING_CQE_F_MORE) {
-        return; /* an event while letting go */
+        return; /* an event of a poll that is being cancelled */
     }
     uring->in_flight--;
     fd->backend_id &= ~LOOP_URING_ARMED(kind);
@@ -228,7 +232,7 @@ void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum
     if (fd->backend_id & LOOP_URING_LETTING_GO) {
         if (!(fd->backend_id & ALL_ARMED)) {
             let_go(uring->loop, fd);
-            loop_settle(uring->loop); /* its scope may have waited for it */
+            loop_settle(uring->loop); /* the scope may have waited for it */
         }
         return;
     }
@@ -236,7 +240,7 @@ void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum
         fd->backend_id |= LOOP_URING_LASTS(kind);
         arm(uring, fd, kind);
     } else {
-        fd->watched &= ~rows[kind].event; /* who still wants it finds that out and asks again */
+        fd->watched &= ~rows[kind].event; /* a job that still waits for it arms it again */
     }
     if (result < 0 && result != -ECANCELED) {
         loop_log_options(&uring->loop->options, LOOP_LOG_ERROR,
