@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * A descriptor's own source and sink. Reads wait in its readers and writes in its writers, in the order of the calls.
- * What is written in one continuation leaves together when it has returned (loop_ready_send): one system call, and no
- * waiting for the rest of the turn, so that peers don't fall into step. Files go by fd_file.c.
+ * A descriptor's own source and sink. Reads wait in fd->readers and writes in fd->writers, in the order of the calls.
+ * All that one continuation writes is sent when it has returned (loop_ready_send): in one system call, and before other
+ * continuations run, so that peers don't fall into step. file.c serves files.
  */
 #include <loop/core/check.h>
 #include <loop/core/dispatch.h>
@@ -32,8 +32,8 @@
 
 /* ---- reading ---- */
 
-/* What came counts, also when the end, an error or a cancel followed. The kernel tells an error once: one that this
- * read can't tell is kept for the next. */
+/* Returns the result of a read: the count of the bytes that have come, else `result`. The kernel reports an error once:
+ * one that comes behind some bytes is kept for the next read. */
 static int64_t read_result(const struct loop_job *job, int64_t result)
 {
     if (job->u.read.done == 0) {
@@ -100,7 +100,8 @@ static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_
 
 /* ---- what is there now ---- */
 
-/* Before the first event only a socket may be looked at: a fifo that never had a writer looks like one at its end. */
+/* Whether a system call may tell what is there. Before the first event only that of a socket does: a fifo that never
+ * had a writer looks like one at its end. */
 static bool may_be_readable(const struct loop_fd *fd)
 {
     return (fd->ready & POLLIN) || (loop_fd_reads_by(fd) == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
@@ -173,9 +174,10 @@ loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
     return id;
 }
 
-/* ---- chunks that can't leave ---- */
+/* ---- chunks of writes that wait ---- */
 
-/* Moves what is left of a blocked write out of its chunk, which goes back to the region. Without memory it stays. */
+/* Copies what is left of a write that waits, and gives its chunk back to the region. Without memory the write keeps the
+ * chunk. */
 static void move_out(struct loop *loop, struct loop_write_state *write)
 {
     size_t left = write->total - write->done;
@@ -192,6 +194,7 @@ static void move_out(struct loop *loop, struct loop_write_state *write)
     loop_region_give(loop, chunk);
 }
 
+/* Moves a write out of its chunk where the region has few left. */
 static void make_room(struct loop *loop, struct loop_job *job)
 {
     if (job->u.write.chunk && loop_region_is_scarce(&loop->region)) {
@@ -206,7 +209,7 @@ static void cancel_write(struct loop *loop, struct loop_job *job)
     struct loop_fd *fd = job->fd;
     loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
     if (!loop_list_is_empty(&fd->writers)) {
-        fd->ready |= POLLOUT; /* what comes next need not wait for the same thing: a shutdown waits for nothing */
+        fd->ready |= POLLOUT; /* a shutdown, say, needs no room: the next job is tried at once */
         loop_ready_activate(loop, fd);
     }
 }
@@ -218,7 +221,8 @@ static const struct loop_job_kind write_kind = {.name = "write",
                                                 .size = LOOP_JOB_LARGE,
                                                 .is_written_whole = true};
 
-/* The first writes of the queue, for one call. Where there are packets a call makes one: of one write. */
+/* Gathers the first writes of the queue for one call, and returns the count of vectors. On a packet socket each call
+ * sends a packet, which is one write. */
 static int gather(const struct loop_fd *fd, struct iovec *iov)
 {
     int n = 0;
@@ -235,7 +239,7 @@ static int gather(const struct loop_fd *fd, struct iovec *iov)
     return n;
 }
 
-/* A write that nobody waits for ends here and now; others are resumed from the run queue. */
+/* Ends a write: in the call where it has no continuation, otherwise in the run queue. */
 static void end_write(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (job->fn) {
@@ -245,7 +249,7 @@ static void end_write(struct loop *loop, struct loop_job *job, int64_t result)
     }
 }
 
-/* All of it has gone. */
+/* Ends a write of which all bytes have been sent. */
 static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
     struct loop_write_state *write = &job->u.write;
@@ -262,14 +266,14 @@ static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *jo
     end_write(loop, job, (int64_t)write->total);
 }
 
-/* Tells the first writes that `n` bytes went out: those that have all of theirs end, in order. */
+/* Counts `n` bytes as sent, for the first writes of the queue. Those that are complete end, in order. */
 static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 {
     struct loop_list *node;
     while ((node = loop_list_first(&fd->writers))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &write_kind) {
-            return;
+            break;
         }
         size_t left = job->u.write.total - job->u.write.done;
         if (n < left) {
@@ -279,8 +283,10 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
         n -= left;
         end_whole(loop, fd, job);
     }
+    assert(n == 0); /* no more was gathered than the writes had */
 }
 
+/* Moves the writes of the queue out of their chunks, as long as the region has few left. */
 static void make_room_behind(struct loop *loop, struct loop_fd *fd)
 {
     for (struct loop_list *node = fd->writers.next; node != &fd->writers && loop_region_is_scarce(&loop->region);
@@ -292,8 +298,8 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-/* Nearly always there is one write, of one buffer. One of nothing is left to gather, which leaves it out: the system
- * call would send a packet without bytes. */
+/* Whether the queue is one write of one buffer, which is by far the most frequent case. A write without bytes is none:
+ * the system call would send an empty packet, and gather leaves it out. */
 static bool is_single(const struct loop_fd *fd, const struct loop_write_state *first)
 {
     return fd->writers.next == fd->writers.prev && first->n_iov == 1 && first->total > 0;
@@ -312,7 +318,7 @@ static int64_t write_queue(struct loop_fd *fd)
     return n > 0 ? loop_io_write(fd, iov, n) : 0;
 }
 
-/* One system call for what is first in the queue. */
+/* Makes one system call for the first writes of the queue. */
 static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
@@ -344,14 +350,15 @@ static void queue_write(struct loop *loop, struct loop_job *job, const struct lo
     if (fd->ready & POLLOUT) {
         job->where = LOOP_AT_WAIT;
         loop_list_push_back(&fd->writers, &job->link);
-        mark_dirty(loop, fd); /* sent when the continuation has returned: no turn of the loop for it */
+        mark_dirty(loop, fd); /* loop_ready_send sends it when the continuation has returned */
     } else {
         make_room(loop, job);
         loop_ready_wait_write(loop, fd, job);
     }
 }
 
-/* A packet has to leave in one call, which takes so many vectors: more are copied into one. */
+/* Copies the vectors of a packet into one buffer: a packet is sent by one call, which takes LOOP_GATHER_MAX vectors.
+ * False when there is no memory. */
 static bool make_single(struct loop_write_state *write)
 {
     char *bytes = malloc(write->total ? write->total : 1), *end = bytes;
@@ -369,7 +376,7 @@ static bool make_single(struct loop_write_state *write)
     return true;
 }
 
-/* The write, or what stands for it in `packet`; NULL when there is no memory. */
+/* Returns the write where one call can send it, else a copy of it in `packet`; NULL when there is no memory. */
 static const struct loop_write_state *as_packet(const struct loop_write_state *write, struct loop_write_state *packet)
 {
     *packet = *write;
@@ -456,7 +463,7 @@ const struct loop_source_ops loop_fd_source = {.read = read_fd,
 const struct loop_sink_ops loop_fd_sink = {
     .write = write_fd, .shutdown = loop_fd_shutdown, .fd = sink_fd, .close = close_sink};
 
-/* ---- what is made of it ---- */
+/* ---- making flows ---- */
 
 struct loop_flow *loop_fd_flow(struct loop_fd *fd)
 {
@@ -492,7 +499,7 @@ int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop
         loop_fd_destroy(writer);
         return -ENOMEM;
     }
-    reader->doubts = 0; /* no other process writes packets into it */
+    reader->doubts = 0; /* its only writer is this library, which writes no packets */
     *source = &loop_fd_flow(reader)->source;
     *sink = &loop_fd_flow(writer)->sink;
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A descriptor as a source and a sink. fd_flow.c is for what can be waited for, fd_file.c for what can't.
+ * A descriptor as a source and a sink. Where it can be polled descriptor.c serves the reads and writes, otherwise
+ * file.c.
  */
 #ifndef LOOP_FLOW_DESCRIPTOR_DESCRIPTOR_H
 #define LOOP_FLOW_DESCRIPTOR_DESCRIPTOR_H
@@ -13,17 +14,19 @@
 extern const struct loop_source_ops loop_fd_source;
 extern const struct loop_sink_ops loop_fd_sink;
 
-/* Reads once, or (`is_exact`) until all is there: several at a time don't mix their bytes. */
+/* Reads once, or, `is_exact`, until the buffer is full. The bytes of reads that wait at the same time don't mix.
+ * Results as loop_read and loop_read_exact. */
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
 
-/* Queues a write of what `write` says: iov, single, n_iov, total, chunk. `*took_chunk` tells whether the job looks
- * after the chunk from now on. */
+/* Queues a write. The caller has filled in `iov` or `single`, `n_iov`, `total` and `chunk` of `write`, which is copied.
+ * Sets `*took_chunk`: whether the job gives the chunk back. Results as loop_write. */
 loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
                        bool *took_chunk);
 
-/* The queue is at its limit, or a writer has yet to hear that it was. */
+/* Whether the next write is refused: the queue is at its limit, or a refused write has not been resumed yet. */
 bool loop_fd_is_full(const struct loop_fd *fd);
 
+/* Starts a job that ends with 0 when at most half of the limit is queued, or with the error of the last write. */
 loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg);
 
 #endif

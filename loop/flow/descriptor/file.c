@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files as sources and sinks. Files can't be waited for. What needs no disk is done at once, where the kernel can tell
- * (RWF_NOWAIT) and nothing else that is under way may move the position; otherwise it is the pool's, which does one
- * such operation of a descriptor at a time. Because they share the file's position there is one of each kind at a time.
- * The others stand in line: reads in fd->readers, writes in fd->writers. A write takes along those that stand behind
- * it.
+ * Files as sources and sinks. A file can't be polled. What needs no disk is done at once, where the kernel can tell
+ * (RWF_NOWAIT) and no other operation may move the file's position; otherwise a thread of the pool does it, one
+ * operation of a descriptor at a time. Because they share the position, at most one read and one write are in flight.
+ * The others wait in line: reads in fd->readers, writes in fd->writers. One call writes several of the writes in line.
  */
 #include <loop/core/backend.h>
 #include <loop/core/dispatch.h>
@@ -25,7 +24,7 @@
 
 /* ---- the lines ---- */
 
-/* Starts the next operation of a line, if none is in flight. */
+/* Gives the first job of a line the turn, unless another has it. */
 static void start_next(struct loop *loop, struct loop_list *line, struct loop_job **in_flight)
 {
     struct loop_list *node = *in_flight ? NULL : loop_list_pop_front(line);
@@ -33,6 +32,7 @@ static void start_next(struct loop *loop, struct loop_list *line, struct loop_jo
         return;
     }
     struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+    assert(job->where == LOOP_AT_WAIT);
     *in_flight = job;
     if (job->kind->turn) {
         job->kind->turn(loop, job);
@@ -41,6 +41,7 @@ static void start_next(struct loop *loop, struct loop_list *line, struct loop_jo
     }
 }
 
+/* Puts a job at the end of a line. The job that has the turn is asked to give it back, where it can. */
 static void join_line(struct loop *loop, struct loop_job *job, struct loop_list *line, struct loop_job **in_flight)
 {
     job->where = LOOP_AT_WAIT;
@@ -51,6 +52,7 @@ static void join_line(struct loop *loop, struct loop_job *job, struct loop_list 
     start_next(loop, line, in_flight);
 }
 
+/* Passes the turn on where `job` has it. */
 static void leave_line(struct loop *loop, const struct loop_job *job, struct loop_list *line,
                        struct loop_job **in_flight)
 {
@@ -80,18 +82,19 @@ void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct
     leave_line(loop, job, &fd->writers, &fd->writing);
 }
 
-/* The continuation of a file's read or write has been resumed: the next one's turn. */
+/* Starts the next read when the continuation of one has been resumed. */
 static void read_resumed(struct loop_fd *fd)
 {
     start_next(fd->scope->loop, &fd->readers, &fd->reading);
 }
 
+/* Starts the next write when the continuation of one, or of a shutdown, has been resumed. */
 static void write_resumed(struct loop_fd *fd)
 {
     start_next(fd->scope->loop, &fd->writers, &fd->writing);
 }
 
-/* Of a read or a shutdown. */
+/* Cancels a read or a shutdown: the backend has it, or it waits in line. */
 static void cancel(struct loop *loop, struct loop_job *job)
 {
     if (job->fd->reading == job || job->fd->writing == job) {
@@ -109,6 +112,7 @@ static int64_t read_unread(struct loop_fd *fd, void *buf, size_t len)
     return loop_unread_read(fd, &iov, 1, false);
 }
 
+/* Reads what needs no disk; -EAGAIN where a thread has to do it. Unread bytes come first. */
 static int64_t read_now(struct loop_job *job)
 {
     const struct loop_move_args *args = &job->u.args.move;
@@ -135,8 +139,10 @@ static int64_t bytes_before(const struct loop_job *job)
     return (char *)job->u.args.move.data - (char *)job->u.args.file_read.begin;
 }
 
+/* Goes on with a read that has to fill its buffer, or finishes it. */
 static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
+    assert(job->fd->reading == job);
     struct loop_move_args *args = &job->u.args.move;
     bool goes_on = result > 0 && job->u.args.file_read.is_exact && (size_t)result < args->len && !job->is_cancelled;
     if (goes_on) {
@@ -184,10 +190,10 @@ int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
 
 /* ---- writing ---- */
 
-/* A write that is under way. A job's state stands where the arguments of its operation have to be (u.write, u.args): it
- * is kept here meanwhile. */
+/* A write that is in flight. u.write, the state of a job, shares its memory with u.args, the arguments of its
+ * operation: the state is kept here meanwhile. */
 struct loop_file_write {
-    struct loop_file_write *next; /* while it is spare */
+    struct loop_file_write *next; /* in loop->spare_writes */
     struct loop_write_state state;
     struct iovec iov[LOOP_GATHER_MAX];
 };
@@ -215,8 +221,8 @@ void loop_file_finish(struct loop *loop)
     }
 }
 
-/* Those that stand behind it, as far as there are vectors for them. They stay in line, but are held until the call has
- * come back (LOOP_AT_OWNER). */
+/* Adds the writes that wait in line, as far as there are vectors for them, and returns the new count. They stay in
+ * line, and LOOP_AT_OWNER until the call has returned. */
 static int gather_others(const struct loop_fd *fd, struct iovec *iov, int n)
 {
     for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
@@ -230,13 +236,15 @@ static int gather_others(const struct loop_fd *fd, struct iovec *iov, int n)
     return n;
 }
 
-/* A device, such as a tape, may take each write for a record. A terminal doesn't, and is read by polling. */
+/* Whether each write needs a call of its own: a device such as a tape makes a record of each. A terminal, which is read
+ * by polling, does not. */
 static bool keeps_writes_apart(const struct loop_fd *fd)
 {
     return !fd->is_regular && loop_fd_reads_by(fd) == LOOP_IO_BLOCKING;
 }
 
-/* The next call: what is left of the write and those behind it, or as many of its vectors as one call takes. */
+/* Fills in the arguments of the next call: what is left of the write and of those in line behind it, or as many vectors
+ * of this one as a call takes. */
 static void prepare_call(struct loop_job *job)
 {
     struct loop_file_write *call = job->u.args.extra;
@@ -279,7 +287,8 @@ static void start_write(struct loop *loop, struct loop_job *job)
     make_call(loop, job);
 }
 
-/* `n` bytes are another's of those that went along. True when it has ended. */
+/* Counts `n` bytes as written for one of the writes that went along, and ends it where it is complete or cancelled.
+ * Returns true when it was complete. */
 static bool settle_other(struct loop *loop, struct loop_job *job, size_t n, bool may_end)
 {
     struct loop_write_state *write = &job->u.write;
@@ -294,7 +303,7 @@ static bool settle_other(struct loop *loop, struct loop_job *job, size_t n, bool
     return is_complete;
 }
 
-/* The call has come back: `n` bytes are for those that went along, which end in their order. */
+/* Counts `n` bytes as written for the writes that went along, in their order. */
 static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool may_end)
 {
     struct loop_list *next;
@@ -302,17 +311,20 @@ static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool 
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         next = node->next;
         if (job->where != LOOP_AT_OWNER) {
-            return;
+            break;
         }
         size_t left = job->u.write.total - job->u.write.done, moved = n < left ? n : left;
         n -= moved;
         may_end = settle_other(loop, job, moved, may_end);
     }
+    assert(n == 0); /* no more was gathered than the writes had */
 }
 
+/* Goes on with a write of which something is left, or finishes it. */
 static void write_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_fd *fd = job->fd;
+    assert(fd->writing == job);
     struct loop_file_write *call = job->u.args.extra;
     struct loop_write_state *write = &call->state;
     size_t n = result > 0 ? (size_t)result : 0, left = write->total - write->done, moved = n < left ? n : left;
@@ -357,7 +369,7 @@ void loop_file_write(struct loop *loop, struct loop_job *job, const struct loop_
 
 /* ---- the end ---- */
 
-/* There is nothing to do but to wait for one's turn: a nop does. */
+/* Finishes a shutdown: it had to wait for its turn only, for which a nop is enough. */
 static void shutdown_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     job->fd->writing = NULL;

@@ -19,7 +19,7 @@ static int64_t shut_down(struct loop *loop, struct loop_fd *fd)
 {
     if (fd->write_by == LOOP_IO_SOCKET) {
         int64_t result = loop_fd_shut_down(loop, fd, SHUT_WR);
-        return result == -ENOTCONN ? 0 : result; /* the peer is gone already: nothing more will come, as asked */
+        return result == -ENOTCONN ? 0 : result; /* the peer is gone: nothing more comes, as asked */
     }
     return 0;
 }

@@ -7,8 +7,8 @@
 
 #include <loop/flow.h>
 
-/* Says that nothing more comes, after the writes that were started before: half-closes a socket, closes what knows no
- * half. */
+/* Ends the output of a descriptor's sink after the writes that were started before: shuts a socket down for output,
+ * closes a pipe, and does nothing to a file. Results as loop_shutdown. */
 loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The state of a write to a descriptor: which of its bytes are next, and what the descriptor's queue knows of it.
+ * The state of a write to a descriptor.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -14,8 +14,9 @@
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n)
 {
     const struct iovec *iov = loop_write_vectors(write);
+    assert(n <= write->total - write->done);
     write->done += n;
-    fd->write_error = 0; /* whatever it was, it has been overcome: there is room on the disk again */
+    fd->write_error = 0; /* overcome: there is room on the disk again, say */
     loop_write_leave_queue(loop, fd, n, 0);
     while (write->at < write->n_iov && n >= iov[write->at].iov_len - write->at_offset) {
         n -= iov[write->at].iov_len - write->at_offset;
@@ -23,10 +24,12 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
         write->at++;
     }
     write->at_offset += n;
+    assert(n == 0 || write->at < write->n_iov);
 }
 
 int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result)
 {
+    assert(write->done <= write->total);
     size_t left = write->total - write->done;
     loop_write_leave_queue(loop, job->fd, left, result);
     if (write->chunk) {

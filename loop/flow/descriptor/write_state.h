@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The state of a write to a descriptor, for the writes of fd_flow.c and of fd_file.c.
+ * The state of a write to a descriptor: which of its bytes are next, and what the descriptor's queue counts of it.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -10,14 +10,16 @@
 #ifndef LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
 #define LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
 
+/* Returns the vectors of a write. */
 static inline const struct iovec *loop_write_vectors(const struct loop_write_state *write)
 {
     return write->iov ? write->iov : &write->single;
 }
 
-#define LOOP_GATHER_MAX 64 /* vectors in one call: what is beyond is the next call's */
+#define LOOP_GATHER_MAX 64 /* vectors in one call; the next call takes those beyond */
 
-/* Adds what is left of a write to `iov`, which has room for LOOP_GATHER_MAX; returns the new count. */
+/* Adds the vectors of what is left of a write to the `n` in `iov`, which has room for LOOP_GATHER_MAX. Returns the new
+ * count. */
 int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n);
 
 /* Counts `n` bytes as gone from the descriptor's queue. A negative `result` is the error for which they went. A job
@@ -34,12 +36,12 @@ static inline void loop_write_leave_queue(struct loop *loop, struct loop_fd *fd,
     }
 }
 
-/* Counts `n` more bytes of a write as gone. */
+/* Counts `n` more bytes of a write as written. */
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n);
 
 /* Takes the write of `job` out of the queue of its descriptor and gives its chunk back. Returns the job's result: the
- * count where bytes went out, else `result`. Without a continuation only a whole write has a count: a part of one would
- * hide the error, which is for the scope. */
+ * count where bytes were written, else `result`. Without a continuation only a complete write has a count: the count of
+ * a part would hide the error from the scope. */
 int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result);
 
 #endif
