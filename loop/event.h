@@ -37,13 +37,9 @@ LOOP_API loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop
  * finds a closed inbox rather than freed memory. */
 struct loop_inbox;
 
-/* Takes a counted reference to the loop's inbox. On the loop's thread. Drop each reference once with loop_inbox_unref.
- * A debug build logs a warning when the loop ends and some references are left. That is no mistake where another thread
- * drops them later. */
+/* Takes a reference to the loop's inbox and returns the inbox. Drop each reference with loop_inbox_unref. A debug build
+ * logs a warning when the loop ends with references left; that is no error if another thread drops them later. */
 LOOP_API struct loop_inbox *loop_inbox_ref(struct loop *loop);
-
-/* Drops a reference. May be called on any thread; NULL is harmless. One unref too many stops a debug build, and does
- * nothing otherwise while the loop runs. */
 
 /* Drops a reference, on any thread. NULL is ignored. The last one frees the inbox. Dropping a reference that was not
  * taken has no effect while the loop runs, and aborts a debug build. */
