@@ -9,8 +9,11 @@
 #include <loop/core/ready.h>
 #include <loop/core/unread.h>
 #include <loop/ground/hard.h>
+#include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/path.h>
+#include <loop/kernel/socket.h>
+#include <loop/kernel/thread.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 #include <loop/syscall/request.h>
@@ -19,10 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* How often an open is tried that a rename in its path has disturbed. */
 #define OPEN_TRIES 1000
@@ -37,7 +37,7 @@ static int64_t outcome(int64_t answer)
 static int polled(int number, short events)
 {
     struct pollfd entry = {.fd = number, .events = events};
-    int n = poll(&entry, 1, 0);
+    int n = loop_kernel_poll(&entry, 1, 0);
     return n < 0 ? -errno : entry.revents;
 }
 
@@ -87,7 +87,7 @@ static size_t total_length(const struct iovec *iov, int n)
 static bool file_ends_at(int number, int64_t offset)
 {
     struct stat status;
-    return fstat(number, &status) || !S_ISREG(status.st_mode) || offset >= status.st_size;
+    return loop_kernel_fstat(number, &status) || !S_ISREG(status.st_mode) || offset >= status.st_size;
 }
 
 /* A call that doesn't wait for the disk: for reads what is in the page cache, for writes what there is room for there.
@@ -138,12 +138,12 @@ static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, i
     if (result <= 0 || (size_t)result == total_length(iov, n)) {
         return result;
     }
-    int64_t end = offset == LOOP_CURRENT ? lseek(number, 0, SEEK_CUR) : offset + result;
+    int64_t end = offset == LOOP_CURRENT ? loop_kernel_lseek(number, 0, SEEK_CUR) : offset + result;
     if (file_ends_at(number, end)) {
         return result;
     }
     if (offset == LOOP_CURRENT) {
-        lseek(number, -result, SEEK_CUR);
+        loop_kernel_lseek(number, -result, SEEK_CUR);
     }
     return -EAGAIN;
 }
@@ -172,7 +172,8 @@ static int64_t try_read(struct loop_job *job, bool may_block)
     if (!may_block) {
         return read_cached(job->fd, iov, n, offset);
     }
-    int64_t result = outcome(offset == LOOP_CURRENT ? readv(number, iov, n) : preadv(number, iov, n, offset));
+    int64_t result = outcome(offset == LOOP_CURRENT ? loop_kernel_readv(number, iov, n)
+                                                    : loop_kernel_preadv(number, iov, n, offset));
     return as_of_flow(job, iov, n, result);
 }
 
@@ -189,7 +190,8 @@ static int64_t try_write(struct loop_job *job, bool may_block)
         return -EAGAIN;
     }
     const struct iovec *iov = file_vectors(job, &single, &n);
-    int64_t result = outcome(offset == LOOP_CURRENT ? writev(number, iov, n) : pwritev(number, iov, n, offset));
+    int64_t result = outcome(offset == LOOP_CURRENT ? loop_kernel_writev(number, iov, n)
+                                                    : loop_kernel_pwritev(number, iov, n, offset));
     return as_of_flow(job, iov, n, result);
 }
 
@@ -216,8 +218,8 @@ static int64_t move_once(const struct loop_job *job, size_t done)
         len = loop_hard_length(len);
     }
     int flags = args->flags | MSG_DONTWAIT;
-    return job->op == LOOP_OP_SEND ? outcome(send(job->fd->number, data, len, flags | MSG_NOSIGNAL))
-                                   : outcome(recv(job->fd->number, data, len, flags));
+    return job->op == LOOP_OP_SEND ? outcome(loop_kernel_send(job->fd->number, data, len, flags | MSG_NOSIGNAL))
+                                   : outcome(loop_kernel_recv(job->fd->number, data, len, flags));
 }
 
 /* MSG_WAITALL on a byte stream means to go on until all is there, across any number of waits: how far it got is kept in
@@ -260,8 +262,8 @@ static int64_t try_message(struct loop_job *job, bool may_block)
     if (has_unread_for(job, flags)) {
         return unread_message(job, &request->header, flags);
     }
-    return job->op == LOOP_OP_SEND_MSG ? outcome(sendmsg(job->fd->number, &request->header, flags))
-                                       : outcome(recvmsg(job->fd->number, &request->header, flags));
+    return job->op == LOOP_OP_SEND_MSG ? outcome(loop_kernel_sendmsg(job->fd->number, &request->header, flags))
+                                       : outcome(loop_kernel_recvmsg(job->fd->number, &request->header, flags));
 }
 
 /* Somebody else's listener may be a blocking one, and no flag makes a single accept not wait: it is asked first. */
@@ -272,22 +274,22 @@ static int64_t try_accept(struct loop_job *job, bool may_block)
     if (job->fd->is_borrowed && polled(number, POLLIN) == 0) {
         return -EAGAIN;
     }
-    return outcome(
-        accept4(number, job->u.args.accept.address, job->u.args.accept.address_len, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    return outcome(loop_kernel_accept4(number, job->u.args.accept.address, job->u.args.accept.address_len,
+                                       SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
 /* A borrowed socket that is a blocking one is made nonblocking for the length of the call. */
 static int64_t connect_without_waiting(const struct loop_job *job)
 {
     int number = job->fd->number;
-    int flags = job->fd->is_borrowed ? fcntl(number, F_GETFL) : O_NONBLOCK;
+    int flags = job->fd->is_borrowed ? loop_kernel_fcntl(number, F_GETFL, 0) : O_NONBLOCK;
     bool is_blocking = flags >= 0 && !(flags & O_NONBLOCK);
     if (is_blocking) {
-        fcntl(number, F_SETFL, flags | O_NONBLOCK);
+        loop_kernel_fcntl(number, F_SETFL, flags | O_NONBLOCK);
     }
-    int64_t result = outcome(connect(number, job->u.args.extra, job->u.args.connect.address_len));
+    int64_t result = outcome(loop_kernel_connect(number, job->u.args.extra, job->u.args.connect.address_len));
     if (is_blocking) {
-        fcntl(number, F_SETFL, flags);
+        loop_kernel_fcntl(number, F_SETFL, flags);
     }
     return result;
 }
@@ -349,8 +351,8 @@ static int64_t splice_block(const struct loop_job *job)
     const char *data = (const char *)block->bytes + block->at;
     size_t len = loop_hard_length(block->end - block->at);
     int to = args->second->number;
-    return outcome(args->splice.to_offset == LOOP_CURRENT ? write(to, data, len)
-                                                          : pwrite(to, data, len, args->splice.to_offset));
+    return outcome(args->splice.to_offset == LOOP_CURRENT ? loop_kernel_write(to, data, len)
+                                                          : loop_kernel_pwrite(to, data, len, args->splice.to_offset));
 }
 
 static int64_t try_splice(struct loop_job *job, bool may_block)
@@ -365,8 +367,8 @@ static int64_t try_splice(struct loop_job *job, bool may_block)
     if (!may_block && to->is_borrowed && !is_pipe(to) && len > PIPE_BUF) {
         len = PIPE_BUF;
     }
-    return outcome(splice(job->fd->number, from_offset == LOOP_CURRENT ? NULL : &from_offset, to->number,
-                          to_offset == LOOP_CURRENT ? NULL : &to_offset, len, SPLICE_F_NONBLOCK));
+    return outcome(loop_kernel_splice(job->fd->number, from_offset == LOOP_CURRENT ? NULL : &from_offset, to->number,
+                                      to_offset == LOOP_CURRENT ? NULL : &to_offset, len, SPLICE_F_NONBLOCK));
 }
 
 /* A kernel or a filter that has no openat2 has openat, which does the same when no resolve flags are asked for. */
@@ -374,9 +376,9 @@ static int64_t open_once(const struct loop_open_request *request, uint64_t more_
 {
     struct open_how how = request->how;
     how.flags |= more_flags;
-    int64_t result = outcome(syscall(SYS_openat2, request->dir_number, request->path, &how, sizeof how));
+    int64_t result = outcome(loop_kernel_openat2(request->dir_number, request->path, &how));
     if (result == -ENOSYS && how.resolve == 0) {
-        result = outcome(openat(request->dir_number, request->path, (int)how.flags, (mode_t)how.mode));
+        result = outcome(loop_kernel_openat(request->dir_number, request->path, (int)how.flags, (mode_t)how.mode));
     }
     return result;
 }
@@ -387,7 +389,7 @@ static int64_t open_undisturbed(const struct loop_open_request *request, uint64_
     bool is_for_cache = (request->how.resolve & RESOLVE_CACHED) != 0;
     int64_t result = open_once(request, more_flags);
     for (int i = 0; result == -EAGAIN && can_be_disturbed && !is_for_cache && i < OPEN_TRIES; i++) {
-        sched_yield();
+        loop_kernel_sched_yield();
         result = open_once(request, more_flags);
     }
     if (result == -EAGAIN && more_flags && !is_for_cache) {
@@ -405,8 +407,8 @@ static int64_t try_open(struct loop_job *job, bool may_block)
     uint64_t more_flags = request->how.flags & (O_PATH | O_NONBLOCK) ? 0 : O_NONBLOCK;
     int64_t result = open_undisturbed(request, more_flags);
     if (result >= 0 && more_flags) {
-        int flags = fcntl((int)result, F_GETFL);
-        fcntl((int)result, F_SETFL, flags & ~O_NONBLOCK);
+        int flags = loop_kernel_fcntl((int)result, F_GETFL, 0);
+        loop_kernel_fcntl((int)result, F_SETFL, flags & ~O_NONBLOCK);
     }
     return result;
 }
@@ -422,7 +424,8 @@ static int64_t try_statx(struct loop_job *job, bool may_block)
 static int64_t try_fsync(struct loop_job *job, bool may_block)
 {
     (void)may_block;
-    return outcome(job->u.args.sync.is_data_only ? fdatasync(job->fd->number) : fsync(job->fd->number));
+    return outcome(job->u.args.sync.is_data_only ? loop_kernel_fdatasync(job->fd->number)
+                                                 : loop_kernel_fsync(job->fd->number));
 }
 
 /* ---- whether -EAGAIN is the result ---- */
@@ -488,7 +491,7 @@ int64_t loop_attempt(struct loop_job *job, bool may_block)
 bool loop_file_is_for_thread(const struct loop_fd *fd)
 {
     struct stat status;
-    return fd->is_regular && (!fd->reads_wait || (fstat(fd->number, &status) == 0 && status.st_size > 0));
+    return fd->is_regular && (!fd->reads_wait || (loop_kernel_fstat(fd->number, &status) == 0 && status.st_size > 0));
 }
 
 bool loop_attempt_is_final(const struct loop_job *job)

@@ -4,10 +4,10 @@
  */
 #include <loop/core/loop.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 #include <loop/syscall/buffers.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 /* A buffer that doesn't come out of the group's memory. */
 struct borrowed {
@@ -19,7 +19,7 @@ int loop_direct_buffers_init(struct loop *loop, struct loop_buffers *buffers)
 {
     (void)loop;
     if (!buffers->free_stack) {
-        buffers->free_stack = calloc(buffers->count, sizeof *buffers->free_stack);
+        buffers->free_stack = loop_kernel_calloc(buffers->count, sizeof *buffers->free_stack);
     }
     if (!buffers->free_stack) {
         return -ENOMEM;
@@ -36,7 +36,7 @@ int loop_direct_buffers_init(struct loop *loop, struct loop_buffers *buffers)
 void loop_direct_buffers_finish(struct loop *loop, struct loop_buffers *buffers)
 {
     (void)loop;
-    free(buffers->free_stack);
+    loop_kernel_free(buffers->free_stack);
     buffers->free_stack = NULL;
 }
 
@@ -49,7 +49,7 @@ void loop_direct_buffers_recycle(struct loop *loop, struct loop_buffers *buffers
 
 void *loop_buffers_borrow(struct loop_buffers *buffers, size_t size_bytes)
 {
-    struct borrowed *borrowed = malloc(sizeof *borrowed + size_bytes);
+    struct borrowed *borrowed = loop_kernel_malloc(sizeof *borrowed + size_bytes);
     if (!borrowed) {
         return NULL;
     }
@@ -60,7 +60,7 @@ void *loop_buffers_borrow(struct loop_buffers *buffers, size_t size_bytes)
 static void free_borrowed(struct loop_hnode *node)
 {
     loop_hlist_remove(node);
-    free(LOOP_CONTAINER(node, struct borrowed, link));
+    loop_kernel_free(LOOP_CONTAINER(node, struct borrowed, link));
 }
 
 static struct loop_hnode *find_borrowed(const struct loop_buffers *buffers, const void *data)

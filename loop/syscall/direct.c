@@ -15,6 +15,10 @@
 #include <loop/core/unread.h>
 #include <loop/ground/hard.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/socket.h>
 #include <loop/low_level.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/buffers.h>
@@ -24,9 +28,7 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <linux/sockios.h>
-#include <sys/ioctl.h>
 
 /* The shares of one turn, so that one busy descriptor doesn't hold up the others. */
 #define ACCEPTS_PER_TURN 64
@@ -62,7 +64,7 @@ static int64_t receive(const struct loop_job *job, void *data, size_t len, int f
 {
     ssize_t n;
     do {
-        n = recv(job->fd->number, data, len, flags | MSG_DONTWAIT);
+        n = loop_kernel_recv(job->fd->number, data, len, flags | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -167,7 +169,7 @@ static enum loop_splice_side find_blocked(const struct loop_job *job)
         {.fd = is_ready ? -1 : from->number, .events = POLLIN},
         {.fd = to->write_by == LOOP_IO_BLOCKING || to->is_shut ? -1 : to->number, .events = POLLOUT},
     };
-    (void)poll(ends, 2, 0);
+    (void)loop_kernel_poll(ends, 2, 0);
     if (ends[0].fd >= 0 && !ends[0].revents) {
         return LOOP_SPLICE_SOURCE;
     }
@@ -229,14 +231,14 @@ static enum loop_attempt splice_by_thread(struct loop *loop, struct loop_job *jo
 static bool is_at_mark(const struct loop_fd *fd)
 {
     int is_at = 0;
-    return loop_fd_reads_by(fd) == LOOP_IO_SOCKET && ioctl(fd->number, SIOCATMARK, &is_at) == 0 && is_at;
+    return loop_fd_reads_by(fd) == LOOP_IO_SOCKET && loop_kernel_ioctl(fd->number, SIOCATMARK, &is_at) == 0 && is_at;
 }
 
 /* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. What the
  * pipe doesn't take of the piece becomes unread. `*side` is what to wait for where nothing was moved. */
 static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_splice_side *side)
 {
-    struct loop_block *block = malloc(sizeof *block + PIPE_BUF);
+    struct loop_block *block = loop_kernel_malloc(sizeof *block + PIPE_BUF);
     *side = LOOP_SPLICE_SOURCE; /* there is nothing behind the mark yet */
     if (!block) {
         return -ENOMEM;
@@ -245,7 +247,7 @@ static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_spli
     int64_t n = receive(job, (char *)block->bytes, len, 0);
     int64_t written = n > 0 ? loop_io_write_one(job->u.args.second, block->bytes, (size_t)n) : n;
     if (written == n) {
-        free(block);
+        loop_kernel_free(block);
         return n;
     }
     *side = LOOP_SPLICE_DESTINATION;

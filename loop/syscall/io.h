@@ -9,11 +9,12 @@
 
 #include <loop/core/fd.h>
 #include <loop/ground/hard.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/socket.h>
 
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* Bytes, 0 at the end, -EAGAIN, -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left.
  * Unread bytes come first. LOOP_IO_BLOCKING is not for these. */
@@ -73,7 +74,7 @@ static inline ssize_t loop_io_receive_one(struct loop_fd *fd, void *buf, size_t 
 {
     struct loop *loop = fd->scope->loop;
     loop->unix_vector = (struct iovec){buf, len};
-    ssize_t n = recvmsg(fd->number, &loop->unix_message, MSG_DONTWAIT);
+    ssize_t n = loop_kernel_recvmsg(fd->number, &loop->unix_message, MSG_DONTWAIT);
     if (loop->unix_message.msg_flags & MSG_CTRUNC) {
         loop->unix_message.msg_flags = 0; /* as they stay when it fails */
         fd->doubts |= LOOP_DOUBT_ASK;
@@ -87,9 +88,9 @@ static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loo
     if (!loop_io_is_plain(fd->read_by)) {
         return loop_io_read(fd, &iov, 1);
     }
-    ssize_t n = fd->read_by != LOOP_IO_SOCKET ? read(fd->number, buf, len)
+    ssize_t n = fd->read_by != LOOP_IO_SOCKET ? loop_kernel_read(fd->number, buf, len)
                 : fd->is_unix                 ? loop_io_receive_one(fd, buf, len)
-                                              : recv(fd->number, buf, len, MSG_DONTWAIT);
+                                              : loop_kernel_recv(fd->number, buf, len, MSG_DONTWAIT);
     return n < 0 && errno == EINTR ? loop_io_read(fd, &iov, 1) : loop_io_note_read(fd, n, len);
 }
 
@@ -99,8 +100,8 @@ static inline int64_t loop_io_write_one(struct loop_fd *fd, const void *buf, siz
     if (!loop_io_is_plain(fd->write_by)) {
         return loop_io_write(fd, &iov, 1);
     }
-    ssize_t n = fd->write_by == LOOP_IO_SOCKET ? send(fd->number, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                               : write(fd->number, buf, len);
+    ssize_t n = fd->write_by == LOOP_IO_SOCKET ? loop_kernel_send(fd->number, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                               : loop_kernel_write(fd->number, buf, len);
     return n < 0 && errno == EINTR ? loop_io_write(fd, &iov, 1) : loop_io_note_write(fd, n);
 }
 

@@ -10,12 +10,14 @@
 #include <loop/core/operation.h>
 #include <loop/event/inbox.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/signal.h>
+#include <loop/kernel/thread.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/pool.h>
 #include <loop/syscall/pool_state.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_THREADS 4u
@@ -41,7 +43,8 @@ static int make_pool(struct loop *loop)
         return 0;
     }
     unsigned most_threads = wanted_threads(loop);
-    struct loop_pool *pool = calloc(1, sizeof *pool + (most_threads + LOOP_POOL_MOST_OVERDUE) * sizeof *pool->threads);
+    struct loop_pool *pool =
+        loop_kernel_calloc(1, sizeof *pool + (most_threads + LOOP_POOL_MOST_OVERDUE) * sizeof *pool->threads);
     if (!pool) {
         return -ENOMEM;
     }
@@ -53,8 +56,8 @@ static int make_pool(struct loop *loop)
     loop_list_init(&pool->long_line);
     loop_list_init(&pool->done);
     loop_list_init(&pool->came_back);
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->is_wanted, NULL);
+    loop_kernel_pthread_mutex_init(&pool->mutex, NULL);
+    loop_kernel_pthread_cond_init(&pool->is_wanted, NULL);
     loop->pool = pool;
     return 0;
 }
@@ -100,7 +103,7 @@ static struct loop_job *take_next(struct loop_pool_thread *thread)
     struct loop_job *job;
     while (!(job = loop_pool_find_next(pool)) && !pool->is_ending) {
         pool->n_idle++;
-        pthread_cond_wait(&pool->is_wanted, &pool->mutex);
+        loop_kernel_pthread_cond_wait(&pool->is_wanted, &pool->mutex);
         pool->n_idle--;
     }
     if (job) {
@@ -158,9 +161,9 @@ static bool end(struct loop_pool_thread *thread, int64_t result)
 
 static void tell_loop(struct loop_pool *pool)
 {
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
     loop_inbox_wake(pool->inbox);
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
 }
 
 static void *run_thread(void *arg)
@@ -169,25 +172,25 @@ static void *run_thread(void *arg)
     struct loop_pool *pool = thread->pool;
     struct loop_job *job;
     this_thread = thread;
-    pthread_setname_np(pthread_self(), "noria-pool");
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_setname_np(loop_kernel_pthread_self(), "noria-pool");
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     while ((job = take_next(thread))) {
-        pthread_mutex_unlock(&pool->mutex);
+        loop_kernel_pthread_mutex_unlock(&pool->mutex);
         int64_t result = run_call(thread);
-        pthread_mutex_lock(&pool->mutex);
+        loop_kernel_pthread_mutex_lock(&pool->mutex);
         if (end(thread, result)) {
             tell_loop(pool);
         }
     }
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
     return NULL;
 }
 
 static void count_threads(struct loop_pool *pool, int more)
 {
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     pool->n_threads += (unsigned)more;
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
 }
 
 /* A new thread inherits the mask of the one that makes it: signals are for the program's own threads. */
@@ -198,9 +201,9 @@ static int add_thread(struct loop_pool *pool)
     count_threads(pool, 1); /* before it looks for a job */
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread->thread, NULL, run_thread, thread);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = loop_kernel_pthread_create(&thread->thread, NULL, run_thread, thread);
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) {
         count_threads(pool, -1);
     }
@@ -256,9 +259,9 @@ static bool needs_thread(const struct loop_pool *pool)
 void loop_pool_serve(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     bool needs = needs_thread(pool);
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
     int error = needs ? add_thread(pool) : 0;
     if (error) {
         log_failure(loop, error);
@@ -266,7 +269,7 @@ void loop_pool_serve(struct loop *loop)
     if (pool->n_threads == 0) {
         run_line_here(loop);
     } else {
-        pthread_cond_signal(&pool->is_wanted);
+        loop_kernel_pthread_cond_signal(&pool->is_wanted);
     }
 }
 
@@ -280,9 +283,9 @@ void loop_pool_submit(struct loop *loop, struct loop_job *job)
     struct loop_pool *pool = loop->pool;
     job->where = LOOP_AT_POOL_LINE;
     loop_pool_count_moving(job, 1);
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     loop_pool_push(pool, job);
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
     loop_pool_serve(loop);
 }
 
@@ -311,11 +314,11 @@ static void append(struct loop_list *to, struct loop_list *from)
 static void collect_done(struct loop_pool *pool)
 {
     struct loop_list done, came_back;
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     loop_list_take_all(&done, &pool->done);
     loop_list_take_all(&came_back, &pool->came_back);
     atomic_store(&pool->has_done, false);
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
     append(&pool->collected, &done);
     append(&pool->collected_late, &came_back);
 }
@@ -358,20 +361,20 @@ void loop_pool_finish(struct loop *loop)
     if (!pool) {
         return;
     }
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     assert(pool->line_length == 0 && pool->n_running == 0 && pool->n_overdue == 0);
     assert(loop_list_is_empty(&pool->done) && loop_list_is_empty(&pool->collected));
     assert(loop_list_is_empty(&pool->came_back) && loop_list_is_empty(&pool->collected_late));
     pool->is_ending = true;
-    pthread_cond_broadcast(&pool->is_wanted);
-    pthread_mutex_unlock(&pool->mutex);
-    free(pool->n_threads == 0 ? pool->threads[0].buffer : NULL); /* of run_line_here */
+    loop_kernel_pthread_cond_broadcast(&pool->is_wanted);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_free(pool->n_threads == 0 ? pool->threads[0].buffer : NULL); /* of run_line_here */
     for (unsigned i = 0; i < pool->n_threads; i++) {
-        pthread_join(pool->threads[i].thread, NULL);
-        free(pool->threads[i].buffer);
+        loop_kernel_pthread_join(pool->threads[i].thread, NULL);
+        loop_kernel_free(pool->threads[i].buffer);
     }
-    pthread_cond_destroy(&pool->is_wanted);
-    pthread_mutex_destroy(&pool->mutex);
-    free(pool);
+    loop_kernel_pthread_cond_destroy(&pool->is_wanted);
+    loop_kernel_pthread_mutex_destroy(&pool->mutex);
+    loop_kernel_free(pool);
     loop->pool = NULL;
 }

@@ -9,6 +9,7 @@
 #include <loop/event/timer.h>
 #include <loop/ground/clock.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/thread.h>
 #include <loop/syscall/pool.h>
 #include <loop/syscall/pool_state.h>
 
@@ -76,9 +77,9 @@ static void on_grace_over(void *arg, int64_t result)
     (void)result;
     pool->grace = 0;
     loop_list_init(&given_up);
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     int64_t next = pass_over_all(pool, &given_up, &n);
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
     while ((node = loop_list_pop_front(&given_up))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         job->kind->thread->give_up(loop, job);
@@ -115,14 +116,14 @@ static bool ask_to_end(struct loop_pool *pool, const struct loop_job *job)
 bool loop_pool_withdraw(struct loop *loop, struct loop_job *job)
 {
     struct loop_pool *pool = loop->pool;
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     bool is_withdrawn = job->is_in_line, is_asked = false;
     if (is_withdrawn) {
         loop_pool_pull(pool, job);
     } else {
         is_asked = ask_to_end(pool, job);
     }
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
     if (is_withdrawn) {
         loop_pool_count_moving(job, -1);
     }
@@ -135,7 +136,7 @@ bool loop_pool_withdraw(struct loop *loop, struct loop_job *job)
 void loop_pool_recall(struct loop *loop, bool *is_recalled)
 {
     struct loop_pool *pool = loop->pool;
-    pthread_mutex_lock(&pool->mutex);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
     *is_recalled = true;
-    pthread_mutex_unlock(&pool->mutex);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
 }

@@ -15,6 +15,7 @@
 #include <loop/ground/clock.h>
 #include <loop/ground/list.h>
 #include <loop/ground/wheel.h>
+#include <loop/kernel/file.h>
 #include <loop/part.h>
 #include <loop/syscall/pool.h>
 #include <loop/turn/busy_poll.h>
@@ -67,7 +68,7 @@ static int keep_watching_inbox(struct loop *loop)
  * closes its own when the last post has been taken, and the kernel may still be watching then. */
 int loop_turn_watch_inbox(struct loop *loop)
 {
-    int number = fcntl(loop_inbox_number(loop->inbox), F_DUPFD_CLOEXEC, 3);
+    int number = loop_kernel_dup(loop_inbox_number(loop->inbox), 3);
     if (number < 0) {
         return -errno;
     }
