@@ -16,11 +16,12 @@
 #include <loop/core/unread.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/socket.h>
 #include <loop/part.h>
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 static void put_if_unkept(struct loop_fd *fd)
 {
@@ -82,12 +83,12 @@ static void close_number(const struct loop_fd *fd, int number)
 {
     struct linger linger = {0};
     socklen_t len = sizeof linger;
-    if (fd->write_by == LOOP_IO_SOCKET && getsockopt(number, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 &&
+    if (fd->write_by == LOOP_IO_SOCKET && loop_kernel_getsockopt(number, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 &&
         linger.l_onoff && linger.l_linger > 0) {
         linger = (struct linger){0};
-        (void)setsockopt(number, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+        (void)loop_kernel_setsockopt(number, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     }
-    close(number);
+    loop_kernel_close(number);
 }
 
 /* In a debug build a borrowed number must still name what it named. */

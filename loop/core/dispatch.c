@@ -20,9 +20,8 @@
 #include <loop/core/scope.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
+#include <loop/kernel/memory.h>
 #include <loop/syscall/attempt.h>
-
-#include <stdlib.h>
 
 /* A descriptor that is always ready may try so often in one turn before the others have theirs. */
 #define ATTEMPTS_PER_TURN 16
@@ -71,7 +70,7 @@ static struct loop_fd *leave_args(struct loop_job *job)
     if (job->u.args.second) {
         loop_hlist_remove(&job->u.args.in_second);
     }
-    free(job->u.args.extra);
+    loop_kernel_free(job->u.args.extra);
     return job->u.args.second;
 }
 

@@ -9,24 +9,24 @@
 #include <loop/core/scope.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/socket.h>
 #include <loop/part.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- what kind of descriptor it is ---- */
 
 int loop_can_poll(const struct loop *loop, int number)
 {
     struct epoll_event event = {.events = 0};
-    if (epoll_ctl(loop->probe, EPOLL_CTL_ADD, number, &event) == 0) {
-        (void)epoll_ctl(loop->probe, EPOLL_CTL_DEL, number, NULL);
+    if (loop_kernel_epoll_ctl(loop->probe, EPOLL_CTL_ADD, number, &event) == 0) {
+        (void)loop_kernel_epoll_ctl(loop->probe, EPOLL_CTL_DEL, number, NULL);
         return 1;
     }
     switch (errno) {
@@ -49,7 +49,7 @@ static int socket_option(int number, int option)
 {
     int value = -1;
     socklen_t len = sizeof value;
-    return getsockopt(number, SOL_SOCKET, option, &value, &len) ? -1 : value;
+    return loop_kernel_getsockopt(number, SOL_SOCKET, option, &value, &len) ? -1 : value;
 }
 
 /* A stream socket. What a short read of one that is neither TCP nor Unix means isn't known. */
@@ -65,10 +65,10 @@ static int classify_socket(struct loop_fd *fd, int flags)
 {
     int type = 0;
     socklen_t len = sizeof type;
-    if (getsockopt(fd->number, SOL_SOCKET, SO_TYPE, &type, &len)) {
+    if (loop_kernel_getsockopt(fd->number, SOL_SOCKET, SO_TYPE, &type, &len)) {
         return -errno;
     }
-    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && fcntl(fd->number, F_SETFL, flags | O_NONBLOCK)) {
+    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && loop_kernel_fcntl(fd->number, F_SETFL, flags | O_NONBLOCK)) {
         return -errno; /* connect and accept would block the loop */
     }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
@@ -83,7 +83,7 @@ static int classify_socket(struct loop_fd *fd, int flags)
  */
 static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
 {
-    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && fcntl(fd->number, F_SETFL, flags | O_NONBLOCK) == 0) {
+    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && loop_kernel_fcntl(fd->number, F_SETFL, flags | O_NONBLOCK) == 0) {
         flags |= O_NONBLOCK;
     }
     enum loop_io by = flags & O_NONBLOCK ? LOOP_IO_NONBLOCKING : LOOP_IO_NOWAIT;
@@ -107,7 +107,7 @@ static void classify_file(struct loop_fd *fd, int flags, mode_t mode)
 static int classify(struct loop_fd *fd, int flags)
 {
     struct stat status;
-    if (fstat(fd->number, &status)) {
+    if (loop_kernel_fstat(fd->number, &status)) {
         return -errno;
     }
     mode_t mode = status.st_mode;
@@ -115,7 +115,7 @@ static int classify(struct loop_fd *fd, int flags)
     if (S_ISSOCK(mode) && !is_file) {
         return classify_socket(fd, flags);
     }
-    if (S_ISCHR(mode) && !is_file && isatty(fd->number)) {
+    if (S_ISCHR(mode) && !is_file && loop_kernel_isatty(fd->number)) {
         move_by(fd, LOOP_IO_POLLED, LOOP_IO_BLOCKING); /* output may be stopped by ^S for as long as somebody likes */
         return 0;
     }
@@ -192,20 +192,20 @@ static struct loop_fd *make_of_kind(struct loop_scope *scope, int number, bool i
 struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
 {
     if (!loop_scope_is_good(scope, __func__)) {
-        close(number);
+        loop_kernel_close(number);
         return NULL;
     }
-    int flags = fcntl(number, F_GETFL);
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
     if (flags < 0) {
         return NULL;
     }
-    int descriptor_flags = fcntl(number, F_GETFD);
+    int descriptor_flags = loop_kernel_fcntl(number, F_GETFD, 0);
     if (descriptor_flags >= 0 && !(descriptor_flags & FD_CLOEXEC)) {
-        (void)fcntl(number, F_SETFD, descriptor_flags | FD_CLOEXEC);
+        (void)loop_kernel_fcntl(number, F_SETFD, descriptor_flags | FD_CLOEXEC);
     }
     struct loop_fd *fd = make_of_kind(scope, number, false, flags);
     if (!fd) {
-        close(number);
+        loop_kernel_close(number);
     }
     return fd;
 }
@@ -213,12 +213,12 @@ struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
 struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
 {
     if (!loop_scope_is_good(scope, __func__)) {
-        close(number);
+        loop_kernel_close(number);
         return NULL;
     }
     struct loop_fd *fd = number < 0 ? NULL : make(scope, number, false);
     if (!fd) {
-        close(number);
+        loop_kernel_close(number);
         return NULL;
     }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
@@ -231,7 +231,7 @@ struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
     if (!loop_scope_is_good(scope, __func__)) {
         return NULL;
     }
-    int flags = fcntl(number, F_GETFL);
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
     return flags < 0 ? NULL : make_of_kind(scope, number, true, flags);
 }
 

@@ -6,9 +6,9 @@
 #include <loop/core/loop.h>
 #include <loop/core/scratch.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #define ALIGNMENT 64
@@ -25,7 +25,7 @@ static struct loop_scratch *make(size_t size_bytes)
     if (size_bytes > PTRDIFF_MAX - 2 * sizeof(struct loop_scratch)) {
         return NULL;
     }
-    char *allocated = calloc(1, sizeof(struct loop_scratch) + size_bytes + ALIGNMENT);
+    char *allocated = loop_kernel_calloc(1, sizeof(struct loop_scratch) + size_bytes + ALIGNMENT);
     if (!allocated) {
         return NULL;
     }
@@ -71,18 +71,18 @@ void loop_scratch_give(struct loop *loop, void *memory)
     count_taken(loop, -1);
     struct loop_scratch *given = LOOP_CONTAINER(memory, struct loop_scratch, bytes), *kept = loop->scratch;
     if (kept && kept->size_bytes > given->size_bytes) {
-        free(given->allocated);
+        loop_kernel_free(given->allocated);
         return;
     }
     loop->scratch = given;
     if (kept) {
-        free(kept->allocated);
+        loop_kernel_free(kept->allocated);
     }
 }
 
 void loop_scratch_finish(struct loop *loop)
 {
     if (loop->scratch) {
-        free(loop->scratch->allocated);
+        loop_kernel_free(loop->scratch->allocated);
     }
 }

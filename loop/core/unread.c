@@ -10,9 +10,10 @@
 #include <loop/core/ready.h>
 #include <loop/core/unread.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- what the rest of the descriptor has to know ---- */
@@ -45,7 +46,8 @@ static void end(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN};
     fd->read_by = fd->plain_read_by;
-    if (fd->state != LOOP_FD_CLOSED && loop_fd_is_stream(fd) && !fd->was_readable && poll(&entry, 1, 0) == 0) {
+    if (fd->state != LOOP_FD_CLOSED && loop_fd_is_stream(fd) && !fd->was_readable &&
+        loop_kernel_poll(&entry, 1, 0) == 0) {
         fd->ready &= ~(uint32_t)POLLIN;
     }
 }
@@ -59,7 +61,7 @@ static struct loop_block *trimmed(struct loop_block *block)
     memmove(block->bytes, (char *)block->bytes + block->at, len);
     block->at = 0;
     block->end = len;
-    struct loop_block *smaller = realloc(block, sizeof *block + len);
+    struct loop_block *smaller = loop_kernel_realloc(block, sizeof *block + len);
     return smaller ? smaller : block;
 }
 
@@ -79,7 +81,7 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
 {
     assert(fd->state != LOOP_FD_CLOSED);
     if (block->at == block->end) {
-        free(block);
+        loop_kernel_free(block);
         return;
     }
     block = trimmed(block);
@@ -124,7 +126,7 @@ void loop_unread_drop(struct loop_fd *fd, size_t n)
         n -= gone;
         if (gone == len) {
             fd->unread = block->next;
-            free(block);
+            loop_kernel_free(block);
         }
     }
     if (loop_fd_has_unread(fd) && !fd->unread && !fd->read_error) {
@@ -168,7 +170,7 @@ int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov,
 
 static struct loop_block *make_block(size_t len)
 {
-    struct loop_block *block = len <= SIZE_MAX / 2 ? malloc(sizeof *block + len) : NULL;
+    struct loop_block *block = len <= SIZE_MAX / 2 ? loop_kernel_malloc(sizeof *block + len) : NULL;
     if (block) {
         block->next = NULL;
         block->at = 0;

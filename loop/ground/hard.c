@@ -3,6 +3,9 @@
  * Which hard modes the environment asks for; see hard.h. Only in builds that have them.
  */
 #include <loop/ground/hard.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/process.h>
+#include <loop/kernel/thread.h>
 
 #if NORIA_HARD_MODES
 
@@ -47,15 +50,23 @@ static bool read_word(const char *word, size_t len)
     return true;
 }
 
+static void refuse(const char *word, size_t len)
+{
+    char text[128];
+    int n = snprintf(text, sizeof text, "noria: NORIA_HARD: unknown mode \"%.*s\"\n", (int)len, word);
+
+    (void)loop_kernel_write(STDERR_FILENO, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+    abort();
+}
+
 /* A word that isn't known stops the program: a test that believes it runs in a mode must do so. */
 static void read_modes(void)
 {
-    const char *word = getenv("NORIA_HARD");
+    const char *word = loop_kernel_getenv("NORIA_HARD");
     while (word && *word) {
         size_t len = strcspn(word, ",");
         if (!read_word(word, len)) {
-            fprintf(stderr, "noria: NORIA_HARD: unknown mode \"%.*s\"\n", (int)len, word);
-            abort();
+            refuse(word, len);
         }
         word += len + (word[len] == ',');
     }
@@ -64,7 +75,7 @@ static void read_modes(void)
 const struct loop_hard *loop_hard(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, read_modes);
+    loop_kernel_pthread_once(&once, read_modes);
     return &modes;
 }
 

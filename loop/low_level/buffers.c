@@ -11,13 +11,13 @@
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
 #include <loop/core/scope.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level/start.h>
 #include <loop/syscall/buffers.h>
 #include <loop/syscall/direct.h>
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 
 #define MOST_BUFFERS 32768u
 
@@ -32,9 +32,9 @@ struct group {
 static void free_group(struct group *group)
 {
     loop_buffers_free_borrowed(&group->buffers);
-    free(group->buffers.memory);
-    free(group->buffers.is_lent);
-    free(group);
+    loop_kernel_free(group->buffers.memory);
+    loop_kernel_free(group->buffers.is_lent);
+    loop_kernel_free(group);
 }
 
 static void release(void *arg)
@@ -47,7 +47,7 @@ static void release(void *arg)
 
 static struct group *make_group(struct loop_scope *scope, unsigned count, size_t size_bytes)
 {
-    struct group *group = calloc(1, sizeof *group);
+    struct group *group = loop_kernel_calloc(1, sizeof *group);
     if (!group) {
         return NULL;
     }
@@ -56,8 +56,8 @@ static struct group *make_group(struct loop_scope *scope, unsigned count, size_t
     buffers->loop = scope->loop;
     buffers->count = count;
     buffers->size_bytes = size_bytes;
-    buffers->memory = malloc(count * size_bytes);
-    buffers->is_lent = calloc(count, sizeof *buffers->is_lent);
+    buffers->memory = loop_kernel_malloc(count * size_bytes);
+    buffers->is_lent = loop_kernel_calloc(count, sizeof *buffers->is_lent);
     if (!buffers->memory || !buffers->is_lent) {
         free_group(group);
         return NULL;

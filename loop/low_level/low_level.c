@@ -14,6 +14,8 @@
 #include <loop/core/ready.h>
 #include <loop/core/region.h>
 #include <loop/core/scope.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level/kind.h>
 #include <loop/low_level/start.h>
 #include <loop/part.h>
@@ -25,7 +27,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -88,7 +89,7 @@ static void hand_over(struct loop *loop, struct loop_job *job, const struct loop
 loop_job loop_operation_start(const struct loop_operation *operation)
 {
     if (!loop_operation_is_good(operation->scope, operation->fd, operation->second, operation->function)) {
-        free(operation->args.extra);
+        loop_kernel_free(operation->args.extra);
         return 0;
     }
     const struct loop_op_row *row = &loop_op_table[operation->op];
@@ -104,7 +105,7 @@ loop_job loop_operation_start(const struct loop_operation *operation)
     loop_job id;
     struct loop_job *job = loop_job_start(scope, fd, kind, operation->fn, operation->arg, &id);
     if (!job) {
-        free(operation->args.extra);
+        loop_kernel_free(operation->args.extra);
         return id;
     }
     job->op = (uint8_t)operation->op;
@@ -392,7 +393,7 @@ loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, lo
 static bool is_pipe(const struct loop_fd *fd)
 {
     struct stat status;
-    return fstat(fd->number, &status) == 0 && S_ISFIFO(status.st_mode);
+    return loop_kernel_fstat(fd->number, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
 /* A timer, a set of signals, an epoll set and their like, which have no type: splice(2) knows none of them. */
@@ -405,12 +406,12 @@ static bool is_anonymous(const struct stat *status)
  * pipe into itself. */
 static int check_ends(const struct loop_fd *from, const struct loop_fd *to)
 {
-    int from_flags = fcntl(from->number, F_GETFL), to_flags = fcntl(to->number, F_GETFL);
+    int from_flags = loop_kernel_fcntl(from->number, F_GETFL, 0), to_flags = loop_kernel_fcntl(to->number, F_GETFL, 0);
     if (from_flags < 0 || to_flags < 0 || (from_flags & O_ACCMODE) == O_WRONLY || (to_flags & O_ACCMODE) == O_RDONLY) {
         return -EBADF;
     }
     struct stat from_status, to_status;
-    if (fstat(from->number, &from_status) || fstat(to->number, &to_status)) {
+    if (loop_kernel_fstat(from->number, &from_status) || loop_kernel_fstat(to->number, &to_status)) {
         return -errno;
     }
     if (is_anonymous(&from_status) || is_anonymous(&to_status)) {
@@ -476,7 +477,7 @@ loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const str
     }
     struct loop_operation operation = {
         .scope = scope, .fd = fd, .op = LOOP_OP_CONNECT, .fn = fn, .arg = arg, .function = __func__};
-    operation.args.extra = calloc(1, sizeof(struct sockaddr_storage));
+    operation.args.extra = loop_kernel_calloc(1, sizeof(struct sockaddr_storage));
     if (!operation.args.extra) {
         return 0;
     }

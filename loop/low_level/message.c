@@ -8,21 +8,21 @@
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
 #include <loop/core/scope.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level/start.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/request.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- there ---- */
 
 /* NULL when there is no memory. Not calloc, which the C library's cache of small pieces doesn't serve. */
 static struct loop_message_request *make_request(const struct loop_message *message)
 {
-    struct loop_message_request *request = malloc(sizeof *request);
+    struct loop_message_request *request = loop_kernel_malloc(sizeof *request);
     if (request) {
         request->header = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)message->iov,
                                           .msg_iovlen = message->n_iov,
@@ -89,7 +89,7 @@ static void take_fds(struct loop_message *message, const struct cmsghdr *control
         if (message->n_numbers < room) {
             message->numbers[message->n_numbers++] = number;
         } else {
-            close(number);
+            loop_kernel_close(number);
             message->flags |= MSG_CTRUNC;
         }
     }

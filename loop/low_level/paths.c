@@ -9,13 +9,13 @@
 #include <loop/core/operation.h>
 #include <loop/core/scope.h>
 #include <loop/event/timer.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level/kind.h>
 #include <loop/low_level/start.h>
 #include <loop/syscall/request.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the loop's own ---- */
@@ -84,7 +84,7 @@ loop_job loop_op_openat2(struct loop_scope *scope, const char *path, const struc
         return loop_operation_known(owner, NULL, -EINVAL, fn, arg, __func__);
     }
     size_t path_size = strlen(path) + 1;
-    struct loop_open_request *request = malloc(sizeof *request + path_size);
+    struct loop_open_request *request = loop_kernel_malloc(sizeof *request + path_size);
     if (!request) {
         return 0;
     }
@@ -108,7 +108,7 @@ loop_job loop_op_statx(struct loop_scope *scope, struct loop_fd *dir, const char
         return loop_operation_known(owner, NULL, -EINVAL, fn, arg, __func__);
     }
     size_t path_size = strlen(path) + 1;
-    struct loop_path_request *request = malloc(sizeof *request + path_size);
+    struct loop_path_request *request = loop_kernel_malloc(sizeof *request + path_size);
     if (!request) {
         return 0;
     }

@@ -9,13 +9,13 @@
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level/kind.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/request.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static size_t length_of(const struct iovec *iov, size_t n_iov)
@@ -59,13 +59,13 @@ static size_t copy_rest(struct iovec *to, const struct iovec *iov, size_t n_iov,
 /* The vectors are the program's: what is left of them is a copy. */
 static int advance_vectors(struct loop_op_args *args, size_t n)
 {
-    struct iovec *rest = calloc(args->move.n_iov, sizeof *rest);
+    struct iovec *rest = loop_kernel_calloc(args->move.n_iov, sizeof *rest);
     if (!rest) {
         return -ENOMEM;
     }
     args->move.n_iov = copy_rest(rest, args->move.iov, args->move.n_iov, n);
     args->move.iov = rest;
-    free(args->extra);
+    loop_kernel_free(args->extra);
     args->extra = rest;
     return 0;
 }
@@ -75,7 +75,7 @@ static int advance_message(struct loop_op_args *args, size_t n)
 {
     const struct msghdr *header = args->extra;
     struct iovec *iov;
-    struct loop_message_request *rest = malloc(sizeof *rest + header->msg_iovlen * sizeof *iov);
+    struct loop_message_request *rest = loop_kernel_malloc(sizeof *rest + header->msg_iovlen * sizeof *iov);
     if (!rest) {
         return -ENOMEM;
     }
@@ -85,7 +85,7 @@ static int advance_message(struct loop_op_args *args, size_t n)
     rest->header.msg_controllen = 0;
     rest->header.msg_iovlen = copy_rest(iov, header->msg_iov, header->msg_iovlen, n);
     rest->header.msg_iov = iov;
-    free(args->extra);
+    loop_kernel_free(args->extra);
     args->extra = rest;
     return 0;
 }

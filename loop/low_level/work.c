@@ -11,10 +11,10 @@
 #include <loop/core/operation.h>
 #include <loop/core/scope.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 #include <loop/low_level/start.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 struct loop_owned_work {
     struct loop_late late; /* the pool's, once it is given up */
@@ -33,7 +33,7 @@ static void release_if_over(struct loop_owned_work *owned)
 {
     if (owned->was_resumed && !owned->is_late) {
         owned->release(owned->work_arg);
-        free(owned);
+        loop_kernel_free(owned);
     }
 }
 
@@ -144,7 +144,7 @@ static loop_job start(struct loop_scope *scope, const struct loop_work_options *
 static loop_job start_owned(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
                             void *work_arg, loop_fn *fn, void *arg)
 {
-    struct loop_owned_work *owned = malloc(sizeof *owned);
+    struct loop_owned_work *owned = loop_kernel_malloc(sizeof *owned);
     if (!owned) {
         return 0;
     }
@@ -159,7 +159,7 @@ static loop_job start_owned(struct loop_scope *scope, const struct loop_work_opt
     operation.args.work.owned = owned;
     loop_job job = start(scope, options, &operation);
     if (!job) {
-        free(owned);
+        loop_kernel_free(owned);
     }
     return job;
 }
