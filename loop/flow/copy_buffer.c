@@ -5,13 +5,14 @@
 #include <loop/core/loop.h>
 #include <loop/core/unread.h>
 #include <loop/flow/copy_buffer.h>
+#include <loop/kernel/memory.h>
 
 static void free_all(struct loop_spares *spares)
 {
     while (spares->first) {
         struct loop_block *block = spares->first;
         spares->first = block->next;
-        free(block);
+        loop_kernel_free(block);
     }
     spares->n = 0;
 }

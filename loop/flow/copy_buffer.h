@@ -8,8 +8,7 @@
 
 #include <loop/core/loop.h>
 #include <loop/core/unread.h>
-
-#include <stdlib.h>
+#include <loop/kernel/memory.h>
 
 /* Beyond this a larger buffer moves bytes no faster: the copy out of the kernel is what costs. */
 #define LOOP_COPY_BYTES ((size_t)65536)
@@ -28,7 +27,8 @@ static inline struct loop_block *loop_copy_take(struct loop *loop, bool is_bulk)
     struct loop_spares *spares = is_bulk ? &loop->bulks : &loop->spares;
     struct loop_block *block = spares->first;
     if (!block) {
-        return malloc(sizeof *block + LOOP_COPY_MORE_ROOM + (is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES));
+        return loop_kernel_malloc(sizeof *block + LOOP_COPY_MORE_ROOM +
+                                  (is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES));
     }
     spares->first = block->next;
     spares->n--;
@@ -40,7 +40,7 @@ static inline void loop_copy_give(struct loop *loop, struct loop_block *block, b
 {
     struct loop_spares *spares = is_bulk ? &loop->bulks : &loop->spares;
     if (spares->n >= (is_bulk ? LOOP_COPY_BULKS_KEPT : LOOP_COPY_SPARES_KEPT)) {
-        free(block);
+        loop_kernel_free(block);
         return;
     }
     block->next = spares->first;

@@ -7,9 +7,9 @@
 #include <loop/core/scope.h>
 #include <loop/core/unread.h>
 #include <loop/flow/copy_end.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 /* In u.args.extra, from malloc: for a copy that was asked for its outcome, or whose sink is of another scope. */
 struct more {
@@ -109,7 +109,7 @@ static int hold(struct more *more, struct loop_scope *scope)
 
 int loop_copy_add_more(struct loop_job *job, struct loop_copy_outcome *outcome, struct loop_scope *sink_scope)
 {
-    struct more *more = calloc(1, sizeof *more);
+    struct more *more = loop_kernel_calloc(1, sizeof *more);
     if (!more) {
         return -ENOMEM;
     }

@@ -17,9 +17,9 @@
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/write.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/file.h>
 
 #include <errno.h>
-#include <unistd.h>
 
 /* At the beginning of the buffer, which is u.args.copy.block. */
 struct other_copy {
@@ -57,12 +57,12 @@ static bool has_position(const struct loop_job *job, const struct other_copy *co
     const struct loop_fd *from = job->fd;
     int64_t position = copy->position + job->u.args.copy.done + (int64_t)copy->rest.iov_len;
     return copy->position >= 0 && !from->reading && loop_list_is_empty(&from->readers) &&
-           lseek(from->number, 0, SEEK_CUR) == position;
+           loop_kernel_lseek(from->number, 0, SEEK_CUR) == position;
 }
 
 static bool go_back(const struct loop_job *job, const struct other_copy *copy)
 {
-    return has_position(job, copy) && lseek(job->fd->number, -(off_t)copy->rest.iov_len, SEEK_CUR) >= 0;
+    return has_position(job, copy) && loop_kernel_lseek(job->fd->number, -(off_t)copy->rest.iov_len, SEEK_CUR) >= 0;
 }
 
 /* What has been read and not written is the source's again. True when the buffer has become part of that. */
@@ -184,8 +184,9 @@ static void on_written(void *arg, int64_t result)
 
 static int64_t position_of(const struct loop_fd *from)
 {
-    return from && from->is_regular && !from->is_direct && !loop_fd_has_unread(from) ? lseek(from->number, 0, SEEK_CUR)
-                                                                                     : -1;
+    return from && from->is_regular && !from->is_direct && !loop_fd_has_unread(from)
+               ? loop_kernel_lseek(from->number, 0, SEEK_CUR)
+               : -1;
 }
 
 void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source *source, struct loop_sink *sink)

@@ -16,16 +16,16 @@
 #include <loop/flow/file_copy.h>
 #include <loop/ground/hard.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/pool.h>
 #include <loop/syscall/unaligned.h>
 
 #include <errno.h>
 #include <linux/magic.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <unistd.h>
 
 /* Large enough for the page cache to be filled by large folios, small enough for the second level of caches, and a
  * moment's work: about 60 µs, before a cancel is heard. */
@@ -40,7 +40,7 @@
 static bool copies_by_pages(int number)
 {
     struct statfs status;
-    return fstatfs(number, &status) || status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC;
+    return loop_kernel_fstatfs(number, &status) || status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC;
 }
 
 static int64_t read_piece(const struct loop_fd *from, char *buffer)
@@ -48,7 +48,7 @@ static int64_t read_piece(const struct loop_fd *from, char *buffer)
     struct iovec iov = {buffer, loop_hard_length(PIECE_BYTES)};
     ssize_t n;
     do {
-        n = read(from->number, buffer, iov.iov_len);
+        n = loop_kernel_read(from->number, buffer, iov.iov_len);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EINVAL && from->is_direct) {
         return loop_unaligned_read(from->number, &iov, 1);
@@ -59,7 +59,7 @@ static int64_t read_piece(const struct loop_fd *from, char *buffer)
 static int64_t write_some(const struct loop_fd *to, const char *buffer, size_t len)
 {
     struct iovec iov = {(void *)(uintptr_t)buffer, loop_hard_length(len)};
-    ssize_t n = write(to->number, buffer, iov.iov_len);
+    ssize_t n = loop_kernel_write(to->number, buffer, iov.iov_len);
     if (n < 0 && errno == EINVAL && to->is_direct) {
         return loop_unaligned_write(to->number, &iov, 1);
     }
@@ -92,7 +92,7 @@ static int64_t copy_by_buffer(struct loop_job *job, char *buffer)
     int64_t n = read_piece(from, buffer);
     int error = n > 0 ? write_piece(job->u.args.second, buffer, (size_t)n, &done) : 0;
     if (error) {
-        (void)lseek(from->number, (off_t)done - n, SEEK_CUR);
+        (void)loop_kernel_lseek(from->number, (off_t)done - n, SEEK_CUR);
         job->u.args.copy.done += (int64_t)done;
         job->u.args.copy.is_sink_error = true;
     }
@@ -102,7 +102,7 @@ static int64_t copy_by_buffer(struct loop_job *job, char *buffer)
 static char *make_buffer(void **buffer)
 {
     if (!*buffer) {
-        *buffer = aligned_alloc(BUFFER_ALIGNMENT, PIECE_BYTES);
+        *buffer = loop_kernel_aligned_alloc(BUFFER_ALIGNMENT, PIECE_BYTES);
     }
     return *buffer;
 }
@@ -119,7 +119,7 @@ static int64_t copy_piece(void *arg, void **buffer)
         args->way = copies_by_pages(from) ? LOOP_COPY_WAY_BUFFER : LOOP_COPY_WAY_RANGE;
     }
     if (args->way == LOOP_COPY_WAY_RANGE) {
-        n = copy_file_range(from, NULL, to, NULL, loop_hard_length(PIECE_BYTES), 0);
+        n = loop_kernel_copy_file_range(from, NULL, to, NULL, loop_hard_length(PIECE_BYTES), 0);
         args->way = n > 0 ? LOOP_COPY_WAY_RANGE : LOOP_COPY_WAY_BUFFER;
     }
     if (args->way == LOOP_COPY_WAY_BUFFER) {
@@ -205,8 +205,9 @@ const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
 bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)
 {
     struct stat status;
-    return from->read_by == LOOP_IO_BLOCKING && to->write_by == LOOP_IO_BLOCKING && fstat(from->number, &status) == 0 &&
-           S_ISREG(status.st_mode) && status.st_size > 0 && fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
+    return from->read_by == LOOP_IO_BLOCKING && to->write_by == LOOP_IO_BLOCKING &&
+           loop_kernel_fstat(from->number, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+           loop_kernel_fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);
 }
 
 void loop_file_copy(struct loop *loop, struct loop_job *job)

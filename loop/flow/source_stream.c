@@ -20,9 +20,9 @@
 #include <loop/flow/own/read.h>
 #include <loop/flow/source_stream.h>
 #include <loop/flow/stream_state.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define BUFFER_MAX ((size_t)65536)      /* beyond this a larger read moves bytes no faster */
 #define BUFFER_ALIGNMENT ((size_t)4096) /* what a file opened with O_DIRECT asks for */
@@ -64,7 +64,7 @@ static void finish(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct source_stream *state = state_of(job);
     loop_stream_give_reserved(loop, &state->stream);
-    free(state->buffer);
+    loop_kernel_free(state->buffer);
     state->buffer = NULL;
     loop_source_unpin(state->source);
     loop_job_finish(loop, job, result);
@@ -195,7 +195,7 @@ static loop_job read_to_buffer(struct loop *loop, struct loop_job *job)
     struct source_stream *state = state_of(job);
     size_t len = buffer_length(loop), pages = (len + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT;
     if (!state->buffer) {
-        state->buffer = aligned_alloc(BUFFER_ALIGNMENT, pages * BUFFER_ALIGNMENT);
+        state->buffer = loop_kernel_aligned_alloc(BUFFER_ALIGNMENT, pages * BUFFER_ALIGNMENT);
     }
     return state->buffer ? loop_source_read(state->source, state->buffer, len, on_read, job) : 0;
 }

@@ -8,17 +8,19 @@
  * neither read nor written (O_PATH: both give EBADF, as before), so that no socket becomes 0, 1 or 2, and gets what
  * somebody meant for standard error.
  */
+#include <fs/fs.h>
 #include <loop/core/check.h>
 #include <loop/core/fd.h>
 #include <loop/core/loop.h>
 #include <loop/flow/own/memory.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/time.h>
 #include <loop/run/env.h>
-#include <fs/fs.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <time.h>
-#include <unistd.h>
 
 /* ---- closed standard streams ---- */
 
@@ -26,14 +28,14 @@ unsigned loop_env_occupy_standard(void)
 {
     unsigned occupied = 0;
     for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
-        if (fcntl(number, F_GETFD) >= 0) {
+        if (loop_kernel_fcntl(number, F_GETFD, 0) >= 0) {
             continue;
         }
-        int found = open("/", O_PATH | O_CLOEXEC);
+        int found = loop_kernel_open("/", O_PATH | O_CLOEXEC, 0);
         if (found == number) {
             occupied |= 1u << number;
         } else if (found >= 0) {
-            close(found); /* another thread was faster */
+            loop_kernel_close(found); /* another thread was faster */
         }
     }
     return occupied;
@@ -41,7 +43,7 @@ unsigned loop_env_occupy_standard(void)
 
 static bool is_open(int number)
 {
-    int flags = fcntl(number, F_GETFL);
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
     return flags >= 0 && !(flags & O_PATH);
 }
 
@@ -49,7 +51,7 @@ void loop_env_vacate_standard(unsigned occupied)
 {
     for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++) {
         if (occupied & 1u << number && !is_open(number)) {
-            close(number);
+            loop_kernel_close(number);
         }
     }
 }
@@ -113,7 +115,7 @@ int64_t loop_clock_wall(const struct loop_clock *clock)
         return -EINVAL;
     }
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    loop_kernel_clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * LOOP_SECOND + now.tv_nsec;
 }
 

@@ -27,6 +27,10 @@
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/process.h>
+#include <loop/kernel/signal.h>
+#include <loop/kernel/thread.h>
 #include <loop/part.h>
 #include <loop/run/child.h>
 #include <loop/run/env.h>
@@ -38,9 +42,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define QUEUE_DEPTH 64u
 #define QUEUE_DEPTH_MAX 32768u
@@ -54,7 +56,7 @@ static _Thread_local pid_t running_in;
 
 static int read_backend_name(struct loop_options *options)
 {
-    const char *name = getenv("LOOP_BACKEND");
+    const char *name = loop_kernel_getenv("LOOP_BACKEND");
     if (options->backend != LOOP_BACKEND_AUTO || !name || !*name) {
         return 0;
     }
@@ -186,14 +188,14 @@ static void block_sigpipe(struct loop *loop)
     sigset_t set, pending;
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &set, &loop->saved_mask);
-    loop->sigpipe_was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+    loop_kernel_pthread_sigmask(SIG_BLOCK, &set, &loop->saved_mask);
+    loop->sigpipe_was_pending = loop_kernel_sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
 }
 
 static void restore_signals(struct loop *loop)
 {
     loop_signals_take_back_sigpipe(loop);
-    pthread_sigmask(SIG_SETMASK, &loop->saved_mask, NULL);
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->saved_mask, NULL);
 }
 
 /* ---- making and unmaking ---- */
@@ -220,14 +222,14 @@ static void on_own_end(void *arg, int64_t error)
 
 static struct loop *make(const struct loop_options *options)
 {
-    struct loop *loop = calloc(1, sizeof *loop);
+    struct loop *loop = loop_kernel_calloc(1, sizeof *loop);
     if (!loop) {
         return NULL;
     }
     loop->options = *options;
-    loop->thread = pthread_self();
-    loop->thread_id = gettid();
-    loop->process = getpid();
+    loop->thread = loop_kernel_pthread_self();
+    loop->thread_id = loop_kernel_gettid();
+    loop->process = loop_kernel_getpid();
     loop_list_init(&loop->run_queue);
     loop_list_init(&loop->active);
     loop_list_init(&loop->dirty);
@@ -278,7 +280,7 @@ static void unmake(struct loop *loop)
     }
     loop_inbox_unref(loop->inbox);
     loop_check_end(loop);
-    free(loop);
+    loop_kernel_free(loop);
 }
 
 static int furnish_scopes(struct loop *loop)
@@ -398,13 +400,13 @@ int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *
         return -EINVAL;
     }
     pid_t before = running_in;
-    if (before == getpid()) {
+    if (before == loop_kernel_getpid()) {
         loop_log_options(&copy, LOOP_LOG_ERROR, "loop_run inside loop_run: a thread runs one loop at a time");
         return -EDEADLK;
     }
     int result = check_options(&copy);
     if (!result) {
-        running_in = getpid();
+        running_in = loop_kernel_getpid();
         result = run(&copy, main, arg);
         running_in = before;
     }

@@ -5,12 +5,12 @@
 #include <loop/core/check.h>
 #include <loop/core/log.h>
 #include <loop/core/loop.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
 #include <loop/run/env.h>
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 void loop_log(struct loop *loop, enum loop_log_level level, const char *format, ...)
 {
@@ -28,11 +28,11 @@ void loop_log(struct loop *loop, enum loop_log_level level, const char *format, 
 /* A line that doesn't fit into the buffer on the stack. Without memory it is cut. */
 __attribute__((format(printf, 2, 0))) static void trace_long(size_t size, const char *format, va_list values)
 {
-    char *line = malloc(size);
+    char *line = loop_kernel_malloc(size);
     if (line) {
         int len = vsnprintf(line, size, format, values);
         loop_log_write(line, loop_log_end_line(line, size, len), LOOP_LOG_PATIENCE_MS);
-        free(line);
+        loop_kernel_free(line);
     }
 }
 

@@ -12,6 +12,7 @@
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
 #include <loop/core/unread.h>
+#include <loop/kernel/socket.h>
 #include <loop/syscall/buffers.h>
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static bool is_unix(struct loop_job *job)
     if (!args->is_family_known) {
         int family = 0;
         socklen_t len = sizeof family;
-        (void)getsockopt(job->fd->number, SOL_SOCKET, SO_DOMAIN, &family, &len);
+        (void)loop_kernel_getsockopt(job->fd->number, SOL_SOCKET, SO_DOMAIN, &family, &len);
         args->is_family_known = true;
         args->is_unix = family == AF_UNIX;
     }
@@ -38,7 +39,7 @@ static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, ui
     if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.has_ended || !is_unix(job)) {
         return;
     }
-    if (recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+    if (loop_kernel_recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
         job->u.args.receive.has_ended = true;
         loop_uring_cancel(uring, job);
     }
@@ -73,10 +74,10 @@ static bool is_own_error(const struct loop_job *job, int32_t error)
     if (!loop_op_table[job->op].gets_buffers) {
         int is_listening = 0;
         socklen_t len = sizeof is_listening;
-        return getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) || !is_listening;
+        return loop_kernel_getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) || !is_listening;
     }
     char byte;
-    return recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == -error;
+    return loop_kernel_recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == -error;
 }
 
 /* Takes the job's group of buffers back from the ring, for system calls. Returns 0 or -ENOMEM. */

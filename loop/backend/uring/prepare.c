@@ -9,13 +9,13 @@
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
 #include <loop/ground/hard.h>
+#include <loop/kernel/file.h>
 #include <loop/syscall/buffers.h>
 #include <loop/syscall/request.h>
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* The most that one read or write moves, read(2). It fits the entry's 32 bits. */
 #define MOST_BYTES ((size_t)0x7ffff000)
@@ -54,7 +54,7 @@ static uint64_t offset_of(struct loop_job *job)
     struct loop_move_args *args = &job->u.args.move;
     if (args->offset == LOOP_CURRENT) {
         bool has_position = !loop_fd_is_stream(job->fd) && job->fd->write_by == LOOP_IO_BLOCKING;
-        args->position = has_position ? lseek(job->fd->number, 0, SEEK_CUR) : -1;
+        args->position = has_position ? loop_kernel_lseek(job->fd->number, 0, SEEK_CUR) : -1;
     }
     return (uint64_t)args->offset;
 }
@@ -218,7 +218,7 @@ static void undo_openat2(struct loop_job *job, int32_t result)
     job->u.args.open.is_made_nonblocking = false;
     request->how.flags &= ~(uint64_t)O_NONBLOCK;
     if (result >= 0) {
-        (void)fcntl(result, F_SETFL, fcntl(result, F_GETFL) & ~O_NONBLOCK);
+        (void)loop_kernel_fcntl(result, F_SETFL, loop_kernel_fcntl(result, F_GETFL, 0) & ~O_NONBLOCK);
     }
 }
 
@@ -242,7 +242,7 @@ static void undo_move(struct loop_job *job, int32_t result)
 {
     int64_t before = job->u.args.move.position;
     if (job->u.args.move.offset == LOOP_CURRENT && before >= 0 && result > 0 && (size_t)result < asked_for(job)) {
-        (void)lseek(job->fd->number, before + result, SEEK_SET);
+        (void)loop_kernel_lseek(job->fd->number, before + result, SEEK_SET);
     }
 }
 

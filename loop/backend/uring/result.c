@@ -14,10 +14,10 @@
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
+#include <loop/kernel/memory.h>
 #include <loop/syscall/attempt.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 /* ---- errors ---- */
 
@@ -48,7 +48,7 @@ struct trial {
 static void end_trial(void *arg, int64_t result)
 {
     struct trial trial = *(struct trial *)arg;
-    free(arg);
+    loop_kernel_free(arg);
     if (result >= 0) {
         trial.uring->elsewhere |= UINT32_C(1) << trial.op;
         trial.uring->loop->stats.served_otherwise++;
@@ -59,7 +59,8 @@ static void end_trial(void *arg, int64_t result)
 /* Puts a trial in place of the job's continuation. Skipped when there is no continuation, or no memory. */
 static void begin_trial(struct loop_uring *uring, struct loop_job *job)
 {
-    struct trial *trial = job->fn && job->kind->continuation == LOOP_CALLS_FN ? malloc(sizeof *trial) : NULL;
+    struct trial *trial =
+        job->fn && job->kind->continuation == LOOP_CALLS_FN ? loop_kernel_malloc(sizeof *trial) : NULL;
     if (trial) {
         *trial = (struct trial){uring, job->fn, job->arg, job->op};
         job->fn = end_trial;

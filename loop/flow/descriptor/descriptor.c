@@ -18,6 +18,8 @@
 #include <loop/flow/descriptor/shutdown.h>
 #include <loop/flow/descriptor/write_state.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/part.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
@@ -25,10 +27,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* ---- reading ---- */
 
@@ -181,7 +181,7 @@ loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
 static void move_out(struct loop *loop, struct loop_write_state *write)
 {
     size_t left = write->total - write->done;
-    char *moved = malloc(left ? left : 1);
+    char *moved = loop_kernel_malloc(left ? left : 1);
     if (!moved) {
         return;
     }
@@ -261,7 +261,7 @@ static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *jo
         loop_region_give(loop, write->chunk);
     }
     if (write->moved) {
-        free(write->moved);
+        loop_kernel_free(write->moved);
     }
     end_write(loop, job, (int64_t)write->total);
 }
@@ -361,7 +361,7 @@ static void queue_write(struct loop *loop, struct loop_job *job, const struct lo
  * False when there is no memory. */
 static bool make_single(struct loop_write_state *write)
 {
-    char *bytes = malloc(write->total ? write->total : 1), *end = bytes;
+    char *bytes = loop_kernel_malloc(write->total ? write->total : 1), *end = bytes;
     if (!bytes) {
         return false;
     }
@@ -489,7 +489,7 @@ int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop
     if (!loop_scope_takes_work(scope)) {
         return -ECANCELED;
     }
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
+    if (loop_kernel_pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
         return -errno;
     }
     struct loop_fd *reader = loop_fd_adopt(scope, ends[0]);

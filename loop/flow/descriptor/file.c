@@ -15,12 +15,12 @@
 #include <loop/flow/descriptor/file.h>
 #include <loop/flow/descriptor/write_state.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/pool.h>
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 
 /* ---- the lines ---- */
 
@@ -202,7 +202,7 @@ static struct loop_file_write *take_spare(struct loop *loop)
 {
     struct loop_file_write *spare = loop->spare_writes;
     if (!spare) {
-        return malloc(sizeof *spare);
+        return loop_kernel_malloc(sizeof *spare);
     }
     loop->spare_writes = spare->next;
     return spare;
@@ -217,7 +217,7 @@ static void give_spare(struct loop *loop, struct loop_file_write *spare)
 void loop_file_finish(struct loop *loop)
 {
     while (loop->spare_writes) {
-        free(take_spare(loop));
+        loop_kernel_free(take_spare(loop));
     }
 }
 

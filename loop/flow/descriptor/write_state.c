@@ -7,9 +7,9 @@
 #include <loop/core/loop.h>
 #include <loop/core/region.h>
 #include <loop/flow/descriptor/write_state.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n)
 {
@@ -35,7 +35,7 @@ int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct l
     if (write->chunk) {
         loop_region_give(loop, write->chunk);
     }
-    free(write->moved);
+    loop_kernel_free(write->moved);
     bool tells_count = left == 0 || (job->fn && write->done > 0);
     return tells_count ? (int64_t)write->done : result < 0 ? result : -EIO;
 }

@@ -11,9 +11,9 @@
 #include <loop/flow/own/rest.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define FIRST_CAPACITY 16u
 #define SPREAD UINT64_C(0x9e3779b97f4a7c55) /* a prime near 2^64 divided by the golden ratio */
@@ -31,7 +31,7 @@ static bool make_room(struct loop_owns *owns)
     }
     struct loop_owns larger = *owns;
     larger.capacity = owns->capacity ? owns->capacity * 2 : FIRST_CAPACITY;
-    larger.at = calloc(larger.capacity, sizeof *larger.at);
+    larger.at = loop_kernel_calloc(larger.capacity, sizeof *larger.at);
     if (!larger.at) {
         return false;
     }
@@ -41,7 +41,7 @@ static bool make_room(struct loop_owns *owns)
             loop_hlist_push(place_of(&larger, LOOP_CONTAINER(node, struct loop_own, in_table)->end), node);
         }
     }
-    free(owns->at);
+    loop_kernel_free(owns->at);
     *owns = larger;
     return true;
 }
@@ -104,7 +104,7 @@ void loop_owns_finish(struct loop *loop)
 {
     assert(loop->owns.slab.in_use == 0);
     loop_slab_finish(&loop->owns.slab);
-    free(loop->owns.at);
+    loop_kernel_free(loop->owns.at);
 }
 
 /* ---- sources ---- */

@@ -14,9 +14,9 @@
 #include <loop/flow/own/write.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
+#include <loop/kernel/memory.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A write that is in the queue. */
@@ -66,7 +66,7 @@ static int64_t leave(struct loop_job *job, int64_t result)
     if (write->chunk) {
         loop_region_give(own->loop, write->chunk);
     }
-    free(write->moved);
+    loop_kernel_free(write->moved);
     return write->done > 0 && job->fn ? (int64_t)write->done : result;
 }
 
@@ -236,7 +236,7 @@ static loop_job refuse(struct loop_own *own, loop_fn *fn, void *arg)
 /* A sink may never take what is in its queue: where chunks are scarce it doesn't keep them. Without memory it does. */
 static void move_out(struct loop *loop, struct own_write *write)
 {
-    void *moved = malloc(write->left ? write->left : 1);
+    void *moved = loop_kernel_malloc(write->left ? write->left : 1);
     if (!moved) {
         return;
     }
