@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The table of operations: what the parts of the loop ask of an operation, in place of asking which one it is. What it
- * does is one case in the ring's backend (uring_prepare.c) and one among the system calls (attempt.c).
+ * The table of operations.
  */
 #include <loop/core/operation.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The operations that a backend serves, and the table of what is known of each.
+ * The operations that a backend serves: their numbers, the table of their properties, and their arguments.
  */
 #ifndef LOOP_CORE_OPERATION_H
 #define LOOP_CORE_OPERATION_H
@@ -11,9 +11,10 @@
 
 #include <sys/uio.h>
 
-/* The operations that a backend serves. One row for each in loop_op_table. */
+/* The operations. Each has one row in loop_op_table, one case in the ring's backend (prepare.c), and one among the
+ * system calls (attempt.c). Other files ask the table for a property. */
 enum loop_op {
-    LOOP_OP_NONE, /* a job of the loop's own: a timer, a stream, a promise, … */
+    LOOP_OP_NONE, /* a job that is no operation: a timer, a stream, a promise, … */
     LOOP_OP_NOP,
     LOOP_OP_OPENAT2,
     LOOP_OP_READ,
@@ -35,34 +36,38 @@ enum loop_op {
     LOOP_OP_STATX,
     LOOP_OP_FSYNC,
     LOOP_OP_WORK,
-    LOOP_OP_COPY, /* between two files */
+    LOOP_OP_COPY, /* from one regular file to another */
     LOOP_OP_COUNT
 };
 
+/* What an operation waits for when system calls serve it. */
 enum loop_op_class {
-    LOOP_CLASS_AT_ONCE, /* can't block: done in the call */
-    LOOP_CLASS_READ,    /* waits for POLLIN */
-    LOOP_CLASS_WRITE,   /* waits for POLLOUT */
-    LOOP_CLASS_POLL,    /* waits for the events in args.poll */
-    LOOP_CLASS_MOVE,    /* read, write and their kin: as READ or WRITE on streams, a thread of the pool on files */
-    LOOP_CLASS_SPLICE,  /* waits for both of its ends; a thread of the pool where one is a file */
+    LOOP_CLASS_AT_ONCE, /* nothing: it cannot block */
+    LOOP_CLASS_READ,    /* POLLIN */
+    LOOP_CLASS_WRITE,   /* POLLOUT */
+    LOOP_CLASS_POLL,    /* the events in args.poll */
+    LOOP_CLASS_MOVE,    /* reads and writes: POLLIN or POLLOUT on streams, a thread of the pool on files */
+    LOOP_CLASS_SPLICE,  /* both of its ends; then a thread of the pool if one is a file */
     LOOP_CLASS_POOL     /* a thread of the pool */
 };
 
+/* The properties of an operation. */
 struct loop_op_row {
     const char *name;
     uint8_t op_class;   /* enum loop_op_class */
-    bool is_output;     /* waits for POLLOUT rather than POLLIN, where it waits */
-    bool moves_output;  /* and moves bytes: is_output without connect */
-    bool needs_fd;      /* has to have a descriptor */
-    bool takes_vectors; /* args.move has vectors */
-    bool is_accept;     /* takes connections */
-    bool is_receive;    /* takes what comes to a socket */
+    bool is_output;     /* waits for POLLOUT rather than POLLIN, if it waits */
+    bool moves_output;  /* is_output, and moves bytes: not connect */
+    bool needs_fd;      /* must have a descriptor */
+    bool takes_vectors; /* args.move has vectors in place of one buffer */
+    bool is_accept;     /* accepts connections */
+    bool is_receive;    /* receives bytes or messages from a socket */
     bool is_message;    /* its arguments are args.message */
-    bool has_header;    /* and a msghdr in args.extra */
+    bool has_header;    /* is_message, with a msghdr in args.extra */
     bool is_multishot;  /* completes many times */
     bool gets_buffers;  /* receives into provided buffers */
 };
+
+/* The properties, by enum loop_op. */
 
 extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
 
@@ -70,35 +75,36 @@ extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
 
 struct loop_block;
 
-/* read, write and their kin. */
+/* Reads and writes of one buffer, or of vectors. */
 struct loop_move_args {
     union {
         struct {
             void *data;
             size_t len;
         };
-        struct { /* readv and writev */
+        struct { /* with takes_vectors */
             const struct iovec *iov;
             size_t n_iov;
         };
     };
     int64_t offset;   /* or LOOP_CURRENT */
-    int64_t position; /* the ring's: where the file was before the operation, or -1 */
+    int64_t position; /* used by the ring's backend: the file's position before the operation, or -1 */
 };
 
-/* A read of a file's source: `move` is what is left of it. */
+/* LOOP_OP_READ by the source of a file. */
 struct loop_file_read_args {
-    struct loop_move_args move;
-    void *begin;   /* of the caller's buffer */
-    bool is_exact; /* until all of it is filled */
+    struct loop_move_args move; /* what is left of the caller's buffer */
+    void *begin;                /* of the caller's buffer */
+    bool is_exact;              /* reads until the buffer is full */
 };
 
-/* recv, send, recv_msg and send_msg. The messages have their msghdr in `extra`. */
+/* recv, send, recv_msg and send_msg. The last two have a struct loop_message_request in `extra`. */
 struct loop_message_args {
-    int flags; /* MSG_… */
-    void *data;
-    size_t len, done;             /* bytes; `done` under MSG_WAITALL, so far */
-    struct loop_message *message; /* recv_msg: the caller's */
+    int flags;                    /* MSG_… */
+    void *data;                   /* recv, send */
+    size_t len;                   /* recv, send: bytes */
+    size_t done;                  /* recv, send with MSG_WAITALL: bytes moved so far */
+    struct loop_message *message; /* recv_msg: where the received message is stored */
     size_t max_numbers;           /* recv_msg: room in message->numbers */
 };
 
@@ -106,17 +112,18 @@ struct loop_poll_args {
     uint32_t events; /* POLL… */
 };
 
-/* Where a splice waits. */
+/* The end that a splice waits for. */
 enum loop_splice_side { LOOP_SPLICE_NOWHERE, LOOP_SPLICE_SOURCE, LOOP_SPLICE_DESTINATION };
 
-/* From the job's descriptor to `second`. Unread bytes that a thread writes to a file are in `extra`, as a block. */
+/* A splice from the job's descriptor to `second`. While a thread writes unread bytes to a file, they are in `extra` as
+ * a struct loop_block. */
 struct loop_splice_args {
     int64_t from_offset, to_offset; /* or LOOP_CURRENT */
     size_t len;
     enum loop_splice_side side;
 };
 
-/* The address is in `extra`. */
+/* A connect. The address is in `extra` as a struct sockaddr_storage. */
 struct loop_connect_args {
     socklen_t address_len;
     bool is_begun; /* connect(2) has returned EINPROGRESS */
@@ -127,53 +134,55 @@ struct loop_accept_args {
     socklen_t *address_len;
 };
 
-/* recv_multishot. The flags belong to the ring's backend. */
+/* recv_multishot. The flags are used by the ring's backend. */
 struct loop_receive_args {
     struct loop_buffers *buffers;
     bool is_family_known;
     bool is_unix;
-    bool has_ended; /* nothing is left but the end; the kernel was asked to let go */
+    bool has_ended; /* only the end of input is left: the operation was cancelled, and ends with 0 */
 };
 
-/* The path is in `extra`. */
+/* openat2. The path is in `extra` as a struct loop_open_request. */
 struct loop_open_args {
-    bool is_made_nonblocking; /* by the ring's backend: O_NONBLOCK was not asked for */
+    bool is_made_nonblocking; /* the ring's backend has added O_NONBLOCK */
 };
 
-/* The path is in `extra`. */
+/* statx. The path is in `extra` as a struct loop_path_request. */
 struct loop_statx_args {
     struct statx *buf;
     unsigned mask;
     int flags; /* AT_… */
 };
 
+/* fsync. */
 struct loop_sync_args {
     bool is_data_only;
 };
 
+/* Work for a thread of the pool. */
 struct loop_work_args {
     loop_work_fn *work;
     void *arg;
-    struct loop_owned_work *owned; /* in place of the two where the work owns its argument; or NULL */
+    struct loop_owned_work *owned; /* in place of the two above if the work owns its argument; or NULL */
     bool takes_long;
 };
 
 /* How a thread of the pool copies a file. */
 enum loop_copy_way { LOOP_COPY_WAY_UNKNOWN, LOOP_COPY_WAY_RANGE, LOOP_COPY_WAY_BUFFER };
 
-/* A copy, of any kind; to `second`, where the sink is a descriptor. */
+/* A copy of any kind. `second` is the descriptor of its sink, if that has one. */
 struct loop_copy_args {
-    int64_t done;             /* bytes that the sink has taken */
-    struct loop_block *block; /* the buffer that it keeps, or NULL */
-    struct iovec rest;        /* what of it is still to be written */
-    /* a copy between two ends of one descriptor is a small job, and ends here */
-    loop_job inner;         /* of the source or the sink, which the copy waits for */
-    enum loop_copy_way way; /* between two files */
-    bool is_wanted_back;    /* under the pool's mutex: hand it back after the piece */
-    bool is_sink_error;     /* a piece has failed in the sink */
+    int64_t done;             /* bytes that the sink has accepted */
+    struct loop_block *block; /* the buffer that the copy keeps, or NULL */
+    struct iovec rest;        /* the bytes in it that are still to be written */
+    /* the arguments of an echo, which is a small job, end here */
+    loop_job inner;         /* the job of the source or the sink that the copy waits for */
+    enum loop_copy_way way; /* between two files: how */
+    bool is_wanted_back;    /* between two files, under the pool's mutex: return to the loop after this piece */
+    bool is_sink_error;     /* between two files: the sink has failed */
 };
 
-/* The arguments of a job's operation: the family's, and what all have. */
+/* The arguments of a job's operation: those of its family, and those that all have. */
 struct loop_op_args {
     union {
         struct loop_move_args move;
@@ -190,7 +199,7 @@ struct loop_op_args {
         struct loop_work_args work;
         struct loop_copy_args copy;
     };
-    struct loop_fd *second;      /* used by the job beside its own, or NULL */
+    struct loop_fd *second;      /* a second descriptor that the job uses, or NULL */
     struct loop_hnode in_second; /* in second->second_jobs */
     void *extra;                 /* from malloc, freed with the job */
 };

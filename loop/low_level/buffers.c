@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Groups of provided buffers as the low level offers them: create a group, return a buffer to it, count the free ones,
- * receive into it.
+ * Groups of provided buffers: creates a group, returns buffers to it, counts its free buffers, receives into it.
  */
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
@@ -21,13 +20,13 @@
 
 #define MOST_BUFFERS 32768u
 
-/* The group and the scope it belongs to. */
+/* A group with the scope that owns it. */
 struct group {
-    struct loop_buffers buffers; /* must be first: what the caller has */
+    struct loop_buffers buffers; /* must be first: the caller's pointer */
     const struct loop_scope *scope;
 };
 
-/* ---- making and giving back ---- */
+/* ---- creating and freeing ---- */
 
 static void free_group(struct group *group)
 {
@@ -90,7 +89,7 @@ struct loop_buffers *loop_buffers_create(struct loop_scope *scope, unsigned coun
 
 /* ---- in use ---- */
 
-/* -1 when `data` isn't the beginning of a buffer. */
+/* Returns the number of the buffer that begins at `data`, or -1. */
 static int index_of(const struct loop_buffers *buffers, const void *data)
 {
     uintptr_t at = (uintptr_t)data, first = (uintptr_t)buffers->memory;
@@ -128,7 +127,7 @@ unsigned loop_buffers_avail(const struct loop_buffers *buffers)
     return buffers->n_free;
 }
 
-/* A job that outlived the group would receive into memory that is somebody else's by then. */
+/* Whether `scope` ends before `outer`, or with it. A job that outlives the group would receive into freed memory. */
 static bool is_inside(const struct loop_scope *scope, const struct loop_scope *outer)
 {
     while (scope && scope != outer) {

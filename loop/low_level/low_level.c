@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * The calls of <loop/low_level.h>: arguments looked at, the job made, and handed to the backend. Arguments that can't
- * be right make a job that ends with -EINVAL; what only the kernel can know is left to it. Messages and buffers have
- * files of their own.
+ * The calls of <loop/low_level.h>, except those on messages, buffers, paths and work. Each checks its arguments, starts
+ * a job and hands it to the backend. Bad arguments start a job that ends with -EINVAL. What only the kernel can check
+ * is left to it.
  */
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
@@ -30,13 +30,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What one read or write moves at most, read(2). */
+/* The most that one read or write moves, read(2). */
 #define MOST_BYTES ((size_t)0x7ffff000)
 
 #define POLL_EVENTS ((unsigned)(POLLIN | POLLOUT | POLLPRI | POLLRDHUP))
 
-/* ---- making the job ---- */
+/* ---- starting a job ---- */
 
+/* Returns the error that the job ends with, or 0. */
 static int check(const struct loop *loop, const struct loop_operation *operation)
 {
     if (!loop_operation_is_of(loop, operation->fd) || !loop_operation_is_of(loop, operation->second)) {
@@ -48,7 +49,8 @@ static int check(const struct loop *loop, const struct loop_operation *operation
     return operation->second && operation->second->state != LOOP_FD_OPEN ? -EBADF : 0;
 }
 
-/* -EAGAIN where the operation may be started; else what it ends with, because what it is for never comes. */
+/* Returns -EAGAIN when the operation can be started. Otherwise returns its result: it would wait for ever, for example
+ * a receive on a listener. */
 static int64_t misuse(const struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
@@ -118,7 +120,7 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 const struct loop_job_kind loop_low_kind = {
     .name = "operation", .cancel = loop_job_cancel_by_backend, .attempt = loop_direct_attempt, .size = LOOP_JOB_LARGE};
 
-/* It has no arguments: a small job. */
+/* A nop is a small job, because it has no arguments. */
 static const struct loop_job_kind nop_kind = {.name = "nop", .cancel = loop_job_cancel_by_backend};
 
 loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
@@ -154,7 +156,7 @@ static int check_offset(const struct loop_fd *fd, bool is_output, int64_t offset
     return is_stream && offset != LOOP_CURRENT ? -ESPIPE : 0;
 }
 
-/* What a read or write asks for. Programs start these the most, so that it goes straight into the job. */
+/* A read or write. These are started most often, so they have a shorter way than struct loop_operation. */
 struct move {
     struct loop_scope *scope;
     struct loop_fd *fd;
@@ -305,7 +307,8 @@ loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struc
 
 /* ---- readiness ---- */
 
-/* Asked once, because the question takes a change that has not been told yet: so that is looked for before. */
+/* Finds out whether the file can be polled. Asks once, because asking consumes a change that has not been reported yet;
+ * so it polls for that first. */
 static void probe(struct loop_fd *fd, unsigned events)
 {
     (void)loop_ready_poll_file(fd, events | POLLPRI);
@@ -313,7 +316,8 @@ static void probe(struct loop_fd *fd, unsigned events)
     fd->is_pollable = loop_can_poll(fd->scope->loop, fd->number) > 0;
 }
 
-/* What can't be polled is ready for input and output, and never anything else. */
+/* Returns the result of a poll of a file that cannot be polled: it is always ready for input and output, and for
+ * nothing else. Returns 0 for other descriptors. */
 static int poll_result_of_file(struct loop_fd *fd, unsigned events)
 {
     if (!loop_fd_is_file(fd) || fd->state != LOOP_FD_OPEN) {
@@ -353,7 +357,7 @@ loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
     return loop_op_poll_add(NULL, fd, events, fn, arg);
 }
 
-/* Stands among the readers, where nothing is tried again before an event has come. */
+/* Resumes the continuation. The job waits among the readers, where it is not tried again before the next event. */
 static enum loop_attempt attempt_poll_multishot(struct loop *loop, struct loop_job *job)
 {
     loop_job_emit(loop, job, POLLIN, NULL);
@@ -396,14 +400,15 @@ static bool is_pipe(const struct loop_fd *fd)
     return loop_kernel_fstat(fd->number, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-/* A timer, a set of signals, an epoll set and their like, which have no type: splice(2) knows none of them. */
+/* Whether the file is a timer, a signal set, an epoll set or the like. They have no file type, and splice(2) refuses
+ * them. */
 static bool is_anonymous(const struct stat *status)
 {
     return (status->st_mode & S_IFMT) == 0;
 }
 
-/* What splice(2) refuses at once would never become ready: an end that isn't open for it or can't be spliced, and a
- * pipe into itself. */
+/* Returns the error of a splice that splice(2) always refuses, or 0: an end that is not open for the direction or
+ * cannot be spliced, or a pipe into itself. Waiting for such an end might never finish. */
 static int check_ends(const struct loop_fd *from, const struct loop_fd *to)
 {
     int from_flags = loop_kernel_fcntl(from->number, F_GETFL, 0), to_flags = loop_kernel_fcntl(to->number, F_GETFL, 0);
@@ -486,7 +491,7 @@ loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const str
     return loop_operation_start(&operation);
 }
 
-/* Without a continuation nobody would ever close what was accepted. */
+/* Requires a continuation: without one the accepted descriptor would never be closed. */
 loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct sockaddr *address, socklen_t *address_len,
                         loop_fn *fn, void *arg)
 {
@@ -530,7 +535,7 @@ loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *
     return loop_operation_start(&operation);
 }
 
-/* The ring would leave it to one of its threads; it can't block. */
+/* Calls shutdown(2) directly, which cannot block. The ring would use a kernel thread for it. */
 loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg)
 {
     if (!loop_operation_is_good(scope, fd, NULL, __func__)) {

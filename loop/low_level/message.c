@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * send_msg and recv_msg: struct loop_message to the kernel's msghdr, and back when a message has come.
+ * send_msg and recv_msg: convert a struct loop_message to the kernel's msghdr, and a received msghdr back.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
@@ -17,9 +17,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- there ---- */
+/* ---- to the kernel ---- */
 
-/* NULL when there is no memory. Not calloc, which the C library's cache of small pieces doesn't serve. */
+/* Allocates the msghdr of a message. Returns NULL when there is no memory. Uses malloc, because calloc does not use the
+ * C library's cache of small blocks. */
 static struct loop_message_request *make_request(const struct loop_message *message)
 {
     struct loop_message_request *request = loop_kernel_malloc(sizeof *request);
@@ -53,7 +54,7 @@ static bool is_whole(const struct loop_message *message)
     return message && (message->iov || message->n_iov == 0) && (message->numbers || message->n_numbers == 0);
 }
 
-/* MSG_WAITALL is left out: a message comes, and goes, as one system call has it. */
+/* Returns the flags of the system call, without MSG_WAITALL: each message is sent or received by one call. */
 static int call_flags(const struct loop_message *message, int more_flags)
 {
     return (message->flags & ~MSG_WAITALL) | more_flags;
@@ -77,9 +78,9 @@ loop_job loop_op_send_msg(struct loop_scope *scope, struct loop_fd *fd, const st
     return loop_operation_start(&operation);
 }
 
-/* ---- and back ---- */
+/* ---- from the kernel ---- */
 
-/* Takes what there is room for, and closes the rest. */
+/* Stores the received descriptors that there is room for, and closes the others. */
 static void take_fds(struct loop_message *message, const struct cmsghdr *control, size_t room)
 {
     size_t n = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -121,8 +122,7 @@ static const struct loop_job_kind recv_msg_kind = {.name = "recv_msg",
                                                    .backend_done = recv_msg_done,
                                                    .size = LOOP_JOB_LARGE};
 
-/* The message says that nothing came until something has: also after a cancel the descriptors in it can be relied on.
- */
+/* Marks the message as empty until one is received, so that its descriptors are valid after a cancel as well. */
 static void empty_message(struct loop_message *message)
 {
     message->address_len = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The calls of <loop/low_level.h> that need no descriptor: on the loop itself, and on paths; and fsync.
+ * The calls of <loop/low_level.h> on the loop itself and on paths, and fsync.
  */
 #include <loop/core/check.h>
 #include <loop/core/close.h>
@@ -55,7 +55,8 @@ loop_job loop_op_timeout(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, v
 
 /* ---- files ---- */
 
-/* The directory's number. An absolute path doesn't look at it, unless it is to be the root. */
+/* Returns the number of the directory for the system call. Drops a directory that an absolute path does not use; with
+ * RESOLVE_IN_ROOT the path uses it as the root. */
 static int number_of_dir(struct loop_fd **dir, const char *path, uint64_t resolve)
 {
     if (path[0] == '/' && !(resolve & RESOLVE_IN_ROOT)) {
@@ -64,7 +65,7 @@ static int number_of_dir(struct loop_fd **dir, const char *path, uint64_t resolv
     return *dir ? (*dir)->number : AT_FDCWD;
 }
 
-/* The mode only counts where something may be created; elsewhere the kernel refuses one. */
+/* Returns the arguments for the kernel. It refuses a mode where nothing can be created. */
 static struct open_how kernel_how(const struct loop_open_how *how)
 {
     bool may_create = (how->flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))) != 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * How the files of the low level make their jobs.
+ * Starts the jobs of the low level.
  */
 #ifndef LOOP_LOW_LEVEL_START_H
 #define LOOP_LOW_LEVEL_START_H
@@ -11,21 +11,21 @@
 #include <loop/core/operation.h>
 #include <loop/core/scope.h>
 
-/* What a call of the low level asks for. */
+/* The job that a call of the low level starts. */
 struct loop_operation {
     struct loop_scope *scope; /* NULL: that of `fd` */
     struct loop_fd *fd;       /* NULL where the operation needs none */
     struct loop_fd *second;
     enum loop_op op;
-    const struct loop_job_kind *kind;
-    struct loop_op_args args; /* without `second`; `extra` is freed in any case */
-    int error;                /* bad arguments: the job ends with this, and nothing is done */
+    const struct loop_job_kind *kind; /* NULL: loop_low_kind_for */
+    struct loop_op_args args; /* without `second`; `extra` is owned by loop_operation_start, also when it fails */
+    int error;                /* if not 0, the job ends with it and nothing is done: bad arguments */
     loop_fn *fn;
     void *arg;
-    const char *function; /* the public one, for loop_operation_is_good */
+    const char *function; /* the public function, for the checks */
 };
 
-/* Whether the objects are good that a call is given. There is a scope or a descriptor. */
+/* Whether the objects passed to a call are good. `scope` or `fd` must not be NULL. */
 static inline bool loop_operation_is_good(const struct loop_scope *scope, const struct loop_fd *fd,
                                           const struct loop_fd *second, const char *function)
 {
@@ -33,28 +33,28 @@ static inline bool loop_operation_is_good(const struct loop_scope *scope, const 
            (!second || loop_fd_is_good(second, function));
 }
 
-/* For operations that need a descriptor: without one the job of a good scope ends with -EINVAL, and a debug build
- * stops.
- */
+/* Whether there is a descriptor. Without one a debug build stops. In others the caller starts a job that ends with
+ * -EINVAL. */
 static inline bool loop_operation_has_fd(const struct loop_fd *fd, const char *function)
 {
     return fd || loop_bad_null(function, "descriptor");
 }
 
-/* Makes the job and hands it to the backend. Job 0 where there can be none. */
+/* Starts the job and hands it to the backend. Returns its id, or 0 when there is no memory, the scope has ended or an
+ * object is bad. */
 loop_job loop_operation_start(const struct loop_operation *operation);
 
-/* A job that only carries a result that is known already. */
+/* Starts a job that ends with `error`, or with 0. Returns its id as loop_operation_start. */
 loop_job loop_operation_known(struct loop_scope *scope, struct loop_fd *fd, int error, loop_fn *fn, void *arg,
                               const char *function);
 
-/* Descriptors of other loops belong to other threads. */
+/* Whether the descriptor, if there is one, belongs to the loop. Others belong to other threads. */
 static inline bool loop_operation_is_of(const struct loop *loop, const struct loop_fd *fd)
 {
     return !fd || fd->scope->loop == loop;
 }
 
-/* The scope that owns such a job; NULL when there is neither. */
+/* Returns the scope that owns the job: `scope`, or that of `fd`. NULL when both are NULL. */
 static inline struct loop_scope *loop_operation_scope(struct loop_scope *scope, const struct loop_fd *fd)
 {
     return scope ? scope : fd ? fd->scope : NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Writes of the low level that have no continuation. A count would tell nobody that a part of the bytes is missing. So
- * a write that moved a part goes on with the rest: that moves it, or gives the error, which is for the scope.
+ * Output of the low level without a continuation. A partial write could not be reported to the program. So it continues
+ * with the rest, until all bytes are written or an error fails the scope.
  */
 #include <loop/core/backend.h>
 #include <loop/core/dispatch.h>
@@ -27,7 +27,7 @@ static size_t length_of(const struct iovec *iov, size_t n_iov)
     return total;
 }
 
-/* How many bytes the operation is to move; 0 for one that moves none. */
+/* Returns how many bytes the operation is to move: 0 if it moves none. */
 static size_t asked_of(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
@@ -42,7 +42,7 @@ static size_t asked_of(const struct loop_job *job)
     return row->is_message ? args->message.len : 0;
 }
 
-/* Copies the vectors without their first `n` bytes to `to`, and returns how many are left. */
+/* Copies the vectors without their first `n` bytes to `to`. Returns the number of vectors left. */
 static size_t copy_rest(struct iovec *to, const struct iovec *iov, size_t n_iov, size_t n)
 {
     while (n_iov > 0 && n >= iov->iov_len) {
@@ -56,7 +56,7 @@ static size_t copy_rest(struct iovec *to, const struct iovec *iov, size_t n_iov,
     return n_iov;
 }
 
-/* The vectors are the program's: what is left of them is a copy. */
+/* Replaces the program's vectors by a copy of what is left of them. */
 static int advance_vectors(struct loop_op_args *args, size_t n)
 {
     struct iovec *rest = loop_kernel_calloc(args->move.n_iov, sizeof *rest);
@@ -70,7 +70,7 @@ static int advance_vectors(struct loop_op_args *args, size_t n)
     return 0;
 }
 
-/* The descriptors have gone with the first bytes. */
+/* Replaces the message by what is left of it, without the descriptors: they were sent with the first bytes. */
 static int advance_message(struct loop_op_args *args, size_t n)
 {
     const struct msghdr *header = args->extra;
@@ -104,7 +104,7 @@ static int advance_send(struct loop_message_args *args, size_t n)
     return 0;
 }
 
-/* Leaves the rest for the job to write. */
+/* Advances the arguments of a write by `n` bytes. Returns 0 or -ENOMEM. */
 static int advance_write(struct loop_job *job, size_t n)
 {
     struct loop_move_args *args = &job->u.args.move;
@@ -116,7 +116,7 @@ static int advance_write(struct loop_job *job, size_t n)
     return 0;
 }
 
-/* Leaves the rest for the job to move. */
+/* Advances the arguments by `n` bytes. Returns 0 or -ENOMEM. */
 static int advance(struct loop_job *job, size_t n)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -135,7 +135,8 @@ static int64_t rest_of(struct loop_job *job, int64_t result)
     return error ? error : LOOP_GOES_ON;
 }
 
-/* What has gone on where it was tried (attempt_unheard, the ring) comes here with the end of it. */
+/* Ends the job, or starts it again for the rest. Jobs that went on where they were tried (attempt_unheard, the ring)
+ * come here with their last result. */
 static void unheard_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     result = rest_of(job, result);
@@ -147,7 +148,7 @@ static void unheard_done(struct loop *loop, struct loop_job *job, int64_t result
     }
 }
 
-/* The rest keeps its place in front of the writes that were started later. */
+/* Tries the write. A partial one keeps its place in front of writes that were started later. */
 static enum loop_attempt attempt_unheard(struct loop *loop, struct loop_job *job)
 {
     enum loop_attempt attempt = loop_direct_attempt(loop, job);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Work for the pool. What owns its argument is wrapped: the wrapping is the argument of the job's continuation and of
- * the function that the thread calls, and goes, with the argument, when neither needs it any more.
+ * Work for the pool. Work that owns its argument has a struct loop_owned_work, which is the argument of both the job's
+ * continuation and the function on the thread. It is freed, and the argument released, when neither needs it any more.
  */
 #include <loop/core/close.h>
 #include <loop/core/dispatch.h>
@@ -85,7 +85,7 @@ static void give_up(struct loop *loop, struct loop_job *job)
     loop_job_backend_complete(loop, job, -ECANCELED);
 }
 
-/* The thread has come back. */
+/* Releases work that was given up, once its thread has returned. */
 static void come_back(struct loop *loop, struct loop_late *late)
 {
     struct loop_owned_work *owned = LOOP_CONTAINER(late, struct loop_owned_work, late);
@@ -101,9 +101,9 @@ static void come_back(struct loop *loop, struct loop_late *late)
     loop_settle(loop);
 }
 
-/* ---- what the pool asks ---- */
+/* ---- calls from the pool ---- */
 
-/* Owned work may outlive its job: the thread knows that alone. */
+/* Returns the function for the thread. Owned work can outlive its job, so the thread does not get the job. */
 static struct loop_thread_call call_work(struct loop_job *job)
 {
     struct loop_owned_work *owned = job->u.args.work.owned;
