@@ -11,6 +11,7 @@
 #include <loop/ground/poison.h>
 #include <loop/part.h>
 
+/* Checks a source or sink of the program's own: `what` says what is missing where it lacks its scope or a function. */
 static bool is_complete(const struct loop_scope *scope, bool has_ops, const char *function, const char *what)
 {
     if (!scope || !has_ops) {

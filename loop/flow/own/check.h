@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Checks of the sources, sinks and flows that public functions are given: they are not NULL, not of an object that has
- * been freed, complete, and of a loop of this thread. Where one is not good, a debug build stops.
+ * Checks of the sources, sinks and flows that public functions are given. A good one is not NULL, has its functions and
+ * its scope, belongs to no object that has been freed, and to a loop of this thread. A debug build stops at others.
  */
 #ifndef LOOP_FLOW_OWN_CHECK_H
 #define LOOP_FLOW_OWN_CHECK_H
@@ -10,10 +10,13 @@
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/ground/poison.h>
 
-/* Check sources and sinks of all kinds. The inline functions below are the fast way for those of descriptors. */
+/* Checks a source of any kind, without the fast way for descriptors. */
 bool loop_other_source_is_good(const struct loop_source *source, const char *function);
+
+/* Checks a sink of any kind, without the fast way for descriptors. */
 bool loop_other_sink_is_good(const struct loop_sink *sink, const char *function);
 
+/* Checks the source that the public function `function` is given. */
 LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_source *source, const char *function)
 {
     if (source && source->ops == &loop_fd_source && !loop_is_freed(source->self)) {
@@ -23,6 +26,7 @@ LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_sou
     return loop_other_source_is_good(source, function);
 }
 
+/* Checks the sink that the public function `function` is given. */
 LOOP_LOOKS_AT_FREED static inline bool loop_sink_is_good(const struct loop_sink *sink, const char *function)
 {
     if (sink && sink->ops == &loop_fd_sink && !loop_is_freed(sink->self)) {
@@ -32,7 +36,7 @@ LOOP_LOOKS_AT_FREED static inline bool loop_sink_is_good(const struct loop_sink 
     return loop_other_sink_is_good(sink, function);
 }
 
-/* Checks a flow. Where no descriptor is behind it, that it is not NULL. */
+/* Checks the flow that the public function `function` is given: one without a descriptor is good if it is not NULL. */
 bool loop_flow_is_good(const struct loop_flow *flow, const char *function);
 
 #endif

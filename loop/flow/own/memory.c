@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources and sinks without a descriptor: memory, nothing, and random bytes. What is asked of them is done in the call;
- * the continuation hears of it from the loop, as ever.
+ * Sources and sinks without a descriptor: memory, nothing, and random bytes. They complete what they are asked for in
+ * the call; the dispatch resumes the continuation.
  */
 #include <loop/core/check.h>
 #include <loop/core/job.h>
@@ -18,22 +18,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- jobs that are answered in the call ---- */
+/* ---- jobs that are completed in the call ---- */
 
-/* Never cancelled, because such a job has its result before anybody can ask. */
+/* Without a cancel: such a job has its result before it can be cancelled. */
 static const struct loop_job_kind answer_kind = {.name = "answer"};
 
-static loop_job answer(struct loop_scope *scope, loop_fn *fn, void *arg, int64_t result)
-{
-    loop_job id;
-    struct loop_job *job = loop_job_start(scope, NULL, &answer_kind, fn, arg, &id);
-    if (job) {
-        loop_job_complete(scope->loop, job, result);
-    }
-    return id;
-}
-
-/* How many bytes the vectors have, or -EINVAL where that can't be a result. */
+/* Returns how many bytes the vectors have, or -EINVAL where that is more than a result can tell. */
 static int64_t total_length(const struct iovec *iov, size_t n_iov)
 {
     size_t total = 0;
@@ -52,12 +42,12 @@ static loop_job null_read(struct loop_source *source, void *buf, size_t len, loo
 {
     (void)buf;
     (void)len;
-    return answer(source->scope, fn, arg, 0);
+    return loop_job_instant(source->scope, 0, fn, arg);
 }
 
 static loop_job null_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
-    return answer(sink->scope, fn, arg, total_length(iov, n_iov));
+    return loop_job_instant(sink->scope, total_length(iov, n_iov), fn, arg);
 }
 
 static int64_t null_try_read(struct loop_source *source, void *buf, size_t len)
@@ -68,10 +58,10 @@ static int64_t null_try_read(struct loop_source *source, void *buf, size_t len)
     return 0;
 }
 
-/* Bytes in memory are there, and so is the end. */
+/* The `wait_readable` of memory: ends at once, for bytes or for the end. */
 static loop_job is_readable(struct loop_source *source, loop_fn *fn, void *arg)
 {
-    return answer(source->scope, fn, arg, 0);
+    return loop_job_instant(source->scope, 0, fn, arg);
 }
 
 static const struct loop_source_ops null_source_ops = {
@@ -113,12 +103,12 @@ static loop_job closed_write(struct loop_sink *sink, const struct iovec *iov, si
 {
     (void)iov;
     (void)n_iov;
-    return answer(sink->scope, fn, arg, -EBADF);
+    return loop_job_instant(sink->scope, -EBADF, fn, arg);
 }
 
 static loop_job closed_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
-    return answer(sink->scope, fn, arg, -EBADF);
+    return loop_job_instant(sink->scope, -EBADF, fn, arg);
 }
 
 static int closed_close(struct loop_sink *sink)
@@ -149,6 +139,7 @@ static int64_t take_bytes(struct memory_source *memory, void *buf, size_t len)
     if (memory->is_closed) {
         return -EBADF;
     }
+    assert(memory->at <= memory->len);
     size_t left = memory->len - memory->at;
     size_t n = loop_hard_length(len < left ? len : left);
     if (n > 0) {
@@ -217,17 +208,18 @@ struct loop_source *loop_memory_source(struct loop_scope *scope, const void *dat
 
 /* ---- a sink that keeps bytes in memory ---- */
 
-/* The bytes must be there in the scope's on_end, so the scope owns them; blocks outgrown stay until it ends, together
- * no more than the last one. */
+/* The bytes have to be valid in the scope's on_end, so the scope owns them. Blocks that were outgrown stay until then:
+ * together they are no larger than the last one. */
 struct memory_sink {
     struct loop_sink sink;
     char *data;
-    size_t len, capacity, limit; /* limit 0: none */
+    size_t len, capacity, limit; /* a `limit` of 0: none */
     bool has_ended, is_closed;
 };
 
 #define FIRST_CAPACITY 256u
 
+/* Makes room for `len` more bytes. 0 or -ENOMEM. */
 static int make_room(struct memory_sink *memory, size_t len)
 {
     if (len <= memory->capacity - memory->len) {
@@ -249,10 +241,11 @@ static int make_room(struct memory_sink *memory, size_t len)
     }
     memory->data = data;
     memory->capacity = capacity;
+    assert(memory->len + len <= memory->capacity);
     return 0;
 }
 
-/* 0 when `len` more bytes can be kept. */
+/* Returns 0, with room for them, when the sink takes `len` more bytes; else -errno. */
 static int accept_bytes(struct memory_sink *memory, size_t len)
 {
     if (memory->is_closed) {
@@ -350,10 +343,10 @@ bool loop_sink_takes_all(const struct loop_sink *sink)
 
 /* ---- random bytes ---- */
 
-#define RANDOM_PIECE ((size_t)256 * 1024) /* what one call makes takes less than a millisecond */
+#define RANDOM_PIECE ((size_t)256 * 1024) /* generated in less than a millisecond */
 #define RANDOM_PAUSE_NS (10 * LOOP_MILLISECOND)
 
-/* A read that waits for the kernel's generator to be seeded, which happens once, early in boot. */
+/* A read that waits until the kernel's generator has been seeded, which happens once, early in boot. */
 struct random_wait {
     struct loop_scope *scope;
     loop_job job;
@@ -408,13 +401,13 @@ static loop_job random_read(struct loop_source *source, void *buf, size_t len, l
 {
     struct loop_scope *scope = source->scope;
     if (scope->is_cancelled) {
-        return answer(scope, fn, arg, -ECANCELED);
+        return loop_job_instant(scope, -ECANCELED, fn, arg);
     }
     int64_t n = random_bytes(buf, loop_hard_length(len));
-    return n == -EAGAIN ? random_read_later(scope, buf, len, fn, arg) : answer(scope, fn, arg, n);
+    return n == -EAGAIN ? random_read_later(scope, buf, len, fn, arg) : loop_job_instant(scope, n, fn, arg);
 }
 
-/* Those that come next are as good. */
+/* Takes bytes back by forgetting them: other random bytes replace them. */
 static int random_unread(struct loop_source *source, const void *bytes, size_t len)
 {
     (void)source;

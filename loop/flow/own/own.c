@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Records of sources and sinks of the program's own; see own.h. A hash table by address, which is empty most of the
- * time.
+ * Records of sources and sinks of the program's own: a hash table by address, which is empty most of the time.
  */
 #include <loop/core/fd.h>
 #include <loop/core/loop.h>
@@ -18,12 +17,13 @@
 #define FIRST_CAPACITY 16u
 #define SPREAD UINT64_C(0x9e3779b97f4a7c55) /* a prime near 2^64 divided by the golden ratio */
 
+/* Returns the list in which the record of `end` belongs. */
 static struct loop_hlist *place_of(const struct loop_owns *owns, const void *end)
 {
     return &owns->at[((uint64_t)(uintptr_t)end * SPREAD >> 32) & (owns->capacity - 1)];
 }
 
-/* One list for each record on average. False when there is no memory. */
+/* Makes room for one more record: on average a list has at most one. False when there is no memory. */
 static bool make_room(struct loop_owns *owns)
 {
     if (owns->slab.in_use < owns->capacity) {
@@ -63,7 +63,7 @@ void loop_own_drop(struct loop_own *own)
     loop_slab_put(&own->loop->owns.slab, own);
 }
 
-/* The scope has ended. */
+/* Drops a record whose scope has ended. */
 static void drop_kept(struct loop_kept *kept)
 {
     loop_own_drop(LOOP_CONTAINER(kept, struct loop_own, kept));
@@ -74,7 +74,7 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
     struct loop *loop = scope->loop;
     struct loop_own *own = loop_own_find(loop, end);
     if (own && own->scope != scope && loop_list_is_empty(&own->queue)) {
-        loop_own_drop(own); /* it was another's, at the same address */
+        loop_own_drop(own); /* of another source or sink, which was at this address */
         own = NULL;
     }
     if (own || !make_room(&loop->owns)) {
@@ -109,12 +109,11 @@ void loop_owns_finish(struct loop *loop)
 
 /* ---- sources ---- */
 
-/* A reader keeps its source's error by itself. */
 void loop_source_keep_error(struct loop_source *source, int64_t error)
 {
     struct loop_fd *fd = source->ops->fd ? source->ops->fd(source) : NULL;
     if (loop_source_is_rest(source) || error == -ECANCELED) {
-        return;
+        return; /* a reader keeps its source's error by itself */
     }
     error = error < INT32_MIN ? -EINVAL : error;
     if (fd) {

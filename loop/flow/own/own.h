@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the library keeps for sources and sinks of the program's own, whose structs are the program's: the error of a
- * source that its next read has to tell, the queue of a sink. A record is found by the address of the source or sink.
- * It goes when there is nothing to keep any more, or with the scope.
+ * Records of what the library keeps for sources and sinks of the program's own, whose structs are the program's: the
+ * error that the next read of a source returns, the queue of a sink. The address of the source or sink finds its
+ * record, which exists while there is something to keep, at most until the scope has ended.
  */
 #include <loop/core/scope.h>
 #include <loop/ground/list.h>
@@ -17,23 +17,24 @@ struct loop_own {
     struct loop_kept kept;      /* in the scope's `kept` */
     struct loop_hnode in_table; /* in loop->owns */
     struct loop_scope *scope;
-    int32_t error; /* of a source: kept for its next read; of a sink: of its last write; or 0 */
-    /* a sink's: */
-    struct loop_list queue;    /* writes and shutdowns, in order: only the first is under way */
+    int32_t error; /* a source's: kept for the next read. A sink's: of the last write. Or 0 */
+    /* a sink's only: */
+    struct loop_list queue;    /* jobs that write or shut down, in order: only the first is in flight */
     struct loop_list drainers; /* jobs that wait for the queue to drain */
     size_t queued_bytes, limit_bytes;
     bool is_busy;        /* the first has been handed to the sink */
-    bool has_limit;      /* one that was asked for */
-    bool has_overflowed; /* a write was refused, and its writer doesn't know yet */
+    bool has_limit;      /* set by loop_sink_limit */
+    bool has_overflowed; /* a refused write has not been resumed yet */
 };
 
-/* The record of a source or sink, or NULL. */
+/* Returns the record of a source or sink, or NULL where there is none. */
 struct loop_own *loop_own_find(const struct loop *loop, const void *end);
 
-/* The same, and makes it where there is none: NULL when there is no memory. The scope takes work. */
+/* Returns the record of a source or sink of `scope`, which takes work, and makes it where there is none. NULL when
+ * there is no memory. */
 struct loop_own *loop_own_get(struct loop_scope *scope, const void *end);
 
-/* Gives the record back: nothing is queued and nobody waits. */
+/* Frees a record. No job is in its lists. */
 void loop_own_drop(struct loop_own *own);
 
 /* Keeps an error for the next read of the source: the read that met it resumed with the bytes before it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Pins of sources and sinks: they keep a pointer to one good across a return to the loop, where it is a descriptor's
- * (loop_fd_pin) or a reader's rest. One of another kind belongs to its scope.
+ * Pins of sources and sinks. A job that waits keeps its pointer to one valid by a pin, where it is part of a descriptor
+ * (loop_fd_pin) or of a reader. One of another kind is valid until its scope ends, and needs none.
  */
 #ifndef LOOP_FLOW_OWN_PIN_H
 #define LOOP_FLOW_OWN_PIN_H
@@ -9,6 +9,7 @@
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/rest.h>
 
+/* Keeps the object that the source is part of. */
 static inline void loop_source_pin(struct loop_source *source)
 {
     if (source->ops == &loop_fd_source) {
@@ -18,6 +19,7 @@ static inline void loop_source_pin(struct loop_source *source)
     }
 }
 
+/* Drops a pin of loop_source_pin. */
 static inline void loop_source_unpin(struct loop_source *source)
 {
     if (source->ops == &loop_fd_source) {
@@ -27,6 +29,7 @@ static inline void loop_source_unpin(struct loop_source *source)
     }
 }
 
+/* Keeps the object that the sink is part of. */
 static inline void loop_sink_pin(struct loop_sink *sink)
 {
     if (sink->ops == &loop_fd_sink) {
@@ -34,6 +37,7 @@ static inline void loop_sink_pin(struct loop_sink *sink)
     }
 }
 
+/* Drops a pin of loop_sink_pin. */
 static inline void loop_sink_unpin(struct loop_sink *sink)
 {
     if (sink->ops == &loop_fd_sink) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Reads of sources that are no descriptor's: once, or until all bytes are there. The job is made of reads of the
- * source, one after the other, whose answers are checked.
+ * Reads of sources that are no descriptor's. The job of such a read starts reads of the source, one or several after
+ * another, and checks what they resume with.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/job.h>
@@ -20,8 +20,8 @@ struct own_read {
     struct loop_source *source;
     char *buf;
     size_t len, done;
-    bool is_exact;  /* until `len` bytes are there */
-    loop_job inner; /* the source's, while it is under way */
+    bool is_exact;  /* reads until `len` bytes have come */
+    loop_job inner; /* the source's, while it is in flight */
 };
 
 static_assert(sizeof(struct own_read) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
@@ -64,8 +64,7 @@ loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loo
 
 static void on_part(void *arg, int64_t result);
 
-/* The source's function may be the program's, which may cancel the job. The source's own job need not hold the scope.
- * False when there is none. */
+/* Starts the next read of the source, whose function may cancel the job. False when the source has started none. */
 static bool start_part(struct loop_job *job)
 {
     struct loop *loop = job->scope->loop;
@@ -78,6 +77,7 @@ static bool start_part(struct loop_job *job)
     return inner != 0;
 }
 
+/* Goes on after a read of the source, or finishes the job. */
 static void on_part(void *arg, int64_t result)
 {
     struct loop_job *job = arg;
@@ -87,6 +87,7 @@ static void on_part(void *arg, int64_t result)
     result = loop_own_checked(loop, "read of a source of one's own", result, read->len - read->done);
     if (result > 0) {
         read->done += (size_t)result;
+        assert(read->done <= read->len);
         if (read->is_exact && read->done < read->len && !job->is_cancelled) {
             if (start_part(job)) {
                 return;

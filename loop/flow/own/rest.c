@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The source that is the rest of a reader: its functions are the reader's, by the table that the reader begins with.
+ * The rest of a reader as a source. Its functions call those of the table that the reader begins with.
  */
 #include <loop/core/check.h>
 #include <loop/core/fd.h>

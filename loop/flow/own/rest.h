@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The rest of a reader as a source, as far as the parts below the readers have to know it: that a source is one, what
- * keeps the reader, and what a debug build says of one that has been freed.
+ * The rest of a reader as a source: what the parts below the readers have to know of it. That is whether a source is
+ * one, how to keep its reader, and what a debug build says of a reader that has been freed.
  */
 #include <loop/core/log.h>
 #include <loop/core/scope.h>
@@ -11,7 +11,8 @@
 
 struct loop_rest;
 
-/* What the reader does: the functions of its source, and looking whether it can be given back when a pin is dropped. */
+/* What the reader does for its rest. `let_go` frees the reader, when the last pin is dropped, unless something else
+ * keeps it. */
 struct loop_rest_functions {
     struct loop_source_ops source;
     void (*let_go)(struct loop_rest *rest);
@@ -22,18 +23,19 @@ struct loop_rest {
     uint64_t id; /* must be first (slab.h): the reader's */
     const struct loop_rest_functions *functions;
     struct loop_source source;
-    uint32_t pins; /* keep the object: loop_rest_pin */
+    uint32_t pins; /* each keeps the object */
 #if NORIA_DEBUG
-    struct loop_place destroyed; /* where the reader was: unless it went with its scope */
+    struct loop_place destroyed; /* where the reader was destroyed; no function: it went with its scope */
 #endif
 };
 
 /* The table of every such source: `self` is the struct loop_rest. */
 extern const struct loop_source_ops loop_rest_ops;
 
-/* Fills in all but the id and the pins. */
+/* Initializes all but the id and the pins. */
 void loop_rest_init(struct loop_rest *rest, const struct loop_rest_functions *functions, struct loop_scope *scope);
 
+/* Whether the source is the rest of a reader: its `self` is the struct loop_rest. */
 static inline bool loop_source_is_rest(const struct loop_source *source)
 {
     return source->ops == &loop_rest_ops;
@@ -42,13 +44,13 @@ static inline bool loop_source_is_rest(const struct loop_source *source)
 /* Stops a debug build: the reader is NULL or has been freed. Returns false. */
 __attribute__((cold)) bool loop_bad_rest(const struct loop_rest *rest, const char *function);
 
-/* Keeps the object for a stream, a copy or another reader, though the reader may be destroyed meanwhile. */
+/* Keeps the object for a stream, a copy or another reader, even when the reader is destroyed meanwhile. */
 static inline void loop_rest_pin(struct loop_rest *rest)
 {
     rest->pins++;
 }
 
-/* Drops a pin. Gives the object back where nothing else keeps it. */
+/* Drops a pin, which may free the object. */
 static inline void loop_rest_unpin(struct loop_rest *rest)
 {
     assert(rest->pins > 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The queue of a sink of the program's own: how much is in it, its limit, and the jobs that wait for it to drain.
+ * The queue of a sink of the program's own: its length and limit, and the jobs that wait for it to drain.
  */
 #include <loop/core/job.h>
 #include <loop/flow/descriptor/descriptor.h>
@@ -21,6 +21,7 @@ bool loop_own_is_full(const struct loop_own *own)
     return own->has_overflowed || (own->queued_bytes > 0 && own->queued_bytes >= own->limit_bytes);
 }
 
+/* Whether the jobs that wait for the queue to drain end. */
 static bool has_drained(const struct loop_own *own)
 {
     return own->error || own->queued_bytes <= own->limit_bytes / 2;

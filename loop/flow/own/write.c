@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Writes to sinks of the program's own, and their shutdowns. They stand in the sink's queue, and the sink's function is
- * called for the first of them only, when the one before has ended.
+ * Writes to sinks of the program's own, and their shutdowns. They wait in the sink's queue. The sink's function is
+ * called for the first of them, and for the next when that one has ended.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/job.h>
@@ -22,13 +22,13 @@
 /* A write that is in the queue. */
 struct own_write {
     struct loop_own *own;    /* NULL once it has left the queue */
-    const struct iovec *iov; /* what is left of it: `single`, where that has a length or `n_iov` is 0; then these */
+    const struct iovec *iov; /* what is left: `single`, where it has a length or `n_iov` is 0; then these */
     size_t n_iov;
     struct iovec single;
     size_t left, done;        /* bytes */
-    struct loop_chunk *chunk; /* to be given back at the end, or NULL */
-    void *moved;              /* from malloc: what was in the chunk, when that was wanted elsewhere; or NULL */
-    loop_job inner;           /* the sink's, while it is under way */
+    struct loop_chunk *chunk; /* given back at the end; or NULL */
+    void *moved;              /* from malloc: what was in the chunk before it was given back; or NULL */
+    loop_job inner;           /* the sink's, while it is in flight */
 };
 
 static_assert(sizeof(struct own_write) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
@@ -48,7 +48,8 @@ static void start_first(struct loop_own *own);
 
 /* ---- leaving the queue ---- */
 
-/* The job ends with what this returns: the count where bytes went out and a continuation is told, else `result`. */
+/* Takes the job out of the queue. Returns its result: the count where bytes were written and there is a continuation,
+ * else `result`. */
 static int64_t leave(struct loop_job *job, int64_t result)
 {
     struct own_write *write = write_of(job);
@@ -58,7 +59,7 @@ static int64_t leave(struct loop_job *job, int64_t result)
     if (job->kind == &shutdown_kind) {
         return result;
     }
-    bool is_part = result > 0 && write->left > 0; /* why it stopped is told by the next write */
+    bool is_part = result > 0 && write->left > 0; /* the next write returns why it stopped */
     if (result >= 0) {
         result = write->left == 0 ? (int64_t)write->done : job->is_cancelled ? -ECANCELED : -EIO;
     }
@@ -70,12 +71,13 @@ static int64_t leave(struct loop_job *job, int64_t result)
     return write->done > 0 && job->fn ? (int64_t)write->done : result;
 }
 
-/* The first has ended. What is next is handed to the sink before the continuation is resumed, which may end all of it.
- */
+/* Ends the first job of the queue. The next is handed to the sink before the continuation is resumed, which may close
+ * the sink or end its scope. */
 static void end_first(struct loop_job *job, int64_t result)
 {
     struct loop_own *own = write_of(job)->own;
     struct loop *loop = own->loop;
+    assert(own->is_busy && own->queue.next == &job->link);
     own->is_busy = false;
     result = leave(job, result);
     start_first(own);
@@ -83,26 +85,28 @@ static void end_first(struct loop_job *job, int64_t result)
     loop_job_finish(loop, job, result);
 }
 
-/* A write that is under way ends when the sink's has. */
+/* Cancels a write or a shutdown: one that is in flight ends when the sink's job has, one in the queue ends here. */
 static void cancel(struct loop *loop, struct loop_job *job)
 {
     struct own_write *write = write_of(job);
     struct loop_own *own = write->own;
     if (!own) {
-        return; /* it is being ended */
+        return; /* end_first is ending it */
     }
     if (own->is_busy && own->queue.next == &job->link) {
-        loop_cancel(loop, write->inner); /* start looks for itself */
+        loop_cancel(loop, write->inner); /* `inner` is 0 while the sink's function runs: start() cancels it then */
         return;
     }
     loop_job_complete(loop, job, leave(job, -ECANCELED));
     loop_own_settle(own);
 }
 
-/* ---- under way ---- */
+/* ---- in flight ---- */
 
+/* Counts `n` bytes as written. */
 static void advance(struct own_write *write, size_t n)
 {
+    assert(n <= write->left);
     write->done += n;
     write->left -= n;
     if (write->left == 0) {
@@ -124,6 +128,7 @@ static void advance(struct own_write *write, size_t n)
     }
 }
 
+/* Returns the sink's answer. One of more bytes than it was given stops a debug build, and otherwise becomes -EINVAL. */
 static int64_t checked(const struct loop_job *job, const struct own_write *write, int64_t result)
 {
     if (result <= 0 || (uint64_t)result <= write->left) {
@@ -136,7 +141,8 @@ static int64_t checked(const struct loop_job *job, const struct own_write *write
 
 static bool start(struct loop_job *job);
 
-/* Where nobody is told the count of a part, the rest is tried: that moves it, or gives the error. */
+/* Ends the write after the sink's. Without a continuation, to which the count of a part would tell that it stopped, it
+ * writes the rest instead: that succeeds or gives the error. */
 static void on_written(void *arg, int64_t result)
 {
     struct loop_job *job = arg;
@@ -171,8 +177,7 @@ static loop_job call_sink(struct loop_job *job)
     return sink->ops->write(sink, write->iov, write->n_iov, on_written, job);
 }
 
-/* Hands the first to the sink, whose function may cancel it. Its job holds the scope: the sink's need not. False where
- * there is none. */
+/* Hands the first job of the queue to the sink, whose function may cancel it. False where the sink has started none. */
 static bool start(struct loop_job *job)
 {
     struct loop *loop = job->scope->loop;
@@ -184,7 +189,7 @@ static bool start(struct loop_job *job)
     return write->inner != 0;
 }
 
-/* One that can't be started ends, and the next is the first. */
+/* Starts the first job of the queue unless it is in flight. One that can't be started ends, and the next is tried. */
 static void start_first(struct loop_own *own)
 {
     struct loop_list *node;
@@ -233,7 +238,7 @@ static loop_job refuse(struct loop_own *own, loop_fn *fn, void *arg)
     return id;
 }
 
-/* A sink may never take what is in its queue: where chunks are scarce it doesn't keep them. Without memory it does. */
+/* Copies the bytes of a write and gives its chunk back to the region. Without memory the write keeps the chunk. */
 static void move_out(struct loop *loop, struct own_write *write)
 {
     void *moved = loop_kernel_malloc(write->left ? write->left : 1);
