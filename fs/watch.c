@@ -11,8 +11,10 @@
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
+#include <loop/part.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -33,7 +35,8 @@ struct watch {
     void *arg;
     loop_job promise, adding; /* `adding` is the job below the promise; 0: none */
     uint64_t deaths;          /* how many the instance had seen when the adding began */
-    bool has_begun, is_cancelled;
+    bool has_begun, is_cancelled, is_paused;
+    bool owes_begun, owes_overflow; /* events that a pause has held back */
     char text[];
 };
 
@@ -80,8 +83,44 @@ static const struct {
     {IN_DELETE, LOOP_WATCH_DELETED}, {IN_Q_OVERFLOW, LOOP_WATCH_OVERFLOW},
 };
 
+/* Reports an event about no name. */
+static void report(struct watch *watch, enum loop_watch_kind kind)
+{
+    const struct loop_watch_event event = {.kind = kind, .name = ""};
+
+    watch->fn(watch->arg, 1, &event);
+}
+
+static bool may_report(const struct watch *watch)
+{
+    return !watch->is_paused && !watch->is_cancelled;
+}
+
+/* Reports what a pause has held back, as far as it is allowed to. */
+static void catch_up(struct watch *watch)
+{
+    if (watch->owes_begun && may_report(watch)) {
+        watch->owes_begun = false;
+        report(watch, LOOP_WATCH_BEGUN);
+    }
+    if (watch->owes_overflow && may_report(watch)) {
+        watch->owes_overflow = false;
+        report(watch, LOOP_WATCH_OVERFLOW);
+    }
+}
+
+/* Delivers an event, behind those that are owed. While the watch is paused only that there was one is kept: the other
+ * watches share the instance, and go on. */
 static void deliver(struct watch *watch, const struct inotify_event *from)
 {
+    catch_up(watch);
+    if (watch->is_paused) {
+        watch->owes_overflow = true;
+        return;
+    }
+    if (watch->is_cancelled) {
+        return;
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (from->mask & kinds[i].bit) {
             const struct loop_watch_event event = {.kind = kinds[i].kind,
@@ -109,6 +148,51 @@ static void on_event(struct loop_fs_watcher *watcher, int64_t result, const stru
         end(watch, result);
     }
 }
+
+/* ---- pausing ---- */
+
+static int on_pause(void *arg, loop_job job)
+{
+    struct watch *watch = arg;
+
+    (void)job;
+    if (watch->is_cancelled) {
+        return -ENOENT;
+    }
+    watch->is_paused = true;
+    return 0;
+}
+
+/* The watch still exists: its end is resolved later than the job of this function, and jobs are resumed in that order.
+ */
+static void on_resumed(void *arg, int64_t result)
+{
+    (void)result;
+    catch_up(arg);
+}
+
+static int on_resume(void *arg, loop_job job)
+{
+    struct watch *watch = arg;
+
+    (void)job;
+    if (watch->is_cancelled) {
+        return -ENOENT;
+    }
+    watch->is_paused = false;
+    if (watch->owes_begun || watch->owes_overflow) {
+        loop_job resumed = loop_promise(watch->scope, NULL, NULL, on_resumed, watch);
+        if (!resumed) {
+            end(watch, -ENOMEM);
+            return 0;
+        }
+        (void)loop_daemon(watch->loop, resumed);
+        (void)loop_resolve(watch->loop, resumed, 0);
+    }
+    return 0;
+}
+
+static const struct loop_stream_ops stream_ops = {.cancel = on_cancel, .pause = on_pause, .resume = on_resume};
 
 /* ---- beginning ---- */
 
@@ -157,9 +241,9 @@ static void on_added(void *arg, int64_t result)
     } else if (result < 0 || watch->is_cancelled) {
         end(watch, result);
     } else {
-        const struct loop_watch_event event = {.kind = LOOP_WATCH_BEGUN, .name = ""};
         watch->has_begun = true;
-        watch->fn(watch->arg, 1, &event);
+        watch->owes_begun = true;
+        catch_up(watch);
     }
 }
 
@@ -226,7 +310,7 @@ loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const cha
     if (!watch) {
         return 0;
     }
-    loop_job promise = loop_promise(scope, on_cancel, watch, on_end, watch);
+    loop_job promise = loop_promise_stream(scope, &stream_ops, watch, on_end, watch);
     watch->promise = promise;
     if (promise && !loop_scope_is_cancelled(scope)) {
         begin(watch);

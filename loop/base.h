@@ -67,6 +67,19 @@ typedef void loop_fn(void *arg, int64_t result);
  * cancelled before, or never was. Never hits another job. */
 LOOP_API int loop_cancel(struct loop *loop, loop_job job);
 
+/* Holds back a stream, a job whose continuation is resumed more than once: that of loop_stream, loop_reader_lines,
+ * loop_datagram_stream or loop_fs_watch. A paused stream does not resume its continuation, and takes no more than it
+ * has begun to take, so that its peer is held back too. What it has taken comes after loop_resume; loop_fs_watch drops
+ * events meanwhile, and says so. It ends by loop_cancel or an error as without a pause. May be called from inside its
+ * continuation. Idempotent. Returns 0; -ENOENT when the job has its result or has ended; -EINVAL for a job that is no
+ * stream, and for the multishot operations of <loop/low_level.h>, which are the ring's: cancel one, and start another
+ * later. */
+LOOP_API int loop_pause(struct loop *loop, loop_job job);
+
+/* Lets a paused stream go on. Its continuation is resumed from the loop, not inside the call. Idempotent. Returns what
+ * loop_pause returns. */
+LOOP_API int loop_resume(struct loop *loop, loop_job job);
+
 /* Makes `job` a daemon: it holds its scope open no longer, and is cancelled when nothing else does.
  * For what should run as long as there is other work, such as a ticker or a signal's handler.
  * Returns 0, or -ENOENT when the job has ended. */

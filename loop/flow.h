@@ -120,12 +120,6 @@ typedef void loop_stream_fn(void *arg, int64_t result, struct loop_chunk *chunk)
  * cancelled: then they are dropped. */
 LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);
 
-/* Holds a stream back, and lets it go on; both are idempotent. A paused stream reads nothing, so that its peer
- * is held back too; chunks already read when the pause is asked for (from inside the continuation) are kept and
- * come after the resume. Return 0, or -ENOENT when the stream has ended. */
-LOOP_API int loop_stream_pause(struct loop *loop, loop_job stream);
-LOOP_API int loop_stream_resume(struct loop *loop, loop_job stream);
-
 /* ---- writing ---- */
 
 /* Writes all of it, after what was written before: resumes with `len`, or, when an error or a cancel came in

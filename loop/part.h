@@ -58,6 +58,23 @@ LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout
  * what can't be polled, such as a file. `scope` owns the job; NULL means the scope of `fd`. */
 LOOP_API loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
+/* ---- streams ---- */
+
+/* What a stream of the part's own does. All three are called on the loop's thread while the stream has no result, with
+ * the `ops_arg` of loop_promise_stream; none may resume the program's functions. `cancel` has to see to it that
+ * loop_resolve is called, then or later. `pause` and `resume` are what loop_pause and loop_resume do; they return 0, or
+ * -ENOENT when the stream is about to end. */
+struct loop_stream_ops {
+    loop_cancel_fn *cancel LOOP_ZERO;
+    int (*pause)(void *ops_arg, loop_job stream) LOOP_ZERO;
+    int (*resume)(void *ops_arg, loop_job stream) LOOP_ZERO;
+};
+
+/* loop_promise for a stream: a job that loop_pause and loop_resume work on. `ops` must stay until loop_resolve has been
+ * called. Returns job 0 when there is no memory or the scope has ended. */
+LOOP_API loop_job loop_promise_stream(struct loop_scope *scope, const struct loop_stream_ops *ops, void *ops_arg,
+                                      loop_fn *fn, void *arg);
+
 /* ---- the log ---- */
 
 /* Formats one line, without its newline, and gives it to the loop's log function. */

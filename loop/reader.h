@@ -87,13 +87,6 @@ LOOP_API loop_job loop_reader_until(struct loop_reader *reader, const void *deli
  * the next operation, such as the body behind a header. */
 LOOP_API loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg);
 
-/* Holds loop_reader_lines back: it gives out nothing and reads at most what it had begun to read. Idempotent. Returns
- * 0, or -ENOENT when no such job is running. */
-LOOP_API int loop_reader_pause(struct loop_reader *reader);
-
-/* Lets a paused loop_reader_lines go on. Idempotent. Returns 0, or -ENOENT when no such job is running. */
-LOOP_API int loop_reader_resume(struct loop_reader *reader);
-
 /* ---- bytes ---- */
 
 /* Exactly `len` bytes. <loop/bytes.h> makes numbers of them. A record of no bytes has nothing to be read: don't ask. */

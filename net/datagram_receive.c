@@ -322,6 +322,37 @@ static void on_cancel(void *arg, loop_job job)
     end(arg, -ECANCELED);
 }
 
+/* loop_pause on the stream. */
+static int on_pause(void *arg, loop_job job)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    (void)job;
+    if (socket->is_ending) {
+        return -ENOENT;
+    }
+    socket->is_paused = true;
+    return 0;
+}
+
+/* loop_resume on the stream. */
+static int on_resume(void *arg, loop_job job)
+{
+    struct loop_datagram_socket *socket = arg;
+
+    (void)job;
+    if (socket->is_ending) {
+        return -ENOENT;
+    }
+    if (socket->is_paused) {
+        socket->is_paused = false;
+        come_back(socket);
+    }
+    return 0;
+}
+
+static const struct loop_stream_ops stream_ops = {.cancel = on_cancel, .pause = on_pause, .resume = on_resume};
+
 static void on_stream_end(void *arg, int64_t result)
 {
     struct loop_datagram_socket *socket = arg;
@@ -388,7 +419,7 @@ loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram
     if (error < 0) {
         return refuse(socket, error, fn, arg);
     }
-    loop_job stream = loop_promise(socket->scope, on_cancel, socket, on_stream_end, socket);
+    loop_job stream = loop_promise_stream(socket->scope, &stream_ops, socket, on_stream_end, socket);
     if (!stream) {
         return 0;
     }
@@ -402,31 +433,4 @@ loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram
         end(socket, -ENOMEM);
     }
     return stream;
-}
-
-int loop_datagram_pause(struct loop_datagram_socket *socket)
-{
-    if (!loop_datagram_is_good(socket, __func__)) {
-        return -EINVAL;
-    }
-    if (!socket->stream || socket->is_ending) {
-        return -ENOENT;
-    }
-    socket->is_paused = true;
-    return 0;
-}
-
-int loop_datagram_resume(struct loop_datagram_socket *socket)
-{
-    if (!loop_datagram_is_good(socket, __func__)) {
-        return -EINVAL;
-    }
-    if (!socket->stream || socket->is_ending) {
-        return -ENOENT;
-    }
-    if (socket->is_paused) {
-        socket->is_paused = false;
-        come_back(socket);
-    }
-    return 0;
 }

@@ -330,15 +330,6 @@ typedef void loop_datagram_fn(void *arg, int64_t result, const struct loop_datag
  * -ENOMEM; or the error of recvmmsg(2) or of the backend that stopped it. */
 LOOP_API loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop_datagram_fn *fn, void *arg);
 
-/* Pauses the stream; pausing twice has no effect. What has been received is kept until the stream is resumed. What
- * arrives meanwhile stays in the socket, and is dropped by the kernel when its buffer is full. Returns 0; -ENOENT when
- * there is no stream, or it is ending. */
-LOOP_API int loop_datagram_pause(struct loop_datagram_socket *socket);
-
-/* Resumes a paused stream; without a pause it has no effect. `fn` is called from the loop, not inside the call. Returns
- * 0; -ENOENT when there is no stream, or it is ending. */
-LOOP_API int loop_datagram_resume(struct loop_datagram_socket *socket);
-
 /* ---- sending datagrams ----
  *
  * The datagrams of a socket are sent in the order of the calls. Those of one continuation, or of the continuations of

@@ -93,9 +93,7 @@ static void on_flushed(void *arg, int64_t result)
         fail_output(grep, result);
         return;
     }
-    if (grep->reader) {
-        loop_reader_resume(grep->reader);
-    }
+    loop_resume(grep->env->loop, grep->lines);
     if (loop_writer_pending(grep->output) > 0) {
         flush(grep);
     }
@@ -116,8 +114,8 @@ static void pass_on(struct grep *grep)
     if (!grep->is_flushing) {
         flush(grep);
     }
-    if (grep->reader && loop_writer_pending(grep->output) >= PENDING_BYTES) {
-        loop_reader_pause(grep->reader);
+    if (loop_writer_pending(grep->output) >= PENDING_BYTES) {
+        loop_pause(grep->env->loop, grep->lines);
     }
 }
 

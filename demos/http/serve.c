@@ -101,7 +101,7 @@ static void await_request(struct connection *connection)
 {
     http_reading_begin(connection->reading);
     set_deadline(connection, patience_ns);
-    loop_reader_resume(connection->reader);
+    loop_resume(connection->serving->env->loop, connection->lines);
 }
 
 static void on_answered(void *arg, int64_t error)
@@ -128,7 +128,7 @@ static void answer(struct connection *connection, int status)
         loop_scope_fail(connection->peer->scope, -ENOMEM);
         return;
     }
-    loop_reader_pause(connection->reader);
+    loop_pause(serving->env->loop, connection->lines);
     connection->is_answering = true;
     connection->is_closing = !request->keep_alive || serving->is_stopping;
     file_answer(scope, &(struct file_answer){.dir = serving->dir,

@@ -22,7 +22,7 @@ static void on_drained(void *arg, int64_t result)
     struct mover *mover = arg;
 
     if (result == 0) {
-        loop_stream_resume(mover->env->loop, mover->stream);
+        loop_resume(mover->env->loop, mover->stream);
     }
 }
 
@@ -38,7 +38,7 @@ static void on_data(void *arg, int64_t result, struct loop_chunk *chunk)
     }
     loop_write_chunk(mover->env->out, chunk, (size_t)result, NULL, NULL);
     if (loop_sink_queued(mover->env->out) > ENOUGH) {
-        loop_stream_pause(mover->env->loop, mover->stream);
+        loop_pause(mover->env->loop, mover->stream);
         loop_sink_wait_drained(mover->env->out, on_drained, mover);
     }
 }

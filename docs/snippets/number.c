@@ -13,6 +13,8 @@
 struct numbering {
     struct loop_reader *reader;
     struct loop_writer *writer;
+    struct loop *loop;
+    loop_job lines;
     unsigned count;
 };
 
@@ -21,7 +23,7 @@ static void on_drained(void *arg, int64_t result)
     struct numbering *numbering = arg;
 
     if (result == 0) {
-        loop_reader_resume(numbering->reader);
+        loop_resume(numbering->loop, numbering->lines);
     }
 }
 
@@ -35,7 +37,7 @@ static void on_line(void *arg, int64_t result)
     }
     loop_writer_print(numbering->writer, "%6u  %s\n", ++numbering->count, loop_reader_data(numbering->reader, NULL));
     if (loop_writer_is_full(numbering->writer)) {
-        loop_reader_pause(numbering->reader);
+        loop_pause(numbering->loop, numbering->lines);
         loop_writer_wait_drained(numbering->writer, on_drained, numbering);
     }
 }
@@ -49,7 +51,8 @@ static int start(struct loop_env *env, void *arg)
     if (!numbering->reader || !numbering->writer) {
         return -ENOMEM;
     }
-    loop_reader_lines(numbering->reader, on_line, numbering);
+    numbering->loop = env->loop;
+    numbering->lines = loop_reader_lines(numbering->reader, on_line, numbering);
     return 0;
 }
 

@@ -107,9 +107,15 @@ void loop_job_cancel_by_backend(struct loop *loop, struct loop_job *job)
     loop->backend->cancel(loop, job);
 }
 
+/* Whether nothing is left of the job but its continuation. */
+static bool has_result(const struct loop_job *job)
+{
+    return job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
+}
+
 bool loop_job_cancel(struct loop *loop, struct loop_job *job)
 {
-    if (job->is_cancelled || (job->where == LOOP_AT_RUN_QUEUE && !job->is_backends)) {
+    if (job->is_cancelled || has_result(job)) {
         return false;
     }
     job->is_cancelled = true;
@@ -126,6 +132,30 @@ int loop_cancel(struct loop *loop, loop_job id)
     }
     struct loop_job *job = loop_job_find(loop, id);
     return job && loop_job_cancel(loop, job) ? 0 : -ENOENT;
+}
+
+int loop_pause(struct loop *loop, loop_job id)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    struct loop_job *job = loop_job_find(loop, id);
+    if (!job || has_result(job)) {
+        return -ENOENT;
+    }
+    return job->kind->pause ? job->kind->pause(loop, job) : -EINVAL;
+}
+
+int loop_resume(struct loop *loop, loop_job id)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return -EINVAL;
+    }
+    struct loop_job *job = loop_job_find(loop, id);
+    if (!job || has_result(job)) {
+        return -ENOENT;
+    }
+    return job->kind->resume ? job->kind->resume(loop, job) : -EINVAL;
 }
 
 int loop_daemon(struct loop *loop, loop_job id)

@@ -93,9 +93,10 @@ struct loop_job_kind {
     void (*yield)(struct loop *loop, struct loop_job *job);
     /* The chunk for which it stood in line has come, and is the job's. */
     void (*got_chunk)(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk);
-    /* A stream's: hold it back, and let it go on. Both are idempotent, and only called while it has no result. */
-    void (*pause)(struct loop *loop, struct loop_job *job);
-    void (*resume)(struct loop *loop, struct loop_job *job);
+    /* A stream's: hold it back, and let it go on. Idempotent, return 0 or -ENOENT, and are only called while it has no
+     * result. NULL in both: the job is no stream, or one that can not be held back. */
+    int (*pause)(struct loop *loop, struct loop_job *job);
+    int (*resume)(struct loop *loop, struct loop_job *job);
     /* It has become a daemon. NULL: nothing else has to. */
     void (*made_daemon)(struct loop *loop, struct loop_job *job);
     /* The result of an operation is less than what was asked for, or may be: the job goes on with the rest, which it
@@ -157,8 +158,11 @@ struct loop_job {
     struct loop_hnode in_fd; /* in fd->jobs */
     union {
         struct {
-            loop_cancel_fn *on_cancel;
-            void *cancel_arg;
+            union {
+                loop_cancel_fn *on_cancel;
+                const struct loop_stream_ops *ops; /* of a promise that is a stream */
+            };
+            void *arg;
         } promise;
         struct {
             struct loop_chunk **where_to;

@@ -165,20 +165,22 @@ static void cancel_stream(struct loop *loop, struct loop_job *job)
 }
 
 /* One that waits for a chunk wants none now: others shall have it. */
-static void pause_stream(struct loop *loop, struct loop_job *job)
+static int pause_stream(struct loop *loop, struct loop_job *job)
 {
     loop_stream_of(job)->is_paused = true;
     if (job->where == LOOP_AT_CHUNK_LINE) {
         park(job, LOOP_AT_OWNER);
     }
     loop_stream_give_reserved(loop, loop_stream_of(job));
+    return 0;
 }
 
-static void resume_stream(struct loop *loop, struct loop_job *job)
+static int resume_stream(struct loop *loop, struct loop_job *job)
 {
     if (loop_stream_unpause(loop_stream_of(job)) && job->where != LOOP_AT_WAIT) {
         try_soon(loop, job);
     }
+    return 0;
 }
 
 static const struct loop_job_kind stream_kind = {.name = "stream",

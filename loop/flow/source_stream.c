@@ -243,21 +243,23 @@ static void cancel(struct loop *loop, struct loop_job *job)
     }
 }
 
-static void pause_stream(struct loop *loop, struct loop_job *job)
+static int pause_stream(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     state->stream.is_paused = true;
     if (state->wants_chunk && !job->is_cancelled) {
         loop_cancel(loop, state->inner);
     }
+    return 0;
 }
 
-static void resume_stream(struct loop *loop, struct loop_job *job)
+static int resume_stream(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     if (loop_stream_unpause(&state->stream) && !state->inner && job->where == LOOP_AT_OWNER) {
         go_on_soon(loop, job);
     }
+    return 0;
 }
 
 static const struct loop_job_kind stream_kind = {.name = "stream",

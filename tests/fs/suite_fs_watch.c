@@ -101,6 +101,67 @@ LOOP_TEST(fs_watch_ends_when_cancelled)
     END;
 }
 
+LOOP_TEST(fs_watch_paused_says_that_events_were_lost)
+{
+    static const char *directory;
+    static loop_job job;
+
+    BEGIN;
+    directory = enter_directory();
+    job = START(loop_fs_watch(NULL, env->cwd, ".", on_event, NULL));
+    CHECK_IS(loop_pause(env->loop, job), 0); /* before it has begun */
+    CHECK_IS(loop_resume(env->loop, job), 0);
+    WAIT_UNTIL(watched.begun == 1);
+    CHECK_IS(loop_pause(env->loop, job), 0);
+    CHECK_IS(loop_pause(env->loop, job), 0);
+    CHECK_IS(loop_resume(env->loop, job), 0);
+    put("nothing_was_lost", "");
+    WAIT_UNTIL(watched.events == 2);
+    CHECK_TEXT(trace_text(), "created nothing_was_lost\nfinished nothing_was_lost\n");
+    CHECK_IS(loop_pause(env->loop, job), 0);
+    put("lost", "");
+    AWAIT(turns(env->scope, 10, GO));
+    CHECK_IS(watched.events, 2);
+    CHECK_IS(loop_resume(env->loop, job), 0);
+    CHECK_IS(loop_resume(env->loop, job), 0);
+    put("again", "");
+    CHECK_IS(watched.events, 2);
+    WAIT_UNTIL(watched.events == 5);
+    CHECK_TEXT(trace_text(), "created nothing_was_lost\nfinished nothing_was_lost\n"
+                             "overflow \ncreated again\nfinished again\n");
+    CHECK_IS(loop_pause(env->loop, job), 0);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(watched.ends == 1);
+    CHECK_IS(watched.end, -ECANCELED);
+    CHECK_IS(loop_pause(env->loop, job), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, job), -ENOENT);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_watch_paused_begins_and_ends)
+{
+    static const char *directory;
+    static loop_job job;
+
+    BEGIN;
+    directory = enter_directory();
+    CHECK_IS(mkdir("dir", 0755), 0);
+    job = START(loop_fs_watch(NULL, env->cwd, "dir", on_event, NULL));
+    CHECK_IS(loop_pause(env->loop, job), 0);
+    AWAIT(turns(env->scope, 10, GO));
+    CHECK_IS(watched.begun, 0);
+    CHECK_IS(loop_resume(env->loop, job), 0);
+    WAIT_UNTIL(watched.begun == 1);
+    CHECK_IS(loop_pause(env->loop, job), 0);
+    CHECK_IS(rmdir("dir"), 0);
+    WAIT_UNTIL(watched.ends == 1);
+    CHECK_IS(watched.end, 0);
+    CHECK_IS(watched.events, 0);
+    leave_directory(directory);
+    END;
+}
+
 static loop_job cancelled_inside;
 
 static void cancel_inside(void *env, int64_t result, const struct loop_watch_event *event)

@@ -234,7 +234,7 @@ static struct {
 
 static void on_stream_resume(void *part, int64_t result)
 {
-    loop_stream_resume(stream.part->env->loop, stream.stream);
+    loop_resume(stream.part->env->loop, stream.stream);
     mixed_failed(part, result);
 }
 
@@ -248,7 +248,7 @@ static void on_chunk(void *track, int64_t result, struct loop_chunk *chunk)
     }
     mixed_started(loop_write_chunk(stream.onward, chunk, (size_t)result, MIXED(part, mixed_done, part)));
     if (stream.chunks++ == 2) {
-        loop_stream_pause(part->env->loop, stream.stream);
+        loop_pause(part->env->loop, stream.stream);
         mixed_started(loop_sleep(part->scope, 0, MIXED(part, on_stream_resume, part)));
     }
 }

@@ -167,7 +167,7 @@ static void cancel_at_second(struct heard *heard)
 static void pause_at_second(struct heard *heard)
 {
     if (heard->n == 2) {
-        CHECK_IS(loop_datagram_pause(heard->socket), 0);
+        CHECK_IS(loop_pause(the_env->loop, the_stream), 0);
     }
 }
 
@@ -229,23 +229,25 @@ LOOP_TEST(paused_inside_its_continuation_the_rest_is_kept)
 
     BEGIN;
     server = bound(env->scope, "udp:127.0.0.1:0", &address);
-    CHECK_IS(loop_datagram_pause(server), -ENOENT);
-    CHECK_IS(loop_datagram_resume(server), -ENOENT);
     client = plain("udp:127.0.0.1:0", &client_at);
     send_letters(client, &address, "abcd");
-    START(listen_with(&heard, server));
+    the_env = env;
+    the_stream = START(listen_with(&heard, server));
     WAIT_UNTIL(heard.n == 2);
     AWAIT(turns(env->scope, 5, GO));
     send_letters(client, &address, "ef");
     AWAIT(turns(env->scope, 5, GO));
     CHECK_IS(heard.n, 2);
-    CHECK_IS(loop_datagram_pause(server), 0);
-    CHECK_IS(loop_datagram_resume(server), 0);
-    CHECK_IS(loop_datagram_resume(server), 0);
+    CHECK_IS(loop_pause(env->loop, the_stream), 0);
+    CHECK_IS(loop_resume(env->loop, the_stream), 0);
+    CHECK_IS(loop_resume(env->loop, the_stream), 0);
     CHECK_IS(heard.n, 2);
     WAIT_UNTIL(heard.n == 6);
     CHECK(memcmp(heard.first, "abcdef", 6) == 0);
     loop_datagram_close(server);
+    WAIT_UNTIL(heard.ends);
+    CHECK_IS(loop_pause(env->loop, the_stream), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, the_stream), -ENOENT);
     close(client);
     END;
 }
@@ -261,6 +263,7 @@ LOOP_TEST(cancelled_while_it_is_paused_the_rest_is_handed_out)
     server = bound(env->scope, "udp:127.0.0.1:0", &address);
     client = plain("udp:127.0.0.1:0", &client_at);
     send_letters(client, &address, "abcd");
+    the_env = env;
     the_stream = START(listen_with(&heard, server));
     WAIT_UNTIL(heard.n == 2);
     AWAIT(turns(env->scope, 3, GO));
@@ -344,7 +347,8 @@ LOOP_TEST(in_a_scope_that_is_cancelled_nothing_begins)
     scope = loop_scope_open(env->scope, ONCE(&ended));
     server = bound(scope, "udp:127.0.0.1:0", &address);
     loop_scope_cancel(scope);
-    START(listen_with(&heard, server));
+    the_env = env;
+    the_stream = START(listen_with(&heard, server));
     CHECK_IS(loop_datagram_put(server, &address, "x", 1), -ECANCELED);
     START(loop_datagram_send(server, &address, "x", 1, ONCE(&sent)));
     CHECK_IS(loop_datagram_open(scope, &options, &other), -ECANCELED);

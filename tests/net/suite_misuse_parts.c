@@ -80,8 +80,6 @@ MISUSE(loop_datagram_address, "socket is NULL", loop_datagram_address(NULL, &add
 MISUSE(loop_datagram_fd, "socket is NULL", loop_datagram_fd(NULL) == NULL)
 MISUSE(loop_datagram_close, "socket is NULL", loop_datagram_close(NULL) == -EINVAL)
 MISUSE(loop_datagram_stream, "socket is NULL", loop_datagram_stream(NULL, FN) == 0)
-MISUSE(loop_datagram_pause, "socket is NULL", loop_datagram_pause(NULL) == -EINVAL)
-MISUSE(loop_datagram_resume, "socket is NULL", loop_datagram_resume(NULL) == -EINVAL)
 MISUSE(loop_datagram_put, "socket is NULL", loop_datagram_put(NULL, NULL, "", 1) == -EINVAL)
 MISUSE(loop_datagram_put_from, "socket is NULL", loop_datagram_put_from(NULL, NULL, NULL, "", 1) == -EINVAL)
 MISUSE(loop_datagram_send, "socket is NULL", loop_datagram_send(NULL, NULL, "", 1, FN) == 0)

@@ -86,8 +86,30 @@ static void cancel_lines(struct loop *loop, struct loop_job *job)
     }
 }
 
-static const struct loop_job_kind lines_kind = {
-    .name = "buffered read of lines", .cancel = cancel_lines, .backend_done = run_lines};
+static int pause_lines(struct loop *loop, struct loop_job *job)
+{
+    (void)loop;
+    (*loop_reader_of(job))->operation.is_paused = true;
+    return 0;
+}
+
+static int resume_lines(struct loop *loop, struct loop_job *job)
+{
+    struct loop_reader *reader = *loop_reader_of(job);
+    struct loop_reader_operation *operation = &reader->operation;
+    bool was_paused = operation->is_paused;
+    operation->is_paused = false;
+    if (was_paused && !operation->is_delivering && !reader->inner && job->where != LOOP_AT_RUN_QUEUE) {
+        nudge(loop, job);
+    }
+    return 0;
+}
+
+static const struct loop_job_kind lines_kind = {.name = "buffered read of lines",
+                                                .cancel = cancel_lines,
+                                                .backend_done = run_lines,
+                                                .pause = pause_lines,
+                                                .resume = resume_lines};
 
 loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
 {
@@ -110,45 +132,4 @@ loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg)
         loop_reader_let_go(reader);
     }
     return id;
-}
-
-/* The job of loop_reader_lines, or NULL where it isn't running or has its result. */
-static struct loop_job *find_lines(const struct loop_reader *reader)
-{
-    struct loop_job *job = loop_reader_running(reader);
-    bool has_result = job && job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
-    return job && job->kind == &lines_kind && !has_result ? job : NULL;
-}
-
-int loop_reader_pause(struct loop_reader *reader)
-{
-    if (!loop_reader_is_good(reader, __func__)) {
-        return -EINVAL;
-    }
-    LOOP_CHECK_THREAD(reader->loop);
-    struct loop_job *job = find_lines(reader);
-    if (!job) {
-        return -ENOENT;
-    }
-    reader->operation.is_paused = true;
-    return 0;
-}
-
-int loop_reader_resume(struct loop_reader *reader)
-{
-    if (!loop_reader_is_good(reader, __func__)) {
-        return -EINVAL;
-    }
-    LOOP_CHECK_THREAD(reader->loop);
-    struct loop_job *job = find_lines(reader);
-    if (!job) {
-        return -ENOENT;
-    }
-    struct loop_reader_operation *operation = &reader->operation;
-    bool was_paused = operation->is_paused;
-    operation->is_paused = false;
-    if (was_paused && !operation->is_delivering && !reader->inner && job->where != LOOP_AT_RUN_QUEUE) {
-        nudge(reader->loop, job);
-    }
-    return 0;
 }

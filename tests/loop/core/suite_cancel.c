@@ -46,8 +46,8 @@ LOOP_TEST(p04_what_never_was_says_enoent)
     CHECK_IS(loop_cancel(env->loop, UINT64_MAX), -ENOENT);
     CHECK_IS(loop_daemon(env->loop, UINT64_MAX), -ENOENT);
     CHECK_IS(loop_resolve(env->loop, UINT64_MAX, 0), -ENOENT);
-    CHECK_IS(loop_stream_pause(env->loop, UINT64_MAX), -ENOENT);
-    CHECK_IS(loop_stream_resume(env->loop, 0), -ENOENT);
+    CHECK_IS(loop_pause(env->loop, UINT64_MAX), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, 0), -ENOENT);
     END;
 }
 

@@ -311,7 +311,7 @@ static loop_job block_paused_stream(struct blocked *this)
 {
     loop_job job = block_stream(this);
 
-    CHECK_IS(loop_stream_pause(loop_scope_loop(this->scope), job), 0);
+    CHECK_IS(loop_pause(loop_scope_loop(this->scope), job), 0);
     CHECK_IS(send(this->peer, "x", 1, 0), 1);
     return job;
 }

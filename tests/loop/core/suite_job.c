@@ -560,3 +560,29 @@ LOOP_TEST(p23_bad_arguments_get_einval)
     CHECK_IS(result, -EINVAL);
     END;
 }
+
+LOOP_TEST(p23_only_streams_can_be_paused)
+{
+    static struct loop_flow *flows[2];
+    static struct once read, sleep;
+    static loop_job jobs[2];
+    static char buffer[4];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    jobs[0] = START(loop_read(&flows[0]->source, buffer, 4, ONCE(&read)));
+    jobs[1] = START(loop_sleep(env->scope, LOOP_NEVER, ONCE(&sleep)));
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_IS(loop_pause(env->loop, jobs[i]), -EINVAL);
+        CHECK_IS(loop_resume(env->loop, jobs[i]), -EINVAL);
+    }
+    CHECK_IS(loop_pause(env->loop, 0), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, UINT64_MAX), -ENOENT);
+    CHECK_IS(loop_cancel(env->loop, jobs[0]), 0);
+    WAIT_UNTIL(read.count == 1);
+    CHECK_IS(loop_pause(env->loop, jobs[0]), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, jobs[0]), -ENOENT);
+    CHECK_IS(loop_cancel(env->loop, jobs[1]), 0);
+    WAIT_UNTIL(sleep.count == 1);
+    END;
+}

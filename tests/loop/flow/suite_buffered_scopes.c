@@ -207,7 +207,7 @@ static int make_mistake(struct loop_env *env, void *which)
     case WRITER_TWICE: loop_writer_destroy(writer); break;
     case READ_AFTER: result = loop_reader_line(reader, NULL, NULL) ? 1 : loop_reader_consume(reader, 1); break;
     case WRITE_AFTER: result = loop_writer_append(writer, "x", 1); break;
-    case NULL_READER: result = loop_reader_all(NULL, NULL, NULL) ? 1 : loop_reader_pause(NULL); break;
+    case NULL_READER: result = loop_reader_all(NULL, NULL, NULL) ? 1 : loop_reader_consume(NULL, 1); break;
     case NULL_WRITER: result = loop_writer_flush(NULL, NULL, NULL) ? 1 : loop_writer_print(NULL, "x"); break;
     case NULL_SOURCE: result = loop_reader_create(NULL, 0) ? 1 : -EINVAL; break;
     case NULL_SINK: result = loop_writer_create(NULL, 0) ? 1 : -EINVAL; break;

@@ -162,7 +162,7 @@ static void on_drained(void *unused, int64_t result)
     (void)unused;
     if (result == 0) {
         feed.resumes++;
-        loop_stream_resume(feed.loop, feed.stream);
+        loop_resume(feed.loop, feed.stream);
     }
 }
 
@@ -177,7 +177,7 @@ static void on_data(void *unused, int64_t result, struct loop_chunk *chunk)
     loop_write_chunk(feed.sink, chunk, (size_t)result, NULL, NULL);
     if (loop_sink_queued(feed.sink) > ENOUGH) {
         feed.pauses++;
-        loop_stream_pause(feed.loop, feed.stream);
+        loop_pause(feed.loop, feed.stream);
         loop_sink_wait_drained(feed.sink, on_drained, NULL);
     }
 }

@@ -314,13 +314,13 @@ LOOP_TEST(paused_stream_over_an_own_source_keeps_what_it_has_read)
     keep_all_chunks(env->loop);
     spring_put(&spring, "later", 5);
     AWAIT(turns(env->scope, 3, GO));
-    CHECK_IS(loop_stream_pause(env->loop, stream), 0);
+    CHECK_IS(loop_pause(env->loop, stream), 0);
     AWAIT(turns(env->scope, 3, GO));
     free_all_chunks(env->loop);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(record.length, 0);
     CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
-    CHECK_IS(loop_stream_resume(env->loop, stream), 0);
+    CHECK_IS(loop_resume(env->loop, stream), 0);
     spring_end(&spring);
     WAIT_UNTIL(record.ends);
     CHECK_IS(record.length, 5);

@@ -62,13 +62,14 @@ LOOP_TEST(paused_lines_end_when_their_descriptor_is_destroyed)
     static struct loop_reader *reader;
     static struct once lines;
     static struct loop_fd *fd;
+    static loop_job job;
     static int peer;
 
     BEGIN;
     fd = connection(env->scope, &peer);
     reader = reader_from(fd);
-    START(loop_reader_lines(reader, ONCE(&lines)));
-    CHECK_IS(loop_reader_pause(reader), 0);
+    job = START(loop_reader_lines(reader, ONCE(&lines)));
+    CHECK_IS(loop_pause(env->loop, job), 0);
     loop_fd_destroy(fd);
     AWAIT(turns(env->scope, 4, GO)); /* the kernel has let go of it */
     adopt_newcomers(env->scope);
@@ -77,7 +78,7 @@ LOOP_TEST(paused_lines_end_when_their_descriptor_is_destroyed)
     }
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(lines.count, 0);
-    CHECK_IS(loop_reader_resume(reader), 0);
+    CHECK_IS(loop_resume(env->loop, job), 0);
     WAIT_UNTIL(lines.count);
     CHECK(lines.result == -EBADF || lines.result == -ECANCELED);
     close(peer);
@@ -117,7 +118,7 @@ static loop_job rest_stream;
 static void on_rest(void *loop, int64_t result, struct loop_chunk *chunk)
 {
     if (chunk) {
-        CHECK_IS(loop_stream_pause(loop, rest_stream), 0);
+        CHECK_IS(loop_pause(loop, rest_stream), 0);
     } else {
         once_resumed(&stream_ended, result);
     }
@@ -142,7 +143,7 @@ LOOP_TEST(a_stream_that_outlives_its_reader_reads_no_other)
         others[i] = reader_from(other);
     }
     send_text(other_peer, "of another");
-    CHECK_IS(loop_stream_resume(env->loop, rest_stream), 0);
+    CHECK_IS(loop_resume(env->loop, rest_stream), 0);
     WAIT_UNTIL(stream_ended.count);
     ONCE_IS(stream_ended, -EBADF);
     close(peer);

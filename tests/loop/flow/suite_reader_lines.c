@@ -39,8 +39,8 @@ static void on_line(void *arg, int64_t result)
     }
     lines->count++;
     if (lines->count == lines->pause_at) {
-        CHECK_IS(loop_reader_pause(lines->reader), 0);
-        CHECK_IS(loop_reader_pause(lines->reader), 0);
+        CHECK_IS(loop_pause(loop_scope_loop(loop_reader_source(lines->reader)->scope), lines->job), 0);
+        CHECK_IS(loop_pause(loop_scope_loop(loop_reader_source(lines->reader)->scope), lines->job), 0);
     }
     if (lines->count == lines->cancel_at) {
         CHECK_IS(loop_cancel(loop_scope_loop(loop_reader_source(lines->reader)->scope), lines->job), 0);
@@ -111,13 +111,13 @@ LOOP_TEST(lines_can_be_paused_and_go_on)
     CHECK_TEXT(lines.text, "a|b|");
     AWAIT(loop_reader_line(lines.reader, GO));
     CHECK_IS(result, -EBUSY);
-    CHECK_IS(loop_reader_resume(lines.reader), 0);
-    CHECK_IS(loop_reader_resume(lines.reader), 0);
+    CHECK_IS(loop_resume(env->loop, lines.job), 0);
+    CHECK_IS(loop_resume(env->loop, lines.job), 0);
     CHECK_IS(lines.count, 2);
     WAIT_UNTIL(lines.ends);
     CHECK_TEXT(lines.text, "a|b|c|d|");
-    CHECK_IS(loop_reader_pause(lines.reader), -ENOENT);
-    CHECK_IS(loop_reader_resume(lines.reader), -ENOENT);
+    CHECK_IS(loop_pause(env->loop, lines.job), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, lines.job), -ENOENT);
     CHECK_IS(drip.reads, 2);
     END;
 }
@@ -129,17 +129,17 @@ LOOP_TEST(paused_lines_read_no_more_than_they_had_begun)
 
     BEGIN;
     start_all_lines(&lines, make_gate(&gate, env->scope), 0);
-    CHECK_IS(loop_reader_pause(lines.reader), 0);
+    CHECK_IS(loop_pause(env->loop, lines.job), 0);
     gate_give(&gate, "a\nb");
     AWAIT(turns(env->scope, 5, GO));
     CHECK_IS(lines.count, 0);
     CHECK_IS(gate.reads, 1);
-    CHECK_IS(loop_reader_resume(lines.reader), 0);
+    CHECK_IS(loop_resume(env->loop, lines.job), 0);
     WAIT_UNTIL(lines.count == 1);
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(gate.reads, 2);
-    CHECK_IS(loop_reader_pause(lines.reader), 0);
-    CHECK_IS(loop_reader_resume(lines.reader), 0); /* while it reads: goes on by itself */
+    CHECK_IS(loop_pause(env->loop, lines.job), 0);
+    CHECK_IS(loop_resume(env->loop, lines.job), 0); /* while it reads: goes on by itself */
     gate_give(&gate, "c\n");
     WAIT_UNTIL(lines.count == 2);
     CHECK_TEXT(lines.text, "a|bc|");
@@ -163,7 +163,7 @@ LOOP_TEST(paused_lines_can_be_cancelled_before_and_after_they_are_resumed)
         WAIT_UNTIL(lines.count == 1);
         AWAIT(turns(env->scope, 3, GO));
         if (way == 1) {
-            CHECK_IS(loop_reader_resume(lines.reader), 0);
+            CHECK_IS(loop_resume(env->loop, lines.job), 0);
         }
         CHECK_IS(loop_cancel(env->loop, lines.job), 0);
         CHECK_IS(lines.ends, 0);

@@ -43,8 +43,8 @@ static void pause_after_each(void *unused, int64_t result, struct loop_chunk *ch
     (void)unused;
     record_stream(&paused_record, result, chunk);
     if (chunk) {
-        CHECK_IS(loop_stream_pause(paused_loop, paused_stream), 0);
-        CHECK_IS(loop_stream_pause(paused_loop, paused_stream), 0);
+        CHECK_IS(loop_pause(paused_loop, paused_stream), 0);
+        CHECK_IS(loop_pause(paused_loop, paused_stream), 0);
     }
 }
 
@@ -66,19 +66,19 @@ LOOP_TEST(stream_pauses_and_resumes)
     CHECK_IS(paused_record.chunks, 1);
     while (paused_record.length < 11) {
         seen = paused_record.chunks;
-        CHECK_IS(loop_stream_resume(env->loop, paused_stream), 0);
-        CHECK_IS(loop_stream_resume(env->loop, paused_stream), 0);
+        CHECK_IS(loop_resume(env->loop, paused_stream), 0);
+        CHECK_IS(loop_resume(env->loop, paused_stream), 0);
         CHECK_IS(paused_record.chunks, seen);
         WAIT_UNTIL(paused_record.chunks > seen);
     }
     CHECK(memcmp(bytes, "firstsecond", 11) == 0);
     loop_flow_close(flows[1]);
     AWAIT(turns(env->scope, 5, GO));
-    CHECK_IS(loop_stream_resume(env->loop, paused_stream), 0);
+    CHECK_IS(loop_resume(env->loop, paused_stream), 0);
     WAIT_UNTIL(paused_record.ends);
     CHECK_IS(paused_record.end, 0);
-    CHECK_IS(loop_stream_resume(env->loop, paused_stream), -ENOENT);
-    CHECK_IS(loop_stream_pause(env->loop, paused_stream), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, paused_stream), -ENOENT);
+    CHECK_IS(loop_pause(env->loop, paused_stream), -ENOENT);
     END;
 }
 
@@ -94,7 +94,7 @@ LOOP_TEST(paused_stream_holds_its_peer_back)
     make_pair(fds);
     flow = flow_of(env->scope, fds[0]);
     stream = START(loop_stream(&flow->source, RECORD(&record)));
-    CHECK_IS(loop_stream_pause(env->loop, stream), 0);
+    CHECK_IS(loop_pause(env->loop, stream), 0);
     stuffed = stuff(fds[1]);
     AWAIT(turns(env->scope, 10, GO));
     CHECK_IS(record.chunks, 0);
@@ -117,7 +117,7 @@ LOOP_TEST(paused_stream_can_be_closed)
     BEGIN;
     make_flows(env->scope, flows);
     stream = START(loop_stream(&flows[0]->source, RECORD(&record)));
-    CHECK_IS(loop_stream_pause(env->loop, stream), 0);
+    CHECK_IS(loop_pause(env->loop, stream), 0);
     AWAIT(turns(env->scope, 2, GO));
     loop_flow_close(flows[0]);
     WAIT_UNTIL(record.ends);
@@ -375,7 +375,7 @@ static void stop_inside(void *unused, int64_t result, struct loop_chunk *chunk)
         return;
     }
     if (stopped.pauses) {
-        CHECK_IS(loop_stream_pause(stopped.loop, stopped.job), 0);
+        CHECK_IS(loop_pause(stopped.loop, stopped.job), 0);
     } else if (stopped.stops == 0) {
         CHECK_IS(loop_cancel(stopped.loop, stopped.job), 0);
     }
@@ -437,9 +437,9 @@ LOOP_TEST(stream_paused_in_its_own_continuation_loses_nothing)
         got = stopped.got;
         AWAIT(turns(env->scope, 4, GO));
         CHECK_IS(stopped.got, got); /* nothing comes while it is paused */
-        CHECK_IS(loop_stream_resume(env->loop, stopped.job), 0);
+        CHECK_IS(loop_resume(env->loop, stopped.job), 0);
     }
-    loop_stream_resume(env->loop, stopped.job);
+    loop_resume(env->loop, stopped.job);
     stopped.pauses = false;
     stopped.stops = 1;
     START(loop_shutdown(&flows[1]->sink, NULL, NULL));

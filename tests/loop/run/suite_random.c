@@ -194,7 +194,7 @@ static void on_chunk(void *arg, int64_t result, struct loop_chunk *chunk)
     if (chunk) {
         take(lane, loop_chunk_data(chunk), (size_t)result);
         if (dice(3) == 0) {
-            loop_stream_pause(lane->env->loop, lane->read);
+            loop_pause(lane->env->loop, lane->read);
         }
     } else {
         on_read(lane, result);
@@ -363,9 +363,9 @@ static void play_read(struct lane *lane)
         lane->cancels_read = true;
         loop_cancel(lane->env->loop, lane->read);
     } else if (lane->is_reading && lane->how == STREAM && what == 1) {
-        loop_stream_pause(lane->env->loop, lane->read);
+        loop_pause(lane->env->loop, lane->read);
     } else if (lane->is_reading && lane->how == STREAM) {
-        loop_stream_resume(lane->env->loop, lane->read);
+        loop_resume(lane->env->loop, lane->read);
     }
     if (lane->held && what == 2) {
         CHECK_IS(loop_buffers_recycle(lane->buffers, lane->held), 0);
@@ -407,7 +407,7 @@ static void play(struct lane *lane)
 static void wind_up_stream(struct lane *lane)
 {
     if (loop_region_avail(lane->env->loop) > 0) {
-        loop_stream_resume(lane->env->loop, lane->read);
+        loop_resume(lane->env->loop, lane->read);
     } else {
         lane->cancels_read = true;
         loop_cancel(lane->env->loop, lane->read);
