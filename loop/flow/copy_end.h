@@ -5,11 +5,11 @@
  * Each copy holds both of its descriptors: the source's is the job's fd, the sink's its second, so that closing either
  * ends it, and neither object can go while it runs. What copy_end.c keeps for some of them is in `u.args.extra`.
  */
-#include <loop/core/job.h>
-#include <loop/core/scope.h>
-
 #ifndef LOOP_FLOW_COPY_END_H
 #define LOOP_FLOW_COPY_END_H
+
+#include <loop/core/job.h>
+#include <loop/core/scope.h>
 
 enum loop_copy_side { LOOP_COPY_SOURCE, LOOP_COPY_SINK };
 

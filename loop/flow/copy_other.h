@@ -2,10 +2,10 @@
  *
  * Copies between sources and sinks of any kind, by their own functions.
  */
-#include <loop/core/job.h>
-
 #ifndef LOOP_FLOW_COPY_OTHER_H
 #define LOOP_FLOW_COPY_OTHER_H
+
+#include <loop/core/job.h>
 
 extern const struct loop_job_kind loop_copy_other_kind;
 

@@ -2,10 +2,10 @@
  *
  * Copies from a descriptor that can be waited for to a file.
  */
-#include <loop/core/job.h>
-
 #ifndef LOOP_FLOW_COPY_TO_FILE_H
 #define LOOP_FLOW_COPY_TO_FILE_H
+
+#include <loop/core/job.h>
 
 /* A copy from the job's fd, among whose readers it begins, to its second. */
 extern const struct loop_job_kind loop_copy_to_file_kind;

@@ -2,10 +2,10 @@
  *
  * Copies between two descriptors that can be waited for. Both kinds begin among the readers of the job's fd.
  */
-#include <loop/core/job.h>
-
 #ifndef LOOP_FLOW_DESCRIPTOR_COPY_H
 #define LOOP_FLOW_DESCRIPTOR_COPY_H
+
+#include <loop/core/job.h>
 
 /* A copy from a descriptor to itself, in a small job. */
 extern const struct loop_job_kind loop_copy_echo_kind;

@@ -2,11 +2,11 @@
  *
  * Streams over descriptors that can be waited for.
  */
-#include <loop/core/fd.h>
-#include <loop/core/scope.h>
-
 #ifndef LOOP_FLOW_DESCRIPTOR_STREAM_H
 #define LOOP_FLOW_DESCRIPTOR_STREAM_H
+
+#include <loop/core/fd.h>
+#include <loop/core/scope.h>
 
 /* Starts a stream over `fd` in `scope`; results and cancel as loop_stream. */
 loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg);

@@ -2,11 +2,11 @@
  *
  * Copies from one regular file to another.
  */
-#include <loop/core/fd.h>
-#include <loop/core/job.h>
-
 #ifndef LOOP_FLOW_FILE_COPY_H
 #define LOOP_FLOW_FILE_COPY_H
+
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
 
 extern const struct loop_job_kind loop_file_copy_kind;
 

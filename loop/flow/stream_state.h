@@ -2,12 +2,12 @@
  *
  * What the jobs of both kinds of streams begin with, and how they lend what has been read.
  */
+#ifndef LOOP_FLOW_STREAM_STATE_H
+#define LOOP_FLOW_STREAM_STATE_H
+
 #include <loop/core/dispatch.h>
 #include <loop/core/job.h>
 #include <loop/core/region.h>
-
-#ifndef LOOP_FLOW_STREAM_STATE_H
-#define LOOP_FLOW_STREAM_STATE_H
 
 struct loop_stream {
     struct loop_chunk *first, *last; /* read, not delivered yet */

@@ -2,10 +2,10 @@
  *
  * Turns: which of several operations on a descriptor the kernel has.
  */
-#include <loop/core/job.h>
-
 #ifndef LOOP_BACKEND_URING_ORDER_H
 #define LOOP_BACKEND_URING_ORDER_H
+
+#include <loop/core/job.h>
 
 /* Takes the turn for the job. Returns true when the kernel may have it now. Otherwise the job waits in the descriptor's
  * line (LOOP_AT_RING_LINE) and is started when its turn comes. */

@@ -3,11 +3,11 @@
  * Files as sources and sinks: reads, writes and the shutdown of a descriptor that can't be polled, and the two lines in
  * which they wait for their turn.
  */
-#include <loop/core/fd.h>
-#include <loop/core/job.h>
-
 #ifndef LOOP_FLOW_DESCRIPTOR_FILE_H
 #define LOOP_FLOW_DESCRIPTOR_FILE_H
+
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
 
 extern const struct loop_job_kind loop_file_read_kind, loop_file_write_kind, loop_file_shutdown_kind;
 

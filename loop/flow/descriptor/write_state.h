@@ -2,13 +2,13 @@
  *
  * The state of a write to a descriptor: which of its bytes are next, and what the descriptor's queue counts of it.
  */
+#ifndef LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
+#define LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
+
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/ready.h>
 #include <loop/ground/list.h>
-
-#ifndef LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
-#define LOOP_FLOW_DESCRIPTOR_WRITE_STATE_H
 
 /* Returns the vectors of a write. */
 static inline const struct iovec *loop_write_vectors(const struct loop_write_state *write)

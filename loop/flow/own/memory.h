@@ -3,10 +3,10 @@
  * Sources and sinks without a descriptor: the ones that are initialized in memory of the caller's, and what kind they
  * are.
  */
-#include <loop/core/scope.h>
-
 #ifndef LOOP_FLOW_OWN_MEMORY_H
 #define LOOP_FLOW_OWN_MEMORY_H
+
+#include <loop/core/scope.h>
 
 /* Initializes a source that is at its end. */
 void loop_null_source_init(struct loop_source *source, struct loop_scope *scope);

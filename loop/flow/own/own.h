@@ -4,11 +4,11 @@
  * error that the next read of a source returns, the queue of a sink. The address of the source or sink finds its
  * record, which exists while there is something to keep, at most until the scope has ended.
  */
-#include <loop/core/scope.h>
-#include <loop/ground/list.h>
-
 #ifndef LOOP_FLOW_OWN_OWN_H
 #define LOOP_FLOW_OWN_OWN_H
+
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
 
 struct loop_own {
     uint64_t id;     /* must be first (slab.h) */

@@ -3,11 +3,11 @@
  * The rest of a reader as a source: what the parts below the readers have to know of it. That is whether a source is
  * one, how to keep its reader, and what a debug build says of a reader that has been freed.
  */
-#include <loop/core/log.h>
-#include <loop/core/scope.h>
-
 #ifndef LOOP_FLOW_OWN_REST_H
 #define LOOP_FLOW_OWN_REST_H
+
+#include <loop/core/log.h>
+#include <loop/core/scope.h>
 
 struct loop_rest;
 

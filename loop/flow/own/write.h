@@ -2,10 +2,10 @@
  *
  * Writes to sinks of the program's own, and what chooses between those and other sinks.
  */
-#include <loop/core/region.h>
-
 #ifndef LOOP_FLOW_OWN_WRITE_H
 #define LOOP_FLOW_OWN_WRITE_H
+
+#include <loop/core/region.h>
 
 /* What to write: the one vector `single` where `n_iov` is 0. */
 struct loop_own_bytes {
