@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Each operation as one system call: on the loop's thread, where it must not wait, or on a thread of the pool, where it
- * may.
+ * Each operation as one system call: without waiting on the loop's thread, or blocking on a thread of the pool.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -24,16 +23,16 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-/* How often an open is tried that a rename in its path has disturbed. */
+/* How often an open is retried that fails because of renames in its path. */
 #define OPEN_TRIES 1000
 
-/* A system call's answer as a result. */
+/* Converts the return value of a system call to a result: -errno if it failed. */
 static int64_t outcome(int64_t answer)
 {
     return answer < 0 ? -errno : answer;
 }
 
-/* The events of `events` that are there now, or that come unasked. */
+/* Returns the events that poll(2) finds now: those of `events`, and those that are always reported. Or -errno. */
 static int polled(int number, short events)
 {
     struct pollfd entry = {.fd = number, .events = events};
@@ -43,7 +42,7 @@ static int polled(int number, short events)
 
 /* ---- reading and writing ---- */
 
-/* The job's bytes as vectors. Empty ones in front are left out: what is shortened is the first. */
+/* Returns the job's bytes as vectors, without empty ones in front: the hard mode shortens the first. */
 static const struct iovec *vectors(const struct loop_job *job, struct iovec *single, int *n)
 {
     const struct loop_move_args *args = &job->u.args.move;
@@ -61,7 +60,7 @@ static const struct iovec *vectors(const struct loop_job *job, struct iovec *sin
     return iov;
 }
 
-/* The same for a file, where the hard mode is up to us. */
+/* Returns the bytes of a job on a file as vectors. Applies the hard mode, which loop_io_… applies for streams. */
 static const struct iovec *file_vectors(const struct loop_job *job, struct iovec *single, int *n)
 {
     const struct iovec *iov = vectors(job, single, n);
@@ -82,16 +81,15 @@ static size_t total_length(const struct iovec *iov, int n)
     return total;
 }
 
-/* After a short read of a regular file: whether the file ends there. What isn't a regular file may be short anywhere.
- */
+/* Whether a short read ended at the end of the file. Files that are not regular may have short reads anywhere. */
 static bool file_ends_at(int number, int64_t offset)
 {
     struct stat status;
     return loop_kernel_fstat(number, &status) || !S_ISREG(status.st_mode) || offset >= status.st_size;
 }
 
-/* A call that doesn't wait for the disk: for reads what is in the page cache, for writes what there is room for there.
- * What goes past the cache (O_DIRECT) waits in any case, and some file systems can't tell beforehand. */
+/* Reads from, or writes to, the page cache without waiting for the disk. Returns -EAGAIN when it would wait. O_DIRECT
+ * always waits, and some file systems do not support RWF_NOWAIT. */
 static int64_t move_now(struct loop_fd *fd, bool is_output, const struct iovec *iov, int n, int64_t offset)
 {
     if (fd->is_direct || (is_output ? fd->writes_wait : fd->reads_wait)) {
@@ -129,8 +127,7 @@ int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len)
     return result;
 }
 
-/* Takes what is in the page cache, if all of it is; otherwise the whole read is for a thread that may wait for the
- * disk. */
+/* Reads from the page cache if it has all the bytes. Otherwise returns -EAGAIN: a thread then does the whole read. */
 static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, int64_t offset)
 {
     int number = fd->number;
@@ -148,7 +145,8 @@ static int64_t read_cached(struct loop_fd *fd, const struct iovec *iov, int n, i
     return -EAGAIN;
 }
 
-/* A source and a sink take what O_DIRECT doesn't. The operations of the low level tell what the system call says. */
+/* Retries a read or write that O_DIRECT has refused in aligned pieces, for kinds that take unaligned ones: sources and
+ * sinks. Operations of the low level return the error. */
 static int64_t as_of_flow(const struct loop_job *job, const struct iovec *iov, int n, int64_t result)
 {
     if (result != -EINVAL || !job->fd->is_direct || !job->kind->takes_unaligned) {
@@ -197,7 +195,7 @@ static int64_t try_write(struct loop_job *job, bool may_block)
 
 /* ---- sockets ---- */
 
-/* What doesn't come from the byte stream: urgent data, and the errors of what was sent. */
+/* Input that is not in the byte stream: urgent data, and errors of sent data. */
 #define OTHER_INPUT (MSG_OOB | MSG_ERRQUEUE)
 
 static bool has_unread_for(const struct loop_job *job, int flags)
@@ -222,8 +220,8 @@ static int64_t move_once(const struct loop_job *job, size_t done)
                                    : outcome(loop_kernel_recv(job->fd->number, data, len, flags));
 }
 
-/* MSG_WAITALL on a byte stream means to go on until all is there, across any number of waits: how far it got is kept in
- * `done`, and is the result when an error or the end comes in between. */
+/* Receives or sends. MSG_WAITALL on a byte stream continues until all bytes are moved, across any number of waits.
+ * `done` counts them, and is the result if an error or the end comes before. */
 static int64_t try_socket(struct loop_job *job, bool may_block)
 {
     (void)may_block;
@@ -245,7 +243,7 @@ static int64_t try_socket(struct loop_job *job, bool may_block)
     return done > 0 && !waits ? done : result;
 }
 
-/* Unread bytes as a message: without an address, descriptors or flags, which those that read them had. */
+/* Receives unread bytes as a message, without an address, descriptors or flags: the first reader got those. */
 static int64_t unread_message(const struct loop_job *job, struct msghdr *header, int flags)
 {
     header->msg_namelen = 0;
@@ -266,7 +264,8 @@ static int64_t try_message(struct loop_job *job, bool may_block)
                                        : outcome(loop_kernel_recvmsg(job->fd->number, &request->header, flags));
 }
 
-/* Somebody else's listener may be a blocking one, and no flag makes a single accept not wait: it is asked first. */
+/* Accepts one connection. Polls a borrowed listener first: it may be blocking, and accept4(2) has no flag against that.
+ */
 static int64_t try_accept(struct loop_job *job, bool may_block)
 {
     (void)may_block;
@@ -278,7 +277,7 @@ static int64_t try_accept(struct loop_job *job, bool may_block)
                                        SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
-/* A borrowed socket that is a blocking one is made nonblocking for the length of the call. */
+/* Calls connect(2). A borrowed socket that is blocking is made nonblocking for the duration of the call. */
 static int64_t connect_without_waiting(const struct loop_job *job)
 {
     int number = job->fd->number;
@@ -294,9 +293,9 @@ static int64_t connect_without_waiting(const struct loop_job *job)
     return result;
 }
 
-/* -EAGAIN before it has begun is connect's own: a Unix listener's backlog is full. It is the result, as in the
- * ring: nothing tells when there is room. Once begun, the call is made again when there is something to hear: it tells
- * the outcome, and leaves the socket in the state that the ring leaves it in. */
+/* Connects. -EAGAIN of the first call is the result, as in the ring: the backlog of a Unix listener is full, and no
+ * event reports room. After EINPROGRESS, connect(2) is called again when the socket is ready. It returns the outcome,
+ * and leaves the socket in the same state as the ring does. */
 static int64_t try_connect(struct loop_job *job, bool may_block)
 {
     (void)may_block;
@@ -341,9 +340,7 @@ static bool is_pipe(const struct loop_fd *fd)
     return fd->is_byte_stream && fd->write_by != LOOP_IO_SOCKET;
 }
 
-/* SPLICE_F_NONBLOCK is for the pipe; the other end heeds its own flag. One of somebody else's that may be blocking gets
- * no more at a time than it has room for once it polls writable. (On a thread of the pool the other end is a file.) */
-/* Unread bytes, on a thread: to a file. */
+/* Writes unread bytes to a file, on a thread of the pool. */
 static int64_t splice_block(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
@@ -355,6 +352,9 @@ static int64_t splice_block(const struct loop_job *job)
                                                           : loop_kernel_pwrite(to, data, len, args->splice.to_offset));
 }
 
+/* Splices. SPLICE_F_NONBLOCK applies to the pipe only; the other end follows its own O_NONBLOCK. A borrowed one may be
+ * blocking, so it gets only as many bytes as it has room for when it polls writable. On a thread the other end is a
+ * file. */
 static int64_t try_splice(struct loop_job *job, bool may_block)
 {
     struct loop_op_args *args = &job->u.args;
@@ -371,7 +371,7 @@ static int64_t try_splice(struct loop_job *job, bool may_block)
                                       to_offset == LOOP_CURRENT ? NULL : &to_offset, len, SPLICE_F_NONBLOCK));
 }
 
-/* A kernel or a filter that has no openat2 has openat, which does the same when no resolve flags are asked for. */
+/* Calls openat2(2), or openat(2) where a kernel or a filter has no openat2 and no resolve flags are asked for. */
 static int64_t open_once(const struct loop_open_request *request, uint64_t more_flags)
 {
     struct open_how how = request->how;
@@ -393,13 +393,13 @@ static int64_t open_undisturbed(const struct loop_open_request *request, uint64_
         result = open_once(request, more_flags);
     }
     if (result == -EAGAIN && more_flags && !is_for_cache) {
-        result = open_once(request, 0); /* somebody has a lease on the file: this waits until it is given up */
+        result = open_once(request, 0); /* the file has a lease: this blocks until it is released */
     }
     return result;
 }
 
-/* O_NONBLOCK keeps the open of a fifo from waiting for the other end; afterwards it is taken off again. With O_PATH
- * nothing is opened that could wait. */
+/* Opens. O_NONBLOCK, cleared afterwards, keeps the open of a fifo from waiting for the other end. O_PATH opens nothing
+ * that could wait. */
 static int64_t try_open(struct loop_job *job, bool may_block)
 {
     (void)may_block;
@@ -428,7 +428,7 @@ static int64_t try_fsync(struct loop_job *job, bool may_block)
                                                  : loop_kernel_fsync(job->fd->number));
 }
 
-/* ---- whether -EAGAIN is the result ---- */
+/* ---- loop_attempt_is_final ---- */
 
 static bool open_is_final(const struct loop_job *job)
 {
@@ -447,7 +447,8 @@ static bool message_is_final(const struct loop_job *job)
 
 /* ---- the table ---- */
 
-/* The multishot receive has its own way in direct.c, and work and copies run in pool.c. */
+/* How an operation is tried. Operations without a row: recv_multishot is in direct.c, work and copies bring functions
+ * of their own for the pool. */
 struct try_row {
     int64_t (*try)(struct loop_job *job, bool may_block);
     bool (*is_final)(const struct loop_job *job); /* loop_attempt_is_final; NULL: never */
@@ -485,9 +486,8 @@ int64_t loop_attempt(struct loop_job *job, bool may_block)
     return result;
 }
 
-/* The pool keeps the order of reads at a regular file's position. But a file that is made while it is read, as some in
- * /proc, which claim to be empty and don't know RWF_NOWAIT, may have nothing for as long as it likes: only the ring can
- * cancel such a read. */
+/* The pool keeps the order of reads at a regular file's position. But some files in /proc, which have size 0 and no
+ * RWF_NOWAIT, are generated as they are read, and a read may block for ever. Only the ring can cancel such a read. */
 bool loop_file_is_for_thread(const struct loop_fd *fd)
 {
     struct stat status;

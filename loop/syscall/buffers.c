@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-/* A buffer that doesn't come out of the group's memory. */
+/* A buffer outside of the group's memory. */
 struct borrowed {
     struct loop_hnode link;
     max_align_t bytes[];

@@ -8,19 +8,18 @@
 #include <loop/core/loop.h>
 #include <loop/ground/list.h>
 
-/* A group of provided buffers. A stack of free ones serves system calls; on the ring the kernel has the free ones
- * instead. */
+/* A group of provided buffers. For system calls the free ones are on a stack; on the ring the kernel has them. */
 struct loop_buffers {
     struct loop *loop;
     unsigned count;
     size_t size_bytes;
     char *memory;    /* count * size_bytes */
-    unsigned n_free; /* how many the kernel, or the stack, has */
+    unsigned n_free; /* free buffers, on the stack or in the kernel */
     uint16_t *free_stack;
     bool *is_lent;              /* by index */
     void *ring;                 /* the backend's */
     uint16_t group_id;          /* the backend's */
-    struct loop_hlist borrowed; /* buffers made for unread bytes: buffers.c */
+    struct loop_hlist borrowed; /* buffers allocated for unread bytes */
 };
 
 /* Makes the stack of the group's buffers that are not lent. Also called for a group that the ring does not accept, or

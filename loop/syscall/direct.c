@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Operations served by system calls: at once where the descriptor is ready, from its wait lists when it isn't, and by
- * the pool where they could block. The whole of the epoll backend, and what the ring refuses.
+ * Operations served by system calls: at once if the descriptor is ready, later from its wait lists if it is not, and on
+ * the pool if the call could block.
  *
- * A result that comes up inside the call that started the operation, or inside a cancel, waits in the run queue.
+ * A result that is known inside the call that starts or cancels an operation waits in the run queue.
  */
 #include <loop/core/backend.h>
 #include <loop/core/dispatch.h>
@@ -30,7 +30,7 @@
 #include <limits.h>
 #include <linux/sockios.h>
 
-/* The shares of one turn, so that one busy descriptor doesn't hold up the others. */
+/* Limits per turn, so that one busy descriptor does not delay the others. */
 #define ACCEPTS_PER_TURN 64
 #define RECVS_PER_TURN 32
 
@@ -54,7 +54,7 @@ static enum loop_attempt accept_many(struct loop *loop, struct loop_job *job)
         }
         loop_job_emit(loop, job, result, NULL);
         if (job->where != LOOP_AT_WAIT) {
-            return LOOP_ATTEMPT_MOVED; /* cancelled meanwhile */
+            return LOOP_ATTEMPT_MOVED; /* it was cancelled by its continuation */
         }
     }
     return LOOP_ATTEMPT_MORE;
@@ -69,7 +69,7 @@ static int64_t receive(const struct loop_job *job, void *data, size_t len, int f
     return n < 0 ? -errno : n;
 }
 
-/* No buffer is free. That matters only when there is something to receive. */
+/* Handles a group without free buffers: ends with -ENOBUFS if there is something to receive. */
 static enum loop_attempt starve(struct loop_job *job)
 {
     char byte;
@@ -80,7 +80,7 @@ static enum loop_attempt starve(struct loop_job *job)
     return done_with(job, result > 0 ? -ENOBUFS : result);
 }
 
-/* Unread bytes, in memory beside the group's, which the ring may have. */
+/* Delivers unread bytes in a borrowed buffer, because the kernel may have the group. */
 static enum loop_attempt receive_unread(struct loop *loop, struct loop_job *job)
 {
     struct loop_buffers *buffers = job->u.args.receive.buffers;
@@ -98,7 +98,7 @@ static enum loop_attempt receive_unread(struct loop *loop, struct loop_job *job)
     return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_MOVED;
 }
 
-/* The ring has the group, and there are no unread bytes any more: the job goes on there. */
+/* Moves the job to the ring, which has the group, when there are no unread bytes left. */
 static enum loop_attempt return_to_ring(struct loop *loop, struct loop_job *job)
 {
     loop_list_remove(&job->link);
@@ -147,7 +147,7 @@ static enum loop_attempt receive_many(struct loop *loop, struct loop_job *job)
     return attempt;
 }
 
-/* Never tried here: its continuation may only be resumed by the dispatch. */
+/* Starts a multishot job. It is not tried here, because only the dispatch may resume its continuation. */
 static void start_multishot(struct loop *loop, struct loop_job *job)
 {
     if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET) {
@@ -159,8 +159,8 @@ static void start_multishot(struct loop *loop, struct loop_job *job)
 
 /* ---- splice ---- */
 
-/* Which end isn't ready. A file always is. So is what was shut down: the call says so, but poll(2) doesn't say of a
- * full Unix socket that there is nothing to wait for. */
+/* Returns the end that is not ready. A file is always ready. So is a socket that was shut down: splice(2) returns the
+ * error, while poll(2) reports a full Unix socket as not writable. */
 static enum loop_splice_side find_blocked(const struct loop_job *job)
 {
     const struct loop_fd *from = job->fd, *to = job->u.args.second;
@@ -176,7 +176,7 @@ static enum loop_splice_side find_blocked(const struct loop_job *job)
     return ends[1].fd >= 0 && !ends[1].revents ? LOOP_SPLICE_DESTINATION : LOOP_SPLICE_NOWHERE;
 }
 
-/* Waits for an end that has been found not to be ready. */
+/* Moves the job to the wait list of an end that is not ready. */
 static void wait_for_side(struct loop *loop, struct loop_job *job, enum loop_splice_side side)
 {
     loop_list_remove(&job->link);
@@ -190,7 +190,7 @@ static void wait_for_side(struct loop *loop, struct loop_job *job, enum loop_spl
     }
 }
 
-/* Unread bytes are not in the kernel: they are written, like other bytes. */
+/* Writes unread bytes to the destination, because the kernel does not have them. */
 static int64_t splice_unread(struct loop_job *job)
 {
     const struct loop_block *first = loop_unread_first(job->fd);
@@ -200,7 +200,7 @@ static int64_t splice_unread(struct loop_job *job)
     return n;
 }
 
-/* A thread of the pool has tried to write them to a file. */
+/* Ends a splice of unread bytes to a file. What the thread has not written becomes unread again. */
 static void unread_spliced(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_block *block = job->u.args.extra;
@@ -213,7 +213,7 @@ static void unread_spliced(struct loop *loop, struct loop_job *job, int64_t resu
 static const struct loop_job_kind unread_splice_kind = {
     .name = "operation", .cancel = loop_job_cancel_by_backend, .backend_done = unread_spliced, .size = LOOP_JOB_LARGE};
 
-/* One with a file goes to the pool when its pipe is ready, because the disk may take its time. */
+/* Hands a splice with a file to the pool, once its pipe is ready, because the disk may block. */
 static enum loop_attempt splice_by_thread(struct loop *loop, struct loop_job *job)
 {
     if (!job->u.args.extra && loop_unread_is_for(job->fd, job->u.args.splice.from_offset)) {
@@ -234,8 +234,8 @@ static bool is_at_mark(const struct loop_fd *fd)
     return loop_fd_reads_by(fd) == LOOP_IO_SOCKET && loop_kernel_ioctl(fd->number, SIOCATMARK, &is_at) == 0 && is_at;
 }
 
-/* splice(2) doesn't pass the mark of urgent data: it says that there is nothing, or the end. recv(2) does. What the
- * pipe doesn't take of the piece becomes unread. `*side` is what to wait for where nothing was moved. */
+/* Moves bytes past the mark of urgent data by recv(2), because splice(2) stops there and reports no bytes, or the end.
+ * Bytes that do not fit into the pipe become unread. Stores in `*side` the end to wait for if nothing was moved. */
 static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_splice_side *side)
 {
     struct loop_block *block = loop_kernel_malloc(sizeof *block + PIPE_BUF);
@@ -257,7 +257,7 @@ static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_spli
     return written;
 }
 
-/* Both ends are ready. Where it still has to wait, `*side` is what for. */
+/* Splices between two ends that are ready. Returns -EAGAIN with the end to wait for in `*side` if nothing was moved. */
 static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kept, enum loop_splice_side *side)
 {
     int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
@@ -268,8 +268,8 @@ static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kep
     return result;
 }
 
-/* Asks before it tries: a fifo that never had a writer looks like one at its end, and a splice doesn't say which end it
- * would have to wait for. */
+/* Tries a splice. Polls both ends first: a fifo that never had a writer looks like one at its end to splice(2), which
+ * also does not report which end is not ready. */
 static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
 {
     enum loop_splice_side side = find_blocked(job);
@@ -295,7 +295,7 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
-/* Behind others who wait for the source; a file's list is the flow's own. */
+/* Starts a splice, behind others that wait for the source. The list of a file belongs to its source. */
 static void start_splice(struct loop *loop, struct loop_job *job)
 {
     job->u.args.splice.side = LOOP_SPLICE_NOWHERE;
@@ -307,7 +307,7 @@ static void start_splice(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* A thread has found the pipe no longer ready: the splice waits for it again. */
+/* Ends a splice that a thread has done. If the pipe was not ready any more, the splice waits for it again. */
 static void splice_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (result == -EAGAIN && !job->is_cancelled) {
@@ -323,9 +323,10 @@ const struct loop_job_kind loop_splice_kind = {.name = "operation",
                                                .backend_done = splice_done,
                                                .size = LOOP_JOB_LARGE};
 
-/* ---- what waits for one descriptor ---- */
+/* ---- operations that wait for one descriptor ---- */
 
-/* What needs no readiness to have an answer: a socket's operation on something else, and a read of nothing. */
+/* Whether the operation has a result without readiness: a socket's operation on something else, or a read of 0 bytes.
+ */
 static bool is_answered_at_once(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -335,15 +336,16 @@ static bool is_answered_at_once(const struct loop_job *job)
     return !row->is_output && !row->takes_vectors && job->u.args.move.len == 0;
 }
 
-/* What doesn't come from the byte stream waits behind nobody who waits for that. */
+/* Whether the operation takes input that is not in the byte stream. It does not wait behind those that read the stream.
+ */
 static bool is_other_input(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     return row->is_message && !row->is_output && job->u.args.message.flags & (MSG_OOB | MSG_ERRQUEUE);
 }
 
-/* Whether a system call may tell more than is known. Before the first event of a socket only a call can; a pipe's end
- * must not be looked at before its first event, see attempt_splice. */
+/* Whether a system call may succeed. Before the first event of a socket only a call can tell. A pipe must not be read
+ * before its first event; see attempt_splice. */
 static bool may_be_ready(const struct loop_job *job, uint32_t event)
 {
     const struct loop_fd *fd = job->fd;
@@ -378,15 +380,15 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
     loop_ready_wait(loop, fd, job, event);
 }
 
-/* A read at the file's position keeps its place among the operations that use it: it is only tried here when none is
- * under way, or there are unread bytes, which come before all that those read. */
+/* Whether a read of a file may be tried on the loop's thread. At the file's position it keeps its order: only if no
+ * other operation moves the position, or if there are unread bytes, which come first. */
 static bool may_try_cache(const struct loop_job *job)
 {
     bool moves_position = job->u.args.move.offset == LOOP_CURRENT && !loop_fd_has_unread(job->fd);
     return !loop_op_table[job->op].is_output && (!moves_position || !loop_fd_is_moving(job->fd));
 }
 
-/* The try has found out what the ring's backend didn't know when it passed the job on. */
+/* Whether the ring should do the read after all: the try has found that the file does not support RWF_NOWAIT. */
 static bool belongs_to_ring(const struct loop_job *job, bool read_before)
 {
     return job->is_otherwise && job->fd->reads_wait && !read_before && !loop_op_table[job->op].is_output &&
@@ -422,7 +424,8 @@ static void start_move(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* Always among the pollers, also for one event only: whoever polls waits for nobody, and nobody for him. */
+/* Starts a poll. It waits in the list of polls, also for a single event: polls and other operations do not wait for
+ * each other. */
 static void start_poll(struct loop *loop, struct loop_job *job)
 {
     loop_ready_wait(loop, job->fd, job, job->u.args.poll.events | POLLERR);
@@ -443,7 +446,7 @@ void loop_direct_start(struct loop *loop, struct loop_job *job)
 
 /* ---- cancelling ---- */
 
-/* What had been moved before is told, P5. */
+/* Returns the result of a cancelled job: the bytes moved so far, if any (P5). */
 static int64_t cancelled_result(const struct loop_job *job)
 {
     bool counts = loop_op_table[job->op].is_message && job->u.args.message.done > 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the parts that serve operations by system calls know of each other, beside core.h.
+ * Operations served by system calls.
  */
 #ifndef LOOP_SYSCALL_DIRECT_H
 #define LOOP_SYSCALL_DIRECT_H
@@ -8,15 +8,17 @@
 #include <loop/core/job.h>
 #include <loop/syscall/attempt.h>
 
-/* Tries an operation that waits for its descriptor: the `attempt` of kinds of operations. */
+/* Tries an operation that waits for its descriptor. The `attempt` of kinds of operations. */
 enum loop_attempt loop_direct_attempt(struct loop *loop, struct loop_job *job);
 
-/* The kind of LOOP_OP_SPLICE, which waits for one of its ends or the other. */
+/* The kind of LOOP_OP_SPLICE, which waits for one of its two ends. */
 extern const struct loop_job_kind loop_splice_kind;
 
-/* Serves a job's operation by system calls. The whole epoll backend, and what the ring refuses. */
+/* Starts the job's operation by system calls. The epoll backend starts all operations so, the ring's those that the
+ * ring does not serve. May be called from anywhere: a result that is known at once waits in the run queue. */
 void loop_direct_start(struct loop *loop, struct loop_job *job);
 
+/* Cancels a job that loop_direct_start has taken. */
 void loop_direct_cancel(struct loop *loop, struct loop_job *job);
 
 #endif

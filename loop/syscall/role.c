@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a socket is for: a listener has connections, any other socket has bytes. The kernel wakes nobody who waits for
- * what will never come, and the backends would find the mistake at different times. So it is looked for before a job
- * waits. What has been found out is kept in the descriptor, so that this is asked once.
+ * What a socket is for: a listener has connections, other sockets have bytes. An operation of the other sort would wait
+ * for ever, or fail at different times on different backends. So this is checked before a job waits. The descriptor
+ * keeps the answer, so that the kernel is asked once.
  */
 #include <loop/core/fd.h>
 #include <loop/kernel/socket.h>
@@ -16,7 +16,7 @@ static int64_t error_of(ssize_t n)
     return n < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
 }
 
-/* One that is connected stays so until its end. */
+/* Whether the socket is connected. It then stays so until it is closed. */
 static bool is_connected(struct loop_fd *fd)
 {
     struct sockaddr_storage address;
@@ -25,14 +25,12 @@ static bool is_connected(struct loop_fd *fd)
     return !fd->may_listen;
 }
 
-/* A byte that has come is left there. */
 int64_t loop_role_ask_reading(struct loop_fd *fd)
 {
     char byte;
     return is_connected(fd) ? 0 : error_of(loop_kernel_recv(fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT));
 }
 
-/* Nothing is sent by what isn't connected. */
 int64_t loop_role_ask_writing(struct loop_fd *fd)
 {
     return is_connected(fd) ? 0 : error_of(loop_kernel_send(fd->number, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL));
@@ -43,7 +41,7 @@ int64_t loop_role_ask_accepting(struct loop_fd *fd)
     int answer = 0;
     socklen_t len = sizeof answer;
     if (loop_kernel_getsockopt(fd->number, SOL_SOCKET, SO_ACCEPTCONN, &answer, &len)) {
-        return -EAGAIN; /* it isn't known; to ask accept4(2) could wait */
+        return -EAGAIN; /* unknown; accept4(2) could block */
     }
     fd->is_listener = answer != 0;
     if (fd->is_listener) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * shutdown(2), and what has to be told of it.
+ * shutdown(2) of a descriptor that jobs may wait for.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -13,14 +13,14 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* Operations of the kernel's that wait for room. */
+/* Whether the job, which the kernel has, waits for room. */
 static bool waits_for_room(const struct loop_job *job)
 {
     return loop_op_table[job->op].moves_output;
 }
 
-/* The kernel doesn't tell those that wait for room on a socket that there will be none, nor all that wait for bytes:
- * they try again, and the call says so. */
+/* The kernel does not wake jobs that wait for room on the socket, nor all that wait for bytes. They are tried again,
+ * and their calls return the error. */
 int64_t loop_fd_shut_down(struct loop *loop, struct loop_fd *fd, int how)
 {
     if (loop_kernel_shutdown(fd->number, how)) {

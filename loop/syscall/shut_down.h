@@ -7,7 +7,7 @@
 
 #include <loop/core/fd.h>
 
-/* shutdown(2): 0 or -errno. What waits for bytes or room ends. */
+/* Calls shutdown(2) and ends the jobs that wait for bytes or room which will not come. Returns 0 or -errno. */
 int64_t loop_fd_shut_down(struct loop *loop, struct loop_fd *fd, int how);
 
 #endif
