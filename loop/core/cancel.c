@@ -4,7 +4,6 @@
  * by step in the settling after a continuation: daemons, hooks, descriptors, on_end.
  */
 #include <loop/core/cancel.h>
-#include <loop/core/check.h>
 #include <loop/core/close.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>

@@ -3,12 +3,8 @@
  * Checks of what public functions are given, and the lines that a debug build stops with.
  */
 #include <loop/core/check.h>
-#include <loop/core/fd.h>
 #include <loop/core/log.h>
 #include <loop/core/loop.h>
-#include <loop/core/region.h>
-#include <loop/core/scope.h>
-#include <loop/ground/poison.h>
 #include <loop/ground/slab.h>
 #include <loop/kernel/process.h>
 #include <loop/kernel/thread.h>
@@ -29,7 +25,7 @@ bool loop_bad_null(const char *function, const char *name)
 }
 
 #if NORIA_DEBUG
-__attribute__((format(printf, 2, 3))) static void stop_gone(const char *function, const char *format, ...)
+void loop_stop_gone(const char *function, const char *format, ...)
 {
     char what[128 + LOOP_PLACE_TEXT_SIZE];
     va_list values;
@@ -39,75 +35,21 @@ __attribute__((format(printf, 2, 3))) static void stop_gone(const char *function
     loop_misuse(NULL, function, what, "do not use the pointer after that");
 }
 
-/* Slot and generation, as loop_dump writes them. A freed slot has the next generation already. */
-static unsigned slot_of(uint64_t id)
-{
-    return (unsigned)(id & (LOOP_SLAB_MAX - 1));
-}
-
-static unsigned long long generation_of(uint64_t id)
-{
-    return (unsigned long long)((id & ~LOOP_SLAB_FREE) >> LOOP_SLAB_INDEX_BITS) - (id & LOOP_SLAB_FREE ? 1 : 0);
-}
-
 void loop_stop_destroyed(const char *function, const char *kind, uint64_t id, const struct loop_place *destroyed)
 {
     char place[LOOP_PLACE_TEXT_SIZE];
     if (destroyed->function) {
         loop_place_format(destroyed, place);
-        stop_gone(function, "the %s %u.%llu was destroyed by %s", kind, slot_of(id), generation_of(id), place);
+        loop_stop_gone(function, "the %s %u.%llu was destroyed by %s", kind, loop_slab_slot_of(id),
+                       loop_slab_generation_of(id), place);
     } else {
-        stop_gone(function, "the %s %u.%llu went with its scope, which has ended", kind, slot_of(id),
-                  generation_of(id));
+        loop_stop_gone(function, "the %s %u.%llu went with its scope, which has ended", kind, loop_slab_slot_of(id),
+                       loop_slab_generation_of(id));
     }
 }
 #endif
 
-LOOP_LOOKS_AT_FREED bool loop_bad_scope(const struct loop_scope *scope, const char *function)
-{
-#if NORIA_DEBUG
-    if (scope && scope->opened.function) {
-        char place[LOOP_PLACE_TEXT_SIZE];
-        struct loop_place opened = scope->opened;
-        loop_place_format(&opened, place);
-        stop_gone(function, "the scope %u.%llu, opened by %s, has ended", slot_of(scope->id), generation_of(scope->id),
-                  place);
-    } else if (scope) {
-        stop_gone(function, "the scope %u.%llu has ended", slot_of(scope->id), generation_of(scope->id));
-    }
-#endif
-    return scope ? false : loop_bad_null(function, "scope");
-}
-
-LOOP_LOOKS_AT_FREED bool loop_bad_fd(const struct loop_fd *fd, const char *function)
-{
-#if NORIA_DEBUG
-    if (fd && fd->destroyed.function) {
-        char place[LOOP_PLACE_TEXT_SIZE];
-        struct loop_place destroyed = fd->destroyed;
-        loop_place_format(&destroyed, place);
-        stop_gone(function, "the descriptor %d was destroyed by %s", fd->was_number, place);
-    } else if (fd) {
-        stop_gone(function, "the descriptor %d went with its scope, which has ended", fd->was_number);
-    }
-#endif
-    return fd ? false : loop_bad_null(function, "descriptor");
-}
-
-bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function)
-{
-#if NORIA_DEBUG
-    if (chunk) {
-        char place[LOOP_PLACE_TEXT_SIZE];
-        loop_place_format(&chunk->freed, place);
-        stop_gone(function, "the chunk %zu was given back%s%s", (size_t)chunk->index,
-                  chunk->freed.function ? " by " : "", chunk->freed.function ? place : "");
-    }
-#endif
-    return chunk ? false : loop_bad_null(function, "chunk");
-}
-
-/* ---- for parts ---- */
+/* ---- arguments ---- */
 
 bool loop_check_pointer(const void *pointer, const char *name, const char *function)
 {
@@ -117,34 +59,6 @@ bool loop_check_pointer(const void *pointer, const char *name, const char *funct
         loop_misuse(NULL, function, what, "give the address of one");
     }
     return pointer != NULL;
-}
-
-bool loop_check_scope(const struct loop_scope *scope, const char *function)
-{
-    return loop_scope_is_good(scope, function);
-}
-
-bool loop_check_fd(const struct loop_fd *fd, const char *function)
-{
-    return loop_fd_is_good(fd, function);
-}
-
-/* The memory of a scope that has ended is kept for a while in a debug build, and so is its slot. */
-LOOP_LOOKS_AT_FREED bool loop_check_object(const void *object, size_t scope_at, const char *kind, const char *function)
-{
-    if (!object) {
-        return loop_bad_null(function, kind);
-    }
-#if NORIA_DEBUG
-    const struct loop_scope *scope = *(struct loop_scope *const *)(const void *)((const char *)object + scope_at);
-    if (loop_is_freed(scope)) {
-        stop_gone(function, "the %s went with its scope %u.%llu, which has ended", kind, slot_of(scope->id),
-                  generation_of(scope->id));
-    }
-#else
-    (void)scope_at;
-#endif
-    return true;
 }
 
 /* ---- loops ---- */
@@ -211,7 +125,7 @@ static bool is_live(const struct loop *loop)
 void loop_check_thread(const struct loop *loop, const char *function)
 {
     if (!is_live(loop)) {
-        stop_gone(function, "the loop %p has ended", (const void *)loop);
+        loop_stop_gone(function, "the loop %p has ended", (const void *)loop);
     }
     if (loop_kernel_gettid() == loop->thread_id) {
         return;

@@ -8,10 +8,8 @@
 #ifndef LOOP_CORE_CHECK_H
 #define LOOP_CORE_CHECK_H
 
-#include <loop/core/fd.h>
 #include <loop/core/log.h>
-#include <loop/core/region.h>
-#include <loop/core/scope.h>
+#include <loop/core/loop.h>
 
 /* Stops a debug build when the loop has ended, or the call is made on a thread other than the loop's. */
 #if NORIA_DEBUG
@@ -25,15 +23,17 @@ static inline void loop_check_thread(const struct loop *loop, const char *functi
 #endif
 #define LOOP_CHECK_THREAD(loop) loop_check_thread(loop, __func__)
 
-/* Stop a debug build: what is wrong with the object is found out here. They return false, and are called as if they
- * returned nothing, so that a compiler keeps no register for what follows. */
+/* Stops a debug build: what is wrong with the object is found out here. Like all loop_bad_… it returns false, and is
+ * called as if it returned nothing, so that a compiler keeps no register for what follows. */
 __attribute__((cold)) bool loop_bad_loop(const struct loop *loop, const char *function);
-__attribute__((cold)) bool loop_bad_scope(const struct loop_scope *scope, const char *function);
-__attribute__((cold)) bool loop_bad_fd(const struct loop_fd *fd, const char *function);
-__attribute__((cold)) bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function);
 
 /* For arguments of other kinds: that one is NULL. */
 __attribute__((cold)) bool loop_bad_null(const char *function, const char *name);
+
+#if NORIA_DEBUG
+/* Stops with a line that says what became of an object. */
+void loop_stop_gone(const char *function, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#endif
 
 static inline bool loop_is_freed(const void *object)
 {
@@ -47,36 +47,6 @@ static inline bool loop_is_good(const struct loop *loop, const char *function)
         return false;
     }
     loop_check_thread(loop, function);
-    return true;
-}
-
-static inline bool loop_scope_is_good(const struct loop_scope *scope, const char *function)
-{
-    if (!scope || loop_is_freed(scope)) {
-        (void)loop_bad_scope(scope, function);
-        return false;
-    }
-    loop_check_thread(scope->loop, function);
-    return true;
-}
-
-static inline bool loop_fd_is_good(const struct loop_fd *fd, const char *function)
-{
-    if (!fd || loop_is_freed(fd)) {
-        (void)loop_bad_fd(fd, function);
-        return false;
-    }
-    loop_check_thread(fd->scope->loop, function);
-    return true;
-}
-
-/* A chunk that is owned or lent. */
-static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char *function)
-{
-    if (!chunk || chunk->state == LOOP_CHUNK_FREE) {
-        (void)loop_bad_chunk(chunk, function);
-        return false;
-    }
     return true;
 }
 

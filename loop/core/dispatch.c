@@ -21,7 +21,6 @@
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/kernel/memory.h>
-#include <loop/syscall/attempt.h>
 
 /* A descriptor that is always ready may try so often in one turn before the others have theirs. */
 #define ATTEMPTS_PER_TURN 16

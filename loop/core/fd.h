@@ -102,11 +102,6 @@ struct loop_fd {
 #endif
 };
 
-/* Whether the kernel can tell when there is something to read or write: epoll refuses what it can't (epoll_ctl(2),
- * EPERM), and nothing else asks the question. 1, 0, or -errno. The same on both backends, so that a device is the same
- * thing on both; it takes no descriptor. */
-int loop_can_poll(const struct loop *loop, int number);
-
 /* Whether an operation is under way that may move the file's position: what is tried beside it would overlap it. */
 static inline bool loop_fd_is_moving(const struct loop_fd *fd)
 {
@@ -133,6 +128,26 @@ static inline bool loop_fd_is_file(const struct loop_fd *fd)
 static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
 {
     return loop_slab_find(&loop->fds, id);
+}
+
+/* Whether anything is kept for its next reads; see unread.h. */
+static inline bool loop_fd_has_unread(const struct loop_fd *fd)
+{
+    return fd->read_by == LOOP_IO_UNREAD;
+}
+
+/* ---- checks: see check.h ---- */
+
+__attribute__((cold)) bool loop_bad_fd(const struct loop_fd *fd, const char *function);
+
+static inline bool loop_fd_is_good(const struct loop_fd *fd, const char *function)
+{
+    if (!fd || loop_is_freed(fd)) {
+        (void)loop_bad_fd(fd, function);
+        return false;
+    }
+    loop_check_thread(fd->scope->loop, function);
+    return true;
 }
 
 #endif

@@ -4,7 +4,6 @@
  * that lines of several threads and processes do not mix.
  */
 #include <loop/core/log.h>
-#include <loop/core/loop.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/process.h>

@@ -9,7 +9,6 @@
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/core/ready.h>
-#include <loop/core/unread.h>
 #include <loop/ground/list.h>
 #include <loop/kernel/event.h>
 

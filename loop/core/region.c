@@ -262,3 +262,18 @@ bool loop_region_is_fixed(const struct loop *loop)
     }
     return loop->backend->region_is_fixed && loop->backend->region_is_fixed(loop);
 }
+
+/* ---- checks ---- */
+
+bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function)
+{
+#if NORIA_DEBUG
+    if (chunk) {
+        char place[LOOP_PLACE_TEXT_SIZE];
+        loop_place_format(&chunk->freed, place);
+        loop_stop_gone(function, "the chunk %zu was given back%s%s", (size_t)chunk->index,
+                       chunk->freed.function ? " by " : "", chunk->freed.function ? place : "");
+    }
+#endif
+    return chunk ? false : loop_bad_null(function, "chunk");
+}

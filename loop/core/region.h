@@ -5,6 +5,7 @@
 #ifndef LOOP_CORE_REGION_H
 #define LOOP_CORE_REGION_H
 
+#include <loop/core/check.h>
 #include <loop/core/loop.h>
 
 struct loop_chunk {
@@ -52,6 +53,20 @@ static inline size_t loop_chunk_place(const struct loop_chunk *chunk)
 static inline void *loop_chunk_memory(const struct loop_chunk *chunk)
 {
     return chunk->loop->region.memory + loop_chunk_place(chunk);
+}
+
+/* ---- checks: see check.h ---- */
+
+__attribute__((cold)) bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function);
+
+/* A chunk that is owned or lent. */
+static inline bool loop_chunk_is_good(const struct loop_chunk *chunk, const char *function)
+{
+    if (!chunk || chunk->state == LOOP_CHUNK_FREE) {
+        (void)loop_bad_chunk(chunk, function);
+        return false;
+    }
+    return true;
 }
 
 #endif

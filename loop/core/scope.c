@@ -11,6 +11,7 @@
 #include <loop/ground/poison.h>
 #include <loop/ground/slab.h>
 #include <loop/kernel/memory.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -334,4 +335,46 @@ void loop_scope_fd_closed(struct loop_scope *scope)
     if (scope->state == LOOP_SCOPE_CLOSING && scope->unclosed == 0) {
         loop_scope_look_at(scope);
     }
+}
+
+/* ---- checks ---- */
+
+LOOP_LOOKS_AT_FREED bool loop_bad_scope(const struct loop_scope *scope, const char *function)
+{
+#if NORIA_DEBUG
+    if (scope && scope->opened.function) {
+        char place[LOOP_PLACE_TEXT_SIZE];
+        struct loop_place opened = scope->opened;
+        loop_place_format(&opened, place);
+        loop_stop_gone(function, "the scope %u.%llu, opened by %s, has ended", loop_slab_slot_of(scope->id),
+                       loop_slab_generation_of(scope->id), place);
+    } else if (scope) {
+        loop_stop_gone(function, "the scope %u.%llu has ended", loop_slab_slot_of(scope->id),
+                       loop_slab_generation_of(scope->id));
+    }
+#endif
+    return scope ? false : loop_bad_null(function, "scope");
+}
+
+bool loop_check_scope(const struct loop_scope *scope, const char *function)
+{
+    return loop_scope_is_good(scope, function);
+}
+
+/* The memory of a scope that has ended is kept for a while in a debug build, and so is its slot. */
+LOOP_LOOKS_AT_FREED bool loop_check_object(const void *object, size_t scope_at, const char *kind, const char *function)
+{
+    if (!object) {
+        return loop_bad_null(function, kind);
+    }
+#if NORIA_DEBUG
+    const struct loop_scope *scope = *(struct loop_scope *const *)(const void *)((const char *)object + scope_at);
+    if (loop_is_freed(scope)) {
+        loop_stop_gone(function, "the %s went with its scope %u.%llu, which has ended", kind,
+                       loop_slab_slot_of(scope->id), loop_slab_generation_of(scope->id));
+    }
+#else
+    (void)scope_at;
+#endif
+    return true;
 }

@@ -5,6 +5,7 @@
 #ifndef LOOP_CORE_SCOPE_H
 #define LOOP_CORE_SCOPE_H
 
+#include <loop/core/check.h>
 #include <loop/core/loop.h>
 
 #include <assert.h>
@@ -120,5 +121,19 @@ void loop_scope_put_if_unkept(struct loop_scope *scope);
 struct loop_scope *loop_scope_next(const struct loop_scope *top, const struct loop_scope *scope, unsigned *depth);
 
 void loop_hooks_init(struct loop *loop);
+
+/* ---- checks: see check.h ---- */
+
+__attribute__((cold)) bool loop_bad_scope(const struct loop_scope *scope, const char *function);
+
+static inline bool loop_scope_is_good(const struct loop_scope *scope, const char *function)
+{
+    if (!scope || loop_is_freed(scope)) {
+        (void)loop_bad_scope(scope, function);
+        return false;
+    }
+    loop_check_thread(scope->loop, function);
+    return true;
+}
 
 #endif

@@ -2,7 +2,6 @@
  *
  * Unread bytes and kept errors; see unread.h. The bytes are a list of blocks, the one put last first.
  */
-#include <loop/core/check.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>

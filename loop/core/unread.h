@@ -50,12 +50,6 @@ size_t loop_unread_length(const struct loop_fd *fd);
 /* The descriptor's end: frees what nobody wants any more. */
 void loop_unread_finish(struct loop_fd *fd);
 
-/* Whether anything is kept. */
-static inline bool loop_fd_has_unread(const struct loop_fd *fd)
-{
-    return fd->read_by == LOOP_IO_UNREAD;
-}
-
 /* Whether a read that is given `offset` gets what is kept: those at an offset of their own don't. */
 static inline bool loop_unread_is_for(const struct loop_fd *fd, int64_t offset)
 {

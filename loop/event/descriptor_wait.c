@@ -2,7 +2,6 @@
  *
  * Waiting for a descriptor to come free, for those who are at the limit.
  */
-#include <loop/core/check.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/core/scope.h>

@@ -4,7 +4,6 @@
  * by loop_scope_on_cancel. A debug build names the scopes that only holds keep open and whose holder is not told; and
  * the descriptors of scopes that are to end which only loop_fd_use keeps open.
  */
-#include <loop/core/check.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/log.h>

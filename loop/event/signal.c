@@ -7,7 +7,6 @@
  * which keeps and counts it as it does for every blocked signal, and is read when the next job comes. The mask is
  * brought up to date just before each read, so that a continuation that listens again at once costs no system call.
  */
-#include <loop/core/check.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
@@ -18,7 +17,6 @@
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/signal.h>
-#include <loop/syscall/attempt.h>
 
 #include <errno.h>
 #include <time.h>

@@ -16,7 +16,6 @@
 #include <loop/flow/copy_to_file.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/ground/list.h>
-#include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 
 #include <errno.h>

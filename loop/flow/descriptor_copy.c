@@ -15,7 +15,6 @@
 #include <loop/flow/copy_end.h>
 #include <loop/flow/descriptor_copy.h>
 #include <loop/ground/list.h>
-#include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 
 #include <errno.h>

@@ -14,7 +14,6 @@
 #include <loop/flow/descriptor_stream.h>
 #include <loop/flow/stream_state.h>
 #include <loop/ground/list.h>
-#include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 #include <loop/syscall/role.h>
 

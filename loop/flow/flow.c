@@ -2,7 +2,6 @@
  *
  * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
  */
-#include <loop/core/check.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/log.h>

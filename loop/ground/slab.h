@@ -133,6 +133,17 @@ static inline unsigned loop_slab_mark_of(uint64_t id)
     return (unsigned)(id >> LOOP_SLAB_MARK_SHIFT) & ((1u << LOOP_SLAB_MARK_BITS) - 1);
 }
 
+/* The slot and the generation in an id, for people to read. A freed slot has the next generation already. */
+static inline unsigned loop_slab_slot_of(uint64_t id)
+{
+    return (unsigned)(id & (LOOP_SLAB_MAX - 1));
+}
+
+static inline unsigned long long loop_slab_generation_of(uint64_t id)
+{
+    return (unsigned long long)((id & ~LOOP_SLAB_FREE) >> LOOP_SLAB_INDEX_BITS) - (id & LOOP_SLAB_FREE ? 1 : 0);
+}
+
 /* The number of slots for which there is memory. */
 static inline uint32_t loop_slab_capacity(const struct loop_slab *slab)
 {

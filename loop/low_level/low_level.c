@@ -4,8 +4,8 @@
  * a job and hands it to the backend. Bad arguments start a job that ends with -EINVAL. What only the kernel can check
  * is left to it.
  */
+#include <loop/core/adopt.h>
 #include <loop/core/backend.h>
-#include <loop/core/check.h>
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -19,7 +19,6 @@
 #include <loop/low_level/kind.h>
 #include <loop/low_level/start.h>
 #include <loop/part.h>
-#include <loop/syscall/attempt.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/role.h>
 #include <loop/syscall/shut_down.h>

@@ -2,7 +2,6 @@
  *
  * The calls of <loop/low_level.h> on the loop itself and on paths, and fsync.
  */
-#include <loop/core/check.h>
 #include <loop/core/close.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>

@@ -11,7 +11,6 @@
 #include <loop/ground/list.h>
 #include <loop/kernel/memory.h>
 #include <loop/low_level/kind.h>
-#include <loop/syscall/attempt.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/request.h>
 

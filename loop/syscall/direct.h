@@ -6,7 +6,6 @@
 #define LOOP_SYSCALL_DIRECT_H
 
 #include <loop/core/job.h>
-#include <loop/syscall/attempt.h>
 
 /* Tries an operation that waits for its descriptor. The `attempt` of kinds of operations. */
 enum loop_attempt loop_direct_attempt(struct loop *loop, struct loop_job *job);

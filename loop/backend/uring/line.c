@@ -12,7 +12,6 @@
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
-#include <loop/core/unread.h>
 #include <loop/ground/list.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/buffers.h>

@@ -9,9 +9,9 @@
 #include <loop/backend/uring/result.h>
 #include <loop/backend/uring/ring.h>
 #include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
-#include <loop/core/unread.h>
 #include <loop/kernel/socket.h>
 #include <loop/syscall/buffers.h>
 

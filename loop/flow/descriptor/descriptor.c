@@ -4,7 +4,6 @@
  * All that one continuation writes is sent when it has returned (loop_ready_send): in one system call, and before other
  * continuations run, so that peers don't fall into step. file.c serves files.
  */
-#include <loop/core/check.h>
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -21,7 +20,6 @@
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 #include <loop/part.h>
-#include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 #include <loop/syscall/role.h>
 

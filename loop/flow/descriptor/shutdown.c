@@ -9,7 +9,6 @@
 #include <loop/flow/descriptor/file.h>
 #include <loop/flow/descriptor/shutdown.h>
 #include <loop/ground/list.h>
-#include <loop/syscall/attempt.h>
 #include <loop/syscall/shut_down.h>
 
 #include <errno.h>

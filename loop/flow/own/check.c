@@ -3,6 +3,7 @@
  * Checks of sources, sinks and flows.
  */
 #include <loop/core/check.h>
+#include <loop/core/fd.h>
 #include <loop/core/log.h>
 #include <loop/core/scope.h>
 #include <loop/flow/descriptor/descriptor.h>

@@ -3,7 +3,6 @@
  * Sources and sinks without a descriptor: memory, nothing, and random bytes. They complete what they are asked for in
  * the call; the dispatch resumes the continuation.
  */
-#include <loop/core/check.h>
 #include <loop/core/job.h>
 #include <loop/core/log.h>
 #include <loop/core/loop.h>

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * How a descriptor becomes one of the loop's: what kind it is, adopted or borrowed. Its end is in close.c.
+ */
+#include <loop/core/adopt.h>
+#include <loop/core/fd.h>
+#include <loop/core/loop.h>
+#include <loop/core/number.h>
+#include <loop/core/scope.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/socket.h>
+#include <loop/part.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* ---- what kind of descriptor it is ---- */
+
+int loop_can_poll(const struct loop *loop, int number)
+{
+    struct epoll_event event = {.events = 0};
+    if (loop_kernel_epoll_ctl(loop->probe, EPOLL_CTL_ADD, number, &event) == 0) {
+        (void)loop_kernel_epoll_ctl(loop->probe, EPOLL_CTL_DEL, number, NULL);
+        return 1;
+    }
+    switch (errno) {
+    case EPERM: return 0;
+    case EEXIST: /* watched already */
+    case ENOSPC: /* and these come after the question has been answered */
+    case ENOMEM:
+    case ELOOP: return 1;
+    default: return -errno;
+    }
+}
+
+static void move_by(struct loop_fd *fd, enum loop_io read_by, enum loop_io write_by)
+{
+    fd->read_by = (uint8_t)read_by;
+    fd->write_by = (uint8_t)write_by;
+}
+
+static int socket_option(int number, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    return loop_kernel_getsockopt(number, SOL_SOCKET, option, &value, &len) ? -1 : value;
+}
+
+/* A stream socket. What a short read of one that is neither TCP nor Unix means isn't known. */
+static void classify_byte_stream(struct loop_fd *fd)
+{
+    int protocol = socket_option(fd->number, SO_PROTOCOL);
+    fd->is_byte_stream = true;
+    fd->is_unix = protocol == 0 && socket_option(fd->number, SO_DOMAIN) == AF_UNIX;
+    fd->doubts = fd->is_unix || protocol == IPPROTO_TCP ? 0 : LOOP_DOUBT_ALWAYS;
+}
+
+static int classify_socket(struct loop_fd *fd, int flags)
+{
+    int type = 0;
+    socklen_t len = sizeof type;
+    if (loop_kernel_getsockopt(fd->number, SOL_SOCKET, SO_TYPE, &type, &len)) {
+        return -errno;
+    }
+    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && loop_kernel_fcntl(fd->number, F_SETFL, flags | O_NONBLOCK)) {
+        return -errno; /* connect and accept would block the loop */
+    }
+    move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
+    fd->may_listen = type == SOCK_STREAM || type == SOCK_SEQPACKET;
+    if (type == SOCK_STREAM) {
+        classify_byte_stream(fd);
+    }
+    return 0;
+}
+
+/* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others' too.
+ */
+static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
+{
+    if (!fd->is_borrowed && !(flags & O_NONBLOCK) && loop_kernel_fcntl(fd->number, F_SETFL, flags | O_NONBLOCK) == 0) {
+        flags |= O_NONBLOCK;
+    }
+    enum loop_io by = flags & O_NONBLOCK ? LOOP_IO_NONBLOCKING : LOOP_IO_NOWAIT;
+    move_by(fd, by, by);
+    if ((flags & O_ACCMODE) == O_WRONLY) {
+        fd->ready |= POLLIN; /* a read must fail, and no event would ever make it try */
+    }
+    fd->is_byte_stream = is_pipe && !(flags & O_DIRECT); /* a pipe in packet mode reads one packet at a time, pipe(2) */
+}
+
+/* What neither waits nor can be waited for: its operations are the backend's. */
+static void classify_file(struct loop_fd *fd, int flags, mode_t mode)
+{
+    move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
+    fd->is_direct = (flags & O_DIRECT) != 0;
+    fd->is_regular = S_ISREG(mode);
+}
+
+/* 0, or -errno where the kernel does not tell: to take an unknown file for a regular one would block a thread for
+ * ever. An O_PATH descriptor has no operations, whatever it names. */
+static int classify(struct loop_fd *fd, int flags)
+{
+    struct stat status;
+    if (loop_kernel_fstat(fd->number, &status)) {
+        return -errno;
+    }
+    mode_t mode = status.st_mode;
+    bool is_file = S_ISREG(mode) || S_ISDIR(mode) || flags & O_PATH;
+    if (S_ISSOCK(mode) && !is_file) {
+        return classify_socket(fd, flags);
+    }
+    if (S_ISCHR(mode) && !is_file && loop_kernel_isatty(fd->number)) {
+        move_by(fd, LOOP_IO_POLLED, LOOP_IO_BLOCKING); /* output may be stopped by ^S for as long as somebody likes */
+        return 0;
+    }
+    bool is_pipe = S_ISFIFO(mode) && !is_file;
+    int can_poll = is_file ? 0 : is_pipe ? 1 : loop_can_poll(fd->scope->loop, fd->number);
+    if (can_poll < 0) {
+        return can_poll;
+    }
+    if (can_poll) {
+        classify_stream(fd, flags, is_pipe);
+    } else {
+        classify_file(fd, flags, mode);
+    }
+    return 0;
+}
+
+/* ---- taking in ---- */
+
+static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrowed)
+{
+    struct loop_fd *fd = loop_scope_takes_work(scope) ? loop_slab_get(&scope->loop->fds) : NULL;
+    if (!fd) {
+        return NULL;
+    }
+    fd->number = number;
+#if NORIA_DEBUG
+    fd->was_number = number;
+#endif
+    fd->is_borrowed = is_borrowed;
+    fd->identity = is_borrowed ? loop_number_identity(number) : 0;
+    fd->scope = scope;
+    fd->late_number = -1;
+    fd->doubts = LOOP_DOUBT_ALWAYS;
+    fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
+    fd->limit_bytes = scope->loop->options.sink_limit_bytes;
+    loop_list_init(&fd->readers);
+    loop_list_init(&fd->writers);
+    loop_list_init(&fd->receiving.line);
+    loop_list_init(&fd->sending.line);
+    loop_list_init(&fd->polling.line);
+    loop_list_init(&fd->pollers);
+    loop_list_init(&fd->active);
+    loop_list_init(&fd->dirty);
+    loop_list_init(&fd->backend_link);
+    if (!loop_number_enter(scope->loop, fd)) {
+        loop_slab_put(&scope->loop->fds, fd);
+        return NULL;
+    }
+    loop_hlist_push(&scope->fds, &fd->in_scope);
+    scope->unclosed++;
+    return fd;
+}
+
+/* What kind of descriptor it is can't be told. */
+static void unmake(struct loop_fd *fd)
+{
+    loop_number_leave(fd);
+    loop_hlist_remove(&fd->in_scope);
+    fd->scope->unclosed--;
+    loop_slab_put(&fd->scope->loop->fds, fd);
+}
+
+static struct loop_fd *make_of_kind(struct loop_scope *scope, int number, bool is_borrowed, int flags)
+{
+    struct loop_fd *fd = make(scope, number, is_borrowed);
+    int error = fd ? classify(fd, flags) : 0;
+    if (error) {
+        unmake(fd);
+        return NULL;
+    }
+    return fd;
+}
+
+struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        loop_kernel_close(number);
+        return NULL;
+    }
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
+    if (flags < 0) {
+        return NULL;
+    }
+    int descriptor_flags = loop_kernel_fcntl(number, F_GETFD, 0);
+    if (descriptor_flags >= 0 && !(descriptor_flags & FD_CLOEXEC)) {
+        (void)loop_kernel_fcntl(number, F_SETFD, descriptor_flags | FD_CLOEXEC);
+    }
+    struct loop_fd *fd = make_of_kind(scope, number, false, flags);
+    if (!fd) {
+        loop_kernel_close(number);
+    }
+    return fd;
+}
+
+struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        loop_kernel_close(number);
+        return NULL;
+    }
+    struct loop_fd *fd = number < 0 ? NULL : make(scope, number, false);
+    if (!fd) {
+        loop_kernel_close(number);
+        return NULL;
+    }
+    move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
+    classify_byte_stream(fd);
+    return fd;
+}
+
+struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)
+{
+    if (!loop_scope_is_good(scope, __func__)) {
+        return NULL;
+    }
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
+    return flags < 0 ? NULL : make_of_kind(scope, number, true, flags);
+}
