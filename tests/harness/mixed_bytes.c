@@ -3,9 +3,9 @@
  * The parts of the mixed program that move bytes by sources and sinks: a server and its clients, copies, streams,
  * memory, datagrams.
  */
-#include "fail.h"
 #include "mixed.h"
 
+#include <loop/kernel/fail.h>
 #include <loop/reader.h>
 #include <loop/writer.h>
 
@@ -121,7 +121,7 @@ static void client_ended(void *arg, int64_t result)
 {
     struct peer *client = arg;
 
-    MIXED_MUST(result < 0 || client->lines == LINES || fail_failed() > 0);
+    MIXED_MUST(result < 0 || client->lines == LINES || loop_kernel_fail_failed() > 0);
     if (--serving.clients_left == 0 && serving.server) {
         loop_server_stop(serving.server, LOOP_NEVER);
     }

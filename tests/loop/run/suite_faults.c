@@ -8,8 +8,9 @@
  * do, and one more that the dice choose. FAULTS_SEED in the environment repeats them. What goes wrong is told as the
  * value of NORIA_FAIL with which the_mixed_program shows it again.
  */
-#include "fail.h"
 #include "mixed.h"
+
+#include <loop/kernel/fail.h>
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -34,7 +35,7 @@
 #define HAS_THREAD_SANITIZER HAS_SANITIZER
 #endif
 
-enum { FIRST_USES = HAS_SANITIZER ? 1 : 2, MOST_CALLS = 160, WATCHDOG_S = 40 };
+enum { FIRST_USES = HAS_SANITIZER ? 1 : 2, MOST_CALLS = 192, WATCHDOG_S = 40 };
 
 /* ---- one run ---- */
 
@@ -64,13 +65,13 @@ static int run_once(void *unused)
     unsigned fds = count_fds();
     size_t bytes = live_bytes();
     if (!run->what || *run->what) {
-        MIXED_MUST(fail_set(run->what));
+        MIXED_MUST(loop_kernel_fail_set(run->what));
     }
     run->result = mixed_run(run->path, only);
     run->errors = mixed_errors();
-    run->failed = fail_failed();
-    for (size_t i = 0; i < fail_count(); i++) {
-        run->uses[i] = fail_uses(i);
+    run->failed = loop_kernel_fail_failed();
+    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
+        run->uses[i] = loop_kernel_fail_uses(i);
     }
     if (count_fds() != fds || live_bytes() != bytes || __lsan_do_recoverable_leak_check()) {
         mixed_broken("%u descriptors, there were %u; %zu bytes, there were %zu", count_fds(), fds, live_bytes(), bytes);
@@ -105,11 +106,9 @@ struct errors {
 
 /* What a call may well say. Others say EIO. */
 static const struct errors memory_errors[] = {
-    {"aligned_alloc", {ENOMEM}},  {"asprintf", {ENOMEM}},
-    {"calloc", {ENOMEM}},         {"malloc", {ENOMEM}},
-    {"mmap", {ENOMEM}},           {"realloc", {ENOMEM}},
-    {"strdup", {ENOMEM}},         {"strndup", {ENOMEM}},
-    {"pthread_create", {EAGAIN}}, {NULL, {0}},
+    {"aligned_alloc", {ENOMEM}}, {"calloc", {ENOMEM}},         {"malloc", {ENOMEM}},
+    {"mmap", {ENOMEM}},          {"realloc", {ENOMEM}},        {"strdup", {ENOMEM}},
+    {"strndup", {ENOMEM}},       {"pthread_create", {EAGAIN}}, {NULL, {0}},
 };
 
 static const struct errors loop_errors[] = {
@@ -284,8 +283,8 @@ static void run_faults_of(const char *call, const int errors[4], unsigned uses)
 
 static unsigned uses_of(const unsigned uses[], const char *call)
 {
-    for (size_t i = 0; i < fail_count(); i++) {
-        if (strcmp(fail_name(i), call) == 0) {
+    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
+        if (strcmp(loop_kernel_fail_name(i), call) == 0) {
             return uses[i];
         }
     }
@@ -321,10 +320,14 @@ static void every_use_fails(const struct errors *errors)
 
 TEST(what_fails_is_told_by_call_error_and_use)
 {
-    CHECK(fail_set("malloc:ENOMEM:3+2,recv:104:1,ring-read:EIO:7") || !fail_set("ring-read:EIO:7"));
-    CHECK(fail_set("dup:EMFILE:1") && fail_set("openat2:ENOSYS:1+1") && fail_set("") && fail_set(NULL));
-    CHECK(!fail_set("malloc") && !fail_set("malloc:ENOMEM") && !fail_set("malloc:ENOMEM:0"));
-    CHECK(!fail_set("malloc:ENOSUCH:1") && !fail_set("nothing:EIO:1") && !fail_set("malloc:ENOMEM:1;recv:EIO:1"));
+    CHECK(loop_kernel_fail_set("malloc:ENOMEM:3+2,recv:104:1,ring-read:EIO:7") ||
+          !loop_kernel_fail_set("ring-read:EIO:7"));
+    CHECK(loop_kernel_fail_set("dup:EMFILE:1") && loop_kernel_fail_set("openat2:ENOSYS:1+1") &&
+          loop_kernel_fail_set("") && loop_kernel_fail_set(NULL));
+    CHECK(!loop_kernel_fail_set("malloc") && !loop_kernel_fail_set("malloc:ENOMEM") &&
+          !loop_kernel_fail_set("malloc:ENOMEM:0"));
+    CHECK(!loop_kernel_fail_set("malloc:ENOSUCH:1") && !loop_kernel_fail_set("nothing:EIO:1") &&
+          !loop_kernel_fail_set("malloc:ENOMEM:1;recv:EIO:1"));
 }
 
 static int no_loop(struct loop_env *env, void *unused)
@@ -336,11 +339,11 @@ static int no_loop(struct loop_env *env, void *unused)
 
 TEST(the_use_that_was_named_fails)
 {
-    CHECK(fail_set("eventfd:EMFILE:1"));
+    CHECK(loop_kernel_fail_set("eventfd:EMFILE:1"));
     CHECK_IS(run(no_loop, NULL), -EMFILE);
-    CHECK_IS(fail_failed(), 1);
+    CHECK_IS(loop_kernel_fail_failed(), 1);
     CHECK_IS(run(no_loop, NULL), 1);
-    CHECK_IS(fail_failed(), 1);
+    CHECK_IS(loop_kernel_fail_failed(), 1);
 }
 
 /* By itself it goes well; with NORIA_FAIL it shows one fault. */
