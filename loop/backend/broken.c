@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * The end of a loop whose backend is broken. Main's scope has failed; what it owned is cancelled, and turns go on until
- * all of it has ended, without any help of the kernel: now and then they look whether a thread of the pool is done, or
- * a timer due.
+ * The end of a loop whose backend cannot be used any more. Main's scope has failed, and everything in it is cancelled.
+ * Turns go on until all of it has ended. Without the backend they check periodically for finished threads of the pool
+ * and for timers that are due.
  *
- * What the kernel still had is another matter: it may read and write the memory of such a job until it has let go of
- * it. The job ends then, and not before.
+ * The kernel may still read and write the memory of jobs that it has. These end only when it is done with them.
  */
 #include <loop/backend/broken.h>
 #include <loop/core/cancel.h>
@@ -39,7 +38,7 @@ void loop_broken_cancel(struct loop *loop, struct loop_job *job)
 
 int loop_broken_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    fd->watched |= events; /* not to be asked again */
+    fd->watched |= events; /* so that it is not called again */
     loop_ready_fail(loop, fd, loop->broken.error);
     return loop->broken.error;
 }
@@ -50,7 +49,7 @@ bool loop_broken_has_events(struct loop *loop)
     return false;
 }
 
-/* ---- what the kernel had ---- */
+/* ---- jobs that the kernel has ---- */
 
 static void end_job(struct loop *loop, struct loop_job *job)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Moving bytes by a descriptor's own way, never blocking: any way, any number of buffers. io.h has the shortest one.
+ * Reads and writes of a descriptor that never block: all cases, with any number of buffers. io.h has the most frequent
+ * one.
  */
 #include <loop/core/fd.h>
 #include <loop/core/unread.h>
@@ -59,7 +60,7 @@ static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
     return -1;
 }
 
-/* A pipe that polls writable has room for PIPE_BUF bytes, pipe(7): so much can't block. */
+/* Writes at most PIPE_BUF bytes after a poll: a pipe that polls writable has room for that many, pipe(7). */
 static int64_t write_after_poll(struct loop_fd *fd, const struct iovec *iov)
 {
     errno = EAGAIN;
@@ -84,8 +85,8 @@ static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov
     return -1;
 }
 
-/* Kernels before 6.4 don't know RWF_NOWAIT on pipes (EOPNOTSUPP), and a sandbox may not know the call (ENOSYS): those
- * pipes are polled before each call. */
+/* Switches a pipe to polling before each call, if RWF_NOWAIT is not supported: on kernels before 6.4 (EOPNOTSUPP), and
+ * in sandboxes without the call (ENOSYS). */
 static bool learns_to_poll(uint8_t *by)
 {
     if ((errno != EOPNOTSUPP && errno != ENOSYS) || *by != LOOP_IO_NOWAIT) {
@@ -95,7 +96,7 @@ static bool learns_to_poll(uint8_t *by)
     return true;
 }
 
-/* Whether there is something left, and the urgent mark. */
+/* Asks poll(2) whether there is something left to read, and whether there is an urgent mark. */
 static void ask(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLPRI};
@@ -133,8 +134,7 @@ static size_t total_length(const struct iovec *iov, int n_iov)
     return total;
 }
 
-/* In the hard mode a byte stream moves about half of what it could. What is read or written whole, such as a number, is
- * left alone. */
+/* Returns the vectors. In the hard mode, for byte streams, returns about half of the first one. */
 static const struct iovec *shortened(const struct loop_fd *fd, const struct iovec *iov, int *n_iov,
                                      struct iovec *single)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Moving bytes: one attempt by the descriptor's own way (read_by, write_by), never blocking, whose answer is also what
- * is known about the descriptor from then on. One buffer to or from a socket, which is what most of the bytes of most
- * programs are, goes straight to the system call.
+ * Reads and writes of a descriptor that never block, by the calls that suit it (read_by, write_by). Each result also
+ * updates fd->ready. The most frequent case, one buffer to or from a socket, is inline.
  */
 #ifndef LOOP_SYSCALL_IO_H
 #define LOOP_SYSCALL_IO_H
@@ -16,32 +15,34 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-/* Bytes, 0 at the end, -EAGAIN, -errno. EINTR is retried. Clears `ready` when the answer shows that nothing is left.
- * Unread bytes come first. LOOP_IO_BLOCKING is not for these. */
+/* Reads. Unread bytes come first. Retries EINTR. Clears POLLIN in fd->ready when nothing is left to read. Not for
+ * LOOP_IO_BLOCKING. Returns the bytes read, 0 at the end, -EAGAIN or -errno. */
 int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
+
+/* Writes. Retries EINTR. Clears POLLOUT in fd->ready when there is no room. Not for LOOP_IO_BLOCKING. Returns the bytes
+ * written, -EAGAIN or -errno. */
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
-/* Whether a short read has emptied a descriptor. A read that ends early for another reason leaves bytes behind that no
- * event tells of any more. It is only
- * trusted where each such reason shows:
+/* A short read has emptied the descriptor, unless it ended early for another reason. Then bytes are left for which no
+ * event comes. So a short read is trusted only on descriptors where each such reason can be detected:
  *
- *     TCP              the read stops at the urgent mark. POLLPRI tells of the mark before the read can reach it, and
+ *     TCP              the read stops at the urgent mark. POLLPRI reports the mark before the read can reach it, and
  *                      from then on the socket is read until -EAGAIN (loop_ready_event)
- *     a Unix stream    the same; and the read stops behind descriptors and at other credentials: MSG_CTRUNC
- *     loop_pipe        nothing but the writer's O_DIRECT makes packets, and the writer is ours
+ *     a Unix stream    also stops after descriptors and before other credentials: MSG_CTRUNC
+ *     loop_pipe        only O_DIRECT of the writer makes packets, and the writer is the loop's own
  *
- * Anything else is read until -EAGAIN: a pipe whose other end may write packets, a terminal, sockets of other
- * protocols. So is what has hung up, because no further event tells of the end.
+ * Other descriptors are read until -EAGAIN: a pipe whose other end may write packets, a terminal, sockets of other
+ * protocols. So are descriptors that have hung up, because no further event comes for the end.
  *
- * An event of the ring that stands for one wake-up of the socket doesn't say whether there is a mark (uring_watch.h). A
- * segment with a mark makes two wake-ups: for the mark, before its bytes can be read, and for the bytes. So either a
- * read finds nothing (`has_vague_events`), or the second event came before the socket was empty (LOOP_DOUBT_ASK): then
- * poll(2) is asked. */
+ * An event of the ring for a single wake-up of the socket does not tell whether there is a mark (watch.h of the ring's
+ * backend). A segment with a mark causes two wake-ups: for the mark, before its bytes can be read, and for the bytes.
+ * So either a read finds nothing (`has_vague_events`), or the second event comes before the socket is empty
+ * (LOOP_DOUBT_ASK). In both cases poll(2) is called. */
 
-/* loop_io_note_read where there are doubts, or no bytes. */
+/* loop_io_note_read for descriptors with doubts, and for results without bytes. */
 int64_t loop_io_note_doubtful(struct loop_fd *fd, int64_t n, size_t asked);
 
-/* What a system call has answered, -1 with errno: noted, and turned into our result. */
+/* Updates fd->ready after a read of `asked` bytes that has returned `n`, or -1 with errno. Returns the result. */
 static inline int64_t loop_io_note_read(struct loop_fd *fd, int64_t n, size_t asked)
 {
     if (n <= 0 || fd->doubts) {
@@ -53,6 +54,7 @@ static inline int64_t loop_io_note_read(struct loop_fd *fd, int64_t n, size_t as
     return n;
 }
 
+/* Updates fd->ready after a write that has returned `n`, or -1 with errno. Returns the result. */
 static inline int64_t loop_io_note_write(struct loop_fd *fd, int64_t n)
 {
     int64_t result = n < 0 ? -errno : n;
@@ -62,26 +64,27 @@ static inline int64_t loop_io_note_write(struct loop_fd *fd, int64_t n)
     return result;
 }
 
-/* One system call, without more ado. */
+/* Whether a single recv, read, send or write is enough: no poll first, no hard mode. */
 static inline bool loop_io_is_plain(uint8_t by)
 {
     return by <= LOOP_IO_NONBLOCKING && !loop_hard()->is_short;
 }
 
-/* recvmsg(2) tells by MSG_CTRUNC where it stopped at descriptors or credentials that came with the bytes, and that
- * nobody wants here. */
+/* Receives from a Unix stream socket. recvmsg(2) reports by MSG_CTRUNC that it stopped at descriptors or credentials,
+ * which are dropped. */
 static inline ssize_t loop_io_receive_one(struct loop_fd *fd, void *buf, size_t len)
 {
     struct loop *loop = fd->scope->loop;
     loop->unix_vector = (struct iovec){buf, len};
     ssize_t n = loop_kernel_recvmsg(fd->number, &loop->unix_message, MSG_DONTWAIT);
     if (loop->unix_message.msg_flags & MSG_CTRUNC) {
-        loop->unix_message.msg_flags = 0; /* as they stay when it fails */
+        loop->unix_message.msg_flags = 0; /* they stay set when a call fails */
         fd->doubts |= LOOP_DOUBT_ASK;
     }
     return n;
 }
 
+/* loop_io_read with one buffer. */
 static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loop_fd *fd, void *buf, size_t len)
 {
     struct iovec iov = {buf, len};
@@ -94,6 +97,7 @@ static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loo
     return n < 0 && errno == EINTR ? loop_io_read(fd, &iov, 1) : loop_io_note_read(fd, n, len);
 }
 
+/* loop_io_write with one buffer. */
 static inline int64_t loop_io_write_one(struct loop_fd *fd, const void *buf, size_t len)
 {
     struct iovec iov = {(void *)(uintptr_t)buf, len};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The pool: a few threads for what can block. Jobs stand in one line; each thread takes the first that may go, and puts
- * it among the results, which the loop collects in its dispatch.
+ * The pool: a few threads for operations that can block. Jobs wait in one line. Each thread takes the first job that
+ * may run, and puts it in a list of finished ones, which the loop collects in its dispatch.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/job.h>
@@ -23,13 +23,13 @@
 #define DEFAULT_THREADS 4u
 #define MOST_THREADS 1024u
 
-/* Results that one turn of the loop collects, so that a flood of them holds up nothing else. */
+/* The most finished jobs that one turn resumes, so that many of them do not delay other events. */
 #define COLLECTED_PER_TURN 256
 
-/* In a thread of a pool: which it is. */
+/* On a thread of a pool: that thread. */
 static _Thread_local const struct loop_pool_thread *this_thread;
 
-/* ---- making ---- */
+/* ---- creating ---- */
 
 static unsigned wanted_threads(const struct loop *loop)
 {
@@ -64,7 +64,7 @@ static int make_pool(struct loop *loop)
 
 /* ---- the threads ---- */
 
-/* The operation's system call, for kinds that have nothing else. */
+/* Runs the operation's system call, for kinds without a function of their own. */
 static int64_t attempt(void *arg, void **buffer)
 {
     (void)buffer;
@@ -82,7 +82,7 @@ static int64_t run_call(struct loop_pool_thread *thread)
     return thread->call.fn(thread->call.arg, &thread->buffer);
 }
 
-/* Under the mutex. */
+/* Notes that the thread runs the job. Under the mutex. */
 static void begin(struct loop_pool_thread *thread, struct loop_job *job)
 {
     struct loop_pool *pool = thread->pool;
@@ -95,8 +95,9 @@ static void begin(struct loop_pool_thread *thread, struct loop_job *job)
     pool->n_running_long += thread->is_long;
 }
 
-/* Under the mutex. The next job, which is then no longer in line; NULL at the end. A thread that has ended a job looks
- * again before it sleeps, so that a job which had to stay behind that one needs nobody to wake a thread for it. */
+/* Waits for the next job and takes it out of the line. Returns NULL when the pool ends. A thread that has finished a
+ * job looks for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the mutex.
+ */
 static struct loop_job *take_next(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
@@ -113,8 +114,8 @@ static struct loop_job *take_next(struct loop_pool_thread *thread)
     return job;
 }
 
-/* Under the mutex. A job that goes on does so from the end of the line, so that it holds up the others for no longer
- * than one call takes. */
+/* Puts a job that goes on back at the end of the line, so that it delays others by one call only. Returns false for
+ * jobs that are finished. Under the mutex. */
 static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t result)
 {
     const struct loop_thread_kind *kind = job->kind->thread;
@@ -125,7 +126,8 @@ static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t resul
     return true;
 }
 
-/* Under the mutex. True when the loop has to be told: it hasn't been since it last collected. */
+/* Puts a job among the finished ones. Returns true when the loop has to be woken: the first time since it has
+ * collected. Under the mutex. */
 static bool put_done(struct loop_pool *pool, struct loop_job *job, int64_t result)
 {
     job->result = result;
@@ -133,7 +135,8 @@ static bool put_done(struct loop_pool *pool, struct loop_job *job, int64_t resul
     return !atomic_exchange(&pool->has_done, true);
 }
 
-/* The same for a job that has been given up. */
+/* Puts the remains of a given-up job among those to collect. Returns true when the loop has to be woken. Under the
+ * mutex. */
 static bool put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
 {
     loop_list_push_back(&pool->came_back, &thread->late->link);
@@ -141,7 +144,7 @@ static bool put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
     return !atomic_exchange(&pool->has_done, true);
 }
 
-/* Under the mutex. The thread has come back from its job. True when the loop has to be told. */
+/* Notes that the thread has finished its job. Returns true when the loop has to be woken. Under the mutex. */
 static bool end(struct loop_pool_thread *thread, int64_t result)
 {
     struct loop_pool *pool = thread->pool;
@@ -193,7 +196,7 @@ static void count_threads(struct loop_pool *pool, int more)
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
 }
 
-/* A new thread inherits the mask of the one that makes it: signals are for the program's own threads. */
+/* Creates a thread with all signals blocked, because signals are for the program's own threads. */
 static int add_thread(struct loop_pool *pool)
 {
     struct loop_pool_thread *thread = &pool->threads[pool->n_threads];
@@ -212,7 +215,7 @@ static int add_thread(struct loop_pool *pool)
 
 /* ---- handing over ---- */
 
-/* Says it once: a process at its limit would fill the log. */
+/* Logs that a thread could not be created. Once, because a process at its limit would fill the log. */
 static void log_failure(struct loop *loop, int error)
 {
     if (!loop->pool->has_failed) {
@@ -224,7 +227,6 @@ static void log_failure(struct loop *loop, int error)
     }
 }
 
-/* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
 void loop_pool_count_moving(const struct loop_job *job, int more)
 {
     uint8_t op_class = loop_op_table[job->op].op_class;
@@ -236,7 +238,7 @@ void loop_pool_count_moving(const struct loop_job *job, int more)
     }
 }
 
-/* Without a single thread the last resort is to do what blocks here: late is better than never. */
+/* Runs the jobs in line on the loop's thread, when not a single thread could be created. */
 static void run_line_here(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
@@ -249,13 +251,12 @@ static void run_line_here(struct loop *loop)
     }
 }
 
-/* Under the mutex. Fewer threads sleep than there are jobs in line, and another may be made. */
+/* Whether another thread may be created and there are more jobs in line than idle threads. Under the mutex. */
 static bool needs_thread(const struct loop_pool *pool)
 {
     return pool->line_length > pool->n_idle && pool->n_threads < pool->most_threads + pool->n_overdue;
 }
 
-/* Makes a thread where one is needed, and wakes one. */
 void loop_pool_serve(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;

@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: ISC
  *
- * The pool: a few threads for what can block. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the
- * thread of the loop.
+ * The pool: a few threads for operations that can block.
  */
 #ifndef LOOP_SYSCALL_POOL_H
 #define LOOP_SYSCALL_POOL_H
 
 #include <loop/core/job.h>
 
-/* The pool. Jobs handed over end by loop_job_complete, in loop_pool_collect, on the loop's thread. */
 struct loop_pool;
 
+/* Hands a job to the pool. It ends in loop_pool_collect. Creates the pool at the first call; without memory the job
+ * ends with -ENOMEM. */
 void loop_pool_submit(struct loop *loop, struct loop_job *job);
 
-/* Takes a job that hasn't begun out of the line again; false when a thread has it, which is then asked to end it. */
+/* Takes a job that has not begun out of the line. Returns false when a thread has the job: the thread is then asked to
+ * end it. */
 bool loop_pool_withdraw(struct loop *loop, struct loop_job *job);
 
-/* Sets `*is_recalled` under the mutex: for jobs that go on until the loop wants them back. */
+/* Sets `*is_recalled` under the pool's mutex, for jobs that go on until the loop wants them back. */
 void loop_pool_recall(struct loop *loop, bool *is_recalled);
 
+/* Resumes the jobs that threads have finished, at most 256. From the dispatch only. */
 void loop_pool_collect(struct loop *loop);
 
+/* Ends the threads and frees the pool, which has no jobs any more. */
 void loop_pool_finish(struct loop *loop);
 
+/* Returns the number of threads. */
 uint64_t loop_pool_threads(const struct loop *loop);
 
-/* True when something waits to be collected: looked at before the loop sleeps. */
+/* Whether finished jobs wait for loop_pool_collect. The loop asks before it sleeps. */
 bool loop_pool_has_results(const struct loop *loop);
 
 #endif

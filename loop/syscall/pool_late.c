@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Jobs of the pool that are asked to end. One in line is taken out. A thread that has one is told, and has some time;
- * it is overdue after that: it counts no longer, another takes its place, and a job whose kind allows it is given up:
- * it ends, and its kind is told when the thread comes back.
+ * Cancelled jobs of the pool. A job in line is taken out. A thread that runs the job is asked to end it. After a grace
+ * period the thread is overdue: it is no longer counted, and another thread replaces it. If its kind allows it, the job
+ * is given up: it ends at once, and the kind is called when the thread returns.
  */
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
@@ -13,7 +13,7 @@
 #include <loop/syscall/pool.h>
 #include <loop/syscall/pool_state.h>
 
-/* Under the mutex: the thread that runs the job, or NULL when that has ended. */
+/* Returns the thread that runs the job, or NULL when that is finished. Under the mutex. */
 static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct loop_job *job)
 {
     for (unsigned i = 0; i < pool->n_threads; i++) {
@@ -24,8 +24,7 @@ static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct l
     return NULL;
 }
 
-/* Under the mutex. The thread's time is over: another takes its place, and it counts no longer. Returns its job when
- * that is to be given up. */
+/* Marks the thread as overdue. Returns its job if that is to be given up, else NULL. Under the mutex. */
 static struct loop_job *pass_over(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
@@ -46,7 +45,8 @@ static struct loop_job *pass_over(struct loop_pool_thread *thread)
     return job;
 }
 
-/* Under the mutex. Passes over all whose time is over, and counts them; returns how long the next still has. */
+/* Marks all threads as overdue whose grace period is over, and counts them in `*n`. Returns the time until the next.
+ * Under the mutex. */
 static int64_t pass_over_all(struct loop_pool *pool, struct loop_list *given_up, unsigned *n)
 {
     int64_t now = loop_clock_read(), next = LOOP_NEVER;
@@ -92,7 +92,7 @@ static void on_grace_over(void *arg, int64_t result)
     }
 }
 
-/* Without memory for the timer the thread is waited for. */
+/* Starts the timer of the grace period. Without memory for it the loop waits for the thread. */
 static void begin_grace(struct loop *loop, int64_t duration_ns)
 {
     struct loop_pool *pool = loop->pool;
@@ -102,7 +102,7 @@ static void begin_grace(struct loop *loop, int64_t duration_ns)
     }
 }
 
-/* Under the mutex. True when a thread that runs the job has been told that it has been cancelled. */
+/* Asks the thread that runs the job to end it. Returns false when the job is finished. Under the mutex. */
 static bool ask_to_end(struct loop_pool *pool, const struct loop_job *job)
 {
     struct loop_pool_thread *thread = thread_of(pool, job);

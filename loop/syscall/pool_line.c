@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The pool's line: which job a thread takes next. All of it under the mutex.
+ * The line of the pool: which job a thread takes next. All functions are called under the mutex.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -8,8 +8,8 @@
 #include <loop/ground/list.h>
 #include <loop/syscall/pool_state.h>
 
-/* Writes of a file leave in the order of their calls, and what moves its position keeps its place. Other operations
- * don't know of each other. */
+/* Whether the job keeps its order among others on the same descriptor: writes of a file, and operations that move its
+ * position. */
 static bool is_ordered(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -24,7 +24,7 @@ static bool shares_descriptor(const struct loop_job *job, const struct loop_job 
            (second && (second == other->fd || second == others_second));
 }
 
-/* A running job that it has to stay behind. */
+/* Whether the job has to wait for one that is running. */
 static bool is_behind(const struct loop_pool *pool, const struct loop_job *job)
 {
     for (unsigned i = 0; i < pool->n_threads && is_ordered(job); i++) {
@@ -36,14 +36,13 @@ static bool is_behind(const struct loop_pool *pool, const struct loop_job *job)
     return false;
 }
 
-/* What takes long leaves half of the threads to the rest, and has a line of its own: the first in it may go, or
- * none. */
 bool loop_pool_takes_long(const struct loop_job *job)
 {
     const struct loop_thread_kind *kind = job->kind->thread;
     return kind && kind->takes_long && kind->takes_long(job);
 }
 
+/* Returns the first of the jobs that take long if it may run, or NULL. They get at most half of the threads. */
 static struct loop_job *find_long(const struct loop_pool *pool)
 {
     bool has_room = pool->n_running_long < (pool->most_threads + 1) / 2;
@@ -51,7 +50,7 @@ static struct loop_job *find_long(const struct loop_pool *pool)
     return node ? LOOP_CONTAINER(node, struct loop_job, link) : NULL;
 }
 
-/* The first in line that may go. Among those that share a descriptor the first in line is the one that may. */
+/* Of several jobs in line that share a descriptor, the first is found first. */
 struct loop_job *loop_pool_find_next(const struct loop_pool *pool)
 {
     if (pool->n_running >= pool->most_threads) {
@@ -66,7 +65,6 @@ struct loop_job *loop_pool_find_next(const struct loop_pool *pool)
     return find_long(pool);
 }
 
-/* At the end of its line. */
 void loop_pool_push(struct loop_pool *pool, struct loop_job *job)
 {
     loop_list_push_back(loop_pool_takes_long(job) ? &pool->long_line : &pool->line, &job->link);

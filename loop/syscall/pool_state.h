@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the parts of the pool know of each other: pool.c (threads, results), pool_line.c (which job is next),
- * pool_late.c (jobs that are asked to end, and threads that take their time for it).
+ * The state of the pool, shared by pool.c (threads and results), pool_line.c (the next job) and pool_late.c (cancelled
+ * jobs, and threads that do not return in time).
  *
- * Who may touch what. A job that has been handed over has LOOP_AT_POOL_LINE until it is collected, whether it waits or
- * a thread has it: `where` is the loop's, and a thread never writes it. The link and the result of a job are under the
- * mutex. What a thread reads of work it has read under the mutex when it took it, since the job may go meanwhile.
+ * Rules for the threads. A job in the pool has LOOP_AT_POOL_LINE until it is collected, both in line and on a thread:
+ * the loop's thread alone writes `where`. The link and the result of a job are under the mutex. A thread reads what it
+ * needs of work under the mutex when it takes it, because the job may end while the work runs.
  */
 #ifndef LOOP_SYSCALL_POOL_STATE_H
 #define LOOP_SYSCALL_POOL_STATE_H
@@ -15,36 +15,39 @@
 
 #include <stdatomic.h>
 
-#define LOOP_POOL_MOST_OVERDUE 64u /* threads that others are made for */
+#define LOOP_POOL_MOST_OVERDUE 64u /* the most overdue threads that are replaced by others */
 
 struct loop_pool_thread {
     struct loop_pool *pool;
     pthread_t thread;
-    void *buffer;                 /* the thread's own */
-    struct loop_thread_call call; /* the thread's own: what it runs */
+    void *buffer;                 /* of this thread alone, for copies */
+    struct loop_thread_call call; /* of this thread alone: the function that it runs */
     atomic_bool is_asked_to_end;
     /* under the mutex */
     struct loop_job *running;
-    struct loop_late *late; /* instead of `running`: of a job that was given up */
-    int64_t asked_at_ns;    /* to end it; or 0 */
+    struct loop_late *late; /* in place of `running`, when the job was given up */
+    int64_t asked_at_ns;    /* when it was asked to end the job; or 0 */
     bool is_overdue, is_long;
 };
 
 struct loop_pool {
-    struct loop_inbox *inbox;         /* to wake the loop */
-    struct loop_list collected;       /* the loop's: results taken over from `done`, whose turn comes next */
-    struct loop_list collected_late;  /* the same of `came_back` */
-    loop_job grace;                   /* the loop's: a timer, while threads have been asked to end */
-    unsigned n_threads, most_threads; /* the loop's; the first also under the mutex. Without those overdue */
-    bool has_failed;                  /* a thread couldn't be made: said once */
-    atomic_bool has_done;             /* something is in `done` or `came_back` */
+    struct loop_inbox *inbox; /* to wake the loop */
+    /* of the loop's thread alone */
+    struct loop_list collected;       /* taken from `done`, to be resumed next */
+    struct loop_list collected_late;  /* taken from `came_back` */
+    loop_job grace;                   /* a timer, while threads have been asked to end their jobs */
+    unsigned n_threads, most_threads; /* n_threads also under the mutex; most_threads without overdue ones */
+    bool has_failed;                  /* a failure to create a thread has been logged */
+    /* shared */
+    atomic_bool has_done; /* something is in `done` or `came_back` */
     pthread_mutex_t mutex;
-    pthread_cond_t is_wanted; /* there is a job, or the end */
+    pthread_cond_t is_wanted; /* there is a job, or the pool ends */
     /* under the mutex */
     struct loop_list line, done;
-    struct loop_list long_line;   /* of work that takes long */
-    struct loop_list came_back;   /* late */
-    unsigned line_length, n_idle; /* jobs in both lines; threads */
+    struct loop_list long_line; /* jobs that take long */
+    struct loop_list came_back; /* given-up jobs whose threads have returned */
+    unsigned line_length;       /* jobs in both lines */
+    unsigned n_idle;            /* threads */
     unsigned n_running, n_running_long, n_overdue;
     bool is_ending;
     struct loop_pool_thread threads[];
@@ -52,19 +55,21 @@ struct loop_pool {
 
 /* ---- pool_line.c: under the mutex ---- */
 
-/* The first in line that may go, or NULL. */
+/* Returns the first job in line that may run now, or NULL. */
 struct loop_job *loop_pool_find_next(const struct loop_pool *pool);
 
-/* Puts it at the end of its line, and takes it out. */
+/* Puts a job at the end of its line. */
 void loop_pool_push(struct loop_pool *pool, struct loop_job *job);
+
+/* Takes a job out of its line. */
 void loop_pool_pull(struct loop_pool *pool, struct loop_job *job);
 
-/* Of those that work may take long, which have a line of their own. */
+/* Whether the job may take long. Such jobs have a line of their own. */
 bool loop_pool_takes_long(const struct loop_job *job);
 
 /* ---- pool_late.c ---- */
 
-/* Under the mutex: the thread runs nothing that counts any more. */
+/* Stops counting the thread as running a job. Under the mutex. */
 static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
@@ -75,10 +80,10 @@ static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
 
 /* ---- pool.c ---- */
 
-/* Counts a job that the pool gets (1) or no longer has (-1) with the files whose position it may move. */
+/* Counts a job that the pool takes (1) or gives back (-1) in the descriptors whose position it may move. */
 void loop_pool_count_moving(const struct loop_job *job, int more);
 
-/* Makes a thread where one is needed, and wakes one. */
+/* Creates a thread if one is needed, and wakes one. Without any thread it runs the jobs on the loop's thread. */
 void loop_pool_serve(struct loop *loop);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * O_DIRECT without its demands; see unaligned.h.
+ * Unaligned reads and writes of O_DIRECT files; see unaligned.h.
  */
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What nearly all devices ask for, and what the largest do. */
+/* The block size that nearly all devices require, and the largest one. */
 #define BLOCK ((size_t)4096)
 #define LARGE_BLOCK ((size_t)65536)
 
@@ -44,7 +44,7 @@ static int64_t outcome(int64_t answer)
 
 /* ---- reading ---- */
 
-/* The blocks in which `len` bytes at `position` are. */
+/* Reads the blocks that contain `len` bytes at `position`, and copies the bytes. */
 static int64_t read_blocks(int number, const struct iovec *iov, size_t len, off_t position, size_t block)
 {
     size_t before = (size_t)position % block, room = (before + len + block - 1) / block * block;
@@ -78,7 +78,7 @@ int64_t loop_unaligned_read(int number, const struct iovec *iov, int n_iov)
 
 /* ---- writing ---- */
 
-/* Where the next write goes. */
+/* Returns the position of the next write: the end of the file with O_APPEND. */
 static off_t find_position(int number, int flags)
 {
     struct stat status;

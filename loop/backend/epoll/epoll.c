@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * The epoll backend: readiness by edges, everything else by system calls (direct.c).
+ * The epoll backend: edge-triggered readiness; operations are served by system calls (direct.c).
  *
- * A descriptor is put into the set when somebody first waits for it and stays there until it is closed, so that waiting
- * again costs no system call: what is ready is remembered in fd->ready, and an edge tells when it has come to be so
- * again. Only the interest in output comes and goes, because a Unix socket makes an edge of it for every read of its
- * peer. An event carries the descriptor's id, with its generation, so that one that comes too late names nothing.
+ * A descriptor is added to the set when a job first waits for it, and stays until it is closed, so that later waits
+ * need no system call. fd->ready keeps what is ready, and an edge reports when it is ready again. Only the interest in
+ * output is removed and added, because a Unix socket makes an edge for every read of its peer. An event carries the id
+ * of the descriptor with its generation, so that a late event finds nothing.
  */
 #include <loop/backend/broken.h>
 #include <loop/backend/epoll/epoll.h>
@@ -39,8 +39,8 @@ _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLPRI == POLLPRI &
 
 struct epoll_state {
     int number;
-    bool has_no_pwait2; /* kernels before 5.11, and filters that don't know it */
-    int n_events;       /* found by has_events, for the turn */
+    bool has_no_pwait2; /* kernels before 5.11, and filters without the call */
+    int n_events;       /* events found by has_events, for the next turn */
     struct epoll_event events[EVENTS_PER_TURN];
 };
 
@@ -49,7 +49,7 @@ static struct epoll_state *state_of(const struct loop *loop)
     return loop->backend_state;
 }
 
-/* ---- making and unmaking ---- */
+/* ---- init and finish ---- */
 
 static const char *cure_for(int error)
 {
@@ -99,7 +99,7 @@ static void finish(struct loop *loop)
     loop->backend_state = NULL;
 }
 
-/* The set is the parent's too: a number that names nothing keeps this process off it. */
+/* Replaces the number of the set, which a forked child shares with its parent, by an invalid one. */
 static void forked(struct loop *loop)
 {
     state_of(loop)->number = -1;
@@ -107,8 +107,8 @@ static void forked(struct loop *loop)
 
 /* ---- watching ---- */
 
-/* fd->backend_id is 0, or one more than the number that is in the set: the descriptor's own or, where that is there
- * already under another object, a duplicate. */
+/* fd->backend_id is 0, or the number in the set plus 1: the descriptor's own, or a duplicate if another object has put
+ * the own one into the set. */
 #define IS_DUPLICATE (UINT32_C(1) << 31)
 
 static int watched_number(const struct loop_fd *fd)
@@ -116,7 +116,7 @@ static int watched_number(const struct loop_fd *fd)
     return (int)(fd->backend_id & ~IS_DUPLICATE) - 1;
 }
 
-/* Under a number of its own, which a borrowed object may have lost meanwhile. */
+/* Whether the set has the descriptor under its own number, which a borrowed object may have lost since. */
 static bool is_watched_by_number(const struct loop_fd *fd)
 {
     return fd->backend_id && !(fd->backend_id & IS_DUPLICATE) && fd->number == watched_number(fd);
@@ -150,7 +150,7 @@ static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
     return 0;
 }
 
-/* The other object that has put this number into the set, or NULL. */
+/* Returns the other object that has put this number into the set, or NULL. */
 static struct loop_fd *find_watcher(const struct loop *loop, const struct loop_fd *fd)
 {
     for (struct loop_hnode *node = loop_number_first(loop, fd->number); node; node = node->next) {
@@ -162,9 +162,9 @@ static struct loop_fd *find_watcher(const struct loop *loop, const struct loop_f
     return NULL;
 }
 
-/* The set knows a file by its number and by what was open there. So EEXIST is about this very file: another object
- * watches it, or it was left there when the number was closed and a duplicate kept the file open. Where the set takes
- * the number although another object has put it there, that one's file is not open under it any more. */
+/* Adds the descriptor to the set, which identifies a file by its number and its open file description. EEXIST: another
+ * object watches the file, or the number was closed while a duplicate kept the file open. If adding succeeds although
+ * another object has added the number, the file of that object is no longer open under it. */
 static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     struct loop_fd *watcher = find_watcher(loop, fd);
@@ -183,14 +183,14 @@ static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
     return error;
 }
 
-/* ENOENT: a borrowed number that its owner has closed and opened anew. */
+/* Changes the events. ENOENT: the owner of a borrowed number has closed it and opened another file. */
 static int change(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     int error = control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), events);
     return error == ENOENT ? add(loop, fd, events) : error;
 }
 
-/* What can't be watched (EPERM), such as a regular file, is always ready. */
+/* Watches the descriptor. One that cannot be watched (EPERM), such as a regular file, is always ready. */
 static int watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     uint32_t wanted = fd->watched | events | POLLIN;
@@ -209,7 +209,8 @@ static int watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
     return 0;
 }
 
-/* Out of the set before close(2): the file may live on in a duplicate, which would still be reported. */
+/* Removes the descriptor from the set before it is closed: a duplicate may keep the file open, which would still be
+ * reported. */
 static void unwatch(struct loop *loop, struct loop_fd *fd)
 {
     if (is_watched(fd)) {
@@ -246,8 +247,8 @@ static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
     return n;
 }
 
-/* The interest in output, which this event was about, is given up when no job waits for it any more. The event's
- * continuations may have destroyed the descriptor. */
+/* Removes the interest in output after an event for it, if no job waits for it any more. Finds the descriptor by its
+ * id, because the event's continuations may have destroyed it. */
 static void drop_output(struct loop *loop, uint64_t id)
 {
     struct loop_fd *fd = loop_fd_find(loop, id);
@@ -276,7 +277,7 @@ static void note(struct loop *loop, const struct epoll_event *event)
     }
 }
 
-/* Its number isn't the set's any more: what has it now was opened by somebody else. */
+/* Logs that the set cannot be used any more. Its number may name another file now. */
 static int tell_broken(struct loop *loop, int error)
 {
     loop_log_options(
@@ -311,7 +312,7 @@ static int run(struct loop *loop)
     return 0;
 }
 
-/* An error will show again in the turn. */
+/* An error is ignored here: the next turn meets it again. */
 static bool has_events(struct loop *loop)
 {
     struct epoll_state *state = state_of(loop);
