@@ -23,15 +23,15 @@
 
 #include <errno.h>
 
-/* What a copy is between. */
+/* The source and the sink of a copy. */
 struct ends {
     struct loop_source *source;
     struct loop_sink *sink;
-    struct loop_fd *from, *to; /* or NULL */
+    struct loop_fd *from, *to; /* the descriptors behind them; or NULL */
     struct loop_copy_outcome *outcome;
 };
 
-/* A scope outlives those inside it, and cancels them when it is cancelled. */
+/* Whether `scope` is `outer` or inside it: then `outer` outlives it, and cancels it when it is cancelled itself. */
 static bool is_within(const struct loop_scope *scope, const struct loop_scope *outer)
 {
     while (scope && scope != outer) {
@@ -40,12 +40,13 @@ static bool is_within(const struct loop_scope *scope, const struct loop_scope *o
     return scope != NULL;
 }
 
-/* The sink's scope, where that may end before the copy's; else NULL. */
+/* Returns the sink's scope where that may end before the copy's, else NULL. */
 static struct loop_scope *scope_to_hold(const struct ends *ends)
 {
     return is_within(ends->source->scope, ends->sink->scope) ? NULL : ends->sink->scope;
 }
 
+/* Whether the copy needs what loop_copy_add_more gives it. */
 static bool needs_more(const struct ends *ends)
 {
     return ends->outcome || scope_to_hold(ends);
@@ -66,7 +67,7 @@ static const struct loop_job_kind *kind_for(const struct ends *ends)
     return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &loop_copy_other_kind;
 }
 
-/* Nothing is read before it is known that the sink can be written to. */
+/* Prepares the job, before anything is read. 0, or -errno where the sink can't be written to. */
 static int prepare(struct loop_job *job, const struct ends *ends)
 {
     if (ends->to && ends->to->state != LOOP_FD_OPEN) {
@@ -81,7 +82,7 @@ static int prepare(struct loop_job *job, const struct ends *ends)
     return needs_more(ends) ? loop_copy_add_more(job, ends->outcome, scope_to_hold(ends)) : 0;
 }
 
-/* Of a copy that couldn't begin. */
+/* Fills in the outcome of a copy that could not begin. */
 static void tell_failure(const struct ends *ends, int64_t error, bool is_sink_error)
 {
     if (ends->outcome) {
@@ -89,6 +90,7 @@ static void tell_failure(const struct ends *ends, int64_t error, bool is_sink_er
     }
 }
 
+/* Begins a copy whose source is polled. */
 static void begin_by_readiness(struct loop *loop, struct loop_job *job, const struct ends *ends)
 {
     assert(ends->from);
@@ -130,7 +132,8 @@ static loop_job start(const struct ends *ends, loop_fn *fn, void *arg)
     return id;
 }
 
-/* The copy writes to the descriptor behind a sink, unless the sink has bytes in its own queue, which come first. */
+/* Returns the descriptor behind a sink, to which the copy writes; NULL where the sink has bytes in a queue of its own,
+ * which come first. */
 static struct loop_fd *fd_behind(struct loop_sink *sink)
 {
     const struct loop_own *own = sink->ops == &loop_fd_sink ? NULL : loop_own_find(sink->scope->loop, sink);

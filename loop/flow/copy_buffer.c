@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The end of the buffers of copies.
+ * The buffers of copies, at the end of the loop.
  */
 #include <loop/core/loop.h>
 #include <loop/core/unread.h>

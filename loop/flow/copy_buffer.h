@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The buffers of copies. The loop keeps a few that no copy has now: the one given back last, which is in the cache,
- * serves the next copy.
+ * The buffers of copies. The loop keeps a few that are not in use. The next copy gets the one given back last, which is
+ * still in the cache.
  */
 #ifndef LOOP_FLOW_COPY_BUFFER_H
 #define LOOP_FLOW_COPY_BUFFER_H
@@ -14,10 +14,10 @@
 #define LOOP_COPY_BYTES ((size_t)65536)
 #define LOOP_COPY_BULK_BYTES (4 * LOOP_COPY_BYTES) /* to files */
 
-/* Beside the bytes a buffer has room for so many more, for what copy_other.c keeps in front of them. */
+/* Room in a buffer beside its bytes, for the state that copy_other.c keeps in front of them. */
 #define LOOP_COPY_MORE_ROOM 128
 
-/* So many are kept; the rest goes back to malloc. */
+/* How many are kept; others are freed. */
 #define LOOP_COPY_SPARES_KEPT 16
 #define LOOP_COPY_BULKS_KEPT 4
 
@@ -35,7 +35,7 @@ static inline struct loop_block *loop_copy_take(struct loop *loop, bool is_bulk)
     return block;
 }
 
-/* Gives a buffer of that size back to the loop, which keeps it or frees it. */
+/* Gives a buffer back to the loop, which keeps or frees it. `is_bulk` is what loop_copy_take was given. */
 static inline void loop_copy_give(struct loop *loop, struct loop_block *block, bool is_bulk)
 {
     struct loop_spares *spares = is_bulk ? &loop->bulks : &loop->spares;

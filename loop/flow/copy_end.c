@@ -11,11 +11,11 @@
 
 #include <errno.h>
 
-/* In u.args.extra, from malloc: for a copy that was asked for its outcome, or whose sink is of another scope. */
+/* In u.args.extra, from malloc: what a copy has that fills in an outcome, or whose sink is of another scope. */
 struct more {
     struct loop_copy_outcome *outcome; /* or NULL */
     loop_job copy;
-    struct loop_job *hold; /* in the sink's scope, for as long as the copy runs; or NULL */
+    struct loop_job *hold; /* in the sink's scope, while the copy runs; or NULL */
 };
 
 /* ---- results ---- */
@@ -41,7 +41,6 @@ bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_co
     return is_sources && job->u.args.copy.done > 0 && job->fn && !(more && more->outcome);
 }
 
-/* Without a continuation a count would tell nobody that the copy has failed: the error is for the scope. */
 int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     struct more *more = more_of(job);
@@ -52,7 +51,8 @@ int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, e
         loop_job_complete(loop, more->hold, 0);
         more->hold = NULL;
     }
-    if (why < 0 && (job->u.args.copy.done == 0 || !job->fn)) {
+    assert(job->u.args.copy.done >= 0);
+    if (why < 0 && (job->u.args.copy.done == 0 || !job->fn)) { /* without a continuation the error is for the scope */
         return why;
     }
     if (job->fd && loop_copy_hides_error(job, why, side)) {
@@ -82,8 +82,7 @@ int64_t loop_copy_end_of_write(const struct loop_job *job, int64_t result, bool 
 
 /* ---- the sink's scope ---- */
 
-/* The sink's scope may be another than the copy's: a job in it holds it open as long as the copy runs, and hears when
- * it is cancelled. */
+/* Cancels the copy: the sink's scope, which this job holds open while the copy runs, has been cancelled. */
 static void cancel_hold(struct loop *loop, struct loop_job *job)
 {
     const struct more *more = job->arg;
@@ -95,6 +94,7 @@ static void cancel_hold(struct loop *loop, struct loop_job *job)
 
 static const struct loop_job_kind hold_kind = {.name = "sink of a copy", .cancel = cancel_hold, .size = LOOP_JOB_BARE};
 
+/* Starts the job that holds the sink's scope. 0, -ENOMEM or -ECANCELED. */
 static int hold(struct more *more, struct loop_scope *scope)
 {
     loop_job id;

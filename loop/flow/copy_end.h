@@ -2,8 +2,8 @@
  *
  * How copies of all kinds end, and what they keep for that.
  *
- * Each copy holds both of its descriptors: the source's is the job's fd, the sink's its second, so that closing either
- * ends it, and neither object can go while it runs. What copy_end.c keeps for some of them is in `u.args.extra`.
+ * Each copy uses both of its descriptors: the source's is the job's fd, the sink's is its second. So closing either
+ * ends the copy, and neither object is freed while it runs. What copy_end.c keeps for some copies is in `u.args.extra`.
  */
 #ifndef LOOP_FLOW_COPY_END_H
 #define LOOP_FLOW_COPY_END_H
@@ -13,27 +13,29 @@
 
 enum loop_copy_side { LOOP_COPY_SOURCE, LOOP_COPY_SINK };
 
-/* Has the copy, a large job, fill in `outcome`, unless that is NULL, when it ends. A job in `sink_scope`, unless that
- * is NULL, keeps the scope open while the copy runs, and cancels the copy with the scope. 0, -ENOMEM, or -ECANCELED
- * where the scope is cancelled. */
+/* Has a copy, whose job is large, do more. Unless `outcome` is NULL the copy fills it in when it ends. Unless
+ * `sink_scope` is NULL the copy holds that scope open, and is cancelled with it. 0; -ENOMEM; -ECANCELED where the scope
+ * is cancelled.
+ */
 int loop_copy_add_more(struct loop_job *job, struct loop_copy_outcome *outcome, struct loop_scope *sink_scope);
 
-/* Returns the result of the copy, which ends now: `why` is 0 at the end of the source, or -errno, and `side` whose
- * error that is. Fills in the outcome and lets go of the sink's scope. */
+/* Ends a copy: fills in its outcome, stops holding the sink's scope, and returns the result for the job. `why` is 0 at
+ * the end of the source, else the error of the side `side`. Without a continuation an error is the result, whatever was
+ * copied. */
 int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side);
 
-/* Whether the copy, which ends so, returns a count and hides an error of the source. The next read has to return that:
- * loop_copy_result sees to it for descriptors. */
+/* Whether the result of a copy that ends so is a count that hides an error of the source. The next read has to return
+ * that error: loop_copy_result keeps it where the source is a descriptor's. */
 bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_copy_side side);
 
-/* Notes in the outcome that `n` bytes of the source are lost: neither the sink nor the source takes them. */
+/* Notes in the outcome that `n` bytes are lost: the sink has failed, and the source takes nothing back. */
 void loop_copy_note_lost(struct loop_job *job, size_t n);
 
-/* Returns why the copy ends after a write with that result, or 0 where it goes on. `is_full`: others have filled the
- * sink's queue meanwhile. */
+/* Returns why a copy ends after a write with that result, or 0 where it goes on. `is_full`: the sink's queue is full,
+ * so that -ENOBUFS is no error. */
 int64_t loop_copy_end_of_write(const struct loop_job *job, int64_t result, bool is_full);
 
-/* The `made_daemon` of the kinds of copies. */
+/* Makes the hold of the sink's scope a daemon as well: the `made_daemon` of the kinds of copies. */
 void loop_copy_made_daemon(struct loop *loop, struct loop_job *job);
 
 #endif

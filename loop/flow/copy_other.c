@@ -21,13 +21,13 @@
 
 #include <errno.h>
 
-/* At the beginning of the buffer, which is u.args.copy.block. */
+/* The state of such a copy, in front of the bytes in its buffer, u.args.copy.block. */
 struct other_copy {
     struct loop_source *source;
     struct loop_sink *sink;
     struct iovec rest; /* what has been read and not written */
     size_t size;       /* LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
-    int64_t position;  /* of a regular file as source, when the copy began; otherwise -1 */
+    int64_t position;  /* a regular file's, when the copy began; or -1 */
     max_align_t bytes[];
 };
 
@@ -49,9 +49,8 @@ const struct loop_job_kind loop_copy_other_kind = {.name = "copy",
                                                    .uses_args = true,
                                                    .size = LOOP_JOB_LARGE};
 
-/* Whether the file's position is where this copy has left it, so that it can be set back. Where others have read on
- * meanwhile, or are about to, they have the bytes behind, and the position is theirs. What goes past the page cache
- * needs positions of its own choice. */
+/* Whether the position of the source, a regular file, is where this copy has left it and may be set back: no other job
+ * has read on meanwhile or is about to. A file that is O_DIRECT has no such position, because it needs aligned ones. */
 static bool has_position(const struct loop_job *job, const struct other_copy *copy)
 {
     const struct loop_fd *from = job->fd;
@@ -60,12 +59,13 @@ static bool has_position(const struct loop_job *job, const struct other_copy *co
            loop_kernel_lseek(from->number, 0, SEEK_CUR) == position;
 }
 
+/* Sets the position of the source back by what was read and not written. False where that can't be done. */
 static bool go_back(const struct loop_job *job, const struct other_copy *copy)
 {
     return has_position(job, copy) && loop_kernel_lseek(job->fd->number, -(off_t)copy->rest.iov_len, SEEK_CUR) >= 0;
 }
 
-/* What has been read and not written is the source's again. True when the buffer has become part of that. */
+/* Gives what was read and not written back to the source. Returns true when the source has taken the buffer itself. */
 static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_block *block)
 {
     struct other_copy *copy = other_of(job);
@@ -85,7 +85,7 @@ static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_
     return false;
 }
 
-/* The result with which the job ends now. */
+/* Ends the copy and returns the result for its job. */
 static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     struct loop_block *block = job->u.args.copy.block;
@@ -116,7 +116,7 @@ static void on_read(void *arg, int64_t result);
 static void on_written(void *arg, int64_t result);
 static void on_sink_room(void *arg, int64_t result);
 
-/* The next step, as a job of the source or the sink: false where that couldn't be made. */
+/* Starts the next step, a job of the source or the sink. False when there is none. */
 static bool go_on(struct loop_job *job)
 {
     struct other_copy *copy = other_of(job);
@@ -170,7 +170,8 @@ static void on_written(void *arg, int64_t result)
 {
     struct loop_job *job = arg;
     struct other_copy *copy = other_of(job);
-    assert(result <= (int64_t)copy->rest.iov_len); /* of a sink of the program's own the queue has checked it */
+    assert(result <=
+           (int64_t)copy->rest.iov_len); /* loop_own_write has checked what a sink of the program's own answers */
     size_t n = result > 0 ? (size_t)result : 0;
     job->u.args.copy.done += (int64_t)n;
     copy->rest = (struct iovec){(char *)copy->rest.iov_base + n, copy->rest.iov_len - n};
@@ -178,10 +179,11 @@ static void on_written(void *arg, int64_t result)
     if (why) {
         finish_other(job, why, LOOP_COPY_SINK);
     } else {
-        go_on_or_finish(job); /* also with what a write has left that stopped without saying why: the next says it */
+        go_on_or_finish(job); /* a write that stopped half-way gave no reason: the next one does */
     }
 }
 
+/* Returns the position of the source where it is a regular file that can be set back, else -1. */
 static int64_t position_of(const struct loop_fd *from)
 {
     return from && from->is_regular && !from->is_direct && !loop_fd_has_unread(from)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copies from a descriptor that can be waited for to a file. A copy reads into a large buffer, because each write is a
- * thread's work, and keeps it until that is done. What has been read and not written when the copy ends goes back to
- * the source.
+ * Copies from a descriptor that can be polled to a file. A copy reads into a large buffer, because a thread does each
+ * write, and keeps it until that has ended. When the copy ends, what was read and not written goes back to the source.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
@@ -20,13 +19,14 @@
 
 #include <errno.h>
 
+/* Gives the buffer, which is empty, back to the loop. */
 static void drop_bulk(struct loop *loop, struct loop_job *job)
 {
     loop_copy_give(loop, job->u.args.copy.block, true);
     job->u.args.copy.block = NULL;
 }
 
-/* Its bytes that have not been written are the source's again. */
+/* Gives the bytes that have not been written, with their buffer, back to the source. */
 static void give_bulk_back(struct loop *loop, struct loop_job *job)
 {
     struct loop_copy_args *args = &job->u.args.copy;
@@ -48,7 +48,7 @@ static void finish_to_file(struct loop *loop, struct loop_job *job, int64_t why,
 static void on_bulk_written(void *arg, int64_t result);
 static void on_room(void *arg, int64_t result);
 
-/* Writes what is left; or waits for room, where others have filled the sink's queue meanwhile. */
+/* Writes what is left, or waits for room where others have filled the sink's queue. */
 static void write_bulk(struct loop *loop, struct loop_job *job)
 {
     bool took_chunk;
@@ -69,20 +69,21 @@ static void on_bulk_written(void *arg, int64_t result)
     struct loop *loop = job->scope->loop;
     struct loop_copy_args *args = &job->u.args.copy;
     size_t n = result > 0 ? (size_t)result : 0;
+    assert(n <= args->rest.iov_len);
     args->done += (int64_t)n;
     args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - n};
     int64_t why = loop_copy_end_of_write(job, result, loop_fd_is_full(job->u.args.second));
     if (why) {
         finish_to_file(loop, job, why, job->is_cancelled ? LOOP_COPY_SOURCE : LOOP_COPY_SINK);
     } else if (args->rest.iov_len > 0) {
-        write_bulk(loop, job); /* it stopped in the middle without saying why: this one says it */
+        write_bulk(loop, job); /* a write that stopped half-way gave no reason: this one does */
     } else {
         drop_bulk(loop, job);
         loop_ready_wait_read(loop, job->fd, job);
     }
 }
 
-/* It waits for a job of the sink now. */
+/* Takes the job out of the list of readers: it waits for a job of the sink from now on. */
 static enum loop_attempt leave_list(struct loop_job *job)
 {
     loop_list_remove(&job->link);
@@ -104,13 +105,14 @@ static void on_room(void *arg, int64_t result)
     }
 }
 
+/* Ends the copy from an attempt. */
 static enum loop_attempt end_to_file(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     job->result = loop_copy_result(loop, job, why, side);
     return LOOP_ATTEMPT_DONE;
 }
 
-/* Others have filled the queue. */
+/* Waits until the sink's queue, which others have filled, has drained. */
 static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *to = job->u.args.second;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copies between two descriptors that can be waited for. A copy reads into a spare buffer of the loop and writes it at
- * once: the buffer stays in the cache and serves one connection after the other. Only where the sink is slow does the
- * copy keep the buffer, with what is left in it, and reads no more until that is gone. A copy that ends with bytes in
- * its buffer gives them back to the source, as unread bytes.
+ * Copies between two descriptors that can be polled. A copy reads into a spare buffer of the loop and writes it at
+ * once, so that one buffer, which stays in the cache, serves all connections. Only where the sink accepts less does the
+ * copy keep the buffer, and reads no more until all of it has been written. A copy that ends with bytes in its buffer
+ * gives them back to the source, as unread bytes.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -19,8 +19,8 @@
 
 #include <errno.h>
 
-/* An echo, whose sink is its source's descriptor, waits on every idle connection: it is a small job, without `second`.
- */
+/* An echo, which writes to the descriptor it reads from, may wait on every idle connection: it is a small job, without
+ * a second descriptor. */
 static_assert(offsetof(struct loop_copy_args, inner) <= sizeof(((struct loop_job *)0)->u.small),
               "an echo is a small job");
 
@@ -29,6 +29,7 @@ static struct loop_fd *sink_of(const struct loop_job *job)
     return job->kind == &loop_copy_echo_kind ? job->fd : job->u.args.second;
 }
 
+/* Gives the bytes that have not been written, with their buffer, back to the source. */
 static void give_back(struct loop *loop, struct loop_job *job)
 {
     struct loop_copy_args *args = &job->u.args.copy;
@@ -47,6 +48,7 @@ static void cancel_copy(struct loop *loop, struct loop_job *job)
     loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
 }
 
+/* Ends the copy from an attempt. */
 static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     give_back(loop, job);
@@ -54,16 +56,20 @@ static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64
     return LOOP_ATTEMPT_DONE;
 }
 
+/* Whether a write may be tried at once: it would not overtake others. */
 static bool has_room(const struct loop_fd *to)
 {
     return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
 }
 
-/* The job keeps what the sink hasn't taken; `written` is what came of writing it. */
+/* Keeps what the sink has not accepted, and waits for room, or ends with the error. `written` is the result of the
+ * write.
+ */
 static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, struct loop_block *spare, size_t len,
                                    int64_t written)
 {
     size_t n = written > 0 ? (size_t)written : 0;
+    assert(n < len && !job->u.args.copy.block);
     job->u.args.copy.block = spare;
     job->u.args.copy.rest = (struct iovec){(char *)spare->bytes + n, len - n};
     if (written < 0 && written != -EAGAIN) {
@@ -74,7 +80,7 @@ static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, stru
     return LOOP_ATTEMPT_MOVED;
 }
 
-/* Reads into the hottest spare buffer and writes it at once. */
+/* Reads into a spare buffer and writes it at once. */
 static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *from = job->fd, *to = sink_of(job);
@@ -96,6 +102,7 @@ static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
     return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
+/* Writes what the job has kept, and goes back to reading when that is all. */
 static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_copy_args *args = &job->u.args.copy;
@@ -103,6 +110,7 @@ static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
     if (n < 0) {
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SINK);
     }
+    assert((size_t)n <= args->rest.iov_len);
     args->done += n;
     args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - (size_t)n};
     if (args->rest.iov_len == 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copies between two descriptors that can be waited for. Both kinds begin among the readers of the job's fd.
+ * Copies between two descriptors that can be polled. Both kinds begin in the list of readers of the job's fd.
  */
 #ifndef LOOP_FLOW_DESCRIPTOR_COPY_H
 #define LOOP_FLOW_DESCRIPTOR_COPY_H

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Streams over descriptors that can be waited for. A stream waits for readiness without a chunk, takes one when there
- * is something to read, and gives it back when the continuation has returned: the same hot chunk serves one connection
- * after the other, and a thousand connections need no more than one. Where more comes than fits into a chunk the next
- * read takes several.
+ * Streams over descriptors that can be polled. A stream waits for readiness without a chunk, takes one when there is
+ * something to read, and gives it back when the continuation has returned: one chunk, which stays in the cache, serves
+ * a thousand connections. Where more comes than fits into a chunk the next read takes several.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -20,9 +19,9 @@
 #include <errno.h>
 
 #define CHUNKS_MAX 16 /* in one read */
-#define CHUNKS_GROW 4 /* so many times more in the next one when all were filled */
+#define CHUNKS_GROW 4 /* after a read that filled all of its chunks the next one has this many times as many */
 
-/* The reserved one, and more as far as there are. */
+/* Takes the reserved chunk, and more, up to stream->n_wanted, as far as there are. Returns the count. */
 static int take_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, struct iovec *iov)
 {
     int n = 0;
@@ -35,7 +34,7 @@ static int take_chunks(struct loop *loop, struct loop_stream *stream, struct loo
     return n;
 }
 
-/* Keeps the chunks that `n_bytes` have filled, gives the others back, and learns how many to take next time. */
+/* Keeps the chunks into which `n_bytes` were read, gives the others back, and adapts the count for the next read. */
 static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, int n,
                         size_t n_bytes)
 {
@@ -60,6 +59,7 @@ static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct lo
     }
 }
 
+/* Takes the job out of its list. */
 static enum loop_attempt park(struct loop_job *job, enum loop_where where)
 {
     loop_list_remove(&job->link);
@@ -67,6 +67,7 @@ static enum loop_attempt park(struct loop_job *job, enum loop_where where)
     return LOOP_ATTEMPT_MOVED;
 }
 
+/* Returns how the stream goes on after it has lent chunks: the continuation may have cancelled or paused it. */
 static enum loop_attempt after_delivery(struct loop_job *job)
 {
     if (job->is_cancelled) {
@@ -79,7 +80,7 @@ static enum loop_attempt after_delivery(struct loop_job *job)
     return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
-/* Reads into the reserved chunk, which is how nearly all streams go. */
+/* Reads into the reserved chunk: nearly all reads of streams are these. Returns the count, 0 or -errno. */
 static int64_t read_chunk(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
@@ -96,7 +97,7 @@ static int64_t read_chunk(struct loop *loop, struct loop_job *job)
     return n;
 }
 
-/* Reads into several. */
+/* Reads into several chunks. Returns the count, 0 or -errno. */
 static int64_t read_chunks(struct loop *loop, struct loop_job *job)
 {
     struct loop_chunk *chunks[CHUNKS_MAX];
@@ -132,7 +133,7 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
     return after_delivery(job);
 }
 
-/* Has the job tried in the next dispatch, whether or not there is something to read. */
+/* Has the job tried in the next dispatch, even when nothing is known to be there. */
 static void try_soon(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
@@ -153,17 +154,17 @@ static void cancel_stream(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
     if (stream->is_delivering) {
-        return; /* after_delivery ends it */
+        return; /* after_delivery ends the stream */
     }
     loop_stream_give_reserved(loop, stream);
     if (stream->first) {
-        try_soon(loop, job); /* what has been read is delivered first: nothing is lost */
+        try_soon(loop, job); /* lends what has been read, so that nothing is lost */
     } else {
         loop_job_complete(loop, job, -ECANCELED);
     }
 }
 
-/* One that waits for a chunk wants none now: others shall have it. */
+/* Pauses the stream, and leaves the chunk that it has or waits for to others. */
 static int pause_stream(struct loop *loop, struct loop_job *job)
 {
     loop_stream_of(job)->is_paused = true;
@@ -174,6 +175,7 @@ static int pause_stream(struct loop *loop, struct loop_job *job)
     return 0;
 }
 
+/* Ends the pause. A stream that is in the list of readers goes on by itself. */
 static int resume_stream(struct loop *loop, struct loop_job *job)
 {
     if (loop_stream_unpause(loop_stream_of(job)) && job->where != LOOP_AT_WAIT) {

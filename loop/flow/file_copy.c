@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copying from one regular file to another. Both block, and neither can be waited for, so that a thread of the pool
- * does it, piece by piece: one hand-over for the whole copy in place of two for each block, the same on both backends.
- * The copy has the turn in the source's line of reads and in the sink's line of writes (fd_file.c), and comes back
- * after a piece when somebody else waits in one of them, or it is to end. Others who wait for a thread go between two
- * pieces.
+ * Copies from one regular file to another. Both block and neither can be polled, so a thread of the pool copies, piece
+ * by piece: one hand-over for the whole copy instead of two for each block, the same on both backends. The copy needs
+ * the turn in the source's line of reads and in the sink's line of writes (descriptor/file.c). It gives both back after
+ * a piece when another job waits in one of them or the copy is cancelled. Between two pieces the thread may serve other
+ * jobs.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
@@ -27,22 +27,23 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
-/* Large enough for the page cache to be filled by large folios, small enough for the second level of caches, and a
- * moment's work: about 60 µs, before a cancel is heard. */
+/* Large enough for large folios in the page cache, small enough for a level 2 cache, and copied in about 60 µs, after
+ * which a cancel has its effect. */
 #define PIECE_BYTES ((size_t)256 << 10)
 
-#define BUFFER_ALIGNMENT 4096 /* what O_DIRECT asks for nearly everywhere, open(2) */
+#define BUFFER_ALIGNMENT 4096 /* which O_DIRECT needs on nearly all file systems, open(2) */
 
 /* ---- on a thread of the pool ---- */
 
-/* These file systems can't share blocks between files: copy_file_range(2) would move their pages through a pipe, which
- * costs more than a read and a write. */
+/* Whether copy_file_range(2) would move pages through a pipe, because the file system can't share blocks between files.
+ * That costs more than a read and a write. */
 static bool copies_by_pages(int number)
 {
     struct statfs status;
     return loop_kernel_fstatfs(number, &status) || status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC;
 }
 
+/* Reads a piece. Returns the count, 0 at the end, or -errno. */
 static int64_t read_piece(const struct loop_fd *from, char *buffer)
 {
     struct iovec iov = {buffer, loop_hard_length(PIECE_BYTES)};
@@ -56,6 +57,7 @@ static int64_t read_piece(const struct loop_fd *from, char *buffer)
     return n < 0 ? -errno : n;
 }
 
+/* Writes some of the bytes. Returns the count or -errno. */
 static int64_t write_some(const struct loop_fd *to, const char *buffer, size_t len)
 {
     struct iovec iov = {(void *)(uintptr_t)buffer, loop_hard_length(len)};
@@ -66,7 +68,7 @@ static int64_t write_some(const struct loop_fd *to, const char *buffer, size_t l
     return n < 0 ? -errno : n;
 }
 
-/* All of it, or the error that came in between; `*done` tells how much. */
+/* Writes all of the bytes. 0, or -errno after `*done` bytes. */
 static int write_piece(const struct loop_fd *to, const char *buffer, size_t len, size_t *done)
 {
     for (*done = 0; *done < len;) {
@@ -83,8 +85,8 @@ static int write_piece(const struct loop_fd *to, const char *buffer, size_t len,
     return 0;
 }
 
-/* What was read and can't be written is given back to the source, for whoever goes on with it. What of it was written
- * counts, as whole pieces do. */
+/* Copies a piece by a read and writes. Returns the count, 0 at the end, or -errno. What was read and not written is
+ * given back by setting the source's position back, and what was written counts as copied. */
 static int64_t copy_by_buffer(struct loop_job *job, char *buffer)
 {
     const struct loop_fd *from = job->fd;
@@ -99,6 +101,7 @@ static int64_t copy_by_buffer(struct loop_job *job, char *buffer)
     return error ? error : n;
 }
 
+/* Returns the thread's buffer, which is allocated at the first call; NULL when there is no memory. */
 static char *make_buffer(void **buffer)
 {
     if (!*buffer) {
@@ -107,8 +110,9 @@ static char *make_buffer(void **buffer)
     return *buffer;
 }
 
-/* Where copy_file_range fails, or says that nothing is left, it may mean itself (another file system, a sink that
- * appends, a file in /proc): read and write have the last word. */
+/* Copies the next piece. Returns the count, 0 at the end, or -errno. Where copy_file_range(2) fails or says that the
+ * source is at its end, it may be the wrong call (two file systems, a sink that appends, a file of /proc): only a read
+ * and a write decide. */
 static int64_t copy_piece(void *arg, void **buffer)
 {
     struct loop_job *job = arg;
@@ -134,7 +138,7 @@ static struct loop_thread_call call_piece(struct loop_job *job)
     return (struct loop_thread_call){copy_piece, job};
 }
 
-/* Until the loop wants it back. */
+/* Whether the thread copies another piece: until the loop wants the job back. */
 static bool has_more(const struct loop_job *job, int64_t result)
 {
     return result > 0 && !job->u.args.copy.is_wanted_back;
@@ -144,12 +148,14 @@ static const struct loop_thread_kind copy_thread = {.call = call_piece, .goes_on
 
 /* ---- on the loop's thread ---- */
 
+/* Gives the turn in both lines back. */
 static void leave_lines(struct loop *loop, struct loop_job *job)
 {
     loop_file_leave_readers(loop, job->fd, job);
     loop_file_leave_writers(loop, job->u.args.second, job);
 }
 
+/* Queues for the turn again after some pieces, or finishes the copy. */
 static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     leave_lines(loop, job);
@@ -161,12 +167,13 @@ static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
     }
 }
 
+/* Whether other jobs wait in one of the two lines. */
 static bool is_contended(const struct loop_job *job)
 {
     return !loop_list_is_empty(&job->fd->readers) || !loop_list_is_empty(&job->u.args.second->writers);
 }
 
-/* It has the turn in one of the two lines. */
+/* The job has got the turn in a line: queues for the turn in the other one, or starts copying. */
 static void have_turn(struct loop *loop, struct loop_job *job)
 {
     if (job->u.args.second->writing != job) {
@@ -177,6 +184,7 @@ static void have_turn(struct loop *loop, struct loop_job *job)
     loop_pool_submit(loop, job);
 }
 
+/* Has the thread hand the job back after its next piece. */
 static void yield(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_POOL_LINE) {
@@ -200,11 +208,9 @@ const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
                                                   .uses_args = true,
                                                   .size = LOOP_JOB_LARGE};
 
-/* What claims to be empty may be made while it is read, as the files of /proc are, and block: that is for reads that
- * can be cancelled. */
 bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)
 {
-    struct stat status;
+    struct stat status; /* a file that claims to be empty may be one of /proc, whose reads may block for ever */
     return from->read_by == LOOP_IO_BLOCKING && to->write_by == LOOP_IO_BLOCKING &&
            loop_kernel_fstat(from->number, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
            loop_kernel_fstat(to->number, &status) == 0 && S_ISREG(status.st_mode);

@@ -8,12 +8,13 @@
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 
+/* The kind of the job that loop_file_copy is given. */
 extern const struct loop_job_kind loop_file_copy_kind;
 
-/* Whether both are regular files, and the source says that there is something in it. */
+/* Whether both are regular files, and the source has a size that is not 0. */
 bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to);
 
-/* Starts a job of that kind; its fd is the source, its second the sink. */
+/* Starts a copy from the job's fd to its second. */
 void loop_file_copy(struct loop *loop, struct loop_job *job);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources and sinks: the calls of <loop/flow.h> that work on any of them.
+ * The calls of <loop/flow.h> on sources and sinks of any kind.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -86,7 +86,7 @@ int loop_source_unread(struct loop_source *source, const void *bytes, size_t len
     return source->ops->unread ? source->ops->unread(source, bytes, len) : -EOPNOTSUPP;
 }
 
-/* A result couldn't tell how much was written of more than that. */
+/* Whether the vectors have more bytes than a result can count. */
 static bool is_too_long(const struct iovec *iov, size_t n_iov)
 {
     size_t room = INT64_MAX;
@@ -99,7 +99,7 @@ static bool is_too_long(const struct iovec *iov, size_t n_iov)
     return false;
 }
 
-/* NULL also where an own sink has nothing that is kept for it. */
+/* Returns the record of a sink, or NULL where nothing is kept for it. */
 static struct loop_own *own_of(const struct loop_sink *sink)
 {
     return sink->ops != &loop_fd_sink ? loop_own_find(sink->scope->loop, sink) : NULL;
@@ -165,7 +165,7 @@ int loop_flow_close(struct loop_flow *flow)
 
 /* ---- writing one buffer ---- */
 
-/* To a sink that is no descriptor's. */
+/* Writes to a sink that is not a descriptor's. */
 __attribute__((noinline)) static loop_job write_other(struct loop_sink *sink, struct iovec iov,
                                                       struct loop_chunk *chunk, loop_fn *fn, void *arg,
                                                       bool *took_chunk)
@@ -175,9 +175,11 @@ __attribute__((noinline)) static loop_job write_other(struct loop_sink *sink, st
         return loop_own_write(sink, &bytes, fn, arg, took_chunk);
     }
     *took_chunk = false;
-    return loop_sink_write(sink, &iov, 1, fn, arg); /* done in the call */
+    return loop_sink_write(sink, &iov, 1, fn, arg); /* such a sink is done with the memory when it returns */
 }
 
+/* Writes one vector, and the chunk that it is in or NULL, to a sink of any kind. Sets `*took_chunk`: whether the job
+ * gives the chunk back. */
 static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
                           bool *took_chunk)
 {
@@ -201,7 +203,7 @@ loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn
     return write_one(sink, iov, NULL, fn, arg, &took_chunk);
 }
 
-/* Whether the sink is good. Where it isn't the chunk is given back. */
+/* Checks the sink, and gives the chunk back where that is not good. */
 static bool can_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, const char *function)
 {
     if (!loop_sink_is_good(sink, function)) {
@@ -240,6 +242,7 @@ loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size
 
 /* ---- the queue ---- */
 
+/* Returns the descriptor whose sink it is, or NULL. */
 static const struct loop_fd *fd_of(const struct loop_sink *sink)
 {
     return sink->ops == &loop_fd_sink ? sink->self : NULL;

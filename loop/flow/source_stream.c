@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Streams over what is no descriptor that can be waited for: files, and sources of the program's own. An idle stream
- * holds no chunk, so that any number of them leaves the region to others. Where the source can say what is there
- * (try_read), a chunk is taken for the call and given back when nothing was; the stream then waits without one
- * (wait_readable). Where it can't, the read goes to a buffer that is the stream's own, and what has come is copied into
- * a chunk.
+ * Streams over files, and over sources of the program's own. An idle stream holds no chunk, so that any number of them
+ * leaves the region to others. Where the source has try_read, the stream takes a chunk for that call and gives it back
+ * when nothing was there; then it waits without one (wait_readable). Otherwise it reads into a buffer of its own and
+ * copies what has come into a chunk.
  *
- * A stream is waiting for one inner job (a wait, a read, a chunk), or is due in the run queue, or is held back by a
- * pause. go_on decides what is next, and is called from the dispatch only.
+ * A stream waits for one inner job (a wait, a read, a chunk), or is due in the run queue, or is paused. go_on decides
+ * what is next. It is called from the dispatch only.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
@@ -31,13 +30,13 @@ struct source_stream {
     struct loop_stream stream; /* must be first */
     struct loop_source *source;
     loop_job inner;      /* what it waits for, or 0 */
-    char *buffer;        /* from aligned_alloc, made when it is first needed; or NULL */
-    uint32_t n_buffered; /* bytes in it that are still to be lent */
+    char *buffer;        /* from aligned_alloc, at the first read into it; or NULL */
+    uint32_t n_buffered; /* bytes in it that have not been lent */
     int32_t status;      /* what the source has ended with */
     bool has_ended;
     bool cannot_try, cannot_wait; /* the source has no such function */
-    bool wants_chunk;             /* the inner job is one that waits for a chunk */
-    bool was_empty;               /* the last try has found nothing: waiting comes first */
+    bool wants_chunk;             /* the inner job waits for a chunk */
+    bool was_empty;               /* the last try found nothing: the stream waits before the next */
 };
 
 static_assert(sizeof(struct source_stream) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
@@ -53,13 +52,15 @@ static void go_on_soon(struct loop *loop, struct loop_job *job)
     loop_job_backend_complete(loop, job, 0);
 }
 
-/* Waits for the inner job that has been started. False when there is none. */
+/* Waits for the inner job that has been started. False when none was. */
 static bool wait_for(struct loop *loop, struct source_stream *state, const struct loop_scope *scope, loop_job inner)
 {
+    assert(!state->inner);
     state->inner = loop_job_inner(loop, inner, scope);
     return inner != 0;
 }
 
+/* Ends the stream. From the dispatch only. */
 static void finish(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct source_stream *state = state_of(job);
@@ -74,7 +75,8 @@ static void finish(struct loop *loop, struct loop_job *job, int64_t result)
 
 static void go_on(struct loop *loop, struct loop_job *job, int64_t unused);
 
-/* What was read before the stream's scope was cancelled, and finds no chunk, has nobody any more who could read on. */
+/* Goes on with the chunk that has come. Without one, in a scope that is cancelled, the bytes in the buffer are dropped.
+ */
 static void on_chunk(void *arg, int64_t result)
 {
     struct loop_job *job = arg;
@@ -87,7 +89,7 @@ static void on_chunk(void *arg, int64_t result)
     go_on(job->scope->loop, job, 0);
 }
 
-/* A chunk, or NULL when the stream waits for one now, or has ended. */
+/* Returns a chunk; NULL when the stream now waits for one, or has ended. */
 static struct loop_chunk *take_chunk(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
@@ -103,8 +105,8 @@ static struct loop_chunk *take_chunk(struct loop *loop, struct loop_job *job)
     return chunk;
 }
 
-/* Lends a chunk. The stream may be told to pause, or be cancelled, meanwhile; what is next comes after others had their
- * turn. */
+/* Lends a chunk to the continuation, which may pause or cancel the stream. The stream goes on after other jobs had
+ * their turn. */
 static void lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, size_t used)
 {
     loop_stream_push(loop_stream_of(job), chunk, used);
@@ -112,6 +114,7 @@ static void lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chu
     go_on_soon(loop, job);
 }
 
+/* Lends what is in the buffer, when there is a chunk. */
 static void lend_buffered(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
@@ -126,13 +129,14 @@ static void lend_buffered(struct loop *loop, struct loop_job *job)
 
 /* ---- reading ---- */
 
+/* Notes that the source has ended. */
 static void end(struct source_stream *state, int64_t status)
 {
     state->has_ended = true;
     state->status = (int32_t)status;
 }
 
-/* True when the source has been asked and that has settled what is next. */
+/* Calls the source's try_read. False when nothing was there, so that the stream has to wait. */
 static bool try_source(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
@@ -190,6 +194,7 @@ static void on_read(void *arg, int64_t result)
     go_on(job->scope->loop, job, 0);
 }
 
+/* Starts a read into the buffer. 0 when there is no memory. */
 static loop_job read_to_buffer(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
@@ -217,9 +222,10 @@ static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
 {
     struct source_stream *state = state_of(job);
     (void)unused;
+    assert(!state->inner && !state->stream.is_delivering);
     job->where = LOOP_AT_OWNER;
     if (state->stream.is_paused && !job->is_cancelled) {
-        loop_stream_give_reserved(loop, &state->stream); /* others shall have it */
+        loop_stream_give_reserved(loop, &state->stream); /* for others, while the stream is paused */
     } else if (state->n_buffered > 0) {
         lend_buffered(loop, job);
     } else if (state->has_ended || job->is_cancelled) {
@@ -229,7 +235,7 @@ static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
     }
 }
 
-/* What has been read is lent first; a wait for a chunk for it goes on. */
+/* Cancels the stream, which first lends what has been read: a wait for a chunk for that goes on. */
 static void cancel(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
@@ -272,7 +278,7 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
 
 /* ---- starting ---- */
 
-/* The descriptor that the stream counts as used, though it reads by the source's own functions; or NULL. */
+/* Returns the descriptor whose source it is, which the stream uses, or NULL. */
 static struct loop_fd *fd_of(const struct loop_source *source)
 {
     return source->ops == &loop_fd_source ? source->self : NULL;

@@ -7,7 +7,7 @@
 
 #include <loop/flow.h>
 
-/* Starts a stream over any source, by the source's own functions; results and cancel as loop_stream. */
+/* Starts a stream over any source, which reads by the source's functions. Results and cancel as loop_stream. */
 loop_job loop_source_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Streams: bytes as they come, in chunks lent by the region. fd_stream.c reads descriptors that can be waited for,
+ * Streams: bytes as they come, in chunks lent by the region. descriptor_stream.c reads descriptors that can be polled,
  * source_stream.c all other sources.
  */
 #include <loop/core/check.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the jobs of both kinds of streams begin with, and how they lend what has been read.
+ * What the jobs of both kinds of streams begin with, and how they lend what was read.
  */
 #ifndef LOOP_FLOW_STREAM_STATE_H
 #define LOOP_FLOW_STREAM_STATE_H
@@ -10,19 +10,21 @@
 #include <loop/core/region.h>
 
 struct loop_stream {
-    struct loop_chunk *first, *last; /* read, not delivered yet */
-    struct loop_chunk *reserved;     /* the one it waited for */
-    uint16_t n_wanted;               /* chunks for the next read */
+    struct loop_chunk *first, *last; /* read and not lent yet */
+    struct loop_chunk *reserved;     /* for the next read; or NULL */
+    uint16_t n_wanted;               /* chunks in the next read */
     bool is_paused, is_delivering;
 };
 
 static_assert(sizeof(struct loop_stream) <= sizeof(((struct loop_job *)0)->u.small), "fits into a small job");
 
+/* Returns what the job of a stream begins with. */
 static inline struct loop_stream *loop_stream_of(struct loop_job *job)
 {
     return (struct loop_stream *)(void *)job->u.small;
 }
 
+/* Adds a chunk into which `used` bytes were read. */
 static inline void loop_stream_push(struct loop_stream *stream, struct loop_chunk *chunk, size_t used)
 {
     chunk->used = (uint32_t)used;
@@ -35,10 +37,12 @@ static inline void loop_stream_push(struct loop_stream *stream, struct loop_chun
     stream->last = chunk;
 }
 
-/* Lends what has been read, until that is all or the program has had enough for now. From the dispatch only. */
+/* Lends what was read, chunk by chunk, until that is all or the continuation has paused the stream. From the dispatch
+ * only. */
 static inline void loop_stream_deliver(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
+    assert(!stream->is_delivering);
     stream->is_delivering = true;
     while (stream->first && (!stream->is_paused || job->is_cancelled)) {
         struct loop_chunk *chunk = stream->first;
@@ -53,6 +57,7 @@ static inline void loop_stream_deliver(struct loop *loop, struct loop_job *job)
     stream->is_delivering = false;
 }
 
+/* Gives the reserved chunk back to the region. */
 static inline void loop_stream_give_reserved(struct loop *loop, struct loop_stream *stream)
 {
     struct loop_chunk *chunk = stream->reserved;
@@ -62,7 +67,8 @@ static inline void loop_stream_give_reserved(struct loop *loop, struct loop_stre
     }
 }
 
-/* Ends a pause. True when there was one, and the stream does not go on by itself, as it does from a delivery. */
+/* Ends a pause. Returns true when the stream has to be set going: it was paused, and is not inside a delivery, from
+ * which it goes on by itself. */
 static inline bool loop_stream_unpause(struct loop_stream *stream)
 {
     bool was_paused = stream->is_paused;
