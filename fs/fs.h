@@ -384,14 +384,14 @@ typedef void loop_watch_fn(void *arg, int64_t result, const struct loop_watch_ev
  * it is closed. In a confined directory this needs /proc.
  *
  * All watches of a loop share one inotify instance, which is created with the first and closed with the last. The same
- * directory may be watched several times; each watch has its own events and its own end.
+ * directory may be watched several times; each watch has its own events and its own end. While a watch is paused
+ * (loop_pause) its events are dropped, because all watches share one queue; if there were any, LOOP_WATCH_OVERFLOW is
+ * the first event after loop_resume. The end is reported also while it is paused.
  *
  * Ends with 0 when the watched file is gone; -ENOSPC at the user's limit of watches (fs.inotify.max_user_watches);
  * -EMFILE at the user's limit of instances (fs.inotify.max_user_instances) for the first watch of a loop, or at the
  * process's limit of descriptors, of which one is needed until the watch has begun; -ECANCELED; or an error. The other
- * watches of the loop go on. Returns job 0 for NULL `fn`.
- * Paused (loop_pause), it keeps no events, since all watches of a loop share one queue. After loop_resume
- * LOOP_WATCH_OVERFLOW is reported first when there were any. The end is reported also while paused. */
+ * watches of the loop go on. Returns job 0 for NULL `fn`. */
 LOOP_API loop_job loop_fs_watch(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_watch_fn *fn,
                                 void *arg);
 

@@ -323,8 +323,10 @@ typedef void loop_datagram_fn(void *arg, int64_t result, const struct loop_datag
 
 /* Receives datagrams until it is cancelled or the socket closes. One system call receives up to 32, and `fn` is resumed
  * for each of them. After four such calls other descriptors have their turn. What `fn` sends leaves after all datagrams
- * of one call have been handed out; a scope that `fn` empties ends after the turn. A datagram that was received is
- * always delivered, also after a cancel or a close. An idle socket holds no memory for receiving.
+ * of one call have been handed out; a scope that `fn` empties ends when others have their turn. A datagram that was
+ * received is always delivered, also after a cancel or a close. While the stream is paused (loop_pause), it keeps what
+ * it has received; what arrives stays in the socket, and the kernel drops it when the socket's buffer is full. An idle
+ * socket holds no memory for receiving.
  *
  * Ends with -ECANCELED; -EBUSY when another stream of the socket runs; -EBADF when the socket was closed before;
  * -ENOMEM; or the error of recvmmsg(2) or of the backend that stopped it. */
