@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: ISC
  *
- * The words every other header uses: the job, the continuation, time.
+ * The terms that every other header uses: jobs, continuations, time.
  *
- * How to read these headers. A call that starts something takes the scope it belongs to, or an object
- * that has one, and returns a job. The job ends exactly once, and its continuation is resumed from the
- * loop, on the loop's thread, never from inside the call that started it. Results are those of the
- * system call: 0 or a count, or a negative errno (-ECONNRESET). A call returns job 0 only when there
- * could be no job (no memory, or its scope has ended); then no continuation is resumed.
+ * How to read these headers. The first argument of every call that starts something is the scope that owns it, or an
+ * object that belongs to a scope. The call returns a job. The job ends exactly once. The loop resumes its continuation
+ * on the loop's thread, never from inside the call that started the job. The result is that of the system call: 0, a
+ * count, or a negative errno such as -ECONNRESET. A call returns job 0 only when it cannot make a job: there is no
+ * memory, or the scope has ended. Then no continuation is resumed.
  *
- * Mistakes. A debug build of the library stops at NULL in place of an object, and at an object that has been destroyed
- * or has gone with its scope: a line on standard error names the call and the object, and where that was freed. Any
- * other build does nothing then, and returns job 0, -EINVAL, NULL, 0, or false (true for a sink or writer that is full,
- * and a scope that is cancelled). Where a call takes a scope as well, and that is good, NULL in place of the descriptor
- * or directory makes a job that ends with -EINVAL. An object that is gone is found as long as no other object of its
- * kind has its place; debug builds use a free place as late as they can. Listeners, datagram sockets, directories, and
- * sources and sinks in memory are found only by debug builds; servers and what reads a directory are not found when
- * they are gone. A few calls accept NULL; their descriptions say so.
+ * Mistakes. A debug build aborts on NULL in place of an object, and on an object that was destroyed or whose scope has
+ * ended. It first writes a line to standard error that names the call, the object and where the object was freed. Any
+ * other build does nothing, and returns job 0, -EINVAL, NULL, 0 or false. The exceptions return true: whether a sink or
+ * writer is full, and whether a scope is cancelled. A call with a good scope and NULL in place of the descriptor or
+ * directory starts a job that ends with -EINVAL. A few calls accept NULL; their comments say so.
+ *
+ * A freed object is detected until another object of its kind reuses its memory; debug builds delay that as long as
+ * they can. Freed listeners, datagram sockets, directories, and sources and sinks in memory are detected in debug
+ * builds only. Freed servers and struct loop_entries are not detected.
  */
 #ifndef LOOP_BASE_H
 #define LOOP_BASE_H
@@ -28,67 +29,71 @@
 extern "C" {
 #endif
 
+/* The version of these headers; loop_version returns that of the library. */
 #define LOOP_VERSION_MAJOR 0
 #define LOOP_VERSION_MINOR 1
 #define LOOP_VERSION_PATCH 0
 
+/* Marks a function that the library exports. */
 #define LOOP_API __attribute__((visibility("default")))
 
-/* Stands behind the fields of structs that programs fill. In C++ a field that an initializer leaves out is then zero by
- * its own declaration, and no compiler warns that it is missing. Nothing in C, where it is zero anyway. */
+/* Follows each field of the structs that programs fill. In C++ it makes a field that an initializer leaves out zero,
+ * without a compiler warning about a missing initializer. In C it is empty, and such a field is zero anyway. */
 #ifdef __cplusplus
 #define LOOP_ZERO = {}
 #else
 #define LOOP_ZERO
 #endif
 
-/* Durations and points in time are nanoseconds in an int64_t; points are those of CLOCK_MONOTONIC. */
+/* Durations and points in time are nanoseconds in an int64_t. Points in time are those of CLOCK_MONOTONIC. */
 #define LOOP_MICROSECOND INT64_C(1000)
 #define LOOP_MILLISECOND INT64_C(1000000)
 #define LOOP_SECOND INT64_C(1000000000)
-#define LOOP_NEVER INT64_MAX
+#define LOOP_NEVER INT64_MAX /* a duration without end; a point in time that is never reached */
 
 struct loop;
 struct loop_scope;
 struct loop_fd;
 struct loop_chunk;
 
-/* A job in flight. The handle may be kept for ever: once the job has ended it names nothing, also when
- * the loop uses the same place again. 0 is no job. */
+/* The handle of a job. It may be kept for ever: after the job has ended it names no job, even when the loop reuses the
+ * job's memory. 0 names no job. */
 typedef uint64_t loop_job;
 
-/* The continuation of a one-shot job. `result` is what the operation's own description says. */
+/* The continuation of a job that is resumed once. The call that starts the job describes `result`. */
 typedef void loop_fn(void *arg, int64_t result);
 
-/* Asks that `job` end early. Only a request: the continuation is resumed as ever, with -ECANCELED, or with
- * the result where that won the race; a write says how many bytes went out if any did. What was lent to
- * the job stays lent until then.
- * Returns 0 when asked, -ENOENT when there was nothing to ask: the job has its result, has ended, was
- * cancelled before, or never was. Never hits another job. */
+/* Requests that `job` end early. The continuation is still resumed: with -ECANCELED, or with the operation's result
+ * where the operation completed first. A cancelled write that sent a part of its bytes resumes with their count. Memory
+ * lent to the job stays lent until its continuation is resumed.
+ *
+ * Returns 0 when the request was made. Returns -ENOENT when the job already has its result, has ended, was cancelled
+ * before, or never existed. A handle whose job has ended never cancels another job. */
 LOOP_API int loop_cancel(struct loop *loop, loop_job job);
 
-/* Holds back a stream, a job whose continuation is resumed more than once: that of loop_stream, loop_reader_lines,
- * loop_datagram_stream or loop_fs_watch. A paused stream does not resume its continuation, and takes no more than it
- * has begun to take, so that its peer is held back too. What it has taken comes after loop_resume; loop_fs_watch drops
- * events meanwhile, and says so. It ends by loop_cancel or an error as without a pause. May be called from inside its
- * continuation. Idempotent. Returns 0; -ENOENT when the job has its result or has ended; -EINVAL for a job that is no
- * stream, and for the multishot operations of <loop/low_level.h>, which are the ring's: cancel one, and start another
- * later. */
+/* Pauses a stream: a job of loop_stream, loop_reader_lines, loop_datagram_stream or loop_fs_watch, whose continuation
+ * is resumed more than once. While paused, the stream does not resume its continuation. It completes the read that it
+ * has begun and starts no other, so that flow control holds the peer back too. loop_resume delivers what was read;
+ * loop_fs_watch drops events meanwhile, and reports that it did. A cancel or an error ends a paused stream like any
+ * other. May be called from inside the stream's continuation. Idempotent.
+ *
+ * Returns 0; -ENOENT when the job has its result or has ended; -EINVAL for a job that is no stream. The multishot
+ * operations of <loop/low_level.h> return -EINVAL too: cancel such a job, and start another one later. */
 LOOP_API int loop_pause(struct loop *loop, loop_job job);
 
-/* Lets a paused stream go on. Its continuation is resumed from the loop, not inside the call. Idempotent. Returns what
- * loop_pause returns. */
+/* Resumes a paused stream. The loop resumes its continuation later, never inside the call. Idempotent. Returns 0;
+ * -ENOENT when the job has its result or has ended; -EINVAL for a job that loop_pause does not accept. */
 LOOP_API int loop_resume(struct loop *loop, loop_job job);
 
-/* Makes `job` a daemon: it holds its scope open no longer, and is cancelled when nothing else does.
- * For what should run as long as there is other work, such as a ticker or a signal's handler.
- * Returns 0, or -ENOENT when the job has ended. */
+/* Makes `job` a daemon: it no longer keeps its scope open, and is cancelled when nothing else does. For a job that
+ * should run as long as there is other work, such as a ticker or a signal handler. Idempotent. Returns 0; -ENOENT when
+ * the job has ended. */
 LOOP_API int loop_daemon(struct loop *loop, loop_job job);
 
-/* True until the job's continuation is about to be resumed. */
+/* Returns true until the job's continuation is about to be resumed; for a stream, until the last time. */
 LOOP_API bool loop_job_is_alive(const struct loop *loop, loop_job job);
 
-/* The version of the library in use at run time, "0.1.0". */
+/* Returns the version of the library that runs, "0.1.0". The string is static. */
 LOOP_API const char *loop_version(void);
 
 #ifdef __cplusplus
