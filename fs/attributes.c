@@ -328,8 +328,8 @@ loop_job loop_fs_realpath(struct loop_scope *scope, struct loop_dir *dir, const 
 
 /* ---- changing ---- */
 
-/* Changes the mode. Of a symbolic link it is -EOPNOTSUPP: some file systems would change it, but nothing ever uses it.
- */
+/* Changes the mode. Of a symbolic link it is -EOPNOTSUPP: some file systems would change it, but nothing ever uses
+ * it. */
 static int64_t chmod_number(const struct loop_fs_request *request, int number)
 {
     struct stat status;

@@ -293,8 +293,8 @@ static void free_instance(struct loop_fs_inotify *inotify)
 
 static void on_ready(void *arg, int64_t result);
 
-/* Waits until there are events. They are read at once, so that what has been read and what is queued is always known.
- */
+/* Waits until there are events. They are read at once, so that what has been read and what is queued is always
+ * known. */
 static void wait_for_events(struct loop_fs_inotify *inotify)
 {
     inotify->waiting = loop_poll(inotify->fd, POLLIN, on_ready, inotify);

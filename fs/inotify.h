@@ -32,8 +32,8 @@ void loop_fs_inotify_put(struct loop_fs_inotify *inotify);
 /* Returns the descriptor for inotify_add_watch(2). It outlives the reference. */
 struct loop_fd *loop_fs_inotify_fd(const struct loop_fs_inotify *inotify);
 
-/* Returns how many watch descriptors have died. Read it before a watch descriptor is added, for loop_fs_inotify_join.
- */
+/* Returns how many watch descriptors have died. Read it before a watch descriptor is added, for
+ * loop_fs_inotify_join. */
 uint64_t loop_fs_inotify_deaths(const struct loop_fs_inotify *inotify);
 
 /* Gives the watcher the events of `wd`, which has been added, in place of those it got before. Returns 0, or -EAGAIN

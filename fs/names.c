@@ -66,8 +66,8 @@ static size_t next_end(const char *path, size_t at)
     return at + strcspn(path + at, "/");
 }
 
-/* Makes the directory that each beginning of the path names. A link in it is resolved each time, beneath the directory.
- */
+/* Makes the directory that each beginning of the path names. A link in it is resolved each time, beneath the
+ * directory. */
 static int64_t run_mkdirs(struct loop_fs_request *request)
 {
     char beginning[PATH_MAX];

@@ -23,8 +23,8 @@ struct loop_fs_place {
 /* Calls openat2(2) at a place, with its confinement added. Returns a descriptor (CLOEXEC) or -errno. */
 int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open_how *how);
 
-/* Opens whatever has that name with O_PATH, which opens nothing for reading or writing. Returns a descriptor or -errno.
- */
+/* Opens whatever has that name with O_PATH, which opens nothing for reading or writing. Returns a descriptor or
+ * -errno. */
 int loop_fs_find(struct loop_fs_place at, const char *path, bool follow);
 
 /* Opens without waiting for the other end of a fifo, and without getting a terminal: for threads of the pool. Returns a

@@ -18,9 +18,9 @@
 
 #define NAME_TRIES 100
 
-/* Creates the file under a random name, with O_EXCL. A file that replaces another is private until it gets the other's
- * permissions: a process that opened it before could read what is written afterwards. Returns a descriptor or -errno.
- */
+/* Creates the file under a random name, with O_EXCL. A file that replaces another is private until it gets the
+ * other's permissions: a process that opened it before could read what is written afterwards. Returns a descriptor
+ * or -errno. */
 static int open_one(struct loop_fs_temporary *temporary, unsigned asked_mode)
 {
     unsigned mode = temporary->replaces ? LOOP_FS_PRIVATE_MODE : asked_mode;

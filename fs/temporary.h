@@ -24,9 +24,9 @@ struct loop_fs_temporary {
     bool replaced_other;      /* published; what was replaced is gone */
 };
 
-/* Makes a file beside `path`, to be written to. Where it is to replace a regular file only this process's user may read
- * it, whatever `mode` says, until loop_fs_inherit. Returns 0 or -errno. Ended by loop_fs_temporary_end in either case.
- */
+/* Makes a file beside `path`, to be written to. Where it is to replace a regular file only this process's user may
+ * read it, whatever `mode` says, until loop_fs_inherit. Returns 0 or -errno. Ended by loop_fs_temporary_end in
+ * either case. */
 int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
                            unsigned mode, bool exclusive);
 

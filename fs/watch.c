@@ -163,8 +163,8 @@ static int on_pause(void *arg, loop_job job)
     return 0;
 }
 
-/* The watch still exists: its end is resolved later than the job of this function, and jobs are resumed in that order.
- */
+/* The watch still exists: its end is resolved later than the job of this function, and jobs are resumed in that
+ * order. */
 static void on_resumed(void *arg, int64_t result)
 {
     (void)result;

@@ -153,8 +153,8 @@ static int receive_more(struct loop_datagram_batch *batch, int number, unsigned 
     return n < 0 ? -errno : n;
 }
 
-/* Receives until there is nothing left or the batch is full. Returns 0, or the error that followed what was received.
- */
+/* Receives until there is nothing left or the batch is full. Returns 0, or the error that followed what was
+ * received. */
 static int fill_batch(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, int number)
 {
     unsigned room = socket->n_expected;

@@ -20,8 +20,8 @@ struct loop_net_file {
 };
 
 /* Guards the path of a Unix socket while its file is made, examined or removed: flock(2) on a file beside it, whose
- * name ends in ".lock" and which is removed again. A program that is killed meanwhile leaves the file behind, unlocked.
- */
+ * name ends in ".lock" and which is removed again. A program that is killed meanwhile leaves the file behind,
+ * unlocked. */
 struct loop_net_lock {
     int number; /* -1: none, which is so for an address without a path */
     char path[LOOP_NET_PATH_SIZE + sizeof ".lock"];
@@ -41,8 +41,8 @@ int loop_net_bind(int number, int type, const struct loop_address *address, bool
  * LOOP_NET_PATH_SIZE bytes for the path, and is NULL afterwards where no file was made. Returns 0 or -errno. */
 int loop_net_note_file(const struct loop_address *address, unsigned mode, struct loop_net_file *file);
 
-/* Removes the file, unless another has taken its place. Does nothing where there is none, or when it has been removed.
- */
+/* Removes the file, unless another has taken its place. Does nothing where there is none, or when it has been
+ * removed. */
 void loop_net_remove_file(struct loop_net_file *file);
 
 /* Returns the path from the root, in the scope's memory, or NULL when there is none. */

@@ -79,8 +79,8 @@ static int classify_socket(struct loop_fd *fd, int flags)
     return 0;
 }
 
-/* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others' too.
- */
+/* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others'
+ * too. */
 static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
 {
     if (!fd->is_borrowed && !(flags & O_NONBLOCK) && loop_kernel_fcntl(fd->number, F_SETFL, flags | O_NONBLOCK) == 0) {

@@ -23,8 +23,8 @@ struct loop_backend_ops {
     /* Takes the job (job->op, job->u.args, job->fd). It ends in loop_job_backend_done from the dispatch, or
      * loop_job_complete. */
     void (*start)(struct loop *loop, struct loop_job *job);
-    /* The job is one that start took and that has no result yet: LOOP_AT_RING_LINE, RING, or the direct way's places.
-     */
+    /* The job is one that start took and that has no result yet: LOOP_AT_RING_LINE, RING, or the direct way's
+     * places. */
     void (*cancel)(struct loop *loop, struct loop_job *job);
     /* From now on loop_ready_event is called whenever one of `events` (POLLIN, POLLOUT, POLLPRI) comes to be, and once
      * if it is there already. Events already watched stay watched. POLLOUT may be one-shot: fd->watched tells. 0, or

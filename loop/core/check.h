@@ -51,8 +51,8 @@ static inline bool loop_is_good(const struct loop *loop, const char *function)
 }
 
 #if NORIA_DEBUG
-/* Stops: the object with that id, of a slab, was destroyed there, or went with its scope where that names no function.
- */
+/* Stops: the object with that id, of a slab, was destroyed there, or went with its scope where that names no
+ * function. */
 void loop_stop_destroyed(const char *function, const char *kind, uint64_t id, const struct loop_place *destroyed);
 #endif
 

@@ -65,8 +65,8 @@ void loop_ready_run(struct loop *loop, unsigned most);
  * for it. After each continuation. */
 void loop_ready_send(struct loop *loop);
 
-/* Has that done for the sake of `scope`, which is held until then and takes work; once, however often it is asked for.
- */
+/* Has that done for the sake of `scope`, which is held until then and takes work; once, however often it is asked
+ * for. */
 static inline void loop_after_continuation(struct loop *loop, struct loop_after *after, struct loop_scope *scope)
 {
     if (!loop_list_is_linked(&after->link)) {

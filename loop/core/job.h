@@ -88,8 +88,8 @@ struct loop_job_kind {
     void (*resumed)(struct loop_fd *fd);
     /* It is the first in one of a file's lines, and has the turn there. NULL: the backend starts its operation. */
     void (*turn)(struct loop *loop, struct loop_job *job);
-    /* Another job has joined a line in which it has the turn: it may take long and gives the turn back soon, or NULL.
-     */
+    /* Another job has joined a line in which it has the turn: it may take long and gives the turn back soon, or
+     * NULL. */
     void (*yield)(struct loop *loop, struct loop_job *job);
     /* The chunk for which it stood in line has come, and is the job's. */
     void (*got_chunk)(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk);

@@ -11,8 +11,8 @@
  * none. */
 uint64_t loop_number_identity(int number);
 
-/* Enters an object. Borrowed ones with the same number, and another file, lose theirs. False when there is no memory.
- */
+/* Enters an object. Borrowed ones with the same number, and another file, lose theirs. False when there is no
+ * memory. */
 bool loop_number_enter(struct loop *loop, struct loop_fd *fd);
 
 void loop_number_leave(struct loop_fd *fd);

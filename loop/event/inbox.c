@@ -178,8 +178,8 @@ static void ring(struct loop_inbox *inbox)
     errno = saved_errno;
 }
 
-/* Who finds the loop asleep wakes it alone, and is counted until it has written: the descriptor stays open for so long.
- */
+/* Who finds the loop asleep wakes it alone, and is counted until it has written: the descriptor stays open for so
+ * long. */
 void loop_inbox_wake(struct loop_inbox *inbox)
 {
     if (!atomic_load(&inbox->is_asleep)) {

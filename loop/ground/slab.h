@@ -19,8 +19,8 @@
 #include <string.h>
 
 /* An id: generation << LOOP_SLAB_INDEX_BITS | index, with the slab's mark above it. The top three bits are always 0,
- * for those who put a tag there. At a million reuses of one slot each second the generation comes round after 9 hours.
- */
+ * for those who put a tag there. At a million reuses of one slot each second the generation comes round after 9
+ * hours. */
 #define LOOP_SLAB_INDEX_BITS 24
 #define LOOP_SLAB_ID_BITS 61
 #define LOOP_SLAB_MARK_BITS 2

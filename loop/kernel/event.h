@@ -26,8 +26,8 @@ LOOP_KERNEL_CALL(int, loop_kernel_epoll_ctl, (int set, int what, int number, str
                  epoll_ctl(set, what, number, event))
 LOOP_KERNEL_CALL(int, loop_kernel_epoll_wait, (int set, struct epoll_event *events, int most, int timeout_ms),
                  epoll_wait(set, events, most, timeout_ms))
-/* Called by its number, as musl has no function for it. The last argument is the size of the kernel's set of signals.
- */
+/* Called by its number, as musl has no function for it. The last argument is the size of the kernel's set of
+ * signals. */
 LOOP_KERNEL_CALL(int, loop_kernel_epoll_pwait2,
                  (int set, struct epoll_event *events, int most, const struct __kernel_timespec *timeout,
                   const sigset_t *mask),

@@ -264,8 +264,8 @@ static int64_t try_message(struct loop_job *job, bool may_block)
                                        : outcome(loop_kernel_recvmsg(job->fd->number, &request->header, flags));
 }
 
-/* Accepts one connection. Polls a borrowed listener first: it may be blocking, and accept4(2) has no flag against that.
- */
+/* Accepts one connection. Polls a borrowed listener first: it may be blocking, and accept4(2) has no flag against
+ * that. */
 static int64_t try_accept(struct loop_job *job, bool may_block)
 {
     (void)may_block;

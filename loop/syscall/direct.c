@@ -325,8 +325,8 @@ const struct loop_job_kind loop_splice_kind = {.name = "operation",
 
 /* ---- operations that wait for one descriptor ---- */
 
-/* Whether the operation has a result without readiness: a socket's operation on something else, or a read of 0 bytes.
- */
+/* Whether the operation has a result without readiness: a socket's operation on something else, or a read of 0
+ * bytes. */
 static bool is_answered_at_once(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
@@ -336,8 +336,8 @@ static bool is_answered_at_once(const struct loop_job *job)
     return !row->is_output && !row->takes_vectors && job->u.args.move.len == 0;
 }
 
-/* Whether the operation takes input that is not in the byte stream. It does not wait behind those that read the stream.
- */
+/* Whether the operation takes input that is not in the byte stream. It does not wait behind those that read the
+ * stream. */
 static bool is_other_input(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];

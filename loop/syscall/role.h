@@ -18,8 +18,8 @@ int64_t loop_role_ask_writing(struct loop_fd *fd);
 /* loop_role_accepting for a descriptor that is not known to be a listener. */
 int64_t loop_role_ask_accepting(struct loop_fd *fd);
 
-/* Returns 0 if bytes may arrive at the descriptor. Otherwise returns the error of recv(2), for example on a listener.
- */
+/* Returns 0 if bytes may arrive at the descriptor. Otherwise returns the error of recv(2), for example on a
+ * listener. */
 static inline int64_t loop_role_reading(struct loop_fd *fd)
 {
     return fd->may_listen && fd->read_by == LOOP_IO_SOCKET ? loop_role_ask_reading(fd) : 0;

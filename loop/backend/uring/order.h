@@ -22,8 +22,8 @@ static inline void loop_uring_drop_turn(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* Continues a job, which the kernel does not have, by system calls. It stays ahead of the jobs that wait for its turn.
- */
+/* Continues a job, which the kernel does not have, by system calls. It stays ahead of the jobs that wait for its
+ * turn. */
 void loop_uring_go_on_elsewhere(struct loop *loop, struct loop_job *job);
 
 /* Whether an operation that waits for readiness on the same descriptor has to come before this one. */
