@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-/* The calls that need a step and a length. */
+/* Checks the reader and starts the operation. */
 static loop_job begin_step(struct loop_reader *reader, const char *function,
                            const struct loop_reader_operation *operation, loop_fn *fn, void *arg)
 {
@@ -52,7 +52,7 @@ loop_job loop_reader_all(struct loop_reader *reader, loop_fn *fn, void *arg)
 
 loop_job loop_reader_skip(struct loop_reader *reader, uint64_t len, loop_fn *fn, void *arg)
 {
-    /* A result couldn't tell more. */
+    /* a result cannot count more than INT64_MAX */
     struct loop_reader_operation operation = {.step = loop_reader_step_skip, .len = len <= INT64_MAX ? len : 0};
     return begin_step(reader, __func__, &operation, fn, arg);
 }
@@ -63,7 +63,7 @@ loop_job loop_reader_fill(struct loop_reader *reader, size_t len, loop_fn *fn, v
     return begin_step(reader, __func__, &operation, fn, arg);
 }
 
-/* ---- what is there ---- */
+/* ---- what is buffered ---- */
 
 const char *loop_reader_data(const struct loop_reader *reader, size_t *len)
 {

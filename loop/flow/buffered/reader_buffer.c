@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * A reader's buffer; see reader_buffer.h. Moving what is buffered is kept rare: it happens when that frees half of the
- * memory, or when there is no other way to make room.
+ * A reader's buffer. It moves what is buffered only when that frees half of the memory, or when there is no other way
+ * to make room.
  */
 #include <loop/kernel/memory.h>
 #include <loop/flow/buffered/reader_buffer.h>
 
+#include <assert.h>
 #include <string.h>
 
 #define FIRST_CAPACITY ((size_t)4096)
@@ -23,7 +24,7 @@ static size_t round_up(size_t size, size_t block)
 
 void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes, size_t block)
 {
-    size_t most = max_bytes + 1; /* one more than can be given out, to see that it is too much */
+    size_t most = max_bytes + 1; /* one more than may be given out, so that too many are noticed */
     *buffer = (struct loop_reader_buffer){.block = block};
     buffer->max_capacity = block == 1 ? most : round_up(most, block) + block;
 }
@@ -34,12 +35,13 @@ void loop_reader_buffer_finish(struct loop_reader_buffer *buffer)
     loop_reader_buffer_init(buffer, 0, buffer->block);
 }
 
-/* A read of blocks ends at a multiple of the block: what is buffered moves so that it ends there. */
+/* Returns where what is buffered ends after a move: the next read begins there, at a multiple of the block. */
 static size_t moved_end(const struct loop_reader_buffer *buffer)
 {
     return round_up(loop_reader_buffer_length(buffer), buffer->block);
 }
 
+/* Moves what is buffered to the front of the memory. */
 static void move_to_front(struct loop_reader_buffer *buffer)
 {
     size_t used = loop_reader_buffer_length(buffer), end = moved_end(buffer);
@@ -55,7 +57,8 @@ static char *allocate(size_t capacity, size_t block)
     return block == 1 ? loop_kernel_malloc(capacity) : loop_kernel_aligned_alloc(block, capacity);
 }
 
-/* Moves what is buffered to larger memory, so that it ends at `end`. False, and all stays, without memory. */
+/* Moves what is buffered to new memory of `capacity` bytes, so that it ends at `end`. False, with the old memory kept,
+ * when there is none. */
 static bool replace(struct loop_reader_buffer *buffer, size_t capacity, size_t end)
 {
     size_t used = loop_reader_buffer_length(buffer);
@@ -74,6 +77,7 @@ static bool replace(struct loop_reader_buffer *buffer, size_t capacity, size_t e
     return true;
 }
 
+/* Doubles the memory, up to the most; without memory it stays as it is. */
 static void grow(struct loop_reader_buffer *buffer)
 {
     size_t first = buffer->block == 1 ? FIRST_CAPACITY : round_up(READ_BYTES, buffer->block);
@@ -103,6 +107,7 @@ size_t loop_reader_buffer_make_room(struct loop_reader_buffer *buffer)
 
 void loop_reader_buffer_filled(struct loop_reader_buffer *buffer, size_t len)
 {
+    assert(len <= buffer->capacity - buffer->end);
     buffer->end += len;
     buffer->was_filled = buffer->end == buffer->capacity;
 }
@@ -111,7 +116,7 @@ bool loop_reader_buffer_put_back(struct loop_reader_buffer *buffer, const char *
 {
     if (len > buffer->start) {
         size_t end = round_up(len + loop_reader_buffer_length(buffer), buffer->block);
-        if (!replace(buffer, end + buffer->block, end)) { /* with room behind it for a NUL */
+        if (!replace(buffer, end + buffer->block, end)) { /* with room for a NUL behind the bytes */
             return false;
         }
     }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * What keeps a reader. The object is in a slab of the loop and in the scope's `kept`. It is given back after
- * loop_reader_destroy, or when the scope's on_end has returned; a read in flight, functions of the program that are on
- * the stack, and pins keep it until they are done.
+ * What keeps a reader. The object is in a slab of the loop and in the scope's `kept`. It is freed after
+ * loop_reader_destroy, or when the scope's on_end has returned. A read in flight, functions of the program on the
+ * stack, and pins keep it until they are done.
  *
- * It pins the descriptor behind its source, and has the scope by a pointer of its own: what it stands on may be closed
- * or destroyed at any time and is then found closed, never to be another connection's.
+ * A reader pins the descriptor behind its source and has a pointer of its own to the scope. So its source may be closed
+ * or destroyed at any time: the reader finds it closed, and never finds another connection in its place.
  */
 #include <loop/core/check.h>
 #include <loop/flow/buffered/reader_buffer.h>
@@ -27,7 +27,8 @@ bool loop_reader_is_good(const struct loop_reader *reader, const char *function)
     return true;
 }
 
-/* Without memory the loss is an error of the reader, not a gap. */
+/* Puts bytes back into a reader that stands below. Without memory they are lost, and the reader ends with that error,
+ * so that no gap goes unnoticed. */
 static void put_back(struct loop_reader *reader, const char *bytes, size_t len)
 {
     if (!reader->is_destroyed && !loop_reader_buffer_put_back(&reader->buffer, bytes, len)) {
@@ -37,7 +38,7 @@ static void put_back(struct loop_reader *reader, const char *bytes, size_t len)
     }
 }
 
-/* What has been read and not given out goes back to where it came from, if that takes it. */
+/* Gives what was read and not given out back to the source, if that takes it. */
 static void give_back(struct loop_reader *reader)
 {
     size_t len = loop_reader_buffered(reader);

@@ -11,11 +11,11 @@
  * keeps the object. */
 bool loop_reader_is_good(const struct loop_reader *reader, const char *function);
 
-/* Gives the bytes and the object back if the reader has been destroyed and nothing keeps it any more. */
+/* Gives the buffered bytes back and frees the object, if the reader has been destroyed and nothing keeps it. */
 void loop_reader_let_go(struct loop_reader *reader);
 
-/* What an operation that was cut short by a destroy ends with: an error of the source that no other read would return,
- * or `otherwise`. */
+/* Returns what an operation ends with that a destroy has cut short: an error of the source, which no other read would
+ * return, or `otherwise`. */
 int64_t loop_reader_last_word(const struct loop_reader *reader, int64_t otherwise);
 
 #endif

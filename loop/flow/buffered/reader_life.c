@@ -26,8 +26,8 @@
 
 /* ---- ending ---- */
 
-/* The continuation that is due must find neither a reader nor bytes of it: what it would have been given stays unread.
- * Bytes that are somewhere else already, and errors, are told. */
+/* Changes the result of an operation that is due in the run queue: its continuation can have no bytes of a reader that
+ * is gone. They go back to the source instead. Bytes in the caller's memory and errors stay the result. */
 static void end_due(struct loop_reader *reader, struct loop_job *job)
 {
     bool is_lent = job->result > 0 && (reader->consumed > 0 || reader->operation.step == loop_reader_step_fill);
@@ -60,7 +60,7 @@ void loop_reader_destroy(struct loop_reader *reader)
     loop_reader_let_go(reader);
 }
 
-/* The scope has ended, and with it the descriptor. */
+/* Frees a reader whose scope has ended, and with it the descriptor. */
 static void drop(struct loop_kept *kept)
 {
     struct loop_reader *reader = LOOP_CONTAINER(kept, struct loop_reader, kept);
@@ -72,12 +72,13 @@ static void drop(struct loop_kept *kept)
 
 /* ---- making ---- */
 
-/* What a file that is O_DIRECT asks of the reads of it. */
+/* Returns what the reads of a file have to be multiples of: more than 1 for one that is O_DIRECT. */
 static size_t block_of(const struct loop_fd *fd)
 {
     return fd && fd->is_direct ? DIRECT_BLOCK : 1;
 }
 
+/* Sets the source of a reader, and pins what is behind it. */
 static void stand_on(struct loop_reader *reader, struct loop_source *source)
 {
     reader->source = source;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * All lines of a reader, by one job.
+ * loop_reader_lines: one job for all lines of a reader.
  */
 #include <loop/core/check.h>
 #include <loop/core/dispatch.h>
@@ -15,17 +15,18 @@
 
 #define LINES_AT_ONCE 64
 
-/* Comes back to the job from the dispatch. */
+/* Has run_lines called from the dispatch. */
 static void nudge(struct loop *loop, struct loop_job *job)
 {
     loop_job_backend_complete(loop, job, 0);
 }
 
-/* Resumes the continuation for lines that are there, a bounded number of them. Returns what the last step said. */
+/* Resumes the continuation for each line that is buffered, up to LINES_AT_ONCE. Returns the result of the last step. */
 static int64_t deliver_lines(struct loop *loop, struct loop_job *job, struct loop_reader *reader)
 {
     struct loop_reader_operation *operation = &reader->operation;
     int64_t result = 1;
+    assert(!operation->is_delivering && !reader->inner);
     operation->is_delivering = true;
     reader->calls++;
     for (int n = 0; n < LINES_AT_ONCE && result > 0 && !operation->is_paused && !job->is_cancelled; n++) {
@@ -40,6 +41,7 @@ static int64_t deliver_lines(struct loop *loop, struct loop_job *job, struct loo
     return result;
 }
 
+/* Ends the job. From the dispatch only. */
 static void end_lines(struct loop *loop, struct loop_job *job, struct loop_reader *reader, int64_t result)
 {
     loop_reader_give_nothing(reader);
@@ -48,7 +50,8 @@ static void end_lines(struct loop *loop, struct loop_job *job, struct loop_reade
     loop_job_finish(loop, job, result);
 }
 
-/* From the dispatch. */
+/* Delivers lines, and reads on, ends, or waits for a resume. `error`: there has been no read to go on from. From the
+ * dispatch only. */
 static void run_lines(struct loop *loop, struct loop_job *job, int64_t error)
 {
     struct loop_reader *reader = *loop_reader_of(job);
@@ -76,7 +79,7 @@ static void cancel_lines(struct loop *loop, struct loop_job *job)
 {
     struct loop_reader *reader = *loop_reader_of(job);
     if (reader->calls > 0) {
-        return; /* run_lines ends it, or loop_reader_read_more passes it on */
+        return; /* run_lines ends it, or loop_reader_read_more cancels the read */
     }
     if (reader->inner) {
         loop_cancel(loop, reader->inner);

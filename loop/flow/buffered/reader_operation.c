@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Operations of a reader. An operation is a job that tries to make its result of what is in the buffer (its `step`);
- * where that is too little it starts a read of the source behind what is there, and tries again when that has ended.
+ * Operations of a reader. An operation is a job with a `step`, which makes the result of what is buffered. Where that
+ * is too little the operation reads the source, and calls the step again when the read has ended.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/job.h>
@@ -20,6 +20,7 @@
 static void on_read(void *arg, int64_t result);
 static void on_read_rest(void *arg, int64_t result);
 
+/* Notes that the source has ended, unless the read was cancelled. */
 static void note_end(struct loop_reader *reader, int64_t result)
 {
     if (result != -ECANCELED) {
@@ -28,16 +29,16 @@ static void note_end(struct loop_reader *reader, int64_t result)
     }
 }
 
-/* The answer of the source's read, as far as it can be true. */
+/* Ends the read of the source, and returns its checked result. */
 static int64_t checked(struct loop_reader *reader, int64_t result)
 {
     reader->inner = 0;
     return loop_own_checked(reader->loop, "read of a source of one's own", result, reader->asked);
 }
 
-/* The source's function may be the program's: it may cancel the operation, or destroy the reader. */
 int loop_reader_read_more(struct loop_reader *reader, struct loop_job *job)
 {
+    assert(!reader->inner);
     struct loop_source *source = reader->source;
     const struct loop_reader_operation *operation = &reader->operation;
     bool is_direct = operation->step == loop_reader_step_rest && reader->buffer.block == 1;
@@ -46,7 +47,7 @@ int loop_reader_read_more(struct loop_reader *reader, struct loop_job *job)
         return -ENOMEM;
     }
     void *bytes = is_direct ? operation->bytes : loop_reader_buffer_end(&reader->buffer);
-    reader->calls++;
+    reader->calls++; /* the source's function may cancel the operation or destroy the reader */
     reader->inner = loop_source_read(source, bytes, reader->asked, is_direct ? on_read_rest : on_read, reader);
     reader->calls--;
     if (job->is_cancelled) {
@@ -55,19 +56,19 @@ int loop_reader_read_more(struct loop_reader *reader, struct loop_job *job)
     return reader->inner ? 0 : job->is_cancelled ? -ECANCELED : -ENOMEM;
 }
 
-/* What an operation says that is cancelled, or can't go on. */
+/* Returns the result of an operation that is cancelled or can't go on. */
 static int64_t broken_off(const struct loop_reader *reader, int64_t error)
 {
     return reader->operation.done > 0 ? (int64_t)reader->operation.done : error;
 }
 
-/* What has been read is not consumed any more by an operation of a reader that was destroyed. */
+/* Calls the step, unless the reader was destroyed: then its bytes go back to the source. */
 static int64_t try_step(struct loop_reader *reader)
 {
     return reader->is_destroyed ? LOOP_READER_NEEDS_MORE : reader->operation.step(reader, &reader->operation);
 }
 
-/* Goes on after a read; `error` where there was none to go on from. From the dispatch. */
+/* Goes on with the operation after a read. `error`: the read was cancelled. From the dispatch only. */
 static void go_on(struct loop *loop, struct loop_job *job, int64_t error)
 {
     struct loop_reader *reader = *loop_reader_of(job);

@@ -8,18 +8,21 @@
 #include <loop/core/job.h>
 #include <loop/flow/buffered/reader_state.h>
 
-/* A job for the caller to go on with, with its id in `*id`. NULL where there is none, or where it has its result. */
+/* Begins an operation. Returns its job for the caller to go on with, or NULL where there is none or it has its result,
+ * such as -EBUSY while another operation runs. `*id` is what the public call returns. */
 struct loop_job *loop_reader_begin(struct loop_reader *reader, const struct loop_job_kind *kind,
                                    const struct loop_reader_operation *operation, loop_fn *fn, void *arg, loop_job *id);
 
-/* The whole call of an operation that has a step. */
+/* Begins an operation, calls its step, and starts the first read where that is needed. Returns the id for the public
+ * call. */
 loop_job loop_reader_start(struct loop_reader *reader, const struct loop_reader_operation *operation, loop_fn *fn,
                            void *arg);
 
-/* A job that ends with that error. */
+/* Starts a job that ends with `error`. */
 loop_job loop_reader_refuse(struct loop_reader *reader, int64_t error, loop_fn *fn, void *arg);
 
-/* Starts the read that the operation needs. 0; -ENOMEM; -ECANCELED. */
+/* Starts the read that the operation needs. 0, -ENOMEM or -ECANCELED. The source's function may destroy the reader: the
+ * object stays at least until the operation has ended. */
 int loop_reader_read_more(struct loop_reader *reader, struct loop_job *job);
 
 #endif

@@ -19,7 +19,7 @@ static struct loop_reader *reader_of(const struct loop_source *source)
     return LOOP_CONTAINER(source->self, struct loop_reader, rest);
 }
 
-/* Destroyed, but kept for a stream or a copy, or a reader that stands on it. */
+/* Whether the reader has been destroyed, and a stream, a copy or another reader still uses its rest. */
 static bool is_pinned_only(const struct loop_reader *reader)
 {
     return reader->is_destroyed && reader->rest.pins > 0;
@@ -36,7 +36,7 @@ static loop_job read_rest(struct loop_source *source, void *buf, size_t len, loo
                                                                      : 0;
 }
 
-/* Bytes may be taken from the descriptor where nothing stands before them. */
+/* Returns the descriptor behind the source, where nothing that is buffered comes before its bytes; else NULL. */
 static struct loop_fd *rest_fd(struct loop_source *source)
 {
     const struct loop_reader *reader = reader_of(source);
@@ -53,8 +53,8 @@ static int close_rest(struct loop_source *source)
     return reader->is_destroyed ? -EBADF : loop_source_close(reader->source);
 }
 
-/* What was just given out of the buffer still has its place there. What was read around an empty one is the source's,
- * where that takes it and is going to be read again. */
+/* Takes bytes back into the buffer, where those that were given out last still have their place. Bytes that went around
+ * an empty buffer go back to the source instead, if that takes them. */
 static int unread_rest(struct loop_source *source, const void *bytes, size_t len)
 {
     struct loop_reader *reader = reader_of(source);

@@ -7,7 +7,7 @@
 
 #include <loop/flow/own/rest.h>
 
-/* The functions of every reader's rest. */
+/* The functions of the rest of every reader. */
 extern const struct loop_rest_functions loop_reader_rest;
 
 #endif

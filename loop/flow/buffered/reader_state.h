@@ -12,13 +12,13 @@
 #include <loop/flow/own/rest.h>
 #include <loop/reader.h>
 
-#define LOOP_READER_NEEDS_MORE INT64_MIN /* what a step returns when the buffer has too little for a result */
+#define LOOP_READER_NEEDS_MORE INT64_MIN /* returned by a step that has too little for a result */
 
 /* The operation that is running. */
 struct loop_reader_operation {
     int64_t (*step)(struct loop_reader *reader, struct loop_reader_operation *operation);
-    void *bytes;    /* the delimiter; where a read of the rest wants its bytes */
-    uint64_t len;   /* of those; or how many bytes are wanted */
+    void *bytes;    /* the delimiter; or the buffer of a read of the rest */
+    uint64_t len;   /* of `bytes`; or how many are wanted */
     size_t scanned; /* buffered bytes in which no delimiter begins */
     uint64_t done;  /* bytes skipped */
     bool is_paused, is_delivering;
@@ -40,26 +40,27 @@ struct loop_reader {
     char *nul, under_nul; /* where that operation has put a NUL, and what was there; or NULL */
     loop_job job;         /* the operation that is running, or has been */
     struct loop_reader_operation operation;
-    loop_job inner;    /* its read of the source; while that lasts the object stays */
-    size_t asked;      /* how many bytes that wants */
-    uint32_t calls;    /* functions of the program on the stack, called from here: keep the object too */
+    loop_job inner;    /* its read of the source, which keeps the object; or 0 */
+    size_t asked;      /* how many bytes that was asked for */
+    uint32_t calls;    /* functions of the program on the stack, which keep the object */
     int32_t status;    /* of the source, when it has ended: 0 or an error */
     bool has_ended;    /* the source */
-    bool is_destroyed; /* takes no more; goes when nothing keeps the object */
+    bool is_destroyed; /* takes no calls; freed when nothing keeps the object */
 };
 
-/* Where the job of an operation keeps its reader. */
+/* Returns where the job of an operation has its reader. */
 static inline struct loop_reader **loop_reader_of(struct loop_job *job)
 {
     return (struct loop_reader **)(void *)job->u.small;
 }
 
-/* The operation that is running, also one whose continuation is due; or NULL. */
+/* Returns the operation that is running, also one whose continuation is due; or NULL. */
 static inline struct loop_job *loop_reader_running(const struct loop_reader *reader)
 {
     return loop_job_find(reader->loop, reader->job);
 }
 
+/* Returns how many bytes are buffered. */
 static inline size_t loop_reader_buffered(const struct loop_reader *reader)
 {
     return loop_reader_buffer_length(&reader->buffer);

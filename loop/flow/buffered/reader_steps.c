@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What an operation of a reader makes of the bytes that are buffered: its result, or LOOP_READER_NEEDS_MORE. Nothing
- * here reads. What is consumed stays where it is until the next operation, which is what lends the data to the
- * continuation.
+ * The steps of operations: what they make of the bytes that are buffered. None of them reads. Bytes that are consumed
+ * stay in their place until the next operation, because they are lent to the continuation.
  */
 #include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/buffered/reader_state.h>
@@ -24,6 +23,7 @@ void loop_reader_take_back(struct loop_reader *reader)
     if (reader->nul) {
         *reader->nul = reader->under_nul;
     }
+    assert(reader->consumed <= reader->buffer.start);
     reader->buffer.start -= reader->consumed;
     loop_reader_give_nothing(reader);
 }
@@ -31,6 +31,7 @@ void loop_reader_take_back(struct loop_reader *reader)
 /* Gives out the first `len` buffered bytes and consumes the first `consumed`. */
 static int64_t give_out(struct loop_reader *reader, size_t len, size_t consumed)
 {
+    assert(len <= consumed && consumed <= loop_reader_buffered(reader));
     reader->data = loop_reader_buffer_first(&reader->buffer);
     reader->data_len = len;
     reader->consumed = consumed;
@@ -38,8 +39,8 @@ static int64_t give_out(struct loop_reader *reader, size_t len, size_t consumed)
     return (int64_t)consumed;
 }
 
-/* Gives bytes out with a NUL behind them. It overwrites the delimiter; or it stands behind all bytes, because the read
- * that found the end of the source had room. */
+/* Gives out the first `len` bytes as text, with a NUL behind them. The NUL overwrites the delimiter, or has room behind
+ * all bytes: the read that found the end of the source had. */
 static int64_t give_out_text(struct loop_reader *reader, size_t len, size_t consumed)
 {
     reader->nul = reader->buffer.bytes + reader->buffer.start + len;
@@ -48,7 +49,8 @@ static int64_t give_out_text(struct loop_reader *reader, size_t len, size_t cons
     return give_out(reader, len, consumed);
 }
 
-/* What there is to say when the buffer has too little: `cut_off` where the source has ended in the middle. */
+/* Returns the result when too little is buffered: that more is needed; at the end of the source its status, or
+ * `cut_off` where bytes are left. */
 static int64_t too_little(const struct loop_reader *reader, int64_t cut_off)
 {
     if (!reader->has_ended) {
@@ -59,7 +61,6 @@ static int64_t too_little(const struct loop_reader *reader, int64_t cut_off)
 
 /* ---- steps ---- */
 
-/* All that is left, as text. */
 int64_t loop_reader_step_all(struct loop_reader *reader, struct loop_reader_operation *operation)
 {
     (void)operation;
@@ -71,7 +72,7 @@ int64_t loop_reader_step_all(struct loop_reader *reader, struct loop_reader_oper
     return result > 0 ? give_out_text(reader, len, len) : result;
 }
 
-/* How far a delimiter is looked for: one that ends beyond that comes too late. */
+/* Returns how many bytes are searched for a delimiter: all, up to the most that may be given out. */
 static size_t searched(const struct loop_reader *reader)
 {
     return loop_reader_buffered(reader) < reader->max_bytes ? loop_reader_buffered(reader) : reader->max_bytes;
@@ -141,7 +142,6 @@ int64_t loop_reader_step_fill(struct loop_reader *reader, struct loop_reader_ope
                                                           : too_little(reader, -ENODATA);
 }
 
-/* A read of the rest, into somebody else's buffer. */
 int64_t loop_reader_step_rest(struct loop_reader *reader, struct loop_reader_operation *operation)
 {
     size_t len = operation->len < loop_reader_buffered(reader) ? (size_t)operation->len : loop_reader_buffered(reader);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Notes that an append is refused with `error`, which it returns. */
 static int refuse(struct loop_writer *writer, int error)
 {
     writer->refusal = error;
@@ -18,7 +19,7 @@ static int refuse(struct loop_writer *writer, int error)
     return error;
 }
 
-/* 0 when `len` bytes more are taken. `has_bytes`: there are some. */
+/* Returns 0 when the writer takes `len` more bytes, else -errno. `has_bytes`: the pointer to them is not NULL. */
 static int admit(struct loop_writer *writer, size_t len, bool has_bytes)
 {
     if (writer->error) {
@@ -39,7 +40,7 @@ static int admit(struct loop_writer *writer, size_t len, bool has_bytes)
     return len > INT64_MAX / 2 || !has_bytes ? refuse(writer, -EINVAL) : 0;
 }
 
-/* `len` bytes have been appended. */
+/* Counts `len` bytes as appended, and has them sent. Returns 0. */
 static int appended(struct loop_writer *writer, size_t len)
 {
     writer->appended += len;
@@ -73,7 +74,7 @@ int loop_writer_append_borrowed(struct loop_writer *writer, const void *data, si
     return loop_writer_batch_add(&writer->filling, piece) ? appended(writer, len) : refuse(writer, -ENOMEM);
 }
 
-/* Prints into the room that there is, and returns what vsnprintf says. */
+/* Prints into the room that there is. Returns what vsnprintf(3) does. */
 __attribute__((format(printf, 2, 0))) static int print_into(struct loop_writer_batch *batch, const char *format,
                                                             va_list args)
 {
@@ -91,7 +92,7 @@ int loop_writer_vprint(struct loop_writer *writer, const char *format, va_list a
     va_list again;
     va_copy(again, args);
     int len = print_into(batch, format, args);
-    if (len >= 0 && (size_t)len >= batch->capacity - batch->len) { /* its NUL wants room as well */
+    if (len >= 0 && (size_t)len >= batch->capacity - batch->len) { /* vsnprintf needs room for a NUL, too */
         error = loop_writer_batch_make_room(batch, (size_t)len + 1) ? 0 : -ENOMEM;
         len = error ? len : print_into(batch, format, again);
     }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * A writer's batches; see writer_batch.h.
+ * The batches of writers.
  */
 #include <loop/kernel/memory.h>
 #include <loop/flow/buffered/writer_batch.h>
 
+#include <assert.h>
 #include <stdint.h>
 
 #define FIRST_CAPACITY ((size_t)1024)
@@ -54,6 +55,7 @@ bool loop_writer_batch_add_copied(struct loop_writer_batch *batch, size_t len)
         return false;
     }
     batch->len += len;
+    assert(batch->len <= batch->capacity);
     return true;
 }
 
@@ -73,6 +75,7 @@ size_t loop_writer_batch_advance(struct loop_writer_batch *batch, size_t at, siz
     while (at < batch->n_pieces && n >= batch->pieces[at].iov_len) {
         n -= batch->pieces[at++].iov_len;
     }
+    assert(n == 0 || at < batch->n_pieces);
     if (at < batch->n_pieces) {
         struct iovec *piece = &batch->pieces[at];
         *piece = (struct iovec){(char *)piece->iov_base + n, piece->iov_len - n};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a writer sends by one write: copied bytes, one behind the other, and references to memory of the program.
+ * What a writer sends in one write: copied bytes, one behind the other, and references to memory of the program.
  */
 #ifndef LOOP_FLOW_BUFFERED_WRITER_BATCH_H
 #define LOOP_FLOW_BUFFERED_WRITER_BATCH_H
@@ -25,15 +25,16 @@ bool loop_writer_batch_add_copied(struct loop_writer_batch *batch, size_t len);
 /* Appends a reference. False when there is no memory. */
 bool loop_writer_batch_add(struct loop_writer_batch *batch, struct iovec piece);
 
-/* Points the pieces at their bytes. Nothing can be appended from now on. */
+/* Points the pieces at their bytes. After that nothing may be appended. */
 void loop_writer_batch_resolve(struct loop_writer_batch *batch);
 
-/* Leaves the first `n` bytes of the pieces from `at` on out. Returns the piece that is next. */
+/* Skips `n` bytes of the pieces from `at` on. Returns the piece that is next. */
 size_t loop_writer_batch_advance(struct loop_writer_batch *batch, size_t at, size_t n);
 
-/* Empties the batch. Its memory is kept for the next time, unless there is much more of it than `usual_bytes`. */
+/* Empties the batch. Keeps its memory, unless that is more than four times `usual_bytes`. */
 void loop_writer_batch_empty(struct loop_writer_batch *batch, size_t usual_bytes);
 
+/* Frees the memory of the batch. */
 void loop_writer_batch_finish(struct loop_writer_batch *batch);
 
 #endif

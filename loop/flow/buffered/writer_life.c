@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * Buffered writing: how a writer is made, held back and ended.
+ * How a writer is made, held back and ended.
  *
- * The object is in a slab of the loop and in the scope's `kept`. It is given back by loop_writer_destroy, or when the
- * scope's on_end has returned; a write in flight and functions of the program that are on the stack keep it until they
- * are done. It pins the sink's descriptor and has the scope by a pointer of its own: a sink that is gone is found
- * closed, never another connection's. Jobs that wait know the writer by its id.
+ * The object is in a slab of the loop and in the scope's `kept`. It is freed after loop_writer_destroy, or when the
+ * scope's on_end has returned. A write in flight and functions of the program on the stack keep it until they are done.
+ * A writer pins the sink's descriptor and has a pointer of its own to the scope: it finds a sink that is gone closed,
+ * and never finds another connection in its place. Jobs that wait refer to the writer by its id.
  */
 #include <loop/core/job.h>
 #include <loop/core/log.h>
@@ -54,6 +54,7 @@ void loop_writer_abort(struct loop_writer *writer)
     }
 }
 
+/* Cancels the jobs that wait for the sink's shutdown. */
 static void cancel_closers(struct loop_writer *writer)
 {
     struct loop_list *node;
@@ -79,7 +80,7 @@ void loop_writer_destroy(struct loop_writer *writer)
 
 /* ---- making ---- */
 
-/* The scope has ended. */
+/* Frees a writer whose scope has ended. */
 static void drop(struct loop_kept *kept)
 {
     struct loop_writer *writer = LOOP_CONTAINER(kept, struct loop_writer, kept);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * How a writer sends. Two batches take turns: one is filled while the other is on its way. What is appended has the
- * writer looked at when the continuation has returned (loop->after); it then swaps the two and starts one write. That
- * write's end starts the next one, where more has come meanwhile.
+ * How a writer sends. Two batches take turns: one is filled while the other is being written. An append has the writer
+ * looked at when the continuation has returned (loop->after): the writer then swaps the batches and starts one write.
+ * When that ends, it starts the next, where more was appended meanwhile.
  */
 #include <loop/core/check.h>
 #include <loop/core/dispatch.h>
@@ -20,6 +20,7 @@
 
 #include <errno.h>
 
+/* Empties a batch, and keeps as much memory as the writer may need. */
 static void empty_batch(const struct loop_writer *writer, struct loop_writer_batch *batch)
 {
     loop_writer_batch_empty(batch, writer->limit_bytes);
@@ -47,7 +48,7 @@ bool loop_writer_is_good(const struct loop_writer *writer, const char *function)
     return true;
 }
 
-/* ---- how long it lives ---- */
+/* ---- lifetime ---- */
 
 void loop_writer_let_go(struct loop_writer *writer)
 {
@@ -69,10 +70,10 @@ void loop_writer_let_go(struct loop_writer *writer)
     loop_slab_put(&writer->loop->writers, writer);
 }
 
-/* ---- who waits ---- */
+/* ---- jobs that wait ---- */
 
-/* What a waiter hears; 1 when it has to wait on. Where the writer has failed it waits for the write in flight all the
- * same: that still uses memory. */
+/* Returns the result of a job that waits, or 1 when it goes on waiting. Even after a failure it waits for the write in
+ * flight, which still uses memory. */
 static int64_t answer(const struct loop_writer *writer, const struct loop_writer_waiter *waiter)
 {
     if (waiter->target <= writer->written) {
@@ -81,7 +82,7 @@ static int64_t answer(const struct loop_writer *writer, const struct loop_writer
     return writer->error && !writer->inner ? writer->error : 1;
 }
 
-/* Has jobs told from the dispatch, which is when a refusal counts as heard. */
+/* Completes the jobs that have their result. Their kinds clear a refusal when the dispatch resumes them. */
 static void tell_waiters(struct loop_writer *writer)
 {
     struct loop_list *node;
@@ -102,17 +103,18 @@ static void tell_waiters(struct loop_writer *writer)
 
 void loop_writer_leave(struct loop_writer *writer)
 {
+    assert(writer->calls > 0);
     if (--writer->calls == 0) {
         tell_waiters(writer);
         loop_writer_let_go(writer);
     }
 }
 
-/* ---- writing: from within enter and leave ---- */
+/* ---- writing: between enter and leave ---- */
 
 static void on_written(void *arg, int64_t result);
 
-/* Nothing goes on from here. Where nobody hears of the error it cancels the scope's jobs. */
+/* Ends the writer with an error. Where no job waits to return it, the error fails the scope. */
 static void fail(struct loop_writer *writer, int64_t error)
 {
     bool is_heard = !loop_list_is_empty(&writer->waiters);
@@ -123,6 +125,7 @@ static void fail(struct loop_writer *writer, int64_t error)
     }
 }
 
+/* Returns where a proxy has the id of the job for which it stands. */
 static loop_job *stands_for(struct loop_job *job)
 {
     return (loop_job *)(void *)job->u.small;
@@ -135,8 +138,8 @@ static void cancel_proxy(struct loop *loop, struct loop_job *job)
 
 static const struct loop_job_kind proxy_kind = {.name = "buffered write", .cancel = cancel_proxy};
 
-/* A sink of the program's own may write by a job of another scope: one of the writer's scope stands for it, which is
- * cancelled with that. False when there is no memory. */
+/* Starts a job in the writer's scope that stands for the write, where a sink of the program's own writes by a job of
+ * another scope: the write is cancelled with the writer's scope. False when there is no memory. */
 static bool make_proxy(struct loop_writer *writer)
 {
     loop_job id;
@@ -154,13 +157,13 @@ static bool make_proxy(struct loop_writer *writer)
     return true;
 }
 
-/* `inner` is on its way, and holds the scope. It is cancelled where the writer has been given up while it was being
- * started. */
+/* Waits for `inner`, which holds the scope. Cancels it where the writer was given up while it was being started. */
 static void begin_inner(struct loop_writer *writer, loop_job inner)
 {
     if (!inner) {
         return;
     }
+    assert(!writer->inner);
     writer->inner = inner;
     loop_scope_add_hold(writer->scope, false);
     if (!make_proxy(writer) && !writer->error) {
@@ -171,7 +174,7 @@ static void begin_inner(struct loop_writer *writer, loop_job inner)
     }
 }
 
-/* Its continuation has been resumed. */
+/* Begins what follows when the continuation of `inner` is resumed. */
 static void inner_has_ended(struct loop_writer *writer)
 {
     struct loop_job *proxy = loop_job_find(writer->loop, writer->proxy);
@@ -182,7 +185,7 @@ static void inner_has_ended(struct loop_writer *writer)
     loop_writer_enter(writer);
 }
 
-/* After all that follows from that. */
+/* Ends what follows from the end of `inner`. */
 static void leave_inner(struct loop_writer *writer)
 {
     struct loop_scope *scope = writer->scope;
@@ -190,6 +193,7 @@ static void leave_inner(struct loop_writer *writer)
     loop_scope_drop_hold(scope, false);
 }
 
+/* Starts a write of what is left of the batch. */
 static void write_rest(struct loop_writer *writer)
 {
     struct loop_writer_batch *batch = &writer->leaving;
@@ -207,7 +211,7 @@ static void write_rest(struct loop_writer *writer)
     }
 }
 
-/* Sends what has been gathered, unless something is on its way already. */
+/* Starts a write of what was appended, unless one is in flight. */
 static void send_batch(struct loop_writer *writer)
 {
     if (writer->inner || writer->filling.n_pieces == 0 || loop_writer_is_held_back(writer)) {
@@ -222,18 +226,18 @@ static void send_batch(struct loop_writer *writer)
     write_rest(writer);
 }
 
-/* What the sink has answered: that many bytes have gone. */
+/* Counts what the sink has written. Returns its result, or -EINVAL for one that is no error number. */
 static int64_t advance(struct loop_writer *writer, int64_t result)
 {
     size_t n = result > 0 ? (size_t)result : 0;
-    assert(n <= writer->left); /* of a sink of the program's own its queue has checked it */
+    assert(n <= writer->left); /* loop_own_write has checked what a sink of the program's own answers */
     writer->written += n;
     writer->left -= n;
     writer->at = loop_writer_batch_advance(&writer->leaving, writer->at, n);
     return result < INT32_MIN ? -EINVAL : result;
 }
 
-/* There is room in the sink's own queue again, or never will be. */
+/* Goes on when the sink's own queue has drained, or has failed. */
 static void on_room(void *arg, int64_t result)
 {
     struct loop_writer *writer = arg;
@@ -249,7 +253,8 @@ static void on_room(void *arg, int64_t result)
     leave_inner(writer);
 }
 
-/* Others, who write to the same sink, have filled its queue: waits until it drains. False when that isn't it. */
+/* Waits until the sink's queue has drained, where the write was refused because others have filled that. Returns true
+ * when it waits. */
 static bool wait_for_room(struct loop_writer *writer, int64_t result)
 {
     if (result == -ENOBUFS && !writer->error && loop_sink_is_full(writer->sink)) {
@@ -258,6 +263,7 @@ static bool wait_for_room(struct loop_writer *writer, int64_t result)
     return writer->inner != 0;
 }
 
+/* Goes on after a write: with its rest, with what was appended meanwhile, or with the error. */
 static void on_written(void *arg, int64_t result)
 {
     struct loop_writer *writer = arg;
@@ -268,7 +274,7 @@ static void on_written(void *arg, int64_t result)
         fail(writer, result < 0 ? result : -EIO);
     }
     if (has_rest && !waits && !writer->error) {
-        write_rest(writer); /* the sink stopped in the middle without saying why: the next write says it */
+        write_rest(writer); /* a write that stopped half-way gave no reason: the next one does */
     } else if (!waits) {
         empty_batch(writer, &writer->leaving);
         send_batch(writer);
@@ -285,7 +291,7 @@ void loop_writer_look_after(struct loop_after *after)
     loop_writer_enter(writer);
     send_batch(writer);
     loop_writer_leave(writer);
-    loop_scope_drop_hold(scope, false); /* loop_after_continuation has made it */
+    loop_scope_drop_hold(scope, false); /* that of loop_after_continuation */
 }
 
 void loop_writer_look_soon(struct loop_writer *writer)

@@ -12,9 +12,9 @@
 
 #include <errno.h>
 
-#define BEING_STARTED UINT64_MAX /* as `inner`: no job, so that a cancel finds nothing to do yet */
+#define BEING_STARTED UINT64_MAX /* as `inner`: no job has this id, so that a cancel does nothing yet */
 
-/* The continuation is about to hear it. One that began to wait before the refusal hears of none, or of an earlier. */
+/* Finishes a flush, which clears the refusal that it returns. A flush from before the refusal does not return it. */
 static void heard(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
@@ -24,6 +24,7 @@ static void heard(struct loop *loop, struct loop_job *job, int64_t result)
     loop_job_finish(loop, job, result);
 }
 
+/* Finishes a wait for room, which clears the refusal. */
 static void drained_heard(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
@@ -37,6 +38,7 @@ static const struct loop_job_kind flush_kind = {.name = "flush", .cancel = loop_
 static const struct loop_job_kind drained_kind = {
     .name = "writer drained", .cancel = loop_job_cancel_here, .backend_done = drained_heard};
 
+/* Starts a job that waits in `list`. */
 static loop_job await(struct loop_writer *writer, struct loop_list *list, const struct loop_job_kind *kind, loop_fn *fn,
                       void *arg)
 {
@@ -82,7 +84,7 @@ static void on_shut_down(void *arg, int64_t result)
     loop_job_finish(job->scope->loop, job, result);
 }
 
-/* The sink's function may be the program's: it may cancel the job, or destroy the writer. */
+/* Starts the shutdown of the sink, whose function may cancel the job or destroy the writer. */
 static void start_shutdown(struct loop *loop, struct loop_writer *writer, struct loop_job *job)
 {
     struct loop_writer_waiter *waiter = loop_writer_waiter(job);
@@ -102,7 +104,7 @@ static void start_shutdown(struct loop *loop, struct loop_writer *writer, struct
     }
 }
 
-/* All has been written, or can't be. From the dispatch. */
+/* Goes on with a shutdown when all has been written, or ends it with the error. From the dispatch only. */
 static void all_written(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_writer *writer = loop_writer_of(loop, job);
@@ -116,6 +118,7 @@ static void all_written(struct loop *loop, struct loop_job *job, int64_t result)
     loop_job_finish(loop, job, result == 0 || job->is_cancelled ? -ECANCELED : result);
 }
 
+/* Cancels a shutdown: the sink's, or the wait until all has been written. */
 static void cancel_shutdown(struct loop *loop, struct loop_job *job)
 {
     if (loop_writer_waiter(job)->inner) {
