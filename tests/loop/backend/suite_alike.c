@@ -4,7 +4,7 @@
  * step starts something, or makes something happen, and the next one comes when nothing moves any more. So what a job
  * ends with depends on no race; docs/backends.md says where backends may differ all the same.
  */
-#include "harness.h"
+#include "dice.h"
 
 #include <fcntl.h>
 #include <loop/reader.h>
@@ -47,15 +47,8 @@ static struct loop_copy_outcome outcomes[MOST];
 static struct loop_env *env_;
 static struct loop_flow *file;
 static struct loop_dir *dir;
-static uint32_t dice_state;
 static unsigned steps_left, n_finite; /* jobs that end by themselves */
 static unsigned long peer_bytes;
-
-static unsigned dice(unsigned sides)
-{
-    dice_state = dice_state * 1664525 + 1013904223;
-    return (dice_state >> 8) % sides;
-}
 
 /* ---- what is written down ---- */
 

@@ -2,6 +2,7 @@
  *
  * A reader played by the dice, against a plain copy of the bytes.
  */
+#include "dice.h"
 #include "reading.h"
 
 #include <loop/reader.h>
@@ -20,14 +21,6 @@ struct game {
     bool is_running, was_cancelled, is_over;
     char rest[64];
 };
-
-static uint32_t dice_state;
-
-static unsigned dice(unsigned sides)
-{
-    dice_state = dice_state * 1664525 + 1013904223;
-    return (dice_state >> 8) % sides;
-}
 
 enum { LINE, UNTIL, EXACT, TAKE, SKIP, ALL, FILL, REST, OPERATIONS };
 

@@ -2,6 +2,7 @@
  *
  * A writer played by the dice: what it writes is what was appended.
  */
+#include "dice.h"
 #include "writing.h"
 
 #include <loop/writer.h>
@@ -9,13 +10,6 @@
 /* ---- by the dice ---- */
 
 enum { PLAYED = 60000 };
-static uint32_t dice_state;
-
-static unsigned dice(unsigned sides)
-{
-    dice_state = dice_state * 1664525 + 1013904223;
-    return (dice_state >> 8) % sides;
-}
 
 /* Appends something; returns how many bytes were taken. */
 static size_t append_some(struct loop_writer *writer, const char *data, size_t left)

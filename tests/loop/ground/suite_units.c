@@ -3,19 +3,11 @@
  * The lowest floor: list, slab and wheel, against simple models of them, with random calls. The only suite that looks
  * inside the library.
  */
-#include "harness.h"
+#include "dice.h"
 
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
-
-static unsigned next_random(void)
-{
-    static uint32_t state = 1;
-
-    state = state * 1664525 + 1013904223;
-    return state >> 8;
-}
 
 /* ---- list ---- */
 

@@ -8,6 +8,7 @@
  * do, and one more that the dice choose. FAULTS_SEED in the environment repeats them. What goes wrong is told as the
  * value of NORIA_FAIL with which the_mixed_program shows it again.
  */
+#include "dice.h"
 #include "mixed.h"
 
 #include <loop/kernel/fail.h>
@@ -231,14 +232,6 @@ static const struct errors ring_errors[] = {
     {"ring-poll-remove", {ENOENT}},
     {NULL, {0}},
 };
-
-static uint32_t dice_state;
-
-static unsigned dice(unsigned sides)
-{
-    dice_state = dice_state * 1664525 + 1013904223;
-    return (dice_state >> 8) % sides;
-}
 
 static unsigned search(const char *variable, unsigned otherwise)
 {

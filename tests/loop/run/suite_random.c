@@ -4,7 +4,7 @@
  * every way there is, cancelled, paused, closed and begun again at random. What was written must be what was read, in
  * order, nothing twice and nothing lost, and every job must end once. The dice are the same in every run.
  */
-#include "harness.h"
+#include "rounds.h"
 
 enum { LANES = 12, MOST_BYTES = 12000, N_BUFFERS = 4, BUFFER_SIZE = 600 };
 
@@ -33,15 +33,7 @@ struct lane {
 };
 
 static struct lane lanes[LANES];
-static struct loop_env *playing;
-static uint32_t dice_state;
-static unsigned steps_left, lanes_ended, unexpected_end;
-
-static unsigned dice(unsigned sides)
-{
-    dice_state = dice_state * 1664525 + 1013904223;
-    return (dice_state >> 8) % sides;
-}
+static unsigned lanes_ended, unexpected_end;
 
 static unsigned seed_of(const struct lane *lane)
 {
@@ -384,8 +376,9 @@ static void play_poll(struct lane *lane)
     }
 }
 
-static void play(struct lane *lane)
+static void play(unsigned place)
 {
+    struct lane *lane = &lanes[place];
     unsigned what = dice(100);
 
     if (!lane->scope || lane->is_broken) {
@@ -444,47 +437,28 @@ static void let_go(struct lane *lane)
     }
 }
 
-static void next_step(void *unused, int64_t result)
+static bool settle(unsigned place)
 {
-    bool any = false;
+    bool is_there = lanes[place].scope != NULL;
 
-    (void)unused;
-    CHECK_IS(result, 0);
-    for (int i = 0; i < 4 && steps_left > 0; i++) {
-        play(&lanes[dice(LANES)]);
+    if (is_there && lanes[place].env) {
+        let_go(&lanes[place]);
     }
-    steps_left -= steps_left > 0;
-    for (int i = 0; i < LANES; i++) {
-        any |= lanes[i].scope != NULL;
-        if (lanes[i].scope && lanes[i].env) {
-            let_go(&lanes[i]);
-        }
-    }
-    if (any || steps_left > 0) {
-        loop_job job =
-            dice(8) ? loop_op_nop(playing->scope, next_step, NULL) : loop_sleep(playing->scope, 0, next_step, NULL);
-        CHECK(job != 0);
-    }
+    return is_there;
 }
 
-static int start_playing(struct loop_env *env, void *unused)
+static void open_place(unsigned place)
 {
-    (void)unused;
-    playing = env;
-    for (int i = 0; i < LANES; i++) {
-        open_lane(env, &lanes[i]);
-    }
-    next_step(NULL, 0);
-    return 0;
+    open_lane(playing, &lanes[place]);
 }
+
+static const struct game game = {LANES, 4, open_place, play, settle};
 
 static void play_rounds(uint32_t first_seed, unsigned rounds, const struct loop_options *options)
 {
     for (unsigned round = 0; round < rounds; round++) {
-        dice_state = first_seed + round;
-        steps_left = HAS_SANITIZER ? 1000 : 3000;
         lanes_ended = 0;
-        int answer = run_with(options, start_playing, NULL);
+        int answer = play_round(first_seed + round, options);
         if (answer != 0 || unexpected_end > 0) {
             ck_abort_msg("seed %u: the loop returned %d, %u early ends", (unsigned)(first_seed + round), answer,
                          unexpected_end);

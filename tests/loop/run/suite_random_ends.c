@@ -5,7 +5,7 @@
  * job ends once, what is read is what the peer has written, in order, and nothing of it is lost where a descriptor is
  * taken. The dice are the same in every run.
  */
-#include "harness.h"
+#include "rounds.h"
 
 #include <loop/part.h>
 #include <loop/reader.h>
@@ -44,16 +44,8 @@ struct rig {
 };
 
 static struct rig rigs[RIGS];
-static struct loop_env *playing;
-static uint32_t dice_state;
-static unsigned steps_left, rigs_ended;
+static unsigned rigs_ended;
 static unsigned ended_by[N_ENDS], n_uses_after;
-
-static unsigned dice(unsigned sides)
-{
-    dice_state = dice_state * 1664525 + 1013904223;
-    return (dice_state >> 8) % sides;
-}
 
 /* ---- bytes ---- */
 
@@ -604,8 +596,9 @@ static void play_ended(struct rig *rig)
     }
 }
 
-static void play(struct rig *rig)
+static void play(unsigned place)
 {
+    struct rig *rig = &rigs[place];
     unsigned what = dice(100);
 
     if (!rig->scope || !rig->is_held) {
@@ -648,49 +641,30 @@ static void wind_up(struct rig *rig)
     }
 }
 
-static void next_step(void *unused, int64_t result)
+static bool settle(unsigned place)
 {
-    bool any = false;
+    bool is_there = rigs[place].scope != NULL;
 
-    (void)unused;
-    CHECK_IS(result, 0);
-    for (int i = 0; i < 5 && steps_left > 0; i++) {
-        play(&rigs[dice(RIGS)]);
+    if (is_there && steps_left == 0) {
+        wind_up(&rigs[place]);
+    } else if (is_there) {
+        read_side(&rigs[place]);
     }
-    steps_left -= steps_left > 0;
-    for (int i = 0; i < RIGS; i++) {
-        any |= rigs[i].scope != NULL;
-        if (rigs[i].scope && steps_left == 0) {
-            wind_up(&rigs[i]);
-        } else if (rigs[i].scope) {
-            read_side(&rigs[i]);
-        }
-    }
-    if (any || steps_left > 0) {
-        loop_job job =
-            dice(8) ? loop_op_nop(playing->scope, next_step, NULL) : loop_sleep(playing->scope, 0, next_step, NULL);
-        CHECK(job != 0);
-    }
+    return is_there;
 }
 
-static int start_playing(struct loop_env *env, void *unused)
+static void open_place(unsigned place)
 {
-    (void)unused;
-    playing = env;
-    for (int i = 0; i < RIGS; i++) {
-        open_rig(&rigs[i]);
-    }
-    next_step(NULL, 0);
-    return 0;
+    open_rig(&rigs[place]);
 }
+
+static const struct game game = {RIGS, 5, open_place, play, settle};
 
 static void play_rounds(uint32_t first_seed, unsigned rounds, const struct loop_options *options)
 {
     for (unsigned round = 0; round < rounds; round++) {
-        dice_state = first_seed + round;
-        steps_left = HAS_SANITIZER ? 1000 : 3000;
         rigs_ended = 0;
-        int answer = run_with(options, start_playing, NULL);
+        int answer = play_round(first_seed + round, options);
         if (answer != 0) {
             ck_abort_msg("seed %u: the loop returned %d", (unsigned)(first_seed + round), answer);
         }
