@@ -298,3 +298,65 @@ LOOP_TEST(a_sinks_own_functions_may_end_its_writer)
     }
     END;
 }
+
+/* ---- scopes ---- */
+
+/* A sink that writes to one of another scope: its writes are jobs of that scope. */
+static loop_job write_all(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    return loop_writev(sink->self, iov, n_iov, fn, arg);
+}
+
+static const struct loop_sink_ops beyond_ops = {.write = write_all};
+
+LOOP_TEST(a_scope_stays_open_until_a_write_that_belongs_to_another_has_ended)
+{
+    static struct loop_scope *scope;
+    static struct loop_writer *writer;
+    static struct loop_sink sink;
+    static struct once ended;
+    static struct loop_flow *flows[2];
+    static char much[1 << 21];
+    static size_t seen;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    sink = (struct loop_sink){.ops = &beyond_ops, .scope = scope, .self = &flows[0]->sink};
+    writer = loop_writer_create(&sink, 0);
+    CHECK_IS(loop_writer_append(writer, much, sizeof much), 0);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(ended.count, 0);
+    while (seen < sizeof much) {
+        AWAIT(loop_read(&flows[1]->source, much, sizeof much, GO));
+        CHECK(result > 0);
+        seen += (size_t)result;
+    }
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, 0);
+    END;
+}
+
+LOOP_TEST(cancelling_a_scope_ends_a_write_that_belongs_to_another)
+{
+    static struct loop_scope *scope;
+    static struct loop_writer *writer;
+    static struct loop_sink sink;
+    static struct once ended, flushed;
+    static struct loop_flow *flows[2];
+    static char much[1 << 21];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    sink = (struct loop_sink){.ops = &beyond_ops, .scope = scope, .self = &flows[0]->sink};
+    writer = loop_writer_create(&sink, 0);
+    CHECK_IS(loop_writer_append(writer, much, sizeof much), 0);
+    START(loop_writer_flush(writer, ONCE(&flushed)));
+    AWAIT(turns(env->scope, 3, GO));
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -ECANCELED);
+    ONCE_IS(flushed, -ECANCELED);
+    END;
+}

@@ -1,11 +1,171 @@
 /* SPDX-License-Identifier: ISC
  *
- * What becomes of a slot or a chunk that has been given back: when it is used again, what is left in it, and that a
- * sanitizer sees who touches it.
+ * Slabs: objects and their ids, against a simple model; and what becomes of a slot or a chunk that has been given back:
+ * when it is used again, what is left in it, and that a sanitizer sees who touches it.
  */
-#include "harness.h"
+#include "dice.h"
 
 #include <loop/core/job.h>
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/ground/wheel.h>
+
+/* ---- slab ---- */
+
+struct numbered {
+    uint64_t id;
+    unsigned seed;
+    char bytes[52];
+};
+
+TEST(slab_objects_are_zeroed_and_found)
+{
+    struct loop_slab slab;
+    struct numbered *numbered;
+    bool is_next = !NORIA_DEBUG; /* a debug build takes it last */
+
+    loop_slab_init(&slab, sizeof *numbered, 0);
+    CHECK(!loop_slab_find(&slab, 0));
+    numbered = loop_slab_get(&slab);
+    CHECK(numbered && numbered->id != 0);
+    CHECK_IS(numbered->id >> LOOP_SLAB_ID_BITS, 0);
+    for (size_t i = 0; i < sizeof numbered->bytes; i++) {
+        CHECK_IS(numbered->bytes[i], 0);
+    }
+    fill_pattern(numbered->bytes, sizeof numbered->bytes, 1);
+    CHECK(loop_slab_find(&slab, numbered->id) == numbered);
+    uint64_t id = numbered->id;
+    loop_slab_put(&slab, numbered);
+    CHECK(!loop_slab_find(&slab, id));
+    struct numbered *again = loop_slab_get(&slab);
+    CHECK((again == numbered) == is_next && again->id != id);
+    CHECK_IS(again->bytes[5], 0);
+    CHECK(!loop_slab_find(&slab, id));
+    loop_slab_put(&slab, again);
+    loop_slab_finish(&slab);
+}
+
+TEST(slab_finds_nothing_for_ids_that_never_were)
+{
+    struct loop_slab slab;
+
+    loop_slab_init(&slab, sizeof(struct numbered), 0);
+    struct numbered *numbered = loop_slab_get(&slab);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        CHECK(!loop_slab_find(&slab, numbered->id ^ UINT64_C(1) << bit));
+    }
+    for (int i = 0; i < 100000; i++) {
+        uint64_t id = (uint64_t)next_random() << 40 ^ (uint64_t)next_random() << 20 ^ next_random();
+        CHECK(id == numbered->id || !loop_slab_find(&slab, id));
+    }
+    CHECK(!loop_slab_find(&slab, UINT64_MAX));
+    loop_slab_put(&slab, numbered);
+    loop_slab_finish(&slab);
+}
+
+TEST(slab_objects_never_move)
+{
+    enum { N = 20000 };
+    static struct numbered *objects[N];
+    struct loop_slab slab;
+
+    loop_slab_init(&slab, sizeof(struct numbered), 0);
+    for (unsigned i = 0; i < N; i++) {
+        objects[i] = loop_slab_get(&slab);
+        CHECK(objects[i] != NULL);
+        objects[i]->seed = i;
+    }
+    CHECK(loop_slab_capacity(&slab) >= N);
+    for (unsigned i = 0; i < N; i++) {
+        CHECK(loop_slab_find(&slab, objects[i]->id) == objects[i]);
+        CHECK_IS(objects[i]->seed, i);
+    }
+    uint32_t capacity = loop_slab_capacity(&slab);
+    for (unsigned i = 0; i < N; i++) {
+        loop_slab_put(&slab, objects[i]);
+    }
+    CHECK_IS(slab.in_use, 0);
+    for (unsigned i = 0; i < N; i++) {
+        objects[i] = loop_slab_get(&slab);
+    }
+    CHECK_IS(loop_slab_capacity(&slab), capacity);
+    loop_slab_finish(&slab);
+}
+
+TEST(slab_against_a_table)
+{
+    enum { N = 300, ROUNDS = 100000 };
+    static struct numbered *alive[N];
+    static uint64_t ids[N], stale[1000];
+    struct loop_slab slab;
+    unsigned n_stale = 0;
+
+    loop_slab_init(&slab, sizeof(struct numbered), 0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        unsigned i = next_random() % N;
+        if (alive[i]) {
+            CHECK_IS(alive[i]->id, ids[i]);
+            CHECK(loop_slab_find(&slab, ids[i]) == alive[i]);
+            CHECK(is_pattern(alive[i]->bytes, sizeof alive[i]->bytes, alive[i]->seed));
+            stale[n_stale++ % COUNT_OF(stale)] = ids[i];
+            loop_slab_put(&slab, alive[i]);
+            alive[i] = NULL;
+        } else {
+            alive[i] = loop_slab_get(&slab);
+            ids[i] = alive[i]->id;
+            alive[i]->seed = round;
+            fill_pattern(alive[i]->bytes, sizeof alive[i]->bytes, round);
+        }
+        CHECK(!loop_slab_find(&slab, stale[next_random() % COUNT_OF(stale)]));
+    }
+    loop_slab_finish(&slab);
+}
+
+TEST(slab_ids_do_not_come_back_soon)
+{
+    enum { REUSES = 1000000 };
+    struct loop_slab slab;
+    uint64_t first = 0;
+
+    loop_slab_init(&slab, sizeof(struct numbered), 0);
+    for (int i = 0; i < REUSES; i++) {
+        struct numbered *numbered = loop_slab_get(&slab);
+        CHECK(numbered->id != first && numbered->id != 0);
+        first = i == 0 ? numbered->id : first;
+        loop_slab_put(&slab, numbered);
+    }
+    CHECK(!loop_slab_find(&slab, first));
+    loop_slab_finish(&slab);
+}
+
+#if !HAS_SANITIZER
+TEST(slab_without_memory_says_so_and_stays_whole)
+{
+    enum { N = 5000 };
+    static struct numbered *objects[N];
+    struct loop_slab slab;
+    unsigned got = 0, failed = 0;
+
+    loop_slab_init(&slab, sizeof(struct numbered), 0);
+    for (unsigned round = 1; got < N; round++) {
+        fail_allocation(1 + round % 3, false);
+        objects[got] = loop_slab_get(&slab);
+        fail_allocation(0, false);
+        if (objects[got]) {
+            objects[got]->seed = got;
+            got++;
+        } else {
+            failed++;
+        }
+    }
+    CHECK(failed > 0);
+    for (unsigned i = 0; i < N; i++) {
+        CHECK_IS(objects[i]->seed, i);
+        CHECK(loop_slab_find(&slab, objects[i]->id) == objects[i]);
+    }
+    loop_slab_finish(&slab);
+}
+#endif
 
 /* True when a sanitizer reports a use of that byte. */
 static bool is_poisoned(const void *at)

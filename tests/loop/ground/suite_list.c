@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Lists, against a simple model, with random calls.
+ */
+#include "dice.h"
+
+#include <loop/ground/list.h>
+#include <loop/ground/slab.h>
+#include <loop/ground/wheel.h>
+
+/* ---- list ---- */
+
+struct item {
+    int number;
+    struct loop_list link;
+};
+
+static void check_list(struct loop_list *list, const int *numbers, int count)
+{
+    struct loop_list *node = list->next;
+
+    CHECK_IS(loop_list_is_empty(list), count == 0);
+    for (int i = 0; i < count; i++, node = node->next) {
+        CHECK(node != list);
+        CHECK_IS(LOOP_CONTAINER(node, struct item, link)->number, numbers[i]);
+        CHECK(node->next->prev == node && node->prev->next == node);
+    }
+    CHECK(node == list);
+}
+
+TEST(list_keeps_its_order)
+{
+    struct item items[4];
+    struct loop_list list;
+
+    loop_list_init(&list);
+    check_list(&list, NULL, 0);
+    CHECK(!loop_list_first(&list) && !loop_list_pop_front(&list));
+    for (int i = 0; i < 4; i++) {
+        items[i].number = i;
+        loop_list_init(&items[i].link);
+        CHECK(!loop_list_is_linked(&items[i].link));
+    }
+    loop_list_push_back(&list, &items[1].link);
+    loop_list_push_front(&list, &items[0].link);
+    loop_list_push_back(&list, &items[3].link);
+    loop_list_insert_before(&items[3].link, &items[2].link);
+    check_list(&list, (int[]){0, 1, 2, 3}, 4);
+    loop_list_remove(&items[1].link);
+    loop_list_remove(&items[1].link);
+    CHECK(!loop_list_is_linked(&items[1].link));
+    check_list(&list, (int[]){0, 2, 3}, 3);
+    CHECK(loop_list_pop_front(&list) == &items[0].link);
+    CHECK(loop_list_first(&list) == &items[2].link);
+    check_list(&list, (int[]){2, 3}, 2);
+}
+
+TEST(list_takes_another_at_either_end)
+{
+    struct item items[6];
+    struct loop_list list, other;
+
+    loop_list_init(&list);
+    loop_list_init(&other);
+    loop_list_put_before(&list, &other);
+    loop_list_put_after(&list, &other);
+    check_list(&list, NULL, 0);
+    for (int i = 0; i < 6; i++) {
+        items[i].number = i;
+        loop_list_push_back(&other, &items[i].link);
+        if (i == 1) {
+            loop_list_put_after(&list, &other);
+        } else if (i == 3) {
+            loop_list_put_before(&list, &other);
+        }
+    }
+    loop_list_put_after(&list, &other);
+    check_list(&list, (int[]){2, 3, 0, 1, 4, 5}, 6);
+    check_list(&other, NULL, 0);
+}
+
+TEST(list_moves_all)
+{
+    struct item items[3];
+    struct loop_list from, to;
+
+    loop_list_init(&from);
+    loop_list_take_all(&to, &from);
+    check_list(&to, NULL, 0);
+    for (int i = 0; i < 3; i++) {
+        items[i].number = i;
+        loop_list_push_back(&from, &items[i].link);
+    }
+    loop_list_take_all(&to, &from);
+    check_list(&from, NULL, 0);
+    check_list(&to, (int[]){0, 1, 2}, 3);
+    for (int i = 0; i < 3; i++) {
+        loop_list_remove(&items[i].link);
+    }
+    check_list(&to, NULL, 0);
+}
+
+TEST(list_against_an_array)
+{
+    enum { N = 40, ROUNDS = 20000 };
+    struct item items[N];
+    int order[N], count = 0;
+    struct loop_list list;
+
+    loop_list_init(&list);
+    for (int i = 0; i < N; i++) {
+        items[i].number = i;
+        loop_list_init(&items[i].link);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        struct item *item = &items[next_random() % N];
+        if (loop_list_is_linked(&item->link)) {
+            int at = 0;
+            while (order[at] != item->number) {
+                at++;
+            }
+            memmove(order + at, order + at + 1, (size_t)(--count - at) * sizeof *order);
+            loop_list_remove(&item->link);
+        } else if (round % 2) {
+            order[count++] = item->number;
+            loop_list_push_back(&list, &item->link);
+        } else {
+            memmove(order + 1, order, (size_t)count++ * sizeof *order);
+            order[0] = item->number;
+            loop_list_push_front(&list, &item->link);
+        }
+        check_list(&list, order, count);
+    }
+}
