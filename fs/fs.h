@@ -245,8 +245,6 @@ struct loop_open_options {
      * confines in place of RESOLVE_BENEATH: the directory is "/" for links and "..". Without openat2(2) only the first
      * works; the others end with -ENOSYS or -EPERM */
     uint64_t resolve LOOP_ZERO;
-    /* NULL, or where the attributes of the opened file are stored */
-    struct loop_fs_status *stat LOOP_ZERO;
 };
 
 /* Opens a file as a source and a sink. `*flow` belongs to `scope`; loop_flow_close closes it earlier. `(*flow)->fd` is
@@ -258,6 +256,12 @@ struct loop_open_options {
 LOOP_API loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                const struct loop_open_options *options, struct loop_flow **flow, loop_fn *fn,
                                void *arg);
+
+/* Opens a file as loop_fs_open does, and reads the attributes of what has been opened into `*stat`, without another
+ * hand over to a thread. Results and errors are those of loop_fs_open; -EINVAL for NULL `stat`. */
+LOOP_API loop_job loop_fs_open_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path,
+                                    const struct loop_open_options *options, struct loop_flow **flow,
+                                    struct loop_fs_status *stat, loop_fn *fn, void *arg);
 
 /* ---- whole files ---- */
 

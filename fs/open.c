@@ -126,16 +126,33 @@ static int translate(const struct loop_open_options *options, struct open_how *h
     return 0;
 }
 
+/* Starts an open, with the places of what is stored and the error of a missing one in the request. */
+static loop_job start_open(struct loop_fs_request *request, const struct loop_open_options *options)
+{
+    static const struct loop_open_options defaults;
+
+    request->run = run_open;
+    request->deliver = deliver_file;
+    request->tries_cache = true;
+    request->makes_number = true;
+    if (!request->error) {
+        request->error = translate(options ? options : &defaults, &request->u.how);
+    }
+    request->waits = request->u.how.flags & (O_CREAT | O_TRUNC);
+    return loop_fs_start(request);
+}
+
 loop_job loop_fs_open(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                       const struct loop_open_options *options, struct loop_flow **flow, loop_fn *fn, void *arg)
 {
-    static const struct loop_open_options defaults;
-    struct loop_fs_request request = {LOOP_FS_ON_PATH,     .run = run_open,      .deliver = deliver_file,
-                                      .tries_cache = true, .makes_number = true, .out = flow};
+    return start_open(&(struct loop_fs_request){LOOP_FS_ON_PATH, .error = flow ? 0 : -EINVAL, .out = flow}, options);
+}
 
-    options = options ? options : &defaults;
-    request.second_out = options->stat;
-    request.error = flow ? translate(options, &request.u.how) : -EINVAL;
-    request.waits = request.u.how.flags & (O_CREAT | O_TRUNC);
-    return loop_fs_start(&request);
+loop_job loop_fs_open_stat(struct loop_scope *scope, struct loop_dir *dir, const char *path,
+                           const struct loop_open_options *options, struct loop_flow **flow,
+                           struct loop_fs_status *stat, loop_fn *fn, void *arg)
+{
+    return start_open(&(struct loop_fs_request){LOOP_FS_ON_PATH, .error = flow && stat ? 0 : -EINVAL, .out = flow,
+                                                .second_out = stat},
+                      options);
 }

@@ -6,6 +6,13 @@
  * <loop/region.h> chunks, <loop/event.h> time, posts, signals, readiness, work, <loop/flow.h> sources and sinks.
  * Sockets are in <net/net.h>, files in <fs/fs.h>, the ring's own operations in <loop/low_level.h>.
  *
+ * How things are made. What takes time returns a job, and stores what it has made through a pointer that stands before
+ * the continuation: `*flow` of loop_connect is set when the continuation is resumed with 0. What is made at once is
+ * returned, with NULL when there is no memory, the scope has ended, or an argument is wrong: loop_scope_open,
+ * loop_fd_adopt. What is made at once of something that the system may refuse for other reasons returns 0 or a negative
+ * errno, and stores it through a pointer: loop_listen, loop_pipe. Nothing is ever stored through a member of an options
+ * struct.
+ *
  * A loop belongs to the thread that runs it. Any number of threads may each run one; they share nothing. Of all
  * the functions only loop_post and loop_inbox_unref may be called from elsewhere; a debug build stops other calls.
  */
@@ -34,7 +41,7 @@ struct loop_env {
     struct loop_scope *scope;          /* main's: loop_run returns when it has ended */
     struct loop_source *in;            /* standard input; not called stdin, which <stdio.h> has as a macro */
     struct loop_sink *out, *err;       /* standard output and error; never closed, never made nonblocking */
-    struct loop_clock *clock;          /* loop_clock_wall, loop_clock_monotonic */
+    struct loop_clock *clock;          /* loop_clock_wall; loop_now needs none */
     struct loop_source *secure_random; /* getrandom(2); never ends */
     struct loop_dir *cwd;              /* the current directory, and nothing outside it; see <fs/fs.h> */
     struct loop_dir *fs;               /* all there is: absolute paths too */
@@ -147,9 +154,8 @@ LOOP_API void loop_get_stats(const struct loop *loop, struct loop_stats *stats);
 
 /* ---- the rest of env ---- */
 
-/* Nanoseconds since 1970 (CLOCK_REALTIME); and CLOCK_MONOTONIC, as loop_now. */
+/* Returns CLOCK_REALTIME: nanoseconds since 1970. Durations and deadlines are of the other clock, loop_now. */
 LOOP_API int64_t loop_clock_wall(const struct loop_clock *clock);
-LOOP_API int64_t loop_clock_monotonic(const struct loop_clock *clock);
 
 /* Writes one line to standard error, whole, whatever else writes there: for tracing while one looks for a bug. */
 LOOP_API void loop_trace(struct loop_debug *debug, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -19,6 +19,10 @@
  * LOOP_CURRENT; then the error that an earlier read has met behind some bytes and could not return. A message made of
  * unread bytes has no address and no descriptors.
  *
+ * Three calls have a twin above this level: loop_op_poll_add (loop_poll), loop_op_timeout (loop_sleep_until) and
+ * loop_op_cancel (loop_cancel). They are here for programs that use the operations of the ring by the ring's names, and
+ * have its results. Other programs use the twin.
+ *
  * Order. Operations of one direction of a socket (accept and receive; connect and send) are done in the order of the
  * calls, each after the one before has completed. Those with MSG_DONTWAIT, MSG_OOB or MSG_ERRQUEUE do not wait for
  * others. Reads and writes of a file at LOOP_CURRENT are done in the order of the calls too. There is no order between

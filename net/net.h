@@ -206,7 +206,6 @@ struct loop_serve_options {
     bool stop_on_signals LOOP_ZERO;
     /* > 0: after such a signal, cancels the connections that are left after this time */
     int64_t grace_ns LOOP_ZERO;
-    struct loop_server **server LOOP_ZERO; /* NULL, or where the server is stored */
     /* NULL, or called when the server has stopped and its connections have ended: with 0, or with the error that
      * stopped it, which is -ECANCELED or -ETIMEDOUT when its scope was cancelled */
     loop_fn *on_end LOOP_ZERO;
@@ -217,10 +216,13 @@ struct loop_serve_options {
  * scope of its own inside `scope`. When accepting fails for good, the server stops with that error; without `on_end`,
  * `scope` fails with it. Shortages of descriptors and memory are waited for, as in loop_accept.
  *
+ * Stores the server in `*server`, where the caller may later stop it; `server` may be NULL.
+ *
  * Returns 0; -EINVAL for negative durations; the errors of loop_listen; -ENOMEM; -ECANCELED when the scope is
  * cancelled. `options` may be NULL; it and `address` are not used after the call. */
 LOOP_API int loop_serve(struct loop_scope *scope, const struct loop_address *address,
-                        const struct loop_serve_options *options, loop_connection_fn *on_connection, void *arg);
+                        const struct loop_serve_options *options, struct loop_server **server,
+                        loop_connection_fn *on_connection, void *arg);
 
 /* Stops the server: closes the listener, and accepts no connection from now on. Open connections may finish until
  * `deadline_ns` (a point of CLOCK_MONOTONIC; LOOP_NEVER: without a limit), and are cancelled then. A second call can

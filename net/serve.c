@@ -379,13 +379,13 @@ static void abandon(struct loop_server *server)
 }
 
 int loop_serve(struct loop_scope *scope, const struct loop_address *address, const struct loop_serve_options *options,
-               loop_connection_fn *on_connection, void *arg)
+               struct loop_server **started, loop_connection_fn *on_connection, void *arg)
 {
     static const struct loop_serve_options defaults;
 
     options = options ? options : &defaults;
-    if (options->server) {
-        *options->server = NULL;
+    if (started) {
+        *started = NULL;
     }
     if (!loop_check_scope(scope, __func__) || !address || !on_connection || options->connection_timeout_ns < 0 ||
         options->grace_ns < 0) {
@@ -406,8 +406,8 @@ int loop_serve(struct loop_scope *scope, const struct loop_address *address, con
         return error;
     }
     server->is_serving = true;
-    if (options->server) {
-        *options->server = server;
+    if (started) {
+        *started = server;
     }
     return 0;
 }

@@ -341,10 +341,9 @@ int arguments_serve(struct loop_env *env, const struct loop_address *address, co
         .max_connections = serving->max_connections,
         .stop_on_signals = true,
         .grace_ns = serving->grace_ns,
-        .server = server,
     };
     char text[LOOP_ADDRESS_TEXT_SIZE];
-    int error = loop_serve(env->scope, address, &options, on_connection, arg);
+    int error = loop_serve(env->scope, address, &options, server, on_connection, arg);
 
     if (error == 0) {
         return 0;

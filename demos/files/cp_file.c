@@ -386,8 +386,8 @@ static bool copy_big(struct cp *cp, const struct cp_names *names, loop_fn *fn, v
         return false;
     }
     loop_scope_hold(copying->scope);
-    struct loop_open_options options = {.stat = &copying->stat};
-    if (!loop_fs_open(copying->scope, names->from_dir, names->from, &options, &copying->in, on_opened, copying)) {
+    if (!loop_fs_open_stat(copying->scope, names->from_dir, names->from, NULL, &copying->in, &copying->stat, on_opened,
+                           copying)) {
         loop_scope_unhold(copying->scope);
         free(copying);
         return false;

@@ -280,9 +280,8 @@ static void on_opened(void *arg, int64_t result)
 
 static void open_next(struct tail *tail)
 {
-    const struct loop_open_options how = {.stat = &tail->next_stat};
-
-    expect(tail, loop_fs_open(tail->scope, tail->env->fs, tail->path, &how, &tail->next, on_opened, tail));
+    expect(tail, loop_fs_open_stat(tail->scope, tail->env->fs, tail->path, NULL, &tail->next, &tail->next_stat,
+                                   on_opened, tail));
 }
 
 static void on_name_stat(void *arg, int64_t result)

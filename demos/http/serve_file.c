@@ -443,9 +443,8 @@ static void on_opened(void *arg, int64_t result)
 
 static void open_file(struct answer *answer)
 {
-    const struct loop_open_options options = {.stat = &answer->stat};
-
-    if (!loop_fs_open(answer->scope, answer->how.dir, answer->path, &options, &answer->file, on_opened, answer)) {
+    if (!loop_fs_open_stat(answer->scope, answer->how.dir, answer->path, NULL, &answer->file, &answer->stat, on_opened,
+                           answer)) {
         loop_scope_fail(answer->scope, -ENOMEM);
     }
 }

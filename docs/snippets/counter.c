@@ -71,7 +71,7 @@ static int start(struct loop_env *env, void *address)
         .grace_ns = 5 * LOOP_SECOND,
     };
 
-    return loop_serve(env->scope, address, &options, on_connection, NULL);
+    return loop_serve(env->scope, address, &options, NULL, on_connection, NULL);
 }
 
 int main(int argc, char **argv)

@@ -17,7 +17,7 @@ static int start(struct loop_env *env, void *address)
 {
     struct loop_serve_options options = {.listen = {.reuse_addr = true}, .stop_on_signals = true};
 
-    return loop_serve(env->scope, address, &options, on_connection, NULL);
+    return loop_serve(env->scope, address, &options, NULL, on_connection, NULL);
 }
 
 int main(int argc, char **argv)

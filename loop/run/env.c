@@ -118,11 +118,3 @@ int64_t loop_clock_wall(const struct loop_clock *clock)
     loop_kernel_clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * LOOP_SECOND + now.tv_nsec;
 }
-
-int64_t loop_clock_monotonic(const struct loop_clock *clock)
-{
-    if (!loop_is_good(clock ? clock->loop : NULL, __func__)) {
-        return -EINVAL;
-    }
-    return loop_now(clock->loop);
-}

@@ -116,11 +116,11 @@ static int start(struct loop_env *env, void *upstream)
     struct loop_address listen = convert(&server.listen);
     struct loop_server *served;
     struct loop_serve_options options = {
-        .listen = {.reuse_addr = true}, .stop_on_signals = true, .grace_ns = LOOP_SECOND, .server = &served};
+        .listen = {.reuse_addr = true}, .stop_on_signals = true, .grace_ns = LOOP_SECOND};
     int error;
 
     bench_remove_file(&server.listen); /* what was killed a moment ago may listen there a little longer */
-    error = loop_serve(env->scope, &listen, &options, server.mode == SERVER_PROXY ? proxy : echo, upstream);
+    error = loop_serve(env->scope, &listen, &options, &served, server.mode == SERVER_PROXY ? proxy : echo, upstream);
     if (error == 0) {
         server_announce(loop_fd_peek(loop_listener_fd(loop_server_listener(served))));
     }

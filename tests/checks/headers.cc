@@ -53,7 +53,7 @@ static void use_sockets(loop_env *env, const loop_address *address)
     loop_datagram_socket *datagrams;
     loop_connect(env->scope, address, &connect, &flow, nullptr, nullptr);
     loop_listen(env->scope, address, &listen, &listener);
-    loop_serve(env->scope, address, &serve, on_connection, nullptr);
+    loop_serve(env->scope, address, &serve, nullptr, on_connection, nullptr);
     loop_datagram_open(env->scope, &datagram, &datagrams);
     count(env, nullptr, datagrams);
 }
@@ -62,7 +62,7 @@ static void use_files(loop_env *env)
 {
     static loop_fs_status status;
     static loop_flow *flow;
-    const loop_open_options open = {.create = LOOP_CREATE_IF_MISSING, .stat = &status};
+    const loop_open_options open = {.create = LOOP_CREATE_IF_MISSING};
     const loop_save_options save = {.atomic = true};
     const loop_copy_options copy = {.keep_times = true};
     loop_fs_open(env->scope, env->cwd, "a", &open, &flow, nullptr, nullptr);

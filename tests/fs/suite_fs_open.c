@@ -61,8 +61,10 @@ LOOP_TEST(fs_open_appends_and_tells_the_stat)
     BEGIN;
     directory = enter_directory();
     put("log", "one ");
-    options = (struct loop_open_options){.access = LOOP_ACCESS_WRITE, .append = true, .stat = &stat};
-    AWAIT(loop_fs_open(NULL, env->cwd, "log", &options, &flow, GO));
+    options = (struct loop_open_options){.access = LOOP_ACCESS_WRITE, .append = true};
+    AWAIT(loop_fs_open_stat(NULL, env->cwd, "log", &options, &flow, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_open_stat(NULL, env->cwd, "log", &options, &flow, &stat, GO));
     CHECK_IS(result, 0);
     CHECK_IS(stat.size_bytes, 4);
     CHECK_IS(stat.kind, LOOP_KIND_REGULAR);

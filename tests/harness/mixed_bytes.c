@@ -155,11 +155,11 @@ static void server_ended(void *part, int64_t result)
 
 static void begin_server(struct part *part)
 {
-    const struct loop_serve_options options = {.server = &serving.server, .on_end = server_ended, .on_end_arg = part};
+    const struct loop_serve_options options = {.on_end = server_ended, .on_end_arg = part};
     struct loop_address address;
 
     loop_address_parse(&address, "tcp:127.0.0.1:0");
-    if (!mixed_failed(part, loop_serve(part->scope, &address, &options, on_connection, part))) {
+    if (!mixed_failed(part, loop_serve(part->scope, &address, &options, &serving.server, on_connection, part))) {
         begin_clients(part);
     }
 }

@@ -102,11 +102,10 @@ static inline void hold_connection(struct loop_flow *peer, void *unused)
 /* Serves on the loopback, and stores the server, its address and its end in `serving`. */
 static inline void serve(struct loop_scope *scope, struct loop_serve_options options, loop_connection_fn *fn)
 {
-    options.server = &serving.server;
     options.on_end = once_resumed;
     options.on_end_arg = &serving.ended;
     serving.address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(loop_serve(scope, &serving.address, &options, fn, NULL), 0);
+    CHECK_IS(loop_serve(scope, &serving.address, &options, &serving.server, fn, NULL), 0);
     CHECK(serving.server != NULL);
     CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
 }
@@ -120,10 +119,10 @@ static inline void must_end_well(void *unused, int64_t result)
 /* Serves on the loopback as well. The server must end well. */
 static inline void serve_well(struct loop_scope *scope, loop_connection_fn *fn)
 {
-    struct loop_serve_options options = {.server = &serving.server, .on_end = must_end_well};
+    struct loop_serve_options options = {.on_end = must_end_well};
 
     serving.address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(loop_serve(scope, &serving.address, &options, fn, NULL), 0);
+    CHECK_IS(loop_serve(scope, &serving.address, &options, &serving.server, fn, NULL), 0);
     CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
 }
 

@@ -59,9 +59,8 @@ LOOP_TEST(a_failed_connection_ends_alone)
     BEGIN;
     address = parsed("tcp:127.0.0.1:0");
     CHECK_IS(loop_serve(env->scope, &address,
-                        &(struct loop_serve_options){
-                            .server = &serving.server, .on_end = once_resumed, .on_end_arg = &serving.ended},
-                        fail_at_once, NULL),
+                        &(struct loop_serve_options){.on_end = once_resumed, .on_end_arg = &serving.ended},
+                        &serving.server, fail_at_once, NULL),
              0);
     CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &address), 0);
     for (i = 0; i < 3; i++) {
@@ -90,15 +89,14 @@ LOOP_TEST(a_server_in_a_cancelled_scope)
     BEGIN;
     scope = loop_scope_open(env->scope, ONCE(&ended));
     address = parsed("tcp:127.0.0.1:0");
-    CHECK_IS(
-        loop_serve(scope, &address, &(struct loop_serve_options){.server = &serving.server}, echo_connection, NULL), 0);
+    CHECK_IS(loop_serve(scope, &address, NULL, &serving.server, echo_connection, NULL), 0);
     CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &address), 0);
     client = connect_to(&address.u.ipv4);
     WAIT_UNTIL(serving.connections == 1);
     loop_scope_cancel(scope);
     WAIT_UNTIL(ended.count);
     CHECK_IS(serving.over, 1);
-    CHECK_IS(loop_serve(env->scope, &address, NULL, NULL, NULL), -EINVAL);
+    CHECK_IS(loop_serve(env->scope, &address, NULL, NULL, NULL, NULL), -EINVAL);
     close(client);
     END;
 }
@@ -110,10 +108,9 @@ LOOP_TEST(a_server_that_cannot_listen)
 
     BEGIN;
     listen_at(env->scope, &address, "tcp:127.0.0.1:0");
-    CHECK_IS(loop_serve(
-                 env->scope, &address,
-                 &(struct loop_serve_options){.server = &serving.server, .on_end = once_resumed, .on_end_arg = &never},
-                 echo_connection, NULL),
+    CHECK_IS(loop_serve(env->scope, &address,
+                        &(struct loop_serve_options){.on_end = once_resumed, .on_end_arg = &never}, &serving.server,
+                        echo_connection, NULL),
              -EADDRINUSE);
     CHECK(!serving.server);
     AWAIT(turns(env->scope, 3, GO));
@@ -187,7 +184,7 @@ static int start_poor(struct loop_env *env, void *unused)
     loop_scope_deadline(poor_scope, loop_now(env->loop) + 3 * LOOP_MILLISECOND);
     snprintf(name, sizeof name, "unix:@noria-without-memory-%d", (int)getpid());
     loop_address_parse(&address, name);
-    if (loop_serve(poor_scope, &address, NULL, poor_echo, NULL) == 0) {
+    if (loop_serve(poor_scope, &address, NULL, NULL, poor_echo, NULL) == 0) {
         count_taken(loop_connect(poor_scope, &address, NULL, &poor_flow, poor_connected, &of_poor));
     }
     inner = loop_scope_open(poor_scope, TALLY(&of_poor));
@@ -227,20 +224,20 @@ TEST(without_memory_nothing_is_lost_or_left)
 LOOP_TEST(serve_with_arguments_that_cannot_be)
 {
     static struct loop_server *server;
-    static struct loop_serve_options options = {.server = &server};
+    static struct loop_serve_options options;
     static unsigned before;
 
     BEGIN;
     struct loop_address address = parsed("tcp:127.0.0.1:0");
     before = count_fds();
-    CHECK_IS(loop_serve(env->scope, &address, &options, NULL, NULL), -EINVAL);
+    CHECK_IS(loop_serve(env->scope, &address, &options, &server, NULL, NULL), -EINVAL);
     options.connection_timeout_ns = -1;
-    CHECK_IS(loop_serve(env->scope, &address, &options, hold_connection, NULL), -EINVAL);
-    options = (struct loop_serve_options){.server = &server, .grace_ns = -1};
-    CHECK_IS(loop_serve(env->scope, &address, &options, hold_connection, NULL), -EINVAL);
-    options = (struct loop_serve_options){.server = &server, .listen.backlog = -1};
-    CHECK_IS(loop_serve(env->scope, &address, &options, hold_connection, NULL), -EINVAL);
-    CHECK_IS(loop_serve(env->scope, NULL, NULL, hold_connection, NULL), -EINVAL);
+    CHECK_IS(loop_serve(env->scope, &address, &options, &server, hold_connection, NULL), -EINVAL);
+    options = (struct loop_serve_options){.grace_ns = -1};
+    CHECK_IS(loop_serve(env->scope, &address, &options, &server, hold_connection, NULL), -EINVAL);
+    options = (struct loop_serve_options){.listen.backlog = -1};
+    CHECK_IS(loop_serve(env->scope, &address, &options, &server, hold_connection, NULL), -EINVAL);
+    CHECK_IS(loop_serve(env->scope, NULL, NULL, NULL, hold_connection, NULL), -EINVAL);
     CHECK(!server);
     AWAIT(turns(env->scope, 4, GO));
     CHECK_IS(count_fds(), before);

@@ -219,10 +219,10 @@ static void set_own_deadline(struct loop_flow *peer, void *unused)
 
 static int serve_with_timeout(struct loop_env *env, int64_t timeout_ns, struct loop_address *address)
 {
-    struct loop_serve_options options = {.connection_timeout_ns = timeout_ns, .server = &serving.server};
+    struct loop_serve_options options = {.connection_timeout_ns = timeout_ns};
 
     CHECK_IS(loop_address_parse(address, "tcp:127.0.0.1:0"), 0);
-    CHECK_IS(loop_serve(env->scope, address, &options, set_own_deadline, NULL), 0);
+    CHECK_IS(loop_serve(env->scope, address, &options, &serving.server, set_own_deadline, NULL), 0);
     return loop_listener_address(loop_server_listener(serving.server), address);
 }
 

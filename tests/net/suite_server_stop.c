@@ -88,9 +88,8 @@ LOOP_TEST(stop_from_inside_a_connection)
     BEGIN;
     address = parsed("tcp:127.0.0.1:0");
     CHECK_IS(loop_serve(env->scope, &address,
-                        &(struct loop_serve_options){
-                            .server = &serving.server, .on_end = once_resumed, .on_end_arg = &serving.ended},
-                        stop_server, NULL),
+                        &(struct loop_serve_options){.on_end = once_resumed, .on_end_arg = &serving.ended},
+                        &serving.server, stop_server, NULL),
              0);
     CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &address), 0);
     client = connect_to(&address.u.ipv4);
