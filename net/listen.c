@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#define MOST_WAITING 4096 /* by default, in the backlog. SOMAXCONN is 128 in some C libraries */
 #define SHORTEST_PAUSE_NS (10 * LOOP_MILLISECOND)
 #define LONGEST_PAUSE_NS LOOP_SECOND
 
@@ -104,8 +105,8 @@ static int set_up(int number, const struct loop_address *address, const struct l
         return error;
     }
     error = loop_net_note_file(address, options->mode, file);
-    return error == 0 && loop_kernel_listen(number, options->backlog ? options->backlog : SOMAXCONN) < 0 ? -errno
-                                                                                                         : error;
+    return error == 0 && loop_kernel_listen(number, options->backlog ? options->backlog : MOST_WAITING) < 0 ? -errno
+                                                                                                            : error;
 }
 
 /* Calls set_up with the path locked until the socket listens: before that a connect to it is refused, as to one that no

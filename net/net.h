@@ -143,7 +143,7 @@ LOOP_API int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, s
 struct loop_listener;
 
 struct loop_listen_options {
-    int backlog LOOP_ZERO;     /* 0: SOMAXCONN */
+    int backlog LOOP_ZERO;     /* 0: as long as net.core.somaxconn allows, up to 4096 */
     bool reuse_addr LOOP_ZERO; /* TCP: SO_REUSEADDR. Unix: replaces a socket file that no process listens on */
     bool reuse_port LOOP_ZERO; /* SO_REUSEPORT: one listener for each of several loops. Not for Unix sockets */
     bool ipv6_only LOOP_ZERO;
