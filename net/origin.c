@@ -102,12 +102,12 @@ static void add(struct msghdr *header, void *control, int level, int type, const
 {
     assert(!header->msg_control && size <= sizeof(struct in6_pktinfo));
     header->msg_control = control;
-    header->msg_controllen = CMSG_SPACE(size);
+    header->msg_controllen = (socklen_t)CMSG_SPACE(size);
     struct cmsghdr *message = CMSG_FIRSTHDR(header);
     memset(message, 0, CMSG_SPACE(size));
     message->cmsg_level = level;
     message->cmsg_type = type;
-    message->cmsg_len = CMSG_LEN(size);
+    message->cmsg_len = (socklen_t)CMSG_LEN(size);
     memcpy(CMSG_DATA(message), info, size);
 }
 

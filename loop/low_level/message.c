@@ -26,7 +26,7 @@ static struct loop_message_request *make_request(const struct loop_message *mess
     struct loop_message_request *request = loop_kernel_malloc(sizeof *request);
     if (request) {
         request->header = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)message->iov,
-                                          .msg_iovlen = message->n_iov,
+                                          .msg_iovlen = (int)message->n_iov,
                                           .msg_name = message->address,
                                           .msg_namelen = message->address ? message->address_len : 0};
     }
@@ -43,10 +43,10 @@ static void attach_fds(struct loop_message_request *request, const struct loop_m
     memset(request->control, 0, CMSG_SPACE(size_bytes));
     control->cmsg_level = SOL_SOCKET;
     control->cmsg_type = SCM_RIGHTS;
-    control->cmsg_len = CMSG_LEN(size_bytes);
+    control->cmsg_len = (socklen_t)CMSG_LEN(size_bytes);
     memcpy(CMSG_DATA(control), message->numbers, size_bytes);
     request->header.msg_control = request->control;
-    request->header.msg_controllen = CMSG_SPACE(size_bytes);
+    request->header.msg_controllen = (socklen_t)CMSG_SPACE(size_bytes);
 }
 
 static bool is_whole(const struct loop_message *message)

@@ -82,7 +82,7 @@ static int advance_message(struct loop_op_args *args, size_t n)
     rest->header = *header;
     rest->header.msg_control = NULL;
     rest->header.msg_controllen = 0;
-    rest->header.msg_iovlen = copy_rest(iov, header->msg_iov, header->msg_iovlen, n);
+    rest->header.msg_iovlen = (int)copy_rest(iov, header->msg_iov, header->msg_iovlen, n);
     rest->header.msg_iov = iov;
     loop_kernel_free(args->extra);
     args->extra = rest;
