@@ -9,6 +9,9 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
+#ifndef RENAME_EXCHANGE /* musl has it in no header */
+#include <linux/fs.h>
+#endif
 
 /* Makes a directory and enters it. Returns its path. */
 static inline const char *enter_directory(void)

@@ -341,7 +341,7 @@ static void *swap_on(void *unused)
 {
     (void)unused;
     while (!atomic_load(&swap.stop)) {
-        if (renameat2(AT_FDCWD, swap.one, AT_FDCWD, swap.other, RENAME_EXCHANGE) == 0) {
+        if (syscall(SYS_renameat2, AT_FDCWD, swap.one, AT_FDCWD, swap.other, RENAME_EXCHANGE) == 0) {
             swap.count++;
         }
     }

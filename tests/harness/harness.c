@@ -48,11 +48,19 @@ static unsigned long n_allocations, fail_at;
 static bool fail_rest, has_failed;
 static atomic_flag blocks_lock = ATOMIC_FLAG_INIT;
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-extern void *__libc_memalign(size_t alignment, size_t size);
-extern void __libc_free(void *block);
+/* The linker's --wrap makes calls of malloc into calls of __wrap_malloc, and __real_malloc the C library's. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+int __real_posix_memalign(void **block, size_t alignment, size_t size);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+int __wrap_posix_memalign(void **block, size_t alignment, size_t size);
+void __wrap_free(void *block);
 extern char __executable_start, etext;
 
 static void lock_blocks(void)
@@ -165,39 +173,42 @@ static void *noted(void *block, size_t size_bytes, void *caller)
     return block;
 }
 
-void *malloc(size_t size)
+void *__wrap_malloc(size_t size)
 {
     void *caller = __builtin_return_address(0);
-    return must_fail(caller) ? NULL : noted(__libc_malloc(size), size, caller);
+    return must_fail(caller) ? NULL : noted(__real_malloc(size), size, caller);
 }
 
-void *calloc(size_t count, size_t size)
+void *__wrap_calloc(size_t count, size_t size)
 {
     void *caller = __builtin_return_address(0);
-    return must_fail(caller) ? NULL : noted(__libc_calloc(count, size), count * size, caller);
+    return must_fail(caller) ? NULL : noted(__real_calloc(count, size), count * size, caller);
 }
 
-void *realloc(void *old, size_t size)
+void *__wrap_realloc(void *old, size_t size)
 {
     void *caller = __builtin_return_address(0);
     if (must_fail(caller)) {
         return NULL;
     }
     forget_block(old);
-    return noted(__libc_realloc(old, size), size, caller);
+    return noted(__real_realloc(old, size), size, caller);
 }
 
-void *aligned_alloc(size_t alignment, size_t size)
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     void *caller = __builtin_return_address(0);
-    return must_fail(caller) ? NULL : noted(__libc_memalign(alignment, size), size, caller);
+    return must_fail(caller) ? NULL : noted(__real_aligned_alloc(alignment, size), size, caller);
 }
 
-int posix_memalign(void **block, size_t alignment, size_t size)
+int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
 {
     void *caller = __builtin_return_address(0);
-    *block = must_fail(caller) ? NULL : noted(__libc_memalign(alignment, size), size, caller);
-    return *block ? 0 : ENOMEM;
+    int error = must_fail(caller) ? ENOMEM : __real_posix_memalign(block, alignment, size);
+    if (error == 0) {
+        noted(*block, size, caller);
+    }
+    return error;
 }
 
 /* While allocations fail, what is freed is kept for a while, overwritten, and looked at again before it is given back:
@@ -222,7 +233,7 @@ static void give_back(unsigned at)
         }
     }
     kept[at].block = NULL;
-    __libc_free(block);
+    __real_free(block);
 }
 
 static void keep_freed(void *block, size_t size_bytes)
@@ -245,14 +256,14 @@ static void give_back_kept(void)
     unlock_blocks();
 }
 
-void free(void *block)
+void __wrap_free(void *block)
 {
     size_t size_bytes = forget_block(block);
 
     if (size_bytes > 0 && fail_at > 0) {
         keep_freed(block, size_bytes);
     } else {
-        __libc_free(block);
+        __real_free(block);
     }
 }
 

@@ -3,6 +3,8 @@
  * has_uring: says whether a program can have io_uring here and now. Status 0 and "yes", or status 1 and the call that
  * was refused with its error. It asks the kernel itself, not the library, so that the tests can tell the two apart.
  */
+#include "error_name.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +15,9 @@
 
 static int refused(const char *call)
 {
-    printf("%s: %s\n", call, strerrorname_np(errno));
+    const char *name = error_name(errno);
+
+    printf("%s: %s\n", call, name ? name : strerror(errno));
     return 1;
 }
 

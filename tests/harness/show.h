@@ -7,6 +7,7 @@
 #ifndef TESTS_SHOW_H
 #define TESTS_SHOW_H
 
+#include "error_name.h"
 #include "harness.h"
 
 #include <linux/stat.h>
@@ -16,7 +17,7 @@
 
 static inline void show(const char *what, int64_t result)
 {
-    const char *name = result < 0 ? strerrorname_np((int)-result) : NULL;
+    const char *name = result < 0 ? error_name((int)-result) : NULL;
 
     if (name) {
         trace("%s: %s", what, name);

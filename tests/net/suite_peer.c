@@ -4,8 +4,6 @@
  */
 #include "sockets.h"
 
-#include <malloc.h>
-
 enum { FEW = HAS_SANITIZER ? 200 : 1000 };
 
 /* ---- peers ---- */
@@ -127,13 +125,6 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
     END;
 }
 
-static size_t allocated_bytes(void)
-{
-    struct mallinfo2 info = mallinfo2();
-
-    return info.uordblks + info.hblkhd;
-}
-
 /* A hundred clients of an echo server that write for as long as they can and never read; another one isn't held up. */
 LOOP_TEST(peers_that_never_read_hold_nobody_up)
 {
@@ -150,7 +141,7 @@ LOOP_TEST(peers_that_never_read_hold_nobody_up)
         set_small_buffers(fds[i]);
     }
     AWAIT(turns(env->scope, 10, GO));
-    before = allocated_bytes();
+    before = live_bytes();
     for (quiet = 0; quiet < 3; quiet = moved ? 0 : quiet + 1) {
         moved = 0;
         for (int i = 0; i < N; i++) {
@@ -167,7 +158,7 @@ LOOP_TEST(peers_that_never_read_hold_nobody_up)
         CHECK(memcmp(sent, got, sizeof got) == 0);
     }
     CHECK_IS(served().connections_now, N + 1);
-    CHECK(HAS_SANITIZER || allocated_bytes() < before + N * (size_t)72000 + (1 << 20));
+    CHECK(HAS_SANITIZER || live_bytes() < before + N * (size_t)72000 + (1 << 20));
     for (int i = 0; i < N; i++) {
         close(fds[i]);
     }

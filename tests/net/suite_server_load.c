@@ -4,8 +4,6 @@
  */
 #include "sockets.h"
 
-#include <malloc.h>
-
 /* ---- churn ---- */
 
 static struct loop_env *churn_env;
@@ -206,13 +204,6 @@ TEST(p10_a_thousand_busy_connections_by_kept_chunks)
 enum { FEW = HAS_SANITIZER ? 200 : 1000 };
 
 /* ---- peers ---- */
-
-static size_t allocated_bytes(void)
-{
-    struct mallinfo2 info = mallinfo2();
-
-    return info.uordblks + info.hblkhd;
-}
 
 /* ---- many connections ---- */
 
@@ -443,7 +434,7 @@ LOOP_TEST(churn_of_connections_leaves_everything_where_it_began)
     serve_well(env->scope, echo_by_copy);
     for (round = 0; round < 2; round++) {
         fds_before = count_fds();
-        memory_before = allocated_bytes();
+        memory_before = live_bytes();
         loop_get_stats(env->loop, &before);
         churn_started = churned = 0;
         for (target = 0; target < AT_ONCE; target++) {
@@ -461,7 +452,7 @@ LOOP_TEST(churn_of_connections_leaves_everything_where_it_began)
         CHECK_IS(after.jobs_now, before.jobs_now);
     }
     CHECK_IS(after.job_slots, before.job_slots);
-    CHECK(HAS_SANITIZER || allocated_bytes() < memory_before + 65536);
+    CHECK(HAS_SANITIZER || live_bytes() < memory_before + 65536);
     CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
     loop_server_stop(serving.server, LOOP_NEVER);
     END;

@@ -35,7 +35,8 @@ static size_t send_script(int fd, const char *text)
             } control = {{0}};
             struct msghdr message = {
                 .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-            control.header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+            control.header =
+                (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
             memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
             CHECK_IS(sendmsg(fd, &message, 0), 1);
         } else {
