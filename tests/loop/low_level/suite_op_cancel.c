@@ -158,33 +158,23 @@ LOOP_TEST(every_operation_that_waits_can_be_cancelled)
     END;
 }
 
-LOOP_TEST(every_operation_that_waits_ends_with_its_scope)
+static void cancel_their_scope(struct loop_scope *scope)
 {
-    static struct loop_scope *scope;
-    static struct once ended, scope_ended;
-    static unsigned i, delay;
-
-    BEGIN;
-    for (delay = 0; delay < 3; delay++) {
-        for (i = 0; i < COUNT_OF(waits); i++) {
-            memset(&ended, 0, sizeof ended);
-            memset(&scope_ended, 0, sizeof scope_ended);
-            scope = loop_scope_open(env->scope, ONCE(&scope_ended));
-            make_waiting(scope);
-            START(waits[i](ONCE(&ended)));
-            if (delay > 0) {
-                AWAIT(turns(env->scope, delay, GO));
-            }
-            loop_scope_cancel(scope);
-            WAIT_UNTIL(scope_ended.count);
-            ONCE_IS(ended, -ECANCELED);
-            CHECK_IS(loop_chunk_free(env->loop, waiting_chunk), 0);
-        }
-    }
-    END;
+    loop_scope_cancel(scope);
 }
 
-LOOP_TEST(every_operation_that_waits_ends_when_its_descriptors_close)
+static void close_their_descriptors(struct loop_scope *scope)
+{
+    (void)scope;
+    loop_fd_close(waiting[0]->fd);
+    loop_fd_close(waiting_pipe[0]);
+    loop_fd_close(waiting_listener);
+    loop_fd_close(waiting_full);
+}
+
+static void (*const ends[])(struct loop_scope *scope) = {cancel_their_scope, close_their_descriptors};
+
+LOOP_TEST_ROWS(every_operation_that_waits_ends_with_its_scope_and_when_its_descriptors_close, COUNT_OF(ends))
 {
     static struct loop_scope *scope;
     static struct once ended, scope_ended;
@@ -201,10 +191,7 @@ LOOP_TEST(every_operation_that_waits_ends_when_its_descriptors_close)
             if (delay > 0) {
                 AWAIT(turns(env->scope, delay, GO));
             }
-            loop_fd_close(waiting[0]->fd);
-            loop_fd_close(waiting_pipe[0]);
-            loop_fd_close(waiting_listener);
-            loop_fd_close(waiting_full);
+            ends[script.row](scope);
             WAIT_UNTIL(scope_ended.count);
             ONCE_IS(ended, -ECANCELED);
             CHECK_IS(loop_chunk_free(env->loop, waiting_chunk), 0);
