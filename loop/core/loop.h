@@ -121,9 +121,9 @@ struct loop {
     struct loop_hlist descriptor_waits; /* jobs of loop_descriptor_wait, by in_fd: they have none */
     struct loop_stats stats;
 #if NORIA_DEBUG
-    const struct loop *next_loop; /* check.c */
-    struct scope_memory *graves;  /* scope.c: of scopes that have ended, the oldest first */
-    struct scope_memory **last_grave;
+    const struct loop *next_loop;     /* check.c */
+    struct loop_scope_memory *graves; /* scope.c: of scopes that have ended, the oldest first */
+    struct loop_scope_memory **last_grave;
     size_t grave_bytes;
     struct loop_place inbox_taken; /* where loop_inbox_ref was called last */
     bool has_closing_uses;         /* there may be descriptors for loop_held_name_all */

@@ -27,8 +27,8 @@ struct loop_hook {
 #endif
 };
 
-struct scope_memory {
-    struct scope_memory *next;
+struct loop_scope_memory {
+    struct loop_scope_memory *next;
 #if NORIA_DEBUG
     size_t size_bytes;
 #endif
@@ -213,10 +213,10 @@ void *loop_scope_alloc(struct loop_scope *scope, size_t size_bytes)
     if (!loop_scope_is_good(scope, __func__)) {
         return NULL;
     }
-    if (size_bytes > SIZE_MAX - sizeof(struct scope_memory)) {
+    if (size_bytes > SIZE_MAX - sizeof(struct loop_scope_memory)) {
         return NULL;
     }
-    struct scope_memory *memory = loop_kernel_calloc(1, sizeof *memory + size_bytes);
+    struct loop_scope_memory *memory = loop_kernel_calloc(1, sizeof *memory + size_bytes);
     if (!memory) {
         return NULL;
     }
@@ -244,13 +244,13 @@ void loop_scope_drop_kept(struct loop_scope *scope)
 
 static void free_oldest(struct loop *loop)
 {
-    struct scope_memory *oldest = loop->graves;
+    struct loop_scope_memory *oldest = loop->graves;
     loop->graves = oldest->next;
     loop->grave_bytes -= oldest->size_bytes;
     loop_kernel_free(oldest);
 }
 
-static void free_later(struct loop *loop, struct scope_memory *memory)
+static void free_later(struct loop *loop, struct loop_scope_memory *memory)
 {
     memory->next = NULL;
     *(loop->graves ? loop->last_grave : &loop->graves) = memory;
@@ -268,7 +268,7 @@ void loop_scopes_finish(struct loop *loop)
     }
 }
 #else
-static void free_later(struct loop *loop, struct scope_memory *memory)
+static void free_later(struct loop *loop, struct loop_scope_memory *memory)
 {
     (void)loop;
     loop_kernel_free(memory);
@@ -283,7 +283,7 @@ void loop_scopes_finish(struct loop *loop)
 void loop_scope_free_memory(struct loop_scope *scope)
 {
     while (scope->memory) {
-        struct scope_memory *memory = scope->memory;
+        struct loop_scope_memory *memory = scope->memory;
         scope->memory = memory->next;
         free_later(scope->loop, memory);
     }

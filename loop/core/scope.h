@@ -27,7 +27,7 @@ struct loop_scope {
     struct loop_scope *next_ending; /* in loop->ending: to be looked at */
     struct loop_hlist hooks;
     struct loop_hlist kept; /* struct loop_kept: dropped after on_end, the last one first */
-    struct scope_memory *memory;
+    struct loop_scope_memory *memory;
     struct loop_deadline *deadline; /* or NULL */
     uint32_t holds;                 /* non-daemon jobs, non-daemon children, holds */
     uint32_t daemons;               /* daemon jobs and children */
