@@ -18,7 +18,7 @@
  *
  * - a static inline function that is nothing but the call: the compiler makes the same code of both;
  * - with NORIA_HARD_MODES, one that first asks loop_kernel_fails whether this use is to fail, see <loop/kernel/fail.h>;
- * - with NORIA_DOOR_EXTERN, a prototype, and a function in door.c alone: then the imports of any other object show
+ * - with NORIA_DOOR_EXTERN, a prototype, and a function in all.c alone: then the imports of any other object show
  *   whether it goes round the door, which tests/checks/door looks at.
  */
 #ifndef LOOP_KERNEL_DOOR_H
@@ -76,7 +76,7 @@ bool loop_kernel_fails(struct loop_kernel_call *call);
     {                                                                                                                  \
         __VA_ARGS__                                                                                                    \
     }
-#elif defined(LOOP_KERNEL_DEFINES) /* door.c defines the functions */
+#elif defined(LOOP_KERNEL_DEFINES) /* all.c defines the functions */
 #define LOOP_KERNEL_FUNCTION(type, name, parameters, ...)                                                              \
     type name parameters;                                                                                              \
     type name parameters                                                                                               \
