@@ -12,6 +12,7 @@
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
+#include <net/datagram_queue.h>
 #include <net/datagram_receive.h>
 #include <net/datagram_send.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sending datagrams: one queue for each socket, in the order of the calls. It is sent after the datagrams that were
- * received together have been handed out, otherwise from the next dispatch. When it is full, a call sends first, to
- * make room.
+ * Sending datagrams, in the order of the calls. The queue of a socket is sent after the datagrams that were received
+ * together have been handed out, otherwise from the next dispatch. When it is full, a call sends first, to make room.
  *
  * What the kernel does not accept waits until the socket is writable. A Unix socket is writable even when the queue of
  * its peer is full: then the socket retries after a pause.
@@ -11,6 +10,7 @@
 #include <loop/kernel/socket.h>
 #include <net/address.h>
 #include <net/datagram_lent.h>
+#include <net/datagram_queue.h>
 #include <net/datagram_send.h>
 
 #include <assert.h>
@@ -23,109 +23,6 @@
 
 #define SHORTEST_PAUSE_NS LOOP_MILLISECOND
 #define LONGEST_PAUSE_NS (64 * LOOP_MILLISECOND)
-
-/* A job that waits for room. */
-struct loop_drain_wait {
-    struct loop_drain_wait *next, **link;
-    struct loop_datagram_socket *socket;
-    loop_job promise;
-};
-
-/* ---- the queue ---- */
-
-static size_t cost_of(const struct loop_outgoing *outgoing)
-{
-    return sizeof *outgoing + outgoing->len;
-}
-
-static void enqueue(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing)
-{
-    assert(!socket->first == !socket->last && (outgoing->data || outgoing->len == 0));
-    outgoing->socket = socket;
-    outgoing->next = NULL;
-    outgoing->prev = socket->last;
-    *(socket->last ? &socket->last->next : &socket->first) = outgoing;
-    socket->last = outgoing;
-    socket->queued_bytes += cost_of(outgoing);
-}
-
-static void dequeue(struct loop_outgoing *outgoing)
-{
-    struct loop_datagram_socket *socket = outgoing->socket;
-
-    assert((outgoing->prev ? outgoing->prev->next : socket->first) == outgoing);
-    assert((outgoing->next ? outgoing->next->prev : socket->last) == outgoing);
-    assert(socket->queued_bytes >= cost_of(outgoing));
-    *(outgoing->prev ? &outgoing->prev->next : &socket->first) = outgoing->next;
-    *(outgoing->next ? &outgoing->next->prev : &socket->last) = outgoing->prev;
-    socket->queued_bytes -= cost_of(outgoing);
-    assert(socket->first || socket->queued_bytes == 0);
-}
-
-/* Takes the datagram out of the queue and frees it. */
-static void discard(struct loop_outgoing *outgoing)
-{
-    bool is_lent = outgoing->is_lent; /* then its memory is the batch's */
-
-    outgoing->is_lent = false;
-    dequeue(outgoing);
-    if (!is_lent) {
-        loop_kernel_free(outgoing);
-    }
-}
-
-static void complete(struct loop_outgoing *outgoing, int64_t result)
-{
-    struct loop *loop = outgoing->socket->loop;
-    loop_job promise = outgoing->promise;
-
-    discard(outgoing);
-    if (promise) {
-        loop_resolve(loop, promise, result);
-    }
-}
-
-/* Takes the datagram out of the queue and completes its job with `error`. */
-static void fail(struct loop_outgoing *outgoing, int error)
-{
-    assert(error < 0);
-    outgoing->socket->stats.failed++;
-    outgoing->socket->stats.last_error = error;
-    complete(outgoing, error);
-}
-
-/* ---- what is lent ---- */
-
-/* Puts `by` into the queue in place of a datagram in a batch. */
-static void replace(struct loop_outgoing *outgoing, struct loop_outgoing *by)
-{
-    struct loop_datagram_socket *socket = outgoing->socket;
-
-    assert(outgoing->is_lent && !by->is_lent);
-    by->socket = socket;
-    by->first_error = outgoing->first_error;
-    by->prev = outgoing->prev;
-    by->next = outgoing->next;
-    *(by->prev ? &by->prev->next : &socket->first) = by;
-    *(by->next ? &by->next->prev : &socket->last) = by;
-}
-
-void loop_datagram_unlend(struct loop_datagram_batch *batch)
-{
-    for (unsigned i = 0; i < batch->n_outgoing; i++) {
-        struct loop_outgoing *outgoing = &batch->outgoing[i];
-        struct loop_outgoing *kept =
-            outgoing->is_lent ? loop_outgoing_copy(outgoing->to, outgoing->data, outgoing->len) : NULL;
-        if (kept) {
-            kept->origin = outgoing->origin;
-            replace(outgoing, kept);
-        } else if (outgoing->is_lent) {
-            fail(outgoing, -ENOMEM);
-        }
-    }
-    batch->n_outgoing = 0;
-    batch->n_copied = 0;
-}
 
 /* ---- coming back ---- */
 
@@ -147,83 +44,6 @@ bool loop_datagram_kick(struct loop_datagram_socket *socket)
         loop_resolve(socket->loop, job, 0);
     }
     return socket->is_kicked;
-}
-
-/* ---- waiting for room ---- */
-
-/* Takes the waiting job that `*link` points to out of the list and completes it. */
-static void resume_drained(struct loop_drain_wait **link, int64_t result)
-{
-    struct loop_drain_wait *wait = *link;
-    struct loop *loop = wait->socket->loop;
-    loop_job promise = wait->promise;
-
-    assert(wait->link == link && promise);
-    *link = wait->next;
-    if (wait->next) {
-        wait->next->link = link;
-    }
-    loop_kernel_free(wait);
-    loop_resolve(loop, promise, result);
-}
-
-static bool has_drained(const struct loop_datagram_socket *socket)
-{
-    return socket->queued_bytes <= socket->limit_bytes / 2;
-}
-
-static void tell_drained(struct loop_datagram_socket *socket, int64_t result)
-{
-    while (socket->drains && (result < 0 || has_drained(socket))) {
-        resume_drained(&socket->drains, result);
-    }
-}
-
-static void on_cancel_drained(void *arg, loop_job job)
-{
-    struct loop_drain_wait *wait = arg;
-
-    (void)job;
-    resume_drained(wait->link, -ECANCELED);
-}
-
-static loop_job answer(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg)
-{
-    loop_job job = loop_promise(scope, NULL, NULL, fn, arg);
-
-    loop_resolve(loop_scope_loop(scope), job, result);
-    return job;
-}
-
-loop_job loop_datagram_wait_drained(struct loop_datagram_socket *socket, loop_fn *fn, void *arg)
-{
-    if (!loop_datagram_is_good(socket, __func__)) {
-        return 0;
-    }
-    if (!loop_fd_is_open(socket->fd)) {
-        return answer(socket->scope, -EBADF, fn, arg);
-    }
-    if (has_drained(socket) || loop_scope_is_cancelled(socket->scope)) {
-        return answer(socket->scope, 0, fn, arg);
-    }
-    struct loop_drain_wait *wait = loop_kernel_malloc(sizeof *wait);
-    if (!wait) {
-        return 0;
-    }
-    wait->promise = loop_promise(socket->scope, on_cancel_drained, wait, fn, arg);
-    if (!wait->promise) {
-        loop_kernel_free(wait);
-        return 0;
-    }
-    struct loop_drain_wait **link = &socket->drains;
-    while (*link) {
-        link = &(*link)->next;
-    }
-    wait->socket = socket;
-    wait->next = NULL;
-    wait->link = link;
-    *link = wait;
-    return wait->promise;
 }
 
 /* ---- sending ---- */
@@ -251,9 +71,9 @@ static void drop_all(struct loop_datagram_socket *socket, int error)
 {
     while (socket->first) {
         socket->stats.dropped++;
-        complete(socket->first, error);
+        loop_outgoing_complete(socket->first, error);
     }
-    tell_drained(socket, error);
+    loop_datagram_tell_drained(socket, error);
 }
 
 static void on_may_send(void *arg, int64_t result)
@@ -306,7 +126,7 @@ static bool on_send_failed(struct loop_datagram_socket *socket, int error)
     if (may_be_anothers(outgoing, error)) {
         outgoing->first_error = error;
     } else if (error != -EINTR) {
-        fail(outgoing, error);
+        loop_outgoing_fail(outgoing, error);
     }
     return true;
 }
@@ -322,7 +142,7 @@ static void on_sent(struct loop_datagram_socket *socket)
         socket->stats.last_error = outgoing->first_error;
     }
     socket->stats.sent++;
-    complete(outgoing, (int64_t)outgoing->len);
+    loop_outgoing_complete(outgoing, (int64_t)outgoing->len);
 }
 
 static unsigned gather(const struct loop_datagram_socket *socket, struct mmsghdr *headers, struct iovec *vectors,
@@ -376,7 +196,7 @@ void loop_datagram_flush(struct loop_datagram_socket *socket)
     while (socket->first && send_some(socket, number)) {
     }
     loop_fd_unuse(socket->fd);
-    tell_drained(socket, 0);
+    loop_datagram_tell_drained(socket, 0);
     if (socket->told && socket->stream) {
         (void)loop_datagram_kick(socket);
     }
@@ -459,9 +279,9 @@ int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loo
         return -ENOMEM;
     }
     outgoing->origin = origin;
-    enqueue(socket, outgoing);
+    loop_outgoing_enqueue(socket, outgoing);
     if (!will_flush(socket)) {
-        discard(outgoing);
+        loop_outgoing_discard(outgoing);
         return -ENOMEM;
     }
     return 0;
@@ -474,8 +294,8 @@ static void on_cancel_send(void *arg, loop_job job)
     struct loop_datagram_socket *socket = ((struct loop_outgoing *)arg)->socket;
 
     (void)job;
-    complete(arg, -ECANCELED);
-    tell_drained(socket, 0);
+    loop_outgoing_complete(arg, -ECANCELED);
+    loop_datagram_tell_drained(socket, 0);
     if (!socket->first && socket->is_blocked) {
         loop_cancel(socket->loop, socket->wait);
     }
@@ -490,9 +310,9 @@ static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outg
         return 0;
     }
     outgoing->promise = job;
-    enqueue(socket, outgoing);
+    loop_outgoing_enqueue(socket, outgoing);
     if (!will_flush(socket)) {
-        complete(outgoing, -ENOMEM);
+        loop_outgoing_complete(outgoing, -ENOMEM);
     }
     return job;
 }
@@ -520,7 +340,7 @@ loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const stru
         error = -ENOBUFS;
     }
     if (error < 0) {
-        return answer(socket->scope, error, fn, arg);
+        return loop_datagram_answer(socket->scope, error, fn, arg);
     }
     struct loop_outgoing *outgoing = loop_outgoing_of(to, data, len);
     if (!outgoing) {
@@ -528,20 +348,4 @@ loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const stru
     }
     outgoing->origin = origin;
     return start_send(socket, outgoing, fn, arg);
-}
-
-size_t loop_datagram_queued(const struct loop_datagram_socket *socket)
-{
-    if (!loop_datagram_is_good(socket, __func__)) {
-        return 0;
-    }
-    return socket->queued_bytes;
-}
-
-bool loop_datagram_is_full(const struct loop_datagram_socket *socket)
-{
-    if (!loop_datagram_is_good(socket, __func__)) {
-        return true;
-    }
-    return socket->queued_bytes >= socket->limit_bytes;
 }

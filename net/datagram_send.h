@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sending from the queue of a datagram socket, for the part that receives.
+ * Sending from the queue of a datagram socket.
  */
 #ifndef NET_DATAGRAM_SEND_H
 #define NET_DATAGRAM_SEND_H
@@ -15,8 +15,5 @@ bool loop_datagram_is_told(int error);
 
 /* Sends what is queued, as much as the kernel accepts. */
 void loop_datagram_flush(struct loop_datagram_socket *socket);
-
-/* Copies what is still queued in the memory of a batch, which is about to be given back. */
-void loop_datagram_unlend(struct loop_datagram_batch *batch);
 
 #endif
