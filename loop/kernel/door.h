@@ -19,7 +19,7 @@
  * - a static inline function that is nothing but the call: the compiler makes the same code of both;
  * - with NORIA_HARD_MODES, one that first asks loop_kernel_fails whether this use is to fail, see <loop/kernel/fail.h>;
  * - with NORIA_DOOR_EXTERN, a prototype, and a function in all.c alone: then the imports of any other object show
- *   whether it goes round the door, which tests/checks/door looks at.
+ *   whether it bypasses the door, which tests/checks/door checks.
  */
 #ifndef LOOP_KERNEL_DOOR_H
 #define LOOP_KERNEL_DOOR_H
