@@ -107,9 +107,9 @@ static inline void make_tree(const char *path, unsigned width, unsigned depth)
 
     CHECK_IS(mkdir(path, 0755), 0);
     for (unsigned i = 0; i < width; i++) {
-        snprintf(name, sizeof name, "%s/file%u", path, i);
+        CHECK((size_t)snprintf(name, sizeof name, "%s/file%u", path, i) < sizeof name);
         put(name, "text");
-        snprintf(name, sizeof name, "%s/dir%u", path, i);
+        CHECK((size_t)snprintf(name, sizeof name, "%s/dir%u", path, i) < sizeof name);
         if (depth > 1) {
             make_tree(name, width, depth - 1);
         }
