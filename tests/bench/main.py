@@ -2,6 +2,7 @@
 """The command: which parts are measured, in which order, and what is written."""
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,7 +21,9 @@ from results import Results
 from rows import FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Local, Row, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ROOT / "docs" / "bench"
+WRITTEN = ROOT / "build" / "bench"
+FIGURES = ROOT / "docs" / "figures.md"
+SHOWN = {"overview.svg": "overview.svg", "connections-tcp.svg": "connections.svg"}  # in docs/, and called there
 MARKS = ("<!-- bench: from here -->", "<!-- bench: to here -->")
 
 
@@ -28,15 +31,15 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests/bench/run",
         description="Compares Noria with limits written by hand and with other libraries, in one run, and writes "
-        "docs/bench/.",
+        "build/bench/.",
         epilog=f"Parts: {', '.join(PARTS)}; echo is both of its kind.",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="measure only this; all unless told otherwise")
     parser.add_argument("--quick", action="store_true", help="everything once and briefly, in less than three minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
     parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
-    parser.add_argument("--pages", action="store_true", help="write docs/bench/ and README.md's table anew from the "
-                        "results, measure nothing")
+    parser.add_argument("--pages", action="store_true", help="write build/bench/ anew from the results, and the "
+                        "table and the plots that docs/ shows; measure nothing")
     asked = parser.parse_args()
     for part in asked.parts:
         if not any(matches(one, part) for one in PARTS):
@@ -134,14 +137,14 @@ def write(bench: Bench, rows: list[Row], results: Results) -> None:
     description = machine.describe(ROOT)
     for row in rows:
         results.parts[row.part] = about(bench, row, description)
-    DOCS.mkdir(parents=True, exist_ok=True)
+    WRITTEN.mkdir(parents=True, exist_ok=True)
     results.write()
     write_page(results)
 
 
 def write_page(results: Results) -> None:
-    drawn = plots.draw_all(results, DOCS)
-    (DOCS / "README.md").write_text(tables.page(results, drawn))
+    drawn = plots.draw_all(results, WRITTEN)
+    (WRITTEN / "README.md").write_text(tables.page(results, drawn))
 
 
 def run(asked: argparse.Namespace, programs: Path) -> int:
@@ -153,12 +156,12 @@ def run(asked: argparse.Namespace, programs: Path) -> int:
         seconds = sum(measure.seconds_of(bench, row) for row in rows)
         bench.spare = 0.5 * ((QUICK_RUN if asked.quick else FULL_RUN) - seconds)
         print(f"about {seconds / 60:.1f} minutes", flush=True)
-        results = Results(DOCS / "results.json")
+        results = Results(WRITTEN / "results.json")
         measure_rows(bench, rows, results)
         write(bench, rows, results)
     for problem in bench.problems:
         print(problem, file=sys.stderr)
-    print(f"written: {DOCS.relative_to(ROOT)}/README.md")
+    print(f"written: {WRITTEN.relative_to(ROOT)}/README.md")
     return 1 if bench.problems else 0
 
 
@@ -176,19 +179,20 @@ def show(asked: argparse.Namespace) -> int:
     return 0
 
 
-def readme() -> tuple[str, str]:
-    """README.md as it is, and with the small table of the results between its marks."""
-    text = (ROOT / "README.md").read_text()
+def with_table(text: str, results: Results) -> str:
+    """docs/figures.md with the table of ratios between its marks."""
     before, rest = text.split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    table = tables.overview(Results(DOCS / "results.json"))
-    return text, f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}"
+    table = tables.overview(results)
+    return f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}"
 
 
 def write_pages() -> int:
-    write_page(Results(DOCS / "results.json"))
-    _, text = readme()
-    (ROOT / "README.md").write_text(text)
+    results = Results(WRITTEN / "results.json")
+    write_page(results)
+    FIGURES.write_text(with_table(FIGURES.read_text(), results))
+    for drawn, shown in SHOWN.items():
+        shutil.copyfile(WRITTEN / drawn, FIGURES.parent / shown)
     return 0
 
 

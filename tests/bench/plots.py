@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""docs/bench/*.svg, drawn by gnuplot: the ratios of each part, and cost as work grows."""
+"""build/bench/*.svg, drawn by gnuplot: the ratios of each part, and cost as work grows."""
 
 import subprocess
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""docs/bench/results.json: the figures of all parts. A part that is measured anew replaces its own ones only."""
+"""build/bench/results.json: the figures of all parts. A part that is measured anew replaces its own ones only."""
 
 import json
 from dataclasses import asdict, dataclass

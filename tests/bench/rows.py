@@ -502,7 +502,7 @@ START = (
 ROWS = (*ECHO, *SERVING, *PIPES, *WAKE, *LOOP, *TIMERS, *FILES, *MEMORY, *START)
 PARTS = tuple(dict.fromkeys(row.part for row in ROWS))
 
-# The rows of the project's README, and what they are called there.
+# The rows of the table in docs/figures.md, and what they are called there.
 OVERVIEW = (
     ("echo-tcp: 100 × 64 B", "echo, TCP, 100 connections, 64 B"),
     ("echo-unix: 100 × 64 B", "echo, Unix sockets, 100 connections, 64 B"),

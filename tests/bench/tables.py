@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""docs/bench/README.md: ratios and targets first, then every figure; and the small table of the project's README."""
+"""build/bench/README.md: ratios and targets first, then every figure; and the table of docs/figures.md."""
 
 from figures import Summaries, Summary, best, ratio, verdicts
 from results import Results, Stored
@@ -255,7 +255,7 @@ def page(results: Results, plots: list[str]) -> str:
     return "\n".join([introduction, machine_text(results), bounds_text(results), *(part_text(results, part, plots) for part in parts)])
 
 
-# ---- the small table of the project's README ----
+# ---- the table of docs/figures.md ----
 
 
 def overview_line(stored: Stored, label: str) -> list[str]:
