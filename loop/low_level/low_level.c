@@ -55,6 +55,7 @@ static int64_t misuse(const struct loop_job *job)
     struct loop_fd *fd = job->fd;
     int64_t error = 0;
     if (loop_op_table[job->op].op_class == LOOP_CLASS_SPLICE) {
+        assert(fd && job->u.args.second);
         error = loop_role_writing(job->u.args.second);
         error = error ? error : loop_role_reading(fd);
         return error ? error : -EAGAIN;
