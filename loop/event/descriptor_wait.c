@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Waiting for a descriptor to come free, for those who are at the limit.
+ * Waits until a descriptor is closed, for callers that have reached the limit of open files.
  */
 #include <loop/core/job.h>
 #include <loop/core/loop.h>

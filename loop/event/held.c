@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Holds on scopes that are cancelled. A hold is the program's own, and the loop can't end it: whoever made it is told
- * by loop_scope_on_cancel. A debug build names the scopes that only holds keep open and whose holder is not told; and
- * the descriptors of scopes that are to end which only loop_fd_use keeps open.
+ * Holds on cancelled scopes. The loop cannot end a hold of the program, so it resumes the continuation of
+ * loop_scope_on_cancel. A debug build logs the scopes that only holds keep open without such a job. It also logs
+ * descriptors of ending scopes that only loop_fd_use keeps open.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -15,9 +15,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- being told ---- */
+/* ---- loop_scope_on_cancel ---- */
 
-/* A scope that has nothing left but daemons is draining: it ends, and was not cancelled. */
+/* Ends the job: with 0 if the scope ends without having been cancelled, because only daemons are left. */
 static void end_wait(struct loop *loop, struct loop_job *job)
 {
     bool is_draining = job->scope->state == LOOP_SCOPE_DRAINING;
@@ -41,7 +41,7 @@ loop_job loop_scope_on_cancel(struct loop_scope *scope, loop_fn *fn, void *arg)
     return id;
 }
 
-/* ---- naming those that nobody is told of ---- */
+/* ---- the names of what is held ---- */
 
 #if NORIA_DEBUG
 static void name(struct loop *loop, struct loop_scope *scope)
@@ -55,7 +55,7 @@ static void name(struct loop *loop, struct loop_scope *scope)
     scope->is_told = true;
 }
 
-/* True when the scope may still have to be named later: its jobs have to end first. */
+/* Logs the scope if only holds keep it open. Returns true when it has to be checked again later: it still has jobs. */
 static bool look_at(struct loop *loop, struct loop_scope *scope)
 {
     if (!scope->is_cancelled || scope->own_holds == 0 || scope->is_told) {
@@ -80,7 +80,8 @@ static void name_uses(struct loop *loop, struct loop_fd *fd)
     fd->is_named = true;
 }
 
-/* As look_at: what else uses it has to end first, and its scope has to be one that ends. */
+/* Logs the descriptor if only loop_fd_use keeps it open. Returns true when it has to be checked again later: jobs still
+ * use it, or its scope is not ending yet. */
 static bool look_at_fd(struct loop *loop, struct loop_fd *fd)
 {
     if (fd->id & LOOP_SLAB_FREE || fd->state != LOOP_FD_CLOSING || fd->own_uses == 0 || fd->is_named) {

@@ -9,7 +9,7 @@
 
 struct loop;
 
-/* Names the scopes that are cancelled and kept open by holds only (held.c). In debug builds, before the loop sleeps. */
+/* Logs the cancelled scopes that only holds keep open. Called in debug builds, before the loop sleeps. */
 void loop_held_name_all(struct loop *loop);
 
 #endif

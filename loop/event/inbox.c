@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
- * The letter box: posts from other threads and from signal handlers, and the bell that wakes a sleeping loop.
+ * The inbox: posts from other threads and from signal handlers, and the eventfd that wakes a sleeping loop.
  *
- * A ring of slots. Each slot has a turn: 2 * round while it is free for that round, one more while a post is in it. Who
- * posts claims the next position by moving the tail, writes the post, and gives the slot its turn; nobody waits for
- * anybody. The tail's top bit says that the box is open. Closing clears it, so that no claim can follow; a forked child
- * finds the whole box wiped to zeros, which is closed too.
+ * The inbox is a ring of slots. Each slot has a turn: 2 * round while it is free for that round, and one more while it
+ * has a post. A poster claims the next position by moving the tail, writes the post, and sets the turn of the slot. No
+ * thread waits for another. The top bit of the tail means that the inbox is open. Closing clears it, so that no claim
+ * can follow. In a forked child the memory is zeroed, which also means closed.
  *
- * The bell. Before it sleeps the loop marks itself asleep and then looks for posts; who posts does so and then looks
- * whether the loop sleeps. These four are sequentially consistent, so that all agree on their order: either the loop
- * finds the post, or the poster finds the loop asleep and rings. The eventfd is never read, because each write makes an
- * edge; the loop must watch it edge-triggered. A ring that comes when the loop is up already costs one more turn.
+ * Waking the loop. Before it sleeps, the loop marks itself asleep and then looks for posts. A poster posts and then
+ * looks whether the loop is asleep. These four steps are sequentially consistent: either the loop finds the post, or
+ * the poster finds the loop asleep and writes to the eventfd. The eventfd is never read, because each write makes an
+ * edge; the loop must watch it edge-triggered. A write that comes when the loop is already awake costs one more turn.
  */
 #include <loop/core/check.h>
 #include <loop/core/log.h>
@@ -27,7 +27,8 @@
 
 #define OPEN_BIT (UINT64_C(1) << 63)
 
-/* So many come from a thread that does nothing else while a sleeping loop wakes up; with 1024 it found the box full. */
+/* A thread that only posts makes about this many posts while a sleeping loop wakes up. With 1024 it found the inbox
+ * full. */
 #define DEFAULT_CAPACITY 4096u
 
 struct slot {
@@ -37,17 +38,17 @@ struct slot {
 };
 
 struct loop_inbox {
-    /* Written by those who post, and by the loop when it goes to sleep. */
+    /* Written by posters, and by the loop when it goes to sleep. */
     _Alignas(64) _Atomic uint64_t tail;
     atomic_bool is_asleep;
-    atomic_uint ringers; /* how many may be about to write to the eventfd */
-    /* The loop's own. */
+    atomic_uint ringers; /* posters that may be about to write to the eventfd */
+    /* Of the loop's thread alone. */
     _Alignas(64) uint64_t head;
-    struct slot *next;  /* where the next post will be */
-    uint64_t next_turn; /* the turn of that slot when it is there */
+    struct slot *next;  /* of the next post */
+    uint64_t next_turn; /* the turn of that slot when it has the post */
     uint64_t wakeups;
     bool has_slept;
-    /* The same from beginning to end, but for the references. */
+    /* Constant, except the references. */
     _Alignas(64) uint64_t capacity;
     unsigned round_shift; /* position >> round_shift is the round */
     int number;
@@ -56,10 +57,10 @@ struct loop_inbox {
     struct slot slots[];
 };
 
-/* ---- making and giving back ---- */
+/* ---- creating and references ---- */
 
-/* The pages are zeros, which is a closed box of free slots; in a forked child they become so again. A kernel that can't
- * do that leaves the child a box that nobody empties, which harms nobody. */
+/* Maps the memory of an inbox. Zeroed pages are a closed inbox with free slots, which a forked child gets again. On
+ * kernels without that, the child has an inbox that is never emptied, which does no harm. */
 static struct loop_inbox *map_box(size_t size_bytes)
 {
     void *memory = loop_kernel_mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -110,14 +111,14 @@ struct loop_inbox *loop_inbox_ref(struct loop *loop)
     return loop->inbox;
 }
 
-/* The loop gives its own reference back when the box is closed. */
+/* Whether the reference is the loop's own, which it drops when the inbox is closed. */
 static bool is_loops_own(const struct loop_inbox *inbox)
 {
     return atomic_load_explicit(&inbox->references, memory_order_relaxed) == 1 &&
            (atomic_load_explicit(&inbox->tail, memory_order_relaxed) & OPEN_BIT);
 }
 
-/* In a forked child the count is 0, and the memory stays until the child ends. */
+/* In a forked child the count is 0, and the memory stays mapped until the child ends. */
 void loop_inbox_unref(struct loop_inbox *inbox)
 {
     if (!inbox || atomic_load_explicit(&inbox->references, memory_order_relaxed) == 0) {
@@ -149,7 +150,7 @@ static uint64_t free_turn(const struct loop_inbox *inbox, uint64_t position)
     return (position >> inbox->round_shift) * 2;
 }
 
-/* The next position, now the caller's; -EAGAIN, -ESHUTDOWN. */
+/* Claims the next position and returns it. -EAGAIN: the inbox is full. -ESHUTDOWN: it is closed. */
 static int64_t claim(struct loop_inbox *inbox)
 {
     uint64_t tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
@@ -159,7 +160,7 @@ static int64_t claim(struct loop_inbox *inbox)
         if (turn < free_turn(inbox, position)) {
             return -EAGAIN;
         }
-        if (turn > free_turn(inbox, position)) { /* others were faster */
+        if (turn > free_turn(inbox, position)) { /* another poster was faster */
             tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
         } else if (atomic_compare_exchange_weak_explicit(&inbox->tail, &tail, tail + 1, memory_order_relaxed,
                                                          memory_order_relaxed)) {
@@ -178,8 +179,8 @@ static void ring(struct loop_inbox *inbox)
     errno = saved_errno;
 }
 
-/* Who finds the loop asleep wakes it alone, and is counted until it has written: the descriptor stays open for so
- * long. */
+/* Only the caller that finds the loop asleep wakes it. It is counted until it has written, which keeps the eventfd
+ * open. */
 void loop_inbox_wake(struct loop_inbox *inbox)
 {
     if (!atomic_load(&inbox->is_asleep)) {
@@ -210,7 +211,7 @@ int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
     return 0;
 }
 
-/* ---- emptying: the loop's thread ---- */
+/* ---- taking posts: the loop's thread ---- */
 
 bool loop_inbox_is_empty(const struct loop_inbox *inbox)
 {
@@ -272,13 +273,13 @@ uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox)
 
 /* ---- closing ---- */
 
-/* For somebody who is between two instructions of a post, or was put to sleep there by the scheduler. */
+/* Waits for a poster that has claimed a position and has not written the post yet. */
 static void wait_a_little(void)
 {
     loop_kernel_nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
 }
 
-/* What was claimed before the box was closed has been accepted, and runs, also when it is written only now. */
+/* Runs the posts whose positions were claimed before the inbox was closed. They are accepted, even if written later. */
 static void run_the_last(struct loop_inbox *inbox, uint64_t end)
 {
     while (inbox->head != end) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Jobs that somebody else ends: promises.
+ * Promises: jobs that the program ends.
  */
 #include <loop/core/check.h>
 #include <loop/core/job.h>

@@ -2,10 +2,10 @@
  *
  * Signals as events, read from one signalfd for the whole loop.
  *
- * A signal that somebody has asked for once stays blocked in the loop's thread. The signalfd's own mask, however, has
- * only those for which a job waits at the moment: what arrives between one job and the next stays with the kernel,
- * which keeps and counts it as it does for every blocked signal, and is read when the next job comes. The mask is
- * brought up to date just before each read, so that a continuation that listens again at once costs no system call.
+ * A signal that a job has waited for once stays blocked in the loop's thread. The mask of the signalfd has only those
+ * signals for which a job waits now. A signal that arrives between two jobs stays pending in the kernel, like every
+ * blocked signal, and is read when the next job starts. The mask is updated just before each read, so that a
+ * continuation that listens again at once costs no system call.
  */
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -35,14 +35,14 @@ static int64_t *number_of(struct loop_job *job)
     return &job->u.small[0];
 }
 
-/* Those between 32 and SIGRTMIN are the C library's own. */
+/* Whether the signal can be waited for. Those between 32 and SIGRTMIN belong to the C library. */
 static bool can_be_heard(int number)
 {
     bool is_signal = (number > 0 && number < 32) || (number >= SIGRTMIN && number <= SIGRTMAX);
     return is_signal && number != SIGKILL && number != SIGSTOP && number != SIGPIPE;
 }
 
-/* Those for which a job waits, one bit each. */
+/* Returns the signals for which a job waits, one bit each. */
 static uint64_t wanted_signals(const struct loop_signals *signals)
 {
     uint64_t wanted = 0;
@@ -52,7 +52,7 @@ static uint64_t wanted_signals(const struct loop_signals *signals)
     return wanted;
 }
 
-/* Ends the jobs that wait for `number`, or with 0 all. */
+/* Ends the jobs that wait for `number`, or all of them if it is 0. */
 static void tell_jobs(struct loop *loop, int64_t number, int64_t result)
 {
     struct loop_list *next;
@@ -72,7 +72,7 @@ static void reader_cancel(struct loop *loop, struct loop_job *job)
     loop_job_complete(loop, job, -ECANCELED);
 }
 
-/* The signalfd's mask, one bit for each signal. */
+/* Returns where the reader keeps the mask of the signalfd, one bit for each signal. */
 static int64_t *mask_of(struct loop_job *reader)
 {
     return &reader->u.small[0];
@@ -95,7 +95,7 @@ static int update_mask(const struct loop_signals *signals, struct loop_job *read
     return loop_kernel_signalfd(reader->fd->number, &set, SFD_CLOEXEC | SFD_NONBLOCK) < 0 ? -errno : 0;
 }
 
-/* The number of the next signal, or -errno. */
+/* Reads the next signal. Returns its number, or -errno. */
 static int64_t read_number(int fd_number)
 {
     struct signalfd_siginfo record;
@@ -109,7 +109,7 @@ static int64_t read_number(int fd_number)
     return n == (ssize_t)sizeof record ? (int64_t)record.ssi_signo : -EIO;
 }
 
-/* One signal each turn, so that those who hear it can listen again before the next one is read. */
+/* Reads one signal each turn, so that its continuations can wait again before the next one is read. */
 static enum loop_attempt reader_attempt(struct loop *loop, struct loop_job *reader)
 {
     int error = update_mask(&loop->signals, reader);
@@ -211,11 +211,11 @@ loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, v
     job->where = LOOP_AT_OWNER;
     *number_of(job) = signal_number;
     loop_list_push_back(&loop->signals.jobs, &job->link);
-    loop_ready_note(loop, loop->signals.fd, POLLIN); /* has the reader look at its mask, and at what is pending */
+    loop_ready_note(loop, loop->signals.fd, POLLIN); /* has the reader update its mask and read what is pending */
     return id;
 }
 
-/* ---- beginning and end ---- */
+/* ---- init and finish ---- */
 
 void loop_signals_init(struct loop *loop)
 {

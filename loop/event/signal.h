@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Signals: what a loop does when it begins and ends.
+ * Signals: what a loop does when it starts and ends.
  */
 #ifndef LOOP_EVENT_SIGNAL_H
 #define LOOP_EVENT_SIGNAL_H
@@ -11,11 +11,11 @@ struct loop;
 
 void loop_signals_init(struct loop *loop);
 
-/* Takes back a SIGPIPE of the loop's own writes: it would end the process as soon as it is not blocked. One that was
- * pending before the loop began stays. */
+/* Consumes a pending SIGPIPE of the loop's own writes, which would end the process when it is unblocked. Keeps one that
+ * was pending before the loop started. */
 void loop_signals_take_back_sigpipe(const struct loop *loop);
 
-/* Before the mask is put back: drops what arrived and nobody heard. */
+/* Drops signals that have arrived and were not delivered to a job, before the mask is restored. */
 void loop_signals_finish(struct loop *loop);
 
 #endif

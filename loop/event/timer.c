@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Timers: jobs that end at a point in time. They share one wheel with the deadlines of scopes; a node of the wheel says
- * which of the two it belongs to.
+ * Timers: jobs that end at a point in time. They share one wheel with the deadlines of scopes; each node of the wheel
+ * tells which of the two it is.
  */
 #include <loop/core/cancel.h>
 #include <loop/core/check.h>
@@ -16,7 +16,7 @@
 
 #include <errno.h>
 
-/* How many timers may be moved in the wheel for each that may be resumed. */
+/* The most timers that are moved in the wheel for each one that may be resumed. */
 #define MOVES 16
 
 int64_t loop_now(const struct loop *loop)
@@ -75,7 +75,7 @@ loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, 
     return start(scope, loop_time_from_now(duration_ns), &loop_sleep_kind, fn, arg);
 }
 
-/* ---- what is due ---- */
+/* ---- due timers ---- */
 
 int64_t loop_timers_next(struct loop *loop)
 {
@@ -93,7 +93,7 @@ static void expire(struct loop *loop, struct loop_wheel_node *node)
     }
 }
 
-/* What continuations start meanwhile belongs to the next turn, also when it is due at once. */
+/* Timers that continuations start now are left to the next turn, even if they are due. */
 void loop_timers_run(struct loop *loop, unsigned most)
 {
     struct loop_list batch, *first;

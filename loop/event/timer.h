@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Timers as jobs, for the parts of the loop that make them: loop_sleep, and the low level's timeout.
+ * Timers as jobs.
  */
 #ifndef LOOP_EVENT_TIMER_H
 #define LOOP_EVENT_TIMER_H
@@ -8,17 +8,17 @@
 #include <loop/core/job.h>
 #include <loop/core/scope.h>
 
-/* What loop_sleep starts, and loop_op_timeout, which ends with -ETIME. Other kinds may be like these. */
+/* The kinds of loop_sleep, which ends with 0, and of loop_op_timeout, which ends with -ETIME. */
 extern const struct loop_job_kind loop_sleep_kind, loop_timeout_kind;
 
-/* A job that ends when CLOCK_MONOTONIC has reached `at_ns`. LOOP_NEVER only ends when cancelled. */
+/* Starts a job that ends when CLOCK_MONOTONIC reaches `at_ns`. With LOOP_NEVER it ends only when cancelled. */
 loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
                           void *arg);
 
-/* Resumes what is due, at most `most`. From the dispatch only. */
+/* Resumes at most `most` timers that are due. From the dispatch only. */
 void loop_timers_run(struct loop *loop, unsigned most);
 
-/* When the next is due: LOOP_NEVER when there is none. */
+/* Returns when the next timer is due, or LOOP_NEVER. */
 int64_t loop_timers_next(struct loop *loop);
 
 #endif

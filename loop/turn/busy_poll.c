@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * Looking before sleeping (loop_options.busy_poll_ns): to wake a processor that sleeps takes longer than many an answer
- * takes to come, so that who waits for one may look for it for a while first.
+ * Spinning before sleeping (loop_options.busy_poll_ns): waking a sleeping CPU often takes longer than the next event,
+ * so the loop spins first.
  *
- * That is worth it only where answers come so soon. Each time in a row that the loop has looked in vain it leaves out
- * twice as many occasions; a time that was not in vain, or a sleep that turns out to have been shorter than the
- * looking, has it look every time again. A loop that hears something once in a millisecond thus spends next to nothing
- * on it, and one that hears nothing sleeps as ever.
+ * That helps only where events come that soon. After each consecutive miss the loop skips twice as many turns, up to
+ * 255. After a hit, or after a sleep that was shorter than the spinning, it spins every turn again. So a loop with one
+ * event per millisecond spends almost no time spinning, and an idle loop sleeps.
  */
 #include <loop/core/backend.h>
 #include <loop/core/loop.h>
@@ -15,7 +14,7 @@
 #include <loop/syscall/pool.h>
 #include <loop/turn/busy_poll.h>
 
-/* At most 2^8 - 1 occasions in a row are left out. */
+/* At most 2^8 - 1 turns in a row are skipped. */
 #define MOST_IN_VAIN 8u
 
 static void relax(void)

@@ -9,11 +9,11 @@
 
 struct loop;
 
-/* Looks for something to do, for `timeout_ns` and options.busy_poll_ns at most. True when there is something: the loop
- * must not sleep. */
+/* Spins until there is something to do, for at most `timeout_ns` and options.busy_poll_ns. Returns true when there is
+ * something, and the loop must not sleep. */
 bool loop_busy_poll(struct loop *loop, int64_t timeout_ns);
 
-/* The loop, which hadn't looked, is awake again. */
+/* Notes that the loop is awake again after a sleep without spinning. */
 void loop_busy_poll_woken(struct loop *loop);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * A turn: continuations that are due, posts, timers, descriptors that are known to be ready, results of the pool; then
- * the backend, which submits what all of those have started, sleeps if there is nothing else to do, and brings what has
- * happened, at once. Each part does a bounded piece of work, so that none can keep the others waiting.
+ * A turn: continuations that are due, posts, timers, ready descriptors, results of the pool. Then the backend submits
+ * what these have started, sleeps if there is nothing else to do, and dispatches what the kernel reports, all in one
+ * system call. Each part does a bounded amount of work, so that none can delay the others.
  */
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
@@ -30,7 +30,7 @@ static void run_posts(struct loop *loop)
 {
     loop_fn *fn;
     void *arg;
-    loop_child_check(loop); /* a forked child does not have the box */
+    loop_child_check(loop); /* a forked child does not have the inbox */
     for (unsigned n = 0; n < WORK_PER_TURN && loop_inbox_take(loop->inbox, &fn, &arg); n++) {
         fn(arg, 0);
         loop_settle(loop);
@@ -43,7 +43,7 @@ static bool has_work(const struct loop *loop)
     return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || loop_has_to_settle(loop);
 }
 
-/* How long nothing is due, from now. */
+/* Returns the time until the next timer is due. */
 static int64_t time_to_next(struct loop *loop)
 {
     int64_t next = loop_timers_next(loop);
@@ -54,7 +54,7 @@ static int64_t time_to_next(struct loop *loop)
     return left > 0 ? left : 0;
 }
 
-/* The kernel may end a watch by itself, and no job waits on the bell that would notice. */
+/* Watches the inbox again if the kernel has ended the watch. No job waits for the inbox that would notice. */
 static int keep_watching_inbox(struct loop *loop)
 {
     struct loop_fd *bell = loop->inbox_fd;
@@ -64,8 +64,8 @@ static int keep_watching_inbox(struct loop *loop)
     return loop->backend->watch(loop, bell, POLLIN);
 }
 
-/* The bell of the letter box as a descriptor of the loop, which is watched and never read. A duplicate, because the box
- * closes its own when the last post has been taken, and the kernel may still be watching then. */
+/* Adopts a duplicate of the inbox's eventfd, which is watched and never read. The inbox closes its own after the last
+ * post, while the kernel may still watch it. */
 int loop_turn_watch_inbox(struct loop *loop)
 {
     int number = loop_kernel_dup(loop_inbox_number(loop->inbox), 3);
@@ -123,7 +123,7 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
     if (loop->pool) {
         loop_pool_collect(loop);
     }
-    loop_settle(loop); /* the same by one of these */
+    loop_settle(loop); /* the same for these */
     if (has_ended(loop)) {
         return false;
     }
