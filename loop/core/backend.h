@@ -16,8 +16,8 @@ struct loop_buffers;
 
 struct loop_backend_ops {
     const char *name;
-    /* Sets the backend up. Returns 0, or -errno with one line in loop->backend_detail: the likely cause and the cure.
-     */
+    /* Sets the backend up. Returns 0, or -errno with one line in loop->backend_detail: the likely cause and the
+     * cure. */
     int (*init)(struct loop *loop);
     /* Frees the backend. No job is in flight, and nothing is watched. */
     void (*finish)(struct loop *loop);
@@ -37,8 +37,8 @@ struct loop_backend_ops {
     /* Makes turns for as long as loop_turn_begin returns true. A turn submits what has been prepared, waits for at most
      * the time that loop_turn_begin has stored (0: not at all, or LOOP_NEVER), calls loop_turn_woken, and dispatches
      * what the kernel reports. Returns 0, or -errno when the backend cannot be used any more. The backend has this loop
-     * so that few functions are on the stack at the system call: the processor mispredicts the return to each of them.
-     */
+     * so that few functions are on the stack at the system call: the processor mispredicts the return to each of
+     * them. */
     int (*run)(struct loop *loop);
     /* Replaces this backend when `run` has returned an error. Its `run` ends everything the backend has, and makes
      * turns until the loop has ended. */

@@ -96,8 +96,8 @@ static void begin(struct loop_pool_thread *thread, struct loop_job *job)
 }
 
 /* Waits for the next job and takes it out of the line. Returns NULL when the pool ends. A thread that has finished a
- * job looks for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the mutex.
- */
+ * job looks for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the
+ * mutex. */
 static struct loop_job *take_next(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
