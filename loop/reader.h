@@ -112,8 +112,7 @@ LOOP_API loop_job loop_reader_fill(struct loop_reader *reader, size_t len, loop_
  * until the next operation is started or the reader destroyed. None while an operation is running. */
 LOOP_API const char *loop_reader_peek(const struct loop_reader *reader, size_t *len);
 
-/* Consumes the first `len` bytes of the window. 0; -EINVAL when there are fewer; -EBUSY while an operation is running.
- */
+/* Consumes the first `len` bytes of the window. 0, -EINVAL when there are fewer, -EBUSY while an operation runs. */
 LOOP_API int loop_reader_consume(struct loop_reader *reader, size_t len);
 
 /* ---- the rest ---- */

@@ -14,9 +14,7 @@
 enum loop_copy_side { LOOP_COPY_SOURCE, LOOP_COPY_SINK };
 
 /* Has a copy, whose job is large, do more. Unless `outcome` is NULL the copy fills it in when it ends. Unless
- * `sink_scope` is NULL the copy holds that scope open, and is cancelled with it. 0; -ENOMEM; -ECANCELED where the scope
- * is cancelled.
- */
+ * `sink_scope` is NULL the copy holds that scope open, and is cancelled with it. 0, -ENOMEM or -ECANCELED. */
 int loop_copy_add_more(struct loop_job *job, struct loop_copy_outcome *outcome, struct loop_scope *sink_scope);
 
 /* Ends a copy: fills in its outcome, stops holding the sink's scope, and returns the result for the job. `why` is 0 at

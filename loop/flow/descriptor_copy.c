@@ -62,9 +62,7 @@ static bool has_room(const struct loop_fd *to)
     return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
 }
 
-/* Keeps what the sink has not accepted, and waits for room, or ends with the error. `written` is the result of the
- * write.
- */
+/* Keeps what the sink has not accepted, and waits for room or ends. `written` is the result of the write. */
 static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, struct loop_block *spare, size_t len,
                                    int64_t written)
 {

@@ -75,8 +75,7 @@ static void finish(struct loop *loop, struct loop_job *job, int64_t result)
 
 static void go_on(struct loop *loop, struct loop_job *job, int64_t unused);
 
-/* Goes on with the chunk that has come. Without one, in a scope that is cancelled, the bytes in the buffer are dropped.
- */
+/* Goes on with the chunk that has come. Without one, in a cancelled scope, drops the bytes in the buffer. */
 static void on_chunk(void *arg, int64_t result)
 {
     struct loop_job *job = arg;

@@ -17,8 +17,7 @@ struct loop_reader_buffer {
     bool was_filled;     /* the last read filled all of the room */
 };
 
-/* Initializes a buffer, without memory. It grows to at least one byte more than `max_bytes`. `block` is a power of two.
- */
+/* Initializes a buffer, without memory. It grows to at least `max_bytes` + 1 bytes. `block` is a power of two. */
 void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes, size_t block);
 
 /* Frees the memory, and what was buffered with it. */

@@ -80,8 +80,7 @@ static inline bool loop_writer_is_held_back(const struct loop_writer *writer)
     return writer->is_corked && loop_list_is_empty(&writer->waiters) && loop_list_is_empty(&writer->drainers);
 }
 
-/* Keeps the object while functions of the program may run, which may destroy the writer. loop_writer_leave ends that.
- */
+/* Keeps the object, until loop_writer_leave, while functions of the program may run and destroy the writer. */
 static inline void loop_writer_enter(struct loop_writer *writer)
 {
     writer->calls++;

@@ -30,7 +30,7 @@ LOOP_LOOKS_AT_FREED bool loop_other_source_is_good(const struct loop_source *sou
     if (source->ops == &loop_fd_source) {
         return loop_fd_is_good(source->self, function);
     }
-    if (loop_source_is_rest(source) && loop_is_freed(source->self)) {
+    if (source->ops == &loop_rest_ops && loop_is_freed(source->self)) {
         return loop_bad_rest(source->self, function);
     }
     return is_complete(source->scope, source->ops && source->ops->read, function,
