@@ -19,7 +19,7 @@ Compared are Noria on io_uring (`noria-uring`) and on epoll (`noria-epoll`); thr
 kernel's interfaces: `epoll` (readiness and plain calls), `uring` (multishot receive from provided buffers) and `hybrid`
 (multishot accept and poll in the ring, plain receive and send); and the **peers** `libuv`, `libevent` (plain events),
 `bufferevent` (libevent's buffered ones) and `libev`, each in the best configuration we know. What a row means, who
-takes part and what is to be reached is data, in `tests/bench/rows.py`.
+takes part and what is to be reached is data, in `tests/bench/report/rows.py`.
 
 - **What is compared is processor time of the server for one operation**, exact to the nanosecond, all its threads, user
   and kernel. Rates say as much of the client as of the server; "limited by" says which of the two had no time left.

@@ -20,7 +20,7 @@ from measure import Bench
 from results import Results
 from rows import FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Local, Row, Stream
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WRITTEN = ROOT / "build" / "bench"
 FIGURES = ROOT / "docs" / "figures.md"
 SHOWN = {"overview.svg": "overview.svg", "connections-tcp.svg": "connections.svg"}  # in docs/, and called there
