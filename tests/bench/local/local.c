@@ -174,12 +174,18 @@ void local_late(struct local_lateness *lateness, int64_t deadline)
     lateness->max = late > lateness->max ? late : lateness->max;
 }
 
-void local_lateness_tell(const struct local_lateness *lateness, struct local_result *result)
+static void tell_lateness(const struct local_lateness *lateness, struct local_result *result)
 {
     local_check(lateness->n > 0, "no timer was looked at");
     local_extra(result, "mean_late_us", (double)lateness->sum / (double)lateness->n / 1000);
     local_extra(result, "max_late_us", (double)lateness->max / 1000);
     local_extra(result, "early", (double)lateness->early);
+}
+
+void local_firing_tell(const struct local_firing *firing, struct local_result *result)
+{
+    local_check(firing->n_left == 0, "not every timer has fired");
+    tell_lateness(&firing->lateness, result);
 }
 
 /* ---- the program ---- */

@@ -131,7 +131,26 @@ static inline bool local_is_looked_at(uint64_t i)
 }
 
 void local_late(struct local_lateness *lateness, int64_t deadline);
-void local_lateness_tell(const struct local_lateness *lateness, struct local_result *result);
+
+/* Timers that fire. */
+struct local_firing {
+    struct local_lateness lateness;
+    uint64_t n_left; /* to fire */
+};
+
+/* The i-th timer fires. *deadline is when it was due, and becomes 0. */
+static inline void local_fired(struct local_firing *firing, uint64_t i, int64_t *deadline)
+{
+    local_check(*deadline != 0, "a timer has fired twice");
+    if (local_is_looked_at(i)) {
+        local_late(&firing->lateness, *deadline);
+    }
+    *deadline = 0;
+    firing->n_left--;
+}
+
+/* Checks that all have fired, and adds to the result how late they were. */
+void local_firing_tell(const struct local_firing *firing, struct local_result *result);
 
 /* ---- bytes ---- */
 

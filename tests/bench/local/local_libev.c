@@ -308,8 +308,7 @@ struct timer {
 };
 
 struct firing {
-    struct local_lateness lateness;
-    uint64_t n_left;
+    struct local_firing all;
     struct timer *timers;
 };
 
@@ -319,12 +318,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int events)
     struct timer *timer = (struct timer *)(void *)watcher;
 
     (void)events;
-    local_check(timer->deadline != 0, "a timer has fired twice");
-    if (local_is_looked_at((uint64_t)(timer - firing->timers))) {
-        local_late(&firing->lateness, timer->deadline);
-    }
-    timer->deadline = 0;
-    firing->n_left--;
+    local_fired(&firing->all, (uint64_t)(timer - firing->timers), &timer->deadline);
 }
 
 static void start_firing(struct ev_loop *loop, struct firing *firing, const struct local_options *options)
@@ -346,7 +340,7 @@ static void start_firing(struct ev_loop *loop, struct firing *firing, const stru
 
 static void run_timers_fire(const struct local_options *options, struct local_result *result)
 {
-    struct firing firing = {.n_left = options->count};
+    struct firing firing = {.all.n_left = options->count};
     struct ev_loop *loop = new_loop();
     struct local_span span;
 
@@ -356,8 +350,7 @@ static void run_timers_fire(const struct local_options *options, struct local_re
     local_span_begin(&span);
     ev_run(loop, 0);
     local_span_end(&span, result, options->count);
-    local_check(firing.n_left == 0, "not every timer has fired");
-    local_lateness_tell(&firing.lateness, result);
+    local_firing_tell(&firing.all, result);
     ev_loop_destroy(loop);
     free(firing.timers);
 }

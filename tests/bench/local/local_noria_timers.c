@@ -124,8 +124,8 @@ void noria_timers_cancel(const struct local_options *options, struct local_resul
 struct firing {
     struct local_result *result;
     struct local_span span;
-    struct local_lateness lateness;
-    uint64_t count, n_left;
+    struct local_firing all;
+    uint64_t count;
     struct timer {
         struct firing *firing;
         int64_t deadline; /* 0 when it has fired */
@@ -137,12 +137,9 @@ static void on_fired(void *arg, int64_t result)
     struct timer *timer = arg;
     struct firing *firing = timer->firing;
 
-    local_check(result == 0 && timer->deadline, "a timer has failed, or fired twice");
-    if (local_is_looked_at((uint64_t)(timer - firing->timers))) {
-        local_late(&firing->lateness, timer->deadline);
-    }
-    timer->deadline = 0;
-    if (--firing->n_left == 0) {
+    local_check(result == 0, "a timer has failed");
+    local_fired(&firing->all, (uint64_t)(timer - firing->timers), &timer->deadline);
+    if (firing->all.n_left == 0) {
         local_span_end(&firing->span, firing->result, firing->count);
     }
 }
@@ -164,7 +161,7 @@ static int start_firing(struct loop_env *env, void *arg)
 
 void noria_timers_fire(const struct local_options *options, struct local_result *result)
 {
-    struct firing firing = {.result = result, .count = options->count, .n_left = options->count};
+    struct firing firing = {.result = result, .count = options->count, .all.n_left = options->count};
     int64_t *deadlines = local_fire_deadlines(options);
 
     firing.timers = local_alloc(options->count, sizeof *firing.timers);
@@ -172,8 +169,7 @@ void noria_timers_fire(const struct local_options *options, struct local_result 
         firing.timers[i].deadline = deadlines[i];
     }
     noria_run(options, 0, start_firing, &firing);
-    local_check(firing.n_left == 0, "not every timer has fired");
-    local_lateness_tell(&firing.lateness, result);
+    local_firing_tell(&firing.all, result);
     free(firing.timers);
     free(deadlines);
 }

@@ -140,17 +140,13 @@ void raw_timers_cancel(const struct local_options *options, struct local_result 
 /* ---- firing ---- */
 
 struct firing {
-    struct local_lateness lateness;
+    struct local_firing all;
     struct timer *timers;
 };
 
 static void fire(struct firing *firing, struct timer *timer)
 {
-    local_check(timer->deadline != 0, "a timer has fired twice");
-    if (local_is_looked_at((uint64_t)(timer - firing->timers))) {
-        local_late(&firing->lateness, timer->deadline);
-    }
-    timer->deadline = 0;
+    local_fired(&firing->all, (uint64_t)(timer - firing->timers), &timer->deadline);
 }
 
 /* Timers of the wheel's later rounds stay in the slot. */
@@ -203,14 +199,14 @@ void raw_timers_fire(const struct local_options *options, struct local_result *r
     uint64_t count = options->count;
     int64_t *deadlines = local_fire_deadlines(options);
     struct wheel *wheel = new_wheel();
-    struct firing firing = {.timers = local_alloc(count, sizeof *firing.timers)};
+    struct firing firing = {.all.n_left = count, .timers = local_alloc(count, sizeof *firing.timers)};
     struct local_span span;
 
     start_all(wheel, firing.timers, deadlines, count);
     local_span_begin(&span);
     run_wheel(wheel, &firing);
     local_span_end(&span, result, count);
-    local_lateness_tell(&firing.lateness, result);
+    local_firing_tell(&firing.all, result);
     free(firing.timers);
     free(wheel);
     free(deadlines);
