@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void parse_address(struct bench_address *address, const char *text, int type)
 {
@@ -76,4 +77,14 @@ int server_connect_upstream(const struct server *server)
         bench_set_nonblocking(fd);
     }
     return fd;
+}
+
+int server_far_end(const struct server *server, int near)
+{
+    int far = server->mode == SERVER_PROXY ? server_connect_upstream(server) : near;
+
+    if (far < 0) {
+        close(near);
+    }
+    return far;
 }

@@ -38,4 +38,8 @@ void server_announce(int fd);
 /* A nonblocking socket connected to `upstream`; -1 where that fails. */
 int server_connect_upstream(const struct server *server);
 
+/* Where the accepted stream goes on: itself for an echo, a new connection to `upstream` for a proxy. Closes `near` and
+ * returns -1 where that fails. */
+int server_far_end(const struct server *server, int near);
+
 #endif

@@ -82,11 +82,10 @@ static void on_event(struct relay *relay, uint32_t events)
 
 static void begin(int near)
 {
-    int far = server.mode == SERVER_PROXY ? server_connect_upstream(&server) : near;
+    int far = server_far_end(&server, near);
     struct relay *relay;
 
     if (far < 0) {
-        close(near);
         return;
     }
     relay = relay_new(near, far);

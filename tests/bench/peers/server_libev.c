@@ -75,11 +75,10 @@ static struct direction *make(int from, int to)
 
 static void begin(struct ev_loop *loop, int near)
 {
-    int far = server.mode == SERVER_PROXY ? server_connect_upstream(&server) : near;
+    int far = server_far_end(&server, near);
     struct direction *direction;
 
     if (far < 0) {
-        close(near);
         return;
     }
     direction = make(near, far);

@@ -203,15 +203,16 @@ static void begin_buffered(int near, int far)
 static void on_connection(struct evconnlistener *listener, evutil_socket_t near, struct sockaddr *address, int length,
                           void *arg)
 {
-    int far = server.mode == SERVER_PROXY ? server_connect_upstream(&server) : near;
+    int far = server_far_end(&server, near);
 
     (void)listener;
     (void)address;
     (void)length;
     (void)arg;
     if (far < 0) {
-        close(near);
-    } else if (server.option) {
+        return;
+    }
+    if (server.option) {
         begin_buffered(near, far);
     } else {
         begin_plain(near, far);
