@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * The calls of <loop/low_level.h>, except those on messages, buffers, paths and work. Each checks its arguments, starts
- * a job and hands it to the backend. Bad arguments start a job that ends with -EINVAL. What only the kernel can check
- * is left to it.
+ * How the calls of <loop/low_level.h> start their jobs; and those that read, write and splice. Each checks its
+ * arguments, starts a job and hands it to the backend. Bad arguments start a job that ends with -EINVAL. What only the
+ * kernel can check is left to it.
  */
-#include <loop/core/adopt.h>
 #include <loop/core/backend.h>
-#include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
-#include <loop/core/ready.h>
 #include <loop/core/region.h>
 #include <loop/core/scope.h>
 #include <loop/kernel/file.h>
@@ -21,18 +18,12 @@
 #include <loop/part.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/role.h>
-#include <loop/syscall/shut_down.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* The most that one read or write moves, read(2). */
-#define MOST_BYTES ((size_t)0x7ffff000)
-
-#define POLL_EVENTS ((unsigned)(POLLIN | POLLOUT | POLLPRI | POLLRDHUP))
 
 /* ---- starting a job ---- */
 
@@ -207,15 +198,10 @@ static int check_bytes(const void *buf, size_t len)
     return !buf && len > 0 ? -EINVAL : 0;
 }
 
-static size_t limited(size_t len)
-{
-    return len < MOST_BYTES ? len : MOST_BYTES;
-}
-
 loop_job loop_op_read(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int64_t offset, loop_fn *fn,
                       void *arg)
 {
-    const struct loop_move_args args = {.data = buf, .len = limited(len), .offset = offset};
+    const struct loop_move_args args = {.data = buf, .len = loop_operation_limited(len), .offset = offset};
     return start_move(&(struct move){scope, fd, LOOP_OP_READ, check_bytes(buf, len), args, fn, arg, __func__});
 }
 
@@ -235,7 +221,7 @@ loop_job loop_op_write(struct loop_scope *scope, struct loop_fd *fd, const void 
                        loop_fn *fn, void *arg)
 {
     void *data = (void *)(uintptr_t)buf;
-    const struct loop_move_args args = {.data = data, .len = limited(len), .offset = offset};
+    const struct loop_move_args args = {.data = data, .len = loop_operation_limited(len), .offset = offset};
     return start_move(&(struct move){scope, fd, LOOP_OP_WRITE, check_bytes(buf, len), args, fn, arg, __func__});
 }
 
@@ -303,93 +289,6 @@ loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struc
 {
     return start_chunk(
         &(struct move){scope, fd, LOOP_OP_WRITE_FIXED, 0, {.len = len, .offset = offset}, fn, arg, __func__}, chunk);
-}
-
-/* ---- readiness ---- */
-
-/* Finds out whether the file can be polled. Asks once, because asking consumes a change that has not been reported yet;
- * so it polls for that first. */
-static void probe(struct loop_fd *fd, unsigned events)
-{
-    (void)loop_ready_poll_file(fd, events | POLLPRI);
-    fd->is_probed = true;
-    fd->is_pollable = loop_can_poll(fd->scope->loop, fd->number) > 0;
-}
-
-/* Returns the result of a poll of a file that cannot be polled: it is always ready for input and output, and for
- * nothing else. Returns 0 for other descriptors. */
-static int poll_result_of_file(struct loop_fd *fd, unsigned events)
-{
-    if (!loop_fd_is_file(fd) || fd->state != LOOP_FD_OPEN) {
-        return 0;
-    }
-    if (!fd->is_probed) {
-        probe(fd, events);
-    }
-    if (fd->is_pollable) {
-        return 0;
-    }
-    int ready = (int)(events & (POLLIN | POLLOUT));
-    return ready ? ready : -EINVAL;
-}
-
-loop_job loop_op_poll_add(struct loop_scope *scope, struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
-{
-    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
-        return 0;
-    }
-    unsigned wanted = events & ~(unsigned)(POLLERR | POLLHUP);
-    if (!loop_operation_has_fd(fd, __func__) || wanted == 0 || (wanted & ~POLL_EVENTS)) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
-    }
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_POLL, .fn = fn, .arg = arg, .function = __func__};
-    operation.args.poll.events = wanted;
-    operation.error = poll_result_of_file(fd, wanted);
-    return loop_operation_start(&operation);
-}
-
-loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg)
-{
-    if (!loop_fd_is_good(fd, __func__)) {
-        return 0;
-    }
-    return loop_op_poll_add(NULL, fd, events, fn, arg);
-}
-
-/* Resumes the continuation. The job waits among the readers, where it is not tried again before the next event. */
-static enum loop_attempt attempt_poll_multishot(struct loop *loop, struct loop_job *job)
-{
-    loop_job_emit(loop, job, POLLIN, NULL);
-    return job->where == LOOP_AT_WAIT ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MOVED; /* MOVED: cancelled meanwhile */
-}
-
-static void cancel_poll_multishot(struct loop *loop, struct loop_job *job)
-{
-    struct loop_fd *fd = job->fd;
-    loop_job_complete(loop, job, -ECANCELED);
-    loop_ready_look_again(loop, fd);
-}
-
-static const struct loop_job_kind poll_multishot_kind = {
-    .name = "poll_multishot", .cancel = cancel_poll_multishot, .attempt = attempt_poll_multishot};
-
-loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
-{
-    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
-        return 0;
-    }
-    loop_job id;
-    scope = loop_operation_scope(scope, fd);
-    if (!loop_operation_has_fd(fd, __func__) || !fn || !loop_fd_is_stream(fd) || fd->scope->loop != scope->loop) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
-    }
-    struct loop_job *job = loop_job_start(scope, fd, &poll_multishot_kind, fn, arg, &id);
-    if (job) {
-        fd->ready |= POLLIN; /* so that it is resumed for what has come before */
-        loop_ready_wait_read(scope->loop, fd, job);
-    }
-    return id;
 }
 
 /* ---- splice ---- */
@@ -463,93 +362,7 @@ loop_job loop_op_splice(struct loop_scope *scope, struct loop_fd *from, int64_t 
                                        .fn = fn,
                                        .arg = arg,
                                        .function = __func__};
-    operation.args =
-        (struct loop_op_args){.splice = {.from_offset = from_offset, .to_offset = to_offset, .len = limited(len)}};
+    operation.args = (struct loop_op_args){
+        .splice = {.from_offset = from_offset, .to_offset = to_offset, .len = loop_operation_limited(len)}};
     return loop_operation_start(&operation);
-}
-
-/* ---- sockets ---- */
-
-loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const struct sockaddr *address,
-                         socklen_t address_len, loop_fn *fn, void *arg)
-{
-    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
-        return 0;
-    }
-    if (!loop_operation_has_fd(fd, __func__) || !address || address_len == 0 ||
-        address_len > sizeof(struct sockaddr_storage)) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
-    }
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_CONNECT, .fn = fn, .arg = arg, .function = __func__};
-    operation.args.extra = loop_kernel_calloc(1, sizeof(struct sockaddr_storage));
-    if (!operation.args.extra) {
-        return 0;
-    }
-    memcpy(operation.args.extra, address, address_len);
-    operation.args.connect.address_len = address_len;
-    return loop_operation_start(&operation);
-}
-
-/* Requires a continuation: without one the accepted descriptor would never be closed. */
-loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, struct sockaddr *address, socklen_t *address_len,
-                        loop_fn *fn, void *arg)
-{
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT, .fn = fn, .arg = arg, .function = __func__};
-    operation.args = (struct loop_op_args){.accept = {address, address ? address_len : NULL}};
-    operation.error = !fd || !fn || (address && !address_len) ? -EINVAL : 0;
-    return loop_operation_start(&operation);
-}
-
-loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg)
-{
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_ACCEPT_MULTISHOT, .fn = fn, .arg = arg, .function = __func__};
-    operation.error = fd && fn ? 0 : -EINVAL;
-    return loop_operation_start(&operation);
-}
-
-loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags, loop_fn *fn,
-                      void *arg)
-{
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_RECV, .fn = fn, .arg = arg, .function = __func__};
-    operation.args = (struct loop_op_args){.message = {.flags = flags, .data = buf, .len = limited(len)}};
-    operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
-    if (fd && flags & MSG_OOB) {
-        fd->doubts |= LOOP_DOUBT_ALWAYS; /* poll(2) doesn't tell of the mark any more when its byte has been taken */
-    }
-    return loop_operation_start(&operation);
-}
-
-loop_job loop_op_send(struct loop_scope *scope, struct loop_fd *fd, const void *buf, size_t len, int flags, loop_fn *fn,
-                      void *arg)
-{
-    struct loop_operation operation = {
-        .scope = scope, .fd = fd, .op = LOOP_OP_SEND, .fn = fn, .arg = arg, .function = __func__};
-    void *data = (void *)(uintptr_t)buf;
-    operation.args =
-        (struct loop_op_args){.message = {.flags = flags | MSG_NOSIGNAL, .data = data, .len = limited(len)}};
-    operation.error = !fd || (!buf && len > 0) ? -EINVAL : 0;
-    return loop_operation_start(&operation);
-}
-
-/* Calls shutdown(2) directly, which cannot block. The ring would use a kernel thread for it. */
-loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg)
-{
-    if (!loop_operation_is_good(scope, fd, NULL, __func__)) {
-        return 0;
-    }
-    struct loop_scope *owner = loop_operation_scope(scope, fd);
-    bool is_usable = loop_operation_has_fd(fd, __func__) && loop_operation_is_of(owner->loop, fd);
-    loop_job id;
-    if (!is_usable) {
-        return loop_operation_known(scope, fd, -EINVAL, fn, arg, __func__);
-    }
-    struct loop_job *job = loop_job_start(owner, fd, &loop_low_kind, fn, arg, &id);
-    if (job) {
-        loop_job_complete(owner->loop, job, loop_fd_shut_down(owner->loop, fd, how));
-    }
-    return id;
 }

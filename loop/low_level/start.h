@@ -60,4 +60,12 @@ static inline struct loop_scope *loop_operation_scope(struct loop_scope *scope, 
     return scope ? scope : fd ? fd->scope : NULL;
 }
 
+/* The most that one read or write moves, read(2). */
+#define LOOP_OPERATION_MOST_BYTES ((size_t)0x7ffff000)
+
+static inline size_t loop_operation_limited(size_t len)
+{
+    return len < LOOP_OPERATION_MOST_BYTES ? len : LOOP_OPERATION_MOST_BYTES;
+}
+
 #endif
