@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { TIMEOUT_S = HAS_SANITIZER ? 120 : 30 };
+enum { TIMEOUT_S = HAS_SANITIZER ? 120 : 60 };
 
 /* ---- main ---- */
 
