@@ -150,10 +150,6 @@ LOOP_TEST(a_pair_is_adopted)
     END;
 }
 
-/* ---- together ---- */
-
-static struct loop_address client_at;
-
 /* ---- costs ---- */
 
 LOOP_TEST(p18_an_idle_socket_costs_nothing)
@@ -181,6 +177,8 @@ LOOP_TEST(p18_an_idle_socket_costs_nothing)
 }
 
 #if !HAS_SANITIZER
+
+static struct loop_address client_at;
 
 static void answer_once_more(struct heard *heard)
 {
