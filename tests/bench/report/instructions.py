@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""Counts instructions by callgrind and system calls by strace: the arithmetic and the table of tests/bench/instructions."""
+"""Instructions by callgrind, system calls by strace: the arithmetic and the table of tests/bench/instructions."""
 
 import argparse
 import os
@@ -48,8 +48,8 @@ def between(short: Totals, long: Totals) -> Figures:
 
 
 def totals(said: str, profile: str, log: str) -> Totals:
-    """From what the program printed, what callgrind wrote and what strace wrote. Only instructions are counted by function,
-    so that the program's own part can be left out. strace counts all system calls: callgrind misses some kinds, and
+    """From what the program printed, what callgrind wrote and what strace wrote. Only instructions are counted by
+    function, so that the program's own part can be left out. strace counts all system calls: callgrind misses some kinds, and
     under it reading the clock is a system call too."""
     operations, outside = map(int, said.split())
     names = re.search(r"^events: (.*)$", profile, re.M)
@@ -61,8 +61,8 @@ def totals(said: str, profile: str, log: str) -> Totals:
 
 
 def output_of(command: list[str], backend: str) -> str:
-    done = subprocess.run(command, env=os.environ | {"LOOP_BACKEND": backend}, capture_output=True, text=True, timeout=300,
-                          check=False)
+    done = subprocess.run(command, env=os.environ | {"LOOP_BACKEND": backend}, capture_output=True, text=True,
+                          timeout=300, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} on {backend}: {done.stderr.strip()}")
     return done.stdout

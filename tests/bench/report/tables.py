@@ -252,7 +252,8 @@ def part_text(results: Results, part: str, plots: list[str]) -> str:
 def page(results: Results, plots: list[str]) -> str:
     parts = [part for part in PARTS if results.of(part)]
     introduction = INTRODUCTION.replace("{parts}", ", ".join(PARTS))
-    return "\n".join([introduction, machine_text(results), bounds_text(results), *(part_text(results, part, plots) for part in parts)])
+    told = [part_text(results, part, plots) for part in parts]
+    return "\n".join([introduction, machine_text(results), bounds_text(results), *told])
 
 
 # ---- the table of docs/figures.md ----
