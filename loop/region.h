@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * The region: one piece of memory made when the loop starts, registered with the ring where that is
- * possible, cut into n_blocks chunks of block_size bytes. Chunks are lent to streams, and to whoever asks.
+ * The region: one block of memory, allocated when the loop starts and cut into n_blocks chunks of block_size bytes. It
+ * is registered with the ring where that is possible. Streams lend its chunks, and programs can take them.
  *
- * No free chunk is not an error: it is the signal to wait. Chunks are not zeroed. Double frees and chunks
- * of another loop are caught: -EINVAL, and a stop that says so in a debug build. Chunks that have not been given back
- * when the loop ends are gone with it; a debug build logs a warning that says how many, and where they were taken.
+ * A shortage of chunks is not an error: wait for one with loop_chunk_alloc_wait. The contents of a new chunk are
+ * undefined. A double free, or a chunk of another loop, returns -EINVAL and aborts a debug build. The chunks that the
+ * program still has when the loop ends are freed with it; a debug build logs a warning with their number and where they
+ * were taken.
  */
 #ifndef LOOP_REGION_H
 #define LOOP_REGION_H
@@ -16,35 +17,44 @@
 extern "C" {
 #endif
 
-/* A free chunk, the caller's until loop_chunk_free; NULL when none is free. */
+/* Returns a free chunk, or NULL when none is free. The caller owns it until loop_chunk_free or loop_write_chunk. */
 LOOP_API struct loop_chunk *loop_chunk_alloc(struct loop *loop);
 
-/* Waits in line for a chunk: `*chunk` is set before the continuation is resumed with 0. Cancelled waiters
- * get -ECANCELED and no chunk, and swallow none. `chunk` must stay good until then. */
+/* Waits for a free chunk, in the order of the calls. Stores it in `*chunk` before it resumes with 0; the caller owns it
+ * until loop_chunk_free or loop_write_chunk. A job that was cancelled resumes with -ECANCELED and takes no chunk from
+ * the others in line. `chunk` must stay valid until the continuation is resumed. Returns job 0 when there is no memory
+ * or the scope has ended. */
 LOOP_API loop_job loop_chunk_alloc_wait(struct loop_scope *scope, struct loop_chunk **chunk, loop_fn *fn, void *arg);
 
-/* Gives a chunk back; it goes to the first who waits in line. NULL is harmless. Returns 0, or -EINVAL for a
- * chunk that is free already or not of this loop. Not while a job is using it. */
+/* Gives a chunk back. The first job in line gets it, if there is one. NULL is ignored. No job may be using the chunk.
+ * Returns 0; -EINVAL for a chunk that is free already, that a stream only lends, or that belongs to another loop. */
 LOOP_API int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk);
 
-/* Keeps a chunk that a stream has lent: it is the caller's from now on, as if from loop_chunk_alloc.
- * Returns 0, or -EINVAL when the chunk is not lent at this moment. */
+/* Keeps a chunk that a stream lends to its continuation. From now on the caller owns it, as if it came from
+ * loop_chunk_alloc. Returns 0; -EINVAL when the chunk is not lent at this moment. */
 LOOP_API int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk);
 
-/* Its memory, its size in bytes, and where it stands in the region, in bytes from the start. */
+/* Returns the memory of a chunk. */
 LOOP_API void *loop_chunk_data(const struct loop_chunk *chunk);
+
+/* Returns the size of a chunk in bytes: the loop's block_size. */
 LOOP_API size_t loop_chunk_length(const struct loop_chunk *chunk);
+
+/* Returns where a chunk begins in the region, in bytes from the region's start. */
 LOOP_API size_t loop_chunk_offset(const struct loop_chunk *chunk);
 
-/* Copies the first `len` bytes of the chunk to `buf`. Returns `len`, or -EINVAL when the chunk is smaller. */
+/* Copies the first `len` bytes of a chunk to `buf`. Returns `len`; -EINVAL when the chunk is smaller, or `buf` is NULL
+ * and `len` is not 0. */
 LOOP_API int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, size_t len);
 
-/* How many chunks are free now, and how many there are. */
+/* Returns how many chunks are free now. */
 LOOP_API size_t loop_region_avail(const struct loop *loop);
+
+/* Returns how many chunks the region has. */
 LOOP_API size_t loop_region_count(const struct loop *loop);
 
-/* True when the kernel has the region registered as a fixed buffer (never on epoll). That is tried when it is first
- * asked here, or by an operation that can use it. */
+/* Returns whether the kernel has the region registered as a fixed buffer; never on epoll. The registration is tried at
+ * the first call, or by the first operation that can use it. */
 LOOP_API bool loop_region_is_fixed(const struct loop *loop);
 
 #ifdef __cplusplus
