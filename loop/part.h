@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * For parts built on the loop, as <net/net.h> and <fs/fs.h> are: what a part keeps once for each loop and where it
- * lives, working memory, descriptors and the log. Programs need nothing of this. All of it is for the loop's thread.
+ * Functions for libraries built on the loop, such as <net/net.h> and <fs/fs.h>: per-loop state, working memory,
+ * descriptors, streams, the log and checks of arguments. Programs need none of them. All functions must be called on
+ * the loop's thread.
  */
 #ifndef LOOP_PART_H
 #define LOOP_PART_H
@@ -13,88 +14,104 @@ extern "C" {
 #endif
 
 /* Returns the loop's own scope, for descriptors and jobs that a part shares among the program's scopes. It is cancelled
- * when main's scope has ended, and loop_run waits for what is left in it. Jobs in it don't keep the loop running. */
+ * when main's scope has ended, and loop_run returns after everything in it has ended. Jobs in it do not keep the loop
+ * running. */
 LOOP_API struct loop_scope *loop_part_scope(struct loop *loop);
 
-/* Returns the place in which the part that owns the address `key` keeps a pointer of its own in this loop: the same one
- * at each call, NULL in it at first. It is gone after the loop's own scope has ended; the loop never looks at what it
- * points to. Returns NULL when there is no memory. */
+/* Returns the address of a pointer that this loop stores for the part with the unique address `key`. Every call with
+ * the same key returns the same address, and the pointer is NULL at first. It is valid until the loop's own scope has
+ * ended. The loop neither reads nor frees the memory it points to. Returns NULL when there is no memory. */
 LOOP_API void **loop_part_slot(struct loop *loop, const void *key);
 
 /* ---- working memory ---- */
 
-/* Returns at least `size_bytes` of memory, aligned to 64 bytes, for a part that needs much of it for a short time. The
+/* Returns at least `size_bytes` of memory, aligned to 64 bytes, for large buffers that are needed for a short time. The
  * contents are undefined. The loop keeps the largest block that was given back for the next caller, so that it stays in
- * the processor's caches. Returns NULL when there is no memory. Give each block back before the loop ends: a debug
- * build logs a warning for one that is left. */
+ * the processor's caches. Returns NULL when there is no memory. The caller owns the block until loop_scratch_give,
+ * which it must call before the loop ends: a debug build logs a warning for a block that is left. */
 LOOP_API void *loop_scratch_take(struct loop *loop, size_t size_bytes);
 
-/* Gives memory from loop_scratch_take back. NULL is harmless. */
+/* Gives memory from loop_scratch_take back. NULL is ignored. */
 LOOP_API void loop_scratch_give(struct loop *loop, void *memory);
 
 /* ---- descriptors ---- */
 
-/* loop_fd_adopt for a stream socket that is known to be nonblocking and CLOEXEC, such as a result of loop_op_accept.
- * Makes one system call, which asks for the protocol, or two where that is not TCP. */
+/* Takes ownership of a stream socket that is nonblocking and CLOEXEC already, such as a result of loop_op_accept. It
+ * saves the system calls with which loop_fd_adopt detects that, and only reads the protocol: one getsockopt(2), or two
+ * for a Unix socket. Returns NULL when there is no memory, the scope has ended, or `number` is negative; an open
+ * `number` has then been closed. */
 LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number);
 
-/* Keeps the object of a descriptor, with its flow, source and sink, until loop_fd_unpin. Keeps neither its number nor
- * its openness: close, destroy and the end of its scope proceed as without a pin, and only the memory is not reused.
- * What is started on a descriptor that is gone ends with -EBADF. For parts that keep a pointer to a descriptor, source
- * or sink across a return to the loop without a job on it. Drop all pins before the loop ends: a debug build logs a
- * warning where some are left. */
+/* Keeps the memory of a descriptor's object, with its flow, source and sink, valid until loop_fd_unpin. It does not
+ * keep the descriptor open: close, destroy and the end of its scope proceed as without a pin. Operations started after
+ * that end with -EBADF. For parts that keep a pointer to a descriptor, source or sink across a return to the loop
+ * without a job on it. Drop all pins before the loop ends: a debug build logs a warning where some are left. */
 LOOP_API void loop_fd_pin(struct loop_fd *fd);
 
-/* Drops a pin. The pointer is dead from now on where the descriptor is gone and this was the last pin. */
+/* Drops a pin of loop_fd_pin. The pointer is invalid afterwards if this was the last pin and the descriptor was
+ * destroyed or its scope has ended. */
 LOOP_API void loop_fd_unpin(struct loop_fd *fd);
 
-/* Waits until a descriptor may be free, after -EMFILE or -ENFILE. Resumes with 0 when the loop has closed one, or when
- * `timeout_ns` have passed, since other threads and processes may close some too. Counted in struct loop_stats. */
+/* Waits until a descriptor may be free, after -EMFILE or -ENFILE. Resumes with 0 when the loop has closed a descriptor,
+ * or after `timeout_ns` nanoseconds, because other threads and processes may close some too. Each closed descriptor
+ * resumes one waiting job. Counted in loop_stats.descriptor_waits. Cancelled, it ends with -ECANCELED. Returns job 0
+ * when there is no memory or the scope has ended. */
 LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout_ns, loop_fn *fn, void *arg);
 
-/* Resumes with POLLIN once soon after the start, and then each time something has come that a read would return: bytes,
- * a datagram, a connection, the end, an error. Cancelled, it ends with -ECANCELED. Edge-triggered: the continuation
- * must read by system calls until -EAGAIN. Other reads of the descriptor wait until it has ended. Ends with -EINVAL for
- * what can't be polled, such as a file. `scope` owns the job; NULL means the scope of `fd`. */
+/* Polls a descriptor for input until it is cancelled. Resumes with POLLIN once soon after the start, and again each
+ * time a read has something new to return: bytes, a datagram, a connection, the end, an error. Edge-triggered: the
+ * continuation must read by system calls until -EAGAIN. Other reads of the descriptor wait until the job has ended.
+ * `scope` owns the job; NULL means the scope of `fd`. Cancelled, it ends with -ECANCELED. Ends with -EINVAL for a
+ * descriptor that cannot be polled, such as a file, without a continuation, and for a descriptor of another loop; with
+ * -EBADF for a closed descriptor. */
 LOOP_API loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
 /* ---- streams ---- */
 
-/* What a stream of the part's own does. All three are called on the loop's thread while the stream has no result, with
- * the `ops_arg` of loop_promise_stream; none may resume the program's functions. `cancel` has to see to it that
- * loop_resolve is called, then or later. `pause` and `resume` are what loop_pause and loop_resume do; they return 0, or
- * -ENOENT when the stream is about to end. */
+/* The functions of a stream that a part implements. They are called on the loop's thread while the stream has no
+ * result, with the `ops_arg` of loop_promise_stream. None of them may call functions of the program. */
 struct loop_stream_ops {
+    /* Called for loop_cancel and when the scope is cancelled: must call loop_resolve, now or later. */
     loop_cancel_fn *cancel LOOP_ZERO;
+    /* Does and returns what loop_pause does and returns: 0, or -ENOENT when the stream is about to end. */
     int (*pause)(void *ops_arg, loop_job stream) LOOP_ZERO;
+    /* Does and returns what loop_resume does and returns: 0, or -ENOENT when the stream is about to end. */
     int (*resume)(void *ops_arg, loop_job stream) LOOP_ZERO;
 };
 
-/* loop_promise for a stream: a job that loop_pause and loop_resume work on. `ops` must stay until loop_resolve has been
- * called. Returns job 0 when there is no memory or the scope has ended. */
+/* Starts a job that the part completes with loop_resolve, and that loop_pause and loop_resume accept. Like the job of
+ * loop_promise, it ends when loop_resolve is called. `ops` must stay valid until then. Returns job 0 when there is no
+ * memory, the scope has ended, or `ops` is NULL. */
 LOOP_API loop_job loop_promise_stream(struct loop_scope *scope, const struct loop_stream_ops *ops, void *ops_arg,
                                       loop_fn *fn, void *arg);
 
 /* ---- the log ---- */
 
-/* Formats one line, without its newline, and gives it to the loop's log function. */
+/* Formats one line, without its newline, and passes it to the loop's log function. A long line is cut. */
 LOOP_API void loop_log(struct loop *loop, enum loop_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* ---- checks ----
  *
- * What the public functions of a part ask of what they are given; see <loop/base.h> for mistakes. Each returns true
- * when it may be used. Where it may not, a debug build stops with a line that names `function` and what is wrong. */
+ * Checks of the arguments of a part's public functions; <loop/base.h> describes the mistakes they detect. `function` is
+ * the name of the public function. Where an argument is bad a debug build aborts with a line that names the function
+ * and the mistake. */
 
+/* Returns whether `scope` is a scope that has not ended, called on its loop's thread. */
 LOOP_API bool loop_check_scope(const struct loop_scope *scope, const char *function);
+
+/* Returns whether `fd` is a descriptor's object that has not been freed, called on its loop's thread. */
 LOOP_API bool loop_check_fd(const struct loop_fd *fd, const char *function);
+
+/* Returns whether `flow` is not NULL and its descriptor, if it has one, has not been freed. */
 LOOP_API bool loop_check_flow(const struct loop_flow *flow, const char *function);
 
-/* For an argument that points to what the caller has or wants: false for NULL. */
+/* Returns whether `pointer` is not NULL. `name` says in the message what it should point to. */
 LOOP_API bool loop_check_pointer(const void *pointer, const char *name, const char *function);
 
-/* For an object of the part's own, which `kind` names, in the memory of a scope to which it has a pointer, `scope_at`
- * bytes from its start. Returns false for NULL, and in a debug build when the scope has ended. */
+/* Checks an object of the part, allocated in the memory of a scope. `scope_at` is the offset, in bytes, of its pointer
+ * to that scope; `kind` names the object in the message. Returns false for NULL. A debug build aborts when the scope
+ * has ended. */
 LOOP_API bool loop_check_object(const void *object, size_t scope_at, const char *kind, const char *function);
 
 #ifdef __cplusplus
