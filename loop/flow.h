@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources and sinks: where bytes come from, and where they go. A flow, such as a socket, is both.
+ * Sources deliver bytes, sinks accept bytes. A flow is both, such as a socket.
  *
- * A source or sink is a small table of functions and two pointers, so that a program can write its own. Every call here
- * works on those as on descriptors. Jobs belong to the scope of the source or sink.
+ * A source or sink is a table of functions and two pointers, so a program can write its own. Every function here works
+ * on those as on descriptors. A job belongs to the scope of its source or sink. Cancelled, it ends with -ECANCELED
+ * unless its comment says otherwise.
  *
- * The memory that is given to a read or a write, the iovec array included, is in use until the continuation of the job
- * is resumed, also after a cancel or a close.
+ * The job of a read or write uses the memory it was given, the iovec array included, until its continuation is resumed,
+ * even after a cancel or a close.
  */
 #ifndef LOOP_FLOW_H
 #define LOOP_FLOW_H
@@ -22,212 +23,242 @@ extern "C" {
 struct loop_source;
 struct loop_sink;
 
-/* The functions of a source. Only `read` is required; the others may be NULL. With `try_read` and `wait_readable` a
- * stream reads straight into a chunk of the region; without them it reads into a buffer of its own, of 64 KiB at most,
- * and copies. A source that is built on another one passes both on, by loop_try_read and loop_wait_readable. A result
- * of more bytes than were asked for stops a debug build; otherwise it becomes -EINVAL. Once its scope is cancelled a
- * source is not read any more, and a sink not written to: the calls end with -ECANCELED. */
+/* The functions of a source that the program implements. `read` is required; the others may be NULL.
+ *
+ * With `try_read` and `wait_readable` a stream reads directly into a chunk of the region. Without them it reads into a
+ * buffer of its own, of at most 64 KiB, and copies. A source on top of another source implements both with
+ * loop_try_read and loop_wait_readable.
+ *
+ * A source that returns more bytes than it was asked for aborts a debug build; otherwise the read ends with -EINVAL.
+ * After the scope of a source is cancelled its functions are not called for bytes: reads end with -ECANCELED. */
 struct loop_source_ops {
-    /* Starts a read of 1 to `len` bytes, and keeps the promises of loop_read. `len` is never 0. The job is one of
-     * loop_promise, or of the source below. */
+    /* Starts a read of 1 to `len` bytes and keeps the promises of loop_read. `len` is never 0. Returns a job of
+     * loop_promise, or the job of a read from the source below. */
     loop_job (*read)(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg) LOOP_ZERO;
-    /* Returns the descriptor from which the bytes may be read directly, or NULL. */
+    /* Returns the descriptor from which the library may read the bytes directly, or NULL. */
     struct loop_fd *(*fd)(struct loop_source *source)LOOP_ZERO;
-    /* Closes what is behind the source; results as loop_source_close. */
+    /* Closes the source. Returns 0 or -errno for loop_source_close; -EBADF when it is closed already. */
     int (*close)(struct loop_source *source) LOOP_ZERO;
-    /* Reads what is there now. Returns 1 to `len`, 0 at the end, or -errno: -EAGAIN where a read would wait. */
+    /* Reads without waiting. Returns 1 to `len`, 0 at the end, or -errno; -EAGAIN where a read would wait. */
     int64_t (*try_read)(struct loop_source *source, void *buf, size_t len) LOOP_ZERO;
-    /* Starts a job that takes nothing from the source. It ends with 0 when try_read may return something else than
-     * -EAGAIN, or with -EOPNOTSUPP where the source can't tell. */
+    /* Starts a job that reads nothing. It ends with 0 when try_read may return something other than -EAGAIN, or with
+     * -EOPNOTSUPP where the source cannot detect that. */
     loop_job (*wait_readable)(struct loop_source *source, loop_fn *fn, void *arg) LOOP_ZERO;
-    /* Takes back the last `len` bytes that it has delivered: copies them, or goes back by as many. Its next reads
-     * deliver them again. Returns 0 or -errno. Without this function a copy loses what it has read and can't write. */
+    /* Takes back the last `len` bytes it has delivered, by a copy or by moving its position back. Its next reads
+     * deliver them again. Returns 0 or -errno. Without it, bytes that a copy has read and cannot write are lost. */
     int (*unread)(struct loop_source *source, const void *bytes, size_t len) LOOP_ZERO;
 };
 
-/* The functions of a sink. Only `write` is required; the others may be NULL. The library keeps a queue for a sink of
- * the program's own: it calls `write` and `shutdown` in the order of the calls, each when the job before it has ended.
- * So such a sink needs no queue, and loop_sink_queued, loop_sink_is_full, loop_sink_limit and loop_sink_wait_drained
- * work as on a descriptor. The struct loop_sink has to stay in its place until all jobs of the sink have ended.
+/* The functions of a sink that the program implements. `write` is required; the others may be NULL.
  *
- * `write` writes all of the vectors and keeps the promises of loop_writev. Where it returns 0 the write ends with
- * -ENOMEM. A result of more bytes than it was given stops a debug build; otherwise the write ends with -EINVAL.
- * `shutdown` ends the output. */
+ * The library keeps a queue for the sink. It calls `write` and `shutdown` in the order in which their jobs were
+ * started, each after the job before it has ended. So a slow sink needs no queue of its own, and loop_sink_queued,
+ * loop_sink_is_full, loop_sink_limit and loop_sink_wait_drained work as on a descriptor. After the scope of a sink is
+ * cancelled its functions are not called for bytes: writes end with -ECANCELED. */
 struct loop_sink_ops {
+    /* Starts a write of all the vectors and keeps the promises of loop_writev. Where it returns 0 the write ends with
+     * -ENOMEM. A result of more bytes than it was given aborts a debug build; otherwise the write ends with -EINVAL. */
     loop_job (*write)(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg) LOOP_ZERO;
+    /* Starts a job that ends the output: no write follows. Keeps the promises of loop_shutdown. */
     loop_job (*shutdown)(struct loop_sink *sink, loop_fn *fn, void *arg) LOOP_ZERO;
+    /* Returns the descriptor to which the library may write the bytes directly, or NULL. */
     struct loop_fd *(*fd)(struct loop_sink *sink)LOOP_ZERO;
+    /* Closes the sink. Returns 0 or -errno for loop_sink_close; -EBADF when it is closed already. */
     int (*close)(struct loop_sink *sink) LOOP_ZERO;
 };
 
+/* A source. A program that implements one fills in this struct, and keeps it valid until all its jobs have ended. */
 struct loop_source {
     const struct loop_source_ops *ops LOOP_ZERO;
-    struct loop_scope *scope LOOP_ZERO;
-    void *self LOOP_ZERO; /* for the functions in `ops` */
+    struct loop_scope *scope LOOP_ZERO; /* owns the jobs */
+    void *self LOOP_ZERO;               /* for the functions in `ops` */
 };
 
+/* A sink. A program that implements one fills in this struct, and does not move it until all its jobs have ended: its
+ * address identifies its queue. */
 struct loop_sink {
     const struct loop_sink_ops *ops LOOP_ZERO;
-    struct loop_scope *scope LOOP_ZERO;
-    void *self LOOP_ZERO;
+    struct loop_scope *scope LOOP_ZERO; /* owns the jobs */
+    void *self LOOP_ZERO;               /* for the functions in `ops` */
 };
 
+/* A source and a sink that belong together, such as the two directions of a socket. */
 struct loop_flow {
     struct loop_source source LOOP_ZERO;
     struct loop_sink sink LOOP_ZERO;
-    struct loop_scope *scope LOOP_ZERO;
-    struct loop_fd *fd LOOP_ZERO; /* NULL where the flow is not that of one descriptor */
+    struct loop_scope *scope LOOP_ZERO; /* owns both */
+    struct loop_fd *fd LOOP_ZERO;       /* the one descriptor of both, or NULL where there is none */
 };
 
 /* ---- reading ---- */
 
-/* Reads once. Resumes with 1 to `len` as soon as there are bytes, 0 at the end of the source, or -errno: -EINVAL when
- * `len` is 0, which would look like the end. Several reads of one source are served in the order of the calls. A read
- * of a socket of packets or datagrams takes one of them, and loses what does not fit, recv(2). What fits is `len` here,
- * a chunk or more in streams, a chunk in readers, 64 KiB in loop_copy. loop_op_recv_msg reports the loss, and net/net.h
- * has datagram sockets. */
+/* Reads once. Resumes with 1 to `len` as soon as there are bytes, 0 at the end of the source, or -errno: the source's
+ * error, or -EINVAL when `len` is 0, because its result would look like the end. Several reads of one source are served
+ * in the order of the calls.
+ *
+ * A packet or datagram socket delivers one message per read, and the part that does not fit is lost (recv(2)). What
+ * fits is `len` here, a chunk or more in streams, a chunk in readers, and 64 KiB in loop_copy. loop_op_recv_msg reports
+ * a truncated message; <net/net.h> has datagram sockets. */
 LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
-/* Reads until `len` bytes are there. Resumes with `len`; with the count of the bytes in `buf` when the source ended or
- * the job was cancelled before; with -errno where none came. The next read, of whatever kind, returns an error that
- * came behind some bytes. Several such reads of a descriptor don't mix their bytes; of another source, start one at a
- * time. */
+/* Reads until `buf` has `len` bytes. Resumes with `len`; with fewer where the source ended, failed or the job was
+ * cancelled after some bytes, which are in `buf`; with 0 or -errno where no bytes came. An error after some bytes is
+ * returned once by the next read, of any kind. -EINVAL when `len` is 0. Concurrent reads of a descriptor do not mix
+ * their bytes; other sources support only one loop_read_exact at a time. */
 LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
-/* Reads what is there now, without waiting. Returns 1 to `len`, 0 at the end of the source, or -errno: -EAGAIN when a
- * read would wait, when other reads wait, and always for a source without `try_read`. */
+/* Reads without waiting. Returns 1 to `len` bytes, 0 at the end of the source, or -errno. -EAGAIN when a read would
+ * wait or other reads are waiting, and always for a source without try_read. -EINVAL when `len` is 0. -ECANCELED when
+ * the scope is cancelled or has ended, -ETIMEDOUT after its deadline. */
 LOOP_API int64_t loop_try_read(struct loop_source *source, void *buf, size_t len);
 
-/* Waits until loop_try_read may return something else than -EAGAIN. Resumes with 0, and takes nothing from the source;
- * it waits in the order of the reads. -EOPNOTSUPP for a source that can't tell: a file, or one of the program's own
- * without `wait_readable`. */
+/* Waits until loop_try_read may return something other than -EAGAIN. Resumes with 0, and reads nothing. Waits in one
+ * line with the reads of the source. Ends with -EOPNOTSUPP for a source that cannot detect it: a file, or a source of
+ * the program without wait_readable. */
 LOOP_API loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg);
 
-/* Gives the last `len` bytes that were read back to the source: the next reads deliver them first. For the source of a
- * descriptor this is loop_fd_unread (<loop/fd.h>). Returns 0; -EOPNOTSUPP where the source takes nothing back; -EINVAL
- * where the bytes can't be those that it delivered; -EBADF when it is closed; -ENOMEM. */
+/* Gives back the last `len` bytes that were read; the next reads deliver them first. For the source of a descriptor it
+ * does what loop_fd_unread does (<loop/fd.h>). Returns 0; -EOPNOTSUPP where the source takes nothing back; -EINVAL
+ * where the source cannot have delivered these bytes, or `bytes` is NULL and `len` is not 0; -EBADF when it is closed;
+ * -EBUSY while an operation of a reader runs, for its source; -ENOMEM. */
 LOOP_API int loop_source_unread(struct loop_source *source, const void *bytes, size_t len);
 
-/* The continuation of a stream. While bytes come, `result` is their count, and they are at the start of `chunk`, which
- * is lent for the duration of the call: loop_chunk_keep keeps it longer, loop_write_chunk takes it over. At the end,
- * once, `chunk` is NULL, and `result` is 0 for the end of the source or -errno. */
+/* The continuation of a stream. For bytes, `result` > 0 is how many are at the start of `chunk`. The chunk is lent for
+ * the duration of the call; loop_chunk_keep keeps it longer, and loop_write_chunk takes it over. The last call has NULL
+ * as `chunk`, and as `result` 0 at the end of the source, or -errno. */
 typedef void loop_stream_fn(void *arg, int64_t result, struct loop_chunk *chunk);
 
-/* Reads as bytes come, without a buffer of the program's own. When no chunk is free the stream waits in line for one.
- * An idle stream holds none. A cancel ends it with -ECANCELED: bytes that have been read are lent first, others stay in
- * the source. Where no chunk is free the bytes that have been read wait for one; they are dropped when the scope is
- * cancelled. */
+/* Reads bytes as they arrive into chunks of the region, and resumes `fn` for each until the source ends. When no chunk
+ * is free the stream waits in line for one; an idle stream of any source holds none. loop_pause and loop_resume work on
+ * it.
+ *
+ * Cancelled, it ends with -ECANCELED. Bytes not yet read stay in the source. Bytes already read are delivered first,
+ * and wait for a chunk where none is free; but when the scope is cancelled, bytes that would have to wait are
+ * dropped. */
 LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);
 
 /* ---- writing ---- */
 
-/* Writes all of the bytes, after the writes that were started before. Resumes with `len`; when an error or a cancel
- * came in between, with the count that was written, or -errno where none was. Without a continuation anything less than
- * `len` fails the scope with the error. All that one continuation writes is sent in one system call, except where the
- * descriptor keeps writes apart (a socket of packets or datagrams, a pipe in packet mode, a device): there each write
- * is one packet, in one call. The queue of a sink has a limit (loop_sink_limit). A write that finds it full ends with
- * -ENOBUFS and writes nothing, and so does every later one until that continuation has been resumed, so that no gap
- * appears in what is written. */
+/* Writes all `len` bytes, after all earlier writes to the sink. Resumes with `len`. After an error or a cancel it
+ * resumes with the count that was written, or with -errno where none was. Without a continuation, a write of fewer than
+ * `len` bytes fails the scope with the error. -EINVAL when `len` is more than INT64_MAX.
+ *
+ * Writes that were started in one continuation leave in one system call. Where the descriptor preserves message
+ * boundaries (a packet or datagram socket, a pipe in packet mode, a device), each write is one message in a system call
+ * of its own.
+ *
+ * The queue of a sink is bounded (loop_sink_limit). A write that finds the queue full ends with -ENOBUFS and writes
+ * nothing. So does every later write until the continuation of that one has been resumed: the bytes written have no
+ * gap. */
 LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);
 
-/* Writes any number of vectors, also more than IOV_MAX, as loop_write does. -EINVAL when they have more bytes than a
- * result can count. */
+/* Writes the bytes of `n_iov` vectors, in order, as one loop_write of all of them would. There may be more vectors than
+ * IOV_MAX. The vectors are in use until the continuation is resumed. -EINVAL when the lengths add up to more than
+ * INT64_MAX. */
 LOOP_API loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg);
 
-/* Writes the first `len` bytes of a chunk as loop_write does, and gives the chunk back when the job has ended. Takes
- * over a chunk that a stream lends, or one that the program owns, also where it returns job 0. When less than half of
- * the region is free, bytes that can't be sent at once are moved out of their chunk. */
+/* Writes the first `len` bytes of a chunk, with the results of loop_write, and gives the chunk back when the write has
+ * ended in any way, or the call has returned job 0. Takes over a chunk that a stream lends, or one that the caller
+ * owns. Where the bytes cannot leave at once and less than half of the region is free, they are copied elsewhere and
+ * the chunk is given back early. -EINVAL when `len` is more than the chunk has, or the chunk is another loop's. */
 LOOP_API loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size_t len, loop_fn *fn,
                                    void *arg);
 
-/* Returns how many bytes wait in the sink's queue, those being written included. 0 for a sink without a queue, such as
- * one in memory. */
+/* Returns how many bytes are in the sink's queue, including those being written. 0 for a sink without a queue, which
+ * accepts everything at once, such as one in memory. */
 LOOP_API size_t loop_sink_queued(const struct loop_sink *sink);
 
-/* Whether the next write would be refused. Always false for a sink without a queue. */
+/* Returns whether the next write would end with -ENOBUFS. False for a sink without a queue, such as one in memory. */
 LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);
 
-/* Sets the limit of the sink's queue, which is 1 MiB by default. A write is accepted while less than that is queued, so
- * that an empty queue accepts one write of any size. Returns 0; -EOPNOTSUPP for a sink without a queue; for one of the
- * program's own also -ENOMEM, and -ECANCELED when its scope has ended. */
+/* Sets the limit of the sink's queue; the default is loop_options.sink_limit_bytes. A write is accepted while fewer
+ * than `limit_bytes` bytes are queued, so an empty queue accepts one write of any size. Returns 0; -EOPNOTSUPP for a
+ * sink without a queue, such as one in memory; -ENOMEM or, when its scope has ended, -ECANCELED for a sink of the
+ * program. */
 LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);
 
-/* Waits for room: resumes with 0 when at most half of the limit is queued, or with -errno when the last write has
- * failed. A call that waits for a state is named `wait_` and the state, here and for writers and datagram sockets, as
- * loop_wait_readable is. */
+/* Waits until at most half of the limit is queued. Resumes with 0, or with -errno when the last write has failed. A
+ * sink without a queue resumes with 0 at once. */
 LOOP_API loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
 
-/* Says that nothing more comes, when all that was written before has left: half-closes a socket, closes a pipe,
- * ends a memory sink. Resumes with 0 or -errno; a peer that is gone already is no error. */
+/* Ends the output of the sink after all earlier writes have left: shuts down a socket for writing, closes a pipe, ends
+ * a memory sink. Resumes with 0 or -errno. A peer that has already gone is not an error. Later writes to a socket, a
+ * pipe or a memory sink end with an error. */
 LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* ---- closing ---- */
 
-/* Closes what is behind the source: for that of a descriptor as loop_fd_close. Returns 0; -EBADF when it was closed
- * before; -EOPNOTSUPP for a source of the program's own without `close`. An error that its next read would return is
- * forgotten. */
+/* Closes the source. For the source of a descriptor this is loop_fd_close: both directions. Returns 0; -EBADF when it
+ * was closed before; -EOPNOTSUPP for a source of the program without `close`. An error that the next read of a source
+ * of the program would return is dropped. */
 LOOP_API int loop_source_close(struct loop_source *source);
 
-/* Closes what is behind the sink: for that of a descriptor as loop_fd_close. Returns 0; -EBADF when it was closed
- * before; -EOPNOTSUPP for a sink of the program's own without `close`. Forgets its limit and the error of its last
- * write. */
+/* Closes the sink. For the sink of a descriptor this is loop_fd_close: both directions. Returns 0; -EBADF when it was
+ * closed before; -EOPNOTSUPP for a sink of the program without `close`. The limit of a sink of the program and the
+ * error of its last write are forgotten. */
 LOOP_API int loop_sink_close(struct loop_sink *sink);
 
-/* Closes the descriptor of a flow as loop_fd_close; where the flow has none, its source and its sink. Returns 0 or the
- * first error. */
+/* Closes the source and the sink of a flow. With a descriptor this is loop_fd_close. Without one it does what
+ * loop_source_close and then loop_sink_close do, and returns the error of the source, else that of the sink. Returns 0
+ * or -errno: -EBADF when it was closed before, -EOPNOTSUPP where one of the two has no `close`. */
 LOOP_API int loop_flow_close(struct loop_flow *flow);
 
 /* ---- moving ---- */
 
-/* Copies from `source` to `sink` until the source ends. Reads no more while the sink is slow. Closes and shuts down
- * neither. The job belongs to the source's scope and holds the sink's scope open as well. The copy ends when either
- * scope is cancelled, or source or sink is closed. Between regular files a thread copies; other reads of the source and
- * writes to the sink come in between.
+/* Moves bytes from `source` to `sink` until the source ends. It reads no faster than the sink accepts, and neither
+ * closes nor shuts down either of them. The job belongs to the scope of the source and also holds the scope of the sink
+ * open. It ends when either scope is cancelled, or when the source or the sink is closed. Between regular files a
+ * thread of the pool moves the bytes; other reads of the source and writes to the sink take turns with it.
  *
- * Resumes with how many bytes the sink has accepted, also after a cancel or an error; with -errno only where it has
- * accepted none. So a positive count doesn't say that the source has ended: loop_copy_report does, and the next read of
- * the source returns its error. Without a continuation an error fails the scope, whatever was copied before. -EBADF,
- * before anything is read, when the sink's descriptor is closed.
+ * Resumes with how many bytes the sink has accepted, even when the copy was cancelled or one of the two has failed;
+ * with -errno only where the sink has accepted none. So a positive count does not tell whether the source has ended:
+ * loop_copy_report does, or the next read of the source, which returns the source's error. Without a continuation an
+ * error fails the scope, however many bytes were moved. -EBADF, before anything is read, when the descriptor of the
+ * sink is closed.
  *
- * What was read and not written goes back to the source, and its next read delivers it: as unread bytes of its
- * descriptor (<loop/fd.h>), in a reader, or in a source that has `unread`. The position of a regular file is set back
- * instead, unless another job has read the file meanwhile. */
+ * Bytes that were read and not written go back to the source, and its next read delivers them: as unread bytes of a
+ * descriptor (<loop/fd.h>), in a reader, or in a source with `unread`. For a regular file the position is set back
+ * instead, unless other reads have moved it meanwhile. */
 LOOP_API loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* How a copy ended. */
 struct loop_copy_outcome {
-    int64_t bytes;      /* how many the sink has accepted */
-    int64_t lost_bytes; /* read of a source that takes nothing back, and not written */
-    int error;          /* 0: the source has ended. Otherwise -errno: why the copy has ended before that */
-    bool is_sink_error; /* the error is the sink's; else the source's, or the copy was cancelled */
+    int64_t bytes;      /* how many bytes the sink has accepted */
+    int64_t lost_bytes; /* bytes read from a source without `unread`, and not written */
+    int error;          /* 0 when the source has ended; otherwise -errno: why the copy ended earlier */
+    bool is_sink_error; /* whether `error` is the sink's; otherwise the source's, or the copy was cancelled */
 };
 
-/* Copies as loop_copy does, and reports the end in `*outcome`, which is in use until the continuation is resumed. */
+/* Moves bytes as loop_copy does, with the same results, and stores in `*outcome` how the copy ended. The job uses
+ * `outcome` until its continuation is resumed. */
 LOOP_API loop_job loop_copy_report(struct loop_source *source, struct loop_sink *sink,
                                    struct loop_copy_outcome *outcome, loop_fn *fn, void *arg);
 
-/* Makes a pipe(2), nonblocking and CLOEXEC: what is written to `*sink` comes out of `*source`. Both belong to `scope`.
- * Returns 0 or -errno: -EMFILE, -ENFILE, -ENOMEM, -ECANCELED in a scope that has ended. */
+/* Creates a pipe(2), nonblocking and CLOEXEC: bytes written to `*sink` are read from `*source`. Both belong to `scope`.
+ * Returns 0; -EMFILE, -ENFILE or -ENOMEM; -ECANCELED when the scope has ended. */
 LOOP_API int loop_pipe(struct loop_scope *scope, struct loop_source **source, struct loop_sink **sink);
 
 /* ---- without a descriptor ---- */
 
-/* Returns a source of the `len` bytes at `data`, which are not copied and have to outlive it. NULL when there is no
- * memory. */
+/* Creates a source that delivers the `len` bytes at `data` and then ends. The bytes are not copied and must outlive the
+ * source, which belongs to `scope`. Returns NULL when there is no memory or the scope has ended. */
 LOOP_API struct loop_source *loop_memory_source(struct loop_scope *scope, const void *data, size_t len);
 
-/* Returns a sink that keeps what is written to it. Writes beyond `limit_bytes` (0: no limit) end with -ENOSPC. NULL
- * when there is no memory. */
+/* Creates a sink that stores the bytes written to it, up to `limit_bytes` (0: no limit). A write beyond the limit ends
+ * with -ENOSPC, one without memory with -ENOMEM, and stores nothing. The scope owns the sink and the bytes. Returns
+ * NULL when there is no memory or the scope has ended. */
 LOOP_API struct loop_sink *loop_memory_sink(struct loop_scope *scope, size_t limit_bytes);
 
-/* Returns the bytes that a sink of loop_memory_sink keeps, and their count in `*len`. They belong to the sink, and move
- * when more are written. */
+/* Returns the bytes that were written to a sink of loop_memory_sink, and stores how many in `*len`. NULL when there are
+ * none. The sink owns them; a later write may move them. Any other sink has none, and aborts a debug build. */
 LOOP_API const void *loop_memory_data(const struct loop_sink *memory_sink, size_t *len);
 
-/* Returns a source that is at its end. NULL when there is no memory. */
+/* Creates a source that has no bytes: it is at its end from the start. Returns NULL when there is no memory or the
+ * scope has ended. */
 LOOP_API struct loop_source *loop_null_source(struct loop_scope *scope);
 
-/* Returns a sink that accepts everything and keeps nothing. NULL when there is no memory. */
+/* Creates a sink that accepts every write and drops its bytes. Returns NULL when there is no memory or its scope has
+ * ended already. */
 LOOP_API struct loop_sink *loop_null_sink(struct loop_scope *scope);
 
 #ifdef __cplusplus
