@@ -178,7 +178,8 @@ LOOP_API bool loop_sink_is_full(const struct loop_sink *sink);
 LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);
 
 /* Waits until at most half of the limit is queued. Resumes with 0, or with -errno when the last write has failed. A
- * sink without a queue resumes with 0 at once. */
+ * sink without a queue resumes with 0 at once. Every function that waits for a state is named `wait_` and the state, as
+ * loop_wait_readable and those of writers and datagram sockets are. */
 LOOP_API loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* Ends the output of the sink after all earlier writes have left: shuts down a socket for writing, closes a pipe, ends
