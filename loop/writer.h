@@ -1,35 +1,36 @@
 /* SPDX-License-Identifier: ISC
  *
- * Buffered writing: text and numbers into any sink, without a thought for who keeps the bytes.
+ * Buffered writing: writes text and numbers to any sink. The writer owns the bytes until they are written.
  *
- * Appending copies and returns at once. What was appended in one continuation leaves together, in one write, when that
- * has returned, and holds the sink's scope open until it has left, as the job of a loop_write would. What is appended
- * while a write is on its way leaves together after it.
+ * An append copies the bytes and returns at once. The bytes appended in one continuation are written together, in one
+ * write, after the continuation has returned. Like the job of a loop_write, they hold the sink's scope open until they
+ * are written. Bytes that are appended while a write is in flight are written together after it.
  *
- * How much may be pending is bounded (`limit_bytes`): an append that finds so much waiting is refused with -ENOBUFS,
- * and so is every later one until that has been heard by a continuation, loop_writer_wait_drained's or
- * loop_writer_flush's: there are no gaps. The same goes for one that found no memory (-ENOMEM). So a program may leave
- * the results of the appends alone and look at that of the flush behind them, which tells of a refusal.
+ * The pending bytes are bounded by `limit_bytes`. An append that finds as many pending is refused with -ENOBUFS, and
+ * one without memory with -ENOMEM. Every later append is refused too, until a continuation of loop_writer_flush or
+ * loop_writer_wait_drained has been resumed after the refusal: the bytes written have no gap. So a program may ignore
+ * the results of its appends and check the result of the flush after them, which reports a refusal.
  *
- * What happens to bytes that are pending:
+ * What happens to pending bytes:
  *
- * - When the sink fails they are dropped. Who waits in loop_writer_flush or loop_writer_shutdown hears the error; where
- *   nobody does it goes to the scope, as that of any job without a continuation. Every later call gets it too: the
- *   writer stays failed.
- * - When the sink's descriptor is closed, destroyed or taken, the same: -EBADF, or -ECANCELED for the write that was in
- *   flight. They never go to another descriptor.
- * - The scope does not end while bytes are pending. But a corked writer holds nothing open: what it keeps is dropped.
- * - When the scope is cancelled, or the writer is aborted or destroyed, the write in flight is cancelled and all the
- *   rest is dropped; waiters hear -ECANCELED (or the scope's reason). Nothing is flushed on the way out.
+ * - When the sink fails, they are dropped. Jobs of loop_writer_flush and loop_writer_shutdown end with the error;
+ *   without such a job the error fails the scope, as that of a job without a continuation does. Every later call gets
+ *   the error too: the writer stays failed.
+ * - When the sink's descriptor is closed, destroyed or taken, the writer fails with -EBADF, or with -ECANCELED where a
+ *   write was in flight. The bytes are never written to another descriptor.
+ * - The scope does not end while bytes are pending. But a corked writer does not hold the scope open, and the bytes
+ *   that it holds back are dropped when the scope ends.
+ * - When the scope is cancelled, or the writer is aborted or destroyed, the write in flight is cancelled and the rest
+ *   is dropped. Waiting jobs end with -ECANCELED, or -ETIMEDOUT after a deadline of the scope. Nothing is flushed.
  *
- * Writes to the sink itself, past the writer, come before what the writer has gathered and not yet sent: wait for a
- * flush first.
+ * A write to the sink itself is sent before bytes that the writer has gathered and not yet sent: wait for a flush
+ * first.
  *
- * A sink of the program's own that resumes a write with more bytes than it was given stops a debug build; otherwise the
- * writer fails with -EINVAL. One that resumes with fewer is given the rest, and fails the writer with -EIO when it then
- * takes nothing and has no error to tell.
+ * A sink of the program that resumes a write with more bytes than it was given aborts a debug build; otherwise the
+ * writer fails with -EINVAL. A sink that resumes with fewer bytes is given the rest. If it then writes nothing and has
+ * no error, the writer fails with -EIO.
  *
- * NULL instead of a writer, and a writer that has been destroyed or whose scope has ended: see <loop/base.h>.
+ * <loop/base.h> describes calls with NULL or a writer that was destroyed or whose scope has ended.
  */
 #ifndef LOOP_WRITER_H
 #define LOOP_WRITER_H
@@ -43,41 +44,51 @@
 extern "C" {
 #endif
 
+/* A buffered writer to a sink. */
 struct loop_writer;
 
-/* A writer to `sink`, in the sink's scope. It lives until loop_writer_destroy, or until the scope's on_end has
- * returned. `sink` has to live as long: that of a descriptor is kept for the writer, also when the descriptor is
- * destroyed. An append is taken while fewer than `limit_bytes` are pending, so that one of any size is taken by an
- * empty writer; 0 means 1 MiB. Returns NULL when there is no memory or the scope has ended. */
+/* Creates a writer to `sink` in the sink's scope. It lives until loop_writer_destroy, or until the scope's on_end has
+ * returned. `sink` must live as long; the writer keeps the sink of a descriptor alive even when the descriptor is
+ * destroyed. An append is accepted while fewer than `limit_bytes` bytes are pending, so an empty writer accepts one of
+ * any size; 0 means 1 MiB. Returns NULL when there is no memory or the scope has ended. */
 LOOP_API struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_bytes);
 
-/* Ends the writer as loop_writer_abort does, and gives the object back: what is pending is dropped, a write in flight
- * or a shutdown of the sink is cancelled, and jobs that wait for the writer end with -ECANCELED. To have everything
- * written, destroy it when loop_writer_flush or loop_writer_shutdown has been resumed. What was given by
- * loop_writer_append_borrowed is in use until a flush that was asked for before has been resumed, or the scope has
- * ended. May be called anywhere on the loop's thread, also by a continuation that waited for the writer. NULL is
- * harmless, twice is a mistake. */
+/* Aborts the writer as loop_writer_abort does, and frees it. Pending bytes are dropped, a write in flight or a shutdown
+ * of the sink is cancelled, and jobs that wait for the writer end with -ECANCELED. To have everything written, destroy
+ * it after loop_writer_flush or loop_writer_shutdown has been resumed. Bytes of loop_writer_append_borrowed are in use
+ * until a flush that was started before has been resumed, or the scope has ended. May be called anywhere on the loop's
+ * thread, also in a continuation that waited for the writer. NULL is ignored; a second call is a mistake. */
 LOOP_API void loop_writer_destroy(struct loop_writer *writer);
 
-/* ---- appending ----
- *
- * All of it or nothing. Return 0; -ENOBUFS, -ENOMEM: refused, see above; -EINVAL: refused too, a length beyond all
- * reason, or NULL where there has to be data or a format; -EPIPE after loop_writer_shutdown; the sink's error once it
- * has failed; -ECANCELED after an abort, or when the scope is cancelled or ending. */
+/* ---- appending ---- */
 
+/* Appends a copy of the `len` bytes at `data`: all of them, or none. Returns
+ *
+ *     0            the bytes are accepted
+ *     -ENOBUFS     refused: `limit_bytes` are pending, or an earlier append was refused for that
+ *     -ENOMEM      refused: no memory, for this append or for an earlier one
+ *     -EINVAL      refused: `len` is more than INT64_MAX / 2, or `data` is NULL, here or in an earlier append
+ *     -EPIPE       loop_writer_shutdown was called
+ *     -ECANCELED   the writer was aborted, or the scope is cancelled or ending
+ *     other        the error of the sink, which has failed */
 LOOP_API int loop_writer_append(struct loop_writer *writer, const void *data, size_t len);
 
-/* The same without a copy: `data` must stay as it is until a flush that was asked for afterwards has been resumed, or
- * the scope has ended. */
+/* Appends the `len` bytes at `data` without a copy. They must stay unchanged until a flush that was started afterwards
+ * has been resumed, or the scope has ended. Returns what loop_writer_append returns. */
 LOOP_API int loop_writer_append_borrowed(struct loop_writer *writer, const void *data, size_t len);
 
-/* As printf(3), without its NUL. -EINVAL, a refusal too, for what vsnprintf(3) can't print. */
+/* Appends formatted text, as printf(3) does, without the NUL: all of it, or nothing. Returns what loop_writer_append
+ * returns. A text that vsnprintf(3) cannot print, or NULL as `format`, is refused with -EINVAL. */
 LOOP_API int loop_writer_print(struct loop_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Appends formatted text, as vprintf(3) does, without the NUL: all of it, or nothing. Returns what loop_writer_append
+ * returns. A text that vsnprintf(3) cannot print, or NULL as `format`, is refused with -EINVAL. */
 LOOP_API int loop_writer_vprint(struct loop_writer *writer, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* Numbers of both byte orders, as in <loop/bytes.h>: loop_writer_u32_be(writer, value) and its kin. */
+/* Defines loop_writer_NAME(writer, value), which appends a number in the form of loop_put_NAME (<loop/bytes.h>). It
+ * returns what loop_writer_append returns. Undefined at the end of this section. */
 #define LOOP_WRITER_DEFINE(name, type)                                                                                 \
     static inline int loop_writer_##name(struct loop_writer *writer, type value)                                       \
     {                                                                                                                  \
@@ -86,59 +97,97 @@ LOOP_API int loop_writer_vprint(struct loop_writer *writer, const char *format, 
         return loop_writer_append(writer, bytes, sizeof bytes);                                                        \
     }
 
+/* loop_writer_u8(writer, value): appends an unsigned 8-bit integer. */
 LOOP_WRITER_DEFINE(u8, uint8_t)
+
+/* loop_writer_i8(writer, value): appends a signed 8-bit integer. */
 LOOP_WRITER_DEFINE(i8, int8_t)
+
+/* loop_writer_u16_be(writer, value): appends a big-endian unsigned 16-bit integer. */
 LOOP_WRITER_DEFINE(u16_be, uint16_t)
+
+/* loop_writer_u16_le(writer, value): appends a little-endian unsigned 16-bit integer. */
 LOOP_WRITER_DEFINE(u16_le, uint16_t)
+
+/* loop_writer_u32_be(writer, value): appends a big-endian unsigned 32-bit integer. */
 LOOP_WRITER_DEFINE(u32_be, uint32_t)
+
+/* loop_writer_u32_le(writer, value): appends a little-endian unsigned 32-bit integer. */
 LOOP_WRITER_DEFINE(u32_le, uint32_t)
+
+/* loop_writer_u64_be(writer, value): appends a big-endian unsigned 64-bit integer. */
 LOOP_WRITER_DEFINE(u64_be, uint64_t)
+
+/* loop_writer_u64_le(writer, value): appends a little-endian unsigned 64-bit integer. */
 LOOP_WRITER_DEFINE(u64_le, uint64_t)
+
+/* loop_writer_i16_be(writer, value): appends a big-endian signed 16-bit integer. */
 LOOP_WRITER_DEFINE(i16_be, int16_t)
+
+/* loop_writer_i16_le(writer, value): appends a little-endian signed 16-bit integer. */
 LOOP_WRITER_DEFINE(i16_le, int16_t)
+
+/* loop_writer_i32_be(writer, value): appends a big-endian signed 32-bit integer. */
 LOOP_WRITER_DEFINE(i32_be, int32_t)
+
+/* loop_writer_i32_le(writer, value): appends a little-endian signed 32-bit integer. */
 LOOP_WRITER_DEFINE(i32_le, int32_t)
+
+/* loop_writer_i64_be(writer, value): appends a big-endian signed 64-bit integer. */
 LOOP_WRITER_DEFINE(i64_be, int64_t)
+
+/* loop_writer_i64_le(writer, value): appends a little-endian signed 64-bit integer. */
 LOOP_WRITER_DEFINE(i64_le, int64_t)
+
+/* loop_writer_f32_be(writer, value): appends a big-endian float. */
 LOOP_WRITER_DEFINE(f32_be, float)
+
+/* loop_writer_f32_le(writer, value): appends a little-endian float. */
 LOOP_WRITER_DEFINE(f32_le, float)
+
+/* loop_writer_f64_be(writer, value): appends a big-endian double. */
 LOOP_WRITER_DEFINE(f64_be, double)
+
+/* loop_writer_f64_le(writer, value): appends a little-endian double. */
 LOOP_WRITER_DEFINE(f64_le, double)
 
 #undef LOOP_WRITER_DEFINE
 
 /* ---- waiting ---- */
 
-/* Resumes with 0 when all that has been appended so far has been written to the sink. Else with the sink's error; or
- * with that of an append that was refused before, though all that had been taken has been written: nothing is refused
- * for that any more once this has been heard. Cancelling it cancels the waiting, not the writing. */
+/* Waits until everything appended so far has been written to the sink. Resumes with 0, with the sink's error, or with
+ * the error of an append that was refused before, even though everything accepted was written; reporting it clears the
+ * refusal. A cancel cancels the wait, not the write. */
 LOOP_API loop_job loop_writer_flush(struct loop_writer *writer, loop_fn *fn, void *arg);
 
-/* Resumes with 0 when at most half of the limit is pending: there is room, and nothing is refused any more. Else with
- * the sink's error. */
+/* Waits until at most half of the limit is pending. Resumes with 0, which clears a refusal: there is room. Otherwise
+ * resumes with the sink's error. A cancel cancels the wait, not the write. */
 LOOP_API loop_job loop_writer_wait_drained(struct loop_writer *writer, loop_fn *fn, void *arg);
 
-/* How many bytes are pending: appended and not known to be written; and whether the next append would be refused. */
+/* Returns how many bytes are pending: appended and not known to be written. */
 LOOP_API size_t loop_writer_pending(const struct loop_writer *writer);
+
+/* Returns whether the next append would be refused: `limit_bytes` are pending, or a refusal has not been reported. */
 LOOP_API bool loop_writer_is_full(const struct loop_writer *writer);
 
 /* ---- holding back ---- */
 
-/* Keeps what is appended from now on from leaving by itself. Idempotent. A flush sends what is there also when corked,
- * and so does waiting for it to drain. */
+/* Holds back what is appended from now on. A flush and a wait for it to drain send it all the same. Idempotent. */
 LOOP_API void loop_writer_cork(struct loop_writer *writer);
 
-/* Lets go what a cork has kept. Idempotent. */
+/* Ends a cork: sends what it held back after the continuation has returned. Idempotent. */
 LOOP_API void loop_writer_uncork(struct loop_writer *writer);
 
 /* ---- ending ---- */
 
-/* Takes no more, writes what is pending, then shuts the sink down as loop_shutdown does: resumes with 0 or -errno.
- * After a failure or a refused append it doesn't, lest the peer take half of something for the whole. */
+/* Accepts no more appends, writes what is pending, and then shuts the sink down as loop_shutdown does. Resumes with 0
+ * or -errno. After a failure or a refused append it does not shut the sink down, so that the peer cannot mistake a
+ * truncated message for a complete one. */
 LOOP_API loop_job loop_writer_shutdown(struct loop_writer *writer, loop_fn *fn, void *arg);
 
-/* Drops what is pending and takes no more; see above. What was given by loop_writer_append_borrowed is in use until a
- * flush started afterwards has been resumed. The sink is left as it is, maybe cut off in the middle of something. */
+/* Drops what is pending and cancels the write in flight. Later appends return -ECANCELED. Bytes of
+ * loop_writer_append_borrowed are in use until a flush started afterwards has been resumed. The sink stays open, and
+ * what was written to it may end in the middle of a message. */
 LOOP_API void loop_writer_abort(struct loop_writer *writer);
 
 #ifdef __cplusplus
