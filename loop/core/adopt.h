@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the kernel says of a descriptor that is to be one of the loop's.
+ * Asks the kernel what kind of descriptor a number is.
  */
 #ifndef LOOP_CORE_ADOPT_H
 #define LOOP_CORE_ADOPT_H
 
 #include <loop/base.h>
 
-/* Whether the kernel can tell when there is something to read or write: epoll refuses what it can't (epoll_ctl(2),
- * EPERM), and nothing else asks the question. 1, 0, or -errno. The same on both backends, so that a device is the same
- * thing on both; it takes no descriptor. */
+/* Returns whether the kernel can report readiness of a descriptor: 1, 0, or -errno. epoll refuses descriptors that it
+ * cannot (EPERM, epoll_ctl(2)), and no other call answers the question. Both backends ask this way, so that a device
+ * behaves the same on both. It uses loop->probe and creates no descriptor. */
 int loop_can_poll(const struct loop *loop, int number);
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
- * How descriptors are used, closed and given back.
+ * Uses of descriptors, and how they are closed and freed.
  */
 #ifndef LOOP_CORE_CLOSE_H
 #define LOOP_CORE_CLOSE_H
 
 #include <loop/core/fd.h>
 
-/* The last use of one that is being closed has ended. */
+/* Continues the close of a descriptor after its last use has ended. */
 void loop_fd_unused(struct loop_fd *fd);
 
-/* What loop_fd_unuse does, without its checks. */
+/* Ends one use, as loop_fd_unuse does, without its checks. */
 static inline void loop_fd_drop_use(struct loop_fd *fd)
 {
     if (--fd->uses == 0 && fd->state != LOOP_FD_OPEN) {
@@ -18,22 +18,23 @@ static inline void loop_fd_drop_use(struct loop_fd *fd)
     }
 }
 
-/* A thread goes on using the number after the job that used it has ended: it is closed when that returns. One that is
- * borrowed, or is being taken, is let go only then. */
+/* Keeps the number open for a thread that still uses it after its job has ended: it is closed when the thread returns.
+ * A borrowed descriptor, or one that is being taken, is released only then. */
 void loop_fd_use_late(struct loop_fd *fd);
 
+/* Ends a use of loop_fd_use_late: the thread has returned. On the loop's thread. */
 void loop_fd_end_late_use(struct loop_fd *fd);
 
-/* loop_op_close and loop_fd_take. */
+/* Starts the job of loop_op_close, or, with `take`, of loop_fd_take. */
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg);
 
-/* The scope ends: closes its descriptors. The objects stay. */
+/* Closes the descriptors of a scope that ends. The objects stay. */
 void loop_fds_close(struct loop_scope *scope);
 
-/* The scope has ended: gives the objects of its descriptors back, all of which are closed. */
+/* Frees the objects of the descriptors of a scope that has ended. All of them are closed. */
 void loop_fds_leave(struct loop_scope *scope);
 
-/* The backend has let go of `fd` (loop_backend.unwatch). */
+/* Completes the close of `fd`, which the kernel no longer uses. The backend calls it; see loop_backend_ops.unwatch. */
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd);
 
 #endif
