@@ -12,39 +12,41 @@
 /* Where a public function was called, for debug builds to name it. */
 struct loop_place {
     const char *function;
-    const void *caller; /* the address to which it returns */
+    const void *caller; /* the return address of the call */
 };
 
-/* In a public function: this call of it. */
+/* The call of the public function in which it stands. */
 #define LOOP_THIS_CALL ((struct loop_place){__func__, __builtin_return_address(0)})
 
-/* Writes a line to the log that `options` names. For the library itself: loop_log without its checks. */
+/* Writes one line to the log function in `options`. For the library itself: unlike loop_log it checks no argument. */
 void loop_log_options(const struct loop_options *options, enum loop_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* One line to standard error, by one write(2), cut where it is too long. The newline is added. */
+/* Writes one line to standard error by one write(2). Adds the newline, and cuts a line that is too long. */
 void loop_log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define LOOP_LOG_LINE_SIZE 1024u
 #define LOOP_LOG_PATIENCE_MS 1000
 
-/* Writes to standard error, which may be a pipe that is never read: each piece is written when there is room, since a
- * pipe that is writable takes PIPE_BUF bytes, pipe(7). What finds no room within `patience_ms` is lost. */
+/* Writes to standard error, which may be a pipe that is never read. Each piece of up to PIPE_BUF bytes is written when
+ * there is room: a writable pipe has room for that much (pipe(7)). Bytes without room within `patience_ms` are lost. */
 void loop_log_write(const char *bytes, size_t len, int patience_ms);
 
-/* Ends the text of `len` bytes, which may have been cut to fit into `size`, with a newline. Returns the new length. */
+/* Ends a text of `len` bytes with a newline, in a buffer of `size` bytes that may have cut it. Returns the new
+ * length. */
 size_t loop_log_end_line(char *line, size_t size, int len);
 
-/* loop_log_options with the values in a list. */
+/* Writes one line to the log function in `options`, with the values in a va_list. */
 void loop_log_values(const struct loop_options *options, enum loop_log_level level, const char *format, va_list values)
     __attribute__((format(printf, 3, 0)));
 
 #define LOOP_PLACE_TEXT_SIZE 256
 
-/* Writes a place as "loop_read (at program+0x1234)": `addr2line -e program 0x1234` says which line that is. */
+/* Writes a place as "loop_read (at program+0x1234)". `addr2line -e program 0x1234` prints its source line. */
 void loop_place_format(const struct loop_place *place, char text[LOOP_PLACE_TEXT_SIZE]);
 
-/* A user's mistake: a debug build stops and says so, another goes on to the error that the caller returns. */
+/* Reports a mistake of the program: aborts a debug build with a line that names the function, the mistake and the cure.
+ * Does nothing in other builds, where the caller returns an error. */
 void loop_misuse(const struct loop *loop, const char *function, const char *what, const char *cure);
 
 #endif

@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: ISC
  *
- * Which objects have which number.
+ * The table of descriptor objects by number.
  */
 #ifndef LOOP_CORE_NUMBER_H
 #define LOOP_CORE_NUMBER_H
 
 #include <loop/core/fd.h>
 
-/* A value for the file that `number` names: two numbers with different values name different files. 0 where there is
- * none. */
+/* Returns a value that identifies the file that `number` names: different values mean different files. Returns 0 for a
+ * number that is not open. */
 uint64_t loop_number_identity(int number);
 
-/* Enters an object. Borrowed ones with the same number, and another file, lose theirs. False when there is no
+/* Adds an object to the table. Borrowed objects with the same number and another file lose it. Returns false without
  * memory. */
 bool loop_number_enter(struct loop *loop, struct loop_fd *fd);
 
+/* Removes an object from the table. */
 void loop_number_leave(struct loop_fd *fd);
 
-/* The objects with that number, by in_number: the newest, or NULL. */
+/* Returns the newest object with that number, linked by in_number, or NULL. */
 struct loop_hnode *loop_number_first(const struct loop *loop, int number);
 
-/* The number of a borrowed object has been closed, and names something else now: every call on it gets EBADF. */
+/* Takes the number from a borrowed object, because the number was closed and now names another file. Every call on it
+ * then gets EBADF. Logs a warning. */
 void loop_number_lose(struct loop *loop, struct loop_fd *fd);
 
-/* Calls `fn` for every object that the backend has not let go of. It may let go of the object. */
+/* Calls `fn` for every object that the backend has not released. `fn` may release the object. */
 void loop_number_each(struct loop *loop, void (*fn)(struct loop *loop, struct loop_fd *fd));
 
+/* Frees the table. */
 void loop_numbers_finish(struct loop *loop);
 
 #endif
