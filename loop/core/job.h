@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * How a job is made, inline: all that is started passes here, and what is known where it is started is not asked again.
+ * Jobs: their struct, their kinds, and how a job is started, completed and cancelled. A job is made inline, because
+ * every operation passes here and the compiler can drop what the caller already knows.
  */
 #ifndef LOOP_CORE_JOB_H
 #define LOOP_CORE_JOB_H
@@ -15,56 +16,58 @@
 #include <errno.h>
 #include <string.h>
 
-/* Where a job is, which is where `link` is linked, and who ends it. */
+/* Where a job is: the list that `link` is in, and who completes it. */
 enum loop_where {
-    LOOP_AT_START,      /* being made */
-    LOOP_AT_RUN_QUEUE,  /* has its result; the continuation is due */
-    LOOP_AT_RING_LINE,  /* waits in line for a place in the submission queue */
-    LOOP_AT_RING,       /* the kernel has it */
+    LOOP_AT_START,      /* being made, or in no list */
+    LOOP_AT_RUN_QUEUE,  /* has its result; its continuation is due */
+    LOOP_AT_RING_LINE,  /* waits for an entry of the submission queue */
+    LOOP_AT_RING,       /* in the kernel */
     LOOP_AT_WAIT,       /* in one of a descriptor's wait lists */
-    LOOP_AT_POOL_LINE,  /* waits for a thread, or a thread has it */
+    LOOP_AT_POOL_LINE,  /* waits for a thread, or is on a thread */
     LOOP_AT_TIMER,      /* in the wheel */
     LOOP_AT_CHUNK_LINE, /* waits for a chunk */
-    LOOP_AT_OWNER       /* whoever made it holds it: a promise, a composite that waits for an inner job */
+    LOOP_AT_OWNER       /* held by the code that made it: a promise, or a job that waits for an inner job */
 };
 
 struct loop_job;
 
-/* What came of trying a job on its descriptor. */
+/* The outcome of a try of a job on its descriptor. */
 enum loop_attempt {
-    LOOP_ATTEMPT_DONE,  /* it has its result in job->result */
+    LOOP_ATTEMPT_DONE,  /* it is done, with its result in job->result */
     LOOP_ATTEMPT_AGAIN, /* not ready: wait for an event */
-    LOOP_ATTEMPT_MORE,  /* its share of this turn is used up: try again in the next */
-    LOOP_ATTEMPT_MOVED  /* it has left this list by itself (also when it has been finished) */
+    LOOP_ATTEMPT_MORE,  /* it has used its share of this turn: try again in the next */
+    LOOP_ATTEMPT_MOVED  /* it has left this list by itself, or has ended */
 };
 
-/* What a thread calls: `buffer` is the thread's own, from malloc, NULL at first. */
+/* A function for a thread of the pool. `buffer` is the thread's own memory from malloc, NULL at first. */
 struct loop_thread_call {
     int64_t (*fn)(void *arg, void **buffer);
     void *arg;
 };
 
-/* What the pool keeps while a thread has not come back from work that was given up. */
+/* What the pool keeps of a job that was given up, until its thread returns. */
 struct loop_late {
     struct loop_list link;
-    void (*came_back)(struct loop *loop, struct loop_late *late); /* from the dispatch */
+    void (*came_back)(struct loop *loop,
+                      struct loop_late *late); /* called from the dispatch, when the thread has returned */
 };
 
-/* What threads of the pool do for the jobs of a kind. All but `give_up` are called under the pool's mutex. */
+/* How threads of the pool run the jobs of a kind. All functions but `give_up` are called under the pool's mutex. */
 struct loop_thread_kind {
-    /* A thread takes the job: what it calls. */
+    /* Returns the function that a thread calls for the job. */
     struct loop_thread_call (*call)(struct loop_job *job);
-    /* The call has returned `result`: whether the job goes to the end of the line for another. NULL: no. */
+    /* Returns, after a call that returned `result`, whether the job goes to the end of the line for another call. NULL:
+     * no. */
     bool (*goes_on)(const struct loop_job *job, int64_t result);
-    /* Whether the call may take long; such jobs leave half of the threads to the others. NULL: no. */
+    /* Returns whether the call may take long. Such jobs leave half of the threads to the others. NULL: no. */
     bool (*takes_long)(const struct loop_job *job);
-    /* The thread does not come back in time: what is kept until it does. NULL: the job waits for the thread. */
+    /* Returns what is kept when a thread does not return in time. NULL: the job waits for the thread. */
     struct loop_late *(*late)(const struct loop_job *job);
-    /* Then: ends the job, which is in no list. On the loop's thread. */
+    /* Ends such a job, which is in no list. On the loop's thread. */
     void (*give_up)(struct loop *loop, struct loop_job *job);
 };
 
-/* An answer of `rest`. */
+/* The value of `rest` for a job that continues. */
 #define LOOP_GOES_ON INT64_MIN
 
 /* The type of a job's continuation. */
@@ -74,93 +77,97 @@ enum loop_continuation {
     LOOP_CALLS_RECV_FN    /* loop_recv_fn */
 };
 
-/* How a family of jobs behaves. */
+/* The properties of a kind of jobs. */
 struct loop_job_kind {
     const char *name;
-    /* Sees to it that the job ends soon. Only called while it has no result. May not resume continuations. */
+    /* Makes the job end soon. Called only while it has no result. Must not resume continuations. */
     void (*cancel)(struct loop *loop, struct loop_job *job);
-    /* Tries the job, which is first in one of its descriptor's wait lists. NULL when it never waits there. */
+    /* Tries the job, which is first in one of its descriptor's wait lists. NULL for a kind that never waits there. */
     enum loop_attempt (*attempt)(struct loop *loop, struct loop_job *job);
-    /* The result of a backend's operation. NULL: it is the job's result. Otherwise this decides (and may start the
-     * operation again). Called from the dispatch. */
+    /* Handles the result of a backend's operation, and may start the operation again. NULL: it is the job's result.
+     * Called from the dispatch. */
     void (*backend_done)(struct loop *loop, struct loop_job *job, int64_t result);
-    /* Something to do for the descriptor once the continuation has been resumed, or NULL. */
+    /* Called for the descriptor after the continuation has been resumed; or NULL. */
     void (*resumed)(struct loop_fd *fd);
-    /* It is the first in one of a file's lines, and has the turn there. NULL: the backend starts its operation. */
+    /* Called when the job has the turn in one of a file's lines. NULL: the backend starts its operation. */
     void (*turn)(struct loop *loop, struct loop_job *job);
-    /* Another job has joined a line in which it has the turn: it may take long and gives the turn back soon, or
-     * NULL. */
+    /* Called when another job has joined a line in which this one has the turn. It may take long, and returns the turn
+     * soon; or NULL. */
     void (*yield)(struct loop *loop, struct loop_job *job);
-    /* The chunk for which it stood in line has come, and is the job's. */
+    /* Called with the chunk that the job has waited for, and now owns. */
     void (*got_chunk)(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk);
-    /* A stream's: hold it back, and let it go on. Idempotent, return 0 or -ENOENT, and are only called while it has no
-     * result. NULL in both: the job is no stream, or one that can not be held back. */
+    /* Pauses a stream. Idempotent, returns 0 or -ENOENT, and is called only while the job has no result. NULL for a job
+     * that is no stream or cannot be paused. */
     int (*pause)(struct loop *loop, struct loop_job *job);
+    /* Resumes a paused stream. Idempotent, returns 0 or -ENOENT, and is called only while the job has no result. NULL
+     * where `pause` is NULL. */
     int (*resume)(struct loop *loop, struct loop_job *job);
-    /* It has become a daemon. NULL: nothing else has to. */
+    /* Called when the job has become a daemon; or NULL. */
     void (*made_daemon)(struct loop *loop, struct loop_job *job);
-    /* The result of an operation is less than what was asked for, or may be: the job goes on with the rest, which it
-     * then has for its arguments (LOOP_GOES_ON), or ends with what this returns. NULL: any result ends it. */
+    /* Called with a result that is, or may be, less than what was asked for. Either stores the rest as the job's
+     * arguments and returns LOOP_GOES_ON, or returns the job's result. NULL: any result ends the job. */
     int64_t (*rest)(struct loop_job *job, int64_t result);
-    /* What a thread of the pool does for it. NULL: the operation's system call. */
+    /* How a thread of the pool runs it. NULL: by the operation's system call. */
     const struct loop_thread_kind *thread;
-    /* u.args is in use though it is no operation: its second descriptor and extra memory are given back at the end. */
+    /* The job uses u.args although it is no operation: its second descriptor and extra memory are released at the
+     * end. */
     bool uses_args;
-    /* Its reads or writes of a file that is O_DIRECT may have any address, offset and length. */
+    /* Its reads or writes of an O_DIRECT file may have any address, offset and length. */
     bool takes_unaligned;
-    /* It writes all of its part of u before anybody reads it: that need not be cleared. */
+    /* It writes all of its part of u before reading it, so u is not cleared. */
     bool is_written_whole;
     uint8_t size;         /* enum loop_job_size */
     uint8_t continuation; /* enum loop_continuation */
 };
 
-/* What a write consists of, and how far it got. */
+/* The vectors of a write, and how much of them has been written. */
 struct loop_write_state {
-    const struct iovec *iov; /* NULL: the one vector is `single` */
+    const struct iovec *iov; /* NULL when the only vector is `single` */
     struct iovec single;
-    size_t n_iov, at, at_offset; /* the vector that is next, and what of it has gone */
+    size_t n_iov, at, at_offset; /* the next vector, and how much of it has been written */
     size_t total, done;          /* bytes */
-    struct loop_chunk *chunk;    /* to be given back at the end, or NULL */
-    void *moved;                 /* from malloc: what was in the chunk, when that was wanted elsewhere; or NULL */
+    struct loop_chunk *chunk;    /* given back at the end; or NULL */
+    void *moved;                 /* from malloc: the bytes of the chunk, after it was needed elsewhere; or NULL */
 };
 
+/* A job. Small and bare jobs are allocated without the fields at the end that they do not use. */
 struct loop_job {
     uint64_t id; /* must be first (slab.h): the public handle */
     const struct loop_job_kind *kind;
     union {
         struct {
-            struct loop_list link; /* where `where` says */
+            struct loop_list link; /* in the list that `where` names */
             int64_t result;
         };
-        struct loop_wheel_node timer; /* LOOP_AT_TIMER: linked by its `link`, which is the same one */
+        struct loop_wheel_node timer; /* LOOP_AT_TIMER. Its `link` is the one above */
     };
     struct loop_hnode in_scope;
     uint8_t op;    /* enum loop_op */
     uint8_t where; /* enum loop_where */
     union {
         struct {
-            bool is_cancelled : 1; /* was asked to end */
+            bool is_cancelled : 1; /* a cancel was requested */
             bool is_daemon : 1;
-            bool is_otherwise : 1;       /* the ring refused it: served by system calls */
+            bool is_otherwise : 1;       /* refused by the ring: served by system calls */
             bool is_multishot : 1;       /* accept_multishot, recv_multishot */
-            bool is_backends : 1;        /* in the run queue for kind->backend_done, not for its continuation */
-            bool needs_cancel_entry : 1; /* uring: in line for the entry that cancels it */
+            bool is_backends : 1;        /* in the run queue for kind->backend_done rather than its continuation */
+            bool needs_cancel_entry : 1; /* of the ring's backend: in line for the entry that cancels it */
         };
         uint8_t flags; /* all of them */
     };
-    bool has_turn;   /* uring_order.c's: the next in line waits for its end */
-    bool is_in_line; /* the pool's, under its mutex, while it has the job: no thread has taken it */
+    bool has_turn;   /* of loop/backend/uring/order.c: the next in line waits for its end */
+    bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
     struct loop_scope *scope;
     loop_fn *fn;
     void *arg;
     /* a bare job ends here */
-    struct loop_fd *fd;      /* in use by this job, or NULL */
+    struct loop_fd *fd;      /* a descriptor that the job uses, or NULL */
     struct loop_hnode in_fd; /* in fd->jobs */
     union {
         struct {
             union {
                 loop_cancel_fn *on_cancel;
-                const struct loop_stream_ops *ops; /* of a promise that is a stream */
+                const struct loop_stream_ops *ops; /* of a promised stream */
             };
             void *arg;
         } promise;
@@ -171,12 +178,12 @@ struct loop_job {
 #endif
         } chunk;
         struct {
-            struct iovec rest; /* what is still to be filled */
+            struct iovec rest; /* the rest of the buffer */
             size_t done;
-            bool is_exact; /* until all of it is */
+            bool is_exact; /* reads until the buffer is full */
         } read;
-        int64_t small[4]; /* for kinds of other parts: flow.c, stream.c, signal.c */
-        /* only of kinds that are large: */
+        int64_t small[4]; /* for kinds defined elsewhere, such as streams and signals */
+        /* only in large jobs: */
         struct loop_op_args args;
         struct loop_write_state write;
         int64_t large[10];
@@ -192,12 +199,13 @@ static_assert(sizeof(((struct loop_job *)0)->u) == sizeof(((struct loop_job *)0)
 
 static_assert(sizeof(((struct loop_job *)0)->u.read) <= sizeof(((struct loop_job *)0)->u.small), "a read is small");
 
+/* Returns the slab of the jobs of a kind. */
 static inline struct loop_slab *loop_job_slab(struct loop *loop, const struct loop_job_kind *kind)
 {
     return &loop->jobs[kind->size];
 }
 
-/* What a bare job hasn't got. */
+/* Initializes the fields that a bare job does not have. */
 static inline void loop_job_clear_rest(struct loop_job *job, const struct loop_job_kind *kind)
 {
     job->fd = NULL;
@@ -212,8 +220,8 @@ static inline void loop_job_clear_rest(struct loop_job *job, const struct loop_j
     }
 }
 
-/* A job in `scope`, also in one that is cancelled: then the caller has to complete it. NULL when there is no memory or
- * the scope has ended. What is before u is written one by one: that is less than clearing it first. */
+/* Makes a job in `scope`. Returns NULL when there is no memory or the scope has ended. In a cancelled scope the caller
+ * has to complete the job. The fields before u are set one by one, which costs less than clearing them first. */
 static inline struct loop_job *loop_job_make(struct loop_scope *scope, const struct loop_job_kind *kind, loop_fn *fn,
                                              void *arg)
 {
@@ -258,40 +266,43 @@ static inline int64_t loop_job_told_result(const struct loop_job *job, int64_t r
 struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
                                 loop_fn *fn, void *arg, loop_job *id);
 
-/* Gives the job its result; its continuation will be resumed from the run queue. Takes it out of the list it is in. */
+/* Sets the job's result and puts the job into the run queue, from which its continuation is resumed. Removes it from
+ * the list it is in. */
 void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
-/* The same for a job that may be in the wheel of timers: takes it out of that. */
+/* Completes a job that may be in the wheel of timers, from which it is removed. */
 void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
-/* The same from anywhere: it happens when the job's turn in the run queue comes. */
+/* Completes an operation of the backend from anywhere: kind->backend_done is called when the job's turn in the run
+ * queue comes. */
 void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
-/* Asks a job to end; false when there was nothing to ask. */
+/* Requests that a job end. Returns false when it already has its result or was cancelled before. */
 bool loop_job_cancel(struct loop *loop, struct loop_job *job);
 
-/* The cancel of kinds that nobody else has a hand on: ends with -ECANCELED. */
+/* Ends the job with -ECANCELED: the `cancel` of kinds that only wait. */
 void loop_job_cancel_here(struct loop *loop, struct loop_job *job);
 
-/* The cancel of kinds of operations: the backend ends them. */
+/* Cancels the job's operation in the backend: the `cancel` of kinds of operations. */
 void loop_job_cancel_by_backend(struct loop *loop, struct loop_job *job);
 
-/* Starts a job that has its result from the start. Returns its id, or 0 as loop_job_start. */
+/* Starts a job that has `result` from the start. Returns its id, or 0 as loop_job_start. */
 loop_job loop_job_instant(struct loop_scope *scope, int64_t result, loop_fn *fn, void *arg);
 
-/* Makes the job `inner` a daemon where it is in `scope`, which another job, that waits for it, holds: one hold is
- * enough, and that job, made a daemon, must not keep the scope open by an inner one. Returns `inner`. */
+/* Makes the job `inner` a daemon if it is in `scope`, where another job waits for it and holds the scope. One hold is
+ * enough, and if that job becomes a daemon, the inner one must not keep the scope open. Returns `inner`. */
 loop_job loop_job_inner(struct loop *loop, loop_job inner, const struct loop_scope *scope);
 
-/* Counts `second` as used by the job too. */
+/* Makes the job use `second` as its second descriptor. */
 void loop_job_use_second(struct loop_job *job, struct loop_fd *second);
 
-/* How many there are, and for how many there is memory. */
+/* Returns how many jobs there are. */
 uint32_t loop_jobs_in_use(const struct loop *loop);
 
+/* Returns for how many jobs memory has been allocated. */
 uint32_t loop_jobs_capacity(const struct loop *loop);
 
-/* The job with that id, or NULL when it has ended. One in the run queue is still found. */
+/* Returns the job with that id, or NULL when it has ended. A job in the run queue is still found. */
 static inline struct loop_job *loop_job_find(const struct loop *loop, uint64_t id)
 {
     return loop_slab_find(&loop->jobs[loop_slab_mark_of(id)], id);

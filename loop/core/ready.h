@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the dispatch uses of ready.c.
+ * Readiness of descriptors: jobs that wait for it, and events that report it.
  */
 #ifndef LOOP_CORE_READY_H
 #define LOOP_CORE_READY_H
@@ -11,9 +11,9 @@
 
 #include <poll.h>
 
-#define LOOP_READY_TOLD_ONCE (POLLPRI | POLLERR) /* of a change of a file */
+#define LOOP_READY_TOLD_ONCE (POLLPRI | POLLERR) /* the kernel reports a change of a file once */
 
-/* Has the backend watch `fd` for `events`, unless it does. */
+/* Makes the backend watch an open `fd` for `events`, unless it does already. */
 static inline void loop_ready_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     if (fd->state == LOOP_FD_OPEN && (fd->watched & events) != events) {
@@ -21,38 +21,39 @@ static inline void loop_ready_watch(struct loop *loop, struct loop_fd *fd, uint3
     }
 }
 
-/* Notes what the kernel reports of `fd`. True when a job waits for it. */
+/* Notes the events that the kernel reports for `fd`. Returns whether a job waits for them. */
 bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events);
 
-/* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers, POLLOUT: writers, both or others:
- * pollers) and sees to it that events come. When the descriptor is believed ready the job is tried in the next
- * dispatch. Sets where. */
+/* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers; POLLOUT: writers; both or others:
+ * pollers), sets job->where, and watches for the events. Where the descriptor is assumed ready the job is tried in the
+ * next dispatch. */
 void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job, uint32_t events);
 
-/* The same for one list by name. */
+/* Puts `job` at the end of the readers of `fd`, as loop_ready_wait does for POLLIN. */
 void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct loop_job *job);
 
+/* Puts `job` at the end of the writers of `fd`, as loop_ready_wait does for POLLOUT. */
 void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct loop_job *job);
 
-/* Finds out anew whether there is something to read, where the calls of others may have read since it was last known,
- * and has the reader tried that comes next. */
+/* Checks again whether `fd` is readable, because calls of other code may have read it, and tries the next reader. */
 void loop_ready_look_again(struct loop *loop, struct loop_fd *fd);
 
-/* The same from anywhere: only notes it, and has the lists looked at in the next dispatch. */
+/* Notes `events` as ready and tries the lists of `fd` in the next dispatch. May be called from anywhere. */
 void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
-/* Calls back the operations on `fd` that the kernel has and that wait for something which it will not tell: those for
- * which `waits` is true. One that ends so without having been cancelled is started again, by readiness. */
+/* Recalls operations on `fd` from the kernel: those for which `waits` is true, because their event will not come from
+ * the kernel. An operation that ends this way without a cancel is started again, by readiness. */
 void loop_ready_call_back(struct loop *loop, const struct loop_fd *fd, bool (*waits)(const struct loop_job *job));
 
-/* What a backend calls when it can't watch `fd`: no event will ever come, and what waits ends with `error`. From
- * anywhere. */
+/* Ends the jobs that wait for `fd` with `error`, because the backend cannot watch it and no event will come. May be
+ * called from anywhere. */
 void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error);
 
-/* What a poll of a file finds. The kernel tells of a change once: POLLPRI and POLLERR are kept for all that wait. */
+/* Returns the events that a poll of a file reports. The kernel reports a change once: POLLPRI and POLLERR are kept for
+ * all jobs that wait. */
 int loop_ready_poll_file(struct loop_fd *fd, uint32_t events);
 
-/* Has the lists of `fd` looked at in the next dispatch. */
+/* Tries the lists of `fd` in the next dispatch. */
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
 
 #endif

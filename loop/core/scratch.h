@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Working memory that is kept for its next use; its calls are in <loop/part.h>.
+ * The end of the working memory whose functions are in <loop/part.h>.
  */
 #ifndef LOOP_CORE_SCRATCH_H
 #define LOOP_CORE_SCRATCH_H
@@ -9,6 +9,7 @@
 
 struct loop;
 
+/* Frees the block that the loop keeps for the next caller. */
 void loop_scratch_finish(struct loop *loop);
 
 #endif

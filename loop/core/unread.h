@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a descriptor keeps for its next reads. Unread bytes were read of it and given back. A kept error came behind
- * some bytes, when the read that met it could only tell the bytes: the kernel tells an error once. The bytes are
- * delivered first, then the error, then what is read of the descriptor. While there is any of this, fd->read_by is
- * LOOP_IO_UNREAD, so that no path of reading has to ask for it but the one that is slow anyway; fd->plain_read_by is
- * then what it was.
+ * What a descriptor keeps for its next reads. Unread bytes were read from it and given back. A kept error came after
+ * some bytes, in a read that could only return the bytes; the kernel reports an error once. The bytes are delivered
+ * first, then the error, then what is read from the descriptor. While any of it is kept, fd->read_by is LOOP_IO_UNREAD,
+ * so that only the slow path of a read has to check for it, and fd->plain_read_by has the previous value.
  */
 #ifndef LOOP_CORE_UNREAD_H
 #define LOOP_CORE_UNREAD_H
@@ -14,43 +13,45 @@
 
 #include <stddef.h>
 
-/* Bytes in memory from malloc: `bytes` from `at` to `end`. Copies move theirs in such blocks, so that what they can't
- * write becomes unread as it is, without memory that could be lacking. */
+/* Bytes in memory from malloc: those of `bytes` from `at` to `end`. Copies keep their bytes in such blocks, so that
+ * bytes they cannot write become unread without an allocation, which could fail. */
 struct loop_block {
     struct loop_block *next;
     size_t at, end;
     max_align_t bytes[];
 };
 
-/* Puts the bytes of `block` before all others of `fd`, and takes the block over. What waits to read the descriptor is
- * tried in the next dispatch. The descriptor is open, or being closed. */
+/* Puts the bytes of `block` before all other unread bytes of `fd`, and takes ownership of the block. Jobs that wait to
+ * read the descriptor are tried in the next dispatch. The descriptor is open or being closed. */
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block);
 
-/* Keeps an error, which a read has met and can't tell, for the next one. It is told once. A regular file tells it again
- * by itself, where it is read at that place. */
+/* Keeps an error for the next read, which returns it once: the read that met it returned the bytes before it. Does
+ * nothing for a regular file, where a read at that position fails again. */
 void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error);
 
-/* Does what one read would, where something is kept. Moves bytes out: not beyond a block where the descriptor is no
- * byte stream. `is_peek` leaves them where they are. Returns how many were moved, which is 0 only where the vectors
- * have no room; or the error, when there are no bytes. */
+/* Does one read of what is kept. Moves bytes into the vectors: at most one block where the descriptor is no byte
+ * stream. `is_peek` leaves the bytes in place. Returns how many were moved, 0 only if the vectors have no room; or the
+ * kept error when there are no bytes. */
 int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek);
 
-/* The error, when there are no bytes before it: it is told, and kept no longer. Otherwise 0. */
+/* Returns the kept error, and no longer keeps it, when no bytes come before it; otherwise 0. */
 int64_t loop_unread_take_error(struct loop_fd *fd);
 
-/* The first block, to be written as it is, and that `n` bytes of it have gone. */
+/* Returns the first block, whose bytes can be written from where they are. */
 const struct loop_block *loop_unread_first(const struct loop_fd *fd);
+/* Removes the first `n` unread bytes. */
 void loop_unread_drop(struct loop_fd *fd, size_t n);
 
-/* Takes out a block with at most `len` bytes, at least one, which is the caller's. NULL where there is no memory. */
+/* Removes 1 to `len` bytes as a block that the caller owns. Returns NULL when there is no memory. */
 struct loop_block *loop_unread_detach(struct loop_fd *fd, size_t len);
 
+/* Returns how many unread bytes there are. */
 size_t loop_unread_length(const struct loop_fd *fd);
 
-/* The descriptor's end: frees what nobody wants any more. */
+/* Frees the unread bytes, when the descriptor is closed. */
 void loop_unread_finish(struct loop_fd *fd);
 
-/* Whether a read that is given `offset` gets what is kept: those at an offset of their own don't. */
+/* Returns whether a read at `offset` gets what is kept: a read at an offset other than LOOP_CURRENT does not. */
 static inline bool loop_unread_is_for(const struct loop_fd *fd, int64_t offset)
 {
     return offset == LOOP_CURRENT && loop_fd_has_unread(fd);
