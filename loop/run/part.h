@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What parts built on the loop keep in it; the calls are in <loop/part.h>.
+ * The end of what parts store in a loop. <loop/part.h> has the public functions.
  */
 #ifndef LOOP_RUN_PART_H
 #define LOOP_RUN_PART_H
@@ -9,6 +9,7 @@
 
 struct loop;
 
+/* Frees the slots of loop_part_slot. */
 void loop_parts_finish(struct loop *loop);
 
 #endif

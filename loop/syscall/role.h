@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a socket is for: a listener has connections, other sockets have bytes.
+ * The role of a socket: connections arrive at a listener, bytes at other sockets.
  */
 #ifndef LOOP_SYSCALL_ROLE_H
 #define LOOP_SYSCALL_ROLE_H

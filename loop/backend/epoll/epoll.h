@@ -7,6 +7,7 @@
 
 #include <loop/core/backend.h>
 
+/* The functions of the epoll backend. */
 extern const struct loop_backend_ops loop_backend_epoll;
 
 #endif

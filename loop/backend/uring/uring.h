@@ -7,6 +7,7 @@
 
 #include <loop/core/backend.h>
 
-extern const struct loop_backend_ops loop_backend_uring; /* only with NORIA_URING */
+/* The functions of the io_uring backend. */
+extern const struct loop_backend_ops loop_backend_uring;
 
 #endif
