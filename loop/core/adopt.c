@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * How a descriptor becomes one of the loop's: what kind it is, adopted or borrowed. Its end is in close.c.
+ * Creates descriptor objects: detects what kind a descriptor is, adopts or borrows it. close.c ends them.
  */
 #include <loop/core/adopt.h>
 #include <loop/core/fd.h>
@@ -32,7 +32,7 @@ int loop_can_poll(const struct loop *loop, int number)
     switch (errno) {
     case EPERM: return 0;
     case EEXIST: /* watched already */
-    case ENOSPC: /* and these come after the question has been answered */
+    case ENOSPC: /* returned only for a file that can be polled */
     case ENOMEM:
     case ELOOP: return 1;
     default: return -errno;
@@ -52,7 +52,8 @@ static int socket_option(int number, int option)
     return loop_kernel_getsockopt(number, SOL_SOCKET, option, &value, &len) ? -1 : value;
 }
 
-/* A stream socket. What a short read of one that is neither TCP nor Unix means isn't known. */
+/* Classifies a stream socket. For protocols other than TCP and Unix, a short read does not show that the socket is
+ * empty. */
 static void classify_byte_stream(struct loop_fd *fd)
 {
     int protocol = socket_option(fd->number, SO_PROTOCOL);
@@ -69,7 +70,7 @@ static int classify_socket(struct loop_fd *fd, int flags)
         return -errno;
     }
     if (!fd->is_borrowed && !(flags & O_NONBLOCK) && loop_kernel_fcntl(fd->number, F_SETFL, flags | O_NONBLOCK)) {
-        return -errno; /* connect and accept would block the loop */
+        return -errno; /* without O_NONBLOCK, connect and accept would block the loop */
     }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
     fd->may_listen = type == SOCK_STREAM || type == SOCK_SEQPACKET;
@@ -79,8 +80,8 @@ static int classify_socket(struct loop_fd *fd, int flags)
     return 0;
 }
 
-/* A pipe, an eventfd, a pollable device: nonblocking where it is ours, by RWF_NOWAIT where its flags are others'
- * too. */
+/* Classifies a pipe, an eventfd or a pollable device. Makes an adopted one nonblocking. A borrowed one, whose flags
+ * other programs see, is used with RWF_NOWAIT. */
 static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
 {
     if (!fd->is_borrowed && !(flags & O_NONBLOCK) && loop_kernel_fcntl(fd->number, F_SETFL, flags | O_NONBLOCK) == 0) {
@@ -89,12 +90,12 @@ static void classify_stream(struct loop_fd *fd, int flags, bool is_pipe)
     enum loop_io by = flags & O_NONBLOCK ? LOOP_IO_NONBLOCKING : LOOP_IO_NOWAIT;
     move_by(fd, by, by);
     if ((flags & O_ACCMODE) == O_WRONLY) {
-        fd->ready |= POLLIN; /* a read must fail, and no event would ever make it try */
+        fd->ready |= POLLIN; /* a read must fail, and no event would cause a try of it */
     }
     fd->is_byte_stream = is_pipe && !(flags & O_DIRECT); /* a pipe in packet mode reads one packet at a time, pipe(2) */
 }
 
-/* What neither waits nor can be waited for: its operations are the backend's. */
+/* Classifies a file, which cannot be polled: its operations are the backend's. */
 static void classify_file(struct loop_fd *fd, int flags, mode_t mode)
 {
     move_by(fd, LOOP_IO_BLOCKING, LOOP_IO_BLOCKING);
@@ -102,8 +103,8 @@ static void classify_file(struct loop_fd *fd, int flags, mode_t mode)
     fd->is_regular = S_ISREG(mode);
 }
 
-/* 0, or -errno where the kernel does not tell: to take an unknown file for a regular one would block a thread for
- * ever. An O_PATH descriptor has no operations, whatever it names. */
+/* Detects the kind of a descriptor. Returns 0, or -errno when the kernel does not report it: an unknown file taken for
+ * a regular one could block a thread for ever. An O_PATH descriptor has no operations, whatever it names. */
 static int classify(struct loop_fd *fd, int flags)
 {
     struct stat status;
@@ -116,7 +117,7 @@ static int classify(struct loop_fd *fd, int flags)
         return classify_socket(fd, flags);
     }
     if (S_ISCHR(mode) && !is_file && loop_kernel_isatty(fd->number)) {
-        move_by(fd, LOOP_IO_POLLED, LOOP_IO_BLOCKING); /* output may be stopped by ^S for as long as somebody likes */
+        move_by(fd, LOOP_IO_POLLED, LOOP_IO_BLOCKING); /* ^S may stop the output for any time */
         return 0;
     }
     bool is_pipe = S_ISFIFO(mode) && !is_file;
@@ -149,7 +150,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->scope = scope;
     fd->late_number = -1;
     fd->doubts = LOOP_DOUBT_ALWAYS;
-    fd->ready = POLLOUT; /* a guess that is nearly always right, and costs one EAGAIN where it isn't */
+    fd->ready = POLLOUT; /* nearly always right; otherwise it costs one EAGAIN */
     fd->limit_bytes = scope->loop->options.sink_limit_bytes;
     loop_list_init(&fd->readers);
     loop_list_init(&fd->writers);
@@ -169,7 +170,7 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     return fd;
 }
 
-/* What kind of descriptor it is can't be told. */
+/* Frees an object whose kind could not be detected. */
 static void unmake(struct loop_fd *fd)
 {
     loop_number_leave(fd);

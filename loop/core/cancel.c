@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * How scopes end: cancelled from outside, by an error or by their deadline; and, when nothing holds one any more, step
- * by step in the settling after a continuation: daemons, hooks, descriptors, on_end.
+ * Cancels and ends scopes. A scope is cancelled by a call, an error or its deadline. A scope that nothing holds open
+ * ends in steps, in the settling after a continuation: daemons, hooks, descriptors, on_end.
  */
 #include <loop/core/cancel.h>
 #include <loop/core/close.h>
@@ -41,7 +41,8 @@ static void mark(struct loop_scope *scope, int16_t reason)
     scope->loop->has_cancelled_holds |= scope->own_holds > 0;
 }
 
-/* The first scope that isn't cancelled in the children of `parent` from `node` on, marked as cancelled; or NULL. */
+/* Finds the first child of `parent`, from `node` on, that is not cancelled, and marks it as cancelled. Returns NULL
+ * when there is none. */
 static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_hnode *node, int16_t reason)
 {
     for (; node; node = loop_hlist_newer(&parent->children, node)) {
@@ -60,8 +61,8 @@ static struct loop_hnode *next_sibling(const struct loop_scope *scope)
     return loop_hlist_newer(&scope->parent->children, &scope->in_parent);
 }
 
-/* Children first, and without recursion: a program may nest scopes as deep as it likes. Nothing leaves the lists
- * meanwhile: scopes and jobs only go in the dispatch. */
+/* Cancels `top` and the scopes below it, children first. Not recursive, because a program may nest scopes to any depth.
+ * The lists do not change meanwhile: only the dispatch removes scopes and jobs. */
 static void cancel_tree(struct loop_scope *top, int16_t reason)
 {
     if (top->is_cancelled || !loop_scope_takes_work(top)) {
@@ -83,7 +84,7 @@ static void cancel_tree(struct loop_scope *top, int16_t reason)
     }
 }
 
-/* The scope that comes after `scope` when a parent comes before its children; NULL at the end of `top`. */
+/* Returns the scope after `scope` in the tree below `top`, parents before children; NULL at the end. */
 static struct loop_scope *next_in_tree(const struct loop_scope *top, struct loop_scope *scope)
 {
     struct loop_hnode *node = loop_hlist_oldest(&scope->children);
@@ -157,7 +158,7 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
     }
     struct loop_deadline *deadline = loop_slab_get(&loop->deadlines);
     if (!deadline) {
-        loop_scope_fail(scope, -ENOMEM); /* a scope without the deadline it was promised must not go on */
+        loop_scope_fail(scope, -ENOMEM); /* a scope must not continue without its deadline */
         return;
     }
     deadline->scope = scope;
@@ -170,7 +171,7 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
 static void be_gone(struct loop_scope *scope)
 {
     assert(!scope->is_ending);
-    scope->is_ending = true; /* it is looked at no more, whatever on_end does */
+    scope->is_ending = true; /* never checked again, whatever on_end does */
     struct loop_scope *parent = scope->parent;
     int32_t error = scope->error;
     bool was_heard = scope->on_end != NULL, was_daemon = scope->is_daemon;
@@ -215,7 +216,7 @@ static void step(struct loop_scope *scope)
         }
         release(scope);
     }
-    if (scope->unclosed == 0 && !scope->is_ending) { /* else what has just been done has put it in the queue again */
+    if (scope->unclosed == 0 && !scope->is_ending) { /* otherwise a step has put it into the queue again */
         be_gone(scope);
     }
 }

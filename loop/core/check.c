@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Checks of what public functions are given, and the lines that a debug build stops with.
+ * Checks of the arguments of public functions, and the lines with which a debug build aborts.
  */
 #include <loop/core/check.h>
 #include <loop/core/log.h>
@@ -78,14 +78,14 @@ bool loop_bad_loop(const struct loop *loop, const char *function)
 }
 
 #if NORIA_DEBUG
-/* The loops of this process that have begun and not ended, so that one that has ended is known without a look at its
- * memory. For debug builds only: the library has no state of its own beside its loops. */
+/* The loops of this process that may be used, so that a loop that has ended is detected without reading its memory. In
+ * debug builds only: the library has no other global state. */
 static struct {
     pthread_mutex_t mutex;
     const struct loop *first;
 } loops = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static _Thread_local const struct loop *loop_here; /* this thread's, so that it needn't be searched for */
+static _Thread_local const struct loop *loop_here; /* the loop of this thread, which needs no search */
 
 void loop_check_begin(struct loop *loop)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Descriptors: counted, closed. The way to close(2) has four stops, each for a reason: closed to new use (so that
- * nobody starts what would never end); what is in flight is cancelled and resumed (the kernel may still write to its
- * memory); the backend lets go (io_uring's poll holds the file open, and no FIN would go out); close(2).
+ * Closes descriptors in four steps. The descriptor accepts no new operations, which would never end. The operations in
+ * flight are cancelled and resumed, because the kernel may still write to their memory. The backend ends its watches: a
+ * poll of io_uring keeps the file open, and no FIN would be sent. Then close(2) is called.
  */
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
@@ -33,7 +33,7 @@ static void put_if_unkept(struct loop_fd *fd)
     }
 }
 
-/* Takes a closed descriptor out of its scope. What keeps the object finds it closed, in a scope that lives on. */
+/* Removes a closed descriptor from its scope. Code that keeps the object finds it closed, in the loop's own scope. */
 static void leave_scope(struct loop_fd *fd)
 {
     assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !fd->second_jobs.first);
@@ -66,7 +66,7 @@ void loop_fd_unpin(struct loop_fd *fd)
     }
 }
 
-/* Somebody waits for a descriptor to come free: one that comes free is for one of them. */
+/* Resumes one of the jobs that wait for a free descriptor. */
 static void tell_descriptor_waits(struct loop *loop)
 {
     struct loop_hnode *node = loop_hlist_oldest(&loop->descriptor_waits);
@@ -76,9 +76,9 @@ static void tell_descriptor_waits(struct loop *loop)
     }
 }
 
-/* close(2) waits for SO_LINGER's time, also where the socket is nonblocking (socket(7)), and the whole loop with it.
- * What is still to be sent is sent all the same when that time is over, so it is taken off. With a time of 0, which
- * resets the connection, nothing waits. */
+/* Closes a number. With a linger time, close(2) blocks even for a nonblocking socket (SO_LINGER, socket(7)), and so
+ * would the loop. The time is turned off first: the kernel still sends the data that is left. A time of 0, which resets
+ * the connection, does not block and is kept. */
 static void close_number(const struct loop_fd *fd, int number)
 {
     struct linger linger = {0};
@@ -91,7 +91,7 @@ static void close_number(const struct loop_fd *fd, int number)
     loop_kernel_close(number);
 }
 
-/* In a debug build a borrowed number must still name what it named. */
+/* Checks, in a debug build, that a borrowed number still names the same file. */
 static void check_number(struct loop *loop, struct loop_fd *fd)
 {
 #if NORIA_DEBUG
@@ -114,7 +114,7 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
     fd->state = LOOP_FD_CLOSED;
     fd->number = -1;
     if (!fd->is_taken) {
-        loop_unread_finish(fd); /* else they are the taker's, like the number */
+        loop_unread_finish(fd); /* otherwise loop_fd_take hands them over with the number */
     }
     if (fd->late_uses > 0) {
         fd->late_number = number;
@@ -167,7 +167,7 @@ static bool begin_close(struct loop_fd *fd)
 #if NORIA_DEBUG
     fd->scope->loop->has_closing_uses |= fd->own_uses > 0;
 #endif
-    fd->uses++; /* the object must outlive the cancels */
+    fd->uses++; /* keeps the object during the cancels */
     cancel_jobs(fd);
     return true;
 }
@@ -278,7 +278,7 @@ void loop_fd_unuse(struct loop_fd *fd)
 
 /* ---- closing as a job ---- */
 
-/* The close goes on whatever happens to the one who waits for it. */
+/* The `cancel` of a close and a take: the close continues. */
 static void cancel_closer(struct loop *loop, struct loop_job *job)
 {
     (void)loop;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * The dispatch: the only file that resumes the continuations of jobs. A job may be completed from anywhere on the
- * loop's thread; what resumes it is here, called from a turn, from a backend with what the kernel reports, or from a
- * kind of job that has its result. What has to be done after each continuation is here as well.
+ * The dispatch: the only file that resumes the continuations of jobs, and what is due after each of them. Any code on
+ * the loop's thread may complete a job. A turn, a backend that has an event, or a kind that has its job's result calls
+ * the functions here to resume it.
  *
- * A job's slot is given back before its continuation is resumed. The handle is stale by then, and the slot, which is
- * still in the cache, serves the next job. What the job holds of its descriptor and its scope is given back after, so
- * that neither can end under the continuation.
+ * The memory of a job is freed before its continuation is resumed: the handle is then invalid, and the memory, still in
+ * the cache, serves the next job. The uses of its descriptor and its scope are dropped afterwards, so that neither ends
+ * during the continuation.
  */
 #include <loop/core/cancel.h>
 #include <loop/core/check.h>
@@ -22,16 +22,16 @@
 #include <loop/ground/slab.h>
 #include <loop/kernel/memory.h>
 
-/* A descriptor that is always ready may try so often in one turn before the others have theirs. */
+/* The most tries of one descriptor per turn, so that a busy one does not delay the others. */
 #define ATTEMPTS_PER_TURN 16
 
-/* Rounds of what has to be done after one continuation. */
+/* The most rounds of settling after one continuation. */
 #define ROUNDS 256u
 
 /* ---- a job's end ---- */
 
-/* A result that nobody listens to is the scope's affair when it is an error; a cancellation is none, and the loop's own
- * scope, where jobs on descriptors that are gone end, fails for nothing. */
+/* Fails the scope with the error of a job that has no continuation. -ECANCELED is not an error. The loop's own scope,
+ * where jobs on freed descriptors end, never fails. */
 static void tell_scope(struct loop_scope *scope, int64_t result)
 {
     if (result < 0 && result != -ECANCELED && scope != scope->loop->own_scope) {
@@ -59,7 +59,8 @@ static void leave_lists(struct loop *loop, struct loop_job *job)
     loop_hlist_remove(&job->in_scope);
 }
 
-/* The second descriptor and the extra memory are an operation's; other kinds keep other things in the same place. */
+/* Frees the extra memory of an operation and returns its second descriptor. Other kinds use the same place in other
+ * ways. */
 static struct loop_fd *leave_args(struct loop_job *job)
 {
     const struct loop_job_kind *kind = job->kind;
@@ -86,7 +87,7 @@ static void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const stru
     }
 }
 
-/* A job that has neither descriptors nor an operation's arguments, and an ordinary continuation. */
+/* Ends a job with an ordinary continuation, and without descriptors or arguments of an operation. */
 static void end_plain(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_fn *fn = job->fn;
@@ -209,7 +210,7 @@ void loop_jobs_run(struct loop *loop, unsigned most)
 
 /* ---- trying ---- */
 
-/* Ends a job that has its result: at once, or by the run queue where a continuation may be on the stack. */
+/* Ends a job that has its result: at once, or from the run queue where a continuation may be on the stack. */
 static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
 {
     if (is_dispatch) {
@@ -219,7 +220,7 @@ static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
     }
 }
 
-/* Does what an attempt's answer asks for. False when no other job of the list may be tried in this turn. */
+/* Acts on the outcome of a try. Returns false when no other job of the list may be tried in this turn. */
 __attribute__((always_inline)) static inline bool follow(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
                                                          enum loop_attempt attempt, uint32_t event, bool is_dispatch)
 {
@@ -234,14 +235,14 @@ __attribute__((always_inline)) static inline bool follow(struct loop *loop, stru
     return true;
 }
 
-/* Tries the jobs of one list in their order while the descriptor is believed ready; `n` have been tried already. */
+/* Tries the jobs of one list in order while the descriptor is assumed ready. `n` have been tried already. */
 __attribute__((always_inline)) static inline void
 run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned n, uint32_t event, bool is_dispatch)
 {
     for (; fd->ready & event && !loop_list_is_empty(list); n++) {
         struct loop_job *job = LOOP_CONTAINER(list->next, struct loop_job, link);
         if (!job->kind->attempt) {
-            return; /* a file's: its operations follow each other by themselves */
+            return; /* the operations of a file start each other */
         }
         enum loop_attempt attempt = n < ATTEMPTS_PER_TURN ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MORE;
         if (!follow(loop, fd, job, attempt, event, is_dispatch)) {
@@ -253,15 +254,15 @@ run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned
     }
 }
 
-/* A peer's shutdown comes with the input's events. Who waits for the queue to drain needs none, and is a small job,
- * without arguments. */
+/* Returns the events that wake a poll job. The shutdown of a peer is reported with the input. A job that waits for the
+ * queue to drain needs no event, and is a small job without arguments. */
 static uint32_t watched_events(const struct loop_job *job)
 {
     uint32_t asked = loop_op_table[job->op].op_class == LOOP_CLASS_POLL ? job->u.args.poll.events : 0;
     return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
 }
 
-/* What a file's change is told by has been told to all that wait. */
+/* Tries all polls of a descriptor. All of them get the events that the kernel reports once for a file. */
 static void run_pollers(struct loop *loop, struct loop_fd *fd)
 {
     struct loop_list jobs, *node;
@@ -287,7 +288,7 @@ static bool has_others(const struct loop_fd *fd)
     return (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
 }
 
-/* Those that write, and those that poll. */
+/* Tries the writers and the polls. */
 __attribute__((noinline)) static void run_others(struct loop *loop, struct loop_fd *fd)
 {
     if (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) {
@@ -298,7 +299,7 @@ __attribute__((noinline)) static void run_others(struct loop *loop, struct loop_
     }
 }
 
-/* The readers from the second attempt on; the first has been made where there is a `job`. */
+/* Tries the readers from the second try on. The first has been made if `job` is not NULL. */
 __attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
                                                   enum loop_attempt attempt)
 {
@@ -316,10 +317,10 @@ static struct loop_job *first_reader(const struct loop_fd *fd)
     return job && job->kind->attempt ? job : NULL;
 }
 
-/* Nearly always there is one job that reads, and one attempt leaves nothing to be read. */
+/* Nearly always one job reads, and one try leaves nothing to read. */
 void loop_ready_try(struct loop *loop, struct loop_fd *fd)
 {
-    fd->uses++; /* continuations may close it, and end its scope */
+    fd->uses++; /* continuations may close the descriptor and end its scope */
     struct loop_job *job = first_reader(fd);
     enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
     if (job && attempt == LOOP_ATTEMPT_AGAIN) {
@@ -350,7 +351,7 @@ void loop_ready_run(struct loop *loop, unsigned most)
     for (unsigned n = 0; n < most && (node = loop_list_pop_front(&active)); n++) {
         loop_ready_try(loop, LOOP_CONTAINER(node, struct loop_fd, active));
     }
-    loop_list_put_before(&loop->active, &active); /* the rest comes before what has become active meanwhile */
+    loop_list_put_before(&loop->active, &active); /* before descriptors that have become active meanwhile */
 }
 
 void loop_ready_send(struct loop *loop)
@@ -377,7 +378,7 @@ static void run_after(struct loop *loop)
     }
 }
 
-/* What a scope starts when it ends may end in the next round, and so on for ever: the rest is for later. */
+/* A scope that ends may start jobs that end in the next round, without end: the rest is left for later. */
 void loop_settle_now(struct loop *loop)
 {
     if (loop->is_settling) {

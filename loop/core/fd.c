@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a descriptor is asked. How it is made is in adopt.c, its end in close.c.
+ * The getters of descriptor objects. adopt.c creates them, close.c ends them.
  */
 #include <loop/core/check.h>
 #include <loop/core/fd.h>

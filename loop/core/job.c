@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Jobs: started, completed, cancelled, counted. A job that is completed waits in the run queue; the dispatch resumes
- * its continuation.
+ * Starts, completes, cancels and counts jobs. A completed job waits in the run queue; the dispatch resumes its
+ * continuation.
  */
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
@@ -62,7 +62,7 @@ void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
 
 void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    if (job->where == LOOP_AT_TIMER) { /* not with LOOP_NEVER */
+    if (job->where == LOOP_AT_TIMER) { /* never true with LOOP_NEVER */
         loop_wheel_remove(&loop->timers, &job->timer);
     }
     loop_job_complete(loop, job, result);
@@ -73,7 +73,7 @@ void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t 
     loop_job_complete(loop, job, result);
     if (job->kind->backend_done) {
         if (!loop->wait_error) {
-            job->result = result; /* the scope's reason is for the continuation, not for the kind */
+            job->result = result; /* the continuation gets the scope's reason, the kind the result itself */
         }
         job->is_backends = true;
     }
@@ -107,7 +107,7 @@ void loop_job_cancel_by_backend(struct loop *loop, struct loop_job *job)
     loop->backend->cancel(loop, job);
 }
 
-/* Whether nothing is left of the job but its continuation. */
+/* Returns whether only the job's continuation is left. */
 static bool has_result(const struct loop_job *job)
 {
     return job->where == LOOP_AT_RUN_QUEUE && !job->is_backends;
@@ -119,7 +119,7 @@ bool loop_job_cancel(struct loop *loop, struct loop_job *job)
         return false;
     }
     job->is_cancelled = true;
-    if (!job->is_backends) { /* else its kind looks at is_cancelled when its turn comes */
+    if (!job->is_backends) { /* otherwise its kind checks is_cancelled when its turn comes */
         job->kind->cancel(loop, job);
     }
     return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Lines for the log and for standard error, and the stops of a debug build. Every line is written by one write(2), so
- * that lines of several threads and processes do not mix.
+ * The log, lines on standard error, and the aborts of a debug build. Each line is written by one write(2), so that
+ * lines of several threads and processes do not mix.
  */
 #include <loop/core/log.h>
 #include <loop/kernel/event.h>
@@ -51,7 +51,7 @@ void loop_log_line(const char *format, ...)
 
 /* ---- the log ---- */
 
-/* Does not wait: the loop goes on, and the line is lost where there is no room for it. */
+/* Writes a line to standard error without waiting: without room for it, the line is lost. */
 static void log_by_default(enum loop_log_level level, const char *text)
 {
     char line[LOOP_LOG_LINE_SIZE];
@@ -84,8 +84,7 @@ void loop_log_options(const struct loop_options *options, enum loop_log_level le
 
 /* ---- places ---- */
 
-/* The address of a call is in front of the one to which it returns. Offsets are those of the file, wherever it has been
- * loaded. */
+/* A call is in front of its return address. The offset is that in the file, independent of where it is loaded. */
 void loop_place_format(const struct loop_place *place, char text[LOOP_PLACE_TEXT_SIZE])
 {
     const char *call = (const char *)place->caller - 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Which objects have which number. A borrowed number is its owner's to close, and the kernel hands it out again at
- * once. An object that has kept it then loses it, so that it can neither take what is meant for the new one nor end its
+ * The table of descriptor objects by number. The owner of a borrowed number closes it, and the kernel reuses it at
+ * once. An object that still has the number then loses it, so that it can neither read data of the new file nor end its
  * watch.
  */
 #include <loop/core/fd.h>
@@ -19,7 +19,7 @@
 /* A prime near 2^64 divided by the golden ratio: spreads the device's number over all bits. */
 #define SPREAD UINT64_C(0x9e3779b97f4a7c55)
 
-/* Files of the kernel's own that have no inode each, such as eventfds, share one. */
+/* Files of the kernel without an inode of their own, such as eventfds, share one. */
 uint64_t loop_number_identity(int number)
 {
     struct stat status;
@@ -66,7 +66,7 @@ void loop_number_lose(struct loop *loop, struct loop_fd *fd)
     fd->number = -1;
 }
 
-/* Takes the number from borrowed objects that got it for another file. */
+/* Takes the number from borrowed objects that have it for another file. */
 static void check_older(struct loop *loop, int number)
 {
     struct loop_hnode *next, *node = loop_number_first(loop, number);

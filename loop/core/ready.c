@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Readiness: jobs that wait for a descriptor, and what is known of it. The same on both backends, which report edges:
- * what is believed ready is kept in fd->ready until a call says otherwise, so that no system call is made to find out
- * what is known. The dispatch tries the jobs.
+ * Readiness: jobs that wait for a descriptor, and what is known about it. It is the same on both backends, which report
+ * edges. fd->ready keeps what is assumed ready until a call fails, so that no system call is made to find out what is
+ * known. The dispatch tries the jobs.
  */
 #include <loop/core/backend.h>
 #include <loop/core/fd.h>
@@ -36,7 +36,7 @@ static void wait_in(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
         loop_ready_activate(loop, fd);
     }
     if (!(fd->ready & event) || (event == POLLIN && fd->read_by == LOOP_IO_UNREAD)) {
-        loop_ready_watch(loop, fd, event); /* what makes it ready may be gone when the job is tried */
+        loop_ready_watch(loop, fd, event); /* the readiness may be gone when the job is tried */
     }
 }
 
@@ -63,15 +63,15 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job
     }
 }
 
-/* poll(2) is asked, because a read would take a fifo that never had a writer for one at its end. What it doesn't tell
- * of yet makes an event. */
+/* Calls poll(2), because a read takes a fifo that never had a writer for one at its end. An event will report what
+ * poll(2) does not report yet. */
 void loop_ready_look_again(struct loop *loop, struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLRDHUP};
     if (fd->state != LOOP_FD_OPEN) {
         return;
     }
-    fd->was_readable = false; /* it is asked once more when unread bytes are gone */
+    fd->was_readable = false; /* poll(2) is called again when no unread bytes are left */
     if (loop_fd_has_unread(fd) || loop_kernel_poll(&entry, 1, 0) != 0) {
         fd->ready |= POLLIN;
     } else {
@@ -91,7 +91,7 @@ static void cancel_list(struct loop *loop, struct loop_list *list)
     }
 }
 
-/* Each kind of job knows how to end early, and nothing else does. */
+/* Cancels the jobs, because only the kind of a job can end it early. */
 void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
 {
     loop->wait_error = error;

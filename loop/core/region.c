@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The region and its chunks. The free list is a stack: the chunk given back last is the one in the cache.
+ * The region and its chunks. The free list is a stack, because the chunk given back last is in the cache.
  */
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
@@ -116,7 +116,7 @@ static bool is_ours(const struct loop *loop, const struct loop_chunk *chunk)
     return at >= first && at < first + region->n_blocks * sizeof *chunk && (at - first) % sizeof *chunk == 0;
 }
 
-/* A debug build names the chunks that are not given back, and where they were taken. */
+/* Notes where a chunk was taken, for the warnings of a debug build. */
 static void note_taken(struct loop_chunk *chunk, struct loop_place taken)
 {
 #if NORIA_DEBUG

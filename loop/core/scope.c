@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Scopes: the tree of ownership. A scope counts what holds it open. When the count reaches zero the scope is put into
- * loop->ending, and the settling after the running continuation looks at it (cancel.c).
+ * Scopes: the tree of ownership. A scope counts what holds it open. When the count reaches zero, the scope is put into
+ * loop->ending, and the settling after the running continuation checks it (cancel.c).
  */
 #include <loop/core/check.h>
 #include <loop/core/log.h>
@@ -16,14 +16,14 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* In a slab, so that one that has gone is known for as long as no other has its place. */
+/* In a slab, so that a freed hook is detected until another one uses its slot. */
 struct loop_hook {
     uint64_t id;
     struct loop_hnode link;
     loop_hook_fn *fn;
     void *arg;
 #if NORIA_DEBUG
-    struct loop_place removed; /* where it was; nothing where it has run */
+    struct loop_place removed; /* where it was removed; empty if it has run */
 #endif
 };
 
@@ -237,8 +237,8 @@ void loop_scope_drop_kept(struct loop_scope *scope)
     }
 }
 
-/* A debug build keeps what is freed for a while, so that objects in it can be seen to be gone (loop_check_object). The
- * sanitizer has a way of its own for that. */
+/* A debug build keeps freed memory for a while, so that loop_check_object detects objects in it. AddressSanitizer has
+ * its own way. */
 #if NORIA_DEBUG && !defined(LOOP_HAS_POISON)
 #define MOST_GRAVE_BYTES ((size_t)256 << 10)
 
@@ -361,7 +361,7 @@ bool loop_check_scope(const struct loop_scope *scope, const char *function)
     return loop_scope_is_good(scope, function);
 }
 
-/* The memory of a scope that has ended is kept for a while in a debug build, and so is its slot. */
+/* Reads the memory of a scope that has ended: a debug build keeps it for a while, like the scope's slot. */
 LOOP_LOOKS_AT_FREED bool loop_check_object(const void *object, size_t scope_at, const char *kind, const char *function)
 {
     if (!object) {

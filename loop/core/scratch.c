@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Working memory: one piece, kept for whoever needs it next.
+ * Working memory: one block, kept for the next caller.
  */
 #include <loop/core/check.h>
 #include <loop/core/loop.h>
@@ -19,7 +19,7 @@ struct loop_scratch {
     _Alignas(ALIGNMENT) char bytes[];
 };
 
-/* From calloc, which leaves large memory untouched until it is used, and aligned here. */
+/* Allocates a block by calloc, which does not touch large memory, and aligns it. */
 static struct loop_scratch *make(size_t size_bytes)
 {
     if (size_bytes > PTRDIFF_MAX - 2 * sizeof(struct loop_scratch)) {

@@ -17,7 +17,7 @@
 
 /* ---- what the rest of the descriptor has to know ---- */
 
-/* Operations of the kernel's that wait for input, and would not see these bytes. */
+/* Returns whether the job's operation in the kernel waits for input and would not see these bytes. */
 static bool waits_for_input(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
@@ -38,9 +38,9 @@ static void begin(struct loop_fd *fd)
     fd->ready |= POLLIN;
 }
 
-/* Whether there is more to read is what was known before, or poll(2) tells: edges that came meanwhile have been noted
- * in `ready`, which said so in any case. A call could not find out: it would take a fifo that never had a writer for
- * one at its end. */
+/* Restores how the descriptor is read. Whether it is readable is what was known before, or else what poll(2) reports:
+ * edges that came meanwhile left no trace, because POLLIN was set in `ready`. A read could not find out: it takes a
+ * fifo that never had a writer for one at its end. */
 static void end(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN};
@@ -53,7 +53,7 @@ static void end(struct loop_fd *fd)
 
 /* ---- in and out ---- */
 
-/* A copy's block is large, and often holds little by now. Where it can't be made smaller it stays as it is. */
+/* Shrinks a block: that of a copy is large and often has few bytes left. It stays as it is if it cannot be shrunk. */
 static struct loop_block *trimmed(struct loop_block *block)
 {
     size_t len = block->end - block->at;
@@ -64,7 +64,7 @@ static struct loop_block *trimmed(struct loop_block *block)
     return smaller ? smaller : block;
 }
 
-/* What waits for input has something to read now. */
+/* Tries the jobs that wait for input, because there is something to read. */
 static void tell_readers(struct loop *loop, struct loop_fd *fd)
 {
     if (fd->state != LOOP_FD_OPEN) {
@@ -133,7 +133,8 @@ void loop_unread_drop(struct loop_fd *fd, size_t n)
     }
 }
 
-/* Copies from `block`, and from those behind it, until there is no more room, or no more that one read may give. */
+/* Copies bytes from `block` and the blocks behind it into the vectors, as many as they and one read allow. Returns how
+ * many. */
 static size_t copy_out(const struct loop_block *block, bool is_byte_stream, const struct iovec *iov, int n_iov)
 {
     size_t total = 0, at = block->at;
