@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Which hard modes the environment asks for; see hard.h. Only in builds that have them.
+ * Reads the hard modes from the environment; see hard.h. Only in builds that have them.
  */
 #include <loop/ground/hard.h>
 #include <loop/kernel/file.h>
@@ -59,7 +59,7 @@ static void refuse(const char *word, size_t len)
     abort();
 }
 
-/* A word that isn't known stops the program: a test that believes it runs in a mode must do so. */
+/* Reads the modes. Aborts on an unknown word: a test that names a mode must run in it. */
 static void read_modes(void)
 {
     const char *word = loop_kernel_getenv("NORIA_HARD");

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * Hard modes: what is rare made common, for tests. In a build with NORIA_HARD_MODES the environment variable NORIA_HARD
- * says which, separated by commas; in any other build all of this is constant and compiles to nothing.
+ * Hard modes: make rare cases frequent, for tests. In a build with NORIA_HARD_MODES the environment variable NORIA_HARD
+ * names the modes, separated by commas. In other builds everything here is constant and compiles to nothing.
  *
  *   depth=N   the submission queue has N entries, whatever the program asks for
  *   short     every read and write moves about half of what it could
- *   nofixed   the region can't be registered
+ *   nofixed   the region cannot be registered
  *   onechunk  the region has one chunk
- *   refuse    the ring refuses every operation but poll, which readiness stands on
+ *   refuse    the ring refuses every operation except poll, which readiness needs
  */
 #ifndef LOOP_GROUND_HARD_H
 #define LOOP_GROUND_HARD_H
@@ -15,13 +15,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The modes in force. */
 struct loop_hard {
-    unsigned depth; /* 0: as asked for */
+    unsigned depth; /* 0: the program's own value */
     bool is_short, has_no_fixed, has_one_chunk, refuses;
 };
 
 #if NORIA_HARD_MODES
-/* Read once from the environment, before any loop runs. */
+/* Returns the modes, which are read from the environment once, before any loop runs. */
 const struct loop_hard *loop_hard(void);
 #else
 static inline const struct loop_hard *loop_hard(void)
@@ -31,7 +32,7 @@ static inline const struct loop_hard *loop_hard(void)
 }
 #endif
 
-/* How much of `len` bytes to ask the kernel for. */
+/* Returns how many of `len` bytes to ask the kernel for. */
 static inline size_t loop_hard_length(size_t len)
 {
     return loop_hard()->is_short && len > 1 ? (len + 1) / 2 : len;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * Intrusive lists: the node is a member of what is listed. Taking a node out twice is harmless, and "is it in a list?"
- * has an answer.
+ * Intrusive lists: the node is a member of the listed object. Removing a node twice is harmless, and a node can be
+ * checked for being in a list.
  *
- * struct loop_list is doubly linked with two ends, for queues; a node that is in no list points to itself. struct
- * loop_hlist is for sets that are many and mostly small: its head is one pointer, so that nodes go in at the front
- * only, and finding the oldest takes a walk; a node of zeroes is in no list, and a head of zeroes is an empty one.
+ * struct loop_list is doubly linked with two ends, for queues. A node that is in no list points to itself. struct
+ * loop_hlist is for sets that are numerous and mostly small. Its head is one pointer, so nodes are only added at the
+ * front, and finding the oldest takes a walk. A node of zeros is in no list, and a head of zeros is an empty list.
  */
 #ifndef LOOP_GROUND_LIST_H
 #define LOOP_GROUND_LIST_H
@@ -13,29 +13,34 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* A list, or a node of one. */
 struct loop_list {
     struct loop_list *prev, *next;
 };
 
-/* The structure that `node` is the member `member` of. */
+/* The object of `type` whose member `member` is `node`. */
 #define LOOP_CONTAINER(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
+/* Makes an empty list, or a node that is in no list. */
 static inline void loop_list_init(struct loop_list *list)
 {
     list->prev = list;
     list->next = list;
 }
 
+/* Returns whether the list has no nodes. */
 static inline bool loop_list_is_empty(const struct loop_list *list)
 {
     return list->next == list;
 }
 
+/* Returns whether the node is in a list. */
 static inline bool loop_list_is_linked(const struct loop_list *node)
 {
     return node->next != node;
 }
 
+/* Adds `node` in front of `where`, which is a node or a list (then at its end). */
 static inline void loop_list_insert_before(struct loop_list *where, struct loop_list *node)
 {
     node->prev = where->prev;
@@ -44,16 +49,19 @@ static inline void loop_list_insert_before(struct loop_list *where, struct loop_
     where->prev = node;
 }
 
+/* Adds `node` at the end. */
 static inline void loop_list_push_back(struct loop_list *list, struct loop_list *node)
 {
     loop_list_insert_before(list, node);
 }
 
+/* Adds `node` at the front. */
 static inline void loop_list_push_front(struct loop_list *list, struct loop_list *node)
 {
     loop_list_insert_before(list->next, node);
 }
 
+/* Removes the node from its list. Harmless for a node that is in no list. */
 static inline void loop_list_remove(struct loop_list *node)
 {
     node->prev->next = node->next;
@@ -61,12 +69,13 @@ static inline void loop_list_remove(struct loop_list *node)
     loop_list_init(node);
 }
 
-/* The first node, or NULL. */
+/* Returns the first node, or NULL. */
 static inline struct loop_list *loop_list_first(const struct loop_list *list)
 {
     return list->next == list ? NULL : list->next;
 }
 
+/* Removes and returns the first node, or NULL. */
 static inline struct loop_list *loop_list_pop_front(struct loop_list *list)
 {
     struct loop_list *node = loop_list_first(list);
@@ -108,15 +117,18 @@ static inline void loop_list_put_after(struct loop_list *to, struct loop_list *f
 
 /* ---- one-pointer heads ---- */
 
+/* A node of a struct loop_hlist. */
 struct loop_hnode {
-    struct loop_hnode *next; /* must be first, see loop_hlist_newer; the one that went in before */
-    struct loop_hnode **at;  /* what points to this node: the head, or the `next` of the one that went in after */
+    struct loop_hnode *next; /* must be first, see loop_hlist_newer; the node added before this one */
+    struct loop_hnode **at;  /* what points to this node: the head, or the `next` of the node added after it */
 };
 
+/* The head of a list of struct loop_hnode. */
 struct loop_hlist {
     struct loop_hnode *first;
 };
 
+/* Adds `node` at the front. */
 static inline void loop_hlist_push(struct loop_hlist *list, struct loop_hnode *node)
 {
     node->next = list->first;
@@ -127,6 +139,7 @@ static inline void loop_hlist_push(struct loop_hlist *list, struct loop_hnode *n
     list->first = node;
 }
 
+/* Removes the node from its list. Harmless for a node that is in no list. */
 static inline void loop_hlist_remove(struct loop_hnode *node)
 {
     if (!node->at) {
@@ -139,7 +152,7 @@ static inline void loop_hlist_remove(struct loop_hnode *node)
     node->at = NULL;
 }
 
-/* Takes out the one that went in last, or NULL. */
+/* Removes and returns the node added last, or NULL. */
 static inline struct loop_hnode *loop_hlist_pop(struct loop_hlist *list)
 {
     struct loop_hnode *node = list->first;
@@ -153,7 +166,7 @@ static inline struct loop_hnode *loop_hlist_pop(struct loop_hlist *list)
     return node;
 }
 
-/* To go through it in the order in which the nodes went in: the first of them, or NULL; and the one after `node`. */
+/* Returns the node added first, or NULL: the start of a walk in the order in which the nodes were added. */
 static inline struct loop_hnode *loop_hlist_oldest(const struct loop_hlist *list)
 {
     struct loop_hnode *node = list->first;
@@ -163,6 +176,7 @@ static inline struct loop_hnode *loop_hlist_oldest(const struct loop_hlist *list
     return node;
 }
 
+/* Returns the node added after `node`, or NULL. */
 static inline struct loop_hnode *loop_hlist_newer(const struct loop_hlist *list, const struct loop_hnode *node)
 {
     return node->at == &list->first ? NULL : (struct loop_hnode *)(void *)node->at;

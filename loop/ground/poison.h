@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Poison: memory that the library keeps and that nobody may touch is marked for AddressSanitizer, which then reports a
- * use of it as it does for memory from malloc. Nothing in other builds.
+ * Poison: marks memory that the library keeps and that no code may use, for AddressSanitizer. It then reports a use as
+ * it does for freed memory of malloc. Does nothing in other builds.
  */
 #ifndef LOOP_GROUND_POISON_H
 #define LOOP_GROUND_POISON_H
@@ -23,7 +23,7 @@
 #define LOOP_UNPOISON(memory, size_bytes) ((void)(memory), (void)(size_bytes))
 #endif
 
-/* A function that may look at memory that is poisoned: to say what was there. */
+/* Marks a function that may read poisoned memory, to report what was there. */
 #ifdef LOOP_HAS_POISON
 #define LOOP_LOOKS_AT_FREED __attribute__((no_sanitize_address))
 #else

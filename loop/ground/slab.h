@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * A slab: objects of one size in pages that never move, so that the kernel may keep pointers into them. Every object
- * begins with its id: its index, and a generation that changes when the object is given back. An id that is kept too
- * long therefore names nothing, also when the slot is in use again.
+ * A slab: objects of one size in pages that never move, so the kernel may keep pointers to them. Every object begins
+ * with its id: an index, and a generation that changes when the object is freed. So an id that is kept too long names
+ * no object, even when the slot is in use again.
  *
- * A pointer that is kept too long is not so safe. What follows struct loop_slot stays as it was until the slot is in
- * use again: what is asked of the object meanwhile can be answered, and a debug build can say what it was. Debug builds
- * take the slot given back last again last. Sanitizer builds poison all of a free slot but its id.
+ * A pointer that is kept too long is less safe. The bytes after struct loop_slot stay as they were until the slot is in
+ * use again: functions can still check the object, and a debug build can report what it was. Debug builds reuse the
+ * slot freed last as the last. Sanitizer builds poison all of a free slot but its id.
  */
 #ifndef LOOP_GROUND_SLAB_H
 #define LOOP_GROUND_SLAB_H
@@ -19,55 +19,59 @@
 #include <string.h>
 
 /* An id: generation << LOOP_SLAB_INDEX_BITS | index, with the slab's mark above it. The top three bits are always 0,
- * for those who put a tag there. At a million reuses of one slot each second the generation comes round after 9
+ * for callers that store a tag there. At a million reuses of one slot per second a generation comes again after 9
  * hours. */
 #define LOOP_SLAB_INDEX_BITS 24
 #define LOOP_SLAB_ID_BITS 61
 #define LOOP_SLAB_MARK_BITS 2
 #define LOOP_SLAB_MARK_SHIFT (LOOP_SLAB_ID_BITS - LOOP_SLAB_MARK_BITS)
-#define LOOP_SLAB_FREE (UINT64_C(1) << 63) /* in the id of a slot not in use: no id that was ever given out has it */
+#define LOOP_SLAB_FREE (UINT64_C(1) << 63) /* set in the id of a free slot; no id that a caller gets has it */
 #define LOOP_SLAB_GENERATION (UINT64_C(1) << LOOP_SLAB_INDEX_BITS)
 #define LOOP_SLAB_GENERATIONS ((UINT64_C(1) << LOOP_SLAB_MARK_SHIFT) - LOOP_SLAB_GENERATION)
 #define LOOP_SLAB_PER_PAGE 64u
 #define LOOP_SLAB_MAX (1u << LOOP_SLAB_INDEX_BITS)
 
-/* What stands at the start of an object. */
+/* The start of every object. */
 struct loop_slot {
-    uint64_t id;                 /* with the top bit set while it is not in use */
-    struct loop_slot *next_free; /* only while it is not in use */
+    uint64_t id;                 /* has LOOP_SLAB_FREE while it is free */
+    struct loop_slot *next_free; /* only while it is free */
 };
 
+/* A slab. */
 struct loop_slab {
     size_t object_size;
-    uint64_t mark; /* in every id, in its place: where several slabs have one kind of ids it says whose it is */
+    uint64_t mark; /* in every id, at its place: identifies the slab where several share one kind of ids */
     char **pages;
     uint32_t n_pages, pages_capacity;
-    struct loop_slot *free; /* the slot to be taken next, or NULL */
+    struct loop_slot *free; /* the slot that is taken next, or NULL */
 #if NORIA_DEBUG
     struct loop_slot *last_free;
 #endif
     uint32_t in_use;
 };
 
+/* Initializes an empty slab. `mark` is in every id. */
 void loop_slab_init(struct loop_slab *slab, size_t object_size, unsigned mark);
+/* Frees the slab's memory. */
 void loop_slab_finish(struct loop_slab *slab);
 
-/* Memory for more. 0 or -ENOMEM. */
+/* Allocates memory for more objects. Returns 0 or -ENOMEM. */
 int loop_slab_grow(struct loop_slab *slab);
 
-/* All of a free slot but the id, which loop_slab_find reads, belongs to the next owner. */
+/* Poisons a free slot, except its id, which loop_slab_find reads. */
 static inline void loop_slab_poison(const struct loop_slab *slab, struct loop_slot *slot)
 {
     LOOP_POISON((char *)slot + sizeof slot->id, slab->object_size - sizeof slot->id);
 }
 
+/* Makes a poisoned slot usable again. */
 static inline void loop_slab_unpoison(const struct loop_slab *slab, struct loop_slot *slot)
 {
     LOOP_UNPOISON((char *)slot + sizeof slot->id, slab->object_size - sizeof slot->id);
 }
 
 #if NORIA_DEBUG
-/* Puts a slot at the end of the free list: it is taken last, so that pointers kept too long are found. */
+/* Adds a slot at the end of the free list: it is taken last, so that pointers kept too long are detected. */
 static inline void loop_slab_push_free(struct loop_slab *slab, struct loop_slot *slot)
 {
     slot->next_free = NULL;
@@ -82,7 +86,7 @@ static inline void loop_slab_push_free(struct loop_slab *slab, struct loop_slot 
     loop_slab_poison(slab, slot);
 }
 #else
-/* Puts a slot at the head of the free list: it is taken first, because it is the one in the cache. */
+/* Adds a slot at the head of the free list: it is taken first, because it is in the cache. */
 static inline void loop_slab_push_free(struct loop_slab *slab, struct loop_slot *slot)
 {
     slot->next_free = slab->free;
@@ -91,7 +95,7 @@ static inline void loop_slab_push_free(struct loop_slab *slab, struct loop_slot 
 }
 #endif
 
-/* An object, but for its id as its last owner left it; NULL when there is no memory. */
+/* Takes an object. Its bytes, except its id, are those of its last owner. Returns NULL when there is no memory. */
 static inline void *loop_slab_take(struct loop_slab *slab)
 {
     if (!slab->free && loop_slab_grow(slab)) {
@@ -106,7 +110,7 @@ static inline void *loop_slab_take(struct loop_slab *slab)
     return slot;
 }
 
-/* The same, zeroed but for its id. */
+/* Takes an object whose bytes, except its id, are zero. Returns NULL when there is no memory. */
 static inline void *loop_slab_get(struct loop_slab *slab)
 {
     struct loop_slot *slot = loop_slab_take(slab);
@@ -116,7 +120,7 @@ static inline void *loop_slab_get(struct loop_slab *slab)
     return slot;
 }
 
-/* Its id is of the next generation from now on; that is never 0, because no handle is. */
+/* Frees an object. Its id gets the next generation, which is never 0, because no handle is 0. */
 static inline void loop_slab_put(struct loop_slab *slab, void *object)
 {
     struct loop_slot *slot = object;
@@ -127,37 +131,39 @@ static inline void loop_slab_put(struct loop_slab *slab, void *object)
     slab->in_use--;
 }
 
-/* The mark in an id. */
+/* Returns the mark in an id. */
 static inline unsigned loop_slab_mark_of(uint64_t id)
 {
     return (unsigned)(id >> LOOP_SLAB_MARK_SHIFT) & ((1u << LOOP_SLAB_MARK_BITS) - 1);
 }
 
-/* The slot and the generation in an id, for people to read. A freed slot has the next generation already. */
+/* Returns the number of the slot in an id, for messages. */
 static inline unsigned loop_slab_slot_of(uint64_t id)
 {
     return (unsigned)(id & (LOOP_SLAB_MAX - 1));
 }
 
+/* Returns the generation in an id, for messages. A freed slot has the next generation already, which is corrected
+ * here. */
 static inline unsigned long long loop_slab_generation_of(uint64_t id)
 {
     return (unsigned long long)((id & ~LOOP_SLAB_FREE) >> LOOP_SLAB_INDEX_BITS) - (id & LOOP_SLAB_FREE ? 1 : 0);
 }
 
-/* The number of slots for which there is memory. */
+/* Returns for how many objects memory has been allocated. */
 static inline uint32_t loop_slab_capacity(const struct loop_slab *slab)
 {
     return slab->n_pages * LOOP_SLAB_PER_PAGE;
 }
 
-/* The slot with that index. There is one. */
+/* Returns the slot with that index, which exists. */
 static inline struct loop_slot *loop_slab_at(const struct loop_slab *slab, uint32_t index)
 {
     char *page = slab->pages[index / LOOP_SLAB_PER_PAGE];
     return (struct loop_slot *)(void *)(page + (size_t)(index % LOOP_SLAB_PER_PAGE) * slab->object_size);
 }
 
-/* The object with that id, or NULL when it was given back, or never was. */
+/* Returns the object with that id, or NULL when it was freed or never existed. */
 static inline void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
 {
     uint32_t index = (uint32_t)(id & (LOOP_SLAB_MAX - 1));

@@ -7,10 +7,10 @@
 
 #include <assert.h>
 
-/* How many nodes of the first slot are looked at when its earliest has been removed. */
+/* The most nodes of the first slot that are searched when its earliest was removed. */
 #define LOOK_AT 16
 
-/* How many nodes from each end of a slot are brought into the cache before it is spread. */
+/* The most nodes from each end of a slot that are brought into the cache before it is spread. */
 #define WARM 1024
 
 void loop_wheel_init(struct loop_wheel *wheel, int64_t now_ns)
@@ -34,7 +34,7 @@ static int64_t at_of(const struct loop_wheel_node *node)
 
 /* ---- slots ---- */
 
-/* The level of the highest digit in which `at_ns` differs from the wheel's time. */
+/* Returns the level of the highest digit in which `at_ns` differs from the wheel's time. */
 static unsigned level_of(const struct loop_wheel *wheel, int64_t at_ns)
 {
     uint64_t differs = (uint64_t)(at_ns ^ wheel->now_ns);
@@ -73,7 +73,7 @@ static void slot_is_empty(struct loop_wheel *wheel, unsigned level, unsigned ind
     }
 }
 
-/* To where it belongs at the wheel's time, which is not after it. `level` is that of its point. */
+/* Puts a node where it belongs at the wheel's time, which is not after it. `level` is that of its point in time. */
 static void place(struct loop_wheel *wheel, struct loop_wheel_node *node, unsigned level)
 {
     if (at_of(node) == wheel->now_ns) {
@@ -85,7 +85,7 @@ static void place(struct loop_wheel *wheel, struct loop_wheel_node *node, unsign
 
 /* ---- adding and removing ---- */
 
-/* What belongs to a slot that is being spread goes to its end, so that it stays behind those which came before. */
+/* A node of a slot that is being spread is added at the end, so that it stays behind the nodes added before. */
 void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int64_t at_ns, enum loop_wheel_owner owner)
 {
     at_ns = at_ns > wheel->now_ns ? at_ns : wheel->now_ns;
@@ -100,7 +100,7 @@ void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int6
     }
 }
 
-/* The only node of a list has the list's head on both sides; the head tells whether that was a slot. */
+/* The only node of a list has the list's head on both sides, and the head tells whether that is a slot. */
 void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node)
 {
     struct loop_list *head = node->link.prev;
@@ -117,7 +117,7 @@ void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node)
 
 /* ---- what is first ---- */
 
-/* The slot that comes first. There is one. */
+/* Returns the first slot that is not empty, which exists. */
 static struct loop_wheel_slot *first_slot(struct loop_wheel *wheel, unsigned *level, unsigned *index)
 {
     *level = (unsigned)__builtin_ctz(wheel->levels);
@@ -125,7 +125,7 @@ static struct loop_wheel_slot *first_slot(struct loop_wheel *wheel, unsigned *le
     return &wheel->slots[*level][*index];
 }
 
-/* Finds the earliest of a slot anew, if there are few. */
+/* Searches a slot for its earliest node, if it has few. */
 static int64_t look_for_earliest(struct loop_wheel_slot *slot)
 {
     int64_t earliest = INT64_MAX;
@@ -160,7 +160,7 @@ int64_t loop_wheel_next(struct loop_wheel *wheel)
 
 /* ---- what is due ---- */
 
-/* Goes on spreading a slot; true when that is done. */
+/* Continues to spread a slot. Returns true when it is done. */
 static bool spread(struct loop_wheel *wheel, unsigned *moves)
 {
     while (!loop_list_is_empty(&wheel->spreading)) {
@@ -175,8 +175,8 @@ static bool spread(struct loop_wheel *wheel, unsigned *moves)
     return true;
 }
 
-/* Brings the nodes of a slot that is about to be spread into the cache. They are scattered over memory, and only a node
- * tells where its neighbours are: walking from both ends has two of them on the way at a time. */
+/* Brings the nodes of a slot that will be spread into the cache. They are scattered in memory, and only a node tells
+ * where its neighbours are: walking from both ends loads two at a time. */
 static void warm(const struct loop_list *nodes)
 {
     const struct loop_list *front = nodes->next, *back = nodes->prev;
@@ -184,11 +184,11 @@ static void warm(const struct loop_list *nodes)
         front = front->next;
         back = back->prev;
     }
-    __asm__ volatile("" : : "r"(front), "r"(back)); /* walking is all that is wanted */
+    __asm__ volatile("" : : "r"(front), "r"(back)); /* only the walk is needed */
 }
 
-/* Opens the first slot if something in it may be due: the wheel's time becomes that of its earliest. Where all are
- * equal, as in all slots of the lowest level, they are due as they are. */
+/* Opens the first slot if a node in it may be due: the wheel's time becomes that of its earliest node. Where all nodes
+ * are equal, as in every slot of the lowest level, they become due without a move. */
 static bool open_first(struct loop_wheel *wheel, int64_t now_ns)
 {
     unsigned level, index;
@@ -208,8 +208,8 @@ static bool open_first(struct loop_wheel *wheel, int64_t now_ns)
     return true;
 }
 
-/* Nothing is due. The wheel's time may go on as long as it doesn't enter the first slot: what is added then stands no
- * higher than it must. */
+/* Advances the wheel's time when nothing is due, but not into the first slot: nodes added then are placed no higher
+ * than they must. */
 static void keep_up(struct loop_wheel *wheel, int64_t now_ns)
 {
     unsigned level = LOOP_WHEEL_LEVELS, index = 0, level_now = level_of(wheel, now_ns);
