@@ -31,7 +31,7 @@
 
 static _Thread_local struct loop *running;
 
-/* In the child, in the thread that forked. */
+/* Runs in the child, on the thread that forked. */
 static void after_fork(void)
 {
     struct loop *loop = running;
@@ -43,7 +43,7 @@ static void after_fork(void)
     }
 }
 
-/* Without memory for the handler a loop that goes on in a child crashes, as it would without this. */
+/* Registers the handler. Without memory for it a loop that continues in a child crashes. */
 static void add_handler(void)
 {
     (void)loop_kernel_pthread_atfork(NULL, NULL, after_fork);
@@ -60,8 +60,8 @@ struct loop *loop_child_concerns(struct loop *loop)
 
 /* ---- signals that arrive while the program's mask is in force ---- */
 
-/* Dispositions belong to the process, and several loops may make children at a time: the first changes one, the last
- * puts it back. */
+/* Dispositions belong to the process, and several loops may create children at a time: the first changes a disposition,
+ * the last restores it. */
 static struct {
     pthread_mutex_t mutex;
     unsigned users[_NSIG];
@@ -70,7 +70,7 @@ static struct {
     _Atomic pid_t process;
 } caught = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* In a child that has not called exec the signal does what it did before. */
+/* Catches and counts a signal. In a child that has not called exec it does what the signal did before. */
 static void catch_signal(int number)
 {
     int error = errno;
@@ -83,7 +83,7 @@ static void catch_signal(int number)
     errno = error;
 }
 
-/* An ignored signal stays ignored, so that a child inherits that too. */
+/* Catches a signal, unless it is ignored: a child inherits that it is ignored. */
 static void start_catching(int number)
 {
     struct sigaction action = {.sa_handler = catch_signal, .sa_flags = SA_RESTART}, before;
@@ -105,7 +105,7 @@ static void stop_catching(int number)
     }
     for (unsigned n = atomic_exchange(&caught.arrived[number], 0); n > 0; n--) {
         (void)loop_kernel_pthread_kill(loop_kernel_pthread_self(),
-                                       number); /* blocked here by now: it waits for the signalfd */
+                                       number); /* blocked on this thread by now: it waits for the signalfd */
     }
 }
 
@@ -120,7 +120,7 @@ static void for_each_signal(const sigset_t *set, void (*fn)(int number))
     loop_kernel_pthread_mutex_unlock(&caught.mutex);
 }
 
-/* Adds to `set` the signals that the loop waits for; those that the program blocks itself only with `all`. */
+/* Adds the signals that the loop waits for to `set`; with `all` also those that the program blocks itself. */
 static void add_watched(const struct loop *loop, sigset_t *set, bool all)
 {
     for (int number = 1; number < _NSIG; number++) {
@@ -138,7 +138,7 @@ static int misuse(const struct loop *loop, const char *function, const char *wha
     return -EINVAL;
 }
 
-/* The function that called loop_child_begin has returned. */
+/* Checks, after the function that called loop_child_begin has returned, that loop_child_end was called. */
 static void look_for_end(struct loop_after *after)
 {
     struct loop *loop = LOOP_CONTAINER(after, struct loop, after_child);
@@ -147,10 +147,10 @@ static void look_for_end(struct loop_after *after)
                     "call loop_child_end after what makes the child");
         loop_child_finish(loop);
     }
-    loop_scope_drop_hold(loop->own_scope, false); /* loop_after_continuation has made it */
+    loop_scope_drop_hold(loop->own_scope, false); /* made by loop_after_continuation */
 }
 
-/* At the end of the loop there is loop_child_finish. */
+/* Checks for loop_child_end after the running continuation. While the loop ends, loop_child_finish does that. */
 static void expect_end(struct loop *loop)
 {
     if (loop_scope_takes_work(loop->own_scope)) {
@@ -192,7 +192,7 @@ int loop_child_end(struct loop *loop)
 void loop_child_finish(struct loop *loop)
 {
     if (loop->is_making_child && !loop->is_forked) {
-        add_watched(loop, &loop->loop_mask, true); /* the program may have asked for more meanwhile */
+        add_watched(loop, &loop->loop_mask, true); /* the program may have waited for more signals meanwhile */
         loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->loop_mask, NULL);
         for_each_signal(&loop->caught, stop_catching);
     }

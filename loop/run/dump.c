@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_dump: what a loop consists of at this moment, for those who wonder why it doesn't end.
+ * loop_dump: prints what a loop has at this moment, for example to find out why it does not end.
  */
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
@@ -22,7 +22,7 @@
 
 #define DEEPEST_INDENT 40
 
-/* A line that is put together in pieces. What doesn't fit is cut. */
+/* A line that is built in pieces. Text that does not fit is cut. */
 struct line {
     char text[400];
     size_t len;
@@ -46,7 +46,7 @@ static void indent(struct line *line, unsigned depth)
     add(line, "%*s", width, "");
 }
 
-/* Slot and generation, as both are seen in a debugger. */
+/* Adds slot and generation of an id, as a debugger shows them. */
 static void add_id(struct line *line, const char *what, uint64_t id)
 {
     add(line, "%s %u.%llu", what, (unsigned)(id & (LOOP_SLAB_MAX - 1)),

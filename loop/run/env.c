@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a program is given of the world outside: the standard streams, clocks, random bytes, and the tokens for
- * directories and for debugging.
+ * The environment of a program: the standard streams, the clock, random bytes, and the handles for directories and for
+ * debugging.
  *
- * A standard stream that was closed when the loop began is there all the same: `in` is at its end from the start, and
- * writes to `out` and `err` end with -EBADF. Its number is occupied while the loop runs, by a descriptor that can be
- * neither read nor written (O_PATH: both give EBADF, as before), so that no socket becomes 0, 1 or 2, and gets what
- * somebody meant for standard error.
+ * A standard stream that was closed when the loop started is present too: `in` is at its end, and writes to `out` and
+ * `err` end with -EBADF. While the loop runs, its number is occupied by a descriptor that can be neither read nor
+ * written (O_PATH: both return EBADF, as before). So no socket gets the number 0, 1 or 2, and with it data meant for
+ * standard error.
  */
 #include <fs/fs.h>
 #include <loop/core/check.h>

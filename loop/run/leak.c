@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Leaks: chunks, references to the inbox, working memory and pins that a program has not given back when its loop ends.
+ * Warnings about chunks, references to the inbox, working memory and pins that a program has not given back when its
+ * loop ends.
  */
 #include <loop/core/fd.h>
 #include <loop/core/log.h>
@@ -24,14 +25,14 @@ uint32_t loop_leaked_pins(const struct loop *loop)
 }
 
 #if NORIA_DEBUG
-#define MOST_PLACES 8 /* that are named for themselves */
+#define MOST_PLACES 8 /* places that are logged one by one */
 
 static const char *plural(uint32_t count)
 {
     return count == 1 ? "" : "s";
 }
 
-/* The owned chunks from `first` on that were taken where it was; what has been counted is forgotten. */
+/* Counts the owned chunks from `first` on that were taken at the same place, and marks them as counted. */
 static uint32_t count_alike(struct loop_region *region, uint32_t first)
 {
     const void *caller = region->chunks[first].taken.caller;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What parts built on the loop keep in it. They are few: a list is searched.
+ * What parts built on the loop store in it: a list, which is searched, because they are few.
  */
 #include <loop/core/check.h>
 #include <loop/core/loop.h>

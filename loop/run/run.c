@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A loop from beginning to end: its parts are made in the order of the floors, main is run, turns follow until main's
- * scope has ended, and everything is unmade in the other direction.
+ * Runs a loop: creates its parts, the lower rooms first, calls main, runs turns until main's scope has ended, and
+ * destroys the parts in the reverse order.
  */
 #include <loop/backend/epoll/epoll.h>
 #include <loop/backend/uring/uring.h>
@@ -207,7 +207,7 @@ static void on_main_end(void *arg, int64_t error)
     if (loop->main_result == 0 && is_error) {
         loop->main_result = (int)error;
     }
-    loop_inbox_close(loop->inbox); /* the last posts run while what they may name is still there */
+    loop_inbox_close(loop->inbox); /* the last posts run while the objects they use still exist */
     loop->main_has_ended = true;
     loop_scope_cancel(loop->own_scope);
     loop_scope_drop_hold(loop->own_scope, false);
@@ -304,7 +304,7 @@ static int prepare(struct loop *loop)
     if (!loop->inbox) {
         return -errno;
     }
-    /* One page of the slab holds both: either there is memory for both scopes or for none. */
+    /* One page of the slab has room for both: either both scopes have memory or none. */
     loop->own_scope = loop_scope_open_root(loop, on_own_end, loop);
     loop->main_scope = loop->own_scope ? loop_scope_open_root(loop, on_main_end, loop) : NULL;
     return loop->main_scope ? 0 : -ENOMEM;
@@ -347,8 +347,8 @@ static void run_turns(struct loop *loop)
     }
 }
 
-/* What main's world is made of, main, and the turns until it has all ended. Where the world can't be made, main never
- * runs and what there is of it ends the same way. */
+/* Creates the environment, calls main, and runs turns until everything has ended. If the environment cannot be created,
+ * main is not called, and what there is of it ends the same way. */
 static void live(struct loop *loop, loop_main_fn *main, void *arg)
 {
     int error = furnish_scopes(loop);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a program writes through the loop: lines for its log, and traces.
+ * Lines that a program writes through the loop: to its log, and traces.
  */
 #include <loop/core/check.h>
 #include <loop/core/log.h>
@@ -25,7 +25,7 @@ void loop_log(struct loop *loop, enum loop_log_level level, const char *format, 
 
 /* ---- traces ---- */
 
-/* A line that doesn't fit into the buffer on the stack. Without memory it is cut. */
+/* Writes a line that does not fit into the buffer on the stack. Without memory it is lost. */
 __attribute__((format(printf, 2, 0))) static void trace_long(size_t size, const char *format, va_list values)
 {
     char *line = loop_kernel_malloc(size);
