@@ -16,8 +16,6 @@
 
 /* ---- cancelling ---- */
 
-/* ---- cancelling ---- */
-
 static void cancel_jobs(struct loop_scope *scope)
 {
     struct loop_hnode *next;

@@ -67,8 +67,7 @@ struct loop_op_row {
     bool gets_buffers;  /* receives into provided buffers */
 };
 
-/* The properties, by enum loop_op. */
-
+/* The properties of the operations, by enum loop_op. */
 extern const struct loop_op_row loop_op_table[LOOP_OP_COUNT];
 
 /* ---- arguments ---- */
@@ -108,6 +107,7 @@ struct loop_message_args {
     size_t max_numbers;           /* recv_msg: room in message->numbers */
 };
 
+/* A poll. */
 struct loop_poll_args {
     uint32_t events; /* POLL… */
 };
@@ -129,6 +129,7 @@ struct loop_connect_args {
     bool is_begun; /* connect(2) has returned EINPROGRESS */
 };
 
+/* An accept, of one connection or multishot. */
 struct loop_accept_args {
     struct sockaddr *address; /* or NULL */
     socklen_t *address_len;

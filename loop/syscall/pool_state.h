@@ -17,6 +17,7 @@
 
 #define LOOP_POOL_MOST_OVERDUE 64u /* the most overdue threads that are replaced by others */
 
+/* A thread of the pool. */
 struct loop_pool_thread {
     struct loop_pool *pool;
     pthread_t thread;
@@ -30,6 +31,7 @@ struct loop_pool_thread {
     bool is_overdue, is_long;
 };
 
+/* The pool of a loop. */
 struct loop_pool {
     struct loop_inbox *inbox; /* to wake the loop */
     /* of the loop's thread alone */

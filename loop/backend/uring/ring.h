@@ -49,6 +49,7 @@ struct loop_uring_shortage {
     bool is_told;     /* the log has a warning about it */
 };
 
+/* The state of the backend. */
 struct loop_uring {
     /* The queues as the kernel shares them. */
     struct io_uring_sqe *entries;
