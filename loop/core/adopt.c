@@ -52,8 +52,7 @@ static int socket_option(int number, int option)
     return loop_kernel_getsockopt(number, SOL_SOCKET, option, &value, &len) ? -1 : value;
 }
 
-/* Classifies a stream socket. For protocols other than TCP and Unix, a short read does not show that the socket is
- * empty. */
+/* Classifies a stream socket. Only for TCP and Unix sockets does a short read show that the socket is empty. */
 static void classify_byte_stream(struct loop_fd *fd)
 {
     int protocol = socket_option(fd->number, SO_PROTOCOL);

@@ -59,8 +59,7 @@ static void leave_lists(struct loop *loop, struct loop_job *job)
     loop_hlist_remove(&job->in_scope);
 }
 
-/* Frees the extra memory of an operation and returns its second descriptor. Other kinds use the same place in other
- * ways. */
+/* Frees the extra memory of an operation and returns its second descriptor. Other kinds use that place otherwise. */
 static struct loop_fd *leave_args(struct loop_job *job)
 {
     const struct loop_job_kind *kind = job->kind;

@@ -56,8 +56,7 @@ struct loop_late {
 struct loop_thread_kind {
     /* Returns the function that a thread calls for the job. */
     struct loop_thread_call (*call)(struct loop_job *job);
-    /* Returns, after a call that returned `result`, whether the job goes to the end of the line for another call. NULL:
-     * no. */
+    /* Returns, after a call that returned `result`, whether the job goes back to the end of the line. NULL: no. */
     bool (*goes_on)(const struct loop_job *job, int64_t result);
     /* Returns whether the call may take long. Such jobs leave half of the threads to the others. NULL: no. */
     bool (*takes_long)(const struct loop_job *job);
@@ -109,8 +108,7 @@ struct loop_job_kind {
     int64_t (*rest)(struct loop_job *job, int64_t result);
     /* How a thread of the pool runs it. NULL: by the operation's system call. */
     const struct loop_thread_kind *thread;
-    /* The job uses u.args although it is no operation: its second descriptor and extra memory are released at the
-     * end. */
+    /* The job uses u.args although it is no operation: its second descriptor and extra memory are released too. */
     bool uses_args;
     /* Its reads or writes of an O_DIRECT file may have any address, offset and length. */
     bool takes_unaligned;

@@ -32,8 +32,7 @@ void loop_log_line(const char *format, ...) __attribute__((format(printf, 1, 2))
  * there is room: a writable pipe has room for that much (pipe(7)). Bytes without room within `patience_ms` are lost. */
 void loop_log_write(const char *bytes, size_t len, int patience_ms);
 
-/* Ends a text of `len` bytes with a newline, in a buffer of `size` bytes that may have cut it. Returns the new
- * length. */
+/* Ends a text of `len` bytes with a newline, in a buffer of `size` bytes that may have cut it. Returns its length. */
 size_t loop_log_end_line(char *line, size_t size, int len);
 
 /* Writes one line to the log function in `options`, with the values in a va_list. */

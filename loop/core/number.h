@@ -11,8 +11,7 @@
  * number that is not open. */
 uint64_t loop_number_identity(int number);
 
-/* Adds an object to the table. Borrowed objects with the same number and another file lose it. Returns false without
- * memory. */
+/* Adds an object. Borrowed objects with the same number and another file lose it. Returns false without memory. */
 bool loop_number_enter(struct loop *loop, struct loop_fd *fd);
 
 /* Removes an object from the table. */

@@ -21,8 +21,7 @@ struct loop_chunk {
 #endif
 };
 
-/* Who has a chunk: the free list, the program or a job, or the continuation of a stream for the duration of its
- * call. */
+/* Who has a chunk: the free list, the program or a job, or, during its call, the continuation of a stream. */
 enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT };
 
 /* The kernel registers at most 1 GiB as one buffer, io_uring_register(2). */

@@ -50,8 +50,7 @@ struct loop_scope {
 #endif
 };
 
-/* An object of a scope that is dropped after its on_end, in scope->kept. When `drop` is called it is no longer in that
- * list. */
+/* An object of a scope that is dropped after its on_end, in scope->kept. It is out of that list when `drop` runs. */
 struct loop_kept {
     struct loop_hnode link;
     void (*drop)(struct loop_kept *kept);
@@ -100,8 +99,7 @@ void loop_scopes_finish(struct loop *loop);
 /* Continues the end of the scope after one of its descriptors was closed. */
 void loop_scope_fd_closed(struct loop_scope *scope);
 
-/* Keeps the object of a scope, as loop_fd_pin does for descriptors. The scope ends as without a pin, and then takes no
- * work. */
+/* Keeps the object of a scope, as loop_fd_pin does for descriptors. The scope still ends, and then takes no work. */
 static inline void loop_scope_pin(struct loop_scope *scope)
 {
     assert(scope->state != LOOP_SCOPE_GONE || scope->pins > 0);

@@ -133,8 +133,7 @@ void loop_unread_drop(struct loop_fd *fd, size_t n)
     }
 }
 
-/* Copies bytes from `block` and the blocks behind it into the vectors, as many as they and one read allow. Returns how
- * many. */
+/* Copies bytes from `block` and those behind it into the vectors, as many as one read allows. Returns how many. */
 static size_t copy_out(const struct loop_block *block, bool is_byte_stream, const struct iovec *iov, int n_iov)
 {
     size_t total = 0, at = block->at;

@@ -143,8 +143,7 @@ static inline unsigned loop_slab_slot_of(uint64_t id)
     return (unsigned)(id & (LOOP_SLAB_MAX - 1));
 }
 
-/* Returns the generation in an id, for messages. A freed slot has the next generation already, which is corrected
- * here. */
+/* Returns the generation in an id, for messages. Corrects that of a freed slot, which is the next one already. */
 static inline unsigned long long loop_slab_generation_of(uint64_t id)
 {
     return (unsigned long long)((id & ~LOOP_SLAB_FREE) >> LOOP_SLAB_INDEX_BITS) - (id & LOOP_SLAB_FREE ? 1 : 0);

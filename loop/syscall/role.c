@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a socket is for: a listener has connections, other sockets have bytes. An operation of the other sort would wait
- * for ever, or fail at different times on different backends. So this is checked before a job waits. The descriptor
- * keeps the answer, so that the kernel is asked once.
+ * The role of a socket: connections arrive at a listener, bytes at other sockets. An operation of the other kind would
+ * wait for ever, or fail at different times on different backends. So this is checked before a job waits. The
+ * descriptor stores the answer, so that the kernel is asked once.
  */
 #include <loop/core/fd.h>
 #include <loop/kernel/socket.h>
