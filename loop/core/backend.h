@@ -14,6 +14,7 @@ struct loop_job;
 
 struct loop_buffers;
 
+/* The functions of a backend. All are called on the loop's thread, `forked` in the child. */
 struct loop_backend_ops {
     const char *name;
     /* Sets the backend up. Returns 0, or -errno with one line in loop->backend_detail: the likely cause and the

@@ -13,6 +13,7 @@ uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox);
 /* Returns the number of references, with the loop's own. */
 uint32_t loop_inbox_references(const struct loop_inbox *inbox);
 
+/* Creates an inbox with the loop's reference. Returns NULL with errno when there is no memory or no descriptor. */
 struct loop_inbox *loop_inbox_create(unsigned capacity);
 
 /* Closes the inbox, so that later posts are refused, and runs the posts in it with -ECANCELED. At the loop's end. */
@@ -28,8 +29,10 @@ void loop_inbox_wake(struct loop_inbox *inbox);
 /* Notes that the loop is about to sleep. Returns false when a post has arrived, and it must not. */
 bool loop_inbox_sleep(struct loop_inbox *inbox);
 
+/* Notes that the loop is awake. */
 void loop_inbox_awake(struct loop_inbox *inbox);
 
+/* Returns whether no post is pending. */
 bool loop_inbox_is_empty(const struct loop_inbox *inbox);
 
 /* Takes the oldest post. Returns false when there is none. */

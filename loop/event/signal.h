@@ -9,6 +9,7 @@
 
 struct loop;
 
+/* Initializes the state: no signal is watched. */
 void loop_signals_init(struct loop *loop);
 
 /* Consumes a pending SIGPIPE of the loop's own writes, which would end the process when it is unblocked. Keeps one that
