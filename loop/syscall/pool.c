@@ -95,10 +95,10 @@ static void begin(struct loop_pool_thread *thread, struct loop_job *job)
     pool->n_running_long += thread->is_long;
 }
 
-/* Waits for the next job and takes it out of the line. Returns NULL when the pool ends. A thread that has finished a
+/* Waits for the next job and begins it. Returns false when the pool ends. A thread that has finished a
  * job looks for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the
  * mutex. */
-static struct loop_job *take_next(struct loop_pool_thread *thread)
+static bool take_next(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
     struct loop_job *job;
@@ -111,7 +111,7 @@ static struct loop_job *take_next(struct loop_pool_thread *thread)
         loop_pool_pull(pool, job);
         begin(thread, job);
     }
-    return job;
+    return job != NULL;
 }
 
 /* Puts a job that goes on back at the end of the line, so that it delays others by one call only. Returns false for
@@ -173,11 +173,10 @@ static void *run_thread(void *arg)
 {
     struct loop_pool_thread *thread = arg;
     struct loop_pool *pool = thread->pool;
-    struct loop_job *job;
     this_thread = thread;
     loop_kernel_pthread_setname_np(loop_kernel_pthread_self(), "noria-pool");
     loop_kernel_pthread_mutex_lock(&pool->mutex);
-    while ((job = take_next(thread))) {
+    while (take_next(thread)) {
         loop_kernel_pthread_mutex_unlock(&pool->mutex);
         int64_t result = run_call(thread);
         loop_kernel_pthread_mutex_lock(&pool->mutex);
