@@ -268,18 +268,23 @@ static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kep
     return result;
 }
 
+/* Whether a try of the splice may wait for a disk. Unread bytes of a file are in memory. */
+static bool may_block(const struct loop_job *job, bool gets_kept)
+{
+    return job->u.args.second->write_by == LOOP_IO_BLOCKING || (!gets_kept && !loop_fd_is_stream(job->fd));
+}
+
 /* Tries a splice. Polls both ends first: a fifo that never had a writer looks like one at its end to splice(2), which
  * also does not report which end is not ready. */
 static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
 {
     enum loop_splice_side side = find_blocked(job);
-    bool has_file = !loop_fd_is_stream(job->fd) || job->u.args.second->write_by == LOOP_IO_BLOCKING;
     bool gets_kept = side == LOOP_SPLICE_NOWHERE && loop_unread_is_for(job->fd, job->u.args.splice.from_offset);
     int64_t error = gets_kept ? loop_unread_take_error(job->fd) : 0;
     if (error) {
         return done_with(job, error);
     }
-    if (side == LOOP_SPLICE_NOWHERE && has_file) {
+    if (side == LOOP_SPLICE_NOWHERE && may_block(job, gets_kept)) {
         return splice_by_thread(loop, job);
     }
     if (side == LOOP_SPLICE_NOWHERE) {

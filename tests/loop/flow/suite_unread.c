@@ -415,6 +415,42 @@ LOOP_TEST(splice_moves_unread_bytes)
     END;
 }
 
+/* Both splices find the pipe ready when they start, and the first fills it. */
+LOOP_TEST(a_splice_of_unread_bytes_of_a_file_waits_for_room_without_a_thread)
+{
+    enum { PAGE = 4096 };
+    static struct loop_fd *from[2], *in;
+    static struct once splices[2];
+    static struct loop_stats stats;
+    static char bytes[PAGE], piped[PAGE];
+    static int pipe_ends[2], i;
+
+    BEGIN;
+    make_pipe(pipe_ends);
+    CHECK_IS(fcntl(pipe_ends[1], F_SETPIPE_SZ, PAGE), PAGE);
+    in = adopt(env->scope, pipe_ends[1]);
+    for (i = 0; i < 2; i++) {
+        fill_pattern(bytes, sizeof bytes, (unsigned)i);
+        from[i] = adopt(env->scope, make_file("", 0));
+        CHECK_IS(loop_fd_unread(from[i], bytes, sizeof bytes), 0);
+        START(loop_op_splice(NULL, from[i], LOOP_CURRENT, in, LOOP_CURRENT, PAGE, ONCE(&splices[i])));
+    }
+    WAIT_UNTIL(splices[0].count);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK(splices[1].count == 0 || is_hard("short"));
+    loop_get_stats(env->loop, &stats);
+    CHECK_IS(stats.pool_threads_now, 0);
+    for (i = 0; i < 2; i++) {
+        WAIT_UNTIL(splices[i].count);
+        CHECK_MOVED(splices[i].result, PAGE);
+        CHECK_IS(loop_fd_unread_length(from[i]), (size_t)(PAGE - splices[i].result));
+        CHECK_IS(read(pipe_ends[0], piped, (size_t)splices[i].result), splices[i].result);
+        CHECK(is_pattern(piped, (size_t)splices[i].result, (unsigned)i));
+    }
+    close(pipe_ends[0]);
+    END;
+}
+
 /* A thread writes them to the file; what it couldn't write is unread as before. */
 LOOP_TEST(splice_moves_unread_bytes_to_a_file)
 {
