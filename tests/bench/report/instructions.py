@@ -49,8 +49,8 @@ def between(short: Totals, long: Totals) -> Figures:
 
 def totals(said: str, profile: str, log: str) -> Totals:
     """From what the program printed, what callgrind wrote and what strace wrote. Only instructions are counted by
-    function, so that the program's own part can be left out. strace counts all system calls: callgrind misses some kinds, and
-    under it reading the clock is a system call too."""
+    function, so that the program's own part can be left out. strace counts all system calls: callgrind misses some
+    kinds, and under it reading the clock is a system call too."""
     operations, outside = map(int, said.split())
     names = re.search(r"^events: (.*)$", profile, re.M)
     values = re.search(r"^totals: (.*)$", profile, re.M)
