@@ -52,6 +52,7 @@ static int make_gone(struct loop_env *env, void *unused)
     gone.scope = loop_scope_open(env->scope, on_gone, NULL);
     gone.hook = loop_scope_defer(gone.scope, run_hook, NULL);
     make_flows(gone.scope, flows);
+    struct loop_fd *spare = adopt(gone.scope, make_file("", 0));
     gone.fd = flows[0]->fd;
     gone.flow = flows[0];
     gone.source = &flows[0]->source;
@@ -71,6 +72,7 @@ static int make_gone(struct loop_env *env, void *unused)
     loop_reader_destroy(gone.reader);
     loop_writer_destroy(gone.writer);
     loop_fd_destroy(gone.fd);
+    loop_fd_destroy(spare); /* its place is the first that is taken again: by the directory, when it is open */
     return 0;
 }
 
