@@ -117,3 +117,58 @@ LOOP_TEST(a_source_that_cannot_be_closed_says_so)
     CHECK_IS(loop_source_close(loop_reader_source(reader_of(make_drip(&drip, env->scope, "", 0, 1), 0))), -EOPNOTSUPP);
     END;
 }
+
+static struct loop_flow *flows[2];
+
+static char got[64];
+
+/* ---- readers ---- */
+
+/* A reader that is destroyed leaves its descriptor as if it had read no further than it has given out. */
+LOOP_TEST(a_reader_that_is_destroyed_gives_back_what_it_has)
+{
+    static struct loop_reader *reader;
+    static int number;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "line\nbehind it", 14, 0), 14);
+    reader = loop_reader_create(&flows[0]->source, 0);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_reader_fill(reader, 9, GO));
+    loop_reader_destroy(reader);
+    CHECK_IS(loop_fd_unread_length(flows[0]->fd), 9);
+    AWAIT(loop_fd_take(flows[0]->fd, GO));
+    number = (int)result;
+    CHECK_IS(loop_fd_take_unread(flows[0]->fd, got, sizeof got), 9);
+    CHECK_TEXT(got, "behind it");
+    close(number);
+    END;
+}
+
+/* Bytes that are given back to a reader's rest are the reader's next. */
+LOOP_TEST(a_readers_rest_takes_back_what_it_delivered)
+{
+    static struct loop_reader *reader;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), "first\nsecond\nthird\n", 19, 0), 19);
+    reader = loop_reader_create(&flows[0]->source, 0);
+    AWAIT(loop_reader_line(reader, GO));
+    AWAIT(loop_read_exact(loop_reader_source(reader), got, 13, GO));
+    CHECK_IS(result, 13);
+    CHECK_IS(loop_source_unread(loop_reader_source(reader), got, 13), 0);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_TEXT(loop_reader_data(reader, NULL), "second");
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_TEXT(loop_reader_data(reader, NULL), "third");
+    CHECK_IS(shutdown(loop_fd_peek(flows[1]->fd), SHUT_WR), 0);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_source_unread(loop_reader_source(reader), "after the end\n", 14), 0);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_TEXT(loop_reader_data(reader, NULL), "after the end");
+    END;
+}
