@@ -58,24 +58,16 @@ static int open_socket(sa_family_t family)
     return number < 0 ? -errno : number;
 }
 
-/* Sets the options of a new socket. IPV6_V6ONLY is set both ways, because a sysctl changes its default. */
 static int configure(int number, sa_family_t family, const struct loop_datagram_options *options)
 {
-    int error = 0;
+    struct loop_net_binding binding = {.reuse_addr = options->reuse_addr,
+                                       .reuse_port = options->reuse_port,
+                                       .ipv6_only = options->ipv6_only,
+                                       .mode = options->mode,
+                                       .settings = options->settings,
+                                       .n_settings = options->n_settings};
 
-    if (family != AF_UNIX && options->reuse_addr) {
-        error = loop_net_set_option(number, LOOP_SO_REUSEADDR, 1);
-    }
-    if (error == 0 && options->reuse_port) {
-        error = loop_net_set_option(number, LOOP_SO_REUSEPORT, 1);
-    }
-    if (error == 0 && family == AF_INET6) {
-        error = loop_net_set_option(number, LOOP_IPV6_ONLY, options->ipv6_only);
-    }
-    if (error == 0 && family == AF_UNIX && options->mode != 0 && loop_kernel_fchmod(number, options->mode) < 0) {
-        error = -errno;
-    }
-    return error == 0 ? loop_net_apply_settings(number, options->settings, options->n_settings) : error;
+    return loop_net_configure(number, family, &binding);
 }
 
 /* Binds a socket. `file->path` is NULL afterwards unless a file was made. */

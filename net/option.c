@@ -2,6 +2,7 @@
  *
  * Socket options by name, and opening sockets with some of them set.
  */
+#include <loop/kernel/file.h>
 #include <loop/kernel/socket.h>
 #include <loop/part.h>
 #include <net/option.h>
@@ -171,4 +172,23 @@ int loop_net_open_socket(int family, bool nagle)
         (void)loop_net_set_option(number, LOOP_TCP_NODELAY, 1);
     }
     return number;
+}
+
+int loop_net_configure(int number, sa_family_t family, const struct loop_net_binding *binding)
+{
+    int error = 0;
+
+    if (family != AF_UNIX && binding->reuse_addr) {
+        error = loop_net_set_option(number, LOOP_SO_REUSEADDR, 1);
+    }
+    if (error == 0 && binding->reuse_port) {
+        error = loop_net_set_option(number, LOOP_SO_REUSEPORT, 1);
+    }
+    if (error == 0 && family == AF_INET6) {
+        error = loop_net_set_option(number, LOOP_IPV6_ONLY, binding->ipv6_only);
+    }
+    if (error == 0 && family == AF_UNIX && binding->mode != 0 && loop_kernel_fchmod(number, binding->mode) < 0) {
+        error = -errno;
+    }
+    return error == 0 ? loop_net_apply_settings(number, binding->settings, binding->n_settings) : error;
 }

@@ -7,6 +7,8 @@
 
 #include <net/net.h>
 
+#include <sys/stat.h>
+
 /* Sets an option of the socket `number`. Returns 0 or -errno: -EINVAL for an unknown option or a value out of range. */
 int loop_net_set_option(int number, enum loop_socket_option option, int value);
 
@@ -16,5 +18,17 @@ int loop_net_apply_settings(int number, const struct loop_socket_setting *settin
 /* Opens a nonblocking stream socket of this family, CLOEXEC, with TCP_NODELAY unless `nagle`. Returns its descriptor or
  * -errno. */
 int loop_net_open_socket(int family, bool nagle);
+
+/* How a socket is configured before it is bound. */
+struct loop_net_binding {
+    bool reuse_addr, reuse_port, ipv6_only;
+    mode_t mode; /* of a Unix socket's file; 0: as the umask has it */
+    const struct loop_socket_setting *settings;
+    size_t n_settings;
+};
+
+/* Configures a socket that is to be bound. IPV6_V6ONLY is set both ways, because a sysctl changes its default. Returns
+ * 0 or -errno. */
+int loop_net_configure(int number, sa_family_t family, const struct loop_net_binding *binding);
 
 #endif
