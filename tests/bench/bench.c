@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the programs of the bench share.
+ * Helpers that all benchmark programs use. See bench.h.
  */
 #include "bench.h"
 

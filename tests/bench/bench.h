@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the programs of the bench share: addresses, sockets, clocks, and one way to give up.
+ * Helpers that all benchmark programs use: addresses, sockets, clocks, and exit with an error message.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H

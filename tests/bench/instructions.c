@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * instructions PATH ROUNDS: takes one of the loop's hot paths, N times in every round, always in the same way, for
- * tests/bench/instructions, which counts the instructions. What stands for the world outside is done by functions whose
- * names begin with outside_: their instructions are left out. Prints how many operations there were, and how many
- * system calls the world outside has made.
+ * instructions PATH ROUNDS: runs one of the loop's hot paths N times per round, always in the same way.
+ * tests/bench/instructions counts the instructions it executes. Functions whose names begin with outside_ play the part
+ * of the peer; their instructions are excluded. Prints the number of operations, and the number of system calls that
+ * the outside_ functions made.
  */
 #include <loop/loop.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * bounce CPU CPU: how far apart two processors are: the nanoseconds of one round trip of a cache line between two
- * threads, one on each of them. The host of a virtual machine may move its processors apart for a while, and whatever
- * two of them measure together is worse then; so tests/bench/run asks before each sample. One line of JSON is printed.
+ * bounce CPU CPU: measures the distance between two processors, as the nanoseconds of one round trip of a cache line
+ * between two threads, one on each of them. The host of a virtual machine may temporarily place its virtual processors
+ * far apart, which makes everything measured across the two slower. tests/bench/run therefore runs this before each
+ * sample. Prints one line of JSON.
  */
 #include <pthread.h>
 #include <sched.h>

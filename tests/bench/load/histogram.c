@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * How long many things took.
+ * Histogram of durations. See histogram.h.
  */
 #include "histogram.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * How long many things took: counters for ranges of nanoseconds, each less than two percent wide.
+ * Histogram of durations: counters for ranges of nanoseconds, each less than two percent wide.
  */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H

@@ -4,13 +4,12 @@
  *             [--spin MICROSECONDS]
  * load TARGET --hold N [--touch]
  *
- * The load client of the bench: loads an echo server at TARGET (tcp:127.0.0.1:7000, unix:/path, udp:127.0.0.1:7000),
- * checks every byte that comes back, and prints one line of JSON about a window of time: how many messages (with
- * --churn: connections) there were, what each cost the server in CPU time, and how long they took. Status 1 when
- * anything was wrong.
+ * The load client of the benchmark. Loads an echo server at TARGET (tcp:127.0.0.1:7000, unix:/path, udp:127.0.0.1:7000)
+ * and checks every byte of the answers. Prints one line of JSON about the measured window: the number of messages (with
+ * --churn: of connections), the server's CPU time for each, and their latency. Exits with status 1 on any error.
  *
- * One thread with plain calls on edge-triggered epoll: it mostly shares the machine with the server, and should not be
- * the slower of the two. With --spin it asks again and again for so long before it sleeps.
+ * It uses one thread with plain calls on edge-triggered epoll, because it usually shares the machine with the server
+ * and must not be the slower of the two. With --spin it polls for that long before it sleeps.
  */
 #include "load.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * The load client: what its parts share.
+ * Declarations that the parts of the load client share.
  *
- * What a connection sends is a stretch of one fixed pattern, round and round, each connection beginning somewhere else:
- * a byte's value follows from the connection and from how many went before it, so that bytes that were lost, doubled or
- * mixed up don't match. Messages that follow each other lie side by side in it: what comes back is checked by one
- * memcmp, and several messages leave in one send.
+ * Each connection sends one fixed pattern repeatedly, starting at an offset of its own. The value of a byte follows
+ * from the connection and from the number of bytes before it, so lost, duplicated or swapped bytes do not match.
+ * Consecutive messages are adjacent in the pattern: one memcmp checks an answer, and one send transmits several
+ * messages.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The load on datagrams: each socket has one in flight. One that doesn't come back in time is counted as lost and sent
- * again; should both come back after all, the second one is recognised and passed over.
+ * Load on datagram sockets: each socket has one datagram in flight. A datagram that does not return in time is counted
+ * as lost and sent again. If both return after all, the second is recognized and ignored.
  */
 #include "load.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * load TARGET --hold N [--touch]: opens connections and keeps them until a line comes, so that somebody can look at
- * what they cost the server. With --touch a message has gone there and back on each.
+ * load TARGET --hold N [--touch]: opens N connections and keeps them open until it reads a line from standard input, so
+ * that the memory of the server can be measured. With --touch each connection first echoes one message.
  */
 #include "load.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * The load on streams: each connection keeps its messages in flight. A message that has come back makes room for the
- * next one; those that come back together leave together. With --churn it makes room for another connection.
+ * Load on stream sockets: each connection keeps a fixed number of messages in flight. An answered message is replaced
+ * by the next one; messages answered together are replaced in one send. With --churn an answered message closes the
+ * connection, and a new connection replaces it.
  */
 #include "load.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Options, clocks, windows and the line of JSON.
+ * Options, clocks, the measured window, and the line of JSON. See local.h.
  */
 #include "local.h"
 

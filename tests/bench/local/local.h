@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the local programs share, those that measure a loop inside one process: options, clocks, the window that is
- * measured, the line of JSON, and the checks that keep a program from winning by not doing its work.
+ * Declarations that the local_X programs share. Each of these programs measures one event loop inside one process. Here
+ * are the options, clocks, the measured window, the line of JSON, and the checks that a program does all of its work.
  *
  * local_X WORKLOAD [--how NAME] [--count N] [--depth N] [--size BYTES] [--file PATH] [--file-size BYTES] [--to PATH]
  *
- * prints {"operations":N,"wall_ns_per_op":..,"cpu_ns_per_op":..} with further figures of the workload. `--list` prints
- * what there is, one "WORKLOAD HOW" to a line. Exits with 1 when the work was not done as it should, 3 when there is
- * no such workload here.
+ * prints {"operations":N,"wall_ns_per_op":..,"cpu_ns_per_op":..} and further figures of the workload. `--list` prints
+ * the available workloads, one "WORKLOAD HOW" to a line. Exits with 1 when the work was not done correctly, and with 3
+ * when the program does not have the workload.
  */
 #ifndef TESTS_BENCH_LOCAL_H
 #define TESTS_BENCH_LOCAL_H

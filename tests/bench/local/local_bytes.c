@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Bytes that can be checked: streams of blocks, and files.
+ * Streams of blocks and files whose bytes can be checked.
  */
 #include "local.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * libev, with its default backend (epoll). Timers are set by the time that ev_now_update has read once for all of
- * them; wake-ups are ev_async_send.
+ * libev, with its default backend (epoll). ev_now_update reads the clock once for all timers that are started together.
+ * Wake-ups use ev_async_send.
  */
 #include "local_pipes.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * libevent: plain events. Without locks where there is one thread only. A timer is started from inside the loop, which
- * has read the clock by then; deadlines differ, so the queues for common ones don't help. Timers are those of the
- * coarse clock, which is the default, or precise ones.
+ * libevent, by plain events. Locks are disabled where the workload has one thread only. Timers are started from inside
+ * the loop, which has read the clock by then. Their deadlines differ, so libevent's queues for common timeouts do not
+ * apply. Timers use the coarse clock, which is the default, or the precise one.
  */
 #include "local_pipes.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * libuv: pipes, turns, wake-ups, timers. Bytes are written by uv_try_write first, as its fast users do, and read into
- * one buffer. local_libuv_files.c has the files.
+ * libuv: pipes, loop iterations, wake-ups and timers. Writes try uv_try_write first, and all reads use one buffer, as
+ * fast programs on libuv do. local_libuv_files.c has the file workloads.
  */
 #include "local_libuv.h"
 #include "local_pipes.h"

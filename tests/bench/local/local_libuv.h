@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The workloads of local_libuv.
+ * Declarations of the libuv workloads.
  */
 #ifndef TESTS_BENCH_LOCAL_LIBUV_H
 #define TESTS_BENCH_LOCAL_LIBUV_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * libuv: files, by its pool of threads. A copy by one request for all of it (copyfile), or block by block (blocks).
+ * libuv: file workloads, on its thread pool. A copy is one request for the whole file (copyfile), or one request per
+ * block (blocks).
  */
 #include "local_libuv.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * libuv: timers. They are of whole milliseconds, rounded up; uv_update_time reads the clock once for all that start.
+ * libuv: timer workloads. libuv's timers count whole milliseconds, rounded up. uv_update_time reads the clock once for
+ * all timers that are started together.
  */
 #include "local_libuv.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Noria: jobs through the loop, posts, start and stop. The other workloads are in local_noria_pipes.c, _timers.c and
- * _files.c.
+ * Noria: jobs through the loop, posts, start and stop. local_noria_pipes.c, local_noria_timers.c and
+ * local_noria_files.c have the other workloads.
  */
 #include "local_noria.h"
 

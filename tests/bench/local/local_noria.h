@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The workloads of local_noria, written as any program would be that uses Noria: by its public headers. LOOP_BACKEND in
- * the environment chooses between io_uring and epoll.
+ * Declarations of the Noria workloads. They use only the public headers, as any program does. LOOP_BACKEND in the
+ * environment selects io_uring or epoll.
  */
 #ifndef TESTS_BENCH_LOCAL_NORIA_H
 #define TESTS_BENCH_LOCAL_NORIA_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Noria: files. Random reads at a depth, into chunks of the region (chunk) or any memory (plain), and a copy beside
- * which a ticker looks how long the loop was kept.
+ * Noria: file workloads. Random reads at a given depth, into chunks of the region (chunk) or into other memory (plain);
+ * and a copy during which a periodic timer measures how long the loop was blocked.
  */
 #include "local_noria.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Noria: pipes, both ends in the same loop. Read into memory of one's own (read), or in chunks that the loop lends
- * (stream).
+ * Noria: pipe workloads, with both ends in the same loop. Reads go into the program's own memory (read), or into chunks
+ * that the loop lends (stream).
  */
 #include "local_noria.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Noria: timers. A timer that is cancelled has its continuation resumed like any other, and that is part of what is
- * measured.
+ * Noria: timer workloads. A cancelled timer resumes its continuation like any other job, and the measurement includes
+ * it.
  */
 #include "local_noria.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Pipes by plain system calls.
+ * Pipes by plain system calls. See local_pipes.h.
  */
 #include "local_pipes.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Pipes by plain system calls: what the limits and those loops share that only tell when a descriptor is ready.
+ * Pipes by plain system calls, for the handwritten loops and for the libraries that only report readiness.
  */
 #ifndef TESTS_BENCH_LOCAL_PIPES_H
 #define TESTS_BENCH_LOCAL_PIPES_H

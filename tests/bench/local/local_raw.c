@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Limits: what a loop costs that is written for one purpose only. Here are the ring, epoll, and jobs through them;
- * local_raw_wake.c, _pipes.c, _timers.c and _files.c have the rest.
+ * Lower bounds: the cost of a handwritten loop that serves one purpose. This file measures the ring, epoll, and jobs
+ * through them. local_raw_wake.c, local_raw_pipes.c, local_raw_timers.c and local_raw_files.c have the other workloads.
  */
 #include "local_raw.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The workloads of local_raw: each by hand, in the ways that come closest to what the machine can do.
+ * Declarations of the lower bounds: each workload written by hand, in the ways that come closest to what the machine
+ * can do.
  */
 #ifndef TESTS_BENCH_LOCAL_RAW_H
 #define TESTS_BENCH_LOCAL_RAW_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Limits: files in the page cache. Plain calls one after another, and the ring, with registered buffers (fixed) or
+ * Lower bounds: files in the page cache. Plain calls one after another, and the ring with registered buffers (fixed) or
  * without (plain).
  */
 #include "local_raw.h"

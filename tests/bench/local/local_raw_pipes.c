@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Limits: pipes. No loop at all (none), epoll, readiness told by the ring and plain calls (hybrid), reads and writes
- * in the ring (uring), and reads by one request for all of them (multishot).
+ * Lower bounds: pipes. No loop at all (none), epoll, readiness from the ring with plain calls (hybrid), reads and
+ * writes on the ring (uring), and multishot reads (multishot).
  */
 #include "local_pipes.h"
 #include "local_raw.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Limits: timers on a hashed wheel. A slot is 131 µs; a timer fires when its slot has passed, so never early.
+ * Lower bounds: timers on a hashed wheel. A slot covers 131 µs. A timer fires when its slot has passed, so it never
+ * fires early.
  */
 #include "local_raw.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Limits: wake-ups. From the loop's own thread by a flag that it looks at (flag), by an eventfd that epoll or the ring
- * watches, by a message of the ring to itself; from another thread by an eventfd.
+ * Lower bounds: wake-ups. From the loop's own thread by a flag that the loop checks (flag), by an eventfd that epoll or
+ * the ring watches, or by a message of the ring to itself; from another thread by an eventfd.
  */
 #include "local_raw.h"
 

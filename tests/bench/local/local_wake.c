@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The other thread, which wakes a loop. The loop's thread stays on the first processor, the other one on the second.
+ * The second thread, which wakes a loop. The loop's thread runs on the first processor, the second thread on the
+ * second.
  */
 #include "local.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagrams sent back by plain calls, many at a time.
+ * Echo of datagrams by plain calls. See datagrams.h.
  */
 #include "datagrams.h"
 

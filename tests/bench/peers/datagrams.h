@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagrams sent back by plain calls, many at a time (recvmmsg, sendmmsg), for those who are told that the socket can
- * be read.
+ * Echo of datagrams by plain calls, in batches (recvmmsg, sendmmsg), for servers that react to readiness.
  */
 #ifndef BENCH_DATAGRAMS_H
 #define BENCH_DATAGRAMS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * One direction of a stream by plain calls.
+ * One direction of a stream by plain calls. See relay.h.
  */
 #include "relay.h"
 

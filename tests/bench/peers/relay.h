@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * One direction of a stream by plain calls: what is received from one socket is sent to another, or to itself. One
- * buffer serves all of them and stays in the cache; only what a socket didn't take is kept, and then nothing is
- * received until it has gone.
+ * One direction of a stream by plain calls: sends what it receives from one socket to another, or back to the same one.
+ * All relays share one buffer, which stays in the cache. Only bytes that a socket did not accept are stored, and the
+ * relay receives nothing more until they are sent.
  *
- * For those who are told that a descriptor is ready, whoever tells them.
+ * For every server that reacts to readiness, however it learns of it.
  */
 #ifndef BENCH_RELAY_H
 #define BENCH_RELAY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A bare io_uring for the servers that are written by hand on it.
+ * A minimal io_uring for the handwritten servers. See ring.h.
  */
 #include "ring.h"
 

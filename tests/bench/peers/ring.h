@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A bare io_uring for the servers that are written by hand on it.
+ * A minimal io_uring for the handwritten servers.
  */
 #ifndef BENCH_RING_H
 #define BENCH_RING_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the servers of the bench have in common.
+ * Arguments and listening sockets of the benchmark servers. See server.h.
  */
 #include "server.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the servers of the bench have in common: their arguments, and the socket they begin with.
+ * Arguments and listening sockets of the benchmark servers.
  *
  * server_X [OPTION] MODE LISTEN [UPSTREAM]
  *
- *   echo    sends back what comes on each stream
+ *   echo    sends back the bytes of each stream
  *   udp     sends back each datagram
- *   proxy   carries each stream on to UPSTREAM
+ *   proxy   forwards each stream to UPSTREAM
  *
- * When it is ready it prints one line, "listening on ADDRESS", and serves until it is killed.
+ * When ready, a server prints one line, "listening on ADDRESS", and serves until it is killed.
  */
 #ifndef BENCH_SERVER_H
 #define BENCH_SERVER_H

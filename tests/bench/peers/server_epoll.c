@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The limit by hand on epoll: level-triggered, one receive and one send for each event.
+ * The handwritten server on epoll: level-triggered, one receive and one send per event.
  */
 #include "datagrams.h"
 #include "relay.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * The limit by hand on io_uring's readiness: connections by multishot accept, readiness by multishot poll, bytes by
- * plain calls on one buffer.
+ * The handwritten server on io_uring's readiness: multishot accept for connections, multishot poll for readiness, and
+ * plain calls on one buffer for bytes.
  *
- * A multishot poll tells of what comes, once: what is there has to be received until nothing is left. Less than there
- * was room for means that, unless the end had come as well.
+ * A multishot poll reports new bytes once, so the server must receive until the socket is empty. A short receive means
+ * that it is empty, unless the poll has reported the end of the stream as well.
  */
 #include "datagrams.h"
 #include "relay.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The server on libev, as fast as its users make it: plain calls from its watchers.
+ * The server on libev: plain calls from its watchers, as fast programs on libev do.
  */
 #include "datagrams.h"
 #include "relay.h"

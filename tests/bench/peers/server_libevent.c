@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The server on libevent: plain calls from its events, as fast as its users make it; or, with --bufferevent, libevent's
- * own buffered streams with their limits for one read and write at 64 KiB.
+ * The server on libevent: plain calls from its events, as fast programs on libevent do. With --bufferevent it uses
+ * libevent's buffered streams, with their limits for a single read and a single write set to 64 KiB.
  */
 #include "datagrams.h"
 #include "relay.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The server on libuv, as fast as its users make it: one buffer for all reads, each read answered at once by
- * uv_try_write, and only what that leaves over copied and queued. Datagrams are received many at a time.
+ * The server on libuv, as fast programs on libuv do it: all reads use one buffer, each is answered at once by
+ * uv_try_write, and only the rest is copied and queued. Datagrams are received in batches.
  */
 #include "server.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The server on Noria, written as its users would; the demos echo and proxy are longer only by their options.
+ * The server on Noria, written as an ordinary program would be. The demos echo and proxy differ only by their options.
  */
 #include "server.h"
 

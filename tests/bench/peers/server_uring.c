@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The limit by hand on io_uring alone, with one setting for all loads: connections by multishot accept into the ring's
- * own table of files, bytes by multishot receives into provided buffers and by sends out of these.
+ * The handwritten server on io_uring alone, with the same settings for all loads: multishot accept into the ring's
+ * table of files, multishot receives into provided buffers, and sends from these buffers.
  */
 #include "uring.h"
 

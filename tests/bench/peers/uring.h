@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The server by hand on io_uring: what its two halves, streams and datagrams, have for the program.
+ * The two parts of the handwritten server on io_uring: streams and datagrams.
  */
 #ifndef BENCH_URING_H
 #define BENCH_URING_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Provided buffers of a bare io_uring.
+ * Provided buffers of a minimal io_uring. See uring_buffers.h.
  */
 #include "uring_buffers.h"
 

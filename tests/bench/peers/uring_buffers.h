@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Provided buffers of a bare io_uring. From Linux 6.12 on they are incremental: one buffer takes what comes for many
- * requests, one behind the other, so that a few large ones fit small messages and large ones. Before that a buffer
- * takes what comes for one request.
+ * Provided buffers of a minimal io_uring. Since Linux 6.12 they are incremental: one buffer holds the results of many
+ * requests, one after the other, so a few large buffers suit small and large messages. On older kernels a buffer holds
+ * the result of one request.
  */
 #ifndef BENCH_URING_BUFFERS_H
 #define BENCH_URING_BUFFERS_H

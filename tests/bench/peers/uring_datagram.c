@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagrams on io_uring: one multishot receive, and a send from the same buffer for each that has come.
+ * Datagrams on io_uring: one multishot receive, and one send per datagram from the buffer that it filled.
  */
 #include "uring.h"
 #include "uring_buffers.h"

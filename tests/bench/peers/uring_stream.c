@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * Streams on io_uring: a multishot receive on each, and sends from the buffers that it filled, one at a time.
+ * Streams on io_uring: a multishot receive on each connection, and sends from the buffers that it filled, one at a
+ * time.
  *
- * Three things make io_uring slow unless they are seen to. Buffers must not run out while many connections have
- * something to say: incremental ones don't with small messages, what a socket has no room for is moved elsewhere, and a
- * receive that found none starts again when one has come back. They must not be much smaller than messages, nor all of
- * them larger than the cache. And when much has been received the answers must not wait for the end of the batch, or
- * both sides take turns sleeping: with many bytes to send they are submitted at once.
+ * Three things make io_uring slow unless a program prevents them. First, buffers must not run out while many
+ * connections receive: incremental buffers last with small messages, bytes that a socket does not accept are moved
+ * elsewhere, and a receive that found no buffer restarts when one is returned. Second, buffers must not be much smaller
+ * than messages, and all of them together must not exceed the cache. Third, after a large receive the answers must not
+ * wait for the end of the batch, or both sides sleep in turns: with many bytes to send they are submitted at once.
  */
 #include "uring.h"
 #include "uring_buffers.h"

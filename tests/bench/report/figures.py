@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""From samples to figures: medians and their spread, ratios within a run, and whether a target is met."""
+"""Computes figures from samples: medians and their spread, ratios within a run, and whether a target is met."""
 
 from dataclasses import asdict, dataclass
 from statistics import median

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
-"""The files that are read and copied: where they are, on which file systems, and cp beside the programs of the bench.
+"""The files that the benchmark reads and copies: their directories and file systems, and cp as one of the programs.
 
-The programs make the file that they read when it is not there; everything goes away at the end.
+The programs create the file that they read if it does not exist. All files are removed at the end.
 """
 
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""Instructions by callgrind, system calls by strace: the arithmetic and the table of tests/bench/instructions."""
+"""Counts instructions with callgrind and system calls with strace, and prints the table of tests/bench/instructions."""
 
 import argparse
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""The machine: which processors are used and how far apart they are, which file systems there are, and what is to be
-told of it all beside the figures."""
+"""Describes the machine: the processors in use and their distance, the file systems, and what the report states about
+the machine."""
 
 import json
 import os

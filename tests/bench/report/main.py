@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""The command: which parts are measured, in which order, and what is written."""
+"""The command line: selects the parts to measure, their order, and the files to write."""
 
 import argparse
 import shutil

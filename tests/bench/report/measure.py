@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""One sample of a row by one implementation, and a row's rounds: A B C, A B C, ..., with the placement of the
-processors looked at before each sample."""
+"""Takes one sample of a row by one implementation, and the rounds of a row: A B C, A B C, ... The placement of the
+processors is checked before each sample."""
 
 import re
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""build/bench/*.svg, drawn by gnuplot: the ratios of each part, and cost as work grows."""
+"""Writes build/bench/*.svg with gnuplot: the ratios of each part, and the cost as the load grows."""
 
 import subprocess
 from dataclasses import dataclass

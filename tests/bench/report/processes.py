@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""Programs that are run: servers that are started and always ended, programs that print one line of JSON, cp, and the
-counting of system calls."""
+"""Runs programs: servers, which are always stopped, programs that print one line of JSON, cp, and the count of system
+calls."""
 
 import json
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""build/bench/results.json: the figures of all parts. A part that is measured anew replaces its own ones only."""
+"""Reads and writes build/bench/results.json, the figures of all parts. Measuring a part replaces only its own figures.
+"""
 
 import json
 from dataclasses import asdict, dataclass

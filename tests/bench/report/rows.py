@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
-"""What is measured: every row of the tables, as data.
+"""The rows of the tables, as data: what the benchmark measures.
 
-A row has a load, the implementations that are given it, the targets that Noria has there, and its share of time. All
-that decides what a row means is here; how it is measured is in measure.py.
+A row has a load, the implementations that run it, the targets of Noria, and its share of the time. This file contains
+everything that defines a row; measure.py measures it.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""build/bench/README.md: ratios and targets first, then every figure; and the table of docs/figures.md."""
+"""Writes build/bench/README.md: ratios and targets first, then every figure. Writes the table of docs/figures.md as
+well."""
 
 from figures import Summaries, Summary, best, ratio, verdicts
 from results import Results, Stored
