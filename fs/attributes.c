@@ -490,7 +490,7 @@ loop_job loop_file_allocate(struct loop_scope *scope, struct loop_fd *file, int 
                                                    .flags = mode, .offset = offset, .len = len});
 }
 
-/* Synchronises a file; `flags` of the request is 1 where its metadata need not be. */
+/* Synchronises a file, with `data_only` without metadata that reading it does not need. */
 static int64_t sync_number(const struct loop_fs_request *request, int number)
 {
     return loop_fs_outcome(request->data_only ? loop_kernel_fdatasync(number) : loop_kernel_fsync(number));

@@ -207,8 +207,6 @@ void loop_jobs_run(struct loop *loop, unsigned most)
 
 /* ---- jobs that wait for a descriptor ---- */
 
-/* ---- trying ---- */
-
 /* Ends a job that has its result: at once, or from the run queue where a continuation may be on the stack. */
 static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
 {
@@ -363,8 +361,6 @@ void loop_ready_send(struct loop *loop)
         loop_fd_drop_use(fd);
     }
 }
-
-/* ---- after each continuation ---- */
 
 /* ---- after each continuation ---- */
 

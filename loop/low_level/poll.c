@@ -10,18 +10,12 @@
 #include <loop/core/operation.h>
 #include <loop/core/ready.h>
 #include <loop/core/scope.h>
-#include <loop/kernel/file.h>
-#include <loop/kernel/memory.h>
 #include <loop/low_level/start.h>
 #include <loop/part.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <string.h>
-#include <sys/stat.h>
 
-/* The most that one read or write moves, read(2). */
+/* The events that a poll may ask for. POLLERR and POLLHUP are always reported. */
 #define POLL_EVENTS ((unsigned)(POLLIN | POLLOUT | POLLPRI | POLLRDHUP))
 
 /* Finds out whether the file can be polled. Asks once, because asking consumes a change that has not been reported yet;

@@ -6,7 +6,6 @@
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
 #include <loop/core/scope.h>
-#include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 #include <loop/low_level/kind.h>
 #include <loop/low_level/start.h>
@@ -14,12 +13,8 @@
 #include <loop/syscall/shut_down.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
-/* The most that one read or write moves, read(2). */
 loop_job loop_op_connect(struct loop_scope *scope, struct loop_fd *fd, const struct sockaddr *address,
                          socklen_t address_len, loop_fn *fn, void *arg)
 {
