@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 #
-# What demos/run, tests/run and the scripts of tests/bench/ share, to be sourced by them: installing packages and building. `root` is the project's
+# Sourced by demos/run, tests/run and the scripts of tests/bench/: installs packages and builds. `root` is the project's
 # directory.
 
 export LC_ALL=C

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 #
-# For the scripts beside this one: counting checks, and the last line that tests/run reads. `root` is the project's
-# directory, `work` a temporary one that goes away.
+# Sourced by the scripts in this directory: counts checks, and prints the last line that tests/run reads. `root` is the
+# project's directory, `work` a temporary directory that is removed at the end.
 
 export LC_ALL=C
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

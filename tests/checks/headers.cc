@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A C++20 program that fills what programs fill: with designated initializers, of which each leaves fields out, and
- * with structs by their bare names. tests/checks/headers compiles it without a warning.
+ * A C++20 program that fills the public structs with designated initializers. Each initializer omits fields, and
+ * structs are named without the keyword struct. tests/checks/headers compiles it without warnings.
  */
 #include <fs/fs.h>
 #include <loop/loop.h>

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: ISC
 """The rules of the house, and its drawing.
 
-house.py check BUILD-DIR   looks at every rule; the objects of that build tell which file calls which. Prints each
-                           breach, then a line that counts the rules and those that are broken
-house.py draw BUILD-DIR    writes docs/house.svg: the rooms, their files, and which room uses which
+house.py check BUILD-DIR   checks every rule; the objects of that build show which file calls which. Prints each
+                           violation, then a line with the number of rules and of broken rules
+house.py draw BUILD-DIR    writes docs/house.svg: the rooms, their files, and the dependencies between rooms
 
-A room is a folder of the library. A file may include and call what stands in its own room and in the rooms that
-USES gives to it, and nothing else. Public headers are everybody's, and include public headers only.
+A room is a folder of the library. A file may include and call only what its own room and the rooms that USES lists
+for it contain. Every file may include public headers, which include only public headers themselves.
 """
 
 import collections

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The smallest program of somebody else: it runs a loop in which a timer fires, and parses an address.
- * tests/checks/install builds it in each of the ways in which the library can be used.
+ * A minimal program that uses the library: it runs a loop in which a timer fires, and parses an address.
+ * tests/checks/install builds it in each of the ways in which a project can use the library.
  */
 #include <fs/fs.h>
 #include <loop/loop.h>

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
+#
+# Sourced by checks, cp_checks and file_checks: counts checks, and runs programs on each backend with a time limit.
+# `build` is the build directory, `work` a temporary directory that is removed at the end.
 # shellcheck disable=SC2034 # what is set here is for those who source it
 #
 # For checks, cp_checks and file_checks: counting, and running programs on each backend for a bounded

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""peers.py CASE COMMAND...: peers that a shell can't play, for one demo that COMMAND starts.
+"""peers.py CASE COMMAND...: plays network peers that a shell script cannot, against one demo that COMMAND starts.
 
-Each case prints what was wrong, one line each, and the status is 1 when there was any.
+Each case prints one line per error. Exits with status 1 on any error.
 """
 import os
 import resource

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Addresses as text: what is taken for one is what a second, independent reader takes, and its text reads as the same
- * address again. And addresses of arbitrary bytes, which make a text or an error.
+ * Fuzzes addresses as text. loop_address_parse accepts what a second, independent parser accepts, and the printed
+ * address parses to the same address. Addresses of arbitrary bytes print to a text or return an error.
  */
 #include "fuzz.h"
 

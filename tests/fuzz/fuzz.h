@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the fuzz targets share. A target is fed arbitrary bytes by libFuzzer, does with the library what they say, and
- * compares what comes of it with a model that is too simple to be wrong. tests/fuzz/run builds and runs them.
+ * Helpers that the fuzz targets share. A target receives arbitrary bytes from libFuzzer, makes the library calls that
+ * they encode, and compares the results with a simple model. tests/fuzz/run builds and runs the targets.
  */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The requests that the demo `serve` reads: what it takes for a request has the target, the method and the fields that
- * stand in its lines; and a second reading says the same.
+ * Fuzzes the HTTP requests that the demo `serve` parses. The target, method and header fields of an accepted request
+ * appear in its lines, and parsing the same bytes again returns the same result.
  */
 #include "fuzz.h"
 

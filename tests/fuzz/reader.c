@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The reader over a source whose bytes come in arbitrary pieces, at once or later, and end well or with an error: each
- * operation answers what a look at all of the bytes says it must.
+ * Fuzzes readers. The source delivers its bytes in arbitrary pieces, at once or later, and ends normally or with an
+ * error. Each operation must return what a model computes from all of the bytes.
  */
 #include "fuzz.h"
 

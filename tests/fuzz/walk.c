@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Paths beneath a directory: the walk, component by component, against openat2(2) with RESOLVE_BENEATH. Both start in a
- * tree of the same names, and must find the same file or say the same error.
+ * Fuzzes paths beneath a directory: compares the component-by-component walk with openat2(2) and RESOLVE_BENEATH. Both
+ * start in identical trees, and must find the same file or return the same error.
  */
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The writer to a sink that takes its time, stops in the middle, or fails: what comes out is what was taken in, all of
- * it where the shutdown says so, and otherwise the beginning of it.
+ * Fuzzes writers. The sink completes writes later, stops in the middle, or fails. The output must equal the accepted
+ * bytes if the shutdown succeeds, and be a prefix of them otherwise.
  */
 #include "fuzz.h"
 

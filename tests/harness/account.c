@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * See account.h.
+ * Counts a process's resources. See account.h.
  */
 #include "account.h"
 

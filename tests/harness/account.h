@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a program has at a moment: descriptors, threads, bytes, its signal mask. Each test is checked against it at its
- * end.
+ * A process's resources at one moment: descriptors, threads, allocated bytes and the signal mask. The harness compares
+ * them at the end of each test with those at its start.
  */
 #ifndef TESTS_ACCOUNT_H
 #define TESTS_ACCOUNT_H

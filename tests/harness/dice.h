@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Dice that fall alike in every run with the same seed.
+ * Pseudo-random numbers that are the same in every run with the same seed.
  */
 #ifndef TESTS_DICE_H
 #define TESTS_DICE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The names of errors, by which tests compare them. Not every C library has a function for it.
+ * The names of errno values, which the tests compare as text. Not every C library has a function that returns them.
  */
 #ifndef TESTS_ERROR_NAME_H
 #define TESTS_ERROR_NAME_H

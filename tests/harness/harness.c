@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The harness: main, scripts, recorders, material, and the accounts that are settled after every test.
+ * The test harness: main, scripts, recorders, material, and the resource check after each test.
  */
 #include "account.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the suites share. Each TEST runs in a process of its own (libcheck forks), with a timeout, and fails when
- * it leaves a descriptor, a thread, a mapping or a byte behind. Suites don't know which backend runs: the environment
- * chooses.
+ * The test harness. Each TEST runs in its own process (libcheck forks), with a timeout, and fails if it leaks a
+ * descriptor, a thread, a mapping or memory. Suites do not know which backend runs: the environment selects it.
  *
  * A LOOP_TEST is a script: it runs as main of a loop and reads from top to bottom. AWAIT starts a job with GO as its
- * continuation, returns to the loop, and goes on at the next line when the job has ended, with its result in `result`.
- * Therefore variables that live across an AWAIT are static, which is harmless where every test has its own process.
+ * continuation and returns to the loop. When the job has ended, the script continues at the next line, with the job's
+ * result in `result`. Variables that live across an AWAIT are therefore static, which is harmless because every test
+ * has its own process.
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * has_uring: says whether a program can have io_uring here and now. Status 0 and "yes", or status 1 and the call that
- * was refused with its error. It asks the kernel itself, not the library, so that the tests can tell the two apart.
+ * has_uring: checks whether a program can use io_uring on this system. Prints "yes" with status 0, or the refused call
+ * and its error with status 1. It makes the system calls itself, so that the tests can distinguish a missing io_uring
+ * from an error of the library.
  */
 #include "error_name.h"
 

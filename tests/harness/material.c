@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The descriptors, files and bytes that tests work with.
+ * Descriptors, files and bytes for tests.
  */
 #include "account.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Allocations are counted where they are made by this program's own text, which has the library in it. What the C
- * library allocates for itself (the dtv of a thread whose stack it keeps) is its own affair.
+ * Counts the allocations that this program's own code makes, which includes the library. Allocations inside the C
+ * library (such as the dtv of a thread whose stack it caches) are not counted.
  */
 #include "account.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Makes the calls of misuse.h.
+ * Runs the calls of misuse.h.
  */
 #include "misuse.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Calls with objects that are NULL or gone: each is made in a loop of its own, in a child. A debug build has to stop
- * there, with a line that names the call and what is wrong; another one has to return the answer that says no.
+ * Calls with objects that are NULL or destroyed. Each call runs in a child process with its own loop. A debug build
+ * must abort with a line that names the call and the error. Other builds must return the documented error.
  */
 #ifndef TESTS_MISUSE_H
 #define TESTS_MISUSE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The mixed program: its parts, the account of its jobs, and the parts that move no bytes. See mixed.h.
+ * The mixed program: its parts, the record of its jobs, and the parts that transfer no bytes. See mixed.h.
  */
 #include "mixed.h"
 

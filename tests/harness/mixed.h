@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * One program that does a little of everything: the mixed program of suite_faults, in which any call may fail. It
- * consists of parts, each in a scope of its own, which ends early when something in it fails. Whatever fails, each job
- * ends once, what a call says it has done has been done, and the loop returns.
+ * The mixed program of suite_faults: one program that uses every area of the library, and in which any call may fail.
+ * It consists of parts. Each part has its own scope, and ends early when a call in it fails. Whichever call fails, each
+ * job ends once, each reported success is real, and the loop returns.
  */
 #ifndef TESTS_MIXED_H
 #define TESTS_MIXED_H

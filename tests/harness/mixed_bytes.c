@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The parts of the mixed program that move bytes by sources and sinks: a server and its clients, copies, streams,
- * memory, datagrams.
+ * The parts of the mixed program that transfer bytes through sources and sinks: a server and its clients, copies,
+ * streams, memory, datagrams.
  */
 #include "mixed.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The parts of the mixed program that work on files and directories: one step after the other, each once the one before
- * has ended, whatever that came to.
+ * The parts of the mixed program that use files and directories. Each step starts when the one before has ended,
+ * whatever its result.
  */
 #include "mixed.h"
 

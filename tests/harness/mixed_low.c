@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The parts of the mixed program that use the operations of the ring by name.
+ * The parts of the mixed program that use the ring's operations, one function per operation.
  */
 #include "mixed.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The part of the mixed program that has a source and a sink of its own. The sink answers a write a moment later, so
- * that others wait in its queue.
+ * The part of the mixed program with a source and a sink of its own. The sink completes each write later, so that
+ * others wait in its queue.
  */
 #include "mixed.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * One behaviour (P17): results that are written down line by line, and compared with a text that is the same on every
- * backend and in every hard mode. Only what is promised is written: results, and the order of what happens to one
- * object.
+ * Identical behaviour on all backends (P17): a test writes results line by line and compares them with a text that is
+ * the same on every backend and in every NORIA_HARD mode. It writes only what is promised: results, and the order of
+ * events on one object.
  */
 #ifndef TESTS_SHOW_H
 #define TESTS_SHOW_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Addresses, listeners and a server, for suites that want connections.
+ * Addresses, listeners and a server, for suites that need connections.
  */
 #ifndef TESTS_SOCKETS_H
 #define TESTS_SOCKETS_H

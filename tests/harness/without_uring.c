@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * without_uring: runs a command in which io_uring is blocked, as containers block it; or openat2.
+ * without_uring: runs a command with io_uring blocked, as containers block it, or with openat2 blocked.
  *
- * A seccomp filter, which needs no privilege to install and which the command and all its children inherit, answers
- * the three system calls of io_uring with an errno: EPERM, as Docker does, unless told otherwise. Everything else goes
- * through. The same filter answers calls by way of the machine's other system call tables (32-bit, x32).
+ * It installs a seccomp filter, which needs no privilege and which the command and all its children inherit. The filter
+ * fails the three system calls of io_uring with an errno: EPERM, as in Docker, unless an option selects another. All
+ * other calls pass. The filter covers the machine's other system call tables (32-bit, x32) as well.
  */
 #include <errno.h>
 #include <getopt.h>

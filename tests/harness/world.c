@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Children, privileges, clocks, and a kernel without io_uring.
+ * Child processes, privileges, clocks, and a kernel without io_uring.
  */
 #include "harness.h"
 
