@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the suites of readers and writers share: connections, and newcomers that take the places of those that went.
+ * Helpers that the suites of readers and writers share: connections, and new objects that reuse the slots of destroyed
+ * ones.
  */
 #ifndef TESTS_BUFFERED_H
 #define TESTS_BUFFERED_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the suites of copies share: a pattern, both ends of a copy, and a source and a sink of the program's own.
+ * Helpers that the suites of copies share: a pattern, both ends of a copy, and a source and a sink of the program's
+ * own.
  */
 #ifndef TESTS_COPYING_H
 #define TESTS_COPYING_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the suites of regular files share: a pattern, files with it, and copies.
+ * Helpers that the suites of regular files share: a pattern, files that contain it, and copies.
  */
 #ifndef TESTS_FILES_H
 #define TESTS_FILES_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A source and a sink of the program's own.
+ * A source and a sink that the program implements itself.
  */
 #ifndef TESTS_OWN_H
 #define TESTS_OWN_H

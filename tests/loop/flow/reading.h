@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the suites of readers share: sources of every kind, and what a reader has given out.
+ * Helpers that the suites of readers share: sources of every kind, and a record of the bytes that a reader returned.
  */
 #ifndef TESTS_READING_H
 #define TESTS_READING_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Nothing is allocated on the hot path (P14).
+ * No allocation on the hot path (P14).
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_copy: order, ends and errors of its two sides.
+ * loop_copy: order of bytes, and the ends and errors of source and sink.
  */
 #include "harness.h"
 

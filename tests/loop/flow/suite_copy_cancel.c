@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copies that end before their source does: cancelled, with a sink that is stuck, that fails, or that is closed. What
- * the sink has taken is counted, and what it hasn't is the source's again, whatever the two are.
+ * Copies that end before their source does: cancelled, or with a sink that blocks, fails or is closed. The result
+ * counts the bytes that the sink accepted. The others stay readable from the source, whatever its kind.
  */
 #include "copying.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * How copies end, beside what becomes of their bytes (suite_copy_cancel): outcomes, sinks and descriptors that are
- * closed or destroyed, scopes, and mistakes.
+ * How copies end: their results, closed and destroyed sinks and descriptors, scopes, and mistakes of the caller.
+ * suite_copy_cancel checks their bytes.
  */
 #include "copying.h"
 

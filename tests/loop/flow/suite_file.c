@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Regular files as sources and sinks: order, limits and cancels of writes that wait, and copies of other things to
+ * Regular files as sources and sinks: the order, limits and cancels of queued writes, and copies from other sources to
  * files.
  */
 #include "files.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copies from file to file, which a thread of the pool does piece by piece.
+ * Copies from file to file, which a thread of the pool performs piece by piece.
  */
 #include "files.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Lengths that a size_t can hold and a system call cannot.
+ * Lengths that fit a size_t but exceed the limit of a system call.
  */
 #include "harness.h"
 

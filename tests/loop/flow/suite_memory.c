@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources and sinks in memory, and the null ones.
+ * Sources and sinks in memory, and the null source and sink.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources, sinks and writers in a scope that is cancelled: their functions are not called, so that nothing is taken
- * that no job would get.
+ * Sources, sinks and writers in a cancelled scope: their functions are not called, so that no byte is consumed that no
+ * job would receive.
  */
 #include "harness.h"
 

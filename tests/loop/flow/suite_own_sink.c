@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sinks of the program's own: the library keeps what is given to them in a queue, with a limit, and hands them one
- * write at a time. So a sink that is slow holds its feeder back, and no other.
+ * Sinks that the program implements: the library queues the writes up to a limit, and passes them on one at a time. A
+ * slow sink holds back only its own feeder.
  */
 #include "own.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sources of the program's own: reads, cancels, answers that cannot be, and scopes that are cancelled.
+ * Sources that the program implements: reads, cancels, invalid results, and cancelled scopes.
  */
 #include "own.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Streams over files and sources of the program's own: idle ones hold no chunk, what they have read is lent, and the
- * descriptor that they read is in use until they end.
+ * Streams over files and over sources that the program implements: an idle stream holds no chunk, delivered bytes are
+ * lent, and the descriptor is in use until the stream ends.
  */
 #include "harness.h"
 

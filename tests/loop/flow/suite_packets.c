@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Descriptors that keep writes apart: sockets of packets and datagrams, pipes in packet mode. One write is one packet.
+ * Descriptors that preserve the boundaries of writes: sockets of packets and datagrams, and pipes in packet mode. One
+ * write is one packet.
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_pipe.
+ * loop_pipe, and both ends of pipes and FIFOs.
  */
 #include "show.h"
 

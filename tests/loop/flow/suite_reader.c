@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Readers: every operation over every kind of source, and what it gives out.
+ * Readers: every operation on every kind of source, and the bytes that it returns.
  */
 #include "reading.h"
 

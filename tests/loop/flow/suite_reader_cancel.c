@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Operations of readers that are cancelled at each step: nothing is lost.
+ * Reader operations cancelled at each step: no byte is lost.
  */
 #include "reading.h"
 

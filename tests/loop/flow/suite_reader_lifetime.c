@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Readers whose descriptor is closed, destroyed or taken, and the end of readers themselves: nothing crosses to another
- * connection, and every job ends once. And what holds for readers and writers alike.
+ * Readers whose descriptor is closed, destroyed or taken, and the destruction of readers: no byte reaches another
+ * connection, and every job ends once. Includes the tests that apply to readers and writers alike.
  */
 #include "buffered.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_reader_lines: all lines of a source, one after the other.
+ * loop_reader_lines: returns all lines of a source, one after the other.
  */
 #include "reading.h"
 

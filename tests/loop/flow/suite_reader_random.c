@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A reader played by the dice, against a plain copy of the bytes.
+ * Pseudo-random operations on a reader, checked against a plain copy of the bytes.
  */
 #include "dice.h"
 #include "reading.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_reader_source: the rest of what a reader reads, as a source.
+ * loop_reader_source: the remaining bytes of a reader, as a source.
  */
 #include "reading.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_shutdown: behind the writes, and of what others still wait for.
+ * loop_shutdown: runs after the queued writes, shuts down one direction, and ends the jobs that wait for it.
  */
 #include "harness.h"
 

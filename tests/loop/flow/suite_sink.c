@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_write and its forms (P5): order, and what a write says of what went out, however it ends.
+ * loop_write and its variants (P5): order, and the number of written bytes that a write returns however it ends.
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The queue of a sink (P11): its limit, refusals, order, and waiting until it has drained.
+ * The queue of a sink (P11): its limit, refused writes, order, and waiting until it has drained.
  */
 #include "harness.h"
 

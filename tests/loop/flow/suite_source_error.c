@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * An error that a source reports after some bytes of a larger read: the read returns the bytes, and what is asked of
- * the source next returns the error.
+ * An error that a source reports after some bytes of a larger read: the read returns the bytes, and the next operation
+ * on the source returns the error.
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_stream: bytes in their order, the end, cancels, pauses, and the chunks that it does not hold.
+ * loop_stream: the order of bytes, the end, cancels, pauses, and chunks that an idle stream does not hold.
  */
 #include "sockets.h"
 

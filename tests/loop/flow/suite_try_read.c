@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What is there now: loop_try_read and loop_wait_readable, on descriptors and on other sources.
+ * loop_try_read and loop_wait_readable: the bytes available now, on descriptors and on other sources.
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Unread bytes: given back to a descriptor, delivered before all else, by every way of reading.
+ * Unread bytes: returned to a descriptor, and delivered before all others by every kind of read.
  */
 #include "harness.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Reads that end early although more is there: at TCP's urgent mark, at passed descriptors and urgent bytes of a Unix
- * socket, at a pipe's packets. What is behind must come without another event. The kernel's own answers, by recv(2)
- * until -EAGAIN, are what the loop is compared with.
+ * Reads that end early although more bytes are available: at TCP's urgent mark, at passed descriptors and urgent bytes
+ * of a Unix socket, at packet boundaries of a pipe. The remaining bytes must arrive without another event. The
+ * reference is what recv(2) returns until -EAGAIN.
  */
 #include "harness.h"
 

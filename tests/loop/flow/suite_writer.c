@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Writers: what leaves together, flushes, and what is held back.
+ * Writers: which bytes leave in one write, flushes, and bytes that are held back.
  */
 #include "writing.h"
 

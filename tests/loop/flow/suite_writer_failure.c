@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Writers whose sink fails: every flush that it concerns is told. And results that no sink or source may give.
+ * Writers whose sink fails: every affected flush returns the error. Includes results that no sink or source may return.
  */
 #include "buffered.h"
 #include "writing.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Writers whose descriptor is closed, destroyed or taken, and the end of writers themselves: nothing crosses to another
+ * Writers whose descriptor is closed, destroyed or taken, and the destruction of writers: no byte reaches another
  * connection, and every job ends once.
  */
 #include "buffered.h"

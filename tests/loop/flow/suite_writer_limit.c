@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The limit of a writer (P11): refusals without gaps, and waiting for room.
+ * The limit of a writer (P11): refused appends leave no gap, and waiting for room.
  */
 #include "writing.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A writer played by the dice: what it writes is what was appended.
+ * Pseudo-random operations on a writer: it writes exactly the appended bytes.
  */
 #include "dice.h"
 #include "writing.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the suites of writers share: a sink that takes what the test says, when it says so.
+ * A sink for the suites of writers: it accepts as many bytes as the test allows, when the test allows it.
  */
 #ifndef TESTS_WRITING_H
 #define TESTS_WRITING_H

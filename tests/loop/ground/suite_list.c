@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Lists, against a simple model, with random calls.
+ * Lists, compared with a simple model under pseudo-random calls.
  */
 #include "dice.h"
 

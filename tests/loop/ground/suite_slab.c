@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Slabs: objects and their ids, against a simple model; and what becomes of a slot or a chunk that has been given back:
- * when it is used again, what is left in it, and that a sanitizer sees who touches it.
+ * Slabs: objects and their ids, compared with a simple model. Also released slots and chunks: when they are reused,
+ * what they contain, and that a sanitizer reports an access.
  */
 #include "dice.h"
 

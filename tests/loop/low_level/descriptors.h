@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Descriptors for the suites of the low level: both ends of pipes and sockets, files with a text.
+ * Descriptors for the suites of the low level: both ends of pipes and sockets, and files with a text.
  */
 #ifndef TESTS_DESCRIPTORS_H
 #define TESTS_DESCRIPTORS_H

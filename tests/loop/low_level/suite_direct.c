@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files that were opened with O_DIRECT, read on and written on at their position: by the operations of the low level,
- * which want memory and lengths that are aligned, and by sources and sinks, which take any.
+ * Files opened with O_DIRECT, read and written at their position: by the low-level operations, which require aligned
+ * memory and lengths, and by sources and sinks, which accept any.
  */
 #include "harness.h"
 

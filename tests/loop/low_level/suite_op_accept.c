@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_accept and loop_op_accept_multishot: order, errors, cancels, and the limit of descriptors.
+ * loop_op_accept and loop_op_accept_multishot: order, errors, cancels, and the descriptor limit.
  */
 #include "descriptors.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What operations return for arguments and descriptors that cannot be, on every backend alike (P17): compared with a
+ * The results of operations with invalid arguments and descriptors, identical on every backend (P17): compared with a
  * text, line by line.
  */
 #include "show.h"

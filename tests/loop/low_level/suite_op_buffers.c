@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Groups of provided buffers: their sizes, and buffers that are given back by mistake.
+ * Groups of provided buffers: their sizes, and buffers that are returned by mistake.
  */
 #include "harness.h"
 

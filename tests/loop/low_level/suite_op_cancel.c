@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Each operation that waits, when it is cancelled, when its scope ends and when its descriptor closes.
+ * Each waiting operation when it is cancelled, when its scope ends, and when its descriptor is closed.
  */
 #include "harness.h"
 

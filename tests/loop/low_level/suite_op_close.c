@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_shutdown and loop_op_close: what they return, and what they wait for.
+ * loop_op_shutdown and loop_op_close: their results, and what they wait for.
  */
 #include "descriptors.h"
 

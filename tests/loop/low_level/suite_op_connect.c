@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_connect: connections that are made, and those that are refused.
+ * loop_op_connect: successful and refused connections.
  */
 #include "descriptors.h"
 #include "show.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Operations on descriptors that cannot do them: what has been closed, what is no socket, what does not listen. Each
- * ends at once, with the error of the system call, whether or not another job waits for the descriptor.
+ * Operations on unsuitable descriptors: closed ones, ones that are not sockets, sockets that do not listen. Each
+ * operation ends at once with the error of the system call, whether or not another job waits for the descriptor.
  */
 #include "descriptors.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_recv_msg and loop_op_send_msg: descriptors, senders and destinations.
+ * loop_op_recv_msg and loop_op_send_msg: passed descriptors, senders and destinations.
  */
 #include "descriptors.h"
 

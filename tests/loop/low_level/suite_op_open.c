@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_openat2: what it opens and creates, what it refuses, and what a cancel leaves.
+ * loop_op_openat2: which files it opens and creates, which calls fail, and the state after a cancel.
  */
 #include "descriptors.h"
 #include "show.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_poll and loop_op_poll_add: what each kind of descriptor reports, and when.
+ * loop_poll and loop_op_poll_add: the events that each kind of descriptor reports, and when.
  */
 #include "descriptors.h"
 #include "show.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_poll_multishot: what it reports, and the reads and accepts that follow when it has been cancelled.
+ * loop_op_poll_multishot: the reported events, and reads and accepts after it has been cancelled.
  */
 #include "harness.h"
 

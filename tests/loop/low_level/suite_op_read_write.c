@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_read, loop_op_write and their forms with vectors, registered chunks and chunks, on files, pipes and sockets.
+ * loop_op_read, loop_op_write and their variants with vectors, registered chunks and chunks, on files, pipes and
+ * sockets.
  */
 #include "show.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_recv_multishot: bytes that come while there are buffers, while there are none, and with the end.
+ * loop_op_recv_multishot: bytes that arrive while buffers are available, while none are, and together with the end.
  */
 #include "descriptors.h"
 

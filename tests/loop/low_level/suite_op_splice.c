@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_op_splice: waiting at both ends, cancels, the ends that splice(2) refuses, and ends that are shut down
+ * loop_op_splice: waiting for either end, cancels, descriptors that splice(2) refuses, and ends that are shut down
  * meanwhile.
  */
 #include "descriptors.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Operations of the low level that wait for the same socket: each gets what comes in the order of the calls, whichever
- * of them the kernel would wake first.
+ * Low-level operations that wait for the same socket: they receive in the order of the calls, whichever of them the
+ * kernel would wake first.
  */
 #include "show.h"
 

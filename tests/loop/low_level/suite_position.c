@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Several operations at the position of one file, in flight together: of the low level, of a source and a sink, and of
- * both. Each has bytes of its own, and the position is behind the last.
+ * Several operations at the position of one file, in flight together: low-level ones, those of a source and a sink, and
+ * both. Each transfers its own bytes, and the position ends after the last.
  */
 #include "harness.h"
 
