@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A large file.
+ * A large file for tests.
  */
 #ifndef TESTS_BIG_H
 #define TESTS_BIG_H

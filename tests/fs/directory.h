@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * A directory for a test to work in, and what is in it, by plain system calls.
+ * A directory for a test to work in, and access to its contents by plain system calls.
  */
 #ifndef TESTS_DIRECTORY_H
 #define TESTS_DIRECTORY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_fs_copy_file: bytes, permissions, holes, and files without a true size.
+ * loop_fs_copy_file: bytes, permissions, holes, and files whose reported size is wrong.
  */
 #include "directory.h"
 

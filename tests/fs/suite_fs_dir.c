@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Directories that are read, and directories as capabilities.
+ * Directory listings, and directories as capabilities.
  */
 #include "directory.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * P22: no path escapes its directory, whatever the operation, also while another process swaps links and moves
- * directories.
+ * P22: no path escapes its directory, in any operation, even while another process swaps links and moves directories.
  */
 #include "directory.h"
 #include "ground.h"

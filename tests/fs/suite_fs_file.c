@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files that are open: reads and writes at offsets, vectors, chunks, and as sources and sinks.
+ * Open files: reads and writes at offsets, vectors, chunks, and files as sources and sinks.
  */
 #include "directory.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Jobs of files in general: bad arguments, errors without a continuation, cancelled scopes, and no descriptors and no
- * memory.
+ * File jobs in general: invalid arguments, errors without a continuation, cancelled scopes, and exhausted descriptors
+ * or memory.
  */
 #include "directory.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Names that are made, removed, renamed and linked, and their attributes.
+ * Creating, removing, renaming and linking names, and changing their attributes.
  */
 #include "directory.h"
 

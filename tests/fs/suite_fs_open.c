@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_fs_open: what is created, flags and temporary files.
+ * loop_fs_open: created files, flags, and temporary files.
  */
 #include "big.h"
 #include "directory.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Paths with odd names, to odd files, and with slashes at the end. tests/fuzz/walk.c compares what the kernel and the
- * walk without openat2(2) answer at random.
+ * Paths with unusual names, to unusual files, and with trailing slashes. tests/fuzz/walk.c compares random paths
+ * between the kernel and the walk without openat2(2).
  */
 #include "directory.h"
 #include "ground.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_fs_rmtree: links, many entries, any depth, and directories that may not be entered.
+ * loop_fs_rmtree: links, many entries, any depth, and directories without permission to enter.
  */
 #include "directory.h"
 

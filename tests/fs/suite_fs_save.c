@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Atomic saves and copies: who can read what at which moment.
+ * Atomic saves and copies: what another process can read at each moment.
  *
- * The library's system calls go by way of the functions below, which look at the directory before and after each.
+ * The library's system calls go through the functions below, which inspect the directory before and after each call.
  */
 #include "directory.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What there is at a path: stat, kind, access, statfs, realpath.
+ * Queries about a path: stat, kind, access, statfs, realpath.
  */
 #include "directory.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Operations of many steps: cancelled at each, failing at each, and beside other programs that change the files.
+ * Operations of several steps: cancelled at each step, failing at each step, and run while other programs change the
+ * files.
  *
- * The library's system calls go by way of the functions below, which count those that the pool's threads make: one of
- * them can be held up until the job has been cancelled, made to fail, or preceded by something that another program
- * does.
+ * The library's system calls go through the functions below, which count the calls of the pool's threads. A test can
+ * hold one call up until the job has been cancelled, let it fail, or run another program's action before it.
  */
 #include "big.h"
 #include "directory.h"

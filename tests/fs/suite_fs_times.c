@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Times of files: all that a file system can store, also those that nanoseconds in 64 bits can't tell (before 1677 and
- * after 2262).
+ * Times of files: all that a file system can store, including times outside the range of 64-bit nanoseconds (before
+ * 1677 and after 2262).
  */
 #include "directory.h"
 

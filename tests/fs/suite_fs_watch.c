@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_fs_watch: what it reports, overflows, cancels.
+ * loop_fs_watch: its events, overflows, and cancels.
  */
 #include "directory.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Many watches: all of a loop share one inotify instance, and it does not show.
+ * Many watches: all watches of a loop share one inotify instance, and do not affect each other.
  */
 #include "directory.h"
 

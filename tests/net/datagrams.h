@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagram sockets, and what has been heard at one.
+ * Datagram sockets, and a record of the datagrams that arrived at one.
  */
 #ifndef TESTS_DATAGRAMS_H
 #define TESTS_DATAGRAMS_H

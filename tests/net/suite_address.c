@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Addresses as text: what is parsed, printed and refused.
+ * Addresses as text: parsed, printed and refused ones.
  */
 #include "sockets.h"
 

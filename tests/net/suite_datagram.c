@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagrams: there and back, opening, and what they cost.
+ * Datagram sockets: opening, round trips, invalid arguments, and the absence of wake-ups and allocations.
  */
 #include "datagrams.h"
 #include "sockets.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Datagram sockets that are closed, cancelled, paused, or at the end of their scope.
+ * Datagram sockets that are closed, cancelled or paused, or whose scope ends.
  */
 #include "datagrams.h"
 #include "sockets.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What comes together and what leaves together, in which order (P11, P13).
+ * Datagrams that are received or sent in one batch, and their order (P11, P13).
  */
 #include "datagrams.h"
 #include "sockets.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Which of the machine's addresses a datagram was sent to, and is answered from. All of 127.0.0.0/8 is this machine's.
+ * The local address that a datagram was sent to and is answered from. All of 127.0.0.0/8 is local.
  */
 #include "sockets.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The queue of datagrams that leave (P11): full ones, and what becomes of answers.
+ * The send queue of a datagram socket (P11): full queues, and the results of answers.
  */
 #include "datagrams.h"
 #include "sockets.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_listen and loop_accept: over TCP and Unix sockets, order, cancels, and the limit of descriptors (P12).
+ * loop_listen and loop_accept: TCP and Unix sockets, order, cancels, and the descriptor limit (P12).
  */
 #include "show.h"
 #include "sockets.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Public functions of net/ and fs/ that are given NULL, or what has been freed.
+ * Public functions of net/ and fs/ called with NULL, or with destroyed objects.
  */
 #include "misuse.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Peers that reset, stall, trickle or half-close, and what is reported of them.
+ * Peers that reset, stall, trickle or half-close, and the results that the loop reports.
  */
 #include "sockets.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_serve: a scope for each connection, its failures, and its arguments.
+ * loop_serve: one scope per connection, its failures, and the arguments.
  */
 #include "sockets.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Servers with many busy connections, and with many that come and go.
+ * Servers with many busy connections, and with many short ones.
  */
 #include "sockets.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The end of a server: stopped, with a deadline, from inside, and by signals.
+ * Stopping a server: with and without a deadline, from a connection, and by signals.
  */
 #include "sockets.h"
 

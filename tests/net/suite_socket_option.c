@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Options of sockets: what is set and read back, what is refused, and lingering closes.
+ * Socket options: set and read back, refused ones, and lingering closes.
  */
 #include "sockets.h"
 

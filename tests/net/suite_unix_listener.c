@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Listeners on the path of a Unix socket: whose file it is, and servers that start on one path at the same time.
+ * Listeners on the path of a Unix socket: ownership of the socket file, and servers that start on one path at the same
+ * time.
  */
 #include "sockets.h"
 

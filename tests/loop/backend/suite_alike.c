@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * One program by the dice, on both backends: every job has to end with the same result, and with the same bytes. Each
- * step starts something, or makes something happen, and the next one comes when nothing moves any more. So what a job
- * ends with depends on no race; docs/backends.md says where backends may differ all the same.
+ * One pseudo-random program on both backends: every job must end with the same result and the same bytes. A step starts
+ * a job or causes an event, and the next step follows when nothing is in motion any more, so that no result depends on
+ * a race. docs/backends.md lists the permitted differences between backends.
  */
 #include "dice.h"
 

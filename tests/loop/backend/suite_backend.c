@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Backends (P15 to P17): the fallback and its reasons, forced backends, memory that can't be locked, and operations
- * that are refused. The only suite that names the backends.
+ * Backends (P15 to P17): the fallback and its reasons, forced backends, memory that cannot be locked, and refused
+ * operations. This is the only suite that names the backends.
  */
 #include "harness.h"
 

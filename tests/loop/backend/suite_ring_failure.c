@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * io_uring_enter fails: for a while, as it does without memory, or for good. Every job ends once, nothing is written to
- * its memory afterwards, and the loop goes on or returns the reason. This program's own io_uring_enter2 fails when a
- * test says so.
+ * Failures of io_uring_enter: temporary ones, as without memory, and permanent ones. Every job ends once, nothing is
+ * written to its memory afterwards, and the loop continues or returns the error. This program overrides io_uring_enter2
+ * and lets it fail on demand.
  */
 #include "harness.h"
 

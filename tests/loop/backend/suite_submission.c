@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The submission and completion queues (P9): any depth works, and none of many is lost.
+ * The submission and completion queues (P9): any depth works, and no job of many is lost.
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_cancel (P4): what it ends and what it leaves alone, and which result wins.
+ * loop_cancel (P4): which jobs it ends, which it does not affect, and which result a job gets when both are possible.
  */
 #include "show.h"
 #include "sockets.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Closing a descriptor (P6): what is in flight ends first, what comes later is refused, and the number is given back
- * last.
+ * Closing a descriptor (P6): jobs in flight end first, later calls fail, and the descriptor's number is released last.
  */
 #include "sockets.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Continuations that end what they live in: their descriptor, their scope, themselves.
+ * Continuations that end their own descriptor, scope or job.
  */
 #include "sockets.h"
 

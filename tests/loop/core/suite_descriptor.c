@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Descriptors (P6): adopted, borrowed, taken and destroyed; and borrowed numbers that are closed
- * by their owner first.
+ * Descriptors (P6): adopted, borrowed, taken and destroyed; and borrowed numbers that their owner closes first.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Jobs (P1 to P3): each ends once, on the loop's thread and never from inside the call that starts it, with one way for
- * errors; its memory is lent until then.
+ * Jobs (P1 to P3): each ends once, on the loop's thread and never inside the call that starts it. All errors are
+ * reported in the same way, and the job borrows the caller's memory until it ends.
  */
 #include "harness.h"
 

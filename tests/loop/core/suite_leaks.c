@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a program has not given back when its loop ends: a debug build names it, and where it was taken.
+ * Resources that a program has not released when its loop ends: a debug build names them and where they were acquired.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * How long the objects of scopes and descriptors live, and what keeps them. Looks inside the library for what the
- * library's own parts keep (pins).
+ * The lifetime of scopes and descriptors, and what extends it. Uses internals of the library to check the references
+ * that its own parts hold (pins).
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The region and its chunks (P10): sizes and places, waiting in line, and the mistakes that are caught.
+ * The region and its chunks (P10): sizes and addresses, waiting for a free chunk, and detected mistakes.
  */
 #include "harness.h"
 

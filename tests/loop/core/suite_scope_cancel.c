@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Cancelling scopes (P7), and loop_scope_on_cancel: a holder is told of it, and a debug build names scopes that only
- * holds keep open.
+ * Cancelled scopes (P7), and loop_scope_on_cancel: a holder is notified. A debug build names scopes that only holds
+ * keep open.
  */
 #include "harness.h"
 

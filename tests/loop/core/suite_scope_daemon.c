@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Daemons (P8): jobs and scopes that do not hold the loop.
+ * Daemons (P8): jobs and scopes that do not keep the loop running.
  */
 #include "harness.h"
 

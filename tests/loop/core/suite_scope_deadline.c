@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Deadlines of scopes.
+ * Deadlines of scopes: when they expire, how they are changed, and what they cancel.
  */
 #include "show.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Failures of scopes (P7): which error is kept, and where it goes.
+ * Failures of scopes (P7): which error a scope stores, and which scope or result receives it.
  */
 #include "harness.h"
 

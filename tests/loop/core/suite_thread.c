@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The loop's thread: where continuations run, calls from another thread, and loops in many threads (P21, P24).
+ * The loop's thread: where continuations run, calls from another thread, and loops in several threads (P21, P24).
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Writes without a continuation: where not all of the bytes go out, the scope fails with the error that says why.
+ * Writes without a continuation: if not all bytes are written, the scope fails with the error that caused it.
  */
 #include "harness.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What a descriptor is, and whether its events come: at the limit of descriptors, and where the kernel refuses a watch.
+ * How the loop learns about a descriptor's kind and its events: at the descriptor limit, and when the kernel refuses a
+ * watch.
  */
 #include "harness.h"
 

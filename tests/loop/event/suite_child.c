@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The loop and child processes: the signal mask that a child inherits, signals that arrive while one is made, and a
- * loop that goes on in a forked child.
+ * The loop and child processes: the signal mask that a child inherits, signals that arrive during a fork, and a loop
+ * that continues in a forked child.
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Waiting for a free descriptor (P12).
+ * Jobs that wait for a free descriptor at the descriptor limit (P12).
  */
 #include "harness.h"
 

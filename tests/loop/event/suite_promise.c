@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Promises.
+ * Promises: jobs that the program itself completes.
  */
 #include "harness.h"
 

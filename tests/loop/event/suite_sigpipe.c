@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * SIGPIPE (P19): it never reaches the program because of the loop.
+ * SIGPIPE (P19): the loop's writes never raise it in the program.
  */
 #include "sockets.h"
 

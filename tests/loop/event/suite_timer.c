@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Timers (P20): never early, in order, and cancelled.
+ * Timers (P20): they never fire early, fire in order, and can be cancelled.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Rounds of a game that is played by the dice: in each step of the loop some of several places are played at, until the
- * steps are over and nothing is left at any place.
+ * Pseudo-random rounds: each step of the loop acts on some of several places, until all steps are done and no place has
+ * anything in flight.
  */
 #ifndef TESTS_ROUNDS_H
 #define TESTS_ROUNDS_H

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Every system call and every allocation of a mixed program fails in turn: each job ends once, nothing leaks, nothing
- * hangs, and the loop returns.
+ * Lets every system call and every allocation of a mixed program fail in turn: each job ends once, nothing leaks,
+ * nothing hangs, and the loop returns.
  *
- * A clean run tells how often each call is used. Then the program runs again and again, each time in a process of its
- * own, in which one use of one call fails. tests/faults makes every use fail; in tests/run the first uses of each call
- * do, and one more that the dice choose. FAULTS_SEED in the environment repeats them. What goes wrong is told as the
- * value of NORIA_FAIL with which the_mixed_program shows it again.
+ * A clean run counts the uses of each call. Then the program runs repeatedly, each time in a new process, in which one
+ * use of one call fails. tests/faults lets every use fail; tests/run covers the first uses of each call and one more at
+ * random. FAULTS_SEED in the environment repeats that choice. An error is reported with the value of NORIA_FAIL with
+ * which the_mixed_program reproduces it.
  */
 #include "dice.h"
 #include "mixed.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Forks of a program with a loop (P21, P24): nothing is inherited, and the parent goes on.
+ * Forks of a program with a loop (P21, P24): the child inherits nothing, and the parent continues.
  */
 #include "sockets.h"
 

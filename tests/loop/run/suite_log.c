@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What the loop logs, and where it goes (P24).
+ * The loop's log messages, and where they are written (P24).
  */
 #include "harness.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Everything at once, by the dice: lanes of bytes over sockets, TCP, pipes and copies between them, written and read in
- * every way there is, cancelled, paused, closed and begun again at random. What was written must be what was read, in
- * order, nothing twice and nothing lost, and every job must end once. The dice are the same in every run.
+ * Pseudo-random use of all flows: lanes of bytes over sockets, TCP, pipes and copies between them, written and read in
+ * every way, cancelled, paused, closed and restarted. The bytes read must equal the bytes written, in order, without
+ * duplicates or losses, and every job must end once. The sequence is the same in every run.
  */
 #include "rounds.h"
 

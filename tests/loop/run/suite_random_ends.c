@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Ends by the dice: descriptors are closed, destroyed and taken, and scopes cancelled, under readers, writers, copies
- * and streams, and all of them are used again afterwards, also between the hooks of their scope and its on_end. Every
- * job ends once, what is read is what the peer has written, in order, and nothing of it is lost where a descriptor is
- * taken. The dice are the same in every run.
+ * Pseudo-random ends: descriptors are closed, destroyed and taken, and scopes cancelled, under readers, writers, copies
+ * and streams. All of them are used again afterwards, also between the hooks of their scope and its on_end. Every job
+ * ends once. The bytes read are those that the peer wrote, in order, and none are lost when a descriptor is taken. The
+ * sequence is the same in every run.
  */
 #include "rounds.h"
 

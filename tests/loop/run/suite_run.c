@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_run (P8, P23): what it returns, the sizes it is given, and that nothing is left over.
+ * loop_run (P8, P23): its results, the sizes it accepts, and that it releases all resources.
  */
 #include "sockets.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_stop: the end of a program with a status.
+ * loop_stop: ends the program with a status.
  */
 #include "harness.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Work on the pool's threads: its results, cancels, what it owns, threads that hang, and how many threads there are.
+ * Work on the threads of the pool: results, cancels, ownership, threads that hang, and the number of threads.
  */
 #include "harness.h"
 

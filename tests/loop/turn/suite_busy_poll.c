@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Looking before sleeping (loop_options.busy_poll_ns): a loop that looks hears of everything, sleeps when nothing
- * comes, and keeps its timers.
+ * Polling before sleeping (loop_options.busy_poll_ns): a polling loop sees every event, sleeps when nothing happens,
+ * and fires its timers.
  */
 #include "harness.h"
 

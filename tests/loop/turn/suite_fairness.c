@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Every turn is bounded (P13): a flood of one kind of work starves no other.
+ * Every turn is bounded (P13): a flood of one kind of work does not starve another.
  */
 #include "harness.h"
 

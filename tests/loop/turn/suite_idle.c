@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * An idle loop costs nothing (P18).
+ * An idle loop does not wake up and consumes no CPU time (P18).
  */
 #include "sockets.h"
 
