@@ -18,6 +18,7 @@
 
 #if NORIA_HARD_MODES
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,20 +78,32 @@ static int read_error(const char *word, size_t len)
     return 0;
 }
 
+/* Reads a number that is at least 1. Returns the end of it in the text, or NULL. */
+static const char *read_count(const char *text, unsigned *count)
+{
+    char *end;
+    unsigned long number = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
+
+    *count = (unsigned)number;
+    return number > 0 && number <= UINT_MAX ? end : NULL;
+}
+
 /* Reads one fault. Returns the end of it in the text, or NULL. */
 static const char *read_fault(const char *text, struct fault *fault)
 {
     const char *error = strchr(text, ':'), *nth = error ? strchr(error + 1, ':') : NULL;
-    char *end;
 
     if (!nth) {
         return NULL;
     }
     fault->call = find_call(text, (size_t)(error - text));
     fault->error = read_error(error + 1, (size_t)(nth - error - 1));
-    fault->nth = (unsigned)strtoul(nth + 1, &end, 10);
-    fault->every = *end == '+' ? (unsigned)strtoul(end + 1, &end, 10) : 0;
-    return fault->call && fault->error && fault->nth ? end : NULL;
+    fault->every = 0;
+    const char *end = read_count(nth + 1, &fault->nth);
+    if (end && *end == '+') {
+        end = read_count(end + 1, &fault->every);
+    }
+    return fault->call && fault->error ? end : NULL;
 }
 
 static bool read_faults(const char *text)

@@ -319,6 +319,8 @@ TEST(what_fails_is_told_by_call_error_and_use)
           loop_kernel_fail_set("") && loop_kernel_fail_set(NULL));
     CHECK(!loop_kernel_fail_set("malloc") && !loop_kernel_fail_set("malloc:ENOMEM") &&
           !loop_kernel_fail_set("malloc:ENOMEM:0"));
+    CHECK(!loop_kernel_fail_set("malloc:ENOMEM:-1") && !loop_kernel_fail_set("malloc:ENOMEM:1+") &&
+          !loop_kernel_fail_set("malloc:ENOMEM:1+0") && !loop_kernel_fail_set("malloc:ENOMEM:4294967296"));
     CHECK(!loop_kernel_fail_set("malloc:ENOSUCH:1") && !loop_kernel_fail_set("nothing:EIO:1") &&
           !loop_kernel_fail_set("malloc:ENOMEM:1;recv:EIO:1"));
 }
