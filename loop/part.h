@@ -81,7 +81,7 @@ struct loop_stream_ops {
 
 /* Starts a job that the part completes with loop_resolve, and that loop_pause and loop_resume accept. Like the job of
  * loop_promise, it ends when loop_resolve is called. `ops` must stay valid until then. Returns job 0 when there is no
- * memory, the scope has ended, or `ops` is NULL. */
+ * memory, the scope has ended, or `ops` or one of its functions is NULL. */
 LOOP_API loop_job loop_promise_stream(struct loop_scope *scope, const struct loop_stream_ops *ops, void *ops_arg,
                                       loop_fn *fn, void *arg);
 

@@ -58,10 +58,22 @@ loop_job loop_promise(struct loop_scope *scope, loop_cancel_fn *on_cancel, void 
     return id;
 }
 
+static bool is_whole(const struct loop_stream_ops *ops, const char *function)
+{
+    if (!loop_check_pointer(ops, "table of functions", function)) {
+        return false;
+    }
+    bool has_all = ops->cancel && ops->pause && ops->resume;
+    if (!has_all) {
+        loop_misuse(NULL, function, "the table lacks a function", "a stream needs cancel, pause and resume");
+    }
+    return has_all;
+}
+
 loop_job loop_promise_stream(struct loop_scope *scope, const struct loop_stream_ops *ops, void *ops_arg, loop_fn *fn,
                              void *arg)
 {
-    if (!loop_scope_is_good(scope, __func__) || !loop_check_pointer(ops, "table of functions", __func__)) {
+    if (!loop_scope_is_good(scope, __func__) || !is_whole(ops, __func__)) {
         return 0;
     }
     loop_job id;

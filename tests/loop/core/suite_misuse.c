@@ -121,6 +121,10 @@ MISUSE(loop_sleep, "the scope is NULL", loop_sleep(NULL, 0, FN) == 0)
 MISUSE(loop_sleep_until, "the scope is NULL", loop_sleep_until(NULL, 0, FN) == 0)
 MISUSE(loop_signal, "the scope is NULL", loop_signal(NULL, SIGUSR1, FN) == 0)
 MISUSE(loop_promise_stream, "the scope is NULL", loop_promise_stream(NULL, NULL, NULL, FN) == 0)
+MISUSE(loop_promise_stream, "the pointer to the table of functions is NULL",
+       loop_promise_stream(here->scope, NULL, NULL, FN) == 0)
+static const struct loop_stream_ops no_ops;
+MISUSE(loop_promise_stream, "the table lacks a function", loop_promise_stream(here->scope, &no_ops, NULL, FN) == 0)
 MISUSE(loop_promise, "the scope is NULL", loop_promise(NULL, FN, FN) == 0)
 MISUSE(loop_descriptor_wait, "the scope is NULL", loop_descriptor_wait(NULL, 0, FN) == 0)
 MISUSE(loop_chunk_alloc_wait, "the scope is NULL", loop_chunk_alloc_wait(NULL, &gone.chunk, FN) == 0)
