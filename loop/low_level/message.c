@@ -15,6 +15,7 @@
 #include <loop/syscall/request.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* ---- to the kernel ---- */
@@ -24,9 +25,10 @@
 static struct loop_message_request *make_request(const struct loop_message *message)
 {
     struct loop_message_request *request = loop_kernel_malloc(sizeof *request);
+    int n_iov = message->n_iov < INT_MAX ? (int)message->n_iov : INT_MAX; /* more than IOV_MAX: -EMSGSIZE */
     if (request) {
         request->header = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)message->iov,
-                                          .msg_iovlen = (int)message->n_iov,
+                                          .msg_iovlen = n_iov,
                                           .msg_name = message->address,
                                           .msg_namelen = message->address ? message->address_len : 0};
     }

@@ -234,6 +234,9 @@ LOOP_TEST(messages_that_cannot_be_sent)
     message = (struct loop_message){.iov = many, .n_iov = IOV_MAX + 1};
     AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
     CHECK_IS(result, -EMSGSIZE);
+    message.n_iov = SIZE_MAX / 2 + 2; /* 1, where it is cut to an int */
+    AWAIT(loop_op_send_msg(env->scope, pair[0], &message, GO));
+    CHECK_IS(result, -EMSGSIZE);
     END;
 }
 
