@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-/* How many operations are measured where nobody says it: a few tenths of a second. */
+/* The default numbers of operations: each takes a few tenths of a second. */
 static const struct {
     const char *workload;
     uint64_t count;

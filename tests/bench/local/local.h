@@ -27,7 +27,7 @@ struct local_options {
     uint64_t count;   /* operations to measure */
     unsigned depth;   /* operations in flight */
     size_t size;      /* bytes of one operation */
-    size_t file_size; /* of a file that is made because it isn't there */
+    size_t file_size; /* of a file that is created because it does not exist */
 };
 
 struct local_result {
@@ -42,19 +42,19 @@ struct local_result {
 
 typedef void local_run_fn(const struct local_options *options, struct local_result *result);
 
-/* `how` NULL: there is one way only. Of several ways the first is taken when none is asked for. */
+/* `how` is NULL if there is one way only. The first of several ways is the default. */
 struct local_workload {
     const char *name, *how;
     local_run_fn *run;
 };
 
-/* The whole program. `workloads` is ended by one without a name. */
+/* Runs the whole program. `workloads` ends with an entry without a name. */
 int local_main(int argc, char **argv, const struct local_workload *workloads);
 
-/* Says what is wrong and exits with 1. `error` is a negative errno, or 0 when there is none to tell. */
+/* Prints what is wrong and exits with 1. `error` is a negative errno, or 0 for none. */
 void local_fail(const char *what, int64_t error) __attribute__((noreturn));
 
-/* Fails unless `holds`. For what must hold, also in a release build. */
+/* Fails unless `holds`, in release builds as well. */
 static inline void local_check(bool holds, const char *what)
 {
     if (__builtin_expect(!holds, 0)) {
@@ -65,8 +65,8 @@ static inline void local_check(bool holds, const char *what)
 /* Returns `result`, or fails with errno when it is negative. */
 int64_t local_sys(const char *what, int64_t result);
 
-void *local_alloc(size_t n, size_t size);     /* zeroed, and touched already */
-void *local_alloc_new(size_t n, size_t size); /* zeroed, as the system gives it */
+void *local_alloc(size_t n, size_t size);     /* zeroed, and already in memory */
+void *local_alloc_new(size_t n, size_t size); /* zeroed, untouched */
 void local_extra(struct local_result *result, const char *name, double value);
 
 /* ---- time ---- */
@@ -74,7 +74,7 @@ void local_extra(struct local_result *result, const char *name, double value);
 int64_t local_now(void);
 int64_t local_cpu(void); /* of the process */
 
-/* A piece of time. Its end adds it to a result; NULL drops it. */
+/* A period of time. Its end adds it to a result; NULL discards it. */
 struct local_span {
     int64_t wall, cpu;
 };
@@ -82,7 +82,7 @@ struct local_span {
 void local_span_begin(struct local_span *span);
 void local_span_end(const struct local_span *span, struct local_result *result, uint64_t operations);
 
-/* One operation after another: a tenth as many as are measured come before, to warm up. */
+/* Sequential operations. A tenth as many as are measured run first, as a warm-up. */
 struct local_window {
     uint64_t done, next;
     uint64_t warmup, count;
@@ -93,7 +93,7 @@ struct local_window {
 void local_window_init(struct local_window *window, const struct local_options *options, struct local_result *result);
 bool local_window_edge(struct local_window *window);
 
-/* Counts an operation. False when it was the last one, and ever after. */
+/* Counts an operation. Returns false for the last one and for all later ones. */
 static inline bool local_goes_on(struct local_window *window)
 {
     return ++window->done < window->next || local_window_edge(window);
@@ -101,25 +101,27 @@ static inline bool local_goes_on(struct local_window *window)
 
 /* ---- timers ---- */
 
-/* How many times a million is reached with `count` timers, at least once. */
+/* Returns the number of rounds of `count` timers that make a million, at least 1. */
 uint64_t local_timer_rounds(uint64_t count);
 
-/* Timers that are started and cancelled, in two ways: a new loop and new memory for them each time (first), or those
- * that have been used before (again). */
+/* Returns which of two ways starts and cancels timers: true for a loop and memory that have been used before
+ * (again), false for a new loop and new memory each time (first). */
 bool local_is_again(const struct local_options *options);
 
-/* None of them fires meanwhile. */
+/* None of them fires before it is cancelled. */
 #define LOCAL_FAR_LEAD (20 * LOCAL_SECOND)
 #define LOCAL_FAR_SPAN (60 * LOCAL_SECOND)
 
-/* Pseudo-random points in time, the same for everybody: from `lead` ns, over `span` ns. */
+/* Returns pseudo-random points in time, the same in every program: from `lead` ns, over `span` ns. */
 int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span);
 
-/* The same for timers that fire: late enough that all have been started by then, over a second, or longer where they
- * are so many that no loop keeps up. In whole milliseconds, as most programs set them, or any nanosecond. */
+/* Returns pseudo-random points in time for timers that fire: late enough that all have been started by then, spread
+ * over a second, or longer with more timers than a loop can fire in a second. In whole milliseconds, as most programs
+ * set them, or in nanoseconds. */
 int64_t *local_fire_deadlines(const struct local_options *options);
 
-/* How late timers fire. Reading the clock costs as much as much of what is measured, so one in eight is looked at. */
+/* The lateness of timers. One in eight is measured, because reading the clock costs as much as much of what is
+ * measured. */
 struct local_lateness {
     uint64_t n, early;
     int64_t sum, max;
@@ -138,7 +140,7 @@ struct local_firing {
     uint64_t n_left; /* to fire */
 };
 
-/* The i-th timer fires. *deadline is when it was due, and becomes 0. */
+/* Records that the i-th timer fired. *deadline is the time when it was due, and becomes 0. */
 static inline void local_fired(struct local_firing *firing, uint64_t i, int64_t *deadline)
 {
     local_check(*deadline != 0, "a timer has fired twice");
@@ -149,13 +151,13 @@ static inline void local_fired(struct local_firing *firing, uint64_t i, int64_t 
     firing->n_left--;
 }
 
-/* Checks that all have fired, and adds to the result how late they were. */
+/* Checks that all have fired, and adds their lateness to the result. */
 void local_firing_tell(const struct local_firing *firing, struct local_result *result);
 
 /* ---- bytes ---- */
 
-/* The block `number` of a stream: what a sender stamps on its block, and a receiver expects. The rest of a block is a
- * pattern that doesn't change, of which a byte is looked at. */
+/* The block `number` of a stream: a sender stamps its block with it, and a receiver expects it. The rest of a block
+ * is a constant pattern, of which one byte is checked. */
 struct local_stream {
     size_t size;
     uint64_t position;
@@ -164,11 +166,11 @@ struct local_stream {
 void local_stream_fill(unsigned char *block, size_t size);
 void local_stream_stamp(unsigned char *block, uint64_t number);
 
-/* Checks `len` bytes that have come, and returns how many blocks they complete. */
+/* Checks `len` received bytes. Returns the number of blocks that they complete. */
 uint64_t local_stream_got(struct local_stream *stream, const unsigned char *data, size_t len);
 
-/* A file whose every eight bytes tell where they stand. Made when it isn't there; then read once, so that it is in the
- * page cache. Returns its size. */
+/* Prepares a file in which every eight bytes encode their offset. Creates it if it does not exist, then reads it
+ * once, so that it is in the page cache. Returns its size. */
 size_t local_file_prepare(const struct local_options *options);
 void local_file_check(const unsigned char *data, size_t len, uint64_t offset); /* the ends of a block */
 void local_file_compare(const char *path, size_t size);                        /* all of it */
@@ -180,31 +182,32 @@ static inline uint64_t local_mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* Where the read number `i` of `size` bytes begins: at any multiple of `size` in the file. */
+/* Returns the offset of the i-th read of `size` bytes: a pseudo-random multiple of `size` in the file. */
 static inline uint64_t local_read_offset(uint64_t i, size_t file_size, size_t size)
 {
     return (((local_mix(i + 1) >> 32) * (file_size / size)) >> 32) * size;
 }
 
-/* Before a copy: nothing is where it goes. After it: the result, and all that was copied is compared. */
+/* Before a copy: removes the destination. After it: records the result, and compares all copied bytes. */
 void local_copy_prepare(const struct local_options *options);
 void local_copy_end(const struct local_span *span, const struct local_options *options, struct local_result *result,
                     size_t file_size);
 
-/* A ticker of one millisecond beside a copy: the longest time that a tick which was due had to wait. */
+/* A periodic timer of one millisecond during a copy: measures the longest delay of a tick. */
 struct local_ticker {
     int64_t due, longest;
     uint64_t n;
 };
 
-int64_t local_tick_first(struct local_ticker *ticker); /* when the first one is due */
-int64_t local_tick(struct local_ticker *ticker);       /* one has come; when the next one is due */
+int64_t local_tick_first(struct local_ticker *ticker); /* returns the time of the first tick */
+int64_t local_tick(struct local_ticker *ticker);       /* records a tick; returns the time of the next one */
 void local_ticker_tell(const struct local_ticker *ticker, struct local_result *result);
 
 /* ---- another thread ---- */
 
-/* Another thread that posts messages to the loop. First single ones, each when the loop has been asleep for a while;
- * then a flood. `post` is called on that thread; false: full, try again. */
+/* A second thread that posts messages to the loop. First single ones, each when the loop has been asleep for a
+ * while; then a flood. `post` is called on that thread, and returns false if the queue is full and the thread must
+ * retry. */
 struct local_waker {
     bool (*post)(void *arg, uint64_t message);
     void *arg;
@@ -219,11 +222,11 @@ struct local_waker {
 
 void local_waker_start(struct local_waker *waker, const struct local_options *options);
 
-/* For each message, on the loop's thread. True when it was the last one. */
+/* Receives a message, on the loop's thread. Returns true for the last one. */
 bool local_waker_got(struct local_waker *waker, uint64_t message);
 void local_waker_finish(struct local_waker *waker, struct local_result *result);
 
-/* Where the loop has no queue of its own for what comes from other threads: a list without a lock. */
+/* A lock-free list of messages, for loops that have no queue for other threads. */
 struct local_mail {
     struct local_letter {
         struct local_letter *next;
@@ -234,7 +237,7 @@ struct local_mail {
 
 void local_mail_init(struct local_mail *mail, uint64_t count);
 
-/* True when there was none before: only then the loop needs to be woken. */
+/* Returns true if the list was empty: only then must the loop be woken. */
 static inline bool local_mail_push(struct local_mail *mail, uint64_t message)
 {
     struct local_letter *letter = &mail->letters[message];
@@ -247,7 +250,7 @@ static inline bool local_mail_push(struct local_mail *mail, uint64_t message)
     return !first;
 }
 
-/* Hands all that has come to the waker. True when the last one was among it. */
+/* Passes all messages to the waker. Returns true if the last one was among them. */
 bool local_mail_deliver(struct local_mail *mail, struct local_waker *waker);
 
 #endif

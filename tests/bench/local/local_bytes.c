@@ -29,7 +29,7 @@ void local_stream_stamp(unsigned char *block, uint64_t number)
     memcpy(block, &number, sizeof number);
 }
 
-/* A stamp that is cut in two is not looked at; its neighbours are. */
+/* A stamp that is split between two reads is not checked; its neighbours are. */
 static void check_stamp(const unsigned char *data, size_t len, uint64_t number)
 {
     uint64_t stamp;
@@ -81,7 +81,7 @@ static void make_file(const char *path, size_t size)
         fill(piece, len, done);
         local_check(local_sys(path, write(fd, piece, len)) == (int64_t)len, "the disk is full");
     }
-    /* Its pages are written out now, not while something is measured. */
+    /* Writes its pages back now, not during a measurement. */
     local_sys(path, fsync(fd));
     close(fd);
     free(piece);

@@ -126,7 +126,7 @@ static void on_surprise(evutil_socket_t fd, short events, void *arg)
     local_fail("an event that nobody made", 0);
 }
 
-/* A loop without an event ends at once, so it is given one that doesn't come. */
+/* A loop without an event ends at once, so this one gets an event that never fires. */
 static void run_turn(const struct local_options *options, struct local_result *result)
 {
     struct event_base *base = new_base(EVENT_BASE_FLAG_NOLOCK);
@@ -164,8 +164,8 @@ static void on_own_wake(evutil_socket_t fd, short events, void *arg)
     }
 }
 
-/* By default all is done in one turn, for ever, and descriptors and timers don't get theirs (active). Or the loop looks
- * at them after each (turn). */
+/* By default libevent runs all of them in one turn, so descriptors and timers starve (active). Or the loop checks
+ * those after each (turn). */
 static struct event_base *new_base_for_wakes(const struct local_options *options)
 {
     struct event_config *config = event_config_new();
@@ -298,7 +298,7 @@ static void stop_all(evutil_socket_t fd, short events, void *arg)
     }
 }
 
-/* Has `fn` run in the loop, and a turn after it. */
+/* Runs `fn` in the loop, and one turn after it. */
 static void run_inside(struct round *round, event_callback_fn fn, struct local_result *result)
 {
     struct event inside;

@@ -146,7 +146,7 @@ static void on_rest_written(uv_write_t *request, int error)
     }
 }
 
-/* What the pipe takes at once, then the rest. */
+/* Writes what the pipe accepts at once, then queues the rest. */
 static void send_blocks(struct pipe *pipe)
 {
     for (;;) {

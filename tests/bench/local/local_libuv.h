@@ -9,7 +9,7 @@
 
 #include <uv.h>
 
-/* Fails when `error`, which libuv returned, is one. */
+/* Fails if `error`, a result of libuv, is negative. */
 void libuv_check(int error, const char *what);
 
 void libuv_begin(uv_loop_t *loop, void *data);

@@ -10,7 +10,7 @@
 #define DEPTH_BY_DEFAULT 64
 
 static const struct local_workload workloads[] = {
-    {"pingpong", "stream", noria_pingpong_stream}, /* as the peers, which are told whenever there is something */
+    {"pingpong", "stream", noria_pingpong_stream}, /* as in the other libraries, which report every arrival */
     {"pingpong", "read", noria_pingpong_read},
     {"pipe", "read", noria_pipe_read},
     {"pipe", "stream", noria_pipe_stream},
@@ -69,7 +69,7 @@ static void begin_jobs(struct jobs *jobs, struct loop_env *env)
     jobs->turns = count_turns(jobs);
 }
 
-/* How many turns of the loop one operation took, warm-up included. */
+/* The number of turns of the loop per operation, warm-up included. */
 static void tell_turns(struct jobs *jobs)
 {
     uint64_t done = jobs->window.warmup + jobs->window.count;
@@ -183,7 +183,7 @@ static void begin_posts(struct posts *posts, struct loop_env *env)
     begin_jobs(&posts->jobs, env);
     posts->inbox = loop_inbox_ref(env->loop);
     local_check(posts->inbox != NULL, "no letter box");
-    loop_scope_hold(env->scope); /* posts don't keep the loop running */
+    loop_scope_hold(env->scope); /* posts do not keep the loop running */
 }
 
 static void end_posts(struct posts *posts)
@@ -229,7 +229,7 @@ struct threads {
     const struct local_options *options;
 };
 
-static struct threads *threads_here; /* a post brings one argument, and that is the message */
+static struct threads *threads_here; /* a post has one argument, which is the message */
 
 static void on_message(void *arg, int64_t result)
 {

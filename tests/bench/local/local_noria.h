@@ -10,10 +10,10 @@
 
 #include <loop/loop.h>
 
-/* Runs a loop until main's scope has ended. A depth or size beyond the defaults is given to it. */
+/* Runs a loop until main's scope has ended. Sets the loop's limits for a depth or size beyond the defaults. */
 void noria_run(const struct local_options *options, size_t block_size, loop_main_fn *main, void *arg);
 
-/* A job, or the end of the program. */
+/* Returns the job, or exits if it could not be started. */
 static inline loop_job noria_job(loop_job job)
 {
     local_check(job != 0, "a job couldn't be started");

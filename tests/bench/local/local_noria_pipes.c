@@ -24,7 +24,7 @@ struct game {
     bool is_streamed, is_over;
 };
 
-static unsigned char all_bytes[256]; /* what is written must stay */
+static unsigned char all_bytes[256]; /* written memory must stay valid */
 
 static void play(struct player *player, unsigned char byte)
 {
@@ -32,7 +32,7 @@ static void play(struct player *player, unsigned char byte)
     noria_job(loop_write(player->sink, &all_bytes[byte], 1, NULL, NULL));
 }
 
-/* What the other player sends comes back one higher. A round trip is one operation. */
+/* Sends each received byte back incremented by one. A round trip is one operation. */
 static bool has_come(struct player *player, int64_t result, unsigned char byte)
 {
     struct game *game = player->game;

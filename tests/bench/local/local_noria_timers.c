@@ -13,8 +13,8 @@
 struct timers {
     struct loop_env *env;
     struct local_result *started, *cancelled; /* one of them is NULL */
-    uint64_t count, n_left, n_rounds;         /* rounds that are to come in this loop */
-    bool is_warming_up;                       /* a round that isn't measured */
+    uint64_t count, n_left, n_rounds;         /* rounds left in this loop */
+    bool is_warming_up;                       /* this round is not measured */
     int64_t *deadlines;
     loop_job *jobs;
     struct local_span span;
@@ -51,7 +51,7 @@ static void cancel_all(struct timers *timers)
     }
 }
 
-/* A turn has passed: what the loop has put off until then is done. */
+/* One turn has passed, so the loop has done its deferred work. */
 static void on_turned(void *arg, int64_t result)
 {
     struct timers *timers = arg;

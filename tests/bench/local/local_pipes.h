@@ -7,11 +7,11 @@
 
 #include "local.h"
 
-/* A nonblocking pipe, or the end of the program. */
+/* Creates a nonblocking pipe, or exits. */
 void local_pipe(int ends[2]);
 void local_pipe_close(const int ends[2]);
 
-/* Two who send a byte back and forth, each time one higher. */
+/* Two players that send a byte back and forth, incremented by one each time. */
 struct local_game {
     struct local_window window;
     struct local_player {
@@ -24,12 +24,12 @@ struct local_game {
 void local_game_init(struct local_game *game, const struct local_options *options, struct local_result *result);
 void local_game_finish(struct local_game *game);
 
-/* The first byte. */
+/* Sends the first byte. */
 void local_game_serve(struct local_game *game);
 
 void local_player_send(const struct local_player *player, unsigned char byte);
 
-/* A byte has come and has to be answered with the next one. False when that was the end of the game. */
+/* Checks a received byte and determines the answer. Returns false at the end of the game. */
 static inline bool local_player_got(struct local_game *game, struct local_player *player, unsigned char byte)
 {
     local_check(byte == player->expected, "not the byte that was due");
@@ -37,7 +37,7 @@ static inline bool local_player_got(struct local_game *game, struct local_player
     return !player->is_first || local_goes_on(&game->window);
 }
 
-/* Reads it and answers. Nothing to read yet is no error. False at the end of the game. */
+/* Reads a byte and answers. An empty pipe is not an error. Returns false at the end of the game. */
 bool local_player_turn(struct local_game *game, struct local_player *player);
 
 /* Blocks through a pipe. */
@@ -53,7 +53,7 @@ struct local_transfer {
 void local_transfer_init(struct local_transfer *transfer, const struct local_options *options,
                          struct local_result *result);
 
-/* An end of the pipe becomes the caller's, who closes it. */
+/* Transfers an end of the pipe to the caller, which closes it. */
 static inline int local_transfer_take(int *end)
 {
     int fd = *end;
@@ -61,20 +61,20 @@ static inline int local_transfer_take(int *end)
     return fd;
 }
 
-/* The rest of the block that is to be sent now. */
+/* Returns the rest of the block to be sent now. */
 static inline unsigned char *local_transfer_rest(const struct local_transfer *transfer, size_t *len)
 {
     *len = transfer->stream.size - transfer->sent_of_block;
     return transfer->block + transfer->sent_of_block;
 }
 
-/* So many bytes of it have been sent. False, and `out` is closed, when it was the last block. */
+/* Counts sent bytes. After the last block closes `out` and returns false. */
 bool local_transfer_sent(struct local_transfer *transfer, size_t len);
 
-/* So many bytes have come to `buffer`. False when they were the last. */
+/* Counts bytes received in `buffer`. Returns false after the last. */
 bool local_transfer_got(struct local_transfer *transfer, size_t len);
 
-/* One write(2), one read(2). PARTLY: not all that was asked for, so it is time to wait. */
+/* Make one write(2) or one read(2). PARTLY means less than requested, so the caller must wait. */
 enum local_moved { LOCAL_ALL, LOCAL_PARTLY, LOCAL_ENDED };
 enum local_moved local_transfer_write(struct local_transfer *transfer);
 enum local_moved local_transfer_read(struct local_transfer *transfer);

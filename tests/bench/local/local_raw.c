@@ -126,7 +126,7 @@ static void prepare_nop(struct io_uring *ring)
     io_uring_prep_nop(raw_ring_sqe(ring));
 }
 
-/* Reaps what there is. False when that was the last. */
+/* Reaps all completions. Returns false after the last one. */
 static bool reap_nops(struct io_uring *ring, struct local_window *window)
 {
     struct io_uring_cqe *cqe;
@@ -177,7 +177,7 @@ void raw_turn(const struct local_options *options, struct local_result *result)
     close(epoll);
 }
 
-/* A loop has at least its descriptor and one to be woken by. */
+/* A loop has at least its own descriptor and one for wake-ups. */
 void raw_start_stop_epoll(const struct local_options *options, struct local_result *result)
 {
     struct local_window window;

@@ -10,19 +10,19 @@
 
 #include <liburing.h>
 
-/* A ring with the settings that are best for one thread that submits and reaps. */
+/* Creates a ring with the best settings for one thread that submits and reaps. */
 void raw_ring_init(struct io_uring *ring, unsigned entries);
 
-/* Submits what has been prepared, and waits for a completion where there is none yet. */
+/* Submits the prepared entries, and waits for a completion if there is none yet. */
 struct io_uring_cqe *raw_ring_wait(struct io_uring *ring);
 
-/* An entry of the submission queue, submitting what is there when it is full. */
+/* Returns an entry of the submission queue. Submits first if the queue is full. */
 struct io_uring_sqe *raw_ring_sqe(struct io_uring *ring);
 
-/* What is there already, without a system call; else NULL. */
+/* Returns a completion without a system call, or NULL. */
 struct io_uring_cqe *raw_ring_peek(struct io_uring *ring);
 
-/* Prepares to be told again and again that `fd` is readable, by completions that bear `data`. */
+/* Prepares a multishot poll of `fd` for reading, whose completions have `data`. */
 void raw_ring_watch(struct io_uring *ring, int fd, unsigned events, uint64_t data);
 
 int raw_epoll(void);

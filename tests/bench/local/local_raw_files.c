@@ -67,7 +67,7 @@ static void read_next(struct reads *reads, unsigned slot)
     io_uring_sqe_set_data64(sqe, slot);
 }
 
-/* All that has come. False when that was the last. */
+/* Handles all completions. Returns false after the last one. */
 static bool reap_reads(struct reads *reads)
 {
     struct io_uring_cqe *cqe;
@@ -185,7 +185,7 @@ struct blocks {
     unsigned char *data;
     struct block {
         uint64_t offset;
-        unsigned len; /* 0: it is being read */
+        unsigned len; /* 0 while it is being read */
     } * blocks;
 };
 

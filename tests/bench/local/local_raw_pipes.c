@@ -71,7 +71,7 @@ void raw_pingpong_hybrid(const struct local_options *options, struct local_resul
     io_uring_queue_exit(&ring);
 }
 
-#define WRITTEN 2 /* what completions of writes bear */
+#define WRITTEN 2 /* the user data of writes */
 
 static void prepare_read(struct io_uring *ring, int fd, unsigned char *byte, uint64_t data)
 {
@@ -116,7 +116,7 @@ void raw_pingpong_uring(const struct local_options *options, struct local_result
 
 /* ---- the same with provided buffers, which the kernel chooses from ---- */
 
-#define OP_READ_MULTISHOT 49 /* newer than the headers this is meant to compile with */
+#define OP_READ_MULTISHOT 49 /* newer than the oldest supported headers */
 #define BUFFERS 64u
 #define BUFFER_SIZE 64u
 
@@ -234,7 +234,7 @@ void raw_pipe_epoll(const struct local_options *options, struct local_result *re
     close(epoll);
 }
 
-/* The ring's polls tell of changes only, so everything is moved each time. False at the end. */
+/* The ring's polls report changes only, so this moves everything each time. Returns false at the end. */
 static bool move_all(struct local_transfer *transfer, uint64_t what)
 {
     enum local_moved moved;

@@ -14,13 +14,13 @@
 #define SLOTS 65536u
 
 struct timer {
-    struct timer *next, **previous; /* `previous` is NULL when it is not in the wheel */
+    struct timer *next, **previous; /* `previous` is NULL outside the wheel */
     int64_t deadline;
 };
 
 struct wheel {
     struct timer *slots[SLOTS];
-    int64_t next_tick; /* of the slots that have not passed */
+    int64_t next_tick; /* the first slot that has not passed */
     uint64_t count;
 };
 

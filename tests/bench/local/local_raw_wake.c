@@ -31,7 +31,7 @@ static void quiet_bell(int bell)
 
 /* ---- the own thread ---- */
 
-/* The loop looks at its flag once a turn, and need not sleep when it is set. */
+/* The loop checks its flag once per turn, and does not sleep if it is set. */
 void raw_wake_self_flag(const struct local_options *options, struct local_result *result)
 {
     struct local_window window;
@@ -66,7 +66,7 @@ void raw_wake_self_epoll(const struct local_options *options, struct local_resul
     close(epoll);
 }
 
-/* Waits for the bell, and sees to it that it is watched on. */
+/* Waits for the eventfd, and re-arms its poll. */
 static void wait_for_bell(struct io_uring *ring, int bell)
 {
     struct io_uring_cqe *cqe = raw_ring_wait(ring);

@@ -19,7 +19,7 @@ static int64_t thread_cpu(void)
     return (int64_t)now.tv_sec * LOCAL_SECOND + now.tv_nsec;
 }
 
-/* Where there is no such processor the thread stays where it is. */
+/* If the processor does not exist, the thread's affinity is unchanged. */
 static void pin(int processor)
 {
     cpu_set_t set;
@@ -37,7 +37,7 @@ static void send(struct local_waker *waker, uint64_t message)
 
 static void send_single(struct local_waker *waker, uint64_t message)
 {
-    /* Not always the same, so that no tick of the machine's keeps step. */
+    /* Varies, so that it never runs in step with a periodic tick of the machine. */
     int64_t until = local_now() + ASLEEP_AFTER_NS + (int64_t)(local_mix(message) % 20000);
     while (local_now() < until) {
         sched_yield();
@@ -124,7 +124,7 @@ void local_waker_finish(struct local_waker *waker, struct local_result *result)
     free(waker->latencies);
 }
 
-/* ---- letters ---- */
+/* ---- messages ---- */
 
 void local_mail_init(struct local_mail *mail, uint64_t count)
 {
