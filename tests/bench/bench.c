@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* ---- giving up ---- */
+/* ---- errors ---- */
 
 void bench_fail(const char *what)
 {
@@ -162,7 +162,7 @@ int bench_listen(const struct bench_address *address)
     return fd;
 }
 
-/* The port is found when the other end is known: many connections may share it. */
+/* The port is chosen in connect(), when the peer is known, so that many connections may share it. */
 static int bind_source(int fd, const struct bench_address *source)
 {
     set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);

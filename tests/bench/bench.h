@@ -17,7 +17,7 @@
 #define BENCH_MILLISECOND INT64_C(1000000)
 #define BENCH_MICROSECOND INT64_C(1000)
 
-/* What everybody who listens asks for, as the library does. */
+/* The backlog of every listener, as in the library. */
 #define BENCH_BACKLOG SOMAXCONN
 
 /* tcp:127.0.0.1:7000, unix:/path or udp:127.0.0.1:7000. */
@@ -33,33 +33,33 @@ struct bench_address {
 
 #define BENCH_ADDRESS_TEXT_SIZE 160
 
-/* False for what is none of the three. */
+/* Returns false for any other text. */
 bool bench_address_parse(struct bench_address *address, const char *text);
 void bench_address_format(const struct bench_address *address, char text[BENCH_ADDRESS_TEXT_SIZE]);
 
-/* The whole address that a bound socket has, with the port that the kernel chose. */
+/* Returns the complete address of a bound socket, with the port that the kernel chose. */
 struct bench_address bench_address_of(int fd);
 
-/* Removes a socket file that an earlier program left behind; nothing for other addresses. */
+/* Removes a socket file that an earlier program left behind. Does nothing for other addresses. */
 void bench_remove_file(const struct bench_address *address);
 
-/* A nonblocking socket that listens (or, of datagrams, is bound). Connections inherit TCP_NODELAY from it. Ends the
- * program where there is none. */
+/* Returns a nonblocking socket that listens (or, for datagrams, is bound). Accepted connections inherit TCP_NODELAY
+ * from it. Exits on an error. */
 int bench_listen(const struct bench_address *address);
 
-/* A connected socket, or -1 with errno. The socket is a blocking one: a connection inside one machine is made at once.
- * TCP_NODELAY is set. */
+/* Returns a connected socket, or -1 with errno. The socket is blocking, because a connection inside one machine is
+ * established at once. TCP_NODELAY is set. */
 int bench_connect(const struct bench_address *address);
 
-/* The same from an address of one's own; NULL: whatever the kernel chooses. */
+/* Connects as bench_connect does, from the given local address. With NULL the kernel chooses the address. */
 int bench_connect_from(const struct bench_address *address, const struct bench_address *source);
 
 void bench_set_nonblocking(int fd);
 
-/* As many descriptors as are allowed. */
+/* Raises the descriptor limit to the hard limit. */
 void bench_raise_descriptor_limit(void);
 
-/* Nanoseconds of a clock. */
+/* Return the time of a clock, or of CLOCK_MONOTONIC, in nanoseconds. */
 int64_t bench_clock(clockid_t clock);
 static inline int64_t bench_now(void)
 {
@@ -68,11 +68,11 @@ static inline int64_t bench_now(void)
     return now.tv_sec * BENCH_SECOND + now.tv_nsec;
 }
 
-/* One line on standard error, and the end: with `what` and errno, status 1; or about the arguments, status 2. */
+/* Print one line on standard error and exit: with `what` and errno, status 1; about the arguments, status 2. */
 void bench_fail(const char *what) __attribute__((noreturn));
 void bench_refuse(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* Memory, zeroed, or the end of the program. */
+/* Returns zeroed memory, or exits. */
 void *bench_alloc(size_t count, size_t size_bytes);
 
 #endif

@@ -22,7 +22,7 @@ enum { N = 64, MESSAGE = 64 };
 struct connection {
     struct loop_flow *flow;
     int peer;   /* the other end of its socket */
-    bool waits; /* for its answer */
+    bool waits; /* an answer is outstanding */
     char answer[MESSAGE];
 };
 
@@ -40,7 +40,7 @@ static void stop(const char *what)
     exit(EXIT_FAILURE);
 }
 
-/* A turn of the loop passes, and the next round begins; the last one ends the loop. */
+/* Runs after one turn of the loop: starts the next round, or ends the loop after the last one. */
 static void go_on(loop_fn *round)
 {
     next_round = round;
@@ -54,7 +54,7 @@ static void go_on(loop_fn *round)
 
 /* ---- messages ---- */
 
-/* Reads what has come back of the last round, to the byte; true when that was all. */
+/* Reads the answers of the last round. Returns true when all bytes have arrived. */
 NOT_INLINED static bool outside_receive(void)
 {
     char answer[MESSAGE + 1];
@@ -161,7 +161,7 @@ static void on_timer(void *unused, int64_t result)
     }
 }
 
-/* Past the points of all timers, so that they fire together. */
+/* Waits past the deadlines of all timers, so that they fire together. */
 NOT_INLINED static void outside_pause(void)
 {
     outside_calls++;

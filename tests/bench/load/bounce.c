@@ -13,7 +13,7 @@
 #include <time.h>
 
 #define BATCHES 15
-#define ROUNDS 1000 /* in a batch; the median batch is told, so that one which was interrupted doesn't count */
+#define ROUNDS 1000 /* in a batch; the median batch is printed, so that an interrupted one does not count */
 
 static _Alignas(128) atomic_uint ball;
 
@@ -40,7 +40,7 @@ static void await(unsigned value)
     }
 }
 
-/* Answers each odd number by the even one above it. */
+/* Answers each odd number with the next even one. */
 static void *return_it(void *cpu)
 {
     if (pin(*(unsigned *)cpu)) {
@@ -62,7 +62,7 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* One batch from `first` on: nanoseconds of a round trip. */
+/* Runs one batch that starts at `first`. Returns the nanoseconds of a round trip. */
 static double batch(unsigned first)
 {
     double began = now_ns();

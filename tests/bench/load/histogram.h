@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* Each power of two is cut into so many ranges. */
+/* The number of ranges in each power of two. */
 #define HISTOGRAM_STEP_BITS 6
 #define HISTOGRAM_STEPS (1u << HISTOGRAM_STEP_BITS)
 
@@ -26,7 +26,7 @@ static inline void histogram_add(struct histogram *histogram, int64_t ns)
     histogram->total++;
 }
 
-/* What a share of all did not exceed, in microseconds; 0 when there was nothing. */
+/* Returns the percentile for `share` in microseconds, or 0 for an empty histogram. */
 double histogram_quantile_us(const struct histogram *histogram, double share);
 
 #endif

@@ -23,9 +23,9 @@
 
 #define EVENTS_AT_ONCE 256
 #define MOST_COMPLAINTS 5
-#define DRAIN_TIME (5 * BENCH_SECOND) /* how long what is in flight at the end may take */
+#define DRAIN_TIME (5 * BENCH_SECOND) /* the time limit for messages in flight at the end */
 #define TICK (50 * BENCH_MILLISECOND)
-#define SOURCES 199 /* so many addresses of this machine connections come from, in turn */
+#define SOURCES 199 /* the number of local addresses that connections use in turn */
 
 unsigned char load_received[LOAD_RECEIVE_BYTES] __attribute__((aligned(64)));
 
@@ -37,8 +37,8 @@ static bool is_loopback_tcp(const struct bench_address *address)
            ntohl(address->u.ipv4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-/* A closed TCP connection keeps its port for a minute, and there are some 28,000: by 127.0.0.1, .2, .3, ... there are
- * enough for any load. */
+/* A closed TCP connection keeps its port for a minute, and an address has some 28,000 ports. Connecting from
+ * 127.0.0.1, .2, .3, ... yields enough for any load. */
 int load_connect(struct load *load)
 {
     static unsigned n_connected;
@@ -162,7 +162,7 @@ static void tick_all(struct load *load)
     }
 }
 
-/* Goes on until that time, or until no connection is left. */
+/* Runs until that time, or until no connection is left. */
 static void run(struct load *load, int64_t until)
 {
     struct epoll_event events[EVENTS_AT_ONCE];

@@ -13,17 +13,17 @@
 #include "bench.h"
 #include "histogram.h"
 
-#define LOAD_PATTERN_PERIOD 16381u /* a prime: messages of no usual size begin at the same place soon again */
+#define LOAD_PATTERN_PERIOD 16381u /* a prime, so that messages of usual sizes rarely start at the same offset */
 
 struct load;
 struct connection;
 
-/* What is done on a connection. */
+/* The functions of one kind of load. */
 struct load_kind {
     void (*begin)(struct load *load, struct connection *connection);
     void (*ready)(struct load *load, struct connection *connection, uint32_t events);
-    void (*finish)(struct load *load, struct connection *connection); /* no more messages from now on */
-    void (*tick)(struct load *load, struct connection *connection);   /* now and then; may be NULL */
+    void (*finish)(struct load *load, struct connection *connection); /* stops sending messages */
+    void (*tick)(struct load *load, struct connection *connection);   /* called periodically; may be NULL */
 };
 
 extern const struct load_kind load_stream_kind, load_datagram_kind;
@@ -38,7 +38,7 @@ struct load {
     int server_pid;
 
     int epoll;
-    const unsigned char *pattern; /* one period, and as much more as is ever in flight */
+    const unsigned char *pattern; /* one period, and as many more bytes as are ever in flight */
     struct connection *connections;
     unsigned n_open;
     bool measuring, stopping;
@@ -50,21 +50,21 @@ struct load {
 struct connection {
     int fd; /* -1: closed */
     unsigned index;
-    unsigned to_send, to_receive; /* places in the pattern */
+    unsigned to_send, to_receive; /* offsets into the pattern */
     bool waits_to_send, finished;
-    size_t unsent;           /* bytes of messages that the socket hasn't taken yet */
-    size_t in_flight;        /* bytes that have to come back, the unsent ones among them */
-    size_t partial;          /* bytes that have come of a message that isn't whole */
+    size_t unsent;           /* bytes of messages that the socket has not accepted yet */
+    size_t in_flight;        /* bytes to be received, including the unsent ones */
+    size_t partial;          /* received bytes of an incomplete message */
     int64_t *sent_at;        /* of each message in flight: a ring, from `oldest` on */
     unsigned oldest, newest; /* in that ring */
-    unsigned n_stale;        /* datagrams that were sent twice: so many answers may come late */
-    unsigned was_at;         /* where the datagram before began in the pattern */
+    unsigned n_stale;        /* datagrams sent twice: the number of late answers to ignore */
+    unsigned was_at;         /* the previous datagram's offset in the pattern */
 };
 
 #define LOAD_RECEIVE_BYTES (256u << 10)
 extern unsigned char load_received[LOAD_RECEIVE_BYTES];
 
-/* ---- what the kinds do with them ---- */
+/* ---- for the kinds of load ---- */
 
 static inline unsigned load_place_after(unsigned place, size_t n_bytes)
 {
@@ -80,18 +80,19 @@ static inline void load_count(struct load *load, int64_t began)
     }
 }
 
-/* Opens the connection's socket and has epoll tell of `events`. False, counted and complained about, where it fails. */
+/* Opens the connection's socket and registers it for `events`. On an error counts it, prints it and returns false. */
 bool load_open(struct load *load, struct connection *connection, uint32_t events);
 void load_watch(struct load *load, struct connection *connection, uint32_t events);
 void load_close(struct load *load, struct connection *connection);
 
-/* Closes it because something was wrong: errno, or what `trouble` says. */
+/* Closes the connection after an error, which is `trouble`, or errno. */
 void load_fail(struct load *load, struct connection *connection, const char *trouble);
 
-/* A socket connected to the target, or -1 with errno. */
+/* Returns a socket connected to the target, or -1 with errno. */
 int load_connect(struct load *load);
 
-/* --hold: opens the connections, says so, and waits for a line. Returns the program's status. */
+/* --hold: opens the connections, prints a line, and waits for a line on standard input. Returns the program's
+ * status. */
 int load_hold(struct load *load);
 
 #endif

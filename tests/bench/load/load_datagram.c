@@ -83,7 +83,7 @@ static void begin(struct load *load, struct connection *connection)
     }
 }
 
-/* What is in flight comes back or is lost: nothing needs to be said. */
+/* Datagrams in flight return or are lost, so nothing needs to be done. */
 static void finish(struct load *load, struct connection *connection)
 {
     (void)load;

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-/* Edge-triggered: told once when something comes, so that nothing needs to be asked twice. */
+/* Edge-triggered: one event per change, so that the registration never changes. */
 #define READABLE (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
-/* Sends what is unsent, and sees to it that the rest is remembered. */
+/* Sends the unsent bytes, and records what the socket does not accept. */
 static void send_unsent(struct load *load, struct connection *connection)
 {
     ssize_t sent =
@@ -53,7 +53,7 @@ static void send_messages(struct load *load, struct connection *connection, unsi
     }
 }
 
-/* Bytes that were right; returns how many messages they completed. */
+/* Counts correct bytes. Returns the number of messages that they complete. */
 static unsigned take_bytes(struct load *load, struct connection *connection, size_t n_bytes)
 {
     unsigned n = 0;
@@ -82,7 +82,7 @@ static void begin(struct load *load, struct connection *connection)
     }
 }
 
-/* Says that nothing more comes; then the server's end comes. */
+/* Shuts down the sending direction; the server then ends its own. */
 static void finish(struct load *load, struct connection *connection)
 {
     (void)load;
@@ -116,7 +116,7 @@ static void on_bytes(struct load *load, struct connection *connection, size_t n_
     }
 }
 
-/* False when nothing more is there now. */
+/* Returns false when nothing more can be received now. */
 static bool receive(struct load *load, struct connection *connection, uint32_t events)
 {
     ssize_t n = recv(connection->fd, load_received, sizeof load_received, MSG_DONTWAIT);

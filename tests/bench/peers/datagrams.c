@@ -13,7 +13,7 @@ static struct sockaddr_storage senders[AT_ONCE];
 static struct iovec vectors[AT_ONCE];
 static struct mmsghdr messages[AT_ONCE];
 
-/* Room for `n` datagrams of any length, from anybody. */
+/* Prepares room for `n` datagrams of any length, from any sender. */
 static void make_room(unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {

@@ -18,7 +18,7 @@ struct rest {
 
 static char buffer[SERVER_READ_BYTES] __attribute__((aligned(64)));
 
-/* How many bytes `to` took; -1 where it can't take any any more. */
+/* Returns the number of bytes that `to` accepted, or -1 if it cannot accept any more. */
 static ssize_t send_some(struct relay *relay, const char *bytes, size_t n)
 {
     ssize_t sent = send(relay->to, bytes, n, MSG_NOSIGNAL);

@@ -16,22 +16,22 @@ struct rest;
 
 struct relay {
     int from, to;
-    struct rest *rest;   /* what `to` didn't take */
+    struct rest *rest;   /* what `to` did not accept */
     struct relay *twin;  /* the other direction: from `to` to `from`. An echo is its own twin */
-    bool ended;          /* `from` has come to its end, and `to` was told */
-    unsigned char polls; /* for the owner: how many requests in the ring know this relay */
+    bool ended;          /* `from` has ended, and `to` has been shut down */
+    unsigned char polls; /* for the owner: the number of requests in the ring that refer to this relay */
 };
 
 enum relay_state {
     RELAY_MORE,    /* there may be more to receive */
-    RELAY_SHORT,   /* less came than there was room for: nothing is left, unless the end */
+    RELAY_SHORT,   /* a short receive: nothing is left, except possibly the end */
     RELAY_EMPTY,   /* nothing to receive now */
-    RELAY_BLOCKED, /* waits until `to` can be written */
+    RELAY_BLOCKED, /* waiting until `to` is writable */
     RELAY_ENDED,   /* the end, or an error: see relay_end */
     RELAY_FAILED
 };
 
-/* Sends what was left over, or else receives once and sends that. */
+/* Sends the stored rest, if any; otherwise receives once and sends that. */
 enum relay_state relay_step(struct relay *relay);
 
 static inline bool relay_is_blocked(const struct relay *relay)
@@ -39,24 +39,25 @@ static inline bool relay_is_blocked(const struct relay *relay)
     return relay->rest != NULL;
 }
 
-/* True while its descriptor is wanted readable. */
+/* True while the relay waits for `from` to be readable. */
 static inline bool relay_wants_input(const struct relay *relay)
 {
     return !relay->rest && !relay->ended;
 }
 
-/* After RELAY_ENDED: passes the end on. True when the other direction has ended as well, so that both can be closed. */
+/* After RELAY_ENDED: passes the end on. Returns true if the other direction has ended as well, so that both can be
+ * closed. */
 bool relay_end(struct relay *relay);
 
-/* Closes both descriptors and forgets what was left over. Both relays have a `from` of -1 then. */
+/* Closes both descriptors and discards the stored bytes. Both relays then have a `from` of -1. */
 void relay_close(struct relay *relay);
 
-/* ---- a pool of them, for those who have nothing else for a connection ---- */
+/* ---- a pool of relays, for servers without other per-connection state ---- */
 
-/* A pair of them, or an echo where `far` is `near`; the direction from `near`. */
+/* Creates a pair of relays, or one echo if `far` is `near`. Returns the direction from `near`. */
 struct relay *relay_new(int near, int far);
 
-/* The memory is used again only after relay_reclaim: a batch of events may still name it. */
+/* Retires a pair. Its memory is reused only after relay_reclaim, because a batch of events may still refer to it. */
 void relay_retire(struct relay *relay);
 void relay_reclaim(void);
 

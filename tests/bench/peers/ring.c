@@ -9,7 +9,7 @@
 #include <errno.h>
 
 #define SUBMISSIONS 4096
-#define COMPLETIONS 32768 /* as many as connections may have something to say at once */
+#define COMPLETIONS 32768 /* as many as connections may have events at once */
 
 void ring_open(struct io_uring *ring)
 {

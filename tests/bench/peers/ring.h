@@ -7,7 +7,7 @@
 
 #include <liburing.h>
 
-/* What a request is about: a pointer, and in its lowest bits which request of several it is. */
+/* User data of a request: a pointer, whose lowest bits select one of several requests. */
 #define RING_TAG_MASK UINT64_C(7)
 
 static inline uint64_t ring_data(void *pointer, unsigned tag)
@@ -20,13 +20,13 @@ static inline void *ring_pointer(uint64_t data)
     return (void *)(uintptr_t)(data & ~RING_TAG_MASK);
 }
 
-/* For one thread, which does the kernel's deferred work when it waits. Ends the program where that can't be had. */
+/* Creates a ring for one thread, which runs the kernel's deferred work when it waits. Exits on an error. */
 void ring_open(struct io_uring *ring);
 
-/* A free submission queue entry. Submits when there is none. */
+/* Returns a free submission queue entry. Submits first if there is none. */
 struct io_uring_sqe *ring_sqe(struct io_uring *ring);
 
-/* Submits, waits, and hands every completion that is there to `on_completion`; then `after` each batch, for ever. */
+/* Submits, waits, and passes every completion to `on_completion`; calls `after` after each batch. Never returns. */
 void ring_run(struct io_uring *ring, void (*on_completion)(const struct io_uring_cqe *cqe), void (*after)(void))
     __attribute__((noreturn));
 

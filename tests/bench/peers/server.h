@@ -15,7 +15,7 @@
 
 #include "bench.h"
 
-/* What everybody reads at once, at most. */
+/* The largest read of every server. */
 #define SERVER_READ_BYTES 65536
 
 enum server_mode { SERVER_ECHO, SERVER_UDP, SERVER_PROXY };
@@ -23,23 +23,23 @@ enum server_mode { SERVER_ECHO, SERVER_UDP, SERVER_PROXY };
 struct server {
     enum server_mode mode;
     struct bench_address listen, upstream;
-    bool option; /* the one a program may have was given */
+    bool option; /* the program's own option was given */
 };
 
-/* Reads the arguments, or ends the program with status 2. `option` may be NULL. */
+/* Parses the arguments, or exits with status 2. `option` may be NULL. */
 struct server server_arguments(int argc, char **argv, const char *option);
 
-/* Listens, or binds the datagram socket. */
+/* Returns a listening socket, or a bound datagram socket. */
 int server_listen(const struct server *server);
 
-/* The line that says so, for those who listen by other means. */
+/* Prints the line "listening on ADDRESS", for servers that listen by other means. */
 void server_announce(int fd);
 
-/* A nonblocking socket connected to `upstream`; -1 where that fails. */
+/* Returns a nonblocking socket connected to `upstream`, or -1 on an error. */
 int server_connect_upstream(const struct server *server);
 
-/* Where the accepted stream goes on: itself for an echo, a new connection to `upstream` for a proxy. Closes `near` and
- * returns -1 where that fails. */
+/* Returns the destination of an accepted stream: `near` itself for an echo, a new connection to `upstream` for a
+ * proxy. On an error closes `near` and returns -1. */
 int server_far_end(const struct server *server, int near);
 
 #endif

@@ -76,7 +76,7 @@ static void on_event(struct relay *relay, uint32_t events)
     if (relay_wants_input(relay) && events & (EPOLLIN | EPOLLERR | EPOLLHUP)) {
         run(relay);
     } else if (relay->ended && events & (EPOLLERR | EPOLLHUP)) {
-        end(relay); /* nobody is left to take what the other direction brings */
+        end(relay); /* the other direction has no receiver any more */
     }
 }
 

@@ -40,7 +40,7 @@ static void await_output(struct relay *relay)
     relay->polls++;
 }
 
-/* A cancel and not a removal, which fails while the poll has something to tell. */
+/* A cancel, because a removal fails while the poll has an event to report. */
 static void unwatch(struct relay *relay, unsigned tag)
 {
     struct io_uring_sqe *sqe = ring_sqe(&ring);
@@ -74,7 +74,8 @@ static void end(struct relay *relay)
     forget(relay);
 }
 
-/* Goes on until there is nothing to receive, or to wait for room. `is_sure`: only an empty socket counts as that. */
+/* Relays until there is nothing to receive, or no room to send. With `is_sure` only an empty socket counts as
+ * nothing to receive. */
 static void run(struct relay *relay, bool is_sure)
 {
     enum relay_state state;
@@ -107,7 +108,7 @@ static void on_poll(struct relay *relay, const struct io_uring_cqe *cqe)
     if (is_writable || relay_wants_input(relay)) {
         run(relay, is_writable || cqe->res < 0 || cqe->res & ENDS);
     } else if (relay->ended && (cqe->res < 0 || cqe->res & (POLLERR | POLLHUP))) {
-        end(relay); /* nobody is left to take what the other direction brings */
+        end(relay); /* the other direction has no receiver any more */
     }
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* One direction. The watcher looks at `from`, or at `to` while that can't be written. */
+/* One direction. The watcher watches `from`, or `to` while `to` is not writable. */
 struct direction {
     ev_io watcher;
     struct relay relay;

@@ -15,14 +15,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MOST_UNSENT (1u << 20) /* with more than this the other side is held back */
+#define MOST_UNSENT (1u << 20) /* above this the other side is not read */
 
 static struct server server;
 static struct event_base *base;
 
 /* ---- plain events ---- */
 
-/* One direction. The event looks at `from`, or at `to` while that can't be written. */
+/* One direction. The event watches `from`, or `to` while `to` is not writable. */
 struct direction {
     struct event event;
     struct relay relay;
@@ -106,8 +106,8 @@ static void begin_plain(int near, int far)
 struct side {
     struct bufferevent *stream;
     struct side *twin;
-    bool ended; /* nothing more comes from it */
-    bool held;  /* it isn't read while its twin is slow */
+    bool ended; /* it has reached its end */
+    bool held;  /* it is not read while its twin is slow */
 };
 
 static void free_side(struct side *side)
@@ -138,7 +138,7 @@ static void on_bytes(struct bufferevent *stream, void *arg)
     }
 }
 
-/* All that was for this side has gone: its twin may go on, or has ended and passes that on. */
+/* Everything for this side has been sent: resumes its twin, or passes on the end of the twin. */
 static void on_sent(struct bufferevent *stream, void *arg)
 {
     struct side *side = arg;

@@ -81,7 +81,7 @@ static void on_rest_written(uv_write_t *request, int status)
     }
 }
 
-/* What the socket didn't take at once; nothing more is read meanwhile. */
+/* Queues what the socket did not accept at once, and stops reading until it is sent. */
 static void write_rest(struct side *from, const char *bytes, size_t n)
 {
     struct rest *rest = bench_alloc(1, sizeof *rest + n);
@@ -156,7 +156,7 @@ static struct side *make_side(uv_loop_t *loop, bool is_tcp)
     return side;
 }
 
-/* False when there is no upstream. */
+/* Returns false if the upstream is unreachable. */
 static bool connect_upstream(struct side *side)
 {
     int fd = server_connect_upstream(&server);
@@ -201,7 +201,7 @@ static void on_datagram(uv_udp_t *socket, ssize_t n, const uv_buf_t *buf, const 
 
     (void)flags;
     if (n >= 0 && from) {
-        uv_udp_try_send(socket, &out, 1, from); /* what it doesn't take is lost, as datagrams are */
+        uv_udp_try_send(socket, &out, 1, from); /* datagrams that it does not accept are lost */
     }
 }
 

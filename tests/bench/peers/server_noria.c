@@ -8,7 +8,8 @@
 #include <net/net.h>
 #include <unistd.h>
 
-#define BUSY_POLL_NS (100 * LOOP_MICROSECOND) /* with --busy-poll: longer than one connection's next message takes */
+#define BUSY_POLL_NS                                                                                                   \
+    (100 * LOOP_MICROSECOND) /* with --busy-poll: longer than the time to one connection's next message */
 
 static struct server server;
 
@@ -119,7 +120,7 @@ static int start(struct loop_env *env, void *upstream)
         .listen = {.reuse_addr = true}, .stop_on_signals = true, .grace_ns = LOOP_SECOND};
     int error;
 
-    bench_remove_file(&server.listen); /* what was killed a moment ago may listen there a little longer */
+    bench_remove_file(&server.listen); /* a server killed a moment ago may still be listening there */
     error = loop_serve(env->scope, &listen, &options, &served, server.mode == SERVER_PROXY ? proxy : echo, upstream);
     if (error == 0) {
         server_announce(loop_fd_peek(loop_listener_fd(loop_server_listener(served))));

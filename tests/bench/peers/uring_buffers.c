@@ -17,7 +17,7 @@
 struct uring_buffer {
     size_t used;
     unsigned n_pieces;
-    bool is_done; /* the kernel puts nothing more into it */
+    bool is_done; /* the kernel stores nothing more in it */
 };
 
 static void *map(size_t size)
@@ -45,7 +45,7 @@ bool uring_buffers_open(struct uring_buffers *buffers, struct io_uring *ring, un
     *buffers = (struct uring_buffers){.count = count, .size = size, .group = group};
     buffers->ring = map(count * sizeof(struct io_uring_buf));
     request.ring_addr = (uintptr_t)buffers->ring;
-    request.pad = is_incremental ? BUFFERS_INCREMENTAL : 0; /* flags, since there are any */
+    request.pad = is_incremental ? BUFFERS_INCREMENTAL : 0; /* the flags of newer kernels */
     errno = -io_uring_register_buf_ring(ring, &request, 0);
     if (errno != 0) {
         if (is_incremental) {

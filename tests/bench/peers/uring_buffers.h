@@ -18,25 +18,25 @@ struct uring_buffers {
     char *memory;
     unsigned count, group;
     size_t size;
-    unsigned n_out; /* buffers that the kernel has done with and that haven't been given back to it */
+    unsigned n_out; /* buffers that the kernel has finished and that have not been returned to it */
 };
 
-/* What one completion brought. */
+/* The bytes of one completion. */
 struct uring_piece {
     char *data;
     unsigned length, buffer;
-    char *copy; /* where the bytes have been moved to, if they have */
+    char *copy; /* the address to which the bytes have been moved, or NULL */
 };
 
-/* Makes `count` buffers of `size` bytes and gives them to the kernel. Returns false where the kernel knows no
- * incremental ones and they were asked for. */
+/* Creates `count` buffers of `size` bytes and provides them to the kernel. Returns false if incremental ones are
+ * requested and the kernel does not support them. */
 bool uring_buffers_open(struct uring_buffers *buffers, struct io_uring *ring, unsigned group, unsigned count,
                         size_t size, bool is_incremental);
 
-/* The piece of a completion that has one; to be given back when its bytes aren't needed any more. */
+/* Returns the piece of a completion that has a buffer. The caller returns it when its bytes are no longer needed. */
 struct uring_piece uring_buffers_take(struct uring_buffers *buffers, const struct io_uring_cqe *cqe);
 
-/* True when with it a buffer came back to the kernel. */
+/* Returns a piece. Returns true if this returned its buffer to the kernel. */
 bool uring_buffers_give_back(struct uring_buffers *buffers, struct uring_piece piece);
 
 #endif

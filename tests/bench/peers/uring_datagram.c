@@ -7,10 +7,10 @@
 
 #include <errno.h>
 
-#define BUFFERS 256 /* each has room for the largest datagram, and only what is used of it takes memory */
+#define BUFFERS 256 /* each has room for the largest datagram; unused pages take no memory */
 #define BUFFER_BYTES (SERVER_READ_BYTES + 512)
 
-/* An answer: it lives in the buffer that it answers from. */
+/* An answer, stored in the buffer that contains its datagram. */
 struct answer {
     struct msghdr header;
     struct iovec bytes;
@@ -65,7 +65,7 @@ static void answer(const struct io_uring_cqe *cqe)
 static void on_completion(const struct io_uring_cqe *cqe)
 {
     if (cqe->user_data > 0) {
-        give_back((unsigned)cqe->user_data - 1); /* what the socket didn't take is lost, as datagrams are */
+        give_back((unsigned)cqe->user_data - 1); /* datagrams that the socket does not accept are lost */
         return;
     }
     if (cqe->flags & IORING_CQE_F_BUFFER) {

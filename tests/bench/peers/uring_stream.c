@@ -22,12 +22,12 @@
 #define INCREMENTAL_BYTES (128u << 10)
 #define PLAIN_BUFFERS 1024
 #define PLAIN_BYTES (16u << 10)
-#define FLUSH_BYTES (64u << 10)  /* as soon as so much is to be sent, it is submitted */
-#define MOST_UNSENT (256u << 10) /* with more than this nothing is received from the other side */
+#define FLUSH_BYTES (64u << 10)  /* submits as soon as this much is to be sent */
+#define MOST_UNSENT (256u << 10) /* above this nothing is received from the other side */
 
 enum { TAG_RECEIVE, TAG_SEND, TAG_ACCEPT, TAG_IGNORED };
 
-/* What waits behind the piece that is being sent. */
+/* A piece queued behind the one being sent. */
 struct waiting {
     struct uring_piece piece;
     struct waiting *next;
@@ -36,10 +36,10 @@ struct waiting {
 /* One end of a connection; an echo is its own peer. */
 struct end {
     int fd;
-    bool is_direct; /* a place in the ring's table, not a descriptor */
+    bool is_direct; /* an index into the ring's table, not a descriptor */
     bool is_receiving, is_sending;
-    bool is_held;   /* nothing is received while the peer is slow */
-    bool has_ended; /* nothing more comes */
+    bool is_held;   /* receives nothing while the peer is slow */
+    bool has_ended; /* the stream has ended */
     bool is_closed;
     struct end *peer;
     struct end *next_starved;
@@ -57,7 +57,7 @@ static size_t n_unflushed;
 
 /* ---- requests ---- */
 
-/* `sqe` is about `end`'s socket. */
+/* Sets the socket of `end` in `sqe`. */
 static void aim(struct io_uring_sqe *sqe, struct end *end, unsigned tag)
 {
     if (end->is_direct) {
@@ -66,7 +66,7 @@ static void aim(struct io_uring_sqe *sqe, struct end *end, unsigned tag)
     io_uring_sqe_set_data64(sqe, ring_data(end, tag));
 }
 
-/* Nobody hears how it went. */
+/* Ignores the result of the request. */
 static void ignore(struct io_uring_sqe *sqe)
 {
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -144,7 +144,7 @@ static bool is_idle(const struct end *end)
     return !end->is_receiving && !end->is_sending;
 }
 
-/* The memory lives as long as requests are about it. */
+/* The memory is freed when no request refers to it any more. */
 static void free_when_idle(struct end *end)
 {
     struct end *peer = end->peer;
@@ -158,7 +158,7 @@ static void free_when_idle(struct end *end)
     free(end);
 }
 
-/* Those who found no buffer try again. */
+/* Restarts the receives that found no buffer. */
 static void feed_starved(void)
 {
     struct end *end = starved;
@@ -184,7 +184,7 @@ static void give_back(struct uring_piece piece)
     }
 }
 
-/* Moves the bytes out of the buffer, so that others have it. */
+/* Moves the bytes out of the buffer, so that other connections can use it. */
 static void move(struct uring_piece *piece)
 {
     char *copy = bench_alloc(1, piece->length);
@@ -194,7 +194,8 @@ static void move(struct uring_piece *piece)
     piece->data = piece->copy = copy;
 }
 
-/* What waits behind a send that waits for room waits long. */
+/* Queues a piece behind the current send. If that send waits for room, the piece will wait long, and is moved out of
+ * its buffer. */
 static void keep(struct end *end, struct uring_piece piece)
 {
     struct waiting *waiting = bench_alloc(1, sizeof *waiting);
@@ -216,7 +217,7 @@ static void move_waiting(struct end *end)
     }
 }
 
-/* What is sent next; false when nothing waits. */
+/* Selects the next piece to send. Returns false if none is queued. */
 static bool take_waiting(struct end *end, struct uring_piece *piece)
 {
     struct waiting *waiting = end->first;
@@ -263,7 +264,7 @@ static void close_end(struct end *end)
         stop_receiving(end);
     }
     if (end->is_sending) {
-        shut_down(end); /* a send that waits for room gives up */
+        shut_down(end); /* ends a send that waits for room */
     }
     close_fd(end);
 }
@@ -279,7 +280,7 @@ static void close_both(struct end *end)
     free_when_idle(end);
 }
 
-/* All of it has been sent on to the peer. */
+/* Everything has been forwarded to the peer. */
 static void pass_end(struct end *end)
 {
     struct end *peer = end->peer;
@@ -352,7 +353,7 @@ static void on_received(struct end *end, const struct io_uring_cqe *cqe)
     }
 }
 
-/* Room for what comes from the peer. */
+/* There is room again for bytes from the peer. */
 static void on_room(struct end *end)
 {
     struct end *peer = end->peer;
@@ -365,7 +366,7 @@ static void on_room(struct end *end)
     }
 }
 
-/* The socket has no room for the rest, which waits for it elsewhere. */
+/* The socket has no room for the rest, which is moved out of its buffer. */
 static void send_rest(struct end *end, struct uring_piece piece, unsigned sent)
 {
     piece.data += sent;
@@ -411,7 +412,7 @@ static void on_sent(struct end *end, int result)
     }
 }
 
-/* False when there is no upstream. */
+/* Returns false if the upstream is unreachable. */
 static bool connect_upstream(struct end *end)
 {
     int fd = server_connect_upstream(the_server);
