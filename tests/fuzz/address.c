@@ -77,7 +77,7 @@ static int expected_answer(const char *text)
 
 /* ---- the target ---- */
 
-/* The text of an address, written with room for it and with none. */
+/* Formats an address, with enough room and with one byte too little. */
 static int format(const struct loop_address *address, char text[LOOP_ADDRESS_TEXT_SIZE])
 {
     int len = loop_address_format(address, text, LOOP_ADDRESS_TEXT_SIZE);

@@ -25,13 +25,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                              \
     } while (0)
 
-/* The bytes that have not been used yet. */
+/* The remaining bytes of the input. */
 struct fuzz_input {
     const uint8_t *data;
     size_t size;
 };
 
-/* A number below `sides`; 0 when there are no bytes any more. */
+/* Returns a number below `sides`, or 0 when the input is used up. */
 static inline size_t fuzz_take(struct fuzz_input *input, size_t sides)
 {
     size_t value = 0;
@@ -50,7 +50,7 @@ static inline void fuzz_no_log(void *unused, enum loop_log_level level, const ch
     (void)line;
 }
 
-/* Runs a loop on epoll, whose order of events is always the same, and which must return 0. */
+/* Runs a loop on epoll, whose order of events is deterministic. It must return 0. */
 static inline void fuzz_run(loop_main_fn *body, void *arg)
 {
     const struct loop_options options = {.backend = LOOP_BACKEND_EPOLL, .queue_depth = 8, .log = fuzz_no_log};

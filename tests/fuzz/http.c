@@ -21,7 +21,7 @@ static char bytes[MOST_SIZE + 1];
 static struct line lines[MOST_LINES];
 static size_t n_lines;
 
-/* As loop_reader_lines gives them out. */
+/* Splits the input into lines as loop_reader_lines does. */
 static void split(const uint8_t *data, size_t size)
 {
     memcpy(bytes, data, size);
@@ -64,8 +64,8 @@ static bool has_folding(size_t first, size_t used)
     return false;
 }
 
-/* The value of the last field of that name, without the space around it, or "" where it is too long, which it is with
- * the space behind it; how many there are. */
+/* Finds the last field of that name: its value without surrounding space, or "" if the value is too long including
+ * its trailing space. Returns the number of such fields. */
 static size_t find_field(size_t first, size_t used, const char *name, char value[HTTP_VALUE_SIZE])
 {
     size_t count = 0, name_len = strlen(name);
@@ -105,14 +105,14 @@ static void check_request(const struct http_request *request, size_t used)
     char ignored[HTTP_VALUE_SIZE];
 
     while (lines[first].len == 0) {
-        first++; /* ends of lines in front are passed over */
+        first++; /* skips leading line ends */
     }
     const char *line = lines[first].text;
     FUZZ_MUST(request->is_head == (strncmp(line, "HEAD ", 5) == 0));
     FUZZ_MUST(request->is_head || strncmp(line, "GET ", 4) == 0);
     const char *target = strchr(line, ' ') + strspn(strchr(line, ' '), " ");
     size_t len = strcspn(target, " ");
-    /* http_parser looks at the first letter of HTTP and at the version. */
+    /* http_parser checks only the first letter of HTTP, and the version. */
     const char *version = target + len + strspn(target + len, " ");
     FUZZ_MUST(version + 8 <= lines[first].text + lines[first].len);
     FUZZ_MUST(version[0] == 'H' && memcmp(version + 5, "1.", 2) == 0);

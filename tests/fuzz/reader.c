@@ -18,7 +18,7 @@ static struct {
     struct loop_reader *reader;
     const char *bytes; /* the source's; those before `given` are the reader's, and those before `at` consumed */
     size_t size, given, at, most;
-    int64_t end; /* 0 or the error after the last byte */
+    int64_t end; /* 0, or the error after the last byte */
     enum what what;
     size_t len;
     char delimiter[4];
@@ -66,7 +66,7 @@ static const struct loop_source_ops source_ops = {.read = source_read};
 
 /* ---- the model ---- */
 
-/* What an operation has to answer and, where it gives something out, how much. */
+/* The expected result of an operation, and the length of the bytes that it returns. */
 struct answer {
     int64_t result;
     size_t given_out;
@@ -150,7 +150,7 @@ static void check_data(size_t expected)
     FUZZ_MUST(len == expected && memcmp(data, rest_bytes(), len) == 0);
 }
 
-/* Results that are determined. */
+/* Checks an operation whose result is fully determined. */
 static void check_answer(struct answer answer, int64_t result)
 {
     FUZZ_MUST(result == answer.result);
@@ -161,7 +161,7 @@ static void check_answer(struct answer answer, int64_t result)
     now.at += result > 0 ? (size_t)result : 0;
 }
 
-/* As much as happened to be there. */
+/* Checks an operation that takes the bytes available at that moment. */
 static void check_take(int64_t result)
 {
     if (now.len == 0 || rest() == 0) {
@@ -309,7 +309,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *bytes = malloc(now.size + 1);
     FUZZ_MUST(bytes != NULL);
     memcpy(bytes, input.data, now.size);
-    for (size_t i = 0; i < now.size; i++) { /* so that delimiters are met */
+    for (size_t i = 0; i < now.size; i++) { /* so that delimiters occur */
         bytes[i] = "ab\n\rab\nc"[(unsigned char)bytes[i] % 8];
     }
     now.bytes = bytes;

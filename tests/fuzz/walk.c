@@ -138,7 +138,7 @@ static uint64_t make_flags(struct fuzz_input *input)
 
 /* ---- comparing ---- */
 
-/* Which file it is, by its path in its tree; and how it is open. A file that has been created is removed. */
+/* Describes an open file: its path in its tree, and its open flags. Removes a file that has been created. */
 static void describe(int number, int tree, char *text, size_t size)
 {
     char link[64], path[PATH_MAX] = "";
@@ -176,8 +176,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     how.resolve |= RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
     int number = (int)loop_fs_outcome(syscall(SYS_openat2, trees[1], path, &how, sizeof how));
     describe(number, 1, resolved, sizeof resolved);
-    /* A walk in RCU mode that the kernel gives up and begins anew has counted its links already: its ELOOP may come at
-     * half as many. */
+    /* The kernel may abandon a walk in RCU mode and restart it with the links already counted, so its ELOOP may come
+     * after half as many links. */
     if (number != -ELOOP && strcmp(walked, resolved) != 0) {
         fprintf(stderr, "\"%s\" with flags %llx, resolve %llx: the walk says %s, the kernel %s\n", path,
                 (unsigned long long)how.flags, (unsigned long long)how.resolve, walked, resolved);

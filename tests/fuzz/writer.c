@@ -22,7 +22,7 @@ static struct {
     bool is_refused, is_aborted, has_failed, is_shut;
     unsigned done, waiting, n_refusals;
     loop_job last;
-    /* the write that is under way */
+    /* the write in progress */
     loop_job write;
     const struct iovec *iov;
     size_t n_iov;
@@ -34,7 +34,7 @@ static void next_operations(void *unused, int64_t result);
 
 /* ---- the sink ---- */
 
-/* Takes the first `most` bytes of what is being written. */
+/* Accepts at most the first `most` bytes of the write in progress. */
 static size_t take_bytes(size_t most)
 {
     size_t taken = 0;
@@ -61,7 +61,7 @@ static void end_write(void *unused, int64_t result)
     }
     now.write = 0;
     if (!loop_job_is_alive(now.env->loop, write)) {
-        return; /* cancelled: its memory is somebody else's by now */
+        return; /* cancelled: its memory may have been reused */
     }
     if (how == 0 && now.has_failed) {
         loop_resolve(now.env->loop, write, -EIO);
@@ -99,7 +99,7 @@ static const struct loop_sink_ops sink_ops = {.write = sink_write, .shutdown = s
 
 /* ---- what is appended ---- */
 
-/* The writer's answer to an append of these bytes. */
+/* Checks the writer's result for an append of these bytes, and records the accepted ones. */
 static void appended(const char *bytes, size_t len, int answer)
 {
     FUZZ_MUST(answer == 0 || answer == -ENOBUFS || now.is_aborted || now.has_failed);
@@ -141,7 +141,8 @@ static void on_end(void *unused, int64_t result)
     now.waiting--;
 }
 
-/* `refusal` is how many there had been when it was asked for: it tells of that one, and lifts no later one. */
+/* `refusal` is the number of refusals when the flush was started: the flush reports that one, and clears no later
+ * one. */
 static void on_flushed(void *refusal, int64_t result)
 {
     bool is_last = (uintptr_t)refusal == now.n_refusals;
@@ -221,7 +222,7 @@ static int begin(struct loop_env *env, void *unused)
     (void)unused;
     now.env = env;
     now.sink = (struct loop_sink){.ops = &sink_ops, .scope = loop_scope_open(env->scope, on_end, NULL)};
-    now.waiting = 1; /* the scope's end */
+    now.waiting = 1; /* the end of the scope */
     loop_scope_hold(now.sink.scope);
     now.writer = loop_writer_create(&now.sink, now.limit);
     FUZZ_MUST(now.writer != NULL);

@@ -37,7 +37,7 @@ void account_list_fds(struct account *account)
     closedir(directory);
 }
 
-/* The kernel's own helpers of a ring are listed as threads of the process, and end when they like. */
+/* The kernel lists a ring's helper threads as threads of the process, and they end at any time. */
 static bool is_kernels_helper(const char *thread)
 {
     char path[64], name[32] = "";
@@ -45,7 +45,7 @@ static bool is_kernels_helper(const char *thread)
     snprintf(path, sizeof path, "/proc/self/task/%.20s/comm", thread);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return true; /* it has ended meanwhile */
+        return true; /* it has just ended */
     }
     ssize_t length = read(fd, name, sizeof name - 1);
     close(fd);
@@ -97,7 +97,7 @@ void account_check_fds(const struct account *before)
     }
 }
 
-/* A thread that has been joined may be listed a moment longer. */
+/* A joined thread may still be listed for a moment. */
 static void check_threads(const struct account *before)
 {
     int64_t deadline = now_ns() + 5 * LOOP_SECOND;
@@ -146,7 +146,7 @@ static void *do_nothing(void *unused)
     return unused;
 }
 
-/* The sanitizer makes a thread of its own with the first one of the program. */
+/* The sanitizer creates a thread of its own together with the program's first one. */
 static void meet_sanitizer(void)
 {
     pthread_t thread;

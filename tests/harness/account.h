@@ -22,15 +22,15 @@ struct account {
 
 void account_take(struct account *account);
 void account_list_fds(struct account *account);
-/* They fail the test when there is something that was not there before. */
+/* Fail the test if it leaves a resource that did not exist at its start. */
 void account_check_fds(const struct account *before);
 void account_check_signals(const struct account *before);
 
-/* The fixtures of every test. */
+/* The setup and teardown of every test. */
 void account_before_test(void);
 void account_after_test(void);
 
-/* Returns where the newest block that is left was allocated: the offset into the program, for addr2line. */
+/* Returns where the newest remaining block was allocated, as an offset into the program for addr2line. */
 ptrdiff_t account_left_block(void);
 
 #endif

@@ -22,7 +22,7 @@
     NAME(ESTALE) NAME(ETIME) NAME(ETIMEDOUT) NAME(ETXTBSY) NAME(EXDEV)
 /* clang-format on */
 
-/* Returns the name of that errno, or NULL when it has none here. */
+/* Returns the name of an errno value, or NULL if it is not in the table. */
 static inline const char *error_name(int error)
 {
 #define ERROR_NAME(name)                                                                                               \

@@ -43,7 +43,7 @@
 
 struct harness_test {
     const TTest *test;
-    int rows; /* how many times it runs: once, or once for each row of its table */
+    int rows; /* the number of runs: 1, or the number of rows of its table */
     struct harness_test *next;
 };
 
@@ -64,7 +64,7 @@ void harness_add(struct harness_test *test);
     }                                                                                                                  \
     static void name(int row)
 
-/* Unlike libcheck's own these cost nothing while they hold, and write nothing. */
+/* Unlike libcheck's own checks, these cost nothing and print nothing while they hold. */
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
@@ -92,12 +92,12 @@ void harness_add(struct harness_test *test);
 
 /* ---- running a loop ---- */
 
-/* loop_run_with, and checks: no descriptor that wasn't there before is open afterwards, the signal mask is as it
- * was, and no SIGPIPE is pending that wasn't. Where options->log is NULL what the loop says is kept, see log_text. */
+/* Calls loop_run_with, and checks that it leaves no new open descriptor, the same signal mask, and no new pending
+ * SIGPIPE. If options->log is NULL, the loop's messages are recorded; see log_text. */
 int run_with(const struct loop_options *options, loop_main_fn *body, void *arg);
 int run(loop_main_fn *body, void *arg);
 
-/* The lines that the loop has logged so far at warning and error level, each ended by a newline. */
+/* Returns the lines that the loop has logged at warning and error level, each terminated by a newline. */
 const char *log_text(void);
 
 /* ---- scripts ---- */
@@ -107,13 +107,13 @@ typedef void steps_fn(struct loop_env *env, int64_t result);
 struct script {
     steps_fn *steps;
     struct loop_env *env;
-    int at;      /* the line at which it waits */
-    bool awaits; /* in AWAIT: the one continuation may come */
-    bool polls;  /* in WAIT_UNTIL: looked at again after every recorded continuation */
+    int at;      /* the line of the current wait */
+    bool awaits; /* in AWAIT: its continuation may be resumed */
+    bool polls;  /* in WAIT_UNTIL: its condition is checked after every recorded continuation */
     bool is_done;
     int row;      /* of LOOP_TEST_ROWS */
-    int starting; /* how many calls that start jobs are on the stack */
-    int expected; /* what loop_run is to return */
+    int starting; /* the number of calls on the stack that start jobs */
+    int expected; /* the expected result of loop_run */
 };
 extern struct script script;
 
@@ -166,7 +166,8 @@ void script_go(void *unused, int64_t result);
     case __LINE__:;                                                                                                    \
     } while (0)
 
-/* Goes on when the condition holds. It is looked at now and whenever a recorder below has recorded something. */
+/* Continues when the condition holds. The condition is checked now, and whenever a recorder below has recorded
+ * something. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
         script.at = __LINE__;                                                                                          \
@@ -178,20 +179,19 @@ void script_go(void *unused, int64_t result);
         }                                                                                                              \
     } while (0)
 
-/* Starts a job that is not awaited at once, and checks that it is one, and that nothing is resumed from inside the
- * call. */
+/* Starts a job without awaiting it. Checks that the job exists, and that nothing is resumed inside the call. */
 #define START(job) (script.starting++, script_started(job))
 
-/* Lets `count` turns of the loop pass. */
+/* Waits for `count` turns of the loop. */
 loop_job turns(struct loop_scope *scope, unsigned count, loop_fn *fn, void *arg);
 
 /* ---- recorders ---- */
 
-/* Records a continuation that must come exactly once. */
+/* Records a continuation that must be resumed exactly once. */
 struct once {
     unsigned count;
     int64_t result;
-    unsigned order; /* the how many-th of all recorded continuations */
+    unsigned order; /* its position among all recorded continuations */
 };
 #define ONCE(record) once_resumed, (record)
 void once_resumed(void *record, int64_t result);
@@ -202,14 +202,14 @@ void once_resumed(void *record, int64_t result);
         CHECK_IS((record).result, expected);                                                                           \
     } while (0)
 
-/* A million of them, without an address each. */
+/* Counts many continuations by result, without a record for each. */
 struct tally {
     unsigned long count, ended_well, cancelled, others;
 };
 #define TALLY(record) tally_resumed, (record)
 void tally_resumed(void *record, int64_t result);
 
-/* Records a stream. Bytes beyond `room` fail the test. */
+/* Records the bytes of a stream. Bytes beyond `room` fail the test. */
 struct record {
     char *data;
     size_t room, length;
@@ -225,52 +225,51 @@ const char *trace_text(void);
 
 /* ---- material ---- */
 
-/* Bytes that tell where they belong: the same seed gives the same, and every offset is different from its neighbours.
- */
+/* Bytes that encode their offset: the same seed produces the same bytes, and neighbouring offsets differ. */
 void fill_pattern(void *data, size_t len, unsigned seed);
 bool is_pattern(const void *data, size_t len, unsigned seed);
-/* As is_pattern for a piece that begins `offset` bytes into it. */
+/* Returns true if the bytes are the part of the pattern that starts at `offset`. */
 bool is_pattern_at(const void *data, size_t len, unsigned seed, size_t offset);
 
 void make_pair(int fds[2]);     /* Unix stream sockets, CLOEXEC */
-void make_tcp_pair(int fds[2]); /* over the loopback */
+void make_tcp_pair(int fds[2]); /* over loopback */
 void make_pipe(int fds[2]);
-int make_file(const void *data, size_t len); /* a regular file without a name, position 0 */
+int make_file(const void *data, size_t len); /* an unnamed regular file, at position 0 */
 int make_listener(struct sockaddr_in *address);
-int connect_to(const struct sockaddr_in *address); /* a blocking socket, connected or being so */
+int connect_to(const struct sockaddr_in *address); /* a blocking socket, connected or connecting */
 void set_nonblocking(int fd);
-void close_with_reset(int fd); /* of a TCP socket: its peer gets ECONNRESET */
+void close_with_reset(int fd); /* for a TCP socket: its peer gets ECONNRESET */
 void set_small_buffers(int fd);
-/* A directory of one's own under /tmp; remove_directory takes it away with all that is in it. */
+/* Create a private directory under /tmp, and remove it with all of its contents. */
 const char *make_directory(void);
 void remove_directory(const char *path);
 
 struct loop_flow *flow_of(struct loop_scope *scope, int fd); /* adopts */
 struct loop_fd *adopt(struct loop_scope *scope, int fd);
-/* Both ends of a pair as flows. */
+/* Adopts both ends of a pair as flows. */
 void make_flows(struct loop_scope *scope, struct loop_flow *flows[2]);
-/* Writes with system calls until a descriptor takes no more; returns how many bytes. */
+/* Writes with system calls until a descriptor is full. Returns the number of bytes. */
 size_t stuff(int fd);
-/* Reads and drops all that is there now; how many bytes. */
+/* Reads and discards all available bytes. Returns their number. */
 size_t drain(int fd);
 
 bool is_open(int fd);
 unsigned count_fds(void);
 int lowest_free_fd(void);
 
-/* The limit of descriptors (RLIMIT_NOFILE) at which so many more can be opened. */
+/* Returns the descriptor limit (RLIMIT_NOFILE) that allows this many more descriptors. */
 int limit_with_free_fds(unsigned n);
-/* Sets that limit, to the hard limit at most; forbid_fds to one at which none can be opened. Both return the one
- * before. */
+/* Set the descriptor limit, at most to the hard limit; forbid_fds allows no new descriptor. Both return the previous
+ * limit. */
 rlim_t limit_fds(rlim_t limit);
 rlim_t forbid_fds(void);
 
 /* ---- the world around ---- */
 
-/* True when NORIA_HARD names this mode. */
+/* Returns true if NORIA_HARD names this mode. */
 bool is_hard(const char *mode);
 
-/* A count that is promised by the kernel's call alone: exact, but in the mode in which every call is short. */
+/* Checks a byte count that a single system call determines: exact, except in the mode in which every call is short. */
 #define CHECK_MOVED(actual, expected)                                                                                  \
     do {                                                                                                               \
         long long moved_ = (long long)(actual), most_ = (long long)(expected);                                         \
@@ -279,7 +278,7 @@ bool is_hard(const char *mode);
         }                                                                                                              \
     } while (0)
 
-/* Runs fn in a forked child and returns its wait status. What it writes to standard error is in child_text. */
+/* Runs fn in a forked child and returns its wait status. Its standard error is stored in child_text. */
 int in_child(int (*fn)(void *arg), void *arg);
 const char *child_text(void);
 #define CHECK_CHILD(fn, arg)                                                                                           \
@@ -290,33 +289,35 @@ const char *child_text(void);
         }                                                                                                              \
     } while (0)
 
-/* Calls that a debug build stops, and another one answers: `fn` returns the answer. In a debug build the child has to
- * abort and to name `word`; in another one fn must return `answer`. */
+/* Checks a call that aborts in a debug build and returns an error in others: `fn` returns the call's result. In a
+ * debug build the child must abort and name `word`; in other builds fn must return `answer`. */
 void expect_stop(int (*fn)(void *arg), void *arg, const char *word, int answer);
 
-/* Becomes an ordinary user. False when we aren't root and stay who we are. */
+/* Switches to an unprivileged user. Returns false and changes nothing if the process is not root. */
 bool drop_privileges(void);
 
-/* Answers the system calls of io_uring with `error` from now on, in this process; `only_enter` leaves the others. */
+/* Makes io_uring's system calls fail with `error` in this process from now on; with `only_enter`, only
+ * io_uring_enter. */
 void block_uring(int error, bool only_enter);
-/* The ring's features word when the kernel gives us a ring, or a negative errno. */
+/* Returns the features of a new ring, or a negative errno if the kernel refuses one. */
 int64_t probe_uring(void);
 
-/* Voluntary context switches of this thread, and its processor time. */
+/* Return the voluntary context switches of this thread, and its CPU time. */
 long voluntary_switches(void);
 int64_t cpu_time_ns(void);
 int64_t now_ns(void);
 
 /* ---- memory ---- */
 
-/* Bytes that the library and the tests have allocated and not freed; 0 under a sanitizer. */
+/* Returns the number of bytes that the library and the tests have allocated and not freed; 0 under a sanitizer. */
 size_t live_bytes(void);
 
-/* Counts what the library and the tests allocate. Not under a sanitizer, which has its own ways. */
+/* Counts the allocations of the library and the tests. Not available under a sanitizer, which replaces malloc
+ * itself. */
 #if !HAS_SANITIZER
 unsigned long allocations(void);
-/* From now on the n-th allocation fails (1: the next one); 0: none. Until then what is freed is watched: a write to it
- * aborts the test. */
+/* Makes the n-th allocation from now on fail (1: the next one; 0: none). Until then freed memory is watched: a write
+ * to it aborts the test. */
 void fail_allocation(unsigned long n, bool all_after);
 bool allocation_failed(void);
 #endif

@@ -28,7 +28,7 @@ static unsigned long n_allocations, fail_at;
 static bool fail_rest, has_failed;
 static atomic_flag blocks_lock = ATOMIC_FLAG_INIT;
 
-/* The linker's --wrap makes calls of malloc into calls of __wrap_malloc, and __real_malloc the C library's. */
+/* The linker's --wrap redirects calls of malloc to __wrap_malloc; __real_malloc is the C library's malloc. */
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
@@ -95,7 +95,7 @@ static void note_block(void *address, size_t size_bytes, void *caller)
     unlock_blocks();
 }
 
-/* Closes the gap at `hole`: what comes behind it moves up as far as its home allows. */
+/* Closes the gap at `hole`: the entries behind it move up as far as their home slots allow. */
 static void close_gap(size_t hole)
 {
     for (size_t at = (hole + 1) % MOST_BLOCKS; blocks[at].address; at = (at + 1) % MOST_BLOCKS) {
@@ -108,7 +108,7 @@ static void close_gap(size_t hole)
     blocks[hole].address = 0;
 }
 
-/* Returns how long the block was, or 0 when it isn't one that was noted. */
+/* Returns the size of the block, or 0 if it is not recorded. */
 static size_t forget_block(const void *address)
 {
     size_t size_bytes = 0;
@@ -130,7 +130,7 @@ static size_t forget_block(const void *address)
     return size_bytes;
 }
 
-/* True when this allocation is the one that has to fail. */
+/* Returns true if this allocation must fail. */
 static bool must_fail(const void *caller)
 {
     if (!is_ours(caller)) {
@@ -191,8 +191,8 @@ int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
     return error;
 }
 
-/* While allocations fail, what is freed is kept for a while, overwritten, and looked at again before it is given back:
- * errors are where memory is freed too early. */
+/* While allocations fail, freed blocks are overwritten and kept for a while, and checked before they are released:
+ * error paths often free memory too early. */
 enum { MOST_KEPT = 64, FREED = 0xdd };
 
 static struct {

@@ -28,7 +28,7 @@ static void make_call(void *unused, int64_t result)
     answer_is_right = current->call();
 }
 
-/* The objects are there until this has returned. */
+/* The objects exist until this function returns. */
 static void on_gone(void *unused, int64_t result)
 {
     (void)unused;
@@ -72,7 +72,7 @@ static int make_gone(struct loop_env *env, void *unused)
     loop_reader_destroy(gone.reader);
     loop_writer_destroy(gone.writer);
     loop_fd_destroy(gone.fd);
-    loop_fd_destroy(spare); /* its place is the first that is taken again: by the directory, when it is open */
+    loop_fd_destroy(spare); /* its slot is the first to be reused: by the directory, if one is opened */
     return 0;
 }
 

@@ -12,7 +12,7 @@
 #include <loop/reader.h>
 #include <loop/writer.h>
 
-/* What was there once. All of it has been destroyed, or has gone with `scope`, when the calls are made. */
+/* Former objects. All of them have been destroyed, or have ended with `scope`, when the calls are made. */
 struct gone {
     struct loop_scope *scope;          /* "has ended" */
     struct loop_fd *fd, *scopes_fd;    /* "destroyed by", "went with its scope" */
@@ -28,18 +28,18 @@ struct gone {
     struct loop_dir *dir;
 };
 extern struct gone gone;
-extern struct loop_env *here; /* of the loop that makes the call */
+extern struct loop_env *here; /* the environment of the loop that makes the call */
 extern struct once refused;
 
 struct misuse {
     const char *function, *words;
-    bool (*call)(void); /* true when the answer is that of a build without debug checks */
-    bool is_job;        /* that is a job which ends with -EINVAL and resumes `refused` */
+    bool (*call)(void); /* returns true if the result is that of a build without debug checks */
+    bool is_job;        /* the call returns a job that ends with -EINVAL and resumes `refused` */
     struct misuse *next;
 };
 
 void misuse_add(struct misuse *misuse);
-/* Makes all calls that have been added. */
+/* Makes all added calls. */
 void misuse_check_all(void);
 
 #define MISUSE_NAME_(line) misuse_##line
@@ -47,7 +47,7 @@ void misuse_check_all(void);
 #define MISUSE_ADD_(line) misuse_add_##line
 #define MISUSE_ADD(line) MISUSE_ADD_(line)
 
-/* One call of `function`: the condition makes it and looks at its answer. `words` are in the line of the stop. */
+/* Adds one call of `function`: the condition makes it and checks its result. The line of the abort contains `words`. */
 #define MISUSE_AS(function, words, condition, is_job)                                                                  \
     static bool MISUSE_NAME(__LINE__)(void)                                                                            \
     {                                                                                                                  \
@@ -61,11 +61,11 @@ void misuse_check_all(void);
 
 #define MISUSE(function, words, condition) MISUSE_AS(function, words, condition, false)
 
-/* The same for calls whose job ends with -EINVAL: REFUSED stands in place of its continuation. */
+/* Adds a call whose job ends with -EINVAL. REFUSED is passed as its continuation. */
 #define MISUSE_JOB(function, words, job) MISUSE_AS(function, words, (job) != 0, true)
 #define REFUSED once_resumed, &refused
 
-/* The same for calls that return nothing. */
+/* Adds a call that returns nothing. */
 #define MISUSE_VOID(function, words, call) MISUSE(function, words, ((call), true))
 
 #endif

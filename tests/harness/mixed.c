@@ -69,7 +69,7 @@ loop_job mixed_started(loop_job job)
         mixed_broken("%s:%d was resumed from inside the call", track->function, track->line);
     }
     if (job == 0) {
-        track->has_ended = true; /* it never was */
+        track->has_ended = true; /* it never existed */
         mixed_failed(track->part, -ENOMEM);
     }
     track->is_started = true;

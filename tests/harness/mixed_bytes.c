@@ -149,7 +149,7 @@ static void begin_clients(struct part *part)
 
 static void server_ended(void *part, int64_t result)
 {
-    serving.server = NULL; /* it is good until now */
+    serving.server = NULL; /* it is valid until now */
     mixed_failed(part, result);
 }
 

@@ -177,7 +177,7 @@ STEP(read_dir)
     return loop_fs_read_dir(SCOPE, files.dir, "d", 0, &files.entries, fn, arg);
 }
 
-/* Where there is nothing to go on with. */
+/* Completes a step that has nothing to work with. */
 static loop_job pass(loop_fn *fn, void *arg)
 {
     return loop_op_nop(SCOPE, fn, arg);
@@ -288,7 +288,7 @@ STEP(rmtree)
 
 static const struct {
     loop_job (*start)(loop_fn *fn, void *arg);
-    void (*look)(int64_t result); /* or NULL */
+    void (*look)(int64_t result); /* may be NULL */
 } steps[] = {
     {open_dir, NULL},
     {mkdirs, NULL},
@@ -475,7 +475,7 @@ static void on_event(void *track, int64_t result, const struct loop_watch_event 
     }
 }
 
-/* It is cancelled when it has told of the file. */
+/* The part cancels the watch when it has reported the file. An earlier end is an error. */
 static void on_watch_end(void *part, int64_t result)
 {
     if (!watching.has_seen) {

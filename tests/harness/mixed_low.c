@@ -81,7 +81,7 @@ static const struct {
     {step_readv, 2 * BLOCK}, {step_write_chunk, 10}, {step_read_chunk, 10}, {step_close, 0},
 };
 
-/* A step whose result is an error is passed over; one that has been done has been done whole: it is a file. */
+/* A failed step is skipped. A successful step is complete, because it is on a file. */
 static void on_step(void *arg, int64_t result)
 {
     struct part *part = arg;
@@ -160,7 +160,7 @@ static void on_bytes_end(void *part, int64_t result)
     loop_cancel(net.part->env->loop, net.accepting);
 }
 
-/* It is cancelled when all has come. */
+/* The part cancels the accept when all bytes have arrived. An earlier end is an error. */
 static void on_accept_end(void *part, int64_t result)
 {
     if (net.got < SENT) {

@@ -26,14 +26,14 @@ static inline void show(const char *what, int64_t result)
     }
 }
 
-/* Awaits the job and writes down its result. */
+/* Awaits the job and records its result. */
 #define SHOW(what, job)                                                                                                \
     do {                                                                                                               \
         AWAIT(job);                                                                                                    \
         show(what, result);                                                                                            \
     } while (0)
 
-/* A job that can't end by itself, how loop_cancel answers to the first call and the second, and what it ends with. */
+/* Records the results of two calls of loop_cancel on a job that cannot end by itself, and the job's result. */
 #define SHOW_CANCELLED(what, job)                                                                                      \
     do {                                                                                                               \
         script_await(__LINE__);                                                                                        \
@@ -44,13 +44,13 @@ static inline void show(const char *what, int64_t result)
 
 static inline void cancel_twice(const char *what, loop_job job)
 {
-    script.starting++; /* nothing is resumed from inside a cancel */
+    script.starting++; /* nothing is resumed inside a cancel */
     int first = loop_cancel(script.env->loop, job), second = loop_cancel(script.env->loop, job);
     script.starting--;
     trace("%s: loop_cancel says %d, then %d", what, first, second);
 }
 
-/* Results of jobs that a program doesn't wait for in turn: written when all have come. */
+/* Results of jobs that run at the same time: recorded when all have ended. */
 struct slot {
     unsigned count;
     int64_t result;
@@ -104,7 +104,7 @@ __attribute__((unused)) static struct statx shown_status;
 __attribute__((unused)) static const struct loop_open_how for_reading = {.flags = O_RDONLY};
 __attribute__((unused)) static const struct loop_open_how for_writing = {.flags = O_WRONLY};
 
-/* A directory with a file in it and two links, one of which leads out. */
+/* A directory with a file and two links, one of which leads out of it. */
 static inline struct loop_fd *make_paths(struct loop_scope *scope)
 {
     shown_directory = make_directory();

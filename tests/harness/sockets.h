@@ -19,20 +19,20 @@ static inline struct loop_address parsed(const char *text)
 
 __attribute__((unused)) static char unix_text[200];
 
-/* Returns "unix:" and the path of a socket in a directory. The text is overwritten by the next call. */
+/* Returns "unix:" and the path of a socket in a directory. The next call overwrites the text. */
 static inline const char *unix_path(const char *directory)
 {
     snprintf(unix_text, sizeof unix_text, "unix:%s/socket", directory);
     return unix_text;
 }
 
-/* Returns the path that unix_path has returned last, without "unix:". */
+/* Returns the last result of unix_path without "unix:". */
 static inline const char *socket_file(void)
 {
     return unix_text + 5;
 }
 
-/* Listens, and stores the address at which it does. */
+/* Listens, and stores the listening address. */
 static inline struct loop_listener *listen_at(struct loop_scope *scope, struct loop_address *address, const char *text)
 {
     struct loop_listener *listener = NULL;
@@ -44,7 +44,7 @@ static inline struct loop_listener *listen_at(struct loop_scope *scope, struct l
     return listener;
 }
 
-/* A socket file that nobody listens on, as a server leaves it that was killed. */
+/* Creates a socket file without a listener, as a killed server leaves it. */
 static inline void make_stale(const struct loop_address *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -54,7 +54,7 @@ static inline void make_stale(const struct loop_address *address)
     close(fd);
 }
 
-/* A child scope that does not end before it is unheld. */
+/* Creates a held child scope, which does not end before it is unheld. */
 static inline struct loop_scope *open_held(struct loop_scope *parent, struct once *ended)
 {
     struct loop_scope *scope = loop_scope_open(parent, ended ? once_resumed : NULL, ended);
@@ -99,7 +99,7 @@ static inline void hold_connection(struct loop_flow *peer, void *unused)
     script_poke();
 }
 
-/* Serves on the loopback, and stores the server, its address and its end in `serving`. */
+/* Serves on loopback, and stores the server, its address and its result in `serving`. */
 static inline void serve(struct loop_scope *scope, struct loop_serve_options options, loop_connection_fn *fn)
 {
     options.on_end = once_resumed;
@@ -116,7 +116,7 @@ static inline void must_end_well(void *unused, int64_t result)
     CHECK_IS(result, 0);
 }
 
-/* Serves on the loopback as well. The server must end well. */
+/* Serves on loopback, and checks that the server ends with 0. */
 static inline void serve_well(struct loop_scope *scope, loop_connection_fn *fn)
 {
     struct loop_serve_options options = {.on_end = must_end_well};
@@ -126,7 +126,7 @@ static inline void serve_well(struct loop_scope *scope, loop_connection_fn *fn)
     CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
 }
 
-/* Echoes by a copy, and by lent chunks. */
+/* Echo by a copy, and by lent chunks. */
 static inline void echo_by_copy(struct loop_flow *peer, void *unused)
 {
     (void)unused;
@@ -163,7 +163,7 @@ static inline struct loop_flow *visit(struct loop_scope *scope)
     return flow_of(scope, connect_to(&serving.address.u.ipv4));
 }
 
-/* Sends a word, and ends when it has come back. */
+/* Sends a word, and ends when it has been echoed. */
 static inline loop_job talk(struct loop_flow *client, loop_fn *fn, void *arg)
 {
     static char word[4];

@@ -51,7 +51,7 @@
 /* An x32 program calls with the x86-64 architecture and this bit in the number. No other machine uses the bit. */
 #define X32_BIT 0x40000000U
 
-/* Statuses of our own, as env(1) and timeout(1) have them. */
+/* Exit statuses of this program, as in env(1) and timeout(1). */
 enum { STATUS_USAGE = 2, STATUS_NO_FILTER = 125, STATUS_CANNOT_RUN = 126, STATUS_NOT_FOUND = 127 };
 
 struct settings {
@@ -108,7 +108,7 @@ static void read_only(struct settings *settings, const char *name)
     }
 }
 
-/* Returns where the command begins in argv. */
+/* Returns the index of the command in argv. */
 static int read_arguments(struct settings *settings, int argc, char **argv)
 {
     static const struct option options[] = {{"errno", required_argument, NULL, 'e'},
