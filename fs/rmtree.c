@@ -175,7 +175,7 @@ static int64_t remove_entry(struct removal *removal, const struct dirent64 *entr
 /* Removes everything in the directory of the top level. Returns 0 or -errno. */
 static int64_t empty(struct removal *removal)
 {
-    int64_t result;
+    int64_t result = 0;
 
     for (;;) {
         if (loop_work_is_cancelled()) {

@@ -89,10 +89,10 @@ def includes():
 @functools.cache
 def calls(build):
     """(file, file): names that the object of the first takes from the object of the second."""
-    objects = pathlib.Path(build) / "CMakeFiles/noria_objects.dir"
+    objects = pathlib.Path(build) / "CMakeFiles"
     defined, wanted = {}, collections.defaultdict(set)
-    for path in objects.glob("**/*.o"):
-        source = str(path.relative_to(objects))[:-2]
+    for path in [*objects.glob("noria_objects.dir/**/*.o"), *objects.glob("noria_uring_objects.dir/**/*.o")]:
+        source = str(path.relative_to(objects)).partition("/")[2][:-2]
         if source not in sources_of_library():
             continue  # what an older build left
         listing = subprocess.run(["nm", path], check=True, capture_output=True, text=True).stdout
