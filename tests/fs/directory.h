@@ -13,7 +13,7 @@
 #include <linux/fs.h>
 #endif
 
-/* Makes a directory and enters it. Returns its path. */
+/* Creates a directory and changes into it. Returns its path. */
 static inline const char *enter_directory(void)
 {
     const char *path = make_directory();
@@ -31,7 +31,7 @@ static inline void leave_directory(const char *path)
     remove_directory(path);
 }
 
-/* Writes a file that has just these bytes. */
+/* Writes a file that contains exactly these bytes. */
 static inline void put_bytes(const char *path, const void *data, size_t len)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -50,7 +50,7 @@ static inline void put(const char *path, const char *text)
     put_bytes(path, text, strlen(text));
 }
 
-/* Returns what is in a short file. The text is overwritten by the next call. */
+/* Returns the contents of a short file. The next call overwrites the text. */
 static inline const char *get(const char *path)
 {
     static char text[4096];
@@ -87,7 +87,7 @@ static inline off_t size_of(const char *path)
     return status.st_size;
 }
 
-/* Returns how many entries a directory has. */
+/* Returns the number of entries of a directory. */
 static inline unsigned count_names(const char *path)
 {
     char command[200];
@@ -100,7 +100,7 @@ static inline unsigned count_names(const char *path)
     return count;
 }
 
-/* Makes a tree with `width` directories and files on each of `depth` levels. */
+/* Creates a tree with `width` directories and files on each of `depth` levels. */
 static inline void make_tree(const char *path, unsigned width, unsigned depth)
 {
     char name[200];
@@ -116,7 +116,7 @@ static inline void make_tree(const char *path, unsigned width, unsigned depth)
     }
 }
 
-/* A time, as the calls that set one want it. */
+/* Returns a time in the form that the calls which set one accept. */
 #define AT(seconds, nanoseconds) (&(const struct timespec){.tv_sec = (seconds), .tv_nsec = (nanoseconds)})
 
 #define TIME_IS(time, seconds, nanoseconds)                                                                            \
@@ -125,7 +125,7 @@ static inline void make_tree(const char *path, unsigned width, unsigned depth)
         CHECK_IS((time).tv_nsec, nanoseconds);                                                                         \
     } while (0)
 
-/* For the rest of the test, but for what has to be done as root: the library's threads change as well. */
+/* Drops privileges for the rest of the test, except where it needs root. The library's threads change as well. */
 static inline void become_nobody(void)
 {
     CHECK(geteuid() != 0 || setresuid(12345, 12345, 0) == 0);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* Two directories: what is in the first may be reached, and what is in the second may not. */
+/* Creates two directories: the contents of the first may be reached, those of the second may not. */
 static inline const char *make_ground(void)
 {
     static char base[64], link[100];
@@ -44,7 +44,7 @@ static inline void remove_ground(const char *base)
     remove_directory(base);
 }
 
-/* Everything outside is as it was made. */
+/* Checks that everything outside is unchanged. */
 static inline void check_outside(const char *base)
 {
     char path[100], text[32] = "";

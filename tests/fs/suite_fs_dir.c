@@ -258,7 +258,7 @@ static int64_t hold_thread(void *unused)
     return 0;
 }
 
-/* What waits for a thread is cancelled at once; what has one is awaited. Either way it comes before the close. */
+/* A job that waits for a thread is cancelled at once; a running one is awaited. Either way it ends before the close. */
 LOOP_TEST_WITH(p06_fs_a_directory_closes_with_operations_in_flight, .pool_threads = 1)
 {
     static struct loop_dir *dir, *other;
@@ -446,7 +446,7 @@ LOOP_TEST(fs_an_unsearchable_directory_is_listed)
     END;
 }
 
-/* What is asked of it, or done with it, by the path ".". */
+/* Operations on the directory itself, by the path ".". */
 LOOP_TEST(fs_an_unsearchable_directory_is_itself)
 {
     static const char *directory;

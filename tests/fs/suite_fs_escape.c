@@ -20,7 +20,7 @@
 
 /* ---- every operation ---- */
 
-/* Those that end with a link, and don't follow it. */
+/* The operations that do not follow a link at the end of a path. */
 static bool stays_at_link(enum operation operation)
 {
     switch (operation) {
@@ -293,7 +293,7 @@ static bool has_openat2(void)
     return fd >= 0;
 }
 
-/* What is mounted in the directory is in it; there is a flag for those who don't want that. */
+/* A mount inside the directory belongs to it, unless a flag excludes mounts. */
 TEST(p22_a_mount_is_part_of_its_directory)
 {
     snprintf(ground, sizeof ground, "%s", make_ground());
@@ -304,7 +304,7 @@ TEST(p22_a_mount_is_part_of_its_directory)
     remove_ground(ground);
 }
 
-/* For those who want a directory to be a world of its own. */
+/* With openat2(2), a flag makes a directory the root for absolute paths and links. */
 LOOP_TEST(p22_a_directory_can_be_the_root_of_its_links)
 {
     static const struct loop_open_options in_root = {.resolve = RESOLVE_IN_ROOT};
@@ -326,7 +326,7 @@ LOOP_TEST(p22_a_directory_can_be_the_root_of_its_links)
     END;
 }
 
-/* ---- somebody swaps ---- */
+/* ---- swaps by another process ---- */
 
 static struct {
     atomic_bool stop;
@@ -416,7 +416,7 @@ LOOP_TEST(p22_a_link_is_swapped_while_we_resolve)
     END;
 }
 
-/* Puts something into a directory, unless it is a link at this moment. */
+/* Creates a file in a directory, unless the directory is a link at this moment. */
 static void fill(const char *directory)
 {
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -427,7 +427,7 @@ static void fill(const char *directory)
     }
 }
 
-/* A tree is removed while one of its directories is a link to the outside half of the time. */
+/* A tree is removed while another process keeps swapping one of its directories with a link to the outside. */
 LOOP_TEST(p22_a_link_is_swapped_while_we_remove)
 {
     BEGIN;
@@ -451,7 +451,7 @@ LOOP_TEST(p22_a_link_is_swapped_while_we_remove)
     END;
 }
 
-/* A directory is moved out and in while its ".." is taken: what is beside it outside is never seen. */
+/* A directory is moved out and in while its ".." is resolved: its neighbours outside are never reached. */
 LOOP_TEST(p22_a_directory_is_moved_while_we_resolve)
 {
     static unsigned long good;

@@ -106,7 +106,7 @@ LOOP_TEST(p23_fs_flags_that_a_call_does_not_know_are_refused)
     END;
 }
 
-/* Whatever has been looked up lately needs no thread, where the kernel has openat2 and the disk is a local one. */
+/* A recently looked-up path needs no thread, if the kernel has openat2 and the file system is local. */
 LOOP_TEST(fs_what_is_cached_needs_no_thread)
 {
     static const char *directory;

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-/* A file is asked for where a directory is named: the kernel says so before it looks what is there. */
+/* A path with a trailing slash where a file is required: the kernel reports the error before it looks up the name. */
 LOOP_TEST(p22_a_name_with_a_slash_is_not_created)
 {
     static const char *directory;

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-/* ---- stat and its kin ---- */
+/* ---- stat and related calls ---- */
 
 LOOP_TEST(fs_stat_follows_or_not)
 {

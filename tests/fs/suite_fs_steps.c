@@ -64,7 +64,7 @@ static bool take_step(const char *name)
     return false;
 }
 
-/* True when the call is to fail. */
+/* Returns true if the call must fail. */
 static bool step(const char *name)
 {
     atomic_fetch_add(&steps.inside, 1);
@@ -163,7 +163,7 @@ static unsigned count_links(const char *path)
 
 static unsigned cancels;
 
-/* Whether the step at which to cancel had come. */
+/* Returns whether the step at which to cancel was reached. */
 static bool was_cancelled(int64_t result)
 {
     bool came = atomic_load(&steps.count) >= steps.cancel_at;
@@ -327,7 +327,7 @@ LOOP_TEST(fs_a_deadline_ends_what_takes_long)
     END;
 }
 
-/* The result has won the race: it is delivered, and the descriptor is the scope's. */
+/* The result wins the race: it is delivered, and the scope owns the descriptor. */
 LOOP_TEST(p04_fs_a_file_that_is_open_by_then_is_delivered_and_closed)
 {
     static const char *directory;
@@ -490,7 +490,7 @@ LOOP_TEST(fs_a_file_is_copied_where_the_kernel_does_not)
     END;
 }
 
-/* A directory is moved away while what is in it is being removed: the removal doesn't go on where it was moved to. */
+/* A directory is moved away while its contents are being removed: the removal does not continue at its new place. */
 static void move_away(void)
 {
     CHECK_IS(rename("tree/dir0/dir0", "moved"), 0);

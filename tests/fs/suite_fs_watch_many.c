@@ -21,7 +21,7 @@ static void touch(const char *path)
     close(fd);
 }
 
-/* A name; good until the next but three. */
+/* Returns a name; valid for three more calls. */
 __attribute__((format(printf, 1, 2))) static const char *name_of(const char *format, ...)
 {
     static char names[4][64];
@@ -52,7 +52,7 @@ static unsigned count_instances(void)
     return count;
 }
 
-/* ---- what a watch has been told ---- */
+/* ---- the record of a watch ---- */
 
 struct heard {
     loop_job job;
@@ -222,7 +222,7 @@ LOOP_TEST(fs_all_watches_of_a_directory_end_when_it_is_deleted)
     END;
 }
 
-/* What has happened before a watch begins is not told to it, though others are still to be told. */
+/* A watch does not report events from before it began, even while other watches have yet to report them. */
 LOOP_TEST(fs_watch_tells_nothing_of_the_past)
 {
     static const char *directory;

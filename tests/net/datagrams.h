@@ -9,14 +9,14 @@
 
 #include <stdio.h>
 
-/* Records a stream. With `echo` everything is sent back; `at` is called behind each datagram. */
+/* Records a stream of datagrams. With `echo` each is sent back; `at` is called after each. */
 struct heard {
     struct loop_datagram_socket *socket;
     unsigned n, n_errors, n_truncated, ends;
     int64_t end, error;
     size_t len;        /* of the last one */
-    char first[200];   /* the first byte of each of the first ones, in their order */
-    const void *bytes; /* what each has to begin with, where it isn't NULL */
+    char first[200];   /* the first byte of each of the first datagrams, in order */
+    const void *bytes; /* the expected beginning of each datagram, or NULL */
     struct loop_address sender;
     bool echo;
     void (*at)(struct heard *heard);
@@ -62,7 +62,7 @@ static inline loop_job listen_with(struct heard *heard, struct loop_datagram_soc
     return loop_datagram_stream(socket, hear, heard);
 }
 
-/* A socket bound to `text`, and where it is. */
+/* Opens a socket bound to `text`, and stores its address. */
 static inline struct loop_datagram_socket *bound(struct loop_scope *scope, const char *text,
                                                  struct loop_address *address)
 {
@@ -84,7 +84,7 @@ static inline struct loop_datagram_socket *connected(struct loop_scope *scope, c
     return socket;
 }
 
-/* A socket by system calls alone, which never waits. */
+/* Returns a nonblocking socket, by system calls alone. */
 static inline int plain(const char *text, struct loop_address *address)
 {
     struct loop_address at = parsed(text);
@@ -120,7 +120,7 @@ __attribute__((unused)) static struct loop_env *the_env;
 
 __attribute__((unused)) static char large[200000];
 
-/* Where nobody is. */
+/* An address without a receiver. */
 static inline struct loop_address deserted(void)
 {
     struct loop_address address;
@@ -140,7 +140,7 @@ static inline int put_number(struct loop_datagram_socket *socket, const struct l
     return loop_datagram_put(socket, to, bytes, sizeof bytes);
 }
 
-/* Reads all there is now, which must go on with `*next`. */
+/* Reads all available datagrams, whose numbers must continue with `*next`. */
 static inline void read_numbers(int fd, unsigned *next)
 {
     char bytes[NUMBERED + 1];

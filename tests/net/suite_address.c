@@ -8,7 +8,7 @@
 
 /* ---- addresses ---- */
 
-/* A copy of the text that ends where a page ends that can't be read. */
+/* Returns a copy of the text that ends directly before an unreadable page. */
 static const char *at_a_guard_page(const char *text)
 {
     static char *pages;
@@ -195,7 +195,7 @@ TEST(random_text_is_never_trouble)
 
 /* ---- addresses ---- */
 
-/* `size` bytes that end where a page ends that can't be touched. */
+/* Returns `size` bytes that end directly before an inaccessible page. */
 static char *before_guard_page(size_t size)
 {
     static char *pages;
@@ -234,7 +234,7 @@ TEST(format_never_writes_beyond_its_room)
     before_guard_page(0);
 }
 
-/* No end of a text is looked beyond, whatever it is the beginning of. */
+/* The parser never reads beyond the end of a text, whatever prefix it is. */
 TEST(every_beginning_of_an_address_is_parsed_in_its_bounds)
 {
     static const char *const texts[] = {"tcp:[fe80::1%lo]:80", "tcp:255.255.255.255:65535", "unix:@abstract",

@@ -42,7 +42,7 @@ LOOP_TEST(connect_fails_with_the_reason)
     END;
 }
 
-/* A listener whose backlog is full: what connects now has to wait. */
+/* A listener whose backlog is full: a new connection must wait. */
 static void make_deaf_listener(struct loop_address *address, int clients[4])
 {
     clients[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -162,7 +162,7 @@ LOOP_TEST(connect_without_descriptors_says_emfile)
 
 /* ---- material ---- */
 
-/* A listener without room on the loopback: a connect to it stays in the middle for ever. */
+/* A listener on loopback with a full backlog: a connect to it never completes. */
 static int full_listener = -1, waiting_client = -1;
 
 static struct loop_address make_full_listener(void)
@@ -266,7 +266,7 @@ LOOP_TEST(connect_in_a_cancelled_scope_opens_nothing)
     END;
 }
 
-/* Cancelled after 0, 1, 2, … turns: it is connected, or cancelled and nothing is left. */
+/* Cancels after 0, 1, 2, ... turns: the connect succeeds, or is cancelled and leaves nothing behind. */
 LOOP_TEST(connect_cancelled_at_each_step)
 {
     static struct loop_address address;

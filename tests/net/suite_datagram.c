@@ -216,7 +216,7 @@ LOOP_TEST(p14_a_warm_echo_allocates_nothing)
 
 /* ---- opening ---- */
 
-/* The file of a socket that is gone. */
+/* The file of a closed socket. */
 static void leave_file_behind(const struct loop_address *address)
 {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -351,7 +351,7 @@ static void ignore(void *arg, int64_t result)
     (void)result;
 }
 
-/* Each allocation fails in turn: whatever then doesn't begin says so, and nothing is left over. */
+/* Each allocation fails in turn: a call that then fails returns the error, and nothing leaks. */
 LOOP_TEST(p02_without_memory)
 {
     static struct loop_scope *scope;

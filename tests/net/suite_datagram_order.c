@@ -5,7 +5,7 @@
 #include "datagrams.h"
 #include "sockets.h"
 
-#define SHARE 128 /* handed out at most before others have their turn */
+#define SHARE 128 /* the most datagrams delivered before other jobs run */
 
 /* ---- together ---- */
 
@@ -117,7 +117,7 @@ LOOP_TEST(what_is_received_together_is_answered_together_in_order)
 static struct once sent_by_job;
 static struct loop_address client_at;
 
-/* All ways in which bytes may be sent, mixed. */
+/* Answers by all variants of send, mixed. */
 static void answer_in_many_ways(struct heard *heard)
 {
     static const char kept[] = "2";

@@ -54,8 +54,8 @@ static void on_answer(void *unused, int64_t result, const struct loop_datagram *
     }
 }
 
-/* A server on `at` with a port of the kernel's choice, and a client that is connected to that port of `asked`. Such a
- * client hears nobody else. */
+/* Starts a server on `at`, with a port that the kernel chooses, and a client connected to that port of `asked`. A
+ * connected client receives from no other address. */
 static struct loop_datagram_socket *serve_and_connect(struct loop_env *env, const char *at, const char *asked)
 {
     struct loop_address address = parsed(at), target = parsed(asked);
@@ -129,7 +129,7 @@ LOOP_TEST(ipv6_is_answered_from_the_address_that_was_asked)
     ASK("udp:[::]:0", "udp:[::1]:0", ANSWER_SENDER, "tcp:[::1]");
 }
 
-/* From outside the stream's continuation the program says where from. */
+/* Outside the stream's continuation the program passes the source address. */
 LOOP_TEST(a_later_answer_can_say_where_it_leaves_from)
 {
     static struct loop_datagram_socket *client;
@@ -176,7 +176,7 @@ LOOP_TEST(a_datagram_from_an_address_that_is_not_ours_fails)
     END;
 }
 
-/* What waits behind a full queue, and has left the batch, keeps it. */
+/* A datagram that waits behind a full queue, outside the batch, keeps its source address. */
 LOOP_TEST(many_answers_at_once_leave_from_where_each_was_asked)
 {
     static struct loop_datagram_socket *client;

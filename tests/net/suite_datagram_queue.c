@@ -7,7 +7,7 @@
 
 /* ---- full queues ---- */
 
-/* One that nobody reads, written to until it is refused; then it is read. */
+/* Fills the queue of a socket whose peer does not read until a send is refused; then the peer reads. */
 static void check_full(struct loop_env *env, int64_t result, bool is_connected)
 {
     static struct loop_address peer, at;

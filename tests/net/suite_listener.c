@@ -281,7 +281,7 @@ LOOP_TEST(an_accept_on_a_closed_listener_ends)
     END;
 }
 
-/* A connection that was there is accepted, or still there for the next. */
+/* A pending connection is accepted, or stays pending for the next accept. */
 LOOP_TEST(accept_cancelled_at_each_step_loses_no_connection)
 {
     static struct loop_address address;
@@ -380,7 +380,7 @@ LOOP_TEST(ipv6_only_leaves_ipv4_alone)
 
 /* ---- descriptors that go before what is built on them ---- */
 
-/* A descriptor made afterwards may get the memory of the one that was destroyed. */
+/* A new descriptor may reuse the memory of the destroyed one. */
 LOOP_TEST(p06_a_listener_whose_descriptor_is_destroyed_touches_no_other)
 {
     static struct loop_address address;
@@ -464,7 +464,7 @@ LOOP_TEST(p12_a_waiting_accept_can_be_cancelled)
     ONCE_IS(accepted, -ECANCELED);
     CHECK(!flow);
     limit_fds(4096);
-    /* The listener is not lost, nor the connection in its backlog. */
+    /* Neither the listener nor the connection in its backlog is lost. */
     AWAIT(loop_accept(env->scope, listener, &flow, GO));
     CHECK_IS(result, 0);
     close(client);

@@ -125,7 +125,7 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
     END;
 }
 
-/* A hundred clients of an echo server that write for as long as they can and never read; another one isn't held up. */
+/* A hundred clients of an echo server write until they block and never read. Another client is not delayed. */
 LOOP_TEST(peers_that_never_read_hold_nobody_up)
 {
     enum { N = 100, TRIPS = 50 };

@@ -73,7 +73,7 @@ LOOP_TEST(a_server_at_the_limit_of_descriptors)
     for (i = 0; i < N; i++) {
         clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     }
-    /* Room for the listener and one connection. The ring looks at the limit when an accept begins, not when it ends. */
+    /* Room for the listener and one connection. The ring checks the limit when an accept begins, not when it ends. */
     limit = limit_fds((rlim_t)limit_with_free_fds(2));
     serve(env->scope, (struct loop_serve_options){.max_connections = 0}, echo_connection);
     for (i = 0; i < N; i++) {

@@ -148,7 +148,7 @@ LOOP_TEST(options_of_nothing)
 
 /* ---- closes that would wait ---- */
 
-/* The time for which close(2) would wait is an hour: a loop that waits does not end in the test's time. */
+/* close(2) would block for an hour: a loop that blocks exceeds the test's timeout. */
 LOOP_TEST(p13_a_lingering_close_does_not_hold_up_the_loop)
 {
     static struct loop_fd *fd;

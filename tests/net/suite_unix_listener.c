@@ -135,7 +135,7 @@ static const char *lock_in(const char *directory)
 
 static const struct loop_listen_options reuse = {.reuse_addr = true};
 
-/* The other server is between its bind and its listen, when a connect to it is refused. */
+/* The other server is between bind and listen, where a connect to it is refused. */
 LOOP_TEST(a_server_that_is_starting_keeps_its_unix_socket)
 {
     static struct loop_address address;
@@ -163,7 +163,8 @@ LOOP_TEST(a_server_that_is_starting_keeps_its_unix_socket)
     END;
 }
 
-/* Many programs start at the same moment on a file that a killed one has left: one listens, and keeps its file. */
+/* Many programs start at the same time on the file that a killed one has left: one of them listens, and keeps its
+ * file. */
 #define RACERS 8
 
 struct race {

@@ -206,7 +206,7 @@ static bool has_open(const struct rig *rig, const char *what)
     return false;
 }
 
-/* A poll beside another job hears of bytes, or of room, that the other takes, or doesn't: that is a race. */
+/* Polls without other jobs: beside another job, which may use up the bytes or the room first, the result is a race. */
 static void poll_alone(struct rig *rig, unsigned events)
 {
     struct entry *entry;

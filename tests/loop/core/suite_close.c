@@ -267,7 +267,7 @@ LOOP_TEST(p06_a_stream_closes_its_own_fd)
 
 /* ---- closed in the middle of every operation ---- */
 
-/* One operation on `fd` that can't end by itself: the others of its kind, and the way it hears of its end. */
+/* One operation on `fd` that cannot end by itself: its scope and flow, and how its result arrives. */
 struct blocked {
     struct loop_scope *scope; /* of the operation */
     struct loop_flow *flow;   /* to be closed */

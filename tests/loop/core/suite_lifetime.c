@@ -95,8 +95,8 @@ LOOP_TEST(a_descriptor_destroyed_in_on_end_is_given_back)
     END;
 }
 
-/* One member's poll is in the ring and has to be cancelled before on_end; the other has nothing there. What is sent to
- * both meanwhile must not reach whoever was adopted meanwhile. */
+/* One member's poll is in the ring and must be cancelled before on_end; the other has nothing there. Bytes sent to
+ * both in the meantime must not reach a newly adopted descriptor. */
 static int newcomer_peers[64];
 static unsigned n_newcomers;
 static struct loop_env *world;
@@ -239,7 +239,7 @@ LOOP_TEST(a_pin_outlives_the_scope)
     AWAIT(turns(env->scope, 1, GO)); /* on_end returns */
     AWAIT(loop_write(sink, "a", 1, GO));
     CHECK_IS(result, -EBADF);
-    START(loop_write(sink, "a", 1, NULL, NULL)); /* an error that nobody hears fails no scope */
+    START(loop_write(sink, "a", 1, NULL, NULL)); /* an error that no continuation receives, and that fails no scope */
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(loop_scope_error(env->scope), 0);
     AWAIT(loop_read(source, &(char){0}, 1, GO));

@@ -209,7 +209,7 @@ TEST(p10_a_double_free_is_caught)
     expect_stop(make_mistake, &mistake, "loop_chunk_free", -EINVAL);
 }
 
-/* The owner of the chunk is a loop in another thread, which waits meanwhile. */
+/* The owner of the chunk is a loop in another thread, which waits. */
 static int gates[2][2];
 
 static int own_a_chunk(struct loop_env *env, void *unused)
@@ -332,7 +332,7 @@ LOOP_TEST_WITH(p10_waiters_are_served_in_line, .n_blocks = 2)
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(waits[0].count, 0);
     CHECK_IS(loop_chunk_free(env->loop, chunks[0]), 0);
-    /* It is the first waiter's already: nobody jumps the line. */
+    /* The chunk already belongs to the first waiter: later calls do not overtake it. */
     CHECK(!loop_chunk_alloc(env->loop));
     for (at = 0; at < N; at++) {
         WAIT_UNTIL(waits[at].count);

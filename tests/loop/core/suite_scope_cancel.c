@@ -205,7 +205,7 @@ LOOP_TEST(p04_asking_for_the_cancel_can_be_cancelled)
     END;
 }
 
-/* ---- scopes that nobody lets go ---- */
+/* ---- scopes that stay held ---- */
 
 static struct loop_scope *held;
 

@@ -377,7 +377,7 @@ LOOP_TEST(file_that_can_be_polled_is_waited_for)
     END;
 }
 
-/* The kernel tells of a change once for each open file: all that wait must have it, and each change must come. */
+/* The kernel reports a change once for each open file: every waiting job must receive it, and no change may be lost. */
 LOOP_TEST(each_poll_of_a_file_hears_of_a_change)
 {
     static struct loop_fd *mounts;

@@ -67,7 +67,7 @@ LOOP_TEST(signal_between_two_jobs_is_not_lost)
     raise(SIGUSR1);
     WAIT_UNTIL(again.count);
     memset(&again, 0, sizeof again);
-    raise(SIGUSR1); /* nobody listens, and it would kill if it were not blocked */
+    raise(SIGUSR1); /* no job waits, and the signal would kill the process if it were not blocked */
     AWAIT(turns(env->scope, 3, GO));
     START(loop_signal(env->scope, SIGUSR1, ONCE(&again)));
     WAIT_UNTIL(again.count);

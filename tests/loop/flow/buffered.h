@@ -11,8 +11,8 @@
 #include <loop/reader.h>
 #include <loop/writer.h>
 
-/* More than a page of the slab has slots, so that whoever comes next is in the place of the one that went, in whatever
- * order places are given out. */
+/* More than a slab page has slots, so that one of the new objects reuses the slot of the destroyed one, in whatever
+ * order slots are reused. */
 #define NEWCOMERS 70
 
 __attribute__((unused)) static int newcomer_peers[NEWCOMERS];

@@ -44,7 +44,7 @@ static inline int own_unread(struct loop_source *source, const void *bytes, size
     return 0;
 }
 
-/* Takes so many bytes in all, and no more. Cancelled, a write tells what of it was taken. */
+/* A sink that accepts a fixed total of bytes. A cancelled write returns the number of its accepted bytes. */
 static inline void own_cancelled(void *arg, loop_job job)
 {
     loop_resolve(arg, job, own.part > 0 ? own.part : -ECANCELED);

@@ -46,7 +46,7 @@ static inline loop_job start_copy(struct loop_scope *scope, int from, int to, st
     return START(loop_copy(&flow_beside(scope, from)->source, &flow_beside(scope, to)->sink, ONCE(once)));
 }
 
-/* The copy has ended early, with this many bytes in the sink, and tells so; or `error` where there are none. */
+/* Checks that a copy ended early and returned the number of bytes in the sink, or `error` if there are none. */
 static inline void check_ended(const struct once *copy, int64_t moved, int64_t error)
 {
     CHECK_IS(copy->count, 1);

@@ -9,7 +9,7 @@
 
 #include <loop/reader.h>
 
-/* Gives a few bytes at a time, and at the end says `end` for ever; counts who reads on after that. */
+/* A source that returns a few bytes at a time, and at the end always `end`. Counts the reads after the end. */
 struct drip {
     struct loop_source source;
     const char *data;

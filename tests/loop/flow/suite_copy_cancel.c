@@ -52,8 +52,8 @@ static const enum kind sink_kinds[] = {SOCKET, TCP, PIPE, OWN, REGULAR, ECHO};
 static enum kind source_kind;
 static enum stop stop;
 
-/* Copies into a sink that is stuck soon, ends that, and looks where each byte is. What a peer that is gone would have
- * got nobody but the copy can tell. */
+/* Copies into a sink that blocks soon, ends that, and checks where each byte is. Only the copy's result shows what a
+ * lost peer would have received. */
 static void copy_to_stuck_ones(struct loop_env *env, int64_t result)
 {
     static struct once copy;

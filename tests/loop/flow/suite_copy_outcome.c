@@ -69,7 +69,7 @@ LOOP_TEST(report_tells_which_side_has_failed)
     END;
 }
 
-/* Where nobody is told, a count of bytes would hide the error. */
+/* Without a continuation, a count of bytes would hide the error. */
 static struct once scope_end;
 
 LOOP_TEST(p02_copy_without_a_continuation_fails_its_scope)

@@ -78,7 +78,7 @@ static void feed(struct ends *ends, struct tally *tally)
     }
 }
 
-/* What came out on the other side, where nobody has looked at it yet. */
+/* Reads the bytes that arrived at the other side and have not been read yet. */
 static void check_copied(struct ends *ends)
 {
     static char got[COPIED];

@@ -467,7 +467,8 @@ LOOP_TEST(own_sink_s_error_is_told_by_drained_until_a_write_succeeds_or_it_is_cl
     END;
 }
 
-/* A part tells nobody anything where there is no continuation: the rest is tried, which tells the error. */
+/* Without a continuation a short count would hide the error, so the rest is written as well, which returns the
+ * error. */
 LOOP_TEST(p05_unheard_write_to_an_own_sink_is_written_whole_or_fails_the_scope)
 {
     static struct loop_scope *scope;

@@ -28,7 +28,7 @@ static size_t spring_take(struct spring *spring, void *buf, size_t len)
     return n;
 }
 
-/* Answers whoever waits, if there is something to say. */
+/* Completes the waiting read, if there is a result for it. */
 static void spring_answer(struct spring *spring)
 {
     loop_job read = spring->read, wait = spring->wait;

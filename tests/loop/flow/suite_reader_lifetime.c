@@ -124,7 +124,7 @@ static void on_rest(void *loop, int64_t result, struct loop_chunk *chunk)
     }
 }
 
-/* Others have come to its place meanwhile. */
+/* New readers have reused its slot. */
 LOOP_TEST(a_stream_that_outlives_its_reader_reads_no_other)
 {
     static struct loop_reader *reader, *others[70];

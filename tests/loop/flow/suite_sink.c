@@ -192,7 +192,7 @@ LOOP_TEST(writes_of_one_continuation_leave_together)
         START(loop_write(&flows[0]->sink, "0123456789", 10, TALLY(&tally)));
     }
     WAIT_UNTIL(tally.count == 1);
-    /* The first has only just been told, and all have gone. */
+    /* Only the first has been resumed so far, and all have been written. */
     CHECK_IS(ioctl(loop_fd_peek(flows[1]->fd), FIONREAD, &waiting), 0);
     CHECK(is_hard("short") || waiting == 1000);
     AWAIT(loop_read_exact(&flows[1]->source, got, 1000, GO));
@@ -461,7 +461,7 @@ LOOP_TEST(p23_nothing_to_write_is_written)
 
 /* ---- P11: a sink's queue ---- */
 
-/* Peers that never read must not keep the chunks that were written to them from everybody else. */
+/* Peers that never read must not hold the chunks written to them, which others need. */
 LOOP_TEST(p10_chunks_of_blocked_writes_come_back_for_others)
 {
     enum { N = 100, SIZE = 100 };

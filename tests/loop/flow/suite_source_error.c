@@ -136,7 +136,7 @@ LOOP_TEST(reset_after_a_part_of_msg_waitall_is_told_next)
     END;
 }
 
-/* A copy that tells a count leaves the error to what is asked next; one that has told the error doesn't. */
+/* A copy that returns a count leaves the error to the next operation; one that returned the error does not. */
 LOOP_TEST(reset_after_a_copy_of_some_bytes_is_told_next)
 {
     static int fds[2];
@@ -195,7 +195,7 @@ LOOP_TEST(kept_error_goes_with_its_descriptor)
     END;
 }
 
-/* A regular file tells an error where it is: memory that maps more than there is of a file. */
+/* A regular file reports an error at its offset, here for memory that maps more than the file contains. */
 LOOP_TEST(error_of_a_regular_file_stays_at_its_place)
 {
     static char *pages;

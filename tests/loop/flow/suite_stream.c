@@ -491,7 +491,7 @@ LOOP_TEST_WITH(keepers_of_all_chunks_hold_streams_back_and_nothing_else, .n_bloc
     START(loop_copy(&others[1]->source, &others[1]->sink, ONCE(&copy)));
     while (!stopped.ends) {
         WAIT_UNTIL(n_kept == count || stopped.ends);
-        /* Plain reads and copies go on meanwhile. */
+        /* Plain reads and copies continue at the same time. */
         AWAIT(loop_write(&others[0]->sink, "more", 4, GO));
         AWAIT(loop_read_exact(&others[0]->source, bytes, 4, GO));
         CHECK_IS(result, 4);

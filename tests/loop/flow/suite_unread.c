@@ -260,7 +260,7 @@ LOOP_TEST(p17_low_reads_get_unread_bytes)
     END;
 }
 
-/* Operations that the kernel has are called back for the bytes that are given back meanwhile. */
+/* Operations in the kernel are recalled when bytes are returned to their descriptor, and receive these bytes. */
 LOOP_TEST(p17_operations_in_flight_get_unread_bytes)
 {
     enum { RECV, READ, MESSAGE, POLL, N };

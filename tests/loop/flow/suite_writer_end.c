@@ -65,7 +65,7 @@ LOOP_TEST(half_of_something_is_not_shut_down_as_if_it_were_whole)
     CHECK_IS(result, -ENOBUFS);
     CHECK_IS(basin.shutdowns, 0);
     CHECK(HAS(basin, "abc"));
-    AWAIT(loop_writer_shutdown(writer, GO)); /* for those who want it all the same */
+    AWAIT(loop_writer_shutdown(writer, GO)); /* a second shutdown is allowed after the error */
     CHECK_IS(result, 0);
     CHECK_IS(basin.shutdowns, 1);
     END;

@@ -23,7 +23,7 @@ LOOP_TEST(pending_bytes_never_go_to_the_next_connection)
     loop_fd_destroy(fd);
     adopt_newcomers(second);
     WAIT_UNTIL(first_ended.count);
-    ONCE_IS(first_ended, -EBADF); /* nobody else heard that it was lost */
+    ONCE_IS(first_ended, -EBADF); /* no other result has reported the loss */
     AWAIT(turns(env->scope, 4, GO));
     CHECK(are_untouched());
     CHECK_IS(second_ended.count, 0);
@@ -47,7 +47,7 @@ static void go_way(struct loop_scope *scope, struct loop_writer *writer, enum wa
     case ABORT: loop_writer_abort(writer); break;
     case FLUSH: START(loop_writer_flush(writer, ONCE(&way_ended))); break;
     case DRAINED:
-        START(loop_writer_flush(writer, NULL, NULL)); /* hears of the error first */
+        START(loop_writer_flush(writer, NULL, NULL)); /* receives the error first */
         START(loop_writer_wait_drained(writer, ONCE(&way_ended)));
         break;
     case SHUTDOWN: START(loop_writer_shutdown(writer, ONCE(&way_ended))); break;

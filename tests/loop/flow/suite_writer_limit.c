@@ -27,7 +27,7 @@ LOOP_TEST(p11_the_limit_is_exact_and_leaves_no_gap)
     basin_go(&basin);
     AWAIT(turns(env->scope, 2, GO));
     CHECK_IS(loop_writer_pending(writer), 0);
-    CHECK(loop_writer_is_full(writer)); /* nobody has heard of it yet: what comes now would come behind a gap */
+    CHECK(loop_writer_is_full(writer)); /* the refusal has not been reported yet: an append now would follow a gap */
     CHECK_IS(loop_writer_print(writer, "d"), -ENOBUFS);
     START(loop_writer_wait_drained(writer, ONCE(&drained)));
     CHECK_IS(loop_writer_print(writer, "e"), -ENOBUFS);

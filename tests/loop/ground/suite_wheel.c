@@ -106,7 +106,7 @@ TEST(wheel_of_nothing)
     CHECK_IS(loop_wheel_next(&wheel), INT64_MAX);
 }
 
-/* From one to the next, as a loop does that sleeps exactly as long as it is told. */
+/* Advances from one timer to the next, like a loop that sleeps exactly until the next deadline. */
 TEST(wheel_tells_the_next_to_the_nanosecond)
 {
     enum { N = 3000 };
@@ -196,7 +196,8 @@ TEST(wheel_forgets_what_is_removed)
     }
 }
 
-/* However many are in the slot that comes due, each call does its share; and what comes meanwhile keeps its place. */
+/* However many timers are in an expiring slot, each call handles a bounded number; timers added in between keep
+ * their order. */
 TEST(wheel_spreads_a_slot_in_bounded_steps)
 {
     enum { N = 10000, STEP = 100 };

@@ -89,7 +89,7 @@ LOOP_TEST(accept_on_what_does_not_listen_is_einval)
     END;
 }
 
-/* Nobody would ever close what came: these need a continuation. */
+/* Without a continuation accepted connections would never be closed, so these calls require one. */
 LOOP_TEST(what_delivers_descriptors_needs_a_continuation)
 {
     static struct sockaddr_in address;

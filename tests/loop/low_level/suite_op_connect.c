@@ -113,7 +113,7 @@ LOOP_TEST(connect_to_what_is_no_address)
     END;
 }
 
-/* There is no readiness that would tell when a Unix listener has room again. */
+/* No readiness event reports that a Unix listener has room again. */
 LOOP_TEST(connect_to_a_unix_listener_without_room_is_eagain)
 {
     static struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -229,7 +229,7 @@ typedef int socket_fn(void);
 static socket_fn *const listeners[] = {tcp_listener, unix_listener};
 static socket_fn *const others[] = {tcp_connection, unix_connection, packet_connection, udp_socket};
 
-/* What keeps a listener, or a connection, waiting meanwhile. */
+/* Another job that waits for the listener or the connection. */
 enum company { ALONE, POLLED, WAITED_FOR, COMPANIES };
 
 static struct loop_fd *made;

@@ -200,7 +200,7 @@ LOOP_TEST(a_read_after_a_cancelled_poll_multishot_learns_of_the_end)
     END;
 }
 
-/* One that cancels itself, and one with unread bytes, of which no event tells. */
+/* One poll that cancels itself, and one with unread bytes, which no event reports. */
 static loop_job itself;
 
 static void cancel_itself(void *arg, int64_t result)
@@ -255,7 +255,7 @@ LOOP_TEST(an_accept_after_a_cancelled_poll_multishot_gets_the_connection)
     END;
 }
 
-/* A fifo that never had a writer gives 0 to whoever reads it, and is not at its end. */
+/* Reading a fifo that never had a writer returns 0, but poll does not report its end. */
 LOOP_TEST(a_fifo_without_a_writer_is_not_at_its_end_after_a_poll_multishot)
 {
     static struct once ended[2], read;

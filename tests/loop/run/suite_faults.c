@@ -86,7 +86,7 @@ static void share(void)
     CHECK(shared != MAP_FAILED);
 }
 
-/* True when nothing was broken; otherwise child_text tells. */
+/* Returns true if no promise was broken; otherwise child_text describes it. */
 static bool run_with_fault(const char *what)
 {
     *shared = (struct run){.what = what, .path = make_directory()};

@@ -88,7 +88,7 @@ TEST(p24_dump_writes_the_tree)
 
 /* ---- closes that would wait ---- */
 
-/* A pipe that nobody reads. */
+/* A pipe without a reader. */
 static int log_into_full_pipe(struct loop_env *env, void *unused)
 {
     int ends[2];

@@ -40,7 +40,7 @@ static unsigned seed_of(const struct lane *lane)
     return (unsigned)(lane - lanes);
 }
 
-/* An error that a lane may hear of: of its being broken, or of what was cancelled. */
+/* Checks an error that a lane may receive: its own failure, or a cancel. */
 static void check_error(const struct lane *lane, int64_t error, bool was_cancelled)
 {
     bool is_fair = error == -ECANCELED
@@ -395,8 +395,7 @@ static void play(unsigned place)
     }
 }
 
-/* Where all chunks are lent the stream may be waiting for one that its own lane's writer has, who waits for the reader.
- */
+/* If all chunks are lent, the stream may wait for a chunk of its own lane's writer, which waits for the reader. */
 static void wind_up_stream(struct lane *lane)
 {
     if (loop_region_avail(lane->env->loop) > 0) {

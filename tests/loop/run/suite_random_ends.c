@@ -32,7 +32,7 @@ struct rig {
     loop_job reading, writing, flushing, polling;
     bool is_reading, is_writing, is_flushing, is_polling, is_taking;
     bool cancels_reading, cancels_writing, cancels_flushing;
-    bool writes_no_more;      /* nobody knows what has left */
+    bool writes_no_more;      /* the number of bytes sent is unknown */
     bool is_held, is_settled; /* the number that was taken has been read to its end */
     int number;               /* which was taken */
     struct loop_copy_outcome outcome;

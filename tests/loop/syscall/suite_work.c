@@ -650,7 +650,7 @@ LOOP_TEST(p08_a_scope_ends_whose_descriptor_work_still_uses)
 
 /* ---- requests of fs/ ---- */
 
-/* Opening a file on which somebody has a lease waits until that is given up. */
+/* Opening a file on which another process holds a lease blocks until the lease is released. */
 LOOP_TEST(p08_a_cancelled_open_that_hangs_ends_and_leaves_nothing_open)
 {
     static struct once opened;

@@ -89,7 +89,8 @@ LOOP_TEST_WITH(p18_busy_polling_is_left_out_where_nothing_comes_soon, .busy_poll
     END;
 }
 
-/* After a hundred times in vain it would leave out a hundred more, but for the sleeps that turn out to be short. */
+/* After a hundred consecutive misses the loop would skip a hundred more turns, unless its sleeps turn out to be
+ * short. */
 LOOP_TEST_WITH(busy_polling_begins_again_where_sleeps_are_short, .busy_poll_ns = 2 * LOOP_MILLISECOND)
 {
     static int64_t cpu_ns;
@@ -107,7 +108,7 @@ LOOP_TEST_WITH(busy_polling_begins_again_where_sleeps_are_short, .busy_poll_ns =
     END;
 }
 
-/* ---- what it hears ---- */
+/* ---- events while polling ---- */
 
 /* One short wait out of many is enough: a loop that slept would wake too late each time. */
 LOOP_TEST_WITH(p20_timers_of_a_busy_polling_loop_are_exact, .busy_poll_ns = 5 * LOOP_MILLISECOND)

@@ -137,7 +137,7 @@ LOOP_TEST(p13_endless_scopes_starve_nobody)
     END;
 }
 
-/* The same, and each lives for as long as it takes to send something that nobody waits for. */
+/* Scopes of which each sends bytes without a continuation, and starts the next when it ends. */
 static void endless_sender(void *arg, int64_t error)
 {
     static int peer = -1;
