@@ -16,7 +16,7 @@ die() {
     exit 2
 }
 
-# Runs a command quietly. What it wrote is shown, its end only, when it fails. $1 is what to call it.
+# Runs a command quietly. If it fails, prints the end of its output. $1 is the name to print.
 quietly() {
     local what=$1 output
     shift
@@ -35,7 +35,7 @@ is_installed() {
     [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == ?i* ]]
 }
 
-# apt-get, as root, waiting for its turn.
+# Runs apt-get as root. Waits for the package manager's lock.
 apt() {
     local as_root=()
     if [[ $(id -u) -ne 0 ]]; then
@@ -44,8 +44,8 @@ apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
 }
 
-# The packages for `demos`, `tests` or `bench` that are missing, one to a line. Of several that will do it is the first that
-# apt knows, or the first of them when it knows none.
+# Prints the missing packages for `demos`, `tests` or `bench`, one per line. Of several alternatives prints the first
+# that apt knows, or the first one if it knows none.
 missing_packages() {
     local wanted=$1 who names name choice
     while read -r who names; do
@@ -59,8 +59,8 @@ missing_packages() {
     done < <(grep -v '^#' "$root/tests/packages")
 }
 
-# Installs what is missing of the packages for `demos`, `tests` or `bench`, which are listed in tests/packages. The lists of what
-# can be had are brought up to date only when they turn out to be missing or stale.
+# Installs the missing packages for `demos`, `tests` or `bench`, which tests/packages lists. Updates apt's package lists
+# only if they are missing or stale.
 need_packages() {
     local wanted=$1 missing=()
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
@@ -79,7 +79,7 @@ need_packages() {
     quietly "installing the packages" apt install --no-install-recommends "${missing[@]}"
 }
 
-# Where the programs of a preset are.
+# Prints the build directory of a preset.
 build_dir() {
     if [[ $1 == release ]]; then
         printf '%s\n' "$root/build"
@@ -88,8 +88,7 @@ build_dir() {
     fi
 }
 
-# Configures a preset when that has not been done, and builds what has changed, or of that only some targets:
-# PRESET [TARGET...]
+# build_preset PRESET [TARGET...]: configures the preset if necessary, and builds all of it or only the targets.
 build_preset() {
     local preset=$1 dir targets=()
     shift

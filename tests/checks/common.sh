@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 checks=0
 failed=0
 
-# check WHAT COMMAND...: counts one check; what the command wrote is shown when it fails.
+# check WHAT COMMAND...: counts one check. If the command fails, prints its output.
 check() {
     local what=$1
     shift
@@ -35,7 +35,7 @@ check_is() {
     fi
 }
 
-# Ends the script: prints the line, and fails when a check has.
+# Ends the script: prints the last line, and fails if a check failed.
 finish() {
     printf '%s: checks=%d failed=%d\n' "$1" "$checks" "$failed"
     [[ $failed -eq 0 && $checks -gt 0 ]]

@@ -11,13 +11,13 @@
 build=$(cd "${1:?${0##*/} BUILD_DIR}" && pwd) || exit 2
 demos=$build/demos
 block=$build/tests/without_uring
-patience=20 # seconds, for what takes no time
+patience=20 # seconds, for checks that should take no time
 work=$(mktemp -d) || exit 2
 unset LOOP_BACKEND
 trap 'clean_up' EXIT
 trap 'exit 130' INT TERM
 
-# need PROGRAM...: ends the script where one is missing.
+# need PROGRAM...: ends the script if one is missing.
 need() {
     local program
     for program in "$@"; do
@@ -31,7 +31,7 @@ checks=0
 failed=0
 where=once
 
-# check NAME COMMAND...: one check, which the command's status decides.
+# check NAME COMMAND...: one check, which passes if the command does.
 check() {
     local name=$1
     shift
@@ -90,12 +90,12 @@ refused() {
 
 last_line() { tail -n 1 "$work/output"; }
 
-# Waits a moment: nothing ever comes out of this descriptor.
+# Waits a moment, by reading from a descriptor that never has data.
 mkfifo "$work/silence"
 exec {silence}<>"$work/silence"
 a_moment() { read -r -t 0.02 -u "$silence" _; }
 
-# until_true COMMAND...: tries again and again, for a bounded time.
+# until_true COMMAND...: retries the command, for a bounded time.
 until_true() {
     local i
     for ((i = 0; i < patience * 50; i++)); do

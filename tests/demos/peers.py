@@ -132,7 +132,7 @@ def proxy_waiting(command):
 
 
 def full_pipe():
-    """The write end of a pipe that nobody reads."""
+    """The write end of a pipe without a reader."""
     _, end = os.pipe()
     os.set_blocking(end, False)
     try:
@@ -144,7 +144,7 @@ def full_pipe():
 
 
 def full_stderr(command):
-    """What there is to say can't be said: the server runs out of descriptors."""
+    """The server runs out of descriptors and cannot log it: its standard error is a full pipe."""
     few = (12, 12)
     server = Server(command, "tcp:127.0.0.1:0", stderr=full_pipe(),
                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few))

@@ -44,7 +44,7 @@ class Places:
         return self.directories[load.files] / "to"
 
     def options(self, load: Local) -> list[str]:
-        """What a program is told of the files."""
+        """The arguments that name the files for a program."""
         options = ["--file", str(self.source(load)), "--file-size", str(self.size(load))]
         return [*options, "--to", str(self.target(load))] if load.workload == "copy" else options
 
@@ -56,7 +56,7 @@ class Places:
     def cp(self, load: Local) -> processes.Figures:
         """The same copy by cp of the coreutils."""
         if not self.source(load).exists():
-            raise processes.Missing  # whoever was before did not make it
+            raise processes.Missing  # the implementation before it did not create it
         wall, cpu = processes.run_timed(["cp", str(self.source(load)), str(self.target(load))])
         self.forget_copy(load)
         blocks = self.size(load) / COPY_BLOCK

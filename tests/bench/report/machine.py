@@ -63,7 +63,7 @@ def memory_directory(size: int) -> Path | None:
     return None
 
 
-# ---- what is told ----
+# ---- the description of the machine ----
 
 
 def output_of(*command: str) -> str:

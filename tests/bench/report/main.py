@@ -67,7 +67,7 @@ def can_run(bench: Bench, row: Row, descriptors: int) -> bool:
     return True
 
 
-# ---- what is told of a row ----
+# ---- the description of a row ----
 
 
 def commands_of(row: Row) -> list[str]:
@@ -125,7 +125,7 @@ def measure_rows(bench: Bench, rows: list[Row], results: Results) -> None:
 
 
 def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]:
-    """What is told of a part, beside its figures."""
+    """The description of a part, beside its figures."""
     counter = bench.counter[0] if bench.counter else "nothing"
     kinds = {name: f"on {kind}" for name, kind in bench.places.kinds.items()} if row.part == "files" else {}
     rounds = f"{bench.rounds} round{'' if bench.rounds == 1 else 's'}"

@@ -177,7 +177,7 @@ def wake_ups(pid: int) -> int:
 
 
 def look_at(pid: int, idle: bool) -> tuple[float, float, float]:
-    """The memory of a server that nobody talks to, and how often it wakes up in a second, if it is to be left idle."""
+    """The memory of an idle server, and its wake-ups per second if the row asks for them."""
     time.sleep(0.1)
     before = wake_ups(pid)
     time.sleep(IDLE_SECONDS if idle else 0)

@@ -30,7 +30,7 @@ NO_SUCH_WORKLOAD = 3  # the status of a program of local_* for that
 
 
 def environment_of(implementation: Implementation) -> dict[str, str]:
-    """What the implementation is told by the environment, and nothing that the caller's shell says of it."""
+    """The environment of an implementation, without the loop's variables of the calling shell."""
     kept = {name: value for name, value in os.environ.items() if name not in ("LOOP_BACKEND", "NORIA_HARD")}
     return kept | dict(implementation.environment)
 

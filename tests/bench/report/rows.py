@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Implementation:
-    """A program and how it is told what to be.
+    """A program and the arguments that select its role.
 
     kind: "limit" is written by hand for the kernel's interfaces and is what Noria is held against; "floor" is work
     without any loop, told for orientation only; "peer" is another library; "noria" is this one.
@@ -45,7 +45,7 @@ PLAIN_SERVERS = tuple(server for server in SERVERS if server.name != "buffereven
 
 
 def way(how: str) -> tuple[str, ...]:
-    """How a program of local_* is told which of several ways to take; the first that it has unless told otherwise."""
+    """The arguments that select one of several ways of a local_* program; by default its first one."""
     return ("--how", how) if how else ()
 
 

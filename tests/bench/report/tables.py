@@ -200,7 +200,7 @@ PART_TITLES = {
 }
 
 
-PART_ONLY = ("how", "date", "Noria", "disk", "memory")  # what is told of each part, not of the machine
+PART_ONLY = ("how", "date", "Noria", "disk", "memory")  # describes each part, not the machine
 
 
 def about_text(about: dict[str, str]) -> str:
