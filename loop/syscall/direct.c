@@ -200,14 +200,15 @@ static int64_t splice_unread(struct loop_job *job)
     return n;
 }
 
-/* Ends a splice of unread bytes to a file. What the thread has not written becomes unread again. */
+/* Goes on as any splice after a thread has written unread bytes. Those that it has not written become unread again. */
 static void unread_spliced(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_block *block = job->u.args.extra;
     job->u.args.extra = NULL;
     block->at += result > 0 ? (size_t)result : 0;
     loop_unread_put(loop, job->fd, block);
-    loop_job_finish(loop, job, result);
+    job->kind = &loop_splice_kind;
+    job->kind->backend_done(loop, job, result);
 }
 
 static const struct loop_job_kind unread_splice_kind = {
@@ -268,10 +269,13 @@ static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kep
     return result;
 }
 
-/* Whether a try of the splice may wait for a disk. Unread bytes of a file are in memory. */
-static bool may_block(const struct loop_job *job, bool gets_kept)
+/* Whether a thread does the splice, because the disk may block. Unread bytes of a file are in memory, and need a thread
+ * only to stay behind earlier splices. */
+static bool needs_thread(const struct loop_job *job, bool gets_kept)
 {
-    return job->u.args.second->write_by == LOOP_IO_BLOCKING || (!gets_kept && !loop_fd_is_stream(job->fd));
+    const struct loop_fd *from = job->fd, *to = job->u.args.second;
+    bool is_at_once = gets_kept && !loop_fd_is_moving(from) && !loop_fd_is_moving(to);
+    return to->write_by == LOOP_IO_BLOCKING || (!loop_fd_is_stream(from) && !is_at_once);
 }
 
 /* Tries a splice. Polls both ends first: a fifo that never had a writer looks like one at its end to splice(2), which
@@ -284,7 +288,7 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
     if (error) {
         return done_with(job, error);
     }
-    if (side == LOOP_SPLICE_NOWHERE && may_block(job, gets_kept)) {
+    if (side == LOOP_SPLICE_NOWHERE && needs_thread(job, gets_kept)) {
         return splice_by_thread(loop, job);
     }
     if (side == LOOP_SPLICE_NOWHERE) {

@@ -451,6 +451,35 @@ LOOP_TEST(a_splice_of_unread_bytes_of_a_file_waits_for_room_without_a_thread)
     END;
 }
 
+/* The first splice reads the file on a thread. The bytes that are unread since then stay behind it. */
+LOOP_TEST(a_splice_of_unread_bytes_stays_behind_an_earlier_splice)
+{
+    enum { PAGE = 4096 };
+    static struct loop_fd *from, *in;
+    static struct once splices[2];
+    static char bytes[PAGE], piped[PAGE];
+    static int pipe_ends[2], i;
+
+    BEGIN;
+    make_pipe(pipe_ends);
+    CHECK_IS(fcntl(pipe_ends[1], F_SETPIPE_SZ, PAGE), PAGE);
+    in = adopt(env->scope, pipe_ends[1]);
+    fill_pattern(bytes, sizeof bytes, 0);
+    from = adopt(env->scope, make_file(bytes, sizeof bytes));
+    START(loop_op_splice(NULL, from, LOOP_CURRENT, in, LOOP_CURRENT, PAGE, ONCE(&splices[0])));
+    fill_pattern(bytes, sizeof bytes, 1);
+    CHECK_IS(loop_fd_unread(from, bytes, sizeof bytes), 0);
+    START(loop_op_splice(NULL, from, LOOP_CURRENT, in, LOOP_CURRENT, PAGE, ONCE(&splices[1])));
+    for (i = 0; i < 2; i++) {
+        WAIT_UNTIL(splices[i].count);
+        CHECK_MOVED(splices[i].result, PAGE);
+        CHECK_IS(read(pipe_ends[0], piped, (size_t)splices[i].result), splices[i].result);
+        CHECK(is_pattern(piped, (size_t)splices[i].result, (unsigned)i));
+    }
+    close(pipe_ends[0]);
+    END;
+}
+
 /* A thread writes them to the file; what it couldn't write is unread as before. */
 LOOP_TEST(splice_moves_unread_bytes_to_a_file)
 {
