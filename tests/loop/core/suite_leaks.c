@@ -6,7 +6,7 @@
 
 #include <loop/part.h>
 
-/* True when one line of the log has both. */
+/* Returns true if one line of the log contains both texts. */
 static bool is_said(const char *what, const char *where)
 {
     const char *line = log_text();

@@ -29,7 +29,7 @@ static inline void adopt_newcomers(struct loop_scope *scope)
     }
 }
 
-/* The newcomers have been sent nothing, and are open. */
+/* Returns true if the new connections are open and have received nothing. */
 static inline bool are_untouched(void)
 {
     char byte;
@@ -50,7 +50,7 @@ static inline void close_peers(void)
     }
 }
 
-/* A connection of `scope`; its other end is `*peer`. */
+/* Returns a connection in `scope`, and stores its other end in `*peer`. */
 static inline struct loop_fd *connection(struct loop_scope *scope, int *peer)
 {
     int pair[2];

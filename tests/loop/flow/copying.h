@@ -21,7 +21,7 @@ static struct own {
     struct loop_sink sink;
     size_t at, taken;
     loop_job write;
-    int64_t part; /* taken of the write that is stuck */
+    int64_t part; /* accepted bytes of the blocked write */
     bool is_open;
 } own;
 
@@ -89,7 +89,7 @@ static struct ends {
     struct loop_fd *fd;
     struct loop_reader *reader;
     int far;
-    size_t fed; /* of the pattern, into the far end */
+    size_t fed; /* bytes of the pattern written to the far end */
 } from, to;
 
 static inline void make_numbers(enum kind kind, bool is_sink, int fds[2])

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #define MIB ((int64_t)1 << 20)
-#define HUGE_FILE (4096 * MIB) /* a hole: nothing on the disk, and about a second to copy */
+#define HUGE_FILE (4096 * MIB) /* a hole: uses no disk space, and takes about a second to copy */
 __attribute__((unused)) static char pattern[3 * (1 << 20) + 17], got[sizeof pattern];
 
 static inline int64_t position(int fd)
@@ -34,7 +34,7 @@ static inline int make_memory_file(int64_t len)
     return fd;
 }
 
-/* What the loop has of a file, beside the test's own descriptor of the same open file. */
+/* Returns the loop's descriptor of a file; the test has its own descriptor of the same open file. */
 static inline struct loop_flow *flow_beside(struct loop_scope *scope, int fd)
 {
     return flow_of(scope, fcntl(fd, F_DUPFD_CLOEXEC, 3));

@@ -9,7 +9,7 @@
 
 #include <sys/uio.h>
 
-/* Counts upwards, a few bytes at a time, each a turn later, `left` bytes in all. */
+/* A source of `left` ascending bytes: each read completes one turn later with a few of them. */
 struct counter {
     struct loop_source source;
     struct loop *loop;
@@ -72,7 +72,7 @@ static inline struct loop_source *make_counter(struct loop_env *env, struct coun
     return &counter->source;
 }
 
-/* Takes bytes of the same kind, each write a turn later, in order. */
+/* A sink that expects ascending bytes: each write completes one turn later, in order. */
 struct checker {
     struct loop_sink sink;
     struct loop *loop;

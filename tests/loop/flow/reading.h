@@ -47,12 +47,12 @@ static inline struct loop_source *make_drip(struct drip *drip, struct loop_scope
     return &drip->source;
 }
 
-/* Gives what the test says, when it says so. */
+/* A source that returns the bytes that the test sets, when the test allows it. */
 struct gate {
     struct loop_source source;
     char *buf;
     size_t len;
-    loop_job job; /* the read that waits, or 0 */
+    loop_job job; /* the waiting read, or 0 */
     unsigned reads;
 };
 
@@ -106,7 +106,7 @@ static inline void gate_give(struct gate *gate, const char *text)
 
 enum kind { MEMORY, DRIP, DRIPS, REGULAR_FILE, SOCKET, PIPE, TCP, KINDS };
 
-/* A source of that kind with these bytes in it. */
+/* Returns a source of that kind that contains these bytes. */
 static inline struct loop_source *source_of(struct loop_scope *scope, enum kind kind, const void *data, size_t len)
 {
     static struct drip drip;
@@ -144,7 +144,7 @@ static inline struct loop_reader *reader_of(struct loop_source *source, size_t m
     return reader;
 }
 
-/* What has been given out is this text; and a NUL behind it, where it is one. */
+/* True if the reader returned exactly these bytes; GAVE_TEXT also requires a trailing NUL. */
 #define GAVE(reader, expected) gave(reader, expected, sizeof(expected) - 1)
 
 static inline bool gave(const struct loop_reader *reader, const char *expected, size_t expected_len)

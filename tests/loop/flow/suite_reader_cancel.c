@@ -51,7 +51,7 @@ static loop_job start_rest(struct loop_reader *reader, loop_fn *fn, void *arg)
     return loop_read(loop_reader_source(reader), rest_buffer, sizeof rest_buffer, fn, arg);
 }
 
-/* Those that wait for more than one byte. */
+/* The operations that wait for more than one byte. */
 static start_fn *const patient[] = {start_line, start_until, start_exact, start_all, start_fill, start_lines};
 
 LOOP_TEST(cancelled_at_each_step_nothing_is_lost)

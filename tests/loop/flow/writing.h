@@ -10,17 +10,17 @@
 #include <loop/writer.h>
 #include <sys/uio.h>
 
-/* Keeps what it is given, some at a time, and fails or waits when the test says so. */
+/* A sink that stores the written bytes, a limited number at a time, and fails or waits when the test sets it to. */
 struct basin {
     struct loop_sink sink;
     char *data;
     size_t room, length;
-    size_t step;     /* the most it takes by one write; 0: all */
-    size_t fails_at; /* from that length on writes end with `error`, where that is < 0 */
+    size_t step;     /* the most bytes accepted by one write; 0 for all */
+    size_t fails_at; /* writes from this length on end with `error`, if that is < 0 */
     int64_t error;
     bool waits; /* a write waits for basin_go */
     unsigned writes, shutdowns;
-    loop_job job; /* the write that waits */
+    loop_job job; /* the waiting write */
     const struct iovec *iov;
     size_t n_iov;
 };
@@ -105,7 +105,7 @@ static inline struct loop_writer *fill_basin(struct basin *basin, struct loop_sc
     return writer_of(&basin->sink, limit_bytes);
 }
 
-/* The write that waits is done now. */
+/* Completes the waiting write. */
 static inline void basin_go(struct basin *basin)
 {
     loop_job job = basin->job;

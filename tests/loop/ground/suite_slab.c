@@ -167,7 +167,7 @@ TEST(slab_without_memory_says_so_and_stays_whole)
 }
 #endif
 
-/* True when a sanitizer reports a use of that byte. */
+/* Returns true if a sanitizer reports an access to that byte. */
 static bool is_poisoned(const void *at)
 {
 #ifdef LOOP_HAS_POISON

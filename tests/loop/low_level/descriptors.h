@@ -17,7 +17,7 @@ static inline void adopt_both(struct loop_scope *scope, const int fds[2], struct
     ends[1] = adopt(scope, fds[1]);
 }
 
-/* [0] reads, [1] writes. */
+/* [0] is the read end, [1] the write end. */
 static inline void open_pipe(struct loop_scope *scope, struct loop_fd *ends[2])
 {
     int fds[2];

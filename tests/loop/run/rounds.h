@@ -9,10 +9,10 @@
 #include "dice.h"
 
 struct game {
-    unsigned places, plays; /* how many there are; at how many a step plays */
+    unsigned places, plays; /* the number of places, and of those that a step acts on */
     void (*open)(unsigned place);
     void (*play)(unsigned place);
-    bool (*settle)(unsigned place); /* once in each step; true while something is there */
+    bool (*settle)(unsigned place); /* called once in each step; returns true while something is in flight there */
 };
 
 static const struct game game;
@@ -50,7 +50,7 @@ static inline int start_playing(struct loop_env *env, void *unused)
     return 0;
 }
 
-/* Returns what loop_run has returned. */
+/* Runs one round. Returns the result of loop_run. */
 static inline int play_round(uint32_t seed, const struct loop_options *options)
 {
     dice_state = seed;

@@ -107,7 +107,7 @@ static int64_t work_until_asked(void *unused)
     return -ECANCELED;
 }
 
-/* The same, and it goes on until it is let. */
+/* Work that runs until it has been cancelled and the test lets it end. */
 static bool may_work_end;
 
 static int64_t work_until_let(void *unused)
