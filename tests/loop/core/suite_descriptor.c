@@ -273,7 +273,7 @@ static void end_again(void)
     }
 }
 
-#define AGAINS (MATERIALS * OLD_ENDS * 16u)
+#define AGAINS ((int)MATERIALS * (int)OLD_ENDS * 16u)
 
 LOOP_TEST(a_number_that_was_closed_too_early_is_heard_by_its_next_object)
 {
