@@ -389,8 +389,9 @@ typedef void loop_watch_fn(void *arg, int64_t result, const struct loop_watch_ev
  *
  * All watches of a loop share one inotify instance, which is created with the first and closed with the last. The same
  * directory may be watched several times; each watch has its own events and its own end. While a watch is paused
- * (loop_pause) its events are dropped, because all watches share one queue; if there were any, LOOP_WATCH_OVERFLOW is
- * the first event after loop_resume. The end is reported also while it is paused.
+ * (loop_pause) its events are dropped, because all watches share one queue. If there were any, LOOP_WATCH_OVERFLOW is
+ * the first event after loop_resume, or follows a LOOP_WATCH_BEGUN that was due. The end is reported also while it is
+ * paused.
  *
  * Ends with 0 when the watched file is gone; -ENOSPC at the user's limit of watches (fs.inotify.max_user_watches);
  * -EMFILE at the user's limit of instances (fs.inotify.max_user_instances) for the first watch of a loop, or at the
