@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_read and loop_read_exact: order, ends and errors.
+ * loop_read and loop_read_exact: order, ends and errors; and what sources take back.
  */
 #include "harness.h"
 
@@ -247,5 +247,38 @@ LOOP_TEST(p05_a_cancelled_exact_read_keeps_what_came)
     WAIT_UNTIL(read.count);
     ONCE_IS(read, 4);
     CHECK(memcmp(buffer, "four", 4) == 0);
+    END;
+}
+
+/* ---- giving back ---- */
+
+LOOP_TEST(sources_take_back_what_they_delivered)
+{
+    static struct loop_source *memory, *null;
+    static struct loop_flow *flows[2];
+    static char got[8];
+
+    BEGIN;
+    memory = loop_memory_source(env->scope, "memory", 6);
+    null = loop_null_source(env->scope);
+    make_flows(env->scope, flows);
+    AWAIT(loop_read_exact(memory, got, 6, GO));
+    CHECK_IS(loop_source_unread(memory, "other", 5), -EINVAL);
+    CHECK_IS(loop_source_unread(memory, "a memory", 8), -EINVAL);
+    CHECK_IS(loop_source_unread(memory, "ory", 3), 0);
+    AWAIT(loop_read_exact(memory, got, 6, GO));
+    CHECK_IS(result, 3);
+    CHECK(memcmp(got, "ory", 3) == 0);
+    CHECK_IS(loop_source_close(memory), 0);
+    CHECK_IS(loop_source_unread(memory, "ory", 3), -EBADF);
+    CHECK_IS(loop_source_unread(null, "x", 1), -EOPNOTSUPP);
+    CHECK_IS(loop_source_unread(null, NULL, 0), 0);
+    CHECK_IS(loop_source_unread(env->secure_random, "x", 1), 0);
+    CHECK_IS(loop_source_unread(&flows[0]->source, NULL, 1), -EINVAL);
+    CHECK_IS(loop_source_unread(&flows[0]->source, "flow", 4), 0);
+    AWAIT(loop_read_exact(&flows[0]->source, got, 4, GO));
+    CHECK(memcmp(got, "flow", 4) == 0);
+    CHECK_IS(loop_flow_close(flows[0]), 0);
+    CHECK_IS(loop_source_unread(&flows[0]->source, "x", 1), -EBADF);
     END;
 }

@@ -671,34 +671,3 @@ LOOP_TEST(p23_unread_refuses_what_can_not_be)
     CHECK_IS(loop_fd_unread_length(flows[0]->fd), 0);
     END;
 }
-
-/* ---- other sources ---- */
-
-LOOP_TEST(sources_take_back_what_they_delivered)
-{
-    static struct loop_source *memory, *null;
-
-    BEGIN;
-    memory = loop_memory_source(env->scope, "memory", 6);
-    null = loop_null_source(env->scope);
-    make_flows(env->scope, flows);
-    AWAIT(loop_read_exact(memory, got, 6, GO));
-    CHECK_IS(loop_source_unread(memory, "other", 5), -EINVAL);
-    CHECK_IS(loop_source_unread(memory, "a memory", 8), -EINVAL);
-    CHECK_IS(loop_source_unread(memory, "ory", 3), 0);
-    AWAIT(loop_read_exact(memory, got, 6, GO));
-    CHECK_IS(result, 3);
-    CHECK(memcmp(got, "ory", 3) == 0);
-    CHECK_IS(loop_source_close(memory), 0);
-    CHECK_IS(loop_source_unread(memory, "ory", 3), -EBADF);
-    CHECK_IS(loop_source_unread(null, "x", 1), -EOPNOTSUPP);
-    CHECK_IS(loop_source_unread(null, NULL, 0), 0);
-    CHECK_IS(loop_source_unread(env->secure_random, "x", 1), 0);
-    CHECK_IS(loop_source_unread(&flows[0]->source, NULL, 1), -EINVAL);
-    CHECK_IS(loop_source_unread(&flows[0]->source, "flow", 4), 0);
-    AWAIT(loop_read_exact(&flows[0]->source, got, 4, GO));
-    CHECK(memcmp(got, "flow", 4) == 0);
-    CHECK_IS(loop_flow_close(flows[0]), 0);
-    CHECK_IS(loop_source_unread(&flows[0]->source, "x", 1), -EBADF);
-    END;
-}
