@@ -93,7 +93,7 @@ static struct mixed {
     int pair[2], idle[2], idle_pipe[2], listener, client, file;
     char *received, *idle_received, *idle_read, *written, *read;
     bool was_on_uring;
-    unsigned worked;
+    unsigned worked, calls_before;
 } mixed;
 
 static int64_t work(void *arg)
@@ -395,19 +395,36 @@ TEST(what_can_not_be_cancelled_ends_when_the_kernel_has_freed_the_ring)
     }
 }
 
+/* Lets each call fail from now on, but not before the jobs that the main function has started are in the ring: on a
+ * loaded machine, the first sleep may end before the first call. */
 static void begin_failing(void *arg, int64_t result)
 {
+    if (failing.calls == mixed.calls_before) {
+        loop_sleep(mixed.env->scope, LOOP_MILLISECOND, begin_failing, arg);
+        return;
+    }
+    failing.error = ENOSYS;
     failing.first = 0;
     once_resumed(arg, result);
+}
+
+static void begin_failing_soon(struct loop_env *env)
+{
+    mixed.calls_before = failing.calls;
+    loop_sleep(env->scope, LOOP_MILLISECOND, begin_failing, &slept);
 }
 
 static int waiting_main(struct loop_env *env, void *arg)
 {
     int *fds = arg;
+    mixed.env = env;
     mixed.was_on_uring = is_on_uring(env);
+    if (!mixed.was_on_uring) {
+        return 1;
+    }
     loop_op_recv(env->scope, adopt(env->scope, fds[0]), &letter, 1, 0, ONCE(&received));
-    loop_sleep(env->scope, 20 * LOOP_MILLISECOND, begin_failing, &slept);
-    return mixed.was_on_uring ? 0 : 1;
+    begin_failing_soon(env);
+    return 0;
 }
 
 static void print(void *arg, enum loop_log_level level, const char *line)
@@ -423,7 +440,7 @@ static int run_to_the_stop(void *arg)
     int fds[2];
     (void)arg;
     make_pair(fds);
-    fail_enter(ENOSYS, UINT_MAX, UINT_MAX);
+    fail_enter(0, UINT_MAX, UINT_MAX);
     failing.no_files = true;
     struct loop_options options = {.log = print};
     (void)run_with(&options, waiting_main, fds);
@@ -452,10 +469,12 @@ static int idle_main(struct loop_env *env, void *arg)
     int *fds = arg;
     mixed.env = env;
     mixed.was_on_uring = is_on_uring(env);
-    failing.error = mixed.was_on_uring ? ENOSYS : 0;
-    failing.first = failing.calls + 2;
     loop_read(&flow_of(env->scope, fds[0])->source, &letter, 1, ONCE(&received));
-    loop_sleep(env->scope, LOOP_MILLISECOND, mixed.was_on_uring ? once_resumed : stop_reading, &slept);
+    if (mixed.was_on_uring) {
+        begin_failing_soon(env);
+    } else {
+        loop_sleep(env->scope, LOOP_MILLISECOND, stop_reading, &slept);
+    }
     return 0;
 }
 
