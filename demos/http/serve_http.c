@@ -33,7 +33,7 @@ struct http_reading {
     struct http_request request;
     size_t n_bytes;
     int status;
-    bool has_body;
+    bool has_request_line, has_body;
     size_t target_len;
     char field[FIELD_SIZE];
     size_t field_len;
@@ -228,17 +228,37 @@ void http_reading_begin(struct http_reading *reading)
     reading->parser.data = reading;
 }
 
+/* Whether a line ends as a request line does (RFC 9112, 3). Of "HTTP", http_parser checks the H alone, and takes a line
+ * end in place of the other letters: the next line would be part of the request line. */
+static bool names_the_protocol(const char *line, size_t len)
+{
+    size_t tail = strlen(" HTTP/1.1");
+
+    return len > tail && memcmp(line + len - tail, " HTTP/", 6) == 0;
+}
+
+/* Passes a line to the library. Returns false if it or the library refuses the line. An empty line is not passed: zero
+ * bytes mean the end of the connection to the library. */
+static bool pass(struct http_reading *reading, const char *line, size_t len)
+{
+    if (len > 0) {
+        /* A CR within a line is invalid (RFC 9112, 2.2), but http_parser takes it as the end of the line. Two of them
+         * would end a request that a proxy on its way here takes to go on. */
+        if (memchr(line, '\r', len) || (!reading->has_request_line && !names_the_protocol(line, len))) {
+            return false;
+        }
+        reading->has_request_line = true;
+    }
+    return (len == 0 || parse(&reading->parser, line, len)) && parse(&reading->parser, "\r\n", 2);
+}
+
 int http_reading_line(struct http_reading *reading, const char *line, size_t len)
 {
     reading->n_bytes += len + 2;
     if (reading->n_bytes > HEADER_BYTES) {
         return 431;
     }
-    /* A CR within a line is invalid (RFC 9112, 2.2), but http_parser takes it as the end of the line. Two of them would
-     * end a request that a proxy on its way here takes to go on. An empty line is not passed: zero bytes mean the end
-     * of the connection to the library. */
-    bool is_good = !memchr(line, '\r', len) && (len == 0 || parse(&reading->parser, line, len)) &&
-                   parse(&reading->parser, "\r\n", 2);
+    bool is_good = pass(reading, line, len);
     if (reading->status == 0 && !is_good) {
         return 400;
     }
