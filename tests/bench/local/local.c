@@ -132,17 +132,8 @@ bool local_window_edge(struct local_window *window)
 
 /* ---- timers ---- */
 
-bool local_is_again(const struct local_options *options)
-{
-    return options->how && !strcmp(options->how, "again");
-}
-
-uint64_t local_timer_rounds(uint64_t count)
-{
-    return count < 1000000 ? 1000000 / count : 1;
-}
-
-int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span)
+/* Returns pseudo-random points in time: from `lead` ns, over `span` ns. */
+static int64_t *new_deadlines(uint64_t count, int64_t lead, int64_t span)
 {
     int64_t *deadlines = local_alloc(count, sizeof *deadlines);
     for (uint64_t i = 0; i < count; i++) {
@@ -151,11 +142,30 @@ int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span)
     return deadlines;
 }
 
+void local_run_timers(const struct local_options *options, struct local_result *result,
+                      local_timer_rounds_fn *run_rounds)
+{
+    uint64_t n_rounds = options->count < 1000000 ? 1000000 / options->count : 1;
+    int64_t *deadlines = new_deadlines(options->count, 20 * LOCAL_SECOND, 60 * LOCAL_SECOND);
+    bool is_start = !strcmp(options->workload, "timers-start");
+    struct local_timers timers = {.options = options, .count = options->count, .deadlines = deadlines};
+
+    *(is_start ? &timers.started : &timers.cancelled) = result;
+    if (options->how && !strcmp(options->how, "again")) {
+        run_rounds(&timers, 1, n_rounds);
+    } else {
+        for (; n_rounds > 0; n_rounds--) {
+            run_rounds(&timers, 0, 1);
+        }
+    }
+    free(deadlines);
+}
+
 int64_t *local_fire_deadlines(const struct local_options *options)
 {
     int64_t to_keep_up = (int64_t)options->count * 500;
-    int64_t *deadlines = local_deadlines(options->count, LOCAL_MILLISECOND + to_keep_up,
-                                         to_keep_up > LOCAL_SECOND ? to_keep_up : LOCAL_SECOND);
+    int64_t *deadlines = new_deadlines(options->count, LOCAL_MILLISECOND + to_keep_up,
+                                       to_keep_up > LOCAL_SECOND ? to_keep_up : LOCAL_SECOND);
 
     if (options->how && !strncmp(options->how, "milliseconds", strlen("milliseconds"))) {
         for (uint64_t i = 0; i < options->count; i++) {

@@ -101,19 +101,22 @@ static inline bool local_goes_on(struct local_window *window)
 
 /* ---- timers ---- */
 
-/* Returns the number of rounds of `count` timers that make a million, at least 1. */
-uint64_t local_timer_rounds(uint64_t count);
+/* Timers that are started and cancelled. None of them fires before. */
+struct local_timers {
+    const struct local_options *options;
+    uint64_t count;
+    const int64_t *deadlines;                 /* from now; pseudo-random, the same in every program */
+    struct local_result *started, *cancelled; /* what the time for each is added to; one of them is NULL */
+};
 
-/* Returns which of two ways starts and cancels timers: true for a loop and memory that have been used before
- * (again), false for a new loop and new memory each time (first). */
-bool local_is_again(const struct local_options *options);
+/* Runs rounds in a new loop and memory that has not been used before. A round starts all timers, then cancels them. The
+ * first `n_warmup` rounds are not measured. */
+typedef void local_timer_rounds_fn(const struct local_timers *timers, uint64_t n_warmup, uint64_t n_rounds);
 
-/* None of them fires before it is cancelled. */
-#define LOCAL_FAR_LEAD (20 * LOCAL_SECOND)
-#define LOCAL_FAR_SPAN (60 * LOCAL_SECOND)
-
-/* Returns pseudo-random points in time, the same in every program: from `lead` ns, over `span` ns. */
-int64_t *local_deadlines(uint64_t count, int64_t lead, int64_t span);
+/* Runs the workload timers-start or timers-cancel: so many rounds that about a million timers are started. The way
+ * "again" runs all of them in one loop, and "first" each in a loop of its own. */
+void local_run_timers(const struct local_options *options, struct local_result *result,
+                      local_timer_rounds_fn *run_rounds);
 
 /* Returns pseudo-random points in time for timers that fire: late enough that all have been started by then, spread
  * over a second, or longer with more timers than a loop can fire in a second. In whole milliseconds, as most programs

@@ -230,19 +230,14 @@ static void stop_all(struct ev_loop *loop, ev_timer *timers, uint64_t count)
     ev_run(loop, EVRUN_NOWAIT);
 }
 
-struct round {
-    uint64_t count;
-    double *durations;
-    struct local_result *started, *cancelled; /* one of them is NULL */
-};
-
-static void run_round(const struct round *round, struct ev_loop *loop, ev_timer *timers, bool is_new, bool is_measured)
+static void run_round(const struct local_timers *round, struct ev_loop *loop, ev_timer *timers, const double *durations,
+                      bool is_new, bool is_measured)
 {
     uint64_t count = round->count;
     struct local_span span;
 
     local_span_begin(&span);
-    start_all(loop, timers, round->durations, count, is_new);
+    start_all(loop, timers, durations, count, is_new);
     local_span_end(&span, is_measured ? round->started : NULL, count);
     local_check(ev_is_active(&timers[count - 1]), "a timer was not started");
     local_span_begin(&span);
@@ -251,53 +246,23 @@ static void run_round(const struct round *round, struct ev_loop *loop, ev_timer 
     local_check(!ev_is_active(&timers[0]), "a timer was not stopped");
 }
 
-static void run_first(const struct round *round)
+static void run_rounds(const struct local_timers *round, uint64_t n_warmup, uint64_t n_rounds)
 {
-    for (uint64_t n = local_timer_rounds(round->count); n > 0; n--) {
-        struct ev_loop *loop = new_loop();
-        ev_timer *timers = local_alloc_new(round->count, sizeof *timers);
-        run_round(round, loop, timers, true, true);
-        ev_loop_destroy(loop);
-        free(timers);
-    }
-}
-
-static void run_again(const struct round *round)
-{
+    double *durations = new_durations(round->deadlines, round->count);
     struct ev_loop *loop = new_loop();
     ev_timer *timers = local_alloc_new(round->count, sizeof *timers);
 
-    run_round(round, loop, timers, true, false);
-    for (uint64_t n = local_timer_rounds(round->count); n > 0; n--) {
-        run_round(round, loop, timers, false, true);
+    for (uint64_t n = 0; n < n_warmup + n_rounds; n++) {
+        run_round(round, loop, timers, durations, n == 0, n >= n_warmup);
     }
     ev_loop_destroy(loop);
     free(timers);
+    free(durations);
 }
 
-static void start_and_cancel(const struct local_options *options, struct round *round)
+static void run_timers(const struct local_options *options, struct local_result *result)
 {
-    int64_t *deadlines = local_deadlines(options->count, LOCAL_FAR_LEAD, LOCAL_FAR_SPAN);
-
-    round->count = options->count;
-    round->durations = new_durations(deadlines, options->count);
-    free(deadlines);
-    if (local_is_again(options)) {
-        run_again(round);
-    } else {
-        run_first(round);
-    }
-    free(round->durations);
-}
-
-static void run_timers_start(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.started = result});
-}
-
-static void run_timers_cancel(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.cancelled = result});
+    local_run_timers(options, result, run_rounds);
 }
 
 /* ---- timers that fire ---- */
@@ -361,10 +326,10 @@ static const struct local_workload workloads[] = {
     {"wake-self", NULL, run_wake_self},
     {"wake-thread", NULL, run_wake_thread},
     {"turn", NULL, run_turn},
-    {"timers-start", "first", run_timers_start},
-    {"timers-start", "again", run_timers_start},
-    {"timers-cancel", "first", run_timers_cancel},
-    {"timers-cancel", "again", run_timers_cancel},
+    {"timers-start", "first", run_timers},
+    {"timers-start", "again", run_timers},
+    {"timers-cancel", "first", run_timers},
+    {"timers-cancel", "again", run_timers},
     {"timers-fire", "milliseconds", run_timers_fire},
     {"timers-fire", "nanoseconds", run_timers_fire},
     {"start-stop", NULL, run_start_stop},

@@ -267,7 +267,6 @@ static struct timeval *new_durations(const int64_t *deadlines, uint64_t count)
 struct round {
     uint64_t count;
     struct timeval *durations;
-    struct local_result *started, *cancelled; /* one of them is NULL */
     struct event_base *base;
     struct event *timers;
     bool is_new;
@@ -312,47 +311,27 @@ static void run_inside(struct round *round, event_callback_fn fn, struct local_r
     local_span_end(&span, result, round->count);
 }
 
-static void run_rounds(struct round *round, uint64_t n_warmup, uint64_t n_rounds)
+static void run_rounds(const struct local_timers *timers, uint64_t n_warmup, uint64_t n_rounds)
 {
-    round->base = new_base(EVENT_BASE_FLAG_NOLOCK);
-    round->timers = local_alloc_new(round->count, sizeof *round->timers);
+    struct round round = {.count = timers->count, .base = new_base(EVENT_BASE_FLAG_NOLOCK)};
+
+    round.durations = new_durations(timers->deadlines, timers->count);
+    round.timers = local_alloc_new(timers->count, sizeof *round.timers);
     for (uint64_t n = 0; n < n_warmup + n_rounds; n++) {
-        round->is_new = n == 0;
-        run_inside(round, start_all, n >= n_warmup ? round->started : NULL);
-        local_check(evtimer_pending(&round->timers[round->count - 1], NULL), "a timer was not started");
-        run_inside(round, stop_all, n >= n_warmup ? round->cancelled : NULL);
-        local_check(!evtimer_pending(&round->timers[0], NULL), "a timer was not stopped");
+        round.is_new = n == 0;
+        run_inside(&round, start_all, n >= n_warmup ? timers->started : NULL);
+        local_check(evtimer_pending(&round.timers[round.count - 1], NULL), "a timer was not started");
+        run_inside(&round, stop_all, n >= n_warmup ? timers->cancelled : NULL);
+        local_check(!evtimer_pending(&round.timers[0], NULL), "a timer was not stopped");
     }
-    event_base_free(round->base);
-    free(round->timers);
+    event_base_free(round.base);
+    free(round.timers);
+    free(round.durations);
 }
 
-static void start_and_cancel(const struct local_options *options, struct round *round)
+static void run_timers(const struct local_options *options, struct local_result *result)
 {
-    int64_t *deadlines = local_deadlines(options->count, LOCAL_FAR_LEAD, LOCAL_FAR_SPAN);
-    uint64_t n_rounds = local_timer_rounds(options->count);
-
-    round->count = options->count;
-    round->durations = new_durations(deadlines, options->count);
-    if (local_is_again(options)) {
-        run_rounds(round, 1, n_rounds);
-    } else {
-        for (; n_rounds > 0; n_rounds--) {
-            run_rounds(round, 0, 1);
-        }
-    }
-    free(deadlines);
-    free(round->durations);
-}
-
-static void run_timers_start(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.started = result});
-}
-
-static void run_timers_cancel(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.cancelled = result});
+    local_run_timers(options, result, run_rounds);
 }
 
 /* ---- timers that fire ---- */
@@ -426,10 +405,10 @@ static const struct local_workload workloads[] = {
     {"wake-self", "turn", run_wake_self},
     {"wake-thread", NULL, run_wake_thread},
     {"turn", NULL, run_turn},
-    {"timers-start", "first", run_timers_start},
-    {"timers-start", "again", run_timers_start},
-    {"timers-cancel", "first", run_timers_cancel},
-    {"timers-cancel", "again", run_timers_cancel},
+    {"timers-start", "first", run_timers},
+    {"timers-start", "again", run_timers},
+    {"timers-cancel", "first", run_timers},
+    {"timers-cancel", "again", run_timers},
     {"timers-fire", "milliseconds", run_timers_fire},
     {"timers-fire", "milliseconds-precise", run_timers_fire},
     {"timers-fire", "nanoseconds", run_timers_fire},

@@ -15,7 +15,7 @@ void libuv_check(int error, const char *what);
 void libuv_begin(uv_loop_t *loop, void *data);
 void libuv_run_and_end(uv_loop_t *loop);
 
-local_run_fn libuv_timers_start, libuv_timers_cancel, libuv_timers_fire;
+local_run_fn libuv_timers_start_cancel, libuv_timers_fire;
 local_run_fn libuv_read, libuv_copy_file, libuv_copy_blocks;
 
 #endif

@@ -20,26 +20,20 @@ static uint64_t *new_durations(const int64_t *deadlines, uint64_t count)
 
 /* ---- starting and stopping ---- */
 
-struct round {
-    uint64_t count;
-    uint64_t *durations;
-    struct local_result *started, *cancelled; /* one of them is NULL */
-};
-
 static void never(uv_timer_t *timer)
 {
     (void)timer;
     local_fail("a timer has fired", 0);
 }
 
-static void start_all(uv_loop_t *loop, uv_timer_t *timers, const struct round *round, bool is_new)
+static void start_all(uv_loop_t *loop, uv_timer_t *timers, const uint64_t *durations, uint64_t count, bool is_new)
 {
     uv_update_time(loop);
-    for (uint64_t i = 0; i < round->count; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         if (is_new) {
             (void)uv_timer_init(loop, &timers[i]);
         }
-        libuv_check(uv_timer_start(&timers[i], never, round->durations[i], 0), "uv_timer_start");
+        libuv_check(uv_timer_start(&timers[i], never, durations[i], 0), "uv_timer_start");
     }
     (void)uv_run(loop, UV_RUN_NOWAIT);
 }
@@ -52,13 +46,14 @@ static void stop_all(uv_loop_t *loop, uv_timer_t *timers, uint64_t count)
     (void)uv_run(loop, UV_RUN_NOWAIT);
 }
 
-static void run_round(const struct round *round, uv_loop_t *loop, uv_timer_t *timers, bool is_new, bool is_measured)
+static void run_round(const struct local_timers *round, uv_loop_t *loop, uv_timer_t *timers, const uint64_t *durations,
+                      bool is_new, bool is_measured)
 {
     uint64_t count = round->count;
     struct local_span span;
 
     local_span_begin(&span);
-    start_all(loop, timers, round, is_new);
+    start_all(loop, timers, durations, count, is_new);
     local_span_end(&span, is_measured ? round->started : NULL, count);
     local_check(uv_is_active((uv_handle_t *)&timers[count - 1]), "a timer was not started");
     local_span_begin(&span);
@@ -76,44 +71,23 @@ static void end(uv_loop_t *loop, uv_timer_t *timers, uint64_t count)
     free(timers);
 }
 
-static void run_rounds(const struct round *round, uint64_t n_warmup, uint64_t n_rounds)
+static void run_rounds(const struct local_timers *round, uint64_t n_warmup, uint64_t n_rounds)
 {
+    uint64_t *durations = new_durations(round->deadlines, round->count);
     uv_timer_t *timers = local_alloc_new(round->count, sizeof *timers);
     uv_loop_t loop;
 
     libuv_begin(&loop, NULL);
     for (uint64_t n = 0; n < n_warmup + n_rounds; n++) {
-        run_round(round, &loop, timers, n == 0, n >= n_warmup);
+        run_round(round, &loop, timers, durations, n == 0, n >= n_warmup);
     }
     end(&loop, timers, round->count);
+    free(durations);
 }
 
-static void start_and_cancel(const struct local_options *options, struct round *round)
+void libuv_timers_start_cancel(const struct local_options *options, struct local_result *result)
 {
-    int64_t *deadlines = local_deadlines(options->count, LOCAL_FAR_LEAD, LOCAL_FAR_SPAN);
-    uint64_t n_rounds = local_timer_rounds(options->count);
-
-    round->count = options->count;
-    round->durations = new_durations(deadlines, options->count);
-    if (local_is_again(options)) {
-        run_rounds(round, 1, n_rounds);
-    } else {
-        for (; n_rounds > 0; n_rounds--) {
-            run_rounds(round, 0, 1);
-        }
-    }
-    free(deadlines);
-    free(round->durations);
-}
-
-void libuv_timers_start(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.started = result});
-}
-
-void libuv_timers_cancel(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.cancelled = result});
+    local_run_timers(options, result, run_rounds);
 }
 
 /* ---- firing ---- */

@@ -22,7 +22,7 @@ static inline loop_job noria_job(loop_job job)
 
 local_run_fn noria_nop, noria_turn_sleep, noria_turn_promise, noria_wake_self, noria_wake_thread, noria_start_stop;
 local_run_fn noria_pingpong_read, noria_pingpong_stream, noria_pipe_read, noria_pipe_stream;
-local_run_fn noria_timers_start, noria_timers_cancel, noria_timers_fire;
+local_run_fn noria_timers_start_cancel, noria_timers_fire;
 local_run_fn noria_read_chunk, noria_read_plain, noria_copy;
 
 #endif

@@ -11,11 +11,10 @@
 #include <stdlib.h>
 
 struct timers {
+    const struct local_timers *all;
     struct loop_env *env;
-    struct local_result *started, *cancelled; /* one of them is NULL */
-    uint64_t count, n_left, n_rounds;         /* rounds left in this loop */
-    bool is_warming_up;                       /* this round is not measured */
-    int64_t *deadlines;
+    uint64_t n_left;             /* timers that are not cancelled yet */
+    uint64_t n_warmup, n_rounds; /* rounds left in this loop, those that are not measured and all */
     loop_job *jobs;
     struct local_span span;
 };
@@ -24,7 +23,7 @@ static void start_all(struct timers *timers);
 
 static void end_span(struct timers *timers, struct local_result *result)
 {
-    local_span_end(&timers->span, timers->is_warming_up ? NULL : result, timers->count);
+    local_span_end(&timers->span, timers->n_warmup > 0 ? NULL : result, timers->all->count);
 }
 
 static void on_cancelled(void *arg, int64_t result)
@@ -35,8 +34,8 @@ static void on_cancelled(void *arg, int64_t result)
     if (--timers->n_left > 0) {
         return;
     }
-    end_span(timers, timers->cancelled);
-    timers->is_warming_up = false;
+    end_span(timers, timers->all->cancelled);
+    timers->n_warmup -= timers->n_warmup > 0;
     if (timers->n_rounds > 0) {
         start_all(timers);
     }
@@ -44,9 +43,9 @@ static void on_cancelled(void *arg, int64_t result)
 
 static void cancel_all(struct timers *timers)
 {
-    timers->n_left = timers->count;
+    timers->n_left = timers->all->count;
     local_span_begin(&timers->span);
-    for (uint64_t i = 0; i < timers->count; i++) {
+    for (uint64_t i = 0; i < timers->all->count; i++) {
         local_check(loop_cancel(timers->env->loop, timers->jobs[i]) == 0, "a timer was not there any more");
     }
 }
@@ -57,7 +56,7 @@ static void on_turned(void *arg, int64_t result)
     struct timers *timers = arg;
 
     local_check(result == 0, "a nop has failed");
-    end_span(timers, timers->started);
+    end_span(timers, timers->all->started);
     cancel_all(timers);
 }
 
@@ -69,8 +68,8 @@ static void start_all(struct timers *timers)
     timers->n_rounds--;
     local_span_begin(&timers->span);
     begin = loop_now(timers->env->loop);
-    for (uint64_t i = 0; i < timers->count; i++) {
-        timers->jobs[i] = noria_job(loop_sleep_until(scope, begin + timers->deadlines[i], on_cancelled, timers));
+    for (uint64_t i = 0; i < timers->all->count; i++) {
+        timers->jobs[i] = noria_job(loop_sleep_until(scope, begin + timers->all->deadlines[i], on_cancelled, timers));
     }
     noria_job(loop_op_nop(scope, on_turned, timers));
 }
@@ -84,39 +83,18 @@ static int start(struct loop_env *env, void *arg)
     return 0;
 }
 
-static void run_rounds(const struct local_options *options, struct timers *timers, uint64_t n_rounds)
+static void run_rounds(const struct local_timers *all, uint64_t n_warmup, uint64_t n_rounds)
 {
-    timers->n_rounds = n_rounds;
-    timers->jobs = local_alloc_new(timers->count, sizeof *timers->jobs);
-    noria_run(options, 0, start, timers);
-    free(timers->jobs);
+    struct timers timers = {.all = all, .n_warmup = n_warmup, .n_rounds = n_warmup + n_rounds};
+
+    timers.jobs = local_alloc_new(all->count, sizeof *timers.jobs);
+    noria_run(all->options, 0, start, &timers);
+    free(timers.jobs);
 }
 
-static void start_and_cancel(const struct local_options *options, struct timers *timers)
+void noria_timers_start_cancel(const struct local_options *options, struct local_result *result)
 {
-    uint64_t n_rounds = local_timer_rounds(options->count);
-
-    timers->count = options->count;
-    timers->deadlines = local_deadlines(options->count, LOCAL_FAR_LEAD, LOCAL_FAR_SPAN);
-    if (local_is_again(options)) {
-        timers->is_warming_up = true;
-        run_rounds(options, timers, n_rounds + 1);
-    } else {
-        for (; n_rounds > 0; n_rounds--) {
-            run_rounds(options, timers, 1);
-        }
-    }
-    free(timers->deadlines);
-}
-
-void noria_timers_start(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct timers){.started = result});
-}
-
-void noria_timers_cancel(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct timers){.cancelled = result});
+    local_run_timers(options, result, run_rounds);
 }
 
 /* ---- firing ---- */

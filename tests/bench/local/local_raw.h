@@ -33,7 +33,7 @@ local_run_fn raw_wake_self_flag, raw_wake_self_uring, raw_wake_self_epoll, raw_w
 local_run_fn raw_wake_thread_epoll, raw_wake_thread_uring;
 local_run_fn raw_pingpong_hybrid, raw_pingpong_none, raw_pingpong_epoll, raw_pingpong_multishot, raw_pingpong_uring;
 local_run_fn raw_pipe_epoll, raw_pipe_none, raw_pipe_hybrid, raw_pipe_uring;
-local_run_fn raw_timers_start, raw_timers_cancel, raw_timers_fire;
+local_run_fn raw_timers_start_cancel, raw_timers_fire;
 local_run_fn raw_read_pread, raw_read_fixed, raw_read_plain;
 local_run_fn raw_copy_read_write, raw_copy_file_range, raw_copy_fixed;
 

@@ -71,13 +71,7 @@ static void stop_all(struct wheel *wheel, struct timer *timers, uint64_t count)
     }
 }
 
-struct round {
-    uint64_t count;
-    int64_t *deadlines;
-    struct local_result *started, *cancelled; /* one of them is NULL */
-};
-
-static void run_round(const struct round *round, struct wheel *wheel, struct timer *timers, bool is_measured)
+static void run_round(const struct local_timers *round, struct wheel *wheel, struct timer *timers, bool is_measured)
 {
     uint64_t count = round->count;
     struct local_span span;
@@ -92,50 +86,21 @@ static void run_round(const struct round *round, struct wheel *wheel, struct tim
     local_check(wheel->count == 0, "a timer was not stopped");
 }
 
-static void run_first(const struct round *round)
-{
-    for (uint64_t n = local_timer_rounds(round->count); n > 0; n--) {
-        struct wheel *wheel = new_wheel();
-        struct timer *timers = local_alloc_new(round->count, sizeof *timers);
-        run_round(round, wheel, timers, true);
-        free(timers);
-        free(wheel);
-    }
-}
-
-static void run_again(const struct round *round)
+static void run_rounds(const struct local_timers *round, uint64_t n_warmup, uint64_t n_rounds)
 {
     struct wheel *wheel = new_wheel();
     struct timer *timers = local_alloc_new(round->count, sizeof *timers);
 
-    run_round(round, wheel, timers, false);
-    for (uint64_t n = local_timer_rounds(round->count); n > 0; n--) {
-        run_round(round, wheel, timers, true);
+    for (uint64_t n = 0; n < n_warmup + n_rounds; n++) {
+        run_round(round, wheel, timers, n >= n_warmup);
     }
     free(timers);
     free(wheel);
 }
 
-static void start_and_cancel(const struct local_options *options, struct round *round)
+void raw_timers_start_cancel(const struct local_options *options, struct local_result *result)
 {
-    round->count = options->count;
-    round->deadlines = local_deadlines(options->count, LOCAL_FAR_LEAD, LOCAL_FAR_SPAN);
-    if (local_is_again(options)) {
-        run_again(round);
-    } else {
-        run_first(round);
-    }
-    free(round->deadlines);
-}
-
-void raw_timers_start(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.started = result});
-}
-
-void raw_timers_cancel(const struct local_options *options, struct local_result *result)
-{
-    start_and_cancel(options, &(struct round){.cancelled = result});
+    local_run_timers(options, result, run_rounds);
 }
 
 /* ---- firing ---- */
