@@ -7,7 +7,9 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 /* Newer than liburing 2.3; Linux 6.12. */
@@ -41,11 +43,13 @@ bool uring_buffers_open(struct uring_buffers *buffers, struct io_uring *ring, un
                         size_t size, bool is_incremental)
 {
     struct io_uring_buf_reg request = {.ring_entries = count, .bgid = (uint16_t)group};
+    uint16_t flags = is_incremental ? BUFFERS_INCREMENTAL : 0;
 
     *buffers = (struct uring_buffers){.count = count, .size = size, .group = group};
     buffers->ring = map(count * sizeof(struct io_uring_buf));
     request.ring_addr = (uintptr_t)buffers->ring;
-    request.pad = is_incremental ? BUFFERS_INCREMENTAL : 0; /* the flags of newer kernels */
+    /* The flags follow the group's number. Their name depends on the version of liburing. */
+    memcpy((char *)&request + offsetof(struct io_uring_buf_reg, bgid) + sizeof request.bgid, &flags, sizeof flags);
     errno = -io_uring_register_buf_ring(ring, &request, 0);
     if (errno != 0) {
         if (is_incremental) {
