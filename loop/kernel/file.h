@@ -67,10 +67,10 @@ LOOP_KERNEL_CALL(ssize_t, loop_kernel_pwritev2,
                  syscall(SYS_pwritev2, number, vectors, count, LOOP_KERNEL_OFFSET(offset), flags))
 LOOP_KERNEL_CALL(off_t, loop_kernel_lseek, (int number, off_t offset, int whence), lseek(number, offset, whence))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_splice,
-                 (int from, off64_t *from_offset, int to, off64_t *to_offset, size_t len, unsigned flags),
+                 (int from, loff_t *from_offset, int to, loff_t *to_offset, size_t len, unsigned flags),
                  splice(from, from_offset, to, to_offset, len, flags))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_copy_file_range,
-                 (int from, off64_t *from_offset, int to, off64_t *to_offset, size_t len, unsigned flags),
+                 (int from, loff_t *from_offset, int to, loff_t *to_offset, size_t len, unsigned flags),
                  copy_file_range(from, from_offset, to, to_offset, len, flags))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_getdents64, (int number, void *entries, size_t size),
                  syscall(SYS_getdents64, number, entries, size))

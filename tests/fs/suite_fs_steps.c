@@ -134,7 +134,7 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
     return step("pwrite") ? -1 : syscall(SYS_pwrite64, fd, buf, len, offset);
 }
 
-ssize_t copy_file_range(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t len, unsigned flags)
+ssize_t copy_file_range(int from, loff_t *from_offset, int to, loff_t *to_offset, size_t len, unsigned flags)
 {
     return step("copy_file_range") ? -1 : syscall(SYS_copy_file_range, from, from_offset, to, to_offset, len, flags);
 }
