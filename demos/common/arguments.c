@@ -290,14 +290,17 @@ static void on_log(void *arg, enum loop_log_level level, const char *line)
     loop_has_complained = loop_has_complained || level == LOOP_LOG_ERROR;
 }
 
-void arguments_allow_descriptors(void)
+uint64_t arguments_allow_descriptors(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 0;
     }
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){limit.rlim_max, limit.rlim_max}) == 0) {
+        return limit.rlim_max;
+    }
+    return limit.rlim_cur;
 }
 
 int arguments_run(loop_main_fn *start, void *arg)

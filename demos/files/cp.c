@@ -337,7 +337,7 @@ int main(int argc, char **argv)
     if (!asked.to_path) {
         return arguments_fail("can't begin", -ENOMEM);
     }
-    arguments_allow_descriptors();
+    asked.cp.most_descriptors = arguments_allow_descriptors();
     status = arguments_run(start, &asked);
     free(asked.to_path);
     free(asked.real_from);

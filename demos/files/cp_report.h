@@ -13,6 +13,7 @@ struct cp {
     struct loop_env *env;
     struct loop_scope *scope;  /* owns all copies; a signal cancels it. Temporary files are removed in env's scope */
     struct progress *progress; /* NULL: no progress bar */
+    uint64_t most_descriptors; /* the limit of open descriptors */
     int status;                /* the program's exit status */
 };
 

@@ -18,6 +18,12 @@
 
 #define MOST_DIRECTORIES 8
 #define MOST_FILES 64
+
+/* Descriptors: of a directory being read; of a file being copied with its directory, which it keeps open; and those of
+ * the loop and the standard streams. */
+#define OF_DIRECTORY 3
+#define OF_FILE 4
+#define OF_THE_REST 16
 #define LONGEST_PATH 600 /* in error messages */
 
 struct tree {
@@ -27,6 +33,7 @@ struct tree {
     struct directory *waiting;  /* not begun yet: a stack */
     struct directory *ready;    /* with unprocessed entries: the last one of a ring */
     unsigned n_reading, n_jobs; /* directories being read; files and links being copied */
+    unsigned most_jobs;         /* as many as there are descriptors for, at most MOST_FILES */
     bool is_done;
     loop_fn *fn;
     void *arg;
@@ -493,7 +500,7 @@ static void go_on(struct tree *tree)
 /* Starts as much as the limits allow. In a cancelled scope everything that was begun ends by itself. */
 static void pump(struct tree *tree)
 {
-    while (tree->ready && tree->n_jobs < MOST_FILES) {
+    while (tree->ready && tree->n_jobs < tree->most_jobs) {
         go_on(tree);
     }
     while (tree->waiting && tree->n_reading < MOST_DIRECTORIES) {
@@ -509,6 +516,18 @@ static void pump(struct tree *tree)
     }
 }
 
+/* Returns how many files are copied at a time. If their copies are slow, each may keep another directory open. */
+static unsigned most_jobs(uint64_t most_descriptors)
+{
+    const uint64_t others = MOST_DIRECTORIES * OF_DIRECTORY + OF_THE_REST;
+
+    if (most_descriptors < others + OF_FILE) {
+        return 1;
+    }
+    uint64_t n = (most_descriptors - others) / OF_FILE;
+    return n < MOST_FILES ? (unsigned)n : MOST_FILES;
+}
+
 bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_status *stat, bool only_counts,
              loop_fn *fn, void *arg)
 {
@@ -518,6 +537,7 @@ bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_s
         return false;
     }
     *tree = (struct tree){.cp = cp, .only_counts = only_counts, .fn = fn, .arg = arg};
+    tree->most_jobs = most_jobs(cp->most_descriptors);
     struct directory *top = make_directory(tree, NULL, "", stat);
     if (!top) {
         free(tree);

@@ -11,6 +11,7 @@
 build=$(cd "${1:?${0##*/} BUILD_DIR}" && pwd) || exit 2
 demos=$build/demos
 block=$build/tests/without_uring
+slow=$build/tests/slow_writes.so # a slow disk, to be preloaded
 patience=20 # seconds, for checks that should take no time
 work=$(mktemp -d) || exit 2
 unset LOOP_BACKEND
