@@ -27,7 +27,7 @@ struct reader {
     bool with_stat;
     bool is_busy, is_closed; /* closed while busy: freed when that read has ended */
     struct loop_entry entry[MOST_ENTRIES];
-    _Alignas(struct dirent64) char buffer[BUFFER_BYTES];
+    _Alignas(struct loop_kernel_dirent) char buffer[BUFFER_BYTES];
     struct loop_fs_status stat[]; /* MOST_ENTRIES, or none */
 };
 
@@ -50,7 +50,8 @@ static enum loop_kind kind_after(int error, enum loop_kind named, const struct l
 
 /* Stores an entry, with its status where that is wanted. A file system that does not store the kind with the name needs
  * the status for it. */
-static void take_entry(int number, const struct dirent64 *from, struct loop_entry *entry, struct loop_fs_status *stat)
+static void take_entry(int number, const struct loop_kernel_dirent *from, struct loop_entry *entry,
+                       struct loop_fs_status *stat)
 {
     struct loop_fs_status own, *asked = stat ? stat : &own;
 
@@ -74,9 +75,9 @@ static int64_t read_more(int number, char *buffer)
 }
 
 /* Returns the entry at `*at` and moves `*at` behind it. */
-static const struct dirent64 *next_in(const char *buffer, size_t *at)
+static const struct loop_kernel_dirent *next_in(const char *buffer, size_t *at)
 {
-    const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + *at);
+    const struct loop_kernel_dirent *entry = (const struct loop_kernel_dirent *)(const void *)(buffer + *at);
 
     assert(entry->d_reclen >= SHORTEST_ENTRY);
     *at += entry->d_reclen;
@@ -150,7 +151,7 @@ static int64_t run_next(struct loop_fs_request *request)
     assert(reader->is_busy && reader->entries.count == 0);
     while (n == 0 && (len = read_more(request->at.number, reader->buffer)) > 0) {
         for (size_t at = 0; at < (size_t)len;) {
-            const struct dirent64 *from = next_in(reader->buffer, &at);
+            const struct loop_kernel_dirent *from = next_in(reader->buffer, &at);
             if (!is_dots(from->d_name)) {
                 assert(n < MOST_ENTRIES);
                 take_entry(request->at.number, from, &reader->entry[n], reader->with_stat ? &reader->stat[n] : NULL);
@@ -251,7 +252,7 @@ static void *make_room(void *memory, size_t *room, size_t needed, size_t piece_b
     return larger;
 }
 
-static int add_entry(struct list *list, const struct dirent64 *from)
+static int add_entry(struct list *list, const struct loop_kernel_dirent *from)
 {
     struct loop_entry entry;
     size_t size = strlen(from->d_name) + 1;
@@ -275,7 +276,7 @@ static int add_entry(struct list *list, const struct dirent64 *from)
 
 static int64_t collect(struct list *list)
 {
-    _Alignas(struct dirent64) char buffer[BUFFER_BYTES];
+    _Alignas(struct loop_kernel_dirent) char buffer[BUFFER_BYTES];
     int64_t len;
 
     while ((len = read_more(list->number, buffer)) > 0) {
@@ -283,7 +284,7 @@ static int64_t collect(struct list *list)
             return -ECANCELED;
         }
         for (size_t at = 0; at < (size_t)len;) {
-            const struct dirent64 *from = next_in(buffer, &at);
+            const struct loop_kernel_dirent *from = next_in(buffer, &at);
             int error = is_dots(from->d_name) ? 0 : add_entry(list, from);
             if (error < 0) {
                 return error;

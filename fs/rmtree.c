@@ -22,7 +22,7 @@ struct level {
     ino_t inode;
     bool has_removed; /* something, since it was read from the beginning */
     size_t at, len;   /* the rest of the entries that were read last */
-    _Alignas(struct dirent64) char entries[2048];
+    _Alignas(struct loop_kernel_dirent) char entries[2048];
     char name[]; /* in the directory above */
 };
 
@@ -31,9 +31,9 @@ struct removal {
     struct level *level;
 };
 
-static const struct dirent64 *entry_at(const struct level *level)
+static const struct loop_kernel_dirent *entry_at(const struct level *level)
 {
-    return (const struct dirent64 *)(const void *)(level->entries + level->at);
+    return (const struct loop_kernel_dirent *)(const void *)(level->entries + level->at);
 }
 
 static bool is_dots(const char *name)
@@ -44,13 +44,13 @@ static bool is_dots(const char *name)
 /* Returns the next entry, or NULL with 0 at the end or -errno in `*result`. Reading goes on where it was in a directory
  * that changes meanwhile. Entries that it missed for that are found by reading once more after something has been
  * removed. */
-static const struct dirent64 *next_entry(struct removal *removal, int64_t *result)
+static const struct loop_kernel_dirent *next_entry(struct removal *removal, int64_t *result)
 {
     struct level *level = removal->level;
 
     for (;;) {
         while (level->at < level->len) {
-            const struct dirent64 *entry = entry_at(level);
+            const struct loop_kernel_dirent *entry = entry_at(level);
             assert(entry->d_reclen > 0 && entry->d_reclen <= level->len - level->at);
             level->at += entry->d_reclen;
             if (!is_dots(entry->d_name)) {
@@ -153,7 +153,7 @@ static int64_t leave(struct removal *removal)
 }
 
 /* Removes a file, or enters a directory. Returns 0 or -errno. */
-static int64_t remove_entry(struct removal *removal, const struct dirent64 *entry)
+static int64_t remove_entry(struct removal *removal, const struct loop_kernel_dirent *entry)
 {
     struct level *level = removal->level;
 
@@ -181,7 +181,7 @@ static int64_t empty(struct removal *removal)
         if (loop_work_is_cancelled()) {
             return -ECANCELED;
         }
-        const struct dirent64 *entry = next_entry(removal, &result);
+        const struct loop_kernel_dirent *entry = next_entry(removal, &result);
         if (entry) {
             result = remove_entry(removal, entry);
         } else if (result == 0 && removal->level->up) {

@@ -72,6 +72,16 @@ LOOP_KERNEL_CALL(ssize_t, loop_kernel_splice,
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_copy_file_range,
                  (int from, loff_t *from_offset, int to, loff_t *to_offset, size_t len, unsigned flags),
                  copy_file_range(from, from_offset, to, to_offset, len, flags))
+
+/* An entry that getdents64(2) stores. Some C libraries have no type for it. */
+struct loop_kernel_dirent {
+    uint64_t d_ino;
+    int64_t d_off; /* where the next entry is */
+    unsigned short d_reclen;
+    unsigned char d_type;
+    char d_name[];
+};
+
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_getdents64, (int number, void *entries, size_t size),
                  syscall(SYS_getdents64, number, entries, size))
 
