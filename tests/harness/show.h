@@ -10,10 +10,13 @@
 #include "error_name.h"
 #include "harness.h"
 
-#include <linux/stat.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#ifndef STATX_TYPE
+#include <linux/stat.h> /* musl before 1.2.4 has no struct statx */
+#endif
 
 static inline void show(const char *what, int64_t result)
 {
