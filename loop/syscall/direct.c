@@ -263,8 +263,14 @@ static int64_t splice_now(struct loop *loop, struct loop_job *job, bool gets_kep
 {
     int64_t result = gets_kept ? splice_unread(job) : loop_attempt(job, false);
     *side = LOOP_SPLICE_DESTINATION;
-    if (!gets_kept && (result == 0 || result == -EAGAIN) && is_at_mark(job->fd)) {
-        result = pass_mark(loop, job, side);
+    if (gets_kept) {
+        return result;
+    }
+    if ((result == 0 || result == -EAGAIN) && is_at_mark(job->fd)) {
+        return pass_mark(loop, job, side);
+    }
+    if (result == -EAGAIN && find_blocked(job) == LOOP_SPLICE_SOURCE) {
+        *side = LOOP_SPLICE_SOURCE; /* another process has read the bytes meanwhile */
     }
     return result;
 }
