@@ -50,8 +50,7 @@ void arguments_complain(const char *format, ...) __attribute__((format(printf, 1
  * the loop ends, and nothing more is reported. */
 int arguments_fail(const char *what, int64_t error);
 
-/* Raises the limit of descriptors to the hard limit: the usual limit is too low for copying trees. Returns the limit.
- */
+/* Raises the limit of descriptors to the hard limit, because copying a tree needs many. Returns the limit. */
 uint64_t arguments_allow_descriptors(void);
 
 /* Runs a loop with the sizes from the options. Returns the program's exit status. Reports the error if the loop cannot
