@@ -85,7 +85,7 @@ static struct {
     const struct loop *first;
 } loops = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static _Thread_local const struct loop *loop_here; /* the loop of this thread, which needs no search */
+static LOOP_KERNEL_THREAD_LOCAL const struct loop *loop_here; /* the loop of this thread, which needs no search */
 
 void loop_check_begin(struct loop *loop)
 {

@@ -19,7 +19,8 @@
  * - a static inline function that is nothing but the call: the compiler makes the same code of both;
  * - with NORIA_HARD_MODES, one that first asks loop_kernel_fails whether this use is to fail, see <loop/kernel/fail.h>;
  * - with NORIA_DOOR_EXTERN, a prototype, and a function in all.c alone: then the imports of any other object show
- *   whether it bypasses the door, which tests/checks/door checks.
+ *   whether it bypasses the door, which tests/checks/door checks;
+ * - with NORIA_SIMULATED, a prototype alone: loop/kernel/simulated/ has the functions.
  */
 #ifndef LOOP_KERNEL_DOOR_H
 #define LOOP_KERNEL_DOOR_H
@@ -30,6 +31,9 @@
 
 #if !defined(NORIA_DOOR_EXTERN)
 #define NORIA_DOOR_EXTERN 0
+#endif
+#if !defined(NORIA_SIMULATED)
+#define NORIA_SIMULATED 0
 #endif
 
 /* ---- calls that are to fail ---- */
@@ -76,7 +80,7 @@ bool loop_kernel_fails(struct loop_kernel_call *call);
 
 /* ---- functions ---- */
 
-#if !NORIA_DOOR_EXTERN
+#if !NORIA_DOOR_EXTERN && !NORIA_SIMULATED
 #define LOOP_KERNEL_FUNCTION(type, name, parameters, ...)                                                              \
     static inline type name parameters                                                                                 \
     {                                                                                                                  \

@@ -13,6 +13,13 @@
 
 /* ---- threads ---- */
 
+/* Of a static variable: each thread has its own, which begins as zeros. */
+#if NORIA_SIMULATED
+#define LOOP_KERNEL_THREAD_LOCAL __attribute__((section("loop_fiber_local")))
+#else
+#define LOOP_KERNEL_THREAD_LOCAL _Thread_local
+#endif
+
 LOOP_KERNEL_CALL_CODE(+, loop_kernel_pthread_create,
                       (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *arg),
                       pthread_create(thread, attributes, run, arg))

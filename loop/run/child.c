@@ -29,7 +29,7 @@
 
 /* ---- forks ---- */
 
-static _Thread_local struct loop *running;
+static LOOP_KERNEL_THREAD_LOCAL struct loop *running;
 
 /* Runs in the child, on the thread that forked. */
 static void after_fork(void)

@@ -50,7 +50,7 @@
 #define SINK_LIMIT_BYTES ((size_t)1 << 20)
 
 /* The process in which this thread is inside a loop_run, or 0. A forked child may run a loop of its own. */
-static _Thread_local pid_t running_in;
+static LOOP_KERNEL_THREAD_LOCAL pid_t running_in;
 
 /* ---- options ---- */
 

@@ -27,7 +27,7 @@
 #define COLLECTED_PER_TURN 256
 
 /* On a thread of a pool: that thread. */
-static _Thread_local const struct loop_pool_thread *this_thread;
+static LOOP_KERNEL_THREAD_LOCAL const struct loop_pool_thread *this_thread;
 
 /* ---- creating ---- */
 

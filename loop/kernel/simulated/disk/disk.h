@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The disk of a node: a file system in memory, of which a crash keeps what has been synced, and by choice parts of the
+ * rest.
+ *
+ * The functions here do not wait, and take the node whose disk, working directory and descriptors are meant. The door's
+ * functions wait for the disk's latency before they call them; so does the ring.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_DISK_DISK_H
+#define LOOP_KERNEL_SIMULATED_DISK_DISK_H
+
+#include <loop/kernel/simulated/object/file.h>
+
+#include <linux/openat2.h>
+#include <sys/stat.h>
+
+/* Opens. Returns the file, or NULL with the negative errno in *error. */
+struct loop_sim_file *loop_sim_disk_open(struct loop_sim_node *node, int dir, const char *path,
+                                         const struct open_how *how, int *error);
+
+int loop_sim_disk_statx(struct loop_sim_node *node, int dir, const char *path, int flags, unsigned mask,
+                        struct statx *status);
+int loop_sim_disk_sync(struct loop_sim_file *file, bool data_only);
+
+/* How long the next operation takes, by choice and by loop_sim_disk_set; 0 when the disk is fast. */
+int64_t loop_sim_disk_latency(struct loop_sim_node *node);
+
+/* How a disk is. */
+struct loop_sim_disk_options {
+    uint64_t size_bytes; /* 0: no limit */
+    int64_t latency_ns;  /* of each operation that reaches the disk */
+};
+void loop_sim_disk_set(struct loop_sim_node *node, const struct loop_sim_disk_options *options);
+
+/* Puts a file with this content there, durable, with its directories; or reads one. For worlds and tests, outside of
+ * fibers. Return 0 or a negative errno. The content that is read is allocated by loop_sim_alloc. */
+int loop_sim_disk_put(struct loop_sim_node *node, const char *path, const void *data, size_t len);
+int loop_sim_disk_get(struct loop_sim_node *node, const char *path, void **data, size_t *len);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The machine of the simulated kernel: a world with its virtual time, its nodes, and their fibers.
+ *
+ * The simulated kernel implements the functions of the door. A node is one simulated process: it has descriptors, a
+ * disk, addresses and clocks. Its threads are fibers, each with a stack of its own; all run in the one thread that
+ * created the world. A fiber runs until it waits, so nothing else happens meanwhile, and no time passes. When no fiber
+ * is ready, time moves to the next event.
+ *
+ * A thread that calls the door outside of any world gets one of its own, with one node: then the caller's stack is a
+ * fiber of that node.
+ *
+ * Functions of the simulated kernel return results of calls as the kernel does, as a negative errno; the functions of
+ * the door convert them by loop_sim_return. Memory of the simulated kernel itself comes from loop_sim_alloc, which
+ * stops the program when there is none.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_MACHINE_MACHINE_H
+#define LOOP_KERNEL_SIMULATED_MACHINE_MACHINE_H
+
+#include <loop/ground/list.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/types.h>
+
+#define LOOP_SIM_NEVER INT64_MAX
+
+struct loop_sim_choices;
+struct loop_sim_disk;
+struct loop_sim_files;
+struct loop_sim_host;
+struct loop_sim_machine;
+struct loop_sim_network;
+struct loop_sim_node;
+struct loop_sim_signals;
+struct loop_sim_trace;
+struct loop_sim_world;
+
+/* ---- events: what happens at a time ---- */
+
+struct loop_sim_event;
+typedef void loop_sim_event_fn(struct loop_sim_event *event);
+
+/* Something that happens at a virtual time. It is a member of what it concerns. Zeros are an event that is not set. */
+struct loop_sim_event {
+    int64_t due_ns;
+    uint64_t order; /* of two that are due at a time, that which was set first happens first */
+    size_t place;   /* in the heap, from 1; 0: not set */
+    loop_sim_event_fn *happen;
+};
+
+/* Sets an event, again if it is set already. It happens once, outside of any fiber: it must not wait. */
+void loop_sim_event_set(struct loop_sim_event *event, int64_t due_ns, loop_sim_event_fn *happen);
+
+/* The event does not happen. Harmless when it is not set. */
+void loop_sim_event_cancel(struct loop_sim_event *event);
+
+/* ---- fibers ---- */
+
+/* A thread of a node. */
+struct loop_sim_fiber;
+
+/* Creates a fiber that calls run(arg), and is ready. */
+struct loop_sim_fiber *loop_sim_fiber_create(struct loop_sim_node *node, void *(*run)(void *arg), void *arg);
+
+/* Returns the running fiber. It is NULL while an event happens. */
+struct loop_sim_fiber *loop_sim_fiber_now(void);
+
+/* ---- waiting ---- */
+
+/* One who waits for a change of something: a fiber, an entry of an epoll set, a request of a ring. `wake` is called for
+ * each change, with what has changed (EPOLLIN, ...; 0 stands for anything), until the waiter is removed. It must not
+ * wait, and may remove any waiter. */
+struct loop_sim_waiter {
+    struct loop_list link;
+    void (*wake)(struct loop_sim_waiter *waiter, uint32_t events);
+};
+
+/* Those who wait for one thing. */
+struct loop_sim_queue {
+    struct loop_list waiters;
+};
+
+void loop_sim_queue_init(struct loop_sim_queue *queue);
+void loop_sim_queue_add(struct loop_sim_queue *queue, struct loop_sim_waiter *waiter);
+void loop_sim_queue_remove(struct loop_sim_waiter *waiter); /* harmless when it is in no queue */
+void loop_sim_queue_wake(struct loop_sim_queue *queue, uint32_t events);
+
+/* Lets the running fiber wait until the queue is woken, or `until_ns`, or it is interrupted by a signal or by choice.
+ * Returns 0, -ETIMEDOUT or -EINTR. The caller looks again at what it waits for. A NULL queue: waits for the time. */
+int loop_sim_wait(struct loop_sim_queue *queue, int64_t until_ns);
+
+/* As loop_sim_wait, for any of `count` queues. */
+int loop_sim_wait_any(struct loop_sim_queue *const *queues, size_t count, int64_t until_ns);
+
+/* Lets the other fibers run that are ready. When there are none, time moves a little, at most to the next event: so a
+ * fiber that polls in a circle does not stop time. */
+void loop_sim_yield(void);
+
+/* ---- nodes ---- */
+
+enum { LOOP_SIM_NAME_SIZE = 32 };
+
+/* How a node stands. */
+enum loop_sim_node_state {
+    LOOP_SIM_NODE_NEW,
+    LOOP_SIM_NODE_RUNNING,
+    LOOP_SIM_NODE_PAUSED, /* its fibers do not run; what arrives for it waits */
+    LOOP_SIM_NODE_ENDED,  /* its main function has returned */
+    LOOP_SIM_NODE_CRASHED /* its fibers are gone, its descriptors closed, its memory freed; the disk remains */
+};
+
+/* Which backend a node runs on, and which features its ring has. */
+enum loop_sim_backend { LOOP_SIM_BACKEND_AUTO, LOOP_SIM_BACKEND_URING, LOOP_SIM_BACKEND_EPOLL };
+
+/* One simulated process and its host. */
+struct loop_sim_node {
+    struct loop_sim_world *world;
+    struct loop_list link; /* in the world */
+    unsigned index;        /* from 0, in the order of creation; the process id is index + 1 */
+    char name[LOOP_SIM_NAME_SIZE];
+    enum loop_sim_node_state state;
+    struct loop_list fibers;
+    uint64_t incarnation; /* counts starts: what belongs to an earlier one is void */
+
+    int64_t wall_offset_ns; /* of the wall clock against the world's */
+    int64_t wall_drift_ppb; /* of the wall clock, in parts per 10^9 */
+
+    enum loop_sim_backend backend;
+    uint32_t ring_features_masked; /* IORING_FEAT_... that its ring does not have */
+    uint32_t ring_setup_refused;   /* IORING_SETUP_... that its ring refuses */
+    uint64_t ring_ops_masked[4];   /* IORING_OP_... that its ring does not know, as bits */
+
+    struct loop_list memory; /* what the program has allocated through the door */
+    size_t memory_bytes;
+
+    struct loop_sim_files *files;     /* object/: the descriptors */
+    struct loop_sim_host *host;       /* network/: the addresses, and what is bound */
+    struct loop_sim_disk *disk;       /* disk/: survives crashes */
+    struct loop_sim_signals *signals; /* object/: mask and pending signals */
+};
+
+/* Returns the node on whose behalf the caller runs: that of the running fiber. Creates the world of this thread where
+ * there is none. While an event happens it is NULL. */
+struct loop_sim_node *loop_sim_here(void);
+
+/* Adds a node. It starts by loop_sim_node_start. */
+struct loop_sim_node *loop_sim_node_create(struct loop_sim_world *world, const char *name);
+
+/* Starts a node that is new, has ended or has crashed: run(arg) becomes its first fiber. When that returns, the node
+ * has ended. */
+void loop_sim_node_start(struct loop_sim_node *node, void *(*run)(void *arg), void *arg);
+
+/* Ends a node at once, as a loss of power does. May be called by a fiber of the node itself: then it does not return.
+ */
+void loop_sim_node_crash(struct loop_sim_node *node);
+
+void loop_sim_node_pause(struct loop_sim_node *node);
+void loop_sim_node_go_on(struct loop_sim_node *node);
+
+/* ---- parts of the simulated kernel ---- */
+
+/* What a part does when a node begins, ends and is destroyed. Each part defines one: in table.c, host.c, disk.c, ... */
+struct loop_sim_part {
+    void (*node_started)(struct loop_sim_node *node);
+    /* The node has ended or crashed: closes descriptors, drops what has not reached the disk, frees what is the
+     * node's. */
+    void (*node_stopped)(struct loop_sim_node *node, bool has_crashed);
+    void (*node_destroyed)(struct loop_sim_node *node);
+    void (*world_created)(struct loop_sim_world *world);
+    void (*world_destroyed)(struct loop_sim_world *world);
+};
+extern const struct loop_sim_part loop_sim_object_part, loop_sim_network_part, loop_sim_disk_part, loop_sim_ring_part;
+
+/* ---- the world ---- */
+
+/* Why a world has stopped. */
+enum loop_sim_stop {
+    LOOP_SIM_STOP_ENDED,    /* every node has ended, and nothing is due */
+    LOOP_SIM_STOP_STUCK,    /* nodes wait, and nothing is due */
+    LOOP_SIM_STOP_STEPS,    /* the limit of steps is reached */
+    LOOP_SIM_STOP_TIME,     /* the limit of time is reached */
+    LOOP_SIM_STOP_REQUESTED /* by loop_sim_world_stop */
+};
+
+/* All that one run knows. Of one thread. */
+struct loop_sim_world {
+    int64_t now_ns;   /* the monotonic clock of all nodes */
+    int64_t start_ns; /* the wall clock when now_ns was 0 */
+    uint64_t steps, most_steps;
+    int64_t most_time_ns;
+    struct loop_list nodes;
+    unsigned n_nodes;
+    struct loop_sim_choices *choices;
+    struct loop_sim_trace *trace; /* NULL: not traced */
+    struct loop_sim_network *network;
+    struct loop_sim_machine *machine; /* fibers, events, scheduler */
+    void *owner;                      /* of loop/simulation */
+};
+
+/* Creates a world, and makes it that of this thread. Zero limits are none. */
+struct loop_sim_world *loop_sim_world_create(void);
+
+/* Frees a world and all its nodes. NULL does nothing. */
+void loop_sim_world_destroy(struct loop_sim_world *world);
+
+/* Returns the world of this thread, or NULL. */
+struct loop_sim_world *loop_sim_world_now(void);
+
+/* Runs until the world stops. Called outside of its fibers. May be called again: after LOOP_SIM_STOP_REQUESTED, or with
+ * other limits. */
+enum loop_sim_stop loop_sim_world_run(struct loop_sim_world *world);
+
+/* Makes loop_sim_world_run return after the current step. */
+void loop_sim_world_stop(struct loop_sim_world *world);
+
+/* ---- memory of the simulated kernel ---- */
+
+/* Allocates zeroed memory. Stops the program with a line on standard error when there is none. */
+void *loop_sim_alloc(size_t size);
+void *loop_sim_realloc(void *memory, size_t size);
+void loop_sim_free(void *memory);
+
+/* ---- results ---- */
+
+/* Returns a result as functions of the C library do: -1 and errno for a negative errno. */
+static inline ssize_t loop_sim_return(ssize_t result)
+{
+    if (result >= 0) {
+        return result;
+    }
+    errno = (int)-result;
+    return -1;
+}
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What else a process has: standard streams, signals.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_OBJECT_PROCESS_H
+#define LOOP_KERNEL_SIMULATED_OBJECT_PROCESS_H
+
+#include <loop/kernel/simulated/machine/machine.h>
+
+/* Appends bytes to what a node reads from standard input; its end comes after them. Copied. Before the node starts. */
+void loop_sim_standard_input(struct loop_sim_node *node, const void *data, size_t len);
+
+/* Returns what a node has written to standard output (1) or error (2). Owned by the node; kept until it is destroyed or
+ * starts again. */
+const char *loop_sim_standard_output(const struct loop_sim_node *node, int number, size_t *len);
+
+/* Sends a signal to a node: it is pending for its signalfds, or interrupts the waits of its fibers when it is not
+ * blocked and has a handler; a signal without handler that ends a process ends the node as a crash does. */
+void loop_sim_signal_send(struct loop_sim_node *node, int signal);
+
+#endif
