@@ -47,11 +47,16 @@ unsigned loop_sim_choose(enum loop_sim_point point, unsigned n);
 /* Whether something goes wrong here: false is the ordinary thing. */
 bool loop_sim_happens(enum loop_sim_point point);
 
+/* As loop_sim_happens, for something whose probability the world states, such as a link's loss: `ppm` of 10^6. False
+ * without a choice when it is 0. */
+bool loop_sim_happens_ppm(enum loop_sim_point point, uint32_t ppm);
+
 /* How many of `len` bytes are moved: all, or by choice fewer, but at least one. */
 size_t loop_sim_choose_length(enum loop_sim_point point, size_t len);
 
-/* Where choices come from. Returns a value below n. */
-typedef unsigned loop_sim_choose_fn(void *arg, enum loop_sim_point point, unsigned n);
+/* Where choices come from. Returns a value below n. `ppm` is the probability of a value other than 0, where the world
+ * states it; 0 leaves it to the source. */
+typedef unsigned loop_sim_choose_fn(void *arg, enum loop_sim_point point, unsigned n, uint32_t ppm);
 
 /* Makes choices come from a function; NULL: each is 0. They are recorded. */
 void loop_sim_choices_set(struct loop_sim_world *world, loop_sim_choose_fn *choose, void *arg);
