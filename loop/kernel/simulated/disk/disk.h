@@ -22,6 +22,12 @@ int loop_sim_disk_statx(struct loop_sim_node *node, int dir, const char *path, i
                         struct statx *status);
 int loop_sim_disk_sync(struct loop_sim_file *file, bool data_only);
 
+/* What a process may ask of its file system, and the library does not. Return 0 or a negative errno; umask returns the
+ * mask before. mknod makes files, FIFOs and sockets, of which a mode without a type is a file. */
+int loop_sim_disk_chdir(struct loop_sim_node *node, const char *path);
+mode_t loop_sim_disk_umask(struct loop_sim_node *node, mode_t mask);
+int loop_sim_disk_mknod(struct loop_sim_node *node, int dir, const char *path, mode_t mode);
+
 /* How long the next operation takes, by choice and by loop_sim_disk_set; 0 when the disk is fast. */
 int64_t loop_sim_disk_latency(struct loop_sim_node *node);
 

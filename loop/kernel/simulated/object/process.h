@@ -7,12 +7,22 @@
 
 #include <loop/kernel/simulated/machine/machine.h>
 
+#include <sys/resource.h>
+#include <sys/types.h>
+
 /* Appends bytes to what a node reads from standard input; its end comes after them. Copied. Before the node starts. */
 void loop_sim_standard_input(struct loop_sim_node *node, const void *data, size_t len);
 
 /* Returns what a node has written to standard output (1) or error (2). Owned by the node; kept until it is destroyed or
  * starts again. */
 const char *loop_sim_standard_output(const struct loop_sim_node *node, int number, size_t *len);
+
+/* Sets a limit of a node. RLIMIT_NOFILE and RLIMIT_FSIZE hold, the others are only stored. Returns 0 or -EINVAL. */
+int loop_sim_limit_set(struct loop_sim_node *node, int resource, const struct rlimit *limit);
+
+/* Sets the effective user and group of a node, which are 0 at first: the disk looks at them. */
+void loop_sim_user_set(struct loop_sim_node *node, uid_t user, gid_t group);
+gid_t loop_sim_group(const struct loop_sim_node *node);
 
 /* Sends a signal to a node: it is pending for its signalfds, or interrupts the waits of its fibers when it is not
  * blocked and has a handler; a signal without handler that ends a process ends the node as a crash does. */
