@@ -199,6 +199,8 @@ struct loop_sim_world {
     struct loop_sim_network *network;
     struct loop_sim_machine *machine; /* fibers, events, scheduler */
     void *owner;                      /* of loop/simulation */
+    /* Called after a node has ended or crashed, with its state set; NULL: not. It may stop the world. */
+    void (*node_stopped)(struct loop_sim_node *node);
 };
 
 /* Creates a world, and makes it that of this thread. Zero limits are none. */
