@@ -23,7 +23,7 @@ struct loop_sim_move {
     const struct iovec *iov;
     size_t n_iov;
     int64_t offset; /* LOOP_SIM_POSITION: that of the file, which moves */
-    int flags;      /* RWF_... */
+    int flags;      /* RWF_...: a kind that supports none of those it is given returns -EOPNOTSUPP */
 };
 #define LOOP_SIM_POSITION INT64_C(-1)
 
@@ -41,6 +41,8 @@ struct loop_sim_file_kind {
     bool is_always_ready;                        /* regular files and directories: no epoll (EPERM), poll says ready */
     bool is_socket;
     bool has_offsets; /* pread and pwrite are possible, else ESPIPE */
+    /* How long a read or write takes before it is made, for callers that may wait. NULL: no time. */
+    int64_t (*latency)(struct loop_sim_file *file);
 };
 
 /* An open file. The first member of what a kind has of its own. */
@@ -52,20 +54,39 @@ struct loop_sim_file {
     int64_t position;
     struct loop_sim_queue queue;  /* who waits for it */
     struct loop_sim_queue closed; /* woken when the last reference goes: epoll sets forget it */
+    /* Reads and writes of up to so many bytes are not made shorter by choice. 0 at first; SIZE_MAX for what moves whole
+     * messages, and where the kind chooses lengths itself. */
+    size_t whole_bytes;
+    struct loop_sim_event again; /* wakes the queue after an EAGAIN by choice */
 };
 
 /* Begins a file of a kind with one use. */
 void loop_sim_file_init(struct loop_sim_file *file, const struct loop_sim_file_kind *kind, struct loop_sim_node *node,
                         int flags);
 
+/* Counts a use. Returns the file. */
 struct loop_sim_file *loop_sim_file_ref(struct loop_sim_file *file);
+
+/* Drops a use, and with the last one the file. */
 void loop_sim_file_unref(struct loop_sim_file *file); /* NULL does nothing */
 
 /* Tells those who wait that something has changed: EPOLLIN, ... Called at each change that the kernel wakes for, also
  * when the state was the same before: edges are made of it. */
 void loop_sim_file_changed(struct loop_sim_file *file, uint32_t events);
 
+/* A use by the running fiber: it is dropped by loop_sim_file_let_go, or when the node stops meanwhile. */
+struct loop_sim_hold;
+struct loop_sim_hold *loop_sim_file_hold(struct loop_sim_file *file);
+void loop_sim_file_let_go(struct loop_sim_hold *hold);
+
 /* ---- descriptors ---- */
+
+/* Returns the lowest free number from `least` on, or -EMFILE or -ENFILE, also by choice: for calls that need a number
+ * before they do anything else. */
+int loop_sim_file_reserve(struct loop_sim_node *node, int least);
+
+/* Gives a file a number that loop_sim_file_reserve has returned just before. Takes the use. */
+void loop_sim_file_put(struct loop_sim_node *node, int number, struct loop_sim_file *file, int flags);
 
 /* Gives a file the lowest free number from `least` on. Takes the use, also when it fails. `flags`: O_CLOEXEC or 0.
  * Returns the number, -EMFILE or -ENFILE. */
@@ -95,6 +116,9 @@ ssize_t loop_sim_file_write(struct loop_sim_file *file, const struct loop_sim_mo
  * Once where may_wait is false. Counts the use meanwhile. Returns -EINTR when the wait was interrupted. */
 ssize_t loop_sim_file_wait(struct loop_sim_file *file, bool may_wait,
                            ssize_t (*attempt)(struct loop_sim_file *file, void *arg), void *arg);
+
+/* Waits as long as a read or write of the file takes before it is made. */
+void loop_sim_file_delay(struct loop_sim_file *file);
 
 /* Returns the events that hold; EPOLLIN | EPOLLOUT for what is always ready. */
 uint32_t loop_sim_file_poll(struct loop_sim_file *file);

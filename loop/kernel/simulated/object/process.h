@@ -19,13 +19,18 @@ const char *loop_sim_standard_output(const struct loop_sim_node *node, int numbe
 
 /* Sets a limit of a node. RLIMIT_NOFILE and RLIMIT_FSIZE hold, the others are only stored. Returns 0 or -EINVAL. */
 int loop_sim_limit_set(struct loop_sim_node *node, int resource, const struct rlimit *limit);
+rlim_t loop_sim_limit(struct loop_sim_node *node, int resource); /* the soft one */
 
 /* Sets the effective user and group of a node, which are 0 at first: the disk looks at them. */
 void loop_sim_user_set(struct loop_sim_node *node, uid_t user, gid_t group);
+uid_t loop_sim_user(const struct loop_sim_node *node);
 gid_t loop_sim_group(const struct loop_sim_node *node);
 
 /* Sends a signal to a node: it is pending for its signalfds, or interrupts the waits of its fibers when it is not
  * blocked and has a handler; a signal without handler that ends a process ends the node as a crash does. */
 void loop_sim_signal_send(struct loop_sim_node *node, int signal);
+
+/* Sends SIGPIPE for a write that has failed with EPIPE: to the running fiber, or to the node while an event happens. */
+void loop_sim_signal_pipe(struct loop_sim_node *node);
 
 #endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the sources of object/ share: the descriptors of a node, and what else its process has.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_OBJECT_OBJECT_H
+#define LOOP_KERNEL_SIMULATED_OBJECT_OBJECT_H
+
+#include <loop/kernel/simulated/object/file.h>
+
+#include <sys/resource.h>
+
+struct loop_sim_standard;
+
+/* A number of a descriptor table. */
+struct loop_sim_descriptor {
+    struct loop_sim_file *file; /* NULL: free */
+    bool is_cloexec;
+};
+
+/* What a process has beyond its fibers and signals. */
+struct loop_sim_files {
+    struct loop_sim_descriptor *table;
+    unsigned size;         /* of the table */
+    unsigned count;        /* open descriptors */
+    unsigned lowest_free;  /* no lower number is free */
+    struct loop_list held; /* struct loop_sim_hold: uses by fibers that wait */
+    struct rlimit limits[RLIM_NLIMITS];
+    uid_t user;
+    gid_t group;
+    uint64_t random; /* state of getrandom(2) */
+    ino_t inodes;    /* counts pipes */
+    struct loop_sim_standard *standard;
+};
+
+/* Returns the descriptors of a node; makes them when it has none yet. */
+struct loop_sim_files *loop_sim_files_of(struct loop_sim_node *node);
+
+/* Sets the limits of a new process. */
+void loop_sim_limits_init(struct rlimit limits[RLIM_NLIMITS]);
+
+/* Returns the file of a descriptor of the calling node that is not open by O_PATH, or NULL: EBADF. */
+struct loop_sim_file *loop_sim_file_open_at(int number);
+
+/* Gives the file of a descriptor of the calling node another number, the lowest free one from `least` on. Returns it,
+ * or a negative errno. */
+int loop_sim_file_duplicate(int number, int least, int flags);
+
+/* Begins and ends the signals of a node. */
+void loop_sim_signals_start(struct loop_sim_node *node);
+void loop_sim_signals_stop(struct loop_sim_node *node);
+
+/* Calls the handlers of the signals that are pending for the running fiber. Returns whether the call that they have
+ * interrupted goes on: they all have SA_RESTART, and there was at least one. */
+bool loop_sim_signals_handle(void);
+
+/* Opens descriptors 0 to 2 of a node that starts. */
+void loop_sim_standard_open(struct loop_sim_node *node);
+
+/* Frees what the standard streams of a node have read and written. NULL does nothing. */
+void loop_sim_standard_destroy(struct loop_sim_standard *standard);
+
+/* The device and inode numbers of what is on no file system: for the `status` of pipes, event descriptors, ... */
+int loop_sim_file_anonymous_status(struct stat *status, mode_t mode, ino_t inode);
+
+/* The inode number that all descriptors without a file system share (anon_inode), and that of a new pipe. */
+enum { LOOP_SIM_ANONYMOUS_INODE = 12 };
+ino_t loop_sim_file_next_inode(struct loop_sim_node *node);
+
+/* The `seek` of files that have no position, but accept lseek(2). */
+int64_t loop_sim_file_seek_nowhere(struct loop_sim_file *file, int64_t offset, int whence);
+
+/* ---- pipes ---- */
+
+extern const struct loop_sim_file_kind loop_sim_pipe_kind;
+
+/* Returns the size of a pipe in bytes (F_GETPIPE_SZ), or sets it (F_SETPIPE_SZ). The file must be a pipe's. */
+int loop_sim_pipe_size(struct loop_sim_file *file);
+int loop_sim_pipe_resize(struct loop_sim_file *file, int bytes);
+
+/* Returns whether the ends are of one pipe. */
+bool loop_sim_pipe_is_same(const struct loop_sim_file *one, const struct loop_sim_file *other);
+
+/* Returns the oldest bytes of a pipe that are in one piece, and their number; 0 and NULL when it is empty. `has_ended`
+ * tells whether nothing more can come. */
+const void *loop_sim_pipe_peek(struct loop_sim_file *file, size_t *len, bool *has_ended);
+
+/* Removes bytes that loop_sim_pipe_peek has returned. */
+void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len);
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Open files, and the descriptors of a node.
+ */
+#include <loop/kernel/simulated/object/object.h>
+
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/simulated/machine/choice.h>
+
+#include <assert.h>
+
+enum { FIRST_SIZE = 16 };
+
+/* A use by a fiber that waits. */
+struct loop_sim_hold {
+    struct loop_list link;
+    struct loop_sim_file *file;
+};
+
+/* ---- files ---- */
+
+void loop_sim_file_init(struct loop_sim_file *file, const struct loop_sim_file_kind *kind, struct loop_sim_node *node,
+                        int flags)
+{
+    *file = (struct loop_sim_file){.kind = kind, .node = node, .uses = 1, .flags = flags};
+    loop_sim_queue_init(&file->queue);
+    loop_sim_queue_init(&file->closed);
+}
+
+struct loop_sim_file *loop_sim_file_ref(struct loop_sim_file *file)
+{
+    assert(file->uses > 0);
+    file->uses++;
+    return file;
+}
+
+void loop_sim_file_unref(struct loop_sim_file *file)
+{
+    if (!file) {
+        return;
+    }
+    assert(file->uses > 0);
+    if (file->uses > 1) {
+        file->uses--;
+        return;
+    }
+    loop_sim_event_cancel(&file->again);
+    loop_sim_queue_wake(&file->closed, 0);
+    file->uses = 0;
+    assert(loop_list_is_empty(&file->closed.waiters) && loop_list_is_empty(&file->queue.waiters));
+    file->kind->release(file);
+}
+
+void loop_sim_file_changed(struct loop_sim_file *file, uint32_t events)
+{
+    loop_sim_queue_wake(&file->queue, events);
+}
+
+struct loop_sim_hold *loop_sim_file_hold(struct loop_sim_file *file)
+{
+    struct loop_sim_hold *hold = loop_sim_alloc(sizeof *hold);
+    hold->file = loop_sim_file_ref(file);
+    loop_list_push_back(&loop_sim_files_of(loop_sim_here())->held, &hold->link);
+    return hold;
+}
+
+void loop_sim_file_let_go(struct loop_sim_hold *hold)
+{
+    struct loop_sim_file *file = hold->file;
+    loop_list_remove(&hold->link);
+    loop_sim_free(hold);
+    loop_sim_file_unref(file);
+}
+
+int loop_sim_file_anonymous_status(struct stat *status, mode_t mode, ino_t inode)
+{
+    *status = (struct stat){.st_dev = 16, .st_ino = inode, .st_nlink = 1, .st_mode = mode, .st_blksize = 4096};
+    return 0;
+}
+
+ino_t loop_sim_file_next_inode(struct loop_sim_node *node)
+{
+    return LOOP_SIM_ANONYMOUS_INODE + ++loop_sim_files_of(node)->inodes;
+}
+
+int64_t loop_sim_file_seek_nowhere(struct loop_sim_file *file, int64_t offset, int whence)
+{
+    (void)file;
+    (void)offset;
+    return whence >= SEEK_SET && whence <= SEEK_HOLE ? 0 : -EINVAL;
+}
+
+/* ---- the table ---- */
+
+struct loop_sim_files *loop_sim_files_of(struct loop_sim_node *node)
+{
+    if (!node->files) {
+        node->files = loop_sim_alloc(sizeof *node->files);
+        loop_sim_limits_init(node->files->limits);
+        loop_list_init(&node->files->held);
+    }
+    return node->files;
+}
+
+/* Returns the lowest free number from `least` on, or -EMFILE. */
+static int find_free(const struct loop_sim_files *files, int least)
+{
+    unsigned number = (unsigned)least > files->lowest_free ? (unsigned)least : files->lowest_free;
+    while (number < files->size && files->table[number].file) {
+        number++;
+    }
+    return number < files->limits[RLIMIT_NOFILE].rlim_cur ? (int)number : -EMFILE;
+}
+
+int loop_sim_file_reserve(struct loop_sim_node *node, int least)
+{
+    if (loop_sim_happens(LOOP_SIM_NO_FILES)) {
+        return loop_sim_choose(LOOP_SIM_NO_FILES, 2) ? -ENFILE : -EMFILE;
+    }
+    return find_free(loop_sim_files_of(node), least);
+}
+
+/* Makes room for a number. */
+static void grow(struct loop_sim_files *files, unsigned number)
+{
+    unsigned size = files->size ? files->size : FIRST_SIZE;
+    while (size <= number) {
+        size *= 2;
+    }
+    if (size > files->size) {
+        files->table = loop_sim_realloc(files->table, size * sizeof *files->table);
+        for (unsigned i = files->size; i < size; i++) {
+            files->table[i] = (struct loop_sim_descriptor){0};
+        }
+        files->size = size;
+    }
+}
+
+void loop_sim_file_put(struct loop_sim_node *node, int number, struct loop_sim_file *file, int flags)
+{
+    struct loop_sim_files *files = loop_sim_files_of(node);
+    grow(files, (unsigned)number);
+    assert(!files->table[number].file);
+    files->table[number] = (struct loop_sim_descriptor){.file = file, .is_cloexec = (flags & O_CLOEXEC) != 0};
+    files->count++;
+    if ((unsigned)number == files->lowest_free) {
+        files->lowest_free++;
+    }
+}
+
+int loop_sim_file_install(struct loop_sim_node *node, struct loop_sim_file *file, int least, int flags)
+{
+    int number = loop_sim_file_reserve(node, least);
+    if (number < 0) {
+        loop_sim_file_unref(file);
+        return number;
+    }
+    loop_sim_file_put(node, number, file, flags);
+    return number;
+}
+
+struct loop_sim_file *loop_sim_file_at(const struct loop_sim_node *node, int number)
+{
+    const struct loop_sim_files *files = node->files;
+    return files && number >= 0 && (unsigned)number < files->size ? files->table[number].file : NULL;
+}
+
+struct loop_sim_file *loop_sim_file_of(int number)
+{
+    return loop_sim_file_at(loop_sim_here(), number);
+}
+
+struct loop_sim_file *loop_sim_file_open_at(int number)
+{
+    struct loop_sim_file *file = loop_sim_file_of(number);
+    return file && !(file->flags & O_PATH) ? file : NULL;
+}
+
+int loop_sim_file_close(struct loop_sim_node *node, int number)
+{
+    struct loop_sim_file *file = loop_sim_file_at(node, number);
+    if (!file) {
+        return -EBADF;
+    }
+    struct loop_sim_files *files = node->files;
+    files->table[number] = (struct loop_sim_descriptor){0};
+    files->count--;
+    if ((unsigned)number < files->lowest_free) {
+        files->lowest_free = (unsigned)number;
+    }
+    loop_sim_file_unref(file);
+    return 0;
+}
+
+/* It never fails with ENFILE, as it needs no file. */
+int loop_sim_file_duplicate(int number, int least, int flags)
+{
+    struct loop_sim_node *node = loop_sim_here();
+    struct loop_sim_file *file = loop_sim_file_at(node, number);
+    if (!file) {
+        return -EBADF;
+    }
+    struct loop_sim_files *files = node->files;
+    if (least < 0 || (unsigned)least >= files->limits[RLIMIT_NOFILE].rlim_cur) {
+        return -EINVAL;
+    }
+    int free_number = loop_sim_happens(LOOP_SIM_NO_FILES) ? -EMFILE : find_free(files, least);
+    if (free_number >= 0) {
+        loop_sim_file_put(node, free_number, loop_sim_file_ref(file), flags);
+    }
+    return free_number;
+}
+
+unsigned loop_sim_files_count(const struct loop_sim_node *node)
+{
+    return node->files ? node->files->count : 0;
+}
+
+/* ---- the life of a node ---- */
+
+static void started(struct loop_sim_node *node)
+{
+    struct loop_sim_files *files = loop_sim_files_of(node);
+    files->random = (uint64_t)node->index << 32 | node->incarnation;
+    loop_sim_standard_open(node);
+    loop_sim_signals_start(node);
+}
+
+/* Fibers that waited are gone: their uses are dropped here. */
+static void stopped(struct loop_sim_node *node, bool has_crashed)
+{
+    (void)has_crashed;
+    struct loop_sim_files *files = loop_sim_files_of(node);
+    for (unsigned number = 0; number < files->size; number++) {
+        (void)loop_sim_file_close(node, (int)number);
+    }
+    while (!loop_list_is_empty(&files->held)) {
+        loop_sim_file_let_go(LOOP_CONTAINER(loop_list_first(&files->held), struct loop_sim_hold, link));
+    }
+    loop_sim_free(files->table);
+    files->table = NULL;
+    files->size = 0;
+    files->lowest_free = 0;
+    loop_sim_signals_stop(node);
+}
+
+static void destroyed(struct loop_sim_node *node)
+{
+    if (node->files) {
+        loop_sim_standard_destroy(node->files->standard);
+        loop_sim_free(node->files);
+        node->files = NULL;
+    }
+}
+
+const struct loop_sim_part loop_sim_object_part = {
+    .node_started = started, .node_stopped = stopped, .node_destroyed = destroyed};
+
+/* ---- the door ---- */
+
+int loop_kernel_close(int number)
+{
+    return (int)loop_sim_return(loop_sim_file_close(loop_sim_here(), number));
+}
+
+int loop_kernel_dup(int number, int least)
+{
+    return (int)loop_sim_return(loop_sim_file_duplicate(number, least, O_CLOEXEC));
+}
