@@ -4,14 +4,10 @@
  */
 #include "account.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 
-#include <linux/io_uring.h>
-
-static void note_fd(struct account *account, unsigned fd)
+void account_note_fd(struct account *account, unsigned fd)
 {
     CHECK(fd < MOST_FDS);
     account->fds[fd / 8] |= (unsigned char)(1u << fd % 8);
@@ -23,56 +19,13 @@ static bool has_fd(const struct account *account, unsigned fd)
     return account->fds[fd / 8] >> fd % 8 & 1;
 }
 
-void account_list_fds(struct account *account)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    const struct dirent *entry;
-
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)) != NULL) {
-        if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(directory)) {
-            note_fd(account, (unsigned)atoi(entry->d_name));
-        }
-    }
-    closedir(directory);
-}
-
-/* The kernel lists a ring's helper threads as threads of the process, and they end at any time. */
-static bool is_kernels_helper(const char *thread)
-{
-    char path[64], name[32] = "";
-
-    snprintf(path, sizeof path, "/proc/self/task/%.20s/comm", thread);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return true; /* it has just ended */
-    }
-    ssize_t length = read(fd, name, sizeof name - 1);
-    close(fd);
-    return length > 0 && strncmp(name, "iou-", 4) == 0;
-}
-
-static unsigned count_threads(void)
-{
-    DIR *directory = opendir("/proc/self/task");
-    const struct dirent *entry;
-    unsigned count = 0;
-
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)) != NULL) {
-        count += entry->d_name[0] != '.' && !is_kernels_helper(entry->d_name);
-    }
-    closedir(directory);
-    return count;
-}
-
 void account_take(struct account *account)
 {
     sigset_t pending;
 
     memset(account, 0, sizeof *account);
     account_list_fds(account);
-    account->n_threads = count_threads();
+    account->n_threads = account_count_threads();
     account->n_bytes = live_bytes();
     pthread_sigmask(SIG_SETMASK, NULL, &account->mask);
     sigpending(&pending);
@@ -82,16 +35,13 @@ void account_take(struct account *account)
 void account_check_fds(const struct account *before)
 {
     struct account after;
-    char path[64], what[128] = "";
+    char what[128] = "";
 
     memset(&after, 0, sizeof after);
     account_list_fds(&after);
     for (unsigned fd = 0; fd < MOST_FDS; fd++) {
         if (has_fd(&after, fd) && !has_fd(before, fd)) {
-            snprintf(path, sizeof path, "/proc/self/fd/%u", fd);
-            if (readlink(path, what, sizeof what - 1) < 0) {
-                what[0] = 0;
-            }
+            account_describe_fd(fd, what, sizeof what);
             ck_abort_msg("descriptor %u was left open: %s", fd, what);
         }
     }
@@ -102,9 +52,9 @@ static void check_threads(const struct account *before)
 {
     int64_t deadline = now_ns() + 5 * LOOP_SECOND;
 
-    while (count_threads() > before->n_threads) {
+    while (account_count_threads() > before->n_threads) {
         if (now_ns() > deadline) {
-            ck_abort_msg("%u threads, but there were %u", count_threads(), before->n_threads);
+            ck_abort_msg("%u threads, but there were %u", account_count_threads(), before->n_threads);
         }
         sched_yield();
     }
@@ -122,20 +72,6 @@ void account_check_signals(const struct account *before)
     }
     sigpending(&pending);
     CHECK_IS(sigismember(&pending, SIGPIPE) == 1, before->sigpipe_is_pending);
-}
-
-static void check_maps(void)
-{
-    static char line[512];
-    FILE *maps = fopen("/proc/self/maps", "re");
-
-    CHECK(maps != NULL);
-    while (fgets(line, sizeof line, maps)) {
-        if (strstr(line, "[io_uring]")) {
-            ck_abort_msg("a ring is still mapped: %s", line);
-        }
-    }
-    fclose(maps);
 }
 
 static struct account at_start;
@@ -176,5 +112,5 @@ void account_after_test(void)
     }
     account_check_fds(&at_start);
     check_threads(&at_start);
-    check_maps();
+    account_check_maps();
 }

@@ -55,9 +55,16 @@ static void unlock_blocks(void)
     atomic_flag_clear_explicit(&blocks_lock, memory_order_release);
 }
 
+static unsigned hidden;
+
+void account_hide_allocations(bool is_hidden)
+{
+    hidden += is_hidden ? 1 : -1u;
+}
+
 static bool is_ours(const void *caller)
 {
-    return (uintptr_t)caller >= (uintptr_t)&__executable_start && (uintptr_t)caller < (uintptr_t)&etext;
+    return hidden == 0 && (uintptr_t)caller >= (uintptr_t)&__executable_start && (uintptr_t)caller < (uintptr_t)&etext;
 }
 
 static size_t home_of(uintptr_t address)
@@ -108,8 +115,7 @@ static void close_gap(size_t hole)
     blocks[hole].address = 0;
 }
 
-/* Returns the size of the block, or 0 if it is not recorded. */
-static size_t forget_block(const void *address)
+size_t account_forget_block(const void *address)
 {
     size_t size_bytes = 0;
 
@@ -130,8 +136,7 @@ static size_t forget_block(const void *address)
     return size_bytes;
 }
 
-/* Returns true if this allocation must fail. */
-static bool must_fail(const void *caller)
+bool account_allocation_fails(const void *caller)
 {
     if (!is_ours(caller)) {
         return false;
@@ -145,7 +150,7 @@ static bool must_fail(const void *caller)
     return true;
 }
 
-static void *noted(void *block, size_t size_bytes, void *caller)
+void *account_noted(void *block, size_t size_bytes, void *caller)
 {
     if (block && is_ours(caller)) {
         note_block(block, size_bytes, caller);
@@ -156,37 +161,37 @@ static void *noted(void *block, size_t size_bytes, void *caller)
 void *__wrap_malloc(size_t size)
 {
     void *caller = __builtin_return_address(0);
-    return must_fail(caller) ? NULL : noted(__real_malloc(size), size, caller);
+    return account_allocation_fails(caller) ? NULL : account_noted(__real_malloc(size), size, caller);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
     void *caller = __builtin_return_address(0);
-    return must_fail(caller) ? NULL : noted(__real_calloc(count, size), count * size, caller);
+    return account_allocation_fails(caller) ? NULL : account_noted(__real_calloc(count, size), count * size, caller);
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
     void *caller = __builtin_return_address(0);
-    if (must_fail(caller)) {
+    if (account_allocation_fails(caller)) {
         return NULL;
     }
-    forget_block(old);
-    return noted(__real_realloc(old, size), size, caller);
+    account_forget_block(old);
+    return account_noted(__real_realloc(old, size), size, caller);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     void *caller = __builtin_return_address(0);
-    return must_fail(caller) ? NULL : noted(__real_aligned_alloc(alignment, size), size, caller);
+    return account_allocation_fails(caller) ? NULL : account_noted(__real_aligned_alloc(alignment, size), size, caller);
 }
 
 int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
 {
     void *caller = __builtin_return_address(0);
-    int error = must_fail(caller) ? ENOMEM : __real_posix_memalign(block, alignment, size);
+    int error = account_allocation_fails(caller) ? ENOMEM : __real_posix_memalign(block, alignment, size);
     if (error == 0) {
-        noted(*block, size, caller);
+        account_noted(*block, size, caller);
     }
     return error;
 }
@@ -238,7 +243,7 @@ static void give_back_kept(void)
 
 void __wrap_free(void *block)
 {
-    size_t size_bytes = forget_block(block);
+    size_t size_bytes = account_forget_block(block);
 
     if (size_bytes > 0 && fail_at > 0) {
         keep_freed(block, size_bytes);
@@ -247,24 +252,26 @@ void __wrap_free(void *block)
     }
 }
 
+#if !defined(NORIA_SIMULATED) /* on the simulated kernel the library calls loop_kernel_mmap */
 void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
     void *caller = __builtin_return_address(0);
-    if (must_fail(caller)) {
+    if (account_allocation_fails(caller)) {
         return MAP_FAILED;
     }
     long map = syscall(SYS_mmap, address, size, protection, flags, fd, offset);
     if (map == -1) {
         return MAP_FAILED;
     }
-    return noted((void *)map, size, caller);
+    return account_noted((void *)map, size, caller);
 }
 
 int munmap(void *address, size_t size)
 {
-    forget_block(address);
+    account_forget_block(address);
     return (int)syscall(SYS_munmap, address, size);
 }
+#endif
 
 unsigned long allocations(void)
 {
