@@ -20,6 +20,7 @@
 #include <loop/ground/list.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,6 +69,28 @@ struct loop_sim_fiber *loop_sim_fiber_create(struct loop_sim_node *node, void *(
 
 /* Returns the running fiber. It is NULL while an event happens. */
 struct loop_sim_fiber *loop_sim_fiber_now(void);
+
+/* Which signals a thread blocks, and which are pending for it alone: bit n - 1 is signal n. Kept by object/. A new
+ * fiber blocks what the fiber blocks that creates it. */
+struct loop_sim_fiber_signals {
+    uint64_t blocked, pending;
+};
+struct loop_sim_fiber_signals *loop_sim_fiber_signals(struct loop_sim_fiber *fiber);
+
+/* Returns the fiber of a node that was created after this one, the first one for NULL, or NULL: no more. */
+struct loop_sim_fiber *loop_sim_fiber_next(const struct loop_sim_node *node, const struct loop_sim_fiber *fiber);
+
+/* Whether the fiber is the first of its node. */
+bool loop_sim_fiber_is_first(const struct loop_sim_fiber *fiber);
+
+/* Returns a number that no other fiber of the world has, from 1. */
+uint64_t loop_sim_fiber_number(const struct loop_sim_fiber *fiber);
+
+/* Returns the fiber that pthread_self returns this for, or NULL when it is gone. */
+struct loop_sim_fiber *loop_sim_fiber_of_thread(pthread_t thread);
+
+/* Lets a fiber that waits in loop_sim_wait return -EINTR from it. Returns whether it has waited so. */
+bool loop_sim_fiber_interrupt(struct loop_sim_fiber *fiber);
 
 /* ---- waiting ---- */
 
