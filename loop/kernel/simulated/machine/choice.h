@@ -61,6 +61,10 @@ typedef unsigned loop_sim_choose_fn(void *arg, enum loop_sim_point point, unsign
 /* Makes choices come from a function; NULL: each is 0. They are recorded. */
 void loop_sim_choices_set(struct loop_sim_world *world, loop_sim_choose_fn *choose, void *arg);
 
+/* Limits choices to some points, given as bits 1 << enum loop_sim_point: at the others each is 0 and none is recorded.
+ * A run is repeated with the same limit. Without a call there is a choice at all points. */
+void loop_sim_choices_limit(struct loop_sim_world *world, uint64_t points);
+
 /* Returns the recorded choices, without zeros at the end, and their number. Valid until the next choice. */
 const uint32_t *loop_sim_choices_get(const struct loop_sim_world *world, size_t *count);
 

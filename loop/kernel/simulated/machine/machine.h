@@ -29,6 +29,10 @@
 
 #define LOOP_SIM_NEVER INT64_MAX
 
+/* What CLOCK_MONOTONIC answers when now_ns of the world is 0, and what the wall clock does: 2030-01-01 00:00 UTC. */
+#define LOOP_SIM_MONOTONIC_START_NS (INT64_C(1000) * 1000000000)
+#define LOOP_SIM_WALL_START_NS (INT64_C(1893456000) * 1000000000)
+
 struct loop_sim_choices;
 struct loop_sim_disk;
 struct loop_sim_files;
@@ -64,8 +68,9 @@ void loop_sim_event_cancel(struct loop_sim_event *event);
 /* A thread of a node. */
 struct loop_sim_fiber;
 
-/* Creates a fiber that calls run(arg), and is ready. */
-struct loop_sim_fiber *loop_sim_fiber_create(struct loop_sim_node *node, void *(*run)(void *arg), void *arg);
+/* Creates a fiber that calls run(arg), at once or after a delay. */
+struct loop_sim_fiber *loop_sim_fiber_create(struct loop_sim_node *node, void *(*run)(void *arg), void *arg,
+                                             int64_t delay_ns);
 
 /* Returns the running fiber. It is NULL while an event happens. */
 struct loop_sim_fiber *loop_sim_fiber_now(void);
@@ -91,6 +96,17 @@ struct loop_sim_fiber *loop_sim_fiber_of_thread(pthread_t thread);
 
 /* Lets a fiber that waits in loop_sim_wait return -EINTR from it. Returns whether it has waited so. */
 bool loop_sim_fiber_interrupt(struct loop_sim_fiber *fiber);
+
+/* Something that a fiber holds while it waits: a use of a file, memory of the kernel. When its node crashes meanwhile,
+ * or ends, the fiber does not run again: then release(hold) is called. It is a member of something on its stack. */
+struct loop_sim_hold {
+    struct loop_list link;
+    void (*release)(struct loop_sim_hold *hold);
+};
+
+/* Adds a hold to the running fiber, or removes it without calling its function. */
+void loop_sim_hold(struct loop_sim_hold *hold, void (*release)(struct loop_sim_hold *hold));
+void loop_sim_unhold(struct loop_sim_hold *hold);
 
 /* ---- waiting ---- */
 
@@ -118,6 +134,9 @@ int loop_sim_wait(struct loop_sim_queue *queue, int64_t until_ns);
 
 /* As loop_sim_wait, for any of `count` queues. */
 int loop_sim_wait_any(struct loop_sim_queue *const *queues, size_t count, int64_t until_ns);
+
+/* As loop_sim_wait, but nothing interrupts it: for a mutex, a disk. Returns 0 or -ETIMEDOUT. */
+int loop_sim_wait_for(struct loop_sim_queue *queue, int64_t until_ns);
 
 /* Lets the other fibers run that are ready. When there are none, time moves a little, at most to the next event: so a
  * fiber that polls in a circle does not stop time. */
@@ -159,8 +178,12 @@ struct loop_sim_node {
     int ring_error;                /* what io_uring_setup fails with, as a filter makes it: EPERM, ...; 0: it works */
     bool ring_error_is_of_enter;   /* io_uring_enter fails with it instead */
 
-    struct loop_list memory; /* what the program has allocated through the door */
-    size_t memory_bytes;
+    size_t memory_bytes;      /* what the program has allocated through the door */
+    size_t memory_left_bytes; /* memory_bytes when it ended */
+    bool is_crashing;
+
+    struct loop_list held; /* ready fibers, while it is paused */
+    struct loop_list mutexes, conditions, onces;
 
     struct loop_sim_files *files;     /* object/: the descriptors */
     struct loop_sim_host *host;       /* network/: the addresses, and what is bound */
@@ -188,11 +211,13 @@ void loop_sim_node_go_on(struct loop_sim_node *node);
 
 /* ---- parts of the simulated kernel ---- */
 
-/* What a part does when a node begins, ends and is destroyed. Each part defines one: in table.c, host.c, disk.c, ... */
+/* What a part does when a node is created, starts, ends and is destroyed. Each part defines one: in table.c, host.c,
+ * disk.c, ... A function may be NULL. The parts are called in the order object, ring, network, disk. */
 struct loop_sim_part {
+    void (*node_created)(struct loop_sim_node *node);
     void (*node_started)(struct loop_sim_node *node);
-    /* The node has ended or crashed: closes descriptors, drops what has not reached the disk, frees what is the
-     * node's. */
+    /* The node has ended or crashed, as its state says, and its fibers are gone: closes descriptors, drops what has not
+     * reached the disk, frees what is the node's. The memory of its program is freed afterwards. */
     void (*node_stopped)(struct loop_sim_node *node, bool has_crashed);
     void (*node_destroyed)(struct loop_sim_node *node);
     void (*world_created)(struct loop_sim_world *world);
@@ -243,6 +268,12 @@ enum loop_sim_stop loop_sim_world_run(struct loop_sim_world *world);
 
 /* Makes loop_sim_world_run return after the current step. */
 void loop_sim_world_stop(struct loop_sim_world *world);
+
+/* ---- clocks ---- */
+
+/* Return what CLOCK_MONOTONIC answers, and CLOCK_REALTIME in a node (NULL: without its offset and drift). */
+int64_t loop_sim_monotonic_ns(const struct loop_sim_world *world);
+int64_t loop_sim_wall_ns(const struct loop_sim_world *world, const struct loop_sim_node *node);
 
 /* ---- memory of the simulated kernel ---- */
 
