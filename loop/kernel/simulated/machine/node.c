@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Nodes: created, started, paused, crashed, ended; and the parts of the simulated kernel that take part in that.
+ */
+#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/trace.h>
+
+#include <assert.h>
+#include <stdio.h>
+
+/* ---- parts ---- */
+
+#pragma weak loop_sim_object_part
+#pragma weak loop_sim_network_part
+#pragma weak loop_sim_disk_part
+#pragma weak loop_sim_ring_part
+
+/* In the order in which they begin and end. Descriptors are closed first. */
+static const struct loop_sim_part *const parts[] = {&loop_sim_object_part, &loop_sim_ring_part, &loop_sim_network_part,
+                                                    &loop_sim_disk_part};
+
+#define FOR_PARTS(function, ...)                                                                                       \
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {                                                      \
+        if (parts[i] && parts[i]->function) {                                                                          \
+            parts[i]->function(__VA_ARGS__);                                                                           \
+        }                                                                                                              \
+    }
+
+void loop_sim_parts_world_created(struct loop_sim_world *world)
+{
+    FOR_PARTS(world_created, world)
+}
+
+void loop_sim_parts_world_destroyed(struct loop_sim_world *world)
+{
+    FOR_PARTS(world_destroyed, world)
+}
+
+/* ---- beginning ---- */
+
+struct loop_sim_node *loop_sim_node_create(struct loop_sim_world *world, const char *name)
+{
+    struct loop_sim_node *node = loop_sim_alloc(sizeof *node);
+    node->world = world;
+    node->index = world->n_nodes++;
+    snprintf(node->name, sizeof node->name, "%s", name);
+    loop_list_push_back(&world->nodes, &node->link);
+    loop_list_init(&node->fibers);
+    loop_list_init(&node->held);
+    loop_list_init(&node->mutexes);
+    loop_list_init(&node->conditions);
+    loop_list_init(&node->onces);
+    FOR_PARTS(node_created, node)
+    return node;
+}
+
+static void begin(struct loop_sim_node *node)
+{
+    assert(node->state != LOOP_SIM_NODE_RUNNING && node->state != LOOP_SIM_NODE_PAUSED);
+    node->state = LOOP_SIM_NODE_RUNNING;
+    node->incarnation++;
+    node->memory_left_bytes = 0;
+    FOR_PARTS(node_started, node)
+}
+
+void loop_sim_node_start(struct loop_sim_node *node, void *(*run)(void *arg), void *arg)
+{
+    begin(node);
+    loop_sim_trace("start", node, NULL, "start %llu", (unsigned long long)node->incarnation);
+    loop_sim_fiber_create(node, run, arg, 0);
+}
+
+void loop_sim_node_adopt(struct loop_sim_node *node)
+{
+    begin(node);
+    loop_sim_fiber_adopt(node);
+}
+
+/* ---- pauses ---- */
+
+static struct loop_sim_fiber *fiber_of(struct loop_list *ready)
+{
+    return LOOP_CONTAINER(ready, struct loop_sim_fiber, ready);
+}
+
+/* The ready fibers of the node are held back. When one of them is running, it pauses itself. */
+void loop_sim_node_pause(struct loop_sim_node *node)
+{
+    struct loop_sim_machine *machine = node->world->machine;
+    if (node->state != LOOP_SIM_NODE_RUNNING) {
+        return;
+    }
+    loop_sim_trace("pause", node, NULL, "%s", "");
+    node->state = LOOP_SIM_NODE_PAUSED;
+    for (struct loop_list *link = machine->ready.next, *next; link != &machine->ready; link = next) {
+        next = link->next;
+        if (fiber_of(link)->node == node) {
+            loop_list_remove(link);
+            loop_list_push_back(&node->held, link);
+            machine->n_ready--;
+        }
+    }
+    struct loop_sim_fiber *running = machine->running;
+    if (running && running->node == node) {
+        running->state = LOOP_SIM_FIBER_WAITING;
+        loop_sim_fiber_ready(running, 0);
+        loop_sim_leave(running);
+    }
+}
+
+static void let_run(struct loop_sim_node *node)
+{
+    struct loop_sim_machine *machine = node->world->machine;
+    node->state = LOOP_SIM_NODE_RUNNING;
+    struct loop_list *link;
+    while ((link = loop_list_pop_front(&node->held))) {
+        loop_list_push_back(&machine->ready, link);
+        machine->n_ready++;
+    }
+}
+
+void loop_sim_node_go_on(struct loop_sim_node *node)
+{
+    if (node->state == LOOP_SIM_NODE_PAUSED) {
+        loop_sim_trace("go on", node, NULL, "%s", "");
+        let_run(node);
+    }
+}
+
+/* ---- end ---- */
+
+static void stop_fibers(struct loop_sim_node *node)
+{
+    for (struct loop_list *link = node->fibers.next; link != &node->fibers; link = link->next) {
+        loop_sim_fiber_stop(LOOP_CONTAINER(link, struct loop_sim_fiber, link));
+    }
+    while (!loop_list_is_empty(&node->fibers)) {
+        loop_sim_fiber_free(LOOP_CONTAINER(node->fibers.next, struct loop_sim_fiber, link));
+    }
+}
+
+void loop_sim_node_stop(struct loop_sim_node *node, bool has_crashed)
+{
+    if (node->state == LOOP_SIM_NODE_PAUSED) {
+        let_run(node);
+    }
+    node->is_crashing = false;
+    node->state = has_crashed ? LOOP_SIM_NODE_CRASHED : LOOP_SIM_NODE_ENDED;
+    loop_sim_trace(has_crashed ? "crash" : "end", node, NULL, "%zu bytes allocated", node->memory_bytes);
+    node->memory_left_bytes = has_crashed ? 0 : node->memory_bytes;
+    stop_fibers(node);
+    FOR_PARTS(node_stopped, node, has_crashed)
+    loop_sim_threads_clear(node);
+    loop_sim_memory_clear(node->world, node);
+}
+
+void loop_sim_node_crash(struct loop_sim_node *node)
+{
+    if (node->state != LOOP_SIM_NODE_RUNNING && node->state != LOOP_SIM_NODE_PAUSED) {
+        return;
+    }
+    const struct loop_sim_machine *machine = node->world->machine;
+    struct loop_sim_fiber *running = machine->running;
+    if (machine->caller && machine->caller->node == node) {
+        fputs("loop/kernel/simulated: the program has crashed itself\n", stderr);
+        abort();
+    }
+    if (!running || running->node != node) {
+        loop_sim_node_stop(node, true);
+        return;
+    }
+    node->is_crashing = true;
+    running->context.is_over = true;
+    loop_sim_leave(running);
+    abort();
+}
+
+void loop_sim_node_destroy(struct loop_sim_node *node)
+{
+    if (node->state == LOOP_SIM_NODE_RUNNING || node->state == LOOP_SIM_NODE_PAUSED) {
+        loop_sim_node_stop(node, false);
+    }
+    FOR_PARTS(node_destroyed, node)
+    loop_sim_memory_clear(node->world, node);
+    loop_list_remove(&node->link);
+    loop_sim_free(node);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Worlds: of the thread, created, destroyed; and the memory of the simulated kernel itself.
+ */
+#include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/machine/fiber.h>
+
+#include <assert.h>
+#include <stdio.h>
+
+/* The world of this thread. The only state that belongs to no world. */
+static _Thread_local struct loop_sim_world *world_now;
+
+/* ---- memory of the simulated kernel ---- */
+
+static void *check(void *memory)
+{
+    if (!memory) {
+        fputs("loop/kernel/simulated: no memory\n", stderr);
+        abort();
+    }
+    return memory;
+}
+
+void *loop_sim_alloc(size_t size)
+{
+    return check(calloc(1, size > 0 ? size : 1));
+}
+
+void *loop_sim_realloc(void *memory, size_t size)
+{
+    return check(realloc(memory, size > 0 ? size : 1));
+}
+
+void loop_sim_free(void *memory)
+{
+    free(memory);
+}
+
+/* ---- worlds ---- */
+
+struct loop_sim_world *loop_sim_world_now(void)
+{
+    return world_now;
+}
+
+struct loop_sim_world *loop_sim_world_create(void)
+{
+    struct loop_sim_world *world = loop_sim_alloc(sizeof *world);
+    struct loop_sim_machine *machine = loop_sim_alloc(sizeof *machine);
+    world->machine = machine;
+    world->start_ns = LOOP_SIM_WALL_START_NS;
+    loop_list_init(&world->nodes);
+    loop_list_init(&machine->ready);
+    loop_list_init(&machine->mappings);
+    loop_sim_choices_create(world);
+    machine->outer = world_now;
+    machine->outer_locals = loop_sim_locals_save();
+    world_now = world;
+    loop_sim_parts_world_created(world);
+    return world;
+}
+
+/* Stops the nodes that run and frees all. The list is gone through from its end: what was added last goes first. */
+static void destroy_nodes(struct loop_sim_world *world)
+{
+    while (!loop_list_is_empty(&world->nodes)) {
+        loop_sim_node_destroy(LOOP_CONTAINER(world->nodes.prev, struct loop_sim_node, link));
+    }
+}
+
+void loop_sim_world_destroy(struct loop_sim_world *world)
+{
+    if (!world) {
+        return;
+    }
+    struct loop_sim_machine *machine = world->machine;
+    assert(world == world_now);
+    assert(machine->running == machine->caller); /* not called by a fiber that could not go on */
+    machine->running = NULL;
+    loop_sim_choices_suspend(world, true);
+    destroy_nodes(world);
+    loop_sim_parts_world_destroyed(world);
+    loop_sim_memory_clear(world, NULL);
+    loop_sim_memory_destroy(world);
+    loop_sim_trace_destroy(world);
+    loop_sim_choices_destroy(world);
+    world_now = machine->outer;
+    loop_sim_locals_restore(machine->outer_locals);
+    loop_sim_free(machine->heap);
+    loop_sim_free(machine);
+    loop_sim_free(world);
+}
+
+/* ---- the implicit world ---- */
+
+/* The thread has called the door outside of any world: it gets one, and is the first thread of its only node. */
+static void create_implicit(void)
+{
+    struct loop_sim_world *world = loop_sim_world_create();
+    loop_sim_node_adopt(loop_sim_node_create(world, "local"));
+}
+
+struct loop_sim_node *loop_sim_here(void)
+{
+    if (!world_now) {
+        create_implicit();
+    }
+    const struct loop_sim_fiber *fiber = world_now->machine->running;
+    return fiber ? fiber->node : NULL;
+}
