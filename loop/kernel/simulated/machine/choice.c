@@ -48,7 +48,7 @@ static void record(struct loop_sim_choices *choices, unsigned chosen)
     choices->zeros = 0;
 }
 
-unsigned loop_sim_choose(enum loop_sim_point point, unsigned n)
+static unsigned choose_by(enum loop_sim_point point, unsigned n, uint32_t ppm)
 {
     const struct loop_sim_world *world = loop_sim_world_now();
     struct loop_sim_choices *choices = world ? world->choices : NULL;
@@ -56,15 +56,25 @@ unsigned loop_sim_choose(enum loop_sim_point point, unsigned n)
     if (!choices || n == 1 || choices->is_suspended || !(choices->points >> point & 1)) {
         return 0;
     }
-    unsigned chosen = choices->choose ? choices->choose(choices->arg, point, n) : 0;
+    unsigned chosen = choices->choose ? choices->choose(choices->arg, point, n, ppm) : 0;
     assert(chosen < n);
     record(choices, chosen);
     return chosen;
 }
 
+unsigned loop_sim_choose(enum loop_sim_point point, unsigned n)
+{
+    return choose_by(point, n, 0);
+}
+
 bool loop_sim_happens(enum loop_sim_point point)
 {
-    return loop_sim_choose(point, 2) == 1;
+    return choose_by(point, 2, 0) == 1;
+}
+
+bool loop_sim_happens_ppm(enum loop_sim_point point, uint32_t ppm)
+{
+    return ppm > 0 && choose_by(point, 2, ppm) == 1;
 }
 
 size_t loop_sim_choose_length(enum loop_sim_point point, size_t len)

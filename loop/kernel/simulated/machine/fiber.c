@@ -127,7 +127,7 @@ struct loop_sim_fiber *loop_sim_fiber_adopt(struct loop_sim_node *node)
 
 /* ---- what it holds ---- */
 
-void loop_sim_hold(struct loop_sim_hold *hold, void (*release)(struct loop_sim_hold *hold))
+void loop_sim_fiber_hold(struct loop_sim_fiber_hold *hold, void (*release)(struct loop_sim_fiber_hold *hold))
 {
     struct loop_sim_fiber *fiber = loop_sim_fiber_now();
     assert(fiber);
@@ -135,7 +135,7 @@ void loop_sim_hold(struct loop_sim_hold *hold, void (*release)(struct loop_sim_h
     loop_list_push_front(&fiber->holds, &hold->link);
 }
 
-void loop_sim_unhold(struct loop_sim_hold *hold)
+void loop_sim_fiber_unhold(struct loop_sim_fiber_hold *hold)
 {
     loop_list_remove(&hold->link);
 }
@@ -144,7 +144,7 @@ static void release_holds(struct loop_sim_fiber *fiber)
 {
     struct loop_list *link;
     while ((link = loop_list_pop_front(&fiber->holds))) {
-        struct loop_sim_hold *hold = LOOP_CONTAINER(link, struct loop_sim_hold, link);
+        struct loop_sim_fiber_hold *hold = LOOP_CONTAINER(link, struct loop_sim_fiber_hold, link);
         hold->release(hold);
     }
 }

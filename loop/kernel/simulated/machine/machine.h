@@ -99,14 +99,14 @@ bool loop_sim_fiber_interrupt(struct loop_sim_fiber *fiber);
 
 /* Something that a fiber holds while it waits: a use of a file, memory of the kernel. When its node crashes meanwhile,
  * or ends, the fiber does not run again: then release(hold) is called. It is a member of something on its stack. */
-struct loop_sim_hold {
+struct loop_sim_fiber_hold {
     struct loop_list link;
-    void (*release)(struct loop_sim_hold *hold);
+    void (*release)(struct loop_sim_fiber_hold *hold);
 };
 
 /* Adds a hold to the running fiber, or removes it without calling its function. */
-void loop_sim_hold(struct loop_sim_hold *hold, void (*release)(struct loop_sim_hold *hold));
-void loop_sim_unhold(struct loop_sim_hold *hold);
+void loop_sim_fiber_hold(struct loop_sim_fiber_hold *hold, void (*release)(struct loop_sim_fiber_hold *hold));
+void loop_sim_fiber_unhold(struct loop_sim_fiber_hold *hold);
 
 /* ---- waiting ---- */
 
