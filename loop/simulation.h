@@ -1,32 +1,41 @@
 /* SPDX-License-Identifier: ISC
  *
- * The simulated kernel: the same program, linked with noria::simulated in place of noria::noria, runs with its peers in
+ * The simulated kernel. A program that is linked with noria::simulated in place of noria::noria runs with its peers in
  * one thread, in virtual time, on a network and disks that fail as the run decides.
  *
- * A world is made of nodes. A node is a main function as loop_run takes it, with addresses, a disk and clocks of its
- * own. Everything that a real kernel leaves open is chosen: which node runs first, how long a packet takes, whether a
- * read is short, what of a file survives a crash. The list of choices is the run: the same list gives the same run,
- * byte for byte. Choice 0 is always the ordinary thing, so that an empty list is the most ordinary run.
+ * A world is made of nodes. A node is a main function as loop_run calls it, with a host name, addresses, a disk and
+ * clocks of its own. Everything that a real kernel leaves open is chosen: which node runs first, how long a packet
+ * takes, whether a read is short, what of a file survives a crash. The list of choices is the run: the same list gives
+ * the same run, byte for byte. Choice 0 is always the ordinary thing, so the empty list is the most ordinary run.
  *
- *     static int world(struct loop_world *world, void *arg)
+ *     static int build(struct loop_world *world, void *arg)
  *     {
- *         struct loop_node *server = loop_world_add_node(world, &(struct loop_node_options){
- *             .name = "server", .main = server_main});
- *         struct loop_node *client = ...
+ *         loop_world_add_node(world, &(struct loop_node_options){.name = "server", .main = server, .is_daemon = true});
+ *         loop_world_add_node(world, &(struct loop_node_options){.name = "client", .main = client});
  *         return 0;
  *     }
  *
- *     struct loop_simulation_result result;
- *     int failed = loop_simulation_explore(world, NULL, &(struct loop_simulation_options){.runs = 10000}, &result);
+ *     int main(int argc, char **argv)
+ *     {
+ *         return loop_simulation_main(argc, argv, build, NULL, NULL);
+ *     }
  *
- * What is simulated is the kernel below the library, not the C library: what a program does by its own calls to socket,
- * open, sleep or pthread_create goes to the real kernel, and breaks the promise that a run is its choices. Descriptors
- * are numbers of the simulated kernel: those of the real one mean nothing to it. What it does not know is refused with
- * ENOSYS: fork, foreign descriptors. Static variables are shared by all nodes and runs: the state of a node goes
- * through `arg`, and is made anew by the world function, which is called once for each run. Needs the GNU C library.
+ * searches 1000 runs for one that fails, and prints that one: the seed, the choices that matter, and a trace. The
+ * server listens on tcp:0.0.0.0:7000 as anywhere; the client connects to tcp:10.0.0.1:7000, the address of the first
+ * node. Time passes only while every node waits.
  *
- * A node crashes without warning: no continuation runs any more. What it has allocated by the library is freed; memory
- * that it has of its own should come from loop_world_alloc, which is freed with the world.
+ * What is simulated is the kernel below the library, not the C library: a program's own calls of socket, open, sleep or
+ * pthread_create go to the real kernel, and then a run is no longer its choices. So do its own clocks and random
+ * numbers, and addresses of memory that decide something. Descriptors are numbers of the simulated kernel: those of the
+ * real one mean nothing to it. What it does not know is refused with ENOSYS: fork, descriptors of other programs.
+ *
+ * Static variables are shared by all nodes and all runs. The state of a node therefore goes through `arg`; the world
+ * function, which is called once for each run, allocates it by loop_world_alloc. When a node crashes, no continuation
+ * runs any more, and what it has allocated by malloc is lost to the process: memory that a crash may meet should come
+ * from loop_world_alloc or loop_scope_alloc.
+ *
+ * An assertion of <assert.h> that fails, a call of abort and a segmentation fault inside a world fail the run, and do
+ * not end the process. All functions belong to the thread that runs the world. Needs the GNU C library.
  */
 #ifndef LOOP_SIMULATION_H
 #define LOOP_SIMULATION_H
@@ -43,145 +52,204 @@ struct loop_node;
 
 /* ---- worlds ---- */
 
-/* Builds a world, before its time begins: adds nodes, links, rules and events. Called once for each run. A value other
- * than 0 fails the run. */
+/* Builds a world before its time begins: adds nodes, links, rules and events. Called once for each run. A value other
+ * than 0 fails the run. It may choose, for example how many clients there are. It must not keep `world`, which is freed
+ * after the run. */
 typedef int loop_world_fn(struct loop_world *world, void *arg);
 
-/* Called at a time of a world, outside of all nodes. It may add and crash nodes, and change links and rules; it must
- * not call functions of a loop. */
+/* Called at a time of a world, outside of all nodes. It may add, crash, pause and restart nodes, change links and
+ * rules, and set further events. It must not call functions that need a loop. */
 typedef void loop_world_event_fn(struct loop_world *world, void *arg);
 
-/* Calls fn(world, arg) at a virtual time, in nanoseconds from the start of the world. */
+/* Calls fn(world, arg) once, at a virtual time in nanoseconds since the start of the world; as soon as possible for a
+ * time that is over. */
 LOOP_API void loop_world_at(struct loop_world *world, int64_t time_ns, loop_world_event_fn *fn, void *arg);
 
-/* Returns the virtual time since the start of the world. */
+/* Calls fn(world, arg) after the run, unless it has failed: for conditions over all nodes, their files and their
+ * output. It fails the run by loop_world_fail. Functions are called in the order in which they were added. */
+LOOP_API void loop_world_at_end(struct loop_world *world, loop_world_event_fn *fn, void *arg);
+
+/* Returns the virtual time since the start of the world, in nanoseconds. */
 LOOP_API int64_t loop_world_now(const struct loop_world *world);
 
-/* Returns zeroed memory that is freed with the world. Stops the program when there is none. */
+/* Returns zeroed memory that is freed with the world, aligned for any object. Stops the process when there is none. */
 LOOP_API void *loop_world_alloc(struct loop_world *world, size_t size);
 
-/* Fails the run, with a reason that the report repeats; the first one counts. For worlds and for programs: the world
- * may be NULL inside a node. */
+/* Fails the run and ends it after the current step; the caller goes on until then. The first failure counts. The
+ * formatted reason is cut to 255 bytes. A search shrinks a failure to choices that fail with the same reason up to its
+ * first colon: put what varies behind one, as in "lost an update: 3 of 4". Inside a node `world` may be NULL. */
 LOOP_API void loop_world_fail(struct loop_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Adds a name to the table that every node resolves names by; the names of nodes are in it already. Returns 0, or
+ * -EINVAL for an address that is none. Texts are copied. */
+LOOP_API int loop_world_add_name(struct loop_world *world, const char *name, const char *address);
 
 /* ---- nodes ---- */
 
-/* A node. Zero fields have their defaults. Texts are copied. */
+/* The options of a node. A field that is zero has its default. All texts are copied. */
 struct loop_node_options {
-    const char *name LOOP_ZERO;             /* its host name, which resolves to its first address */
-    const char *const *addresses LOOP_ZERO; /* ends with NULL. Default: 10.0.0.N and fd00::N for the N-th node */
-    loop_main_fn *main LOOP_ZERO;           /* what loop_run_with calls in it */
-    void *arg LOOP_ZERO;
-    const struct loop_options *options LOOP_ZERO; /* of its loop; read while the node runs */
-    int64_t wall_offset_ns LOOP_ZERO;             /* of its wall clock */
-    int64_t wall_drift_ppb LOOP_ZERO;             /* how much faster its wall clock goes, in 10^-9 */
-    uint64_t disk_size_bytes LOOP_ZERO;           /* 0: no limit */
-    int64_t disk_latency_ns LOOP_ZERO;
-    uint32_t ring_features_masked LOOP_ZERO; /* IORING_FEAT_..., io_uring_setup(2) */
-    uint32_t ring_setup_refused LOOP_ZERO;   /* IORING_SETUP_... */
-    /* The node need not end: servers that run for ever. Else the run waits for it, and fails when it is stuck. */
-    bool is_daemon LOOP_ZERO;
+    const char *name LOOP_ZERO; /* its host name, up to 31 bytes; default: "node1" for the first node, ... */
+    const char *const *addresses LOOP_ZERO;       /* ends with NULL; default: 10.0.0.N and fd00::N for the N-th node */
+    loop_main_fn *main LOOP_ZERO;                 /* what loop_run_with calls in it */
+    void *arg LOOP_ZERO;                          /* passed to `main`, also after a restart */
+    const struct loop_options *options LOOP_ZERO; /* of its loop; copied. Default: those of loop_run_with */
+    /* What its kernel has: AUTO and URING io_uring, EPOLL none of it. A program whose options demand another backend
+     * gets the error that loop_run_with documents. */
+    enum loop_backend backend LOOP_ZERO;
+    uint32_t ring_features_masked LOOP_ZERO; /* IORING_FEAT_... that its ring lacks, io_uring_setup(2) */
+    uint32_t ring_setup_refused LOOP_ZERO;   /* IORING_SETUP_... that its ring refuses */
+    int64_t wall_offset_ns LOOP_ZERO;        /* of its wall clock; its monotonic clock is that of the world */
+    int64_t wall_drift_ppb LOOP_ZERO;        /* how much faster its wall clock goes, in 10^-9 */
+    uint64_t disk_size_bytes LOOP_ZERO;      /* 0: no limit; beyond it writes end with -ENOSPC */
+    int64_t disk_latency_ns LOOP_ZERO;       /* of each operation that reaches the disk */
+    bool is_daemon LOOP_ZERO;                /* the run does not wait for it: a server that runs for ever */
+    bool may_fail LOOP_ZERO;                 /* a status of loop_run other than 0 does not fail the run */
 };
 
-/* Adds a node; it starts when the world runs, or at once when it does. Returns NULL for a name or an address that is
- * taken or wrong; then the run has failed. */
+/* Adds a node. It starts when the world function has returned, or at once when the world runs already. Returns NULL for
+ * a missing `main`, and for a name or an address that is wrong or taken; then the run has failed with that reason. The
+ * node belongs to the world. */
 LOOP_API struct loop_node *loop_world_add_node(struct loop_world *world, const struct loop_node_options *options);
 
-/* Returns the node that is running, or NULL outside of one. */
+/* Returns the node that runs, or NULL outside of one: in a world function, in an event, in a program without a world.
+ */
 LOOP_API struct loop_node *loop_node_here(void);
 
 /* Returns the world of a node. */
 LOOP_API struct loop_world *loop_node_world(const struct loop_node *node);
 
-/* Ends a node at once. Connections of it are reset when its peers next reach it. Does not return when the node is the
- * one that is running. */
+/* Returns the name of a node, valid as long as its world. */
+LOOP_API const char *loop_node_name(const struct loop_node *node);
+
+/* Returns the `number`-th address of a node as text without a port, "10.0.0.1", counted from 0; NULL beyond the last.
+ * Valid as long as its world. */
+LOOP_API const char *loop_node_address(const struct loop_node *node, size_t number);
+
+/* Ends a node at once, as a loss of power does. No continuation runs any more. Its peers learn it when they next reach
+ * it. Its disk keeps what was synced, and by choice parts of the rest. Does not return when the node is the one that
+ * runs. Harmless for a node that does not run. */
 LOOP_API void loop_node_crash(struct loop_node *node);
 
-/* Starts a node that has ended or crashed again, on the disk as the crash has left it; its main function gets the same
- * `arg`. */
+/* Starts a node that has ended or crashed, on its disk as it is. Harmless for one that runs or is paused. */
 LOOP_API void loop_node_restart(struct loop_node *node);
 
-/* Stops a node for a while: nothing runs in it, what arrives for it waits. */
+/* Pauses a node: nothing runs in it, and what arrives for it waits. Harmless for a node that does not run. */
 LOOP_API void loop_node_pause(struct loop_node *node);
+
+/* Ends the pause of a node. Harmless for a node that is not paused. */
 LOOP_API void loop_node_resume(struct loop_node *node);
 
-/* How a node stands. */
-enum loop_node_state { LOOP_NODE_NEW, LOOP_NODE_RUNNING, LOOP_NODE_PAUSED, LOOP_NODE_ENDED, LOOP_NODE_CRASHED };
+/* What a node does. */
+enum loop_node_state {
+    LOOP_NODE_NEW,     /* it has not started */
+    LOOP_NODE_RUNNING, /* it runs, or waits */
+    LOOP_NODE_PAUSED,  /* loop_node_pause */
+    LOOP_NODE_ENDED,   /* loop_run has returned in it */
+    LOOP_NODE_CRASHED  /* loop_node_crash, or a signal */
+};
+
+/* Returns the state of a node. */
 LOOP_API enum loop_node_state loop_node_state(const struct loop_node *node);
 
-/* Returns what loop_run returned in the node, when it has ended. */
+/* Returns what loop_run returned in the node when it last ended; 0 before. */
 LOOP_API int loop_node_status(const struct loop_node *node);
 
-/* Gives a node bytes to read from standard input, before its end. Copied. Without it standard input is at its end. */
+/* Appends bytes to what a node reads from standard input; then input ends. Copied. Without a call input is empty. Call
+ * it before the node starts. */
 LOOP_API void loop_node_set_input(struct loop_node *node, const void *data, size_t len);
 
-/* Returns what the node has written to standard output (1) or error (2). Owned by the world. */
+/* Returns what a node has written to standard output (number 1) or standard error (2) since it started, and its length
+ * in `*len`. Valid until the node runs again. */
 LOOP_API const char *loop_node_output(const struct loop_node *node, int number, size_t *len);
 
-/* Puts a file on a node's disk, durable and with its directories, or reads one into memory of the world. Return 0 or a
- * negative errno. */
+/* Puts a file on the disk of a node: durable, with its directories, in place of one that is there. Returns 0 or a
+ * negative errno of open(2) or write(2). */
 LOOP_API int loop_node_put_file(struct loop_node *node, const char *path, const void *data, size_t len);
+
+/* Reads a file of the disk of a node, as programs see it now. Stores the content in `*data`, memory of the world, and
+ * its length in `*len`. Returns 0 or a negative errno of open(2) or read(2). */
 LOOP_API int loop_node_get_file(struct loop_node *node, const char *path, void **data, size_t *len);
 
-/* Sends a signal to a node. */
+/* Sends a signal to a node that runs, as kill(2). One that ends a process by default crashes the node unless the
+ * program handles it. */
 LOOP_API void loop_node_signal(struct loop_node *node, int signal);
 
 /* ---- the network ---- */
 
-/* How bytes go from one node to another. Zeros are a perfect link. */
+/* How bytes go from one node to another. A link of zeros delivers at once. */
 struct loop_link {
-    int64_t delay_ns LOOP_ZERO;
-    int64_t jitter_ns LOOP_ZERO;    /* up to so much more, by choice */
-    uint64_t bytes_per_s LOOP_ZERO; /* 0: no limit */
-    size_t queue_bytes LOOP_ZERO;   /* room where bytes wait for bytes_per_s; 0: 256 KiB */
-    uint32_t loss_ppm LOOP_ZERO;    /* of a million datagrams; streams deliver late instead */
-    uint32_t duplicate_ppm LOOP_ZERO;
-    uint32_t reorder_ppm LOOP_ZERO;
+    int64_t delay_ns LOOP_ZERO;       /* from sending to delivery */
+    int64_t jitter_ns LOOP_ZERO;      /* up to this much longer, by choice */
+    uint64_t bytes_per_s LOOP_ZERO;   /* 0: no limit */
+    size_t queue_bytes LOOP_ZERO;     /* room for bytes that wait for bytes_per_s; 0: 256 KiB */
+    uint32_t loss_ppm LOOP_ZERO;      /* so many of a million datagrams are lost; a stream is late instead */
+    uint32_t duplicate_ppm LOOP_ZERO; /* so many datagrams arrive twice */
+    uint32_t reorder_ppm LOOP_ZERO;   /* so many datagrams arrive after later ones */
 };
 
-/* Sets the link from one node to another, this way only; NULL stands for every node. The last call that matches holds.
- */
+/* Sets the link from one node to another, this direction only. NULL stands for every node. Of several calls that match,
+ * the last one counts. Without a call a link delivers after 100 µs. */
 LOOP_API void loop_world_set_link(struct loop_world *world, const struct loop_node *from, const struct loop_node *to,
                                   const struct loop_link *link);
 
-/* What a rule is for, and what it does. */
-enum loop_rule_kind { LOOP_RULE_ANY, LOOP_RULE_CONNECT, LOOP_RULE_STREAM, LOOP_RULE_DATAGRAM };
-enum loop_rule_action { LOOP_RULE_PASS, LOOP_RULE_DELAY, LOOP_RULE_DROP, LOOP_RULE_RESET };
+/* What a rule matches. */
+enum loop_rule_kind {
+    LOOP_RULE_ANY,
+    LOOP_RULE_CONNECT, /* the opening of a connection */
+    LOOP_RULE_STREAM,  /* bytes of a connection */
+    LOOP_RULE_DATAGRAM
+};
 
-/* Decides over what goes from one node to another. What a stream loses is sent again until the rule is gone or the
- * connection times out. */
+/* What a rule does. */
+enum loop_rule_action {
+    LOOP_RULE_PASS,  /* nothing: later rules decide */
+    LOOP_RULE_DELAY, /* delivers `delay_ns` later */
+    LOOP_RULE_DROP,  /* loses it; streams send it again until it passes or the connection times out */
+    LOOP_RULE_RESET  /* resets the connection, or refuses it; loses a datagram */
+};
+
+/* A rule over what goes from one node to another. A field that is zero matches everything. */
 struct loop_rule {
-    const struct loop_node *from LOOP_ZERO, *to LOOP_ZERO; /* NULL: any */
+    const struct loop_node *from LOOP_ZERO, *to LOOP_ZERO;
     enum loop_rule_kind kind LOOP_ZERO;
-    size_t least_bytes LOOP_ZERO, most_bytes LOOP_ZERO; /* 0: no limit */
+    size_t least_bytes LOOP_ZERO, most_bytes LOOP_ZERO;
     enum loop_rule_action action LOOP_ZERO;
     int64_t delay_ns LOOP_ZERO; /* of LOOP_RULE_DELAY */
 };
 
-/* Adds a rule behind the others. The first that matches and does not pass decides. Returns its number, from 1. */
+/* Adds a rule behind the others; copied. The first rule that matches and does not pass decides. Returns its number,
+ * from 1. */
 LOOP_API unsigned loop_world_add_rule(struct loop_world *world, const struct loop_rule *rule);
 
-/* Removes a rule. Harmless when it is gone. */
-LOOP_API void loop_world_remove_rule(struct loop_world *world, unsigned number);
-
-/* Cuts two nodes off from each other, both ways, or `from` from reaching `to` only. NULL stands for every other node.
- * Return the number of a rule to remove; of two rules the first, the second being one more. */
+/* Cuts two nodes off from each other, in both directions. `other` NULL: cuts `one` off from all other nodes. Open
+ * connections remain and wait. Returns the number of the partition, for loop_world_remove_rule. */
 LOOP_API unsigned loop_world_partition(struct loop_world *world, const struct loop_node *one,
                                        const struct loop_node *other);
+
+/* Loses everything that goes from one node to another, and nothing that goes back. NULL stands for all other nodes.
+ * Returns the number of the partition, for loop_world_remove_rule. */
 LOOP_API unsigned loop_world_partition_one_way(struct loop_world *world, const struct loop_node *from,
                                                const struct loop_node *to);
 
-/* Removes every rule. */
+/* Removes a rule or a partition. Harmless when it is gone. */
+LOOP_API void loop_world_remove_rule(struct loop_world *world, unsigned number);
+
+/* Removes all rules and partitions. */
 LOOP_API void loop_world_heal(struct loop_world *world);
 
-/* ---- choices and marks, for programs under test ---- */
+/* ---- for programs under test ---- */
 
-/* Chooses one of n by the run's source of choice: 0 is the ordinary thing. Returns 0 outside of a world. */
+/* Chooses one of n by the source of choice of the run; each is equally likely. 0 is the ordinary thing. Returns 0
+ * outside of a world, and when n is 0. */
 LOOP_API unsigned loop_simulation_choose(unsigned n);
 
-/* Marks that something worth testing has happened: "a retry", "the log was cut". Marks are gathered over all runs of a
- * search, and one that is declared but never reached fails it. `name` is a literal. */
+/* Marks that something worth testing has happened: "a retry", "the log was cut". A search counts the runs that reach
+ * each mark, and fails when one of loop_simulation_options.marks is never reached. `name` is a literal. Does nothing
+ * outside of a world. */
 LOOP_API void loop_simulation_sometimes(const char *name);
+
+/* Adds a line to the trace, cut to 111 bytes, with the node that runs and the time. Does nothing without a trace. */
+LOOP_API void loop_simulation_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- runs ---- */
 
@@ -193,74 +261,124 @@ enum loop_fault {
     LOOP_FAULT_LIMITS = 1 << 3,      /* EMFILE, ENFILE, ENOBUFS */
     LOOP_FAULT_MEMORY = 1 << 4,      /* ENOMEM */
     LOOP_FAULT_NETWORK = 1 << 5,     /* delay, loss, duplicates, reordering */
-    LOOP_FAULT_CONNECTIONS = 1 << 6, /* resets, refused, aborted and timed out connections */
-    LOOP_FAULT_DISK = 1 << 7,        /* latency, EIO, ENOSPC, fsync that fails */
-    LOOP_FAULT_ALL = (1 << 8) - 1
+    LOOP_FAULT_CONNECTIONS = 1 << 6, /* connections that are reset, refused or aborted, or time out */
+    LOOP_FAULT_DISK = 1 << 7,        /* latency, EIO, ENOSPC, fsync that fails; more than the least survives a crash */
+    /* What the program asks for by loop_simulation_choose. It is always allowed; alone it allows nothing else. */
+    LOOP_FAULT_PROGRAM = 1 << 8,
+    LOOP_FAULT_ALL = (1 << 9) - 1
 };
 
-/* The options of a run or a search. A field that is zero has its default. */
+/* The options of a run or a search. A field that is zero has its default. At most one of `choices`, `bytes` and
+ * `is_exhaustive` is set. Links and rules of the world have their effect whatever `faults` allows. */
 struct loop_simulation_options {
-    uint64_t seed LOOP_ZERO;           /* of the first run; 0: a fresh one, which the result tells */
-    const uint32_t *choices LOOP_ZERO; /* replay: these, then 0 for ever */
+    uint64_t seed LOOP_ZERO;           /* of the first run; the next has one more. 0: a fresh one, told in the result */
+    const uint32_t *choices LOOP_ZERO; /* replay: these, then 0 for ever. With n_choices 0: the most ordinary run */
     size_t n_choices LOOP_ZERO;
-    const uint8_t *bytes LOOP_ZERO; /* of a fuzzer: choices are made from them, then 0 for ever */
+    const uint8_t *bytes LOOP_ZERO; /* choices are made from the bytes of a fuzzer, then 0 for ever */
     size_t n_bytes LOOP_ZERO;
-    uint64_t runs LOOP_ZERO;         /* of a search; 0: 1000 */
-    int64_t time_limit_ns LOOP_ZERO; /* real time for a search; 0: none */
-    unsigned faults LOOP_ZERO;       /* enum loop_fault; 0: all but memory and limits. Each run draws its own mix */
-    bool is_exhaustive LOOP_ZERO;    /* a search tries every list of choices there is, up to `runs` */
-    int64_t start_wall_ns LOOP_ZERO; /* 0: 2030-01-01 00:00 UTC */
-    uint64_t most_steps LOOP_ZERO;   /* 0: 10^7 */
-    int64_t most_time_ns LOOP_ZERO;  /* virtual; 0: one day */
-    int64_t faults_end_ns
-        LOOP_ZERO;                 /* > 0: from this virtual time on all rules are lifted and nothing fails any more */
-    int64_t liveness_ns LOOP_ZERO; /* > 0: everything must end within this time after faults_end_ns */
-    const char *const *marks LOOP_ZERO; /* the marks that a search must reach; ends with NULL */
-    bool is_traced LOOP_ZERO;           /* a single run records what happens. Of a search, the failed run always is */
-    int64_t shrink_limit_ns LOOP_ZERO;  /* real time for shrinking; 0: 10 s */
+    unsigned faults LOOP_ZERO; /* enum loop_fault; 0: all but memory and limits, or ORDER of an exhaustive search */
+    int64_t start_wall_ns LOOP_ZERO; /* the wall clock at the start of the world; 0: 2030-01-01 00:00 UTC */
+    uint64_t most_steps LOOP_ZERO;   /* of a run; 0: 10^7 */
+    int64_t most_time_ns LOOP_ZERO;  /* virtual, of a run; 0: one day */
+    /* > 0: from this virtual time on all rules are removed, and every choice is 0 */
+    int64_t faults_end_ns LOOP_ZERO;
+    /* > 0: then every node that is no daemon must end within this time after faults_end_ns */
+    int64_t liveness_ns LOOP_ZERO;
+    bool is_traced LOOP_ZERO; /* loop_simulation_run records a trace. A search always records that of the failure */
+
+    /* For loop_simulation_explore. */
+    uint64_t runs LOOP_ZERO;            /* 0: 1000; of an exhaustive search: no limit */
+    int64_t time_limit_ns LOOP_ZERO;    /* real time for the search, without shrinking; 0: none */
+    bool is_exhaustive LOOP_ZERO;       /* tries every list of choices that there is, instead of seeds */
+    const char *const *marks LOOP_ZERO; /* marks that the search must reach; ends with NULL */
+    int64_t shrink_limit_ns LOOP_ZERO;  /* real time for shrinking; 0: 10 s; < 0: does not shrink */
 };
 
-/* What a run or a search has found. Zeros before. Freed by loop_simulation_result_finish. */
+/* How many runs reached a mark. */
+struct loop_simulation_mark {
+    const char *name;
+    uint64_t runs;
+};
+
+/* What a run or a search has found. Zeros before the first use. Freed by loop_simulation_result_finish. */
 struct loop_simulation_result {
     bool has_failed;
-    char reason[256];  /* why, in one line */
-    uint64_t seed;     /* of the failed run, or of the first */
-    uint32_t *choices; /* of the failed run, shrunk; of a single run, all of them */
+    bool is_complete;  /* an exhaustive search has tried every list of choices */
+    char reason[256];  /* why it failed, in one line */
+    uint64_t seed;     /* of the failed run; otherwise of the last. 0: choices did not come from a seed */
+    uint32_t *choices; /* of the failed run, shrunk; of loop_simulation_run all of them */
     size_t n_choices;
-    size_t n_choices_found;              /* before shrinking */
-    uint64_t runs;                       /* runs made, without those of shrinking */
-    uint64_t steps;                      /* of all runs */
-    int64_t time_ns;                     /* virtual time of the last run */
+    size_t n_choices_found; /* before shrinking */
+    uint64_t runs;          /* without those of shrinking */
+    uint64_t shrink_runs;
+    uint64_t steps;  /* of all runs that `runs` counts */
+    int64_t time_ns; /* virtual time of the last run */
+    struct loop_simulation_mark *marks;
+    size_t n_marks;
     struct loop_simulation_trace *trace; /* of the failed or the traced run; NULL: none */
 };
 
-/* Runs one world. Returns 0 when it ended well, 1 when it failed, -EINVAL for wrong options. A run fails when the world
- * function or a node's loop_run returns a value other than 0, when loop_world_fail is called, when nodes are stuck or a
- * limit is reached, and when a node that has ended leaves memory of the library, a descriptor or a thread. `result` may
- * be NULL. Must not be called inside a world. */
+/* Runs one world, with the first of these that is set: `choices`, `bytes`, `seed`. Returns 0 when it ended well, 1 when
+ * it failed, -EINVAL for wrong options, -EDEADLK inside a world. `result` may be NULL; what it held is freed.
+ *
+ * A run ends when every node that is no daemon has ended, or has crashed and no event of loop_world_at is left. It
+ * fails when
+ *  - the world function returns a value other than 0, or loop_run does in a node without may_fail;
+ *  - loop_world_fail is called, an assertion fails, or the program aborts or is stopped by a fault of memory;
+ *  - nodes wait, and nothing is left that could wake them; the reason names them;
+ *  - a limit of steps, time or liveness is reached; the reason names the nodes that have not ended;
+ *  - a node has ended and leaves a descriptor, a thread or memory of the library. */
 LOOP_API int loop_simulation_run(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,
                                  struct loop_simulation_result *result);
 
-/* Runs worlds until one fails, or `runs` are made, or the time is over. Shrinks the choices of the failed run to few
- * that still fail with the same reason up to its first colon, and records its trace. Returns as loop_simulation_run; 1
- * also when a mark was not reached. */
+/* Runs worlds until one fails, `runs` are made, or the time is over. Each run with a seed draws its own mix of faults:
+ * about half of the kinds do not occur in it, the others with probabilities from 0.1 % to 20 %. Shrinks the choices of
+ * the failed run to few that still fail for the same reason, and records the trace of those. Returns as
+ * loop_simulation_run does; 1 also when a mark was not reached. */
 LOOP_API int loop_simulation_explore(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,
                                      struct loop_simulation_result *result);
 
 /* Frees what a result holds, and zeroes it. NULL does nothing. */
 LOOP_API void loop_simulation_result_finish(struct loop_simulation_result *result);
 
+/* Returns a result as text that a person reads: the reason, how to replay the run, marks, and the trace. Allocated by
+ * malloc, the caller frees it; NULL without memory. */
+LOOP_API char *loop_simulation_result_text(const struct loop_simulation_result *result);
+
+/* The main function of a program that searches: calls loop_simulation_explore with `options`, NULL for the defaults,
+ * and prints the result. Arguments change the options:
+ *
+ *     --runs N --seconds N --seed N --exhaustive    how long, from where, and how to search
+ *     --replay "CHOICES"                            runs these choices once, and prints the trace
+ *     --trace FILE --svg FILE --pcap FILE           writes the trace as text, as a diagram, for Wireshark
+ *
+ * Returns the exit status: 0, 1 when a run failed, 2 for wrong arguments. */
+LOOP_API int loop_simulation_main(int argc, char **argv, loop_world_fn *build, void *arg,
+                                  const struct loop_simulation_options *options);
+
 /* ---- traces ---- */
 
-/* Return a trace as text, one line for each event; as a sequence diagram in SVG or text; as a capture file that
- * Wireshark reads. Allocated by malloc, the caller frees it; NULL without memory. */
+/* Returns a trace as text, one line for each event. Allocated by malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_text(const struct loop_simulation_trace *trace);
+
+/* Returns a trace as a sequence diagram in text: a column for each node, time downwards. Of more than 200 events it
+ * shows the first and the last 100. Allocated by malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_diagram(const struct loop_simulation_trace *trace);
+
+/* Returns the diagram of loop_simulation_trace_diagram as an SVG document. Allocated by malloc, the caller frees it;
+ * NULL without memory. */
 LOOP_API char *loop_simulation_trace_svg(const struct loop_simulation_trace *trace);
+
+/* Returns the packets of a trace as a capture file that Wireshark reads, and its size in `*size`. Allocated by malloc,
+ * the caller frees it; NULL without memory. */
 LOOP_API void *loop_simulation_trace_pcap(const struct loop_simulation_trace *trace, size_t *size);
 
-/* Write choices as text ("12 0 3x0 1"), and read them; the caller frees both results. NULL for a text that is none. */
+/* Returns choices as text: numbers with spaces between them, N zeros in a row as "Nx0", as in "12 0 3x0 1". Allocated
+ * by malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_choices_format(const uint32_t *choices, size_t n_choices);
+
+/* Reads choices from text in the form of loop_simulation_choices_format. Stores their number in `*n_choices`. Allocated
+ * by malloc, the caller frees it; NULL for other text, for more than 2^24 choices, and without memory. */
 LOOP_API uint32_t *loop_simulation_choices_parse(const char *text, size_t *n_choices);
 
 #ifdef __cplusplus
