@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Shrinks a list of choices. A departure is a choice other than 0: there the run departs from the ordinary one. To make
+ * it 0 leaves the positions of all others as they are, so that is tried before anything is deleted.
+ */
+#include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/machine/machine.h>
+#include <loop/simulation/shrink.h>
+
+#include <string.h>
+
+size_t loop_sim_count_departures(const uint32_t *choices, size_t n_choices)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n_choices; i++) {
+        count += choices[i] != 0;
+    }
+    return count;
+}
+
+static bool is_over(const struct loop_sim_shrink *shrink)
+{
+    return shrink->is_over(shrink->arg);
+}
+
+/* Tries the candidate, of n choices. It becomes the best list when it fails. */
+static bool try_candidate(struct loop_sim_shrink *shrink, size_t n)
+{
+    while (n > 0 && shrink->candidate[n - 1] == 0) {
+        n--;
+    }
+    if (!shrink->fails(shrink->arg, shrink->candidate, n)) {
+        return false;
+    }
+    memcpy(shrink->choices, shrink->candidate, n * sizeof *shrink->choices);
+    shrink->n_choices = n;
+    return true;
+}
+
+static void begin_candidate(struct loop_sim_shrink *shrink)
+{
+    memcpy(shrink->candidate, shrink->choices, shrink->n_choices * sizeof *shrink->choices);
+}
+
+/* ---- zeros ---- */
+
+/* Tries to make all choices of one point 0. */
+static void zero_points(struct loop_sim_shrink *shrink)
+{
+    for (unsigned point = 0; point < LOOP_SIM_POINTS && shrink->points && !is_over(shrink); point++) {
+        bool is_different = false;
+        begin_candidate(shrink);
+        for (size_t i = 0; i < shrink->n_choices; i++) {
+            if (shrink->points[i] == point && shrink->candidate[i] != 0) {
+                shrink->candidate[i] = 0;
+                is_different = true;
+            }
+        }
+        if (is_different) {
+            (void)try_candidate(shrink, shrink->n_choices);
+        }
+    }
+}
+
+/* Tries to make `count` departures 0, the last of which is the `end`-th one, from 1. */
+static bool zero_span(struct loop_sim_shrink *shrink, size_t end, size_t count)
+{
+    size_t departure = 0;
+    begin_candidate(shrink);
+    for (size_t i = 0; i < shrink->n_choices && departure < end; i++) {
+        departure += shrink->candidate[i] != 0;
+        if (shrink->candidate[i] != 0 && departure + count > end) {
+            shrink->candidate[i] = 0;
+        }
+    }
+    return try_candidate(shrink, shrink->n_choices);
+}
+
+/* Makes spans of departures 0: of half of them, a quarter, ... single ones; the last first. Returns whether one was. */
+static bool zero_spans(struct loop_sim_shrink *shrink)
+{
+    bool has_changed = false;
+    size_t n = loop_sim_count_departures(shrink->choices, shrink->n_choices);
+    for (size_t count = n; count > 0; count /= 2) {
+        size_t end = loop_sim_count_departures(shrink->choices, shrink->n_choices);
+        while (end > 0 && !is_over(shrink)) {
+            size_t span = count < end ? count : end;
+            has_changed |= zero_span(shrink, end, span);
+            end -= span;
+        }
+    }
+    return has_changed;
+}
+
+/* ---- values ---- */
+
+static bool lower(struct loop_sim_shrink *shrink, size_t place, uint32_t value)
+{
+    if (value == 0 || value >= shrink->choices[place]) {
+        return false;
+    }
+    begin_candidate(shrink);
+    shrink->candidate[place] = value;
+    return try_candidate(shrink, shrink->n_choices);
+}
+
+/* Lowers each departure: to 1, otherwise by halves and at last by one. Returns whether one was lowered. */
+static bool lower_values(struct loop_sim_shrink *shrink)
+{
+    bool has_changed = false;
+    for (size_t i = 0; i < shrink->n_choices; i++) {
+        if (shrink->choices[i] > 1 && !is_over(shrink)) {
+            bool was_lowered = lower(shrink, i, 1);
+            while (!was_lowered && !is_over(shrink) && lower(shrink, i, shrink->choices[i] / 2)) {
+                has_changed = true;
+            }
+            has_changed |= was_lowered || lower(shrink, i, shrink->choices[i] - 1);
+        }
+    }
+    return has_changed;
+}
+
+/* ---- deleting ---- */
+
+static bool delete_span(struct loop_sim_shrink *shrink, size_t first, size_t count)
+{
+    size_t behind = shrink->n_choices - first - count;
+    begin_candidate(shrink);
+    memmove(shrink->candidate + first, shrink->choices + first + count, behind * sizeof *shrink->choices);
+    return try_candidate(shrink, shrink->n_choices - count);
+}
+
+/* Deletes spans of the list: halves, quarters, ...; from the end. Short ones are tried only in short lists. */
+static bool delete_spans(struct loop_sim_shrink *shrink)
+{
+    bool has_changed = false;
+    size_t least = shrink->n_choices / 256 + 1;
+    for (size_t count = (shrink->n_choices + 1) / 2; count >= least; count /= 2) {
+        size_t end = shrink->n_choices;
+        while (end >= count && !is_over(shrink)) {
+            bool was_deleted = delete_span(shrink, end - count, count);
+            has_changed |= was_deleted;
+            end -= count;
+            end = end < shrink->n_choices ? end : shrink->n_choices;
+        }
+    }
+    return has_changed;
+}
+
+void loop_sim_shrink(struct loop_sim_shrink *shrink)
+{
+    shrink->candidate = loop_sim_alloc((shrink->n_choices + 1) * sizeof *shrink->candidate);
+    zero_points(shrink);
+    bool has_changed = true;
+    while (has_changed && !is_over(shrink)) {
+        has_changed = zero_spans(shrink);
+        has_changed |= lower_values(shrink);
+        has_changed |= delete_spans(shrink);
+    }
+    loop_sim_free(shrink->candidate);
+    shrink->candidate = NULL;
+}
