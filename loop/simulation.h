@@ -308,6 +308,7 @@ struct loop_simulation_result {
     uint64_t seed;     /* of the failed run; otherwise of the last. 0: choices did not come from a seed */
     uint32_t *choices; /* of the failed run, shrunk; of loop_simulation_run all of them */
     size_t n_choices;
+    size_t n_departures;    /* choices other than 0: where the run departs from the most ordinary one */
     size_t n_choices_found; /* before shrinking */
     uint64_t runs;          /* without those of shrinking */
     uint64_t shrink_runs;
@@ -321,8 +322,8 @@ struct loop_simulation_result {
 /* Runs one world, with the first of these that is set: `choices`, `bytes`, `seed`. Returns 0 when it ended well, 1 when
  * it failed, -EINVAL for wrong options, -EDEADLK inside a world. `result` may be NULL; what it held is freed.
  *
- * A run ends when every node that is no daemon has ended, or has crashed and no event of loop_world_at is left. It
- * fails when
+ * A run ends when every node that is no daemon has ended, or has crashed and no event of loop_world_at is left. A world
+ * of daemons alone ends when nothing is due, or at a limit. A run fails when
  *  - the world function returns a value other than 0, or loop_run does in a node without may_fail;
  *  - loop_world_fail is called, an assertion fails, or the program aborts or is stopped by a fault of memory;
  *  - nodes wait, and nothing is left that could wake them; the reason names them;
