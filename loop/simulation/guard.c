@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Assertions that fail, abort, and faults of memory: they fail the run. The process is the user's, so handlers are set
+ * only while a world runs.
+ */
+#include <loop/simulation/guard.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STACK_SIZE ((size_t)64 * 1024)
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER 1 /* its own report of a fault of memory says more */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+#if !defined(HAS_SANITIZER)
+#define HAS_SANITIZER 0
+#endif
+
+/* The signals, and how a reason names them. */
+static const struct {
+    int number;
+    const char *name;
+} caught[LOOP_SIM_GUARD_SIGNALS] = {
+    {SIGABRT, "abort"},           {SIGSEGV, "segmentation fault"}, {SIGBUS, "bus error"},
+    {SIGFPE, "arithmetic error"}, {SIGILL, "illegal instruction"},
+};
+static const size_t n_caught = HAS_SANITIZER ? 1 : LOOP_SIM_GUARD_SIGNALS;
+
+/* Leaves what runs: the node, or what loop_sim_guard_call has called. */
+static _Noreturn void escape(struct loop_world *world)
+{
+    if (loop_sim_fiber_now()) {
+        loop_sim_node_crash(loop_sim_here());
+    }
+    siglongjmp(world->escape, 1);
+}
+
+static const char *place_name(void)
+{
+    const struct loop_node *node = loop_node_here();
+    return node ? loop_node_name(node) : "the world";
+}
+
+static void on_signal(int number)
+{
+    struct loop_world *world = loop_sim_owner();
+    if (!world || !world->can_escape) {
+        (void)signal(number, SIG_DFL);
+        (void)raise(number);
+        return;
+    }
+    for (size_t i = 0; i < n_caught; i++) {
+        if (caught[i].number == number) {
+            loop_world_fail(world, "%s in %s", caught[i].name, place_name());
+        }
+    }
+    escape(world);
+}
+
+void loop_sim_guard_begin(struct loop_sim_guard *guard)
+{
+    guard->own_stack = loop_sim_alloc(STACK_SIZE);
+    stack_t stack = {.ss_sp = guard->own_stack, .ss_size = STACK_SIZE};
+    (void)sigaltstack(&stack, &guard->stack);
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER};
+    for (size_t i = 0; i < n_caught; i++) {
+        (void)sigaction(caught[i].number, &action, &guard->actions[i]);
+    }
+}
+
+void loop_sim_guard_end(struct loop_sim_guard *guard)
+{
+    for (size_t i = 0; i < n_caught; i++) {
+        (void)sigaction(caught[i].number, &guard->actions[i], NULL);
+    }
+    (void)sigaltstack(&guard->stack, NULL);
+    loop_sim_free(guard->own_stack);
+}
+
+void loop_sim_guard_call(struct loop_world *world, void (*fn)(struct loop_world *world))
+{
+    if (sigsetjmp(world->escape, 0) == 0) {
+        world->can_escape = true;
+        fn(world);
+    }
+    world->can_escape = false;
+}
+
+/* ---- assertions ---- */
+
+/* What <assert.h> calls; this one stands in for that of the GNU C library. */
+_Noreturn void __assert_fail(const char *assertion, const char *file, unsigned line, const char *function);
+
+void __assert_fail(const char *assertion, const char *file, unsigned line, const char *function)
+{
+    struct loop_world *world = loop_sim_owner();
+    const char *slash = strrchr(file, '/');
+    if (world && world->can_escape) {
+        loop_world_fail(world, "assertion at %s, line %u, in %s: %s", slash ? slash + 1 : file, line, place_name(),
+                        assertion);
+        escape(world);
+    }
+    (void)fprintf(stderr, "%s:%u: %s: Assertion `%s' failed.\n", file, line, function ? function : "?", assertion);
+    abort();
+}
