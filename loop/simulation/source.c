@@ -217,9 +217,21 @@ void loop_sim_source_finish(struct loop_sim_source *source)
 
 /* ---- choosing ---- */
 
+static void keep_point(struct loop_sim_source *source, enum loop_sim_point point)
+{
+    if (source->n_points == source->points_size) {
+        source->points_size = 2 * source->points_size + 256;
+        source->points = loop_sim_realloc(source->points, source->points_size);
+    }
+    source->points[source->n_points++] = (uint8_t)point;
+}
+
 unsigned loop_sim_source_choose(void *arg, enum loop_sim_point point, unsigned n, uint32_t ppm)
 {
     struct loop_sim_source *source = arg;
+    if (source->keeps_points) {
+        keep_point(source, point);
+    }
     unsigned value = is_allowed(source, point, ppm) ? source->value(source, point, n, ppm) : 0;
     if (value > 0) {
         struct loop_sim_node *node = loop_sim_fiber_now() ? loop_sim_here() : NULL;

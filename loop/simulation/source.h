@@ -34,6 +34,9 @@ struct loop_sim_source {
     size_t n, next; /* of `choices` or `bytes` */
     struct loop_sim_step *path;
     size_t n_path, path_size; /* `next` counts the choices of this run */
+    bool keeps_points;
+    uint8_t *points; /* of all choices, where keeps_points is set; the caller frees it */
+    size_t n_points, points_size;
 };
 
 /* Choices from a seed. The mix of faults of the run is drawn here. */
