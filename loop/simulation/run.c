@@ -7,7 +7,7 @@
 #include <loop/simulation/guard.h>
 #include <loop/simulation/run.h>
 #include <loop/simulation/shrink.h>
-#include <loop/simulation/trace.h>
+#include <loop/simulation/show/trace.h>
 
 #include <errno.h>
 #include <stdio.h>

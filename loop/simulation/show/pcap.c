@@ -3,8 +3,8 @@
  * The packets of a trace as a capture file: pcap with nanoseconds, in the byte order of the machine, of link type RAW,
  * which are IP packets without a header of the link.
  */
-#include <loop/simulation/text.h>
-#include <loop/simulation/trace.h>
+#include <loop/simulation/show/text.h>
+#include <loop/simulation/show/trace.h>
 
 #include <stdint.h>
 

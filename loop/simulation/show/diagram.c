@@ -2,8 +2,8 @@
  *
  * A trace as a sequence diagram in text.
  */
-#include <loop/simulation/diagram.h>
-#include <loop/simulation/text.h>
+#include <loop/simulation/show/diagram.h>
+#include <loop/simulation/show/text.h>
 
 #include <stdio.h>
 #include <string.h>

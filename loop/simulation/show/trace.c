@@ -2,8 +2,8 @@
  *
  * Keeps the trace of a run, and writes it as text.
  */
-#include <loop/simulation/text.h>
-#include <loop/simulation/trace.h>
+#include <loop/simulation/show/text.h>
+#include <loop/simulation/show/trace.h>
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Lists of choices as text.
  */
 #include <loop/simulation.h>
-#include <loop/simulation/text.h>
+#include <loop/simulation/show/text.h>
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
  *
  * What both diagrams of a trace have in common: which events they show, and how.
  */
-#ifndef LOOP_SIMULATION_DIAGRAM_H
-#define LOOP_SIMULATION_DIAGRAM_H
+#ifndef LOOP_SIMULATION_SHOW_DIAGRAM_H
+#define LOOP_SIMULATION_SHOW_DIAGRAM_H
 
-#include <loop/simulation/trace.h>
+#include <loop/simulation/show/trace.h>
 
 enum { LOOP_SIM_ROWS_MAX = 200 };
 

@@ -2,8 +2,8 @@
  *
  * Text and bytes that grow, for results that the user frees.
  */
-#ifndef LOOP_SIMULATION_TEXT_H
-#define LOOP_SIMULATION_TEXT_H
+#ifndef LOOP_SIMULATION_SHOW_TEXT_H
+#define LOOP_SIMULATION_SHOW_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * What a search has found, as text.
  */
 #include <loop/simulation.h>
-#include <loop/simulation/text.h>
+#include <loop/simulation/show/text.h>
 
 #include <stdlib.h>
 

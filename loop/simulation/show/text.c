@@ -2,7 +2,7 @@
  *
  * Text and bytes that grow.
  */
-#include <loop/simulation/text.h>
+#include <loop/simulation/show/text.h>
 
 #include <stdarg.h>
 #include <stdio.h>

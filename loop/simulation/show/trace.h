@@ -2,8 +2,8 @@
  *
  * The trace of a run, as it is kept after its world is freed.
  */
-#ifndef LOOP_SIMULATION_TRACE_H
-#define LOOP_SIMULATION_TRACE_H
+#ifndef LOOP_SIMULATION_SHOW_TRACE_H
+#define LOOP_SIMULATION_SHOW_TRACE_H
 
 #include <loop/kernel/simulated/machine/trace.h>
 #include <loop/simulation/world.h>
