@@ -32,6 +32,9 @@ ssize_t loop_sim_socket_receive(struct loop_sim_file *file, struct msghdr *messa
 ssize_t loop_sim_socket_send(struct loop_sim_file *file, const struct msghdr *message, int flags);
 int loop_sim_socket_shutdown(struct loop_sim_file *file, int how);
 
+/* Whether the file is a socket of a stream or of sequenced packets: MSG_WAITALL goes on after a part. */
+bool loop_sim_socket_is_stream(struct loop_sim_file *file);
+
 /* ---- hosts ---- */
 
 /* Gives a node an address: "10.0.0.1", "fd00::1". Without any it has 10.0.0.N and fd00::N, N being its number from 1.
