@@ -40,6 +40,7 @@ struct loop_sim_host;
 struct loop_sim_machine;
 struct loop_sim_network;
 struct loop_sim_node;
+struct loop_sim_rings;
 struct loop_sim_signals;
 struct loop_sim_trace;
 struct loop_sim_world;
@@ -189,6 +190,7 @@ struct loop_sim_node {
     struct loop_sim_host *host;       /* network/: the addresses, and what is bound */
     struct loop_sim_disk *disk;       /* disk/: survives crashes */
     struct loop_sim_signals *signals; /* object/: mask and pending signals */
+    struct loop_sim_rings *rings;     /* ring/: NULL until the node makes one */
 };
 
 /* Returns the node on whose behalf the caller runs: that of the running fiber. Creates the world of this thread where

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * io_uring, as the sources of ring/ share it: rings, their requests, and the operations.
+ *
+ * A ring is an open file. Each entry of its submission queue becomes a request, which is tried at once. A request that
+ * would wait becomes a waiter of its file's queue; when it is woken, it is put in line as task work, and is tried again
+ * when the work is run. Operations that a kernel has done by a worker thread are done by an event, after the latency of
+ * the disk. The result of a request is a completion.
+ *
+ * The semantics are those of Linux 6.18, seen on it and read in its sources.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_RING_RING_H
+#define LOOP_KERNEL_SIMULATED_RING_RING_H
+
+#include <loop/kernel/ring.h>
+#include <loop/kernel/simulated/object/file.h>
+
+#if NORIA_URING
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+/* ---- the queues ---- */
+
+/* The queues that the program maps. They exist until neither the ring nor the program uses them. */
+struct loop_sim_ring_memory {
+    struct loop_list link; /* in the node's, while the program has them */
+    unsigned uses;
+    uint32_t sq_head, sq_tail, sq_mask, sq_entries, sq_flags, sq_dropped;
+    uint32_t cq_head, cq_tail, cq_mask, cq_entries, cq_flags, cq_overflow;
+    uint32_t *array;
+    struct io_uring_sqe *sqes;
+    struct io_uring_cqe *cqes;
+};
+
+/* A completion for which the queue had no room. */
+struct loop_sim_ring_overflow {
+    struct loop_list link;
+    uint64_t user_data;
+    int32_t result;
+    uint32_t flags;
+};
+
+/* ---- rings ---- */
+
+/* A group of provided buffers. */
+struct loop_sim_ring_group {
+    struct loop_list link;
+    const struct io_uring_buf_ring *buffers; /* memory of the program */
+    uint32_t mask;
+    uint16_t number;
+    uint16_t head; /* the next buffer */
+};
+
+struct loop_sim_ring {
+    struct loop_sim_file file; /* must be first */
+    struct loop_list link;     /* in the node's rings */
+    struct loop_sim_ring_memory *memory;
+    uint32_t flags, features;
+    struct loop_sim_fiber *owner; /* of IORING_SETUP_SINGLE_ISSUER */
+    bool is_closed;
+    uint32_t sq_head, cq_tail; /* of the queues: the program's copies are only written */
+    uint32_t posted;           /* completions so far */
+    struct loop_list requests; /* in flight, in the order of their entries */
+    struct loop_list work;     /* requests in line for task work */
+    unsigned n_work;
+    struct loop_list overflow;
+    struct loop_sim_queue waiting; /* fibers in enter */
+    struct loop_sim_event work_event, submit_event;
+    struct loop_list groups;
+    struct iovec *buffers; /* registered ones */
+    unsigned n_buffers;
+    struct loop_sim_file **files; /* registered ones */
+    unsigned n_files;
+    unsigned workers[2];
+};
+
+/* What a node has of io_uring. */
+struct loop_sim_rings {
+    struct loop_list rings, mappings;
+    struct loop_list registered; /* struct loop_sim_ring_registered */
+};
+
+/* A ring that a thread may enter by its own number. */
+struct loop_sim_ring_registered {
+    struct loop_list link;
+    struct loop_sim_fiber *fiber;
+    unsigned number;
+    struct loop_sim_ring *ring;
+};
+
+/* The flag of liburing in io_uring.int_flags for a ring that is entered by its registered number. */
+#define LOOP_SIM_RING_IS_REGISTERED 1
+
+/* Returns what a node has of io_uring. */
+struct loop_sim_rings *loop_sim_rings_of(struct loop_sim_node *node);
+
+/* Returns the ring of a file, or NULL when it is none. */
+struct loop_sim_ring *loop_sim_ring_of(struct loop_sim_file *file);
+
+/* Returns the ring of a struct io_uring of the calling fiber, or NULL with the negative errno in *error: also for a
+ * ring that belongs to another thread. */
+struct loop_sim_ring *loop_sim_ring_to_register(const struct io_uring *ring, int *error);
+
+/* Returns the registered ring of the calling fiber, or NULL. */
+struct loop_sim_ring_registered *loop_sim_ring_registered_find(unsigned number);
+
+/* Drops a registered ring. */
+void loop_sim_ring_registered_drop(struct loop_sim_ring_registered *registered);
+
+/* Creates a ring for checked parameters. */
+struct loop_sim_ring *loop_sim_ring_create(struct loop_sim_node *node, const struct io_uring_params *params);
+
+/* Ends everything in flight without completions, and frees what is registered. Harmless when it has been called. */
+void loop_sim_ring_close(struct loop_sim_ring *ring);
+
+/* Frees what is registered: for loop_sim_ring_close. */
+void loop_sim_ring_unregister(struct loop_sim_ring *ring);
+
+/* Drops a use of the queues. */
+void loop_sim_ring_memory_unref(struct loop_sim_ring_memory *memory);
+
+/* ---- completions ---- */
+
+/* Returns how many completions the program has not taken. */
+uint32_t loop_sim_ring_ready(const struct loop_sim_ring *ring);
+
+/* Posts a completion; without room in the queue it is kept for the next enter. */
+void loop_sim_ring_post(struct loop_sim_ring *ring, uint64_t user_data, int32_t result, uint32_t flags);
+
+/* Posts one of many completions of a request. Returns false without room in the queue: then the request must end. */
+bool loop_sim_ring_post_more(struct loop_sim_ring *ring, uint64_t user_data, int32_t result, uint32_t flags);
+
+/* Moves completions that were kept into the queue, as far as there is room. */
+void loop_sim_ring_flush(struct loop_sim_ring *ring);
+
+/* ---- task work ---- */
+
+/* Runs up to `most` requests that are in line, and those that get in line meanwhile. */
+void loop_sim_ring_run_work(struct loop_sim_ring *ring, unsigned most);
+
+/* Submits up to `count` entries. Returns how many were taken, or -EAGAIN when the kernel is short of memory. */
+int loop_sim_ring_submit(struct loop_sim_ring *ring, unsigned count);
+
+/* ---- requests ---- */
+
+struct loop_sim_request;
+
+/* An operation that waits returns this, and has its file's queue wake it. */
+#define LOOP_SIM_REQUEST_WAITS (-EAGAIN)
+
+/* How an operation is done. */
+struct loop_sim_ring_op {
+    /* Checks the entry and copies what the kernel copies. Returns 0 or the negative errno that the request ends with.
+     */
+    int (*prepare)(struct loop_sim_request *request);
+    /* Tries the operation. Returns its result, or LOOP_SIM_REQUEST_WAITS. */
+    int32_t (*issue)(struct loop_sim_request *request);
+    /* Returns the result of a request that is cancelled: what it has done so far. NULL: -ECANCELED. */
+    int32_t (*cancelled)(const struct loop_sim_request *request);
+    uint32_t events; /* EPOLLIN or EPOLLOUT: what it waits for. 0: it does not wait */
+    bool has_file;   /* the entry names one */
+    bool is_slow;    /* always done by a worker thread */
+    bool is_of_disk; /* takes the latency of the node's disk */
+    bool selects;    /* may take a provided buffer */
+};
+
+/* Returns the operation of an opcode that the node knows, or NULL. */
+const struct loop_sim_ring_op *loop_sim_ring_op_of(const struct loop_sim_node *node, unsigned opcode);
+
+/* One entry that has been submitted and is not complete. */
+enum loop_sim_request_state {
+    LOOP_SIM_REQUEST_NEW,
+    LOOP_SIM_REQUEST_ARMED,  /* waits for its file */
+    LOOP_SIM_REQUEST_RETRY,  /* in line to be tried */
+    LOOP_SIM_REQUEST_TIMED,  /* waits for a time */
+    LOOP_SIM_REQUEST_WORKER, /* done by a worker, by an event */
+    LOOP_SIM_REQUEST_DONE    /* in line to be completed */
+};
+
+struct loop_sim_request {
+    struct loop_list link, work_link;
+    struct loop_sim_ring *ring;
+    const struct loop_sim_ring_op *op;
+    struct io_uring_sqe entry;
+    struct loop_sim_file *file; /* NULL: none */
+    enum loop_sim_request_state state;
+    struct loop_sim_waiter waiter;
+    struct loop_sim_event event;
+    uint32_t poll_events; /* what a wake-up must have */
+    uint32_t wake_mask;   /* of the first wake-up since the work was run last; 0: look at the file */
+    unsigned wakes;       /* wake-ups since then */
+    unsigned retries;
+    bool is_multishot, is_nowait, has_waited, is_cancelled;
+    int32_t result;
+    uint32_t flags; /* of the completion */
+    size_t done;    /* bytes moved by earlier tries */
+    void *data;     /* a copy that the operation has made; freed with the request */
+    size_t n_data;
+    struct loop_sim_ring_group *group; /* of the selected buffer */
+    uint32_t target;                   /* of a timeout: how many completions end it */
+};
+
+/* Begins a request for an entry, and tries it. Returns whether the entry was good. */
+bool loop_sim_request_begin(struct loop_sim_ring *ring, const struct io_uring_sqe *entry);
+
+/* Completes a request, and frees it. */
+void loop_sim_request_complete(struct loop_sim_request *request, int32_t result);
+
+/* Frees a request without a completion. */
+void loop_sim_request_drop(struct loop_sim_request *request);
+
+/* Puts a request in line for task work. */
+void loop_sim_request_queue(struct loop_sim_request *request, enum loop_sim_request_state state);
+
+/* Runs the task work of a request. */
+void loop_sim_request_run(struct loop_sim_request *request);
+
+/* Returns the file of a registered number, or NULL. */
+struct loop_sim_file *loop_sim_ring_fixed_file(const struct loop_sim_ring *ring, unsigned number);
+
+/* ---- waiting for a file ---- */
+
+/* Tries a request again and again until it waits or ends. */
+void loop_sim_request_issue(struct loop_sim_request *request);
+
+/* Has a request wait for `events` of its file. Returns those that hold now: then it does not wait, unless it is to
+ * stay for more. */
+uint32_t loop_sim_request_arm(struct loop_sim_request *request, uint32_t events, bool stays);
+
+/* Ends waiting for the file. */
+void loop_sim_request_disarm(struct loop_sim_request *request);
+
+/* Returns the events of a request's file that hold now, of those that it waits for. */
+uint32_t loop_sim_request_look(const struct loop_sim_request *request);
+
+/* POLL_ADD. */
+int loop_sim_poll_prepare(struct loop_sim_request *request);
+int32_t loop_sim_poll_issue(struct loop_sim_request *request);
+void loop_sim_poll_run(struct loop_sim_request *request);
+
+/* ---- cancelling ---- */
+
+/* What is to be cancelled. */
+struct loop_sim_ring_match {
+    uint64_t user_data;
+    struct loop_sim_file *file; /* of IORING_ASYNC_CANCEL_FD */
+    uint32_t flags;
+};
+
+/* Cancels what matches. Returns how many with IORING_ASYNC_CANCEL_ALL or _ANY; else 0, -ENOENT, or -EALREADY for what
+ * cannot be stopped. */
+int loop_sim_ring_cancel(struct loop_sim_ring *ring, const struct loop_sim_ring_match *match);
+
+/* Ends timeouts that so many completions were to end. */
+void loop_sim_ring_count_timeouts(struct loop_sim_ring *ring);
+
+/* ---- provided buffers ---- */
+
+struct loop_sim_ring_group *loop_sim_ring_group_find(const struct loop_sim_ring *ring, unsigned number);
+
+/* Selects the next buffer of the request's group. Returns its address with its length in *len, or NULL: -ENOBUFS. */
+void *loop_sim_request_select_buffer(struct loop_sim_request *request, size_t *len);
+
+/* Takes the selected buffer out of its group, for the completion. */
+void loop_sim_request_take_buffer(struct loop_sim_request *request);
+
+/* ---- the operations, by family ---- */
+
+extern const struct loop_sim_ring_op loop_sim_ring_nop, loop_sim_ring_poll, loop_sim_ring_poll_remove,
+    loop_sim_ring_async_cancel, loop_sim_ring_timeout, loop_sim_ring_timeout_remove;
+extern const struct loop_sim_ring_op loop_sim_ring_read, loop_sim_ring_readv, loop_sim_ring_read_fixed,
+    loop_sim_ring_write, loop_sim_ring_writev, loop_sim_ring_write_fixed;
+extern const struct loop_sim_ring_op loop_sim_ring_connect, loop_sim_ring_accept, loop_sim_ring_receive,
+    loop_sim_ring_send, loop_sim_ring_receive_message, loop_sim_ring_send_message, loop_sim_ring_shutdown;
+extern const struct loop_sim_ring_op loop_sim_ring_open, loop_sim_ring_statx, loop_sim_ring_fsync,
+    loop_sim_ring_close_file;
+
+#endif
+
+#endif
