@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The life of a request: it is begun for an entry, tried, waits or is given to a worker, and is completed.
+ */
+#include <loop/kernel/simulated/ring/ring.h>
+
+#if NORIA_URING
+
+#include <loop/kernel/simulated/disk/disk.h>
+
+#include <string.h>
+
+#define KNOWN_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
+
+enum {
+    MOST_SHOTS = 32,   /* completions of a multishot operation in one go */
+    MOST_RETRIES = 128 /* of a file that says that it is ready, while the operation says that it would wait */
+};
+
+/* ---- the end of a request ---- */
+
+void loop_sim_request_drop(struct loop_sim_request *request)
+{
+    loop_sim_request_disarm(request);
+    loop_sim_event_cancel(&request->event);
+    if (loop_list_is_linked(&request->work_link)) {
+        loop_list_remove(&request->work_link);
+        request->ring->n_work--;
+    }
+    loop_list_remove(&request->link);
+    struct loop_sim_file *file = request->file;
+    loop_sim_free(request->data);
+    loop_sim_free(request);
+    loop_sim_file_unref(file);
+}
+
+void loop_sim_request_complete(struct loop_sim_request *request, int32_t result)
+{
+    struct loop_sim_ring *ring = request->ring;
+    uint64_t user_data = request->entry.user_data;
+    uint32_t flags = request->flags;
+    bool is_silent = request->entry.flags & IOSQE_CQE_SKIP_SUCCESS && result >= 0;
+    loop_sim_request_drop(request);
+    if (!is_silent) {
+        loop_sim_ring_post(ring, user_data, result, flags);
+    }
+}
+
+/* ---- task work ---- */
+
+static void run_ring_work(struct loop_sim_event *event)
+{
+    struct loop_sim_ring *ring = LOOP_CONTAINER(event, struct loop_sim_ring, work_event);
+    loop_sim_file_ref(&ring->file);
+    loop_sim_ring_run_work(ring, ring->n_work);
+    if (ring->n_work > 0) {
+        loop_sim_event_set(event, ring->file.node->world->now_ns, run_ring_work);
+    }
+    loop_sim_file_unref(&ring->file);
+}
+
+void loop_sim_request_queue(struct loop_sim_request *request, enum loop_sim_request_state state)
+{
+    struct loop_sim_ring *ring = request->ring;
+    request->state = state;
+    if (loop_list_is_linked(&request->work_link)) {
+        return;
+    }
+    loop_list_push_back(&ring->work, &request->work_link);
+    ring->n_work++;
+    if (ring->flags & IORING_SETUP_TASKRUN_FLAG) {
+        ring->memory->sq_flags |= IORING_SQ_TASKRUN;
+    }
+    loop_sim_queue_wake(&ring->waiting, 0);
+    if (!(ring->flags & IORING_SETUP_DEFER_TASKRUN)) {
+        loop_sim_event_set(&ring->work_event, ring->file.node->world->now_ns, run_ring_work);
+    }
+}
+
+/* ---- workers ---- */
+
+static void work(struct loop_sim_event *event)
+{
+    struct loop_sim_request *request = LOOP_CONTAINER(event, struct loop_sim_request, event);
+    int32_t result = LOOP_SIM_REQUEST_WAITS;
+    for (unsigned n = 0; n < MOST_RETRIES && result == LOOP_SIM_REQUEST_WAITS; n++) {
+        result = request->op->issue(request);
+    }
+    request->result = result;
+    loop_sim_request_queue(request, LOOP_SIM_REQUEST_DONE);
+}
+
+static void give_to_worker(struct loop_sim_request *request, int64_t latency_ns)
+{
+    struct loop_sim_node *node = request->ring->file.node;
+    request->state = LOOP_SIM_REQUEST_WORKER;
+    loop_sim_event_set(&request->event, node->world->now_ns + latency_ns, work);
+}
+
+/* Whether a worker does the operation: one that is always slow, or a move of a file that takes its time. */
+static bool goes_to_worker(const struct loop_sim_request *request, int64_t *latency_ns)
+{
+    struct loop_sim_file *file = request->op->events ? request->file : NULL;
+    *latency_ns = request->op->is_of_disk       ? loop_sim_disk_latency(request->ring->file.node)
+                  : file && file->kind->latency ? file->kind->latency(file)
+                                                : 0;
+    return request->op->is_slow || *latency_ns > 0;
+}
+
+/* ---- trying ---- */
+
+/* Waits for the file. The file may already be what the request waits for: then it is tried again soon. */
+static void wait_for_file(struct loop_sim_request *request)
+{
+    uint32_t held = loop_sim_request_arm(request, request->op->events, request->is_multishot);
+    bool is_ready =
+        held & (request->op->events | EPOLLERR | EPOLLHUP | (request->op->events & EPOLLIN ? EPOLLRDHUP : 0U));
+    request->state = LOOP_SIM_REQUEST_ARMED;
+    if (is_ready && request->retries++ < MOST_RETRIES) {
+        loop_sim_request_queue(request, LOOP_SIM_REQUEST_RETRY);
+    } else if (!request->is_multishot) {
+        (void)loop_sim_request_arm(request, request->op->events, true);
+    }
+}
+
+/* Tries a multishot operation until nothing is left, and posts each result. Returns whether it goes on. */
+static bool issue_many(struct loop_sim_request *request, int32_t *result)
+{
+    bool is_accept = request->entry.opcode == IORING_OP_ACCEPT;
+    for (unsigned n = 0; n < MOST_SHOTS; n++) {
+        *result = request->op->issue(request);
+        if (*result < 0 || (!is_accept && *result == 0)) {
+            return *result == LOOP_SIM_REQUEST_WAITS;
+        }
+        request->retries = 0;
+        if (!loop_sim_ring_post_more(request->ring, request->entry.user_data, *result, request->flags)) {
+            return false;
+        }
+        request->flags = 0;
+    }
+    return true;
+}
+
+void loop_sim_request_issue(struct loop_sim_request *request)
+{
+    int32_t result = 0;
+    bool waits = false;
+    if (request->is_multishot && request->op->events) {
+        waits = issue_many(request, &result);
+    } else {
+        result = request->op->issue(request);
+        waits = result == LOOP_SIM_REQUEST_WAITS;
+    }
+    if (!waits || request->is_nowait) {
+        loop_sim_request_complete(request, result);
+    } else if (request->op->events && !request->file->kind->is_always_ready) {
+        request->has_waited = true;
+        wait_for_file(request);
+    } else if (request->op->events) {
+        give_to_worker(request, 0);
+    }
+}
+
+void loop_sim_request_run(struct loop_sim_request *request)
+{
+    if (request->is_cancelled) {
+        int32_t result = request->op->cancelled ? request->op->cancelled(request) : -ECANCELED;
+        loop_sim_request_complete(request, result);
+    } else if (request->state == LOOP_SIM_REQUEST_DONE) {
+        loop_sim_request_complete(request, request->result);
+    } else if (request->entry.opcode == IORING_OP_POLL_ADD) {
+        loop_sim_poll_run(request);
+    } else {
+        request->wakes = 0;
+        if (!request->is_multishot) {
+            loop_sim_request_disarm(request);
+        }
+        loop_sim_request_issue(request);
+    }
+}
+
+/* ---- the begin ---- */
+
+static struct loop_sim_request *create(struct loop_sim_ring *ring, const struct io_uring_sqe *entry)
+{
+    struct loop_sim_request *request = loop_sim_alloc(sizeof *request);
+    request->ring = ring;
+    memcpy(&request->entry, entry, sizeof *entry);
+    loop_list_init(&request->work_link);
+    loop_list_init(&request->waiter.link);
+    loop_list_push_back(&ring->requests, &request->link);
+    return request;
+}
+
+/* Checks what all entries have in common. Returns 0 or a negative errno. */
+static int check(struct loop_sim_request *request)
+{
+    const struct loop_sim_ring *ring = request->ring;
+    const struct io_uring_sqe *entry = &request->entry;
+    request->op = loop_sim_ring_op_of(ring->file.node, entry->opcode);
+    if (!request->op || entry->flags & ~KNOWN_FLAGS || entry->personality) {
+        return -EINVAL;
+    }
+    if (entry->flags & IOSQE_BUFFER_SELECT && !request->op->selects) {
+        return -EOPNOTSUPP;
+    }
+    return request->op->prepare ? request->op->prepare(request) : 0;
+}
+
+/* Finds the file of an entry. Returns 0 or -EBADF. */
+static int find_file(struct loop_sim_request *request)
+{
+    struct loop_sim_ring *ring = request->ring;
+    const struct io_uring_sqe *entry = &request->entry;
+    if (!request->op->has_file) {
+        return 0;
+    }
+    struct loop_sim_file *file = entry->flags & IOSQE_FIXED_FILE ? loop_sim_ring_fixed_file(ring, (unsigned)entry->fd)
+                                                                 : loop_sim_file_at(ring->file.node, entry->fd);
+    if (!file || file->flags & O_PATH) {
+        return -EBADF;
+    }
+    request->file = loop_sim_file_ref(file);
+    return 0;
+}
+
+bool loop_sim_request_begin(struct loop_sim_ring *ring, const struct io_uring_sqe *entry)
+{
+    struct loop_sim_request *request = create(ring, entry);
+    int error = check(request);
+    if (error) {
+        loop_sim_request_complete(request, error);
+        return false;
+    }
+    error = find_file(request);
+    int64_t latency_ns;
+    if (error) {
+        loop_sim_request_complete(request, error);
+    } else if (goes_to_worker(request, &latency_ns)) {
+        give_to_worker(request, latency_ns);
+    } else {
+        loop_sim_request_issue(request);
+    }
+    return true;
+}
+
+#endif
