@@ -7,6 +7,8 @@
 
 #include <loop/kernel/simulated/object/file.h>
 
+#include <linux/time_types.h>
+#include <signal.h>
 #include <sys/resource.h>
 
 struct loop_sim_standard;
@@ -16,6 +18,17 @@ struct loop_sim_descriptor {
     struct loop_sim_file *file; /* NULL: free */
     bool is_cloexec;
 };
+
+/* Uses by a fiber that waits, and memory that it needs meanwhile: dropped when the node stops. */
+struct loop_sim_hold {
+    struct loop_list link; /* in struct loop_sim_files */
+    struct loop_sim_file **files;
+    struct loop_sim_queue **queues;
+    size_t count; /* of either; a file may be NULL */
+};
+
+/* Makes a hold of `count` files, to be filled in. Ended by loop_sim_file_let_go. */
+struct loop_sim_hold *loop_sim_hold_create(size_t count);
 
 /* What a process has beyond its fibers and signals. */
 struct loop_sim_files {
@@ -38,6 +51,9 @@ struct loop_sim_files *loop_sim_files_of(struct loop_sim_node *node);
 /* Sets the limits of a new process. */
 void loop_sim_limits_init(struct rlimit limits[RLIM_NLIMITS]);
 
+/* Returns the process id of a node. */
+pid_t loop_sim_process_id(const struct loop_sim_node *node);
+
 /* Returns the file of a descriptor of the calling node that is not open by O_PATH, or NULL: EBADF. */
 struct loop_sim_file *loop_sim_file_open_at(int number);
 
@@ -49,12 +65,13 @@ int loop_sim_file_duplicate(int number, int least, int flags);
 void loop_sim_signals_start(struct loop_sim_node *node);
 void loop_sim_signals_stop(struct loop_sim_node *node);
 
-/* Calls the handlers of the signals that are pending for the running fiber. Returns whether the call that they have
- * interrupted goes on: they all have SA_RESTART, and there was at least one. */
+/* Calls the handlers of the signals that are pending for the running fiber, and does what the others do by default.
+ * Returns whether a call that they have interrupted goes on: there was a handler, and all have SA_RESTART. */
 bool loop_sim_signals_handle(void);
 
-/* Opens descriptors 0 to 2 of a node that starts. */
+/* Opens descriptors 0 to 2 of a node that starts, and closes the world's ends of them when it has stopped. */
 void loop_sim_standard_open(struct loop_sim_node *node);
+void loop_sim_standard_close(struct loop_sim_node *node);
 
 /* Frees what the standard streams of a node have read and written. NULL does nothing. */
 void loop_sim_standard_destroy(struct loop_sim_standard *standard);
@@ -68,6 +85,22 @@ ino_t loop_sim_file_next_inode(struct loop_sim_node *node);
 
 /* The `seek` of files that have no position, but accept lseek(2). */
 int64_t loop_sim_file_seek_nowhere(struct loop_sim_file *file, int64_t offset, int whence);
+
+/* Returns the time at which a timeout ends: LOOP_SIM_NEVER without one, -EINVAL of a wrong one. */
+int64_t loop_sim_time_until(const struct __kernel_timespec *timeout);
+int64_t loop_sim_time_until_ms(int timeout_ms); /* never of a negative one */
+
+/* Another set of blocked signals for the time of a call: NULL changes nothing. A signal that it does not block and that
+ * is pending interrupts the call before it begins. */
+struct loop_sim_mask_change {
+    uint64_t before;
+    bool is_interrupted;
+};
+struct loop_sim_mask_change loop_sim_mask_begin(const sigset_t *mask);
+void loop_sim_mask_end(const struct loop_sim_mask_change *change);
+
+/* Returns a set of signals as bits, without SIGKILL and SIGSTOP: bit n - 1 is signal n. */
+uint64_t loop_sim_signal_bits(const sigset_t *set);
 
 /* ---- pipes ---- */
 
@@ -86,5 +119,17 @@ const void *loop_sim_pipe_peek(struct loop_sim_file *file, size_t *len, bool *ha
 
 /* Removes bytes that loop_sim_pipe_peek has returned. */
 void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len);
+
+/* Returns how many bytes loop_sim_pipe_append may append: those of the free pages. */
+size_t loop_sim_pipe_room(struct loop_sim_file *file, bool *has_readers);
+
+/* Appends bytes in pages of their own. */
+void loop_sim_pipe_append(struct loop_sim_file *file, const void *data, size_t len);
+
+/* The pipe has become one of packets. */
+void loop_sim_pipe_make_packets(struct loop_sim_file *file);
+
+/* Makes a pipe. Each of its files, for reading and writing, has one use. `flags`: O_NONBLOCK, O_DIRECT. */
+void loop_sim_pipe_create(struct loop_sim_node *node, int flags, struct loop_sim_file *files[2]);
 
 #endif

@@ -20,6 +20,7 @@ struct page {
     unsigned char *data; /* NULL: not yet allocated */
     unsigned begin, end; /* of what is unread */
     bool is_packet;      /* a read takes it as a whole, and a write begins another page */
+    bool is_fixed;       /* spliced: a write begins another page */
 };
 
 struct pipe_end;
@@ -116,6 +117,7 @@ static struct page *add_page(struct pipe *pipe, bool is_packet)
     }
     page->begin = page->end = 0;
     page->is_packet = is_packet;
+    page->is_fixed = false;
     return page;
 }
 
@@ -127,7 +129,7 @@ static size_t merge(struct pipe *pipe, const struct loop_sim_move *move, size_t 
         return 0;
     }
     struct page *last = page_at(pipe, pipe->next - 1);
-    if (last->is_packet || last->end + odd > PAGE_BYTES) {
+    if (last->is_packet || last->is_fixed || last->end + odd > PAGE_BYTES) {
         return 0;
     }
     (void)loop_sim_vectors_take(move->iov, move->n_iov, 0, last->data + last->end, odd);
@@ -297,6 +299,36 @@ void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len)
     }
 }
 
+size_t loop_sim_pipe_room(struct loop_sim_file *file, bool *has_readers)
+{
+    const struct pipe *pipe = pipe_of(file);
+    *has_readers = pipe->ends[0] != NULL;
+    return (size_t)(pipe->size - (pipe->next - pipe->first)) * PAGE_BYTES;
+}
+
+void loop_sim_pipe_append(struct loop_sim_file *file, const void *data, size_t len)
+{
+    struct pipe *pipe = pipe_of(file);
+    for (size_t done = 0; done < len;) {
+        struct page *page = add_page(pipe, (file->flags & O_DIRECT) != 0);
+        page->is_fixed = true;
+        page->end = len - done < PAGE_BYTES ? (unsigned)(len - done) : PAGE_BYTES;
+        memcpy(page->data, (const char *)data + done, page->end);
+        done += page->end;
+    }
+    wake(pipe, 0, EPOLLIN | EPOLLRDNORM);
+}
+
+void loop_sim_pipe_make_packets(struct loop_sim_file *file)
+{
+    for (int i = 0; i < 2; i++) {
+        struct pipe_end *end = pipe_of(file)->ends[i];
+        if (end) {
+            end->file.whole_bytes = SIZE_MAX;
+        }
+    }
+}
+
 /* ---- the door ---- */
 
 static struct pipe_end *create_end(struct loop_sim_node *node, struct pipe *pipe, int flags)
@@ -312,29 +344,35 @@ static struct pipe_end *create_end(struct loop_sim_node *node, struct pipe *pipe
     return end;
 }
 
+void loop_sim_pipe_create(struct loop_sim_node *node, int flags, struct loop_sim_file *files[2])
+{
+    struct pipe *pipe = loop_sim_alloc(sizeof *pipe);
+    *pipe = (struct pipe){.size = PAGES, .pages = loop_sim_alloc(PAGES * sizeof *pipe->pages)};
+    pipe->inode = loop_sim_file_next_inode(node);
+    for (int i = 0; i < 2; i++) {
+        pipe->ends[i] = create_end(node, pipe, (i ? O_WRONLY : O_RDONLY) | (flags & (O_NONBLOCK | O_DIRECT)));
+        files[i] = &pipe->ends[i]->file;
+    }
+}
+
 static int make_pipe(int numbers[2], int flags)
 {
     if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) {
         return -EINVAL;
     }
     struct loop_sim_node *node = loop_sim_here();
-    struct pipe *pipe = loop_sim_alloc(sizeof *pipe);
-    *pipe = (struct pipe){.size = PAGES, .pages = loop_sim_alloc(PAGES * sizeof *pipe->pages)};
-    pipe->inode = loop_sim_file_next_inode(node);
-    for (int i = 0; i < 2; i++) {
-        pipe->ends[i] = create_end(node, pipe, (i ? O_WRONLY : O_RDONLY) | (flags & (O_NONBLOCK | O_DIRECT)));
-    }
-    struct loop_sim_file *other = &pipe->ends[1]->file;
-    int from = loop_sim_file_install(node, &pipe->ends[0]->file, 0, flags & O_CLOEXEC);
+    struct loop_sim_file *files[2];
+    loop_sim_pipe_create(node, flags, files);
+    int from = loop_sim_file_install(node, files[0], 0, flags & O_CLOEXEC);
     int to = from < 0 ? from : loop_sim_file_reserve(node, 0);
     if (to < 0) {
-        loop_sim_file_unref(other);
+        loop_sim_file_unref(files[1]);
         if (from >= 0) {
             (void)loop_sim_file_close(node, from);
         }
         return to;
     }
-    loop_sim_file_put(node, to, other, flags & O_CLOEXEC);
+    loop_sim_file_put(node, to, files[1], flags & O_CLOEXEC);
     numbers[0] = from;
     numbers[1] = to;
     return 0;

@@ -12,12 +12,6 @@
 
 enum { FIRST_SIZE = 16 };
 
-/* A use by a fiber that waits. */
-struct loop_sim_hold {
-    struct loop_list link;
-    struct loop_sim_file *file;
-};
-
 /* ---- files ---- */
 
 void loop_sim_file_init(struct loop_sim_file *file, const struct loop_sim_file_kind *kind, struct loop_sim_node *node,
@@ -52,25 +46,41 @@ void loop_sim_file_unref(struct loop_sim_file *file)
     file->kind->release(file);
 }
 
+/* Those who are woken may drop the last use. */
 void loop_sim_file_changed(struct loop_sim_file *file, uint32_t events)
 {
+    if (loop_list_is_empty(&file->queue.waiters)) {
+        return;
+    }
+    (void)loop_sim_file_ref(file);
     loop_sim_queue_wake(&file->queue, events);
+    loop_sim_file_unref(file);
+}
+
+struct loop_sim_hold *loop_sim_hold_create(size_t count)
+{
+    struct loop_sim_hold *hold = loop_sim_alloc(sizeof *hold + count * (sizeof *hold->files + sizeof *hold->queues));
+    hold->files = (struct loop_sim_file **)(hold + 1);
+    hold->queues = (struct loop_sim_queue **)(hold->files + count);
+    hold->count = count;
+    loop_list_push_back(&loop_sim_files_of(loop_sim_here())->held, &hold->link);
+    return hold;
 }
 
 struct loop_sim_hold *loop_sim_file_hold(struct loop_sim_file *file)
 {
-    struct loop_sim_hold *hold = loop_sim_alloc(sizeof *hold);
-    hold->file = loop_sim_file_ref(file);
-    loop_list_push_back(&loop_sim_files_of(loop_sim_here())->held, &hold->link);
+    struct loop_sim_hold *hold = loop_sim_hold_create(1);
+    hold->files[0] = loop_sim_file_ref(file);
     return hold;
 }
 
 void loop_sim_file_let_go(struct loop_sim_hold *hold)
 {
-    struct loop_sim_file *file = hold->file;
     loop_list_remove(&hold->link);
+    for (size_t i = 0; i < hold->count; i++) {
+        loop_sim_file_unref(hold->files[i]);
+    }
     loop_sim_free(hold);
-    loop_sim_file_unref(file);
 }
 
 int loop_sim_file_anonymous_status(struct stat *status, mode_t mode, ino_t inode)
@@ -238,6 +248,7 @@ static void stopped(struct loop_sim_node *node, bool has_crashed)
     while (!loop_list_is_empty(&files->held)) {
         loop_sim_file_let_go(LOOP_CONTAINER(loop_list_first(&files->held), struct loop_sim_hold, link));
     }
+    loop_sim_standard_close(node);
     loop_sim_free(files->table);
     files->table = NULL;
     files->size = 0;
