@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Descriptors from which signals are read: signalfd(2).
+ */
+#include <loop/kernel/simulated/object/signal.h>
+
+#include <loop/kernel/event.h>
+#include <loop/kernel/file.h>
+
+struct reader {
+    struct loop_sim_file file;
+    struct loop_list link; /* in struct loop_sim_signals */
+    uint64_t wanted;
+};
+
+/* The fiber whose own signals are read while an event happens: the first one. */
+static struct loop_sim_fiber_signals *own_of(struct loop_sim_node *node)
+{
+    struct loop_sim_fiber_signals *own = loop_sim_signals_here();
+    struct loop_sim_fiber *first = own ? NULL : loop_sim_fiber_next(node, NULL);
+    return first ? loop_sim_fiber_signals(first) : own;
+}
+
+static ssize_t read_signals(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    struct reader *reader = (struct reader *)file;
+    struct signalfd_siginfo record;
+    size_t len = loop_sim_vectors_length(move->iov, move->n_iov), done = 0;
+    if (len < sizeof record) {
+        return -EINVAL;
+    }
+    siginfo_t info;
+    while (len - done >= sizeof record &&
+           loop_sim_signals_take(file->node, own_of(file->node), reader->wanted, &info) > 0) {
+        record = (struct signalfd_siginfo){
+            .ssi_signo = (uint32_t)info.si_signo,
+            .ssi_code = info.si_code,
+            .ssi_pid = (uint32_t)info.si_pid,
+            .ssi_uid = info.si_uid,
+        };
+        done += loop_sim_vectors_fill(move->iov, move->n_iov, done, &record, sizeof record);
+    }
+    return done > 0 ? (ssize_t)done : -EAGAIN;
+}
+
+static uint32_t poll_signals(struct loop_sim_file *file)
+{
+    const struct reader *reader = (struct reader *)file;
+    return loop_sim_signals_pending(file->node, own_of(file->node)) & reader->wanted ? EPOLLIN : 0;
+}
+
+static int status_of_reader(struct loop_sim_file *file, struct stat *status)
+{
+    (void)file;
+    return loop_sim_file_anonymous_status(status, 0600, LOOP_SIM_ANONYMOUS_INODE);
+}
+
+static void release_reader(struct loop_sim_file *file)
+{
+    loop_list_remove(&((struct reader *)file)->link);
+    loop_sim_free(file);
+}
+
+static const struct loop_sim_file_kind kind = {
+    .name = "signalfd",
+    .read = read_signals,
+    .poll = poll_signals,
+    .status = status_of_reader,
+    .seek = loop_sim_file_seek_nowhere,
+    .release = release_reader,
+};
+
+/* As on Linux, they are woken for any signal, and look whether it is one of theirs. */
+void loop_sim_signalfds_wake(struct loop_sim_signals *signals)
+{
+    struct loop_list *next;
+    for (struct loop_list *link = signals->descriptors.next; link != &signals->descriptors; link = next) {
+        next = link->next;
+        loop_sim_file_changed(&LOOP_CONTAINER(link, struct reader, link)->file, 0);
+    }
+}
+
+/* ---- the door ---- */
+
+static int create(struct loop_sim_node *node, uint64_t wanted, int flags)
+{
+    struct reader *reader = loop_sim_alloc(sizeof *reader);
+    loop_sim_file_init(&reader->file, &kind, node, O_RDWR | (flags & SFD_NONBLOCK ? O_NONBLOCK : 0));
+    reader->file.whole_bytes = SIZE_MAX;
+    reader->wanted = wanted;
+    loop_list_push_back(&node->signals->descriptors, &reader->link);
+    return loop_sim_file_install(node, &reader->file, 0, flags & SFD_CLOEXEC ? O_CLOEXEC : 0);
+}
+
+static int create_or_change(int number, uint64_t wanted, int flags)
+{
+    struct loop_sim_node *node = loop_sim_here();
+    if (flags & ~(SFD_CLOEXEC | SFD_NONBLOCK)) {
+        return -EINVAL;
+    }
+    if (number == -1) {
+        return create(node, wanted, flags);
+    }
+    struct loop_sim_file *file = loop_sim_file_open_at(number);
+    if (!file || file->kind != &kind) {
+        return file ? -EINVAL : -EBADF;
+    }
+    ((struct reader *)file)->wanted = wanted;
+    loop_sim_file_changed(file, 0);
+    return number;
+}
+
+int loop_kernel_signalfd(int number, const sigset_t *mask, int flags)
+{
+    return (int)loop_sim_return(create_or_change(number, loop_sim_signal_bits(mask), flags));
+}
