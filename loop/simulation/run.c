@@ -186,6 +186,7 @@ void loop_sim_run(struct loop_sim_run *run)
     live(world);
     loop_sim_guard_end(&guard);
     keep_outcome(run, world);
+    sim->node_stopped = NULL;
     loop_sim_world_destroy(sim);
     loop_sim_owner_destroy(world);
 }
