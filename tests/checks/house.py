@@ -41,7 +41,12 @@ USES = {
                  "loop/low_level", "loop/flow"),
     "net": BELOW_CORE,
     "fs": BELOW_CORE,
+    "loop/kernel/simulated": BELOW_CORE,
+    "loop/simulation": (*BELOW_CORE, "loop/core", "loop/event", "loop/syscall", "loop/turn", "loop/backend",
+                        "loop/low_level", "loop/flow", "loop/run", "loop/kernel/simulated"),
 }
+# Rooms whose objects are only in the build on the simulated kernel.
+SIMULATED = ("loop/kernel/simulated", "loop/simulation")
 # net/ and fs/ call the loop by its public headers alone; which room defines such a function is not their affair.
 OUTSIDE = ("net", "fs")
 # Where the loop fills in a struct of another part.
@@ -74,6 +79,8 @@ def room_of(path):
     """The room that a file stands in; None for a public header."""
     if path in public_headers():
         return None
+    if path.startswith("loop/kernel/simulated/"):
+        return "loop/kernel/simulated"
     parts = path.split("/")
     return "/".join(parts[:2]) if parts[0] == "loop" else parts[0]
 
@@ -91,10 +98,12 @@ def calls(build):
     """(file, file): names that the object of the first takes from the object of the second."""
     objects = pathlib.Path(build) / "CMakeFiles"
     defined, wanted = {}, collections.defaultdict(set)
-    for path in [*objects.glob("noria_objects.dir/**/*.o"), *objects.glob("noria_uring_objects.dir/**/*.o")]:
-        source = str(path.relative_to(objects)).partition("/")[2][:-2]
-        if source not in sources_of_library():
-            continue  # what an older build left
+    for path in objects.glob("noria_*objects.dir/**/*.o"):
+        target, _, source = str(path.relative_to(objects))[:-2].partition("/")
+        # Without what an older build left, and each source once.
+        if (source not in sources_of_library() or "lto" in target or
+                (room_of(source) in SIMULATED) != (target == "noria_simulated_objects.dir")):
+            continue
         listing = subprocess.run(["nm", path], check=True, capture_output=True, text=True).stdout
         for line in listing.splitlines():
             *_, kind, name = line.split()
@@ -291,6 +300,7 @@ WIDTH, MARGIN, GAP, LINE = 1180, 20, 34, 17
 
 # Where each room stands: rows from the roof down.
 ROWS = (
+    ("loop/simulation",),
     ("net", "fs"),
     ("loop/run",),
     ("loop/backend", "loop/flow"),
@@ -299,6 +309,7 @@ ROWS = (
     ("loop/event",),
     ("loop/core",),
     ("loop/ground", "loop/kernel"),
+    ("loop/kernel/simulated",),
 )
 WHAT = {
     "net": "sockets, addresses, datagrams, by the public headers",
@@ -313,6 +324,8 @@ WHAT = {
     "loop/core": "jobs, scopes, descriptors, the region; what completes, cancels, closes and resumes",
     "loop/ground": "lists, slabs, the wheel, the clock",
     "loop/kernel": "the door: every call into the system",
+    "loop/kernel/simulated": "another system behind the door, in memory and virtual time",
+    "loop/simulation": "worlds, runs, searches and traces, for programs under test",
 }
 
 
