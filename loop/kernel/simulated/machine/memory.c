@@ -7,6 +7,7 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/object/file.h>
 
 #include <assert.h>
 #include <unistd.h>
@@ -210,20 +211,42 @@ static void unmap(struct mapping *mapping)
     loop_sim_free(mapping);
 }
 
-/* Returns the error of a mapping that is refused, or 0. */
+/* Returns the error of a mapping of a file, or 0 for one of none. */
+static int file_error(int flags, int number)
+{
+    if (flags & MAP_ANONYMOUS) {
+        return 0;
+    }
+    const struct loop_sim_file *file = loop_sim_file_of(number);
+    if (!file) {
+        return EBADF;
+    }
+    return file->kind->has_offsets ? ENOSYS : ENODEV;
+}
+
+/* Returns the error of a mapping that is refused, or 0. The kernel checks in this order. */
 static int mapping_error(size_t size, int flags, int number, off_t offset)
 {
-    int type = flags & MAP_TYPE;
-    if (size == 0 || !is_page((const void *)(uintptr_t)offset) || (type != MAP_PRIVATE && type != MAP_SHARED)) {
+    int type = flags & MAP_TYPE, error = file_error(flags, number);
+    if (!is_page((const void *)(uintptr_t)offset)) {
         return EINVAL;
     }
-    if (!(flags & MAP_ANONYMOUS)) {
-        return number < 0 ? EBADF : ENODEV; /* no file of the simulated kernel can be mapped */
+    if (error == EBADF) {
+        return EBADF;
+    }
+    if (size == 0) {
+        return EINVAL;
+    }
+    if (size > PTRDIFF_MAX / 2) {
+        return ENOMEM;
+    }
+    if (type != MAP_PRIVATE && type != MAP_SHARED) {
+        return EINVAL;
     }
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         return ENOSYS;
     }
-    return size > PTRDIFF_MAX || loop_sim_happens(LOOP_SIM_NO_MEMORY) ? ENOMEM : 0;
+    return error ? error : loop_sim_happens(LOOP_SIM_NO_MEMORY) ? ENOMEM : 0;
 }
 
 void *loop_kernel_mmap(void *at, size_t size, int prot, int flags, int number, off_t offset)
