@@ -80,8 +80,9 @@ struct loop_sim_fiber {
     struct loop_sim_node *node;
     uint64_t number; /* from 1, of this world */
     enum loop_sim_fiber_state state;
-    bool is_first; /* of its node: when it returns the node has ended */
-    bool is_detached;
+    bool is_first;    /* of its node: when it returns the node has ended */
+    bool is_detached; /* it is freed when it ends */
+    bool is_joined;   /* by a fiber that waits for its end, and then frees it */
     char name[LOOP_SIM_THREAD_NAME_SIZE];
 
     void *(*run)(void *arg);

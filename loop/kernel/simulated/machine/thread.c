@@ -74,13 +74,13 @@ int loop_kernel_pthread_join(pthread_t thread, void **result)
     if (!fiber) {
         return ESRCH;
     }
-    if (fiber->is_detached) {
+    if (fiber->is_detached || fiber->is_joined) {
         return EINVAL;
     }
     if (fiber == loop_sim_fiber_now()) {
         return EDEADLK;
     }
-    fiber->is_detached = true; /* by nobody else */
+    fiber->is_joined = true;
     while (fiber->state != LOOP_SIM_FIBER_ENDED) {
         loop_sim_wait_for(&fiber->ended, LOOP_SIM_NEVER);
     }
