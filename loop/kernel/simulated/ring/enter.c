@@ -158,6 +158,9 @@ static int find(unsigned number, struct enter *enter)
         return -EINVAL;
     }
     if (enter->flags & IORING_ENTER_REGISTERED_RING) {
+        if (number >= LOOP_SIM_REGISTERED_RINGS) {
+            return -EINVAL;
+        }
         const struct loop_sim_ring_registered *registered = loop_sim_ring_registered_find(number);
         enter->ring = registered ? registered->ring : NULL;
         return registered ? 0 : -EBADF;

@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum { MOST_REGISTERED_RINGS = 16, MOST_BUFFERS = 1 << 14, MOST_GROUP_BUFFERS = 1 << 15, PAGE_SIZE = 4096 };
+enum { MOST_BUFFERS = 1 << 14, MOST_GROUP_BUFFERS = 1 << 15, PAGE_SIZE = 4096 };
 #define MOST_BUFFER_BYTES ((size_t)1 << 30)
 
 /* ---- buffers ---- */
@@ -246,10 +246,10 @@ int loop_kernel_io_uring_register_ring_fd(struct io_uring *ring)
         return -EEXIST;
     }
     unsigned number = 0;
-    while (number < MOST_REGISTERED_RINGS && loop_sim_ring_registered_find(number)) {
+    while (number < LOOP_SIM_REGISTERED_RINGS && loop_sim_ring_registered_find(number)) {
         number++;
     }
-    if (number == MOST_REGISTERED_RINGS) {
+    if (number == LOOP_SIM_REGISTERED_RINGS) {
         return -EBUSY;
     }
     struct loop_sim_ring_registered *registered = loop_sim_alloc(sizeof *registered);
@@ -317,14 +317,14 @@ int loop_kernel_io_uring_ring_dontfork(struct io_uring *ring)
 static int cancel_and_wait(struct loop_sim_ring *ring, const struct loop_sim_ring_match *match, int64_t until_ns)
 {
     int result = loop_sim_ring_cancel(ring, match);
-    while (result == -EALREADY) {
-        result = loop_sim_wait(&ring->waiting, until_ns);
-        if (result) {
-            return result == -ETIMEDOUT ? -ETIME : result;
-        }
-        result = loop_sim_ring_cancel(ring, match);
+    if (result != -EALREADY) {
+        return result;
     }
-    return result == -ENOENT || result > 0 ? 0 : result;
+    while (result == -EALREADY) {
+        int error = loop_sim_wait(&ring->waiting, until_ns);
+        result = error ? error : loop_sim_ring_cancel(ring, match);
+    }
+    return result == -ENOENT || result > 0 ? 0 : result == -ETIMEDOUT ? -ETIME : result;
 }
 
 int loop_kernel_io_uring_register_sync_cancel(struct io_uring *ring, struct io_uring_sync_cancel_reg *request)

@@ -81,7 +81,10 @@ struct loop_sim_rings {
     struct loop_list registered; /* struct loop_sim_ring_registered */
 };
 
-/* A ring that a thread may enter by its own number. */
+/* How many rings a thread may enter by numbers of its own. */
+enum { LOOP_SIM_REGISTERED_RINGS = 16 };
+
+/* A ring that a thread may enter by such a number. */
 struct loop_sim_ring_registered {
     struct loop_list link;
     struct loop_sim_fiber *fiber;
