@@ -35,6 +35,15 @@ HIDDEN_CALL(void *, loop_kernel_mmap, (void *at, size_t size, int prot, int flag
             (at, size, prot, flags, number, offset))
 HIDDEN_CALL(int, loop_kernel_munmap, (void *at, size_t size), (at, size))
 
+/* What a node that has crashed had mapped goes without a call of loop_kernel_munmap. */
+int __real_munmap(void *at, size_t size);
+int __wrap_munmap(void *at, size_t size);
+int __wrap_munmap(void *at, size_t size)
+{
+    account_forget_block(at);
+    return __real_munmap(at, size);
+}
+
 void __real_loop_kernel_free(void *block);
 void __wrap_loop_kernel_free(void *block);
 
