@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Inodes, and the entries that name them.
+ *
+ * An entry is what Linux calls a dentry: a name in a directory, with the inode that it names. Open files, the working
+ * directory and entries below it hold it; so it lives on without its name after an unlink, and moves with a rename.
+ * What is on the disk already is beside what is written: see durable.h.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_DISK_INODE_H
+#define LOOP_KERNEL_SIMULATED_DISK_INODE_H
+
+#include <loop/kernel/simulated/disk/content.h>
+#include <loop/kernel/simulated/disk/disk.h>
+#include <loop/kernel/simulated/object/process.h>
+
+#include <limits.h>
+#include <time.h>
+
+/* ---- entries ---- */
+
+struct loop_sim_entry {
+    struct loop_list link;              /* in its directory, in the order of the cookies */
+    struct loop_sim_entry *next_hashed; /* in its bucket */
+    struct loop_sim_table *table;       /* NULL: removed, or never added */
+    struct loop_sim_entry *up;          /* that of its directory. NULL: of the root, or of a durable table. Counted */
+    struct loop_sim_inode *inode;       /* counted */
+    uint64_t cookie;                    /* its position in the directory: stays while others come and go */
+    unsigned uses;
+    char *name;
+};
+
+/* The entries of a directory. Zeros are an empty one. */
+struct loop_sim_table {
+    struct loop_sim_entry **buckets;
+    size_t n_buckets, count;
+    struct loop_list entries;
+    uint64_t last_cookie;
+};
+
+void loop_sim_table_init(struct loop_sim_table *table);
+
+/* Removes all entries. */
+void loop_sim_table_finish(struct loop_sim_table *table);
+
+/* Returns the entry of a name, or NULL. Not counted. */
+struct loop_sim_entry *loop_sim_table_find(const struct loop_sim_table *table, const char *name);
+
+/* Adds an entry at the end; it must be in no table, and its name not in this. The table counts it. */
+void loop_sim_table_add(struct loop_sim_table *table, struct loop_sim_entry *entry);
+void loop_sim_table_remove(struct loop_sim_entry *entry);
+
+/* Returns a new entry with one use. `up` may be NULL. */
+struct loop_sim_entry *loop_sim_entry_create(struct loop_sim_entry *up, const char *name, struct loop_sim_inode *inode);
+struct loop_sim_entry *loop_sim_entry_ref(struct loop_sim_entry *entry);
+
+/* Drops a use. With the last entry of an inode that has no name any more its room is free. NULL does nothing. */
+void loop_sim_entry_unref(struct loop_sim_entry *entry);
+
+/* Gives an entry another name and directory. It is in no table meanwhile. */
+void loop_sim_entry_rename(struct loop_sim_entry *entry, struct loop_sim_entry *up, const char *name);
+
+/* Whether `entry` is `above` or somewhere below it. */
+bool loop_sim_entry_is_below(const struct loop_sim_entry *entry, const struct loop_sim_entry *above);
+
+/* Whether nothing leads to the entry any more: it has been removed, or is that of a file without a name. */
+bool loop_sim_entry_is_gone(const struct loop_sim_entry *entry);
+
+/* Writes the path of an entry, with " (deleted)" behind it where it is gone. Returns its length, or -ENAMETOOLONG. */
+int loop_sim_entry_path(const struct loop_sim_entry *entry, char *path, size_t size);
+
+/* ---- attributes ---- */
+
+struct loop_sim_xattr {
+    char *name;
+    void *value;
+    size_t size;
+};
+
+struct loop_sim_attributes {
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    struct timespec atime, mtime, ctime;
+    struct loop_sim_xattr *xattrs;
+    size_t n_xattrs;
+};
+
+void loop_sim_attributes_finish(struct loop_sim_attributes *attributes);
+void loop_sim_attributes_copy(struct loop_sim_attributes *to, const struct loop_sim_attributes *from);
+
+/* ---- inodes ---- */
+
+/* File systems, as their device numbers. */
+enum loop_sim_device {
+    LOOP_SIM_DEVICE_DISK = 0xfe00,
+    LOOP_SIM_DEVICE_DEV = 6,
+    LOOP_SIM_DEVICE_PROC = 0x15,
+    LOOP_SIM_DEVICE_SHM = 0x1b
+};
+
+/* What is special about an inode of /proc. */
+enum loop_sim_magic {
+    LOOP_SIM_MAGIC_NONE,
+    LOOP_SIM_MAGIC_NUMBERS /* /proc/self/fd */,
+    LOOP_SIM_MAGIC_NUMBER,
+    LOOP_SIM_MAGIC_TEXT
+};
+
+struct loop_sim_inode {
+    struct loop_list link; /* in the disk */
+    struct loop_sim_disk *disk;
+    enum loop_sim_device device;
+    uint64_t number;
+    unsigned uses;    /* entries of both kinds, changes that are not durable */
+    unsigned entries; /* entries that are not of a durable table: while there are any, the inode is in use */
+    nlink_t links;
+    dev_t rdev;
+    struct timespec btime;
+    struct loop_sim_attributes now;
+    struct loop_sim_content content;
+    struct loop_sim_table table; /* of a directory */
+    char *target;                /* of a symbolic link */
+    enum loop_sim_magic magic;
+    int magic_number;
+    bool is_dead;       /* a directory that has been removed */
+    bool can_be_linked; /* a file that was made without a name, and may get one */
+
+    /* What is on the disk. */
+    struct loop_sim_attributes on_disk;
+    struct loop_sim_content content_on_disk;
+    struct loop_sim_table table_on_disk;
+    struct loop_list pieces; /* what has been written to the content since */
+    size_t n_pieces, piece_bytes;
+    bool has_new_attributes, is_marked;
+
+    struct loop_list watches; /* of inotify */
+    struct loop_list locks;   /* of flock: who holds one */
+    struct loop_sim_queue lock_queue;
+};
+
+/* Returns a new inode without uses, owned by the user of the node. */
+struct loop_sim_inode *loop_sim_inode_create(struct loop_sim_disk *disk, enum loop_sim_device device, mode_t mode);
+void loop_sim_inode_ref(struct loop_sim_inode *inode);
+void loop_sim_inode_unref(struct loop_sim_inode *inode);
+
+/* The time of the node's wall clock. */
+struct timespec loop_sim_disk_time(const struct loop_sim_disk *disk);
+
+/* Something has been written, or read, or an attribute has changed: sets the times. */
+void loop_sim_inode_modified(struct loop_sim_inode *inode);
+void loop_sim_inode_accessed(struct loop_sim_inode *inode);
+void loop_sim_inode_changed(struct loop_sim_inode *inode);
+
+/* Returns a new inode for a name in a directory, with what it has from that. */
+struct loop_sim_inode *loop_sim_inode_make(struct loop_sim_entry *up, mode_t mode);
+
+/* Whether names in a directory may be added and removed. Returns 0 or a negative errno. */
+int loop_sim_may_change(const struct loop_sim_entry *directory);
+
+/* A file has been changed by a user who may not keep its set-user-ID bit. */
+void loop_sim_inode_drop_privileges(struct loop_sim_inode *inode);
+
+/* Whether the node's user may read (4), write (2) and execute or search (1). Returns 0 or -EACCES. */
+int loop_sim_inode_permits(const struct loop_sim_inode *inode, int wanted);
+
+/* Whether the node's user is the owner, or root. */
+bool loop_sim_inode_is_own(const struct loop_sim_inode *inode);
+
+void loop_sim_inode_status(const struct loop_sim_inode *inode, struct stat *status);
+
+/* Takes room for some pages. Returns 0 or -ENOSPC; that may be by choice. */
+int loop_sim_disk_take(struct loop_sim_inode *inode, uint64_t pages);
+
+/* Counts the room of an inode anew after its pages have changed. `before` is how many it had. */
+void loop_sim_disk_adjust(struct loop_sim_inode *inode, size_t before);
+
+/* ---- disks ---- */
+
+/* The room of a disk without limit, which nothing fills in practice. */
+#define LOOP_SIM_DISK_ROOM (UINT64_C(1) << 40)
+
+/* The largest offset in a file, as ext4 has it. */
+#define LOOP_SIM_FILE_MOST INT64_C(17592186040320)
+
+struct loop_sim_disk {
+    struct loop_sim_node *node;
+    struct loop_sim_disk_options options;
+    struct loop_list inodes;
+    uint64_t last_inode;
+    uint64_t used_pages, n_inodes;
+    struct loop_sim_entry *root, *current; /* the working directory */
+    struct loop_list changes;              /* of directories, that are not durable yet: see durable.h */
+    size_t n_changes;
+    uint32_t last_cookie; /* of inotify's renames */
+    uint64_t random;      /* the state of /dev/urandom */
+    mode_t umask;
+};
+
+/* The user of the node. */
+static inline uid_t loop_sim_disk_user(const struct loop_sim_disk *disk)
+{
+    return loop_sim_user(disk->node);
+}
+
+/* Gives an inode a name in a directory, and records that. Returns the new entry, counted. */
+struct loop_sim_entry *loop_sim_disk_name(struct loop_sim_entry *up, const char *name, struct loop_sim_inode *inode);
+
+/* Takes an entry out of its directory, and counts the links of its inode. */
+void loop_sim_disk_unname(struct loop_sim_entry *entry);
+
+/* Whether an entry may be removed, or replaced. Returns 0 or a negative errno. */
+int loop_sim_may_remove(const struct loop_sim_entry *entry);
+
+/* ---- open files ---- */
+
+/* An open file of the disk. */
+struct loop_sim_open {
+    struct loop_sim_file file; /* must be first */
+    struct loop_sim_entry *entry;
+    struct loop_list lock; /* in the inode's locks */
+    bool is_exclusive;     /* the lock */
+    uint64_t end;          /* of a directory: the last cookie when its reading began; later entries are not read */
+};
+
+extern const struct loop_sim_file_kind loop_sim_regular_kind, loop_sim_directory_kind, loop_sim_path_kind,
+    loop_sim_null_kind, loop_sim_zero_kind, loop_sim_full_kind, loop_sim_random_kind;
+
+/* Returns the open file, or NULL for one that is not of the disk. */
+struct loop_sim_open *loop_sim_open_of(struct loop_sim_file *file);
+
+/* Returns the inode of an open file of the disk. */
+static inline struct loop_sim_inode *loop_sim_inode_of(const struct loop_sim_file *file)
+{
+    return ((const struct loop_sim_open *)(const void *)file)->entry->inode;
+}
+
+/* Parts of the kinds: status, and the end of an open file. */
+int loop_sim_open_status(struct loop_sim_file *file, struct stat *status);
+void loop_sim_open_release(struct loop_sim_file *file);
+
+/* Lets the running fiber wait as long as the disk takes for an operation. */
+void loop_sim_disk_wait(void);
+
+#endif
