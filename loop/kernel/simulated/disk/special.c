@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What is no file of the disk: the devices in /dev, and the links of /proc/self/fd.
+ */
+#include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/object/object.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define NUMBER_INODES (UINT64_C(1) << 32) /* the inodes of links of descriptors begin here */
+
+/* ---- /proc/self/fd ---- */
+
+/* Returns the number that a name is, or -1. */
+static int number_of(const char *name)
+{
+    int number = 0;
+
+    if (name[0] == '0' && name[1]) {
+        return -1;
+    }
+    for (const char *at = name; *at; at++) {
+        if (*at < '0' || *at > '9' || number > 9999999) {
+            return -1;
+        }
+        number = number * 10 + (*at - '0');
+    }
+    return *name ? number : -1;
+}
+
+static struct loop_sim_entry *number_entry(struct loop_sim_node *node, struct loop_sim_entry *directory,
+                                           const char *name)
+{
+    struct loop_sim_disk *disk = node->disk;
+    int number = number_of(name);
+
+    if (number < 0 || !loop_sim_file_at(node, number)) {
+        return NULL;
+    }
+    struct loop_sim_inode *inode = loop_sim_inode_create(disk, LOOP_SIM_DEVICE_PROC, S_IFLNK | 0700);
+    disk->last_inode--;
+    inode->number = NUMBER_INODES + (unsigned)number;
+    inode->links = 1;
+    inode->magic = LOOP_SIM_MAGIC_NUMBER;
+    inode->magic_number = number;
+    return loop_sim_entry_create(directory, name, inode);
+}
+
+struct loop_sim_entry *loop_sim_lookup(struct loop_sim_node *node, struct loop_sim_entry *directory, const char *name)
+{
+    if (directory->inode->magic == LOOP_SIM_MAGIC_NUMBERS) {
+        return number_entry(node, directory, name);
+    }
+    struct loop_sim_entry *entry = loop_sim_table_find(&directory->inode->table, name);
+    return entry ? loop_sim_entry_ref(entry) : NULL;
+}
+
+int loop_sim_number_text(const struct loop_sim_node *node, int number, char *text, size_t size)
+{
+    struct loop_sim_file *file = loop_sim_file_at(node, number);
+    struct stat status;
+    int len;
+
+    if (!file) {
+        return -ENOENT;
+    }
+    const struct loop_sim_open *open = loop_sim_open_of(file);
+    if (open) {
+        return loop_sim_entry_path(open->entry, text, size);
+    }
+    const char *kind = strcmp(file->kind->name, "epoll") == 0  ? "eventpoll"
+                       : strcmp(file->kind->name, "ring") == 0 ? "io_uring"
+                                                               : file->kind->name;
+    bool is_numbered = strcmp(kind, "pipe") == 0 || file->kind->is_socket;
+    if (is_numbered && file->kind->status && file->kind->status(file, &status) == 0) {
+        len = snprintf(text, size, "%s:[%llu]", file->kind->is_socket ? "socket" : kind,
+                       (unsigned long long)status.st_ino);
+    } else {
+        len = snprintf(text, size, strcmp(kind, "inotify") == 0 ? "anon_inode:%s" : "anon_inode:[%s]", kind);
+    }
+    return (size_t)len < size ? len : -ENAMETOOLONG;
+}
+
+/* ---- devices ---- */
+
+static ssize_t read_nothing(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    (void)move;
+    return 0;
+}
+
+static ssize_t read_zeros(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    for (size_t i = 0; i < move->n_iov; i++) {
+        memset(move->iov[i].iov_base, 0, move->iov[i].iov_len);
+    }
+    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
+}
+
+/* Returns the next of a sequence of numbers that look random: splitmix64. */
+static uint64_t next_random(struct loop_sim_disk *disk)
+{
+    uint64_t z = disk->random += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static ssize_t read_random(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    for (size_t i = 0; i < move->n_iov; i++) {
+        unsigned char *bytes = move->iov[i].iov_base;
+        for (size_t at = 0; at < move->iov[i].iov_len; at += sizeof(uint64_t)) {
+            uint64_t number = next_random(file->node->disk);
+            size_t left = move->iov[i].iov_len - at;
+            memcpy(bytes + at, &number, left < sizeof number ? left : sizeof number);
+        }
+    }
+    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
+}
+
+static ssize_t write_anything(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
+}
+
+static ssize_t write_full(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    (void)move;
+    return -ENOSPC;
+}
+
+static int64_t seek_nowhere(struct loop_sim_file *file, int64_t offset, int whence)
+{
+    (void)offset;
+    (void)whence;
+    return file->position = 0;
+}
+
+#define DEVICE                                                                                                         \
+    .status = loop_sim_open_status, .seek = seek_nowhere, .release = loop_sim_open_release, .is_always_ready = true,   \
+    .has_offsets = true
+
+const struct loop_sim_file_kind loop_sim_null_kind = {
+    .name = "null", .read = read_nothing, .write = write_anything, DEVICE};
+const struct loop_sim_file_kind loop_sim_zero_kind = {
+    .name = "zero", .read = read_zeros, .write = write_anything, DEVICE};
+const struct loop_sim_file_kind loop_sim_full_kind = {.name = "full", .read = read_zeros, .write = write_full, DEVICE};
+const struct loop_sim_file_kind loop_sim_random_kind = {
+    .name = "random", .read = read_random, .write = write_anything, DEVICE};
+
+static const struct device {
+    const char *name;
+    unsigned minor_number;
+    const struct loop_sim_file_kind *kind;
+} devices[] = {{"null", 3, &loop_sim_null_kind},
+               {"zero", 5, &loop_sim_zero_kind},
+               {"full", 7, &loop_sim_full_kind},
+               {"random", 8, &loop_sim_random_kind},
+               {"urandom", 9, &loop_sim_random_kind}};
+
+enum { N_DEVICES = sizeof devices / sizeof *devices, MEMORY_MAJOR = 1 };
+
+const struct loop_sim_file_kind *loop_sim_special_kind(const struct loop_sim_inode *inode, int *error)
+{
+    for (size_t i = 0; S_ISCHR(inode->now.mode) && i < N_DEVICES; i++) {
+        if (inode->rdev == makedev(MEMORY_MAJOR, devices[i].minor_number)) {
+            return devices[i].kind;
+        }
+    }
+    *error = -ENXIO;
+    return NULL;
+}
+
+/* ---- making them ---- */
+
+/* Adds a name to a directory. Returns its inode. */
+static struct loop_sim_inode *add(struct loop_sim_entry *up, const char *name, enum loop_sim_device device, mode_t mode)
+{
+    struct loop_sim_inode *inode = loop_sim_inode_create(up->inode->disk, device, mode);
+
+    inode->now.uid = inode->now.gid = 0;
+    loop_sim_entry_unref(loop_sim_disk_name(up, name, inode));
+    return inode;
+}
+
+static void add_link(struct loop_sim_entry *up, const char *name, const char *target)
+{
+    size_t size = strlen(target) + 1;
+    struct loop_sim_inode *inode = add(up, name, up->inode->device, S_IFLNK | 0777);
+
+    inode->target = memcpy(loop_sim_alloc(size), target, size);
+}
+
+static struct loop_sim_entry *add_directory(struct loop_sim_entry *up, const char *name, enum loop_sim_device device,
+                                            mode_t mode)
+{
+    (void)add(up, name, device, S_IFDIR | mode);
+    return loop_sim_table_find(&up->inode->table, name);
+}
+
+static void create_devices(struct loop_sim_entry *root)
+{
+    struct loop_sim_entry *dev = add_directory(root, "dev", LOOP_SIM_DEVICE_DEV, 0755);
+
+    for (size_t i = 0; i < N_DEVICES; i++) {
+        struct loop_sim_inode *inode = add(dev, devices[i].name, LOOP_SIM_DEVICE_DEV, S_IFCHR | 0666);
+        inode->rdev = makedev(MEMORY_MAJOR, devices[i].minor_number);
+    }
+    add_link(dev, "fd", "/proc/self/fd");
+    add_link(dev, "stdin", "/proc/self/fd/0");
+    add_link(dev, "stdout", "/proc/self/fd/1");
+    add_link(dev, "stderr", "/proc/self/fd/2");
+    (void)add_directory(dev, "shm", LOOP_SIM_DEVICE_SHM, 01777);
+}
+
+static void create_processes(struct loop_sim_disk *disk)
+{
+    static const char id[] = "1";
+    struct loop_sim_entry *proc = add_directory(disk->root, "proc", LOOP_SIM_DEVICE_PROC, 0555);
+
+    add_link(proc, "self", id);
+    struct loop_sim_entry *process = add_directory(proc, id, LOOP_SIM_DEVICE_PROC, 0555);
+    struct loop_sim_entry *numbers = add_directory(process, "fd", LOOP_SIM_DEVICE_PROC, 0500);
+    numbers->inode->magic = LOOP_SIM_MAGIC_NUMBERS;
+}
+
+void loop_sim_special_start(struct loop_sim_disk *disk)
+{
+    char id[16];
+    struct loop_sim_entry *proc = loop_sim_table_find(&disk->root->inode->table, "proc");
+    const struct loop_sim_entry *self = loop_sim_table_find(&proc->inode->table, "self");
+    struct loop_sim_entry *process = loop_sim_table_find(&proc->inode->table, self->inode->target);
+
+    snprintf(id, sizeof id, "%d", (int)loop_sim_process_id(disk->node));
+    (void)loop_sim_entry_ref(process);
+    loop_sim_table_remove(process);
+    loop_sim_entry_rename(process, proc, id);
+    loop_sim_table_add(&proc->inode->table, process);
+    loop_sim_entry_unref(process);
+    loop_sim_free(self->inode->target);
+    self->inode->target = memcpy(loop_sim_alloc(sizeof id), id, sizeof id);
+}
+
+void loop_sim_special_create(struct loop_sim_disk *disk)
+{
+    create_devices(disk->root);
+    create_processes(disk);
+}
