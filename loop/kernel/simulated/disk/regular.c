@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Open regular files: reading, writing and seeking. And what all open files of the disk have in common.
+ */
+#include <loop/kernel/simulated/disk/durable.h>
+#include <loop/kernel/simulated/disk/notify.h>
+#include <loop/kernel/simulated/machine/choice.h>
+
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+
+/* ---- all open files ---- */
+
+struct loop_sim_open *loop_sim_open_of(struct loop_sim_file *file)
+{
+    return file->kind->release == loop_sim_open_release ? (struct loop_sim_open *)(void *)file : NULL;
+}
+
+int loop_sim_open_status(struct loop_sim_file *file, struct stat *status)
+{
+    loop_sim_inode_status(loop_sim_inode_of(file), status);
+    return 0;
+}
+
+void loop_sim_open_release(struct loop_sim_file *file)
+{
+    struct loop_sim_open *open = (struct loop_sim_open *)(void *)file;
+    struct loop_sim_inode *inode = open->entry->inode;
+
+    if (!(file->flags & O_PATH)) {
+        loop_sim_notify(open->entry, (file->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
+    }
+    if (loop_list_is_linked(&open->lock)) {
+        loop_list_remove(&open->lock);
+        loop_sim_queue_wake(&inode->lock_queue, 0);
+    }
+    loop_sim_entry_unref(open->entry);
+    loop_sim_free(open);
+}
+
+const struct loop_sim_file_kind loop_sim_path_kind = {
+    .name = "path", .status = loop_sim_open_status, .release = loop_sim_open_release, .has_offsets = true};
+
+/* ---- checks ---- */
+
+static bool is_aligned(const struct loop_sim_move *move, int64_t offset)
+{
+    size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
+
+    for (size_t i = 0; i < move->n_iov; i++) {
+        len |= move->iov[i].iov_len;
+    }
+    return ((uint64_t)offset | len) % LOOP_SIM_SECTOR_SIZE == 0;
+}
+
+/* Returns 0, or why the move is refused before it is tried. */
+static int check(const struct loop_sim_file *file, const struct loop_sim_move *move, int64_t offset, bool is_write)
+{
+    const struct loop_sim_inode *inode = loop_sim_inode_of(file);
+    bool is_direct = file->flags & O_DIRECT;
+
+    if (move->flags & RWF_NOWAIT && (inode->device != LOOP_SIM_DEVICE_DISK || (is_write && !is_direct))) {
+        return -EOPNOTSUPP;
+    }
+    if (is_direct && inode->device == LOOP_SIM_DEVICE_DISK && !is_aligned(move, offset)) {
+        return -EINVAL;
+    }
+    return move->flags & RWF_NOWAIT && loop_sim_happens(LOOP_SIM_FALSE_READY) ? -EAGAIN : 0;
+}
+
+/* ---- reading ---- */
+
+/* Copies bytes of the content into the vectors. */
+static void fill(const struct loop_sim_content *content, const struct loop_sim_move *move, uint64_t offset, size_t len)
+{
+    for (size_t i = 0; i < move->n_iov && len > 0; i++) {
+        size_t n = move->iov[i].iov_len < len ? move->iov[i].iov_len : len;
+        loop_sim_content_read(content, offset, move->iov[i].iov_base, n);
+        offset += n;
+        len -= n;
+    }
+}
+
+static ssize_t file_read(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    struct loop_sim_inode *inode = loop_sim_inode_of(file);
+    bool moves = move->offset == LOOP_SIM_POSITION;
+    int64_t offset = moves ? file->position : move->offset;
+    uint64_t size = inode->content.size;
+    size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
+    int error = check(file, move, offset, false);
+
+    if (error < 0) {
+        return error;
+    }
+    if (len == 0 || (uint64_t)offset >= size) {
+        return 0;
+    }
+    if (inode->device == LOOP_SIM_DEVICE_DISK && loop_sim_happens(LOOP_SIM_DISK_ERROR)) {
+        return -EIO;
+    }
+    len = len < size - (uint64_t)offset ? len : (size_t)(size - (uint64_t)offset);
+    fill(&inode->content, move, (uint64_t)offset, len);
+    file->position = moves ? offset + (int64_t)len : file->position;
+    if (!(file->flags & O_NOATIME)) {
+        loop_sim_inode_accessed(inode);
+    }
+    loop_sim_notify(((struct loop_sim_open *)(void *)file)->entry, IN_ACCESS);
+    return (ssize_t)len;
+}
+
+/* ---- writing ---- */
+
+/* Returns how many of `len` bytes there is room for, or -ENOSPC. */
+static ssize_t room_for(struct loop_sim_inode *inode, uint64_t offset, size_t len)
+{
+    uint64_t missing = loop_sim_content_missing(&inode->content, offset, len);
+    int error = loop_sim_disk_take(inode, missing);
+
+    while (error < 0 && loop_sim_disk_take(inode, 1) == 0 && len > 0) {
+        uint64_t last = (offset + len - 1) / LOOP_SIM_PAGE_SIZE * LOOP_SIM_PAGE_SIZE;
+        len = last > offset ? (size_t)(last - offset) : 0;
+        error = loop_sim_disk_take(inode, loop_sim_content_missing(&inode->content, offset, len));
+    }
+    return error < 0 || len == 0 ? -ENOSPC : (ssize_t)len;
+}
+
+/* Copies bytes of the vectors into the content. */
+static void take(struct loop_sim_inode *inode, const struct loop_sim_move *move, uint64_t offset, size_t len)
+{
+    size_t before = inode->content.n_slots;
+    uint64_t at = offset;
+
+    for (size_t i = 0, left = len; i < move->n_iov && left > 0; i++) {
+        size_t n = move->iov[i].iov_len < left ? move->iov[i].iov_len : left;
+        loop_sim_content_write(&inode->content, at, move->iov[i].iov_base, n);
+        at += n;
+        left -= n;
+    }
+    loop_sim_wrote(inode, offset, len);
+    loop_sim_disk_adjust(inode, before);
+    loop_sim_inode_modified(inode);
+}
+
+void loop_sim_inode_drop_privileges(struct loop_sim_inode *inode)
+{
+    if (loop_sim_disk_user(inode->disk) != 0) {
+        inode->now.mode &= ~(mode_t)(S_ISUID | (inode->now.mode & S_IXGRP ? S_ISGID : 0));
+    }
+}
+
+static int64_t offset_of(const struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    bool appends = (file->flags & O_APPEND && !(move->flags & RWF_NOAPPEND)) || move->flags & RWF_APPEND;
+
+    if (appends) {
+        return (int64_t)loop_sim_inode_of(file)->content.size;
+    }
+    return move->offset == LOOP_SIM_POSITION ? file->position : move->offset;
+}
+
+/* Makes a write durable where the file or the call asks for that. */
+static int sync_write(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    bool all = (file->flags & O_SYNC) == O_SYNC || move->flags & RWF_SYNC;
+
+    if (!all && !(file->flags & O_DSYNC) && !(move->flags & RWF_DSYNC)) {
+        return 0;
+    }
+    return loop_sim_inode_sync(loop_sim_inode_of(file), !all);
+}
+
+static ssize_t file_write(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    struct loop_sim_inode *inode = loop_sim_inode_of(file);
+    int64_t offset = offset_of(file, move);
+    size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
+    int error = check(file, move, offset, true);
+
+    if (error < 0 || len == 0) {
+        return error;
+    }
+    if (offset >= LOOP_SIM_FILE_MOST) {
+        return -EFBIG;
+    }
+    len = len < (uint64_t)(LOOP_SIM_FILE_MOST - offset) ? len : (size_t)(LOOP_SIM_FILE_MOST - offset);
+    ssize_t room = room_for(inode, (uint64_t)offset, len);
+    if (room < 0) {
+        return room;
+    }
+    loop_sim_inode_drop_privileges(inode);
+    take(inode, move, (uint64_t)offset, (size_t)room);
+    if (move->offset == LOOP_SIM_POSITION) {
+        file->position = offset + room;
+    }
+    loop_sim_notify(((struct loop_sim_open *)(void *)file)->entry, IN_MODIFY);
+    error = sync_write(file, move);
+    return error < 0 ? error : room;
+}
+
+/* ---- the position ---- */
+
+static int64_t seek_data(const struct loop_sim_inode *inode, int64_t offset, int whence)
+{
+    const struct loop_sim_content *content = &inode->content;
+
+    if (offset < 0 || (uint64_t)offset >= content->size) {
+        return -ENXIO;
+    }
+    if (whence == SEEK_HOLE) {
+        return (int64_t)loop_sim_content_next_hole(content, (uint64_t)offset);
+    }
+    uint64_t data = loop_sim_content_next_data(content, (uint64_t)offset);
+    return data < content->size ? (int64_t)data : -ENXIO;
+}
+
+static int64_t file_seek(struct loop_sim_file *file, int64_t offset, int whence)
+{
+    const struct loop_sim_inode *inode = loop_sim_inode_of(file);
+    int64_t from = whence == SEEK_CUR ? file->position : whence == SEEK_END ? (int64_t)inode->content.size : 0;
+    int64_t to;
+
+    switch (whence) {
+    case SEEK_SET:
+    case SEEK_CUR:
+    case SEEK_END: to = offset > INT64_MAX - from ? -1 : from + offset; break;
+    case SEEK_DATA:
+    case SEEK_HOLE: to = seek_data(inode, offset, whence); break;
+    default: return -EINVAL;
+    }
+    if (to == -ENXIO && whence >= SEEK_DATA) {
+        return to;
+    }
+    if (to < 0 || to > LOOP_SIM_FILE_MOST) {
+        return -EINVAL;
+    }
+    file->position = to;
+    return to;
+}
+
+static int file_control(struct loop_sim_file *file, unsigned long what, void *argument)
+{
+    if (what == FICLONE || what == FICLONERANGE) {
+        return -EOPNOTSUPP;
+    }
+    if (what != FIONREAD) {
+        return -ENOTTY;
+    }
+    *(int *)argument = (int)((int64_t)loop_sim_inode_of(file)->content.size - file->position);
+    return 0;
+}
+
+static int64_t file_latency(struct loop_sim_file *file)
+{
+    return loop_sim_inode_of(file)->device == LOOP_SIM_DEVICE_DISK ? loop_sim_disk_latency(file->node) : 0;
+}
+
+const struct loop_sim_file_kind loop_sim_regular_kind = {
+    .name = "file",
+    .read = file_read,
+    .write = file_write,
+    .status = loop_sim_open_status,
+    .control = file_control,
+    .seek = file_seek,
+    .release = loop_sim_open_release,
+    .is_always_ready = true,
+    .has_offsets = true,
+    .latency = file_latency,
+};
