@@ -18,7 +18,7 @@
 #define EXCLUSIVE_OK (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
 #define MOST_EVENTS (INT_MAX / (int)sizeof(struct epoll_event))
 
-enum { MOST_DEPTH = 5 }; /* of sets in sets */
+enum { MOST_DEPTH = 4 }; /* of sets in sets */
 
 struct set {
     struct loop_sim_file file;
