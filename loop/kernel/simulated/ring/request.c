@@ -165,6 +165,7 @@ void loop_sim_request_run(struct loop_sim_request *request)
 {
     if (request->is_cancelled) {
         int32_t result = request->op->cancelled ? request->op->cancelled(request) : -ECANCELED;
+        request->flags = 0;
         loop_sim_request_complete(request, result);
     } else if (request->state == LOOP_SIM_REQUEST_DONE) {
         loop_sim_request_complete(request, request->result);

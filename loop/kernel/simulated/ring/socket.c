@@ -70,6 +70,7 @@ static int32_t issue_accept(struct loop_sim_request *request)
         return error;
     }
     loop_sim_file_put(node, number, file, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0);
+    request->flags |= loop_sim_file_poll(request->file) & EPOLLIN ? IORING_CQE_F_SOCK_NONEMPTY : 0U;
     return number;
 }
 
@@ -283,6 +284,15 @@ static void fill_in_original(struct message *message)
     }
 }
 
+/* Tells in the completion that the stream has more to receive, its end included. */
+static void note_more(struct loop_sim_request *request, ssize_t received)
+{
+    request->flags &= ~IORING_CQE_F_SOCK_NONEMPTY;
+    if (received >= 0 && loop_sim_socket_is_stream(request->file) && loop_sim_file_poll(request->file) & EPOLLIN) {
+        request->flags |= IORING_CQE_F_SOCK_NONEMPTY;
+    }
+}
+
 static int32_t issue_receive(struct loop_sim_request *request)
 {
     struct message *message = request->data;
@@ -301,9 +311,7 @@ static int32_t issue_receive(struct loop_sim_request *request)
         loop_sim_request_take_buffer(request);
     }
     request->group = NULL;
-    if (received > 0 && loop_sim_socket_is_stream(request->file) && loop_sim_file_poll(request->file) & EPOLLIN) {
-        request->flags |= IORING_CQE_F_SOCK_NONEMPTY;
-    }
+    note_more(request, received);
     return add_part(request, received);
 }
 
