@@ -34,6 +34,7 @@
 #if HAS_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
 #endif
 #if HAS_TSAN
 #include <sanitizer/tsan_interface.h>
@@ -66,6 +67,9 @@ struct loop_sim_stack loop_sim_stack_get(void)
         fputs("loop/kernel/simulated: no memory for a stack\n", stderr);
         abort();
     }
+#if HAS_ASAN
+    __lsan_register_root_region(memory + GUARD_SIZE, STACK_SIZE);
+#endif
     return (struct loop_sim_stack){.bottom = memory + GUARD_SIZE, .size = STACK_SIZE};
 }
 
@@ -189,10 +193,26 @@ void loop_sim_context_switch(struct loop_sim_context *from, struct loop_sim_cont
 #endif
     jump(from, to);
     loop_sim_context_entered(from);
+    if (from->must_leave) {
+        from->is_over = true;
+        loop_sim_context_switch(from, from->from);
+    }
+}
+
+/* AddressSanitizer frees its second stack of a context only when that leaves for good: so the context runs once more,
+ * and does just that. */
+static void leave_for_good(struct loop_sim_context *context)
+{
+    struct loop_sim_context here = {0};
+    context->must_leave = true;
+    loop_sim_context_switch(&here, context);
 }
 
 void loop_sim_context_destroy(struct loop_sim_context *context)
 {
+    if (HAS_ASAN && context->fake_stack && !context->is_over) {
+        leave_for_good(context);
+    }
 #if HAS_TSAN
     if (context->thread) {
         __tsan_destroy_fiber(context->thread);
