@@ -80,7 +80,7 @@ bool loop_bad_loop(const struct loop *loop, const char *function)
 #if NORIA_DEBUG
 /* The loops of this process that may be used, so that a loop that has ended is detected without reading its memory. In
  * debug builds only: the library has no other global state. */
-static struct {
+static LOOP_KERNEL_PROCESS_LOCAL struct {
     pthread_mutex_t mutex;
     const struct loop *first;
 } loops = {.mutex = PTHREAD_MUTEX_INITIALIZER};

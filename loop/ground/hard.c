@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct loop_hard modes;
+static LOOP_KERNEL_PROCESS_LOCAL struct loop_hard modes;
 
 static bool is_word(const char *word, size_t len, const char *name)
 {

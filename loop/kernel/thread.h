@@ -20,6 +20,13 @@
 #define LOOP_KERNEL_THREAD_LOCAL _Thread_local
 #endif
 
+/* Of a static variable that begins as zeros: each process has its own, also where several are simulated in one. */
+#if NORIA_SIMULATED
+#define LOOP_KERNEL_PROCESS_LOCAL __attribute__((section("loop_process_local")))
+#else
+#define LOOP_KERNEL_PROCESS_LOCAL
+#endif
+
 LOOP_KERNEL_CALL_CODE(+, loop_kernel_pthread_create,
                       (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *arg),
                       pthread_create(thread, attributes, run, arg))

@@ -62,7 +62,7 @@ struct loop *loop_child_concerns(struct loop *loop)
 
 /* Dispositions belong to the process, and several loops may create children at a time: the first changes a disposition,
  * the last restores it. */
-static struct {
+static LOOP_KERNEL_PROCESS_LOCAL struct {
     pthread_mutex_t mutex;
     unsigned users[_NSIG];
     struct sigaction before[_NSIG];

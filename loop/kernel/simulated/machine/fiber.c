@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Fibers: their beginning and end, their thread-local variables, and waiting.
+ * Fibers: their beginning and end, what they hold, and waiting.
  */
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/fiber.h>
@@ -8,49 +8,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-/* ---- thread-local variables ---- */
-
-/* The linker's names for both ends of the section loop_fiber_local, see LOOP_KERNEL_THREAD_LOCAL. */
-extern char __start_loop_fiber_local[] __attribute__((weak, visibility("hidden")));
-extern char __stop_loop_fiber_local[] __attribute__((weak, visibility("hidden")));
-
-static size_t locals_size(void)
-{
-    return (size_t)(__stop_loop_fiber_local - __start_loop_fiber_local);
-}
-
-void *loop_sim_locals_save(void)
-{
-    void *copy = loop_sim_alloc(locals_size() + 1);
-    if (locals_size() > 0) {
-        memcpy(copy, __start_loop_fiber_local, locals_size());
-    }
-    return copy;
-}
-
-void loop_sim_locals_restore(void *saved)
-{
-    if (locals_size() == 0) {
-    } else if (saved) {
-        memcpy(__start_loop_fiber_local, saved, locals_size());
-    } else {
-        memset(__start_loop_fiber_local, 0, locals_size());
-    }
-    loop_sim_free(saved);
-}
-
-void loop_sim_locals_switch(struct loop_sim_machine *machine, struct loop_sim_fiber *fiber)
-{
-    if (machine->locals_of == fiber || locals_size() == 0) {
-        return;
-    }
-    if (machine->locals_of) {
-        memcpy(machine->locals_of->locals, __start_loop_fiber_local, locals_size());
-    }
-    memcpy(__start_loop_fiber_local, fiber->locals, locals_size());
-    machine->locals_of = fiber;
-}
 
 /* ---- beginning ---- */
 
@@ -71,7 +28,7 @@ static struct loop_sim_fiber *add(struct loop_sim_node *node)
     loop_sim_queue_init(&fiber->ended);
     fiber->node = node;
     fiber->number = ++machine->n_fibers;
-    fiber->locals = loop_sim_alloc(locals_size() + 1);
+    fiber->locals = loop_sim_locals_create(false);
     if (!fiber->is_first && machine->running) {
         fiber->signals.blocked = machine->running->signals.blocked;
     }
@@ -122,6 +79,7 @@ struct loop_sim_fiber *loop_sim_fiber_adopt(struct loop_sim_node *node)
     machine->running = fiber;
     machine->caller = fiber;
     machine->locals_of = fiber;
+    machine->process_locals_of = node;
     return fiber;
 }
 

@@ -42,7 +42,8 @@ struct loop_sim_context {
     size_t size;
     void *fake_stack;
     void *thread;
-    bool is_over; /* it will not run again */
+    bool is_over;    /* it will not run again */
+    bool must_leave; /* when it runs again it is only to end */
 };
 
 /* Makes a context that calls entry() on a stack when it is switched to for the first time. */
@@ -117,14 +118,17 @@ void loop_sim_fiber_free(struct loop_sim_fiber *fiber);
 /* Lets a waiting fiber run again, with this as the result of its wait. */
 void loop_sim_fiber_ready(struct loop_sim_fiber *fiber, int result);
 
-/* ---- thread-local variables ---- */
+/* ---- static variables of threads and processes ---- */
 
-/* Makes those of the fiber the present ones. */
+/* Returns memory for those of a thread or a process, which begin as zeros. */
+void *loop_sim_locals_create(bool of_process);
+
+/* Returns a copy of the present ones, or sets them and frees the copy. */
+void *loop_sim_locals_save(bool of_process);
+void loop_sim_locals_restore(bool of_process, void *saved);
+
+/* Makes those of the fiber and of its node the present ones. */
 void loop_sim_locals_switch(struct loop_sim_machine *machine, struct loop_sim_fiber *fiber);
-
-/* Returns a copy of the present ones, or sets them and frees the copy; NULL sets zeros. */
-void *loop_sim_locals_save(void);
-void loop_sim_locals_restore(void *saved);
 
 /* ---- the scheduler ---- */
 
@@ -132,7 +136,8 @@ struct loop_sim_machine {
     struct loop_sim_context scheduler;
     struct loop_sim_fiber *running;   /* NULL: the scheduler runs, or an event happens */
     struct loop_sim_fiber *caller;    /* of an implicit world: the fiber that is the caller's stack */
-    struct loop_sim_fiber *locals_of; /* whose thread-local variables are the present ones; NULL: nobody's */
+    struct loop_sim_fiber *locals_of; /* whose thread-local variables are the present ones; NULL: of none */
+    struct loop_sim_node *process_locals_of;
     struct loop_list ready;
     unsigned n_ready;
     uint64_t n_fibers; /* created so far */
@@ -149,7 +154,7 @@ struct loop_sim_machine {
     size_t memory_bytes;       /* outside of any node */
 
     struct loop_sim_world *outer; /* which was the thread's before */
-    void *outer_locals;
+    void *outer_locals, *outer_process_locals;
 };
 
 /* Runs fibers and events. Returns why it has stopped; LOOP_SIM_STOP_REQUESTED also when `until` is to run. */

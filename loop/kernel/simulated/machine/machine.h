@@ -182,6 +182,7 @@ struct loop_sim_node {
     size_t memory_bytes;      /* what the program has allocated through the door */
     size_t memory_left_bytes; /* memory_bytes when it ended */
     bool is_crashing;
+    void *locals; /* its static variables while another node has theirs, see LOOP_KERNEL_PROCESS_LOCAL */
 
     struct loop_list held; /* ready fibers, while it is paused */
     struct loop_list mutexes, conditions, onces;

@@ -60,6 +60,7 @@ static void begin(struct loop_sim_node *node)
     node->state = LOOP_SIM_NODE_RUNNING;
     node->incarnation++;
     node->memory_left_bytes = 0;
+    node->locals = loop_sim_locals_create(true);
     FOR_PARTS(node_started, node)
 }
 
@@ -152,6 +153,11 @@ void loop_sim_node_stop(struct loop_sim_node *node, bool has_crashed)
     FOR_PARTS(node_stopped, node, has_crashed)
     loop_sim_threads_clear(node);
     loop_sim_memory_clear(node->world, node);
+    if (node->world->machine->process_locals_of == node) {
+        node->world->machine->process_locals_of = NULL;
+    }
+    loop_sim_free(node->locals);
+    node->locals = NULL;
 }
 
 void loop_sim_node_crash(struct loop_sim_node *node)

@@ -55,7 +55,8 @@ struct loop_sim_world *loop_sim_world_create(void)
     loop_list_init(&machine->mappings);
     loop_sim_choices_create(world);
     machine->outer = world_now;
-    machine->outer_locals = loop_sim_locals_save();
+    machine->outer_locals = loop_sim_locals_save(false);
+    machine->outer_process_locals = loop_sim_locals_save(true);
     world_now = world;
     loop_sim_parts_world_created(world);
     return world;
@@ -86,7 +87,8 @@ void loop_sim_world_destroy(struct loop_sim_world *world)
     loop_sim_trace_destroy(world);
     loop_sim_choices_destroy(world);
     world_now = machine->outer;
-    loop_sim_locals_restore(machine->outer_locals);
+    loop_sim_locals_restore(false, machine->outer_locals);
+    loop_sim_locals_restore(true, machine->outer_process_locals);
     loop_sim_free(machine->heap);
     loop_sim_free(machine);
     loop_sim_free(world);
