@@ -11,6 +11,7 @@
 
 #include <loop/kernel/simulated/object/file.h>
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 /* ---- calls, for the door and for the ring ---- */
@@ -83,5 +84,8 @@ void loop_sim_rules_clear(struct loop_sim_world *world);
 
 /* Gives a name an address, as the world's table of names. Returns 0 or -EINVAL. */
 int loop_sim_name_add(struct loop_sim_world *world, const char *name, const char *address);
+
+/* Copies up to `most` addresses of a name, IPv4 ones mapped to IPv6. Returns how many it has. */
+size_t loop_sim_name_find(struct loop_sim_world *world, const char *name, struct in6_addr *addresses, size_t most);
 
 #endif
