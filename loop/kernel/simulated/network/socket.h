@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sockets, as the sources of network/ share them. What the rest of the simulated kernel uses is in network.h.
+ *
+ * A socket has a protocol: TCP (stream.c, segment.c), UDP (datagram.c) or Unix (unix.c). Each host keeps its sockets in
+ * tables by port; packets find their socket there, so that a host that has crashed answers as a new one does.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_NETWORK_SOCKET_H
+#define LOOP_KERNEL_SIMULATED_NETWORK_SOCKET_H
+
+#include <loop/kernel/simulated/network/network.h>
+
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/un.h>
+
+struct loop_sim_socket;
+
+/* ---- bytes ---- */
+
+/* A queue of bytes. Zeros are an empty one. */
+struct loop_sim_bytes {
+    unsigned char *data;
+    size_t begin, size, room; /* `size` bytes from data + begin on */
+};
+
+/* Appends `len` bytes, which the caller fills. */
+unsigned char *loop_sim_bytes_append(struct loop_sim_bytes *bytes, size_t len);
+void loop_sim_bytes_drop(struct loop_sim_bytes *bytes, size_t len); /* from the front */
+void loop_sim_bytes_finish(struct loop_sim_bytes *bytes);
+
+/* ---- messages: what a datagram socket or a Unix socket has received ---- */
+
+enum { LOOP_SIM_MOST_RIGHTS = 253 };
+
+/* Who has sent a message over a Unix socket. */
+struct loop_sim_credentials {
+    int pid;
+    unsigned user, group;
+};
+
+struct loop_sim_message {
+    struct loop_list link;
+    struct loop_sim_socket *sender; /* Unix: whose send buffer it fills; NULL: gone */
+    struct sockaddr_storage from;
+    socklen_t from_length;
+    struct in6_addr to; /* UDP: the address it was sent to */
+    struct loop_sim_credentials credentials;
+    struct loop_sim_file **rights;
+    size_t n_rights;
+    unsigned char traffic_class;
+    size_t charge_bytes; /* what it takes of a buffer, as Linux counts */
+    size_t taken, size;
+    unsigned char data[];
+};
+
+struct loop_sim_message *loop_sim_message_create(size_t size);
+void loop_sim_message_destroy(struct loop_sim_message *message);
+
+/* Returns the memory that Linux counts for a packet of this many bytes. */
+size_t loop_sim_message_charge(size_t size);
+
+/* Fills a message with the bytes of a msghdr from byte `skip` on. */
+void loop_sim_message_fill(struct loop_sim_message *message, const struct msghdr *from, size_t skip);
+
+/* ---- control messages ---- */
+
+/* What the sender of a datagram asks for by control messages. */
+struct loop_sim_ancillary {
+    struct loop_sim_file *rights[LOOP_SIM_MOST_RIGHTS];
+    size_t n_rights;
+    struct loop_sim_credentials credentials;
+    bool has_credentials, has_source;
+    struct in6_addr source;
+    int traffic_class; /* -1: none */
+};
+
+/* Reads the control messages of a send. Returns 0 or a negative errno; then no use of a file is held. */
+int loop_sim_control_read(struct loop_sim_socket *socket, const struct msghdr *message,
+                          struct loop_sim_ancillary *ancillary);
+void loop_sim_control_finish(struct loop_sim_ancillary *ancillary);
+
+/* Writes control messages: those that do not fit set MSG_CTRUNC. */
+struct loop_sim_control {
+    struct msghdr *message;
+    size_t used;
+};
+void loop_sim_control_put(struct loop_sim_control *control, int level, int type, const void *data, size_t len);
+void loop_sim_control_put_rights(struct loop_sim_control *control, struct loop_sim_node *node,
+                                 struct loop_sim_file **rights, size_t n_rights, int flags);
+
+/* ---- addresses ---- */
+
+/* An address and a port; IPv4 as a mapped address. */
+struct loop_sim_endpoint {
+    struct in6_addr address;
+    uint16_t port; /* in the order of this machine */
+};
+
+/* Reads "10.0.0.1" or "fd00::1". Returns 0 or -EINVAL. */
+int loop_sim_address_parse(const char *text, struct in6_addr *address);
+
+bool loop_sim_address_is_any(const struct in6_addr *address);      /* 0.0.0.0 or :: */
+bool loop_sim_address_is_loopback(const struct in6_addr *address); /* 127.0.0.0/8 or ::1 */
+bool loop_sim_address_is_multicast(const struct in6_addr *address);
+bool loop_sim_address_is_broadcast(const struct in6_addr *address);
+
+/* Reads an IP address. Returns 0, -EINVAL when it is short, -EAFNOSUPPORT. */
+int loop_sim_endpoint_read(struct loop_sim_endpoint *endpoint, int family, const struct sockaddr *address,
+                           socklen_t length);
+socklen_t loop_sim_endpoint_write(const struct loop_sim_endpoint *endpoint, int family, struct sockaddr_storage *to);
+
+/* Copies an address as accept and getpeername do: cut, with its whole length in *length. */
+void loop_sim_address_copy(const struct sockaddr_storage *from, socklen_t from_length, struct sockaddr *address,
+                           socklen_t *length);
+
+/* ---- options ---- */
+
+/* The options that a socket keeps as numbers: option.c has their table. */
+enum loop_sim_option {
+    LOOP_SIM_OPTION_BROADCAST,
+    LOOP_SIM_OPTION_DONTROUTE,
+    LOOP_SIM_OPTION_KEEPALIVE,
+    LOOP_SIM_OPTION_OOBINLINE,
+    LOOP_SIM_OPTION_PRIORITY,
+    LOOP_SIM_OPTION_RCVBUF,
+    LOOP_SIM_OPTION_SNDBUF,
+    LOOP_SIM_OPTION_RCVLOWAT,
+    LOOP_SIM_OPTION_REUSEADDR,
+    LOOP_SIM_OPTION_REUSEPORT,
+    LOOP_SIM_OPTION_PASSCRED,
+    LOOP_SIM_OPTION_MARK,
+    LOOP_SIM_OPTION_TIMESTAMP,
+    LOOP_SIM_OPTION_BUSY_POLL,
+    LOOP_SIM_OPTION_IP_FREEBIND,
+    LOOP_SIM_OPTION_IP_TOS,
+    LOOP_SIM_OPTION_IP_TTL,
+    LOOP_SIM_OPTION_IP_PKTINFO,
+    LOOP_SIM_OPTION_IP_RECVTOS,
+    LOOP_SIM_OPTION_IP_RECVERR,
+    LOOP_SIM_OPTION_IP_MTU_DISCOVER,
+    LOOP_SIM_OPTION_IP_BIND_ADDRESS_NO_PORT,
+    LOOP_SIM_OPTION_IP_MULTICAST_TTL,
+    LOOP_SIM_OPTION_IP_MULTICAST_LOOP,
+    LOOP_SIM_OPTION_IPV6_V6ONLY,
+    LOOP_SIM_OPTION_IPV6_RECVPKTINFO,
+    LOOP_SIM_OPTION_IPV6_TCLASS,
+    LOOP_SIM_OPTION_IPV6_RECVTCLASS,
+    LOOP_SIM_OPTION_IPV6_UNICAST_HOPS,
+    LOOP_SIM_OPTION_IPV6_RECVERR,
+    LOOP_SIM_OPTION_TCP_NODELAY,
+    LOOP_SIM_OPTION_TCP_CORK,
+    LOOP_SIM_OPTION_TCP_DEFER_ACCEPT,
+    LOOP_SIM_OPTION_TCP_FASTOPEN,
+    LOOP_SIM_OPTION_TCP_KEEPCNT,
+    LOOP_SIM_OPTION_TCP_KEEPIDLE,
+    LOOP_SIM_OPTION_TCP_KEEPINTVL,
+    LOOP_SIM_OPTION_TCP_MAXSEG,
+    LOOP_SIM_OPTION_TCP_QUICKACK,
+    LOOP_SIM_OPTION_TCP_SYNCNT,
+    LOOP_SIM_OPTION_TCP_USER_TIMEOUT,
+    LOOP_SIM_OPTION_TCP_LINGER2,
+    LOOP_SIM_OPTION_TCP_NOTSENT_LOWAT,
+    LOOP_SIM_OPTIONS
+};
+
+/* Gives a new socket its defaults. */
+void loop_sim_options_init(struct loop_sim_socket *socket);
+
+int loop_sim_option_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length);
+int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length);
+
+/* ---- sockets ---- */
+
+/* Halves of a socket that are shut down: as Linux numbers them. */
+enum { LOOP_SIM_SHUT_RECEIVE = 1, LOOP_SIM_SHUT_SEND = 2, LOOP_SIM_SHUT_BOTH = 3 };
+
+/* What a protocol does. */
+struct loop_sim_protocol {
+    int (*bind)(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
+    int (*listen)(struct loop_sim_socket *socket, int backlog); /* NULL: EOPNOTSUPP */
+    struct loop_sim_socket *(*accept)(struct loop_sim_socket *socket, int *error);
+    int (*connect)(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
+    ssize_t (*receive)(struct loop_sim_socket *socket, struct msghdr *message, int flags);
+    ssize_t (*send)(struct loop_sim_socket *socket, const struct msghdr *message, int flags);
+    int (*shutdown)(struct loop_sim_socket *socket, int halves);
+    uint32_t (*poll)(struct loop_sim_socket *socket);
+    /* The own address, or the peer's. Returns 0 or -ENOTCONN. */
+    int (*name)(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address, socklen_t *length);
+    /* Bytes to read, or not yet acknowledged: FIONREAD and TIOCOUTQ. */
+    size_t (*waiting)(struct loop_sim_socket *socket, bool is_output);
+    /* The last use is gone. Ends with loop_sim_socket_discard, at once or when the connection has ended. */
+    void (*release)(struct loop_sim_socket *socket);
+};
+extern const struct loop_sim_protocol loop_sim_tcp, loop_sim_udp, loop_sim_unix;
+
+/* The states of a TCP connection, RFC 9293. TIME_WAIT only holds the port, see struct loop_sim_stream. */
+enum loop_sim_tcp_state {
+    LOOP_SIM_TCP_CLOSED,
+    LOOP_SIM_TCP_LISTEN,
+    LOOP_SIM_TCP_SYN_SENT,
+    LOOP_SIM_TCP_SYN_RECEIVED,
+    LOOP_SIM_TCP_ESTABLISHED,
+    LOOP_SIM_TCP_CLOSE_WAIT,
+    LOOP_SIM_TCP_FIN_WAIT_1,
+    LOOP_SIM_TCP_FIN_WAIT_2,
+    LOOP_SIM_TCP_CLOSING,
+    LOOP_SIM_TCP_LAST_ACK,
+    LOOP_SIM_TCP_TIME_WAIT
+};
+
+/* How far connect(2) is, seen from the calls. */
+enum loop_sim_phase { LOOP_SIM_UNCONNECTED, LOOP_SIM_CONNECTING, LOOP_SIM_CONNECTED };
+
+/* What is known of the peer's urgent byte. */
+enum loop_sim_urgent { LOOP_SIM_URGENT_NONE, LOOP_SIM_URGENT_ANNOUNCED, LOOP_SIM_URGENT_HERE, LOOP_SIM_URGENT_READ };
+
+/* A TCP socket. Sequence numbers are 64 bits wide and begin at 0 for the SYN; traces add `first`. */
+struct loop_sim_stream {
+    enum loop_sim_tcp_state state;
+    enum loop_sim_phase phase;
+    bool is_done;   /* the peer's FIN has come */
+    bool is_full;   /* a send found no room: the next room is an edge */
+    bool wants_fin; /* a FIN follows the data */
+    bool is_doomed; /* by choice its SYN is not answered */
+    struct loop_sim_bytes sending, receiving;
+    uint64_t unacknowledged, next, sent_most; /* of what is sent */
+    uint64_t fin;                             /* the number of the own FIN */
+    uint64_t window_end;                      /* the peer takes bytes before this number */
+    uint64_t taken, expected, advertised_end; /* of what is received: unread bytes begin at `taken` */
+    uint32_t first, peer_first;               /* for traces */
+    enum loop_sim_urgent urgent_state;
+    uint64_t urgent, urgent_sent; /* numbers of the urgent bytes; 0: none */
+    unsigned char urgent_byte;
+    int64_t arrives_ns; /* when the last segment arrives at the peer: the next one is not earlier */
+    struct loop_sim_event retry;
+    unsigned retries;
+    int64_t retries_since_ns;
+    struct loop_sim_event keepalive;
+    unsigned probes;
+    int64_t heard_ns;
+    int64_t holds_port_until_ns; /* in TIME_WAIT and orphaned in FIN_WAIT_2 */
+    struct loop_sim_socket *listener;
+    struct loop_list accepts; /* of a listener: connections that wait for accept */
+    struct loop_list accept_link;
+    unsigned n_accepts, n_half_open, backlog;
+};
+
+/* A Unix socket. */
+struct loop_sim_unix {
+    bool is_listening, is_connected, was_bound;
+    bool waits_for_room;          /* a call waits until the backlog or queue of another socket has room */
+    struct loop_sim_socket *peer; /* NULL: none, or it is closed */
+    bool had_peer;                /* it is closed, and had this name: */
+    struct sockaddr_un peer_name;
+    socklen_t peer_name_length;
+    struct loop_list peers;     /* sockets that are connected to this one */
+    struct loop_list peer_link; /* in the peer's `peers` */
+    struct loop_list accepts, accept_link;
+    unsigned n_accepts, backlog;
+    struct loop_sim_socket *listener; /* whose `accepts` it is in */
+    struct sockaddr_un name;
+    socklen_t name_length; /* 0: none */
+    struct loop_sim_credentials peer_credentials;
+    bool has_peer_credentials;
+};
+
+struct loop_sim_socket {
+    struct loop_sim_file file; /* must be first */
+    const struct loop_sim_protocol *protocol;
+    struct loop_list link;       /* in the host's sockets */
+    struct loop_list bound_link; /* in the host's table of ports */
+    struct loop_list match_link; /* in the host's table of connections */
+    struct loop_list dead_link;  /* in the network's `dead` or the host's `waits` */
+    int family, type, number;    /* of the protocol: IPPROTO_TCP, ... */
+    uint64_t serial;
+    int error, soft_error;
+    unsigned halves; /* that are shut down */
+    bool is_released, is_bound, is_port_chosen, is_address_bound;
+    struct loop_sim_endpoint local, remote;
+    bool is_matched; /* UDP: connected */
+    int options[LOOP_SIM_OPTIONS];
+    bool has_set_rcvbuf, has_set_sndbuf;
+    struct linger linger;
+    int64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
+    struct loop_list messages;
+    size_t messages_bytes; /* charge of `messages` */
+    size_t sent_bytes;     /* Unix: charge of messages of this sender in queues of others */
+    unsigned n_sent;       /* and their number */
+    bool is_discarded;
+    struct loop_sim_stream stream;
+    struct loop_sim_unix local_socket;
+};
+
+/* Returns the socket of a file, or NULL when it is none. */
+struct loop_sim_socket *loop_sim_socket_of(struct loop_sim_file *file);
+
+/* Makes a socket of a node. */
+struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int family, int type, int number);
+
+/* Frees a released socket, when no code that may use it runs any more. */
+void loop_sim_socket_discard(struct loop_sim_socket *socket);
+
+/* A message of a sender has left the queue that it was in. */
+void loop_sim_socket_message_gone(struct loop_sim_socket *sender, size_t charge_bytes);
+
+/* Wakes those who wait, unless the socket is released. 0: anything has changed. */
+void loop_sim_socket_changed(struct loop_sim_socket *socket, uint32_t events);
+
+/* Returns the error that waits, negative, and clears it. */
+int loop_sim_socket_take_error(struct loop_sim_socket *socket);
+
+/* Returns -EPIPE, after the signal unless MSG_NOSIGNAL. */
+int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags);
+
+#endif
