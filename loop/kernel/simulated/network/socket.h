@@ -313,4 +313,202 @@ int loop_sim_socket_take_error(struct loop_sim_socket *socket);
 /* Returns -EPIPE, after the signal unless MSG_NOSIGNAL. */
 int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags);
 
+/* ---- hosts ---- */
+
+enum { LOOP_SIM_PORT_BUCKETS = 64, LOOP_SIM_MATCH_BUCKETS = 256, LOOP_SIM_MOST_ADDRESSES = 16 };
+
+/* What a node has of the network. */
+struct loop_sim_host {
+    struct loop_sim_node *node;
+    bool is_up; /* false: it has crashed and not started again */
+    struct in6_addr addresses[LOOP_SIM_MOST_ADDRESSES];
+    unsigned n_addresses;
+    struct loop_list sockets;
+    struct loop_list bound[LOOP_SIM_PORT_BUCKETS];
+    struct loop_list matched[LOOP_SIM_MATCH_BUCKETS];
+    uint16_t next_port;
+    unsigned next_abstract_name;
+    unsigned n_waiting_for_room; /* Unix sockets */
+    int64_t *busy_until_ns;      /* of the links to each node */
+    unsigned n_busy;
+    struct loop_list waits; /* sockets that hold their port for a while, the one that ends first in front */
+};
+
+struct loop_sim_host *loop_sim_host_of(struct loop_sim_node *node);
+
+/* Returns the node that has an address, seen from a node; NULL: nobody. */
+struct loop_sim_node *loop_sim_host_find(struct loop_sim_node *from, const struct in6_addr *address);
+
+/* Whether an address belongs to a node; loopback addresses belong to each. */
+bool loop_sim_host_has(struct loop_sim_node *node, const struct in6_addr *address);
+
+/* Chooses the source address for a destination. Returns 0 or -ENETUNREACH. */
+int loop_sim_host_source(struct loop_sim_node *node, const struct in6_addr *to, struct in6_addr *source);
+
+/* Whether an address that nobody has is on the link of a node: then it is silence that tells. */
+bool loop_sim_host_is_near(struct loop_sim_node *node, const struct in6_addr *address);
+
+/* Binds an IP socket. Port 0: a free one. Returns 0, -EADDRINUSE, ... */
+int loop_sim_host_bind(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local);
+void loop_sim_host_unbind(struct loop_sim_socket *socket);
+
+/* Chooses a free port for a socket that connects; its addresses are known. Returns 0 or -EADDRNOTAVAIL. */
+int loop_sim_host_bind_to_connect(struct loop_sim_socket *socket);
+
+/* Returns -EADDRINUSE when another socket listens at the address of one that is to. */
+int loop_sim_host_may_listen(struct loop_sim_socket *socket);
+
+/* Gives an accepted connection the port of its listener. */
+void loop_sim_host_adopt(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local);
+
+/* bind(2) of IP sockets. */
+int loop_sim_host_bind_call(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
+
+/* Enters a connection in the table by both its ends, and finds one. */
+void loop_sim_host_match(struct loop_sim_socket *socket);
+void loop_sim_host_unmatch(struct loop_sim_socket *socket);
+struct loop_sim_socket *loop_sim_host_find_matched(struct loop_sim_host *host, int number,
+                                                   const struct loop_sim_endpoint *local,
+                                                   const struct loop_sim_endpoint *remote);
+
+/* Returns the socket that a packet to `local` is for: a listener, or a datagram socket. NULL: none. */
+struct loop_sim_socket *loop_sim_host_find_bound(struct loop_sim_host *host, int number,
+                                                 const struct loop_sim_endpoint *local,
+                                                 const struct loop_sim_endpoint *remote);
+
+/* Keeps the port of a connection for the time of TIME_WAIT. The socket is freed then, when it is released. */
+void loop_sim_host_hold_port(struct loop_sim_socket *socket);
+
+/* ---- the network ---- */
+
+struct loop_sim_network {
+    struct loop_sim_world *world;
+    struct loop_list at_once; /* packets that stay in a node, to be taken in by the step that sent them */
+    struct loop_list in_flight;
+    struct loop_list dead; /* sockets to be freed */
+    unsigned depth;        /* of calls that may use sockets */
+    bool is_delivering;
+    uint64_t serial; /* of sockets */
+    struct loop_list links, rules, names;
+    unsigned last_rule;
+};
+
+struct loop_sim_network *loop_sim_network_of(struct loop_sim_world *world);
+
+/* Bracket calls into the network: sockets are not freed in between. */
+void loop_sim_network_enter(struct loop_sim_world *world);
+void loop_sim_network_leave(struct loop_sim_world *world);
+
+/* Frees links, rules and names. */
+void loop_sim_transport_finish(struct loop_sim_network *network);
+void loop_sim_names_finish(struct loop_sim_network *network);
+
+enum { LOOP_SIM_FIN = 1, LOOP_SIM_SYN = 2, LOOP_SIM_RST = 4, LOOP_SIM_ACK = 16, LOOP_SIM_URG = 32 };
+
+/* What goes from a node to another. */
+struct loop_sim_packet {
+    struct loop_sim_event event; /* its arrival */
+    struct loop_list link;
+    struct loop_sim_node *from_node, *to_node; /* to_node NULL: nobody */
+    struct loop_sim_endpoint from, to;
+    int number;      /* IPPROTO_TCP, IPPROTO_UDP */
+    int unreachable; /* ICMP: the errno that it reports, 0: none; `from` and `to` as in a packet back */
+    unsigned flags;  /* LOOP_SIM_FIN, ... */
+    uint64_t sequence, acknowledged, window_end, urgent;
+    uint32_t first, peer_first;
+    bool is_doomed; /* it is lost, by choice */
+    unsigned char traffic_class;
+    size_t size;
+    unsigned char data[];
+};
+
+/* Makes a packet from a socket to its remote end, or one from anywhere to anywhere. */
+struct loop_sim_packet *loop_sim_packet_create(struct loop_sim_socket *socket, size_t size);
+struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node, int number,
+                                                    const struct loop_sim_endpoint *from,
+                                                    const struct loop_sim_endpoint *to, size_t size);
+
+/* Takes in the packets that stay in a node, and those that they cause. */
+void loop_sim_transmit_at_once(struct loop_sim_network *network);
+
+/* Sends a packet, which it takes. `arrives_ns`, unless NULL, keeps the packets of a stream in order. Calls
+ * loop_sim_stream_lost for a stream's packet that does not arrive. */
+void loop_sim_transmit(struct loop_sim_packet *packet, int64_t *arrives_ns);
+
+/* Records a packet in the trace, with its bytes as they would be on the wire, or without. */
+void loop_sim_packet_trace(const char *event, const struct loop_sim_packet *packet, bool with_bytes);
+
+/* ---- Unix sockets ---- */
+
+/* Connects two new sockets, socketpair(2). */
+void loop_sim_unix_pair(struct loop_sim_socket *one, struct loop_sim_socket *other);
+
+/* Returns the socket that an address names, or NULL with the negative errno in *error. */
+struct loop_sim_socket *loop_sim_unix_find(struct loop_sim_socket *socket, const struct sockaddr *address,
+                                           socklen_t length, int *error);
+
+/* Gives a socket an abstract name, unless it has a name. */
+void loop_sim_unix_choose_name(struct loop_sim_socket *socket);
+
+struct loop_sim_credentials loop_sim_unix_credentials(const struct loop_sim_node *node);
+
+/* A call on the socket waits for room at another one; there is room again at one. */
+void loop_sim_unix_wait_for_room(struct loop_sim_socket *socket);
+void loop_sim_unix_has_room(struct loop_sim_host *host);
+
+/* The peer is closed or no longer connected. */
+void loop_sim_unix_leave_peer(struct loop_sim_socket *socket);
+
+ssize_t loop_sim_unix_receive(struct loop_sim_socket *socket, struct msghdr *message, int flags);
+ssize_t loop_sim_unix_send(struct loop_sim_socket *socket, const struct msghdr *message, int flags);
+uint32_t loop_sim_unix_poll(struct loop_sim_socket *socket);
+
+/* ---- TCP and UDP, for each other and for the transport ---- */
+
+/* Packets that arrive. The packet stays the caller's. */
+void loop_sim_stream_input(struct loop_sim_host *host, const struct loop_sim_packet *packet);
+void loop_sim_datagram_input(struct loop_sim_host *host, const struct loop_sim_packet *packet);
+
+/* A packet of a stream was lost: whoever waits for its effect tries again in a while. */
+void loop_sim_stream_lost(const struct loop_sim_packet *packet);
+
+/* A host is gone: those who wait for an answer of it try again in a while. */
+void loop_sim_stream_host_lost(const struct loop_sim_node *node);
+
+/* Forgets a connection without a word to the peer or the socket's user: the state is CLOSED. */
+void loop_sim_stream_forget(struct loop_sim_socket *socket);
+
+/* Ends a connection with an error, given as a positive number. */
+void loop_sim_stream_fail(struct loop_sim_socket *socket, int error);
+
+/* Sends what the window allows, and a FIN behind it. */
+void loop_sim_stream_push(struct loop_sim_socket *socket);
+
+/* By choice, or for a rule: the peer of a connection that begins refuses it after the time that an answer takes. */
+void loop_sim_stream_refuse_soon(struct loop_sim_socket *socket);
+
+/* Sends a packet without data: flags besides those that each packet has. */
+void loop_sim_stream_send_flags(struct loop_sim_socket *socket, unsigned flags);
+
+/* Sets timers: to try again, and to ask whether the peer is there. */
+void loop_sim_stream_arm_retry(struct loop_sim_socket *socket);
+void loop_sim_stream_arm_keepalive(struct loop_sim_socket *socket);
+
+/* Begins a connection: its numbers. Establishes one: its buffers. */
+void loop_sim_stream_begin(struct loop_sim_socket *socket);
+void loop_sim_stream_establish(struct loop_sim_socket *socket);
+
+/* Whether the connection is over or has not begun; whether there is as much room as poll asks for. */
+bool loop_sim_stream_is_closed(const struct loop_sim_socket *socket);
+bool loop_sim_stream_is_writable(const struct loop_sim_socket *socket);
+
+/* Returns the bytes that a socket takes now. */
+size_t loop_sim_stream_window(const struct loop_sim_socket *socket);
+
+/* Returns the most bytes of a segment. */
+size_t loop_sim_stream_segment_bytes(const struct loop_sim_socket *socket);
+
+/* Begins the end of the sending half. */
+void loop_sim_stream_finish_sending(struct loop_sim_socket *socket);
+
 #endif
