@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Hosts: the addresses of a node, what is bound there, and the part of the simulated kernel that this folder is.
+ */
+#include <loop/kernel/simulated/network/socket.h>
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <string.h>
+
+#define TIME_WAIT_NS (INT64_C(60) * 1000000000)
+
+enum { FIRST_PORT = 32768, LAST_PORT = 60999, IPV4_NETWORK_BYTES = 15, IPV6_NETWORK_BYTES = 8 };
+
+/* ---- addresses ---- */
+
+/* Fills in 10.0.0.N or fd00::N. */
+static void default_address(const struct loop_sim_node *node, unsigned i, struct in6_addr *address)
+{
+    unsigned number = node->index + 1;
+    *address = (struct in6_addr){0};
+    if (i == 0) {
+        uint32_t ipv4 = htonl((UINT32_C(10) << 24) + number);
+        address->s6_addr[10] = address->s6_addr[11] = 0xff;
+        memcpy(&address->s6_addr[12], &ipv4, sizeof ipv4);
+    } else {
+        address->s6_addr[0] = 0xfd;
+        address->s6_addr[14] = (unsigned char)(number >> 8);
+        address->s6_addr[15] = (unsigned char)number;
+    }
+}
+
+/* Copies the i-th address of a node. Returns false behind the last one. */
+static bool address_at(const struct loop_sim_node *node, unsigned i, struct in6_addr *address)
+{
+    const struct loop_sim_host *host = node->host;
+    if (!host || host->n_addresses == 0) {
+        default_address(node, i, address);
+        return i < 2;
+    }
+    if (i < host->n_addresses) {
+        *address = host->addresses[i];
+    }
+    return i < host->n_addresses;
+}
+
+bool loop_sim_host_has(struct loop_sim_node *node, const struct in6_addr *address)
+{
+    struct in6_addr own;
+    for (unsigned i = 0; address_at(node, i, &own); i++) {
+        if (memcmp(&own, address, sizeof own) == 0) {
+            return true;
+        }
+    }
+    return loop_sim_address_is_loopback(address);
+}
+
+struct loop_sim_node *loop_sim_host_find(struct loop_sim_node *from, const struct in6_addr *address)
+{
+    if (loop_sim_address_is_any(address) || loop_sim_host_has(from, address)) {
+        return from;
+    }
+    struct loop_list *nodes = &from->world->nodes;
+    for (struct loop_list *at = nodes->next; at != nodes; at = at->next) {
+        struct loop_sim_node *node = LOOP_CONTAINER(at, struct loop_sim_node, link);
+        if (loop_sim_host_has(node, address)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* Whether two addresses are on one link: the same 24 bits, or 64 bits of IPv6. */
+static bool is_on_link(const struct in6_addr *one, const struct in6_addr *other)
+{
+    size_t n = IN6_IS_ADDR_V4MAPPED(other) ? IPV4_NETWORK_BYTES : IPV6_NETWORK_BYTES;
+    return memcmp(one, other, n) == 0;
+}
+
+bool loop_sim_host_is_near(struct loop_sim_node *node, const struct in6_addr *address)
+{
+    struct in6_addr own;
+    for (unsigned i = 0; address_at(node, i, &own); i++) {
+        if (is_on_link(&own, address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Fills in 127.0.0.1 or ::1. */
+static void loopback_address(bool is_ipv4, struct in6_addr *address)
+{
+    *address = (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
+    if (is_ipv4) {
+        *address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
+    }
+}
+
+int loop_sim_host_source(struct loop_sim_node *node, const struct in6_addr *to, struct in6_addr *source)
+{
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(to);
+    if (loop_sim_address_is_loopback(to) || loop_sim_address_is_any(to)) {
+        loopback_address(is_ipv4, source);
+        return 0;
+    }
+    if (loop_sim_host_has(node, to)) {
+        *source = *to;
+        return 0;
+    }
+    if (!loop_sim_host_find(node, to) && !loop_sim_host_is_near(node, to)) {
+        return -ENETUNREACH;
+    }
+    struct in6_addr own;
+    bool is_found = false;
+    for (unsigned i = 0; address_at(node, i, &own); i++) {
+        bool is_near = is_on_link(&own, to);
+        if (IN6_IS_ADDR_V4MAPPED(&own) == is_ipv4 && (!is_found || is_near)) {
+            *source = own;
+            is_found = true;
+            if (is_near) {
+                break;
+            }
+        }
+    }
+    return is_found ? 0 : -ENETUNREACH;
+}
+
+int loop_sim_host_add_address(struct loop_sim_node *node, const char *text)
+{
+    struct in6_addr address;
+    if (loop_sim_address_parse(text, &address)) {
+        return -EINVAL;
+    }
+    struct loop_sim_host *host = loop_sim_host_of(node);
+    if (host->n_addresses == LOOP_SIM_MOST_ADDRESSES || loop_sim_address_is_any(&address) ||
+        loop_sim_address_is_multicast(&address)) {
+        return -EINVAL;
+    }
+    if (loop_sim_host_find(node, &address)) {
+        return -EADDRINUSE;
+    }
+    host->addresses[host->n_addresses++] = address;
+    return 0;
+}
+
+/* ---- ports ---- */
+
+static struct loop_list *bucket_of(struct loop_sim_host *host, uint16_t port)
+{
+    return &host->bound[port % LOOP_SIM_PORT_BUCKETS];
+}
+
+/* Whether a socket receives what is sent to an address. */
+static bool covers(const struct loop_sim_socket *socket, const struct in6_addr *local, const struct in6_addr *address)
+{
+    if (memcmp(local, address, sizeof *address) == 0) {
+        return true;
+    }
+    if (!loop_sim_address_is_any(local)) {
+        return false;
+    }
+    if (IN6_IS_ADDR_V4MAPPED(address)) {
+        return socket->family == AF_INET || !socket->options[LOOP_SIM_OPTION_IPV6_V6ONLY];
+    }
+    return socket->family == AF_INET6;
+}
+
+static bool is_listening(const struct loop_sim_socket *socket)
+{
+    return socket->number == IPPROTO_TCP && socket->stream.state == LOOP_SIM_TCP_LISTEN;
+}
+
+/* Whether two sockets may have overlapping addresses. */
+static bool may_share(const struct loop_sim_socket *one, const struct loop_sim_socket *other)
+{
+    if (one->options[LOOP_SIM_OPTION_REUSEPORT] && other->options[LOOP_SIM_OPTION_REUSEPORT]) {
+        return true;
+    }
+    return one->options[LOOP_SIM_OPTION_REUSEADDR] && other->options[LOOP_SIM_OPTION_REUSEADDR] && !is_listening(one) &&
+           !is_listening(other);
+}
+
+static bool is_taken(const struct loop_sim_socket *socket, const struct loop_sim_endpoint *local, bool may_share_it)
+{
+    struct loop_list *bucket = bucket_of(socket->file.node->host, local->port);
+    for (struct loop_list *at = bucket->next; at != bucket; at = at->next) {
+        const struct loop_sim_socket *other = LOOP_CONTAINER(at, struct loop_sim_socket, bound_link);
+        if (other == socket || other->number != socket->number || other->local.port != local->port) {
+            continue;
+        }
+        bool overlaps = covers(other, &other->local.address, &local->address) ||
+                        covers(socket, &local->address, &other->local.address);
+        if (overlaps && !(may_share_it && may_share(socket, other))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void enter(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local)
+{
+    socket->local = *local;
+    socket->is_bound = true;
+    loop_list_push_front(bucket_of(socket->file.node->host, local->port), &socket->bound_link);
+}
+
+/* Forgets connections whose time to hold their port is over. */
+static void expire(struct loop_sim_host *host)
+{
+    struct loop_list *first;
+    while ((first = loop_list_first(&host->waits))) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(first, struct loop_sim_socket, dead_link);
+        if (socket->stream.holds_port_until_ns > host->node->world->now_ns) {
+            return;
+        }
+        loop_list_remove(first);
+        socket->stream.holds_port_until_ns = 0;
+        loop_sim_host_unmatch(socket);
+        if (socket->is_released) {
+            loop_sim_socket_discard(socket);
+        }
+    }
+}
+
+void loop_sim_host_hold_port(struct loop_sim_socket *socket)
+{
+    struct loop_sim_host *host = socket->file.node->host;
+    loop_list_remove(&socket->dead_link);
+    socket->stream.holds_port_until_ns = host->node->world->now_ns + TIME_WAIT_NS;
+    loop_list_push_back(&host->waits, &socket->dead_link);
+}
+
+/* Finds a port that nothing is bound to, from the last one chosen on. Returns 0 when there is none. */
+static uint16_t free_port(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local)
+{
+    struct loop_sim_host *host = socket->file.node->host;
+    struct loop_sim_endpoint tried = *local;
+    for (int n = FIRST_PORT; n <= LAST_PORT; n++) {
+        tried.port = host->next_port;
+        host->next_port = tried.port == LAST_PORT ? FIRST_PORT : (uint16_t)(tried.port + 1);
+        if (!is_taken(socket, &tried, false)) {
+            return tried.port;
+        }
+    }
+    return 0;
+}
+
+int loop_sim_host_bind(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local)
+{
+    struct loop_sim_endpoint chosen = *local;
+    expire(socket->file.node->host);
+    if (chosen.port == 0) {
+        chosen.port = free_port(socket, local);
+        socket->is_port_chosen = true;
+        if (chosen.port == 0) {
+            return -EADDRINUSE;
+        }
+    } else if (is_taken(socket, &chosen, true)) {
+        return -EADDRINUSE;
+    }
+    enter(socket, &chosen);
+    return 0;
+}
+
+int loop_sim_host_bind_to_connect(struct loop_sim_socket *socket)
+{
+    struct loop_sim_endpoint local = socket->local;
+    expire(socket->file.node->host);
+    local.port = free_port(socket, &local);
+    if (local.port == 0) {
+        return -EADDRNOTAVAIL;
+    }
+    socket->is_port_chosen = true;
+    enter(socket, &local);
+    return 0;
+}
+
+void loop_sim_host_adopt(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local)
+{
+    enter(socket, local);
+}
+
+int loop_sim_host_may_listen(struct loop_sim_socket *socket)
+{
+    enum loop_sim_tcp_state state = socket->stream.state;
+    socket->stream.state = LOOP_SIM_TCP_LISTEN;
+    bool is_refused = is_taken(socket, &socket->local, true);
+    socket->stream.state = state;
+    return is_refused ? -EADDRINUSE : 0;
+}
+
+void loop_sim_host_unbind(struct loop_sim_socket *socket)
+{
+    loop_list_remove(&socket->bound_link);
+    socket->is_bound = socket->is_port_chosen = socket->is_address_bound = false;
+    socket->local = (struct loop_sim_endpoint){0};
+    if (socket->family == AF_INET) {
+        socket->local.address.s6_addr[10] = socket->local.address.s6_addr[11] = 0xff;
+    }
+}
+
+int loop_sim_host_bind_call(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length)
+{
+    struct loop_sim_endpoint local;
+    int error = loop_sim_endpoint_read(&local, socket->family, address, length);
+    if (error) {
+        return error;
+    }
+    if (socket->is_bound || (socket->number == IPPROTO_TCP && socket->stream.state != LOOP_SIM_TCP_CLOSED)) {
+        return -EINVAL;
+    }
+    if (IN6_IS_ADDR_V4MAPPED(&local.address) && socket->options[LOOP_SIM_OPTION_IPV6_V6ONLY]) {
+        return -EINVAL;
+    }
+    bool is_own = loop_sim_address_is_any(&local.address) || loop_sim_host_has(socket->file.node, &local.address);
+    bool is_other = loop_sim_address_is_multicast(&local.address) || loop_sim_address_is_broadcast(&local.address);
+    if (!is_own && !socket->options[LOOP_SIM_OPTION_IP_FREEBIND] && !(is_other && socket->number == IPPROTO_UDP)) {
+        return -EADDRNOTAVAIL;
+    }
+    if (local.port == 0 && socket->options[LOOP_SIM_OPTION_IP_BIND_ADDRESS_NO_PORT]) {
+        socket->local = local; /* the port is chosen by connect */
+    } else {
+        error = loop_sim_host_bind(socket, &local);
+    }
+    socket->is_address_bound = !error && !loop_sim_address_is_any(&local.address);
+    return error;
+}
+
