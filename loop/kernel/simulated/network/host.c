@@ -327,3 +327,194 @@ int loop_sim_host_bind_call(struct loop_sim_socket *socket, const struct sockadd
     return error;
 }
 
+/* ---- finding the socket of a packet ---- */
+
+static uint32_t hash_of(const struct loop_sim_endpoint *remote, uint16_t port)
+{
+    uint32_t hash = port;
+    for (size_t i = 0; i < sizeof remote->address.s6_addr; i++) {
+        hash = hash * 31 + remote->address.s6_addr[i];
+    }
+    return (hash * 31 + remote->port) * UINT32_C(2654435761) >> 8;
+}
+
+static bool is_same(const struct loop_sim_endpoint *one, const struct loop_sim_endpoint *other)
+{
+    return one->port == other->port && memcmp(&one->address, &other->address, sizeof one->address) == 0;
+}
+
+void loop_sim_host_match(struct loop_sim_socket *socket)
+{
+    struct loop_sim_host *host = socket->file.node->host;
+    uint32_t hash = hash_of(&socket->remote, socket->local.port);
+    loop_list_remove(&socket->match_link);
+    loop_list_push_front(&host->matched[hash % LOOP_SIM_MATCH_BUCKETS], &socket->match_link);
+}
+
+void loop_sim_host_unmatch(struct loop_sim_socket *socket)
+{
+    loop_list_remove(&socket->match_link);
+}
+
+struct loop_sim_socket *loop_sim_host_find_matched(struct loop_sim_host *host, int number,
+                                                   const struct loop_sim_endpoint *local,
+                                                   const struct loop_sim_endpoint *remote)
+{
+    expire(host);
+    struct loop_list *bucket = &host->matched[hash_of(remote, local->port) % LOOP_SIM_MATCH_BUCKETS];
+    for (struct loop_list *at = bucket->next; at != bucket; at = at->next) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, match_link);
+        if (socket->number == number && is_same(&socket->local, local) && is_same(&socket->remote, remote)) {
+            return socket;
+        }
+    }
+    return NULL;
+}
+
+/* How well a bound socket fits a packet; 0: not at all. */
+static int score_of(const struct loop_sim_socket *socket, int number, const struct loop_sim_endpoint *local)
+{
+    if (socket->number != number || socket->local.port != local->port || socket->is_matched ||
+        (number == IPPROTO_TCP && socket->stream.state != LOOP_SIM_TCP_LISTEN) ||
+        !covers(socket, &socket->local.address, &local->address)) {
+        return 0;
+    }
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&local->address);
+    return 1 + (is_ipv4 == (socket->family == AF_INET)) + 2 * !loop_sim_address_is_any(&socket->local.address);
+}
+
+struct loop_sim_socket *loop_sim_host_find_bound(struct loop_sim_host *host, int number,
+                                                 const struct loop_sim_endpoint *local,
+                                                 const struct loop_sim_endpoint *remote)
+{
+    struct loop_list *bucket = bucket_of(host, local->port);
+    struct loop_sim_socket *best = NULL;
+    int best_score = 0;
+    unsigned n_sharing = 0;
+    for (struct loop_list *at = bucket->next; at != bucket; at = at->next) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, bound_link);
+        int score = score_of(socket, number, local);
+        if (score > best_score) {
+            best = socket;
+            best_score = score;
+            n_sharing = 0;
+        }
+        n_sharing += score > 0 && score == best_score && socket->options[LOOP_SIM_OPTION_REUSEPORT];
+    }
+    if (n_sharing < 2) {
+        return best;
+    }
+    unsigned skip = hash_of(remote, local->port) % n_sharing;
+    for (struct loop_list *at = bucket->next; at != bucket; at = at->next) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, bound_link);
+        bool is_sharing = score_of(socket, number, local) == best_score && socket->options[LOOP_SIM_OPTION_REUSEPORT];
+        if (is_sharing && skip-- == 0) {
+            return socket;
+        }
+    }
+    return best;
+}
+
+/* ---- the part ---- */
+
+struct loop_sim_host *loop_sim_host_of(struct loop_sim_node *node)
+{
+    if (node->host) {
+        return node->host;
+    }
+    struct loop_sim_host *host = loop_sim_alloc(sizeof *host);
+    host->node = node;
+    host->next_port = FIRST_PORT;
+    loop_list_init(&host->sockets);
+    loop_list_init(&host->waits);
+    for (size_t i = 0; i < LOOP_SIM_PORT_BUCKETS; i++) {
+        loop_list_init(&host->bound[i]);
+    }
+    for (size_t i = 0; i < LOOP_SIM_MATCH_BUCKETS; i++) {
+        loop_list_init(&host->matched[i]);
+    }
+    node->host = host;
+    return host;
+}
+
+static void node_started(struct loop_sim_node *node)
+{
+    loop_sim_host_of(node)->is_up = true;
+}
+
+/* Drops messages of Unix sockets: they may hold the sockets that they are in. */
+static void drop_messages(struct loop_sim_host *host)
+{
+    struct loop_list *at = host->sockets.next;
+    while (at != &host->sockets) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, link);
+        struct loop_list *first = socket->family == AF_UNIX ? loop_list_first(&socket->messages) : NULL;
+        if (first) {
+            loop_sim_message_destroy(LOOP_CONTAINER(first, struct loop_sim_message, link));
+            at = host->sockets.next;
+        } else {
+            at = at->next;
+        }
+    }
+}
+
+static void node_stopped(struct loop_sim_node *node, bool has_crashed)
+{
+    struct loop_sim_host *host = loop_sim_host_of(node);
+    loop_sim_network_enter(node->world);
+    drop_messages(host);
+    host->is_up = !has_crashed;
+    struct loop_list *next;
+    for (struct loop_list *at = host->sockets.next; has_crashed && at != &host->sockets; at = next) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, link);
+        next = at->next;
+        loop_sim_stream_forget(socket);
+        if (socket->is_released) {
+            loop_sim_socket_discard(socket);
+        }
+    }
+    if (has_crashed) {
+        loop_sim_stream_host_lost(node);
+    }
+    loop_sim_network_leave(node->world);
+}
+
+static void node_destroyed(struct loop_sim_node *node)
+{
+    struct loop_sim_host *host = node->host;
+    if (!host) {
+        return;
+    }
+    loop_sim_network_enter(node->world);
+    for (struct loop_list *at; (at = loop_list_first(&host->sockets));) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, link);
+        loop_sim_stream_forget(socket);
+        loop_sim_socket_discard(socket);
+    }
+    loop_sim_network_leave(node->world);
+    loop_sim_free(host->busy_until_ns);
+    loop_sim_free(host);
+    node->host = NULL;
+}
+
+static void world_created(struct loop_sim_world *world)
+{
+    (void)loop_sim_network_of(world);
+}
+
+static void world_destroyed(struct loop_sim_world *world)
+{
+    struct loop_sim_network *network = world->network;
+    if (network) {
+        loop_sim_transport_finish(network);
+        loop_sim_names_finish(network);
+        loop_sim_free(network);
+        world->network = NULL;
+    }
+}
+
+const struct loop_sim_part loop_sim_network_part = {.node_started = node_started,
+                                                    .node_stopped = node_stopped,
+                                                    .node_destroyed = node_destroyed,
+                                                    .world_created = world_created,
+                                                    .world_destroyed = world_destroyed};
