@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sockets: making and freeing them, and the calls without waiting, which go to the protocol.
+ */
+#include <loop/kernel/process.h>
+#include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/object/process.h>
+
+#include <assert.h>
+#include <linux/sockios.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* ---- making and freeing ---- */
+
+static const struct loop_sim_file_kind socket_kind;
+
+struct loop_sim_socket *loop_sim_socket_of(struct loop_sim_file *file)
+{
+    return file->kind == &socket_kind ? (struct loop_sim_socket *)(void *)file : NULL;
+}
+
+static const struct loop_sim_protocol *protocol_of(int number)
+{
+    return number == IPPROTO_TCP ? &loop_sim_tcp : number == IPPROTO_UDP ? &loop_sim_udp : &loop_sim_unix;
+}
+
+struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int family, int type, int number)
+{
+    struct loop_sim_socket *socket = loop_sim_alloc(sizeof *socket);
+    loop_sim_file_init(&socket->file, &socket_kind, node, O_RDWR);
+    socket->protocol = protocol_of(number);
+    socket->family = family;
+    socket->type = type;
+    socket->number = number;
+    socket->serial = ++loop_sim_network_of(node->world)->serial;
+    loop_list_init(&socket->bound_link);
+    loop_list_init(&socket->match_link);
+    loop_list_init(&socket->dead_link);
+    loop_list_init(&socket->messages);
+    loop_list_init(&socket->stream.accepts);
+    loop_list_init(&socket->stream.accept_link);
+    loop_list_init(&socket->local_socket.peers);
+    loop_list_init(&socket->local_socket.peer_link);
+    loop_list_init(&socket->local_socket.accepts);
+    loop_list_init(&socket->local_socket.accept_link);
+    loop_list_push_back(&loop_sim_host_of(node)->sockets, &socket->link);
+    if (family == AF_INET) {
+        socket->local.address.s6_addr[10] = socket->local.address.s6_addr[11] = 0xff;
+    }
+    loop_sim_options_init(socket);
+    return socket;
+}
+
+static void enlist_as_dead(struct loop_sim_socket *socket)
+{
+    loop_list_push_back(&loop_sim_network_of(socket->file.node->world)->dead, &socket->dead_link);
+}
+
+void loop_sim_socket_discard(struct loop_sim_socket *socket)
+{
+    if (socket->is_discarded) {
+        return;
+    }
+    socket->is_discarded = socket->is_released = true;
+    loop_list_remove(&socket->link);
+    loop_list_remove(&socket->bound_link);
+    loop_list_remove(&socket->match_link);
+    loop_list_remove(&socket->dead_link);
+    loop_sim_event_cancel(&socket->stream.retry);
+    loop_sim_event_cancel(&socket->stream.keepalive);
+    for (struct loop_list *at; (at = loop_list_first(&socket->messages));) {
+        loop_sim_message_destroy(LOOP_CONTAINER(at, struct loop_sim_message, link));
+    }
+    loop_sim_bytes_finish(&socket->stream.sending);
+    loop_sim_bytes_finish(&socket->stream.receiving);
+    if (socket->n_sent == 0) {
+        enlist_as_dead(socket);
+    }
+}
+
+void loop_sim_socket_message_gone(struct loop_sim_socket *sender, size_t charge_bytes)
+{
+    assert(sender->n_sent > 0 && sender->sent_bytes >= charge_bytes);
+    sender->n_sent--;
+    sender->sent_bytes -= charge_bytes;
+    if (sender->is_discarded && sender->n_sent == 0) {
+        enlist_as_dead(sender);
+    } else if (!sender->is_discarded && sender->sent_bytes * 4 <= (size_t)sender->options[LOOP_SIM_OPTION_SNDBUF]) {
+        loop_sim_socket_changed(sender, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
+    }
+}
+
+void loop_sim_socket_changed(struct loop_sim_socket *socket, uint32_t events)
+{
+    if (!socket->is_released) {
+        loop_sim_file_changed(&socket->file, events);
+    }
+}
+
+int loop_sim_socket_take_error(struct loop_sim_socket *socket)
+{
+    int error = socket->error;
+    socket->error = 0;
+    return -error;
+}
+
+int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags)
+{
+    if (!(flags & MSG_NOSIGNAL)) {
+        loop_sim_signal_send(socket->file.node, SIGPIPE);
+    }
+    return -EPIPE;
+}
+
+/* ---- the network of a world ---- */
+
+struct loop_sim_network *loop_sim_network_of(struct loop_sim_world *world)
+{
+    if (!world->network) {
+        struct loop_sim_network *network = loop_sim_alloc(sizeof *network);
+        network->world = world;
+        loop_list_init(&network->at_once);
+        loop_list_init(&network->in_flight);
+        loop_list_init(&network->dead);
+        loop_list_init(&network->links);
+        loop_list_init(&network->rules);
+        loop_list_init(&network->names);
+        world->network = network;
+    }
+    return world->network;
+}
+
+void loop_sim_network_enter(struct loop_sim_world *world)
+{
+    loop_sim_network_of(world)->depth++;
+}
+
+/* Takes in the packets that stay in a node, as the kernel does before the call that sent them returns. */
+void loop_sim_network_leave(struct loop_sim_world *world)
+{
+    struct loop_sim_network *network = world->network;
+    if (network->depth > 1) {
+        network->depth--;
+        return;
+    }
+    loop_sim_transmit_at_once(network);
+    for (struct loop_list *at; (at = loop_list_pop_front(&network->dead));) {
+        loop_sim_free(LOOP_CONTAINER(at, struct loop_sim_socket, dead_link));
+    }
+    network->depth--;
+}
+
+/* ---- the calls ---- */
+
+static int number_of(int family, int type, int protocol)
+{
+    if (family == AF_UNIX) {
+        bool is_known = type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_SEQPACKET;
+        return protocol != 0 && protocol != PF_UNIX ? -EPROTONOSUPPORT : is_known ? 0 : -ESOCKTNOSUPPORT;
+    }
+    if (family != AF_INET && family != AF_INET6) {
+        return -EAFNOSUPPORT;
+    }
+    if (type != SOCK_STREAM && type != SOCK_DGRAM) {
+        return -ESOCKTNOSUPPORT;
+    }
+    int number = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+    return protocol == 0 || protocol == number ? number : -EPROTONOSUPPORT;
+}
+
+struct loop_sim_file *loop_sim_socket_create(struct loop_sim_node *node, int family, int type, int protocol, int *error)
+{
+    enum { FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK, MOST_TYPE = 11 };
+    int kind = type & ~FLAGS;
+    if (kind < 0 || kind >= MOST_TYPE) {
+        *error = -EINVAL;
+        return NULL;
+    }
+    int number = number_of(family, kind, protocol);
+    *error = number < 0 ? number : loop_sim_happens(LOOP_SIM_NO_BUFFERS) ? -ENOBUFS : 0;
+    if (*error) {
+        return NULL;
+    }
+    struct loop_sim_socket *socket = loop_sim_socket_make(node, family, kind, number);
+    socket->file.flags |= type & SOCK_NONBLOCK ? O_NONBLOCK : 0;
+    return &socket->file;
+}
+
+bool loop_sim_socket_is_stream(struct loop_sim_file *file)
+{
+    const struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    return socket && (socket->type == SOCK_STREAM || socket->type == SOCK_SEQPACKET);
+}
+
+struct loop_sim_file *loop_sim_socket_accept(struct loop_sim_file *file, struct sockaddr *address, socklen_t *length,
+                                             int flags, int *error)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    *error = !socket                                   ? -ENOTSOCK
+             : flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK) ? -EINVAL
+             : !socket->protocol->accept               ? -EOPNOTSUPP
+             : address && length && (int)*length < 0   ? -EINVAL
+                                                       : 0;
+    if (*error) {
+        return NULL;
+    }
+    loop_sim_network_enter(file->node->world);
+    struct loop_sim_socket *child = socket->protocol->accept(socket, error);
+    if (child) {
+        struct sockaddr_storage from;
+        socklen_t from_length = 0;
+        child->file.flags |= flags & SOCK_NONBLOCK ? O_NONBLOCK : 0;
+        if (child->protocol->name(child, true, &from, &from_length)) {
+            from_length = loop_sim_endpoint_write(&child->remote, child->family, &from); /* it has ended meanwhile */
+        }
+        loop_sim_address_copy(&from, from_length, address, length);
+    }
+    loop_sim_network_leave(file->node->world);
+    return child ? &child->file : NULL;
+}
+
+int loop_sim_socket_connect(struct loop_sim_file *file, const struct sockaddr *address, socklen_t length)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    if (!socket) {
+        return -ENOTSOCK;
+    }
+    loop_sim_network_enter(file->node->world);
+    int error = socket->protocol->connect(socket, address, length);
+    loop_sim_network_leave(file->node->world);
+    return error;
+}
+
+ssize_t loop_sim_socket_receive(struct loop_sim_file *file, struct msghdr *message, int flags)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    if (!socket) {
+        return -ENOTSOCK;
+    }
+    if (flags & MSG_ERRQUEUE && socket->family != AF_UNIX) {
+        return -EAGAIN;
+    }
+    struct msghdr answer = *message;
+    answer.msg_flags = flags & MSG_CMSG_CLOEXEC;
+    loop_sim_network_enter(file->node->world);
+    ssize_t n = socket->protocol->receive(socket, &answer, flags);
+    loop_sim_network_leave(file->node->world);
+    if (n >= 0) {
+        message->msg_namelen = message->msg_name ? answer.msg_namelen : message->msg_namelen;
+        message->msg_controllen = answer.msg_controllen;
+        message->msg_flags = answer.msg_flags;
+    }
+    return n;
+}
+
+ssize_t loop_sim_socket_send(struct loop_sim_file *file, const struct msghdr *message, int flags)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    if (!socket) {
+        return -ENOTSOCK;
+    }
+    if (loop_sim_happens(LOOP_SIM_NO_BUFFERS)) {
+        return -ENOBUFS;
+    }
+    loop_sim_network_enter(file->node->world);
+    ssize_t n = socket->protocol->send(socket, message, flags);
+    loop_sim_network_leave(file->node->world);
+    return n;
+}
+
+int loop_sim_socket_shutdown(struct loop_sim_file *file, int how)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    if (!socket) {
+        return -ENOTSOCK;
+    }
+    if (how < SHUT_RD || how > SHUT_RDWR) {
+        return -EINVAL;
+    }
+    loop_sim_network_enter(file->node->world);
+    int error = socket->protocol->shutdown(socket, how + 1);
+    loop_sim_network_leave(file->node->world);
+    return error;
+}
+
+/* ---- as a file ---- */
+
+static ssize_t read_socket(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)move->iov, .msg_iovlen = move->n_iov};
+    return loop_sim_vectors_length(move->iov, move->n_iov) == 0 ? 0 : loop_sim_socket_receive(file, &message, 0);
+}
+
+static ssize_t write_socket(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    const struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)move->iov, .msg_iovlen = move->n_iov};
+    return loop_sim_socket_send(file, &message, 0);
+}
+
+static uint32_t poll_socket(struct loop_sim_file *file)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    return socket->protocol->poll(socket);
+}
+
+static int status_of(struct loop_sim_file *file, struct stat *status)
+{
+    enum { DEVICE = 8, BLOCK_BYTES = 4096 };
+    *status = (struct stat){.st_dev = DEVICE,
+                            .st_ino = (ino_t)loop_sim_socket_of(file)->serial,
+                            .st_mode = S_IFSOCK | 0777,
+                            .st_nlink = 1,
+                            .st_uid = loop_kernel_geteuid(),
+                            .st_gid = loop_kernel_geteuid(),
+                            .st_blksize = BLOCK_BYTES};
+    return 0;
+}
+
+static int is_at_mark(const struct loop_sim_socket *socket)
+{
+    return socket->stream.urgent_state != LOOP_SIM_URGENT_NONE && socket->stream.urgent == socket->stream.taken;
+}
+
+static int control(struct loop_sim_file *file, unsigned long what, void *argument)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    int answer;
+    switch (what) {
+    case FIONREAD: answer = (int)socket->protocol->waiting(socket, false); break;
+    case TIOCOUTQ: answer = (int)socket->protocol->waiting(socket, true); break;
+    case SIOCATMARK:
+        if (socket->number != IPPROTO_TCP) {
+            return -ENOTTY;
+        }
+        answer = is_at_mark(socket);
+        break;
+    default: return -ENOTTY;
+    }
+    memcpy(argument, &answer, sizeof answer);
+    return 0;
+}
+
+static void release(struct loop_sim_file *file)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    struct loop_sim_world *world = file->node->world;
+    if (socket->is_discarded) {
+        return; /* its host is being destroyed */
+    }
+    loop_sim_network_enter(world);
+    socket->is_released = true;
+    if (file->node->state == LOOP_SIM_NODE_CRASHED) {
+        loop_sim_stream_forget(socket); /* nothing tells the peers */
+    }
+    socket->protocol->release(socket);
+    loop_sim_network_leave(world);
+}
+
+static const struct loop_sim_file_kind socket_kind = {.name = "socket",
+                                                      .read = read_socket,
+                                                      .write = write_socket,
+                                                      .poll = poll_socket,
+                                                      .status = status_of,
+                                                      .control = control,
+                                                      .release = release,
+                                                      .is_socket = true};
