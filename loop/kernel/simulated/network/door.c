@@ -328,3 +328,163 @@ int loop_kernel_recvmmsg(int number, struct mmsghdr *messages, unsigned count, i
     return (int)loop_sim_return(n);
 }
 
+/* ---- sending ---- */
+
+struct sending {
+    const struct msghdr *message;
+    int flags;
+};
+
+static ssize_t try_send(struct loop_sim_file *file, void *arg)
+{
+    struct sending *sending = arg;
+    return loop_sim_socket_send(file, sending->message, sending->flags);
+}
+
+static ssize_t send_some(struct loop_sim_file *file, const struct msghdr *message, int flags)
+{
+    struct sending sending = {message, flags};
+    return wait_for(file, flags, loop_sim_socket_of(file)->send_timeout_ns, try_send, &sending);
+}
+
+/* A blocking send of a stream waits until all is in the buffer. */
+static ssize_t send_all(struct loop_sim_file *file, const struct msghdr *message, int flags)
+{
+    struct iovec *iov = loop_sim_alloc(message->msg_iovlen * sizeof *iov + 1);
+    struct msghdr rest = *message;
+    size_t len = loop_sim_vectors_length(message->msg_iov, message->msg_iovlen);
+    size_t total = 0;
+    ssize_t n;
+    memcpy(iov, message->msg_iov, message->msg_iovlen * sizeof *iov);
+    rest.msg_iov = iov;
+    do {
+        n = send_some(file, &rest, flags);
+        if (n > 0) {
+            total += (size_t)n;
+            rest.msg_iovlen = skip(iov, rest.msg_iovlen, (size_t)n);
+            rest.msg_control = NULL; /* descriptors go with the first bytes */
+            rest.msg_controllen = 0;
+        }
+    } while (n > 0 && total < len);
+    loop_sim_free(iov);
+    return total > 0 ? (ssize_t)total : n;
+}
+
+static ssize_t transmit(struct loop_sim_file *file, const struct msghdr *message, int flags)
+{
+    bool may_wait = !(flags & MSG_DONTWAIT) && !(file->flags & O_NONBLOCK);
+    loop_sim_file_ref(file);
+    ssize_t n = may_wait && is_byte_stream(loop_sim_socket_of(file)) ? send_all(file, message, flags)
+                                                                     : send_some(file, message, flags);
+    loop_sim_file_unref(file);
+    return n;
+}
+
+ssize_t loop_kernel_send(int number, const void *data, size_t len, int flags)
+{
+    struct iovec iov = {(void *)(uintptr_t)data, len};
+    const struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    int error;
+    struct loop_sim_file *file = socket_at(number, &error);
+    return loop_sim_return(file ? transmit(file, &message, flags) : error);
+}
+
+ssize_t loop_kernel_sendmsg(int number, const struct msghdr *message, int flags)
+{
+    int error;
+    struct loop_sim_file *file = socket_at(number, &error);
+    return loop_sim_return(!file                                ? error
+                           : message->msg_iovlen > MOST_VECTORS ? -EMSGSIZE
+                                                                : transmit(file, message, flags));
+}
+
+int loop_kernel_sendmmsg(int number, struct mmsghdr *messages, unsigned count, int flags)
+{
+    int error;
+    struct loop_sim_file *file = socket_at(number, &error);
+    if (!file) {
+        return (int)loop_sim_return(error);
+    }
+    unsigned n = 0;
+    ssize_t result = 0;
+    count = count < MOST_VECTORS ? count : MOST_VECTORS;
+    loop_sim_file_ref(file);
+    while (n < count && (result = transmit(file, &messages[n].msg_hdr, flags)) >= 0) {
+        messages[n++].msg_len = (unsigned)result;
+    }
+    loop_sim_file_unref(file);
+    return (int)loop_sim_return(n > 0 || count == 0 ? (ssize_t)n : result);
+}
+
+/* ---- options and names ---- */
+
+int loop_kernel_getsockopt(int number, int level, int option, void *value, socklen_t *length)
+{
+    int error;
+    struct loop_sim_file *file = socket_at(number, &error);
+    if (file) {
+        error = loop_sim_option_get(loop_sim_socket_of(file), level, option, value, length);
+    }
+    return (int)loop_sim_return(error);
+}
+
+int loop_kernel_setsockopt(int number, int level, int option, const void *value, socklen_t length)
+{
+    int error;
+    struct loop_sim_file *file = socket_at(number, &error);
+    if (file) {
+        error = loop_sim_option_set(loop_sim_socket_of(file), level, option, value, length);
+    }
+    return (int)loop_sim_return(error);
+}
+
+static int name_of(int number, bool is_peer, struct sockaddr *address, socklen_t *length)
+{
+    int error;
+    struct loop_sim_file *file = socket_at(number, &error);
+    struct sockaddr_storage name = {0};
+    socklen_t name_length = 0;
+    if (file) {
+        struct loop_sim_socket *socket = loop_sim_socket_of(file);
+        error = (int)*length < 0 ? -EINVAL : socket->protocol->name(socket, is_peer, &name, &name_length);
+    }
+    if (!error) {
+        loop_sim_address_copy(&name, name_length, address, length);
+    }
+    return (int)loop_sim_return(error);
+}
+
+int loop_kernel_getpeername(int number, struct sockaddr *address, socklen_t *length)
+{
+    return name_of(number, true, address, length);
+}
+
+int loop_kernel_getsockname(int number, struct sockaddr *address, socklen_t *length)
+{
+    return name_of(number, false, address, length);
+}
+
+/* ---- interfaces: each node has two ---- */
+
+enum { LOOPBACK_INDEX = 1, ETHERNET_INDEX = 2 };
+
+unsigned loop_kernel_if_nametoindex(const char *name)
+{
+    if (strcmp(name, "lo") == 0) {
+        return LOOPBACK_INDEX;
+    }
+    if (strcmp(name, "eth0") == 0) {
+        return ETHERNET_INDEX;
+    }
+    errno = ENODEV;
+    return 0;
+}
+
+char *loop_kernel_if_indextoname(unsigned index, char *name)
+{
+    if (index == LOOPBACK_INDEX || index == ETHERNET_INDEX) {
+        return strcpy(name, index == LOOPBACK_INDEX ? "lo" : "eth0");
+    }
+    errno = ENXIO;
+    return NULL;
+}
