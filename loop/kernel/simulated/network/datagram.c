@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * UDP sockets.
+ */
+#include <loop/kernel/simulated/network/socket.h>
+
+#include <assert.h>
+#include <string.h>
+
+enum { MOST_IPV4_BYTES = 65507, MOST_IPV6_BYTES = 65527, LOOPBACK_INDEX = 1, ETHERNET_INDEX = 2 };
+
+static void wake_for_error(struct loop_sim_socket *socket, int error)
+{
+    socket->error = error;
+    loop_sim_socket_changed(socket, EPOLLERR);
+}
+
+/* ---- connecting ---- */
+
+static void dissolve(struct loop_sim_socket *socket)
+{
+    loop_sim_host_unmatch(socket);
+    socket->is_matched = false;
+    socket->remote = (struct loop_sim_endpoint){0};
+    socket->halves = 0;
+    if (socket->is_port_chosen) {
+        loop_sim_host_unbind(socket);
+    } else if (!socket->is_address_bound) {
+        bool is_ipv4 = socket->family == AF_INET;
+        socket->local.address = (struct in6_addr){.s6_addr = {[10] = is_ipv4 ? 0xff : 0, is_ipv4 ? 0xff : 0}};
+    }
+}
+
+/* Checks a destination, and finds the source address. Returns 0 or a negative errno. */
+static int route(struct loop_sim_socket *socket, struct loop_sim_endpoint *remote, struct in6_addr *source)
+{
+    if (IN6_IS_ADDR_V4MAPPED(&remote->address) && socket->options[LOOP_SIM_OPTION_IPV6_V6ONLY]) {
+        return -ENETUNREACH;
+    }
+    if (loop_sim_address_is_broadcast(&remote->address)) {
+        return socket->options[LOOP_SIM_OPTION_BROADCAST] ? -ENETUNREACH : -EACCES;
+    }
+    if (loop_sim_address_is_multicast(&remote->address)) {
+        return -ENETUNREACH;
+    }
+    int error = loop_sim_host_source(socket->file.node, &remote->address, source);
+    if (!error && loop_sim_address_is_any(&remote->address)) {
+        remote->address = *source;
+    }
+    if (!error && !loop_sim_address_is_any(&socket->local.address)) {
+        *source = socket->local.address;
+    }
+    return error;
+}
+
+/* Binds a socket that sends without a name to a free port. */
+static int bind_any(struct loop_sim_socket *socket)
+{
+    if (socket->is_bound) {
+        return 0;
+    }
+    return loop_sim_host_bind(socket, &socket->local) ? -EAGAIN : 0;
+}
+
+static int udp_connect(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length)
+{
+    struct loop_sim_endpoint remote;
+    struct in6_addr source;
+    if (length < sizeof address->sa_family) {
+        return -EINVAL;
+    }
+    if (address->sa_family == AF_UNSPEC) {
+        dissolve(socket);
+        return 0;
+    }
+    int error = bind_any(socket);
+    error = error ? error : loop_sim_endpoint_read(&remote, socket->family, address, length);
+    error = error ? error : route(socket, &remote, &source);
+    if (error) {
+        return error;
+    }
+    socket->local.address = source;
+    socket->remote = remote;
+    socket->is_matched = true;
+    loop_sim_host_match(socket);
+    return 0;
+}
+
+/* ---- sending ---- */
+
+/* Finds where a datagram goes. Returns 0 or a negative errno. */
+static int destination(struct loop_sim_socket *socket, const struct msghdr *message, struct loop_sim_endpoint *remote)
+{
+    const struct sockaddr *name = message->msg_name;
+    if (!name || message->msg_namelen == 0) {
+        *remote = socket->remote;
+        return socket->is_matched ? 0 : -EDESTADDRREQ;
+    }
+    int family = socket->family;
+    if (message->msg_namelen < sizeof name->sa_family) {
+        return -EINVAL;
+    }
+    if (family == AF_INET6 && name->sa_family == AF_INET && !socket->options[LOOP_SIM_OPTION_IPV6_V6ONLY]) {
+        family = AF_INET;
+    }
+    int error = loop_sim_endpoint_read(remote, family, name, message->msg_namelen);
+    return error ? error : remote->port == 0 ? -EINVAL : 0;
+}
+
+static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *message, struct loop_sim_endpoint *remote,
+                       const struct loop_sim_ancillary *ancillary)
+{
+    struct loop_sim_endpoint local = socket->local;
+    size_t len = loop_sim_vectors_length(message->msg_iov, message->msg_iovlen);
+    int error = route(socket, remote, &local.address);
+    if (error) {
+        return error;
+    }
+    if (ancillary->has_source) {
+        if (!loop_sim_host_has(socket->file.node, &ancillary->source)) {
+            return IN6_IS_ADDR_V4MAPPED(&ancillary->source) ? -EINVAL : -EADDRNOTAVAIL;
+        }
+        local.address = ancillary->source;
+    }
+    error = bind_any(socket);
+    if (error) {
+        return error;
+    }
+    local.port = socket->local.port;
+    if (len > (IN6_IS_ADDR_V4MAPPED(&remote->address) ? MOST_IPV4_BYTES : MOST_IPV6_BYTES)) {
+        return -EMSGSIZE;
+    }
+    struct loop_sim_packet *packet = loop_sim_packet_create_from(socket->file.node, IPPROTO_UDP, &local, remote, len);
+    (void)loop_sim_vectors_take(message->msg_iov, message->msg_iovlen, 0, packet->data, len);
+    int option = socket->family == AF_INET ? LOOP_SIM_OPTION_IP_TOS : LOOP_SIM_OPTION_IPV6_TCLASS;
+    packet->traffic_class =
+        (unsigned char)(ancillary->traffic_class >= 0 ? ancillary->traffic_class : socket->options[option]);
+    loop_sim_transmit(packet, NULL);
+    return (ssize_t)len;
+}
+
+static ssize_t udp_send(struct loop_sim_socket *socket, const struct msghdr *message, int flags)
+{
+    struct loop_sim_ancillary ancillary;
+    struct loop_sim_endpoint remote;
+    if (flags & MSG_OOB) {
+        return -EOPNOTSUPP;
+    }
+    if (loop_sim_vectors_length(message->msg_iov, message->msg_iovlen) > UINT16_MAX) {
+        return -EMSGSIZE;
+    }
+    int error = destination(socket, message, &remote);
+    error = error ? error : loop_sim_control_read(socket, message, &ancillary);
+    if (error) {
+        return error;
+    }
+    if (socket->error || socket->halves & LOOP_SIM_SHUT_SEND) {
+        error = loop_sim_socket_take_error(socket);
+        return error ? error : loop_sim_socket_broken_pipe(socket, flags);
+    }
+    return send_to(socket, message, &remote, &ancillary);
+}
+
+/* ---- receiving ---- */
+
+/* Tells the sender that nothing is bound to the port. */
+static void report_unreachable(struct loop_sim_host *host, const struct loop_sim_packet *packet)
+{
+    struct loop_sim_packet *answer =
+        loop_sim_packet_create_from(host->node, IPPROTO_UDP, &packet->to, &packet->from, 0);
+    answer->unreachable = ECONNREFUSED;
+    loop_sim_transmit(answer, NULL);
+}
+
+static void store(struct loop_sim_socket *socket, const struct loop_sim_packet *packet)
+{
+    size_t charge = loop_sim_message_charge(packet->size);
+    if (socket->messages_bytes + charge > (size_t)socket->options[LOOP_SIM_OPTION_RCVBUF]) {
+        loop_sim_packet_trace("overflow", packet, false);
+        return;
+    }
+    struct loop_sim_message *message = loop_sim_message_create(packet->size);
+    if (packet->size > 0) {
+        memcpy(message->data, packet->data, packet->size);
+    }
+    message->from_length = loop_sim_endpoint_write(&packet->from, socket->family, &message->from);
+    message->to = packet->to.address;
+    message->traffic_class = packet->traffic_class;
+    socket->messages_bytes += message->charge_bytes;
+    loop_list_push_back(&socket->messages, &message->link);
+    loop_sim_socket_changed(socket, EPOLLIN | EPOLLRDNORM);
+}
+
+void loop_sim_datagram_input(struct loop_sim_host *host, const struct loop_sim_packet *packet)
+{
+    struct loop_sim_socket *socket = loop_sim_host_find_matched(host, IPPROTO_UDP, &packet->to, &packet->from);
+    if (packet->unreachable) {
+        if (socket) {
+            wake_for_error(socket, packet->unreachable);
+        }
+        return;
+    }
+    if (!socket) {
+        socket = loop_sim_host_find_bound(host, IPPROTO_UDP, &packet->to, &packet->from);
+    }
+    if (!socket) {
+        report_unreachable(host, packet);
+    } else {
+        store(socket, packet);
+    }
+}
+
+static void give_ipv4_info(const struct loop_sim_message *message, struct loop_sim_control *control)
+{
+    bool is_loopback = loop_sim_address_is_loopback(&message->to);
+    struct in_pktinfo info = {.ipi_ifindex = is_loopback ? LOOPBACK_INDEX : ETHERNET_INDEX};
+    memcpy(&info.ipi_spec_dst, &message->to.s6_addr[12], sizeof info.ipi_spec_dst);
+    info.ipi_addr = info.ipi_spec_dst;
+    loop_sim_control_put(control, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+}
+
+static void give_control(const struct loop_sim_socket *socket, const struct loop_sim_message *message,
+                         struct msghdr *to)
+{
+    struct loop_sim_control control = {.message = to};
+    int traffic_class = message->traffic_class;
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&message->to);
+    if (is_ipv4 && socket->options[LOOP_SIM_OPTION_IP_PKTINFO]) {
+        give_ipv4_info(message, &control);
+    }
+    if (is_ipv4 && socket->options[LOOP_SIM_OPTION_IP_RECVTOS]) {
+        loop_sim_control_put(&control, IPPROTO_IP, IP_TOS, &message->traffic_class, 1);
+    }
+    if (socket->family == AF_INET6 && socket->options[LOOP_SIM_OPTION_IPV6_RECVPKTINFO]) {
+        bool is_loopback = loop_sim_address_is_loopback(&message->to);
+        const struct in6_pktinfo info = {message->to, is_loopback ? LOOPBACK_INDEX : ETHERNET_INDEX};
+        loop_sim_control_put(&control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
+    if (socket->family == AF_INET6 && !is_ipv4 && socket->options[LOOP_SIM_OPTION_IPV6_RECVTCLASS]) {
+        loop_sim_control_put(&control, IPPROTO_IPV6, IPV6_TCLASS, &traffic_class, sizeof traffic_class);
+    }
+    to->msg_controllen = control.used;
+}
+
+static ssize_t udp_receive(struct loop_sim_socket *socket, struct msghdr *to, int flags)
+{
+    struct loop_list *first = loop_list_first(&socket->messages);
+    if (flags & MSG_OOB) {
+        return -EOPNOTSUPP;
+    }
+    if (socket->error) {
+        return loop_sim_socket_take_error(socket);
+    }
+    if (!first) {
+        bool waits = !(socket->file.flags & O_NONBLOCK || flags & MSG_DONTWAIT);
+        return socket->halves & LOOP_SIM_SHUT_RECEIVE && waits ? 0 : -EAGAIN;
+    }
+    struct loop_sim_message *message = LOOP_CONTAINER(first, struct loop_sim_message, link);
+    size_t len = loop_sim_vectors_length(to->msg_iov, to->msg_iovlen);
+    size_t size = message->size;
+    size_t n = loop_sim_vectors_fill(to->msg_iov, to->msg_iovlen, 0, message->data, size < len ? size : len);
+    socklen_t room = to->msg_namelen;
+    to->msg_flags |= size > len ? MSG_TRUNC : 0;
+    loop_sim_address_copy(&message->from, message->from_length, to->msg_name, &room);
+    to->msg_namelen = message->from_length;
+    give_control(socket, message, to);
+    if (!(flags & MSG_PEEK)) {
+        socket->messages_bytes -= message->charge_bytes;
+        loop_sim_message_destroy(message);
+    }
+    return (ssize_t)(flags & MSG_TRUNC ? size : n);
+}
+
+/* ---- the rest ---- */
+
+static int udp_shutdown(struct loop_sim_socket *socket, int halves)
+{
+    socket->halves |= (unsigned)halves;
+    loop_sim_socket_changed(socket, 0);
+    return socket->is_matched ? 0 : -ENOTCONN;
+}
+
+static uint32_t udp_poll(struct loop_sim_socket *socket)
+{
+    uint32_t events = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
+    events |= socket->error ? EPOLLERR : 0;
+    events |= loop_list_is_empty(&socket->messages) ? 0 : EPOLLIN | EPOLLRDNORM;
+    events |= socket->halves & LOOP_SIM_SHUT_RECEIVE ? EPOLLIN | EPOLLRDNORM | EPOLLRDHUP : 0;
+    return events | (socket->halves == LOOP_SIM_SHUT_BOTH ? EPOLLHUP : 0);
+}
+
+static int udp_name(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address, socklen_t *length)
+{
+    if (is_peer && !socket->is_matched) {
+        return -ENOTCONN;
+    }
+    *length = loop_sim_endpoint_write(is_peer ? &socket->remote : &socket->local, socket->family, address);
+    return 0;
+}
+
+static size_t udp_waiting(struct loop_sim_socket *socket, bool is_output)
+{
+    struct loop_list *first = is_output ? NULL : loop_list_first(&socket->messages);
+    return first ? LOOP_CONTAINER(first, struct loop_sim_message, link)->size : 0;
+}
+
+const struct loop_sim_protocol loop_sim_udp = {.bind = loop_sim_host_bind_call,
+                                               .connect = udp_connect,
+                                               .receive = udp_receive,
+                                               .send = udp_send,
+                                               .shutdown = udp_shutdown,
+                                               .poll = udp_poll,
+                                               .name = udp_name,
+                                               .waiting = udp_waiting,
+                                               .release = loop_sim_socket_discard};
