@@ -365,5 +365,10 @@ int loop_kernel_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct 
     if (until_ns < 0) {
         return (int)loop_sim_return(until_ns);
     }
-    return (int)loop_sim_return(wait_for_signal(loop_sim_signal_bits(set), info ? info : &unused, until_ns));
+    info = info ? info : &unused;
+    int signal = wait_for_signal(loop_sim_signal_bits(set), info, until_ns);
+    if (signal > 0 && info->si_code == SI_TKILL) {
+        info->si_code = SI_USER; /* as the C library does */
+    }
+    return (int)loop_sim_return(signal);
 }
