@@ -6,6 +6,8 @@
 
 #include <loop/kernel/file.h>
 
+#include <linux/fs.h>
+
 #define CHANGEABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC)
 
 static bool *cloexec_of(int number)
@@ -64,6 +66,19 @@ static int control(int number, int what, int argument)
     }
 }
 
+/* Shares the blocks of another file: only within a file system. */
+static int clone_file(struct loop_sim_file *file, void *argument)
+{
+    const struct loop_sim_file *from = loop_sim_file_open_at((int)(intptr_t)argument);
+    if (!from) {
+        return -EBADF;
+    }
+    if (from->kind != file->kind) {
+        return -EXDEV;
+    }
+    return file->kind->has_offsets && file->kind->control ? file->kind->control(file, FICLONE, argument) : -EINVAL;
+}
+
 static int control_file(int number, unsigned long what, void *argument)
 {
     struct loop_sim_file *file = loop_sim_file_open_at(number);
@@ -74,6 +89,7 @@ static int control_file(int number, unsigned long what, void *argument)
     case FIOCLEX: *cloexec_of(number) = true; return 0;
     case FIONCLEX: *cloexec_of(number) = false; return 0;
     case FIONBIO: file->flags = *(const int *)argument ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK; return 0;
+    case FICLONE: return clone_file(file, argument);
     default: return file->kind->control ? file->kind->control(file, what, argument) : -ENOTTY;
     }
 }
