@@ -221,13 +221,15 @@ static void create_devices(struct loop_sim_entry *root)
     (void)add_directory(dev, "shm", LOOP_SIM_DEVICE_SHM, 01777);
 }
 
+/* The process's directory before the node has started, and again after a crash: its later name is not durable. */
+static const char first_id[] = "1";
+
 static void create_processes(struct loop_sim_disk *disk)
 {
-    static const char id[] = "1";
     struct loop_sim_entry *proc = add_directory(disk->root, "proc", LOOP_SIM_DEVICE_PROC, 0555);
 
-    add_link(proc, "self", id);
-    struct loop_sim_entry *process = add_directory(proc, id, LOOP_SIM_DEVICE_PROC, 0555);
+    add_link(proc, "self", first_id);
+    struct loop_sim_entry *process = add_directory(proc, first_id, LOOP_SIM_DEVICE_PROC, 0555);
     struct loop_sim_entry *numbers = add_directory(process, "fd", LOOP_SIM_DEVICE_PROC, 0500);
     numbers->inode->magic = LOOP_SIM_MAGIC_NUMBERS;
 }
@@ -239,6 +241,9 @@ void loop_sim_special_start(struct loop_sim_disk *disk)
     const struct loop_sim_entry *self = loop_sim_table_find(&proc->inode->table, "self");
     struct loop_sim_entry *process = loop_sim_table_find(&proc->inode->table, self->inode->target);
 
+    if (!process) {
+        process = loop_sim_table_find(&proc->inode->table, first_id);
+    }
     snprintf(id, sizeof id, "%d", (int)loop_sim_process_id(disk->node));
     (void)loop_sim_entry_ref(process);
     loop_sim_table_remove(process);
