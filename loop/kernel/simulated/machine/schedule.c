@@ -13,6 +13,7 @@
 /* Every fiber of an implicit world waits for something that cannot happen: its program hangs. */
 static _Noreturn void stop_stuck(const struct loop_sim_world *world)
 {
+    world->machine->running = world->machine->caller; /* for handlers of SIGABRT */
     fputs("loop/kernel/simulated: every thread waits, and nothing is due:", stderr);
     for (struct loop_list *link = world->nodes.next; link != &world->nodes; link = link->next) {
         struct loop_sim_node *node = LOOP_CONTAINER(link, struct loop_sim_node, link);
