@@ -11,6 +11,7 @@
 
 #define RUNS 1000
 #define SHRINK_NS (10 * LOOP_SECOND)
+#define SPARE_STEPS 10000 /* a shorter list may make a run longer; one that takes for ever is not worth the time */
 
 /* A search. */
 struct search {
@@ -22,6 +23,7 @@ struct search {
     struct loop_sim_source source;
     struct loop_sim_run found; /* the run that has failed */
     int64_t end_ns;            /* of the search or of shrinking, in real time */
+    uint64_t most_steps;       /* of a run while shrinking; 0: no other limit than that of the search */
 };
 
 static struct loop_sim_run new_run(const struct search *search, struct loop_sim_source *source,
@@ -51,6 +53,7 @@ static struct loop_sim_run run_list(struct search *search, const uint32_t *choic
     source.keeps_points = points != NULL;
     struct loop_sim_run run = new_run(search, &source, &marks);
     run.is_traced = is_traced;
+    run.most_steps = search->most_steps;
     loop_sim_run(&run);
     loop_sim_marks_finish(&marks);
     if (source.n_points < n_choices) {
@@ -84,6 +87,7 @@ static void shrink(struct search *search)
     struct loop_sim_run *found = &search->found;
     uint8_t *points = NULL;
     search->end_ns = loop_sim_real_time() + (limit ? limit : SHRINK_NS);
+    search->most_steps = is_same_reason(found->reason, LOOP_SIM_REASON_STEPS) ? 0 : 2 * found->steps + SPARE_STEPS;
     struct loop_sim_run again = run_list(search, found->choices, found->n_choices, false, &points);
     struct loop_sim_shrink work = {.fails = candidate_fails,
                                    .is_over = shrinking_is_over,

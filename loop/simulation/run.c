@@ -82,11 +82,12 @@ static void end_faults(struct loop_sim_event *event)
 
 /* ---- running ---- */
 
-static void apply_options(struct loop_world *world, const struct loop_simulation_options *options)
+static void apply_options(struct loop_world *world, const struct loop_sim_run *run)
 {
+    const struct loop_simulation_options *options = run->options;
     struct loop_sim_world *sim = world->sim;
     sim->start_ns = options->start_wall_ns ? options->start_wall_ns : START_WALL_NS;
-    sim->most_steps = options->most_steps ? options->most_steps : MOST_STEPS;
+    sim->most_steps = run->most_steps ? run->most_steps : options->most_steps ? options->most_steps : MOST_STEPS;
     sim->most_time_ns = options->most_time_ns ? options->most_time_ns : MOST_TIME_NS;
     loop_sim_link_set(sim, NULL, NULL, &(struct loop_sim_link){.delay_ns = DELAY_NS});
     world->liveness_ns = options->liveness_ns;
@@ -108,7 +109,7 @@ static void judge(struct loop_world *world, enum loop_sim_stop stop)
     case LOOP_SIM_STOP_REQUESTED: break;
     case LOOP_SIM_STOP_STUCK: loop_world_fail(world, "stuck: nothing will wake %s", names); break;
     case LOOP_SIM_STOP_STEPS:
-        loop_world_fail(world, "too many steps: %llu, and these have not ended: %s",
+        loop_world_fail(world, LOOP_SIM_REASON_STEPS ": %llu, and these have not ended: %s",
                         (unsigned long long)world->sim->steps, names);
         break;
     case LOOP_SIM_STOP_TIME:
@@ -177,7 +178,7 @@ void loop_sim_run(struct loop_sim_run *run)
     struct loop_sim_guard guard;
     world->run = run;
     run->marks->run++;
-    apply_options(world, run->options);
+    apply_options(world, run);
     loop_sim_choices_set(sim, loop_sim_source_choose, run->source);
     if (run->is_traced) {
         loop_sim_trace_begin(sim);

@@ -9,6 +9,9 @@
 #include <loop/simulation/source.h>
 #include <loop/simulation/world.h>
 
+/* The reason of a run that has reached the limit of steps, up to its colon. */
+#define LOOP_SIM_REASON_STEPS "too many steps"
+
 /* A run: what it is made of, and what came of it. */
 struct loop_sim_run {
     loop_world_fn *build;
@@ -17,7 +20,8 @@ struct loop_sim_run {
     struct loop_sim_source *source;
     struct loop_sim_marks *marks;
     bool is_traced;
-    bool keeps_choices; /* also when the run does not fail */
+    bool keeps_choices;  /* also when the run does not fail */
+    uint64_t most_steps; /* 0: those of the options */
 
     bool has_failed;
     char reason[LOOP_SIM_REASON_SIZE];
