@@ -90,7 +90,7 @@ static char *copy_text(struct loop_world *world, const char *text)
     return memcpy(loop_world_alloc(world, size), text, size);
 }
 
-/* Gives a node its addresses. Returns false after a failure. */
+/* Gives a node its addresses; the default ones it has already. Returns false after a failure. */
 static bool add_addresses(struct loop_node *node, const char *const *addresses)
 {
     char own[2][32];
@@ -104,7 +104,7 @@ static bool add_addresses(struct loop_node *node, const char *const *addresses)
     }
     node->addresses = loop_world_alloc(node->world, (node->n_addresses + 1) * sizeof *node->addresses);
     for (size_t i = 0; i < node->n_addresses; i++) {
-        int error = loop_sim_host_add_address(node->sim, list[i]);
+        int error = addresses ? loop_sim_host_add_address(node->sim, list[i]) : 0;
         if (error) {
             loop_world_fail(node->world, "the address %s of %s: %s", list[i], node->sim->name, strerror(-error));
             return false;
