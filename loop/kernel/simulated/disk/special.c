@@ -234,6 +234,17 @@ static void create_processes(struct loop_sim_disk *disk)
     numbers->inode->magic = LOOP_SIM_MAGIC_NUMBERS;
 }
 
+/* Renames the directory of the process also where a crash looks for what is durable. */
+static void rename_durable(struct loop_sim_table *table, const char *before, const char *id)
+{
+    struct loop_sim_entry *old = loop_sim_table_find(table, before);
+    struct loop_sim_entry *process = loop_sim_entry_create(NULL, id, old->inode);
+
+    loop_sim_table_remove(old);
+    loop_sim_table_add(table, process);
+    loop_sim_entry_unref(process);
+}
+
 void loop_sim_special_start(struct loop_sim_disk *disk)
 {
     char id[16];
@@ -250,6 +261,7 @@ void loop_sim_special_start(struct loop_sim_disk *disk)
     loop_sim_entry_rename(process, proc, id);
     loop_sim_table_add(&proc->inode->table, process);
     loop_sim_entry_unref(process);
+    rename_durable(&proc->inode->table_on_disk, self->inode->target, id);
     loop_sim_free(self->inode->target);
     self->inode->target = memcpy(loop_sim_alloc(sizeof id), id, sizeof id);
 }
