@@ -341,7 +341,7 @@ static void send_segment(struct loop_sim_packet *packet, const struct loop_sim_l
         due_ns += packet->flags & LOOP_SIM_SYN ? SECOND_NS : RESEND_NS;
     }
     if (arrives_ns) {
-        due_ns = *arrives_ns > due_ns ? *arrives_ns : due_ns;
+        due_ns = *arrives_ns >= due_ns ? *arrives_ns + 1 : due_ns; /* events due at one time have no order */
         *arrives_ns = due_ns;
     }
     depart(packet, due_ns);
