@@ -64,7 +64,7 @@ static inline void exchange_fail(struct exchange *exchange)
         loop_flow_close(exchange->flow);
         exchange->flow = NULL;
     }
-    if (++exchange->n_attempts < 100) {
+    if (++exchange->n_attempts < 1000) {
         loop_sleep(exchange->scope, 10 * LOOP_MILLISECOND, exchange_again, exchange);
     } else {
         loop_world_fail(NULL, "the client gives up: %u attempts", exchange->n_attempts);

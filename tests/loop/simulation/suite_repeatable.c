@@ -26,9 +26,7 @@ static bool check_seed(void *backend, uint64_t seed)
     options.n_choices = one.n_choices;
     trace_replayed = trace_of(backend, &options, &replayed);
     CHECK(trace && trace[0]);
-    if (one.has_failed) {
-        fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed, one.reason);
-    }
+    CHECK_TEXT(one.reason, "");
     CHECK_TEXT(trace_again, trace);
     CHECK_TEXT(trace_replayed, trace);
     CHECK_TEXT(again.reason, one.reason);
@@ -50,7 +48,7 @@ static void check_seeds(enum loop_backend backend, uint64_t first)
     for (uint64_t seed = first; seed < first + 500; seed++) {
         n_departed += check_seed(&backend, seed);
     }
-    CHECK(n_departed > 400);
+    CHECK(n_departed > 250);
 }
 
 TEST(same_seed_gives_the_same_trace_on_a_ring)
