@@ -2,6 +2,7 @@
  *
  * io_uring_enter(2): submits entries, runs task work, waits for completions.
  */
+#include <loop/kernel/simulated/object/object.h>
 #include <loop/kernel/simulated/ring/ring.h>
 
 #if NORIA_URING
@@ -175,12 +176,14 @@ int loop_kernel_io_uring_enter2(unsigned number, unsigned to_submit, unsigned wa
 {
     struct enter enter = {.to_submit = to_submit, .wait_for = wait_for, .flags = flags, .arg = arg, .size = size};
     (void)loop_sim_here();
+    (void)loop_sim_signals_handle();
     int result = find(number, &enter);
     if (result == 0) {
         struct loop_sim_hold *hold = loop_sim_file_hold(&enter.ring->file);
         result = run(&enter);
         loop_sim_file_let_go(hold);
     }
+    (void)loop_sim_signals_handle(); /* the call is not started again after them */
     return result;
 }
 
