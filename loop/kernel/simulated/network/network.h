@@ -36,6 +36,10 @@ int loop_sim_socket_shutdown(struct loop_sim_file *file, int how);
 /* Whether the file is a socket of a stream or of sequenced packets: MSG_WAITALL goes on after a part. */
 bool loop_sim_socket_is_stream(struct loop_sim_file *file);
 
+/* Returns what a receive has left, as Linux tells a ring: 1 something, 0 nothing, -1 where it does not tell. Of TCP the
+ * end is something, of a Unix socket it is not. */
+int loop_sim_socket_left(struct loop_sim_file *file);
+
 /* ---- hosts ---- */
 
 /* Gives a node an address: "10.0.0.1", "fd00::1". Without any it has 10.0.0.N and fd00::N, N being its number from 1.

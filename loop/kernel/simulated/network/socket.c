@@ -195,6 +195,18 @@ bool loop_sim_socket_is_stream(struct loop_sim_file *file)
     return socket && (socket->type == SOCK_STREAM || socket->type == SOCK_SEQPACKET);
 }
 
+int loop_sim_socket_left(struct loop_sim_file *file)
+{
+    struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    if (!socket || socket->type != SOCK_STREAM) {
+        return -1;
+    }
+    if (socket->family == AF_UNIX) {
+        return socket->protocol->waiting(socket, false) > 0;
+    }
+    return (socket->protocol->poll(socket) & EPOLLIN) != 0;
+}
+
 struct loop_sim_file *loop_sim_socket_accept(struct loop_sim_file *file, struct sockaddr *address, socklen_t *length,
                                              int flags, int *error)
 {

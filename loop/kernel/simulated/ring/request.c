@@ -109,17 +109,19 @@ static bool goes_to_worker(const struct loop_sim_request *request, int64_t *late
 
 /* ---- trying ---- */
 
-/* Waits for the file. The file may already be what the request waits for: then it is tried again soon. */
+/* Waits for the file. The file may already be what the request waits for: then it is tried again soon. A multishot
+ * operation looks only at first, and then waits for the next edge. */
 static void wait_for_file(struct loop_sim_request *request)
 {
-    uint32_t held = loop_sim_request_arm(request, request->op->events, request->is_multishot);
-    bool is_ready =
-        held & (request->op->events | EPOLLERR | EPOLLHUP | (request->op->events & EPOLLIN ? EPOLLRDHUP : 0U));
+    uint32_t wanted = request->op->events;
+    bool is_armed = loop_list_is_linked(&request->waiter.link);
+    uint32_t held = is_armed ? 0 : loop_sim_request_arm(request, wanted, request->is_multishot);
     request->state = LOOP_SIM_REQUEST_ARMED;
-    if (is_ready && request->retries++ < MOST_RETRIES) {
+    if (request->wakes == 0 && held & (wanted | EPOLLERR | EPOLLHUP | (wanted & EPOLLIN ? EPOLLRDHUP : 0U)) &&
+        request->retries++ < MOST_RETRIES) {
         loop_sim_request_queue(request, LOOP_SIM_REQUEST_RETRY);
     } else if (!request->is_multishot) {
-        (void)loop_sim_request_arm(request, request->op->events, true);
+        (void)loop_sim_request_arm(request, wanted, true);
     }
 }
 
@@ -137,7 +139,11 @@ static bool issue_many(struct loop_sim_request *request, int32_t *result)
             return false;
         }
         request->flags = 0;
+        if (request->is_drained) {
+            return true;
+        }
     }
+    loop_sim_request_queue(request, LOOP_SIM_REQUEST_RETRY);
     return true;
 }
 

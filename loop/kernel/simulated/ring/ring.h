@@ -195,6 +195,7 @@ struct loop_sim_request {
     unsigned wakes;       /* wake-ups since then */
     unsigned retries;
     bool is_multishot, is_nowait, has_waited, is_cancelled;
+    bool is_drained; /* the last receive has left nothing */
     int32_t result;
     uint32_t flags; /* of the completion */
     size_t done;    /* bytes moved by earlier tries */

@@ -284,13 +284,13 @@ static void fill_in_original(struct message *message)
     }
 }
 
-/* Tells in the completion that the stream has more to receive, its end included. */
+/* Tells in the completion that the stream has more to receive. */
 static void note_more(struct loop_sim_request *request, ssize_t received)
 {
     request->flags &= ~IORING_CQE_F_SOCK_NONEMPTY;
-    if (received >= 0 && loop_sim_socket_is_stream(request->file) && loop_sim_file_poll(request->file) & EPOLLIN) {
-        request->flags |= IORING_CQE_F_SOCK_NONEMPTY;
-    }
+    int left = received >= 0 ? loop_sim_socket_left(request->file) : 0;
+    request->flags |= left > 0 ? IORING_CQE_F_SOCK_NONEMPTY : 0U;
+    request->is_drained = left == 0;
 }
 
 static int32_t issue_receive(struct loop_sim_request *request)
