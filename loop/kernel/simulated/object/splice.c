@@ -136,6 +136,12 @@ static bool is_packets(const struct loop_sim_file *file)
     return file->whole_bytes == SIZE_MAX && !file->kind->is_socket;
 }
 
+static bool is_directory(struct loop_sim_file *file)
+{
+    struct stat status;
+    return file->kind->is_always_ready && file->kind->status(file, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 /* Returns 0, or the error of a splice that is refused before it is tried. */
 static int check(const struct splice *splice)
 {
@@ -154,7 +160,7 @@ static int check(const struct splice *splice)
     }
     const struct side *other = from->is_pipe ? to : from;
     bool is_refused =
-        is_packets(other->file) || (other->offset && !other->file->kind->has_offsets) ||
+        is_packets(other->file) || is_directory(other->file) || (other->offset && !other->file->kind->has_offsets) ||
         (other == to ? !other->file->kind->write || other->file->flags & O_APPEND : !other->file->kind->read);
     return is_refused ? -EINVAL : 0;
 }
