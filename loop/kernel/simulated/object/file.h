@@ -105,6 +105,24 @@ int loop_sim_file_close(struct loop_sim_node *node, int number);
 /* Returns the number of open descriptors of a node. */
 unsigned loop_sim_files_count(const struct loop_sim_node *node);
 
+/* ---- FIFOs ---- */
+
+struct loop_sim_pipe;
+
+/* A FIFO: a member of the inode that it is the content of. Zeros with these functions are one that is not open. */
+struct loop_sim_fifo {
+    struct loop_sim_pipe *pipe; /* NULL: not open */
+    int (*status)(struct loop_sim_fifo *fifo, struct stat *status);
+    void (*closed)(struct loop_sim_fifo *fifo); /* one of the files that loop_sim_fifo_open has returned is gone */
+};
+
+/* Opens a FIFO. Returns its file, or NULL with *error: -ENXIO for writing with O_NONBLOCK where nobody reads. */
+struct loop_sim_file *loop_sim_fifo_open(struct loop_sim_node *node, struct loop_sim_fifo *fifo, int flags, int *error);
+
+/* Waits as open(2) does without O_NONBLOCK until the other side of a FIFO is open too. The caller has the only use.
+ * Returns 0 or -EINTR. Returns 0 at once for other files. */
+int loop_sim_fifo_wait(struct loop_sim_file *file);
+
 /* ---- moving bytes ---- */
 
 /* Read and write as a call does, without waiting: checks the access mode and O_PATH, chooses how many bytes are moved

@@ -3,7 +3,7 @@
  * Pipes, as Linux has them: a pipe is a row of pages, and a write begins a new page unless it fits into the last one.
  * So a pipe of 64 KiB may be full with fewer bytes, and a write of up to PIPE_BUF bytes is whole or not made.
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/pipe.h>
 
 #include <loop/kernel/file.h>
 #include <loop/kernel/simulated/object/process.h>
@@ -13,64 +13,112 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { PAGE_BYTES = 4096, PAGES = 16, MOST_PAGES = 256 };
+enum { PAGES = 16, MOST_PAGES = 256 };
 
-/* A page of a pipe. */
-struct page {
-    unsigned char *data; /* NULL: not yet allocated */
-    unsigned begin, end; /* of what is unread */
-    bool is_packet;      /* a read takes it as a whole, and a write begins another page */
-    bool is_fixed;       /* spliced: a write begins another page */
-};
-
-struct pipe_end;
-
-struct pipe {
-    struct page *pages;
-    unsigned size;            /* a power of two: page n is pages[n % size] */
-    unsigned first, next;     /* the pages in use: from `first` on, below `next` */
-    struct pipe_end *ends[2]; /* for reading and writing; NULL: closed */
-    ino_t inode;
-};
-
-/* A file: one end of a pipe. */
-struct pipe_end {
-    struct loop_sim_file file;
-    struct pipe *pipe;
-};
-
-static struct pipe *pipe_of(struct loop_sim_file *file)
-{
-    return ((struct pipe_end *)file)->pipe;
-}
-
-static struct page *page_at(const struct pipe *pipe, unsigned n)
+static struct loop_sim_page *page_at(const struct loop_sim_pipe *pipe, unsigned n)
 {
     return &pipe->pages[n % pipe->size];
 }
 
-static bool is_empty(const struct pipe *pipe)
+static bool is_empty(const struct loop_sim_pipe *pipe)
 {
     return pipe->first == pipe->next;
 }
 
-static bool is_full(const struct pipe *pipe)
+static bool is_full(const struct loop_sim_pipe *pipe)
 {
     return pipe->next - pipe->first >= pipe->size;
 }
 
-/* Wakes those who wait for one end, if it is open. */
-static void wake(const struct pipe *pipe, int end, uint32_t events)
+/* ---- files ---- */
+
+/* Returns the end that has this link in the list of a side, with one more use, or NULL at the end of the list. */
+static struct loop_sim_pipe_end *take_end(const struct loop_sim_pipe *pipe, enum loop_sim_side side,
+                                          struct loop_list *link)
 {
-    if (pipe->ends[end]) {
-        loop_sim_file_changed(&pipe->ends[end]->file, events);
+    if (link == &pipe->sides[side]) {
+        return NULL;
+    }
+    struct loop_sim_pipe_end *end = side == LOOP_SIM_READERS
+                                        ? LOOP_CONTAINER(link, struct loop_sim_pipe_end, links[LOOP_SIM_READERS])
+                                        : LOOP_CONTAINER(link, struct loop_sim_pipe_end, links[LOOP_SIM_WRITERS]);
+    (void)loop_sim_file_ref(&end->file);
+    return end;
+}
+
+/* An end stays in the list while it is used. */
+void loop_sim_pipe_wake(struct loop_sim_pipe *pipe, enum loop_sim_side side, uint32_t events)
+{
+    struct loop_sim_pipe_end *end = take_end(pipe, side, pipe->sides[side].next);
+    while (end) {
+        struct loop_sim_pipe_end *next = take_end(pipe, side, end->links[side].next);
+        loop_sim_file_changed(&end->file, events);
+        loop_sim_file_unref(&end->file);
+        end = next;
+    }
+}
+
+struct loop_sim_pipe *loop_sim_pipe_make(ino_t inode)
+{
+    struct loop_sim_pipe *pipe = loop_sim_alloc(sizeof *pipe);
+    pipe->size = PAGES;
+    pipe->pages = loop_sim_alloc(PAGES * sizeof *pipe->pages);
+    pipe->inode = inode;
+    loop_list_init(&pipe->sides[LOOP_SIM_READERS]);
+    loop_list_init(&pipe->sides[LOOP_SIM_WRITERS]);
+    loop_sim_queue_init(&pipe->opened_by_one);
+    return pipe;
+}
+
+struct loop_sim_file *loop_sim_pipe_open(struct loop_sim_node *node, struct loop_sim_pipe *pipe, int flags)
+{
+    struct loop_sim_pipe_end *end = loop_sim_alloc(sizeof *end);
+    int access = flags & O_ACCMODE;
+    loop_sim_file_init(&end->file, &loop_sim_pipe_kind, node, flags);
+    end->pipe = pipe;
+    end->file.whole_bytes = flags & O_DIRECT ? SIZE_MAX : access != O_RDONLY ? PIPE_BUF : 0;
+    for (int side = LOOP_SIM_READERS; side <= LOOP_SIM_WRITERS; side++) {
+        loop_list_init(&end->links[side]);
+        if (access == O_RDWR || access == (side == LOOP_SIM_READERS ? O_RDONLY : O_WRONLY)) {
+            loop_list_push_back(&pipe->sides[side], &end->links[side]);
+            pipe->opened[side]++;
+        }
+    }
+    return &end->file;
+}
+
+/* Those at the other side learn that this one has no file any more. */
+static void release_pipe(struct loop_sim_file *file)
+{
+    struct loop_sim_pipe_end *end = (struct loop_sim_pipe_end *)file;
+    struct loop_sim_pipe *pipe = end->pipe;
+    loop_list_remove(&end->links[LOOP_SIM_READERS]);
+    loop_list_remove(&end->links[LOOP_SIM_WRITERS]);
+    loop_sim_free(end);
+    bool has_readers = loop_sim_pipe_has(pipe, LOOP_SIM_READERS);
+    bool has_writers = loop_sim_pipe_has(pipe, LOOP_SIM_WRITERS);
+    struct loop_sim_fifo *fifo = pipe->fifo;
+    if (!has_readers && !has_writers) {
+        for (unsigned n = 0; n < pipe->size; n++) {
+            loop_sim_free(pipe->pages[n].data);
+        }
+        loop_sim_free(pipe->pages);
+        loop_sim_free(pipe);
+        if (fifo) {
+            fifo->pipe = NULL;
+        }
+    } else if (!has_readers || !has_writers) {
+        loop_sim_pipe_wake(pipe, has_readers ? LOOP_SIM_READERS : LOOP_SIM_WRITERS, 0);
+    }
+    if (fifo) {
+        fifo->closed(fifo);
     }
 }
 
 /* ---- reading ---- */
 
 /* Gives up the first page when nothing is left in it. Returns whether that has made room in a full pipe. */
-static bool drop_page(struct pipe *pipe)
+static bool drop_page(struct loop_sim_pipe *pipe)
 {
     bool was_full = is_full(pipe);
     pipe->first++;
@@ -79,14 +127,14 @@ static bool drop_page(struct pipe *pipe)
 
 static ssize_t read_pipe(struct loop_sim_file *file, const struct loop_sim_move *move)
 {
-    struct pipe *pipe = pipe_of(file);
+    struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
     size_t len = loop_sim_vectors_length(move->iov, move->n_iov), done = 0;
     if (len > 0 && is_empty(pipe)) {
-        return pipe->ends[1] ? -EAGAIN : 0;
+        return loop_sim_pipe_has(pipe, LOOP_SIM_WRITERS) ? -EAGAIN : 0;
     }
     bool has_room = false;
     while (done < len && !is_empty(pipe)) {
-        struct page *page = page_at(pipe, pipe->first);
+        struct loop_sim_page *page = page_at(pipe, pipe->first);
         size_t n =
             loop_sim_vectors_fill(move->iov, move->n_iov, done, page->data + page->begin, page->end - page->begin);
         done += n;
@@ -100,7 +148,7 @@ static ssize_t read_pipe(struct loop_sim_file *file, const struct loop_sim_move 
         }
     }
     if (has_room) {
-        wake(pipe, 1, EPOLLOUT | EPOLLWRNORM);
+        loop_sim_pipe_wake(pipe, LOOP_SIM_WRITERS, EPOLLOUT | EPOLLWRNORM);
     }
     return (ssize_t)done;
 }
@@ -108,12 +156,12 @@ static ssize_t read_pipe(struct loop_sim_file *file, const struct loop_sim_move 
 /* ---- writing ---- */
 
 /* Begins a page. */
-static struct page *add_page(struct pipe *pipe, bool is_packet)
+static struct loop_sim_page *add_page(struct loop_sim_pipe *pipe, bool is_packet)
 {
     assert(!is_full(pipe));
-    struct page *page = page_at(pipe, pipe->next++);
+    struct loop_sim_page *page = page_at(pipe, pipe->next++);
     if (!page->data) {
-        page->data = loop_sim_alloc(PAGE_BYTES);
+        page->data = loop_sim_alloc(LOOP_SIM_PAGE_BYTES);
     }
     page->begin = page->end = 0;
     page->is_packet = is_packet;
@@ -122,14 +170,14 @@ static struct page *add_page(struct pipe *pipe, bool is_packet)
 }
 
 /* Appends the odd bytes of a write to the last page, if they fit. Returns how many have. */
-static size_t merge(struct pipe *pipe, const struct loop_sim_move *move, size_t len)
+static size_t merge(struct loop_sim_pipe *pipe, const struct loop_sim_move *move, size_t len)
 {
-    unsigned odd = (unsigned)(len % PAGE_BYTES);
+    unsigned odd = (unsigned)(len % LOOP_SIM_PAGE_BYTES);
     if (odd == 0 || is_empty(pipe)) {
         return 0;
     }
-    struct page *last = page_at(pipe, pipe->next - 1);
-    if (last->is_packet || last->is_fixed || last->end + odd > PAGE_BYTES) {
+    struct loop_sim_page *last = page_at(pipe, pipe->next - 1);
+    if (last->is_packet || last->is_fixed || last->end + odd > LOOP_SIM_PAGE_BYTES) {
         return 0;
     }
     (void)loop_sim_vectors_take(move->iov, move->n_iov, 0, last->data + last->end, odd);
@@ -139,43 +187,54 @@ static size_t merge(struct pipe *pipe, const struct loop_sim_move *move, size_t 
 
 static ssize_t write_pipe(struct loop_sim_file *file, const struct loop_sim_move *move)
 {
-    struct pipe *pipe = pipe_of(file);
+    struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
     size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
     if (len == 0) {
         return 0;
     }
-    if (!pipe->ends[0]) {
+    if (!loop_sim_pipe_has(pipe, LOOP_SIM_READERS)) {
         loop_sim_signal_pipe(file->node);
         return -EPIPE;
     }
     size_t done = merge(pipe, move, len);
     while (done < len && !is_full(pipe)) {
-        struct page *page = add_page(pipe, (file->flags & O_DIRECT) != 0);
-        size_t n = loop_sim_vectors_take(move->iov, move->n_iov, done, page->data, PAGE_BYTES);
+        struct loop_sim_page *page = add_page(pipe, (file->flags & O_DIRECT) != 0);
+        size_t n = loop_sim_vectors_take(move->iov, move->n_iov, done, page->data, LOOP_SIM_PAGE_BYTES);
         page->end = (unsigned)n;
         done += n;
     }
     if (done == 0) {
         return -EAGAIN;
     }
-    wake(pipe, 0, EPOLLIN | EPOLLRDNORM);
+    loop_sim_pipe_wake(pipe, LOOP_SIM_READERS, EPOLLIN | EPOLLRDNORM);
     return (ssize_t)done;
 }
 
 /* ---- the rest of the kind ---- */
 
+/* There is no EPOLLHUP for a reader of a FIFO before its first writer. */
 static uint32_t poll_pipe(struct loop_sim_file *file)
 {
-    const struct pipe *pipe = pipe_of(file);
-    if ((file->flags & O_ACCMODE) == O_RDONLY) {
-        return (is_empty(pipe) ? 0 : EPOLLIN | EPOLLRDNORM) | (pipe->ends[1] ? 0 : EPOLLHUP);
+    const struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
+    int access = file->flags & O_ACCMODE;
+    uint32_t events = 0;
+    if (access != O_WRONLY) {
+        bool had_writers = pipe->opened[LOOP_SIM_WRITERS] != ((struct loop_sim_pipe_end *)file)->writers_before;
+        events |= is_empty(pipe) ? 0 : EPOLLIN | EPOLLRDNORM;
+        events |= had_writers && !loop_sim_pipe_has(pipe, LOOP_SIM_WRITERS) ? EPOLLHUP : 0;
     }
-    return (is_full(pipe) ? 0 : EPOLLOUT | EPOLLWRNORM) | (pipe->ends[0] ? 0 : EPOLLERR);
+    if (access != O_RDONLY) {
+        events |= is_full(pipe) ? 0 : EPOLLOUT | EPOLLWRNORM;
+        events |= loop_sim_pipe_has(pipe, LOOP_SIM_READERS) ? 0 : EPOLLERR;
+    }
+    return events;
 }
 
 static int status_of_pipe(struct loop_sim_file *file, struct stat *status)
 {
-    return loop_sim_file_anonymous_status(status, S_IFIFO | 0600, pipe_of(file)->inode);
+    const struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
+    return pipe->fifo ? pipe->fifo->status(pipe->fifo, status)
+                      : loop_sim_file_anonymous_status(status, S_IFIFO | 0600, pipe->inode);
 }
 
 static int control_pipe(struct loop_sim_file *file, unsigned long what, void *argument)
@@ -183,31 +242,13 @@ static int control_pipe(struct loop_sim_file *file, unsigned long what, void *ar
     if (what != FIONREAD) {
         return -ENOTTY;
     }
-    const struct pipe *pipe = pipe_of(file);
+    const struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
     unsigned len = 0;
     for (unsigned n = pipe->first; n != pipe->next; n++) {
         len += page_at(pipe, n)->end - page_at(pipe, n)->begin;
     }
     *(int *)argument = (int)len;
     return 0;
-}
-
-/* Those at the other end learn that this one is gone. */
-static void release_pipe(struct loop_sim_file *file)
-{
-    struct pipe *pipe = pipe_of(file);
-    int end = (file->flags & O_ACCMODE) == O_RDONLY ? 0 : 1;
-    pipe->ends[end] = NULL;
-    loop_sim_free(file);
-    if (pipe->ends[!end]) {
-        wake(pipe, !end, 0);
-        return;
-    }
-    for (unsigned n = 0; n < pipe->size; n++) {
-        loop_sim_free(pipe->pages[n].data);
-    }
-    loop_sim_free(pipe->pages);
-    loop_sim_free(pipe);
 }
 
 const struct loop_sim_file_kind loop_sim_pipe_kind = {
@@ -224,16 +265,16 @@ const struct loop_sim_file_kind loop_sim_pipe_kind = {
 
 int loop_sim_pipe_size(struct loop_sim_file *file)
 {
-    return (int)(pipe_of(file)->size * PAGE_BYTES);
+    return (int)(loop_sim_pipe_of(file)->size * LOOP_SIM_PAGE_BYTES);
 }
 
 /* Moves the pages to a row of another size. Those that are in use come first. */
-static void resize(struct pipe *pipe, unsigned size)
+static void resize(struct loop_sim_pipe *pipe, unsigned size)
 {
-    struct page *pages = loop_sim_alloc(size * sizeof *pages);
+    struct loop_sim_page *pages = loop_sim_alloc(size * sizeof *pages);
     unsigned used = pipe->next - pipe->first;
     for (unsigned n = 0; n < pipe->size; n++) {
-        struct page *page = page_at(pipe, pipe->first + n);
+        struct loop_sim_page *page = page_at(pipe, pipe->first + n);
         if (n < size) {
             pages[n] = *page;
         } else {
@@ -241,17 +282,20 @@ static void resize(struct pipe *pipe, unsigned size)
         }
     }
     loop_sim_free(pipe->pages);
-    *pipe = (struct pipe){pages, size, 0, used, {pipe->ends[0], pipe->ends[1]}, pipe->inode};
+    pipe->pages = pages;
+    pipe->size = size;
+    pipe->first = 0;
+    pipe->next = used;
 }
 
 int loop_sim_pipe_resize(struct loop_sim_file *file, int bytes)
 {
-    struct pipe *pipe = pipe_of(file);
+    struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
     if (bytes < 0) {
         return -EINVAL;
     }
     unsigned size = 1;
-    while (size * PAGE_BYTES < (unsigned)bytes) {
+    while (size * LOOP_SIM_PAGE_BYTES < (unsigned)bytes) {
         size *= 2;
     }
     if (size > MOST_PAGES && loop_sim_user(file->node) != 0) {
@@ -265,120 +309,70 @@ int loop_sim_pipe_resize(struct loop_sim_file *file, int bytes)
         resize(pipe, size);
     }
     if (was_full && !is_full(pipe)) {
-        wake(pipe, 1, EPOLLOUT | EPOLLWRNORM);
+        loop_sim_pipe_wake(pipe, LOOP_SIM_WRITERS, EPOLLOUT | EPOLLWRNORM);
     }
-    return (int)(size * PAGE_BYTES);
+    return (int)(size * LOOP_SIM_PAGE_BYTES);
 }
 
 bool loop_sim_pipe_is_same(const struct loop_sim_file *one, const struct loop_sim_file *other)
 {
-    return ((const struct pipe_end *)one)->pipe == ((const struct pipe_end *)other)->pipe;
+    return ((const struct loop_sim_pipe_end *)one)->pipe == ((const struct loop_sim_pipe_end *)other)->pipe;
 }
 
 const void *loop_sim_pipe_peek(struct loop_sim_file *file, size_t *len, bool *has_ended)
 {
-    const struct pipe *pipe = pipe_of(file);
-    *has_ended = !pipe->ends[1];
+    const struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
+    *has_ended = !loop_sim_pipe_has(pipe, LOOP_SIM_WRITERS);
     if (is_empty(pipe)) {
         *len = 0;
         return NULL;
     }
-    const struct page *page = page_at(pipe, pipe->first);
+    const struct loop_sim_page *page = page_at(pipe, pipe->first);
     *len = page->end - page->begin;
     return page->data + page->begin;
 }
 
 void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len)
 {
-    struct pipe *pipe = pipe_of(file);
-    struct page *page = page_at(pipe, pipe->first);
+    struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
+    struct loop_sim_page *page = page_at(pipe, pipe->first);
     assert(len <= page->end - page->begin);
     page->begin += (unsigned)len;
     if (page->begin == page->end && drop_page(pipe)) {
-        wake(pipe, 1, EPOLLOUT | EPOLLWRNORM);
+        loop_sim_pipe_wake(pipe, LOOP_SIM_WRITERS, EPOLLOUT | EPOLLWRNORM);
     }
 }
 
 size_t loop_sim_pipe_room(struct loop_sim_file *file, bool *has_readers)
 {
-    const struct pipe *pipe = pipe_of(file);
-    *has_readers = pipe->ends[0] != NULL;
-    return (size_t)(pipe->size - (pipe->next - pipe->first)) * PAGE_BYTES;
+    const struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
+    *has_readers = loop_sim_pipe_has(pipe, LOOP_SIM_READERS);
+    return (size_t)(pipe->size - (pipe->next - pipe->first)) * LOOP_SIM_PAGE_BYTES;
 }
 
 void loop_sim_pipe_append(struct loop_sim_file *file, const void *data, size_t len)
 {
-    struct pipe *pipe = pipe_of(file);
+    struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
     for (size_t done = 0; done < len;) {
-        struct page *page = add_page(pipe, (file->flags & O_DIRECT) != 0);
+        struct loop_sim_page *page = add_page(pipe, (file->flags & O_DIRECT) != 0);
         page->is_fixed = true;
-        page->end = len - done < PAGE_BYTES ? (unsigned)(len - done) : PAGE_BYTES;
+        page->end = len - done < LOOP_SIM_PAGE_BYTES ? (unsigned)(len - done) : LOOP_SIM_PAGE_BYTES;
         memcpy(page->data, (const char *)data + done, page->end);
         done += page->end;
     }
-    wake(pipe, 0, EPOLLIN | EPOLLRDNORM);
+    loop_sim_pipe_wake(pipe, LOOP_SIM_READERS, EPOLLIN | EPOLLRDNORM);
 }
 
 void loop_sim_pipe_make_packets(struct loop_sim_file *file)
 {
-    for (int i = 0; i < 2; i++) {
-        struct pipe_end *end = pipe_of(file)->ends[i];
-        if (end) {
+    struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
+    for (int side = LOOP_SIM_READERS; side <= LOOP_SIM_WRITERS; side++) {
+        struct loop_sim_pipe_end *end = take_end(pipe, side, pipe->sides[side].next);
+        while (end) {
+            struct loop_sim_pipe_end *next = take_end(pipe, side, end->links[side].next);
             end->file.whole_bytes = SIZE_MAX;
+            loop_sim_file_unref(&end->file);
+            end = next;
         }
     }
-}
-
-/* ---- the door ---- */
-
-static struct pipe_end *create_end(struct loop_sim_node *node, struct pipe *pipe, int flags)
-{
-    struct pipe_end *end = loop_sim_alloc(sizeof *end);
-    loop_sim_file_init(&end->file, &loop_sim_pipe_kind, node, flags);
-    end->pipe = pipe;
-    if (flags & O_DIRECT) {
-        end->file.whole_bytes = SIZE_MAX;
-    } else if ((flags & O_ACCMODE) == O_WRONLY) {
-        end->file.whole_bytes = PIPE_BUF;
-    }
-    return end;
-}
-
-void loop_sim_pipe_create(struct loop_sim_node *node, int flags, struct loop_sim_file *files[2])
-{
-    struct pipe *pipe = loop_sim_alloc(sizeof *pipe);
-    *pipe = (struct pipe){.size = PAGES, .pages = loop_sim_alloc(PAGES * sizeof *pipe->pages)};
-    pipe->inode = loop_sim_file_next_inode(node);
-    for (int i = 0; i < 2; i++) {
-        pipe->ends[i] = create_end(node, pipe, (i ? O_WRONLY : O_RDONLY) | (flags & (O_NONBLOCK | O_DIRECT)));
-        files[i] = &pipe->ends[i]->file;
-    }
-}
-
-static int make_pipe(int numbers[2], int flags)
-{
-    if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) {
-        return -EINVAL;
-    }
-    struct loop_sim_node *node = loop_sim_here();
-    struct loop_sim_file *files[2];
-    loop_sim_pipe_create(node, flags, files);
-    int from = loop_sim_file_install(node, files[0], 0, flags & O_CLOEXEC);
-    int to = from < 0 ? from : loop_sim_file_reserve(node, 0);
-    if (to < 0) {
-        loop_sim_file_unref(files[1]);
-        if (from >= 0) {
-            (void)loop_sim_file_close(node, from);
-        }
-        return to;
-    }
-    loop_sim_file_put(node, to, files[1], flags & O_CLOEXEC);
-    numbers[0] = from;
-    numbers[1] = to;
-    return 0;
-}
-
-int loop_kernel_pipe2(int numbers[2], int flags)
-{
-    return (int)loop_sim_return(make_pipe(numbers, flags));
 }
