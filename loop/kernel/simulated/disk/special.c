@@ -5,6 +5,7 @@
 #include <loop/kernel/simulated/disk/resolve.h>
 #include <loop/kernel/simulated/object/object.h>
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -221,28 +222,27 @@ static void create_devices(struct loop_sim_entry *root)
     (void)add_directory(dev, "shm", LOOP_SIM_DEVICE_SHM, 01777);
 }
 
-/* The process's directory before the node has started, and again after a crash: its later name is not durable. */
-static const char first_id[] = "1";
-
 static void create_processes(struct loop_sim_disk *disk)
 {
+    static const char id[] = "1";
     struct loop_sim_entry *proc = add_directory(disk->root, "proc", LOOP_SIM_DEVICE_PROC, 0555);
 
-    add_link(proc, "self", first_id);
-    struct loop_sim_entry *process = add_directory(proc, first_id, LOOP_SIM_DEVICE_PROC, 0555);
+    add_link(proc, "self", id);
+    struct loop_sim_entry *process = add_directory(proc, id, LOOP_SIM_DEVICE_PROC, 0555);
     struct loop_sim_entry *numbers = add_directory(process, "fd", LOOP_SIM_DEVICE_PROC, 0500);
     numbers->inode->magic = LOOP_SIM_MAGIC_NUMBERS;
 }
 
-/* Renames the directory of the process also where a crash looks for what is durable. */
-static void rename_durable(struct loop_sim_table *table, const char *before, const char *id)
+/* Returns the only directory in a directory: that of the process in /proc. */
+static struct loop_sim_entry *only_directory(const struct loop_sim_table *table)
 {
-    struct loop_sim_entry *old = loop_sim_table_find(table, before);
-    struct loop_sim_entry *process = loop_sim_entry_create(NULL, id, old->inode);
+    struct loop_list *link = table->entries.next;
 
-    loop_sim_table_remove(old);
-    loop_sim_table_add(table, process);
-    loop_sim_entry_unref(process);
+    while (!S_ISDIR(LOOP_CONTAINER(link, struct loop_sim_entry, link)->inode->now.mode)) {
+        link = link->next;
+        assert(link != &table->entries);
+    }
+    return LOOP_CONTAINER(link, struct loop_sim_entry, link);
 }
 
 void loop_sim_special_start(struct loop_sim_disk *disk)
@@ -250,18 +250,14 @@ void loop_sim_special_start(struct loop_sim_disk *disk)
     char id[16];
     struct loop_sim_entry *proc = loop_sim_table_find(&disk->root->inode->table, "proc");
     const struct loop_sim_entry *self = loop_sim_table_find(&proc->inode->table, "self");
-    struct loop_sim_entry *process = loop_sim_table_find(&proc->inode->table, self->inode->target);
+    struct loop_sim_entry *process = only_directory(&proc->inode->table);
 
-    if (!process) {
-        process = loop_sim_table_find(&proc->inode->table, first_id);
-    }
     snprintf(id, sizeof id, "%d", (int)loop_sim_process_id(disk->node));
     (void)loop_sim_entry_ref(process);
     loop_sim_table_remove(process);
     loop_sim_entry_rename(process, proc, id);
     loop_sim_table_add(&proc->inode->table, process);
     loop_sim_entry_unref(process);
-    rename_durable(&proc->inode->table_on_disk, self->inode->target, id);
     loop_sim_free(self->inode->target);
     self->inode->target = memcpy(loop_sim_alloc(sizeof id), id, sizeof id);
 }
