@@ -80,6 +80,11 @@ static int set_mode(struct loop_sim_entry *entry, const void *arg)
 
 int loop_kernel_fchmod(int number, mode_t mode)
 {
+    struct loop_sim_file *file = loop_sim_file_of(number);
+
+    if (file && !(file->flags & O_PATH) && file->kind->change_mode) {
+        return (int)loop_sim_return(file->kind->change_mode(file, mode));
+    }
     return change(&(struct place){.dir = number}, set_mode, &mode);
 }
 

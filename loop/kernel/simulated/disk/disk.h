@@ -47,9 +47,9 @@ int loop_sim_disk_truncate(struct loop_sim_file *file, int64_t size);
 
 /* ---- Unix sockets ---- */
 
-/* Makes a socket at a path, as bind(2) does. Stores its inode, which names it for the network. Returns 0, -EADDRINUSE
- * when the name exists, or another negative errno. */
-int loop_sim_disk_make_socket(struct loop_sim_node *node, const char *path, uint64_t *inode);
+/* Makes a socket at a path, as bind(2) does, with the mode of the socket less the umask. Stores its inode, which names
+ * it for the network. Returns 0, -EADDRINUSE when the name exists, or another negative errno. */
+int loop_sim_disk_make_socket(struct loop_sim_node *node, const char *path, mode_t mode, uint64_t *inode);
 
 /* Finds the inode of a socket, as connect(2) does: links are followed. Returns 0, -ECONNREFUSED when it is no socket,
  * or another negative errno. */

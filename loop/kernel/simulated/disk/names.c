@@ -273,9 +273,9 @@ int loop_sim_disk_mknod(struct loop_sim_node *node, int dir, const char *path, m
     return make_special(node, dir, path, mode, &inode);
 }
 
-int loop_sim_disk_make_socket(struct loop_sim_node *node, const char *path, uint64_t *inode)
+int loop_sim_disk_make_socket(struct loop_sim_node *node, const char *path, mode_t mode, uint64_t *inode)
 {
-    int error = make_special(node, AT_FDCWD, path, S_IFSOCK | 0777, inode);
+    int error = make_special(node, AT_FDCWD, path, S_IFSOCK | (mode & 0777), inode);
 
     return error == -EEXIST ? -EADDRINUSE : error;
 }

@@ -2,7 +2,6 @@
  *
  * Control messages: descriptors, credentials and addresses that go with the bytes, cmsg(3).
  */
-#include <loop/kernel/process.h>
 #include <loop/kernel/simulated/network/socket.h>
 
 #include <assert.h>

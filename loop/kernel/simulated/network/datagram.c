@@ -118,15 +118,10 @@ static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *mess
     }
     if (ancillary->has_source) {
         if (!loop_sim_host_has(socket->file.node, &ancillary->source)) {
-            return IN6_IS_ADDR_V4MAPPED(&ancillary->source) ? -EINVAL : -EADDRNOTAVAIL;
+            return IN6_IS_ADDR_V4MAPPED(&ancillary->source) ? -ENETUNREACH : -EADDRNOTAVAIL;
         }
         local.address = ancillary->source;
     }
-    error = bind_any(socket);
-    if (error) {
-        return error;
-    }
-    local.port = socket->local.port;
     if (len > (IN6_IS_ADDR_V4MAPPED(&remote->address) ? MOST_IPV4_BYTES : MOST_IPV6_BYTES)) {
         return -EMSGSIZE;
     }
@@ -149,7 +144,8 @@ static ssize_t udp_send(struct loop_sim_socket *socket, const struct msghdr *mes
     if (loop_sim_vectors_length(message->msg_iov, message->msg_iovlen) > UINT16_MAX) {
         return -EMSGSIZE;
     }
-    int error = destination(socket, message, &remote);
+    int error = bind_any(socket);
+    error = error ? error : destination(socket, message, &remote);
     error = error ? error : loop_sim_control_read(socket, message, &ancillary);
     if (error) {
         return error;

@@ -171,7 +171,7 @@ static bool is_listening(const struct loop_sim_socket *socket)
     return socket->number == IPPROTO_TCP && socket->stream.state == LOOP_SIM_TCP_LISTEN;
 }
 
-/* Whether two sockets may have overlapping addresses. */
+/* Whether a socket may have an address that overlaps with that of another. */
 static bool may_share(const struct loop_sim_socket *one, const struct loop_sim_socket *other)
 {
     if (one->options[LOOP_SIM_OPTION_REUSEPORT] && other->options[LOOP_SIM_OPTION_REUSEPORT]) {
@@ -283,11 +283,7 @@ void loop_sim_host_adopt(struct loop_sim_socket *socket, const struct loop_sim_e
 
 int loop_sim_host_may_listen(struct loop_sim_socket *socket)
 {
-    enum loop_sim_tcp_state state = socket->stream.state;
-    socket->stream.state = LOOP_SIM_TCP_LISTEN;
-    bool is_refused = is_taken(socket, &socket->local, true);
-    socket->stream.state = state;
-    return is_refused ? -EADDRINUSE : 0;
+    return is_taken(socket, &socket->local, true) ? -EADDRINUSE : 0;
 }
 
 void loop_sim_host_unbind(struct loop_sim_socket *socket)

@@ -2,7 +2,6 @@
  *
  * Socket options. Most are numbers that a socket keeps: a table has their ranges, as Linux checks them.
  */
-#include <loop/kernel/process.h>
 #include <loop/kernel/simulated/network/socket.h>
 
 #include <limits.h>
@@ -17,8 +16,10 @@ enum {
     RCVBUF = 212992,
     SNDBUF = 212992,
     TCP_RCVBUF = 131072,
+    MOST_TCP_RCVBUF = 33554432,
     TCP_SNDBUF = 16384,
     UNKNOWN_MSS = 536,
+    LEAST_MSS = 88,
     LOOPBACK_MSS = 32741,
     ETHERNET_MSS = 1448,
     LOOPBACK_MTU = 65535,
@@ -209,16 +210,36 @@ static int round_defer(int seconds)
     return seconds > 0 ? period : 0;
 }
 
+/* A TCP socket never waits for more than half of its buffer, which grows for it. */
+static int limit_low_water(struct loop_sim_socket *socket, int value)
+{
+    int *size = &socket->options[LOOP_SIM_OPTION_RCVBUF];
+    value = value < 0 ? INT_MAX : value == 0 ? 1 : value;
+    if (socket->number != IPPROTO_TCP) {
+        return value;
+    }
+    int most = (socket->has_set_rcvbuf ? *size : MOST_TCP_RCVBUF) / 2;
+    value = value < most ? value : most;
+    if (!socket->has_set_rcvbuf && value > *size / 2) {
+        *size = value * 2;
+    }
+    return value;
+}
+
 /* Changes a value as Linux does when it is set. Returns 0 or a negative errno. */
 static int adjust(struct loop_sim_socket *socket, const struct row *row, int *value)
 {
     bool is_open = socket->number == IPPROTO_TCP && socket->stream.state != LOOP_SIM_TCP_CLOSED &&
                    socket->stream.state != LOOP_SIM_TCP_LISTEN;
+    bool is_wrong = false;
     if (row->most == 1) {
         *value = *value != 0;
     }
+    if (*value < row->least && row->option != LOOP_SIM_OPTION_IP_TTL) {
+        return -EINVAL;
+    }
     switch (row->option) {
-    case LOOP_SIM_OPTION_RCVLOWAT: *value = *value < 0 ? INT_MAX : *value == 0 ? 1 : *value; break;
+    case LOOP_SIM_OPTION_RCVLOWAT: *value = limit_low_water(socket, *value); break;
     case LOOP_SIM_OPTION_IP_TTL:
     case LOOP_SIM_OPTION_IPV6_UNICAST_HOPS: *value = *value == -1 ? row->initial : *value; break;
     case LOOP_SIM_OPTION_IP_TOS:
@@ -226,13 +247,13 @@ static int adjust(struct loop_sim_socket *socket, const struct row *row, int *va
         *value = socket->number == IPPROTO_TCP ? *value & ~3 : *value; /* the kernel's own bits */
         break;
     case LOOP_SIM_OPTION_IPV6_TCLASS: *value = *value == -1 ? 0 : *value; break;
-    case LOOP_SIM_OPTION_IPV6_V6ONLY: return socket->is_bound ? -EINVAL : 0;
+    case LOOP_SIM_OPTION_IPV6_V6ONLY: is_wrong = socket->is_bound; break;
     case LOOP_SIM_OPTION_TCP_DEFER_ACCEPT: *value = round_defer(*value); break;
-    case LOOP_SIM_OPTION_TCP_FASTOPEN: return is_open ? -EINVAL : 0;
-    case LOOP_SIM_OPTION_TCP_MAXSEG: return *value != 0 && *value < 88 ? -EINVAL : 0;
+    case LOOP_SIM_OPTION_TCP_FASTOPEN: is_wrong = is_open; break;
+    case LOOP_SIM_OPTION_TCP_MAXSEG: is_wrong = *value != 0 && *value < LEAST_MSS; break;
     default: break;
     }
-    return *value < row->least || *value > row->most ? -EINVAL : 0;
+    return is_wrong || *value < row->least || *value > row->most ? -EINVAL : 0;
 }
 
 int loop_sim_option_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length)

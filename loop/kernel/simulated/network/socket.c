@@ -2,18 +2,18 @@
  *
  * Sockets: making and freeing them, and the calls without waiting, which go to the protocol.
  */
-#include <loop/kernel/process.h>
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/network/socket.h>
 #include <loop/kernel/simulated/object/process.h>
 
 #include <assert.h>
 #include <linux/sockios.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 /* ---- making and freeing ---- */
+
+enum { ALL_MODES = 0777 };
 
 static const struct loop_sim_file_kind socket_kind;
 
@@ -35,6 +35,7 @@ struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int fam
     socket->family = family;
     socket->type = type;
     socket->number = number;
+    socket->mode = ALL_MODES;
     socket->serial = ++loop_sim_network_of(node->world)->serial;
     loop_list_init(&socket->bound_link);
     loop_list_init(&socket->match_link);
@@ -110,7 +111,7 @@ int loop_sim_socket_take_error(struct loop_sim_socket *socket)
 int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags)
 {
     if (!(flags & MSG_NOSIGNAL)) {
-        loop_sim_signal_send(socket->file.node, SIGPIPE);
+        loop_sim_signal_pipe(socket->file.node);
     }
     return -EPIPE;
 }
@@ -321,12 +322,13 @@ static uint32_t poll_socket(struct loop_sim_file *file)
 static int status_of(struct loop_sim_file *file, struct stat *status)
 {
     enum { DEVICE = 8, BLOCK_BYTES = 4096 };
+    const struct loop_sim_socket *socket = loop_sim_socket_of(file);
     *status = (struct stat){.st_dev = DEVICE,
-                            .st_ino = (ino_t)loop_sim_socket_of(file)->serial,
-                            .st_mode = S_IFSOCK | 0777,
+                            .st_ino = (ino_t)socket->serial,
+                            .st_mode = S_IFSOCK | socket->mode,
                             .st_nlink = 1,
-                            .st_uid = loop_kernel_geteuid(),
-                            .st_gid = loop_kernel_geteuid(),
+                            .st_uid = loop_sim_user(file->node),
+                            .st_gid = loop_sim_group(file->node),
                             .st_blksize = BLOCK_BYTES};
     return 0;
 }
@@ -355,6 +357,12 @@ static int control(struct loop_sim_file *file, unsigned long what, void *argumen
     return 0;
 }
 
+static int change_mode(struct loop_sim_file *file, mode_t mode)
+{
+    loop_sim_socket_of(file)->mode = mode & 07777;
+    return 0;
+}
+
 static void release(struct loop_sim_file *file)
 {
     struct loop_sim_socket *socket = loop_sim_socket_of(file);
@@ -377,5 +385,6 @@ static const struct loop_sim_file_kind socket_kind = {.name = "socket",
                                                       .poll = poll_socket,
                                                       .status = status_of,
                                                       .control = control,
+                                                      .change_mode = change_mode,
                                                       .release = release,
                                                       .is_socket = true};

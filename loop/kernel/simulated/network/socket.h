@@ -252,15 +252,16 @@ struct loop_sim_unix {
     bool waits_for_room;          /* a call waits until the backlog or queue of another socket has room */
     struct loop_sim_socket *peer; /* NULL: none, or it is closed */
     bool had_peer;                /* it is closed, and had this name: */
-    struct sockaddr_un peer_name;
+    struct sockaddr_storage peer_name;
     socklen_t peer_name_length;
     struct loop_list peers;     /* sockets that are connected to this one */
     struct loop_list peer_link; /* in the peer's `peers` */
     struct loop_list accepts, accept_link;
     unsigned n_accepts, backlog;
     struct loop_sim_socket *listener; /* whose `accepts` it is in */
-    struct sockaddr_un name;
-    socklen_t name_length; /* 0: none */
+    struct sockaddr_storage name;     /* it has room for a NUL behind the longest path */
+    socklen_t name_length;            /* 0: none */
+    uint64_t inode;                   /* of its path; 0: none */
     struct loop_sim_credentials peer_credentials;
     bool has_peer_credentials;
 };
@@ -274,6 +275,7 @@ struct loop_sim_socket {
     struct loop_list dead_link;  /* in the network's `dead` or the host's `waits` */
     int family, type, number;    /* of the protocol: IPPROTO_TCP, ... */
     uint64_t serial;
+    mode_t mode; /* fchmod(2): bind gives it to the path */
     int error, soft_error;
     unsigned halves; /* that are shut down */
     bool is_released, is_bound, is_port_chosen, is_address_bound;

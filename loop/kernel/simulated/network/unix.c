@@ -2,9 +2,10 @@
  *
  * Unix sockets: streams, sequenced packets and datagrams, within one node.
  */
-#include <loop/kernel/process.h>
-#include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/process.h>
 
 #include <assert.h>
 #include <stdio.h>
@@ -19,42 +20,50 @@ static bool is_datagram(const struct loop_sim_socket *socket)
 
 struct loop_sim_credentials loop_sim_unix_credentials(const struct loop_sim_node *node)
 {
-    unsigned user = loop_kernel_geteuid();
-    return (struct loop_sim_credentials){(int)node->index + 1, user, user};
+    return (struct loop_sim_credentials){loop_sim_process_id(node), loop_sim_user(node), loop_sim_group(node)};
 }
 
 /* ---- names ---- */
 
+static char *path_of(struct sockaddr_storage *name)
+{
+    return (char *)name + PATH_OFFSET;
+}
+
 /* Reads an address. Returns 0, or -EINVAL. A path gets a NUL at its end. */
-static int read_name(const struct sockaddr *address, socklen_t length, struct sockaddr_un *name, socklen_t *name_length)
+static int read_name(const struct sockaddr *address, socklen_t length, struct sockaddr_storage *name,
+                     socklen_t *name_length)
 {
     memset(name, 0, sizeof *name);
-    if (length < PATH_OFFSET || length > sizeof *name || address->sa_family != AF_UNIX) {
+    if (length < PATH_OFFSET || length > sizeof(struct sockaddr_un) || address->sa_family != AF_UNIX) {
         return -EINVAL;
     }
     memcpy(name, address, length);
     *name_length = length;
-    if (length > PATH_OFFSET && name->sun_path[0] != '\0') {
-        *name_length = PATH_OFFSET + (socklen_t)strnlen(name->sun_path, length - PATH_OFFSET) + 1;
+    if (length > PATH_OFFSET && *path_of(name) != '\0') {
+        *name_length = PATH_OFFSET + (socklen_t)strlen(path_of(name)) + 1;
     }
     return 0;
 }
 
-static bool has_path(const struct sockaddr_un *name, socklen_t length)
+static bool has_path(struct sockaddr_storage *name, socklen_t length)
 {
-    return length > PATH_OFFSET && name->sun_path[0] != '\0';
+    return length > PATH_OFFSET && *path_of(name) != '\0';
 }
 
-/* Finds the socket that an abstract name is bound to. */
-static struct loop_sim_socket *find_abstract(const struct loop_sim_node *node, const struct sockaddr_un *name,
-                                             socklen_t length)
+/* Finds the socket that an abstract name is bound to, or a path of this inode. Names of different types do not meet. */
+static struct loop_sim_socket *find_bound(const struct loop_sim_node *node, const struct sockaddr_storage *name,
+                                          socklen_t length, int type, uint64_t inode)
 {
     struct loop_list *sockets = &node->host->sockets;
     for (struct loop_list *at = sockets->next; at != sockets; at = at->next) {
         struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, link);
-        const struct loop_sim_unix *unix_socket = &socket->local_socket;
-        if (socket->family == AF_UNIX && unix_socket->was_bound && unix_socket->name_length == length &&
-            memcmp(&unix_socket->name, name, length) == 0) {
+        const struct loop_sim_unix *bound = &socket->local_socket;
+        if (socket->family != AF_UNIX || !bound->was_bound || bound->inode != inode) {
+            continue;
+        }
+        bool is_same = socket->type == type && bound->name_length == length && memcmp(&bound->name, name, length) == 0;
+        if (inode != 0 || is_same) {
             return socket;
         }
     }
@@ -66,15 +75,15 @@ void loop_sim_unix_choose_name(struct loop_sim_socket *socket)
 {
     enum { DIGITS = 5, NAMES = 1 << 20 };
     struct loop_sim_host *host = socket->file.node->host;
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct sockaddr_storage name = {.ss_family = AF_UNIX};
     char text[DIGITS + 1];
     if (socket->local_socket.was_bound) {
         return;
     }
     do {
         snprintf(text, sizeof text, "%05x", host->next_abstract_name++ % NAMES);
-        memcpy(name.sun_path + 1, text, DIGITS);
-    } while (find_abstract(socket->file.node, &name, PATH_OFFSET + 1 + DIGITS));
+        memcpy(path_of(&name) + 1, text, DIGITS);
+    } while (find_bound(socket->file.node, &name, PATH_OFFSET + 1 + DIGITS, socket->type, 0));
     socket->local_socket.name = name;
     socket->local_socket.name_length = PATH_OFFSET + 1 + DIGITS;
     socket->local_socket.was_bound = true;
@@ -83,7 +92,7 @@ void loop_sim_unix_choose_name(struct loop_sim_socket *socket)
 static int unix_bind(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length)
 {
     struct loop_sim_unix *self = &socket->local_socket;
-    struct sockaddr_un name;
+    struct sockaddr_storage name;
     socklen_t name_length = 0;
     int error = read_name(address, length, &name, &name_length);
     if (error) {
@@ -96,8 +105,13 @@ static int unix_bind(struct loop_sim_socket *socket, const struct sockaddr *addr
     if (self->was_bound) {
         return -EINVAL;
     }
-    if (find_abstract(socket->file.node, &name, name_length)) {
-        return -EADDRINUSE;
+    if (has_path(&name, name_length)) {
+        error = loop_sim_disk_make_socket(socket->file.node, path_of(&name), socket->mode, &self->inode);
+    } else if (find_bound(socket->file.node, &name, name_length, socket->type, 0)) {
+        error = -EADDRINUSE;
+    }
+    if (error) {
+        return error;
     }
     self->name = name;
     self->name_length = name_length;
@@ -108,7 +122,7 @@ static int unix_bind(struct loop_sim_socket *socket, const struct sockaddr *addr
 struct loop_sim_socket *loop_sim_unix_find(struct loop_sim_socket *socket, const struct sockaddr *address,
                                            socklen_t length, int *error)
 {
-    struct sockaddr_un name;
+    struct sockaddr_storage name;
     socklen_t name_length = 0;
     *error = read_name(address, length, &name, &name_length);
     if (!*error && name_length == PATH_OFFSET) {
@@ -117,19 +131,21 @@ struct loop_sim_socket *loop_sim_unix_find(struct loop_sim_socket *socket, const
     if (*error) {
         return NULL;
     }
-    struct loop_sim_socket *found = find_abstract(socket->file.node, &name, name_length);
-    if (!found) {
-        *error = has_path(&name, name_length) ? -ENOENT : -ECONNREFUSED;
-    } else if (found->type != socket->type) {
-        *error = -EPROTOTYPE;
+    uint64_t inode = 0;
+    bool is_path = has_path(&name, name_length);
+    *error = is_path ? loop_sim_disk_find_socket(socket->file.node, path_of(&name), &inode) : 0;
+    if (*error) {
+        return NULL;
     }
+    struct loop_sim_socket *found = find_bound(socket->file.node, &name, name_length, socket->type, inode);
+    *error = !found ? -ECONNREFUSED : found->type != socket->type ? -EPROTOTYPE : 0;
     return *error ? NULL : found;
 }
 
 static int unix_name(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address, socklen_t *length)
 {
     const struct loop_sim_unix *self = &socket->local_socket;
-    const struct sockaddr_un *name = is_peer ? &self->peer_name : &self->name;
+    const struct sockaddr_storage *name = is_peer ? &self->peer_name : &self->name;
     socklen_t name_length = is_peer ? self->peer_name_length : self->name_length;
     if (is_peer && self->peer) {
         name = &self->peer->local_socket.name;

@@ -149,7 +149,8 @@ static int refusal(struct loop_sim_socket *socket, const struct loop_sim_socket 
     if (!has_send_room(socket)) {
         return -EAGAIN;
     }
-    if (peer->local_socket.peer && peer->local_socket.peer != socket) {
+    bool is_connected = peer->local_socket.peer || peer->local_socket.had_peer;
+    if (is_connected && peer->local_socket.peer != socket) {
         return -EPERM;
     }
     if (peer->halves & LOOP_SIM_SHUT_RECEIVE) {

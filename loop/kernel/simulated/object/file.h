@@ -37,8 +37,9 @@ struct loop_sim_file_kind {
     int (*status)(struct loop_sim_file *file, struct stat *status);
     int (*control)(struct loop_sim_file *file, unsigned long what, void *argument); /* ioctl */
     int64_t (*seek)(struct loop_sim_file *file, int64_t offset, int whence);
-    void (*release)(struct loop_sim_file *file); /* the last reference is gone: frees it */
-    bool is_always_ready;                        /* regular files and directories: no epoll (EPERM), poll says ready */
+    int (*change_mode)(struct loop_sim_file *file, mode_t mode); /* fchmod of what is on no disk; NULL: ENOSYS */
+    void (*release)(struct loop_sim_file *file);                 /* the last reference is gone: frees it */
+    bool is_always_ready; /* regular files and directories: no epoll (EPERM), poll says ready */
     bool is_socket;
     bool has_offsets; /* pread and pwrite are possible, else ESPIPE */
     /* How long a read or write takes before it is made, for callers that may wait. NULL: no time. */
