@@ -19,6 +19,7 @@
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
+#include <loop/kernel/thread.h>
 #include <loop/kernel/time.h>
 
 #include <errno.h>
@@ -201,6 +202,7 @@ int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
     }
     int64_t position = claim(inbox);
     if (position < 0) {
+        loop_kernel_relax();
         return (int)position;
     }
     struct slot *slot = slot_at(inbox, (uint64_t)position);

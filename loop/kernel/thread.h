@@ -40,6 +40,10 @@ LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_once, (pthread_once_t * once, voi
                       pthread_once(once, run))
 LOOP_KERNEL_CALL_SURE(int, loop_kernel_sched_yield, (void), sched_yield())
 
+/* Called where the caller is likely to try the same again at once, until another thread has done something. Does
+ * nothing on the real kernel; on the simulated one it lets the other threads run. */
+LOOP_KERNEL_CALL_VOID(loop_kernel_relax, (void), (void)0)
+
 /* ---- what they wait for ---- */
 
 LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_mutex_init,

@@ -131,6 +131,12 @@ int loop_kernel_sched_yield(void)
     return 0;
 }
 
+void loop_kernel_relax(void)
+{
+    enum { RELAX_NS = 10000 };
+    (void)loop_sim_wait_for(NULL, loop_sim_here()->world->now_ns + RELAX_NS);
+}
+
 /* ---- what is found by its address ---- */
 
 /* A mutex that is locked or waited for, a condition that is waited for, or a call that has begun. */
