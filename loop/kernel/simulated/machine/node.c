@@ -10,18 +10,13 @@
 
 /* ---- parts ---- */
 
-#pragma weak loop_sim_object_part
-#pragma weak loop_sim_network_part
-#pragma weak loop_sim_disk_part
-#pragma weak loop_sim_ring_part
-
 /* In the order in which they begin and end. Descriptors are closed first. */
 static const struct loop_sim_part *const parts[] = {&loop_sim_object_part, &loop_sim_ring_part, &loop_sim_network_part,
                                                     &loop_sim_disk_part};
 
 #define FOR_PARTS(function, ...)                                                                                       \
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {                                                      \
-        if (parts[i] && parts[i]->function) {                                                                          \
+        if (parts[i]->function) {                                                                                      \
             parts[i]->function(__VA_ARGS__);                                                                           \
         }                                                                                                              \
     }
