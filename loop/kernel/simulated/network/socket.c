@@ -256,6 +256,9 @@ ssize_t loop_sim_socket_receive(struct loop_sim_file *file, struct msghdr *messa
     if (flags & MSG_ERRQUEUE && socket->family != AF_UNIX) {
         return -EAGAIN;
     }
+    if (loop_sim_vectors_are_bad(message->msg_iov, message->msg_iovlen) && loop_sim_file_poll(file) & EPOLLIN) {
+        return -EFAULT;
+    }
     struct msghdr answer = *message;
     answer.msg_flags = flags & MSG_CMSG_CLOEXEC;
     loop_sim_network_enter(file->node->world);
@@ -274,6 +277,9 @@ ssize_t loop_sim_socket_send(struct loop_sim_file *file, const struct msghdr *me
     struct loop_sim_socket *socket = loop_sim_socket_of(file);
     if (!socket) {
         return -ENOTSOCK;
+    }
+    if (loop_sim_vectors_are_bad(message->msg_iov, message->msg_iovlen) && loop_sim_file_poll(file) & EPOLLOUT) {
+        return -EFAULT;
     }
     if (loop_sim_happens(LOOP_SIM_NO_BUFFERS)) {
         return -ENOBUFS;

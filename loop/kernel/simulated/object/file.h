@@ -146,6 +146,10 @@ uint32_t loop_sim_file_poll(struct loop_sim_file *file);
 
 size_t loop_sim_vectors_length(const struct iovec *iov, size_t n_iov);
 
+/* Returns whether a vector is where a process never has memory, as behind a null pointer: EFAULT. Other addresses are
+ * not checked. */
+bool loop_sim_vectors_are_bad(const struct iovec *iov, size_t n_iov);
+
 /* Copies up to `len` bytes into vectors, from byte `skip` of them on, or out of them. Returns the bytes copied. */
 size_t loop_sim_vectors_fill(const struct iovec *iov, size_t n_iov, size_t skip, const void *data, size_t len);
 size_t loop_sim_vectors_take(const struct iovec *iov, size_t n_iov, size_t skip, void *data, size_t len);

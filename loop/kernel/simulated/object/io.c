@@ -142,6 +142,9 @@ ssize_t loop_sim_file_read(struct loop_sim_file *file, const struct loop_sim_mov
     if (is_falsely_unready(file, EPOLLIN)) {
         return -EAGAIN;
     }
+    if (loop_sim_vectors_are_bad(move->iov, move->n_iov) && loop_sim_file_poll(file) & EPOLLIN) {
+        return -EFAULT;
+    }
     size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
     return move_part(file, move, 0, choose_length(file, LOOP_SIM_SHORT_READ, len), false);
 }
@@ -154,6 +157,9 @@ ssize_t loop_sim_file_write(struct loop_sim_file *file, const struct loop_sim_mo
     }
     if (is_falsely_unready(file, EPOLLOUT)) {
         return -EAGAIN;
+    }
+    if (loop_sim_vectors_are_bad(move->iov, move->n_iov) && loop_sim_file_poll(file) & EPOLLOUT) {
+        return -EFAULT;
     }
     size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
     return move_part(file, move, 0, choose_length(file, LOOP_SIM_SHORT_WRITE, len), true);

@@ -15,6 +15,17 @@ size_t loop_sim_vectors_length(const struct iovec *iov, size_t n_iov)
     return len;
 }
 
+bool loop_sim_vectors_are_bad(const struct iovec *iov, size_t n_iov)
+{
+    enum { LEAST_ADDRESS = 65536 }; /* vm.mmap_min_addr */
+    for (size_t i = 0; i < n_iov; i++) {
+        if (iov[i].iov_len > 0 && (uintptr_t)iov[i].iov_base < LEAST_ADDRESS) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Copies between vectors and `data`: into the vectors, or out of them. */
 static size_t copy(const struct iovec *iov, size_t n_iov, size_t skip, char *data, size_t len, bool into)
 {
