@@ -119,7 +119,8 @@ struct loop_sim_inode {
     struct loop_sim_attributes now;
     struct loop_sim_content content;
     struct loop_sim_table table; /* of a directory */
-    char *target;                /* of a symbolic link */
+    struct loop_sim_fifo fifo;
+    char *target; /* of a symbolic link */
     enum loop_sim_magic magic;
     int magic_number;
     bool is_dead;       /* a directory that has been removed */

@@ -196,12 +196,47 @@ static const struct loop_sim_file_kind *kind_of(const struct opening *opening, c
     return S_ISDIR(inode->now.mode) ? &loop_sim_directory_kind : loop_sim_special_kind(inode, error);
 }
 
+static struct loop_sim_inode *inode_of(struct loop_sim_fifo *fifo)
+{
+    return LOOP_CONTAINER(fifo, struct loop_sim_inode, fifo);
+}
+
+static int fifo_status(struct loop_sim_fifo *fifo, struct stat *status)
+{
+    loop_sim_inode_status(inode_of(fifo), status);
+    return 0;
+}
+
+static void fifo_closed(struct loop_sim_fifo *fifo)
+{
+    loop_sim_inode_unref(inode_of(fifo));
+}
+
+/* Each of its files keeps the inode. */
+static struct loop_sim_file *open_fifo(struct opening *opening, int *error)
+{
+    struct loop_sim_entry *entry = opening->find.entry;
+    struct loop_sim_fifo *fifo = &entry->inode->fifo;
+
+    fifo->status = fifo_status;
+    fifo->closed = fifo_closed;
+    struct loop_sim_file *file = loop_sim_fifo_open(opening->node, fifo, opening->flags & ~OPENING_FLAGS, error);
+    if (file) {
+        loop_sim_inode_ref(entry->inode);
+        loop_sim_notify(entry, IN_OPEN);
+    }
+    return file;
+}
+
 /* Returns the open file of what has been found. */
 static struct loop_sim_file *make_open(struct opening *opening, int *error)
 {
     struct loop_sim_entry *entry = opening->find.entry;
-    const struct loop_sim_file_kind *kind = kind_of(opening, entry->inode, error);
 
+    if (S_ISFIFO(entry->inode->now.mode) && !(opening->flags & O_PATH)) {
+        return open_fifo(opening, error);
+    }
+    const struct loop_sim_file_kind *kind = kind_of(opening, entry->inode, error);
     if (!kind) {
         return NULL;
     }
@@ -304,6 +339,14 @@ static int open_number(int dir, const char *path, const struct open_how *how)
     }
     struct loop_sim_file *file = loop_sim_disk_open(node, dir, path, how, &error);
     if (!file) {
+        return (int)loop_sim_return(error);
+    }
+    error = loop_sim_fifo_wait(file);
+    if (error == 0 && loop_sim_file_at(node, number)) {
+        number = error = loop_sim_file_reserve(node, 0); /* it was taken meanwhile */
+    }
+    if (error < 0) {
+        loop_sim_file_unref(file);
         return (int)loop_sim_return(error);
     }
     loop_sim_file_put(node, number, file, (int)how->flags & O_CLOEXEC);

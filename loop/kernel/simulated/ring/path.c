@@ -43,17 +43,23 @@ static int prepare_open(struct loop_sim_request *request)
     return 0;
 }
 
+/* The kernel tries with O_NONBLOCK first, so that no FIFO waits for its other side. */
 static int32_t issue_open(struct loop_sim_request *request)
 {
     const struct open_arguments *arguments = request->data;
+    struct open_how how = arguments->how;
     struct loop_sim_node *node = request->ring->file.node;
     int error, number = loop_sim_file_reserve(node, 0);
     if (number < 0) {
         return number;
     }
-    struct loop_sim_file *file = loop_sim_disk_open(node, request->entry.fd, arguments->path, &arguments->how, &error);
+    how.flags |= how.flags & O_PATH ? 0 : O_NONBLOCK;
+    struct loop_sim_file *file = loop_sim_disk_open(node, request->entry.fd, arguments->path, &how, &error);
     if (!file) {
         return error;
+    }
+    if (!(arguments->how.flags & O_NONBLOCK)) {
+        file->flags &= ~O_NONBLOCK;
     }
     loop_sim_file_put(node, number, file, (int)(arguments->how.flags & O_CLOEXEC));
     return number;
