@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The door's functions for pipes, and splice between them: the real kernel and the simulated one must give the same
- * answers.
+ * The door's functions for pipes, FIFOs, and splice between them: the real kernel and the simulated one must give the
+ * same answers.
  */
 #include "kernel.h"
 
@@ -384,4 +384,87 @@ TEST(splice_into_a_full_pipe_fails)
     CHECK_FAILS(loop_kernel_splice(from[0], NULL, to[1], NULL, FULL, 0), EAGAIN);
     close_both(from);
     close_both(to);
+}
+
+/* ---- FIFOs ---- */
+
+static const char *new_fifo(void)
+{
+    static char path[64];
+    const char *directory = make_directory();
+    snprintf(path, sizeof path, "%s/fifo", directory);
+    CHECK_IS(mkfifo(path, 0600), 0);
+    return path;
+}
+
+static void remove_fifo(char *path)
+{
+    *strrchr(path, '/') = 0;
+    remove_directory(path);
+}
+
+TEST(fifo_without_readers_is_not_opened_for_writing)
+{
+    char path[64];
+    struct stat status;
+
+    strcpy(path, new_fifo());
+    CHECK_FAILS(loop_kernel_open(path, O_WRONLY | O_NONBLOCK, 0), ENXIO);
+    int reader = loop_kernel_open(path, O_RDONLY | O_NONBLOCK, 0);
+    CHECK(reader >= 0);
+    CHECK_IS(poll_now(reader, POLLIN), 0); /* no POLLHUP before the first writer */
+    CHECK_IS(loop_kernel_read(reader, bytes, 1), 0);
+    int writer = loop_kernel_open(path, O_WRONLY | O_NONBLOCK, 0), other = loop_kernel_open(path, O_WRONLY, 0);
+    CHECK(writer >= 0 && other >= 0);
+    CHECK_FAILS(loop_kernel_read(reader, bytes, 1), EAGAIN);
+    CHECK_IS(loop_kernel_write(writer, "one", 3), 3);
+    CHECK_IS(loop_kernel_write(other, "two", 3), 3);
+    CHECK_IS(loop_kernel_close(writer), 0);
+    CHECK_IS(poll_now(reader, POLLIN), POLLIN);
+    CHECK_IS(loop_kernel_close(other), 0);
+    CHECK_IS(poll_now(reader, POLLIN), POLLIN | POLLHUP);
+    CHECK_IS(loop_kernel_read(reader, bytes, 10), 6);
+    CHECK(memcmp(bytes, "onetwo", 6) == 0);
+    CHECK_IS(loop_kernel_fstat(reader, &status), 0);
+    CHECK_IS(status.st_mode, S_IFIFO | 0600);
+    CHECK_IS(loop_kernel_close(reader), 0);
+    remove_fifo(path);
+}
+
+TEST(fifo_may_be_both_ends)
+{
+    char path[64];
+
+    strcpy(path, new_fifo());
+    int both = loop_kernel_open(path, O_RDWR | O_NONBLOCK, 0);
+    CHECK_IS(poll_now(both, POLLIN | POLLOUT), POLLOUT);
+    CHECK_IS(loop_kernel_write(both, "x", 1), 1);
+    CHECK_IS(poll_now(both, POLLIN | POLLOUT), POLLIN | POLLOUT);
+    CHECK_IS(loop_kernel_read(both, bytes, 10), 1);
+    CHECK_FAILS(loop_kernel_read(both, bytes, 10), EAGAIN);
+    CHECK_IS(loop_kernel_close(both), 0);
+    remove_fifo(path);
+}
+
+static void *write_to_fifo(void *path)
+{
+    int writer = loop_kernel_open(path, O_WRONLY, 0);
+    CHECK_IS(loop_kernel_write(writer, "late", 4), 4);
+    CHECK_IS(loop_kernel_close(writer), 0);
+    return NULL;
+}
+
+TEST(fifo_open_waits_for_the_other_end)
+{
+    char path[64];
+    pthread_t thread;
+
+    strcpy(path, new_fifo());
+    CHECK_IS(loop_kernel_pthread_create(&thread, NULL, write_to_fifo, path), 0);
+    int reader = loop_kernel_open(path, O_RDONLY, 0);
+    CHECK_IS(loop_kernel_read(reader, bytes, 100), 4);
+    CHECK_IS(loop_kernel_read(reader, bytes, 100), 0);
+    CHECK_IS(loop_kernel_pthread_join(thread, NULL), 0);
+    CHECK_IS(loop_kernel_close(reader), 0);
+    remove_fifo(path);
 }
