@@ -209,6 +209,10 @@ void loop_sim_node_start(struct loop_sim_node *node, void *(*run)(void *arg), vo
  */
 void loop_sim_node_crash(struct loop_sim_node *node);
 
+/* Ends a node by a signal, as a crash. A program that has made its world by calling the door ends itself by that
+ * signal. */
+void loop_sim_node_kill(struct loop_sim_node *node, int signal);
+
 void loop_sim_node_pause(struct loop_sim_node *node);
 void loop_sim_node_go_on(struct loop_sim_node *node);
 

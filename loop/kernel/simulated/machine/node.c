@@ -6,6 +6,7 @@
 #include <loop/kernel/simulated/machine/trace.h>
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 
 /* ---- parts ---- */
@@ -174,6 +175,20 @@ void loop_sim_node_crash(struct loop_sim_node *node)
     running->context.is_over = true;
     loop_sim_leave(running);
     abort();
+}
+
+void loop_sim_node_kill(struct loop_sim_node *node, int signal)
+{
+    const struct loop_sim_machine *machine = node->world->machine;
+    if (machine->caller && machine->caller->node == node) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, signal);
+        (void)sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+        (void)raise(signal);
+    }
+    loop_sim_node_crash(node);
 }
 
 void loop_sim_node_destroy(struct loop_sim_node *node)

@@ -94,7 +94,7 @@ static void act_by_default(struct loop_sim_node *node, int signal)
     if (BIT(signal) & STOPPING) {
         loop_sim_node_pause(node);
     } else if (!(BIT(signal) & HARMLESS)) {
-        loop_sim_node_crash(node);
+        loop_sim_node_kill(node, signal);
     }
 }
 
