@@ -154,6 +154,9 @@ void loop_sim_node_stop(struct loop_sim_node *node, bool has_crashed)
     }
     loop_sim_free(node->locals);
     node->locals = NULL;
+    if (node->world->node_stopped) {
+        node->world->node_stopped(node);
+    }
 }
 
 void loop_sim_node_crash(struct loop_sim_node *node)
