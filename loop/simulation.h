@@ -333,8 +333,8 @@ LOOP_API int loop_simulation_run(loop_world_fn *build, void *arg, const struct l
                                  struct loop_simulation_result *result);
 
 /* Runs worlds until one fails, `runs` are made, or the time is over. Each run with a seed draws its own mix of faults:
- * about half of the kinds do not occur in it, the others with probabilities from 0.1 % to 20 %. Shrinks the choices of
- * the failed run to few that still fail for the same reason, and records the trace of those. Returns as
+ * about half of the kinds do not occur in it, the others with probabilities from 0.1 % to 20 % (of resets 2 %). Shrinks
+ * the choices of the failed run to few that still fail for the same reason, and records the trace of those. Returns as
  * loop_simulation_run does; 1 also when a mark was not reached. */
 LOOP_API int loop_simulation_explore(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,
                                      struct loop_simulation_result *result);

@@ -92,14 +92,22 @@ static bool is_harmless(enum loop_sim_point point)
            point == LOOP_SIM_DISK_LATENCY || point == LOOP_SIM_CRASH_KEEPS;
 }
 
-/* Draws a probability: none in every second run, otherwise 0.1 % to 20 %, small ones more often; up to 100 % for what
- * is harmless. */
+/* Returns the highest probability of a point. Each packet of a connection may be the one that resets it: if that were
+ * frequent, nothing would ever get through. */
+static uint32_t most_ppm(enum loop_sim_point point)
+{
+    return is_harmless(point) ? PPM : point == LOOP_SIM_RESET ? PPM / 50 : PPM / 5;
+}
+
+/* Draws a probability: none in every second run, otherwise from 0.1 %, small ones more often. */
 static uint32_t draw_ppm(struct loop_sim_random *random, enum loop_sim_point point)
 {
-    uint64_t is_off = loop_sim_random_below(random, 2);
-    uint64_t least = UINT64_C(1000) << loop_sim_random_below(random, is_harmless(point) ? 10 : 8);
+    uint64_t is_off = loop_sim_random_below(random, 2), most = most_ppm(point), n_doublings = 1;
+    while (UINT64_C(1000) << n_doublings < most) {
+        n_doublings++;
+    }
+    uint64_t least = UINT64_C(1000) << loop_sim_random_below(random, n_doublings);
     uint64_t ppm = least + loop_sim_random_below(random, least);
-    uint64_t most = is_harmless(point) ? PPM : PPM / 5;
     return is_off ? 0 : (uint32_t)(ppm < most ? ppm : most);
 }
 

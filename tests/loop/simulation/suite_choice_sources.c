@@ -70,9 +70,10 @@ TEST(seed_switches_about_half_of_the_points_off)
 
     for (uint64_t seed = 1; seed <= 1000; seed++) {
         loop_sim_source_seed(&source, seed, LOOP_FAULT_ALL);
-        n_off += source.swarm_ppm[LOOP_SIM_RESET] == 0;
-        n_most += source.swarm_ppm[LOOP_SIM_RESET] > 200000;
-        CHECK(source.swarm_ppm[LOOP_SIM_RESET] == 0 || source.swarm_ppm[LOOP_SIM_RESET] >= 1000);
+        n_off += source.swarm_ppm[LOOP_SIM_ABORTED] == 0;
+        n_most += source.swarm_ppm[LOOP_SIM_ABORTED] > 200000;
+        CHECK(source.swarm_ppm[LOOP_SIM_ABORTED] == 0 || source.swarm_ppm[LOOP_SIM_ABORTED] >= 1000);
+        CHECK(source.swarm_ppm[LOOP_SIM_RESET] <= 20000);
     }
     CHECK(n_off > 400 && n_off < 600);
     CHECK_IS(n_most, 0);
