@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define MOST_ZEROS 2000 /* in front of a departure, where each place for it is tried */
+
 size_t loop_sim_count_departures(const uint32_t *choices, size_t n_choices)
 {
     size_t count = 0;
@@ -147,6 +149,33 @@ static bool delete_spans(struct loop_sim_shrink *shrink)
     return has_changed;
 }
 
+/* Deletes zeros in front of a departure, so that it comes as early as it can. Returns how many. */
+static size_t move_departure(struct loop_sim_shrink *shrink, size_t place)
+{
+    size_t first = place;
+    while (first > 0 && shrink->choices[first - 1] == 0) {
+        first--;
+    }
+    for (size_t count = place - first; count > 0 && place - first <= MOST_ZEROS && !is_over(shrink); count--) {
+        if (delete_span(shrink, first, count)) {
+            return count;
+        }
+    }
+    return 0;
+}
+
+/* Moves each departure to the front, with all that follows. Returns whether one was moved. */
+static bool move_departures(struct loop_sim_shrink *shrink)
+{
+    bool has_changed = false;
+    for (size_t i = 0; i < shrink->n_choices && !is_over(shrink); i++) {
+        size_t n_deleted = shrink->choices[i] != 0 ? move_departure(shrink, i) : 0;
+        has_changed |= n_deleted > 0;
+        i -= n_deleted;
+    }
+    return has_changed;
+}
+
 void loop_sim_shrink(struct loop_sim_shrink *shrink)
 {
     shrink->candidate = loop_sim_alloc((shrink->n_choices + 1) * sizeof *shrink->candidate);
@@ -156,6 +185,7 @@ void loop_sim_shrink(struct loop_sim_shrink *shrink)
         has_changed = zero_spans(shrink);
         has_changed |= lower_values(shrink);
         has_changed |= delete_spans(shrink);
+        has_changed |= move_departures(shrink);
     }
     loop_sim_free(shrink->candidate);
     shrink->candidate = NULL;
