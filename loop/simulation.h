@@ -342,8 +342,8 @@ LOOP_API int loop_simulation_explore(loop_world_fn *build, void *arg, const stru
 /* Frees what a result holds, and zeroes it. NULL does nothing. */
 LOOP_API void loop_simulation_result_finish(struct loop_simulation_result *result);
 
-/* Returns a result as text that a person reads: the reason, how to replay the run, marks, and the trace. Allocated by
- * malloc, the caller frees it; NULL without memory. */
+/* Returns a result as text that a person reads: the reason, how to replay the run, marks, and the trace
+ * without TCP acknowledgements that carry no bytes. Allocated by malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_result_text(const struct loop_simulation_result *result);
 
 /* The main function of a program that searches: calls loop_simulation_explore with `options`, NULL for the defaults,
@@ -362,8 +362,9 @@ LOOP_API int loop_simulation_main(int argc, char **argv, loop_world_fn *build, v
 /* Returns a trace as text, one line for each event. Allocated by malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_text(const struct loop_simulation_trace *trace);
 
-/* Returns a trace as a sequence diagram in text: a column for each node, time downwards. Of more than 200 events it
- * shows the first and the last 100. Allocated by malloc, the caller frees it; NULL without memory. */
+/* Returns a trace as a sequence diagram in text: a column for each node, time downwards, without TCP
+ * acknowledgements that carry no bytes. Of more than 200 events it shows the first and the last 100. Allocated by
+ * malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_diagram(const struct loop_simulation_trace *trace);
 
 /* Returns the diagram of loop_simulation_trace_diagram as an SVG document. Allocated by malloc, the caller frees it;

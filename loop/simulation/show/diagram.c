@@ -3,7 +3,6 @@
  * A trace as a sequence diagram in text.
  */
 #include <loop/simulation/show/diagram.h>
-#include <loop/simulation/show/text.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -30,17 +29,31 @@ bool loop_sim_row_is_loss(const struct loop_sim_kept_record *record)
     return false;
 }
 
+static size_t count_major(const struct loop_simulation_trace *trace)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < trace->n_records; i++) {
+        count += !loop_sim_record_is_minor(&trace->records[i]);
+    }
+    return count;
+}
+
 void loop_sim_rows_choose(struct loop_sim_rows *rows, const struct loop_simulation_trace *trace)
 {
-    bool is_cut = trace->n_records > LOOP_SIM_ROWS_MAX;
+    size_t n_major = count_major(trace), n_left_out = n_major > LOOP_SIM_ROWS_MAX ? n_major - 2 * HALF : 0;
+    size_t n_seen = 0;
     rows->n_rows = 0;
     for (size_t i = 0; i < trace->n_records; i++) {
-        if (is_cut && i == HALF) {
-            size_t n_left_out = trace->n_records - 2 * HALF;
-            rows->rows[rows->n_rows++] = (struct loop_sim_row){.n_left_out = n_left_out};
-            i += n_left_out;
+        if (loop_sim_record_is_minor(&trace->records[i])) {
+            continue;
         }
-        rows->rows[rows->n_rows++] = (struct loop_sim_row){.record = &trace->records[i]};
+        if (n_left_out > 0 && n_seen == HALF) {
+            rows->rows[rows->n_rows++] = (struct loop_sim_row){.n_left_out = n_left_out};
+        }
+        if (n_left_out == 0 || n_seen < HALF || n_seen >= HALF + n_left_out) {
+            rows->rows[rows->n_rows++] = (struct loop_sim_row){.record = &trace->records[i]};
+        }
+        n_seen++;
     }
 }
 

@@ -3,7 +3,7 @@
  * What a search has found, as text.
  */
 #include <loop/simulation.h>
-#include <loop/simulation/show/text.h>
+#include <loop/simulation/show/trace.h>
 
 #include <stdlib.h>
 
@@ -47,9 +47,8 @@ char *loop_simulation_result_text(const struct loop_simulation_result *result)
     }
     add_marks(&text, result);
     if (result->trace) {
-        char *trace = loop_simulation_trace_text(result->trace);
-        loop_sim_text_add(&text, "\n%s", trace ? trace : "");
-        free(trace);
+        loop_sim_text_add(&text, "\n");
+        loop_sim_trace_write(&text, result->trace, false);
     }
     return loop_sim_text_take(&text);
 }

@@ -3,7 +3,6 @@
  * A trace as a sequence diagram in SVG.
  */
 #include <loop/simulation/show/diagram.h>
-#include <loop/simulation/show/text.h>
 
 #define LEFT 150 /* of the first node; the times are to the left of it */
 #define COLUMN 260

@@ -2,7 +2,6 @@
  *
  * Keeps the trace of a run, and writes it as text.
  */
-#include <loop/simulation/show/text.h>
 #include <loop/simulation/show/trace.h>
 
 #include <string.h>
@@ -76,11 +75,29 @@ static void write_record(struct loop_sim_text *text, const struct loop_simulatio
     loop_sim_text_add(text, "  %-*s  %s\n", EVENT_WIDTH, record->event, record->text);
 }
 
+bool loop_sim_record_is_minor(const struct loop_sim_kept_record *record)
+{
+    static const char ack[] = "tcp ack ", empty[] = ", 0 bytes";
+    size_t len = strlen(record->text);
+    return (!strcmp(record->event, "send") || !strcmp(record->event, "deliver")) &&
+           !strncmp(record->text, ack, sizeof ack - 1) && len >= sizeof empty - 1 &&
+           !strcmp(record->text + len - (sizeof empty - 1), empty);
+}
+
+void loop_sim_trace_write(struct loop_sim_text *text, const struct loop_simulation_trace *trace, bool has_minor)
+{
+    for (size_t i = 0; i < trace->n_records; i++) {
+        if (has_minor || !loop_sim_record_is_minor(&trace->records[i])) {
+            write_record(text, trace, &trace->records[i]);
+        }
+    }
+}
+
 char *loop_simulation_trace_text(const struct loop_simulation_trace *trace)
 {
     struct loop_sim_text text = {0};
-    for (size_t i = 0; trace && i < trace->n_records; i++) {
-        write_record(&text, trace, &trace->records[i]);
+    if (trace) {
+        loop_sim_trace_write(&text, trace, true);
     }
     return loop_sim_text_take(&text);
 }

@@ -6,6 +6,7 @@
 #define LOOP_SIMULATION_SHOW_TRACE_H
 
 #include <loop/kernel/simulated/machine/trace.h>
+#include <loop/simulation/show/text.h>
 #include <loop/simulation/world.h>
 
 enum { LOOP_SIM_NO_NODE = -1 };
@@ -31,6 +32,12 @@ struct loop_simulation_trace {
 
 /* Copies the trace of a world. */
 struct loop_simulation_trace *loop_sim_trace_copy(const struct loop_world *world);
+
+/* Whether a record is a TCP acknowledgement without bytes, which reports leave out. */
+bool loop_sim_record_is_minor(const struct loop_sim_kept_record *record);
+
+/* Appends the records as text, with or without those that are minor. */
+void loop_sim_trace_write(struct loop_sim_text *text, const struct loop_simulation_trace *trace, bool has_minor);
 
 /* Frees a trace. NULL does nothing. */
 void loop_sim_trace_free(struct loop_simulation_trace *trace);
