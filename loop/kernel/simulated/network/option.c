@@ -281,7 +281,8 @@ int loop_sim_option_set(struct loop_sim_socket *socket, int level, int name, con
     if (!error) {
         socket->options[row->option] = number;
     }
-    if (!error && row->option == LOOP_SIM_OPTION_KEEPALIVE && socket->number == IPPROTO_TCP) {
+    bool is_keepalive = row->option == LOOP_SIM_OPTION_KEEPALIVE || row->option == LOOP_SIM_OPTION_TCP_KEEPIDLE;
+    if (!error && is_keepalive && socket->number == IPPROTO_TCP) {
         loop_sim_stream_arm_keepalive(socket);
     }
     return error;

@@ -287,10 +287,8 @@ static void arm_end(struct loop_sim_node *node, int number, const struct loop_si
 
 void loop_sim_stream_lost(const struct loop_sim_packet *packet)
 {
-    if (!(packet->flags & LOOP_SIM_RST)) {
-        arm_end(packet->from_node, packet->number, &packet->from, &packet->to);
-        arm_end(packet->to_node, packet->number, &packet->to, &packet->from);
-    }
+    arm_end(packet->from_node, packet->number, &packet->from, &packet->to);
+    arm_end(packet->to_node, packet->number, &packet->to, &packet->from);
 }
 
 void loop_sim_stream_host_lost(const struct loop_sim_node *node)

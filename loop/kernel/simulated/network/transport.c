@@ -151,7 +151,7 @@ static bool happens(enum loop_sim_point point, const struct loop_sim_link *link,
     if (!link) {
         return loop_sim_happens(point);
     }
-    return ppm >= PPM || (ppm > 0 && loop_sim_choose(point, PPM / ppm) == 1);
+    return ppm >= PPM || loop_sim_happens_ppm(point, ppm);
 }
 
 /* Returns the time until which a link to a node sends what was given to it before. */
