@@ -132,7 +132,7 @@ static int64_t due_ns_of(const struct loop_sim_request *request)
     if (!(request->entry.timeout_flags & IORING_TIMEOUT_ABS)) {
         return ns < LOOP_SIM_NEVER - now_ns ? now_ns + ns : LOOP_SIM_NEVER;
     }
-    return ns;
+    return ns == LOOP_SIM_NEVER ? ns : ns - LOOP_SIM_MONOTONIC_START_NS;
 }
 
 static int32_t issue_timeout(struct loop_sim_request *request)

@@ -51,7 +51,8 @@ static int read_timeout(const struct enter *enter, int64_t *until_ns)
     }
     bool is_absolute = enter->flags & IORING_ENTER_ABS_TIMER;
     if (timeout->tv_sec < LOOP_SIM_NEVER / NS_PER_S / 2) {
-        *until_ns = (is_absolute ? 0 : now_ns) + timeout->tv_sec * NS_PER_S + timeout->tv_nsec;
+        *until_ns =
+            (is_absolute ? -LOOP_SIM_MONOTONIC_START_NS : now_ns) + timeout->tv_sec * NS_PER_S + timeout->tv_nsec;
     }
     return 0;
 }
