@@ -8,7 +8,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 #define NS_PER_STEP 1000 /* of the processor's clocks */
-#define MOST_READS 256
+#define MOST_READS 32
 
 int64_t loop_sim_monotonic_ns(const struct loop_sim_world *world)
 {
