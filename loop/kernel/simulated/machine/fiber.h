@@ -142,6 +142,8 @@ struct loop_sim_machine {
     unsigned n_ready;
     uint64_t n_fibers; /* created so far */
     bool must_stop;
+    int64_t steps_ns; /* the time of the steps that are counted in n_steps */
+    unsigned n_steps; /* at one time */
 
     struct loop_sim_event **heap; /* from 1 */
     size_t n_events, heap_size;
