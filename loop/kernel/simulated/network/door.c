@@ -120,28 +120,36 @@ struct accepting {
     struct sockaddr *address;
     socklen_t *length;
     int flags;
-    struct loop_sim_file *child;
 };
 
+/* The descriptor comes first: at the limit of descriptors the connection stays in the backlog. */
 static ssize_t try_accept(struct loop_sim_file *file, void *arg)
 {
-    struct accepting *accepting = arg;
-    int error;
-    accepting->child = loop_sim_socket_accept(file, accepting->address, accepting->length, accepting->flags, &error);
-    return accepting->child ? 0 : error;
+    const struct accepting *accepting = arg;
+    struct loop_sim_node *node = loop_sim_here();
+    int error, number = loop_sim_file_reserve(node, 0);
+    if (number < 0) {
+        return number;
+    }
+    struct loop_sim_file *child =
+        loop_sim_socket_accept(file, accepting->address, accepting->length, accepting->flags, &error);
+    if (!child) {
+        return error;
+    }
+    loop_sim_file_put(node, number, child, accepting->flags & SOCK_CLOEXEC ? O_CLOEXEC : 0);
+    return number;
 }
 
 int loop_kernel_accept4(int number, struct sockaddr *address, socklen_t *length, int flags)
 {
     int error;
     struct loop_sim_file *file = socket_at(number, &error);
-    struct accepting accepting = {address, length, flags, NULL};
+    struct accepting accepting = {address, length, flags};
     if (!file) {
         return (int)loop_sim_return(error);
     }
-    int64_t timeout_ns = loop_sim_socket_of(file)->receive_timeout_ns;
-    error = (int)wait_for(file, 0, timeout_ns, try_accept, &accepting);
-    return (int)loop_sim_return(accepting.child ? install(loop_sim_here(), accepting.child, flags) : error);
+    return (int)loop_sim_return(
+        wait_for(file, 0, loop_sim_socket_of(file)->receive_timeout_ns, try_accept, &accepting));
 }
 
 struct connecting {
