@@ -130,19 +130,27 @@ int64_t probe_uring(void)
     return node->ring_error ? -node->ring_error : (int64_t)~node->ring_features_masked;
 }
 
-/* What gives the processor back is here what lets time move to the next event. --wrap redirects its calls. */
-void __real_loop_sim_event_happen(struct loop_sim_world *world);
-void __wrap_loop_sim_event_happen(struct loop_sim_world *world);
+/* Here it is a wait for something or for a time. --wrap redirects its calls. */
+int __real_loop_sim_wait(struct loop_sim_queue *queue, int64_t until_ns);
+int __wrap_loop_sim_wait(struct loop_sim_queue *queue, int64_t until_ns);
+int __real_loop_sim_wait_any(struct loop_sim_queue *const *queues, size_t count, int64_t until_ns);
+int __wrap_loop_sim_wait_any(struct loop_sim_queue *const *queues, size_t count, int64_t until_ns);
 
-static long n_events;
+static long n_waits;
 
-void __wrap_loop_sim_event_happen(struct loop_sim_world *world)
+int __wrap_loop_sim_wait(struct loop_sim_queue *queue, int64_t until_ns)
 {
-    n_events++;
-    __real_loop_sim_event_happen(world);
+    n_waits++;
+    return __real_loop_sim_wait(queue, until_ns);
+}
+
+int __wrap_loop_sim_wait_any(struct loop_sim_queue *const *queues, size_t count, int64_t until_ns)
+{
+    n_waits++;
+    return __real_loop_sim_wait_any(queues, count, until_ns);
 }
 
 long voluntary_switches(void)
 {
-    return n_events;
+    return n_waits;
 }
