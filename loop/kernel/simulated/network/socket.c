@@ -31,6 +31,7 @@ struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int fam
 {
     struct loop_sim_socket *socket = loop_sim_alloc(sizeof *socket);
     loop_sim_file_init(&socket->file, &socket_kind, node, O_RDWR);
+    socket->file.whole_bytes = type == SOCK_STREAM ? 0 : SIZE_MAX;
     socket->protocol = protocol_of(number);
     socket->family = family;
     socket->type = type;
@@ -259,6 +260,9 @@ ssize_t loop_sim_socket_receive(struct loop_sim_file *file, struct msghdr *messa
     if (loop_sim_vectors_are_bad(message->msg_iov, message->msg_iovlen) && loop_sim_file_poll(file) & EPOLLIN) {
         return -EFAULT;
     }
+    if (socket->type == SOCK_STREAM && loop_sim_file_is_falsely_unready(file, EPOLLIN)) {
+        return -EAGAIN;
+    }
     struct msghdr answer = *message;
     answer.msg_flags = flags & MSG_CMSG_CLOEXEC;
     loop_sim_network_enter(file->node->world);
@@ -283,6 +287,9 @@ ssize_t loop_sim_socket_send(struct loop_sim_file *file, const struct msghdr *me
     }
     if (loop_sim_happens(LOOP_SIM_NO_BUFFERS)) {
         return -ENOBUFS;
+    }
+    if (socket->type == SOCK_STREAM && loop_sim_file_is_falsely_unready(file, EPOLLOUT)) {
+        return -EAGAIN;
     }
     loop_sim_network_enter(file->node->world);
     ssize_t n = socket->protocol->send(socket, message, flags);

@@ -324,7 +324,7 @@ static ssize_t tcp_send(struct loop_sim_socket *socket, const struct msghdr *mes
         return -EAGAIN;
     }
     size_t n = len < room ? len : room;
-    n = loop_sim_choose_length(LOOP_SIM_SHORT_WRITE, n);
+    n = loop_sim_file_choose_length(&socket->file, LOOP_SIM_SHORT_WRITE, n);
     (void)loop_sim_vectors_take(message->msg_iov, message->msg_iovlen, 0, loop_sim_bytes_append(&stream->sending, n),
                                 n);
     if (flags & MSG_OOB && n == len) {

@@ -114,7 +114,7 @@ static ssize_t send_stream(struct loop_sim_socket *socket, const struct msghdr *
     if (socket->halves & LOOP_SIM_SHUT_SEND) {
         return loop_sim_socket_broken_pipe(socket, flags);
     }
-    len = len > 0 ? loop_sim_choose_length(LOOP_SIM_SHORT_WRITE, len) : 0;
+    len = loop_sim_file_choose_length(&socket->file, LOOP_SIM_SHORT_WRITE, len);
     return send_parts(socket, message, len, ancillary, flags);
 }
 

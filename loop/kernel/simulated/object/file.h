@@ -10,6 +10,7 @@
 #ifndef LOOP_KERNEL_SIMULATED_OBJECT_FILE_H
 #define LOOP_KERNEL_SIMULATED_OBJECT_FILE_H
 
+#include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/machine.h>
 
 #include <fcntl.h>
@@ -58,7 +59,7 @@ struct loop_sim_file {
     /* Reads and writes of up to so many bytes are not made shorter by choice. 0 at first; SIZE_MAX for what moves whole
      * messages, and where the kind chooses lengths itself. */
     size_t whole_bytes;
-    struct loop_sim_event again; /* wakes the queue after an EAGAIN by choice */
+    struct loop_sim_event again; /* wakes the queue after a call that was cut short or refused by choice */
 };
 
 /* Begins a file of a kind with one use. */
@@ -130,6 +131,14 @@ int loop_sim_fifo_wait(struct loop_sim_file *file);
  * and whether it fails for no reason. Returns -EAGAIN where the caller may wait for the file's queue. */
 ssize_t loop_sim_file_read(struct loop_sim_file *file, const struct loop_sim_move *move);
 ssize_t loop_sim_file_write(struct loop_sim_file *file, const struct loop_sim_move *move);
+
+/* Returns how many of `len` bytes a call moves by choice. Callers wait for an edge after a call that has moved less
+ * than they asked for: so where it is less, the file's queue is woken soon, with what holds then. */
+size_t loop_sim_file_choose_length(struct loop_sim_file *file, enum loop_sim_point point, size_t len);
+
+/* Whether a call on a file that is ready (EPOLLIN or EPOLLOUT) returns -EAGAIN by choice. Then the file's queue is
+ * woken soon. */
+bool loop_sim_file_is_falsely_unready(struct loop_sim_file *file, uint32_t event);
 
 /* Calls attempt(file, arg) until it returns something other than -EAGAIN, and waits for the file's queue in between.
  * Once where may_wait is false. Counts the use meanwhile. Returns -EINTR when the wait was interrupted. */

@@ -58,8 +58,25 @@ static void part_finish(struct part *part)
     loop_sim_free(part->many);
 }
 
-/* Returns how many of `len` bytes are to be moved. */
-static size_t choose_length(const struct loop_sim_file *file, enum loop_sim_point point, size_t len)
+/* ---- moves that are shorter by choice ---- */
+
+static void wake_again(struct loop_sim_event *event)
+{
+    struct loop_sim_file *file = LOOP_CONTAINER(event, struct loop_sim_file, again);
+    uint32_t events = loop_sim_file_poll(file);
+    if (events) {
+        loop_sim_file_changed(file, events);
+    }
+}
+
+void loop_sim_file_wake_later(struct loop_sim_file *file)
+{
+    if (!file->kind->is_always_ready) {
+        loop_sim_event_set(&file->again, file->node->world->now_ns + AGAIN_NS, wake_again);
+    }
+}
+
+size_t loop_sim_file_choose_length(struct loop_sim_file *file, enum loop_sim_point point, size_t len)
 {
     if (len > MOST_BYTES) {
         len = MOST_BYTES;
@@ -71,26 +88,32 @@ static size_t choose_length(const struct loop_sim_file *file, enum loop_sim_poin
     if (file->flags & O_DIRECT && chosen < len) {
         chosen = chosen < SECTOR_SIZE ? len : chosen - chosen % SECTOR_SIZE;
     }
-    return chosen < file->whole_bytes ? file->whole_bytes : chosen;
+    if (chosen < file->whole_bytes) {
+        chosen = file->whole_bytes;
+    }
+    if (chosen < len) {
+        loop_sim_file_wake_later(file);
+    }
+    return chosen;
 }
 
-static void end_of_false_unreadiness(struct loop_sim_event *event)
+bool loop_sim_file_is_falsely_unready(struct loop_sim_file *file, uint32_t event)
 {
-    struct loop_sim_file *file = LOOP_CONTAINER(event, struct loop_sim_file, again);
-    loop_sim_file_changed(file, loop_sim_file_poll(file));
-}
-
-/* Returns whether a nonblocking stream of bytes that is ready says by choice that it is not. Its queue is woken soon.
- */
-static bool is_falsely_unready(struct loop_sim_file *file, uint32_t event)
-{
-    if (!(file->flags & O_NONBLOCK) || file->kind->is_always_ready || file->whole_bytes == SIZE_MAX ||
-        !(loop_sim_file_poll(file) & event) || !loop_sim_happens(LOOP_SIM_FALSE_READY)) {
+    if (!(loop_sim_file_poll(file) & event) || !loop_sim_happens(LOOP_SIM_FALSE_READY)) {
         return false;
     }
-    loop_sim_event_set(&file->again, file->node->world->now_ns + AGAIN_NS, end_of_false_unreadiness);
+    loop_sim_file_wake_later(file);
     return true;
 }
+
+/* As loop_sim_file_is_falsely_unready, of nonblocking streams of bytes only. */
+static bool is_unready(struct loop_sim_file *file, uint32_t event)
+{
+    return file->flags & O_NONBLOCK && !file->kind->is_always_ready && file->whole_bytes != SIZE_MAX &&
+           loop_sim_file_is_falsely_unready(file, event);
+}
+
+/* ---- reads and writes ---- */
 
 /* Returns 0, or the error of a move that is refused before it is tried. `refused` is the access mode that does not
  * allow it. */
@@ -139,14 +162,14 @@ ssize_t loop_sim_file_read(struct loop_sim_file *file, const struct loop_sim_mov
     if (error) {
         return error;
     }
-    if (is_falsely_unready(file, EPOLLIN)) {
+    if (is_unready(file, EPOLLIN)) {
         return -EAGAIN;
     }
     if (loop_sim_vectors_are_bad(move->iov, move->n_iov) && loop_sim_file_poll(file) & EPOLLIN) {
         return -EFAULT;
     }
     size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
-    return move_part(file, move, 0, choose_length(file, LOOP_SIM_SHORT_READ, len), false);
+    return move_part(file, move, 0, loop_sim_file_choose_length(file, LOOP_SIM_SHORT_READ, len), false);
 }
 
 ssize_t loop_sim_file_write(struct loop_sim_file *file, const struct loop_sim_move *move)
@@ -155,14 +178,14 @@ ssize_t loop_sim_file_write(struct loop_sim_file *file, const struct loop_sim_mo
     if (error) {
         return error;
     }
-    if (is_falsely_unready(file, EPOLLOUT)) {
+    if (is_unready(file, EPOLLOUT)) {
         return -EAGAIN;
     }
     if (loop_sim_vectors_are_bad(move->iov, move->n_iov) && loop_sim_file_poll(file) & EPOLLOUT) {
         return -EFAULT;
     }
     size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
-    return move_part(file, move, 0, choose_length(file, LOOP_SIM_SHORT_WRITE, len), true);
+    return move_part(file, move, 0, loop_sim_file_choose_length(file, LOOP_SIM_SHORT_WRITE, len), true);
 }
 
 uint32_t loop_sim_file_poll(struct loop_sim_file *file)
@@ -239,7 +262,7 @@ static ssize_t write_waiting(struct loop_sim_file *file, const struct loop_sim_m
         return error;
     }
     size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
-    struct writing writing = {.move = move, .len = choose_length(file, LOOP_SIM_SHORT_WRITE, len)};
+    struct writing writing = {.move = move, .len = loop_sim_file_choose_length(file, LOOP_SIM_SHORT_WRITE, len)};
     ssize_t result = loop_sim_file_wait(file, true, attempt_write, &writing);
     return writing.done > 0 ? (ssize_t)writing.done : result;
 }

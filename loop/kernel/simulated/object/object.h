@@ -54,6 +54,9 @@ void loop_sim_limits_init(struct rlimit limits[RLIM_NLIMITS]);
 /* Returns the process id of a node. */
 pid_t loop_sim_process_id(const struct loop_sim_node *node);
 
+/* Wakes the queue of a file soon, with what holds then: after a call that was cut short by choice. */
+void loop_sim_file_wake_later(struct loop_sim_file *file);
+
 /* Returns the file of a descriptor of the calling node that is not open by O_PATH, or NULL: EBADF. */
 struct loop_sim_file *loop_sim_file_open_at(int number);
 

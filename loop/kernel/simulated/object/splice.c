@@ -212,7 +212,12 @@ static ssize_t move_bytes(struct splice *splice)
     if (error) {
         return error;
     }
-    splice->len = loop_sim_choose_length(LOOP_SIM_SHORT_WRITE, splice->len);
+    size_t len = loop_sim_choose_length(LOOP_SIM_SHORT_WRITE, splice->len);
+    if (len < splice->len) {
+        loop_sim_file_wake_later(splice->from.file);
+        loop_sim_file_wake_later(splice->to.file);
+    }
+    splice->len = len;
     return run(splice);
 }
 
