@@ -35,6 +35,9 @@ static int32_t issue_connect(struct loop_sim_request *request)
 {
     int result = loop_sim_socket_connect(request->file, request->data, (socklen_t)request->entry.off);
     bool has_begun = request->done > 0;
+    if (result == -EAGAIN && request->file->flags & O_NONBLOCK) {
+        request->is_nowait = true; /* the backlog of a Unix listener is full: no event tells when it has room */
+    }
     if (result == -EINPROGRESS || (has_begun && result == -EALREADY)) {
         request->done = 1;
         return LOOP_SIM_REQUEST_WAITS;
