@@ -143,7 +143,7 @@ void *loop_kernel_realloc(void *old, size_t size)
         loop_kernel_free(old);
         return NULL;
     }
-    uintptr_t before = (uintptr_t)old;
+    volatile uintptr_t before = (uintptr_t)old; /* volatile: to the compiler it is the pointer that realloc may free */
     void *memory = realloc(old, size);
     if (memory && before) {
         forget(before);

@@ -21,6 +21,10 @@ void loop_sim_queue_remove(struct loop_sim_waiter *waiter)
     }
 }
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#pragma GCC diagnostic ignored "-Wdangling-pointer" /* GCC does not see that the marks leave the list */
+#endif
+
 /* Two marks are in the list meanwhile: how far the walk has come, and where it ends. What is removed or added by the
  * way does no harm. */
 void loop_sim_queue_wake(struct loop_sim_queue *queue, uint32_t events)
