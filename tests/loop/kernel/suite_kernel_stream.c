@@ -460,3 +460,23 @@ TEST(bytes_are_sent_after_a_close)
     CHECK_IS(loop_kernel_recv(pair[1], bytes, 1, 0), 0);
     CHECK_IS(loop_kernel_close(pair[1]), 0);
 }
+
+/* ---- limits ---- */
+
+TEST(a_connection_stays_when_there_is_no_number_for_it)
+{
+    struct sockaddr_in address;
+    struct rlimit limit, none;
+    int listener = listen_at_loopback(1, &address);
+    int client = begin_connect(&address);
+
+    CHECK_IS(loop_kernel_getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){0, limit.rlim_max};
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_FAILS(loop_kernel_accept4(listener, NULL, NULL, 0), EMFILE);
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int server = loop_kernel_accept4(listener, NULL, NULL, 0);
+    CHECK(server >= 0);
+    close_both((int[]){client, server});
+    CHECK_IS(loop_kernel_close(listener), 0);
+}

@@ -257,7 +257,9 @@ ssize_t loop_sim_socket_receive(struct loop_sim_file *file, struct msghdr *messa
     if (flags & MSG_ERRQUEUE && socket->family != AF_UNIX) {
         return -EAGAIN;
     }
-    if (loop_sim_vectors_are_bad(message->msg_iov, message->msg_iovlen) && loop_sim_file_poll(file) & EPOLLIN) {
+    bool drops = flags & MSG_TRUNC && socket->number == IPPROTO_TCP; /* tcp(7): nothing is copied */
+    if (!drops && loop_sim_vectors_are_bad(message->msg_iov, message->msg_iovlen) &&
+        loop_sim_file_poll(file) & EPOLLIN) {
         return -EFAULT;
     }
     if (socket->type == SOCK_STREAM && loop_sim_file_is_falsely_unready(file, EPOLLIN)) {
