@@ -185,24 +185,51 @@ static void put_kind(char *text, size_t size, const struct loop_sim_packet *pack
              packet->flags & LOOP_SIM_RST ? " rst" : "", packet->flags & LOOP_SIM_ACK ? " ack" : "");
 }
 
+/* The beginning of what a packet carries, as a C string in quotes after a space; empty for nothing. */
+static void put_beginning(char *text, size_t size, const struct loop_sim_packet *packet)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t len = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < packet->size && len + 10 < size; i++) {
+        unsigned char byte = packet->data[i];
+        len += len == 0 ? (size_t)snprintf(text, size, " \"") : 0;
+        if (byte == '\n' || byte == '"' || byte == '\\') {
+            text[len++] = '\\';
+            text[len++] = byte == '\n' ? 'n' : (char)byte;
+        } else if (byte >= ' ' && byte < 127) {
+            text[len++] = (char)byte;
+        } else {
+            text[len++] = '\\';
+            text[len++] = 'x';
+            text[len++] = hex[byte >> 4];
+            text[len++] = hex[byte & 15];
+        }
+        bool is_cut = i + 1 < packet->size && len + 10 >= size;
+        memcpy(text + len, is_cut ? "..." : "\"", is_cut ? 4 : 2);
+    }
+}
+
 void loop_sim_packet_trace(const char *event, const struct loop_sim_packet *packet, bool with_bytes)
 {
-    enum { ENDPOINT_SIZE = INET6_ADDRSTRLEN + 8, KIND_SIZE = 32 };
-    char from[ENDPOINT_SIZE], to[ENDPOINT_SIZE], kind[KIND_SIZE];
+    enum { ENDPOINT_SIZE = INET6_ADDRSTRLEN + 8, KIND_SIZE = 32, BEGINNING_SIZE = 40 };
+    char from[ENDPOINT_SIZE], to[ENDPOINT_SIZE], kind[KIND_SIZE], beginning[BEGINNING_SIZE];
     if (!packet->from_node->world->trace) {
         return;
     }
     put_endpoint(from, sizeof from, &packet->from);
     put_endpoint(to, sizeof to, &packet->to);
     put_kind(kind, sizeof kind, packet);
+    put_beginning(beginning, sizeof beginning, packet);
     if (!with_bytes) {
-        loop_sim_trace(event, packet->from_node, packet->to_node, "%s %s > %s, %zu bytes", kind, from, to,
-                       packet->size);
+        loop_sim_trace(event, packet->from_node, packet->to_node, "%s %s > %s, %zu bytes%s", kind, from, to,
+                       packet->size, beginning);
         return;
     }
-    unsigned char *bytes = loop_sim_alloc(MOST_PACKET + IPV6_HEAD);
+    size_t most_heads = 2 * IPV6_HEAD + TCP_HEAD + ICMP_HEAD;
+    unsigned char *bytes = loop_sim_alloc(most_heads + (packet->size < MOST_PACKET ? packet->size : MOST_PACKET));
     size_t size = put(bytes, packet);
-    loop_sim_trace_packet(event, packet->from_node, packet->to_node, bytes, size, "%s %s > %s, %zu bytes", kind, from,
-                          to, packet->size);
+    loop_sim_trace_packet(event, packet->from_node, packet->to_node, bytes, size, "%s %s > %s, %zu bytes%s", kind, from,
+                          to, packet->size, beginning);
     loop_sim_free(bytes);
 }
