@@ -362,9 +362,9 @@ LOOP_API int loop_simulation_main(int argc, char **argv, loop_world_fn *build, v
 /* Returns a trace as text, one line for each event. Allocated by malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_text(const struct loop_simulation_trace *trace);
 
-/* Returns a trace as a sequence diagram in text: a column for each node, time downwards, without TCP
- * acknowledgements that carry no bytes. Of more than 200 events it shows the first and the last 100. Allocated by
- * malloc, the caller frees it; NULL without memory. */
+/* Returns a trace as a sequence diagram in text: a column for each node, time downwards, an arrow
+ * for each packet when it arrives or is lost, without TCP acknowledgements that carry no bytes. Of more than 200 events
+ * it shows the first and the last 100. Allocated by malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_diagram(const struct loop_simulation_trace *trace);
 
 /* Returns the diagram of loop_simulation_trace_diagram as an SVG document. Allocated by malloc, the caller frees it;

@@ -29,11 +29,17 @@ bool loop_sim_row_is_loss(const struct loop_sim_kept_record *record)
     return false;
 }
 
+/* Whether a record is left out: a packet is drawn when it arrives or is lost, not when it is sent. */
+static bool is_left_out(const struct loop_sim_kept_record *record)
+{
+    return loop_sim_record_is_minor(record) || (loop_sim_row_is_arrow(record) && !strcmp(record->event, "send"));
+}
+
 static size_t count_major(const struct loop_simulation_trace *trace)
 {
     size_t count = 0;
     for (size_t i = 0; i < trace->n_records; i++) {
-        count += !loop_sim_record_is_minor(&trace->records[i]);
+        count += !is_left_out(&trace->records[i]);
     }
     return count;
 }
@@ -44,7 +50,7 @@ void loop_sim_rows_choose(struct loop_sim_rows *rows, const struct loop_simulati
     size_t n_seen = 0;
     rows->n_rows = 0;
     for (size_t i = 0; i < trace->n_records; i++) {
-        if (loop_sim_record_is_minor(&trace->records[i])) {
+        if (is_left_out(&trace->records[i])) {
             continue;
         }
         if (n_left_out > 0 && n_seen == HALF) {
@@ -54,6 +60,35 @@ void loop_sim_rows_choose(struct loop_sim_rows *rows, const struct loop_simulati
             rows->rows[rows->n_rows++] = (struct loop_sim_row){.record = &trace->records[i]};
         }
         n_seen++;
+    }
+}
+
+/* Writes what a packet is, without its protocol and addresses: "syn", "5 bytes "hello"". Returns false for text that is
+ * not of a packet, "tcp syn A > B, N bytes". */
+static bool put_packet_label(const struct loop_sim_kept_record *record, char *label, size_t size)
+{
+    const char *flags = record->text + 4, *arrow = strstr(record->text, " > ");
+    const char *bytes = arrow ? strstr(arrow, ", ") : NULL;
+    bool is_packet = !strncmp(record->text, "tcp ", 4) || !strncmp(record->text, "udp ", 4);
+    if (!is_packet || !bytes) {
+        return false;
+    }
+    const char *event = strcmp(record->event, "deliver") ? record->event : "";
+    int n_flags = (int)strspn(flags, "abcdefghijklmnopqrstuvwxyz ");
+    bool has_bytes = strncmp(bytes, ", 0 ", 4) != 0;
+    (void)snprintf(label, size, "%s%s%.*s%s", event, event[0] ? " " : "", has_bytes ? 0 : n_flags, flags,
+                   has_bytes ? bytes + 2 : "");
+    return true;
+}
+
+void loop_sim_row_label(const struct loop_sim_kept_record *record, char *label, size_t size)
+{
+    if (!loop_sim_row_is_arrow(record) || !put_packet_label(record, label, size)) {
+        (void)snprintf(label, size, "%s%s%s", record->event, record->text[0] ? " " : "", record->text);
+    }
+    size_t len = strlen(label);
+    while (len > 0 && label[len - 1] == ' ') {
+        label[--len] = 0;
     }
 }
 
@@ -120,14 +155,14 @@ static void put_arrow(struct canvas *canvas, const struct loop_sim_kept_record *
 
 static void put_row(struct canvas *canvas, const struct loop_sim_row *row)
 {
-    char label[192], time[32];
+    char label[LOOP_SIM_LABEL_SIZE], time[32];
     if (!row->record) {
         (void)snprintf(label, sizeof label, "... %zu events are left out ...", row->n_left_out);
         put(canvas, TIME_WIDTH, label, sizeof label);
         return;
     }
     const struct loop_sim_kept_record *record = row->record;
-    (void)snprintf(label, sizeof label, "%s%s%s", record->event, record->text[0] ? " " : "", record->text);
+    loop_sim_row_label(record, label, sizeof label);
     (void)snprintf(time, sizeof time, "%6lld.%09lld", (long long)(record->time_ns / LOOP_SECOND),
                    (long long)(record->time_ns % LOOP_SECOND));
     put(canvas, 0, time, TIME_WIDTH);

@@ -7,7 +7,7 @@
 
 #include <loop/simulation/show/trace.h>
 
-enum { LOOP_SIM_ROWS_MAX = 200 };
+enum { LOOP_SIM_ROWS_MAX = 200, LOOP_SIM_LABEL_SIZE = 192 };
 
 /* A row of a diagram: an event, or the events that were left out. */
 struct loop_sim_row {
@@ -26,6 +26,9 @@ void loop_sim_rows_choose(struct loop_sim_rows *rows, const struct loop_simulati
 
 /* Whether an event is drawn as an arrow from one node to another. */
 bool loop_sim_row_is_arrow(const struct loop_sim_kept_record *record);
+
+/* Writes what the row says. */
+void loop_sim_row_label(const struct loop_sim_kept_record *record, char *label, size_t size);
 
 /* Whether what it is about does not arrive. */
 bool loop_sim_row_is_loss(const struct loop_sim_kept_record *record);

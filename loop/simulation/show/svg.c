@@ -55,10 +55,10 @@ static void add_node(struct loop_sim_text *text, const char *name, int node, int
 static void add_label(struct loop_sim_text *text, int x, int y, const char *anchor,
                       const struct loop_sim_kept_record *record)
 {
+    char label[LOOP_SIM_LABEL_SIZE];
+    loop_sim_row_label(record, label, sizeof label);
     loop_sim_text_add(text, "<text x=\"%d\" y=\"%d\" text-anchor=\"%s\">", x, y, anchor);
-    add_escaped(text, record->event);
-    loop_sim_text_add(text, " ");
-    add_escaped(text, record->text);
+    add_escaped(text, label);
     loop_sim_text_add(text, "</text>\n");
 }
 

@@ -13,7 +13,13 @@ static char names[2][LOOP_SIM_NAME_SIZE] = {"client", "server"};
 /* Two nodes, a segment that arrives, one that is lost, an event of a node and one of the world. */
 static struct loop_sim_kept_record few[] = {
     {.time_ns = 0, .event = "start", .from = 0, .to = LOOP_SIM_NO_NODE, .text = "<1> & \"2\""},
-    {.time_ns = 100000, .event = "send", .from = 0, .to = 1, .text = "5 bytes", .packet = packet, .packet_size = 4},
+    {.time_ns = 100000,
+     .event = "deliver",
+     .from = 0,
+     .to = 1,
+     .text = "tcp ack 1.2.3.4:5 > [::1]:6, 5 bytes \"a > b\"",
+     .packet = packet,
+     .packet_size = 4},
     {.time_ns = 3 * LOOP_SECOND + 7, .event = "lost", .from = 1, .to = 0, .text = "2 bytes"},
     {.time_ns = 4 * LOOP_SECOND, .event = "heal", .from = LOOP_SIM_NO_NODE, .to = LOOP_SIM_NO_NODE, .text = ""},
 };
@@ -30,7 +36,7 @@ TEST(trace_is_one_line_for_each_event)
     char *text = loop_simulation_trace_text(&trace);
 
     CHECK_TEXT(text, "     0.000000000  client            start       <1> & \"2\"\n"
-                     "     0.000100000  client -> server  send        5 bytes\n"
+                     "     0.000100000  client -> server  deliver     tcp ack 1.2.3.4:5 > [::1]:6, 5 bytes \"a > b\"\n"
                      "     3.000000007  server -> client  lost        2 bytes\n"
                      "     4.000000000                    heal        \n");
     free(text);
@@ -43,7 +49,7 @@ TEST(diagram_has_a_column_for_each_node)
 
     CHECK_TEXT(text, "                           client                              server\n"
                      "     0.000000000           * start <1> & \"2\"                   |\n"
-                     "     0.000100000           |---------- send 5 bytes ---------->|\n"
+                     "     0.000100000           |--------- 5 bytes \"a > b\" -------->|\n"
                      "     3.000000007           |    x----- lost 2 bytes -----------|\n"
                      "     4.000000000  heal     |                                   |\n");
     free(text);
