@@ -276,7 +276,9 @@ struct loop_simulation_options {
     size_t n_choices LOOP_ZERO;
     const uint8_t *bytes LOOP_ZERO; /* choices are made from the bytes of a fuzzer, then 0 for ever */
     size_t n_bytes LOOP_ZERO;
-    unsigned faults LOOP_ZERO; /* enum loop_fault; 0: all but memory and limits, or ORDER of an exhaustive search */
+    /* enum loop_fault. 0: all but memory and limits, or ORDER of an exhaustive search. Choices of a list that are not
+     * allowed count as 0: replay a run with the faults with which it was found */
+    unsigned faults LOOP_ZERO;
     int64_t start_wall_ns LOOP_ZERO; /* the wall clock at the start of the world; 0: 2030-01-01 00:00 UTC */
     uint64_t most_steps LOOP_ZERO;   /* of a run; 0: 10^7 */
     int64_t most_time_ns LOOP_ZERO;  /* virtual, of a run; 0: one day */

@@ -49,7 +49,7 @@ static struct loop_sim_run run_list(struct search *search, const uint32_t *choic
 {
     struct loop_sim_source source;
     struct loop_sim_marks marks = {0};
-    loop_sim_source_list(&source, choices, n_choices);
+    loop_sim_source_list(&source, choices, n_choices, loop_sim_run_faults(search->options));
     source.keeps_points = points != NULL;
     struct loop_sim_run run = new_run(search, &source, &marks);
     run.is_traced = is_traced;

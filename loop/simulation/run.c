@@ -228,7 +228,7 @@ void loop_simulation_result_finish(struct loop_simulation_result *result)
 static uint64_t begin_source(struct loop_sim_source *source, const struct loop_simulation_options *options)
 {
     if (options->choices) {
-        loop_sim_source_list(source, options->choices, options->n_choices);
+        loop_sim_source_list(source, options->choices, options->n_choices, loop_sim_run_faults(options));
         return 0;
     }
     if (options->bytes) {

@@ -154,10 +154,9 @@ static unsigned value_of_list(struct loop_sim_source *source, enum loop_sim_poin
     return value < n ? value : 0;
 }
 
-void loop_sim_source_list(struct loop_sim_source *source, const uint32_t *choices, size_t n_choices)
+void loop_sim_source_list(struct loop_sim_source *source, const uint32_t *choices, size_t n_choices, unsigned faults)
 {
-    *source =
-        (struct loop_sim_source){.value = value_of_list, .faults = LOOP_FAULT_ALL, .choices = choices, .n = n_choices};
+    *source = (struct loop_sim_source){.value = value_of_list, .faults = faults, .choices = choices, .n = n_choices};
 }
 
 /* ---- from bytes ---- */
@@ -240,7 +239,10 @@ unsigned loop_sim_source_choose(void *arg, enum loop_sim_point point, unsigned n
     if (source->keeps_points) {
         keep_point(source, point);
     }
-    unsigned value = is_allowed(source, point, ppm) ? source->value(source, point, n, ppm) : 0;
+    bool may_happen = is_allowed(source, point, ppm);
+    /* A list has a place for each choice, also for those that are not allowed. */
+    unsigned value = may_happen || source->value == value_of_list ? source->value(source, point, n, ppm) : 0;
+    value = may_happen ? value : 0;
     if (value > 0) {
         struct loop_sim_node *node = loop_sim_fiber_now() ? loop_sim_here() : NULL;
         loop_sim_trace("choose", node, NULL, "%s: %u of %u", loop_sim_point_name(point), value, n);

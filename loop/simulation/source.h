@@ -42,8 +42,9 @@ struct loop_sim_source {
 /* Choices from a seed. The mix of faults of the run is drawn here. */
 void loop_sim_source_seed(struct loop_sim_source *source, uint64_t seed, unsigned faults);
 
-/* The choices of a list, then 0 for ever. A value that is out of range counts as 0. The list is not copied. */
-void loop_sim_source_list(struct loop_sim_source *source, const uint32_t *choices, size_t n_choices);
+/* The choices of a list, then 0 for ever. A value that is out of range or not allowed counts as 0. The list is not
+ * copied. */
+void loop_sim_source_list(struct loop_sim_source *source, const uint32_t *choices, size_t n_choices, unsigned faults);
 
 /* Choices from bytes, then 0 for ever: one byte where n is at most 256, otherwise two or four, modulo n. The bytes are
  * not copied. */

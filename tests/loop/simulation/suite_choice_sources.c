@@ -144,12 +144,23 @@ TEST(list_is_replayed_and_then_all_is_ordinary)
     static const uint32_t list[] = {3, 0, 9, 1};
     struct loop_sim_source source;
 
-    loop_sim_source_list(&source, list, 4);
+    loop_sim_source_list(&source, list, 4, LOOP_FAULT_ALL);
     CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 3);
     CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 0);
     CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 0); /* out of range */
     CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 1);
     CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 0);
+}
+
+TEST(list_has_a_place_for_what_is_not_allowed)
+{
+    static const uint32_t list[] = {3, 1, 2};
+    struct loop_sim_source source;
+
+    loop_sim_source_list(&source, list, 3, LOOP_FAULT_CONNECTIONS);
+    CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 3);
+    CHECK_IS(choose(&source, LOOP_SIM_NO_MEMORY, 2), 0);
+    CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 2);
 }
 
 TEST(bytes_become_choices_as_wide_as_they_need)
