@@ -193,7 +193,10 @@ static bool on_acknowledged(struct loop_sim_socket *socket, const struct loop_si
     stream->unacknowledged = acknowledged;
     stream->next = stream->next > acknowledged ? stream->next : acknowledged;
     stream->retries = 0;
-    loop_sim_event_cancel(&stream->retry);
+    if (stream->retry.place) {
+        loop_sim_event_cancel(&stream->retry);
+        loop_sim_stream_arm_retry(socket); /* what was lost may be behind what has arrived */
+    }
     if (stream->is_full && loop_sim_stream_is_writable(socket)) {
         stream->is_full = false;
         loop_sim_socket_changed(socket, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
