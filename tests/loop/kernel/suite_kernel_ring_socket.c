@@ -7,6 +7,7 @@
 #if NORIA_URING
 
 #include <netinet/in.h>
+#include <sys/un.h>
 
 static void make_unix_pair(int pair[2])
 {
@@ -294,6 +295,39 @@ TEST(connect_completes_with_its_outcome)
     io_uring_prep_connect(entry_of(&ring), client, (void *)&address, sizeof address);
     EXPECT(&ring, 0, -ECONNREFUSED, 0);
     CHECK_IS(loop_kernel_close(client), 0);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
+TEST(connect_waits_for_room_at_a_unix_listener_unless_it_is_nonblocking)
+{
+    struct io_uring ring;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof address;
+    int clients[3];
+
+    if (!make_ring(&ring, 4, 0, DEFERRED)) {
+        return;
+    }
+    int listener = loop_kernel_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_IS(loop_kernel_bind(listener, (void *)&address, sizeof(sa_family_t)), 0);
+    CHECK_IS(loop_kernel_listen(listener, 0), 0);
+    CHECK_IS(loop_kernel_getsockname(listener, (void *)&address, &length), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        int flags = SOCK_CLOEXEC | (i == 1 ? SOCK_NONBLOCK : 0);
+        struct io_uring_sqe *entry = entry_of(&ring);
+        clients[i] = loop_kernel_socket(AF_UNIX, SOCK_STREAM | flags, 0);
+        io_uring_prep_connect(entry, clients[i], (void *)&address, length);
+        entry->user_data = i;
+        if (i < 2) {
+            EXPECT(&ring, i, i == 1 ? -EAGAIN : 0, 0);
+        } else {
+            EXPECT_NOTHING(&ring);
+        }
+    }
+    int first = loop_kernel_accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    EXPECT(&ring, 2, 0, 0);
+    close_all(clients, 3);
+    close_all((int[]){first, listener}, 2);
     loop_kernel_io_uring_queue_exit(&ring);
 }
 
