@@ -99,6 +99,7 @@ static void meet_sanitizer(void)
 void account_before_test(void)
 {
     meet_sanitizer();
+    account_make_files();
     account_take(&at_start);
 }
 

@@ -36,6 +36,12 @@ void account_describe_fd(unsigned fd, char *text, size_t size); /* empty where i
 unsigned account_count_threads(void);                           /* without those of the kernel */
 void account_check_maps(void);                                  /* fails the test if a ring is still mapped */
 
+/* Makes the files that tests expect to be there. */
+void account_make_files(void);
+
+/* Returns why this kernel cannot run a test, or NULL if it can. */
+const char *account_left_out(const char *test);
+
 #if !HAS_SANITIZER
 /* Returns true if this allocation must fail; errno is set then. */
 bool account_allocation_fails(const void *caller);

@@ -85,6 +85,16 @@ void account_check_maps(void)
     fclose(maps);
 }
 
+void account_make_files(void)
+{
+}
+
+const char *account_left_out(const char *test)
+{
+    (void)test;
+    return NULL;
+}
+
 /* ---- children and privileges ---- */
 
 static char child_lines[8192];

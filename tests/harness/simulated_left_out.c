@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The tests that the simulated kernel cannot run as they are, and why. The suites that it cannot run at all are listed
+ * in tests/CMakeLists.txt. A left out test runs when it is asked for by its whole name.
+ */
+#include "account.h"
+
+static const struct {
+    const char *test, *reason;
+} left_out[] = {
+    /* suite_file_copy */
+    {"file_copies_that_share_their_files_lose_nothing", "maps a file into memory"},
+    {"file_copy_ends_at_its_deadline", "a copy takes no virtual time"},
+    {"p04_file_copy_stopped_before_and_between_its_pieces", "a copy takes no virtual time"},
+    {"p13_file_copies_leave_threads_to_others", "a copy takes no virtual time"},
+    {"p13_file_copy_lets_others_in_between", "a copy takes no virtual time"},
+    /* suite_fs_copy_file, suite_fs_whole, suite_position */
+    {"fs_copy_file_of_files_that_claim_to_be_empty", "files of /proc"},
+    {"fs_load_of_files_that_claim_to_be_empty", "files of /proc"},
+    {"reads_of_a_file_of_proc_follow_each_other", "files of /proc"},
+    /* suite_inbox */
+    {"p21_posts_that_race_with_the_end_run_once_or_are_refused", "a thread that makes no call never stops"},
+    /* suite_job */
+    {"p02_bad_memory_is_an_error_not_a_crash", "the simulated kernel trusts pointers"},
+    /* suite_op_poll, suite_op_splice */
+    {"poll_of_all_kinds_of_descriptors", "timerfd_create"},
+    /* suite_signal, suite_sigpipe */
+    {"sigchld_tells_of_a_child", "fork"},
+    /* suite_source_error */
+    {"error_of_a_regular_file_stays_at_its_place", "maps a file into memory"},
+    /* suite_stdio */
+    {"input_from_a_terminal", "openpty"},
+    {"input_from_a_terminal_that_hangs_up", "openpty"},
+    /* suite_unix_listener */
+    {"of_servers_that_start_at_once_none_loses_its_file", "fork"},
+};
+
+const char *account_left_out(const char *test)
+{
+    for (size_t i = 0; i < COUNT_OF(left_out); i++) {
+        if (strcmp(left_out[i].test, test) == 0) {
+            return left_out[i].reason;
+        }
+    }
+    return NULL;
+}
