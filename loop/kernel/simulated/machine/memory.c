@@ -4,6 +4,7 @@
  * them, and mappings. The blocks are nothing else than the C library's: a program may free() what it has got from the
  * library, and give it what it has allocated itself.
  */
+#include <loop/ground/poison.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/fiber.h>
@@ -206,6 +207,7 @@ static struct mapping *mapping_in(const char *at, size_t size)
 static void unmap(struct mapping *mapping)
 {
     *bytes_of(loop_sim_world_now()->machine, mapping->node) -= mapping->size;
+    LOOP_UNPOISON(mapping->at, mapping->size); /* the next mapping there is another's */
     munmap(mapping->at, mapping->size);
     loop_list_remove(&mapping->link);
     loop_sim_free(mapping);
