@@ -98,12 +98,16 @@ enum loop_sim_device {
     LOOP_SIM_DEVICE_SHM = 0x1b
 };
 
-/* What is special about an inode of /proc. */
+/* What is special about an inode of /proc. From LOOP_SIM_MAGIC_NUMBER to LOOP_SIM_MAGIC_ROOT it is a link that leads to
+ * an object rather than to a name. */
 enum loop_sim_magic {
     LOOP_SIM_MAGIC_NONE,
-    LOOP_SIM_MAGIC_NUMBERS /* /proc/self/fd */,
-    LOOP_SIM_MAGIC_NUMBER,
-    LOOP_SIM_MAGIC_TEXT
+    LOOP_SIM_MAGIC_NUMBERS, /* /proc/self/fd */
+    LOOP_SIM_MAGIC_NUMBER,  /* /proc/self/fd/N */
+    LOOP_SIM_MAGIC_CURRENT, /* /proc/self/cwd */
+    LOOP_SIM_MAGIC_ROOT,    /* /proc/self/root */
+    LOOP_SIM_MAGIC_STATUS,  /* /proc/self/status, a text that is made anew for each open */
+    LOOP_SIM_MAGIC_LIMITS   /* /proc/self/limits, also */
 };
 
 struct loop_sim_inode {
@@ -143,6 +147,12 @@ struct loop_sim_inode {
 struct loop_sim_inode *loop_sim_inode_create(struct loop_sim_disk *disk, enum loop_sim_device device, mode_t mode);
 void loop_sim_inode_ref(struct loop_sim_inode *inode);
 void loop_sim_inode_unref(struct loop_sim_inode *inode);
+
+/* Whether an inode is a link that leads to an object. */
+static inline bool loop_sim_inode_is_magic_link(const struct loop_sim_inode *inode)
+{
+    return inode->magic >= LOOP_SIM_MAGIC_NUMBER && inode->magic <= LOOP_SIM_MAGIC_ROOT;
+}
 
 /* The time of the node's wall clock. */
 struct timespec loop_sim_disk_time(const struct loop_sim_disk *disk);
@@ -195,6 +205,7 @@ struct loop_sim_disk {
     uint32_t last_cookie; /* of inotify's renames */
     uint64_t random;      /* the state of /dev/urandom */
     mode_t umask;
+    uint64_t calls; /* by the door */
 };
 
 /* The user of the node. */
