@@ -192,14 +192,14 @@ int loop_kernel_faccessat(int dir, const char *path, int mode, int flags)
 
 static ssize_t read_link(struct loop_sim_node *node, int dir, const char *path, char *text, size_t size)
 {
-    char number_text[PATH_MAX];
+    char magic_text[PATH_MAX];
     struct loop_sim_find find = {.node = node, .dir = dir, .path = path, .flags = LOOP_SIM_FIND_EMPTY};
     int error = loop_sim_find(&find);
     struct loop_sim_inode *inode = error == 0 && find.entry ? find.entry->inode : NULL;
     ssize_t len = error;
 
-    if (inode && inode->magic == LOOP_SIM_MAGIC_NUMBER) {
-        len = loop_sim_number_text(node, inode->magic_number, number_text, sizeof number_text);
+    if (inode && loop_sim_inode_is_magic_link(inode)) {
+        len = loop_sim_magic_text(node, inode, magic_text, sizeof magic_text);
     } else if (inode && S_ISLNK(inode->now.mode)) {
         len = (ssize_t)strlen(inode->target);
         loop_sim_inode_accessed(inode);
@@ -208,7 +208,7 @@ static ssize_t read_link(struct loop_sim_node *node, int dir, const char *path, 
     }
     if (len > 0) {
         len = (size_t)len < size ? len : (ssize_t)size;
-        memcpy(text, inode->magic == LOOP_SIM_MAGIC_NUMBER ? number_text : inode->target, (size_t)len);
+        memcpy(text, inode->target ? inode->target : magic_text, (size_t)len);
     }
     loop_sim_find_end(&find);
     return len;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LEAST_BUCKETS = 8, FIRST_COOKIE = 2 /* behind "." and ".." */ };
+enum { LEAST_BUCKETS = 8, NUMBER_LINK_SIZE = 64, FIRST_COOKIE = 2 /* behind "." and ".." */ };
 #define NS_PER_S INT64_C(1000000000)
 #define RELATIVE_S (24 * 60 * 60) /* relatime: so old the time of the last access may be */
 
@@ -144,14 +144,13 @@ int loop_sim_inode_permits(const struct loop_sim_inode *inode, int wanted)
 {
     uid_t user = loop_sim_disk_user(inode->disk);
     mode_t mode = inode->now.mode;
+    bool is_own = user == inode->now.uid || inode->magic != LOOP_SIM_MAGIC_NONE; /* the process is that of the user */
 
     if (user == 0) {
         bool may_execute = S_ISDIR(mode) || mode & (S_IXUSR | S_IXGRP | S_IXOTH);
         return wanted & X_OK && !may_execute ? -EACCES : 0;
     }
-    unsigned bits = user == inode->now.uid                                ? mode >> 6
-                    : loop_sim_group(inode->disk->node) == inode->now.gid ? mode >> 3
-                                                                          : mode;
+    unsigned bits = is_own ? mode >> 6 : loop_sim_group(inode->disk->node) == inode->now.gid ? mode >> 3 : mode;
     return wanted & ~(int)bits & 7 ? -EACCES : 0;
 }
 
@@ -167,7 +166,7 @@ bool loop_sim_inode_is_own(const struct loop_sim_inode *inode)
 static off_t size_of(const struct loop_sim_inode *inode)
 {
     if (inode->magic != LOOP_SIM_MAGIC_NONE) {
-        return inode->magic == LOOP_SIM_MAGIC_NUMBER ? 64 : 0;
+        return inode->magic == LOOP_SIM_MAGIC_NUMBER ? NUMBER_LINK_SIZE : 0;
     }
     if (S_ISDIR(inode->now.mode)) {
         return inode->device == LOOP_SIM_DEVICE_DISK ? LOOP_SIM_PAGE_SIZE : 0;

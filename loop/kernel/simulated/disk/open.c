@@ -223,6 +223,7 @@ static struct loop_sim_file *open_fifo(struct opening *opening, int *error)
     struct loop_sim_file *file = loop_sim_fifo_open(opening->node, fifo, opening->flags & ~OPENING_FLAGS, error);
     if (file) {
         loop_sim_inode_ref(entry->inode);
+        loop_sim_magic_refresh(entry->inode);
         loop_sim_notify(entry, IN_OPEN);
     }
     return file;
@@ -247,6 +248,7 @@ static struct loop_sim_file *make_open(struct opening *opening, int *error)
     if (opening->flags & O_PATH) {
         return &open->file;
     }
+    loop_sim_magic_refresh(entry->inode);
     loop_sim_notify(entry, IN_OPEN);
     if (opening->flags & O_TRUNC && !opening->has_created && S_ISREG(entry->inode->now.mode)) {
         truncate_found(entry->inode);
@@ -265,10 +267,10 @@ static int check_last(const struct opening *opening)
     if (!(opening->flags & O_CREAT)) {
         return 0;
     }
-    if (find->last != LOOP_SIM_LAST_NAME || find->has_slash) {
-        return -EISDIR;
+    if (find->entry && opening->flags & O_EXCL) {
+        return -EEXIST;
     }
-    return find->entry && opening->flags & O_EXCL ? -EEXIST : 0;
+    return find->last == LOOP_SIM_LAST_NAME ? 0 : -EISDIR;
 }
 
 static int open_found(struct opening *opening)

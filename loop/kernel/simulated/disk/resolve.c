@@ -34,21 +34,23 @@ static bool is_dots(const char *name)
     return name[0] == '.' && name[1] == '.' && name[2] == '\0';
 }
 
-/* Takes the next component. Returns whether it is the last one, or -ENAMETOOLONG. */
+/* Takes the next component. Returns whether it is the last one, -ENAMETOOLONG, or -EISDIR where a name with a slash
+ * behind it would be created: that is refused before it is looked up. */
 static int take_component(struct walk *walk)
 {
     struct loop_sim_find *find = walk->find;
-    size_t len = strcspn(walk->next, "/");
+    size_t len = strcspn(walk->next, "/"), kept = len < NAME_MAX ? len : NAME_MAX;
 
-    if (len > NAME_MAX) {
-        return -ENAMETOOLONG;
-    }
-    memcpy(find->name, walk->next, len);
-    find->name[len] = '\0';
+    memcpy(find->name, walk->next, kept);
+    find->name[kept] = '\0';
     find->has_slash = walk->next[len] == '/';
     walk->next += len + strspn(walk->next + len, "/");
     find->last = is_dot(find->name) ? LOOP_SIM_LAST_DOT : is_dots(find->name) ? LOOP_SIM_LAST_DOTS : LOOP_SIM_LAST_NAME;
-    return *walk->next == '\0';
+    bool is_last = *walk->next == '\0';
+    if (is_last && find->has_slash && find->last == LOOP_SIM_LAST_NAME && find->flags & LOOP_SIM_FIND_CREATE) {
+        return -EISDIR;
+    }
+    return len > NAME_MAX ? -ENAMETOOLONG : is_last;
 }
 
 /* Puts the text of a link in front of what is still to be walked. */
@@ -105,27 +107,33 @@ static int go_up(struct walk *walk)
     return 0;
 }
 
-/* Goes to what a descriptor is, by its link in /proc. */
-static int jump(struct walk *walk, int number)
+/* Goes to what a link of /proc leads to. */
+static int jump(struct walk *walk, const struct loop_sim_inode *link)
 {
     struct loop_sim_find *find = walk->find;
-    struct loop_sim_file *file = loop_sim_file_at(find->node, number);
-    const struct loop_sim_open *open = file ? loop_sim_open_of(file) : NULL;
+    const struct loop_sim_disk *disk = find->node->disk;
+    struct loop_sim_entry *entry = link->magic == LOOP_SIM_MAGIC_CURRENT ? disk->current : disk->root;
+    struct loop_sim_file *file = NULL;
 
     if (find->resolve & RESOLVE_NO_MAGICLINKS) {
         return -ELOOP;
     }
-    if (!file) {
-        return -ENOENT;
+    if (link->magic == LOOP_SIM_MAGIC_NUMBER) {
+        file = loop_sim_file_at(find->node, link->magic_number);
+        if (!file) {
+            return -ENOENT;
+        }
+        const struct loop_sim_open *open = loop_sim_open_of(file);
+        entry = open ? open->entry : NULL;
     }
-    if (find->resolve & SCOPED || (find->resolve & RESOLVE_NO_XDEV && (!open || crosses(walk, open->entry)))) {
+    if (find->resolve & SCOPED || (find->resolve & RESOLVE_NO_XDEV && (!entry || crosses(walk, entry)))) {
         return -EXDEV;
     }
-    if (!open) {
+    if (entry) {
+        move_to(walk, loop_sim_entry_ref(entry));
+    } else {
         find->file = loop_sim_file_ref(file);
-        return 0;
     }
-    move_to(walk, loop_sim_entry_ref(open->entry));
     return 0;
 }
 
@@ -151,8 +159,8 @@ static int follow(struct walk *walk, struct loop_sim_inode *link, bool is_last)
     if (walk->find->resolve & RESOLVE_NO_SYMLINKS) {
         return -ELOOP;
     }
-    if (link->magic == LOOP_SIM_MAGIC_NUMBER) {
-        int error = jump(walk, link->magic_number);
+    if (loop_sim_inode_is_magic_link(link)) {
+        int error = jump(walk, link);
         return error ? error : 1;
     }
     loop_sim_inode_accessed(link);

@@ -46,8 +46,11 @@ void loop_sim_find_end(struct loop_sim_find *find);
  * counted in either case. */
 struct loop_sim_entry *loop_sim_lookup(struct loop_sim_node *node, struct loop_sim_entry *directory, const char *name);
 
-/* Returns the text of the link of a descriptor in /proc: its length, or a negative errno. */
-int loop_sim_number_text(const struct loop_sim_node *node, int number, char *text, size_t size);
+/* Returns the text of a link in /proc that leads to an object: its length, or a negative errno. */
+int loop_sim_magic_text(const struct loop_sim_node *node, const struct loop_sim_inode *link, char *text, size_t size);
+
+/* Makes the content of a file in /proc what it is now. */
+void loop_sim_magic_refresh(struct loop_sim_inode *inode);
 
 /* Makes /dev, /dev/shm and /proc. */
 void loop_sim_special_create(struct loop_sim_disk *disk);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What is no file of the disk: the devices in /dev, and the links of /proc/self/fd.
+ * What is no file of the disk: the devices in /dev, and the process in /proc.
  */
 #include <loop/kernel/simulated/disk/resolve.h>
 #include <loop/kernel/simulated/object/object.h>
@@ -12,7 +12,7 @@
 
 #define NUMBER_INODES (UINT64_C(1) << 32) /* the inodes of links of descriptors begin here */
 
-/* ---- /proc/self/fd ---- */
+/* ---- links in /proc ---- */
 
 /* Returns the number that a name is, or -1. */
 static int number_of(const char *name)
@@ -58,11 +58,11 @@ struct loop_sim_entry *loop_sim_lookup(struct loop_sim_node *node, struct loop_s
     return entry ? loop_sim_entry_ref(entry) : NULL;
 }
 
-int loop_sim_number_text(const struct loop_sim_node *node, int number, char *text, size_t size)
+/* Returns the text of the link of a descriptor. */
+static int number_text(const struct loop_sim_node *node, int number, char *text, size_t size)
 {
     struct loop_sim_file *file = loop_sim_file_at(node, number);
     struct stat status;
-    int len;
 
     if (!file) {
         return -ENOENT;
@@ -76,12 +76,58 @@ int loop_sim_number_text(const struct loop_sim_node *node, int number, char *tex
                                                                : file->kind->name;
     bool is_numbered = strcmp(kind, "pipe") == 0 || file->kind->is_socket;
     if (is_numbered && file->kind->status && file->kind->status(file, &status) == 0) {
-        len = snprintf(text, size, "%s:[%llu]", file->kind->is_socket ? "socket" : kind,
-                       (unsigned long long)status.st_ino);
-    } else {
-        len = snprintf(text, size, strcmp(kind, "inotify") == 0 ? "anon_inode:%s" : "anon_inode:[%s]", kind);
+        return snprintf(text, size, "%s:[%llu]", file->kind->is_socket ? "socket" : kind,
+                        (unsigned long long)status.st_ino);
     }
-    return (size_t)len < size ? len : -ENAMETOOLONG;
+    return snprintf(text, size, strcmp(kind, "inotify") == 0 ? "anon_inode:%s" : "anon_inode:[%s]", kind);
+}
+
+int loop_sim_magic_text(const struct loop_sim_node *node, const struct loop_sim_inode *link, char *text, size_t size)
+{
+    if (link->magic == LOOP_SIM_MAGIC_NUMBER) {
+        return number_text(node, link->magic_number, text, size);
+    }
+    const struct loop_sim_disk *disk = node->disk;
+    return loop_sim_entry_path(link->magic == LOOP_SIM_MAGIC_CURRENT ? disk->current : disk->root, text, size);
+}
+
+/* ---- texts in /proc ---- */
+
+static int status_text(struct loop_sim_node *node, char *text, size_t size)
+{
+    int id = loop_sim_process_id(node);
+    unsigned user = loop_sim_user(node), group = loop_sim_group(node), threads = 0;
+
+    for (struct loop_list *link = node->fibers.next; link != &node->fibers; link = link->next) {
+        threads++;
+    }
+    return snprintf(text, size,
+                    "Name:\t%s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nPid:\t%d\n"
+                    "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nThreads:\t%u\n",
+                    node->name, (unsigned)node->disk->umask, id, id, user, user, user, user, group, group, group, group,
+                    threads);
+}
+
+static int limits_text(struct loop_sim_node *node, char *text, size_t size)
+{
+    const struct rlimit *limit = &loop_sim_files_of(node)->limits[RLIMIT_NOFILE];
+
+    return snprintf(text, size, "%-25s %-20s %-20s %-10s\n%-25s %-20llu %-20llu %-10s\n", "Limit", "Soft Limit",
+                    "Hard Limit", "Units", "Max open files", (unsigned long long)limit->rlim_cur,
+                    (unsigned long long)limit->rlim_max, "files");
+}
+
+void loop_sim_magic_refresh(struct loop_sim_inode *inode)
+{
+    struct loop_sim_node *node = inode->disk->node;
+    char text[1024];
+
+    if (inode->magic == LOOP_SIM_MAGIC_STATUS || inode->magic == LOOP_SIM_MAGIC_LIMITS) {
+        int len = inode->magic == LOOP_SIM_MAGIC_STATUS ? status_text(node, text, sizeof text)
+                                                        : limits_text(node, text, sizeof text);
+        loop_sim_content_truncate(&inode->content, 0);
+        loop_sim_content_write(&inode->content, 0, text, (size_t)len);
+    }
 }
 
 /* ---- devices ---- */
@@ -231,6 +277,10 @@ static void create_processes(struct loop_sim_disk *disk)
     struct loop_sim_entry *process = add_directory(proc, id, LOOP_SIM_DEVICE_PROC, 0555);
     struct loop_sim_entry *numbers = add_directory(process, "fd", LOOP_SIM_DEVICE_PROC, 0500);
     numbers->inode->magic = LOOP_SIM_MAGIC_NUMBERS;
+    add(process, "cwd", LOOP_SIM_DEVICE_PROC, S_IFLNK | 0777)->magic = LOOP_SIM_MAGIC_CURRENT;
+    add(process, "root", LOOP_SIM_DEVICE_PROC, S_IFLNK | 0777)->magic = LOOP_SIM_MAGIC_ROOT;
+    add(process, "status", LOOP_SIM_DEVICE_PROC, S_IFREG | 0444)->magic = LOOP_SIM_MAGIC_STATUS;
+    add(process, "limits", LOOP_SIM_DEVICE_PROC, S_IFREG | 0444)->magic = LOOP_SIM_MAGIC_LIMITS;
 }
 
 /* Returns the only directory in a directory: that of the process in /proc. */
