@@ -40,7 +40,11 @@ static const struct {
     {"file", O_RDONLY | O_DIRECTORY, ENOTDIR},
     {"new/", O_RDWR | O_CREAT, EISDIR},
     {"file/", O_RDWR | O_CREAT, EISDIR},
+    {"nowhere/", O_RDWR | O_CREAT, EISDIR},
     {".", O_RDWR | O_CREAT, EISDIR},
+    {".", O_RDWR | O_CREAT | O_EXCL, EEXIST},
+    {"dir/..", O_RDWR | O_CREAT | O_EXCL, EEXIST},
+    {"dir/", O_RDWR | O_CREAT | O_EXCL, EISDIR},
     {"dir", O_RDWR, EISDIR},
     {"dir", O_RDONLY | O_TRUNC, EISDIR},
     {"dir", O_RDONLY | O_CREAT, EISDIR},
@@ -125,6 +129,26 @@ TEST(file_number_of_proc_tells_the_path)
     loop_kernel_close(number);
     CHECK_FAILS(loop_kernel_readlinkat(AT_FDCWD, path, text, sizeof text), ENOENT);
     leave_ground(&ground);
+}
+
+TEST(file_of_proc_has_a_text_but_no_size)
+{
+    char text[4096] = "";
+
+    int number = open_in(AT_FDCWD, "/proc/self/status", O_RDONLY);
+    CHECK_IS(status_of(number, "").st_size, 0);
+    CHECK(loop_kernel_read(number, text, sizeof text - 1) > 0);
+    CHECK(strstr(text, "\nThreads:\t1\n") != NULL);
+    CHECK_IS(loop_kernel_read(number, text, sizeof text), 0);
+    loop_kernel_close(number);
+    number = open_in(AT_FDCWD, "/proc/self/limits", O_RDONLY);
+    CHECK(loop_kernel_read(number, text, sizeof text - 1) > 0);
+    CHECK(strstr(text, "\nMax open files  ") != NULL);
+    loop_kernel_close(number);
+    struct stat here = status_of(AT_FDCWD, "/proc/self/cwd/."), root = status_of(AT_FDCWD, "/proc/self/root/.");
+    CHECK_IS(here.st_ino, status_of(AT_FDCWD, "").st_ino);
+    CHECK_IS(root.st_ino, status_of(AT_FDCWD, "/").st_ino);
+    CHECK_IS(loop_kernel_readlinkat(AT_FDCWD, "/proc/self/root", text, sizeof text), 1);
 }
 
 /* ---- files without a name ---- */

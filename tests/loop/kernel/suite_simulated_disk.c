@@ -605,9 +605,9 @@ TEST(disk_has_names_of_sockets)
 
     begin_run(&run, 0);
     run_main(&run, write_and_end);
-    CHECK_IS(loop_sim_disk_make_socket(run.node, "/tmp/socket", &made), 0);
-    CHECK_IS(loop_sim_disk_make_socket(run.node, "/tmp/socket", &found), -EADDRINUSE);
-    CHECK_IS(loop_sim_disk_make_socket(run.node, "/none/socket", &found), -ENOENT);
+    CHECK_IS(loop_sim_disk_make_socket(run.node, "/tmp/socket", 0777, &made), 0);
+    CHECK_IS(loop_sim_disk_make_socket(run.node, "/tmp/socket", 0777, &found), -EADDRINUSE);
+    CHECK_IS(loop_sim_disk_make_socket(run.node, "/none/socket", 0777, &found), -ENOENT);
     CHECK_IS(loop_sim_disk_find_socket(run.node, "/tmp/socket", &found), 0);
     CHECK_IS(found, made);
     CHECK_IS(loop_sim_disk_find_socket(run.node, "made", &found), -ECONNREFUSED);
