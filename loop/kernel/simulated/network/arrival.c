@@ -32,10 +32,32 @@ static void leave_listener(struct loop_sim_socket *socket)
     socket->stream.listener = NULL;
 }
 
+void loop_sim_stream_drop_children(struct loop_sim_socket *listener, bool tells_peers)
+{
+    struct loop_list *next;
+    struct loop_list *sockets = &listener->file.node->host->sockets;
+    for (struct loop_list *at = sockets->next; at != sockets; at = next) {
+        struct loop_sim_socket *child = LOOP_CONTAINER(at, struct loop_sim_socket, link);
+        next = at->next;
+        if (child->stream.listener != listener) {
+            continue;
+        }
+        if (tells_peers) {
+            loop_sim_stream_send_flags(child, LOOP_SIM_RST | LOOP_SIM_ACK);
+        }
+        loop_sim_stream_forget(child);
+        loop_sim_socket_discard(child);
+    }
+    assert(listener->stream.n_accepts == 0 && listener->stream.n_half_open == 0);
+}
+
 void loop_sim_stream_forget(struct loop_sim_socket *socket)
 {
     if (socket->number != IPPROTO_TCP) {
         return;
+    }
+    if (socket->stream.state == LOOP_SIM_TCP_LISTEN) {
+        loop_sim_stream_drop_children(socket, false);
     }
     leave_listener(socket);
     empty(socket);

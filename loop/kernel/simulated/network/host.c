@@ -454,14 +454,22 @@ static void drop_messages(struct loop_sim_host *host)
     }
 }
 
-static void node_stopped(struct loop_sim_node *node, bool has_crashed)
+/* Ends every connection of a host without a word to the peers. Listeners come first: they have connections that no
+ * descriptor names, which go with them. */
+static void forget_connections(struct loop_sim_host *host)
 {
-    struct loop_sim_host *host = loop_sim_host_of(node);
-    loop_sim_network_enter(node->world);
-    drop_messages(host);
-    host->is_up = !has_crashed;
+    struct loop_list *at = host->sockets.next;
+    while (at != &host->sockets) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, link);
+        bool listens = is_listening(socket);
+        at = at->next;
+        if (listens) {
+            loop_sim_stream_forget(socket);
+            at = host->sockets.next;
+        }
+    }
     struct loop_list *next;
-    for (struct loop_list *at = host->sockets.next; has_crashed && at != &host->sockets; at = next) {
+    for (at = host->sockets.next; at != &host->sockets; at = next) {
         struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, link);
         next = at->next;
         loop_sim_stream_forget(socket);
@@ -469,7 +477,16 @@ static void node_stopped(struct loop_sim_node *node, bool has_crashed)
             loop_sim_socket_discard(socket);
         }
     }
+}
+
+static void node_stopped(struct loop_sim_node *node, bool has_crashed)
+{
+    struct loop_sim_host *host = loop_sim_host_of(node);
+    loop_sim_network_enter(node->world);
+    drop_messages(host);
     if (has_crashed) {
+        host->is_up = false;
+        forget_connections(host);
         loop_sim_stream_host_lost(node);
     }
     loop_sim_network_leave(node->world);

@@ -480,6 +480,9 @@ void loop_sim_stream_host_lost(const struct loop_sim_node *node);
 /* Forgets a connection without a word to the peer or the socket's user: the state is CLOSED. */
 void loop_sim_stream_forget(struct loop_sim_socket *socket);
 
+/* Ends the connections of a listener that accept has not returned, with or without a reset. */
+void loop_sim_stream_drop_children(struct loop_sim_socket *listener, bool tells_peers);
+
 /* Ends a connection with an error, given as a positive number. */
 void loop_sim_stream_fail(struct loop_sim_socket *socket, int error);
 

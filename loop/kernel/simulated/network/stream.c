@@ -168,16 +168,7 @@ static void drop_child(struct loop_sim_socket *child)
 
 static void stop_listening(struct loop_sim_socket *socket)
 {
-    struct loop_list *next;
-    struct loop_list *sockets = &socket->file.node->host->sockets;
-    for (struct loop_list *at = sockets->next; at != sockets; at = next) {
-        struct loop_sim_socket *child = LOOP_CONTAINER(at, struct loop_sim_socket, link);
-        next = at->next;
-        if (child->stream.listener == socket) {
-            drop_child(child);
-        }
-    }
-    assert(socket->stream.n_accepts == 0 && socket->stream.n_half_open == 0);
+    loop_sim_stream_drop_children(socket, true);
     disconnect(socket);
 }
 
