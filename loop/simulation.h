@@ -35,7 +35,8 @@
  * from loop_world_alloc or loop_scope_alloc.
  *
  * An assertion of <assert.h> that fails, a call of abort and a segmentation fault inside a world fail the run, and do
- * not end the process. All functions belong to the thread that runs the world. Needs the GNU C library.
+ * not end the process. All functions belong to the thread that runs the world, and a process runs one world at a time:
+ * to search on several processors, start several processes. Needs the GNU C library.
  */
 #ifndef LOOP_SIMULATION_H
 #define LOOP_SIMULATION_H
@@ -274,7 +275,8 @@ struct loop_simulation_options {
     uint64_t seed LOOP_ZERO;           /* of the first run; the next has one more. 0: a fresh one, told in the result */
     const uint32_t *choices LOOP_ZERO; /* replay: these, then 0 for ever. With n_choices 0: the most ordinary run */
     size_t n_choices LOOP_ZERO;
-    const uint8_t *bytes LOOP_ZERO; /* choices are made from the bytes of a fuzzer, then 0 for ever */
+    /* choices are made from the bytes of a fuzzer, then 0 for ever; a byte below 128 is the ordinary choice */
+    const uint8_t *bytes LOOP_ZERO;
     size_t n_bytes LOOP_ZERO;
     /* enum loop_fault. 0: all but memory and limits, or ORDER of an exhaustive search. Choices of a list that are not
      * allowed count as 0: replay a run with the faults with which it was found */

@@ -10,6 +10,7 @@
 #include <assert.h>
 
 #define PPM 1000000u
+#define FIRST_EXTRAORDINARY 128 /* of the bytes of a fuzzer */
 
 /* ---- random numbers ---- */
 
@@ -161,14 +162,23 @@ void loop_sim_source_list(struct loop_sim_source *source, const uint32_t *choice
 
 /* ---- from bytes ---- */
 
+static uint8_t next_byte(struct loop_sim_source *source)
+{
+    return source->next < source->n ? source->bytes[source->next++] : 0;
+}
+
 static unsigned value_of_bytes(struct loop_sim_source *source, enum loop_sim_point point, unsigned n, uint32_t ppm)
 {
     (void)point;
     (void)ppm;
-    unsigned width = n <= 256 ? 1 : n <= 65536 ? 2 : 4;
-    uint32_t value = 0;
-    for (unsigned i = 0; i < width && source->next < source->n; i++) {
-        value |= (uint32_t)source->bytes[source->next++] << 8 * i;
+    uint32_t value = next_byte(source);
+    if (value < FIRST_EXTRAORDINARY) {
+        return 0;
+    }
+    value -= FIRST_EXTRAORDINARY;
+    unsigned width = n <= FIRST_EXTRAORDINARY ? 0 : n <= 65536 ? 2 : 4;
+    for (unsigned i = 0; i < width; i++) {
+        value = value << 8 | next_byte(source);
     }
     return value % n;
 }

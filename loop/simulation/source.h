@@ -46,8 +46,8 @@ void loop_sim_source_seed(struct loop_sim_source *source, uint64_t seed, unsigne
  * copied. */
 void loop_sim_source_list(struct loop_sim_source *source, const uint32_t *choices, size_t n_choices, unsigned faults);
 
-/* Choices from bytes, then 0 for ever: one byte where n is at most 256, otherwise two or four, modulo n. The bytes are
- * not copied. */
+/* Choices from bytes, then 0 for ever. A byte below 128 is choice 0. Another one, less 128, is the choice modulo n
+ * where n is at most 128; otherwise it is the highest byte of 3 or 5 bytes. The bytes are not copied. */
 void loop_sim_source_bytes(struct loop_sim_source *source, const uint8_t *bytes, size_t n_bytes, unsigned faults);
 
 /* The first of all lists of choices: zeros. */

@@ -165,14 +165,15 @@ TEST(list_has_a_place_for_what_is_not_allowed)
 
 TEST(bytes_become_choices_as_wide_as_they_need)
 {
-    static const uint8_t bytes[] = {7, 1, 2, 1, 0, 0, 0, 5};
+    static const uint8_t bytes[] = {131, 127, 128, 1, 2, 129, 0, 0, 0, 7, 255};
     struct loop_sim_source source;
 
     loop_sim_source_bytes(&source, bytes, sizeof bytes, LOOP_FAULT_ALL);
     CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 3);
-    CHECK_IS(choose(&source, LOOP_SIM_RESET, 1000), 513);
-    CHECK_IS(choose(&source, LOOP_SIM_RESET, 70000), 1);
-    CHECK_IS(choose(&source, LOOP_SIM_RESET, 1000), 5);
+    CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 0);
+    CHECK_IS(choose(&source, LOOP_SIM_RESET, 1000), 258);
+    CHECK_IS(choose(&source, LOOP_SIM_RESET, 70000), 7);
+    CHECK_IS(choose(&source, LOOP_SIM_RESET, 1000), (127 << 16) % 1000);
     CHECK_IS(choose(&source, LOOP_SIM_RESET, 4), 0);
 }
 

@@ -2,6 +2,7 @@
  *
  * The same choices give the same run: traces are equal byte for byte.
  */
+#include "dice.h"
 #include "exchange.h"
 #include "harness.h"
 
@@ -59,6 +60,32 @@ TEST(same_seed_gives_the_same_trace_on_a_ring)
 TEST(same_seed_gives_the_same_trace_on_epoll)
 {
     check_seeds(LOOP_BACKEND_EPOLL, 501);
+}
+
+TEST(same_bytes_of_a_fuzzer_give_the_same_trace)
+{
+    struct loop_simulation_result one = {0}, again = {0};
+    uint8_t bytes[200];
+    unsigned n_departures = 0;
+
+    for (unsigned i = 0; i < 100; i++) {
+        struct loop_simulation_options options = {.bytes = bytes, .n_bytes = sizeof bytes, .is_traced = true};
+        char *trace, *trace_again;
+
+        for (size_t at = 0; at < sizeof bytes; at++) {
+            bytes[at] = (uint8_t)(dice(8) ? 0 : dice(256));
+        }
+        trace = trace_of(NULL, &options, &one);
+        trace_again = trace_of(NULL, &options, &again);
+        CHECK_TEXT(one.reason, "");
+        CHECK_TEXT(trace_again, trace);
+        n_departures += one.n_departures > 0;
+        free(trace);
+        free(trace_again);
+    }
+    CHECK(n_departures > 90);
+    loop_simulation_result_finish(&one);
+    loop_simulation_result_finish(&again);
 }
 
 TEST(most_ordinary_run_makes_no_choice)
