@@ -37,7 +37,7 @@ static void on_written(void *arg, int64_t result)
 {
     struct ask *ask = arg;
 
-    ask->reader = result > 0 ? loop_reader_create(&ask->flow->source, 64) : NULL;
+    ask->reader = result == (int64_t)strlen(ask->line) ? loop_reader_create(&ask->flow->source, 64) : NULL;
     if (ask->reader) {
         loop_reader_line(ask->reader, on_answer, ask);
     }

@@ -26,7 +26,7 @@ static void on_answered(void *arg, int64_t result)
 {
     struct connection *connection = arg;
 
-    if (result > 0) {
+    if (result == (int64_t)strlen(connection->answer)) {
         loop_reader_line(connection->reader, on_line, connection);
     }
 }

@@ -90,7 +90,7 @@ static inline void exchange_written(void *arg, int64_t result)
 {
     struct exchange *exchange = arg;
 
-    if (result < 0) {
+    if (result != EXCHANGE_LENGTH) {
         exchange_fail(exchange);
     } else {
         loop_read_exact(&exchange->flow->source, exchange->received, EXCHANGE_LENGTH, exchange_received, exchange);
