@@ -234,6 +234,59 @@ TEST(thread_that_is_detached_cannot_be_joined)
 }
 #endif
 
+static void *set_value(void *arg)
+{
+    __atomic_store_n(&shared.value, 1, __ATOMIC_RELAXED);
+    return arg;
+}
+
+/* Starts a thread, and looks for events that are always there until it has run. */
+static void look_until_thread_has_run(void (*look)(int number))
+{
+    int ends[2];
+
+    CHECK_IS(loop_kernel_pipe2(ends, O_CLOEXEC), 0);
+    CHECK_IS(loop_kernel_write(ends[1], "x", 1), 1);
+    pthread_t thread = start(set_value, NULL);
+    while (__atomic_load_n(&shared.value, __ATOMIC_RELAXED) == 0) {
+        look(ends[0]);
+    }
+    join(thread);
+    loop_kernel_close(ends[0]);
+    loop_kernel_close(ends[1]);
+}
+
+static void look_by_poll(int number)
+{
+    struct pollfd entry = {.fd = number, .events = POLLIN};
+
+    CHECK_IS(loop_kernel_poll(&entry, 1, -1), 1);
+}
+
+TEST(thread_runs_while_another_polls_what_is_ready)
+{
+    look_until_thread_has_run(look_by_poll);
+}
+
+static int epoll_set = -1;
+
+static void look_by_epoll(int number)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+
+    if (epoll_set < 0) {
+        epoll_set = loop_kernel_epoll_create1(EPOLL_CLOEXEC);
+        CHECK_IS(loop_kernel_epoll_ctl(epoll_set, EPOLL_CTL_ADD, number, &event), 0);
+    }
+    CHECK_IS(loop_kernel_epoll_wait(epoll_set, &event, 1, -1), 1);
+}
+
+TEST(thread_runs_while_another_waits_in_epoll_for_what_is_ready)
+{
+    look_until_thread_has_run(look_by_epoll);
+    loop_kernel_close(epoll_set);
+}
+
 /* ---- mutexes ---- */
 
 static void *set_value_locked(void *arg)

@@ -26,20 +26,11 @@ int64_t loop_sim_wall_ns(const struct loop_sim_world *world, const struct loop_s
     return now_ns;
 }
 
-/* Counts what the running fiber reads without waiting, and lets others run when it is too much. */
-static void count_read(void)
-{
-    struct loop_sim_fiber *fiber = loop_sim_fiber_now();
-    if (fiber && ++fiber->clock_reads > MOST_READS) {
-        loop_sim_yield();
-    }
-}
-
 int loop_kernel_clock_gettime(clockid_t clock, struct timespec *time)
 {
+    loop_sim_count_call();
     const struct loop_sim_node *node = loop_sim_here();
     const struct loop_sim_world *world = loop_sim_world_now();
-    count_read();
     int64_t now_ns;
     switch (clock) {
     case CLOCK_MONOTONIC:

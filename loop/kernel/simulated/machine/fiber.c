@@ -231,3 +231,13 @@ void loop_sim_yield(void)
     enum { YIELD_NS = 1000 };
     (void)wait_in(NULL, 0, loop_sim_here()->world->now_ns + YIELD_NS, false);
 }
+
+void loop_sim_count_call(void)
+{
+    enum { MOST_CALLS = 64 };
+    (void)loop_sim_here();
+    struct loop_sim_fiber *fiber = loop_sim_fiber_now();
+    if (fiber && ++fiber->calls > MOST_CALLS) {
+        loop_sim_yield();
+    }
+}

@@ -103,7 +103,7 @@ struct loop_sim_fiber {
     struct loop_list holds;
     struct loop_sim_fiber_signals signals;
     struct loop_sim_queue ended; /* those who join it */
-    unsigned clock_reads;        /* since it has waited last */
+    unsigned calls;              /* since it has waited last, of those that are counted */
 };
 
 /* Makes the stack of the caller the first fiber of a node. */

@@ -143,6 +143,11 @@ int loop_sim_wait_for(struct loop_sim_queue *queue, int64_t until_ns);
  * fiber that polls in a circle does not stop time. */
 void loop_sim_yield(void);
 
+/* Called first in a function of the door that a program may call in a circle without waiting: to look at a clock, or
+ * for events that are always there. After many such calls without a wait the fiber yields, so that other threads of
+ * the program run as they would on another processor. */
+void loop_sim_count_call(void);
+
 /* ---- nodes ---- */
 
 enum { LOOP_SIM_NAME_SIZE = 32 };

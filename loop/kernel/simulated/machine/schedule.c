@@ -33,7 +33,7 @@ void loop_sim_leave(struct loop_sim_fiber *fiber)
     struct loop_sim_machine *machine = world->machine;
     assert(machine->running == fiber);
     fiber->saved_errno = errno;
-    fiber->clock_reads = 0;
+    fiber->calls = 0;
     machine->running = NULL;
     if (fiber != machine->caller) {
         loop_sim_context_switch(&fiber->context, &machine->scheduler);

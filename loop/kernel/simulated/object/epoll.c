@@ -329,6 +329,7 @@ static int wait_for_items(struct set *set, struct epoll_event *events, int most,
 
 static int wait_until(int number, struct epoll_event *events, int most, int64_t until_ns)
 {
+    loop_sim_count_call();
     if (most <= 0 || most > MOST_EVENTS) {
         return -EINVAL;
     }

@@ -70,6 +70,7 @@ static int wait_for_files(struct pollfd *entries, size_t count, int64_t until_ns
 
 static int poll_until(struct pollfd *entries, nfds_t count, int64_t until_ns)
 {
+    loop_sim_count_call();
     struct loop_sim_node *node = loop_sim_here();
     if (count > loop_sim_files_of(node)->limits[RLIMIT_NOFILE].rlim_cur) {
         return -EINVAL;

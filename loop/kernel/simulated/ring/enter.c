@@ -176,7 +176,7 @@ int loop_kernel_io_uring_enter2(unsigned number, unsigned to_submit, unsigned wa
                                 size_t size)
 {
     struct enter enter = {.to_submit = to_submit, .wait_for = wait_for, .flags = flags, .arg = arg, .size = size};
-    (void)loop_sim_here();
+    loop_sim_count_call();
     (void)loop_sim_signals_handle();
     int result = find(number, &enter);
     if (result == 0) {
