@@ -255,6 +255,7 @@ int64_t loop_fs_deliver_memory(struct loop_fs_request *request, int64_t result)
         void **out = request->out;
         assert(request->makes_memory && request->made.memory && out);
         *out = request->made.memory;
+        loop_kernel_give(*out);
     }
     return result;
 }

@@ -23,6 +23,10 @@ LOOP_KERNEL_CALL_POINTER(char *, loop_kernel_strdup, (const char *text), strdup(
 LOOP_KERNEL_CALL_POINTER(char *, loop_kernel_strndup, (const char *text, size_t len), strndup(text, len))
 LOOP_KERNEL_CALL_VOID(loop_kernel_free, (void *memory), free(memory))
 
+/* Called with memory that the library has allocated and the program is to free by free(): the simulated kernel does not
+ * know when it does. Nothing on the real one. */
+LOOP_KERNEL_CALL_VOID(loop_kernel_give, (const void *memory), (void)memory)
+
 /* ---- pages ---- */
 
 LOOP_KERNEL_CALL_OR(MAP_FAILED, void *, loop_kernel_mmap,

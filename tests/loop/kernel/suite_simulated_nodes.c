@@ -246,6 +246,23 @@ TEST(memory_may_be_freed_by_another_node)
     finish(LOOP_SIM_STOP_ENDED);
 }
 
+static void *give(void *arg)
+{
+    block = loop_kernel_malloc(10);
+    CHECK_IS(a->memory_bytes, 10);
+    loop_kernel_give(block);
+    CHECK_IS(a->memory_bytes, 0);
+    return arg;
+}
+
+TEST(memory_that_was_given_to_the_program_is_left_to_it)
+{
+    begin(give, NULL);
+    finish(LOOP_SIM_STOP_ENDED);
+    memset(block, 1, 10);
+    loop_kernel_free(block);
+}
+
 TEST(memory_may_be_allocated_and_freed_outside_of_nodes)
 {
     begin(do_nothing, do_nothing);

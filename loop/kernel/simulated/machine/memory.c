@@ -170,6 +170,12 @@ void loop_kernel_free(void *memory)
     }
 }
 
+/* A crash of the node does not free it any more. */
+void loop_kernel_give(const void *memory)
+{
+    forget((uintptr_t)memory);
+}
+
 /* ---- pages ---- */
 
 /* A mapping that a program has made. */
