@@ -173,12 +173,6 @@ struct loop_node *loop_world_add_node(struct loop_world *world, const struct loo
 
 /* ---- asking ---- */
 
-struct loop_node *loop_node_here(void)
-{
-    struct loop_world *world = loop_sim_owner();
-    return world && loop_sim_fiber_now() ? world->nodes[loop_sim_here()->index] : NULL;
-}
-
 struct loop_world *loop_node_world(const struct loop_node *node)
 {
     return node->world;

@@ -57,6 +57,12 @@ struct loop_world *loop_sim_owner(void)
     return sim ? sim->owner : NULL;
 }
 
+struct loop_node *loop_node_here(void)
+{
+    struct loop_world *world = loop_sim_owner();
+    return world && loop_sim_fiber_now() ? world->nodes[loop_sim_here()->index] : NULL;
+}
+
 void *loop_world_alloc(struct loop_world *world, size_t size)
 {
     struct block *block = loop_sim_alloc(sizeof *block + size);
