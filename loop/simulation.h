@@ -112,8 +112,7 @@ struct loop_node_options {
  * node belongs to the world. */
 LOOP_API struct loop_node *loop_world_add_node(struct loop_world *world, const struct loop_node_options *options);
 
-/* Returns the node that runs, or NULL outside of one: in a world function, in an event, in a program without a world.
- */
+/* Returns the node that runs, or NULL outside of one: in a world function, an event, a program without a world. */
 LOOP_API struct loop_node *loop_node_here(void);
 
 /* Returns the world of a node. */

@@ -210,8 +210,7 @@ struct loop_sim_node *loop_sim_node_create(struct loop_sim_world *world, const c
  * has ended. */
 void loop_sim_node_start(struct loop_sim_node *node, void *(*run)(void *arg), void *arg);
 
-/* Ends a node at once, as a loss of power does. May be called by a fiber of the node itself: then it does not return.
- */
+/* Ends a node at once, as a loss of power does. Does not return when a fiber of the node itself calls it. */
 void loop_sim_node_crash(struct loop_sim_node *node);
 
 /* Ends a node by a signal, as a crash. A program that has made its world by calling the door ends itself by that

@@ -154,8 +154,7 @@ struct loop_sim_request;
 
 /* How an operation is done. */
 struct loop_sim_ring_op {
-    /* Checks the entry and copies what the kernel copies. Returns 0 or the negative errno that the request ends with.
-     */
+    /* Checks the entry and copies what the kernel copies. Returns 0 or the negative errno of the request. */
     int (*prepare)(struct loop_sim_request *request);
     /* Tries the operation. Returns its result, or LOOP_SIM_REQUEST_WAITS. */
     int32_t (*issue)(struct loop_sim_request *request);
