@@ -25,6 +25,8 @@ MOST_COLUMNS = 120
 MOST_SOURCES = 15  # in a folder
 STUMP_COLUMNS = 40  # a shorter line in the middle of a paragraph is one
 
+KERNEL = "loop/kernel/simulated"  # has rooms of its own
+
 # What each room may use beside itself, from the ground up.
 BELOW_CORE = ("loop/kernel", "loop/ground")
 USES = {
@@ -41,16 +43,25 @@ USES = {
                  "loop/low_level", "loop/flow"),
     "net": BELOW_CORE,
     "fs": BELOW_CORE,
-    "loop/kernel/simulated": BELOW_CORE,
-    "loop/simulation": (*BELOW_CORE, "loop/core", "loop/event", "loop/syscall", "loop/turn", "loop/backend",
-                        "loop/low_level", "loop/flow", "loop/run", "loop/kernel/simulated"),
+    f"{KERNEL}/machine": BELOW_CORE,
+    f"{KERNEL}/object": (*BELOW_CORE, f"{KERNEL}/machine"),
+    f"{KERNEL}/disk": (*BELOW_CORE, f"{KERNEL}/machine", f"{KERNEL}/object"),
+    f"{KERNEL}/network": (*BELOW_CORE, f"{KERNEL}/machine", f"{KERNEL}/object", f"{KERNEL}/disk"),
+    f"{KERNEL}/ring": (*BELOW_CORE, f"{KERNEL}/machine", f"{KERNEL}/object", f"{KERNEL}/disk", f"{KERNEL}/network"),
+    "loop/simulation": (*BELOW_CORE, "loop/run", f"{KERNEL}/machine", f"{KERNEL}/object", f"{KERNEL}/disk",
+                        f"{KERNEL}/network", f"{KERNEL}/ring"),
 }
-# Rooms whose objects are only in the build on the simulated kernel.
-SIMULATED = ("loop/kernel/simulated", "loop/simulation")
 # net/ and fs/ call the loop by its public headers alone; which room defines such a function is not their affair.
 OUTSIDE = ("net", "fs")
-# Where the loop fills in a struct of another part.
-ALLOWED = {("loop/run/env.c", "fs/fs.h")}
+# Where the loop fills in a struct of another part, and where the simulated machine begins and ends its parts, or asks
+# whether a descriptor is there.
+ALLOWED = {("loop/run/env.c", "fs/fs.h"),
+           (f"{KERNEL}/machine/node.c", f"{KERNEL}/object/table.c"),
+           (f"{KERNEL}/machine/node.c", f"{KERNEL}/disk/disk.c"),
+           (f"{KERNEL}/machine/node.c", f"{KERNEL}/network/host.c"),
+           (f"{KERNEL}/machine/node.c", f"{KERNEL}/ring/setup.c"),
+           (f"{KERNEL}/machine/memory.c", f"{KERNEL}/object/file.h"),
+           (f"{KERNEL}/machine/memory.c", f"{KERNEL}/object/table.c")}
 
 
 def read(path):
@@ -79,10 +90,15 @@ def room_of(path):
     """The room that a file stands in; None for a public header."""
     if path in public_headers():
         return None
-    if path.startswith("loop/kernel/simulated/"):
-        return "loop/kernel/simulated"
     parts = path.split("/")
+    if path.startswith(KERNEL):
+        return "/".join(parts[:4])
     return "/".join(parts[:2]) if parts[0] == "loop" else parts[0]
+
+
+def is_simulated(path):
+    """Whether its object is only in the build on the simulated kernel."""
+    return path.startswith((KERNEL, "loop/simulation/"))
 
 
 @functools.cache
@@ -102,12 +118,12 @@ def calls(build):
         target, _, source = str(path.relative_to(objects))[:-2].partition("/")
         # Without what an older build left, and each source once.
         if (source not in sources_of_library() or "lto" in target or
-                (room_of(source) in SIMULATED) != (target == "noria_simulated_objects.dir")):
+                is_simulated(source) != (target == "noria_simulated_objects.dir")):
             continue
         listing = subprocess.run(["nm", path], check=True, capture_output=True, text=True).stdout
         for line in listing.splitlines():
             *_, kind, name = line.split()
-            if kind in "TDBRVW":
+            if kind in "TDBRVW" and name.startswith("loop_"):
                 defined[name] = source
             elif kind in "Uw":
                 wanted[source].add(name)
@@ -174,9 +190,13 @@ def circles_of(edges):
 
 
 def circles(build):
-    """A source and the header of its name are one: what either needs, both do."""
-    edges = [*includes(), *calls(build)]
-    for members in circles_of((user[:-2], used[:-2]) for user, used in edges):
+    """A source and the header of its name are one: what either needs, both do. A room of the simulated kernel is one,
+    too: in it all that can be opened calls one another."""
+    def one(path):
+        return room_of(path) if path.startswith(KERNEL) else path[:-2]
+
+    edges = {*includes(), *calls(build)} - ALLOWED
+    for members in circles_of((one(user), one(used)) for user, used in edges):
         yield "a circle: " + " ".join(members)
 
 
@@ -309,7 +329,9 @@ ROWS = (
     ("loop/event",),
     ("loop/core",),
     ("loop/ground", "loop/kernel"),
-    ("loop/kernel/simulated",),
+    (f"{KERNEL}/ring", f"{KERNEL}/network"),
+    (f"{KERNEL}/disk", f"{KERNEL}/object"),
+    (f"{KERNEL}/machine",),
 )
 WHAT = {
     "net": "sockets, addresses, datagrams, by the public headers",
@@ -324,7 +346,11 @@ WHAT = {
     "loop/core": "jobs, scopes, descriptors, the region; what completes, cancels, closes and resumes",
     "loop/ground": "lists, slabs, the wheel, the clock",
     "loop/kernel": "the door: every call into the system",
-    "loop/kernel/simulated": "another system behind the door, in memory and virtual time",
+    f"{KERNEL}/machine": "another system behind the door: worlds, virtual time, threads, choices",
+    f"{KERNEL}/object": "descriptors, pipes, epoll, signals",
+    f"{KERNEL}/disk": "files, and what a crash keeps",
+    f"{KERNEL}/network": "sockets, and links between nodes",
+    f"{KERNEL}/ring": "io_uring",
     "loop/simulation": "worlds, runs, searches and traces, for programs under test",
 }
 
@@ -365,7 +391,7 @@ def drawn_room(room, left, top, width, uses):
     height = LINE * (len(files) + 3) + 14
     parts = [f'<rect class="room" x="{left}" y="{top}" width="{width}" height="{height}"/>',
              f'<text class="name" x="{left + 12}" y="{top + 22}">{room}/</text>',
-             f'<text class="what" x="{left + 130}" y="{top + 22}">{WHAT[room]}</text>']
+             f'<text class="what" x="{left + max(130, 24 + 8 * len(room))}" y="{top + 22}">{WHAT[room]}</text>']
     parts += [f'<text class="file" x="{left + 12}" y="{top + 22 + LINE * (at + 1)}">{line}</text>'
               for at, line in enumerate(files)]
     said = "uses " + (", ".join(names) or "nothing")
