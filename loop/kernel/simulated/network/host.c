@@ -55,19 +55,33 @@ bool loop_sim_host_has(struct loop_sim_node *node, const struct in6_addr *addres
     return loop_sim_address_is_loopback(address);
 }
 
-struct loop_sim_node *loop_sim_host_find(struct loop_sim_node *from, const struct in6_addr *address)
+static struct loop_sim_node *search(const struct loop_sim_world *world, const struct in6_addr *address)
 {
-    if (loop_sim_address_is_any(address) || loop_sim_host_has(from, address)) {
-        return from;
-    }
-    struct loop_list *nodes = &from->world->nodes;
-    for (struct loop_list *at = nodes->next; at != nodes; at = at->next) {
+    for (struct loop_list *at = world->nodes.next; at != &world->nodes; at = at->next) {
         struct loop_sim_node *node = LOOP_CONTAINER(at, struct loop_sim_node, link);
         if (loop_sim_host_has(node, address)) {
             return node;
         }
     }
     return NULL;
+}
+
+struct loop_sim_node *loop_sim_host_find(struct loop_sim_node *from, const struct in6_addr *address)
+{
+    struct loop_sim_network *network = loop_sim_network_of(from->world);
+    unsigned generation = 1 + from->world->n_nodes + network->n_addresses;
+    unsigned hash = 0;
+    if (loop_sim_address_is_any(address) || loop_sim_address_is_loopback(address)) {
+        return from;
+    }
+    for (size_t i = 0; i < sizeof address->s6_addr; i++) {
+        hash = hash * 31 + address->s6_addr[i];
+    }
+    struct loop_sim_found *found = &network->found[hash % LOOP_SIM_FOUND_NODES];
+    if (found->generation != generation || memcmp(&found->address, address, sizeof *address) != 0) {
+        *found = (struct loop_sim_found){*address, search(from->world, address), generation};
+    }
+    return found->node;
 }
 
 /* Whether two addresses are on one link: the same 24 bits, or 64 bits of IPv6. */
@@ -141,6 +155,7 @@ int loop_sim_host_add_address(struct loop_sim_node *node, const char *text)
         return -EADDRINUSE;
     }
     host->addresses[host->n_addresses++] = address;
+    loop_sim_network_of(node->world)->n_addresses++;
     return 0;
 }
 

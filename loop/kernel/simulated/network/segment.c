@@ -52,7 +52,7 @@ size_t loop_sim_stream_window(const struct loop_sim_socket *socket)
 
 static bool is_within_node(const struct loop_sim_socket *socket)
 {
-    return loop_sim_host_has(socket->file.node, &socket->remote.address);
+    return loop_sim_host_find(socket->file.node, &socket->remote.address) == socket->file.node;
 }
 
 size_t loop_sim_stream_segment_bytes(const struct loop_sim_socket *socket)

@@ -383,6 +383,15 @@ void loop_sim_host_hold_port(struct loop_sim_socket *socket);
 
 /* ---- the network ---- */
 
+enum { LOOP_SIM_FOUND_NODES = 256 };
+
+/* Who has an address: what a search has found. It holds as long as no address and no node is added. */
+struct loop_sim_found {
+    struct in6_addr address;
+    struct loop_sim_node *node; /* NULL: nobody */
+    unsigned generation;        /* 0: nothing is found yet */
+};
+
 struct loop_sim_network {
     struct loop_sim_world *world;
     struct loop_list at_once; /* packets that stay in a node, to be taken in by the step that sent them */
@@ -393,6 +402,8 @@ struct loop_sim_network {
     uint64_t serial; /* of sockets */
     struct loop_list links, rules, names;
     unsigned last_rule;
+    unsigned n_addresses; /* that nodes were given */
+    struct loop_sim_found found[LOOP_SIM_FOUND_NODES];
 };
 
 struct loop_sim_network *loop_sim_network_of(struct loop_sim_world *world);
