@@ -74,7 +74,7 @@ static int set_mode(struct loop_sim_entry *entry, const void *arg)
     }
     inode->now.mode = (inode->now.mode & S_IFMT) | mode;
     loop_sim_inode_changed(inode);
-    loop_sim_notify(entry, IN_ATTRIB);
+    loop_sim_notify_change(entry, IN_ATTRIB);
     return 0;
 }
 
@@ -143,7 +143,7 @@ static int set_owner(struct loop_sim_entry *entry, const void *arg)
     }
     loop_sim_inode_changed(inode);
     if (owner->user != (uid_t)-1 || owner->group != (gid_t)-1 || inode->now.mode != mode) {
-        loop_sim_notify(entry, IN_ATTRIB);
+        loop_sim_notify_change(entry, IN_ATTRIB);
     }
     return 0;
 }
@@ -197,7 +197,7 @@ static int set_times(struct loop_sim_entry *entry, const void *arg)
     set_time(inode, &inode->now.atime, times ? &times[0] : NULL);
     set_time(inode, &inode->now.mtime, times ? &times[1] : NULL);
     loop_sim_inode_changed(inode);
-    loop_sim_notify(entry, has_access && has_change ? IN_ATTRIB : has_access ? IN_ACCESS : IN_MODIFY);
+    loop_sim_notify_change(entry, has_access && has_change ? IN_ATTRIB : has_access ? IN_ACCESS : IN_MODIFY);
     return 0;
 }
 
@@ -315,7 +315,7 @@ static int set_xattr(struct loop_sim_entry *entry, const void *arg)
         xattr->value = memcpy(loop_sim_alloc(setting->size + 1), setting->size ? setting->value : "", setting->size);
     }
     loop_sim_inode_changed(inode);
-    loop_sim_notify(entry, IN_ATTRIB);
+    loop_sim_notify_change(entry, IN_ATTRIB);
     return 0;
 }
 

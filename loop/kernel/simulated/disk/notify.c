@@ -13,8 +13,6 @@
 enum { MOST_EVENTS = 16384 }; /* fs.inotify.max_queued_events */
 
 #define SELF_EVENTS (IN_DELETE_SELF | IN_MOVE_SELF)
-/* Events of an open file. */
-#define PATH_EVENTS (IN_OPEN | IN_CLOSE | IN_ACCESS | IN_MODIFY)
 
 /* struct inotify_event without the name. */
 struct head {
@@ -126,13 +124,14 @@ static struct watch *watch_of(const struct instance *instance, int number)
 
 /* ---- telling ---- */
 
-/* Tells those who watch an inode, with the name of what is in it, or "". */
-static void tell(struct loop_sim_inode *inode, uint32_t mask, uint32_t cookie, const char *name, bool is_gone)
+/* Tells those who watch an inode, with the name of what is in it, or "". `is_excluded`: not those with IN_EXCL_UNLINK.
+ */
+static void tell(struct loop_sim_inode *inode, uint32_t mask, uint32_t cookie, const char *name, bool is_excluded)
 {
     for (struct loop_list *link = inode->watches.next, *next; link != &inode->watches; link = next) {
         struct watch *watch = LOOP_CONTAINER(link, struct watch, of_inode);
         next = link->next;
-        if (!(watch->mask & mask & IN_ALL_EVENTS) || (is_gone && watch->mask & IN_EXCL_UNLINK && mask & PATH_EVENTS)) {
+        if (!(watch->mask & mask & IN_ALL_EVENTS) || (is_excluded && watch->mask & IN_EXCL_UNLINK)) {
             continue;
         }
         queue_event(watch->instance, watch->number, mask, cookie, name);
@@ -147,14 +146,24 @@ static uint32_t with_kind(const struct loop_sim_inode *inode, uint32_t mask)
     return S_ISDIR(inode->now.mode) && !(mask & SELF_EVENTS) ? mask | IN_ISDIR : mask;
 }
 
-void loop_sim_notify(const struct loop_sim_entry *entry, uint32_t mask)
+static void tell_of_entry(const struct loop_sim_entry *entry, uint32_t mask, bool is_excluded)
 {
     uint32_t told = with_kind(entry->inode, mask);
 
     if (entry->up) {
-        tell(entry->up->inode, told, 0, entry->name, loop_sim_entry_is_gone(entry));
+        tell(entry->up->inode, told, 0, entry->name, is_excluded);
     }
-    tell(entry->inode, told, 0, "", false);
+    tell(entry->inode, told, 0, "", is_excluded);
+}
+
+void loop_sim_notify(const struct loop_sim_entry *entry, uint32_t mask)
+{
+    tell_of_entry(entry, mask, loop_sim_entry_is_gone(entry));
+}
+
+void loop_sim_notify_change(const struct loop_sim_entry *entry, uint32_t mask)
+{
+    tell_of_entry(entry, mask, false);
 }
 
 void loop_sim_notify_inode(struct loop_sim_inode *inode, uint32_t mask)

@@ -13,6 +13,9 @@
  * file. */
 void loop_sim_notify(const struct loop_sim_entry *entry, uint32_t mask);
 
+/* As loop_sim_notify, of a change that was not made by reading or writing: IN_EXCL_UNLINK does not hold it back. */
+void loop_sim_notify_change(const struct loop_sim_entry *entry, uint32_t mask);
+
 /* Tells those who watch an inode. */
 void loop_sim_notify_inode(struct loop_sim_inode *inode, uint32_t mask);
 

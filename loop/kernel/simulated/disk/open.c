@@ -252,7 +252,7 @@ static struct loop_sim_file *make_open(struct opening *opening, int *error)
     loop_sim_notify(entry, IN_OPEN);
     if (opening->flags & O_TRUNC && !opening->has_created && S_ISREG(entry->inode->now.mode)) {
         truncate_found(entry->inode);
-        loop_sim_notify(entry, IN_MODIFY);
+        loop_sim_notify_change(entry, IN_MODIFY);
     }
     return &open->file;
 }

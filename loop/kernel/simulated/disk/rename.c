@@ -86,16 +86,11 @@ static int check_moved(const struct loop_sim_entry *entry, const struct loop_sim
     return is_directory(entry) && entry->up != up ? loop_sim_inode_permits(entry->inode, W_OK) : 0;
 }
 
+/* Returns 0, or why what has been found is not renamed. */
 static int check(const struct renaming *renaming)
 {
-    int error = check_names(renaming);
+    int error = loop_sim_may_remove(renaming->from.entry);
 
-    if (error == 0) {
-        error = check_circle(renaming);
-    }
-    if (error == 0) {
-        error = loop_sim_may_remove(renaming->from.entry);
-    }
     if (error == 0) {
         error = check_replaced(renaming);
     }
@@ -175,6 +170,18 @@ static void replace(const struct renaming *renaming)
     tell(from, to, from->entry, to->entry);
 }
 
+static int rename_found(const struct renaming *renaming)
+{
+    int error = check(renaming);
+
+    if (error == 0 && renaming->exchanges) {
+        exchange(renaming);
+    } else if (error == 0) {
+        replace(renaming);
+    }
+    return error;
+}
+
 /* ---- calls ---- */
 
 int loop_sim_disk_rename(struct loop_sim_node *node, int from, const char *from_path, int to, const char *to_path,
@@ -196,13 +203,14 @@ int loop_sim_disk_rename(struct loop_sim_node *node, int from, const char *from_
         error = loop_sim_find(&renaming.to);
     }
     if (error == 0) {
-        error = check(&renaming);
+        error = check_names(&renaming);
+    }
+    if (error == 0) {
+        error = check_circle(&renaming);
     }
     bool is_same = error == 0 && renaming.to.entry && renaming.from.entry->inode == renaming.to.entry->inode;
-    if (error == 0 && !is_same && renaming.exchanges) {
-        exchange(&renaming);
-    } else if (error == 0 && !is_same) {
-        replace(&renaming);
+    if (error == 0 && !is_same) {
+        error = rename_found(&renaming);
     }
     loop_sim_find_end(&renaming.from);
     loop_sim_find_end(&renaming.to);

@@ -24,14 +24,11 @@ static struct loop_sim_entry *entry_of(struct loop_sim_file *file)
 }
 
 /* The content has changed, by something other than a write. */
-static void changed(struct loop_sim_file *file, size_t pages_before)
+static void changed(struct loop_sim_inode *inode, size_t pages_before)
 {
-    struct loop_sim_inode *inode = loop_sim_inode_of(file);
-
     loop_sim_disk_adjust(inode, pages_before);
     loop_sim_inode_drop_privileges(inode);
     loop_sim_inode_modified(inode);
-    loop_sim_notify(entry_of(file), IN_MODIFY);
 }
 
 /* ---- sizes ---- */
@@ -54,7 +51,8 @@ int loop_sim_disk_truncate(struct loop_sim_file *file, int64_t size)
     size_t before = inode->content.n_slots;
     loop_sim_content_truncate(&inode->content, (uint64_t)size);
     loop_sim_truncated(inode, (uint64_t)size);
-    changed(file, before);
+    changed(inode, before);
+    loop_sim_notify_change(entry_of(file), IN_MODIFY);
     return 0;
 }
 
@@ -108,7 +106,8 @@ int loop_sim_disk_allocate(struct loop_sim_file *file, int mode, int64_t offset,
         content->size = !keeps_size && end > content->size ? end : content->size;
         loop_sim_reserved(inode, begin, (uint64_t)len, keeps_size);
     }
-    changed(file, before);
+    changed(inode, before);
+    loop_sim_notify(entry_of(file), IN_MODIFY);
     return 0;
 }
 
@@ -168,9 +167,11 @@ static int check_copy(const struct end *from, const struct end *to, size_t len, 
     if (offset_of(from) < 0 || offset_of(to) < 0) {
         return -EINVAL;
     }
+    uint64_t left =
+        source->content.size > (uint64_t)offset_of(from) ? source->content.size - (uint64_t)offset_of(from) : 0;
     int64_t distance =
         offset_of(from) > offset_of(to) ? offset_of(from) - offset_of(to) : offset_of(to) - offset_of(from);
-    return source == target && (uint64_t)distance < len ? -EINVAL : 0;
+    return source == target && (uint64_t)distance < (len < left ? len : left) ? -EINVAL : 0;
 }
 
 /* Moves bytes at one end by the calls of the file's kind. */
