@@ -279,6 +279,24 @@ static void *start_a_late_thread(void *arg)
     return arg;
 }
 
+static void *lock_after_another(void *arg)
+{
+    int64_t time_ns = -1;
+    pthread_t thread;
+
+    loop_sim_choices_suspend(loop_sim_world_now(), true);
+    CHECK_IS(loop_kernel_pthread_create(&thread, NULL, store_time, &time_ns), 0);
+    loop_kernel_pthread_mutex_lock(&mutex);
+    loop_kernel_pthread_mutex_unlock(&mutex);
+    CHECK_IS(time_ns, -1); /* no choice: this thread goes on */
+    loop_sim_choices_suspend(loop_sim_world_now(), false);
+    loop_kernel_pthread_mutex_lock(&mutex);
+    CHECK_IS(time_ns, 0);
+    loop_kernel_pthread_mutex_unlock(&mutex);
+    CHECK_IS(loop_kernel_pthread_join(thread, NULL), 0);
+    return arg;
+}
+
 static void *wait_for_nothing(void *arg)
 {
     loop_kernel_pthread_mutex_lock(&mutex);
@@ -294,6 +312,7 @@ static struct {
 } points[] = {
     {LOOP_SIM_NO_MEMORY, allocate_in_vain},
     {LOOP_SIM_THREAD, start_a_late_thread},
+    {LOOP_SIM_THREAD, lock_after_another},
     {LOOP_SIM_FALSE_READY, wait_for_nothing},
 };
 

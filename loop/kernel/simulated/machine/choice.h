@@ -36,7 +36,7 @@ enum loop_sim_point {
     LOOP_SIM_DISK_ERROR,   /* EIO; fsync that fails once */
     LOOP_SIM_DISK_FULL,    /* ENOSPC */
     LOOP_SIM_CRASH_KEEPS,  /* what of the unsynced data a crash keeps: 0 nothing */
-    LOOP_SIM_THREAD,       /* when a pool's thread begins */
+    LOOP_SIM_THREAD,       /* when a thread begins, and whether another runs before it locks a mutex */
     LOOP_SIM_PROGRAM,      /* what the program under test asks for, by loop_simulation_choose */
     LOOP_SIM_POINTS
 };

@@ -232,9 +232,14 @@ int loop_kernel_pthread_mutex_destroy(pthread_mutex_t *mutex)
     return find(&loop_sim_here()->mutexes, mutex) ? EBUSY : 0;
 }
 
+/* By choice another thread of the node runs first. */
 int loop_kernel_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-    struct in_use *use = get(&loop_sim_here()->mutexes, mutex);
+    struct loop_sim_node *node = loop_sim_here();
+    if (node->fibers.next != node->fibers.prev && loop_sim_happens(LOOP_SIM_THREAD)) {
+        loop_sim_yield();
+    }
+    struct in_use *use = get(&node->mutexes, mutex);
     while (use->owner) {
         wait_for(use, false);
     }
