@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the worlds of tests/explore share.
+ */
+#include "explore.h"
+
+#include <linux/io_uring.h>
+
+/* ---- nodes ---- */
+
+struct loop_node *explore_node(struct loop_world *world, struct loop_node_options options)
+{
+    static const uint32_t features[] = {0, IORING_FEAT_CQE_SKIP, IORING_FEAT_EXT_ARG, IORING_FEAT_NODROP,
+                                        IORING_FEAT_FAST_POLL};
+    static const uint32_t refused[] = {0, IORING_SETUP_DEFER_TASKRUN,
+                                       IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN};
+    if (loop_simulation_choose(2)) {
+        options.backend = LOOP_BACKEND_EPOLL;
+    } else if (loop_simulation_choose(4) == 3) {
+        options.ring_features_masked = EXPLORE_ONE_OF(features);
+        options.ring_setup_refused = EXPLORE_ONE_OF(refused);
+    }
+    return loop_world_add_node(world, &options);
+}
+
+/* ---- links ---- */
+
+void explore_links(struct loop_world *world)
+{
+    static const int64_t delays[] = {100 * LOOP_MICROSECOND, 0, 5 * LOOP_MILLISECOND, 300 * LOOP_MILLISECOND};
+    static const int64_t jitters[] = {0, 50 * LOOP_MICROSECOND, 20 * LOOP_MILLISECOND};
+    static const uint64_t rates[] = {0, 1000000, 100000};
+    loop_world_set_link(world, NULL, NULL,
+                        &(struct loop_link){.delay_ns = EXPLORE_ONE_OF(delays),
+                                            .jitter_ns = EXPLORE_ONE_OF(jitters),
+                                            .bytes_per_s = EXPLORE_ONE_OF(rates)});
+}
+
+static void heal(struct loop_world *world, void *arg)
+{
+    (void)arg;
+    loop_world_heal(world);
+}
+
+static void part(struct loop_world *world, void *arg)
+{
+    struct loop_node *node = arg;
+    loop_simulation_sometimes("the network was parted");
+    switch (loop_simulation_choose(3)) {
+    case 0: loop_world_partition(world, node, NULL); break;
+    case 1: loop_world_partition_one_way(world, node, NULL); break;
+    default: loop_world_partition_one_way(world, NULL, node); break;
+    }
+    loop_world_at(world, loop_world_now(world) + (1 + loop_simulation_choose(50)) * (100 * LOOP_MILLISECOND), heal,
+                  NULL);
+}
+
+void explore_partition(struct loop_world *world, struct loop_node *node)
+{
+    if (loop_simulation_choose(4) == 3) {
+        loop_world_at(world, loop_simulation_choose(200) * LOOP_MILLISECOND, part, node);
+    }
+}
+
+/* ---- crashes ---- */
+
+static void restart(struct loop_world *world, void *arg)
+{
+    (void)world;
+    loop_node_restart(arg);
+}
+
+static void crash(struct loop_world *world, void *arg)
+{
+    if (loop_node_state(arg) == LOOP_NODE_RUNNING) {
+        loop_simulation_sometimes("a node crashed");
+        loop_node_crash(arg);
+        loop_world_at(world, loop_world_now(world) + (1 + loop_simulation_choose(10)) * (100 * LOOP_MILLISECOND),
+                      restart, arg);
+    }
+}
+
+void explore_crash(struct loop_world *world, struct loop_node *node, int64_t most_ns)
+{
+    if (loop_simulation_choose(4) == 3) {
+        loop_world_at(world, (1 + loop_simulation_choose(1000)) * (most_ns / 1000), crash, node);
+    }
+}
+
+/* ---- bytes ---- */
+
+static uint8_t byte_at(uint64_t key, uint64_t at)
+{
+    uint64_t word = (at >> 3) + key * UINT64_C(0x9e3779b97f4a7c15);
+    word = (word ^ word >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    return (uint8_t)(word >> (8 * (at & 7)));
+}
+
+void explore_fill(void *data, size_t len, uint64_t key, uint64_t at)
+{
+    uint8_t *bytes = data;
+    for (size_t i = 0; i < len; i++) {
+        bytes[i] = byte_at(key, at + i);
+    }
+}
+
+bool explore_matches(const void *data, size_t len, uint64_t key, uint64_t at)
+{
+    const uint8_t *bytes = data;
+    for (size_t i = 0; i < len; i++) {
+        if (bytes[i] != byte_at(key, at + i)) {
+            return false;
+        }
+    }
+    return true;
+}

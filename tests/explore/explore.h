@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the worlds of tests/explore share: nodes whose kernels differ by choice, links, and bytes that can be checked.
+ */
+#ifndef TESTS_EXPLORE_H
+#define TESTS_EXPLORE_H
+
+#include <loop/loop.h>
+#include <loop/simulation.h>
+
+/* Adds a node. Its kernel is chosen: with io_uring, with an io_uring that lacks some features, or with epoll alone. */
+struct loop_node *explore_node(struct loop_world *world, struct loop_node_options options);
+
+/* Sets the links between all nodes: by choice they are slow, narrow, or late by different times. */
+void explore_links(struct loop_world *world);
+
+/* Cuts `node` off at a chosen time, in one direction or both, and heals the network at a later one. By choice it does
+ * not. */
+void explore_partition(struct loop_world *world, struct loop_node *node);
+
+/* Crashes `node` at a chosen time up to `most_ns`, and restarts it later. By choice it does not. */
+void explore_crash(struct loop_world *world, struct loop_node *node, int64_t most_ns);
+
+/* Returns one of n values by choice; the first is the ordinary one. */
+#define EXPLORE_ONE_OF(values) ((values)[loop_simulation_choose(sizeof(values) / sizeof((values)[0]))])
+
+/* Fills memory with bytes of the stream `key`, from the position `at` on. */
+void explore_fill(void *data, size_t len, uint64_t key, uint64_t at);
+
+/* Returns whether memory holds the bytes of the stream `key`, from the position `at` on. */
+bool explore_matches(const void *data, size_t len, uint64_t key, uint64_t at);
+
+#endif
