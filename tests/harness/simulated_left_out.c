@@ -18,10 +18,6 @@ static const struct {
     {"fs_copy_file_of_files_that_claim_to_be_empty", "files of /proc"},
     {"fs_load_of_files_that_claim_to_be_empty", "files of /proc"},
     {"reads_of_a_file_of_proc_follow_each_other", "files of /proc"},
-    /* suite_inbox */
-    {"p21_posts_that_race_with_the_end_run_once_or_are_refused", "a thread that makes no call never stops"},
-    /* suite_job */
-    {"p02_bad_memory_is_an_error_not_a_crash", "the simulated kernel trusts pointers"},
     /* suite_op_poll, suite_op_splice */
     {"poll_of_all_kinds_of_descriptors", "timerfd_create"},
     /* suite_signal, suite_sigpipe */
