@@ -234,7 +234,7 @@ void loop_sim_yield(void)
 
 void loop_sim_count_call(void)
 {
-    enum { MOST_CALLS = 64 };
+    enum { MOST_CALLS = 16 };
     (void)loop_sim_here();
     struct loop_sim_fiber *fiber = loop_sim_fiber_now();
     if (fiber && ++fiber->calls > MOST_CALLS) {
