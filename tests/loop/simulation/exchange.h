@@ -14,13 +14,15 @@
 
 enum { EXCHANGE_MESSAGES = 10, EXCHANGE_LENGTH = 64 };
 
-/* The client. */
+/* The client. Each attempt has a scope of its own, with a deadline: a server that has crashed does not say so. */
 struct exchange {
+    struct loop_scope *scope, *attempt;
     struct loop_flow *flow;
-    struct loop_scope *scope;
     unsigned n_sent, n_attempts;
     char sent[EXCHANGE_LENGTH], received[EXCHANGE_LENGTH];
 };
+
+#define EXCHANGE_TIMEOUT_NS (30 * LOOP_SECOND)
 
 static void exchange_connect(struct exchange *exchange);
 
@@ -51,18 +53,21 @@ static inline int exchange_server(struct loop_env *env, void *arg)
 
 static inline void exchange_send(struct exchange *exchange);
 
-/* Begins again on a new connection, after a while. */
+/* Begins again on a new connection. */
 static inline void exchange_again(void *arg, int64_t result)
 {
     (void)result;
     exchange_connect(arg);
 }
 
-static inline void exchange_fail(struct exchange *exchange)
+/* The attempt has ended, and its connection is closed. */
+static inline void exchange_ended(void *arg, int64_t result)
 {
-    if (exchange->flow) {
-        loop_flow_close(exchange->flow);
-        exchange->flow = NULL;
+    struct exchange *exchange = arg;
+
+    (void)result;
+    if (exchange->n_sent == EXCHANGE_MESSAGES) {
+        return;
     }
     if (++exchange->n_attempts < 1000) {
         loop_sleep(exchange->scope, 10 * LOOP_MILLISECOND, exchange_again, exchange);
@@ -76,13 +81,12 @@ static inline void exchange_received(void *arg, int64_t result)
     struct exchange *exchange = arg;
 
     if (result != EXCHANGE_LENGTH) {
-        exchange_fail(exchange);
-    } else if (memcmp(exchange->sent, exchange->received, EXCHANGE_LENGTH) != 0) {
+        return; /* nothing is left to do, so the attempt ends */
+    }
+    if (memcmp(exchange->sent, exchange->received, EXCHANGE_LENGTH) != 0) {
         loop_world_fail(NULL, "the server sent back something else: %.20s", exchange->received);
     } else if (++exchange->n_sent < EXCHANGE_MESSAGES) {
         exchange_send(exchange);
-    } else {
-        loop_flow_close(exchange->flow);
     }
 }
 
@@ -90,15 +94,14 @@ static inline void exchange_written(void *arg, int64_t result)
 {
     struct exchange *exchange = arg;
 
-    if (result != EXCHANGE_LENGTH) {
-        exchange_fail(exchange);
-    } else {
+    if (result == EXCHANGE_LENGTH) {
         loop_read_exact(&exchange->flow->source, exchange->received, EXCHANGE_LENGTH, exchange_received, exchange);
     }
 }
 
 static inline void exchange_send(struct exchange *exchange)
 {
+    loop_scope_deadline(exchange->attempt, loop_now(loop_scope_loop(exchange->attempt)) + EXCHANGE_TIMEOUT_NS);
     snprintf(exchange->sent, sizeof exchange->sent, "message %u", exchange->n_sent);
     loop_write(&exchange->flow->sink, exchange->sent, EXCHANGE_LENGTH, exchange_written, exchange);
 }
@@ -107,8 +110,6 @@ static inline void exchange_connected(void *arg, int64_t result)
 {
     if (result == 0) {
         exchange_send(arg);
-    } else {
-        exchange_fail(arg);
     }
 }
 
@@ -116,8 +117,12 @@ static inline void exchange_connect(struct exchange *exchange)
 {
     struct loop_address address;
 
-    loop_address_parse(&address, "tcp:10.0.0.1:7000");
-    loop_connect(exchange->scope, &address, NULL, &exchange->flow, exchange_connected, exchange);
+    exchange->attempt = loop_scope_open(exchange->scope, exchange_ended, exchange);
+    if (exchange->attempt) {
+        loop_scope_deadline(exchange->attempt, loop_now(loop_scope_loop(exchange->attempt)) + EXCHANGE_TIMEOUT_NS);
+        loop_address_parse(&address, "tcp:10.0.0.1:7000");
+        loop_connect(exchange->attempt, &address, NULL, &exchange->flow, exchange_connected, exchange);
+    }
 }
 
 static inline int exchange_client(struct loop_env *env, void *arg)
