@@ -177,3 +177,119 @@ TEST(streams_deliver_everything_between_partitions)
         run_one(seed, true);
     }
 }
+
+/* ---- with failures ---- */
+
+enum { ATTEMPTS = 10, CRASHES = 5 };
+
+/* Chooses anything, failures rarely. */
+static unsigned choose_failures(void *arg, enum loop_sim_point point, unsigned n, uint32_t ppm)
+{
+    switch (point) {
+    case LOOP_SIM_RESET:
+    case LOOP_SIM_CONNECT:
+    case LOOP_SIM_ABORTED:
+    case LOOP_SIM_NO_BUFFERS: return draw(arg, 20) == 0 ? draw(arg, n) : 0;
+    default: return choose(arg, point, n, ppm);
+    }
+}
+
+/* Echoes one connection after another, for ever. */
+static void *echo_all(void *arg)
+{
+    static char buffer[20000];
+    struct run *run = arg;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    int yes = 1;
+    int listener = -1;
+    while (listener < 0) {
+        listener = loop_kernel_socket(AF_INET, SOCK_STREAM, 0);
+    }
+    CHECK_IS(loop_kernel_setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+    CHECK_IS(loop_kernel_bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    CHECK_IS(loop_kernel_listen(listener, 1), 0);
+    for (;;) {
+        int number = loop_kernel_accept4(listener, NULL, NULL, 0);
+        ssize_t n = number < 0 ? -1 : 1;
+        while (n > 0) {
+            n = loop_kernel_recv(number, buffer, draw_length(run, sizeof buffer), 0);
+            ssize_t sent = n > 0 ? loop_kernel_send(number, buffer, (size_t)n, MSG_NOSIGNAL) : 0;
+            n = sent == n ? n : -1; /* an error in the middle makes a send short */
+        }
+        if (number >= 0) {
+            CHECK_IS(loop_kernel_close(number), 0);
+        }
+    }
+    return NULL;
+}
+
+/* Sends `len` bytes, and checks what comes back: nothing else than what was sent. Returns whether all of it did. */
+static bool attempt(struct run *run, int number)
+{
+    unsigned char sent[4096], received[4096];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(0x0a000001)};
+    const struct timeval time = {.tv_sec = 100};
+    size_t len = draw(run, sizeof sent) + 1;
+    for (size_t i = 0; i < len; i++) {
+        sent[i] = (unsigned char)draw(run, 256);
+    }
+    CHECK_IS(loop_kernel_setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time), 0);
+    if (loop_kernel_connect(number, (struct sockaddr *)&address, sizeof address)) {
+        return false;
+    }
+    ssize_t n = loop_kernel_send(number, sent, len, MSG_NOSIGNAL);
+    size_t at = 0;
+    len = n > 0 ? (size_t)n : len;
+    while (n > 0 && at < len && (n = loop_kernel_recv(number, received, sizeof received, 0)) > 0) {
+        CHECK((size_t)n <= len - at);
+        CHECK_IS(memcmp(received, sent + at, (size_t)n), 0);
+        at += (size_t)n;
+    }
+    return at == len;
+}
+
+static void *ask_often(void *arg)
+{
+    struct run *run = arg;
+    for (int i = 0; i < ATTEMPTS; i++) {
+        int number = loop_kernel_socket(AF_INET, SOCK_STREAM, 0);
+        if (number >= 0) {
+            run->answered += attempt(run, number);
+            CHECK_IS(loop_kernel_close(number), 0);
+        }
+    }
+    return NULL;
+}
+
+static void crash_or_restart(struct loop_sim_event *event)
+{
+    struct run *run = LOOP_CONTAINER(event, struct run, event);
+    struct loop_sim_node *server = LOOP_CONTAINER(run->world->nodes.next, struct loop_sim_node, link);
+    if (run->cuts++ % 2 == 0) {
+        loop_sim_node_crash(server);
+    } else {
+        loop_sim_node_start(server, echo_all, run);
+    }
+    if (run->cuts < 2 * CRASHES) {
+        loop_sim_event_set(event, run->world->now_ns + (draw(run, 3000) + 1) * MS, crash_or_restart);
+    }
+}
+
+TEST(connections_end_whatever_fails)
+{
+    size_t answered = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct run run = {.random = seed, .world = loop_sim_world_create()};
+        struct loop_sim_node *server = loop_sim_node_create(run.world, "server");
+        struct loop_sim_node *client = loop_sim_node_create(run.world, "client");
+        loop_sim_choices_set(run.world, choose_failures, &run);
+        loop_sim_node_start(server, echo_all, &run);
+        loop_sim_node_start(client, ask_often, &run);
+        loop_sim_event_set(&run.event, MS, crash_or_restart);
+        CHECK_IS(loop_sim_world_run(run.world), LOOP_SIM_STOP_STUCK); /* the server serves for ever */
+        CHECK_IS(client->state, LOOP_SIM_NODE_ENDED);
+        answered += run.answered;
+        loop_sim_world_destroy(run.world);
+    }
+    CHECK(answered > SEEDS);
+}
