@@ -8,6 +8,7 @@
 #include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/machine.h>
+#include <loop/kernel/simulated/object/process.h>
 
 #if NORIA_URING
 
@@ -233,6 +234,32 @@ TEST(ring_lacks_what_the_node_masks)
     loop_kernel_io_uring_queue_exit(&ring);
     node->backend = LOOP_SIM_BACKEND_EPOLL;
     CHECK_IS(loop_kernel_io_uring_queue_init_params(4, &ring, &params), -ENOSYS);
+}
+
+TEST(ring_is_refused_by_a_filter_and_by_the_limit_of_locked_memory)
+{
+    enum { SIZE = 65536 };
+    static char memory[SIZE];
+    const struct rlimit limit = {SIZE, SIZE};
+    const struct iovec vector = {memory, SIZE};
+    struct loop_sim_node *node = loop_sim_here();
+    struct io_uring_params params = {0};
+    struct io_uring ring;
+
+    loop_sim_limit_set(node, RLIMIT_MEMLOCK, &limit);
+    loop_sim_user_set(node, 1000, 1000);
+    CHECK_IS(loop_kernel_io_uring_queue_init_params(2048, &ring, &params), -ENOMEM);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(make_ring(&ring, 512, 0, 0));
+        CHECK_IS(loop_kernel_io_uring_register_buffers(&ring, &vector, 1), -ENOMEM);
+        loop_kernel_io_uring_queue_exit(&ring);
+    }
+    node->ring_error = EPERM;
+    CHECK_IS(loop_kernel_io_uring_queue_init_params(4, &ring, &params), -EPERM);
+    node->ring_error_is_of_enter = true;
+    CHECK(make_ring(&ring, 4, 0, 0));
+    CHECK_IS(enter(&ring, 0, 0), -EPERM);
+    loop_kernel_io_uring_queue_exit(&ring);
 }
 
 TEST(ring_tells_that_the_kernel_is_short_of_memory)

@@ -156,6 +156,10 @@ static int run(const struct enter *enter)
 /* Finds the ring of a call. Returns 0 or a negative errno. */
 static int find(unsigned number, struct enter *enter)
 {
+    const struct loop_sim_node *node = loop_sim_here();
+    if (node->ring_error) {
+        return -node->ring_error;
+    }
     if (enter->flags & ~(unsigned)KNOWN_FLAGS) {
         return -EINVAL;
     }

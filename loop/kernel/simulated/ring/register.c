@@ -40,6 +40,9 @@ int loop_kernel_io_uring_register_buffers(struct io_uring *ring, const struct io
         error = check_buffer(&vectors[i]);
     }
     if (!error) {
+        error = loop_sim_ring_lock(target, loop_sim_ring_vector_bytes(vectors, count));
+    }
+    if (!error) {
         target->buffers = loop_sim_alloc(count * sizeof *vectors);
         memcpy(target->buffers, vectors, count * sizeof *vectors);
         target->n_buffers = count;
@@ -57,6 +60,7 @@ int loop_kernel_io_uring_unregister_buffers(struct io_uring *ring)
     if (!target->buffers) {
         return -ENXIO;
     }
+    loop_sim_ring_unlock(target, loop_sim_ring_vector_bytes(target->buffers, target->n_buffers));
     loop_sim_free(target->buffers);
     target->buffers = NULL;
     target->n_buffers = 0;
@@ -99,6 +103,9 @@ int loop_kernel_io_uring_register_buf_ring(struct io_uring *ring, struct io_urin
     if (target) {
         error = check_group(target, group);
     }
+    if (!error) {
+        error = loop_sim_ring_lock(target, group->ring_entries * sizeof(struct io_uring_buf));
+    }
     if (error) {
         return error;
     }
@@ -121,6 +128,7 @@ int loop_kernel_io_uring_unregister_buf_ring(struct io_uring *ring, int number)
     if (!group) {
         return -ENOENT;
     }
+    loop_sim_ring_unlock(target, (group->mask + 1) * sizeof(struct io_uring_buf));
     loop_list_remove(&group->link);
     loop_sim_free(group);
     return 0;

@@ -73,12 +73,14 @@ struct loop_sim_ring {
     struct loop_sim_file **files; /* registered ones */
     unsigned n_files;
     unsigned workers[2];
+    size_t locked_bytes;
 };
 
 /* What a node has of io_uring. */
 struct loop_sim_rings {
     struct loop_list rings, mappings;
     struct loop_list registered; /* struct loop_sim_ring_registered */
+    size_t locked_bytes;         /* of all rings */
 };
 
 /* How many rings a thread may enter by numbers of its own. */
@@ -122,6 +124,16 @@ void loop_sim_ring_unregister(struct loop_sim_ring *ring);
 
 /* Drops a use of the queues. */
 void loop_sim_ring_memory_unref(struct loop_sim_ring_memory *memory);
+
+/* ---- locked memory ---- */
+
+/* Return how many bytes the queues of a ring lock, or buffers that are registered. */
+size_t loop_sim_ring_queue_bytes(const struct io_uring_params *params);
+size_t loop_sim_ring_vector_bytes(const struct iovec *vectors, size_t count);
+
+/* Counts bytes that a ring locks, in whole pages. Returns 0, or -ENOMEM when RLIMIT_MEMLOCK does not allow them. */
+int loop_sim_ring_lock(struct loop_sim_ring *ring, size_t bytes);
+void loop_sim_ring_unlock(struct loop_sim_ring *ring, size_t bytes);
 
 /* ---- completions ---- */
 

@@ -85,6 +85,7 @@ void loop_sim_ring_close(struct loop_sim_ring *ring)
         loop_sim_free(LOOP_CONTAINER(node, struct loop_sim_ring_overflow, link));
     }
     loop_sim_ring_unregister(ring);
+    loop_sim_ring_unlock(ring, ring->locked_bytes);
     loop_list_remove(&ring->link);
     loop_sim_ring_memory_unref(ring->memory);
 }
@@ -212,13 +213,22 @@ static void map(struct loop_sim_ring *ring, int number, struct io_uring *out)
     }
 }
 
-int loop_kernel_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params)
+/* Returns the error with which a node's kernel refuses every ring, or 0. */
+static int find_refusal(const struct loop_sim_node *node)
 {
-    struct loop_sim_node *node = loop_sim_here();
     if (node->backend == LOOP_SIM_BACKEND_EPOLL) {
         return -ENOSYS;
     }
-    int error = check_flags(node, params->flags);
+    return node->ring_error_is_of_enter ? 0 : -node->ring_error;
+}
+
+int loop_kernel_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params)
+{
+    struct loop_sim_node *node = loop_sim_here();
+    int error = find_refusal(node);
+    if (!error) {
+        error = check_flags(node, params->flags);
+    }
     if (!error) {
         error = fill_in_sizes(entries, params);
     }
@@ -227,13 +237,17 @@ int loop_kernel_io_uring_queue_init_params(unsigned entries, struct io_uring *ri
     }
     params->features = FEATURES & ~node->ring_features_masked;
     struct loop_sim_ring *made = loop_sim_ring_create(node, params);
-    loop_sim_file_ref(&made->file);
-    int number = loop_sim_file_install(node, &made->file, 0, O_CLOEXEC);
-    if (number >= 0) {
-        map(made, number, ring);
+    int number = loop_sim_ring_lock(made, loop_sim_ring_queue_bytes(params));
+    if (number == 0) {
+        number = loop_sim_file_reserve(node, 0);
     }
-    loop_sim_file_unref(&made->file);
-    return number < 0 ? number : 0;
+    if (number < 0) {
+        loop_sim_file_unref(&made->file);
+        return number;
+    }
+    loop_sim_file_put(node, number, &made->file, O_CLOEXEC);
+    map(made, number, ring);
+    return 0;
 }
 
 void loop_kernel_io_uring_queue_exit(struct io_uring *ring)
@@ -287,7 +301,10 @@ static void node_stopped(struct loop_sim_node *node, bool has_crashed)
         loop_sim_ring_memory_unref(LOOP_CONTAINER(link, struct loop_sim_ring_memory, link));
     }
     while ((link = loop_list_first(&node->rings->rings))) {
-        loop_sim_ring_close(LOOP_CONTAINER(link, struct loop_sim_ring, link));
+        struct loop_sim_ring *ring = LOOP_CONTAINER(link, struct loop_sim_ring, link);
+        loop_sim_file_ref(&ring->file); /* a request of it may have the last use */
+        loop_sim_ring_close(ring);
+        loop_sim_file_unref(&ring->file);
     }
     loop_sim_free(node->rings);
     node->rings = NULL;
