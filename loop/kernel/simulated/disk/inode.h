@@ -168,8 +168,12 @@ struct loop_sim_inode *loop_sim_inode_make(struct loop_sim_entry *up, mode_t mod
 /* Whether names in a directory may be added and removed. Returns 0 or a negative errno. */
 int loop_sim_may_change(const struct loop_sim_entry *directory);
 
-/* A file has been changed by a user who may not keep its set-user-ID bit. */
-void loop_sim_inode_drop_privileges(struct loop_sim_inode *inode);
+/* Takes the set-user-ID and set-group-ID bits from a file that is changed by a user other than root. Returns whether
+ * there were any. */
+bool loop_sim_inode_drop_privileges(struct loop_sim_inode *inode);
+
+/* Sets the size of a regular file, and tells those who watch it. */
+void loop_sim_entry_truncate(struct loop_sim_entry *entry, uint64_t size);
 
 /* Whether the node's user may read (4), write (2) and execute or search (1). Returns 0 or -EACCES. */
 int loop_sim_inode_permits(const struct loop_sim_inode *inode, int wanted);

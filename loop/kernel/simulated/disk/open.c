@@ -174,16 +174,6 @@ static int check_permission(const struct opening *opening, const struct loop_sim
     return error == 0 && opening->flags & O_NOATIME && !loop_sim_inode_is_own(inode) ? -EPERM : error;
 }
 
-static void truncate_found(struct loop_sim_inode *inode)
-{
-    size_t before = inode->content.n_slots;
-
-    loop_sim_content_truncate(&inode->content, 0);
-    loop_sim_truncated(inode, 0);
-    loop_sim_disk_adjust(inode, before);
-    loop_sim_inode_modified(inode);
-}
-
 static const struct loop_sim_file_kind *kind_of(const struct opening *opening, const struct loop_sim_inode *inode,
                                                 int *error)
 {
@@ -251,8 +241,7 @@ static struct loop_sim_file *make_open(struct opening *opening, int *error)
     loop_sim_magic_refresh(entry->inode);
     loop_sim_notify(entry, IN_OPEN);
     if (opening->flags & O_TRUNC && !opening->has_created && S_ISREG(entry->inode->now.mode)) {
-        truncate_found(entry->inode);
-        loop_sim_notify_change(entry, IN_MODIFY);
+        loop_sim_entry_truncate(entry, 0);
     }
     return &open->file;
 }

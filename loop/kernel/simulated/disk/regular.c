@@ -147,11 +147,14 @@ static void take(struct loop_sim_inode *inode, const struct loop_sim_move *move,
     loop_sim_inode_modified(inode);
 }
 
-void loop_sim_inode_drop_privileges(struct loop_sim_inode *inode)
+bool loop_sim_inode_drop_privileges(struct loop_sim_inode *inode)
 {
+    mode_t mode = inode->now.mode;
+
     if (loop_sim_disk_user(inode->disk) != 0) {
-        inode->now.mode &= ~(mode_t)(S_ISUID | (inode->now.mode & S_IXGRP ? S_ISGID : 0));
+        inode->now.mode &= ~(mode_t)(S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
     }
+    return inode->now.mode != mode;
 }
 
 static int64_t offset_of(const struct loop_sim_file *file, const struct loop_sim_move *move)
@@ -193,12 +196,15 @@ static ssize_t file_write(struct loop_sim_file *file, const struct loop_sim_move
     if (room < 0) {
         return room;
     }
-    loop_sim_inode_drop_privileges(inode);
+    struct loop_sim_entry *entry = ((struct loop_sim_open *)(void *)file)->entry;
+    if (loop_sim_inode_drop_privileges(inode)) {
+        loop_sim_notify_change(entry, IN_ATTRIB);
+    }
     take(inode, move, (uint64_t)offset, (size_t)room);
     if (move->offset == LOOP_SIM_POSITION) {
         file->position = offset + room;
     }
-    loop_sim_notify(((struct loop_sim_open *)(void *)file)->entry, IN_MODIFY);
+    loop_sim_notify(entry, IN_MODIFY);
     error = sync_write(file, move);
     return error < 0 ? error : room;
 }

@@ -23,15 +23,19 @@ static struct loop_sim_entry *entry_of(struct loop_sim_file *file)
     return ((struct loop_sim_open *)(void *)file)->entry;
 }
 
-/* The content has changed, by something other than a write. */
-static void changed(struct loop_sim_inode *inode, size_t pages_before)
-{
-    loop_sim_disk_adjust(inode, pages_before);
-    loop_sim_inode_drop_privileges(inode);
-    loop_sim_inode_modified(inode);
-}
-
 /* ---- sizes ---- */
+
+void loop_sim_entry_truncate(struct loop_sim_entry *entry, uint64_t size)
+{
+    struct loop_sim_inode *inode = entry->inode;
+    size_t before = inode->content.n_slots;
+
+    loop_sim_content_truncate(&inode->content, size);
+    loop_sim_truncated(inode, size);
+    loop_sim_disk_adjust(inode, before);
+    loop_sim_inode_modified(inode);
+    loop_sim_notify_change(entry, IN_MODIFY | (loop_sim_inode_drop_privileges(inode) ? IN_ATTRIB : 0));
+}
 
 int loop_sim_disk_truncate(struct loop_sim_file *file, int64_t size)
 {
@@ -47,12 +51,7 @@ int loop_sim_disk_truncate(struct loop_sim_file *file, int64_t size)
     if (size > LOOP_SIM_FILE_MOST) {
         return -EFBIG;
     }
-    struct loop_sim_inode *inode = loop_sim_inode_of(file);
-    size_t before = inode->content.n_slots;
-    loop_sim_content_truncate(&inode->content, (uint64_t)size);
-    loop_sim_truncated(inode, (uint64_t)size);
-    changed(inode, before);
-    loop_sim_notify_change(entry_of(file), IN_MODIFY);
+    loop_sim_entry_truncate(entry_of(file), (uint64_t)size);
     return 0;
 }
 
@@ -106,7 +105,11 @@ int loop_sim_disk_allocate(struct loop_sim_file *file, int mode, int64_t offset,
         content->size = !keeps_size && end > content->size ? end : content->size;
         loop_sim_reserved(inode, begin, (uint64_t)len, keeps_size);
     }
-    changed(inode, before);
+    loop_sim_disk_adjust(inode, before);
+    if (loop_sim_inode_drop_privileges(inode)) {
+        loop_sim_notify_change(entry_of(file), IN_ATTRIB);
+    }
+    loop_sim_inode_modified(inode);
     loop_sim_notify(entry_of(file), IN_MODIFY);
     return 0;
 }
