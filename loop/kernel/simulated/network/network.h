@@ -48,7 +48,8 @@ int loop_sim_host_add_address(struct loop_sim_node *node, const char *text);
 
 /* ---- links ---- */
 
-/* How bytes go from one node to another. */
+/* How bytes go from one node to another. A jitter, loss, duplication or reordering of 0 is not stated: the source of
+ * choice decides. */
 struct loop_sim_link {
     int64_t delay_ns;
     int64_t jitter_ns;    /* by choice up to so much more; datagrams may overtake by it, streams stay in order */

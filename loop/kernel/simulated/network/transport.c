@@ -145,13 +145,10 @@ void loop_sim_link_set(struct loop_sim_world *world, const struct loop_sim_node 
     loop_list_push_back(&loop_sim_network_of(world)->links, &link->link);
 }
 
-/* Whether something happens to `ppm` of a million packets. Where no link was set, by choice. */
-static bool happens(enum loop_sim_point point, const struct loop_sim_link *link, uint32_t ppm)
+/* Whether something happens to `ppm` of a million packets; by choice where the link does not say how many. */
+static bool happens(enum loop_sim_point point, uint32_t ppm)
 {
-    if (!link) {
-        return loop_sim_happens(point);
-    }
-    return ppm >= PPM || loop_sim_happens_ppm(point, ppm);
+    return ppm == 0 ? loop_sim_happens(point) : ppm >= PPM || loop_sim_happens_ppm(point, ppm);
 }
 
 /* Returns the time until which a link to a node sends what was given to it before. */
@@ -187,10 +184,7 @@ static int64_t queue_until(const struct loop_sim_packet *packet, const struct lo
 static int64_t choose_latency(const struct loop_sim_link *link)
 {
     int64_t delay_ns = link ? link->delay_ns : 0;
-    int64_t jitter_ns = link ? link->jitter_ns : USUAL_JITTER_NS;
-    if (jitter_ns <= 0) {
-        return delay_ns;
-    }
+    int64_t jitter_ns = link && link->jitter_ns > 0 ? link->jitter_ns : USUAL_JITTER_NS;
     return delay_ns + jitter_ns / (LATENCIES - 1) * loop_sim_choose(LOOP_SIM_LATENCY, LATENCIES);
 }
 
@@ -313,16 +307,16 @@ static void duplicate(const struct loop_sim_packet *packet, int64_t due_ns)
 static void send_datagram(struct loop_sim_packet *packet, const struct loop_sim_link *link, int64_t due_ns)
 {
     int64_t now_ns = packet->from_node->world->now_ns;
-    if (!packet->unreachable && happens(LOOP_SIM_LOSS, link, link ? link->loss_ppm : 0)) {
+    if (!packet->unreachable && happens(LOOP_SIM_LOSS, link ? link->loss_ppm : 0)) {
         lose(packet, "lost");
         return;
     }
-    if (happens(LOOP_SIM_REORDER, link, link ? link->reorder_ppm : 0)) {
+    if (happens(LOOP_SIM_REORDER, link ? link->reorder_ppm : 0)) {
         int64_t flight_ns = due_ns - now_ns;
         loop_sim_packet_trace("late", packet, false);
         due_ns += flight_ns > 0 ? flight_ns : USUAL_JITTER_NS; /* others overtake it */
     }
-    if (!packet->unreachable && happens(LOOP_SIM_DUPLICATE, link, link ? link->duplicate_ppm : 0)) {
+    if (!packet->unreachable && happens(LOOP_SIM_DUPLICATE, link ? link->duplicate_ppm : 0)) {
         duplicate(packet, due_ns + (due_ns - now_ns) / 2);
     }
     depart(packet, due_ns);
@@ -336,7 +330,7 @@ static void send_segment(struct loop_sim_packet *packet, const struct loop_sim_l
         reset(packet, due_ns);
         return;
     }
-    if (carries && happens(LOOP_SIM_LOSS, link, link ? link->loss_ppm : 0)) {
+    if (carries && happens(LOOP_SIM_LOSS, link ? link->loss_ppm : 0)) {
         loop_sim_packet_trace("lost, sent again", packet, false);
         due_ns += packet->flags & LOOP_SIM_SYN ? SECOND_NS : RESEND_NS;
     }
