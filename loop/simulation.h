@@ -176,10 +176,12 @@ LOOP_API void loop_node_signal(struct loop_node *node, int signal);
 
 /* ---- the network ---- */
 
-/* How bytes go from one node to another. A link of zeros delivers at once. */
+/* How bytes go from one node to another. What is stated here holds whatever faults are allowed. A jitter, loss,
+ * duplication or reordering of 0 is not stated: with LOOP_FAULT_NETWORK each run draws its own, without it there is
+ * none. */
 struct loop_link {
     int64_t delay_ns LOOP_ZERO;       /* from sending to delivery */
-    int64_t jitter_ns LOOP_ZERO;      /* up to this much longer, by choice */
+    int64_t jitter_ns LOOP_ZERO;      /* up to this much longer, by choice; 0: 20 ms */
     uint64_t bytes_per_s LOOP_ZERO;   /* 0: no limit */
     size_t queue_bytes LOOP_ZERO;     /* room for bytes that wait for bytes_per_s; 0: 256 KiB */
     uint32_t loss_ppm LOOP_ZERO;      /* so many of a million datagrams are lost; a stream is late instead */
@@ -260,7 +262,7 @@ enum loop_fault {
     LOOP_FAULT_SPURIOUS = 1 << 2,    /* EAGAIN though ready, EINTR */
     LOOP_FAULT_LIMITS = 1 << 3,      /* EMFILE, ENFILE, ENOBUFS */
     LOOP_FAULT_MEMORY = 1 << 4,      /* ENOMEM */
-    LOOP_FAULT_NETWORK = 1 << 5,     /* delay, loss, duplicates, reordering */
+    LOOP_FAULT_NETWORK = 1 << 5,     /* jitter, loss, duplicates, reordering of links that do not state them */
     LOOP_FAULT_CONNECTIONS = 1 << 6, /* connections that are reset, refused or aborted, or time out */
     LOOP_FAULT_DISK = 1 << 7,        /* latency, EIO, ENOSPC, fsync that fails; more than the least survives a crash */
     /* What the program asks for by loop_simulation_choose. It is always allowed; alone it allows nothing else. */
@@ -269,7 +271,7 @@ enum loop_fault {
 };
 
 /* The options of a run or a search. A field that is zero has its default. At most one of `choices`, `bytes` and
- * `is_exhaustive` is set. Links and rules of the world have their effect whatever `faults` allows. */
+ * `is_exhaustive` is set. Rules of the world have their effect whatever `faults` allows. */
 struct loop_simulation_options {
     uint64_t seed LOOP_ZERO;           /* of the first run; the next has one more. 0: a fresh one, told in the result */
     const uint32_t *choices LOOP_ZERO; /* replay: these, then 0 for ever. With n_choices 0: the most ordinary run */

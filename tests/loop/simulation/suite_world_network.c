@@ -173,6 +173,133 @@ TEST(rules_reset_and_delay_what_they_match)
     CHECK_IS(probe.exchange.n_attempts, 0);
 }
 
+/* ---- datagrams ---- */
+
+enum { DATAGRAMS = 2000, BURST = 50 };
+
+/* A receiver that counts, and a sender. */
+struct rain {
+    struct loop_link link;
+    struct loop_scope *scope;
+    struct loop_datagram_socket *receiver, *sender;
+    unsigned n_sent, n_received, n_early;
+    unsigned last;
+};
+
+static void on_datagram(void *arg, int64_t result, const struct loop_datagram *datagram)
+{
+    struct rain *rain = arg;
+    unsigned number;
+
+    if (result > 0 && datagram->len == sizeof number) {
+        memcpy(&number, datagram->data, sizeof number);
+        rain->n_received++;
+        rain->n_early += number < rain->last;
+        rain->last = number;
+    }
+}
+
+static int receive_rain(struct loop_env *env, void *arg)
+{
+    struct rain *rain = arg;
+    struct loop_address address;
+
+    loop_address_parse(&address, "udp:0.0.0.0:7000");
+    CHECK_IS(loop_datagram_open(env->scope, &(struct loop_datagram_options){.bind_to = &address}, &rain->receiver), 0);
+    loop_datagram_stream(rain->receiver, on_datagram, rain);
+    return 0;
+}
+
+static void send_burst(void *arg, int64_t result)
+{
+    struct rain *rain = arg;
+
+    CHECK_IS(result, 0);
+    for (unsigned i = 0; i < BURST; i++) {
+        rain->n_sent++;
+        CHECK_IS(loop_datagram_put(rain->sender, NULL, &rain->n_sent, sizeof rain->n_sent), 0);
+    }
+    if (rain->n_sent < DATAGRAMS) {
+        loop_sleep(rain->scope, LOOP_MILLISECOND, send_burst, rain);
+    }
+}
+
+static int send_rain(struct loop_env *env, void *arg)
+{
+    struct rain *rain = arg;
+    struct loop_address address;
+
+    rain->scope = env->scope;
+    loop_address_parse(&address, "udp:10.0.0.1:7000");
+    CHECK_IS(loop_datagram_open(env->scope, &(struct loop_datagram_options){.connect_to = &address}, &rain->sender), 0);
+    send_burst(rain, 0);
+    return 0;
+}
+
+static int linger(struct loop_env *env, void *arg)
+{
+    (void)arg;
+    loop_sleep(env->scope, LOOP_SECOND, NULL, NULL);
+    return 0;
+}
+
+static int build_rain(struct loop_world *world, void *arg)
+{
+    struct rain *rain = arg;
+
+    loop_world_add_node(world, &(struct loop_node_options){.main = receive_rain, .arg = rain, .is_daemon = true});
+    loop_world_add_node(world, &(struct loop_node_options){.main = send_rain, .arg = rain});
+    loop_world_add_node(world, &(struct loop_node_options){.main = linger});
+    loop_world_set_link(world, NULL, NULL, &rain->link);
+    return 0;
+}
+
+static struct rain rain_of(struct loop_link link, unsigned faults)
+{
+    struct rain rain = {.link = link};
+    struct loop_simulation_result result = {0};
+
+    loop_simulation_run(build_rain, &rain, &(struct loop_simulation_options){.seed = 7, .faults = faults}, &result);
+    CHECK_TEXT(result.reason, "");
+    CHECK_IS(rain.n_sent, DATAGRAMS);
+    loop_simulation_result_finish(&result);
+    return rain;
+}
+
+TEST(link_loses_doubles_and_reorders_as_many_datagrams_as_it_states)
+{
+    struct rain rain = rain_of((struct loop_link){.delay_ns = LOOP_MILLISECOND}, LOOP_FAULT_PROGRAM);
+
+    CHECK_IS(rain.n_received, DATAGRAMS);
+    CHECK_IS(rain.n_early, 0);
+    rain = rain_of((struct loop_link){.delay_ns = LOOP_MILLISECOND, .loss_ppm = 200000}, LOOP_FAULT_PROGRAM);
+    CHECK(rain.n_received > DATAGRAMS * 75 / 100 && rain.n_received < DATAGRAMS * 85 / 100);
+    rain = rain_of((struct loop_link){.delay_ns = LOOP_MILLISECOND, .duplicate_ppm = 200000}, LOOP_FAULT_PROGRAM);
+    CHECK(rain.n_received > DATAGRAMS * 115 / 100 && rain.n_received < DATAGRAMS * 125 / 100);
+    rain = rain_of((struct loop_link){.delay_ns = LOOP_MILLISECOND, .reorder_ppm = 200000}, LOOP_FAULT_PROGRAM);
+    CHECK_IS(rain.n_received, DATAGRAMS);
+    CHECK(rain.n_early > 10);
+    rain = rain_of((struct loop_link){.loss_ppm = 1000000}, LOOP_FAULT_PROGRAM);
+    CHECK_IS(rain.n_received, 0);
+}
+
+TEST(link_that_states_nothing_loses_datagrams_by_the_faults_of_the_run)
+{
+    unsigned n_lossy = 0;
+
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct rain rain = {.link = {.delay_ns = LOOP_MILLISECOND}};
+        struct loop_simulation_result result = {0};
+        struct loop_simulation_options options = {.seed = seed, .faults = LOOP_FAULT_NETWORK};
+
+        loop_simulation_run(build_rain, &rain, &options, &result);
+        CHECK_TEXT(result.reason, "");
+        n_lossy += rain.n_received != DATAGRAMS;
+        loop_simulation_result_finish(&result);
+    }
+    CHECK(n_lossy > 10 && n_lossy < 40);
+}
+
 /* ---- the last phase ---- */
 
 static int build_cut_off(struct loop_world *world, void *arg)
