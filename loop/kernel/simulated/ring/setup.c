@@ -312,4 +312,8 @@ static void node_stopped(struct loop_sim_node *node, bool has_crashed)
 
 const struct loop_sim_part loop_sim_ring_part = {.node_stopped = node_stopped};
 
+#else
+
+const struct loop_sim_part loop_sim_ring_part = {.node_stopped = NULL};
+
 #endif
