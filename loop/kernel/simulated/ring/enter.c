@@ -77,7 +77,7 @@ static int wait_for_completions(const struct enter *enter, unsigned wait_for)
     if (error) {
         return error;
     }
-    if (ring->flags & IORING_SETUP_DEFER_TASKRUN && ring->owner != loop_sim_fiber_now()) {
+    if (ring->flags & IORING_SETUP_DEFER_TASKRUN && loop_sim_ring_is_foreign(ring)) {
         return -EEXIST;
     }
     wait_for = wait_for < ring->memory->cq_entries ? wait_for : ring->memory->cq_entries;
@@ -129,7 +129,7 @@ static int submit(const struct enter *enter)
     if (enter->to_submit == 0) {
         return 0;
     }
-    return ring->owner && ring->owner != loop_sim_fiber_now() ? -EEXIST : loop_sim_ring_submit(ring, enter->to_submit);
+    return loop_sim_ring_is_foreign(ring) ? -EEXIST : loop_sim_ring_submit(ring, enter->to_submit);
 }
 
 /* ---- the call ---- */

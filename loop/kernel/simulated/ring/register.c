@@ -224,7 +224,7 @@ void loop_sim_ring_unregister(struct loop_sim_ring *ring)
 
 struct loop_sim_ring_registered *loop_sim_ring_registered_find(unsigned number)
 {
-    struct loop_sim_fiber *fiber = loop_sim_fiber_now();
+    uint64_t fiber = loop_sim_fiber_number(loop_sim_fiber_now());
     const struct loop_list *list = &loop_sim_rings_of(loop_sim_here())->registered;
     for (struct loop_list *node = list->next; node != list; node = node->next) {
         struct loop_sim_ring_registered *registered = LOOP_CONTAINER(node, struct loop_sim_ring_registered, link);
@@ -261,7 +261,7 @@ int loop_kernel_io_uring_register_ring_fd(struct io_uring *ring)
         return -EBUSY;
     }
     struct loop_sim_ring_registered *registered = loop_sim_alloc(sizeof *registered);
-    registered->fiber = loop_sim_fiber_now();
+    registered->fiber = loop_sim_fiber_number(loop_sim_fiber_now());
     registered->number = number;
     registered->ring = target;
     loop_sim_file_ref(&target->file);

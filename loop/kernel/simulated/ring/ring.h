@@ -57,7 +57,7 @@ struct loop_sim_ring {
     struct loop_list link;     /* in the node's rings */
     struct loop_sim_ring_memory *memory;
     uint32_t flags, features;
-    struct loop_sim_fiber *owner; /* of IORING_SETUP_SINGLE_ISSUER */
+    uint64_t owner; /* the number of the only fiber that may enter it: IORING_SETUP_SINGLE_ISSUER. 0: any may */
     bool is_closed;
     uint32_t sq_head, cq_tail; /* of the queues: the program's copies are only written */
     uint32_t posted;           /* completions so far */
@@ -89,7 +89,7 @@ enum { LOOP_SIM_REGISTERED_RINGS = 16 };
 /* A ring that a thread may enter by such a number. */
 struct loop_sim_ring_registered {
     struct loop_list link;
-    struct loop_sim_fiber *fiber;
+    uint64_t fiber; /* its number */
     unsigned number;
     struct loop_sim_ring *ring;
 };
@@ -102,6 +102,9 @@ struct loop_sim_rings *loop_sim_rings_of(struct loop_sim_node *node);
 
 /* Returns the ring of a file, or NULL when it is none. */
 struct loop_sim_ring *loop_sim_ring_of(struct loop_sim_file *file);
+
+/* Returns whether the ring belongs to another fiber than the running one. */
+bool loop_sim_ring_is_foreign(const struct loop_sim_ring *ring);
 
 /* Returns the ring of a struct io_uring of the calling fiber, or NULL with the negative errno in *error: also for a
  * ring that belongs to another thread. */

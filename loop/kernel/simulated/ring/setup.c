@@ -166,7 +166,7 @@ struct loop_sim_ring *loop_sim_ring_create(struct loop_sim_node *node, const str
     ring->memory = make_memory(params);
     ring->flags = params->flags;
     ring->features = params->features;
-    ring->owner = params->flags & IORING_SETUP_SINGLE_ISSUER ? loop_sim_fiber_now() : NULL;
+    ring->owner = params->flags & IORING_SETUP_SINGLE_ISSUER ? loop_sim_fiber_number(loop_sim_fiber_now()) : 0;
     ring->workers[0] = BOUNDED_WORKERS;
     ring->workers[1] = OTHER_WORKERS;
     loop_list_init(&ring->requests);
@@ -266,11 +266,16 @@ void loop_kernel_io_uring_queue_exit(struct io_uring *ring)
     }
 }
 
+bool loop_sim_ring_is_foreign(const struct loop_sim_ring *ring)
+{
+    return ring->owner && ring->owner != loop_sim_fiber_number(loop_sim_fiber_now());
+}
+
 struct loop_sim_ring *loop_sim_ring_to_register(const struct io_uring *ring, int *error)
 {
     struct loop_sim_file *file = loop_sim_file_of(ring->ring_fd);
     struct loop_sim_ring *found = loop_sim_ring_of(file);
-    *error = !file ? -EBADF : !found ? -EOPNOTSUPP : found->owner && found->owner != loop_sim_fiber_now() ? -EEXIST : 0;
+    *error = !file ? -EBADF : !found ? -EOPNOTSUPP : loop_sim_ring_is_foreign(found) ? -EEXIST : 0;
     return *error ? NULL : found;
 }
 
