@@ -82,7 +82,7 @@ static void crash(struct loop_world *world, void *arg)
 
 void explore_crash(struct loop_world *world, struct loop_node *node, int64_t most_ns)
 {
-    if (loop_simulation_choose(4) == 3) {
+    if (loop_simulation_choose(2)) {
         loop_world_at(world, (1 + loop_simulation_choose(1000)) * (most_ns / 1000), crash, node);
     }
 }
