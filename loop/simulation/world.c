@@ -87,9 +87,9 @@ static void happen(struct loop_sim_event *event)
 {
     struct appointment *appointment = LOOP_CONTAINER(event, struct appointment, event);
     struct loop_world *world = appointment->world;
-    loop_list_remove(&appointment->link);
     loop_sim_trace("event", NULL, NULL, "of the world");
     appointment->fn(world, appointment->arg);
+    loop_list_remove(&appointment->link); /* not before: a node that it crashes must not end the run inside of it */
     loop_sim_look_whether_over(world);
 }
 

@@ -366,6 +366,29 @@ TEST(crashed_node_does_not_go_on_and_starts_again)
     CHECK(life.end_ns >= 17 * LOOP_SECOND);
 }
 
+static void crash_and_restart(struct loop_world *world, void *arg)
+{
+    crash(world, arg);
+    loop_world_at(world, loop_world_now(world) + 2 * LOOP_SECOND, restart, arg);
+}
+
+static int build_crash_and_restart(struct loop_world *world, void *arg)
+{
+    struct life *life = arg;
+
+    life->node = add(world, live, life);
+    loop_world_at(world, 5 * LOOP_SECOND, crash_and_restart, life);
+    return 0;
+}
+
+TEST(event_that_crashes_the_last_node_may_restart_it)
+{
+    struct life life = {0};
+
+    run_is_well(build_crash_and_restart, &life, 17 * LOOP_SECOND);
+    CHECK_IS(life.starts, 2);
+}
+
 static int build_crash_for_good(struct loop_world *world, void *arg)
 {
     struct life *life = arg;
