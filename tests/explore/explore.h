@@ -30,4 +30,7 @@ void explore_fill(void *data, size_t len, uint64_t key, uint64_t at);
 /* Returns whether memory holds the bytes of the stream `key`, from the position `at` on. */
 bool explore_matches(const void *data, size_t len, uint64_t key, uint64_t at);
 
+/* ioctl(2) of demos, on the simulated kernel: see kernel_calls.h. */
+int explore_ioctl(int number, unsigned long what, ...);
+
 #endif
