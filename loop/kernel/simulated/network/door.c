@@ -299,6 +299,7 @@ static int receive_many(struct loop_sim_file *file, struct mmsghdr *messages, un
             break;
         }
         messages[n++].msg_len = (unsigned)result;
+        loop_sim_count_call(); /* a socket that sends to itself may do so for ever */
         if (flags & MSG_WAITFORONE) {
             more |= MSG_DONTWAIT;
         }
@@ -419,6 +420,7 @@ int loop_kernel_sendmmsg(int number, struct mmsghdr *messages, unsigned count, i
     loop_sim_file_ref(file);
     while (n < count && (result = transmit(file, &messages[n].msg_hdr, flags)) >= 0) {
         messages[n++].msg_len = (unsigned)result;
+        loop_sim_count_call();
     }
     loop_sim_file_unref(file);
     return (int)loop_sim_return(n > 0 || count == 0 ? (ssize_t)n : result);
