@@ -315,6 +315,26 @@ TEST(file_truncate_cuts_and_lengthens)
     leave_ground(&ground);
 }
 
+TEST(file_ends_at_the_limit_of_the_process)
+{
+    struct ground ground = enter_ground();
+    const struct rlimit limit = {10, 10};
+
+    int number = open_in(ground.dir, "file", O_RDWR | O_CREAT);
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK_IS(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    CHECK_IS(loop_kernel_write(number, "01234567", 8), 8);
+    CHECK_IS(loop_kernel_write(number, "01234567", 8), 2);
+    CHECK_FAILS(loop_kernel_write(number, "x", 1), EFBIG);
+    CHECK_FAILS(loop_kernel_ftruncate(number, 11), EFBIG);
+    CHECK_FAILS(loop_kernel_fallocate(number, 0, 0, 11), EFBIG);
+    CHECK_IS(loop_kernel_fallocate(number, FALLOC_FL_KEEP_SIZE, 0, 11), 0);
+    CHECK_IS(loop_kernel_ftruncate(number, 9), 0);
+    CHECK_IS(loop_kernel_ftruncate(number, 10), 0);
+    loop_kernel_close(number);
+    leave_ground(&ground);
+}
+
 TEST(file_allocate_takes_room_and_makes_holes)
 {
     struct ground ground = enter_ground();

@@ -172,6 +172,10 @@ int loop_sim_may_change(const struct loop_sim_entry *directory);
  * there were any. */
 bool loop_sim_inode_drop_privileges(struct loop_sim_inode *inode);
 
+/* Returns how many of `len` bytes at `offset` a file may have, by RLIMIT_FSIZE and by its file system, or -EFBIG when
+ * it is none. That limit sends SIGXFSZ. */
+int64_t loop_sim_file_room(const struct loop_sim_file *file, int64_t offset, uint64_t len);
+
 /* Sets the size of a regular file, and tells those who watch it. */
 void loop_sim_entry_truncate(struct loop_sim_entry *entry, uint64_t size);
 

@@ -7,6 +7,7 @@
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <linux/fs.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -116,6 +117,23 @@ static ssize_t file_read(struct loop_sim_file *file, const struct loop_sim_move 
 
 /* ---- writing ---- */
 
+int64_t loop_sim_file_room(const struct loop_sim_file *file, int64_t offset, uint64_t len)
+{
+    rlim_t limit = loop_sim_limit(file->node, RLIMIT_FSIZE);
+    int64_t most = LOOP_SIM_FILE_MOST;
+
+    if (limit < (rlim_t)most && loop_sim_inode_of(file)->device != LOOP_SIM_DEVICE_PROC) {
+        most = (int64_t)limit;
+    }
+    if (offset >= most && most < LOOP_SIM_FILE_MOST) {
+        loop_sim_signal_send(file->node, SIGXFSZ);
+    }
+    if (offset >= most) {
+        return -EFBIG;
+    }
+    return len < (uint64_t)(most - offset) ? (int64_t)len : most - offset;
+}
+
 /* Returns how many of `len` bytes there is room for, or -ENOSPC. */
 static ssize_t room_for(struct loop_sim_inode *inode, uint64_t offset, size_t len)
 {
@@ -188,11 +206,8 @@ static ssize_t file_write(struct loop_sim_file *file, const struct loop_sim_move
     if (error < 0 || len == 0) {
         return error;
     }
-    if (offset >= LOOP_SIM_FILE_MOST) {
-        return -EFBIG;
-    }
-    len = len < (uint64_t)(LOOP_SIM_FILE_MOST - offset) ? len : (size_t)(LOOP_SIM_FILE_MOST - offset);
-    ssize_t room = room_for(inode, (uint64_t)offset, len);
+    int64_t allowed = loop_sim_file_room(file, offset, len);
+    ssize_t room = allowed < 0 ? allowed : room_for(inode, (uint64_t)offset, (size_t)allowed);
     if (room < 0) {
         return room;
     }

@@ -48,7 +48,7 @@ int loop_sim_disk_truncate(struct loop_sim_file *file, int64_t size)
     if (file->kind != &loop_sim_regular_kind || !is_writable(file)) {
         return -EINVAL;
     }
-    if (size > LOOP_SIM_FILE_MOST) {
+    if (size > (int64_t)loop_sim_inode_of(file)->content.size && loop_sim_file_room(file, size - 1, 1) < 0) {
         return -EFBIG;
     }
     loop_sim_entry_truncate(entry_of(file), (uint64_t)size);
@@ -92,6 +92,9 @@ int loop_sim_disk_allocate(struct loop_sim_file *file, int mode, int64_t offset,
     size_t before = content->n_slots;
     uint64_t begin = (uint64_t)offset, end = begin + (uint64_t)len;
     bool keeps_size = mode & FALLOC_FL_KEEP_SIZE, punches = mode & FALLOC_FL_PUNCH_HOLE;
+    if (!keeps_size && end > content->size && loop_sim_file_room(file, (int64_t)end - 1, 1) < 0) {
+        return -EFBIG;
+    }
     error = punches ? 0 : loop_sim_disk_take(inode, loop_sim_content_missing(content, begin, (uint64_t)len));
     if (error < 0) {
         return error;
