@@ -8,6 +8,8 @@
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/object/process.h>
 
+#include <sys/epoll.h>
+
 /* One side of a splice. */
 struct side {
     struct loop_sim_file *file;
@@ -117,6 +119,16 @@ static ssize_t between_pipes(struct splice *splice)
     return (ssize_t)done;
 }
 
+/* A side has been refused by choice though both are ready. Whoever waits cannot know which one: an edge comes from
+ * both. */
+static void wake_both_later(const struct splice *splice)
+{
+    if (loop_sim_file_poll(splice->from.file) & EPOLLIN && loop_sim_file_poll(splice->to.file) & EPOLLOUT) {
+        loop_sim_file_wake_later(splice->from.file);
+        loop_sim_file_wake_later(splice->to.file);
+    }
+}
+
 static ssize_t attempt(struct splice *splice)
 {
     ssize_t n = splice->from.is_pipe && splice->to.is_pipe ? between_pipes(splice)
@@ -125,6 +137,9 @@ static ssize_t attempt(struct splice *splice)
     struct side *side = splice->from.is_pipe ? &splice->to : &splice->from;
     if (n > 0 && side->offset) {
         *side->offset += n;
+    }
+    if (n == -EAGAIN) {
+        wake_both_later(splice);
     }
     return n;
 }
