@@ -136,6 +136,16 @@ static void stop_fibers(struct loop_sim_node *node)
     }
 }
 
+/* How much a node had allocated when it crashed depends on how its program was compiled: it is not in the trace. */
+static void trace_end(const struct loop_sim_node *node, bool has_crashed)
+{
+    if (node->memory_left_bytes > 0) {
+        loop_sim_trace("end", node, NULL, "%zu bytes not freed", node->memory_left_bytes);
+    } else {
+        loop_sim_trace(has_crashed ? "crash" : "end", node, NULL, "%s", "");
+    }
+}
+
 void loop_sim_node_stop(struct loop_sim_node *node, bool has_crashed)
 {
     if (node->state == LOOP_SIM_NODE_PAUSED) {
@@ -143,8 +153,8 @@ void loop_sim_node_stop(struct loop_sim_node *node, bool has_crashed)
     }
     node->is_crashing = false;
     node->state = has_crashed ? LOOP_SIM_NODE_CRASHED : LOOP_SIM_NODE_ENDED;
-    loop_sim_trace(has_crashed ? "crash" : "end", node, NULL, "%zu bytes allocated", node->memory_bytes);
     node->memory_left_bytes = has_crashed ? 0 : node->memory_bytes;
+    trace_end(node, has_crashed);
     stop_fibers(node);
     FOR_PARTS(node_stopped, node, has_crashed)
     loop_sim_threads_clear(node);
