@@ -124,8 +124,8 @@ static struct watch *watch_of(const struct instance *instance, int number)
 
 /* ---- telling ---- */
 
-/* Tells those who watch an inode, with the name of what is in it, or "". `is_excluded`: not those with IN_EXCL_UNLINK.
- */
+/* Tells those who watch an inode, with the name of what is in it, or "". With `is_excluded`, those who watch with
+ * IN_EXCL_UNLINK are left out. */
 static void tell(struct loop_sim_inode *inode, uint32_t mask, uint32_t cookie, const char *name, bool is_excluded)
 {
     for (struct loop_list *link = inode->watches.next, *next; link != &inode->watches; link = next) {
