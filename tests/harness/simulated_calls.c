@@ -155,7 +155,6 @@ long simulated_syscall(long number, ...)
     case SYS_openat: return loop_kernel_openat((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
     case SYS_openat2: return loop_kernel_openat2((int)a[0], (const char *)a[1], (const struct open_how *)a[2]);
     case SYS_renameat2:
-        loop_kernel_sched_yield(); /* a thread that only renames would not let others run */
         return loop_kernel_renameat2((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], (unsigned)a[4]);
     case SYS_unlinkat: return loop_kernel_unlinkat((int)a[0], (const char *)a[1], (int)a[2]);
     default: return call_on_files(number, a);
