@@ -138,7 +138,11 @@ static int64_t due_ns_of(const struct loop_sim_request *request)
 static int32_t issue_timeout(struct loop_sim_request *request)
 {
     int64_t due_ns = due_ns_of(request), now_ns = request->ring->file.node->world->now_ns;
-    request->target = request->entry.off ? request->ring->posted + (uint32_t)request->entry.off : 0;
+    if (request->entry.off) {
+        request->target = request->ring->posted + (uint32_t)request->entry.off;
+        request->is_counting = true;
+        request->ring->n_counting++;
+    }
     request->state = LOOP_SIM_REQUEST_TIMED;
     if (due_ns != LOOP_SIM_NEVER) {
         loop_sim_event_set(&request->event, due_ns > now_ns ? due_ns : now_ns, time_out);
@@ -150,9 +154,12 @@ const struct loop_sim_ring_op loop_sim_ring_timeout = {.prepare = prepare_timeou
 
 void loop_sim_ring_count_timeouts(struct loop_sim_ring *ring)
 {
+    if (ring->n_counting == 0) {
+        return;
+    }
     for (struct loop_list *node = ring->requests.next; node != &ring->requests; node = node->next) {
         struct loop_sim_request *request = LOOP_CONTAINER(node, struct loop_sim_request, link);
-        if (request->state == LOOP_SIM_REQUEST_TIMED && request->entry.off && !request->is_cancelled &&
+        if (request->state == LOOP_SIM_REQUEST_TIMED && request->is_counting && !request->is_cancelled &&
             (int32_t)(ring->posted - request->target) >= 0) {
             loop_sim_event_cancel(&request->event);
             request->result = 0;

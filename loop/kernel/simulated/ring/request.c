@@ -27,6 +27,7 @@ void loop_sim_request_drop(struct loop_sim_request *request)
         loop_list_remove(&request->work_link);
         request->ring->n_work--;
     }
+    request->ring->n_counting -= request->is_counting;
     loop_list_remove(&request->link);
     struct loop_sim_file *file = request->file;
     loop_sim_free(request->data);

@@ -64,6 +64,7 @@ struct loop_sim_ring {
     struct loop_list requests; /* in flight, in the order of their entries */
     struct loop_list work;     /* requests in line for task work */
     unsigned n_work;
+    unsigned n_counting; /* timeouts that completions may end */
     struct loop_list overflow;
     struct loop_sim_queue waiting; /* fibers in enter */
     struct loop_sim_event work_event, submit_event;
@@ -209,7 +210,8 @@ struct loop_sim_request {
     unsigned wakes;       /* wake-ups since then */
     unsigned retries;
     bool is_multishot, is_nowait, has_waited, is_cancelled;
-    bool is_drained; /* the last receive has left nothing */
+    bool is_drained;  /* the last receive has left nothing */
+    bool is_counting; /* a timeout that completions may end */
     int32_t result;
     uint32_t flags; /* of the completion */
     size_t done;    /* bytes moved by earlier tries */
