@@ -27,7 +27,9 @@ static int prepare_connect(struct loop_sim_request *request)
         return -EFAULT;
     }
     request->data = loop_sim_alloc(sizeof(struct sockaddr_storage));
-    memcpy(request->data, (const void *)(uintptr_t)entry->addr, entry->off);
+    if (entry->off > 0) {
+        memcpy(request->data, (const void *)(uintptr_t)entry->addr, entry->off);
+    }
     return 0;
 }
 
