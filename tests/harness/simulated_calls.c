@@ -306,6 +306,16 @@ int simulated_sem_wait(sem_t *semaphore)
     return simulated_sem_init(semaphore, 0, value - 1);
 }
 
+int simulated_timerfd_create(int clock, int flags)
+{
+    return (int)loop_sim_return(loop_sim_timerfd_create(clock, flags));
+}
+
+int simulated_timerfd_settime(int number, int flags, const struct itimerspec *value, struct itimerspec *before)
+{
+    return (int)loop_sim_return(loop_sim_timerfd_set(number, flags, value, before));
+}
+
 /* ---- what the simulated kernel does not know ---- */
 
 int simulated_mount(void)
@@ -315,13 +325,6 @@ int simulated_mount(void)
 
 int simulated_openpty(void)
 {
-    return refuse(ENOSYS);
-}
-
-int simulated_timerfd_create(int clock, int flags)
-{
-    (void)clock;
-    (void)flags;
     return refuse(ENOSYS);
 }
 

@@ -62,6 +62,7 @@
 #pragma redefine_extname ppoll loop_kernel_ppoll
 #pragma redefine_extname signalfd loop_kernel_signalfd
 #pragma redefine_extname timerfd_create simulated_timerfd_create
+#pragma redefine_extname timerfd_settime simulated_timerfd_settime
 
 /* ---- sockets ---- */
 

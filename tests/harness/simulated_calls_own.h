@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
+#include <time.h>
 
 struct rlimit;
 
@@ -50,6 +51,7 @@ simulated_handler *simulated_signal(int signal, simulated_handler *handler);
 long simulated_syscall(long number, ...);
 time_t simulated_time(time_t *result);
 int simulated_timerfd_create(int clock, int flags);
+int simulated_timerfd_settime(int number, int flags, const struct itimerspec *value, struct itimerspec *before);
 int simulated_umount(void);
 int simulated_umount2(void);
 int simulated_unshare(int flags);

@@ -18,8 +18,6 @@ static const struct {
     {"fs_copy_file_of_files_that_claim_to_be_empty", "files of /proc"},
     {"fs_load_of_files_that_claim_to_be_empty", "files of /proc"},
     {"reads_of_a_file_of_proc_follow_each_other", "files of /proc"},
-    /* suite_op_poll, suite_op_splice */
-    {"poll_of_all_kinds_of_descriptors", "timerfd_create"},
     /* suite_signal, suite_sigpipe */
     {"sigchld_tells_of_a_child", "fork"},
     /* suite_source_error */

@@ -9,6 +9,7 @@
 
 #include <sys/resource.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* Appends bytes to what a node reads from standard input; its end comes after them. Copied. Before the node starts. */
 void loop_sim_standard_input(struct loop_sim_node *node, const void *data, size_t len);
@@ -32,5 +33,10 @@ void loop_sim_signal_send(struct loop_sim_node *node, int signal);
 
 /* Sends SIGPIPE for a write that has failed with EPIPE: to the running fiber, or to the node while an event happens. */
 void loop_sim_signal_pipe(struct loop_sim_node *node);
+
+/* timerfd_create(2) and timerfd_settime(2), which the library does not call. Timers of the wall clock are refused with
+ * -ENOSYS. */
+int loop_sim_timerfd_create(int clock, int flags);
+int loop_sim_timerfd_set(int number, int flags, const struct itimerspec *value, struct itimerspec *before);
 
 #endif
