@@ -62,9 +62,16 @@ struct loop_sim_world *loop_sim_world_create(void)
     return world;
 }
 
-/* Stops the nodes that run and frees all. The list is gone through from its end: what was added last goes first. */
+/* Stops the nodes that run, and then frees all: what a node sends while it stops may be for any other. The list is gone
+ * through from its end: what was added last goes first. */
 static void destroy_nodes(struct loop_sim_world *world)
 {
+    for (struct loop_list *link = world->nodes.prev; link != &world->nodes; link = link->prev) {
+        struct loop_sim_node *node = LOOP_CONTAINER(link, struct loop_sim_node, link);
+        if (node->state == LOOP_SIM_NODE_RUNNING || node->state == LOOP_SIM_NODE_PAUSED) {
+            loop_sim_node_stop(node, false);
+        }
+    }
     while (!loop_list_is_empty(&world->nodes)) {
         loop_sim_node_destroy(LOOP_CONTAINER(world->nodes.prev, struct loop_sim_node, link));
     }
