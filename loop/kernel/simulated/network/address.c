@@ -130,8 +130,9 @@ int loop_sim_name_add(struct loop_sim_world *world, const char *text, const char
     if (*text == '\0' || loop_sim_address_parse(address, &parsed)) {
         return -EINVAL;
     }
-    struct name *name = loop_sim_alloc(sizeof *name + strlen(text) + 1);
-    strcpy(name->text, text);
+    size_t size = strlen(text) + 1;
+    struct name *name = loop_sim_alloc(sizeof *name + size);
+    memcpy(name->text, text, size);
     name->address = parsed;
     loop_list_push_back(&loop_sim_network_of(world)->names, &name->link);
     return 0;

@@ -6,6 +6,7 @@
 #include <loop/kernel/socket.h>
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -493,7 +494,8 @@ unsigned loop_kernel_if_nametoindex(const char *name)
 char *loop_kernel_if_indextoname(unsigned index, char *name)
 {
     if (index == LOOPBACK_INDEX || index == ETHERNET_INDEX) {
-        return strcpy(name, index == LOOPBACK_INDEX ? "lo" : "eth0");
+        (void)snprintf(name, IF_NAMESIZE, "%s", index == LOOPBACK_INDEX ? "lo" : "eth0");
+        return name;
     }
     errno = ENXIO;
     return NULL;

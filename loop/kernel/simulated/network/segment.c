@@ -139,7 +139,7 @@ static size_t next_length(const struct loop_sim_socket *socket)
     if (is_within_node(socket)) {
         return n < LOOPBACK_SEGMENT_BYTES ? (size_t)n : LOOPBACK_SEGMENT_BYTES;
     }
-    size_t most = SEGMENT_BYTES * SEGMENTS_AT_ONCE;
+    size_t most = (size_t)SEGMENT_BYTES * SEGMENTS_AT_ONCE;
     return loop_sim_choose_length(LOOP_SIM_SHORT_READ, n < most ? (size_t)n : most);
 }
 

@@ -65,10 +65,10 @@ static struct loop_sim_message *create(struct loop_sim_socket *socket, const str
     message->credentials =
         ancillary->has_credentials ? ancillary->credentials : loop_sim_unix_credentials(socket->file.node);
     if (ancillary->n_rights > 0) {
-        size_t bytes = ancillary->n_rights * sizeof *message->rights;
-        message->rights = loop_sim_alloc(bytes);
-        memcpy(message->rights, ancillary->rights, bytes);
-        message->n_rights = ancillary->n_rights;
+        message->rights = loop_sim_alloc(ancillary->n_rights * sizeof(void *));
+        for (size_t i = 0; i < ancillary->n_rights; i++) {
+            message->rights[message->n_rights++] = ancillary->rights[i];
+        }
         ancillary->n_rights = 0;
     }
     return message;
