@@ -6,6 +6,7 @@
 
 #include <linux/io_uring.h>
 #include <stdarg.h>
+#include <string.h>
 
 /* ---- nodes ---- */
 
@@ -103,28 +104,35 @@ int explore_ioctl(int number, unsigned long what, ...)
 
 /* ---- bytes ---- */
 
-static uint8_t byte_at(uint64_t key, uint64_t at)
+/* Eight bytes of the stream, those from the position 8 * number on. */
+static uint64_t word_at(uint64_t key, uint64_t number)
 {
-    uint64_t word = (at >> 3) + key * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t word = number + key * UINT64_C(0x9e3779b97f4a7c15);
     word = (word ^ word >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    return (uint8_t)(word >> (8 * (at & 7)));
+    return word ^ word >> 29;
 }
 
 void explore_fill(void *data, size_t len, uint64_t key, uint64_t at)
 {
     uint8_t *bytes = data;
-    for (size_t i = 0; i < len; i++) {
-        bytes[i] = byte_at(key, at + i);
+    for (size_t done = 0; done < len;) {
+        uint64_t word = word_at(key, (at + done) / 8), skipped = (at + done) % 8;
+        size_t n = len - done < 8 - skipped ? len - done : 8 - skipped;
+        memcpy(bytes + done, (uint8_t *)&word + skipped, n);
+        done += n;
     }
 }
 
 bool explore_matches(const void *data, size_t len, uint64_t key, uint64_t at)
 {
     const uint8_t *bytes = data;
-    for (size_t i = 0; i < len; i++) {
-        if (bytes[i] != byte_at(key, at + i)) {
+    for (size_t done = 0; done < len;) {
+        uint64_t word = word_at(key, (at + done) / 8), skipped = (at + done) % 8;
+        size_t n = len - done < 8 - skipped ? len - done : 8 - skipped;
+        if (memcmp(bytes + done, (uint8_t *)&word + skipped, n) != 0) {
             return false;
         }
+        done += n;
     }
     return true;
 }
