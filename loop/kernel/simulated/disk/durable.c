@@ -7,6 +7,7 @@
 #include <loop/kernel/simulated/machine/trace.h>
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* So much may be written without a sync before the oldest becomes durable by itself. */
@@ -379,9 +380,8 @@ static void tear(struct loop_sim_inode *inode, const struct loop_sim_piece *piec
     bool keeps_end = how % 2;
 
     assert(sectors > 1 && cut > 0 && cut < piece->len);
-    loop_sim_trace("torn", inode->disk->node, NULL, "inode %llu, %s %zu of the bytes from %llu to %llu",
-                   (unsigned long long)inode->number, keeps_end ? "without the first" : "the first", cut,
-                   (unsigned long long)piece->offset, (unsigned long long)(piece->offset + piece->len));
+    loop_sim_trace("torn", inode->disk->node, NULL, "inode %" PRIu64 ", %s %zu of %" PRIu64 " bytes at %" PRIu64,
+                   inode->number, keeps_end ? "without the first" : "the first", cut, piece->len, piece->offset);
     apply_part(inode, piece, keeps_end ? cut : 0, keeps_end ? (size_t)piece->len : cut);
 }
 
@@ -394,9 +394,8 @@ static void decide_piece(struct loop_sim_inode *inode, const struct loop_sim_pie
     case KEPT: apply_piece(inode, piece); break;
     case TORN: tear(inode, piece); break;
     default:
-        loop_sim_trace("lost", inode->disk->node, NULL, "inode %llu, %llu bytes at %llu",
-                       (unsigned long long)inode->number, (unsigned long long)piece->len,
-                       (unsigned long long)piece->offset);
+        loop_sim_trace("lost", inode->disk->node, NULL, "inode %" PRIu64 ", %" PRIu64 " bytes at %" PRIu64,
+                       inode->number, piece->len, piece->offset);
     }
 }
 
@@ -429,7 +428,7 @@ static void push(struct stack *stack, struct loop_sim_entry *entry)
 {
     if (stack->count == stack->room) {
         stack->room = stack->room ? 2 * stack->room : 16;
-        stack->entries = loop_sim_realloc(stack->entries, stack->room * sizeof *stack->entries);
+        stack->entries = loop_sim_realloc(stack->entries, stack->room * sizeof(struct loop_sim_entry *));
     }
     stack->entries[stack->count++] = entry;
 }

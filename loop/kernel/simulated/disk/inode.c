@@ -12,7 +12,7 @@
 
 enum { LEAST_BUCKETS = 8, NUMBER_LINK_SIZE = 64, FIRST_COOKIE = 2 /* behind "." and ".." */ };
 #define NS_PER_S INT64_C(1000000000)
-#define RELATIVE_S (24 * 60 * 60) /* relatime: so old the time of the last access may be */
+#define RELATIVE_S (24L * 60 * 60) /* relatime: so old the time of the last access may be */
 
 /* ---- attributes ---- */
 
@@ -270,7 +270,7 @@ static void grow(struct loop_sim_table *table)
 {
     loop_sim_free(table->buckets);
     table->n_buckets = table->n_buckets ? 2 * table->n_buckets : LEAST_BUCKETS;
-    table->buckets = loop_sim_alloc(table->n_buckets * sizeof *table->buckets);
+    table->buckets = loop_sim_alloc(table->n_buckets * sizeof(struct loop_sim_entry *));
     for (struct loop_list *link = table->entries.next; link != &table->entries; link = link->next) {
         hash_in(table, LOOP_CONTAINER(link, struct loop_sim_entry, link));
     }
