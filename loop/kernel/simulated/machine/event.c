@@ -56,7 +56,7 @@ void loop_sim_event_set(struct loop_sim_event *event, int64_t due_ns, loop_sim_e
     loop_sim_event_cancel(event);
     if (machine->n_events + 2 > machine->heap_size) {
         machine->heap_size = machine->heap_size ? 2 * machine->heap_size : 32;
-        machine->heap = loop_sim_realloc(machine->heap, machine->heap_size * sizeof *machine->heap);
+        machine->heap = loop_sim_realloc(machine->heap, machine->heap_size * sizeof(struct loop_sim_event *));
     }
     event->due_ns = due_ns < world->now_ns ? world->now_ns : due_ns;
     event->order = ++machine->n_events_set;

@@ -48,7 +48,7 @@ struct loop_sim_fiber *loop_sim_fiber_of_thread(pthread_t thread)
 /* How long after its creation a thread begins, by choice. */
 static int64_t delay_ns(void)
 {
-    static const int64_t delays_ns[] = {0, 10 * 1000, 1000 * 1000, 50 * 1000 * 1000};
+    static const int64_t delays_ns[] = {0, 10000, 1000000, 50000000};
     return delays_ns[loop_sim_choose(LOOP_SIM_THREAD, sizeof delays_ns / sizeof delays_ns[0])];
 }
 
