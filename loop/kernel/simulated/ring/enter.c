@@ -33,6 +33,14 @@ struct enter {
 
 /* ---- waiting ---- */
 
+/* struct io_uring_getevents_arg. The name of the member before the last depends on the version of liburing. */
+struct wait_argument {
+    uint64_t sigmask;
+    uint32_t sigmask_size_bytes;
+    uint32_t least_wait_us;
+    uint64_t timeout;
+};
+
 /* Finds out until when to wait. Returns 0 or a negative errno. */
 static int read_timeout(const struct enter *enter, int64_t *until_ns)
 {
@@ -41,11 +49,11 @@ static int read_timeout(const struct enter *enter, int64_t *until_ns)
     if (!(enter->flags & IORING_ENTER_EXT_ARG)) {
         return 0;
     }
-    const struct io_uring_getevents_arg *arg = enter->arg;
-    if (enter->size != sizeof *arg || arg->pad || arg->sigmask) {
+    const struct wait_argument *arg = enter->arg;
+    if (enter->size != sizeof *arg || arg->least_wait_us || arg->sigmask) {
         return -EINVAL;
     }
-    const struct __kernel_timespec *timeout = (const void *)(uintptr_t)arg->ts;
+    const struct __kernel_timespec *timeout = (const void *)(uintptr_t)arg->timeout;
     if (!timeout) {
         return 0;
     }

@@ -80,9 +80,17 @@ struct loop_sim_ring_group *loop_sim_ring_group_find(const struct loop_sim_ring 
     return NULL;
 }
 
+/* Returns the member after the group's number, which is called pad or flags by the version of liburing. */
+static uint16_t flags_of(const struct io_uring_buf_reg *group)
+{
+    uint16_t flags;
+    memcpy(&flags, (const char *)group + offsetof(struct io_uring_buf_reg, bgid) + sizeof group->bgid, sizeof flags);
+    return flags;
+}
+
 static int check_group(const struct loop_sim_ring *ring, const struct io_uring_buf_reg *group)
 {
-    if (group->pad || group->resv[0] || group->resv[1] || group->resv[2]) {
+    if (flags_of(group) || group->resv[0] || group->resv[1] || group->resv[2]) {
         return -EINVAL;
     }
     if (!group->ring_addr) {
