@@ -5,7 +5,6 @@
 #include "explore.h"
 
 #include <linux/io_uring.h>
-#include <stdarg.h>
 #include <string.h>
 
 /* ---- nodes ---- */
@@ -87,19 +86,6 @@ void explore_crash(struct loop_world *world, struct loop_node *node, int64_t mos
     if (loop_simulation_choose(2)) {
         loop_world_at(world, (1 + loop_simulation_choose(1000)) * (most_ns / 1000), crash, node);
     }
-}
-
-/* ---- calls of demos ---- */
-
-int loop_kernel_ioctl(int number, int what, void *argument);
-
-int explore_ioctl(int number, unsigned long what, ...)
-{
-    va_list arguments;
-    va_start(arguments, what);
-    void *argument = va_arg(arguments, void *);
-    va_end(arguments);
-    return loop_kernel_ioctl(number, (int)what, argument);
 }
 
 /* ---- bytes ---- */

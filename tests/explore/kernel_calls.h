@@ -7,6 +7,7 @@
 #define TESTS_EXPLORE_KERNEL_CALLS_H
 
 #pragma redefine_extname getrandom loop_kernel_getrandom
+#pragma redefine_extname getrlimit loop_kernel_getrlimit
 #pragma redefine_extname ioctl explore_ioctl
 #pragma redefine_extname isatty loop_kernel_isatty
 #pragma redefine_extname poll loop_kernel_poll

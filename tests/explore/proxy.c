@@ -48,54 +48,11 @@ struct system {
 
 /* ---- the demo's program ---- */
 
-/* The demo's main function is not called; the functions that it shares with other demos are replaced. */
+/* Its main function is not called. */
 #define main proxy_main
 int proxy_main(int argc, char **argv);
 #include "../../demos/net/proxy.c"
 #undef main
-
-char **arguments_parse(const struct arguments_program *unused, int argc, char **argv)
-{
-    (void)unused;
-    (void)argc;
-    return argv;
-}
-
-struct loop_address arguments_address(const char *text)
-{
-    struct loop_address address;
-
-    loop_address_parse(&address, text);
-    return address;
-}
-
-int arguments_fail(const char *what, int64_t error)
-{
-    (void)what;
-    (void)error;
-    loop_simulation_sometimes("the proxy did not reach its server");
-    return 1;
-}
-
-int arguments_run(loop_main_fn *fn, void *arg)
-{
-    return loop_run(0, 0, 0, NULL, fn, arg);
-}
-
-int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more)
-{
-    (void)env;
-    (void)server;
-    (void)more;
-    return 0;
-}
-
-int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *unused,
-                    struct loop_server **server, loop_connection_fn *fn, void *arg)
-{
-    (void)unused;
-    return loop_serve(env->scope, address, &(struct loop_serve_options){.listen.reuse_addr = true}, server, fn, arg);
-}
 
 static int run_proxy(struct loop_env *env, void *arg)
 {

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The functions that demos share, for worlds that are made of demos: they print nothing and read no arguments.
+ */
+#include "explore.h"
+
+#include "../../demos/common/arguments.h"
+
+#include <stdarg.h>
+
+int loop_kernel_ioctl(int number, int what, void *argument);
+
+int explore_ioctl(int number, unsigned long what, ...)
+{
+    va_list arguments;
+    va_start(arguments, what);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return loop_kernel_ioctl(number, (int)what, argument);
+}
+
+char **arguments_parse(const struct arguments_program *unused, int argc, char **argv)
+{
+    (void)unused;
+    (void)argc;
+    return argv;
+}
+
+struct loop_address arguments_address(const char *text)
+{
+    struct loop_address address;
+
+    loop_address_parse(&address, text);
+    return address;
+}
+
+void arguments_complain(const char *format, ...)
+{
+    (void)format;
+    loop_simulation_sometimes("a demo complained");
+}
+
+int arguments_fail(const char *what, int64_t error)
+{
+    (void)what;
+    (void)error;
+    loop_simulation_sometimes("a demo reported an error");
+    return 1;
+}
+
+int arguments_run(loop_main_fn *fn, void *arg)
+{
+    return loop_run(0, 0, 0, NULL, fn, arg);
+}
+
+int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more)
+{
+    (void)env;
+    (void)server;
+    (void)more;
+    return 0;
+}
+
+int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *unused,
+                    struct loop_server **server, loop_connection_fn *fn, void *arg)
+{
+    (void)unused;
+    return loop_serve(env->scope, address, &(struct loop_serve_options){.listen.reuse_addr = true}, server, fn, arg);
+}
