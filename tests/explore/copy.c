@@ -80,6 +80,7 @@ static void crash(struct loop_world *world, void *arg)
         loop_simulation_sometimes("crashed while it copied");
         loop_node_crash(copier->node);
         copier->is_trusted = !copier->is_demo;
+        copier->is_complete = false; /* the directories were not synced */
         loop_world_at(world, loop_world_now(world) + LOOP_SECOND, restart, copier);
     }
 }
