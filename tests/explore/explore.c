@@ -4,10 +4,23 @@
  */
 #include "explore.h"
 
+#include <errno.h>
 #include <linux/io_uring.h>
 #include <string.h>
 
 /* ---- nodes ---- */
+
+/* Starts a daemon again that had no memory or no descriptors. */
+static void look_after(struct loop_world *world, void *arg)
+{
+    if (loop_node_state(arg) == LOOP_NODE_ENDED) {
+        loop_simulation_sometimes("a server ended and was started again");
+        loop_node_restart(arg);
+    }
+    if (loop_world_now(world) < 100 * LOOP_SECOND) {
+        loop_world_at(world, loop_world_now(world) + 500 * LOOP_MILLISECOND, look_after, arg);
+    }
+}
 
 struct loop_node *explore_node(struct loop_world *world, struct loop_node_options options)
 {
@@ -21,7 +34,28 @@ struct loop_node *explore_node(struct loop_world *world, struct loop_node_option
         options.ring_features_masked = EXPLORE_ONE_OF(features);
         options.ring_setup_refused = EXPLORE_ONE_OF(refused);
     }
-    return loop_world_add_node(world, &options);
+    options.may_fail = true;
+    struct loop_node *node = loop_world_add_node(world, &options);
+    if (options.is_daemon) {
+        loop_world_at(world, LOOP_SECOND, look_after, node);
+    }
+    return node;
+}
+
+void explore_must(struct loop_scope *scope, bool has_started)
+{
+    if (!has_started) {
+        loop_scope_fail(scope, -ENOMEM);
+    }
+}
+
+bool explore_gave_up(const struct loop_node *node)
+{
+    int status = loop_node_status(node);
+    if (status != 0) {
+        loop_simulation_sometimes("a program gave up");
+    }
+    return status == -ENOMEM || status == -EMFILE || status == -ENFILE || status == -ENOBUFS;
 }
 
 /* ---- links ---- */

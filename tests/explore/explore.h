@@ -8,8 +8,15 @@
 #include <loop/loop.h>
 #include <loop/simulation.h>
 
-/* Adds a node. Its kernel is chosen: with io_uring, with an io_uring that lacks some features, or with epoll alone. */
+/* Adds a node. Its kernel is chosen: with io_uring, with an io_uring that lacks some features, or with epoll alone. It
+ * may fail, when it has no memory or descriptors; a daemon is then started again. */
 struct loop_node *explore_node(struct loop_world *world, struct loop_node_options options);
+
+/* Fails the scope with -ENOMEM unless something has started: for programs under LOOP_FAULT_MEMORY. */
+void explore_must(struct loop_scope *scope, bool has_started);
+
+/* Returns whether a node has ended because it had no memory or descriptors. Then its work need not be done. */
+bool explore_gave_up(const struct loop_node *node);
 
 /* Sets the links between all nodes: by choice they are slow, narrow, or late by different times. */
 void explore_links(struct loop_world *world);

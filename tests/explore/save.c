@@ -5,7 +5,7 @@
  *
  * Judges: the file is always there and is one whole version, when it is read and after each crash. It is not older than
  * the last version that was saved with success, and not newer than the last one that was begun. When faults have ended
- * the program saves all versions.
+ * the program saves all versions. It may give up when there is no memory.
  */
 #include "explore.h"
 
@@ -79,7 +79,7 @@ static void on_saved(void *arg, int64_t result)
         loop_simulation_sometimes("a save failed");
     }
     if (saver->n_saved < N_VERSIONS) {
-        loop_sleep(saver->env->scope, LOOP_MILLISECOND, save_next, saver);
+        explore_must(saver->env->scope, loop_sleep(saver->env->scope, LOOP_MILLISECOND, save_next, saver));
     }
 }
 
@@ -88,10 +88,12 @@ static void save_next(void *arg, int64_t result)
     static const struct loop_save_options options = {.atomic = true};
     struct saver *saver = arg;
 
-    (void)result;
+    if (result < 0) {
+        return;
+    }
     saver->begun++;
-    loop_fs_save(saver->env->scope, saver->env->fs, path, saver->data, make(saver->data, saver->begun), &options,
-                 on_saved, saver);
+    explore_must(saver->env->scope, loop_fs_save(saver->env->scope, saver->env->fs, path, saver->data,
+                                                 make(saver->data, saver->begun), &options, on_saved, saver));
 }
 
 /* ---- reading meanwhile ---- */
@@ -113,7 +115,7 @@ static void on_loaded(void *arg, int64_t result)
         free(saver->loaded);
     }
     if (saver->n_saved < N_VERSIONS) {
-        loop_sleep(saver->env->scope, 500 * LOOP_MICROSECOND, load, saver);
+        explore_must(saver->env->scope, loop_sleep(saver->env->scope, 500 * LOOP_MICROSECOND, load, saver));
     }
 }
 
@@ -121,9 +123,12 @@ static void load(void *arg, int64_t result)
 {
     struct saver *saver = arg;
 
-    (void)result;
+    if (result < 0) {
+        return;
+    }
     saver->oldest = saver->saved;
-    loop_fs_load(saver->env->scope, saver->env->fs, path, 0, &saver->loaded, on_loaded, saver);
+    explore_must(saver->env->scope,
+                 loop_fs_load(saver->env->scope, saver->env->fs, path, 0, &saver->loaded, on_loaded, saver));
 }
 
 /* ---- the program ---- */
@@ -136,7 +141,8 @@ static void on_recovered(void *arg, int64_t result)
     if (result == -ENOENT) {
         loop_world_fail(NULL, "the file was gone after a crash");
     } else if (result < 0) {
-        loop_fs_load(saver->env->scope, saver->env->fs, path, 0, &saver->loaded, on_recovered, saver);
+        explore_must(saver->env->scope,
+                     loop_fs_load(saver->env->scope, saver->env->fs, path, 0, &saver->loaded, on_recovered, saver));
         return;
     }
     if (saver->begun > saver->saved) {
@@ -161,7 +167,7 @@ static int begin(struct loop_env *env, void *arg)
 
     saver->env = env;
     saver->oldest = saver->saved;
-    loop_fs_load(env->scope, env->fs, path, 0, &saver->loaded, on_recovered, saver);
+    explore_must(env->scope, loop_fs_load(env->scope, env->fs, path, 0, &saver->loaded, on_recovered, saver));
     return 0;
 }
 
@@ -197,5 +203,6 @@ int main(int argc, char **argv)
     return loop_simulation_main(argc, argv, build, NULL,
                                 &(struct loop_simulation_options){.faults_end_ns = 30 * LOOP_SECOND,
                                                                   .liveness_ns = 30 * LOOP_SECOND,
+                                                                  .faults = LOOP_FAULT_ALL,
                                                                   .marks = marks});
 }

@@ -5,7 +5,8 @@
  *
  * Judges: answers come in the order of the requests, with the right status and length, and with the bytes that were
  * asked for. An answer may end early only by the end of the connection. When faults have ended, everything is answered.
- * The server may crash.
+ * The server may crash, and
+ * memory and descriptors may be short: then the server answers with 503 or ends, and a client may give up.
  */
 #include "explore.h"
 
@@ -25,6 +26,7 @@ struct request {
 };
 
 struct client {
+    struct loop_node *node;
     bool is_pipelined, is_done;
     struct request requests[N_REQUESTS];
     unsigned n_answered;
@@ -50,6 +52,9 @@ static int run_server(struct loop_env *env, void *arg)
     struct serving *serving = loop_scope_alloc(env->scope, sizeof *serving);
 
     (void)arg;
+    if (!serving) {
+        return -ENOMEM;
+    }
     serving->name = "/www";
     loop_address_parse(&serving->address, "tcp:0.0.0.0:7000");
     return start(env, serving);
@@ -107,7 +112,10 @@ static void check_head(struct client *client)
     int expected = request->file == N_FILES ? 404 : request->is_part ? 206 : 200;
     size_t len = request->is_part ? PART_END + 1 - PART_BEGIN : size;
 
-    if (client->status != expected) {
+    if (client->status == 503) {
+        loop_simulation_sometimes("the server had no memory");
+        loop_scope_cancel(client->flow->scope);
+    } else if (client->status != expected) {
         loop_world_fail(NULL, "a wrong status: %d in place of %d", client->status, expected);
     } else if (request->file < N_FILES && client->length != len) {
         loop_world_fail(NULL, "a wrong length: %zu in place of %zu", client->length, len);
@@ -175,7 +183,7 @@ static void on_attempt_end(void *arg, int64_t error)
     (void)error;
     if (!client->is_done) {
         loop_simulation_sometimes("an attempt failed");
-        loop_sleep(client->scope, 300 * LOOP_MILLISECOND, attempt, client);
+        explore_must(client->scope, loop_sleep(client->scope, 300 * LOOP_MILLISECOND, attempt, client));
     }
 }
 
@@ -185,7 +193,9 @@ static void on_connected(void *arg, int64_t result)
 
     if (result == 0) {
         client->reader = loop_reader_create(&client->flow->source, 8192);
-        ask_next(client);
+        if (client->reader) {
+            ask_next(client);
+        }
     }
 }
 
@@ -197,6 +207,10 @@ static void attempt(void *arg, int64_t result)
     (void)result;
     loop_address_parse(&address, "tcp:10.0.0.1:7000");
     struct loop_scope *scope = loop_scope_open(client->scope, on_attempt_end, client);
+    if (!scope) {
+        explore_must(client->scope, false);
+        return;
+    }
     loop_scope_deadline(scope, loop_now(loop_scope_loop(scope)) + 20 * LOOP_SECOND);
     loop_connect(scope, &address, NULL, &client->flow, on_connected, client);
 }
@@ -216,7 +230,7 @@ static void check(struct loop_world *world, void *arg)
 {
     const struct client *client = arg;
 
-    if (!client->is_done) {
+    if (!client->is_done && !explore_gave_up(client->node)) {
         loop_world_fail(world, "a client ended without its answers: %u of %d", client->n_answered, N_REQUESTS);
     }
 }
@@ -243,7 +257,7 @@ static int build(struct loop_world *world, void *arg)
             client->requests[j].file = loop_simulation_choose(N_FILES + 1);
             client->requests[j].is_part = client->requests[j].file < 2 && loop_simulation_choose(2);
         }
-        explore_node(world, (struct loop_node_options){.main = run_client, .arg = client});
+        client->node = explore_node(world, (struct loop_node_options){.main = run_client, .arg = client});
         loop_world_at_end(world, check, client);
     }
     explore_links(world);
@@ -262,5 +276,6 @@ int main(int argc, char **argv)
     return loop_simulation_main(argc, argv, build, NULL,
                                 &(struct loop_simulation_options){.faults_end_ns = 60 * LOOP_SECOND,
                                                                   .liveness_ns = 90 * LOOP_SECOND,
+                                                                  .faults = LOOP_FAULT_ALL,
                                                                   .marks = marks});
 }
