@@ -34,6 +34,9 @@ void loop_sim_trace_destroy(struct loop_sim_world *world)
     world->trace = NULL;
 }
 
+static struct loop_sim_record *add(const char *event, const struct loop_sim_node *from, const struct loop_sim_node *to,
+                                   const char *format, va_list arguments) __attribute__((format(printf, 4, 0)));
+
 /* Adds a record. Returns NULL when the world is not traced. */
 static struct loop_sim_record *add(const char *event, const struct loop_sim_node *from, const struct loop_sim_node *to,
                                    const char *format, va_list arguments)
