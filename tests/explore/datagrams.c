@@ -5,17 +5,19 @@
  *
  * Judges: every datagram that arrives is one that was sent, whole or cut at the receive limit, and says so; its length
  * is the result; its addresses are right. Statistics count what was received. When faults have ended every number is
- * answered.
+ * answered. A program may end when memory or descriptors are short.
  */
 #include "explore.h"
 
 #include <net/net.h>
 
+#include <errno.h>
 #include <string.h>
 
 enum { N_CLIENTS = 2, N_NUMBERS = 12, LARGEST = 9000, HEADER = 4 };
 
 struct client {
+    struct loop_node *node;
     unsigned id; /* also the last byte of its address, less 2 */
     size_t max_bytes;
     bool is_connected, sends_by_put, is_done;
@@ -24,7 +26,6 @@ struct client {
     uint64_t n_received, n_truncated;
     struct loop_scope *scope;
     struct loop_datagram_socket *socket;
-    loop_job stream;
     struct loop_address server;
     char out[N_NUMBERS][LARGEST];
     bool is_sending[N_NUMBERS];
@@ -98,6 +99,7 @@ static void on_request(void *arg, int64_t result, const struct loop_datagram *da
     unsigned id;
 
     if (!datagram || !datagram->data) {
+        explore_must(server->scope, datagram || result == -ECANCELED);
         return;
     }
     (void)check_datagram(result, datagram, server->max_bytes, &id);
@@ -124,9 +126,11 @@ static void close_for_a_while(void *arg, int64_t result)
 {
     struct server *server = arg;
 
-    (void)result;
+    if (result < 0) {
+        return;
+    }
     loop_datagram_close(server->socket);
-    loop_sleep(server->scope, LOOP_SECOND, open_again, server);
+    explore_must(server->scope, loop_sleep(server->scope, LOOP_SECOND, open_again, server));
 }
 
 static void open_again(void *arg, int64_t result)
@@ -134,20 +138,22 @@ static void open_again(void *arg, int64_t result)
     struct server *server = arg;
     struct loop_address address;
 
-    (void)result;
+    if (result < 0) {
+        return;
+    }
     loop_address_parse(&address, "udp:0.0.0.0:7000");
     server->n_received = server->n_truncated = 0;
     int status = loop_datagram_open(
         server->scope, &(struct loop_datagram_options){.bind_to = &address, .max_bytes = server->max_bytes},
         &server->socket);
     if (status != 0) {
-        loop_world_fail(NULL, "the server cannot open its socket: %d", status);
+        loop_scope_fail(server->scope, status);
         return;
     }
-    loop_datagram_stream(server->socket, on_request, server);
+    explore_must(server->scope, loop_datagram_stream(server->socket, on_request, server));
     if (server->closes) {
         server->closes = false;
-        loop_sleep(server->scope, 50 * LOOP_MILLISECOND, close_for_a_while, server);
+        explore_must(server->scope, loop_sleep(server->scope, 50 * LOOP_MILLISECOND, close_for_a_while, server));
     }
 }
 
@@ -169,6 +175,7 @@ static void on_answer(void *arg, int64_t result, const struct loop_datagram *dat
 
     if (!datagram || !datagram->data) {
         loop_simulation_sometimes(datagram ? "the network reported an error" : "a stream ended");
+        explore_must(client->scope, datagram || client->is_done || result == -ECANCELED);
         return;
     }
     unsigned number = check_datagram(result, datagram, client->max_bytes, &id);
@@ -240,7 +247,7 @@ static void send_all(void *arg, int64_t result)
             send_one(client, number);
         }
     }
-    loop_sleep(client->scope, 200 * LOOP_MILLISECOND, send_all, client);
+    explore_must(client->scope, loop_sleep(client->scope, 200 * LOOP_MILLISECOND, send_all, client));
 }
 
 static int run_client(struct loop_env *env, void *arg)
@@ -258,7 +265,7 @@ static int run_client(struct loop_env *env, void *arg)
                                                            .max_bytes = client->max_bytes},
                            &client->socket);
     if (status == 0) {
-        client->stream = loop_datagram_stream(client->socket, on_answer, client);
+        explore_must(client->scope, loop_datagram_stream(client->socket, on_answer, client));
         send_all(client, 0);
     }
     return status;
@@ -270,7 +277,7 @@ static void check(struct loop_world *world, void *arg)
 {
     const struct client *client = arg;
 
-    if (!client->is_done) {
+    if (!client->is_done && !explore_gave_up(client->node)) {
         loop_world_fail(world, "a client ended without its answers: %u of %d", client->n_answered, N_NUMBERS);
     }
 }
@@ -293,7 +300,7 @@ static int build(struct loop_world *world, void *arg)
         client->max_bytes = client->max_bytes ? client->max_bytes : 65536;
         client->is_connected = loop_simulation_choose(2);
         client->sends_by_put = loop_simulation_choose(2);
-        explore_node(world, (struct loop_node_options){.main = run_client, .arg = client});
+        client->node = explore_node(world, (struct loop_node_options){.main = run_client, .arg = client});
         loop_world_at_end(world, check, client);
     }
     loop_world_set_link(world, NULL, NULL,
@@ -320,5 +327,6 @@ int main(int argc, char **argv)
     return loop_simulation_main(argc, argv, build, NULL,
                                 &(struct loop_simulation_options){.faults_end_ns = 30 * LOOP_SECOND,
                                                                   .liveness_ns = 90 * LOOP_SECOND,
+                                                                  .faults = LOOP_FAULT_ALL,
                                                                   .marks = marks});
 }
