@@ -73,7 +73,7 @@ void loop_sim_request_disarm(struct loop_sim_request *request)
 
 /* ---- POLL_ADD ---- */
 
-int loop_sim_poll_prepare(struct loop_sim_request *request)
+static int prepare_poll(struct loop_sim_request *request)
 {
     const struct io_uring_sqe *entry = &request->entry;
     request->is_multishot = entry->len & IORING_POLL_ADD_MULTI;
@@ -88,7 +88,7 @@ static uint32_t events_of(const struct loop_sim_request *request)
 }
 
 /* Begins to poll. What holds already is reported: by a one-shot poll at once, by a multishot poll as task work. */
-int32_t loop_sim_poll_issue(struct loop_sim_request *request)
+static int32_t issue_poll(struct loop_sim_request *request)
 {
     uint32_t held = loop_sim_request_arm(request, events_of(request), request->is_multishot);
     if (!loop_list_is_linked(&request->waiter.link)) {
@@ -103,7 +103,8 @@ int32_t loop_sim_poll_issue(struct loop_sim_request *request)
     return LOOP_SIM_REQUEST_WAITS;
 }
 
-void loop_sim_poll_run(struct loop_sim_request *request)
+/* Reports the events of a wake-up that hold still. */
+static void report(struct loop_sim_request *request)
 {
     uint32_t held = request->wakes == 1 ? request->wake_mask & request->poll_events : 0;
     held = held ? held : loop_sim_request_look(request);
@@ -117,7 +118,7 @@ void loop_sim_poll_run(struct loop_sim_request *request)
 }
 
 const struct loop_sim_ring_op loop_sim_ring_poll = {
-    .prepare = loop_sim_poll_prepare, .issue = loop_sim_poll_issue, .has_file = true};
+    .prepare = prepare_poll, .issue = issue_poll, .woken = report, .has_file = true};
 
 /* ---- POLL_REMOVE ---- */
 
@@ -156,7 +157,7 @@ static void update(struct loop_sim_request *poll, const struct io_uring_sqe *ent
         poll->entry.user_data = entry->off;
     }
     loop_sim_request_disarm(poll);
-    int32_t result = loop_sim_poll_issue(poll);
+    int32_t result = issue_poll(poll);
     if (result != LOOP_SIM_REQUEST_WAITS) {
         loop_sim_request_complete(poll, result);
     }

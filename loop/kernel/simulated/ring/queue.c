@@ -146,7 +146,8 @@ static struct loop_sim_request *next_work(struct loop_sim_ring *ring)
 void loop_sim_ring_run_work(struct loop_sim_ring *ring, unsigned most)
 {
     for (unsigned n = 0; n < most && ring->n_work > 0; n++) {
-        loop_sim_request_run(next_work(ring));
+        struct loop_sim_request *request = next_work(ring);
+        request->run(request);
     }
     if (ring->n_work == 0) {
         ring->memory->sq_flags &= ~IORING_SQ_TASKRUN;

@@ -148,7 +148,8 @@ static bool issue_many(struct loop_sim_request *request, int32_t *result)
     return true;
 }
 
-void loop_sim_request_issue(struct loop_sim_request *request)
+/* Tries an operation until it waits or ends. */
+static void issue(struct loop_sim_request *request)
 {
     int32_t result = 0;
     bool waits = false;
@@ -168,7 +169,8 @@ void loop_sim_request_issue(struct loop_sim_request *request)
     }
 }
 
-void loop_sim_request_run(struct loop_sim_request *request)
+/* Runs the task work of a request. */
+static void run(struct loop_sim_request *request)
 {
     if (request->is_cancelled) {
         int32_t result = request->op->cancelled ? request->op->cancelled(request) : -ECANCELED;
@@ -176,14 +178,14 @@ void loop_sim_request_run(struct loop_sim_request *request)
         loop_sim_request_complete(request, result);
     } else if (request->state == LOOP_SIM_REQUEST_DONE) {
         loop_sim_request_complete(request, request->result);
-    } else if (request->entry.opcode == IORING_OP_POLL_ADD) {
-        loop_sim_poll_run(request);
+    } else if (request->op->woken) {
+        request->op->woken(request);
     } else {
         request->wakes = 0;
         if (!request->is_multishot) {
             loop_sim_request_disarm(request);
         }
-        loop_sim_request_issue(request);
+        issue(request);
     }
 }
 
@@ -193,6 +195,7 @@ static struct loop_sim_request *create(struct loop_sim_ring *ring, const struct 
 {
     struct loop_sim_request *request = loop_sim_alloc(sizeof *request);
     request->ring = ring;
+    request->run = run;
     memcpy(&request->entry, entry, sizeof *entry);
     loop_list_init(&request->work_link);
     loop_list_init(&request->waiter.link);
@@ -247,7 +250,7 @@ bool loop_sim_request_begin(struct loop_sim_ring *ring, const struct io_uring_sq
     } else if (goes_to_worker(request, &latency_ns)) {
         give_to_worker(request, latency_ns);
     } else {
-        loop_sim_request_issue(request);
+        issue(request);
     }
     return true;
 }

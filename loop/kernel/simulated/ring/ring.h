@@ -176,6 +176,8 @@ struct loop_sim_ring_op {
     int32_t (*issue)(struct loop_sim_request *request);
     /* Returns the result of a request that is cancelled: what it has done so far. NULL: -ECANCELED. */
     int32_t (*cancelled)(const struct loop_sim_request *request);
+    /* Does the task work of a request that its file has woken. NULL: the operation is tried again. */
+    void (*woken)(struct loop_sim_request *request);
     uint32_t events; /* EPOLLIN or EPOLLOUT: what it waits for. 0: it does not wait */
     bool has_file;   /* the entry names one */
     bool is_slow;    /* always done by a worker thread */
@@ -200,6 +202,7 @@ struct loop_sim_request {
     struct loop_list link, work_link;
     struct loop_sim_ring *ring;
     const struct loop_sim_ring_op *op;
+    void (*run)(struct loop_sim_request *request); /* its task work */
     struct io_uring_sqe entry;
     struct loop_sim_file *file; /* NULL: none */
     enum loop_sim_request_state state;
@@ -233,16 +236,10 @@ void loop_sim_request_drop(struct loop_sim_request *request);
 /* Puts a request in line for task work. */
 void loop_sim_request_queue(struct loop_sim_request *request, enum loop_sim_request_state state);
 
-/* Runs the task work of a request. */
-void loop_sim_request_run(struct loop_sim_request *request);
-
 /* Returns the file of a registered number, or NULL. */
 struct loop_sim_file *loop_sim_ring_fixed_file(const struct loop_sim_ring *ring, unsigned number);
 
 /* ---- waiting for a file ---- */
-
-/* Tries a request again and again until it waits or ends. */
-void loop_sim_request_issue(struct loop_sim_request *request);
 
 /* Has a request wait for `events` of its file. Returns those that hold now: then it does not wait, unless it is to
  * stay for more. */
@@ -253,11 +250,6 @@ void loop_sim_request_disarm(struct loop_sim_request *request);
 
 /* Returns the events of a request's file that hold now, of those that it waits for. */
 uint32_t loop_sim_request_look(const struct loop_sim_request *request);
-
-/* POLL_ADD. */
-int loop_sim_poll_prepare(struct loop_sim_request *request);
-int32_t loop_sim_poll_issue(struct loop_sim_request *request);
-void loop_sim_poll_run(struct loop_sim_request *request);
 
 /* ---- cancelling ---- */
 
