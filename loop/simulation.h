@@ -24,10 +24,11 @@
  * server listens on tcp:0.0.0.0:7000 as anywhere; the client connects to tcp:10.0.0.1:7000, the address of the first
  * node. Time passes only while every node waits.
  *
- * What is simulated is the kernel below the library, not the C library: a program's own calls of socket, open, sleep or
- * pthread_create go to the real kernel, and then a run is no longer its choices. So do its own clocks and random
- * numbers, and addresses of memory that decide something. Descriptors are numbers of the simulated kernel: those of the
- * real one mean nothing to it. What it does not know is refused with ENOSYS: fork, descriptors of other programs.
+ * What is simulated is the kernel below the library, not the C library: a program's own calls of socket, open, sleep,
+ * fork or pthread_create go to the real kernel, and then a run is no longer determined by its choices. Nor is it when
+ * the program reads the C library's clocks or random numbers, or decides by addresses of memory. Descriptors are
+ * numbers of the simulated kernel: to pass one of the real kernel to the library is a mistake. The simulated kernel
+ * refuses with ENOSYS what it does not know.
  *
  * Static variables are shared by all nodes and all runs. The state of a node therefore goes through `arg`; the world
  * function, which is called once for each run, allocates it by loop_world_alloc. When a node crashes, no continuation
@@ -35,8 +36,10 @@
  * from loop_world_alloc or loop_scope_alloc.
  *
  * An assertion of <assert.h> that fails, a call of abort and a segmentation fault inside a world fail the run, and do
- * not end the process. All functions belong to the thread that runs the world, and a process runs one world at a time:
- * to search on several processors, start several processes. Needs the GNU C library.
+ * not end the process. The reason quotes the last line that the node has written to standard error. With
+ * AddressSanitizer or ThreadSanitizer a segmentation fault ends the process with their report. All functions belong to
+ * the thread that runs the world, and a process runs one world at a time: to search on several processors, start
+ * several processes. Needs the GNU C library.
  */
 #ifndef LOOP_SIMULATION_H
 #define LOOP_SIMULATION_H
@@ -125,18 +128,18 @@ LOOP_API const char *loop_node_name(const struct loop_node *node);
  * Valid as long as its world. */
 LOOP_API const char *loop_node_address(const struct loop_node *node, size_t number);
 
-/* Ends a node at once, as a loss of power does. No continuation runs any more. Its peers learn it when they next reach
- * it. Its disk keeps what was synced, and by choice parts of the rest. Does not return when the node is the one that
- * runs. Harmless for a node that does not run. */
+/* Ends a node at once, as a loss of power does. No continuation runs any more. Its peers get an error when they next
+ * send to it. Its disk keeps what was synced, and by choice parts of the rest. Does not return when the node is the one
+ * that runs. Does nothing for a node that does not run. */
 LOOP_API void loop_node_crash(struct loop_node *node);
 
-/* Starts a node that has ended or crashed, on its disk as it is. Harmless for one that runs or is paused. */
+/* Starts a node that has ended or crashed, on its disk as it is. Does nothing for one that runs or is paused. */
 LOOP_API void loop_node_restart(struct loop_node *node);
 
-/* Pauses a node: nothing runs in it, and what arrives for it waits. Harmless for a node that does not run. */
+/* Pauses a node: nothing runs in it, and what arrives for it waits. Does nothing for a node that does not run. */
 LOOP_API void loop_node_pause(struct loop_node *node);
 
-/* Ends the pause of a node. Harmless for a node that is not paused. */
+/* Ends the pause of a node. Does nothing for a node that is not paused. */
 LOOP_API void loop_node_resume(struct loop_node *node);
 
 /* What a node does. */
@@ -233,7 +236,7 @@ LOOP_API unsigned loop_world_partition(struct loop_world *world, const struct lo
 LOOP_API unsigned loop_world_partition_one_way(struct loop_world *world, const struct loop_node *from,
                                                const struct loop_node *to);
 
-/* Removes a rule or a partition. Harmless when it is gone. */
+/* Removes a rule or a partition. Does nothing when it is gone. */
 LOOP_API void loop_world_remove_rule(struct loop_world *world, unsigned number);
 
 /* Removes all rules and partitions. */
@@ -273,7 +276,7 @@ enum loop_fault {
 /* The options of a run or a search. A field that is zero has its default. At most one of `choices`, `bytes` and
  * `is_exhaustive` is set. Rules of the world have their effect whatever `faults` allows. */
 struct loop_simulation_options {
-    uint64_t seed LOOP_ZERO;           /* of the first run; the next has one more. 0: a fresh one, told in the result */
+    uint64_t seed LOOP_ZERO; /* of the first run; the next has one more. 0: a fresh one, stored in the result */
     const uint32_t *choices LOOP_ZERO; /* replay: these, then 0 for ever. With n_choices 0: the most ordinary run */
     size_t n_choices LOOP_ZERO;
     /* choices are made from the bytes of a fuzzer, then 0 for ever; a byte below 128 is the ordinary choice */
