@@ -38,11 +38,12 @@ char *loop_simulation_result_text(const struct loop_simulation_result *result)
     }
     loop_sim_text_add(&text, "runs:    %llu%s, steps: %llu\n", (unsigned long long)result->runs,
                       result->is_complete ? ", which are all there are" : "", (unsigned long long)result->steps);
+    bool has_failed_run = result->has_failed && result->choices; /* not when only a mark was missed */
     if (result->seed) {
         loop_sim_text_add(&text, "seed:    %llu (of the %s run)\n", (unsigned long long)result->seed,
-                          result->has_failed ? "failed" : "last");
+                          has_failed_run ? "failed" : "last");
     }
-    if (result->has_failed && result->choices) {
+    if (has_failed_run) {
         add_choices(&text, result);
     }
     add_marks(&text, result);

@@ -98,6 +98,7 @@ TEST(marks_are_counted_and_a_missing_one_fails_the_search)
     static const char *const some[] = {"one", "always", NULL}, *const all[] = {"one", "never", NULL};
     struct loop_simulation_options options = {.runs = 400, .marks = some};
     struct loop_simulation_result result = {0};
+    char *text;
 
     CHECK_IS(loop_simulation_explore(build_marks, NULL, &options, &result), 0);
     CHECK_IS(result.runs, 400);
@@ -109,6 +110,9 @@ TEST(marks_are_counted_and_a_missing_one_fails_the_search)
     options.marks = all;
     CHECK_IS(loop_simulation_explore(build_marks, NULL, &options, &result), 1);
     CHECK_TEXT(result.reason, "no run reached the mark: never");
+    text = loop_simulation_result_text(&result);
+    CHECK(text && strstr(text, "(of the last run)"));
+    free(text);
     loop_simulation_result_finish(&result);
 }
 
