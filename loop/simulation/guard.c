@@ -47,6 +47,22 @@ static const char *place_name(void)
     return node ? loop_node_name(node) : "the world";
 }
 
+/* Returns the last line that the running node has written to standard error, such as the library's own report of a
+ * misuse before it calls abort, and its length in `*len`. */
+static const char *last_line(int *len)
+{
+    struct loop_node *node = loop_node_here();
+    size_t size = 0;
+    const char *text = node ? loop_node_output(node, 2, &size) : "";
+    size -= size > 0 && text[size - 1] == '\n';
+    size_t begin = size;
+    while (begin > 0 && text[begin - 1] != '\n') {
+        begin--;
+    }
+    *len = size - begin < LOOP_SIM_REASON_SIZE ? (int)(size - begin) : LOOP_SIM_REASON_SIZE;
+    return text + begin;
+}
+
 static void on_signal(int number)
 {
     struct loop_world *world = loop_sim_owner();
@@ -57,7 +73,10 @@ static void on_signal(int number)
     }
     for (size_t i = 0; i < n_caught; i++) {
         if (caught[i].number == number) {
-            loop_world_fail(world, "%s in %s", caught[i].name, place_name());
+            int len;
+            const char *line = last_line(&len);
+            loop_world_fail(world, "%s in %s%s%.*s", caught[i].name, place_name(),
+                            len > 0 ? ": standard error ends with " : "", len, line);
         }
     }
     escape(world);

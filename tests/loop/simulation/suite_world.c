@@ -207,6 +207,13 @@ static int sleep_and_abort(struct loop_env *env, void *arg)
     return 0;
 }
 
+static int write_and_abort(struct loop_env *env, void *arg)
+{
+    CHECK_IS(loop_kernel_write(2, "first\nit is misused\n", 20), 20);
+    loop_sleep(env->scope, LOOP_SECOND, abort_later, arg);
+    return 0;
+}
+
 static int store_nowhere(struct loop_env *env, void *arg)
 {
     volatile int *volatile nowhere = NULL;
@@ -237,13 +244,15 @@ static int build_with_event_that_aborts(struct loop_world *world, void *arg)
 
 TEST(program_that_aborts_fails_the_run_and_not_the_process)
 {
-    loop_main_fn *asserts = assert_one_is_two, *aborts = sleep_and_abort, *stores = store_nowhere;
+    loop_main_fn *asserts = assert_one_is_two, *aborts = sleep_and_abort, *stores = store_nowhere,
+                 *writes = write_and_abort;
     struct loop_simulation_result result = {0};
 
     for (unsigned i = 0; i < 3; i++) {
         CHECK_IS(run_once(build_of_main, &asserts, &result), 1);
         CHECK(strstr(result.reason, "assertion at suite_world.c, line ") && strstr(result.reason, ", in a: one == 2"));
         run_fails(build_of_main, &aborts, "abort in a");
+        run_fails(build_of_main, &writes, "abort in a: standard error ends with it is misused");
         run_fails(build_and_abort, &i, "abort in the world");
         run_fails(build_with_event_that_aborts, &i, "abort in the world");
         if (!HAS_SANITIZER) {
