@@ -76,7 +76,7 @@ static void end_faults(struct loop_sim_event *event)
     loop_sim_choices_suspend(world->sim, true);
     loop_sim_rules_clear(world->sim);
     if (world->liveness_ns > 0) {
-        loop_sim_event_set(&world->liveness_end, world->sim->now_ns + world->liveness_ns, end_liveness);
+        loop_sim_event_set(&world->liveness_end, loop_sim_sum_ns(world->sim->now_ns, world->liveness_ns), end_liveness);
     }
 }
 
@@ -114,7 +114,7 @@ static void judge(struct loop_world *world, enum loop_sim_stop stop)
         break;
     case LOOP_SIM_STOP_TIME:
         loop_world_fail(world, "too much time: after %lld s these have not ended: %s",
-                        (long long)(world->sim->now_ns / LOOP_SECOND), names);
+                        (long long)(world->sim->most_time_ns / LOOP_SECOND), names);
         break;
     }
 }

@@ -173,6 +173,20 @@ TEST(rules_reset_and_delay_what_they_match)
     CHECK_IS(probe.exchange.n_attempts, 0);
 }
 
+static void delay_for_ever(struct loop_world *world, struct probe *probe)
+{
+    loop_world_set_link(world, probe->client, probe->server, &(struct loop_link){.delay_ns = LOOP_SECOND});
+    loop_world_add_rule(world,
+                        &(struct loop_rule){.from = probe->client, .action = LOOP_RULE_DELAY, .delay_ns = INT64_MAX});
+}
+
+TEST(longest_delay_is_not_taken_for_a_short_one)
+{
+    struct probe probe = {0};
+
+    CHECK_TEXT(run_probe(&probe, delay_for_ever), "too much time: after 3600 s these have not ended: client");
+}
+
 /* ---- datagrams ---- */
 
 enum { DATAGRAMS = 2000, BURST = 50 };
@@ -309,6 +323,14 @@ static int build_cut_off(struct loop_world *world, void *arg)
     build_probe(world, probe);
     loop_world_partition(world, probe->client, probe->server);
     return 0;
+}
+
+TEST(longest_time_for_liveness_is_not_taken_for_a_short_one)
+{
+    struct loop_simulation_options options = {.seed = 1, .faults_end_ns = 1, .liveness_ns = INT64_MAX};
+    struct probe probe = {0};
+
+    CHECK_IS(loop_simulation_run(build_probe, &probe, &options, NULL), 0);
 }
 
 TEST(rules_end_with_the_faults)

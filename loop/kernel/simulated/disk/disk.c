@@ -149,7 +149,7 @@ void loop_sim_disk_wait(void)
     if (latency_ns == 0) {
         return;
     }
-    int64_t until_ns = node->world->now_ns + latency_ns;
+    int64_t until_ns = loop_sim_sum_ns(node->world->now_ns, latency_ns);
     while (loop_sim_wait(NULL, until_ns) != -ETIMEDOUT) {
         /* A disk is not interrupted. */
     }

@@ -17,9 +17,9 @@ int64_t loop_sim_monotonic_ns(const struct loop_sim_world *world)
 
 int64_t loop_sim_wall_ns(const struct loop_sim_world *world, const struct loop_sim_node *node)
 {
-    int64_t now_ns = world->start_ns + world->now_ns;
+    int64_t now_ns = loop_sim_sum_ns(world->start_ns, world->now_ns);
     if (node) {
-        now_ns += node->wall_offset_ns;
+        now_ns = loop_sim_sum_ns(now_ns, node->wall_offset_ns);
         now_ns += world->now_ns / NS_PER_S * node->wall_drift_ppb;
         now_ns += world->now_ns % NS_PER_S * node->wall_drift_ppb / NS_PER_S;
     }

@@ -185,7 +185,7 @@ static int64_t choose_latency(const struct loop_sim_link *link)
 {
     int64_t delay_ns = link ? link->delay_ns : 0;
     int64_t jitter_ns = link && link->jitter_ns > 0 ? link->jitter_ns : USUAL_JITTER_NS;
-    return delay_ns + jitter_ns / (LATENCIES - 1) * loop_sim_choose(LOOP_SIM_LATENCY, LATENCIES);
+    return loop_sim_sum_ns(delay_ns, jitter_ns / (LATENCIES - 1) * loop_sim_choose(LOOP_SIM_LATENCY, LATENCIES));
 }
 
 /* ---- rules ---- */
@@ -314,10 +314,10 @@ static void send_datagram(struct loop_sim_packet *packet, const struct loop_sim_
     if (happens(LOOP_SIM_REORDER, link ? link->reorder_ppm : 0)) {
         int64_t flight_ns = due_ns - now_ns;
         loop_sim_packet_trace("late", packet, false);
-        due_ns += flight_ns > 0 ? flight_ns : USUAL_JITTER_NS; /* others overtake it */
+        due_ns = loop_sim_sum_ns(due_ns, flight_ns > 0 ? flight_ns : USUAL_JITTER_NS); /* others overtake it */
     }
     if (!packet->unreachable && happens(LOOP_SIM_DUPLICATE, link ? link->duplicate_ppm : 0)) {
-        duplicate(packet, due_ns + (due_ns - now_ns) / 2);
+        duplicate(packet, loop_sim_sum_ns(due_ns, (due_ns - now_ns) / 2));
     }
     depart(packet, due_ns);
 }
@@ -332,10 +332,11 @@ static void send_segment(struct loop_sim_packet *packet, const struct loop_sim_l
     }
     if (carries && happens(LOOP_SIM_LOSS, link ? link->loss_ppm : 0)) {
         loop_sim_packet_trace("lost, sent again", packet, false);
-        due_ns += packet->flags & LOOP_SIM_SYN ? SECOND_NS : RESEND_NS;
+        due_ns = loop_sim_sum_ns(due_ns, packet->flags & LOOP_SIM_SYN ? SECOND_NS : RESEND_NS);
     }
     if (arrives_ns) {
-        due_ns = *arrives_ns >= due_ns ? *arrives_ns + 1 : due_ns; /* events due at one time have no order */
+        due_ns =
+            *arrives_ns >= due_ns ? loop_sim_sum_ns(*arrives_ns, 1) : due_ns; /* events due at one time have no order */
         *arrives_ns = due_ns;
     }
     depart(packet, due_ns);
@@ -360,7 +361,8 @@ static void send_far(struct loop_sim_packet *packet, int64_t *arrives_ns)
             return;
         }
     }
-    due_ns += choose_latency(link) + (rule && rule->action == LOOP_SIM_RULE_DELAY ? rule->delay_ns : 0);
+    due_ns = loop_sim_sum_ns(due_ns, choose_latency(link));
+    due_ns = loop_sim_sum_ns(due_ns, rule && rule->action == LOOP_SIM_RULE_DELAY ? rule->delay_ns : 0);
     if (rule && rule->action == LOOP_SIM_RULE_RESET) {
         reset(packet, due_ns);
     } else if (packet->number == IPPROTO_UDP) {
@@ -397,7 +399,7 @@ void loop_sim_stream_refuse_soon(struct loop_sim_socket *socket)
         packet->to_node ? link_of(loop_sim_network_of(packet->from_node->world), packet) : NULL;
     loop_sim_packet_trace("send", packet, true);
     if (packet->to_node) {
-        reset(packet, packet->from_node->world->now_ns + choose_latency(link));
+        reset(packet, loop_sim_sum_ns(packet->from_node->world->now_ns, choose_latency(link)));
     } else {
         find_nobody(packet);
     }

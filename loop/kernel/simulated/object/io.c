@@ -203,7 +203,7 @@ void loop_sim_file_delay(struct loop_sim_file *file)
         return;
     }
     struct loop_sim_hold *hold = loop_sim_file_hold(file);
-    int64_t until_ns = file->node->world->now_ns + latency_ns;
+    int64_t until_ns = loop_sim_sum_ns(file->node->world->now_ns, latency_ns);
     while (loop_sim_wait(NULL, until_ns) != -ETIMEDOUT) {
         /* A disk is not interrupted. */
     }

@@ -95,7 +95,7 @@ static void give_to_worker(struct loop_sim_request *request, int64_t latency_ns)
 {
     struct loop_sim_node *node = request->ring->file.node;
     request->state = LOOP_SIM_REQUEST_WORKER;
-    loop_sim_event_set(&request->event, node->world->now_ns + latency_ns, work);
+    loop_sim_event_set(&request->event, loop_sim_sum_ns(node->world->now_ns, latency_ns), work);
 }
 
 /* Whether a worker does the operation: one that is always slow, or a move of a file that takes its time. */
