@@ -181,6 +181,11 @@ static void start(struct connecting *connecting, struct loop_scope *scope, const
     }
     if (options->timeout_ns > 0) {
         loop_scope_deadline(connecting->steps, loop_net_from_now(connecting->loop, options->timeout_ns));
+        error = (int)loop_scope_error(connecting->steps); /* -ENOMEM without memory for the deadline */
+        if (error < 0) {
+            fail(connecting, error);
+            return;
+        }
     }
     try_connect(connecting);
 }
