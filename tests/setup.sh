@@ -88,7 +88,8 @@ build_dir() {
     fi
 }
 
-# build_preset PRESET [TARGET...]: configures the preset if necessary, and builds all of it or only the targets.
+# build_preset PRESET [TARGET...]: configures the preset if necessary, and builds all of it or only the targets. Checks
+# that run at once build one after another in the same directory.
 build_preset() {
     local preset=$1 dir targets=()
     shift
@@ -97,7 +98,7 @@ build_preset() {
         targets=(--target "$@")
     fi
     (
-        cd "$root" || exit
+        cd "$root" && mkdir -p build && exec 8>"build/.$preset.lock" && flock 8 || exit
         if [[ ! -e $dir/Makefile && ! -e $dir/build.ninja ]]; then
             quietly "configuring the $preset build" cmake --preset "$preset" || exit
         elif [[ $# -gt 0 ]]; then
