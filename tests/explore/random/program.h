@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The random programs of the world random: their operations, and how they are started.
+ */
+#ifndef TESTS_EXPLORE_RANDOM_H
+#define TESTS_EXPLORE_RANDOM_H
+
+#include <fs/fs.h>
+#include <loop/reader.h>
+#include <loop/region.h>
+#include <loop/writer.h>
+#include <net/net.h>
+
+enum { FILE_KEY = 7, DATAGRAM_KEY = 9, LARGEST = 20000 };
+
+/* Operations. Those up to READER read from an end, those up to FLUSH write to one, those up to TAKE need one. */
+enum kind {
+    READ,
+    READ_EXACT,
+    STREAM,
+    WAIT_READABLE,
+    COPY,
+    READER,
+    WRITE,
+    WRITEV,
+    FLUSH,
+    SHUTDOWN,
+    DRAIN,
+    POLL,
+    TAKE,
+    SLEEP,
+    WORK,
+    HANDED_WORK,
+    POST,
+    PROMISE,
+    ON_CANCEL,
+    CHUNK,
+    CONNECT,
+    ACCEPT,
+    SAVE,
+    LOAD,
+    OPEN,
+    LIST,
+    MKDIRS,
+    UNLINK,
+    RENAME,
+    COPY_FILE,
+    SEND,
+    RECEIVE,
+    SCOPE,
+    N_KINDS
+};
+
+/* How operations end. */
+enum ending {
+    DONE,
+    PARTLY,
+    AT_END,
+    DONE_THOUGH_CANCELLED,
+    CANCELLED_AT_ONCE,
+    CANCELLED_LATER,
+    SCOPE_CANCELLED,
+    CLOSED,
+    TIMED_OUT,
+    RESET,
+    REFUSED,
+    NO_MEMORY,
+    NO_DESCRIPTOR,
+    FAILED,
+    N_ENDINGS
+};
+
+/* A scope of a program. */
+struct group {
+    struct program *program;
+    struct loop_scope *scope;
+    int64_t deadline_ns;
+    bool has_ended;
+    struct end *ends;
+    struct group *next;
+};
+
+/* One end of a connection or a pipe. */
+struct end {
+    struct group *group;
+    struct loop_flow *flow; /* NULL: of a pipe */
+    struct loop_source *source;
+    struct loop_sink *sink;
+    struct end *peer; /* where it is in the same program and known */
+    uint64_t read_key, read_at, write_key, write_at, writing;
+    bool is_reading, is_writing;
+    bool is_closed;
+    bool has_failed;  /* a write to it was not complete */
+    bool has_ended;   /* its output: closed, shut down, or about to be */
+    bool is_lost;     /* how much was written is not known */
+    bool has_dropped; /* a cancelled stream may have dropped bytes */
+    struct end *next;
+};
+
+/* An operation. It is kept until the end of the world. */
+struct op {
+    struct program *program;
+    struct group *group;
+    struct end *end;
+    enum kind kind;
+    loop_job job;
+    bool is_started, has_ended, is_cancelled, is_cancelled_at_once;
+    int64_t full;          /* the largest legal result, > 0 where the result is a length */
+    int64_t not_before_ns; /* the earliest time for it to succeed */
+    int64_t deadline_ns;   /* of an inner scope */
+    char *data;
+    struct iovec iov[2];
+    struct loop_flow *flow;
+    struct loop_sink *sink;
+    struct loop_reader *reader;
+    struct loop_writer *writer;
+    struct loop_copy_outcome outcome;
+    void *memory;
+    unsigned n_released; /* how often its memory was handed back */
+    struct op *next;
+};
+
+/* What a node runs. */
+struct program {
+    struct loop_world *world;
+    struct loop_node *node;
+    struct loop_env *env;
+    unsigned n_nodes, n_steps, most_steps, n_running;
+    struct group *groups;
+    struct group *listening;
+    struct loop_listener *listener;
+    struct loop_datagram_socket *socket;
+    struct op *ops; /* the last one first */
+};
+
+/* The name of each kind of operation. */
+extern const char *const random_kind_names[N_KINDS];
+
+/* Names the marks. Call it once, before a search. Returns those that a search must reach, and NULL behind them. */
+const char *const *random_marks(void);
+
+/* Marks that an operation has ended in this way. */
+void random_mark(enum kind kind, enum ending ending);
+
+/* Opens what a program listens on. Returns false where it cannot; then the program ends. */
+bool random_listen(struct program *program);
+
+/* Starts an operation, or cancels, closes or ends something, by choice. */
+void random_start(struct program *program);
+
+/* Adds an end of a connection, or of a pipe where `flow` is NULL. */
+struct end *random_add_end(struct group *group, struct loop_flow *flow, struct loop_source *source,
+                           struct loop_sink *sink, uint64_t write_key, uint64_t read_key);
+
+/* Sets or moves the deadline of a scope, unless it has passed or the scope is cancelled. */
+void random_set_deadline(struct group *group, int64_t duration_ns);
+
+/* Notes in the trace that an operation was started, or could not be. */
+void random_note_start(const struct op *op);
+
+/* The continuation of every operation; `op` is its struct op. */
+void random_on_end(void *op, int64_t result);
+
+/* The continuation of every stream; `op` is its struct op. */
+void random_on_streamed(void *op, int64_t result, struct loop_chunk *chunk);
+
+/* The continuation of every datagram stream; `op` is its struct op. */
+void random_on_datagram(void *op, int64_t result, const struct loop_datagram *datagram);
+
+/* Checks and counts bytes that an end has received. */
+void random_received(struct end *end, const void *data, int64_t len);
+
+#endif
