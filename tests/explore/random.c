@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * One or two nodes that each run a random program: operations of every kind in scopes that are cancelled, fail, or pass
+ * their deadlines, on connections to each other and to themselves, pipes, files, datagrams, threads and timers. Jobs
+ * are cancelled at chosen times, and descriptors are closed under them. Runs may lack memory and descriptors.
+ *
+ * Judges: every job that was made is resumed exactly once, never from inside the call; its result is one that its
+ * kind of operation may have; -ECANCELED and -ETIMEDOUT have a cause; timers and deadlines are not early; connections
+ * and pipes deliver exactly the bytes whose writing was reported, and end only when the other side has ended them;
+ * files have only what was written into them. When faults have ended both programs end.
+ */
+#include "explore.h"
+#include "random/program.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what operations may end with ---- */
+
+static bool is_one_of(int64_t error, const int *errors)
+{
+    while (*errors && *errors != -error) {
+        errors++;
+    }
+    return *errors;
+}
+
+static bool may_fail_with(enum kind kind, int64_t error)
+{
+    static const int network[] = {ECONNRESET, EPIPE, ECONNREFUSED, EHOSTUNREACH,  ENETUNREACH, EMFILE, ENFILE,
+                                  ENOBUFS,    EBADF, ECONNABORTED, EADDRNOTAVAIL, EMSGSIZE,    0};
+    static const int files[] = {EIO, ENOSPC, ENOENT, EEXIST, EMFILE, ENFILE, EBADF, EISDIR, EDQUOT, EFBIG, ENOTDIR, 0};
+
+    if (error == -ENOMEM) {
+        return kind != ON_CANCEL;
+    }
+    if (kind == COPY && error == -ENOSPC) {
+        return true; /* of the memory that it fills */
+    }
+    if (kind == READER && error == -ENODATA) {
+        return true; /* it ended before it had all */
+    }
+    if (kind == RECEIVE && error == -EBUSY) {
+        return true; /* another stream receives */
+    }
+    if (kind <= TAKE || (kind >= CONNECT && kind <= ACCEPT) || (kind >= SEND && kind <= RECEIVE)) {
+        return is_one_of(error, network);
+    }
+    return kind >= SAVE && kind <= COPY_FILE && is_one_of(error, files);
+}
+
+static bool is_over(const struct group *group)
+{
+    return group->has_ended || loop_scope_is_cancelled(group->scope);
+}
+
+/* Returns whether something has cancelled an operation. */
+static bool has_cause(const struct op *op)
+{
+    if (op->kind == POST) {
+        return true; /* at the end of the loop */
+    }
+    return op->is_cancelled || is_over(op->group) || (op->end && op->end->is_closed) ||
+           (op->kind == DRAIN && (op->end->has_failed || op->end->has_ended || op->end->is_writing)) ||
+           (op->kind == ACCEPT && is_over(op->program->listening));
+}
+
+static void check_error(const struct op *op, int64_t result)
+{
+    const struct program *program = op->program;
+    bool is_network = op->kind <= TAKE || op->kind == CONNECT || op->kind == ACCEPT;
+
+    if (result == -ECANCELED) {
+        if (!has_cause(op)) {
+            loop_world_fail(NULL, "cancelled without a cause: %s", random_kind_names[op->kind]);
+        }
+    } else if (result == -ETIMEDOUT) {
+        int64_t now_ns = loop_now(program->env->loop);
+        if (!is_network && now_ns < op->group->deadline_ns && now_ns < op->deadline_ns) {
+            loop_world_fail(NULL, "a deadline before its time: %s", random_kind_names[op->kind]);
+        }
+    } else if (!may_fail_with(op->kind, result)) {
+        loop_world_fail(NULL, "%s ended with a wrong error: %s", random_kind_names[op->kind], strerror((int)-result));
+    }
+}
+
+static enum ending error_of(const struct op *op, int64_t result)
+{
+    switch (-result) {
+    case ECANCELED:
+        if (op->is_cancelled) {
+            return op->is_cancelled_at_once ? CANCELLED_AT_ONCE : CANCELLED_LATER;
+        }
+        return op->end && op->end->is_closed ? CLOSED : SCOPE_CANCELLED;
+    case ETIMEDOUT: return TIMED_OUT;
+    case ECONNRESET:
+    case EPIPE: return RESET;
+    case ECONNREFUSED: return REFUSED;
+    case ENOMEM: return NO_MEMORY;
+    case EMFILE:
+    case ENFILE: return NO_DESCRIPTOR;
+    case EBADF: return CLOSED;
+    default: return FAILED;
+    }
+}
+
+static enum ending ending_of(const struct op *op, int64_t result)
+{
+    if (result < 0) {
+        return error_of(op, result);
+    }
+    if (op->full > 0 && result == 0) {
+        return AT_END;
+    }
+    if (op->full > 0 && result < op->full) {
+        return PARTLY;
+    }
+    return op->is_cancelled ? DONE_THOUGH_CANCELLED : DONE;
+}
+
+static void judge(struct op *op, int64_t result)
+{
+    loop_simulation_note("%s ends with %d", random_kind_names[op->kind], (int)result);
+    if (!op->is_started) {
+        loop_world_fail(NULL, "resumed from inside the call: %s", random_kind_names[op->kind]);
+    } else if (op->has_ended) {
+        loop_world_fail(NULL, "resumed twice: %s", random_kind_names[op->kind]);
+    } else if (result < 0) {
+        check_error(op, result);
+    } else if (op->full > 0 && result > op->full) {
+        loop_world_fail(NULL, "a result that is too large: %s", random_kind_names[op->kind]);
+    } else if (loop_now(op->program->env->loop) < op->not_before_ns) {
+        loop_world_fail(NULL, "a timer before its time: %s", random_kind_names[op->kind]);
+    }
+    op->has_ended = true;
+    op->program->n_running--;
+    random_mark(op->kind, ending_of(op, result));
+}
+
+/* ---- what is read and written ---- */
+
+void random_note_start(const struct op *op)
+{
+    loop_simulation_note("%s starts%s", random_kind_names[op->kind], op->is_started ? "" : ", without memory");
+}
+
+void random_received(struct end *end, const void *data, int64_t len)
+{
+    if (!explore_matches(data, (size_t)len, end->read_key, end->read_at)) {
+        loop_world_fail(NULL, "other bytes than were written: at %u", (unsigned)end->read_at);
+    }
+    end->read_at += (uint64_t)len;
+    if (end->peer && end->read_at > end->peer->write_at + end->peer->writing) {
+        loop_world_fail(NULL, "more bytes than were written: %u", (unsigned)end->read_at);
+    }
+}
+
+static void at_end(const struct end *end)
+{
+    const struct end *peer = end->peer;
+
+    if (!peer) {
+        return;
+    }
+    if (!peer->has_ended && !peer->is_closed) {
+        loop_world_fail(NULL, "an end that nobody has sent");
+    } else if (!peer->is_lost && !end->has_dropped && end->read_at < peer->write_at) {
+        loop_world_fail(NULL, "an end that came too early: %u of %u", (unsigned)end->read_at, (unsigned)peer->write_at);
+    }
+}
+
+/* Destroys a reader. Without memory the bytes that it still has are lost; then nothing more is read from the end. */
+static void destroy_reader(struct op *op)
+{
+    struct loop_fd *fd = op->end->source->ops->fd(op->end->source);
+    size_t left, unread = loop_fd_unread_length(fd);
+
+    loop_reader_peek(op->reader, &left);
+    loop_reader_destroy(op->reader);
+    if (loop_fd_unread_length(fd) != unread + left) {
+        op->end->is_reading = op->end->has_dropped = true;
+        loop_simulation_sometimes("reader: lost bytes without memory");
+    }
+}
+
+static void finish_read(struct op *op, int64_t result)
+{
+    struct end *end = op->end;
+
+    end->is_reading = false;
+    end->has_dropped |= result < 0 && result != -ECANCELED && result != -ETIMEDOUT;
+    switch (op->kind) {
+    case READ:
+    case READ_EXACT:
+        if (result > 0) {
+            random_received(end, op->data, result);
+        } else if (result == 0) {
+            at_end(end);
+        }
+        break;
+    case READER:
+        if (result > 0) {
+            size_t len;
+            const char *data = loop_reader_data(op->reader, &len);
+            if (len != (size_t)result) {
+                loop_world_fail(NULL, "a reader with other bytes than its result: %zu", len);
+            }
+            random_received(end, data, result);
+        }
+        destroy_reader(op);
+        break;
+    case COPY:
+        end->is_reading = op->outcome.lost_bytes > 0;
+        end->has_dropped |= end->is_reading;
+        if (result > 0) {
+            size_t len = 0;
+            const void *data = loop_memory_data(op->sink, &len);
+            if (len != (size_t)result || op->outcome.bytes != result) {
+                loop_world_fail(NULL, "a copy of another length than its result: %zu", len);
+            } else {
+                random_received(end, data, result);
+            }
+        }
+        break;
+    default: break;
+    }
+}
+
+static void finish_write(struct op *op, int64_t result)
+{
+    struct end *end = op->end;
+
+    end->is_writing = false;
+    end->has_failed |= result < op->full;
+    if (op->kind == FLUSH) {
+        end->is_lost |= result != 0;
+        end->write_at += end->writing;
+        loop_writer_destroy(op->writer);
+    } else {
+        end->write_at += result > 0 ? (uint64_t)result : 0;
+    }
+    end->writing = 0;
+}
+
+/* ---- the ends of operations ---- */
+
+static void check_file(const void *data, int64_t len)
+{
+    if (!explore_matches(data, (size_t)len, FILE_KEY, 0)) {
+        loop_world_fail(NULL, "a file with other bytes than were written");
+    }
+}
+
+static void finish_other(struct op *op, int64_t result)
+{
+    switch (op->kind) {
+    case CONNECT:
+    case ACCEPT:
+        if (result == 0) {
+            bool is_ours = op->kind == CONNECT;
+            random_add_end(op->group, op->flow, NULL, NULL, is_ours ? 1 : 2, is_ours ? 2 : 1);
+        } else if (op->flow) {
+            loop_world_fail(NULL, "a connection beside an error");
+        }
+        break;
+    case LOAD:
+        if (result >= 0) {
+            check_file(op->memory, result);
+            free(op->memory);
+        }
+        break;
+    case LIST:
+        if (result >= 0) {
+            free(op->memory);
+        }
+        break;
+    case CHUNK:
+        if (result == 0) {
+            loop_chunk_free(op->program->env->loop, op->memory);
+        }
+        break;
+    case OPEN:
+        if (result == 0) {
+            loop_flow_close(op->flow);
+        }
+        break;
+    case TAKE:
+        if (result >= 0) {
+            loop_fd_adopt(op->group->scope, (int)result);
+        }
+        break;
+    case POST: loop_inbox_unref(op->memory); break;
+    default: break;
+    }
+}
+
+void random_on_end(void *arg, int64_t result)
+{
+    struct op *op = arg;
+
+    judge(op, result);
+    if (op->kind <= READER) {
+        finish_read(op, result);
+    } else if (op->kind <= FLUSH) {
+        finish_write(op, result);
+    } else {
+        finish_other(op, result);
+    }
+}
+
+void random_on_streamed(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    struct op *op = arg;
+
+    if (op->has_ended) {
+        loop_world_fail(NULL, "a stream that goes on after its end");
+    } else if (chunk) {
+        random_received(op->end, loop_chunk_data(chunk), result);
+        if (op->kind == STREAM && loop_simulation_choose(8) == 7) {
+            op->is_cancelled |= loop_cancel(op->program->env->loop, op->job) == 0;
+        }
+    } else {
+        if (loop_scope_is_cancelled(op->group->scope)) {
+            op->end->has_dropped = true;
+        } else if (result == 0) {
+            at_end(op->end);
+        }
+        random_on_end(op, result);
+    }
+}
+
+void random_on_datagram(void *arg, int64_t result, const struct loop_datagram *datagram)
+{
+    struct op *op = arg;
+
+    if (!datagram) {
+        random_on_end(op, result);
+    } else if (datagram->data &&
+               (result != (int64_t)datagram->len || !explore_matches(datagram->data, datagram->len, DATAGRAM_KEY, 0))) {
+        loop_world_fail(NULL, "a datagram that was not sent");
+    }
+}
+
+/* ---- programs ---- */
+
+static void step(void *arg, int64_t result);
+
+static void end_all(struct program *program)
+{
+    unsigned how = loop_simulation_choose(3);
+
+    for (struct group *group = program->groups; group; group = group->next) {
+        if (group->has_ended) {
+            continue;
+        }
+        if (how == 0) {
+            random_set_deadline(group, LOOP_SECOND);
+        } else {
+            loop_scope_cancel(group->scope);
+        }
+    }
+}
+
+static void step(void *arg, int64_t result)
+{
+    static const int64_t pauses[] = {0, 20 * LOOP_MICROSECOND, 300 * LOOP_MICROSECOND, 5 * LOOP_MILLISECOND,
+                                     200 * LOOP_MILLISECOND};
+    struct program *program = arg;
+
+    for (unsigned n = result < 0 ? 0 : 1 + loop_simulation_choose(3); n > 0; n--) {
+        random_start(program);
+    }
+    if (result < 0 || ++program->n_steps >= program->most_steps ||
+        !loop_sleep(program->env->scope, EXPLORE_ONE_OF(pauses), step, program)) {
+        end_all(program);
+    }
+}
+
+static int begin(struct loop_env *env, void *arg)
+{
+    struct program *program = arg;
+
+    program->env = env;
+    if (random_listen(program)) {
+        step(program, 0);
+    }
+    return 0;
+}
+
+/* ---- the world ---- */
+
+static void check(struct loop_world *world, void *arg)
+{
+    const struct program *program = arg;
+
+    for (const struct op *op = program->ops; op; op = op->next) {
+        if (op->is_started && !op->has_ended) {
+            loop_world_fail(world, "never resumed: %s", random_kind_names[op->kind]);
+        }
+        if (op->n_released != (op->is_started && op->kind == HANDED_WORK)) {
+            loop_world_fail(world, "memory of work was handed back another number of times: %u", op->n_released);
+        }
+    }
+    int status = loop_node_status(program->node);
+    if (status != 0 && status != -ENOMEM && status != -EMFILE && status != -ENFILE) {
+        loop_world_fail(world, "a loop ended with a wrong status: %d", status);
+    }
+}
+
+static int build(struct loop_world *world, void *arg)
+{
+    static const struct loop_options options[] = {{0}, {.queue_depth = 4, .n_blocks = 2}, {.pool_threads = 1}};
+    static const unsigned steps[] = {20, 5, 60};
+    unsigned n_nodes = 1 + loop_simulation_choose(2);
+
+    (void)arg;
+    for (unsigned i = 0; i < n_nodes; i++) {
+        struct program *program = loop_world_alloc(world, sizeof *program);
+        program->world = world;
+        program->n_nodes = n_nodes;
+        program->most_steps = EXPLORE_ONE_OF(steps);
+        program->node = explore_node(
+            world, (struct loop_node_options){
+                       .main = begin, .arg = program, .options = &EXPLORE_ONE_OF(options), .may_fail = true});
+        loop_world_at_end(world, check, program);
+    }
+    explore_links(world);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    return loop_simulation_main(argc, argv, build, NULL,
+                                &(struct loop_simulation_options){.faults = LOOP_FAULT_ALL,
+                                                                  .faults_end_ns = 30 * LOOP_SECOND,
+                                                                  .liveness_ns = 60 * LOOP_SECOND,
+                                                                  .marks = random_marks()});
+}
