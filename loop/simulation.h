@@ -334,7 +334,7 @@ struct loop_simulation_result {
  * of daemons alone ends when nothing is due, or at a limit. A run fails when
  *  - the world function returns a value other than 0, or loop_run does in a node without may_fail;
  *  - loop_world_fail is called, an assertion fails, or the program aborts or is stopped by a fault of memory;
- *  - nodes wait, and nothing is left that could wake them; the reason names them;
+ *  - nodes wait, and nothing is left that could wake them; the reason names them, the trace their sockets and pipes;
  *  - a limit of steps, time or liveness is reached; the reason names the nodes that have not ended;
  *  - a node has ended and leaves a descriptor, a thread or memory of the library. */
 LOOP_API int loop_simulation_run(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,

@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/simulated/machine/trace.h>
 #include <loop/kernel/simulated/network/network.h>
+#include <loop/kernel/simulated/network/socket.h>
 #include <loop/simulation/guard.h>
 #include <loop/simulation/run.h>
 #include <loop/simulation/shrink.h>
@@ -96,6 +97,33 @@ static void apply_options(struct loop_world *world, const struct loop_sim_run *r
     }
 }
 
+/* Records the sockets and pipes that a node has open: it may wait for one of them. */
+static void trace_open(const struct loop_sim_node *node)
+{
+    unsigned n_left = loop_sim_files_count(node);
+    for (int number = 0; n_left > 0; number++) {
+        struct loop_sim_file *file = loop_sim_file_at(node, number);
+        n_left -= file != NULL;
+        char text[128] = "pipe";
+        if (file && file->kind->is_socket) {
+            loop_sim_socket_describe(loop_sim_socket_of(file), text, sizeof text);
+        }
+        if (file && number > 2 && (file->kind->is_socket || !strcmp(file->kind->name, "pipe"))) {
+            loop_sim_trace("open", node, NULL, "descriptor %d: %s", number, text);
+        }
+    }
+}
+
+static void fail_stuck(struct loop_world *world, const char *names)
+{
+    for (size_t i = 0; i < world->n_nodes; i++) {
+        if (loop_sim_is_awaited(world->nodes[i])) {
+            trace_open(world->nodes[i]->sim);
+        }
+    }
+    loop_world_fail(world, "stuck: nothing will wake %s", names);
+}
+
 /* Fails the run if it has stopped before the nodes have ended that it waits for. */
 static void judge(struct loop_world *world, enum loop_sim_stop stop)
 {
@@ -107,7 +135,7 @@ static void judge(struct loop_world *world, enum loop_sim_stop stop)
     switch (stop) {
     case LOOP_SIM_STOP_ENDED: /* cannot be while a node has not ended */
     case LOOP_SIM_STOP_REQUESTED: break;
-    case LOOP_SIM_STOP_STUCK: loop_world_fail(world, "stuck: nothing will wake %s", names); break;
+    case LOOP_SIM_STOP_STUCK: fail_stuck(world, names); break;
     case LOOP_SIM_STOP_STEPS:
         loop_world_fail(world, LOOP_SIM_REASON_STEPS ": %llu, and these have not ended: %s",
                         (unsigned long long)world->sim->steps, names);

@@ -5,6 +5,7 @@
 #include <loop/kernel/all.h> /* first: parameters in it have names that harness.h gives to functions */
 
 #include <loop/simulation.h>
+#include <net/net.h>
 
 #include "harness.h"
 
@@ -152,6 +153,37 @@ TEST(nodes_that_nothing_will_wake_fail_the_run_and_daemons_do_not)
 {
     run_fails(build_stuck, NULL, "stuck: nothing will wake one, three");
     run_is_well(build_daemons, NULL, 3600 * LOOP_SECOND);
+}
+
+static void on_connection(struct loop_flow *peer, void *arg)
+{
+    (void)peer;
+    (void)arg;
+}
+
+static int listen_for_ever(struct loop_env *env, void *arg)
+{
+    struct loop_address address;
+
+    loop_address_parse(&address, "tcp:10.0.0.1:7000");
+    return loop_serve(env->scope, &address, NULL, NULL, on_connection, arg);
+}
+
+static int build_listener(struct loop_world *world, void *arg)
+{
+    add(world, listen_for_ever, arg);
+    return 0;
+}
+
+TEST(trace_of_a_node_that_is_stuck_shows_its_sockets)
+{
+    struct loop_simulation_result result = {0};
+
+    CHECK_IS(run_once(build_listener, NULL, &result), 1);
+    char *text = loop_simulation_trace_text(result.trace);
+    CHECK(strstr(text, ": tcp 10.0.0.1:7000\n"));
+    free(text);
+    loop_simulation_result_finish(&result);
 }
 
 static int leave_a_pipe(struct loop_env *env, void *arg)

@@ -174,6 +174,19 @@ static void put_endpoint(char *text, size_t size, const struct loop_sim_endpoint
     }
 }
 
+void loop_sim_socket_describe(const struct loop_sim_socket *socket, char *text, size_t size)
+{
+    char local[64], remote[64];
+    put_endpoint(local, sizeof local, &socket->local);
+    put_endpoint(remote, sizeof remote, &socket->remote);
+    bool has_local = socket->local.port != 0, has_remote = socket->remote.port != 0;
+    snprintf(text, size, "%s%s%s%s",
+             socket->family == AF_UNIX       ? "unix"
+             : socket->number == IPPROTO_TCP ? "tcp "
+                                             : "udp ",
+             has_local ? local : "", has_remote ? " > " : "", has_remote ? remote : "");
+}
+
 static void put_kind(char *text, size_t size, const struct loop_sim_packet *packet)
 {
     if (packet->unreachable) {

@@ -297,6 +297,9 @@ struct loop_sim_socket {
 /* Returns the socket of a file, or NULL when it is none. */
 struct loop_sim_socket *loop_sim_socket_of(struct loop_sim_file *file);
 
+/* Writes what a person needs to recognize a socket, such as "tcp 10.0.0.2:32768 > 10.0.0.1:7000". */
+void loop_sim_socket_describe(const struct loop_sim_socket *socket, char *text, size_t size);
+
 /* Makes a socket of a node. */
 struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int family, int type, int number);
 
