@@ -184,6 +184,18 @@ static void destroy_reader(struct op *op)
     }
 }
 
+static void take_from_reader(struct op *op, size_t consumed)
+{
+    size_t len;
+    const char *data = loop_reader_data(op->reader, &len);
+
+    if (op->is_line ? len > consumed || len + 2 < consumed : len != consumed) {
+        loop_world_fail(NULL, "a reader with other bytes than its result: %zu", len);
+    }
+    random_received(op->end, data, (int64_t)len);
+    op->end->read_at += consumed - len;
+}
+
 static void finish_read(struct op *op, int64_t result)
 {
     struct end *end = op->end;
@@ -201,12 +213,7 @@ static void finish_read(struct op *op, int64_t result)
         break;
     case READER:
         if (result > 0) {
-            size_t len;
-            const char *data = loop_reader_data(op->reader, &len);
-            if (len != (size_t)result) {
-                loop_world_fail(NULL, "a reader with other bytes than its result: %zu", len);
-            }
-            random_received(end, data, result);
+            take_from_reader(op, (size_t)result);
         }
         destroy_reader(op);
         break;
@@ -265,13 +272,9 @@ static void finish_other(struct op *op, int64_t result)
         }
         break;
     case LOAD:
-        if (result >= 0) {
-            check_file(op->memory, result);
-            free(op->memory);
-        }
-        break;
     case LIST:
         if (result >= 0) {
+            check_file(op->memory, op->kind == LOAD ? result : 0);
             free(op->memory);
         }
         break;

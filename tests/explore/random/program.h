@@ -23,6 +23,7 @@ enum kind {
     READER,
     WRITE,
     WRITEV,
+    COPY_IN,
     FLUSH,
     SHUTDOWN,
     DRAIN,
@@ -108,6 +109,7 @@ struct op {
     int64_t full;          /* the largest legal result, > 0 where the result is a length */
     int64_t not_before_ns; /* the earliest time for it to succeed */
     int64_t deadline_ns;   /* of an inner scope */
+    bool is_line;          /* of a reader: its result counts the end of the line too */
     char *data;
     struct iovec iov[2];
     struct loop_flow *flow;

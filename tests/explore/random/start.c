@@ -161,6 +161,10 @@ static loop_job start_read(struct op *op)
         if (!op->reader) {
             return 0;
         }
+        op->is_line = loop_simulation_choose(3) == 2;
+        if (op->is_line) {
+            return loop_reader_line(op->reader, random_on_end, op);
+        }
         op->full = len;
         return loop_simulation_choose(2) ? loop_reader_take(op->reader, (size_t)len, random_on_end, op)
                                          : loop_reader_exact(op->reader, (size_t)len, random_on_end, op);
@@ -184,6 +188,10 @@ static loop_job start_write(struct op *op)
         op->iov[0] = (struct iovec){op->data, len / 3};
         op->iov[1] = (struct iovec){op->data + len / 3, len - len / 3};
         return loop_writev(end->sink, op->iov, 2, random_on_end, op);
+    case COPY_IN: {
+        struct loop_source *source = loop_memory_source(op->group->scope, op->data, len);
+        return source ? loop_copy_report(source, end->sink, &op->outcome, random_on_end, op) : 0;
+    }
     default:
         op->writer = loop_writer_create(end->sink, 0);
         if (!op->writer) {
