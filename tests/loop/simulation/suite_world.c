@@ -88,6 +88,22 @@ TEST(wall_clock_of_a_node_has_its_offset)
     CHECK(time_ns >= (1893456000 - 5) * LOOP_SECOND && time_ns < (1893456000 - 4) * LOOP_SECOND);
 }
 
+static int build_wild_clock(struct loop_world *world, void *arg)
+{
+    loop_world_add_node(
+        world, &(struct loop_node_options){
+                   .main = look_at_the_clock, .arg = arg, .wall_offset_ns = INT64_MAX, .wall_drift_ppb = INT64_MAX});
+    return 0;
+}
+
+TEST(wall_clock_of_a_node_cannot_pass_its_end)
+{
+    int64_t time_ns = 0;
+
+    run_is_well(build_wild_clock, &time_ns, 0);
+    CHECK(time_ns > 4000000000 * LOOP_SECOND);
+}
+
 /* ---- failing ---- */
 
 static int return_the_number(struct loop_env *env, void *arg)

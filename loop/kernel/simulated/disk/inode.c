@@ -102,9 +102,7 @@ void loop_sim_inode_unref(struct loop_sim_inode *inode)
 struct timespec loop_sim_disk_time(const struct loop_sim_disk *disk)
 {
     const struct loop_sim_node *node = disk->node;
-    int64_t now = node->world->now_ns;
-    int64_t drift = now / NS_PER_S * node->wall_drift_ppb + now % NS_PER_S * node->wall_drift_ppb / NS_PER_S;
-    int64_t wall = node->world->start_ns + now + node->wall_offset_ns + drift;
+    int64_t wall = loop_sim_wall_ns(node->world, node);
 
     return (struct timespec){.tv_sec = wall / NS_PER_S, .tv_nsec = wall % NS_PER_S};
 }

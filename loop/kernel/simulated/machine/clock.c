@@ -15,13 +15,21 @@ int64_t loop_sim_monotonic_ns(const struct loop_sim_world *world)
     return LOOP_SIM_MONOTONIC_START_NS + world->now_ns;
 }
 
+/* Returns how far a clock is ahead that goes `drift_ppb` faster. */
+static int64_t drift_ns(int64_t now_ns, int64_t drift_ppb)
+{
+    int64_t whole_ns = 0, rest_ns = 0;
+    bool is_too_much = __builtin_mul_overflow(now_ns / NS_PER_S, drift_ppb, &whole_ns) ||
+                       __builtin_mul_overflow(now_ns % NS_PER_S, drift_ppb, &rest_ns);
+    return !is_too_much ? loop_sim_sum_ns(whole_ns, rest_ns / NS_PER_S) : drift_ppb > 0 ? INT64_MAX : INT64_MIN;
+}
+
 int64_t loop_sim_wall_ns(const struct loop_sim_world *world, const struct loop_sim_node *node)
 {
     int64_t now_ns = loop_sim_sum_ns(world->start_ns, world->now_ns);
     if (node) {
         now_ns = loop_sim_sum_ns(now_ns, node->wall_offset_ns);
-        now_ns += world->now_ns / NS_PER_S * node->wall_drift_ppb;
-        now_ns += world->now_ns % NS_PER_S * node->wall_drift_ppb / NS_PER_S;
+        now_ns = loop_sim_sum_ns(now_ns, drift_ns(world->now_ns, node->wall_drift_ppb));
     }
     return now_ns;
 }
