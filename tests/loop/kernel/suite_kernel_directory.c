@@ -94,7 +94,7 @@ TEST(directory_is_listed_while_entries_come_and_go)
 {
     struct ground ground = enter_ground();
     struct names names = {.count = 0};
-    char name[16];
+    char name[24];
 
     for (int i = 0; i < 40; i++) {
         snprintf(name, sizeof name, "stays%02d", i);
