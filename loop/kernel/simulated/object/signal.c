@@ -336,39 +336,3 @@ int loop_kernel_sigpending(sigset_t *set)
     bits_to_set(loop_sim_signals_pending(node, own) & own->blocked, set);
     return 0;
 }
-
-static int wait_for_signal(uint64_t wanted, siginfo_t *info, int64_t until_ns)
-{
-    struct loop_sim_node *node = loop_sim_here();
-    int error = 0;
-    for (;;) {
-        int signal = loop_sim_signals_take(node, loop_sim_signals_here(), wanted, info);
-        if (signal > 0 || error) {
-            return signal > 0 ? signal : error;
-        }
-        if (until_ns <= node->world->now_ns) {
-            return -EAGAIN;
-        }
-        int result = loop_sim_wait(&node->signals->arrived, until_ns);
-        if (result == -EINTR) {
-            (void)loop_sim_signals_handle();
-        }
-        error = result == -ETIMEDOUT ? -EAGAIN : result;
-    }
-}
-
-int loop_kernel_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
-{
-    siginfo_t unused;
-    int64_t until_ns =
-        loop_sim_time_until(timeout ? &(struct __kernel_timespec){timeout->tv_sec, timeout->tv_nsec} : NULL);
-    if (until_ns < 0) {
-        return (int)loop_sim_return(until_ns);
-    }
-    info = info ? info : &unused;
-    int signal = wait_for_signal(loop_sim_signal_bits(set), info, until_ns);
-    if (signal > 0 && info->si_code == SI_TKILL) {
-        info->si_code = SI_USER; /* as the C library does */
-    }
-    return (int)loop_sim_return(signal);
-}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Descriptors from which signals are read: signalfd(2).
+ * Signals that are read rather than handled: from descriptors, signalfd(2), and by sigtimedwait(2).
  */
 #include <loop/kernel/simulated/object/signal.h>
 
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
+#include <loop/kernel/signal.h>
 
 struct reader {
     struct loop_sim_file file;
@@ -113,4 +114,42 @@ static int create_or_change(int number, uint64_t wanted, int flags)
 int loop_kernel_signalfd(int number, const sigset_t *mask, int flags)
 {
     return (int)loop_sim_return(create_or_change(number, loop_sim_signal_bits(mask), flags));
+}
+
+/* ---- waiting without a descriptor ---- */
+
+static int wait_for_signal(uint64_t wanted, siginfo_t *info, int64_t until_ns)
+{
+    struct loop_sim_node *node = loop_sim_here();
+    int error = 0;
+    for (;;) {
+        int signal = loop_sim_signals_take(node, loop_sim_signals_here(), wanted, info);
+        if (signal > 0 || error) {
+            return signal > 0 ? signal : error;
+        }
+        if (until_ns <= node->world->now_ns) {
+            return -EAGAIN;
+        }
+        int result = loop_sim_wait(&node->signals->arrived, until_ns);
+        if (result == -EINTR) {
+            (void)loop_sim_signals_handle();
+        }
+        error = result == -ETIMEDOUT ? -EAGAIN : result;
+    }
+}
+
+int loop_kernel_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+    siginfo_t unused;
+    int64_t until_ns =
+        loop_sim_time_until(timeout ? &(struct __kernel_timespec){timeout->tv_sec, timeout->tv_nsec} : NULL);
+    if (until_ns < 0) {
+        return (int)loop_sim_return(until_ns);
+    }
+    info = info ? info : &unused;
+    int signal = wait_for_signal(loop_sim_signal_bits(set), info, until_ns);
+    if (signal > 0 && info->si_code == SI_TKILL) {
+        info->si_code = SI_USER; /* as the C library does */
+    }
+    return (int)loop_sim_return(signal);
 }
