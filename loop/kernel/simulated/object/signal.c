@@ -155,7 +155,7 @@ static void act_later(struct loop_sim_event *event)
 static void arrive(struct loop_sim_node *node, struct loop_sim_fiber *only, int signal)
 {
     struct loop_sim_signals *signals = node->signals;
-    loop_sim_signalfds_wake(signals);
+    loop_sim_queue_wake(&signals->descriptors, 0);
     loop_sim_queue_wake(&signals->arrived, 0);
     struct loop_sim_fiber *fiber = only ? only : loop_sim_fiber_next(node, NULL);
     while (fiber && loop_sim_fiber_signals(fiber)->blocked & BIT(signal)) {
@@ -233,14 +233,14 @@ void loop_sim_signals_start(struct loop_sim_node *node)
     node->signals = loop_sim_alloc(sizeof *node->signals);
     node->signals->node = node;
     loop_sim_queue_init(&node->signals->arrived);
-    loop_list_init(&node->signals->descriptors);
+    loop_sim_queue_init(&node->signals->descriptors);
 }
 
 void loop_sim_signals_stop(struct loop_sim_node *node)
 {
     if (node->signals) {
         loop_sim_event_cancel(&node->signals->act);
-        while (loop_list_pop_front(&node->signals->descriptors)) {
+        while (loop_list_pop_front(&node->signals->descriptors.waiters)) {
             /* Another part of the simulated kernel may still use them. */
         }
         loop_sim_free(node->signals);

@@ -16,7 +16,7 @@ struct loop_sim_signals {
     uint64_t pending;                          /* for the node */
     unsigned queued[LOOP_SIM_MOST_SIGNAL + 1]; /* how often real-time signals are pending beyond once */
     struct loop_sim_queue arrived;             /* who waits in sigtimedwait(2) */
-    struct loop_list descriptors;              /* those of signalfd(2) */
+    struct loop_sim_queue descriptors;         /* those of signalfd(2) */
     struct loop_sim_event act;                 /* does what `fatal` does by default */
     int fatal;
 };
@@ -30,8 +30,5 @@ uint64_t loop_sim_signals_pending(const struct loop_sim_node *node, const struct
 /* Takes a pending signal of those that are wanted: the fiber's first, the lowest first. Returns its number, or 0. */
 int loop_sim_signals_take(struct loop_sim_node *node, struct loop_sim_fiber_signals *own, uint64_t wanted,
                           siginfo_t *info);
-
-/* Wakes those who wait for a signalfd. */
-void loop_sim_signalfds_wake(struct loop_sim_signals *signals);
 
 #endif

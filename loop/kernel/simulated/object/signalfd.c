@@ -10,7 +10,7 @@
 
 struct reader {
     struct loop_sim_file file;
-    struct loop_list link; /* in struct loop_sim_signals */
+    struct loop_sim_waiter arrived; /* in the descriptors of struct loop_sim_signals */
     uint64_t wanted;
 };
 
@@ -58,7 +58,7 @@ static int status_of_reader(struct loop_sim_file *file, struct stat *status)
 
 static void release_reader(struct loop_sim_file *file)
 {
-    loop_list_remove(&((struct reader *)file)->link);
+    loop_sim_queue_remove(&((struct reader *)file)->arrived);
     loop_sim_free(file);
 }
 
@@ -71,14 +71,10 @@ static const struct loop_sim_file_kind kind = {
     .release = release_reader,
 };
 
-/* As on Linux, they are woken for any signal, and look whether it is one of theirs. */
-void loop_sim_signalfds_wake(struct loop_sim_signals *signals)
+/* As on Linux, those who wait are woken for any signal, and look whether it is one of theirs. */
+static void on_arrival(struct loop_sim_waiter *waiter, uint32_t events)
 {
-    struct loop_list *next;
-    for (struct loop_list *link = signals->descriptors.next; link != &signals->descriptors; link = next) {
-        next = link->next;
-        loop_sim_file_changed(&LOOP_CONTAINER(link, struct reader, link)->file, 0);
-    }
+    loop_sim_file_changed(&LOOP_CONTAINER(waiter, struct reader, arrived)->file, events);
 }
 
 /* ---- the door ---- */
@@ -89,7 +85,8 @@ static int create(struct loop_sim_node *node, uint64_t wanted, int flags)
     loop_sim_file_init(&reader->file, &kind, node, O_RDWR | (flags & SFD_NONBLOCK ? O_NONBLOCK : 0));
     reader->file.whole_bytes = SIZE_MAX;
     reader->wanted = wanted;
-    loop_list_push_back(&node->signals->descriptors, &reader->link);
+    reader->arrived.wake = on_arrival;
+    loop_sim_queue_add(&node->signals->descriptors, &reader->arrived);
     return loop_sim_file_install(node, &reader->file, 0, flags & SFD_CLOEXEC ? O_CLOEXEC : 0);
 }
 
