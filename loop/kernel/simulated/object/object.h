@@ -48,9 +48,6 @@ struct loop_sim_files {
 /* Returns the descriptors of a node; makes them when it has none yet. */
 struct loop_sim_files *loop_sim_files_of(struct loop_sim_node *node);
 
-/* Sets the limits of a new process. */
-void loop_sim_limits_init(struct rlimit limits[RLIM_NLIMITS]);
-
 /* Returns the process id of a node. */
 pid_t loop_sim_process_id(const struct loop_sim_node *node);
 

@@ -9,17 +9,9 @@
 
 #include <string.h>
 
-enum { FIRST_PROCESS = 100, PROCESSES_OF_START = 1000, FIRST_THREAD = 1000000, FILES = 1024, MOST_FILES = 4096 };
+enum { FIRST_PROCESS = 100, PROCESSES_OF_START = 1000, FIRST_THREAD = 1000000 };
 
 /* ---- limits and users ---- */
-
-void loop_sim_limits_init(struct rlimit limits[RLIM_NLIMITS])
-{
-    for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
-        limits[resource] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
-    }
-    limits[RLIMIT_NOFILE] = (struct rlimit){FILES, MOST_FILES};
-}
 
 static bool is_resource(int resource)
 {

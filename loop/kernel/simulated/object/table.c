@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-enum { FIRST_SIZE = 16 };
+enum { FIRST_SIZE = 16, FILES = 1024, MOST_FILES = 4096 };
 
 /* ---- files ---- */
 
@@ -103,11 +103,20 @@ int64_t loop_sim_file_seek_nowhere(struct loop_sim_file *file, int64_t offset, i
 
 /* ---- the table ---- */
 
+/* Sets the limits of a new process. */
+static void init_limits(struct rlimit limits[RLIM_NLIMITS])
+{
+    for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+        limits[resource] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+    }
+    limits[RLIMIT_NOFILE] = (struct rlimit){FILES, MOST_FILES};
+}
+
 struct loop_sim_files *loop_sim_files_of(struct loop_sim_node *node)
 {
     if (!node->files) {
         node->files = loop_sim_alloc(sizeof *node->files);
-        loop_sim_limits_init(node->files->limits);
+        init_limits(node->files->limits);
         loop_list_init(&node->files->held);
     }
     return node->files;
