@@ -231,7 +231,7 @@ void loop_sim_node_go_on(struct loop_sim_node *node);
 
 /* ---- parts of the simulated kernel ---- */
 
-/* What a part does when a node is created, starts, ends and is destroyed. Each part defines one: in table.c, host.c,
+/* What a part does when a node is created, starts, ends and is destroyed. Each part defines one: in standard.c, host.c,
  * disk.c, ... A function may be NULL. The parts are called in the order object, ring, network, disk. */
 struct loop_sim_part {
     void (*node_created)(struct loop_sim_node *node);

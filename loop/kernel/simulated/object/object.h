@@ -69,13 +69,6 @@ void loop_sim_signals_stop(struct loop_sim_node *node);
  * Returns whether a call that they have interrupted goes on: there was a handler, and all have SA_RESTART. */
 bool loop_sim_signals_handle(void);
 
-/* Opens descriptors 0 to 2 of a node that starts, and closes the world's ends of them when it has stopped. */
-void loop_sim_standard_open(struct loop_sim_node *node);
-void loop_sim_standard_close(struct loop_sim_node *node);
-
-/* Frees what the standard streams of a node have read and written. NULL does nothing. */
-void loop_sim_standard_destroy(struct loop_sim_standard *standard);
-
 /* The device and inode numbers of what is on no file system: for the `status` of pipes, event descriptors, ... */
 int loop_sim_file_anonymous_status(struct stat *status, mode_t mode, ino_t inode);
 

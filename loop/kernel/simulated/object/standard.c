@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Standard streams: pipes, as between the commands of a shell. Their other ends belong to the world, which writes the
- * node's input as fast as the node reads it, and keeps the node's output.
+ * How a process begins and ends, with its descriptors and signals. It begins with standard streams: pipes, as between
+ * the commands of a shell. Their other ends belong to the world, which writes the node's input as fast as the node
+ * reads it, and keeps the node's output.
  */
 #include <loop/kernel/simulated/object/object.h>
 #include <loop/kernel/simulated/object/process.h>
@@ -99,21 +100,22 @@ static void open_stream(struct loop_sim_node *node, int number)
     }
 }
 
-void loop_sim_standard_open(struct loop_sim_node *node)
+static void open_streams(struct loop_sim_node *node)
 {
     for (int number = 0; number < 3; number++) {
         open_stream(node, number);
     }
 }
 
-void loop_sim_standard_close(struct loop_sim_node *node)
+static void close_streams(struct loop_sim_node *node)
 {
     for (int number = 0; number < 3; number++) {
         close_end(&standard_of(node)->streams[number]);
     }
 }
 
-void loop_sim_standard_destroy(struct loop_sim_standard *standard)
+/* Frees what the streams have read and written. NULL does nothing. */
+static void destroy_streams(struct loop_sim_standard *standard)
 {
     for (int number = 0; standard && number < 3; number++) {
         assert(!standard->streams[number].end);
@@ -134,3 +136,44 @@ const char *loop_sim_standard_output(const struct loop_sim_node *node, int numbe
     *len = stream ? stream->len : 0;
     return stream && stream->len > 0 ? stream->data : "";
 }
+
+/* ---- the life of a node ---- */
+
+static void started(struct loop_sim_node *node)
+{
+    struct loop_sim_files *files = loop_sim_files_of(node);
+    files->random = (uint64_t)node->index << 32 | node->incarnation;
+    open_streams(node);
+    loop_sim_signals_start(node);
+}
+
+/* Fibers that waited are gone: their uses are dropped here. */
+static void stopped(struct loop_sim_node *node, bool has_crashed)
+{
+    (void)has_crashed;
+    struct loop_sim_files *files = loop_sim_files_of(node);
+    for (unsigned number = 0; number < files->size; number++) {
+        (void)loop_sim_file_close(node, (int)number);
+    }
+    while (!loop_list_is_empty(&files->held)) {
+        loop_sim_file_let_go(LOOP_CONTAINER(loop_list_first(&files->held), struct loop_sim_hold, link));
+    }
+    close_streams(node);
+    loop_sim_free(files->table);
+    files->table = NULL;
+    files->size = 0;
+    files->lowest_free = 0;
+    loop_sim_signals_stop(node);
+}
+
+static void destroyed(struct loop_sim_node *node)
+{
+    if (node->files) {
+        destroy_streams(node->files->standard);
+        loop_sim_free(node->files);
+        node->files = NULL;
+    }
+}
+
+const struct loop_sim_part loop_sim_object_part = {
+    .node_started = started, .node_stopped = stopped, .node_destroyed = destroyed};

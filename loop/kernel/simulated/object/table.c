@@ -236,47 +236,6 @@ unsigned loop_sim_files_count(const struct loop_sim_node *node)
     return node->files ? node->files->count : 0;
 }
 
-/* ---- the life of a node ---- */
-
-static void started(struct loop_sim_node *node)
-{
-    struct loop_sim_files *files = loop_sim_files_of(node);
-    files->random = (uint64_t)node->index << 32 | node->incarnation;
-    loop_sim_standard_open(node);
-    loop_sim_signals_start(node);
-}
-
-/* Fibers that waited are gone: their uses are dropped here. */
-static void stopped(struct loop_sim_node *node, bool has_crashed)
-{
-    (void)has_crashed;
-    struct loop_sim_files *files = loop_sim_files_of(node);
-    for (unsigned number = 0; number < files->size; number++) {
-        (void)loop_sim_file_close(node, (int)number);
-    }
-    while (!loop_list_is_empty(&files->held)) {
-        loop_sim_file_let_go(LOOP_CONTAINER(loop_list_first(&files->held), struct loop_sim_hold, link));
-    }
-    loop_sim_standard_close(node);
-    loop_sim_free(files->table);
-    files->table = NULL;
-    files->size = 0;
-    files->lowest_free = 0;
-    loop_sim_signals_stop(node);
-}
-
-static void destroyed(struct loop_sim_node *node)
-{
-    if (node->files) {
-        loop_sim_standard_destroy(node->files->standard);
-        loop_sim_free(node->files);
-        node->files = NULL;
-    }
-}
-
-const struct loop_sim_part loop_sim_object_part = {
-    .node_started = started, .node_stopped = stopped, .node_destroyed = destroyed};
-
 /* ---- the door ---- */
 
 int loop_kernel_close(int number)
