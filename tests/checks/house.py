@@ -51,6 +51,8 @@ USES = {
     "loop/simulation": (*BELOW_CORE, "loop/run", f"{KERNEL}/machine", f"{KERNEL}/object", f"{KERNEL}/disk",
                         f"{KERNEL}/network", f"{KERNEL}/ring"),
 }
+# Rooms in which files may still call one another in circles.
+WHOLE = (f"{KERNEL}/machine", f"{KERNEL}/disk", f"{KERNEL}/network", f"{KERNEL}/ring")
 # net/ and fs/ call the loop by its public headers alone; which room defines such a function is not their affair.
 OUTSIDE = ("net", "fs")
 # Where the loop fills in a struct of another part, and where the simulated machine begins and ends its parts, or asks
@@ -190,10 +192,10 @@ def circles_of(edges):
 
 
 def circles(build):
-    """A source and the header of its name are one: what either needs, both do. A room of the simulated kernel is one,
-    too: in it all that can be opened calls one another."""
+    """A source and the header of its name are one: what either needs, both do. So are the sources of a room that is
+    WHOLE: in it all that can be opened calls one another."""
     def one(path):
-        return room_of(path) if path.startswith(KERNEL) else path[:-2]
+        return room_of(path) if room_of(path) in WHOLE else path[:-2]
 
     edges = {*includes(), *calls(build)} - ALLOWED
     for members in circles_of((one(user), one(used)) for user, used in edges):
