@@ -117,12 +117,6 @@ struct loop_sim_ring_registered *loop_sim_ring_registered_find(unsigned number);
 /* Drops a registered ring. */
 void loop_sim_ring_registered_drop(struct loop_sim_ring_registered *registered);
 
-/* Creates a ring for checked parameters. */
-struct loop_sim_ring *loop_sim_ring_create(struct loop_sim_node *node, const struct io_uring_params *params);
-
-/* Ends everything in flight without completions, and frees what is registered. Harmless when it has been called. */
-void loop_sim_ring_close(struct loop_sim_ring *ring);
-
 /* Frees what is registered: for loop_sim_ring_close. */
 void loop_sim_ring_unregister(struct loop_sim_ring *ring);
 

@@ -54,22 +54,8 @@ static int status_of(struct loop_sim_file *file, struct stat *status)
     return 0;
 }
 
-static void release(struct loop_sim_file *file)
-{
-    struct loop_sim_ring *ring = loop_sim_ring_of(file);
-    loop_sim_ring_close(ring);
-    loop_sim_free(ring);
-}
-
-static const struct loop_sim_file_kind ring_kind = {
-    .name = "ring", .poll = poll_ring, .status = status_of, .release = release};
-
-struct loop_sim_ring *loop_sim_ring_of(struct loop_sim_file *file)
-{
-    return file && file->kind == &ring_kind ? (struct loop_sim_ring *)(void *)file : NULL;
-}
-
-void loop_sim_ring_close(struct loop_sim_ring *ring)
+/* Ends everything in flight without completions, and frees what is registered. Harmless when it has been called. */
+static void close_ring(struct loop_sim_ring *ring)
 {
     struct loop_list *node;
     if (ring->is_closed) {
@@ -88,6 +74,21 @@ void loop_sim_ring_close(struct loop_sim_ring *ring)
     loop_sim_ring_unlock(ring, ring->locked_bytes);
     loop_list_remove(&ring->link);
     loop_sim_ring_memory_unref(ring->memory);
+}
+
+static void release(struct loop_sim_file *file)
+{
+    struct loop_sim_ring *ring = loop_sim_ring_of(file);
+    close_ring(ring);
+    loop_sim_free(ring);
+}
+
+static const struct loop_sim_file_kind ring_kind = {
+    .name = "ring", .poll = poll_ring, .status = status_of, .release = release};
+
+struct loop_sim_ring *loop_sim_ring_of(struct loop_sim_file *file)
+{
+    return file && file->kind == &ring_kind ? (struct loop_sim_ring *)(void *)file : NULL;
 }
 
 /* ---- parameters ---- */
@@ -159,7 +160,7 @@ static struct loop_sim_ring_memory *make_memory(const struct io_uring_params *pa
     return memory;
 }
 
-struct loop_sim_ring *loop_sim_ring_create(struct loop_sim_node *node, const struct io_uring_params *params)
+static struct loop_sim_ring *make_ring(struct loop_sim_node *node, const struct io_uring_params *params)
 {
     struct loop_sim_ring *ring = loop_sim_alloc(sizeof *ring);
     loop_sim_file_init(&ring->file, &ring_kind, node, O_RDWR);
@@ -236,7 +237,7 @@ int loop_kernel_io_uring_queue_init_params(unsigned entries, struct io_uring *ri
         return error;
     }
     params->features = FEATURES & ~node->ring_features_masked;
-    struct loop_sim_ring *made = loop_sim_ring_create(node, params);
+    struct loop_sim_ring *made = make_ring(node, params);
     int number = loop_sim_ring_lock(made, loop_sim_ring_queue_bytes(params));
     if (number == 0) {
         number = loop_sim_file_reserve(node, 0);
@@ -281,17 +282,6 @@ struct loop_sim_ring *loop_sim_ring_to_register(const struct io_uring *ring, int
 
 /* ---- nodes ---- */
 
-struct loop_sim_rings *loop_sim_rings_of(struct loop_sim_node *node)
-{
-    if (!node->rings) {
-        node->rings = loop_sim_alloc(sizeof *node->rings);
-        loop_list_init(&node->rings->rings);
-        loop_list_init(&node->rings->mappings);
-        loop_list_init(&node->rings->registered);
-    }
-    return node->rings;
-}
-
 static void node_stopped(struct loop_sim_node *node, bool has_crashed)
 {
     struct loop_list *link;
@@ -308,7 +298,7 @@ static void node_stopped(struct loop_sim_node *node, bool has_crashed)
     while ((link = loop_list_first(&node->rings->rings))) {
         struct loop_sim_ring *ring = LOOP_CONTAINER(link, struct loop_sim_ring, link);
         loop_sim_file_ref(&ring->file); /* a request of it may have the last use */
-        loop_sim_ring_close(ring);
+        close_ring(ring);
         loop_sim_file_unref(&ring->file);
     }
     loop_sim_free(node->rings);

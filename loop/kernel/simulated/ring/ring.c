@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Memory that a ring locks: its queues, its registered buffers, and its rings of provided buffers. As on Linux 6.18 all
- * of it counts against RLIMIT_MEMLOCK, unless the user is root.
+ * What a node has of io_uring: its rings, and the memory that they lock.
+ *
+ * A ring locks its queues, its registered buffers, and its rings of provided buffers. As on Linux 6.18 all of it counts
+ * against RLIMIT_MEMLOCK, unless the user is root.
  */
 #include <loop/kernel/simulated/ring/ring.h>
 
@@ -11,6 +13,17 @@
 #include <loop/kernel/simulated/object/process.h>
 
 enum { PAGE_SIZE = 4096 };
+
+struct loop_sim_rings *loop_sim_rings_of(struct loop_sim_node *node)
+{
+    if (!node->rings) {
+        node->rings = loop_sim_alloc(sizeof *node->rings);
+        loop_list_init(&node->rings->rings);
+        loop_list_init(&node->rings->mappings);
+        loop_list_init(&node->rings->registered);
+    }
+    return node->rings;
+}
 
 static size_t whole_pages(size_t bytes)
 {
