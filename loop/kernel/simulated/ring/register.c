@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * What is registered with a ring: buffers, groups of provided buffers, files, the ring's own number; and what it is
- * asked about itself.
+ * io_uring_register(2): registers buffers, groups of provided buffers, files and the ring's own number, answers
+ * questions, and cancels.
  */
 #include <loop/kernel/simulated/ring/ring.h>
 
@@ -69,17 +69,6 @@ int loop_kernel_io_uring_unregister_buffers(struct io_uring *ring)
 
 /* ---- groups of provided buffers ---- */
 
-struct loop_sim_ring_group *loop_sim_ring_group_find(const struct loop_sim_ring *ring, unsigned number)
-{
-    for (struct loop_list *node = ring->groups.next; node != &ring->groups; node = node->next) {
-        struct loop_sim_ring_group *group = LOOP_CONTAINER(node, struct loop_sim_ring_group, link);
-        if (group->number == number) {
-            return group;
-        }
-    }
-    return NULL;
-}
-
 /* Returns the member after the group's number, which is called pad or flags by the version of liburing. */
 static uint16_t flags_of(const struct io_uring_buf_reg *group)
 {
@@ -142,27 +131,6 @@ int loop_kernel_io_uring_unregister_buf_ring(struct io_uring *ring, int number)
     return 0;
 }
 
-void *loop_sim_request_select_buffer(struct loop_sim_request *request, size_t *len)
-{
-    struct loop_sim_ring_group *group = loop_sim_ring_group_find(request->ring, request->entry.buf_group);
-    if (!group || __atomic_load_n(&group->buffers->tail, __ATOMIC_ACQUIRE) == group->head) {
-        return NULL;
-    }
-    const struct io_uring_buf *buffer = &group->buffers->bufs[group->head & group->mask];
-    request->group = group;
-    *len = *len > 0 && *len < buffer->len ? *len : buffer->len;
-    return (void *)(uintptr_t)buffer->addr;
-}
-
-void loop_sim_request_take_buffer(struct loop_sim_request *request)
-{
-    struct loop_sim_ring_group *group = request->group;
-    uint32_t number = group->buffers->bufs[group->head & group->mask].bid;
-    request->flags |= IORING_CQE_F_BUFFER | number << IORING_CQE_BUFFER_SHIFT;
-    group->head++;
-    request->group = NULL;
-}
-
 /* ---- files ---- */
 
 /* Puts a file in its place. Number -1 leaves the place free. Returns 0 or -EBADF. */
@@ -174,16 +142,6 @@ static int keep_file(struct loop_sim_ring *ring, unsigned place, int number)
     }
     ring->files[place] = file ? loop_sim_file_ref(file) : NULL;
     return 0;
-}
-
-static void drop_files(struct loop_sim_ring *ring)
-{
-    for (unsigned i = 0; i < ring->n_files; i++) {
-        loop_sim_file_unref(ring->files[i]);
-    }
-    loop_sim_free(ring->files);
-    ring->files = NULL;
-    ring->n_files = 0;
 }
 
 int loop_kernel_io_uring_register_files(struct io_uring *ring, const int *numbers, unsigned count)
@@ -205,51 +163,12 @@ int loop_kernel_io_uring_register_files(struct io_uring *ring, const int *number
         error = keep_file(target, i, numbers[i]);
     }
     if (error) {
-        drop_files(target);
+        loop_sim_ring_drop_files(target);
     }
     return error;
 }
 
-struct loop_sim_file *loop_sim_ring_fixed_file(const struct loop_sim_ring *ring, unsigned number)
-{
-    return number < ring->n_files ? ring->files[number] : NULL;
-}
-
-/* Drops everything that is registered: for loop_sim_ring_close. */
-void loop_sim_ring_unregister(struct loop_sim_ring *ring)
-{
-    struct loop_list *node;
-    while ((node = loop_list_pop_front(&ring->groups))) {
-        loop_sim_free(LOOP_CONTAINER(node, struct loop_sim_ring_group, link));
-    }
-    loop_sim_free(ring->buffers);
-    ring->buffers = NULL;
-    ring->n_buffers = 0;
-    drop_files(ring);
-}
-
 /* ---- the ring itself ---- */
-
-struct loop_sim_ring_registered *loop_sim_ring_registered_find(unsigned number)
-{
-    uint64_t fiber = loop_sim_fiber_number(loop_sim_fiber_now());
-    const struct loop_list *list = &loop_sim_rings_of(loop_sim_here())->registered;
-    for (struct loop_list *node = list->next; node != list; node = node->next) {
-        struct loop_sim_ring_registered *registered = LOOP_CONTAINER(node, struct loop_sim_ring_registered, link);
-        if (registered->fiber == fiber && registered->number == number) {
-            return registered;
-        }
-    }
-    return NULL;
-}
-
-void loop_sim_ring_registered_drop(struct loop_sim_ring_registered *registered)
-{
-    struct loop_sim_ring *ring = registered->ring;
-    loop_list_remove(&registered->link);
-    loop_sim_free(registered);
-    loop_sim_file_unref(&ring->file);
-}
 
 int loop_kernel_io_uring_register_ring_fd(struct io_uring *ring)
 {

@@ -117,7 +117,10 @@ struct loop_sim_ring_registered *loop_sim_ring_registered_find(unsigned number);
 /* Drops a registered ring. */
 void loop_sim_ring_registered_drop(struct loop_sim_ring_registered *registered);
 
-/* Frees what is registered: for loop_sim_ring_close. */
+/* Drops the files that are registered. */
+void loop_sim_ring_drop_files(struct loop_sim_ring *ring);
+
+/* Drops everything that is registered with a ring that is closed. */
 void loop_sim_ring_unregister(struct loop_sim_ring *ring);
 
 /* Drops a use of the queues. */
