@@ -152,22 +152,6 @@ static int32_t issue_timeout(struct loop_sim_request *request)
 
 const struct loop_sim_ring_op loop_sim_ring_timeout = {.prepare = prepare_timeout, .issue = issue_timeout};
 
-void loop_sim_ring_count_timeouts(struct loop_sim_ring *ring)
-{
-    if (ring->n_counting == 0) {
-        return;
-    }
-    for (struct loop_list *node = ring->requests.next; node != &ring->requests; node = node->next) {
-        struct loop_sim_request *request = LOOP_CONTAINER(node, struct loop_sim_request, link);
-        if (request->state == LOOP_SIM_REQUEST_TIMED && request->is_counting && !request->is_cancelled &&
-            (int32_t)(ring->posted - request->target) >= 0) {
-            loop_sim_event_cancel(&request->event);
-            request->result = 0;
-            loop_sim_request_queue(request, LOOP_SIM_REQUEST_DONE);
-        }
-    }
-}
-
 /* ---- TIMEOUT_REMOVE ---- */
 
 static int prepare_timeout_remove(struct loop_sim_request *request)

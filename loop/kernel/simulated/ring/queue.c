@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The two queues of a ring: completions, those for which there was no room, and the entries that are submitted.
+ * The queues of a ring: the memory that the program maps, requests in line for task work, and completions, also those
+ * for which there was no room.
  */
 #include <loop/kernel/simulated/ring/ring.h>
 
@@ -21,6 +22,61 @@ void loop_sim_ring_memory_unref(struct loop_sim_ring_memory *memory)
         loop_sim_free(memory->sqes);
         loop_sim_free(memory->cqes);
         loop_sim_free(memory);
+    }
+}
+
+/* ---- task work ---- */
+
+/* Takes a request out of the line: the first, or by choice another. */
+static struct loop_sim_request *next_work(struct loop_sim_ring *ring)
+{
+    enum { MOST = 8 };
+    struct loop_list *node = ring->work.next;
+    for (unsigned n = loop_sim_choose(LOOP_SIM_ORDER_READY, ring->n_work < MOST ? ring->n_work : MOST); n > 0; n--) {
+        node = node->next;
+    }
+    loop_list_remove(node);
+    ring->n_work--;
+    return LOOP_CONTAINER(node, struct loop_sim_request, work_link);
+}
+
+void loop_sim_ring_run_work(struct loop_sim_ring *ring, unsigned most)
+{
+    for (unsigned n = 0; n < most && ring->n_work > 0; n++) {
+        struct loop_sim_request *request = next_work(ring);
+        request->run(request);
+    }
+    if (ring->n_work == 0) {
+        ring->memory->sq_flags &= ~IORING_SQ_TASKRUN;
+    }
+}
+
+static void run_ring_work(struct loop_sim_event *event)
+{
+    struct loop_sim_ring *ring = LOOP_CONTAINER(event, struct loop_sim_ring, work_event);
+    loop_sim_file_ref(&ring->file);
+    loop_sim_ring_run_work(ring, ring->n_work);
+    if (ring->n_work > 0) {
+        loop_sim_event_set(event, ring->file.node->world->now_ns, run_ring_work);
+    }
+    loop_sim_file_unref(&ring->file);
+}
+
+void loop_sim_request_queue(struct loop_sim_request *request, enum loop_sim_request_state state)
+{
+    struct loop_sim_ring *ring = request->ring;
+    request->state = state;
+    if (loop_list_is_linked(&request->work_link)) {
+        return;
+    }
+    loop_list_push_back(&ring->work, &request->work_link);
+    ring->n_work++;
+    if (ring->flags & IORING_SETUP_TASKRUN_FLAG) {
+        ring->memory->sq_flags |= IORING_SQ_TASKRUN;
+    }
+    loop_sim_queue_wake(&ring->waiting, 0);
+    if (!(ring->flags & IORING_SETUP_DEFER_TASKRUN)) {
+        loop_sim_event_set(&ring->work_event, ring->file.node->world->now_ns, run_ring_work);
     }
 }
 
@@ -46,13 +102,30 @@ static void put(struct loop_sim_ring *ring, uint64_t user_data, int32_t result, 
     memory->cq_tail = ++ring->cq_tail;
 }
 
+/* Ends timeouts that so many completions were to end. */
+static void count_timeouts(struct loop_sim_ring *ring)
+{
+    if (ring->n_counting == 0) {
+        return;
+    }
+    for (struct loop_list *node = ring->requests.next; node != &ring->requests; node = node->next) {
+        struct loop_sim_request *request = LOOP_CONTAINER(node, struct loop_sim_request, link);
+        if (request->state == LOOP_SIM_REQUEST_TIMED && request->is_counting && !request->is_cancelled &&
+            (int32_t)(ring->posted - request->target) >= 0) {
+            loop_sim_event_cancel(&request->event);
+            request->result = 0;
+            loop_sim_request_queue(request, LOOP_SIM_REQUEST_DONE);
+        }
+    }
+}
+
 /* Wakes those who wait for completions. */
 static void tell(struct loop_sim_ring *ring)
 {
     ring->posted++;
     loop_sim_queue_wake(&ring->waiting, 0);
     loop_sim_file_changed(&ring->file, EPOLLIN);
-    loop_sim_ring_count_timeouts(ring);
+    count_timeouts(ring);
 }
 
 void loop_sim_ring_post(struct loop_sim_ring *ring, uint64_t user_data, int32_t result, uint32_t flags)
@@ -89,68 +162,6 @@ void loop_sim_ring_flush(struct loop_sim_ring *ring)
     }
     if (loop_list_is_empty(&ring->overflow)) {
         ring->memory->sq_flags &= ~IORING_SQ_CQ_OVERFLOW;
-    }
-}
-
-/* ---- submission ---- */
-
-/* Returns the next entry, or NULL: there is none, or the program has named one that does not exist. */
-static const struct io_uring_sqe *next_entry(struct loop_sim_ring *ring)
-{
-    struct loop_sim_ring_memory *memory = ring->memory;
-    if (ring->sq_head == memory->sq_tail) {
-        return NULL;
-    }
-    uint32_t index = memory->array[ring->sq_head++ & memory->sq_mask];
-    if (index >= memory->sq_entries) {
-        memory->sq_dropped++;
-        return NULL;
-    }
-    return &memory->sqes[index];
-}
-
-int loop_sim_ring_submit(struct loop_sim_ring *ring, unsigned count)
-{
-    uint32_t there = ring->memory->sq_tail - ring->sq_head;
-    unsigned n = 0, most = there < ring->memory->sq_entries ? there : ring->memory->sq_entries;
-    most = count < most ? count : most;
-    bool is_short = most > 0 && loop_sim_happens(LOOP_SIM_NO_BUFFERS);
-    if (is_short) {
-        most = loop_sim_choose(LOOP_SIM_NO_BUFFERS, most);
-    }
-    const struct io_uring_sqe *entry;
-    bool goes_on = true;
-    while (goes_on && n < most && (entry = next_entry(ring))) {
-        n++;
-        goes_on = loop_sim_request_begin(ring, entry) || ring->flags & IORING_SETUP_SUBMIT_ALL;
-    }
-    ring->memory->sq_head = ring->sq_head;
-    return is_short && n == 0 ? -EAGAIN : (int)n;
-}
-
-/* ---- task work ---- */
-
-/* Takes a request out of the line: the first, or by choice another. */
-static struct loop_sim_request *next_work(struct loop_sim_ring *ring)
-{
-    enum { MOST = 8 };
-    struct loop_list *node = ring->work.next;
-    for (unsigned n = loop_sim_choose(LOOP_SIM_ORDER_READY, ring->n_work < MOST ? ring->n_work : MOST); n > 0; n--) {
-        node = node->next;
-    }
-    loop_list_remove(node);
-    ring->n_work--;
-    return LOOP_CONTAINER(node, struct loop_sim_request, work_link);
-}
-
-void loop_sim_ring_run_work(struct loop_sim_ring *ring, unsigned most)
-{
-    for (unsigned n = 0; n < most && ring->n_work > 0; n++) {
-        struct loop_sim_request *request = next_work(ring);
-        request->run(request);
-    }
-    if (ring->n_work == 0) {
-        ring->memory->sq_flags &= ~IORING_SQ_TASKRUN;
     }
 }
 

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * The life of a request: it is begun for an entry, tried, waits or is given to a worker, and is completed.
+ * The life of a request: it is tried, waits or is given to a worker, and is completed.
  */
 #include <loop/kernel/simulated/ring/ring.h>
 
 #if NORIA_URING
 
 #include <loop/kernel/simulated/disk/disk.h>
-
-#include <string.h>
-
-#define KNOWN_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
 
 enum {
     MOST_SHOTS = 32,   /* completions of a multishot operation in one go */
@@ -44,37 +40,6 @@ void loop_sim_request_complete(struct loop_sim_request *request, int32_t result)
     loop_sim_request_drop(request);
     if (!is_silent) {
         loop_sim_ring_post(ring, user_data, result, flags);
-    }
-}
-
-/* ---- task work ---- */
-
-static void run_ring_work(struct loop_sim_event *event)
-{
-    struct loop_sim_ring *ring = LOOP_CONTAINER(event, struct loop_sim_ring, work_event);
-    loop_sim_file_ref(&ring->file);
-    loop_sim_ring_run_work(ring, ring->n_work);
-    if (ring->n_work > 0) {
-        loop_sim_event_set(event, ring->file.node->world->now_ns, run_ring_work);
-    }
-    loop_sim_file_unref(&ring->file);
-}
-
-void loop_sim_request_queue(struct loop_sim_request *request, enum loop_sim_request_state state)
-{
-    struct loop_sim_ring *ring = request->ring;
-    request->state = state;
-    if (loop_list_is_linked(&request->work_link)) {
-        return;
-    }
-    loop_list_push_back(&ring->work, &request->work_link);
-    ring->n_work++;
-    if (ring->flags & IORING_SETUP_TASKRUN_FLAG) {
-        ring->memory->sq_flags |= IORING_SQ_TASKRUN;
-    }
-    loop_sim_queue_wake(&ring->waiting, 0);
-    if (!(ring->flags & IORING_SETUP_DEFER_TASKRUN)) {
-        loop_sim_event_set(&ring->work_event, ring->file.node->world->now_ns, run_ring_work);
     }
 }
 
@@ -189,70 +154,15 @@ static void run(struct loop_sim_request *request)
     }
 }
 
-/* ---- the begin ---- */
-
-static struct loop_sim_request *create(struct loop_sim_ring *ring, const struct io_uring_sqe *entry)
+void loop_sim_request_start(struct loop_sim_request *request)
 {
-    struct loop_sim_request *request = loop_sim_alloc(sizeof *request);
-    request->ring = ring;
-    request->run = run;
-    memcpy(&request->entry, entry, sizeof *entry);
-    loop_list_init(&request->work_link);
-    loop_list_init(&request->waiter.link);
-    loop_list_push_back(&ring->requests, &request->link);
-    return request;
-}
-
-/* Checks what all entries have in common. Returns 0 or a negative errno. */
-static int check(struct loop_sim_request *request)
-{
-    const struct loop_sim_ring *ring = request->ring;
-    const struct io_uring_sqe *entry = &request->entry;
-    request->op = loop_sim_ring_op_of(ring->file.node, entry->opcode);
-    if (!request->op || entry->flags & ~KNOWN_FLAGS || entry->personality) {
-        return -EINVAL;
-    }
-    if (entry->flags & IOSQE_BUFFER_SELECT && !request->op->selects) {
-        return -EOPNOTSUPP;
-    }
-    return request->op->prepare ? request->op->prepare(request) : 0;
-}
-
-/* Finds the file of an entry. Returns 0 or -EBADF. */
-static int find_file(struct loop_sim_request *request)
-{
-    struct loop_sim_ring *ring = request->ring;
-    const struct io_uring_sqe *entry = &request->entry;
-    if (!request->op->has_file) {
-        return 0;
-    }
-    struct loop_sim_file *file = entry->flags & IOSQE_FIXED_FILE ? loop_sim_ring_fixed_file(ring, (unsigned)entry->fd)
-                                                                 : loop_sim_file_at(ring->file.node, entry->fd);
-    if (!file || file->flags & O_PATH) {
-        return -EBADF;
-    }
-    request->file = loop_sim_file_ref(file);
-    return 0;
-}
-
-bool loop_sim_request_begin(struct loop_sim_ring *ring, const struct io_uring_sqe *entry)
-{
-    struct loop_sim_request *request = create(ring, entry);
-    int error = check(request);
-    if (error) {
-        loop_sim_request_complete(request, error);
-        return false;
-    }
-    error = find_file(request);
     int64_t latency_ns;
-    if (error) {
-        loop_sim_request_complete(request, error);
-    } else if (goes_to_worker(request, &latency_ns)) {
+    request->run = run;
+    if (goes_to_worker(request, &latency_ns)) {
         give_to_worker(request, latency_ns);
     } else {
         issue(request);
     }
-    return true;
 }
 
 #endif

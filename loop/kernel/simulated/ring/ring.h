@@ -221,8 +221,8 @@ struct loop_sim_request {
     uint32_t target;                   /* of a timeout: how many completions end it */
 };
 
-/* Begins a request for an entry, and tries it. Returns whether the entry was good. */
-bool loop_sim_request_begin(struct loop_sim_ring *ring, const struct io_uring_sqe *entry);
+/* Tries a request for the first time, or gives it to a worker. */
+void loop_sim_request_start(struct loop_sim_request *request);
 
 /* Completes a request, and frees it. */
 void loop_sim_request_complete(struct loop_sim_request *request, int32_t result);
@@ -260,9 +260,6 @@ struct loop_sim_ring_match {
 /* Cancels what matches. Returns how many with IORING_ASYNC_CANCEL_ALL or _ANY; else 0, -ENOENT, or -EALREADY for what
  * cannot be stopped. */
 int loop_sim_ring_cancel(struct loop_sim_ring *ring, const struct loop_sim_ring_match *match);
-
-/* Ends timeouts that so many completions were to end. */
-void loop_sim_ring_count_timeouts(struct loop_sim_ring *ring);
 
 /* ---- provided buffers ---- */
 
