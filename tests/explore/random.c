@@ -63,7 +63,7 @@ static bool has_cause(const struct op *op)
     }
     return op->is_cancelled || is_over(op->group) || (op->end && op->end->is_closed) ||
            (op->kind == DRAIN && (op->end->has_failed || op->end->has_ended || op->end->is_writing)) ||
-           (op->kind == ACCEPT && is_over(op->program->listening));
+           (op->other && op->other->is_closed) || (op->kind == ACCEPT && is_over(op->program->listening));
 }
 
 static void check_error(const struct op *op, int64_t result)
@@ -196,6 +196,34 @@ static void take_from_reader(struct op *op, size_t consumed)
     op->end->read_at += consumed - len;
 }
 
+static void take_from_memory(struct op *op, int64_t result)
+{
+    size_t len = 0;
+    const void *data = loop_memory_data(op->sink, &len);
+
+    if (len != (size_t)result || op->outcome.bytes != result) {
+        loop_world_fail(NULL, "a copy of another length than its result: %zu", len);
+    } else {
+        random_received(op->end, data, result);
+    }
+}
+
+/* Counts the bytes of a copy between two ends. Those who read them check them. */
+static void finish_relay(struct op *op, int64_t result)
+{
+    uint64_t n = result > 0 ? (uint64_t)result : 0;
+
+    op->end->read_at += n;
+    op->other->write_at += n;
+    op->other->is_writing = false;
+    op->other->writing = 0;
+    op->other->has_failed |= op->outcome.error != 0;
+    if (n > 0) {
+        loop_simulation_sometimes(op->outcome.error == 0 ? "bytes went on, and the end"
+                                                         : "bytes went on, then no more");
+    }
+}
+
 static void finish_read(struct op *op, int64_t result)
 {
     struct end *end = op->end;
@@ -220,14 +248,10 @@ static void finish_read(struct op *op, int64_t result)
     case COPY:
         end->is_reading = op->outcome.lost_bytes > 0;
         end->has_dropped |= end->is_reading;
-        if (result > 0) {
-            size_t len = 0;
-            const void *data = loop_memory_data(op->sink, &len);
-            if (len != (size_t)result || op->outcome.bytes != result) {
-                loop_world_fail(NULL, "a copy of another length than its result: %zu", len);
-            } else {
-                random_received(end, data, result);
-            }
+        if (op->other) {
+            finish_relay(op, result);
+        } else if (result > 0) {
+            take_from_memory(op, result);
         }
         break;
     default: break;

@@ -103,6 +103,7 @@ struct op {
     struct program *program;
     struct group *group;
     struct end *end;
+    struct end *other; /* of a copy: what it writes to; NULL: memory */
     enum kind kind;
     loop_job job;
     bool is_started, has_ended, is_cancelled, is_cancelled_at_once;

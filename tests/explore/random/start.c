@@ -97,8 +97,8 @@ static void add_pair(struct group *group)
         if (loop_socketpair(group->scope, &one, &other) != 0) {
             return;
         }
-        first = random_add_end(group, one, NULL, NULL, 4, 5);
-        second = random_add_end(group, other, NULL, NULL, 5, 4);
+        first = random_add_end(group, one, NULL, NULL, 3, 3);
+        second = random_add_end(group, other, NULL, NULL, 3, 3);
     }
     first->peer = second;
     second->peer = first;
@@ -120,6 +120,18 @@ static struct end *choose_end(struct group *group, enum kind kind)
         }
     }
     return n_found ? found[loop_simulation_choose(n_found)] : NULL;
+}
+
+/* Returns an end that a copy from `from` may write to: one whose next byte is the next that is read. NULL: none. */
+static struct end *choose_other(const struct end *from)
+{
+    for (struct end *end = from->group->ends; end; end = end->next) {
+        if (end != from && end != from->peer && end->sink && !end->is_closed && !end->is_writing && !end->is_lost &&
+            end->write_key == from->read_key && end->write_at == from->read_at) {
+            return end;
+        }
+    }
+    return NULL;
 }
 
 static void close_end(struct end *end)
@@ -154,6 +166,12 @@ static loop_job start_read(struct op *op)
     case STREAM: return loop_stream(source, random_on_streamed, op);
     case WAIT_READABLE: return loop_wait_readable(source, random_on_end, op);
     case COPY:
+        op->other = loop_simulation_choose(2) ? choose_other(op->end) : NULL;
+        if (op->other) {
+            op->other->is_writing = true;
+            op->other->writing = UINT32_MAX;
+            return loop_copy_report(source, op->other->sink, &op->outcome, random_on_end, op);
+        }
         op->sink = loop_memory_sink(scope, loop_simulation_choose(2) * 3000);
         return op->sink ? loop_copy_report(source, op->sink, &op->outcome, random_on_end, op) : 0;
     default:
@@ -365,6 +383,9 @@ static void start_kind(struct program *program, struct group *group, enum kind k
     } else if (!op->job && op->end) {
         op->end->is_lost = op->end->has_dropped = true;
         op->end->is_reading = op->end->is_writing = true; /* not used any more */
+        if (op->other) {
+            op->other->is_lost = true;
+        }
         loop_reader_destroy(op->reader);
         loop_writer_destroy(op->writer);
     }
@@ -433,7 +454,7 @@ void random_start(struct program *program)
     if (!group) {
         return;
     }
-    unsigned what = loop_simulation_choose(N_KINDS + 20);
+    unsigned what = loop_simulation_choose(N_KINDS + 22);
     if (what < N_KINDS) {
         start_kind(program, group, (enum kind)what);
     } else if (what < N_KINDS + 5) {
@@ -444,6 +465,12 @@ void random_start(struct program *program)
         disturb(program);
     } else if (what < N_KINDS + 18) {
         end_group(group);
+    } else if (what >= N_KINDS + 20) {
+        add_pair(group);
+        add_pair(group);
+        start_kind(program, group, WRITE);
+        start_kind(program, group, COPY);
+        start_kind(program, group, READ);
     } else {
         struct end *end = choose_end(group, POLL);
         if (end) {
