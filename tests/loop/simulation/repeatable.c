@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * repeatable SEED COUNT: runs a world with COUNT seeds from SEED on, and prints each seed with a hash of its trace.
- * repeatable SEED: prints the trace of one seed. tests/checks/repeatable compares the outputs of several builds.
+ * repeatable SEED: prints the trace of one seed. tests/checks/repeat compares the outputs of several builds.
  *
  * The world has two nodes. A client loads a file and sends it in a stream; a server saves what it receives and sends
  * back what it then loads. The server may crash. A deadline ends each attempt of the client.
