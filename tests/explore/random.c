@@ -58,12 +58,12 @@ static bool is_over(const struct group *group)
 /* Returns whether something has cancelled an operation. */
 static bool has_cause(const struct op *op)
 {
-    if (op->kind == POST) {
-        return true; /* at the end of the loop */
+    if (op->kind == POST || op->kind == ACCEPT) {
+        return true; /* at the end of the loop; when the listener closes, whose scope may end by itself */
     }
     return op->is_cancelled || is_over(op->group) || (op->end && op->end->is_closed) ||
            (op->kind == DRAIN && (op->end->has_failed || op->end->has_ended || op->end->is_writing)) ||
-           (op->other && op->other->is_closed) || (op->kind == ACCEPT && is_over(op->program->listening));
+           (op->other && op->other->is_closed);
 }
 
 static void check_error(const struct op *op, int64_t result)
