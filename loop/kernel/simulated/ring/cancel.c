@@ -5,7 +5,7 @@
  * A request that waits for a file or a time is always cancelled in time. Its completion follows that of the cancel. A
  * request that a worker has can be stopped or not, by choice.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/cancel.h>
 
 #if NORIA_URING
 

@@ -2,7 +2,7 @@
  *
  * Operations that read and write files of any kind.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/move.h>
 
 #if NORIA_URING
 

@@ -2,7 +2,12 @@
  *
  * The operations that are simulated, by opcode. A ring refuses the others as a kernel that does not know them.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/cancel.h>
+#include <loop/kernel/simulated/ring/move.h>
+#include <loop/kernel/simulated/ring/operation.h>
+#include <loop/kernel/simulated/ring/path.h>
+#include <loop/kernel/simulated/ring/poll.h>
+#include <loop/kernel/simulated/ring/socket.h>
 
 #if NORIA_URING
 
@@ -17,10 +22,10 @@ static int32_t issue_nop(struct loop_sim_request *request)
     return 0;
 }
 
-const struct loop_sim_ring_op loop_sim_ring_nop = {.prepare = prepare_nop, .issue = issue_nop};
+static const struct loop_sim_ring_op nop = {.prepare = prepare_nop, .issue = issue_nop};
 
 static const struct loop_sim_ring_op *const operations[IORING_OP_LAST] = {
-    [IORING_OP_NOP] = &loop_sim_ring_nop,
+    [IORING_OP_NOP] = &nop,
     [IORING_OP_READV] = &loop_sim_ring_readv,
     [IORING_OP_WRITEV] = &loop_sim_ring_writev,
     [IORING_OP_FSYNC] = &loop_sim_ring_fsync,

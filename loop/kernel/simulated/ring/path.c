@@ -2,7 +2,7 @@
  *
  * Operations on paths and on open files that the kernel does by a worker thread: they take the latency of the disk.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/path.h>
 
 #if NORIA_URING
 

@@ -5,7 +5,7 @@
  * A wake-up that comes alone is reported with its own events, without looking at the file. After several wake-ups the
  * file is looked at, and what does not hold any more is not reported.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/poll.h>
 
 #if NORIA_URING
 

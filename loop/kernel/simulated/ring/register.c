@@ -3,7 +3,8 @@
  * io_uring_register(2): registers buffers, groups of provided buffers, files and the ring's own number, answers
  * questions, and cancels.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/cancel.h>
+#include <loop/kernel/simulated/ring/operation.h>
 
 #if NORIA_URING
 

@@ -182,9 +182,6 @@ struct loop_sim_ring_op {
     bool selects;    /* may take a provided buffer */
 };
 
-/* Returns the operation of an opcode that the node knows, or NULL. */
-const struct loop_sim_ring_op *loop_sim_ring_op_of(const struct loop_sim_node *node, unsigned opcode);
-
 /* One entry that has been submitted and is not complete. */
 enum loop_sim_request_state {
     LOOP_SIM_REQUEST_NEW,
@@ -248,19 +245,6 @@ void loop_sim_request_disarm(struct loop_sim_request *request);
 /* Returns the events of a request's file that hold now, of those that it waits for. */
 uint32_t loop_sim_request_look(const struct loop_sim_request *request);
 
-/* ---- cancelling ---- */
-
-/* What is to be cancelled. */
-struct loop_sim_ring_match {
-    uint64_t user_data;
-    struct loop_sim_file *file; /* of IORING_ASYNC_CANCEL_FD */
-    uint32_t flags;
-};
-
-/* Cancels what matches. Returns how many with IORING_ASYNC_CANCEL_ALL or _ANY; else 0, -ENOENT, or -EALREADY for what
- * cannot be stopped. */
-int loop_sim_ring_cancel(struct loop_sim_ring *ring, const struct loop_sim_ring_match *match);
-
 /* ---- provided buffers ---- */
 
 struct loop_sim_ring_group *loop_sim_ring_group_find(const struct loop_sim_ring *ring, unsigned number);
@@ -270,17 +254,6 @@ void *loop_sim_request_select_buffer(struct loop_sim_request *request, size_t *l
 
 /* Takes the selected buffer out of its group, for the completion. */
 void loop_sim_request_take_buffer(struct loop_sim_request *request);
-
-/* ---- the operations, by family ---- */
-
-extern const struct loop_sim_ring_op loop_sim_ring_nop, loop_sim_ring_poll, loop_sim_ring_poll_remove,
-    loop_sim_ring_async_cancel, loop_sim_ring_timeout, loop_sim_ring_timeout_remove;
-extern const struct loop_sim_ring_op loop_sim_ring_read, loop_sim_ring_readv, loop_sim_ring_read_fixed,
-    loop_sim_ring_write, loop_sim_ring_writev, loop_sim_ring_write_fixed;
-extern const struct loop_sim_ring_op loop_sim_ring_connect, loop_sim_ring_accept, loop_sim_ring_receive,
-    loop_sim_ring_send, loop_sim_ring_receive_message, loop_sim_ring_send_message, loop_sim_ring_shutdown;
-extern const struct loop_sim_ring_op loop_sim_ring_open, loop_sim_ring_statx, loop_sim_ring_fsync,
-    loop_sim_ring_close_file;
 
 #endif
 

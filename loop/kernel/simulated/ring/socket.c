@@ -2,7 +2,7 @@
  *
  * Operations on sockets.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/socket.h>
 
 #if NORIA_URING
 

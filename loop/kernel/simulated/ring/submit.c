@@ -2,7 +2,7 @@
  *
  * Submission: a request is begun for each entry that the program has put in the queue.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/operation.h>
 
 #if NORIA_URING
 
