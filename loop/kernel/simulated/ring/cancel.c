@@ -6,6 +6,8 @@
  * request that a worker has can be stopped or not, by choice.
  */
 #include <loop/kernel/simulated/ring/cancel.h>
+#include <loop/kernel/simulated/ring/queue.h>
+#include <loop/kernel/simulated/ring/registered.h>
 
 #if NORIA_URING
 

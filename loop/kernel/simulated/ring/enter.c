@@ -3,7 +3,10 @@
  * io_uring_enter(2): submits entries, runs task work, waits for completions.
  */
 #include <loop/kernel/simulated/object/object.h>
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/queue.h>
+#include <loop/kernel/simulated/ring/registered.h>
+#include <loop/kernel/simulated/ring/setup.h>
+#include <loop/kernel/simulated/ring/submit.h>
 
 #if NORIA_URING
 

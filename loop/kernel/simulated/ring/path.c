@@ -3,6 +3,7 @@
  * Operations on paths and on open files that the kernel does by a worker thread: they take the latency of the disk.
  */
 #include <loop/kernel/simulated/ring/path.h>
+#include <loop/kernel/simulated/ring/setup.h>
 
 #if NORIA_URING
 

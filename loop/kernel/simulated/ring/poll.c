@@ -6,6 +6,9 @@
  * file is looked at, and what does not hold any more is not reported.
  */
 #include <loop/kernel/simulated/ring/poll.h>
+#include <loop/kernel/simulated/ring/queue.h>
+#include <loop/kernel/simulated/ring/request.h>
+#include <loop/kernel/simulated/ring/wait.h>
 
 #if NORIA_URING
 

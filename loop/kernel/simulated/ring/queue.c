@@ -3,7 +3,7 @@
  * The queues of a ring: the memory that the program maps, requests in line for task work, and completions, also those
  * for which there was no room.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/queue.h>
 
 #if NORIA_URING
 

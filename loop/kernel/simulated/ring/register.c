@@ -5,6 +5,8 @@
  */
 #include <loop/kernel/simulated/ring/cancel.h>
 #include <loop/kernel/simulated/ring/operation.h>
+#include <loop/kernel/simulated/ring/registered.h>
+#include <loop/kernel/simulated/ring/setup.h>
 
 #if NORIA_URING
 

@@ -2,7 +2,7 @@
  *
  * What is registered with a ring, for requests that use it.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/registered.h>
 
 #if NORIA_URING
 

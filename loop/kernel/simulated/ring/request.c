@@ -2,7 +2,9 @@
  *
  * The life of a request: it is tried, waits or is given to a worker, and is completed.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/queue.h>
+#include <loop/kernel/simulated/ring/request.h>
+#include <loop/kernel/simulated/ring/wait.h>
 
 #if NORIA_URING
 

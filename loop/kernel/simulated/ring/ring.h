@@ -84,80 +84,6 @@ struct loop_sim_rings {
     size_t locked_bytes;         /* of all rings */
 };
 
-/* How many rings a thread may enter by numbers of its own. */
-enum { LOOP_SIM_REGISTERED_RINGS = 16 };
-
-/* A ring that a thread may enter by such a number. */
-struct loop_sim_ring_registered {
-    struct loop_list link;
-    uint64_t fiber; /* its number */
-    unsigned number;
-    struct loop_sim_ring *ring;
-};
-
-/* The flag of liburing in io_uring.int_flags for a ring that is entered by its registered number. */
-#define LOOP_SIM_RING_IS_REGISTERED 1
-
-/* Returns what a node has of io_uring. */
-struct loop_sim_rings *loop_sim_rings_of(struct loop_sim_node *node);
-
-/* Returns the ring of a file, or NULL when it is none. */
-struct loop_sim_ring *loop_sim_ring_of(struct loop_sim_file *file);
-
-/* Returns whether the ring belongs to another fiber than the running one. */
-bool loop_sim_ring_is_foreign(const struct loop_sim_ring *ring);
-
-/* Returns the ring of a struct io_uring of the calling fiber, or NULL with the negative errno in *error: also for a
- * ring that belongs to another thread. */
-struct loop_sim_ring *loop_sim_ring_to_register(const struct io_uring *ring, int *error);
-
-/* Returns the registered ring of the calling fiber, or NULL. */
-struct loop_sim_ring_registered *loop_sim_ring_registered_find(unsigned number);
-
-/* Drops a registered ring. */
-void loop_sim_ring_registered_drop(struct loop_sim_ring_registered *registered);
-
-/* Drops the files that are registered. */
-void loop_sim_ring_drop_files(struct loop_sim_ring *ring);
-
-/* Drops everything that is registered with a ring that is closed. */
-void loop_sim_ring_unregister(struct loop_sim_ring *ring);
-
-/* Drops a use of the queues. */
-void loop_sim_ring_memory_unref(struct loop_sim_ring_memory *memory);
-
-/* ---- locked memory ---- */
-
-/* Return how many bytes the queues of a ring lock, or buffers that are registered. */
-size_t loop_sim_ring_queue_bytes(const struct io_uring_params *params);
-size_t loop_sim_ring_vector_bytes(const struct iovec *vectors, size_t count);
-
-/* Counts bytes that a ring locks, in whole pages. Returns 0, or -ENOMEM when RLIMIT_MEMLOCK does not allow them. */
-int loop_sim_ring_lock(struct loop_sim_ring *ring, size_t bytes);
-void loop_sim_ring_unlock(struct loop_sim_ring *ring, size_t bytes);
-
-/* ---- completions ---- */
-
-/* Returns how many completions the program has not taken. */
-uint32_t loop_sim_ring_ready(const struct loop_sim_ring *ring);
-
-/* Posts a completion; without room in the queue it is kept for the next enter. */
-void loop_sim_ring_post(struct loop_sim_ring *ring, uint64_t user_data, int32_t result, uint32_t flags);
-
-/* Posts one of many completions of a request. Returns false without room in the queue: then the request must end. */
-bool loop_sim_ring_post_more(struct loop_sim_ring *ring, uint64_t user_data, int32_t result, uint32_t flags);
-
-/* Moves completions that were kept into the queue, as far as there is room. */
-void loop_sim_ring_flush(struct loop_sim_ring *ring);
-
-/* ---- task work ---- */
-
-/* Runs up to `most` requests that are in line, and those that get in line meanwhile. */
-void loop_sim_ring_run_work(struct loop_sim_ring *ring, unsigned most);
-
-/* Submits up to `count` entries. Returns how many were taken, or -EAGAIN when the kernel is short of memory. */
-int loop_sim_ring_submit(struct loop_sim_ring *ring, unsigned count);
-
 /* ---- requests ---- */
 
 struct loop_sim_request;
@@ -218,42 +144,18 @@ struct loop_sim_request {
     uint32_t target;                   /* of a timeout: how many completions end it */
 };
 
-/* Tries a request for the first time, or gives it to a worker. */
-void loop_sim_request_start(struct loop_sim_request *request);
+/* ---- the rings of a node ---- */
 
-/* Completes a request, and frees it. */
-void loop_sim_request_complete(struct loop_sim_request *request, int32_t result);
+/* Returns what a node has of io_uring. */
+struct loop_sim_rings *loop_sim_rings_of(struct loop_sim_node *node);
 
-/* Frees a request without a completion. */
-void loop_sim_request_drop(struct loop_sim_request *request);
+/* Return how many bytes the queues of a ring lock, or buffers that are registered. */
+size_t loop_sim_ring_queue_bytes(const struct io_uring_params *params);
+size_t loop_sim_ring_vector_bytes(const struct iovec *vectors, size_t count);
 
-/* Puts a request in line for task work. */
-void loop_sim_request_queue(struct loop_sim_request *request, enum loop_sim_request_state state);
-
-/* Returns the file of a registered number, or NULL. */
-struct loop_sim_file *loop_sim_ring_fixed_file(const struct loop_sim_ring *ring, unsigned number);
-
-/* ---- waiting for a file ---- */
-
-/* Has a request wait for `events` of its file. Returns those that hold now: then it does not wait, unless it is to
- * stay for more. */
-uint32_t loop_sim_request_arm(struct loop_sim_request *request, uint32_t events, bool stays);
-
-/* Ends waiting for the file. */
-void loop_sim_request_disarm(struct loop_sim_request *request);
-
-/* Returns the events of a request's file that hold now, of those that it waits for. */
-uint32_t loop_sim_request_look(const struct loop_sim_request *request);
-
-/* ---- provided buffers ---- */
-
-struct loop_sim_ring_group *loop_sim_ring_group_find(const struct loop_sim_ring *ring, unsigned number);
-
-/* Selects the next buffer of the request's group. Returns its address with its length in *len, or NULL: -ENOBUFS. */
-void *loop_sim_request_select_buffer(struct loop_sim_request *request, size_t *len);
-
-/* Takes the selected buffer out of its group, for the completion. */
-void loop_sim_request_take_buffer(struct loop_sim_request *request);
+/* Counts bytes that a ring locks, in whole pages. Returns 0, or -ENOMEM when RLIMIT_MEMLOCK does not allow them. */
+int loop_sim_ring_lock(struct loop_sim_ring *ring, size_t bytes);
+void loop_sim_ring_unlock(struct loop_sim_ring *ring, size_t bytes);
 
 #endif
 

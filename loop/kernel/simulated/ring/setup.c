@@ -2,7 +2,10 @@
  *
  * Creating and closing rings.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/queue.h>
+#include <loop/kernel/simulated/ring/registered.h>
+#include <loop/kernel/simulated/ring/request.h>
+#include <loop/kernel/simulated/ring/setup.h>
 
 #if NORIA_URING
 

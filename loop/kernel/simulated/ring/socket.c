@@ -2,6 +2,7 @@
  *
  * Operations on sockets.
  */
+#include <loop/kernel/simulated/ring/registered.h>
 #include <loop/kernel/simulated/ring/socket.h>
 
 #if NORIA_URING

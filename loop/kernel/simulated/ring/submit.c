@@ -3,6 +3,9 @@
  * Submission: a request is begun for each entry that the program has put in the queue.
  */
 #include <loop/kernel/simulated/ring/operation.h>
+#include <loop/kernel/simulated/ring/registered.h>
+#include <loop/kernel/simulated/ring/request.h>
+#include <loop/kernel/simulated/ring/submit.h>
 
 #if NORIA_URING
 

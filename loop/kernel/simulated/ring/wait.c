@@ -2,7 +2,8 @@
  *
  * Waiting for a file: by an operation that would block, and by POLL_ADD.
  */
-#include <loop/kernel/simulated/ring/ring.h>
+#include <loop/kernel/simulated/ring/queue.h>
+#include <loop/kernel/simulated/ring/wait.h>
 
 #if NORIA_URING
 
