@@ -444,7 +444,8 @@ bool random_listen(struct program *program)
         status = loop_datagram_open(program->listening->scope, &(struct loop_datagram_options){.bind_to = &address},
                                     &program->socket);
     }
-    return status == 0;
+    /* The sleep keeps the scope open until it is cancelled. */
+    return status == 0 && loop_sleep(program->listening->scope, LOOP_NEVER, NULL, NULL);
 }
 
 void random_start(struct program *program)
