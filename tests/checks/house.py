@@ -55,15 +55,8 @@ USES = {
 WHOLE = (f"{KERNEL}/machine", f"{KERNEL}/disk", f"{KERNEL}/network")
 # net/ and fs/ call the loop by its public headers alone; which room defines such a function is not their affair.
 OUTSIDE = ("net", "fs")
-# Where the loop fills in a struct of another part, and where the simulated machine begins and ends its parts, or asks
-# whether a descriptor is there.
-ALLOWED = {("loop/run/env.c", "fs/fs.h"),
-           (f"{KERNEL}/machine/node.c", f"{KERNEL}/object/standard.c"),
-           (f"{KERNEL}/machine/node.c", f"{KERNEL}/disk/disk.c"),
-           (f"{KERNEL}/machine/node.c", f"{KERNEL}/network/host.c"),
-           (f"{KERNEL}/machine/node.c", f"{KERNEL}/ring/setup.c"),
-           (f"{KERNEL}/machine/memory.c", f"{KERNEL}/object/file.h"),
-           (f"{KERNEL}/machine/memory.c", f"{KERNEL}/object/table.c")}
+# Where the loop fills in a struct of another part.
+ALLOWED = {("loop/run/env.c", "fs/fs.h")}
 
 
 def read(path):

@@ -72,4 +72,7 @@ void loop_sim_disk_set(struct loop_sim_node *node, const struct loop_sim_disk_op
 int loop_sim_disk_put(struct loop_sim_node *node, const char *path, const void *data, size_t len);
 int loop_sim_disk_get(struct loop_sim_node *node, const char *path, void **data, size_t *len);
 
+/* What the disk does with nodes and worlds. */
+extern const struct loop_sim_part loop_sim_disk_part;
+
 #endif

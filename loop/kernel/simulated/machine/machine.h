@@ -232,7 +232,7 @@ void loop_sim_node_go_on(struct loop_sim_node *node);
 /* ---- parts of the simulated kernel ---- */
 
 /* What a part does when a node is created, starts, ends and is destroyed. Each part defines one: in standard.c, host.c,
- * disk.c, ... A function may be NULL. The parts are called in the order object, ring, network, disk. */
+ * disk.c, ... A function may be NULL. */
 struct loop_sim_part {
     void (*node_created)(struct loop_sim_node *node);
     void (*node_started)(struct loop_sim_node *node);
@@ -243,7 +243,11 @@ struct loop_sim_part {
     void (*world_created)(struct loop_sim_world *world);
     void (*world_destroyed)(struct loop_sim_world *world);
 };
-extern const struct loop_sim_part loop_sim_object_part, loop_sim_network_part, loop_sim_disk_part, loop_sim_ring_part;
+
+/* The list of the parts, in the order in which they are called, is in a section of its own, where the machine finds it:
+ * so the machine uses nothing that is above it. Programs are linked with -u loop_sim_parts, which takes the list and
+ * the parts out of the library. */
+#define LOOP_SIM_PARTS __attribute__((section("loop_sim_part")))
 
 /* ---- the world ---- */
 
@@ -301,6 +305,12 @@ int64_t loop_sim_wall_ns(const struct loop_sim_world *world, const struct loop_s
 void *loop_sim_alloc(size_t size);
 void *loop_sim_realloc(void *memory, size_t size);
 void loop_sim_free(void *memory);
+
+/* ---- memory of programs ---- */
+
+/* Maps pages for a program, as mmap(2). `file_error` is what the kernel says about the mapped file, an errno; 0 for
+ * MAP_ANONYMOUS. Returns MAP_FAILED and errno when it fails. */
+void *loop_sim_map(void *at, size_t size, int prot, int flags, int file_error, off_t offset);
 
 /* ---- results ---- */
 

@@ -8,7 +8,6 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/fiber.h>
-#include <loop/kernel/simulated/object/file.h>
 
 #include <assert.h>
 #include <unistd.h>
@@ -219,27 +218,14 @@ static void unmap(struct mapping *mapping)
     loop_sim_free(mapping);
 }
 
-/* Returns the error of a mapping of a file, or 0 for one of none. */
-static int file_error(int flags, int number)
-{
-    if (flags & MAP_ANONYMOUS) {
-        return 0;
-    }
-    const struct loop_sim_file *file = loop_sim_file_of(number);
-    if (!file) {
-        return EBADF;
-    }
-    return file->kind->has_offsets ? ENOSYS : ENODEV;
-}
-
 /* Returns the error of a mapping that is refused, or 0. The kernel checks in this order. */
-static int mapping_error(size_t size, int flags, int number, off_t offset)
+static int mapping_error(size_t size, int flags, int file_error, off_t offset)
 {
-    int type = flags & MAP_TYPE, error = file_error(flags, number);
+    int type = flags & MAP_TYPE;
     if (!is_page((const void *)(uintptr_t)offset)) {
         return EINVAL;
     }
-    if (error == EBADF) {
+    if (file_error == EBADF) {
         return EBADF;
     }
     if (size == 0) {
@@ -254,14 +240,14 @@ static int mapping_error(size_t size, int flags, int number, off_t offset)
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         return ENOSYS;
     }
-    return error ? error : loop_sim_happens(LOOP_SIM_NO_MEMORY) ? ENOMEM : 0;
+    return file_error ? file_error : loop_sim_happens(LOOP_SIM_NO_MEMORY) ? ENOMEM : 0;
 }
 
-void *loop_kernel_mmap(void *at, size_t size, int prot, int flags, int number, off_t offset)
+void *loop_sim_map(void *at, size_t size, int prot, int flags, int file_error, off_t offset)
 {
     struct loop_sim_node *node = loop_sim_here();
     struct loop_sim_machine *machine = loop_sim_world_now()->machine;
-    int error = mapping_error(size, flags, number, offset);
+    int error = mapping_error(size, flags, file_error, offset);
     if (error) {
         errno = error;
         return MAP_FAILED;

@@ -11,19 +11,23 @@
 
 /* ---- parts ---- */
 
-/* In the order in which they begin and end. Descriptors are closed first. */
-static const struct loop_sim_part *const parts[] = {&loop_sim_object_part, &loop_sim_ring_part, &loop_sim_network_part,
-                                                    &loop_sim_disk_part};
+/* The linker's names for the ends of the section of the list. */
+extern const struct loop_sim_part *const __start_loop_sim_part[] __attribute__((weak, visibility("hidden")));
+extern const struct loop_sim_part *const __stop_loop_sim_part[] __attribute__((weak, visibility("hidden")));
 
 #define FOR_PARTS(function, ...)                                                                                       \
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {                                                      \
-        if (parts[i]->function) {                                                                                      \
-            parts[i]->function(__VA_ARGS__);                                                                           \
+    for (const struct loop_sim_part *const *part = __start_loop_sim_part; part != __stop_loop_sim_part; part++) {      \
+        if ((*part)->function) {                                                                                       \
+            (*part)->function(__VA_ARGS__);                                                                            \
         }                                                                                                              \
     }
 
 void loop_sim_parts_world_created(struct loop_sim_world *world)
 {
+    if (&__start_loop_sim_part[0] == &__stop_loop_sim_part[0]) {
+        fputs("loop/kernel/simulated: the program is to be linked with -u loop_sim_parts\n", stderr);
+        abort();
+    }
     FOR_PARTS(world_created, world)
 }
 

@@ -93,4 +93,7 @@ int loop_sim_name_add(struct loop_sim_world *world, const char *name, const char
 /* Copies up to `most` addresses of a name, IPv4 ones mapped to IPv6. Returns how many it has. */
 size_t loop_sim_name_find(struct loop_sim_world *world, const char *name, struct in6_addr *addresses, size_t most);
 
+/* What the network does with nodes and worlds. */
+extern const struct loop_sim_part loop_sim_network_part;
+
 #endif

@@ -125,4 +125,7 @@ void loop_sim_pipe_make_packets(struct loop_sim_file *file);
 /* Makes a pipe. Each of its files, for reading and writing, has one use. `flags`: O_NONBLOCK, O_DIRECT. */
 void loop_sim_pipe_create(struct loop_sim_node *node, int flags, struct loop_sim_file *files[2]);
 
+/* What the descriptors do with nodes and worlds. */
+extern const struct loop_sim_part loop_sim_object_part;
+
 #endif

@@ -6,6 +6,7 @@
 
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <assert.h>
@@ -246,4 +247,22 @@ int loop_kernel_close(int number)
 int loop_kernel_dup(int number, int least)
 {
     return (int)loop_sim_return(loop_sim_file_duplicate(number, least, O_CLOEXEC));
+}
+
+/* Returns the error of a mapping of a file, or 0 for one of none. */
+static int mapping_error(int flags, int number)
+{
+    if (flags & MAP_ANONYMOUS) {
+        return 0;
+    }
+    const struct loop_sim_file *file = loop_sim_file_of(number);
+    if (!file) {
+        return EBADF;
+    }
+    return file->kind->has_offsets ? ENOSYS : ENODEV;
+}
+
+void *loop_kernel_mmap(void *at, size_t size, int prot, int flags, int number, off_t offset)
+{
+    return loop_sim_map(at, size, prot, flags, mapping_error(flags, number), offset);
 }

@@ -159,4 +159,7 @@ void loop_sim_ring_unlock(struct loop_sim_ring *ring, size_t bytes);
 
 #endif
 
+/* What the ring does with nodes and worlds. */
+extern const struct loop_sim_part loop_sim_ring_part;
+
 #endif
