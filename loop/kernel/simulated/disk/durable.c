@@ -18,21 +18,11 @@ enum { MOST_PIECES = 4096, MOST_CHANGES = 4096 };
 
 /* ---- pieces ---- */
 
-enum what { WROTE, PUNCHED, RESERVED, TRUNCATED };
-
-struct loop_sim_piece {
-    struct loop_list link;
-    enum what what;
-    bool keeps_size;
-    uint64_t offset, len; /* of TRUNCATED the size is `offset` */
-    unsigned char data[]; /* of WROTE */
-};
-
 static void piece_free(struct loop_sim_inode *inode, struct loop_sim_piece *piece)
 {
     loop_list_remove(&piece->link);
     inode->n_pieces--;
-    inode->piece_bytes -= piece->what == WROTE ? (size_t)piece->len : 0;
+    inode->piece_bytes -= piece->what == LOOP_SIM_WROTE ? (size_t)piece->len : 0;
     loop_sim_free(piece);
 }
 
@@ -58,15 +48,15 @@ static void apply_part(struct loop_sim_inode *inode, const struct loop_sim_piece
     struct loop_sim_content *content = &inode->content_on_disk;
 
     switch (piece->what) {
-    case WROTE: loop_sim_content_write(content, piece->offset + from, piece->data + from, end - from); break;
-    case PUNCHED: loop_sim_content_punch(content, piece->offset, piece->len); break;
-    case RESERVED:
+    case LOOP_SIM_WROTE: loop_sim_content_write(content, piece->offset + from, piece->data + from, end - from); break;
+    case LOOP_SIM_PUNCHED: loop_sim_content_punch(content, piece->offset, piece->len); break;
+    case LOOP_SIM_RESERVED:
         loop_sim_content_reserve(content, piece->offset, piece->len);
         if (!piece->keeps_size && piece->offset + piece->len > content->size) {
             content->size = piece->offset + piece->len;
         }
         break;
-    case TRUNCATED: loop_sim_content_truncate(content, piece->offset); break;
+    case LOOP_SIM_TRUNCATED: loop_sim_content_truncate(content, piece->offset); break;
     }
 }
 
@@ -79,7 +69,7 @@ static void add_piece(struct loop_sim_inode *inode, struct loop_sim_piece *piece
 {
     loop_list_push_back(&inode->pieces, &piece->link);
     inode->n_pieces++;
-    inode->piece_bytes += piece->what == WROTE ? (size_t)piece->len : 0;
+    inode->piece_bytes += piece->what == LOOP_SIM_WROTE ? (size_t)piece->len : 0;
     while (inode->n_pieces > MOST_PIECES || (inode->n_pieces > 1 && inode->piece_bytes > MOST_PIECE_BYTES)) {
         struct loop_sim_piece *oldest = first_piece(inode);
         apply_piece(inode, oldest);
@@ -87,9 +77,10 @@ static void add_piece(struct loop_sim_inode *inode, struct loop_sim_piece *piece
     }
 }
 
-static void record(struct loop_sim_inode *inode, enum what what, uint64_t offset, uint64_t len, bool keeps_size)
+static void record(struct loop_sim_inode *inode, enum loop_sim_written what, uint64_t offset, uint64_t len,
+                   bool keeps_size)
 {
-    size_t room = what == WROTE ? (size_t)len : 0;
+    size_t room = what == LOOP_SIM_WROTE ? (size_t)len : 0;
 
     if (inode->device != LOOP_SIM_DEVICE_DISK) {
         return;
@@ -105,22 +96,22 @@ static void record(struct loop_sim_inode *inode, enum what what, uint64_t offset
 
 void loop_sim_wrote(struct loop_sim_inode *inode, uint64_t offset, size_t len)
 {
-    record(inode, WROTE, offset, len, false);
+    record(inode, LOOP_SIM_WROTE, offset, len, false);
 }
 
 void loop_sim_punched(struct loop_sim_inode *inode, uint64_t offset, uint64_t len)
 {
-    record(inode, PUNCHED, offset, len, true);
+    record(inode, LOOP_SIM_PUNCHED, offset, len, true);
 }
 
 void loop_sim_reserved(struct loop_sim_inode *inode, uint64_t offset, uint64_t len, bool keeps_size)
 {
-    record(inode, RESERVED, offset, len, keeps_size);
+    record(inode, LOOP_SIM_RESERVED, offset, len, keeps_size);
 }
 
 void loop_sim_truncated(struct loop_sim_inode *inode, uint64_t size)
 {
-    record(inode, TRUNCATED, size, 0, false);
+    record(inode, LOOP_SIM_TRUNCATED, size, 0, false);
 }
 
 /* ---- changes of directories ---- */
@@ -248,7 +239,7 @@ static void sync_content(struct loop_sim_inode *inode)
 
     for (struct loop_list *link = inode->pieces.next; link != &inode->pieces; link = link->next) {
         const struct loop_sim_piece *piece = LOOP_CONTAINER(link, struct loop_sim_piece, link);
-        if (piece->what == TRUNCATED) {
+        if (piece->what == LOOP_SIM_TRUNCATED) {
             loop_sim_content_truncate(to, piece->offset);
         } else {
             loop_sim_content_share(to, from, piece->offset, piece->len);
@@ -286,14 +277,6 @@ int loop_sim_inode_sync(struct loop_sim_inode *inode, bool data_only)
         sync_directory(inode);
     }
     return 0;
-}
-
-void loop_sim_durable_finish(struct loop_sim_inode *inode)
-{
-    drop_pieces(inode);
-    loop_sim_content_finish(&inode->content_on_disk);
-    loop_sim_table_finish(&inode->table_on_disk);
-    loop_sim_attributes_finish(&inode->on_disk);
 }
 
 void loop_sim_disk_sync_all(struct loop_sim_disk *disk)
@@ -387,7 +370,7 @@ static void tear(struct loop_sim_inode *inode, const struct loop_sim_piece *piec
 
 static void decide_piece(struct loop_sim_inode *inode, const struct loop_sim_piece *piece)
 {
-    bool can_tear = piece->what == WROTE && piece->len > 1 &&
+    bool can_tear = piece->what == LOOP_SIM_WROTE && piece->len > 1 &&
                     piece->offset / LOOP_SIM_SECTOR_SIZE != (piece->offset + piece->len - 1) / LOOP_SIM_SECTOR_SIZE;
 
     switch ((enum fate)loop_sim_choose(LOOP_SIM_CRASH_KEEPS, can_tear ? FATES : TORN)) {

@@ -28,9 +28,6 @@ void loop_sim_truncated(struct loop_sim_inode *inode, uint64_t size);
  * -EIO by choice: then what was written counts as clean, but is not durable. */
 int loop_sim_inode_sync(struct loop_sim_inode *inode, bool data_only);
 
-/* Frees what an inode has of this. */
-void loop_sim_durable_finish(struct loop_sim_inode *inode);
-
 /* ---- changes of directories ---- */
 
 /* A change: up to two names get other inodes. NULL: none, the name is removed. */

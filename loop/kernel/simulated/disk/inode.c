@@ -2,8 +2,7 @@
  *
  * Inodes: their life, times, permissions and room. And the entries of directories that name them.
  */
-#include <loop/kernel/simulated/disk/durable.h>
-#include <loop/kernel/simulated/disk/notify.h>
+#include <loop/kernel/simulated/disk/inode.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <assert.h>
@@ -79,6 +78,25 @@ void loop_sim_inode_ref(struct loop_sim_inode *inode)
     inode->uses++;
 }
 
+static void end_watches(struct loop_sim_inode *inode, bool is_gone)
+{
+    if (!loop_list_is_empty(&inode->watches)) {
+        inode->end_watches(inode, is_gone);
+    }
+}
+
+static void finish_on_disk(struct loop_sim_inode *inode)
+{
+    struct loop_list *link;
+
+    while ((link = loop_list_pop_front(&inode->pieces))) {
+        loop_sim_free(LOOP_CONTAINER(link, struct loop_sim_piece, link));
+    }
+    loop_sim_content_finish(&inode->content_on_disk);
+    loop_sim_table_finish(&inode->table_on_disk);
+    loop_sim_attributes_finish(&inode->on_disk);
+}
+
 void loop_sim_inode_unref(struct loop_sim_inode *inode)
 {
     assert(inode->uses > 0);
@@ -86,8 +104,8 @@ void loop_sim_inode_unref(struct loop_sim_inode *inode)
         return;
     }
     assert(loop_list_is_empty(&inode->locks));
-    loop_sim_notify_finish(inode);
-    loop_sim_durable_finish(inode);
+    end_watches(inode, false);
+    finish_on_disk(inode);
     loop_sim_table_finish(&inode->table);
     loop_sim_content_finish(&inode->content);
     loop_sim_attributes_finish(&inode->now);
@@ -345,7 +363,7 @@ void loop_sim_entry_unref(struct loop_sim_entry *entry)
         assert(inode->entries > 0);
         inode->entries--;
         if (inode->links == 0) {
-            loop_sim_notify_gone(inode);
+            end_watches(inode, true);
         }
         if (inode->links == 0 && inode->entries == 0) {
             loop_sim_disk_adjust(inode, inode->content.n_slots);

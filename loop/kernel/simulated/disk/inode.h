@@ -110,6 +110,17 @@ enum loop_sim_magic {
     LOOP_SIM_MAGIC_LIMITS   /* /proc/self/limits, also */
 };
 
+/* What has been written to the content of an inode, and is not durable yet: see durable.h. */
+enum loop_sim_written { LOOP_SIM_WROTE, LOOP_SIM_PUNCHED, LOOP_SIM_RESERVED, LOOP_SIM_TRUNCATED };
+
+struct loop_sim_piece {
+    struct loop_list link; /* in the inode */
+    enum loop_sim_written what;
+    bool keeps_size;
+    uint64_t offset, len; /* of LOOP_SIM_TRUNCATED the size is `offset` */
+    unsigned char data[]; /* of LOOP_SIM_WROTE */
+};
+
 struct loop_sim_inode {
     struct loop_list link; /* in the disk */
     struct loop_sim_disk *disk;
@@ -134,12 +145,15 @@ struct loop_sim_inode {
     struct loop_sim_attributes on_disk;
     struct loop_sim_content content_on_disk;
     struct loop_sim_table table_on_disk;
-    struct loop_list pieces; /* what has been written to the content since */
+    struct loop_list pieces; /* struct loop_sim_piece: what has been written to the content since */
     size_t n_pieces, piece_bytes;
     bool has_new_attributes, is_marked;
 
     struct loop_list watches; /* of inotify */
-    struct loop_list locks;   /* of flock: who holds one */
+    /* Ends the watches, when the inode has no names and no entries any more (`is_gone`) or its memory is freed. Set by
+     * what adds a watch. */
+    void (*end_watches)(struct loop_sim_inode *inode, bool is_gone);
+    struct loop_list locks; /* of flock: who holds one */
     struct loop_sim_queue lock_queue;
 };
 

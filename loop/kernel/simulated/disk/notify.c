@@ -177,22 +177,21 @@ void loop_sim_notify_name(struct loop_sim_inode *directory, const char *name, bo
     tell(directory, is_directory ? mask | IN_ISDIR : mask, cookie, name, false);
 }
 
-void loop_sim_notify_gone(struct loop_sim_inode *inode)
+/* IN_DELETE_SELF tells of an inode that is gone; other watches are removed without a word. */
+static void end_watches(struct loop_sim_inode *inode, bool is_gone)
 {
     struct loop_list *link;
 
-    loop_sim_notify_inode(inode, IN_DELETE_SELF);
-    while ((link = loop_list_first(&inode->watches))) {
-        watch_end(LOOP_CONTAINER(link, struct watch, of_inode));
+    if (is_gone) {
+        loop_sim_notify_inode(inode, IN_DELETE_SELF);
     }
-}
-
-void loop_sim_notify_finish(struct loop_sim_inode *inode)
-{
-    struct loop_list *link;
-
     while ((link = loop_list_first(&inode->watches))) {
-        watch_free(LOOP_CONTAINER(link, struct watch, of_inode));
+        struct watch *watch = LOOP_CONTAINER(link, struct watch, of_inode);
+        if (is_gone) {
+            watch_end(watch);
+        } else {
+            watch_free(watch);
+        }
     }
 }
 
@@ -293,6 +292,7 @@ static int add_watch(struct instance *instance, struct loop_sim_inode *inode, ui
     *watch = (struct watch){.instance = instance, .number = ++instance->last_watch, .mask = mask & kept};
     loop_list_push_back(&instance->watches, &watch->link);
     loop_list_push_back(&inode->watches, &watch->of_inode);
+    inode->end_watches = end_watches;
     return watch->number;
 }
 

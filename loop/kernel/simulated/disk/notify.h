@@ -23,10 +23,4 @@ void loop_sim_notify_inode(struct loop_sim_inode *inode, uint32_t mask);
 void loop_sim_notify_name(struct loop_sim_inode *directory, const char *name, bool is_directory, uint32_t mask,
                           uint32_t cookie);
 
-/* The inode has no names and no entries any more: IN_DELETE_SELF, and its watches end. */
-void loop_sim_notify_gone(struct loop_sim_inode *inode);
-
-/* Removes the watches of an inode without a word. */
-void loop_sim_notify_finish(struct loop_sim_inode *inode);
-
 #endif
