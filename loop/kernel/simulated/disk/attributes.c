@@ -120,7 +120,7 @@ int loop_kernel_fstat(int number, struct stat *status)
 
 static void fill_statfs(const struct loop_sim_disk *disk, enum loop_sim_device device, struct statfs *status)
 {
-    uint64_t size = disk->options.size_bytes ? disk->options.size_bytes : LOOP_SIM_DISK_ROOM;
+    uint64_t size = disk->size_bytes ? disk->size_bytes : LOOP_SIM_DISK_ROOM;
     uint64_t pages = size / LOOP_SIM_PAGE_SIZE;
     uint64_t left = pages > disk->used_pages ? pages - disk->used_pages : 0;
 

@@ -163,4 +163,5 @@ const struct loop_sim_file_kind loop_sim_directory_kind = {
     .release = loop_sim_open_release,
     .is_always_ready = true,
     .has_offsets = true,
+    .is_of_disk = true,
 };

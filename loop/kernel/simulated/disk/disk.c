@@ -10,24 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SLOW_CHOICES = 4, USUAL_MASK = 022, CALLS_OF_A_TURN = 64, TURN_NS = 200000 };
-#define SLOW_NS INT64_C(1000000) /* how much longer than the least an operation takes by choice, times 1, 10 or 100 */
+enum { USUAL_MASK = 022 };
 
 /* ---- life ---- */
-
-struct loop_sim_entry *loop_sim_disk_name(struct loop_sim_entry *up, const char *name, struct loop_sim_inode *inode)
-{
-    struct loop_sim_entry *entry = loop_sim_entry_create(up, name, inode);
-
-    inode->links++;
-    if (S_ISDIR(inode->now.mode)) {
-        inode->links++;
-        up->inode->links++;
-    }
-    loop_sim_table_add(&up->inode->table, entry);
-    loop_sim_renamed(inode->disk, &(struct loop_sim_naming){up->inode, name, inode}, 1);
-    return entry;
-}
 
 /* Returns a directory below another, which it makes where there is none. Not counted. */
 static struct loop_sim_entry *make_directory(struct loop_sim_entry *up, const char *name, mode_t mode)
@@ -122,37 +107,14 @@ mode_t loop_sim_disk_umask(struct loop_sim_node *node, mode_t mask)
     return before;
 }
 
-/* ---- options and time ---- */
+/* ---- options ---- */
 
 void loop_sim_disk_set(struct loop_sim_node *node, const struct loop_sim_disk_options *options)
 {
-    disk_of(node)->options = *options;
-}
+    struct loop_sim_disk *disk = disk_of(node);
 
-int64_t loop_sim_disk_latency(struct loop_sim_node *node)
-{
-    static const int64_t more_ns[SLOW_CHOICES] = {0, SLOW_NS, 10 * SLOW_NS, 100 * SLOW_NS};
-
-    return disk_of(node)->options.latency_ns + more_ns[loop_sim_choose(LOOP_SIM_DISK_LATENCY, SLOW_CHOICES)];
-}
-
-/* Many calls take a little time also on a disk that takes none: so a thread that makes them in a circle does not keep
- * the others from running. */
-void loop_sim_disk_wait(void)
-{
-    struct loop_sim_node *node = loop_sim_here();
-    int64_t latency_ns = loop_sim_disk_latency(node);
-
-    if (latency_ns == 0 && ++node->disk->calls % CALLS_OF_A_TURN == 0) {
-        latency_ns = TURN_NS;
-    }
-    if (latency_ns == 0) {
-        return;
-    }
-    int64_t until_ns = loop_sim_sum_ns(node->world->now_ns, latency_ns);
-    while (loop_sim_wait(NULL, until_ns) != -ETIMEDOUT) {
-        /* A disk is not interrupted. */
-    }
+    disk->size_bytes = options->size_bytes;
+    disk->latency_ns = options->latency_ns;
 }
 
 /* ---- files from outside ---- */

@@ -55,10 +55,7 @@ int loop_sim_disk_make_socket(struct loop_sim_node *node, const char *path, mode
  * or another negative errno. */
 int loop_sim_disk_find_socket(struct loop_sim_node *node, const char *path, uint64_t *inode);
 
-/* ---- latency, size, files from outside ---- */
-
-/* How long the next operation takes, by choice and by loop_sim_disk_set; 0 when the disk is fast. */
-int64_t loop_sim_disk_latency(struct loop_sim_node *node);
+/* ---- size, latency, files from outside ---- */
 
 /* How a disk is. */
 struct loop_sim_disk_options {

@@ -187,6 +187,20 @@ void loop_sim_renamed(struct loop_sim_disk *disk, const struct loop_sim_naming *
     }
 }
 
+struct loop_sim_entry *loop_sim_disk_name(struct loop_sim_entry *up, const char *name, struct loop_sim_inode *inode)
+{
+    struct loop_sim_entry *entry = loop_sim_entry_create(up, name, inode);
+
+    inode->links++;
+    if (S_ISDIR(inode->now.mode)) {
+        inode->links++;
+        up->inode->links++;
+    }
+    loop_sim_table_add(&up->inode->table, entry);
+    loop_sim_renamed(inode->disk, &(struct loop_sim_naming){up->inode, name, inode}, 1);
+    return entry;
+}
+
 static bool is_of_marked(const struct change *change)
 {
     for (size_t i = 0; i < change->count; i++) {

@@ -40,6 +40,9 @@ struct loop_sim_naming {
 /* Records a change that is made at once, or not at all. */
 void loop_sim_renamed(struct loop_sim_disk *disk, const struct loop_sim_naming *namings, size_t count);
 
+/* Gives an inode a name in a directory, and records that. Returns the new entry, counted. */
+struct loop_sim_entry *loop_sim_disk_name(struct loop_sim_entry *up, const char *name, struct loop_sim_inode *inode);
+
 /* ---- the whole disk ---- */
 
 /* Makes all of the disk durable. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Inodes: their life, times, permissions and room. And the entries of directories that name them.
+ * Inodes: their life, times, permissions and room, and how long the disk takes. And the entries of directories that
+ * name them.
  */
 #include <loop/kernel/simulated/disk/inode.h>
 #include <loop/kernel/simulated/machine/choice.h>
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SLOW_CHOICES = 4, CALLS_OF_A_TURN = 64, TURN_NS = 200000 };
+#define SLOW_NS INT64_C(1000000) /* how much longer than the least an operation takes by choice, times 1, 10 or 100 */
 enum { LEAST_BUCKETS = 8, NUMBER_LINK_SIZE = 64, FIRST_COOKIE = 2 /* behind "." and ".." */ };
 #define NS_PER_S INT64_C(1000000000)
 #define RELATIVE_S (24L * 60 * 60) /* relatime: so old the time of the last access may be */
@@ -154,6 +157,34 @@ void loop_sim_inode_accessed(struct loop_sim_inode *inode)
     }
 }
 
+/* ---- latency ---- */
+
+int64_t loop_sim_disk_latency(struct loop_sim_node *node)
+{
+    static const int64_t more_ns[SLOW_CHOICES] = {0, SLOW_NS, 10 * SLOW_NS, 100 * SLOW_NS};
+
+    return node->disk->latency_ns + more_ns[loop_sim_choose(LOOP_SIM_DISK_LATENCY, SLOW_CHOICES)];
+}
+
+/* Many calls take a little time also on a disk that takes none: so a thread that makes them in a circle does not keep
+ * the others from running. */
+void loop_sim_disk_wait(void)
+{
+    struct loop_sim_node *node = loop_sim_here();
+    int64_t latency_ns = loop_sim_disk_latency(node);
+
+    if (latency_ns == 0 && ++node->disk->calls % CALLS_OF_A_TURN == 0) {
+        latency_ns = TURN_NS;
+    }
+    if (latency_ns == 0) {
+        return;
+    }
+    int64_t until_ns = loop_sim_sum_ns(node->world->now_ns, latency_ns);
+    while (loop_sim_wait(NULL, until_ns) != -ETIMEDOUT) {
+        /* A disk is not interrupted. */
+    }
+}
+
 /* ---- permissions ---- */
 
 int loop_sim_inode_permits(const struct loop_sim_inode *inode, int wanted)
@@ -216,7 +247,7 @@ void loop_sim_inode_status(const struct loop_sim_inode *inode, struct stat *stat
 int loop_sim_disk_take(struct loop_sim_inode *inode, uint64_t pages)
 {
     const struct loop_sim_disk *disk = inode->disk;
-    uint64_t size = disk->options.size_bytes ? disk->options.size_bytes : LOOP_SIM_DISK_ROOM;
+    uint64_t size = disk->size_bytes ? disk->size_bytes : LOOP_SIM_DISK_ROOM;
 
     if (pages == 0) {
         return 0;

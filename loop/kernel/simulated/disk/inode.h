@@ -217,7 +217,8 @@ void loop_sim_disk_adjust(struct loop_sim_inode *inode, size_t before);
 
 struct loop_sim_disk {
     struct loop_sim_node *node;
-    struct loop_sim_disk_options options;
+    uint64_t size_bytes; /* 0: no limit */
+    int64_t latency_ns;  /* of each operation */
     struct loop_list inodes;
     uint64_t last_inode;
     uint64_t used_pages, n_inodes;
@@ -235,9 +236,6 @@ static inline uid_t loop_sim_disk_user(const struct loop_sim_disk *disk)
 {
     return loop_sim_user(disk->node);
 }
-
-/* Gives an inode a name in a directory, and records that. Returns the new entry, counted. */
-struct loop_sim_entry *loop_sim_disk_name(struct loop_sim_entry *up, const char *name, struct loop_sim_inode *inode);
 
 /* Takes an entry out of its directory, and counts the links of its inode. */
 void loop_sim_disk_unname(struct loop_sim_entry *entry);
@@ -260,7 +258,10 @@ extern const struct loop_sim_file_kind loop_sim_regular_kind, loop_sim_directory
     loop_sim_null_kind, loop_sim_zero_kind, loop_sim_full_kind, loop_sim_random_kind;
 
 /* Returns the open file, or NULL for one that is not of the disk. */
-struct loop_sim_open *loop_sim_open_of(struct loop_sim_file *file);
+static inline struct loop_sim_open *loop_sim_open_of(struct loop_sim_file *file)
+{
+    return file->kind->is_of_disk ? (struct loop_sim_open *)(void *)file : NULL;
+}
 
 /* Returns the inode of an open file of the disk. */
 static inline struct loop_sim_inode *loop_sim_inode_of(const struct loop_sim_file *file)
@@ -271,6 +272,9 @@ static inline struct loop_sim_inode *loop_sim_inode_of(const struct loop_sim_fil
 /* Parts of the kinds: status, and the end of an open file. */
 int loop_sim_open_status(struct loop_sim_file *file, struct stat *status);
 void loop_sim_open_release(struct loop_sim_file *file);
+
+/* How long the next operation takes, by choice and by loop_sim_disk_set; 0 when the disk is fast. */
+int64_t loop_sim_disk_latency(struct loop_sim_node *node);
 
 /* Lets the running fiber wait as long as the disk takes for an operation. */
 void loop_sim_disk_wait(void);

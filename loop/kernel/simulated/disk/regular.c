@@ -17,11 +17,6 @@
 
 /* ---- all open files ---- */
 
-struct loop_sim_open *loop_sim_open_of(struct loop_sim_file *file)
-{
-    return file->kind->release == loop_sim_open_release ? (struct loop_sim_open *)(void *)file : NULL;
-}
-
 int loop_sim_open_status(struct loop_sim_file *file, struct stat *status)
 {
     loop_sim_inode_status(loop_sim_inode_of(file), status);
@@ -44,8 +39,11 @@ void loop_sim_open_release(struct loop_sim_file *file)
     loop_sim_free(open);
 }
 
-const struct loop_sim_file_kind loop_sim_path_kind = {
-    .name = "path", .status = loop_sim_open_status, .release = loop_sim_open_release, .has_offsets = true};
+const struct loop_sim_file_kind loop_sim_path_kind = {.name = "path",
+                                                      .status = loop_sim_open_status,
+                                                      .release = loop_sim_open_release,
+                                                      .has_offsets = true,
+                                                      .is_of_disk = true};
 
 /* ---- checks ---- */
 
@@ -291,5 +289,6 @@ const struct loop_sim_file_kind loop_sim_regular_kind = {
     .release = loop_sim_open_release,
     .is_always_ready = true,
     .has_offsets = true,
+    .is_of_disk = true,
     .latency = file_latency,
 };

@@ -2,6 +2,7 @@
  *
  * What is no file of the disk: the devices in /dev, and the process in /proc.
  */
+#include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/resolve.h>
 #include <loop/kernel/simulated/object/object.h>
 
@@ -193,7 +194,7 @@ static int64_t seek_nowhere(struct loop_sim_file *file, int64_t offset, int when
 
 #define DEVICE                                                                                                         \
     .status = loop_sim_open_status, .seek = seek_nowhere, .release = loop_sim_open_release, .is_always_ready = true,   \
-    .has_offsets = true
+    .has_offsets = true, .is_of_disk = true
 
 const struct loop_sim_file_kind loop_sim_null_kind = {
     .name = "null", .read = read_nothing, .write = write_anything, DEVICE};

@@ -42,6 +42,7 @@ struct loop_sim_file_kind {
     void (*release)(struct loop_sim_file *file);                 /* the last reference is gone: frees it */
     bool is_always_ready; /* regular files and directories: no epoll (EPERM), poll says ready */
     bool is_socket;
+    bool is_of_disk;  /* the file is a struct loop_sim_open */
     bool has_offsets; /* pread and pwrite are possible, else ESPIPE */
     /* How long a read or write takes before it is made, for callers that may wait. NULL: no time. */
     int64_t (*latency)(struct loop_sim_file *file);

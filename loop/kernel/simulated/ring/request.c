@@ -8,7 +8,7 @@
 
 #if NORIA_URING
 
-#include <loop/kernel/simulated/disk/disk.h>
+#include <loop/kernel/simulated/disk/inode.h>
 
 enum {
     MOST_SHOTS = 32,   /* completions of a multishot operation in one go */
