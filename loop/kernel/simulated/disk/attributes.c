@@ -2,7 +2,9 @@
  *
  * Status, and attributes that are read: stat(2), statx(2), statfs(2), access(2), readlink(2), getcwd(3).
  */
+#include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/disk/special.h>
 
 #include <loop/kernel/file.h>
 #include <loop/kernel/path.h>

@@ -3,7 +3,7 @@
  * Open directories: getdents64(2) and their positions.
  */
 #include <loop/kernel/simulated/disk/notify.h>
-#include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/disk/special.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <loop/kernel/file.h>

@@ -2,8 +2,10 @@
  *
  * Disks: their life, their first tree, and files that worlds put there.
  */
+#include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/disk/special.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <assert.h>

@@ -10,7 +10,7 @@
 #define LOOP_KERNEL_SIMULATED_DISK_INODE_H
 
 #include <loop/kernel/simulated/disk/content.h>
-#include <loop/kernel/simulated/disk/disk.h>
+#include <loop/kernel/simulated/object/file.h>
 #include <loop/kernel/simulated/object/process.h>
 
 #include <limits.h>
@@ -119,6 +119,16 @@ struct loop_sim_piece {
     bool keeps_size;
     uint64_t offset, len; /* of LOOP_SIM_TRUNCATED the size is `offset` */
     unsigned char data[]; /* of LOOP_SIM_WROTE */
+};
+
+/* Devices, by the numbers that Linux has for them. */
+enum { LOOP_SIM_MEMORY_MAJOR = 1 };
+enum loop_sim_minor {
+    LOOP_SIM_MINOR_NULL = 3,
+    LOOP_SIM_MINOR_ZERO = 5,
+    LOOP_SIM_MINOR_FULL = 7,
+    LOOP_SIM_MINOR_RANDOM = 8,
+    LOOP_SIM_MINOR_URANDOM = 9
 };
 
 struct loop_sim_inode {
@@ -254,8 +264,10 @@ struct loop_sim_open {
     uint64_t end;          /* of a directory: the last cookie when its reading began; later entries are not read */
 };
 
-extern const struct loop_sim_file_kind loop_sim_regular_kind, loop_sim_directory_kind, loop_sim_path_kind,
-    loop_sim_null_kind, loop_sim_zero_kind, loop_sim_full_kind, loop_sim_random_kind;
+extern const struct loop_sim_file_kind loop_sim_regular_kind, loop_sim_directory_kind, loop_sim_path_kind;
+
+/* Returns the kind of a device, or NULL when there is none. */
+const struct loop_sim_file_kind *loop_sim_device_kind(const struct loop_sim_inode *inode);
 
 /* Returns the open file, or NULL for one that is not of the disk. */
 static inline struct loop_sim_open *loop_sim_open_of(struct loop_sim_file *file)

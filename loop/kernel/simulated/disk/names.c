@@ -2,6 +2,7 @@
  *
  * Making and removing names: mkdir(2), link(2), symlink(2), unlink(2), rmdir(2), and the sockets of bind(2).
  */
+#include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/notify.h>
 #include <loop/kernel/simulated/disk/resolve.h>

@@ -2,9 +2,11 @@
  *
  * Opening: open(2), openat2(2).
  */
+#include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/notify.h>
 #include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/disk/special.h>
 
 #include <loop/kernel/path.h>
 
@@ -183,7 +185,12 @@ static const struct loop_sim_file_kind *kind_of(const struct opening *opening, c
     if (S_ISREG(inode->now.mode)) {
         return &loop_sim_regular_kind;
     }
-    return S_ISDIR(inode->now.mode) ? &loop_sim_directory_kind : loop_sim_special_kind(inode, error);
+    const struct loop_sim_file_kind *kind =
+        S_ISDIR(inode->now.mode) ? &loop_sim_directory_kind : loop_sim_device_kind(inode);
+    if (!kind) {
+        *error = -ENXIO;
+    }
+    return kind;
 }
 
 static struct loop_sim_inode *inode_of(struct loop_sim_fifo *fifo)

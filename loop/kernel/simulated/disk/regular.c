@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Open regular files: reading, writing and seeking. And what all open files of the disk have in common.
+ * Open regular files and devices: reading, writing and seeking. And what all open files of the disk have in common.
  */
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/notify.h>
@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 
 #ifndef RWF_NOAPPEND
 #define RWF_NOAPPEND 0x20
@@ -292,3 +293,91 @@ const struct loop_sim_file_kind loop_sim_regular_kind = {
     .is_of_disk = true,
     .latency = file_latency,
 };
+
+/* ---- devices ---- */
+
+static ssize_t read_nothing(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    (void)move;
+    return 0;
+}
+
+static ssize_t read_zeros(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    for (size_t i = 0; i < move->n_iov; i++) {
+        memset(move->iov[i].iov_base, 0, move->iov[i].iov_len);
+    }
+    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
+}
+
+/* Returns the next of a sequence of numbers that look random: splitmix64. */
+static uint64_t next_random(struct loop_sim_disk *disk)
+{
+    uint64_t z = disk->random += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static ssize_t read_random(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    for (size_t i = 0; i < move->n_iov; i++) {
+        unsigned char *bytes = move->iov[i].iov_base;
+        for (size_t at = 0; at < move->iov[i].iov_len; at += sizeof(uint64_t)) {
+            uint64_t number = next_random(file->node->disk);
+            size_t left = move->iov[i].iov_len - at;
+            memcpy(bytes + at, &number, left < sizeof number ? left : sizeof number);
+        }
+    }
+    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
+}
+
+static ssize_t write_anything(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
+}
+
+static ssize_t write_full(struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    (void)file;
+    (void)move;
+    return -ENOSPC;
+}
+
+static int64_t seek_nowhere(struct loop_sim_file *file, int64_t offset, int whence)
+{
+    (void)offset;
+    (void)whence;
+    return file->position = 0;
+}
+
+#define DEVICE                                                                                                         \
+    .status = loop_sim_open_status, .seek = seek_nowhere, .release = loop_sim_open_release, .is_always_ready = true,   \
+    .has_offsets = true, .is_of_disk = true
+
+static const struct loop_sim_file_kind null_kind = {
+    .name = "null", .read = read_nothing, .write = write_anything, DEVICE};
+static const struct loop_sim_file_kind zero_kind = {
+    .name = "zero", .read = read_zeros, .write = write_anything, DEVICE};
+static const struct loop_sim_file_kind full_kind = {.name = "full", .read = read_zeros, .write = write_full, DEVICE};
+static const struct loop_sim_file_kind random_kind = {
+    .name = "random", .read = read_random, .write = write_anything, DEVICE};
+
+const struct loop_sim_file_kind *loop_sim_device_kind(const struct loop_sim_inode *inode)
+{
+    if (!S_ISCHR(inode->now.mode) || major(inode->rdev) != LOOP_SIM_MEMORY_MAJOR) {
+        return NULL;
+    }
+    switch (minor(inode->rdev)) {
+    case LOOP_SIM_MINOR_NULL: return &null_kind;
+    case LOOP_SIM_MINOR_ZERO: return &zero_kind;
+    case LOOP_SIM_MINOR_FULL: return &full_kind;
+    case LOOP_SIM_MINOR_RANDOM:
+    case LOOP_SIM_MINOR_URANDOM: return &random_kind;
+    default: return NULL;
+    }
+}

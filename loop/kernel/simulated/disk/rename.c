@@ -2,6 +2,7 @@
  *
  * rename(2), with RENAME_NOREPLACE and RENAME_EXCHANGE.
  */
+#include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/notify.h>
 #include <loop/kernel/simulated/disk/resolve.h>

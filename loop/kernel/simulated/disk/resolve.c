@@ -3,6 +3,7 @@
  * Walking paths.
  */
 #include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/disk/special.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <assert.h>

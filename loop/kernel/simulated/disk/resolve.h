@@ -7,6 +7,8 @@
 
 #include <loop/kernel/simulated/disk/inode.h>
 
+#include <linux/openat2.h>
+
 /* How the last component is found. */
 enum {
     LOOP_SIM_FIND_FOLLOW = 1 << 0,    /* follows a link at the end */
@@ -39,26 +41,5 @@ struct loop_sim_find {
 /* Finds what a path names. Returns 0 or a negative errno; loop_sim_find_end ends it in either case. */
 int loop_sim_find(struct loop_sim_find *find);
 void loop_sim_find_end(struct loop_sim_find *find);
-
-/* ---- /proc ---- */
-
-/* Returns the entry of a name in a directory, new and counted where it is of /proc; NULL: there is none. The result is
- * counted in either case. */
-struct loop_sim_entry *loop_sim_lookup(struct loop_sim_node *node, struct loop_sim_entry *directory, const char *name);
-
-/* Returns the text of a link in /proc that leads to an object: its length, or a negative errno. */
-int loop_sim_magic_text(const struct loop_sim_node *node, const struct loop_sim_inode *link, char *text, size_t size);
-
-/* Makes the content of a file in /proc what it is now. */
-void loop_sim_magic_refresh(struct loop_sim_inode *inode);
-
-/* Makes /dev, /dev/shm and /proc. */
-void loop_sim_special_create(struct loop_sim_disk *disk);
-
-/* Gives /proc/self the number of the process that starts. */
-void loop_sim_special_start(struct loop_sim_disk *disk);
-
-/* Opens what is no regular file, directory or path. Returns NULL for what has no such file, with the error. */
-const struct loop_sim_file_kind *loop_sim_special_kind(const struct loop_sim_inode *inode, int *error);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * What is no file of the disk: the devices in /dev, and the process in /proc.
+ * What is no file of the disk: the names of devices in /dev, and the process in /proc.
  */
 #include <loop/kernel/simulated/disk/durable.h>
-#include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/disk/special.h>
 #include <loop/kernel/simulated/object/object.h>
 
 #include <assert.h>
@@ -131,103 +131,18 @@ void loop_sim_magic_refresh(struct loop_sim_inode *inode)
     }
 }
 
-/* ---- devices ---- */
-
-static ssize_t read_nothing(struct loop_sim_file *file, const struct loop_sim_move *move)
-{
-    (void)file;
-    (void)move;
-    return 0;
-}
-
-static ssize_t read_zeros(struct loop_sim_file *file, const struct loop_sim_move *move)
-{
-    (void)file;
-    for (size_t i = 0; i < move->n_iov; i++) {
-        memset(move->iov[i].iov_base, 0, move->iov[i].iov_len);
-    }
-    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
-}
-
-/* Returns the next of a sequence of numbers that look random: splitmix64. */
-static uint64_t next_random(struct loop_sim_disk *disk)
-{
-    uint64_t z = disk->random += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static ssize_t read_random(struct loop_sim_file *file, const struct loop_sim_move *move)
-{
-    for (size_t i = 0; i < move->n_iov; i++) {
-        unsigned char *bytes = move->iov[i].iov_base;
-        for (size_t at = 0; at < move->iov[i].iov_len; at += sizeof(uint64_t)) {
-            uint64_t number = next_random(file->node->disk);
-            size_t left = move->iov[i].iov_len - at;
-            memcpy(bytes + at, &number, left < sizeof number ? left : sizeof number);
-        }
-    }
-    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
-}
-
-static ssize_t write_anything(struct loop_sim_file *file, const struct loop_sim_move *move)
-{
-    (void)file;
-    return (ssize_t)loop_sim_vectors_length(move->iov, move->n_iov);
-}
-
-static ssize_t write_full(struct loop_sim_file *file, const struct loop_sim_move *move)
-{
-    (void)file;
-    (void)move;
-    return -ENOSPC;
-}
-
-static int64_t seek_nowhere(struct loop_sim_file *file, int64_t offset, int whence)
-{
-    (void)offset;
-    (void)whence;
-    return file->position = 0;
-}
-
-#define DEVICE                                                                                                         \
-    .status = loop_sim_open_status, .seek = seek_nowhere, .release = loop_sim_open_release, .is_always_ready = true,   \
-    .has_offsets = true, .is_of_disk = true
-
-const struct loop_sim_file_kind loop_sim_null_kind = {
-    .name = "null", .read = read_nothing, .write = write_anything, DEVICE};
-const struct loop_sim_file_kind loop_sim_zero_kind = {
-    .name = "zero", .read = read_zeros, .write = write_anything, DEVICE};
-const struct loop_sim_file_kind loop_sim_full_kind = {.name = "full", .read = read_zeros, .write = write_full, DEVICE};
-const struct loop_sim_file_kind loop_sim_random_kind = {
-    .name = "random", .read = read_random, .write = write_anything, DEVICE};
+/* ---- making them ---- */
 
 static const struct device {
     const char *name;
-    unsigned minor_number;
-    const struct loop_sim_file_kind *kind;
-} devices[] = {{"null", 3, &loop_sim_null_kind},
-               {"zero", 5, &loop_sim_zero_kind},
-               {"full", 7, &loop_sim_full_kind},
-               {"random", 8, &loop_sim_random_kind},
-               {"urandom", 9, &loop_sim_random_kind}};
+    enum loop_sim_minor minor_number;
+} devices[] = {{"null", LOOP_SIM_MINOR_NULL},
+               {"zero", LOOP_SIM_MINOR_ZERO},
+               {"full", LOOP_SIM_MINOR_FULL},
+               {"random", LOOP_SIM_MINOR_RANDOM},
+               {"urandom", LOOP_SIM_MINOR_URANDOM}};
 
-enum { N_DEVICES = sizeof devices / sizeof *devices, MEMORY_MAJOR = 1 };
-
-const struct loop_sim_file_kind *loop_sim_special_kind(const struct loop_sim_inode *inode, int *error)
-{
-    for (size_t i = 0; S_ISCHR(inode->now.mode) && i < N_DEVICES; i++) {
-        if (inode->rdev == makedev(MEMORY_MAJOR, devices[i].minor_number)) {
-            return devices[i].kind;
-        }
-    }
-    *error = -ENXIO;
-    return NULL;
-}
-
-/* ---- making them ---- */
+enum { N_DEVICES = sizeof devices / sizeof *devices };
 
 /* Adds a name to a directory. Returns its inode. */
 static struct loop_sim_inode *add(struct loop_sim_entry *up, const char *name, enum loop_sim_device device, mode_t mode)
@@ -260,7 +175,7 @@ static void create_devices(struct loop_sim_entry *root)
 
     for (size_t i = 0; i < N_DEVICES; i++) {
         struct loop_sim_inode *inode = add(dev, devices[i].name, LOOP_SIM_DEVICE_DEV, S_IFCHR | 0666);
-        inode->rdev = makedev(MEMORY_MAJOR, devices[i].minor_number);
+        inode->rdev = makedev(LOOP_SIM_MEMORY_MAJOR, devices[i].minor_number);
     }
     add_link(dev, "fd", "/proc/self/fd");
     add_link(dev, "stdin", "/proc/self/fd/0");
