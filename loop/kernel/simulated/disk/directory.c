@@ -2,7 +2,9 @@
  *
  * Open directories: getdents64(2) and their positions.
  */
+#include <loop/kernel/simulated/disk/directory.h>
 #include <loop/kernel/simulated/disk/notify.h>
+#include <loop/kernel/simulated/disk/regular.h>
 #include <loop/kernel/simulated/disk/special.h>
 #include <loop/kernel/simulated/machine/choice.h>
 

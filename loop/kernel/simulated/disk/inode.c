@@ -76,6 +76,19 @@ struct loop_sim_inode *loop_sim_inode_create(struct loop_sim_disk *disk, enum lo
     return inode;
 }
 
+struct loop_sim_inode *loop_sim_inode_make(struct loop_sim_entry *up, mode_t mode)
+{
+    const struct loop_sim_inode *directory = up->inode;
+    struct loop_sim_inode *inode = loop_sim_inode_create(directory->disk, directory->device, mode);
+
+    if (directory->now.mode & S_ISGID) {
+        inode->now.gid = directory->now.gid;
+        inode->now.mode |= S_ISDIR(mode) ? S_ISGID : 0;
+    }
+    loop_sim_attributes_copy(&inode->on_disk, &inode->now);
+    return inode;
+}
+
 void loop_sim_inode_ref(struct loop_sim_inode *inode)
 {
     inode->uses++;
@@ -206,6 +219,16 @@ bool loop_sim_inode_is_own(const struct loop_sim_inode *inode)
     uid_t user = loop_sim_disk_user(inode->disk);
 
     return user == 0 || user == inode->now.uid;
+}
+
+int loop_sim_may_change(const struct loop_sim_entry *directory)
+{
+    const struct loop_sim_inode *inode = directory->inode;
+
+    if (inode->is_dead) {
+        return -ENOENT;
+    }
+    return inode->device == LOOP_SIM_DEVICE_PROC ? -EACCES : loop_sim_inode_permits(inode, W_OK | X_OK);
 }
 
 /* ---- status ---- */

@@ -192,17 +192,6 @@ struct loop_sim_inode *loop_sim_inode_make(struct loop_sim_entry *up, mode_t mod
 /* Whether names in a directory may be added and removed. Returns 0 or a negative errno. */
 int loop_sim_may_change(const struct loop_sim_entry *directory);
 
-/* Takes the set-user-ID and set-group-ID bits from a file that is changed by a user other than root. Returns whether
- * there were any. */
-bool loop_sim_inode_drop_privileges(struct loop_sim_inode *inode);
-
-/* Returns how many of `len` bytes at `offset` a file may have, by RLIMIT_FSIZE and by its file system, or -EFBIG when
- * it is none. That limit sends SIGXFSZ. */
-int64_t loop_sim_file_room(const struct loop_sim_file *file, int64_t offset, uint64_t len);
-
-/* Sets the size of a regular file, and tells those who watch it. */
-void loop_sim_entry_truncate(struct loop_sim_entry *entry, uint64_t size);
-
 /* Whether the node's user may read (4), write (2) and execute or search (1). Returns 0 or -EACCES. */
 int loop_sim_inode_permits(const struct loop_sim_inode *inode, int wanted);
 
@@ -247,12 +236,6 @@ static inline uid_t loop_sim_disk_user(const struct loop_sim_disk *disk)
     return loop_sim_user(disk->node);
 }
 
-/* Takes an entry out of its directory, and counts the links of its inode. */
-void loop_sim_disk_unname(struct loop_sim_entry *entry);
-
-/* Whether an entry may be removed, or replaced. Returns 0 or a negative errno. */
-int loop_sim_may_remove(const struct loop_sim_entry *entry);
-
 /* ---- open files ---- */
 
 /* An open file of the disk. */
@@ -263,11 +246,6 @@ struct loop_sim_open {
     bool is_exclusive;     /* the lock */
     uint64_t end;          /* of a directory: the last cookie when its reading began; later entries are not read */
 };
-
-extern const struct loop_sim_file_kind loop_sim_regular_kind, loop_sim_directory_kind, loop_sim_path_kind;
-
-/* Returns the kind of a device, or NULL when there is none. */
-const struct loop_sim_file_kind *loop_sim_device_kind(const struct loop_sim_inode *inode);
 
 /* Returns the open file, or NULL for one that is not of the disk. */
 static inline struct loop_sim_open *loop_sim_open_of(struct loop_sim_file *file)
@@ -280,10 +258,6 @@ static inline struct loop_sim_inode *loop_sim_inode_of(const struct loop_sim_fil
 {
     return ((const struct loop_sim_open *)(const void *)file)->entry->inode;
 }
-
-/* Parts of the kinds: status, and the end of an open file. */
-int loop_sim_open_status(struct loop_sim_file *file, struct stat *status);
-void loop_sim_open_release(struct loop_sim_file *file);
 
 /* How long the next operation takes, by choice and by loop_sim_disk_set; 0 when the disk is fast. */
 int64_t loop_sim_disk_latency(struct loop_sim_node *node);

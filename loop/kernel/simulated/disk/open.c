@@ -2,10 +2,13 @@
  *
  * Opening: open(2), openat2(2).
  */
+#include <loop/kernel/simulated/disk/directory.h>
 #include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/notify.h>
+#include <loop/kernel/simulated/disk/regular.h>
 #include <loop/kernel/simulated/disk/resolve.h>
+#include <loop/kernel/simulated/disk/space.h>
 #include <loop/kernel/simulated/disk/special.h>
 
 #include <loop/kernel/path.h>
@@ -77,29 +80,6 @@ static int check_how(const struct open_how *how)
 }
 
 /* ---- files that are made ---- */
-
-struct loop_sim_inode *loop_sim_inode_make(struct loop_sim_entry *up, mode_t mode)
-{
-    const struct loop_sim_inode *directory = up->inode;
-    struct loop_sim_inode *inode = loop_sim_inode_create(directory->disk, directory->device, mode);
-
-    if (directory->now.mode & S_ISGID) {
-        inode->now.gid = directory->now.gid;
-        inode->now.mode |= S_ISDIR(mode) ? S_ISGID : 0;
-    }
-    loop_sim_attributes_copy(&inode->on_disk, &inode->now);
-    return inode;
-}
-
-int loop_sim_may_change(const struct loop_sim_entry *directory)
-{
-    const struct loop_sim_inode *inode = directory->inode;
-
-    if (inode->is_dead) {
-        return -ENOENT;
-    }
-    return inode->device == LOOP_SIM_DEVICE_PROC ? -EACCES : loop_sim_inode_permits(inode, W_OK | X_OK);
-}
 
 /* Makes the file that was not there. */
 static int create_file(struct opening *opening)

@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/notify.h>
+#include <loop/kernel/simulated/disk/regular.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <linux/fs.h>

@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/durable.h>
+#include <loop/kernel/simulated/disk/names.h>
 #include <loop/kernel/simulated/disk/notify.h>
 #include <loop/kernel/simulated/disk/resolve.h>
 

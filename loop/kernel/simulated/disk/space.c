@@ -2,9 +2,12 @@
  *
  * Sizes, room and syncing: ftruncate(2), fallocate(2), copy_file_range(2), fsync(2), and locks by flock(2).
  */
+#include <loop/kernel/simulated/disk/directory.h>
 #include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/disk/durable.h>
 #include <loop/kernel/simulated/disk/notify.h>
+#include <loop/kernel/simulated/disk/regular.h>
+#include <loop/kernel/simulated/disk/space.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <loop/kernel/file.h>
