@@ -3,7 +3,7 @@
  * The source of choice, and the record of what was chosen.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/machine.h>
 
 #include <assert.h>
 #include <limits.h>

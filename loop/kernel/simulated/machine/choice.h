@@ -74,4 +74,8 @@ const char *loop_sim_point_name(enum loop_sim_point point);
 /* While suspended, every choice is 0 and none is recorded: for the last phase of a run. */
 void loop_sim_choices_suspend(struct loop_sim_world *world, bool is_suspended);
 
+/* Gives a world its choices, or frees them. */
+void loop_sim_choices_create(struct loop_sim_world *world);
+void loop_sim_choices_destroy(struct loop_sim_world *world);
+
 #endif

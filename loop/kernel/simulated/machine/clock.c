@@ -3,7 +3,7 @@
  * The door's clocks. Time passes only while every fiber waits. A fiber that reads a clock again and again without
  * waiting lets time pass by that, so that it may wait for a time in a circle.
  */
-#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/state.h>
 #include <loop/kernel/time.h>
 
 #define NS_PER_S INT64_C(1000000000)

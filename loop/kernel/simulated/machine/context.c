@@ -3,10 +3,12 @@
  * Stacks, and switching from one to another. On x86-64 a switch stores and loads the registers that a function must
  * keep; elsewhere it is swapcontext(3), which costs two system calls more.
  */
-#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/context.h>
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 

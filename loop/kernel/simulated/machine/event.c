@@ -3,8 +3,10 @@
  * Events: a heap by time, and by the order in which they were set. The event at place i has its children at 2i and
  * 2i + 1.
  */
+#include <loop/kernel/simulated/machine/event.h>
+
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/state.h>
 
 #include <assert.h>
 

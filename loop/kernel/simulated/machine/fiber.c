@@ -2,8 +2,11 @@
  *
  * Fibers: their beginning and end, what they hold, and waiting.
  */
-#include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/fiber.h>
+
+#include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/machine/locals.h>
+#include <loop/kernel/simulated/machine/schedule.h>
 
 #include <assert.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * LOOP_KERNEL_PROCESS_LOCAL. The linker puts each kind into a section. What stands there belongs to the fiber that has
  * run last, and to its node; copies are kept of the others.
  */
-#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/locals.h>
 
 #include <string.h>
 

@@ -7,7 +7,8 @@
 #include <loop/ground/poison.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/node.h>
+#include <loop/kernel/simulated/machine/state.h>
 
 #include <assert.h>
 #include <unistd.h>

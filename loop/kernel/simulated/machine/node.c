@@ -2,7 +2,11 @@
  *
  * Nodes: created, started, paused, crashed, ended; and the parts of the simulated kernel that take part in that.
  */
+#include <loop/kernel/simulated/machine/node.h>
+
 #include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/locals.h>
+#include <loop/kernel/simulated/machine/schedule.h>
 #include <loop/kernel/simulated/machine/trace.h>
 
 #include <assert.h>

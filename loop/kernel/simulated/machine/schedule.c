@@ -2,8 +2,13 @@
  *
  * The scheduler: which fiber runs, which event happens, and when a world stops.
  */
+#include <loop/kernel/simulated/machine/schedule.h>
+
 #include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/machine/event.h>
 #include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/locals.h>
+#include <loop/kernel/simulated/machine/node.h>
 
 #include <assert.h>
 #include <stdio.h>

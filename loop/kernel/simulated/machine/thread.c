@@ -6,6 +6,7 @@
  */
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/node.h>
 #include <loop/kernel/thread.h>
 
 #include <assert.h>

@@ -2,8 +2,9 @@
  *
  * The trace of a world.
  */
-#include <loop/kernel/simulated/machine/fiber.h>
 #include <loop/kernel/simulated/machine/trace.h>
+
+#include <loop/kernel/simulated/machine/machine.h>
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -37,4 +37,7 @@ void loop_sim_trace_packet(const char *event, const struct loop_sim_node *from, 
 /* Returns the records and their number. */
 const struct loop_sim_record *loop_sim_trace_records(const struct loop_sim_world *world, size_t *count);
 
+/* Frees the records of a world. */
+void loop_sim_trace_destroy(struct loop_sim_world *world);
+
 #endif

@@ -3,7 +3,10 @@
  * Worlds: of the thread, created, destroyed; and the memory of the simulated kernel itself.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/machine/fiber.h>
+#include <loop/kernel/simulated/machine/locals.h>
+#include <loop/kernel/simulated/machine/node.h>
+#include <loop/kernel/simulated/machine/state.h>
+#include <loop/kernel/simulated/machine/trace.h>
 
 #include <assert.h>
 #include <stdio.h>
