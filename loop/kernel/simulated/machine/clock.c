@@ -10,6 +10,16 @@
 #define NS_PER_STEP 1000 /* of the processor's clocks */
 #define MOST_READS 32
 
+void loop_sim_count_call(void)
+{
+    enum { MOST_CALLS = 16 };
+    (void)loop_sim_here();
+    struct loop_sim_fiber *fiber = loop_sim_fiber_now();
+    if (fiber && ++fiber->calls > MOST_CALLS) {
+        loop_sim_yield();
+    }
+}
+
 int64_t loop_sim_monotonic_ns(const struct loop_sim_world *world)
 {
     return LOOP_SIM_MONOTONIC_START_NS + world->now_ns;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Fibers: their beginning and end, what they hold, and waiting.
+ * Fibers: their beginning and end, and what they hold.
  */
 #include <loop/kernel/simulated/machine/fiber.h>
 
-#include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/locals.h>
-#include <loop/kernel/simulated/machine/schedule.h>
 
 #include <assert.h>
 #include <stdio.h>
@@ -45,6 +43,11 @@ static void time_out(struct loop_sim_event *event)
     loop_sim_fiber_ready(LOOP_CONTAINER(event, struct loop_sim_fiber, timeout), -ETIMEDOUT);
 }
 
+void loop_sim_fiber_time_out_at(struct loop_sim_fiber *fiber, int64_t due_ns)
+{
+    loop_sim_event_set(&fiber->timeout, due_ns, time_out);
+}
+
 /* The first function on a fiber's stack. */
 static void enter(void)
 {
@@ -53,7 +56,9 @@ static void enter(void)
     fiber->result = fiber->run(fiber->arg);
     fiber->state = LOOP_SIM_FIBER_ENDED;
     fiber->context.is_over = true;
-    loop_sim_leave(fiber);
+    struct loop_sim_machine *machine = fiber->node->world->machine;
+    machine->running = NULL;
+    loop_sim_context_switch(&fiber->context, &machine->scheduler);
     abort();
 }
 
@@ -67,7 +72,7 @@ struct loop_sim_fiber *loop_sim_fiber_create(struct loop_sim_node *node, void *(
     loop_sim_context_make(&fiber->context, &fiber->stack, enter);
     fiber->state = LOOP_SIM_FIBER_WAITING;
     if (delay_ns > 0) {
-        loop_sim_event_set(&fiber->timeout, node->world->now_ns + delay_ns, time_out);
+        loop_sim_fiber_time_out_at(fiber, node->world->now_ns + delay_ns);
     } else {
         loop_sim_fiber_ready(fiber, 0);
     }
@@ -152,7 +157,7 @@ void loop_sim_fiber_free(struct loop_sim_fiber *fiber)
     loop_sim_free(fiber);
 }
 
-/* ---- waiting ---- */
+/* ---- the end of a wait ---- */
 
 void loop_sim_fiber_ready(struct loop_sim_fiber *fiber, int result)
 {
@@ -178,69 +183,4 @@ bool loop_sim_fiber_interrupt(struct loop_sim_fiber *fiber)
     }
     loop_sim_fiber_ready(fiber, -EINTR);
     return true;
-}
-
-static void wake(struct loop_sim_waiter *waiter, uint32_t events)
-{
-    (void)events;
-    loop_sim_fiber_ready(LOOP_CONTAINER(waiter, struct loop_sim_fiber_waiter, waiter)->fiber, 0);
-}
-
-/* Waits in the queues until the time, or for ever. */
-static int wait_in(struct loop_sim_queue *const *queues, size_t count, int64_t until_ns, bool may_be_interrupted)
-{
-    struct loop_sim_node *node = loop_sim_here();
-    struct loop_sim_fiber *fiber = loop_sim_fiber_now();
-    assert(fiber); /* an event must not wait */
-    if (may_be_interrupted && loop_sim_happens(LOOP_SIM_INTERRUPT)) {
-        return -EINTR;
-    }
-    if (until_ns <= node->world->now_ns) {
-        until_ns = node->world->now_ns;
-    }
-    fiber->waiters = count <= LOOP_SIM_FEW_QUEUES ? fiber->few : loop_sim_alloc(count * sizeof *fiber->waiters);
-    fiber->n_waiters = count;
-    for (size_t i = 0; i < count; i++) {
-        fiber->waiters[i] = (struct loop_sim_fiber_waiter){.waiter.wake = wake, .fiber = fiber};
-        loop_sim_queue_add(queues[i], &fiber->waiters[i].waiter);
-    }
-    if (until_ns != LOOP_SIM_NEVER) {
-        loop_sim_event_set(&fiber->timeout, until_ns, time_out);
-    }
-    fiber->may_be_interrupted = may_be_interrupted;
-    fiber->state = LOOP_SIM_FIBER_WAITING;
-    loop_sim_leave(fiber);
-    return fiber->wait_result;
-}
-
-int loop_sim_wait(struct loop_sim_queue *queue, int64_t until_ns)
-{
-    return wait_in(&queue, queue ? 1 : 0, until_ns, true);
-}
-
-int loop_sim_wait_any(struct loop_sim_queue *const *queues, size_t count, int64_t until_ns)
-{
-    return wait_in(queues, count, until_ns, true);
-}
-
-int loop_sim_wait_for(struct loop_sim_queue *queue, int64_t until_ns)
-{
-    return wait_in(&queue, queue ? 1 : 0, until_ns, false);
-}
-
-/* The others that are ready run before time moves. */
-void loop_sim_yield(void)
-{
-    enum { YIELD_NS = 1000 };
-    (void)wait_in(NULL, 0, loop_sim_here()->world->now_ns + YIELD_NS, false);
-}
-
-void loop_sim_count_call(void)
-{
-    enum { MOST_CALLS = 16 };
-    (void)loop_sim_here();
-    struct loop_sim_fiber *fiber = loop_sim_fiber_now();
-    if (fiber && ++fiber->calls > MOST_CALLS) {
-        loop_sim_yield();
-    }
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * Nodes: created, started, paused, crashed, ended; and the parts of the simulated kernel that take part in that.
+ * Nodes: created, started, ended; and the parts of the simulated kernel that take part in that.
  */
 #include <loop/kernel/simulated/machine/node.h>
 
 #include <loop/kernel/simulated/machine/fiber.h>
 #include <loop/kernel/simulated/machine/locals.h>
-#include <loop/kernel/simulated/machine/schedule.h>
 #include <loop/kernel/simulated/machine/trace.h>
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 
 /* ---- parts ---- */
@@ -81,37 +79,7 @@ void loop_sim_node_adopt(struct loop_sim_node *node)
     loop_sim_fiber_adopt(node);
 }
 
-/* ---- pauses ---- */
-
-static struct loop_sim_fiber *fiber_of(struct loop_list *ready)
-{
-    return LOOP_CONTAINER(ready, struct loop_sim_fiber, ready);
-}
-
-/* The ready fibers of the node are held back. When one of them is running, it pauses itself. */
-void loop_sim_node_pause(struct loop_sim_node *node)
-{
-    struct loop_sim_machine *machine = node->world->machine;
-    if (node->state != LOOP_SIM_NODE_RUNNING) {
-        return;
-    }
-    loop_sim_trace("pause", node, NULL, "%s", "");
-    node->state = LOOP_SIM_NODE_PAUSED;
-    for (struct loop_list *link = machine->ready.next, *next; link != &machine->ready; link = next) {
-        next = link->next;
-        if (fiber_of(link)->node == node) {
-            loop_list_remove(link);
-            loop_list_push_back(&node->held, link);
-            machine->n_ready--;
-        }
-    }
-    struct loop_sim_fiber *running = machine->running;
-    if (running && running->node == node) {
-        running->state = LOOP_SIM_FIBER_WAITING;
-        loop_sim_fiber_ready(running, 0);
-        loop_sim_leave(running);
-    }
-}
+/* ---- the end of a pause ---- */
 
 static void let_run(struct loop_sim_node *node)
 {
@@ -175,41 +143,6 @@ void loop_sim_node_stop(struct loop_sim_node *node, bool has_crashed)
     if (node->world->node_stopped) {
         node->world->node_stopped(node);
     }
-}
-
-void loop_sim_node_crash(struct loop_sim_node *node)
-{
-    if (node->state != LOOP_SIM_NODE_RUNNING && node->state != LOOP_SIM_NODE_PAUSED) {
-        return;
-    }
-    const struct loop_sim_machine *machine = node->world->machine;
-    struct loop_sim_fiber *running = machine->running;
-    if (machine->caller && machine->caller->node == node) {
-        fputs("loop/kernel/simulated: the program has crashed itself\n", stderr);
-        abort();
-    }
-    if (!running || running->node != node) {
-        loop_sim_node_stop(node, true);
-        return;
-    }
-    node->is_crashing = true;
-    running->context.is_over = true;
-    loop_sim_leave(running);
-    abort();
-}
-
-void loop_sim_node_kill(struct loop_sim_node *node, int signal)
-{
-    const struct loop_sim_machine *machine = node->world->machine;
-    if (machine->caller && machine->caller->node == node) {
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, signal);
-        (void)sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
-        (void)raise(signal);
-    }
-    loop_sim_node_crash(node);
 }
 
 void loop_sim_node_destroy(struct loop_sim_node *node)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The scheduler: which fiber runs, which event happens, and when a world stops.
+ * The scheduler: which fiber runs, which event happens, and when a world stops; and what makes nodes run no more.
  */
 #include <loop/kernel/simulated/machine/schedule.h>
 
@@ -9,8 +9,10 @@
 #include <loop/kernel/simulated/machine/fiber.h>
 #include <loop/kernel/simulated/machine/locals.h>
 #include <loop/kernel/simulated/machine/node.h>
+#include <loop/kernel/simulated/machine/trace.h>
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 
 /* ---- leaving a fiber ---- */
@@ -171,4 +173,71 @@ enum loop_sim_stop loop_sim_world_run(struct loop_sim_world *world)
 void loop_sim_world_stop(struct loop_sim_world *world)
 {
     world->machine->must_stop = true;
+}
+
+/* ---- pauses and crashes ---- */
+
+static struct loop_sim_fiber *fiber_of(struct loop_list *ready)
+{
+    return LOOP_CONTAINER(ready, struct loop_sim_fiber, ready);
+}
+
+/* The ready fibers of the node are held back. When one of them is running, it pauses itself. */
+void loop_sim_node_pause(struct loop_sim_node *node)
+{
+    struct loop_sim_machine *machine = node->world->machine;
+    if (node->state != LOOP_SIM_NODE_RUNNING) {
+        return;
+    }
+    loop_sim_trace("pause", node, NULL, "%s", "");
+    node->state = LOOP_SIM_NODE_PAUSED;
+    for (struct loop_list *link = machine->ready.next, *next; link != &machine->ready; link = next) {
+        next = link->next;
+        if (fiber_of(link)->node == node) {
+            loop_list_remove(link);
+            loop_list_push_back(&node->held, link);
+            machine->n_ready--;
+        }
+    }
+    struct loop_sim_fiber *running = machine->running;
+    if (running && running->node == node) {
+        running->state = LOOP_SIM_FIBER_WAITING;
+        loop_sim_fiber_ready(running, 0);
+        loop_sim_leave(running);
+    }
+}
+
+void loop_sim_node_crash(struct loop_sim_node *node)
+{
+    if (node->state != LOOP_SIM_NODE_RUNNING && node->state != LOOP_SIM_NODE_PAUSED) {
+        return;
+    }
+    const struct loop_sim_machine *machine = node->world->machine;
+    struct loop_sim_fiber *running = machine->running;
+    if (machine->caller && machine->caller->node == node) {
+        fputs("loop/kernel/simulated: the program has crashed itself\n", stderr);
+        abort();
+    }
+    if (!running || running->node != node) {
+        loop_sim_node_stop(node, true);
+        return;
+    }
+    node->is_crashing = true;
+    running->context.is_over = true;
+    loop_sim_leave(running);
+    abort();
+}
+
+void loop_sim_node_kill(struct loop_sim_node *node, int signal)
+{
+    const struct loop_sim_machine *machine = node->world->machine;
+    if (machine->caller && machine->caller->node == node) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, signal);
+        (void)sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+        (void)raise(signal);
+    }
+    loop_sim_node_crash(node);
 }

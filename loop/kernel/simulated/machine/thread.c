@@ -128,6 +128,7 @@ int loop_kernel_pthread_setname_np(pthread_t thread, const char *name)
 
 int loop_kernel_sched_yield(void)
 {
+    (void)loop_sim_here();
     loop_sim_yield();
     return 0;
 }

@@ -1,51 +1,17 @@
 /* SPDX-License-Identifier: ISC
  *
- * Worlds: of the thread, created, destroyed; and the memory of the simulated kernel itself.
+ * Worlds, created and destroyed; and that of a program that calls the door outside of any.
  */
 #include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/machine/current.h>
 #include <loop/kernel/simulated/machine/locals.h>
 #include <loop/kernel/simulated/machine/node.h>
 #include <loop/kernel/simulated/machine/state.h>
 #include <loop/kernel/simulated/machine/trace.h>
 
 #include <assert.h>
-#include <stdio.h>
-
-/* The world of this thread. The only state that belongs to no world. */
-static _Thread_local struct loop_sim_world *world_now;
-
-/* ---- memory of the simulated kernel ---- */
-
-static void *check(void *memory)
-{
-    if (!memory) {
-        fputs("loop/kernel/simulated: no memory\n", stderr);
-        abort();
-    }
-    return memory;
-}
-
-void *loop_sim_alloc(size_t size)
-{
-    return check(calloc(1, size > 0 ? size : 1));
-}
-
-void *loop_sim_realloc(void *memory, size_t size)
-{
-    return check(realloc(memory, size > 0 ? size : 1));
-}
-
-void loop_sim_free(void *memory)
-{
-    free(memory);
-}
 
 /* ---- worlds ---- */
-
-struct loop_sim_world *loop_sim_world_now(void)
-{
-    return world_now;
-}
 
 struct loop_sim_world *loop_sim_world_create(void)
 {
@@ -57,10 +23,10 @@ struct loop_sim_world *loop_sim_world_create(void)
     loop_list_init(&machine->ready);
     loop_list_init(&machine->mappings);
     loop_sim_choices_create(world);
-    machine->outer = world_now;
+    machine->outer = loop_sim_world_now();
     machine->outer_locals = loop_sim_locals_save(false);
     machine->outer_process_locals = loop_sim_locals_save(true);
-    world_now = world;
+    loop_sim_world_set_now(world);
     loop_sim_parts_world_created(world);
     return world;
 }
@@ -86,7 +52,7 @@ void loop_sim_world_destroy(struct loop_sim_world *world)
         return;
     }
     struct loop_sim_machine *machine = world->machine;
-    assert(world == world_now);
+    assert(world == loop_sim_world_now());
     assert(machine->running == machine->caller); /* not called by a fiber that could not go on */
     machine->running = NULL;
     loop_sim_choices_suspend(world, true);
@@ -96,7 +62,7 @@ void loop_sim_world_destroy(struct loop_sim_world *world)
     loop_sim_memory_destroy(world);
     loop_sim_trace_destroy(world);
     loop_sim_choices_destroy(world);
-    world_now = machine->outer;
+    loop_sim_world_set_now(machine->outer);
     loop_sim_locals_restore(false, machine->outer_locals);
     loop_sim_locals_restore(true, machine->outer_process_locals);
     loop_sim_free(machine->heap);
@@ -115,9 +81,9 @@ static void create_implicit(void)
 
 struct loop_sim_node *loop_sim_here(void)
 {
-    if (!world_now) {
+    if (!loop_sim_world_now()) {
         create_implicit();
     }
-    const struct loop_sim_fiber *fiber = world_now->machine->running;
+    const struct loop_sim_fiber *fiber = loop_sim_world_now()->machine->running;
     return fiber ? fiber->node : NULL;
 }
