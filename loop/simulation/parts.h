@@ -7,7 +7,7 @@
 
 #include <loop/kernel/simulated/machine/machine.h>
 
-enum { LOOP_SIM_N_PARTS = 4 };
+enum { LOOP_SIM_N_PARTS = 6 };
 
 extern const struct loop_sim_part *const loop_sim_parts[LOOP_SIM_N_PARTS];
 

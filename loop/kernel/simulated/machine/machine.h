@@ -237,12 +237,15 @@ struct loop_sim_part {
     void (*node_created)(struct loop_sim_node *node);
     void (*node_started)(struct loop_sim_node *node);
     /* The node has ended or crashed, as its state says, and its fibers are gone: closes descriptors, drops what has not
-     * reached the disk, frees what is the node's. The memory of its program is freed afterwards. */
+     * reached the disk, frees what is the node's. The memory of its program is freed last. */
     void (*node_stopped)(struct loop_sim_node *node, bool has_crashed);
     void (*node_destroyed)(struct loop_sim_node *node);
     void (*world_created)(struct loop_sim_world *world);
     void (*world_destroyed)(struct loop_sim_world *world);
 };
+
+/* The machine's own: what programs have in use of mutexes, conditions and calls made once, and of memory. */
+extern const struct loop_sim_part loop_sim_thread_part, loop_sim_memory_part;
 
 /* The list of the parts, in the order in which they are called, is in a section of its own, where the machine finds it:
  * so the machine uses nothing that is above it. Programs are linked with -u loop_sim_parts, which takes the list and

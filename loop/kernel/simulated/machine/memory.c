@@ -7,7 +7,6 @@
 #include <loop/ground/poison.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/machine/node.h>
 #include <loop/kernel/simulated/machine/state.h>
 
 #include <assert.h>
@@ -308,7 +307,8 @@ static void clear_mappings(struct loop_sim_machine *machine, const struct loop_s
     }
 }
 
-void loop_sim_memory_clear(struct loop_sim_world *world, struct loop_sim_node *node)
+/* Frees all that a node has allocated through the door; of no node where it is NULL. */
+static void clear_memory(struct loop_sim_world *world, struct loop_sim_node *node)
 {
     struct loop_sim_machine *machine = world->machine;
     if (*bytes_of(machine, node) == 0 && machine->n_blocks == 0 && loop_list_is_empty(&machine->mappings)) {
@@ -328,7 +328,22 @@ void loop_sim_memory_clear(struct loop_sim_world *world, struct loop_sim_node *n
     assert(*bytes_of(machine, node) == 0);
 }
 
-void loop_sim_memory_destroy(struct loop_sim_world *world)
+static void node_stopped(struct loop_sim_node *node, bool has_crashed)
 {
+    (void)has_crashed;
+    clear_memory(node->world, node);
+}
+
+static void node_destroyed(struct loop_sim_node *node)
+{
+    clear_memory(node->world, node);
+}
+
+static void world_destroyed(struct loop_sim_world *world)
+{
+    clear_memory(world, NULL);
     loop_sim_free(world->machine->blocks);
 }
+
+const struct loop_sim_part loop_sim_memory_part = {
+    .node_stopped = node_stopped, .node_destroyed = node_destroyed, .world_destroyed = world_destroyed};

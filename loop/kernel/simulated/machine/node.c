@@ -133,8 +133,6 @@ void loop_sim_node_stop(struct loop_sim_node *node, bool has_crashed)
     trace_end(node, has_crashed);
     stop_fibers(node);
     FOR_PARTS(node_stopped, node, has_crashed)
-    loop_sim_threads_clear(node);
-    loop_sim_memory_clear(node->world, node);
     if (node->world->machine->process_locals_of == node) {
         node->world->machine->process_locals_of = NULL;
     }
@@ -151,7 +149,6 @@ void loop_sim_node_destroy(struct loop_sim_node *node)
         loop_sim_node_stop(node, false);
     }
     FOR_PARTS(node_destroyed, node)
-    loop_sim_memory_clear(node->world, node);
     loop_list_remove(&node->link);
     loop_sim_free(node);
 }

@@ -20,13 +20,4 @@ void loop_sim_node_destroy(struct loop_sim_node *node);
 void loop_sim_parts_world_created(struct loop_sim_world *world);
 void loop_sim_parts_world_destroyed(struct loop_sim_world *world);
 
-/* Frees what a node keeps of mutexes, conditions and calls made once. */
-void loop_sim_threads_clear(struct loop_sim_node *node);
-
-/* Frees all that a node has allocated through the door; of no node where it is NULL. */
-void loop_sim_memory_clear(struct loop_sim_world *world, struct loop_sim_node *node);
-
-/* Frees the table itself. */
-void loop_sim_memory_destroy(struct loop_sim_world *world);
-
 #endif

@@ -6,7 +6,6 @@
  */
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/fiber.h>
-#include <loop/kernel/simulated/machine/node.h>
 #include <loop/kernel/thread.h>
 
 #include <assert.h>
@@ -188,12 +187,15 @@ static void clear(struct loop_list *list)
     }
 }
 
-void loop_sim_threads_clear(struct loop_sim_node *node)
+static void node_stopped(struct loop_sim_node *node, bool has_crashed)
 {
+    (void)has_crashed;
     clear(&node->mutexes);
     clear(&node->conditions);
     clear(&node->onces);
 }
+
+const struct loop_sim_part loop_sim_thread_part = {.node_stopped = node_stopped};
 
 /* Waits until it is woken; where it is woken for nothing, a little. */
 static void wait_for(struct in_use *use, bool for_nothing)

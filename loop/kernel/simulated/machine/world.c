@@ -58,8 +58,6 @@ void loop_sim_world_destroy(struct loop_sim_world *world)
     loop_sim_choices_suspend(world, true);
     destroy_nodes(world);
     loop_sim_parts_world_destroyed(world);
-    loop_sim_memory_clear(world, NULL);
-    loop_sim_memory_destroy(world);
     loop_sim_trace_destroy(world);
     loop_sim_choices_destroy(world);
     loop_sim_world_set_now(machine->outer);
