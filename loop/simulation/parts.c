@@ -7,7 +7,7 @@
 
 #include <loop/kernel/simulated/disk/disk.h>
 #include <loop/kernel/simulated/network/network.h>
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/standard.h>
 #include <loop/kernel/simulated/ring/ring.h>
 
 LOOP_SIM_PARTS const struct loop_sim_part *const loop_sim_parts[LOOP_SIM_N_PARTS] = {

@@ -2,7 +2,7 @@
  *
  * What a descriptor and its file may be told: fcntl(2) and ioctl(2).
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/pipe.h>
 
 #include <loop/kernel/file.h>
 

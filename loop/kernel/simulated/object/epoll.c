@@ -5,7 +5,8 @@
  * As on Linux, a file's change makes an item ready when its events match, whether or not they hold; what holds is asked
  * when the items are reported. A level-triggered item stays ready after that, an edge-triggered one does not.
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/poll.h>
+#include <loop/kernel/simulated/object/signal.h>
 
 #include <loop/kernel/event.h>
 #include <loop/kernel/simulated/machine/choice.h>

@@ -2,7 +2,9 @@
  *
  * FIFOs: pipes with a name, which any number of files may read and write; and the door's pipe2(2).
  */
+#include <loop/kernel/simulated/object/fifo.h>
 #include <loop/kernel/simulated/object/pipe.h>
+#include <loop/kernel/simulated/object/signal.h>
 
 #include <loop/kernel/file.h>
 

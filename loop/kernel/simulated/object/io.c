@@ -2,7 +2,8 @@
  *
  * Reading and writing: what all kinds of files have in common, with waiting, short moves and false readiness.
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/io.h>
+#include <loop/kernel/simulated/object/signal.h>
 
 #include <loop/kernel/file.h>
 #include <loop/kernel/simulated/machine/choice.h>

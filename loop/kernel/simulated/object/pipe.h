@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * What pipes and FIFOs share.
+ * Pipes: what FIFOs, splice(2) and fcntl(2) know of them.
  */
 #ifndef LOOP_KERNEL_SIMULATED_OBJECT_PIPE_H
 #define LOOP_KERNEL_SIMULATED_OBJECT_PIPE_H
@@ -57,5 +57,30 @@ static inline bool loop_sim_pipe_has(const struct loop_sim_pipe *pipe, enum loop
 {
     return !loop_list_is_empty(&pipe->sides[side]);
 }
+
+extern const struct loop_sim_file_kind loop_sim_pipe_kind;
+
+/* Returns the size of a pipe in bytes (F_GETPIPE_SZ), or sets it (F_SETPIPE_SZ). The file must be a pipe's. */
+int loop_sim_pipe_size(struct loop_sim_file *file);
+int loop_sim_pipe_resize(struct loop_sim_file *file, int bytes);
+
+/* Returns whether the ends are of one pipe. */
+bool loop_sim_pipe_is_same(const struct loop_sim_file *one, const struct loop_sim_file *other);
+
+/* Returns the oldest bytes of a pipe that are in one piece, and their number; 0 and NULL when it is empty. `has_ended`
+ * tells whether nothing more can come. */
+const void *loop_sim_pipe_peek(struct loop_sim_file *file, size_t *len, bool *has_ended);
+
+/* Removes bytes that loop_sim_pipe_peek has returned. */
+void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len);
+
+/* Returns how many bytes loop_sim_pipe_append may append: those of the free pages. */
+size_t loop_sim_pipe_room(struct loop_sim_file *file, bool *has_readers);
+
+/* Appends bytes in pages of their own. */
+void loop_sim_pipe_append(struct loop_sim_file *file, const void *data, size_t len);
+
+/* The pipe has become one of packets. */
+void loop_sim_pipe_make_packets(struct loop_sim_file *file);
 
 #endif

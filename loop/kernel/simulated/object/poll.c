@@ -2,7 +2,8 @@
  *
  * poll(2), and the timeouts of calls.
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/poll.h>
+#include <loop/kernel/simulated/object/signal.h>
 
 #include <loop/kernel/event.h>
 

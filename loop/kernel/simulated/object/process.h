@@ -27,6 +27,9 @@ void loop_sim_user_set(struct loop_sim_node *node, uid_t user, gid_t group);
 uid_t loop_sim_user(const struct loop_sim_node *node);
 gid_t loop_sim_group(const struct loop_sim_node *node);
 
+/* Returns the process id of a node. */
+pid_t loop_sim_process_id(const struct loop_sim_node *node);
+
 /* Sends a signal to a node: it is pending for its signalfds, or interrupts the waits of its fibers when it is not
  * blocked and has a handler; a signal without handler that ends a process ends the node as a crash does. */
 void loop_sim_signal_send(struct loop_sim_node *node, int signal);

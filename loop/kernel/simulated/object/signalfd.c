@@ -2,6 +2,7 @@
  *
  * Signals that are read rather than handled: from descriptors, signalfd(2), and by sigtimedwait(2).
  */
+#include <loop/kernel/simulated/object/poll.h>
 #include <loop/kernel/simulated/object/signal.h>
 
 #include <loop/kernel/event.h>

@@ -2,7 +2,9 @@
  *
  * splice(2): moves bytes between a pipe and anything else, or another pipe.
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/io.h>
+#include <loop/kernel/simulated/object/pipe.h>
+#include <loop/kernel/simulated/object/signal.h>
 
 #include <loop/kernel/file.h>
 #include <loop/kernel/simulated/machine/choice.h>

@@ -4,8 +4,11 @@
  * the commands of a shell. Their other ends belong to the world, which writes the node's input as fast as the node
  * reads it, and keeps the node's output.
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/fifo.h>
+#include <loop/kernel/simulated/object/pipe.h>
 #include <loop/kernel/simulated/object/process.h>
+#include <loop/kernel/simulated/object/signal.h>
+#include <loop/kernel/simulated/object/standard.h>
 
 #include <assert.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  * io_uring_enter(2): submits entries, runs task work, waits for completions.
  */
-#include <loop/kernel/simulated/object/object.h>
+#include <loop/kernel/simulated/object/signal.h>
 #include <loop/kernel/simulated/ring/queue.h>
 #include <loop/kernel/simulated/ring/registered.h>
 #include <loop/kernel/simulated/ring/setup.h>
