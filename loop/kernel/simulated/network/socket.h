@@ -456,6 +456,11 @@ void loop_sim_packet_trace(const char *event, const struct loop_sim_packet *pack
 
 /* ---- Unix sockets ---- */
 
+/* bind(2), and getsockname(2) or getpeername(2). */
+int loop_sim_unix_bind(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
+int loop_sim_unix_name(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address,
+                       socklen_t *length);
+
 /* Connects two new sockets, socketpair(2). */
 void loop_sim_unix_pair(struct loop_sim_socket *one, struct loop_sim_socket *other);
 
