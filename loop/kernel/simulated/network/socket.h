@@ -499,8 +499,14 @@ void loop_sim_stream_host_lost(const struct loop_sim_node *node);
 /* Forgets a connection without a word to the peer or the socket's user: the state is CLOSED. */
 void loop_sim_stream_forget(struct loop_sim_socket *socket);
 
-/* Ends the connections of a listener that accept has not returned, with or without a reset. */
-void loop_sim_stream_drop_children(struct loop_sim_socket *listener, bool tells_peers);
+/* Forgets the connections of a listener that accept has not returned. */
+void loop_sim_stream_drop_children(struct loop_sim_socket *listener);
+
+/* Ends a connection: nothing is sent or received any more. */
+void loop_sim_stream_end(struct loop_sim_socket *socket);
+
+/* Both halves are at their end: the port is held for a while, to answer a FIN that comes again. */
+void loop_sim_stream_wait_for_late_packets(struct loop_sim_socket *socket);
 
 /* Ends a connection with an error, given as a positive number. */
 void loop_sim_stream_fail(struct loop_sim_socket *socket, int error);

@@ -7,100 +7,6 @@
 #include <assert.h>
 #include <string.h>
 
-/* ---- ends ---- */
-
-static void empty(struct loop_sim_socket *socket)
-{
-    loop_sim_bytes_finish(&socket->stream.sending);
-    loop_sim_event_cancel(&socket->stream.retry);
-    loop_sim_event_cancel(&socket->stream.keepalive);
-}
-
-/* Takes a connection off its listener, which has not given it to accept yet. */
-static void leave_listener(struct loop_sim_socket *socket)
-{
-    struct loop_sim_socket *listener = socket->stream.listener;
-    if (!listener) {
-        return;
-    }
-    if (loop_list_is_linked(&socket->stream.accept_link)) {
-        loop_list_remove(&socket->stream.accept_link);
-        listener->stream.n_accepts--;
-    } else {
-        listener->stream.n_half_open--;
-    }
-    socket->stream.listener = NULL;
-}
-
-void loop_sim_stream_drop_children(struct loop_sim_socket *listener, bool tells_peers)
-{
-    struct loop_list *next;
-    struct loop_list *sockets = &listener->file.node->host->sockets;
-    for (struct loop_list *at = sockets->next; at != sockets; at = next) {
-        struct loop_sim_socket *child = LOOP_CONTAINER(at, struct loop_sim_socket, link);
-        next = at->next;
-        if (child->stream.listener != listener) {
-            continue;
-        }
-        if (tells_peers) {
-            loop_sim_stream_send_flags(child, LOOP_SIM_RST | LOOP_SIM_ACK);
-        }
-        loop_sim_stream_forget(child);
-        loop_sim_socket_discard(child);
-    }
-    assert(listener->stream.n_accepts == 0 && listener->stream.n_half_open == 0);
-}
-
-void loop_sim_stream_forget(struct loop_sim_socket *socket)
-{
-    if (socket->number != IPPROTO_TCP) {
-        return;
-    }
-    if (socket->stream.state == LOOP_SIM_TCP_LISTEN) {
-        loop_sim_stream_drop_children(socket, false);
-    }
-    leave_listener(socket);
-    empty(socket);
-    loop_sim_host_unmatch(socket);
-    socket->stream.state = LOOP_SIM_TCP_CLOSED;
-}
-
-/* Ends a connection: nothing is sent or received any more. */
-static void end(struct loop_sim_socket *socket)
-{
-    empty(socket);
-    loop_sim_host_unmatch(socket);
-    socket->stream.state = LOOP_SIM_TCP_CLOSED;
-    socket->halves = LOOP_SIM_SHUT_BOTH;
-    if (socket->is_released) {
-        loop_sim_socket_discard(socket);
-    } else {
-        loop_sim_socket_changed(socket, 0);
-    }
-}
-
-void loop_sim_stream_fail(struct loop_sim_socket *socket, int error)
-{
-    if (socket->stream.state == LOOP_SIM_TCP_SYN_RECEIVED) {
-        loop_sim_stream_forget(socket);
-        loop_sim_socket_discard(socket);
-        return;
-    }
-    socket->error = error;
-    end(socket);
-    loop_sim_socket_changed(socket, EPOLLERR);
-}
-
-/* Both halves are at their end: the port is held for a while, to answer a FIN that comes again. */
-static void wait_for_late_packets(struct loop_sim_socket *socket)
-{
-    empty(socket);
-    socket->stream.state = LOOP_SIM_TCP_TIME_WAIT;
-    socket->halves = LOOP_SIM_SHUT_BOTH;
-    loop_sim_host_hold_port(socket);
-    loop_sim_socket_changed(socket, 0);
-}
-
 /* ---- connections that begin ---- */
 
 static void refuse(struct loop_sim_host *host, const struct loop_sim_packet *packet)
@@ -193,8 +99,8 @@ static bool on_fin_acknowledged(struct loop_sim_socket *socket)
         }
         loop_sim_socket_changed(socket, 0);
         return false;
-    case LOOP_SIM_TCP_CLOSING: wait_for_late_packets(socket); return true;
-    case LOOP_SIM_TCP_LAST_ACK: end(socket); return true;
+    case LOOP_SIM_TCP_CLOSING: loop_sim_stream_wait_for_late_packets(socket); return true;
+    case LOOP_SIM_TCP_LAST_ACK: loop_sim_stream_end(socket); return true;
     default: return false;
     }
 }
@@ -287,7 +193,7 @@ static void on_fin(struct loop_sim_socket *socket)
     switch (stream->state) {
     case LOOP_SIM_TCP_ESTABLISHED: stream->state = LOOP_SIM_TCP_CLOSE_WAIT; break;
     case LOOP_SIM_TCP_FIN_WAIT_1: stream->state = LOOP_SIM_TCP_CLOSING; break;
-    case LOOP_SIM_TCP_FIN_WAIT_2: wait_for_late_packets(socket); return;
+    case LOOP_SIM_TCP_FIN_WAIT_2: loop_sim_stream_wait_for_late_packets(socket); return;
     default: break;
     }
     loop_sim_socket_changed(socket, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * TCP sockets: the calls. segment.c sends, arrival.c receives.
+ * TCP sockets: the calls. segment.c sends, arrival.c receives, end.c ends.
  */
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/network/socket.h>
@@ -166,9 +166,22 @@ static void drop_child(struct loop_sim_socket *child)
     loop_sim_socket_discard(child);
 }
 
+/* Ends the connections that accept has not returned, and resets them at their peers. */
+static void reset_children(struct loop_sim_socket *listener)
+{
+    struct loop_list *sockets = &listener->file.node->host->sockets;
+    for (struct loop_list *at = sockets->next; at != sockets; at = at->next) {
+        struct loop_sim_socket *child = LOOP_CONTAINER(at, struct loop_sim_socket, link);
+        if (child->stream.listener == listener) {
+            loop_sim_stream_send_flags(child, LOOP_SIM_RST | LOOP_SIM_ACK);
+        }
+    }
+    loop_sim_stream_drop_children(listener);
+}
+
 static void stop_listening(struct loop_sim_socket *socket)
 {
-    loop_sim_stream_drop_children(socket, true);
+    reset_children(socket);
     disconnect(socket);
 }
 
