@@ -125,7 +125,8 @@ static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *mess
     if (len > (IN6_IS_ADDR_V4MAPPED(&remote->address) ? MOST_IPV4_BYTES : MOST_IPV6_BYTES)) {
         return -EMSGSIZE;
     }
-    struct loop_sim_packet *packet = loop_sim_packet_create_from(socket->file.node, IPPROTO_UDP, &local, remote, len);
+    struct loop_sim_packet *packet =
+        loop_sim_packet_create_from(socket->file.node, socket->protocol, &local, remote, len);
     (void)loop_sim_vectors_take(message->msg_iov, message->msg_iovlen, 0, packet->data, len);
     int option = socket->family == AF_INET ? LOOP_SIM_OPTION_IP_TOS : LOOP_SIM_OPTION_IPV6_TCLASS;
     packet->traffic_class =
@@ -163,7 +164,7 @@ static ssize_t udp_send(struct loop_sim_socket *socket, const struct msghdr *mes
 static void report_unreachable(struct loop_sim_host *host, const struct loop_sim_packet *packet)
 {
     struct loop_sim_packet *answer =
-        loop_sim_packet_create_from(host->node, IPPROTO_UDP, &packet->to, &packet->from, 0);
+        loop_sim_packet_create_from(host->node, packet->protocol, &packet->to, &packet->from, 0);
     answer->unreachable = ECONNREFUSED;
     loop_sim_transmit(answer, NULL);
 }
@@ -187,7 +188,7 @@ static void store(struct loop_sim_socket *socket, const struct loop_sim_packet *
     loop_sim_socket_changed(socket, EPOLLIN | EPOLLRDNORM);
 }
 
-void loop_sim_datagram_input(struct loop_sim_host *host, const struct loop_sim_packet *packet)
+static void udp_input(struct loop_sim_host *host, const struct loop_sim_packet *packet)
 {
     struct loop_sim_socket *socket = loop_sim_host_find_matched(host, IPPROTO_UDP, &packet->to, &packet->from);
     if (packet->unreachable) {
@@ -300,7 +301,8 @@ static size_t udp_waiting(struct loop_sim_socket *socket, bool is_output)
     return first ? LOOP_CONTAINER(first, struct loop_sim_message, link)->size : 0;
 }
 
-const struct loop_sim_protocol loop_sim_udp = {.bind = loop_sim_host_bind_call,
+const struct loop_sim_protocol loop_sim_udp = {.number = IPPROTO_UDP,
+                                               .bind = loop_sim_host_bind_call,
                                                .connect = udp_connect,
                                                .receive = udp_receive,
                                                .send = udp_send,
@@ -308,4 +310,5 @@ const struct loop_sim_protocol loop_sim_udp = {.bind = loop_sim_host_bind_call,
                                                .poll = udp_poll,
                                                .name = udp_name,
                                                .waiting = udp_waiting,
+                                               .input = udp_input,
                                                .release = loop_sim_socket_discard};

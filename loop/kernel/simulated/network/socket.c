@@ -140,7 +140,8 @@ void loop_sim_network_enter(struct loop_sim_world *world)
     loop_sim_network_of(world)->depth++;
 }
 
-/* Takes in the packets that stay in a node, as the kernel does before the call that sent them returns. */
+/* Lets the packets that stay in a node arrive, as the kernel does before the call that sent them returns, and those
+ * that they cause. */
 void loop_sim_network_leave(struct loop_sim_world *world)
 {
     struct loop_sim_network *network = world->network;
@@ -148,8 +149,12 @@ void loop_sim_network_leave(struct loop_sim_world *world)
         network->depth--;
         return;
     }
-    loop_sim_transmit_at_once(network);
-    for (struct loop_list *at; (at = loop_list_pop_front(&network->dead));) {
+    struct loop_list *at;
+    while ((at = loop_list_pop_front(&network->at_once))) {
+        struct loop_sim_packet *packet = LOOP_CONTAINER(at, struct loop_sim_packet, link);
+        packet->event.happen(&packet->event);
+    }
+    while ((at = loop_list_pop_front(&network->dead))) {
         loop_sim_free(LOOP_CONTAINER(at, struct loop_sim_socket, dead_link));
     }
     network->depth--;

@@ -175,8 +175,12 @@ int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, voi
 /* Halves of a socket that are shut down: as Linux numbers them. */
 enum { LOOP_SIM_SHUT_RECEIVE = 1, LOOP_SIM_SHUT_SEND = 2, LOOP_SIM_SHUT_BOTH = 3 };
 
+struct loop_sim_host;
+struct loop_sim_packet;
+
 /* What a protocol does. */
 struct loop_sim_protocol {
+    int number; /* IPPROTO_TCP, IPPROTO_UDP; 0: Unix */
     int (*bind)(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
     int (*listen)(struct loop_sim_socket *socket, int backlog); /* NULL: EOPNOTSUPP */
     struct loop_sim_socket *(*accept)(struct loop_sim_socket *socket, int *error);
@@ -189,6 +193,10 @@ struct loop_sim_protocol {
     int (*name)(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address, socklen_t *length);
     /* Bytes to read, or not yet acknowledged: FIONREAD and TIOCOUTQ. */
     size_t (*waiting)(struct loop_sim_socket *socket, bool is_output);
+    /* A packet arrives at a host; NULL for Unix sockets. The packet stays the caller's. */
+    void (*input)(struct loop_sim_host *host, const struct loop_sim_packet *packet);
+    /* A packet does not arrive; NULL: nobody minds. */
+    void (*lost)(const struct loop_sim_packet *packet);
     /* The last use is gone. Ends with loop_sim_socket_discard, at once or when the connection has ended. */
     void (*release)(struct loop_sim_socket *socket);
 };
@@ -397,7 +405,7 @@ struct loop_sim_found {
 
 struct loop_sim_network {
     struct loop_sim_world *world;
-    struct loop_list at_once; /* packets that stay in a node, to be taken in by the step that sent them */
+    struct loop_list at_once; /* packets that stay in a node: they arrive in the step that sent them */
     struct loop_list in_flight;
     struct loop_list dead; /* sockets to be freed */
     unsigned depth;        /* of calls that may use sockets */
@@ -427,7 +435,8 @@ struct loop_sim_packet {
     struct loop_list link;
     struct loop_sim_node *from_node, *to_node; /* to_node NULL: nobody */
     struct loop_sim_endpoint from, to;
-    int number;      /* IPPROTO_TCP, IPPROTO_UDP */
+    const struct loop_sim_protocol *protocol;
+    int number;      /* of the protocol */
     int unreachable; /* ICMP: the errno that it reports, 0: none; `from` and `to` as in a packet back */
     unsigned flags;  /* LOOP_SIM_FIN, ... */
     uint64_t sequence, acknowledged, window_end, urgent;
@@ -440,15 +449,12 @@ struct loop_sim_packet {
 
 /* Makes a packet from a socket to its remote end, or one from anywhere to anywhere. */
 struct loop_sim_packet *loop_sim_packet_create(struct loop_sim_socket *socket, size_t size);
-struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node, int number,
+struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node,
+                                                    const struct loop_sim_protocol *protocol,
                                                     const struct loop_sim_endpoint *from,
                                                     const struct loop_sim_endpoint *to, size_t size);
 
-/* Takes in the packets that stay in a node, and those that they cause. */
-void loop_sim_transmit_at_once(struct loop_sim_network *network);
-
-/* Sends a packet, which it takes. `arrives_ns`, unless NULL, keeps the packets of a stream in order. Calls
- * loop_sim_stream_lost for a stream's packet that does not arrive. */
+/* Sends a packet, which it takes. `arrives_ns`, unless NULL, keeps the packets of a stream in order. */
 void loop_sim_transmit(struct loop_sim_packet *packet, int64_t *arrives_ns);
 
 /* Records a packet in the trace, with its bytes as they would be on the wire, or without. */
@@ -486,9 +492,8 @@ uint32_t loop_sim_unix_poll(struct loop_sim_socket *socket);
 
 /* ---- TCP and UDP, for each other and for the transport ---- */
 
-/* Packets that arrive. The packet stays the caller's. */
+/* A packet arrives. It stays the caller's. */
 void loop_sim_stream_input(struct loop_sim_host *host, const struct loop_sim_packet *packet);
-void loop_sim_datagram_input(struct loop_sim_host *host, const struct loop_sim_packet *packet);
 
 /* A packet of a stream was lost: whoever waits for its effect tries again in a while. */
 void loop_sim_stream_lost(const struct loop_sim_packet *packet);

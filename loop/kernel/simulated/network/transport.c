@@ -29,14 +29,16 @@ struct rule {
 
 /* ---- packets ---- */
 
-struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node, int number,
+struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node,
+                                                    const struct loop_sim_protocol *protocol,
                                                     const struct loop_sim_endpoint *from,
                                                     const struct loop_sim_endpoint *to, size_t size)
 {
     struct loop_sim_packet *packet = loop_sim_alloc(sizeof *packet + size);
     loop_list_init(&packet->link);
     packet->from_node = node;
-    packet->number = number;
+    packet->protocol = protocol;
+    packet->number = protocol->number;
     packet->from = *from;
     packet->to = *to;
     packet->size = size;
@@ -46,7 +48,7 @@ struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node, 
 struct loop_sim_packet *loop_sim_packet_create(struct loop_sim_socket *socket, size_t size)
 {
     struct loop_sim_packet *packet =
-        loop_sim_packet_create_from(socket->file.node, socket->number, &socket->local, &socket->remote, size);
+        loop_sim_packet_create_from(socket->file.node, socket->protocol, &socket->local, &socket->remote, size);
     packet->is_doomed = socket->stream.is_doomed;
     return packet;
 }
@@ -68,8 +70,8 @@ static bool is_connecting(const struct loop_sim_packet *packet)
 static void lose(struct loop_sim_packet *packet, const char *event)
 {
     loop_sim_packet_trace(event, packet, false);
-    if (packet->number == IPPROTO_TCP) {
-        loop_sim_stream_lost(packet);
+    if (packet->protocol->lost) {
+        packet->protocol->lost(packet);
     }
     destroy(packet);
 }
@@ -84,11 +86,7 @@ static void arrive(struct loop_sim_packet *packet)
     if (packet->from_node != packet->to_node) {
         loop_sim_packet_trace("deliver", packet, false);
     }
-    if (packet->number == IPPROTO_TCP) {
-        loop_sim_stream_input(host, packet);
-    } else {
-        loop_sim_datagram_input(host, packet);
-    }
+    packet->protocol->input(host, packet);
     destroy(packet);
 }
 
@@ -100,13 +98,6 @@ static void on_arrival(struct loop_sim_event *event)
     loop_list_remove(&packet->link);
     arrive(packet);
     loop_sim_network_leave(world);
-}
-
-void loop_sim_transmit_at_once(struct loop_sim_network *network)
-{
-    for (struct loop_list *at; (at = loop_list_pop_front(&network->at_once));) {
-        arrive(LOOP_CONTAINER(at, struct loop_sim_packet, link));
-    }
 }
 
 static void depart(struct loop_sim_packet *packet, int64_t due_ns)
@@ -248,7 +239,7 @@ void loop_sim_rules_clear(struct loop_sim_world *world)
 static struct loop_sim_packet *answer_to(const struct loop_sim_packet *packet, int unreachable)
 {
     struct loop_sim_packet *answer =
-        loop_sim_packet_create_from(packet->from_node, packet->number, &packet->to, &packet->from, 0);
+        loop_sim_packet_create_from(packet->from_node, packet->protocol, &packet->to, &packet->from, 0);
     answer->to_node = packet->from_node;
     answer->unreachable = unreachable;
     answer->flags = unreachable ? 0 : LOOP_SIM_RST | LOOP_SIM_ACK;
@@ -294,7 +285,7 @@ static void find_nobody(struct loop_sim_packet *packet)
 static void duplicate(const struct loop_sim_packet *packet, int64_t due_ns)
 {
     struct loop_sim_packet *copy =
-        loop_sim_packet_create_from(packet->from_node, packet->number, &packet->from, &packet->to, packet->size);
+        loop_sim_packet_create_from(packet->from_node, packet->protocol, &packet->from, &packet->to, packet->size);
     copy->to_node = packet->to_node;
     copy->traffic_class = packet->traffic_class;
     if (packet->size > 0) {
@@ -378,6 +369,7 @@ void loop_sim_transmit(struct loop_sim_packet *packet, int64_t *arrives_ns)
     packet->to_node = loop_sim_host_find(packet->from_node, &packet->to.address);
     if (packet->to_node == packet->from_node) {
         loop_sim_packet_trace("send", packet, true);
+        packet->event.happen = on_arrival; /* at the end of this step */
         loop_list_push_back(&network->at_once, &packet->link);
         if (network->depth == 0) {
             loop_sim_network_enter(network->world);

@@ -11,7 +11,8 @@
 
 static void refuse(struct loop_sim_host *host, const struct loop_sim_packet *packet)
 {
-    struct loop_sim_packet *reset = loop_sim_packet_create_from(host->node, IPPROTO_TCP, &packet->to, &packet->from, 0);
+    struct loop_sim_packet *reset =
+        loop_sim_packet_create_from(host->node, packet->protocol, &packet->to, &packet->from, 0);
     reset->flags = LOOP_SIM_RST | LOOP_SIM_ACK;
     reset->first = packet->peer_first;
     reset->peer_first = packet->first;

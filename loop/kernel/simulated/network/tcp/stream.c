@@ -459,7 +459,8 @@ static void tcp_release(struct loop_sim_socket *socket)
     }
 }
 
-const struct loop_sim_protocol loop_sim_tcp = {.bind = loop_sim_host_bind_call,
+const struct loop_sim_protocol loop_sim_tcp = {.number = IPPROTO_TCP,
+                                               .bind = loop_sim_host_bind_call,
                                                .listen = tcp_listen,
                                                .accept = tcp_accept,
                                                .connect = tcp_connect,
@@ -469,4 +470,6 @@ const struct loop_sim_protocol loop_sim_tcp = {.bind = loop_sim_host_bind_call,
                                                .poll = tcp_poll,
                                                .name = tcp_name,
                                                .waiting = tcp_waiting,
+                                               .input = loop_sim_stream_input,
+                                               .lost = loop_sim_stream_lost,
                                                .release = tcp_release};
