@@ -58,13 +58,8 @@ void loop_sim_message_destroy(struct loop_sim_message *message)
     for (size_t i = 0; i < message->n_rights; i++) {
         loop_sim_file_unref(message->rights[i]);
     }
-    struct loop_sim_socket *sender = message->sender;
-    size_t charge_bytes = message->charge_bytes;
     loop_sim_free(message->rights);
     loop_sim_free(message);
-    if (sender) {
-        loop_sim_socket_message_gone(sender, charge_bytes);
-    }
 }
 
 /* The head of a packet, and its data with what is behind them, in the size that the kernel's allocator has for it. What

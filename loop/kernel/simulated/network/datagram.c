@@ -263,7 +263,7 @@ static ssize_t udp_receive(struct loop_sim_socket *socket, struct msghdr *to, in
     give_control(socket, message, to);
     if (!(flags & MSG_PEEK)) {
         socket->messages_bytes -= message->charge_bytes;
-        loop_sim_message_destroy(message);
+        loop_sim_socket_drop_message(message);
     }
     return (ssize_t)(flags & MSG_TRUNC ? size : n);
 }

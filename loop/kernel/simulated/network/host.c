@@ -10,7 +10,7 @@
 
 #define TIME_WAIT_NS (INT64_C(60) * 1000000000)
 
-enum { FIRST_PORT = 32768, LAST_PORT = 60999, IPV4_NETWORK_BYTES = 15, IPV6_NETWORK_BYTES = 8 };
+enum { LAST_PORT = 60999, IPV4_NETWORK_BYTES = 15, IPV6_NETWORK_BYTES = 8 };
 
 /* ---- addresses ---- */
 
@@ -251,9 +251,9 @@ static uint16_t free_port(struct loop_sim_socket *socket, const struct loop_sim_
 {
     struct loop_sim_host *host = socket->file.node->host;
     struct loop_sim_endpoint tried = *local;
-    for (int n = FIRST_PORT; n <= LAST_PORT; n++) {
+    for (int n = LOOP_SIM_FIRST_PORT; n <= LAST_PORT; n++) {
         tried.port = host->next_port;
-        host->next_port = tried.port == LAST_PORT ? FIRST_PORT : (uint16_t)(tried.port + 1);
+        host->next_port = tried.port == LAST_PORT ? LOOP_SIM_FIRST_PORT : (uint16_t)(tried.port + 1);
         if (!is_taken(socket, &tried, false)) {
             return tried.port;
         }
@@ -424,26 +424,4 @@ struct loop_sim_socket *loop_sim_host_find_bound(struct loop_sim_host *host, int
         }
     }
     return best;
-}
-
-/* ---- the host ---- */
-
-struct loop_sim_host *loop_sim_host_of(struct loop_sim_node *node)
-{
-    if (node->host) {
-        return node->host;
-    }
-    struct loop_sim_host *host = loop_sim_alloc(sizeof *host);
-    host->node = node;
-    host->next_port = FIRST_PORT;
-    loop_list_init(&host->sockets);
-    loop_list_init(&host->waits);
-    for (size_t i = 0; i < LOOP_SIM_PORT_BUCKETS; i++) {
-        loop_list_init(&host->bound[i]);
-    }
-    for (size_t i = 0; i < LOOP_SIM_MATCH_BUCKETS; i++) {
-        loop_list_init(&host->matched[i]);
-    }
-    node->host = host;
-    return host;
 }

@@ -22,20 +22,16 @@ struct loop_sim_socket *loop_sim_socket_of(struct loop_sim_file *file)
     return file->kind == &socket_kind ? (struct loop_sim_socket *)(void *)file : NULL;
 }
 
-static const struct loop_sim_protocol *protocol_of(int number)
-{
-    return number == IPPROTO_TCP ? &loop_sim_tcp : number == IPPROTO_UDP ? &loop_sim_udp : &loop_sim_unix;
-}
-
-struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int family, int type, int number)
+struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, const struct loop_sim_protocol *protocol,
+                                             int family, int type)
 {
     struct loop_sim_socket *socket = loop_sim_alloc(sizeof *socket);
     loop_sim_file_init(&socket->file, &socket_kind, node, O_RDWR);
     socket->file.whole_bytes = type == SOCK_STREAM ? 0 : SIZE_MAX;
-    socket->protocol = protocol_of(number);
+    socket->protocol = protocol;
     socket->family = family;
     socket->type = type;
-    socket->number = number;
+    socket->number = protocol->number;
     socket->mode = ALL_MODES;
     socket->serial = ++loop_sim_network_of(node->world)->serial;
     loop_list_init(&socket->bound_link);
@@ -52,13 +48,35 @@ struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int fam
     if (family == AF_INET) {
         socket->local.address.s6_addr[10] = socket->local.address.s6_addr[11] = 0xff;
     }
-    loop_sim_options_init(socket);
     return socket;
 }
 
 static void enlist_as_dead(struct loop_sim_socket *socket)
 {
     loop_list_push_back(&loop_sim_network_of(socket->file.node->world)->dead, &socket->dead_link);
+}
+
+/* A message of a sender has left the queue that it was in. */
+static void message_gone(struct loop_sim_socket *sender, size_t charge_bytes)
+{
+    assert(sender->n_sent > 0 && sender->sent_bytes >= charge_bytes);
+    sender->n_sent--;
+    sender->sent_bytes -= charge_bytes;
+    if (sender->is_discarded && sender->n_sent == 0) {
+        enlist_as_dead(sender);
+    } else if (!sender->is_discarded && sender->sent_bytes * 4 <= (size_t)sender->options[LOOP_SIM_OPTION_SNDBUF]) {
+        loop_sim_socket_changed(sender, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
+    }
+}
+
+void loop_sim_socket_drop_message(struct loop_sim_message *message)
+{
+    struct loop_sim_socket *sender = message->sender;
+    size_t charge_bytes = message->charge_bytes;
+    loop_sim_message_destroy(message);
+    if (sender) {
+        message_gone(sender, charge_bytes);
+    }
 }
 
 void loop_sim_socket_discard(struct loop_sim_socket *socket)
@@ -74,24 +92,12 @@ void loop_sim_socket_discard(struct loop_sim_socket *socket)
     loop_sim_event_cancel(&socket->stream.retry);
     loop_sim_event_cancel(&socket->stream.keepalive);
     for (struct loop_list *at; (at = loop_list_first(&socket->messages));) {
-        loop_sim_message_destroy(LOOP_CONTAINER(at, struct loop_sim_message, link));
+        loop_sim_socket_drop_message(LOOP_CONTAINER(at, struct loop_sim_message, link));
     }
     loop_sim_bytes_finish(&socket->stream.sending);
     loop_sim_bytes_finish(&socket->stream.receiving);
     if (socket->n_sent == 0) {
         enlist_as_dead(socket);
-    }
-}
-
-void loop_sim_socket_message_gone(struct loop_sim_socket *sender, size_t charge_bytes)
-{
-    assert(sender->n_sent > 0 && sender->sent_bytes >= charge_bytes);
-    sender->n_sent--;
-    sender->sent_bytes -= charge_bytes;
-    if (sender->is_discarded && sender->n_sent == 0) {
-        enlist_as_dead(sender);
-    } else if (!sender->is_discarded && sender->sent_bytes * 4 <= (size_t)sender->options[LOOP_SIM_OPTION_SNDBUF]) {
-        loop_sim_socket_changed(sender, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
     }
 }
 
@@ -117,7 +123,7 @@ int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags)
     return -EPIPE;
 }
 
-/* ---- the network of a world ---- */
+/* ---- the network of a world, and of a node ---- */
 
 struct loop_sim_network *loop_sim_network_of(struct loop_sim_world *world)
 {
@@ -133,6 +139,26 @@ struct loop_sim_network *loop_sim_network_of(struct loop_sim_world *world)
         world->network = network;
     }
     return world->network;
+}
+
+struct loop_sim_host *loop_sim_host_of(struct loop_sim_node *node)
+{
+    if (node->host) {
+        return node->host;
+    }
+    struct loop_sim_host *host = loop_sim_alloc(sizeof *host);
+    host->node = node;
+    host->next_port = LOOP_SIM_FIRST_PORT;
+    loop_list_init(&host->sockets);
+    loop_list_init(&host->waits);
+    for (size_t i = 0; i < LOOP_SIM_PORT_BUCKETS; i++) {
+        loop_list_init(&host->bound[i]);
+    }
+    for (size_t i = 0; i < LOOP_SIM_MATCH_BUCKETS; i++) {
+        loop_list_init(&host->matched[i]);
+    }
+    node->host = host;
+    return host;
 }
 
 void loop_sim_network_enter(struct loop_sim_world *world)
@@ -161,40 +187,6 @@ void loop_sim_network_leave(struct loop_sim_world *world)
 }
 
 /* ---- the calls ---- */
-
-static int number_of(int family, int type, int protocol)
-{
-    if (family == AF_UNIX) {
-        bool is_known = type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_SEQPACKET;
-        return protocol != 0 && protocol != PF_UNIX ? -EPROTONOSUPPORT : is_known ? 0 : -ESOCKTNOSUPPORT;
-    }
-    if (family != AF_INET && family != AF_INET6) {
-        return -EAFNOSUPPORT;
-    }
-    if (type != SOCK_STREAM && type != SOCK_DGRAM) {
-        return -ESOCKTNOSUPPORT;
-    }
-    int number = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
-    return protocol == 0 || protocol == number ? number : -EPROTONOSUPPORT;
-}
-
-struct loop_sim_file *loop_sim_socket_create(struct loop_sim_node *node, int family, int type, int protocol, int *error)
-{
-    enum { FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK, MOST_TYPE = 11 };
-    int kind = type & ~FLAGS;
-    if (kind < 0 || kind >= MOST_TYPE) {
-        *error = -EINVAL;
-        return NULL;
-    }
-    int number = number_of(family, kind, protocol);
-    *error = number < 0 ? number : loop_sim_happens(LOOP_SIM_NO_BUFFERS) ? -ENOBUFS : 0;
-    if (*error) {
-        return NULL;
-    }
-    struct loop_sim_socket *socket = loop_sim_socket_make(node, family, kind, number);
-    socket->file.flags |= type & SOCK_NONBLOCK ? O_NONBLOCK : 0;
-    return &socket->file;
-}
 
 bool loop_sim_socket_is_stream(struct loop_sim_file *file)
 {
@@ -392,9 +384,6 @@ static void release(struct loop_sim_file *file)
     }
     loop_sim_network_enter(world);
     socket->is_released = true;
-    if (file->node->state == LOOP_SIM_NODE_CRASHED) {
-        loop_sim_stream_forget(socket); /* nothing tells the peers */
-    }
     socket->protocol->release(socket);
     loop_sim_network_leave(world);
 }

@@ -55,6 +55,8 @@ struct loop_sim_message {
 };
 
 struct loop_sim_message *loop_sim_message_create(size_t size);
+
+/* Destroys a message that is in no account of its sender any more, see loop_sim_socket_drop_message. */
 void loop_sim_message_destroy(struct loop_sim_message *message);
 
 /* Returns the memory that Linux counts for a packet of this many bytes. */
@@ -308,14 +310,15 @@ struct loop_sim_socket *loop_sim_socket_of(struct loop_sim_file *file);
 /* Writes what a person needs to recognize a socket, such as "tcp 10.0.0.2:32768 > 10.0.0.1:7000". */
 void loop_sim_socket_describe(const struct loop_sim_socket *socket, char *text, size_t size);
 
-/* Makes a socket of a node. */
-struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, int family, int type, int number);
+/* Makes a socket of a node. The caller gives it its options. */
+struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, const struct loop_sim_protocol *protocol,
+                                             int family, int type);
 
 /* Frees a released socket, when no code that may use it runs any more. */
 void loop_sim_socket_discard(struct loop_sim_socket *socket);
 
-/* A message of a sender has left the queue that it was in. */
-void loop_sim_socket_message_gone(struct loop_sim_socket *sender, size_t charge_bytes);
+/* Destroys a message, in a queue or not: its sender has room again. */
+void loop_sim_socket_drop_message(struct loop_sim_message *message);
 
 /* Wakes those who wait, unless the socket is released. 0: anything has changed. */
 void loop_sim_socket_changed(struct loop_sim_socket *socket, uint32_t events);
@@ -328,7 +331,12 @@ int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags);
 
 /* ---- hosts ---- */
 
-enum { LOOP_SIM_PORT_BUCKETS = 64, LOOP_SIM_MATCH_BUCKETS = 256, LOOP_SIM_MOST_ADDRESSES = 16 };
+enum {
+    LOOP_SIM_FIRST_PORT = 32768, /* of those that are chosen for a socket */
+    LOOP_SIM_PORT_BUCKETS = 64,
+    LOOP_SIM_MATCH_BUCKETS = 256,
+    LOOP_SIM_MOST_ADDRESSES = 16
+};
 
 /* What a node has of the network. */
 struct loop_sim_host {

@@ -25,7 +25,7 @@ static void refuse(struct loop_sim_host *host, const struct loop_sim_packet *pac
 static struct loop_sim_socket *make_child(struct loop_sim_socket *listener, const struct loop_sim_packet *packet)
 {
     struct loop_sim_socket *child =
-        loop_sim_socket_make(listener->file.node, listener->family, listener->type, listener->number);
+        loop_sim_socket_make(listener->file.node, listener->protocol, listener->family, listener->type);
     memcpy(child->options, listener->options, sizeof child->options);
     child->has_set_rcvbuf = listener->has_set_rcvbuf;
     child->has_set_sndbuf = listener->has_set_sndbuf;

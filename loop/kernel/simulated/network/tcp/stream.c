@@ -441,10 +441,11 @@ static void release_connection(struct loop_sim_socket *socket)
 static void tcp_release(struct loop_sim_socket *socket)
 {
     struct loop_sim_stream *stream = &socket->stream;
-    if (stream->state == LOOP_SIM_TCP_LISTEN) {
+    bool has_crashed = socket->file.node->state == LOOP_SIM_NODE_CRASHED; /* then nothing tells the peers */
+    if (!has_crashed && stream->state == LOOP_SIM_TCP_LISTEN) {
         stop_listening(socket);
     }
-    if (stream->state == LOOP_SIM_TCP_SYN_SENT) {
+    if (has_crashed || stream->state == LOOP_SIM_TCP_SYN_SENT) {
         loop_sim_stream_forget(socket);
     }
     if (stream->state == LOOP_SIM_TCP_CLOSED) {

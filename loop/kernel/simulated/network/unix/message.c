@@ -275,7 +275,7 @@ static ssize_t receive_stream(struct loop_sim_socket *socket, struct msghdr *to,
         is_first = false;
         bool is_used_up = message->taken == message->size;
         if (is_used_up && !peeks) {
-            loop_sim_message_destroy(message);
+            loop_sim_socket_drop_message(message);
         }
         if (has_rights || (!is_used_up && !peeks) || n == len) {
             break;
@@ -312,7 +312,7 @@ static ssize_t receive_message(struct loop_sim_socket *socket, struct msghdr *to
     to->msg_controllen = control.used;
     if (!(flags & MSG_PEEK)) {
         bool was_full = is_full(socket);
-        loop_sim_message_destroy(message);
+        loop_sim_socket_drop_message(message);
         if (was_full) {
             tell_senders(socket);
         }

@@ -69,7 +69,8 @@ static int connect_datagram(struct loop_sim_socket *socket, const struct sockadd
 static struct loop_sim_socket *make_child(struct loop_sim_socket *listener, struct loop_sim_socket *socket)
 {
     struct loop_sim_socket *child =
-        loop_sim_socket_make(listener->file.node, AF_UNIX, listener->type, listener->number);
+        loop_sim_socket_make(listener->file.node, listener->protocol, AF_UNIX, listener->type);
+    loop_sim_options_init(child);
     child->options[LOOP_SIM_OPTION_PASSCRED] = listener->options[LOOP_SIM_OPTION_PASSCRED];
     child->local_socket.name = listener->local_socket.name;
     child->local_socket.name_length = listener->local_socket.name_length;
