@@ -2,10 +2,11 @@
  *
  * IP addresses: IPv4 ones are kept as mapped IPv6 ones (::ffff:10.0.0.1).
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/address.h>
 
 #include <arpa/inet.h>
-#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { LEAST_IPV6_LENGTH = 24 /* without sin6_scope_id, RFC 2133 */ };
@@ -113,5 +114,17 @@ void loop_sim_address_copy(const struct sockaddr_storage *from, socklen_t from_l
     if (address && length) {
         memcpy(address, from, *length < from_length ? *length : from_length);
         *length = from_length;
+    }
+}
+
+void loop_sim_endpoint_describe(const struct loop_sim_endpoint *endpoint, char *text, size_t size)
+{
+    char address[INET6_ADDRSTRLEN];
+    if (IN6_IS_ADDR_V4MAPPED(&endpoint->address)) {
+        inet_ntop(AF_INET, &endpoint->address.s6_addr[12], address, sizeof address);
+        snprintf(text, size, "%s:%u", address, endpoint->port);
+    } else {
+        inet_ntop(AF_INET6, &endpoint->address, address, sizeof address);
+        snprintf(text, size, "[%s]:%u", address, endpoint->port);
     }
 }

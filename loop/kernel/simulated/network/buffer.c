@@ -2,7 +2,7 @@
  *
  * What sockets queue: bytes of streams, and messages.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/buffer.h>
 
 #include <assert.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Packets in the trace, with the bytes that they would have on the wire: IP, TCP, UDP and ICMP with right checksums.
+ * Packets, and how they are traced, with the bytes that they would have on the wire: IP, TCP, UDP and ICMP with right
+ * checksums.
  */
 #include <loop/kernel/simulated/machine/trace.h>
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/packet.h>
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +21,22 @@ enum {
     WINDOW_SHIFT = 7,
     ICMP_IPV6 = 58
 };
+
+struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node,
+                                                    const struct loop_sim_protocol *protocol,
+                                                    const struct loop_sim_endpoint *from,
+                                                    const struct loop_sim_endpoint *to, size_t size)
+{
+    struct loop_sim_packet *packet = loop_sim_alloc(sizeof *packet + size);
+    loop_list_init(&packet->link);
+    packet->from_node = node;
+    packet->protocol = protocol;
+    packet->number = protocol->number;
+    packet->from = *from;
+    packet->to = *to;
+    packet->size = size;
+    return packet;
+}
 
 /* ---- bytes ---- */
 
@@ -162,31 +178,6 @@ static size_t put(unsigned char *at, const struct loop_sim_packet *packet)
 
 /* ---- text ---- */
 
-static void put_endpoint(char *text, size_t size, const struct loop_sim_endpoint *endpoint)
-{
-    char address[INET6_ADDRSTRLEN];
-    if (IN6_IS_ADDR_V4MAPPED(&endpoint->address)) {
-        inet_ntop(AF_INET, &endpoint->address.s6_addr[12], address, sizeof address);
-        snprintf(text, size, "%s:%u", address, endpoint->port);
-    } else {
-        inet_ntop(AF_INET6, &endpoint->address, address, sizeof address);
-        snprintf(text, size, "[%s]:%u", address, endpoint->port);
-    }
-}
-
-void loop_sim_socket_describe(const struct loop_sim_socket *socket, char *text, size_t size)
-{
-    char local[64], remote[64];
-    put_endpoint(local, sizeof local, &socket->local);
-    put_endpoint(remote, sizeof remote, &socket->remote);
-    bool has_local = socket->local.port != 0, has_remote = socket->remote.port != 0;
-    snprintf(text, size, "%s%s%s%s",
-             socket->family == AF_UNIX       ? "unix"
-             : socket->number == IPPROTO_TCP ? "tcp "
-                                             : "udp ",
-             has_local ? local : "", has_remote ? " > " : "", has_remote ? remote : "");
-}
-
 static void put_kind(char *text, size_t size, const struct loop_sim_packet *packet)
 {
     if (packet->unreachable) {
@@ -230,8 +221,8 @@ void loop_sim_packet_trace(const char *event, const struct loop_sim_packet *pack
     if (!packet->from_node->world->trace) {
         return;
     }
-    put_endpoint(from, sizeof from, &packet->from);
-    put_endpoint(to, sizeof to, &packet->to);
+    loop_sim_endpoint_describe(&packet->from, from, sizeof from);
+    loop_sim_endpoint_describe(&packet->to, to, sizeof to);
     put_kind(kind, sizeof kind, packet);
     put_beginning(beginning, sizeof beginning, packet);
     if (!with_bytes) {

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -121,6 +122,19 @@ int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags)
         loop_sim_signal_pipe(socket->file.node);
     }
     return -EPIPE;
+}
+
+void loop_sim_socket_describe(const struct loop_sim_socket *socket, char *text, size_t size)
+{
+    char local[64], remote[64];
+    loop_sim_endpoint_describe(&socket->local, local, sizeof local);
+    loop_sim_endpoint_describe(&socket->remote, remote, sizeof remote);
+    bool has_local = socket->local.port != 0, has_remote = socket->remote.port != 0;
+    snprintf(text, size, "%s%s%s%s",
+             socket->family == AF_UNIX       ? "unix"
+             : socket->number == IPPROTO_TCP ? "tcp "
+                                             : "udp ",
+             has_local ? local : "", has_remote ? " > " : "", has_remote ? remote : "");
 }
 
 /* ---- the network of a world, and of a node ---- */

@@ -8,62 +8,15 @@
 #ifndef LOOP_KERNEL_SIMULATED_NETWORK_SOCKET_H
 #define LOOP_KERNEL_SIMULATED_NETWORK_SOCKET_H
 
+#include <loop/kernel/simulated/network/address.h>
+#include <loop/kernel/simulated/network/buffer.h>
 #include <loop/kernel/simulated/network/network.h>
+#include <loop/kernel/simulated/network/packet.h>
+#include <loop/kernel/simulated/network/protocol.h>
 
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/un.h>
-
-struct loop_sim_socket;
-
-/* ---- bytes ---- */
-
-/* A queue of bytes. Zeros are an empty one. */
-struct loop_sim_bytes {
-    unsigned char *data;
-    size_t begin, size, room; /* `size` bytes from data + begin on */
-};
-
-/* Appends `len` bytes, which the caller fills. */
-unsigned char *loop_sim_bytes_append(struct loop_sim_bytes *bytes, size_t len);
-void loop_sim_bytes_drop(struct loop_sim_bytes *bytes, size_t len); /* from the front */
-void loop_sim_bytes_finish(struct loop_sim_bytes *bytes);
-
-/* ---- messages: what a datagram socket or a Unix socket has received ---- */
-
-enum { LOOP_SIM_MOST_RIGHTS = 253 };
-
-/* Who has sent a message over a Unix socket. */
-struct loop_sim_credentials {
-    int pid;
-    unsigned user, group;
-};
-
-struct loop_sim_message {
-    struct loop_list link;
-    struct loop_sim_socket *sender; /* Unix: whose send buffer it fills; NULL: gone */
-    struct sockaddr_storage from;
-    socklen_t from_length;
-    struct in6_addr to; /* UDP: the address it was sent to */
-    struct loop_sim_credentials credentials;
-    struct loop_sim_file **rights;
-    size_t n_rights;
-    unsigned char traffic_class;
-    size_t charge_bytes; /* what it takes of a buffer, as Linux counts */
-    size_t taken, size;
-    unsigned char data[];
-};
-
-struct loop_sim_message *loop_sim_message_create(size_t size);
-
-/* Destroys a message that is in no account of its sender any more, see loop_sim_socket_drop_message. */
-void loop_sim_message_destroy(struct loop_sim_message *message);
-
-/* Returns the memory that Linux counts for a packet of this many bytes. */
-size_t loop_sim_message_charge(size_t size);
-
-/* Fills a message with the bytes of a msghdr from byte `skip` on. */
-void loop_sim_message_fill(struct loop_sim_message *message, const struct msghdr *from, size_t skip);
 
 /* ---- control messages ---- */
 
@@ -90,31 +43,6 @@ struct loop_sim_control {
 void loop_sim_control_put(struct loop_sim_control *control, int level, int type, const void *data, size_t len);
 void loop_sim_control_put_rights(struct loop_sim_control *control, struct loop_sim_node *node,
                                  struct loop_sim_file **rights, size_t n_rights, int flags);
-
-/* ---- addresses ---- */
-
-/* An address and a port; IPv4 as a mapped address. */
-struct loop_sim_endpoint {
-    struct in6_addr address;
-    uint16_t port; /* in the order of this machine */
-};
-
-/* Reads "10.0.0.1" or "fd00::1". Returns 0 or -EINVAL. */
-int loop_sim_address_parse(const char *text, struct in6_addr *address);
-
-bool loop_sim_address_is_any(const struct in6_addr *address);      /* 0.0.0.0 or :: */
-bool loop_sim_address_is_loopback(const struct in6_addr *address); /* 127.0.0.0/8 or ::1 */
-bool loop_sim_address_is_multicast(const struct in6_addr *address);
-bool loop_sim_address_is_broadcast(const struct in6_addr *address);
-
-/* Reads an IP address. Returns 0, -EINVAL when it is short, -EAFNOSUPPORT. */
-int loop_sim_endpoint_read(struct loop_sim_endpoint *endpoint, int family, const struct sockaddr *address,
-                           socklen_t length);
-socklen_t loop_sim_endpoint_write(const struct loop_sim_endpoint *endpoint, int family, struct sockaddr_storage *to);
-
-/* Copies an address as accept and getpeername do: cut, with its whole length in *length. */
-void loop_sim_address_copy(const struct sockaddr_storage *from, socklen_t from_length, struct sockaddr *address,
-                           socklen_t *length);
 
 /* ---- options ---- */
 
@@ -177,31 +105,6 @@ int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, voi
 /* Halves of a socket that are shut down: as Linux numbers them. */
 enum { LOOP_SIM_SHUT_RECEIVE = 1, LOOP_SIM_SHUT_SEND = 2, LOOP_SIM_SHUT_BOTH = 3 };
 
-struct loop_sim_host;
-struct loop_sim_packet;
-
-/* What a protocol does. */
-struct loop_sim_protocol {
-    int number; /* IPPROTO_TCP, IPPROTO_UDP; 0: Unix */
-    int (*bind)(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
-    int (*listen)(struct loop_sim_socket *socket, int backlog); /* NULL: EOPNOTSUPP */
-    struct loop_sim_socket *(*accept)(struct loop_sim_socket *socket, int *error);
-    int (*connect)(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
-    ssize_t (*receive)(struct loop_sim_socket *socket, struct msghdr *message, int flags);
-    ssize_t (*send)(struct loop_sim_socket *socket, const struct msghdr *message, int flags);
-    int (*shutdown)(struct loop_sim_socket *socket, int halves);
-    uint32_t (*poll)(struct loop_sim_socket *socket);
-    /* The own address, or the peer's. Returns 0 or -ENOTCONN. */
-    int (*name)(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address, socklen_t *length);
-    /* Bytes to read, or not yet acknowledged: FIONREAD and TIOCOUTQ. */
-    size_t (*waiting)(struct loop_sim_socket *socket, bool is_output);
-    /* A packet arrives at a host; NULL for Unix sockets. The packet stays the caller's. */
-    void (*input)(struct loop_sim_host *host, const struct loop_sim_packet *packet);
-    /* A packet does not arrive; NULL: nobody minds. */
-    void (*lost)(const struct loop_sim_packet *packet);
-    /* The last use is gone. Ends with loop_sim_socket_discard, at once or when the connection has ended. */
-    void (*release)(struct loop_sim_socket *socket);
-};
 extern const struct loop_sim_protocol loop_sim_tcp, loop_sim_udp, loop_sim_unix;
 
 /* The states of a TCP connection, RFC 9293. TIME_WAIT only holds the port, see struct loop_sim_stream. */
@@ -435,38 +338,11 @@ void loop_sim_network_leave(struct loop_sim_world *world);
 void loop_sim_transport_finish(struct loop_sim_network *network);
 void loop_sim_names_finish(struct loop_sim_network *network);
 
-enum { LOOP_SIM_FIN = 1, LOOP_SIM_SYN = 2, LOOP_SIM_RST = 4, LOOP_SIM_ACK = 16, LOOP_SIM_URG = 32 };
-
-/* What goes from a node to another. */
-struct loop_sim_packet {
-    struct loop_sim_event event; /* its arrival */
-    struct loop_list link;
-    struct loop_sim_node *from_node, *to_node; /* to_node NULL: nobody */
-    struct loop_sim_endpoint from, to;
-    const struct loop_sim_protocol *protocol;
-    int number;      /* of the protocol */
-    int unreachable; /* ICMP: the errno that it reports, 0: none; `from` and `to` as in a packet back */
-    unsigned flags;  /* LOOP_SIM_FIN, ... */
-    uint64_t sequence, acknowledged, window_end, urgent;
-    uint32_t first, peer_first;
-    bool is_doomed; /* it is lost, by choice */
-    unsigned char traffic_class;
-    size_t size;
-    unsigned char data[];
-};
-
-/* Makes a packet from a socket to its remote end, or one from anywhere to anywhere. */
+/* Makes a packet from a socket to its remote end. */
 struct loop_sim_packet *loop_sim_packet_create(struct loop_sim_socket *socket, size_t size);
-struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node,
-                                                    const struct loop_sim_protocol *protocol,
-                                                    const struct loop_sim_endpoint *from,
-                                                    const struct loop_sim_endpoint *to, size_t size);
 
 /* Sends a packet, which it takes. `arrives_ns`, unless NULL, keeps the packets of a stream in order. */
 void loop_sim_transmit(struct loop_sim_packet *packet, int64_t *arrives_ns);
-
-/* Records a packet in the trace, with its bytes as they would be on the wire, or without. */
-void loop_sim_packet_trace(const char *event, const struct loop_sim_packet *packet, bool with_bytes);
 
 /* ---- Unix sockets ---- */
 

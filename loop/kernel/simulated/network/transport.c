@@ -29,22 +29,6 @@ struct rule {
 
 /* ---- packets ---- */
 
-struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node,
-                                                    const struct loop_sim_protocol *protocol,
-                                                    const struct loop_sim_endpoint *from,
-                                                    const struct loop_sim_endpoint *to, size_t size)
-{
-    struct loop_sim_packet *packet = loop_sim_alloc(sizeof *packet + size);
-    loop_list_init(&packet->link);
-    packet->from_node = node;
-    packet->protocol = protocol;
-    packet->number = protocol->number;
-    packet->from = *from;
-    packet->to = *to;
-    packet->size = size;
-    return packet;
-}
-
 struct loop_sim_packet *loop_sim_packet_create(struct loop_sim_socket *socket, size_t size)
 {
     struct loop_sim_packet *packet =

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What sockets queue: bytes of streams, and messages, which a datagram socket or a Unix socket has received.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_NETWORK_BUFFER_H
+#define LOOP_KERNEL_SIMULATED_NETWORK_BUFFER_H
+
+#include <loop/kernel/simulated/object/file.h>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+struct loop_sim_socket;
+
+/* A queue of bytes. Zeros are an empty one. */
+struct loop_sim_bytes {
+    unsigned char *data;
+    size_t begin, size, room; /* `size` bytes from data + begin on */
+};
+
+/* Appends `len` bytes, which the caller fills. */
+unsigned char *loop_sim_bytes_append(struct loop_sim_bytes *bytes, size_t len);
+void loop_sim_bytes_drop(struct loop_sim_bytes *bytes, size_t len); /* from the front */
+void loop_sim_bytes_finish(struct loop_sim_bytes *bytes);
+
+enum { LOOP_SIM_MOST_RIGHTS = 253 };
+
+/* Who has sent a message over a Unix socket. */
+struct loop_sim_credentials {
+    int pid;
+    unsigned user, group;
+};
+
+struct loop_sim_message {
+    struct loop_list link;
+    struct loop_sim_socket *sender; /* Unix: whose send buffer it fills; NULL: gone */
+    struct sockaddr_storage from;
+    socklen_t from_length;
+    struct in6_addr to; /* UDP: the address it was sent to */
+    struct loop_sim_credentials credentials;
+    struct loop_sim_file **rights;
+    size_t n_rights;
+    unsigned char traffic_class;
+    size_t charge_bytes; /* what it takes of a buffer, as Linux counts */
+    size_t taken, size;
+    unsigned char data[];
+};
+
+struct loop_sim_message *loop_sim_message_create(size_t size);
+
+/* Destroys a message that is in no account of its sender any more, see loop_sim_socket_drop_message. */
+void loop_sim_message_destroy(struct loop_sim_message *message);
+
+/* Returns the memory that Linux counts for a packet of this many bytes. */
+size_t loop_sim_message_charge(size_t size);
+
+/* Fills a message with the bytes of a msghdr from byte `skip` on. */
+void loop_sim_message_fill(struct loop_sim_message *message, const struct msghdr *from, size_t skip);
+
+#endif
