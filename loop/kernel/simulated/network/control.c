@@ -2,9 +2,8 @@
  *
  * Control messages: descriptors, credentials and addresses that go with the bytes, cmsg(3).
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/control.h>
 
-#include <assert.h>
 #include <string.h>
 
 /* ---- of a send ---- */

@@ -3,7 +3,11 @@
  * Making sockets: which protocol a call of socket(2) asks for.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/datagram.h>
+#include <loop/kernel/simulated/network/network.h>
+#include <loop/kernel/simulated/network/option.h>
+#include <loop/kernel/simulated/network/tcp/stream.h>
+#include <loop/kernel/simulated/network/unix/unix.h>
 
 static int number_of(int family, int type, int protocol)
 {

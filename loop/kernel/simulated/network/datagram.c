@@ -2,9 +2,11 @@
  *
  * UDP sockets.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/control.h>
+#include <loop/kernel/simulated/network/datagram.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/transport.h>
 
-#include <assert.h>
 #include <string.h>
 
 enum { MOST_IPV4_BYTES = 65507, MOST_IPV6_BYTES = 65527, LOOPBACK_INDEX = 1, ETHERNET_INDEX = 2 };

@@ -2,10 +2,12 @@
  *
  * The door's functions of sockets: the calls of network.h, which they repeat as long as the caller may wait.
  */
+#include <loop/kernel/simulated/network/network.h>
+#include <loop/kernel/simulated/network/option.h>
+#include <loop/kernel/simulated/network/unix/unix.h>
 #include <loop/kernel/simulated/network/socket.h>
 #include <loop/kernel/socket.h>
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>

@@ -2,10 +2,10 @@
  *
  * Hosts: the addresses of a node, and what is bound there.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/network.h>
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <string.h>
 
 #define TIME_WAIT_NS (INT64_C(60) * 1000000000)

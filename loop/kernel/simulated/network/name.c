@@ -2,7 +2,8 @@
  *
  * The table of host names of a world.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/name.h>
+#include <loop/kernel/simulated/network/network.h>
 
 #include <string.h>
 

@@ -2,7 +2,9 @@
  *
  * Socket options. Most are numbers that a socket keeps: a table has their ranges, as Linux checks them.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/option.h>
+#include <loop/kernel/simulated/network/tcp/segment.h>
 
 #include <limits.h>
 #include <netinet/tcp.h>

@@ -2,7 +2,11 @@
  *
  * The network as a part of the simulated kernel: what begins and ends with a node and with a world.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/name.h>
+#include <loop/kernel/simulated/network/network.h>
+#include <loop/kernel/simulated/network/tcp/end.h>
+#include <loop/kernel/simulated/network/tcp/segment.h>
+#include <loop/kernel/simulated/network/transport.h>
 
 static void node_started(struct loop_sim_node *node)
 {

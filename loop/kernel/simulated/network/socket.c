@@ -3,6 +3,8 @@
  * Sockets: making and freeing them, and the calls without waiting, which go to the protocol.
  */
 #include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/network/network.h>
+#include <loop/kernel/simulated/network/packet.h>
 #include <loop/kernel/simulated/network/socket.h>
 #include <loop/kernel/simulated/object/process.h>
 

@@ -1,50 +1,22 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sockets, as the sources of network/ share them. What the rest of the simulated kernel uses is in network.h.
+ * Sockets, and what a host and a world keep of them. What the rest of the simulated kernel uses is in network.h.
  *
- * A socket has a protocol: TCP (tcp/), UDP (datagram.c) or Unix (unix/). Each host keeps its sockets in
- * tables by port; packets find their socket there, so that a host that has crashed answers as a new one does.
+ * A socket has a protocol: TCP (tcp/), UDP (datagram.c) or Unix (unix/). Each host keeps its sockets in tables by port;
+ * packets find their socket there, so that a host that has crashed answers as a new one does.
  */
 #ifndef LOOP_KERNEL_SIMULATED_NETWORK_SOCKET_H
 #define LOOP_KERNEL_SIMULATED_NETWORK_SOCKET_H
 
 #include <loop/kernel/simulated/network/address.h>
 #include <loop/kernel/simulated/network/buffer.h>
-#include <loop/kernel/simulated/network/network.h>
-#include <loop/kernel/simulated/network/packet.h>
 #include <loop/kernel/simulated/network/protocol.h>
+#include <loop/kernel/simulated/object/file.h>
 
 #include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/un.h>
-
-/* ---- control messages ---- */
-
-/* What the sender of a datagram asks for by control messages. */
-struct loop_sim_ancillary {
-    struct loop_sim_file *rights[LOOP_SIM_MOST_RIGHTS];
-    size_t n_rights;
-    struct loop_sim_credentials credentials;
-    bool has_credentials, has_source;
-    struct in6_addr source;
-    int traffic_class; /* -1: none */
-};
-
-/* Reads the control messages of a send. Returns 0 or a negative errno; then no use of a file is held. */
-int loop_sim_control_read(struct loop_sim_socket *socket, const struct msghdr *message,
-                          struct loop_sim_ancillary *ancillary);
-void loop_sim_control_finish(struct loop_sim_ancillary *ancillary);
-
-/* Writes control messages: those that do not fit set MSG_CTRUNC. */
-struct loop_sim_control {
-    struct msghdr *message;
-    size_t used;
-};
-void loop_sim_control_put(struct loop_sim_control *control, int level, int type, const void *data, size_t len);
-void loop_sim_control_put_rights(struct loop_sim_control *control, struct loop_sim_node *node,
-                                 struct loop_sim_file **rights, size_t n_rights, int flags);
-
-/* ---- options ---- */
 
 /* The options that a socket keeps as numbers: option.c has their table. */
 enum loop_sim_option {
@@ -94,18 +66,8 @@ enum loop_sim_option {
     LOOP_SIM_OPTIONS
 };
 
-/* Gives a new socket its defaults. */
-void loop_sim_options_init(struct loop_sim_socket *socket);
-
-int loop_sim_option_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length);
-int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length);
-
-/* ---- sockets ---- */
-
 /* Halves of a socket that are shut down: as Linux numbers them. */
 enum { LOOP_SIM_SHUT_RECEIVE = 1, LOOP_SIM_SHUT_SEND = 2, LOOP_SIM_SHUT_BOTH = 3 };
-
-extern const struct loop_sim_protocol loop_sim_tcp, loop_sim_udp, loop_sim_unix;
 
 /* The states of a TCP connection, RFC 9293. TIME_WAIT only holds the port, see struct loop_sim_stream. */
 enum loop_sim_tcp_state {
@@ -232,8 +194,6 @@ int loop_sim_socket_take_error(struct loop_sim_socket *socket);
 /* Returns -EPIPE, after the signal unless MSG_NOSIGNAL. */
 int loop_sim_socket_broken_pipe(struct loop_sim_socket *socket, int flags);
 
-/* ---- hosts ---- */
-
 enum {
     LOOP_SIM_FIRST_PORT = 32768, /* of those that are chosen for a socket */
     LOOP_SIM_PORT_BUCKETS = 64,
@@ -259,51 +219,6 @@ struct loop_sim_host {
 };
 
 struct loop_sim_host *loop_sim_host_of(struct loop_sim_node *node);
-
-/* Returns the node that has an address, seen from a node; NULL: nobody. */
-struct loop_sim_node *loop_sim_host_find(struct loop_sim_node *from, const struct in6_addr *address);
-
-/* Whether an address belongs to a node; loopback addresses belong to each. */
-bool loop_sim_host_has(struct loop_sim_node *node, const struct in6_addr *address);
-
-/* Chooses the source address for a destination. Returns 0 or -ENETUNREACH. */
-int loop_sim_host_source(struct loop_sim_node *node, const struct in6_addr *to, struct in6_addr *source);
-
-/* Whether an address that nobody has is on the link of a node: then it is silence that tells. */
-bool loop_sim_host_is_near(struct loop_sim_node *node, const struct in6_addr *address);
-
-/* Binds an IP socket. Port 0: a free one. Returns 0, -EADDRINUSE, ... */
-int loop_sim_host_bind(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local);
-void loop_sim_host_unbind(struct loop_sim_socket *socket);
-
-/* Chooses a free port for a socket that connects; its addresses are known. Returns 0 or -EADDRNOTAVAIL. */
-int loop_sim_host_bind_to_connect(struct loop_sim_socket *socket);
-
-/* Returns -EADDRINUSE when another socket listens at the address of one that is to. */
-int loop_sim_host_may_listen(struct loop_sim_socket *socket);
-
-/* Gives an accepted connection the port of its listener. */
-void loop_sim_host_adopt(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local);
-
-/* bind(2) of IP sockets. */
-int loop_sim_host_bind_call(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
-
-/* Enters a connection in the table by both its ends, and finds one. */
-void loop_sim_host_match(struct loop_sim_socket *socket);
-void loop_sim_host_unmatch(struct loop_sim_socket *socket);
-struct loop_sim_socket *loop_sim_host_find_matched(struct loop_sim_host *host, int number,
-                                                   const struct loop_sim_endpoint *local,
-                                                   const struct loop_sim_endpoint *remote);
-
-/* Returns the socket that a packet to `local` is for: a listener, or a datagram socket. NULL: none. */
-struct loop_sim_socket *loop_sim_host_find_bound(struct loop_sim_host *host, int number,
-                                                 const struct loop_sim_endpoint *local,
-                                                 const struct loop_sim_endpoint *remote);
-
-/* Keeps the port of a connection for the time of TIME_WAIT. The socket is freed then, when it is released. */
-void loop_sim_host_hold_port(struct loop_sim_socket *socket);
-
-/* ---- the network ---- */
 
 enum { LOOP_SIM_FOUND_NODES = 256 };
 
@@ -333,101 +248,5 @@ struct loop_sim_network *loop_sim_network_of(struct loop_sim_world *world);
 /* Bracket calls into the network: sockets are not freed in between. */
 void loop_sim_network_enter(struct loop_sim_world *world);
 void loop_sim_network_leave(struct loop_sim_world *world);
-
-/* Frees links, rules and names. */
-void loop_sim_transport_finish(struct loop_sim_network *network);
-void loop_sim_names_finish(struct loop_sim_network *network);
-
-/* Makes a packet from a socket to its remote end. */
-struct loop_sim_packet *loop_sim_packet_create(struct loop_sim_socket *socket, size_t size);
-
-/* Sends a packet, which it takes. `arrives_ns`, unless NULL, keeps the packets of a stream in order. */
-void loop_sim_transmit(struct loop_sim_packet *packet, int64_t *arrives_ns);
-
-/* ---- Unix sockets ---- */
-
-/* bind(2), and getsockname(2) or getpeername(2). */
-int loop_sim_unix_bind(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length);
-int loop_sim_unix_name(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address,
-                       socklen_t *length);
-
-/* Connects two new sockets, socketpair(2). */
-void loop_sim_unix_pair(struct loop_sim_socket *one, struct loop_sim_socket *other);
-
-/* Returns the socket that an address names, or NULL with the negative errno in *error. */
-struct loop_sim_socket *loop_sim_unix_find(struct loop_sim_socket *socket, const struct sockaddr *address,
-                                           socklen_t length, int *error);
-
-/* Gives a socket an abstract name, unless it has a name. */
-void loop_sim_unix_choose_name(struct loop_sim_socket *socket);
-
-struct loop_sim_credentials loop_sim_unix_credentials(const struct loop_sim_node *node);
-
-/* A call on the socket waits for room at another one; there is room again at one. */
-void loop_sim_unix_wait_for_room(struct loop_sim_socket *socket);
-void loop_sim_unix_has_room(struct loop_sim_host *host);
-
-/* The peer is closed or no longer connected. */
-void loop_sim_unix_leave_peer(struct loop_sim_socket *socket);
-
-ssize_t loop_sim_unix_receive(struct loop_sim_socket *socket, struct msghdr *message, int flags);
-ssize_t loop_sim_unix_send(struct loop_sim_socket *socket, const struct msghdr *message, int flags);
-uint32_t loop_sim_unix_poll(struct loop_sim_socket *socket);
-
-/* ---- TCP and UDP, for each other and for the transport ---- */
-
-/* A packet arrives. It stays the caller's. */
-void loop_sim_stream_input(struct loop_sim_host *host, const struct loop_sim_packet *packet);
-
-/* A packet of a stream was lost: whoever waits for its effect tries again in a while. */
-void loop_sim_stream_lost(const struct loop_sim_packet *packet);
-
-/* A host is gone: those who wait for an answer of it try again in a while. */
-void loop_sim_stream_host_lost(const struct loop_sim_node *node);
-
-/* Forgets a connection without a word to the peer or the socket's user: the state is CLOSED. */
-void loop_sim_stream_forget(struct loop_sim_socket *socket);
-
-/* Forgets the connections of a listener that accept has not returned. */
-void loop_sim_stream_drop_children(struct loop_sim_socket *listener);
-
-/* Ends a connection: nothing is sent or received any more. */
-void loop_sim_stream_end(struct loop_sim_socket *socket);
-
-/* Both halves are at their end: the port is held for a while, to answer a FIN that comes again. */
-void loop_sim_stream_wait_for_late_packets(struct loop_sim_socket *socket);
-
-/* Ends a connection with an error, given as a positive number. */
-void loop_sim_stream_fail(struct loop_sim_socket *socket, int error);
-
-/* Sends what the window allows, and a FIN behind it. */
-void loop_sim_stream_push(struct loop_sim_socket *socket);
-
-/* By choice, or for a rule: the peer of a connection that begins refuses it after the time that an answer takes. */
-void loop_sim_stream_refuse_soon(struct loop_sim_socket *socket);
-
-/* Sends a packet without data: flags besides those that each packet has. */
-void loop_sim_stream_send_flags(struct loop_sim_socket *socket, unsigned flags);
-
-/* Sets timers: to try again, and to ask whether the peer is there. */
-void loop_sim_stream_arm_retry(struct loop_sim_socket *socket);
-void loop_sim_stream_arm_keepalive(struct loop_sim_socket *socket);
-
-/* Begins a connection: its numbers. Establishes one: its buffers. */
-void loop_sim_stream_begin(struct loop_sim_socket *socket);
-void loop_sim_stream_establish(struct loop_sim_socket *socket);
-
-/* Whether the connection is over or has not begun; whether there is as much room as poll asks for. */
-bool loop_sim_stream_is_closed(const struct loop_sim_socket *socket);
-bool loop_sim_stream_is_writable(const struct loop_sim_socket *socket);
-
-/* Returns the bytes that a socket takes now. */
-size_t loop_sim_stream_window(const struct loop_sim_socket *socket);
-
-/* Returns the most bytes of a segment. */
-size_t loop_sim_stream_segment_bytes(const struct loop_sim_socket *socket);
-
-/* Begins the end of the sending half. */
-void loop_sim_stream_finish_sending(struct loop_sim_socket *socket);
 
 #endif

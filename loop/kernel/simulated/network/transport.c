@@ -3,9 +3,10 @@
  * The way of packets from node to node: links and rules.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/network.h>
+#include <loop/kernel/simulated/network/transport.h>
 
-#include <assert.h>
 #include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)

@@ -2,7 +2,11 @@
  *
  * TCP connections: what arrives, and the states.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/tcp/arrival.h>
+#include <loop/kernel/simulated/network/tcp/end.h>
+#include <loop/kernel/simulated/network/tcp/segment.h>
+#include <loop/kernel/simulated/network/transport.h>
 
 #include <assert.h>
 #include <string.h>

@@ -2,7 +2,8 @@
  *
  * TCP connections: their ends, on this side. Nothing is sent here.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/tcp/end.h>
 
 #include <assert.h>
 

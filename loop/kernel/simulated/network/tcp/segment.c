@@ -6,9 +6,11 @@
  * then: a connection without losses has no timers.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/tcp/end.h>
+#include <loop/kernel/simulated/network/tcp/segment.h>
+#include <loop/kernel/simulated/network/transport.h>
 
-#include <assert.h>
 #include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)

@@ -3,9 +3,13 @@
  * TCP sockets: the calls. segment.c sends, arrival.c receives, end.c ends.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/host.h>
+#include <loop/kernel/simulated/network/tcp/arrival.h>
+#include <loop/kernel/simulated/network/tcp/end.h>
+#include <loop/kernel/simulated/network/tcp/segment.h>
+#include <loop/kernel/simulated/network/tcp/stream.h>
+#include <loop/kernel/simulated/network/transport.h>
 
-#include <assert.h>
 #include <string.h>
 
 enum { MOST_BACKLOG = 4096 };

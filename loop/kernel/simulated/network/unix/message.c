@@ -4,9 +4,10 @@
  * the bytes that they were sent with.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/control.h>
+#include <loop/kernel/simulated/network/unix/message.h>
+#include <loop/kernel/simulated/network/unix/name.h>
 
-#include <assert.h>
 #include <string.h>
 
 enum { DATAGRAM_BACKLOG = 10, MOST_PART_BYTES = 36544, STREAM_HEAD_BYTES = 64, DATAGRAM_HEAD_BYTES = 32 };

@@ -3,11 +3,10 @@
  * Unix sockets: their names, and calls that wait until another socket has room.
  */
 #include <loop/kernel/simulated/disk/disk.h>
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/unix/name.h>
 #include <loop/kernel/simulated/object/object.h>
 #include <loop/kernel/simulated/object/process.h>
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -2,7 +2,10 @@
  *
  * Unix sockets: streams, sequenced packets and datagrams, within one node.
  */
-#include <loop/kernel/simulated/network/socket.h>
+#include <loop/kernel/simulated/network/option.h>
+#include <loop/kernel/simulated/network/unix/message.h>
+#include <loop/kernel/simulated/network/unix/name.h>
+#include <loop/kernel/simulated/network/unix/unix.h>
 
 enum { MOST_BACKLOG = 4096 };
 
@@ -29,7 +32,7 @@ void loop_sim_unix_pair(struct loop_sim_socket *one, struct loop_sim_socket *oth
     join(other, one);
 }
 
-void loop_sim_unix_leave_peer(struct loop_sim_socket *socket)
+static void leave_peer(struct loop_sim_socket *socket)
 {
     struct loop_sim_unix *self = &socket->local_socket;
     if (self->peer) {
@@ -58,7 +61,7 @@ static int connect_datagram(struct loop_sim_socket *socket, const struct sockadd
             loop_sim_unix_choose_name(socket);
         }
     }
-    loop_sim_unix_leave_peer(socket);
+    leave_peer(socket);
     socket->local_socket.is_connected = socket->local_socket.had_peer = false;
     if (peer) {
         join(socket, peer);
@@ -206,9 +209,9 @@ static void unix_release(struct loop_sim_socket *socket)
     end_peer(socket, !loop_list_is_empty(&socket->messages));
     while ((at = loop_list_first(&self->peers))) {
         struct loop_sim_unix *other = LOOP_CONTAINER(at, struct loop_sim_unix, peer_link);
-        loop_sim_unix_leave_peer(LOOP_CONTAINER(other, struct loop_sim_socket, local_socket));
+        leave_peer(LOOP_CONTAINER(other, struct loop_sim_socket, local_socket));
     }
-    loop_sim_unix_leave_peer(socket);
+    leave_peer(socket);
     socket->file.node->host->n_waiting_for_room -= self->waits_for_room;
     self->waits_for_room = self->was_bound = false;
     loop_sim_socket_discard(socket);

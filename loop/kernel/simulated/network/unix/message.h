@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Unix sockets: what is sent and received.
+ */
+#ifndef LOOP_KERNEL_SIMULATED_NETWORK_UNIX_MESSAGE_H
+#define LOOP_KERNEL_SIMULATED_NETWORK_UNIX_MESSAGE_H
+
+#include <loop/kernel/simulated/network/socket.h>
+
+ssize_t loop_sim_unix_receive(struct loop_sim_socket *socket, struct msghdr *message, int flags);
+ssize_t loop_sim_unix_send(struct loop_sim_socket *socket, const struct msghdr *message, int flags);
+uint32_t loop_sim_unix_poll(struct loop_sim_socket *socket);
+
+#endif
