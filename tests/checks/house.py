@@ -51,8 +51,6 @@ USES = {
     "loop/simulation": (*BELOW_CORE, "loop/run", f"{KERNEL}/machine", f"{KERNEL}/object", f"{KERNEL}/disk",
                         f"{KERNEL}/network", f"{KERNEL}/ring"),
 }
-# Rooms in which files may still call one another in circles.
-WHOLE = (f"{KERNEL}/network",)
 # net/ and fs/ call the loop by its public headers alone; which room defines such a function is not their affair.
 OUTSIDE = ("net", "fs")
 # Where the loop fills in a struct of another part.
@@ -185,13 +183,9 @@ def circles_of(edges):
 
 
 def circles(build):
-    """A source and the header of its name are one: what either needs, both do. So are the sources of a room that is
-    WHOLE: in it all that can be opened calls one another."""
-    def one(path):
-        return room_of(path) if room_of(path) in WHOLE else path[:-2]
-
+    """A source and the header of its name are one: what either needs, both do."""
     edges = {*includes(), *calls(build)} - ALLOWED
-    for members in circles_of((one(user), one(used)) for user, used in edges):
+    for members in circles_of((user[:-2], used[:-2]) for user, used in edges):
         yield "a circle: " + " ".join(members)
 
 
