@@ -9,6 +9,7 @@
 #include <loop/kernel/simulated/object/process.h>
 #include <loop/simulation/world.h>
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,6 +87,7 @@ static bool name_is_taken(const struct loop_world *world, const char *name)
 
 static char *copy_text(struct loop_world *world, const char *text)
 {
+    assert(text);
     size_t size = strlen(text) + 1;
     return memcpy(loop_world_alloc(world, size), text, size);
 }
@@ -139,7 +141,7 @@ static struct loop_node *create(struct loop_world *world, const char *name)
     struct loop_node *node = loop_world_alloc(world, sizeof *node);
     node->world = world;
     node->sim = loop_sim_node_create(world->sim, name);
-    world->nodes = loop_sim_realloc(world->nodes, (world->n_nodes + 1) * sizeof *world->nodes);
+    world->nodes = loop_sim_realloc(world->nodes, (world->n_nodes + 1) * sizeof(void *));
     world->nodes[world->n_nodes++] = node;
     return node;
 }

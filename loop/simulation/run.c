@@ -17,7 +17,7 @@
 #include <time.h>
 
 #define MOST_STEPS UINT64_C(10000000)
-#define MOST_TIME_NS (24 * 3600 * LOOP_SECOND)
+#define MOST_TIME_NS (INT64_C(24) * 3600 * LOOP_SECOND)
 #define START_WALL_NS (INT64_C(1893456000) * LOOP_SECOND) /* 2030-01-01 00:00 UTC */
 #define DELAY_NS (100 * LOOP_MICROSECOND)                 /* of links that the world does not set */
 #define NAMES_SIZE 128

@@ -46,7 +46,7 @@ static size_t count_major(const struct loop_simulation_trace *trace)
 
 void loop_sim_rows_choose(struct loop_sim_rows *rows, const struct loop_simulation_trace *trace)
 {
-    size_t n_major = count_major(trace), n_left_out = n_major > LOOP_SIM_ROWS_MAX ? n_major - 2 * HALF : 0;
+    size_t n_major = count_major(trace), n_left_out = n_major > LOOP_SIM_ROWS_MAX ? n_major - (size_t)2 * HALF : 0;
     size_t n_seen = 0;
     rows->n_rows = 0;
     for (size_t i = 0; i < trace->n_records; i++) {

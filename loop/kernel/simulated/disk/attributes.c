@@ -58,7 +58,7 @@ static struct statx_timestamp stamp_of(struct timespec time)
 int loop_sim_disk_statx(struct loop_sim_node *node, int dir, const char *path, int flags, unsigned mask,
                         struct statx *status)
 {
-    struct stat found;
+    struct stat found = {.st_mode = 0};
     struct timespec btime = {.tv_sec = 0};
 
     if (flags & ~(STATUS_FLAGS | SYNC_FLAGS) || (flags & SYNC_FLAGS) == SYNC_FLAGS || mask & RESERVED_MASK) {
@@ -198,19 +198,22 @@ static ssize_t read_link(struct loop_sim_node *node, int dir, const char *path, 
     struct loop_sim_find find = {.node = node, .dir = dir, .path = path, .flags = LOOP_SIM_FIND_EMPTY};
     int error = loop_sim_find(&find);
     struct loop_sim_inode *inode = error == 0 && find.entry ? find.entry->inode : NULL;
+    const char *target = NULL;
     ssize_t len = error;
 
     if (inode && loop_sim_inode_is_magic_link(inode)) {
+        target = magic_text;
         len = loop_sim_magic_text(node, inode, magic_text, sizeof magic_text);
     } else if (inode && S_ISLNK(inode->now.mode)) {
-        len = (ssize_t)strlen(inode->target);
+        target = inode->target;
+        len = (ssize_t)strlen(target);
         loop_sim_inode_accessed(inode);
     } else if (error == 0) {
         len = *path ? -EINVAL : -ENOENT;
     }
-    if (len > 0) {
+    if (target && len > 0) {
         len = (size_t)len < size ? len : (ssize_t)size;
-        memcpy(text, inode->target ? inode->target : magic_text, (size_t)len);
+        memcpy(text, target, (size_t)len);
     }
     loop_sim_find_end(&find);
     return len;

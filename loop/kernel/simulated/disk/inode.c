@@ -458,7 +458,11 @@ bool loop_sim_entry_is_gone(const struct loop_sim_entry *entry)
 static char *write_path(const struct loop_sim_entry *entry, char *begin, char *end)
 {
     if (!entry->up) {
-        return end > begin ? memcpy(end - 1, "/", 1) : NULL;
+        if (end <= begin) {
+            return NULL;
+        }
+        *--end = '/';
+        return end;
     }
     for (; entry->up; entry = entry->up) {
         size_t len = strlen(entry->name);

@@ -7,6 +7,7 @@
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MOST_LINKS = 40 };
@@ -57,12 +58,10 @@ static int take_component(struct walk *walk)
 /* Puts the text of a link in front of what is still to be walked. */
 static int put_in_front(struct walk *walk, const char *target)
 {
-    size_t len = strlen(target), rest = strlen(walk->next);
-    char *text = loop_sim_alloc(len + rest + 2);
+    size_t size = strlen(target) + strlen(walk->next) + 2;
+    char *text = loop_sim_alloc(size);
 
-    memcpy(text, target, len);
-    text[len] = walk->find->has_slash ? '/' : '\0';
-    memcpy(text + len + walk->find->has_slash, walk->next, rest + 1);
+    (void)snprintf(text, size, "%s%s%s", target, walk->find->has_slash ? "/" : "", walk->next);
     loop_sim_free(walk->rest);
     walk->rest = text;
     walk->next = text;

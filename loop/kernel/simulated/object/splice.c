@@ -10,6 +10,7 @@
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/object/process.h>
 
+#include <assert.h>
 #include <sys/epoll.h>
 
 /* One side of a splice. */
@@ -184,6 +185,7 @@ static int check(const struct splice *splice)
 
 static bool may_wait(const struct splice *splice)
 {
+    assert(splice->busy);
     bool is_pipe = splice->busy->kind == &loop_sim_pipe_kind;
     bool any_waits_not = (splice->from.is_pipe && splice->from.file->flags & O_NONBLOCK) ||
                          (splice->to.is_pipe && splice->to.file->flags & O_NONBLOCK);

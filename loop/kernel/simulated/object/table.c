@@ -60,7 +60,7 @@ void loop_sim_file_changed(struct loop_sim_file *file, uint32_t events)
 
 struct loop_sim_hold *loop_sim_hold_create(size_t count)
 {
-    struct loop_sim_hold *hold = loop_sim_alloc(sizeof *hold + count * (sizeof *hold->files + sizeof *hold->queues));
+    struct loop_sim_hold *hold = loop_sim_alloc(sizeof *hold + count * 2 * sizeof(void *));
     hold->files = (struct loop_sim_file **)(hold + 1);
     hold->queues = (struct loop_sim_queue **)(hold->files + count);
     hold->count = count;

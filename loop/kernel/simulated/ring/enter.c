@@ -8,6 +8,8 @@
 #include <loop/kernel/simulated/ring/setup.h>
 #include <loop/kernel/simulated/ring/submit.h>
 
+#include <assert.h>
+
 #if NORIA_URING
 
 #ifndef IORING_ENTER_ABS_TIMER
@@ -134,6 +136,7 @@ static int submit_polled(const struct enter *enter)
 static int submit(const struct enter *enter)
 {
     struct loop_sim_ring *ring = enter->ring;
+    assert(ring);
     if (ring->flags & IORING_SETUP_SQPOLL) {
         return submit_polled(enter);
     }

@@ -10,6 +10,7 @@
 
 #if NORIA_URING
 
+#include <assert.h>
 #include <limits.h>
 #include <string.h>
 
@@ -100,9 +101,10 @@ int loop_kernel_io_uring_register_buf_ring(struct io_uring *ring, struct io_urin
     int error;
     struct loop_sim_ring *target = loop_sim_ring_to_register(ring, &error);
     (void)flags; /* liburing ignores them too */
-    if (target) {
-        error = check_group(target, group);
+    if (!target) {
+        return error;
     }
+    error = check_group(target, group);
     if (!error) {
         error = loop_sim_ring_lock(target, group->ring_entries * sizeof(struct io_uring_buf));
     }
@@ -160,7 +162,7 @@ int loop_kernel_io_uring_register_files(struct io_uring *ring, const int *number
     if (count == 0) {
         return -EINVAL;
     }
-    target->files = loop_sim_alloc(count * sizeof *target->files);
+    target->files = loop_sim_alloc(count * sizeof(void *));
     target->n_files = count;
     for (unsigned i = 0; i < count && !error; i++) {
         error = keep_file(target, i, numbers[i]);
@@ -195,7 +197,9 @@ int loop_kernel_io_uring_register_ring_fd(struct io_uring *ring)
     registered->number = number;
     registered->ring = target;
     loop_sim_file_ref(&target->file);
-    loop_list_push_back(&loop_sim_rings_of(loop_sim_here())->registered, &registered->link);
+    struct loop_sim_rings *rings = loop_sim_rings_of(loop_sim_here());
+    assert(rings);
+    loop_list_push_back(&rings->registered, &registered->link);
     ring->enter_ring_fd = (int)number;
     ring->int_flags |= LOOP_SIM_RING_IS_REGISTERED;
     return 1;
