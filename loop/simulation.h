@@ -274,7 +274,8 @@ enum loop_fault {
 };
 
 /* The options of a run or a search. A field that is zero has its default. At most one of `choices`, `bytes` and
- * `is_exhaustive` is set. Rules of the world have their effect whatever `faults` allows. */
+ * `is_exhaustive` can be set, and an exhaustive search has no `seed`. Rules of the world have their effect whatever
+ * `faults` allows. */
 struct loop_simulation_options {
     uint64_t seed LOOP_ZERO; /* of the first run; the next has one more. 0: a fresh one, stored in the result */
     const uint32_t *choices LOOP_ZERO; /* replay: these, then 0 for ever. With n_choices 0: the most ordinary run */
@@ -290,15 +291,15 @@ struct loop_simulation_options {
     int64_t most_time_ns LOOP_ZERO;  /* virtual, of a run; 0: one day */
     /* > 0: from this virtual time on all rules are removed, and every choice is 0 */
     int64_t faults_end_ns LOOP_ZERO;
-    /* > 0: then every node that is no daemon must end within this time after faults_end_ns */
+    /* > 0: every node that is no daemon must end within this time after faults_end_ns, which must be set too */
     int64_t liveness_ns LOOP_ZERO;
     bool is_traced LOOP_ZERO; /* loop_simulation_run records a trace. A search always records that of the failure */
 
     /* For loop_simulation_explore. */
     uint64_t runs LOOP_ZERO;            /* 0: 1000; of an exhaustive search: no limit */
-    int64_t time_limit_ns LOOP_ZERO;    /* real time for the search, without shrinking; 0: none */
+    int64_t time_limit_ns LOOP_ZERO;    /* real time for the search, without shrinking; 0: no limit */
     bool is_exhaustive LOOP_ZERO;       /* tries every list of choices that there is, instead of seeds */
-    const char *const *marks LOOP_ZERO; /* marks that the search must reach; ends with NULL */
+    const char *const *marks LOOP_ZERO; /* marks that the search must reach, at least one; ends with NULL */
     int64_t shrink_limit_ns LOOP_ZERO;  /* real time for shrinking; 0: 10 s; < 0: does not shrink */
 };
 
@@ -333,6 +334,7 @@ struct loop_simulation_result {
  * A run ends when every node that is no daemon has ended, or has crashed and no event of loop_world_at is left. A world
  * of daemons alone ends when nothing is due, or at a limit. A run fails when
  *  - the world function returns a value other than 0, or loop_run does in a node without may_fail;
+ *  - no node was added, by the world function or an event;
  *  - loop_world_fail is called, an assertion fails, or the program aborts or is stopped by a fault of memory;
  *  - nodes wait, and nothing is left that could wake them; the reason names them, the trace their sockets and pipes;
  *  - a limit of steps, time or liveness is reached; the reason names the nodes that have not ended;
@@ -340,10 +342,10 @@ struct loop_simulation_result {
 LOOP_API int loop_simulation_run(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,
                                  struct loop_simulation_result *result);
 
-/* Runs worlds until one fails, `runs` are made, or the time is over. Each run with a seed draws its own mix of faults:
- * about half of the kinds do not occur in it, the others with probabilities from 0.1 % to 20 % (of resets 2 %). Shrinks
- * the choices of the failed run to few that still fail for the same reason, and records the trace of those. Returns as
- * loop_simulation_run does; 1 also when a mark was not reached. */
+/* Runs worlds until one fails, `runs` are made, or the time is over; at least one. Each run with a seed draws its own
+ * mix of faults: about half of the kinds do not occur in it, the others with probabilities from 0.1 % to 20 % (of
+ * resets 2 %). Shrinks the choices of the failed run to few that still fail for the same reason, and records the trace
+ * of those. Returns as loop_simulation_run does; 1 also when a mark was not reached. */
 LOOP_API int loop_simulation_explore(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,
                                      struct loop_simulation_result *result);
 

@@ -154,8 +154,8 @@ static bool is_over(const struct search *search)
 {
     const struct loop_simulation_options *options = search->options;
     uint64_t runs = options->runs ? options->runs : options->is_exhaustive ? UINT64_MAX : RUNS;
-    return search->result->runs >= runs ||
-           (options->time_limit_ns > 0 && loop_sim_real_time() - search->end_ns >= options->time_limit_ns);
+    return search->result->runs >= runs || (search->result->runs > 0 && options->time_limit_ns > 0 &&
+                                            loop_sim_real_time() - search->end_ns >= options->time_limit_ns);
 }
 
 /* Makes runs until one fails. */

@@ -33,15 +33,36 @@ unsigned loop_sim_run_faults(const struct loop_simulation_options *options)
                                   : (unsigned)LOOP_FAULT_ALL & ~(unsigned)(LOOP_FAULT_LIMITS | LOOP_FAULT_MEMORY);
 }
 
-int loop_sim_run_check(loop_world_fn *build, const struct loop_simulation_options *options)
+const char *loop_sim_run_mistake(loop_world_fn *build, const struct loop_simulation_options *options)
 {
     int n_sources = (options->choices != NULL) + (options->bytes != NULL) + options->is_exhaustive;
-    if (!build || n_sources > 1 || (options->faults & ~(unsigned)LOOP_FAULT_ALL) || options->most_time_ns < 0 ||
-        options->faults_end_ns < 0 || options->liveness_ns < 0 || options->time_limit_ns < 0 ||
-        (options->liveness_ns > 0 && options->faults_end_ns == 0)) {
-        return -EINVAL;
+    const struct {
+        bool is_made;
+        const char *text;
+    } mistakes[] = {
+        {!build, "there is no world function"},
+        {n_sources > 1, "only one of choices (--replay), bytes and is_exhaustive (--exhaustive) can be set"},
+        {options->is_exhaustive && options->seed, "an exhaustive search has no seed: leave out seed (--seed)"},
+        {!options->choices && options->n_choices, "n_choices is set without choices"},
+        {!options->bytes && options->n_bytes, "n_bytes is set without bytes"},
+        {options->faults & ~(unsigned)LOOP_FAULT_ALL, "faults has bits that are not in enum loop_fault"},
+        {options->most_time_ns < 0 || options->faults_end_ns < 0 || options->liveness_ns < 0 ||
+             options->time_limit_ns < 0,
+         "a time is negative"},
+        {options->liveness_ns && !options->faults_end_ns, "liveness_ns is set without faults_end_ns"},
+        {options->marks && !options->marks[0], "marks is an empty list: leave it out, or name a mark"},
+    };
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        if (mistakes[i].is_made) {
+            return mistakes[i].text;
+        }
     }
-    return loop_sim_owner() ? -EDEADLK : 0;
+    return NULL;
+}
+
+int loop_sim_run_check(loop_world_fn *build, const struct loop_simulation_options *options)
+{
+    return loop_sim_run_mistake(build, options) ? -EINVAL : loop_sim_owner() ? -EDEADLK : 0;
 }
 
 uint64_t loop_sim_fresh_seed(void)
@@ -66,8 +87,9 @@ static void end_liveness(struct loop_sim_event *event)
 {
     struct loop_world *world = LOOP_CONTAINER(event, struct loop_world, liveness_end);
     char names[NAMES_SIZE];
-    loop_world_fail(world, "liveness: without faults these have not ended in time: %s",
-                    loop_sim_awaited_names(world, names, sizeof names));
+    if (loop_sim_awaited_names(world, names, sizeof names)[0]) {
+        loop_world_fail(world, "liveness: without faults these have not ended in time: %s", names);
+    }
 }
 
 static void end_faults(struct loop_sim_event *event)
@@ -124,10 +146,13 @@ static void fail_stuck(struct loop_world *world, const char *names)
     loop_world_fail(world, "stuck: nothing will wake %s", names);
 }
 
-/* Fails the run if it has stopped before the nodes have ended that it waits for. */
+/* Fails the run if nothing was run in it, or if it has stopped before the nodes have ended that it waits for. */
 static void judge(struct loop_world *world, enum loop_sim_stop stop)
 {
     char names[NAMES_SIZE];
+    if (world->n_nodes == 0) {
+        loop_world_fail(world, "the world has no nodes: add them by loop_world_add_node");
+    }
     loop_sim_awaited_names(world, names, sizeof names);
     if (world->is_over || !names[0]) {
         return;

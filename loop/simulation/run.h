@@ -38,6 +38,9 @@ void loop_sim_run(struct loop_sim_run *run);
 /* Returns the faults that options allow. */
 unsigned loop_sim_run_faults(const struct loop_simulation_options *options);
 
+/* Returns what is wrong with the options, as text; NULL: nothing. */
+const char *loop_sim_run_mistake(loop_world_fn *build, const struct loop_simulation_options *options);
+
 /* Returns 0, -EINVAL for wrong options, -EDEADLK inside a world. */
 int loop_sim_run_check(loop_world_fn *build, const struct loop_simulation_options *options);
 

@@ -8,10 +8,17 @@
 
 #include <stdio.h>
 
+static int do_nothing(struct loop_env *env, void *arg)
+{
+    (void)env;
+    (void)arg;
+    return 0;
+}
+
 /* Fails when the third choice is 2. */
 static int build(struct loop_world *world, void *arg)
 {
-    (void)arg;
+    loop_world_add_node(world, &(struct loop_node_options){.main = do_nothing, .arg = arg});
     for (unsigned i = 0; i < 2; i++) {
         loop_simulation_choose(3);
     }

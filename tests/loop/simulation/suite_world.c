@@ -139,7 +139,23 @@ TEST(status_of_a_node_fails_the_run)
     run_is_well(build_one, &zero, 0);
     run_is_well(build_one_that_may_fail, &number, 0);
     run_fails(build_nothing, &number, "the world function returned 3");
-    run_is_well(build_nothing, &zero, 0);
+    run_fails(build_nothing, &zero, "the world has no nodes: add them by loop_world_add_node");
+}
+
+static void add_sleeper(struct loop_world *world, void *arg)
+{
+    add(world, sleep_for_an_hour, arg);
+}
+
+static int build_later(struct loop_world *world, void *arg)
+{
+    loop_world_at(world, LOOP_SECOND, add_sleeper, arg);
+    return 0;
+}
+
+TEST(event_may_add_the_first_node)
+{
+    run_is_well(build_later, NULL, 3601 * LOOP_SECOND);
 }
 
 static int hold_for_ever(struct loop_env *env, void *arg)
