@@ -363,7 +363,9 @@ LOOP_API char *loop_simulation_result_text(const struct loop_simulation_result *
  *     --replay "CHOICES"                            runs these choices once, and prints the trace
  *     --trace FILE --svg FILE --pcap FILE           writes the trace as text, as a diagram, for Wireshark
  *
- * Returns the exit status: 0, 1 when a run failed, 2 for wrong arguments. */
+ * There is a trace of a run that failed and of one that was replayed. Returns the exit status: 0; 1 when a run failed
+ * or a mark was not reached; 2 after a line on standard error, for wrong arguments or options, and when the result
+ * could not be written. */
 LOOP_API int loop_simulation_main(int argc, char **argv, loop_world_fn *build, void *arg,
                                   const struct loop_simulation_options *options);
 

@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include <stdio.h>
+#include <sys/wait.h>
 
 static int do_nothing(struct loop_env *env, void *arg)
 {
@@ -50,14 +51,79 @@ TEST(main_searches_and_replays)
     CHECK_IS(CALL("--runs", "3", "--seed", "1", "--seconds", "60"), CALL("--seed", "1", "--runs", "3"));
 }
 
-TEST(main_refuses_wrong_arguments)
+/* ---- wrong arguments ---- */
+
+static int call_in_child(void *arguments)
 {
-    CHECK_IS(CALL("--runs"), 2);
-    CHECK_IS(CALL("--runs", "x"), 2);
-    CHECK_IS(CALL("--seed", "-1"), 2);
-    CHECK_IS(CALL("--replay", "1 x"), 2);
-    CHECK_IS(CALL("--replay", "1", "--replay", "1"), 2);
-    CHECK_IS(CALL("--replay", "1", "--exhaustive"), 2);
-    CHECK_IS(CALL("--what", "1"), 2);
-    CHECK_IS(CALL("what"), 2);
+    return call(arguments);
+}
+
+/* Whether a call with these arguments ends with status 2 and says this. */
+static bool refuses(const char *const *arguments, const char *text)
+{
+    int status = in_child(call_in_child, (void *)(uintptr_t)arguments);
+
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 2 || !strstr(child_text(), text)) {
+        ck_abort_msg("%s %s: status 0x%x, and not \"%s\" but: %s", arguments[1], arguments[2] ? arguments[2] : "",
+                     status, text, child_text());
+    }
+    return true;
+}
+
+#define REFUSES(text, ...) CHECK(refuses((const char *const[]){"program", __VA_ARGS__, NULL}, text))
+
+TEST(main_says_what_is_wrong_with_arguments)
+{
+    REFUSES("program: --runs needs a value\nusage: ", "--runs");
+    REFUSES("program: --runs x: not a number from 1\n", "--runs", "x");
+    REFUSES("--runs 0: not a number from 1\n", "--runs", "0");
+    REFUSES("--runs 99999999999999999999: not a number from 1\n", "--runs", "99999999999999999999");
+    REFUSES("--seed -1: not a number\n", "--seed", "-1");
+    REFUSES("--seconds 0: not a number from 1 to 9223372036\n", "--seconds", "0");
+    REFUSES("--seconds 1e3: not a number from 1 to 9223372036\n", "--seconds", "1e3");
+    REFUSES("--replay 1 x: not a list of choices: numbers with spaces between them, N zeros as Nx0\n", "--replay",
+            "1 x");
+    REFUSES("--replay 999999999x0: not a list of choices", "--replay", "999999999x0");
+    CHECK_IS(CALL("--replay", "0 0 2", "--replay", "0"), 0);
+    REFUSES("program: there is no argument --what\n", "--what", "1");
+    REFUSES("program: there is no argument what\n", "what");
+    REFUSES("only one of choices (--replay), bytes and is_exhaustive (--exhaustive) can be set", "--replay", "1",
+            "--exhaustive");
+    REFUSES("an exhaustive search has no seed", "--exhaustive", "--seed", "5");
+}
+
+/* ---- files ---- */
+
+TEST(main_says_which_file_it_cannot_write)
+{
+    REFUSES("program: cannot write /nowhere/trace: No such file or directory\n", "--replay", "0 0 2", "--trace",
+            "/nowhere/trace");
+    REFUSES("program: cannot write /dev/full: No space left on device\n", "--replay", "0 0 2", "--svg", "/dev/full");
+    REFUSES("program: cannot write /dev/full: No space left on device\n", "--replay", "0 0 2", "--pcap", "/dev/full");
+}
+
+static int find_nothing(void *unused)
+{
+    (void)unused;
+    return CALL("--runs", "1", "--seed", "1", "--svg", "/nowhere/svg");
+}
+
+TEST(main_says_that_there_is_no_trace_without_a_failure)
+{
+    CHECK_IS(in_child(find_nothing, NULL), 0);
+    CHECK(strstr(child_text(), "program: no run has failed, so /nowhere/svg is not written\n"));
+}
+
+static int print_to_a_full_disk(void *unused)
+{
+    (void)unused;
+    return freopen("/dev/full", "w", stdout) ? CALL("--replay", "0") : -1;
+}
+
+TEST(main_says_that_it_cannot_print_the_result)
+{
+    int status = in_child(print_to_a_full_disk, NULL);
+
+    CHECK_IS(WEXITSTATUS(status), 2);
+    CHECK(strstr(child_text(), "program: cannot write standard output: No space left on device\n"));
 }
