@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: ISC
  *
  * load TARGET --server-pid PID [--connections N] [--size BYTES] [--pipeline N] [--seconds S] [--warmup S] [--churn]
- *             [--spin MICROSECONDS]
+ *             [--spin MICROSECONDS] [--engine io_uring|epoll]
  * load TARGET --hold N [--touch]
  *
  * The load client of the benchmark. Loads an echo server at TARGET (tcp:127.0.0.1:7000, unix:/path, udp:127.0.0.1:7000)
  * and checks every byte of the answers. Prints one line of JSON about the measured window: the number of messages (with
- * --churn: of connections), the server's CPU time for each, and their latency. Exits with status 1 on any error.
+ * --churn: of connections), the server's CPU time for each, their latency, and the share of the time that server and
+ * client each spent on a processor. "full" names the one that had no time left. If only the client was full, the
+ * figures say more about the client than about the server. Exits with status 1 on any error.
  *
- * It uses one thread with plain calls on edge-triggered epoll, because it usually shares the machine with the server
- * and must not be the slower of the two. With --spin it polls for that long before it sleeps.
+ * It uses one thread. On io_uring (load_uring.c) one system call sends all messages of a turn, so that the client is
+ * not full before the server where system calls are dear. Without io_uring it uses epoll (load_epoll.c). With --spin it
+ * polls for that long before it sleeps.
  */
 #include "load.h"
 
@@ -18,16 +21,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
-#define EVENTS_AT_ONCE 256
 #define MOST_COMPLAINTS 5
 #define DRAIN_TIME (5 * BENCH_SECOND) /* the time limit for messages in flight at the end */
 #define TICK (50 * BENCH_MILLISECOND)
 #define SOURCES 199 /* the number of local addresses that connections use in turn */
-
-unsigned char load_received[LOAD_RECEIVE_BYTES] __attribute__((aligned(64)));
+#define FULL 0.95   /* the share of the time from which on a side counts as full */
 
 /* ---- connections ---- */
 
@@ -52,15 +52,6 @@ int load_connect(struct load *load)
     return bench_connect_from(&load->target, source.length > 0 ? &source : NULL);
 }
 
-void load_watch(struct load *load, struct connection *connection, uint32_t events)
-{
-    struct epoll_event event = {.events = events, .data.ptr = connection};
-
-    if (epoll_ctl(load->epoll, EPOLL_CTL_MOD, connection->fd, &event) != 0) {
-        bench_fail("epoll_ctl");
-    }
-}
-
 static void complain(struct load *load, const struct connection *connection, const char *trouble)
 {
     if (++load->errors <= MOST_COMPLAINTS) {
@@ -68,29 +59,36 @@ static void complain(struct load *load, const struct connection *connection, con
     }
 }
 
-bool load_open(struct load *load, struct connection *connection, uint32_t events)
+bool load_open(struct load *load, struct connection *connection)
 {
-    struct epoll_event event = {.events = events, .data.ptr = connection};
     int fd = load_connect(load);
 
     if (fd < 0) {
         complain(load, connection, NULL);
         return false;
     }
-    if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
-        bench_fail("epoll_ctl");
-    }
     connection->fd = fd;
     connection->to_receive = connection->to_send;
     load->n_open++;
+    load->engine->watch(load, connection);
     return true;
 }
 
 void load_close(struct load *load, struct connection *connection)
 {
-    close(connection->fd);
+    load->engine->close(load, connection);
     connection->fd = -1;
     load->n_open--;
+}
+
+void load_sent(struct load *load, struct connection *connection, size_t n_bytes)
+{
+    if (load_is_datagram(load)) {
+        connection->unsent = 0; /* its place stays: it is needed to compare the answer */
+        return;
+    }
+    connection->to_send = load_place_after(connection->to_send, n_bytes);
+    connection->unsent -= n_bytes;
 }
 
 void load_fail(struct load *load, struct connection *connection, const char *trouble)
@@ -131,22 +129,6 @@ static void make_connections(struct load *load)
 
 /* ---- time ---- */
 
-static int wait_for_events(struct load *load, struct epoll_event *events, int64_t until)
-{
-    int64_t at_most = load->kind->tick && until - load->now > TICK ? TICK : until - load->now;
-    int64_t spin_until = load->now + load->spin_ns;
-
-    while (load->spin_ns > 0 && load->now < spin_until) {
-        int n = epoll_wait(load->epoll, events, EVENTS_AT_ONCE, 0);
-
-        if (n != 0) {
-            return n;
-        }
-        load->now = bench_now();
-    }
-    return epoll_wait(load->epoll, events, EVENTS_AT_ONCE, (int)(at_most / BENCH_MILLISECOND) + 1);
-}
-
 static void tick_all(struct load *load)
 {
     static int64_t next;
@@ -165,19 +147,10 @@ static void tick_all(struct load *load)
 /* Runs until that time, or until no connection is left. */
 static void run(struct load *load, int64_t until)
 {
-    struct epoll_event events[EVENTS_AT_ONCE];
-
     for (load->now = bench_now(); load->now < until && load->n_open > 0; load->now = bench_now()) {
-        int n = wait_for_events(load, events, until);
+        int64_t next = load->now + TICK;
 
-        load->now = bench_now();
-        for (int i = 0; i < n; i++) {
-            struct connection *connection = events[i].data.ptr;
-
-            if (connection->fd >= 0) {
-                load->kind->ready(load, connection, events[i].events);
-            }
-        }
+        load->engine->turn(load, load->kind->tick && next < until ? next : until);
         tick_all(load);
     }
 }
@@ -212,13 +185,22 @@ static struct clocks read_clocks(clockid_t server, bool has_server)
                            .server = has_server ? bench_clock(server) : 0};
 }
 
+static const char *full(double server, double client)
+{
+    if (server >= FULL) {
+        return client >= FULL ? "both" : "server";
+    }
+    return client >= FULL ? "client" : "neither";
+}
+
 static void print(const struct load *load, const struct clocks *from, const struct clocks *to)
 {
     double seconds = (double)(to->time - from->time) / 1e9;
     double server = (double)(to->server - from->server), own = (double)(to->own - from->own);
     double operations = (double)load->operations;
 
-    printf("{\"operations\":%.0f,\"seconds\":%.6f,\"rate\":%.1f", operations, seconds, operations / seconds);
+    printf("{\"client\":\"%s\",\"full\":\"%s\"", load->engine->name, full(server / seconds / 1e9, own / seconds / 1e9));
+    printf(",\"operations\":%.0f,\"seconds\":%.6f,\"rate\":%.1f", operations, seconds, operations / seconds);
     if (load->server_pid > 0) {
         printf(",\"server_cpu_ns_per_op\":%.1f", operations > 0 ? server / operations : 0);
         printf(",\"server_cpu\":%.3f", server / seconds / 1e9);
@@ -227,11 +209,27 @@ static void print(const struct load *load, const struct clocks *from, const stru
     printf(",\"p50_us\":%.2f", histogram_quantile_us(&load->times, 0.5));
     printf(",\"p99_us\":%.2f", histogram_quantile_us(&load->times, 0.99));
     printf(",\"p999_us\":%.2f", histogram_quantile_us(&load->times, 0.999));
-    if (load->target.type == SOCK_DGRAM) {
+    if (load_is_datagram(load)) {
         printf(",\"lost\":%llu", (unsigned long long)load->lost);
     }
     printf(",\"errors\":%llu}\n", (unsigned long long)load->errors);
     fflush(stdout);
+}
+
+/* Opens the engine that was asked for, or io_uring if the kernel has it. */
+static void open_engine(struct load *load)
+{
+    const struct load_engine *asked = load->engine;
+
+    load->engine = asked ? asked : &load_uring_engine;
+    if (load->engine->open(load)) {
+        return;
+    }
+    if (asked) {
+        bench_refuse("this kernel has no %s that suffices", asked->name);
+    }
+    load->engine = &load_epoll_engine;
+    load->engine->open(load);
 }
 
 static int measure(struct load *load)
@@ -242,10 +240,7 @@ static int measure(struct load *load)
     if (load->server_pid > 0 && (errno = clock_getcpuclockid(load->server_pid, &server)) != 0) {
         bench_fail("the server's clock");
     }
-    load->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (load->epoll < 0) {
-        bench_fail("epoll");
-    }
+    open_engine(load);
     make_connections(load);
     run(load, bench_now() + load->warmup_ns);
     load->measuring = true;
@@ -282,6 +277,18 @@ static int64_t parse_duration(const char *name, const char *text, double unit_ns
     return (int64_t)(value * unit_ns);
 }
 
+static const struct load_engine *parse_engine(const char *text)
+{
+    const struct load_engine *engines[] = {&load_uring_engine, &load_epoll_engine};
+
+    for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
+        if (strcmp(text, engines[i]->name) == 0) {
+            return engines[i];
+        }
+    }
+    bench_refuse("--engine is io_uring or epoll, not '%s'", text);
+}
+
 static const struct option options[] = {
     {"server-pid", required_argument, NULL, 'P'},
     {"connections", required_argument, NULL, 'c'},
@@ -290,6 +297,7 @@ static const struct option options[] = {
     {"seconds", required_argument, NULL, 't'},
     {"warmup", required_argument, NULL, 'w'},
     {"spin", required_argument, NULL, 'S'},
+    {"engine", required_argument, NULL, 'e'},
     {"hold", required_argument, NULL, 'h'},
     {"churn", no_argument, NULL, 'C'},
     {"touch", no_argument, NULL, 'T'},
@@ -306,6 +314,7 @@ static void take_option(struct load *load, int option, const char *name)
     case 't': load->seconds_ns = parse_duration(name, optarg, 1e9); break;
     case 'w': load->warmup_ns = parse_duration(name, optarg, 1e9); break;
     case 'S': load->spin_ns = parse_duration(name, optarg, 1e3); break;
+    case 'e': load->engine = parse_engine(optarg); break;
     case 'h': load->hold = parse_count(name, optarg, 1000000); break;
     case 'C': load->churn = true; break;
     case 'T': load->touch = true; break;
@@ -318,14 +327,11 @@ static void check(const struct load *load)
     if ((uint64_t)load->size * load->pipeline > 1u << 30) {
         bench_refuse("--size and --pipeline together are more than 1 GiB");
     }
-    if ((load->churn || load->target.type == SOCK_DGRAM) && load->pipeline > 1) {
+    if ((load->churn || load_is_datagram(load)) && load->pipeline > 1) {
         bench_refuse("--pipeline is for streams that stay");
     }
-    if (load->target.type == SOCK_DGRAM && (load->size > 65507 || load->churn || load->hold > 0)) {
+    if (load_is_datagram(load) && (load->size > 65507 || load->churn || load->hold > 0)) {
         bench_refuse("datagrams have up to 65507 bytes, and no connections");
-    }
-    if (load->hold > 0 && load->size > LOAD_RECEIVE_BYTES) {
-        bench_refuse("--hold takes messages of up to %u bytes", LOAD_RECEIVE_BYTES);
     }
 }
 
@@ -345,7 +351,7 @@ int main(int argc, char **argv)
         bench_refuse("one target is wanted: tcp:IPV4:PORT, unix:PATH or udp:IPV4:PORT");
     }
     check(&load);
-    load.kind = load.target.type == SOCK_DGRAM ? &load_datagram_kind : &load_stream_kind;
+    load.kind = load_is_datagram(&load) ? &load_datagram_kind : &load_stream_kind;
     load.pattern = make_pattern(LOAD_PATTERN_PERIOD + (size_t)load.size * load.pipeline);
     bench_raise_descriptor_limit();
     return load.hold > 0 ? load_hold(&load) : measure(&load);

@@ -21,23 +21,39 @@ struct connection;
 /* The functions of one kind of load. */
 struct load_kind {
     void (*begin)(struct load *load, struct connection *connection);
-    void (*ready)(struct load *load, struct connection *connection, uint32_t events);
+    /* Bytes of a stream, or one datagram. They are valid during the call. */
+    void (*received)(struct load *load, struct connection *connection, const unsigned char *bytes, size_t n_bytes);
+    void (*ended)(struct load *load, struct connection *connection);  /* by the server */
     void (*finish)(struct load *load, struct connection *connection); /* stops sending messages */
     void (*tick)(struct load *load, struct connection *connection);   /* called periodically; may be NULL */
 };
 
 extern const struct load_kind load_stream_kind, load_datagram_kind;
 
+/* The functions of one interface of the kernel. Both serve every kind of load. */
+struct load_engine {
+    const char *name;
+    bool (*open)(struct load *load);                                 /* false: not on this kernel */
+    void (*watch)(struct load *load, struct connection *connection); /* starts to receive on a new socket */
+    void (*send)(struct load *load,
+                 struct connection *connection); /* sends what is unsent, now or when there is room */
+    void (*close)(struct load *load, struct connection *connection);
+    /* Waits at most until then, and passes what has arrived to the kind of load. */
+    void (*turn)(struct load *load, int64_t until);
+};
+
+extern const struct load_engine load_uring_engine, load_epoll_engine;
+
 struct load {
     struct bench_address target;
     const struct load_kind *kind;
+    const struct load_engine *engine;
     unsigned n_connections, size, pipeline;
     int64_t seconds_ns, warmup_ns, spin_ns;
     bool churn, touch;
     unsigned hold;
     int server_pid;
 
-    int epoll;
     const unsigned char *pattern; /* one period, and as many more bytes as are ever in flight */
     struct connection *connections;
     unsigned n_open;
@@ -52,7 +68,7 @@ struct connection {
     unsigned index;
     unsigned to_send, to_receive; /* offsets into the pattern */
     bool waits_to_send, finished;
-    size_t unsent;           /* bytes of messages that the socket has not accepted yet */
+    size_t unsent;           /* bytes that the engine has not sent yet */
     size_t in_flight;        /* bytes to be received, including the unsent ones */
     size_t partial;          /* received bytes of an incomplete message */
     int64_t *sent_at;        /* of each message in flight: a ring, from `oldest` on */
@@ -61,8 +77,10 @@ struct connection {
     unsigned was_at;         /* the previous datagram's offset in the pattern */
 };
 
-#define LOAD_RECEIVE_BYTES (256u << 10)
-extern unsigned char load_received[LOAD_RECEIVE_BYTES];
+static inline bool load_is_datagram(const struct load *load)
+{
+    return load->target.type == SOCK_DGRAM;
+}
 
 /* ---- for the kinds of load ---- */
 
@@ -80,13 +98,19 @@ static inline void load_count(struct load *load, int64_t began)
     }
 }
 
-/* Opens the connection's socket and registers it for `events`. On an error counts it, prints it and returns false. */
-bool load_open(struct load *load, struct connection *connection, uint32_t events);
-void load_watch(struct load *load, struct connection *connection, uint32_t events);
+/* Opens the connection's socket and starts to receive. On an error counts it, prints it and returns false. */
+bool load_open(struct load *load, struct connection *connection);
 void load_close(struct load *load, struct connection *connection);
 
 /* Closes the connection after an error, which is `trouble`, or errno. */
 void load_fail(struct load *load, struct connection *connection, const char *trouble);
+
+/* ---- for the engines ---- */
+
+/* Records that the next bytes of a connection have been sent. The rest of a datagram is lost. */
+void load_sent(struct load *load, struct connection *connection, size_t n_bytes);
+
+/* ---- others ---- */
 
 /* Returns a socket connected to the target, or -1 with errno. */
 int load_connect(struct load *load);

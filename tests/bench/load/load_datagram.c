@@ -5,36 +5,32 @@
  */
 #include "load.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #define LOST_AFTER (200 * BENCH_MILLISECOND)
 
 static void send_message(struct load *load, struct connection *connection)
 {
     connection->sent_at[0] = load->now;
-    if (send(connection->fd, load->pattern + connection->to_send, load->size, MSG_DONTWAIT) < 0 && errno != EAGAIN) {
-        load_fail(load, connection, NULL);
-    }
+    connection->unsent = load->size;
+    load->engine->send(load, connection);
 }
 
-static bool is_message(const struct load *load, unsigned place, ssize_t n)
+static bool is_message(const struct load *load, unsigned place, const unsigned char *bytes, size_t n_bytes)
 {
-    return n == (ssize_t)load->size && memcmp(load_received, load->pattern + place, load->size) == 0;
+    return n_bytes == load->size && memcmp(bytes, load->pattern + place, load->size) == 0;
 }
 
-static void on_datagram(struct load *load, struct connection *connection, ssize_t n)
+static void received(struct load *load, struct connection *connection, const unsigned char *bytes, size_t n_bytes)
 {
-    if (!is_message(load, connection->to_send, n)) {
-        if (connection->n_stale > 0 && is_message(load, connection->was_at, n)) {
+    if (!is_message(load, connection->to_send, bytes, n_bytes)) {
+        if (connection->n_stale > 0 && is_message(load, connection->was_at, bytes, n_bytes)) {
             connection->n_stale--;
         } else {
             load_fail(load, connection, "another datagram came back than was sent");
         }
         return;
     }
-    load->now = bench_now();
     load_count(load, connection->sent_at[0]);
     connection->was_at = connection->to_send;
     connection->to_send = load_place_after(connection->to_send, load->size);
@@ -45,20 +41,9 @@ static void on_datagram(struct load *load, struct connection *connection, ssize_
     }
 }
 
-static void ready(struct load *load, struct connection *connection, uint32_t events)
+static void ended(struct load *load, struct connection *connection)
 {
-    (void)events;
-    do {
-        ssize_t n = recv(connection->fd, load_received, sizeof load_received, MSG_DONTWAIT);
-
-        if (n < 0) {
-            if (errno != EAGAIN) {
-                load_fail(load, connection, NULL);
-            }
-            return;
-        }
-        on_datagram(load, connection, n);
-    } while (connection->fd >= 0 && connection->n_stale > 0);
+    load_fail(load, connection, "an empty datagram came back");
 }
 
 static void tick(struct load *load, struct connection *connection)
@@ -78,7 +63,7 @@ static void tick(struct load *load, struct connection *connection)
 static void begin(struct load *load, struct connection *connection)
 {
     load->now = bench_now();
-    if (load_open(load, connection, EPOLLIN | EPOLLET)) {
+    if (load_open(load, connection)) {
         send_message(load, connection);
     }
 }
@@ -90,4 +75,5 @@ static void finish(struct load *load, struct connection *connection)
     (void)connection;
 }
 
-const struct load_kind load_datagram_kind = {.begin = begin, .ready = ready, .finish = finish, .tick = tick};
+const struct load_kind load_datagram_kind = {
+    .begin = begin, .received = received, .ended = ended, .finish = finish, .tick = tick};

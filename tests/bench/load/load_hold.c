@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void touch(const struct load *load, int fd)
+static void touch(const struct load *load, int fd, unsigned char *received)
 {
     if (send(fd, load->pattern, load->size, MSG_NOSIGNAL) != (ssize_t)load->size) {
         bench_fail("send");
     }
-    if (recv(fd, load_received, load->size, MSG_WAITALL) != (ssize_t)load->size) {
+    if (recv(fd, received, load->size, MSG_WAITALL) != (ssize_t)load->size) {
         bench_fail("recv");
     }
-    if (memcmp(load_received, load->pattern, load->size) != 0) {
+    if (memcmp(received, load->pattern, load->size) != 0) {
         errno = EBADMSG;
         bench_fail("what came back");
     }
@@ -26,6 +26,8 @@ static void touch(const struct load *load, int fd)
 
 int load_hold(struct load *load)
 {
+    unsigned char *received = bench_alloc(load->size, 1);
+
     for (unsigned i = 0; i < load->hold; i++) {
         int fd = load_connect(load);
 
@@ -33,12 +35,13 @@ int load_hold(struct load *load)
             bench_fail("connect");
         }
         if (load->touch) {
-            touch(load, fd);
+            touch(load, fd, received);
         }
     }
     puts("holding");
     fflush(stdout);
     while (getchar() != '\n' && !feof(stdin) && !ferror(stdin)) {
     }
+    free(received);
     return 0;
 }

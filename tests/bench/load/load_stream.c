@@ -6,34 +6,7 @@
  */
 #include "load.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
-
-/* Edge-triggered: one event per change, so that the registration never changes. */
-#define READABLE (EPOLLIN | EPOLLRDHUP | EPOLLET)
-
-/* Sends the unsent bytes, and records what the socket does not accept. */
-static void send_unsent(struct load *load, struct connection *connection)
-{
-    ssize_t sent =
-        send(connection->fd, load->pattern + connection->to_send, connection->unsent, MSG_DONTWAIT | MSG_NOSIGNAL);
-    bool waits;
-
-    if (sent < 0 && errno != EAGAIN) {
-        load_fail(load, connection, NULL);
-        return;
-    }
-    if (sent > 0) {
-        connection->to_send = load_place_after(connection->to_send, (size_t)sent);
-        connection->unsent -= (size_t)sent;
-    }
-    waits = connection->unsent > 0;
-    if (waits != connection->waits_to_send) {
-        connection->waits_to_send = waits;
-        load_watch(load, connection, waits ? READABLE | EPOLLOUT : READABLE);
-    }
-}
 
 static unsigned after(const struct load *load, unsigned message)
 {
@@ -48,9 +21,7 @@ static void send_messages(struct load *load, struct connection *connection, unsi
     }
     connection->in_flight += (size_t)n * load->size;
     connection->unsent += (size_t)n * load->size;
-    if (!connection->waits_to_send) {
-        send_unsent(load, connection);
-    }
+    load->engine->send(load, connection);
 }
 
 /* Counts correct bytes. Returns the number of messages that they complete. */
@@ -68,16 +39,17 @@ static unsigned take_bytes(struct load *load, struct connection *connection, siz
     return n;
 }
 
-static bool is_as_sent(const struct load *load, const struct connection *connection, size_t n_bytes)
+static bool is_as_sent(const struct load *load, const struct connection *connection, const unsigned char *bytes,
+                       size_t n_bytes)
 {
     return n_bytes <= connection->in_flight - connection->unsent &&
-           memcmp(load_received, load->pattern + connection->to_receive, n_bytes) == 0;
+           memcmp(bytes, load->pattern + connection->to_receive, n_bytes) == 0;
 }
 
 static void begin(struct load *load, struct connection *connection)
 {
     load->now = bench_now();
-    if (load_open(load, connection, READABLE)) {
+    if (load_open(load, connection)) {
         send_messages(load, connection, load->pipeline);
     }
 }
@@ -106,42 +78,22 @@ static void on_messages(struct load *load, struct connection *connection, unsign
     }
 }
 
-static void on_bytes(struct load *load, struct connection *connection, size_t n_bytes)
+static void received(struct load *load, struct connection *connection, const unsigned char *bytes, size_t n_bytes)
 {
-    if (is_as_sent(load, connection, n_bytes)) {
-        load->now = bench_now();
+    if (is_as_sent(load, connection, bytes, n_bytes)) {
         on_messages(load, connection, take_bytes(load, connection, n_bytes));
     } else {
         load_fail(load, connection, "other bytes came back than were sent");
     }
 }
 
-/* Returns false when nothing more can be received now. */
-static bool receive(struct load *load, struct connection *connection, uint32_t events)
+static void ended(struct load *load, struct connection *connection)
 {
-    ssize_t n = recv(connection->fd, load_received, sizeof load_received, MSG_DONTWAIT);
-
-    if (n > 0) {
-        on_bytes(load, connection, (size_t)n);
-        return connection->fd >= 0 && (n == (ssize_t)sizeof load_received || events & ~(uint32_t)(EPOLLIN | EPOLLOUT));
-    }
-    if (n < 0 && errno != EAGAIN) {
-        load_fail(load, connection, NULL);
-    } else if (n == 0 && !connection->finished) {
-        load_fail(load, connection, "the server closed the connection");
-    } else if (n == 0) {
+    if (connection->finished) {
         load_close(load, connection);
-    }
-    return false;
-}
-
-static void ready(struct load *load, struct connection *connection, uint32_t events)
-{
-    if (connection->waits_to_send && events & EPOLLOUT) {
-        send_unsent(load, connection);
-    }
-    while (connection->fd >= 0 && events & ~(uint32_t)EPOLLOUT && receive(load, connection, events)) {
+    } else {
+        load_fail(load, connection, "the server closed the connection");
     }
 }
 
-const struct load_kind load_stream_kind = {.begin = begin, .ready = ready, .finish = finish};
+const struct load_kind load_stream_kind = {.begin = begin, .received = received, .ended = ended, .finish = finish};
