@@ -37,9 +37,14 @@
  *
  * An assertion of <assert.h> that fails, a call of abort and a segmentation fault inside a world fail the run, and do
  * not end the process. The reason quotes the last line that the node has written to standard error. With
- * AddressSanitizer or ThreadSanitizer a segmentation fault ends the process with their report. All functions belong to
- * the thread that runs the world, and a process runs one world at a time: to search on several processors, start
- * several processes. Needs the GNU C library.
+ * AddressSanitizer or ThreadSanitizer a segmentation fault ends the process with their report.
+ *
+ * Mistakes in calls of this header are detected in every build: NULL in place of a world, a node or another argument,
+ * unless the comment of the function allows it, and whatever else the comment forbids. In a run they fail it, with a
+ * reason that names the call. Outside of a run they abort the process, after that line on standard error.
+ *
+ * All functions belong to the thread that runs the world, and a process runs one world at a time: to search on several
+ * processors, start several processes. Needs the GNU C library.
  */
 #ifndef LOOP_SIMULATION_H
 #define LOOP_SIMULATION_H
@@ -76,7 +81,8 @@ LOOP_API void loop_world_at_end(struct loop_world *world, loop_world_event_fn *f
 /* Returns the virtual time since the start of the world, in nanoseconds. */
 LOOP_API int64_t loop_world_now(const struct loop_world *world);
 
-/* Returns zeroed memory that is freed with the world, aligned for any object. Stops the process when there is none. */
+/* Returns zeroed memory that is freed with the world, aligned for any object. Never returns NULL: the run fails when
+ * there is no memory. */
 LOOP_API void *loop_world_alloc(struct loop_world *world, size_t size);
 
 /* Fails the run and ends it after the current step; the caller goes on until then. The first failure counts. The
@@ -157,8 +163,8 @@ LOOP_API enum loop_node_state loop_node_state(const struct loop_node *node);
 /* Returns what loop_run returned in the node when it last ended; 0 before. */
 LOOP_API int loop_node_status(const struct loop_node *node);
 
-/* Appends bytes to what a node reads from standard input; then input ends. Copied. Without a call input is empty. Call
- * it before the node starts. */
+/* Appends bytes to what a node reads from standard input; then input ends. Copied. Without a call input is empty. Must
+ * not be called while the node runs. */
 LOOP_API void loop_node_set_input(struct loop_node *node, const void *data, size_t len);
 
 /* Returns what a node has written to standard output (number 1) or standard error (2) since it started, and its length
@@ -173,8 +179,8 @@ LOOP_API int loop_node_put_file(struct loop_node *node, const char *path, const 
  * its length in `*len`. Returns 0 or a negative errno of open(2) or read(2). */
 LOOP_API int loop_node_get_file(struct loop_node *node, const char *path, void **data, size_t *len);
 
-/* Sends a signal to a node that runs, as kill(2). One that ends a process by default crashes the node unless the
- * program handles it. */
+/* Sends a signal, 1 to 64, to a node that runs, as kill(2). One that ends a process by default crashes the node unless
+ * the program handles it. */
 LOOP_API void loop_node_signal(struct loop_node *node, int signal);
 
 /* ---- the network ---- */
@@ -371,20 +377,22 @@ LOOP_API int loop_simulation_main(int argc, char **argv, loop_world_fn *build, v
 
 /* ---- traces ---- */
 
-/* Returns a trace as text, one line for each event. Allocated by malloc, the caller frees it; NULL without memory. */
+/* Returns a trace as text, one line for each event. The text of NULL is empty. Allocated by malloc, the caller frees
+ * it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_text(const struct loop_simulation_trace *trace);
 
 /* Returns a trace as a sequence diagram in text: a column for each node, time downwards, an arrow
  * for each packet when it arrives or is lost, without TCP acknowledgements that carry no bytes. Of more than 200 events
- * it shows the first and the last 100. Allocated by malloc, the caller frees it; NULL without memory. */
+ * it shows the first and the last 100. The text of NULL is empty. Allocated by malloc, the caller frees it; NULL
+ * without memory. */
 LOOP_API char *loop_simulation_trace_diagram(const struct loop_simulation_trace *trace);
 
-/* Returns the diagram of loop_simulation_trace_diagram as an SVG document. Allocated by malloc, the caller frees it;
- * NULL without memory. */
+/* Returns the diagram of loop_simulation_trace_diagram as an SVG document. The document of NULL is empty. Allocated by
+ * malloc, the caller frees it; NULL without memory. */
 LOOP_API char *loop_simulation_trace_svg(const struct loop_simulation_trace *trace);
 
-/* Returns the packets of a trace as a capture file that Wireshark reads, and its size in `*size`. Allocated by malloc,
- * the caller frees it; NULL without memory. */
+/* Returns the packets of a trace as a capture file that Wireshark reads, and its size in `*size`. That of NULL has no
+ * packets. Allocated by malloc, the caller frees it; NULL without memory. */
 LOOP_API void *loop_simulation_trace_pcap(const struct loop_simulation_trace *trace, size_t *size);
 
 /* Returns choices as text: numbers with spaces between them, N zeros in a row as "Nx0", as in "12 0 3x0 1". Allocated

@@ -4,6 +4,7 @@
  * only while a world runs.
  */
 #include <loop/simulation/guard.h>
+#include <loop/simulation/misuse.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,22 @@ static const char *last_line(int *len)
     return text + begin;
 }
 
+/* Fails the run for a signal. */
+static void fail_by(struct loop_world *world, int number)
+{
+    int len;
+    const char *mistake = loop_sim_misuse_take(), *line = last_line(&len);
+    for (size_t i = 0; i < n_caught && !mistake; i++) {
+        if (caught[i].number == number) {
+            loop_world_fail(world, "%s in %s%s%.*s", caught[i].name, place_name(),
+                            len > 0 ? ": standard error ends with " : "", len, line);
+        }
+    }
+    if (mistake) {
+        loop_world_fail(world, "%s", mistake);
+    }
+}
+
 static void on_signal(int number)
 {
     struct loop_world *world = loop_sim_owner();
@@ -71,14 +88,7 @@ static void on_signal(int number)
         (void)raise(number);
         return;
     }
-    for (size_t i = 0; i < n_caught; i++) {
-        if (caught[i].number == number) {
-            int len;
-            const char *line = last_line(&len);
-            loop_world_fail(world, "%s in %s%s%.*s", caught[i].name, place_name(),
-                            len > 0 ? ": standard error ends with " : "", len, line);
-        }
-    }
+    fail_by(world, number);
     escape(world);
 }
 

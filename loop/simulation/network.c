@@ -3,6 +3,7 @@
  * Links, rules and partitions of a world.
  */
 #include <loop/kernel/simulated/network/network.h>
+#include <loop/simulation/misuse.h>
 #include <loop/simulation/world.h>
 
 static const struct loop_sim_node *sim_of(const struct loop_node *node)
@@ -13,6 +14,8 @@ static const struct loop_sim_node *sim_of(const struct loop_node *node)
 void loop_world_set_link(struct loop_world *world, const struct loop_node *from, const struct loop_node *to,
                          const struct loop_link *link)
 {
+    LOOP_SIM_NEED(world, "world");
+    LOOP_SIM_NEED(link, "link");
     loop_sim_link_set(world->sim, sim_of(from), sim_of(to),
                       &(struct loop_sim_link){.delay_ns = link->delay_ns,
                                               .jitter_ns = link->jitter_ns,
@@ -57,6 +60,8 @@ static enum loop_sim_action action_of(enum loop_rule_action action)
 
 unsigned loop_world_add_rule(struct loop_world *world, const struct loop_rule *rule)
 {
+    LOOP_SIM_NEED(world, "world");
+    LOOP_SIM_NEED(rule, "rule");
     struct loop_sim_rule_pair *pair = add_pair(world);
     pair->numbers[0] = loop_sim_rule_add(world->sim, &(struct loop_sim_rule){.from = sim_of(rule->from),
                                                                              .to = sim_of(rule->to),
@@ -76,6 +81,8 @@ static unsigned add_drop(struct loop_world *world, const struct loop_node *from,
 
 unsigned loop_world_partition(struct loop_world *world, const struct loop_node *one, const struct loop_node *other)
 {
+    LOOP_SIM_NEED(world, "world");
+    LOOP_SIM_NEED(one, "node");
     struct loop_sim_rule_pair *pair = add_pair(world);
     pair->numbers[0] = add_drop(world, one, other);
     pair->numbers[1] = add_drop(world, other, one);
@@ -85,6 +92,7 @@ unsigned loop_world_partition(struct loop_world *world, const struct loop_node *
 unsigned loop_world_partition_one_way(struct loop_world *world, const struct loop_node *from,
                                       const struct loop_node *to)
 {
+    LOOP_SIM_NEED(world, "world");
     struct loop_sim_rule_pair *pair = add_pair(world);
     pair->numbers[0] = add_drop(world, from, to);
     return (unsigned)world->n_rules;
@@ -92,6 +100,7 @@ unsigned loop_world_partition_one_way(struct loop_world *world, const struct loo
 
 void loop_world_remove_rule(struct loop_world *world, unsigned number)
 {
+    LOOP_SIM_NEED(world, "world");
     for (unsigned i = 0; i < 2 && number > 0 && number <= world->n_rules; i++) {
         loop_sim_rule_remove(world->sim, world->rules[number - 1].numbers[i]);
         world->rules[number - 1].numbers[i] = 0;
@@ -100,5 +109,6 @@ void loop_world_remove_rule(struct loop_world *world, unsigned number)
 
 void loop_world_heal(struct loop_world *world)
 {
+    LOOP_SIM_NEED(world, "world");
     loop_sim_rules_clear(world->sim);
 }

@@ -7,9 +7,11 @@
 #include <loop/kernel/simulated/network/network.h>
 #include <loop/kernel/simulated/object/file.h>
 #include <loop/kernel/simulated/object/process.h>
+#include <loop/simulation/misuse.h>
 #include <loop/simulation/world.h>
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,6 +151,8 @@ static struct loop_node *create(struct loop_world *world, const char *name)
 struct loop_node *loop_world_add_node(struct loop_world *world, const struct loop_node_options *options)
 {
     char name[LOOP_SIM_NAME_SIZE];
+    LOOP_SIM_NEED(world, "world");
+    LOOP_SIM_NEED(options, "pointer to the options");
     int len = options->name ? snprintf(name, sizeof name, "%s", options->name)
                             : snprintf(name, sizeof name, "node%zu", world->n_nodes + 1);
     if (!options->main || len <= 0 || len >= (int)sizeof name || name_is_taken(world, name)) {
@@ -177,21 +181,25 @@ struct loop_node *loop_world_add_node(struct loop_world *world, const struct loo
 
 struct loop_world *loop_node_world(const struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     return node->world;
 }
 
 const char *loop_node_name(const struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     return node->sim->name;
 }
 
 const char *loop_node_address(const struct loop_node *node, size_t number)
 {
+    LOOP_SIM_NEED(node, "node");
     return number < node->n_addresses ? node->addresses[number] : NULL;
 }
 
 enum loop_node_state loop_node_state(const struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     switch (node->sim->state) {
     case LOOP_SIM_NODE_NEW: return LOOP_NODE_NEW;
     case LOOP_SIM_NODE_RUNNING: return LOOP_NODE_RUNNING;
@@ -204,6 +212,7 @@ enum loop_node_state loop_node_state(const struct loop_node *node)
 
 int loop_node_status(const struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     return node->status;
 }
 
@@ -216,6 +225,7 @@ static bool is_alive(const struct loop_node *node)
 
 void loop_node_crash(struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     if (is_alive(node)) {
         loop_sim_node_crash(node->sim);
     }
@@ -223,6 +233,7 @@ void loop_node_crash(struct loop_node *node)
 
 void loop_node_restart(struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     if (node->sim->state == LOOP_SIM_NODE_ENDED || node->sim->state == LOOP_SIM_NODE_CRASHED) {
         start(node);
     }
@@ -230,6 +241,7 @@ void loop_node_restart(struct loop_node *node)
 
 void loop_node_pause(struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     if (node->sim->state == LOOP_SIM_NODE_RUNNING) {
         loop_sim_node_pause(node->sim);
     }
@@ -237,6 +249,7 @@ void loop_node_pause(struct loop_node *node)
 
 void loop_node_resume(struct loop_node *node)
 {
+    LOOP_SIM_NEED(node, "node");
     if (node->sim->state == LOOP_SIM_NODE_PAUSED) {
         loop_sim_node_go_on(node->sim);
     }
@@ -244,6 +257,10 @@ void loop_node_resume(struct loop_node *node)
 
 void loop_node_signal(struct loop_node *node, int signal)
 {
+    LOOP_SIM_NEED(node, "node");
+    if (signal < 1 || signal >= NSIG) {
+        loop_sim_misuse(__func__, "there is no such signal", "signal(7) lists them");
+    }
     if (is_alive(node)) {
         loop_sim_signal_send(node->sim, signal);
     }
@@ -253,21 +270,36 @@ void loop_node_signal(struct loop_node *node, int signal)
 
 void loop_node_set_input(struct loop_node *node, const void *data, size_t len)
 {
+    LOOP_SIM_NEED(node, "node");
+    if (is_alive(node)) {
+        loop_sim_misuse(__func__, "the node runs", "call it before the node starts");
+    }
     loop_sim_standard_input(node->sim, data, len);
 }
 
 const char *loop_node_output(const struct loop_node *node, int number, size_t *len)
 {
+    LOOP_SIM_NEED(node, "node");
+    LOOP_SIM_NEED(len, "length");
+    if (number != 1 && number != 2) {
+        loop_sim_misuse(__func__, "there is no such output", "1 is standard output, 2 standard error");
+    }
     return loop_sim_standard_output(node->sim, number, len);
 }
 
 int loop_node_put_file(struct loop_node *node, const char *path, const void *data, size_t len)
 {
+    LOOP_SIM_NEED(node, "node");
+    LOOP_SIM_NEED(path, "path");
     return loop_sim_disk_put(node->sim, path, data, len);
 }
 
 int loop_node_get_file(struct loop_node *node, const char *path, void **data, size_t *len)
 {
+    LOOP_SIM_NEED(node, "node");
+    LOOP_SIM_NEED(path, "path");
+    LOOP_SIM_NEED(data, "pointer to the data");
+    LOOP_SIM_NEED(len, "length");
     void *own;
     int error = loop_sim_disk_get(node->sim, path, &own, len);
     if (error) {

@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/trace.h>
+#include <loop/simulation/misuse.h>
 #include <loop/simulation/world.h>
 
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 void loop_simulation_sometimes(const char *name)
 {
     struct loop_world *world = loop_sim_owner();
+    LOOP_SIM_NEED(name, "name of the mark");
     if (world) {
         loop_sim_marks_reach(world->marks, name);
     }

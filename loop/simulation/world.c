@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/simulated/machine/trace.h>
 #include <loop/kernel/simulated/network/network.h>
+#include <loop/simulation/misuse.h>
 #include <loop/simulation/world.h>
 
 #include <stdalign.h>
@@ -65,7 +66,13 @@ struct loop_node *loop_node_here(void)
 
 void *loop_world_alloc(struct loop_world *world, size_t size)
 {
-    struct block *block = loop_sim_alloc(sizeof *block + size);
+    size_t whole;
+    LOOP_SIM_NEED(world, "world");
+    bool is_possible = !__builtin_add_overflow(size, sizeof(struct block), &whole);
+    struct block *block = is_possible ? calloc(1, whole) : NULL;
+    if (!block) {
+        loop_sim_misuse(__func__, "there is not so much memory", "look at the size");
+    }
     loop_list_push_back(&world->memory, &block->link);
     return block + 1;
 }
@@ -95,12 +102,16 @@ static void happen(struct loop_sim_event *event)
 
 void loop_world_at(struct loop_world *world, int64_t time_ns, loop_world_event_fn *fn, void *arg)
 {
+    LOOP_SIM_NEED(world, "world");
+    LOOP_SIM_NEED((const void *)(uintptr_t)fn, "function");
     struct appointment *appointment = add_appointment(world, &world->events, fn, arg);
     loop_sim_event_set(&appointment->event, time_ns > world->sim->now_ns ? time_ns : world->sim->now_ns, happen);
 }
 
 void loop_world_at_end(struct loop_world *world, loop_world_event_fn *fn, void *arg)
 {
+    LOOP_SIM_NEED(world, "world");
+    LOOP_SIM_NEED((const void *)(uintptr_t)fn, "function");
     (void)add_appointment(world, &world->ends, fn, arg);
 }
 
@@ -115,11 +126,15 @@ void loop_sim_call_ends(struct loop_world *world)
 
 int64_t loop_world_now(const struct loop_world *world)
 {
+    LOOP_SIM_NEED(world, "world");
     return world->sim->now_ns;
 }
 
 int loop_world_add_name(struct loop_world *world, const char *name, const char *address)
 {
+    LOOP_SIM_NEED(world, "world");
+    LOOP_SIM_NEED(name, "name");
+    LOOP_SIM_NEED(address, "address");
     return loop_sim_name_add(world->sim, name, address);
 }
 

@@ -3,6 +3,7 @@
  * Lists of choices as text.
  */
 #include <loop/simulation.h>
+#include <loop/simulation/misuse.h>
 #include <loop/simulation/show/text.h>
 
 #include <ctype.h>
@@ -23,6 +24,7 @@ static size_t zeros_from(const uint32_t *choices, size_t n_choices, size_t first
 char *loop_simulation_choices_format(const uint32_t *choices, size_t n_choices)
 {
     struct loop_sim_text text = {0};
+    LOOP_SIM_NEED(n_choices > 0 ? (const void *)choices : "", "list of choices");
     for (size_t i = 0; i < n_choices;) {
         size_t n_zeros = zeros_from(choices, n_choices, i);
         const char *space = i > 0 ? " " : "";
@@ -96,6 +98,7 @@ static bool read_choices(const char *text, uint32_t *choices, size_t *n_choices)
 uint32_t *loop_simulation_choices_parse(const char *text, size_t *n_choices)
 {
     size_t n;
+    LOOP_SIM_NEED(n_choices, "pointer to the number of choices");
     if (!text || !read_choices(text, NULL, &n)) {
         return NULL;
     }

@@ -3,6 +3,7 @@
  * The packets of a trace as a capture file: pcap with nanoseconds, in the byte order of the machine, of link type RAW,
  * which are IP packets without a header of the link.
  */
+#include <loop/simulation/misuse.h>
 #include <loop/simulation/show/text.h>
 #include <loop/simulation/show/trace.h>
 
@@ -42,6 +43,7 @@ void *loop_simulation_trace_pcap(const struct loop_simulation_trace *trace, size
     struct loop_sim_text bytes = {0};
     struct file_header header = {
         .magic = MAGIC_NANOSECONDS, .major = 2, .minor = 4, .snap_length = SNAP_LENGTH, .link_type = LINKTYPE_RAW};
+    LOOP_SIM_NEED(size, "pointer to the size");
     loop_sim_text_add_bytes(&bytes, &header, sizeof header);
     for (size_t i = 0; trace && i < trace->n_records; i++) {
         if (trace->records[i].packet) {

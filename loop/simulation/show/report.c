@@ -3,6 +3,7 @@
  * What a search has found, as text.
  */
 #include <loop/simulation.h>
+#include <loop/simulation/misuse.h>
 #include <loop/simulation/show/trace.h>
 
 #include <stdlib.h>
@@ -33,6 +34,7 @@ static void add_marks(struct loop_sim_text *text, const struct loop_simulation_r
 char *loop_simulation_result_text(const struct loop_simulation_result *result)
 {
     struct loop_sim_text text = {0};
+    LOOP_SIM_NEED(result, "result");
     if (result->has_failed) {
         loop_sim_text_add(&text, "FAILED:  %s\n", result->reason);
     }
