@@ -41,6 +41,22 @@ def summarise(implementation: Implementation, used: list[dict[str, float]], n_al
     return Summary(implementation.kind, len(used), n_all - len(used), metrics)
 
 
+# ---- who had no time left ----
+
+FULL = 0.95  # the share of the time from which on a server or a client counts as full
+
+
+def limited_by(summary: Summary) -> str:
+    server, client = summary.middle("server") or 0, summary.middle("client") or 0
+    full = [name for name, share in (("server", server), ("client", client)) if share >= FULL]
+    return " and ".join(full) or "neither"
+
+
+def is_comparable(summary: Summary) -> bool:
+    """A full client brings a server that waits for it fewer messages a turn than it could take."""
+    return limited_by(summary) != "client"
+
+
 # ---- one against another ----
 
 
@@ -57,9 +73,11 @@ def reference(summaries: Summaries, against: str, metric: str) -> str:
 
 
 def ratio(summaries: Summaries, who: str, against: str, metric: str) -> float | None:
-    """Of medians. None where one of the two has no figure."""
+    """Of medians. None where one of the two has no figure, or the client was full and it was not."""
     other = summaries.get(reference(summaries, against, metric))
     mine = summaries[who].middle(metric) if who in summaries else None
+    if any(one and not is_comparable(one) for one in (other, summaries.get(who))):
+        return None
     theirs = other.middle(metric) if other else None
     return mine / theirs if mine is not None and theirs else None
 
@@ -92,10 +110,10 @@ def bound_text(target: Target, metric: str, unit: str) -> str:
 
 
 def verdict(row: Row, summaries: Summaries, target: Target) -> Verdict | None:
-    """None where a figure is missing."""
+    """None where a figure is missing, or is the client's rather than the server's."""
     metric = target.metric or row.metric
     mine = summaries[target.who].middle(metric) if target.who in summaries else None
-    if mine is None:
+    if mine is None or not is_comparable(summaries[target.who]):
         return None
     bound, measured = target.plus, f"{mine:.0f}"
     if target.against:

@@ -53,11 +53,11 @@ class Places:
         if load.files:
             self.target(load).unlink(missing_ok=True)
 
-    def cp(self, load: Local) -> processes.Figures:
+    def cp(self, load: Local, program: list[str]) -> processes.Figures:
         """The same copy by cp of the coreutils."""
         if not self.source(load).exists():
             raise processes.Missing  # the implementation before it did not create it
-        wall, cpu = processes.run_timed(["cp", str(self.source(load)), str(self.target(load))])
+        wall, cpu = processes.run_timed([*program, str(self.source(load)), str(self.target(load))])
         self.forget_copy(load)
         blocks = self.size(load) / COPY_BLOCK
         return {"wall": 1e9 * wall / blocks, "cpu": 1e9 * cpu / blocks, "rate": blocks / wall}

@@ -8,8 +8,12 @@ import platform
 import resource
 import shutil
 import subprocess
+import sys
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+from rows import CALL_NS, DEAR
 
 FAR = 3.0  # times the best that was seen: the host has put the two processors far apart
 
@@ -34,6 +38,34 @@ def bounce(programs: Path) -> float:
         return 0
     command = [str(programs / "bounce"), str(server), str(client)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=20).stdout)["bounce_ns"]
+
+
+# ---- what a system call costs ----
+
+
+@dataclass
+class Price:
+    """Of a system call, as it is and with the addition, and the instructions of the filter that adds it."""
+
+    call_ns: float
+    dear_call_ns: float
+    instructions: int
+
+    def text(self) -> str:
+        dear = f"; {self.dear_call_ns:.0f} ns in the rows with {DEAR}" if self.instructions else ""
+        return f"{self.call_ns:.0f} ns{dear}"
+
+
+def price(programs: Path) -> Price:
+    """Where the kernel has no seccomp filters, there is no addition."""
+    command = ["taskset", "-c", str(processors()[0]), str(programs / "dear")]
+    for wanted in (CALL_NS, 0):
+        done = subprocess.run([*command, str(wanted)], capture_output=True, text=True, timeout=20)
+        if done.returncode == 0:
+            break
+        print(done.stderr.strip(), file=sys.stderr)
+    done.check_returncode()
+    return Price(**json.loads(done.stdout))
 
 
 # ---- file systems ----
@@ -124,10 +156,11 @@ def congestion_control() -> str:
         return "unknown"
 
 
-def describe(root: Path) -> dict[str, str]:
+def describe(root: Path, paid: Price) -> dict[str, str]:
     """Everything that a reader needs to know beside the figures."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "system call": paid.text(),
         "processors": f"{len(os.sched_getaffinity(0))} × {processor_name()}",
         "kernel": f"Linux {platform.release()}",
         "distribution": distribution(),

@@ -18,7 +18,7 @@ import tables
 from files import Places
 from measure import Bench
 from results import Results
-from rows import FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Local, Row, Stream
+from rows import CALL_NS, FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Local, Row, Stream
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITTEN = ROOT / "build" / "bench"
@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
         epilog=f"Parts: {', '.join(PARTS)}; echo is both of its kind.",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="measure only this; all unless told otherwise")
-    parser.add_argument("--quick", action="store_true", help="everything once and briefly, in less than three minutes")
+    parser.add_argument("--quick", action="store_true", help="everything once and briefly, in less than five minutes")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
     parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
     parser.add_argument("--pages", action="store_true", help="write build/bench/ anew from the results, and the "
@@ -64,6 +64,9 @@ def can_run(bench: Bench, row: Row, descriptors: int) -> bool:
     if isinstance(row.load, Local) and row.load.files and row.load.files not in bench.places.directories:
         bench.problems.append(f"{row.key}: no such file system with room for three copies")
         return False
+    if row.is_dear and not bench.dear_instructions:
+        bench.problems.append(f"{row.key}: system calls can not be made dear here")
+        return False
     return True
 
 
@@ -73,10 +76,11 @@ def can_run(bench: Bench, row: Row, descriptors: int) -> bool:
 def commands_of(row: Row) -> list[str]:
     """What is run, to be shown: Noria's programs on io_uring, without the paths of this machine."""
     prefix = ["LOOP_BACKEND=uring"]
+    dear = [f"dear {CALL_NS} --"] if row.is_dear else []
     if isinstance(row.load, Stream):
         upstream = ["UPSTREAM"] if row.load.mode == "proxy" else []
         listen = row.load.listen.format(work="/tmp")
-        server = [*prefix, "taskset -c 0 server_noria", row.load.mode, listen, *upstream, "&"]
+        server = [*prefix, "taskset -c 0", *dear, "server_noria", row.load.mode, listen, *upstream, "&"]
         window = ["--seconds", f"{row.load.seconds:g}", "--warmup", f"{row.load.warmup:g}"]
         load = ["load", listen, "--server-pid", "$!", *measure.load_options(row.load), *window]
         return [" ".join(server), " ".join(["taskset -c 1", *load])]
@@ -84,8 +88,8 @@ def commands_of(row: Row) -> list[str]:
         files = ["--file FROM", *(["--to TO"] if row.load.workload == "copy" else [])] if row.load.files else []
         files = [*files, f"--file-size {row.load.file_bytes}"] if files else []
         count = ["--count", str(row.load.count)] if row.load.count else []
-        program = "taskset -c 0 local_noria" if row.load.pinned else "local_noria"
-        return [" ".join([*prefix, program, row.load.workload, *row.load.options, *count, *files])]
+        program = [*(["taskset -c 0"] if row.load.pinned else []), *dear, "local_noria"]
+        return [" ".join([*prefix, *program, row.load.workload, *row.load.options, *count, *files])]
     hold = f"load {row.load.listen} --hold {row.load.connections}"
     return [hold, f"{hold} --touch", "grep Private /proc/SERVER/smaps_rollup"]
 
@@ -133,8 +137,8 @@ def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]
     return {"how": how, **description, **kinds}
 
 
-def write(bench: Bench, rows: list[Row], results: Results) -> None:
-    description = machine.describe(ROOT)
+def write(bench: Bench, rows: list[Row], results: Results, price: machine.Price) -> None:
+    description = machine.describe(ROOT, price)
     for row in rows:
         results.parts[row.part] = about(bench, row, description)
     WRITTEN.mkdir(parents=True, exist_ok=True)
@@ -151,14 +155,17 @@ def run(asked: argparse.Namespace, programs: Path) -> int:
     rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS)
     descriptors = machine.raise_descriptor_limit()
     with tempfile.TemporaryDirectory(prefix="noria-bench-") as work, Places(ROOT / "build", asked.quick) as places:
-        bench = Bench(programs, Path(work), asked.quick, rounds, processes.counter(), places)
+        price = machine.price(programs)
+        print(f"a system call: {price.text()}", flush=True)
+        counter = processes.counter()
+        bench = Bench(programs, Path(work), asked.quick, rounds, counter, places, price.instructions)
         rows = [row for row in wanted(asked) if can_run(bench, row, descriptors)]
         seconds = sum(measure.seconds_of(bench, row) for row in rows)
         bench.spare = 0.5 * ((QUICK_RUN if asked.quick else FULL_RUN) - seconds)
         print(f"about {seconds / 60:.1f} minutes", flush=True)
         results = Results(WRITTEN / "results.json")
         measure_rows(bench, rows, results)
-        write(bench, rows, results)
+        write(bench, rows, results, price)
     for problem in bench.problems:
         print(problem, file=sys.stderr)
     print(f"written: {WRITTEN.relative_to(ROOT)}/README.md")

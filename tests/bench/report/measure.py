@@ -16,6 +16,7 @@ from processes import Failed, Figures, Missing, Server
 from rows import (
     CALLS_SECONDS,
     CONNECT_SECONDS,
+    CP,
     QUICK_SECONDS,
     QUICK_SHARE,
     QUICK_WARMUP,
@@ -42,12 +43,19 @@ class Bench:
     rounds: int
     counter: tuple[str, ...]
     places: Places
+    dear_instructions: int = 0  # what makes system calls dear here; 0: nothing does
     spare: float = 0  # seconds left for what the placement of the processors spoils
     nearest: float = 0  # the best placement seen, in ns of a bounce
     problems: list[str] = field(default_factory=list)
 
-    def program(self, implementation: Implementation) -> str:
-        return str(self.programs / implementation.program)
+    def program(self, implementation: Implementation) -> list[str]:
+        """Its command, which has dear system calls where the row wants them."""
+        own = implementation.program != CP.program
+        command = [str(self.programs / implementation.program) if own else CP.program]
+        return [*self.dear(), *command] if implementation.dear else command
+
+    def dear(self) -> list[str]:
+        return [str(self.programs / "dear"), "--instructions", str(self.dear_instructions), "--"]
 
     def rounds_of(self, row: Row) -> int:
         if row.rounds:
@@ -70,7 +78,7 @@ def server_of(bench: Bench, load: Stream | Memory, implementation: Implementatio
               upstream: str = "") -> Server:
     mode = load.mode if isinstance(load, Stream) else "echo"
     listen = load.listen.format(work=bench.work)
-    command = [bench.program(implementation), *implementation.options, mode, listen, *filter(None, [upstream])]
+    command = [*bench.program(implementation), *implementation.options, mode, listen, *filter(None, [upstream])]
     cpu, _ = machine.processors()
     return Server(command, processes.environment_of(implementation), cpu, wrapper)
 
@@ -79,7 +87,7 @@ def upstream_of(bench: Bench, stack: ExitStack, load: Stream) -> str:
     """Starts the server behind a proxy, beside the client, and tells where it listens."""
     if load.mode != "proxy":
         return ""
-    command = [bench.program(UPSTREAM), "echo", load.listen]
+    command = [*bench.program(UPSTREAM), "echo", load.listen]
     _, cpu = machine.processors()
     return stack.enter_context(Server(command, processes.environment_of(UPSTREAM), cpu)).address
 
@@ -132,7 +140,7 @@ LOCAL_NAMES = {"wall_ns_per_op": "wall", "cpu_ns_per_op": "cpu"}
 
 
 def local_command(bench: Bench, load: Local, implementation: Implementation, count: int) -> list[str]:
-    command = [bench.program(implementation), load.workload, *load.options, *implementation.options]
+    command = [*bench.program(implementation), load.workload, *load.options, *implementation.options]
     if count:
         command += ["--count", str(count)]
     if load.files:
@@ -147,8 +155,8 @@ def shortened(load: Local) -> int:
 
 
 def local_sample(bench: Bench, load: Local, implementation: Implementation) -> Figures:
-    if implementation.program == "cp":
-        return bench.places.cp(load)
+    if implementation.program == CP.program:
+        return bench.places.cp(load, bench.program(implementation))
     count = shortened(load) if bench.quick else load.count
     command = local_command(bench, load, implementation, count)
     found = processes.run_json(command, processes.environment_of(implementation), LOCAL_TIMEOUT)
@@ -254,7 +262,7 @@ def is_counted(bench: Bench, row: Row) -> bool:
 
 def count_calls(bench: Bench, row: Row, implementation: Implementation) -> float | None:
     load = row.load
-    if isinstance(load, Memory) or implementation.program == "cp" or not is_counted(bench, row):
+    if isinstance(load, Memory) or implementation.program == CP.program or not is_counted(bench, row):
         return None
     try:
         calls = calls_between([counted_run(bench, load, implementation, longer) for longer in (False, True)])

@@ -2,12 +2,12 @@
 """Writes build/bench/*.svg with gnuplot: the ratios of each part, and the cost as the load grows."""
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from figures import ratio
+from figures import is_comparable, ratio
 from results import Results, Stored
-from rows import OVERVIEW, PARTS, Stream, bytes_text, thousands
+from rows import DEAR, OVERVIEW, PARTS, Stream, bytes_text, thousands
 
 # Implementation: colour, and shape of its points. The same in every picture.
 LOOKS = {
@@ -36,11 +36,15 @@ class Curve:
     logarithmic_y: bool = False
 
 
-CURVES = (
+ECHO_CURVES = (
     Curve("connections-tcp", "Echo of 64 B over TCP", "connections"),
     Curve("connections-unix", "Echo of 64 B over Unix sockets", "connections"),
     Curve("size", "Echo over 10 Unix sockets", "bytes of a message", True),
     Curve("depth", "Echo of 64 B over 10 Unix sockets", "messages in flight on each", True),
+)
+CURVES = (
+    *ECHO_CURVES,
+    *(replace(curve, name=f"{curve.name}-dear", title=f"{curve.title}, {DEAR}") for curve in ECHO_CURVES),
     Curve("nop", "An operation that does nothing", "operations in flight"),
     Curve("timers-start", "Starting a timer", "timers"),
     Curve("timers-cancel", "Cancelling a timer", "timers"),
@@ -83,7 +87,8 @@ def look(name: str) -> str:
 
 
 def curve_points(rows: list[Stored], name: str) -> list[tuple[float, float]]:
-    found = [(stored.row.x, stored.summaries[name].middle("cpu")) for stored in rows if name in stored.summaries]
+    known = [(stored.row.x, stored.summaries[name]) for stored in rows if name in stored.summaries]
+    found = [(x, summary.middle("cpu")) for x, summary in known if is_comparable(summary)]
     return [(x, y) for x, y in found if y]
 
 
