@@ -16,7 +16,13 @@ struct rest {
     char bytes[];
 };
 
-static char buffer[SERVER_READ_BYTES] __attribute__((aligned(64)));
+static char buffer[RELAY_MOST_BYTES] __attribute__((aligned(64)));
+static size_t buffer_bytes = SERVER_READ_BYTES;
+
+void relay_set_buffer(size_t n_bytes)
+{
+    buffer_bytes = n_bytes < sizeof buffer ? n_bytes : sizeof buffer;
+}
 
 /* Returns the number of bytes that `to` accepted, or -1 if it cannot accept any more. */
 static ssize_t send_some(struct relay *relay, const char *bytes, size_t n)
@@ -64,7 +70,7 @@ enum relay_state relay_step(struct relay *relay)
     if (relay->rest) {
         return send_rest(relay);
     }
-    received = recv(relay->from, buffer, sizeof buffer, 0);
+    received = recv(relay->from, buffer, buffer_bytes, 0);
     if (received <= 0) {
         return received == 0 ? RELAY_ENDED : errno == EAGAIN || errno == EINTR ? RELAY_EMPTY : RELAY_FAILED;
     }
@@ -75,7 +81,7 @@ enum relay_state relay_step(struct relay *relay)
     if (sent < received) {
         return keep_rest(relay, buffer + sent, (size_t)(received - sent));
     }
-    return received < (ssize_t)sizeof buffer ? RELAY_SHORT : RELAY_MORE;
+    return received < (ssize_t)buffer_bytes ? RELAY_SHORT : RELAY_MORE;
 }
 
 bool relay_end(struct relay *relay)

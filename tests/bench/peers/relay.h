@@ -31,6 +31,10 @@ enum relay_state {
     RELAY_FAILED
 };
 
+/* Sets how much is received at once, at most RELAY_MOST_BYTES. Unless called it is SERVER_READ_BYTES. */
+#define RELAY_MOST_BYTES (1u << 20)
+void relay_set_buffer(size_t n_bytes);
+
 /* Sends the stored rest, if any; otherwise receives once and sends that. */
 enum relay_state relay_step(struct relay *relay);
 

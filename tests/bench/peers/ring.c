@@ -11,10 +11,9 @@
 #define SUBMISSIONS 4096
 #define COMPLETIONS 32768 /* as many as connections may have events at once */
 
-void ring_open(struct io_uring *ring)
+void ring_open(struct io_uring *ring, unsigned flags)
 {
-    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                                              IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+    struct io_uring_params params = {.flags = flags | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
                                      .cq_entries = COMPLETIONS};
     int error = io_uring_queue_init_params(SUBMISSIONS, ring, &params);
 
@@ -38,13 +37,28 @@ struct io_uring_sqe *ring_sqe(struct io_uring *ring)
     return sqe;
 }
 
-void ring_run(struct io_uring *ring, void (*on_completion)(const struct io_uring_cqe *cqe), void (*after)(void))
+static void wait_for_batch(struct io_uring *ring, unsigned batch)
+{
+    struct __kernel_timespec patience = {.tv_nsec = RING_PATIENCE_NS};
+    struct io_uring_cqe *cqe;
+
+    if (batch > 1) {
+        io_uring_submit_and_wait_timeout(ring, &cqe, batch, &patience, NULL);
+        if (io_uring_cq_ready(ring) > 0) {
+            return;
+        }
+    }
+    io_uring_submit_and_wait(ring, 1);
+}
+
+void ring_run(struct io_uring *ring, unsigned batch, void (*on_completion)(const struct io_uring_cqe *cqe),
+              void (*after)(void))
 {
     for (;;) {
         struct io_uring_cqe *cqe;
         unsigned head, n = 0;
 
-        io_uring_submit_and_wait(ring, 1);
+        wait_for_batch(ring, batch);
         io_uring_for_each_cqe(ring, head, cqe)
         {
             on_completion(cqe);

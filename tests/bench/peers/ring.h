@@ -20,14 +20,19 @@ static inline void *ring_pointer(uint64_t data)
     return (void *)(uintptr_t)(data & ~RING_TAG_MASK);
 }
 
-/* Creates a ring for one thread, which runs the kernel's deferred work when it waits. Exits on an error. */
-void ring_open(struct io_uring *ring);
+/* For one thread, which runs the kernel's deferred work when it waits. */
+#define RING_DEFERRED (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
+
+/* Creates a ring with these flags of io_uring_setup, and large queues. Exits on an error. */
+void ring_open(struct io_uring *ring, unsigned flags);
 
 /* Returns a free submission queue entry. Submits first if there is none. */
 struct io_uring_sqe *ring_sqe(struct io_uring *ring);
 
-/* Submits, waits, and passes every completion to `on_completion`; calls `after` after each batch. Never returns. */
-void ring_run(struct io_uring *ring, void (*on_completion)(const struct io_uring_cqe *cqe), void (*after)(void))
-    __attribute__((noreturn));
+/* Submits, waits, and passes every completion to `on_completion`; calls `after` after each batch. Waits for `batch`
+ * completions, but for more than one only as long as RING_PATIENCE_NS. Never returns. */
+#define RING_PATIENCE_NS 20000
+void ring_run(struct io_uring *ring, unsigned batch, void (*on_completion)(const struct io_uring_cqe *cqe),
+              void (*after)(void)) __attribute__((noreturn));
 
 #endif

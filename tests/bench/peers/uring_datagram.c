@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#define BUFFERS 256 /* each has room for the largest datagram; unused pages take no memory */
+#define BUFFERS 256 /* at most; each has room for the largest datagram, and unused pages take no memory */
 #define BUFFER_BYTES (SERVER_READ_BYTES + 512)
 
 /* An answer, stored in the buffer that contains its datagram. */
@@ -85,7 +85,7 @@ static void after_batch(void)
 {
 }
 
-void uring_serve_datagrams(const struct server *server, struct io_uring *ring)
+void uring_serve_datagrams(const struct server *server, const struct uring_settings *settings, struct io_uring *ring)
 {
     int fd = server_listen(server);
 
@@ -94,7 +94,8 @@ void uring_serve_datagrams(const struct server *server, struct io_uring *ring)
     if (errno != 0) {
         bench_fail("the ring's files");
     }
-    uring_buffers_open(&buffers, ring, 0, BUFFERS, BUFFER_BYTES, false);
+    uring_buffers_open(&buffers, ring, 0, settings->n_buffers < BUFFERS ? settings->n_buffers : BUFFERS, BUFFER_BYTES,
+                       false);
     receive();
-    ring_run(ring, on_completion, after_batch);
+    ring_run(ring, settings->batch, on_completion, after_batch);
 }

@@ -18,11 +18,8 @@
 #include <unistd.h>
 
 #define FILES 65536
-#define INCREMENTAL_BUFFERS 16
-#define INCREMENTAL_BYTES (128u << 10)
-#define PLAIN_BUFFERS 1024
+#define PLAIN_BUFFERS 1024 /* where the kernel has no incremental ones */
 #define PLAIN_BYTES (16u << 10)
-#define FLUSH_BYTES (64u << 10)  /* submits as soon as this much is to be sent */
 #define MOST_UNSENT (256u << 10) /* above this nothing is received from the other side */
 
 enum { TAG_RECEIVE, TAG_SEND, TAG_ACCEPT, TAG_IGNORED };
@@ -49,6 +46,7 @@ struct end {
 };
 
 static const struct server *the_server;
+static const struct uring_settings *the_settings;
 static struct io_uring *the_ring;
 static struct uring_buffers buffers;
 static struct end *starved;
@@ -77,7 +75,12 @@ static void receive(struct end *end)
 {
     struct io_uring_sqe *sqe = ring_sqe(the_ring);
 
-    io_uring_prep_recv_multishot(sqe, end->fd, NULL, 0, 0);
+    if (the_settings->receive == URING_MULTISHOT) {
+        io_uring_prep_recv_multishot(sqe, end->fd, NULL, 0, 0);
+    } else {
+        io_uring_prep_recv(sqe, end->fd, NULL, 0, 0);
+        sqe->ioprio = the_settings->receive == URING_POLL_FIRST ? IORING_RECVSEND_POLL_FIRST : 0;
+    }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = (uint16_t)buffers.group;
     aim(sqe, end, TAG_RECEIVE);
@@ -102,7 +105,7 @@ static void send_piece(struct end *end, struct uring_piece piece)
     end->sending = piece;
     end->is_sending = true;
     n_unflushed += piece.length;
-    if (n_unflushed > FLUSH_BYTES) {
+    if (n_unflushed > the_settings->flush_bytes) {
         n_unflushed = 0;
         io_uring_submit(the_ring);
     }
@@ -133,7 +136,11 @@ static void await_connection(void)
 {
     struct io_uring_sqe *sqe = ring_sqe(the_ring);
 
-    io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
+    if (the_settings->are_files_plain) {
+        io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    } else {
+        io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
+    }
     io_uring_sqe_set_data64(sqe, TAG_ACCEPT);
 }
 
@@ -429,7 +436,7 @@ static bool connect_upstream(struct end *end)
 static void on_accepted(const struct io_uring_cqe *cqe)
 {
     if (cqe->res >= 0) {
-        struct end *end = make_end(cqe->res, true);
+        struct end *end = make_end(cqe->res, !the_settings->are_files_plain);
 
         if (the_server->mode == SERVER_PROXY && !connect_upstream(end)) {
             close_both(end);
@@ -471,15 +478,25 @@ static void make_files(void)
     }
 }
 
-void uring_serve_streams(const struct server *server, struct io_uring *ring)
+static void make_buffers(void)
+{
+    const struct uring_settings *wanted = the_settings;
+    bool are_there =
+        uring_buffers_open(&buffers, the_ring, 0, wanted->n_buffers, wanted->buffer_bytes, wanted->are_incremental);
+
+    if (!are_there) {
+        uring_buffers_open(&buffers, the_ring, 0, PLAIN_BUFFERS, PLAIN_BYTES, false);
+    }
+}
+
+void uring_serve_streams(const struct server *server, const struct uring_settings *settings, struct io_uring *ring)
 {
     the_server = server;
+    the_settings = settings;
     the_ring = ring;
     make_files();
-    if (!uring_buffers_open(&buffers, ring, 0, INCREMENTAL_BUFFERS, INCREMENTAL_BYTES, true)) {
-        uring_buffers_open(&buffers, ring, 0, PLAIN_BUFFERS, PLAIN_BYTES, false);
-    }
+    make_buffers();
     listener = server_listen(server);
     await_connection();
-    ring_run(ring, on_completion, after_batch);
+    ring_run(ring, settings->batch, on_completion, after_batch);
 }
