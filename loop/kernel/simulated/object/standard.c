@@ -18,7 +18,8 @@ struct stream {
     struct loop_sim_waiter waiter; /* in the queue of the world's end */
     struct loop_sim_file *end;     /* the world's; NULL: closed */
     char *data;
-    size_t len, done; /* `done` of the input has been written to the pipe */
+    size_t len, size; /* of `data`: with room for a 0 byte behind `len` */
+    size_t done;      /* of the input: written to the pipe */
 };
 
 struct loop_sim_standard {
@@ -37,7 +38,10 @@ static struct loop_sim_standard *standard_of(struct loop_sim_node *node)
 
 static void append(struct stream *stream, const void *data, size_t len)
 {
-    stream->data = loop_sim_realloc(stream->data, stream->len + len + 1);
+    if (stream->len + len >= stream->size) {
+        stream->size = 2 * (stream->len + len) + 1;
+        stream->data = loop_sim_realloc(stream->data, stream->size);
+    }
     memcpy(stream->data + stream->len, data, len);
     stream->len += len;
     stream->data[stream->len] = 0;
