@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Assertions that fail, abort, and faults of memory: they fail the run. The process is the user's, so handlers are set
- * only while a world runs.
+ * Assertions that fail, abort, faults of memory, and exit: they fail the run. The process is the user's, so handlers
+ * are set only while a world runs.
  */
 #include <loop/simulation/guard.h>
 #include <loop/simulation/misuse.h>
@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#define STACK_SIZE ((size_t)64 * 1024)
+#define HANDLER_STACK_SIZE ((size_t)64 * 1024)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HAS_SANITIZER 1 /* its own report of a fault of memory says more */
@@ -64,40 +66,103 @@ static const char *last_line(int *len)
     return text + begin;
 }
 
-/* Fails the run for a signal. */
+/* Whether the fault of memory at this address has used up the stack of the running fiber. */
+static bool is_overflow(int number, const void *address)
+{
+    const struct loop_sim_fiber *fiber = loop_sim_fiber_now();
+    return number == SIGSEGV && fiber && loop_sim_fiber_is_below(fiber, address);
+}
+
+/* Fails the run for a signal that is caught. */
 static void fail_by(struct loop_world *world, int number)
 {
     int len;
-    const char *mistake = loop_sim_misuse_take(), *line = last_line(&len);
-    for (size_t i = 0; i < n_caught && !mistake; i++) {
+    const char *line = last_line(&len);
+    for (size_t i = 0; i < n_caught; i++) {
         if (caught[i].number == number) {
             loop_world_fail(world, "%s in %s%s%.*s", caught[i].name, place_name(),
                             len > 0 ? ": standard error ends with " : "", len, line);
         }
     }
-    if (mistake) {
-        loop_world_fail(world, "%s", mistake);
-    }
 }
 
-static void on_signal(int number)
+static void on_signal(int number, siginfo_t *info, void *context)
 {
+    (void)context;
     struct loop_world *world = loop_sim_owner();
     if (!world || !world->can_escape) {
         (void)signal(number, SIG_DFL);
         (void)raise(number);
         return;
     }
-    fail_by(world, number);
+    const char *mistake = loop_sim_misuse_take();
+    if (mistake) {
+        loop_world_fail(world, "%s", mistake);
+    } else if (is_overflow(number, info->si_addr)) {
+        loop_world_fail(world, "stack overflow in %s: its stack has %u KiB", place_name(), LOOP_SIM_STACK_SIZE / 1024);
+    } else {
+        fail_by(world, number);
+    }
     escape(world);
 }
 
+/* ---- exit ---- */
+
+static pid_t watched;      /* the process that runs worlds; a child that it forks may exit */
+static bool is_registered; /* on_end, which a call of exit takes off the C library's list */
+
+/* Fails the run and leaves what has called exit. Returns outside of a run. */
+static void leave_by_exit(int status)
+{
+    struct loop_world *world = loop_sim_owner();
+    if (world && world->can_escape && getpid() == watched) {
+        loop_world_fail(world, "exit in %s: status %d; a node ends when its main function has returned", place_name(),
+                        status);
+        escape(world);
+    }
+}
+
+static void on_end(int status, void *unused)
+{
+    (void)unused;
+    is_registered = false;
+    leave_by_exit(status);
+}
+
+static void watch_exit(void)
+{
+    watched = getpid();
+    is_registered = is_registered || on_exit(on_end, NULL) == 0;
+}
+
+static _Noreturn void exit_now(int status)
+{
+    leave_by_exit(status);
+    for (;;) {
+        (void)syscall(SYS_exit_group, status);
+    }
+}
+
+/* These stand in for those of the GNU C library. */
+void _exit(int status)
+{
+    exit_now(status);
+}
+
+void _Exit(int status)
+{
+    exit_now(status);
+}
+
+/* ---- the guard ---- */
+
 void loop_sim_guard_begin(struct loop_sim_guard *guard)
 {
-    guard->own_stack = loop_sim_alloc(STACK_SIZE);
-    stack_t stack = {.ss_sp = guard->own_stack, .ss_size = STACK_SIZE};
+    guard->own_stack = loop_sim_alloc(HANDLER_STACK_SIZE);
+    stack_t stack = {.ss_sp = guard->own_stack, .ss_size = HANDLER_STACK_SIZE};
     (void)sigaltstack(&stack, &guard->stack);
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER};
+    watch_exit();
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER | SA_SIGINFO};
     for (size_t i = 0; i < n_caught; i++) {
         (void)sigaction(caught[i].number, &action, &guard->actions[i]);
     }

@@ -4,10 +4,10 @@
  * keep; elsewhere it is swapcontext(3), which costs two system calls more.
  */
 #include <loop/kernel/simulated/machine/context.h>
+#include <loop/kernel/simulated/machine/machine.h>
 
 #include <assert.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,7 +45,7 @@
 /* ---- stacks ---- */
 
 /* The guard is a multiple of every page size. */
-enum { STACK_SIZE = 1 << 20, GUARD_SIZE = 1 << 16 };
+enum { GUARD_SIZE = 1 << 16 };
 
 /* A stack that has been given back; stands at its top. */
 struct spare {
@@ -59,20 +59,19 @@ static _Thread_local struct spare *spares;
 struct loop_sim_stack loop_sim_stack_get(void)
 {
     if (spares) {
-        struct loop_sim_stack stack = {.bottom = spares->bottom, .size = STACK_SIZE};
+        struct loop_sim_stack stack = {.bottom = spares->bottom, .size = LOOP_SIM_STACK_SIZE};
         spares = spares->next;
         return stack;
     }
-    char *memory = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+    char *memory = mmap(NULL, GUARD_SIZE + LOOP_SIM_STACK_SIZE, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, GUARD_SIZE, PROT_NONE) < 0) {
-        fputs("loop/kernel/simulated: no memory for a stack\n", stderr);
-        abort();
+        loop_sim_stop_without_memory();
     }
 #if HAS_ASAN
-    __lsan_register_root_region(memory + GUARD_SIZE, STACK_SIZE);
+    __lsan_register_root_region(memory + GUARD_SIZE, LOOP_SIM_STACK_SIZE);
 #endif
-    return (struct loop_sim_stack){.bottom = memory + GUARD_SIZE, .size = STACK_SIZE};
+    return (struct loop_sim_stack){.bottom = memory + GUARD_SIZE, .size = LOOP_SIM_STACK_SIZE};
 }
 
 void loop_sim_stack_put(struct loop_sim_stack *stack)
@@ -87,6 +86,12 @@ void loop_sim_stack_put(struct loop_sim_stack *stack)
     *spare = (struct spare){.next = spares, .bottom = stack->bottom};
     spares = spare;
     *stack = (struct loop_sim_stack){0};
+}
+
+bool loop_sim_stack_is_below(const struct loop_sim_stack *stack, const void *address)
+{
+    uintptr_t bottom = (uintptr_t)stack->bottom, at = (uintptr_t)address;
+    return stack->bottom && at < bottom && at >= bottom - GUARD_SIZE;
 }
 
 /* ---- switching ---- */

@@ -24,6 +24,9 @@ struct loop_sim_stack loop_sim_stack_get(void);
 /* Gives a stack back, on which nothing runs any more. Harmless for none. */
 void loop_sim_stack_put(struct loop_sim_stack *stack);
 
+/* Whether an address is in the memory below the stack that must not be touched. */
+bool loop_sim_stack_is_below(const struct loop_sim_stack *stack, const void *address);
+
 /* What is kept of something that runs on a stack of its own, while another runs. */
 struct loop_sim_context {
 #if defined(__x86_64__)

@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/simulated/machine/current.h>
 
+#include <signal.h>
 #include <stdio.h>
 
 /* The world of this thread. The only state that belongs to no world. */
@@ -21,11 +22,17 @@ void loop_sim_world_set_now(struct loop_sim_world *world)
 
 /* ---- memory of the simulated kernel ---- */
 
+void loop_sim_stop_without_memory(void)
+{
+    fputs("loop/kernel/simulated: the machine has no memory left: the simulation ends here\n", stderr);
+    (void)sigaction(SIGABRT, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    abort();
+}
+
 static void *check(void *memory)
 {
     if (!memory) {
-        fputs("loop/kernel/simulated: no memory\n", stderr);
-        abort();
+        loop_sim_stop_without_memory();
     }
     return memory;
 }

@@ -75,6 +75,8 @@ void loop_sim_event_cancel(struct loop_sim_event *event);
 
 /* ---- fibers ---- */
 
+enum { LOOP_SIM_STACK_SIZE = 1 << 20 };
+
 /* A thread of a node. */
 struct loop_sim_fiber;
 
@@ -94,6 +96,9 @@ struct loop_sim_fiber_signals *loop_sim_fiber_signals(struct loop_sim_fiber *fib
 
 /* Returns the fiber of a node that was created after this one, the first one for NULL, or NULL: no more. */
 struct loop_sim_fiber *loop_sim_fiber_next(const struct loop_sim_node *node, const struct loop_sim_fiber *fiber);
+
+/* Whether an address is just below the stack of a fiber: a fault there means that the stack is used up. */
+bool loop_sim_fiber_is_below(const struct loop_sim_fiber *fiber, const void *address);
 
 /* Whether the fiber is the first of its node. */
 bool loop_sim_fiber_is_first(const struct loop_sim_fiber *fiber);
@@ -304,7 +309,10 @@ int64_t loop_sim_wall_ns(const struct loop_sim_world *world, const struct loop_s
 
 /* ---- memory of the simulated kernel ---- */
 
-/* Allocates zeroed memory. Stops the program with a line on standard error when there is none. */
+/* Ends the process with a line on standard error, also in a run, which cannot be repeated without that memory. */
+_Noreturn void loop_sim_stop_without_memory(void);
+
+/* Allocates zeroed memory. Calls loop_sim_stop_without_memory when there is none. */
 void *loop_sim_alloc(size_t size);
 void *loop_sim_realloc(void *memory, size_t size);
 void loop_sim_free(void *memory);

@@ -19,6 +19,11 @@ uint64_t loop_sim_fiber_number(const struct loop_sim_fiber *fiber)
     return fiber->number;
 }
 
+bool loop_sim_fiber_is_below(const struct loop_sim_fiber *fiber, const void *address)
+{
+    return loop_sim_stack_is_below(&fiber->stack, address);
+}
+
 bool loop_sim_fiber_is_first(const struct loop_sim_fiber *fiber)
 {
     return fiber->is_first;
