@@ -202,6 +202,23 @@ static bool print_result(const char *program, const struct arguments *arguments,
     return is_printed;
 }
 
+/* Reports a run that has not made a choice of its list: the list is shorter or longer than the run, or has a value that
+ * is not possible there. */
+static void tell_of_difference(const char *program, const struct loop_simulation_options *options,
+                               const struct loop_simulation_result *result)
+{
+    for (size_t i = 0; i < options->n_choices; i++) {
+        uint32_t wanted = options->choices[i], made = i < result->n_choices ? result->choices[i] : 0;
+        if (made != wanted) {
+            (void)fprintf(stderr,
+                          "%s: choice %zu of the list, %lu, was not made: the list is of another program or world, or "
+                          "of a run with other faults\n",
+                          program, i + 1, (unsigned long)wanted);
+            return;
+        }
+    }
+}
+
 /* ---- the program ---- */
 
 /* Returns the exit status. */
@@ -215,8 +232,9 @@ static int search(const char *program, struct arguments *arguments, loop_world_f
     if (status < 0) {
         const char *mistake = loop_sim_run_mistake(build, options);
         (void)fprintf(stderr, "%s: options of the simulation: %s\n", program, mistake ? mistake : strerror(-status));
-    } else if (!print_result(program, arguments, &result)) {
-        status = 2;
+    } else {
+        tell_of_difference(program, options, &result);
+        status = print_result(program, arguments, &result) ? status : 2;
     }
     loop_simulation_result_finish(&result);
     return status < 0 ? 2 : status;

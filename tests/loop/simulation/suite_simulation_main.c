@@ -92,6 +92,28 @@ TEST(main_says_what_is_wrong_with_arguments)
     REFUSES("an exhaustive search has no seed", "--exhaustive", "--seed", "5");
 }
 
+/* ---- replays that differ ---- */
+
+static int replay(void *choices)
+{
+    return CALL("--replay", choices);
+}
+
+/* Whether a replay of this list says which choice was not made. */
+static bool differs(const char *choices, const char *text)
+{
+    in_child(replay, (void *)(uintptr_t)choices);
+    return text ? strstr(child_text(), text) != NULL : child_text()[0] == 0;
+}
+
+TEST(main_says_that_a_replay_is_not_the_run_of_its_list)
+{
+    CHECK(differs("0 0 2", NULL));
+    CHECK(differs("1 1 1 3x0", NULL));
+    CHECK(differs("0 3 2", "program: choice 2 of the list, 3, was not made: "));
+    CHECK(differs("0 0 2 500x0 7", "choice 504 of the list, 7, was not made: "));
+}
+
 /* ---- files ---- */
 
 TEST(main_says_which_file_it_cannot_write)
