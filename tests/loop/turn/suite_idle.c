@@ -67,13 +67,13 @@ LOOP_TEST(p18_an_idle_loop_makes_no_wakeups)
 static long read_iowait(void)
 {
     long user, nice, system, idle, iowait = -1;
-    FILE *stat = fopen("/proc/stat", "re");
+    FILE *file = fopen("/proc/stat", "re");
 
-    CHECK(stat != NULL);
-    if (fscanf(stat, "cpu %ld %ld %ld %ld %ld", &user, &nice, &system, &idle, &iowait) != 5) {
+    CHECK(file != NULL);
+    if (fscanf(file, "cpu %ld %ld %ld %ld %ld", &user, &nice, &system, &idle, &iowait) != 5) {
         iowait = -1;
     }
-    fclose(stat);
+    fclose(file);
     return iowait;
 }
 
