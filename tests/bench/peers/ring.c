@@ -7,7 +7,9 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <unistd.h>
 
+#define FILES 65536
 #define SUBMISSIONS 4096
 #define COMPLETIONS 32768 /* as many as connections may have events at once */
 
@@ -23,6 +25,16 @@ void ring_open(struct io_uring *ring, unsigned flags)
     if (error < 0) {
         errno = -error;
         bench_fail("io_uring");
+    }
+}
+
+void ring_make_files(struct io_uring *ring)
+{
+    long most = sysconf(_SC_OPEN_MAX);
+
+    errno = -io_uring_register_files_sparse(ring, most < FILES ? (unsigned)most : FILES);
+    if (errno != 0) {
+        bench_fail("the ring's files");
     }
 }
 
@@ -48,23 +60,23 @@ static void wait_for_batch(struct io_uring *ring, unsigned batch)
             return;
         }
     }
-    io_uring_submit_and_wait(ring, 1);
+    io_uring_submit_and_wait(ring, batch > 0);
 }
 
-void ring_run(struct io_uring *ring, unsigned batch, void (*on_completion)(const struct io_uring_cqe *cqe),
-              void (*after)(void))
+void ring_run(struct io_uring *ring, const unsigned *batch, void (*before)(void),
+              void (*on_completion)(const struct io_uring_cqe *cqe))
 {
     for (;;) {
         struct io_uring_cqe *cqe;
         unsigned head, n = 0;
 
-        wait_for_batch(ring, batch);
+        wait_for_batch(ring, *batch);
+        before();
         io_uring_for_each_cqe(ring, head, cqe)
         {
             on_completion(cqe);
             n++;
         }
         io_uring_cq_advance(ring, n);
-        after();
     }
 }

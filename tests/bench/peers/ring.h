@@ -29,10 +29,13 @@ void ring_open(struct io_uring *ring, unsigned flags);
 /* Returns a free submission queue entry. Submits first if there is none. */
 struct io_uring_sqe *ring_sqe(struct io_uring *ring);
 
-/* Submits, waits, and passes every completion to `on_completion`; calls `after` after each batch. Waits for `batch`
- * completions, but for more than one only as long as RING_PATIENCE_NS. Never returns. */
+/* Makes the ring's table of files, empty and as large as it can be. Exits on an error. */
+void ring_make_files(struct io_uring *ring);
+
+/* Submits, waits, calls `before`, and passes every completion to `on_completion`, over and over. Waits for `*batch`
+ * completions, but for more than one only as long as RING_PATIENCE_NS, and not at all for none. Never returns. */
 #define RING_PATIENCE_NS 20000
-void ring_run(struct io_uring *ring, unsigned batch, void (*on_completion)(const struct io_uring_cqe *cqe),
-              void (*after)(void)) __attribute__((noreturn));
+void ring_run(struct io_uring *ring, const unsigned *batch, void (*before)(void),
+              void (*on_completion)(const struct io_uring_cqe *cqe)) __attribute__((noreturn));
 
 #endif

@@ -169,9 +169,11 @@ static void on_completion(const struct io_uring_cqe *cqe)
 
 int main(int argc, char **argv)
 {
+    static const unsigned batch = 1;
+
     server = server_arguments(argc, argv, NULL);
     ring_open(&ring, RING_DEFERRED);
     listener = server_listen(&server);
     watch_socket();
-    ring_run(&ring, 1, on_completion, relay_reclaim);
+    ring_run(&ring, &batch, relay_reclaim, on_completion);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * server_uring [--buffers N] [--buffer-bytes BYTES] [--incremental | --whole] [--receive multishot|single|poll]
- *              [--files table|plain] [--task-run deferred|cooperative|plain] [--batch N] [--flush BYTES]
- *              MODE LISTEN [UPSTREAM]
+ *              [--sends reported|silent] [--files table|plain] [--task-run deferred|cooperative|plain]
+ *              [--batch N] [--flush BYTES] MODE LISTEN [UPSTREAM]
  *
  * The handwritten server on io_uring alone: multishot accept into the ring's table of files, multishot receives into
  * provided buffers, and sends from these buffers. tests/bench/sweep measures which settings are best for which load.
@@ -23,11 +23,17 @@ static struct uring_settings settings = {.n_buffers = 16,
                                          .flush_bytes = 64u << 10};
 
 static const struct option options[] = {
-    {"buffers", required_argument, NULL, 'n'},  {"buffer-bytes", required_argument, NULL, 's'},
-    {"incremental", no_argument, NULL, 'i'},    {"whole", no_argument, NULL, 'w'},
-    {"receive", required_argument, NULL, 'r'},  {"files", required_argument, NULL, 'f'},
-    {"task-run", required_argument, NULL, 't'}, {"batch", required_argument, NULL, 'b'},
-    {"flush", required_argument, NULL, 'F'},    {NULL, 0, NULL, 0},
+    {"buffers", required_argument, NULL, 'n'},
+    {"buffer-bytes", required_argument, NULL, 's'},
+    {"incremental", no_argument, NULL, 'i'},
+    {"whole", no_argument, NULL, 'w'},
+    {"receive", required_argument, NULL, 'r'},
+    {"files", required_argument, NULL, 'f'},
+    {"sends", required_argument, NULL, 'S'},
+    {"task-run", required_argument, NULL, 't'},
+    {"batch", required_argument, NULL, 'b'},
+    {"flush", required_argument, NULL, 'F'},
+    {NULL, 0, NULL, 0},
 };
 
 static unsigned parse_number(const char *text, unsigned long most)
@@ -66,6 +72,7 @@ static void take_option(int option)
 {
     static const char *const receives[3] = {
         [URING_MULTISHOT] = "multishot", [URING_SINGLE] = "single", [URING_POLL_FIRST] = "poll"};
+    static const char *const sends[3] = {"reported", "silent"};
     static const char *const files[3] = {"table", "plain"}, *const task_runs[3] = {"deferred", "cooperative", "plain"};
     static const unsigned flags[3] = {RING_DEFERRED, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, 0};
 
@@ -75,6 +82,7 @@ static void take_option(int option)
     case 'i': settings.are_incremental = true; break;
     case 'w': settings.are_incremental = false; break;
     case 'r': settings.receive = (enum uring_receive)parse_name(optarg, receives); break;
+    case 'S': settings.are_sends_silent = parse_name(optarg, sends) == 1; break;
     case 'f': settings.are_files_plain = parse_name(optarg, files) == 1; break;
     case 't': settings.setup_flags = flags[parse_name(optarg, task_runs)]; break;
     case 'b': settings.batch = parse_number(optarg, 4096); break;

@@ -19,10 +19,11 @@ struct uring_settings {
     size_t buffer_bytes;
     bool are_incremental; /* the buffers */
     enum uring_receive receive;
-    bool are_files_plain; /* descriptors instead of the ring's table of files */
-    unsigned setup_flags; /* of io_uring_setup */
-    unsigned batch;       /* completions to wait for */
-    unsigned flush_bytes; /* submits as soon as this much is to be sent */
+    bool are_sends_silent; /* a send that succeeds reports nothing */
+    bool are_files_plain;  /* descriptors instead of the ring's table of files */
+    unsigned setup_flags;  /* of io_uring_setup */
+    unsigned batch;        /* completions to wait for */
+    unsigned flush_bytes;  /* submits as soon as this much is to be sent */
 };
 
 void uring_serve_streams(const struct server *server, const struct uring_settings *settings, struct io_uring *ring)

@@ -81,7 +81,7 @@ static void on_completion(const struct io_uring_cqe *cqe)
     }
 }
 
-static void after_batch(void)
+static void before_batch(void)
 {
 }
 
@@ -97,5 +97,5 @@ void uring_serve_datagrams(const struct server *server, const struct uring_setti
     uring_buffers_open(&buffers, ring, 0, settings->n_buffers < BUFFERS ? settings->n_buffers : BUFFERS, BUFFER_BYTES,
                        false);
     receive();
-    ring_run(ring, settings->batch, on_completion, after_batch);
+    ring_run(ring, &settings->batch, before_batch, on_completion);
 }

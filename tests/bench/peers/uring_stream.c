@@ -17,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILES 65536
 #define PLAIN_BUFFERS 1024 /* where the kernel has no incremental ones */
 #define PLAIN_BYTES (16u << 10)
+#define MOST_SILENT 4096u        /* sends at a time; more are reported */
 #define MOST_UNSENT (256u << 10) /* above this nothing is received from the other side */
 
 enum { TAG_RECEIVE, TAG_SEND, TAG_ACCEPT, TAG_IGNORED };
@@ -38,6 +38,8 @@ struct end {
     bool is_held;   /* receives nothing while the peer is slow */
     bool has_ended; /* the stream has ended */
     bool is_closed;
+    bool is_silent;   /* is among the silent ones */
+    bool is_reported; /* its silent send has a completion after all */
     struct end *peer;
     struct end *next_starved;
     struct uring_piece sending;
@@ -52,6 +54,9 @@ static struct uring_buffers buffers;
 static struct end *starved;
 static int listener;
 static size_t n_unflushed;
+static struct end *silent[MOST_SILENT]; /* ends whose sends report only a failure, since the last wait */
+static unsigned n_silent;
+static unsigned batch; /* completions to wait for */
 
 /* ---- requests ---- */
 
@@ -95,12 +100,34 @@ static void stop_receiving(struct end *end)
     ignore(sqe);
 }
 
+/* Such a send is over when it has been submitted. A failure, or a socket without room for all of it, is reported. */
+static void send_silently(struct end *end, struct io_uring_sqe *sqe)
+{
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->msg_flags |= MSG_WAITALL;
+    end->is_reported = false;
+    if (end->is_silent) {
+        return;
+    }
+    end->is_silent = true;
+    silent[n_silent++] = end;
+}
+
+/* Something is to be done after a send. If it is silent, no completion will end a wait for it. */
+static void settle_soon(void)
+{
+    batch = n_silent > 0 ? 0 : batch;
+}
+
 static void send_piece(struct end *end, struct uring_piece piece)
 {
     struct io_uring_sqe *sqe = ring_sqe(the_ring);
 
     io_uring_prep_send(sqe, end->fd, piece.data, piece.length,
                        (piece.copy ? MSG_WAITALL : MSG_DONTWAIT) | MSG_NOSIGNAL);
+    if (the_settings->are_sends_silent && !piece.copy && n_silent < MOST_SILENT) {
+        send_silently(end, sqe);
+    }
     aim(sqe, end, TAG_SEND);
     end->sending = piece;
     end->is_sending = true;
@@ -148,7 +175,7 @@ static void await_connection(void)
 
 static bool is_idle(const struct end *end)
 {
-    return !end->is_receiving && !end->is_sending;
+    return !end->is_receiving && !end->is_sending && !end->is_silent;
 }
 
 /* The memory is freed when no request refers to it any more. */
@@ -207,6 +234,7 @@ static void keep(struct end *end, struct uring_piece piece)
 {
     struct waiting *waiting = bench_alloc(1, sizeof *waiting);
 
+    settle_soon();
     waiting->piece = piece;
     if (end->sending.copy) {
         move(&waiting->piece);
@@ -327,6 +355,7 @@ static void receive_again(struct end *end, int result)
         end->next_starved = starved;
         starved = end;
         end->is_receiving = true; /* soon */
+        settle_soon();
     } else if (!end->is_held) {
         receive(end);
     }
@@ -346,6 +375,8 @@ static void on_receive_over(struct end *end, int result)
         end->has_ended = true;
         if (!end->peer->is_sending) {
             pass_end(end);
+        } else {
+            settle_soon();
         }
     }
 }
@@ -392,6 +423,7 @@ static void on_all_sent(struct end *end)
     give_back(end->sending);
     if (take_waiting(end, &next)) {
         send_piece(end, next);
+        settle_soon();
     } else if (end->peer->has_ended) {
         pass_end(end->peer);
         return;
@@ -405,6 +437,7 @@ static void on_sent(struct end *end, int result)
     unsigned sent = result > 0 ? (unsigned)result : 0;
 
     end->is_sending = false;
+    end->is_reported = true;
     end->n_unsent -= sent;
     if (end->is_closed) {
         give_back(piece);
@@ -463,18 +496,30 @@ static void on_completion(const struct io_uring_cqe *cqe)
     }
 }
 
-static void after_batch(void)
+/* Everything has been submitted. The silent sends that have no completion have succeeded. */
+static void before_batch(void)
 {
+    struct io_uring_cqe *cqe;
+    unsigned head, n = n_silent;
+
     n_unflushed = 0;
-}
+    batch = the_settings->batch;
+    io_uring_for_each_cqe(the_ring, head, cqe)
+    {
+        if (n > 0 && (cqe->user_data & RING_TAG_MASK) == TAG_SEND) {
+            ((struct end *)ring_pointer(cqe->user_data))->is_reported = true;
+        }
+    }
+    n_silent = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct end *end = silent[i];
 
-static void make_files(void)
-{
-    long most = sysconf(_SC_OPEN_MAX);
-
-    errno = -io_uring_register_files_sparse(the_ring, most < FILES ? (unsigned)most : FILES);
-    if (errno != 0) {
-        bench_fail("the ring's files");
+        end->is_silent = false;
+        if (!end->is_reported) {
+            on_sent(end, (int)end->sending.length);
+        } else if (end->is_closed) {
+            free_when_idle(end);
+        }
     }
 }
 
@@ -493,10 +538,11 @@ void uring_serve_streams(const struct server *server, const struct uring_setting
 {
     the_server = server;
     the_settings = settings;
+    batch = settings->batch;
     the_ring = ring;
-    make_files();
+    ring_make_files(ring);
     make_buffers();
     listener = server_listen(server);
     await_connection();
-    ring_run(ring, settings->batch, on_completion, after_batch);
+    ring_run(ring, &batch, before_batch, on_completion);
 }

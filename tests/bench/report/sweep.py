@@ -45,6 +45,7 @@ SETTINGS = {
     "server_uring": (
         Setting("buffers", BUFFERS),
         Setting("receive", tuple(("--receive", how) for how in ("multishot", "single", "poll"))),
+        Setting("sends", tuple(("--sends", how) for how in ("reported", "silent"))),
         Setting("flush", tuple(("--flush", str(n)) for n in (65536, 1, 16384, 1 << 18, 1 << 30))),
         Setting("task-run", tuple(("--task-run", how) for how in ("deferred", "cooperative", "plain"))),
         Setting("files", tuple(("--files", how) for how in ("table", "plain"))),
