@@ -158,6 +158,35 @@ int64_t loop_wheel_next(struct loop_wheel *wheel)
     return wheel->next_ns;
 }
 
+/* Looks at a slot that comes after `last_ns`, in the order of the slots. Returns true when no later slot has to be
+ * looked at. */
+static bool advance_within(const struct loop_wheel_slot *slot, int64_t limit_ns, int64_t *last_ns)
+{
+    if (slot->earliest_ns > limit_ns) {
+        return true;
+    }
+    *last_ns = slot->latest_ns < limit_ns ? slot->latest_ns : limit_ns;
+    return slot->latest_ns >= limit_ns;
+}
+
+int64_t loop_wheel_next_within(struct loop_wheel *wheel, int64_t leeway_ns)
+{
+    int64_t first_ns = loop_wheel_next(wheel), last_ns = first_ns;
+    if (leeway_ns == 0 || first_ns <= wheel->now_ns) {
+        return first_ns;
+    }
+    int64_t limit_ns = leeway_ns > INT64_MAX - first_ns ? INT64_MAX : first_ns + leeway_ns;
+    for (unsigned levels = wheel->levels; levels; levels &= levels - 1) {
+        unsigned level = (unsigned)__builtin_ctz(levels);
+        for (uint64_t slots = wheel->occupied[level]; slots; slots &= slots - 1) {
+            if (advance_within(&wheel->slots[level][__builtin_ctzll(slots)], limit_ns, &last_ns)) {
+                return last_ns;
+            }
+        }
+    }
+    return last_ns;
+}
+
 /* ---- what is due ---- */
 
 /* Continues to spread a slot. Returns true when it is done. */

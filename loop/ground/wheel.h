@@ -64,6 +64,11 @@ void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node);
  * earliest node and has many others: then it may be too early. In the past while nodes wait to be taken or spread. */
 int64_t loop_wheel_next(struct loop_wheel *wheel);
 
+/* Returns the last point that is at most `leeway_ns` after the first one, which loop_wheel_next returns. Where only a
+ * part of a slot is within that time, or its last node was removed, it may be too late, but not by more than the
+ * leeway. */
+int64_t loop_wheel_next_within(struct loop_wheel *wheel, int64_t leeway_ns);
+
 /* Moves the nodes that are due at `now_ns`, in their order, to the empty list `batch`. Moves at most `most_moves` nodes
  * to other slots for it; if more have to move, loop_wheel_next stays in the past. Nodes added from now on are not in
  * the batch, even if they are due at once. */

@@ -131,6 +131,57 @@ TEST(wheel_tells_the_next_to_the_nanosecond)
     }
 }
 
+static int64_t last_within(const struct point *points, int count, int64_t limit_ns)
+{
+    int64_t last = INT64_MIN;
+    for (int i = 0; i < count; i++) {
+        last = points[i].is_in && points[i].at_ns <= limit_ns && points[i].at_ns > last ? points[i].at_ns : last;
+    }
+    return last;
+}
+
+/* A loop that sleeps as long as a leeway allows takes each point within it, in the order of the points. */
+TEST(wheel_gathers_what_is_near)
+{
+    enum { N = 1000 };
+    static struct point points[N];
+
+    for (unsigned bits = 4; bits <= 60; bits += 2) {
+        int64_t leeway_ns = random_bits(bits - 3), until;
+        unsigned taken = 0;
+        new_wheel(random_bits(40));
+        for (int i = 0; i < N; i++) {
+            add_point(&points[i], wheel.now_ns + 1 + random_bits(bits));
+        }
+        while ((until = loop_wheel_next_within(&wheel, leeway_ns)) != INT64_MAX) {
+            int64_t first = earliest_of(points, N);
+            CHECK(until <= first + leeway_ns && until >= last_within(points, N, first + leeway_ns));
+            CHECK_IS(take_all(first - 1), 0);
+            taken += take_all(until);
+            CHECK(earliest_of(points, N) > first + leeway_ns);
+        }
+        CHECK_IS(taken, N);
+    }
+}
+
+TEST(wheel_with_extreme_leeways)
+{
+    struct point points[3];
+
+    new_wheel(100);
+    CHECK_IS(loop_wheel_next_within(&wheel, INT64_MAX), INT64_MAX);
+    add_point(&points[0], 200);
+    CHECK_IS(loop_wheel_next_within(&wheel, 0), 200);
+    CHECK_IS(loop_wheel_next_within(&wheel, INT64_MAX), 200); /* nothing is near */
+    add_point(&points[1], INT64_MAX - 1);
+    CHECK_IS(loop_wheel_next_within(&wheel, 1000), 200);
+    CHECK_IS(loop_wheel_next_within(&wheel, INT64_MAX), INT64_MAX - 1);
+    add_point(&points[2], 100); /* due already */
+    CHECK_IS(loop_wheel_next_within(&wheel, INT64_MAX), 100);
+    CHECK_IS(take_all(100), 1);
+    CHECK_IS(take_all(INT64_MAX - 1), 2);
+}
+
 /* Equal points that are added while time goes by stand at ever lower levels, and still come in order. */
 TEST(wheel_keeps_the_order_of_equal_points)
 {
