@@ -24,11 +24,13 @@ extern "C" {
 LOOP_API int64_t loop_now(const struct loop *loop);
 
 /* Waits for `duration_ns` nanoseconds. Resumes with 0, never early; for a duration of 0 or less in the loop's next
- * turn. With LOOP_NEVER it only ends when it is cancelled. */
+ * turn. With LOOP_NEVER it only ends when it is cancelled. An idle loop resumes it on time, or up to
+ * loop_options.timer_leeway_ns later where that is set. */
 LOOP_API loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg);
 
 /* Waits until CLOCK_MONOTONIC reaches `at_ns`. Resumes with 0, never early; for a time that has passed in the loop's
- * next turn. With LOOP_NEVER it only ends when it is cancelled. */
+ * next turn. With LOOP_NEVER it only ends when it is cancelled. An idle loop resumes it on time, or up to
+ * loop_options.timer_leeway_ns later where that is set. */
 LOOP_API loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg);
 
 /* ---- posts from other threads and signal handlers ---- */

@@ -126,13 +126,17 @@ struct loop_options {
     /* > 0: the loop spins up to this long before it sleeps, which trades CPU for latency. It skips the spin while
      * nothing happens within that time */
     int64_t busy_poll_ns LOOP_ZERO;
+    /* > 0: timers and deadlines may take effect up to this much later than asked for. A loop with nothing else to do
+     * then sleeps until the last of those that are due within this time of the first, so that they share one wake-up.
+     * A loop that is awake waits for none. None takes effect early, and they keep the order of their times */
+    int64_t timer_leeway_ns LOOP_ZERO;
     loop_log_fn *log LOOP_ZERO; /* receives the log; NULL means the default of loop_log_fn */
     void *log_arg LOOP_ZERO;    /* passed to `log` */
 };
 
 /* Runs a loop on this thread until main's scope has ended, with `options`; NULL means the defaults. Returns what
- * loop_run returns, and -EINVAL for an unknown backend or a negative busy_poll_ns. A backend other than AUTO that is
- * not available is an error, and `fallback` is not called. */
+ * loop_run returns, and -EINVAL for an unknown backend or a negative busy_poll_ns or timer_leeway_ns. A backend other
+ * than AUTO that is not available is an error, and `fallback` is not called. */
 LOOP_API int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg);
 
 /* Returns the name of the backend that runs: "io_uring" or "epoll". The string is valid as long as the loop. */

@@ -47,7 +47,8 @@ LOOP_API void loop_scope_fail(struct loop_scope *scope, int64_t error);
 
 /* Sets or moves the scope's only deadline; LOOP_NEVER removes it. At `at_ns` of CLOCK_MONOTONIC everything in the scope
  * ends with -ETIMEDOUT, which becomes the scope's error unless it has one. A time in the past counts as now: it takes
- * effect from the loop, not inside the call. Without memory for the deadline the scope fails with -ENOMEM. */
+ * effect from the loop, not inside the call. Another one may take effect up to loop_options.timer_leeway_ns later.
+ * Without memory for the deadline the scope fails with -ENOMEM. */
 LOOP_API void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns);
 
 /* Holds the scope open, even while nothing runs in it, until each hold was undone by one loop_scope_unhold. It also

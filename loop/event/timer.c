@@ -82,6 +82,11 @@ int64_t loop_timers_next(struct loop *loop)
     return loop_wheel_next(&loop->timers);
 }
 
+int64_t loop_timers_wake(struct loop *loop)
+{
+    return loop_wheel_next_within(&loop->timers, loop->options.timer_leeway_ns);
+}
+
 static void expire(struct loop *loop, struct loop_wheel_node *node)
 {
     if (node->owner == LOOP_WHEEL_SCOPE) {

@@ -21,4 +21,8 @@ void loop_timers_run(struct loop *loop, unsigned most);
 /* Returns when the next timer is due, or LOOP_NEVER. */
 int64_t loop_timers_next(struct loop *loop);
 
+/* Returns until when the loop may sleep for its timers, or LOOP_NEVER: until the next one, or with a leeway the last of
+ * those that share its wake-up. */
+int64_t loop_timers_wake(struct loop *loop);
+
 #endif

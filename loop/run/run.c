@@ -104,7 +104,7 @@ static int check_options(struct loop_options *options)
                          options->queue_depth, QUEUE_DEPTH_MAX);
         return -EINVAL;
     }
-    if (options->backend > LOOP_BACKEND_EPOLL || options->busy_poll_ns < 0) {
+    if (options->backend > LOOP_BACKEND_EPOLL || options->busy_poll_ns < 0 || options->timer_leeway_ns < 0) {
         return -EINVAL;
     }
     fill_in_defaults(options);

@@ -43,15 +43,15 @@ static bool has_work(const struct loop *loop)
     return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || loop_has_to_settle(loop);
 }
 
-/* Returns the time until the next timer is due. */
+/* Returns how long the loop may sleep for its timers: 0 when one is due. */
 static int64_t time_to_next(struct loop *loop)
 {
     int64_t next = loop_timers_next(loop);
     if (next == LOOP_NEVER) {
         return LOOP_NEVER;
     }
-    int64_t left = next - loop_clock_read();
-    return left > 0 ? left : 0;
+    int64_t now = loop_clock_read();
+    return next > now ? loop_timers_wake(loop) - now : 0;
 }
 
 /* Watches the inbox again if the kernel has ended the watch. No job waits for the inbox that would notice. */
