@@ -413,6 +413,87 @@ TEST(epoll_wait_waits_for_a_file)
     close_both(pipe);
 }
 
+/* Two sets with the same pipe, exclusively, and a thread that waits in each. */
+struct waiting {
+    int set, n;
+    pthread_t thread;
+};
+
+static void *wait_in_set(void *arg)
+{
+    struct waiting *waiting = arg;
+    struct epoll_event event;
+
+    waiting->n = loop_kernel_epoll_wait(waiting->set, &event, 1, 400);
+    return NULL;
+}
+
+static void begin_to_wait(struct waiting waiting[2], int number)
+{
+    struct epoll_event event;
+    int no_files = new_set();
+
+    for (unsigned i = 0; i < 2; i++) {
+        waiting[i].set = new_set();
+        CHECK_IS(control(waiting[i].set, EPOLL_CTL_ADD, number, EPOLLIN | EPOLLEXCLUSIVE), 0);
+        CHECK_IS(loop_kernel_pthread_create(&waiting[i].thread, NULL, wait_in_set, &waiting[i]), 0);
+        CHECK_IS(loop_kernel_epoll_wait(no_files, &event, 1, 50), 0); /* until it waits */
+    }
+    CHECK_IS(loop_kernel_close(no_files), 0);
+}
+
+static void end_to_wait(struct waiting waiting[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_IS(loop_kernel_pthread_join(waiting[i].thread, NULL), 0);
+        CHECK_IS(loop_kernel_close(waiting[i].set), 0);
+    }
+}
+
+/* On a busy machine the second one may be woken too: the first did not wait yet. */
+TEST(epoll_exclusive_wakes_the_first_set_in_which_a_thread_waits)
+{
+    struct waiting waiting[2];
+    int pipe[2];
+
+    new_pipe(pipe);
+    begin_to_wait(waiting, pipe[0]);
+    write_byte(pipe[1]);
+    end_to_wait(waiting);
+    CHECK_IS(waiting[0].n, 1);
+    CHECK(waiting[1].n == 0 || waiting[1].n == 1);
+    close_both(pipe);
+}
+
+TEST(epoll_exclusive_wakes_all_sets_for_a_hangup)
+{
+    struct waiting waiting[2];
+    int pipe[2];
+
+    new_pipe(pipe);
+    begin_to_wait(waiting, pipe[0]);
+    CHECK_IS(loop_kernel_close(pipe[1]), 0);
+    end_to_wait(waiting);
+    CHECK_IS(waiting[0].n, 1);
+    CHECK_IS(waiting[1].n, 1);
+    CHECK_IS(loop_kernel_close(pipe[0]), 0);
+}
+
+TEST(epoll_exclusive_is_ready_in_all_sets_where_no_thread_waits)
+{
+    int sets[2] = {new_set(), new_set()}, pipe[2];
+
+    new_pipe(pipe);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_IS(control(sets[i], EPOLL_CTL_ADD, pipe[0], EPOLLIN | EPOLLEXCLUSIVE), 0);
+    }
+    write_byte(pipe[1]);
+    CHECK_IS(count(sets[0]), 1);
+    CHECK_IS(count(sets[1]), 1);
+    close_both(sets);
+    close_both(pipe);
+}
+
 static int64_t clock_ns(void)
 {
     struct timespec time;

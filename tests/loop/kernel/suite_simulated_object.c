@@ -340,6 +340,47 @@ TEST(choice_of_eagain_though_ready_is_followed_by_an_edge)
     run_choosing(wait_for_edge, LOOP_SIM_FALSE_READY);
 }
 
+/* Whether each of two threads is woken, which wait for the same pipe in sets of their own, exclusively. */
+static int woken[2];
+static unsigned n_waiting;
+
+static void *wait_exclusively(void *arg)
+{
+    int set = loop_kernel_epoll_create1(0), *is_woken = &woken[n_waiting++];
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+
+    CHECK_IS(loop_kernel_epoll_ctl(set, EPOLL_CTL_ADD, numbers[0], &event), 0);
+    *is_woken = loop_kernel_epoll_wait(set, &event, 1, 10);
+    return arg;
+}
+
+static void *wake_one(void *arg)
+{
+    pthread_t threads[2];
+    bool is_ordinary = point_chosen != LOOP_SIM_ORDER_READY;
+
+    n_waiting = 0;
+    CHECK_IS(loop_kernel_pipe2(numbers, O_NONBLOCK), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_IS(loop_kernel_pthread_create(&threads[i], NULL, wait_exclusively, NULL), 0);
+    }
+    CHECK_IS(loop_sim_wait(NULL, loop_sim_here()->world->now_ns + MS), -ETIMEDOUT);
+    CHECK_IS(loop_kernel_write(numbers[1], "x", 1), 1);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_IS(loop_kernel_pthread_join(threads[i], NULL), 0);
+    }
+    CHECK_IS(woken[0], is_ordinary ? 1 : 0);
+    CHECK_IS(woken[1], is_ordinary ? 0 : 1);
+    reached++;
+    return arg;
+}
+
+TEST(choice_of_whom_an_exclusive_wait_wakes)
+{
+    run_choosing(wake_one, LOOP_SIM_POINTS);
+    run_choosing(wake_one, LOOP_SIM_ORDER_READY);
+}
+
 static void *run_out_of_files(void *arg)
 {
     CHECK_FAILS(loop_kernel_eventfd(0, 0), ENFILE);

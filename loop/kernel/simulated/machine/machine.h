@@ -131,6 +131,9 @@ void loop_sim_fiber_unhold(struct loop_sim_fiber_hold *hold);
 struct loop_sim_waiter {
     struct loop_list link;
     void (*wake)(struct loop_sim_waiter *waiter, uint32_t events);
+    /* Of a waiter that need not be woken when another one is: whether it would act on this change. NULL: it is always
+     * woken. */
+    bool (*is_willing)(struct loop_sim_waiter *waiter, uint32_t events);
 };
 
 /* Those who wait for one thing. */
@@ -141,6 +144,9 @@ struct loop_sim_queue {
 void loop_sim_queue_init(struct loop_sim_queue *queue);
 void loop_sim_queue_add(struct loop_sim_queue *queue, struct loop_sim_waiter *waiter);
 void loop_sim_queue_remove(struct loop_sim_waiter *waiter); /* harmless when it is in no queue */
+
+/* Wakes the waiters. Of those with is_willing: the first that is willing and those before it, or by choice another one
+ * that is; all of them when none is, and for an end or an error (EPOLLHUP, EPOLLERR, or 0). */
 void loop_sim_queue_wake(struct loop_sim_queue *queue, uint32_t events);
 
 /* Lets the running fiber wait until the queue is woken, or `until_ns`, or it is interrupted by a signal or by choice.

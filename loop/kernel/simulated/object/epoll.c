@@ -67,13 +67,26 @@ static void make_ready(struct item *item)
     loop_sim_file_changed(&set->file, EPOLLIN);
 }
 
+/* Whether a change concerns an item: one that EPOLLONESHOT has disabled is concerned by none. */
+static bool is_concerned(const struct item *item, uint32_t events)
+{
+    bool is_disabled = !(item->event.events & ~(uint32_t)MODES);
+    return !is_disabled && (events == 0 || events & item->event.events);
+}
+
 static void on_change(struct loop_sim_waiter *waiter, uint32_t events)
 {
     struct item *item = LOOP_CONTAINER(waiter, struct item, changed);
-    bool is_disabled = !(item->event.events & ~(uint32_t)MODES);
-    if (!is_disabled && (events == 0 || events & item->event.events)) {
+    if (is_concerned(item, events)) {
         make_ready(item);
     }
+}
+
+/* Of an item with EPOLLEXCLUSIVE: whether a thread waits in its set, which the change wakes. */
+static bool wakes_a_thread(struct loop_sim_waiter *waiter, uint32_t events)
+{
+    const struct item *item = LOOP_CONTAINER(waiter, struct item, changed);
+    return is_concerned(item, events) && !loop_list_is_empty(&item->set->waiting.waiters);
 }
 
 static void remove_item(struct item **at)
@@ -122,6 +135,7 @@ static void add(struct set *set, struct loop_sim_file *file, int number, const s
     set->items[number] = item;
     loop_list_init(&item->ready);
     item->changed.wake = on_change;
+    item->changed.is_willing = event->events & EPOLLEXCLUSIVE ? wakes_a_thread : NULL;
     item->closed.wake = on_close;
     loop_sim_queue_add(&file->queue, &item->changed);
     loop_sim_queue_add(&file->closed, &item->closed);
