@@ -392,9 +392,9 @@ static ssize_t send_with(int number, const char *text, int level, int type, cons
     char control[CMSG_SPACE(64)] = {0};
     struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
     struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(len)};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = (socklen_t)CMSG_SPACE(len)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+    *header = (struct cmsghdr){.cmsg_len = (socklen_t)CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
     memcpy(CMSG_DATA(header), data, len);
     return loop_kernel_sendmsg(number, &message, 0);
 }
@@ -409,7 +409,8 @@ static ssize_t receive_with(int number, size_t len, void *control, size_t room, 
 {
     static struct iovec iov;
     iov = (struct iovec){bytes, len};
-    *message = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = room};
+    *message =
+        (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = (socklen_t)room};
     return loop_kernel_recvmsg(number, message, MSG_CMSG_CLOEXEC);
 }
 
