@@ -7,6 +7,8 @@ everything that defines a row; measure.py measures it.
 
 from dataclasses import dataclass, replace
 
+from settings import Case, settings_of
+
 # ---- who is measured ----
 
 
@@ -174,9 +176,19 @@ def dear(row: Row) -> Row:
     return replace(row, title=f"{row.title}, {DEAR}", implementations=among, curve=curve)
 
 
+def at_best(row: Row) -> Row:
+    """The handwritten servers with the settings that are best for the load."""
+    load = row.load
+    if not isinstance(load, Stream):
+        return row
+    case = Case(load.listen, load.connections, load.size, load.pipeline, load.mode, row.is_dear)
+    found = ((one, settings_of(one.program, case)) for one in row.implementations)
+    return replace(row, implementations=tuple(replace(one, options=options or one.options) for one, options in found))
+
+
 def both(*rows: Row) -> tuple[Row, ...]:
     """Each row as it is, and with dear system calls."""
-    return tuple(one for row in rows for one in (row, dear(row)))
+    return tuple(at_best(one) for row in rows for one in (row, dear(row)))
 
 
 FULL_RUN = 45 * 60.0  # seconds; the sum of all rows must stay below, and what is left may be spent on spoiled samples

@@ -292,7 +292,10 @@ def overview(results: Results) -> str:
 
 
 def call_text(results: Results) -> str:
-    """What a system call cost when the rows of the table were measured, most recently."""
+    """The machine, and what a system call cost on it, when rows were measured most recently."""
     told = [about for about in results.parts.values() if "system call" in about]
-    return f"A system call: {max(told, key=lambda one: one['date'])['system call']}.\n\n" if told else ""
+    if not told:
+        return ""
+    last = max(told, key=lambda one: one["date"])
+    return f"On {last['processors']}, {last['kernel']}. A system call: {last['system call']}.\n\n"
 
