@@ -102,7 +102,8 @@ def sweep(bench: Bench, row: Row, server: Implementation) -> None:
     print(f"{row.key}, {server.name}", flush=True)
     for setting in settings:
         chosen[setting.name] = best_value(bench, row.load, server, chosen, setting)
-    print(f"best: {row.key}, {server.name}: {' '.join(word for value in chosen.values() for word in value)}", flush=True)
+    best = " ".join(word for value in chosen.values() for word in value)
+    print(f"best: {row.key}, {server.name}: {best}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
