@@ -11,7 +11,6 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import machine
 import measure
@@ -65,8 +64,8 @@ def value_in(setting: Setting, options: Options) -> Options:
     return next((value for value in setting.values if f" {' '.join(value)} " in told), setting.values[0])
 
 
-def median_cost(bench: Bench, load: Stream, server: Implementation, values: list[Options]) -> dict[Options, float]:
-    """The CPU time of an operation with each of these options, in ns."""
+def least_cost(bench: Bench, load: Stream, server: Implementation, values: list[Options]) -> dict[Options, float]:
+    """The CPU time of an operation with each of these options, in ns: the least, because other work only adds to it."""
     samples: dict[Options, list[float]] = {options: [] for options in values}
     for _ in range(bench.rounds):
         for options, taken in samples.items():
@@ -75,7 +74,7 @@ def median_cost(bench: Bench, load: Stream, server: Implementation, values: list
                 taken.append(float(found["server_cpu_ns_per_op"]))
             except Failed as failure:
                 print(f"  {' '.join(options)}: {failure}", file=sys.stderr)
-    return {options: median(taken) for options, taken in samples.items() if taken}
+    return {options: min(taken) for options, taken in samples.items() if taken}
 
 
 def best_value(bench: Bench, load: Stream, server: Implementation, chosen: dict[str, Options],
@@ -86,7 +85,7 @@ def best_value(bench: Bench, load: Stream, server: Implementation, chosen: dict[
         return tuple(word for part in {**chosen, setting.name: value}.values() for word in part)
 
     values = dict.fromkeys((chosen[setting.name], *setting.values))
-    costs = median_cost(bench, load, server, [options_with(value) for value in values])
+    costs = least_cost(bench, load, server, [options_with(value) for value in values])
     told = {value: costs[options_with(value)] for value in values if options_with(value) in costs}
     for value, cost in told.items():
         print(f"  {' '.join(value)}: {cost:.0f} ns", flush=True)
