@@ -55,34 +55,58 @@ bool loop_sim_host_has(struct loop_sim_node *node, const struct in6_addr *addres
     return loop_sim_address_is_loopback(address);
 }
 
-static struct loop_sim_node *search(const struct loop_sim_world *world, const struct in6_addr *address)
+/* ---- who has an address ---- */
+
+/* Returns where an address stands in the table of all, or the free place where it would. */
+static struct loop_sim_owned *find_owned(const struct loop_sim_network *network, const struct in6_addr *address)
 {
+    uint32_t words[4];
+    memcpy(words, address, sizeof words);
+    uint64_t key = words[0] ^ words[1] ^ words[2] ^ words[3];
+    size_t at = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32); /* its lowest bits depend on all of the key */
+    struct loop_sim_owned *owned;
+    do {
+        owned = &network->owned[at++ & (network->owned_size - 1)];
+    } while (owned->node && memcmp(&owned->address, address, sizeof *address) != 0);
+    return owned;
+}
+
+/* Makes the table of all addresses. Of several nodes with an address the first has it. */
+static void list_owned(struct loop_sim_network *network)
+{
+    const struct loop_sim_world *world = network->world;
+    size_t most = (size_t)world->n_nodes * 2 + network->n_addresses;
+    network->owned_size = 16;
+    while (network->owned_size < 2 * most) {
+        network->owned_size *= 2;
+    }
+    loop_sim_free(network->owned);
+    network->owned = loop_sim_alloc(network->owned_size * sizeof *network->owned);
     for (struct loop_list *at = world->nodes.next; at != &world->nodes; at = at->next) {
         struct loop_sim_node *node = LOOP_CONTAINER(at, struct loop_sim_node, link);
-        if (loop_sim_host_has(node, address)) {
-            return node;
+        struct in6_addr address;
+        for (unsigned i = 0; address_at(node, i, &address); i++) {
+            struct loop_sim_owned *owned = find_owned(network, &address);
+            *owned = owned->node ? *owned : (struct loop_sim_owned){address, node};
         }
     }
-    return NULL;
 }
 
 struct loop_sim_node *loop_sim_host_find(struct loop_sim_node *from, const struct in6_addr *address)
 {
     struct loop_sim_network *network = loop_sim_network_of(from->world);
-    unsigned generation = 1 + from->world->n_nodes + network->n_addresses;
-    unsigned hash = 0;
+    unsigned generation = 1 + from->world->n_nodes + network->n_addresses; /* both only grow */
     if (loop_sim_address_is_any(address) || loop_sim_address_is_loopback(address)) {
         return from;
     }
-    for (size_t i = 0; i < sizeof address->s6_addr; i++) {
-        hash = hash * 31 + address->s6_addr[i];
+    if (network->owned_generation != generation) {
+        network->owned_generation = generation;
+        list_owned(network);
     }
-    struct loop_sim_found *found = &network->found[hash % LOOP_SIM_FOUND_NODES];
-    if (found->generation != generation || memcmp(&found->address, address, sizeof *address) != 0) {
-        *found = (struct loop_sim_found){*address, search(from->world, address), generation};
-    }
-    return found->node;
+    return find_owned(network, address)->node;
 }
+
+/* ---- the own addresses ---- */
 
 /* Whether two addresses are on one link: the same 24 bits, or 64 bits of IPv6. */
 static bool is_on_link(const struct in6_addr *one, const struct in6_addr *other)

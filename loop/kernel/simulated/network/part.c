@@ -96,6 +96,7 @@ static void world_destroyed(struct loop_sim_world *world)
     if (network) {
         loop_sim_transport_finish(network);
         loop_sim_names_finish(network);
+        loop_sim_free(network->owned);
         loop_sim_free(network);
         world->network = NULL;
     }

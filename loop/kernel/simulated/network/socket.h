@@ -220,13 +220,10 @@ struct loop_sim_host {
 
 struct loop_sim_host *loop_sim_host_of(struct loop_sim_node *node);
 
-enum { LOOP_SIM_FOUND_NODES = 256 };
-
-/* Who has an address: what a search has found. It holds as long as no address and no node is added. */
-struct loop_sim_found {
+/* An address and the node that has it. */
+struct loop_sim_owned {
     struct in6_addr address;
-    struct loop_sim_node *node; /* NULL: nobody */
-    unsigned generation;        /* 0: nothing is found yet */
+    struct loop_sim_node *node; /* NULL: a free place of the table */
 };
 
 struct loop_sim_network {
@@ -239,8 +236,10 @@ struct loop_sim_network {
     uint64_t serial; /* of sockets */
     struct loop_list links, rules, names;
     unsigned last_rule;
-    unsigned n_addresses; /* that nodes were given */
-    struct loop_sim_found found[LOOP_SIM_FOUND_NODES];
+    unsigned n_addresses;         /* that nodes were given */
+    struct loop_sim_owned *owned; /* a hash table of the addresses of all nodes */
+    size_t owned_size;
+    unsigned owned_generation; /* grows with the nodes and their addresses: then the table is made again */
 };
 
 struct loop_sim_network *loop_sim_network_of(struct loop_sim_world *world);
