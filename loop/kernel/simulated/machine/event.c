@@ -80,31 +80,50 @@ int64_t loop_sim_event_next_ns(const struct loop_sim_world *world)
 
 enum { MOST_CHOSEN = 64 };
 
-/* Collects the events that are due when the first is, at and below a place, in their order. The order in the heap
- * follows from what was set and cancelled, so that the same run collects the same ones where there are too many. */
+/* Collects the events that are due when the first is, at and below a place. The order in the heap follows from what was
+ * set and cancelled, so that the same run collects the same ones where there are too many. */
 static void collect(const struct loop_sim_machine *machine, size_t place, struct loop_sim_event **due, unsigned *count)
 {
     if (place > machine->n_events || machine->heap[place]->due_ns != machine->heap[1]->due_ns ||
         *count == MOST_CHOSEN) {
         return;
     }
-    unsigned i = (*count)++;
-    for (; i > 0 && machine->heap[place]->order < due[i - 1]->order; i--) {
-        due[i] = due[i - 1];
-    }
-    due[i] = machine->heap[place];
+    due[(*count)++] = machine->heap[place];
     collect(machine, 2 * place, due, count);
     collect(machine, 2 * place + 1, due, count);
+}
+
+/* Sorts events that are due at one time by the order in which they were set. */
+static void sort(struct loop_sim_event **due, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        struct loop_sim_event *event = due[i];
+        unsigned place = i;
+        for (; place > 0 && event->order < due[place - 1]->order; place--) {
+            due[place] = due[place - 1];
+        }
+        due[place] = event;
+    }
+}
+
+/* Chooses one of the events that are due first. Choice 0 is the root of the heap, which was set before the others. */
+static struct loop_sim_event *choose_event(const struct loop_sim_machine *machine)
+{
+    struct loop_sim_event *due[MOST_CHOSEN];
+    unsigned count = 0;
+    collect(machine, 1, due, &count);
+    assert(count > 0);
+    unsigned chosen = loop_sim_choose(LOOP_SIM_ORDER_EVENTS, count);
+    if (chosen > 0) {
+        sort(due, count);
+    }
+    return due[chosen];
 }
 
 void loop_sim_event_happen(struct loop_sim_world *world)
 {
     struct loop_sim_machine *machine = world->machine;
-    struct loop_sim_event *due[MOST_CHOSEN];
-    unsigned count = 0;
-    collect(machine, 1, due, &count);
-    assert(count > 0);
-    struct loop_sim_event *event = due[loop_sim_choose(LOOP_SIM_ORDER_EVENTS, count)];
+    struct loop_sim_event *event = choose_event(machine);
     remove_event(machine, event);
     world->now_ns = event->due_ns;
     event->happen(event);
