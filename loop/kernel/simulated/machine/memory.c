@@ -17,7 +17,7 @@
 /* A block that a program has allocated. The table is open: a block stands at its place or behind it. */
 struct loop_sim_block {
     uintptr_t address; /* 0: the place is free */
-    size_t size;
+    size_t size;       /* at least 1, so that a node with blocks has bytes */
     struct loop_sim_node *node;
 };
 
@@ -101,6 +101,7 @@ static void *enter(void *memory, size_t size)
         grow(machine);
     }
     uintptr_t address = (uintptr_t)memory;
+    size = size > 0 ? size : 1;
     machine->blocks[find(machine, address)] = (struct loop_sim_block){.address = address, .size = size, .node = node};
     machine->n_blocks++;
     *bytes_of(machine, node) += size;
@@ -311,7 +312,7 @@ static void clear_mappings(struct loop_sim_machine *machine, const struct loop_s
 static void clear_memory(struct loop_sim_world *world, struct loop_sim_node *node)
 {
     struct loop_sim_machine *machine = world->machine;
-    if (*bytes_of(machine, node) == 0 && machine->n_blocks == 0 && loop_list_is_empty(&machine->mappings)) {
+    if (*bytes_of(machine, node) == 0) {
         return;
     }
     clear_mappings(machine, node);
@@ -328,15 +329,40 @@ static void clear_memory(struct loop_sim_world *world, struct loop_sim_node *nod
     assert(*bytes_of(machine, node) == 0);
 }
 
+/* Frees all that programs have allocated. */
+static void clear_all(struct loop_sim_machine *machine)
+{
+    for (size_t place = 0; machine->n_blocks > 0; place++) {
+        struct loop_sim_block *block = &machine->blocks[place];
+        if (block->address) {
+            *bytes_of(machine, block->node) -= block->size;
+            free((void *)block->address);
+            block->address = 0;
+            machine->n_blocks--;
+        }
+    }
+    while (!loop_list_is_empty(&machine->mappings)) {
+        unmap(LOOP_CONTAINER(machine->mappings.next, struct mapping, link));
+    }
+}
+
+/* At the end of a world all its nodes are stopped before the first is destroyed. To look through the blocks for each of
+ * many nodes would take the square of their number. */
 static void node_stopped(struct loop_sim_node *node, bool has_crashed)
 {
     (void)has_crashed;
-    clear_memory(node->world, node);
+    if (!node->world->machine->is_ending) {
+        clear_memory(node->world, node);
+    }
 }
 
 static void node_destroyed(struct loop_sim_node *node)
 {
-    clear_memory(node->world, node);
+    if (node->world->machine->is_ending) {
+        clear_all(node->world->machine);
+    } else {
+        clear_memory(node->world, node);
+    }
 }
 
 static void world_destroyed(struct loop_sim_world *world)

@@ -80,6 +80,7 @@ struct loop_sim_machine {
     uint64_t n_events_set; /* so far */
 
     /* What programs have allocated through the door. */
+    bool is_ending;                /* the world is being destroyed */
     struct loop_sim_block *blocks; /* a hash table; of all nodes */
     size_t n_blocks, blocks_size;
     struct loop_list mappings; /* of all nodes */

@@ -55,6 +55,7 @@ void loop_sim_world_destroy(struct loop_sim_world *world)
     assert(world == loop_sim_world_now());
     assert(machine->running == machine->caller); /* not called by a fiber that could not go on */
     machine->running = NULL;
+    machine->is_ending = true;
     loop_sim_choices_suspend(world, true);
     destroy_nodes(world);
     loop_sim_parts_world_destroyed(world);
