@@ -6,7 +6,7 @@
  * A world is made of nodes. A node is a main function as loop_run calls it, with a host name, addresses, a disk and
  * clocks of its own. Everything that a real kernel leaves open is chosen: which node runs first, how long a packet
  * takes, whether a read is short, what of a file survives a crash. The list of choices is the run: the same list gives
- * the same run, byte for byte. Choice 0 is always the ordinary thing, so the empty list is the most ordinary run.
+ * the same run, byte for byte. Choice 0 is always the ordinary outcome, so the empty list is the most ordinary run.
  *
  *     static int build(struct loop_world *world, void *arg)
  *     {
@@ -25,15 +25,15 @@
  * node. Time passes only while every node waits.
  *
  * What is simulated is the kernel below the library, not the C library: a program's own calls of socket, open, sleep,
- * fork or pthread_create go to the real kernel, and then a run is no longer determined by its choices. Nor is it when
- * the program reads the C library's clocks or random numbers, or decides by addresses of memory. Descriptors are
- * numbers of the simulated kernel: to pass one of the real kernel to the library is a mistake. The simulated kernel
- * refuses with ENOSYS what it does not know.
+ * fork or pthread_create go to the real kernel, and then a run is no longer determined by its choices. The same happens
+ * when the program reads the C library's clocks or random numbers, or decides by addresses of memory. Descriptors are
+ * numbers of the simulated kernel: to pass one of the real kernel to the library is a mistake. The simulated kernel has
+ * what the library asks of a kernel, and refuses the rest.
  *
  * Static variables are shared by all nodes and all runs. The state of a node therefore goes through `arg`; the world
- * function, which is called once for each run, allocates it by loop_world_alloc. When a node crashes, no continuation
- * runs any more, and what it has allocated by malloc is lost to the process: memory that a crash may meet should come
- * from loop_world_alloc or loop_scope_alloc.
+ * function, which is called once for each run, allocates it by loop_world_alloc. When a node crashes, none of its
+ * continuations runs any more, and memory that it has allocated by malloc is never freed: use loop_world_alloc or
+ * loop_scope_alloc for memory that is in use while a node may crash.
  *
  * An assertion of <assert.h> that fails, a call of abort and a segmentation fault inside a world fail the run, and do
  * not end the process. The reason quotes the last line that the node has written to standard error. With
@@ -70,12 +70,12 @@ typedef int loop_world_fn(struct loop_world *world, void *arg);
  * rules, and set further events. It must not call functions that need a loop. */
 typedef void loop_world_event_fn(struct loop_world *world, void *arg);
 
-/* Calls fn(world, arg) once, at a virtual time in nanoseconds since the start of the world; as soon as possible for a
- * time that is over. */
+/* Calls fn(world, arg) once, at a virtual time in nanoseconds since the start of the world. A time in the past means
+ * now, after the caller has returned. */
 LOOP_API void loop_world_at(struct loop_world *world, int64_t time_ns, loop_world_event_fn *fn, void *arg);
 
-/* Calls fn(world, arg) after the run, unless it has failed: for conditions over all nodes, their files and their
- * output. It fails the run by loop_world_fail. Functions are called in the order in which they were added. */
+/* Calls fn(world, arg) after the run, unless the run has failed: to check conditions over all nodes, their files and
+ * their output. `fn` fails the run by loop_world_fail. Functions are called in the order in which they were added. */
 LOOP_API void loop_world_at_end(struct loop_world *world, loop_world_event_fn *fn, void *arg);
 
 /* Returns the virtual time since the start of the world, in nanoseconds. */
@@ -85,13 +85,14 @@ LOOP_API int64_t loop_world_now(const struct loop_world *world);
  * there is no memory. */
 LOOP_API void *loop_world_alloc(struct loop_world *world, size_t size);
 
-/* Fails the run and ends it after the current step; the caller goes on until then. The first failure counts. The
- * formatted reason is cut to 255 bytes. A search shrinks a failure to choices that fail with the same reason up to its
- * first colon: put what varies behind one, as in "lost an update: 3 of 4". Inside a node `world` may be NULL. */
+/* Fails the run, which ends after the current step; the call returns. Only the first failure of a run counts. The
+ * formatted reason is cut to 255 bytes. A search shrinks the choices to fewer that fail with the same reason, compared
+ * up to the first colon: put numbers and other details behind a colon, as in "lost an update: 3 of 4". `world` may be
+ * NULL: the world that runs. Does nothing when none does. */
 LOOP_API void loop_world_fail(struct loop_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Adds a name to the table that every node resolves names by; the names of nodes are in it already. Returns 0, or
- * -EINVAL for an address that is none. Texts are copied. */
+/* Adds a host name and its address to the table by which all nodes resolve names. The names of nodes are in it already.
+ * Returns 0, or -EINVAL for an empty name or a text that is no address. Texts are copied. */
 LOOP_API int loop_world_add_name(struct loop_world *world, const char *name, const char *address);
 
 /* ---- nodes ---- */
@@ -103,8 +104,8 @@ struct loop_node_options {
     loop_main_fn *main LOOP_ZERO;                 /* what loop_run_with calls in it */
     void *arg LOOP_ZERO;                          /* passed to `main`, also after a restart */
     const struct loop_options *options LOOP_ZERO; /* of its loop; copied. Default: those of loop_run_with */
-    /* What its kernel has: AUTO and URING io_uring, EPOLL none of it. A program whose options demand another backend
-     * gets the error that loop_run_with documents. */
+    /* With LOOP_BACKEND_EPOLL its kernel has no io_uring, otherwise it has. A program whose options demand io_uring
+     * gets the error of loop_run_with when there is none. */
     enum loop_backend backend LOOP_ZERO;
     uint32_t ring_features_masked LOOP_ZERO; /* IORING_FEAT_... that its ring lacks, io_uring_setup(2) */
     uint32_t ring_setup_refused LOOP_ZERO;   /* IORING_SETUP_... that its ring refuses */
@@ -112,13 +113,12 @@ struct loop_node_options {
     int64_t wall_drift_ppb LOOP_ZERO;        /* how much faster its wall clock goes, in 10^-9 */
     uint64_t disk_size_bytes LOOP_ZERO;      /* 0: no limit; beyond it writes end with -ENOSPC */
     int64_t disk_latency_ns LOOP_ZERO;       /* of each operation that reaches the disk */
-    bool is_daemon LOOP_ZERO;                /* the run does not wait for it: a server that runs for ever */
+    bool is_daemon LOOP_ZERO;                /* the run does not wait for its end: a server that runs for ever */
     bool may_fail LOOP_ZERO;                 /* a status of loop_run other than 0 does not fail the run */
 };
 
-/* Adds a node. It starts when the world function has returned, or at once when the world runs already. Returns NULL for
- * a missing `main`, and for a name or an address that is wrong or taken; then the run has failed with that reason. The
- * node belongs to the world. */
+/* Adds a node. It starts when the world function has returned, or at once when the world already runs. Returns NULL and
+ * fails the run when `main` is missing, or a name or an address is wrong or in use. The world owns the node. */
 LOOP_API struct loop_node *loop_world_add_node(struct loop_world *world, const struct loop_node_options *options);
 
 /* Returns the node that runs, or NULL outside of one: in a world function, an event, a program without a world. */
@@ -134,21 +134,22 @@ LOOP_API const char *loop_node_name(const struct loop_node *node);
  * Valid as long as its world. */
 LOOP_API const char *loop_node_address(const struct loop_node *node, size_t number);
 
-/* Ends a node at once, as a loss of power does. No continuation runs any more. Its peers get an error when they next
- * send to it. Its disk keeps what was synced, and by choice parts of the rest. Does not return when the node is the one
- * that runs. Does nothing for a node that does not run. */
+/* Ends a node at once, as a loss of power does. None of its continuations runs any more. Its peers get an error when
+ * they next send to it. Its disk keeps what was synced, and by choice parts of the rest. Does not return when the node
+ * calls it for itself. Does nothing for a node that does not run. */
 LOOP_API void loop_node_crash(struct loop_node *node);
 
 /* Starts a node that has ended or crashed, on its disk as it is. Does nothing for one that runs or is paused. */
 LOOP_API void loop_node_restart(struct loop_node *node);
 
-/* Pauses a node: nothing runs in it, and what arrives for it waits. Does nothing for a node that does not run. */
+/* Pauses a node: none of its continuations runs, and packets and timers wait for it. Does nothing for a node that does
+ * not run. */
 LOOP_API void loop_node_pause(struct loop_node *node);
 
 /* Ends the pause of a node. Does nothing for a node that is not paused. */
 LOOP_API void loop_node_resume(struct loop_node *node);
 
-/* What a node does. */
+/* The state of a node. */
 enum loop_node_state {
     LOOP_NODE_NEW,     /* it has not started */
     LOOP_NODE_RUNNING, /* it runs, or waits */
@@ -171,8 +172,8 @@ LOOP_API void loop_node_set_input(struct loop_node *node, const void *data, size
  * in `*len`. Valid until the node runs again. */
 LOOP_API const char *loop_node_output(const struct loop_node *node, int number, size_t *len);
 
-/* Puts a file on the disk of a node: durable, with its directories, in place of one that is there. Returns 0 or a
- * negative errno of open(2) or write(2). */
+/* Stores a file on the disk of a node, with its directories. It is durable at once, and replaces a file of that name.
+ * Returns 0 or a negative errno of open(2) or write(2). */
 LOOP_API int loop_node_put_file(struct loop_node *node, const char *path, const void *data, size_t len);
 
 /* Reads a file of the disk of a node, as programs see it now. Stores the content in `*data`, memory of the world, and
@@ -185,21 +186,21 @@ LOOP_API void loop_node_signal(struct loop_node *node, int signal);
 
 /* ---- the network ---- */
 
-/* How bytes go from one node to another. What is stated here holds whatever faults are allowed. A jitter, loss,
- * duplication or reordering of 0 is not stated: with LOOP_FAULT_NETWORK each run draws its own, without it there is
+/* How bytes go from one node to another. Values that are set apply whatever faults are allowed. A jitter, loss,
+ * duplication or reordering of 0 is not set: with LOOP_FAULT_NETWORK each run draws its own, without it there is
  * none. */
 struct loop_link {
     int64_t delay_ns LOOP_ZERO;       /* from sending to delivery */
-    int64_t jitter_ns LOOP_ZERO;      /* up to this much longer, by choice; 0: 20 ms */
+    int64_t jitter_ns LOOP_ZERO;      /* by choice up to this much is added; 0: not set, up to 20 ms */
     uint64_t bytes_per_s LOOP_ZERO;   /* 0: no limit */
-    size_t queue_bytes LOOP_ZERO;     /* room for bytes that wait for bytes_per_s; 0: 256 KiB */
-    uint32_t loss_ppm LOOP_ZERO;      /* so many of a million datagrams are lost; a stream is late instead */
-    uint32_t duplicate_ppm LOOP_ZERO; /* so many datagrams arrive twice */
-    uint32_t reorder_ppm LOOP_ZERO;   /* so many datagrams arrive after later ones */
+    size_t queue_bytes LOOP_ZERO;     /* room for bytes that bytes_per_s delays; 0: 256 KiB */
+    uint32_t loss_ppm LOOP_ZERO;      /* datagrams lost, of 10^6; lost bytes of a stream are sent again, later */
+    uint32_t duplicate_ppm LOOP_ZERO; /* datagrams that arrive twice, of 10^6 */
+    uint32_t reorder_ppm LOOP_ZERO;   /* datagrams that later ones overtake, of 10^6 */
 };
 
-/* Sets the link from one node to another, this direction only. NULL stands for every node. Of several calls that match,
- * the last one counts. Without a call a link delivers after 100 µs. */
+/* Sets the link from one node to another, in this direction only. NULL stands for every node. Of several links that
+ * match a packet the last one that was set applies. A link that is not set delivers after 100 µs. */
 LOOP_API void loop_world_set_link(struct loop_world *world, const struct loop_node *from, const struct loop_node *to,
                                   const struct loop_link *link);
 
@@ -213,13 +214,13 @@ enum loop_rule_kind {
 
 /* What a rule does. */
 enum loop_rule_action {
-    LOOP_RULE_PASS,  /* nothing: later rules decide */
-    LOOP_RULE_DELAY, /* delivers `delay_ns` later */
-    LOOP_RULE_DROP,  /* loses it; streams send it again until it passes or the connection times out */
+    LOOP_RULE_PASS,  /* nothing: the next rule that matches decides */
+    LOOP_RULE_DELAY, /* delivers the packet `delay_ns` later */
+    LOOP_RULE_DROP,  /* loses the packet; a stream sends it again until it passes or the connection times out */
     LOOP_RULE_RESET  /* resets the connection, or refuses it; loses a datagram */
 };
 
-/* A rule over what goes from one node to another. A field that is zero matches everything. */
+/* A rule for packets from one node to another. A field that is zero matches everything. */
 struct loop_rule {
     const struct loop_node *from LOOP_ZERO, *to LOOP_ZERO;
     enum loop_rule_kind kind LOOP_ZERO;
@@ -228,21 +229,21 @@ struct loop_rule {
     int64_t delay_ns LOOP_ZERO; /* of LOOP_RULE_DELAY */
 };
 
-/* Adds a rule behind the others; copied. The first rule that matches and does not pass decides. Returns its number,
- * from 1. */
+/* Appends a rule, which is copied. The first rule that matches a packet decides, except LOOP_RULE_PASS. Returns the
+ * number of the rule, from 1. */
 LOOP_API unsigned loop_world_add_rule(struct loop_world *world, const struct loop_rule *rule);
 
-/* Cuts two nodes off from each other, in both directions. `other` NULL: cuts `one` off from all other nodes. Open
- * connections remain and wait. Returns the number of the partition, for loop_world_remove_rule. */
+/* Separates two nodes, in both directions. `other` may be NULL: separates `one` from all other nodes. Open connections
+ * remain and wait. Returns the number of the partition, for loop_world_remove_rule. */
 LOOP_API unsigned loop_world_partition(struct loop_world *world, const struct loop_node *one,
                                        const struct loop_node *other);
 
-/* Loses everything that goes from one node to another, and nothing that goes back. NULL stands for all other nodes.
+/* Loses all packets from one node to another, and none in the other direction. NULL stands for all other nodes.
  * Returns the number of the partition, for loop_world_remove_rule. */
 LOOP_API unsigned loop_world_partition_one_way(struct loop_world *world, const struct loop_node *from,
                                                const struct loop_node *to);
 
-/* Removes a rule or a partition. Does nothing when it is gone. */
+/* Removes a rule or a partition. Does nothing when it was removed before. */
 LOOP_API void loop_world_remove_rule(struct loop_world *world, unsigned number);
 
 /* Removes all rules and partitions. */
@@ -250,13 +251,13 @@ LOOP_API void loop_world_heal(struct loop_world *world);
 
 /* ---- for programs under test ---- */
 
-/* Chooses one of n by the source of choice of the run; each is equally likely. 0 is the ordinary thing. Returns 0
- * outside of a world, and when n is 0. */
+/* Returns a number below n, which the run chooses; all are equally likely. 0 should mean the ordinary outcome. Returns
+ * 0 outside of a world, and when n is 0. */
 LOOP_API unsigned loop_simulation_choose(unsigned n);
 
-/* Marks that something worth testing has happened: "a retry", "the log was cut". A search counts the runs that reach
- * each mark, and fails when one of loop_simulation_options.marks is never reached. `name` is a literal. Does nothing
- * outside of a world. */
+/* Records that a state worth testing was reached: "a retry", "the log was cut". A search counts the runs that reach
+ * each mark, and fails when one of loop_simulation_options.marks is never reached. `name` must stay valid: a literal.
+ * Does nothing outside of a world. */
 LOOP_API void loop_simulation_sometimes(const char *name);
 
 /* Adds a line to the trace, cut to 111 bytes, with the node that runs and the time. Does nothing without a trace. */
@@ -264,9 +265,10 @@ LOOP_API void loop_simulation_note(const char *format, ...) __attribute__((forma
 
 /* ---- runs ---- */
 
-/* What may go wrong, as bits. */
+/* What may go wrong, as bits. LOOP_FAULT_LIMITS and LOOP_FAULT_MEMORY also occur while loop_run begins: it then returns
+ * -EMFILE, -ENFILE, -ENOBUFS or -ENOMEM, which fails the run unless `may_fail` of the node is set. */
 enum loop_fault {
-    LOOP_FAULT_ORDER = 1 << 0,       /* the order of what happens at one time */
+    LOOP_FAULT_ORDER = 1 << 0,       /* the order of events at one time */
     LOOP_FAULT_SHORT = 1 << 1,       /* short reads and writes */
     LOOP_FAULT_SPURIOUS = 1 << 2,    /* EAGAIN though ready, EINTR */
     LOOP_FAULT_LIMITS = 1 << 3,      /* EMFILE, ENFILE, ENOBUFS */
@@ -274,7 +276,7 @@ enum loop_fault {
     LOOP_FAULT_NETWORK = 1 << 5,     /* jitter, loss, duplicates, reordering of links that do not state them */
     LOOP_FAULT_CONNECTIONS = 1 << 6, /* connections that are reset, refused or aborted, or time out */
     LOOP_FAULT_DISK = 1 << 7,        /* latency, EIO, ENOSPC, fsync that fails; more than the least survives a crash */
-    /* What the program asks for by loop_simulation_choose. It is always allowed; alone it allows nothing else. */
+    /* What the program asks for by loop_simulation_choose, which is always allowed: alone it allows no other fault. */
     LOOP_FAULT_PROGRAM = 1 << 8,
     LOOP_FAULT_ALL = (1 << 9) - 1
 };
@@ -284,13 +286,13 @@ enum loop_fault {
  * `faults` allows. */
 struct loop_simulation_options {
     uint64_t seed LOOP_ZERO; /* of the first run; the next has one more. 0: a fresh one, stored in the result */
-    const uint32_t *choices LOOP_ZERO; /* replay: these, then 0 for ever. With n_choices 0: the most ordinary run */
+    const uint32_t *choices LOOP_ZERO; /* a replay: these, then only 0. With n_choices 0: the most ordinary run */
     size_t n_choices LOOP_ZERO;
-    /* choices are made from the bytes of a fuzzer, then 0 for ever; a byte below 128 is the ordinary choice */
+    /* the choices of a fuzzer, then only 0; a byte below 128 is choice 0 */
     const uint8_t *bytes LOOP_ZERO;
     size_t n_bytes LOOP_ZERO;
-    /* enum loop_fault. 0: all but memory and limits, or ORDER of an exhaustive search. Choices of a list that are not
-     * allowed count as 0: replay a run with the faults with which it was found */
+    /* enum loop_fault. 0: all but MEMORY and LIMITS; of an exhaustive search: ORDER. Choices of a list that are not
+     * allowed count as 0, so replay a run with the faults with which it was found */
     unsigned faults LOOP_ZERO;
     int64_t start_wall_ns LOOP_ZERO; /* the wall clock at the start of the world; 0: 2030-01-01 00:00 UTC */
     uint64_t most_steps LOOP_ZERO;   /* of a run; 0: 10^7 */
@@ -304,7 +306,7 @@ struct loop_simulation_options {
     /* For loop_simulation_explore. */
     uint64_t runs LOOP_ZERO;            /* 0: 1000; of an exhaustive search: no limit */
     int64_t time_limit_ns LOOP_ZERO;    /* real time for the search, without shrinking; 0: no limit */
-    bool is_exhaustive LOOP_ZERO;       /* tries every list of choices that there is, instead of seeds */
+    bool is_exhaustive LOOP_ZERO;       /* tries every list of choices, instead of seeds */
     const char *const *marks LOOP_ZERO; /* marks that the search must reach, at least one; ends with NULL */
     int64_t shrink_limit_ns LOOP_ZERO;  /* real time for shrinking; 0: 10 s; < 0: does not shrink */
 };
@@ -315,17 +317,17 @@ struct loop_simulation_mark {
     uint64_t runs;
 };
 
-/* What a run or a search has found. Zeros before the first use. Freed by loop_simulation_result_finish. */
+/* The result of a run or a search. Must be zeroed before its first use. Free it by loop_simulation_result_finish. */
 struct loop_simulation_result {
     bool has_failed;
     bool is_complete;  /* an exhaustive search has tried every list of choices */
     char reason[256];  /* why it failed, in one line */
-    uint64_t seed;     /* of the failed run; otherwise of the last. 0: choices did not come from a seed */
-    uint32_t *choices; /* of the failed run, shrunk; of loop_simulation_run all of them */
+    uint64_t seed;     /* of the failed run, or of the last one. 0: the choices did not come from a seed */
+    uint32_t *choices; /* of the failed run, shrunk; of loop_simulation_run those of the run */
     size_t n_choices;
-    size_t n_departures;    /* choices other than 0: where the run departs from the most ordinary one */
+    size_t n_departures;    /* choices other than 0, by which the run departs from the most ordinary one */
     size_t n_choices_found; /* before shrinking */
-    uint64_t runs;          /* without those of shrinking */
+    uint64_t runs;          /* without those that shrinking made */
     uint64_t shrink_runs;
     uint64_t steps;  /* of all runs that `runs` counts */
     int64_t time_ns; /* virtual time of the last run */
@@ -335,23 +337,24 @@ struct loop_simulation_result {
 };
 
 /* Runs one world, with the first of these that is set: `choices`, `bytes`, `seed`. Returns 0 when it ended well, 1 when
- * it failed, -EINVAL for wrong options, -EDEADLK inside a world. `result` may be NULL; what it held is freed.
+ * it failed, -EINVAL for wrong options, -EDEADLK inside a world. `result` may be NULL. Its earlier content is freed.
  *
  * A run ends when every node that is no daemon has ended, or has crashed and no event of loop_world_at is left. A world
- * of daemons alone ends when nothing is due, or at a limit. A run fails when
+ * of daemons alone ends when no event is left, or at a limit. A run fails when
  *  - the world function returns a value other than 0, or loop_run does in a node without may_fail;
  *  - no node was added, by the world function or an event;
- *  - loop_world_fail is called, an assertion fails, or the program aborts or is stopped by a fault of memory;
- *  - nodes wait, and nothing is left that could wake them; the reason names them, the trace their sockets and pipes;
+ *  - loop_world_fail is called, an assertion fails, or the program aborts, exits or is stopped by a fault of memory;
+ *  - nodes wait, and no event is left that could wake them; the reason names them, the trace their sockets and pipes;
  *  - a limit of steps, time or liveness is reached; the reason names the nodes that have not ended;
- *  - a node has ended and leaves a descriptor, a thread or memory of the library. */
+ *  - a node has ended without closing a descriptor, or leaves a thread or memory of the library. */
 LOOP_API int loop_simulation_run(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,
                                  struct loop_simulation_result *result);
 
 /* Runs worlds until one fails, `runs` are made, or the time is over; at least one. Each run with a seed draws its own
- * mix of faults: about half of the kinds do not occur in it, the others with probabilities from 0.1 % to 20 % (of
- * resets 2 %). Shrinks the choices of the failed run to few that still fail for the same reason, and records the trace
- * of those. Returns as loop_simulation_run does; 1 also when a mark was not reached. */
+ * mix of faults: about half of the kinds do not occur in it, the others with probabilities from 0.1 % up to 20 %, of
+ * resets up to 2 %, of order, short transfers and latency up to 100 %. Shrinks the choices of the failed run to few
+ * that still fail for the same reason, and records the trace of those. Returns what loop_simulation_run returns, and 1
+ * when a mark was not reached. */
 LOOP_API int loop_simulation_explore(loop_world_fn *build, void *arg, const struct loop_simulation_options *options,
                                      struct loop_simulation_result *result);
 
@@ -366,7 +369,8 @@ LOOP_API char *loop_simulation_result_text(const struct loop_simulation_result *
  * and prints the result. Arguments change the options:
  *
  *     --runs N --seconds N --seed N --exhaustive    how long, from where, and how to search
- *     --replay "CHOICES"                            runs these choices once, and prints the trace
+ *     --replay "CHOICES"                            runs these choices once, and prints the trace; prints on standard
+ *                                                   error when the run could not make one of them
  *     --trace FILE --svg FILE --pcap FILE           writes the trace as text, as a diagram, for Wireshark
  *
  * There is a trace of a run that failed and of one that was replayed. Returns the exit status: 0; 1 when a run failed
