@@ -379,7 +379,9 @@ LOOP_API char *loop_simulation_result_text(const struct loop_simulation_result *
 LOOP_API int loop_simulation_main(int argc, char **argv, loop_world_fn *build, void *arg,
                                   const struct loop_simulation_options *options);
 
-/* ---- traces ---- */
+/* ---- traces ----
+ *
+ * A trace keeps the first 100 000 and the last 100 000 events of a run. */
 
 /* Returns a trace as text, one line for each event. The text of NULL is empty. Allocated by malloc, the caller frees
  * it; NULL without memory. */

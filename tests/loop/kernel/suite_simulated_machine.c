@@ -5,6 +5,7 @@
 #include <loop/kernel/all.h>
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/machine/machine.h>
+#include <loop/kernel/simulated/machine/trace.h>
 
 #include "harness.h"
 
@@ -453,4 +454,45 @@ static void *wait_with_interruptions(void *arg)
 TEST(wait_ends_by_an_interruption_by_choice)
 {
     RUN_NODES(wait_with_interruptions);
+}
+
+/* ---- traces ---- */
+
+static void trace_numbers(struct loop_sim_world *world, unsigned count)
+{
+    loop_sim_trace_begin(world);
+    for (unsigned i = 0; i < count; i++) {
+        loop_sim_trace_packet("number", NULL, NULL, &i, sizeof i, "%u", i);
+    }
+}
+
+TEST(trace_keeps_its_beginning_and_its_end)
+{
+    struct loop_sim_world *world = loop_sim_world_create();
+    enum { MOST = LOOP_SIM_MOST_RECORDS, COUNT = 2 * MOST + 123 };
+    size_t count;
+
+    trace_numbers(world, COUNT);
+    const struct loop_sim_record *records = loop_sim_trace_records(world, &count);
+    CHECK_IS(count, MOST);
+    CHECK_TEXT(records[0].text, "0");
+    CHECK_IS(atoi(records[MOST / 2 - 1].text), MOST / 2 - 1);
+    CHECK_TEXT(records[MOST / 2].event, "left out");
+    CHECK_IS(atoi(records[MOST / 2].text), COUNT - MOST + 1);
+    for (size_t i = MOST / 2 + 1; i < MOST; i++) {
+        CHECK_IS(atoi(records[i].text), COUNT - MOST + (int)i);
+    }
+    loop_sim_world_destroy(world);
+}
+
+TEST(trace_that_has_room_is_whole)
+{
+    struct loop_sim_world *world = loop_sim_world_create();
+    size_t count;
+
+    trace_numbers(world, LOOP_SIM_MOST_RECORDS);
+    const struct loop_sim_record *records = loop_sim_trace_records(world, &count);
+    CHECK_IS(count, LOOP_SIM_MOST_RECORDS);
+    CHECK_IS(atoi(records[LOOP_SIM_MOST_RECORDS / 2].text), LOOP_SIM_MOST_RECORDS / 2);
+    loop_sim_world_destroy(world);
 }

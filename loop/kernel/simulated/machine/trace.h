@@ -22,6 +22,9 @@ struct loop_sim_record {
     size_t packet_size;
 };
 
+/* So many are kept at most: of more, the first half and the last. */
+enum { LOOP_SIM_MOST_RECORDS = 200000 };
+
 /* Begins to record. */
 void loop_sim_trace_begin(struct loop_sim_world *world);
 
@@ -34,7 +37,7 @@ void loop_sim_trace_packet(const char *event, const struct loop_sim_node *from, 
                            const void *packet, size_t size, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* Returns the records and their number. */
+/* Returns the records and their number, at the end of a run. Where some were left out, a record says how many. */
 const struct loop_sim_record *loop_sim_trace_records(const struct loop_sim_world *world, size_t *count);
 
 /* Frees the records of a world. */
