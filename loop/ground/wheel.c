@@ -250,12 +250,14 @@ static void keep_up(struct loop_wheel *wheel, int64_t now_ns)
     }
 }
 
+/* A node that is spread long before it is taken has left the cache by then. */
 void loop_wheel_take(struct loop_wheel *wheel, int64_t now_ns, unsigned most_moves, struct loop_list *batch)
 {
     if (loop_wheel_next(wheel) > now_ns) {
         keep_up(wheel, now_ns);
     } else {
-        while (spread(wheel, &most_moves) && open_first(wheel, now_ns)) {
+        bool has_rest = !loop_list_is_empty(&wheel->due);
+        while (!has_rest && spread(wheel, &most_moves) && open_first(wheel, now_ns)) {
         }
         wheel->is_next_known = false;
     }

@@ -69,12 +69,13 @@ int64_t loop_wheel_next(struct loop_wheel *wheel);
  * leeway. */
 int64_t loop_wheel_next_within(struct loop_wheel *wheel, int64_t leeway_ns);
 
-/* Moves the nodes that are due at `now_ns`, in their order, to the empty list `batch`. Moves at most `most_moves` nodes
- * to other slots for it; if more have to move, loop_wheel_next stays in the past. Nodes added from now on are not in
- * the batch, even if they are due at once. */
+/* Moves nodes that are due at `now_ns`, in their order, to the empty list `batch`. The rest of the last batch comes
+ * alone, so that no more nodes are spread than are taken soon. Moves at most `most_moves` nodes to other slots; while
+ * others are due, loop_wheel_next stays in the past. Nodes added from now on are not in the batch, even if they are due
+ * at once. */
 void loop_wheel_take(struct loop_wheel *wheel, int64_t now_ns, unsigned most_moves, struct loop_list *batch);
 
-/* Gives the rest of a batch back: it comes first in the next one. */
+/* Gives the rest of a batch back: it is the next one. */
 void loop_wheel_put_back(struct loop_wheel *wheel, struct loop_list *batch);
 
 /* Returns whether the wheel has no nodes. */

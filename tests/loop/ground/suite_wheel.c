@@ -69,11 +69,14 @@ static struct point *take_first(struct loop_list *batch, int64_t now_ns)
 static unsigned take_all(int64_t now_ns)
 {
     struct loop_list batch;
-    unsigned count = 0;
-    loop_wheel_take(&wheel, now_ns, UINT32_MAX, &batch);
-    while (take_first(&batch, now_ns)) {
-        count++;
-    }
+    unsigned count = 0, before;
+    do {
+        before = count;
+        loop_wheel_take(&wheel, now_ns, UINT32_MAX, &batch);
+        while (take_first(&batch, now_ns)) {
+            count++;
+        }
+    } while (count > before);
     return count;
 }
 
@@ -276,6 +279,27 @@ TEST(wheel_spreads_a_slot_in_bounded_steps)
     }
     CHECK_IS(taken, N + n_late);
     CHECK(steps >= N / STEP);
+}
+
+/* A loop that is behind does not spread what it will take much later. */
+TEST(wheel_returns_the_rest_of_a_batch_before_it_spreads)
+{
+    struct point points[4];
+    struct loop_list batch;
+
+    new_wheel(0);
+    add_point(&points[0], 100);
+    add_point(&points[1], 100);
+    add_point(&points[2], 5000);
+    add_point(&points[3], 5001);
+    loop_wheel_take(&wheel, 200, UINT32_MAX, &batch);
+    CHECK(take_first(&batch, 200) == &points[0]);
+    loop_wheel_put_back(&wheel, &batch);
+    loop_wheel_take(&wheel, 6000, UINT32_MAX, &batch);
+    CHECK(take_first(&batch, 6000) == &points[1]);
+    CHECK(!take_first(&batch, 6000));
+    CHECK(loop_wheel_next(&wheel) <= 5000);
+    CHECK_IS(take_all(6000), 2);
 }
 
 static struct point many[150];
