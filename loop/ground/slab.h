@@ -37,6 +37,8 @@ struct loop_slot {
     struct loop_slot *next_free; /* only while it is free */
 };
 
+struct loop_slab_block;
+
 /* A slab. */
 struct loop_slab {
     size_t object_size;
@@ -48,6 +50,9 @@ struct loop_slab {
     struct loop_slot *last_free;
 #endif
     uint32_t in_use;
+    uint32_t pages_left;            /* pages of the newest block that are not used yet */
+    char *next_page;                /* the first of them */
+    struct loop_slab_block *blocks; /* the newest first */
 };
 
 /* Initializes an empty slab. `mark` is in every id. */
@@ -105,6 +110,7 @@ static inline void *loop_slab_take(struct loop_slab *slab)
     assert(slot->id & LOOP_SLAB_FREE);
     loop_slab_unpoison(slab, slot);
     slab->free = slot->next_free;
+    __builtin_prefetch(slab->free, 1); /* the next call uses it */
     slab->in_use++;
     slot->id &= ~LOOP_SLAB_FREE;
     return slot;

@@ -138,18 +138,38 @@ TEST(slab_ids_do_not_come_back_soon)
     loop_slab_finish(&slab);
 }
 
-#if !HAS_SANITIZER
-TEST(slab_without_memory_says_so_and_stays_whole)
-{
-    enum { N = 5000 };
-    static struct numbered *objects[N];
-    struct loop_slab slab;
-    unsigned got = 0, failed = 0;
+/* More than four MiB, from where on the slab grows by two MiB at a time. */
+enum { MANY = 100000 };
 
-    loop_slab_init(&slab, sizeof(struct numbered), 0);
-    for (unsigned round = 1; got < N; round++) {
+TEST(slab_of_many_objects)
+{
+    static struct numbered *objects[MANY];
+    struct loop_slab slab;
+
+    loop_slab_init(&slab, sizeof(struct numbered), 1);
+    for (unsigned i = 0; i < MANY; i++) {
+        objects[i] = loop_slab_take(&slab);
+        CHECK(objects[i] && objects[i]->bytes[51] == 0);
+        objects[i]->seed = i;
+    }
+    CHECK(loop_slab_capacity(&slab) < MANY + LOOP_SLAB_PER_PAGE);
+    for (unsigned i = 0; i < MANY; i++) {
+        CHECK_IS(objects[i]->seed, i);
+        CHECK_IS(loop_slab_mark_of(objects[i]->id), 1);
+        CHECK(loop_slab_find(&slab, objects[i]->id) == objects[i]);
+        loop_slab_put(&slab, objects[i]);
+    }
+    loop_slab_finish(&slab);
+}
+
+#if !HAS_SANITIZER
+/* Takes `n` objects while one allocation of each slab_grow fails now and then. Returns how often that showed. */
+static unsigned take_while_allocations_fail(struct loop_slab *slab, struct numbered **objects, unsigned n)
+{
+    unsigned got = 0, failed = 0;
+    for (unsigned round = 1; got < n; round++) {
         fail_allocation(1 + round % 3, false);
-        objects[got] = loop_slab_get(&slab);
+        objects[got] = loop_slab_get(slab);
         fail_allocation(0, false);
         if (objects[got]) {
             objects[got]->seed = got;
@@ -158,8 +178,18 @@ TEST(slab_without_memory_says_so_and_stays_whole)
             failed++;
         }
     }
-    CHECK(failed > 0);
-    for (unsigned i = 0; i < N; i++) {
+    return failed;
+}
+
+/* Where a large block cannot be allocated, a small one will do. */
+TEST(slab_without_memory_says_so_and_stays_whole)
+{
+    static struct numbered *objects[MANY];
+    struct loop_slab slab;
+
+    loop_slab_init(&slab, sizeof(struct numbered), 0);
+    CHECK(take_while_allocations_fail(&slab, objects, MANY) > 0);
+    for (unsigned i = 0; i < MANY; i++) {
         CHECK_IS(objects[i]->seed, i);
         CHECK(loop_slab_find(&slab, objects[i]->id) == objects[i]);
     }
