@@ -2,15 +2,17 @@
  *
  * The inbox: posts from other threads and from signal handlers, and the eventfd that wakes a sleeping loop.
  *
- * The inbox is a ring of slots. Each slot has a turn: 2 * round while it is free for that round, and one more while it
- * has a post. A poster claims the next position by moving the tail, writes the post, and sets the turn of the slot. No
- * thread waits for another. The top bit of the tail means that the inbox is open. Closing clears it, so that no claim
- * can follow. In a forked child the memory is zeroed, which also means closed.
+ * The inbox is a ring of slots. A poster claims the next position by moving the tail, writes the post, and stores the
+ * round of the position in the slot, which publishes the post. No poster waits for another. The loop only reads slots,
+ * and frees many of them at a time by moving the head: so posters seldom lose a cache line to it. The top bit of the
+ * tail means that the inbox is open. Closing clears it, so that no claim can follow. In a forked child the memory is
+ * zeroed, which also means closed.
  *
- * Waking the loop. Before it sleeps, the loop marks itself asleep and then looks for posts. A poster posts and then
- * looks whether the loop is asleep. These four steps are sequentially consistent: either the loop finds the post, or
- * the poster finds the loop asleep and writes to the eventfd. The eventfd is never read, because each write makes an
- * edge; the loop must watch it edge-triggered. A write that comes when the loop is already awake costs one more turn.
+ * Waking the loop. Another bit of the tail means that the loop sleeps. The loop sets it only while no position is
+ * claimed that it has not taken, and each claim clears it. All of these are changes of one word, so either the loop
+ * finds the claim, or the claim finds the bit: then its poster writes to the eventfd. The eventfd is never read,
+ * because each write makes an edge; the loop must watch it edge-triggered. A write that comes when the loop is already
+ * awake costs one more turn.
  */
 #include <loop/core/check.h>
 #include <loop/core/log.h>
@@ -27,31 +29,41 @@
 #include <time.h>
 
 #define OPEN_BIT (UINT64_C(1) << 63)
+#define ASLEEP_BIT (UINT64_C(1) << 62)
+#define POSITION_BITS (ASLEEP_BIT - 1)
 
 /* A thread that only posts makes about this many posts while a sleeping loop wakes up. With 1024 it found the inbox
  * full. */
 #define DEFAULT_CAPACITY 4096u
 
+/* The most posts that the loop takes before it frees their slots, or an eighth of a small inbox. */
+#define MOST_UNFREED 64u
+
+/* How often the loop looks for a post whose position is claimed, before it lets the poster run. */
+#define LOOKS 100u
+
 struct slot {
-    _Atomic uint64_t turn;
+    _Atomic uint64_t round; /* of the post that is in it, or was last; the first round is 1 */
     loop_fn *fn;
     void *arg;
 };
 
 struct loop_inbox {
     /* Written by posters, and by the loop when it goes to sleep. */
-    _Alignas(64) _Atomic uint64_t tail;
-    atomic_bool is_asleep;
-    atomic_uint ringers; /* posters that may be about to write to the eventfd */
+    _Alignas(64) _Atomic uint64_t tail; /* the next position that is not claimed, and the bits above */
+    atomic_uint ringers;                /* posters that may be about to write to the eventfd */
+    /* Written by the loop, read by posters. */
+    _Alignas(64) _Atomic uint64_t head; /* the slots of positions before it are free */
     /* Of the loop's thread alone. */
-    _Alignas(64) uint64_t head;
-    struct slot *next;  /* of the next post */
-    uint64_t next_turn; /* the turn of that slot when it has the post */
+    _Alignas(64) uint64_t position; /* of the next post */
+    struct slot *next;              /* its slot */
+    uint64_t next_round;            /* the round of that slot when it has the post */
     uint64_t wakeups;
     bool has_slept;
     /* Constant, except the references. */
     _Alignas(64) uint64_t capacity;
-    unsigned round_shift; /* position >> round_shift is the round */
+    unsigned round_shift; /* position >> round_shift is the round, counted from 0 */
+    unsigned most_unfreed;
     int number;
     size_t size_bytes;
     atomic_uint references;
@@ -93,8 +105,9 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
     inbox->capacity = UINT64_C(1) << shift;
     inbox->round_shift = shift;
     inbox->size_bytes = size_bytes;
+    inbox->most_unfreed = inbox->capacity < 8 * MOST_UNFREED ? (unsigned)inbox->capacity / 8 : MOST_UNFREED;
     inbox->next = inbox->slots;
-    inbox->next_turn = 1;
+    inbox->next_round = 1;
     atomic_init(&inbox->references, 1);
     atomic_store(&inbox->tail, OPEN_BIT);
     return inbox;
@@ -146,26 +159,27 @@ static struct slot *slot_at(struct loop_inbox *inbox, uint64_t position)
     return &inbox->slots[position & (inbox->capacity - 1)];
 }
 
-static uint64_t free_turn(const struct loop_inbox *inbox, uint64_t position)
+static uint64_t round_of(const struct loop_inbox *inbox, uint64_t position)
 {
-    return (position >> inbox->round_shift) * 2;
+    return (position >> inbox->round_shift) + 1;
 }
 
-/* Claims the next position and returns it. -EAGAIN: the inbox is full. -ESHUTDOWN: it is closed. */
-static int64_t claim(struct loop_inbox *inbox)
+/* Claims the next position and returns it. Stores in `*is_asleep` whether the caller has to wake the loop. -EAGAIN: the
+ * inbox is full. -ESHUTDOWN: it is closed. */
+static int64_t claim(struct loop_inbox *inbox, bool *is_asleep)
 {
     uint64_t tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
     while (tail & OPEN_BIT) {
-        uint64_t position = tail & ~OPEN_BIT;
-        uint64_t turn = atomic_load_explicit(&slot_at(inbox, position)->turn, memory_order_acquire);
-        if (turn < free_turn(inbox, position)) {
+        int64_t position = (int64_t)(tail & POSITION_BITS);
+        int64_t head = (int64_t)atomic_load_explicit(&inbox->head, memory_order_acquire);
+        if (position - head >= (int64_t)inbox->capacity) { /* negative when other posters were faster */
             return -EAGAIN;
         }
-        if (turn > free_turn(inbox, position)) { /* another poster was faster */
-            tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
-        } else if (atomic_compare_exchange_weak_explicit(&inbox->tail, &tail, tail + 1, memory_order_relaxed,
-                                                         memory_order_relaxed)) {
-            return (int64_t)position;
+        uint64_t claimed = OPEN_BIT | (uint64_t)(position + 1);
+        if (atomic_compare_exchange_weak_explicit(&inbox->tail, &tail, claimed, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            *is_asleep = tail & ASLEEP_BIT;
+            return position;
         }
     }
     return -ESHUTDOWN;
@@ -184,32 +198,46 @@ static void ring(struct loop_inbox *inbox)
  * open. */
 void loop_inbox_wake(struct loop_inbox *inbox)
 {
-    if (!atomic_load(&inbox->is_asleep)) {
+    if (!(atomic_load(&inbox->tail) & ASLEEP_BIT)) {
         return;
     }
     atomic_fetch_add(&inbox->ringers, 1);
-    if (atomic_exchange(&inbox->is_asleep, false)) {
+    if (atomic_fetch_and(&inbox->tail, ~ASLEEP_BIT) & ASLEEP_BIT) {
         ring(inbox);
     }
     atomic_fetch_sub(&inbox->ringers, 1);
 }
 
+/* Writes the post of a claimed position, which publishes it. */
+static void put(struct loop_inbox *inbox, uint64_t position, loop_fn *fn, void *arg)
+{
+    struct slot *slot = slot_at(inbox, position);
+    slot->fn = fn;
+    slot->arg = arg;
+    atomic_store_explicit(&slot->round, round_of(inbox, position), memory_order_release);
+}
+
+/* A poster that has to wake the loop is counted before its post can be taken, which closing waits for. */
 int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
 {
     if (!inbox || !fn) {
         loop_bad_null(__func__, inbox ? "function" : "inbox");
         return -EINVAL;
     }
-    int64_t position = claim(inbox);
+    bool is_asleep;
+    int64_t position = claim(inbox, &is_asleep);
     if (position < 0) {
         loop_kernel_relax();
         return (int)position;
     }
-    struct slot *slot = slot_at(inbox, (uint64_t)position);
-    slot->fn = fn;
-    slot->arg = arg;
-    atomic_store(&slot->turn, free_turn(inbox, (uint64_t)position) + 1);
-    loop_inbox_wake(inbox);
+    if (!is_asleep) {
+        put(inbox, (uint64_t)position, fn, arg);
+        return 0;
+    }
+    atomic_fetch_add(&inbox->ringers, 1);
+    put(inbox, (uint64_t)position, fn, arg);
+    ring(inbox);
+    atomic_fetch_sub(&inbox->ringers, 1);
     return 0;
 }
 
@@ -217,35 +245,64 @@ int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
 
 bool loop_inbox_is_empty(const struct loop_inbox *inbox)
 {
-    return atomic_load(&inbox->next->turn) != inbox->next_turn;
+    return atomic_load_explicit(&inbox->next->round, memory_order_acquire) != inbox->next_round;
 }
 
-static void expect(struct loop_inbox *inbox, uint64_t position)
+/* Frees the slots of all posts that were taken. */
+static void free_slots(struct loop_inbox *inbox)
 {
-    inbox->head = position;
-    inbox->next = slot_at(inbox, position);
-    inbox->next_turn = free_turn(inbox, position) + 1;
+    atomic_store_explicit(&inbox->head, inbox->position, memory_order_release);
+}
+
+static uint64_t unfreed(const struct loop_inbox *inbox)
+{
+    return inbox->position - atomic_load_explicit(&inbox->head, memory_order_relaxed);
 }
 
 bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg)
 {
-    struct slot *slot = inbox->next;
     if (loop_inbox_is_empty(inbox)) {
+        if (unfreed(inbox) > 0) {
+            free_slots(inbox);
+        }
         return false;
     }
-    *fn = slot->fn;
-    *arg = slot->arg;
-    atomic_store_explicit(&slot->turn, inbox->next_turn + 1, memory_order_release);
-    expect(inbox, inbox->head + 1);
+    *fn = inbox->next->fn;
+    *arg = inbox->next->arg;
+    inbox->position++;
+    inbox->next = slot_at(inbox, inbox->position);
+    inbox->next_round = round_of(inbox, inbox->position);
+    if (unfreed(inbox) >= inbox->most_unfreed) {
+        free_slots(inbox);
+    }
     return true;
+}
+
+/* Waits for a poster that has claimed a position and has not written the post yet. */
+static void wait_a_little(void)
+{
+    loop_kernel_nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+}
+
+/* Waits a little for the post of the next position, which is claimed. Its poster writes it at once, unless it does not
+ * run: this thread may be what keeps it from running. */
+static void wait_for_claimed(const struct loop_inbox *inbox)
+{
+    for (unsigned i = 0; i < LOOKS; i++) {
+        if (!loop_inbox_is_empty(inbox)) {
+            return;
+        }
+    }
+    wait_a_little();
 }
 
 bool loop_inbox_sleep(struct loop_inbox *inbox)
 {
-    atomic_store(&inbox->is_asleep, true);
-    inbox->has_slept = loop_inbox_is_empty(inbox);
+    uint64_t tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
+    inbox->has_slept = (tail & POSITION_BITS) == inbox->position &&
+                       atomic_compare_exchange_strong(&inbox->tail, &tail, tail | ASLEEP_BIT);
     if (!inbox->has_slept) {
-        atomic_store_explicit(&inbox->is_asleep, false, memory_order_relaxed);
+        wait_for_claimed(inbox);
     }
     return inbox->has_slept;
 }
@@ -256,9 +313,8 @@ void loop_inbox_awake(struct loop_inbox *inbox)
         return;
     }
     inbox->has_slept = false;
-    if (atomic_load_explicit(&inbox->is_asleep, memory_order_relaxed)) {
-        atomic_store_explicit(&inbox->is_asleep, false, memory_order_relaxed);
-    } else {
+    bool is_asleep = atomic_load_explicit(&inbox->tail, memory_order_relaxed) & ASLEEP_BIT;
+    if (!is_asleep || !(atomic_fetch_and(&inbox->tail, ~ASLEEP_BIT) & ASLEEP_BIT)) {
         inbox->wakeups++;
     }
 }
@@ -275,16 +331,10 @@ uint64_t loop_inbox_wakeups(const struct loop_inbox *inbox)
 
 /* ---- closing ---- */
 
-/* Waits for a poster that has claimed a position and has not written the post yet. */
-static void wait_a_little(void)
-{
-    loop_kernel_nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
-}
-
 /* Runs the posts whose positions were claimed before the inbox was closed. They are accepted, even if written later. */
 static void run_the_last(struct loop_inbox *inbox, uint64_t end)
 {
-    while (inbox->head != end) {
+    while (inbox->position != end) {
         loop_fn *fn;
         void *arg;
         if (loop_inbox_take(inbox, &fn, &arg)) {
@@ -297,9 +347,8 @@ static void run_the_last(struct loop_inbox *inbox, uint64_t end)
 
 void loop_inbox_close(struct loop_inbox *inbox)
 {
-    uint64_t end = atomic_fetch_and(&inbox->tail, ~OPEN_BIT) & ~OPEN_BIT;
-    run_the_last(inbox, end);
-    atomic_exchange(&inbox->is_asleep, false);
+    uint64_t tail = atomic_fetch_and(&inbox->tail, POSITION_BITS);
+    run_the_last(inbox, tail & POSITION_BITS);
     while (atomic_load(&inbox->ringers)) {
         wait_a_little();
     }

@@ -204,6 +204,85 @@ LOOP_TEST_WITH(p21_a_full_box_says_eagain, .post_capacity = 8)
     END;
 }
 
+/* ---- one post after another ---- */
+
+enum { CHAIN = 3000 };
+static struct loop_inbox *chain_inbox;
+static unsigned chain_length;
+
+static void post_the_next(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    if (++chain_length < CHAIN) {
+        CHECK_IS(loop_post(chain_inbox, post_the_next, NULL), 0);
+    }
+    script_poke();
+}
+
+/* A post that runs has left its place to the next one, however small the inbox is. */
+static void run_chain(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    chain_inbox = loop_inbox_ref(env->loop);
+    CHECK_IS(loop_post(chain_inbox, post_the_next, NULL), 0);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(chain_length == CHAIN);
+    loop_scope_unhold(env->scope);
+    loop_inbox_unref(chain_inbox);
+    END;
+}
+
+TEST_ROWS(p21_posts_that_post, 13, shift)
+{
+    script_run(&(struct loop_options){.post_capacity = 1u << shift}, run_chain);
+}
+
+static unsigned n_handled;
+
+static void handled(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    __atomic_add_fetch(&n_handled, 1, __ATOMIC_SEQ_CST);
+    script_poke();
+}
+
+enum { SINGLE_POSTS = HAS_SANITIZER ? 500 : 5000 };
+
+/* Waits for each post, and a moment of another length before the next: so posts come at all times while the loop falls
+ * asleep. */
+static void *post_one_by_one(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < SINGLE_POSTS; i++) {
+        CHECK_IS(loop_post(chain_inbox, handled, NULL), 0);
+        while (__atomic_load_n(&n_handled, __ATOMIC_SEQ_CST) <= i) {
+            sched_yield();
+        }
+        for (volatile unsigned moment = i * 7 % 500; moment > 0; moment--) {
+        }
+    }
+    return NULL;
+}
+
+LOOP_TEST(p21_a_loop_that_falls_asleep_misses_no_post)
+{
+    static pthread_t thread;
+
+    BEGIN;
+    chain_inbox = loop_inbox_ref(env->loop);
+    CHECK_IS(pthread_create(&thread, NULL, post_one_by_one, NULL), 0);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(n_handled == SINGLE_POSTS);
+    loop_scope_unhold(env->scope);
+    pthread_join(thread, NULL);
+    loop_inbox_unref(chain_inbox);
+    END;
+}
+
+/* ---- the end ---- */
+
 static struct loop_inbox *kept_inbox;
 
 static int keep_inbox(struct loop_env *env, void *unused)
