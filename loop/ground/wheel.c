@@ -10,7 +10,7 @@
 /* The most nodes of the first slot that are searched when its earliest was removed. */
 #define LOOK_AT 16
 
-/* The most nodes from each end of a slot that are brought into the cache before it is spread. */
+/* The most nodes from each end of a slot that are brought into the cache before they are spread or taken. */
 #define WARM 1024
 
 void loop_wheel_init(struct loop_wheel *wheel, int64_t now_ns)
@@ -125,11 +125,14 @@ static struct loop_wheel_slot *first_slot(struct loop_wheel *wheel, unsigned *le
     return &wheel->slots[*level][*index];
 }
 
-/* Searches a slot for its earliest node, if it has few. */
+/* Searches a slot for its earliest node, if it has few that differ. */
 static int64_t look_for_earliest(struct loop_wheel_slot *slot)
 {
     int64_t earliest = INT64_MAX;
     struct loop_list *link = slot->nodes.next;
+    if (slot->earliest_ns == slot->latest_ns) {
+        return slot->earliest_ns;
+    }
     for (unsigned i = 0; i < LOOK_AT && link != &slot->nodes; i++, link = link->next) {
         int64_t at_ns = at_of(node_of(link));
         earliest = at_ns < earliest ? at_ns : earliest;
@@ -204,8 +207,8 @@ static bool spread(struct loop_wheel *wheel, unsigned *moves)
     return true;
 }
 
-/* Brings the nodes of a slot that will be spread into the cache. They are scattered in memory, and only a node tells
- * where its neighbours are: walking from both ends loads two at a time. */
+/* Brings the nodes of a slot into the cache before they are spread or taken. They are scattered in memory, and only a
+ * node tells where its neighbours are: walking from both ends loads two at a time. */
 static void warm(const struct loop_list *nodes)
 {
     const struct loop_list *front = nodes->next, *back = nodes->prev;
@@ -226,10 +229,10 @@ static bool open_first(struct loop_wheel *wheel, int64_t now_ns)
         return false;
     }
     wheel->now_ns = slot->earliest_ns;
+    warm(&slot->nodes);
     if (slot->earliest_ns == slot->latest_ns) {
         loop_list_put_after(&wheel->due, &slot->nodes);
     } else {
-        warm(&slot->nodes);
         wheel->spreading_level = (uint8_t)level;
         loop_list_put_after(&wheel->spreading, &slot->nodes);
     }
