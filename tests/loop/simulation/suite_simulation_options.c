@@ -101,3 +101,33 @@ TEST(liveness_is_not_demanded_of_daemons)
     CHECK(result.time_ns >= 3600 * LOOP_SECOND);
     loop_simulation_result_finish(&result);
 }
+
+/* ---- faults of loop_run itself ---- */
+
+static int build_one_that_may_fail(struct loop_world *world, void *arg)
+{
+    loop_world_add_node(world, &(struct loop_node_options){.main = do_nothing, .arg = arg, .may_fail = true});
+    return 0;
+}
+
+TEST(lack_of_memory_fails_loop_run_and_the_run_unless_the_node_may_fail)
+{
+    struct loop_simulation_options options = {.seed = 1, .faults = LOOP_FAULT_MEMORY, .shrink_limit_ns = -1};
+    struct loop_simulation_result result = {0};
+
+    CHECK_IS(loop_simulation_explore(build, NULL, &options, &result), 1);
+    CHECK_TEXT(result.reason, "loop_run of node1 returned -12: Cannot allocate memory");
+    CHECK_IS(loop_simulation_explore(build_one_that_may_fail, NULL, &options, &result), 0);
+    loop_simulation_result_finish(&result);
+}
+
+TEST(lack_of_descriptors_fails_loop_run_and_the_run_unless_the_node_may_fail)
+{
+    struct loop_simulation_options options = {.seed = 1, .faults = LOOP_FAULT_LIMITS, .shrink_limit_ns = -1};
+    struct loop_simulation_result result = {0};
+
+    CHECK_IS(loop_simulation_explore(build, NULL, &options, &result), 1);
+    CHECK(!strncmp(result.reason, "loop_run of node1 returned -", 28));
+    CHECK_IS(loop_simulation_explore(build_one_that_may_fail, NULL, &options, &result), 0);
+    loop_simulation_result_finish(&result);
+}
