@@ -215,6 +215,23 @@ TEST(ring_is_gone_with_its_node)
     loop_sim_world_destroy(world);
 }
 
+/* A request of the ring has the last use of the writing end. That it is dropped wakes the request that reads. */
+TEST_ROWS(ring_that_is_closed_runs_no_work_of_requests_that_it_wakes, 3, setup)
+{
+    struct io_uring ring;
+    char data[9] = "";
+    int ends[2];
+
+    CHECK(make_ring(&ring, 4, 0, setups[setup]));
+    open_pipe(ends);
+    io_uring_prep_poll_add(entry_of(&ring), ends[1], POLLPRI);
+    start_read(&ring, ends[0], data, 1);
+    EXPECT_NOTHING(&ring);
+    close_all(ends, 2);
+    loop_kernel_io_uring_queue_exit(&ring);
+    CHECK_IS(loop_sim_wait(NULL, loop_sim_here()->world->now_ns + MS), -ETIMEDOUT);
+}
+
 /* ---- what a node lacks ---- */
 
 TEST(ring_lacks_what_the_node_masks)

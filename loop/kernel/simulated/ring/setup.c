@@ -57,7 +57,8 @@ static int status_of(struct loop_sim_file *file, struct stat *status)
     return 0;
 }
 
-/* Ends everything in flight without completions, and frees what is registered. Harmless when it has been called. */
+/* Ends everything in flight without completions, and frees what is registered. Harmless when it has been called. A
+ * request that is dropped may close a file, and so wake another request, which is then put in line for task work. */
 static void close_ring(struct loop_sim_ring *ring)
 {
     struct loop_list *node;
@@ -65,11 +66,11 @@ static void close_ring(struct loop_sim_ring *ring)
         return;
     }
     ring->is_closed = true;
-    loop_sim_event_cancel(&ring->work_event);
-    loop_sim_event_cancel(&ring->submit_event);
     while ((node = loop_list_first(&ring->requests))) {
         loop_sim_request_drop(LOOP_CONTAINER(node, struct loop_sim_request, link));
     }
+    loop_sim_event_cancel(&ring->work_event);
+    loop_sim_event_cancel(&ring->submit_event);
     while ((node = loop_list_pop_front(&ring->overflow))) {
         loop_sim_free(LOOP_CONTAINER(node, struct loop_sim_ring_overflow, link));
     }
