@@ -80,6 +80,7 @@ struct loop_fd {
     struct loop_list pollers; /* jobs that wait for events or for the queue to drain: all are tried */
     struct loop_list dirty;   /* in loop->dirty: its writes are sent after the running continuation */
     size_t queued_bytes, limit_bytes;
+    uint64_t failed_write; /* the job of the last write that failed, to which others in line were lost; or 0 */
     struct loop_scope *scope;
     struct loop_hnode in_scope;
     struct loop_hnode in_number; /* in loop->numbers, while it has a number */

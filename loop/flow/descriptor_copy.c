@@ -13,6 +13,7 @@
 #include <loop/core/unread.h>
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/copy_end.h>
+#include <loop/flow/descriptor/write_state.h>
 #include <loop/flow/descriptor_copy.h>
 #include <loop/ground/list.h>
 #include <loop/syscall/io.h>
@@ -82,6 +83,10 @@ static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, stru
 static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *from = job->fd, *to = sink_of(job);
+    int64_t error = to->failed_write ? loop_write_error_ahead(loop, to) : 0;
+    if (error) {
+        return end_copy(loop, job, error, LOOP_COPY_SINK);
+    }
     struct loop_block *spare = loop_copy_take(loop, false);
     if (!spare) {
         return end_copy(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
@@ -104,7 +109,8 @@ static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
 static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_copy_args *args = &job->u.args.copy;
-    int64_t n = loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
+    int64_t error = sink_of(job)->failed_write ? loop_write_error_ahead(loop, sink_of(job)) : 0;
+    int64_t n = error ? error : loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
     if (n < 0) {
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SINK);
     }

@@ -316,6 +316,23 @@ static int64_t write_queue(struct loop_fd *fd)
     return n > 0 ? loop_io_write(fd, iov, n) : 0;
 }
 
+/* Ends the first write of the queue, which has failed, and those behind it: without its bytes theirs would follow a
+ * gap. Where each write is a message the others go on. */
+static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
+{
+    struct loop_list *node = loop_list_first(&fd->writers);
+    if (fd->is_byte_stream) {
+        loop_write_note_failure(fd, LOOP_CONTAINER(node, struct loop_job, link));
+    }
+    do {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind != &write_kind) {
+            return;
+        }
+        end_write(loop, job, loop_write_close(loop, job, &job->u.write, error));
+    } while (fd->is_byte_stream && (node = loop_list_first(&fd->writers)));
+}
+
 /* Makes one system call for the first writes of the queue. */
 static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
 {
@@ -329,7 +346,7 @@ static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
         make_room_behind(loop, fd);
         return LOOP_ATTEMPT_AGAIN;
     }
-    end_write(loop, job, loop_write_close(loop, job, &job->u.write, n));
+    fail_first(loop, fd, n);
     return LOOP_ATTEMPT_MOVED;
 }
 
@@ -389,11 +406,29 @@ static void refused_resumed(struct loop_fd *fd)
 static const struct loop_job_kind refused_kind = {
     .name = "refused write", .cancel = loop_job_cancel_here, .resumed = refused_resumed};
 
+static const struct loop_job_kind lost_kind = {.name = "refused write", .cancel = loop_job_cancel_here};
+
+/* Starts a write behind one that has failed: it ends with the same error. */
+static loop_job lose_write(struct loop_fd *fd, int64_t error, loop_fn *fn, void *arg)
+{
+    loop_job id;
+    struct loop_job *job = loop_job_start(fd->scope, fd, &lost_kind, fn, arg, &id);
+    if (job) {
+        loop_job_complete(fd->scope->loop, job, error);
+    }
+    return id;
+}
+
 loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
                        bool *took_chunk)
 {
     struct loop *loop = fd->scope->loop;
     loop_job id;
+    int64_t error = fd->failed_write ? loop_write_error_ahead(loop, fd) : 0;
+    if (error) {
+        *took_chunk = false;
+        return lose_write(fd, error, fn, arg);
+    }
     bool is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = loop_fd_is_full(fd);
     const struct loop_job_kind *kind = is_refused ? &refused_kind : is_file ? &loop_file_write_kind : &write_kind;
     struct loop_job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &id);

@@ -273,12 +273,31 @@ static void make_call(struct loop *loop, struct loop_job *job)
     }
 }
 
+/* Ends the writes in line behind one that has failed: without its bytes theirs would follow a gap. */
+static void fail_line(struct loop *loop, struct loop_fd *fd, const struct loop_job *failed, int64_t error)
+{
+    struct loop_list *node;
+    if (keeps_writes_apart(fd)) {
+        return;
+    }
+    loop_write_note_failure(fd, failed);
+    while ((node = loop_list_first(&fd->writers))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind != &loop_file_write_kind) {
+            return;
+        }
+        loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, error));
+    }
+}
+
 static void start_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_file_write *call = take_spare(loop);
     if (!call) {
-        job->fd->writing = NULL;
+        struct loop_fd *fd = job->fd;
+        fd->writing = NULL;
         loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ENOMEM));
+        fail_line(loop, fd, job, -ENOMEM);
         return;
     }
     call->state = job->u.write;
@@ -338,8 +357,13 @@ static void write_done(struct loop *loop, struct loop_job *job, int64_t result)
     }
     fd->writing = NULL;
     job->u.args.extra = NULL;
-    result = loop_write_close(loop, job, write, job->is_cancelled && result >= 0 ? -ECANCELED : result);
+    int64_t error = result < 0 ? result : job->is_cancelled ? -ECANCELED : -EIO;
+    bool has_failed = !job->is_cancelled && write->done < write->total;
+    result = loop_write_close(loop, job, write, write->done < write->total ? error : 0);
     give_spare(loop, call);
+    if (has_failed) {
+        fail_line(loop, fd, job, error);
+    }
     loop_job_finish(loop, job, result);
 }
 

@@ -51,3 +51,17 @@ int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, i
     }
     return n;
 }
+
+void loop_write_note_failure(struct loop_fd *fd, const struct loop_job *job)
+{
+    fd->failed_write = job->fn ? job->id : 0; /* without a continuation its scope fails, and starts no more */
+}
+
+int64_t loop_write_error_ahead(const struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->failed_write && !loop_job_find(loop, fd->failed_write)) {
+        fd->failed_write = 0;
+    }
+    assert(!fd->failed_write || fd->write_error < 0);
+    return fd->failed_write ? fd->write_error : 0;
+}

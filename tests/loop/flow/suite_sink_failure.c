@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What becomes of the writes behind one that fails, although the next would succeed: the bytes written have no gap. The
+ * first use of a call fails as NORIA_FAIL makes it.
+ */
+#include "harness.h"
+
+#if NORIA_HARD_MODES
+
+#include <loop/kernel/fail.h>
+#include <sys/socket.h>
+
+static struct loop_flow *flow;
+static struct once writes[3];
+static int fds[2];
+static char got[16];
+
+/* Runs a script in which the first use of some calls fails. */
+static void run_failing(const char *what, void (*steps)(struct loop_env *env, int64_t result))
+{
+    CHECK(loop_kernel_fail_set(what));
+    script_run(&(struct loop_options){.queue_depth = 0}, steps);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
+static void open_pair(struct loop_env *env, int type)
+{
+    CHECK_IS(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), 0);
+    flow = flow_of(env->scope, fds[0]);
+}
+
+/* Checks what has arrived. */
+#define ARRIVED(text)                                                                                                  \
+    do {                                                                                                               \
+        CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), strlen(text));                                           \
+        CHECK(memcmp(got, text, strlen(text)) == 0);                                                                   \
+        close(fds[1]);                                                                                                 \
+    } while (0)
+
+/* ---- descriptors ---- */
+
+static void in_one_call(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    open_pair(env, SOCK_STREAM);
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+    START(loop_write(&flow->sink, "cd", 2, ONCE(&writes[1])));
+    WAIT_UNTIL(writes[0].count && writes[1].count);
+    ONCE_IS(writes[0], -ENOBUFS);
+    ONCE_IS(writes[1], -ENOBUFS);
+    CHECK_IS(loop_sink_queued(&flow->sink), 0);
+    AWAIT(loop_write(&flow->sink, "ef", 2, GO));
+    CHECK_IS(result, 2);
+    ARRIVED("ef");
+    END;
+}
+
+TEST(writes_in_line_behind_one_that_fails_leave_no_gap)
+{
+    run_failing(is_hard("short") ? "send:ENOBUFS:1" : "sendmsg:ENOBUFS:1", in_one_call);
+}
+
+static void start_first(void *arg, int64_t result)
+{
+    (void)arg;
+    (void)result;
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+}
+
+static void start_second(void *arg, int64_t result)
+{
+    (void)arg;
+    (void)result;
+    CHECK_IS(writes[0].count, 0);
+    START(loop_write(&flow->sink, "cd", 2, ONCE(&writes[1])));
+}
+
+static void before_it_is_known(struct loop_env *env, int64_t result)
+{
+    static loop_job jobs[2];
+
+    BEGIN;
+    open_pair(env, SOCK_STREAM);
+    jobs[0] = START(loop_promise(env->scope, NULL, NULL, start_first, NULL));
+    jobs[1] = START(loop_promise(env->scope, NULL, NULL, start_second, NULL));
+    CHECK_IS(loop_resolve(env->loop, jobs[0], 0), 0);
+    CHECK_IS(loop_resolve(env->loop, jobs[1], 0), 0);
+    WAIT_UNTIL(writes[0].count && writes[1].count);
+    ONCE_IS(writes[0], -ENOBUFS);
+    ONCE_IS(writes[1], -ENOBUFS);
+    AWAIT(loop_write(&flow->sink, "ef", 2, GO));
+    CHECK_IS(result, 2);
+    ARRIVED("ef");
+    END;
+}
+
+TEST(writes_before_a_failure_is_known_leave_no_gap)
+{
+    run_failing("send:ENOBUFS:1", before_it_is_known);
+}
+
+static void try_again(void *arg, int64_t result)
+{
+    (void)arg;
+    CHECK_IS(result, -ENOBUFS);
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+}
+
+static void once_more(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    open_pair(env, SOCK_STREAM);
+    START(loop_write(&flow->sink, "ab", 2, try_again, NULL));
+    WAIT_UNTIL(writes[0].count);
+    ONCE_IS(writes[0], 2);
+    ARRIVED("ab");
+    END;
+}
+
+TEST(a_write_that_failed_may_be_tried_again_by_its_continuation)
+{
+    run_failing("send:ENOBUFS:1", once_more);
+}
+
+static void messages(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    open_pair(env, SOCK_SEQPACKET);
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+    START(loop_write(&flow->sink, "cd", 2, ONCE(&writes[1])));
+    WAIT_UNTIL(writes[0].count && writes[1].count);
+    ONCE_IS(writes[0], -ENOBUFS);
+    ONCE_IS(writes[1], 2);
+    ARRIVED("cd");
+    END;
+}
+
+TEST(a_message_that_fails_does_not_end_the_next)
+{
+    run_failing("send:ENOBUFS:1", messages);
+}
+
+/* A write without a continuation fails the scope, which ends those behind it. */
+static void unheard(struct loop_env *env, int64_t result)
+{
+    static struct loop_scope *scope;
+    static struct once end;
+
+    BEGIN;
+    CHECK_IS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    flow = flow_of(scope, fds[0]);
+    loop_write(&flow->sink, "ab", 2, NULL, NULL);
+    loop_write(&flow->sink, "cd", 2, NULL, NULL);
+    START(loop_write(&flow->sink, "ef", 2, ONCE(&writes[0])));
+    WAIT_UNTIL(end.count && writes[0].count);
+    ONCE_IS(end, -ENOBUFS);
+    CHECK(writes[0].result < 0);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), 0);
+    close(fds[1]);
+    END;
+}
+
+TEST(a_write_without_a_continuation_that_fails_ends_those_behind_it)
+{
+    run_failing(is_hard("short") ? "send:ENOBUFS:1" : "sendmsg:ENOBUFS:1", unheard);
+}
+
+/* The write waits for room, and the copy behind it. */
+static void copied_behind(struct loop_env *env, int64_t result)
+{
+    static struct loop_source *source;
+    static struct loop_copy_outcome outcome;
+    static struct once copy;
+
+    BEGIN;
+    open_pair(env, SOCK_STREAM);
+    stuff(fds[0]);
+    source = loop_memory_source(env->scope, "cd", 2);
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+    START(loop_copy_report(source, &flow->sink, &outcome, ONCE(&copy)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(writes[0].count + copy.count, 0);
+    drain(fds[1]);
+    WAIT_UNTIL(writes[0].count && copy.count);
+    ONCE_IS(writes[0], -ENOBUFS);
+    ONCE_IS(copy, -ENOBUFS);
+    CHECK_IS(outcome.error, -ENOBUFS);
+    CHECK(outcome.is_sink_error);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), -1);
+    close(fds[1]);
+    END;
+}
+
+TEST(a_copy_behind_a_write_that_fails_leaves_no_gap)
+{
+    run_failing(is_hard("short") ? "send:ENOBUFS:2" : "sendmsg:ENOBUFS:1", copied_behind);
+}
+
+static void passed_behind(struct loop_env *env, int64_t result)
+{
+    static struct loop_flow *from;
+    static struct loop_copy_outcome outcome;
+    static struct once copy;
+    static int sources[2];
+
+    BEGIN;
+    open_pair(env, SOCK_STREAM);
+    stuff(fds[0]);
+    make_pair(sources);
+    from = flow_of(env->scope, sources[0]);
+    CHECK_IS(send(sources[1], "cd", 2, 0), 2);
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+    START(loop_copy_report(&from->source, &flow->sink, &outcome, ONCE(&copy)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(writes[0].count + copy.count, 0);
+    drain(fds[1]);
+    WAIT_UNTIL(writes[0].count && copy.count);
+    ONCE_IS(writes[0], -ENOBUFS);
+    ONCE_IS(copy, -ENOBUFS);
+    CHECK(outcome.is_sink_error);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), -1);
+    AWAIT(loop_read(&from->source, got, sizeof got, GO));
+    CHECK_IS(result, 2);
+    close(sources[1]);
+    close(fds[1]);
+    END;
+}
+
+TEST(a_copy_of_descriptors_behind_a_write_that_fails_leaves_no_gap)
+{
+    run_failing("send:ENOBUFS:2", passed_behind);
+}
+
+/* ---- files ---- */
+
+static void in_file(struct loop_env *env, int64_t result)
+{
+    static int number;
+
+    BEGIN;
+    number = make_file("", 0);
+    flow = flow_of(env->scope, number);
+    for (int i = 0; i < 3; i++) {
+        static const char *const texts[] = {"ab", "cd", "ef"};
+        START(loop_write(&flow->sink, texts[i], 2, ONCE(&writes[i])));
+    }
+    WAIT_UNTIL(writes[0].count && writes[1].count && writes[2].count);
+    CHECK_IS(writes[0].result, -ENOSPC);
+    CHECK_IS(writes[1].result, -ENOSPC);
+    CHECK_IS(writes[2].result, -ENOSPC);
+    AWAIT(loop_write(&flow->sink, "gh", 2, GO));
+    CHECK_IS(result, 2);
+    CHECK_IS(pread(number, got, sizeof got, 0), 2);
+    CHECK(memcmp(got, "gh", 2) == 0);
+    END;
+}
+
+TEST(writes_of_a_file_behind_one_that_fails_leave_no_gap)
+{
+    run_failing("pwritev2:ENOSPC:1", in_file);
+}
+
+#else
+
+TEST(nothing_can_be_made_to_fail)
+{
+}
+
+#endif
