@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define MOST_SHIFT 24   /* by how many places what follows a departure is moved */
 #define MOST_ZEROS 2000 /* in front of a departure, where each place for it is tried */
 
 size_t loop_sim_count_departures(const uint32_t *choices, size_t n_choices)
@@ -176,9 +177,56 @@ static bool move_departures(struct loop_sim_shrink *shrink)
     return has_changed;
 }
 
+/* ---- what a departure moves ---- */
+
+/* Makes a departure 0, and deletes so many choices behind it. */
+static bool zero_and_delete(struct loop_sim_shrink *shrink, size_t place, size_t count)
+{
+    size_t behind = place + 1 + count;
+    if (behind >= shrink->n_choices) {
+        return false;
+    }
+    begin_candidate(shrink);
+    shrink->candidate[place] = 0;
+    memmove(shrink->candidate + place + 1, shrink->choices + behind,
+            (shrink->n_choices - behind) * sizeof *shrink->choices);
+    return try_candidate(shrink, shrink->n_choices - count);
+}
+
+/* Makes a departure 0, and puts so many zeros behind it. `most` is the length that a list may have. */
+static bool zero_and_insert(struct loop_sim_shrink *shrink, size_t place, size_t count, size_t most)
+{
+    size_t behind = place + 1;
+    if (shrink->n_choices + count > most) {
+        return false;
+    }
+    begin_candidate(shrink);
+    memset(shrink->candidate + place, 0, (count + 1) * sizeof *shrink->candidate);
+    memcpy(shrink->candidate + behind + count, shrink->choices + behind,
+           (shrink->n_choices - behind) * sizeof *shrink->choices);
+    return try_candidate(shrink, shrink->n_choices + count);
+}
+
+/* Makes each departure 0 and moves what follows: the run may have drawn other choices because of it, some more or some
+ * less. Returns whether one became 0. */
+static bool realign_departures(struct loop_sim_shrink *shrink, size_t most)
+{
+    bool has_changed = false;
+    for (size_t i = shrink->n_choices; i-- > 0 && !is_over(shrink);) {
+        bool is_zero = i >= shrink->n_choices || shrink->choices[i] == 0;
+        for (size_t shift = 1; shift <= MOST_SHIFT && !is_zero && !is_over(shrink); shift++) {
+            is_zero = zero_and_delete(shrink, i, shift) || zero_and_insert(shrink, i, shift, most);
+            has_changed |= is_zero;
+        }
+    }
+    return has_changed;
+}
+
+/* Moving what follows a departure takes many runs, so it comes when nothing else helps. */
 void loop_sim_shrink(struct loop_sim_shrink *shrink)
 {
-    shrink->candidate = loop_sim_alloc((shrink->n_choices + 1) * sizeof *shrink->candidate);
+    size_t most = shrink->n_choices;
+    shrink->candidate = loop_sim_alloc((most + 1) * sizeof *shrink->candidate);
     zero_points(shrink);
     bool has_changed = true;
     while (has_changed && !is_over(shrink)) {
@@ -186,6 +234,7 @@ void loop_sim_shrink(struct loop_sim_shrink *shrink)
         has_changed |= lower_values(shrink);
         has_changed |= delete_spans(shrink);
         has_changed |= move_departures(shrink);
+        has_changed = has_changed || realign_departures(shrink, most);
     }
     loop_sim_free(shrink->candidate);
     shrink->candidate = NULL;

@@ -23,7 +23,8 @@ struct loop_sim_shrink {
 };
 
 /* Shrinks until nothing more can be left out, or the time is over. Choices other than 0 become 0 first, all those of a
- * point, halves and single ones; then values become lower; then spans of the list are deleted. The order is fixed. */
+ * point, halves and single ones; then values become lower; then spans of the list are deleted; at last a choice becomes
+ * 0 and those behind it are moved. No list is longer than the first. The order is fixed. */
 void loop_sim_shrink(struct loop_sim_shrink *shrink);
 
 /* Returns the number of choices other than 0. */

@@ -114,6 +114,42 @@ TEST(shrinking_deletes_what_positions_do_not_need)
     CHECK_IS(subject.choices[1], 2);
 }
 
+/* A run that draws three choices more, or less, where the one at 10 is 0; its last one has to be 5. */
+static bool fails_behind(const uint32_t *choices, size_t n, size_t without, size_t with)
+{
+    size_t last = 11 + (n > 10 && choices[10] ? with : without);
+
+    return n > last && choices[9] == 7 && choices[last] == 5;
+}
+
+static bool draws_more_without(void *arg, const uint32_t *choices, size_t n)
+{
+    (void)arg;
+    return fails_behind(choices, n, 3, 0);
+}
+
+static bool draws_less_without(void *arg, const uint32_t *choices, size_t n)
+{
+    (void)arg;
+    return fails_behind(choices, n, 0, 3);
+}
+
+TEST_ROWS(shrinking_moves_what_is_behind_a_choice_that_it_makes_0, 2, more)
+{
+    static struct subject subject;
+
+    memset(&subject, 0, sizeof subject);
+    subject.shrink.n_choices = 30;
+    subject.choices[9] = 7;
+    subject.choices[10] = 1;
+    subject.choices[more ? 11 : 14] = 5;
+    subject.choices[29] = 1;
+    shrink(&subject, more ? draws_more_without : draws_less_without);
+    CHECK_IS(loop_sim_count_departures(subject.choices, subject.shrink.n_choices), 2);
+    CHECK_IS(subject.choices[10], 0);
+    CHECK_IS(subject.choices[more ? 14 : 11], 5);
+}
+
 static bool counts_tries(void *arg, const uint32_t *choices, size_t n)
 {
     struct subject *subject = arg;
