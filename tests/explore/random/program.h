@@ -151,6 +151,9 @@ bool random_listen(struct program *program);
 /* Starts an operation, or cancels, closes or ends something, by choice. */
 void random_start(struct program *program);
 
+/* Checks and counts the end of an operation. */
+void random_judge(struct op *op, int64_t result);
+
 /* Adds an end of a connection, or of a pipe where `flow` is NULL. */
 struct end *random_add_end(struct group *group, struct loop_flow *flow, struct loop_source *source,
                            struct loop_sink *sink, uint64_t write_key, uint64_t read_key);
