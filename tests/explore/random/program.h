@@ -158,6 +158,18 @@ void random_judge(struct op *op, int64_t result);
 struct end *random_add_end(struct group *group, struct loop_flow *flow, struct loop_source *source,
                            struct loop_sink *sink, uint64_t write_key, uint64_t read_key);
 
+/* Adds two ends that are connected, of a pipe or of sockets. */
+void random_add_pair(struct group *group);
+
+/* Returns an end that is open and has what the operation needs, or NULL. */
+struct end *random_choose_end(struct group *group, enum kind kind);
+
+/* Closes an end. */
+void random_close_end(struct end *end);
+
+/* Starts an operation on its end. */
+loop_job random_start_on_end(struct op *op);
+
 /* Sets or moves the deadline of a scope, unless it has passed or the scope is cancelled. */
 void random_set_deadline(struct group *group, int64_t duration_ns);
 
