@@ -110,6 +110,7 @@ static void finish_read(struct op *op, int64_t result)
     switch (op->kind) {
     case READ:
     case READ_EXACT:
+    case RING_READ:
         if (result > 0) {
             random_received(end, op->data, result);
         } else if (result == 0) {
@@ -153,13 +154,6 @@ static void finish_write(struct op *op, int64_t result)
 
 /* ---- the ends of operations ---- */
 
-static void check_file(const void *data, int64_t len)
-{
-    if (!explore_matches(data, (size_t)len, FILE_KEY, 0)) {
-        loop_world_fail(NULL, "a file with other bytes than were written");
-    }
-}
-
 static void finish_other(struct op *op, int64_t result)
 {
     switch (op->kind) {
@@ -172,21 +166,9 @@ static void finish_other(struct op *op, int64_t result)
             loop_world_fail(NULL, "a connection beside an error");
         }
         break;
-    case LOAD:
-    case LIST:
-        if (result >= 0) {
-            check_file(op->memory, op->kind == LOAD ? result : 0);
-            free(op->memory);
-        }
-        break;
     case CHUNK:
         if (result == 0) {
             loop_chunk_free(op->program->env->loop, op->memory);
-        }
-        break;
-    case OPEN:
-        if (result == 0) {
-            loop_flow_close(op->flow);
         }
         break;
     case TAKE:
@@ -208,6 +190,8 @@ void random_on_end(void *arg, int64_t result)
         finish_read(op, result);
     } else if (op->kind <= FLUSH) {
         finish_write(op, result);
+    } else if (op->kind >= SAVE && op->kind <= COPY_FILE) {
+        random_finish_file(op, result);
     } else {
         finish_other(op, result);
     }
@@ -217,8 +201,8 @@ void random_on_streamed(void *arg, int64_t result, struct loop_chunk *chunk)
 {
     struct op *op = arg;
 
-    if (op->has_ended) {
-        loop_world_fail(NULL, "a stream that goes on after its end");
+    if (op->has_ended || (chunk && op->is_paused)) {
+        loop_world_fail(NULL, "a stream that goes on after its end, or while it is paused");
     } else if (chunk) {
         random_received(op->end, loop_chunk_data(chunk), result);
         if (op->kind == STREAM && loop_simulation_choose(8) == 7) {
@@ -240,6 +224,8 @@ void random_on_datagram(void *arg, int64_t result, const struct loop_datagram *d
 
     if (!datagram) {
         random_on_end(op, result);
+    } else if (op->is_paused || op->has_ended) {
+        loop_world_fail(NULL, "a datagram after the end, or while they are paused");
     } else if (datagram->data &&
                (result != (int64_t)datagram->len || !explore_matches(datagram->data, datagram->len, DATAGRAM_KEY, 0))) {
         loop_world_fail(NULL, "a datagram that was not sent");
@@ -272,7 +258,7 @@ static void step(void *arg, int64_t result)
                                      200 * LOOP_MILLISECOND};
     struct program *program = arg;
 
-    for (unsigned n = result < 0 ? 0 : 1 + loop_simulation_choose(3); n > 0; n--) {
+    for (unsigned n = result < 0 ? 0 : 2; n > 0; n--) {
         random_start(program);
     }
     if (result < 0 || ++program->n_steps >= program->most_steps ||
@@ -312,10 +298,20 @@ static void check(struct loop_world *world, void *arg)
     }
 }
 
+/* Chooses of which kinds most operations are: those of a few kinds meet more often. */
+static void choose_kinds(struct program *program)
+{
+    static const unsigned first[] = {READ, READ, READ, SLEEP, SAVE}, last[] = {SCOPE, SCOPE, TAKE, CHUNK, COPY_FILE};
+    unsigned family = loop_simulation_choose(sizeof first / sizeof *first);
+
+    program->first_kind = first[family];
+    program->n_kinds = last[family] - first[family] + 1;
+}
+
 static int build(struct loop_world *world, void *arg)
 {
     static const struct loop_options options[] = {{0}, {.queue_depth = 4, .n_blocks = 2}, {.pool_threads = 1}};
-    static const unsigned steps[] = {20, 5, 60};
+    static const unsigned steps[] = {5, 20, 10, 60};
     unsigned n_nodes = 1 + loop_simulation_choose(2);
 
     (void)arg;
@@ -324,6 +320,7 @@ static int build(struct loop_world *world, void *arg)
         program->world = world;
         program->n_nodes = n_nodes;
         program->most_steps = EXPLORE_ONE_OF(steps);
+        choose_kinds(program);
         program->node = explore_node(
             world, (struct loop_node_options){
                        .main = begin, .arg = program, .options = &EXPLORE_ONE_OF(options), .may_fail = true});
@@ -339,5 +336,6 @@ int main(int argc, char **argv)
                                 &(struct loop_simulation_options){.faults = LOOP_FAULT_ALL,
                                                                   .faults_end_ns = 30 * LOOP_SECOND,
                                                                   .liveness_ns = 60 * LOOP_SECOND,
+                                                                  .shrink_limit_ns = 60 * LOOP_SECOND,
                                                                   .marks = random_marks()});
 }

@@ -6,6 +6,8 @@
 
 #include "../explore.h"
 
+#include <errno.h>
+#include <loop/low_level.h>
 #include <poll.h>
 
 enum { MOST_ENDS = 8 };
@@ -35,7 +37,7 @@ void random_add_pair(struct group *group)
     struct loop_sink *sink;
     struct end *first, *second;
 
-    if (loop_simulation_choose(2)) {
+    if (random_pick(group->program, 2)) {
         if (loop_pipe(group->scope, &source, &sink) != 0) {
             return;
         }
@@ -66,7 +68,7 @@ struct end *random_choose_end(struct group *group, enum kind kind)
             found[n_found++] = end;
         }
     }
-    return n_found ? found[loop_simulation_choose(n_found)] : NULL;
+    return n_found ? found[random_pick(group->program, n_found)] : NULL;
 }
 
 /* Returns an end that a copy from `from` may write to: one whose next byte is the next that is read. NULL: none. */
@@ -100,7 +102,7 @@ static loop_job start_read(struct op *op)
     static const int64_t lengths[] = {1000, 1, 64, LARGEST};
     struct loop_scope *scope = op->group->scope;
     struct loop_source *source = op->end->source;
-    int64_t len = EXPLORE_ONE_OF(lengths);
+    int64_t len = RANDOM_ONE_OF(op->program, lengths);
 
     op->end->is_reading = true;
     switch (op->kind) {
@@ -110,37 +112,87 @@ static loop_job start_read(struct op *op)
         op->data = loop_world_alloc(op->program->world, (size_t)len);
         return op->kind == READ ? loop_read(source, op->data, (size_t)len, random_on_end, op)
                                 : loop_read_exact(source, op->data, (size_t)len, random_on_end, op);
+    case RING_READ:
+        op->full = len;
+        op->data = loop_world_alloc(op->program->world, (size_t)len);
+        return loop_op_read(scope, source->ops->fd(source), op->data, (size_t)len, LOOP_CURRENT, random_on_end, op);
     case STREAM: return loop_stream(source, random_on_streamed, op);
     case WAIT_READABLE: return loop_wait_readable(source, random_on_end, op);
     case COPY:
-        op->other = loop_simulation_choose(2) ? choose_other(op->end) : NULL;
+        op->other = random_pick(op->program, 2) ? choose_other(op->end) : NULL;
         if (op->other) {
             op->other->is_writing = true;
             op->other->writing = UINT32_MAX;
             return loop_copy_report(source, op->other->sink, &op->outcome, random_on_end, op);
         }
-        op->sink = loop_memory_sink(scope, loop_simulation_choose(2) * 3000);
+        op->sink = loop_memory_sink(scope, random_pick(op->program, 2) * 3000);
         return op->sink ? loop_copy_report(source, op->sink, &op->outcome, random_on_end, op) : 0;
     default:
         op->reader = loop_reader_create(source, 0);
         if (!op->reader) {
             return 0;
         }
-        op->is_line = loop_simulation_choose(3) == 2;
+        op->is_line = random_pick(op->program, 3) == 2;
         if (op->is_line) {
             return loop_reader_line(op->reader, random_on_end, op);
         }
         op->full = len;
-        return loop_simulation_choose(2) ? loop_reader_take(op->reader, (size_t)len, random_on_end, op)
-                                         : loop_reader_exact(op->reader, (size_t)len, random_on_end, op);
+        return random_pick(op->program, 2) ? loop_reader_take(op->reader, (size_t)len, random_on_end, op)
+                                           : loop_reader_exact(op->reader, (size_t)len, random_on_end, op);
     }
+}
+
+/* One of two writes has ended, and the operation with both. What is behind a write that was not complete is not
+ * written. */
+static void on_part(struct op *op, unsigned part, int64_t result)
+{
+    const int64_t *results = op->part_result;
+
+    if (op->has_part_ended[part]) {
+        loop_world_fail(NULL, "resumed twice: %s", random_kind_names[op->kind]);
+    }
+    op->has_part_ended[part] = true;
+    op->part_result[part] = result;
+    if (!op->has_part_ended[0] || !op->has_part_ended[1]) {
+        return;
+    }
+    if (results[1] > 0 && results[0] < op->part_full[0]) {
+        loop_world_fail(NULL, "bytes behind a write that was not complete: %d", (int)results[1]);
+    }
+    result = results[0] > 0 && results[1] > 0 ? results[0] + results[1] : results[0];
+    random_on_end(op, result);
+}
+
+static void on_first_part(void *op, int64_t result)
+{
+    on_part(op, 0, result);
+}
+
+static void on_second_part(void *op, int64_t result)
+{
+    on_part(op, 1, result);
+}
+
+static loop_job start_two_writes(struct op *op)
+{
+    struct loop_sink *sink = op->end->sink;
+    int64_t half = op->part_full[0] = op->full - op->full / 2;
+    loop_job first = loop_write(sink, op->data, (size_t)half, on_first_part, op);
+
+    op->part_full[1] = op->full - half;
+    loop_job second = first ? loop_write(sink, op->data + half, (size_t)op->part_full[1], on_second_part, op) : 0;
+    if (!second) {
+        op->has_part_ended[1] = true;
+        op->part_result[1] = -ENOMEM;
+    }
+    return second ? second : first;
 }
 
 static loop_job start_write(struct op *op)
 {
     static const size_t lengths[] = {1000, 1, LARGEST, 300000};
     struct end *end = op->end;
-    size_t len = EXPLORE_ONE_OF(lengths);
+    size_t len = RANDOM_ONE_OF(op->program, lengths);
 
     op->data = loop_world_alloc(op->program->world, len);
     explore_fill(op->data, len, end->write_key, end->write_at);
@@ -149,10 +201,14 @@ static loop_job start_write(struct op *op)
     op->full = op->kind == FLUSH ? 0 : (int64_t)len;
     switch (op->kind) {
     case WRITE: return loop_write(end->sink, op->data, len, random_on_end, op);
+    case TWO_WRITES: return start_two_writes(op);
     case WRITEV:
         op->iov[0] = (struct iovec){op->data, len / 3};
         op->iov[1] = (struct iovec){op->data + len / 3, len - len / 3};
         return loop_writev(end->sink, op->iov, 2, random_on_end, op);
+    case RING_WRITE:
+        return loop_op_write(op->group->scope, end->sink->ops->fd(end->sink), op->data, len, LOOP_CURRENT,
+                             random_on_end, op);
     case COPY_IN: {
         struct loop_source *source = loop_memory_source(op->group->scope, op->data, len);
         return source ? loop_copy_report(source, end->sink, &op->outcome, random_on_end, op) : 0;
@@ -177,7 +233,7 @@ static loop_job start_on_end(struct op *op)
         end->has_ended = end->is_lost = true; /* nothing is written after it */
         return loop_shutdown(end->sink, random_on_end, op);
     case DRAIN: return loop_sink_wait_drained(end->sink, random_on_end, op);
-    case POLL: return loop_poll(end->flow->fd, loop_simulation_choose(2) ? POLLIN : POLLOUT, random_on_end, op);
+    case POLL: return loop_poll(end->flow->fd, random_pick(op->program, 2) ? POLLIN : POLLOUT, random_on_end, op);
     default: end->is_closed = true; return loop_fd_take(end->flow->fd, random_on_end, op);
     }
 }

@@ -72,6 +72,8 @@ static void check_error(const struct op *op, int64_t result)
         if (!is_network && now_ns < op->group->deadline_ns && now_ns < op->deadline_ns) {
             loop_world_fail(NULL, "a deadline before its time: %s", random_kind_names[op->kind]);
         }
+    } else if (result == -EBADF && !has_cause(op) && !(op->end && op->end->has_ended)) {
+        loop_world_fail(NULL, "a descriptor that is not closed is: %s", random_kind_names[op->kind]);
     } else if (!may_fail_with(op->kind, result)) {
         loop_world_fail(NULL, "%s ended with a wrong error: %s", random_kind_names[op->kind], strerror((int)-result));
     }

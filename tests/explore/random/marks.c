@@ -14,12 +14,15 @@ enum { MOST_MARK = 48 };
 const char *const random_kind_names[N_KINDS] = {
     [READ] = "read",
     [READ_EXACT] = "read exactly",
+    [RING_READ] = "read by the ring",
     [STREAM] = "stream",
     [WAIT_READABLE] = "wait readable",
     [COPY] = "copy",
     [READER] = "reader",
     [WRITE] = "write",
+    [TWO_WRITES] = "two writes",
     [WRITEV] = "writev",
+    [RING_WRITE] = "write by the ring",
     [COPY_IN] = "copy from memory",
     [FLUSH] = "flush",
     [SHUTDOWN] = "shutdown",
@@ -71,6 +74,8 @@ static const unsigned reached[N_KINDS] = {
              BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
     [READ_EXACT] =
         BIT(DONE) | BIT(AT_END) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
+    [RING_READ] = BIT(DONE) | BIT(PARTLY) | BIT(AT_END) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) |
+                  BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
     [STREAM] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
     [WAIT_READABLE] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
     [COPY] =
@@ -78,7 +83,9 @@ static const unsigned reached[N_KINDS] = {
     [READER] = BIT(DONE) | BIT(PARTLY) | BIT(AT_END) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) |
                BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
     [WRITE] = BIT(DONE) | BIT(PARTLY) | BIT(CANCELLED_AT_ONCE),
+    [TWO_WRITES] = BIT(DONE) | BIT(PARTLY),
     [WRITEV] = BIT(DONE) | BIT(PARTLY) | BIT(CANCELLED_AT_ONCE),
+    [RING_WRITE] = BIT(DONE) | BIT(PARTLY),
     [COPY_IN] = BIT(DONE) | BIT(PARTLY) | BIT(CANCELLED_AT_ONCE),
     [FLUSH] =
         BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT) | BIT(RESET),
@@ -109,13 +116,20 @@ static const unsigned reached[N_KINDS] = {
     [SCOPE] = BIT(DONE) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
 };
 
+/* What else has to happen in a search. */
+static const char *const others[] = {"a stream was paused", "a stream went on", "bytes went on, then no more"};
+enum { N_OTHERS = sizeof others / sizeof *others };
+
 static char names[N_KINDS][N_ENDINGS][MOST_MARK];
 
 const char *const *random_marks(void)
 {
-    static const char *list[N_KINDS * N_ENDINGS + 1];
+    static const char *list[N_KINDS * N_ENDINGS + N_OTHERS + 1];
     unsigned n = 0;
 
+    for (unsigned i = 0; i < N_OTHERS; i++) {
+        list[n++] = others[i];
+    }
     for (unsigned kind = 0; kind < N_KINDS; kind++) {
         for (unsigned ending = 0; ending < N_ENDINGS; ending++) {
             snprintf(names[kind][ending], MOST_MARK, "%s: %s", random_kind_names[kind], ending_names[ending]);

@@ -11,18 +11,23 @@
 #include <loop/writer.h>
 #include <net/net.h>
 
+/* The keys of the bytes of saved files and of datagrams. */
 enum { FILE_KEY = 7, DATAGRAM_KEY = 9, LARGEST = 20000 };
 
-/* Operations. Those up to READER read from an end, those up to FLUSH write to one, those up to TAKE need one. */
+/* Operations. Those up to READER read from an end, those up to FLUSH write to one, those up to TAKE need one. Those
+ * from SAVE to COPY_FILE are of files. */
 enum kind {
     READ,
     READ_EXACT,
+    RING_READ,
     STREAM,
     WAIT_READABLE,
     COPY,
     READER,
     WRITE,
+    TWO_WRITES,
     WRITEV,
+    RING_WRITE,
     COPY_IN,
     FLUSH,
     SHUTDOWN,
@@ -51,6 +56,9 @@ enum kind {
     SCOPE,
     N_KINDS
 };
+
+/* Choices that are drawn for each operation. */
+enum { RANDOM_DICE = 6 };
 
 /* How operations end. */
 enum ending {
@@ -107,10 +115,13 @@ struct op {
     enum kind kind;
     loop_job job;
     bool is_started, has_ended, is_cancelled, is_cancelled_at_once;
-    int64_t full;          /* the largest legal result, > 0 where the result is a length */
-    int64_t not_before_ns; /* the earliest time for it to succeed */
-    int64_t deadline_ns;   /* of an inner scope */
-    bool is_line;          /* of a reader: its result counts the end of the line too */
+    int64_t full;                         /* the largest legal result, > 0 where the result is a length */
+    int64_t not_before_ns;                /* the earliest time for it to succeed */
+    int64_t deadline_ns;                  /* of an inner scope */
+    bool is_line;                         /* of a reader: its result counts the end of the line too */
+    bool is_paused;                       /* of a stream */
+    int64_t part_full[2], part_result[2]; /* of two writes, one behind the other */
+    bool has_part_ended[2];
     char *data;
     struct iovec iov[2];
     struct loop_flow *flow;
@@ -129,6 +140,9 @@ struct program {
     struct loop_node *node;
     struct loop_env *env;
     unsigned n_nodes, n_steps, most_steps, n_running;
+    unsigned dice[RANDOM_DICE], n_picked; /* what was drawn for what is done now */
+    bool cancels_next;
+    unsigned first_kind, n_kinds; /* of its operations most are one of these */
     struct group *groups;
     struct group *listening;
     struct loop_listener *listener;
@@ -151,8 +165,19 @@ bool random_listen(struct program *program);
 /* Starts an operation, or cancels, closes or ends something, by choice. */
 void random_start(struct program *program);
 
+/* Starts an operation of files. */
+loop_job random_start_file(struct op *op);
+
+/* Takes and checks what an operation of files has brought. */
+void random_finish_file(struct op *op, int64_t result);
+
 /* Checks and counts the end of an operation. */
 void random_judge(struct op *op, int64_t result);
+
+/* Returns one of n by what was drawn; 0 is the ordinary thing. */
+unsigned random_pick(struct program *program, unsigned n);
+
+#define RANDOM_ONE_OF(program, values) ((values)[random_pick(program, sizeof(values) / sizeof((values)[0]))])
 
 /* Adds an end of a connection, or of a pipe where `flow` is NULL. */
 struct end *random_add_end(struct group *group, struct loop_flow *flow, struct loop_source *source,

@@ -12,8 +12,6 @@
 
 enum { MOST_GROUPS = 4 };
 
-static const char *const paths[] = {"/data/one", "/data/two", "/data/three"};
-
 /* ---- scopes ---- */
 
 static void on_group_end(void *arg, int64_t result)
@@ -55,10 +53,10 @@ static struct group *choose_group(struct program *program)
             alive[n_alive++] = group;
         }
     }
-    if (n_alive == 0 || (n_alive < MOST_GROUPS && loop_simulation_choose(4) == 3)) {
+    if (n_alive == 0 || (n_alive < MOST_GROUPS && random_pick(program, 4) == 3)) {
         return open_group(program);
     }
-    return alive[loop_simulation_choose(n_alive)];
+    return alive[random_pick(program, n_alive)];
 }
 
 /* ---- operations without an end ---- */
@@ -85,14 +83,14 @@ static loop_job start_event(struct op *op)
 
     switch (op->kind) {
     case SLEEP: {
-        int64_t duration_ns = EXPLORE_ONE_OF(durations);
+        int64_t duration_ns = RANDOM_ONE_OF(op->program, durations);
         op->not_before_ns = duration_ns == LOOP_NEVER ? LOOP_NEVER : loop_now(loop) + duration_ns;
         return loop_sleep(scope, duration_ns, random_on_end, op);
     }
     case WORK: return loop_work(scope, work, op, random_on_end, op);
     case HANDED_WORK:
         return loop_work_with(
-            scope, &(struct loop_work_options){.takes_long = loop_simulation_choose(2), .release = on_release}, work,
+            scope, &(struct loop_work_options){.takes_long = random_pick(op->program, 2), .release = on_release}, work,
             op, random_on_end, op);
     case PROMISE: return loop_promise(scope, NULL, NULL, random_on_end, op);
     case ON_CANCEL: return loop_scope_on_cancel(scope, random_on_end, op);
@@ -100,48 +98,25 @@ static loop_job start_event(struct op *op)
     }
 }
 
-static loop_job start_file(struct op *op)
-{
-    static const size_t lengths[] = {1000, 1, LARGEST};
-    static const struct loop_save_options saves[] = {{0}, {.atomic = true}, {.sync = true}, {.exclusive = true}};
-    struct loop_scope *scope = op->group->scope;
-    struct loop_dir *dir = op->program->env->fs;
-    const char *path = EXPLORE_ONE_OF(paths);
-
-    switch (op->kind) {
-    case SAVE:
-        op->full = (int64_t)EXPLORE_ONE_OF(lengths);
-        op->data = loop_world_alloc(op->program->world, (size_t)op->full);
-        explore_fill(op->data, (size_t)op->full, FILE_KEY, 0);
-        return loop_fs_save(scope, dir, path, op->data, (size_t)op->full, &EXPLORE_ONE_OF(saves), random_on_end, op);
-    case LOAD: return loop_fs_load(scope, dir, path, LARGEST, &op->memory, random_on_end, op);
-    case OPEN: return loop_fs_open(scope, dir, path, NULL, &op->flow, random_on_end, op);
-    case LIST: return loop_fs_list(scope, dir, "/data", 0, (struct loop_entry **)&op->memory, random_on_end, op);
-    case MKDIRS: return loop_fs_mkdirs(scope, dir, "/data", 0700, random_on_end, op);
-    case UNLINK: return loop_fs_unlink(scope, dir, path, random_on_end, op);
-    case RENAME:
-        return loop_fs_rename(scope, dir, path, dir, EXPLORE_ONE_OF(paths), LOOP_RENAME_REPLACE, random_on_end, op);
-    default: return loop_fs_copy_file(scope, dir, path, dir, EXPLORE_ONE_OF(paths), NULL, random_on_end, op);
-    }
-}
-
 static loop_job start_network(struct op *op)
 {
+    static const int64_t lengths[] = {100, 1, 2000};
     static const struct loop_connect_options options[] = {{0}, {.timeout_ns = 50 * LOOP_MILLISECOND}};
     struct loop_address address;
     char text[32];
 
     bool is_datagram = op->kind == SEND || op->kind == RECEIVE;
-    unsigned port = is_datagram ? 7001 : 7000 + (loop_simulation_choose(8) == 7);
+    unsigned port = is_datagram ? 7001 : 7000 + (random_pick(op->program, 8) == 7);
     snprintf(text, sizeof text, "%s:10.0.0.%u:%u", is_datagram ? "udp" : "tcp",
-             1 + loop_simulation_choose(op->program->n_nodes), port);
+             1 + random_pick(op->program, op->program->n_nodes), port);
     loop_address_parse(&address, text);
     switch (op->kind) {
     case CONNECT:
-        return loop_connect(op->group->scope, &address, &EXPLORE_ONE_OF(options), &op->flow, random_on_end, op);
+        return loop_connect(op->group->scope, &address, &RANDOM_ONE_OF(op->program, options), &op->flow, random_on_end,
+                            op);
     case ACCEPT: return loop_accept(op->group->scope, op->program->listener, &op->flow, random_on_end, op);
     case SEND:
-        op->full = 1 + loop_simulation_choose(2000);
+        op->full = RANDOM_ONE_OF(op->program, lengths);
         op->data = loop_world_alloc(op->program->world, (size_t)op->full);
         explore_fill(op->data, (size_t)op->full, DATAGRAM_KEY, 0);
         return loop_datagram_send(op->program->socket, &address, op->data, (size_t)op->full, random_on_end, op);
@@ -155,7 +130,7 @@ static loop_job start_inner_scope(struct op *op)
 {
     struct loop_scope *scope = loop_scope_open(op->group->scope, random_on_end, op);
 
-    if (scope && loop_simulation_choose(2)) {
+    if (scope && random_pick(op->program, 2)) {
         op->deadline_ns = loop_now(op->program->env->loop) + LOOP_MILLISECOND;
         loop_scope_deadline(scope, op->deadline_ns);
         loop_sleep(scope, LOOP_NEVER, NULL, NULL);
@@ -199,10 +174,10 @@ static void start_kind(struct program *program, struct group *group, enum kind k
               : kind <= CHUNK                                    ? start_event(op)
               : kind == SCOPE                                    ? start_inner_scope(op)
               : kind == CONNECT || kind == ACCEPT || is_datagram ? start_network(op)
-                                                                 : start_file(op);
+                                                                 : random_start_file(op);
     op->is_started = op->job != 0;
     random_note_start(op);
-    if (op->job && loop_simulation_choose(8) == 7 && kind != POST && kind != SCOPE) {
+    if (op->job && program->cancels_next && kind != POST && kind != SCOPE) {
         op->is_cancelled = op->is_cancelled_at_once = loop_cancel(program->env->loop, op->job) == 0;
     } else if (!op->job && op->end) {
         op->end->is_lost = op->end->has_dropped = true;
@@ -215,17 +190,54 @@ static void start_kind(struct program *program, struct group *group, enum kind k
     }
 }
 
+static bool is_stream(const struct op *op)
+{
+    return op->kind == STREAM || op->kind == RECEIVE;
+}
+
+/* Pauses a stream, or lets it go on. */
+static void pause_or_resume(struct op *op)
+{
+    struct loop *loop = op->program->env->loop;
+    int error = op->is_paused ? loop_resume(loop, op->job) : loop_pause(loop, op->job);
+
+    if (error == 0) {
+        op->is_paused = !op->is_paused;
+        loop_simulation_sometimes(op->is_paused ? "a stream was paused" : "a stream went on");
+    } else if (error != -ENOENT) {
+        loop_world_fail(NULL, "a stream that cannot be paused: %s", random_kind_names[op->kind]);
+    }
+}
+
+/* The handle of an operation that has ended names nothing any more. */
+static void use_stale(struct program *program)
+{
+    struct loop *loop = program->env->loop;
+
+    for (const struct op *op = program->ops; op; op = op->next) {
+        if (op->is_started && op->has_ended && op->kind != POST && op->kind != SCOPE) {
+            if (loop_job_is_alive(loop, op->job) || loop_cancel(loop, op->job) != -ENOENT ||
+                loop_resolve(loop, op->job, 2) != -ENOENT) {
+                loop_world_fail(NULL, "alive after its end: %s", random_kind_names[op->kind]);
+            }
+        }
+    }
+}
+
 /* Cancels an operation that runs, or resolves it when it is a promise. */
 static void disturb(struct program *program)
 {
-    unsigned skipped = loop_simulation_choose(4);
+    unsigned skipped = random_pick(program, 4);
 
+    use_stale(program);
     for (struct op *op = program->ops; op; op = op->next) {
         if (!op->is_started || op->has_ended || op->kind == POST || op->kind == SCOPE || skipped-- > 0) {
             continue;
         }
-        if (op->kind == PROMISE && loop_simulation_choose(2) == 0) {
+        if (op->kind == PROMISE && random_pick(program, 2) == 0) {
             loop_resolve(program->env->loop, op->job, 1);
+        } else if (is_stream(op) && random_pick(program, 2) == 0) {
+            pause_or_resume(op);
         } else {
             op->is_cancelled |= loop_cancel(program->env->loop, op->job) == 0;
         }
@@ -245,11 +257,20 @@ void random_set_deadline(struct group *group, int64_t duration_ns)
 
 static void end_group(struct group *group)
 {
-    switch (loop_simulation_choose(4)) {
+    switch (random_pick(group->program, 4)) {
     case 0:
     case 1: random_set_deadline(group, 10 * LOOP_MILLISECOND); break;
     case 2: loop_scope_cancel(group->scope); break;
     default: loop_scope_fail(group->scope, -EPERM); break;
+    }
+}
+
+static void close_something(struct group *group)
+{
+    struct end *end = random_choose_end(group, POLL);
+
+    if (end) {
+        random_close_end(end);
     }
 }
 
@@ -272,34 +293,59 @@ bool random_listen(struct program *program)
     return status == 0 && loop_sleep(program->listening->scope, LOOP_NEVER, NULL, NULL);
 }
 
-void random_start(struct program *program)
+/* Starts an operation of a kind that needs others of its kind before it. */
+static void start_in_company(struct program *program, struct group *group, unsigned what)
 {
-    struct group *group = choose_group(program);
-
-    if (!group) {
-        return;
-    }
-    unsigned what = loop_simulation_choose(N_KINDS + 22);
-    if (what < N_KINDS) {
-        start_kind(program, group, (enum kind)what);
-    } else if (what < N_KINDS + 5) {
-        start_kind(program, group, loop_simulation_choose(2) ? CONNECT : ACCEPT);
-    } else if (what < N_KINDS + 12) {
-        start_kind(program, group, (enum kind)loop_simulation_choose(TAKE));
-    } else if (what < N_KINDS + 16) {
-        disturb(program);
-    } else if (what < N_KINDS + 18) {
-        end_group(group);
-    } else if (what >= N_KINDS + 20) {
+    switch (what) {
+    case 0:
         random_add_pair(group);
         random_add_pair(group);
         start_kind(program, group, WRITE);
         start_kind(program, group, COPY);
         start_kind(program, group, READ);
-    } else {
-        struct end *end = random_choose_end(group, POLL);
-        if (end) {
-            random_close_end(end);
-        }
+        break;
+    default: start_kind(program, group, random_pick(program, 2) ? CONNECT : ACCEPT); break;
     }
+}
+
+/* Does what was drawn: nothing for 0. */
+static void start_drawn(struct program *program, struct group *group, unsigned what)
+{
+    static const unsigned in_company[] = {0, 1, 1};
+    unsigned n_kinds = program->n_kinds;
+
+    if (what < n_kinds) {
+        start_kind(program, group, (enum kind)(program->first_kind + what));
+    } else if (what < n_kinds + 7) {
+        start_kind(program, group, (enum kind)random_pick(program, TAKE));
+    } else if (what < n_kinds + 11) {
+        disturb(program);
+    } else if (what < n_kinds + 13) {
+        end_group(group);
+    } else if (what < n_kinds + 15) {
+        close_something(group);
+    } else {
+        start_in_company(program, group, RANDOM_ONE_OF(program, in_company));
+    }
+}
+
+/* Draws as many choices whatever they are: shrinking then finds what can be left out. */
+void random_start(struct program *program)
+{
+    unsigned what = loop_simulation_choose(program->n_kinds + 27);
+
+    for (unsigned i = 0; i < RANDOM_DICE; i++) {
+        program->dice[i] = loop_simulation_choose(60);
+    }
+    program->n_picked = 0;
+    program->cancels_next = loop_simulation_choose(8) == 7;
+    struct group *group = what ? choose_group(program) : NULL;
+    if (group) {
+        start_drawn(program, group, what - 1);
+    }
+}
+
+unsigned random_pick(struct program *program, unsigned n)
+{
+    return program->dice[program->n_picked++ % RANDOM_DICE] % n;
 }
