@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- what is read and written ---- */
 
@@ -190,7 +191,7 @@ void random_on_end(void *arg, int64_t result)
         finish_read(op, result);
     } else if (op->kind <= FLUSH) {
         finish_write(op, result);
-    } else if (op->kind >= SAVE && op->kind <= COPY_FILE) {
+    } else if (op->kind >= SAVE && op->kind <= WATCH) {
         random_finish_file(op, result);
     } else {
         finish_other(op, result);
@@ -298,10 +299,22 @@ static void check(struct loop_world *world, void *arg)
     }
 }
 
+/* Puts a file on the disk of the node, and so the directory of all files. */
+static void put_file(const struct program *program)
+{
+    enum { SIZE = 5000 };
+    char bytes[SIZE];
+
+    explore_fill(bytes, sizeof bytes, FILE_KEY, 0);
+    if (loop_node_put_file(program->node, "/data/one", bytes, sizeof bytes) != 0) {
+        loop_world_fail(program->world, "a file cannot be put on the disk");
+    }
+}
+
 /* Chooses of which kinds most operations are: those of a few kinds meet more often. */
 static void choose_kinds(struct program *program)
 {
-    static const unsigned first[] = {READ, READ, READ, SLEEP, SAVE}, last[] = {SCOPE, SCOPE, TAKE, CHUNK, COPY_FILE};
+    static const unsigned first[] = {READ, READ, READ, SLEEP, SAVE}, last[] = {SCOPE, SCOPE, TAKE, CHUNK, WATCH};
     unsigned family = loop_simulation_choose(sizeof first / sizeof *first);
 
     program->first_kind = first[family];
@@ -325,6 +338,9 @@ static int build(struct loop_world *world, void *arg)
             world, (struct loop_node_options){
                        .main = begin, .arg = program, .options = &EXPLORE_ONE_OF(options), .may_fail = true});
         loop_world_at_end(world, check, program);
+        if (loop_simulation_choose(2)) {
+            put_file(program);
+        }
     }
     explore_links(world);
     return 0;

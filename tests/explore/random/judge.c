@@ -23,6 +23,7 @@ static bool may_fail_with(enum kind kind, int64_t error)
     static const int network[] = {ECONNRESET, EPIPE, ECONNREFUSED, EHOSTUNREACH,  ENETUNREACH, EMFILE, ENFILE,
                                   ENOBUFS,    EBADF, ECONNABORTED, EADDRNOTAVAIL, EMSGSIZE,    0};
     static const int files[] = {EIO, ENOSPC, ENOENT, EEXIST, EMFILE, ENFILE, EBADF, EISDIR, EDQUOT, EFBIG, ENOTDIR, 0};
+    static const int directories[] = {ENOTEMPTY, EXDEV, 0};
 
     if (error == -ENOMEM) {
         return kind != ON_CANCEL;
@@ -39,7 +40,10 @@ static bool may_fail_with(enum kind kind, int64_t error)
     if (kind <= TAKE || (kind >= CONNECT && kind <= ACCEPT) || (kind >= SEND && kind <= RECEIVE)) {
         return is_one_of(error, network);
     }
-    return kind >= SAVE && kind <= COPY_FILE && is_one_of(error, files);
+    if ((kind == RMDIR || kind == RMTREE || kind == RENAME) && is_one_of(error, directories)) {
+        return true;
+    }
+    return kind >= SAVE && kind <= WATCH && is_one_of(error, files);
 }
 
 static bool is_over(const struct group *group)
@@ -55,7 +59,7 @@ static bool has_cause(const struct op *op)
     }
     return op->is_cancelled || is_over(op->group) || (op->end && op->end->is_closed) ||
            (op->kind == DRAIN && (op->end->has_failed || op->end->has_ended || op->end->is_writing)) ||
-           (op->other && op->other->is_closed);
+           (op->other && op->other->is_closed) || (op->file && op->file->is_closed);
 }
 
 static void check_error(const struct op *op, int64_t result)
@@ -86,7 +90,7 @@ static enum ending error_of(const struct op *op, int64_t result)
         if (op->is_cancelled) {
             return op->is_cancelled_at_once ? CANCELLED_AT_ONCE : CANCELLED_LATER;
         }
-        return op->end && op->end->is_closed ? CLOSED : SCOPE_CANCELLED;
+        return (op->end && op->end->is_closed) || (op->file && op->file->is_closed) ? CLOSED : SCOPE_CANCELLED;
     case ETIMEDOUT: return TIMED_OUT;
     case ECONNRESET:
     case EPIPE: return RESET;

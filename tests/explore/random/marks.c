@@ -43,9 +43,16 @@ const char *const random_kind_names[N_KINDS] = {
     [OPEN] = "open",
     [LIST] = "list",
     [MKDIRS] = "mkdirs",
+    [MKDIR] = "mkdir",
+    [RMDIR] = "rmdir",
+    [RMTREE] = "rmtree",
     [UNLINK] = "unlink",
     [RENAME] = "rename",
     [COPY_FILE] = "copy file",
+    [PREAD] = "pread",
+    [PWRITE] = "pwrite",
+    [FILE_SYNC] = "file sync",
+    [WATCH] = "watch",
     [SEND] = "send",
     [RECEIVE] = "receive",
     [SCOPE] = "scope",
@@ -108,16 +115,25 @@ static const unsigned reached[N_KINDS] = {
     [OPEN] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
     [LIST] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
     [MKDIRS] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED),
+    [MKDIR] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
+    [RMDIR] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
+    [RMTREE] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
     [UNLINK] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
     [RENAME] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
     [COPY_FILE] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(SCOPE_CANCELLED) | BIT(FAILED),
+    [PREAD] = BIT(DONE) | BIT(PARTLY) | BIT(AT_END),
+    [PWRITE] = BIT(DONE) | BIT(CANCELLED_AT_ONCE),
+    [FILE_SYNC] = BIT(DONE) | BIT(CANCELLED_AT_ONCE),
+    [WATCH] =
+        BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT) | BIT(FAILED),
     [SEND] = BIT(DONE),
     [RECEIVE] = BIT(SCOPE_CANCELLED),
     [SCOPE] = BIT(DONE) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
 };
 
 /* What else has to happen in a search. */
-static const char *const others[] = {"a stream was paused", "a stream went on", "bytes went on, then no more"};
+static const char *const others[] = {"a stream was paused", "a stream went on", "watch: an event",
+                                     "bytes went on, then no more"};
 enum { N_OTHERS = sizeof others / sizeof *others };
 
 static char names[N_KINDS][N_ENDINGS][MOST_MARK];

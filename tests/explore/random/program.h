@@ -11,11 +11,11 @@
 #include <loop/writer.h>
 #include <net/net.h>
 
-/* The keys of the bytes of saved files and of datagrams. */
-enum { FILE_KEY = 7, DATAGRAM_KEY = 9, LARGEST = 20000 };
+/* The keys of the bytes of saved files, of datagrams, and of the first file that is opened to be written. */
+enum { FILE_KEY = 7, DATAGRAM_KEY = 9, OWN_FILE_KEY = 100, LARGEST = 20000 };
 
 /* Operations. Those up to READER read from an end, those up to FLUSH write to one, those up to TAKE need one. Those
- * from SAVE to COPY_FILE are of files. */
+ * from PREAD to FILE_SYNC need an open file, and those from SAVE to WATCH are all of files. */
 enum kind {
     READ,
     READ_EXACT,
@@ -48,14 +48,24 @@ enum kind {
     OPEN,
     LIST,
     MKDIRS,
+    MKDIR,
+    RMDIR,
+    RMTREE,
     UNLINK,
     RENAME,
     COPY_FILE,
+    PREAD,
+    PWRITE,
+    FILE_SYNC,
+    WATCH,
     SEND,
     RECEIVE,
     SCOPE,
     N_KINDS
 };
+
+/* The directories that programs make and remove. */
+enum { RANDOM_DIRECTORIES = 2 };
 
 /* Choices that are drawn for each operation. */
 enum { RANDOM_DICE = 6 };
@@ -86,6 +96,7 @@ struct group {
     int64_t deadline_ns;
     bool has_ended;
     struct end *ends;
+    struct file *files;
     struct group *next;
 };
 
@@ -106,6 +117,16 @@ struct end {
     struct end *next;
 };
 
+/* A file that the program has created, and has open. Its bytes are those of the stream `key`, without holes. */
+struct file {
+    struct loop_flow *flow;
+    uint64_t key;
+    int64_t written_bytes; /* what has been reported as written */
+    int64_t most_bytes;    /* its largest possible size */
+    bool is_writing, is_closed;
+    struct file *next;
+};
+
 /* An operation. It is kept until the end of the world. */
 struct op {
     struct program *program;
@@ -122,6 +143,15 @@ struct op {
     bool is_paused;                       /* of a stream */
     int64_t part_full[2], part_result[2]; /* of two writes, one behind the other */
     bool has_part_ended[2];
+    struct file *file;
+    int64_t offset, sure_bytes; /* of a read: where, and the file's least size when it began */
+    unsigned number;            /* operations are numbered as they are started */
+    unsigned directory;         /* of RANDOM_DIRECTORIES: the one that it makes */
+    int64_t due_ns;             /* of a watch: see n_due */
+    bool has_begun;             /* of a watch: its first event has come */
+    bool is_doubtful;           /* of a watch: it has lost events, as it may */
+    unsigned begun_at;          /* of a watch: the number of the first operation after it began */
+    unsigned n_due[RANDOM_DIRECTORIES], n_seen[RANDOM_DIRECTORIES]; /* of a watch: new directories, and their events */
     char *data;
     struct iovec iov[2];
     struct loop_flow *flow;
@@ -139,10 +169,11 @@ struct program {
     struct loop_world *world;
     struct loop_node *node;
     struct loop_env *env;
-    unsigned n_nodes, n_steps, most_steps, n_running;
+    unsigned n_nodes, n_steps, most_steps, n_running, n_files, n_ops;
     unsigned dice[RANDOM_DICE], n_picked; /* what was drawn for what is done now */
     bool cancels_next;
     unsigned first_kind, n_kinds; /* of its operations most are one of these */
+    bool is_data_removed;         /* the directory of all files was, or may have been */
     struct group *groups;
     struct group *listening;
     struct loop_listener *listener;
@@ -167,6 +198,9 @@ void random_start(struct program *program);
 
 /* Starts an operation of files. */
 loop_job random_start_file(struct op *op);
+
+/* Returns an open file that the operation may use, or NULL. */
+struct file *random_choose_file(struct group *group, enum kind kind);
 
 /* Takes and checks what an operation of files has brought. */
 void random_finish_file(struct op *op, int64_t result);
@@ -209,6 +243,9 @@ void random_on_streamed(void *op, int64_t result, struct loop_chunk *chunk);
 
 /* The continuation of every datagram stream; `op` is its struct op. */
 void random_on_datagram(void *op, int64_t result, const struct loop_datagram *datagram);
+
+/* The continuation of every watch; `op` is its struct op. */
+void random_on_watched(void *op, int64_t result, const struct loop_watch_event *event);
 
 /* Checks and counts bytes that an end has received. */
 void random_received(struct end *end, const void *data, int64_t len);

@@ -164,11 +164,16 @@ static void start_kind(struct program *program, struct group *group, enum kind k
             return;
         }
     }
+    if (kind >= PREAD && kind <= FILE_SYNC) {
+        op->file = random_choose_file(group, kind);
+        kind = op->kind = op->file ? kind : OPEN;
+    }
     if (op->group->has_ended || (kind == ACCEPT && program->listening->has_ended)) {
         return;
     }
     op->next = program->ops;
     program->ops = op;
+    op->number = program->n_ops++;
     op->job = kind <= TAKE                                       ? random_start_on_end(op)
               : kind == POST                                     ? post(op)
               : kind <= CHUNK                                    ? start_event(op)
@@ -192,7 +197,7 @@ static void start_kind(struct program *program, struct group *group, enum kind k
 
 static bool is_stream(const struct op *op)
 {
-    return op->kind == STREAM || op->kind == RECEIVE;
+    return op->kind == STREAM || op->kind == WATCH || op->kind == RECEIVE;
 }
 
 /* Pauses a stream, or lets it go on. */
@@ -203,6 +208,7 @@ static void pause_or_resume(struct op *op)
 
     if (error == 0) {
         op->is_paused = !op->is_paused;
+        op->is_doubtful = true;
         loop_simulation_sometimes(op->is_paused ? "a stream was paused" : "a stream went on");
     } else if (error != -ENOENT) {
         loop_world_fail(NULL, "a stream that cannot be paused: %s", random_kind_names[op->kind]);
@@ -267,9 +273,13 @@ static void end_group(struct group *group)
 
 static void close_something(struct group *group)
 {
-    struct end *end = random_choose_end(group, POLL);
+    struct file *file = random_pick(group->program, 2) ? random_choose_file(group, PREAD) : NULL;
+    struct end *end = file ? NULL : random_choose_end(group, POLL);
 
-    if (end) {
+    if (file) {
+        file->is_closed = true;
+        loop_flow_close(file->flow);
+    } else if (end) {
         random_close_end(end);
     }
 }
@@ -304,14 +314,15 @@ static void start_in_company(struct program *program, struct group *group, unsig
         start_kind(program, group, COPY);
         start_kind(program, group, READ);
         break;
-    default: start_kind(program, group, random_pick(program, 2) ? CONNECT : ACCEPT); break;
+    case 1: start_kind(program, group, random_pick(program, 2) ? CONNECT : ACCEPT); break;
+    default: start_kind(program, group, (enum kind)(PREAD + random_pick(program, 3))); break;
     }
 }
 
 /* Does what was drawn: nothing for 0. */
 static void start_drawn(struct program *program, struct group *group, unsigned what)
 {
-    static const unsigned in_company[] = {0, 1, 1};
+    static const unsigned in_company[] = {0, 1, 1, 2};
     unsigned n_kinds = program->n_kinds;
 
     if (what < n_kinds) {
