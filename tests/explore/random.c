@@ -193,6 +193,8 @@ void random_on_end(void *arg, int64_t result)
         finish_write(op, result);
     } else if (op->kind >= SAVE && op->kind <= WATCH) {
         random_finish_file(op, result);
+    } else if (op->kind == SIGNAL) {
+        random_finish_signal(op, result);
     } else {
         finish_other(op, result);
     }
@@ -284,8 +286,9 @@ static int begin(struct loop_env *env, void *arg)
 static void check(struct loop_world *world, void *arg)
 {
     const struct program *program = arg;
+    bool is_killed = loop_node_state(program->node) == LOOP_NODE_CRASHED; /* by a signal that was not blocked yet */
 
-    for (const struct op *op = program->ops; op; op = op->next) {
+    for (const struct op *op = is_killed ? NULL : program->ops; op; op = op->next) {
         if (op->is_started && !op->has_ended) {
             loop_world_fail(world, "never resumed: %s", random_kind_names[op->kind]);
         }
@@ -325,11 +328,12 @@ static int build(struct loop_world *world, void *arg)
 {
     static const struct loop_options options[] = {{0}, {.queue_depth = 4, .n_blocks = 2}, {.pool_threads = 1}};
     static const unsigned steps[] = {5, 20, 10, 60};
+    struct program *programs[2];
     unsigned n_nodes = 1 + loop_simulation_choose(2);
 
     (void)arg;
     for (unsigned i = 0; i < n_nodes; i++) {
-        struct program *program = loop_world_alloc(world, sizeof *program);
+        struct program *program = programs[i] = loop_world_alloc(world, sizeof *program);
         program->world = world;
         program->n_nodes = n_nodes;
         program->most_steps = EXPLORE_ONE_OF(steps);
@@ -343,6 +347,7 @@ static int build(struct loop_world *world, void *arg)
         }
     }
     explore_links(world);
+    random_plan_events(world, programs, n_nodes);
     return 0;
 }
 

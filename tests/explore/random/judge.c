@@ -40,6 +40,9 @@ static bool may_fail_with(enum kind kind, int64_t error)
     if (kind <= TAKE || (kind >= CONNECT && kind <= ACCEPT) || (kind >= SEND && kind <= RECEIVE)) {
         return is_one_of(error, network);
     }
+    if (kind == SIGNAL) {
+        return error == -EMFILE || error == -ENFILE;
+    }
     if ((kind == RMDIR || kind == RMTREE || kind == RENAME) && is_one_of(error, directories)) {
         return true;
     }

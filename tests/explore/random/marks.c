@@ -35,6 +35,7 @@ const char *const random_kind_names[N_KINDS] = {
     [POST] = "post",
     [PROMISE] = "promise",
     [ON_CANCEL] = "on cancel",
+    [SIGNAL] = "signal",
     [CHUNK] = "chunk",
     [CONNECT] = "connect",
     [ACCEPT] = "accept",
@@ -106,6 +107,7 @@ static const unsigned reached[N_KINDS] = {
     [POST] = BIT(DONE),
     [PROMISE] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
     [ON_CANCEL] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
+    [SIGNAL] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT),
     [CHUNK] = BIT(DONE),
     [CONNECT] = BIT(DONE) | BIT(CANCELLED_AT_ONCE) | BIT(CANCELLED_LATER) | BIT(SCOPE_CANCELLED) | BIT(TIMED_OUT) |
                 BIT(REFUSED) | BIT(NO_DESCRIPTOR) | BIT(FAILED),
@@ -132,8 +134,10 @@ static const unsigned reached[N_KINDS] = {
 };
 
 /* What else has to happen in a search. */
-static const char *const others[] = {"a stream was paused", "a stream went on", "watch: an event",
-                                     "bytes went on, then no more"};
+static const char *const others[] = {
+    "a node crashed",      "a node was started again", "a node was paused", "the network was parted",
+    "a stream was paused", "a stream went on",         "watch: an event",   "bytes went on, then no more",
+};
 enum { N_OTHERS = sizeof others / sizeof *others };
 
 static char names[N_KINDS][N_ENDINGS][MOST_MARK];

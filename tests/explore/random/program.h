@@ -40,6 +40,7 @@ enum kind {
     POST,
     PROMISE,
     ON_CANCEL,
+    SIGNAL,
     CHUNK,
     CONNECT,
     ACCEPT,
@@ -146,11 +147,12 @@ struct op {
     struct file *file;
     int64_t offset, sure_bytes; /* of a read: where, and the file's least size when it began */
     unsigned number;            /* operations are numbered as they are started */
-    unsigned directory;         /* of RANDOM_DIRECTORIES: the one that it makes */
-    int64_t due_ns;             /* of a watch: see n_due */
-    bool has_begun;             /* of a watch: its first event has come */
-    bool is_doubtful;           /* of a watch: it has lost events, as it may */
-    unsigned begun_at;          /* of a watch: the number of the first operation after it began */
+    int signal;
+    unsigned directory; /* of RANDOM_DIRECTORIES: the one that it makes */
+    int64_t due_ns;     /* of a signal: when it was sent, LOOP_NEVER if it was not; of a watch: see n_due */
+    bool has_begun;     /* of a watch: its first event has come */
+    bool is_doubtful;   /* of a watch: it has lost events, as it may */
+    unsigned begun_at;  /* of a watch: the number of the first operation after it began */
     unsigned n_due[RANDOM_DIRECTORIES], n_seen[RANDOM_DIRECTORIES]; /* of a watch: new directories, and their events */
     char *data;
     struct iovec iov[2];
@@ -173,7 +175,10 @@ struct program {
     unsigned dice[RANDOM_DICE], n_picked; /* what was drawn for what is done now */
     bool cancels_next;
     unsigned first_kind, n_kinds; /* of its operations most are one of these */
-    bool is_data_removed;         /* the directory of all files was, or may have been */
+    unsigned n_crashes;
+    bool is_data_removed;                 /* the directory of all files was, or may have been */
+    int64_t resumed_ns;                   /* when the last pause of its node ended */
+    unsigned signals_heard, signals_sent; /* bits 1 << number: waited for in this loop; sent to it */
     struct group *groups;
     struct group *listening;
     struct loop_listener *listener;
@@ -204,6 +209,15 @@ struct file *random_choose_file(struct group *group, enum kind kind);
 
 /* Takes and checks what an operation of files has brought. */
 void random_finish_file(struct op *op, int64_t result);
+
+/* Waits for a signal. */
+loop_job random_start_signal(struct op *op);
+
+/* Checks the end of a wait for a signal. */
+void random_finish_signal(const struct op *op, int64_t result);
+
+/* Has the world signal, pause, crash, restart and part the nodes at chosen times. */
+void random_plan_events(struct loop_world *world, struct program *const *programs, unsigned n_programs);
 
 /* Checks and counts the end of an operation. */
 void random_judge(struct op *op, int64_t result);

@@ -93,6 +93,7 @@ static loop_job start_event(struct op *op)
             scope, &(struct loop_work_options){.takes_long = random_pick(op->program, 2), .release = on_release}, work,
             op, random_on_end, op);
     case PROMISE: return loop_promise(scope, NULL, NULL, random_on_end, op);
+    case SIGNAL: return random_start_signal(op);
     case ON_CANCEL: return loop_scope_on_cancel(scope, random_on_end, op);
     default: return loop_chunk_alloc_wait(scope, (struct loop_chunk **)&op->memory, random_on_end, op);
     }
@@ -315,7 +316,8 @@ static void start_in_company(struct program *program, struct group *group, unsig
         start_kind(program, group, READ);
         break;
     case 1: start_kind(program, group, random_pick(program, 2) ? CONNECT : ACCEPT); break;
-    default: start_kind(program, group, (enum kind)(PREAD + random_pick(program, 3))); break;
+    case 2: start_kind(program, group, (enum kind)(PREAD + random_pick(program, 3))); break;
+    default: start_kind(program, group, SIGNAL); break;
     }
 }
 
@@ -336,7 +338,7 @@ static void start_drawn(struct program *program, struct group *group, unsigned w
     } else if (what < n_kinds + 15) {
         close_something(group);
     } else {
-        start_in_company(program, group, RANDOM_ONE_OF(program, in_company));
+        start_in_company(program, group, what < n_kinds + 25 ? RANDOM_ONE_OF(program, in_company) : 3);
     }
 }
 
