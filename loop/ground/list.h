@@ -85,6 +85,15 @@ static inline struct loop_list *loop_list_pop_front(struct loop_list *list)
     return node;
 }
 
+/* Removes and returns the first node, which exists. The links of the node are undefined. */
+static inline struct loop_list *loop_list_shift(struct loop_list *list)
+{
+    struct loop_list *node = list->next;
+    list->next = node->next;
+    node->next->prev = list;
+    return node;
+}
+
 /* Moves all nodes of `from` to the empty list `to`. */
 static inline void loop_list_take_all(struct loop_list *to, struct loop_list *from)
 {

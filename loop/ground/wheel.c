@@ -200,7 +200,7 @@ static bool spread(struct loop_wheel *wheel, unsigned *moves)
             return false;
         }
         --*moves;
-        struct loop_wheel_node *node = node_of(loop_list_pop_front(&wheel->spreading));
+        struct loop_wheel_node *node = node_of(loop_list_shift(&wheel->spreading));
         place(wheel, node, level_of(wheel, at_of(node)));
     }
     wheel->spreading_level = 0;
