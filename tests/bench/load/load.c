@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
  * load TARGET --server-pid PID [--connections N] [--size BYTES] [--pipeline N] [--seconds S] [--warmup S] [--churn]
- *             [--spin MICROSECONDS] [--engine io_uring|epoll]
+ *             [--spin MICROSECONDS] [--engine io_uring|epoll] [--beside PID]
  * load TARGET --hold N [--touch]
  *
  * The load client of the benchmark. Loads an echo server at TARGET (tcp:127.0.0.1:7000, unix:/path, udp:127.0.0.1:7000)
  * and checks every byte of the answers. Prints one line of JSON about the measured window: the number of messages (with
  * --churn: of connections), the server's CPU time for each, their latency, and the share of the time that server and
  * client each spent on a processor. "full" names the one that had no time left. If only the client was full, the
- * figures say more about the client than about the server. Exits with status 1 on any error.
+ * figures say more about the client than about the server. --beside names a process that shares the client's processor,
+ * and counts as a part of the client. Exits with status 1 on any error.
  *
  * It uses one thread. On io_uring (load_uring.c) one system call sends all messages of a turn, so that the client is
  * not full before the server where system calls are dear. Without io_uring it uses epoll (load_epoll.c). With --spin it
@@ -178,11 +179,26 @@ struct clocks {
     int64_t time, own, server;
 };
 
-static struct clocks read_clocks(clockid_t server, bool has_server)
+/* The CPU time of a process, or 0 without one. */
+static int64_t process_clock(int pid)
+{
+    clockid_t clock;
+
+    if (pid == 0) {
+        return 0;
+    }
+    errno = clock_getcpuclockid(pid, &clock);
+    if (errno != 0) {
+        bench_fail("a process's clock");
+    }
+    return bench_clock(clock);
+}
+
+static struct clocks read_clocks(const struct load *load)
 {
     return (struct clocks){.time = bench_now(),
-                           .own = bench_clock(CLOCK_PROCESS_CPUTIME_ID),
-                           .server = has_server ? bench_clock(server) : 0};
+                           .own = bench_clock(CLOCK_PROCESS_CPUTIME_ID) + process_clock(load->beside_pid),
+                           .server = process_clock(load->server_pid)};
 }
 
 static const char *full(double server, double client)
@@ -234,20 +250,16 @@ static void open_engine(struct load *load)
 
 static int measure(struct load *load)
 {
-    clockid_t server = CLOCK_MONOTONIC;
     struct clocks from, to;
 
-    if (load->server_pid > 0 && (errno = clock_getcpuclockid(load->server_pid, &server)) != 0) {
-        bench_fail("the server's clock");
-    }
     open_engine(load);
     make_connections(load);
     run(load, bench_now() + load->warmup_ns);
     load->measuring = true;
     load->lost = 0;
-    from = read_clocks(server, load->server_pid > 0);
+    from = read_clocks(load);
     run(load, from.time + load->seconds_ns);
-    to = read_clocks(server, load->server_pid > 0);
+    to = read_clocks(load);
     drain(load);
     print(load, &from, &to);
     return load->errors > 0 ? 1 : 0;
@@ -291,6 +303,7 @@ static const struct load_engine *parse_engine(const char *text)
 
 static const struct option options[] = {
     {"server-pid", required_argument, NULL, 'P'},
+    {"beside", required_argument, NULL, 'b'},
     {"connections", required_argument, NULL, 'c'},
     {"size", required_argument, NULL, 's'},
     {"pipeline", required_argument, NULL, 'p'},
@@ -308,6 +321,7 @@ static void take_option(struct load *load, int option, const char *name)
 {
     switch (option) {
     case 'P': load->server_pid = (int)parse_count(name, optarg, INT32_MAX); break;
+    case 'b': load->beside_pid = (int)parse_count(name, optarg, INT32_MAX); break;
     case 'c': load->n_connections = parse_count(name, optarg, 1000000); break;
     case 's': load->size = parse_count(name, optarg, 64u << 20); break;
     case 'p': load->pipeline = parse_count(name, optarg, 65536); break;

@@ -52,7 +52,7 @@ struct load {
     int64_t seconds_ns, warmup_ns, spin_ns;
     bool churn, touch;
     unsigned hold;
-    int server_pid;
+    int server_pid, beside_pid;
 
     const unsigned char *pattern; /* one period, and as many more bytes as are ever in flight */
     struct connection *connections;

@@ -83,13 +83,13 @@ def server_of(bench: Bench, load: Stream | Memory, implementation: Implementatio
     return Server(command, processes.environment_of(implementation), cpu, wrapper)
 
 
-def upstream_of(bench: Bench, stack: ExitStack, load: Stream) -> str:
-    """Starts the server behind a proxy, beside the client, and tells where it listens."""
+def upstream_of(bench: Bench, stack: ExitStack, load: Stream) -> Server | None:
+    """Starts the server behind a proxy, beside the client."""
     if load.mode != "proxy":
-        return ""
+        return None
     command = [*bench.program(UPSTREAM), "echo", load.listen]
     _, cpu = machine.processors()
-    return stack.enter_context(Server(command, processes.environment_of(UPSTREAM), cpu)).address
+    return stack.enter_context(Server(command, processes.environment_of(UPSTREAM), cpu))
 
 
 def load_options(load: Stream) -> list[str]:
@@ -102,10 +102,12 @@ def drive(bench: Bench, load: Stream, implementation: Implementation, wrapper: t
     _, cpu = machine.processors()
     with ExitStack() as stack:
         upstream = upstream_of(bench, stack, load)
-        server = stack.enter_context(server_of(bench, load, implementation, wrapper, upstream))
+        address = upstream.address if upstream else ""
+        server = stack.enter_context(server_of(bench, load, implementation, wrapper, address))
+        beside = ["--beside", str(upstream.pid)] if upstream else []
         window = ["--seconds", f"{load.seconds:g}", "--warmup", f"{load.warmup:g}"]
         command = [str(bench.programs / "load"), server.address, "--server-pid", str(server.pid)]
-        command = processes.pinned(cpu, [*command, *load_options(load), *window])
+        command = processes.pinned(cpu, [*command, *load_options(load), *beside, *window])
         found = processes.run_json(command, processes.environment_of(UPSTREAM), load.seconds + load.warmup + 20)
     if found.get("errors"):
         raise Failed(f"{implementation.name}: {found['errors']:.0f} bad answers")
