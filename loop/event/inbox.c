@@ -108,7 +108,7 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
     inbox->capacity = UINT64_C(1) << shift;
     inbox->round_shift = shift;
     inbox->size_bytes = size_bytes;
-    inbox->most_unfreed = inbox->capacity < 8 * MOST_UNFREED ? (unsigned)inbox->capacity / 8 : MOST_UNFREED;
+    inbox->most_unfreed = inbox->capacity / 8 < MOST_UNFREED ? (unsigned)(inbox->capacity / 8) : MOST_UNFREED;
     inbox->next = inbox->slots;
     inbox->next_round = 1;
     atomic_init(&inbox->references, 1);
