@@ -434,6 +434,17 @@ static void on_cancel(void *arg, loop_job job)
     loop_cancel(accepting->loop, accepting->step);
 }
 
+/* Starts an accept on a listener that is closed. It is not kept, because it may be freed before the job has ended. */
+static loop_job refuse(struct loop_scope *scope, loop_fn *fn, void *arg)
+{
+    loop_job promise = loop_promise(scope, NULL, NULL, fn, arg);
+
+    if (promise) {
+        (void)loop_resolve(loop_scope_loop(scope), promise, -EBADF);
+    }
+    return promise;
+}
+
 loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, struct loop_flow **flow, loop_fn *fn,
                      void *arg)
 {
@@ -446,6 +457,9 @@ loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, s
     }
     if (loop_scope_is_cancelled(scope)) {
         return loop_promise(scope, NULL, NULL, fn, arg);
+    }
+    if (!loop_fd_is_open(listener->fd)) {
+        return refuse(scope, fn, arg);
     }
     struct accepting *accepting = loop_kernel_calloc(1, sizeof *accepting);
     if (!accepting) {

@@ -266,6 +266,32 @@ LOOP_TEST(a_listener_closes_once)
     END;
 }
 
+static struct loop_listener *ending_listener;
+static struct once late_accept;
+
+/* Accepts on a listener that its scope has closed and not freed yet. */
+static void accept_late(void *scope)
+{
+    static struct loop_flow *flow;
+
+    START(loop_accept(scope, ending_listener, &flow, ONCE(&late_accept)));
+}
+
+LOOP_TEST(accept_on_a_listener_whose_scope_ends)
+{
+    static struct loop_address address;
+    static struct loop_scope *scope;
+    static struct once end;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&end));
+    CHECK(loop_scope_defer(scope, accept_late, env->scope));
+    ending_listener = listen_at(scope, &address, "tcp:127.0.0.1:0");
+    WAIT_UNTIL(end.count && late_accept.count);
+    ONCE_IS(late_accept, -EBADF);
+    END;
+}
+
 LOOP_TEST(an_accept_on_a_closed_listener_ends)
 {
     static struct loop_address address;
