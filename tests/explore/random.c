@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
  * One or two nodes that each run a random program: operations of every kind in scopes that are cancelled, fail, or pass
- * their deadlines, on connections to each other and to themselves, pipes, files, datagrams, threads and timers. Jobs
- * are cancelled at chosen times, and descriptors are closed under them. Runs may lack memory and descriptors.
+ * their deadlines, on connections to each other and to themselves, pipes, files, directories, datagrams, threads,
+ * signals and timers. Jobs are cancelled at chosen times, streams are paused, and descriptors are closed under them.
+ * Nodes get signals, are paused, crash and start again, and the network is parted. Runs may lack memory and
+ * descriptors.
  *
- * Judges: every job that was made is resumed exactly once, never from inside the call; its result is one that its
- * kind of operation may have; -ECANCELED and -ETIMEDOUT have a cause; timers and deadlines are not early; connections
- * and pipes deliver exactly the bytes whose writing was reported, and end only when the other side has ended them;
- * files have only what was written into them. When faults have ended both programs end.
+ * Judges: every job that was made is resumed exactly once, never from inside the call, and its handle is stale then;
+ * its result is one that its kind of operation may have; -ECANCELED, -ETIMEDOUT and -EBADF have a cause; timers and
+ * deadlines are not early; connections and pipes deliver exactly the bytes whose writing was reported, without a gap,
+ * and end only when the other side has ended them; files have only what was written into them; a signal that is waited
+ * for comes, and a watch misses no new directory. When faults have ended both programs end.
  */
 #include "explore.h"
 #include "random/program.h"
