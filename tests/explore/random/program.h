@@ -162,6 +162,8 @@ struct op {
     struct loop_writer *writer;
     struct loop_copy_outcome outcome;
     void *memory;
+    int64_t work_ns; /* how long work takes */
+    bool is_working;
     unsigned n_released; /* how often its memory was handed back */
     struct op *next;
 };

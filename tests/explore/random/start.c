@@ -12,6 +12,8 @@
 
 enum { MOST_GROUPS = 4 };
 
+int loop_kernel_nanosleep(const struct timespec *duration, struct timespec *left);
+
 /* ---- scopes ---- */
 
 static void on_group_end(void *arg, int64_t result)
@@ -61,26 +63,38 @@ static struct group *choose_group(struct program *program)
 
 /* ---- operations without an end ---- */
 
+/* Runs on a thread, by choice longer than a cancel waits for it. */
 static int64_t work(void *arg)
 {
     struct op *op = arg;
+    struct timespec duration = {.tv_nsec = op->work_ns};
 
-    return op->has_ended || loop_work_is_cancelled() ? -ECANCELED : 5;
+    op->is_working = true;
+    if (op->work_ns > 0) {
+        loop_kernel_nanosleep(&duration, NULL);
+    }
+    op->is_working = false;
+    return loop_work_is_cancelled() ? -ECANCELED : 5;
 }
 
 static void on_release(void *arg)
 {
     struct op *op = arg;
 
+    if (op->is_working || !op->has_ended) {
+        loop_world_fail(NULL, "memory of work was handed back while it was used");
+    }
     op->n_released++;
 }
 
 static loop_job start_event(struct op *op)
 {
     static const int64_t durations[] = {0, 100 * LOOP_MICROSECOND, 50 * LOOP_MILLISECOND, LOOP_NEVER};
+    static const int64_t works[] = {0, 0, 2 * LOOP_MILLISECOND, 200 * LOOP_MILLISECOND};
     struct loop_scope *scope = op->group->scope;
     struct loop *loop = op->program->env->loop;
 
+    op->work_ns = RANDOM_ONE_OF(op->program, works);
     switch (op->kind) {
     case SLEEP: {
         int64_t duration_ns = RANDOM_ONE_OF(op->program, durations);
