@@ -161,6 +161,8 @@ struct loop_stats {
     uint64_t descriptor_waits;     /* times a job waited for a free descriptor */
     uint64_t served_otherwise;     /* operations that the ring refused and system calls performed */
     uint64_t pool_threads_now;     /* threads of the pool */
+    uint64_t received_flows_now;   /* stream sockets for which the ring receives */
+    uint64_t ring_sends;           /* writes that the ring has sent */
     uint64_t wakeups;              /* times a post from another thread woke the loop */
 };
 

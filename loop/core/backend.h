@@ -9,6 +9,7 @@
 #include <loop/base.h>
 
 struct loop;
+struct loop_block;
 struct loop_fd;
 struct loop_job;
 
@@ -35,6 +36,11 @@ struct loop_backend_ops {
     /* Stops watching `fd`. loop_fd_unwatched is called when the kernel has nothing of it any more, possibly before this
      * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
+    /* Sends `len` bytes of the job, at `data`, to `fd` by the end of this turn, without waiting for room, and then
+     * calls kind->sent. Returns false where a system call is to send them. NULL: always. */
+    bool (*send)(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len);
+    /* Takes a block back of which it has kept the memory (loop_block.is_backends). NULL: it has none. */
+    void (*release)(struct loop *loop, struct loop_block *block);
     /* Makes turns for as long as loop_turn_begin returns true. A turn submits what has been prepared, waits for at most
      * the time that loop_turn_begin has stored (0: not at all, or LOOP_NEVER), calls loop_turn_woken, and dispatches
      * what the kernel reports. Returns 0, or -errno when the backend cannot be used any more. The backend has this loop

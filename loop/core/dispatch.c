@@ -184,12 +184,16 @@ void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t resu
 
 static void hand_to_kind(struct loop *loop, struct loop_job *job)
 {
-    assert(job->kind && job->kind->backend_done);
+    assert(job->kind && (job->kind->backend_done || job->kind->sent));
     loop_list_remove(&job->link);
     loop->run_queue_length--;
     job->where = LOOP_AT_OWNER;
     job->is_backends = false;
-    job->kind->backend_done(loop, job, job->result);
+    if (job->kind->backend_done) {
+        job->kind->backend_done(loop, job, job->result);
+    } else {
+        job->kind->sent(loop, job, job->result);
+    }
 }
 
 void loop_jobs_run(struct loop *loop, unsigned most)
@@ -221,15 +225,17 @@ static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
 __attribute__((always_inline)) static inline bool follow(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
                                                          enum loop_attempt attempt, uint32_t event, bool is_dispatch)
 {
+    if (attempt == LOOP_ATTEMPT_MOVED) {
+        return true;
+    }
     if (attempt == LOOP_ATTEMPT_AGAIN) {
         fd->ready &= ~event;
     } else if (attempt == LOOP_ATTEMPT_DONE) {
         end_job(loop, job, is_dispatch);
     } else if (attempt == LOOP_ATTEMPT_MORE) {
         loop_ready_activate(loop, fd);
-        return false;
     }
-    return true;
+    return attempt == LOOP_ATTEMPT_DONE || attempt == LOOP_ATTEMPT_AGAIN;
 }
 
 /* Tries the jobs of one list in order while the descriptor is assumed ready. `n` have been tried already. */

@@ -17,7 +17,7 @@ enum loop_io {
     LOOP_IO_NOWAIT,      /* preadv2 and pwritev2 with RWF_NOWAIT: a blocking pipe whose flags other programs see */
     LOOP_IO_POLLED,      /* poll first, then move no more than cannot block */
     LOOP_IO_BLOCKING,    /* a file, the output of a terminal: an operation of the backend */
-    LOOP_IO_UNREAD       /* read_by only: unread bytes or a kept error come first, then plain_read_by applies */
+    LOOP_IO_UNREAD       /* read_by only: what is kept comes first (unread.h), then plain_read_by applies */
 };
 
 /* Why a short read may not have emptied a descriptor. None: it has. See loop/syscall/io.h. */
@@ -50,6 +50,7 @@ struct loop_fd {
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     uint8_t plain_read_by;     /* its read_by while that is LOOP_IO_UNREAD */
+    uint8_t events_left;       /* of the backend: events until it may receive for it again */
     uint8_t doubts;            /* enum loop_doubt: whether a read that got less than asked for has emptied it */
     bool is_borrowed : 1;
     bool is_taken : 1;       /* the number goes to `closer` instead of close(2) */
@@ -68,6 +69,8 @@ struct loop_fd {
     bool is_unix : 1;          /* a Unix stream socket: recvmsg(2) reports where it stopped */
     bool is_shut : 1;          /* it was shut down for output: it will never be writable again */
     bool was_readable : 1;     /* `ready` had POLLIN when bytes were given back */
+    bool is_receiving : 1;     /* the backend receives its bytes by itself, and puts them behind the unread ones */
+    bool is_sending : 1;       /* the backend has a send of it (loop_ready_begin_send) */
     uint32_t uses;             /* uses; they keep it from being closed */
     uint32_t pins;             /* pins of loop_fd_pin; they keep the object */
     uint32_t ready; /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which no poll
@@ -137,10 +140,16 @@ static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
     return loop_slab_find(&loop->fds, id);
 }
 
+/* Returns whether reads get what is kept, and do not ask the kernel: bytes or an error are kept, or will be. */
+static inline bool loop_fd_reads_kept(const struct loop_fd *fd)
+{
+    return fd->read_by == LOOP_IO_UNREAD;
+}
+
 /* Returns whether bytes or an error are kept for the next reads; see unread.h. */
 static inline bool loop_fd_has_unread(const struct loop_fd *fd)
 {
-    return fd->read_by == LOOP_IO_UNREAD;
+    return loop_fd_reads_kept(fd) && (fd->unread || fd->read_error);
 }
 
 /* ---- checks: see check.h ---- */

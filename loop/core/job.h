@@ -36,7 +36,8 @@ enum loop_attempt {
     LOOP_ATTEMPT_DONE,  /* it is done, with its result in job->result */
     LOOP_ATTEMPT_AGAIN, /* not ready: wait for an event */
     LOOP_ATTEMPT_MORE,  /* it has used its share of this turn: try again in the next */
-    LOOP_ATTEMPT_MOVED  /* it has left this list by itself, or has ended */
+    LOOP_ATTEMPT_BUSY, /* the backend sends for it: its completion goes on, and no other job of the list comes before */
+    LOOP_ATTEMPT_MOVED /* it has left this list by itself, or has ended */
 };
 
 /* A function for a thread of the pool. `buffer` is the thread's own memory from malloc, NULL at first. */
@@ -86,6 +87,9 @@ struct loop_job_kind {
     /* Handles the result of a backend's operation, and may start the operation again. NULL: it is the job's result.
      * Called from the dispatch. */
     void (*backend_done)(struct loop *loop, struct loop_job *job, int64_t result);
+    /* Handles the result of loop_backend_ops.send: the count, -EAGAIN without room, or -errno. The job is still in its
+     * descriptor's wait list, unless the ring is broken. From the dispatch. NULL for a kind that does not call it. */
+    void (*sent)(struct loop *loop, struct loop_job *job, int64_t result);
     /* Called for the descriptor after the continuation has been resumed; or NULL. */
     void (*resumed)(struct loop_fd *fd);
     /* Called when the job has the turn in one of a file's lines. NULL: the backend starts its operation. */
@@ -108,6 +112,8 @@ struct loop_job_kind {
     int64_t (*rest)(struct loop_job *job, int64_t result);
     /* How a thread of the pool runs it. NULL: by the operation's system call. */
     const struct loop_thread_kind *thread;
+    /* It takes all bytes that come, so the backend may receive before it is asked. */
+    bool reads_ahead;
     /* The job uses u.args although it is no operation: its second descriptor and extra memory are released too. */
     bool uses_args;
     /* Its reads or writes of an O_DIRECT file may have any address, offset and length. */

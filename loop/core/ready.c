@@ -106,7 +106,7 @@ bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events)
     if (events & READ_EVENTS) {
         fd->ready |= POLLIN;
     }
-    if (events & WRITE_EVENTS) {
+    if (events & WRITE_EVENTS && !fd->is_sending) {
         fd->ready |= POLLOUT;
     }
     if (events & (END_EVENTS | POLLPRI)) {

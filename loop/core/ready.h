@@ -9,6 +9,8 @@
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 
+#include <assert.h>
+#include <errno.h>
 #include <poll.h>
 
 #define LOOP_READY_TOLD_ONCE (POLLPRI | POLLERR) /* the kernel reports a change of a file once */
@@ -19,6 +21,34 @@ static inline void loop_ready_watch(struct loop *loop, struct loop_fd *fd, uint3
     if (fd->state == LOOP_FD_OPEN && (fd->watched & events) != events) {
         loop->backend->watch(loop, fd, events);
     }
+}
+
+/* Called when the first of the readers of `fd` may be another job than before, or none: bytes that the backend would
+ * receive now may belong to somebody else. */
+static inline void loop_ready_reader_left(struct loop *loop, struct loop_fd *fd)
+{
+    if (fd->is_receiving && fd->state == LOOP_FD_OPEN) {
+        loop->backend->watch(loop, fd, POLLIN);
+    }
+}
+
+/* Notes that the backend has a send of `fd`: until it is completed nothing else is sent. The completion is the event
+ * for which writes wait. */
+static inline void loop_ready_begin_send(struct loop_fd *fd)
+{
+    assert(!fd->is_sending && fd->ready & POLLOUT && !(fd->watched & POLLOUT));
+    fd->is_sending = true;
+    fd->ready &= ~(uint32_t)POLLOUT;
+    fd->watched |= POLLOUT;
+}
+
+/* Notes that the send is completed, with `result`. */
+static inline void loop_ready_end_send(struct loop_fd *fd, int64_t result)
+{
+    assert(fd->is_sending);
+    fd->is_sending = false;
+    fd->watched &= ~(uint32_t)POLLOUT;
+    fd->ready |= result == -EAGAIN ? 0 : POLLOUT;
 }
 
 /* Notes the events that the kernel reports for `fd`. Returns whether a job waits for them. */

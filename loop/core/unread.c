@@ -2,6 +2,7 @@
  *
  * Unread bytes and kept errors; see unread.h. The bytes are a list of blocks, the one put last first.
  */
+#include <loop/core/backend.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
@@ -30,7 +31,7 @@ static bool waits_for_input(const struct loop_job *job)
 
 static void begin(struct loop_fd *fd)
 {
-    if (!loop_fd_has_unread(fd)) {
+    if (!loop_fd_reads_kept(fd)) {
         fd->plain_read_by = fd->read_by;
         fd->read_by = LOOP_IO_UNREAD;
         fd->was_readable = (fd->ready & POLLIN) != 0;
@@ -44,6 +45,10 @@ static void begin(struct loop_fd *fd)
 static void end(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN};
+    if (fd->is_receiving) {
+        fd->ready &= ~(uint32_t)POLLIN;
+        return;
+    }
     fd->read_by = fd->plain_read_by;
     if (fd->state != LOOP_FD_CLOSED && loop_fd_is_stream(fd) && !fd->was_readable &&
         loop_kernel_poll(&entry, 1, 0) == 0) {
@@ -52,6 +57,15 @@ static void end(struct loop_fd *fd)
 }
 
 /* ---- in and out ---- */
+
+void loop_block_free(struct loop *loop, struct loop_block *block)
+{
+    if (block->is_backends) {
+        loop->backend->release(loop, block);
+    } else {
+        loop_kernel_free(block);
+    }
+}
 
 /* Shrinks a block: that of a copy is large and often has few bytes left. It stays as it is if it cannot be shrunk. */
 static struct loop_block *trimmed(struct loop_block *block)
@@ -80,14 +94,49 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
 {
     assert(fd->state != LOOP_FD_CLOSED);
     if (block->at == block->end) {
-        loop_kernel_free(block);
+        loop_block_free(loop, block);
         return;
     }
-    block = trimmed(block);
+    block = block->is_backends ? block : trimmed(block);
     block->next = fd->unread;
     fd->unread = block;
     begin(fd);
     tell_readers(loop, fd);
+}
+
+void loop_unread_append(struct loop_fd *fd, struct loop_block *block)
+{
+    struct loop_block **last = &fd->unread;
+    assert(fd->is_receiving && fd->state != LOOP_FD_CLOSED);
+    while (*last) {
+        last = &(*last)->next;
+    }
+    block->next = NULL;
+    *last = block;
+}
+
+void loop_unread_begin_receiving(struct loop_fd *fd)
+{
+    assert(!fd->is_receiving);
+    if (!loop_fd_reads_kept(fd)) {
+        fd->plain_read_by = fd->read_by;
+        fd->read_by = LOOP_IO_UNREAD;
+        fd->ready &= ~(uint32_t)POLLIN;
+    }
+    fd->is_receiving = true;
+    fd->scope->loop->stats.received_flows_now++;
+}
+
+void loop_unread_end_receiving(struct loop_fd *fd)
+{
+    assert(fd->is_receiving && loop_fd_reads_kept(fd));
+    fd->is_receiving = false;
+    fd->scope->loop->stats.received_flows_now--;
+    fd->was_readable = true; /* a call finds out */
+    fd->ready |= POLLIN;
+    if (!loop_fd_has_unread(fd)) {
+        fd->read_by = fd->plain_read_by;
+    }
 }
 
 void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error)
@@ -125,10 +174,10 @@ void loop_unread_drop(struct loop_fd *fd, size_t n)
         n -= gone;
         if (gone == len) {
             fd->unread = block->next;
-            loop_kernel_free(block);
+            loop_block_free(fd->scope->loop, block);
         }
     }
-    if (loop_fd_has_unread(fd) && !fd->unread && !fd->read_error) {
+    if (loop_fd_reads_kept(fd) && !loop_fd_has_unread(fd)) {
         end(fd);
     }
 }
@@ -155,9 +204,11 @@ static size_t copy_out(const struct loop_block *block, bool is_byte_stream, cons
 
 int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek)
 {
-    assert(fd->unread || fd->read_error);
     if (!fd->unread) {
-        return loop_unread_take_error(fd);
+        int64_t error = loop_unread_take_error(fd);
+        fd->ready &= error ? ~UINT32_C(0) : ~(uint32_t)POLLIN;
+        assert(error || fd->is_receiving);
+        return error ? error : -EAGAIN;
     }
     bool is_byte_stream = fd->is_byte_stream || !loop_fd_is_stream(fd);
     size_t n = copy_out(fd->unread, is_byte_stream, iov, n_iov);
@@ -174,6 +225,19 @@ static struct loop_block *make_block(size_t len)
         block->next = NULL;
         block->at = 0;
         block->end = len;
+        block->is_backends = false;
+    }
+    return block;
+}
+
+struct loop_block *loop_unread_pop(struct loop_fd *fd)
+{
+    struct loop_block *block = fd->unread;
+    assert(loop_unread_is_received(fd));
+    fd->unread = block->next;
+    block->is_read = true;
+    if (!loop_fd_has_unread(fd)) {
+        end(fd);
     }
     return block;
 }
@@ -197,6 +261,15 @@ size_t loop_unread_length(const struct loop_fd *fd)
         len += block->end - block->at;
     }
     return len;
+}
+
+bool loop_unread_has_received(const struct loop_fd *fd)
+{
+    const struct loop_block *block = fd->unread;
+    while (block && (!block->is_backends || block->is_read)) {
+        block = block->next;
+    }
+    return block != NULL;
 }
 
 void loop_unread_finish(struct loop_fd *fd)

@@ -18,6 +18,8 @@
 struct loop_block {
     struct loop_block *next;
     size_t at, end;
+    bool is_backends; /* its memory is the backend's, which gets it back by loop_backend_ops.release */
+    bool is_read;     /* is_backends, and a job has read it */
     max_align_t bytes[];
 };
 
@@ -25,13 +27,26 @@ struct loop_block {
  * read the descriptor are tried in the next dispatch. The descriptor is open or being closed. */
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block);
 
+/* Puts the bytes of `block` behind all other unread bytes of `fd`, which is_receiving, and takes ownership of the
+ * block. The caller tries the jobs that wait. */
+void loop_unread_append(struct loop_fd *fd, struct loop_block *block);
+
+/* Notes that the backend receives the bytes of `fd` by itself from now on: reads get only what is kept. */
+void loop_unread_begin_receiving(struct loop_fd *fd);
+
+/* Notes that it does so no more. What is kept comes first, then reads ask the kernel. */
+void loop_unread_end_receiving(struct loop_fd *fd);
+
+/* Frees a block. */
+void loop_block_free(struct loop *loop, struct loop_block *block);
+
 /* Keeps an error for the next read, which returns it once: the read that met it returned the bytes before it. Does
  * nothing for a regular file, where a read at that position fails again. */
 void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error);
 
 /* Does one read of what is kept. Moves bytes into the vectors: at most one block where the descriptor is no byte
  * stream. `is_peek` leaves the bytes in place. Returns how many were moved, 0 only if the vectors have no room; or the
- * kept error when there are no bytes. */
+ * kept error when there are no bytes; -EAGAIN when nothing is kept, and the backend has not received more. */
 int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek);
 
 /* Returns the kept error, and no longer keeps it, when no bytes come before it; otherwise 0. */
@@ -39,6 +54,16 @@ int64_t loop_unread_take_error(struct loop_fd *fd);
 
 /* Returns the first block, whose bytes can be written from where they are. */
 const struct loop_block *loop_unread_first(const struct loop_fd *fd);
+
+/* Returns whether the first unread bytes were received by the backend, and stand in its memory. */
+static inline bool loop_unread_is_received(const struct loop_fd *fd)
+{
+    return fd->unread && fd->unread->is_backends;
+}
+
+/* Removes the first block, whose memory is the backend's. The caller owns it then. */
+struct loop_block *loop_unread_pop(struct loop_fd *fd);
+
 /* Removes the first `n` unread bytes. */
 void loop_unread_drop(struct loop_fd *fd, size_t n);
 
@@ -47,6 +72,9 @@ struct loop_block *loop_unread_detach(struct loop_fd *fd, size_t len);
 
 /* Returns how many unread bytes there are. */
 size_t loop_unread_length(const struct loop_fd *fd);
+
+/* Returns whether there are bytes that the backend has received and nothing has read. */
+bool loop_unread_has_received(const struct loop_fd *fd);
 
 /* Frees the unread bytes, when the descriptor is closed. */
 void loop_unread_finish(struct loop_fd *fd);

@@ -27,8 +27,12 @@ static inline struct loop_block *loop_copy_take(struct loop *loop, bool is_bulk)
     struct loop_spares *spares = is_bulk ? &loop->bulks : &loop->spares;
     struct loop_block *block = spares->first;
     if (!block) {
-        return loop_kernel_malloc(sizeof *block + LOOP_COPY_MORE_ROOM +
-                                  (is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES));
+        block = loop_kernel_malloc(sizeof *block + LOOP_COPY_MORE_ROOM +
+                                   (is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES));
+        if (block) {
+            block->is_backends = false;
+        }
+        return block;
     }
     spares->first = block->next;
     spares->n--;
@@ -39,6 +43,10 @@ static inline struct loop_block *loop_copy_take(struct loop *loop, bool is_bulk)
 static inline void loop_copy_give(struct loop *loop, struct loop_block *block, bool is_bulk)
 {
     struct loop_spares *spares = is_bulk ? &loop->bulks : &loop->spares;
+    if (block->is_backends) {
+        loop_block_free(loop, block);
+        return;
+    }
     if (spares->n >= (is_bulk ? LOOP_COPY_BULKS_KEPT : LOOP_COPY_SPARES_KEPT)) {
         loop_kernel_free(block);
         return;

@@ -200,7 +200,7 @@ static int64_t try_write(struct loop_job *job, bool may_block)
 
 static bool has_unread_for(const struct loop_job *job, int flags)
 {
-    return loop_fd_has_unread(job->fd) && !loop_op_table[job->op].is_output && !(flags & OTHER_INPUT);
+    return loop_fd_reads_kept(job->fd) && !loop_op_table[job->op].is_output && !(flags & OTHER_INPUT);
 }
 
 static int64_t move_once(const struct loop_job *job, size_t done)

@@ -110,8 +110,8 @@ static enum loop_attempt return_to_ring(struct loop *loop, struct loop_job *job)
 static enum loop_attempt receive_one(struct loop *loop, struct loop_job *job)
 {
     struct loop_buffers *buffers = job->u.args.receive.buffers;
-    if (loop_fd_has_unread(job->fd)) {
-        return receive_unread(loop, job);
+    if (loop_fd_reads_kept(job->fd)) {
+        return loop_fd_has_unread(job->fd) ? receive_unread(loop, job) : LOOP_ATTEMPT_AGAIN;
     }
     if (buffers->ring) {
         return return_to_ring(loop, job);
@@ -169,6 +169,9 @@ static enum loop_splice_side find_blocked(const struct loop_job *job)
         {.fd = is_ready ? -1 : from->number, .events = POLLIN},
         {.fd = to->write_by == LOOP_IO_BLOCKING || to->is_shut ? -1 : to->number, .events = POLLOUT},
     };
+    if (!is_ready && from->is_receiving) {
+        return LOOP_SPLICE_SOURCE; /* until the backend leaves the bytes to the kernel */
+    }
     (void)loop_kernel_poll(ends, 2, 0);
     if (ends[0].fd >= 0 && !ends[0].revents) {
         return LOOP_SPLICE_SOURCE;
@@ -244,6 +247,7 @@ static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_spli
     if (!block) {
         return -ENOMEM;
     }
+    block->is_backends = false;
     size_t len = job->u.args.splice.len < PIPE_BUF ? job->u.args.splice.len : PIPE_BUF;
     int64_t n = receive(job, (char *)block->bytes, len, 0);
     int64_t written = n > 0 ? loop_io_write_one(job->u.args.second, block->bytes, (size_t)n) : n;

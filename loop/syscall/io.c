@@ -155,7 +155,7 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct iovec single;
     iov = shortened(fd, iov, &n_iov, &single);
-    if (loop_fd_has_unread(fd)) {
+    if (loop_fd_reads_kept(fd)) {
         return loop_unread_read(fd, iov, n_iov, false);
     }
     int64_t n;

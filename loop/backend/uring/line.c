@@ -79,7 +79,7 @@ static bool goes_by_readiness(const struct loop_job *job)
     const struct loop_op_row *row = &loop_op_table[job->op];
     if (row->op_class == LOOP_CLASS_READ || row->op_class == LOOP_CLASS_POLL) {
         bool waits_for_all = row->is_message && job->u.args.message.flags & MSG_WAITALL;
-        return waits_for_all || loop_fd_has_unread(job->fd) || !loop_fd_is_stream(job->fd);
+        return waits_for_all || loop_fd_reads_kept(job->fd) || !loop_fd_is_stream(job->fd);
     }
     if (row->op_class != LOOP_CLASS_MOVE || job->u.args.move.offset != LOOP_CURRENT) {
         return false;
