@@ -10,6 +10,7 @@
 #include <loop/backend/uring/broken.h>
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/events.h>
+#include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/setup.h>
 #include <loop/backend/uring/watch.h>
@@ -222,6 +223,7 @@ const struct loop_backend_ops loop_uring_broken = {
     .cancel = loop_broken_cancel,
     .watch = loop_broken_watch,
     .unwatch = unwatch,
+    .release = loop_uring_receiver_release,
     .run = run,
     .has_events = loop_broken_has_events,
     .buffers_init = loop_direct_buffers_init,

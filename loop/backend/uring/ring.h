@@ -17,7 +17,7 @@
  * An id has a generation, so that a late completion finds nothing. */
 enum loop_uring_tag {
     LOOP_URING_TAG_JOB,
-    LOOP_URING_TAG_WATCH_IN, /* the three watches stand in the order of enum loop_uring_watch_kind */
+    LOOP_URING_TAG_WATCH_IN, /* the watches stand in the order of enum loop_uring_watch_kind */
     LOOP_URING_TAG_WATCH_OUT,
     LOOP_URING_TAG_WATCH_PRIORITY,
     LOOP_URING_TAG_IGNORED,
@@ -33,11 +33,13 @@ static inline uint64_t loop_uring_user_data(enum loop_uring_tag tag, uint64_t id
     return (uint64_t)tag << LOOP_URING_TAG_SHIFT | id;
 }
 
-/* The polls that can be in flight for a descriptor. */
+/* What can be in flight for a descriptor by itself: its polls, and a receive. */
 enum loop_uring_watch_kind {
     LOOP_URING_WATCH_IN,
     LOOP_URING_WATCH_OUT,
     LOOP_URING_WATCH_PRIORITY,
+    LOOP_URING_WATCH_HANGUP, /* beside a receive: its end may come without a completion */
+    LOOP_URING_RECEIVE,
     LOOP_URING_WATCH_KINDS
 };
 
@@ -48,6 +50,8 @@ struct loop_uring_shortage {
     int64_t sleep_ns; /* the next sleep between two turns */
     bool is_told;     /* the log has a warning about it */
 };
+
+struct loop_uring_receiver;
 
 /* The state of the backend. */
 struct loop_uring {
@@ -70,11 +74,13 @@ struct loop_uring {
     uint32_t in_flight;        /* jobs and polls that the kernel has */
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
-    bool is_polled;        /* a kernel thread submits (SQPOLL) */
-    bool has_overflown;    /* the completion queue had overflown in the last turn */
-    bool has_tried_region; /* registering the region has been tried */
-    bool is_gone;          /* the ring is broken and closed: the queues are unmapped */
-    uint16_t last_group;   /* the number of the last group of provided buffers */
+    bool is_polled;                       /* a kernel thread submits (SQPOLL) */
+    bool has_overflown;                   /* the completion queue had overflown in the last turn */
+    bool has_tried_region;                /* registering the region has been tried */
+    bool is_gone;                         /* the ring is broken and closed: the queues are unmapped */
+    bool prefers_completions;             /* flows receive and send by the ring where they can */
+    uint16_t last_group;                  /* the number of the last group of provided buffers */
+    struct loop_uring_receiver *receiver; /* the buffers of completions.c, from the first receive on; or NULL */
     struct loop_uring_shortage shortage;
     uint32_t setup_flags;
     struct io_uring ring;

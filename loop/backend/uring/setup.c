@@ -7,6 +7,7 @@
  */
 #include <loop/backend/uring/compat.h>
 #include <loop/backend/uring/prepare.h>
+#include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/region.h>
 #include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/setup.h>
@@ -400,6 +401,7 @@ void loop_uring_finish(struct loop *loop)
     struct loop_uring *uring = loop_uring_of(loop);
     assert(uring->in_flight == 0);
     assert(loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line));
+    loop_uring_receiver_finish(uring);
     if (!uring->is_gone) {
         if (loop->region.is_fixed) {
             (void)loop_kernel_io_uring_unregister_buffers(&uring->ring);

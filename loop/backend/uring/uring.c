@@ -13,6 +13,7 @@
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/region.h>
 #include <loop/backend/uring/ring.h>
+#include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/setup.h>
 #include <loop/backend/uring/uring.h>
 #include <loop/backend/uring/watch.h>
@@ -214,6 +215,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .cancel = loop_uring_cancel_job,
     .watch = loop_uring_watch,
     .unwatch = loop_uring_unwatch,
+    .release = loop_uring_receiver_release,
     .run = run,
     .broken = &loop_uring_broken,
     .has_events = has_events,
