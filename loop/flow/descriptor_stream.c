@@ -111,6 +111,7 @@ static int64_t read_chunks(struct loop *loop, struct loop_job *job)
 static enum loop_attempt wait_for_chunk(struct loop *loop, struct loop_job *job)
 {
     park(job, LOOP_AT_CHUNK_LINE);
+    loop_ready_reader_left(loop, job->fd);
     loop_region_wait(loop, job);
     return LOOP_ATTEMPT_MOVED;
 }
@@ -161,17 +162,20 @@ static void cancel_stream(struct loop *loop, struct loop_job *job)
         try_soon(loop, job); /* lends what has been read, so that nothing is lost */
     } else {
         loop_job_complete(loop, job, -ECANCELED);
+        loop_ready_reader_left(loop, job->fd);
     }
 }
 
 /* Pauses the stream, and leaves the chunk that it has or waits for to others. */
 static int pause_stream(struct loop *loop, struct loop_job *job)
 {
-    loop_stream_of(job)->is_paused = true;
-    if (job->where == LOOP_AT_CHUNK_LINE) {
+    struct loop_stream *stream = loop_stream_of(job);
+    stream->is_paused = true;
+    if (job->where == LOOP_AT_CHUNK_LINE || (job->where == LOOP_AT_WAIT && !stream->is_delivering)) {
         park(job, LOOP_AT_OWNER);
+        loop_ready_reader_left(loop, job->fd);
     }
-    loop_stream_give_reserved(loop, loop_stream_of(job));
+    loop_stream_give_reserved(loop, stream);
     return 0;
 }
 
@@ -190,6 +194,7 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
                                                  .got_chunk = stream_got_chunk,
                                                  .pause = pause_stream,
                                                  .resume = resume_stream,
+                                                 .reads_ahead = true,
                                                  .continuation = LOOP_CALLS_STREAM_FN};
 
 loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg)

@@ -2,6 +2,7 @@
  *
  * Dispatches the completions: to jobs, and to the watches of descriptors.
  */
+#include <loop/backend/uring/completions.h>
 #include <loop/backend/uring/events.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/multishot.h>
@@ -63,6 +64,9 @@ static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_w
     } else {
         loop_uring_watch_changed(uring, fd, kind, result, flags);
     }
+    if (uring->prefers_completions || uring->receiver) {
+        loop_uring_receive_after(uring, id, kind);
+    }
 }
 
 static void event(struct loop_uring *uring, uint64_t user_data, int32_t result, uint32_t flags)
@@ -74,8 +78,10 @@ static void event(struct loop_uring *uring, uint64_t user_data, int32_t result, 
     case LOOP_URING_TAG_WATCH_IN:
     case LOOP_URING_TAG_WATCH_OUT:
     case LOOP_URING_TAG_WATCH_PRIORITY:
+    case LOOP_URING_TAG_WATCH_HANGUP:
         watch_event(uring, id, (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN), result, flags);
         break;
+    case LOOP_URING_TAG_RECEIVE: loop_uring_received(uring, id, result, flags); break;
     case LOOP_URING_TAG_IGNORED:
     case LOOP_URING_TAG_SELF_TEST: break;
     }

@@ -20,6 +20,8 @@ enum loop_uring_tag {
     LOOP_URING_TAG_WATCH_IN, /* the watches stand in the order of enum loop_uring_watch_kind */
     LOOP_URING_TAG_WATCH_OUT,
     LOOP_URING_TAG_WATCH_PRIORITY,
+    LOOP_URING_TAG_WATCH_HANGUP,
+    LOOP_URING_TAG_RECEIVE,
     LOOP_URING_TAG_IGNORED,
     LOOP_URING_TAG_SELF_TEST
 };

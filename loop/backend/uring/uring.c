@@ -9,6 +9,7 @@
  */
 #include <loop/backend/uring/broken.h>
 #include <loop/backend/uring/buffers.h>
+#include <loop/backend/uring/completions.h>
 #include <loop/backend/uring/events.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/region.h>
@@ -213,7 +214,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .finish = loop_uring_finish,
     .start = loop_uring_start,
     .cancel = loop_uring_cancel_job,
-    .watch = loop_uring_watch,
+    .watch = loop_uring_receive_or_watch,
     .unwatch = loop_uring_unwatch,
     .release = loop_uring_receiver_release,
     .run = run,

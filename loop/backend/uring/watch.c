@@ -4,6 +4,7 @@
  * (edges). Output is watched by a one-shot poll, armed when the descriptor was found full: on a Unix socket a multishot
  * poll would report every read of the peer.
  */
+#include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/watch.h>
 #include <loop/core/close.h>
@@ -12,6 +13,7 @@
 #include <loop/core/log.h>
 #include <loop/core/loop.h>
 #include <loop/core/ready.h>
+#include <loop/core/unread.h>
 #include <loop/ground/list.h>
 
 #include <errno.h>
@@ -19,7 +21,8 @@
 
 #define ALL_ARMED                                                                                                      \
     (LOOP_URING_ARMED(LOOP_URING_WATCH_IN) | LOOP_URING_ARMED(LOOP_URING_WATCH_OUT) |                                  \
-     LOOP_URING_ARMED(LOOP_URING_WATCH_PRIORITY))
+     LOOP_URING_ARMED(LOOP_URING_WATCH_PRIORITY) | LOOP_URING_ARMED(LOOP_URING_WATCH_HANGUP) |                         \
+     LOOP_URING_ARMED(LOOP_URING_RECEIVE))
 #define ALL_ARM_DUE (ALL_ARMED << 8)
 #define ALL_CANCEL_DUE (ALL_ARMED << 16)
 #define ALL_DUE (ALL_ARM_DUE | ALL_CANCEL_DUE)
@@ -33,6 +36,7 @@ static const struct watch_row rows[LOOP_URING_WATCH_KINDS] = {
     [LOOP_URING_WATCH_IN] = {POLLIN, POLLIN | POLLRDHUP},
     [LOOP_URING_WATCH_OUT] = {POLLOUT, POLLOUT},
     [LOOP_URING_WATCH_PRIORITY] = {POLLPRI, POLLPRI},
+    [LOOP_URING_WATCH_HANGUP] = {0, POLLRDHUP},
 };
 
 /* Returns the mask for the kernel. A socket's urgent data wakes only polls that ask for POLLIN and POLLPRI; see
@@ -78,7 +82,9 @@ static void fill_in_arm(struct loop_uring *uring, struct io_uring_sqe *entry, st
                         enum loop_uring_watch_kind kind)
 {
     assert(!(fd->backend_id & LOOP_URING_ARMED(kind)));
-    if (kind != LOOP_URING_WATCH_OUT || fd->backend_id & LOOP_URING_LASTS(kind)) {
+    if (kind == LOOP_URING_RECEIVE) {
+        loop_uring_receiver_prepare(uring, entry, fd);
+    } else if (kind != LOOP_URING_WATCH_OUT || fd->backend_id & LOOP_URING_LASTS(kind)) {
         io_uring_prep_poll_multishot(entry, fd->number, mask_of(fd, kind));
     } else {
         io_uring_prep_poll_add(entry, fd->number, rows[kind].mask);
@@ -88,7 +94,7 @@ static void fill_in_arm(struct loop_uring *uring, struct io_uring_sqe *entry, st
     uring->in_flight++;
 }
 
-static void arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
+void loop_uring_arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
 {
     struct io_uring_sqe *entry = loop_uring_entry(uring);
     if (entry) {
@@ -98,8 +104,12 @@ static void arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_wa
     }
 }
 
-static void cancel(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
+void loop_uring_disarm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
 {
+    if (!(fd->backend_id & LOOP_URING_ARMED(kind))) {
+        take_out_of_line(fd, LOOP_URING_ARM_DUE(kind));
+        return;
+    }
     struct io_uring_sqe *entry = loop_uring_entry(uring);
     if (entry) {
         loop_uring_prepare_cancel(entry, watch_data(fd, kind));
@@ -145,7 +155,9 @@ int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
     for (enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN; kind < LOOP_URING_WATCH_KINDS; kind++) {
         if (events & ~fd->watched & rows[kind].event) {
             fd->watched |= rows[kind].event;
-            arm(loop_uring_of(loop), fd, kind);
+            if (!(fd->backend_id & LOOP_URING_ARMED(kind))) { /* else its cancel tells those that wait */
+                loop_uring_arm(loop_uring_of(loop), fd, kind);
+            }
         }
     }
     return 0;
@@ -156,6 +168,9 @@ static void let_go(struct loop *loop, struct loop_fd *fd)
 {
     assert(!(fd->backend_id & (ALL_ARMED | ALL_DUE)));
     fd->backend_id = 0;
+    if (fd->is_receiving) {
+        loop_unread_end_receiving(fd);
+    }
     loop_fd_unwatched(loop, fd);
 }
 
@@ -170,7 +185,7 @@ void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd)
     fd->backend_id |= LOOP_URING_LETTING_GO;
     for (enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN; kind < LOOP_URING_WATCH_KINDS; kind++) {
         if (fd->backend_id & LOOP_URING_ARMED(kind)) {
-            cancel(loop_uring_of(loop), fd, kind);
+            loop_uring_disarm(loop_uring_of(loop), fd, kind);
         }
     }
 }
@@ -194,6 +209,9 @@ void loop_uring_forget_watches(struct loop *loop, struct loop_fd *fd)
     }
     take_out_of_line(fd, ALL_DUE);
     fd->backend_id = 0;
+    if (fd->is_receiving) {
+        loop_unread_end_receiving(fd);
+    }
     if (is_letting_go) {
         loop_fd_unwatched(loop, fd);
     }
@@ -219,6 +237,20 @@ static uint32_t last_events(struct loop_fd *fd, enum loop_uring_watch_kind kind,
     return rows[kind].event;
 }
 
+bool loop_uring_disarmed(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
+{
+    loop_uring_unarm(uring, fd, kind);
+    take_out_of_line(fd, LOOP_URING_CANCEL_DUE(kind));
+    if (!(fd->backend_id & LOOP_URING_LETTING_GO)) {
+        return false;
+    }
+    if (!(fd->backend_id & ALL_ARMED)) {
+        let_go(uring->loop, fd);
+        loop_settle(uring->loop); /* the scope may have waited for it */
+    }
+    return true;
+}
+
 void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind,
                               int32_t result, uint32_t flags)
 {
@@ -226,19 +258,12 @@ void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum
     if (flags & IORING_CQE_F_MORE) {
         return; /* an event of a poll that is being cancelled */
     }
-    uring->in_flight--;
-    fd->backend_id &= ~LOOP_URING_ARMED(kind);
-    take_out_of_line(fd, LOOP_URING_CANCEL_DUE(kind));
-    if (fd->backend_id & LOOP_URING_LETTING_GO) {
-        if (!(fd->backend_id & ALL_ARMED)) {
-            let_go(uring->loop, fd);
-            loop_settle(uring->loop); /* the scope may have waited for it */
-        }
+    if (loop_uring_disarmed(uring, fd, kind)) {
         return;
     }
     if (has_only_hung_up(kind, result)) {
         fd->backend_id |= LOOP_URING_LASTS(kind);
-        arm(uring, fd, kind);
+        loop_uring_arm(uring, fd, kind);
     } else {
         fd->watched &= ~rows[kind].event; /* a job that still waits for it arms it again */
     }

@@ -31,6 +31,7 @@ static inline uint32_t loop_uring_known_events(struct loop_fd *fd, uint32_t even
 #define LOOP_URING_ARM_DUE(kind) (UINT32_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
 #define LOOP_URING_CANCEL_DUE(kind) (UINT32_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
 #define LOOP_URING_LASTS(kind) (UINT32_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
+#define LOOP_URING_STOPPING (UINT32_C(1) << 30)                    /* the receive is being cancelled */
 #define LOOP_URING_LETTING_GO (UINT32_C(1) << 31)
 
 /* Arms the polls for `events` that are not armed; see loop_backend_ops.watch. Returns 0. */
@@ -38,6 +39,15 @@ int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* Cancels the polls of the descriptor; see loop_backend_ops.unwatch. */
 void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd);
+
+/* Arms a poll, or the receive, that is not armed; in line where the submission queue is full. */
+void loop_uring_arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind);
+
+/* Cancels it, or takes it out of line. */
+void loop_uring_disarm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind);
+
+/* Notes its last completion. Returns whether that is all, because the descriptor is being closed. */
+bool loop_uring_disarmed(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind);
 
 /* Handles a completion of a watch that ends it, is an error, or comes while the watch is being cancelled. */
 void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind,

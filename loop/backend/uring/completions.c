@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The bytes of flows by completions.
+ *
+ * Input. While a job that takes all bytes that come is the first reader of a stream socket, a multishot receive takes
+ * the place of its poll for input. What it receives becomes unread bytes of the descriptor, so that all that reads it
+ * gets them in their order. Nothing else reads the socket meanwhile: the descriptor is_receiving, from the entry that
+ * arms the receive to its last completion.
+ *
+ * The receive is cancelled when another job reads, or none: such a job may leave bytes to others. It ends by itself
+ * when no buffer is free. Then a poll takes its place, and system calls read. So it is where receives fill their
+ * buffers and leave more in the socket: a system call has room for sixteen times as much.
+ */
+#include <loop/backend/uring/completions.h>
+#include <loop/backend/uring/receiver.h>
+#include <loop/backend/uring/result.h>
+#include <loop/backend/uring/ring.h>
+#include <loop/backend/uring/watch.h>
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
+#include <loop/core/unread.h>
+#include <loop/ground/list.h>
+#include <loop/kernel/socket.h>
+
+#include <errno.h>
+
+/* How many events of its poll a flow with much to read waits for before the ring receives for it again. */
+#define EVENTS_BETWEEN 64
+
+/* ---- which way ---- */
+
+/* Whether the first of the jobs that read takes all bytes that come. */
+static bool is_read_ahead(const struct loop_fd *fd)
+{
+    return !loop_list_is_empty(&fd->readers) &&
+           LOOP_CONTAINER(fd->readers.next, struct loop_job, link)->kind->reads_ahead;
+}
+
+/* Whether the kernel shall receive for the descriptor. After a hang-up, or with an urgent mark, it does not. */
+static bool is_for_receive(struct loop_uring *uring, const struct loop_fd *fd)
+{
+    return uring->prefers_completions && fd->read_by == LOOP_IO_SOCKET && fd->is_byte_stream &&
+           fd->state == LOOP_FD_OPEN && !(fd->doubts & LOOP_DOUBT_ALWAYS) && !fd->receiving.is_taken &&
+           fd->events_left == 0 && is_read_ahead(fd) && loop_uring_receiver_is_ready(uring);
+}
+
+static bool is_armed(const struct loop_fd *fd, enum loop_uring_watch_kind kind)
+{
+    return fd->backend_id & LOOP_URING_ARMED(kind);
+}
+
+static void begin(struct loop_uring *uring, struct loop_fd *fd)
+{
+    loop_unread_begin_receiving(fd);
+    fd->watched &= ~(uint32_t)POLLIN; /* so that loop_uring_receive_or_watch is called for each job that reads */
+    loop_uring_arm(uring, fd, LOOP_URING_RECEIVE);
+    if (fd->is_unix && !is_armed(fd, LOOP_URING_WATCH_HANGUP)) {
+        loop_uring_arm(uring, fd, LOOP_URING_WATCH_HANGUP);
+    }
+}
+
+/* Notes that the kernel receives no more. */
+static void end(struct loop_fd *fd)
+{
+    fd->backend_id &= ~LOOP_URING_STOPPING;
+    loop_unread_end_receiving(fd);
+}
+
+static void stop(struct loop_uring *uring, struct loop_fd *fd)
+{
+    if (fd->backend_id & (LOOP_URING_STOPPING | LOOP_URING_LETTING_GO)) {
+        return;
+    }
+    loop_uring_disarm(uring, fd, LOOP_URING_RECEIVE);
+    if (is_armed(fd, LOOP_URING_RECEIVE)) {
+        fd->backend_id |= LOOP_URING_STOPPING;
+    } else {
+        end(fd);
+    }
+}
+
+int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    if (events & POLLIN && fd->is_receiving) {
+        if (!is_read_ahead(fd)) {
+            stop(uring, fd);
+        }
+        events &= fd->is_receiving ? ~(uint32_t)POLLIN : ~UINT32_C(0);
+    } else if (events & POLLIN & ~fd->watched && is_for_receive(uring, fd)) {
+        begin(uring, fd);
+        events &= ~(uint32_t)POLLIN;
+    }
+    return loop_uring_watch(loop, fd, events);
+}
+
+/* ---- completions ---- */
+
+/* Ends a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as a
+ * Unix socket has nothing queued. If the peer hung up before that, no edge follows. */
+static void look_for_lost_end(struct loop_uring *uring, struct loop_fd *fd)
+{
+    char byte;
+    if (fd->is_receiving && fd->is_unix && fd->doubts & LOOP_DOUBT_ALWAYS && fd->state == LOOP_FD_OPEN &&
+        loop_kernel_recv(fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        stop(uring, fd);
+    }
+}
+
+/* Puts what was received behind the unread bytes. */
+static void keep(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags)
+{
+    if (!(flags & IORING_CQE_F_BUFFER)) {
+        return;
+    }
+    unsigned number = flags >> IORING_CQE_BUFFER_SHIFT;
+    struct loop_block *block = loop_uring_receiver_take(uring, number, result > 0 ? (size_t)result : 0);
+    if (result > 0) {
+        loop_unread_append(fd, block);
+    } else {
+        loop_uring_receiver_release(uring->loop, block);
+    }
+}
+
+/* Handles the last completion. An error that is the ring's is not kept: the system call that follows has the socket's
+ * own. */
+static void end_with(struct loop_uring *uring, struct loop_fd *fd, int32_t result)
+{
+    end(fd);
+    result = loop_uring_without_internals(result);
+    if (result == -ENOBUFS) {
+        uring->receiver->was_empty = true;
+    } else if (loop_uring_is_refusal(result)) {
+        uring->prefers_completions = false;
+    } else if (result < 0 && result != -ECANCELED) {
+        loop_unread_keep_error(uring->loop, fd, result);
+    }
+}
+
+void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags)
+{
+    struct loop_fd *fd = loop_fd_find(uring->loop, id);
+    assert(fd && fd->is_receiving);
+    keep(uring, fd, result, flags);
+    bool is_last = !(flags & IORING_CQE_F_MORE);
+    if (is_last) {
+        end_with(uring, fd, result);
+        if (loop_uring_disarmed(uring, fd, LOOP_URING_RECEIVE)) {
+            return;
+        }
+    } else if (fd->backend_id & LOOP_URING_LETTING_GO) {
+        return;
+    }
+    loop_ready_event(uring->loop, fd, POLLIN);
+    fd = loop_fd_find(uring->loop, id); /* the continuation may have destroyed it */
+    if (!fd || !fd->is_receiving) {
+        return;
+    }
+    bool has_more = flags & IORING_CQE_F_SOCK_NONEMPTY;
+    if (has_more && result == LOOP_URING_RECEIVER_BYTES) {
+        fd->events_left = EVENTS_BETWEEN;
+        stop(uring, fd);
+    } else if (!is_read_ahead(fd)) {
+        stop(uring, fd);
+    } else if (!has_more) {
+        look_for_lost_end(uring, fd);
+    }
+}
+
+/* Goes over from the poll to receiving. An event of the poll that is still to come finds nothing to read. */
+static void go_over(struct loop_uring *uring, struct loop_fd *fd)
+{
+    loop_uring_disarm(uring, fd, LOOP_URING_WATCH_IN);
+    begin(uring, fd);
+}
+
+void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind)
+{
+    struct loop_fd *fd = loop_fd_find(uring->loop, id); /* a continuation may have destroyed it */
+    if (!fd || fd->backend_id & LOOP_URING_LETTING_GO) {
+        return;
+    }
+    if (kind == LOOP_URING_WATCH_HANGUP) {
+        look_for_lost_end(uring, fd);
+    } else if (fd->events_left > 0) {
+        fd->events_left--;
+    } else if (kind == LOOP_URING_WATCH_IN && is_armed(fd, kind) && !(fd->ready & POLLIN) &&
+               is_for_receive(uring, fd)) {
+        go_over(uring, fd);
+    }
+}

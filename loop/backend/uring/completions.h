@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The bytes of flows by completions: the kernel receives as they arrive, and sends what a turn has written, without a
+ * system call for each.
+ */
+#ifndef LOOP_BACKEND_URING_COMPLETIONS_H
+#define LOOP_BACKEND_URING_COMPLETIONS_H
+
+#include <loop/backend/uring/ring.h>
+
+/* Watches the descriptor by polls, or receives for it; see loop_backend_ops.watch. */
+int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* Handles a completion of a receive. */
+void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags);
+
+/* Called after each event of a poll of the descriptor with that id, where the ring receives or may receive: goes over
+ * to receiving, or ends a receive whose end would be lost. */
+void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind);
+
+#endif
