@@ -5,6 +5,9 @@
  * copy keep the buffer, and reads no more until all of it has been written. A copy that ends with bytes in its buffer
  * gives them back to the source, as unread bytes.
  */
+#include <loop/core/backend.h>
+#include <loop/core/close.h>
+#include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
@@ -45,8 +48,12 @@ static void give_back(struct loop *loop, struct loop_job *job)
 
 static void cancel_copy(struct loop *loop, struct loop_job *job)
 {
+    if (job->where == LOOP_AT_RING) {
+        return; /* the send ends in this turn */
+    }
     give_back(loop, job);
     loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
+    loop_ready_reader_left(loop, job->fd);
 }
 
 /* Ends the copy from an attempt. */
@@ -63,6 +70,15 @@ static bool has_room(const struct loop_fd *to)
     return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
 }
 
+/* Has the job wait for room in the sink. */
+static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
+{
+    loop_list_remove(&job->link);
+    loop_ready_wait_write(loop, sink_of(job), job);
+    loop_ready_reader_left(loop, job->fd);
+    return LOOP_ATTEMPT_MOVED;
+}
+
 /* Keeps what the sink has not accepted, and waits for room or ends. `written` is the result of the write. */
 static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, struct loop_block *spare, size_t len,
                                    int64_t written)
@@ -74,9 +90,74 @@ static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, stru
     if (written < 0 && written != -EAGAIN) {
         return end_copy(loop, job, written, LOOP_COPY_SINK);
     }
-    loop_list_remove(&job->link);
-    loop_ready_wait_write(loop, sink_of(job), job);
-    return LOOP_ATTEMPT_MOVED;
+    return wait_for_room(loop, job);
+}
+
+/* Counts `n` bytes as written, and frees the buffer after the last one. */
+static void advance(struct loop *loop, struct loop_job *job, size_t n)
+{
+    struct loop_copy_args *args = &job->u.args.copy;
+    assert(n <= args->rest.iov_len);
+    args->done += (int64_t)n;
+    args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - n};
+    if (args->rest.iov_len == 0) {
+        loop_copy_give(loop, args->block, false);
+        args->block = NULL;
+    }
+}
+
+/* Writes what the backend has received, from where it is: by the backend, with what others send in this turn, or by a
+ * system call. */
+static enum loop_attempt pass_on(struct loop *loop, struct loop_job *job, struct loop_block *block)
+{
+    struct loop_fd *to = sink_of(job);
+    struct loop_copy_args *args = &job->u.args.copy;
+    args->block = block;
+    args->rest = (struct iovec){(char *)block->bytes + block->at, block->end - block->at};
+    if (!has_room(to)) {
+        return wait_for_room(loop, job);
+    }
+    if (loop->backend->send && loop->backend->send(loop, job, to, args->rest.iov_base, args->rest.iov_len)) {
+        return LOOP_ATTEMPT_BUSY;
+    }
+    int64_t n = loop_io_write_one(to, args->rest.iov_base, args->rest.iov_len);
+    if (n < 0 && n != -EAGAIN) {
+        return end_copy(loop, job, n, LOOP_COPY_SINK);
+    }
+    advance(loop, job, n > 0 ? (size_t)n : 0);
+    return args->block ? wait_for_room(loop, job) : job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+/* Ends the copy from the dispatch. */
+static void finish_copy(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+{
+    give_back(loop, job);
+    loop_job_finish(loop, job, loop_copy_result(loop, job, why, side));
+}
+
+/* Goes on after a send of the backend. */
+static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct loop_fd *to = sink_of(job);
+    job->where = LOOP_AT_WAIT;
+    to->uses++; /* the copy may be the last use */
+    loop_ready_end_send(to, result);
+    advance(loop, job, result > 0 ? (size_t)result : 0);
+    if (result < 0 && result != -EAGAIN) {
+        finish_copy(loop, job, result, LOOP_COPY_SINK);
+    } else if (job->is_cancelled) {
+        finish_copy(loop, job, -ECANCELED, LOOP_COPY_SOURCE);
+    } else if (job->u.args.copy.block) {
+        (void)wait_for_room(loop, job);
+    } else if (job->fd->ready & POLLIN) {
+        loop_ready_activate(loop, job->fd);
+    } else {
+        loop_ready_watch(loop, job->fd, POLLIN);
+    }
+    if (!loop_list_is_empty(&to->writers)) {
+        loop_ready_activate(loop, to);
+    }
+    loop_fd_drop_use(to);
 }
 
 /* Reads into a spare buffer and writes it at once. */
@@ -86,6 +167,9 @@ static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
     int64_t error = to->failed_write ? loop_write_error_ahead(loop, to) : 0;
     if (error) {
         return end_copy(loop, job, error, LOOP_COPY_SINK);
+    }
+    if (loop_fd_reads_kept(from) && loop_unread_is_received(from)) {
+        return pass_on(loop, job, loop_unread_pop(from));
     }
     struct loop_block *spare = loop_copy_take(loop, false);
     if (!spare) {
@@ -109,17 +193,16 @@ static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
 static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_copy_args *args = &job->u.args.copy;
+    if (job->where == LOOP_AT_RING) {
+        return LOOP_ATTEMPT_BUSY;
+    }
     int64_t error = sink_of(job)->failed_write ? loop_write_error_ahead(loop, sink_of(job)) : 0;
     int64_t n = error ? error : loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
     if (n < 0) {
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SINK);
     }
-    assert((size_t)n <= args->rest.iov_len);
-    args->done += n;
-    args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - (size_t)n};
-    if (args->rest.iov_len == 0) {
-        loop_copy_give(loop, args->block, false);
-        args->block = NULL;
+    advance(loop, job, (size_t)n);
+    if (!args->block) {
         loop_list_remove(&job->link);
         loop_ready_wait_read(loop, job->fd, job);
     }
@@ -131,10 +214,13 @@ static enum loop_attempt attempt_copy(struct loop *loop, struct loop_job *job)
     return job->u.args.copy.block ? write_some(loop, job) : read_some(loop, job);
 }
 
-const struct loop_job_kind loop_copy_echo_kind = {.name = "copy", .cancel = cancel_copy, .attempt = attempt_copy};
+const struct loop_job_kind loop_copy_echo_kind = {
+    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .sent = copy_sent, .reads_ahead = true};
 const struct loop_job_kind loop_copy_pass_kind = {.name = "copy",
                                                   .cancel = cancel_copy,
                                                   .attempt = attempt_copy,
+                                                  .sent = copy_sent,
+                                                  .reads_ahead = true,
                                                   .made_daemon = loop_copy_made_daemon,
                                                   .uses_args = true,
                                                   .size = LOOP_JOB_LARGE};

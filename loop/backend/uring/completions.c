@@ -10,6 +10,9 @@
  * The receive is cancelled when another job reads, or none: such a job may leave bytes to others. It ends by itself
  * when no buffer is free. Then a poll takes its place, and system calls read. So it is where receives fill their
  * buffers and leave more in the socket: a system call has room for sixteen times as much.
+ *
+ * Output. All sends of a turn are submitted by one system call. A send does not wait for room: without it the job waits
+ * for an event, as after a system call. So a send has ended when the kernel has been entered, and is never cancelled.
  */
 #include <loop/backend/uring/completions.h>
 #include <loop/backend/uring/receiver.h>
@@ -26,6 +29,7 @@
 #include <loop/kernel/socket.h>
 
 #include <errno.h>
+#include <limits.h>
 
 /* How many events of its poll a flow with much to read waits for before the ring receives for it again. */
 #define EVENTS_BETWEEN 64
@@ -191,4 +195,30 @@ void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_u
                is_for_receive(uring, fd)) {
         go_over(uring, fd);
     }
+}
+
+/* ---- sending ---- */
+
+/* The kernel keeps the order of two sends only if the first has ended. */
+static bool may_send(const struct loop_uring *uring, const struct loop_fd *fd)
+{
+    return uring->prefers_completions && fd->write_by == LOOP_IO_SOCKET && fd->is_byte_stream && !fd->is_sending &&
+           !fd->sending.is_taken && fd->ready & POLLOUT && !(fd->watched & POLLOUT) && loop_list_is_empty(&uring->line);
+}
+
+bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    struct io_uring_sqe *entry = may_send(uring, fd) ? loop_uring_entry(uring) : NULL;
+    if (!entry) {
+        return false;
+    }
+    assert(job->op == LOOP_OP_NONE && job->kind->sent && len > 0);
+    io_uring_prep_send(entry, fd->number, data, len < INT_MAX ? len : INT_MAX, MSG_DONTWAIT | MSG_NOSIGNAL);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
+    uring->in_flight++;
+    job->where = LOOP_AT_RING;
+    loop_ready_begin_send(fd);
+    loop->stats.ring_sends++;
+    return true;
 }

@@ -216,6 +216,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .cancel = loop_uring_cancel_job,
     .watch = loop_uring_receive_or_watch,
     .unwatch = loop_uring_unwatch,
+    .send = loop_uring_send,
     .release = loop_uring_receiver_release,
     .run = run,
     .broken = &loop_uring_broken,

@@ -4,6 +4,8 @@
  * All that one continuation writes is sent when it has returned (loop_ready_send): in one system call, and before other
  * continuations run, so that peers don't fall into step. file.c serves files.
  */
+#include <loop/core/backend.h>
+#include <loop/core/close.h>
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
@@ -202,17 +204,22 @@ static void make_room(struct loop *loop, struct loop_job *job)
 static void cancel_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
+    if (job->where == LOOP_AT_RING) {
+        return; /* the send ends in this turn */
+    }
     loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
-    if (!loop_list_is_empty(&fd->writers)) {
+    if (!loop_list_is_empty(&fd->writers) && !fd->is_sending) {
         fd->ready |= POLLOUT; /* a shutdown, say, needs no room: the next job is tried at once */
         loop_ready_activate(loop, fd);
     }
 }
 
 static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job);
+static void write_sent(struct loop *loop, struct loop_job *job, int64_t result);
 static const struct loop_job_kind write_kind = {.name = "write",
                                                 .cancel = cancel_write,
                                                 .attempt = attempt_write,
+                                                .sent = write_sent,
                                                 .size = LOOP_JOB_LARGE,
                                                 .is_written_whole = true};
 
@@ -261,8 +268,9 @@ static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *jo
     end_write(loop, job, (int64_t)write->total);
 }
 
-/* Counts `n` bytes as sent, for the first writes of the queue. Those that are complete end, in order. */
-static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
+/* Counts `n` bytes as sent, for the first writes of the queue. Those that are complete end, in order. Inline, because
+ * nearly every write passes here. */
+__attribute__((always_inline)) static inline void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 {
     struct loop_list *node;
     while ((node = loop_list_first(&fd->writers))) {
@@ -330,11 +338,53 @@ static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
     } while (fd->is_byte_stream && (node = loop_list_first(&fd->writers)));
 }
 
+/* Has the backend send a single write, with what others send in this turn. Returns whether it does. */
+static bool send_by_backend(struct loop *loop, struct loop_job *job)
+{
+    const struct loop_write_state *write = &job->u.write;
+    const struct iovec *iov = loop_write_vectors(write);
+    size_t left = iov->iov_len - write->at_offset;
+    return loop->backend->send(loop, job, job->fd, (char *)iov->iov_base + write->at_offset, left);
+}
+
+/* Goes on after a send of the backend. The write is the first of the queue. */
+static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct loop_fd *fd = job->fd;
+    size_t left = job->u.write.total - job->u.write.done, n = result > 0 ? (size_t)result : 0;
+    bool is_in_queue = job->where == LOOP_AT_RING; /* not when the ring is broken */
+    job->where = is_in_queue ? LOOP_AT_WAIT : job->where;
+    fd->uses++; /* the write may be the last use */
+    loop_ready_end_send(fd, result);
+    if (!is_in_queue) {
+        end_write(loop, job, loop_write_close(loop, job, &job->u.write, result));
+    } else if (result < 0 && result != -EAGAIN) {
+        fail_first(loop, fd, result);
+    } else if (n == left || !job->is_cancelled) {
+        distribute(loop, fd, n);
+    } else {
+        loop_write_advance(loop, fd, &job->u.write, n);
+        cancel_write(loop, job);
+    }
+    if (result == -EAGAIN) {
+        make_room_behind(loop, fd);
+    }
+    if (!loop_list_is_empty(&fd->writers)) {
+        fd->ready &POLLOUT ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLOUT);
+    }
+    loop_fd_drop_use(fd);
+}
+
 /* Makes one system call for the first writes of the queue. */
 static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
-    int64_t n = is_single(fd, &job->u.write) ? write_single(fd, &job->u.write) : write_queue(fd);
+    assert(!fd->is_sending && job->where != LOOP_AT_RING);
+    bool is_one = is_single(fd, &job->u.write);
+    if (is_one && loop->backend->send && send_by_backend(loop, job)) {
+        return LOOP_ATTEMPT_BUSY;
+    }
+    int64_t n = is_one ? write_single(fd, &job->u.write) : write_queue(fd);
     if (n >= 0) {
         distribute(loop, fd, (size_t)n);
         return LOOP_ATTEMPT_MOVED;
