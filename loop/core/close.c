@@ -91,6 +91,15 @@ static void close_number(const struct loop_fd *fd, int number)
     loop_kernel_close(number);
 }
 
+/* Has the close of a TCP connection reset it, as the kernel does when it still has received bytes. */
+static void reset_at_close(const struct loop_fd *fd)
+{
+    struct linger linger = {.l_onoff = 1};
+    if (!fd->is_unix) {
+        (void)loop_kernel_setsockopt(fd->number, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    }
+}
+
 /* Checks, in a debug build, that a borrowed number still names the same file. */
 static void check_number(struct loop *loop, struct loop_fd *fd)
 {
@@ -110,6 +119,9 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
     struct loop_scope *scope = fd->scope;
     int number = fd->number;
     check_number(loop, fd);
+    if (!fd->is_borrowed && !fd->is_taken && fd->number >= 0 && loop_unread_has_received(fd)) {
+        reset_at_close(fd);
+    }
     loop_number_leave(fd);
     fd->state = LOOP_FD_CLOSED;
     fd->number = -1;
