@@ -67,9 +67,9 @@ typedef int loop_fallback_fn(const char *reason, void *arg);
  *
  * Returns the first of these that is not 0: the value that main returned, the status given to loop_stop, the first
  * error of main's scope. Otherwise 0. When main was not called, it returns the value of `fallback`; -EINVAL when `main`
- * is NULL, for a size beyond a limit and for an unknown LOOP_BACKEND; -EMFILE, -ENFILE, -ENOMEM or another error of
- * io_uring_setup(2) where io_uring was demanded; -ENOSPC on epoll when the user has no watch left to wake the loop (the
- * sysctl fs.epoll.max_user_watches); -EDEADLK when this thread is inside a loop_run already. When it returns,
+ * is NULL, for a size beyond a limit, an unknown LOOP_BACKEND or LOOP_WAY; -EMFILE, -ENFILE, -ENOMEM or another error
+ * of io_uring_setup(2) where io_uring was demanded; -ENOSPC on epoll when the user has no watch left to wake the loop
+ * (the sysctl fs.epoll.max_user_watches); -EDEADLK when this thread is inside a loop_run already. When it returns,
  * everything it opened is closed, every thread it created has ended, and the signal mask of this thread is restored.
  *
  * The loop waits while the kernel is short of memory. When the backend fails, the loop ends: main's scope fails, and
@@ -79,7 +79,8 @@ typedef int loop_fallback_fn(const char *reason, void *arg);
  * memory left to learn when it has released it.
  *
  * LOOP_BACKEND=uring or LOOP_BACKEND=epoll in the environment forces a backend for any program. When a forced backend
- * is not available, loop_run returns an error and does not call `fallback`.
+ * is not available, loop_run returns an error and does not call `fallback`. LOOP_WAY=readiness or LOOP_WAY=completions
+ * forces how flows move bytes on io_uring (enum loop_way).
  *
  * SIGPIPE is blocked on this thread while the loop runs. One that the loop's own writes raise is discarded. */
 LOOP_API int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size, loop_fallback_fn *fallback,
@@ -105,6 +106,13 @@ enum loop_backend {
     LOOP_BACKEND_EPOLL  /* epoll */
 };
 
+/* How flows move the bytes of stream sockets on io_uring. */
+enum loop_way {
+    LOOP_WAY_AUTO,       /* the better one, by what a system call costs here */
+    LOOP_WAY_READINESS,  /* the ring tells when a socket is ready, and system calls receive and send */
+    LOOP_WAY_COMPLETIONS /* the ring receives and sends where it can, all flows of a turn by one system call */
+};
+
 /* Receives one line of the library's log, without its newline. The default writes warnings and errors to standard error
  * and never waits: a line that a pipe or terminal has no room for is lost. Called on the loop's thread. */
 typedef void loop_log_fn(void *arg, enum loop_log_level level, const char *line);
@@ -117,6 +125,9 @@ struct loop_options {
     loop_fallback_fn *fallback LOOP_ZERO; /* called when io_uring is not available; NULL runs on epoll */
     void *fallback_arg LOOP_ZERO;         /* passed to `fallback` */
     enum loop_backend backend LOOP_ZERO;  /* with AUTO the variable LOOP_BACKEND decides; other values override it */
+    /* With AUTO the variable LOOP_WAY decides, "readiness" or "completions"; other values override it. No effect on
+     * epoll, nor on results */
+    enum loop_way way LOOP_ZERO;
     /* > 0: a kernel thread submits (SQPOLL, io_uring_setup(2)), and sleeps after this time without work. It uses a
      * whole processor while it does not sleep. No effect on epoll */
     unsigned polling_timeout_ms LOOP_ZERO;
@@ -161,7 +172,7 @@ struct loop_stats {
     uint64_t descriptor_waits;     /* times a job waited for a free descriptor */
     uint64_t served_otherwise;     /* operations that the ring refused and system calls performed */
     uint64_t pool_threads_now;     /* threads of the pool */
-    uint64_t received_flows_now;   /* stream sockets for which the ring receives */
+    uint64_t received_flows_now;   /* stream sockets for which the ring receives: enum loop_way */
     uint64_t ring_sends;           /* writes that the ring has sent */
     uint64_t wakeups;              /* times a post from another thread woke the loop */
 };

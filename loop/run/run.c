@@ -71,6 +71,23 @@ static int read_backend_name(struct loop_options *options)
     return 0;
 }
 
+static int read_way_name(struct loop_options *options)
+{
+    const char *name = loop_kernel_getenv("LOOP_WAY");
+    if (options->way != LOOP_WAY_AUTO || !name || !*name) {
+        return 0;
+    }
+    if (!strcmp(name, "readiness")) {
+        options->way = LOOP_WAY_READINESS;
+    } else if (!strcmp(name, "completions")) {
+        options->way = LOOP_WAY_COMPLETIONS;
+    } else {
+        loop_log_options(options, LOOP_LOG_ERROR, "LOOP_WAY is \"%s\"; it can be readiness or completions", name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static void fill_in_defaults(struct loop_options *options)
 {
     if (options->queue_depth == 0) {
@@ -104,7 +121,8 @@ static int check_options(struct loop_options *options)
                          options->queue_depth, QUEUE_DEPTH_MAX);
         return -EINVAL;
     }
-    if (options->backend > LOOP_BACKEND_EPOLL || options->busy_poll_ns < 0 || options->timer_leeway_ns < 0) {
+    bool is_negative = options->busy_poll_ns < 0 || options->timer_leeway_ns < 0;
+    if (options->backend > LOOP_BACKEND_EPOLL || options->way > LOOP_WAY_COMPLETIONS || is_negative) {
         return -EINVAL;
     }
     fill_in_defaults(options);
@@ -114,7 +132,8 @@ static int check_options(struct loop_options *options)
         return -EINVAL;
     }
     apply_hard_modes(options);
-    return read_backend_name(options);
+    int error = read_backend_name(options);
+    return error ? error : read_way_name(options);
 }
 
 /* ---- the backend ---- */
