@@ -34,6 +34,9 @@ struct loop_node *explore_node(struct loop_world *world, struct loop_node_option
         options.ring_features_masked = EXPLORE_ONE_OF(features);
         options.ring_setup_refused = EXPLORE_ONE_OF(refused);
     }
+    struct loop_options loop_options = options.options ? *options.options : (struct loop_options){0};
+    loop_options.way = loop_simulation_choose(2) ? LOOP_WAY_COMPLETIONS : LOOP_WAY_READINESS;
+    options.options = &loop_options;
     options.may_fail = true;
     struct loop_node *node = loop_world_add_node(world, &options);
     if (options.is_daemon) {

@@ -192,11 +192,16 @@ static void on_relay_copied(void *arg, int64_t result)
     }
 }
 
-static void on_relay_read(void *part, int64_t result)
+/* What is not read would hold the copy back for ever. */
+static void on_relay_read(void *arg, int64_t result)
 {
+    struct part *part = arg;
+
     MIXED_MUST(result <= 0 || is_pattern(relay.in, (size_t)result, 1));
     relay.got = result > 0 ? (size_t)result : 0;
-    mixed_failed(part, result);
+    if (!mixed_failed(part, result) && relay.got < RELAYED) {
+        loop_scope_cancel(part->scope);
+    }
 }
 
 static void relay_ended(void)

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The two ways in which flows move bytes: readiness with system calls, and receives and sends of the ring. What a
+ * program sees is the same.
+ */
+#include "sockets.h"
+
+#include <sys/ioctl.h>
+
+#define COMPLETIONS .way = LOOP_WAY_COMPLETIONS
+
+/* How many streams the ring receives for, of `count` that wait. */
+static uint64_t expected_flows(const struct loop_env *env, uint64_t count)
+{
+    const char *hard = getenv("NORIA_HARD");
+    bool is_refused = hard && !strcmp(hard, "refuse");
+    return !is_refused && !strcmp(loop_backend_name(env->loop), "io_uring") ? count : 0;
+}
+
+static struct loop_stats stats_of(const struct loop_env *env)
+{
+    struct loop_stats stats;
+    loop_get_stats(env->loop, &stats);
+    return stats;
+}
+
+/* ---- which way ---- */
+
+TEST(an_unknown_way_is_refused)
+{
+    CHECK_IS(run_with(&(struct loop_options){.way = LOOP_WAY_COMPLETIONS + 1}, NULL, NULL), -EINVAL);
+}
+
+static int end_at_once(struct loop_env *env, void *arg)
+{
+    (void)env;
+    (void)arg;
+    return 7;
+}
+
+TEST(a_way_is_chosen_by_the_environment)
+{
+    CHECK_IS(setenv("LOOP_WAY", "sideways", 1), 0);
+    CHECK_IS(run(end_at_once, NULL), -EINVAL);
+    CHECK(strstr(log_text(), "sideways") != NULL);
+    CHECK_IS(run_with(&(struct loop_options){COMPLETIONS}, end_at_once, NULL), 7);
+    CHECK_IS(setenv("LOOP_WAY", "completions", 1), 0);
+    CHECK_IS(run(end_at_once, NULL), 7);
+}
+
+LOOP_TEST_WITH(readiness_can_be_forced, .way = LOOP_WAY_READINESS)
+{
+    static struct loop_flow *flows[2];
+    static struct record record;
+    static char bytes[8];
+
+    BEGIN;
+    record = (struct record){.data = bytes, .room = sizeof bytes};
+    make_flows(env->scope, flows);
+    START(loop_stream(&flows[0]->source, RECORD(&record)));
+    AWAIT(loop_write(&flows[1]->sink, "bytes", 5, GO));
+    WAIT_UNTIL(record.length == 5);
+    CHECK_IS(stats_of(env).received_flows_now, 0);
+    CHECK_IS(stats_of(env).ring_sends, 0);
+    loop_stop(env->loop, 0);
+    END;
+}
+
+LOOP_TEST_WITH(completions_serve_streams_and_writes, COMPLETIONS)
+{
+    static struct loop_flow *flows[2];
+    static struct record record;
+    static char bytes[8];
+    static loop_job stream;
+
+    BEGIN;
+    record = (struct record){.data = bytes, .room = sizeof bytes};
+    make_flows(env->scope, flows);
+    stream = START(loop_stream(&flows[0]->source, RECORD(&record)));
+    AWAIT(loop_write(&flows[1]->sink, "bytes", 5, GO));
+    WAIT_UNTIL(record.length == 5);
+    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, 1));
+    CHECK(stats_of(env).ring_sends == expected_flows(env, 1) || getenv("NORIA_HARD")); /* with room in the queue */
+    CHECK_IS(loop_cancel(env->loop, stream), 0);
+    WAIT_UNTIL(record.ends);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(stats_of(env).received_flows_now, 0);
+    END;
+}
+
+/* ---- what the ring has received belongs to the descriptor ---- */
+
+LOOP_TEST_WITH(bytes_that_no_stream_takes_stay_in_the_socket, COMPLETIONS)
+{
+    static struct loop_flow *flow;
+    static struct record record;
+    static loop_job stream;
+    static int fds[2], waiting;
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    stream = START(loop_stream(&flow->source, RECORD(&record)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_cancel(env->loop, stream), 0);
+    CHECK_IS(send(fds[1], "later", 5, 0), 5);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(ioctl(fds[0], FIONREAD, &waiting), 0);
+    CHECK_IS(waiting, 5);
+    close(fds[1]);
+    END;
+}
+
+static struct loop *stopped_loop;
+static loop_job stopped_stream;
+static struct record stopped_record;
+
+static void stop_after_one(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    record_stream(&stopped_record, result, chunk);
+    if (chunk) {
+        (void)loop_cancel(stopped_loop, stopped_stream);
+    }
+}
+
+LOOP_TEST_WITH(bytes_behind_a_cancelled_stream_come_to_the_next_read, COMPLETIONS)
+{
+    enum { SIZE = 20000 };
+    static char sent[SIZE], bytes[SIZE];
+    static struct loop_flow *flow;
+    static int fds[2];
+    static struct once read;
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    fill_pattern(sent, SIZE, 5);
+    stopped_loop = env->loop;
+    stopped_record = (struct record){.data = bytes, .room = SIZE};
+    stopped_stream = START(loop_stream(&flow->source, stop_after_one, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    for (size_t at = 0; at < SIZE; at += 500) {
+        CHECK_IS(send(fds[1], sent + at, 500, 0), 500);
+    }
+    WAIT_UNTIL(stopped_record.ends);
+    CHECK(stopped_record.length < SIZE);
+    START(loop_read_exact(&flow->source, bytes + stopped_record.length, SIZE - stopped_record.length, ONCE(&read)));
+    WAIT_UNTIL(read.count);
+    CHECK(is_pattern(bytes, SIZE, 5));
+    close(fds[1]);
+    END;
+}
+
+LOOP_TEST_WITH(bytes_behind_a_cancelled_stream_go_along_with_a_take, COMPLETIONS)
+{
+    enum { SIZE = 20000 };
+    static char sent[SIZE], bytes[SIZE];
+    static struct loop_flow *flow;
+    static struct loop_fd *fd;
+    static int fds[2];
+    static struct once take;
+    static size_t length;
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    fd = flow->fd;
+    fill_pattern(sent, SIZE, 6);
+    stopped_loop = env->loop;
+    stopped_record = (struct record){.data = bytes, .room = SIZE};
+    stopped_stream = START(loop_stream(&flow->source, stop_after_one, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    for (size_t at = 0; at < SIZE; at += 500) {
+        CHECK_IS(send(fds[1], sent + at, 500, 0), 500);
+    }
+    WAIT_UNTIL(stopped_record.ends);
+    START(loop_fd_take(fd, ONCE(&take)));
+    WAIT_UNTIL(take.count);
+    CHECK(take.result >= 0);
+    length = stopped_record.length;
+    length += loop_fd_take_unread(fd, bytes + length, SIZE - length);
+    if (length < SIZE) {
+        CHECK_IS(recv((int)take.result, bytes + length, SIZE - length, MSG_DONTWAIT), SIZE - length);
+    }
+    CHECK(is_pattern(bytes, SIZE, 6));
+    close((int)take.result);
+    close(fds[1]);
+    END;
+}
+
+static struct loop_flow *closed_flow;
+
+static void close_after_one(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    record_stream(&stopped_record, result, chunk);
+    if (chunk) {
+        loop_flow_close(closed_flow);
+    }
+}
+
+LOOP_TEST_WITH(a_close_with_bytes_that_nobody_has_read_resets, COMPLETIONS)
+{
+    enum { SIZE = 20000 };
+    static char bytes[SIZE], byte;
+    static int fds[2];
+
+    BEGIN;
+    make_tcp_pair(fds);
+    closed_flow = flow_of(env->scope, fds[0]);
+    stopped_record = (struct record){.data = bytes, .room = SIZE};
+    START(loop_stream(&closed_flow->source, close_after_one, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(fds[1], bytes, SIZE, 0), SIZE);
+    WAIT_UNTIL(stopped_record.ends);
+    CHECK(stopped_record.length < SIZE);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(recv(fds[1], &byte, 1, 0), -1);
+    CHECK_IS(errno, ECONNRESET);
+    close(fds[1]);
+    END;
+}
+
+/* ---- going over ---- */
+
+static size_t n_received, n_ended;
+
+static void count_bytes(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    n_received += chunk ? (size_t)result : 0;
+    if (!chunk) {
+        CHECK_IS(result, 0);
+        n_ended++;
+    }
+    script_poke();
+}
+
+LOOP_TEST_WITH(flows_without_a_free_buffer_go_by_readiness_and_come_back, COMPLETIONS)
+{
+    enum { FLOWS = 100, SIZE = 64 };
+    static struct loop_flow *flows[FLOWS];
+    static int peers[FLOWS];
+    static char message[SIZE];
+    static unsigned round;
+
+    BEGIN;
+    for (unsigned i = 0; i < FLOWS; i++) {
+        int fds[2];
+        make_pair(fds);
+        flows[i] = flow_of(env->scope, fds[0]);
+        peers[i] = fds[1];
+        START(loop_stream(&flows[i]->source, count_bytes, NULL));
+    }
+    for (round = 1; round <= 3; round++) {
+        AWAIT(turns(env->scope, 3, GO));
+        for (unsigned i = 0; i < FLOWS; i++) {
+            CHECK_IS(send(peers[i], message, SIZE, 0), SIZE);
+        }
+        WAIT_UNTIL(n_received == (size_t)round * FLOWS * SIZE);
+    }
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, FLOWS));
+    for (unsigned i = 0; i < FLOWS; i++) {
+        close(peers[i]);
+    }
+    WAIT_UNTIL(n_ended == FLOWS);
+    END;
+}
+
+LOOP_TEST_WITH(a_flow_with_much_to_read_goes_by_readiness_for_a_while, COMPLETIONS)
+{
+    enum { MUCH = 100000, MESSAGES = 70 };
+    static struct loop_flow *flows[2];
+    static struct record record;
+    static char bytes[MUCH + MESSAGES], sent[MUCH];
+    static unsigned n;
+
+    BEGIN;
+    record = (struct record){.data = bytes, .room = sizeof bytes};
+    fill_pattern(sent, MUCH, 8);
+    make_flows(env->scope, flows);
+    START(loop_stream(&flows[0]->source, RECORD(&record)));
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_write(&flows[1]->sink, sent, MUCH, GO));
+    WAIT_UNTIL(record.length == MUCH);
+    CHECK(is_pattern(bytes, MUCH, 8));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(stats_of(env).received_flows_now, 0);
+    for (n = 0; n < MESSAGES; n++) {
+        AWAIT(loop_write(&flows[1]->sink, sent, 1, GO));
+        WAIT_UNTIL(record.length == MUCH + n + 1);
+    }
+    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, 1));
+    loop_stop(env->loop, 0);
+    END;
+}
