@@ -108,7 +108,7 @@ enum loop_backend {
 
 /* How flows move the bytes of stream sockets on io_uring. */
 enum loop_way {
-    LOOP_WAY_AUTO,       /* the better one, by what a system call costs here */
+    LOOP_WAY_AUTO,       /* the better one, by what a system call costs here, and how many have input at once */
     LOOP_WAY_READINESS,  /* the ring tells when a socket is ready, and system calls receive and send */
     LOOP_WAY_COMPLETIONS /* the ring receives and sends where it can, all flows of a turn by one system call */
 };

@@ -50,7 +50,7 @@ struct loop_fd {
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     uint8_t plain_read_by;     /* its read_by while that is LOOP_IO_UNREAD */
-    uint8_t events_left;       /* of the backend: events until it may receive for it again */
+    uint8_t small_receives;    /* of the backend: how many in a row would have fitted into a small buffer */
     uint8_t doubts;            /* enum loop_doubt: whether a read that got less than asked for has emptied it */
     bool is_borrowed : 1;
     bool is_taken : 1;       /* the number goes to `closer` instead of close(2) */
@@ -70,6 +70,8 @@ struct loop_fd {
     bool is_shut : 1;          /* it was shut down for output: it will never be writable again */
     bool was_readable : 1;     /* `ready` had POLLIN when bytes were given back */
     bool is_receiving : 1;     /* the backend receives its bytes by itself, and puts them behind the unread ones */
+    bool is_bulk : 1;          /* of the backend: it shall receive into large buffers */
+    bool receives_large : 1;   /* it does, as long as it is_receiving */
     bool is_sending : 1;       /* the backend has a send of it (loop_ready_begin_send) */
     uint32_t uses;             /* uses; they keep it from being closed */
     uint32_t pins;             /* pins of loop_fd_pin; they keep the object */

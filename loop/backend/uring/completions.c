@@ -8,8 +8,8 @@
  * arms the receive to its last completion.
  *
  * The receive is cancelled when another job reads, or none: such a job may leave bytes to others. It ends by itself
- * when no buffer is free. Then a poll takes its place, and system calls read. So it is where receives fill their
- * buffers and leave more in the socket: a system call has room for sixteen times as much.
+ * when no buffer is free. Then a poll takes its place, and system calls read. A flow whose receives fill their buffers
+ * and leave more in the socket gets large buffers, until it does not need them any more.
  *
  * Output. All sends of a turn are submitted by one system call. A send does not wait for room: without it the job waits
  * for an event, as after a system call. So a send has ended when the kernel has been entered, and is never cancelled.
@@ -31,8 +31,8 @@
 #include <errno.h>
 #include <limits.h>
 
-/* How many events of its poll a flow with much to read waits for before the ring receives for it again. */
-#define EVENTS_BETWEEN 64
+/* After so many receives in a row that would have fitted into a small buffer a flow gets small ones. */
+#define SMALL_RECEIVES 16
 
 /* ---- which way ---- */
 
@@ -48,7 +48,7 @@ static bool is_for_receive(struct loop_uring *uring, const struct loop_fd *fd)
 {
     return uring->prefers_completions && fd->read_by == LOOP_IO_SOCKET && fd->is_byte_stream &&
            fd->state == LOOP_FD_OPEN && !(fd->doubts & LOOP_DOUBT_ALWAYS) && !fd->receiving.is_taken &&
-           fd->events_left == 0 && is_read_ahead(fd) && loop_uring_receiver_is_ready(uring);
+           is_read_ahead(fd) && loop_uring_receiver_is_ready(uring, fd->is_bulk);
 }
 
 static bool is_armed(const struct loop_fd *fd, enum loop_uring_watch_kind kind)
@@ -59,6 +59,8 @@ static bool is_armed(const struct loop_fd *fd, enum loop_uring_watch_kind kind)
 static void begin(struct loop_uring *uring, struct loop_fd *fd)
 {
     loop_unread_begin_receiving(fd);
+    fd->receives_large = fd->is_bulk;
+    fd->small_receives = 0;
     fd->watched &= ~(uint32_t)POLLIN; /* so that loop_uring_receive_or_watch is called for each job that reads */
     loop_uring_arm(uring, fd, LOOP_URING_RECEIVE);
     if (fd->is_unix && !is_armed(fd, LOOP_URING_WATCH_HANGUP)) {
@@ -84,6 +86,14 @@ static void stop(struct loop_uring *uring, struct loop_fd *fd)
     } else {
         end(fd);
     }
+}
+
+void loop_uring_weigh_inputs(struct loop_uring *uring)
+{
+    struct loop_uring_inputs *inputs = &uring->inputs;
+    inputs->average += inputs->n - inputs->average / 16;
+    inputs->n = 0;
+    uring->prefers_completions = inputs->average >= (uring->prefers_completions ? inputs->enough / 2 : inputs->enough);
 }
 
 int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
@@ -121,7 +131,8 @@ static void keep(struct loop_uring *uring, struct loop_fd *fd, int32_t result, u
         return;
     }
     unsigned number = flags >> IORING_CQE_BUFFER_SHIFT;
-    struct loop_block *block = loop_uring_receiver_take(uring, number, result > 0 ? (size_t)result : 0);
+    struct loop_uring_receiver *receiver = loop_uring_receiver_of(uring, fd->receives_large);
+    struct loop_block *block = loop_uring_receiver_take(receiver, number, result > 0 ? (size_t)result : 0);
     if (result > 0) {
         loop_unread_append(fd, block);
     } else {
@@ -136,11 +147,27 @@ static void end_with(struct loop_uring *uring, struct loop_fd *fd, int32_t resul
     end(fd);
     result = loop_uring_without_internals(result);
     if (result == -ENOBUFS) {
-        uring->receiver->was_empty = true;
+        loop_uring_receiver_of(uring, fd->receives_large)->was_empty = true;
     } else if (loop_uring_is_refusal(result)) {
-        uring->prefers_completions = false;
+        loop_uring_refuse_completions(uring);
     } else if (result < 0 && result != -ECANCELED) {
         loop_unread_keep_error(uring->loop, fd, result);
+    }
+}
+
+/* Chooses the buffers for the next receive of a flow that has received `result` bytes. */
+static void choose_size(const struct loop_uring *uring, struct loop_fd *fd, int32_t result, bool has_more)
+{
+    int32_t small_bytes = (int32_t)loop_uring_receiver_of(uring, false)->slot_bytes;
+    if (fd->backend_id & LOOP_URING_STOPPING) {
+        return; /* chosen: what follows is the rest */
+    }
+    if (!fd->receives_large) {
+        fd->is_bulk = has_more && result == small_bytes;
+    } else if (result > small_bytes || has_more) {
+        fd->small_receives = 0;
+    } else if (++fd->small_receives == SMALL_RECEIVES) {
+        fd->is_bulk = false;
     }
 }
 
@@ -164,10 +191,8 @@ void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, 
         return;
     }
     bool has_more = flags & IORING_CQE_F_SOCK_NONEMPTY;
-    if (has_more && result == LOOP_URING_RECEIVER_BYTES) {
-        fd->events_left = EVENTS_BETWEEN;
-        stop(uring, fd);
-    } else if (!is_read_ahead(fd)) {
+    choose_size(uring, fd, result, has_more);
+    if (fd->is_bulk != fd->receives_large || !is_read_ahead(fd) || !uring->prefers_completions) {
         stop(uring, fd);
     } else if (!has_more) {
         look_for_lost_end(uring, fd);
@@ -189,8 +214,6 @@ void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_u
     }
     if (kind == LOOP_URING_WATCH_HANGUP) {
         look_for_lost_end(uring, fd);
-    } else if (fd->events_left > 0) {
-        fd->events_left--;
     } else if (kind == LOOP_URING_WATCH_IN && is_armed(fd, kind) && !(fd->ready & POLLIN) &&
                is_for_receive(uring, fd)) {
         go_over(uring, fd);

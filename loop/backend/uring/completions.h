@@ -18,6 +18,9 @@ void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, 
  * to receiving, or ends a receive whose end would be lost. */
 void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind);
 
+/* Chooses the way of flows by how many of them have had input in this turn and the last ones. */
+void loop_uring_weigh_inputs(struct loop_uring *uring);
+
 /* Sends bytes of a job; see loop_backend_ops.send. */
 bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len);
 

@@ -60,6 +60,7 @@ static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_w
                         uint32_t flags)
 {
     struct loop_fd *fd = loop_fd_find(uring->loop, id);
+    uring->inputs.n += kind == LOOP_URING_WATCH_IN;
     if (!fd) {
         return;
     }
@@ -68,7 +69,7 @@ static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_w
     } else {
         loop_uring_watch_changed(uring, fd, kind, result, flags);
     }
-    if (uring->prefers_completions || uring->receiver) {
+    if (uring->prefers_completions || uring->receivers[0]) {
         loop_uring_receive_after(uring, id, kind);
     }
 }
@@ -85,7 +86,10 @@ static void event(struct loop_uring *uring, uint64_t user_data, int32_t result, 
     case LOOP_URING_TAG_WATCH_HANGUP:
         watch_event(uring, id, (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN), result, flags);
         break;
-    case LOOP_URING_TAG_RECEIVE: loop_uring_received(uring, id, result, flags); break;
+    case LOOP_URING_TAG_RECEIVE:
+        uring->inputs.n++;
+        loop_uring_received(uring, id, result, flags);
+        break;
     case LOOP_URING_TAG_IGNORED:
     case LOOP_URING_TAG_SELF_TEST: break;
     }
@@ -102,5 +106,8 @@ void loop_uring_dispatch(struct loop_uring *uring)
         uint32_t flags = completion->flags;
         __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE); /* from here the place is the kernel's again */
         event(uring, user_data, result, flags);
+    }
+    if (uring->inputs.enough && uring->inputs.n > 0) {
+        loop_uring_weigh_inputs(uring);
     }
 }

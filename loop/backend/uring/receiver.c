@@ -14,31 +14,38 @@
 #include <errno.h>
 #include <stddef.h>
 
-#define SLOTS_FIRST 64u
-#define SLOTS_MOST 1024u
-#define SLOT_BYTES ((size_t)LOOP_URING_RECEIVER_BYTES)
-#define SLOT_STRIDE (offsetof(struct loop_block, bytes) + SLOT_BYTES)
-#define RING_BYTES (SLOTS_MOST * sizeof(struct io_uring_buf))
+/* The groups. A large buffer takes what one system call of a copy would. */
+static const struct {
+    unsigned slot_bytes, slots_first, slots_most; /* slots_most is a power of two */
+} sizes[] = {{4096, 64, 1024}, {65536, 8, 32}};
 
-static_assert(SLOT_STRIDE % _Alignof(struct loop_block) == 0, "blocks follow one another");
+static size_t stride(const struct loop_uring_receiver *receiver)
+{
+    return offsetof(struct loop_block, bytes) + receiver->slot_bytes;
+}
+
+static size_t ring_bytes(const struct loop_uring_receiver *receiver)
+{
+    return receiver->slots_most * sizeof(struct io_uring_buf);
+}
 
 static struct loop_block *block_at(const struct loop_uring_receiver *receiver, unsigned number)
 {
-    return (struct loop_block *)(void *)(receiver->slots + number * SLOT_STRIDE);
+    return (struct loop_block *)(void *)(receiver->slots + number * stride(receiver));
 }
 
 static void give(struct loop_uring_receiver *receiver, unsigned number)
 {
     struct loop_block *block = block_at(receiver, number);
-    io_uring_buf_ring_add(receiver->ring, block->bytes, (unsigned)SLOT_BYTES, (uint16_t)number,
-                          io_uring_buf_ring_mask(SLOTS_MOST), 0);
+    io_uring_buf_ring_add(receiver->ring, block->bytes, receiver->slot_bytes, (uint16_t)number,
+                          io_uring_buf_ring_mask(receiver->slots_most), 0);
     io_uring_buf_ring_advance(receiver->ring, 1);
     receiver->n_free++;
 }
 
 static void give_more(struct loop_uring_receiver *receiver, unsigned n)
 {
-    unsigned end = receiver->n_slots + n < SLOTS_MOST ? receiver->n_slots + n : SLOTS_MOST;
+    unsigned end = receiver->n_slots + n < receiver->slots_most ? receiver->n_slots + n : receiver->slots_most;
     for (; receiver->n_slots < end; receiver->n_slots++) {
         block_at(receiver, receiver->n_slots)->is_backends = true;
         give(receiver, receiver->n_slots);
@@ -50,8 +57,9 @@ static int register_group(struct loop_uring *uring, struct loop_uring_receiver *
 {
     int error;
     do {
-        struct io_uring_buf_reg reg = {
-            .ring_addr = (uint64_t)(uintptr_t)receiver->ring, .ring_entries = SLOTS_MOST, .bgid = ++uring->last_group};
+        struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)receiver->ring,
+                                       .ring_entries = receiver->slots_most,
+                                       .bgid = ++uring->last_group};
         error = loop_kernel_io_uring_register_buf_ring(&uring->ring, &reg, 0);
     } while (error == -EEXIST);
     receiver->group_id = uring->last_group;
@@ -67,10 +75,10 @@ static void *map(size_t size_bytes)
 static void unmap(struct loop_uring_receiver *receiver)
 {
     if (receiver->ring) {
-        loop_kernel_munmap(receiver->ring, RING_BYTES);
+        loop_kernel_munmap(receiver->ring, ring_bytes(receiver));
     }
     if (receiver->slots) {
-        loop_kernel_munmap(receiver->slots, SLOTS_MOST * SLOT_STRIDE);
+        loop_kernel_munmap(receiver->slots, receiver->slots_most * stride(receiver));
     }
     receiver->ring = NULL;
     receiver->slots = NULL;
@@ -78,35 +86,39 @@ static void unmap(struct loop_uring_receiver *receiver)
 
 static bool make(struct loop_uring *uring, struct loop_uring_receiver *receiver)
 {
-    receiver->ring = map(RING_BYTES);
-    receiver->slots = map(SLOTS_MOST * SLOT_STRIDE);
+    receiver->ring = map(ring_bytes(receiver));
+    receiver->slots = map(receiver->slots_most * stride(receiver));
     if (!receiver->ring || !receiver->slots || register_group(uring, receiver)) {
         unmap(receiver);
         return false;
     }
     /* the kernel uses the pages: a fork must not copy them */
-    (void)loop_kernel_madvise(receiver->ring, RING_BYTES, MADV_WIPEONFORK);
-    give_more(receiver, SLOTS_FIRST);
+    (void)loop_kernel_madvise(receiver->ring, ring_bytes(receiver), MADV_WIPEONFORK);
     return true;
 }
 
-/* Makes the buffers. False when they cannot be made, which is not tried again. */
-static bool open_receiver(struct loop_uring *uring)
+/* Makes a group. False when it cannot be made, which is not tried again. */
+static bool open_receiver(struct loop_uring *uring, bool is_large)
 {
     struct loop_uring_receiver *receiver = loop_kernel_calloc(1, sizeof *receiver);
-    uring->receiver = receiver;
+    uring->receivers[is_large] = receiver;
+    if (receiver) {
+        receiver->slot_bytes = sizes[is_large].slot_bytes;
+        receiver->slots_most = sizes[is_large].slots_most;
+    }
     if (!receiver || !make(uring, receiver)) {
-        uring->prefers_completions = false;
+        loop_uring_refuse_completions(uring);
         return false;
     }
+    give_more(receiver, sizes[is_large].slots_first);
     return true;
 }
 
-bool loop_uring_receiver_is_ready(struct loop_uring *uring)
+bool loop_uring_receiver_is_ready(struct loop_uring *uring, bool is_large)
 {
-    struct loop_uring_receiver *receiver = uring->receiver;
+    struct loop_uring_receiver *receiver = uring->receivers[is_large];
     if (!receiver) {
-        return open_receiver(uring);
+        return open_receiver(uring, is_large);
     }
     if (receiver->was_empty) {
         receiver->was_empty = false;
@@ -120,14 +132,13 @@ void loop_uring_receiver_prepare(const struct loop_uring *uring, struct io_uring
     io_uring_prep_recv_multishot(entry, fd->number, NULL, 0, 0);
     entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = uring->receiver->group_id;
+    entry->buf_group = loop_uring_receiver_of(uring, fd->receives_large)->group_id;
 }
 
-struct loop_block *loop_uring_receiver_take(struct loop_uring *uring, unsigned number, size_t len)
+struct loop_block *loop_uring_receiver_take(struct loop_uring_receiver *receiver, unsigned number, size_t len)
 {
-    struct loop_uring_receiver *receiver = uring->receiver;
     struct loop_block *block = block_at(receiver, number);
-    assert(number < receiver->n_slots && receiver->n_free > 0 && len <= SLOT_BYTES);
+    assert(number < receiver->n_slots && receiver->n_free > 0 && len <= receiver->slot_bytes);
     receiver->n_free--;
     block->at = 0;
     block->end = len;
@@ -137,24 +148,37 @@ struct loop_block *loop_uring_receiver_take(struct loop_uring *uring, unsigned n
     return block;
 }
 
-void loop_uring_receiver_release(struct loop *loop, struct loop_block *block)
+/* Whether the block is one of this group. */
+static bool has_block(const struct loop_uring_receiver *receiver, const struct loop_block *block)
 {
-    struct loop_uring_receiver *receiver = loop_uring_of(loop)->receiver;
-    size_t offset = (size_t)((char *)block - receiver->slots);
-    assert(offset % SLOT_STRIDE == 0 && offset / SLOT_STRIDE < receiver->n_slots);
-    give(receiver, (unsigned)(offset / SLOT_STRIDE));
+    uintptr_t at = (uintptr_t)block, first = receiver ? (uintptr_t)receiver->slots : 0;
+    return first && at >= first && at - first < receiver->slots_most * stride(receiver);
 }
 
-void loop_uring_receiver_finish(struct loop_uring *uring)
+void loop_uring_receiver_release(struct loop *loop, struct loop_block *block)
 {
-    struct loop_uring_receiver *receiver = uring->receiver;
-    if (!receiver) {
-        return;
-    }
+    const struct loop_uring *uring = loop_uring_of(loop);
+    struct loop_uring_receiver *receiver = loop_uring_receiver_of(uring, has_block(uring->receivers[1], block));
+    size_t offset = (size_t)((char *)block - receiver->slots);
+    assert(offset % stride(receiver) == 0 && offset / stride(receiver) < receiver->n_slots);
+    give(receiver, (unsigned)(offset / stride(receiver)));
+}
+
+static void finish(struct loop_uring *uring, struct loop_uring_receiver *receiver)
+{
     if (receiver->ring && !uring->is_gone) {
         (void)loop_kernel_io_uring_unregister_buf_ring(&uring->ring, receiver->group_id);
     }
     unmap(receiver);
     loop_kernel_free(receiver);
-    uring->receiver = NULL;
+}
+
+void loop_uring_receiver_finish(struct loop_uring *uring)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (uring->receivers[i]) {
+            finish(uring, uring->receivers[i]);
+        }
+        uring->receivers[i] = NULL;
+    }
 }

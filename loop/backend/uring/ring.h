@@ -55,6 +55,13 @@ struct loop_uring_shortage {
 
 struct loop_uring_receiver;
 
+/* How many descriptors have input at once. The more there are, the more one io_uring_enter(2) does. */
+struct loop_uring_inputs {
+    uint32_t n;       /* events of input in this turn */
+    uint32_t average; /* of the last turns with events, in sixteenths */
+    uint32_t enough;  /* of those, in sixteenths, for flows to receive and send by the ring; 0: it does not depend */
+};
+
 /* The state of the backend. */
 struct loop_uring {
     /* The queues as the kernel shares them. */
@@ -76,13 +83,15 @@ struct loop_uring {
     uint32_t in_flight;        /* jobs and polls that the kernel has */
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
-    bool is_polled;                       /* a kernel thread submits (SQPOLL) */
-    bool has_overflown;                   /* the completion queue had overflown in the last turn */
-    bool has_tried_region;                /* registering the region has been tried */
-    bool is_gone;                         /* the ring is broken and closed: the queues are unmapped */
-    bool prefers_completions;             /* flows receive and send by the ring where they can */
-    uint16_t last_group;                  /* the number of the last group of provided buffers */
-    struct loop_uring_receiver *receiver; /* the buffers of completions.c, from the first receive on; or NULL */
+    bool is_polled;           /* a kernel thread submits (SQPOLL) */
+    bool has_overflown;       /* the completion queue had overflown in the last turn */
+    bool has_tried_region;    /* registering the region has been tried */
+    bool is_gone;             /* the ring is broken and closed: the queues are unmapped */
+    bool prefers_completions; /* flows receive and send by the ring where they can */
+    struct loop_uring_inputs inputs;
+    uint16_t last_group;                      /* the number of the last group of provided buffers */
+    struct loop_uring_receiver *receivers[2]; /* the small and the large buffers of completions.c, each from its first
+                                                 receive on; or NULL */
     struct loop_uring_shortage shortage;
     uint32_t setup_flags;
     struct io_uring ring;
@@ -92,6 +101,13 @@ struct loop_uring {
 static inline struct loop_uring *loop_uring_of(const struct loop *loop)
 {
     return loop->backend_state;
+}
+
+/* Has all flows go by readiness from now on: the kernel, or the memory, does not serve them otherwise. */
+static inline void loop_uring_refuse_completions(struct loop_uring *uring)
+{
+    uring->prefers_completions = false;
+    uring->inputs.enough = 0;
 }
 
 /* Takes the next free entry of the submission queue. The caller fills it in before it takes another. Returns NULL when
