@@ -37,7 +37,7 @@ struct loop_backend_ops {
      * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
     /* Sends `len` bytes of the job, at `data`, to `fd` by the end of this turn, without waiting for room, and then
-     * calls kind->sent. Returns false where a system call is to send them. NULL: always. */
+     * calls kind->transferred. Returns false where a system call is to send them. NULL: always. */
     bool (*send)(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len);
     /* Takes a block back of which it has kept the memory (loop_block.is_backends). NULL: it has none. */
     void (*release)(struct loop *loop, struct loop_block *block);

@@ -184,7 +184,7 @@ void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t resu
 
 static void hand_to_kind(struct loop *loop, struct loop_job *job)
 {
-    assert(job->kind && (job->kind->backend_done || job->kind->sent));
+    assert(job->kind && (job->kind->backend_done || job->kind->transferred));
     loop_list_remove(&job->link);
     loop->run_queue_length--;
     job->where = LOOP_AT_OWNER;
@@ -192,7 +192,7 @@ static void hand_to_kind(struct loop *loop, struct loop_job *job)
     if (job->kind->backend_done) {
         job->kind->backend_done(loop, job, job->result);
     } else {
-        job->kind->sent(loop, job, job->result);
+        job->kind->transferred(loop, job, job->result);
     }
 }
 
@@ -321,9 +321,8 @@ static struct loop_job *first_reader(const struct loop_fd *fd)
 }
 
 /* Nearly always one job reads, and one try leaves nothing to read. */
-void loop_ready_try(struct loop *loop, struct loop_fd *fd)
+__attribute__((always_inline)) static inline void try_readers(struct loop *loop, struct loop_fd *fd)
 {
-    fd->uses++; /* continuations may close the descriptor and end its scope */
     struct loop_job *job = first_reader(fd);
     enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
     if (job && attempt == LOOP_ATTEMPT_AGAIN) {
@@ -333,6 +332,14 @@ void loop_ready_try(struct loop *loop, struct loop_fd *fd)
         }
     } else if (fd->ready & POLLIN || job) {
         run_readers(loop, fd, job, attempt);
+    }
+}
+
+void loop_ready_try(struct loop *loop, struct loop_fd *fd)
+{
+    fd->uses++; /* continuations may close the descriptor and end its scope */
+    if (!fd->is_reading) {
+        try_readers(loop, fd);
     }
     if (has_others(fd)) {
         run_others(loop, fd);

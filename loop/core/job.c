@@ -71,7 +71,7 @@ void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result
 void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_job_complete(loop, job, result);
-    if (job->kind->backend_done || job->kind->sent) {
+    if (job->kind->backend_done || job->kind->transferred) {
         if (!loop->wait_error) {
             job->result = result; /* the continuation gets the scope's reason, the kind the result itself */
         }

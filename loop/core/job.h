@@ -88,8 +88,13 @@ struct loop_job_kind {
      * Called from the dispatch. */
     void (*backend_done)(struct loop *loop, struct loop_job *job, int64_t result);
     /* Handles the result of loop_backend_ops.send: the count, -EAGAIN without room, or -errno. The job is still in its
-     * descriptor's wait list, unless the ring is broken. From the dispatch. NULL for a kind that does not call it. */
-    void (*sent)(struct loop *loop, struct loop_job *job, int64_t result);
+     * descriptor's wait list, unless the ring is broken. Or that of a receive into `room`: the count, 0 at the end,
+     * -EAGAIN or -ECANCELED when it is to be tried by a system call, or -errno. The job is in no list then. From the
+     * dispatch. NULL for a kind without either. */
+    void (*transferred)(struct loop *loop, struct loop_job *job, int64_t result);
+    /* Returns the buffer into which the backend may receive while the job is the first to wait for input. NULL: it only
+     * reports that there is some. */
+    struct iovec (*room)(const struct loop_job *job);
     /* Called for the descriptor after the continuation has been resumed; or NULL. */
     void (*resumed)(struct loop_fd *fd);
     /* Called when the job has the turn in one of a file's lines. NULL: the backend starts its operation. */

@@ -51,6 +51,33 @@ static inline void loop_ready_end_send(struct loop_fd *fd, int64_t result)
     fd->ready |= result == -EAGAIN ? 0 : POLLOUT;
 }
 
+/* Notes that the backend receives for the job that was first among the readers: until that is completed nothing else
+ * reads. */
+static inline void loop_ready_begin_read(struct loop_fd *fd, struct loop_job *job)
+{
+    assert(!fd->is_reading && !fd->is_receiving && fd->readers.next == &job->link);
+    loop_list_remove(&job->link);
+    job->where = LOOP_AT_RING;
+    fd->is_reading = true;
+    fd->ready &= ~(uint32_t)POLLIN;
+    fd->watched &= ~(uint32_t)POLLIN; /* so that the backend is asked again for the next job */
+}
+
+/* Notes that it is completed. Whether there is more a call finds out, or the next such read (`may_have_more`). */
+static inline void loop_ready_end_read(struct loop_fd *fd)
+{
+    assert(fd->is_reading);
+    fd->is_reading = false;
+    fd->may_have_more = false;
+    fd->ready |= POLLIN;
+}
+
+/* Returns whether jobs wait to read, or the backend reads for one. */
+static inline bool loop_ready_has_readers(const struct loop_fd *fd)
+{
+    return fd->is_reading || !loop_list_is_empty(&fd->readers);
+}
+
 /* Notes the events that the kernel reports for `fd`. Returns whether a job waits for them. */
 bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events);
 

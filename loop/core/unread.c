@@ -23,6 +23,9 @@ static bool waits_for_input(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
     const struct loop_op_row *row = &loop_op_table[job->op];
+    if (job->op == LOOP_OP_NONE) {
+        return job->kind->room != NULL;
+    }
     if (row->op_class == LOOP_CLASS_MOVE) {
         return !row->is_output && args->move.offset == LOOP_CURRENT && loop_fd_is_stream(job->fd);
     }
@@ -104,15 +107,45 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
     tell_readers(loop, fd);
 }
 
-void loop_unread_append(struct loop_fd *fd, struct loop_block *block)
+static void append(struct loop_fd *fd, struct loop_block *block)
 {
     struct loop_block **last = &fd->unread;
-    assert(fd->is_receiving && fd->state != LOOP_FD_CLOSED);
     while (*last) {
         last = &(*last)->next;
     }
     block->next = NULL;
     *last = block;
+}
+
+void loop_unread_append(struct loop_fd *fd, struct loop_block *block)
+{
+    assert(fd->is_receiving && fd->state != LOOP_FD_CLOSED);
+    append(fd, block);
+}
+
+static struct loop_block *make_block(size_t len)
+{
+    struct loop_block *block = len <= SIZE_MAX / 2 ? loop_kernel_malloc(sizeof *block + len) : NULL;
+    if (block) {
+        block->next = NULL;
+        block->at = 0;
+        block->end = len;
+        block->is_backends = false;
+    }
+    return block;
+}
+
+bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const void *bytes, size_t len)
+{
+    struct loop_block *block = make_block(len);
+    if (!block) {
+        return false;
+    }
+    memcpy(block->bytes, bytes, len);
+    append(fd, block);
+    begin(fd);
+    tell_readers(loop, fd);
+    return true;
 }
 
 void loop_unread_begin_receiving(struct loop_fd *fd)
@@ -216,18 +249,6 @@ int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov,
         loop_unread_drop(fd, n);
     }
     return (int64_t)n;
-}
-
-static struct loop_block *make_block(size_t len)
-{
-    struct loop_block *block = len <= SIZE_MAX / 2 ? loop_kernel_malloc(sizeof *block + len) : NULL;
-    if (block) {
-        block->next = NULL;
-        block->at = 0;
-        block->end = len;
-        block->is_backends = false;
-    }
-    return block;
 }
 
 struct loop_block *loop_unread_pop(struct loop_fd *fd)

@@ -31,6 +31,9 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
  * block. The caller tries the jobs that wait. */
 void loop_unread_append(struct loop_fd *fd, struct loop_block *block);
 
+/* Copies bytes behind all other unread bytes of `fd`: they were received after those. Returns false without memory. */
+bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const void *bytes, size_t len);
+
 /* Notes that the backend receives the bytes of `fd` by itself from now on: reads get only what is kept. */
 void loop_unread_begin_receiving(struct loop_fd *fd);
 

@@ -215,11 +215,11 @@ static enum loop_attempt attempt_copy(struct loop *loop, struct loop_job *job)
 }
 
 const struct loop_job_kind loop_copy_echo_kind = {
-    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .sent = copy_sent, .reads_ahead = true};
+    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .transferred = copy_sent, .reads_ahead = true};
 const struct loop_job_kind loop_copy_pass_kind = {.name = "copy",
                                                   .cancel = cancel_copy,
                                                   .attempt = attempt_copy,
-                                                  .sent = copy_sent,
+                                                  .transferred = copy_sent,
                                                   .reads_ahead = true,
                                                   .made_daemon = loop_copy_made_daemon,
                                                   .uses_args = true,

@@ -318,7 +318,7 @@ static enum loop_attempt attempt_splice(struct loop *loop, struct loop_job *job)
 static void start_splice(struct loop *loop, struct loop_job *job)
 {
     job->u.args.splice.side = LOOP_SPLICE_NOWHERE;
-    if (loop_fd_is_stream(job->fd) && !loop_list_is_empty(&job->fd->readers)) {
+    if (loop_fd_is_stream(job->fd) && loop_ready_has_readers(job->fd)) {
         job->u.args.splice.side = LOOP_SPLICE_SOURCE;
         loop_ready_wait_read(loop, job->fd, job);
     } else if (attempt_splice(loop, job) == LOOP_ATTEMPT_DONE) {
@@ -378,7 +378,7 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
         start_multishot(loop, job);
         return;
     }
-    bool is_first = loop_list_is_empty(event == POLLIN ? &fd->readers : &fd->writers);
+    bool is_first = event == POLLIN ? !loop_ready_has_readers(fd) : loop_list_is_empty(&fd->writers);
     bool may_answer = is_answered_at_once(job) || loop_attempt_is_final(job) || is_other_input(job) ||
                       (is_first && may_be_ready(job, event));
     if (may_answer) {

@@ -236,7 +236,7 @@ bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd
     if (!entry) {
         return false;
     }
-    assert(job->op == LOOP_OP_NONE && job->kind->sent && len > 0);
+    assert(job->op == LOOP_OP_NONE && job->kind->transferred && len > 0);
     io_uring_prep_send(entry, fd->number, data, len < INT_MAX ? len : INT_MAX, MSG_DONTWAIT | MSG_NOSIGNAL);
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
     uring->in_flight++;

@@ -14,6 +14,7 @@
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
+#include <loop/core/ready.h>
 #include <loop/ground/list.h>
 #include <loop/syscall/direct.h>
 
@@ -57,8 +58,7 @@ bool loop_uring_follows_others(const struct loop_job *job)
     if (turn == &job->fd->polling) {
         return !loop_list_is_empty(&job->fd->pollers);
     }
-    const struct loop_list *waiting = turn == &job->fd->sending ? &job->fd->writers : &job->fd->readers;
-    return !loop_list_is_empty(waiting);
+    return turn == &job->fd->sending ? !loop_list_is_empty(&job->fd->writers) : loop_ready_has_readers(job->fd);
 }
 
 static bool is_poll(const struct loop_job *job)
@@ -120,6 +120,11 @@ void loop_uring_end_turn(struct loop *loop, struct loop_job *job)
     struct loop_turn *turn = turn_of(job);
     assert(turn && turn->is_taken && job->has_turn);
     job->has_turn = false;
+    loop_uring_pass_turn(loop, turn);
+}
+
+void loop_uring_pass_turn(struct loop *loop, struct loop_turn *turn)
+{
     turn->is_taken = false;
     struct loop_list *node;
     while (!turn->is_taken && (node = loop_list_pop_front(&turn->line))) {

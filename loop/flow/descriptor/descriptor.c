@@ -100,7 +100,7 @@ static void write_sent(struct loop *loop, struct loop_job *job, int64_t result);
 static const struct loop_job_kind write_kind = {.name = "write",
                                                 .cancel = cancel_write,
                                                 .attempt = attempt_write,
-                                                .sent = write_sent,
+                                                .transferred = write_sent,
                                                 .size = LOOP_JOB_LARGE,
                                                 .is_written_whole = true};
 

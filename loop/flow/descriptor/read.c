@@ -2,7 +2,9 @@
  *
  * A descriptor's own source. Reads wait in fd->readers, in the order of the calls. file.c serves files.
  */
+#include <loop/core/backend.h>
 #include <loop/core/close.h>
+#include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
@@ -33,29 +35,99 @@ static int64_t read_result(const struct loop_job *job, int64_t result)
 
 static void cancel_read(struct loop *loop, struct loop_job *job)
 {
-    loop_job_complete(loop, job, read_result(job, -ECANCELED));
+    if (job->where == LOOP_AT_RING) {
+        loop->backend->cancel(loop, job);
+    } else {
+        loop_job_complete(loop, job, read_result(job, -ECANCELED));
+    }
+}
+
+/* Counts what a read of the kernel has returned. Returns whether the job is done, with its result in job->result. */
+__attribute__((always_inline)) static inline bool take(struct loop_job *job, int64_t n)
+{
+    struct iovec *rest = &job->u.read.rest;
+    if (n > 0) {
+        *rest = (struct iovec){(char *)rest->iov_base + n, rest->iov_len - (size_t)n};
+        job->u.read.done += (size_t)n;
+        if (job->u.read.is_exact && rest->iov_len > 0 && !job->is_cancelled) {
+            return false;
+        }
+    }
+    job->result = read_result(job, n);
+    return true;
 }
 
 static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
 {
-    struct iovec *rest = &job->u.read.rest;
+    const struct iovec *rest = &job->u.read.rest;
     (void)loop;
     int64_t n = loop_io_read_one(job->fd, rest->iov_base, rest->iov_len);
     if (n == -EAGAIN) {
         return LOOP_ATTEMPT_AGAIN;
     }
-    if (n > 0) {
-        *rest = (struct iovec){(char *)rest->iov_base + n, rest->iov_len - (size_t)n};
-        job->u.read.done += (size_t)n;
-        if (job->u.read.is_exact && rest->iov_len > 0) {
-            return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
-        }
+    if (take(job, n)) {
+        return LOOP_ATTEMPT_DONE;
     }
-    job->result = read_result(job, n);
-    return LOOP_ATTEMPT_DONE;
+    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
-static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel_read, .attempt = attempt_read};
+static struct iovec read_room(const struct loop_job *job)
+{
+    return job->u.read.rest;
+}
+
+/* Whether the job is to be tried by a call: nothing was received for it, or bytes were given back meanwhile, behind
+ * which what was received belongs. Without memory for that the job gets it at once. */
+static bool is_to_be_tried(struct loop *loop, const struct loop_job *job, int64_t n)
+{
+    if (n == -EAGAIN || n == -ECANCELED) {
+        return !job->is_cancelled;
+    }
+    return n > 0 && job->fd->unread && loop_unread_put_behind(loop, job->fd, job->u.read.rest.iov_base, (size_t)n);
+}
+
+/* Notes that the backend has read `n` bytes. If they fill the buffer there may be more: a call need not find that out
+ * before the next read of the backend does, unless a poll is armed that reports changes only. */
+static void note_read(struct loop_fd *fd, size_t n, size_t asked)
+{
+    if (n == asked && !fd->doubts && !(fd->watched & POLLIN)) {
+        fd->may_have_more = true;
+        fd->ready &= ~(uint32_t)POLLIN;
+    } else {
+        (void)loop_io_note_read(fd, (int64_t)n, asked);
+    }
+}
+
+/* Has the first of the readers go on: now, or with an event. */
+static void go_on_reading(struct loop *loop, struct loop_fd *fd)
+{
+    if (!loop_list_is_empty(&fd->readers)) {
+        fd->ready &POLLIN ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLIN);
+    }
+}
+
+/* Goes on after the backend has received for the job, or has not. */
+static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
+{
+    struct loop_fd *fd = job->fd;
+    fd->uses++; /* the read may be the last use */
+    loop_ready_end_read(fd);
+    bool is_tried = is_to_be_tried(loop, job, n);
+    if (n > 0 && !is_tried) {
+        note_read(fd, (size_t)n, job->u.read.rest.iov_len);
+    }
+    if (is_tried || !take(job, n)) {
+        job->where = LOOP_AT_WAIT;
+        loop_list_push_front(&fd->readers, &job->link);
+    } else {
+        loop_job_finish(loop, job, job->result);
+    }
+    go_on_reading(loop, fd);
+    loop_fd_drop_use(fd);
+}
+
+static const struct loop_job_kind read_kind = {
+    .name = "read", .cancel = cancel_read, .attempt = attempt_read, .transferred = read_transferred, .room = read_room};
 
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
 {
@@ -102,7 +174,7 @@ static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
     if (!loop_fd_is_stream(fd)) {
         return loop_file_try_read(fd, buf, len);
     }
-    return loop_list_is_empty(&fd->readers) && may_be_readable(fd) ? loop_io_read_one(fd, buf, len) : -EAGAIN;
+    return !loop_ready_has_readers(fd) && may_be_readable(fd) ? loop_io_read_one(fd, buf, len) : -EAGAIN;
 }
 
 static enum loop_attempt attempt_wait(struct loop *loop, struct loop_job *job)
