@@ -173,6 +173,7 @@ struct loop_stats {
     uint64_t served_otherwise;     /* operations that the ring refused and system calls performed */
     uint64_t pool_threads_now;     /* threads of the pool */
     uint64_t received_flows_now;   /* stream sockets for which the ring receives: enum loop_way */
+    uint64_t ring_reads;           /* reads for which the ring has received into the program's buffer */
     uint64_t ring_sends;           /* writes that the ring has sent */
     uint64_t wakeups;              /* times a post from another thread woke the loop */
 };

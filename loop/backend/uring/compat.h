@@ -16,4 +16,7 @@
 #define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
 
+/* Linux 6.7: IORING_OP_READ_MULTISHOT, which is an enumerator in newer headers. */
+#define LOOP_URING_OP_READ_MULTISHOT 49
+
 #endif

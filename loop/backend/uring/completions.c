@@ -11,10 +11,14 @@
  * when no buffer is free. Then a poll takes its place, and system calls read. A flow whose receives fill their buffers
  * and leave more in the socket gets large buffers, until it does not need them any more.
  *
+ * A job that reads into the program's buffer, and no more than that, gets a receive of its own. Nothing else reads the
+ * socket, or the pipe, until that has ended: the descriptor is_reading.
+ *
  * Output. All sends of a turn are submitted by one system call. A send does not wait for room: without it the job waits
  * for an event, as after a system call. So a send has ended when the kernel has been entered, and is never cancelled.
  */
 #include <loop/backend/uring/completions.h>
+#include <loop/backend/uring/order.h>
 #include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/result.h>
 #include <loop/backend/uring/ring.h>
@@ -25,7 +29,9 @@
 #include <loop/core/loop.h>
 #include <loop/core/ready.h>
 #include <loop/core/unread.h>
+#include <loop/ground/hard.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/file.h>
 #include <loop/kernel/socket.h>
 
 #include <errno.h>
@@ -36,19 +42,73 @@
 
 /* ---- which way ---- */
 
+/* Returns the first of the jobs that read, or NULL. */
+static struct loop_job *first_reader(const struct loop_fd *fd)
+{
+    return loop_list_is_empty(&fd->readers) ? NULL : LOOP_CONTAINER(fd->readers.next, struct loop_job, link);
+}
+
 /* Whether the first of the jobs that read takes all bytes that come. */
 static bool is_read_ahead(const struct loop_fd *fd)
 {
-    return !loop_list_is_empty(&fd->readers) &&
-           LOOP_CONTAINER(fd->readers.next, struct loop_job, link)->kind->reads_ahead;
+    const struct loop_job *job = first_reader(fd);
+    return job && job->kind->reads_ahead;
 }
 
-/* Whether the kernel shall receive for the descriptor. After a hang-up, or with an urgent mark, it does not. */
+/* Whether reads and writes with this enum loop_io can be the ring's. */
+static bool is_served(const struct loop_uring *uring, uint8_t by)
+{
+    return by == LOOP_IO_SOCKET || (by == LOOP_IO_NONBLOCKING && !uring->refuses_pipes);
+}
+
+/* Whether the ring may read the descriptor. After a hang-up, or with an urgent mark, it does not. */
+static bool may_be_read(const struct loop_uring *uring, const struct loop_fd *fd)
+{
+    return uring->prefers_completions && fd->is_byte_stream && fd->state == LOOP_FD_OPEN &&
+           !(fd->doubts & LOOP_DOUBT_ALWAYS) && !fd->receiving.is_taken;
+}
+
+/* Whether the kernel shall receive for the descriptor. */
 static bool is_for_receive(struct loop_uring *uring, const struct loop_fd *fd)
 {
-    return uring->prefers_completions && fd->read_by == LOOP_IO_SOCKET && fd->is_byte_stream &&
-           fd->state == LOOP_FD_OPEN && !(fd->doubts & LOOP_DOUBT_ALWAYS) && !fd->receiving.is_taken &&
-           is_read_ahead(fd) && loop_uring_receiver_is_ready(uring, fd->is_bulk);
+    return may_be_read(uring, fd) && is_served(uring, fd->read_by) && is_read_ahead(fd) &&
+           (fd->read_by == LOOP_IO_SOCKET || !uring->refuses_pipe_streams) &&
+           loop_uring_receiver_is_ready(uring, fd->is_bulk);
+}
+
+/* Fills in an entry that reads into the buffer. It waits for bytes where a call would not have got any. */
+static void prepare_read(struct io_uring_sqe *entry, const struct loop_fd *fd, struct iovec room)
+{
+    size_t len = loop_hard_length(room.iov_len);
+    unsigned most = len < INT_MAX ? (unsigned)len : INT_MAX;
+    if (fd->read_by == LOOP_IO_SOCKET) {
+        io_uring_prep_recv(entry, fd->number, room.iov_base, most, 0);
+        if (!fd->may_have_more) {
+            entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+        }
+    } else {
+        io_uring_prep_read(entry, fd->number, room.iov_base, most, (uint64_t)-1);
+    }
+}
+
+/* Has the ring read for the first job that waits, where it can. Returns whether it does. */
+static bool begin_read(struct loop_uring *uring, struct loop_fd *fd)
+{
+    struct loop_job *job = first_reader(fd);
+    bool is_for_read = job && job->kind->room && may_be_read(uring, fd) && is_served(uring, fd->read_by) &&
+                       loop_list_is_empty(&uring->line);
+    struct iovec room = is_for_read ? job->kind->room(job) : (struct iovec){NULL, 0};
+    struct io_uring_sqe *entry = room.iov_len > 0 ? loop_uring_entry(uring) : NULL;
+    if (!entry) {
+        return false;
+    }
+    prepare_read(entry, fd, room);
+    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
+    uring->in_flight++;
+    fd->receiving.is_taken = true; /* low-level receives wait behind it */
+    loop_ready_begin_read(fd, job);
+    uring->loop->stats.ring_reads++;
+    return true;
 }
 
 static bool is_armed(const struct loop_fd *fd, enum loop_uring_watch_kind kind)
@@ -104,8 +164,12 @@ int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t 
             stop(uring, fd);
         }
         events &= fd->is_receiving ? ~(uint32_t)POLLIN : ~UINT32_C(0);
+    } else if (events & POLLIN && fd->is_reading) {
+        events &= loop_list_is_empty(&fd->pollers) ? ~(uint32_t)POLLIN : ~UINT32_C(0);
     } else if (events & POLLIN & ~fd->watched && is_for_receive(uring, fd)) {
         begin(uring, fd);
+        events &= ~(uint32_t)POLLIN;
+    } else if (events & POLLIN & ~fd->watched && begin_read(uring, fd)) {
         events &= ~(uint32_t)POLLIN;
     }
     return loop_uring_watch(loop, fd, events);
@@ -148,11 +212,20 @@ static void end_with(struct loop_uring *uring, struct loop_fd *fd, int32_t resul
     result = loop_uring_without_internals(result);
     if (result == -ENOBUFS) {
         loop_uring_receiver_of(uring, fd->receives_large)->was_empty = true;
+    } else if (loop_fd_reads_by(fd) != LOOP_IO_SOCKET && (loop_uring_is_refusal(result) || result == -EAGAIN)) {
+        uring->refuses_pipe_streams = true;
     } else if (loop_uring_is_refusal(result)) {
         loop_uring_refuse_completions(uring);
     } else if (result < 0 && result != -ECANCELED) {
         loop_unread_keep_error(uring->loop, fd, result);
     }
+}
+
+/* Whether the receive has left bytes behind. The ring does not tell of a pipe: a full buffer does. */
+static bool is_rest_left(const struct loop_uring *uring, const struct loop_fd *fd, int32_t result, uint32_t flags)
+{
+    bool is_full = result == (int32_t)loop_uring_receiver_of(uring, fd->receives_large)->slot_bytes;
+    return flags & IORING_CQE_F_SOCK_NONEMPTY || (is_full && loop_fd_reads_by(fd) != LOOP_IO_SOCKET);
 }
 
 /* Chooses the buffers for the next receive of a flow that has received `result` bytes. */
@@ -190,7 +263,7 @@ void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, 
     if (!fd || !fd->is_receiving) {
         return;
     }
-    bool has_more = flags & IORING_CQE_F_SOCK_NONEMPTY;
+    bool has_more = is_rest_left(uring, fd, result, flags);
     choose_size(uring, fd, result, has_more);
     if (fd->is_bulk != fd->receives_large || !is_read_ahead(fd) || !uring->prefers_completions) {
         stop(uring, fd);
@@ -202,8 +275,12 @@ void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, 
 /* Goes over from the poll to receiving. An event of the poll that is still to come finds nothing to read. */
 static void go_over(struct loop_uring *uring, struct loop_fd *fd)
 {
-    loop_uring_disarm(uring, fd, LOOP_URING_WATCH_IN);
-    begin(uring, fd);
+    if (is_for_receive(uring, fd)) {
+        loop_uring_disarm(uring, fd, LOOP_URING_WATCH_IN);
+        begin(uring, fd);
+    } else if (begin_read(uring, fd)) {
+        loop_uring_disarm(uring, fd, LOOP_URING_WATCH_IN);
+    }
 }
 
 void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind)
@@ -214,9 +291,42 @@ void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_u
     }
     if (kind == LOOP_URING_WATCH_HANGUP) {
         look_for_lost_end(uring, fd);
-    } else if (kind == LOOP_URING_WATCH_IN && is_armed(fd, kind) && !(fd->ready & POLLIN) &&
-               is_for_receive(uring, fd)) {
+    } else if (kind == LOOP_URING_WATCH_IN && is_armed(fd, kind) && !(fd->ready & POLLIN)) {
         go_over(uring, fd);
+    }
+}
+
+/* ---- jobs ---- */
+
+static void read_transferred(struct loop_uring *uring, struct loop_job *job, int32_t result)
+{
+    struct loop_fd *fd = job->fd;
+    uring->inputs.n++;
+    bool is_pipe = loop_fd_reads_by(fd) != LOOP_IO_SOCKET;
+    if (loop_uring_is_refusal(result) || (result == -EAGAIN && is_pipe)) {
+        is_pipe ? (void)(uring->refuses_pipes = true) : loop_uring_refuse_completions(uring);
+        result = -EAGAIN;
+    }
+    loop_uring_pass_turn(uring->loop, &fd->receiving);
+    job->kind->transferred(uring->loop, job, result);
+}
+
+static void send_transferred(struct loop_uring *uring, struct loop_job *job, int32_t result)
+{
+    const struct loop_fd *to = job->kind->uses_args ? job->u.args.second : job->fd;
+    if (to->write_by != LOOP_IO_SOCKET && loop_uring_is_refusal(result)) {
+        uring->refuses_pipes = true;
+        result = -EAGAIN;
+    }
+    job->kind->transferred(uring->loop, job, result);
+}
+
+void loop_uring_transferred(struct loop_uring *uring, struct loop_job *job, int32_t result)
+{
+    if (job->kind->room) {
+        read_transferred(uring, job, loop_uring_without_internals(result));
+    } else {
+        send_transferred(uring, job, result);
     }
 }
 
@@ -225,8 +335,18 @@ void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_u
 /* The kernel keeps the order of two sends only if the first has ended. */
 static bool may_send(const struct loop_uring *uring, const struct loop_fd *fd)
 {
-    return uring->prefers_completions && fd->write_by == LOOP_IO_SOCKET && fd->is_byte_stream && !fd->is_sending &&
+    return uring->prefers_completions && is_served(uring, fd->write_by) && fd->is_byte_stream && !fd->is_sending &&
            !fd->sending.is_taken && fd->ready & POLLOUT && !(fd->watched & POLLOUT) && loop_list_is_empty(&uring->line);
+}
+
+static void prepare_send(struct io_uring_sqe *entry, const struct loop_fd *fd, const void *data, unsigned len)
+{
+    if (fd->write_by == LOOP_IO_SOCKET) {
+        io_uring_prep_send(entry, fd->number, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } else {
+        io_uring_prep_write(entry, fd->number, data, len, (uint64_t)-1);
+        entry->rw_flags = RWF_NOWAIT;
+    }
 }
 
 bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len)
@@ -237,7 +357,7 @@ bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd
         return false;
     }
     assert(job->op == LOOP_OP_NONE && job->kind->transferred && len > 0);
-    io_uring_prep_send(entry, fd->number, data, len < INT_MAX ? len : INT_MAX, MSG_DONTWAIT | MSG_NOSIGNAL);
+    prepare_send(entry, fd, data, len < INT_MAX ? (unsigned)len : INT_MAX);
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
     uring->in_flight++;
     job->where = LOOP_AT_RING;

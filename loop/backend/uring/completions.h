@@ -18,6 +18,9 @@ void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, 
  * to receiving, or ends a receive whose end would be lost. */
 void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind);
 
+/* Handles the completion of a job's receive or send. */
+void loop_uring_transferred(struct loop_uring *uring, struct loop_job *job, int32_t result);
+
 /* Chooses the way of flows by how many of them have had input in this turn and the last ones. */
 void loop_uring_weigh_inputs(struct loop_uring *uring);
 

@@ -43,7 +43,7 @@ static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uin
     }
     loop_uring_leave(uring, job);
     if (job->op == LOOP_OP_NONE) {
-        job->kind->transferred(uring->loop, job, result);
+        loop_uring_transferred(uring, job, result);
         return;
     }
     if (job->has_turn && job->kind->rest && goes_on(uring, job, &result)) {

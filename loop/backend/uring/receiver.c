@@ -3,6 +3,7 @@
  * The buffers into which the kernel receives for flows. Few are given at first, because the kernel takes them in turn:
  * the fewer there are, the more of them are in the cache. When they have not been enough, as many again are given.
  */
+#include <loop/backend/uring/compat.h>
 #include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/ring.h>
 #include <loop/core/fd.h>
@@ -129,8 +130,12 @@ bool loop_uring_receiver_is_ready(struct loop_uring *uring, bool is_large)
 
 void loop_uring_receiver_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, const struct loop_fd *fd)
 {
-    io_uring_prep_recv_multishot(entry, fd->number, NULL, 0, 0);
-    entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    if (loop_fd_reads_by(fd) == LOOP_IO_SOCKET) {
+        io_uring_prep_recv_multishot(entry, fd->number, NULL, 0, 0);
+        entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    } else {
+        io_uring_prep_rw(LOOP_URING_OP_READ_MULTISHOT, entry, fd->number, NULL, 0, (uint64_t)-1);
+    }
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = loop_uring_receiver_of(uring, fd->receives_large)->group_id;
 }

@@ -83,11 +83,13 @@ struct loop_uring {
     uint32_t in_flight;        /* jobs and polls that the kernel has */
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
-    bool is_polled;           /* a kernel thread submits (SQPOLL) */
-    bool has_overflown;       /* the completion queue had overflown in the last turn */
-    bool has_tried_region;    /* registering the region has been tried */
-    bool is_gone;             /* the ring is broken and closed: the queues are unmapped */
-    bool prefers_completions; /* flows receive and send by the ring where they can */
+    bool is_polled;            /* a kernel thread submits (SQPOLL) */
+    bool has_overflown;        /* the completion queue had overflown in the last turn */
+    bool has_tried_region;     /* registering the region has been tried */
+    bool is_gone;              /* the ring is broken and closed: the queues are unmapped */
+    bool prefers_completions;  /* flows receive and send by the ring where they can */
+    bool refuses_pipes;        /* but not pipes: the kernel does not wait for a nonblocking one */
+    bool refuses_pipe_streams; /* nor streams from them: the kernel is older than 6.7 */
     struct loop_uring_inputs inputs;
     uint16_t last_group;                      /* the number of the last group of provided buffers */
     struct loop_uring_receiver *receivers[2]; /* the small and the large buffers of completions.c, each from its first

@@ -314,7 +314,8 @@ LOOP_TEST(a_number_that_was_closed_too_early_is_heard_by_its_next_object)
         CHECK_IS(again.new_bytes[0], 3);
         end_again();
         WAIT_UNTIL(again.ended.count);
-        CHECK(again.old_read.count <= 1 && again.old_read.result <= 0);
+        CHECK(again.old_read.count <= 1);
+        CHECK(again.old_read.result <= 0 || again.old_bytes[0] == 1); /* the ring has the old file, and its bytes */
     }
     END;
 }

