@@ -20,6 +20,7 @@ struct loop_block {
     size_t at, end;
     bool is_backends; /* its memory is the backend's, which gets it back by loop_backend_ops.release */
     bool is_read;     /* is_backends, and a job has read it */
+    uint16_t slot;    /* is_backends: what it is to the backend */
     max_align_t bytes[];
 };
 

@@ -18,7 +18,10 @@
 /* The groups. A large buffer takes what one system call of a copy would. */
 static const struct {
     unsigned slot_bytes, slots_first, slots_most; /* slots_most is a power of two */
-} sizes[] = {{4096, 64, 1024}, {65536, 8, 32}};
+} sizes[] = {{4096, 64, 256}, {65536, 8, 16}};
+
+/* In the slot number of a block: it is a large one. */
+#define LARGE (UINT16_C(1) << 15)
 
 static size_t stride(const struct loop_uring_receiver *receiver)
 {
@@ -32,7 +35,11 @@ static size_t ring_bytes(const struct loop_uring_receiver *receiver)
 
 static struct loop_block *block_at(const struct loop_uring_receiver *receiver, unsigned number)
 {
-    return (struct loop_block *)(void *)(receiver->slots + number * stride(receiver));
+    unsigned part = 0, first = 0;
+    while (number >= receiver->slots_first << part) {
+        first = receiver->slots_first << part++;
+    }
+    return (struct loop_block *)(void *)(receiver->parts[part] + (number - first) * stride(receiver));
 }
 
 static void give(struct loop_uring_receiver *receiver, unsigned number)
@@ -44,11 +51,21 @@ static void give(struct loop_uring_receiver *receiver, unsigned number)
     receiver->n_free++;
 }
 
-static void give_more(struct loop_uring_receiver *receiver, unsigned n)
+/* Doubles the number of slots, up to the most. Without memory it stays. */
+static void give_more(struct loop_uring_receiver *receiver)
 {
-    unsigned end = receiver->n_slots + n < receiver->slots_most ? receiver->n_slots + n : receiver->slots_most;
-    for (; receiver->n_slots < end; receiver->n_slots++) {
-        block_at(receiver, receiver->n_slots)->is_backends = true;
+    unsigned part = 0, n = receiver->n_slots > 0 ? receiver->n_slots : receiver->slots_first;
+    while (part < LOOP_URING_RECEIVER_PARTS && receiver->parts[part]) {
+        part++;
+    }
+    if (receiver->n_slots + n > receiver->slots_most ||
+        !(receiver->parts[part] = loop_kernel_malloc(n * stride(receiver)))) {
+        return;
+    }
+    for (unsigned end = receiver->n_slots + n; receiver->n_slots < end; receiver->n_slots++) {
+        struct loop_block *block = block_at(receiver, receiver->n_slots);
+        block->is_backends = true;
+        block->slot = (uint16_t)(receiver->n_slots | (receiver->slot_bytes == sizes[1].slot_bytes ? LARGE : 0));
         give(receiver, receiver->n_slots);
     }
 }
@@ -67,35 +84,30 @@ static int register_group(struct loop_uring *uring, struct loop_uring_receiver *
     return error;
 }
 
-static void *map(size_t size_bytes)
-{
-    void *memory = loop_kernel_mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void unmap(struct loop_uring_receiver *receiver)
+static void free_memory(struct loop_uring_receiver *receiver)
 {
     if (receiver->ring) {
         loop_kernel_munmap(receiver->ring, ring_bytes(receiver));
     }
-    if (receiver->slots) {
-        loop_kernel_munmap(receiver->slots, receiver->slots_most * stride(receiver));
+    for (unsigned part = 0; part < LOOP_URING_RECEIVER_PARTS; part++) {
+        loop_kernel_free(receiver->parts[part]);
     }
-    receiver->ring = NULL;
-    receiver->slots = NULL;
+    *receiver = (struct loop_uring_receiver){.n_slots = 0};
 }
 
 static bool make(struct loop_uring *uring, struct loop_uring_receiver *receiver)
 {
-    receiver->ring = map(ring_bytes(receiver));
-    receiver->slots = map(receiver->slots_most * stride(receiver));
-    if (!receiver->ring || !receiver->slots || register_group(uring, receiver)) {
-        unmap(receiver);
+    void *ring =
+        loop_kernel_mmap(NULL, ring_bytes(receiver), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    receiver->ring = ring == MAP_FAILED ? NULL : ring;
+    if (!receiver->ring || register_group(uring, receiver)) {
+        free_memory(receiver);
         return false;
     }
     /* the kernel uses the pages: a fork must not copy them */
     (void)loop_kernel_madvise(receiver->ring, ring_bytes(receiver), MADV_WIPEONFORK);
-    return true;
+    give_more(receiver);
+    return receiver->n_slots > 0;
 }
 
 /* Makes a group. False when it cannot be made, which is not tried again. */
@@ -105,13 +117,13 @@ static bool open_receiver(struct loop_uring *uring, bool is_large)
     uring->receivers[is_large] = receiver;
     if (receiver) {
         receiver->slot_bytes = sizes[is_large].slot_bytes;
+        receiver->slots_first = sizes[is_large].slots_first;
         receiver->slots_most = sizes[is_large].slots_most;
     }
     if (!receiver || !make(uring, receiver)) {
         loop_uring_refuse_completions(uring);
         return false;
     }
-    give_more(receiver, sizes[is_large].slots_first);
     return true;
 }
 
@@ -123,7 +135,7 @@ bool loop_uring_receiver_is_ready(struct loop_uring *uring, bool is_large)
     }
     if (receiver->was_empty) {
         receiver->was_empty = false;
-        give_more(receiver, receiver->n_slots);
+        give_more(receiver);
     }
     return receiver->n_free > receiver->n_slots / 4;
 }
@@ -153,20 +165,12 @@ struct loop_block *loop_uring_receiver_take(struct loop_uring_receiver *receiver
     return block;
 }
 
-/* Whether the block is one of this group. */
-static bool has_block(const struct loop_uring_receiver *receiver, const struct loop_block *block)
-{
-    uintptr_t at = (uintptr_t)block, first = receiver ? (uintptr_t)receiver->slots : 0;
-    return first && at >= first && at - first < receiver->slots_most * stride(receiver);
-}
-
 void loop_uring_receiver_release(struct loop *loop, struct loop_block *block)
 {
-    const struct loop_uring *uring = loop_uring_of(loop);
-    struct loop_uring_receiver *receiver = loop_uring_receiver_of(uring, has_block(uring->receivers[1], block));
-    size_t offset = (size_t)((char *)block - receiver->slots);
-    assert(offset % stride(receiver) == 0 && offset / stride(receiver) < receiver->n_slots);
-    give(receiver, (unsigned)(offset / stride(receiver)));
+    struct loop_uring_receiver *receiver = loop_uring_receiver_of(loop_uring_of(loop), block->slot & LARGE);
+    unsigned number = block->slot & ~LARGE;
+    assert(number < receiver->n_slots && block_at(receiver, number) == block);
+    give(receiver, number);
 }
 
 static void finish(struct loop_uring *uring, struct loop_uring_receiver *receiver)
@@ -174,7 +178,7 @@ static void finish(struct loop_uring *uring, struct loop_uring_receiver *receive
     if (receiver->ring && !uring->is_gone) {
         (void)loop_kernel_io_uring_unregister_buf_ring(&uring->ring, receiver->group_id);
     }
-    unmap(receiver);
+    free_memory(receiver);
     loop_kernel_free(receiver);
 }
 

@@ -11,16 +11,20 @@
 #include <loop/core/fd.h>
 #include <loop/core/unread.h>
 
+#define LOOP_URING_RECEIVER_PARTS 3
+
 /* One of the groups. */
 struct loop_uring_receiver {
     unsigned slot_bytes; /* the size of a buffer */
     unsigned slots_most;
     struct io_uring_buf_ring *ring;
-    char *slots;       /* a block and its bytes each */
-    unsigned n_slots;  /* given to the kernel at least once */
-    unsigned n_free;   /* of those, the kernel has these */
-    bool was_empty;    /* the kernel found none free: more are given */
-    uint16_t group_id; /* of the ring's groups */
+    char *
+        parts[LOOP_URING_RECEIVER_PARTS]; /* slots, which are a block and its bytes each. A part doubles their number */
+    unsigned slots_first;                 /* in the first part; a power of two */
+    unsigned n_slots;                     /* given to the kernel at least once */
+    unsigned n_free;                      /* of those, the kernel has these */
+    bool was_empty;                       /* the kernel found none free: more are given */
+    uint16_t group_id;                    /* of the ring's groups */
 };
 
 /* Returns the group for flows of that size, which has been made. */
