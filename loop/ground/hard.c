@@ -42,6 +42,8 @@ static bool read_word(const char *word, size_t len)
         modes.has_no_fixed = true;
     } else if (is_word(word, len, "onechunk")) {
         modes.has_one_chunk = true;
+    } else if (is_word(word, len, "ways")) {
+        modes.switches_ways = true;
     } else if (is_word(word, len, "refuse")) {
         modes.refuses = true;
     } else {

@@ -7,6 +7,7 @@
  *   short     every read and write moves about half of what it could
  *   nofixed   the region cannot be registered
  *   onechunk  the region has one chunk
+ *   ways      on the ring flows go over between readiness and completions at every step
  *   refuse    the ring refuses every operation except poll, which readiness needs
  */
 #ifndef LOOP_GROUND_HARD_H
@@ -18,7 +19,7 @@
 /* The modes in force. */
 struct loop_hard {
     unsigned depth; /* 0: the program's own value */
-    bool is_short, has_no_fixed, has_one_chunk, refuses;
+    bool is_short, has_no_fixed, has_one_chunk, refuses, switches_ways;
 };
 
 #if NORIA_HARD_MODES

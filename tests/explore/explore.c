@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/io_uring.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- nodes ---- */
@@ -22,6 +23,19 @@ static void look_after(struct loop_world *world, void *arg)
     }
 }
 
+/* Chooses how flows move bytes on a ring. That they change it at every step is a matter of the environment, which nodes
+ * read when they start: of those that start with the world all do as the last one. */
+static enum loop_way choose_way(void)
+{
+    unsigned way = loop_simulation_choose(3);
+    if (way == 2) {
+        setenv("NORIA_HARD", "ways", 1);
+    } else {
+        unsetenv("NORIA_HARD");
+    }
+    return way == 0 ? LOOP_WAY_READINESS : LOOP_WAY_COMPLETIONS;
+}
+
 struct loop_node *explore_node(struct loop_world *world, struct loop_node_options options)
 {
     static const uint32_t features[] = {0, IORING_FEAT_CQE_SKIP, IORING_FEAT_EXT_ARG, IORING_FEAT_NODROP,
@@ -35,7 +49,7 @@ struct loop_node *explore_node(struct loop_world *world, struct loop_node_option
         options.ring_setup_refused = EXPLORE_ONE_OF(refused);
     }
     struct loop_options loop_options = options.options ? *options.options : (struct loop_options){0};
-    loop_options.way = loop_simulation_choose(2) ? LOOP_WAY_COMPLETIONS : LOOP_WAY_READINESS;
+    loop_options.way = choose_way();
     options.options = &loop_options;
     options.may_fail = true;
     struct loop_node *node = loop_world_add_node(world, &options);

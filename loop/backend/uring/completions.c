@@ -42,6 +42,16 @@
 
 /* ---- which way ---- */
 
+/* Whether flows are to go by completions now. In the hard mode the answer is another one at every step. */
+static bool prefers_completions(struct loop_uring *uring)
+{
+    if (loop_hard()->switches_ways) {
+        uring->noise = uring->noise * 1103515245u + 12345u;
+        return uring->prefers_completions && uring->noise >> 16 & 1;
+    }
+    return uring->prefers_completions;
+}
+
 /* Returns the first of the jobs that read, or NULL. */
 static struct loop_job *first_reader(const struct loop_fd *fd)
 {
@@ -62,9 +72,9 @@ static bool is_served(const struct loop_uring *uring, uint8_t by)
 }
 
 /* Whether the ring may read the descriptor. After a hang-up, or with an urgent mark, it does not. */
-static bool may_be_read(const struct loop_uring *uring, const struct loop_fd *fd)
+static bool may_be_read(struct loop_uring *uring, const struct loop_fd *fd)
 {
-    return uring->prefers_completions && fd->is_byte_stream && fd->state == LOOP_FD_OPEN &&
+    return prefers_completions(uring) && fd->is_byte_stream && fd->state == LOOP_FD_OPEN &&
            !(fd->doubts & LOOP_DOUBT_ALWAYS) && !fd->receiving.is_taken;
 }
 
@@ -143,8 +153,11 @@ static void stop(struct loop_uring *uring, struct loop_fd *fd)
     loop_uring_disarm(uring, fd, LOOP_URING_RECEIVE);
     if (is_armed(fd, LOOP_URING_RECEIVE)) {
         fd->backend_id |= LOOP_URING_STOPPING;
-    } else {
-        end(fd);
+        return;
+    }
+    end(fd); /* the entry had not been filled in: no completion comes */
+    if (!loop_list_is_empty(&fd->readers)) {
+        loop_ready_activate(uring->loop, fd);
     }
 }
 
@@ -265,7 +278,7 @@ void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, 
     }
     bool has_more = is_rest_left(uring, fd, result, flags);
     choose_size(uring, fd, result, has_more);
-    if (fd->is_bulk != fd->receives_large || !is_read_ahead(fd) || !uring->prefers_completions) {
+    if (fd->is_bulk != fd->receives_large || !is_read_ahead(fd) || !prefers_completions(uring)) {
         stop(uring, fd);
     } else if (!has_more) {
         look_for_lost_end(uring, fd);
@@ -333,9 +346,9 @@ void loop_uring_transferred(struct loop_uring *uring, struct loop_job *job, int3
 /* ---- sending ---- */
 
 /* The kernel keeps the order of two sends only if the first has ended. */
-static bool may_send(const struct loop_uring *uring, const struct loop_fd *fd)
+static bool may_send(struct loop_uring *uring, const struct loop_fd *fd)
 {
-    return uring->prefers_completions && is_served(uring, fd->write_by) && fd->is_byte_stream && !fd->is_sending &&
+    return prefers_completions(uring) && is_served(uring, fd->write_by) && fd->is_byte_stream && !fd->is_sending &&
            !fd->sending.is_taken && fd->ready & POLLOUT && !(fd->watched & POLLOUT) && loop_list_is_empty(&uring->line);
 }
 

@@ -91,6 +91,7 @@ struct loop_uring {
     bool refuses_pipes;        /* but not pipes: the kernel does not wait for a nonblocking one */
     bool refuses_pipe_streams; /* nor streams from them: the kernel is older than 6.7 */
     struct loop_uring_inputs inputs;
+    uint32_t noise;                           /* of the hard mode in which flows change their way at every step */
     uint16_t last_group;                      /* the number of the last group of provided buffers */
     struct loop_uring_receiver *receivers[2]; /* the small and the large buffers of completions.c, each from its first
                                                  receive on; or NULL */

@@ -343,7 +343,7 @@ static int64_t call_cost_ns(void)
 
 static void choose_way(struct loop_uring *uring)
 {
-    enum loop_way way = uring->loop->options.way;
+    enum loop_way way = loop_hard()->switches_ways ? LOOP_WAY_COMPLETIONS : uring->loop->options.way;
     bool is_served = !(uring->elsewhere >> LOOP_OP_RECV_MULTISHOT & 1) && !(uring->elsewhere >> LOOP_OP_SEND & 1);
     int64_t cost_ns = is_served && way == LOOP_WAY_AUTO ? call_cost_ns() : 0;
     uring->prefers_completions = is_served && (way == LOOP_WAY_COMPLETIONS || cost_ns >= DEAR_CALL_NS);

@@ -17,6 +17,12 @@ static uint64_t expected_flows(const struct loop_env *env, uint64_t count)
     return !is_refused && !strcmp(loop_backend_name(env->loop), "io_uring") ? count : 0;
 }
 
+/* Whether the ring does so much, of what it could do by `count`. Where flows change their way it is any part. */
+static bool is_done_by_ring(const struct loop_env *env, uint64_t n, uint64_t count)
+{
+    return is_hard("ways") ? n <= count : n == expected_flows(env, count);
+}
+
 static struct loop_stats stats_of(const struct loop_env *env)
 {
     struct loop_stats stats;
@@ -62,8 +68,8 @@ LOOP_TEST_WITH(readiness_can_be_forced, .way = LOOP_WAY_READINESS)
     START(loop_stream(&flows[0]->source, RECORD(&record)));
     AWAIT(loop_write(&flows[1]->sink, "bytes", 5, GO));
     WAIT_UNTIL(record.length == 5);
-    CHECK_IS(stats_of(env).received_flows_now, 0);
-    CHECK_IS(stats_of(env).ring_sends, 0);
+    CHECK(stats_of(env).received_flows_now == 0 || is_hard("ways"));
+    CHECK(stats_of(env).ring_sends == 0 || is_hard("ways"));
     loop_stop(env->loop, 0);
     END;
 }
@@ -81,7 +87,7 @@ LOOP_TEST_WITH(completions_serve_streams_and_writes, COMPLETIONS)
     stream = START(loop_stream(&flows[0]->source, RECORD(&record)));
     AWAIT(loop_write(&flows[1]->sink, "bytes", 5, GO));
     WAIT_UNTIL(record.length == 5);
-    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, 1));
+    CHECK(is_done_by_ring(env, stats_of(env).received_flows_now, 1));
     CHECK(stats_of(env).ring_sends == expected_flows(env, 1) || getenv("NORIA_HARD")); /* with room in the queue */
     CHECK_IS(loop_cancel(env->loop, stream), 0);
     WAIT_UNTIL(record.ends);
@@ -102,7 +108,7 @@ LOOP_TEST_WITH(completions_serve_reads, COMPLETIONS)
     make_flows(env->scope, flows);
     START(loop_read(&flows[0]->source, bytes, sizeof bytes, ONCE(&read)));
     AWAIT(turns(env->scope, 3, GO));
-    CHECK_IS(stats_of(env).ring_reads, expected_flows(env, 1));
+    CHECK(is_done_by_ring(env, stats_of(env).ring_reads, 1) || getenv("NORIA_HARD")); /* with room in the queue */
     AWAIT(loop_write(&flows[1]->sink, "bytes", 5, GO));
     WAIT_UNTIL(read.count);
     CHECK(read.result == 5 || getenv("NORIA_HARD"));
@@ -402,7 +408,7 @@ LOOP_TEST_WITH(flows_without_a_free_buffer_go_by_readiness_and_come_back, COMPLE
         WAIT_UNTIL(n_received == (size_t)round * FLOWS * SIZE);
     }
     AWAIT(turns(env->scope, 3, GO));
-    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, FLOWS));
+    CHECK(is_done_by_ring(env, stats_of(env).received_flows_now, FLOWS));
     close_peers();
     WAIT_UNTIL(n_ended == FLOWS);
     END;
@@ -419,7 +425,7 @@ static void many_at_once(struct loop_env *env, int64_t result)
         send_from_peers();
         WAIT_UNTIL(n_received == (size_t)round * FLOWS * SIZE);
     }
-    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, FLOWS));
+    CHECK(is_done_by_ring(env, stats_of(env).received_flows_now, FLOWS));
     close_peers();
     WAIT_UNTIL(n_ended == FLOWS);
     END;
@@ -449,12 +455,12 @@ LOOP_TEST_WITH(a_flow_with_much_to_read_gets_large_buffers_for_a_while, COMPLETI
     WAIT_UNTIL(record.length == MUCH);
     CHECK(is_pattern(bytes, MUCH, 8));
     AWAIT(turns(env->scope, 3, GO));
-    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, 1));
+    CHECK(is_done_by_ring(env, stats_of(env).received_flows_now, 1));
     for (n = 0; n < MESSAGES; n++) {
         AWAIT(loop_write(&flows[1]->sink, sent, 1, GO));
         WAIT_UNTIL(record.length == MUCH + n + 1);
     }
-    CHECK_IS(stats_of(env).received_flows_now, expected_flows(env, 1));
+    CHECK(is_done_by_ring(env, stats_of(env).received_flows_now, 1));
     loop_stop(env->loop, 0);
     END;
 }
