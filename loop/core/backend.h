@@ -7,6 +7,7 @@
 #define LOOP_CORE_BACKEND_H
 
 #include <loop/base.h>
+#include <sys/uio.h>
 
 struct loop;
 struct loop_block;
@@ -36,9 +37,10 @@ struct loop_backend_ops {
     /* Stops watching `fd`. loop_fd_unwatched is called when the kernel has nothing of it any more, possibly before this
      * returns. */
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
-    /* Sends `len` bytes of the job, at `data`, to `fd` by the end of this turn, without waiting for room, and then
-     * calls kind->transferred. Returns false where a system call is to send them. NULL: always. */
-    bool (*send)(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len);
+    /* Sends bytes to `fd` by the end of this turn, without waiting for room, and then calls kind->transferred of the
+     * job. There are at most LOOP_GATHER_MAX vectors, which are copied. Returns false where a system call is to send
+     * them. NULL: always. */
+    bool (*send)(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const struct iovec *iov, int n_iov);
     /* Takes a block back of which it has kept the memory (loop_block.is_backends). NULL: it has none. */
     void (*release)(struct loop *loop, struct loop_block *block);
     /* Makes turns for as long as loop_turn_begin returns true. A turn submits what has been prepared, waits for at most

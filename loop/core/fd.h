@@ -74,6 +74,7 @@ struct loop_fd {
     bool receives_large : 1;   /* it does, as long as it is_receiving */
     bool is_reading : 1;       /* the backend receives into the buffer of a job (loop_ready_begin_read) */
     bool may_have_more : 1;    /* the last such read has filled its buffer */
+    bool has_long_queue : 1;   /* the last call for its writes did not take all */
     bool is_sending : 1;       /* the backend has a send of it (loop_ready_begin_send) */
     uint32_t uses;             /* uses; they keep it from being closed */
     uint32_t pins;             /* pins of loop_fd_pin; they keep the object */

@@ -129,6 +129,8 @@ struct loop_job_kind {
     uint8_t continuation; /* enum loop_continuation */
 };
 
+#define LOOP_GATHER_MAX 64 /* vectors of a write in one call; the next call takes those beyond */
+
 /* The vectors of a write, and how much of them has been written. */
 struct loop_write_state {
     const struct iovec *iov; /* NULL when the only vector is `single` */

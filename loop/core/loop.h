@@ -98,6 +98,7 @@ struct loop {
     struct loop_list after;                   /* functions to be called after a continuation: struct loop_after */
     struct loop_scope *ending, **last_ending; /* a queue of scopes that may end */
     bool is_settling;
+    bool prefers_completions;              /* the backend receives and sends for flows where it can */
     struct msghdr unix_message;            /* for io.h: constant but for the fields that the kernel sets */
     struct iovec unix_vector;              /* its vector */
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last is empty, for ids that never existed */

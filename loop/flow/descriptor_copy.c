@@ -117,7 +117,7 @@ static enum loop_attempt pass_on(struct loop *loop, struct loop_job *job, struct
     if (!has_room(to)) {
         return wait_for_room(loop, job);
     }
-    if (loop->backend->send && loop->backend->send(loop, job, to, args->rest.iov_base, args->rest.iov_len)) {
+    if (loop->prefers_completions && loop->backend->send(loop, job, to, &args->rest, 1)) {
         return LOOP_ATTEMPT_BUSY;
     }
     int64_t n = loop_io_write_one(to, args->rest.iov_base, args->rest.iov_len);

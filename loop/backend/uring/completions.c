@@ -32,13 +32,18 @@
 #include <loop/ground/hard.h>
 #include <loop/ground/list.h>
 #include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/kernel/socket.h>
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 /* After so many receives in a row that would have fitted into a small buffer a flow gets small ones. */
 #define SMALL_RECEIVES 16
+
+/* The most sends of several vectors between two submissions. */
+#define GATHERED_MOST 32u
 
 /* ---- which way ---- */
 
@@ -47,9 +52,9 @@ static bool prefers_completions(struct loop_uring *uring)
 {
     if (loop_hard()->switches_ways) {
         uring->noise = uring->noise * 1103515245u + 12345u;
-        return uring->prefers_completions && uring->noise >> 16 & 1;
+        return uring->loop->prefers_completions && uring->noise >> 16 & 1;
     }
-    return uring->prefers_completions;
+    return uring->loop->prefers_completions;
 }
 
 /* Returns the first of the jobs that read, or NULL. */
@@ -166,7 +171,8 @@ void loop_uring_weigh_inputs(struct loop_uring *uring)
     struct loop_uring_inputs *inputs = &uring->inputs;
     inputs->average += inputs->n - inputs->average / 16;
     inputs->n = 0;
-    uring->prefers_completions = inputs->average >= (uring->prefers_completions ? inputs->enough / 2 : inputs->enough);
+    uring->loop->prefers_completions =
+        inputs->average >= (uring->loop->prefers_completions ? inputs->enough / 2 : inputs->enough);
 }
 
 int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
@@ -352,25 +358,66 @@ static bool may_send(struct loop_uring *uring, const struct loop_fd *fd)
            !fd->sending.is_taken && fd->ready & POLLOUT && !(fd->watched & POLLOUT) && loop_list_is_empty(&uring->line);
 }
 
-static void prepare_send(struct io_uring_sqe *entry, const struct loop_fd *fd, const void *data, unsigned len)
+/* What the kernel reads when an entry with several vectors is submitted. */
+struct gathered {
+    struct msghdr message;
+    struct iovec iov[LOOP_GATHER_MAX];
+};
+
+/* Returns room for the vectors of one entry, or NULL. It is free again when the entry has been submitted. */
+static struct gathered *room_for_vectors(struct loop_uring *uring)
 {
+    if (!uring->gathered) {
+        uring->gathered = loop_kernel_malloc(GATHERED_MOST * sizeof(struct gathered));
+    }
+    if (loop_uring_unsubmitted(uring) == 0) {
+        uring->n_gathered = 0;
+    }
+    bool has_room = uring->gathered && uring->n_gathered < GATHERED_MOST;
+    return has_room ? (struct gathered *)uring->gathered + uring->n_gathered++ : NULL;
+}
+
+static void prepare_send(struct io_uring_sqe *entry, const struct loop_fd *fd, const struct iovec *iov)
+{
+    unsigned len = iov->iov_len < INT_MAX ? (unsigned)iov->iov_len : INT_MAX;
     if (fd->write_by == LOOP_IO_SOCKET) {
-        io_uring_prep_send(entry, fd->number, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        io_uring_prep_send(entry, fd->number, iov->iov_base, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     } else {
-        io_uring_prep_write(entry, fd->number, data, len, (uint64_t)-1);
+        io_uring_prep_write(entry, fd->number, iov->iov_base, len, (uint64_t)-1);
         entry->rw_flags = RWF_NOWAIT;
     }
 }
 
-bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len)
+static void prepare_gathered(struct io_uring_sqe *entry, const struct loop_fd *fd, struct gathered *gathered,
+                             const struct iovec *iov, int n_iov)
+{
+    memcpy(gathered->iov, iov, (size_t)n_iov * sizeof *iov);
+    if (fd->write_by == LOOP_IO_SOCKET) {
+        gathered->message = (struct msghdr){.msg_iov = gathered->iov, .msg_iovlen = (size_t)n_iov};
+        io_uring_prep_sendmsg(entry, fd->number, &gathered->message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } else {
+        io_uring_prep_writev(entry, fd->number, gathered->iov, (unsigned)n_iov, (uint64_t)-1);
+        entry->rw_flags = RWF_NOWAIT;
+    }
+}
+
+bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct loop_uring *uring = loop_uring_of(loop);
-    struct io_uring_sqe *entry = may_send(uring, fd) ? loop_uring_entry(uring) : NULL;
+    assert(job->op == LOOP_OP_NONE && job->kind->transferred && n_iov > 0);
+    if (!may_send(uring, fd)) {
+        return false;
+    }
+    struct gathered *gathered = n_iov > 1 ? room_for_vectors(uring) : NULL;
+    struct io_uring_sqe *entry = gathered || n_iov == 1 ? loop_uring_entry(uring) : NULL;
     if (!entry) {
         return false;
     }
-    assert(job->op == LOOP_OP_NONE && job->kind->transferred && len > 0);
-    prepare_send(entry, fd, data, len < INT_MAX ? (unsigned)len : INT_MAX);
+    if (gathered) {
+        prepare_gathered(entry, fd, gathered, iov, n_iov);
+    } else {
+        prepare_send(entry, fd, iov);
+    }
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
     uring->in_flight++;
     job->where = LOOP_AT_RING;

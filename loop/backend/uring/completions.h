@@ -25,6 +25,6 @@ void loop_uring_transferred(struct loop_uring *uring, struct loop_job *job, int3
 void loop_uring_weigh_inputs(struct loop_uring *uring);
 
 /* Sends bytes of a job; see loop_backend_ops.send. */
-bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const void *data, size_t len);
+bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
 #endif

@@ -69,7 +69,7 @@ static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_w
     } else {
         loop_uring_watch_changed(uring, fd, kind, result, flags);
     }
-    if (uring->prefers_completions || uring->receivers[0]) {
+    if (uring->loop->prefers_completions || uring->receivers[0]) {
         loop_uring_receive_after(uring, id, kind);
     }
 }

@@ -87,14 +87,15 @@ struct loop_uring {
     bool has_overflown;        /* the completion queue had overflown in the last turn */
     bool has_tried_region;     /* registering the region has been tried */
     bool is_gone;              /* the ring is broken and closed: the queues are unmapped */
-    bool prefers_completions;  /* flows receive and send by the ring where they can */
-    bool refuses_pipes;        /* but not pipes: the kernel does not wait for a nonblocking one */
+    bool refuses_pipes;        /* flows go by completions, but not pipes: the kernel does not wait for one */
     bool refuses_pipe_streams; /* nor streams from them: the kernel is older than 6.7 */
     struct loop_uring_inputs inputs;
     uint32_t noise;                           /* of the hard mode in which flows change their way at every step */
     uint16_t last_group;                      /* the number of the last group of provided buffers */
     struct loop_uring_receiver *receivers[2]; /* the small and the large buffers of completions.c, each from its first
                                                  receive on; or NULL */
+    void *gathered; /* of completions.c: the vectors of sends that have not been submitted; or NULL */
+    unsigned n_gathered;
     struct loop_uring_shortage shortage;
     uint32_t setup_flags;
     struct io_uring ring;
@@ -109,7 +110,7 @@ static inline struct loop_uring *loop_uring_of(const struct loop *loop)
 /* Has all flows go by readiness from now on: the kernel, or the memory, does not serve them otherwise. */
 static inline void loop_uring_refuse_completions(struct loop_uring *uring)
 {
-    uring->prefers_completions = false;
+    uring->loop->prefers_completions = false;
     uring->inputs.enough = 0;
 }
 

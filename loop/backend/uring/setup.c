@@ -346,7 +346,7 @@ static void choose_way(struct loop_uring *uring)
     enum loop_way way = loop_hard()->switches_ways ? LOOP_WAY_COMPLETIONS : uring->loop->options.way;
     bool is_served = !(uring->elsewhere >> LOOP_OP_RECV_MULTISHOT & 1) && !(uring->elsewhere >> LOOP_OP_SEND & 1);
     int64_t cost_ns = is_served && way == LOOP_WAY_AUTO ? call_cost_ns() : 0;
-    uring->prefers_completions = is_served && (way == LOOP_WAY_COMPLETIONS || cost_ns >= DEAR_CALL_NS);
+    uring->loop->prefers_completions = is_served && (way == LOOP_WAY_COMPLETIONS || cost_ns >= DEAR_CALL_NS);
     if (is_served && way == LOOP_WAY_AUTO && cost_ns < DEAR_CALL_NS) {
         uring->inputs.enough = (uint32_t)((DEAR_CALL_NS - cost_ns) * INPUTS_MOST * 16 / DEAR_CALL_NS);
     }
@@ -441,6 +441,7 @@ void loop_uring_finish(struct loop *loop)
     assert(uring->in_flight == 0);
     assert(loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line));
     loop_uring_receiver_finish(uring);
+    loop_kernel_free(uring->gathered);
     if (!uring->is_gone) {
         if (loop->region.is_fixed) {
             (void)loop_kernel_io_uring_unregister_buffers(&uring->ring);

@@ -219,34 +219,68 @@ static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
     } while (fd->is_byte_stream && (node = loop_list_first(&fd->writers)));
 }
 
-/* Has the backend send a single write, with what others send in this turn. Returns whether it does. */
-static bool send_by_backend(struct loop *loop, struct loop_job *job)
+/* Has the backend send the writes of the queue, with what others send in this turn. Returns whether it does: not where
+ * one call does not take all, which are to leave together. */
+static bool send_by_backend(struct loop *loop, struct loop_job *job, bool is_one)
 {
-    const struct loop_write_state *write = &job->u.write;
-    const struct iovec *iov = loop_write_vectors(write);
-    size_t left = iov->iov_len - write->at_offset;
-    return loop->backend->send(loop, job, job->fd, (char *)iov->iov_base + write->at_offset, left);
+    struct loop_fd *fd = job->fd;
+    struct iovec iov[LOOP_GATHER_MAX];
+    int n = is_one ? loop_write_gather(&job->u.write, iov, 0) : gather(fd, iov);
+    bool was_long = fd->has_long_queue;
+    fd->has_long_queue = n == LOOP_GATHER_MAX;
+    if (n == 0 || was_long || fd->has_long_queue || !loop->backend->send(loop, job, fd, iov, n)) {
+        return false;
+    }
+    for (struct loop_list *node = job->link.next; !is_one && node != &fd->writers; node = node->next) {
+        struct loop_job *other = LOOP_CONTAINER(node, struct loop_job, link);
+        if (other->kind != &write_kind) {
+            break;
+        }
+        other->where = LOOP_AT_RING; /* some may not be, but none is cancelled meanwhile */
+    }
+    return true;
+}
+
+/* Takes the writes of the queue back from the backend. */
+static void take_back(struct loop_fd *fd)
+{
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = node->next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->where == LOOP_AT_RING) {
+            job->where = LOOP_AT_WAIT;
+        }
+    }
+}
+
+/* Ends the writes that were cancelled while the backend had them. */
+static void end_cancelled(struct loop *loop, struct loop_fd *fd)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        next = node->next;
+        if (job->kind == &write_kind && job->is_cancelled) {
+            cancel_write(loop, job);
+        }
+    }
 }
 
 /* Goes on after a send of the backend. The write is the first of the queue. */
 static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_fd *fd = job->fd;
-    size_t left = job->u.write.total - job->u.write.done, n = result > 0 ? (size_t)result : 0;
     bool is_in_queue = job->where == LOOP_AT_RING; /* not when the ring is broken */
-    job->where = is_in_queue ? LOOP_AT_WAIT : job->where;
-    fd->uses++; /* the write may be the last use */
+    fd->uses++;                                    /* the write may be the last use */
     loop_ready_end_send(fd, result);
+    take_back(fd);
     if (!is_in_queue) {
         end_write(loop, job, loop_write_close(loop, job, &job->u.write, result));
     } else if (result < 0 && result != -EAGAIN) {
         fail_first(loop, fd, result);
-    } else if (n == left || !job->is_cancelled) {
-        distribute(loop, fd, n);
     } else {
-        loop_write_advance(loop, fd, &job->u.write, n);
-        cancel_write(loop, job);
+        distribute(loop, fd, result > 0 ? (size_t)result : 0);
     }
+    end_cancelled(loop, fd);
     if (result == -EAGAIN) {
         make_room_behind(loop, fd);
     }
@@ -262,7 +296,7 @@ static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
     struct loop_fd *fd = job->fd;
     assert(!fd->is_sending && job->where != LOOP_AT_RING);
     bool is_one = is_single(fd, &job->u.write);
-    if (is_one && loop->backend->send && send_by_backend(loop, job)) {
+    if (loop->prefers_completions && send_by_backend(loop, job, is_one)) {
         return LOOP_ATTEMPT_BUSY;
     }
     int64_t n = is_one ? write_single(fd, &job->u.write) : write_queue(fd);

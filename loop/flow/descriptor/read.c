@@ -162,7 +162,8 @@ static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_
  * had a writer looks like one at its end. */
 static bool may_be_readable(const struct loop_fd *fd)
 {
-    return (fd->ready & POLLIN) || (loop_fd_reads_by(fd) == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
+    return fd->ready & POLLIN || fd->may_have_more ||
+           (loop_fd_reads_by(fd) == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
 }
 
 static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)

@@ -16,8 +16,6 @@ static inline const struct iovec *loop_write_vectors(const struct loop_write_sta
     return write->iov ? write->iov : &write->single;
 }
 
-#define LOOP_GATHER_MAX 64 /* vectors in one call; the next call takes those beyond */
-
 /* Adds the vectors of what is left of a write to the `n` in `iov`, which has room for LOOP_GATHER_MAX. Returns the new
  * count. */
 int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n);
