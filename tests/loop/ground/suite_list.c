@@ -4,6 +4,7 @@
  */
 #include "dice.h"
 
+#include <loop/ground/index_list.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
@@ -131,4 +132,88 @@ TEST(list_against_an_array)
         }
         check_list(&list, order, count);
     }
+}
+
+/* ---- queues ---- */
+
+TEST(queue_keeps_its_order_and_knows_what_is_in_it)
+{
+    enum { N = 8, ROUNDS = 2000 };
+    struct loop_queue queue = {0};
+    struct loop_qnode nodes[N] = {0};
+    int order[N], count = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        int i = (int)(next_random() % N);
+        if (!loop_queue_has(&nodes[i])) {
+            order[count++] = i;
+            loop_queue_push(&queue, &nodes[i]);
+        } else {
+            CHECK(loop_queue_pop(&queue) == &nodes[order[0]]);
+            CHECK(!loop_queue_has(&nodes[order[0]]));
+            memmove(order, order + 1, (size_t)--count * sizeof *order);
+        }
+        for (int at = 0; at < count; at++) {
+            CHECK(loop_queue_has(&nodes[order[at]]));
+        }
+    }
+    while (count > 0) {
+        CHECK(loop_queue_pop(&queue) == &nodes[order[0]]);
+        memmove(order, order + 1, (size_t)--count * sizeof *order);
+    }
+    CHECK(!loop_queue_pop(&queue));
+}
+
+/* ---- lists by indices ---- */
+
+struct indexed {
+    uint64_t id;
+    int number;
+    struct loop_index_node node;
+};
+
+#define NODE_AT offsetof(struct indexed, node)
+
+static void check_index_list(const struct loop_slab *slab, const struct loop_index_list *list, const int *numbers,
+                             int count)
+{
+    struct indexed *object = loop_index_oldest(slab, list, NODE_AT);
+
+    for (int i = 0; i < count; i++, object = loop_index_newer(slab, object, NODE_AT)) {
+        CHECK(object);
+        CHECK_IS(object->number, numbers[i]);
+    }
+    CHECK(!object);
+}
+
+TEST(index_list_against_an_array)
+{
+    enum { N = 100, ROUNDS = 5000 };
+    struct loop_index_list list = {0};
+    struct loop_slab slab;
+    struct indexed *objects[N];
+    int order[N], count = 0;
+    bool is_in[N] = {false};
+
+    loop_slab_init(&slab, sizeof *objects[0], 0);
+    for (int i = 0; i < N; i++) {
+        objects[i] = loop_slab_get(&slab);
+        objects[i]->number = i;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        int i = (int)(next_random() % N), at = 0;
+        if (is_in[i]) {
+            while (order[at] != i) {
+                at++;
+            }
+            memmove(order + at, order + at + 1, (size_t)(--count - at) * sizeof *order);
+            loop_index_remove(&slab, &list, objects[i], NODE_AT);
+        } else {
+            order[count++] = i;
+            loop_index_push(&slab, &list, objects[i], NODE_AT);
+        }
+        is_in[i] = !is_in[i];
+        check_index_list(&slab, &list, order, count);
+    }
+    loop_slab_finish(&slab);
 }
