@@ -39,12 +39,11 @@ static void mark(struct loop_scope *scope, int16_t reason)
     scope->loop->has_cancelled_holds |= scope->own_holds > 0;
 }
 
-/* Finds the first child of `parent`, from `node` on, that is not cancelled, and marks it as cancelled. Returns NULL
- * when there is none. */
-static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_hnode *node, int16_t reason)
+/* Finds the first scope, from this one of the children of a scope on, that is not cancelled, and marks it as cancelled.
+ * Returns NULL when there is none. */
+static struct loop_scope *mark_next(struct loop_scope *scope, int16_t reason)
 {
-    for (; node; node = loop_hlist_newer(&parent->children, node)) {
-        struct loop_scope *scope = LOOP_CONTAINER(node, struct loop_scope, in_parent);
+    for (; scope; scope = loop_scope_newer_sibling(scope)) {
         if (!scope->is_cancelled) {
             mark(scope, reason);
             note_error(scope, reason);
@@ -52,11 +51,6 @@ static struct loop_scope *mark_next(struct loop_scope *parent, struct loop_hnode
         }
     }
     return NULL;
-}
-
-static struct loop_hnode *next_sibling(const struct loop_scope *scope)
-{
-    return loop_hlist_newer(&scope->parent->children, &scope->in_parent);
 }
 
 /* Cancels `top` and the scopes below it, children first. Not recursive, because a program may nest scopes to any depth.
@@ -69,14 +63,14 @@ static void cancel_tree(struct loop_scope *top, int16_t reason)
     mark(top, reason);
     struct loop_scope *scope = top;
     for (;;) {
-        struct loop_scope *down = mark_next(scope, loop_hlist_oldest(&scope->children), reason);
+        struct loop_scope *down = mark_next(loop_scope_oldest_child(scope), reason);
         while (!down) {
             cancel_jobs(scope);
             if (scope == top) {
                 return;
             }
-            down = mark_next(scope->parent, next_sibling(scope), reason);
-            scope = down ? scope : scope->parent;
+            down = mark_next(loop_scope_newer_sibling(scope), reason);
+            scope = down ? scope : loop_scope_parent(scope);
         }
         scope = down;
     }
@@ -85,12 +79,12 @@ static void cancel_tree(struct loop_scope *top, int16_t reason)
 /* Returns the scope after `scope` in the tree below `top`, parents before children; NULL at the end. */
 static struct loop_scope *next_in_tree(const struct loop_scope *top, struct loop_scope *scope)
 {
-    struct loop_hnode *node = loop_hlist_oldest(&scope->children);
-    while (!node && scope != top) {
-        node = next_sibling(scope);
-        scope = scope->parent;
+    struct loop_scope *next = loop_scope_oldest_child(scope);
+    while (!next && scope != top) {
+        next = loop_scope_newer_sibling(scope);
+        scope = loop_scope_parent(scope);
     }
-    return node ? LOOP_CONTAINER(node, struct loop_scope, in_parent) : NULL;
+    return next;
 }
 
 void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct loop_job *job))
@@ -126,12 +120,12 @@ void loop_scope_fail(struct loop_scope *scope, int64_t error)
 
 static void drop_deadline(struct loop_scope *scope)
 {
-    struct loop_deadline *deadline = scope->deadline;
+    struct loop_deadline *deadline = loop_scope_own_deadline(scope);
     if (!deadline) {
         return;
     }
     loop_wheel_remove(&scope->loop->timers, &deadline->node);
-    scope->deadline = NULL;
+    scope->deadline = 0;
     loop_slab_put(&scope->loop->deadlines, deadline);
 }
 
@@ -160,7 +154,7 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
         return;
     }
     deadline->scope = scope;
-    scope->deadline = deadline;
+    scope->deadline = loop_index_of(deadline);
     loop_wheel_add(&loop->timers, &deadline->node, at_ns, LOOP_WHEEL_SCOPE);
 }
 
@@ -170,7 +164,7 @@ static void be_gone(struct loop_scope *scope)
 {
     assert(!scope->is_ending);
     scope->is_ending = true; /* never checked again, whatever on_end does */
-    struct loop_scope *parent = scope->parent;
+    struct loop_scope *parent = loop_scope_parent(scope);
     int32_t error = scope->error;
     bool was_heard = scope->on_end != NULL, was_daemon = scope->is_daemon;
     if (scope->on_end) {
@@ -179,9 +173,11 @@ static void be_gone(struct loop_scope *scope)
     loop_scope_drop_kept(scope);
     loop_fds_leave(scope);
     loop_scope_free_memory(scope);
-    loop_hlist_remove(&scope->in_parent);
+    if (parent) {
+        loop_index_remove(&scope->loop->scopes, &parent->children, scope, offsetof(struct loop_scope, in_parent));
+    }
     scope->state = LOOP_SCOPE_GONE;
-    scope->parent = NULL;
+    scope->parent = 0;
     loop_scope_put_if_unkept(scope);
     if (!parent) {
         return;
@@ -221,11 +217,11 @@ static void step(struct loop_scope *scope)
 
 void loop_scopes_settle(struct loop *loop)
 {
-    struct loop_scope *next, *scope = loop->ending;
-    loop->ending = NULL;
+    struct loop_scope *next, *scope = loop_index_object(&loop->scopes, loop->ending);
+    loop->ending = 0;
     loop->last_ending = &loop->ending;
     for (; scope; scope = next) {
-        next = scope->next_ending;
+        next = loop_index_object(&loop->scopes, scope->next_ending);
         scope->is_ending = false;
         step(scope);
     }

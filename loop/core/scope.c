@@ -45,8 +45,8 @@ void loop_scope_look_at(struct loop_scope *scope)
     struct loop *loop = scope->loop;
     if (!scope->is_ending) {
         scope->is_ending = true;
-        scope->next_ending = NULL;
-        *loop->last_ending = scope;
+        scope->next_ending = 0;
+        *loop->last_ending = loop_index_of(scope);
         loop->last_ending = &scope->next_ending;
     }
 }
@@ -83,11 +83,11 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
 #if NORIA_DEBUG
     scope->opened = LOOP_THIS_CALL;
 #endif
-    scope->parent = parent;
+    scope->parent = loop_index_of(parent);
     scope->is_cancelled = parent->is_cancelled;
     scope->reason = parent->reason;
     scope->error = parent->is_cancelled ? parent->reason : 0;
-    loop_hlist_push(&parent->children, &scope->in_parent);
+    loop_index_push(&parent->loop->scopes, &parent->children, scope, offsetof(struct loop_scope, in_parent));
     loop_scope_add_hold(parent, false);
     loop_scope_look_at(scope);
     return scope;
@@ -99,12 +99,12 @@ struct loop_scope *loop_scope_next(const struct loop_scope *top, const struct lo
 {
     if (scope->children.first) {
         ++*depth;
-        return LOOP_CONTAINER(loop_hlist_oldest(&scope->children), struct loop_scope, in_parent);
+        return loop_scope_oldest_child(scope);
     }
-    for (; scope != top; scope = scope->parent, --*depth) {
-        struct loop_hnode *sibling = loop_hlist_newer(&scope->parent->children, &scope->in_parent);
+    for (; scope != top; scope = loop_scope_parent(scope), --*depth) {
+        struct loop_scope *sibling = loop_scope_newer_sibling(scope);
         if (sibling) {
-            return LOOP_CONTAINER(sibling, struct loop_scope, in_parent);
+            return sibling;
         }
     }
     return NULL;
@@ -140,10 +140,11 @@ void loop_scope_daemon(struct loop_scope *scope)
     if (!loop_scope_is_good(scope, __func__)) {
         return;
     }
-    if (scope->parent && !scope->is_daemon) {
+    struct loop_scope *parent = loop_scope_parent(scope);
+    if (parent && !scope->is_daemon) {
         scope->is_daemon = true;
-        loop_scope_add_hold(scope->parent, true);
-        loop_scope_drop_hold(scope->parent, false);
+        loop_scope_add_hold(parent, true);
+        loop_scope_drop_hold(parent, false);
     }
 }
 

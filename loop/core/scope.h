@@ -7,6 +7,7 @@
 
 #include <loop/core/check.h>
 #include <loop/core/loop.h>
+#include <loop/ground/index_list.h>
 
 #include <assert.h>
 
@@ -19,30 +20,31 @@ enum loop_scope_state {
     LOOP_SCOPE_GONE,      /* it has ended; only pins keep the object */
 };
 
-/* A scope. */
+/* A scope. There is one for each connection of a server, so it links what is in slabs by indices. */
 struct loop_scope {
-    uint64_t id;               /* must be first (slab.h) */
-    struct loop_scope *parent; /* NULL for main's scope and the loop's own */
+    uint64_t id; /* must be first (slab.h) */
     struct loop *loop;
-    struct loop_hnode in_parent;
-    struct loop_hlist children, jobs, fds;
-    struct loop_scope *next_ending; /* the next in loop->ending */
-    struct loop_hlist hooks;
+    uint32_t parent;                  /* loop_scope_parent */
+    uint32_t deadline;                /* its index in loop->deadlines, plus 1; 0 when there is none */
+    uint32_t next_ending;             /* the index of the next in loop->ending, plus 1; or 0 */
+    struct loop_index_list children;  /* scopes, by in_parent */
+    struct loop_index_node in_parent; /* in the parent's `children` */
+    int32_t error;                    /* its first error, or 0 */
+    struct loop_hlist jobs;           /* by in_scope */
+    struct loop_hlist fds, hooks;
     struct loop_hlist kept; /* struct loop_kept: dropped after on_end, the last one first */
     struct loop_scope_memory *memory;
-    struct loop_deadline *deadline; /* NULL when there is none */
-    uint32_t holds;                 /* non-daemon jobs, non-daemon children, holds */
-    uint32_t daemons;               /* daemon jobs and children */
-    uint32_t own_holds;             /* of `holds`, those of loop_scope_hold */
-    uint32_t unclosed;              /* descriptors in `fds` that are not closed yet */
-    uint32_t pins;                  /* pins of loop_scope_pin; they keep the object */
+    uint32_t holds;     /* non-daemon jobs, non-daemon children, holds */
+    uint32_t daemons;   /* daemon jobs and children */
+    uint32_t own_holds; /* of `holds`, those of loop_scope_hold */
+    uint32_t unclosed;  /* descriptors in `fds` that are not closed yet */
+    uint32_t pins;      /* pins of loop_scope_pin; they keep the object */
     uint8_t state;
     bool is_cancelled : 1;
     bool is_daemon : 1;
     bool is_ending : 1; /* it is in loop->ending */
     bool is_told : 1;   /* loop_scope_on_cancel was called, or held.c has named it */
     int16_t reason;     /* the result of cancelled jobs: -ECANCELED or -ETIMEDOUT */
-    int32_t error;      /* its first error, or 0 */
     loop_fn *on_end;
     void *arg;
 #if NORIA_DEBUG
@@ -62,6 +64,30 @@ struct loop_deadline {
     struct loop_wheel_node node;
     struct loop_scope *scope;
 };
+
+/* Returns the deadline of a scope, or NULL. */
+static inline struct loop_deadline *loop_scope_own_deadline(const struct loop_scope *scope)
+{
+    return loop_index_object(&scope->loop->deadlines, scope->deadline);
+}
+
+/* Returns the parent: NULL for main's scope and the loop's own, and for one that has ended. */
+static inline struct loop_scope *loop_scope_parent(const struct loop_scope *scope)
+{
+    return loop_index_object(&scope->loop->scopes, scope->parent);
+}
+
+/* Returns the child that was opened first, or NULL. */
+static inline struct loop_scope *loop_scope_oldest_child(const struct loop_scope *scope)
+{
+    return loop_index_oldest(&scope->loop->scopes, &scope->children, offsetof(struct loop_scope, in_parent));
+}
+
+/* Returns the child of its parent that was opened after this one, or NULL. */
+static inline struct loop_scope *loop_scope_newer_sibling(const struct loop_scope *scope)
+{
+    return loop_index_newer(&scope->loop->scopes, scope, offsetof(struct loop_scope, in_parent));
+}
 
 /* Opens a scope without a parent: main's or the loop's own. Returns NULL when there is no memory. */
 struct loop_scope *loop_scope_open_root(struct loop *loop, loop_fn *on_end, void *arg);

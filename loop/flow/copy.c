@@ -35,7 +35,7 @@ struct ends {
 static bool is_within(const struct loop_scope *scope, const struct loop_scope *outer)
 {
     while (scope && scope != outer) {
-        scope = scope->parent;
+        scope = loop_scope_parent(scope);
     }
     return scope != NULL;
 }

@@ -131,7 +131,7 @@ unsigned loop_buffers_avail(const struct loop_buffers *buffers)
 static bool is_inside(const struct loop_scope *scope, const struct loop_scope *outer)
 {
     while (scope && scope != outer) {
-        scope = scope->parent;
+        scope = loop_scope_parent(scope);
     }
     return scope != NULL;
 }

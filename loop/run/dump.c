@@ -134,9 +134,10 @@ static void dump_scope(const struct loop_scope *scope, unsigned depth)
     if (scope->error) {
         add(&line, ", error %d", (int)scope->error);
     }
-    if (scope->deadline) {
+    const struct loop_deadline *deadline = loop_scope_own_deadline(scope);
+    if (deadline) {
         add(&line, ", deadline");
-        add_time_left(&line, (int64_t)scope->deadline->node.at_ns);
+        add_time_left(&line, (int64_t)deadline->node.at_ns);
     }
     loop_log_line("%s", line.text);
 }
