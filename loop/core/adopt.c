@@ -134,6 +134,16 @@ static int classify(struct loop_fd *fd, int flags)
 
 /* ---- taking in ---- */
 
+/* Notes which file a borrowed number names. Returns false when there is no memory. */
+static bool identify(struct loop_fd *fd)
+{
+    struct loop_fd_more *more = loop_fd_get_more(fd);
+    if (more) {
+        more->identity = loop_number_identity(fd->number);
+    }
+    return more != NULL;
+}
+
 static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrowed)
 {
     struct loop_fd *fd = loop_scope_takes_work(scope) ? loop_slab_get(&scope->loop->fds) : NULL;
@@ -145,26 +155,16 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->was_number = number;
 #endif
     fd->is_borrowed = is_borrowed;
-    fd->identity = is_borrowed ? loop_number_identity(number) : 0;
     fd->scope = scope;
-    fd->late_number = -1;
     fd->doubts = LOOP_DOUBT_ALWAYS;
     fd->ready = POLLOUT; /* nearly always right; otherwise it costs one EAGAIN */
-    fd->limit_bytes = scope->loop->options.sink_limit_bytes;
     loop_list_init(&fd->readers);
     loop_list_init(&fd->writers);
-    loop_list_init(&fd->receiving.line);
-    loop_list_init(&fd->sending.line);
-    loop_list_init(&fd->polling.line);
-    loop_list_init(&fd->pollers);
-    loop_list_init(&fd->active);
-    loop_list_init(&fd->dirty);
-    loop_list_init(&fd->backend_link);
-    if (!loop_number_enter(scope->loop, fd)) {
-        loop_slab_put(&scope->loop->fds, fd);
+    if ((is_borrowed && !identify(fd)) || !loop_number_enter(scope->loop, fd)) {
+        loop_fd_free(fd);
         return NULL;
     }
-    loop_hlist_push(&scope->fds, &fd->in_scope);
+    loop_index_push(&scope->loop->fds, &scope->fds, fd, offsetof(struct loop_fd, in_scope));
     scope->unclosed++;
     return fd;
 }
@@ -173,15 +173,18 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
 static void unmake(struct loop_fd *fd)
 {
     loop_number_leave(fd);
-    loop_hlist_remove(&fd->in_scope);
+    loop_index_remove(&fd->scope->loop->fds, &fd->scope->fds, fd, offsetof(struct loop_fd, in_scope));
     fd->scope->unclosed--;
-    loop_slab_put(&fd->scope->loop->fds, fd);
+    loop_fd_free(fd);
 }
 
 static struct loop_fd *make_of_kind(struct loop_scope *scope, int number, bool is_borrowed, int flags)
 {
     struct loop_fd *fd = make(scope, number, is_borrowed);
     int error = fd ? classify(fd, flags) : 0;
+    if (fd && !error && fd->write_by == LOOP_IO_BLOCKING && !loop_fd_get_more(fd)) {
+        error = -ENOMEM;
+    }
     if (error) {
         unmake(fd);
         return NULL;

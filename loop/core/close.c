@@ -23,13 +23,29 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+/* Frees an object that nothing keeps. The queues of the dispatch do: it is used once more when it is taken out. */
 static void put_if_unkept(struct loop_fd *fd)
 {
-    if (fd->pins == 0 && fd->uses == 0) {
-        struct loop *loop = fd->scope->loop;
-        loop_list_remove(&fd->active);
-        loop_list_remove(&fd->dirty);
-        loop_slab_put(&loop->fds, fd);
+    if (fd->pins == 0 && fd->uses == 0 && !loop_queue_has(&fd->active) && !loop_queue_has(&fd->dirty)) {
+        loop_fd_free(fd);
+    }
+}
+
+static void put_if_gone(struct loop_fd *fd)
+{
+    if (fd->state == LOOP_FD_GONE) {
+        put_if_unkept(fd);
+    }
+}
+
+void loop_fds_leave_queues(struct loop *loop)
+{
+    struct loop_qnode *node;
+    while ((node = loop_queue_pop(&loop->active))) {
+        put_if_gone(LOOP_CONTAINER(node, struct loop_fd, active));
+    }
+    while ((node = loop_queue_pop(&loop->dirty))) {
+        put_if_gone(LOOP_CONTAINER(node, struct loop_fd, dirty));
     }
 }
 
@@ -37,12 +53,12 @@ static void put_if_unkept(struct loop_fd *fd)
 static void leave_scope(struct loop_fd *fd)
 {
     assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !fd->second_jobs.first);
-    assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && loop_list_is_empty(&fd->pollers));
+    assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && !loop_fd_has_pollers(fd));
     loop_unread_finish(fd);
-    loop_hlist_remove(&fd->in_scope);
+    loop_index_remove(&fd->scope->loop->fds, &fd->scope->fds, fd, offsetof(struct loop_fd, in_scope));
     fd->state = LOOP_FD_GONE;
     fd->scope = fd->scope->loop->own_scope;
-    fd->flow.scope = fd->flow.source.scope = fd->flow.sink.scope = fd->scope;
+    fd->flow.source.scope = fd->flow.sink.scope = fd->scope;
     put_if_unkept(fd);
 }
 
@@ -104,13 +120,18 @@ static void reset_at_close(const struct loop_fd *fd)
 static void check_number(struct loop *loop, struct loop_fd *fd)
 {
 #if NORIA_DEBUG
-    if (fd->is_borrowed && fd->number >= 0 && loop_number_identity(fd->number) != fd->identity) {
+    if (fd->is_borrowed && fd->number >= 0 && loop_number_identity(fd->number) != fd->more->identity) {
         loop_number_lose(loop, fd);
     }
 #else
     (void)loop;
     (void)fd;
 #endif
+}
+
+static bool is_in_late_use(const struct loop_fd *fd)
+{
+    return fd->more && fd->more->late_uses > 0;
 }
 
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
@@ -128,15 +149,15 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
     if (!fd->is_taken) {
         loop_unread_finish(fd); /* otherwise loop_fd_take hands them over with the number */
     }
-    if (fd->late_uses > 0) {
-        fd->late_number = number;
+    if (is_in_late_use(fd)) {
+        fd->more->late_number = number;
     } else if (!fd->is_borrowed && !fd->is_taken) {
         close_number(fd, number);
         tell_descriptor_waits(loop);
     }
-    if (fd->closer) {
-        struct loop_job *closer = fd->closer;
-        fd->closer = NULL;
+    struct loop_job *closer = fd->more ? fd->more->closer : NULL;
+    if (closer) {
+        fd->more->closer = NULL;
         loop_job_complete(loop, closer, !fd->is_taken ? 0 : number < 0 ? -EBADF : number);
     }
     if (fd->is_destroyed) {
@@ -148,8 +169,8 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
 
 static void maybe_let_go(struct loop_fd *fd)
 {
-    bool is_in_late_use = fd->late_uses > 0 && (fd->is_borrowed || fd->is_taken);
-    if (fd->state == LOOP_FD_CLOSING && fd->uses == 0 && !is_in_late_use && !fd->is_unwatching) {
+    bool is_kept = is_in_late_use(fd) && (fd->is_borrowed || fd->is_taken);
+    if (fd->state == LOOP_FD_CLOSING && fd->uses == 0 && !is_kept && !fd->is_unwatching) {
         fd->is_unwatching = true;
         fd->scope->loop->backend->unwatch(fd->scope->loop, fd);
     }
@@ -214,17 +235,17 @@ void loop_fd_destroy(struct loop_fd *fd)
 
 void loop_fds_close(struct loop_scope *scope)
 {
-    struct loop_hnode *next;
-    for (struct loop_hnode *node = loop_hlist_oldest(&scope->fds); node; node = next) {
-        next = loop_hlist_newer(&scope->fds, node);
-        (void)loop_fd_close(LOOP_CONTAINER(node, struct loop_fd, in_scope));
+    struct loop_fd *next;
+    for (struct loop_fd *fd = loop_scope_oldest_fd(scope); fd; fd = next) {
+        next = loop_fd_newer_sibling(fd);
+        (void)loop_fd_close(fd);
     }
 }
 
 void loop_fds_leave(struct loop_scope *scope)
 {
     while (scope->fds.first) {
-        leave_scope(LOOP_CONTAINER(scope->fds.first, struct loop_fd, in_scope));
+        leave_scope(loop_index_object(&scope->loop->fds, scope->fds.first));
     }
 }
 
@@ -239,19 +260,20 @@ void loop_fd_unused(struct loop_fd *fd)
 
 void loop_fd_use_late(struct loop_fd *fd)
 {
-    assert(fd->number >= 0 && fd->uses > 0);
-    fd->late_uses++;
+    assert(fd->number >= 0 && fd->uses > 0 && fd->more);
+    fd->more->late_uses++;
     loop_fd_pin(fd);
 }
 
 void loop_fd_end_late_use(struct loop_fd *fd)
 {
-    assert(fd->late_uses > 0);
-    if (--fd->late_uses == 0 && fd->late_number >= 0) {
-        close_number(fd, fd->late_number);
-        fd->late_number = -1;
+    struct loop_fd_more *more = fd->more;
+    assert(more->late_uses > 0);
+    if (--more->late_uses == 0 && more->late_number >= 0) {
+        close_number(fd, more->late_number);
+        more->late_number = -1;
         tell_descriptor_waits(fd->scope->loop);
-    } else if (fd->late_uses == 0 && fd->uses == 0) {
+    } else if (more->late_uses == 0 && fd->uses == 0) {
         maybe_let_go(fd);
     }
     loop_fd_unpin(fd);
@@ -303,6 +325,9 @@ static const struct loop_job_kind take_kind = {.name = "take", .cancel = cancel_
 loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool take, loop_fn *fn, void *arg)
 {
     loop_job id;
+    if (!loop_fd_get_more(fd)) {
+        return 0;
+    }
     struct loop_job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &id);
     if (!job) {
         return id;
@@ -313,7 +338,7 @@ loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool ta
     }
     job->where = LOOP_AT_OWNER;
     fd->is_taken = take;
-    fd->closer = job;
+    fd->more->closer = job;
     loop_fd_drop_use(fd);
     return id;
 }

@@ -19,6 +19,7 @@ static inline void loop_fd_drop_use(struct loop_fd *fd)
 }
 
 /* Keeps the number open for a thread that still uses it after its job has ended: it is closed when the thread returns.
+ * fd->more has been made.
  * A borrowed descriptor, or one that is being taken, is released only then. */
 void loop_fd_use_late(struct loop_fd *fd);
 
@@ -33,6 +34,10 @@ void loop_fds_close(struct loop_scope *scope);
 
 /* Frees the objects of the descriptors of a scope that has ended. All of them are closed. */
 void loop_fds_leave(struct loop_scope *scope);
+
+/* Empties the queues of the dispatch, and frees the objects that nothing else keeps. When the loop's own scope, which
+ * such objects are in, ends. */
+void loop_fds_leave_queues(struct loop *loop);
 
 /* Completes the close of `fd`, which the kernel no longer uses. The backend calls it; see loop_backend_ops.unwatch. */
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd);

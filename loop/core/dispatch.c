@@ -270,14 +270,14 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
 {
     struct loop_list jobs, *node;
     bool is_told = false;
-    loop_list_take_all(&jobs, &fd->pollers);
+    loop_list_take_all(&jobs, &fd->more->pollers);
     while ((node = loop_list_pop_front(&jobs))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind->attempt(loop, job) == LOOP_ATTEMPT_DONE) {
             is_told |= (job->result & LOOP_READY_TOLD_ONCE) != 0;
             loop_job_backend_done(loop, job, job->result);
         } else {
-            loop_list_push_back(&fd->pollers, &job->link);
+            loop_list_push_back(&fd->more->pollers, &job->link);
             loop_ready_watch(loop, fd, watched_events(job));
         }
     }
@@ -288,7 +288,7 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
 
 static bool has_others(const struct loop_fd *fd)
 {
-    return (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
+    return (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) || loop_fd_has_pollers(fd);
 }
 
 /* Tries the writers and the polls. */
@@ -297,7 +297,7 @@ __attribute__((noinline)) static void run_others(struct loop *loop, struct loop_
     if (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) {
         run_list(loop, fd, &fd->writers, 0, POLLOUT, true);
     }
-    if (!loop_list_is_empty(&fd->pollers)) {
+    if (loop_fd_has_pollers(fd)) {
         run_pollers(loop, fd);
     }
 }
@@ -349,25 +349,23 @@ void loop_ready_try(struct loop *loop, struct loop_fd *fd)
 
 void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    if (loop_ready_is_awaited(fd, events) && !loop_list_is_linked(&fd->active)) {
+    if (loop_ready_is_awaited(fd, events) && !loop_queue_has(&fd->active)) {
         loop_ready_try(loop, fd);
     }
 }
 
 void loop_ready_run(struct loop *loop, unsigned most)
 {
-    struct loop_list active, *node;
-    loop_list_take_all(&active, &loop->active);
-    for (unsigned n = 0; n < most && (node = loop_list_pop_front(&active)); n++) {
+    struct loop_qnode *node = NULL, *last = loop->active.last; /* those behind it have become active meanwhile */
+    for (unsigned n = 0; n < most && node != last && (node = loop_queue_pop(&loop->active)); n++) {
         loop_ready_try(loop, LOOP_CONTAINER(node, struct loop_fd, active));
     }
-    loop_list_put_before(&loop->active, &active); /* before descriptors that have become active meanwhile */
 }
 
 void loop_ready_send(struct loop *loop)
 {
-    struct loop_list *node;
-    while ((node = loop_list_pop_front(&loop->dirty))) {
+    struct loop_qnode *node;
+    while ((node = loop_queue_pop(&loop->dirty))) {
         struct loop_fd *fd = LOOP_CONTAINER(node, struct loop_fd, dirty);
         fd->uses++;
         run_list(loop, fd, &fd->writers, 0, POLLOUT, false);

@@ -15,7 +15,7 @@
 /* Returns whether something has to be done after a continuation. */
 static inline bool loop_has_to_settle(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->after) || !loop_list_is_empty(&loop->dirty) || loop->ending;
+    return !loop_list_is_empty(&loop->after) || loop->dirty.first || loop->ending;
 }
 
 /* Ends a job with `result` and resumes its continuation now. From the dispatch only. The job is freed afterwards. */
@@ -46,13 +46,13 @@ void loop_ready_try(struct loop *loop, struct loop_fd *fd);
  * descriptor that is active already has had its share of this turn. From the dispatch only. */
 static inline void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    bool is_other = (events & ~(uint32_t)(POLLIN | POLLRDNORM)) != 0 || !loop_list_is_empty(&fd->pollers);
+    bool is_other = (events & ~(uint32_t)(POLLIN | POLLRDNORM)) != 0 || loop_fd_has_pollers(fd);
     if (is_other || loop_list_is_empty(&fd->readers)) {
         loop_ready_events(loop, fd, events);
         return;
     }
     fd->ready |= POLLIN;
-    if (!loop_list_is_linked(&fd->active)) {
+    if (!loop_queue_has(&fd->active)) {
         loop_ready_try(loop, fd);
     }
 }
@@ -82,7 +82,7 @@ void loop_settle_now(struct loop *loop);
 /* Calls loop_settle_now if something is due. From the dispatch only. */
 static inline void loop_settle(struct loop *loop)
 {
-    if (!loop_list_is_empty(&loop->dirty) || loop->ending) {
+    if (loop->dirty.first || loop->ending) {
         loop_settle_now(loop);
     }
 }

@@ -1,13 +1,39 @@
 /* SPDX-License-Identifier: ISC
  *
- * The getters of descriptor objects. adopt.c creates them, close.c ends them.
+ * The getters of descriptor objects, and their rarer part. adopt.c creates them, close.c ends them.
  */
 #include <loop/core/check.h>
 #include <loop/core/fd.h>
 #include <loop/core/log.h>
 #include <loop/core/scope.h>
+#include <loop/ground/list.h>
 #include <loop/ground/poison.h>
+#include <loop/ground/slab.h>
 #include <loop/part.h>
+
+struct loop_fd_more *loop_fd_get_more(struct loop_fd *fd)
+{
+    struct loop_fd_more *more = fd->more ? fd->more : loop_slab_get(&fd->scope->loop->fds_more);
+    if (!more || fd->more) {
+        return more;
+    }
+    loop_list_init(&more->pollers);
+    for (unsigned turn = 0; turn < LOOP_TURNS; turn++) {
+        loop_list_init(&more->lines[turn]);
+    }
+    more->late_number = -1;
+    fd->more = more;
+    return more;
+}
+
+void loop_fd_free(struct loop_fd *fd)
+{
+    struct loop *loop = fd->scope->loop;
+    if (fd->more) {
+        loop_slab_put(&loop->fds_more, fd->more);
+    }
+    loop_slab_put(&loop->fds, fd);
+}
 
 int loop_fd_peek(const struct loop_fd *fd)
 {

@@ -7,6 +7,8 @@
 
 #include <loop/core/loop.h>
 #include <loop/core/scope.h>
+#include <loop/ground/index_list.h>
+#include <loop/ground/list.h>
 
 #include <assert.h>
 
@@ -34,77 +36,88 @@ enum loop_fd_state {
     LOOP_FD_GONE /* removed from its scope: destroyed, or the scope has ended. Only pins and uses keep the object */
 };
 
-/* The line of the operations on one direction of a socket, or of the polls of a descriptor. The kernel has one at a
- * time (loop/backend/uring/order.c). */
-struct loop_turn {
-    struct loop_list line; /* jobs, by link */
-    bool is_taken;
+/* What the kernel has one operation for at a time (loop/backend/uring/order.c): a direction of a socket, or the polls
+ * of a descriptor. */
+enum loop_turn { LOOP_TURN_RECEIVE, LOOP_TURN_SEND, LOOP_TURN_POLL, LOOP_TURNS };
+
+/* What the loop stores for a descriptor beside struct loop_fd: what most sockets never need. */
+struct loop_fd_more {
+    uint64_t id;                        /* must be first (slab.h) */
+    struct loop_list pollers;           /* jobs that wait for events or for the queue to drain: all are tried */
+    struct loop_list lines[LOOP_TURNS]; /* jobs, by link, that wait until the turn is not taken (fd->turns) */
+    struct loop_job *closer;            /* the job that ends when it is closed, or that gets the number */
+    struct loop_job *reading,
+        *writing;       /* of a file (LOOP_IO_BLOCKING): the operation of the flow in flight, one at a time */
+    uint64_t identity;  /* of a borrowed one: identifies the file that its number named when it was borrowed */
+    size_t limit_bytes; /* fd->has_limit: that of loop_sink_limit */
+    uint32_t moving;    /* of the pool: operations in it that may move the file's position */
+    uint32_t late_uses; /* uses of its number by threads of the pool whose jobs have ended: loop_fd_use_late */
+    int late_number;    /* the number that these keep open after the close; -1 when there is none */
 };
 
-/* What the loop stores for a descriptor. */
+/* What the loop stores for a descriptor. A server has one for each connection. */
 struct loop_fd {
     uint64_t id;         /* must be first: names it in the kernel's events */
     int number;          /* -1 once closed */
-    int32_t write_error; /* the error of the last write, for jobs that wait for the queue to drain; or 0 */
+    uint32_t uses;       /* uses; they keep it from being closed */
+    uint32_t pins;       /* pins of loop_fd_pin; they keep the object */
+    uint32_t ready;      /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which no
+                            poll job has reported yet */
+    uint32_t watched;    /* of the backend: the events that it watches for */
+    uint32_t backend_id; /* of the backend: the watches in flight */
     int32_t read_error;  /* the error kept for the next read (unread.h), or 0 */
+    int16_t write_error; /* the error of the last write, for jobs that wait for the queue to drain; or 0 */
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     uint8_t plain_read_by;     /* its read_by while that is LOOP_IO_UNREAD */
     uint8_t small_receives;    /* of the backend: how many in a row would have fitted into a small buffer */
     uint8_t doubts;            /* enum loop_doubt: whether a read that got less than asked for has emptied it */
     bool is_borrowed : 1;
-    bool is_taken : 1;       /* the number goes to `closer` instead of close(2) */
+    bool is_taken : 1;       /* the number goes to more->closer instead of close(2) */
     bool is_destroyed : 1;   /* free the object when it is closed */
     bool is_unwatching : 1;  /* the backend was asked to end its watches */
     bool has_overflowed : 1; /* a write was refused, and its continuation has not been resumed */
+    bool has_failed : 1;     /* a job in `jobs` may have failed (job->has_failed) */
+    bool has_limit : 1;      /* more->limit_bytes is in place of the loop's sink_limit_bytes */
     bool is_direct : 1;      /* a file that was O_DIRECT when it was adopted: its reads wait for the disk */
     bool is_regular : 1;
     bool reads_wait : 1, writes_wait : 1; /* of a file: the kernel has no RWF_NOWAIT for them */
     bool is_byte_stream : 1;              /* bytes without boundaries, which may be moved in any pieces */
     bool is_probed : 1;                   /* of a file: is_pollable is known */
-    bool is_pollable : 1;      /* a file that can be polled: some of /proc and /sys, which are regular files */
-    bool may_listen : 1;       /* a socket that is not known to be connected */
-    bool is_listener : 1;      /* a socket that is known to listen */
-    bool has_vague_events : 1; /* its events do not tell whether there is an urgent mark: see io.h */
-    bool is_unix : 1;          /* a Unix stream socket: recvmsg(2) reports where it stopped */
-    bool is_shut : 1;          /* it was shut down for output: it will never be writable again */
-    bool was_readable : 1;     /* `ready` had POLLIN when bytes were given back */
-    bool is_receiving : 1;     /* the backend receives its bytes by itself, and puts them behind the unread ones */
-    bool is_bulk : 1;          /* of the backend: it shall receive into large buffers */
-    bool receives_large : 1;   /* it does, as long as it is_receiving */
-    bool is_reading : 1;       /* the backend receives into the buffer of a job (loop_ready_begin_read) */
-    bool may_have_more : 1;    /* the last such read has filled its buffer */
-    bool has_long_queue : 1;   /* the last call for its writes did not take all */
-    bool is_sending : 1;       /* the backend has a send of it (loop_ready_begin_send) */
-    uint32_t uses;             /* uses; they keep it from being closed */
-    uint32_t pins;             /* pins of loop_fd_pin; they keep the object */
-    uint32_t ready; /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which no poll
-                       job has reported yet */
-    uint32_t watched;         /* of the backend: the events that it watches for */
-    uint32_t backend_id;      /* of the backend: the watches in flight */
+    bool is_pollable : 1;        /* a file that can be polled: some of /proc and /sys, which are regular files */
+    bool may_listen : 1;         /* a socket that is not known to be connected */
+    bool is_listener : 1;        /* a socket that is known to listen */
+    bool has_vague_events : 1;   /* its events do not tell whether there is an urgent mark: see io.h */
+    bool is_unix : 1;            /* a Unix stream socket: recvmsg(2) reports where it stopped */
+    bool is_shut : 1;            /* it was shut down for output: it will never be writable again */
+    bool was_readable : 1;       /* `ready` had POLLIN when bytes were given back */
+    bool is_receiving : 1;       /* the backend receives its bytes by itself, and puts them behind the unread ones */
+    bool is_bulk : 1;            /* of the backend: it shall receive into large buffers */
+    bool receives_large : 1;     /* it does, as long as it is_receiving */
+    bool is_reading : 1;         /* the backend receives into the buffer of a job (loop_ready_begin_read) */
+    bool may_have_more : 1;      /* the last such read has filled its buffer */
+    bool has_long_queue : 1;     /* the last call for its writes did not take all */
+    bool is_sending : 1;         /* the backend has a send of it (loop_ready_begin_send) */
+    unsigned turns : LOOP_TURNS; /* bits by enum loop_turn: the kernel has an operation */
+    uint32_t next_of_number;     /* the index of the next object with the number, plus 1; or 0 (number.c) */
+    uint32_t next_in_line;       /* of the backend: the index of the next in its line, plus 1; or 0 */
+    struct loop_index_node in_scope;
     struct loop_list readers; /* jobs that wait to read, in order; only the first is tried */
-    struct loop_list active;  /* in loop->active: tried in the next dispatch */
     struct loop_list writers; /* jobs that wait to write, in order; only the first is tried */
-    struct loop_list pollers; /* jobs that wait for events or for the queue to drain: all are tried */
-    struct loop_list dirty;   /* in loop->dirty: its writes are sent after the running continuation */
-    size_t queued_bytes, limit_bytes;
-    uint64_t failed_write; /* the job of the last write that failed, to which others in line were lost; or 0 */
-    struct loop_scope *scope;
-    struct loop_hnode in_scope;
-    struct loop_hnode in_number; /* in loop->numbers, while it has a number */
-    uint64_t identity;           /* of a borrowed one: identifies the file that its number named when it was borrowed */
-    struct loop_hlist jobs;      /* jobs that use it, by in_fd */
-    struct loop_hlist second_jobs;                /* jobs that use it as their second descriptor, by u.args.in_second */
-    struct loop_list backend_link;                /* of the backend */
-    struct loop_turn receiving, sending, polling; /* the ring's operations */
-    struct loop_job *closer;                      /* the job that ends when it is closed, or that gets the number */
-    struct loop_job *reading,
-        *writing;              /* of a file (LOOP_IO_BLOCKING): the operation of the flow in flight, one at a time */
-    struct loop_block *unread; /* bytes that were given back: unread.h */
-    uint32_t moving;           /* of the pool: operations in it that may move the file's position */
-    uint32_t late_uses;        /* uses of its number by threads of the pool whose jobs have ended: loop_fd_use_late */
-    int late_number;           /* the number that these keep open after the close; -1 when there is none */
-    struct loop_flow flow;     /* filled in by loop_fd_flow */
+    struct loop_qnode active; /* in loop->active: tried in the next dispatch */
+    struct loop_qnode dirty;  /* in loop->dirty: its writes are sent after the running continuation */
+    size_t queued_bytes;
+    struct loop_hlist jobs;        /* jobs that use it, by in_fd */
+    struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
+    struct loop_block *unread;     /* bytes that were given back: unread.h */
+    struct loop_fd_more *more;     /* made by loop_fd_get_more; or NULL. A file and a borrowed one always have it */
+    union {
+        struct loop_flow flow; /* filled in by loop_fd_flow, except its scope */
+        struct {
+            char unused[offsetof(struct loop_flow, scope)];
+            struct loop_scope *scope; /* flow.scope */
+        };
+    };
 #if NORIA_DEBUG
     int was_number;              /* its number, until the object's memory is reused */
     struct loop_place destroyed; /* where it was destroyed; empty where its scope has ended */
@@ -114,11 +127,61 @@ struct loop_fd {
 #endif
 };
 
+static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 216, "a connection uses one");
+
+/* Returns fd->more, and makes it where there is none. NULL when there is no memory. */
+struct loop_fd_more *loop_fd_get_more(struct loop_fd *fd);
+
+/* Frees the object of a descriptor, which is in no list. */
+void loop_fd_free(struct loop_fd *fd);
+
+/* Returns the descriptor of a scope that was added first, or NULL. */
+static inline struct loop_fd *loop_scope_oldest_fd(const struct loop_scope *scope)
+{
+    return loop_index_oldest(&scope->loop->fds, &scope->fds, offsetof(struct loop_fd, in_scope));
+}
+
+/* Returns the descriptor that was added to its scope after this one, or NULL. */
+static inline struct loop_fd *loop_fd_newer_sibling(const struct loop_fd *fd)
+{
+    return loop_index_newer(&fd->scope->loop->fds, fd, offsetof(struct loop_fd, in_scope));
+}
+
+/* Returns whether jobs wait in more->pollers. */
+static inline bool loop_fd_has_pollers(const struct loop_fd *fd)
+{
+    return __builtin_expect(fd->more != NULL, false) && !loop_list_is_empty(&fd->more->pollers);
+}
+
+/* Returns how many bytes may be queued before a write is refused. */
+static inline size_t loop_fd_limit(const struct loop_fd *fd)
+{
+    return fd->has_limit ? fd->more->limit_bytes : fd->scope->loop->options.sink_limit_bytes;
+}
+
+/* Returns whether the kernel has an operation of that kind. */
+static inline bool loop_fd_has_turn_taken(const struct loop_fd *fd, enum loop_turn turn)
+{
+    return fd->turns >> turn & 1;
+}
+
+/* Notes that the kernel has an operation of that kind. */
+static inline void loop_fd_take_turn(struct loop_fd *fd, enum loop_turn turn)
+{
+    fd->turns = (fd->turns | 1u << turn) & ((1u << LOOP_TURNS) - 1);
+}
+
+/* Notes that it has none any more. */
+static inline void loop_fd_end_turn(struct loop_fd *fd, enum loop_turn turn)
+{
+    fd->turns = fd->turns & ~(1u << turn) & ((1u << LOOP_TURNS) - 1);
+}
+
 /* Returns whether an operation is in flight that may move the file's position. A read or write tried beside it would
  * overlap it. */
 static inline bool loop_fd_is_moving(const struct loop_fd *fd)
 {
-    return fd->moving > 0 || fd->receiving.is_taken;
+    return (fd->more && fd->more->moving > 0) || loop_fd_has_turn_taken(fd, LOOP_TURN_RECEIVE);
 }
 
 /* Returns how bytes are read from the descriptor itself, after unread bytes (enum loop_io). */

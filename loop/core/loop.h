@@ -28,9 +28,8 @@ enum loop_job_size {
 /* The open descriptor objects by their numbers. A number may be borrowed more than once. When its owner closes a number
  * before its object, the kernel reuses it, and it then names another file. */
 struct loop_numbers {
-    struct loop_hlist *at; /* lists of objects by number, linked by in_number */
+    uint32_t *at; /* by number: the index of the newest object, plus 1; or 0. The others follow by next_of_number */
     unsigned capacity;
-    struct loop_hlist lost; /* objects that have lost their number */
 };
 
 /* A hash table of the records that the library keeps for sources and sinks of the program (loop/flow/own/own.h). */
@@ -93,8 +92,8 @@ struct loop {
     void *backend_state;
     struct loop_list run_queue;
     uint32_t run_queue_length;
-    struct loop_list active;       /* descriptors with something to try */
-    struct loop_list dirty;        /* descriptors with writes to send */
+    struct loop_queue active;      /* descriptors with something to try */
+    struct loop_queue dirty;       /* descriptors with writes to send */
     struct loop_list after;        /* functions to be called after a continuation: struct loop_after */
     uint32_t ending, *last_ending; /* a queue of scopes that may end, by their indices plus 1 */
     bool is_settling;
@@ -102,7 +101,7 @@ struct loop {
     struct msghdr unix_message;            /* for io.h: constant but for the fields that the kernel sets */
     struct iovec unix_vector;              /* its vector */
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last is empty, for ids that never existed */
-    struct loop_slab fds, scopes, deadlines, readers, writers;
+    struct loop_slab fds, fds_more, scopes, deadlines, readers, writers;
     struct loop_slab hooks; /* struct loop_hook */
     struct loop_numbers numbers;
     struct loop_owns owns;

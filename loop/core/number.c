@@ -8,10 +8,12 @@
 #include <loop/core/log.h>
 #include <loop/core/loop.h>
 #include <loop/core/number.h>
-#include <loop/ground/list.h>
+#include <loop/ground/index_list.h>
+#include <loop/ground/slab.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 
+#include <string.h>
 #include <sys/stat.h>
 
 #define FIRST_CAPACITY 64u
@@ -32,26 +34,41 @@ static bool grow(struct loop_numbers *numbers, unsigned number)
     while (capacity <= number) {
         capacity *= 2;
     }
-    struct loop_hlist *at = loop_kernel_calloc(capacity, sizeof *at);
+    uint32_t *at = loop_kernel_realloc(numbers->at, capacity * sizeof *at);
     if (!at) {
         return false;
     }
-    for (unsigned i = 0; i < numbers->capacity; i++) {
-        at[i] = numbers->at[i];
-        if (at[i].first) {
-            at[i].first->at = &at[i].first;
-        }
-    }
-    loop_kernel_free(numbers->at);
+    memset(at + numbers->capacity, 0, (capacity - numbers->capacity) * sizeof *at);
     numbers->at = at;
     numbers->capacity = capacity;
     return true;
 }
 
-struct loop_hnode *loop_number_first(const struct loop *loop, int number)
+struct loop_fd *loop_number_first(const struct loop *loop, int number)
 {
     bool is_known = number >= 0 && (unsigned)number < loop->numbers.capacity;
-    return is_known ? loop->numbers.at[number].first : NULL;
+    return is_known ? loop_index_object(&loop->fds, loop->numbers.at[number]) : NULL;
+}
+
+struct loop_fd *loop_number_next(const struct loop *loop, const struct loop_fd *fd)
+{
+    return loop_index_object(&loop->fds, fd->next_of_number);
+}
+
+/* Nearly every number has one object, which is found at once. */
+void loop_number_leave(struct loop_fd *fd)
+{
+    struct loop *loop = fd->scope->loop;
+    if (fd->number < 0) {
+        return; /* it was lost */
+    }
+    uint32_t index = loop_index_of(fd), *at = &loop->numbers.at[fd->number];
+    while (*at != index) {
+        assert(*at);
+        at = &((struct loop_fd *)loop_index_object(&loop->fds, *at))->next_of_number;
+    }
+    *at = fd->next_of_number;
+    fd->next_of_number = 0;
 }
 
 void loop_number_lose(struct loop *loop, struct loop_fd *fd)
@@ -61,20 +78,18 @@ void loop_number_lose(struct loop *loop, struct loop_fd *fd)
         &loop->options, LOOP_LOG_WARNING,
         "the borrowed descriptor %d was closed before its object: call loop_fd_close or loop_fd_destroy first",
         fd->number);
-    loop_hlist_remove(&fd->in_number);
-    loop_hlist_push(&loop->numbers.lost, &fd->in_number);
+    loop_number_leave(fd);
     fd->number = -1;
 }
 
 /* Takes the number from borrowed objects that have it for another file. */
 static void check_older(struct loop *loop, int number)
 {
-    struct loop_hnode *next, *node = loop_number_first(loop, number);
-    uint64_t identity = node ? loop_number_identity(number) : 0;
-    for (; node && identity; node = next) {
-        next = node->next;
-        struct loop_fd *older = LOOP_CONTAINER(node, struct loop_fd, in_number);
-        if (older->is_borrowed && older->identity != identity) {
+    struct loop_fd *next, *older = loop_number_first(loop, number);
+    uint64_t identity = older ? loop_number_identity(number) : 0;
+    for (; older && identity; older = next) {
+        next = loop_number_next(loop, older);
+        if (older->is_borrowed && older->more->identity != identity) {
             loop_number_lose(loop, older);
         }
     }
@@ -87,30 +102,20 @@ bool loop_number_enter(struct loop *loop, struct loop_fd *fd)
         return false;
     }
     check_older(loop, fd->number);
-    loop_hlist_push(&loop->numbers.at[number], &fd->in_number);
+    fd->next_of_number = loop->numbers.at[number];
+    loop->numbers.at[number] = loop_index_of(fd);
     return true;
-}
-
-void loop_number_leave(struct loop_fd *fd)
-{
-    loop_hlist_remove(&fd->in_number);
-}
-
-static void each_in(struct loop *loop, const struct loop_hlist *list, void (*fn)(struct loop *loop, struct loop_fd *fd))
-{
-    struct loop_hnode *next;
-    for (struct loop_hnode *node = list->first; node; node = next) {
-        next = node->next;
-        fn(loop, LOOP_CONTAINER(node, struct loop_fd, in_number));
-    }
 }
 
 void loop_number_each(struct loop *loop, void (*fn)(struct loop *loop, struct loop_fd *fd))
 {
-    for (unsigned i = 0; i < loop->numbers.capacity; i++) {
-        each_in(loop, &loop->numbers.at[i], fn);
+    for (uint32_t i = 0; i < loop_slab_capacity(&loop->fds); i++) {
+        struct loop_slot *slot = loop_slab_at(&loop->fds, i);
+        struct loop_fd *fd = slot->id & LOOP_SLAB_FREE ? NULL : (struct loop_fd *)(void *)slot;
+        if (fd && fd->state < LOOP_FD_CLOSED) {
+            fn(loop, fd);
+        }
     }
-    each_in(loop, &loop->numbers.lost, fn);
 }
 
 void loop_numbers_finish(struct loop *loop)

@@ -17,8 +17,17 @@ bool loop_number_enter(struct loop *loop, struct loop_fd *fd);
 /* Removes an object from the table. */
 void loop_number_leave(struct loop_fd *fd);
 
-/* Returns the newest object with that number, linked by in_number, or NULL. */
-struct loop_hnode *loop_number_first(const struct loop *loop, int number);
+/* Returns the newest object with that number, or NULL. */
+struct loop_fd *loop_number_first(const struct loop *loop, int number);
+
+/* Returns the object with the same number that is older than `fd`, or NULL. */
+struct loop_fd *loop_number_next(const struct loop *loop, const struct loop_fd *fd);
+
+/* Returns whether other objects have the number of `fd` too. */
+static inline bool loop_number_is_shared(const struct loop *loop, const struct loop_fd *fd)
+{
+    return fd->number >= 0 && (fd->next_of_number || loop->numbers.at[fd->number] != loop_index_of(fd));
+}
 
 /* Takes the number from a borrowed object, because the number was closed and now names another file. Every call on it
  * then gets EBADF. Logs a warning. */

@@ -22,8 +22,8 @@
 
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd)
 {
-    if (!loop_list_is_linked(&fd->active)) {
-        loop_list_push_back(&loop->active, &fd->active);
+    if (!loop_queue_has(&fd->active)) {
+        loop_queue_push(&loop->active, &fd->active);
     }
 }
 
@@ -50,6 +50,19 @@ void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct loop_jo
     wait_in(loop, fd, job, &fd->writers, POLLOUT);
 }
 
+/* Ends a job for which there is no memory. */
+static void wait_in_pollers(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
+{
+    struct loop_fd_more *more = loop_fd_get_more(fd);
+    if (!more) {
+        loop_job_backend_complete(loop, job, -ENOMEM);
+        return;
+    }
+    job->where = LOOP_AT_WAIT;
+    loop_list_push_back(&more->pollers, &job->link);
+    loop_ready_activate(loop, fd);
+}
+
 void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job, uint32_t events)
 {
     if (events == POLLIN) {
@@ -57,9 +70,7 @@ void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job
     } else if (events == POLLOUT) {
         loop_ready_wait_write(loop, fd, job);
     } else {
-        job->where = LOOP_AT_WAIT;
-        loop_list_push_back(&fd->pollers, &job->link);
-        loop_ready_activate(loop, fd);
+        wait_in_pollers(loop, fd, job);
     }
 }
 
@@ -97,7 +108,9 @@ void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
     loop->wait_error = error;
     cancel_list(loop, &fd->readers);
     cancel_list(loop, &fd->writers);
-    cancel_list(loop, &fd->pollers);
+    if (fd->more) {
+        cancel_list(loop, &fd->more->pollers);
+    }
     loop->wait_error = 0;
 }
 
@@ -114,7 +127,7 @@ bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events)
         fd->ready |= loop_fd_is_file(fd) ? events & LOOP_READY_TOLD_ONCE : 0;
     }
     return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
-           ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || !loop_list_is_empty(&fd->pollers);
+           ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || loop_fd_has_pollers(fd);
 }
 
 void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events)

@@ -83,7 +83,7 @@ bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events);
 
 /* Puts `job` at the end of the wait list of `fd` for `events` (POLLIN: readers; POLLOUT: writers; both or others:
  * pollers), sets job->where, and watches for the events. Where the descriptor is assumed ready the job is tried in the
- * next dispatch. */
+ * next dispatch. A job for the pollers ends with -ENOMEM when there is no memory. */
 void loop_ready_wait(struct loop *loop, struct loop_fd *fd, struct loop_job *job, uint32_t events);
 
 /* Puts `job` at the end of the readers of `fd`, as loop_ready_wait does for POLLIN. */

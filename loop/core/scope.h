@@ -28,10 +28,11 @@ struct loop_scope {
     uint32_t deadline;                /* its index in loop->deadlines, plus 1; 0 when there is none */
     uint32_t next_ending;             /* the index of the next in loop->ending, plus 1; or 0 */
     struct loop_index_list children;  /* scopes, by in_parent */
+    struct loop_index_list fds;       /* by in_scope */
     struct loop_index_node in_parent; /* in the parent's `children` */
     int32_t error;                    /* its first error, or 0 */
     struct loop_hlist jobs;           /* by in_scope */
-    struct loop_hlist fds, hooks;
+    struct loop_hlist hooks;
     struct loop_hlist kept; /* struct loop_kept: dropped after on_end, the last one first */
     struct loop_scope_memory *memory;
     uint32_t holds;     /* non-daemon jobs, non-daemon children, holds */
@@ -51,6 +52,8 @@ struct loop_scope {
     struct loop_place opened;
 #endif
 };
+
+static_assert(NORIA_DEBUG || sizeof(struct loop_scope) <= 120, "a connection uses one");
 
 /* An object of a scope that is dropped after its on_end, in scope->kept. It is out of that list when `drop` runs. */
 struct loop_kept {

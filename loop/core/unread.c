@@ -87,7 +87,7 @@ static void tell_readers(struct loop *loop, struct loop_fd *fd)
     if (fd->state != LOOP_FD_OPEN) {
         return;
     }
-    if (!loop_list_is_empty(&fd->readers) || !loop_list_is_empty(&fd->pollers)) {
+    if (!loop_list_is_empty(&fd->readers) || loop_fd_has_pollers(fd)) {
         loop_ready_activate(loop, fd);
     }
     loop_ready_call_back(loop, fd, waits_for_input);

@@ -164,7 +164,7 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
 static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *from = job->fd, *to = sink_of(job);
-    int64_t error = to->failed_write ? loop_write_error_ahead(loop, to) : 0;
+    int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
     if (error) {
         return end_copy(loop, job, error, LOOP_COPY_SINK);
     }
@@ -196,7 +196,7 @@ static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
     if (job->where == LOOP_AT_RING) {
         return LOOP_ATTEMPT_BUSY;
     }
-    int64_t error = sink_of(job)->failed_write ? loop_write_error_ahead(loop, sink_of(job)) : 0;
+    int64_t error = sink_of(job)->has_failed ? loop_write_error_ahead(sink_of(job)) : 0;
     int64_t n = error ? error : loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
     if (n < 0) {
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SINK);

@@ -268,15 +268,23 @@ bool loop_sink_is_full(const struct loop_sink *sink)
     return fd ? loop_fd_is_full(fd) : own && loop_own_is_full(own);
 }
 
+static int limit_fd(struct loop_fd *fd, size_t limit_bytes)
+{
+    struct loop_fd_more *more = loop_fd_get_more(fd);
+    if (more) {
+        more->limit_bytes = limit_bytes;
+        fd->has_limit = true;
+    }
+    return more ? 0 : -ENOMEM;
+}
+
 int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
 {
     if (!loop_sink_is_good(sink, __func__)) {
         return -EINVAL;
     }
     if (sink->ops == &loop_fd_sink) {
-        struct loop_fd *fd = sink->self;
-        fd->limit_bytes = limit_bytes;
-        return 0;
+        return limit_fd(sink->self, limit_bytes);
     }
     if (!loop_sink_is_own(sink)) {
         return -EOPNOTSUPP;

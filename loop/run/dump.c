@@ -145,8 +145,8 @@ static void dump_scope(const struct loop_scope *scope, unsigned depth)
 static void dump_contents(const struct loop_scope *scope, unsigned depth)
 {
     dump_scope(scope, depth);
-    for (struct loop_hnode *node = loop_hlist_oldest(&scope->fds); node; node = loop_hlist_newer(&scope->fds, node)) {
-        dump_fd(LOOP_CONTAINER(node, struct loop_fd, in_scope), depth + 1);
+    for (struct loop_fd *fd = loop_scope_oldest_fd(scope); fd; fd = loop_fd_newer_sibling(fd)) {
+        dump_fd(fd, depth + 1);
     }
     for (struct loop_hnode *node = loop_hlist_oldest(&scope->jobs); node; node = loop_hlist_newer(&scope->jobs, node)) {
         dump_job(LOOP_CONTAINER(node, struct loop_job, in_scope), depth + 1);

@@ -7,6 +7,7 @@
 #include <loop/backend/uring/uring.h>
 #include <loop/core/backend.h>
 #include <loop/core/check.h>
+#include <loop/core/close.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/log.h>
@@ -237,6 +238,7 @@ static void on_own_end(void *arg, int64_t error)
     (void)error;
     struct loop *loop = arg;
     loop->own_has_ended = true;
+    loop_fds_leave_queues(loop);
 }
 
 static struct loop *make(const struct loop_options *options)
@@ -250,8 +252,6 @@ static struct loop *make(const struct loop_options *options)
     loop->thread_id = loop_kernel_gettid();
     loop->process = loop_kernel_getpid();
     loop_list_init(&loop->run_queue);
-    loop_list_init(&loop->active);
-    loop_list_init(&loop->dirty);
     loop_list_init(&loop->after);
     loop_list_init(&loop->after_child.link);
     loop->last_ending = &loop->ending;
@@ -260,6 +260,7 @@ static struct loop *make(const struct loop_options *options)
     loop_slab_init(&loop->jobs[LOOP_JOB_LARGE], sizeof(struct loop_job), LOOP_JOB_LARGE);
     loop_slab_init(&loop->jobs[LOOP_JOB_BARE], LOOP_JOB_BARE_BYTES, LOOP_JOB_BARE);
     loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
+    loop_slab_init(&loop->fds_more, sizeof(struct loop_fd_more), 0);
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
     loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
     loop_hooks_init(loop);
@@ -286,6 +287,7 @@ static void unmake(struct loop *loop)
         loop_slab_finish(&loop->jobs[size]);
     }
     loop_slab_finish(&loop->fds);
+    loop_slab_finish(&loop->fds_more);
     loop_numbers_finish(loop);
     loop_slab_finish(&loop->scopes);
     loop_slab_finish(&loop->deadlines);

@@ -230,11 +230,21 @@ void loop_pool_count_moving(const struct loop_job *job, int more)
 {
     uint8_t op_class = loop_op_table[job->op].op_class;
     if (op_class == LOOP_CLASS_MOVE || op_class == LOOP_CLASS_SPLICE) {
-        job->fd->moving += (uint32_t)more;
+        job->fd->more->moving += (uint32_t)more;
         if (job->u.args.second) {
-            job->u.args.second->moving += (uint32_t)more;
+            job->u.args.second->more->moving += (uint32_t)more;
         }
     }
+}
+
+/* Makes what the pool counts in the descriptors of a job. Returns 0 or -ENOMEM. */
+static int prepare_fds(const struct loop_job *job)
+{
+    uint8_t op_class = loop_op_table[job->op].op_class;
+    bool uses_both = op_class == LOOP_CLASS_MOVE || op_class == LOOP_CLASS_SPLICE || job->op == LOOP_OP_WORK;
+    struct loop_fd *second = uses_both ? job->u.args.second : NULL;
+    bool is_made = (!uses_both || !job->fd || loop_fd_get_more(job->fd)) && (!second || loop_fd_get_more(second));
+    return is_made ? 0 : -ENOMEM;
 }
 
 /* Runs the jobs in line on the loop's thread, when not a single thread could be created. */
@@ -275,7 +285,8 @@ void loop_pool_serve(struct loop *loop)
 
 void loop_pool_submit(struct loop *loop, struct loop_job *job)
 {
-    int error = make_pool(loop);
+    int error = prepare_fds(job);
+    error = error ? error : make_pool(loop);
     if (error) {
         loop_job_backend_complete(loop, job, error);
         return;

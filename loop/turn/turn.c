@@ -40,7 +40,7 @@ static void run_posts(struct loop *loop)
 
 static bool has_work(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->run_queue) || !loop_list_is_empty(&loop->active) || loop_has_to_settle(loop);
+    return !loop_list_is_empty(&loop->run_queue) || loop->active.first || loop_has_to_settle(loop);
 }
 
 /* Returns how long the loop may sleep for its timers: 0 when one is due. */
@@ -117,7 +117,7 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
     if (!loop_wheel_is_empty(&loop->timers)) {
         loop_timers_run(loop, WORK_PER_TURN);
     }
-    if (!loop_list_is_empty(&loop->active)) {
+    if (loop->active.first) {
         loop_ready_run(loop, WORK_PER_TURN);
     }
     if (loop->pool) {

@@ -153,8 +153,7 @@ static int add_duplicate(struct loop *loop, struct loop_fd *fd, uint32_t events)
 /* Returns the other object that has put this number into the set, or NULL. */
 static struct loop_fd *find_watcher(const struct loop *loop, const struct loop_fd *fd)
 {
-    for (struct loop_hnode *node = loop_number_first(loop, fd->number); node; node = node->next) {
-        struct loop_fd *other = LOOP_CONTAINER(node, struct loop_fd, in_number);
+    for (struct loop_fd *other = loop_number_first(loop, fd->number); other; other = loop_number_next(loop, other)) {
         if (other != fd && is_watched_by_number(other)) {
             return other;
         }
@@ -167,7 +166,7 @@ static struct loop_fd *find_watcher(const struct loop *loop, const struct loop_f
  * another object has added the number, the file of that object is no longer open under it. */
 static int add(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    struct loop_fd *watcher = find_watcher(loop, fd);
+    struct loop_fd *watcher = loop_number_is_shared(loop, fd) ? find_watcher(loop, fd) : NULL;
     int error = control(loop, fd, EPOLL_CTL_ADD, fd->number, events);
     if (error == EEXIST && watcher) {
         return add_duplicate(loop, fd, events);
@@ -255,7 +254,7 @@ static void drop_output(struct loop *loop, uint64_t id)
     if (!fd || !(fd->watched & POLLOUT)) {
         return;
     }
-    bool is_wanted = !loop_list_is_empty(&fd->writers) || !loop_list_is_empty(&fd->pollers) || !is_watched(fd);
+    bool is_wanted = !loop_list_is_empty(&fd->writers) || loop_fd_has_pollers(fd) || !is_watched(fd);
     if (!is_wanted && control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
         fd->watched &= ~(uint32_t)POLLOUT;
     }

@@ -80,7 +80,7 @@ static bool is_served(const struct loop_uring *uring, uint8_t by)
 static bool may_be_read(struct loop_uring *uring, const struct loop_fd *fd)
 {
     return prefers_completions(uring) && fd->is_byte_stream && fd->state == LOOP_FD_OPEN &&
-           !(fd->doubts & LOOP_DOUBT_ALWAYS) && !fd->receiving.is_taken;
+           !(fd->doubts & LOOP_DOUBT_ALWAYS) && !loop_fd_has_turn_taken(fd, LOOP_TURN_RECEIVE);
 }
 
 /* Whether the kernel shall receive for the descriptor. */
@@ -120,7 +120,7 @@ static bool begin_read(struct loop_uring *uring, struct loop_fd *fd)
     prepare_read(entry, fd, room);
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
     uring->in_flight++;
-    fd->receiving.is_taken = true; /* low-level receives wait behind it */
+    loop_fd_take_turn(fd, LOOP_TURN_RECEIVE); /* low-level receives wait behind it */
     loop_ready_begin_read(fd, job);
     uring->loop->stats.ring_reads++;
     return true;
@@ -184,7 +184,7 @@ int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t 
         }
         events &= fd->is_receiving ? ~(uint32_t)POLLIN : ~UINT32_C(0);
     } else if (events & POLLIN && fd->is_reading) {
-        events &= loop_list_is_empty(&fd->pollers) ? ~(uint32_t)POLLIN : ~UINT32_C(0);
+        events &= loop_fd_has_pollers(fd) ? ~UINT32_C(0) : ~(uint32_t)POLLIN;
     } else if (events & POLLIN & ~fd->watched && is_for_receive(uring, fd)) {
         begin(uring, fd);
         events &= ~(uint32_t)POLLIN;
@@ -326,7 +326,7 @@ static void read_transferred(struct loop_uring *uring, struct loop_job *job, int
         is_pipe ? (void)(uring->refuses_pipes = true) : loop_uring_refuse_completions(uring);
         result = -EAGAIN;
     }
-    loop_uring_pass_turn(uring->loop, &fd->receiving);
+    loop_uring_pass_turn(uring->loop, fd, LOOP_TURN_RECEIVE);
     job->kind->transferred(uring->loop, job, result);
 }
 
@@ -355,7 +355,8 @@ void loop_uring_transferred(struct loop_uring *uring, struct loop_job *job, int3
 static bool may_send(struct loop_uring *uring, const struct loop_fd *fd)
 {
     return prefers_completions(uring) && is_served(uring, fd->write_by) && fd->is_byte_stream && !fd->is_sending &&
-           !fd->sending.is_taken && fd->ready & POLLOUT && !(fd->watched & POLLOUT) && loop_list_is_empty(&uring->line);
+           !loop_fd_has_turn_taken(fd, LOOP_TURN_SEND) && fd->ready & POLLOUT && !(fd->watched & POLLOUT) &&
+           loop_list_is_empty(&uring->line);
 }
 
 /* What the kernel reads when an entry with several vectors is submitted. */

@@ -29,36 +29,36 @@ static bool is_at_position(const struct loop_job *job)
            job->fd->write_by == LOOP_IO_BLOCKING;
 }
 
-/* Returns the turn that the job has to take, or NULL when it needs none. */
-static struct loop_turn *turn_of(const struct loop_job *job)
+/* Returns the turn that the job has to take, or LOOP_TURNS when it needs none. */
+static enum loop_turn turn_of(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     switch ((enum loop_op_class)row->op_class) {
     case LOOP_CLASS_READ:
     case LOOP_CLASS_WRITE:
     case LOOP_CLASS_MOVE: break;
-    case LOOP_CLASS_POLL: return &job->fd->polling;
-    default: return NULL;
+    case LOOP_CLASS_POLL: return LOOP_TURN_POLL;
+    default: return LOOP_TURNS;
     }
     if (is_at_position(job)) {
-        return &job->fd->receiving;
+        return LOOP_TURN_RECEIVE;
     }
     if (loop_fd_reads_by(job->fd) != LOOP_IO_SOCKET || (row->is_message && job->u.args.message.flags & IN_NO_LINE)) {
-        return NULL;
+        return LOOP_TURNS;
     }
-    return row->is_output ? &job->fd->sending : &job->fd->receiving;
+    return row->is_output ? LOOP_TURN_SEND : LOOP_TURN_RECEIVE;
 }
 
 bool loop_uring_follows_others(const struct loop_job *job)
 {
-    const struct loop_turn *turn = turn_of(job);
-    if (!turn || is_at_position(job)) {
+    enum loop_turn turn = turn_of(job);
+    if (turn == LOOP_TURNS || is_at_position(job)) {
         return false; /* the lists of a file belong to its source and sink */
     }
-    if (turn == &job->fd->polling) {
-        return !loop_list_is_empty(&job->fd->pollers);
+    if (turn == LOOP_TURN_POLL) {
+        return loop_fd_has_pollers(job->fd);
     }
-    return turn == &job->fd->sending ? !loop_list_is_empty(&job->fd->writers) : loop_ready_has_readers(job->fd);
+    return turn == LOOP_TURN_SEND ? !loop_list_is_empty(&job->fd->writers) : loop_ready_has_readers(job->fd);
 }
 
 static bool is_poll(const struct loop_job *job)
@@ -96,38 +96,50 @@ void loop_uring_go_on_elsewhere(struct loop *loop, struct loop_job *job)
     loop_uring_drop_turn(loop, job);
 }
 
+/* Puts a job in line for its turn. It ends when there is no memory. */
+static void wait_for_turn(struct loop *loop, struct loop_job *job, enum loop_turn turn)
+{
+    struct loop_fd_more *more = loop_fd_get_more(job->fd);
+    if (!more) {
+        loop_job_backend_complete(loop, job, -ENOMEM);
+        return;
+    }
+    struct loop_list *line = &more->lines[turn];
+    job->where = LOOP_AT_RING_LINE;
+    loop_list_push_back(line, &job->link);
+    if (turn == LOOP_TURN_POLL && line->next == &job->link) {
+        call_poll_back(loop, job->fd);
+    }
+}
+
 bool loop_uring_take_turn(struct loop_job *job)
 {
-    struct loop_turn *turn = turn_of(job);
-    if (!turn) {
+    enum loop_turn turn = turn_of(job);
+    if (turn == LOOP_TURNS) {
         return true;
     }
-    if (turn->is_taken) {
-        job->where = LOOP_AT_RING_LINE;
-        loop_list_push_back(&turn->line, &job->link);
-        if (turn == &job->fd->polling && turn->line.next == &job->link) {
-            call_poll_back(job->scope->loop, job->fd);
-        }
+    if (loop_fd_has_turn_taken(job->fd, turn)) {
+        wait_for_turn(job->scope->loop, job, turn);
         return false;
     }
-    turn->is_taken = true;
+    loop_fd_take_turn(job->fd, turn);
     job->has_turn = true;
     return true;
 }
 
 void loop_uring_end_turn(struct loop *loop, struct loop_job *job)
 {
-    struct loop_turn *turn = turn_of(job);
-    assert(turn && turn->is_taken && job->has_turn);
+    enum loop_turn turn = turn_of(job);
+    assert(turn != LOOP_TURNS && loop_fd_has_turn_taken(job->fd, turn) && job->has_turn);
     job->has_turn = false;
-    loop_uring_pass_turn(loop, turn);
+    loop_uring_pass_turn(loop, job->fd, turn);
 }
 
-void loop_uring_pass_turn(struct loop *loop, struct loop_turn *turn)
+void loop_uring_pass_turn(struct loop *loop, struct loop_fd *fd, enum loop_turn turn)
 {
-    turn->is_taken = false;
+    loop_fd_end_turn(fd, turn);
     struct loop_list *node;
-    while (!turn->is_taken && (node = loop_list_pop_front(&turn->line))) {
+    while (fd->more && !loop_fd_has_turn_taken(fd, turn) && (node = loop_list_pop_front(&fd->more->lines[turn]))) {
         loop->backend->start(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
 }

@@ -22,8 +22,8 @@ static inline void loop_uring_drop_turn(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* Has the next in line start: nothing has the turn any more. */
-void loop_uring_pass_turn(struct loop *loop, struct loop_turn *turn);
+/* Ends a turn and has the next in line start. */
+void loop_uring_pass_turn(struct loop *loop, struct loop_fd *fd, enum loop_turn turn);
 
 /* Continues a job, which the kernel does not have, by system calls. It stays ahead of the jobs that wait for its
  * turn. */

@@ -77,10 +77,10 @@ struct loop_uring {
     uint32_t nothing; /* target of the pointers in a forked child */
 
     struct loop *loop;
-    struct loop_list line;     /* jobs that wait for a free entry, to be started or cancelled; by link */
-    struct loop_list fds_line; /* descriptors that wait for a free entry, by backend_link */
-    uint32_t elsewhere;        /* operations, as bits, that system calls serve in place of the ring */
-    uint32_t in_flight;        /* jobs and polls that the kernel has */
+    struct loop_list line;                 /* jobs that wait for a free entry, to be started or cancelled; by link */
+    uint32_t first_in_line, *last_in_line; /* descriptors that wait for a free entry: indices, as next_in_line */
+    uint32_t elsewhere;                    /* operations, as bits, that system calls serve in place of the ring */
+    uint32_t in_flight;                    /* jobs and polls that the kernel has */
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
     bool is_polled;            /* a kernel thread submits (SQPOLL) */

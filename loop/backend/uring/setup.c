@@ -423,7 +423,7 @@ int loop_uring_init(struct loop *loop)
     }
     uring->loop = loop;
     loop_list_init(&uring->line);
-    loop_list_init(&uring->fds_line);
+    uring->last_in_line = &uring->first_in_line;
     loop->probe = loop_kernel_epoll_create1(EPOLL_CLOEXEC);
     int error = loop->probe < 0 ? fail(loop, "epoll_create1", -errno) : set_up(uring);
     if (error) {
@@ -439,7 +439,7 @@ void loop_uring_finish(struct loop *loop)
 {
     struct loop_uring *uring = loop_uring_of(loop);
     assert(uring->in_flight == 0);
-    assert(loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line));
+    assert(loop_list_is_empty(&uring->line) && !uring->first_in_line);
     loop_uring_receiver_finish(uring);
     loop_kernel_free(uring->gathered);
     if (!uring->is_gone) {

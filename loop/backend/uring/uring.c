@@ -64,7 +64,7 @@ static bool serve_lines(struct loop_uring *uring)
 
 static bool lines_are_empty(const struct loop_uring *uring)
 {
-    return loop_list_is_empty(&uring->line) && loop_list_is_empty(&uring->fds_line);
+    return loop_list_is_empty(&uring->line) && !uring->first_in_line;
 }
 
 /* Submits until the lines are empty, or until the completion queue is half full. Returns the result of the last enter,

@@ -14,7 +14,7 @@
 #include <loop/core/loop.h>
 #include <loop/core/ready.h>
 #include <loop/core/unread.h>
-#include <loop/ground/list.h>
+#include <loop/ground/index_list.h>
 
 #include <errno.h>
 #include <string.h>
@@ -61,18 +61,35 @@ static uint64_t watch_data(const struct loop_fd *fd, enum loop_uring_watch_kind 
 static void put_in_line(struct loop_uring *uring, struct loop_fd *fd, uint32_t due)
 {
     if (!(fd->backend_id & ALL_DUE)) {
-        loop_list_push_back(&uring->fds_line, &fd->backend_link);
+        fd->next_in_line = 0;
+        *uring->last_in_line = loop_index_of(fd);
+        uring->last_in_line = &fd->next_in_line;
     }
     fd->backend_id |= due;
 }
 
+/* Takes the descriptor out of line. It is the first, or the line is short: the submission queue was full. */
+static void leave_line(struct loop_uring *uring, struct loop_fd *fd)
+{
+    uint32_t index = loop_index_of(fd), *at = &uring->first_in_line;
+    while (*at != index) {
+        assert(*at);
+        at = &((struct loop_fd *)loop_index_object(&uring->loop->fds, *at))->next_in_line;
+    }
+    *at = fd->next_in_line;
+    if (uring->last_in_line == &fd->next_in_line) {
+        uring->last_in_line = at;
+    }
+    fd->next_in_line = 0;
+}
+
 /* Clears bits of what the descriptor waits for, and takes it out of line when nothing is left. */
-static void take_out_of_line(struct loop_fd *fd, uint32_t due)
+static void take_out_of_line(struct loop_uring *uring, struct loop_fd *fd, uint32_t due)
 {
     bool was_in_line = fd->backend_id & ALL_DUE;
     fd->backend_id &= ~due;
     if (was_in_line && !(fd->backend_id & ALL_DUE)) {
-        loop_list_remove(&fd->backend_link);
+        leave_line(uring, fd);
     }
 }
 
@@ -107,7 +124,7 @@ void loop_uring_arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_urin
 void loop_uring_disarm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
 {
     if (!(fd->backend_id & LOOP_URING_ARMED(kind))) {
-        take_out_of_line(fd, LOOP_URING_ARM_DUE(kind));
+        take_out_of_line(uring, fd, LOOP_URING_ARM_DUE(kind));
         return;
     }
     struct io_uring_sqe *entry = loop_uring_entry(uring);
@@ -131,18 +148,18 @@ static void serve(struct loop_uring *uring, struct io_uring_sqe *entry, struct l
     } else {
         fill_in_arm(uring, entry, fd, kind);
     }
-    take_out_of_line(fd, LOOP_URING_ARM_DUE(kind) | LOOP_URING_CANCEL_DUE(kind));
+    take_out_of_line(uring, fd, LOOP_URING_ARM_DUE(kind) | LOOP_URING_CANCEL_DUE(kind));
 }
 
 bool loop_uring_serve_fds(struct loop_uring *uring)
 {
-    struct loop_list *node;
-    while ((node = loop_list_first(&uring->fds_line))) {
+    struct loop_fd *fd;
+    while ((fd = loop_index_object(&uring->loop->fds, uring->first_in_line))) {
         struct io_uring_sqe *entry = loop_uring_entry(uring);
         if (!entry) {
             return false;
         }
-        serve(uring, entry, LOOP_CONTAINER(node, struct loop_fd, backend_link));
+        serve(uring, entry, fd);
     }
     return true;
 }
@@ -177,7 +194,7 @@ static void let_go(struct loop *loop, struct loop_fd *fd)
 void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd)
 {
     fd->watched = 0;
-    take_out_of_line(fd, ALL_ARM_DUE);
+    take_out_of_line(loop_uring_of(loop), fd, ALL_ARM_DUE);
     if (!(fd->backend_id & ALL_ARMED)) {
         let_go(loop, fd);
         return;
@@ -207,7 +224,7 @@ void loop_uring_forget_watches(struct loop *loop, struct loop_fd *fd)
             loop_uring_unarm(loop_uring_of(loop), fd, kind);
         }
     }
-    take_out_of_line(fd, ALL_DUE);
+    take_out_of_line(loop_uring_of(loop), fd, ALL_DUE);
     fd->backend_id = 0;
     if (fd->is_receiving) {
         loop_unread_end_receiving(fd);
@@ -240,7 +257,7 @@ static uint32_t last_events(struct loop_fd *fd, enum loop_uring_watch_kind kind,
 bool loop_uring_disarmed(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
 {
     loop_uring_unarm(uring, fd, kind);
-    take_out_of_line(fd, LOOP_URING_CANCEL_DUE(kind));
+    take_out_of_line(uring, fd, LOOP_URING_CANCEL_DUE(kind));
     if (!(fd->backend_id & LOOP_URING_LETTING_GO)) {
         return false;
     }

@@ -28,14 +28,14 @@
 
 bool loop_fd_is_full(const struct loop_fd *fd)
 {
-    return fd->has_overflowed || (fd->queued_bytes > 0 && fd->queued_bytes >= fd->limit_bytes);
+    return fd->has_overflowed || (fd->queued_bytes > 0 && fd->queued_bytes >= loop_fd_limit(fd));
 }
 
 static enum loop_attempt attempt_drained(struct loop *loop, struct loop_job *job)
 {
     (void)loop;
     job->result = job->fd->write_error;
-    bool is_drained = job->fd->queued_bytes <= job->fd->limit_bytes / 2;
+    bool is_drained = job->fd->queued_bytes <= loop_fd_limit(job->fd) / 2;
     return is_drained || job->result < 0 ? LOOP_ATTEMPT_DONE : LOOP_ATTEMPT_AGAIN;
 }
 
@@ -314,8 +314,8 @@ static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
 
 static void mark_dirty(struct loop *loop, struct loop_fd *fd)
 {
-    if (!loop_list_is_linked(&fd->dirty)) {
-        loop_list_push_back(&loop->dirty, &fd->dirty);
+    if (!loop_queue_has(&fd->dirty)) {
+        loop_queue_push(&loop->dirty, &fd->dirty);
     }
 }
 
@@ -386,7 +386,7 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
 {
     struct loop *loop = fd->scope->loop;
     loop_job id;
-    int64_t error = fd->failed_write ? loop_write_error_ahead(loop, fd) : 0;
+    int64_t error = fd->has_failed ? loop_write_error_ahead(fd) : 0;
     if (error) {
         *took_chunk = false;
         return lose_write(fd, error, fn, arg);

@@ -52,16 +52,19 @@ int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, i
     return n;
 }
 
-void loop_write_note_failure(struct loop_fd *fd, const struct loop_job *job)
+void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job)
 {
-    fd->failed_write = job->fn ? job->id : 0; /* without a continuation its scope fails, and starts no more */
+    job->has_failed = job->fn != NULL; /* without a continuation its scope fails, and starts no more */
+    fd->has_failed = job->has_failed;
 }
 
-int64_t loop_write_error_ahead(const struct loop *loop, struct loop_fd *fd)
+int64_t loop_write_error_ahead(struct loop_fd *fd)
 {
-    if (fd->failed_write && !loop_job_find(loop, fd->failed_write)) {
-        fd->failed_write = 0;
+    struct loop_hnode *node = fd->has_failed ? fd->jobs.first : NULL;
+    while (node && !LOOP_CONTAINER(node, struct loop_job, in_fd)->has_failed) {
+        node = node->next;
     }
-    assert(!fd->failed_write || fd->write_error < 0);
-    return fd->failed_write ? fd->write_error : 0;
+    fd->has_failed = node != NULL;
+    assert(!fd->has_failed || fd->write_error < 0);
+    return fd->has_failed ? fd->write_error : 0;
 }

@@ -27,9 +27,9 @@ static inline void loop_write_leave_queue(struct loop *loop, struct loop_fd *fd,
     assert(fd->queued_bytes >= n);
     fd->queued_bytes -= n;
     if (result < 0 && result != -ECANCELED) {
-        fd->write_error = (int32_t)result;
+        fd->write_error = (int16_t)result;
     }
-    if (!loop_list_is_empty(&fd->pollers)) {
+    if (loop_fd_has_pollers(fd)) {
         loop_ready_activate(loop, fd);
     }
 }
@@ -44,10 +44,10 @@ int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct l
 
 /* Notes that a write of a byte stream has failed, so that the writes behind it leave no gap: the caller ends those in
  * line, and loop_write_error_ahead refuses others. Call it before the job ends. */
-void loop_write_note_failure(struct loop_fd *fd, const struct loop_job *job);
+void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job);
 
 /* Returns the error with which a new write ends, or 0: that of a failed write whose continuation has not been
  * resumed. */
-int64_t loop_write_error_ahead(const struct loop *loop, struct loop_fd *fd);
+int64_t loop_write_error_ahead(struct loop_fd *fd);
 
 #endif
