@@ -98,8 +98,8 @@ static void event(struct loop_uring *uring, uint64_t user_data, int32_t result, 
 void loop_uring_dispatch(struct loop_uring *uring)
 {
     uint32_t n = loop_uring_completions_ready(uring);
-    uint32_t head = *uring->cq_head;
-    for (n = n < EVENTS_PER_TURN ? n : EVENTS_PER_TURN; n > 0; n--) {
+    uint32_t head = *uring->cq_head, end = head + (n < EVENTS_PER_TURN ? n : EVENTS_PER_TURN);
+    while (head != end) {
         const struct io_uring_cqe *completion = &uring->completions[head & uring->cq_mask];
         uint64_t user_data = completion->user_data;
         int32_t result = completion->res;
