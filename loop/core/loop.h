@@ -55,7 +55,6 @@ struct loop_region {
     struct loop_chunk *chunks;
     struct loop_chunk *free_list; /* a stack: the chunk given back last is in the cache */
     struct loop_list line;        /* jobs that wait for a chunk: loop_chunk_alloc_wait, and streams */
-    bool is_fixed;
 };
 
 /* The state of spinning before sleeping (loop/turn/busy_poll.c). */

@@ -106,7 +106,7 @@ static void prepare_writev(const struct loop_uring *uring, struct io_uring_sqe *
 /* Reads into the region, which is registered as buffer 0. */
 static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
-    if (loop_uring_region_is_fixed(uring->loop)) {
+    if (loop_uring_has_region(uring)) {
         io_uring_prep_read_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
     } else {
         prepare_read(uring, entry, job);
@@ -115,7 +115,7 @@ static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_s
 
 static void prepare_write_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
-    if (loop_uring_region_is_fixed(uring->loop)) {
+    if (loop_uring_has_region(uring)) {
         io_uring_prep_write_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
     } else {
         prepare_write(uring, entry, job);

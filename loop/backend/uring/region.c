@@ -27,15 +27,16 @@ void loop_uring_say_lock_limit(char *cause, size_t size)
     }
 }
 
-static void register_region(struct loop_uring *uring)
+void loop_uring_register_region(struct loop_uring *uring)
 {
     struct loop *loop = uring->loop;
     struct iovec vector = {loop->region.memory, loop->region.size_bytes};
+    uring->has_tried_region = true;
     if (loop_hard()->has_no_fixed || vector.iov_len == 0) {
         return;
     }
     int error = loop_kernel_io_uring_register_buffers(&uring->ring, &vector, 1);
-    loop->region.is_fixed = error == 0;
+    uring->has_region = error == 0;
     if (error) {
         char cause[160];
         loop_uring_say_lock_limit(cause, sizeof cause);
@@ -49,8 +50,7 @@ bool loop_uring_region_is_fixed(const struct loop *loop)
 {
     struct loop_uring *uring = loop_uring_of(loop);
     if (!uring->has_tried_region) {
-        uring->has_tried_region = true;
-        register_region(uring);
+        loop_uring_register_region(uring);
     }
-    return loop->region.is_fixed;
+    return uring->has_region;
 }

@@ -13,6 +13,8 @@
 #include <loop/ground/slab.h>
 #include <loop/kernel/ring.h>
 
+#include <errno.h>
+
 /* What a completion belongs to: the top three bits of its user_data. The rest is the id of the job or the descriptor.
  * An id has a generation, so that a late completion finds nothing. */
 enum loop_uring_tag {
@@ -86,6 +88,7 @@ struct loop_uring {
     bool is_polled;            /* a kernel thread submits (SQPOLL) */
     bool has_overflown;        /* the completion queue had overflown in the last turn */
     bool has_tried_region;     /* registering the region has been tried */
+    bool has_region;           /* the region is registered */
     bool is_gone;              /* the ring is broken and closed: the queues are unmapped */
     bool refuses_pipes;        /* flows go by completions, but not pipes: the kernel does not wait for one */
     bool refuses_pipe_streams; /* nor streams from them: the kernel is older than 6.7 */
@@ -167,6 +170,35 @@ __attribute__((always_inline)) static inline int loop_uring_enter_now(struct loo
     return loop_kernel_io_uring_enter2(uring->enter_fd, to_submit, wait_for, flags | IORING_ENTER_EXT_ARG,
                                        (sigset_t *)(void *)&arg, sizeof arg);
 }
+
+/* Whether the ring works after such a result of io_uring_enter. A signal and a timeout are normal. How many entries
+ * were submitted is read from the queue, not from the result. */
+static inline bool loop_uring_is_fine(int result)
+{
+    return result >= 0 || result == -EINTR || result == -ETIME;
+}
+
+/* Whether the kernel has no memory, or no room for completions. */
+static inline bool loop_uring_is_shortage(int result)
+{
+    return result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS;
+}
+
+/* Creates a ring with these set-up flags. Returns 0 or -errno. */
+int loop_uring_make(struct loop_uring *uring, unsigned sq_size, unsigned cq_size, uint32_t flags);
+
+/* Fills in where the queues of a ring that was made are, and how to enter it. */
+void loop_uring_map(struct loop_uring *uring);
+
+/* Points the queues of a forked child, where they are not mapped, to a full submission queue and an empty completion
+ * queue. */
+void loop_uring_detach(struct loop_uring *uring);
+
+/* Unmaps the queues and closes the ring. */
+void loop_uring_unmap(struct loop_uring *uring);
+
+/* Closes the ring with what is registered, if it is still open. */
+void loop_uring_close(struct loop_uring *uring);
 
 /* Publishes all entries filled in and enters the kernel: submits them, has it run its deferred work, and waits for
  * `wait_for` completions, for at most `timeout_ns`. Returns what io_uring_enter(2) returns, as -errno. */

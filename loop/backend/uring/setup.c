@@ -155,25 +155,15 @@ static unsigned wanted_sq_size(const struct loop *loop)
     return size < SQ_SIZE_MAX ? size : SQ_SIZE_MAX;
 }
 
-static int make_ring(struct loop_uring *uring, unsigned sq_size, unsigned cq_size, uint32_t flags)
-{
-    struct io_uring_params params = {.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-                                     .cq_entries = cq_size,
-                                     .sq_thread_idle = uring->loop->options.polling_timeout_ms};
-    int error = loop_kernel_io_uring_queue_init_params(sq_size, &uring->ring, &params);
-    uring->setup_flags = params.flags;
-    return error;
-}
-
 /* Creates the ring with the largest completion queue that the limit of locked memory allows. */
 static int make_ring_that_fits(struct loop_uring *uring, uint32_t flags)
 {
     unsigned sq_size = wanted_sq_size(uring->loop);
     unsigned cq_size = 2 * sq_size > CQ_SIZE ? 2 * sq_size : CQ_SIZE;
-    int error = make_ring(uring, sq_size, cq_size, flags);
+    int error = loop_uring_make(uring, sq_size, cq_size, flags);
     while (error == -ENOMEM && cq_size / 2 >= CQ_SIZE_MIN && cq_size / 2 >= sq_size) {
         cq_size /= 2;
-        error = make_ring(uring, sq_size, cq_size, flags);
+        error = loop_uring_make(uring, sq_size, cq_size, flags);
     }
     return error;
 }
@@ -187,38 +177,6 @@ static int climb_down(struct loop_uring *uring, const struct ladder_step *steps,
         error = make_ring_that_fits(uring, steps[i].flags);
     }
     return error;
-}
-
-static void map_queues(struct loop_uring *uring)
-{
-    struct io_uring_sq *sq = &uring->ring.sq;
-    struct io_uring_cq *cq = &uring->ring.cq;
-    uring->entries = sq->sqes;
-    uring->sq_head = sq->khead;
-    uring->sq_shared_tail = sq->ktail;
-    uring->sq_flags = sq->kflags;
-    uring->sq_tail = *sq->ktail;
-    uring->sq_size = sq->ring_entries;
-    uring->sq_mask = sq->ring_mask;
-    uring->completions = cq->cqes;
-    uring->cq_head = cq->khead;
-    uring->cq_tail = cq->ktail;
-    uring->cq_size = cq->ring_entries;
-    uring->cq_mask = cq->ring_mask;
-    for (unsigned i = 0; sq->array && i < sq->ring_entries; i++) {
-        sq->array[i] = i; /* entries are submitted in the order of their places */
-    }
-}
-
-/* Enters the kernel by a registered descriptor where it can, and without being counted as iowait. */
-static void choose_enter_flags(struct loop_uring *uring)
-{
-    bool is_registered = loop_kernel_io_uring_register_ring_fd(&uring->ring) == 1;
-    uring->is_polled = uring->setup_flags & IORING_SETUP_SQPOLL;
-    uring->enter_fd = (unsigned)(is_registered ? uring->ring.enter_ring_fd : uring->ring.ring_fd);
-    uring->enter_flags = IORING_ENTER_GETEVENTS | (is_registered ? IORING_ENTER_REGISTERED_RING : 0) |
-                         (uring->is_polled ? IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT : 0);
-    uring->wait_flags = uring->ring.features & IORING_FEAT_NO_IOWAIT ? IORING_ENTER_NO_IOWAIT : 0;
 }
 
 /* ---- the self-test ---- */
@@ -363,25 +321,6 @@ static void say_what_is_used(struct loop_uring *uring, const char *name)
 
 /* ---- init and finish ---- */
 
-/* liburing maps and unmaps the queues by system calls that ThreadSanitizer does not see. A ring at an address where
- * another thread had one before would look like a data race. */
-#if defined(__SANITIZE_THREAD__)
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
-static char mappings;
-#define QUEUES_ARE_MAPPED() __tsan_acquire(&mappings)
-#define QUEUES_WILL_BE_UNMAPPED() __tsan_release(&mappings)
-#else
-#define QUEUES_ARE_MAPPED() ((void)0)
-#define QUEUES_WILL_BE_UNMAPPED() ((void)0)
-#endif
-
-void loop_uring_unmap(struct loop_uring *uring)
-{
-    QUEUES_WILL_BE_UNMAPPED();
-    loop_kernel_io_uring_queue_exit(&uring->ring);
-}
-
 static int set_up(struct loop_uring *uring)
 {
     bool is_polled = uring->loop->options.polling_timeout_ms > 0;
@@ -391,10 +330,7 @@ static int set_up(struct loop_uring *uring)
     if (error) {
         return fail(uring->loop, "io_uring_setup", error);
     }
-    QUEUES_ARE_MAPPED();
-    (void)loop_kernel_io_uring_ring_dontfork(&uring->ring);
-    map_queues(uring);
-    choose_enter_flags(uring);
+    loop_uring_map(uring);
     error = check(uring, &step);
     if (error) {
         loop_uring_unmap(uring);
@@ -442,13 +378,7 @@ void loop_uring_finish(struct loop *loop)
     assert(loop_list_is_empty(&uring->line) && !uring->first_in_line);
     loop_uring_receiver_finish(uring);
     loop_kernel_free(uring->gathered);
-    if (!uring->is_gone) {
-        if (loop->region.is_fixed) {
-            (void)loop_kernel_io_uring_unregister_buffers(&uring->ring);
-        }
-        loop_uring_unmap(uring);
-    }
-    loop->region.is_fixed = false;
+    loop_uring_close(uring);
     close_probe(loop);
     loop_kernel_free(uring);
     loop->backend_state = NULL;

@@ -14,7 +14,4 @@ int loop_uring_init(struct loop *loop);
 /* Destroys the ring, which has nothing in flight; see loop_backend_ops.finish. */
 void loop_uring_finish(struct loop *loop);
 
-/* Unmaps the queues and closes the ring. */
-void loop_uring_unmap(struct loop_uring *uring);
-
 #endif

@@ -41,19 +41,6 @@
 /* After this time a shortage is logged. */
 #define SHORTAGE_TOLD_NS LOOP_SECOND
 
-/* Whether the ring works after such a result of io_uring_enter. A signal and a timeout are normal. How many entries
- * were submitted is read from the queue, not from the result. */
-static bool is_fine(int result)
-{
-    return result >= 0 || result == -EINTR || result == -ETIME;
-}
-
-/* Whether the kernel has no memory, or no room for completions. */
-static bool is_shortage(int result)
-{
-    return result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS;
-}
-
 /* ---- the lines ---- */
 
 /* Fills in entries for what waits in the lines. Returns true when the lines are empty. */
@@ -139,7 +126,7 @@ static int outlast_shortage(struct loop_uring *uring, int error, int64_t timeout
     struct loop_uring_shortage *shortage = &uring->shortage;
     tell_shortage(uring, error);
     int result = loop_uring_completions_ready(uring) > 0 ? 0 : loop_uring_enter_now(uring, 0, 1, SHORTAGE_WAIT_NS);
-    if (!is_shortage(result)) {
+    if (!loop_uring_is_shortage(result)) {
         return result;
     }
     sleep_for(timeout_ns < shortage->sleep_ns ? timeout_ns : shortage->sleep_ns);
@@ -166,16 +153,16 @@ static int run(struct loop *loop)
     int64_t timeout_ns;
     while (loop_turn_begin(loop, &timeout_ns)) {
         int result = lines_are_empty(uring) ? 0 : submit_lines(uring);
-        if (is_fine(result)) {
+        if (loop_uring_is_fine(result)) {
             result = submit_and_wait(uring, timeout_ns);
         }
-        if (is_shortage(result)) {
+        if (loop_uring_is_shortage(result)) {
             result = outlast_shortage(uring, result, timeout_ns);
         }
         loop_turn_woken(loop);
         note_overflow(uring);
         loop_uring_dispatch(uring);
-        if (!is_fine(result)) {
+        if (!loop_uring_is_fine(result)) {
             loop_uring_tell_broken(uring, result);
             return result;
         }
@@ -193,19 +180,9 @@ static bool has_events(struct loop *loop)
     return loop_uring_completions_ready(uring) > 0 || !lines_are_empty(uring);
 }
 
-/* Points the queues of a forked child, where they are not mapped, to a full submission queue and an empty completion
- * queue. */
 static void forked(struct loop *loop)
 {
-    static const struct io_uring_cqe no_completion;
-    struct loop_uring *uring = loop_uring_of(loop);
-    uring->nothing = 0;
-    uring->sq_head = uring->sq_flags = uring->sq_shared_tail = &uring->nothing;
-    uring->cq_head = &uring->nothing;
-    uring->cq_tail = &uring->nothing;
-    uring->sq_size = uring->cq_mask = 0;
-    uring->completions = &no_completion;
-    uring->enter_fd = UINT32_MAX;
+    loop_uring_detach(loop_uring_of(loop));
 }
 
 const struct loop_backend_ops loop_backend_uring = {
