@@ -162,4 +162,51 @@ TEST(file_operations_refuse_what_linux_refuses)
     end_place(&place);
 }
 
+/* ---- a ring that polls devices ---- */
+
+TEST(ring_that_polls_devices_accepts_nothing_else)
+{
+    struct io_uring ring;
+    char bytes[8] = "";
+
+    if (!make_ring(&ring, 8, 0, IORING_SETUP_IOPOLL | IORING_SETUP_SUBMIT_ALL)) {
+        return;
+    }
+    int file = make_file("", 0);
+    CHECK_IS(enter(&ring, 0, 0), 0);
+    io_uring_prep_nop(entry_of(&ring));
+    EXPECT(&ring, 0, 0, 0);
+    io_uring_prep_read(entry_of(&ring), file, bytes, sizeof bytes, 0);
+    EXPECT(&ring, 0, -EOPNOTSUPP, 0);
+    io_uring_prep_write(entry_of(&ring), file, bytes, sizeof bytes, 0);
+    EXPECT(&ring, 0, -EOPNOTSUPP, 0);
+    io_uring_prep_read(entry_of(&ring), -1, bytes, sizeof bytes, 0);
+    EXPECT(&ring, 0, -EBADF, 0);
+    io_uring_prep_fsync(entry_of(&ring), file, 0);
+    EXPECT(&ring, 0, -EINVAL, 0);
+    io_uring_prep_poll_add(entry_of(&ring), file, POLLIN);
+    EXPECT(&ring, 0, -EINVAL, 0);
+    io_uring_prep_cancel64(entry_of(&ring), 1, 0);
+    EXPECT(&ring, 0, -EINVAL, 0);
+    CHECK_IS(count_ready(&ring), 0);
+    loop_kernel_close(file);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
+TEST(polled_reads_of_a_file_system_in_memory_are_refused)
+{
+    static _Alignas(4096) char block[4096];
+    struct io_uring ring;
+    int file = loop_kernel_open("/dev/shm", O_RDWR | O_TMPFILE | O_DIRECT | O_CLOEXEC, 0600);
+
+    if (file >= 0 && make_ring(&ring, 8, 0, IORING_SETUP_IOPOLL)) {
+        io_uring_prep_read(entry_of(&ring), file, block, sizeof block, 0);
+        EXPECT(&ring, 0, -EOPNOTSUPP, 0);
+        loop_kernel_io_uring_queue_exit(&ring);
+    }
+    if (file >= 0) {
+        loop_kernel_close(file);
+    }
+}
+
 #endif

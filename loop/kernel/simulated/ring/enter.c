@@ -158,7 +158,7 @@ static int run(const struct enter *enter)
     }
     if (enter->flags & IORING_ENTER_GETEVENTS) {
         error = wait_for_completions(enter, enter->wait_for);
-    } else if (!(ring->flags & IORING_SETUP_DEFER_TASKRUN)) {
+    } else if (!(ring->flags & (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_IOPOLL))) {
         loop_sim_ring_run_work(ring, ring->n_work);
     }
     if (submitted == 0 && enter->wait_for == 0 && loop_sim_ring_ready(ring) == 0) {

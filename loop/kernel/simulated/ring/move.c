@@ -87,16 +87,16 @@ static int32_t issue_write(struct loop_sim_request *request)
 }
 
 const struct loop_sim_ring_op loop_sim_ring_read = {
-    .prepare = prepare_plain, .issue = issue_read, .events = EPOLLIN, .has_file = true};
+    .prepare = prepare_plain, .issue = issue_read, .events = EPOLLIN, .has_file = true, .is_polled = true};
 const struct loop_sim_ring_op loop_sim_ring_readv = {
-    .prepare = prepare_vectors, .issue = issue_read, .events = EPOLLIN, .has_file = true};
+    .prepare = prepare_vectors, .issue = issue_read, .events = EPOLLIN, .has_file = true, .is_polled = true};
 const struct loop_sim_ring_op loop_sim_ring_read_fixed = {
-    .prepare = prepare_fixed, .issue = issue_read, .events = EPOLLIN, .has_file = true};
+    .prepare = prepare_fixed, .issue = issue_read, .events = EPOLLIN, .has_file = true, .is_polled = true};
 const struct loop_sim_ring_op loop_sim_ring_write = {
-    .prepare = prepare_plain, .issue = issue_write, .events = EPOLLOUT, .has_file = true};
+    .prepare = prepare_plain, .issue = issue_write, .events = EPOLLOUT, .has_file = true, .is_polled = true};
 const struct loop_sim_ring_op loop_sim_ring_writev = {
-    .prepare = prepare_vectors, .issue = issue_write, .events = EPOLLOUT, .has_file = true};
+    .prepare = prepare_vectors, .issue = issue_write, .events = EPOLLOUT, .has_file = true, .is_polled = true};
 const struct loop_sim_ring_op loop_sim_ring_write_fixed = {
-    .prepare = prepare_fixed, .issue = issue_write, .events = EPOLLOUT, .has_file = true};
+    .prepare = prepare_fixed, .issue = issue_write, .events = EPOLLOUT, .has_file = true, .is_polled = true};
 
 #endif

@@ -22,7 +22,7 @@ static int32_t issue_nop(struct loop_sim_request *request)
     return 0;
 }
 
-static const struct loop_sim_ring_op nop = {.prepare = prepare_nop, .issue = issue_nop};
+static const struct loop_sim_ring_op nop = {.prepare = prepare_nop, .issue = issue_nop, .is_polled = true};
 
 static const struct loop_sim_ring_op *const operations[IORING_OP_LAST] = {
     [IORING_OP_NOP] = &nop,

@@ -71,6 +71,9 @@ void loop_sim_request_queue(struct loop_sim_request *request, enum loop_sim_requ
     }
     loop_list_push_back(&ring->work, &request->work_link);
     ring->n_work++;
+    if (ring->flags & IORING_SETUP_IOPOLL) {
+        return;
+    }
     if (ring->flags & IORING_SETUP_TASKRUN_FLAG) {
         ring->memory->sq_flags |= IORING_SQ_TASKRUN;
     }

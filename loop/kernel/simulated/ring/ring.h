@@ -7,6 +7,9 @@
  * when the work is run. Operations that a kernel has done by a worker thread are done by an event, after the latency of
  * the disk. The result of a request is a completion.
  *
+ * A ring that polls devices (IORING_SETUP_IOPOLL) accepts reads and writes of files on a disk that are O_DIRECT. Their
+ * completions are found when the program enters the ring for events, and wake nobody before.
+ *
  * The semantics are those of Linux 6.18, seen on it and read in its sources.
  */
 #ifndef LOOP_KERNEL_SIMULATED_RING_RING_H
@@ -106,6 +109,7 @@ struct loop_sim_ring_op {
     bool is_slow;    /* always done by a worker thread */
     bool is_of_disk; /* takes the latency of the node's disk */
     bool selects;    /* may take a provided buffer */
+    bool is_polled;  /* may be in a ring that polls devices */
 };
 
 /* One entry that has been submitted and is not complete. */

@@ -9,6 +9,7 @@
 
 #if NORIA_URING
 
+#include <loop/kernel/simulated/disk/inode.h>
 #include <loop/kernel/simulated/machine/choice.h>
 
 #include <string.h>
@@ -34,7 +35,8 @@ static int check(struct loop_sim_request *request)
     const struct loop_sim_ring *ring = request->ring;
     const struct io_uring_sqe *entry = &request->entry;
     request->op = loop_sim_ring_op_of(ring->file.node, entry->opcode);
-    if (!request->op || entry->flags & ~KNOWN_FLAGS || entry->personality) {
+    bool is_refused = request->op && ring->flags & IORING_SETUP_IOPOLL && !request->op->is_polled;
+    if (!request->op || is_refused || entry->flags & ~KNOWN_FLAGS || entry->personality) {
         return -EINVAL;
     }
     if (entry->flags & IOSQE_BUFFER_SELECT && !request->op->selects) {
@@ -43,7 +45,13 @@ static int check(struct loop_sim_request *request)
     return request->op->prepare ? request->op->prepare(request) : 0;
 }
 
-/* Finds the file of an entry. Returns 0 or -EBADF. */
+/* Whether a file is O_DIRECT and on a disk, which has queues for polling. */
+static bool is_on_polled_device(struct loop_sim_file *file)
+{
+    return file->flags & O_DIRECT && file->kind->latency && loop_sim_inode_of(file)->device == LOOP_SIM_DEVICE_DISK;
+}
+
+/* Finds the file of an entry. Returns 0, -EBADF, or -EOPNOTSUPP for one that cannot be polled. */
 static int find_file(struct loop_sim_request *request)
 {
     struct loop_sim_ring *ring = request->ring;
@@ -57,7 +65,7 @@ static int find_file(struct loop_sim_request *request)
         return -EBADF;
     }
     request->file = loop_sim_file_ref(file);
-    return 0;
+    return ring->flags & IORING_SETUP_IOPOLL && !is_on_polled_device(file) ? -EOPNOTSUPP : 0;
 }
 
 /* Begins a request for an entry, and tries it. Returns whether the entry was good. */
