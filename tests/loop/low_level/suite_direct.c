@@ -3,34 +3,12 @@
  * Files opened with O_DIRECT, read and written at their position: by the low-level operations, which require aligned
  * memory and lengths, and by sources and sinks, which accept any.
  */
-#include "harness.h"
+#include "direct.h"
 
 #include <loop/reader.h>
-#include <stdio.h>
 
-#define BLOCK 4096
-#define BLOCKS 8
-
-static char *memory; /* aligned, BLOCKS blocks */
 static char bytes[BLOCKS * BLOCK + 1];
 static struct once waits[BLOCKS];
-
-/* A file without a name, of so many bytes of the pattern; -1 where the file system has no O_DIRECT. */
-static int make_direct(size_t len, int more_flags)
-{
-    char path[64];
-    int plain = make_file(NULL, 0), fd;
-    memory = aligned_alloc(BLOCK, (size_t)BLOCKS * BLOCK);
-    CHECK(memory);
-    fill_pattern(bytes, sizeof bytes, 1);
-    CHECK_IS(pwrite(plain, bytes, len, 0), len);
-    CHECK_IS(fsync(plain), 0);
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", plain);
-    fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC | more_flags);
-    close(plain);
-    memset(bytes, 0, sizeof bytes);
-    return fd;
-}
 
 /* What is in the file, by another description, and how much. */
 static size_t contents(int fd, char *to, size_t room)
@@ -44,14 +22,6 @@ static size_t contents(int fd, char *to, size_t room)
     CHECK(n >= 0);
     return (size_t)n;
 }
-
-#define LEAVE_UNLESS(condition)                                                                                        \
-    if (!(condition)) {                                                                                                \
-        close(fd);                                                                                                     \
-        free(memory);                                                                                                  \
-        script.is_done = true;                                                                                         \
-        return;                                                                                                        \
-    }
 
 /* ---- the file's position ---- */
 
