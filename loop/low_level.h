@@ -115,6 +115,29 @@ LOOP_API loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *f
 LOOP_API loop_job loop_op_write_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk,
                                       size_t len, int64_t offset, loop_fn *fn, void *arg);
 
+/* ---- polled files ----
+ *
+ * An interrupt for each completion is a good part of the cost of a fast device. A device with queues for polling, as an
+ * NVMe disk has them where its driver was told so (nvme.poll_queues=N), can be asked for completions instead
+ * (IORING_SETUP_IOPOLL, io_uring_setup(2)). A polled file has its reads and writes at an offset completed that way:
+ * those of this header, loop_file_pread and loop_file_pwrite. What is at the file's position, and every other
+ * operation, is done as without polling. Results, cancel, deadlines and closing are the same.
+ *
+ * While such a read or write is in flight the loop does not sleep: it uses all of its processor and makes a system call
+ * in each turn, in which it also serves everything else. Otherwise it sleeps as always. So polling is for loops that
+ * are busy with their devices. */
+
+/* Has reads and writes at an offset of an O_DIRECT file polled from now on, where that is possible. Where it is not
+ * they are completed by interrupts, as before: the same program works everywhere. Returns loop_fd_unpolled_reason. */
+LOOP_API const char *loop_fd_poll_device(struct loop_fd *fd);
+
+/* Returns NULL if reads and writes of the file are polled. Otherwise returns why not, as text for a log: it was not
+ * asked for, there is no O_DIRECT, the device has no queues for it, the loop runs on epoll, … Some file systems refuse
+ * only the first read or write, which is then done without polling; ask again after it. The string is a constant. */
+LOOP_API const char *loop_fd_unpolled_reason(const struct loop_fd *fd);
+
+/* ---- waiting, and moving between descriptors ---- */
+
 /* Waits for events of a descriptor, once, level-triggered, poll(2): POLLIN, POLLOUT, POLLPRI and POLLRDHUP; POLLERR and
  * POLLHUP are always reported. Completes with the events that have occurred; -EINVAL when none of these is asked for,
  * or for a file that would never report it. A file that cannot be polled is ready for POLLIN and POLLOUT. loop_poll in

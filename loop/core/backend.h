@@ -59,6 +59,9 @@ struct loop_backend_ops {
     void (*forked)(struct loop *loop);
     /* Returns whether the region is registered with the kernel. NULL: never. */
     bool (*region_is_fixed)(const struct loop *loop);
+    /* Prepares for files whose device_polling is LOOP_POLLING: reads and writes of them that `start` gets are then
+     * completed by polling the device. Returns 0 or -errno. NULL: not possible. */
+    int (*poll_devices)(struct loop *loop);
     /* Sets up a group of provided buffers. Returns 0 or -errno. */
     int (*buffers_init)(struct loop *loop, struct loop_buffers *buffers);
     /* Frees what buffers_init has made. */

@@ -28,6 +28,21 @@ enum loop_doubt {
     LOOP_DOUBT_ALWAYS = 2 /* read until -EAGAIN */
 };
 
+/* Whether the reads and writes of a file are completed by polling its device, or why not (loop_fd_poll_device). */
+enum loop_polling {
+    LOOP_POLLING_NOT_ASKED,
+    LOOP_POLLING,
+    LOOP_POLLING_NO_FILE,    /* neither a regular file nor a block device */
+    LOOP_POLLING_NOT_DIRECT, /* without O_DIRECT */
+    LOOP_POLLING_NO_QUEUES,  /* the device has no queues for it */
+    LOOP_POLLING_REFUSED,    /* the file system or the device has refused it */
+    LOOP_POLLING_NO_URING,   /* the loop runs on epoll */
+    LOOP_POLLING_NO_RING,    /* the kernel makes no ring for it */
+    LOOP_POLLING_NO_MEMORY,  /* to make one */
+    LOOP_POLLING_NO_NUMBER,  /* no descriptor is left to make one */
+    LOOP_POLLING_REASONS
+};
+
 /* How far the close of a descriptor is. */
 enum loop_fd_state {
     LOOP_FD_OPEN,
@@ -47,12 +62,13 @@ struct loop_fd_more {
     struct loop_list lines[LOOP_TURNS]; /* jobs, by link, that wait until the turn is not taken (fd->turns) */
     struct loop_job *closer;            /* the job that ends when it is closed, or that gets the number */
     struct loop_job *reading,
-        *writing;       /* of a file (LOOP_IO_BLOCKING): the operation of the flow in flight, one at a time */
-    uint64_t identity;  /* of a borrowed one: identifies the file that its number named when it was borrowed */
-    size_t limit_bytes; /* fd->has_limit: that of loop_sink_limit */
-    uint32_t moving;    /* of the pool: operations in it that may move the file's position */
-    uint32_t late_uses; /* uses of its number by threads of the pool whose jobs have ended: loop_fd_use_late */
-    int late_number;    /* the number that these keep open after the close; -1 when there is none */
+        *writing;           /* of a file (LOOP_IO_BLOCKING): the operation of the flow in flight, one at a time */
+    uint64_t identity;      /* of a borrowed one: identifies the file that its number named when it was borrowed */
+    size_t limit_bytes;     /* fd->has_limit: that of loop_sink_limit */
+    uint32_t moving;        /* of the pool: operations in it that may move the file's position */
+    uint32_t late_uses;     /* uses of its number by threads of the pool whose jobs have ended: loop_fd_use_late */
+    int late_number;        /* the number that these keep open after the close; -1 when there is none */
+    uint8_t device_polling; /* of a file: enum loop_polling */
 };
 
 /* What the loop stores for a descriptor. A server has one for each connection. */
@@ -151,6 +167,12 @@ static inline struct loop_fd *loop_fd_newer_sibling(const struct loop_fd *fd)
 static inline bool loop_fd_has_pollers(const struct loop_fd *fd)
 {
     return __builtin_expect(fd->more != NULL, false) && !loop_list_is_empty(&fd->more->pollers);
+}
+
+/* Returns whether the device of a file is polled for its reads and writes. */
+static inline bool loop_fd_polls_device(const struct loop_fd *fd)
+{
+    return fd->more && fd->more->device_polling == LOOP_POLLING;
 }
 
 /* Returns how many bytes may be queued before a write is refused. */

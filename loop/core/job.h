@@ -164,6 +164,7 @@ struct loop_job {
             bool is_backends : 1;        /* in the run queue for kind->backend_done rather than its continuation */
             bool has_failed : 1;         /* a write without whose bytes others would follow a gap (write_state.h) */
             bool needs_cancel_entry : 1; /* of the ring's backend: in line for the entry that cancels it */
+            bool is_polled : 1;          /* of the ring's backend: in the ring that polls devices */
         };
         uint8_t flags; /* all of them */
     };

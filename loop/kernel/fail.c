@@ -231,22 +231,22 @@ __attribute__((constructor(200))) static void add_ring_calls(void)
     }
 }
 
-/* A loop's ring belongs to its thread. */
+/* A loop's ring belongs to its thread. The one that polls devices is made later, and cannot inject results. */
 static _Thread_local struct io_uring *own_ring;
 static _Thread_local unsigned seen; /* entries up to here have been counted */
 
 int loop_kernel_ring_made(int result, struct io_uring *ring, const struct io_uring_params *params)
 {
-    if (result == 0) {
+    if (result == 0 && !(params->flags & IORING_SETUP_IOPOLL)) {
         own_ring = params->flags & IORING_SETUP_SQPOLL ? NULL : ring;
         seen = 0;
     }
     return result;
 }
 
-void loop_kernel_ring_gone(void)
+void loop_kernel_ring_gone(const struct io_uring *ring)
 {
-    own_ring = NULL;
+    own_ring = own_ring == ring ? NULL : own_ring;
 }
 
 /* Turns the entry into one that completes with the error: IORING_NOP_INJECT_RESULT, Linux 6.10. Older kernels do not

@@ -14,11 +14,11 @@
 /* What has to be known of a ring to let an entry of it fail: see fail.c. Each is called where its name says. */
 #if NORIA_HARD_MODES
 int loop_kernel_ring_made(int result, struct io_uring *ring, const struct io_uring_params *params);
-void loop_kernel_ring_gone(void);
+void loop_kernel_ring_gone(const struct io_uring *ring);
 void loop_kernel_ring_entered(unsigned number);
 #else
 #define loop_kernel_ring_made(result, ring, params) (result)
-#define loop_kernel_ring_gone() ((void)0)
+#define loop_kernel_ring_gone(ring) ((void)0)
 #define loop_kernel_ring_entered(number) ((void)0)
 #endif
 
@@ -26,7 +26,7 @@ LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_queue_init_params,
                       (unsigned entries, struct io_uring *ring, struct io_uring_params *params),
                       loop_kernel_ring_made(io_uring_queue_init_params(entries, ring, params), ring, params))
 LOOP_KERNEL_CALL_VOID(loop_kernel_io_uring_queue_exit, (struct io_uring * ring),
-                      (loop_kernel_ring_gone(), io_uring_queue_exit(ring)))
+                      (loop_kernel_ring_gone(ring), io_uring_queue_exit(ring)))
 LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_enter2,
                       (unsigned number, unsigned to_submit, unsigned wait_for, unsigned flags, void *arg, size_t size),
                       (loop_kernel_ring_entered(number),

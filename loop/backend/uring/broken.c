@@ -10,6 +10,7 @@
 #include <loop/backend/uring/broken.h>
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/events.h>
+#include <loop/backend/uring/iopoll/iopoll.h>
 #include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/ring.h>
 #include <loop/backend/uring/setup.h>
@@ -76,6 +77,7 @@ static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
         struct loop_job *job = loop_job_find(loop, id);
         assert(job);
         loop_uring_leave(uring, job);
+        job->is_polled = false;
         job->where = LOOP_AT_OWNER;
         loop_job_backend_complete(loop, job, -ECANCELED);
     } else if (tag != LOOP_URING_TAG_IGNORED) {
@@ -140,16 +142,33 @@ static void hear_the_rest(struct loop_uring *uring)
     }
 }
 
+/* Handles completions of the ring that polls devices, as hear_the_rest does. */
+static void hear_the_devices(struct loop_uring *iopoll)
+{
+    int64_t last_ns = loop_clock_read() + QUIET_MOST * QUIET_NS;
+    while (iopoll->in_flight > 0 && loop_uring_iopoll_turn(iopoll) == 0 && loop_clock_read() < last_ns) {
+    }
+}
+
 /* ---- closing ---- */
 
-/* Creates a pipe whose write end only the ring keeps open. Returns the read end, or -errno. */
+static uint32_t in_flight(const struct loop_uring *uring)
+{
+    return uring ? uring->in_flight : 0;
+}
+
+/* Creates a pipe whose write end only the rings with operations keep open. Returns the read end, or -errno. */
 static int register_release(struct loop_uring *uring)
 {
     int ends[2];
     if (loop_kernel_pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
         return -errno;
     }
-    int error = loop_kernel_io_uring_register_files(&uring->ring, &ends[1], 1);
+    struct loop_uring *const rings[] = {uring, uring->iopoll};
+    int error = 0;
+    for (size_t i = 0; i < 2 && !error; i++) {
+        error = in_flight(rings[i]) > 0 ? loop_kernel_io_uring_register_files(&rings[i]->ring, &ends[1], 1) : 0;
+    }
     loop_kernel_close(ends[1]);
     if (error) {
         loop_kernel_close(ends[0]);
@@ -169,7 +188,7 @@ static void keep_jobs(struct loop_uring *uring)
             &uring->loop->options, LOOP_LOG_ERROR,
             "the kernel still has memory of %u operations, and it can't be known when it lets go of it (%s): the "
             "program is stopped",
-            uring->in_flight, strerror(-broken->released));
+            in_flight(uring) + in_flight(uring->iopoll), strerror(-broken->released));
         abort();
     }
     broken->has_jobs = true;
@@ -180,24 +199,39 @@ static bool is_not_ours(int error)
     return error == -EBADF || error == -EOPNOTSUPP;
 }
 
-/* Ends everything in flight and closes the ring. Only jobs that the kernel could not cancel are left. */
-static void take_down(struct loop_uring *uring)
+static void take_down_ring(struct loop_uring *uring, bool is_ours)
 {
-    struct loop *loop = uring->loop;
-    take_back_entries(uring);
-    cancel_all(uring);
-    hear_the_rest(uring);
-    empty_line(uring);
-    loop_number_each(loop, loop_uring_forget_watches);
-    if (uring->in_flight > 0) {
-        keep_jobs(uring);
-        uring->in_flight = 0;
-    }
-    if (is_not_ours(loop->broken.error)) {
+    uring->in_flight = 0;
+    if (!is_ours) {
         uring->ring.ring_fd = -1; /* the number names another file now */
     }
     loop_uring_unmap(uring);
     uring->is_gone = true;
+}
+
+/* Ends everything in flight and closes the rings. Only jobs that the kernel could not cancel are left. */
+static void take_down(struct loop_uring *uring)
+{
+    struct loop *loop = uring->loop;
+    struct loop_uring *iopoll = uring->iopoll;
+    bool is_lost = is_not_ours(loop->broken.error);
+    take_back_entries(uring);
+    cancel_all(uring);
+    hear_the_rest(uring);
+    empty_line(uring);
+    if (iopoll) {
+        take_back_entries(iopoll);
+        empty_line(iopoll);
+        hear_the_devices(iopoll);
+    }
+    loop_number_each(loop, loop_uring_forget_watches);
+    if (in_flight(uring) + in_flight(iopoll) > 0) {
+        keep_jobs(uring);
+    }
+    take_down_ring(uring, !is_lost || uring->is_iopoll_broken);
+    if (iopoll) {
+        take_down_ring(iopoll, !is_lost || !uring->is_iopoll_broken);
+    }
 }
 
 static int run(struct loop *loop)

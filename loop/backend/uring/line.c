@@ -4,6 +4,7 @@
  * kernel has an operation on the same descriptor that comes first. Jobs that the ring does not serve, or would serve
  * worse, are started by system calls.
  */
+#include <loop/backend/uring/iopoll/iopoll.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/order.h>
 #include <loop/backend/uring/prepare.h>
@@ -103,6 +104,8 @@ void loop_uring_start(struct loop *loop, struct loop_job *job)
     assert(job->is_multishot == loop_op_table[job->op].is_multishot);
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
+    } else if (loop_uring_iopoll_takes(uring, job)) {
+        loop_uring_iopoll_place(uring->iopoll, job);
     } else if (goes_by_readiness(job) || loop_uring_follows_others(job)) {
         start_by_readiness(loop, job);
     } else {
@@ -115,6 +118,8 @@ void loop_uring_cancel_job(struct loop *loop, struct loop_job *job)
     if (job->where == LOOP_AT_RING_LINE) {
         loop_job_backend_complete(loop, job, -ECANCELED);
         loop_uring_drop_turn(loop, job);
+    } else if (job->where == LOOP_AT_RING && job->is_polled) {
+        return; /* a device does not give back what it has: the job ends with its result */
     } else if (job->where == LOOP_AT_RING) {
         loop_uring_cancel(loop_uring_of(loop), job);
     } else {

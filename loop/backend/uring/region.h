@@ -14,7 +14,8 @@ bool loop_uring_region_is_fixed(const struct loop *loop);
 /* Registers the region with a ring, if that is possible; `uring->has_region` tells. Called once for a ring. */
 void loop_uring_register_region(struct loop_uring *uring);
 
-/* Returns whether the region is registered with this ring. Registers it at the first call. */
+/* Returns whether the region is registered with this ring. It is tried for the ring that polls devices when that is
+ * made, for the other one at the first call. */
 static inline bool loop_uring_has_region(const struct loop_uring *uring)
 {
     return uring->has_tried_region ? uring->has_region : loop_uring_region_is_fixed(uring->loop);

@@ -86,6 +86,7 @@ struct loop_uring {
     unsigned enter_fd;
     uint32_t enter_flags, wait_flags;
     bool is_polled;            /* a kernel thread submits (SQPOLL) */
+    bool is_iopoll_broken;     /* iopoll cannot be entered any more */
     bool has_overflown;        /* the completion queue had overflown in the last turn */
     bool has_tried_region;     /* registering the region has been tried */
     bool has_region;           /* the region is registered */
@@ -97,6 +98,7 @@ struct loop_uring {
     uint16_t last_group;                      /* the number of the last group of provided buffers */
     struct loop_uring_receiver *receivers[2]; /* the small and the large buffers of completions.c, each from its first
                                                  receive on; or NULL */
+    struct loop_uring *iopoll;                /* the ring that polls devices (iopoll/iopoll.c), or NULL */
     void *gathered; /* of completions.c: the vectors of sends that have not been submitted; or NULL */
     unsigned n_gathered;
     struct loop_uring_shortage shortage;

@@ -6,6 +6,7 @@
  * The ring needs Linux 6.1. The kernel is checked for the features of that version, not for its number.
  */
 #include <loop/backend/uring/compat.h>
+#include <loop/backend/uring/iopoll/iopoll.h>
 #include <loop/backend/uring/prepare.h>
 #include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/region.h>
@@ -378,6 +379,7 @@ void loop_uring_finish(struct loop *loop)
     assert(loop_list_is_empty(&uring->line) && !uring->first_in_line);
     loop_uring_receiver_finish(uring);
     loop_kernel_free(uring->gathered);
+    loop_uring_iopoll_finish(uring);
     loop_uring_close(uring);
     close_probe(loop);
     loop_kernel_free(uring);

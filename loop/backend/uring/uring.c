@@ -11,6 +11,7 @@
 #include <loop/backend/uring/buffers.h>
 #include <loop/backend/uring/completions.h>
 #include <loop/backend/uring/events.h>
+#include <loop/backend/uring/iopoll/iopoll.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/region.h>
 #include <loop/backend/uring/ring.h>
@@ -92,8 +93,8 @@ static bool must_enter(struct loop_uring *uring)
 
 static bool may_wait(const struct loop_uring *uring, int64_t timeout_ns)
 {
-    return timeout_ns != 0 && lines_are_empty(uring) && loop_uring_completions_ready(uring) == 0 &&
-           loop_list_is_empty(&uring->loop->run_queue);
+    return timeout_ns != 0 && lines_are_empty(uring) && !loop_uring_iopoll_is_busy(uring) &&
+           loop_uring_completions_ready(uring) == 0 && loop_list_is_empty(&uring->loop->run_queue);
 }
 
 static void sleep_for(int64_t ns)
@@ -147,6 +148,13 @@ __attribute__((always_inline)) static inline int submit_and_wait(struct loop_uri
     return loop_uring_enter_now(uring, loop_uring_unsubmitted(uring), wait_for, timeout_ns);
 }
 
+static int poll_devices(struct loop_uring *uring)
+{
+    int result = loop_uring_iopoll_turn(uring->iopoll);
+    uring->is_iopoll_broken = result < 0;
+    return result;
+}
+
 static int run(struct loop *loop)
 {
     struct loop_uring *uring = loop_uring_of(loop);
@@ -162,6 +170,9 @@ static int run(struct loop *loop)
         loop_turn_woken(loop);
         note_overflow(uring);
         loop_uring_dispatch(uring);
+        if (uring->iopoll && loop_uring_is_fine(result)) {
+            result = poll_devices(uring);
+        }
         if (!loop_uring_is_fine(result)) {
             loop_uring_tell_broken(uring, result);
             return result;
@@ -177,12 +188,16 @@ static bool has_events(struct loop *loop)
     if (loop_uring_completions_ready(uring) == 0 && must_enter(uring)) {
         (void)loop_uring_enter(uring, 0, 0);
     }
-    return loop_uring_completions_ready(uring) > 0 || !lines_are_empty(uring);
+    return loop_uring_completions_ready(uring) > 0 || !lines_are_empty(uring) || loop_uring_iopoll_is_busy(uring);
 }
 
 static void forked(struct loop *loop)
 {
-    loop_uring_detach(loop_uring_of(loop));
+    struct loop_uring *uring = loop_uring_of(loop);
+    loop_uring_detach(uring);
+    if (uring->iopoll) {
+        loop_uring_detach(uring->iopoll);
+    }
 }
 
 const struct loop_backend_ops loop_backend_uring = {
@@ -199,6 +214,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .broken = &loop_uring_broken,
     .has_events = has_events,
     .forked = forked,
+    .poll_devices = loop_uring_poll_devices,
     .region_is_fixed = loop_uring_region_is_fixed,
     .buffers_init = loop_uring_buffers_init,
     .buffers_finish = loop_uring_buffers_finish,
