@@ -83,15 +83,15 @@ static bool is_on_uring(const struct loop_env *env)
 
 /* ---- one program of everything ---- */
 
-enum { ENDING = 9, PENDING = 7, MANY = 40 };
+enum { ENDING = 10, PENDING = 7, MANY = 40 };
 
 static struct mixed {
     struct loop_env *env;
     struct once ending[ENDING], pending[PENDING], many[MANY], timer;
     loop_job pending_jobs[PENDING];
     struct tally multishot;
-    int pair[2], idle[2], idle_pipe[2], listener, client, file;
-    char *received, *idle_received, *idle_read, *written, *read;
+    int pair[2], idle[2], idle_pipe[2], listener, client, file, direct;
+    char *received, *idle_received, *idle_read, *written, *read, *block;
     bool was_on_uring;
     unsigned worked, calls_before;
 } mixed;
@@ -124,7 +124,7 @@ static void cancel_the_pending(void *arg, int64_t result)
     once_resumed(arg, result);
 }
 
-static void start_what_ends(struct loop_scope *scope, struct loop_fd *fds[3])
+static void start_what_ends(struct loop_scope *scope, struct loop_fd *fds[4])
 {
     static const struct loop_open_how how = {.flags = O_RDONLY};
     static const char greeting[] = "hello";
@@ -139,6 +139,7 @@ static void start_what_ends(struct loop_scope *scope, struct loop_fd *fds[3])
     loop_op_accept(scope, fds[2], NULL, NULL, on_descriptor, end++);
     loop_work(scope, work, &mixed.worked, ONCE(end++));
     loop_op_nop(scope, ONCE(end++));
+    loop_op_read(scope, fds[3], mixed.block, 4096, 0, ONCE(end++));
     CHECK(end == mixed.ending + ENDING);
     for (unsigned i = 0; i < MANY; i++) {
         loop_op_nop(scope, ONCE(&mixed.many[i]));
@@ -167,11 +168,20 @@ static int run_mixed(struct loop_env *env, void *arg)
     mixed.env = env;
     mixed.was_on_uring = is_on_uring(env);
     struct loop_fd *listener = adopt(env->scope, mixed.listener);
-    start_what_ends(env->scope,
-                    (struct loop_fd *[]){adopt(env->scope, mixed.pair[0]), adopt(env->scope, mixed.file), listener});
+    struct loop_fd *direct = adopt(env->scope, mixed.direct);
+    (void)loop_fd_poll_device(direct);
+    start_what_ends(env->scope, (struct loop_fd *[]){adopt(env->scope, mixed.pair[0]), adopt(env->scope, mixed.file),
+                                                     listener, direct});
     start_what_waits(env->scope, adopt(env->scope, mixed.idle[0]), adopt(env->scope, mixed.idle_pipe[0]), listener);
     loop_sleep(env->scope, 5 * LOOP_MILLISECOND, cancel_the_pending, &mixed.timer);
     return 0;
+}
+
+/* A file that gets the ring that polls devices, wherever the kernel has O_DIRECT in memory. It refuses the read. */
+static int make_direct(void)
+{
+    int file = open("/dev/shm", O_RDWR | O_TMPFILE | O_DIRECT | O_CLOEXEC, 0600);
+    return file >= 0 ? file : make_file("", 0);
 }
 
 static void make_material(void)
@@ -182,6 +192,7 @@ static void make_material(void)
     make_pair(mixed.idle);
     make_pipe(mixed.idle_pipe);
     mixed.file = make_file("", 0);
+    mixed.direct = make_direct();
     mixed.listener = make_listener(&address);
     mixed.client = connect_to(&address);
     mixed.received = calloc(1, 4096);
@@ -189,6 +200,7 @@ static void make_material(void)
     mixed.idle_read = calloc(1, 4096);
     mixed.written = calloc(1, 4096);
     mixed.read = calloc(1, 4096);
+    mixed.block = aligned_alloc(4096, 4096);
 }
 
 /* The kernel must have let go of all of it. */
@@ -202,6 +214,7 @@ static void free_material(void)
     free(mixed.idle_read);
     free(mixed.written);
     free(mixed.read);
+    free(mixed.block);
     close(mixed.pair[1]);
     close(mixed.idle[1]);
     close(mixed.idle_pipe[1]);
@@ -211,6 +224,7 @@ static void free_material(void)
         close(mixed.idle[0]);
         close(mixed.idle_pipe[0]);
         close(mixed.file);
+        close(mixed.direct);
         close(mixed.listener);
     }
 }
@@ -232,7 +246,7 @@ static void check_that_all_ended(void)
 
 static void check_that_all_went_well(void)
 {
-    static const int64_t results[ENDING] = {5, 6, 4096, -1, 0, -1, -1, 1, 0};
+    static const int64_t results[ENDING] = {5, 6, 4096, -1, 0, -1, -1, 1, 0, 0};
     for (unsigned i = 0; i < ENDING; i++) {
         if (results[i] >= 0 && !is_hard("short")) {
             CHECK_IS(mixed.ending[i].result, results[i]);
