@@ -237,9 +237,12 @@ enum loop_create {
 struct loop_open_options {
     enum loop_access access LOOP_ZERO;
     enum loop_create create LOOP_ZERO;
-    unsigned mode LOOP_ZERO;  /* permissions of a new file, to which the umask is applied; 0: 0666 */
-    bool append LOOP_ZERO;    /* O_APPEND: every write is at the end of the file */
-    bool tmpfile LOOP_ZERO;   /* O_TMPFILE: `path` is a directory, and the new file has no name in it */
+    unsigned mode LOOP_ZERO; /* permissions of a new file, to which the umask is applied; 0: 0666 */
+    bool append LOOP_ZERO;   /* O_APPEND: every write is at the end of the file */
+    bool tmpfile LOOP_ZERO;  /* O_TMPFILE: `path` is a directory, and the new file has no name in it */
+    /* Polls the device for the completions of reads and writes at an offset, where that is possible; needs O_DIRECT in
+     * `flags`. loop_fd_unpolled_reason in <loop/low_level.h> tells why it is not possible */
+    bool polled LOOP_ZERO;
     unsigned flags LOOP_ZERO; /* further flags of open(2): O_DIRECT, O_NOFOLLOW, O_DSYNC, O_NOATIME, … */
     /* Further flags of openat2(2) from <linux/openat2.h>: RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, … RESOLVE_IN_ROOT
      * confines in place of RESOLVE_BENEATH: the directory is "/" for links and "..". Without openat2(2) only the first

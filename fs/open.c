@@ -5,6 +5,7 @@
 #include <fs/attributes.h>
 #include <fs/request.h>
 #include <loop/kernel/file.h>
+#include <loop/low_level.h>
 
 #include <assert.h>
 #include <fcntl.h>
@@ -90,6 +91,9 @@ static int64_t deliver_file(struct loop_fs_request *request, int64_t result)
     struct loop_fd *fd = loop_fs_adopt(request, &result);
 
     if (fd) {
+        if (request->polled) {
+            (void)loop_fd_poll_device(fd);
+        }
         *(struct loop_flow **)request->out = loop_fd_flow(fd);
         if (request->second_out) {
             *(struct loop_fs_status *)request->second_out = request->stat;
@@ -138,6 +142,7 @@ static loop_job start_open(struct loop_fs_request *request, const struct loop_op
     if (!request->error) {
         request->error = translate(options ? options : &defaults, &request->u.how);
     }
+    request->polled = options && options->polled;
     request->waits = request->u.how.flags & (O_CREAT | O_TRUNC);
     return loop_fs_start(request);
 }

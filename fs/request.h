@@ -41,7 +41,7 @@ struct loop_fs_request {
     bool waits;        /* for its thread, also when cancelled: it changes something, or uses more than the request */
     bool makes_number; /* a descriptor, which is closed when it can not be delivered */
     bool makes_memory; /* which is freed when it can not be delivered */
-    bool follow, with_stat, data_only;
+    bool follow, with_stat, data_only, polled;
     unsigned mode;
     int flags;
     uid_t uid;

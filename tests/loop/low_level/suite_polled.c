@@ -359,3 +359,24 @@ LOOP_TEST(file_system_that_refuses_polling_is_read_without)
     free(memory);
     END;
 }
+
+LOOP_TEST(file_is_opened_for_polling)
+{
+    static struct loop_flow *flow;
+    static char path[64];
+
+    BEGIN;
+    fd = make_direct(BLOCK, 0);
+    LEAVE_UNLESS(fd >= 0);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    AWAIT(loop_fs_open(env->scope, env->fs, path, &(struct loop_open_options){.polled = true, .flags = O_DIRECT}, &flow,
+                       GO));
+    CHECK_IS(result, 0);
+    CHECK(loop_fd_unpolled_reason(flow->fd) == loop_fd_poll_device(flow->fd));
+    AWAIT(loop_fs_open(env->scope, env->fs, path, &(struct loop_open_options){.polled = true}, &flow, GO));
+    CHECK_IS(result, 0);
+    CHECK(strstr(loop_fd_unpolled_reason(flow->fd), "O_DIRECT"));
+    close(fd);
+    free(memory);
+    END;
+}
