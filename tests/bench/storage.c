@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC
  *
- * storage FILE DEPTH READS MILLISECONDS
+ * storage [--polled] FILE DEPTH READS MILLISECONDS
  * storage --fill FILE MIB
  *
  * Reads blocks of 4 KiB at random places of FILE with O_DIRECT into chunks of the region, always DEPTH at once: that
- * many reads, or as many as the time allows. Prints one line: the reads, and the seconds of user time, of kernel time
- * and of the clock that they took. With --fill it makes the file: each block begins with its own number, which each
- * read checks. Exits with 3 if the file system has no O_DIRECT.
+ * many reads, or as many as the time allows. With --polled the device is polled for completions, or it is said why not.
+ * Prints one line: the reads, and the seconds of user time, of kernel time and of the clock that they took. With --fill
+ * it makes the file: each block begins with its own number, which each read checks. Exits with 3 if the file system has
+ * no O_DIRECT.
  */
 #include "bench.h"
 
@@ -30,6 +31,7 @@
 struct storage {
     const char *path;
     unsigned depth, n_in_flight;
+    bool is_polled;
     int64_t duration_ns, began_ns, ended_ns;
     struct loop_env *env;
     struct loop_fd *fd;
@@ -147,6 +149,9 @@ static int storage_main(struct loop_env *env, void *arg)
     if (!readers || !storage->fd || fstat(loop_fd_peek(storage->fd), &status) != 0) {
         bench_fail(storage->path);
     }
+    if (storage->is_polled && loop_fd_poll_device(storage->fd)) {
+        bench_refuse("not polled: %s", loop_fd_unpolled_reason(storage->fd));
+    }
     storage->n_blocks = (uint64_t)status.st_size / BLOCK_BYTES;
     (void)loop_region_is_fixed(env->loop); /* registers the region before the time is taken */
     getrusage(RUSAGE_SELF, &storage->before);
@@ -184,8 +189,11 @@ int main(int argc, char **argv)
         fill(argv[2], parse_count(argv[3], 1024));
         return 0;
     }
+    storage.is_polled = argc > 1 && strcmp(argv[1], "--polled") == 0;
+    argc -= storage.is_polled;
+    argv += storage.is_polled;
     if (argc != 5) {
-        bench_refuse("usage: storage FILE DEPTH READS MILLISECONDS | --fill FILE MIB");
+        bench_refuse("usage: storage [--polled] FILE DEPTH READS MILLISECONDS | --fill FILE MIB");
     }
     storage.path = argv[1];
     storage.depth = (unsigned)parse_count(argv[2], MOST_DEPTH);
