@@ -18,6 +18,7 @@
 #include <loop/syscall/pool_state.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #define DEFAULT_THREADS 4u
@@ -25,6 +26,13 @@
 
 /* The most finished jobs that one turn resumes, so that many of them do not delay other events. */
 #define COLLECTED_PER_TURN 256
+
+/* How long the loop sleeps without being woken for each result, while many jobs are in line. Waking it takes as long as
+ * a small job, and it would have one result each time. */
+#define GATHERING_NS ((int64_t)100000)
+
+/* How often in a row the loop sleeps as usual, where no result has come in that time. */
+#define MOST_SKIPS 255u
 
 /* On a thread of a pool: that thread. */
 static LOOP_KERNEL_THREAD_LOCAL const struct loop_pool_thread *this_thread;
@@ -50,6 +58,7 @@ static int make_pool(struct loop *loop)
     }
     pool->inbox = loop->inbox;
     pool->most_threads = most_threads;
+    pool->tells_at = UINT_MAX;
     loop_list_init(&pool->collected);
     loop_list_init(&pool->collected_late);
     loop_list_init(&pool->line);
@@ -95,6 +104,13 @@ static void begin(struct loop_pool_thread *thread, struct loop_job *job)
     pool->n_running_long += thread->is_long;
 }
 
+/* Counts a thread that looks for a job. It may have woken up without having been called. Under the mutex. */
+static void stop_idling(struct loop_pool *pool)
+{
+    pool->n_idle--;
+    pool->n_called -= pool->n_called > 0;
+}
+
 /* Waits for the next job and begins it. Returns false when the pool ends. A thread that has finished a
  * job looks for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the
  * mutex. */
@@ -105,7 +121,7 @@ static bool take_next(struct loop_pool_thread *thread)
     while (!(job = loop_pool_find_next(pool)) && !pool->is_ending) {
         pool->n_idle++;
         loop_kernel_pthread_cond_wait(&pool->is_wanted, &pool->mutex);
-        pool->n_idle--;
+        stop_idling(pool);
     }
     if (job) {
         loop_pool_pull(pool, job);
@@ -126,26 +142,24 @@ static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t resul
     return true;
 }
 
-/* Puts a job among the finished ones. Returns true when the loop has to be woken: the first time since it has
- * collected. Under the mutex. */
-static bool put_done(struct loop_pool *pool, struct loop_job *job, int64_t result)
+/* Puts a job among the finished ones. Under the mutex. */
+static void put_done(struct loop_pool *pool, struct loop_job *job, int64_t result)
 {
     job->result = result;
     loop_list_push_back(&pool->done, &job->link);
-    return !atomic_exchange(&pool->has_done, true);
+    atomic_store(&pool->has_done, true);
 }
 
-/* Puts the remains of a given-up job among those to collect. Returns true when the loop has to be woken. Under the
- * mutex. */
-static bool put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
+/* Puts the remains of a given-up job among those to collect. Under the mutex. */
+static void put_late(struct loop_pool *pool, struct loop_pool_thread *thread)
 {
     loop_list_push_back(&pool->came_back, &thread->late->link);
     thread->late = NULL;
-    return !atomic_exchange(&pool->has_done, true);
+    atomic_store(&pool->has_done, true);
 }
 
-/* Notes that the thread has finished its job. Returns true when the loop has to be woken. Under the mutex. */
-static bool end(struct loop_pool_thread *thread, int64_t result)
+/* Notes that the thread has finished its job. Under the mutex. */
+static void end(struct loop_pool_thread *thread, int64_t result)
 {
     struct loop_pool *pool = thread->pool;
     struct loop_job *job = thread->running;
@@ -157,13 +171,20 @@ static bool end(struct loop_pool_thread *thread, int64_t result)
         loop_pool_stop_counting(thread);
     }
     if (thread->late) {
-        return put_late(pool, thread);
+        put_late(pool, thread);
+    } else if (!put_back(pool, job, result)) {
+        put_done(pool, job, result);
     }
-    return !put_back(pool, job, result) && put_done(pool, job, result);
 }
 
+/* Wakes the loop if there are results that it has not been woken for, and so few jobs left that it is to be. Under the
+ * mutex. */
 static void tell_loop(struct loop_pool *pool)
 {
+    if (pool->has_told || !atomic_load(&pool->has_done) || pool->line_length > pool->tells_at) {
+        return;
+    }
+    pool->has_told = true;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     loop_inbox_wake(pool->inbox);
     loop_kernel_pthread_mutex_lock(&pool->mutex);
@@ -176,22 +197,33 @@ static void *run_thread(void *arg)
     this_thread = thread;
     loop_kernel_pthread_setname_np(loop_kernel_pthread_self(), "noria-pool");
     loop_kernel_pthread_mutex_lock(&pool->mutex);
+    stop_idling(pool);
     while (take_next(thread)) {
         loop_kernel_pthread_mutex_unlock(&pool->mutex);
         int64_t result = run_call(thread);
         loop_kernel_pthread_mutex_lock(&pool->mutex);
-        if (end(thread, result)) {
-            tell_loop(pool);
-        }
+        end(thread, result);
+        tell_loop(pool);
     }
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     return NULL;
 }
 
-static void count_threads(struct loop_pool *pool, int more)
+/* Counts a thread that begins, as an idle one that was called. */
+static void count_thread(struct loop_pool *pool)
 {
     loop_kernel_pthread_mutex_lock(&pool->mutex);
-    pool->n_threads += (unsigned)more;
+    pool->n_threads++;
+    pool->n_idle++;
+    pool->n_called++;
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+}
+
+static void uncount_thread(struct loop_pool *pool)
+{
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    pool->n_threads--;
+    stop_idling(pool);
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -200,14 +232,14 @@ static int add_thread(struct loop_pool *pool)
 {
     struct loop_pool_thread *thread = &pool->threads[pool->n_threads];
     thread->pool = pool;
-    count_threads(pool, 1); /* before it looks for a job */
+    count_thread(pool); /* before it looks for a job */
     sigset_t all, before;
     sigfillset(&all);
     loop_kernel_pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = loop_kernel_pthread_create(&thread->thread, NULL, run_thread, thread);
     loop_kernel_pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) {
-        count_threads(pool, -1);
+        uncount_thread(pool);
     }
     return -error;
 }
@@ -260,17 +292,30 @@ static void run_line_here(struct loop *loop)
     }
 }
 
-/* Whether another thread may be created and there are more jobs in line than idle threads. Under the mutex. */
-static bool needs_thread(const struct loop_pool *pool)
+/* Whether a thread is missing: more jobs may run than there are idle threads. Under the mutex. */
+static bool needs_thread(const struct loop_pool *pool, unsigned n_runnable)
 {
-    return pool->line_length > pool->n_idle && pool->n_threads < pool->most_threads + pool->n_overdue;
+    return n_runnable > pool->n_idle && pool->n_threads < pool->most_threads + pool->n_overdue;
 }
 
-void loop_pool_serve(struct loop *loop)
+/* Whether an idle thread has to be called: each one that was called takes a job that may run. Under the mutex. */
+static bool calls_thread(struct loop_pool *pool, unsigned n_runnable)
+{
+    bool calls = pool->n_called < pool->n_idle && pool->n_called < n_runnable;
+    pool->n_called += calls;
+    return calls;
+}
+
+/* Puts a job in line, if there is one, and creates or calls a thread where that helps. */
+static void serve(struct loop *loop, struct loop_job *added)
 {
     struct loop_pool *pool = loop->pool;
     loop_kernel_pthread_mutex_lock(&pool->mutex);
-    bool needs = needs_thread(pool);
+    if (added) {
+        loop_pool_push(pool, added);
+    }
+    unsigned n_runnable = loop_pool_count_runnable(pool);
+    bool needs = needs_thread(pool, n_runnable), calls = calls_thread(pool, n_runnable);
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     int error = needs ? add_thread(pool) : 0;
     if (error) {
@@ -278,9 +323,14 @@ void loop_pool_serve(struct loop *loop)
     }
     if (pool->n_threads == 0) {
         run_line_here(loop);
-    } else {
+    } else if (calls) {
         loop_kernel_pthread_cond_signal(&pool->is_wanted);
     }
+}
+
+void loop_pool_serve(struct loop *loop)
+{
+    serve(loop, NULL);
 }
 
 void loop_pool_submit(struct loop *loop, struct loop_job *job)
@@ -291,13 +341,9 @@ void loop_pool_submit(struct loop *loop, struct loop_job *job)
         loop_job_backend_complete(loop, job, error);
         return;
     }
-    struct loop_pool *pool = loop->pool;
     job->where = LOOP_AT_POOL_LINE;
     loop_pool_count_moving(job, 1);
-    loop_kernel_pthread_mutex_lock(&pool->mutex);
-    loop_pool_push(pool, job);
-    loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    loop_pool_serve(loop);
+    serve(loop, job);
 }
 
 bool loop_work_is_cancelled(void)
@@ -329,7 +375,9 @@ static void collect_done(struct loop_pool *pool)
     loop_list_take_all(&done, &pool->done);
     loop_list_take_all(&came_back, &pool->came_back);
     atomic_store(&pool->has_done, false);
+    pool->has_told = false;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    pool->n_skips = pool->is_gathering ? 0 : pool->n_skips;
     append(&pool->collected, &done);
     append(&pool->collected_late, &came_back);
 }
@@ -357,6 +405,34 @@ void loop_pool_collect(struct loop *loop)
         struct loop_late *late = LOOP_CONTAINER(node, struct loop_late, link);
         late->came_back(loop, late);
     }
+}
+
+/* ---- sleeping ---- */
+
+/* Whether to wait for several results at a time. After each time without a result it waits as usual twice as often.
+ * Under the mutex. */
+static bool gathers_results(struct loop_pool *pool)
+{
+    if (pool->line_length <= pool->n_threads) {
+        return false;
+    }
+    if (pool->n_skipped < pool->n_skips) {
+        pool->n_skipped++;
+        return false;
+    }
+    pool->n_skipped = 0;
+    pool->n_skips = pool->n_skips < MOST_SKIPS ? 2 * pool->n_skips + 1 : MOST_SKIPS;
+    return true;
+}
+
+int64_t loop_pool_time_to_sleep(struct loop *loop, int64_t timeout_ns)
+{
+    struct loop_pool *pool = loop->pool;
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    pool->is_gathering = gathers_results(pool);
+    pool->tells_at = pool->is_gathering ? pool->line_length / 2 : UINT_MAX;
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    return pool->is_gathering && timeout_ns > GATHERING_NS ? GATHERING_NS : timeout_ns;
 }
 
 uint64_t loop_pool_threads(const struct loop *loop)

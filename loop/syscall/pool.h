@@ -26,6 +26,11 @@ void loop_pool_collect(struct loop *loop);
 /* Ends the threads and frees the pool, which has no jobs any more. */
 void loop_pool_finish(struct loop *loop);
 
+/* Returns how long the loop may sleep, and decides when results wake it. Where more jobs are in line than there are
+ * threads, results wait for each other: for half of the line, or for a tenth of a millisecond after the loop has gone
+ * to sleep. Otherwise the first one wakes the loop. Called before the loop looks for results the last time. */
+int64_t loop_pool_time_to_sleep(struct loop *loop, int64_t timeout_ns);
+
 /* Returns the number of threads. */
 uint64_t loop_pool_threads(const struct loop *loop);
 

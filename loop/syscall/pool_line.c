@@ -42,11 +42,17 @@ bool loop_pool_takes_long(const struct loop_job *job)
     return kind && kind->takes_long && kind->takes_long(job);
 }
 
-/* Returns the first of the jobs that take long if it may run, or NULL. They get at most half of the threads. */
+/* Returns how many more of the jobs that take long may run. They get at most half of the threads. */
+static unsigned room_for_long(const struct loop_pool *pool)
+{
+    unsigned most = (pool->most_threads + 1) / 2;
+    return pool->n_running_long < most ? most - pool->n_running_long : 0;
+}
+
+/* Returns the first of the jobs that take long if it may run, or NULL. */
 static struct loop_job *find_long(const struct loop_pool *pool)
 {
-    bool has_room = pool->n_running_long < (pool->most_threads + 1) / 2;
-    struct loop_list *node = has_room ? loop_list_first(&pool->long_line) : NULL;
+    struct loop_list *node = room_for_long(pool) > 0 ? loop_list_first(&pool->long_line) : NULL;
     return node ? LOOP_CONTAINER(node, struct loop_job, link) : NULL;
 }
 
@@ -65,11 +71,25 @@ struct loop_job *loop_pool_find_next(const struct loop_pool *pool)
     return find_long(pool);
 }
 
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+unsigned loop_pool_count_runnable(const struct loop_pool *pool)
+{
+    unsigned room = pool->n_running < pool->most_threads ? pool->most_threads - pool->n_running : 0;
+    unsigned n_short = pool->line_length - pool->n_long_in_line;
+    return least(room, n_short + least(pool->n_long_in_line, room_for_long(pool)));
+}
+
 void loop_pool_push(struct loop_pool *pool, struct loop_job *job)
 {
-    loop_list_push_back(loop_pool_takes_long(job) ? &pool->long_line : &pool->line, &job->link);
+    bool is_long = loop_pool_takes_long(job);
+    loop_list_push_back(is_long ? &pool->long_line : &pool->line, &job->link);
     job->is_in_line = true;
     pool->line_length++;
+    pool->n_long_in_line += is_long;
 }
 
 void loop_pool_pull(struct loop_pool *pool, struct loop_job *job)
@@ -78,4 +98,5 @@ void loop_pool_pull(struct loop_pool *pool, struct loop_job *job)
     loop_list_remove(&job->link);
     job->is_in_line = false;
     pool->line_length--;
+    pool->n_long_in_line -= loop_pool_takes_long(job);
 }

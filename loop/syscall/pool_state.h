@@ -40,6 +40,8 @@ struct loop_pool {
     loop_job grace;                   /* a timer, while threads have been asked to end their jobs */
     unsigned n_threads, most_threads; /* n_threads also under the mutex; most_threads without overdue ones */
     bool has_failed;                  /* a failure to create a thread has been logged */
+    bool is_gathering;                /* the loop has last slept without being woken for each result */
+    unsigned n_skips, n_skipped;      /* how often it does not, after it has slept so without a result */
     /* shared */
     atomic_bool has_done; /* something is in `done` or `came_back` */
     pthread_mutex_t mutex;
@@ -49,8 +51,11 @@ struct loop_pool {
     struct loop_list long_line; /* jobs that take long */
     struct loop_list came_back; /* given-up jobs whose threads have returned */
     unsigned line_length;       /* jobs in both lines */
-    unsigned n_idle;            /* threads */
+    unsigned n_long_in_line;    /* those of them that take long */
+    unsigned n_idle, n_called;  /* threads that wait for a job; those of them that were signalled */
     unsigned n_running, n_running_long, n_overdue;
+    unsigned tells_at; /* results wake the loop when no more jobs than this are in line */
+    bool has_told;     /* the loop has been woken since it last collected */
     bool is_ending;
     struct loop_pool_thread threads[];
 };
@@ -59,6 +64,9 @@ struct loop_pool {
 
 /* Returns the first job in line that may run now, or NULL. */
 struct loop_job *loop_pool_find_next(const struct loop_pool *pool);
+
+/* Returns how many more threads would find a job: as many or more, where jobs have to run after each other. */
+unsigned loop_pool_count_runnable(const struct loop_pool *pool);
 
 /* Puts a job at the end of its line. */
 void loop_pool_push(struct loop_pool *pool, struct loop_job *job);
@@ -85,7 +93,7 @@ static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
 /* Counts a job that the pool takes (1) or gives back (-1) in the descriptors whose position it may move. */
 void loop_pool_count_moving(const struct loop_job *job, int more);
 
-/* Creates a thread if one is needed, and wakes one. Without any thread it runs the jobs on the loop's thread. */
+/* Creates a thread or wakes one, if a job may run. Without any thread it runs the jobs on the loop's thread. */
 void loop_pool_serve(struct loop *loop);
 
 #endif

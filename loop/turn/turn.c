@@ -91,6 +91,9 @@ static int64_t time_to_sleep(struct loop *loop)
     if (timeout_ns > 0 && loop->options.busy_poll_ns > 0) {
         timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop);
     }
+    if (timeout_ns > 0 && loop->pool) {
+        timeout_ns = loop_pool_time_to_sleep(loop, timeout_ns);
+    }
     if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || (loop->pool && loop_pool_has_results(loop)))) {
         return 0;
     }

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A long line of work: results reach the loop while other work hangs, and threads are found for what is in line.
+ */
+#include "harness.h"
+
+#include <stdatomic.h>
+
+static int gate[2];
+
+static int64_t pass_gate(void *unused)
+{
+    char byte;
+
+    (void)unused;
+    return read(gate[0], &byte, 1);
+}
+
+static int64_t nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static atomic_uint begun;
+
+static int64_t begin_and_pass_gate(void *unused)
+{
+    atomic_fetch_add(&begun, 1);
+    return pass_gate(unused);
+}
+
+/* The threads hang behind the first result, with a line that does not get shorter. */
+LOOP_TEST_WITH(p02_a_result_arrives_while_a_long_line_of_work_hangs, .pool_threads = 2)
+{
+    enum { N = 20 };
+    static struct once first, works[N];
+    static int at;
+
+    BEGIN;
+    make_pipe(gate);
+    START(loop_work(env->scope, nothing, NULL, ONCE(&first)));
+    for (int i = 0; i < N; i++) {
+        START(loop_work(env->scope, pass_gate, NULL, ONCE(&works[i])));
+    }
+    WAIT_UNTIL(first.count);
+    CHECK_IS(works[0].count, 0);
+    for (at = 0; at < N; at++) {
+        CHECK_IS(write(gate[1], "1", 1), 1);
+        WAIT_UNTIL(works[at].count || works[(at + 1) % N].count);
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(works[at].count);
+        ONCE_IS(works[at], 1);
+    }
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+/* Each work finds a thread inside its call: nothing but the program's own code runs until it has begun. */
+LOOP_TEST_WITH(work_begins_before_the_turn_is_over, .pool_threads = 3)
+{
+    enum { N = 3 };
+    static struct once works[N];
+    static int at;
+
+    BEGIN;
+    atomic_store(&begun, 0);
+    make_pipe(gate);
+    for (int i = 0; i < N; i++) {
+        START(loop_work(env->scope, begin_and_pass_gate, NULL, ONCE(&works[i])));
+    }
+    while (atomic_load(&begun) < N) {
+        usleep(100);
+    }
+    for (at = 0; at < N; at++) {
+        CHECK_IS(write(gate[1], "1", 1), 1);
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(works[at].count);
+    }
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+/* Half of the threads hang in work that takes long. More of it in line does not wake the others. */
+LOOP_TEST_WITH(p18_work_that_takes_long_makes_no_more_threads_than_may_run_it, .pool_threads = 4)
+{
+    static const struct loop_work_options takes_long = {.takes_long = true};
+    enum { N = 8 };
+    static struct once works[N];
+    static struct loop_stats stats;
+    static int at;
+
+    BEGIN;
+    make_pipe(gate);
+    for (int i = 0; i < N; i++) {
+        START(loop_work_with(env->scope, &takes_long, pass_gate, NULL, ONCE(&works[i])));
+    }
+    AWAIT(turns(env->scope, 5, GO));
+    loop_get_stats(env->loop, &stats);
+    CHECK_IS(stats.pool_threads_now, 2);
+    for (at = 0; at < N; at++) {
+        CHECK_IS(write(gate[1], "1", 1), 1);
+    }
+    for (at = 0; at < N; at++) {
+        WAIT_UNTIL(works[at].count);
+        ONCE_IS(works[at], 1);
+    }
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
