@@ -154,10 +154,27 @@ int loop_fs_find(struct loop_fs_place at, const char *path, bool follow)
     return loop_fs_open_at(at, path, &how);
 }
 
+/* Returns whether a path is the name of an entry in its directory: what has the name is beneath that, unless it is a
+ * link. */
+static bool is_one_name(const char *path)
+{
+    return *path && !strchr(path, '/') && strcmp(path, "..") != 0 && strcmp(path, ".") != 0;
+}
+
+/* A name that is not followed needs nothing to keep it beneath its directory. openat2(2) takes a lock of the whole
+ * machine for that. */
 int loop_fs_open_plainly(struct loop_fs_place at, const char *path, int flags, unsigned mode)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | O_NONBLOCK | O_NOCTTY), .mode = mode};
+    flags |= O_NONBLOCK | O_NOCTTY;
+    struct open_how how = {.flags = (uint64_t)flags, .mode = mode};
 
+    if (at.is_confined && !at.only_cached && is_one_name(path)) {
+        int unfollowed = flags | O_NOFOLLOW | O_CLOEXEC;
+        int result = (int)loop_fs_outcome(loop_kernel_openat(at.number, path, unfollowed, (mode_t)mode));
+        if (result != -ELOOP && result != -ENOTDIR) {
+            return result;
+        }
+    }
     return loop_fs_open_at(at, path, &how);
 }
 
