@@ -16,7 +16,8 @@
 #define PIECE_BYTES ((size_t)8 << 20)
 #define BUFFER_BYTES ((size_t)256 << 10)
 
-/* Up to this size reading and writing costs less than having the kernel copy. */
+/* Up to this size a file is copied before it is known whether the copy may have its name: looking that up first, and
+ * renaming the copy afterwards, would cost about as much as copying the bytes. */
 #define SMALL_BYTES ((size_t)64 << 10)
 
 struct copying {
@@ -148,7 +149,6 @@ static int64_t copy_bytes(struct copying *copying, const struct stat *status)
         return 0;
     }
     if (is_all_data(status)) {
-        copying->reads_and_writes = (uint64_t)status->st_size <= SMALL_BYTES;
         return copy_data(copying, status->st_size);
     }
     while (result == 0 && find_data(copying, &begin, &end)) {
@@ -162,12 +162,13 @@ static int64_t copy_bytes(struct copying *copying, const struct stat *status)
 
 /* Gives the copy the owner, the permissions and the times. The owner is first: changing it clears bits of the
  * permissions. Returns 0 or -errno. */
-static int64_t copy_attributes(const struct loop_copy_options *options, int to, const struct stat *status)
+static int64_t copy_attributes(const struct loop_copy_options *options, int to, mode_t has_mode,
+                               const struct stat *status)
 {
     mode_t mode = status->st_mode & (options->keep_owner ? 07777 : 0777);
     int64_t result = options->keep_owner ? loop_fs_outcome(loop_kernel_fchown(to, status->st_uid, status->st_gid)) : 0;
 
-    if (result == 0) {
+    if (result == 0 && (options->keep_owner || mode != (has_mode & 07777))) {
         result = loop_fs_outcome(loop_kernel_fchmod(to, mode));
     }
     if (result == 0 && options->keep_times) {
@@ -185,28 +186,47 @@ static int64_t make_copy(const struct loop_copy_options *options, int from, int 
     int64_t result = copy_bytes(&copying, status);
 
     loop_kernel_free(copying.buffer);
-    if (result >= 0) {
-        result = copy_attributes(options, to, status);
-    }
-    if (result == 0 && loop_kernel_fstat(to, &copied) < 0) {
+    if (result >= 0 && loop_kernel_fstat(to, &copied) < 0) {
         result = -errno;
     }
+    if (result >= 0) {
+        result = copy_attributes(options, to, copied.st_mode, status);
+    }
     return result < 0 ? result : copied.st_size;
+}
+
+/* Makes the copy in a temporary file, ends that, and stores whether it could not be linked to its name. Returns the
+ * size of the copy or -errno. */
+static int64_t copy_by(struct loop_fs_temporary *temporary, int made, const struct loop_copy_options *options, int from,
+                       const struct stat *status)
+{
+    int64_t length = 0, result = made;
+
+    if (result == 0) {
+        length = make_copy(options, from, temporary->number, status);
+        result = length < 0 ? length : loop_fs_temporary_publish(temporary, options->sync);
+    }
+    loop_fs_temporary_end(temporary);
+    return result < 0 ? result : length;
 }
 
 static int64_t copy_to(struct loop_fs_request *request, int from, const struct stat *status)
 {
     const struct loop_copy_options *options = &request->u.copy;
-    struct loop_fs_temporary temporary;
-    int64_t length = 0, result = loop_fs_temporary_make(&temporary, request->second, request->second_path,
-                                                        LOOP_FS_PRIVATE_MODE, options->exclusive);
+    struct loop_fs_temporary temporary = {.cannot_be_linked = false};
+    const char *path = request->second_path;
+    int made;
 
-    if (result == 0) {
-        length = make_copy(options, from, temporary.number, status);
-        result = length < 0 ? length : loop_fs_temporary_publish(&temporary, options->sync);
+    if (status->st_size <= (off_t)SMALL_BYTES && !options->sync) {
+        made = loop_fs_temporary_make_nameless(&temporary, request->second, path, status->st_mode & 0777,
+                                               options->exclusive);
+        int64_t result = copy_by(&temporary, made, options, from, status);
+        if (!temporary.cannot_be_linked) {
+            return result;
+        }
     }
-    loop_fs_temporary_end(&temporary);
-    return result < 0 ? result : length;
+    made = loop_fs_temporary_make(&temporary, request->second, path, LOOP_FS_PRIVATE_MODE, options->exclusive);
+    return copy_by(&temporary, made, options, from, status);
 }
 
 static int64_t run_copy(struct loop_fs_request *request)

@@ -309,9 +309,10 @@ struct loop_copy_options {
 };
 
 /* Copies a regular file with its permissions. It first asks the file system to share the blocks (FICLONE), then to copy
- * them (copy_file_range(2)), and otherwise reads and writes. Holes stay holes. The copy has a temporary name in the
- * same directory until it is complete, so no process finds half of it under the new name. Links at `from` are followed,
- * a link at `to` is replaced. With NULL `scope` the job belongs to the scope of `from_dir`. `options` may be NULL.
+ * them (copy_file_range(2)), and otherwise reads and writes. Holes stay holes. Until it is complete, the copy has no
+ * name, or a temporary one in the same directory, so no process finds half of it under the new name. Links at `from`
+ * are followed, a link at `to` is replaced. With NULL `scope` the job belongs to the scope of `from_dir`. `options` may
+ * be NULL.
  *
  * Resumes with the length in bytes; -EISDIR for a directory; -EINVAL for anything else that is no regular file; -EEXIST
  * for `exclusive`; -EPERM when the owner cannot be set; or an error. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Files that get their name when they are complete. Until then they have a temporary name in the same directory, and
- * are removed when they are never completed.
+ * Files that get their name when they are complete. Until then they have a temporary name in the same directory, or
+ * none, and are removed when they are never completed.
  */
 #include <fs/outcome.h>
 #include <fs/temporary.h>
@@ -18,39 +18,50 @@
 
 #define NAME_TRIES 100
 
-/* Creates the file under a random name, with O_EXCL. A file that replaces another is private until it gets the
- * other's permissions: a process that opened it before could read what is written afterwards. Returns a descriptor
- * or -errno. */
-static int open_one(struct loop_fs_temporary *temporary, unsigned asked_mode)
+/* Makes a random name. Returns 0 or -EIO. */
+static int make_name(char *name, size_t size)
 {
-    unsigned mode = temporary->replaces ? LOOP_FS_PRIVATE_MODE : asked_mode;
     uint64_t number;
 
-    for (int i = 0; i < NAME_TRIES; i++) {
-        if (loop_kernel_getrandom(&number, sizeof number, 0) != sizeof number) {
-            return -EIO;
-        }
-        snprintf(temporary->name, sizeof temporary->name, ".%016" PRIx64 ".tmp", number);
-        int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-        int result = (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, temporary->name, flags, (mode_t)mode));
-        if (result != -EEXIST) {
-            return result;
+    if (loop_kernel_getrandom(&number, sizeof number, 0) != sizeof number) {
+        return -EIO;
+    }
+    snprintf(name, size, ".%016" PRIx64 ".tmp", number);
+    return 0;
+}
+
+/* Calls `take` with random names until one is free. Returns what `take` does, and keeps the name unless that is an
+ * error. */
+static int take_free_name(struct loop_fs_temporary *temporary, unsigned mode,
+                          int (*take)(const struct loop_fs_temporary *temporary, unsigned mode))
+{
+    int result = -EEXIST;
+
+    for (int i = 0; result == -EEXIST && i < NAME_TRIES; i++) {
+        result = make_name(temporary->name, sizeof temporary->name);
+        if (result == 0) {
+            result = take(temporary, mode);
         }
     }
-    return -EEXIST;
+    if (result < 0) {
+        temporary->name[0] = '\0';
+    }
+    return result;
+}
+
+static int create(const struct loop_fs_temporary *temporary, unsigned mode)
+{
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+
+    return (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, temporary->name, flags, (mode_t)mode));
 }
 
 /* Finds the errors that can be known before anything is done, and what the file is to replace. Returns 0 or -errno. */
 static int check_leaf(struct loop_fs_temporary *temporary)
 {
-    const char *name = temporary->leaf.name;
     struct stat status;
 
-    assert(*name && temporary->dir >= 0);
-    if (name[strlen(name) - 1] == '/' || strcmp(name, ".") == 0) {
-        return -EISDIR;
-    }
-    if (loop_kernel_fstatat(temporary->dir, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (loop_kernel_fstatat(temporary->dir, temporary->leaf.name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
         return errno == ENOENT ? 0 : -errno;
     }
     if (temporary->is_exclusive) {
@@ -73,8 +84,8 @@ static int hold_directory(struct loop_fs_temporary *temporary)
     return temporary->dir < 0 ? temporary->dir : 0;
 }
 
-int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
-                           unsigned mode, bool exclusive)
+/* Finds where the file is to be. A name that only a directory can have is refused. Returns 0 or -errno. */
+static int begin(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path, bool exclusive)
 {
     *temporary = (struct loop_fs_temporary){.is_exclusive = exclusive, .dir = -1, .number = -1};
     int error = loop_fs_find_leaf(at, path, &temporary->leaf);
@@ -82,17 +93,90 @@ int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_p
         return error;
     }
     error = hold_directory(temporary);
-    if (error == 0) {
-        error = check_leaf(temporary);
-    }
     if (error < 0) {
         return error;
     }
-    temporary->number = open_one(temporary, mode);
-    if (temporary->number < 0) {
-        temporary->name[0] = '\0';
+    const char *name = temporary->leaf.name;
+    assert(*name);
+    return name[strlen(name) - 1] == '/' || strcmp(name, ".") == 0 ? -EISDIR : 0;
+}
+
+/* Creates the file under a random name. A file that replaces another is private until it gets the other's permissions:
+ * a process that opened it before could read what is written afterwards. Returns 0 or -errno. */
+static int create_named(struct loop_fs_temporary *temporary, unsigned asked_mode)
+{
+    int error = check_leaf(temporary);
+
+    if (error == 0) {
+        temporary->number = take_free_name(temporary, temporary->replaces ? LOOP_FS_PRIVATE_MODE : asked_mode, create);
+        error = temporary->number < 0 ? temporary->number : 0;
     }
-    return temporary->number < 0 ? temporary->number : 0;
+    return error;
+}
+
+int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                           unsigned mode, bool exclusive)
+{
+    int error = begin(temporary, at, path, exclusive);
+
+    return error < 0 ? error : create_named(temporary, mode);
+}
+
+int loop_fs_temporary_make_nameless(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                                    unsigned mode, bool exclusive)
+{
+    int error = begin(temporary, at, path, exclusive);
+
+    if (error < 0) {
+        return error;
+    }
+    temporary->number =
+        (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, (mode_t)mode));
+    temporary->is_nameless = temporary->number >= 0;
+    return temporary->is_nameless ? 0 : create_named(temporary, LOOP_FS_PRIVATE_MODE);
+}
+
+/* Gives a file without a name its first one. Linux before 6.10 finds the file by its descriptor only for privileged
+ * processes, all others need /proc. Returns 0 or -errno. */
+static int link_number(const struct loop_fs_temporary *temporary, const char *name)
+{
+    int number = temporary->number, dir = temporary->dir;
+    char path[32];
+    int result = (int)loop_fs_outcome(loop_kernel_linkat(number, "", dir, name, AT_EMPTY_PATH));
+
+    if (result == -ENOENT) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", number);
+        result = (int)loop_fs_outcome(loop_kernel_linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW));
+    }
+    return result;
+}
+
+static int link_temporary(const struct loop_fs_temporary *temporary, unsigned mode)
+{
+    (void)mode;
+    return link_number(temporary, temporary->name);
+}
+
+/* Returns whether the reason may be one that holds for files without a name only: a filter, no /proc, the security of
+ * links. */
+static bool may_be_for_links(int result)
+{
+    return result == -ENOENT || result == -EPERM || result == -EACCES || result == -ENOSYS || result == -EINVAL ||
+           result == -EOPNOTSUPP || result == -ELOOP || result == -EXDEV;
+}
+
+/* Gives a file without a name the one that it is for. Where that exists and is to be replaced, the file gets a
+ * temporary name, to be renamed. Returns 0, with `is_nameless` when that is still to do, or -errno. */
+static int name_nameless(struct loop_fs_temporary *temporary)
+{
+    int result = link_number(temporary, temporary->leaf.name);
+
+    temporary->is_nameless = result == -EEXIST && !temporary->is_exclusive;
+    if (temporary->is_nameless) {
+        result = take_free_name(temporary, 0, link_temporary);
+    }
+    temporary->cannot_be_linked = may_be_for_links(result);
+    return result;
 }
 
 static int name_plainly(const struct loop_fs_temporary *temporary)
@@ -162,9 +246,15 @@ static int sync_directory(int number)
 
 static int name_it(struct loop_fs_temporary *temporary, bool keep_old)
 {
-    assert(temporary->number >= 0 && temporary->name[0]);
+    assert(temporary->number >= 0 && (temporary->name[0] || temporary->is_nameless));
     if (loop_work_is_cancelled()) {
         return -ECANCELED;
+    }
+    if (temporary->is_nameless) {
+        int result = name_nameless(temporary);
+        if (result < 0 || !temporary->is_nameless) {
+            return result;
+        }
     }
     int result = temporary->is_exclusive ? name_exclusively(temporary)
                  : keep_old              ? name_and_keep(temporary)

@@ -18,6 +18,8 @@ struct loop_fs_temporary {
     bool is_opened;           /* `dir` is to be closed */
     int number;               /* the file */
     char name[32];            /* "" when there is none */
+    bool is_nameless;         /* has no name at all until it is published */
+    bool cannot_be_linked;    /* publishing has failed for a reason that may be that of files without a name alone */
     bool replaces;            /* a regular file has the name */
     mode_t replaced_mode;     /* its permissions */
     bool keeps_old;           /* published; `name` is now that of what was replaced */
@@ -29,6 +31,12 @@ struct loop_fs_temporary {
  * either case. */
 int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
                            unsigned mode, bool exclusive);
+
+/* Makes a file of that mode without any name, where the file system supports it, and otherwise a private one as
+ * loop_fs_temporary_make does. That `path` exists already, or is a directory, is found when the file is published: that
+ * saves looking for the name, and a rename. Returns 0 or -errno. Ended by loop_fs_temporary_end in either case. */
+int loop_fs_temporary_make_nameless(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                                    unsigned mode, bool exclusive);
 
 /* Gives the file its name. With `sync` the file is on the disk before that, and its name is after it: where that fails,
  * what was there before is there again, on file systems with RENAME_EXCHANGE. Returns 0 or -errno. */

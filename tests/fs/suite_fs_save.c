@@ -284,7 +284,7 @@ LOOP_TEST(fs_copy_of_a_private_file_is_private)
     put_with_mode("from", "secret", 0600);
     put_with_mode("to", "old", 0666);
     watch(NULL, NULL);
-    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", NULL, GO));
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", &(struct loop_copy_options){.sync = true}, GO));
     CHECK_IS(result, 6);
     CHECK_IS(unwatch(), 0600);
     CHECK_IS(mode_now("to"), 0600);

@@ -117,6 +117,11 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
     return step("renameat") ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
 }
 
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    return step("linkat") ? -1 : (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+}
+
 ssize_t read(int fd, void *buf, size_t len)
 {
     return step("read") ? -1 : syscall(SYS_read, fd, buf, len);
@@ -486,6 +491,95 @@ LOOP_TEST(fs_a_file_is_copied_where_the_kernel_does_not)
     AWAIT(loop_fs_load(NULL, env->cwd, "to", 0, &data, GO));
     CHECK(result == (int64_t)BIG && is_pattern(data, BIG, 1));
     free(data);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_a_small_file_is_copied_where_files_without_names_are_refused)
+{
+    static const struct {
+        const char *name;
+        int fail_at, error;
+    } cases[] = {
+        {"linkat", 1, EPERM},      {"linkat", 1, ENOSYS}, {"linkat", 1, ENOENT},
+        {"openat", 3, EOPNOTSUPP}, {"openat", 3, EISDIR},
+    };
+    static const char *directory;
+    static unsigned i;
+
+    BEGIN;
+    directory = enter_directory();
+    put_bytes("from", "new", 3);
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        steps.name = cases[i].name;
+        steps.fail_at = cases[i].fail_at;
+        steps.error = cases[i].error;
+        begin_steps(env);
+        AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", NULL, GO));
+        end_steps();
+        CHECK_IS(result, 3);
+        CHECK(atomic_load(&steps.count) >= steps.fail_at);
+        CHECK_IS(size_of("to"), 3);
+        CHECK_IS(count_names("."), 2);
+        CHECK_IS(unlink("to"), 0);
+    }
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_each_step_of_a_small_copy_fails)
+{
+    static const char *const names[] = {"openat", "linkat", "renameat", "copy_file_range"};
+    static const struct loop_copy_options options[] = {{.exclusive = false}, {.exclusive = true}};
+    static const char *directory;
+    static unsigned i, failed;
+
+    BEGIN;
+    directory = enter_directory();
+    put_bytes("from", "new", 3);
+    steps.error = EIO;
+    for (i = 0; i < 2 * COUNT_OF(names); i++) {
+        steps.name = names[i / 2];
+        for (steps.fail_at = 1;; steps.fail_at++) {
+            put_bytes("to", "older", 5);
+            begin_steps(env);
+            AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", &options[i % 2], GO));
+            end_steps();
+            CHECK(result == 3 || result == -EIO || (i % 2 == 1 && result == -EEXIST));
+            CHECK_IS(size_of("to"), result == 3 ? 3 : 5);
+            CHECK_IS(count_names("."), 2);
+            failed += result == -EIO;
+            if (atomic_load(&steps.count) < steps.fail_at) {
+                break;
+            }
+        }
+    }
+    CHECK(failed >= 5);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_cancel_at_each_step_of_a_small_copy)
+{
+    static const char *directory;
+
+    BEGIN;
+    directory = enter_directory();
+    put_bytes("from", "new", 3);
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", NULL, GO));
+        end_steps();
+        CHECK_IS(exists("to"), result >= 0);
+        CHECK_IS(count_names("."), result < 0 ? 1 : 2);
+        if (!was_cancelled(result)) {
+            break;
+        }
+        if (result >= 0) {
+            CHECK_IS(unlink("to"), 0);
+        }
+    }
+    CHECK(cancels >= 2);
     leave_directory(directory);
     END;
 }
