@@ -9,9 +9,9 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/socket.h>
 #include <net/address.h>
-#include <net/datagram_lent.h>
-#include <net/datagram_queue.h>
-#include <net/datagram_send.h>
+#include <net/datagram/lent.h>
+#include <net/datagram/queue.h>
+#include <net/datagram/send.h>
 
 #include <assert.h>
 #include <errno.h>

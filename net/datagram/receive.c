@@ -12,9 +12,9 @@
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
-#include <net/datagram_queue.h>
-#include <net/datagram_receive.h>
-#include <net/datagram_send.h>
+#include <net/datagram/queue.h>
+#include <net/datagram/receive.h>
+#include <net/datagram/send.h>
 
 #include <assert.h>
 #include <errno.h>

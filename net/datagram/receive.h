@@ -5,7 +5,7 @@
 #ifndef NET_DATAGRAM_RECEIVE_H
 #define NET_DATAGRAM_RECEIVE_H
 
-#include <net/datagram_socket.h>
+#include <net/datagram/socket.h>
 
 /* Hands out what has been received, receives more, and sends what is queued. For the socket's `turn`. */
 void loop_datagram_turn(struct loop_datagram_socket *socket);

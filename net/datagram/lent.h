@@ -5,7 +5,7 @@
 #ifndef NET_DATAGRAM_LENT_H
 #define NET_DATAGRAM_LENT_H
 
-#include <net/datagram_socket.h>
+#include <net/datagram/socket.h>
 
 /* Returns a datagram of bytes that stay where they are until it is sent, or NULL when there is no memory. */
 struct loop_outgoing *loop_outgoing_of(const struct loop_address *to, const void *data, size_t len);

@@ -7,7 +7,7 @@
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
-#include <net/datagram_receive.h>
+#include <net/datagram/receive.h>
 #include <net/option.h>
 
 #include <assert.h>

@@ -7,7 +7,7 @@
 
 #include <loop/part.h>
 #include <net/local.h>
-#include <net/origin.h>
+#include <net/datagram/origin.h>
 
 #define LOOP_DATAGRAMS_AT_ONCE 32  /* received by one system call */
 #define LOOP_DATAGRAMS_LEAST 4     /* that are expected at a time */

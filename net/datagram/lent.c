@@ -4,7 +4,7 @@
  * leaves from.
  */
 #include <loop/kernel/memory.h>
-#include <net/datagram_lent.h>
+#include <net/datagram/lent.h>
 
 #include <assert.h>
 #include <errno.h>

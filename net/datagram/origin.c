@@ -3,7 +3,7 @@
  * The local address of a datagram, as control messages. See origin.h.
  */
 #include <loop/kernel/socket.h>
-#include <net/origin.h>
+#include <net/datagram/origin.h>
 
 #include <assert.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * for room in it.
  */
 #include <loop/kernel/memory.h>
-#include <net/datagram_lent.h>
-#include <net/datagram_queue.h>
+#include <net/datagram/lent.h>
+#include <net/datagram/queue.h>
 
 #include <assert.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef NET_DATAGRAM_SEND_H
 #define NET_DATAGRAM_SEND_H
 
-#include <net/datagram_socket.h>
+#include <net/datagram/socket.h>
 
 /* Has `socket->turn` called from the dispatch, soon. Returns false when there is no memory. */
 bool loop_datagram_kick(struct loop_datagram_socket *socket);

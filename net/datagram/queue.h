@@ -5,7 +5,7 @@
 #ifndef NET_DATAGRAM_QUEUE_H
 #define NET_DATAGRAM_QUEUE_H
 
-#include <net/datagram_socket.h>
+#include <net/datagram/socket.h>
 
 /* Appends a datagram to the queue, which owns it from then on. */
 void loop_outgoing_enqueue(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing);
