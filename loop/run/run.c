@@ -24,7 +24,6 @@
 #include <loop/flow/descriptor/file.h>
 #include <loop/flow/own/own.h>
 #include <loop/ground/clock.h>
-#include <loop/ground/hard.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
@@ -36,106 +35,17 @@
 #include <loop/run/child.h>
 #include <loop/run/env.h>
 #include <loop/run/leak.h>
+#include <loop/run/options.h>
 #include <loop/run/part.h>
 #include <loop/syscall/pool.h>
 #include <loop/turn/turn.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-#define QUEUE_DEPTH 64u
-#define QUEUE_DEPTH_MAX 32768u
-#define BLOCK_SIZE 4096u
-#define SINK_LIMIT_BYTES ((size_t)1 << 20)
-
 /* The process in which this thread is inside a loop_run, or 0. A forked child may run a loop of its own. */
 static LOOP_KERNEL_THREAD_LOCAL pid_t running_in;
-
-/* ---- options ---- */
-
-static int read_backend_name(struct loop_options *options)
-{
-    const char *name = loop_kernel_getenv("LOOP_BACKEND");
-    if (options->backend != LOOP_BACKEND_AUTO || !name || !*name) {
-        return 0;
-    }
-    if (!strcmp(name, "uring")) {
-        options->backend = LOOP_BACKEND_URING;
-    } else if (!strcmp(name, "epoll")) {
-        options->backend = LOOP_BACKEND_EPOLL;
-    } else {
-        loop_log_options(options, LOOP_LOG_ERROR, "LOOP_BACKEND is \"%s\"; it can be uring or epoll", name);
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static int read_way_name(struct loop_options *options)
-{
-    const char *name = loop_kernel_getenv("LOOP_WAY");
-    if (options->way != LOOP_WAY_AUTO || !name || !*name) {
-        return 0;
-    }
-    if (!strcmp(name, "readiness")) {
-        options->way = LOOP_WAY_READINESS;
-    } else if (!strcmp(name, "completions")) {
-        options->way = LOOP_WAY_COMPLETIONS;
-    } else {
-        loop_log_options(options, LOOP_LOG_ERROR, "LOOP_WAY is \"%s\"; it can be readiness or completions", name);
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static void fill_in_defaults(struct loop_options *options)
-{
-    if (options->queue_depth == 0) {
-        options->queue_depth = QUEUE_DEPTH;
-    }
-    if (options->n_blocks == 0) {
-        options->n_blocks = options->queue_depth;
-    }
-    if (options->block_size == 0) {
-        options->block_size = BLOCK_SIZE;
-    }
-    if (options->sink_limit_bytes == 0) {
-        options->sink_limit_bytes = SINK_LIMIT_BYTES;
-    }
-}
-
-static void apply_hard_modes(struct loop_options *options)
-{
-    if (loop_hard()->depth > 0) {
-        options->queue_depth = loop_hard()->depth;
-    }
-    if (loop_hard()->has_one_chunk) {
-        options->n_blocks = 1;
-    }
-}
-
-static int check_options(struct loop_options *options)
-{
-    if (options->queue_depth > QUEUE_DEPTH_MAX) {
-        loop_log_options(options, LOOP_LOG_ERROR, "a queue_depth of %u is beyond the kernel's limit of %u",
-                         options->queue_depth, QUEUE_DEPTH_MAX);
-        return -EINVAL;
-    }
-    bool is_negative = options->busy_poll_ns < 0 || options->timer_leeway_ns < 0;
-    if (options->backend > LOOP_BACKEND_EPOLL || options->way > LOOP_WAY_COMPLETIONS || is_negative) {
-        return -EINVAL;
-    }
-    fill_in_defaults(options);
-    if (options->block_size > LOOP_REGION_MAX || options->n_blocks > LOOP_REGION_MAX / options->block_size) {
-        loop_log_options(options, LOOP_LOG_ERROR, "a region of %u blocks of %zu bytes is too large: 1 GiB is the most",
-                         options->n_blocks, options->block_size);
-        return -EINVAL;
-    }
-    apply_hard_modes(options);
-    int error = read_backend_name(options);
-    return error ? error : read_way_name(options);
-}
 
 /* ---- the backend ---- */
 
@@ -425,7 +335,7 @@ int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *
         loop_log_options(&copy, LOOP_LOG_ERROR, "loop_run inside loop_run: a thread runs one loop at a time");
         return -EDEADLK;
     }
-    int result = check_options(&copy);
+    int result = loop_options_check(&copy);
     if (!result) {
         running_in = loop_kernel_getpid();
         result = run(&copy, main, arg);
