@@ -32,4 +32,23 @@ static inline void close_both(const int numbers[2])
     CHECK_IS(loop_kernel_close(numbers[1]), 0);
 }
 
+/* Blocks SIGPIPE, as every loop does. */
+static inline void block_sigpipe(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    CHECK_IS(loop_kernel_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+}
+
+/* Takes a pending SIGPIPE. Returns it, or -1. */
+static inline int take_sigpipe(void)
+{
+    sigset_t set;
+    struct timespec at_once = {0};
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    return loop_kernel_sigtimedwait(&set, NULL, &at_once);
+}
+
 #endif

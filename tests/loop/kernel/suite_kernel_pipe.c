@@ -11,24 +11,6 @@ enum { PAGE = 4096, FULL = 16 * PAGE };
 
 static char bytes[2 * FULL];
 
-/* Blocks SIGPIPE, as every loop does. */
-static void block_sigpipe(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    CHECK_IS(loop_kernel_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-}
-
-static int take_sigpipe(void)
-{
-    sigset_t set;
-    struct timespec at_once = {0};
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    return loop_kernel_sigtimedwait(&set, NULL, &at_once);
-}
-
 /* ---- making ---- */
 
 TEST(pipe_flags_are_those_that_were_asked_for)

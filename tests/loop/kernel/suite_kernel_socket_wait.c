@@ -32,23 +32,6 @@ static void note(struct task *task, ssize_t result)
     task->error = result < 0 ? errno : 0;
 }
 
-static void block_sigpipe(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    CHECK_IS(loop_kernel_pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-}
-
-static int take_sigpipe(void)
-{
-    sigset_t set;
-    struct timespec at_once = {0};
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    return loop_kernel_sigtimedwait(&set, NULL, &at_once);
-}
-
 /* Makes a blocking TCP connection over ::1. */
 static void connect_pair(int pair[2])
 {
