@@ -6,6 +6,8 @@
 
 export LC_ALL=C
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck disable=SC2034 # for the scripts that source this one
+mapfile -t parts < <(grep -v '^#' "$root/tests/parts") # of the library
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
