@@ -39,6 +39,13 @@
 #define HAS_SANITIZER 0
 #endif
 
+/* By how much less a test does that only counts bytes: ThreadSanitizer makes it that much slower. */
+#ifdef __SANITIZE_THREAD__
+#define SLOWNESS 8
+#else
+#define SLOWNESS 1
+#endif
+
 /* ---- tests ---- */
 
 struct harness_test {

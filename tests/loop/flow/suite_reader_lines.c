@@ -197,7 +197,7 @@ LOOP_TEST(lines_cancelled_from_inside_leave_the_body)
 
 LOOP_TEST(p13_a_flood_of_lines_starves_nobody)
 {
-    enum { LEN = 200000 };
+    enum { LEN = 200000 / SLOWNESS };
     static char data[LEN];
     static struct lines lines;
     static unsigned sleeps;

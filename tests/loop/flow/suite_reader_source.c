@@ -10,7 +10,7 @@
 
 LOOP_TEST(the_body_behind_a_header_can_be_copied)
 {
-    enum { LEN = 300000 };
+    enum { LEN = 300000 / SLOWNESS };
     static char data[LEN];
     static struct loop_reader *reader;
     static struct loop_sink *sink;
@@ -35,7 +35,7 @@ LOOP_TEST(the_body_behind_a_header_can_be_copied)
 
 LOOP_TEST(the_body_behind_a_header_can_be_copied_to_a_socket)
 {
-    enum { LEN = 300000 };
+    enum { LEN = 300000 / SLOWNESS };
     static char data[LEN], received[LEN];
     static struct loop_flow *flows[2];
     static struct loop_reader *reader;
