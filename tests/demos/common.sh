@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 #
-# Sourced by checks, cp_checks and file_checks: counts checks, and runs programs on each backend with a time limit.
-# `build` is the build directory, `work` a temporary directory that is removed at the end.
+# Sourced by the scripts of this folder: counts checks, and runs programs on each backend with a time limit. `build` is
+# the build directory, `work` a temporary directory that is removed at the end.
 # shellcheck disable=SC2034 # what is set here is for those who source it
-#
-# For checks, cp_checks and file_checks: counting, and running programs on each backend for a bounded
-# time. `build` is the directory of the build, `work` a temporary one that goes away.
 
 build=$(cd "${1:?${0##*/} BUILD_DIR}" && pwd) || exit 2
 demos=$build/demos
@@ -41,7 +38,7 @@ check() {
         failed=$((failed + 1))
         printf 'FAILED %s: %s\n' "$where" "$name"
         printf '    %s\n' "$*"
-        [[ ! -s $work/errors ]] || sed 's/^/    stderr: /' "$work/errors" | head -n 5
+        [[ ! -s $work/errors ]] || sed 's/^/    stderr: /' "$work/errors" | tail -n 8
     fi
 }
 
