@@ -38,6 +38,9 @@
 
 /* ---- calls that are to fail ---- */
 
+/* With hard modes other libraries of this project, such as that of net/tls/, use the counters of this one. */
+#define LOOP_KERNEL_SHARED __attribute__((visibility("default")))
+
 #if NORIA_HARD_MODES
 
 /* The uses of one call. */
@@ -50,12 +53,12 @@ struct loop_kernel_call {
 void loop_kernel_add_call(struct loop_kernel_call *call);
 
 /* Counts a use. Returns the error that it is to fail with, or 0. */
-int loop_kernel_use(struct loop_kernel_call *call);
+LOOP_KERNEL_SHARED int loop_kernel_use(struct loop_kernel_call *call);
 
 /* Counts a use. Returns true when it is to fail, with errno set. */
-bool loop_kernel_fails(struct loop_kernel_call *call);
+LOOP_KERNEL_SHARED bool loop_kernel_fails(struct loop_kernel_call *call);
 
-#define LOOP_KERNEL_COUNTER(name) extern struct loop_kernel_call name##_counter;
+#define LOOP_KERNEL_COUNTER(name) LOOP_KERNEL_SHARED extern struct loop_kernel_call name##_counter;
 #define LOOP_KERNEL_USE(name) loop_kernel_use(&name##_counter)
 #if defined(__clang_analyzer__)
 /* The analyzer does not know that a call that is made to fail sets errno, and takes what it would have filled in for

@@ -6,7 +6,7 @@
 #if NORIA_HARD_MODES
 /* Defines a call's counter, and enters it in the list before main. */
 #define LOOP_KERNEL_COUNTS(name)                                                                                       \
-    struct loop_kernel_call name##_counter = {&#name[sizeof "loop_kernel_" - 1], 0};                                   \
+    LOOP_KERNEL_SHARED struct loop_kernel_call name##_counter = {&#name[sizeof "loop_kernel_" - 1], 0};                \
     __attribute__((constructor(200))) static void name##_add(void)                                                     \
     {                                                                                                                  \
         loop_kernel_add_call(&name##_counter);                                                                         \
