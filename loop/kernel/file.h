@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -69,6 +70,8 @@ LOOP_KERNEL_CALL(off_t, loop_kernel_lseek, (int number, off_t offset, int whence
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_splice,
                  (int from, loff_t *from_offset, int to, loff_t *to_offset, size_t len, unsigned flags),
                  splice(from, from_offset, to, to_offset, len, flags))
+LOOP_KERNEL_CALL(ssize_t, loop_kernel_sendfile, (int to, int from, off_t *offset, size_t len),
+                 sendfile(to, from, offset, len))
 LOOP_KERNEL_CALL(ssize_t, loop_kernel_copy_file_range,
                  (int from, loff_t *from_offset, int to, loff_t *to_offset, size_t len, unsigned flags),
                  copy_file_range(from, from_offset, to, to_offset, len, flags))

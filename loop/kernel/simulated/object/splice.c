@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * splice(2): moves bytes between a pipe and anything else, or another pipe.
+ * splice(2): moves bytes between a pipe and anything else, or another pipe. sendfile(2): moves bytes from a file to
+ * anything else.
  */
 #include <loop/kernel/simulated/object/io.h>
 #include <loop/kernel/simulated/object/pipe.h>
@@ -249,4 +250,60 @@ ssize_t loop_kernel_splice(int from, off64_t *from_offset, int to, off64_t *to_o
         .flags = flags,
     };
     return loop_sim_return(move_bytes(&splice));
+}
+
+/* ---- sendfile ---- */
+
+#define SENT_BYTES ((size_t)256 << 10) /* at most by one sendfile */
+
+struct sending {
+    struct loop_sim_file *from, *to;
+    off64_t *offset; /* NULL: the position of `from` */
+    size_t len;
+};
+
+/* Reads a piece, and gives back what could not be written. */
+static ssize_t attempt_send(struct loop_sim_file *to, void *arg)
+{
+    struct sending *sending = arg;
+    size_t len = sending->len < SENT_BYTES ? sending->len : SENT_BYTES;
+    struct iovec one = {loop_sim_alloc(len), len};
+    struct loop_sim_move move = {
+        .iov = &one, .n_iov = 1, .offset = sending->offset ? *sending->offset : LOOP_SIM_POSITION};
+    ssize_t n = loop_sim_file_read(sending->from, &move), written = n;
+    if (n > 0) {
+        one.iov_len = (size_t)n;
+        written =
+            loop_sim_file_write(to, &(struct loop_sim_move){.iov = &one, .n_iov = 1, .offset = LOOP_SIM_POSITION});
+    }
+    loop_sim_free(one.iov_base);
+    if (sending->offset) {
+        *sending->offset += written > 0 ? written : 0;
+    } else if (n > 0) {
+        sending->from->position -= n - (written > 0 ? written : 0);
+    }
+    return written;
+}
+
+static int check_sending(const struct sending *sending)
+{
+    if (!sending->from || !sending->to || (sending->from->flags & O_ACCMODE) == O_WRONLY ||
+        (sending->to->flags & O_ACCMODE) == O_RDONLY || (sending->from->flags | sending->to->flags) & O_PATH) {
+        return -EBADF;
+    }
+    bool is_refused = !sending->from->kind->has_offsets || !sending->from->kind->read || !sending->to->kind->write ||
+                      is_directory(sending->from) || sending->to->flags & O_APPEND ||
+                      (sending->offset && *sending->offset < 0);
+    return is_refused ? -EINVAL : 0;
+}
+
+ssize_t loop_kernel_sendfile(int to, int from, off_t *offset, size_t len)
+{
+    struct sending sending = {loop_sim_file_open_at(from), loop_sim_file_open_at(to), offset, len};
+    int error = check_sending(&sending);
+    if (error || len == 0) {
+        return loop_sim_return(error);
+    }
+    loop_sim_file_delay(sending.from);
+    return loop_sim_return(loop_sim_file_wait(sending.to, !(sending.to->flags & O_NONBLOCK), attempt_send, &sending));
 }
