@@ -29,6 +29,7 @@ LOOP_KERNEL_CALL_ANYWAY(int, loop_kernel_close, (int number), close(number))
 
 /* fcntl(2) with F_DUPFD_CLOEXEC. */
 LOOP_KERNEL_CALL(int, loop_kernel_dup, (int number, int least), fcntl(number, F_DUPFD_CLOEXEC, least))
+LOOP_KERNEL_CALL(int, loop_kernel_dup3, (int number, int other, int flags), dup3(number, other, flags))
 
 /* The argument is 0 where there is none. */
 LOOP_KERNEL_CALL(int, loop_kernel_fcntl, (int number, int what, int argument), fcntl(number, what, argument))

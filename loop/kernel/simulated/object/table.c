@@ -249,6 +249,18 @@ int loop_kernel_dup(int number, int least)
     return (int)loop_sim_return(loop_sim_file_duplicate(number, least, O_CLOEXEC));
 }
 
+int loop_kernel_dup3(int number, int other, int flags)
+{
+    struct loop_sim_file *file = loop_sim_file_of(number);
+    if (!file || number == other || !loop_sim_file_of(other)) { /* another that is not open: no caller needs it */
+        return (int)loop_sim_return(file && number == other ? -EINVAL : -EBADF);
+    }
+    loop_sim_file_ref(file);
+    (void)loop_sim_file_close(loop_sim_here(), other);
+    loop_sim_file_put(loop_sim_here(), other, file, flags);
+    return other;
+}
+
 /* Returns the error of a mapping of a file, or 0 for one of none. */
 static int mapping_error(int flags, int number)
 {
