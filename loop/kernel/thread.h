@@ -40,6 +40,11 @@ LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_once, (pthread_once_t * once, voi
                       pthread_once(once, run))
 LOOP_KERNEL_CALL_SURE(int, loop_kernel_sched_yield, (void), sched_yield())
 
+/* Of the calling thread. The set has `size` bytes, at least as many as the kernel's own. */
+LOOP_KERNEL_CALL(int, loop_kernel_sched_getaffinity, (size_t size, cpu_set_t *set), sched_getaffinity(0, size, set))
+LOOP_KERNEL_CALL(int, loop_kernel_sched_setaffinity, (size_t size, const cpu_set_t *set),
+                 sched_setaffinity(0, size, set))
+
 /* Called where the caller is likely to try the same again at once, until another thread has done something. Does
  * nothing on the real kernel; on the simulated one it lets the other threads run. */
 LOOP_KERNEL_CALL_VOID(loop_kernel_relax, (void), (void)0)

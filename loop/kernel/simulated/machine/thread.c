@@ -137,6 +137,25 @@ int loop_kernel_sched_yield(void)
     return 0;
 }
 
+/* There is one processor. */
+int loop_kernel_sched_getaffinity(size_t size, cpu_set_t *set)
+{
+    (void)loop_sim_here();
+    memset(set, 0, size);
+    *(unsigned char *)set = 1;
+    return 0;
+}
+
+int loop_kernel_sched_setaffinity(size_t size, const cpu_set_t *set)
+{
+    (void)loop_sim_here();
+    if (size > 0 && *(const unsigned char *)set & 1) {
+        return 0;
+    }
+    errno = EINVAL;
+    return -1;
+}
+
 void loop_kernel_relax(void)
 {
     enum { RELAX_NS = 10000 };
