@@ -8,6 +8,7 @@
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
+#include <loop/kernel/name.h>
 #include <loop/kernel/path.h>
 #include <loop/kernel/process.h>
 #include <loop/kernel/ring.h>
