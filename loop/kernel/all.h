@@ -11,6 +11,7 @@
 #include <loop/kernel/name.h>
 #include <loop/kernel/path.h>
 #include <loop/kernel/process.h>
+#include <loop/kernel/program.h>
 #include <loop/kernel/ring.h>
 #include <loop/kernel/signal.h>
 #include <loop/kernel/socket.h>

@@ -6,6 +6,7 @@
 #include <loop/kernel/simulated/object/process.h>
 
 #include <loop/kernel/process.h>
+#include <loop/kernel/program.h>
 
 #include <string.h>
 
@@ -121,6 +122,41 @@ int loop_kernel_getrlimit(int resource, struct rlimit *limit)
     }
     *limit = loop_sim_files_of(loop_sim_here())->limits[resource];
     return 0;
+}
+
+/* There are no programs. */
+pid_t loop_kernel_start_program(struct loop_program *program, int *pidfd)
+{
+    (void)pidfd;
+    program->step = LOOP_PROGRAM_PROCESS;
+    return (pid_t)loop_sim_return(-ENOSYS);
+}
+
+int loop_kernel_pidfd_send_signal(int pidfd, int signal)
+{
+    (void)pidfd;
+    (void)signal;
+    return (int)loop_sim_return(-ENOSYS);
+}
+
+int loop_kernel_kill(pid_t process, int signal)
+{
+    (void)process;
+    (void)signal;
+    return (int)loop_sim_return(-ENOSYS);
+}
+
+pid_t loop_kernel_waitpid(pid_t process, int *status, int options)
+{
+    (void)process;
+    (void)status;
+    (void)options;
+    return (pid_t)loop_sim_return(-ENOSYS);
+}
+
+char **loop_kernel_environ(void)
+{
+    return environ;
 }
 
 /* No process forks. */
