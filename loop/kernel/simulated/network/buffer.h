@@ -40,7 +40,9 @@ struct loop_sim_message {
     struct loop_sim_credentials credentials;
     struct loop_sim_file **rights;
     size_t n_rights;
-    unsigned char traffic_class;
+    unsigned char traffic_class, hop_limit;
+    int64_t arrived_ns;  /* of CLOCK_REALTIME */
+    int error;           /* of an error queue, with the offender in `to` */
     size_t charge_bytes; /* what it takes of a buffer, as Linux counts */
     size_t taken, size;
     unsigned char data[];

@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/simulated/network/control.h>
 
+#include <netinet/udp.h>
 #include <string.h>
 
 /* ---- of a send ---- */
@@ -79,7 +80,10 @@ static int read_ipv4(const struct cmsghdr *header, struct loop_sim_ancillary *an
         if (value < 0 || value > 255) {
             return -EINVAL;
         }
-        ancillary->traffic_class = header->cmsg_type == IP_TOS ? value : ancillary->traffic_class;
+        if (header->cmsg_type == IP_TTL && value == 0) {
+            return -EINVAL;
+        }
+        *(header->cmsg_type == IP_TOS ? &ancillary->traffic_class : &ancillary->hop_limit) = value;
         return 0;
     }
     return -EINVAL;
@@ -97,7 +101,7 @@ static int read_ipv6(const struct cmsghdr *header, struct loop_sim_ancillary *an
         ancillary->has_source = !IN6_IS_ADDR_UNSPECIFIED(&info.ipi6_addr);
         return 0;
     }
-    if (header->cmsg_type == IPV6_TCLASS) {
+    if (header->cmsg_type == IPV6_TCLASS || header->cmsg_type == IPV6_HOPLIMIT) {
         int value;
         if (header->cmsg_len != CMSG_LEN(sizeof value)) {
             return -EINVAL;
@@ -106,10 +110,25 @@ static int read_ipv6(const struct cmsghdr *header, struct loop_sim_ancillary *an
         if (value < -1 || value > 255) {
             return -EINVAL;
         }
-        ancillary->traffic_class = value;
+        if (header->cmsg_type == IPV6_HOPLIMIT) {
+            ancillary->hop_limit = value > 0 ? value : 0;
+        } else {
+            ancillary->traffic_class = value;
+        }
         return 0;
     }
     return -EINVAL;
+}
+
+static int read_udp(const struct cmsghdr *header, struct loop_sim_ancillary *ancillary)
+{
+    uint16_t segment_bytes;
+    if (header->cmsg_type != UDP_SEGMENT || header->cmsg_len != CMSG_LEN(sizeof segment_bytes)) {
+        return -EINVAL;
+    }
+    memcpy(&segment_bytes, CMSG_DATA(header), sizeof segment_bytes);
+    ancillary->segment_bytes = segment_bytes;
+    return 0;
 }
 
 static int read_internet(const struct loop_sim_socket *socket, const struct cmsghdr *header,
@@ -120,6 +139,9 @@ static int read_internet(const struct loop_sim_socket *socket, const struct cmsg
     }
     if (socket->number == IPPROTO_TCP) {
         return 0;
+    }
+    if (header->cmsg_level == IPPROTO_UDP) {
+        return read_udp(header, ancillary);
     }
     if (header->cmsg_level == IPPROTO_IP) {
         return read_ipv4(header, ancillary);
@@ -133,6 +155,8 @@ int loop_sim_control_read(struct loop_sim_socket *socket, const struct msghdr *m
     ancillary->n_rights = 0;
     ancillary->has_credentials = ancillary->has_source = false;
     ancillary->traffic_class = -1;
+    ancillary->hop_limit = 0;
+    ancillary->segment_bytes = (size_t)socket->options[LOOP_SIM_OPTION_UDP_SEGMENT];
     struct msghdr headers = *message;
     int error = 0;
     size_t offset = 0;
@@ -197,6 +221,13 @@ void loop_sim_control_put(struct loop_sim_control *control, int level, int type,
         memcpy((char *)control->message->msg_control + control->used + CMSG_LEN(0), data, taken);
         end(control, taken);
     }
+}
+
+void loop_sim_control_put_time(struct loop_sim_control *control, int64_t time_ns)
+{
+    enum { NS_PER_S = 1000000000 };
+    const struct timespec time = {.tv_sec = time_ns / NS_PER_S, .tv_nsec = time_ns % NS_PER_S};
+    loop_sim_control_put(control, SOL_SOCKET, SO_TIMESTAMPNS, &time, sizeof time);
 }
 
 /* Installs files as descriptors until there is no room or no number for one. Returns how many. */

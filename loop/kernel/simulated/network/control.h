@@ -14,7 +14,9 @@ struct loop_sim_ancillary {
     struct loop_sim_credentials credentials;
     bool has_credentials, has_source;
     struct in6_addr source;
-    int traffic_class; /* -1: none */
+    int traffic_class;    /* -1: none */
+    int hop_limit;        /* 0: none */
+    size_t segment_bytes; /* UDP: it is split into datagrams of this length; 0: it is one */
 };
 
 /* Reads the control messages of a send. Returns 0 or a negative errno; then no use of a file is held. */
@@ -28,6 +30,7 @@ struct loop_sim_control {
     size_t used;
 };
 void loop_sim_control_put(struct loop_sim_control *control, int level, int type, const void *data, size_t len);
+void loop_sim_control_put_time(struct loop_sim_control *control, int64_t time_ns); /* SO_TIMESTAMPNS */
 void loop_sim_control_put_rights(struct loop_sim_control *control, struct loop_sim_node *node,
                                  struct loop_sim_file **rights, size_t n_rights, int flags);
 

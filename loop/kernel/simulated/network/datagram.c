@@ -4,12 +4,14 @@
  */
 #include <loop/kernel/simulated/network/control.h>
 #include <loop/kernel/simulated/network/datagram.h>
+#include <loop/kernel/simulated/network/error_queue.h>
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/transport.h>
 
 #include <string.h>
 
 enum { MOST_IPV4_BYTES = 65507, MOST_IPV6_BYTES = 65527, LOOPBACK_INDEX = 1, ETHERNET_INDEX = 2 };
+enum { LOOPBACK_MTU = 65535, ETHERNET_MTU = 1500, IPV4_HEAD = 28, IPV6_HEAD = 48, MOST_SEGMENTS = 128 };
 
 static void wake_for_error(struct loop_sim_socket *socket, int error)
 {
@@ -109,6 +111,29 @@ static int destination(struct loop_sim_socket *socket, const struct msghdr *mess
     return error ? error : remote->port == 0 ? -EINVAL : 0;
 }
 
+/* Returns whether a datagram may be split into segments of this length. */
+static bool may_split(const struct loop_sim_socket *socket, const struct in6_addr *remote, size_t len, size_t segment)
+{
+    size_t mtu = loop_sim_host_has(socket->file.node, remote) ? LOOPBACK_MTU : ETHERNET_MTU;
+    return segment + (IN6_IS_ADDR_V4MAPPED(remote) ? IPV4_HEAD : IPV6_HEAD) <= mtu && len <= segment * MOST_SEGMENTS;
+}
+
+/* Sends one datagram: `len` bytes from `skip` on. */
+static void send_one(struct loop_sim_socket *socket, const struct msghdr *message, size_t skip, size_t len,
+                     const struct loop_sim_endpoint ends[2], const struct loop_sim_ancillary *ancillary)
+{
+    struct loop_sim_packet *packet =
+        loop_sim_packet_create_from(socket->file.node, socket->protocol, &ends[0], &ends[1], len);
+    bool is_ipv4 = socket->family == AF_INET;
+    int own = socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_TOS : LOOP_SIM_OPTION_IPV6_TCLASS];
+    int own_hops = socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_TTL : LOOP_SIM_OPTION_IPV6_UNICAST_HOPS];
+    int hops = ancillary->hop_limit > 0 ? ancillary->hop_limit : own_hops;
+    (void)loop_sim_vectors_take(message->msg_iov, message->msg_iovlen, skip, packet->data, len);
+    packet->traffic_class = (unsigned char)(ancillary->traffic_class >= 0 ? ancillary->traffic_class : own);
+    packet->hop_limit = hops > 0 ? (unsigned char)hops : packet->hop_limit;
+    loop_sim_transmit(packet, NULL);
+}
+
 static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *message, struct loop_sim_endpoint *remote,
                        const struct loop_sim_ancillary *ancillary)
 {
@@ -127,13 +152,16 @@ static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *mess
     if (len > (IN6_IS_ADDR_V4MAPPED(&remote->address) ? MOST_IPV4_BYTES : MOST_IPV6_BYTES)) {
         return -EMSGSIZE;
     }
-    struct loop_sim_packet *packet =
-        loop_sim_packet_create_from(socket->file.node, socket->protocol, &local, remote, len);
-    (void)loop_sim_vectors_take(message->msg_iov, message->msg_iovlen, 0, packet->data, len);
-    int option = socket->family == AF_INET ? LOOP_SIM_OPTION_IP_TOS : LOOP_SIM_OPTION_IPV6_TCLASS;
-    packet->traffic_class =
-        (unsigned char)(ancillary->traffic_class >= 0 ? ancillary->traffic_class : socket->options[option]);
-    loop_sim_transmit(packet, NULL);
+    size_t segment = ancillary->segment_bytes;
+    if (segment > 0 && len > segment && !may_split(socket, &remote->address, len, segment)) {
+        return -EINVAL;
+    }
+    size_t sent = 0;
+    do {
+        size_t piece = segment > 0 && segment < len - sent ? segment : len - sent;
+        send_one(socket, message, sent, piece, (const struct loop_sim_endpoint[]){local, *remote}, ancillary);
+        sent += piece;
+    } while (sent < len);
     return (ssize_t)len;
 }
 
@@ -185,18 +213,30 @@ static void store(struct loop_sim_socket *socket, const struct loop_sim_packet *
     message->from_length = loop_sim_endpoint_write(&packet->from, socket->family, &message->from);
     message->to = packet->to.address;
     message->traffic_class = packet->traffic_class;
+    message->hop_limit = packet->hop_limit;
+    message->arrived_ns = loop_sim_wall_ns(socket->file.node->world, socket->file.node);
     socket->messages_bytes += message->charge_bytes;
     loop_list_push_back(&socket->messages, &message->link);
     loop_sim_socket_changed(socket, EPOLLIN | EPOLLRDNORM);
+}
+
+/* A connected socket gets the error, and one that has asked for it the entry of its queue. */
+static void report_error(struct loop_sim_host *host, struct loop_sim_socket *socket,
+                         const struct loop_sim_packet *packet)
+{
+    struct loop_sim_socket *asked =
+        socket ? socket : loop_sim_host_find_bound(host, IPPROTO_UDP, &packet->to, &packet->from);
+    bool is_queued = asked && loop_sim_error_queue_put(asked, packet);
+    if (asked && (socket || is_queued)) {
+        wake_for_error(asked, packet->unreachable);
+    }
 }
 
 static void udp_input(struct loop_sim_host *host, const struct loop_sim_packet *packet)
 {
     struct loop_sim_socket *socket = loop_sim_host_find_matched(host, IPPROTO_UDP, &packet->to, &packet->from);
     if (packet->unreachable) {
-        if (socket) {
-            wake_for_error(socket, packet->unreachable);
-        }
+        report_error(host, socket, packet);
         return;
     }
     if (!socket) {
@@ -222,10 +262,16 @@ static void give_control(const struct loop_sim_socket *socket, const struct loop
                          struct msghdr *to)
 {
     struct loop_sim_control control = {.message = to};
-    int traffic_class = message->traffic_class;
+    int traffic_class = message->traffic_class, hop_limit = message->hop_limit;
     bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&message->to);
+    if (socket->options[LOOP_SIM_OPTION_TIMESTAMPNS]) {
+        loop_sim_control_put_time(&control, message->arrived_ns);
+    }
     if (is_ipv4 && socket->options[LOOP_SIM_OPTION_IP_PKTINFO]) {
         give_ipv4_info(message, &control);
+    }
+    if (is_ipv4 && socket->options[LOOP_SIM_OPTION_IP_RECVTTL]) {
+        loop_sim_control_put(&control, IPPROTO_IP, IP_TTL, &hop_limit, sizeof hop_limit);
     }
     if (is_ipv4 && socket->options[LOOP_SIM_OPTION_IP_RECVTOS]) {
         loop_sim_control_put(&control, IPPROTO_IP, IP_TOS, &message->traffic_class, 1);
@@ -234,6 +280,9 @@ static void give_control(const struct loop_sim_socket *socket, const struct loop
         bool is_loopback = loop_sim_address_is_loopback(&message->to);
         const struct in6_pktinfo info = {message->to, is_loopback ? LOOPBACK_INDEX : ETHERNET_INDEX};
         loop_sim_control_put(&control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
+    if (socket->family == AF_INET6 && !is_ipv4 && socket->options[LOOP_SIM_OPTION_IPV6_RECVHOPLIMIT]) {
+        loop_sim_control_put(&control, IPPROTO_IPV6, IPV6_HOPLIMIT, &hop_limit, sizeof hop_limit);
     }
     if (socket->family == AF_INET6 && !is_ipv4 && socket->options[LOOP_SIM_OPTION_IPV6_RECVTCLASS]) {
         loop_sim_control_put(&control, IPPROTO_IPV6, IPV6_TCLASS, &traffic_class, sizeof traffic_class);
@@ -244,6 +293,9 @@ static void give_control(const struct loop_sim_socket *socket, const struct loop
 static ssize_t udp_receive(struct loop_sim_socket *socket, struct msghdr *to, int flags)
 {
     struct loop_list *first = loop_list_first(&socket->messages);
+    if (flags & MSG_ERRQUEUE) {
+        return loop_sim_error_queue_take(socket, to);
+    }
     if (flags & MSG_OOB) {
         return -EOPNOTSUPP;
     }
@@ -282,7 +334,7 @@ static int udp_shutdown(struct loop_sim_socket *socket, int halves)
 static uint32_t udp_poll(struct loop_sim_socket *socket)
 {
     uint32_t events = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
-    events |= socket->error ? EPOLLERR : 0;
+    events |= socket->error || !loop_list_is_empty(&socket->errors) ? EPOLLERR : 0;
     events |= loop_list_is_empty(&socket->messages) ? 0 : EPOLLIN | EPOLLRDNORM;
     events |= socket->halves & LOOP_SIM_SHUT_RECEIVE ? EPOLLIN | EPOLLRDNORM | EPOLLRDHUP : 0;
     return events | (socket->halves == LOOP_SIM_SHUT_BOTH ? EPOLLHUP : 0);

@@ -34,6 +34,7 @@ struct loop_sim_packet *loop_sim_packet_create_from(struct loop_sim_node *node,
     packet->number = protocol->number;
     packet->from = *from;
     packet->to = *to;
+    packet->hop_limit = HOPS;
     packet->size = size;
     return packet;
 }
@@ -93,7 +94,7 @@ static size_t put_ip(unsigned char *at, const struct loop_sim_packet *packet, un
         at[1] = packet->traffic_class;
         put16(at + 2, (unsigned)(IPV4_HEAD + len));
         at[6] = 0x40; /* it must not be split */
-        at[8] = HOPS;
+        at[8] = packet->hop_limit;
         at[9] = (unsigned char)number;
         memcpy(at + 12, &packet->from.address.s6_addr[12], 4);
         memcpy(at + 16, &packet->to.address.s6_addr[12], 4);
@@ -104,7 +105,7 @@ static size_t put_ip(unsigned char *at, const struct loop_sim_packet *packet, un
     at[1] = (unsigned char)(packet->traffic_class << 4);
     put16(at + 4, (unsigned)len);
     at[6] = (unsigned char)number;
-    at[7] = HOPS;
+    at[7] = packet->hop_limit;
     memcpy(at + 8, &packet->from.address, sizeof packet->from.address);
     memcpy(at + 24, &packet->to.address, sizeof packet->to.address);
     return IPV6_HEAD;

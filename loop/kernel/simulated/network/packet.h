@@ -24,7 +24,7 @@ struct loop_sim_packet {
     uint64_t sequence, acknowledged, window_end, urgent;
     uint32_t first, peer_first;
     bool is_doomed; /* it is lost, by choice */
-    unsigned char traffic_class;
+    unsigned char traffic_class, hop_limit;
     size_t size;
     unsigned char data[];
 };

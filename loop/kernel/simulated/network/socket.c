@@ -41,6 +41,7 @@ struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, const s
     loop_list_init(&socket->match_link);
     loop_list_init(&socket->dead_link);
     loop_list_init(&socket->messages);
+    loop_list_init(&socket->errors);
     loop_list_init(&socket->stream.accepts);
     loop_list_init(&socket->stream.accept_link);
     loop_list_init(&socket->local_socket.peers);
@@ -94,6 +95,9 @@ void loop_sim_socket_discard(struct loop_sim_socket *socket)
     loop_list_remove(&socket->dead_link);
     loop_sim_event_cancel(&socket->stream.retry);
     loop_sim_event_cancel(&socket->stream.keepalive);
+    for (struct loop_list *at; (at = loop_list_first(&socket->errors));) {
+        loop_sim_message_destroy(LOOP_CONTAINER(at, struct loop_sim_message, link));
+    }
     for (struct loop_list *at; (at = loop_list_first(&socket->messages));) {
         loop_sim_socket_drop_message(LOOP_CONTAINER(at, struct loop_sim_message, link));
     }
@@ -267,7 +271,7 @@ ssize_t loop_sim_socket_receive(struct loop_sim_file *file, struct msghdr *messa
     if (!socket) {
         return -ENOTSOCK;
     }
-    if (flags & MSG_ERRQUEUE && socket->family != AF_UNIX) {
+    if (flags & MSG_ERRQUEUE && socket->number == IPPROTO_TCP) {
         return -EAGAIN;
     }
     bool drops = flags & MSG_TRUNC && socket->number == IPPROTO_TCP; /* tcp(7): nothing is copied */

@@ -33,12 +33,14 @@ enum loop_sim_option {
     LOOP_SIM_OPTION_PASSCRED,
     LOOP_SIM_OPTION_MARK,
     LOOP_SIM_OPTION_TIMESTAMP,
+    LOOP_SIM_OPTION_TIMESTAMPNS,
     LOOP_SIM_OPTION_BUSY_POLL,
     LOOP_SIM_OPTION_IP_FREEBIND,
     LOOP_SIM_OPTION_IP_TOS,
     LOOP_SIM_OPTION_IP_TTL,
     LOOP_SIM_OPTION_IP_PKTINFO,
     LOOP_SIM_OPTION_IP_RECVTOS,
+    LOOP_SIM_OPTION_IP_RECVTTL,
     LOOP_SIM_OPTION_IP_RECVERR,
     LOOP_SIM_OPTION_IP_MTU_DISCOVER,
     LOOP_SIM_OPTION_IP_BIND_ADDRESS_NO_PORT,
@@ -52,6 +54,7 @@ enum loop_sim_option {
     LOOP_SIM_OPTION_IPV6_RECVPKTINFO,
     LOOP_SIM_OPTION_IPV6_TCLASS,
     LOOP_SIM_OPTION_IPV6_RECVTCLASS,
+    LOOP_SIM_OPTION_IPV6_RECVHOPLIMIT,
     LOOP_SIM_OPTION_IPV6_UNICAST_HOPS,
     LOOP_SIM_OPTION_IPV6_RECVERR,
     LOOP_SIM_OPTION_TCP_NODELAY,
@@ -67,6 +70,7 @@ enum loop_sim_option {
     LOOP_SIM_OPTION_TCP_USER_TIMEOUT,
     LOOP_SIM_OPTION_TCP_LINGER2,
     LOOP_SIM_OPTION_TCP_NOTSENT_LOWAT,
+    LOOP_SIM_OPTION_UDP_SEGMENT,
     LOOP_SIM_OPTION_INCOMING_CPU,
     LOOP_SIM_OPTION_IP_TRANSPARENT,
     LOOP_SIM_OPTION_IP_LOCAL_PORT_RANGE,
@@ -170,9 +174,10 @@ struct loop_sim_socket {
     struct linger linger;
     int64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
     struct loop_list messages;
-    size_t messages_bytes; /* charge of `messages` */
-    size_t sent_bytes;     /* Unix: charge of messages of this sender in queues of others */
-    unsigned n_sent;       /* and their number */
+    struct loop_list errors; /* UDP: the error queue */
+    size_t messages_bytes;   /* charge of `messages` */
+    size_t sent_bytes;       /* Unix: charge of messages of this sender in queues of others */
+    unsigned n_sent;         /* and their number */
     bool is_discarded;
     struct loop_sim_stream stream;
     struct loop_sim_unix local_socket;

@@ -273,6 +273,7 @@ static void duplicate(const struct loop_sim_packet *packet, int64_t due_ns)
         loop_sim_packet_create_from(packet->from_node, packet->protocol, &packet->from, &packet->to, packet->size);
     copy->to_node = packet->to_node;
     copy->traffic_class = packet->traffic_class;
+    copy->hop_limit = packet->hop_limit;
     if (packet->size > 0) {
         memcpy(copy->data, packet->data, packet->size);
     }

@@ -59,6 +59,7 @@ static struct loop_sim_message *create(struct loop_sim_socket *socket, const str
     struct loop_sim_message *message = loop_sim_message_create(size);
     loop_sim_message_fill(message, from, skip);
     message->sender = socket;
+    message->arrived_ns = loop_sim_wall_ns(socket->file.node->world, socket->file.node);
     socket->sent_bytes += message->charge_bytes;
     socket->n_sent++;
     memcpy(&message->from, &socket->local_socket.name, socket->local_socket.name_length);
@@ -308,6 +309,9 @@ static ssize_t receive_message(struct loop_sim_socket *socket, struct msghdr *to
     struct loop_sim_control control = {.message = to};
     to->msg_flags |= (size > len ? MSG_TRUNC : 0) | (socket->type == SOCK_SEQPACKET ? MSG_EOR : 0);
     give_name(message, to);
+    if (socket->options[LOOP_SIM_OPTION_TIMESTAMPNS]) {
+        loop_sim_control_put_time(&control, message->arrived_ns);
+    }
     give_credentials(socket, message, &control);
     give_rights(socket, message, &control, flags);
     to->msg_controllen = control.used;
