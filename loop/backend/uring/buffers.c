@@ -26,13 +26,15 @@ void loop_uring_buffers_give(struct loop_buffers *buffers, unsigned index)
     io_uring_buf_ring_advance(buffers->ring, 1);
 }
 
-/* Registers the ring of buffers under a free group number. There are 65536, and those of finished groups are reused. */
-static int register_group(struct loop_uring *uring, struct loop_buffers *buffers, void *ring)
+int loop_uring_register_group(struct loop_uring *uring, void *ring, unsigned entries)
 {
     int error;
+    if (uring->loop->is_forked) {
+        return -EEXIST;
+    }
     do {
         struct io_uring_buf_reg reg = {
-            .ring_addr = (uint64_t)(uintptr_t)ring, .ring_entries = buffers->count, .bgid = ++uring->last_group};
+            .ring_addr = (uint64_t)(uintptr_t)ring, .ring_entries = entries, .bgid = ++uring->last_group};
         error = loop_kernel_io_uring_register_buf_ring(&uring->ring, &reg, 0);
     } while (error == -EEXIST);
     return error;
@@ -47,7 +49,7 @@ static void *make_ring(struct loop_uring *uring, struct loop_buffers *buffers)
     }
     /* the kernel uses the pages: a fork must not copy them */
     (void)loop_kernel_madvise(ring, ring_bytes(buffers), MADV_WIPEONFORK);
-    if (register_group(uring, buffers, ring)) {
+    if (loop_uring_register_group(uring, ring, buffers->count)) {
         loop_kernel_munmap(ring, ring_bytes(buffers));
         return NULL;
     }

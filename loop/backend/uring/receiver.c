@@ -70,20 +70,6 @@ static void give_more(struct loop_uring_receiver *receiver)
     }
 }
 
-/* Registers the ring of buffers under a free group number. */
-static int register_group(struct loop_uring *uring, struct loop_uring_receiver *receiver)
-{
-    int error;
-    do {
-        struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)receiver->ring,
-                                       .ring_entries = receiver->slots_most,
-                                       .bgid = ++uring->last_group};
-        error = loop_kernel_io_uring_register_buf_ring(&uring->ring, &reg, 0);
-    } while (error == -EEXIST);
-    receiver->group_id = uring->last_group;
-    return error;
-}
-
 static void free_memory(struct loop_uring_receiver *receiver)
 {
     if (receiver->ring) {
@@ -100,10 +86,11 @@ static bool make(struct loop_uring *uring, struct loop_uring_receiver *receiver)
     void *ring =
         loop_kernel_mmap(NULL, ring_bytes(receiver), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     receiver->ring = ring == MAP_FAILED ? NULL : ring;
-    if (!receiver->ring || register_group(uring, receiver)) {
+    if (!receiver->ring || loop_uring_register_group(uring, receiver->ring, receiver->slots_most)) {
         free_memory(receiver);
         return false;
     }
+    receiver->group_id = uring->last_group;
     /* the kernel uses the pages: a fork must not copy them */
     (void)loop_kernel_madvise(receiver->ring, ring_bytes(receiver), MADV_WIPEONFORK);
     give_more(receiver);

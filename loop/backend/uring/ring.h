@@ -196,6 +196,11 @@ void loop_uring_map(struct loop_uring *uring);
  * queue. */
 void loop_uring_detach(struct loop_uring *uring);
 
+/* Registers a ring of provided buffers under a free group number, uring->last_group. There are 65536, and those of
+ * finished groups are reused. Returns 0 or -errno; -EEXIST in a forked child, where the kernel has it for any number:
+ * the ring is the parent's. */
+int loop_uring_register_group(struct loop_uring *uring, void *ring, unsigned entries);
+
 /* Unmaps the queues and closes the ring. */
 void loop_uring_unmap(struct loop_uring *uring);
 

@@ -339,6 +339,13 @@ TEST(p21_a_continuation_that_returns_in_a_forked_child_is_stopped_with_the_cure)
     check_stop_in_child(sleep_and_fork);
 }
 
+/* There the copy that begins in the child would make buffers for the ring, which the kernel refuses it. */
+TEST(p21_a_continuation_that_returns_in_a_forked_child_is_stopped_also_where_the_ring_receives)
+{
+    CHECK_IS(setenv("LOOP_WAY", "completions", 1), 0);
+    check_stop_in_child(sleep_and_fork);
+}
+
 static int become_daemon(struct loop_env *env, void *kept_stderr)
 {
     (void)env;
