@@ -113,6 +113,9 @@ static void fill_in_arm(struct loop_uring *uring, struct io_uring_sqe *entry, st
 
 void loop_uring_arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)
 {
+    if (fd->backend_id & LOOP_URING_ARM_DUE(kind)) {
+        return; /* an entry of its own, from outside the line, would be a second poll under the same name */
+    }
     struct io_uring_sqe *entry = loop_uring_entry(uring);
     if (entry) {
         fill_in_arm(uring, entry, fd, kind);

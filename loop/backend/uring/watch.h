@@ -40,7 +40,8 @@ int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
 /* Cancels the polls of the descriptor; see loop_backend_ops.unwatch. */
 void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd);
 
-/* Arms a poll, or the receive, that is not armed; in line where the submission queue is full. */
+/* Arms a poll, or the receive, that is not armed; in line where the submission queue is full. One that is in line
+ * already stays there. */
 void loop_uring_arm(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind);
 
 /* Cancels it, or takes it out of line. */

@@ -364,7 +364,7 @@ static void count_bytes(void *unused, int64_t result, struct loop_chunk *chunk)
     script_poke();
 }
 
-enum { FLOWS = 100, SIZE = 64 };
+enum { FLOWS = 300, SIZE = 64 };
 
 static int peers[FLOWS];
 
@@ -411,6 +411,38 @@ LOOP_TEST_WITH(flows_without_a_free_buffer_go_by_readiness_and_come_back, COMPLE
     CHECK(is_done_by_ring(env, stats_of(env).received_flows_now, FLOWS));
     close_peers();
     WAIT_UNTIL(n_ended == FLOWS);
+    END;
+}
+
+/* In a submission queue with two entries the stream's receive gets the second, and waits in line for the next: the
+ * watch for a hang-up. */
+LOOP_TEST_WITH(a_flow_is_watched_for_a_hang_up_once_when_queues_are_full, COMPLETIONS, .queue_depth = 2)
+{
+    static struct loop_flow *flow;
+    static struct record records[2];
+    static struct once nothing;
+    static loop_job stream;
+    static int fds[2];
+    char byte;
+
+    BEGIN;
+    stream_from_peers(env->scope);
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    AWAIT(turns(env->scope, 1, GO));
+    START(loop_op_nop(env->scope, ONCE(&nothing)));
+    stream = START(loop_stream(&flow->source, RECORD(&records[0])));
+    AWAIT(turns(env->scope, 1, GO));
+    CHECK_IS(loop_cancel(env->loop, stream), 0);
+    START(loop_stream(&flow->source, RECORD(&records[1])));
+    AWAIT(turns(env->scope, 10, GO));
+    CHECK_IS(shutdown(fds[1], SHUT_WR), 0);
+    WAIT_UNTIL(records[1].ends);
+    loop_fd_destroy(flow->fd);
+    AWAIT(turns(env->scope, 10, GO));
+    CHECK_IS(recv(fds[1], &byte, 1, MSG_DONTWAIT), 0);
+    close(fds[1]);
+    close_peers();
     END;
 }
 
