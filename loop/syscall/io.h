@@ -97,8 +97,8 @@ static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loo
     return n < 0 && errno == EINTR ? loop_io_read(fd, &iov, 1) : loop_io_note_read(fd, n, len);
 }
 
-/* loop_io_write with one buffer. */
-static inline int64_t loop_io_write_one(struct loop_fd *fd, const void *buf, size_t len)
+/* loop_io_write with one buffer. Always inline: it must not depend on how large the library is. */
+__attribute__((always_inline)) static inline int64_t loop_io_write_one(struct loop_fd *fd, const void *buf, size_t len)
 {
     struct iovec iov = {(void *)(uintptr_t)buf, len};
     if (!loop_io_is_plain(fd->write_by)) {
