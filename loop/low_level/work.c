@@ -25,6 +25,7 @@ struct loop_owned_work {
     void *arg;
     struct loop_scope *scope; /* until the continuation has been resumed */
     struct loop_fd *fds[2];   /* in late use */
+    struct loop_scope *held;  /* until its thread has returned, once it is given up */
     bool is_late;             /* given up, and a thread has it */
     bool was_resumed;
 };
@@ -73,6 +74,16 @@ static void use_late(struct loop_owned_work *owned, unsigned i, struct loop_fd *
     }
 }
 
+/* Returns the scope of main, or the loop's own: whichever the scope is inside. */
+static struct loop_scope *root_of(struct loop_scope *scope)
+{
+    struct loop_scope *parent;
+    while ((parent = loop_scope_parent(scope))) {
+        scope = parent;
+    }
+    return scope;
+}
+
 static void give_up(struct loop *loop, struct loop_job *job)
 {
     struct loop_owned_work *owned = job->u.args.work.owned;
@@ -81,7 +92,8 @@ static void give_up(struct loop *loop, struct loop_job *job)
     owned->is_late = true;
     use_late(owned, 0, job->fd);
     use_late(owned, 1, job->u.args.second);
-    loop_scope_add_hold(loop->main_scope, false);
+    owned->held = root_of(job->scope);
+    loop_scope_add_hold(owned->held, false);
     loop_job_backend_complete(loop, job, -ECANCELED);
 }
 
@@ -96,8 +108,9 @@ static void come_back(struct loop *loop, struct loop_late *late)
             loop_fd_end_late_use(owned->fds[i]);
         }
     }
+    struct loop_scope *held = owned->held;
     release_if_over(owned);
-    loop_scope_drop_hold(loop->main_scope, false);
+    loop_scope_drop_hold(held, false);
     loop_settle(loop);
 }
 
