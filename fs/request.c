@@ -21,16 +21,6 @@ static int64_t run(void *arg)
     return request->result = request->run(request);
 }
 
-/* Calls the continuation. Without one an error fails the scope, as that of any job. */
-static void resume(const struct loop_fs_request *request, int64_t result)
-{
-    if (request->fn) {
-        request->fn(request->arg, result);
-    } else if (result < 0 && result != -ECANCELED) {
-        loop_scope_fail(request->scope, result);
-    }
-}
-
 static void on_done(void *arg, int64_t result)
 {
     struct loop_fs_request *request = arg;
@@ -40,7 +30,7 @@ static void on_done(void *arg, int64_t result)
     if (request->deliver) {
         result = request->deliver(request, result);
     }
-    resume(request, result);
+    loop_part_continue(request->scope, request->fn, request->arg, result);
 }
 
 /* Frees the request, and what was made but could not be delivered. */

@@ -23,6 +23,9 @@ LOOP_API struct loop_scope *loop_part_scope(struct loop *loop);
  * ended. The loop neither reads nor frees the memory it points to. Returns NULL when there is no memory. */
 LOOP_API void **loop_part_slot(struct loop *loop, const void *key);
 
+/* Returns main's scope: loop_env.scope. It is valid until the loop's own scope is cancelled. */
+LOOP_API struct loop_scope *loop_part_main_scope(struct loop *loop);
+
 /* ---- working memory ---- */
 
 /* Returns at least `size_bytes` of memory, aligned to 64 bytes, for large buffers that are needed for a short time. The
@@ -65,6 +68,10 @@ LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout
  * descriptor that cannot be polled, such as a file, without a continuation, and for a descriptor of another loop; with
  * -EBADF for a closed descriptor. */
 LOOP_API loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
+
+/* Calls the continuation of the program for a job that the part has made of several. Where `fn` is NULL, an error fails
+ * `scope`, which must not have ended, as the error of a single job does. */
+LOOP_API void loop_part_continue(struct loop_scope *scope, loop_fn *fn, void *arg, int64_t result);
 
 /* ---- streams ---- */
 

@@ -23,6 +23,14 @@ struct loop_scope *loop_part_scope(struct loop *loop)
     return loop->own_scope;
 }
 
+struct loop_scope *loop_part_main_scope(struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return NULL;
+    }
+    return loop->main_scope;
+}
+
 void **loop_part_slot(struct loop *loop, const void *key)
 {
     if (!loop_is_good(loop, __func__)) {
@@ -41,6 +49,15 @@ void **loop_part_slot(struct loop *loop, const void *key)
     part->next = loop->parts;
     loop->parts = part;
     return &part->value;
+}
+
+void loop_part_continue(struct loop_scope *scope, loop_fn *fn, void *arg, int64_t result)
+{
+    if (fn) {
+        fn(arg, result);
+    } else if (result < 0 && result != -ECANCELED && loop_check_scope(scope, __func__)) {
+        loop_scope_fail(scope, result);
+    }
 }
 
 void loop_parts_finish(struct loop *loop)

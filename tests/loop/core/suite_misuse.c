@@ -90,6 +90,8 @@ MISUSE(loop_region_count, "the loop is NULL", loop_region_count(NULL) == 0)
 MISUSE(loop_region_is_fixed, "the loop is NULL", !loop_region_is_fixed(NULL))
 MISUSE(loop_part_scope, "the loop is NULL", loop_part_scope(NULL) == NULL)
 MISUSE(loop_part_slot, "the loop is NULL", loop_part_slot(NULL, "") == NULL)
+MISUSE(loop_part_main_scope, "the loop is NULL", loop_part_main_scope(NULL) == NULL)
+MISUSE_VOID(loop_part_continue, "the scope is NULL", loop_part_continue(NULL, NULL, NULL, -EIO))
 
 MISUSE(loop_scope_open, "the scope is NULL", loop_scope_open(NULL, FN) == NULL)
 MISUSE_VOID(loop_scope_cancel, "the scope is NULL", loop_scope_cancel(NULL))
