@@ -55,6 +55,20 @@ LOOP_API void loop_fd_pin(struct loop_fd *fd);
  * destroyed or its scope has ended. */
 LOOP_API void loop_fd_unpin(struct loop_fd *fd);
 
+/* Returns how many jobs, uses (loop_fd_use) and pins a descriptor has. Inside a continuation the loop may have some of
+ * its own for the job that has ended. */
+LOOP_API uint32_t loop_fd_count_uses(const struct loop_fd *fd);
+
+/* Returns whether the descriptor was borrowed. */
+LOOP_API bool loop_fd_is_borrowed(const struct loop_fd *fd);
+
+/* Returns the error that the next read would return behind all unread bytes, or 0, and keeps it no longer. Of a
+ * descriptor without unread bytes, also in the continuation of loop_fd_take. */
+LOOP_API int64_t loop_fd_take_error(struct loop_fd *fd);
+
+/* Has the next read behind all unread bytes return `error`, a negative errno, once. */
+LOOP_API void loop_fd_keep_error(struct loop_fd *fd, int64_t error);
+
 /* Waits until a descriptor may be free, after -EMFILE or -ENFILE. Resumes with 0 when the loop has closed a descriptor,
  * or after `timeout_ns` nanoseconds, because other threads and processes may close some too. Each closed descriptor
  * resumes one waiting job. Counted in loop_stats.descriptor_waits. Cancelled, it ends with -ECANCELED. Returns job 0

@@ -80,3 +80,13 @@ bool loop_check_fd(const struct loop_fd *fd, const char *function)
 {
     return loop_fd_is_good(fd, function);
 }
+
+uint32_t loop_fd_count_uses(const struct loop_fd *fd)
+{
+    return loop_fd_is_good(fd, __func__) ? fd->uses + fd->pins : 0;
+}
+
+bool loop_fd_is_borrowed(const struct loop_fd *fd)
+{
+    return loop_fd_is_good(fd, __func__) && fd->is_borrowed;
+}

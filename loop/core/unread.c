@@ -12,6 +12,7 @@
 #include <loop/ground/list.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/memory.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <string.h>
@@ -339,4 +340,16 @@ size_t loop_fd_take_unread(struct loop_fd *fd, void *buf, size_t room)
     }
     struct iovec iov = {buf, room};
     return fd->unread ? (size_t)loop_unread_read(fd, &iov, 1, false) : 0;
+}
+
+int64_t loop_fd_take_error(struct loop_fd *fd)
+{
+    return loop_fd_is_good(fd, __func__) ? loop_unread_take_error(fd) : 0;
+}
+
+void loop_fd_keep_error(struct loop_fd *fd, int64_t error)
+{
+    if (loop_fd_is_good(fd, __func__) && fd->state == LOOP_FD_OPEN) {
+        loop_unread_keep_error(fd->scope->loop, fd, error);
+    }
 }
