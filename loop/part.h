@@ -26,6 +26,39 @@ LOOP_API void **loop_part_slot(struct loop *loop, const void *key);
 /* Returns main's scope: loop_env.scope. It is valid until the loop's own scope is cancelled. */
 LOOP_API struct loop_scope *loop_part_main_scope(struct loop *loop);
 
+/* ---- tasks from other threads ---- */
+
+/* A task of a loop. Like a post, but its memory is the sender's, so a full inbox cannot refuse it. */
+struct loop_task {
+    struct loop_task *next; /* of the inbox */
+    loop_fn *fn;
+    void *arg;
+};
+
+/* Runs `task->fn(task->arg, 0)` on the thread of the inbox's loop, soon. Tasks of one thread run in the order
+ * of the calls. May be called on any thread that has a reference to the inbox until this has returned; it neither
+ * blocks nor allocates. The task belongs to the loop until its function is called, which may free it. A task does
+ * not keep a scope or the loop open.
+ *
+ * Returns 0: the function runs exactly once. When main's scope has ended, the remaining ones run with -ECANCELED in
+ * place of 0, and can start no jobs. -ESHUTDOWN when main's scope of that loop has ended, and in a forked child; then
+ * the task is still the caller's. -EINVAL for NULL. */
+LOOP_API int loop_post_task(struct loop_inbox *inbox, struct loop_task *task);
+
+/* Returns the inbox of a loop without taking a reference. It is valid as long as the loop. */
+LOOP_API struct loop_inbox *loop_inbox_of(struct loop *loop);
+
+/* Takes a reference to an inbox that the caller has a reference to, on any thread. Drop it with loop_inbox_unshare.
+ * Unlike a reference of loop_inbox_ref, one that is left when the loop ends is not named in the log: the part drops it
+ * later. */
+LOOP_API void loop_inbox_share(struct loop_inbox *inbox);
+
+/* Drops a reference of loop_inbox_share, on any thread. NULL is ignored. The last reference frees the inbox. */
+LOOP_API void loop_inbox_unshare(struct loop_inbox *inbox);
+
+/* Returns the loop of an inbox. Only for its thread: in the function of a task that is called with 0. */
+LOOP_API struct loop *loop_inbox_loop(const struct loop_inbox *inbox);
+
 /* ---- working memory ---- */
 
 /* Returns at least `size_bytes` of memory, aligned to 64 bytes, for large buffers that are needed for a short time. The

@@ -8,6 +8,9 @@
  * tail means that the inbox is open. Closing clears it, so that no claim can follow. In a forked child the memory is
  * zeroed, which also means closed.
  *
+ * Tasks are posts whose memory is the sender's, so that no full inbox can refuse them. They are a stack, which the
+ * loop takes whole and turns round. When the inbox closes, the stack gets an end that no task is pushed on.
+ *
  * Waking the loop. Another bit of the tail means that the loop sleeps. The loop sets it only while no position is
  * claimed that it has not taken, and each claim clears it. All of these are changes of one word, so either the loop
  * finds the claim, or the claim finds the bit: then its poster writes to the eventfd. The eventfd is never read,
@@ -23,6 +26,7 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/thread.h>
 #include <loop/kernel/time.h>
+#include <loop/part.h>
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -42,6 +46,9 @@
 /* How many slots ahead a poster loads the slot that will be written. */
 #define AHEAD 8u
 
+/* A reference of loop_inbox_share, in the count of all. */
+#define SHARED (UINT64_C(1) << 32)
+
 /* How often the loop looks for a post whose position is claimed, before it lets the poster run. */
 #define LOOKS 100u
 
@@ -55,12 +62,16 @@ struct loop_inbox {
     /* Written by posters, and by the loop when it goes to sleep. */
     _Alignas(64) _Atomic uint64_t tail; /* the next position that is not claimed, and the bits above */
     atomic_uint ringers;                /* posters that may be about to write to the eventfd */
+    /* Written by senders, and by the loop when it takes tasks. */
+    _Alignas(64) _Atomic(struct loop_task *) tasks; /* the newest first; or &closed_stack */
     /* Written by the loop, read by posters. */
     _Alignas(64) _Atomic uint64_t head; /* the slots of positions before it are free */
     /* Of the loop's thread alone. */
     _Alignas(64) uint64_t position; /* of the next post */
     struct slot *next;              /* its slot */
     uint64_t next_round;            /* the round of that slot when it has the post */
+    struct loop_task *taken;        /* tasks that were taken and have not run, the oldest first */
+    struct loop_task **last_taken;
     uint64_t wakeups;
     bool has_slept;
     /* Constant, except the references. */
@@ -69,9 +80,13 @@ struct loop_inbox {
     unsigned most_unfreed;
     int number;
     size_t size_bytes;
-    atomic_uint references;
+    struct loop *loop;           /* valid on its thread, until it has ended */
+    _Atomic uint64_t references; /* a count of those of loop_inbox_share above SHARED, and of all others below */
     struct slot slots[];
 };
+
+/* What the stack of tasks is once the inbox has closed. */
+static struct loop_task closed_stack;
 
 /* ---- creating and references ---- */
 
@@ -87,7 +102,7 @@ static struct loop_inbox *map_box(size_t size_bytes)
     return memory;
 }
 
-struct loop_inbox *loop_inbox_create(unsigned capacity)
+struct loop_inbox *loop_inbox_create(struct loop *loop, unsigned capacity)
 {
     unsigned shift = 0;
     while (UINT64_C(1) << shift < (capacity ? capacity : DEFAULT_CAPACITY)) {
@@ -111,6 +126,8 @@ struct loop_inbox *loop_inbox_create(unsigned capacity)
     inbox->most_unfreed = inbox->capacity / 8 < MOST_UNFREED ? (unsigned)(inbox->capacity / 8) : MOST_UNFREED;
     inbox->next = inbox->slots;
     inbox->next_round = 1;
+    inbox->last_taken = &inbox->taken;
+    inbox->loop = loop;
     atomic_init(&inbox->references, 1);
     atomic_store(&inbox->tail, OPEN_BIT);
     return inbox;
@@ -128,31 +145,69 @@ struct loop_inbox *loop_inbox_ref(struct loop *loop)
     return loop->inbox;
 }
 
+struct loop_inbox *loop_inbox_of(struct loop *loop)
+{
+    return loop_is_good(loop, __func__) ? loop->inbox : NULL;
+}
+
+struct loop *loop_inbox_loop(const struct loop_inbox *inbox)
+{
+    if (!inbox) {
+        loop_bad_null(__func__, "inbox");
+    }
+    return inbox ? inbox->loop : NULL;
+}
+
 /* Whether the reference is the loop's own, which it drops when the inbox is closed. */
 static bool is_loops_own(const struct loop_inbox *inbox)
 {
-    return atomic_load_explicit(&inbox->references, memory_order_relaxed) == 1 &&
-           (atomic_load_explicit(&inbox->tail, memory_order_relaxed) & OPEN_BIT);
+    return loop_inbox_references(inbox) == 1 && (atomic_load_explicit(&inbox->tail, memory_order_relaxed) & OPEN_BIT);
 }
 
-/* In a forked child the count is 0, and the memory stays mapped until the child ends. */
+/* Drops a reference. In a forked child the count is 0, and the memory stays mapped until the child ends. */
+static void drop(struct loop_inbox *inbox, uint64_t reference)
+{
+    if (atomic_fetch_sub_explicit(&inbox->references, reference, memory_order_acq_rel) == reference) {
+        loop_kernel_munmap(inbox, inbox->size_bytes);
+    }
+}
+
+static bool is_of_parent(const struct loop_inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->references, memory_order_relaxed) == 0;
+}
+
 void loop_inbox_unref(struct loop_inbox *inbox)
 {
-    if (!inbox || atomic_load_explicit(&inbox->references, memory_order_relaxed) == 0) {
+    if (!inbox || is_of_parent(inbox)) {
         return;
     }
     if (is_loops_own(inbox)) {
         loop_misuse(NULL, __func__, "only the loop's own reference is left", "call it once for each loop_inbox_ref");
         return;
     }
-    if (atomic_fetch_sub_explicit(&inbox->references, 1, memory_order_acq_rel) == 1) {
-        loop_kernel_munmap(inbox, inbox->size_bytes);
+    drop(inbox, 1);
+}
+
+void loop_inbox_share(struct loop_inbox *inbox)
+{
+    if (!inbox) {
+        loop_bad_null(__func__, "inbox");
+        return;
+    }
+    atomic_fetch_add_explicit(&inbox->references, SHARED, memory_order_relaxed);
+}
+
+void loop_inbox_unshare(struct loop_inbox *inbox)
+{
+    if (inbox && !is_of_parent(inbox)) {
+        drop(inbox, SHARED);
     }
 }
 
 uint32_t loop_inbox_references(const struct loop_inbox *inbox)
 {
-    return atomic_load_explicit(&inbox->references, memory_order_relaxed);
+    return (uint32_t)atomic_load_explicit(&inbox->references, memory_order_relaxed);
 }
 
 /* ---- posting: any thread, and signal handlers ---- */
@@ -256,11 +311,43 @@ int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg)
     return 0;
 }
 
+/* In a forked child the stack is empty, and the inbox is closed. */
+int loop_post_task(struct loop_inbox *inbox, struct loop_task *task)
+{
+    if (!inbox || !task) {
+        loop_bad_null(__func__, inbox ? "task" : "inbox");
+        return -EINVAL;
+    }
+    if (!(atomic_load_explicit(&inbox->tail, memory_order_relaxed) & OPEN_BIT)) {
+        return -ESHUTDOWN;
+    }
+    struct loop_task *newest = atomic_load_explicit(&inbox->tasks, memory_order_relaxed);
+    do {
+        if (newest == &closed_stack) {
+            return -ESHUTDOWN;
+        }
+        task->next = newest;
+    } while (!atomic_compare_exchange_weak(&inbox->tasks, &newest, task));
+    loop_inbox_wake(inbox);
+    return 0;
+}
+
 /* ---- taking posts: the loop's thread ---- */
+
+static bool has_post(const struct loop_inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->next->round, memory_order_acquire) == inbox->next_round;
+}
+
+static bool has_task(const struct loop_inbox *inbox)
+{
+    struct loop_task *newest = atomic_load(&inbox->tasks);
+    return inbox->taken || (newest && newest != &closed_stack);
+}
 
 bool loop_inbox_is_empty(const struct loop_inbox *inbox)
 {
-    return atomic_load_explicit(&inbox->next->round, memory_order_acquire) != inbox->next_round;
+    return !has_post(inbox) && !has_task(inbox);
 }
 
 /* Frees the slots of all posts that were taken. */
@@ -276,7 +363,7 @@ static uint64_t unfreed(const struct loop_inbox *inbox)
 
 bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg)
 {
-    if (loop_inbox_is_empty(inbox)) {
+    if (!has_post(inbox)) {
         if (unfreed(inbox) > 0) {
             free_slots(inbox);
         }
@@ -293,6 +380,38 @@ bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg)
     return true;
 }
 
+/* Puts the tasks of the stack behind those that were taken before, in the order of the calls. */
+static void take_stack(struct loop_inbox *inbox, struct loop_task *replacement)
+{
+    struct loop_task *task = atomic_exchange(&inbox->tasks, replacement), *oldest = NULL, *next;
+    struct loop_task **last = task && task != &closed_stack ? &task->next : NULL;
+    for (; task && task != &closed_stack; task = next) {
+        next = task->next;
+        task->next = oldest;
+        oldest = task;
+    }
+    if (last) {
+        *inbox->last_taken = oldest;
+        inbox->last_taken = last;
+    }
+}
+
+struct loop_task *loop_inbox_take_task(struct loop_inbox *inbox)
+{
+    if (!has_task(inbox)) {
+        return NULL;
+    }
+    if (!inbox->taken) {
+        take_stack(inbox, NULL);
+    }
+    struct loop_task *task = inbox->taken;
+    inbox->taken = task->next;
+    if (!inbox->taken) {
+        inbox->last_taken = &inbox->taken;
+    }
+    return task;
+}
+
 /* Waits for a poster that has claimed a position and has not written the post yet. */
 static void wait_a_little(void)
 {
@@ -304,7 +423,7 @@ static void wait_a_little(void)
 static void wait_for_claimed(const struct loop_inbox *inbox)
 {
     for (unsigned i = 0; i < LOOKS; i++) {
-        if (!loop_inbox_is_empty(inbox)) {
+        if (has_post(inbox)) {
             return;
         }
     }
@@ -314,12 +433,15 @@ static void wait_for_claimed(const struct loop_inbox *inbox)
 bool loop_inbox_sleep(struct loop_inbox *inbox)
 {
     uint64_t tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
+    if (has_task(inbox)) {
+        return false;
+    }
     inbox->has_slept = (tail & POSITION_BITS) == inbox->position &&
                        atomic_compare_exchange_strong(&inbox->tail, &tail, tail | ASLEEP_BIT);
     if (!inbox->has_slept) {
         wait_for_claimed(inbox);
     }
-    return inbox->has_slept;
+    return inbox->has_slept && !has_task(inbox); /* a sender that has not found it asleep is found here */
 }
 
 void loop_inbox_awake(struct loop_inbox *inbox)
@@ -360,10 +482,28 @@ static void run_the_last(struct loop_inbox *inbox, uint64_t end)
     }
 }
 
+static void run_the_last_tasks(struct loop_inbox *inbox)
+{
+    struct loop_task *task, *next;
+    take_stack(inbox, &closed_stack);
+    task = inbox->taken;
+    inbox->taken = NULL;
+    inbox->last_taken = &inbox->taken;
+    for (; task; task = next) {
+        next = task->next;
+        task->fn(task->arg, -ECANCELED);
+    }
+}
+
 void loop_inbox_close(struct loop_inbox *inbox)
 {
     uint64_t tail = atomic_fetch_and(&inbox->tail, POSITION_BITS);
     run_the_last(inbox, tail & POSITION_BITS);
+    run_the_last_tasks(inbox);
+}
+
+void loop_inbox_finish(struct loop_inbox *inbox)
+{
     while (atomic_load(&inbox->ringers)) {
         wait_a_little();
     }

@@ -203,8 +203,11 @@ static void unmake(struct loop *loop)
     loop_slab_finish(&loop->writers);
     loop_owns_finish(loop);
     loop_region_finish(loop);
-    if (loop->inbox && !loop->main_has_ended) {
-        loop_inbox_close(loop->inbox);
+    if (loop->inbox) {
+        if (!loop->main_has_ended) {
+            loop_inbox_close(loop->inbox);
+        }
+        loop_inbox_finish(loop->inbox);
     }
     loop_inbox_unref(loop->inbox);
     loop_check_end(loop);
@@ -228,7 +231,7 @@ static int prepare(struct loop *loop)
                          options->block_size, strerror(-error));
         return error;
     }
-    loop->inbox = loop_inbox_create(options->post_capacity);
+    loop->inbox = loop_inbox_create(loop, options->post_capacity);
     if (!loop->inbox) {
         return -errno;
     }

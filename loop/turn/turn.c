@@ -38,6 +38,16 @@ static void run_posts(struct loop *loop)
     }
 }
 
+static void run_tasks(struct loop *loop)
+{
+    struct loop_task *task;
+    for (unsigned n = 0; n < WORK_PER_TURN && (task = loop_inbox_take_task(loop->inbox)); n++) {
+        task->fn(task->arg, 0);
+        loop_settle(loop);
+        loop_child_check(loop);
+    }
+}
+
 static bool has_work(const struct loop *loop)
 {
     return !loop_list_is_empty(&loop->run_queue) || loop->active.first || loop_has_to_settle(loop);
@@ -58,7 +68,7 @@ static int64_t time_to_next(struct loop *loop)
 static int keep_watching_inbox(struct loop *loop)
 {
     struct loop_fd *bell = loop->inbox_fd;
-    if (loop->main_has_ended || bell->watched & POLLIN) {
+    if (bell->state != LOOP_FD_OPEN || bell->watched & POLLIN) {
         return 0;
     }
     return loop->backend->watch(loop, bell, POLLIN);
@@ -117,6 +127,7 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
         loop_jobs_run(loop, WORK_PER_TURN);
     }
     run_posts(loop);
+    run_tasks(loop);
     if (!loop_wheel_is_empty(&loop->timers)) {
         loop_timers_run(loop, WORK_PER_TURN);
     }

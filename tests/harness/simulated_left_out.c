@@ -29,6 +29,8 @@ static const struct {
     /* suite_stdio */
     {"input_from_a_terminal", "openpty"},
     {"input_from_a_terminal_that_hangs_up", "openpty"},
+    /* suite_task */
+    {"p21_a_forked_child_cannot_post_a_task", "fork"},
     /* suite_unix_listener */
     {"of_servers_that_start_at_once_none_loses_its_file", "fork"},
 };
