@@ -107,8 +107,8 @@ LOOP_API void loop_saved_mask(const struct loop *loop, sigset_t *mask);
 /* ---- readiness ---- */
 
 /* Waits for events of a descriptor: POLLIN, POLLOUT, POLLPRI and POLLRDHUP of <poll.h>; POLLERR and POLLHUP are always
- * reported. Resumes once, with the events that have occurred (level-triggered). It is for libraries with descriptors of
- * their own, together with loop_fd_borrow.
+ * reported. Resumes once, with the events that have occurred (level-triggered). For a library that opens and closes
+ * descriptors of its own, loop_poll_number is the better one.
  *
  * A file that cannot be polled, such as a regular file, is always ready for POLLIN and POLLOUT. Some files of /proc and
  * /sys can be polled although they are regular files: POLLPRI waits for a change of their contents (/proc/self/mounts).
@@ -117,6 +117,36 @@ LOOP_API void loop_saved_mask(const struct loop *loop, sigset_t *mask);
  * Ends with -EINVAL when none of these events is asked for, and for POLLPRI alone on a file that cannot be polled;
  * -EBADF when the descriptor was closed before; -ECANCELED when it closes. */
 LOOP_API loop_job loop_poll(struct loop_fd *fd, unsigned events, loop_fn *fn, void *arg);
+
+/* Beside the events of loop_poll_number: after it has resumed no event is asked for any more. */
+#define LOOP_POLL_ONCE (1u << 16)
+
+/* Polls a number that another library owns, with a set of events that can be changed. Resumes with the events that have
+ * occurred, of those that loop_poll knows; once per turn of the loop as long as one of them is there (level-triggered),
+ * or with LOOP_POLL_ONCE once until the next loop_poll_change. With no events nothing is reported, not even POLLERR and
+ * POLLHUP. One number may be polled several times at once.
+ *
+ * The number stays the caller's and is never closed here; its flags are not changed. The job has a duplicate of it
+ * (dup(2)), so each job needs a descriptor of its own. The library may close the number at any time, also inside the
+ * continuation, and the kernel may reuse it at once: this job never reports events of the new file. The old file is
+ * open until the job ends, so end it with loop_cancel when the library closes its number, in any order but before
+ * returning to the loop. After loop_cancel it resumes only to end. A job that finds its number closed, or reused, ends
+ * with -EBADF; files without an inode of their own, such as eventfds, cannot be told apart.
+ *
+ * The job holds `scope` open, also while it asks for no events; loop_daemon changes that. Ends with -EINVAL for other
+ * events, and without a continuation; -EBADF when `number` is no open descriptor; -EPERM for a file that cannot be
+ * polled, such as a regular one; -EMFILE or -ENFILE without a descriptor for the duplicate; -ENOMEM; or with the error
+ * for which the kernel cannot watch it. */
+LOOP_API loop_job loop_poll_number(struct loop_scope *scope, int number, unsigned events, loop_fn *fn, void *arg);
+
+/* Changes the events of a job of loop_poll_number: 0, or a set as for loop_poll_number. May be called inside its
+ * continuation. An event that is there already is reported from the loop, not inside the call; one that is not asked
+ * for any more is not reported. The only system call is fstat(2), which finds out whether the number still is the same
+ * file.
+ *
+ * Returns 0; -ENOENT when the job has ended or has its result; -EINVAL for other events and for other jobs; -EBADF when
+ * the number was closed, or names another file: then the job ends with -EBADF, and loop_poll_number starts another. */
+LOOP_API int loop_poll_change(struct loop *loop, loop_job job, unsigned events);
 
 /* ---- blocking work ---- */
 

@@ -213,6 +213,22 @@ struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
     return fd;
 }
 
+int loop_fd_adopt_duplicate(struct loop_scope *scope, int number, struct loop_fd **fd)
+{
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
+    int duplicate = flags < 0 ? -1 : loop_kernel_dup(number, 3);
+    if (duplicate < 0) {
+        return -errno;
+    }
+    *fd = make_of_kind(scope, duplicate, true, flags); /* so that the flags, which it shares, stay */
+    if (!*fd) {
+        loop_kernel_close(duplicate);
+        return -ENOMEM;
+    }
+    (*fd)->is_borrowed = false;
+    return 0;
+}
+
 struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
 {
     if (!loop_scope_is_good(scope, __func__)) {

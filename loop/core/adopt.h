@@ -12,4 +12,8 @@
  * behaves the same on both. It uses loop->probe and creates no descriptor. */
 int loop_can_poll(const struct loop *loop, int number);
 
+/* Makes an object of a duplicate of `number`, which it closes. Changes no flags of the open file, which is shared with
+ * `number`. Returns 0, or -errno: -EBADF when `number` is not open, -EMFILE, -ENFILE, or -ENOMEM. */
+int loop_fd_adopt_duplicate(struct loop_scope *scope, int number, struct loop_fd **fd);
+
 #endif

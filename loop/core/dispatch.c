@@ -265,6 +265,17 @@ static uint32_t watched_events(const struct loop_job *job)
     return (asked & (POLLIN | POLLOUT | POLLPRI)) | (asked & POLLRDHUP ? POLLIN : 0);
 }
 
+/* Puts a poll that goes on back among the polls: to be tried in the next turn, or after an event. */
+static void go_on_polling(struct loop *loop, struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt)
+{
+    loop_list_push_back(&fd->more->pollers, &job->link);
+    if (attempt == LOOP_ATTEMPT_MORE) {
+        loop_ready_activate(loop, fd);
+    } else {
+        loop_ready_watch(loop, fd, watched_events(job));
+    }
+}
+
 /* Tries all polls of a descriptor. All of them get the events that the kernel reports once for a file. */
 static void run_pollers(struct loop *loop, struct loop_fd *fd)
 {
@@ -273,12 +284,12 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
     loop_list_take_all(&jobs, &fd->more->pollers);
     while ((node = loop_list_pop_front(&jobs))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind->attempt(loop, job) == LOOP_ATTEMPT_DONE) {
+        enum loop_attempt attempt = job->kind->attempt(loop, job);
+        if (attempt == LOOP_ATTEMPT_DONE) {
             is_told |= (job->result & LOOP_READY_TOLD_ONCE) != 0;
             loop_job_backend_done(loop, job, job->result);
-        } else {
-            loop_list_push_back(&fd->more->pollers, &job->link);
-            loop_ready_watch(loop, fd, watched_events(job));
+        } else if (attempt != LOOP_ATTEMPT_MOVED) {
+            go_on_polling(loop, fd, job, attempt);
         }
     }
     if (is_told) {

@@ -110,6 +110,10 @@ struct loop_message_args {
 /* A poll. */
 struct loop_poll_args {
     uint32_t events; /* POLL… */
+    /* of loop_poll_number */
+    bool is_once;
+    int number;        /* the caller's; the job's descriptor is a duplicate */
+    uint64_t identity; /* of the file that it named */
 };
 
 /* The end that a splice waits for. */
