@@ -277,7 +277,7 @@ static void begin_messages(struct part *part)
 static struct {
     struct part *part;
     struct loop_fd *ends[2], *pipe[2];
-    loop_job polling;
+    loop_job polling, number_polling;
     char bytes[100], in[100];
 } moving;
 
@@ -334,6 +334,22 @@ static void on_timeout(void *unused, int64_t result)
     MIXED_MUST(result == -ETIME || result == -ECANCELED);
 }
 
+static void on_number_event(void *track, int64_t result)
+{
+    if (result < 0) {
+        mixed_resumed(track, result);
+    } else {
+        MIXED_MUST(loop_cancel(moving.part->env->loop, moving.number_polling) == 0);
+    }
+}
+
+static void on_number_end(void *part, int64_t result)
+{
+    if (result != -ECANCELED) {
+        mixed_failed(part, result);
+    }
+}
+
 static void begin_moving(struct part *part)
 {
     int pair[2], fds[2];
@@ -352,6 +368,9 @@ static void begin_moving(struct part *part)
     }
     void *track = mixed_track(__func__, __LINE__, part, mixed_cancelled, NULL);
     moving.polling = mixed_started(loop_op_poll_multishot(part->scope, moving.ends[0], on_ready, track));
+    track = mixed_track(__func__, __LINE__, part, on_number_end, part);
+    moving.number_polling = mixed_started(
+        loop_poll_number(part->scope, loop_fd_peek(moving.ends[1]), POLLIN | POLLOUT, on_number_event, track));
     mixed_started(loop_poll(moving.ends[1], POLLIN, MIXED(part, on_polled, part)));
     mixed_started(loop_op_send(NULL, moving.ends[0], moving.bytes, 100, 0, MIXED(part, mixed_done, part)));
     mixed_started(
