@@ -49,8 +49,15 @@ struct loop_backend_ops {
      * so that few functions are on the stack at the system call: the processor mispredicts the return to each of
      * them. */
     int (*run)(struct loop *loop);
-    /* Replaces this backend when `run` has returned an error. Its `run` ends everything the backend has, and makes
-     * turns until the loop has ended. */
+    /* Makes the backend's part of one turn, without waiting, and submits what its continuations have prepared. Returns
+     * what `run` returns. For loops with a host. */
+    int (*turn)(struct loop *loop);
+    /* Returns the time after which `turn` has to be called although `number` may not be readable: 0, or LOOP_NEVER. */
+    int64_t (*time_to_turn)(struct loop *loop);
+    /* Returns the number of a descriptor that is readable when the kernel has something to report. */
+    int (*number)(const struct loop *loop);
+    /* Replaces this backend when `run` or `turn` has returned an error. Its `run` ends everything the backend has, and
+     * makes turns until the loop has ended; so do its turns. */
     const struct loop_backend_ops *broken;
     /* Submits what has been prepared. Returns, without waiting, whether a turn would find something to do. */
     bool (*has_events)(struct loop *loop);

@@ -148,6 +148,11 @@ struct loop {
     bool has_cancelled_holds; /* loop_held_name_all may find a scope */
     bool is_stopped;          /* main_result is set, by loop_stop or by main */
     bool main_has_ended, own_has_ended;
+    bool is_hosted;         /* made by loop_open */
+    bool is_turning;        /* is_hosted: a function of this loop is on the stack */
+    int host_number;        /* is_hosted: what loop_number returns, a duplicate of backend->number; else -1 */
+    unsigned occupied;      /* of loop_env_occupy_standard */
+    struct loop *next_here; /* of child.c: the next loop of this thread */
     char backend_detail[256];
     struct loop_wheel timers; /* large, and mostly untouched */
 };

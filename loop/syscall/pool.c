@@ -428,6 +428,9 @@ static bool gathers_results(struct loop_pool *pool)
 int64_t loop_pool_time_to_sleep(struct loop *loop, int64_t timeout_ns)
 {
     struct loop_pool *pool = loop->pool;
+    if (loop->is_hosted) {
+        return timeout_ns; /* a host may not sleep as exactly as this */
+    }
     loop_kernel_pthread_mutex_lock(&pool->mutex);
     pool->is_gathering = gathers_results(pool);
     pool->tells_at = pool->is_gathering ? pool->line_length / 2 : UINT_MAX;

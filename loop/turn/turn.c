@@ -144,3 +144,31 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
     *timeout_ns = time_to_sleep(loop);
     return true;
 }
+
+/* ---- with a host ---- */
+
+bool loop_turn_has_ended(struct loop *loop)
+{
+    loop_settle(loop);
+    return has_ended(loop);
+}
+
+int64_t loop_turn_prepare(struct loop *loop)
+{
+    if (has_ended(loop) || has_work(loop)) {
+        return 0;
+    }
+#if NORIA_DEBUG
+    loop_held_name_all(loop);
+#endif
+    int64_t timeout_ns = time_to_next(loop);
+    (void)keep_watching_inbox(loop);
+    int64_t backend_ns = loop->backend->time_to_turn(loop);
+    if (backend_ns < timeout_ns) {
+        timeout_ns = backend_ns;
+    }
+    if (timeout_ns > 0 && (!loop_inbox_sleep(loop->inbox) || (loop->pool && loop_pool_has_results(loop)))) {
+        return 0;
+    }
+    return timeout_ns;
+}

@@ -13,6 +13,12 @@
  * may wait. */
 bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns);
 
+/* Returns whether the loop has ended, after what the backend has dispatched. */
+bool loop_turn_has_ended(struct loop *loop);
+
+/* Prepares for a sleep of the host. Returns how long it may last: 0 when a turn has something to do. */
+int64_t loop_turn_prepare(struct loop *loop);
+
 /* Makes a descriptor of the inbox's eventfd, and watches it. Returns 0 or -errno. */
 int loop_turn_watch_inbox(struct loop *loop);
 
