@@ -91,3 +91,16 @@ void loop_broken_turns(struct loop *loop)
         loop_turn_woken(loop);
     }
 }
+
+int loop_broken_turn(struct loop *loop)
+{
+    loop_turn_woken(loop);
+    pause_for(loop, 0);
+    return 0;
+}
+
+int64_t loop_broken_time_to_turn(struct loop *loop)
+{
+    (void)loop;
+    return PAUSE_MAX_NS;
+}

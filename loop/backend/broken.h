@@ -23,4 +23,10 @@ bool loop_broken_has_events(struct loop *loop);
 /* Makes turns until the loop has ended. Jobs that the kernel has end when it is done with them. */
 void loop_broken_turns(struct loop *loop);
 
+/* loop_backend_ops.turn of a broken backend: looks without waiting whether the kernel is done with its jobs. */
+int loop_broken_turn(struct loop *loop);
+
+/* loop_backend_ops.time_to_turn of a broken backend, which has to be asked again and again. */
+int64_t loop_broken_time_to_turn(struct loop *loop);
+
 #endif

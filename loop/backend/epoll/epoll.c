@@ -289,6 +289,20 @@ static int tell_broken(struct loop *loop, int error)
     return -error;
 }
 
+/* Dispatches what a wait has found. Returns 0, or -errno when the set cannot be used any more. */
+__attribute__((always_inline)) static inline int dispatch(struct loop *loop, struct epoll_state *state, int n)
+{
+    loop_turn_woken(loop);
+    if (n < 0 && errno != EINTR) {
+        return tell_broken(loop, errno);
+    }
+    for (int i = 0; i < n; i++) {
+        note(loop, &state->events[i]);
+    }
+    state->n_events = 0;
+    return 0;
+}
+
 static int run(struct loop *loop)
 {
     struct epoll_state *state = state_of(loop);
@@ -299,16 +313,32 @@ static int run(struct loop *loop)
             loop->stats.enters++;
             n = wait_for_events(state, timeout_ns);
         }
-        loop_turn_woken(loop);
-        if (n < 0 && errno != EINTR) {
-            return tell_broken(loop, errno);
+        int error = dispatch(loop, state, n);
+        if (error) {
+            return error;
         }
-        for (int i = 0; i < n; i++) {
-            note(loop, &state->events[i]);
-        }
-        state->n_events = 0;
     }
     return 0;
+}
+
+/* Cold, so that the compiler inlines for `run` what it inlined without this. */
+__attribute__((cold)) static int turn(struct loop *loop)
+{
+    struct epoll_state *state = state_of(loop);
+    loop->stats.enters++;
+    return dispatch(loop, state, wait_for_events(state, 0));
+}
+
+/* Everything to report makes the set readable. */
+static int64_t time_to_turn(struct loop *loop)
+{
+    (void)loop;
+    return LOOP_NEVER;
+}
+
+static int number(const struct loop *loop)
+{
+    return state_of(loop)->number;
 }
 
 /* An error is ignored here: the next turn meets it again. */
@@ -335,6 +365,8 @@ static const struct loop_backend_ops broken = {
     .watch = loop_broken_watch,
     .unwatch = unwatch,
     .run = run_broken,
+    .turn = loop_broken_turn,
+    .time_to_turn = loop_broken_time_to_turn,
     .has_events = loop_broken_has_events,
     .buffers_init = loop_direct_buffers_init,
     .buffers_finish = loop_direct_buffers_finish,
@@ -350,6 +382,9 @@ const struct loop_backend_ops loop_backend_epoll = {
     .watch = watch,
     .unwatch = unwatch,
     .run = run,
+    .turn = turn,
+    .time_to_turn = time_to_turn,
+    .number = number,
     .broken = &broken,
     .has_events = has_events,
     .forked = forked,
