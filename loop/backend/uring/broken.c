@@ -199,6 +199,16 @@ static bool is_not_ours(int error)
     return error == -EBADF || error == -EOPNOTSUPP;
 }
 
+/* A host polls a duplicate of the ring, which keeps the ring from being freed. Lets its number name an empty epoll set
+ * from now on, so that no other file gets it while the host polls it. */
+static void take_from_host(struct loop *loop)
+{
+    if (loop->is_hosted && loop_kernel_dup3(loop->probe, loop->host_number, O_CLOEXEC) < 0) {
+        loop_kernel_close(loop->host_number);
+        loop->host_number = -EBADF;
+    }
+}
+
 static void take_down_ring(struct loop_uring *uring, bool is_ours)
 {
     uring->in_flight = 0;
@@ -228,6 +238,7 @@ static void take_down(struct loop_uring *uring)
     if (in_flight(uring) + in_flight(iopoll) > 0) {
         keep_jobs(uring);
     }
+    take_from_host(loop);
     take_down_ring(uring, !is_lost || uring->is_iopoll_broken);
     if (iopoll) {
         take_down_ring(iopoll, !is_lost || !uring->is_iopoll_broken);
@@ -236,9 +247,19 @@ static void take_down(struct loop_uring *uring)
 
 static int run(struct loop *loop)
 {
-    take_down(loop_uring_of(loop));
+    if (!loop_uring_of(loop)->is_gone) {
+        take_down(loop_uring_of(loop));
+    }
     loop_broken_turns(loop);
     return 0;
+}
+
+static int turn(struct loop *loop)
+{
+    if (!loop_uring_of(loop)->is_gone) {
+        take_down(loop_uring_of(loop));
+    }
+    return loop_broken_turn(loop);
 }
 
 static void unwatch(struct loop *loop, struct loop_fd *fd)
@@ -259,6 +280,8 @@ const struct loop_backend_ops loop_uring_broken = {
     .unwatch = unwatch,
     .release = loop_uring_receiver_release,
     .run = run,
+    .turn = turn,
+    .time_to_turn = loop_broken_time_to_turn,
     .has_events = loop_broken_has_events,
     .buffers_init = loop_direct_buffers_init,
     .buffers_finish = loop_uring_buffers_finish,

@@ -111,3 +111,25 @@ void loop_uring_dispatch(struct loop_uring *uring)
         loop_uring_weigh_inputs(uring);
     }
 }
+
+/* ---- with a host ---- */
+
+/* Whether two completions report the same of a poll. */
+static bool are_same(const struct io_uring_cqe *one, const struct io_uring_cqe *other)
+{
+    enum loop_uring_tag tag = (enum loop_uring_tag)(one->user_data >> LOOP_URING_TAG_SHIFT);
+    bool is_poll = tag >= LOOP_URING_TAG_WATCH_IN && tag <= LOOP_URING_TAG_WATCH_HANGUP;
+    return is_poll && one->flags & IORING_CQE_F_MORE && one->user_data == other->user_data && one->res == other->res &&
+           one->flags == other->flags;
+}
+
+void loop_uring_merge(struct loop_uring *uring)
+{
+    uint32_t head = *uring->cq_head, n = loop_uring_completions_ready(uring);
+    for (uint32_t i = 1; i < n; i++) {
+        struct io_uring_cqe *one = &uring->ring.cq.cqes[(head + i - 1) & uring->cq_mask];
+        if (are_same(one, &uring->completions[(head + i) & uring->cq_mask])) {
+            one->user_data = loop_uring_user_data(LOOP_URING_TAG_IGNORED, 0);
+        }
+    }
+}

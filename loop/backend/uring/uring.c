@@ -88,7 +88,8 @@ static bool must_enter(struct loop_uring *uring)
     }
     loop_uring_publish(uring);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return loop_uring_queue_flags(uring) & (IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW);
+    uint32_t needed = IORING_SQ_CQ_OVERFLOW | (loop_uring_unsubmitted(uring) > 0 ? IORING_SQ_NEED_WAKEUP : 0);
+    return loop_uring_queue_flags(uring) & needed;
 }
 
 static bool may_wait(const struct loop_uring *uring, int64_t timeout_ns)
@@ -155,6 +156,23 @@ static int poll_devices(struct loop_uring *uring)
     return result;
 }
 
+/* Dispatches what the kernel reports after an enter with that result. Returns 0, or -errno when the ring cannot be used
+ * any more. */
+__attribute__((always_inline)) static inline int dispatch(struct loop *loop, struct loop_uring *uring, int result)
+{
+    loop_turn_woken(loop);
+    note_overflow(uring);
+    loop_uring_dispatch(uring);
+    if (uring->iopoll && loop_uring_is_fine(result)) {
+        result = poll_devices(uring);
+    }
+    if (!loop_uring_is_fine(result)) {
+        loop_uring_tell_broken(uring, result);
+        return result;
+    }
+    return 0;
+}
+
 static int run(struct loop *loop)
 {
     struct loop_uring *uring = loop_uring_of(loop);
@@ -167,18 +185,80 @@ static int run(struct loop *loop)
         if (loop_uring_is_shortage(result)) {
             result = outlast_shortage(uring, result, timeout_ns);
         }
-        loop_turn_woken(loop);
-        note_overflow(uring);
-        loop_uring_dispatch(uring);
-        if (uring->iopoll && loop_uring_is_fine(result)) {
-            result = poll_devices(uring);
-        }
-        if (!loop_uring_is_fine(result)) {
-            loop_uring_tell_broken(uring, result);
+        result = dispatch(loop, uring, result);
+        if (result) {
             return result;
         }
     }
     return 0;
+}
+
+/* ---- the turn of a loop with a host ---- */
+
+/* Submits what is prepared, without waiting. */
+static int submit(struct loop_uring *uring)
+{
+    int result = lines_are_empty(uring) ? 0 : submit_lines(uring);
+    return loop_uring_is_fine(result) ? submit_and_wait(uring, 0) : result;
+}
+
+/* Whether the kernel had no memory for the last turn. */
+static bool is_in_shortage(const struct loop_uring *uring)
+{
+    return uring->shortage.sleep_ns > 0 && uring->shortage.last_turn == uring->loop->stats.turns;
+}
+
+/* Notes a shortage for time_to_turn: the turns are twice as far apart after each consecutive failure. */
+static void note_shortage(struct loop_uring *uring, int error)
+{
+    struct loop_uring_shortage *shortage = &uring->shortage;
+    tell_shortage(uring, error);
+    if (shortage->sleep_ns < SHORTAGE_SLEEP_MAX_NS) {
+        shortage->sleep_ns *= 2;
+    }
+}
+
+/* The host sleeps after the turn, so what the continuations have prepared is submitted too. Cold, so that the compiler
+ * inlines for `run` what it inlined without this. */
+__attribute__((cold)) static int turn(struct loop *loop)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    int result = submit(uring);
+    if (loop_uring_is_shortage(result)) {
+        note_shortage(uring, result);
+        result = 0;
+    }
+    loop_uring_merge(uring);
+    result = dispatch(loop, uring, result);
+    if (result || is_in_shortage(uring)) {
+        return result;
+    }
+    result = submit(uring);
+    if (loop_uring_is_shortage(result)) {
+        note_shortage(uring, result);
+    } else if (!loop_uring_is_fine(result)) {
+        loop_uring_tell_broken(uring, result);
+        return result;
+    }
+    return 0;
+}
+
+/* What has been prepared since the last turn is submitted by the next. */
+static int64_t time_to_turn(struct loop *loop)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    if (loop_uring_completions_ready(uring) > 0) {
+        return 0;
+    }
+    if (lines_are_empty(uring) && !must_enter(uring) && !loop_uring_iopoll_is_busy(uring)) {
+        return LOOP_NEVER;
+    }
+    return is_in_shortage(uring) ? uring->shortage.sleep_ns : 0;
+}
+
+static int number(const struct loop *loop)
+{
+    return loop_uring_of(loop)->ring.ring_fd;
 }
 
 /* An error is ignored here: the next turn meets it again. */
@@ -211,6 +291,9 @@ const struct loop_backend_ops loop_backend_uring = {
     .send = loop_uring_send,
     .release = loop_uring_receiver_release,
     .run = run,
+    .turn = turn,
+    .time_to_turn = time_to_turn,
+    .number = number,
     .broken = &loop_uring_broken,
     .has_events = has_events,
     .forked = forked,
