@@ -9,6 +9,8 @@
 
 #include <loop/loop.h>
 
+#include <signal.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -25,6 +27,10 @@ LOOP_API void **loop_part_slot(struct loop *loop, const void *key);
 
 /* Returns main's scope: loop_env.scope. It is valid until the loop's own scope is cancelled. */
 LOOP_API struct loop_scope *loop_part_main_scope(struct loop *loop);
+
+/* Sets the signal mask that children of this loop get, which loop_child_begin sets and loop_saved_mask returns. For a
+ * part that runs loops in threads of its own, where every signal is blocked. */
+LOOP_API void loop_part_set_child_mask(struct loop *loop, const sigset_t *mask);
 
 /* ---- tasks from other threads ---- */
 

@@ -85,7 +85,7 @@ static LOOP_KERNEL_PROCESS_LOCAL struct {
     const struct loop *first;
 } loops = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static LOOP_KERNEL_THREAD_LOCAL const struct loop *loop_here; /* the loop of this thread, which needs no search */
+static LOOP_KERNEL_THREAD_LOCAL const struct loop *loop_here; /* the newest of this thread, which needs no search */
 
 void loop_check_begin(struct loop *loop)
 {
@@ -105,7 +105,9 @@ void loop_check_end(struct loop *loop)
     }
     *place = loop->next_loop;
     loop_kernel_pthread_mutex_unlock(&loops.mutex);
-    loop_here = NULL;
+    if (loop_here == loop) {
+        loop_here = NULL;
+    }
 }
 
 static bool is_live(const struct loop *loop)

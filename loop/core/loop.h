@@ -140,9 +140,11 @@ struct loop {
     bool is_forked;       /* this is the copy in a forked child */
     bool is_making_child; /* between loop_child_begin and loop_child_end */
     struct loop_after after_child;
-    sigset_t saved_mask; /* the thread's before loop_run */
-    sigset_t loop_mask;  /* is_making_child: the mask to restore */
-    sigset_t caught;     /* is_making_child: the signals that are caught meanwhile */
+    sigset_t mask_before; /* the thread's before this loop */
+    sigset_t saved_mask;  /* the program's own: mask_before without what other loops of the thread have blocked */
+    sigset_t child_mask;  /* what children get: the same, unless loop_part_set_child_mask has set another */
+    sigset_t loop_mask;   /* is_making_child: the mask to restore */
+    sigset_t caught;      /* is_making_child: the signals that are caught meanwhile */
     bool sigpipe_was_pending;
     int main_result;
     bool has_cancelled_holds; /* loop_held_name_all may find a scope */

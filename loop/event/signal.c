@@ -215,7 +215,7 @@ loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, v
     return id;
 }
 
-/* ---- init and finish ---- */
+/* ---- the beginning and the end ---- */
 
 void loop_signals_init(struct loop *loop)
 {
@@ -223,7 +223,7 @@ void loop_signals_init(struct loop *loop)
     loop_list_init(&loop->signals.jobs);
 }
 
-static void drop_pending(const sigset_t *set)
+void loop_signals_drop(const sigset_t *set)
 {
     static const struct timespec at_once = {0};
     while (loop_kernel_sigtimedwait(set, NULL, &at_once) > 0 || errno == EINTR) {
@@ -236,11 +236,6 @@ void loop_signals_take_back_sigpipe(const struct loop *loop)
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
     if (!loop->sigpipe_was_pending) {
-        drop_pending(&set);
+        loop_signals_drop(&set);
     }
-}
-
-void loop_signals_finish(struct loop *loop)
-{
-    drop_pending(&loop->signals.watched);
 }

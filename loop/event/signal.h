@@ -7,6 +7,8 @@
 
 #include <loop/base.h>
 
+#include <signal.h>
+
 struct loop;
 
 /* Initializes the state: no signal is watched. */
@@ -16,7 +18,7 @@ void loop_signals_init(struct loop *loop);
  * was pending before the loop started. */
 void loop_signals_take_back_sigpipe(const struct loop *loop);
 
-/* Drops signals that have arrived and were not delivered to a job, before the mask is restored. */
-void loop_signals_finish(struct loop *loop);
+/* Drops the pending signals of the set, before they are unblocked: they were not delivered to a job. */
+void loop_signals_drop(const sigset_t *set);
 
 #endif

@@ -29,16 +29,17 @@
 
 /* ---- forks ---- */
 
-static LOOP_KERNEL_THREAD_LOCAL struct loop *running;
+static LOOP_KERNEL_THREAD_LOCAL struct loop *loops_here;
 
 /* Runs in the child, on the thread that forked. */
 static void after_fork(void)
 {
-    struct loop *loop = running;
-    if (loop && !loop->is_forked) {
-        loop->is_forked = true;
-        if (loop->backend && loop->backend_state && loop->backend->forked) {
-            loop->backend->forked(loop);
+    for (struct loop *loop = loops_here; loop; loop = loop->next_here) {
+        if (!loop->is_forked) {
+            loop->is_forked = true;
+            if (loop->backend && loop->backend_state && loop->backend->forked) {
+                loop->backend->forked(loop);
+            }
         }
     }
 }
@@ -49,13 +50,26 @@ static void add_handler(void)
     (void)loop_kernel_pthread_atfork(NULL, NULL, after_fork);
 }
 
-struct loop *loop_child_concerns(struct loop *loop)
+struct loop *loop_child_first(void)
+{
+    return loops_here;
+}
+
+void loop_child_add(struct loop *loop)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct loop *before = running;
     loop_kernel_pthread_once(&once, add_handler);
-    running = loop;
-    return before;
+    loop->next_here = loops_here;
+    loops_here = loop;
+}
+
+void loop_child_remove(struct loop *loop)
+{
+    struct loop **place = &loops_here;
+    while (*place != loop) {
+        place = &(*place)->next_here;
+    }
+    *place = loop->next_here;
 }
 
 /* ---- signals that arrive while the program's mask is in force ---- */
@@ -120,11 +134,22 @@ static void for_each_signal(const sigset_t *set, void (*fn)(int number))
     loop_kernel_pthread_mutex_unlock(&caught.mutex);
 }
 
-/* Adds the signals that the loop waits for to `set`; with `all` also those that the program blocks itself. */
+/* Whether a loop of this thread waits for the signal. */
+static bool is_watched(int number)
+{
+    const struct loop *loop = loops_here;
+    while (loop && sigismember(&loop->signals.watched, number) != 1) {
+        loop = loop->next_here;
+    }
+    return loop;
+}
+
+/* Adds the signals that the loops of this thread wait for to `set`; with `all` also those that children of this loop
+ * block. */
 static void add_watched(const struct loop *loop, sigset_t *set, bool all)
 {
     for (int number = 1; number < _NSIG; number++) {
-        if (sigismember(&loop->signals.watched, number) == 1 && (all || sigismember(&loop->saved_mask, number) == 0)) {
+        if (is_watched(number) && (all || sigismember(&loop->child_mask, number) == 0)) {
             sigaddset(set, number);
         }
     }
@@ -173,7 +198,7 @@ int loop_child_begin(struct loop *loop)
     add_watched(loop, &loop->caught, false);
     for_each_signal(&loop->caught, start_catching);
     loop_signals_take_back_sigpipe(loop);
-    loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->saved_mask, &loop->loop_mask);
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->child_mask, &loop->loop_mask);
     return 0;
 }
 
@@ -208,5 +233,5 @@ void loop_saved_mask(const struct loop *loop, sigset_t *mask)
         sigemptyset(mask);
         return;
     }
-    *mask = loop->saved_mask;
+    *mask = loop->child_mask;
 }

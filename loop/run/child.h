@@ -7,8 +7,14 @@
 
 #include <loop/base.h>
 
-/* Sets the loop that a fork of this thread concerns; NULL: none. Returns the previous one. */
-struct loop *loop_child_concerns(struct loop *loop);
+/* Adds a loop to those of this thread, which a fork of the thread concerns. */
+void loop_child_add(struct loop *loop);
+
+/* Removes a loop that loop_child_add has added on this thread. */
+void loop_child_remove(struct loop *loop);
+
+/* Returns the newest loop of this thread, or NULL; loop->next_here is the one before. */
+struct loop *loop_child_first(void);
 
 /* Ends what loop_child_begin has begun, if the program has not called loop_child_end. */
 void loop_child_finish(struct loop *loop);

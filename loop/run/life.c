@@ -27,9 +27,9 @@
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
+#include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/process.h>
-#include <loop/kernel/signal.h>
 #include <loop/kernel/thread.h>
 #include <loop/part.h>
 #include <loop/run/child.h>
@@ -37,10 +37,12 @@
 #include <loop/run/leak.h>
 #include <loop/run/life.h>
 #include <loop/run/part.h>
+#include <loop/run/thread.h>
 #include <loop/syscall/pool.h>
 #include <loop/turn/turn.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,23 +110,6 @@ static int choose_backend(struct loop *loop)
     return refused ? refused : use_epoll(loop);
 }
 
-/* ---- the process around it ---- */
-
-static void block_sigpipe(struct loop *loop)
-{
-    sigset_t set, pending;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    loop_kernel_pthread_sigmask(SIG_BLOCK, &set, &loop->saved_mask);
-    loop->sigpipe_was_pending = loop_kernel_sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-}
-
-static void restore_signals(struct loop *loop)
-{
-    loop_signals_take_back_sigpipe(loop);
-    loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->saved_mask, NULL);
-}
-
 /* ---- making and unmaking ---- */
 
 static void on_main_end(void *arg, int64_t error)
@@ -148,13 +133,15 @@ static void on_own_end(void *arg, int64_t error)
     loop_fds_leave_queues(loop);
 }
 
-static struct loop *make(const struct loop_options *options)
+static struct loop *make(const struct loop_options *options, bool is_hosted)
 {
     struct loop *loop = loop_kernel_calloc(1, sizeof *loop);
     if (!loop) {
         return NULL;
     }
     loop->options = *options;
+    loop->is_hosted = is_hosted;
+    loop->host_number = -1;
     loop->thread = loop_kernel_pthread_self();
     loop->thread_id = loop_kernel_gettid();
     loop->process = loop_kernel_getpid();
@@ -241,6 +228,8 @@ static int prepare(struct loop *loop)
     return loop->main_scope ? 0 : -ENOMEM;
 }
 
+/* ---- beginning and ending ---- */
+
 int loop_stop(struct loop *loop, int status)
 {
     if (!loop_is_good(loop, __func__)) {
@@ -255,7 +244,7 @@ int loop_stop(struct loop *loop, int status)
     return 0;
 }
 
-static void run_main(struct loop *loop, loop_main_fn *main, void *arg)
+static void call_main(struct loop *loop, loop_main_fn *main, void *arg)
 {
     int result = main(&loop->env, arg);
     if (result != 0) {
@@ -263,63 +252,123 @@ static void run_main(struct loop *loop, loop_main_fn *main, void *arg)
     }
 }
 
-static void run_turns(struct loop *loop)
-{
-    loop_scope_drop_hold(loop->main_scope, false);
-    int error = loop->backend->run(loop);
-    if (error) {
-        loop->backend = loop->backend->broken;
-        loop->broken.error = error;
-        loop->main_result = error;
-        if (!loop->main_has_ended) {
-            loop_scope_fail(loop->main_scope, error);
-        }
-        (void)loop->backend->run(loop);
-    }
-}
-
-/* Creates the environment, calls main, and runs turns until everything has ended. If the environment cannot be created,
- * main is not called, and what there is of it ends the same way. */
-static void live(struct loop *loop, loop_main_fn *main, void *arg)
+/* Creates the environment and calls main. If the environment cannot be created, main is not called. */
+static int furnish(struct loop *loop, loop_main_fn *main, void *arg)
 {
     int error = furnish_scopes(loop);
     if (error) {
         loop->main_result = error;
     } else {
-        run_main(loop, main, arg);
+        call_main(loop, main, arg);
     }
-    run_turns(loop);
+    loop_scope_drop_hold(loop->main_scope, false);
+    return error;
 }
 
-int loop_life(const struct loop_options *options, loop_main_fn *main, void *arg)
+void loop_life_break(struct loop *loop, int error)
 {
-    struct loop *loop = make(options);
+    loop->backend = loop->backend->broken;
+    loop->broken.error = error;
+    loop->main_result = error;
+    if (!loop->main_has_ended) {
+        loop_scope_fail(loop->main_scope, error);
+    }
+}
+
+void loop_life_run(struct loop *loop)
+{
+    int error = loop->backend->run(loop);
+    if (error) {
+        loop_life_break(loop, error);
+        (void)loop->backend->run(loop);
+    }
+}
+
+/* Restores the thread and frees a loop that has no backend. */
+static void leave(struct loop *loop)
+{
+    loop_thread_leave(loop);
+    loop_env_vacate_standard(loop->occupied);
+    loop_leaks_name(loop);
+    unmake(loop);
+}
+
+int loop_life_end(struct loop *loop)
+{
+    int result = loop->main_result;
+    loop_child_finish(loop);
+    loop_pool_finish(loop);
+    loop->backend->finish(loop);
+    if (loop->host_number >= 0) {
+        loop_kernel_close(loop->host_number);
+    }
+    leave(loop);
+    return result;
+}
+
+/* Duplicates the descriptor of the backend for the host, who polls it until loop_close whatever becomes of the
+ * backend. */
+static int open_for_host(struct loop *loop)
+{
+    int number = loop->is_hosted ? loop_kernel_dup(loop->backend->number(loop), 3) : -1;
+    loop->host_number = number;
+    return loop->is_hosted && number < 0 ? -errno : 0;
+}
+
+/* Creates the parts. Returns 0 or -errno. */
+static int build(struct loop *loop)
+{
+    int error = prepare(loop);
+    if (!error) {
+        error = choose_backend(loop);
+    }
+    if (!error) {
+        error = open_for_host(loop);
+        if (error) {
+            loop->backend->finish(loop);
+        }
+    }
+    return error;
+}
+
+/* Creates a loop with its backend. Returns 0 or -errno, with nothing left. */
+static int create(const struct loop_options *options, bool is_hosted, struct loop **created)
+{
+    struct loop *loop = make(options, is_hosted);
     if (!loop) {
         return -ENOMEM;
     }
     loop_check_begin(loop);
-    unsigned occupied = loop_env_occupy_standard();
-    block_sigpipe(loop);
-    int result = prepare(loop);
-    if (!result) {
-        result = choose_backend(loop);
+    loop->occupied = loop_env_occupy_standard();
+    loop_thread_enter(loop);
+    int error = build(loop);
+    if (!error) {
+        *created = loop;
+        return 0;
     }
-    if (!result) {
-        struct loop *before = loop_child_concerns(loop);
-        live(loop, main, arg);
-        result = loop->main_result;
-        loop_child_concerns(before);
-        loop_child_finish(loop);
-        loop_pool_finish(loop);
-        loop->backend->finish(loop);
-    } else if (loop->main_scope) {
+    if (loop->main_scope) {
         loop_slab_put(&loop->scopes, loop->main_scope);
         loop_slab_put(&loop->scopes, loop->own_scope);
     }
-    loop_signals_finish(loop);
-    restore_signals(loop);
-    loop_env_vacate_standard(occupied);
-    loop_leaks_name(loop);
-    unmake(loop);
-    return result;
+    leave(loop);
+    return error;
+}
+
+int loop_life_begin(const struct loop_options *options, bool is_hosted, loop_main_fn *main, void *arg,
+                    struct loop **begun)
+{
+    struct loop *loop;
+    int error = create(options, is_hosted, &loop);
+    if (error) {
+        return error;
+    }
+    loop->is_turning = is_hosted;
+    error = furnish(loop, main, arg);
+    loop->is_turning = false;
+    if (error) {
+        loop_life_run(loop);
+        return loop_life_end(loop);
+    }
+    *begun = loop;
+    return 0;
 }

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: ISC
  *
- * The life of a loop.
+ * The life of a loop, for those who run one: loop_run, and hosts.
  */
 #ifndef LOOP_RUN_LIFE_H
 #define LOOP_RUN_LIFE_H
 
 #include <loop/loop.h>
 
-/* Creates a loop on this thread from options that were checked, calls main, makes turns until the loop has ended, and
- * frees it. Returns its status, or the error for which main was not called. */
-int loop_life(const struct loop_options *options, loop_main_fn *main, void *arg);
+/* Creates a loop on this thread from options that were checked, and calls main. Returns 0, or the error for which main
+ * was not called, with nothing left. */
+int loop_life_begin(const struct loop_options *options, bool is_hosted, loop_main_fn *main, void *arg,
+                    struct loop **begun);
+
+/* Makes turns that wait, until the loop has ended. */
+void loop_life_run(struct loop *loop);
+
+/* Notes that the backend cannot be used any more: main's scope fails, and the next turns end everything. */
+void loop_life_break(struct loop *loop, int error);
+
+/* Frees a loop that has ended, and restores its thread. Returns the loop's status. */
+int loop_life_end(struct loop *loop);
 
 #endif

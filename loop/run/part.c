@@ -31,6 +31,13 @@ struct loop_scope *loop_part_main_scope(struct loop *loop)
     return loop->main_scope;
 }
 
+void loop_part_set_child_mask(struct loop *loop, const sigset_t *mask)
+{
+    if (loop_is_good(loop, __func__) && loop_check_pointer(mask, "mask", __func__)) {
+        loop->child_mask = *mask;
+    }
+}
+
 void **loop_part_slot(struct loop *loop, const void *key)
 {
     if (!loop_is_good(loop, __func__)) {

@@ -8,16 +8,24 @@
 #include <loop/core/loop.h>
 #include <loop/event/inbox.h>
 #include <loop/kernel/process.h>
-#include <loop/kernel/thread.h>
 #include <loop/part.h>
 #include <loop/run/life.h>
 #include <loop/run/options.h>
+#include <loop/run/thread.h>
 #include <loop/syscall/pool.h>
 
 #include <errno.h>
 
-/* The process in which this thread is inside a loop_run, or 0. A forked child may run a loop of its own. */
-static LOOP_KERNEL_THREAD_LOCAL pid_t running_in;
+static int run(const struct loop_options *options, loop_main_fn *main, void *arg)
+{
+    struct loop *loop;
+    int result = loop_life_begin(options, false, main, arg, &loop);
+    if (result) {
+        return result;
+    }
+    loop_life_run(loop);
+    return loop_life_end(loop);
+}
 
 int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg)
 {
@@ -25,16 +33,17 @@ int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *
     if (!main) {
         return -EINVAL;
     }
-    pid_t before = running_in;
-    if (before == loop_kernel_getpid()) {
-        loop_log_options(&copy, LOOP_LOG_ERROR, "loop_run inside loop_run: a thread runs one loop at a time");
+    if (loop_thread_runs() != LOOP_THREAD_IDLE) {
+        loop_log_options(&copy, LOOP_LOG_ERROR,
+                         "loop_run inside loop_run or a turn: a thread runs one loop at a time; use that loop, or "
+                         "another thread");
         return -EDEADLK;
     }
     int result = loop_options_check(&copy);
     if (!result) {
-        running_in = loop_kernel_getpid();
-        result = loop_life(&copy, main, arg);
-        running_in = before;
+        struct loop_thread_state before = loop_thread_begin(LOOP_THREAD_RUN, loop_kernel_getpid());
+        result = run(&copy, main, arg);
+        loop_thread_restore(before);
     }
     return result;
 }
