@@ -13,7 +13,7 @@
  * errno, and stores the object through a pointer parameter: loop_listen, loop_pipe. No call stores anything through a
  * member of an options struct.
  *
- * A loop belongs to the thread that runs it. Any number of threads may each run one; loops share no state. All
+ * A loop belongs to the thread that runs or opens it. Any number of threads may each run one; loops share no state. All
  * functions must be called on the loop's thread, except loop_post, loop_inbox_unref and loop_work_is_cancelled. A debug
  * build aborts on other calls.
  */
@@ -69,7 +69,7 @@ typedef int loop_fallback_fn(const char *reason, void *arg);
  * error of main's scope. Otherwise 0. When main was not called, it returns the value of `fallback`; -EINVAL when `main`
  * is NULL, for a size beyond a limit, an unknown LOOP_BACKEND or LOOP_WAY; -EMFILE, -ENFILE, -ENOMEM or another error
  * of io_uring_setup(2) where io_uring was demanded; -ENOSPC on epoll when the user has no watch left to wake the loop
- * (the sysctl fs.epoll.max_user_watches); -EDEADLK when this thread is inside a loop_run already. When it returns,
+ * (the sysctl fs.epoll.max_user_watches); -EDEADLK when this thread is inside a loop_run or a turn. When it returns,
  * everything it opened is closed, every thread it created has ended, and the signal mask of this thread is restored.
  *
  * The loop waits while the kernel is short of memory. When the backend fails, the loop ends: main's scope fails, and
@@ -149,6 +149,73 @@ struct loop_options {
  * loop_run returns, and -EINVAL for an unknown backend or a negative busy_poll_ns or timer_leeway_ns. A backend other
  * than AUTO that is not available is an error, and `fallback` is not called. */
 LOOP_API int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg);
+
+/* ---- a loop inside another event loop ----
+ *
+ * loop_open makes a loop that a host drives: the event loop of a toolkit, or a plain poll(2). Before each sleep the
+ * host asks loop_prepare for how long it may sleep, polls loop_number for input for that long, and then calls
+ * loop_turn:
+ *
+ *     while (loop_turn(loop) > 0) {
+ *         struct pollfd ready = {.fd = loop_number(loop), .events = POLLIN};
+ *         poll(&ready, 1, milliseconds(loop_prepare(loop)));
+ *     }
+ *     status = loop_close(loop);
+ *
+ * <adapters/glib.h>, <adapters/libuv.h> and <adapters/sd_event.h> do that inside these loops.
+ *
+ * All functions may also be called between two turns, from functions of the host. What they start begins with the next
+ * turn: loop_prepare then returns 0. A host that cannot ask before each sleep asks after each turn, and after each of
+ * its own calls.
+ *
+ * Such a loop belongs to the thread that opened it. A thread may have any number of them. The turn of one may be made
+ * inside a continuation of another, but not inside one of its own. loop_run can be called on such a thread between
+ * turns; it blocks, and no turn is made meanwhile.
+ *
+ * SIGPIPE is blocked on the thread until the last of them is closed, and each signal of loop_signal until the loops
+ * that have waited for it are closed. Children that the host starts on this thread inherit that; see loop_child_begin.
+ *
+ * On io_uring an epoll_wait(2) of the host can end with EINTR when something is to be done. The kernel then works on
+ * operations between turns as well, so an operation can still succeed after its cancel where loop_run's would not. With
+ * LOOP_WAY_AUTO flows move bytes by readiness. A ring that cannot be used any more is noticed when it is next entered,
+ * which a turn does when it has something to submit. */
+
+/* Makes a loop, calls main, and stores the loop in `*loop`. The loop ends as that of loop_run does: when nothing is
+ * left in main's scope. A host that starts jobs later keeps it open with a job that only a cancel ends, such as
+ * loop_sleep(env->scope, LOOP_NEVER, NULL, NULL). A value other than 0 that main returns is the status of loop_close.
+ *
+ * Returns 0; or what loop_run_with returns when main was not called; -EINVAL when `loop` is NULL; -EDEADLK inside
+ * loop_run. Ignores options->busy_poll_ns: a turn never waits. The caller owns the loop until loop_close. */
+LOOP_API int loop_open(const struct loop_options *options, loop_main_fn *main, void *arg, struct loop **loop);
+
+/* Returns the number of a descriptor that is readable (POLLIN, level-triggered) when a turn has something to do that
+ * loop_prepare did not know of. It stays the same, and belongs to the loop until loop_close: the host only polls it.
+ * Returns -EINVAL for a loop that was not opened by loop_open. */
+LOOP_API int loop_number(const struct loop *loop);
+
+/* Prepares the loop for a sleep of its host: from now on a post of another thread makes loop_number readable. Returns
+ * the time in nanoseconds after which the next turn is due even if loop_number does not become readable: 0 when there
+ * is something to do, LOOP_NEVER when no timer runs. Runs no user code, and costs little when nothing has changed.
+ * Returns -EINVAL for a loop that was not opened by loop_open, and -EDEADLK inside one of its continuations. */
+LOOP_API int64_t loop_prepare(struct loop *loop);
+
+/* Makes one turn: resumes the continuations that are due, at most a few hundred of each kind, and submits what they
+ * have started. Never waits. May be called at any time; without a reason to it finds nothing to do.
+ *
+ * Returns 1; or 0 when the loop has ended and only loop_close is left; -EINVAL for a loop that was not opened by
+ * loop_open; -EDEADLK inside one of its continuations. Where the backend fails, turns end the loop, and loop_close
+ * returns the error: the first of these turns can take up to a second. */
+LOOP_API int loop_turn(struct loop *loop);
+
+/* Ends the loop and frees it. When it has not ended yet, cancels main's scope as loop_stop(loop, 0) does, and makes
+ * turns that wait until everything has ended, also for work that a thread of the pool has begun and for holds of the
+ * program (loop_scope_hold). To end it without waiting, call loop_stop, and go on with turns until loop_turn returns 0.
+ *
+ * Returns what loop_run would return. Afterwards everything that the loop opened is closed, its threads have ended, and
+ * the signals that it blocked on this thread are unblocked, unless another open loop of the thread needs them. NULL is
+ * ignored, with status 0. Returns -EINVAL for a loop that was not opened by loop_open, and -EDEADLK inside one of its
+ * continuations and inside loop_run; the loop then stays open. */
+LOOP_API int loop_close(struct loop *loop);
 
 /* Returns the name of the backend that runs: "io_uring" or "epoll". The string is valid as long as the loop. */
 LOOP_API const char *loop_backend_name(const struct loop *loop);
