@@ -131,3 +131,29 @@ LOOP_TEST(idle_server_makes_no_wakeups)
     loop_server_stop(serving.server, LOOP_NEVER);
     END;
 }
+
+/* ---- with a host ---- */
+
+static int wait_for_ever(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    CHECK(loop_sleep(env->scope, LOOP_NEVER, NULL, NULL) != 0);
+    return 0;
+}
+
+/* A kernel thread that submits falls asleep by itself. Only an entry is a reason to wake it. */
+TEST(p18_a_kernel_thread_that_sleeps_needs_no_turn)
+{
+    const struct loop_options options = {.polling_timeout_ms = 1};
+    struct loop *loop = NULL;
+
+    CHECK_IS(loop_open(&options, wait_for_ever, NULL, &loop), 0);
+    while (loop_prepare(loop) == 0) {
+        CHECK_IS(loop_turn(loop), 1);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        CHECK_IS(poll(&(struct pollfd){.fd = loop_number(loop), .events = POLLIN}, 1, 3), 0);
+        CHECK_IS(loop_prepare(loop), LOOP_NEVER);
+    }
+    CHECK_IS(loop_close(loop), 0);
+}
