@@ -42,6 +42,9 @@ void account_make_files(void);
 /* Returns why this kernel cannot run a test, or NULL if it can. */
 const char *account_left_out(const char *test);
 
+/* Returns why a test does not hold for a loop with a host, or NULL if it does. */
+const char *hosted_left_out(const char *test);
+
 #if !HAS_SANITIZER
 /* Returns true if this allocation must fail; errno is set then. */
 bool account_allocation_fails(const void *caller);

@@ -276,6 +276,9 @@ rlim_t forbid_fds(void);
 /* Returns true if NORIA_HARD names this mode. */
 bool is_hard(const char *mode);
 
+/* Returns whether run_with and scripts use loop_open and poll(2) in the place of loop_run (TESTS_HOSTED is set). */
+bool is_hosted(void);
+
 /* Checks a byte count that a single system call determines: exact, except in the mode in which every call is short. */
 #define CHECK_MOVED(actual, expected)                                                                                  \
     do {                                                                                                               \

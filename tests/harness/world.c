@@ -20,6 +20,11 @@ bool is_hard(const char *mode)
 #endif
 }
 
+bool is_hosted(void)
+{
+    return getenv("TESTS_HOSTED") != NULL;
+}
+
 struct stop {
     int (*fn)(void *arg);
     void *arg;
