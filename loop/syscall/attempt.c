@@ -117,12 +117,12 @@ int64_t loop_attempt_now(struct loop_job *job)
     return result;
 }
 
-int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len)
+int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len, int64_t offset)
 {
     struct iovec iov = {buf, loop_hard_length(len)};
     int64_t result;
     do {
-        result = move_now(fd, false, &iov, 1, LOOP_CURRENT);
+        result = move_now(fd, false, &iov, 1, offset);
     } while (result == -EINTR);
     return result;
 }

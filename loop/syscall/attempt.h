@@ -20,8 +20,9 @@ bool loop_attempt_is_final(const struct loop_job *job);
  * asked for, 0 at the end, or -EAGAIN. */
 int64_t loop_attempt_now(struct loop_job *job);
 
-/* Tries a read at a file's position without waiting for the disk, as loop_attempt_now, for a caller without a job. */
-int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len);
+/* Tries a read at an offset of a file, or at its position (LOOP_CURRENT), without waiting for the disk, as
+ * loop_attempt_now, for a caller without a job. */
+int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len, int64_t offset);
 
 /* Whether a thread of the pool may read at the file's position, because such a read always ends. */
 bool loop_file_is_for_thread(const struct loop_fd *fd);

@@ -185,7 +185,7 @@ int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
     if (loop_fd_has_unread(fd)) {
         return read_unread(fd, buf, len);
     }
-    return loop_fd_is_moving(fd) ? -EAGAIN : loop_attempt_read_now(fd, buf, len);
+    return loop_fd_is_moving(fd) ? -EAGAIN : loop_attempt_read_now(fd, buf, len, LOOP_CURRENT);
 }
 
 /* ---- writing ---- */
