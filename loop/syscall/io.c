@@ -32,13 +32,14 @@ static int64_t receive(struct loop_fd *fd, const struct iovec *iov, int n_iov)
     return n;
 }
 
-static int64_t transmit(int number, const struct iovec *iov, int n_iov)
+static int64_t transmit(int number, const struct iovec *iov, int n_iov, int more)
 {
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL | more;
     if (n_iov == 1) {
-        return loop_kernel_send(number, iov->iov_base, iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return loop_kernel_send(number, iov->iov_base, iov->iov_len, flags);
     }
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n_iov};
-    return loop_kernel_sendmsg(number, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return loop_kernel_sendmsg(number, &message, flags);
 }
 
 static int64_t read_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
@@ -68,10 +69,11 @@ static int64_t write_after_poll(struct loop_fd *fd, const struct iovec *iov)
     return polls_ready(fd, POLLOUT) ? loop_kernel_write(fd->number, iov->iov_base, len) : -1;
 }
 
-static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+/* `more` is MSG_MORE or 0. */
+static int64_t write_once(struct loop_fd *fd, const struct iovec *iov, int n_iov, int more)
 {
     switch ((enum loop_io)fd->write_by) {
-    case LOOP_IO_SOCKET: return transmit(fd->number, iov, n_iov);
+    case LOOP_IO_SOCKET: return transmit(fd->number, iov, n_iov, more);
     case LOOP_IO_NONBLOCKING:
         return n_iov == 1 ? loop_kernel_write(fd->number, iov->iov_base, iov->iov_len)
                           : loop_kernel_writev(fd->number, iov, n_iov);
@@ -165,13 +167,23 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov)
     return loop_io_note_read(fd, n, read_length(iov, n_iov));
 }
 
-int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+static int64_t write_some(struct loop_fd *fd, const struct iovec *iov, int n_iov, int more)
 {
     struct iovec single;
     iov = shortened(fd, iov, &n_iov, &single);
     int64_t n;
     do {
-        n = write_once(fd, iov, n_iov);
+        n = write_once(fd, iov, n_iov, more);
     } while (n < 0 && (errno == EINTR || learns_to_poll(&fd->write_by)));
     return loop_io_note_write(fd, n);
+}
+
+int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    return write_some(fd, iov, n_iov, 0);
+}
+
+int64_t loop_io_write_more(struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    return write_some(fd, iov, n_iov, MSG_MORE);
 }

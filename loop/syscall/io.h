@@ -23,6 +23,10 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
  * written, -EAGAIN or -errno. */
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
+/* Writes as loop_io_write does, and tells a socket that more follows at once (MSG_MORE): TCP then does not send a
+ * segment that is not full. */
+int64_t loop_io_write_more(struct loop_fd *fd, const struct iovec *iov, int n_iov);
+
 /* A short read has emptied the descriptor, unless it ended early for another reason. Then bytes are left for which no
  * event comes. So a short read is trusted only on descriptors where each such reason can be detected:
  *

@@ -14,6 +14,7 @@
 #include <loop/core/region.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/descriptor/file.h>
+#include <loop/flow/descriptor/send_file.h>
 #include <loop/flow/descriptor/shutdown.h>
 #include <loop/flow/descriptor/write_state.h>
 #include <loop/ground/list.h>
@@ -195,28 +196,47 @@ static int64_t write_single(struct loop_fd *fd, const struct loop_write_state *w
     return loop_io_write_one(fd, (char *)iov->iov_base + write->at_offset, iov->iov_len - write->at_offset);
 }
 
-static int64_t write_queue(struct loop_fd *fd)
+/* Whether a piece of a file follows the writes of the queue at once, as it follows the head of an answer. Otherwise the
+ * kernel would keep back what it was told that more follows. */
+static bool precede_file(const struct loop_fd *fd)
+{
+    const struct loop_job *last = LOOP_CONTAINER(fd->writers.prev, struct loop_job, link);
+    return last->kind == &loop_send_file_kind && loop_send_file_has_bytes(last);
+}
+
+static int64_t write_queue(struct loop_fd *fd, bool is_before_file)
 {
     struct iovec iov[LOOP_GATHER_MAX];
     int n = gather(fd, iov);
-    return n > 0 ? loop_io_write(fd, iov, n) : 0;
+    if (n == 0) {
+        return 0;
+    }
+    return is_before_file ? loop_io_write_more(fd, iov, n) : loop_io_write(fd, iov, n);
+}
+
+void loop_fd_end_writes(struct loop *loop, struct loop_fd *fd, int64_t error)
+{
+    struct loop_list *node;
+    while ((node = loop_list_first(&fd->writers))) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind != &write_kind) {
+            return;
+        }
+        end_write(loop, job, loop_write_close(loop, job, &job->u.write, error));
+    }
 }
 
 /* Ends the first write of the queue, which has failed, and those behind it: without its bytes theirs would follow a
  * gap. Where each write is a message the others go on. */
 static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
 {
-    struct loop_list *node = loop_list_first(&fd->writers);
-    if (fd->is_byte_stream) {
-        loop_write_note_failure(fd, LOOP_CONTAINER(node, struct loop_job, link));
-    }
-    do {
-        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind != &write_kind) {
-            return;
-        }
+    struct loop_job *job = LOOP_CONTAINER(loop_list_first(&fd->writers), struct loop_job, link);
+    if (!fd->is_byte_stream) {
         end_write(loop, job, loop_write_close(loop, job, &job->u.write, error));
-    } while (fd->is_byte_stream && (node = loop_list_first(&fd->writers)));
+        return;
+    }
+    loop_write_note_failure(fd, job);
+    loop_fd_end_writes(loop, fd, error);
 }
 
 /* Has the backend send the writes of the queue, with what others send in this turn. Returns whether it does: not where
@@ -296,10 +316,11 @@ static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
     struct loop_fd *fd = job->fd;
     assert(!fd->is_sending && job->where != LOOP_AT_RING);
     bool is_one = is_single(fd, &job->u.write);
-    if (loop->prefers_completions && send_by_backend(loop, job, is_one)) {
+    bool is_before_file = !is_one && precede_file(fd);
+    if (loop->prefers_completions && !is_before_file && send_by_backend(loop, job, is_one)) {
         return LOOP_ATTEMPT_BUSY;
     }
-    int64_t n = is_one ? write_single(fd, &job->u.write) : write_queue(fd);
+    int64_t n = is_one ? write_single(fd, &job->u.write) : write_queue(fd, is_before_file);
     if (n >= 0) {
         distribute(loop, fd, (size_t)n);
         return LOOP_ATTEMPT_MOVED;
@@ -368,6 +389,17 @@ static void refused_resumed(struct loop_fd *fd)
 static const struct loop_job_kind refused_kind = {
     .name = "refused write", .cancel = loop_job_cancel_here, .resumed = refused_resumed};
 
+loop_job loop_fd_refuse_write(struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    loop_job id;
+    struct loop_job *job = loop_job_start(fd->scope, fd, &refused_kind, fn, arg, &id);
+    if (job) {
+        fd->has_overflowed = true;
+        loop_job_complete(fd->scope->loop, job, -ENOBUFS);
+    }
+    return id;
+}
+
 static const struct loop_job_kind lost_kind = {.name = "refused write", .cancel = loop_job_cancel_here};
 
 /* Starts a write behind one that has failed: it ends with the same error. */
@@ -387,22 +419,21 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
     struct loop *loop = fd->scope->loop;
     loop_job id;
     int64_t error = fd->has_failed ? loop_write_error_ahead(fd) : 0;
+    bool is_file = fd->write_by == LOOP_IO_BLOCKING;
+    *took_chunk = false;
     if (error) {
-        *took_chunk = false;
         return lose_write(fd, error, fn, arg);
     }
-    bool is_file = fd->write_by == LOOP_IO_BLOCKING, is_refused = loop_fd_is_full(fd);
-    const struct loop_job_kind *kind = is_refused ? &refused_kind : is_file ? &loop_file_write_kind : &write_kind;
-    struct loop_job *job = loop_job_start(fd->scope, fd, kind, fn, arg, &id);
-    *took_chunk = job && !is_refused;
+    if (loop_fd_is_full(fd)) {
+        return loop_fd_refuse_write(fd, fn, arg);
+    }
+    struct loop_job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_write_kind : &write_kind, fn, arg, &id);
+    *took_chunk = job != NULL;
     if (!job) {
         return id;
     }
     struct loop_write_state packet;
-    if (is_refused) {
-        fd->has_overflowed = true;
-        loop_job_complete(loop, job, -ENOBUFS);
-    } else if (is_file) {
+    if (is_file) {
         loop_file_write(loop, job, write);
     } else if (fd->is_byte_stream || (write = as_packet(write, &packet))) {
         queue_write(loop, job, write);
