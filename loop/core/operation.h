@@ -97,6 +97,14 @@ struct loop_file_read_args {
     bool is_exact;              /* reads until the buffer is full */
 };
 
+struct loop_range;
+
+/* The read of a loop_range_source. */
+struct loop_range_args {
+    struct loop_move_args move;
+    struct loop_range *range;
+};
+
 /* recv, send, recv_msg and send_msg. The last two have a struct loop_message_request in `extra`. */
 struct loop_message_args {
     int flags;                    /* MSG_… */
@@ -192,6 +200,7 @@ struct loop_op_args {
     union {
         struct loop_move_args move;
         struct loop_file_read_args file_read;
+        struct loop_range_args range;
         struct loop_message_args message;
         struct loop_poll_args poll;
         struct loop_splice_args splice;
