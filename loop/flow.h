@@ -211,7 +211,9 @@ LOOP_API int loop_flow_close(struct loop_flow *flow);
 /* Moves bytes from `source` to `sink` until the source ends. It reads no faster than the sink accepts, and neither
  * closes nor shuts down either of them. The job belongs to the scope of the source and also holds the scope of the sink
  * open. It ends when either scope is cancelled, or when the source or the sink is closed. Between regular files a
- * thread of the pool moves the bytes; other reads of the source and writes to the sink take turns with it.
+ * thread of the pool moves the bytes; other reads of the source and writes to the sink take turns with it. From a
+ * regular file, or a part of one (loop_range_source), to a TCP or Unix stream socket the kernel moves what is in the
+ * page cache (sendfile(2)); what was written before the copy began leaves together with its first bytes.
  *
  * Resumes with how many bytes the sink has accepted, even when the copy was cancelled or one of the two has failed;
  * with -errno only where the sink has accepted none. So a positive count does not tell whether the source has ended:
@@ -227,7 +229,7 @@ LOOP_API loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, 
 /* How a copy ended. */
 struct loop_copy_outcome {
     int64_t bytes;      /* how many bytes the sink has accepted */
-    int64_t lost_bytes; /* bytes read from a source without `unread`, and not written */
+    int64_t lost_bytes; /* bytes that were read and not written, of a source without `unread` or one that was closed */
     int error;          /* 0 when the source has ended; otherwise -errno: why the copy ended earlier */
     bool is_sink_error; /* whether `error` is the sink's; otherwise the source's, or the copy was cancelled */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * Copies between sources and sinks of any kind. Both are read and written by their own functions, one buffer at a time.
- * What has been read and not written when the copy ends goes back to the source.
+ * What has been read and not written when the copy ends goes back to the source. From a regular file to a socket the
+ * kernel moves what is in the page cache, and only the rest is read.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
@@ -12,10 +13,13 @@
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/copy_end.h>
 #include <loop/flow/copy_other.h>
+#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/descriptor/send_file.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/pin.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/write.h>
+#include <loop/flow/range.h>
 #include <loop/ground/list.h>
 #include <loop/kernel/file.h>
 
@@ -25,9 +29,11 @@
 struct other_copy {
     struct loop_source *source;
     struct loop_sink *sink;
-    struct iovec rest; /* what has been read and not written */
-    size_t size;       /* LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
-    int64_t position;  /* a regular file's, when the copy began; or -1 */
+    struct iovec rest;    /* what has been read and not written */
+    size_t size;          /* LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
+    int64_t position;     /* a regular file's, when the copy began; or -1 */
+    struct loop_fd *file; /* whose bytes the kernel may send; or NULL */
+    bool reads_next;      /* it could not send any: the next step reads */
     max_align_t bytes[];
 };
 
@@ -115,6 +121,17 @@ static void finish_other(struct loop_job *job, int64_t why, enum loop_copy_side 
 static void on_read(void *arg, int64_t result);
 static void on_written(void *arg, int64_t result);
 static void on_sink_room(void *arg, int64_t result);
+static void on_file_sent(void *arg, int64_t result);
+
+/* Has the kernel send the next piece of the file. */
+static loop_job send_file(struct loop_job *job, const struct other_copy *copy)
+{
+    struct loop_fd *to = job->u.args.second;
+    if (!job->fd) {
+        return loop_range_send(copy->source, to, on_file_sent, job);
+    }
+    return loop_fd_send_file(to, copy->file, LOOP_CURRENT, INT64_MAX, on_file_sent, job);
+}
 
 /* Starts the next step, a job of the source or the sink. False when there is none. */
 static bool go_on(struct loop_job *job)
@@ -123,9 +140,12 @@ static bool go_on(struct loop_job *job)
     struct loop_source *source = copy->source;
     struct loop_sink *sink = copy->sink;
     loop_job inner;
-    bool is_full = loop_sink_is_full(sink), is_read = !is_full && copy->rest.iov_len == 0;
+    bool is_full = loop_sink_is_full(sink), is_empty = !is_full && copy->rest.iov_len == 0;
+    bool is_read = is_empty && (!copy->file || copy->reads_next);
     if (is_full) {
         inner = loop_sink_wait_drained(sink, on_sink_room, job);
+    } else if (is_empty && !is_read) {
+        inner = send_file(job, copy);
     } else if (is_read) {
         inner = loop_source_read(source, copy->bytes, copy->size, on_read, job);
     } else {
@@ -153,10 +173,30 @@ static void on_sink_room(void *arg, int64_t result)
     }
 }
 
+static void on_file_sent(void *arg, int64_t result)
+{
+    struct loop_job *job = arg;
+    struct other_copy *copy = other_of(job);
+    job->u.args.copy.done += result > 0 ? result : 0;
+    copy->reads_next = result == 0;
+    if (result == LOOP_SEND_REFUSED) {
+        copy->file = NULL;
+        result = 0;
+    }
+    if (result < 0 || job->is_cancelled) {
+        finish_other(job, result < 0 ? result : -ECANCELED, LOOP_COPY_SINK);
+    } else if (!job->fd && loop_range_left(copy->source) == 0) {
+        finish_other(job, 0, LOOP_COPY_SOURCE);
+    } else {
+        go_on_or_finish(job);
+    }
+}
+
 static void on_read(void *arg, int64_t result)
 {
     struct loop_job *job = arg;
     struct other_copy *copy = other_of(job);
+    copy->reads_next = false;
     result = loop_own_checked(job->scope->loop, "read of a source of one's own", result, copy->size);
     copy->rest = (struct iovec){copy->bytes, result > 0 ? (size_t)result : 0};
     if (result <= 0 || job->is_cancelled) {
@@ -191,6 +231,13 @@ static int64_t position_of(const struct loop_fd *from)
                : -1;
 }
 
+/* Returns the file behind the source whose bytes the kernel may send to the sink, or NULL. */
+static struct loop_fd *file_to_send(const struct loop_source *source, const struct loop_sink *sink)
+{
+    struct loop_fd *file = source->ops == &loop_fd_source ? source->self : loop_range_file(source);
+    return file && sink->ops == &loop_fd_sink && loop_fd_can_send_file(file, sink->self) ? file : NULL;
+}
+
 void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source *source, struct loop_sink *sink)
 {
     const struct loop_fd *to = job->u.args.second;
@@ -205,7 +252,8 @@ void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source
     *other_of(job) = (struct other_copy){.source = source,
                                          .sink = sink,
                                          .size = is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES,
-                                         .position = position_of(job->fd)};
+                                         .position = position_of(job->fd),
+                                         .file = file_to_send(source, sink)};
     loop_source_pin(source);
     loop_sink_pin(sink);
     if (!go_on(job)) {
