@@ -3,6 +3,7 @@
  * A C++20 program that fills the public structs with designated initializers. Each initializer omits fields, and
  * structs are named without the keyword struct. tests/checks/headers compiles it without warnings.
  */
+#include <domain/domain.h>
 #include <fs/fs.h>
 #include <loop/loop.h>
 #include <loop/low_level.h>
@@ -87,8 +88,27 @@ static void use_own(loop_env *env)
     loop_op_send_msg(env->scope, flow.fd, &message, nullptr, nullptr);
 }
 
+static int in_domain(loop_env *, unsigned, void *)
+{
+    return 0;
+}
+
+static void in_call(loop_incoming *call, loop_scope *, void *)
+{
+    loop_call_return(call, 1);
+}
+
+static void use_domains(loop_env *env)
+{
+    static loop_domain_group *domains;
+    const loop_domains_options options = {.loop = {.queue_depth = 8}, .flags = LOOP_DOMAINS_PIN};
+    loop_domains(env->scope, 2, &options, &domains, in_domain, nullptr, nullptr, nullptr);
+    loop_call(env->scope, loop_domains_inbox(domains, 0), in_call, nullptr, nullptr, nullptr);
+}
+
 static int start(loop_env *env, void *arg)
 {
+    use_domains(env);
     use_sockets(env, static_cast<const loop_address *>(arg));
     use_files(env);
     use_own(env);

@@ -41,7 +41,8 @@ USES = {
     "loop/flow": (*BELOW_CORE, "loop/core", "loop/event", "loop/syscall", "loop/low_level"),
     "loop/run": (*BELOW_CORE, "loop/core", "loop/event", "loop/syscall", "loop/turn", "loop/backend",
                  "loop/low_level", "loop/flow"),
-    "net": BELOW_CORE,
+    "domain": BELOW_CORE,
+    "net": (*BELOW_CORE, "domain"),
     "fs": BELOW_CORE,
     f"{KERNEL}/machine": BELOW_CORE,
     f"{KERNEL}/object": (*BELOW_CORE, f"{KERNEL}/machine"),
@@ -52,7 +53,7 @@ USES = {
                         f"{KERNEL}/network", f"{KERNEL}/ring"),
 }
 # These call the loop by its public headers alone; which room defines such a function is not their affair.
-OUTSIDE = ("net", "fs")
+OUTSIDE = ("domain", "net", "fs")
 PUBLIC_CALLS = {}
 # The sources of the libraries.
 PARTS = [line for line in (ROOT / "tests/parts").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
@@ -318,6 +319,7 @@ WIDTH, MARGIN, GAP, LINE = 1180, 20, 34, 17
 ROWS = (
     ("loop/simulation",),
     ("net", "fs"),
+    ("domain",),
     ("loop/run",),
     ("loop/backend", "loop/flow"),
     ("loop/turn", "loop/low_level"),
@@ -331,6 +333,7 @@ ROWS = (
 )
 WHAT = {
     "net": "sockets, addresses, datagrams, by the public headers",
+    "domain": "many loops: threads, calls, descriptors that move, by the public headers",
     "fs": "directories and files, by the public headers",
     "loop/run": "a loop from beginning to end, what a program is given, dumps and traces",
     "loop/backend": "how an operation reaches the kernel: uring/ and epoll/",
