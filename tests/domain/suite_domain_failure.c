@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Domains that cannot start: those that have started are ended, and the error is named.
+ */
+#include "domains.h"
+
+#if NORIA_HARD_MODES
+
+#include <loop/kernel/fail.h>
+
+static struct once ended, started;
+
+static void start_with_failure(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    START(loop_domains(env->scope, DOMAINS, NULL, &domains, idle, NULL, ONCE(&ended)));
+    if (domains) {
+        START(loop_domains_wait_started(env->scope, domains, ONCE(&started)));
+    }
+    WAIT_UNTIL(ended.count && started.count);
+    CHECK_IS(started.result, ended.result);
+    CHECK_IS(n_ends, n_mains);
+    END;
+}
+
+/* Runs the script while calls fail. */
+static void run_failing(const char *what)
+{
+    CHECK(loop_kernel_fail_set(what));
+    script_run(&(struct loop_options){.queue_depth = 0}, start_with_failure);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
+static const struct {
+    const char *what, *said;
+} no_threads[] = {{"pthread_create:EAGAIN:1", "domain 0 cannot start"},
+                  {"pthread_create:EAGAIN:2", "domain 1 cannot start"},
+                  {"pthread_create:EAGAIN:4", "domain 3 cannot start"}};
+
+TEST_ROWS(a_thread_that_cannot_start_ends_those_that_have, COUNT_OF(no_threads), row)
+{
+    run_failing(no_threads[row].what);
+    CHECK_IS(ended.result, -EAGAIN);
+    CHECK(strstr(log_text(), no_threads[row].said));
+}
+
+TEST(a_loop_that_cannot_start_ends_the_others)
+{
+    run_failing("eventfd:EMFILE:3");
+    CHECK_IS(ended.result, -EMFILE);
+    CHECK(strstr(log_text(), " cannot start"));
+}
+
+#if !HAS_SANITIZER
+static loop_job poor_job;
+
+static void cancel_poor_job(void *loop, int64_t result)
+{
+    (void)result;
+    loop_cancel(loop, poor_job);
+}
+
+static int idle_poor(struct loop_env *env, unsigned index, void *arg)
+{
+    (void)index;
+    (void)arg;
+    return loop_sleep(env->scope, LOOP_NEVER, NULL, NULL) ? 0 : -ENOMEM;
+}
+
+/* Each allocation of a start fails in turn, in either thread. */
+LOOP_TEST(without_memory_nothing_is_lost_or_left)
+{
+    static unsigned long nth;
+
+    BEGIN;
+    for (nth = 1;; nth++) {
+        ended = (struct once){0};
+        started = (struct once){0};
+        fail_allocation(nth, false);
+        poor_job = loop_domains(env->scope, 2, NULL, &domains, idle_poor, NULL, ONCE(&ended));
+        if (poor_job) {
+            START(poor_job);
+            if (!loop_domains_wait_started(env->scope, domains, cancel_poor_job, env->loop)) {
+                loop_cancel(env->loop, poor_job);
+            }
+            WAIT_UNTIL(ended.count);
+            CHECK(ended.result == -ECANCELED || ended.result == -ENOMEM);
+        }
+        bool has_failed = allocation_failed();
+        fail_allocation(0, false);
+        if (!has_failed) {
+            break;
+        }
+    }
+    CHECK(nth > 20);
+    END;
+}
+#endif
+
+#endif
