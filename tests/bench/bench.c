@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,17 @@ void bench_refuse(const char *format, ...)
     fputc('\n', stderr);
     va_end(arguments);
     exit(2);
+}
+
+void bench_pin(int processor)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    if (sched_setaffinity(0, sizeof set, &set) < 0) {
+        bench_fail("sched_setaffinity");
+    }
 }
 
 void *bench_alloc(size_t count, size_t size_bytes)

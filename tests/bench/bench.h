@@ -68,6 +68,9 @@ static inline int64_t bench_now(void)
     return now.tv_sec * BENCH_SECOND + now.tv_nsec;
 }
 
+/* Keeps this thread on one processor. */
+void bench_pin(int processor);
+
 /* Print one line on standard error and exit: with `what` and errno, status 1; about the arguments, status 2. */
 void bench_fail(const char *what) __attribute__((noreturn));
 void bench_refuse(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
