@@ -143,8 +143,9 @@ static int bind_to(int number, const struct loop_address *address)
 
 static int prepare(int number, const struct loop_connect_options *options)
 {
-    int error = loop_net_apply_settings(number, options->settings, options->n_settings);
+    int error = loop_net_apply_texts(number, options->interface, options->congestion);
 
+    error = error == 0 ? loop_net_apply_settings(number, options->settings, options->n_settings) : error;
     return error == 0 && options->bind_to ? bind_to(number, options->bind_to) : error;
 }
 

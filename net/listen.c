@@ -77,6 +77,8 @@ static int configure(int number, sa_family_t family, const struct loop_listen_op
                                        .reuse_port = options->reuse_port,
                                        .ipv6_only = options->ipv6_only,
                                        .mode = options->mode,
+                                       .interface = options->interface,
+                                       .congestion = options->congestion,
                                        .settings = options->settings,
                                        .n_settings = options->n_settings};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Sockets: addresses, socket options, connecting, listening, serving, and datagrams. TCP and UDP over IPv4 and IPv6,
- * and Unix sockets.
+ * Sockets: addresses, connecting, listening, serving, and datagrams. TCP and UDP over IPv4 and IPv6, and Unix sockets.
+ * Their options are in <net/socket_option.h>, which this header includes.
  *
  * Every function may be called on the loop's thread only. loop_address_parse and loop_address_format use no loop and
  * may be called on any thread. All sockets are close-on-exec and nonblocking. TCP sockets have TCP_NODELAY set, because
@@ -13,6 +13,7 @@
 #define NET_NET_H
 
 #include <loop/loop.h>
+#include <net/socket_option.h>
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -61,57 +62,6 @@ LOOP_API int loop_flow_local_address(struct loop_flow *flow, struct loop_address
  * gone; -EBADF when the flow is closed or has no single descriptor; -ENOTSOCK for a descriptor that is no socket. */
 LOOP_API int loop_flow_peer_address(struct loop_flow *flow, struct loop_address *address);
 
-/* ---- socket options ---- */
-
-enum loop_socket_option {
-    LOOP_SO_BROADCAST,
-    LOOP_SO_DONTROUTE,
-    LOOP_SO_KEEPALIVE,
-    LOOP_SO_LINGER_S, /* seconds. -1: off. 0: a close resets the connection. More: close(2) does not wait, and the
-                         kernel goes on sending as with -1 */
-    LOOP_SO_OOBINLINE,
-    LOOP_SO_PRIORITY,
-    LOOP_SO_RCVBUF,
-    LOOP_SO_RCVLOWAT,
-    LOOP_SO_REUSEADDR,
-    LOOP_SO_REUSEPORT,
-    LOOP_SO_SNDBUF,
-    LOOP_IP_FREEBIND,
-    LOOP_IP_TOS,
-    LOOP_IP_TTL,
-    LOOP_IPV6_ONLY,
-    LOOP_TCP_CORK,
-    LOOP_TCP_DEFER_ACCEPT_S,
-    LOOP_TCP_FASTOPEN,
-    LOOP_TCP_KEEPCNT,
-    LOOP_TCP_KEEPIDLE_S,
-    LOOP_TCP_KEEPINTVL_S,
-    LOOP_TCP_MAXSEG,
-    LOOP_TCP_NODELAY,
-    LOOP_TCP_QUICKACK,
-    LOOP_TCP_SYNCNT,
-    LOOP_TCP_USER_TIMEOUT_MS,
-    LOOP_SOCKET_OPTION_COUNT
-};
-
-/* Sets a socket option, setsockopt(2). Values are in the unit that ends the option's name, or in bytes, or 0 and 1.
- * Returns 0; -EINVAL for an unknown option, or a value out of its range, which is checked before the system call;
- * -ENOPROTOOPT or -EOPNOTSUPP when this kind of socket does not have the option; -EBADF when the descriptor is closed;
- * -ENOTSOCK; or another errno of setsockopt(2), such as -EPERM or -EDOM. The kernel doubles RCVBUF and SNDBUF, and
- * limits them (socket(7)). */
-LOOP_API int loop_socket_set(struct loop_fd *fd, enum loop_socket_option option, int value);
-
-/* Stores the value of a socket option, getsockopt(2): 0 or 1 for a flag. Returns 0; -EINVAL for an unknown option;
- * -ENOPROTOOPT or -EOPNOTSUPP when this kind of socket does not have the option; -EBADF when the descriptor is closed;
- * -ENOTSOCK. */
-LOOP_API int loop_socket_get(struct loop_fd *fd, enum loop_socket_option option, int *value);
-
-/* A socket option that is set before bind(2) and connect(2). Options structs have an array of these and its count. */
-struct loop_socket_setting {
-    enum loop_socket_option option LOOP_ZERO;
-    int value LOOP_ZERO;
-};
-
 /* ---- connecting ---- */
 
 struct loop_connect_options {
@@ -119,7 +69,9 @@ struct loop_connect_options {
     const struct loop_socket_setting *settings LOOP_ZERO;
     size_t n_settings LOOP_ZERO;
     bool nagle LOOP_ZERO;
-    int64_t timeout_ns LOOP_ZERO; /* 0: only the kernel's own timeout. Otherwise -ETIMEDOUT after this time */
+    const char *interface LOOP_ZERO;  /* LOOP_SO_BINDTODEVICE */
+    const char *congestion LOOP_ZERO; /* LOOP_TCP_CONGESTION */
+    int64_t timeout_ns LOOP_ZERO;     /* 0: only the kernel's own timeout. Otherwise -ETIMEDOUT after this time */
 };
 
 /* Connects a stream socket to `address`. `*flow` is set before the continuation is resumed with 0, and belongs to
@@ -148,7 +100,9 @@ struct loop_listen_options {
     bool reuse_port LOOP_ZERO; /* SO_REUSEPORT: one listener for each of several loops. Not for Unix sockets */
     bool ipv6_only LOOP_ZERO;
     bool nagle LOOP_ZERO;
-    unsigned mode LOOP_ZERO; /* Unix: permissions of the socket file; 0: those that the umask leaves */
+    const char *interface LOOP_ZERO;  /* LOOP_SO_BINDTODEVICE */
+    const char *congestion LOOP_ZERO; /* LOOP_TCP_CONGESTION */
+    unsigned mode LOOP_ZERO;          /* Unix: permissions of the socket file; 0: those that the umask leaves */
     const struct loop_socket_setting *settings LOOP_ZERO;
     size_t n_settings LOOP_ZERO;
 };

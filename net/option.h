@@ -18,11 +18,15 @@ int loop_net_apply_settings(int number, const struct loop_socket_setting *settin
 /* Opens a nonblocking stream socket of this family, CLOEXEC, with TCP_NODELAY unless `nagle`. Returns its descriptor or
  * -errno. */
 int loop_net_open_socket(int family, bool nagle);
+/* Binds a socket to an interface and chooses its congestion control. NULL: as it is. Returns 0 or -errno. */
+int loop_net_apply_texts(int number, const char *interface, const char *congestion);
+
 
 /* How a socket is configured before it is bound. */
 struct loop_net_binding {
     bool reuse_addr, reuse_port, ipv6_only;
     mode_t mode; /* of a Unix socket's file; 0: as the umask has it */
+    const char *interface, *congestion;
     const struct loop_socket_setting *settings;
     size_t n_settings;
 };

@@ -53,6 +53,12 @@ MISUSE(loop_flow_local_address, DESTROYED, loop_flow_local_address(gone.flow, &a
 MISUSE(loop_flow_peer_address, DESTROYED, loop_flow_peer_address(gone.flow, &address) == -EINVAL)
 MISUSE(loop_socket_set, "the descriptor is NULL", loop_socket_set(NULL, LOOP_SO_KEEPALIVE, 1) == -EINVAL)
 MISUSE(loop_socket_get, "the descriptor is NULL", loop_socket_get(NULL, LOOP_SO_KEEPALIVE, &value) == -EINVAL)
+MISUSE(loop_socket_set_text, "the descriptor is NULL",
+       loop_socket_set_text(NULL, LOOP_TCP_CONGESTION, "cubic") == -EINVAL)
+MISUSE(loop_socket_get_text, "the descriptor is NULL",
+       loop_socket_get_text(NULL, LOOP_TCP_CONGESTION, (char[LOOP_SOCKET_TEXT_SIZE]){""}) == -EINVAL)
+MISUSE(loop_socket_tcp_info, "the descriptor is NULL",
+       loop_socket_tcp_info(NULL, &(struct loop_tcp_info){.rtt_us = 0}) == -EINVAL)
 MISUSE(loop_socket_set, DESTROYED, loop_socket_set(gone.fd, LOOP_SO_KEEPALIVE, 1) == -EINVAL)
 MISUSE(loop_connect, "the scope is NULL", loop_connect(NULL, &address, NULL, flows, FN) == 0)
 MISUSE(loop_connect, ENDED, loop_connect(gone.scope, &address, NULL, flows, FN) == 0)
