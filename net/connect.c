@@ -153,7 +153,8 @@ static int prepare(int number, const struct loop_connect_options *options)
 static int open_socket(struct connecting *connecting, struct loop_scope *scope,
                        const struct loop_connect_options *options)
 {
-    int number = loop_net_open_socket(connecting->address.u.any.sa_family, options->nagle);
+    const struct loop_net_kind kind = {.packets = options->packets, .nagle = options->nagle};
+    int number = loop_net_open_socket(connecting->address.u.any.sa_family, kind);
 
     if (number < 0) {
         return number;
@@ -163,7 +164,7 @@ static int open_socket(struct connecting *connecting, struct loop_scope *scope,
         loop_kernel_close(number);
         return error;
     }
-    connecting->fd = loop_fd_adopt_stream(scope, number);
+    connecting->fd = options->packets ? loop_fd_adopt(scope, number) : loop_fd_adopt_stream(scope, number);
     return connecting->fd ? 0 : -ENOMEM;
 }
 
@@ -241,11 +242,13 @@ loop_job loop_connect(struct loop_scope *scope, const struct loop_address *addre
 /* ---- pairs ---- */
 
 /* Makes flows of both numbers, which it owns also when this fails. Returns 0 or -ENOMEM. */
-static int adopt_pair(struct loop_scope *scope, const int numbers[2], struct loop_flow **one, struct loop_flow **other)
+static int adopt_pair(struct loop_scope *scope, int type, const int numbers[2], struct loop_flow **one,
+                      struct loop_flow **other)
 {
+    struct loop_fd *(*adopt)(struct loop_scope *, int) = type == SOCK_STREAM ? loop_fd_adopt_stream : loop_fd_adopt;
+
     assert(numbers[0] >= 0 && numbers[1] >= 0 && numbers[0] != numbers[1]);
-    struct loop_fd *first = loop_fd_adopt_stream(scope, numbers[0]);
-    struct loop_fd *second = loop_fd_adopt_stream(scope, numbers[1]);
+    struct loop_fd *first = adopt(scope, numbers[0]), *second = adopt(scope, numbers[1]);
 
     *one = first ? loop_fd_flow(first) : NULL;
     *other = second ? loop_fd_flow(second) : NULL;
@@ -259,23 +262,33 @@ static int adopt_pair(struct loop_scope *scope, const int numbers[2], struct loo
     return -ENOMEM;
 }
 
-int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other)
+static int make_pair(struct loop_scope *scope, int type, struct loop_flow **one, struct loop_flow **other)
 {
     int numbers[2];
 
-    if (!loop_check_pointer(one, "flow", __func__) || !loop_check_pointer(other, "flow", __func__)) {
-        return -EINVAL;
-    }
     *one = NULL;
     *other = NULL;
-    if (!loop_check_scope(scope, __func__)) {
-        return -EINVAL;
-    }
     if (loop_scope_is_cancelled(scope)) {
         return -ECANCELED;
     }
-    if (loop_kernel_socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, numbers) < 0) {
+    if (loop_kernel_socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, numbers) < 0) {
         return -errno;
     }
-    return adopt_pair(scope, numbers, one, other);
+    return adopt_pair(scope, type, numbers, one, other);
+}
+
+int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other)
+{
+    bool is_good = loop_check_pointer(one, "flow", __func__) && loop_check_pointer(other, "flow", __func__) &&
+                   loop_check_scope(scope, __func__);
+
+    return is_good ? make_pair(scope, SOCK_STREAM, one, other) : -EINVAL;
+}
+
+int loop_socketpair_packets(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other)
+{
+    bool is_good = loop_check_pointer(one, "flow", __func__) && loop_check_pointer(other, "flow", __func__) &&
+                   loop_check_scope(scope, __func__);
+
+    return is_good ? make_pair(scope, SOCK_SEQPACKET, one, other) : -EINVAL;
 }

@@ -33,7 +33,7 @@ struct accepting {
     struct loop_scope *scope;
     struct loop_flow **flow;
     loop_job promise, step;
-    bool is_cancelled;
+    bool is_cancelled, has_packets;
 };
 
 struct loop_listener {
@@ -43,6 +43,7 @@ struct loop_listener {
     struct accepting *accepting;
     struct loop_address address;
     struct loop_net_file file;
+    bool has_packets;
     int64_t pause_ns;        /* the next one */
     int64_t last_trouble_ns; /* when an accept last found no descriptor; 0: never */
 };
@@ -63,10 +64,11 @@ static int check(const struct loop_address *address, const struct loop_listen_op
 
 static int open_socket(struct loop_address *address, const struct loop_listen_options *options)
 {
-    int number = loop_net_open_socket(address->u.any.sa_family, options->nagle);
+    const struct loop_net_kind kind = {.packets = options->packets, .nagle = options->nagle};
+    int number = loop_net_open_socket(address->u.any.sa_family, kind);
 
     if (number == -EAFNOSUPPORT && !options->ipv6_only && loop_net_fall_back_to_ipv4(address)) {
-        number = loop_net_open_socket(AF_INET, options->nagle);
+        number = loop_net_open_socket(AF_INET, kind);
     }
     return number;
 }
@@ -92,7 +94,7 @@ static int set_up(int number, const struct loop_address *address, const struct l
     int error = configure(number, address->u.any.sa_family, options);
 
     if (error == 0) {
-        error = loop_net_bind(number, SOCK_STREAM, address, options->reuse_addr);
+        error = loop_net_bind(number, options->packets ? SOCK_SEQPACKET : SOCK_STREAM, address, options->reuse_addr);
     }
     if (error < 0) {
         file->path = NULL; /* no file was made here */
@@ -155,7 +157,8 @@ static void on_release(void *arg)
 
 /* Makes a listener in the scope's memory of a socket that listens; from then on its hook removes the file. Returns NULL
  * when there is no memory. */
-static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, const struct loop_net_file *file)
+static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, bool has_packets,
+                                  const struct loop_net_file *file)
 {
     struct loop_listener *listener = loop_scope_alloc(scope, sizeof *listener);
     char *path = listener && file->path ? loop_net_absolute_path(scope, file->path) : NULL;
@@ -168,20 +171,21 @@ static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, 
     listener->fd = fd;
     listener->file = *file;
     listener->file.path = path;
+    listener->has_packets = has_packets;
     listener->pause_ns = SHORTEST_PAUSE_NS;
     (void)loop_net_local_address(loop_fd_peek(fd), &listener->address);
     loop_fd_pin(fd);
     return loop_scope_defer(scope, on_release, listener) ? listener : NULL;
 }
 
-/* Makes a listener of the number, which it owns also when this fails. Returns 0 or -ENOMEM. */
-static int adopt(struct loop_scope *scope, int number, struct loop_net_file *file, struct loop_listener **listener)
+int loop_net_make_listener(struct loop_scope *scope, int number, bool has_packets, struct loop_net_file *file,
+                           struct loop_listener **listener)
 {
     assert(number >= 0 && !*listener);
     struct loop_fd *fd = loop_fd_adopt(scope, number);
 
     if (fd) {
-        *listener = keep(scope, fd, file);
+        *listener = keep(scope, fd, has_packets, file);
     }
     if (*listener) {
         return 0;
@@ -220,7 +224,7 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
         loop_kernel_close(number);
         return error;
     }
-    return adopt(scope, number, &file, listener);
+    return loop_net_make_listener(scope, number, options->packets, &file, listener);
 }
 
 int loop_listener_address(const struct loop_listener *listener, struct loop_address *address)
@@ -238,6 +242,11 @@ struct loop_fd *loop_listener_fd(struct loop_listener *listener)
         return NULL;
     }
     return listener->fd;
+}
+
+bool loop_net_has_packets(const struct loop_listener *listener)
+{
+    return listener->has_packets;
 }
 
 /* ---- accepts that fail ---- */
@@ -353,7 +362,8 @@ static void finish(struct accepting *accepting, int64_t result)
 
 static void deliver(struct accepting *accepting, int number)
 {
-    struct loop_fd *fd = loop_fd_adopt_stream(accepting->scope, number);
+    struct loop_fd *fd = accepting->has_packets ? loop_fd_adopt(accepting->scope, number)
+                                                : loop_fd_adopt_stream(accepting->scope, number);
     struct loop_flow *flow = fd ? loop_fd_flow(fd) : NULL;
 
     if (accepting->listener) {
@@ -476,6 +486,7 @@ loop_job loop_accept(struct loop_scope *scope, struct loop_listener *listener, s
     accepting->scope = scope;
     accepting->flow = flow;
     accepting->promise = promise;
+    accepting->has_packets = listener->has_packets;
     enlist(accepting, listener);
     accept_again(accepting);
     return promise;

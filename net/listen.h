@@ -5,6 +5,7 @@
 #ifndef NET_LISTEN_H
 #define NET_LISTEN_H
 
+#include <net/local.h>
 #include <net/net.h>
 
 /* Decides what follows an accept that failed with `error`. Returns 0 to accept again at once, nanoseconds to wait for a
@@ -14,5 +15,16 @@ int64_t loop_net_accept_failed(struct loop_listener *listener, int64_t error);
 
 /* Records that an accept succeeded: the next wait is short again. */
 void loop_net_accept_succeeded(struct loop_listener *listener);
+
+/* Returns whether the connections of the listener are of packets. */
+bool loop_net_has_packets(const struct loop_listener *listener);
+
+/* Makes a listener of a socket that listens, in the scope's memory. It owns the number, also when this fails. The file
+ * is removed when the listener closes; a path of NULL is none. Returns 0 or -ENOMEM. */
+int loop_net_make_listener(struct loop_scope *scope, int number, bool has_packets, struct loop_net_file *file,
+                           struct loop_listener **listener);
+
+/* Leaves the file of a Unix socket where it is when the listener closes. Returns whether there is one. */
+bool loop_net_leave_file(struct loop_listener *listener);
 
 #endif

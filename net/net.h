@@ -69,18 +69,25 @@ struct loop_connect_options {
     const struct loop_socket_setting *settings LOOP_ZERO;
     size_t n_settings LOOP_ZERO;
     bool nagle LOOP_ZERO;
+    bool packets LOOP_ZERO;           /* Unix: SOCK_SEQPACKET, see below */
     const char *interface LOOP_ZERO;  /* LOOP_SO_BINDTODEVICE */
     const char *congestion LOOP_ZERO; /* LOOP_TCP_CONGESTION */
     int64_t timeout_ns LOOP_ZERO;     /* 0: only the kernel's own timeout. Otherwise -ETIMEDOUT after this time */
 };
+
+/* Connections of packets, `packets` in the options: each loop_write to the flow is a packet, and each loop_read returns
+ * one, whose rest is lost when it does not fit (recv(2)); see <loop/flow.h>. An empty packet cannot be told from the
+ * end. Listener and client have to agree: a connect to a listener of the other kind ends with -EPROTOTYPE for a path,
+ * and with -ECONNREFUSED for an abstract name. */
 
 /* Connects a stream socket to `address`. `*flow` is set before the continuation is resumed with 0, and belongs to
  * `scope`. `address` and `options` (may be NULL) are not used after the call.
  *
  * Resumes with 0, or with an error: those of socket(2), bind(2) and connect(2), such as -ECONNREFUSED, -ETIMEDOUT,
  * -EMFILE, -EADDRNOTAVAIL, and -ENOENT for a Unix path; -EINVAL for a bad address, setting or timeout; -EAFNOSUPPORT;
- * -ENOMEM; -ECANCELED. Then `*flow` is NULL and the socket is closed. When the backlog of a Unix listener is full, the
- * connect is retried until it succeeds, the timeout passes or the job is cancelled. */
+ * -EOPNOTSUPP for `packets` of another family than Unix; -ENOMEM; -ECANCELED. Then `*flow` is NULL and the socket is
+ * closed. When the backlog of a Unix listener is full, the connect is retried until it succeeds, the timeout passes or
+ * the job is cancelled. */
 LOOP_API loop_job loop_connect(struct loop_scope *scope, const struct loop_address *address,
                                const struct loop_connect_options *options, struct loop_flow **flow, loop_fn *fn,
                                void *arg);
@@ -89,6 +96,11 @@ LOOP_API loop_job loop_connect(struct loop_scope *scope, const struct loop_addre
  * belong to `scope`. Returns 0; -EMFILE or -ENFILE; -ENOMEM; -ECANCELED when the scope is cancelled. After an error
  * both are NULL. */
 LOOP_API int loop_socketpair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other);
+
+/* Creates two connected Unix sockets of packets (SOCK_SEQPACKET), as `packets` in struct loop_connect_options describes
+ * them. Both flows belong to `scope`. Returns 0; -EMFILE or -ENFILE; -ENOMEM; -ECANCELED when the scope is cancelled.
+ * After an error both are NULL. */
+LOOP_API int loop_socketpair_packets(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other);
 
 /* ---- listening ---- */
 
@@ -100,6 +112,7 @@ struct loop_listen_options {
     bool reuse_port LOOP_ZERO; /* SO_REUSEPORT: one listener for each of several loops. Not for Unix sockets */
     bool ipv6_only LOOP_ZERO;
     bool nagle LOOP_ZERO;
+    bool packets LOOP_ZERO;           /* Unix: SOCK_SEQPACKET, see loop_connect */
     const char *interface LOOP_ZERO;  /* LOOP_SO_BINDTODEVICE */
     const char *congestion LOOP_ZERO; /* LOOP_TCP_CONGESTION */
     unsigned mode LOOP_ZERO;          /* Unix: permissions of the socket file; 0: those that the umask leaves */
@@ -109,16 +122,13 @@ struct loop_listen_options {
 
 /* Creates a socket that listens on `address`. `*listener` belongs to `scope`, and is valid until the scope has ended,
  * also after loop_listener_close. `options` may be NULL. On a machine without IPv6, "[::]" listens on every IPv4
- * address.
- *
- * The file of a Unix socket is removed when the listener closes, if it is still the same file. While the socket is
- * created, a second file, with ".lock" appended to the name, is locked (flock(2)) and then removed: of two programs
- * that start at the same time one listens, and the other gets -EADDRINUSE.
- *
- * Returns 0; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, or another errno of socket(2), bind(2), listen(2),
- * or of open(2) for the lock file; -EINVAL for a bad address, setting, backlog or mode; -EAFNOSUPPORT; -EOPNOTSUPP for
- * `reuse_port` on a Unix socket; -ENOMEM; -ECANCELED when the scope is cancelled. After an error `*listener` is
- * NULL. */
+ * address. The file of a Unix socket is removed when the listener closes, if it is still the same file. While the
+ * socket is created, a second file, with ".lock" appended to the name, is locked (flock(2)) and then removed: of two
+ * programs that start at the same time one listens, and the other gets -EADDRINUSE. Returns 0; -EADDRINUSE,
+ * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, or another errno of socket(2), bind(2), listen(2), or of open(2) for the
+ * lock file; -EINVAL for a bad address, setting, backlog or mode; -EAFNOSUPPORT; -EOPNOTSUPP for `reuse_port` on a
+ * Unix socket and for `packets` on another one; -ENOMEM; -ECANCELED when the scope is cancelled. After an error
+ * `*listener` is NULL. */
 LOOP_API int loop_listen(struct loop_scope *scope, const struct loop_address *address,
                          const struct loop_listen_options *options, struct loop_listener **listener);
 

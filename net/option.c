@@ -276,14 +276,18 @@ int loop_net_apply_settings(int number, const struct loop_socket_setting *settin
     return error;
 }
 
-int loop_net_open_socket(int family, bool nagle)
+int loop_net_open_socket(int family, struct loop_net_kind kind)
 {
-    int number = loop_kernel_socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (kind.packets && family != AF_UNIX) {
+        return -EOPNOTSUPP;
+    }
+    int type = kind.packets ? SOCK_SEQPACKET : SOCK_STREAM;
+    int number = loop_kernel_socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (number < 0) {
         return -errno;
     }
-    if (family != AF_UNIX && !nagle) {
+    if (family != AF_UNIX && !kind.nagle) {
         /* It only makes small writes faster: a socket without it works too. */
         (void)loop_net_set_option(number, LOOP_TCP_NODELAY, 1);
     }

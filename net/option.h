@@ -15,12 +15,18 @@ int loop_net_set_option(int number, enum loop_socket_option option, int value);
 /* Applies settings in their order and stops at the first that fails. Returns 0 or its error. */
 int loop_net_apply_settings(int number, const struct loop_socket_setting *settings, size_t n_settings);
 
-/* Opens a nonblocking stream socket of this family, CLOEXEC, with TCP_NODELAY unless `nagle`. Returns its descriptor or
- * -errno. */
-int loop_net_open_socket(int family, bool nagle);
+/* What connection a socket is for. */
+struct loop_net_kind {
+    bool packets; /* of a Unix socket */
+    bool nagle;
+};
+
 /* Binds a socket to an interface and chooses its congestion control. NULL: as it is. Returns 0 or -errno. */
 int loop_net_apply_texts(int number, const char *interface, const char *congestion);
 
+/* Opens a nonblocking socket of this family for connections, CLOEXEC, with TCP_NODELAY unless `nagle`. Returns its
+ * descriptor or -errno: -EOPNOTSUPP for packets of another family than AF_UNIX. */
+int loop_net_open_socket(int family, struct loop_net_kind kind);
 
 /* How a socket is configured before it is bound. */
 struct loop_net_binding {
