@@ -62,6 +62,29 @@ LOOP_API int loop_flow_local_address(struct loop_flow *flow, struct loop_address
  * gone; -EBADF when the flow is closed or has no single descriptor; -ENOTSOCK for a descriptor that is no socket. */
 LOOP_API int loop_flow_peer_address(struct loop_flow *flow, struct loop_address *address);
 
+/* ---- peers of Unix sockets ---- */
+
+/* Who has connected a Unix socket, or made the pair that it is of, as the kernel has noted it then. */
+struct loop_credentials {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Stores who the other end of a connection is, SO_PEERCRED in unix(7). The process may have ended or have given the
+ * connection to another one since. Returns 0; -EOPNOTSUPP for a socket of another family; -ENOTCONN when it is not
+ * connected; -EBADF when the flow is closed or has no single descriptor; -ENOTSOCK. */
+LOOP_API int loop_flow_peer_credentials(struct loop_flow *flow, struct loop_credentials *credentials);
+
+/* Opens a descriptor of the process at the other end, SO_PEERPIDFD (Linux 6.5), which never refers to another process
+ * that has got the same number. `*process` belongs to `scope`. It is readable when the process has ended (loop_poll).
+ *
+ * Returns 0; -ENOPROTOOPT when the kernel does not have it; -EOPNOTSUPP for a socket of another family; -ESRCH when the
+ * process has ended; -ENODATA or -ENOTCONN when the socket has no peer; -EMFILE or -ENFILE; -EBADF when the flow is
+ * closed or has no single descriptor; -ENOTSOCK; -ENOMEM; -ECANCELED when the scope is cancelled. After an error
+ * `*process` is NULL. */
+LOOP_API int loop_flow_peer_process(struct loop_scope *scope, struct loop_flow *flow, struct loop_fd **process);
+
 /* ---- connecting ---- */
 
 struct loop_connect_options {

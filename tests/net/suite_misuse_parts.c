@@ -19,6 +19,7 @@ static struct loop_flow *flows[2];
 static struct loop_listener *listener;
 static struct loop_datagram_socket *datagrams;
 static struct loop_datagram_options options = {.bind_to = &address};
+static struct loop_fd *process;
 static int value;
 static char *text;
 static void *data;
@@ -59,6 +60,10 @@ MISUSE(loop_socket_get_text, "the descriptor is NULL",
        loop_socket_get_text(NULL, LOOP_TCP_CONGESTION, (char[LOOP_SOCKET_TEXT_SIZE]){""}) == -EINVAL)
 MISUSE(loop_socket_tcp_info, "the descriptor is NULL",
        loop_socket_tcp_info(NULL, &(struct loop_tcp_info){.rtt_us = 0}) == -EINVAL)
+MISUSE(loop_flow_peer_credentials, "the flow is NULL",
+       loop_flow_peer_credentials(NULL, &(struct loop_credentials){.pid = 0}) == -EINVAL)
+MISUSE(loop_flow_peer_process, "the scope is NULL", loop_flow_peer_process(NULL, NULL, &process) == -EINVAL)
+MISUSE(loop_flow_peer_process, "the flow is NULL", loop_flow_peer_process(here->scope, NULL, &process) == -EINVAL)
 MISUSE(loop_socket_set, DESTROYED, loop_socket_set(gone.fd, LOOP_SO_KEEPALIVE, 1) == -EINVAL)
 MISUSE(loop_connect, "the scope is NULL", loop_connect(NULL, &address, NULL, flows, FN) == 0)
 MISUSE(loop_connect, ENDED, loop_connect(gone.scope, &address, NULL, flows, FN) == 0)
