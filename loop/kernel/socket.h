@@ -13,6 +13,11 @@
 
 /* ---- making ---- */
 
+/* A control message with a descriptor of the sender's process, from Linux 6.5 on: SO_PASSPIDFD in socket(7). */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
 LOOP_KERNEL_CALL(int, loop_kernel_socket, (int family, int type, int protocol), socket(family, type, protocol))
 LOOP_KERNEL_CALL(int, loop_kernel_socketpair, (int family, int type, int protocol, int numbers[2]),
                  socketpair(family, type, protocol, numbers))

@@ -10,6 +10,7 @@
 #include <loop/core/scope.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
+#include <loop/kernel/socket.h>
 #include <loop/low_level/start.h>
 #include <loop/syscall/direct.h>
 #include <loop/syscall/request.h>
@@ -98,6 +99,16 @@ static void take_fds(struct loop_message *message, const struct cmsghdr *control
     }
 }
 
+static void close_pidfd(const struct cmsghdr *control)
+{
+    int number;
+
+    memcpy(&number, CMSG_DATA(control), sizeof number);
+    if (number >= 0) { /* it is a negative errno where there was no descriptor left */
+        loop_kernel_close(number);
+    }
+}
+
 static void take_message(struct loop_message *message, struct msghdr *header, size_t room)
 {
     message->address_len = header->msg_namelen;
@@ -105,6 +116,8 @@ static void take_message(struct loop_message *message, struct msghdr *header, si
     for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control; control = CMSG_NXTHDR(header, control)) {
         if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS) {
             take_fds(message, control, room);
+        } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_PIDFD) {
+            close_pidfd(control); /* the socket was adopted with SO_PASSPIDFD */
         }
     }
 }

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Bytes with descriptors, in the order of the writes. The job waits in fd->writers among them, and makes one system
+ * call.
+ */
+#include <loop/core/dispatch.h>
+#include <loop/core/fd.h>
+#include <loop/core/job.h>
+#include <loop/core/loop.h>
+#include <loop/core/ready.h>
+#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/descriptor/write_state.h>
+#include <loop/ground/list.h>
+#include <loop/kernel/socket.h>
+#include <loop/low_level.h>
+
+#include <errno.h>
+#include <string.h>
+
+struct sending {
+    const void *data;
+    size_t len;
+    const int *numbers;
+    size_t n_numbers;
+};
+
+static_assert(sizeof(struct sending) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
+
+static struct sending *sending_of(struct loop_job *job)
+{
+    return (struct sending *)(void *)job->u.large;
+}
+
+/* Returns the count, or -errno. */
+static int64_t send_now(int number, const struct sending *sending)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(LOOP_MESSAGE_MAX_NUMBERS * sizeof(int))] = {0};
+    struct iovec vector = {(void *)(uintptr_t)sending->data, sending->len};
+    size_t size_bytes = sending->n_numbers * sizeof(int);
+    struct msghdr header = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = (socklen_t)CMSG_SPACE(size_bytes)};
+    struct cmsghdr *message = (struct cmsghdr *)(void *)control;
+    ssize_t n;
+
+    message->cmsg_level = SOL_SOCKET;
+    message->cmsg_type = SCM_RIGHTS;
+    message->cmsg_len = (socklen_t)CMSG_LEN(size_bytes);
+    memcpy(CMSG_DATA(message), sending->numbers, size_bytes);
+    do {
+        n = loop_kernel_sendmsg(number, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* Ends the job, and on a stream of bytes the writes behind it: theirs would follow a gap. */
+static void fail(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    struct loop_fd *fd = job->fd;
+
+    fd->write_error = (int16_t)error;
+    if (fd->is_byte_stream) {
+        loop_write_note_failure(fd, job);
+    }
+    loop_job_complete(loop, job, error);
+    if (fd->is_byte_stream) {
+        loop_fd_end_writes(loop, fd, error);
+    }
+}
+
+static enum loop_attempt attempt_send(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    int64_t error = fd->has_failed ? loop_write_error_ahead(fd) : 0;
+
+    job->result = error ? error : send_now(fd->number, sending_of(job));
+    if (job->result == -EAGAIN) {
+        return LOOP_ATTEMPT_AGAIN;
+    }
+    if (job->result >= 0) {
+        return LOOP_ATTEMPT_DONE;
+    }
+    fail(loop, job, job->result);
+    return LOOP_ATTEMPT_MOVED;
+}
+
+static void cancel_send(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+
+    loop_job_complete(loop, job, -ECANCELED);
+    if (!loop_list_is_empty(&fd->writers) && !fd->is_sending) {
+        fd->ready |= POLLOUT; /* the next job is tried: it may need no room */
+        loop_ready_activate(loop, fd);
+    }
+}
+
+static const struct loop_job_kind send_fds_kind = {
+    .name = "send descriptors", .cancel = cancel_send, .attempt = attempt_send, .size = LOOP_JOB_LARGE};
+
+loop_job loop_fd_send_fds(struct loop_fd *fd, const void *data, size_t len, const int *numbers, size_t n_numbers,
+                          loop_fn *fn, void *arg)
+{
+    loop_job id;
+
+    if (!loop_check_fd(fd, __func__)) {
+        return 0;
+    }
+    if (!data || len == 0 || !numbers || n_numbers == 0 || n_numbers > LOOP_MESSAGE_MAX_NUMBERS) {
+        return loop_job_instant(fd->scope, -EINVAL, fn, arg);
+    }
+    if (fd->state == LOOP_FD_OPEN && fd->write_by != LOOP_IO_SOCKET) {
+        return loop_job_instant(fd->scope, -ENOTSOCK, fn, arg);
+    }
+    if (loop_fd_is_full(fd)) {
+        return loop_fd_refuse_write(fd, fn, arg);
+    }
+    struct loop_job *job = loop_job_start(fd->scope, fd, &send_fds_kind, fn, arg, &id);
+    if (job) {
+        *sending_of(job) = (struct sending){data, len, numbers, n_numbers};
+        loop_ready_wait_write(fd->scope->loop, fd, job);
+    }
+    return id;
+}
