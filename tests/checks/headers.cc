@@ -11,6 +11,7 @@
 #include <loop/reader.h>
 #include <loop/writer.h>
 #include <net/net.h>
+#include <net/pass.h>
 #include <net/socket_option.h>
 
 static void on_connection(loop_flow *peer, void *)

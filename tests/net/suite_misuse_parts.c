@@ -4,6 +4,8 @@
  */
 #include "misuse.h"
 
+#include <net/pass.h>
+
 TEST(p23_null_and_what_is_gone_are_named_in_net_and_fs)
 {
     misuse_check_all();
@@ -20,6 +22,7 @@ static struct loop_listener *listener;
 static struct loop_datagram_socket *datagrams;
 static struct loop_datagram_options options = {.bind_to = &address};
 static struct loop_fd *process;
+static struct loop_passed passed;
 static int value;
 static char *text;
 static void *data;
@@ -64,6 +67,8 @@ MISUSE(loop_flow_peer_credentials, "the flow is NULL",
        loop_flow_peer_credentials(NULL, &(struct loop_credentials){.pid = 0}) == -EINVAL)
 MISUSE(loop_flow_peer_process, "the scope is NULL", loop_flow_peer_process(NULL, NULL, &process) == -EINVAL)
 MISUSE(loop_flow_peer_process, "the flow is NULL", loop_flow_peer_process(here->scope, NULL, &process) == -EINVAL)
+MISUSE(loop_send_fds, "the flow is NULL", loop_send_fds(NULL, &process, 1, "", 1, FN) == 0)
+MISUSE(loop_receive_fds, "the flow is NULL", loop_receive_fds(here->scope, NULL, &value, 1, &passed, FN) == 0)
 MISUSE(loop_socket_set, DESTROYED, loop_socket_set(gone.fd, LOOP_SO_KEEPALIVE, 1) == -EINVAL)
 MISUSE(loop_connect, "the scope is NULL", loop_connect(NULL, &address, NULL, flows, FN) == 0)
 MISUSE(loop_connect, ENDED, loop_connect(gone.scope, &address, NULL, flows, FN) == 0)
