@@ -234,6 +234,18 @@ LOOP_API void loop_server_get_stats(const struct loop_server *server, struct loo
  * reports that by an error later. Unix sockets do neither of these. */
 struct loop_datagram_socket;
 
+/* What a datagram stream reports beside the bytes, when `reports` of the options asks for it. Each costs some of the
+ * kernel's time for each datagram. */
+enum loop_datagram_report {
+    LOOP_DATAGRAM_TRAFFIC_CLASS = 1u << 0, /* IP_RECVTOS, IPV6_RECVTCLASS: differentiated services and ECN */
+    LOOP_DATAGRAM_HOP_LIMIT = 1u << 1,     /* IP_RECVTTL, IPV6_RECVHOPLIMIT */
+    LOOP_DATAGRAM_PACKET_INFO = 1u << 2,   /* IP_PKTINFO, IPV6_RECVPKTINFO: interface and destination */
+    LOOP_DATAGRAM_TIME = 1u << 3,          /* SO_TIMESTAMPNS: when the kernel received it */
+    /* IP_RECVERR, IPV6_RECVERR: errors of the network, each with the destination of the datagram that failed. Also for
+     * a socket that is not connected. These cost nothing until there is an error. */
+    LOOP_DATAGRAM_ERRORS = 1u << 4
+};
+
 struct loop_datagram_options {
     /* Local address; NULL: the kernel chooses one when the first datagram is sent */
     const struct loop_address *bind_to LOOP_ZERO;
@@ -249,7 +261,15 @@ struct loop_datagram_options {
     size_t n_settings LOOP_ZERO;
     /* A longer datagram is received truncated. 0: 65536, which is more than UDP allows. At most 1 MiB */
     size_t max_bytes LOOP_ZERO;
-    size_t limit_bytes LOOP_ZERO; /* limit of the send queue; 0: 1 MiB */
+    size_t limit_bytes LOOP_ZERO; /* limit of the send queue; 0: 1 MiB. Half of that may stay allocated */
+    /* UDP: each datagram passes through the kernel by itself. By default those of one sender or to one peer may pass as
+     * a train, see below. */
+    bool single LOOP_ZERO;
+    /* UDP: a datagram that is longer than a packet of the path, as far as it is known, fails with -EMSGSIZE and is not
+     * sent in fragments (IP_PMTUDISC_DO) */
+    bool dont_fragment LOOP_ZERO;
+    const char *interface LOOP_ZERO; /* LOOP_SO_BINDTODEVICE */
+    unsigned reports LOOP_ZERO;      /* of enum loop_datagram_report */
 };
 
 /* Opens a datagram socket: bound, connected or both. `*socket` belongs to `scope`, and is valid until the scope has
@@ -261,23 +281,31 @@ struct loop_datagram_options {
  * Returns 0; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENETUNREACH, or another errno of socket(2),
  * bind(2) and connect(2), or of open(2) for the lock file (see loop_listen); -ENOENT and -ECONNREFUSED for the path of
  * a Unix peer; -EINVAL without an address, for a bad address or setting, for addresses of two families, or for a bad
- * mode or max_bytes; -EAFNOSUPPORT; -EOPNOTSUPP for `reuse_port` on a Unix socket; -ENOMEM; -ECANCELED when the scope
- * is cancelled. After an error `*socket` is NULL. */
+ * mode, max_bytes or `reports`; -EAFNOSUPPORT; -EOPNOTSUPP for `reuse_port` on a Unix socket, and for reports that it
+ * does not have (it has LOOP_DATAGRAM_TIME); -ENOMEM; -ECANCELED when the scope is cancelled. After an error `*socket`
+ * is NULL. */
 LOOP_API int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_options *options,
                                 struct loop_datagram_socket **socket);
 
 /* Takes over an existing datagram socket, such as one of socketpair(2), or one inherited from the parent process.
  * `number` belongs to the scope from now on; after an error it has been closed. Of the options, which may be NULL, only
- * max_bytes and limit_bytes are used.
+ * max_bytes, limit_bytes, single and reports are used. Its own options stay as they are, but for those of `reports` and
+ * the receiver's address.
  *
  * Returns 0; -EBADF when `number` is no descriptor; -ENOTSOCK; -EPROTOTYPE when it is no datagram socket; -EINVAL for a
- * bad max_bytes; -ENOMEM; -ECANCELED when the scope is cancelled. After an error `*socket` is NULL. */
+ * bad max_bytes or `reports`; -EOPNOTSUPP for reports that a Unix socket does not have; -ENOMEM; -ECANCELED when the
+ * scope is cancelled. After an error `*socket` is NULL. */
 LOOP_API int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
                                  struct loop_datagram_socket **socket);
 
 /* Stores the local address of the socket, with the port that the kernel chose, getsockname(2). Returns 0; -EBADF when
  * the socket is closed. */
 LOOP_API int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_address *address);
+
+/* Stores the longest packet, with its headers, that the path to the peer is known to allow: IP_MTU or IPV6_MTU. Returns
+ * 0; -ENOTCONN when the socket is not connected; -EOPNOTSUPP for a Unix socket; -EINVAL for NULL; -EBADF when the
+ * socket is closed. */
+LOOP_API int loop_datagram_path_mtu(struct loop_datagram_socket *socket, size_t *bytes);
 
 /* Returns the descriptor of the socket, which belongs to the socket's scope. */
 LOOP_API struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket);
@@ -299,6 +327,15 @@ struct loop_datagram {
      * from, or for IPv6 the socket's own. */
     const struct loop_address *receiver;
     bool is_truncated; /* longer than max_bytes: the rest is lost */
+    /* What `reports` has asked for, where the kernel knows it */
+    int traffic_class;  /* 0 to 255, ECN in the lowest two bits; -1: not known */
+    int hop_limit;      /* 0 to 255; -1: not known */
+    unsigned interface; /* the index of the one it came in by; 0: not known */
+    /* The address in its header, with the socket's port: a group, too. Of an error, the address that the datagram was
+     * sent to which has failed. NULL: not known */
+    const struct loop_address *destination;
+    int64_t time_ns;  /* of CLOCK_REALTIME; 0: not known. Datagrams of a train have one time */
+    size_t mtu_bytes; /* of an error -EMSGSIZE: the longest packet of the path, if the network has said; otherwise 0 */
 };
 
 /* The continuation of a datagram stream.
@@ -306,13 +343,16 @@ struct loop_datagram {
  * - For each datagram, `result` is its length in bytes.
  * - For each error that the network reports for an earlier datagram of a connected socket, `result` is negative, such
  *   as -ECONNREFUSED or -EHOSTUNREACH, and `datagram` has no data. The stream goes on. Of several such errors the
- *   kernel may report only one.
+ *   kernel may report only one. With LOOP_DATAGRAM_ERRORS it reports each, also of a socket that is not connected, as
+ * far as its buffer allows: `destination` is where the failed datagram was sent to, `sender` the machine that has
+ * reported the error, with port 0, and `mtu_bytes` is set for -EMSGSIZE.
  * - At the end, once, `datagram` is NULL. `result` is -ECANCELED, or the error that ended the stream. */
 typedef void loop_datagram_fn(void *arg, int64_t result, const struct loop_datagram *datagram);
 
-/* Receives datagrams until it is cancelled or the socket closes. One system call receives up to 32, and `fn` is resumed
- * for each of them. After four such calls other descriptors have their turn. What `fn` sends leaves after all datagrams
- * of one call have been handed out; a scope that `fn` empties ends when others have their turn. A datagram that was
+/* Receives datagrams until it is cancelled or the socket closes. One system call receives up to 32, or as many trains
+ * of datagrams that the kernel has joined (UDP_GRO, udp(7)), and `fn` is resumed for each datagram. After four such
+ * calls or 128 datagrams other descriptors have their turn. What `fn` sends leaves after all datagrams of one call, or
+ * 128 of them, have been handed out; a scope that `fn` empties ends when others have their turn. A datagram that was
  * received is always delivered, also after a cancel or a close. While the stream is paused (loop_pause), it keeps what
  * it has received; what arrives stays in the socket, and the kernel drops it when the socket's buffer is full. An idle
  * socket holds no memory for receiving.
@@ -327,6 +367,11 @@ LOOP_API loop_job loop_datagram_stream(struct loop_datagram_socket *socket, loop
  * datagrams that were received together, leave together: one system call sends up to 64. When the kernel does not
  * accept one, it stays in the queue, and so do all datagrams after it, also those to other peers. So a Unix socket that
  * its owner does not read holds up its senders.
+ *
+ * UDP datagrams of one length to one peer that follow each other pass through the kernel as a train of up to 64
+ * (UDP_SEGMENT, udp(7)), which costs a fraction of what they cost by themselves. The last one may be shorter. When the
+ * kernel refuses a train, its datagrams are sent each by itself: results, errors and order are the same. Datagrams of
+ * this length are then joined again after some time.
  *
  * `to` is copied. NULL, or an address of length 0, is the peer that the socket is connected to. */
 
@@ -370,6 +415,37 @@ LOOP_API loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, c
                                           const struct loop_address *to, const void *data, size_t len, loop_fn *fn,
                                           void *arg);
 
+/* How a datagram is sent. */
+struct loop_datagram_send_options {
+    const struct loop_address *from LOOP_ZERO; /* as loop_datagram_put_from has it */
+    unsigned interface LOOP_ZERO;              /* the index of the one it leaves by; 0: as the routes have it */
+    /* Whether `traffic_class` is that of this datagram: differentiated services, and ECN in the lowest two bits */
+    bool has_traffic_class LOOP_ZERO;
+    int traffic_class LOOP_ZERO;
+    int hop_limit LOOP_ZERO; /* 0: the socket's own */
+    /* > 0: the bytes are datagrams of this length, of which the last may be shorter: a train */
+    size_t segment_bytes LOOP_ZERO;
+};
+
+/* Does what loop_datagram_put does, with options, which may be NULL and are not used after the call. A train may have
+ * any length: it passes through the kernel in as few pieces as the kernel allows, or as single datagrams where it
+ * refuses trains.
+ *
+ * Returns what loop_datagram_put_from returns, and -EINVAL for a traffic class or hop limit above 255 or below 0, or
+ * for any option on a Unix socket. */
+LOOP_API int loop_datagram_put_with(struct loop_datagram_socket *socket,
+                                    const struct loop_datagram_send_options *options, const struct loop_address *to,
+                                    const void *data, size_t len);
+
+/* Does what loop_datagram_send does, with options, as loop_datagram_put_with. Resumes with the results of
+ * loop_datagram_send_from, or -EINVAL as loop_datagram_put_with returns it. Of a train, the result is how many bytes
+ * the kernel has accepted: fewer than `len` when it was cancelled after some of its datagrams had been sent, or when a
+ * later one failed, which shows in the statistics. The rest is not sent. */
+LOOP_API loop_job loop_datagram_send_with(struct loop_datagram_socket *socket,
+                                          const struct loop_datagram_send_options *options,
+                                          const struct loop_address *to, const void *data, size_t len, loop_fn *fn,
+                                          void *arg);
+
 /* Returns how many bytes are queued. Each datagram counts its length and the size of its entry in the queue. */
 LOOP_API size_t loop_datagram_queued(const struct loop_datagram_socket *socket);
 
@@ -385,8 +461,9 @@ struct loop_datagram_stats {
     uint64_t received, truncated; /* `truncated` ones count as received too */
     /* accepted by the kernel; refused by it; still in the queue when the socket closed */
     uint64_t sent, failed, dropped;
-    uint64_t errors_told; /* by the network, for earlier datagrams */
-    int last_error;       /* a negative errno of the last failed datagram or reported error; 0: none */
+    uint64_t trains_sent, trains_refused, trains_received; /* each datagram of a train counts above too */
+    uint64_t errors_told;                                  /* by the network, for earlier datagrams */
+    int last_error; /* a negative errno of the last failed datagram or reported error; 0: none */
 };
 
 /* Stores the counters of the socket in `*stats`. They stay readable after a close. */

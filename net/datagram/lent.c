@@ -8,7 +8,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+
+#define ROUNDED_TO 256 /* bytes of a datagram */
 
 /* ---- memory ---- */
 
@@ -40,13 +43,57 @@ static void clear(struct loop_outgoing *outgoing, size_t len)
     outgoing->promise = 0;
     outgoing->len = len;
     outgoing->first_error = 0;
-    outgoing->origin.family = 0;
+    outgoing->segment_bytes = 0;
+    outgoing->sent_bytes = 0;
     outgoing->is_lent = false;
+    outgoing->is_alone = false;
 }
 
-struct loop_outgoing *loop_outgoing_of(const struct loop_address *to, const void *data, size_t len)
+/* Returns memory for a datagram and `len` bytes behind it, or NULL. */
+static struct loop_outgoing *allocate(struct loop_datagram_socket *socket, size_t len)
 {
-    struct loop_outgoing *outgoing = loop_kernel_malloc(sizeof *outgoing);
+    struct loop_outgoing *outgoing = socket->spare;
+
+    if (outgoing && outgoing->room_bytes >= len) {
+        socket->spare = outgoing->next;
+        socket->spare_bytes -= sizeof *outgoing + outgoing->room_bytes;
+        return outgoing;
+    }
+    size_t room_bytes = (len + ROUNDED_TO - 1) / ROUNDED_TO * ROUNDED_TO;
+    outgoing = loop_kernel_malloc(sizeof *outgoing + room_bytes);
+    if (outgoing) {
+        outgoing->room_bytes = room_bytes;
+    }
+    return outgoing;
+}
+
+void loop_outgoing_destroy(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing)
+{
+    size_t size_bytes = sizeof *outgoing + outgoing->room_bytes;
+
+    if (socket->spare_bytes + size_bytes > socket->limit_bytes / 2) {
+        loop_kernel_free(outgoing);
+        return;
+    }
+    outgoing->next = socket->spare;
+    socket->spare = outgoing;
+    socket->spare_bytes += size_bytes;
+}
+
+void loop_outgoing_free_spares(struct loop_datagram_socket *socket)
+{
+    while (socket->spare) {
+        struct loop_outgoing *outgoing = socket->spare;
+        socket->spare = outgoing->next;
+        loop_kernel_free(outgoing);
+    }
+    socket->spare_bytes = 0;
+}
+
+struct loop_outgoing *loop_outgoing_of(struct loop_datagram_socket *socket, const struct loop_address *to,
+                                       const void *data, size_t len)
+{
+    struct loop_outgoing *outgoing = allocate(socket, 0);
 
     if (outgoing) {
         clear(outgoing, len);
@@ -56,9 +103,10 @@ struct loop_outgoing *loop_outgoing_of(const struct loop_address *to, const void
     return outgoing;
 }
 
-struct loop_outgoing *loop_outgoing_copy(const struct loop_address *to, const void *data, size_t len)
+struct loop_outgoing *loop_outgoing_copy(struct loop_datagram_socket *socket, const struct loop_address *to,
+                                         const void *data, size_t len)
 {
-    struct loop_outgoing *outgoing = loop_kernel_malloc(sizeof *outgoing + len);
+    struct loop_outgoing *outgoing = allocate(socket, len);
 
     if (outgoing) {
         clear(outgoing, len);
@@ -89,8 +137,8 @@ static const void *bring_in(struct loop_datagram_batch *batch, const void *data,
 struct loop_outgoing *loop_outgoing_answer(struct loop_datagram_batch *batch, const struct loop_address *to,
                                            const void *data, size_t len)
 {
-    assert(batch->at > 0 && batch->at <= batch->n);
-    if (batch->n_outgoing == LOOP_DATAGRAMS_AT_ONCE) {
+    assert(batch->current < batch->n);
+    if (batch->n_outgoing == LOOP_DATAGRAM_ANSWERS) {
         return NULL;
     }
     const void *inside = bring_in(batch, data, len);
@@ -105,7 +153,16 @@ struct loop_outgoing *loop_outgoing_answer(struct loop_datagram_batch *batch, co
     return outgoing;
 }
 
-/* ---- origin ---- */
+void loop_outgoing_take_over(struct loop_outgoing *by, const struct loop_outgoing *outgoing)
+{
+    by->envelope = outgoing->envelope;
+    by->segment_bytes = outgoing->segment_bytes;
+    by->sent_bytes = outgoing->sent_bytes;
+    by->first_error = outgoing->first_error;
+    by->is_alone = outgoing->is_alone;
+}
+
+/* ---- what goes with it ---- */
 
 static bool is_same_address(const struct loop_address *one, const struct loop_address *other)
 {
@@ -122,23 +179,78 @@ static void find_origin(const struct loop_datagram_socket *socket, const struct 
     if (!to || !socket->has_origins || !socket->is_delivering) {
         return;
     }
-    assert(batch && batch->at > 0 && batch->at <= batch->n);
-    unsigned at = batch->at - 1;
-    if (is_in(to, sizeof *to, batch->senders, batch->senders + LOOP_DATAGRAMS_AT_ONCE)) {
-        at = (unsigned)(to - batch->senders);
-    } else if (!is_same_address(to, &batch->senders[at])) {
-        return;
+    assert(batch && batch->current < batch->n);
+    const struct loop_address *sender = &batch->senders[batch->current];
+    if (to == sender || is_same_address(to, sender)) {
+        *origin = batch->report.origin;
     }
-    loop_net_read_origin(&batch->headers[at].msg_hdr, origin);
 }
 
-int loop_datagram_choose_origin(const struct loop_datagram_socket *socket, const struct loop_address *from,
-                                const struct loop_address *to, struct loop_net_origin *origin)
+static bool is_ipv4(const struct loop_datagram_socket *socket, const struct loop_address *to)
 {
-    if (!from || from->length == 0) {
-        find_origin(socket, to, origin);
-        return 0;
+    if (!to) {
+        return socket->is_peer_ipv4;
     }
-    bool is_of_socket = from->u.any.sa_family == socket->local.u.any.sa_family;
-    return is_of_socket && loop_net_origin_of(from, origin) ? 0 : -EINVAL;
+    return to->u.any.sa_family == AF_INET ||
+           (to->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&to->u.ipv6.sin6_addr));
+}
+
+/* Stores the origin that the options have, or that an answer has. An interface alone goes with the address of no host.
+ * Returns 0 or -EINVAL. */
+static int choose_origin(const struct loop_datagram_socket *socket, const struct loop_datagram_send_options *options,
+                         const struct loop_address *to, struct loop_net_envelope *envelope)
+{
+    struct loop_net_origin *origin = &envelope->origin;
+    sa_family_t family = socket->local.u.any.sa_family;
+    const struct loop_address *from = options->from;
+
+    if (from && from->length > 0 && (from->u.any.sa_family != family || !loop_net_origin_of(from, origin))) {
+        return -EINVAL;
+    }
+    if (origin->family == 0) {
+        find_origin(socket, to, origin);
+    }
+    if (options->interface > 0 && origin->family == 0) {
+        *origin = (struct loop_net_origin){.family = family};
+        if (family == AF_INET6 && envelope->is_ipv4) {
+            memcpy(&origin->u.ipv6, (const unsigned char[16]){[10] = 0xff, [11] = 0xff}, sizeof origin->u.ipv6);
+        }
+    }
+    if (options->interface > 0) {
+        origin->interface = options->interface;
+    }
+    return 0;
+}
+
+static bool is_good(const struct loop_datagram_socket *socket, const struct loop_datagram_send_options *options)
+{
+    bool is_unix = socket->local.length == 0 || socket->local.u.any.sa_family == AF_UNIX;
+    bool has_any =
+        options->interface > 0 || options->has_traffic_class || options->hop_limit != 0 || options->segment_bytes > 0;
+
+    return options->traffic_class >= 0 && options->traffic_class <= UINT8_MAX && options->hop_limit >= 0 &&
+           options->hop_limit <= UINT8_MAX && options->interface <= INT_MAX && !(is_unix && has_any);
+}
+
+int loop_datagram_seal(const struct loop_datagram_socket *socket, const struct loop_datagram_send_options *options,
+                       const struct loop_address *to, struct loop_net_envelope *envelope)
+{
+    int error = 0;
+
+    envelope->traffic_class = -1;
+    envelope->hop_limit = -1;
+    envelope->is_ipv4 = false;
+    envelope->origin.family = 0;
+    if (options) {
+        if (!is_good(socket, options)) {
+            return -EINVAL;
+        }
+        envelope->is_ipv4 = is_ipv4(socket, to);
+        envelope->traffic_class = options->has_traffic_class ? (int16_t)options->traffic_class : -1;
+        envelope->hop_limit = options->hop_limit > 0 ? (int16_t)options->hop_limit : -1;
+        error = choose_origin(socket, options, to, envelope);
+    } else {
+        find_origin(socket, to, &envelope->origin);
+    }
+    return error;
 }

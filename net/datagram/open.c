@@ -7,6 +7,7 @@
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
+#include <net/datagram/lent.h>
 #include <net/datagram/receive.h>
 #include <net/option.h>
 
@@ -18,6 +19,9 @@
 #define DEFAULT_MAX_BYTES 65536
 #define MOST_MAX_BYTES ((size_t)1 << 20)
 #define DEFAULT_LIMIT_BYTES ((size_t)1 << 20)
+#define ALL_REPORTS                                                                                                    \
+    ((unsigned)(LOOP_DATAGRAM_TRAFFIC_CLASS | LOOP_DATAGRAM_HOP_LIMIT | LOOP_DATAGRAM_PACKET_INFO |                    \
+                LOOP_DATAGRAM_TIME | LOOP_DATAGRAM_ERRORS))
 
 /* ---- opening ---- */
 
@@ -39,9 +43,15 @@ static int find_family(const struct loop_datagram_options *options, sa_family_t 
     return *family == AF_UNSPEC ? -EINVAL : 0;
 }
 
+/* Returns whether those options are good that sockets of all kinds have. */
+static bool is_good(const struct loop_datagram_options *options)
+{
+    return options->max_bytes <= MOST_MAX_BYTES && (options->reports & ~ALL_REPORTS) == 0;
+}
+
 static int check(const struct loop_datagram_options *options, sa_family_t *family)
 {
-    if (options->mode > 0777 || options->max_bytes > MOST_MAX_BYTES) {
+    if (options->mode > 0777 || !is_good(options)) {
         return -EINVAL;
     }
     int error = find_family(options, family);
@@ -64,10 +74,15 @@ static int configure(int number, sa_family_t family, const struct loop_datagram_
                                        .reuse_port = options->reuse_port,
                                        .ipv6_only = options->ipv6_only,
                                        .mode = options->mode,
+                                       .interface = options->interface,
                                        .settings = options->settings,
                                        .n_settings = options->n_settings};
 
-    return loop_net_configure(number, family, &binding);
+    int error = loop_net_configure(number, family, &binding);
+    if (error == 0 && options->dont_fragment) {
+        error = loop_net_forbid_fragments(number, family);
+    }
+    return error < 0 ? error : loop_net_ask_reports(number, family, options->reports);
 }
 
 /* Binds a socket. `file->path` is NULL afterwards unless a file was made. */
@@ -126,6 +141,7 @@ static void on_release(void *arg)
 
     assert(!socket->first && !socket->drains && socket->queued_bytes == 0);
     assert(!socket->stream && !socket->batch && !socket->is_delivering);
+    loop_outgoing_free_spares(socket);
     loop_net_remove_file(&socket->file);
     loop_fd_unpin(socket->fd);
 }
@@ -136,7 +152,10 @@ static void look_at_peer(struct loop_datagram_socket *socket)
     struct loop_address peer;
 
     socket->is_connected = loop_net_peer_address(loop_fd_peek(socket->fd), &peer) == 0;
-    socket->is_told_errors = socket->is_connected && peer.u.any.sa_family != AF_UNIX;
+    socket->is_told_errors = (socket->is_connected && peer.u.any.sa_family != AF_UNIX) || socket->has_error_queue;
+    socket->is_peer_ipv4 =
+        socket->is_connected && (peer.u.any.sa_family == AF_INET ||
+                                 (peer.u.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.u.ipv6.sin6_addr)));
 }
 
 /* Stores the local address. A socket that is bound to every address and not connected gets it with each datagram. */
@@ -151,13 +170,32 @@ static void look_at_itself(struct loop_datagram_socket *socket)
     }
 }
 
+/* Finds out whether datagrams go through the kernel in trains. A socket that was adopted may be read by others too,
+ * which would not know a train: then the kernel is not asked to join what it receives. Where it does so anyway, trains
+ * have to be known. */
+static void look_at_trains(struct loop_datagram_socket *socket, bool is_adopted, bool is_single)
+{
+    int number = loop_fd_peek(socket->fd);
+
+    socket->has_trains = is_adopted ? loop_net_has_trains(number) : !is_single && loop_net_ask_trains(number);
+    socket->has_segments = !is_single && loop_net_has_segments(number);
+    socket->joined_most_bytes = SIZE_MAX;
+}
+
+/* What is made into a socket. */
+struct found {
+    int number;
+    bool is_adopted;
+    struct loop_net_file *file;
+};
+
 static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_fd *fd,
-                                         const struct loop_datagram_options *options, const struct loop_net_file *file)
+                                         const struct loop_datagram_options *options, const struct found *found)
 {
     struct loop_datagram_socket *socket = loop_scope_alloc(scope, sizeof *socket);
-    char *path = socket && file->path ? loop_net_absolute_path(scope, file->path) : NULL;
+    char *path = socket && found->file->path ? loop_net_absolute_path(scope, found->file->path) : NULL;
 
-    if (!socket || (file->path && !path)) {
+    if (!socket || (found->file->path && !path)) {
         return NULL;
     }
     socket->loop = loop_scope_loop(scope);
@@ -167,26 +205,32 @@ static struct loop_datagram_socket *keep(struct loop_scope *scope, struct loop_f
     socket->max_bytes = options->max_bytes ? options->max_bytes : DEFAULT_MAX_BYTES;
     socket->limit_bytes = options->limit_bytes ? options->limit_bytes : DEFAULT_LIMIT_BYTES;
     socket->n_expected = LOOP_DATAGRAMS_LEAST;
-    socket->file = *file;
+    socket->file = *found->file;
     socket->file.path = path;
+    socket->reports = options->reports;
+    socket->has_error_queue = (options->reports & LOOP_DATAGRAM_ERRORS) != 0;
     look_at_peer(socket);
     look_at_itself(socket);
+    if (socket->local.length > 0 && socket->local.u.any.sa_family != AF_UNIX) {
+        look_at_trains(socket, found->is_adopted, options->single);
+    }
+    socket->has_control = socket->has_origins || socket->has_trains || socket->reports;
     loop_fd_pin(fd);
     return loop_scope_defer(scope, on_release, socket) ? socket : NULL;
 }
 
 /* Makes a socket of the number, which it owns also when this fails. Returns 0 or -ENOMEM. */
-static int take_in(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
-                   struct loop_net_file *file, struct loop_datagram_socket **socket)
+static int take_in(struct loop_scope *scope, const struct loop_datagram_options *options, const struct found *found,
+                   struct loop_datagram_socket **socket)
 {
-    assert(number >= 0);
-    struct loop_fd *fd = loop_fd_adopt(scope, number);
+    assert(found->number >= 0);
+    struct loop_fd *fd = loop_fd_adopt(scope, found->number);
 
-    *socket = fd ? keep(scope, fd, options, file) : NULL;
+    *socket = fd ? keep(scope, fd, options, found) : NULL;
     if (*socket) {
         return 0;
     }
-    loop_net_remove_file(file);
+    loop_net_remove_file(found->file);
     loop_fd_destroy(fd);
     return -ENOMEM;
 }
@@ -226,7 +270,7 @@ int loop_datagram_open(struct loop_scope *scope, const struct loop_datagram_opti
         loop_kernel_close(number);
         return error;
     }
-    return take_in(scope, number, options, &file, socket);
+    return take_in(scope, options, &(struct found){.number = number, .file = &file}, socket);
 }
 
 static int check_adopted(struct loop_scope *scope, int number, const struct loop_datagram_options *options)
@@ -240,10 +284,15 @@ static int check_adopted(struct loop_scope *scope, int number, const struct loop
     if (type != SOCK_DGRAM) {
         return -EPROTOTYPE;
     }
-    if (options->max_bytes > MOST_MAX_BYTES) {
+    if (!is_good(options)) {
         return -EINVAL;
     }
-    return loop_scope_is_cancelled(scope) ? -ECANCELED : 0;
+    if (loop_scope_is_cancelled(scope)) {
+        return -ECANCELED;
+    }
+    int family = AF_UNSPEC;
+    (void)loop_kernel_getsockopt(number, SOL_SOCKET, SO_DOMAIN, &family, &length);
+    return loop_net_ask_reports(number, (sa_family_t)family, options->reports);
 }
 
 int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_datagram_options *options,
@@ -267,7 +316,7 @@ int loop_datagram_adopt(struct loop_scope *scope, int number, const struct loop_
         }
         return error;
     }
-    return take_in(scope, number, options, &none, socket);
+    return take_in(scope, options, &(struct found){number, true, &none}, socket);
 }
 
 int loop_datagram_address(struct loop_datagram_socket *socket, struct loop_address *address)

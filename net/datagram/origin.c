@@ -54,23 +54,40 @@ static void note_ipv4(const struct in_pktinfo *info, bool is_mapped, struct loop
     }
 }
 
-void loop_net_read_origin(const struct msghdr *header, struct loop_net_origin *origin)
+void loop_net_read_origin(const struct cmsghdr *message, const struct sockaddr *sender, struct loop_net_origin *origin)
 {
-    const struct sockaddr *sender = header->msg_name;
-    struct msghdr *messages = (struct msghdr *)(uintptr_t)header; /* CMSG_NXTHDR takes no const */
+    const void *data = CMSG_DATA(message);
 
-    origin->family = 0;
-    for (struct cmsghdr *at = CMSG_FIRSTHDR(messages); at; at = CMSG_NXTHDR(messages, at)) {
-        if (at->cmsg_level == IPPROTO_IP && at->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            memcpy(&info, CMSG_DATA(at), sizeof info);
-            note_ipv4(&info, sender->sa_family == AF_INET6, origin);
-        } else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
-            struct in6_pktinfo info;
-            memcpy(&info, CMSG_DATA(at), sizeof info);
-            note_ipv6(&info, origin);
-        }
+    if (message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, data, sizeof info);
+        note_ipv4(&info, sender->sa_family == AF_INET6, origin);
+    } else if (message->cmsg_level == IPPROTO_IPV6 && message->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        memcpy(&info, data, sizeof info);
+        note_ipv6(&info, origin);
     }
+}
+
+unsigned loop_net_read_destination(const struct cmsghdr *message, const struct sockaddr *sender,
+                                   struct loop_net_origin *destination)
+{
+    if (message->cmsg_level == IPPROTO_IP) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(message), sizeof info);
+        unsigned interface = (unsigned)info.ipi_ifindex;
+        info.ipi_spec_dst = info.ipi_addr;
+        note_ipv4(&info, sender->sa_family == AF_INET6, destination);
+        return interface;
+    }
+    struct in6_pktinfo info;
+    memcpy(&info, CMSG_DATA(message), sizeof info);
+    destination->family = AF_INET6;
+    destination->u.ipv6 = info.ipi6_addr;
+    destination->interface = IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&info.ipi6_addr)
+                                 ? (unsigned)info.ipi6_ifindex
+                                 : 0;
+    return (unsigned)info.ipi6_ifindex;
 }
 
 bool loop_net_origin_of(const struct loop_address *address, struct loop_net_origin *origin)
@@ -98,26 +115,26 @@ void loop_net_origin_address(const struct loop_net_origin *origin, const struct 
     }
 }
 
-static void add(struct msghdr *header, void *control, int level, int type, const void *info, size_t size)
+void loop_net_add_control(struct msghdr *header, void *control, int level, int type, const void *data, size_t size)
 {
-    assert(!header->msg_control && size <= sizeof(struct in6_pktinfo));
+    struct cmsghdr *message = (void *)((char *)control + header->msg_controllen);
+
     header->msg_control = control;
-    header->msg_controllen = (socklen_t)CMSG_SPACE(size);
-    struct cmsghdr *message = CMSG_FIRSTHDR(header);
+    header->msg_controllen += (socklen_t)CMSG_SPACE(size);
     memset(message, 0, CMSG_SPACE(size));
     message->cmsg_level = level;
     message->cmsg_type = type;
     message->cmsg_len = (socklen_t)CMSG_LEN(size);
-    memcpy(CMSG_DATA(message), info, size);
+    memcpy(CMSG_DATA(message), data, size);
 }
 
 void loop_net_write_origin(const struct loop_net_origin *origin, void *control, struct msghdr *header)
 {
     if (origin->family == AF_INET) {
-        struct in_pktinfo info = {.ipi_spec_dst = origin->u.ipv4};
-        add(header, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+        struct in_pktinfo info = {.ipi_spec_dst = origin->u.ipv4, .ipi_ifindex = (int)origin->interface};
+        loop_net_add_control(header, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
     } else if (origin->family == AF_INET6) {
         struct in6_pktinfo info = {.ipi6_addr = origin->u.ipv6, .ipi6_ifindex = origin->interface};
-        add(header, control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+        loop_net_add_control(header, control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
     }
 }

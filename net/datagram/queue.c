@@ -50,12 +50,13 @@ static void dequeue(struct loop_outgoing *outgoing)
 
 void loop_outgoing_discard(struct loop_outgoing *outgoing)
 {
+    struct loop_datagram_socket *socket = outgoing->socket;
     bool is_lent = outgoing->is_lent; /* then its memory is the batch's */
 
     outgoing->is_lent = false;
     dequeue(outgoing);
     if (!is_lent) {
-        loop_kernel_free(outgoing);
+        loop_outgoing_destroy(socket, outgoing);
     }
 }
 
@@ -64,6 +65,9 @@ void loop_outgoing_complete(struct loop_outgoing *outgoing, int64_t result)
     struct loop *loop = outgoing->socket->loop;
     loop_job promise = outgoing->promise;
 
+    if (result < 0 && outgoing->sent_bytes > 0) {
+        result = (int64_t)outgoing->sent_bytes;
+    }
     loop_outgoing_discard(outgoing);
     if (promise) {
         loop_resolve(loop, promise, result);
@@ -87,7 +91,6 @@ static void replace(struct loop_outgoing *outgoing, struct loop_outgoing *by)
 
     assert(outgoing->is_lent && !by->is_lent);
     by->socket = socket;
-    by->first_error = outgoing->first_error;
     by->prev = outgoing->prev;
     by->next = outgoing->next;
     *(by->prev ? &by->prev->next : &socket->first) = by;
@@ -99,9 +102,10 @@ void loop_datagram_unlend(struct loop_datagram_batch *batch)
     for (unsigned i = 0; i < batch->n_outgoing; i++) {
         struct loop_outgoing *outgoing = &batch->outgoing[i];
         struct loop_outgoing *kept =
-            outgoing->is_lent ? loop_outgoing_copy(outgoing->to, outgoing->data, outgoing->len) : NULL;
+            outgoing->is_lent ? loop_outgoing_copy(outgoing->socket, outgoing->to, outgoing->data, outgoing->len)
+                              : NULL;
         if (kept) {
-            kept->origin = outgoing->origin;
+            loop_outgoing_take_over(kept, outgoing);
             replace(outgoing, kept);
         } else if (outgoing->is_lent) {
             loop_outgoing_fail(outgoing, -ENOMEM);

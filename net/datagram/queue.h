@@ -13,7 +13,8 @@ void loop_outgoing_enqueue(struct loop_datagram_socket *socket, struct loop_outg
 /* Takes a datagram out of the queue and frees it. Its job, if there is one, is left alone. */
 void loop_outgoing_discard(struct loop_outgoing *outgoing);
 
-/* Takes a datagram out of the queue, frees it, and completes its job with `result`. */
+/* Takes a datagram out of the queue, frees it, and completes its job with `result`, or with what has been sent of a
+ * train when that is an error. */
 void loop_outgoing_complete(struct loop_outgoing *outgoing, int64_t result);
 
 /* Takes a datagram out of the queue, counts it as failed, and completes its job with `error`. */

@@ -12,6 +12,7 @@
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
+#include <net/datagram/error_queue.h>
 #include <net/datagram/queue.h>
 #include <net/datagram/receive.h>
 #include <net/datagram/send.h>
@@ -22,6 +23,8 @@
 
 /* Keeps datagrams from starting at the same place of a page, where they would compete for the same cache lines. */
 #define GAP_BYTES 128
+
+#define LONGEST_TRAIN 65535
 
 #define BATCHES_PER_TURN 4
 
@@ -37,50 +40,97 @@ static void give_batch_back(struct loop_datagram_socket *socket)
 
 /* Finds the address that a datagram was sent to. A socket that was never bound gets its port with the first datagram
  * that it sends. */
-static void find_receiver(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
+static void find_receiver(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch)
 {
-    struct loop_net_origin origin;
-
     if (socket->local.u.ipv4.sin_port == 0) { /* which is where IPv6 has it too */
         (void)loop_net_local_address(loop_fd_peek(socket->fd), &socket->local);
     }
-    loop_net_read_origin(&batch->headers[at].msg_hdr, &origin);
-    loop_net_origin_address(&origin, &socket->local, &batch->receiver);
+    loop_net_origin_address(&batch->report.origin, &socket->local, &batch->receiver);
+    loop_net_origin_address(&batch->report.destination, &socket->local, &batch->destination);
 }
 
-static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch, unsigned at)
+/* Reads what came with the bytes of the next message. */
+static void begin_message(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch)
 {
-    const struct mmsghdr *header = &batch->headers[at];
-    struct loop_address *sender = &batch->senders[at];
-    struct loop_datagram datagram = {.data = batch->vectors[at].iov_base,
-                                     .len = header->msg_len,
-                                     .sender = sender,
-                                     .receiver = &socket->local,
-                                     .is_truncated = (header->msg_hdr.msg_flags & MSG_TRUNC) != 0};
+    const struct msghdr *header = &batch->headers[batch->at].msg_hdr;
+    struct loop_address *sender = &batch->senders[batch->at];
 
-    assert(at < batch->n && header->msg_len <= socket->max_bytes);
-    sender->length = header->msg_hdr.msg_namelen;
+    batch->current = batch->at;
+    sender->length = header->msg_namelen;
     if (sender->length > sizeof sender->u.local) {
         sender->length = sizeof sender->u.local; /* of a path without its NUL */
     }
-    if (socket->has_origins) {
-        find_receiver(socket, batch, at);
-        datagram.receiver = &batch->receiver;
+    if (header->msg_control) {
+        loop_net_read_report(header, &batch->report);
+        socket->stats.trains_received += batch->report.segment_bytes > 0;
     }
-    socket->stats.truncated += datagram.is_truncated;
+    if (socket->has_origins || socket->reports & LOOP_DATAGRAM_PACKET_INFO) {
+        find_receiver(socket, batch);
+    }
+}
+
+/* Returns the length of the next datagram of the message, and goes on behind it. */
+static size_t take_datagram(struct loop_datagram_batch *batch)
+{
+    const struct mmsghdr *header = &batch->headers[batch->at];
+    size_t left = header->msg_len - batch->offset;
+    size_t segment_bytes = header->msg_hdr.msg_control ? batch->report.segment_bytes : 0;
+    size_t len = segment_bytes > 0 && segment_bytes < left ? segment_bytes : left;
+
+    assert(batch->at < batch->n && batch->offset <= header->msg_len);
+    batch->offset += len;
+    if (batch->offset == header->msg_len) {
+        batch->offset = 0;
+        batch->at++;
+    }
+    return len;
+}
+
+/* Fills in what was asked for. */
+static void fill_in(struct loop_datagram_socket *socket, const struct loop_net_report *report,
+                    struct loop_datagram *datagram)
+{
+    datagram->traffic_class = report->traffic_class;
+    datagram->hop_limit = report->hop_limit;
+    datagram->time_ns = report->time_ns;
+    if (socket->reports & LOOP_DATAGRAM_PACKET_INFO) {
+        datagram->interface = report->interface;
+        datagram->destination = report->destination.family != 0 ? &socket->batch->destination : NULL;
+    }
+}
+
+static void hand_out(struct loop_datagram_socket *socket, struct loop_datagram_batch *batch)
+{
+    size_t from = batch->offset;
+
+    if (from == 0) {
+        begin_message(socket, batch);
+    }
+    unsigned current = batch->current;
+    size_t len = take_datagram(batch);
+    bool is_truncated = len > socket->max_bytes || batch->headers[current].msg_hdr.msg_flags & MSG_TRUNC;
+    struct loop_datagram datagram = {.data = (char *)batch->vectors[current].iov_base + from,
+                                     .len = len < socket->max_bytes ? len : socket->max_bytes,
+                                     .sender = &batch->senders[current],
+                                     .receiver = socket->has_origins ? &batch->receiver : &socket->local,
+                                     .is_truncated = is_truncated};
+    fill_in(socket, &batch->report, &datagram);
+    socket->stats.received++;
+    socket->stats.truncated += is_truncated;
     socket->fn(socket->arg, (int64_t)datagram.len, &datagram);
 }
 
-/* Hands out what has been received, until the batch is empty or the program pauses. What the program sends meanwhile
- * leaves at the end. */
+/* Hands out what has been received, until the batch is empty, the program pauses or others have their turn. What the
+ * program sends meanwhile leaves at the end. */
 static void deliver(struct loop_datagram_socket *socket)
 {
     struct loop_datagram_batch *batch = socket->batch;
 
     assert(batch && socket->stream && !socket->is_delivering);
     socket->is_delivering = true;
-    while (batch->at < batch->n && (!socket->is_paused || socket->is_ending)) {
-        hand_out(socket, batch, batch->at++);
+    while (batch->at < batch->n && socket->n_allowed > 0 && (!socket->is_paused || socket->is_ending)) {
+        socket->n_allowed--;
+        hand_out(socket, batch);
     }
     socket->is_delivering = false;
     loop_datagram_flush(socket);
@@ -90,14 +140,14 @@ static void deliver(struct loop_datagram_socket *socket)
     }
 }
 
-/* Reports an error of the network to the stream, unless it is paused. */
+/* Reports an error of the network to the stream, behind what was received before, unless it is paused. */
 static void tell(struct loop_datagram_socket *socket)
 {
     static const struct loop_address nobody;
-    struct loop_datagram nothing = {.sender = &nobody, .receiver = &nobody};
+    struct loop_datagram nothing = {.sender = &nobody, .receiver = &nobody, .traffic_class = -1, .hop_limit = -1};
     int error = socket->told;
 
-    if (error < 0 && (!socket->is_paused || socket->is_ending)) {
+    if (error < 0 && !socket->batch && (!socket->is_paused || socket->is_ending)) {
         socket->told = 0;
         socket->fn(socket->arg, error, &nothing);
     }
@@ -105,9 +155,15 @@ static void tell(struct loop_datagram_socket *socket)
 
 /* ---- receiving ---- */
 
+/* Returns the length of the longest message. */
+static size_t room_of(const struct loop_datagram_socket *socket)
+{
+    return socket->has_trains && socket->max_bytes < LONGEST_TRAIN ? LONGEST_TRAIN : socket->max_bytes;
+}
+
 static size_t stride_of(const struct loop_datagram_socket *socket)
 {
-    return (socket->max_bytes + GAP_BYTES + 63) / 64 * 64;
+    return (room_of(socket) + GAP_BYTES + 63) / 64 * 64;
 }
 
 static struct loop_datagram_batch *take_batch(struct loop_datagram_socket *socket)
@@ -118,6 +174,8 @@ static struct loop_datagram_batch *take_batch(struct loop_datagram_socket *socke
     if (batch) {
         batch->n = 0;
         batch->at = 0;
+        batch->offset = 0;
+        loop_net_clear_report(&batch->report);
         batch->n_outgoing = 0;
         batch->n_copied = 0;
         batch->size_bytes = size_bytes;
@@ -131,12 +189,12 @@ static void make_room(struct loop_datagram_batch *batch, const struct loop_datag
     size_t stride = stride_of(socket);
 
     for (unsigned i = from; i < to; i++) {
-        batch->vectors[i] = (struct iovec){.iov_base = batch->bytes + i * stride, .iov_len = socket->max_bytes};
+        batch->vectors[i] = (struct iovec){.iov_base = batch->bytes + i * stride, .iov_len = room_of(socket)};
         batch->headers[i].msg_hdr = (struct msghdr){.msg_name = &batch->senders[i].u,
                                                     .msg_namelen = sizeof batch->senders[i].u,
                                                     .msg_iov = &batch->vectors[i],
                                                     .msg_iovlen = 1};
-        if (socket->has_origins) {
+        if (socket->has_control) {
             batch->headers[i].msg_hdr.msg_control = batch->control[i];
             batch->headers[i].msg_hdr.msg_controllen = sizeof batch->control[i];
         }
@@ -149,8 +207,12 @@ static int receive_more(struct loop_datagram_batch *batch, int number, unsigned 
     int n;
 
     do {
-        n = loop_kernel_recvmmsg(number, batch->headers + batch->n, room - batch->n, MSG_DONTWAIT, NULL);
+        n = loop_kernel_recvmmsg(number, batch->headers + batch->n, room - batch->n, MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+                                 NULL);
     } while (n < 0 && errno == EINTR);
+    for (int i = 0; i < n; i++) {
+        loop_net_close_passed(&batch->headers[batch->n + (unsigned)i].msg_hdr);
+    }
     return n < 0 ? -errno : n;
 }
 
@@ -177,37 +239,28 @@ static int fill_batch(struct loop_datagram_socket *socket, struct loop_datagram_
     return 0;
 }
 
-/* Counts a batch of `n`, and expects the next one to be about as large. */
+/* Expects the next batch to be about as large as this one of `n`. */
 static void learn(struct loop_datagram_socket *socket, unsigned n)
 {
     unsigned expected = n + n / 2 + LOOP_DATAGRAMS_LEAST;
 
     socket->n_expected = expected < LOOP_DATAGRAMS_AT_ONCE ? expected : LOOP_DATAGRAMS_AT_ONCE;
-    socket->stats.received += n;
 }
 
 static void end(struct loop_datagram_socket *socket, int64_t result);
 
-/* Receives more in the next turn. */
+/* Goes on in the next turn. */
 static void come_back(struct loop_datagram_socket *socket)
 {
-    socket->wants_more = true;
     if (!loop_datagram_kick(socket)) {
         end(socket, -ENOMEM);
     }
 }
 
-static void note_told(struct loop_datagram_socket *socket, int error)
-{
-    socket->told = error;
-    socket->stats.errors_told++;
-    socket->stats.last_error = error;
-}
-
 static void on_receive_failed(struct loop_datagram_socket *socket, int error)
 {
     if (loop_datagram_is_told(error)) {
-        note_told(socket, error);
+        loop_datagram_note_told(socket, error);
         tell(socket);
         socket->wants_more = true;
     } else {
@@ -236,6 +289,8 @@ static void receive(struct loop_datagram_socket *socket)
             on_receive_failed(socket, error);
         } else if (n == LOOP_DATAGRAMS_AT_ONCE || (n > 0 && socket->is_told_errors)) {
             socket->wants_more = true;
+        } else if (n == 0) {
+            socket->wants_errors = socket->has_error_queue;
         }
     }
     if (number >= 0) {
@@ -245,7 +300,13 @@ static void receive(struct loop_datagram_socket *socket)
 
 static bool may_receive(const struct loop_datagram_socket *socket)
 {
-    return socket->wants_more && !socket->batch && !socket->is_paused && !socket->is_ending;
+    return socket->wants_more && !socket->batch && socket->n_allowed > 0 && !socket->is_paused && !socket->is_ending;
+}
+
+/* Returns whether there is more to do in the next turn. */
+static bool has_rest(const struct loop_datagram_socket *socket)
+{
+    return !socket->is_paused && !socket->is_ending && (socket->batch || socket->wants_more || socket->wants_errors);
 }
 
 /* Receives what one turn allows. */
@@ -253,8 +314,9 @@ static void receive_some(struct loop_datagram_socket *socket)
 {
     for (unsigned n = 0; n < BATCHES_PER_TURN && may_receive(socket); n++) {
         receive(socket);
+        loop_datagram_report_errors(socket);
     }
-    if (may_receive(socket)) {
+    if (has_rest(socket)) {
         come_back(socket);
     }
 }
@@ -286,19 +348,23 @@ static void end(struct loop_datagram_socket *socket, int64_t result)
 
 static void go_on(struct loop_datagram_socket *socket)
 {
-    tell(socket);
     if (socket->batch) {
         deliver(socket);
     }
+    tell(socket);
+    loop_datagram_report_errors(socket);
     receive_some(socket);
     if (socket->is_ending) {
         tell(socket);
-        finish(socket);
+        if (!socket->batch || !loop_datagram_kick(socket)) {
+            finish(socket);
+        }
     }
 }
 
 void loop_datagram_turn(struct loop_datagram_socket *socket)
 {
+    socket->n_allowed = LOOP_DATAGRAM_ANSWERS;
     if (socket->stream) {
         go_on(socket);
     }
@@ -347,6 +413,7 @@ static int on_resume(void *arg, loop_job job)
     }
     if (socket->is_paused) {
         socket->is_paused = false;
+        socket->wants_more = true;
         come_back(socket);
     }
     return 0;

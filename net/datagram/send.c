@@ -12,17 +12,19 @@
 #include <net/datagram/lent.h>
 #include <net/datagram/queue.h>
 #include <net/datagram/send.h>
+#include <net/datagram/train.h>
 
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <string.h>
-
-#define SENT_AT_ONCE 64
 
 #define SHORTEST_PAUSE_NS LOOP_MILLISECOND
 #define LONGEST_PAUSE_NS (64 * LOOP_MILLISECOND)
+
+/* So many datagrams are sent in a row, or a few more: then other jobs have their turn. A train of short datagrams may
+ * have millions. */
+enum { MOST_AT_ONCE = 4096 };
 
 /* ---- coming back ---- */
 
@@ -64,6 +66,18 @@ bool loop_datagram_is_told(int error)
     case -EACCES:
     case -EMSGSIZE: return true;
     default: return false;
+    }
+}
+
+void loop_datagram_note_told(struct loop_datagram_socket *socket, int error)
+{
+    assert(error < 0);
+    if (socket->has_error_queue) {
+        socket->wants_errors = true; /* which says more */
+    } else {
+        socket->told = error;
+        socket->stats.errors_told++;
+        socket->stats.last_error = error;
     }
 }
 
@@ -113,8 +127,8 @@ static bool may_be_anothers(const struct loop_outgoing *outgoing, int error)
     return outgoing->socket->is_told_errors && outgoing->first_error == 0 && loop_datagram_is_told(error);
 }
 
-/* Returns false when the rest of the queue has to wait. */
-static bool on_send_failed(struct loop_datagram_socket *socket, int error)
+/* Handles the error of the first message. Returns false when the rest of the queue has to wait. */
+static bool on_send_failed(struct loop_datagram_socket *socket, const struct loop_trains *trains, int error)
 {
     struct loop_outgoing *outgoing = socket->first;
 
@@ -125,66 +139,72 @@ static bool on_send_failed(struct loop_datagram_socket *socket, int error)
     }
     if (may_be_anothers(outgoing, error)) {
         outgoing->first_error = error;
+    } else if (trains->n_datagrams[0] > 1 && error != -EINTR) {
+        outgoing->first_error = outgoing->first_error == error ? 0 : outgoing->first_error; /* it was this train's */
+        loop_trains_refuse(socket, trains->headers[0].msg_hdr.msg_iovlen, error);
     } else if (error != -EINTR) {
         loop_outgoing_fail(outgoing, error);
     }
     return true;
 }
 
-static void on_sent(struct loop_datagram_socket *socket)
+static void on_sent(struct loop_datagram_socket *socket, size_t len)
 {
     struct loop_outgoing *outgoing = socket->first;
 
-    assert(outgoing && outgoing->first_error <= 0);
+    assert(outgoing && outgoing->first_error <= 0 && len <= outgoing->len - outgoing->sent_bytes);
     if (outgoing->first_error < 0) {
-        socket->told = outgoing->first_error;
-        socket->stats.errors_told++;
-        socket->stats.last_error = outgoing->first_error;
+        loop_datagram_note_told(socket, outgoing->first_error);
+        outgoing->first_error = 0;
     }
-    socket->stats.sent++;
-    loop_outgoing_complete(outgoing, (int64_t)outgoing->len);
+    outgoing->sent_bytes += len;
+    if (outgoing->sent_bytes == outgoing->len) {
+        loop_outgoing_complete(outgoing, (int64_t)outgoing->len);
+    }
 }
 
-static unsigned gather(const struct loop_datagram_socket *socket, struct mmsghdr *headers, struct iovec *vectors,
-                       char control[][LOOP_NET_CONTROL_BYTES])
+/* Handles a message that was sent. */
+static void on_message_sent(struct loop_datagram_socket *socket, const struct msghdr *header, size_t n_datagrams)
 {
-    unsigned n = 0;
-
-    for (struct loop_outgoing *outgoing = socket->first; outgoing && n < SENT_AT_ONCE; outgoing = outgoing->next) {
-        const struct loop_address *to = outgoing->to;
-        vectors[n] = (struct iovec){.iov_base = (void *)(uintptr_t)outgoing->data, .iov_len = outgoing->len};
-        headers[n].msg_hdr = (struct msghdr){.msg_name = to ? (void *)(uintptr_t)&to->u : NULL,
-                                             .msg_namelen = to ? to->length : 0,
-                                             .msg_iov = &vectors[n],
-                                             .msg_iovlen = 1};
-        loop_net_write_origin(&outgoing->origin, control[n], &headers[n].msg_hdr);
-        n++;
+    socket->stats.trains_sent += n_datagrams > 1;
+    socket->stats.sent += n_datagrams;
+    for (size_t i = 0; i < (size_t)header->msg_iovlen; i++) {
+        on_sent(socket, header->msg_iov[i].iov_len);
     }
-    return n;
 }
 
-/* Sends up to SENT_AT_ONCE datagrams with one system call. Returns false when the rest has to wait. */
-static bool send_some(struct loop_datagram_socket *socket, int number)
+/* Sends what one system call allows, and counts the datagrams in `*n`. Returns false when the rest has to wait. */
+static bool send_some(struct loop_datagram_socket *socket, int number, size_t *n)
 {
-    struct mmsghdr headers[SENT_AT_ONCE];
-    struct iovec vectors[SENT_AT_ONCE];
-    _Alignas(struct cmsghdr) char control[SENT_AT_ONCE][LOOP_NET_CONTROL_BYTES];
-    unsigned n = gather(socket, headers, vectors, control);
-    int sent = loop_kernel_sendmmsg(number, headers, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct loop_trains trains;
 
+    loop_trains_gather(socket, &trains);
+    assert(trains.n > 0);
+    int sent = loop_kernel_sendmmsg(number, trains.headers, trains.n, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) {
-        return on_send_failed(socket, -errno);
+        return on_send_failed(socket, &trains, -errno);
     }
-    assert(sent <= (int)n);
+    assert(sent <= (int)trains.n);
     socket->pause_ns = 0;
     for (int i = 0; i < sent; i++) {
-        on_sent(socket);
+        on_message_sent(socket, &trains.headers[i].msg_hdr, trains.n_datagrams[i]);
+        *n += trains.n_datagrams[i];
     }
     return true;
 }
 
+/* What is left is sent in the next turn. */
+static void send_later(struct loop_datagram_socket *socket)
+{
+    if (!loop_datagram_kick(socket)) {
+        drop_all(socket, -ENOMEM);
+    }
+}
+
 void loop_datagram_flush(struct loop_datagram_socket *socket)
 {
+    size_t n = 0;
+
     if (!socket->first || socket->is_blocked) {
         return;
     }
@@ -193,11 +213,14 @@ void loop_datagram_flush(struct loop_datagram_socket *socket)
         drop_all(socket, -ECANCELED);
         return;
     }
-    while (socket->first && send_some(socket, number)) {
+    while (socket->first && n < MOST_AT_ONCE && send_some(socket, number, &n)) {
     }
     loop_fd_unuse(socket->fd);
+    if (socket->first && !socket->is_blocked) {
+        send_later(socket);
+    }
     loop_datagram_tell_drained(socket, 0);
-    if (socket->told && socket->stream) {
+    if ((socket->told || socket->wants_errors) && socket->stream) {
         (void)loop_datagram_kick(socket);
     }
 }
@@ -249,12 +272,46 @@ static bool will_flush(struct loop_datagram_socket *socket)
     return socket->is_delivering || socket->is_blocked || loop_datagram_kick(socket);
 }
 
+static size_t segments_of(const struct loop_datagram_send_options *options, size_t len)
+{
+    return options && options->segment_bytes < len ? options->segment_bytes : 0;
+}
+
+/* Queues a copy. */
+static int put(struct loop_datagram_socket *socket, const struct loop_datagram_send_options *options,
+               const struct loop_address *to, const void *data, size_t len)
+{
+    struct loop_net_envelope envelope;
+    int error = check(socket, &to, data, len);
+
+    error = error < 0 ? error : loop_datagram_seal(socket, options, to, &envelope);
+    if (error < 0) {
+        return error;
+    }
+    if (!has_room(socket)) {
+        return -ENOBUFS;
+    }
+    struct loop_outgoing *outgoing = socket->is_delivering ? loop_outgoing_answer(socket->batch, to, data, len) : NULL;
+    outgoing = outgoing ? outgoing : loop_outgoing_copy(socket, to, data, len);
+    if (!outgoing) {
+        return -ENOMEM;
+    }
+    outgoing->envelope = envelope;
+    outgoing->segment_bytes = segments_of(options, len);
+    loop_outgoing_enqueue(socket, outgoing);
+    if (!will_flush(socket)) {
+        loop_outgoing_discard(outgoing);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 int loop_datagram_put(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data, size_t len)
 {
     if (!loop_datagram_is_good(socket, __func__)) {
         return -EINVAL;
     }
-    return loop_datagram_put_from(socket, NULL, to, data, len);
+    return put(socket, NULL, to, data, len);
 }
 
 int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loop_address *from,
@@ -263,28 +320,16 @@ int loop_datagram_put_from(struct loop_datagram_socket *socket, const struct loo
     if (!loop_datagram_is_good(socket, __func__)) {
         return -EINVAL;
     }
-    struct loop_net_origin origin;
-    int error = check(socket, &to, data, len);
+    return put(socket, &(struct loop_datagram_send_options){.from = from}, to, data, len);
+}
 
-    error = error < 0 ? error : loop_datagram_choose_origin(socket, from, to, &origin);
-    if (error < 0) {
-        return error;
+int loop_datagram_put_with(struct loop_datagram_socket *socket, const struct loop_datagram_send_options *options,
+                           const struct loop_address *to, const void *data, size_t len)
+{
+    if (!loop_datagram_is_good(socket, __func__)) {
+        return -EINVAL;
     }
-    if (!has_room(socket)) {
-        return -ENOBUFS;
-    }
-    struct loop_outgoing *outgoing = socket->is_delivering ? loop_outgoing_answer(socket->batch, to, data, len) : NULL;
-    outgoing = outgoing ? outgoing : loop_outgoing_copy(to, data, len);
-    if (!outgoing) {
-        return -ENOMEM;
-    }
-    outgoing->origin = origin;
-    loop_outgoing_enqueue(socket, outgoing);
-    if (!will_flush(socket)) {
-        loop_outgoing_discard(outgoing);
-        return -ENOMEM;
-    }
-    return 0;
+    return put(socket, options, to, data, len);
 }
 
 /* Cancels one datagram. When the queue is empty then, its wait for the kernel is cancelled too: it would hold the scope
@@ -306,7 +351,7 @@ static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outg
     loop_job job = loop_promise(socket->scope, on_cancel_send, outgoing, fn, arg);
 
     if (!job) {
-        loop_kernel_free(outgoing);
+        loop_outgoing_destroy(socket, outgoing);
         return 0;
     }
     outgoing->promise = job;
@@ -317,13 +362,36 @@ static loop_job start_send(struct loop_datagram_socket *socket, struct loop_outg
     return job;
 }
 
+/* Queues the bytes themselves, as a job. */
+static loop_job send_job(struct loop_datagram_socket *socket, const struct loop_datagram_send_options *options,
+                         const struct loop_address *to, const void *data, size_t len, loop_fn *fn, void *arg)
+{
+    struct loop_net_envelope envelope;
+    int error = check(socket, &to, data, len);
+
+    error = error < 0 ? error : loop_datagram_seal(socket, options, to, &envelope);
+    if (error == 0 && !has_room(socket)) {
+        error = -ENOBUFS;
+    }
+    if (error < 0) {
+        return loop_datagram_answer(socket->scope, error, fn, arg);
+    }
+    struct loop_outgoing *outgoing = loop_outgoing_of(socket, to, data, len);
+    if (!outgoing) {
+        return 0;
+    }
+    outgoing->envelope = envelope;
+    outgoing->segment_bytes = segments_of(options, len);
+    return start_send(socket, outgoing, fn, arg);
+}
+
 loop_job loop_datagram_send(struct loop_datagram_socket *socket, const struct loop_address *to, const void *data,
                             size_t len, loop_fn *fn, void *arg)
 {
     if (!loop_datagram_is_good(socket, __func__)) {
         return 0;
     }
-    return loop_datagram_send_from(socket, NULL, to, data, len, fn, arg);
+    return send_job(socket, NULL, to, data, len, fn, arg);
 }
 
 loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const struct loop_address *from,
@@ -332,20 +400,14 @@ loop_job loop_datagram_send_from(struct loop_datagram_socket *socket, const stru
     if (!loop_datagram_is_good(socket, __func__)) {
         return 0;
     }
-    struct loop_net_origin origin;
-    int error = check(socket, &to, data, len);
+    return send_job(socket, &(struct loop_datagram_send_options){.from = from}, to, data, len, fn, arg);
+}
 
-    error = error < 0 ? error : loop_datagram_choose_origin(socket, from, to, &origin);
-    if (error == 0 && !has_room(socket)) {
-        error = -ENOBUFS;
-    }
-    if (error < 0) {
-        return loop_datagram_answer(socket->scope, error, fn, arg);
-    }
-    struct loop_outgoing *outgoing = loop_outgoing_of(to, data, len);
-    if (!outgoing) {
+loop_job loop_datagram_send_with(struct loop_datagram_socket *socket, const struct loop_datagram_send_options *options,
+                                 const struct loop_address *to, const void *data, size_t len, loop_fn *fn, void *arg)
+{
+    if (!loop_datagram_is_good(socket, __func__)) {
         return 0;
     }
-    outgoing->origin = origin;
-    return start_send(socket, outgoing, fn, arg);
+    return send_job(socket, options, to, data, len, fn, arg);
 }

@@ -13,6 +13,9 @@ bool loop_datagram_kick(struct loop_datagram_socket *socket);
 /* Returns whether the network may report this error for an earlier datagram. */
 bool loop_datagram_is_told(int error);
 
+/* Remembers an error of the network, for the stream to report. */
+void loop_datagram_note_told(struct loop_datagram_socket *socket, int error);
+
 /* Sends what is queued, as much as the kernel accepts. */
 void loop_datagram_flush(struct loop_datagram_socket *socket);
 
