@@ -307,6 +307,30 @@ LOOP_API int loop_datagram_address(struct loop_datagram_socket *socket, struct l
  * socket is closed. */
 LOOP_API int loop_datagram_path_mtu(struct loop_datagram_socket *socket, size_t *bytes);
 
+/* Joins a multicast group: the socket receives what is sent to `group` and its port, from `source`, or from any source
+ * where that is NULL. Several sources of one group can be joined one by one. The socket is bound to the port, and to
+ * every address or to the group. `interface` is an index, see if_nametoindex(3); 0: as the routes have it. Closing the
+ * socket leaves all groups. The options LOOP_IP_MULTICAST_TTL, _LOOP and their like for IPv6 are about sending.
+ *
+ * Returns 0; -EINVAL when `group` is no multicast address, or either is of another family than the socket; -EADDRINUSE
+ * when the socket has joined it before; -ENODEV for an interface that does not exist or has no multicast;
+ * -EADDRNOTAVAIL for a source of a group that was joined for any; -ENOBUFS at the limit of groups
+ * (igmp_max_memberships); -ENOPROTOOPT on the simulated kernel, which has no groups; -EBADF when the socket is closed;
+ * or another errno of setsockopt(2). */
+LOOP_API int loop_datagram_join(struct loop_datagram_socket *socket, const struct loop_address *group,
+                                const struct loop_address *source, unsigned interface);
+
+/* Leaves a multicast group, or one source of it: the arguments are those of loop_datagram_join. Returns 0;
+ * -EADDRNOTAVAIL when it has not been joined; or an error of loop_datagram_join. */
+LOOP_API int loop_datagram_leave(struct loop_datagram_socket *socket, const struct loop_address *group,
+                                 const struct loop_address *source, unsigned interface);
+
+/* Sets the interface that datagrams to multicast groups leave by, IP_MULTICAST_IF or IPV6_MULTICAST_IF; 0: as the
+ * routes have it. A single datagram can leave by another, see loop_datagram_send_options. Returns 0; -EINVAL for a Unix
+ * socket; -ENODEV or -EADDRNOTAVAIL for an interface that does not exist; -ENOPROTOOPT on the simulated kernel; -EBADF
+ * when the socket is closed. */
+LOOP_API int loop_datagram_set_multicast_interface(struct loop_datagram_socket *socket, unsigned interface);
+
 /* Returns the descriptor of the socket, which belongs to the socket's scope. */
 LOOP_API struct loop_fd *loop_datagram_fd(struct loop_datagram_socket *socket);
 
