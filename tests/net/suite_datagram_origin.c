@@ -7,11 +7,12 @@
 #include <stdio.h>
 
 /* How the server answers. */
-enum answer { ANSWER_SENDER, ANSWER_COPY, ANSWER_LATER, ANSWER_AS_JOB };
+enum answer { ANSWER_SENDER, ANSWER_COPY, ANSWER_LATER, ANSWER_AS_JOB, ANSWER_BY_INTERFACE };
 
 static struct {
     struct loop_datagram_socket *socket;
     enum answer how;
+    unsigned reports;
     struct loop_address sender, receiver;
     unsigned questions, answers;
     char receiver_text[LOOP_ADDRESS_TEXT_SIZE];
@@ -20,12 +21,18 @@ static struct {
 
 static void answer(const struct loop_datagram *datagram)
 {
+    const struct loop_datagram_send_options by = {.interface = datagram->interface};
+
     switch (state.how) {
     case ANSWER_SENDER:
         CHECK_IS(loop_datagram_put(state.socket, datagram->sender, datagram->data, datagram->len), 0);
         break;
     case ANSWER_COPY: CHECK_IS(loop_datagram_put(state.socket, &state.sender, "answer", 6), 0); break;
     case ANSWER_AS_JOB: START(loop_datagram_send(state.socket, datagram->sender, "answer", 6, NULL, NULL)); break;
+    case ANSWER_BY_INTERFACE:
+        CHECK(by.interface > 0);
+        CHECK_IS(loop_datagram_put_with(state.socket, &by, datagram->sender, "answer", 6), 0);
+        break;
     case ANSWER_LATER: break;
     }
 }
@@ -61,7 +68,8 @@ static struct loop_datagram_socket *serve_and_connect(struct loop_env *env, cons
     struct loop_address address = parsed(at), target = parsed(asked);
     struct loop_datagram_socket *client;
 
-    CHECK_IS(loop_datagram_open(env->scope, &(struct loop_datagram_options){.bind_to = &address}, &state.socket), 0);
+    const struct loop_datagram_options options = {.bind_to = &address, .reports = state.reports};
+    CHECK_IS(loop_datagram_open(env->scope, &options, &state.socket), 0);
     CHECK_IS(loop_datagram_address(state.socket, &address), 0);
     target.u.ipv4.sin_port = address.u.ipv4.sin_port; /* IPv6 has it in the same place */
     CHECK_IS(loop_datagram_open(env->scope, &(struct loop_datagram_options){.connect_to = &target}, &client), 0);
@@ -112,6 +120,16 @@ LOOP_TEST(an_answer_to_a_copy_of_the_sender_leaves_from_there_too)
 LOOP_TEST(an_answer_sent_as_a_job_leaves_from_there_too)
 {
     ASK("udp:0.0.0.0:0", "udp:127.0.0.4:0", ANSWER_AS_JOB, "tcp:127.0.0.4");
+}
+
+LOOP_TEST_ROWS(an_answer_by_an_interface_leaves_from_there_too, 3)
+{
+    static const char *const rows[][3] = {{"udp:0.0.0.0:0", "udp:127.0.0.7:0", "tcp:127.0.0.7"},
+                                          {"udp:[::]:0", "udp:127.0.0.8:0", "tcp:[::ffff:127.0.0.8]"},
+                                          {"udp:[::]:0", "udp:[::1]:0", "tcp:[::1]"}};
+
+    state.reports = LOOP_DATAGRAM_PACKET_INFO;
+    ASK(rows[script.row][0], rows[script.row][1], ANSWER_BY_INTERFACE, rows[script.row][2]);
 }
 
 LOOP_TEST(a_socket_of_both_families_answers_ipv4_from_there_too)
