@@ -2,6 +2,7 @@
  *
  * loop_connect: cancelled at each step, refused, timed out, and without descriptors.
  */
+#include "network.h"
 #include "sockets.h"
 
 #include <sys/wait.h>
@@ -139,6 +140,46 @@ LOOP_TEST(connect_binds_and_sets_before)
     options = (struct loop_connect_options){.bind_to = &mine};
     AWAIT(loop_connect(env->scope, &address, &options, &flow, GO));
     CHECK_IS(result, -EADDRNOTAVAIL);
+    END;
+}
+
+/* Leaves two local ports for connections. Returns false where that is not permitted. */
+static bool leave_two_ports(void)
+{
+    static const char range[] = "50000 50001";
+    int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
+    bool is_set = fd >= 0 && write(fd, range, sizeof range - 1) == sizeof range - 1;
+
+    close(fd);
+    return is_set;
+}
+
+/* In a network of the loopback alone, where that is permitted: there is no way to others, a local address is taken, and
+ * all local ports are. */
+LOOP_TEST(connect_without_a_way_an_address_or_a_port_says_so)
+{
+    static const char *const far[] = {"tcp:192.0.2.1:80", "tcp:[2001:db8::1]:80"};
+    static struct loop_address address, taken;
+    static struct loop_flow *flows[3];
+    static size_t i;
+
+    BEGIN;
+    if (enter_network(65536)) {
+        for (i = 0; i < COUNT_OF(far); i++) {
+            address = parsed(far[i]);
+            AWAIT(loop_connect(env->scope, &address, NULL, &flows[0], GO));
+            CHECK_IS(result, -ENETUNREACH);
+            CHECK(!flows[0]);
+        }
+        listen_at(env->scope, &address, "tcp:127.0.0.1:0");
+        listen_at(env->scope, &taken, "tcp:127.0.0.1:0");
+        AWAIT(loop_connect(env->scope, &address, &(struct loop_connect_options){.bind_to = &taken}, &flows[0], GO));
+        CHECK_IS(result, -EADDRINUSE);
+        for (i = 0; i < 3 && leave_two_ports(); i++) {
+            AWAIT(loop_connect(env->scope, &address, NULL, &flows[i], GO));
+            CHECK_IS(result, i < 2 ? 0 : -EADDRNOTAVAIL);
+        }
+    }
     END;
 }
 
