@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Accepting on a listener; see acceptor.h.
+ */
+#include <loop/low_level.h>
+#include <loop/part.h>
+#include <net/acceptor.h>
+#include <net/listen.h>
+
+#include <assert.h>
+#include <errno.h>
+
+/* Accepts again, or is over when the listener has been closed meanwhile. */
+static void go_on(struct loop_acceptor *acceptor)
+{
+    if (loop_fd_is_open(loop_listener_fd(acceptor->listener))) {
+        loop_acceptor_go_on(acceptor);
+    } else {
+        acceptor->ops->over(acceptor->arg, -ECANCELED);
+    }
+}
+
+static void on_wait_over(void *arg, int64_t result)
+{
+    struct loop_acceptor *acceptor = arg;
+
+    assert(acceptor->job);
+    acceptor->job = 0;
+    if (result < 0) {
+        acceptor->ops->over(acceptor->arg, result);
+    } else {
+        go_on(acceptor);
+    }
+}
+
+static void wait_for_descriptor(struct loop_acceptor *acceptor, int64_t pause_ns)
+{
+    acceptor->job = loop_descriptor_wait(acceptor->scope, pause_ns, on_wait_over, acceptor);
+    if (!acceptor->job) {
+        acceptor->ops->over(acceptor->arg, -ENOMEM);
+    }
+}
+
+static void on_failed(struct loop_acceptor *acceptor, int64_t error)
+{
+    bool is_closed = !loop_fd_is_open(loop_listener_fd(acceptor->listener));
+    int64_t verdict = is_closed ? error : loop_net_accept_failed(acceptor->listener, error);
+
+    if (verdict < 0) {
+        acceptor->ops->over(acceptor->arg, verdict);
+    } else if (verdict == 0) {
+        loop_acceptor_go_on(acceptor);
+    } else {
+        wait_for_descriptor(acceptor, verdict);
+    }
+}
+
+/* A result of the multishot accept, which an error ends. */
+static void on_accept(void *arg, int64_t result)
+{
+    struct loop_acceptor *acceptor = arg;
+
+    assert(acceptor->job);
+    if (result >= 0) {
+        loop_net_accept_succeeded(acceptor->listener);
+        acceptor->ops->take(acceptor->arg, (int)result);
+    } else {
+        acceptor->job = 0;
+        on_failed(acceptor, result);
+    }
+}
+
+static void on_accept_one(void *arg, int64_t result)
+{
+    struct loop_acceptor *acceptor = arg;
+
+    assert(acceptor->job && acceptor->is_one_by_one);
+    acceptor->job = 0;
+    if (result >= 0) {
+        loop_net_accept_succeeded(acceptor->listener);
+        acceptor->ops->take(acceptor->arg, (int)result);
+        go_on(acceptor);
+    } else {
+        on_failed(acceptor, result);
+    }
+}
+
+/* A multishot accept would have accepted more by the time it is cancelled. */
+int loop_acceptor_start(struct loop_acceptor *acceptor)
+{
+    struct loop_fd *fd = loop_listener_fd(acceptor->listener);
+
+    if (acceptor->job || !acceptor->ops->may_accept(acceptor->arg)) {
+        return 0;
+    }
+    acceptor->job = acceptor->is_one_by_one ? loop_op_accept(acceptor->scope, fd, NULL, NULL, on_accept_one, acceptor)
+                                            : loop_op_accept_multishot(acceptor->scope, fd, on_accept, acceptor);
+    return acceptor->job ? 0 : -ENOMEM;
+}
+
+void loop_acceptor_go_on(struct loop_acceptor *acceptor)
+{
+    if (loop_acceptor_start(acceptor) < 0) {
+        acceptor->ops->over(acceptor->arg, -ENOMEM);
+    }
+}
+
+void loop_acceptor_stop(struct loop_acceptor *acceptor)
+{
+    loop_cancel(loop_scope_loop(acceptor->scope), acceptor->job);
+    (void)loop_listener_close(acceptor->listener);
+}
