@@ -155,6 +155,18 @@ struct loop_listen_options {
 LOOP_API int loop_listen(struct loop_scope *scope, const struct loop_address *address,
                          const struct loop_listen_options *options, struct loop_listener **listener);
 
+/* Flags of loop_listener_adopt. */
+enum loop_listener_flag {
+    LOOP_LISTENER_OWNS_FILE = 1u << 0 /* the file of a Unix socket is removed when the listener closes */
+};
+
+/* Takes over a socket that listens already, such as one that a service manager or another program has passed to this
+ * one: see <service/service.h>. `flags` is 0 or LOOP_LISTENER_OWNS_FILE. `*listener` belongs to `scope` and owns
+ * `number`, which it sets to close-on-exec and nonblocking. Connections of TCP have TCP_NODELAY set. Returns 0;
+ * -EINVAL for a socket that does not listen, or another flag; -ENOTSOCK; -EBADF; -ENOMEM; -ECANCELED when the scope is
+ * cancelled. After an error `*listener` is NULL and `number` is closed. */
+LOOP_API int loop_listener_adopt(struct loop_scope *scope, int number, unsigned flags, struct loop_listener **listener);
+
 /* Stores the address that the listener is bound to, with the port that the kernel chose. It stays known after a close.
  * Returns 0. */
 LOOP_API int loop_listener_address(const struct loop_listener *listener, struct loop_address *address);
