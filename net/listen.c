@@ -87,9 +87,18 @@ static int configure(int number, sa_family_t family, const struct loop_listen_op
     return loop_net_configure(number, family, &binding);
 }
 
+/* Lets others bind the address with SO_REUSEPORT. A bind without the option has found out that no other program has
+ * it. Returns 0 or -errno. */
+static int share(int number)
+{
+    const int on = 1;
+
+    return loop_kernel_setsockopt(number, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ? -errno : 0;
+}
+
 /* Configures, binds and listens. Returns 0 or -errno. */
 static int set_up(int number, const struct loop_address *address, const struct loop_listen_options *options,
-                  struct loop_net_file *file)
+                  bool is_shared, struct loop_net_file *file)
 {
     int error = configure(number, address->u.any.sa_family, options);
 
@@ -101,6 +110,7 @@ static int set_up(int number, const struct loop_address *address, const struct l
         return error;
     }
     error = loop_net_note_file(address, options->mode, file);
+    error = error == 0 && is_shared ? share(number) : error;
     return error == 0 && loop_kernel_listen(number, options->backlog ? options->backlog : MOST_WAITING) < 0 ? -errno
                                                                                                             : error;
 }
@@ -108,7 +118,7 @@ static int set_up(int number, const struct loop_address *address, const struct l
 /* Calls set_up with the path locked until the socket listens: before that a connect to it is refused, as to one that no
  * program has open any more. */
 static int set_up_locked(int number, const struct loop_address *address, const struct loop_listen_options *options,
-                         struct loop_net_file *file)
+                         bool is_shared, struct loop_net_file *file)
 {
     struct loop_net_lock lock;
     int error = loop_net_lock(address, &lock);
@@ -117,7 +127,7 @@ static int set_up_locked(int number, const struct loop_address *address, const s
         file->path = NULL;
         return error;
     }
-    error = set_up(number, address, options, file);
+    error = set_up(number, address, options, is_shared, file);
     loop_net_unlock(&lock);
     if (error < 0) {
         loop_net_remove_file(file);
@@ -195,18 +205,18 @@ int loop_net_make_listener(struct loop_scope *scope, int number, bool has_packet
     return -ENOMEM;
 }
 
-int loop_listen(struct loop_scope *scope, const struct loop_address *address, const struct loop_listen_options *options,
-                struct loop_listener **listener)
+int loop_net_listen(struct loop_scope *scope, const struct loop_address *address,
+                    const struct loop_listen_options *options, bool is_shared, struct loop_listener **listener)
 {
     static const struct loop_listen_options defaults;
     char path[LOOP_NET_PATH_SIZE];
     struct loop_net_file file = {.path = path};
 
-    if (!loop_check_pointer(listener, "listener", __func__)) {
+    if (!loop_check_pointer(listener, "listener", "loop_listen")) {
         return -EINVAL;
     }
     *listener = NULL;
-    if (!loop_check_scope(scope, __func__) || !address) {
+    if (!loop_check_scope(scope, "loop_listen") || !address) {
         return -EINVAL;
     }
     options = options ? options : &defaults;
@@ -219,12 +229,18 @@ int loop_listen(struct loop_scope *scope, const struct loop_address *address, co
     if (number < 0) {
         return number;
     }
-    error = set_up_locked(number, &where, options, &file);
+    error = set_up_locked(number, &where, options, is_shared, &file);
     if (error < 0) {
         loop_kernel_close(number);
         return error;
     }
     return loop_net_make_listener(scope, number, options->packets, &file, listener);
+}
+
+int loop_listen(struct loop_scope *scope, const struct loop_address *address, const struct loop_listen_options *options,
+                struct loop_listener **listener)
+{
+    return loop_net_listen(scope, address, options, false, listener);
 }
 
 int loop_listener_address(const struct loop_listener *listener, struct loop_address *address)
@@ -242,6 +258,14 @@ struct loop_fd *loop_listener_fd(struct loop_listener *listener)
         return NULL;
     }
     return listener->fd;
+}
+
+bool loop_net_leave_file(struct loop_listener *listener)
+{
+    bool has_file = listener->file.path != NULL;
+
+    listener->file.path = NULL;
+    return has_file;
 }
 
 bool loop_net_has_packets(const struct loop_listener *listener)

@@ -8,6 +8,11 @@
 #include <net/local.h>
 #include <net/net.h>
 
+/* Does what loop_listen does. With `is_shared` further listeners of this program may bind the address with `reuse_port`
+ * afterwards, and no other program could have before. */
+int loop_net_listen(struct loop_scope *scope, const struct loop_address *address,
+                    const struct loop_listen_options *options, bool is_shared, struct loop_listener **listener);
+
 /* Decides what follows an accept that failed with `error`. Returns 0 to accept again at once, nanoseconds to wait for a
  * descriptor before accepting again, or a negative errno when the listener has failed for good. Logs a warning when
  * something has run out. */

@@ -12,6 +12,7 @@
 #ifndef NET_NET_H
 #define NET_NET_H
 
+#include <domain/domain.h>
 #include <loop/loop.h>
 #include <net/socket_option.h>
 
@@ -40,8 +41,9 @@ struct loop_address {
 #define LOOP_ADDRESS_TEXT_SIZE 512
 
 /* Parses an address: "tcp:127.0.0.1:80", "tcp:[::1]:80" (with a zone: "tcp:[fe80::1%eth0]:80"), "unix:/path", or
- * "unix:@name" for the abstract name. "udp:" means the same as "tcp:". Host names are not resolved. An empty host,
- * "tcp::80", is every address of both families ("[::]").
+ * "unix:@name" for the abstract name. "udp:" means the same as "tcp:". An empty host, "tcp::80", is every address of
+ * both families ("[::]"). A host name is no address: loop_resolve_name and loop_connect_name in <net/names.h> look it
+ * up.
  *
  * Returns 0; -EINVAL for any other text, an unknown interface, or NULL; -ENAMETOOLONG for a path or name that does not
  * fit into sun_path. `*address` is all zero after an error. */
@@ -192,8 +194,9 @@ LOOP_API loop_job loop_accept(struct loop_scope *scope, struct loop_listener *li
 
 struct loop_server;
 
-/* Called for each connection. `peer->scope` is the connection's own scope: it ends, and closes the socket, when nothing
- * is left running in it. A failure in it ends this connection only. */
+/* Called for each connection, in a server with domains on the thread of one of them. `peer->scope` is the connection's
+ * own scope: it ends, and closes the socket, when nothing is left running in it. A failure in it ends this connection
+ * only. */
 typedef void loop_connection_fn(struct loop_flow *peer, void *arg);
 
 struct loop_serve_options {
@@ -209,19 +212,54 @@ struct loop_serve_options {
      * stopped it, which is -ECANCELED or -ETIMEDOUT when its scope was cancelled */
     loop_fn *on_end LOOP_ZERO;
     void *on_end_arg LOOP_ZERO;
+    /* > 0: so many loops, in threads of their own, serve the connections; loop_processors tells how many make sense */
+    unsigned domains LOOP_ZERO;
+    /* With `domains`: one listening socket, whose connections this loop accepts and hands on, in place of one for each
+     * domain. For loop_server_retire */
+    bool one_listener LOOP_ZERO;
+    /* With `domains`: NULL, or options of the domains; and NULL, or called in each of them before it serves, with the
+     * `arg` of on_connection. It may prepare what connections there need, in variables of the thread (_Thread_local).
+     * Another result than 0 ends the domain */
+    const struct loop_domains_options *domain_options LOOP_ZERO;
+    loop_domain_fn *domain_main LOOP_ZERO;
 };
 
-/* Listens on `address`, and calls `on_connection` for each connection until the server is stopped. The server runs in a
- * scope of its own inside `scope`. When accepting fails for good, the server stops with that error; without `on_end`,
- * `scope` fails with it. Shortages of descriptors and memory are waited for, as in loop_accept.
+/* Listens on `address`, and calls `on_connection` for each connection until the server is stopped. The server runs in
+ * a scope of its own inside `scope`. When accepting fails for good, the server stops with that error; without
+ * `on_end`, `scope` fails with it. Shortages of descriptors and memory are waited for, as in loop_accept. Stores the
+ * server in `*server`, where the caller may later stop it; `server` may be NULL. Returns 0; -EINVAL for negative
+ * durations; the errors of loop_listen; -ENOMEM; -ECANCELED when the scope is cancelled. `options` may be NULL; it and
+ * `address` are not used after the call.
  *
- * Stores the server in `*server`, where the caller may later stop it; `server` may be NULL.
- *
- * Returns 0; -EINVAL for negative durations; the errors of loop_listen; -ENOMEM; -ECANCELED when the scope is
- * cancelled. `options` may be NULL; it and `address` are not used after the call. */
+ * With `domains` each connection is served by one of several loops (<domain/domain.h>), with `on_connection` and
+ * `arg` on its thread. The call does not wait for the threads: one that cannot start, or whose domain_main fails,
+ * stops the server with its error. The stop, the limit, the grace and the statistics are for all domains together. A
+ * limit, a Unix socket or loop_serve_adopt makes this loop accept and hand each connection to the next domain. TCP
+ * without a limit has a listener for each domain (SO_REUSEPORT), and the kernel chooses. All listeners belong to
+ * this loop. When a domain fails later, its connections end and the log tells; what waits in its backlog, and what
+ * the kernel still puts there, is accepted here and handed to the others, so no new connection is refused or reset.
+ * When the last domain has ended, the server stops with its error, or -ESHUTDOWN. */
 LOOP_API int loop_serve(struct loop_scope *scope, const struct loop_address *address,
                         const struct loop_serve_options *options, struct loop_server **server,
                         loop_connection_fn *on_connection, void *arg);
+
+/* Serves as loop_serve does, on a socket that listens already. `flags` are those of loop_listener_adopt, and
+ * options->listen is not used. The server owns `number`, which is closed after an error. Returns what loop_serve and
+ * loop_listener_adopt return. */
+LOOP_API int loop_serve_adopt(struct loop_scope *scope, int number, unsigned flags,
+                              const struct loop_serve_options *options, struct loop_server **server,
+                              loop_connection_fn *on_connection, void *arg);
+
+/* Serves a connection that the server has not accepted itself: one that loop_fd_detach has taken out of any loop, with
+ * its unread bytes. The limits, the grace and the statistics of the server hold for it. Returns 0, and the server owns
+ * `connection`; -EAGAIN when the server is at its limit; -ESHUTDOWN when it has stopped or is cancelled, or no domain
+ * runs; -ENOMEM. After an error `connection` still belongs to the caller. */
+LOOP_API int loop_server_adopt(struct loop_server *server, struct loop_detached *connection);
+
+/* Does what loop_server_stop does where another program, such as a successor, listens on the same socket. Leaves the
+ * file of a Unix socket, and closes no connection that has been accepted: `on_connection` may still be called for these
+ * soon after. A server with domains needs options->one_listener for that. */
+LOOP_API void loop_server_retire(struct loop_server *server, int64_t deadline_ns);
 
 /* Stops the server: closes the listener, and accepts no connection from now on. Open connections may finish until
  * `deadline_ns` (a point of CLOCK_MONOTONIC; LOOP_NEVER: without a limit), and are cancelled then. A second call can
@@ -237,7 +275,7 @@ struct loop_server_stats {
     uint64_t connections_now, connections_most; /* open now; open at the same time at most */
 };
 
-/* Stores the counters of the server in `*stats`. */
+/* Stores the counters of the server in `*stats`, of all domains together. */
 LOOP_API void loop_server_get_stats(const struct loop_server *server, struct loop_server_stats *stats);
 
 /* ---- datagrams ---- */

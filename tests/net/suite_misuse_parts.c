@@ -87,7 +87,11 @@ MISUSE(loop_accept, "the scope is NULL", loop_accept(NULL, NULL, flows, FN) == 0
 MISUSE(loop_accept, "the listener is NULL", loop_accept(here->scope, NULL, flows, FN) == 0)
 MISUSE(loop_serve, "the scope is NULL", loop_serve(NULL, &address, NULL, NULL, on_connection, NULL) == -EINVAL)
 MISUSE(loop_serve, ENDED, loop_serve(gone.scope, &address, NULL, NULL, on_connection, NULL) == -EINVAL)
+MISUSE(loop_serve_adopt, "the scope is NULL", loop_serve_adopt(NULL, -1, 0, NULL, NULL, on_connection, NULL) == -EINVAL)
+MISUSE(loop_serve_adopt, ENDED, loop_serve_adopt(gone.scope, -1, 0, NULL, NULL, on_connection, NULL) == -EINVAL)
 MISUSE_VOID(loop_server_stop, "the server is NULL", loop_server_stop(NULL, 0))
+MISUSE_VOID(loop_server_retire, "the server is NULL", loop_server_retire(NULL, 0))
+MISUSE(loop_server_adopt, "the server is NULL", loop_server_adopt(NULL, NULL) == -EINVAL)
 MISUSE(loop_server_listener, "the server is NULL", loop_server_listener(NULL) == NULL)
 MISUSE(loop_server_get_stats, "the server is NULL", server_stats_are_zero())
 
