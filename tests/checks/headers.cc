@@ -13,10 +13,25 @@
 #include <net/net.h>
 #include <net/pass.h>
 #include <net/socket_option.h>
+#include <sync/sync.h>
 
 static void on_connection(loop_flow *peer, void *)
 {
     loop_copy(&peer->source, &peer->sink, nullptr, nullptr);
+}
+
+static loop_job make_nothing(void *, loop_scope *, void **, loop_fn *, void *)
+{
+    return 0;
+}
+
+static void use_sync(loop_env *env)
+{
+    static void *resource;
+    const loop_resources_options options = {.limit = 1, .make = make_nothing, .dispose = [](void *, void *) {}};
+    loop_resource_acquire(nullptr, loop_resources_create(env->scope, &options), &resource, nullptr, nullptr);
+    loop_group *group = loop_group_open(env->scope, LOOP_FIRST_OF, 1, nullptr, nullptr);
+    loop_group_add(group, 0, loop_sleep(env->scope, 0, LOOP_MEMBER(group, 0)));
 }
 
 static loop_job read_nothing(loop_source *, void *, size_t, loop_fn *, void *)
@@ -114,6 +129,7 @@ static int start(loop_env *env, void *arg)
     use_sockets(env, static_cast<const loop_address *>(arg));
     use_files(env);
     use_own(env);
+    use_sync(env);
     return 0;
 }
 
