@@ -13,11 +13,21 @@
 #include <net/net.h>
 #include <net/pass.h>
 #include <net/socket_option.h>
+#include <process/process.h>
 #include <sync/sync.h>
 
 static void on_connection(loop_flow *peer, void *)
 {
     loop_copy(&peer->source, &peer->sink, nullptr, nullptr);
+}
+
+static void start_program(loop_scope *scope, loop_process **process)
+{
+    const loop_spawn_fd fds[] = {{.number = 1, .how = LOOP_SPAWN_OUTPUT}};
+    const loop_spawn_user user = {.uid = 1, .gid = 1};
+    const loop_spawn_limit limits[] = {{.resource = RLIMIT_CORE, .limit = {0, 0}}};
+    const loop_spawn_options options = {.fds = fds, .n_fds = 1, .user = &user, .limits = limits, .n_limits = 1};
+    loop_spawn(scope, "true", &options, process, nullptr, nullptr, nullptr);
 }
 
 static loop_job make_nothing(void *, loop_scope *, void **, loop_fn *, void *)
@@ -130,6 +140,8 @@ static int start(loop_env *env, void *arg)
     use_files(env);
     use_own(env);
     use_sync(env);
+    static loop_process *process;
+    start_program(env->scope, &process);
     return 0;
 }
 

@@ -44,6 +44,7 @@ USES = {
     "domain": BELOW_CORE,
     "net": (*BELOW_CORE, "domain"),
     "fs": BELOW_CORE,
+    "process": BELOW_CORE,
     "sync": BELOW_CORE,
     f"{KERNEL}/machine": BELOW_CORE,
     f"{KERNEL}/object": (*BELOW_CORE, f"{KERNEL}/machine"),
@@ -54,7 +55,7 @@ USES = {
                         f"{KERNEL}/network", f"{KERNEL}/ring"),
 }
 # These call the loop by its public headers alone; which room defines such a function is not their affair.
-OUTSIDE = ("domain", "net", "fs", "sync")
+OUTSIDE = ("domain", "net", "fs", "process", "sync")
 PUBLIC_CALLS = {}
 # The sources of the libraries.
 PARTS = [line for line in (ROOT / "tests/parts").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
@@ -319,7 +320,7 @@ WIDTH, MARGIN, GAP, LINE = 1180, 20, 34, 17
 # Where each room stands: rows from the roof down.
 ROWS = (
     ("loop/simulation",),
-    ("net", "fs", "sync"),
+    ("net", "fs", "process", "sync"),
     ("domain",),
     ("loop/run",),
     ("loop/backend", "loop/flow"),
@@ -336,6 +337,7 @@ WHAT = {
     "net": "sockets, addresses, datagrams, by the public headers",
     "domain": "many loops: threads, calls, descriptors that move, by the public headers",
     "fs": "directories and files, by the public headers",
+    "process": "child processes, by the public headers",
     "sync": "channels, groups of jobs, pools, by the public headers",
     "loop/run": "a loop from beginning to end, what a program is given, dumps and traces",
     "loop/backend": "how an operation reaches the kernel: uring/ and epoll/",
