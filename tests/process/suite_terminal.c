@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Programs with terminals, and terminals of this process.
+ */
+#include "programs.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+static const struct loop_spawn_fd all_three[] = {{.number = 0, .how = LOOP_SPAWN_TERMINAL},
+                                                 {.number = 1, .how = LOOP_SPAWN_TERMINAL},
+                                                 {.number = 2, .how = LOOP_SPAWN_TERMINAL}};
+
+#define WITH_TERMINAL(script_text)                                                                                     \
+    shell_with(env->scope, (struct loop_spawn_options){.fds = all_three, .n_fds = 3, .rows = 30, .columns = 100},      \
+               (script_text), GO)
+
+static struct loop_flow *terminal;
+static char text[4096];
+static size_t text_len;
+
+static loop_job read_more(void)
+{
+    terminal = loop_process_flow(process, 0);
+    return loop_read(&terminal->source, text + text_len, sizeof text - 1 - text_len, GO);
+}
+
+/* Reads until `words` have come. */
+#define AWAIT_TEXT(words)                                                                                              \
+    while (!strstr(text, (words))) {                                                                                   \
+        AWAIT(read_more());                                                                                            \
+        CHECK(result > 0);                                                                                             \
+        text_len += (size_t)result;                                                                                    \
+    }
+
+LOOP_TEST(a_program_has_a_terminal_that_controls_its_session)
+{
+    BEGIN;
+    AWAIT(WITH_TERMINAL("test -t 0 && test -t 1 && test -t 2 && stty size && : >/dev/tty && echo done >&2"));
+    CHECK_STARTED(result);
+    CHECK(loop_process_flow(process, 1) == NULL);
+    do {
+        AWAIT(read_more());
+        text_len += result > 0 ? (size_t)result : 0;
+    } while (result > 0);
+    CHECK_IS(result, -EIO);
+    CHECK_TEXT(text, "30 100\r\ndone\r\n");
+    AWAIT(loop_process_wait(NULL, process, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(what_is_written_is_echoed_and_read_by_the_program)
+{
+    BEGIN;
+    AWAIT(WITH_TERMINAL("read -r line; echo \"got $line\""));
+    CHECK_STARTED(result);
+    terminal = loop_process_flow(process, 0);
+    AWAIT(loop_write(&terminal->sink, "a line\n", 7, GO));
+    CHECK_IS(result, 7);
+    AWAIT_TEXT("got a line\r\n");
+    CHECK_TEXT(text, "a line\r\ngot a line\r\n");
+    AWAIT(loop_process_wait(NULL, process, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+LOOP_TEST(a_terminal_gets_another_size_and_its_program_a_signal)
+{
+    BEGIN;
+    AWAIT(WITH_TERMINAL("trap 'stty size; kill $!; exit 3' WINCH; sleep 1000 & echo ready; wait"));
+    CHECK_STARTED(result);
+    CHECK_IS(loop_process_resize(process, 65536, 1), -EINVAL);
+    AWAIT_TEXT("ready\r\n");
+    CHECK_IS(loop_process_resize(process, 40, 120), 0);
+    AWAIT_TEXT("40 120\r\n");
+    AWAIT(loop_process_wait(NULL, process, GO));
+    CHECK_IS(result, EXITED(3));
+    END;
+}
+
+LOOP_TEST(a_program_whose_terminal_closes_gets_a_hangup)
+{
+    BEGIN;
+    AWAIT(WITH_TERMINAL("echo ready; exec sleep 1000"));
+    CHECK_STARTED(result);
+    AWAIT_TEXT("ready\r\n");
+    loop_flow_close(terminal);
+    CHECK_IS(loop_process_resize(process, 1, 1), -ENOTTY);
+    AWAIT(loop_process_wait(NULL, process, GO));
+    CHECK(WIFSIGNALED((int)result) && WTERMSIG((int)result) == SIGHUP);
+    END;
+}
+
+LOOP_TEST(p30_a_child_with_a_terminal_ends_with_its_scope)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+    static pid_t pid;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    AWAIT(shell_with(scope, (struct loop_spawn_options){.fds = all_three, .n_fds = 3}, "exec sleep 1000", GO));
+    CHECK_STARTED(result);
+    pid = loop_process_pid(process);
+    loop_scope_cancel(scope);
+    WAIT_UNTIL(ended.count);
+    CHECK(kill(pid, 0) < 0 && errno == ESRCH);
+    END;
+}
+
+LOOP_TEST(sizes_that_no_terminal_has_are_refused)
+{
+    static const struct loop_spawn_options options = {.fds = all_three, .n_fds = 3, .columns = 65536};
+
+    BEGIN;
+    AWAIT(loop_spawn(env->scope, "true", &options, &process, &spawn_error, GO));
+    CHECK_IS(result, -EINVAL);
+    CHECK(strstr(spawn_error.text, "its options"));
+    AWAIT(loop_spawn(env->scope, "true", NULL, &process, &spawn_error, GO));
+    CHECK_STARTED(result);
+    CHECK_IS(loop_process_resize(process, 1, 1), -ENOTTY);
+    END;
+}
+
+/* A program that cannot be executed, and no descriptors: the harness finds what is left. */
+LOOP_TEST(a_start_that_fails_leaves_no_terminal)
+{
+    static const struct loop_spawn_options options = {.fds = all_three, .n_fds = 3};
+    static rlim_t before;
+
+    BEGIN;
+    AWAIT(loop_spawn(env->scope, "/nowhere/program", &options, &process, &spawn_error, GO));
+    CHECK_IS(result, -ENOENT);
+    before = limit_fds((rlim_t)limit_with_free_fds(1));
+    AWAIT(loop_spawn(env->scope, "true", &options, &process, &spawn_error, GO));
+    limit_fds(before);
+    CHECK_IS(result, -EMFILE);
+    CHECK(strstr(spawn_error.text, "making its pipes"));
+    END;
+}
+
+/* ---- terminals of this process ---- */
+
+static int ours, theirs;
+
+static void open_terminal(void)
+{
+    struct winsize size = {.ws_row = 25, .ws_col = 80};
+
+    ours = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    CHECK(ours >= 0);
+    CHECK_IS(grantpt(ours), 0);
+    CHECK_IS(unlockpt(ours), 0);
+    theirs = open(ptsname(ours), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    CHECK(theirs >= 0);
+    CHECK_IS(ioctl(theirs, TIOCSWINSZ, &size), 0);
+}
+
+static void close_terminal(void)
+{
+    CHECK_IS(close(theirs), 0);
+    CHECK_IS(close(ours), 0);
+}
+
+static bool echoes(void)
+{
+    struct termios settings;
+
+    CHECK_IS(tcgetattr(theirs, &settings), 0);
+    return settings.c_lflag & ECHO;
+}
+
+LOOP_TEST(a_terminal_is_raw_until_its_scope_ends)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    open_terminal();
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    CHECK(echoes());
+    CHECK_IS(loop_terminal_set_raw(scope, theirs), 0);
+    CHECK(!echoes());
+    CHECK_IS(ended.count, 0);
+    WAIT_UNTIL(ended.count);
+    CHECK(echoes());
+    close_terminal();
+    END;
+}
+
+LOOP_TEST(what_is_no_terminal_is_refused)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+    static unsigned rows, columns;
+
+    BEGIN;
+    open_terminal();
+    CHECK_IS(loop_terminal_get_size(theirs, &rows, &columns), 0);
+    CHECK_IS(rows, 25);
+    CHECK_IS(columns, 80);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    loop_scope_cancel(scope);
+    CHECK_IS(loop_terminal_set_raw(scope, theirs), -ECANCELED);
+    close_terminal();
+    ours = open("/dev/null", O_RDWR | O_CLOEXEC);
+    CHECK_IS(loop_terminal_get_size(ours, &rows, &columns), -ENOTTY);
+    CHECK_IS(loop_terminal_set_raw(env->scope, ours), -ENOTTY);
+    CHECK_IS(close(ours), 0);
+    CHECK_IS(loop_terminal_get_size(ours, &rows, &columns), -EBADF);
+    CHECK_IS(loop_terminal_set_raw(env->scope, ours), -EBADF);
+    WAIT_UNTIL(ended.count);
+    END;
+}
+
+#if !HAS_SANITIZER
+
+LOOP_TEST(without_memory_a_terminal_stays_as_it_is)
+{
+    static struct loop_scope *scope;
+    static unsigned long n;
+    static int error;
+
+    BEGIN;
+    open_terminal();
+    for (n = 1, error = -ENOMEM; error < 0; n++) {
+        fail_allocation(n, false);
+        scope = loop_scope_open(env->scope, NULL, NULL);
+        error = scope ? loop_terminal_set_raw(scope, theirs) : -ENOMEM;
+        fail_allocation(0, false);
+        CHECK(error == 0 || error == -ENOMEM);
+    }
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK(echoes());
+    close_terminal();
+    END;
+}
+
+#endif
