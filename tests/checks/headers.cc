@@ -14,6 +14,7 @@
 #include <net/pass.h>
 #include <net/socket_option.h>
 #include <process/process.h>
+#include <service/service.h>
 #include <sync/sync.h>
 
 static void on_connection(loop_flow *peer, void *)

@@ -46,6 +46,7 @@ USES = {
     "fs": BELOW_CORE,
     "process": BELOW_CORE,
     "sync": BELOW_CORE,
+    "service": BELOW_CORE,
     f"{KERNEL}/machine": BELOW_CORE,
     f"{KERNEL}/object": (*BELOW_CORE, f"{KERNEL}/machine"),
     f"{KERNEL}/disk": (*BELOW_CORE, f"{KERNEL}/machine", f"{KERNEL}/object"),
@@ -55,8 +56,8 @@ USES = {
                         f"{KERNEL}/network", f"{KERNEL}/ring"),
 }
 # These call the loop by its public headers alone; which room defines such a function is not their affair.
-OUTSIDE = ("domain", "net", "fs", "process", "sync")
-PUBLIC_CALLS = {}
+OUTSIDE = ("domain", "net", "fs", "process", "sync", "service")
+PUBLIC_CALLS = {"service": ("loop/", "net")}
 # The sources of the libraries.
 PARTS = [line for line in (ROOT / "tests/parts").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 LIBRARY = tuple(f"{top}/**/*.[ch]" for top in PARTS)
@@ -320,6 +321,7 @@ WIDTH, MARGIN, GAP, LINE = 1180, 20, 34, 17
 # Where each room stands: rows from the roof down.
 ROWS = (
     ("loop/simulation",),
+    ("service",),
     ("net", "fs", "process", "sync"),
     ("domain",),
     ("loop/run",),
@@ -338,6 +340,7 @@ WHAT = {
     "domain": "many loops: threads, calls, descriptors that move, by the public headers",
     "fs": "directories and files, by the public headers",
     "process": "child processes, by the public headers",
+    "service": "managers and successors, by the public headers",
     "sync": "channels, groups of jobs, pools, by the public headers",
     "loop/run": "a loop from beginning to end, what a program is given, dumps and traces",
     "loop/backend": "how an operation reaches the kernel: uring/ and epoll/",
