@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The predecessor's side of a replacement.
+ *
+ *     the service's scope
+ *       the offer's, a daemon: the listener, the accept that runs
+ *         one for the successor: its connection
+ */
+#include <loop/kernel/memory.h>
+#include <loop/kernel/process.h>
+#include <loop/part.h>
+#include <net/pass.h>
+#include <service/message.h>
+
+#include <errno.h>
+#include <string.h>
+
+struct loop_service_offer {
+    struct loop_service *service;
+    struct loop_scope *scope;
+    struct loop_listener *listener;
+    loop_job promise;                       /* or 0 */
+    struct loop_scope *successor;           /* NULL: none is connected */
+    struct loop_flow *flow;                 /* to the successor */
+    struct loop_fd *fds[LOOP_SERVICE_MOST]; /* on their way */
+    char text[LOOP_SERVICE_MESSAGE_SIZE];   /* that as well */
+    char answer[sizeof LOOP_SERVICE_READY - 1];
+};
+
+/* ---- the end ---- */
+
+static void resolve(struct loop_service_offer *offer, int64_t result)
+{
+    loop_job job = offer->promise;
+
+    offer->promise = 0;
+    if (job) {
+        (void)loop_resolve(offer->service->loop, job, result);
+    }
+}
+
+static void on_offer_end(void *arg, int64_t error)
+{
+    struct loop_service_offer *offer = arg;
+
+    (void)error;
+    resolve(offer, -ECANCELED);
+    offer->service->offer = NULL;
+    loop_kernel_free(offer);
+}
+
+static void end(struct loop_service_offer *offer, int64_t result)
+{
+    resolve(offer, result);
+    loop_scope_cancel(offer->scope);
+}
+
+/* ---- the successor ---- */
+
+static void accept_next(struct loop_service_offer *offer);
+
+static void on_successor_end(void *arg, int64_t error)
+{
+    struct loop_service_offer *offer = arg;
+
+    (void)error;
+    offer->successor = NULL;
+    accept_next(offer);
+}
+
+/* Stops accepting, in an order in which the successor can listen here itself as soon as its connection is closed. */
+static void give_way(struct loop_service_offer *offer)
+{
+    struct loop_service *service = offer->service;
+
+    (void)loop_listener_close(offer->listener);
+    for (size_t i = 0; i < LOOP_SERVICE_MOST; i++) {
+        if (service->servers[i].server) {
+            loop_server_retire(service->servers[i].server, LOOP_NEVER);
+        }
+    }
+    end(offer, 0);
+}
+
+static void on_answer(void *arg, int64_t result)
+{
+    struct loop_service_offer *offer = arg;
+
+    if (result == (int64_t)sizeof offer->answer &&
+        memcmp(offer->answer, LOOP_SERVICE_READY, sizeof offer->answer) == 0) {
+        give_way(offer);
+    } else if (result != -ECANCELED) {
+        loop_log(offer->service->loop, LOOP_LOG_WARNING, "a successor has gone before it was ready: this one goes on");
+        loop_scope_cancel(offer->successor);
+    }
+}
+
+static void on_sent(void *arg, int64_t result)
+{
+    struct loop_service_offer *offer = arg;
+
+    if (result < 0 && result != -ECANCELED) {
+        loop_log(offer->service->loop, LOOP_LOG_WARNING, "the sockets were not handed over: %s",
+                 strerror((int)-result));
+        loop_scope_cancel(offer->successor);
+    }
+}
+
+static bool may_take_over(struct loop_service_offer *offer)
+{
+    struct loop_credentials peer;
+
+    if (loop_flow_peer_credentials(offer->flow, &peer) < 0) {
+        return false;
+    }
+    if (peer.uid != 0 && peer.uid != loop_kernel_geteuid()) {
+        loop_log(offer->service->loop, LOOP_LOG_WARNING, "process %d of user %u may not take over", (int)peer.pid,
+                 (unsigned)peer.uid);
+        return false;
+    }
+    return true;
+}
+
+/* Sends what there is, and waits for the answer. */
+static bool hand_over(struct loop_service_offer *offer)
+{
+    size_t n_fds, len = loop_service_write_message(offer->service, offer->text, offer->fds, &n_fds);
+    loop_job sent = n_fds > 0 ? loop_send_fds(offer->flow, offer->fds, n_fds, offer->text, len, on_sent, offer)
+                              : loop_write(&offer->flow->sink, offer->text, len, on_sent, offer);
+
+    return sent && loop_read_exact(&offer->flow->source, offer->answer, sizeof offer->answer, on_answer, offer);
+}
+
+static void on_accept(void *arg, int64_t result)
+{
+    struct loop_service_offer *offer = arg;
+
+    if (result == -ECANCELED) {
+        return;
+    }
+    if (result < 0) {
+        end(offer, result);
+    } else if (!may_take_over(offer) || !hand_over(offer)) {
+        loop_scope_cancel(offer->successor);
+    }
+}
+
+/* Waits for the next successor, unless the offer ends. */
+static void accept_next(struct loop_service_offer *offer)
+{
+    if (loop_scope_is_cancelled(offer->scope)) {
+        return;
+    }
+    offer->successor = loop_scope_open(offer->scope, on_successor_end, offer);
+    if (!offer->successor || !loop_accept(offer->successor, offer->listener, &offer->flow, on_accept, offer)) {
+        end(offer, -ENOMEM);
+    }
+}
+
+/* ---- the call ---- */
+
+static void on_cancel(void *arg, loop_job job)
+{
+    struct loop_service_offer *offer = arg;
+
+    (void)job;
+    loop_scope_cancel(offer->scope); /* resolves it at the end */
+}
+
+static struct loop_service_offer *make(struct loop_service *service)
+{
+    struct loop_service_offer *offer = loop_kernel_calloc(1, sizeof *offer);
+
+    if (!offer) {
+        return NULL;
+    }
+    offer->service = service;
+    offer->scope = loop_scope_open(service->scope, on_offer_end, offer);
+    if (!offer->scope) {
+        loop_kernel_free(offer);
+        return NULL;
+    }
+    loop_scope_daemon(offer->scope);
+    service->offer = offer;
+    return offer;
+}
+
+static void start(struct loop_service_offer *offer, const struct loop_address *at)
+{
+    const struct loop_listen_options options = {.reuse_addr = true, .mode = 0600, .backlog = 8};
+    bool is_local = at && at->u.any.sa_family == AF_UNIX;
+    int error = is_local ? loop_listen(offer->scope, at, &options, &offer->listener) : -EINVAL;
+
+    if (error < 0) {
+        end(offer, error);
+    } else {
+        accept_next(offer);
+    }
+}
+
+loop_job loop_service_offer(struct loop_service *service, const struct loop_address *at, loop_fn *fn, void *arg)
+{
+    if (!loop_service_is_good(service, __func__)) {
+        return 0;
+    }
+    struct loop_service_offer *offer = service->offer ? NULL : make(service);
+    if (!offer && !service->offer) {
+        return 0;
+    }
+    loop_job job = loop_promise(service->scope, offer ? on_cancel : NULL, offer, fn, arg);
+    if (!offer) {
+        (void)loop_resolve(service->loop, job, -EBUSY);
+        return job;
+    }
+    offer->promise = job;
+    if (job) {
+        (void)loop_daemon(service->loop, job);
+        start(offer, at);
+    } else {
+        end(offer, 0);
+    }
+    return job;
+}

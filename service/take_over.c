@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The successor's side of a replacement. The connection to the predecessor stays open from loop_service_take_over until
+ * the predecessor closes it. It has a scope of its own, which the reads on it hold open; with that, all of it ends.
+ */
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/process.h>
+#include <loop/part.h>
+#include <net/pass.h>
+#include <service/message.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct loop_service_taking {
+    struct loop_service *service;
+    struct loop_scope *scope;
+    struct loop_flow *flow;
+    loop_job taken; /* the promise of loop_service_take_over, or 0 */
+    loop_job ready; /* that of loop_service_ready, or 0 */
+    struct loop_fd *fds[LOOP_SERVICE_MOST];
+    struct loop_passed passed;
+    size_t len;
+    char text[LOOP_SERVICE_MESSAGE_SIZE], byte;
+};
+
+/* ---- the end ---- */
+
+static void resolve(struct loop_service_taking *taking, loop_job *promise, int64_t result)
+{
+    loop_job job = *promise;
+
+    *promise = 0;
+    if (job) {
+        (void)loop_resolve(taking->service->loop, job, result);
+    }
+}
+
+static void on_scope_end(void *arg, int64_t error)
+{
+    struct loop_service_taking *taking = arg;
+
+    (void)error;
+    resolve(taking, &taking->taken, -ECANCELED);
+    resolve(taking, &taking->ready, -ECANCELED);
+    taking->service->taking = NULL;
+    loop_kernel_free(taking);
+}
+
+/* Ends the connection. Without a predecessor both calls succeed. */
+static void end(struct loop_service_taking *taking, int64_t taken, int64_t ready)
+{
+    resolve(taking, &taking->taken, taken);
+    resolve(taking, &taking->ready, ready);
+    loop_scope_cancel(taking->scope);
+}
+
+/* ---- receiving ---- */
+
+/* The predecessor has closed the connection, or has been killed: either way it accepts no more. */
+static void on_gone(void *arg, int64_t result)
+{
+    struct loop_service_taking *taking = arg;
+
+    if (result == -ECANCELED) {
+        return;
+    }
+    end(taking, 0, 0);
+}
+
+/* Stores duplicates of the sockets in the service. Returns their number or -errno. */
+static int64_t keep_sockets(struct loop_service_taking *taking, size_t n)
+{
+    struct loop_service_socket socket;
+
+    if (taking->passed.n != n || taking->passed.is_truncated) {
+        return taking->passed.is_truncated ? -EMFILE : -EPROTO;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!loop_service_read_line(taking->text, taking->len, i, &socket)) {
+            return -EPROTO;
+        }
+        int number = loop_kernel_dup(loop_fd_peek(taking->fds[i]), 3);
+        if (number < 0) {
+            return -errno;
+        }
+        loop_service_add(taking->service, number, socket.flags, socket.name);
+        loop_fd_destroy(taking->fds[i]);
+    }
+    return (int64_t)n;
+}
+
+static void read_more(struct loop_service_taking *taking);
+
+static void on_bytes(void *arg, int64_t result)
+{
+    struct loop_service_taking *taking = arg;
+
+    if (result <= 0) {
+        end(taking, result == 0 ? -EPROTO : result, 0);
+        return;
+    }
+    taking->len += (size_t)result;
+    int64_t n = loop_service_read_message(taking->text, taking->len);
+    if (n == -EAGAIN && taking->len < sizeof taking->text) {
+        read_more(taking);
+        return;
+    }
+    n = n < 0 ? n : keep_sockets(taking, (size_t)n);
+    if (n < 0 || !loop_read(&taking->flow->source, &taking->byte, 1, on_gone, taking)) {
+        end(taking, n < 0 ? n : -ENOMEM, 0);
+        return;
+    }
+    taking->service->has_replaced = true;
+    resolve(taking, &taking->taken, n);
+}
+
+static void read_more(struct loop_service_taking *taking)
+{
+    if (!loop_read(&taking->flow->source, taking->text + taking->len, sizeof taking->text - taking->len, on_bytes,
+                   taking)) {
+        end(taking, -ENOMEM, 0);
+    }
+}
+
+/* The sockets come with the first bytes. */
+static void on_connected(void *arg, int64_t result)
+{
+    struct loop_service_taking *taking = arg;
+    bool is_none = result == -ENOENT || result == -ECONNREFUSED;
+
+    if (result < 0) {
+        end(taking, is_none ? 0 : result, 0);
+        return;
+    }
+    taking->passed = (struct loop_passed){.fds = taking->fds, .room = LOOP_SERVICE_MOST};
+    if (!loop_receive_fds(taking->scope, taking->flow, taking->text, sizeof taking->text, &taking->passed, on_bytes,
+                          taking)) {
+        end(taking, -ENOMEM, 0);
+    }
+}
+
+/* ---- the calls ---- */
+
+static void on_cancel(void *arg, loop_job job)
+{
+    struct loop_service_taking *taking = arg;
+
+    (void)job;
+    loop_scope_cancel(taking->scope); /* resolves it at the end */
+}
+
+/* Returns a job that ends with `result`. */
+static loop_job at_once(struct loop_service *service, int64_t result, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(service->scope, NULL, NULL, fn, arg);
+
+    if (job) {
+        (void)loop_resolve(service->loop, job, result);
+    }
+    return job;
+}
+
+static struct loop_service_taking *make(struct loop_service *service)
+{
+    struct loop_service_taking *taking = loop_kernel_calloc(1, sizeof *taking);
+
+    if (!taking) {
+        return NULL;
+    }
+    taking->service = service;
+    taking->scope = loop_scope_open(service->scope, on_scope_end, taking);
+    if (!taking->scope) {
+        loop_kernel_free(taking);
+        return NULL;
+    }
+    service->taking = taking;
+    return taking;
+}
+
+loop_job loop_service_take_over(struct loop_service *service, const struct loop_address *at, loop_fn *fn, void *arg)
+{
+    if (!loop_service_is_good(service, __func__)) {
+        return 0;
+    }
+    if (!at || at->u.any.sa_family != AF_UNIX || service->taking) {
+        return at_once(service, service->taking ? -EBUSY : -EINVAL, fn, arg);
+    }
+    struct loop_service_taking *taking = make(service);
+    if (!taking) {
+        return 0;
+    }
+    loop_job job = loop_promise(service->scope, on_cancel, taking, fn, arg);
+    taking->taken = job;
+    if (!job || !loop_connect(taking->scope, at, NULL, &taking->flow, on_connected, taking)) {
+        end(taking, -ENOMEM, 0);
+    }
+    return job;
+}
+
+static void tell_manager(struct loop_service *service)
+{
+    char state[64];
+
+    if (service->has_replaced) {
+        (void)snprintf(state, sizeof state, "MAINPID=%d\nREADY=1", (int)loop_kernel_getpid());
+    } else {
+        (void)snprintf(state, sizeof state, "READY=1");
+    }
+    (void)loop_service_notify(service, state);
+}
+
+/* An error of the write is that of a predecessor which has gone: the read finds the end. */
+static void on_written(void *arg, int64_t result)
+{
+    (void)arg;
+    (void)result;
+}
+
+loop_job loop_service_ready(struct loop_service *service, loop_fn *fn, void *arg)
+{
+    if (!loop_service_is_good(service, __func__)) {
+        return 0;
+    }
+    struct loop_service_taking *taking = service->taking;
+    tell_manager(service);
+    if (!taking || taking->taken || taking->ready || loop_scope_is_cancelled(taking->scope)) {
+        return at_once(service, taking && taking->ready ? -EBUSY : 0, fn, arg);
+    }
+    loop_job job = loop_promise(service->scope, on_cancel, taking, fn, arg);
+    taking->ready = job;
+    if (!job || !loop_write(&taking->flow->sink, LOOP_SERVICE_READY, sizeof LOOP_SERVICE_READY - 1, on_written, NULL)) {
+        end(taking, 0, -ENOMEM);
+    }
+    return job;
+}
