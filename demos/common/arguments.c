@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define MOST_OPTIONS 16
+#define MOST_OPTIONS 24
 #define LONGEST_SECONDS 1e6
 
 enum { STATUS_FAILED = 1, STATUS_BAD_ARGUMENTS = 2 };
@@ -161,6 +161,10 @@ static void read_option(const struct arguments_option *option, const char *text)
         *option->flag = true;
     } else if (option->count) {
         read_count(option, text);
+    } else if (option->text) {
+        *option->text = text;
+    } else if (option->each) {
+        option->each(text);
     } else {
         read_duration(option, text);
     }

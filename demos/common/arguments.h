@@ -11,7 +11,8 @@
 #include <loop/loop.h>
 #include <net/net.h>
 
-/* One option. Exactly one of `flag`, `count` and `duration_ns` is set: it points to where the value is stored. */
+/* One option. Exactly one of `flag`, `count`, `duration_ns`, `text` and `each` is set: it points to where the value is
+ * stored, or is called with the value, for an option that may come several times. */
 struct arguments_option {
     const char *name;        /* without the dashes */
     char letter;             /* the short form, or 0 */
@@ -21,6 +22,8 @@ struct arguments_option {
     unsigned *count; /* between `least` and `most` */
     unsigned least, most;
     int64_t *duration_ns; /* given in seconds, with decimals */
+    const char **text;    /* an argument of main */
+    void (*each)(const char *text);
 };
 
 struct arguments_program {
