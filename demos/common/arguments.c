@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ enum { STATUS_FAILED = 1, STATUS_BAD_ARGUMENTS = 2 };
 enum { OPTION_HELP = 'h', OPTION_FIRST = 256 }; /* a character, or OPTION_FIRST and an index: see getopt_long */
 
 static const char *program_name = "demo";
-static bool loop_has_complained;
+static atomic_bool loop_has_complained; /* any loop of the program */
 
 static unsigned queue_depth, n_blocks, block_size;
 
@@ -291,7 +292,16 @@ static void on_log(void *arg, enum loop_log_level level, const char *line)
     if (level >= LOOP_LOG_WARNING) {
         arguments_complain("%s", line);
     }
-    loop_has_complained = loop_has_complained || level == LOOP_LOG_ERROR;
+    if (level == LOOP_LOG_ERROR) {
+        loop_has_complained = true;
+    }
+}
+
+/* The options of each loop of the program. */
+static struct loop_options options_of_loops(void)
+{
+    return (struct loop_options){
+        .queue_depth = queue_depth, .n_blocks = n_blocks, .block_size = block_size, .log = on_log};
 }
 
 uint64_t arguments_allow_descriptors(void)
@@ -309,8 +319,7 @@ uint64_t arguments_allow_descriptors(void)
 
 int arguments_run(loop_main_fn *start, void *arg)
 {
-    struct loop_options options = {
-        .queue_depth = queue_depth, .n_blocks = n_blocks, .block_size = block_size, .log = on_log};
+    struct loop_options options = options_of_loops();
     int result = loop_run_with(&options, start, arg);
 
     if (result >= 0) {
@@ -343,14 +352,22 @@ int arguments_announce(struct loop_env *env, struct loop_server *server, const c
 int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *serving,
                     struct loop_server **server, loop_connection_fn *on_connection, void *arg)
 {
+    struct loop_domains_options domains = {.loop = options_of_loops()};
     struct loop_serve_options options = {
         .listen = {.reuse_addr = true},
         .max_connections = serving->max_connections,
         .stop_on_signals = true,
         .grace_ns = serving->grace_ns,
+        .on_end = serving->on_end,
+        .on_end_arg = serving->on_end_arg,
+        .domains = serving->domains,
+        .domain_main = serving->domain_main,
+        .domain_options = &domains,
     };
     char text[LOOP_ADDRESS_TEXT_SIZE];
-    int error = loop_serve(env->scope, address, &options, server, on_connection, arg);
+    int error = serving->service
+                    ? loop_service_serve(serving->service, "serve", address, &options, server, on_connection, arg)
+                    : loop_serve(env->scope, address, &options, server, on_connection, arg);
 
     if (error == 0) {
         return 0;

@@ -10,6 +10,7 @@
 
 #include <loop/loop.h>
 #include <net/net.h>
+#include <service/service.h>
 
 /* One option. Exactly one of `flag`, `count`, `duration_ns`, `text` and `each` is set: it points to where the value is
  * stored, or is called with the value, for an option that may come several times. */
@@ -63,10 +64,16 @@ int arguments_run(loop_main_fn *start, void *arg);
 /* Prints "listening on ADDRESS (BACKEND)" and `more`, and flushes. Returns 0, or the result of arguments_fail. */
 int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more);
 
-/* The options of every server: --max-connections and --grace. */
+/* The options of every server: --max-connections and --grace; what is called at its end, or NULL; and for servers that
+ * have the option --domains, how many, and what each is prepared by, or NULL. */
 struct arguments_serving {
     unsigned max_connections;
     int64_t grace_ns;
+    unsigned domains;
+    loop_domain_fn *domain_main;
+    loop_fn *on_end; /* see loop_serve_options */
+    void *on_end_arg;
+    struct loop_service *service; /* NULL, or has the sockets of a manager or a predecessor, by the name "serve" */
 };
 
 #define ARGUMENTS_SERVING(serving)                                                                                     \
@@ -78,6 +85,12 @@ struct arguments_serving {
     {                                                                                                                  \
         .name = "grace", .placeholder = "SECONDS", .duration_ns = &(serving).grace_ns,                                 \
         .help = "after SIGTERM or SIGINT, how long connections may go on (5; 0: as long as they like)"                 \
+    }
+
+#define ARGUMENTS_DOMAINS(serving)                                                                                     \
+    {                                                                                                                  \
+        .name = "domains", .placeholder = "N", .count = &(serving).domains, .most = LOOP_DOMAINS_MAX,                  \
+        .help = "serve by N loops, each in a thread of its own (0, the default: by one loop alone)"                    \
     }
 
 /* Serves on `address` until SIGTERM or SIGINT. `server` is that of loop_serve_options. Returns 0, or the result of

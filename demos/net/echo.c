@@ -4,10 +4,15 @@
  * is left running in it, and closes the socket.
  */
 #include "../common/arguments.h"
+#include "../common/restart.h"
 
 static struct arguments_serving serving = {.grace_ns = 5 * LOOP_SECOND};
 
-static const struct arguments_option options[] = {ARGUMENTS_SERVING(serving)};
+static struct restart restart;
+static struct loop_address address;
+
+static const struct arguments_option options[] = {ARGUMENTS_SERVING(serving), ARGUMENTS_DOMAINS(serving),
+                                                  RESTART_OPTION(restart)};
 
 static const struct arguments_program program = {
     .name = "echo",
@@ -26,17 +31,29 @@ static void on_connection(struct loop_flow *peer, void *arg)
     loop_copy(&peer->source, &peer->sink, NULL, NULL);
 }
 
-static int start(struct loop_env *env, void *address)
+static void serve(void *arg)
 {
+    struct loop_env *env = arg;
     struct loop_server *server;
-    int status = arguments_serve(env, address, &serving, &server, on_connection, NULL);
 
-    return status != 0 ? status : arguments_announce(env, server, "");
+    serving.service = restart.service;
+    int status = arguments_serve(env, &address, &serving, &server, on_connection, NULL);
+    status = status != 0 ? status : arguments_announce(env, server, "");
+    if (status != 0) {
+        loop_stop(env->loop, status);
+        return;
+    }
+    restart_ready(&restart);
+}
+
+static int start(struct loop_env *env, void *arg)
+{
+    (void)arg;
+    return restart_begin(&restart, env, serve, env);
 }
 
 int main(int argc, char **argv)
 {
-    struct loop_address address = arguments_address(arguments_parse(&program, argc, argv)[0]);
-
-    return arguments_run(start, &address);
+    address = arguments_address(arguments_parse(&program, argc, argv)[0]);
+    return arguments_run(start, NULL);
 }

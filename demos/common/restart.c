@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Servers that are replaced by their next version while they serve.
+ */
+#include "restart.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static void fail(struct restart *restart, int64_t error)
+{
+    (void)loop_stop(restart->env->loop, arguments_fail(restart->path, error));
+}
+
+static void on_taken(void *arg, int64_t result)
+{
+    struct restart *restart = arg;
+
+    if (result >= 0) {
+        restart->serve(restart->arg);
+    } else if (result != -ECANCELED) {
+        fail(restart, result);
+    }
+}
+
+int restart_begin(struct restart *restart, struct loop_env *env, void (*serve)(void *arg), void *arg)
+{
+    char text[LOOP_ADDRESS_TEXT_SIZE];
+    int error = loop_service_open(env->scope, &restart->service);
+
+    if (error < 0) {
+        return arguments_fail("what the service manager has passed", error);
+    }
+    restart->env = env;
+    restart->serve = serve;
+    restart->arg = arg;
+    if (!restart->path) {
+        serve(arg);
+        return 0;
+    }
+    int len = snprintf(text, sizeof text, "unix:%s", restart->path);
+    error = len < (int)sizeof text ? loop_address_parse(&restart->at, text) : -ENAMETOOLONG;
+    if (error == 0 && !loop_service_take_over(restart->service, &restart->at, on_taken, restart)) {
+        error = -ENOMEM;
+    }
+    return error < 0 ? arguments_fail(restart->path, error) : 0;
+}
+
+/* The servers have been retired: the program ends with its last connection. */
+static void on_replaced(void *arg, int64_t result)
+{
+    struct restart *restart = arg;
+
+    if (result == 0 && restart->replaced) {
+        restart->replaced(restart->arg);
+    } else if (result < 0 && result != -ECANCELED) {
+        fail(restart, result);
+    }
+}
+
+static void on_ready(void *arg, int64_t result)
+{
+    struct restart *restart = arg;
+
+    if (result == 0 && restart->path) {
+        loop_service_offer(restart->service, &restart->at, on_replaced, restart);
+    }
+}
+
+void restart_ready(struct restart *restart)
+{
+    loop_service_ready(restart->service, on_ready, restart);
+}
