@@ -10,6 +10,7 @@
 #include <loop/part.h>
 #include <loop/reader.h>
 #include <loop/writer.h>
+#include <net/names.h>
 #include <net/net.h>
 #include <net/pass.h>
 #include <net/socket_option.h>
@@ -87,6 +88,18 @@ static void use_sockets(loop_env *env, const loop_address *address)
     count(env, nullptr, datagrams);
 }
 
+static void use_names(loop_env *env)
+{
+    const loop_resolver_options files = {.hosts = "hosts", .cache_limit = 100};
+    const loop_resolve_options resolve = {.resolver = loop_resolver_open(env->scope, &files), .datagram = true};
+    const loop_connect_name_options connect = {.resolve = {.family = AF_INET}, .timeout_ns = LOOP_SECOND};
+    static loop_addresses *addresses;
+    static loop_flow *flow;
+    static loop_name_error error;
+    loop_resolve_name(env->scope, "a", "1", &resolve, &addresses, &error, nullptr, nullptr);
+    loop_connect_name(env->scope, "a", "1", &connect, &flow, &error, nullptr, nullptr);
+}
+
 static void use_files(loop_env *env)
 {
     static loop_fs_status status;
@@ -138,6 +151,7 @@ static int start(loop_env *env, void *arg)
 {
     use_domains(env);
     use_sockets(env, static_cast<const loop_address *>(arg));
+    use_names(env);
     use_files(env);
     use_own(env);
     use_sync(env);
