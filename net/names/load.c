@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Loading a file that has changed.
+ */
+#include <loop/event.h>
+#include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
+#include <loop/kernel/path.h>
+#include <loop/kernel/time.h>
+#include <net/names/load.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define MOST_BYTES ((int64_t)256 << 20)
+#define PIECE_BYTES ((size_t)1 << 20)
+
+/* The kernel's clock for the times of files has ticks. A file that was changed so short a time ago may change again
+ * without a change of its times. */
+#define TICK_NS (100 * LOOP_MILLISECOND)
+
+static struct loop_names_identity identity_of(const struct stat *status)
+{
+    return (struct loop_names_identity){.is_known = true,
+                                        .exists = true,
+                                        .device = status->st_dev,
+                                        .inode = status->st_ino,
+                                        .size = status->st_size,
+                                        .modified = status->st_mtim,
+                                        .changed = status->st_ctim};
+}
+
+static int64_t ns_of(struct timespec time)
+{
+    return time.tv_sec * LOOP_SECOND + time.tv_nsec;
+}
+
+static bool is_same(const struct loop_names_identity *one, const struct loop_names_identity *other)
+{
+    return one->is_known && other->is_known && one->exists == other->exists && one->device == other->device &&
+           one->inode == other->inode && one->size == other->size && ns_of(one->modified) == ns_of(other->modified) &&
+           ns_of(one->changed) == ns_of(other->changed);
+}
+
+/* Returns whether the file changed so lately that its times do not tell of a further change. */
+static bool is_fresh(const struct loop_names_identity *identity)
+{
+    struct timespec now;
+
+    loop_kernel_clock_gettime(CLOCK_REALTIME, &now);
+    return ns_of(now) - ns_of(identity->changed) < TICK_NS;
+}
+
+/* Reads up to `size` bytes, less where the file has become shorter. Returns how many or -errno. */
+static int64_t read_bytes(int number, char *text, size_t size)
+{
+    size_t len = 0;
+
+    while (len < size) {
+        size_t left = size - len;
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        ssize_t n = loop_kernel_read(number, text + len, left < PIECE_BYTES ? left : PIECE_BYTES);
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        if (n == 0) {
+            break;
+        }
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return (int64_t)len;
+}
+
+/* NUL bytes would end the text. */
+static void replace_nuls(char *text, size_t len)
+{
+    char *end = text + len;
+
+    for (char *nul = memchr(text, '\0', len); nul; nul = memchr(nul, '\0', (size_t)(end - nul))) {
+        *nul = '\n';
+    }
+    *end = '\0';
+}
+
+/* Reads the open file. Returns 1 or -errno. */
+static int load_open(int number, struct loop_names_identity *identity, char **text)
+{
+    struct stat status;
+
+    if (loop_kernel_fstat(number, &status) < 0) {
+        return -errno;
+    }
+    if (!S_ISREG(status.st_mode) || status.st_size > MOST_BYTES) {
+        return S_ISREG(status.st_mode) ? -EFBIG : -EINVAL;
+    }
+    char *bytes = loop_kernel_malloc((size_t)status.st_size + 1);
+    if (!bytes) {
+        return -ENOMEM;
+    }
+    int64_t len = read_bytes(number, bytes, (size_t)status.st_size);
+    if (len < 0) {
+        loop_kernel_free(bytes);
+        return (int)len;
+    }
+    replace_nuls(bytes, (size_t)len);
+    *text = bytes;
+    *identity = identity_of(&status);
+    identity->is_known = !is_fresh(identity);
+    return 1;
+}
+
+static int load_nothing(struct loop_names_identity *identity, char **text)
+{
+    if (identity->is_known && !identity->exists) {
+        return 0;
+    }
+    *text = loop_kernel_calloc(1, 1);
+    if (!*text) {
+        return -ENOMEM;
+    }
+    *identity = (struct loop_names_identity){.is_known = true};
+    return 1;
+}
+
+int loop_names_load(const char *path, struct loop_names_identity *identity, char **text)
+{
+    struct stat status;
+
+    if (loop_kernel_fstatat(AT_FDCWD, path, &status, 0) < 0) {
+        return errno == ENOENT || errno == ENOTDIR ? load_nothing(identity, text) : -errno;
+    }
+    struct loop_names_identity now = identity_of(&status);
+    if (is_same(&now, identity)) {
+        return 0;
+    }
+    int number = loop_kernel_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    if (number < 0) {
+        return -errno;
+    }
+    int result = load_open(number, identity, text);
+    loop_kernel_close(number);
+    return result;
+}
