@@ -14,6 +14,7 @@
 #include <net/net.h>
 #include <net/pass.h>
 #include <net/socket_option.h>
+#include <net/tls.h>
 #include <process/process.h>
 #include <service/service.h>
 #include <sync/sync.h>
@@ -129,6 +130,17 @@ static void use_own(loop_env *env)
     loop_op_send_msg(env->scope, flow.fd, &message, nullptr, nullptr);
 }
 
+static void use_tls(loop_env *env, loop_flow *under)
+{
+    static loop_tls_context *context;
+    static loop_flow *flow;
+    const loop_tls_certificate certificate = {.chain = {.path = "chain.pem"}};
+    const loop_tls_options options = {
+        .certificates = &certificate, .n_certificates = 1, .verify = LOOP_TLS_VERIFY_NONE};
+    loop_tls_open_server(env->scope, &options, &context, nullptr, nullptr, nullptr);
+    loop_tls_accept(under, context, &flow, nullptr, nullptr, nullptr);
+}
+
 static int in_domain(loop_env *, unsigned, void *)
 {
     return 0;
@@ -150,6 +162,7 @@ static void use_domains(loop_env *env)
 static int start(loop_env *env, void *arg)
 {
     use_domains(env);
+    use_tls(env, nullptr);
     use_sockets(env, static_cast<const loop_address *>(arg));
     use_names(env);
     use_files(env);
