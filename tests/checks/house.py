@@ -43,6 +43,7 @@ USES = {
                  "loop/low_level", "loop/flow"),
     "domain": BELOW_CORE,
     "net": (*BELOW_CORE, "domain"),
+    "net/tls": BELOW_CORE,
     "net/names": BELOW_CORE,
     "fs": BELOW_CORE,
     "process": BELOW_CORE,
@@ -56,9 +57,9 @@ USES = {
     "loop/simulation": (*BELOW_CORE, "loop/run", f"{KERNEL}/machine", f"{KERNEL}/object", f"{KERNEL}/disk",
                         f"{KERNEL}/network", f"{KERNEL}/ring"),
 }
-# These call the loop by its public headers alone; which room defines such a function is not their affair. net/names/
-# is a library of its own, and calls net/ in the same way.
-OUTSIDE = ("domain", "net", "net/names", "fs", "process", "sync", "service")
+# These call the loop by its public headers alone; which room defines such a function is not their affair. net/tls/ and
+# net/names/ are libraries of their own, and net/names/ calls net/ in the same way.
+OUTSIDE = ("domain", "net", "net/tls", "net/names", "fs", "process", "sync", "service")
 PUBLIC_CALLS = {"net/names": ("loop/", "net"), "service": ("loop/", "net")}
 # The sources of the libraries.
 PARTS = [line for line in (ROOT / "tests/parts").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
@@ -327,7 +328,7 @@ WIDTH, MARGIN, GAP, LINE = 1180, 20, 34, 17
 # Where each room stands: rows from the roof down.
 ROWS = (
     ("loop/simulation",),
-    ("net/names",),
+    ("net/tls", "net/names"),
     ("service",),
     ("net", "fs", "process", "sync"),
     ("domain",),
@@ -343,6 +344,7 @@ ROWS = (
     (f"{KERNEL}/machine",),
 )
 WHAT = {
+    "net/tls": "TLS by OpenSSL, a library of its own",
     "net/names": "names of hosts, and connecting by name, a library of its own",
     "net": "sockets, addresses, datagrams, by the public headers",
     "domain": "many loops: threads, calls, descriptors that move, by the public headers",
