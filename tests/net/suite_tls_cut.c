@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Streams below TLS that are cut off, changed or delivered in small pieces: an end that the peer has not authenticated
+ * is an error (P29).
+ */
+#include "tls.h"
+#include "wire.h"
+
+static struct tls_pair pair;
+static struct wire wire;
+static char received[256];
+
+/* Opens a scope with a wire, and starts both handshakes. */
+static struct loop_scope *begin(struct loop_env *env, struct once *ended)
+{
+    struct loop_scope *scope = loop_scope_open(env->scope, once_resumed, ended);
+
+    memset(ended, 0, sizeof *ended);
+    memset(&pair, 0, sizeof pair);
+    loop_scope_hold(scope);
+    wire_make(&wire, scope);
+    pair.below[TLS_CLIENT] = &wire.flows[0];
+    pair.below[TLS_SERVER] = &wire.flows[1];
+    return scope;
+}
+
+static void end(struct loop_scope *scope)
+{
+    loop_scope_cancel(scope);
+    loop_scope_unhold(scope);
+}
+
+/* Cuts one lane after every number of bytes. The side that writes to it says hello and ends; the other one reads. */
+static void cut_everywhere(struct loop_env *env, int64_t result, int writer, enum loop_tls_version version)
+{
+    static struct loop_scope *scope;
+    static struct once ended, written, shut;
+    static size_t at, whole;
+    static int64_t got;
+    const int reader = !writer;
+
+    BEGIN;
+    tls_prepare();
+    tls.options[TLS_CLIENT].greatest_version = version;
+    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
+    TLS_OPEN(env->scope);
+    for (; !whole; at++) {
+        scope = begin(env, &ended);
+        wire.lanes[writer].cut_at = at;
+        tls_shake(&pair, TLS_HOST);
+        TLS_AWAIT(&pair);
+        memset(&written, 0, sizeof written);
+        memset(&shut, 0, sizeof shut);
+        if (pair.done[writer].result == 0) {
+            START(loop_write(&pair.flows[writer]->sink, "hello", 5, ONCE(&written)));
+            START(loop_shutdown(&pair.flows[writer]->sink, ONCE(&shut)));
+        }
+        got = pair.done[reader].result;
+        if (got == 0) {
+            AWAIT(loop_read_exact(&pair.flows[reader]->source, received, sizeof received, GO));
+            CHECK(result == 5 || result == -ECONNABORTED);
+            got = result;
+            AWAIT(loop_read(&pair.flows[reader]->source, received, sizeof received, GO));
+            whole = result == 0 ? at : 0;
+            got = result < 0 ? result : got;
+        }
+        CHECK_IS(got, whole ? 5 : -ECONNABORTED);
+        CHECK(wire.lanes[writer].was_cut || whole);
+        end(scope);
+        WAIT_UNTIL(ended.count);
+        wire_free(&wire);
+    }
+    CHECK(whole > 100 && !wire.lanes[writer].was_cut);
+    END;
+}
+
+LOOP_TEST(p29_server_cut_after_every_byte)
+{
+    cut_everywhere(env, result, TLS_SERVER, LOOP_TLS_VERSION_1_3);
+}
+
+LOOP_TEST(p29_client_cut_after_every_byte)
+{
+    cut_everywhere(env, result, TLS_CLIENT, LOOP_TLS_VERSION_1_3);
+}
+
+LOOP_TEST(p29_server_of_tls_1_2_cut_after_every_byte)
+{
+    cut_everywhere(env, result, TLS_SERVER, LOOP_TLS_VERSION_1_2);
+}
+
+/* One byte is changed: never wrong bytes, and never a good end. */
+LOOP_TEST(tls_changed_after_every_few_bytes)
+{
+    static struct loop_scope *scope;
+    static struct once ended, written, shut;
+    static size_t at, passed = SIZE_MAX;
+    static unsigned failures;
+
+    BEGIN;
+    tls_prepare();
+    /* A record that says it is longer than it is is waited for. */
+    tls.options[TLS_CLIENT].handshake_timeout_ns = tls.options[TLS_SERVER].handshake_timeout_ns =
+        300 * LOOP_MILLISECOND;
+    TLS_OPEN(env->scope);
+    for (; at < passed; at += 3) {
+        scope = begin(env, &ended);
+        wire.lanes[TLS_SERVER].flip_at = at;
+        tls_shake(&pair, TLS_HOST);
+        TLS_AWAIT(&pair);
+        memset(&written, 0, sizeof written);
+        memset(&shut, 0, sizeof shut);
+        if (pair.done[TLS_SERVER].result == 0) {
+            START(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, ONCE(&written)));
+            START(loop_shutdown(&pair.flows[TLS_SERVER]->sink, ONCE(&shut)));
+        }
+        if (pair.done[TLS_CLIENT].result == 0) {
+            AWAIT(loop_read_exact(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+            CHECK(result < 0 || (result == 5 && memcmp(received, "hello", 5) == 0));
+            AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+            passed = result == 0 ? at : passed; /* the change came after all */
+            failures += result < 0;
+        } else {
+            CHECK(strlen(pair.errors[TLS_CLIENT].text) > 0);
+            failures++;
+        }
+        end(scope);
+        WAIT_UNTIL(ended.count);
+        wire_free(&wire);
+    }
+    CHECK(failures > 100);
+    END;
+}
+
+/* Bytes come one at a time. */
+LOOP_TEST(tls_in_single_bytes)
+{
+    static struct loop_scope *scope;
+    static struct once ended, read, written;
+    static char sent[20000], got[20000];
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    scope = begin(env, &ended);
+    wire.lanes[0].most = wire.lanes[1].most = 1;
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    TLS_ARE_UP(&pair);
+    fill_pattern(sent, sizeof sent, 9);
+    START(loop_write(&pair.flows[TLS_CLIENT]->sink, sent, sizeof sent, ONCE(&written)));
+    START(loop_read_exact(&pair.flows[TLS_SERVER]->source, got, sizeof got, ONCE(&read)));
+    WAIT_UNTIL(read.count && written.count);
+    ONCE_IS(read, sizeof got);
+    CHECK(is_pattern(got, sizeof got, 9));
+    AWAIT(loop_shutdown(&pair.flows[TLS_CLIENT]->sink, GO));
+    AWAIT(loop_read(&pair.flows[TLS_SERVER]->source, got, 1, GO));
+    CHECK_IS(result, 0);
+    end(scope);
+    WAIT_UNTIL(ended.count);
+    wire_free(&wire);
+    END;
+}
+
+/* The socket is closed without close_notify. What came before is read, then the error, again and again; the other
+ * direction still works as far as the socket does. */
+LOOP_TEST(p29_socket_closed_without_close_notify)
+{
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    TLS_CONNECTED(env->scope, &pair);
+    AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "last", 4, GO));
+    AWAIT(loop_shutdown(&pair.below[TLS_SERVER]->sink, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_read_exact(&pair.flows[TLS_CLIENT]->source, received, 10, GO));
+    CHECK_IS(result, 4);
+    AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, 10, GO));
+    CHECK_IS(result, -ECONNABORTED);
+    CHECK_IS(loop_try_read(&pair.flows[TLS_CLIENT]->source, received, 10), -ECONNABORTED);
+    AWAIT(loop_wait_readable(&pair.flows[TLS_CLIENT]->source, GO));
+    CHECK_IS(result, 0);
+    CHECK_HAS(loop_tls_why(pair.flows[TLS_CLIENT]), "close_notify");
+    AWAIT(loop_write(&pair.flows[TLS_CLIENT]->sink, "still", 5, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_read_exact(&pair.flows[TLS_SERVER]->source, received, 5, GO));
+    CHECK_IS(result, 5);
+    END;
+}
