@@ -45,5 +45,5 @@ finish() {
 
 # The public headers, as they are included.
 public_headers() {
-    sed -n '/^set(noria_headers$/,/)$/s/^ *\([a-z_]*\/[a-z_]*\.h\).*/\1/p' "$root/CMakeLists.txt"
+    sed -nE '/^set\(noria_(tls_|adapter_)?headers$/,/\)$/s/^ *([a-z_]*\/[a-z0-9_]*\.h).*/\1/p' "$root/CMakeLists.txt"
 }
