@@ -7,6 +7,7 @@
 #include "../../demos/common/arguments.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 int loop_kernel_ioctl(int number, int what, void *argument);
 
@@ -32,6 +33,12 @@ struct loop_address arguments_address(const char *text)
 
     loop_address_parse(&address, text);
     return address;
+}
+
+void arguments_refuse(const char *format, ...)
+{
+    loop_world_fail(NULL, "the arguments of a demo are wrong: %s", format);
+    abort();
 }
 
 void arguments_complain(const char *format, ...)
