@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -35,7 +36,8 @@ class Server:
 
     def __init__(self, command, *operands, **more):
         self.process = subprocess.Popen([*command, *operands], stdout=subprocess.PIPE, **more)
-        self.port = int(self.process.stdout.readline().split()[2].rsplit(b":", 1)[1])
+        port = self.process.stdout.readline().split()[2].rsplit(b":", 1)[1]
+        self.port = int(port) if port.isdigit() else 0
         self.descriptors = self.count()
 
     def connect(self):
@@ -109,6 +111,71 @@ def proxy(command):
     server.stop()
 
 
+def certificate_for(directory):
+    """Makes a certificate for localhost, with its key: one file."""
+    path = directory + "/pair.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                    "-keyout", path, "-out", directory + "/chain.pem"], check=True, stderr=subprocess.DEVNULL)
+    with open(directory + "/chain.pem", "rb") as chain, open(path, "ab") as pair:
+        pair.write(chain.read())
+    return path
+
+
+def proxy_tls(command):
+    """Two proxies that speak TLS with each other; and an upstream that ends a stream of TLS without saying so."""
+    with tempfile.TemporaryDirectory() as directory:
+        pair = certificate_for(directory)
+        by_tls = ["--tls-upstream", "--ca", pair, "--sni", "localhost", "tcp:127.0.0.1:0"]
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        far = Server(command, "--tls-certificate", pair, "tcp:127.0.0.1:0", f"tcp:127.0.0.1:{port}")
+        near = Server(command, *by_tls, f"localhost:{far.port}")
+        breaks(near, listener)
+        near.stop()
+        far.stop()
+        server = Server(command, *by_tls, f"tcp:127.0.0.1:{port}")
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(pair)
+        for is_whole, wanted in ((False, (b"half", "reset")), (True, (b"half", "end"))):
+            client = server.connect()
+            upstream = context.wrap_socket(listener.accept()[0], server_side=True)
+            upstream.sendall(b"half")
+            client.shutdown(socket.SHUT_WR)
+            if is_whole:
+                upstream.unwrap().close()
+            else:
+                upstream.close()
+            expect(f"an end of TLS, with a close_notify: {is_whole}", read_all(client), wanted)
+        client, upstream = server.connect(), listener.accept()[0]
+        upstream.sendall(b"this is no TLS")
+        expect("an upstream without TLS", read_all(client)[0], b"")
+        client, upstream = server.connect(), listener.accept()[0]
+        client.close()
+        if not wait_until(lambda: server.count() == server.descriptors):
+            faults.append("a client has left, and the handshake with upstream goes on")
+        server.stop()
+
+
+def proxy_stuck(command):
+    """A client that is gone, and an upstream that reads nothing of what it has sent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(command, "tcp:127.0.0.1:0", f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+    client, upstream = server.connect(), listener.accept()[0]
+    for end in (client, upstream):
+        end.setblocking(False)
+        try:
+            while True:
+                end.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+    reset(client)
+    if not wait_until(lambda: server.count() == server.descriptors):
+        faults.append("the connection of a client that is gone is left")
+    upstream.close()
+    server.stop()
+
+
 def proxy_waiting(command):
     """Upstream is a Unix socket whose backlog is full."""
     with tempfile.TemporaryDirectory() as directory:
@@ -157,7 +224,36 @@ def full_stderr(command):
     server.stop()
 
 
-CASES = {"proxy": proxy, "proxy-waiting": proxy_waiting, "full-stderr": full_stderr}
+def deaf(command):
+    """Clients that ask a file server with TLS for a part of a file and read nothing of it: one of the lengths leaves
+    just the last piece to be written."""
+    with tempfile.TemporaryDirectory() as directory:
+        certificate, path = certificate_for(directory), directory + "/socket"
+        with open(directory + "/file", "wb") as file:
+            file.truncate(1 << 20)
+        limits = "--timeout", "1", "--idle", "1"
+        server = Server(command, *limits, "--tls-certificate", certificate, directory, f"unix:{path}")
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        clients = []
+        for last in range(96 << 10, 512 << 10, 8 << 10):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(path)
+            try:
+                clients.append(context.wrap_socket(client, server_hostname="a"))
+                clients[-1].sendall(f"GET /file HTTP/1.1\r\nHost: a\r\nRange: bytes=0-{last}\r\n\r\n".encode())
+            except OSError:
+                pass  # too slow for the server on a busy machine
+        if not wait_until(lambda: server.count() == server.descriptors):
+            faults.append(f"clients do not read, and {server.count() - server.descriptors} descriptors are in use")
+        for client in clients:
+            client.close()
+        server.stop()
+
+
+CASES = {"deaf": deaf, "proxy": proxy, "proxy-stuck": proxy_stuck, "proxy-tls": proxy_tls,
+         "proxy-waiting": proxy_waiting, "full-stderr": full_stderr}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](sys.argv[2:])
