@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What is served under which names of hosts.
+ */
+#ifndef DEMOS_HTTP_SITES_H
+#define DEMOS_HTTP_SITES_H
+
+#include "cache.h"
+
+#define MOST_SITES 64
+
+struct site {
+    const char *name; /* of the host; NULL for the first site, which has all other hosts */
+    const char *directory;
+    const char *chain, *key; /* files of its certificate; NULL: none of its own, or the key is in `chain` */
+    struct loop_dir *dir;
+    struct file_cache *cache;
+};
+
+struct sites {
+    struct site site[MOST_SITES];
+    unsigned n;
+};
+
+/* Parses "NAME=DIRECTORY[,CERTIFICATE[,KEY]]". Returns NULL, or what is wrong with it. The texts are copied, and stay
+ * as long as the program. */
+const char *sites_add(struct sites *sites, const char *text);
+
+/* Opens the directories, each with a cache of `most_files` / n files that stay `fresh_ns`. Resumes with 0, or with an
+ * error: `*failed` is the directory's name then. `sites` and `failed` are in use until then. */
+loop_job sites_open(struct sites *sites, struct loop_env *env, unsigned most_files, int64_t fresh_ns,
+                    const char **failed, loop_fn *fn, void *arg);
+
+/* Returns the site of a host, which may have a port behind it. */
+const struct site *sites_find(const struct sites *sites, const char *host, size_t host_len);
+
+#endif
