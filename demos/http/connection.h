@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Connections of the server.
+ */
+#ifndef DEMOS_HTTP_CONNECTION_H
+#define DEMOS_HTTP_CONNECTION_H
+
+#include "access_log.h"
+#include "clients.h"
+#include "sites.h"
+
+#include <net/net.h>
+
+#include <sys/queue.h>
+
+struct connection;
+
+struct connection_limits {
+    unsigned most_head_bytes, most_body_bytes;
+    unsigned most_requests; /* per connection; 0: no limit */
+    int64_t idle_ns;        /* between requests */
+    int64_t patience_ns;    /* for a request, and for 64 KiB of an answer */
+};
+
+/* What all connections share. All members but the last ones have been set before the first connection. */
+struct connections {
+    struct loop_env *env;
+    struct connection_limits limits;
+    const struct sites *sites;
+    struct clients *clients;
+    struct access_log *log;       /* NULL: none */
+    struct loop_tls_context *tls; /* NULL: none */
+    bool has_index, has_precompressed;
+    bool is_stopping;
+    bool is_replaced;   /* a successor serves: each connection ends with an answer that says so */
+    uint64_t n_refused; /* since that was told last */
+    int64_t refused_ns; /* when that was */
+    LIST_HEAD(, connection) list;
+};
+
+/* Begins to watch how long connections take. */
+void connections_watch(struct connections *connections);
+
+/* Serves a connection; `arg` is a struct connections. */
+void connections_accept(struct loop_flow *peer, void *arg);
+
+/* Requests being read and answers being sent are finished from now on, and idle connections are closed. */
+void connections_stop(struct connections *connections);
+
+#endif
