@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The server of demos/http/serve.c, made of its sources, and two clients that ask for files and parts of files, one
+ * The server of demos/http/httpd.c, made of its sources, and two clients that ask for files and parts of files, one
  * request after another or several at once on a connection. What is not answered is asked for again on the next one.
  *
  * Judges: answers come in the order of the requests, with the right status and length, and with the bytes that were
@@ -43,7 +43,7 @@ struct client {
 #define main serve_main
 #define options serve_options
 int serve_main(int argc, char **argv);
-#include "../../demos/http/serve.c"
+#include "../../demos/http/httpd.c"
 #undef options
 #undef main
 
@@ -55,7 +55,7 @@ static int run_server(struct loop_env *env, void *arg)
     if (!serving) {
         return -ENOMEM;
     }
-    serving->name = "/www";
+    sites.site[0].directory = "/www";
     loop_address_parse(&serving->address, "tcp:0.0.0.0:7000");
     return start(env, serving);
 }
