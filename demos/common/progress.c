@@ -187,7 +187,7 @@ void progress_add(struct progress *progress, uint64_t bytes)
 
 void progress_begin(struct progress *progress)
 {
-    if (progress) {
+    if (progress && !progress->has_begun) {
         progress->has_begun = true;
         progress->began_ns = loop_now(progress->env->loop);
     }

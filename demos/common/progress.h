@@ -21,7 +21,8 @@ void progress_expect(struct progress *progress, uint64_t bytes);
 /* Adds to the number of bytes done. */
 void progress_add(struct progress *progress, uint64_t bytes);
 
-/* Starts the clock for the rate and the time left. Until then the program only counts how much there is. */
+/* Starts the clock for the rate and the time left. Until then the program only counts how much there is. A second call
+ * has no effect. */
 void progress_begin(struct progress *progress);
 
 /* Erases the bar, so that a line of text can be written. The next drawing restores it. */
