@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Noria inside GLib's main loop (<adapters/glib.h>).
+ */
+#include "in_host.h"
+
+#include <adapters/glib.h>
+
+static GMainContext *context;
+static GSource *always;
+
+static void create(void)
+{
+    context = g_main_context_new();
+}
+
+static void destroy(void)
+{
+    g_main_context_unref(context);
+}
+
+static void *attach_by_glib(struct loop *loop, host_fn *ended, void *arg)
+{
+    return loop_glib_attach(loop, context, ended, arg);
+}
+
+static void detach(void *source)
+{
+    loop_glib_detach(source);
+}
+
+static void turn(void)
+{
+    g_main_context_iteration(context, TRUE);
+}
+
+struct call {
+    host_fn *fn;
+    void *arg;
+};
+
+static gboolean call_once(gpointer arg)
+{
+    struct call *call = arg;
+
+    call->fn(call->arg);
+    return G_SOURCE_REMOVE;
+}
+
+static void call_after(unsigned ms, host_fn *fn, void *arg)
+{
+    struct call *call = g_new(struct call, 1);
+    GSource *source = g_timeout_source_new(ms);
+
+    *call = (struct call){fn, arg};
+    g_source_set_callback(source, call_once, call, g_free);
+    g_source_attach(source, context);
+    g_source_unref(source);
+}
+
+static struct call always_call;
+
+static gboolean call_each_time(gpointer unused)
+{
+    (void)unused;
+    always_call.fn(always_call.arg);
+    return G_SOURCE_CONTINUE;
+}
+
+static void call_always(host_fn *fn, void *arg)
+{
+    always_call = (struct call){fn, arg};
+    if (!fn) {
+        g_source_destroy(always);
+        return;
+    }
+    always = g_idle_source_new();
+    g_source_set_priority(always, G_PRIORITY_DEFAULT);
+    g_source_set_callback(always, call_each_time, NULL, NULL);
+    g_source_attach(always, context);
+    g_source_unref(always);
+}
+
+static const struct host tested = {create, destroy, attach_by_glib, detach, turn, call_after, call_always};
+
+/* ---- GLib alone: a continuation may iterate the context ---- */
+
+static struct attached outer, inner;
+static struct once inner_timer;
+
+static void iterate_inside(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    while (!inner_timer.count) {
+        g_main_context_iteration(context, TRUE);
+    }
+}
+
+TEST(p24_a_continuation_iterates_the_context)
+{
+    tested.create();
+    attach(&inner);
+    attach(&outer);
+    CHECK(loop_sleep(inner.env->scope, 2 * LOOP_MILLISECOND, ONCE(&inner_timer)) != 0);
+    CHECK(loop_sleep(outer.env->scope, 0, iterate_inside, NULL) != 0);
+    TURNS_UNTIL(inner_timer.count);
+    CHECK_IS(detach_and_close(&inner), 0);
+    CHECK_IS(detach_and_close(&outer), 0);
+    tested.destroy();
+}
+
+TEST(priority_of_the_source)
+{
+    static struct attached attached;
+    static struct echo echo;
+
+    begin(&attached);
+    g_source_set_priority(attached.by, G_PRIORITY_LOW);
+    start_echo(&echo, env->scope, 20);
+    TURNS_UNTIL(echo.n == 20);
+    end(&attached);
+}
