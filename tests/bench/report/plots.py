@@ -60,10 +60,11 @@ def points(values: list[tuple[float, float]]) -> str:
     return "\n".join(f"{x:g} {y:g}" for x, y in values) + "\ne\n"
 
 
-def draw(path: Path, settings: list[str], lines: list[str], data: list[str], height: int = 400) -> None:
+def draw(path: Path, settings: list[str], lines: list[str], data: list[str], height: int = 400,
+         width: int = 800) -> None:
     """One picture: settings, the lines of `plot`, and the data of each."""
     script = [
-        f"set terminal svg size 800,{height} font 'sans-serif,13' background '#ffffff' linewidth 1.2",
+        f"set terminal svg size {width},{height} font 'sans-serif,13' background '#ffffff' linewidth 1.2",
         f"set output {quoted(str(path))}",
         "set border 3 linecolor '#888888'",
         "set tics nomirror textcolor '#333333'",
@@ -143,12 +144,13 @@ def draw_ratios(path: Path, title: str, rows: list[Stored], labels: list[str], t
         "set logscale x",
         f"set xtics ({FINE if top <= 2 else COARSE})",
         f"set ytics ({tics}) noenhanced",
+        "set key maxcols 3",
         "set grid xtics ytics",
         "set arrow from 1, graph 0 to 1, graph 1 nohead linecolor '#666666' linewidth 1.5 back",
     ]
     lines = [f"'-' with points {look(name)}" for name in values]
     data = [points(below(found, i, len(values), top)) for i, found in enumerate(values.values())]
-    draw(path, settings, lines, data, height=110 + 38 * len(rows))
+    draw(path, settings, lines, data, height=110 + 38 * len(rows), width=1000)
     return True
 
 
