@@ -37,7 +37,8 @@ static struct program {
     PGresult *result;
     PGnotify *notification;
     char *row;
-    bool has_names, listens;
+    loop_job reading; /* of standard input */
+    bool has_names, listens, has_ended;
     int status;
     char input[INPUT_BYTES];
 } state;
@@ -57,19 +58,32 @@ static void on_flushed(void *unused, int64_t result)
     }
 }
 
-/* Closes the connection: then nothing is left to do but to write what has been printed. */
+/* Closes the connection: then nothing is left to do but to write what has been printed. A signal can come at any time:
+ * a continuation that is to be resumed by then is resumed after this, and begins a job that fails. */
 static void end(void)
 {
+    if (state.has_ended) {
+        return;
+    }
+    state.has_ended = true;
     loop_postgres_close(state.postgres);
+    (void)loop_cancel(state.env->loop, state.reading);
     loop_writer_flush(state.out, on_flushed, NULL);
 }
 
 static void end_by(const char *what, int64_t error)
 {
-    if (state.status == 0 && error != -ECANCELED) {
+    if (state.status == 0 && error != -ECANCELED && !state.has_ended) {
         state.status = arguments_fail(what, error);
     }
     end();
+}
+
+/* Prints what the server tells beside its answers, such as warnings. */
+static void on_notice(void *unused, const char *text)
+{
+    (void)unused;
+    arguments_complain("%.*s", (int)strcspn(text, "\n"), text);
 }
 
 /* Reports an error of the server or of libpq, whose text ends with a newline. */
@@ -84,7 +98,7 @@ static void end_lost(int64_t error)
     const char *text =
         loop_postgres_connection(state.postgres) ? PQerrorMessage(loop_postgres_connection(state.postgres)) : "";
 
-    if (error != -ECANCELED && *text) {
+    if (error != -ECANCELED && *text && !state.has_ended) {
         complain(text);
         end();
     } else {
@@ -180,7 +194,11 @@ static void on_input(void *unused, int64_t result)
 
 static void read_input(void)
 {
-    if (!loop_read(state.env->in, state.input, sizeof state.input, on_input, NULL)) {
+    if (state.has_ended) {
+        return;
+    }
+    state.reading = loop_read(state.env->in, state.input, sizeof state.input, on_input, NULL);
+    if (!state.reading) {
         end_by("standard input", -ENOMEM);
     }
 }
@@ -300,6 +318,9 @@ static void on_notification(void *unused, int64_t result)
 /* Runs the next command, if none has failed; then listens; then ends. */
 static void run_next(void)
 {
+    if (state.has_ended) {
+        return;
+    }
     if (state.status == 0 && *state.commands) {
         send_command(*state.commands++);
     } else if (state.status == 0 && asked.channel && !state.listens) {
@@ -349,6 +370,7 @@ static int start(struct loop_env *env, void *unused)
     if (!state.out || !loop_postgres_connect(env->scope, state.conninfo, &state.postgres, on_connected, NULL)) {
         return arguments_fail("can't begin", -ENOMEM);
     }
+    PQsetNoticeProcessor(loop_postgres_connection(state.postgres), on_notice, NULL);
     if (asked.timeout_ns > 0) {
         loop_daemon(env->loop, loop_sleep(env->scope, asked.timeout_ns, on_timeout, NULL));
     }

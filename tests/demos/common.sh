@@ -108,6 +108,31 @@ until_true() {
 n_servers=0
 running=()
 
+# in_background OUTPUT ERRORS COMMAND...: as `pid`. The files are empty when this returns: who waits for what the command
+# writes must not find what an earlier one has left.
+in_background() {
+    local output=$1 errors=$2
+    shift 2
+    : >"$output"
+    : >"$errors"
+    "$@" >>"$output" 2>>"$errors" </dev/null &
+    pid=$!
+    running+=("$pid")
+}
+
+is_gone() { ! kill -0 "$1" 2>/dev/null || [[ $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) == Z ]]; }
+
+# await_end PID: waits for its end, which gives `status`: "hangs" when that doesn't come.
+await_end() {
+    local hangs=
+    until_true is_gone "$1" || hangs=hangs
+    [[ -z $hangs ]] || kill -KILL "$1"
+    wait "$1" 2>/dev/null
+    status=$?
+    status=${hangs:-$status}
+    forget "$1"
+}
+
 serve() {
     local fifo=$work/server.$((++n_servers))
     mkfifo "$fifo"
