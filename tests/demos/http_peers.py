@@ -4,6 +4,7 @@
 
 Each case has a site and a server of its own, and prints one line per error. Exits with status 1 on any error.
 """
+import errno
 import gzip
 import html.parser
 import os
@@ -247,25 +248,25 @@ def limits(command):
 def networks(command):
     """In a network namespace, where addresses can be chosen."""
 
-    def is_usable(host):
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((host, 0))
-                probe.connect((host, 9))
-            except OSError:  # the kernel puts an address and its route to use a little after it was added
-                return False
-        return True
-
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for host in "fd00:1::1", "fd00:1::2", "fd00:2::1":
         subprocess.run(["ip", "address", "add", f"{host}/64", "dev", "lo", "nodad"], check=True)
-        expect(f"{host} is there", wait_until(lambda: is_usable(host)), True)
     with tempfile.TemporaryDirectory() as directory:
         server = Server([*command, "--max-per-address", "2"], directory, "tcp:[::]:0")
         expect("the port is known", server.port > 0, True)
 
+        def try_to_connect(host):
+            try:
+                return socket.create_connection(("fd00:1::1", server.port), PATIENCE, source_address=(host, 0))
+            except OSError as error:
+                if error.errno not in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
+                    raise
+                return None  # the kernel puts an address and its routes to use a little after it was added
+
         def connect(host):
-            peer = socket.create_connection(("fd00:1::1", server.port), PATIENCE, source_address=(host, 0))
+            end = time.monotonic() + PATIENCE
+            while not (peer := try_to_connect(host)) and time.monotonic() < end:
+                time.sleep(0.01)
             peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             return peer
 
