@@ -9,6 +9,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for the scripts that source this one
 mapfile -t parts < <(grep -v '^#' "$root/tests/parts") # of the library
 
+# It starts fewer processes than make, which take a fifth of the time that a whole build takes.
+if [[ -z ${CMAKE_GENERATOR-} ]] && command -v ninja >/dev/null; then
+    export CMAKE_GENERATOR=Ninja
+fi
+
 say() {
     printf '%s\n' "$*"
 }
