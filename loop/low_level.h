@@ -170,6 +170,12 @@ LOOP_API loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, s
  * accepted before a cancel are delivered before the end. */
 LOOP_API loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
+/* Tells that other loops or processes may accept on the same socket. Later accepts of this descriptor wait for
+ * readiness, so that all who wait are told of a connection. The kernel wakes only one accept of a ring, as it does with
+ * accept(2): while the loop of that one does not run, or cancels it, the connection would wait until another one comes.
+ * loop_listener_adopt of <net/net.h> calls this. */
+LOOP_API void loop_fd_share(struct loop_fd *fd);
+
 /* A group of provided buffers: the kernel takes one when bytes have arrived, so no buffer waits with each receive. */
 struct loop_buffers;
 

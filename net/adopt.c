@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/file.h>
 #include <loop/kernel/socket.h>
+#include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/address.h>
 #include <net/listen.h>
@@ -69,5 +70,9 @@ int loop_listener_adopt(struct loop_scope *scope, int number, unsigned flags, st
     } else if (flags & LOOP_LISTENER_OWNS_FILE) {
         note_file(number, path, &file);
     }
-    return loop_net_make_listener(scope, number, type == SOCK_SEQPACKET, &file, listener);
+    int error = loop_net_make_listener(scope, number, type == SOCK_SEQPACKET, &file, listener);
+    if (!error) {
+        loop_fd_share(loop_listener_fd(*listener));
+    }
+    return error;
 }

@@ -163,10 +163,10 @@ enum loop_listener_flag {
 };
 
 /* Takes over a socket that listens already, such as one that a service manager or another program has passed to this
- * one: see <service/service.h>. `flags` is 0 or LOOP_LISTENER_OWNS_FILE. `*listener` belongs to `scope` and owns
- * `number`, which it sets to close-on-exec and nonblocking. Connections of TCP have TCP_NODELAY set. Returns 0;
- * -EINVAL for a socket that does not listen, or another flag; -ENOTSOCK; -EBADF; -ENOMEM; -ECANCELED when the scope is
- * cancelled. After an error `*listener` is NULL and `number` is closed. */
+ * one (<service/service.h>); others may accept on it too. `flags` is 0 or LOOP_LISTENER_OWNS_FILE. `*listener` belongs
+ * to `scope` and owns `number`, which it sets to close-on-exec and nonblocking. Connections of TCP have TCP_NODELAY.
+ * Returns 0; -EINVAL for a socket that does not listen, or another flag; -ENOTSOCK; -EBADF; -ENOMEM; -ECANCELED when
+ * the scope is cancelled. After an error `*listener` is NULL and `number` is closed. */
 LOOP_API int loop_listener_adopt(struct loop_scope *scope, int number, unsigned flags, struct loop_listener **listener);
 
 /* Stores the address that the listener is bound to, with the port that the kernel chose. It stays known after a close.

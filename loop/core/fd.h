@@ -103,6 +103,7 @@ struct loop_fd {
     bool is_pollable : 1;        /* a file that can be polled: some of /proc and /sys, which are regular files */
     bool may_listen : 1;         /* a socket that is not known to be connected */
     bool is_listener : 1;        /* a socket that is known to listen */
+    bool is_shared : 1;          /* other loops or processes may accept on its socket: loop_fd_share */
     bool has_vague_events : 1;   /* its events do not tell whether there is an urgent mark: see io.h */
     bool is_unix : 1;            /* a Unix stream socket: recvmsg(2) reports where it stopped */
     bool is_shut : 1;            /* it was shut down for output: it will never be writable again */

@@ -55,6 +55,13 @@ loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, 
     return loop_operation_start(&operation);
 }
 
+void loop_fd_share(struct loop_fd *fd)
+{
+    if (loop_fd_is_good(fd, __func__)) {
+        fd->is_shared = true;
+    }
+}
+
 loop_job loop_op_recv(struct loop_scope *scope, struct loop_fd *fd, void *buf, size_t len, int flags, loop_fn *fn,
                       void *arg)
 {

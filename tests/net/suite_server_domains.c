@@ -433,6 +433,68 @@ LOOP_TEST_ROWS(a_cancelled_server_adopts_nothing, 2)
     END;
 }
 
+/* ---- a loop that accepts and does not turn ---- */
+
+static int shared_number, gate[2];
+static atomic_bool is_held;
+static struct loop_flow *held_flow;
+
+static void hold(void *unused, int64_t result)
+{
+    char byte;
+
+    (void)unused;
+    CHECK_IS(result, 0);
+    atomic_store(&is_held, true);
+    CHECK_IS(read(gate[0], &byte, 1), 1); /* blocks this loop */
+    loop_scope_cancel(domain_env->scope);
+}
+
+static int accept_and_hold(struct loop_env *env, unsigned index, void *unused)
+{
+    struct loop_listener *listener;
+
+    (void)index;
+    (void)unused;
+    domain_env = env;
+    CHECK_IS(loop_listener_adopt(env->scope, dup(shared_number), 0, &listener), 0);
+    CHECK(loop_accept(env->scope, listener, &held_flow, NULL, NULL) != 0);
+    CHECK(loop_sleep(env->scope, LOOP_MILLISECOND, hold, NULL) != 0);
+    return 0;
+}
+
+/* The kernel wakes one accept of a ring for each connection, also one whose loop does not run, or is about to end. */
+LOOP_TEST(a_loop_that_does_not_turn_keeps_no_connection_from_another)
+{
+    static struct sockaddr_in address;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+    static struct once accepted, domain;
+
+    BEGIN;
+    shared_number = make_listener(&address);
+    CHECK_IS(pipe(gate), 0);
+    START(loop_domains(env->scope, 1, NULL, NULL, accept_and_hold, NULL, ONCE(&domain)));
+    while (!atomic_load(&is_held)) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    CHECK_IS(loop_listener_adopt(env->scope, dup(shared_number), 0, &listener), 0);
+    START(loop_accept(env->scope, listener, &flow, ONCE(&accepted)));
+    AWAIT(turns(env->scope, 3, GO)); /* it waits behind the other */
+    CHECK_IS(accepted.count, 0);
+    clients[0] = flow_of(env->scope, connect_to(&address));
+    WAIT_UNTIL(accepted.count);
+    ONCE_IS(accepted, 0);
+    CHECK_IS(write(gate[1], "", 1), 1);
+    WAIT_UNTIL(domain.count);
+    ONCE_IS(domain, 0);
+    CHECK(!held_flow);
+    close(gate[0]);
+    close(gate[1]);
+    close(shared_number);
+    END;
+}
+
 LOOP_TEST(what_does_not_listen_is_no_listener)
 {
     static struct loop_listener *listener;

@@ -74,13 +74,15 @@ static bool file_goes_to_pool(const struct loop_job *job)
  *   had a writer from one at its end.
  * - Reads and polls of a descriptor with unread bytes, which the kernel does not know.
  * - Receives with MSG_WAITALL. The ring loses an error that comes after a part of the bytes.
+ * - Accepts on a socket that is shared: loop_fd_share.
  * - Polls of a file. The kernel reports a change once, and several polls may wait for it. */
 static bool goes_by_readiness(const struct loop_job *job)
 {
     const struct loop_op_row *row = &loop_op_table[job->op];
     if (row->op_class == LOOP_CLASS_READ || row->op_class == LOOP_CLASS_POLL) {
         bool waits_for_all = row->is_message && job->u.args.message.flags & MSG_WAITALL;
-        return waits_for_all || loop_fd_reads_kept(job->fd) || !loop_fd_is_stream(job->fd);
+        bool is_shared = row->is_accept && job->fd->is_shared;
+        return waits_for_all || is_shared || loop_fd_reads_kept(job->fd) || !loop_fd_is_stream(job->fd);
     }
     if (row->op_class != LOOP_CLASS_MOVE || job->u.args.move.offset != LOOP_CURRENT) {
         return false;

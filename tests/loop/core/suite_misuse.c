@@ -176,6 +176,7 @@ MISUSE(loop_fd_flow, "the descriptor is NULL", loop_fd_flow(NULL) == NULL)
 MISUSE(loop_fd_scope, "the descriptor is NULL", loop_fd_scope(NULL) == NULL)
 MISUSE_VOID(loop_fd_pin, "the descriptor is NULL", loop_fd_pin(NULL))
 MISUSE_VOID(loop_fd_unpin, "the descriptor is NULL", loop_fd_unpin(NULL))
+MISUSE_VOID(loop_fd_share, "the descriptor is NULL", loop_fd_share(NULL))
 
 MISUSE(loop_read, "the source is NULL", loop_read(NULL, NULL, 1, FN) == 0)
 MISUSE(loop_read_exact, "the source is NULL", loop_read_exact(NULL, NULL, 1, FN) == 0)
