@@ -66,8 +66,8 @@ LOOP_API int loop_post(struct loop_inbox *inbox, loop_fn *fn, void *arg);
  * kernel may deliver it to them; the threads of the pool do. When the loop ends, the thread's signal mask is restored,
  * and signals that no job has received are dropped.
  *
- * Ends with -EINVAL for a number that is no signal, and for SIGKILL, SIGSTOP and SIGPIPE; -EMFILE, -ENFILE or -ENOMEM
- * when the signalfd cannot be created. */
+ * Ends with -EINVAL for a number that is no signal, for SIGKILL, SIGSTOP and SIGPIPE, and for the loop's own
+ * loop_options.interrupt_signal; -EMFILE, -ENFILE or -ENOMEM when the signalfd cannot be created. */
 LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_fn *fn, void *arg);
 
 /* ---- child processes ---- */
@@ -80,10 +80,10 @@ LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_
  *     FILE *pipe = popen(command, "r");
  *     loop_child_end(loop);
  *
- * Both are for the loop's thread only. The threads of the pool block every signal. A child that work creates needs the
- * program's mask in another way: call loop_saved_mask on the loop's thread before the work is started, and pass the
- * mask to posix_spawnattr_setsigmask(3) with POSIX_SPAWN_SETSIGMASK, or to sigprocmask(2) in the child between fork and
- * exec. popen and system cannot use it.
+ * Both are for the loop's thread only. The threads of the pool block every signal but loop_options.interrupt_signal. A
+ * child that work creates needs the program's mask in another way: call loop_saved_mask on the loop's thread before the
+ * work is started, and pass the mask to posix_spawnattr_setsigmask(3) with POSIX_SPAWN_SETSIGMASK, or to sigprocmask(2)
+ * in the child between fork and exec. popen and system cannot use it.
  *
  * A forked child must call exec or _exit. The loop cannot run in it: its next turn aborts the child with a message. To
  * become a daemon, call daemon(3) before loop_run. */
@@ -159,8 +159,9 @@ typedef int64_t loop_work_fn(void *arg);
  * loop_post and loop_work_is_cancelled. Resumes with the result of the work.
  *
  * `work_arg` belongs to the work until the continuation is resumed. A cancel ends work that has not begun with
- * -ECANCELED, and waits for work that has begun, whose result is then the job's. For work that may hang use
- * loop_work_with and a release hook. */
+ * -ECANCELED, and waits for work that has begun, whose result is then the job's. With loop_options.interrupt_signal it
+ * interrupts system calls of the work, which fail with EINTR; work that returns -EINTR then ends with -ECANCELED. For
+ * work that may hang all the same use loop_work_with and a release hook. loop_work_outcome tells what was done. */
 LOOP_API loop_job loop_work(struct loop_scope *scope, loop_work_fn *work, void *work_arg, loop_fn *fn, void *arg);
 
 /* How long a cancel waits for work with a release hook. */
@@ -191,10 +192,26 @@ struct loop_work_options {
 LOOP_API loop_job loop_work_with(struct loop_scope *scope, const struct loop_work_options *options, loop_work_fn *work,
                                  void *work_arg, loop_fn *fn, void *arg);
 
-/* Returns, inside work, whether the job was cancelled. Long work should check this and return soon, with -ECANCELED or
- * a result. A thread that has not returned LOOP_WORK_GRACE_NS after a cancel is overdue: the pool creates another
- * thread in its place, for at most 64 overdue ones at a time. Outside of work it returns false. */
+/* Returns, inside work, whether the job was cancelled. Long work should check this, also after EINTR, and return soon,
+ * with -ECANCELED or a result. Once it has returned true, no system call of this work is interrupted any more
+ * (loop_options.interrupt_signal), so that the work can clean up. A thread that has not returned LOOP_WORK_GRACE_NS
+ * after a cancel is overdue: the pool creates another thread in its place, for at most 64 overdue ones at a time.
+ * Outside of work it returns false. */
 LOOP_API bool loop_work_is_cancelled(void);
+
+/* How far work had come when its job ended. */
+enum loop_outcome {
+    LOOP_WORK_NOT_BEGUN,   /* it was cancelled before a thread had begun it: it has had no effect */
+    LOOP_WORK_PARTLY_DONE, /* it ended early because of the cancel. A result >= 0 is its own count of what was done */
+    LOOP_WORK_DONE,        /* it ended by itself. Its result, which may be an error, says how */
+    LOOP_WORK_UNKNOWN      /* a thread was still running it: it may have had effects, and may have others later */
+};
+
+/* Returns how far the work had come, inside the continuation of a job of loop_work, loop_work_with, or a call of fs/.
+ * `result` is what the continuation was given. Work counts as ended early when it was cancelled and has returned
+ * -ECANCELED or -EINTR, or when loop_work_is_cancelled has returned true inside it and it has returned a result >= 0.
+ * Elsewhere the value means nothing. */
+LOOP_API enum loop_outcome loop_work_outcome(const struct loop *loop, int64_t result);
 
 /* ---- promises ---- */
 

@@ -131,7 +131,17 @@ struct loop_options {
     /* > 0: a kernel thread submits (SQPOLL, io_uring_setup(2)), and sleeps after this time without work. It uses a
      * whole processor while it does not sleep. No effect on epoll */
     unsigned polling_timeout_ms LOOP_ZERO;
-    unsigned pool_threads LOOP_ZERO;   /* maximal number of threads for blocking work; 0 means 4 */
+    /* The threads for blocking work. The first pool_threads_min of them are created as soon as work needs them: 0 means
+     * 4. While a processor is free, and more work waits than the threads run, or they are stuck for 10 milliseconds,
+     * the pool grows, up to pool_threads: 0 means 64, or pool_threads_min where that is more. At most 1024 are used.
+     * Threads beyond pool_threads_min end when they were not needed for some seconds */
+    unsigned pool_threads LOOP_ZERO, pool_threads_min LOOP_ZERO;
+    /* > 0: a real-time signal, SIGRTMIN to SIGRTMAX, which then belongs to the library. It interrupts the system call
+     * of a thread of the pool whose job is cancelled: the call fails with EINTR. It is sent again, less and less often,
+     * until the thread has left the call, has returned, or has called loop_work_is_cancelled. The first loop that asks
+     * for it installs a handler that does nothing, and the last one restores the default. The program must not change
+     * its disposition meanwhile. Several loops may use one signal */
+    int interrupt_signal LOOP_ZERO;
     unsigned post_capacity LOOP_ZERO;  /* maximal number of pending posts; 0 means 4096. Rounded up to a power of two */
     size_t sink_limit_bytes LOOP_ZERO; /* default limit of a sink's write queue; 0 means 1 MiB */
     /* > 0: the loop spins up to this long before it sleeps, which trades CPU for latency. It skips the spin while
@@ -146,8 +156,10 @@ struct loop_options {
 };
 
 /* Runs a loop on this thread until main's scope has ended, with `options`; NULL means the defaults. Returns what
- * loop_run returns, and -EINVAL for an unknown backend or a negative busy_poll_ns or timer_leeway_ns. A backend other
- * than AUTO that is not available is an error, and `fallback` is not called. */
+ * loop_run returns, and -EINVAL for an unknown backend, a negative busy_poll_ns or timer_leeway_ns, a pool_threads_min
+ * above pool_threads, or an interrupt_signal that is no real-time signal; -EBUSY when the program handles or ignores
+ * interrupt_signal: the log names it. A backend other than AUTO that is not available is an error, and `fallback` is
+ * not called. */
 LOOP_API int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg);
 
 /* ---- a loop inside another event loop ----
@@ -224,7 +236,8 @@ LOOP_API const char *loop_backend_name(const struct loop *loop);
  * as long as the loop. */
 LOOP_API const char *loop_backend_detail(const struct loop *loop);
 
-/* Statistics of a loop. Fields that end with _now are current values, the others counts since the loop started. */
+/* Statistics of a loop. Fields that end with _now are current values, the others counts since the loop started, or the
+ * largest value since then. */
 struct loop_stats {
     uint64_t turns;                /* turns of the loop */
     uint64_t enters;               /* system calls that submit or wait */
@@ -239,6 +252,10 @@ struct loop_stats {
     uint64_t descriptor_waits;     /* times a job waited for a free descriptor */
     uint64_t served_otherwise;     /* operations that the ring refused and system calls performed */
     uint64_t pool_threads_now;     /* threads of the pool */
+    uint64_t pool_threads_most;    /* the most threads that it had at a time */
+    uint64_t pool_waits;           /* times a job had to wait for a thread of the pool */
+    uint64_t pool_longest_wait_ns; /* the longest of those waits, including those that go on */
+    uint64_t pool_interrupts;      /* signals sent to threads of the pool: loop_options.interrupt_signal */
     uint64_t received_flows_now;   /* stream sockets for which the ring receives: enum loop_way */
     uint64_t ring_reads;           /* reads for which the ring has received into the program's buffer */
     uint64_t ring_sends;           /* writes that the ring has sent */
