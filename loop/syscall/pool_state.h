@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The state of the pool, shared by pool.c (threads and results), pool_line.c (the next job) and pool_late.c (cancelled
- * jobs, and threads that do not return in time).
+ * The state of the pool, shared by pool.c (jobs and results), pool_thread.c (the threads), pool_line.c (the next job)
+ * and pool_late.c (cancelled jobs, and threads that do not return in time).
  *
  * Rules for the threads. A job in the pool has LOOP_AT_POOL_LINE until it is collected, both in line and on a thread:
  * the loop's thread alone writes `where`. The link and the result of a job are under the mutex. A thread reads what it
@@ -87,6 +87,17 @@ static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
     pool->n_running--;
     pool->n_running_long -= thread->is_long;
 }
+
+/* ---- pool_thread.c ---- */
+
+/* Returns the function that runs the job. */
+struct loop_thread_call loop_pool_call_for(struct loop_job *job);
+
+/* Runs the thread's function. */
+int64_t loop_pool_run_call(struct loop_pool_thread *thread);
+
+/* Creates a thread with all signals blocked, because signals are for the program's own threads. Returns 0 or -errno. */
+int loop_pool_add_thread(struct loop_pool *pool);
 
 /* ---- pool.c ---- */
 
