@@ -91,7 +91,7 @@ void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
     stats->job_slots = loop_jobs_capacity(loop);
     stats->scopes_now = loop->scopes.in_use;
     stats->fds_now = loop->fds.in_use;
-    stats->pool_threads_now = loop_pool_threads(loop);
+    loop_pool_get_stats(loop, stats);
     stats->wakeups = loop_inbox_wakeups(loop->inbox);
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * The pool: a few threads for operations that can block. Jobs wait in one line. Each thread takes the first job that
- * may run, and puts it in a list of finished ones, which the loop collects in its dispatch.
+ * The pool: threads for operations that can block. Jobs wait in one line. Each thread takes the first job that may run,
+ * and puts it in a list of finished ones, which the loop collects in its dispatch.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/job.h>
-#include <loop/core/log.h>
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
 #include <loop/event/inbox.h>
+#include <loop/ground/clock.h>
 #include <loop/ground/list.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/thread.h>
@@ -17,10 +17,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <string.h>
-
-#define DEFAULT_THREADS 4u
-#define MOST_THREADS 1024u
 
 /* The most finished jobs that one turn resumes, so that many of them do not delay other events. */
 #define COLLECTED_PER_TURN 256
@@ -33,6 +29,9 @@
 #define MOST_SKIPS 255u
 
 /* ---- creating ---- */
+
+#define DEFAULT_THREADS 4u
+#define MOST_THREADS 1024u
 
 static unsigned wanted_threads(const struct loop *loop)
 {
@@ -53,6 +52,7 @@ static int make_pool(struct loop *loop)
     }
     pool->inbox = loop->inbox;
     pool->most_threads = most_threads;
+    pool->size = most_threads;
     pool->tells_at = UINT_MAX;
     loop_list_init(&pool->collected);
     loop_list_init(&pool->collected_late);
@@ -67,18 +67,6 @@ static int make_pool(struct loop *loop)
 }
 
 /* ---- handing over ---- */
-
-/* Logs that a thread could not be created. Once, because a process at its limit would fill the log. */
-static void log_failure(struct loop *loop, int error)
-{
-    if (!loop->pool->has_failed) {
-        loop->pool->has_failed = true;
-        loop_log_options(&loop->options, LOOP_LOG_WARNING,
-                         "no thread for what blocks could be made (%s): %s; see RLIMIT_NPROC and the pids limit",
-                         strerror(-error),
-                         loop->pool->n_threads ? "there are fewer than asked for" : "it holds up the loop");
-    }
-}
 
 void loop_pool_count_moving(const struct loop_job *job, int more)
 {
@@ -108,24 +96,50 @@ static void run_line_here(struct loop *loop)
     struct loop_job *job;
     while ((job = loop_pool_find_next(pool))) {
         loop_pool_pull(pool, job);
-        pool->threads[0].call = loop_pool_call_for(job);
-        loop_pool_count_moving(job, -1);
-        loop_job_backend_complete(loop, job, loop_pool_run_call(&pool->threads[0]));
+        struct loop_thread_call call = loop_pool_call_for(job);
+        job->result = call.fn(call.arg, &pool->threads[0].buffer);
+        loop_list_push_back(&pool->collected, &job->link);
     }
 }
 
-/* Whether a thread is missing: more jobs may run than there are idle threads. Under the mutex. */
-static bool needs_thread(const struct loop_pool *pool, unsigned n_runnable)
-{
-    return n_runnable > pool->n_idle && pool->n_threads < pool->most_threads + pool->n_overdue;
-}
-
 /* Whether an idle thread has to be called: each one that was called takes a job that may run. Under the mutex. */
-static bool calls_thread(struct loop_pool *pool, unsigned n_runnable)
+static bool calls_thread(struct loop_pool *pool)
 {
+    unsigned n_runnable = loop_pool_count_runnable(pool);
     bool calls = pool->n_called < pool->n_idle && pool->n_called < n_runnable;
     pool->n_called += calls;
     return calls;
+}
+
+/* Whether jobs have to wait for one that runs: no thread is idle, about to begin, or about to look for a job. Under the
+ * mutex. */
+static bool is_full(const struct loop_pool *pool)
+{
+    unsigned n_free = pool->n_threads - pool->n_overdue - pool->n_running;
+    return pool->line_length > n_free || pool->line_length > loop_pool_count_runnable(pool);
+}
+
+/* What there is to do after a job was added, or a thread is overdue. */
+enum service {
+    NOTHING,
+    CALL_THREAD, /* an idle one takes the job */
+    ADD_THREAD,
+    WAIT_FOR_THREAD /* all are busy */
+};
+
+/* Under the mutex. */
+static enum service find_service(struct loop_pool *pool, struct loop_job *added)
+{
+    bool needs = loop_pool_needs_thread(pool), calls = calls_thread(pool);
+    if (needs || calls) {
+        return needs ? ADD_THREAD : CALL_THREAD;
+    }
+    if (!added || !is_full(pool)) {
+        return NOTHING;
+    }
+    added->result = loop_clock_read();
+    pool->n_waits++;
+    return WAIT_FOR_THREAD;
 }
 
 /* Puts a job in line, if there is one, and creates or calls a thread where that helps. */
@@ -136,17 +150,13 @@ static void serve(struct loop *loop, struct loop_job *added)
     if (added) {
         loop_pool_push(pool, added);
     }
-    unsigned n_runnable = loop_pool_count_runnable(pool);
-    bool needs = needs_thread(pool, n_runnable), calls = calls_thread(pool, n_runnable);
+    enum service service = find_service(pool, added);
+    bool has_threads = pool->n_threads > 0;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    int error = needs ? loop_pool_add_thread(pool) : 0;
-    if (error) {
-        log_failure(loop, error);
-    }
-    if (pool->n_threads == 0) {
-        run_line_here(loop);
-    } else if (calls) {
+    if (service == CALL_THREAD) {
         loop_kernel_pthread_cond_signal(&pool->is_wanted);
+    } else if (service == ADD_THREAD && !loop_pool_add_thread(loop) && !has_threads) {
+        run_line_here(loop);
     }
 }
 
@@ -255,9 +265,20 @@ int64_t loop_pool_time_to_sleep(struct loop *loop, int64_t timeout_ns)
     return pool->is_gathering && timeout_ns > GATHERING_NS ? GATHERING_NS : timeout_ns;
 }
 
-uint64_t loop_pool_threads(const struct loop *loop)
+void loop_pool_get_stats(const struct loop *loop, struct loop_stats *stats)
 {
-    return loop->pool ? loop->pool->n_threads : 0;
+    struct loop_pool *pool = loop->pool;
+    if (!pool) {
+        return;
+    }
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    int64_t since_ns = loop_pool_waits_since(pool);
+    int64_t wait_ns = since_ns == LOOP_NEVER ? 0 : loop_clock_read() - since_ns;
+    stats->pool_threads_now = pool->n_threads;
+    stats->pool_longest_wait_ns = (uint64_t)(wait_ns > pool->longest_wait_ns ? wait_ns : pool->longest_wait_ns);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    stats->pool_threads_most = pool->peak_threads;
+    stats->pool_waits = pool->n_waits;
 }
 
 /* ---- the end ---- */
@@ -275,11 +296,8 @@ void loop_pool_finish(struct loop *loop)
     pool->is_ending = true;
     loop_kernel_pthread_cond_broadcast(&pool->is_wanted);
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    loop_kernel_free(pool->n_threads == 0 ? pool->threads[0].buffer : NULL); /* of run_line_here */
-    for (unsigned i = 0; i < pool->n_threads; i++) {
-        loop_kernel_pthread_join(pool->threads[i].thread, NULL);
-        loop_kernel_free(pool->threads[i].buffer);
-    }
+    loop_pool_join(pool, true);
+    loop_kernel_free(pool->threads[0].buffer); /* of run_line_here */
     loop_kernel_pthread_cond_destroy(&pool->is_wanted);
     loop_kernel_pthread_mutex_destroy(&pool->mutex);
     loop_kernel_free(pool);

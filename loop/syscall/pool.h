@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * The pool: a few threads for operations that can block.
+ * The pool: threads for operations that can block.
  */
 #ifndef LOOP_SYSCALL_POOL_H
 #define LOOP_SYSCALL_POOL_H
@@ -31,8 +31,8 @@ void loop_pool_finish(struct loop *loop);
  * to sleep. Otherwise the first one wakes the loop. Called before the loop looks for results the last time. */
 int64_t loop_pool_time_to_sleep(struct loop *loop, int64_t timeout_ns);
 
-/* Returns the number of threads. */
-uint64_t loop_pool_threads(const struct loop *loop);
+/* Stores the statistics of the pool, if there is one. */
+void loop_pool_get_stats(const struct loop *loop, struct loop_stats *stats);
 
 /* Whether finished jobs wait for loop_pool_collect. The loop asks before it sleeps. */
 bool loop_pool_has_results(const struct loop *loop);

@@ -16,7 +16,7 @@
 /* Returns the thread that runs the job, or NULL when that is finished. Under the mutex. */
 static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct loop_job *job)
 {
-    for (unsigned i = 0; i < pool->n_threads; i++) {
+    for (unsigned i = 0; i < pool->n_places; i++) {
         if (pool->threads[i].running == job) {
             return &pool->threads[i];
         }
@@ -50,7 +50,7 @@ static struct loop_job *pass_over(struct loop_pool_thread *thread)
 static int64_t pass_over_all(struct loop_pool *pool, struct loop_list *given_up, unsigned *n)
 {
     int64_t now = loop_clock_read(), next = LOOP_NEVER;
-    for (unsigned i = 0; i < pool->n_threads; i++) {
+    for (unsigned i = 0; i < pool->n_places; i++) {
         struct loop_pool_thread *thread = &pool->threads[i];
         int64_t left = thread->running && thread->asked_at_ns ? thread->asked_at_ns + LOOP_WORK_GRACE_NS - now : next;
         if (left > 0) {

@@ -27,7 +27,7 @@ static bool shares_descriptor(const struct loop_job *job, const struct loop_job 
 /* Whether the job has to wait for one that is running. */
 static bool is_behind(const struct loop_pool *pool, const struct loop_job *job)
 {
-    for (unsigned i = 0; i < pool->n_threads && is_ordered(job); i++) {
+    for (unsigned i = 0; i < pool->n_places && is_ordered(job); i++) {
         const struct loop_job *running = pool->threads[i].running;
         if (running && is_ordered(running) && shares_descriptor(job, running)) {
             return true;
@@ -42,10 +42,11 @@ bool loop_pool_takes_long(const struct loop_job *job)
     return kind && kind->takes_long && kind->takes_long(job);
 }
 
-/* Returns how many more of the jobs that take long may run. They get at most half of the threads. */
+/* Returns how many more of the jobs that take long may run. They get at most half of the threads that there may be
+ * now. */
 static unsigned room_for_long(const struct loop_pool *pool)
 {
-    unsigned most = (pool->most_threads + 1) / 2;
+    unsigned most = (pool->size + 1) / 2;
     return pool->n_running_long < most ? most - pool->n_running_long : 0;
 }
 
@@ -59,7 +60,7 @@ static struct loop_job *find_long(const struct loop_pool *pool)
 /* Of several jobs in line that share a descriptor, the first is found first. */
 struct loop_job *loop_pool_find_next(const struct loop_pool *pool)
 {
-    if (pool->n_running >= pool->most_threads) {
+    if (pool->n_running >= pool->size) {
         return NULL;
     }
     for (struct loop_list *node = pool->line.next; node != &pool->line; node = node->next) {
@@ -78,9 +79,14 @@ static unsigned least(unsigned a, unsigned b)
 
 unsigned loop_pool_count_runnable(const struct loop_pool *pool)
 {
-    unsigned room = pool->n_running < pool->most_threads ? pool->most_threads - pool->n_running : 0;
+    unsigned room = pool->n_running < pool->size ? pool->size - pool->n_running : 0;
     unsigned n_short = pool->line_length - pool->n_long_in_line;
     return least(room, n_short + least(pool->n_long_in_line, room_for_long(pool)));
+}
+
+bool loop_pool_needs_thread(const struct loop_pool *pool)
+{
+    return loop_pool_count_runnable(pool) > pool->n_idle && pool->n_threads < pool->size + pool->n_overdue;
 }
 
 void loop_pool_push(struct loop_pool *pool, struct loop_job *job)
@@ -88,6 +94,7 @@ void loop_pool_push(struct loop_pool *pool, struct loop_job *job)
     bool is_long = loop_pool_takes_long(job);
     loop_list_push_back(is_long ? &pool->long_line : &pool->line, &job->link);
     job->is_in_line = true;
+    job->result = 0;
     pool->line_length++;
     pool->n_long_in_line += is_long;
 }
@@ -99,4 +106,23 @@ void loop_pool_pull(struct loop_pool *pool, struct loop_job *job)
     job->is_in_line = false;
     pool->line_length--;
     pool->n_long_in_line -= loop_pool_takes_long(job);
+}
+
+/* Returns since when the first job of the line that waits for a thread does so; or LOOP_NEVER. Those before it are
+ * about to be taken, or go on. */
+static int64_t first_waits_since(const struct loop_list *line)
+{
+    for (struct loop_list *node = line->next; node != line; node = node->next) {
+        int64_t since_ns = LOOP_CONTAINER(node, struct loop_job, link)->result;
+        if (since_ns) {
+            return since_ns;
+        }
+    }
+    return LOOP_NEVER;
+}
+
+int64_t loop_pool_waits_since(const struct loop_pool *pool)
+{
+    int64_t since = first_waits_since(&pool->line), long_since = first_waits_since(&pool->long_line);
+    return since < long_since ? since : long_since;
 }

@@ -17,6 +17,13 @@
 
 #define LOOP_POOL_MOST_OVERDUE 64u /* the most overdue threads that are replaced by others */
 
+/* The state of a thread's place in the pool. */
+enum loop_pool_place {
+    LOOP_POOL_PLACE_FREE,
+    LOOP_POOL_PLACE_USED,
+    LOOP_POOL_PLACE_LEFT /* its thread has ended, or is about to, and has to be joined */
+};
+
 /* A thread of the pool. */
 struct loop_pool_thread {
     struct loop_pool *pool;
@@ -25,6 +32,7 @@ struct loop_pool_thread {
     struct loop_thread_call call; /* of this thread alone: the function that it runs */
     atomic_bool is_asked_to_end;
     /* under the mutex */
+    enum loop_pool_place place;
     struct loop_job *running;
     struct loop_late *late; /* in place of `running`, when the job was given up */
     int64_t asked_at_ns;    /* when it was asked to end the job; or 0 */
@@ -34,14 +42,16 @@ struct loop_pool_thread {
 /* The pool of a loop. */
 struct loop_pool {
     struct loop_inbox *inbox; /* to wake the loop */
+    unsigned most_threads;
     /* of the loop's thread alone */
-    struct loop_list collected;       /* taken from `done`, to be resumed next */
-    struct loop_list collected_late;  /* taken from `came_back` */
-    loop_job grace;                   /* a timer, while threads have been asked to end their jobs */
-    unsigned n_threads, most_threads; /* n_threads also under the mutex; most_threads without overdue ones */
-    bool has_failed;                  /* a failure to create a thread has been logged */
-    bool is_gathering;                /* the loop has last slept without being woken for each result */
-    unsigned n_skips, n_skipped;      /* how often it does not, after it has slept so without a result */
+    struct loop_list collected;      /* taken from `done`, to be resumed next */
+    struct loop_list collected_late; /* taken from `came_back` */
+    loop_job grace;                  /* a timer, while threads have been asked to end their jobs */
+    unsigned peak_threads;           /* the most threads at a time */
+    uint64_t n_waits;                /* of the statistics */
+    bool has_failed;                 /* a failure to create a thread has been logged */
+    bool is_gathering;               /* the loop has last slept without being woken for each result */
+    unsigned n_skips, n_skipped;     /* how often it does not, after it has slept so without a result */
     /* shared */
     atomic_bool has_done; /* something is in `done` or `came_back` */
     pthread_mutex_t mutex;
@@ -52,10 +62,15 @@ struct loop_pool {
     struct loop_list came_back; /* given-up jobs whose threads have returned */
     unsigned line_length;       /* jobs in both lines */
     unsigned n_long_in_line;    /* those of them that take long */
+    unsigned size;              /* the most threads that may run jobs now, without overdue ones */
+    unsigned n_places;          /* those that have been used: the rest of `threads` is untouched */
+    unsigned n_threads;         /* places with a thread that has not ended */
     unsigned n_idle, n_called;  /* threads that wait for a job; those of them that were signalled */
     unsigned n_running, n_running_long, n_overdue;
+    unsigned n_to_end; /* threads that end when they find no job */
     unsigned tells_at; /* results wake the loop when no more jobs than this are in line */
-    bool has_told;     /* the loop has been woken since it last collected */
+    int64_t longest_wait_ns;
+    bool has_told; /* the loop has been woken since it last collected */
     bool is_ending;
     struct loop_pool_thread threads[];
 };
@@ -68,16 +83,23 @@ struct loop_job *loop_pool_find_next(const struct loop_pool *pool);
 /* Returns how many more threads would find a job: as many or more, where jobs have to run after each other. */
 unsigned loop_pool_count_runnable(const struct loop_pool *pool);
 
-/* Puts a job at the end of its line. */
+/* Whether a thread is missing: more jobs may run than there are idle threads. */
+bool loop_pool_needs_thread(const struct loop_pool *pool);
+
+/* Puts a job at the end of its line. While it is there, its result is the time since which it waits for a thread, or 0
+ * where a thread has been called for it. */
 void loop_pool_push(struct loop_pool *pool, struct loop_job *job);
 
 /* Takes a job out of its line. */
 void loop_pool_pull(struct loop_pool *pool, struct loop_job *job);
 
+/* Returns since when the job that waits longest waits for a thread; or LOOP_NEVER. */
+int64_t loop_pool_waits_since(const struct loop_pool *pool);
+
 /* Whether the job may take long. Such jobs have a line of their own. */
 bool loop_pool_takes_long(const struct loop_job *job);
 
-/* ---- pool_late.c ---- */
+/* ---- pool_thread.c ---- */
 
 /* Stops counting the thread as running a job. Under the mutex. */
 static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
@@ -88,16 +110,14 @@ static inline void loop_pool_stop_counting(struct loop_pool_thread *thread)
     pool->n_running_long -= thread->is_long;
 }
 
-/* ---- pool_thread.c ---- */
-
 /* Returns the function that runs the job. */
 struct loop_thread_call loop_pool_call_for(struct loop_job *job);
 
-/* Runs the thread's function. */
-int64_t loop_pool_run_call(struct loop_pool_thread *thread);
+/* Creates a thread. Logs the first failure. Returns whether it was created. */
+bool loop_pool_add_thread(struct loop *loop);
 
-/* Creates a thread with all signals blocked, because signals are for the program's own threads. Returns 0 or -errno. */
-int loop_pool_add_thread(struct loop_pool *pool);
+/* Joins threads that have ended: those that end by themselves, or all of them. */
+void loop_pool_join(struct loop_pool *pool, bool all);
 
 /* ---- pool.c ---- */
 

@@ -2,14 +2,19 @@
  *
  * The threads of the pool. Each takes the first job that may run, runs it, and puts it in the list of finished ones.
  */
+#include <loop/core/log.h>
+#include <loop/core/loop.h>
 #include <loop/event/inbox.h>
+#include <loop/ground/clock.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 #include <loop/kernel/signal.h>
 #include <loop/kernel/thread.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/pool_state.h>
 
 #include <errno.h>
+#include <string.h>
 
 /* On a thread of a pool: that thread. */
 static LOOP_KERNEL_THREAD_LOCAL const struct loop_pool_thread *this_thread;
@@ -19,7 +24,7 @@ bool loop_work_is_cancelled(void)
     return this_thread && atomic_load_explicit(&this_thread->is_asked_to_end, memory_order_relaxed);
 }
 
-/* ---- running jobs ---- */
+/* ---- running a job ---- */
 
 /* Runs the operation's system call, for kinds without a function of their own. */
 static int64_t attempt(void *arg, void **buffer)
@@ -34,15 +39,25 @@ struct loop_thread_call loop_pool_call_for(struct loop_job *job)
     return kind ? kind->call(job) : (struct loop_thread_call){attempt, job};
 }
 
-int64_t loop_pool_run_call(struct loop_pool_thread *thread)
+static int64_t run_call(struct loop_pool_thread *thread)
 {
     return thread->call.fn(thread->call.arg, &thread->buffer);
+}
+
+/* Notes how long the job has waited for a thread, if it had to. */
+static void note_wait(struct loop_pool *pool, const struct loop_job *job)
+{
+    int64_t wait_ns = job->result ? loop_clock_read() - job->result : 0;
+    if (wait_ns > pool->longest_wait_ns) {
+        pool->longest_wait_ns = wait_ns;
+    }
 }
 
 /* Notes that the thread runs the job. Under the mutex. */
 static void begin(struct loop_pool_thread *thread, struct loop_job *job)
 {
     struct loop_pool *pool = thread->pool;
+    note_wait(pool, job);
     thread->call = loop_pool_call_for(job);
     thread->running = job;
     thread->asked_at_ns = 0;
@@ -59,14 +74,22 @@ static void stop_idling(struct loop_pool *pool)
     pool->n_called -= pool->n_called > 0;
 }
 
-/* Waits for the next job and begins it. Returns false when the pool ends. A thread that has finished a
- * job looks for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the
+/* Whether a thread that has found no job ends: because the pool does, or because there are too many. Under the
  * mutex. */
+static bool is_to_end(struct loop_pool *pool)
+{
+    bool is_one_of_them = pool->n_to_end > 0;
+    pool->n_to_end -= is_one_of_them;
+    return pool->is_ending || is_one_of_them;
+}
+
+/* Waits for the next job and begins it. Returns false when the thread is to end. A thread that has finished a job looks
+ * for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the mutex. */
 static bool take_next(struct loop_pool_thread *thread)
 {
     struct loop_pool *pool = thread->pool;
     struct loop_job *job;
-    while (!(job = loop_pool_find_next(pool)) && !pool->is_ending) {
+    while (!(job = loop_pool_find_next(pool)) && !is_to_end(pool)) {
         pool->n_idle++;
         loop_kernel_pthread_cond_wait(&pool->is_wanted, &pool->mutex);
         stop_idling(pool);
@@ -77,6 +100,8 @@ static bool take_next(struct loop_pool_thread *thread)
     }
     return job != NULL;
 }
+
+/* ---- finishing a job ---- */
 
 /* Puts a job that goes on back at the end of the line, so that it delays others by one call only. Returns false for
  * jobs that are finished. Under the mutex. */
@@ -148,45 +173,117 @@ static void *run_thread(void *arg)
     stop_idling(pool);
     while (take_next(thread)) {
         loop_kernel_pthread_mutex_unlock(&pool->mutex);
-        int64_t result = loop_pool_run_call(thread);
+        int64_t result = run_call(thread);
         loop_kernel_pthread_mutex_lock(&pool->mutex);
         end(thread, result);
         tell_loop(pool);
     }
+    thread->place = LOOP_POOL_PLACE_LEFT;
+    pool->n_threads--;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     return NULL;
 }
 
-/* Counts a thread that begins, as an idle one that was called. */
-static void count_thread(struct loop_pool *pool)
+/* ---- creating ---- */
+
+/* Returns a free place. There is one: n_threads is at most the number of places, and those that are left are joined
+ * before. Under the mutex. */
+static struct loop_pool_thread *find_place(struct loop_pool *pool)
 {
+    unsigned i = 0;
+    while (i < pool->n_places && pool->threads[i].place != LOOP_POOL_PLACE_FREE) {
+        i++;
+    }
+    assert(i < pool->most_threads + LOOP_POOL_MOST_OVERDUE);
+    pool->n_places += i == pool->n_places;
+    return &pool->threads[i];
+}
+
+/* Counts a thread that begins, as an idle one that was called. Returns its place. */
+static struct loop_pool_thread *count_thread(struct loop_pool *pool)
+{
+    loop_pool_join(pool, false);
     loop_kernel_pthread_mutex_lock(&pool->mutex);
+    struct loop_pool_thread *thread = find_place(pool);
+    thread->place = LOOP_POOL_PLACE_USED;
+    thread->pool = pool;
     pool->n_threads++;
     pool->n_idle++;
     pool->n_called++;
+    pool->n_to_end = 0;
+    pool->peak_threads = pool->n_threads > pool->peak_threads ? pool->n_threads : pool->peak_threads;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    return thread;
 }
 
-static void uncount_thread(struct loop_pool *pool)
+/* Returns whether there are threads left. */
+static bool uncount_thread(struct loop_pool *pool, struct loop_pool_thread *thread)
 {
     loop_kernel_pthread_mutex_lock(&pool->mutex);
+    thread->place = LOOP_POOL_PLACE_FREE;
     pool->n_threads--;
     stop_idling(pool);
+    bool has_others = pool->n_threads > 0;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    return has_others;
 }
 
-int loop_pool_add_thread(struct loop_pool *pool)
+/* Logs that a thread could not be created. Once, because a process at its limit would fill the log. */
+static void log_failure(struct loop *loop, int error, bool has_others)
 {
-    struct loop_pool_thread *thread = &pool->threads[pool->n_threads];
-    thread->pool = pool;
-    count_thread(pool); /* before it looks for a job */
-    sigset_t all, before;
-    sigfillset(&all);
-    loop_kernel_pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (!loop->pool->has_failed) {
+        loop->pool->has_failed = true;
+        loop_log_options(&loop->options, LOOP_LOG_WARNING,
+                         "no thread for what blocks could be made (%s): %s; see RLIMIT_NPROC and the pids limit",
+                         strerror(error), has_others ? "there are fewer than asked for" : "it holds up the loop");
+    }
+}
+
+/* Creates a thread with all signals blocked, because signals are for the program's own threads. */
+static int create_thread(struct loop_pool_thread *thread)
+{
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int error = loop_kernel_pthread_create(&thread->thread, NULL, run_thread, thread);
     loop_kernel_pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+bool loop_pool_add_thread(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    struct loop_pool_thread *thread = count_thread(pool); /* before it looks for a job */
+    int error = create_thread(thread);
     if (error) {
-        uncount_thread(pool);
+        log_failure(loop, error, uncount_thread(pool, thread));
     }
-    return -error;
+    return error == 0;
+}
+
+/* ---- joining ---- */
+
+/* Returns a thread to join, or NULL. Its place is free afterwards. */
+static struct loop_pool_thread *find_left(struct loop_pool *pool, bool all)
+{
+    struct loop_pool_thread *found = NULL;
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    for (unsigned i = 0; i < pool->n_places && !found; i++) {
+        struct loop_pool_thread *thread = &pool->threads[i];
+        bool is_left = thread->place == LOOP_POOL_PLACE_LEFT || (all && thread->place == LOOP_POOL_PLACE_USED);
+        found = is_left ? thread : NULL;
+    }
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    return found;
+}
+
+void loop_pool_join(struct loop_pool *pool, bool all)
+{
+    struct loop_pool_thread *thread;
+    while ((thread = find_left(pool, all))) {
+        loop_kernel_pthread_join(thread->thread, NULL);
+        loop_kernel_free(thread->buffer);
+        thread->buffer = NULL;
+        thread->place = LOOP_POOL_PLACE_FREE;
+    }
 }
