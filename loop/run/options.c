@@ -15,6 +15,9 @@
 #define QUEUE_DEPTH_MAX 32768u
 #define BLOCK_SIZE 4096u
 #define SINK_LIMIT_BYTES ((size_t)1 << 20)
+#define POOL_THREADS 64u
+#define POOL_THREADS_MIN 4u
+#define POOL_THREADS_MAX 1024u
 
 static int read_backend_name(struct loop_options *options)
 {
@@ -50,6 +53,21 @@ static int read_way_name(struct loop_options *options)
     return 0;
 }
 
+static unsigned at_most(unsigned n, unsigned most)
+{
+    return n < most ? n : most;
+}
+
+/* Without a bound it is the default, or the floor where that is higher. Without a floor that is the default, or the
+ * bound where that is lower. */
+static void fill_in_pool(struct loop_options *options)
+{
+    unsigned wanted = options->pool_threads_min > POOL_THREADS ? options->pool_threads_min : POOL_THREADS;
+    options->pool_threads = at_most(options->pool_threads ? options->pool_threads : wanted, POOL_THREADS_MAX);
+    options->pool_threads_min =
+        at_most(options->pool_threads_min ? options->pool_threads_min : POOL_THREADS_MIN, options->pool_threads);
+}
+
 static void fill_in_defaults(struct loop_options *options)
 {
     if (options->queue_depth == 0) {
@@ -64,6 +82,7 @@ static void fill_in_defaults(struct loop_options *options)
     if (options->sink_limit_bytes == 0) {
         options->sink_limit_bytes = SINK_LIMIT_BYTES;
     }
+    fill_in_pool(options);
 }
 
 static void apply_hard_modes(struct loop_options *options)
@@ -76,6 +95,12 @@ static void apply_hard_modes(struct loop_options *options)
     }
 }
 
+/* Checks the options of the pool. Returns 0 or -EINVAL. */
+static int check_pool(const struct loop_options *options)
+{
+    return options->pool_threads > 0 && options->pool_threads_min > options->pool_threads ? -EINVAL : 0;
+}
+
 int loop_options_check(struct loop_options *options)
 {
     if (options->queue_depth > QUEUE_DEPTH_MAX) {
@@ -84,7 +109,8 @@ int loop_options_check(struct loop_options *options)
         return -EINVAL;
     }
     bool is_negative = options->busy_poll_ns < 0 || options->timer_leeway_ns < 0;
-    if (options->backend > LOOP_BACKEND_EPOLL || options->way > LOOP_WAY_COMPLETIONS || is_negative) {
+    if (options->backend > LOOP_BACKEND_EPOLL || options->way > LOOP_WAY_COMPLETIONS || is_negative ||
+        check_pool(options)) {
         return -EINVAL;
     }
     fill_in_defaults(options);

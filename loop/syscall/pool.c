@@ -30,13 +30,20 @@
 
 /* ---- creating ---- */
 
-#define DEFAULT_THREADS 4u
-#define MOST_THREADS 1024u
-
-static unsigned wanted_threads(const struct loop *loop)
+/* Returns how many processors the loop's thread may use, up to 1024. */
+static unsigned count_processors(void)
 {
-    unsigned n = loop->options.pool_threads;
-    return n == 0 ? DEFAULT_THREADS : n < MOST_THREADS ? n : MOST_THREADS;
+    uint64_t bits[sizeof(cpu_set_t) / sizeof(uint64_t)] = {0};
+    unsigned n = 0;
+    if (loop_kernel_sched_getaffinity(sizeof bits, (cpu_set_t *)bits) < 0) {
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        for (; bits[i]; n++) {
+            bits[i] &= bits[i] - 1;
+        }
+    }
+    return n > 0 ? n : 1;
 }
 
 static int make_pool(struct loop *loop)
@@ -44,15 +51,17 @@ static int make_pool(struct loop *loop)
     if (loop->pool) {
         return 0;
     }
-    unsigned most_threads = wanted_threads(loop);
+    unsigned most_threads = loop->options.pool_threads;
     struct loop_pool *pool =
         loop_kernel_calloc(1, sizeof *pool + (most_threads + LOOP_POOL_MOST_OVERDUE) * sizeof *pool->threads);
     if (!pool) {
         return -ENOMEM;
     }
     pool->inbox = loop->inbox;
+    pool->least_threads = loop->options.pool_threads_min;
     pool->most_threads = most_threads;
-    pool->size = most_threads;
+    pool->size = pool->least_threads;
+    pool->n_processors = count_processors();
     pool->tells_at = UINT_MAX;
     loop_list_init(&pool->collected);
     loop_list_init(&pool->collected_late);
@@ -155,7 +164,11 @@ static void serve(struct loop *loop, struct loop_job *added)
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     if (service == CALL_THREAD) {
         loop_kernel_pthread_cond_signal(&pool->is_wanted);
-    } else if (service == ADD_THREAD && !loop_pool_add_thread(loop) && !has_threads) {
+    } else if (service == WAIT_FOR_THREAD) {
+        loop_pool_size_watch(loop);
+    } else if (service == ADD_THREAD && loop_pool_add_thread(loop)) {
+        loop_pool_size_added(loop);
+    } else if (!has_threads) {
         run_line_here(loop);
     }
 }

@@ -114,7 +114,7 @@ static int64_t first_waits_since(const struct loop_list *line)
 {
     for (struct loop_list *node = line->next; node != line; node = node->next) {
         int64_t since_ns = LOOP_CONTAINER(node, struct loop_job, link)->result;
-        if (since_ns) {
+        if (since_ns > 0) {
             return since_ns;
         }
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The state of the pool, shared by pool.c (jobs and results), pool_thread.c (the threads), pool_line.c (the next job)
- * and pool_late.c (cancelled jobs, and threads that do not return in time).
+ * The state of the pool, shared by pool.c (jobs and results), pool_thread.c (the threads), pool_line.c (the next job),
+ * pool_size.c (how many threads) and pool_late.c (cancelled jobs, and threads that do not return in time).
  *
  * Rules for the threads. A job in the pool has LOOP_AT_POOL_LINE until it is collected, both in line and on a thread:
  * the loop's thread alone writes `where`. The link and the result of a job are under the mutex. A thread reads what it
@@ -42,16 +42,20 @@ struct loop_pool_thread {
 /* The pool of a loop. */
 struct loop_pool {
     struct loop_inbox *inbox; /* to wake the loop */
-    unsigned most_threads;
+    unsigned least_threads, most_threads;
+    unsigned n_processors;
     /* of the loop's thread alone */
-    struct loop_list collected;      /* taken from `done`, to be resumed next */
-    struct loop_list collected_late; /* taken from `came_back` */
-    loop_job grace;                  /* a timer, while threads have been asked to end their jobs */
-    unsigned peak_threads;           /* the most threads at a time */
-    uint64_t n_waits;                /* of the statistics */
-    bool has_failed;                 /* a failure to create a thread has been logged */
-    bool is_gathering;               /* the loop has last slept without being woken for each result */
-    unsigned n_skips, n_skipped;     /* how often it does not, after it has slept so without a result */
+    struct loop_list collected;             /* taken from `done`, to be resumed next */
+    struct loop_list collected_late;        /* taken from `came_back` */
+    loop_job grace;                         /* a timer, while threads have been asked to end their jobs */
+    loop_job growth, decline;               /* timers of pool_size.c; or 0 */
+    int64_t growth_interval_ns;             /* the time of `growth` */
+    int64_t growth_began_ns, growth_cpu_ns; /* the clocks of time and of the process when it was started */
+    unsigned peak_threads;                  /* the most threads at a time */
+    uint64_t n_waits;                       /* of the statistics */
+    bool has_failed;                        /* a failure to create a thread has been logged */
+    bool is_gathering;                      /* the loop has last slept without being woken for each result */
+    unsigned n_skips, n_skipped;            /* how often it does not, after it has slept so without a result */
     /* shared */
     atomic_bool has_done; /* something is in `done` or `came_back` */
     pthread_mutex_t mutex;
@@ -67,10 +71,11 @@ struct loop_pool {
     unsigned n_threads;         /* places with a thread that has not ended */
     unsigned n_idle, n_called;  /* threads that wait for a job; those of them that were signalled */
     unsigned n_running, n_running_long, n_overdue;
-    unsigned n_to_end; /* threads that end when they find no job */
-    unsigned tells_at; /* results wake the loop when no more jobs than this are in line */
-    int64_t longest_wait_ns;
-    bool has_told; /* the loop has been woken since it last collected */
+    unsigned most_running;                     /* the highest n_running since pool_size.c looked last */
+    unsigned n_to_end;                         /* threads that end when they find no job */
+    unsigned tells_at;                         /* results wake the loop when no more jobs than this are in line */
+    int64_t longest_wait_ns, shortest_wait_ns; /* the latter since pool_size.c looked last */
+    bool has_told;                             /* the loop has been woken since it last collected */
     bool is_ending;
     struct loop_pool_thread threads[];
 };
@@ -87,7 +92,7 @@ unsigned loop_pool_count_runnable(const struct loop_pool *pool);
 bool loop_pool_needs_thread(const struct loop_pool *pool);
 
 /* Puts a job at the end of its line. While it is there, its result is the time since which it waits for a thread, or 0
- * where a thread has been called for it. */
+ * where a thread has been called for it, or LOOP_GOES_ON where it has run before. */
 void loop_pool_push(struct loop_pool *pool, struct loop_job *job);
 
 /* Takes a job out of its line. */
@@ -118,6 +123,14 @@ bool loop_pool_add_thread(struct loop *loop);
 
 /* Joins threads that have ended: those that end by themselves, or all of them. */
 void loop_pool_join(struct loop_pool *pool, bool all);
+
+/* ---- pool_size.c ---- */
+
+/* Notes that a job waits for a thread while all are busy: the pool grows if that goes on. */
+void loop_pool_size_watch(struct loop *loop);
+
+/* Notes that there is one thread more: it ends again if it is not needed. */
+void loop_pool_size_added(struct loop *loop);
 
 /* ---- pool.c ---- */
 

@@ -44,12 +44,18 @@ static int64_t run_call(struct loop_pool_thread *thread)
     return thread->call.fn(thread->call.arg, &thread->buffer);
 }
 
-/* Notes how long the job has waited for a thread, if it had to. */
+/* Notes how long the job has waited for a thread. One that goes on has had its thread. */
 static void note_wait(struct loop_pool *pool, const struct loop_job *job)
 {
+    if (job->result == LOOP_GOES_ON) {
+        return;
+    }
     int64_t wait_ns = job->result ? loop_clock_read() - job->result : 0;
     if (wait_ns > pool->longest_wait_ns) {
         pool->longest_wait_ns = wait_ns;
+    }
+    if (wait_ns < pool->shortest_wait_ns) {
+        pool->shortest_wait_ns = wait_ns;
     }
 }
 
@@ -65,6 +71,7 @@ static void begin(struct loop_pool_thread *thread, struct loop_job *job)
     thread->is_long = loop_pool_takes_long(job);
     pool->n_running++;
     pool->n_running_long += thread->is_long;
+    pool->most_running = pool->n_running > pool->most_running ? pool->n_running : pool->most_running;
 }
 
 /* Counts a thread that looks for a job. It may have woken up without having been called. Under the mutex. */
@@ -112,6 +119,7 @@ static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t resul
         return false;
     }
     loop_pool_push(pool, job);
+    job->result = LOOP_GOES_ON;
     return true;
 }
 

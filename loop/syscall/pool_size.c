@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * How many threads the pool has. The first ones are created as soon as a job needs them (pool.c). Beyond those it
+ * grows for two reasons, by no more threads than it has or than jobs wait:
+ *
+ * - More jobs wait than threads may run, and each that a thread has begun within a millisecond had waited for a quarter
+ *   of one. The shortest wait decides, because the others depend on chance. A shorter line is no fault: threads that
+ *   find their next job in it do not sleep, and wake the loop for several results at a time.
+ * - A job has waited for 10 milliseconds, and no thread has begun another one within the last: they are stuck.
+ *
+ * Only jobs that have to wait are stamped with the time, so a job that finds a thread reads no clock.
+ *
+ * More threads help only where those that there are block. So the pool does not grow while the process uses all
+ * processors, as when work computes; it looks again after twice as long.
+ *
+ * Every few seconds the pool ends those threads beyond the first ones that were not needed meanwhile, however its jobs
+ * have been spread over all of them.
+ */
+#include <loop/core/loop.h>
+#include <loop/event/timer.h>
+#include <loop/ground/clock.h>
+#include <loop/kernel/thread.h>
+#include <loop/kernel/time.h>
+#include <loop/syscall/pool_state.h>
+
+#define LONG_WAIT_NS (LOOP_MILLISECOND / 4)       /* how long each job waits where the line is long */
+#define STUCK_NS (10 * LOOP_MILLISECOND)          /* how long a job waits where threads are stuck */
+#define GROWTH_NS LOOP_MILLISECOND                /* between two looks */
+#define LONGEST_GROWTH_NS (64 * LOOP_MILLISECOND) /* between two looks, where the pool cannot grow */
+#define DECLINE_NS (2 * LOOP_SECOND)              /* between two looks for threads that are not needed */
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- growing ---- */
+
+/* Returns the time that the processors have spent on this process. */
+static int64_t read_cpu_time(void)
+{
+    struct timespec time;
+    (void)loop_kernel_clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * LOOP_SECOND + time.tv_nsec;
+}
+
+/* Whether the process has used seven eighths of the processors' time since the timer was started. */
+static bool uses_all_processors(const struct loop_pool *pool, int64_t now_ns)
+{
+    int64_t passed_ns = now_ns - pool->growth_began_ns, used_ns = read_cpu_time() - pool->growth_cpu_ns;
+    return used_ns / 7 * 8 >= passed_ns * pool->n_processors;
+}
+
+/* Returns how many threads more there may be: none where a job that may run waits for another one, and not for a
+ * thread. Under the mutex. */
+static unsigned find_growth(const struct loop_pool *pool)
+{
+    bool has_idle = pool->n_idle > pool->n_called && loop_pool_count_runnable(pool) > 0;
+    unsigned n = least(pool->line_length, pool->most_threads - pool->size);
+    return has_idle ? 0 : least(n, pool->size);
+}
+
+static void on_growth_due(void *arg, int64_t result);
+
+/* Starts the timer, to be due `interval_ns` after `from_ns`. Without memory for it the pool stays as it is. */
+static void watch(struct loop *loop, int64_t from_ns, int64_t interval_ns)
+{
+    struct loop_pool *pool = loop->pool;
+    pool->growth_interval_ns = interval_ns;
+    pool->growth_began_ns = loop_clock_read();
+    pool->growth_cpu_ns = read_cpu_time();
+    pool->growth = loop_timer_start(loop->own_scope, from_ns + interval_ns, &loop_sleep_kind, on_growth_due, loop);
+}
+
+static bool needs_thread(struct loop_pool *pool)
+{
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    bool needs = loop_pool_needs_thread(pool);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    return needs;
+}
+
+/* Adds the threads that may be needed by now. Returns false when one could not be created. */
+static bool add_threads(struct loop *loop)
+{
+    bool is_added = true;
+    while (is_added && needs_thread(loop->pool)) {
+        is_added = loop_pool_add_thread(loop);
+    }
+    loop_pool_size_added(loop);
+    return is_added;
+}
+
+/* Whether the line is too long, or the threads are stuck. Under the mutex. */
+static bool has_to_grow(struct loop_pool *pool, int64_t waits_since_ns, int64_t now_ns)
+{
+    int64_t shortest_ns = pool->shortest_wait_ns,
+            longest_ns = waits_since_ns == LOOP_NEVER ? 0 : now_ns - waits_since_ns;
+    bool has_begun = shortest_ns != INT64_MAX;
+    pool->shortest_wait_ns = INT64_MAX;
+    if (!has_begun) {
+        return longest_ns >= STUCK_NS;
+    }
+    return longest_ns >= LONG_WAIT_NS && shortest_ns >= LONG_WAIT_NS && pool->line_length > pool->size;
+}
+
+static void on_growth_due(void *arg, int64_t result)
+{
+    struct loop *loop = arg;
+    struct loop_pool *pool = loop->pool;
+    if (result != 0) {
+        return; /* the loop ends */
+    }
+    pool->growth = 0;
+    int64_t now_ns = loop_clock_read(), longer_ns = sooner(2 * pool->growth_interval_ns, LONGEST_GROWTH_NS);
+    bool is_busy = uses_all_processors(pool, now_ns);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    int64_t since_ns = loop_pool_waits_since(pool);
+    bool has_to = has_to_grow(pool, since_ns, now_ns);
+    unsigned n = has_to && !is_busy ? find_growth(pool) : 0;
+    pool->size += n;
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    bool is_grown = n > 0 && add_threads(loop);
+    if (since_ns != LOOP_NEVER && pool->size < pool->most_threads) {
+        watch(loop, now_ns, is_grown || !has_to ? GROWTH_NS : longer_ns);
+    }
+}
+
+void loop_pool_size_watch(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    if (!pool->growth && pool->size < pool->most_threads) {
+        loop_kernel_pthread_mutex_lock(&pool->mutex);
+        pool->shortest_wait_ns = INT64_MAX;
+        loop_kernel_pthread_mutex_unlock(&pool->mutex);
+        watch(loop, loop_clock_read(), GROWTH_NS);
+    }
+}
+
+/* ---- declining ---- */
+
+/* Takes back what the pool has grown beyond what it has needed since this was called last, and has the threads that are
+ * too many end. Returns whether there may still be too many. Under the mutex. */
+static bool decline(struct loop_pool *pool)
+{
+    unsigned needed = pool->most_running > pool->least_threads ? pool->most_running : pool->least_threads;
+    if (pool->line_length == 0) { /* jobs that wait would find no one to grow the pool again */
+        pool->size = least(pool->size, needed);
+    }
+    pool->most_running = pool->n_running;
+    unsigned wanted = pool->size + pool->n_overdue;
+    pool->n_to_end = pool->n_threads > wanted ? least(pool->n_threads - wanted, pool->n_idle) : 0;
+    if (pool->n_to_end > 0) {
+        loop_kernel_pthread_cond_broadcast(&pool->is_wanted);
+    }
+    return pool->n_threads > pool->least_threads || pool->size > pool->least_threads;
+}
+
+static void on_decline_due(void *arg, int64_t result);
+
+static void start_declining(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    if (!pool->decline) {
+        int64_t at_ns = loop_time_from_now(DECLINE_NS);
+        pool->decline = loop_timer_start(loop->own_scope, at_ns, &loop_sleep_kind, on_decline_due, loop);
+    }
+}
+
+static void on_decline_due(void *arg, int64_t result)
+{
+    struct loop *loop = arg;
+    struct loop_pool *pool = loop->pool;
+    if (result != 0) {
+        return; /* the loop ends */
+    }
+    pool->decline = 0;
+    loop_pool_join(pool, false);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    bool goes_on = decline(pool);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    if (goes_on) {
+        start_declining(loop);
+    }
+}
+
+void loop_pool_size_added(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    bool has_more = pool->n_threads > pool->least_threads;
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    if (has_more) {
+        start_declining(loop);
+    }
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The number of threads of the pool: it grows while work waits, up to its bound, and declines again (P27).
+ */
+#include "harness.h"
+
+static int gate[2];
+static unsigned begun; /* atomic */
+
+static int64_t pass_gate(void *unused)
+{
+    char byte;
+
+    (void)unused;
+    __atomic_add_fetch(&begun, 1, __ATOMIC_SEQ_CST);
+    return read(gate[0], &byte, 1);
+}
+
+static unsigned n_begun(void)
+{
+    return __atomic_load_n(&begun, __ATOMIC_SEQ_CST);
+}
+
+static void open_gate(unsigned n)
+{
+    while (n-- > 0) {
+        CHECK_IS(write(gate[1], "1", 1), 1);
+    }
+}
+
+static struct loop_stats stats_of(struct loop *loop)
+{
+    struct loop_stats stats;
+
+    loop_get_stats(loop, &stats);
+    return stats;
+}
+
+LOOP_TEST_WITH(p27_the_pool_grows_while_work_waits_and_declines, .pool_threads = 8, .pool_threads_min = 2)
+{
+    enum { N = 8 };
+    static struct tally tally;
+    static uint64_t jobs_before;
+
+    BEGIN;
+    make_pipe(gate);
+    AWAIT(turns(env->scope, 1, GO));
+    jobs_before = stats_of(env->loop).jobs_now;
+    for (int i = 0; i < N; i++) {
+        START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
+    }
+    CHECK_IS(stats_of(env->loop).pool_threads_now, 2);
+    CHECK_IS(stats_of(env->loop).pool_waits, N - 2);
+    while (n_begun() < N) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    CHECK_IS(stats_of(env->loop).pool_threads_now, N);
+    CHECK(stats_of(env->loop).pool_longest_wait_ns >= LOOP_MILLISECOND / 4);
+    open_gate(N);
+    WAIT_UNTIL(tally.count == N);
+    while (stats_of(env->loop).pool_threads_now > 2) {
+        AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
+    }
+    AWAIT(loop_sleep(env->scope, 2500 * LOOP_MILLISECOND, GO));
+    CHECK_IS(stats_of(env->loop).pool_threads_now, 2);
+    CHECK_IS(stats_of(env->loop).pool_threads_most, N);
+    CHECK_IS(stats_of(env->loop).pool_waits, N - 2);
+    CHECK_IS(stats_of(env->loop).jobs_now, jobs_before); /* no timer of the pool is left: P18 */
+    open_gate(1);
+    AWAIT(loop_work(env->scope, pass_gate, NULL, GO));
+    CHECK_IS(result, 1);
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+LOOP_TEST_WITH(p27_the_pool_grows_to_its_bound_only, .pool_threads = 5, .pool_threads_min = 1)
+{
+    enum { N = 20 };
+    static struct tally tally;
+    static uint64_t longest;
+
+    BEGIN;
+    make_pipe(gate);
+    for (int i = 0; i < N; i++) {
+        START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
+    }
+    while (n_begun() < 5) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
+    CHECK_IS(n_begun(), 5);
+    CHECK_IS(stats_of(env->loop).pool_threads_now, 5);
+    longest = stats_of(env->loop).pool_longest_wait_ns; /* of those that still wait */
+    CHECK(longest >= 10 * LOOP_MILLISECOND);
+    open_gate(N);
+    WAIT_UNTIL(tally.count == N);
+    CHECK(stats_of(env->loop).pool_longest_wait_ns >= longest);
+    CHECK_IS(stats_of(env->loop).pool_threads_most, 5);
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+/* Work that takes long gets half of the threads, however many there are. */
+LOOP_TEST_WITH(p27_work_that_takes_long_gets_half_of_a_pool_that_grows, .pool_threads = 8, .pool_threads_min = 2)
+{
+    static const struct loop_work_options takes_long = {.takes_long = true};
+    enum { N = 12 };
+    static struct tally tally;
+
+    BEGIN;
+    make_pipe(gate);
+    for (int i = 0; i < N; i++) {
+        START(loop_work_with(env->scope, &takes_long, pass_gate, NULL, TALLY(&tally)));
+    }
+    while (n_begun() < 4) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    AWAIT(loop_sleep(env->scope, 2500 * LOOP_MILLISECOND, GO)); /* a pool with jobs in line does not decline */
+    CHECK_IS(n_begun(), 4);
+    open_gate(1);
+    while (n_begun() < 5) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    WAIT_UNTIL(tally.count == 1);
+    open_gate(N - 1);
+    WAIT_UNTIL(tally.count == N);
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+static int64_t do_nothing(void *unused)
+{
+    (void)unused;
+    return 1;
+}
+
+LOOP_TEST_WITH(p18_work_that_finds_a_thread_waits_for_none, .pool_threads_min = 1)
+{
+    static int at;
+
+    BEGIN;
+    for (at = 0; at < 100; at++) {
+        AWAIT(loop_work(env->scope, do_nothing, NULL, GO));
+    }
+    CHECK_IS(stats_of(env->loop).pool_waits, 0);
+    CHECK_IS(stats_of(env->loop).pool_longest_wait_ns, 0);
+    CHECK_IS(stats_of(env->loop).pool_threads_most, 1);
+    END;
+}
+
+static int return_seven(struct loop_env *env, void *unused)
+{
+    (void)env;
+    (void)unused;
+    return 7;
+}
+
+TEST(p23_the_floor_of_the_pool_is_below_its_bound)
+{
+    CHECK_IS(run_with(&(struct loop_options){.pool_threads = 3, .pool_threads_min = 4}, return_seven, NULL), -EINVAL);
+    CHECK_IS(run_with(&(struct loop_options){.pool_threads = 4, .pool_threads_min = 4}, return_seven, NULL), 7);
+    CHECK_IS(run_with(&(struct loop_options){.pool_threads_min = 100}, return_seven, NULL), 7);
+    CHECK_IS(run_with(&(struct loop_options){.pool_threads = 100000, .pool_threads_min = 2000}, return_seven, NULL), 7);
+}
