@@ -170,6 +170,7 @@ struct loop_job {
     };
     bool has_turn;   /* of loop/backend/uring/order.c: the next in line waits for its end */
     bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
+    uint8_t outcome; /* of the pool, when a thread has finished the job: enum loop_outcome */
     struct loop_scope *scope;
     loop_fn *fn;
     void *arg;

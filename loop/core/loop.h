@@ -120,6 +120,8 @@ struct loop {
     struct loop_broken broken;
     int wait_error; /* set while loop_ready_fail cancels: the error with which jobs end in place of -ECANCELED */
     struct loop_pool *pool;
+    bool has_outcome;          /* the job whose continuation runs was run by a thread of the pool */
+    enum loop_outcome outcome; /* and this is how far it has come */
     struct loop_busy_poll busy_poll;
     struct loop_signals signals;
     struct loop_part *parts;            /* slots of loop_part_slot */

@@ -185,7 +185,7 @@ static int block_signal(struct loop_signals *signals, int number)
 
 static int prepare(struct loop *loop, int number)
 {
-    if (!can_be_heard(number)) {
+    if (!can_be_heard(number) || number == loop->options.interrupt_signal) {
         return -EINVAL;
     }
     int error = loop->signals.fd ? 0 : open_reader(loop);

@@ -3,6 +3,7 @@
  * Work for the pool. Work that owns its argument has a struct loop_owned_work, which is the argument of both the job's
  * continuation and the function on the thread. It is freed, and the argument released, when neither needs it any more.
  */
+#include <loop/core/check.h>
 #include <loop/core/close.h>
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
@@ -55,13 +56,33 @@ static int64_t run_plain(void *arg, void **buffer)
 static void on_owned_done(void *arg, int64_t result)
 {
     struct loop_owned_work *owned = arg;
+    struct loop *loop = owned->scope->loop;
+    if (owned->is_late) {
+        loop->has_outcome = true;
+        loop->outcome = LOOP_WORK_UNKNOWN;
+    }
     if (owned->fn) {
         owned->fn(owned->arg, result);
     } else if (result < 0 && result != -ECANCELED) {
         loop_scope_fail(owned->scope, result);
     }
+    if (owned->is_late) {
+        loop->has_outcome = false;
+    }
     owned->was_resumed = true;
     release_if_over(owned);
+}
+
+/* A job that no thread has run ends with an error of its arguments, or was cancelled. */
+enum loop_outcome loop_work_outcome(const struct loop *loop, int64_t result)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return LOOP_WORK_UNKNOWN;
+    }
+    if (loop->has_outcome) {
+        return loop->outcome;
+    }
+    return result == -ECANCELED || result == -ETIMEDOUT ? LOOP_WORK_NOT_BEGUN : LOOP_WORK_DONE;
 }
 
 /* ---- late ---- */

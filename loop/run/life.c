@@ -38,6 +38,7 @@
 #include <loop/run/life.h>
 #include <loop/run/part.h>
 #include <loop/run/thread.h>
+#include <loop/syscall/interrupt.h>
 #include <loop/syscall/pool.h>
 #include <loop/turn/turn.h>
 
@@ -288,6 +289,7 @@ void loop_life_run(struct loop *loop)
 static void leave(struct loop *loop)
 {
     loop_thread_leave(loop);
+    loop_interrupt_end(&loop->options);
     loop_env_vacate_standard(loop->occupied);
     loop_leaks_name(loop);
     unmake(loop);
@@ -331,17 +333,24 @@ static int build(struct loop *loop)
     return error;
 }
 
+static int no_memory(const struct loop_options *options)
+{
+    loop_interrupt_end(options);
+    return -ENOMEM;
+}
+
 /* Creates a loop with its backend. Returns 0 or -errno, with nothing left. */
 static int create(const struct loop_options *options, bool is_hosted, struct loop **created)
 {
-    struct loop *loop = make(options, is_hosted);
+    int error = loop_interrupt_begin(options);
+    struct loop *loop = error ? NULL : make(options, is_hosted);
     if (!loop) {
-        return -ENOMEM;
+        return error ? error : no_memory(options);
     }
     loop_check_begin(loop);
     loop->occupied = loop_env_occupy_standard();
     loop_thread_enter(loop);
-    int error = build(loop);
+    error = build(loop);
     if (!error) {
         *created = loop;
         return 0;

@@ -9,6 +9,7 @@
 #include <loop/run/options.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #define QUEUE_DEPTH 64u
@@ -98,6 +99,12 @@ static void apply_hard_modes(struct loop_options *options)
 /* Checks the options of the pool. Returns 0 or -EINVAL. */
 static int check_pool(const struct loop_options *options)
 {
+    int number = options->interrupt_signal;
+    if (number && (number < SIGRTMIN || number > SIGRTMAX)) {
+        loop_log_options(options, LOOP_LOG_ERROR,
+                         "interrupt_signal %d is no real-time signal: SIGRTMIN to SIGRTMAX are", number);
+        return -EINVAL;
+    }
     return options->pool_threads > 0 && options->pool_threads_min > options->pool_threads ? -EINVAL : 0;
 }
 

@@ -482,7 +482,7 @@ int64_t loop_attempt(struct loop_job *job, bool may_block)
     int64_t result;
     do {
         result = tries[job->op].try(job, may_block);
-    } while (result == -EINTR);
+    } while (result == -EINTR && !may_block);
     return result;
 }
 

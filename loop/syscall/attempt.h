@@ -8,8 +8,9 @@
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 
-/* Tries the job's operation by one system call. Returns its result, or -EAGAIN when the call would have to wait. On a
- * thread of the pool (`may_block`) the call blocks instead. Retries EINTR. Not for recv_multishot, work and copies. */
+/* Tries the job's operation by one system call. Returns its result, or -EAGAIN when the call would have to wait.
+ * Retries EINTR. On a thread of the pool (`may_block`) the call blocks instead, and -EINTR is returned. Not for
+ * recv_multishot, work and copies. */
 int64_t loop_attempt(struct loop_job *job, bool may_block);
 
 /* Whether -EAGAIN is the operation's result rather than a reason to wait: the caller asked not to wait, or the call is

@@ -58,6 +58,7 @@ static int make_pool(struct loop *loop)
         return -ENOMEM;
     }
     pool->inbox = loop->inbox;
+    pool->interrupt_signal = loop->options.interrupt_signal;
     pool->least_threads = loop->options.pool_threads_min;
     pool->most_threads = most_threads;
     pool->size = pool->least_threads;
@@ -107,6 +108,7 @@ static void run_line_here(struct loop *loop)
         loop_pool_pull(pool, job);
         struct loop_thread_call call = loop_pool_call_for(job);
         job->result = call.fn(call.arg, &pool->threads[0].buffer);
+        job->outcome = LOOP_WORK_DONE;
         loop_list_push_back(&pool->collected, &job->link);
     }
 }
@@ -225,7 +227,10 @@ static void collect_done(struct loop_pool *pool)
 static void hand_back(struct loop *loop, struct loop_job *job)
 {
     loop_pool_count_moving(job, -1);
+    loop->has_outcome = true;
+    loop->outcome = job->outcome;
     loop_job_backend_done(loop, job, job->result);
+    loop->has_outcome = false;
 }
 
 void loop_pool_collect(struct loop *loop)
@@ -292,6 +297,7 @@ void loop_pool_get_stats(const struct loop *loop, struct loop_stats *stats)
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     stats->pool_threads_most = pool->peak_threads;
     stats->pool_waits = pool->n_waits;
+    stats->pool_interrupts = pool->n_interrupts;
 }
 
 /* ---- the end ---- */

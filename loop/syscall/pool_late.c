@@ -107,8 +107,8 @@ static bool ask_to_end(struct loop_pool *pool, const struct loop_job *job)
 {
     struct loop_pool_thread *thread = thread_of(pool, job);
     if (thread) {
-        atomic_store_explicit(&thread->is_asked_to_end, true, memory_order_relaxed);
         thread->asked_at_ns = loop_clock_read();
+        loop_pool_interrupt(thread, thread->asked_at_ns);
     }
     return thread != NULL;
 }
@@ -129,6 +129,7 @@ bool loop_pool_withdraw(struct loop *loop, struct loop_job *job)
     }
     if (is_asked) {
         begin_grace(loop, LOOP_WORK_GRACE_NS);
+        loop_pool_interrupt_later(loop);
     }
     return is_withdrawn;
 }

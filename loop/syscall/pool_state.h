@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * The state of the pool, shared by pool.c (jobs and results), pool_thread.c (the threads), pool_line.c (the next job),
- * pool_size.c (how many threads) and pool_late.c (cancelled jobs, and threads that do not return in time).
+ * pool_size.c (how many threads), pool_interrupt.c (signals to threads) and pool_late.c (cancelled jobs, and threads
+ * that do not return in time).
  *
  * Rules for the threads. A job in the pool has LOOP_AT_POOL_LINE until it is collected, both in line and on a thread:
  * the loop's thread alone writes `where`. The link and the result of a job are under the mutex. A thread reads what it
@@ -31,28 +32,34 @@ struct loop_pool_thread {
     void *buffer;                 /* of this thread alone, for copies */
     struct loop_thread_call call; /* of this thread alone: the function that it runs */
     atomic_bool is_asked_to_end;
+    atomic_bool has_signal; /* a signal was sent to it and is not delivered yet. See pool_interrupt.c */
     /* under the mutex */
     enum loop_pool_place place;
     struct loop_job *running;
-    struct loop_late *late; /* in place of `running`, when the job was given up */
-    int64_t asked_at_ns;    /* when it was asked to end the job; or 0 */
+    struct loop_late *late;        /* in place of `running`, when the job was given up */
+    int64_t asked_at_ns;           /* when it was asked to end the job; or 0 */
+    int64_t interrupt_at_ns;       /* when to send the next signal; or 0 */
+    int64_t interrupt_interval_ns; /* between that signal and the one after it */
+    bool knows;                    /* loop_work_is_cancelled has returned true. This thread alone writes it */
     bool is_overdue, is_long;
 };
 
 /* The pool of a loop. */
 struct loop_pool {
     struct loop_inbox *inbox; /* to wake the loop */
+    int interrupt_signal;     /* 0: none */
     unsigned least_threads, most_threads;
     unsigned n_processors;
     /* of the loop's thread alone */
     struct loop_list collected;             /* taken from `done`, to be resumed next */
     struct loop_list collected_late;        /* taken from `came_back` */
     loop_job grace;                         /* a timer, while threads have been asked to end their jobs */
-    loop_job growth, decline;               /* timers of pool_size.c; or 0 */
+    loop_job interrupts, growth, decline;   /* timers of pool_interrupt.c and pool_size.c; or 0 */
+    int64_t interrupts_at_ns;               /* when `interrupts` is due */
     int64_t growth_interval_ns;             /* the time of `growth` */
     int64_t growth_began_ns, growth_cpu_ns; /* the clocks of time and of the process when it was started */
     unsigned peak_threads;                  /* the most threads at a time */
-    uint64_t n_waits;                       /* of the statistics */
+    uint64_t n_waits, n_interrupts;         /* of the statistics */
     bool has_failed;                        /* a failure to create a thread has been logged */
     bool is_gathering;                      /* the loop has last slept without being woken for each result */
     unsigned n_skips, n_skipped;            /* how often it does not, after it has slept so without a result */
@@ -103,6 +110,25 @@ int64_t loop_pool_waits_since(const struct loop_pool *pool);
 
 /* Whether the job may take long. Such jobs have a line of their own. */
 bool loop_pool_takes_long(const struct loop_job *job);
+
+/* ---- pool_interrupt.c ---- */
+
+/* Notes that this thread runs the functions of `thread`. */
+void loop_pool_interrupt_init(struct loop_pool_thread *thread);
+
+/* Notes that this thread has got its signal. Async-signal-safe. */
+void loop_pool_interrupted(void);
+
+/* Asks the thread to end its job, and interrupts its system call where the program has agreed. On the loop's thread,
+ * under the mutex. */
+void loop_pool_interrupt(struct loop_pool_thread *thread, int64_t now_ns);
+
+/* Starts the timer that sends signals again, if there are threads to send them to. On the loop's thread. */
+void loop_pool_interrupt_later(struct loop *loop);
+
+/* Ends the interrupts of the thread's job: no signal that was sent for it reaches what the thread does next. On that
+ * thread, under the mutex. */
+void loop_pool_interrupt_end(struct loop_pool_thread *thread);
 
 /* ---- pool_thread.c ---- */
 

@@ -16,21 +16,17 @@
 #include <errno.h>
 #include <string.h>
 
-/* On a thread of a pool: that thread. */
-static LOOP_KERNEL_THREAD_LOCAL const struct loop_pool_thread *this_thread;
-
-bool loop_work_is_cancelled(void)
-{
-    return this_thread && atomic_load_explicit(&this_thread->is_asked_to_end, memory_order_relaxed);
-}
-
 /* ---- running a job ---- */
 
 /* Runs the operation's system call, for kinds without a function of their own. */
 static int64_t attempt(void *arg, void **buffer)
 {
+    int64_t result;
     (void)buffer;
-    return loop_attempt(arg, true);
+    do {
+        result = loop_attempt(arg, true);
+    } while (result == -EINTR && !loop_work_is_cancelled());
+    return result;
 }
 
 struct loop_thread_call loop_pool_call_for(struct loop_job *job)
@@ -39,9 +35,12 @@ struct loop_thread_call loop_pool_call_for(struct loop_job *job)
     return kind ? kind->call(job) : (struct loop_thread_call){attempt, job};
 }
 
+/* Runs the thread's function. A call that was interrupted because the job was cancelled is cancelled. */
 static int64_t run_call(struct loop_pool_thread *thread)
 {
-    return thread->call.fn(thread->call.arg, &thread->buffer);
+    int64_t result = thread->call.fn(thread->call.arg, &thread->buffer);
+    bool is_asked = atomic_load_explicit(&thread->is_asked_to_end, memory_order_relaxed);
+    return result == -EINTR && is_asked ? -ECANCELED : result;
 }
 
 /* Notes how long the job has waited for a thread. One that goes on has had its thread. */
@@ -67,6 +66,7 @@ static void begin(struct loop_pool_thread *thread, struct loop_job *job)
     thread->call = loop_pool_call_for(job);
     thread->running = job;
     thread->asked_at_ns = 0;
+    thread->knows = false;
     atomic_store_explicit(&thread->is_asked_to_end, false, memory_order_relaxed);
     thread->is_long = loop_pool_takes_long(job);
     pool->n_running++;
@@ -123,10 +123,19 @@ static bool put_back(struct loop_pool *pool, struct loop_job *job, int64_t resul
     return true;
 }
 
+/* Returns how far the job has come whose call has returned. Under the mutex. */
+static enum loop_outcome outcome_of(const struct loop_pool_thread *thread, int64_t result)
+{
+    bool is_asked = atomic_load_explicit(&thread->is_asked_to_end, memory_order_relaxed);
+    bool has_ended_early = is_asked && (result == -ECANCELED || (result >= 0 && thread->knows));
+    return has_ended_early ? LOOP_WORK_PARTLY_DONE : LOOP_WORK_DONE;
+}
+
 /* Puts a job among the finished ones. Under the mutex. */
-static void put_done(struct loop_pool *pool, struct loop_job *job, int64_t result)
+static void put_done(struct loop_pool *pool, struct loop_job *job, enum loop_outcome outcome, int64_t result)
 {
     job->result = result;
+    job->outcome = (uint8_t)outcome;
     loop_list_push_back(&pool->done, &job->link);
     atomic_store(&pool->has_done, true);
 }
@@ -145,6 +154,7 @@ static void end(struct loop_pool_thread *thread, int64_t result)
     struct loop_pool *pool = thread->pool;
     struct loop_job *job = thread->running;
     thread->running = NULL;
+    loop_pool_interrupt_end(thread);
     if (thread->is_overdue) {
         thread->is_overdue = false;
         pool->n_overdue--;
@@ -154,7 +164,7 @@ static void end(struct loop_pool_thread *thread, int64_t result)
     if (thread->late) {
         put_late(pool, thread);
     } else if (!put_back(pool, job, result)) {
-        put_done(pool, job, result);
+        put_done(pool, job, outcome_of(thread, result), result);
     }
 }
 
@@ -175,7 +185,7 @@ static void *run_thread(void *arg)
 {
     struct loop_pool_thread *thread = arg;
     struct loop_pool *pool = thread->pool;
-    this_thread = thread;
+    loop_pool_interrupt_init(thread);
     loop_kernel_pthread_setname_np(loop_kernel_pthread_self(), "noria-pool");
     loop_kernel_pthread_mutex_lock(&pool->mutex);
     stop_idling(pool);
@@ -247,11 +257,15 @@ static void log_failure(struct loop *loop, int error, bool has_others)
     }
 }
 
-/* Creates a thread with all signals blocked, because signals are for the program's own threads. */
-static int create_thread(struct loop_pool_thread *thread)
+/* Creates a thread with all signals blocked, because signals are for the program's own threads. The one that
+ * interrupts its calls is the library's. */
+static int create_thread(struct loop_pool *pool, struct loop_pool_thread *thread)
 {
     sigset_t blocked, before;
     sigfillset(&blocked);
+    if (pool->interrupt_signal) {
+        sigdelset(&blocked, pool->interrupt_signal);
+    }
     loop_kernel_pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int error = loop_kernel_pthread_create(&thread->thread, NULL, run_thread, thread);
     loop_kernel_pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -262,7 +276,7 @@ bool loop_pool_add_thread(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
     struct loop_pool_thread *thread = count_thread(pool); /* before it looks for a job */
-    int error = create_thread(thread);
+    int error = create_thread(pool, thread);
     if (error) {
         log_failure(loop, error, uncount_thread(pool, thread));
     }
