@@ -35,9 +35,9 @@ static int64_t write_all(int number, const char *data, size_t len, off_t offset)
     size_t done = 0;
 
     while (done < len) {
-        ssize_t n = loop_kernel_pwrite(number, data + done, len - done, offset + (off_t)done);
-        if (n < 0 && errno != EINTR) {
-            return -errno;
+        int64_t n = loop_fs_outcome(loop_kernel_pwrite(number, data + done, len - done, offset + (off_t)done));
+        if (n < 0 && (n != -EINTR || loop_work_is_cancelled())) {
+            return n;
         }
         done += n > 0 ? (size_t)n : 0;
     }

@@ -36,17 +36,17 @@ static int make_room(struct bytes *bytes, size_t room)
 static int64_t read_piece(int number, struct bytes *bytes)
 {
     size_t len = bytes->room - bytes->len;
-    ssize_t n;
+    int64_t n;
 
     assert(bytes->len < bytes->room);
-    if (loop_work_is_cancelled()) {
-        return -ECANCELED;
-    }
     do {
-        n = loop_kernel_read(number, bytes->data + bytes->len, len < PIECE_BYTES ? len : PIECE_BYTES);
-    } while (n < 0 && errno == EINTR);
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        n = loop_fs_outcome(loop_kernel_read(number, bytes->data + bytes->len, len < PIECE_BYTES ? len : PIECE_BYTES));
+    } while (n == -EINTR);
     bytes->len += n > 0 ? (size_t)n : 0;
-    return n < 0 ? -errno : n;
+    return n;
 }
 
 /* Reads until the end of the file: its size is only a hint, which files of /proc do not have. One byte more than the

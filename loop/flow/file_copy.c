@@ -47,14 +47,12 @@ static bool copies_by_pages(int number)
 static int64_t read_piece(const struct loop_fd *from, char *buffer)
 {
     struct iovec iov = {buffer, loop_hard_length(PIECE_BYTES)};
-    ssize_t n;
+    int64_t n;
     do {
         n = loop_kernel_read(from->number, buffer, iov.iov_len);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EINVAL && from->is_direct) {
-        return loop_unaligned_read(from->number, &iov, 1);
-    }
-    return n < 0 ? -errno : n;
+        n = n < 0 ? -errno : n;
+    } while (n == -EINTR && !loop_work_is_cancelled());
+    return n == -EINVAL && from->is_direct ? loop_unaligned_read(from->number, &iov, 1) : n;
 }
 
 /* Writes some of the bytes. Returns the count or -errno. */
@@ -78,7 +76,7 @@ static int write_piece(const struct loop_fd *to, const char *buffer, size_t len,
         }
         if (n > 0) {
             *done += (size_t)n;
-        } else if (n != -EINTR) {
+        } else if (n != -EINTR || loop_work_is_cancelled()) {
             return (int)n;
         }
     }

@@ -40,7 +40,7 @@ static int64_t read_all(int number, char *data, size_t room)
         if (n == 0) {
             return (int64_t)len;
         }
-        if (n < 0 && errno != EINTR) {
+        if (n < 0 && (errno != EINTR || loop_work_is_cancelled())) {
             return -errno;
         }
         len += n > 0 ? (size_t)n : 0;
