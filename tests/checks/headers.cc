@@ -124,6 +124,9 @@ static void use_own(loop_env *env)
     static const loop_message message = {.flags = MSG_NOSIGNAL};
     const loop_open_how how = {.flags = 0, .mode = 0600};
     const loop_work_options work = {.takes_long = true};
+    const loop_options options = {.pool_threads_min = 1, .interrupt_signal = 40};
+    enum loop_outcome outcome = loop_work_outcome(env->loop, options.interrupt_signal);
+    (void)outcome;
     loop_copy(&flow.source, &flow.sink, nullptr, nullptr);
     loop_work_with(env->scope, &work, work_nothing, nullptr, nullptr, nullptr);
     loop_op_openat2(env->scope, ".", &how, nullptr, nullptr);

@@ -116,6 +116,59 @@ LOOP_TEST(p24_a_forked_child_can_run_a_loop_of_its_own)
     END;
 }
 
+static int64_t read_byte(void *number)
+{
+    char byte;
+
+    return read(*(int *)number, &byte, 1) < 0 ? -errno : 1;
+}
+
+/* A loop that interrupts its work, in a child that has inherited the handler of its parent's. */
+static int interrupt_work(struct loop_env *env, void *number)
+{
+    CHECK(loop_work(env->scope, read_byte, number, NULL, NULL) != 0);
+    loop_scope_deadline(env->scope, loop_now(env->loop) + 5 * LOOP_MILLISECOND);
+    return 0;
+}
+
+static void *interrupt_in_thread(void *number)
+{
+    struct loop_options options = {.interrupt_signal = SIGRTMIN};
+    struct sigaction after;
+
+    CHECK_IS(loop_run_with(&options, interrupt_work, number), -ETIMEDOUT);
+    CHECK_IS(sigaction(SIGRTMIN, NULL, &after), 0);
+    return after.sa_handler == SIG_DFL ? number : NULL;
+}
+
+LOOP_TEST_WITH(p27_a_forked_child_interrupts_work_of_its_own, .interrupt_signal = SIGRTMIN)
+{
+    static struct sigaction now;
+    static int gate[2];
+    static pid_t child;
+    static int status;
+
+    BEGIN;
+    make_pipe(gate);
+    AWAIT(turns(env->scope, 2, GO));
+    child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        void *answer = NULL;
+        pthread_create(&thread, NULL, interrupt_in_thread, &gate[0]);
+        pthread_join(thread, &answer);
+        _exit(answer ? 0 : 65);
+    }
+    CHECK(child > 0);
+    CHECK_IS(waitpid(child, &status, 0), child);
+    CHECK_IS(status, 0);
+    CHECK_IS(sigaction(SIGRTMIN, NULL, &now), 0);
+    CHECK(now.sa_handler != SIG_DFL);
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
 /* ---- continuations that do what they like ---- */
 
 static int64_t do_nothing(void *unused)
