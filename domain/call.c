@@ -196,7 +196,7 @@ static void send(struct loop_incoming *call)
 loop_job loop_call(struct loop_scope *scope, struct loop_inbox *inbox, loop_call_fn *fn, void *call_arg, loop_fn *done,
                    void *arg)
 {
-    if (!loop_check_scope(scope, __func__) || !loop_check_pointer(inbox, "inbox", __func__) ||
+    if (!loop_check_main_scope(scope, __func__) || !loop_check_pointer(inbox, "inbox", __func__) ||
         (!fn && !loop_check_pointer(NULL, "function", __func__))) {
         return 0;
     }

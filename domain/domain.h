@@ -66,8 +66,8 @@ LOOP_API unsigned loop_processors(void);
  * Resumes with 0 when all have ended without an error; with the first error of a domain; -EAGAIN when the system has no
  * thread left (pthread_create(3)): the domains that have started are ended then, and the log names the one that has
  * not; -EINVAL for bad options, or more than LOOP_DOMAINS_MAX; an errno of sched_setaffinity(2); -ECANCELED. Returns
- * job 0 when there is no memory, the scope has ended, or `main` is NULL. Not for the scope of a part (loop_part_scope),
- * which ends after the inbox of its loop.
+ * job 0 when there is no memory, the scope has ended, or `main` is NULL; and in the scope of a part (loop_part_scope),
+ * which ends after the inbox of its loop: a debug build stops there.
  *
  * The threads block every signal, so that loop_signal of one loop gets the signals of the process: wait for a signal in
  * one loop only. A child that a domain creates has the signal mask that one of this loop would have. */
@@ -109,8 +109,8 @@ typedef void loop_call_fn(struct loop_incoming *call, struct loop_scope *scope, 
  * Resumes with the error of the scope there when that has failed; -ESHUTDOWN when the other loop ends before the
  * call has: its main scope has ended or is cancelled; -ENOMEM when there was no memory there for the scope. A cancel
  * cancels the scope there, and waits for its end: the result is -ECANCELED unless loop_call_return was called before.
- * Returns job 0 when there is no memory, `scope` has ended, or `inbox` or `call` is NULL. Not for the scope of a part
- * (loop_part_scope). */
+ * Returns job 0 when there is no memory, `scope` has ended, or `inbox` or `call` is NULL; and in the scope of a
+ * part (loop_part_scope), where a debug build stops. */
 LOOP_API loop_job loop_call(struct loop_scope *scope, struct loop_inbox *inbox, loop_call_fn *call, void *call_arg,
                             loop_fn *fn, void *arg);
 

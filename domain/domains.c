@@ -257,7 +257,7 @@ loop_job loop_domains(struct loop_scope *scope, unsigned n, const struct loop_do
     if (domains) {
         *domains = NULL;
     }
-    if (!loop_check_scope(scope, __func__) || (!main && !loop_check_pointer(NULL, "main function", __func__))) {
+    if (!loop_check_main_scope(scope, __func__) || (!main && !loop_check_pointer(NULL, "main function", __func__))) {
         return 0;
     }
     options = options ? options : &defaults;

@@ -169,6 +169,11 @@ LOOP_API void loop_log(struct loop *loop, enum loop_log_level level, const char 
 /* Returns whether `scope` is a scope that has not ended, called on its loop's thread. */
 LOOP_API bool loop_check_scope(const struct loop_scope *scope, const char *function);
 
+/* Does what loop_check_scope does, and returns whether `scope` is main's or one inside it, for jobs that other threads
+ * end by a task: loop_post_task is refused when main's scope has ended, and the loop's own (loop_part_scope) ends
+ * later. */
+LOOP_API bool loop_check_main_scope(const struct loop_scope *scope, const char *function);
+
 /* Returns whether `fd` is a descriptor's object that has not been freed, called on its loop's thread. */
 LOOP_API bool loop_check_fd(const struct loop_fd *fd, const char *function);
 

@@ -228,8 +228,8 @@ struct loop_serve_options {
  * a scope of its own inside `scope`. When accepting fails for good, the server stops with that error; without
  * `on_end`, `scope` fails with it. Shortages of descriptors and memory are waited for, as in loop_accept. Stores the
  * server in `*server`, where the caller may later stop it; `server` may be NULL. Returns 0; -EINVAL for negative
- * durations; the errors of loop_listen; -ENOMEM; -ECANCELED when the scope is cancelled. `options` may be NULL; it and
- * `address` are not used after the call.
+ * durations, and for `domains` in the scope of a part; the errors of loop_listen; -ENOMEM; -ECANCELED when the scope is
+ * cancelled. `options` may be NULL; it and `address` are not used after the call.
  *
  * With `domains` each connection is served by one of several loops (<domain/domain.h>), with `on_connection` and
  * `arg` on its thread. The call does not wait for the threads: one that cannot start, or whose domain_main fails,

@@ -14,6 +14,13 @@
 
 static const struct loop_serve_options defaults;
 
+/* Returns whether a server may be made: one with domains needs the inbox of the loop until its end. */
+static bool may_serve(const struct loop_scope *scope, const struct loop_serve_options *options, const char *function)
+{
+    return options->domains > 0 ? loop_check_main_scope(scope, function) && options->domains <= LOOP_DOMAINS_MAX
+                                : loop_check_scope(scope, function);
+}
+
 static bool is_good(const struct loop_server *server, const char *function)
 {
     return loop_check_object(server, offsetof(struct loop_server, scope), "server", function);
@@ -60,7 +67,7 @@ int loop_serve(struct loop_scope *scope, const struct loop_address *address, con
     if (started) {
         *started = NULL;
     }
-    if (!loop_check_scope(scope, __func__) || !address || !on_connection || options->domains > LOOP_DOMAINS_MAX) {
+    if (!may_serve(scope, options, __func__) || !address || !on_connection) {
         return -EINVAL;
     }
     int error = create(scope, options, on_connection, arg, &server);
@@ -82,7 +89,7 @@ int loop_serve_adopt(struct loop_scope *scope, int number, unsigned flags, const
     if (started) {
         *started = NULL;
     }
-    if (loop_check_scope(scope, __func__) && on_connection && options->domains <= LOOP_DOMAINS_MAX) {
+    if (may_serve(scope, options, __func__) && on_connection) {
         error = create(scope, options, on_connection, arg, &server);
     }
     if (error < 0) {

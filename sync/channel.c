@@ -134,7 +134,7 @@ static int receive_now(struct loop_channel *channel, void *item, struct loop_lis
 static bool is_good(const struct loop_scope *scope, const struct loop_channel *channel, const void *item,
                     const char *function)
 {
-    return loop_check_scope(scope, function) && loop_check_pointer(channel, "channel", function) &&
+    return loop_check_main_scope(scope, function) && loop_check_pointer(channel, "channel", function) &&
            loop_check_pointer(item, "item", function);
 }
 

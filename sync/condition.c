@@ -53,7 +53,7 @@ loop_job loop_condition_wait(struct loop_scope *scope, struct loop_condition *co
 {
     loop_job job;
 
-    if (!loop_check_scope(scope, __func__) || !loop_check_pointer(condition, "condition", __func__)) {
+    if (!loop_check_main_scope(scope, __func__) || !loop_check_pointer(condition, "condition", __func__)) {
         return 0;
     }
     struct loop_waiter *waiter = loop_waiter_create(scope, &condition->shared, 0, fn, arg, &job);

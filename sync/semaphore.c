@@ -67,7 +67,7 @@ loop_job loop_semaphore_acquire(struct loop_scope *scope, struct loop_semaphore 
 {
     loop_job job;
 
-    if (!loop_check_scope(scope, __func__) || !loop_check_pointer(semaphore, "semaphore", __func__)) {
+    if (!loop_check_main_scope(scope, __func__) || !loop_check_pointer(semaphore, "semaphore", __func__)) {
         return 0;
     }
     struct loop_waiter *waiter = loop_waiter_create(scope, &semaphore->shared, 0, fn, arg, &job);

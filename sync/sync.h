@@ -12,7 +12,8 @@
  * program's reference with a scope, use loop_scope_defer. Groups and pools belong to one loop.
  *
  * A job may also end with -ECANCELED, or -ETIMEDOUT after a deadline. A scope that jobs of a channel, a semaphore or a
- * condition are started in is main's scope or one inside it, not that of a part (loop_part_scope).
+ * condition are started in is main's scope or one inside it: in that of a part (loop_part_scope) the calls return job
+ * 0, and a debug build stops.
  */
 #ifndef SYNC_SYNC_H
 #define SYNC_SYNC_H

@@ -84,6 +84,7 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
     scope->opened = LOOP_THIS_CALL;
 #endif
     scope->parent = loop_index_of(parent);
+    scope->is_part = parent->is_part;
     scope->is_cancelled = parent->is_cancelled;
     scope->reason = parent->reason;
     scope->error = parent->is_cancelled ? parent->reason : 0;
@@ -360,6 +361,19 @@ LOOP_LOOKS_AT_FREED bool loop_bad_scope(const struct loop_scope *scope, const ch
 bool loop_check_scope(const struct loop_scope *scope, const char *function)
 {
     return loop_scope_is_good(scope, function);
+}
+
+bool loop_check_main_scope(const struct loop_scope *scope, const char *function)
+{
+    if (!loop_scope_is_good(scope, function)) {
+        return false;
+    }
+    if (scope->is_part) {
+        loop_misuse(scope->loop, function, "the scope is the loop's own (loop_part_scope), or one inside it",
+                    "use main's scope, or one inside that: what other threads send can't reach the loop when main's "
+                    "has ended");
+    }
+    return !scope->is_part;
 }
 
 /* Reads the memory of a scope that has ended: a debug build keeps it for a while, like the scope's slot. */

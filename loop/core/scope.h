@@ -45,6 +45,7 @@ struct loop_scope {
     bool is_daemon : 1;
     bool is_ending : 1; /* it is in loop->ending */
     bool is_told : 1;   /* loop_scope_on_cancel was called, or held.c has named it */
+    bool is_part : 1;   /* the loop's own, or inside it */
     int16_t reason;     /* the result of cancelled jobs: -ECANCELED or -ETIMEDOUT */
     loop_fn *on_end;
     void *arg;

@@ -226,7 +226,11 @@ static int prepare(struct loop *loop)
     /* One page of the slab has room for both: either both scopes have memory or none. */
     loop->own_scope = loop_scope_open_root(loop, on_own_end, loop);
     loop->main_scope = loop->own_scope ? loop_scope_open_root(loop, on_main_end, loop) : NULL;
-    return loop->main_scope ? 0 : -ENOMEM;
+    if (!loop->main_scope) {
+        return -ENOMEM;
+    }
+    loop->own_scope->is_part = true;
+    return 0;
 }
 
 /* ---- beginning and ending ---- */

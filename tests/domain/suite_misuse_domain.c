@@ -41,6 +41,19 @@ static loop_job call_in(struct loop_scope *scope, loop_call_fn *fn)
     return job;
 }
 
+#define PARTS loop_part_scope(here->loop)
+#define OF_PARTS "the scope is the loop's own"
+
+static bool inside_parts(void)
+{
+    struct loop_scope *scope = loop_scope_open(PARTS, NULL, NULL);
+
+    return scope && call_in(scope, call_nothing) == 0;
+}
+
+MISUSE(loop_domains, OF_PARTS, loop_domains(PARTS, 1, NULL, NULL, do_nothing, NULL, FN) == 0)
+MISUSE(loop_call, OF_PARTS, call_in(PARTS, call_nothing) == 0)
+MISUSE(loop_call, OF_PARTS, inside_parts())
 MISUSE(loop_domains, "the scope is NULL", loop_domains(NULL, 1, NULL, NULL, do_nothing, NULL, FN) == 0)
 MISUSE(loop_domains, ENDED, loop_domains(gone.scope, 1, NULL, NULL, do_nothing, NULL, FN) == 0)
 MISUSE(loop_domains, "main function is NULL", loop_domains(here->scope, 1, NULL, NULL, NULL, NULL, FN) == 0)

@@ -49,6 +49,13 @@ static void on_connection(struct loop_flow *peer, void *unused)
     (void)unused;
 }
 
+static bool serve_by_domains_of_parts(void)
+{
+    const struct loop_serve_options by_domain = {.domains = 1};
+
+    return loop_serve(loop_part_scope(here->loop), &address, &by_domain, NULL, on_connection, NULL) == -EINVAL;
+}
+
 /* ---- sockets ---- */
 
 MISUSE(loop_flow_local_address, "the flow is NULL", loop_flow_local_address(NULL, &address) == -EINVAL)
@@ -85,6 +92,7 @@ MISUSE(loop_listener_fd, "the listener is NULL", loop_listener_fd(NULL) == NULL)
 MISUSE(loop_listener_close, "the listener is NULL", loop_listener_close(NULL) == -EINVAL)
 MISUSE(loop_accept, "the scope is NULL", loop_accept(NULL, NULL, flows, FN) == 0)
 MISUSE(loop_accept, "the listener is NULL", loop_accept(here->scope, NULL, flows, FN) == 0)
+MISUSE(loop_serve, "the scope is the loop's own", serve_by_domains_of_parts())
 MISUSE(loop_serve, "the scope is NULL", loop_serve(NULL, &address, NULL, NULL, on_connection, NULL) == -EINVAL)
 MISUSE(loop_serve, ENDED, loop_serve(gone.scope, &address, NULL, NULL, on_connection, NULL) == -EINVAL)
 MISUSE(loop_serve_adopt, "the scope is NULL", loop_serve_adopt(NULL, -1, 0, NULL, NULL, on_connection, NULL) == -EINVAL)

@@ -21,6 +21,13 @@ static int item;
 #define CONDITION ((struct loop_condition *)&item)
 
 MISUSE(loop_channel_ref, "the channel is NULL", loop_channel_ref(NULL) == NULL)
+#define PARTS loop_part_scope(here->loop)
+#define OF_PARTS "the scope is the loop's own"
+
+MISUSE(loop_channel_send, OF_PARTS, loop_channel_send(PARTS, CHANNEL, &item, FN) == 0)
+MISUSE(loop_channel_receive, OF_PARTS, loop_channel_receive(PARTS, CHANNEL, &item, FN) == 0)
+MISUSE(loop_semaphore_acquire, OF_PARTS, loop_semaphore_acquire(PARTS, SEMAPHORE, FN) == 0)
+MISUSE(loop_condition_wait, OF_PARTS, loop_condition_wait(PARTS, CONDITION, FN) == 0)
 MISUSE(loop_channel_send, "the scope is NULL", loop_channel_send(NULL, CHANNEL, &item, FN) == 0)
 MISUSE(loop_channel_send, ENDED, loop_channel_send(gone.scope, CHANNEL, &item, FN) == 0)
 MISUSE(loop_channel_send, "the channel is NULL", loop_channel_send(here->scope, NULL, &item, FN) == 0)
