@@ -39,6 +39,7 @@ static void refuse(void *arg, int number)
     handover->branch = branch;
     handover->arrival = (struct loop_arrival){.number = number};
     handover->domain_is_over = true;
+    atomic_fetch_add(&branch->spread->n_on_way, 1);
     hand_back(handover);
 }
 
@@ -99,6 +100,15 @@ void loop_branch_stop(struct loop_branch *branch, int64_t deadline_ns)
     }
 }
 
+/* A connection has begun. Either the parent sees that it was the last on its way, or it is told. */
+static void arrive(struct loop_spread *spread)
+{
+    if (atomic_fetch_sub(&spread->n_on_way, 1) == 1 && atomic_load(&spread->is_retiring) &&
+        !atomic_exchange(&spread->arrived_is_posted, true)) {
+        post_to_parent(spread, &spread->arrived);
+    }
+}
+
 static void on_handover(void *arg, int64_t result)
 {
     struct loop_handover *handover = arg;
@@ -106,6 +116,7 @@ static void on_handover(void *arg, int64_t result)
 
     if (result == 0 && branch->server && loop_server_begin(branch->server, handover->arrival)) {
         loop_kernel_free(handover);
+        arrive(branch->spread);
     } else {
         handover->domain_is_over = result < 0 || !branch->server || !loop_server_takes(branch->server);
         hand_back(handover);

@@ -72,6 +72,9 @@ struct loop_spread {
     atomic_uint n_over; /* connections that have ended, and of which the parent has not heard */
     atomic_bool over_is_posted;
     struct loop_task over;
+    atomic_uint n_on_way; /* connections that were accepted and have neither begun nor been closed */
+    atomic_bool is_retiring, arrived_is_posted; /* the parent waits for the last of them; has been told */
+    struct loop_task arrived;
     _Alignas(64) _Atomic uint64_t accepted, failed, connections_now, connections_most;
     struct loop_branch branches[];
 };

@@ -102,29 +102,57 @@ void loop_server_halt(struct loop_server *server, int64_t deadline_ns)
 
 static void take_waiting(struct loop_server *server);
 
-/* The accept may have results that have not been delivered. After the last of them it is over. A server whose domains
- * have not started has a listener too, and no accept. */
+/* Stops a server that retires. The accept may have results that have not been delivered: after the last of them it is
+ * over. A connection that goes to a domain may come back, and go to another one. */
+static void finish_retiring(struct loop_server *server)
+{
+    bool is_carrying = server->hooks->is_carrying && server->hooks->is_carrying(server->hooks_arg);
+
+    if (!server->acceptor.job && !is_carrying) {
+        loop_server_halt(server, server->retired_ns);
+    }
+}
+
+void loop_server_arrived(struct loop_server *server)
+{
+    if (server->is_retiring && !server->is_stopped) {
+        finish_retiring(server);
+    }
+}
+
+/* A domain that does nothing holds up what goes to it, but not the deadline of the others. */
+static void on_retired_too_long(void *arg, int64_t result)
+{
+    struct loop_server *server = arg;
+
+    if (result == 0 && !server->is_stopped) {
+        loop_server_halt(server, server->retired_ns);
+    }
+}
+
+static void begin_to_retire(struct loop_server *server)
+{
+    server->is_retiring = true;
+    server->retired_ns = LOOP_NEVER;
+    loop_acceptor_stop(&server->acceptor);
+    take_waiting(server);
+}
+
 void loop_server_withdraw(struct loop_server *server, int64_t deadline_ns)
 {
-    if (server->acceptor.listener) {
-        (void)loop_net_leave_file(server->acceptor.listener);
-    }
-    if (server->is_stopped || !server->accepts) {
+    (void)loop_net_leave_file(server->acceptor.listener);
+    if (server->is_stopped) {
         loop_server_halt(server, deadline_ns);
         return;
     }
     if (!server->is_retiring) {
-        server->is_retiring = true;
-        server->retired_ns = LOOP_NEVER;
-        loop_acceptor_stop(&server->acceptor);
-        take_waiting(server);
+        begin_to_retire(server);
     }
     if (deadline_ns < server->retired_ns) {
         server->retired_ns = deadline_ns;
+        loop_daemon(server->loop, loop_sleep_until(server->scope, deadline_ns, on_retired_too_long, server));
     }
-    if (!server->acceptor.job) {
-        loop_server_halt(server, server->retired_ns);
-    }
+    finish_retiring(server);
 }
 
 void loop_server_fail(struct loop_server *server, int64_t error)
@@ -302,10 +330,10 @@ static void on_accepting_over(void *arg, int64_t error)
 {
     struct loop_server *server = arg;
 
-    if (server->is_retiring) {
-        loop_server_halt(server, server->retired_ns);
-    } else {
+    if (!server->is_retiring) {
         loop_server_fail(server, error);
+    } else if (!server->is_stopped) {
+        finish_retiring(server);
     }
 }
 

@@ -14,6 +14,9 @@ struct loop_server_hooks {
     void (*take)(void *arg, int number);
     /* Takes over a connection that was accepted and cannot be served any more, in place of closing it. */
     void (*refuse)(void *arg, int number);
+    /* Returns whether connections that were accepted are on their way to where they are served, of a server that
+     * retires. When they have arrived, loop_server_arrived is to be called. */
+    bool (*is_carrying)(void *arg);
     /* A connection has begun here, or has ended. */
     void (*begun)(void *arg);
     void (*ended)(void *arg, bool has_failed);
@@ -43,7 +46,7 @@ struct loop_server {
     bool is_serving; /* loop_server_start has succeeded: on_end is to be called */
     bool accepts;    /* its own acceptor runs */
     bool is_stopped, is_signalled;
-    bool is_retiring; /* its listener is closed; once it has what was accepted, it stops with this deadline: */
+    bool is_retiring; /* its listener is closed; once what was accepted is served, it stops with this deadline: */
     int64_t retired_ns;
     struct loop_server_stats stats;
 };
@@ -88,6 +91,9 @@ void loop_server_halt(struct loop_server *server, int64_t deadline_ns);
 
 /* Does what loop_server_retire does. */
 void loop_server_withdraw(struct loop_server *server, int64_t deadline_ns);
+
+/* The connections that is_carrying has told of have arrived. */
+void loop_server_arrived(struct loop_server *server);
 
 /* Closes what has arrived. */
 void loop_arrival_close(struct loop_arrival arrival);

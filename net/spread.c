@@ -27,12 +27,13 @@ static bool hand_over(struct loop_spread *spread, struct loop_handover *handover
 }
 
 /* Makes what carries a connection to a domain. Returns NULL without memory. */
-static struct loop_handover *pack(const struct loop_spread *spread, struct loop_arrival arrival)
+static struct loop_handover *pack(struct loop_spread *spread, struct loop_arrival arrival)
 {
     struct loop_handover *handover = loop_kernel_calloc(1, sizeof *handover);
 
     if (handover) {
         handover->arrival = arrival;
+        atomic_fetch_add(&spread->n_on_way, 1);
         if (spread->has_limit) {
             loop_server_count(spread->server);
         }
@@ -47,12 +48,20 @@ static void uncount(const struct loop_spread *spread, unsigned n)
     }
 }
 
-/* Closes a connection that no domain takes. */
+/* Frees what has carried a connection that no domain takes. */
+static void unpack(struct loop_spread *spread, struct loop_handover *handover)
+{
+    loop_kernel_free(handover);
+    uncount(spread, 1);
+    if (atomic_fetch_sub(&spread->n_on_way, 1) == 1) {
+        loop_server_arrived(spread->server);
+    }
+}
+
 static void drop(struct loop_spread *spread, struct loop_handover *handover)
 {
     loop_arrival_close(handover->arrival);
-    loop_kernel_free(handover);
-    uncount(spread, 1);
+    unpack(spread, handover);
 }
 
 /* Hands a connection over. Where no domain runs it waits for one that still starts, or is closed. */
@@ -112,8 +121,7 @@ int loop_spread_adopt(struct loop_spread *spread, struct loop_arrival arrival)
     if (hand_over(spread, handover)) {
         return 0;
     }
-    loop_kernel_free(handover);
-    uncount(spread, 1);
+    unpack(spread, handover);
     return -ESHUTDOWN;
 }
 
@@ -137,6 +145,24 @@ static void on_over(void *arg, int64_t result)
     (void)result;
     atomic_store(&spread->over_is_posted, false);
     uncount(spread, atomic_exchange(&spread->n_over, 0));
+}
+
+/* The parent has closed its listener, and stops when every connection has begun. */
+static bool is_carrying(void *arg)
+{
+    struct loop_spread *spread = arg;
+
+    atomic_store(&spread->is_retiring, true);
+    return atomic_load(&spread->n_on_way) > 0;
+}
+
+static void on_arrived(void *arg, int64_t result)
+{
+    struct loop_spread *spread = arg;
+
+    (void)result;
+    atomic_store(&spread->arrived_is_posted, false);
+    loop_server_arrived(spread->server);
 }
 
 void loop_spread_get_stats(const struct loop_spread *spread, struct loop_server_stats *stats)
@@ -314,7 +340,8 @@ static void on_server_over(void *arg)
     loop_kernel_free(arg);
 }
 
-static const struct loop_server_hooks hooks = {.take = take, .stop = on_stop, .over = on_server_over};
+static const struct loop_server_hooks hooks = {
+    .take = take, .is_carrying = is_carrying, .stop = on_stop, .over = on_server_over};
 
 static struct loop_spread *create(struct loop_server *server, const struct loop_serve_options *options)
 {
@@ -331,6 +358,7 @@ static struct loop_spread *create(struct loop_server *server, const struct loop_
     spread->has_limit = options->max_connections > 0;
     spread->on_returned = on_returned;
     spread->over = (struct loop_task){.fn = on_over, .arg = spread};
+    spread->arrived = (struct loop_task){.fn = on_arrived, .arg = spread};
     spread->n = options->domains;
     for (unsigned i = 0; i < spread->n; i++) {
         spread->branches[i].spread = spread;

@@ -15,14 +15,15 @@
 enum { DOMAINS = 3, CLIENTS = 48 };
 
 static LOOP_KERNEL_THREAD_LOCAL struct loop_env *domain_env;
+static LOOP_KERNEL_THREAD_LOCAL unsigned domain_index;
 static LOOP_KERNEL_THREAD_LOCAL bool is_victim;
 static atomic_uint begun, over, n_victims;
 static atomic_bool may_fail, has_failed;
 
 static int prepare(struct loop_env *env, unsigned index, void *arg)
 {
-    (void)index;
     (void)arg;
+    domain_index = index;
     domain_env = env;
     return 0;
 }
@@ -109,6 +110,95 @@ LOOP_TEST_ROWS(what_waits_for_a_domain_that_fails_is_served_by_others, COUNT_OF(
     CHECK_IS(over, begun - 1);
     END;
 }
+
+/* ---- retiring ---- */
+
+static atomic_bool is_armed;
+static atomic_uint used;
+
+/* Counts the domains that serve; then the one that gets the first connection does what fail_or_echo says. */
+static void echo_until_armed(struct loop_flow *peer, void *unused)
+{
+    if (atomic_load(&is_armed)) {
+        fail_or_echo(peer, unused);
+    } else {
+        atomic_fetch_or(&used, 1u << domain_index);
+        echo_in_domain(peer);
+    }
+}
+
+/* Each domain gets every third one: when the others have begun the last, all have been accepted. */
+LOOP_TEST(p05_what_goes_to_a_domain_that_fails_when_the_server_has_retired_is_served_by_others)
+{
+    struct loop_serve_options options = {.domains = DOMAINS, .domain_main = prepare, .one_listener = true};
+
+    BEGIN;
+    serve(env->scope, options, echo_until_armed);
+    while (used != (1u << DOMAINS) - 1) {
+        clients[0] = visit(env->scope);
+        AWAIT(talk(clients[0], GO));
+        loop_flow_close(clients[0]);
+    }
+    atomic_store(&is_armed, true);
+    clients[0] = visit(env->scope);
+    while (!begun) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    for (i = 1; i < CLIENTS; i++) {
+        clients[i] = visit(env->scope);
+    }
+    while (begun < 1 + CLIENTS / DOMAINS * (DOMAINS - 1)) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    loop_server_retire(serving.server, LOOP_NEVER);
+    AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    atomic_store(&may_fail, true);
+    for (i = 1; i < CLIENTS; i++) {
+        AWAIT(talk(clients[i], GO));
+        CHECK_IS(result, 4);
+        loop_flow_close(clients[i]);
+    }
+    loop_flow_close(clients[0]);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
+    END;
+}
+
+/* The domain that does nothing holds up neither the deadline nor the others. */
+LOOP_TEST(a_deadline_of_a_retired_server_holds_while_connections_are_on_their_way)
+{
+    struct loop_serve_options options = {.domains = DOMAINS, .domain_main = prepare, .one_listener = true};
+
+    BEGIN;
+    serve(env->scope, options, echo_until_armed);
+    while (used != (1u << DOMAINS) - 1) {
+        clients[0] = visit(env->scope);
+        AWAIT(talk(clients[0], GO));
+        loop_flow_close(clients[0]);
+    }
+    atomic_store(&is_armed, true);
+    clients[0] = visit(env->scope);
+    while (!begun) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    for (i = 1; i < 2 * DOMAINS; i++) {
+        clients[i] = visit(env->scope);
+    }
+    while (begun < 1 + 2 * (DOMAINS - 1)) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    loop_server_retire(serving.server, loop_now(env->loop) + LOOP_MILLISECOND);
+    AWAIT(loop_read(&clients[1]->source, &byte, 1, GO));
+    CHECK(result <= 0);
+    atomic_store(&may_fail, true);
+    WAIT_UNTIL(serving.ended.count);
+    for (i = 0; i < 2 * DOMAINS; i++) {
+        loop_flow_close(clients[i]);
+    }
+    END;
+}
+
+/* ---- a slow start ---- */
 
 static int prepare_slowly(struct loop_env *env, unsigned index, void *arg)
 {
