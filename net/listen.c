@@ -17,6 +17,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define MOST_WAITING 4096 /* by default, in the backlog. SOMAXCONN is 128 in some C libraries */
@@ -43,6 +44,7 @@ struct loop_listener {
     struct accepting *accepting;
     struct loop_address address;
     struct loop_net_file file;
+    char *path; /* the memory of a path that it had once, or NULL */
     bool has_packets;
     int64_t pause_ns;        /* the next one */
     int64_t last_trouble_ns; /* when an accept last found no descriptor; 0: never */
@@ -180,7 +182,7 @@ static struct loop_listener *keep(struct loop_scope *scope, struct loop_fd *fd, 
     listener->scope = scope;
     listener->fd = fd;
     listener->file = *file;
-    listener->file.path = path;
+    listener->file.path = listener->path = path;
     listener->has_packets = has_packets;
     listener->pause_ns = SHORTEST_PAUSE_NS;
     (void)loop_net_local_address(loop_fd_peek(fd), &listener->address);
@@ -266,6 +268,33 @@ bool loop_net_leave_file(struct loop_listener *listener)
 
     listener->file.path = NULL;
     return has_file;
+}
+
+int loop_net_take_file(struct loop_listener *listener, struct loop_net_file *file)
+{
+    int error = loop_net_copy_file(&listener->file, file);
+
+    if (error == 0) {
+        listener->file.path = NULL;
+    }
+    return error;
+}
+
+/* It is often the path that the listener had before. Without memory the file stays. */
+void loop_net_give_file(struct loop_listener *listener, struct loop_net_file *file)
+{
+    if (file->path && !loop_fd_is_open(listener->fd)) {
+        loop_net_end_file(file);
+        return;
+    }
+    if (file->path && (!listener->path || strcmp(listener->path, file->path) != 0)) {
+        listener->path = loop_net_absolute_path(listener->scope, file->path);
+    }
+    if (file->path) {
+        listener->file = *file;
+        listener->file.path = listener->path;
+    }
+    loop_net_disown_file(file);
 }
 
 bool loop_net_has_packets(const struct loop_listener *listener)

@@ -32,4 +32,12 @@ int loop_net_make_listener(struct loop_scope *scope, int number, bool has_packet
 /* Leaves the file of a Unix socket where it is when the listener closes. Returns whether there is one. */
 bool loop_net_leave_file(struct loop_listener *listener);
 
+/* Takes the file from a listener, which leaves it where it is from now on. `*file` is a copy as of loop_net_copy_file,
+ * without a path where there is none. Returns 0 or -ENOMEM, and then the listener has it still. */
+int loop_net_take_file(struct loop_listener *listener, struct loop_net_file *file);
+
+/* Gives a file to a listener, which removes it when it closes. Without a path this does nothing. One that has been
+ * closed removes it now. Frees the path. */
+void loop_net_give_file(struct loop_listener *listener, struct loop_net_file *file);
+
 #endif

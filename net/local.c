@@ -3,9 +3,11 @@
  * Binding, and the files of Unix sockets that are bound.
  */
 #include <loop/kernel/file.h>
+#include <loop/kernel/memory.h>
 #include <loop/kernel/path.h>
 #include <loop/kernel/process.h>
 #include <loop/kernel/socket.h>
+#include <net/address.h>
 #include <net/local.h>
 
 #include <assert.h>
@@ -197,6 +199,44 @@ int loop_net_note_file(const struct loop_address *address, unsigned mode, struct
     file->device = made.st_dev;
     file->inode = made.st_ino;
     return mode == 0 || (made.st_mode & 0777) == mode ? 0 : set_mode(file, mode);
+}
+
+int loop_net_copy_file(const struct loop_net_file *file, struct loop_net_file *copy)
+{
+    size_t size = file->path ? strlen(file->path) + 1 : 0;
+
+    *copy = *file;
+    copy->path = size > 0 ? loop_kernel_malloc(size) : NULL;
+    if (copy->path) {
+        memcpy(copy->path, file->path, size);
+    }
+    return size > 0 && !copy->path ? -ENOMEM : 0;
+}
+
+int loop_net_find_file(int number, struct loop_net_file *file)
+{
+    char path[LOOP_NET_PATH_SIZE];
+    struct loop_net_file found = {.path = path};
+    struct loop_address address;
+
+    if (loop_net_local_address(number, &address) < 0 || loop_net_note_file(&address, 0, &found) < 0) {
+        found.path = NULL;
+    }
+    return loop_net_copy_file(&found, file);
+}
+
+void loop_net_end_file(struct loop_net_file *file)
+{
+    char *path = file->path;
+
+    loop_net_remove_file(file);
+    loop_kernel_free(path);
+}
+
+void loop_net_disown_file(struct loop_net_file *file)
+{
+    loop_kernel_free(file->path);
+    file->path = NULL;
 }
 
 /* Makes a path absolute: the program may change its directory before the file is removed. */

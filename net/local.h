@@ -45,6 +45,19 @@ int loop_net_note_file(const struct loop_address *address, unsigned mode, struct
  * removed. */
 void loop_net_remove_file(struct loop_net_file *file);
 
+/* Finds the file of a Unix socket that this program has not bound itself. `file->path` is the caller's, to be given to
+ * loop_net_disown_file; it is NULL where there is no file of this user. Returns 0 or -ENOMEM. */
+int loop_net_find_file(int number, struct loop_net_file *file);
+
+/* Copies what is known of a file, with a path of its own. Returns 0 or -ENOMEM. */
+int loop_net_copy_file(const struct loop_net_file *file, struct loop_net_file *copy);
+
+/* Removes such a file, and frees the path. */
+void loop_net_end_file(struct loop_net_file *file);
+
+/* Frees the path of loop_net_find_file or loop_net_copy_file; the file stays. */
+void loop_net_disown_file(struct loop_net_file *file);
+
 /* Returns the path from the root, in the scope's memory, or NULL when there is none. */
 char *loop_net_absolute_path(struct loop_scope *scope, const char *path);
 
