@@ -7,6 +7,8 @@
  *     0 control
  *
  * The successor answers with "ready\n". After that the predecessor closes the connection when it has stopped accepting.
+ * To a successor that takes too long it says "late\n" and closes the connection: it serves on. A connection that ends
+ * without that tells that the predecessor accepts no more.
  */
 #ifndef SERVICE_MESSAGE_H
 #define SERVICE_MESSAGE_H
@@ -15,6 +17,7 @@
 
 #define LOOP_SERVICE_MESSAGE_SIZE 2048
 #define LOOP_SERVICE_READY "ready\n"
+#define LOOP_SERVICE_LATE "late\n"
 
 /* Writes the message about the running servers, and stores the descriptors that go with it. Returns its length. */
 size_t loop_service_write_message(struct loop_service *service, char text[LOOP_SERVICE_MESSAGE_SIZE],

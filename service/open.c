@@ -4,6 +4,7 @@
  */
 #include <loop/kernel/file.h>
 #include <loop/part.h>
+#include <net/local.h>
 #include <service/object.h>
 
 #include <errno.h>
@@ -13,7 +14,13 @@ static void on_release(void *arg)
     struct loop_service *service = arg;
 
     while (service->n_sockets > 0) {
-        loop_kernel_close(service->sockets[--service->n_sockets].number);
+        const struct loop_service_socket *socket = &service->sockets[--service->n_sockets];
+        struct loop_net_file file = {.path = NULL};
+        if (socket->flags & LOOP_LISTENER_OWNS_FILE && !socket->is_shared) {
+            (void)loop_net_find_file(socket->number, &file);
+        }
+        loop_net_end_file(&file);
+        loop_kernel_close(socket->number);
     }
 }
 

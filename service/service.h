@@ -10,7 +10,7 @@
  *     loop_service_take_over(service, &at, on_taken, app);          the predecessor's sockets, if there is one
  *     on_taken:   loop_service_serve(service, "http", &address, &options, NULL, on_connection, app);
  *                 loop_service_ready(service, on_ready, app);       the predecessor stops accepting
- *     on_ready:   loop_service_offer(service, &at, on_replaced, app);   waits for a successor
+ *     on_ready:   loop_service_offer(service, &at, NULL, on_replaced, app);   waits for a successor
  *
  * A replacement closes no listening socket: the successor gets a duplicate of each before the predecessor closes its
  * own. So no connection is refused, and none that waits to be accepted is lost. What the predecessor has accepted it
@@ -85,26 +85,49 @@ LOOP_API int64_t loop_service_watchdog_ns(const struct loop_service *service);
 
 /* Connects to the predecessor at the Unix address `at`, and receives the sockets that it serves on. They are then found
  * by loop_service_name, beside those of the manager. Resumes with their number; 0 when there is no predecessor. Other
- * results are -EPROTO for a message that is none, -EINVAL for another address, and errors of loop_connect and
- * loop_receive_fds. -ECANCELED after a cancel. Returns job 0 when there is no memory or the scope has ended. */
+ * results are -EPROTO for a message that is none, -ETIMEDOUT when the predecessor waits for this program no longer,
+ * -EBUSY when a predecessor is connected, -EINVAL for another address, and errors of loop_connect and loop_receive_fds.
+ * -ECANCELED after a cancel. Returns job 0 when there is no memory or the scope has ended.
+ *
+ * The file of a Unix socket goes with the socket: the predecessor neither removes it from then on, nor does this
+ * program before it is ready or the predecessor has gone. If this program fails, the predecessor has it again. */
 LOOP_API loop_job loop_service_take_over(struct loop_service *service, const struct loop_address *at, loop_fn *fn,
                                          void *arg);
 
 /* Tells the manager that the program is ready (READY=1, with MAINPID after a replacement), and the predecessor that it
- * can stop. Resumes with 0 when the predecessor has stopped accepting or has gone, at once without one. Cancelled, it
- * ends with -ECANCELED. Returns job 0 when there is no memory or the scope has ended. */
+ * can stop; while loop_service_take_over runs, both as soon as that has ended. Resumes with 0 when the predecessor has
+ * stopped accepting or has gone, at once without one.
+ *
+ * Resumes with -ETIMEDOUT when the predecessor has not waited: it serves on, and is the main process again for the
+ * manager. This program has to end, as by SIGTERM: what it has accepted it may serve to the end. Sockets that it has
+ * not taken yet are closed. -EBUSY: another such job waits. Cancelled, it ends with -ECANCELED; if the predecessor has
+ * been told, that stops all the same. Returns job 0 when there is no memory or the scope has ended. */
 LOOP_API loop_job loop_service_ready(struct loop_service *service, loop_fn *fn, void *arg);
 
+/* How long a successor may take by default. */
+#define LOOP_SERVICE_TIMEOUT_NS (60 * LOOP_SECOND)
+
+struct loop_service_offer_options {
+    /* How long a successor may take from its connect until it is ready. 0: LOOP_SERVICE_TIMEOUT_NS; LOOP_NEVER: without
+     * a limit */
+    int64_t timeout_ns LOOP_ZERO;
+};
+
 /* Waits at the Unix address `at` for a successor, a program of the same user or of root, and hands it the sockets of
- * loop_service_serve. Until the successor is ready this program goes on; if it fails before, the next one is waited
- * for. Then the servers are retired (loop_server_retire, without a deadline), so that they end with their last
- * connection.
+ * loop_service_serve. Until the successor is ready this program goes on. If it fails before, or takes too long, this
+ * program serves on, the log says so, and the next successor is waited for; the one that took too long is told
+ * (-ETIMEDOUT of loop_service_ready). Others that come meanwhile wait in the backlog. When the successor is ready, the
+ * servers are retired (loop_server_retire, without a deadline), so that they end with their last connection. `options`,
+ * which may be NULL, and `at` are not used after the call.
  *
- * Resumes with 0 when they have been retired. -EBUSY: another offer waits. Errors of loop_listen; -EADDRINUSE while
- * another program waits there. Cancelled, it ends with -ECANCELED, and so it does with the scope. It is a daemon: it
- * does not keep the scope open. Returns job 0 when there is no memory or the scope has ended. */
-LOOP_API loop_job loop_service_offer(struct loop_service *service, const struct loop_address *at, loop_fn *fn,
-                                     void *arg);
+ * When this program ends while a successor has its sockets, their files are the successor's.
+ *
+ * Resumes with 0 when they have been retired. -EBUSY: another offer waits. -EINVAL for a negative timeout, or another
+ * address. Errors of loop_listen; -EADDRINUSE while another program waits there. Cancelled, it ends with -ECANCELED,
+ * and so it does with the scope. It is a daemon: it does not keep the scope open. Returns job 0 when there is no memory
+ * or the scope has ended. */
+LOOP_API loop_job loop_service_offer(struct loop_service *service, const struct loop_address *at,
+                                     const struct loop_service_offer_options *options, loop_fn *fn, void *arg);
 
 #ifdef __cplusplus
 }

@@ -16,17 +16,35 @@
 
 /* ---- the list ---- */
 
-void loop_service_add(struct loop_service *service, int number, unsigned flags, const char *name)
+void loop_service_add(struct loop_service *service, const struct loop_service_socket *socket)
 {
     if (service->n_sockets == LOOP_SERVICE_MOST) {
         loop_log(service->loop, LOOP_LOG_WARNING, "socket %d, \"%s\", was passed beyond the %u that there is room for",
-                 number, name, LOOP_SERVICE_MOST);
-        loop_kernel_close(number);
+                 socket->number, socket->name, LOOP_SERVICE_MOST);
+        loop_kernel_close(socket->number);
         return;
     }
-    struct loop_service_socket *socket = &service->sockets[service->n_sockets++];
-    *socket = (struct loop_service_socket){.number = number, .flags = flags};
-    (void)snprintf(socket->name, sizeof socket->name, "%s", name);
+    service->sockets[service->n_sockets++] = *socket;
+}
+
+static void remove_at(struct loop_service *service, size_t index)
+{
+    service->n_sockets--;
+    memmove(&service->sockets[index], &service->sockets[index + 1],
+            (service->n_sockets - index) * sizeof service->sockets[index]);
+}
+
+void loop_service_unshare(struct loop_service *service, bool is_late)
+{
+    for (size_t i = service->n_sockets; i-- > 0;) {
+        struct loop_service_socket *socket = &service->sockets[i];
+        if (socket->is_shared && is_late) {
+            loop_kernel_close(socket->number);
+            remove_at(service, i);
+        } else {
+            socket->is_shared = false;
+        }
+    }
 }
 
 size_t loop_service_count(const struct loop_service *service)
@@ -47,9 +65,7 @@ static bool take(struct loop_service *service, const char *name, struct loop_ser
     for (size_t i = 0; i < service->n_sockets; i++) {
         if (!name || strcmp(service->sockets[i].name, name) == 0) {
             *taken = service->sockets[i];
-            service->n_sockets--;
-            memmove(&service->sockets[i], &service->sockets[i + 1],
-                    (service->n_sockets - i) * sizeof service->sockets[i]);
+            remove_at(service, i);
             return true;
         }
     }
@@ -104,23 +120,28 @@ static struct loop_service_server *free_entry(struct loop_service *service)
     return NULL;
 }
 
-/* Serves on a socket that was passed. Where that fails, the socket can be taken again. */
+/* Serves on a socket that was passed. Where that fails, the socket can be taken again. While a predecessor has the
+ * socket too, its file is not this server's. */
 static int serve_on(struct loop_service_server *entry, const struct loop_service_socket *socket,
                     const struct loop_serve_options *options, loop_connection_fn *on_connection, void *arg)
 {
     struct loop_service *service = entry->service;
+    unsigned flags = socket->is_shared ? 0 : socket->flags;
     int copy = loop_kernel_dup(socket->number, 3);
     int error = copy < 0 ? -errno : 0;
 
     if (error == 0) {
-        error = loop_serve_adopt(service->scope, copy, socket->flags, options, &entry->server, on_connection, arg);
+        error = loop_serve_adopt(service->scope, copy, flags, options, &entry->server, on_connection, arg);
     }
     if (error < 0) {
-        loop_service_add(service, socket->number, socket->flags, socket->name);
+        loop_service_add(service, socket);
         return error;
     }
-    loop_kernel_close(socket->number);
     entry->flags = socket->flags;
+    if (flags != socket->flags && service->shared) {
+        loop_service_note_file(service->shared, entry, socket->number);
+    }
+    loop_kernel_close(socket->number);
     return 0;
 }
 
@@ -157,7 +178,8 @@ int loop_service_serve(struct loop_service *service, const char *name, const str
     if (!entry) {
         return -ENOSPC;
     }
-    *entry = (struct loop_service_server){.service = service, .on_end = copy.on_end, .on_end_arg = copy.on_end_arg};
+    *entry = (struct loop_service_server){
+        .service = service, .life = ++service->lives, .on_end = copy.on_end, .on_end_arg = copy.on_end_arg};
     memcpy(entry->name, name, strlen(name) + 1);
     copy.on_end = on_server_end;
     copy.on_end_arg = entry;
@@ -182,11 +204,11 @@ static const char *next_name(const char *names, char *name, size_t size)
 
 static int read_sockets(struct loop_service *service, int n, const char *names)
 {
-    char name[LOOP_SERVICE_SOCKET_NAME_SIZE];
+    struct loop_service_socket socket = {.flags = 0};
 
     for (int number = FIRST_NUMBER; number < FIRST_NUMBER + n; number++) {
         int flags = loop_kernel_fcntl(number, F_GETFD, 0);
-        names = next_name(names, name, sizeof name);
+        names = next_name(names, socket.name, sizeof socket.name);
         if (flags < 0) {
             return -EBADF;
         }
@@ -194,7 +216,8 @@ static int read_sockets(struct loop_service *service, int n, const char *names)
             continue;
         }
         (void)loop_kernel_fcntl(number, F_SETFD, flags | FD_CLOEXEC);
-        loop_service_add(service, number, 0, name);
+        socket.number = number;
+        loop_service_add(service, &socket);
     }
     return 0;
 }

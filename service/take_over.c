@@ -20,11 +20,41 @@ struct loop_service_taking {
     struct loop_flow *flow;
     loop_job taken; /* the promise of loop_service_take_over, or 0 */
     loop_job ready; /* that of loop_service_ready, or 0 */
+    bool is_ready;  /* the program has said so */
+    bool has_told;  /* the manager and the predecessor have been told */
+    bool has_sockets;
+    struct loop_service_files files; /* of servers here whose sockets the predecessor has too */
     struct loop_fd *fds[LOOP_SERVICE_MOST];
     struct loop_passed passed;
     size_t len;
     char text[LOOP_SERVICE_MESSAGE_SIZE], byte;
 };
+
+/* ---- telling ---- */
+
+static void tell_manager(struct loop_service *service, pid_t process)
+{
+    char state[64];
+
+    if (process > 0) {
+        (void)snprintf(state, sizeof state, "MAINPID=%d\nREADY=1", (int)process);
+    } else {
+        (void)snprintf(state, sizeof state, "READY=1");
+    }
+    (void)loop_service_notify(service, state);
+}
+
+static void tell_ready_to_manager(struct loop_service *service)
+{
+    tell_manager(service, service->has_replaced ? loop_kernel_getpid() : 0);
+}
+
+/* An error of the write is that of a predecessor which has gone: the read finds the end. */
+static void on_written(void *arg, int64_t result)
+{
+    (void)arg;
+    (void)result;
+}
 
 /* ---- the end ---- */
 
@@ -38,14 +68,28 @@ static void resolve(struct loop_service_taking *taking, loop_job *promise, int64
     }
 }
 
+/* A program that said that it was ready, and then has no predecessor, is ready. */
+static void end_ready(struct loop_service_taking *taking, int64_t result)
+{
+    if (result == 0 && taking->is_ready && !taking->has_told) {
+        taking->has_told = true;
+        tell_ready_to_manager(taking->service);
+    }
+    resolve(taking, &taking->ready, result);
+}
+
+/* By now the files are this program's, or the predecessor's. */
 static void on_scope_end(void *arg, int64_t error)
 {
     struct loop_service_taking *taking = arg;
+    struct loop_service *service = taking->service;
 
     (void)error;
+    loop_service_disown_files(&taking->files);
     resolve(taking, &taking->taken, -ECANCELED);
-    resolve(taking, &taking->ready, -ECANCELED);
-    taking->service->taking = NULL;
+    end_ready(taking, loop_scope_is_cancelled(service->scope) ? -ECANCELED : 0);
+    service->taking = NULL;
+    service->shared = NULL;
     loop_kernel_free(taking);
 }
 
@@ -53,13 +97,34 @@ static void on_scope_end(void *arg, int64_t error)
 static void end(struct loop_service_taking *taking, int64_t taken, int64_t ready)
 {
     resolve(taking, &taking->taken, taken);
-    resolve(taking, &taking->ready, ready);
+    end_ready(taking, ready);
     loop_scope_cancel(taking->scope);
+}
+
+/* Ends it after an error: what has come is the predecessor's. */
+static void fail(struct loop_service_taking *taking, int64_t error)
+{
+    loop_service_unshare(taking->service, true);
+    end(taking, error, 0);
+}
+
+/* The predecessor has not waited. The manager may know this process as the main one. */
+static void be_late(struct loop_service_taking *taking)
+{
+    struct loop_credentials predecessor;
+
+    taking->service->is_late = true;
+    loop_service_unshare(taking->service, true);
+    if (taking->has_told && loop_flow_peer_credentials(taking->flow, &predecessor) == 0) {
+        tell_manager(taking->service, predecessor.pid);
+    }
+    end(taking, -ETIMEDOUT, -ETIMEDOUT);
 }
 
 /* ---- receiving ---- */
 
-/* The predecessor has closed the connection, or has been killed: either way it accepts no more. */
+/* The predecessor has closed the connection, or has been killed: either way it accepts no more, and has left its files
+ * to this program. Or it has something to say, and that is only one thing. */
 static void on_gone(void *arg, int64_t result)
 {
     struct loop_service_taking *taking = arg;
@@ -67,6 +132,12 @@ static void on_gone(void *arg, int64_t result)
     if (result == -ECANCELED) {
         return;
     }
+    if (result > 0) {
+        be_late(taking);
+        return;
+    }
+    loop_service_own_files(&taking->files);
+    loop_service_unshare(taking->service, false);
     end(taking, 0, 0);
 }
 
@@ -82,14 +153,33 @@ static int64_t keep_sockets(struct loop_service_taking *taking, size_t n)
         if (!loop_service_read_line(taking->text, taking->len, i, &socket)) {
             return -EPROTO;
         }
-        int number = loop_kernel_dup(loop_fd_peek(taking->fds[i]), 3);
-        if (number < 0) {
+        socket.is_shared = true;
+        socket.number = loop_kernel_dup(loop_fd_peek(taking->fds[i]), 3);
+        if (socket.number < 0) {
             return -errno;
         }
-        loop_service_add(taking->service, number, socket.flags, socket.name);
+        loop_service_add(taking->service, &socket);
         loop_fd_destroy(taking->fds[i]);
     }
     return (int64_t)n;
+}
+
+static void tell_ready(struct loop_service_taking *taking)
+{
+    taking->has_told = true;
+    tell_ready_to_manager(taking->service);
+    if (!loop_write(&taking->flow->sink, LOOP_SERVICE_READY, sizeof LOOP_SERVICE_READY - 1, on_written, NULL)) {
+        end(taking, 0, -ENOMEM);
+    }
+}
+
+/* Whether the predecessor has said so in the same bytes as the message. */
+static bool ends_late(const struct loop_service_taking *taking)
+{
+    static const char late[] = "\n" LOOP_SERVICE_LATE;
+    size_t len = sizeof late - 1;
+
+    return taking->len >= len && memcmp(taking->text + taking->len - len, late, len) == 0;
 }
 
 static void read_more(struct loop_service_taking *taking);
@@ -99,10 +189,14 @@ static void on_bytes(void *arg, int64_t result)
     struct loop_service_taking *taking = arg;
 
     if (result <= 0) {
-        end(taking, result == 0 ? -EPROTO : result, 0);
+        fail(taking, result == 0 ? -EPROTO : result);
         return;
     }
     taking->len += (size_t)result;
+    if (ends_late(taking)) {
+        be_late(taking);
+        return;
+    }
     int64_t n = loop_service_read_message(taking->text, taking->len);
     if (n == -EAGAIN && taking->len < sizeof taking->text) {
         read_more(taking);
@@ -110,18 +204,21 @@ static void on_bytes(void *arg, int64_t result)
     }
     n = n < 0 ? n : keep_sockets(taking, (size_t)n);
     if (n < 0 || !loop_read(&taking->flow->source, &taking->byte, 1, on_gone, taking)) {
-        end(taking, n < 0 ? n : -ENOMEM, 0);
+        fail(taking, n < 0 ? n : -ENOMEM);
         return;
     }
-    taking->service->has_replaced = true;
+    taking->service->has_replaced = taking->has_sockets = true;
     resolve(taking, &taking->taken, n);
+    if (taking->is_ready) {
+        tell_ready(taking);
+    }
 }
 
 static void read_more(struct loop_service_taking *taking)
 {
     if (!loop_read(&taking->flow->source, taking->text + taking->len, sizeof taking->text - taking->len, on_bytes,
                    taking)) {
-        end(taking, -ENOMEM, 0);
+        fail(taking, -ENOMEM);
     }
 }
 
@@ -152,6 +249,16 @@ static void on_cancel(void *arg, loop_job job)
     loop_scope_cancel(taking->scope); /* resolves it at the end */
 }
 
+/* What the predecessor has been told cannot be taken back. The connection stays, to learn which has the files. */
+static void on_ready_cancel(void *arg, loop_job job)
+{
+    struct loop_service_taking *taking = arg;
+
+    (void)job;
+    taking->is_ready = taking->has_told;
+    resolve(taking, &taking->ready, -ECANCELED);
+}
+
 /* Returns a job that ends with `result`. */
 static loop_job at_once(struct loop_service *service, int64_t result, loop_fn *fn, void *arg)
 {
@@ -177,6 +284,7 @@ static struct loop_service_taking *make(struct loop_service *service)
         return NULL;
     }
     service->taking = taking;
+    service->shared = &taking->files;
     return taking;
 }
 
@@ -200,39 +308,28 @@ loop_job loop_service_take_over(struct loop_service *service, const struct loop_
     return job;
 }
 
-static void tell_manager(struct loop_service *service)
-{
-    char state[64];
-
-    if (service->has_replaced) {
-        (void)snprintf(state, sizeof state, "MAINPID=%d\nREADY=1", (int)loop_kernel_getpid());
-    } else {
-        (void)snprintf(state, sizeof state, "READY=1");
-    }
-    (void)loop_service_notify(service, state);
-}
-
-/* An error of the write is that of a predecessor which has gone: the read finds the end. */
-static void on_written(void *arg, int64_t result)
-{
-    (void)arg;
-    (void)result;
-}
-
 loop_job loop_service_ready(struct loop_service *service, loop_fn *fn, void *arg)
 {
     if (!loop_service_is_good(service, __func__)) {
         return 0;
     }
     struct loop_service_taking *taking = service->taking;
-    tell_manager(service);
-    if (!taking || taking->taken || taking->ready || loop_scope_is_cancelled(taking->scope)) {
-        return at_once(service, taking && taking->ready ? -EBUSY : 0, fn, arg);
+    if (service->is_late || (taking && taking->ready)) {
+        return at_once(service, service->is_late ? -ETIMEDOUT : -EBUSY, fn, arg);
     }
-    loop_job job = loop_promise(service->scope, on_cancel, taking, fn, arg);
+    if (!taking || loop_scope_is_cancelled(taking->scope)) {
+        tell_ready_to_manager(service);
+        return at_once(service, 0, fn, arg);
+    }
+    loop_job job = loop_promise(service->scope, on_ready_cancel, taking, fn, arg);
+    if (!job) {
+        end(taking, 0, 0);
+        return 0;
+    }
     taking->ready = job;
-    if (!job || !loop_write(&taking->flow->sink, LOOP_SERVICE_READY, sizeof LOOP_SERVICE_READY - 1, on_written, NULL)) {
-        end(taking, 0, -ENOMEM);
+    taking->is_ready = true;
+    if (taking->has_sockets && !taking->has_told) {
+        tell_ready(taking);
     }
     return job;
 }

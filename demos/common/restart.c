@@ -62,8 +62,10 @@ static void on_ready(void *arg, int64_t result)
 {
     struct restart *restart = arg;
 
-    if (result == 0 && restart->path) {
-        loop_service_offer(restart->service, &restart->at, on_replaced, restart);
+    if (result == -ETIMEDOUT) { /* the predecessor serves on */
+        fail(restart, result);
+    } else if (result == 0 && restart->path) {
+        loop_service_offer(restart->service, &restart->at, NULL, on_replaced, restart);
     }
 }
 

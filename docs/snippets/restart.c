@@ -29,7 +29,7 @@ static void on_ready(void *arg, int64_t result)
     struct app *app = arg;
 
     if (result == 0) {
-        loop_service_offer(app->service, &app->control, NULL, NULL);
+        loop_service_offer(app->service, &app->control, NULL, NULL, NULL);
     }
 }
 

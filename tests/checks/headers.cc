@@ -101,6 +101,14 @@ static void use_names(loop_env *env)
     loop_connect_name(env->scope, "a", "1", &connect, &flow, &error, nullptr, nullptr);
 }
 
+static void use_service(loop_env *env, const loop_address *address)
+{
+    const loop_service_offer_options offer = {.timeout_ns = LOOP_SECOND};
+    loop_service *service;
+    loop_service_open(env->scope, &service);
+    loop_service_offer(service, address, &offer, nullptr, nullptr);
+}
+
 static void use_files(loop_env *env)
 {
     static loop_fs_status status;
@@ -167,6 +175,7 @@ static int start(loop_env *env, void *arg)
     use_domains(env);
     use_tls(env, nullptr);
     use_sockets(env, static_cast<const loop_address *>(arg));
+    use_service(env, static_cast<const loop_address *>(arg));
     use_names(env);
     use_files(env);
     use_own(env);

@@ -48,7 +48,7 @@ USES = {
     "fs": BELOW_CORE,
     "process": BELOW_CORE,
     "sync": BELOW_CORE,
-    "service": BELOW_CORE,
+    "service": (*BELOW_CORE, "net"),
     f"{KERNEL}/machine": BELOW_CORE,
     f"{KERNEL}/object": (*BELOW_CORE, f"{KERNEL}/machine"),
     f"{KERNEL}/disk": (*BELOW_CORE, f"{KERNEL}/machine", f"{KERNEL}/object"),
@@ -60,7 +60,7 @@ USES = {
 # These call the loop by its public headers alone; which room defines such a function is not their affair. net/tls/ and
 # net/names/ are libraries of their own, and net/names/ calls net/ in the same way.
 OUTSIDE = ("domain", "net", "net/tls", "net/names", "fs", "process", "sync", "service")
-PUBLIC_CALLS = {"net/names": ("loop/", "net"), "service": ("loop/", "net")}
+PUBLIC_CALLS = {"net/names": ("loop/", "net")}
 # The sources of the libraries.
 PARTS = [line for line in (ROOT / "tests/parts").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 LIBRARY = tuple(f"{top}/**/*.[ch]" for top in PARTS)
@@ -350,7 +350,7 @@ WHAT = {
     "domain": "many loops: threads, calls, descriptors that move, by the public headers",
     "fs": "directories and files, by the public headers",
     "process": "child processes, by the public headers",
-    "service": "managers and successors, by the public headers",
+    "service": "managers and successors",
     "sync": "channels, groups of jobs, pools, by the public headers",
     "loop/run": "a loop from beginning to end, what a program is given, dumps and traces",
     "loop/backend": "how an operation reaches the kernel: uring/ and epoll/",

@@ -34,4 +34,4 @@ MISUSE(loop_service_notify, "the service is NULL", loop_service_notify(NULL, "RE
 MISUSE(loop_service_watchdog_ns, "the service is NULL", loop_service_watchdog_ns(NULL) == 0)
 MISUSE(loop_service_take_over, "the service is NULL", loop_service_take_over(NULL, NULL, FN) == 0)
 MISUSE(loop_service_ready, "the service is NULL", loop_service_ready(NULL, FN) == 0)
-MISUSE(loop_service_offer, "the service is NULL", loop_service_offer(NULL, NULL, FN) == 0)
+MISUSE(loop_service_offer, "the service is NULL", loop_service_offer(NULL, NULL, NULL, FN) == 0)

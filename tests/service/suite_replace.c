@@ -2,110 +2,7 @@
  *
  * Sockets that are handed to a successor (<service/service.h>). Predecessor and successor are two services of one loop.
  */
-#include "sockets.h"
-
-#include <service/service.h>
-
-#include <stdio.h>
-#include <sys/stat.h>
-
-static const char *directory;
-static struct loop_address control, address;
-
-static void begin(void)
-{
-    char text[200];
-
-    directory = make_directory();
-    snprintf(text, sizeof text, "unix:%s/control", directory);
-    control = parsed(text);
-}
-
-static bool exists(const char *name)
-{
-    char path[200];
-    struct stat status;
-
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    return lstat(path, &status) == 0;
-}
-
-/* ---- a program with one server ---- */
-
-struct program {
-    struct loop_scope *scope;
-    struct loop_service *service;
-    struct loop_server *server;
-    struct once taken, ready, replaced, ended;
-    unsigned n_connections;
-    char letter; /* what it answers */
-};
-
-static void on_connection(struct loop_flow *peer, void *arg)
-{
-    struct program *program = arg;
-
-    program->n_connections++;
-    CHECK(loop_write(&peer->sink, &program->letter, 1, NULL, NULL) != 0);
-    CHECK(loop_copy(&peer->source, &peer->sink, NULL, NULL) != 0);
-}
-
-static void open_program(struct program *program, struct loop_scope *scope, char letter)
-{
-    *program = (struct program){.scope = loop_scope_open(scope, NULL, NULL), .letter = letter};
-    CHECK(program->scope != NULL);
-    CHECK_IS(loop_service_open(program->scope, &program->service), 0);
-}
-
-static int serve_echo(struct program *program, const struct loop_address *at)
-{
-    const struct loop_serve_options options = {.on_end = once_resumed, .on_end_arg = &program->ended};
-
-    return loop_service_serve(program->service, "echo", at, &options, &program->server, on_connection, program);
-}
-
-static void start_first(struct program *program, struct loop_scope *scope, const char *at)
-{
-    address = parsed(at);
-    open_program(program, scope, 'a');
-    CHECK_IS(serve_echo(program, &address), 0);
-    CHECK_IS(loop_listener_address(loop_server_listener(program->server), &address), 0);
-    CHECK(loop_service_ready(program->service, ONCE(&program->ready)) != 0);
-    CHECK(loop_service_offer(program->service, &control, ONCE(&program->replaced)) != 0);
-}
-
-struct client {
-    struct loop_flow *flow;
-    struct once connected, got;
-    char letter;
-};
-
-static void connect_client(struct client *client, struct loop_scope *scope)
-{
-    *client = (struct client){.flow = NULL};
-    CHECK(loop_connect(scope, &address, NULL, &client->flow, ONCE(&client->connected)) != 0);
-}
-
-static void read_letter(struct client *client)
-{
-    client->got = (struct once){0};
-    CHECK(loop_read_exact(&client->flow->source, &client->letter, 1, ONCE(&client->got)) != 0);
-}
-
-/* ---- replacements ---- */
-
-static const char *const places[] = {"tcp:127.0.0.1:0", "unix:server"};
-
-static const char *place(int row)
-{
-    static char text[200];
-
-    if (row == 0) {
-        return places[0];
-    }
-    snprintf(text, sizeof text, "unix:%s/server", directory);
-    return text;
-}
+#include "programs.h"
 
 LOOP_TEST_ROWS(a_successor_serves_and_the_predecessor_finishes, 2)
 {
@@ -186,7 +83,7 @@ LOOP_TEST(twenty_replacements_lose_no_connection)
         }
         START(loop_service_ready(programs[at].service, ONCE(&programs[at].ready)));
         WAIT_UNTIL(programs[at].ready.count && programs[at - 1].replaced.count);
-        START(loop_service_offer(programs[at].service, &control, ONCE(&programs[at].replaced)));
+        START(loop_service_offer(programs[at].service, &control, NULL, ONCE(&programs[at].replaced)));
         static unsigned i;
         for (i = 0; i < 8; i++) {
             WAIT_UNTIL(clients[at][i].connected.count);
@@ -327,7 +224,7 @@ LOOP_TEST(a_second_offer_is_refused)
     BEGIN;
     begin();
     start_first(&program, env->scope, "tcp:127.0.0.1:0");
-    START(loop_service_offer(program.service, &control, ONCE(&second)));
+    START(loop_service_offer(program.service, &control, NULL, ONCE(&second)));
     WAIT_UNTIL(second.count);
     ONCE_IS(second, -EBUSY);
     loop_server_stop(program.server, LOOP_NEVER);
@@ -346,7 +243,7 @@ LOOP_TEST(an_offer_is_cancelled)
     begin();
     open_program(&program, env->scope, 'a');
     loop_scope_hold(program.scope);
-    job = START(loop_service_offer(program.service, &control, ONCE(&offer)));
+    job = START(loop_service_offer(program.service, &control, NULL, ONCE(&offer)));
     AWAIT(turns(env->scope, 2, GO));
     CHECK(exists("control"));
     CHECK_IS(loop_cancel(env->loop, job), 0);
@@ -354,7 +251,7 @@ LOOP_TEST(an_offer_is_cancelled)
     ONCE_IS(offer, -ECANCELED);
     CHECK(!exists("control"));
     offer = (struct once){0};
-    START(loop_service_offer(program.service, &control, ONCE(&offer)));
+    START(loop_service_offer(program.service, &control, NULL, ONCE(&offer)));
     AWAIT(turns(env->scope, 2, GO));
     loop_scope_unhold(program.scope);
     WAIT_UNTIL(offer.count);
@@ -366,26 +263,35 @@ LOOP_TEST(an_offer_is_cancelled)
 LOOP_TEST(addresses_and_names_that_are_none)
 {
     static struct program program;
-    static struct once offer, taken;
+    static const struct loop_service_offer_options negative = {.timeout_ns = -1};
+    static struct once offer, taken, second;
     static const char *const names[] = {"", "two words", "a\n", "1234567890123456789012345678901234567890123456789"};
     struct loop_address tcp = parsed("tcp:127.0.0.1:0");
 
     BEGIN;
     open_program(&program, env->scope, 'a');
+    loop_scope_hold(program.scope);
     tcp = parsed("tcp:127.0.0.1:0");
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
         CHECK_IS(loop_service_serve(program.service, names[i], &tcp, NULL, NULL, on_connection, &program), -EINVAL);
     }
-    START(loop_service_offer(program.service, &tcp, ONCE(&offer)));
+    START(loop_service_offer(program.service, &tcp, NULL, ONCE(&offer)));
     START(loop_service_take_over(program.service, &tcp, ONCE(&taken)));
     WAIT_UNTIL(offer.count && taken.count);
     ONCE_IS(offer, -EINVAL);
+    begin();
+    START(loop_service_offer(program.service, &control, &negative, ONCE(&second)));
+    WAIT_UNTIL(second.count);
+    ONCE_IS(second, -EINVAL);
+    CHECK(!exists("control"));
+    remove_directory(directory);
     ONCE_IS(taken, -EINVAL);
     CHECK_IS(loop_service_take(program.service, NULL), -ENOENT);
     CHECK(loop_service_name(program.service, 0) == NULL);
     CHECK_IS(loop_service_watchdog_ns(program.service), 0);
     CHECK_IS(loop_service_notify(program.service, "STATUS=nobody hears"), 0);
     CHECK_IS(loop_service_notify(program.service, ""), -EINVAL);
+    loop_scope_unhold(program.scope);
     END;
 }
 
@@ -437,7 +343,7 @@ static int start_poor(struct loop_env *env, void *unused)
         }
     }
     if (loop_service_serve(services[0], "echo", &where, NULL, NULL, say_nothing, NULL) == 0) {
-        count_taken(loop_service_offer(services[0], &at, TALLY(&of_poor)));
+        count_taken(loop_service_offer(services[0], &at, NULL, TALLY(&of_poor)));
         count_taken(loop_service_take_over(services[1], &at, on_poor_taken, &where));
     }
     return 0;

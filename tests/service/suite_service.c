@@ -31,7 +31,7 @@ static void on_ready(void *arg, int64_t result)
     struct server *server = arg;
 
     if (result == 0 && server->has_control) {
-        (void)loop_service_offer(server->service, &server->control, NULL, NULL);
+        (void)loop_service_offer(server->service, &server->control, NULL, NULL, NULL);
         (void)loop_service_notify(server->service, "STATUS=offering");
     }
 }
