@@ -5,8 +5,8 @@
 #ifndef DEMOS_HTTP_CONNECTION_H
 #define DEMOS_HTTP_CONNECTION_H
 
-#include "access_log.h"
-#include "clients.h"
+#include "shared/access_log.h"
+#include "shared/clients.h"
 #include "sites.h"
 
 #include <net/net.h>

@@ -6,8 +6,8 @@
  * more. A file that fails is opened again after a while.
  */
 #include "access_log.h"
-#include "../common/arguments.h"
-#include "text/escape.h"
+#include "../../common/arguments.h"
+#include "../text/escape.h"
 
 #include <fs/fs.h>
 #include <loop/writer.h>

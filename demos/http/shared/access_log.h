@@ -5,7 +5,7 @@
 #ifndef DEMOS_HTTP_ACCESS_LOG_H
 #define DEMOS_HTTP_ACCESS_LOG_H
 
-#include "request.h"
+#include "../request.h"
 
 struct access_log;
 
