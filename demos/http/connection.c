@@ -94,7 +94,8 @@ static void read_head(struct connection *connection);
 
 static void log_answer(const struct connection *connection)
 {
-    access_log_add(connection->all->log, &(struct access){.client = connection->client_text,
+    access_log_add(connection->all->log, &(struct access){.clock = connection->all->env->clock,
+                                                          .client = connection->client_text,
                                                           .request = http_reading_request(connection->reading),
                                                           .status = answer_status(connection->answer),
                                                           .body_bytes = answer_body_bytes(connection->answer)});
@@ -111,7 +112,7 @@ static void on_answered(void *arg, int64_t error)
     connection->answer = NULL;
     if (error < 0) {
         loop_scope_fail(connection->peer->scope, error);
-    } else if (connection->is_closing || connection->all->is_stopping || connection->has_ended || !answer ||
+    } else if (connection->is_closing || connection->all->ending->is_stopping || connection->has_ended || !answer ||
                !answer_keeps_connection(answer)) {
         finish(connection);
     } else {
@@ -177,8 +178,8 @@ static void answer(struct connection *connection, int status)
     }
     connection->state = ANSWERING;
     connection->n_requests++;
-    connection->is_closing |= !http_reading_request(connection->reading)->keep_alive || all->is_stopping ||
-                              all->is_replaced || connection->n_requests == all->limits.most_requests;
+    connection->is_closing |= !http_reading_request(connection->reading)->keep_alive || all->ending->is_stopping ||
+                              all->ending->is_replaced || connection->n_requests == all->limits.most_requests;
     connection->progress = 0;
     connection->was_read = false;
     expire_in(connection, all->limits.patience_ns);
@@ -504,11 +505,10 @@ void connections_accept(struct loop_flow *peer, void *arg)
     begin(connection);
 }
 
-void connections_stop(struct connections *all)
+void connections_end_idle(struct connections *all)
 {
     struct connection *connection;
 
-    all->is_stopping = true;
     LIST_FOREACH(connection, &all->list, link)
     {
         if (connection->state == READING_HEAD && !http_reading_has_begun(connection->reading)) {

@@ -11,6 +11,7 @@
 
 #include <net/net.h>
 
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 struct connection;
@@ -22,17 +23,22 @@ struct connection_limits {
     int64_t patience_ns;    /* for a request, and for 64 KiB of an answer */
 };
 
-/* What all connections share. All members but the last ones have been set before the first connection. */
+/* How far the end of the server is. The main loop sets this, and all loops read it. */
+struct ending {
+    atomic_bool is_stopping;
+    atomic_bool is_replaced; /* a successor serves: each connection ends with an answer that says so */
+};
+
+/* What all connections of one loop share. All members but the last ones have been set before the first connection. */
 struct connections {
     struct loop_env *env;
+    struct ending *ending; /* of all loops, as are `clients` and `log` */
     struct connection_limits limits;
     const struct sites *sites;
     struct clients *clients;
     struct access_log *log;       /* NULL: none */
     struct loop_tls_context *tls; /* NULL: none */
     bool has_index, has_precompressed;
-    bool is_stopping;
-    bool is_replaced;   /* a successor serves: each connection ends with an answer that says so */
     uint64_t n_refused; /* since that was told last */
     int64_t refused_ns; /* when that was */
     LIST_HEAD(, connection) list;
@@ -44,7 +50,7 @@ void connections_watch(struct connections *connections);
 /* Serves a connection; `arg` is a struct connections. */
 void connections_accept(struct loop_flow *peer, void *arg);
 
-/* Requests being read and answers being sent are finished from now on, and idle connections are closed. */
-void connections_stop(struct connections *connections);
+/* Closes idle connections, when the server is stopping. Requests being read and answers being sent are finished. */
+void connections_end_idle(struct connections *connections);
 
 #endif

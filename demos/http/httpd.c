@@ -6,7 +6,7 @@
  */
 #include "../common/arguments.h"
 #include "../common/restart.h"
-#include "connection.h"
+#include "domain.h"
 #ifdef HTTPD_WITH_TLS
 #include "secure.h"
 #endif
@@ -15,8 +15,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#define DESCRIPTORS_OF_OURS 64 /* beside those of sites and connections */
-#define MOST_FILES 1024u       /* that stay open */
+#define DESCRIPTORS_OF_OURS 64  /* beside those of sites and connections */
+#define DESCRIPTORS_OF_A_LOOP 8 /* of a domain */
+#define MOST_FILES 1024u        /* that stay open, in all loops together */
 
 static struct sites sites = {.n = 1};
 static struct arguments_serving serving_limits = {.grace_ns = 5 * LOOP_SECOND};
@@ -93,6 +94,7 @@ static const struct arguments_option options[] = {
     {.name = "tls-key", .placeholder = "FILE", .text = &sites.site[0].key, .help = "its key (in the same file)"},
 #endif
     ARGUMENTS_SERVING(serving_limits),
+    ARGUMENTS_DOMAINS(serving_limits),
     RESTART_OPTION(restart),
 };
 
@@ -113,6 +115,8 @@ struct serving {
     struct loop_address address;
     const char *failed; /* the name of what could not be opened */
     struct connections connections;
+    struct ending ending;
+    struct domain_plan plan; /* with --domains */
 #ifdef HTTPD_WITH_TLS
     struct secure secure;
 #endif
@@ -132,8 +136,13 @@ static void on_stop(void *arg, int64_t result)
 {
     struct serving *serving = arg;
 
-    if (result >= 0) {
-        connections_stop(&serving->connections);
+    if (result < 0) {
+        return;
+    }
+    serving->ending.is_stopping = true;
+    connections_end_idle(&serving->connections);
+    if (serving->plan.domains) {
+        domains_call(serving->plan.domains, domain_end_idle, NULL);
     }
 }
 
@@ -180,7 +189,7 @@ static void await_hangup(struct serving *serving)
 /* ---- the server ---- */
 
 /* Divides the descriptors: limits the connections, also to the user's lower limit. Returns how many files may stay
- * open. */
+ * open, in all loops together. */
 static unsigned divide_descriptors(void)
 {
     rlim_t each = has_precompressed ? 3 : 2; /* a socket, and a file with the encoded one beside it */
@@ -191,6 +200,7 @@ static unsigned divide_descriptors(void)
     }
     unsigned files = limit.rlim_cur / 8 < MOST_FILES ? (unsigned)(limit.rlim_cur / 8) : MOST_FILES;
     rlim_t others = DESCRIPTORS_OF_OURS + files + sites.n - 1;
+    others += (rlim_t)serving_limits.domains * (DESCRIPTORS_OF_A_LOOP + sites.n);
     rlim_t most = limit.rlim_cur > others + each ? (limit.rlim_cur - others) / each : 1;
     if (serving_limits.max_connections == 0 || serving_limits.max_connections > most) {
         serving_limits.max_connections = (unsigned)most;
@@ -211,7 +221,24 @@ static void on_server_end(void *arg, int64_t error)
 /* A successor serves. Each connection is closed after its next answer, and none before: a request may be on its way. */
 static void on_replaced(void *arg)
 {
-    ((struct serving *)arg)->connections.is_replaced = true;
+    ((struct serving *)arg)->ending.is_replaced = true;
+}
+
+/* Starts the server: in this loop, or in domains. */
+static int start_server(struct serving *serving, struct loop_server **server)
+{
+    bool has_domains = serving->plan.domains;
+
+    serving_limits.service = restart.service;
+    serving_limits.on_end = on_server_end;
+    serving_limits.on_end_arg = serving;
+    serving_limits.domain_main = domain_main;
+    serving->plan.connections = serving->connections;
+    serving->plan.connections.tls = NULL;
+    serving->plan.has_tls = sites.site[0].chain != NULL;
+    return arguments_serve(serving->env, &serving->address, &serving_limits, server,
+                           has_domains ? domain_accept : connections_accept,
+                           has_domains ? (void *)&serving->plan : (void *)&serving->connections);
 }
 
 static void serve_now(void *arg)
@@ -219,11 +246,7 @@ static void serve_now(void *arg)
     struct serving *serving = arg;
     struct loop_server *server;
 
-    serving_limits.service = restart.service;
-    serving_limits.on_end = on_server_end;
-    serving_limits.on_end_arg = serving;
-    serving->status = arguments_serve(serving->env, &serving->address, &serving_limits, &server, connections_accept,
-                                      &serving->connections);
+    serving->status = start_server(serving, &server);
     if (serving->status != 0) {
         access_log_close(serving->connections.log);
         return;
@@ -266,8 +289,20 @@ static void on_certificates(void *arg, int64_t result)
     access_log_close(serving->connections.log);
 }
 
+/* The certificates are good: the domains read them, too. */
+static void on_reloaded(void *arg)
+{
+    const struct serving *serving = arg;
+
+    if (serving->plan.domains) {
+        domains_call(serving->plan.domains, domain_reload, NULL);
+    }
+}
+
 static void secure(struct serving *serving)
 {
+    serving->secure.reloaded = on_reloaded;
+    serving->secure.reloaded_arg = serving;
     serving->secure.env = serving->env;
     serving->secure.sites = &sites;
     serving->secure.handshake_timeout_ns = limits.patience_ns;
@@ -305,28 +340,47 @@ static void on_sites(void *arg, int64_t result)
     } else if (!log_path) {
         on_log(serving, 0);
     } else {
-        connections->log = access_log_create(serving->env, log_path);
+        connections->log = access_log_create(serving->env, log_path, serving_limits.domains > 0);
         if (!connections->log || !access_log_open(connections->log, on_log, serving)) {
             give_up(serving, log_path, -ENOMEM);
         }
     }
 }
 
+/* Prepares what the domains are made of. Returns 0 or -ENOMEM. */
+static int plan_domains(struct serving *serving, unsigned most_files)
+{
+    struct domain_plan *plan = &serving->plan;
+    unsigned n = serving_limits.domains;
+
+    if (n == 0) {
+        return 0;
+    }
+    plan->sites = &sites;
+    plan->fresh_ns = fresh_ns;
+    plan->most_files = most_files / n > 0 ? most_files / n : 1;
+    plan->domains = domains_create(serving->env->scope, n);
+    return plan->domains ? 0 : -ENOMEM;
+}
+
+/* With domains this loop serves no connection, but it opens all that they will, so that what is wrong shows at once. */
 static int start(struct loop_env *env, void *arg)
 {
     struct serving *serving = arg;
     struct connections *connections = &serving->connections;
+    unsigned most_files = divide_descriptors();
 
     serving->env = env;
     connections->env = env;
+    connections->ending = &serving->ending;
     connections->limits = limits;
     connections->sites = &sites;
     connections->has_index = has_index;
     connections->has_precompressed = has_precompressed;
     connections->clients = clients_create(env->scope, most_per_address);
     LIST_INIT(&connections->list);
-    if (!connections->clients ||
-        !sites_open(&sites, env, divide_descriptors(), fresh_ns, &serving->failed, on_sites, serving)) {
+    if (!connections->clients || plan_domains(serving, most_files) < 0 ||
+        !sites_open(&sites, env, most_files, fresh_ns, &serving->failed, on_sites, serving)) {
         return arguments_fail(sites.site[0].directory, -ENOMEM);
     }
     return 0;

@@ -40,6 +40,8 @@ static void on_reloaded(void *arg, int64_t result)
 
     if (result < 0) {
         arguments_complain("%s: the certificates stay as they were: %s", secure_name(secure), secure->error.text);
+    } else if (secure->reloaded) {
+        secure->reloaded(secure->reloaded_arg);
     }
 }
 

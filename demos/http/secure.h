@@ -16,9 +16,12 @@ struct secure {
     int64_t handshake_timeout_ns;
     struct loop_tls_context *context; /* NULL until it is open */
     struct loop_tls_error error;
+    void (*reloaded)(void *arg); /* called after each reload that has succeeded; or NULL */
+    void *reloaded_arg;
 };
 
-/* Reads the certificates. The members `env`, `sites` and `handshake_timeout_ns` have been set. Resumes with the results
+/* Reads the certificates. The members `env`, `sites` and `handshake_timeout_ns` have been set, and
+ * `reloaded`. Resumes with the results
  * of loop_tls_open_server. */
 loop_job secure_open(struct secure *secure, loop_fn *fn, void *arg);
 

@@ -17,6 +17,7 @@ struct site {
     struct file_cache *cache;
 };
 
+/* Each loop has its own, with the same texts. */
 struct sites {
     struct site site[MOST_SITES];
     unsigned n;

@@ -4,6 +4,9 @@
  *
  * Lines wait in a writer of bounded memory while the file, which may be a pipe that is full or a slow disk, accepts no
  * more. A file that fails is opened again after a while.
+ *
+ * All of that is the main loop's. Other loops of the server put whole lines into a buffer between the threads, also
+ * of bounded memory, and the one that finds it empty wakes the main loop, which writes them in their order.
  */
 #include "access_log.h"
 #include "../../common/arguments.h"
@@ -13,6 +16,7 @@
 #include <loop/writer.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +25,7 @@
 
 #define LOG_BYTES ((size_t)1 << 18) /* that wait */
 #define LINE_SIZE 4096
+#define SENT_BYTES ((size_t)1 << 17) /* that other loops have sent, and that have not been taken */
 #define CLOSE_NS LOOP_SECOND
 #define AGAIN_NS (5 * LOOP_SECOND)
 
@@ -41,8 +46,19 @@ struct access_log {
     loop_job opening;      /* the promise of access_log_open */
     uint64_t n_dropped;    /* since a line has told so */
     bool is_full, is_closing;
-    time_t second;
-    char date[40]; /* of `second` */
+    struct sent *sent; /* NULL: the main loop alone adds lines */
+};
+
+/* Lines on their way from other loops. */
+struct sent {
+    struct access_log *log;
+    struct loop_inbox *inbox; /* the main loop's */
+    char *spare;              /* the main loop's: a buffer of which it has written the lines */
+    pthread_mutex_t mutex;    /* for all that follows */
+    char *lines;
+    size_t len;
+    uint64_t n_dropped; /* since lines were taken last */
+    bool is_posted;     /* the main loop will take them */
 };
 
 /* ---- the file ---- */
@@ -191,16 +207,19 @@ static void open_again(void *arg, int64_t result)
 
 /* ---- lines ---- */
 
-static const char *date_now(struct access_log *log)
+/* Each thread keeps the text of the last second. */
+static const char *date_now(const struct loop_clock *clock)
 {
-    time_t second = (time_t)(loop_clock_wall(log->env->clock) / LOOP_SECOND);
+    static _Thread_local time_t kept;
+    static _Thread_local char date[40];
+    time_t second = (time_t)(loop_clock_wall(clock) / LOOP_SECOND);
     struct tm parts;
 
-    if (second != log->second && localtime_r(&second, &parts)) {
-        log->second = second;
-        strftime(log->date, sizeof log->date, "%d/%b/%Y:%H:%M:%S %z", &parts);
+    if (second != kept && localtime_r(&second, &parts)) {
+        kept = second;
+        strftime(date, sizeof date, "%d/%b/%Y:%H:%M:%S %z", &parts);
     }
-    return log->date;
+    return date;
 }
 
 static void write_line(struct access_log *log, const char *line, size_t len);
@@ -209,7 +228,7 @@ static void tell_dropped(struct access_log *log)
 {
     char line[128];
     unsigned long long n = log->n_dropped;
-    int len = snprintf(line, sizeof line, "- - - [%s] \"%llu lines were dropped\" - -\n", date_now(log), n);
+    int len = snprintf(line, sizeof line, "- - - [%s] \"%llu lines were dropped\" - -\n", date_now(log->env->clock), n);
 
     arguments_complain("%s: %llu lines were dropped", log->path, n);
     log->n_dropped = 0;
@@ -248,6 +267,67 @@ static void write_line(struct access_log *log, const char *line, size_t len)
     }
 }
 
+/* ---- lines of other loops ---- */
+
+/* Takes all lines that were sent. Returns them; they stay until the next call. */
+static const char *take_sent(struct sent *sent, size_t *len, uint64_t *n_dropped)
+{
+    pthread_mutex_lock(&sent->mutex);
+    char *lines = sent->lines;
+    *len = sent->len;
+    *n_dropped = sent->n_dropped;
+    sent->lines = sent->spare;
+    sent->len = 0;
+    sent->n_dropped = 0;
+    sent->is_posted = false;
+    pthread_mutex_unlock(&sent->mutex);
+    sent->spare = lines;
+    return lines;
+}
+
+static void write_sent(struct access_log *log)
+{
+    size_t len;
+    uint64_t n_dropped;
+    const char *lines = take_sent(log->sent, &len, &n_dropped), *end = lines + len;
+
+    while (lines < end) {
+        size_t line_len = (size_t)((const char *)memchr(lines, '\n', (size_t)(end - lines)) + 1 - lines);
+        write_line(log, lines, line_len);
+        lines += line_len;
+    }
+    log->n_dropped += n_dropped;
+    if (n_dropped > 0 && log->file && !log->is_full) {
+        tell_dropped(log);
+    }
+}
+
+/* The memory of the log is gone when the main scope has ended. */
+static void on_sent(void *arg, int64_t result)
+{
+    struct sent *sent = arg;
+
+    if (result == 0) {
+        write_sent(sent->log);
+    }
+}
+
+/* Where the inbox is full, the next line tries again, and so does access_log_close. */
+static void send_line(struct sent *sent, const char *line, size_t len)
+{
+    pthread_mutex_lock(&sent->mutex);
+    if (sent->len + len <= SENT_BYTES) {
+        memcpy(sent->lines + sent->len, line, len);
+        sent->len += len;
+    } else {
+        sent->n_dropped++;
+    }
+    if (!sent->is_posted) {
+        sent->is_posted = loop_post(sent->inbox, on_sent, sent) == 0;
+    }
+    pthread_mutex_unlock(&sent->mutex);
+}
+
 void access_log_add(struct access_log *log, const struct access *access)
 {
     const struct http_request *request = access->request;
@@ -256,7 +336,7 @@ void access_log_add(struct access_log *log, const struct access *access)
     if (!log) {
         return;
     }
-    int len = snprintf(line, sizeof line, "%s - - [%s] \"", access->client, date_now(log));
+    int len = snprintf(line, sizeof line, "%s - - [%s] \"", access->client, date_now(access->clock));
     const char *version = !request->method ? "-" : request->is_old ? " HTTP/1.0" : " HTTP/1.1";
     int end_len =
         snprintf(end, sizeof end, "%s\" %d %llu\n", version, access->status, (unsigned long long)access->body_bytes);
@@ -265,24 +345,57 @@ void access_log_add(struct access_log *log, const struct access *access)
         len += (int)escape_line(line + len, sizeof line - (size_t)len - sizeof end, request->target);
     }
     memcpy(line + len, end, (size_t)end_len);
-    write_line(log, line, (size_t)(len + end_len));
+    if (log->sent) {
+        send_line(log->sent, line, (size_t)len + (size_t)end_len);
+    } else {
+        write_line(log, line, (size_t)len + (size_t)end_len);
+    }
 }
 
 /* ---- the log ---- */
 
-struct access_log *access_log_create(struct loop_env *env, const char *path)
+static void drop_sent(void *arg)
+{
+    struct sent *sent = arg;
+
+    loop_inbox_unref(sent->inbox);
+    pthread_mutex_destroy(&sent->mutex);
+}
+
+static struct sent *create_sent(struct access_log *log)
+{
+    struct loop_scope *scope = log->env->scope;
+    struct sent *sent = loop_scope_alloc(scope, sizeof *sent + 2 * SENT_BYTES);
+
+    if (!sent) {
+        return NULL;
+    }
+    sent->log = log;
+    sent->lines = (char *)(sent + 1);
+    sent->spare = sent->lines + SENT_BYTES;
+    sent->inbox = loop_inbox_ref(log->env->loop);
+    pthread_mutex_init(&sent->mutex, NULL);
+    return loop_scope_defer(scope, drop_sent, sent) ? sent : NULL;
+}
+
+struct access_log *access_log_create(struct loop_env *env, const char *path, bool is_shared)
 {
     struct access_log *log = loop_scope_alloc(env->scope, sizeof *log);
 
-    if (log) {
-        log->env = env;
-        log->path = path;
+    if (!log) {
+        return NULL;
     }
-    return log;
+    log->env = env;
+    log->path = path;
+    log->sent = is_shared ? create_sent(log) : NULL;
+    return is_shared && !log->sent ? NULL : log;
 }
 
 void access_log_close(struct access_log *log)
 {
+    if (log && log->sent) {
+        write_sent(log);
+    }
     if (log) {
         log->is_closing = true;
         if (log->n_dropped > 0) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Counts the connections of each address.
+ * Counts the connections of each address, for all loops of the server: by a mutex, which is held for a few
+ * instructions.
  */
 #include "clients.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,7 @@ struct key {
 };
 
 struct client {
+    struct clients *clients;
     struct key key;
     unsigned n;
     struct client **slot, *next;
@@ -22,17 +25,27 @@ struct client {
 
 struct clients {
     unsigned most_each;
+    pthread_mutex_t mutex;
     struct client *slots[SLOTS];
 };
+
+static void on_release(void *arg)
+{
+    struct clients *clients = arg;
+
+    pthread_mutex_destroy(&clients->mutex);
+}
 
 struct clients *clients_create(struct loop_scope *scope, unsigned most_each)
 {
     struct clients *clients = loop_scope_alloc(scope, sizeof *clients);
 
-    if (clients) {
-        clients->most_each = most_each;
+    if (!clients) {
+        return NULL;
     }
-    return clients;
+    clients->most_each = most_each;
+    pthread_mutex_init(&clients->mutex, NULL);
+    return loop_scope_defer(scope, on_release, clients) ? clients : NULL;
 }
 
 /* Stores the key of an address. Returns false when it has none. */
@@ -72,22 +85,18 @@ static struct client *find(struct clients *clients, const struct key *key)
     if (!client) {
         client = malloc(sizeof *client);
         if (client) {
-            *client = (struct client){.key = *key, .slot = slot, .next = *slot};
+            *client = (struct client){.clients = clients, .key = *key, .slot = slot, .next = *slot};
             *slot = client;
         }
     }
     return client;
 }
 
-int clients_add(struct clients *clients, const struct loop_address *address, struct client **client)
+/* Counts a connection of the client with that key. */
+static int add(struct clients *clients, const struct key *key, struct client **client)
 {
-    struct key key;
+    struct client *found = find(clients, key);
 
-    *client = NULL;
-    if (clients->most_each == 0 || !key_of(address, &key)) {
-        return 0;
-    }
-    struct client *found = find(clients, &key);
     if (!found) {
         return -ENOMEM;
     }
@@ -99,15 +108,44 @@ int clients_add(struct clients *clients, const struct loop_address *address, str
     return 0;
 }
 
-void client_remove(struct client *client)
+int clients_add(struct clients *clients, const struct loop_address *address, struct client **client)
 {
-    if (!client || --client->n > 0) {
-        return;
+    struct key key;
+
+    *client = NULL;
+    if (clients->most_each == 0 || !key_of(address, &key)) {
+        return 0;
     }
+    pthread_mutex_lock(&clients->mutex);
+    int error = add(clients, &key, client);
+    pthread_mutex_unlock(&clients->mutex);
+    return error;
+}
+
+static void unlink_client(const struct client *client)
+{
     struct client **link = client->slot;
+
     while (*link != client) {
         link = &(*link)->next;
     }
     *link = client->next;
-    free(client);
+}
+
+void client_remove(struct client *client)
+{
+    struct clients *clients = client ? client->clients : NULL;
+
+    if (!clients) {
+        return;
+    }
+    pthread_mutex_lock(&clients->mutex);
+    bool is_last = --client->n == 0;
+    if (is_last) {
+        unlink_client(client);
+    }
+    pthread_mutex_unlock(&clients->mutex);
+    if (is_last) {
+        free(client);
+    }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * How many connections each address has.
+ * How many connections each address has, in all loops of the server. Any of their threads may call these functions.
  */
 #ifndef DEMOS_HTTP_CLIENTS_H
 #define DEMOS_HTTP_CLIENTS_H
@@ -12,7 +12,8 @@ struct clients;
 /* An address with connections. */
 struct client;
 
-/* Creates the count for at most `most_each` connections of an address; 0: without a limit. It lives as long as `scope`.
+/* Creates the count for at most `most_each` connections of an address; 0: without a limit. It lives as long as `scope`,
+ * one of the main loop, which all connections end before.
  * Returns NULL without memory. */
 struct clients *clients_create(struct loop_scope *scope, unsigned most_each);
 

@@ -20,8 +20,8 @@ const char *date_write(char text[DATE_SIZE], int64_t seconds)
 
 const char *date_of_now(struct loop_clock *clock)
 {
-    static char text[DATE_SIZE];
-    static int64_t written = -1;
+    static _Thread_local char text[DATE_SIZE];
+    static _Thread_local int64_t written = -1;
     int64_t now = loop_clock_wall(clock) / LOOP_SECOND;
 
     if (now != written) {
