@@ -44,8 +44,9 @@ static int prepare_domain(struct loop_env *env, unsigned index, void *proxy);
 static struct arguments_serving serving = {.grace_ns = 5 * LOOP_SECOND, .domain_main = prepare_domain};
 
 #ifdef PROXY_WITH_TLS
-static struct proxy_tls tls;
-static const char *server_name; /* of upstream */
+static struct proxy_tls tls;                   /* the main loop's */
+static _Thread_local struct proxy_tls *my_tls; /* of this loop; NULL: plain on both sides */
+static const char *server_name;                /* of upstream */
 #endif
 
 static const struct arguments_option options[] = {
@@ -301,8 +302,8 @@ static void on_connected(void *arg, int64_t result)
 
     bridge->far = bridge->far_socket;
 #ifdef PROXY_WITH_TLS
-    if (result == 0 && tls.client) {
-        bridge->connecting = loop_tls_connect(bridge->far_socket, tls.client, name_of_upstream(bridge->proxy),
+    if (result == 0 && my_tls && my_tls->client) {
+        bridge->connecting = loop_tls_connect(bridge->far_socket, my_tls->client, name_of_upstream(bridge->proxy),
                                               &bridge->far, &bridge->tls_error, on_far_secured, bridge);
         if (!bridge->connecting) {
             loop_scope_fail(bridge->near_socket->scope, -ENOMEM);
@@ -362,7 +363,7 @@ static void on_near_secured(void *arg, int64_t result)
 }
 #endif
 
-static void on_connection(struct loop_flow *peer, void *arg)
+static void begin_bridge(struct loop_flow *peer, void *arg)
 {
     struct bridge *bridge = loop_scope_alloc(peer->scope, sizeof *bridge);
 
@@ -373,12 +374,23 @@ static void on_connection(struct loop_flow *peer, void *arg)
     bridge->loop = loop_scope_loop(peer->scope);
     bridge->near = bridge->near_socket = peer;
 #ifdef PROXY_WITH_TLS
-    if (tls.server) {
-        loop_tls_accept(peer, tls.server, &bridge->near, &bridge->tls_error, on_near_secured, bridge);
+    if (my_tls && my_tls->server) {
+        loop_tls_accept(peer, my_tls->server, &bridge->near, &bridge->tls_error, on_near_secured, bridge);
         return;
     }
 #endif
     begin(bridge);
+}
+
+static void on_connection(struct loop_flow *peer, void *proxy)
+{
+#ifdef PROXY_WITH_TLS
+    if (my_tls) {
+        proxy_tls_pass(my_tls, peer, begin_bridge, proxy);
+        return;
+    }
+#endif
+    begin_bridge(peer, proxy);
 }
 
 /* ---- the server ---- */
@@ -397,6 +409,14 @@ static int open_resolver(struct loop_env *env, const struct proxy *proxy, struct
 static int prepare_domain(struct loop_env *env, unsigned index, void *proxy)
 {
     (void)index;
+#ifdef PROXY_WITH_TLS
+    if (proxy_tls_is_used(&tls)) {
+        my_tls = proxy_tls_open_domain(&tls, env, index);
+        if (!my_tls) {
+            return -ENOMEM;
+        }
+    }
+#endif
     return open_resolver(env, proxy, &domain_resolver);
 }
 
@@ -431,8 +451,11 @@ static int start(struct loop_env *env, void *arg)
         return arguments_fail("can't begin", -ENOMEM);
     }
 #ifdef PROXY_WITH_TLS
-    if (tls.chain_path || tls.to_upstream) {
-        return proxy_tls_open(&tls, env->scope, on_contexts, proxy) ? 0 : arguments_fail("can't begin", -ENOMEM);
+    if (proxy_tls_is_used(&tls)) {
+        my_tls = &tls;
+        return proxy_tls_open(&tls, env->scope, serving.domains, on_contexts, proxy)
+                   ? 0
+                   : arguments_fail("can't begin", -ENOMEM);
     }
 #endif
     return begin_to_serve(proxy);
@@ -461,9 +484,6 @@ static void check_tls(struct proxy *proxy)
 {
     char *host = proxy->host;
 
-    if (serving.domains > 0 && (tls.chain_path || tls.to_upstream)) {
-        arguments_refuse("--domains is for connections without TLS: a context belongs to one loop");
-    }
     if (tls.key_path && !tls.chain_path) {
         arguments_refuse("--tls-key needs --tls-certificate");
     }
