@@ -122,14 +122,15 @@ LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout
  * -EBADF for a closed descriptor. */
 LOOP_API loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
-/* Sends bytes together with descriptors (SCM_RIGHTS) by a socket, in the order of the writes to its sink. `numbers` are
- * descriptors that stay open until the continuation is resumed; `data` and `numbers` belong to the job until then. The
- * job belongs to the scope of `fd`. Resumes with the number of bytes that have left; -EINVAL without bytes or
- * descriptors, or for more than 32 descriptors; -ENOBUFS when the queue of the sink is full; -EBADF for a closed
- * descriptor; -ENOTSOCK; -ECANCELED, then nothing was sent; or an errno of sendmsg(2). On a stream of bytes the writes
- * behind a failed job end with the same error. */
-LOOP_API loop_job loop_fd_send_fds(struct loop_fd *fd, const void *data, size_t len, const int *numbers,
-                                   size_t n_numbers, loop_fn *fn, void *arg);
+/* Sends bytes together with descriptors (SCM_RIGHTS) by a socket, in the order of the writes to its sink. The job keeps
+ * the `n_fds` descriptors open until it ends; `fds` is not used after the call. `data` belongs to the job until the
+ * continuation is resumed. The job belongs to the scope of `fd`. Resumes with the number of bytes that have left;
+ * -EINVAL without bytes or descriptors, or for more than 32 descriptors; -ENOBUFS when the queue of the sink is full;
+ * -EBADF when `fd` or one of the descriptors is closed, or one is NULL; -ENOTSOCK; -ECANCELED, then nothing was sent;
+ * or an errno of sendmsg(2). On a stream of bytes the writes behind a failed job end with the same error, and so do
+ * those that are started before its continuation is resumed. */
+LOOP_API loop_job loop_fd_send_fds(struct loop_fd *fd, const void *data, size_t len, struct loop_fd *const *fds,
+                                   size_t n_fds, loop_fn *fn, void *arg);
 
 /* Calls the continuation of the program for a job that the part has made of several. Where `fn` is NULL, an error fails
  * `scope`, which must not have ended, as the error of a single job does. */

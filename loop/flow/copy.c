@@ -13,6 +13,7 @@
 #include <loop/flow/copy_other.h>
 #include <loop/flow/copy_to_file.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/descriptor/write_state.h>
 #include <loop/flow/descriptor_copy.h>
 #include <loop/flow/file_copy.h>
 #include <loop/flow/own/check.h>
@@ -67,12 +68,19 @@ static const struct loop_job_kind *kind_for(const struct ends *ends)
     return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &loop_copy_other_kind;
 }
 
-/* Prepares the job, before anything is read. 0, or -errno where the sink can't be written to. */
-static int prepare(struct loop_job *job, const struct ends *ends)
+/* Returns why nothing can be written to the sink: it is closed, or a write has failed whose continuation has not been
+ * resumed, so that what follows would follow a gap. 0 where it can. */
+static int64_t sink_error(const struct ends *ends)
 {
     if (ends->to && ends->to->state != LOOP_FD_OPEN) {
         return -EBADF;
     }
+    return ends->to && ends->to->has_failed ? loop_write_error_ahead(ends->to) : 0;
+}
+
+/* Prepares the job, before anything is read. 0, -ENOMEM or -ECANCELED. */
+static int prepare(struct loop_job *job, const struct ends *ends)
+{
     if (job->kind == &loop_copy_echo_kind) {
         return 0;
     }
@@ -105,9 +113,9 @@ static void begin_by_readiness(struct loop *loop, struct loop_job *job, const st
 
 static void begin(struct loop *loop, struct loop_job *job, const struct ends *ends)
 {
-    int error = prepare(job, ends);
+    int64_t sinks = sink_error(ends), error = sinks ? sinks : prepare(job, ends);
     if (error) {
-        tell_failure(ends, error, error == -EBADF);
+        tell_failure(ends, error, sinks != 0);
         loop_job_complete(loop, job, loop_copy_result(loop, job, error, LOOP_COPY_SINK));
     } else if (job->kind == &loop_copy_other_kind) {
         loop_copy_other(loop, job, ends->source, ends->sink);

@@ -400,19 +400,6 @@ loop_job loop_fd_refuse_write(struct loop_fd *fd, loop_fn *fn, void *arg)
     return id;
 }
 
-static const struct loop_job_kind lost_kind = {.name = "refused write", .cancel = loop_job_cancel_here};
-
-/* Starts a write behind one that has failed: it ends with the same error. */
-static loop_job lose_write(struct loop_fd *fd, int64_t error, loop_fn *fn, void *arg)
-{
-    loop_job id;
-    struct loop_job *job = loop_job_start(fd->scope, fd, &lost_kind, fn, arg, &id);
-    if (job) {
-        loop_job_complete(fd->scope->loop, job, error);
-    }
-    return id;
-}
-
 loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
                        bool *took_chunk)
 {
@@ -422,7 +409,7 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
     bool is_file = fd->write_by == LOOP_IO_BLOCKING;
     *took_chunk = false;
     if (error) {
-        return lose_write(fd, error, fn, arg);
+        return loop_write_lose(fd, error, fn, arg);
     }
     if (loop_fd_is_full(fd)) {
         return loop_fd_refuse_write(fd, fn, arg);

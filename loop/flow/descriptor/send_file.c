@@ -122,6 +122,10 @@ loop_job loop_fd_send_file(struct loop_fd *to, struct loop_fd *from, int64_t off
     if (from->state != LOOP_FD_OPEN) {
         return loop_job_instant(to->scope, 0, fn, arg);
     }
+    int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
+    if (error) {
+        return loop_write_lose(to, error, fn, arg);
+    }
     loop_job id;
     struct loop_job *job = loop_job_start(to->scope, to, &loop_send_file_kind, fn, arg, &id);
     if (job) {

@@ -68,3 +68,15 @@ int64_t loop_write_error_ahead(struct loop_fd *fd)
     assert(!fd->has_failed || fd->write_error < 0);
     return fd->has_failed ? fd->write_error : 0;
 }
+
+static const struct loop_job_kind lost_kind = {.name = "refused write", .cancel = loop_job_cancel_here};
+
+loop_job loop_write_lose(struct loop_fd *fd, int64_t error, loop_fn *fn, void *arg)
+{
+    loop_job id;
+    struct loop_job *job = loop_job_start(fd->scope, fd, &lost_kind, fn, arg, &id);
+    if (job) {
+        loop_job_complete(fd->scope->loop, job, error);
+    }
+    return id;
+}

@@ -50,4 +50,7 @@ void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job);
  * resumed. */
 int64_t loop_write_error_ahead(struct loop_fd *fd);
 
+/* Starts a job in the place of a write behind one that has failed. It ends with the same error. */
+loop_job loop_write_lose(struct loop_fd *fd, int64_t error, loop_fn *fn, void *arg);
+
 #endif
