@@ -191,14 +191,14 @@ LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* ---- closing ---- */
 
-/* Closes the source. For the source of a descriptor this is loop_fd_close: both directions. Returns 0; -EBADF when it
- * was closed before; -EOPNOTSUPP for a source of the program without `close`. An error that the next read of a source
- * of the program would return is dropped. */
+/* Closes the source. For the source of a descriptor this is loop_fd_close: both directions. The streams and copies that
+ * use the source end with -ECANCELED. Returns 0; -EBADF when it was closed before; -EOPNOTSUPP for a source of the
+ * program without `close`. An error that the next read of a source of the program would return is dropped. */
 LOOP_API int loop_source_close(struct loop_source *source);
 
-/* Closes the sink. For the sink of a descriptor this is loop_fd_close: both directions. Returns 0; -EBADF when it was
- * closed before; -EOPNOTSUPP for a sink of the program without `close`. The limit of a sink of the program and the
- * error of its last write are forgotten. */
+/* Closes the sink. For the sink of a descriptor this is loop_fd_close: both directions. The copies that use the sink
+ * end with -ECANCELED. Returns 0; -EBADF when it was closed before; -EOPNOTSUPP for a sink of the program without
+ * `close`. The limit of a sink of the program and the error of its last write are forgotten. */
 LOOP_API int loop_sink_close(struct loop_sink *sink);
 
 /* Closes the source and the sink of a flow. With a descriptor this is loop_fd_close. Without one it does what

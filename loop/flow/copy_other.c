@@ -91,6 +91,27 @@ static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_
     return false;
 }
 
+/* Keeps the source and the sink, and has their closes cancel the job. False when there is no memory. */
+static bool join(struct loop_job *job, struct loop_source *source, struct loop_sink *sink)
+{
+    loop_source_pin(source);
+    loop_sink_pin(sink);
+    return (job->fd || loop_own_join_source(source, job)) && (job->u.args.second || loop_own_join_sink(sink, job));
+}
+
+/* Undoes join. */
+static void part(struct loop_job *job, struct loop_source *source, struct loop_sink *sink)
+{
+    if (!job->fd) {
+        loop_own_part_source(source, job);
+    }
+    if (!job->u.args.second) {
+        loop_own_part_sink(sink, job);
+    }
+    loop_source_unpin(source);
+    loop_sink_unpin(sink);
+}
+
 /* Ends the copy and returns the result for its job. */
 static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
@@ -106,8 +127,7 @@ static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, e
     if (!job->fd && loop_copy_hides_error(job, why, side)) {
         loop_source_keep_error(source, why);
     }
-    loop_source_unpin(source);
-    loop_sink_unpin(sink);
+    part(job, source, sink);
     job->u.args.copy.block = NULL;
     return loop_copy_result(loop, job, why, side);
 }
@@ -153,6 +173,9 @@ static bool go_on(struct loop_job *job)
     }
     const struct loop_scope *held = is_read ? job->scope : sink->scope;
     job->u.args.copy.inner = loop_job_inner(held->loop, inner, held);
+    if (inner && job->is_cancelled) {
+        loop_cancel(held->loop, inner); /* the function of the source or sink has cancelled the copy */
+    }
     return inner != 0;
 }
 
@@ -254,9 +277,7 @@ void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source
                                          .size = is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES,
                                          .position = position_of(job->fd),
                                          .file = file_to_send(source, sink)};
-    loop_source_pin(source);
-    loop_sink_pin(sink);
-    if (!go_on(job)) {
+    if (!join(job, source, sink) || !go_on(job)) {
         loop_job_complete(loop, job, end_other(loop, job, -ENOMEM, LOOP_COPY_SOURCE));
     }
 }

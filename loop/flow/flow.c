@@ -134,7 +134,10 @@ int loop_source_close(struct loop_source *source)
     if (!loop_source_is_good(source, __func__)) {
         return -EINVAL;
     }
-    (void)loop_source_take_error(source);
+    if (source->ops != &loop_fd_source) {
+        (void)loop_source_take_error(source);
+        loop_own_end_source(source);
+    }
     return source->ops->close ? source->ops->close(source) : -EOPNOTSUPP;
 }
 
@@ -142,6 +145,9 @@ int loop_sink_close(struct loop_sink *sink)
 {
     if (!loop_sink_is_good(sink, __func__)) {
         return -EINVAL;
+    }
+    if (sink->ops != &loop_fd_sink) {
+        loop_own_end_sink(sink);
     }
     struct loop_own *own = own_of(sink);
     if (own) {

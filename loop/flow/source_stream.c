@@ -15,6 +15,7 @@
 #include <loop/core/region.h>
 #include <loop/core/scope.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/own.h>
 #include <loop/flow/own/pin.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/source_stream.h>
@@ -67,6 +68,9 @@ static void finish(struct loop *loop, struct loop_job *job, int64_t result)
     loop_stream_give_reserved(loop, &state->stream);
     loop_kernel_free(state->buffer);
     state->buffer = NULL;
+    if (!job->fd) {
+        loop_own_part_source(state->source, job);
+    }
     loop_source_unpin(state->source);
     loop_job_finish(loop, job, result);
 }
@@ -289,6 +293,9 @@ static void start(struct loop *loop, struct loop_job *job, struct loop_source *s
                                             .cannot_try = !source->ops->try_read,
                                             .cannot_wait = !source->ops->wait_readable || fd_of(source)};
     loop_source_pin(source);
+    if (!job->fd && !loop_own_join_source(source, job)) {
+        end(state_of(job), -ENOMEM);
+    }
     go_on_soon(loop, job);
 }
 

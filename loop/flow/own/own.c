@@ -3,6 +3,7 @@
  * Records of sources and sinks of the program's own: a hash table by address, which is empty most of the time.
  */
 #include <loop/core/fd.h>
+#include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/core/scope.h>
 #include <loop/core/unread.h>
@@ -46,6 +47,11 @@ static bool make_room(struct loop_owns *owns)
     return true;
 }
 
+static bool has_jobs(const struct loop_own *own)
+{
+    return !loop_list_is_empty(&own->queue) || !loop_list_is_empty(&own->drainers) || own->jobs.first;
+}
+
 struct loop_own *loop_own_find(const struct loop *loop, const void *end)
 {
     struct loop_hnode *node = loop->owns.slab.in_use > 0 ? place_of(&loop->owns, end)->first : NULL;
@@ -57,7 +63,7 @@ struct loop_own *loop_own_find(const struct loop *loop, const void *end)
 
 void loop_own_drop(struct loop_own *own)
 {
-    assert(loop_list_is_empty(&own->queue) && loop_list_is_empty(&own->drainers));
+    assert(!has_jobs(own));
     loop_hlist_remove(&own->in_table);
     loop_hlist_remove(&own->kept.link);
     loop_slab_put(&own->loop->owns.slab, own);
@@ -73,7 +79,7 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
 {
     struct loop *loop = scope->loop;
     struct loop_own *own = loop_own_find(loop, end);
-    if (own && own->scope != scope && loop_list_is_empty(&own->queue)) {
+    if (own && own->scope != scope && loop_list_is_empty(&own->queue) && !own->jobs.first) {
         loop_own_drop(own); /* of another source or sink, which was at this address */
         own = NULL;
     }
@@ -107,6 +113,74 @@ void loop_owns_finish(struct loop *loop)
     loop_kernel_free(loop->owns.at);
 }
 
+void loop_own_settle(struct loop_own *own)
+{
+    if (!has_jobs(own) && !own->is_busy && !own->error && !own->has_limit && !own->has_overflowed) {
+        loop_own_drop(own);
+    }
+}
+
+/* ---- jobs that a close ends ---- */
+
+static bool join(struct loop_scope *scope, const void *end, struct loop_hnode *node)
+{
+    struct loop_own *own = loop_own_get(scope, end);
+    if (own) {
+        loop_hlist_push(&own->jobs, node);
+    }
+    return own != NULL;
+}
+
+static void part(const struct loop *loop, const void *end, struct loop_hnode *node)
+{
+    struct loop_own *own = node->at ? loop_own_find(loop, end) : NULL;
+    loop_hlist_remove(node);
+    if (own) {
+        loop_own_settle(own);
+    }
+}
+
+bool loop_own_join_source(const struct loop_source *source, struct loop_job *job)
+{
+    assert(!job->fd);
+    return !source->ops->close || join(source->scope, source, &job->in_fd);
+}
+
+bool loop_own_join_sink(const struct loop_sink *sink, struct loop_job *job)
+{
+    assert(!job->u.args.second);
+    return !sink->ops->close || join(sink->scope, sink, &job->u.args.in_second);
+}
+
+void loop_own_part_source(const struct loop_source *source, struct loop_job *job)
+{
+    part(source->scope->loop, source, &job->in_fd);
+}
+
+void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job)
+{
+    part(sink->scope->loop, sink, &job->u.args.in_second);
+}
+
+/* A cancel resumes nothing and completes no such job at once, so that none leaves the list meanwhile. */
+void loop_own_end_source(const struct loop_source *source)
+{
+    struct loop *loop = source->scope->loop;
+    const struct loop_own *own = loop_own_find(loop, source);
+    for (struct loop_hnode *node = own ? own->jobs.first : NULL; node; node = node->next) {
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, in_fd));
+    }
+}
+
+void loop_own_end_sink(const struct loop_sink *sink)
+{
+    struct loop *loop = sink->scope->loop;
+    const struct loop_own *own = loop_own_find(loop, sink);
+    for (struct loop_hnode *node = own ? own->jobs.first : NULL; node; node = node->next) {
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, u.args.in_second));
+    }
+}
+
 /* ---- sources ---- */
 
 void loop_source_keep_error(struct loop_source *source, int64_t error)
@@ -137,7 +211,8 @@ int64_t loop_source_take_error(const struct loop_source *source)
     struct loop_own *own = loop_own_find(source->scope->loop, source);
     int64_t error = own ? own->error : 0;
     if (error) {
-        loop_own_drop(own);
+        own->error = 0;
+        loop_own_settle(own);
     }
     return error;
 }

@@ -7,6 +7,7 @@
 #ifndef LOOP_FLOW_OWN_OWN_H
 #define LOOP_FLOW_OWN_OWN_H
 
+#include <loop/core/job.h>
 #include <loop/core/scope.h>
 #include <loop/ground/list.h>
 
@@ -17,7 +18,8 @@ struct loop_own {
     struct loop_kept kept;      /* in the scope's `kept` */
     struct loop_hnode in_table; /* in loop->owns */
     struct loop_scope *scope;
-    int32_t error; /* a source's: kept for the next read. A sink's: of the last write. Or 0 */
+    struct loop_hlist jobs; /* that a close ends: a source's by in_fd, a sink's by u.args.in_second */
+    int32_t error;          /* a source's: kept for the next read. A sink's: of the last write. Or 0 */
     /* a sink's only: */
     struct loop_list queue;    /* jobs that write or shut down, in order: only the first is in flight */
     struct loop_list drainers; /* jobs that wait for the queue to drain */
@@ -36,6 +38,29 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end);
 
 /* Frees a record. No job is in its lists. */
 void loop_own_drop(struct loop_own *own);
+
+/* Frees the record where there is nothing to keep. */
+void loop_own_settle(struct loop_own *own);
+
+/* Has the close of a source cancel `job`, a job without a descriptor. No effect for a source without `close`. False
+ * when there is no memory. */
+bool loop_own_join_source(const struct loop_source *source, struct loop_job *job);
+
+/* Has the close of a sink cancel `job`, a job with arguments and without a second descriptor. No effect for a sink
+ * without `close`. False when there is no memory. */
+bool loop_own_join_sink(const struct loop_sink *sink, struct loop_job *job);
+
+/* Undoes loop_own_join_source, before the job ends. Harmless without it. */
+void loop_own_part_source(const struct loop_source *source, struct loop_job *job);
+
+/* Undoes loop_own_join_sink, before the job ends. Harmless without it. */
+void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job);
+
+/* Cancels the jobs that joined a source, which is about to be closed. */
+void loop_own_end_source(const struct loop_source *source);
+
+/* Cancels the jobs that joined a sink, which is about to be closed. */
+void loop_own_end_sink(const struct loop_sink *sink);
 
 /* Keeps an error for the next read of the source: the read that met it resumed with the bytes before it. */
 void loop_source_keep_error(struct loop_source *source, int64_t error);

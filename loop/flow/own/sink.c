@@ -40,14 +40,6 @@ void loop_own_leave(struct loop_own *own, size_t n, int64_t result)
     }
 }
 
-void loop_own_settle(struct loop_own *own)
-{
-    bool has_jobs = !loop_list_is_empty(&own->queue) || !loop_list_is_empty(&own->drainers);
-    if (!has_jobs && !own->is_busy && !own->error && !own->has_limit && !own->has_overflowed) {
-        loop_own_drop(own);
-    }
-}
-
 void loop_own_forget(struct loop_own *own)
 {
     own->error = 0;

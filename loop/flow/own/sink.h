@@ -20,9 +20,6 @@ loop_job loop_own_drained(struct loop_own *own, loop_fn *fn, void *arg);
  * that wait for the queue to drain, where it has. */
 void loop_own_leave(struct loop_own *own, size_t n, int64_t result);
 
-/* Frees the record where there is nothing to keep. */
-void loop_own_settle(struct loop_own *own);
-
 /* Forgets the limit and the error of a sink that is being closed. */
 void loop_own_forget(struct loop_own *own);
 

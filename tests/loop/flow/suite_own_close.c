@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Closes of sources and sinks without a descriptor: they end the copies and streams that use them, whatever those wait
+ * for then.
+ */
+#include "harness.h"
+
+#include <loop/reader.h>
+
+static struct once copy, before;
+static struct loop_copy_outcome outcome;
+static int ends[2];
+static struct loop_flow *flow;
+static char got[64];
+
+/* ---- a source and a sink that count their calls ---- */
+
+static struct {
+    struct loop_source source;
+    struct loop_sink sink;
+    struct loop *loop;
+    unsigned reads, writes, closes;
+    loop_job read, write;
+    bool closes_in_read, closes_in_write;
+} quiet;
+
+static void quiet_cancel(void *arg, loop_job job)
+{
+    (void)arg;
+    loop_resolve(quiet.loop, job, -ECANCELED);
+}
+
+/* The first read has 5 bytes at once. Later ones never end by themselves. */
+static loop_job quiet_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    CHECK(len >= 5);
+    if (quiet.closes_in_read) {
+        CHECK_IS(loop_source_close(source), 0);
+    }
+    quiet.read = loop_promise(source->scope, quiet_cancel, NULL, fn, arg);
+    if (quiet.reads++ == 0) {
+        memcpy(buf, "quiet", 5);
+        loop_resolve(quiet.loop, quiet.read, 5);
+    }
+    return quiet.read;
+}
+
+static int quiet_close(struct loop_source *source)
+{
+    (void)source;
+    return quiet.closes++ ? -EBADF : 0;
+}
+
+static loop_job quiet_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    CHECK(n_iov == 1 && iov->iov_len > 0);
+    if (quiet.closes_in_write) {
+        CHECK_IS(loop_sink_close(sink), 0);
+    }
+    quiet.writes++;
+    quiet.write = loop_promise(sink->scope, quiet_cancel, NULL, fn, arg);
+    return quiet.write;
+}
+
+static int quiet_close_sink(struct loop_sink *sink)
+{
+    (void)sink;
+    return quiet.closes++ ? -EBADF : 0;
+}
+
+static const struct loop_source_ops quiet_source_ops = {.read = quiet_read, .close = quiet_close};
+static const struct loop_sink_ops quiet_sink_ops = {.write = quiet_write, .close = quiet_close_sink};
+
+static void make_quiet(struct loop_env *env)
+{
+    quiet.loop = env->loop;
+    quiet.source = (struct loop_source){&quiet_source_ops, env->scope, NULL};
+    quiet.sink = (struct loop_sink){&quiet_sink_ops, env->scope, NULL};
+}
+
+/* ---- sources ---- */
+
+enum { OWN_SOURCE, MEMORY_SOURCE, RANGE_SOURCE, READER_SOURCE, N_SOURCES };
+
+static int behind[2];
+
+/* Returns a source of at least 5 bytes that has no descriptor, or hides it. */
+static struct loop_source *make_source_of(struct loop_env *env, int which)
+{
+    struct loop_source *source = &quiet.source;
+
+    make_quiet(env);
+    if (which == MEMORY_SOURCE) {
+        source = loop_memory_source(env->scope, "memory", 6);
+    } else if (which == RANGE_SOURCE) {
+        struct loop_flow *file = flow_of(env->scope, make_file("range", 5));
+        CHECK_IS(loop_range_source(env->scope, file->fd, 0, 5, &source), 0);
+    } else if (which == READER_SOURCE) {
+        make_pair(behind);
+        struct loop_reader *reader = loop_reader_create(&flow_of(env->scope, behind[0])->source, 64);
+        source = loop_reader_source(reader);
+        CHECK_IS(loop_source_unread(source, "reader", 6), 0);
+    }
+    return source;
+}
+
+/* The copy has read and waits for room in the sink, or for its queue. */
+LOOP_TEST_ROWS(p05_source_that_is_closed_ends_a_copy_that_waits_for_its_sink, 2 * N_SOURCES)
+{
+    static struct loop_source *source;
+
+    BEGIN;
+    make_pair(ends);
+    flow = flow_of(env->scope, ends[0]);
+    source = make_source_of(env, script.row % N_SOURCES);
+    CHECK(stuff(ends[0]) > 0);
+    if (script.row >= N_SOURCES) { /* the queue is full, so that the copy waits for that */
+        CHECK_IS(loop_sink_limit(&flow->sink, 1), 0);
+        START(loop_write(&flow->sink, "before", 6, ONCE(&before)));
+    }
+    START(loop_copy_report(source, &flow->sink, &outcome, ONCE(&copy)));
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(copy.count, 0);
+    CHECK_IS(loop_source_close(source), 0);
+    CHECK_IS(copy.count, 0); /* nothing is resumed in a call */
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    CHECK_IS(outcome.error, -ECANCELED);
+    CHECK_IS(outcome.bytes, 0);
+    CHECK(!outcome.is_sink_error);
+    close(ends[1]);
+    if (script.row % N_SOURCES == READER_SOURCE) {
+        close(behind[1]);
+    }
+    END;
+}
+
+/* The function of the source closes it: the read that it then starts is cancelled. */
+LOOP_TEST(p05_source_that_closes_itself_in_a_read_ends_the_copy)
+{
+    BEGIN;
+    make_pair(ends);
+    flow = flow_of(env->scope, ends[0]);
+    make_quiet(env);
+    quiet.reads = 1; /* this read does not end by itself */
+    quiet.closes_in_read = true;
+    START(loop_copy_report(&quiet.source, &flow->sink, &outcome, ONCE(&copy)));
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    close(ends[1]);
+    END;
+}
+
+/* Several copies of one source, and one of another. */
+LOOP_TEST(p05_close_of_a_source_ends_its_copies_only)
+{
+    static struct loop_source *memory, *other;
+    static struct once copies[3];
+
+    BEGIN;
+    make_pair(ends);
+    flow = flow_of(env->scope, ends[0]);
+    memory = loop_memory_source(env->scope, "memory", 6);
+    other = loop_memory_source(env->scope, "other", 5);
+    CHECK(stuff(ends[0]) > 0);
+    CHECK_IS(loop_sink_limit(&flow->sink, 1), 0);
+    START(loop_write(&flow->sink, "before", 6, ONCE(&before)));
+    START(loop_copy(memory, &flow->sink, ONCE(&copies[0])));
+    START(loop_copy(other, &flow->sink, ONCE(&copies[1])));
+    START(loop_copy(memory, &flow->sink, ONCE(&copies[2])));
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(loop_source_close(memory), 0);
+    WAIT_UNTIL(copies[0].count && copies[2].count);
+    ONCE_IS(copies[0], -ECANCELED);
+    ONCE_IS(copies[2], -ECANCELED);
+    while (copies[1].count == 0) {
+        (void)drain(ends[1]);
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    ONCE_IS(copies[1], 5);
+    close(ends[1]);
+    END;
+}
+
+/* ---- sinks ---- */
+
+/* The copy waits for bytes of its source. */
+LOOP_TEST_ROWS(p05_sink_that_is_closed_ends_a_copy_that_waits_for_its_source, 2)
+{
+    static struct loop_sink *sink;
+
+    BEGIN;
+    make_pair(ends);
+    flow = flow_of(env->scope, ends[0]);
+    make_quiet(env);
+    sink = script.row == 0 ? &quiet.sink : loop_memory_sink(env->scope, 0);
+    START(loop_copy_report(&flow->source, sink, &outcome, ONCE(&copy)));
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(copy.count, 0);
+    CHECK_IS(loop_sink_close(sink), 0);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    CHECK(outcome.error == -ECANCELED && !outcome.is_sink_error);
+    CHECK_IS(send(ends[1], "later", 5, 0), 5); /* the source is as it was */
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 5);
+    close(ends[1]);
+    END;
+}
+
+/* The function of the sink closes it: the write that it then starts is cancelled, and the source has its bytes back. */
+LOOP_TEST(p05_sink_that_closes_itself_in_a_write_ends_the_copy)
+{
+    BEGIN;
+    make_pair(ends);
+    flow = flow_of(env->scope, ends[0]);
+    make_quiet(env);
+    quiet.closes_in_write = true;
+    CHECK_IS(send(ends[1], "bytes", 5, 0), 5);
+    START(loop_copy_report(&flow->source, &quiet.sink, &outcome, ONCE(&copy)));
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK(result == 5 && memcmp(got, "bytes", 5) == 0);
+    close(ends[1]);
+    END;
+}
+
+/* ---- streams ---- */
+
+static struct {
+    loop_job job;
+    int64_t bytes, end;
+    unsigned ends;
+    bool pauses;
+} stream;
+
+static void on_stream(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    struct loop *loop = arg;
+
+    if (chunk) {
+        stream.bytes += result;
+        if (stream.pauses) {
+            CHECK_IS(loop_pause(loop, stream.job), 0);
+        }
+    } else {
+        stream.ends++;
+        stream.end = result;
+        script_poke();
+    }
+}
+
+/* While it is paused, and while it waits for bytes. */
+LOOP_TEST_ROWS(p05_source_that_is_closed_ends_its_stream, 2)
+{
+    BEGIN;
+    make_quiet(env);
+    stream.pauses = script.row == 1;
+    stream.job = START(loop_stream(&quiet.source, on_stream, env->loop));
+    AWAIT(turns(env->scope, 6, GO));
+    CHECK(stream.bytes == 5 && stream.ends == 0);
+    CHECK_IS(loop_source_close(&quiet.source), 0);
+    WAIT_UNTIL(stream.ends);
+    CHECK_IS(stream.end, -ECANCELED);
+    CHECK_IS(stream.ends, 1);
+    END;
+}
