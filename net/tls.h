@@ -72,8 +72,10 @@ typedef void loop_tls_key_log_fn(void *arg, const char *line);
 
 /* Options of a context. Zero for all is a client that trusts the authorities of the system. */
 struct loop_tls_options {
-    /* A server needs one or more. It presents the first that is for the name that the client asks for (SNI), or else
-     * the first of all. A client presents the first when a server asks for one */
+    /* A server needs one or more. It presents the first that has the name that the client asks for (SNI), or else the
+     * first with a wildcard for it, or else the first of all. Of certificates with different kinds of keys, such as RSA
+     * and ECDSA, it presents one of a kind that the client supports. A client presents the first when a server asks for
+     * one */
     const struct loop_tls_certificate *certificates LOOP_ZERO;
     size_t n_certificates LOOP_ZERO;
     /* The authorities that are trusted to issue certificates of peers. None: a client trusts those of the system */

@@ -9,13 +9,34 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+/* Whether a certificate has the name, by itself or by a wildcard. */
 static bool is_for(const struct loop_tls_identity *identity, const char *name)
 {
     return X509_check_host(identity->certificate, name, 0, 0, NULL) == 1;
 }
 
+/* Whether a certificate has the name only by a wildcard. */
+static bool is_by_wildcard(const struct loop_tls_identity *identity, const char *name)
+{
+    return X509_check_host(identity->certificate, name, 0, X509_CHECK_FLAG_NO_WILDCARDS, NULL) != 1;
+}
+
+/* Sets the certificates that have the name: only by a wildcard, or by itself. The last is set first. */
+static bool set_all(SSL *ssl, const struct loop_tls_identities *identities, const char *name, bool by_wildcard)
+{
+    for (size_t i = identities->n; i-- > 0;) {
+        const struct loop_tls_identity *identity = &identities->at[i];
+        if (is_for(identity, name) && is_by_wildcard(identity, name) == by_wildcard &&
+            !SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A context has one certificate for each kind of key: where several are for the name, OpenSSL uses the one whose kind
- * the client supports. They are set last first, so that of one kind the first remains. */
+ * the client supports. Of one kind the one that is set last remains: the first that has the name itself, or else the
+ * first with a wildcard. */
 int loop_tls_choose_certificate(SSL *ssl, void *arg)
 {
     const struct loop_tls_identities *identities = arg;
@@ -29,14 +50,7 @@ int loop_tls_choose_certificate(SSL *ssl, void *arg)
         return 1; /* the first of all, which the context has */
     }
     SSL_certs_clear(ssl);
-    for (size_t i = identities->n; i-- > 0;) {
-        const struct loop_tls_identity *identity = &identities->at[i];
-        if (is_for(identity, name) &&
-            !SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1)) {
-            return 0;
-        }
-    }
-    return 1;
+    return set_all(ssl, identities, name, true) && set_all(ssl, identities, name, false);
 }
 
 /* Returns whether a protocol, with its length in front, is in a list of such. Stores where. */

@@ -41,6 +41,40 @@ LOOP_TEST(tls_chooses_the_certificate_for_the_name)
     END;
 }
 
+/* The wildcards come first in the list. */
+LOOP_TEST(tls_chooses_the_certificate_with_the_name_before_one_with_a_wildcard)
+{
+    static const struct {
+        const char *host, *subject;
+    } asked[] = {{"one.wild.example", "CN=Exact"},
+                 {"two.wild.example", "CN=Wild"},
+                 {"a.two.wild.example", "CN=Wild"}, /* the first of all */
+                 {"wild.example", "CN=Wild"}};
+    static struct issued issued[3];
+    static struct loop_tls_certificate certificates[3];
+
+    BEGIN;
+    tls_prepare();
+    issued[0] = issue(&(struct issue){.name = "Wild",
+                                      .hosts = "DNS:*.wild.example,DNS:wild.example,DNS:a.two.wild.example",
+                                      .issuer = &tls.authority});
+    issued[1] = issue(&(struct issue){.name = "Other", .hosts = "DNS:*.wild.example", .issuer = &tls.authority});
+    issued[2] = issue(&(struct issue){.name = "Exact", .hosts = "DNS:one.wild.example", .issuer = &tls.authority});
+    for (size_t i = 0; i < COUNT_OF(certificates); i++) {
+        certificates[i] = presented(&issued[i]);
+    }
+    tls.options[TLS_SERVER].certificates = certificates;
+    tls.options[TLS_SERVER].n_certificates = COUNT_OF(certificates);
+    TLS_OPEN(env->scope);
+    for (script.row = 0; script.row < (int)COUNT_OF(asked); script.row++) {
+        TLS_MEET(env->scope, &pair, asked[script.row].host);
+        TLS_ARE_UP(&pair);
+        CHECK(loop_tls_peer_subject(pair.flows[TLS_CLIENT], buf, sizeof buf) > 0);
+        CHECK_TEXT(buf, asked[script.row].subject);
+    }
+    END;
+}
+
 /* ---- application protocols ---- */
 
 static const char *const both[] = {"h2", "http/1.1"}, *const old[] = {"http/1.1"}, *const strange[] = {"xmpp"};
