@@ -46,7 +46,8 @@ static const struct arguments_option options[] = {
     {.name = "host",
      .placeholder = "NAME=DIR",
      .each = add_host,
-     .help = "serve DIR to requests for the host NAME; NAME=DIR,CERTIFICATE[,KEY] with TLS. May be repeated"},
+     .help = "serve DIR to requests for the host NAME, or *.NAME for all hosts one label below it; "
+             "NAME=DIR,CERTIFICATE[,KEY] with TLS. May be repeated"},
     {.name = "index", .flag = &has_index, .help = "list directories that have no index.html"},
     {.name = "precompressed", .flag = &has_precompressed, .help = "serve FILE.br or FILE.gz for FILE, as clients like"},
     {.name = "access-log",

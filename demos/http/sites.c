@@ -30,6 +30,14 @@ static char *cut(char **rest, char separator)
     return text;
 }
 
+/* Whether the name of a site is valid: that of a host, or "*." and what all its hosts end with. */
+static bool is_name(const char *name)
+{
+    const char *rest = name && strncmp(name, "*.", 2) == 0 ? name + 2 : name;
+
+    return rest && rest[0] != '\0' && !strpbrk(rest, ":/, *");
+}
+
 const char *sites_add(struct sites *sites, const char *text)
 {
     if (sites->n == MOST_SITES) {
@@ -44,7 +52,7 @@ const char *sites_add(struct sites *sites, const char *text)
     site->directory = cut(&rest, ',');
     site->chain = cut(&rest, ',');
     site->key = rest;
-    if (!site->name || site->name[0] == '\0' || strpbrk(site->name, ":/, ")) {
+    if (!is_name(site->name)) {
         return "the name of the host is missing or wrong";
     }
     if (!site->directory || site->directory[0] == '\0') {
@@ -111,12 +119,33 @@ loop_job sites_open(struct sites *sites, struct loop_env *env, unsigned most_fil
     return opening->promise;
 }
 
-const struct site *sites_find(const struct sites *sites, const char *host, size_t host_len)
+static bool is_named(const struct site *site, const char *host, size_t host_len)
+{
+    return host_is(host, host_len, site->name);
+}
+
+/* Whether the name of a site begins with "*." and the host is one of those. */
+static bool is_covered(const struct site *site, const char *host, size_t host_len)
+{
+    return site->name[0] == '*' && host_is_below(host, host_len, site->name + 2);
+}
+
+/* Returns the first site of which `is` holds, without the first of all, or NULL. */
+static const struct site *first_of(const struct sites *sites, const char *host, size_t host_len,
+                                   bool (*is)(const struct site *site, const char *host, size_t host_len))
 {
     for (unsigned i = 1; i < sites->n; i++) {
-        if (host_is(host, host_len, sites->site[i].name)) {
+        if (is(&sites->site[i], host, host_len)) {
             return &sites->site[i];
         }
     }
-    return &sites->site[0];
+    return NULL;
+}
+
+const struct site *sites_find(const struct sites *sites, const char *host, size_t host_len)
+{
+    const struct site *named = first_of(sites, host, host_len, is_named);
+    const struct site *found = named ? named : first_of(sites, host, host_len, is_covered);
+
+    return found ? found : &sites->site[0];
 }

@@ -10,7 +10,8 @@
 #define MOST_SITES 64
 
 struct site {
-    const char *name; /* of the host; NULL for the first site, which has all other hosts */
+    const char *name; /* of the host, or "*." and what is behind the first label of all its hosts; NULL for the first
+                       * site, which has all other hosts */
     const char *directory;
     const char *chain, *key; /* files of its certificate; NULL: none of its own, or the key is in `chain` */
     struct loop_dir *dir;
@@ -32,7 +33,7 @@ const char *sites_add(struct sites *sites, const char *text);
 loop_job sites_open(struct sites *sites, struct loop_env *env, unsigned most_files, int64_t fresh_ns,
                     const char **failed, loop_fn *fn, void *arg);
 
-/* Returns the site of a host, which may have a port behind it. */
+/* Returns the site of a host, which may have a port behind it. A site with its name comes before one with "*.". */
 const struct site *sites_find(const struct sites *sites, const char *host, size_t host_len);
 
 #endif

@@ -550,6 +550,51 @@ def hosts(command):
             expect("no host", answer(server, b"GET /a HTTP/1.0\r\n\r\n")[2], b"hello")
 
 
+def wildcard_hosts(command):
+    """Hosts one label below a name, also where the site of one of them is given later."""
+    with tempfile.TemporaryDirectory() as other:
+        options = []
+        for host, name in (("*.test", "any"), ("*.one.test", "below"), ("one.test", "one"), ("*.test", "again")):
+            options += ["--host", f"{host}={site(other, name)}"]
+        with serving(command, *options) as (server, _):
+            for host, wanted in (("one.test", b"one"), ("ONE.test.:80", b"one"), ("two.test", b"any"),
+                                 ("Two.TEST:80", b"any"), ("two.test.", b"any"), ("a.one.test", b"below"),
+                                 ("a.two.test", b"hello"), ("a.b.one.test", b"hello"), ("test", b"hello"),
+                                 ("xtest", b"hello"), ("", b"hello")):
+                request = f"GET /a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+                expect(f"host {host}", answer(server, request)[2], wanted)
+
+
+def ask_by_tls(server, name, host, authority):
+    """The statuses and the body of an answer from a server whose certificate is that authority."""
+    context = ssl.create_default_context(cafile=authority)
+    context.check_hostname = False
+    with context.wrap_socket(server.connect(), server_hostname=name) as peer:
+        peer.sendall(f"GET /a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        data = read_all(peer)[0]
+        return statuses(data), data.partition(b"\r\n\r\n")[2]
+
+
+def secure_wildcard_hosts(command):
+    """The certificate and the directory are those of the same site."""
+    with tempfile.TemporaryDirectory() as other:
+        files = {name: certify(other, name) for name in ("first.example.org", "*.example.org", "one.example.org")}
+        options = ["--tls-certificate", files["first.example.org"][0], "--tls-key", files["first.example.org"][1]]
+        for host, name in (("*.example.org", "any"), ("one.example.org", "one")):
+            options += ["--host", f"{host}=" + ",".join([site(other, name), *files[host]])]
+        with serving(command, *options) as (server, _):
+            def talk(name, host, shown):
+                return ask_by_tls(server, name, host, files[shown][0])
+
+            for name, shown, wanted in (("one.example.org", "one.example.org", b"one"),
+                                        ("two.example.org", "*.example.org", b"any"),
+                                        ("example.org", "first.example.org", b"hello"),
+                                        ("a.two.example.org", "first.example.org", b"hello")):
+                expect(name, talk(name, name, shown), ([200], wanted))
+            expect("another host of the site", talk("two.example.org", "three.example.org", "*.example.org")[0],
+                   [421])
+
+
 def secure_hosts(command):
     with tempfile.TemporaryDirectory() as other:
         files = {name: certify(other, name) for name in ("first.test", "one.test")}
@@ -557,20 +602,15 @@ def secure_hosts(command):
         options += ["--host", "one.test=" + ",".join([site(other, "one"), *files["one.test"]])]
         options += ["--host", "two.test=" + site(other, "two")]
         with serving(command, *options) as (server, _):
-            def ask_by_tls(name, host, shown):
-                context = ssl.create_default_context(cafile=files[shown][0])
-                context.check_hostname = False
-                with context.wrap_socket(server.connect(), server_hostname=name) as peer:
-                    peer.sendall(f"GET /a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-                    data = read_all(peer)[0]
-                    return statuses(data), data.partition(b"\r\n\r\n")[2]
+            def talk(name, host, shown):
+                return ask_by_tls(server, name, host, files[shown][0])
 
-            expect("first", ask_by_tls("first.test", "first.test", "first.test"), ([200], b"hello"))
-            expect("one", ask_by_tls("one.test", "one.test:443", "one.test"), ([200], b"one"))
-            expect("two, of another certificate", ask_by_tls("two.test", "two.test", "first.test"), ([200], b"two"))
-            expect("without a name", ask_by_tls(None, "one.test", "first.test"), ([200], b"one"))
-            expect("another host", ask_by_tls("one.test", "two.test", "one.test")[0], [421])
-            expect("another host that is unknown", ask_by_tls("one.test", "x", "one.test")[0], [421])
+            expect("first", talk("first.test", "first.test", "first.test"), ([200], b"hello"))
+            expect("one", talk("one.test", "one.test:443", "one.test"), ([200], b"one"))
+            expect("two, of another certificate", talk("two.test", "two.test", "first.test"), ([200], b"two"))
+            expect("without a name", talk(None, "one.test", "first.test"), ([200], b"one"))
+            expect("another host", talk("one.test", "two.test", "one.test")[0], [421])
+            expect("another host that is unknown", talk("one.test", "x", "one.test")[0], [421])
 
 
 # ---- the access log ----
@@ -635,7 +675,7 @@ def full_log(command):
 CASES = {name: globals()[name] for name in (
     "smuggling", "bodies", "continues", "limits", "networks", "slow", "idle", "killed", "shrinking", "descriptors",
     "ranges", "conditions", "encodings", "index",
-    "hosts", "secure_hosts", "log", "full_log")}
+    "hosts", "wildcard_hosts", "secure_hosts", "secure_wildcard_hosts", "log", "full_log")}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](sys.argv[2:])

@@ -84,10 +84,25 @@ static size_t len_without_port(const char *host, size_t len)
     return n_digits < len && host[len - 1 - n_digits] == ':' ? len - 1 - n_digits : len;
 }
 
-bool host_is(const char *host, size_t host_len, const char *name)
+/* Without the port and a dot at the end. */
+static size_t len_of_name(const char *host, size_t host_len)
 {
     size_t len = len_without_port(host, host_len);
 
-    len -= len > 0 && host[len - 1] == '.';
+    return len - (len > 0 && host[len - 1] == '.');
+}
+
+bool host_is(const char *host, size_t host_len, const char *name)
+{
+    size_t len = len_of_name(host, host_len);
+
     return strlen(name) == len && strncasecmp(host, name, len) == 0;
+}
+
+bool host_is_below(const char *host, size_t host_len, const char *name)
+{
+    size_t len = len_of_name(host, host_len);
+    const char *dot = len > 0 ? memchr(host, '.', len) : NULL;
+
+    return dot && dot > host && host_is(dot + 1, len - (size_t)(dot + 1 - host), name);
 }

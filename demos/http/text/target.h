@@ -25,4 +25,8 @@ bool target_decode(const char *name, char *path);
 /* Returns whether a host, with or without a port and a dot at its end, is the one of that name. */
 bool host_is(const char *host, size_t host_len, const char *name);
 
+/* Returns whether a host, as above, is one label in front of `name`: www.example.org is below example.org, and neither
+ * example.org nor a.www.example.org is. */
+bool host_is_below(const char *host, size_t host_len, const char *name);
+
 #endif
