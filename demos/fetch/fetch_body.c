@@ -9,6 +9,7 @@
 #include <net/tls.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 static void set_deadline(const struct body *body, bool is_waiting)
@@ -199,5 +200,22 @@ void body_begin(struct body *body)
     body->adds_to_expected = body->response->framing != FRAMING_LENGTH;
     if (!body->adds_to_expected) {
         progress_expect(body->progress, body->response->length);
+    }
+}
+
+void body_explain(const struct body *body, int error, struct fetch_error *why)
+{
+    const struct response *response = body->response;
+    const char *what = error == -ECONNABORTED ? "the connection was closed in the middle"
+                       : error == -EPROTO && response->framing == FRAMING_CHUNKED ? "its chunks are not valid"
+                                                                                  : strerror(-error);
+
+    if (error == -EFBIG) {
+        fetch_error_write(why, "reading the body: it has more than %" PRIu64 " bytes", body->most);
+    } else if (error == -ECONNABORTED && response->framing == FRAMING_LENGTH) {
+        fetch_error_write(why, "reading the body: the connection was closed after %" PRIu64 " of %" PRIu64 " bytes",
+                          body->n_bytes, response->length);
+    } else {
+        fetch_error_write(why, "reading the body: %s, after %" PRIu64 " bytes", what, body->n_bytes);
     }
 }

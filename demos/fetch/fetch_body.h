@@ -6,6 +6,7 @@
 #define DEMOS_FETCH_BODY_H
 
 #include "../common/progress.h"
+#include "fetch_error.h"
 #include "fetch_response.h"
 
 #include <loop/reader.h>
@@ -31,5 +32,8 @@ struct body {
 
 /* Begins to read the body of `body->response`. The caller fills in what precedes `n_bytes`, but for the source. */
 void body_begin(struct body *body);
+
+/* Writes why a read of the body has ended with an error. */
+void body_explain(const struct body *body, int error, struct fetch_error *why);
 
 #endif

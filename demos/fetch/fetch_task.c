@@ -39,7 +39,8 @@ struct task {
     char request[REQUEST_SIZE];
     struct exchange exchange;
     struct body body;
-    uint64_t expected; /* bytes of the body, if a range says so; or UINT64_MAX */
+    void (*drained)(struct task *task); /* called when a body of no interest has been read */
+    uint64_t expected;                  /* bytes of the body, if a range says so; or UINT64_MAX */
     struct loop_copy_outcome outcome;
     struct fetch_error why;
 };
@@ -81,18 +82,31 @@ static void complain(const struct task *task, const char *more)
                        printable(why, sizeof why, task->why.text), more);
 }
 
-/* Ends the download with the error in `why`. */
-static void fail(struct task *task)
+/* Reports that the download has failed, with the error in `why`. */
+static void report(struct task *task)
 {
     complain(task, "");
     task->fetcher->n_failed++;
-    drop_peer(task);
+}
+
+/* Ends a download that has failed. */
+static void leave(struct task *task)
+{
     if (!task->download->name || !task->part.is_ours || !part_leave(&task->part, on_left, task)) {
         end(task);
     }
 }
 
+/* Ends the download with the error in `why`. */
+static void fail(struct task *task)
+{
+    report(task);
+    drop_peer(task);
+    leave(task);
+}
+
 static void fail_with(struct task *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void refuse(struct task *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void fail_with(struct task *task, const char *format, ...)
 {
@@ -180,23 +194,8 @@ static void count_written(struct task *task)
 
 static void fail_to_read(struct task *task)
 {
-    const struct response *response = &task->exchange.response;
-    int error = task->outcome.error;
-
-    if (error == -EFBIG) {
-        fetch_error_write(&task->why, "reading the body: it has more than %" PRIu64 " bytes",
-                          task->fetcher->most_bytes);
-    } else if (error == -ECONNABORTED && response->framing == FRAMING_LENGTH) {
-        fetch_error_write(&task->why,
-                          "reading the body: the connection was closed after %" PRIu64 " of %" PRIu64 " bytes",
-                          task->body.n_bytes, response->length);
-    } else {
-        const char *what = error == -ECONNABORTED ? "the connection was closed in the middle"
-                           : error == -EPROTO && response->framing == FRAMING_CHUNKED ? "its chunks are not valid"
-                                                                                      : strerror(-error);
-        fetch_error_write(&task->why, "reading the body: %s, after %" PRIu64 " bytes", what, task->body.n_bytes);
-    }
-    retry_or_fail(task, error);
+    body_explain(&task->body, task->outcome.error, &task->why);
+    retry_or_fail(task, task->outcome.error);
 }
 
 static void on_copied(void *arg, int64_t result)
@@ -271,14 +270,16 @@ static void write_whole(struct task *task)
     const char *validator = task->fetcher->range ? "" : response_validator(response);
 
     if (response->framing == FRAMING_LENGTH && response->length > task->fetcher->most_bytes) {
-        fail_with(task, "the body has %" PRIu64 " bytes, and at most %" PRIu64 " are wanted", response->length,
-                  task->fetcher->most_bytes);
+        refuse(task, "the body has %" PRIu64 " bytes, and at most %" PRIu64 " are wanted", response->length,
+               task->fetcher->most_bytes);
     } else if (!task->download->name) {
         write_body(task);
     } else if (!part_restart(&task->part, validator, on_restarted, task)) {
         fail_with(task, "%s", strerror(ENOMEM));
     }
 }
+
+/* ---- a body of no interest ---- */
 
 static void on_drained(void *arg, int64_t result)
 {
@@ -290,18 +291,33 @@ static void on_drained(void *arg, int64_t result)
     } else {
         keep_peer(task);
     }
-    request(task);
+    task->drained(task);
 }
 
-/* Makes another request, on the same connection where the rest of this answer is short. */
-static void request_again(struct task *task)
+/* Reads the rest of the answer and calls `then`. The connection is kept where the rest is short. */
+static void drain(struct task *task, void (*then)(struct task *task))
 {
-    struct loop_sink *nowhere = loop_null_sink(task->scope);
+    const struct response *response = &task->exchange.response;
+    bool is_short = response->framing != FRAMING_LENGTH || response->length <= MOST_DRAINED;
 
-    if (!copy_body(task, nowhere, NULL, MOST_DRAINED, on_drained)) {
+    task->drained = then;
+    if (!response->may_go_on || !is_short ||
+        !copy_body(task, loop_null_sink(task->scope), NULL, MOST_DRAINED, on_drained)) {
         drop_peer(task);
-        request(task);
+        then(task);
     }
+}
+
+/* Ends the download because of its answer, after which the connection serves the next one. */
+static void refuse(struct task *task, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(task->why.text, sizeof task->why.text, format, arguments);
+    va_end(arguments);
+    report(task);
+    drain(task, leave);
 }
 
 /* ---- the answer ---- */
@@ -314,13 +330,13 @@ static void redirect(struct task *task)
     const char *wrong = response->has_long_location ? "is too long" : url_resolve(url, &from, response->location);
 
     if (task->n_redirects++ == task->fetcher->most_redirects) {
-        fail_with(task, "more than %u redirects", task->fetcher->most_redirects);
+        refuse(task, "more than %u redirects", task->fetcher->most_redirects);
     } else if (wrong) {
-        fail_with(task, "redirected to '%.400s', which %s", response->location, wrong);
+        refuse(task, "redirected to '%.400s', which %s", response->location, wrong);
     } else if (from.is_secure && !url->is_secure && !task->fetcher->allows_downgrade) {
-        fail_with(task, "redirected from https to http, by %s", url_text(&from, text, sizeof text));
+        refuse(task, "redirected from https to http, by %s", url_text(&from, text, sizeof text));
     } else {
-        request_again(task);
+        drain(task, request);
     }
 }
 
@@ -336,7 +352,7 @@ static bool has_same_tag(const struct task *task)
 static void request_whole(struct task *task)
 {
     task->refuses_rest = true;
-    request_again(task);
+    drain(task, request);
 }
 
 /* A part of the content comes. */
@@ -349,8 +365,8 @@ static void write_part(struct task *task)
     if (task->wants_rest && (!is_right || !has_same_tag(task))) {
         request_whole(task);
     } else if (!is_right) {
-        fail_with(task, "the server has sent a part that was not asked for: Content-Range is '%s'",
-                  response->values[FIELD_CONTENT_RANGE]);
+        refuse(task, "the server has sent a part that was not asked for: Content-Range is '%s'",
+               response->values[FIELD_CONTENT_RANGE]);
     } else if (!task->wants_rest) {
         write_whole(task);
     } else if (loop_file_seek(task->part.flow->fd, (int64_t)task->part.offset, SEEK_SET) < 0) {
@@ -377,9 +393,9 @@ static void decide(struct task *task)
     } else if (response->status == 416 && task->wants_rest) {
         request_whole(task);
     } else if (response->status / 100 != 2) {
-        fail_with(task, "the server has answered %d", response->status);
+        refuse(task, "the server has answered %d", response->status);
     } else if (task->fetcher->range) {
-        fail_with(task, "the server does not send ranges of it");
+        refuse(task, "the server does not send ranges of it");
     } else {
         write_whole(task);
     }

@@ -302,6 +302,32 @@ def part_short(peer):
     peer.send("4\r\nbody\r\n0\r\n\r\n")
 
 
+def refuses(peer):
+    """With as long a body as is read to keep the connection."""
+    peer.answer(404, bytes(65536))
+
+
+def refuses_at_length(peer):
+    peer.answer(404, bytes(65537))
+
+
+def refuses_chunked(peer):
+    peer.send_head(500, "Transfer-Encoding: chunked")
+    peer.send("4\r\nbody\r\n0\r\n\r\n")
+
+
+def refuses_endlessly(peer):
+    peer.send_head(500, "Transfer-Encoding: chunked")
+    while True:
+        peer.send(b"10000\r\n" + bytes(65536) + b"\r\n")
+
+
+def refuses_and_stalls(peer):
+    peer.send_head(404, "Content-Length: 4")
+    peer.send("bo")
+    peer.connection.recv(1)
+
+
 def headers(peer):
     peer.answer(200, peer.head)
 
@@ -315,7 +341,8 @@ CASES = {"/" + case.__name__.replace("_", "-"): case for case in (
     to_end_cut, garbage, empty, half_head, endless_head, endless_line, endless_interim, interim, two_framings,
     two_lengths, other_coding, bare_cr, never, stall, drip, slowly, closes, closes_in_head, breaks_once,
     breaks_dated, breaks_just_dated, breaks_weakly, breaks_and_changes, breaks_and_ignores, rest_is_wrong,
-    rest_is_outside, part_unasked, part_short, headers, connections)}
+    rest_is_outside, part_unasked, part_short, refuses, refuses_at_length, refuses_chunked, refuses_endlessly,
+    refuses_and_stalls, headers, connections)}
 
 
 def serve_one(peer):
