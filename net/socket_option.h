@@ -109,8 +109,8 @@ struct loop_tcp_info {
     uint32_t retransmitted;        /* segments, since the connection began */
 };
 
-/* Stores what the kernel knows of a TCP connection. Returns 0; -EOPNOTSUPP or -ENOPROTOOPT when it is none, and on the
- * simulated kernel; -EBADF when the descriptor is closed; -ENOTSOCK; -EINVAL for NULL. */
+/* Stores what the kernel knows of a TCP connection. Returns 0; -EOPNOTSUPP or -ENOPROTOOPT when it is none; -EBADF when
+ * the descriptor is closed; -ENOTSOCK; -EINVAL for NULL. */
 LOOP_API int loop_socket_tcp_info(struct loop_fd *fd, struct loop_tcp_info *info);
 
 /* A socket option that is set before bind(2) and connect(2). Options structs have an array of these and its count. */

@@ -243,14 +243,15 @@ LOOP_TEST(what_is_known_of_a_connection)
 {
     static struct loop_fd *fd, *other;
     static struct loop_tcp_info info;
-    static int pair[2], answer;
+    static int pair[2];
 
     BEGIN;
     make_tcp_pair(pair);
     fd = adopt(env->scope, pair[0]);
-    answer = loop_socket_tcp_info(fd, &info);
-    CHECK(answer == 0 || answer == -ENOPROTOOPT);
-    CHECK(answer < 0 || (info.send_mss_bytes > 0 && info.congestion_window > 0 && info.rtt_us > 0));
+    CHECK_IS(loop_socket_tcp_info(fd, &info), 0);
+    CHECK(info.send_mss_bytes > 0 && info.path_mtu_bytes > info.send_mss_bytes);
+    CHECK(info.congestion_window > 0 && info.rtt_us > 0 && info.rtt_variance_us > 0);
+    CHECK(info.lost == 0 && info.retransmitted == 0);
     CHECK_IS(loop_socket_tcp_info(fd, NULL), -EINVAL);
     other = adopt(env->scope, socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     CHECK(loop_socket_tcp_info(other, &info) < 0);

@@ -323,6 +323,58 @@ TEST(buffers_and_times_have_their_defaults)
     close_both((int[]){tcp, local});
 }
 
+static struct tcp_info info_of(int number)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+
+    CHECK_IS(loop_kernel_getsockopt(number, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+    CHECK_IS(length, sizeof info);
+    return info;
+}
+
+static bool is_up(int number)
+{
+    struct tcp_info info = info_of(number);
+
+    return info.tcpi_state == TCP_ESTABLISHED && info.tcpi_snd_mss >= 500 && info.tcpi_rcv_mss > 0 &&
+           info.tcpi_pmtu > info.tcpi_snd_mss && info.tcpi_snd_cwnd > 0 && info.tcpi_rtt > 0 &&
+           info.tcpi_retransmits == 0 && info.tcpi_total_retrans == 0 && info.tcpi_lost == 0;
+}
+
+TEST(what_is_known_of_a_connection_can_be_asked)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = open_socket(AF_INET, SOCK_STREAM), client = open_socket(AF_INET, SOCK_STREAM);
+    unsigned char state = 0;
+
+    CHECK_IS(info_of(client).tcpi_state, TCP_CLOSE);
+    CHECK_IS(info_of(client).tcpi_rtt, 0);
+    CHECK_IS(info_of(client).tcpi_unacked, 0);
+    CHECK_IS(loop_kernel_bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    CHECK_IS(loop_kernel_listen(listener, 5), 0);
+    CHECK_IS(loop_kernel_getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    CHECK(loop_kernel_connect(client, (struct sockaddr *)&address, sizeof address) == 0 || errno == EINPROGRESS);
+    CHECK_IS(info_of(listener).tcpi_state, TCP_LISTEN);
+    CHECK_IS(info_of(listener).tcpi_unacked, 1);
+    CHECK_IS(info_of(listener).tcpi_sacked, 5);
+    int server = loop_kernel_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    CHECK(server >= 0);
+    CHECK(is_up(client) && is_up(server));
+    length = 1;
+    CHECK_IS(loop_kernel_getsockopt(server, IPPROTO_TCP, TCP_INFO, &state, &length), 0);
+    CHECK(length == 1 && state == TCP_ESTABLISHED);
+    CHECK_IS(loop_kernel_shutdown(client, SHUT_WR), 0);
+    state = info_of(client).tcpi_state;
+    CHECK(state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2);
+    CHECK_IS(info_of(server).tcpi_state, TCP_CLOSE_WAIT);
+    CHECK_IS(loop_kernel_close(server), 0);
+    CHECK_IS(info_of(client).tcpi_state, TCP_CLOSE);
+    CHECK_IS(loop_kernel_close(client), 0);
+    CHECK_IS(loop_kernel_close(listener), 0);
+}
+
 TEST(a_linger_time_is_kept)
 {
     int number = open_socket(AF_INET, SOCK_STREAM);

@@ -5,6 +5,7 @@
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/option.h>
 #include <loop/kernel/simulated/network/tcp/segment.h>
+#include <loop/kernel/simulated/network/tcp/info.h>
 
 #include <limits.h>
 #include <netinet/tcp.h>
@@ -385,6 +386,24 @@ static int get_segment_size(const struct loop_sim_socket *socket)
     int most = is_within_node(socket) ? LOOPBACK_MSS : ETHERNET_MSS;
     return asked && asked < most ? asked : most;
 }
+static int get_mtu(const struct loop_sim_socket *socket)
+{
+    return is_within_node(socket) ? LOOPBACK_MTU : ETHERNET_MTU;
+}
+
+static int answer_info(const struct loop_sim_socket *socket, void *to, socklen_t *length)
+{
+    struct tcp_info info = loop_sim_stream_info(socket);
+    bool is_known = !loop_sim_stream_is_closed(socket) && socket->stream.state != LOOP_SIM_TCP_LISTEN;
+    uint64_t n_bytes = socket->stream.sent_most - socket->stream.unacknowledged;
+    info.tcpi_snd_mss = info.tcpi_rcv_mss = (uint32_t)get_segment_size(socket);
+    info.tcpi_pmtu = is_known ? (uint32_t)get_mtu(socket) : 0;
+    if (is_known) {
+        info.tcpi_unacked = (uint32_t)((n_bytes + info.tcpi_snd_mss - 1) / info.tcpi_snd_mss);
+    }
+    return answer(to, length, &info, sizeof info);
+}
+
 
 int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length)
 {
@@ -397,9 +416,10 @@ int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, voi
     }
     if ((level == IPPROTO_IP && name == IP_MTU && socket->family != AF_UNIX) ||
         (level == IPPROTO_IPV6 && name == IPV6_MTU && socket->family == AF_INET6)) {
-        return socket->remote.port == 0
-                   ? -ENOTCONN
-                   : answer_number(value, length, is_within_node(socket) ? LOOPBACK_MTU : ETHERNET_MTU);
+        return socket->remote.port == 0 ? -ENOTCONN : answer_number(value, length, get_mtu(socket));
+    }
+    if (level == IPPROTO_TCP && name == TCP_INFO && socket->number == IPPROTO_TCP) {
+        return answer_info(socket, value, length);
     }
     const struct row *row = find(socket, level, name);
     if (!row) {

@@ -105,6 +105,14 @@ enum loop_sim_urgent { LOOP_SIM_URGENT_NONE, LOOP_SIM_URGENT_ANNOUNCED, LOOP_SIM
 
 /* A TCP socket. Sequence numbers are 64 bits wide and begin at 0 for the SYN; traces add `first`. */
 struct loop_sim_stream {
+/* The time that segments and their acknowledgements take. */
+struct loop_sim_trip {
+    uint64_t end;     /* of what is measured; 0: nothing is */
+    int64_t began_ns; /* when that was sent */
+    int64_t smoothed_ns, variance_ns;
+    bool is_known; /* something has been measured */
+};
+
     enum loop_sim_tcp_state state;
     enum loop_sim_phase phase;
     bool is_done;   /* the peer's FIN has come */
@@ -126,6 +134,8 @@ struct loop_sim_stream {
     int64_t retries_since_ns;
     struct loop_sim_event keepalive;
     unsigned probes;
+    unsigned n_retried; /* in all, since the connection began */
+    struct loop_sim_trip trip;
     int64_t heard_ns;
     int64_t holds_port_until_ns; /* in TIME_WAIT and orphaned in FIN_WAIT_2 */
     struct loop_sim_socket *listener;

@@ -5,6 +5,7 @@
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/tcp/arrival.h>
 #include <loop/kernel/simulated/network/tcp/end.h>
+#include <loop/kernel/simulated/network/tcp/info.h>
 #include <loop/kernel/simulated/network/tcp/segment.h>
 #include <loop/kernel/simulated/network/transport.h>
 
@@ -86,6 +87,7 @@ static void on_syn_answered(struct loop_sim_socket *socket, const struct loop_si
     stream->unacknowledged = stream->next = stream->sent_most = 1;
     stream->taken = stream->expected = 1;
     stream->window_end = packet->window_end;
+    loop_sim_stream_end_trip(socket, packet->acknowledged);
     loop_sim_stream_establish(socket);
     loop_sim_socket_changed(socket, 0);
     loop_sim_stream_send_flags(socket, LOOP_SIM_ACK);
@@ -119,6 +121,7 @@ static bool on_acknowledged(struct loop_sim_socket *socket, const struct loop_si
     if (acknowledged <= stream->unacknowledged || acknowledged > stream->sent_most) {
         return false;
     }
+    loop_sim_stream_end_trip(socket, acknowledged);
     uint64_t n = acknowledged - stream->unacknowledged;
     bool has_fin = stream->wants_fin && acknowledged == stream->fin + 1;
     size_t size = (size_t)n < stream->sending.size ? (size_t)n : stream->sending.size;
@@ -268,6 +271,7 @@ static void on_segment(struct loop_sim_socket *socket, const struct loop_sim_pac
     stream->probes = 0;
     if (stream->state == LOOP_SIM_TCP_SYN_RECEIVED) {
         stream->unacknowledged = 1;
+        loop_sim_stream_end_trip(socket, packet->acknowledged);
         on_answer(socket);
     }
     if (packet->flags & LOOP_SIM_URG) {

@@ -8,6 +8,7 @@
 #include <loop/kernel/simulated/machine/choice.h>
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/tcp/end.h>
+#include <loop/kernel/simulated/network/tcp/info.h>
 #include <loop/kernel/simulated/network/tcp/segment.h>
 #include <loop/kernel/simulated/network/transport.h>
 
@@ -72,7 +73,8 @@ void loop_sim_stream_begin(struct loop_sim_socket *socket)
     stream->wants_fin = stream->is_done = stream->is_full = false;
     stream->urgent_state = LOOP_SIM_URGENT_NONE;
     stream->urgent = stream->urgent_sent = 0;
-    stream->retries = stream->probes = 0;
+    stream->retries = stream->probes = stream->n_retried = 0;
+    stream->trip = (struct loop_sim_trip){0};
     stream->arrives_ns = 0;
     stream->first = (uint32_t)(++loop_sim_network_of(socket->file.node->world)->serial * UINT32_C(2654435761));
     stream->heard_ns = socket->file.node->world->now_ns;
@@ -119,6 +121,9 @@ static void transmit(struct loop_sim_socket *socket, struct loop_sim_packet *pac
 void loop_sim_stream_send_flags(struct loop_sim_socket *socket, unsigned flags)
 {
     uint64_t sequence = flags & LOOP_SIM_SYN ? 0 : socket->stream.next;
+    if (flags & LOOP_SIM_SYN && socket->stream.n_retried == 0) {
+        loop_sim_stream_begin_trip(socket, 1);
+    }
     transmit(socket, create(socket, flags, sequence, 0));
 }
 
@@ -151,6 +156,9 @@ static void send_data(struct loop_sim_socket *socket, size_t len)
     struct loop_sim_packet *packet = create(socket, LOOP_SIM_ACK, stream->next, len);
     size_t offset = (size_t)(stream->next - stream->unacknowledged);
     memcpy(packet->data, stream->sending.data + stream->sending.begin + offset, len);
+    if (stream->next == stream->sent_most) {
+        loop_sim_stream_begin_trip(socket, stream->next + len);
+    }
     stream->next += len;
     stream->sent_most = stream->next > stream->sent_most ? stream->next : stream->sent_most;
     transmit(socket, packet);
@@ -228,6 +236,8 @@ static bool is_over(const struct loop_sim_socket *socket)
 static void try_again(struct loop_sim_socket *socket)
 {
     struct loop_sim_stream *stream = &socket->stream;
+    stream->n_retried++;
+    loop_sim_stream_drop_trip(socket);
     if (stream->state == LOOP_SIM_TCP_SYN_SENT || stream->state == LOOP_SIM_TCP_SYN_RECEIVED) {
         send_syn(socket);
         return;
