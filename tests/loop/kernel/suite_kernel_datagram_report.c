@@ -150,6 +150,72 @@ TEST_ROWS(segments_are_split, 2, row)
     CHECK_IS(loop_kernel_close(number), 0);
 }
 
+/* Sends `len` bytes as a train. */
+static void send_train(int number, const union address *to, size_t len, uint16_t segment)
+{
+    CHECK_IS(send_with(number, to, len, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment), len);
+}
+
+TEST_ROWS(trains_are_received_whole_when_asked, 2, row)
+{
+    union address address, from;
+    int number = open_bound(row, &address), sender = open_bound(row, &from), value = -1;
+    socklen_t length = sizeof value;
+
+    CHECK_IS(loop_kernel_getsockopt(number, IPPROTO_UDP, UDP_GRO, &value, &length), 0);
+    CHECK_IS(value, 0);
+    set(number, IPPROTO_UDP, UDP_GRO, 7);
+    CHECK_IS(loop_kernel_getsockopt(number, IPPROTO_UDP, UDP_GRO, &value, &length), 0);
+    CHECK_IS(value, 1);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (char)(i / 100);
+    }
+    send_train(sender, &address, 2048, 1000);
+    memset(bytes, 0, sizeof bytes);
+    CHECK_IS(receive(number, MSG_PEEK), 2048);
+    CHECK_IS(receive(number, 0), 2048);
+    CHECK_IS(value_of(IPPROTO_UDP, UDP_GRO), 1000);
+    CHECK_IS(memcmp(&name, &from, row ? sizeof from.ipv6 : sizeof from.ipv4), 0);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        CHECK_IS(bytes[i], (char)(i / 100));
+    }
+    send_train(sender, &address, 2000, 1000); /* each train is a message, and so is what is no train */
+    send_train(sender, &address, 1000, 1000);
+    send_train(sender, &address, 999, 1000);
+    send_train(sender, &address, 40, 10);
+    CHECK_IS(receive(number, 0), 2000);
+    CHECK_IS(value_of(IPPROTO_UDP, UDP_GRO), 1000);
+    for (int i = 0; i < 2; i++) {
+        CHECK_IS(receive(number, 0), 1000 - i);
+        CHECK(find(IPPROTO_UDP, UDP_GRO) == NULL);
+    }
+    CHECK_IS(receive(number, 0), 40);
+    CHECK_IS(value_of(IPPROTO_UDP, UDP_GRO), 10);
+    CHECK_FAILS(receive(number, 0), EAGAIN);
+    CHECK_IS(loop_kernel_close(number), 0);
+    CHECK_IS(loop_kernel_close(sender), 0);
+}
+
+/* The rest of a train that does not fit is lost, as that of any message. */
+TEST(trains_that_do_not_fit_are_truncated)
+{
+    union address address;
+    int number = open_bound(0, &address);
+    char small[1500];
+
+    set(number, IPPROTO_UDP, UDP_GRO, 1);
+    send_train(number, &address, 2048, 1000);
+    send_train(number, &address, 3, 1000);
+    iov = (struct iovec){small, sizeof small};
+    header =
+        (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    CHECK_IS(loop_kernel_recvmsg(number, &header, 0), sizeof small);
+    CHECK(header.msg_flags & MSG_TRUNC);
+    CHECK_IS(value_of(IPPROTO_UDP, UDP_GRO), 1000);
+    CHECK_IS(receive(number, 0), 3);
+    CHECK_IS(loop_kernel_close(number), 0);
+}
+
 /* ---- error queues ---- */
 
 static void check_error(int row, const union address *destination)

@@ -2,6 +2,7 @@
  *
  * What sockets queue: bytes of streams, and messages.
  */
+#include <loop/ground/list.h>
 #include <loop/kernel/simulated/network/buffer.h>
 
 #include <assert.h>
@@ -49,6 +50,18 @@ struct loop_sim_message *loop_sim_message_create(size_t size)
     loop_list_init(&message->link);
     message->size = size;
     message->charge_bytes = loop_sim_message_charge(size);
+    return message;
+}
+
+struct loop_sim_message *loop_sim_message_append(struct loop_sim_message *message, const void *data, size_t len)
+{
+    struct loop_list *next = message->link.next;
+    loop_list_remove(&message->link);
+    message = loop_sim_realloc(message, sizeof *message + message->size + len);
+    loop_list_push_back(next, &message->link); /* in front of the one that was behind it */
+    memcpy(message->data + message->size, data, len);
+    message->size += len;
+    message->charge_bytes = loop_sim_message_charge(message->size);
     return message;
 }
 

@@ -31,16 +31,24 @@ struct loop_sim_credentials {
     unsigned user, group;
 };
 
+/* What a UDP datagram knows of the send that has split its bytes (UDP_SEGMENT). Zeros: it was sent by itself. */
+struct loop_sim_train {
+    uint64_t serial; /* of the send, in its network */
+    size_t segment_bytes;
+};
+
 struct loop_sim_message {
     struct loop_list link;
     struct loop_sim_socket *sender; /* Unix: whose send buffer it fills; NULL: gone */
     struct sockaddr_storage from;
     socklen_t from_length;
     struct in6_addr to; /* UDP: the address it was sent to */
+    int interface;      /* UDP: of a group; otherwise 0 */
     struct loop_sim_credentials credentials;
     struct loop_sim_file **rights;
     size_t n_rights;
     unsigned char traffic_class, hop_limit;
+    struct loop_sim_train train;
     int64_t arrived_ns;  /* of CLOCK_REALTIME */
     int error;           /* of an error queue, with the offender in `to` */
     size_t charge_bytes; /* what it takes of a buffer, as Linux counts */
@@ -49,6 +57,9 @@ struct loop_sim_message {
 };
 
 struct loop_sim_message *loop_sim_message_create(size_t size);
+
+/* Appends bytes to a message in a queue, which may move it. Returns where it is. */
+struct loop_sim_message *loop_sim_message_append(struct loop_sim_message *message, const void *data, size_t len);
 
 /* Destroys a message that is in no account of its sender any more, see loop_sim_socket_drop_message. */
 void loop_sim_message_destroy(struct loop_sim_message *message);

@@ -5,12 +5,14 @@
 #include <loop/kernel/simulated/network/control.h>
 #include <loop/kernel/simulated/network/datagram.h>
 #include <loop/kernel/simulated/network/error_queue.h>
+#include <loop/kernel/simulated/network/udp/group.h>
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/transport.h>
 
+#include <netinet/udp.h>
 #include <string.h>
 
-enum { MOST_IPV4_BYTES = 65507, MOST_IPV6_BYTES = 65527, LOOPBACK_INDEX = 1, ETHERNET_INDEX = 2 };
+enum { MOST_IPV4_BYTES = 65507, MOST_IPV6_BYTES = 65527 };
 enum { LOOPBACK_MTU = 65535, ETHERNET_MTU = 1500, IPV4_HEAD = 28, IPV6_HEAD = 48, MOST_SEGMENTS = 128 };
 
 static void wake_for_error(struct loop_sim_socket *socket, int error)
@@ -35,9 +37,11 @@ static void dissolve(struct loop_sim_socket *socket)
     }
 }
 
-/* Checks a destination, and finds the source address. Returns 0 or a negative errno. */
-static int route(struct loop_sim_socket *socket, struct loop_sim_endpoint *remote, struct in6_addr *source)
+/* Checks a destination, and finds the source address and, for a group, the interface. Returns 0 or a negative errno. */
+static int route(struct loop_sim_socket *socket, struct loop_sim_endpoint *remote, struct in6_addr *source,
+                 int *interface)
 {
+    *interface = 0;
     if (IN6_IS_ADDR_V4MAPPED(&remote->address) && socket->options[LOOP_SIM_OPTION_IPV6_V6ONLY]) {
         return -ENETUNREACH;
     }
@@ -45,7 +49,8 @@ static int route(struct loop_sim_socket *socket, struct loop_sim_endpoint *remot
         return socket->options[LOOP_SIM_OPTION_BROADCAST] ? -ENETUNREACH : -EACCES;
     }
     if (loop_sim_address_is_multicast(&remote->address)) {
-        return -ENETUNREACH;
+        *interface = loop_sim_group_route(socket, &remote->address, source);
+        return *interface < 0 ? *interface : 0;
     }
     int error = loop_sim_host_source(socket->file.node, &remote->address, source);
     if (!error && loop_sim_address_is_any(&remote->address)) {
@@ -70,6 +75,7 @@ static int udp_connect(struct loop_sim_socket *socket, const struct sockaddr *ad
 {
     struct loop_sim_endpoint remote;
     struct in6_addr source;
+    int interface;
     if (length < sizeof address->sa_family) {
         return -EINVAL;
     }
@@ -79,7 +85,7 @@ static int udp_connect(struct loop_sim_socket *socket, const struct sockaddr *ad
     }
     int error = bind_any(socket);
     error = error ? error : loop_sim_endpoint_read(&remote, socket->family, address, length);
-    error = error ? error : route(socket, &remote, &source);
+    error = error ? error : route(socket, &remote, &source, &interface);
     if (error) {
         return error;
     }
@@ -111,35 +117,80 @@ static int destination(struct loop_sim_socket *socket, const struct msghdr *mess
     return error ? error : remote->port == 0 ? -EINVAL : 0;
 }
 
+/* From where a datagram goes to where. */
+struct way {
+    struct loop_sim_endpoint from, to;
+    int interface;  /* to a group; otherwise 0 */
+    uint64_t train; /* the send that it is a part of; 0: none */
+};
+
 /* Returns whether a datagram may be split into segments of this length. */
-static bool may_split(const struct loop_sim_socket *socket, const struct in6_addr *remote, size_t len, size_t segment)
+static bool may_split(const struct loop_sim_socket *socket, const struct way *way, size_t len, size_t segment)
 {
-    size_t mtu = loop_sim_host_has(socket->file.node, remote) ? LOOPBACK_MTU : ETHERNET_MTU;
-    return segment + (IN6_IS_ADDR_V4MAPPED(remote) ? IPV4_HEAD : IPV6_HEAD) <= mtu && len <= segment * MOST_SEGMENTS;
+    bool is_near =
+        way->interface ? way->interface == LOOP_SIM_LOOPBACK : loop_sim_host_has(socket->file.node, &way->to.address);
+    size_t mtu = is_near ? LOOPBACK_MTU : ETHERNET_MTU;
+    return segment + (IN6_IS_ADDR_V4MAPPED(&way->to.address) ? IPV4_HEAD : IPV6_HEAD) <= mtu &&
+           len <= segment * MOST_SEGMENTS;
+}
+
+/* Returns the hop limit that a socket gives to what it sends. */
+static unsigned char hop_limit_of(const struct loop_sim_socket *socket, bool is_to_group)
+{
+    bool is_ipv4 = socket->family == AF_INET;
+    if (is_to_group) {
+        int hops = socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_MULTICAST_TTL : LOOP_SIM_OPTION_IPV6_MULTICAST_HOPS];
+        return (unsigned char)(hops < 0 ? 1 : hops);
+    }
+    return (unsigned char)socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_TTL : LOOP_SIM_OPTION_IPV6_UNICAST_HOPS];
 }
 
 /* Sends one datagram: `len` bytes from `skip` on. */
 static void send_one(struct loop_sim_socket *socket, const struct msghdr *message, size_t skip, size_t len,
-                     const struct loop_sim_endpoint ends[2], const struct loop_sim_ancillary *ancillary)
+                     const struct way *way, const struct loop_sim_ancillary *ancillary)
 {
     struct loop_sim_packet *packet =
-        loop_sim_packet_create_from(socket->file.node, socket->protocol, &ends[0], &ends[1], len);
+        loop_sim_packet_create_from(socket->file.node, socket->protocol, &way->from, &way->to, len);
     bool is_ipv4 = socket->family == AF_INET;
     int own = socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_TOS : LOOP_SIM_OPTION_IPV6_TCLASS];
-    int own_hops = socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_TTL : LOOP_SIM_OPTION_IPV6_UNICAST_HOPS];
-    int hops = ancillary->hop_limit > 0 ? ancillary->hop_limit : own_hops;
     (void)loop_sim_vectors_take(message->msg_iov, message->msg_iovlen, skip, packet->data, len);
     packet->traffic_class = (unsigned char)(ancillary->traffic_class >= 0 ? ancillary->traffic_class : own);
-    packet->hop_limit = hops > 0 ? (unsigned char)hops : packet->hop_limit;
+    packet->hop_limit =
+        ancillary->hop_limit > 0 ? (unsigned char)ancillary->hop_limit : hop_limit_of(socket, way->interface != 0);
+    packet->train = (struct loop_sim_train){way->train, way->train ? ancillary->segment_bytes : 0};
+    packet->interface = way->interface;
+    packet->comes_back =
+        socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_MULTICAST_LOOP : LOOP_SIM_OPTION_IPV6_MULTICAST_LOOP];
     loop_sim_transmit(packet, NULL);
 }
 
-static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *message, struct loop_sim_endpoint *remote,
-                       const struct loop_sim_ancillary *ancillary)
+/* Sends a message, in segments where it is to be split. Returns its length or a negative errno. */
+static ssize_t send_all(struct loop_sim_socket *socket, const struct msghdr *message, struct way *way,
+                        const struct loop_sim_ancillary *ancillary)
 {
-    struct loop_sim_endpoint local = socket->local;
     size_t len = loop_sim_vectors_length(message->msg_iov, message->msg_iovlen);
-    int error = route(socket, remote, &local.address);
+    size_t segment = ancillary->segment_bytes, sent = 0;
+    bool is_split = segment > 0 && len > segment;
+    if (len > (IN6_IS_ADDR_V4MAPPED(&way->to.address) ? MOST_IPV4_BYTES : MOST_IPV6_BYTES)) {
+        return -EMSGSIZE;
+    }
+    if (is_split && !may_split(socket, way, len, segment)) {
+        return -EINVAL;
+    }
+    way->train = is_split ? ++loop_sim_network_of(socket->file.node->world)->train : 0;
+    do {
+        size_t piece = is_split && segment < len - sent ? segment : len - sent;
+        send_one(socket, message, sent, piece, way, ancillary);
+        sent += piece;
+    } while (sent < len);
+    return (ssize_t)len;
+}
+
+static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *message,
+                       const struct loop_sim_endpoint *remote, const struct loop_sim_ancillary *ancillary)
+{
+    struct way way = {.from = socket->local, .to = *remote};
+    int error = route(socket, &way.to, &way.from.address, &way.interface);
     if (error) {
         return error;
     }
@@ -147,22 +198,9 @@ static ssize_t send_to(struct loop_sim_socket *socket, const struct msghdr *mess
         if (!loop_sim_host_has(socket->file.node, &ancillary->source)) {
             return IN6_IS_ADDR_V4MAPPED(&ancillary->source) ? -ENETUNREACH : -EADDRNOTAVAIL;
         }
-        local.address = ancillary->source;
+        way.from.address = ancillary->source;
     }
-    if (len > (IN6_IS_ADDR_V4MAPPED(&remote->address) ? MOST_IPV4_BYTES : MOST_IPV6_BYTES)) {
-        return -EMSGSIZE;
-    }
-    size_t segment = ancillary->segment_bytes;
-    if (segment > 0 && len > segment && !may_split(socket, &remote->address, len, segment)) {
-        return -EINVAL;
-    }
-    size_t sent = 0;
-    do {
-        size_t piece = segment > 0 && segment < len - sent ? segment : len - sent;
-        send_one(socket, message, sent, piece, (const struct loop_sim_endpoint[]){local, *remote}, ancillary);
-        sent += piece;
-    } while (sent < len);
-    return (ssize_t)len;
+    return send_all(socket, message, &way, ancillary);
 }
 
 static ssize_t udp_send(struct loop_sim_socket *socket, const struct msghdr *message, int flags)
@@ -199,8 +237,36 @@ static void report_unreachable(struct loop_sim_host *host, const struct loop_sim
     loop_sim_transmit(answer, NULL);
 }
 
+/* Returns the message that a segment of a train continues, or NULL: the last one of the queue, where the socket takes
+ * trains whole, it is of the same send and all its segments are full. */
+static struct loop_sim_message *train_of(const struct loop_sim_socket *socket, const struct loop_sim_packet *packet)
+{
+    if (!socket->options[LOOP_SIM_OPTION_UDP_GRO] || !packet->train.serial || loop_list_is_empty(&socket->messages)) {
+        return NULL;
+    }
+    struct loop_sim_message *last = LOOP_CONTAINER(socket->messages.prev, struct loop_sim_message, link);
+    return last->train.serial == packet->train.serial && last->size % packet->train.segment_bytes == 0 ? last : NULL;
+}
+
+/* Appends a segment to a train that waits in the queue. */
+static void join(struct loop_sim_socket *socket, struct loop_sim_message *train, const struct loop_sim_packet *packet)
+{
+    size_t before = train->charge_bytes, charge = loop_sim_message_charge(train->size + packet->size);
+    if (socket->messages_bytes - before + charge > (size_t)socket->options[LOOP_SIM_OPTION_RCVBUF]) {
+        loop_sim_packet_trace("overflow", packet, false);
+        return;
+    }
+    train = loop_sim_message_append(train, packet->data, packet->size);
+    socket->messages_bytes += train->charge_bytes - before;
+}
+
 static void store(struct loop_sim_socket *socket, const struct loop_sim_packet *packet)
 {
+    struct loop_sim_message *train = train_of(socket, packet);
+    if (train) {
+        join(socket, train, packet);
+        return;
+    }
     size_t charge = loop_sim_message_charge(packet->size);
     if (socket->messages_bytes + charge > (size_t)socket->options[LOOP_SIM_OPTION_RCVBUF]) {
         loop_sim_packet_trace("overflow", packet, false);
@@ -212,8 +278,10 @@ static void store(struct loop_sim_socket *socket, const struct loop_sim_packet *
     }
     message->from_length = loop_sim_endpoint_write(&packet->from, socket->family, &message->from);
     message->to = packet->to.address;
+    message->interface = packet->interface;
     message->traffic_class = packet->traffic_class;
     message->hop_limit = packet->hop_limit;
+    message->train = packet->train;
     message->arrived_ns = loop_sim_wall_ns(socket->file.node->world, socket->file.node);
     socket->messages_bytes += message->charge_bytes;
     loop_list_push_back(&socket->messages, &message->link);
@@ -232,8 +300,26 @@ static void report_error(struct loop_sim_host *host, struct loop_sim_socket *soc
     }
 }
 
+/* Every socket that wants it gets a copy. */
+static void store_of_group(struct loop_sim_host *host, const struct loop_sim_packet *packet)
+{
+    struct loop_sim_socket *socket = NULL;
+    while ((socket = loop_sim_host_next_bound(host, &packet->to, socket))) {
+        bool is_peer = socket->remote.port == packet->from.port &&
+                       memcmp(&socket->remote.address, &packet->from.address, sizeof packet->from.address) == 0;
+        if ((!socket->is_matched || is_peer) &&
+            loop_sim_group_accepts(socket, packet->interface, &packet->to.address, &packet->from.address)) {
+            store(socket, packet);
+        }
+    }
+}
+
 static void udp_input(struct loop_sim_host *host, const struct loop_sim_packet *packet)
 {
+    if (packet->interface) {
+        store_of_group(host, packet);
+        return;
+    }
     struct loop_sim_socket *socket = loop_sim_host_find_matched(host, IPPROTO_UDP, &packet->to, &packet->from);
     if (packet->unreachable) {
         report_error(host, socket, packet);
@@ -249,12 +335,23 @@ static void udp_input(struct loop_sim_host *host, const struct loop_sim_packet *
     }
 }
 
-static void give_ipv4_info(const struct loop_sim_message *message, struct loop_sim_control *control)
+/* Returns the interface by which a message has come. */
+static int interface_of(const struct loop_sim_message *message)
 {
-    bool is_loopback = loop_sim_address_is_loopback(&message->to);
-    struct in_pktinfo info = {.ipi_ifindex = is_loopback ? LOOPBACK_INDEX : ETHERNET_INDEX};
-    memcpy(&info.ipi_spec_dst, &message->to.s6_addr[12], sizeof info.ipi_spec_dst);
-    info.ipi_addr = info.ipi_spec_dst;
+    int interface = loop_sim_address_is_loopback(&message->to) ? LOOP_SIM_LOOPBACK : LOOP_SIM_ETHERNET;
+    return message->interface ? message->interface : interface;
+}
+
+static void give_ipv4_info(const struct loop_sim_socket *socket, const struct loop_sim_message *message,
+                           struct loop_sim_control *control)
+{
+    struct in_pktinfo info = {.ipi_ifindex = interface_of(message)};
+    struct in6_addr own = message->to;
+    if (message->interface) {
+        loop_sim_group_address(socket->file.node, message->interface, true, &own);
+    }
+    memcpy(&info.ipi_spec_dst, &own.s6_addr[12], sizeof info.ipi_spec_dst);
+    memcpy(&info.ipi_addr, &message->to.s6_addr[12], sizeof info.ipi_addr);
     loop_sim_control_put(control, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
 }
 
@@ -264,11 +361,12 @@ static void give_control(const struct loop_sim_socket *socket, const struct loop
     struct loop_sim_control control = {.message = to};
     int traffic_class = message->traffic_class, hop_limit = message->hop_limit;
     bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&message->to);
+    int segment_bytes = (int)message->train.segment_bytes;
     if (socket->options[LOOP_SIM_OPTION_TIMESTAMPNS]) {
         loop_sim_control_put_time(&control, message->arrived_ns);
     }
     if (is_ipv4 && socket->options[LOOP_SIM_OPTION_IP_PKTINFO]) {
-        give_ipv4_info(message, &control);
+        give_ipv4_info(socket, message, &control);
     }
     if (is_ipv4 && socket->options[LOOP_SIM_OPTION_IP_RECVTTL]) {
         loop_sim_control_put(&control, IPPROTO_IP, IP_TTL, &hop_limit, sizeof hop_limit);
@@ -277,8 +375,7 @@ static void give_control(const struct loop_sim_socket *socket, const struct loop
         loop_sim_control_put(&control, IPPROTO_IP, IP_TOS, &message->traffic_class, 1);
     }
     if (socket->family == AF_INET6 && socket->options[LOOP_SIM_OPTION_IPV6_RECVPKTINFO]) {
-        bool is_loopback = loop_sim_address_is_loopback(&message->to);
-        const struct in6_pktinfo info = {message->to, is_loopback ? LOOPBACK_INDEX : ETHERNET_INDEX};
+        const struct in6_pktinfo info = {message->to, (unsigned)interface_of(message)};
         loop_sim_control_put(&control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
     }
     if (socket->family == AF_INET6 && !is_ipv4 && socket->options[LOOP_SIM_OPTION_IPV6_RECVHOPLIMIT]) {
@@ -286,6 +383,9 @@ static void give_control(const struct loop_sim_socket *socket, const struct loop
     }
     if (socket->family == AF_INET6 && !is_ipv4 && socket->options[LOOP_SIM_OPTION_IPV6_RECVTCLASS]) {
         loop_sim_control_put(&control, IPPROTO_IPV6, IPV6_TCLASS, &traffic_class, sizeof traffic_class);
+    }
+    if (segment_bytes > 0 && message->size > message->train.segment_bytes) {
+        loop_sim_control_put(&control, IPPROTO_UDP, UDP_GRO, &segment_bytes, sizeof segment_bytes);
     }
     to->msg_controllen = control.used;
 }

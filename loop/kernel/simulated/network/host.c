@@ -164,6 +164,16 @@ int loop_sim_host_source(struct loop_sim_node *node, const struct in6_addr *to, 
     return is_found ? 0 : -ENETUNREACH;
 }
 
+bool loop_sim_host_first(const struct loop_sim_node *node, bool is_ipv4, struct in6_addr *address)
+{
+    for (unsigned i = 0; address_at(node, i, address); i++) {
+        if (IN6_IS_ADDR_V4MAPPED(address) == is_ipv4) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int loop_sim_host_add_address(struct loop_sim_node *node, const char *text)
 {
     struct in6_addr address;
@@ -363,6 +373,20 @@ int loop_sim_host_bind_call(struct loop_sim_socket *socket, const struct sockadd
 }
 
 /* ---- finding the socket of a packet ---- */
+
+struct loop_sim_socket *loop_sim_host_next_bound(struct loop_sim_host *host, const struct loop_sim_endpoint *local,
+                                                 struct loop_sim_socket *last)
+{
+    const struct loop_list *bucket = bucket_of(host, local->port);
+    for (struct loop_list *at = last ? last->bound_link.next : bucket->next; at != bucket; at = at->next) {
+        struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, bound_link);
+        if (socket->number == IPPROTO_UDP && socket->local.port == local->port &&
+            covers(socket, &socket->local.address, &local->address)) {
+            return socket;
+        }
+    }
+    return NULL;
+}
 
 static uint32_t hash_of(const struct loop_sim_endpoint *remote, uint16_t port)
 {

@@ -16,6 +16,9 @@ bool loop_sim_host_has(struct loop_sim_node *node, const struct in6_addr *addres
 /* Chooses the source address for a destination. Returns 0 or -ENETUNREACH. */
 int loop_sim_host_source(struct loop_sim_node *node, const struct in6_addr *to, struct in6_addr *source);
 
+/* Stores the first address of a node of a family. Returns false when it has none. */
+bool loop_sim_host_first(const struct loop_sim_node *node, bool is_ipv4, struct in6_addr *address);
+
 /* Whether an address that nobody has is on the link of a node: then it is silence that tells. */
 bool loop_sim_host_is_near(struct loop_sim_node *node, const struct in6_addr *address);
 
@@ -46,6 +49,11 @@ struct loop_sim_socket *loop_sim_host_find_matched(struct loop_sim_host *host, i
 struct loop_sim_socket *loop_sim_host_find_bound(struct loop_sim_host *host, int number,
                                                  const struct loop_sim_endpoint *local,
                                                  const struct loop_sim_endpoint *remote);
+
+/* Walks the datagram sockets that a datagram to a group may be for: returns the first one behind `last`, or of all
+ * where that is NULL. NULL behind the last one. */
+struct loop_sim_socket *loop_sim_host_next_bound(struct loop_sim_host *host, const struct loop_sim_endpoint *local,
+                                                 struct loop_sim_socket *last);
 
 /* Keeps the port of a connection for the time of TIME_WAIT. The socket is freed then, when it is released. */
 void loop_sim_host_hold_port(struct loop_sim_socket *socket);

@@ -2,10 +2,11 @@
  *
  * Socket options. Most are numbers that a socket keeps: a table has their ranges, as Linux checks them.
  */
+#include <loop/kernel/simulated/network/udp/group.h>
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/option.h>
-#include <loop/kernel/simulated/network/tcp/segment.h>
 #include <loop/kernel/simulated/network/tcp/info.h>
+#include <loop/kernel/simulated/network/tcp/segment.h>
 
 #include <limits.h>
 #include <netinet/tcp.h>
@@ -31,6 +32,9 @@ enum {
     TCP_RTO_MOST = 120
 };
 
+#ifndef IPV6_MULTICAST_ALL
+#define IPV6_MULTICAST_ALL 29
+#endif
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51
 #endif
@@ -76,6 +80,7 @@ static const struct row rows[] = {
     {IPPROTO_IPV6, IPV6_MTU_DISCOVER, LOOP_SIM_OPTION_IPV6_MTU_DISCOVER, 5, 0, 1, IPV6},
     {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, LOOP_SIM_OPTION_IPV6_MULTICAST_HOPS, 255, -1, 1, IPV6 | DATAGRAM},
     {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, LOOP_SIM_OPTION_IPV6_MULTICAST_LOOP, 1, 0, 1, IPV6},
+    {IPPROTO_IPV6, IPV6_MULTICAST_ALL, LOOP_SIM_OPTION_IPV6_MULTICAST_ALL, 1, 0, 1, IPV6},
     {IPPROTO_IPV6, IPV6_V6ONLY, LOOP_SIM_OPTION_IPV6_V6ONLY, 1, 0, 0, IPV6},
     {IPPROTO_IPV6, IPV6_RECVPKTINFO, LOOP_SIM_OPTION_IPV6_RECVPKTINFO, 1, 0, 0, IPV6},
     {IPPROTO_IPV6, IPV6_TCLASS, LOOP_SIM_OPTION_IPV6_TCLASS, 255, -1, 0, IPV6},
@@ -102,6 +107,7 @@ static const struct row rows[] = {
     {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, LOOP_SIM_OPTION_TCP_FASTOPEN_CONNECT, 1, 0, 0, TCP},
     {IPPROTO_TCP, TCP_WINDOW_CLAMP, LOOP_SIM_OPTION_TCP_WINDOW_CLAMP, INT_MAX, 0, 0, TCP},
     {IPPROTO_UDP, UDP_SEGMENT, LOOP_SIM_OPTION_UDP_SEGMENT, UINT16_MAX, 0, 0, DATAGRAM},
+    {IPPROTO_UDP, UDP_GRO, LOOP_SIM_OPTION_UDP_GRO, 1, 0, 0, DATAGRAM},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -197,15 +203,8 @@ static int set_special(struct loop_sim_socket *socket, int level, int name, cons
 {
     int number = 0;
     memcpy(&number, value, length < sizeof number ? length : sizeof number);
-    if (level == IPPROTO_IP && socket->family != AF_UNIX && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP)) {
-        return length < sizeof(struct ip_mreq) ? -EINVAL : -ENODEV;
-    }
-    if (level == IPPROTO_IPV6 && socket->family == AF_INET6 &&
-        (name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP)) {
-        return length < sizeof(struct ipv6_mreq) ? -EINVAL : -ENODEV;
-    }
     if (level != SOL_SOCKET) {
-        return 1;
+        return loop_sim_group_set(socket, level, name, value, length);
     }
     switch (name) {
     case SO_RCVBUF:
@@ -386,6 +385,7 @@ static int get_segment_size(const struct loop_sim_socket *socket)
     int most = is_within_node(socket) ? LOOPBACK_MSS : ETHERNET_MSS;
     return asked && asked < most ? asked : most;
 }
+
 static int get_mtu(const struct loop_sim_socket *socket)
 {
     return is_within_node(socket) ? LOOPBACK_MTU : ETHERNET_MTU;
@@ -403,7 +403,6 @@ static int answer_info(const struct loop_sim_socket *socket, void *to, socklen_t
     }
     return answer(to, length, &info, sizeof info);
 }
-
 
 int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length)
 {

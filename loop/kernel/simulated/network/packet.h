@@ -7,6 +7,7 @@
 
 #include <loop/kernel/simulated/machine/machine.h>
 #include <loop/kernel/simulated/network/address.h>
+#include <loop/kernel/simulated/network/buffer.h>
 #include <loop/kernel/simulated/network/protocol.h>
 
 enum { LOOP_SIM_FIN = 1, LOOP_SIM_SYN = 2, LOOP_SIM_RST = 4, LOOP_SIM_ACK = 16, LOOP_SIM_URG = 32 };
@@ -25,6 +26,9 @@ struct loop_sim_packet {
     uint32_t first, peer_first;
     bool is_doomed; /* it is lost, by choice */
     unsigned char traffic_class, hop_limit;
+    struct loop_sim_train train;
+    int interface;   /* to a multicast group: the one by which it is sent. Otherwise 0 */
+    bool comes_back; /* to a group: to members on the own node as well */
     size_t size;
     unsigned char data[];
 };

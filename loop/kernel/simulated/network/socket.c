@@ -42,6 +42,7 @@ struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, const s
     loop_list_init(&socket->dead_link);
     loop_list_init(&socket->messages);
     loop_list_init(&socket->errors);
+    loop_list_init(&socket->groups);
     loop_list_init(&socket->stream.accepts);
     loop_list_init(&socket->stream.accept_link);
     loop_list_init(&socket->local_socket.peers);
@@ -95,6 +96,9 @@ void loop_sim_socket_discard(struct loop_sim_socket *socket)
     loop_list_remove(&socket->dead_link);
     loop_sim_event_cancel(&socket->stream.retry);
     loop_sim_event_cancel(&socket->stream.keepalive);
+    for (struct loop_list *at; (at = loop_list_pop_front(&socket->groups));) {
+        loop_sim_free(LOOP_CONTAINER(at, struct loop_sim_member, link));
+    }
     for (struct loop_list *at; (at = loop_list_first(&socket->errors));) {
         loop_sim_message_destroy(LOOP_CONTAINER(at, struct loop_sim_message, link));
     }

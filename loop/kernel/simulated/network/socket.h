@@ -51,6 +51,7 @@ enum loop_sim_option {
     LOOP_SIM_OPTION_IPV6_MTU_DISCOVER,
     LOOP_SIM_OPTION_IPV6_MULTICAST_HOPS,
     LOOP_SIM_OPTION_IPV6_MULTICAST_LOOP,
+    LOOP_SIM_OPTION_IPV6_MULTICAST_ALL,
     LOOP_SIM_OPTION_IPV6_RECVPKTINFO,
     LOOP_SIM_OPTION_IPV6_TCLASS,
     LOOP_SIM_OPTION_IPV6_RECVTCLASS,
@@ -71,6 +72,7 @@ enum loop_sim_option {
     LOOP_SIM_OPTION_TCP_LINGER2,
     LOOP_SIM_OPTION_TCP_NOTSENT_LOWAT,
     LOOP_SIM_OPTION_UDP_SEGMENT,
+    LOOP_SIM_OPTION_UDP_GRO,
     LOOP_SIM_OPTION_INCOMING_CPU,
     LOOP_SIM_OPTION_IP_TRANSPARENT,
     LOOP_SIM_OPTION_IP_LOCAL_PORT_RANGE,
@@ -103,8 +105,6 @@ enum loop_sim_phase { LOOP_SIM_UNCONNECTED, LOOP_SIM_CONNECTING, LOOP_SIM_CONNEC
 /* What is known of the peer's urgent byte. */
 enum loop_sim_urgent { LOOP_SIM_URGENT_NONE, LOOP_SIM_URGENT_ANNOUNCED, LOOP_SIM_URGENT_HERE, LOOP_SIM_URGENT_READ };
 
-/* A TCP socket. Sequence numbers are 64 bits wide and begin at 0 for the SYN; traces add `first`. */
-struct loop_sim_stream {
 /* The time that segments and their acknowledgements take. */
 struct loop_sim_trip {
     uint64_t end;     /* of what is measured; 0: nothing is */
@@ -113,6 +113,8 @@ struct loop_sim_trip {
     bool is_known; /* something has been measured */
 };
 
+/* A TCP socket. Sequence numbers are 64 bits wide and begin at 0 for the SYN; traces add `first`. */
+struct loop_sim_stream {
     enum loop_sim_tcp_state state;
     enum loop_sim_phase phase;
     bool is_done;   /* the peer's FIN has come */
@@ -132,10 +134,10 @@ struct loop_sim_trip {
     struct loop_sim_event retry;
     unsigned retries;
     int64_t retries_since_ns;
-    struct loop_sim_event keepalive;
-    unsigned probes;
     unsigned n_retried; /* in all, since the connection began */
     struct loop_sim_trip trip;
+    struct loop_sim_event keepalive;
+    unsigned probes;
     int64_t heard_ns;
     int64_t holds_port_until_ns; /* in TIME_WAIT and orphaned in FIN_WAIT_2 */
     struct loop_sim_socket *listener;
@@ -164,6 +166,18 @@ struct loop_sim_unix {
     bool has_peer_credentials;
 };
 
+enum { LOOP_SIM_MOST_GROUPS = 20, LOOP_SIM_MOST_SOURCES = 10 }; /* as Linux has them by default */
+
+/* A membership of a socket in a multicast group. */
+struct loop_sim_member {
+    struct loop_list link;
+    struct in6_addr group;
+    int interface;
+    bool is_any; /* of any source; otherwise of these: */
+    unsigned n_sources;
+    struct in6_addr sources[LOOP_SIM_MOST_SOURCES];
+};
+
 struct loop_sim_socket {
     struct loop_sim_file file; /* must be first */
     const struct loop_sim_protocol *protocol;
@@ -185,6 +199,8 @@ struct loop_sim_socket {
     int64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
     struct loop_list messages;
     struct loop_list errors; /* UDP: the error queue */
+    struct loop_list groups; /* UDP: struct loop_sim_member */
+    int multicast_interface; /* of what is sent to groups; 0: that of the route */
     size_t messages_bytes;   /* charge of `messages` */
     size_t sent_bytes;       /* Unix: charge of messages of this sender in queues of others */
     unsigned n_sent;         /* and their number */
@@ -258,6 +274,7 @@ struct loop_sim_network {
     unsigned depth;        /* of calls that may use sockets */
     bool is_delivering;
     uint64_t serial; /* of sockets */
+    uint64_t train;  /* of sends of UDP that were split */
     struct loop_list links, rules, names;
     unsigned last_rule;
     unsigned n_addresses;         /* that nodes were given */

@@ -3,6 +3,7 @@
  * The way of packets from node to node: links and rules.
  */
 #include <loop/kernel/simulated/machine/choice.h>
+#include <loop/kernel/simulated/network/udp/group.h>
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/network.h>
 #include <loop/kernel/simulated/network/transport.h>
@@ -266,17 +267,26 @@ static void find_nobody(struct loop_sim_packet *packet)
     destroy(packet);
 }
 
-/* Sends a second copy of a datagram. */
-static void duplicate(const struct loop_sim_packet *packet, int64_t due_ns)
+/* Returns a copy of a datagram, for a node. */
+static struct loop_sim_packet *copy_of(const struct loop_sim_packet *packet, struct loop_sim_node *to)
 {
     struct loop_sim_packet *copy =
         loop_sim_packet_create_from(packet->from_node, packet->protocol, &packet->from, &packet->to, packet->size);
-    copy->to_node = packet->to_node;
+    copy->to_node = to;
     copy->traffic_class = packet->traffic_class;
     copy->hop_limit = packet->hop_limit;
+    copy->train = packet->train;
+    copy->interface = packet->interface;
     if (packet->size > 0) {
         memcpy(copy->data, packet->data, packet->size);
     }
+    return copy;
+}
+
+/* Sends a second copy of a datagram. */
+static void duplicate(const struct loop_sim_packet *packet, int64_t due_ns)
+{
+    struct loop_sim_packet *copy = copy_of(packet, packet->to_node);
     loop_sim_packet_trace("duplicate", copy, false);
     depart(copy, due_ns);
 }
@@ -349,18 +359,57 @@ static void send_far(struct loop_sim_packet *packet, int64_t *arrives_ns)
     }
 }
 
-void loop_sim_transmit(struct loop_sim_packet *packet, int64_t *arrives_ns)
+/* Sends a packet to the own node. */
+static void send_near(struct loop_sim_packet *packet)
 {
     struct loop_sim_network *network = loop_sim_network_of(packet->from_node->world);
+    loop_sim_packet_trace("send", packet, true);
+    packet->event.happen = on_arrival; /* at the end of this step */
+    loop_list_push_back(&network->at_once, &packet->link);
+    if (network->depth == 0) {
+        loop_sim_network_enter(network->world);
+        loop_sim_network_leave(network->world);
+    }
+}
+
+/* Whether a node gets what is sent to a group. The loopback brings all back. */
+static bool is_reached(const struct loop_sim_packet *packet, const struct loop_sim_node *node)
+{
+    if (node == packet->from_node) {
+        return packet->interface == LOOP_SIM_LOOPBACK ||
+               (packet->comes_back && loop_sim_group_has_member(node, packet->interface, &packet->to.address));
+    }
+    return packet->interface == LOOP_SIM_ETHERNET && packet->hop_limit > 0 &&
+           loop_sim_group_has_member(node, packet->interface, &packet->to.address);
+}
+
+/* Sends a copy to each node that has members. Networks are one link, so that one hop reaches all. */
+static void send_to_group(struct loop_sim_packet *packet)
+{
+    struct loop_list *nodes = &packet->from_node->world->nodes;
+    for (struct loop_list *at = nodes->next; at != nodes; at = at->next) {
+        struct loop_sim_node *node = LOOP_CONTAINER(at, struct loop_sim_node, link);
+        if (!is_reached(packet, node)) {
+            continue;
+        }
+        if (node == packet->from_node) {
+            send_near(copy_of(packet, node));
+        } else {
+            send_far(copy_of(packet, node), NULL);
+        }
+    }
+    destroy(packet);
+}
+
+void loop_sim_transmit(struct loop_sim_packet *packet, int64_t *arrives_ns)
+{
+    if (packet->interface) {
+        send_to_group(packet);
+        return;
+    }
     packet->to_node = loop_sim_host_find(packet->from_node, &packet->to.address);
     if (packet->to_node == packet->from_node) {
-        loop_sim_packet_trace("send", packet, true);
-        packet->event.happen = on_arrival; /* at the end of this step */
-        loop_list_push_back(&network->at_once, &packet->link);
-        if (network->depth == 0) {
-            loop_sim_network_enter(network->world);
-            loop_sim_network_leave(network->world);
-        }
+        send_near(packet);
     } else if (!packet->to_node) {
         find_nobody(packet);
     } else {
