@@ -3,7 +3,7 @@
  * Making sockets: which protocol a call of socket(2) asks for.
  */
 #include <loop/kernel/simulated/machine/choice.h>
-#include <loop/kernel/simulated/network/datagram.h>
+#include <loop/kernel/simulated/network/udp/datagram.h>
 #include <loop/kernel/simulated/network/network.h>
 #include <loop/kernel/simulated/network/option.h>
 #include <loop/kernel/simulated/network/tcp/stream.h>

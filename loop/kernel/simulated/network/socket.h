@@ -2,7 +2,7 @@
  *
  * Sockets, and what a host and a world keep of them. What the rest of the simulated kernel uses is in network.h.
  *
- * A socket has a protocol: TCP (tcp/), UDP (datagram.c) or Unix (unix/). Each host keeps its sockets in tables by port;
+ * A socket has a protocol: TCP (tcp/), UDP (udp/) or Unix (unix/). Each host keeps its sockets in tables by port;
  * packets find their socket there, so that a host that has crashed answers as a new one does.
  */
 #ifndef LOOP_KERNEL_SIMULATED_NETWORK_SOCKET_H

@@ -2,8 +2,8 @@
  *
  * Error queues of UDP sockets, IP_RECVERR in ip(7): which datagram an error is about.
  */
-#ifndef LOOP_KERNEL_SIMULATED_NETWORK_ERROR_QUEUE_H
-#define LOOP_KERNEL_SIMULATED_NETWORK_ERROR_QUEUE_H
+#ifndef LOOP_KERNEL_SIMULATED_NETWORK_UDP_ERROR_QUEUE_H
+#define LOOP_KERNEL_SIMULATED_NETWORK_UDP_ERROR_QUEUE_H
 
 #include <loop/kernel/simulated/network/packet.h>
 #include <loop/kernel/simulated/network/socket.h>

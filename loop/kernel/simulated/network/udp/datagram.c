@@ -3,8 +3,8 @@
  * UDP sockets.
  */
 #include <loop/kernel/simulated/network/control.h>
-#include <loop/kernel/simulated/network/datagram.h>
-#include <loop/kernel/simulated/network/error_queue.h>
+#include <loop/kernel/simulated/network/udp/datagram.h>
+#include <loop/kernel/simulated/network/udp/error_queue.h>
 #include <loop/kernel/simulated/network/udp/group.h>
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/transport.h>

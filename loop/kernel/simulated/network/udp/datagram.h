@@ -2,8 +2,8 @@
  *
  * UDP sockets.
  */
-#ifndef LOOP_KERNEL_SIMULATED_NETWORK_DATAGRAM_H
-#define LOOP_KERNEL_SIMULATED_NETWORK_DATAGRAM_H
+#ifndef LOOP_KERNEL_SIMULATED_NETWORK_UDP_DATAGRAM_H
+#define LOOP_KERNEL_SIMULATED_NETWORK_UDP_DATAGRAM_H
 
 #include <loop/kernel/simulated/network/protocol.h>
 

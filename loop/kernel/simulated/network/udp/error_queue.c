@@ -3,7 +3,7 @@
  * Error queues. See error_queue.h.
  */
 #include <loop/kernel/simulated/network/control.h>
-#include <loop/kernel/simulated/network/error_queue.h>
+#include <loop/kernel/simulated/network/udp/error_queue.h>
 
 #include <linux/errqueue.h>
 #include <netinet/icmp6.h>
