@@ -2,6 +2,7 @@
 """The command line: selects the parts to measure, their order, and the files to write."""
 
 import argparse
+import shlex
 import shutil
 import signal
 import sys
@@ -18,7 +19,7 @@ import tables
 from files import Places
 from measure import Bench
 from results import Results
-from rows import CALL_NS, FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Local, Row, Stream
+from rows import CALL_NS, FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Demo, Local, Row, Stream
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITTEN = ROOT / "build" / "bench"
@@ -84,6 +85,8 @@ def commands_of(row: Row) -> list[str]:
         window = ["--seconds", f"{row.load.seconds:g}", "--warmup", f"{row.load.warmup:g}"]
         load = ["load", listen, "--server-pid", "$!", *measure.load_options(row.load), *window]
         return [" ".join(server), " ".join(["taskset -c 1", *load])]
+    if isinstance(row.load, Demo):
+        return [" ".join([f"tests/bench/{row.load.command}", *map(shlex.quote, row.load.arguments())])]
     if isinstance(row.load, Local):
         files = ["--file FROM", *(["--to TO"] if row.load.workload == "copy" else [])] if row.load.files else []
         files = [*files, f"--file-size {row.load.file_bytes}"] if files else []
@@ -100,6 +103,13 @@ def headline(summaries: figures.Summaries, row: Row) -> str:
     known = [f"{value:.3f} of the best {kind}" for kind, value in found.items() if value]
     missed = [str(one["bound"]) for one in figures.verdicts(row, summaries) if not one["met"]]
     return ", ".join(known) + (f"; not reached: {'; '.join(missed)}" if missed else "")
+
+
+def absent(row: Row) -> str:
+    """The programs of others that a row needs and that are not installed."""
+    needs = row.load.needs if isinstance(row.load, Demo) else ()
+    names = [name for name in needs if not shutil.which(name)]
+    return f" (not installed: {', '.join(names)})" if names else ""
 
 
 # ---- measuring ----
@@ -121,7 +131,7 @@ def measure_row(bench: Bench, row: Row) -> figures.Summaries:
 def measure_rows(bench: Bench, rows: list[Row], results: Results) -> None:
     for row in rows:
         began = time.monotonic()
-        print(f"{row.key}", end="", flush=True)
+        print(f"{row.key}{absent(row)}", end="", flush=True)
         summaries = measure_row(bench, row)
         results.add(row, commands_of(row), summaries)
         took, planned = time.monotonic() - began, measure.seconds_of(bench, row)
@@ -181,7 +191,7 @@ def show(asked: argparse.Namespace) -> int:
     bench = Bench(Path(), Path(), asked.quick, rounds, processes.PERF, Places(ROOT, asked.quick))
     rows = wanted(asked)
     for row in rows:
-        print(f"{measure.seconds_of(bench, row):7.1f} s  {row.key}")
+        print(f"{measure.seconds_of(bench, row):7.1f} s  {row.key}{absent(row)}")
     print(f"{sum(measure.seconds_of(bench, row) for row in rows):7.1f} s  in all")
     return 0
 

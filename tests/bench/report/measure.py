@@ -2,6 +2,7 @@
 """Takes one sample of a row by one implementation, and the rounds of a row: A B C, A B C, ... The placement of the
 processors is checked before each sample."""
 
+import os
 import re
 import subprocess
 import time
@@ -22,6 +23,7 @@ from rows import (
     QUICK_WARMUP,
     SERVERS,
     START_SECONDS,
+    Demo,
     Implementation,
     Load,
     Local,
@@ -264,13 +266,37 @@ def is_counted(bench: Bench, row: Row) -> bool:
 
 def count_calls(bench: Bench, row: Row, implementation: Implementation) -> float | None:
     load = row.load
-    if isinstance(load, Memory) or implementation.program == CP.program or not is_counted(bench, row):
+    if isinstance(load, (Memory, Demo)) or implementation.program == CP.program or not is_counted(bench, row):
         return None
     try:
         calls = calls_between([counted_run(bench, load, implementation, longer) for longer in (False, True)])
         return calls / (1 + LOCAL_WARMUP) if isinstance(load, Local) else calls
     except (Failed, Missing, OSError, ValueError):
         return None
+
+
+# ---- whole programs ----
+
+COMMANDS = Path(__file__).resolve().parents[1]
+
+
+def demo_round(bench: Bench, row: Row, load: Demo, samples: Samples) -> None:
+    """A sample of each that is installed: their command measures all of them."""
+    command = [str(COMMANDS / load.command), *load.arguments()]
+    found = processes.run_json(command, dict(os.environ), 60 + 10 * load.seconds)
+    for implementation in row.implementations:
+        if implementation.program in found:
+            samples.setdefault(implementation.name, []).append(Sample(found[implementation.program], 0))
+
+
+def measure_demo(bench: Bench, row: Row, load: Demo) -> Samples:
+    samples: Samples = {}
+    try:
+        for _ in range(bench.rounds_of(row)):
+            demo_round(bench, row, load, samples)
+    except (Failed, OSError) as problem:
+        bench.problems.append(f"{row.key}: {problem}")
+    return samples
 
 
 # ---- rounds ----
@@ -284,6 +310,8 @@ def sample(bench: Bench, load: Load, implementation: Implementation) -> Figures:
             return local_sample(bench, load, implementation)
         case Memory():
             return memory_sample(bench, load, implementation)
+        case Demo():
+            raise TypeError("its command measures all of them")
 
 
 def probe(bench: Bench, load: Load) -> float:
@@ -328,6 +356,8 @@ def lacking(bench: Bench, among: list[Implementation], samples: Samples) -> list
 
 def measure(bench: Bench, row: Row) -> Samples:
     """All rounds of a row, and in its tables up to two more for those whom the placement spoiled too many samples."""
+    if isinstance(row.load, Demo):
+        return measure_demo(bench, row, row.load)
     among = list(row.implementations)
     samples: Samples = {}
     for _ in range(bench.rounds_of(row)):
@@ -365,6 +395,8 @@ def sample_seconds(bench: Bench, load: Load) -> float:
 
 def seconds_of(bench: Bench, row: Row) -> float:
     """What a row will take, by the data in rows.py."""
+    if isinstance(row.load, Demo):
+        return bench.rounds_of(row) * row.load.seconds
     each = bench.rounds_of(row) * sample_seconds(bench, row.load)
     if is_counted(bench, row):
         calls = sum(CALLS_SECONDS) + 2 * around(row.load)

@@ -119,7 +119,23 @@ class Memory:
     seconds: float = 1.5
 
 
-Load = Stream | Local | Memory
+@dataclass(frozen=True)
+class Demo:
+    """A command of tests/bench/ that measures whole programs beside others, and its row. What it calls an
+    implementation is the `program` of that. `seconds` are those of a round of all; `needs` are programs of others,
+    without which their figures are missing."""
+
+    command: str
+    row: str
+    options: tuple[str, ...]
+    seconds: float
+    needs: tuple[str, ...]
+
+    def arguments(self) -> list[str]:
+        return ["--round", self.row, *self.options]
+
+
+Load = Stream | Local | Memory | Demo
 
 
 # ---- what it must reach ----
@@ -539,7 +555,66 @@ START = (
     ),
 )
 
-ROWS = (*ECHO, *SERVING, *PIPES, *WAKE, *LOOP, *TIMERS, *FILES, *MEMORY, *START)
+# ---- whole programs ----
+
+TLS = ("tls",)
+DEMO_ROUNDS = 3
+
+
+def demo(name: str) -> tuple[Implementation, ...]:
+    """A demo on both backends, as its command calls it."""
+    return (
+        Implementation("noria-uring", "noria", f"{name}, io_uring"),
+        Implementation("noria-epoll", "noria", f"{name}, epoll"),
+    )
+
+
+def others(*names: str) -> tuple[Implementation, ...]:
+    return tuple(Implementation(name, "peer", name) for name in names)
+
+
+def demo_row(part: str, title: str, load: Demo, implementations: tuple[Implementation, ...]) -> Row:
+    return Row(part, title, load, implementations, rounds=DEMO_ROUNDS, quick=False)
+
+
+def httpd_row(title: str, row: str, *options: str) -> Row:
+    servers = (*demo("httpd"), *others("nginx", "nginx, open files kept"))
+    seconds = 8 if row.startswith("handshake") else 5
+    return demo_row("httpd", title, Demo("httpd", row, options, seconds, ("nginx", "wrk")), servers)
+
+
+def tls_proxy_row(title: str, row: str, seconds: float) -> Row:
+    load = Demo("proxy", row, (), seconds, ("stunnel", "nginx"))
+    return demo_row("tls-proxy", title, load, (*demo("proxy"), *others("stunnel", "nginx")))
+
+
+def fetch_row(title: str, *options: str) -> Row:
+    load = Demo("fetch", "gigabyte", options, 11, ("curl",))
+    return demo_row("fetch", title, load, (*demo("fetch"), *others("curl")))
+
+
+def names_row(at_once: int) -> Row:
+    load = Demo("names", str(at_once), (), 3, ())
+    return demo_row("names", f"10 000 look-ups, {at_once} at a time", load, (*demo("Noria"), *others("c-ares")))
+
+
+DEMOS = (
+    httpd_row("512 B", "small"),
+    httpd_row("64 KiB", "middle"),
+    httpd_row("512 B, TLS", "small", *TLS),
+    httpd_row("64 KiB, TLS", "middle", *TLS),
+    httpd_row("512 B, TLS, a handshake for each", "handshake, new", *TLS),
+    httpd_row("512 B, TLS, a session resumed for each", "handshake, reuse", *TLS),
+    tls_proxy_row("a server, a MiB", "server, MiB", 4.5),
+    tls_proxy_row("a server, a connection", "server, connections", 7),
+    tls_proxy_row("a client, a MiB", "client, MiB", 4.5),
+    tls_proxy_row("a client, a connection", "client, connections", 6),
+    fetch_row("1 GiB, a MiB of it"),
+    fetch_row("1 GiB, TLS, a MiB of it", *TLS),
+    *(names_row(at_once) for at_once in (1, 10, 100)),
+)
+
+ROWS = (*ECHO, *SERVING, *PIPES, *WAKE, *LOOP, *TIMERS, *FILES, *MEMORY, *START, *DEMOS)
 PARTS = tuple(dict.fromkeys(row.part for row in ROWS))
 
 # The rows of the table in docs/figures.md, and what they are called there.

@@ -4,7 +4,7 @@ well."""
 
 from figures import Summaries, Summary, best, is_comparable, limited_by, ratio, reference, verdicts
 from results import Results, Stored
-from rows import OVERVIEW, PARTS, Local, Memory, Row, Stream, thousands
+from rows import OVERVIEW, PARTS, Demo, Local, Memory, Row, Stream, thousands
 
 INTRODUCTION = """# Side by side
 
@@ -169,7 +169,16 @@ def memory_line(title: str, name: str, summary: Summary) -> list[str]:
 
 MEMORY_HEAD = ["load", "who", "private B/connection", "after data", "resident B/connection", "after data", "wake-ups/s"]
 
+
+def demo_line(title: str, name: str, summary: Summary) -> list[str]:
+    cells = [spread_text(summary, "cpu"), *(middle_text(summary, metric) for metric in ("rate", "p99", "errors"))]
+    return [title, name, *cells, samples_text(summary)]
+
+
+DEMO_HEAD = ["load", "who", "CPU ns/op", "op/s", "p99 µs", "errors", "samples"]
+
 LINES = {
+    Demo: (DEMO_HEAD, demo_line),
     Stream: (STREAM_HEAD, stream_line),
     Local: (LOCAL_HEAD, local_line),
     Memory: (MEMORY_HEAD, memory_line),
@@ -201,6 +210,10 @@ PART_TITLES = {
     "files": "Files in the page cache",
     "memory": "Memory of idle connections",
     "start": "Starting and stopping",
+    "httpd": "A file server",
+    "tls-proxy": "A proxy that ends or begins TLS",
+    "fetch": "Downloads",
+    "names": "Look-ups of names",
 }
 
 
