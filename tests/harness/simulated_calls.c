@@ -7,9 +7,11 @@
 
 #include <loop/kernel/all.h>
 #include <loop/kernel/simulated/disk/disk.h>
+#include <loop/kernel/simulated/network/network.h>
 #include <loop/kernel/simulated/object/file.h>
 #include <loop/kernel/simulated/object/process.h>
 
+#include <net/if.h>
 #include <stdarg.h>
 
 static int refuse(int error)
@@ -57,6 +59,10 @@ int simulated_ioctl(int number, unsigned long what, ...)
     va_start(args, what);
     void *argument = va_arg(args, void *);
     va_end(args);
+    if (what == SIOCSIFMTU) { /* of the loopback, which is all that suites change */
+        const struct ifreq *request = argument;
+        return (int)loop_sim_return(loop_sim_host_set_mtu(loop_sim_here(), LOOP_SIM_LOOPBACK, request->ifr_mtu));
+    }
     return loop_kernel_ioctl(number, (int)what, argument);
 }
 

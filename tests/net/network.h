@@ -66,10 +66,10 @@ static inline bool add_groups(void)
 
 #if defined(NORIA_SIMULATED) && NORIA_SIMULATED
 
-/* A simulated node has a network of its own, whose loopback has the MTU that it has. */
+/* A simulated node has a network of its own. */
 static inline bool enter_network(int mtu_bytes)
 {
-    return mtu_bytes >= 65535;
+    return set_mtu(mtu_bytes);
 }
 
 #else

@@ -51,6 +51,7 @@ struct loop_sim_message {
     struct loop_sim_train train;
     int64_t arrived_ns;  /* of CLOCK_REALTIME */
     int error;           /* of an error queue, with the offender in `to` */
+    uint32_t mtu_bytes;  /* of an error queue: the error is of this host, and tells the MTU of the path. Or 0 */
     size_t charge_bytes; /* what it takes of a buffer, as Linux counts */
     size_t taken, size;
     unsigned char data[];

@@ -11,6 +11,7 @@
 #define TIME_WAIT_NS (INT64_C(60) * 1000000000)
 
 enum { LAST_PORT = 60999, IPV4_NETWORK_BYTES = 15, IPV6_NETWORK_BYTES = 8 };
+enum { LOOPBACK_MTU = 65536, ETHERNET_MTU = 1500, LEAST_MTU = 68, MOST_IPV4_PACKET = 65535 };
 
 /* ---- addresses ---- */
 
@@ -173,6 +174,27 @@ bool loop_sim_host_first(const struct loop_sim_node *node, bool is_ipv4, struct 
     }
     return false;
 }
+
+/* ---- the longest packets ---- */
+
+int loop_sim_host_set_mtu(struct loop_sim_node *node, enum loop_sim_interface interface, int bytes)
+{
+    if (bytes < LEAST_MTU || bytes > LOOPBACK_MTU) {
+        return -EINVAL;
+    }
+    loop_sim_host_of(node)->mtu_bytes[interface] = bytes;
+    return 0;
+}
+
+size_t loop_sim_host_mtu(struct loop_sim_node *node, const struct in6_addr *to, int interface)
+{
+    int by = interface ? interface : loop_sim_host_has(node, to) ? LOOP_SIM_LOOPBACK : LOOP_SIM_ETHERNET;
+    int set = node->host ? node->host->mtu_bytes[by] : 0;
+    int bytes = set ? set : by == LOOP_SIM_LOOPBACK ? LOOPBACK_MTU : ETHERNET_MTU;
+    return bytes > MOST_IPV4_PACKET && IN6_IS_ADDR_V4MAPPED(to) ? MOST_IPV4_PACKET : (size_t)bytes;
+}
+
+/* ---- giving addresses ---- */
 
 int loop_sim_host_add_address(struct loop_sim_node *node, const char *text)
 {

@@ -19,6 +19,10 @@ int loop_sim_host_source(struct loop_sim_node *node, const struct in6_addr *to, 
 /* Stores the first address of a node of a family. Returns false when it has none. */
 bool loop_sim_host_first(const struct loop_sim_node *node, bool is_ipv4, struct in6_addr *address);
 
+/* Returns the longest packet that a node sends to an address. To a group it is that of the interface; otherwise
+ * `interface` is 0. */
+size_t loop_sim_host_mtu(struct loop_sim_node *node, const struct in6_addr *to, int interface);
+
 /* Whether an address that nobody has is on the link of a node: then it is silence that tells. */
 bool loop_sim_host_is_near(struct loop_sim_node *node, const struct in6_addr *address);
 

@@ -46,6 +46,13 @@ int loop_sim_socket_left(struct loop_sim_file *file);
  * 127.0.0.1 and ::1 are always its own. Returns 0, -EINVAL or -EADDRINUSE. */
 int loop_sim_host_add_address(struct loop_sim_node *node, const char *text);
 
+/* The interfaces of each node: the loopback, and one link that all nodes are on. */
+enum loop_sim_interface { LOOP_SIM_LOOPBACK = 1, LOOP_SIM_ETHERNET = 2 };
+
+/* Sets the longest packet that an interface of a node sends, with its IP head. By default it is 65536 on the loopback
+ * and 1500 on the other. TCP takes no notice. Returns 0, or -EINVAL for less than 68 bytes or more than 65536. */
+int loop_sim_host_set_mtu(struct loop_sim_node *node, enum loop_sim_interface interface, int bytes);
+
 /* ---- links ---- */
 
 /* How bytes go from one node to another. A jitter, loss, duplication or reordering of 0 is not stated: the source of

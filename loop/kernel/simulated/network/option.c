@@ -27,8 +27,6 @@ enum {
     LEAST_MSS = 88,
     LOOPBACK_MSS = 32741,
     ETHERNET_MSS = 1448,
-    LOOPBACK_MTU = 65535,
-    ETHERNET_MTU = 1500,
     TCP_RTO_MOST = 120
 };
 
@@ -388,7 +386,7 @@ static int get_segment_size(const struct loop_sim_socket *socket)
 
 static int get_mtu(const struct loop_sim_socket *socket)
 {
-    return is_within_node(socket) ? LOOPBACK_MTU : ETHERNET_MTU;
+    return (int)loop_sim_host_mtu(socket->file.node, &socket->remote.address, 0);
 }
 
 static int answer_info(const struct loop_sim_socket *socket, void *to, socklen_t *length)

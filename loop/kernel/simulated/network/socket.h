@@ -10,6 +10,7 @@
 
 #include <loop/kernel/simulated/network/address.h>
 #include <loop/kernel/simulated/network/buffer.h>
+#include <loop/kernel/simulated/network/network.h>
 #include <loop/kernel/simulated/network/protocol.h>
 #include <loop/kernel/simulated/object/file.h>
 
@@ -247,6 +248,7 @@ struct loop_sim_host {
     bool is_up; /* false: it has crashed and not started again */
     struct in6_addr addresses[LOOP_SIM_MOST_ADDRESSES];
     unsigned n_addresses;
+    int mtu_bytes[LOOP_SIM_ETHERNET + 1]; /* by interface; 0: the default */
     struct loop_list sockets;
     struct loop_list bound[LOOP_SIM_PORT_BUCKETS];
     struct loop_list matched[LOOP_SIM_MATCH_BUCKETS];

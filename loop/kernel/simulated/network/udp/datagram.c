@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { MOST_IPV4_BYTES = 65507, MOST_IPV6_BYTES = 65527 };
-enum { LOOPBACK_MTU = 65535, ETHERNET_MTU = 1500, IPV4_HEAD = 28, IPV6_HEAD = 48, MOST_SEGMENTS = 128 };
+enum { IPV4_HEAD = 28, IPV6_HEAD = 48, MOST_SEGMENTS = 128 };
 
 static void wake_for_error(struct loop_sim_socket *socket, int error)
 {
@@ -124,14 +124,29 @@ struct way {
     uint64_t train; /* the send that it is a part of; 0: none */
 };
 
-/* Returns whether a datagram may be split into segments of this length. */
-static bool may_split(const struct loop_sim_socket *socket, const struct way *way, size_t len, size_t segment)
+/* Whether a datagram of this length is one packet, without fragments. */
+static bool fits(const struct loop_sim_socket *socket, const struct way *way, size_t len)
 {
-    bool is_near =
-        way->interface ? way->interface == LOOP_SIM_LOOPBACK : loop_sim_host_has(socket->file.node, &way->to.address);
-    size_t mtu = is_near ? LOOPBACK_MTU : ETHERNET_MTU;
-    return segment + (IN6_IS_ADDR_V4MAPPED(&way->to.address) ? IPV4_HEAD : IPV6_HEAD) <= mtu &&
-           len <= segment * MOST_SEGMENTS;
+    size_t head = IN6_IS_ADDR_V4MAPPED(&way->to.address) ? IPV4_HEAD : IPV6_HEAD;
+    return len + head <= loop_sim_host_mtu(socket->file.node, &way->to.address, way->interface);
+}
+
+/* Whether what a socket sends must not be fragmented. */
+static bool forbids_fragments(const struct loop_sim_socket *socket, const struct way *way)
+{
+    bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&way->to.address);
+    int discover = socket->options[is_ipv4 ? LOOP_SIM_OPTION_IP_MTU_DISCOVER : LOOP_SIM_OPTION_IPV6_MTU_DISCOVER];
+    return discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE;
+}
+
+/* Returns -EMSGSIZE, of which the error queue tells more. */
+static int refuse_long(struct loop_sim_socket *socket, const struct way *way)
+{
+    size_t mtu = loop_sim_host_mtu(socket->file.node, &way->to.address, way->interface);
+    if (loop_sim_error_queue_put_mtu(socket, &way->to, (uint32_t)mtu)) {
+        loop_sim_socket_changed(socket, EPOLLERR);
+    }
+    return -EMSGSIZE;
 }
 
 /* Returns the hop limit that a socket gives to what it sends. */
@@ -174,8 +189,14 @@ static ssize_t send_all(struct loop_sim_socket *socket, const struct msghdr *mes
     if (len > (IN6_IS_ADDR_V4MAPPED(&way->to.address) ? MOST_IPV4_BYTES : MOST_IPV6_BYTES)) {
         return -EMSGSIZE;
     }
-    if (is_split && !may_split(socket, way, len, segment)) {
+    if (is_split && len > segment * MOST_SEGMENTS) {
         return -EINVAL;
+    }
+    if (is_split && !fits(socket, way, segment)) {
+        return -EMSGSIZE; /* -EINVAL on older kernels */
+    }
+    if (!is_split && !fits(socket, way, len) && forbids_fragments(socket, way)) {
+        return refuse_long(socket, way);
     }
     way->train = is_split ? ++loop_sim_network_of(socket->file.node->world)->train : 0;
     do {

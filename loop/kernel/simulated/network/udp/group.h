@@ -7,9 +7,6 @@
 
 #include <loop/kernel/simulated/network/socket.h>
 
-/* The interfaces of each node. */
-enum { LOOP_SIM_LOOPBACK = 1, LOOP_SIM_ETHERNET = 2 };
-
 /* Sets an option of groups. Returns 0 or a negative errno; 1 for an option that is none of groups. */
 int loop_sim_group_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length);
 
