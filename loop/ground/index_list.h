@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: ISC
  *
- * Lists of the objects of one slab, linked by the indices of their slots: half the size of struct loop_hlist, for what
- * there is one of for each connection. Objects are added at the front, and each is in at most one list by a node. A
- * node of zeros is in no list, and a head of zeros is an empty list. `at` is the offset of the node in the object.
+ * Lists and queues of the objects of one slab, linked by the indices of their slots: half the size of those by
+ * pointers, for what there is one of for each connection. Each object is in at most one list or queue by a node. A node
+ * of zeros is in none, and a head of zeros is empty. `at` is the offset of the node in the object.
+ *
+ * Objects are added to a list at the front. Out of the middle of a queue nothing is removed.
  */
 #ifndef LOOP_GROUND_INDEX_LIST_H
 #define LOOP_GROUND_INDEX_LIST_H
 
 #include <loop/ground/slab.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,6 +85,56 @@ static inline void loop_index_remove(const struct loop_slab *slab, struct loop_i
         loop_index_node(loop_index_object(slab, node->older), at)->newer = node->newer;
     }
     *node = (struct loop_index_node){0};
+}
+
+/* ---- queues ---- */
+
+#define LOOP_INDEX_LAST UINT32_MAX /* no index */
+
+/* A node of a queue. */
+struct loop_index_qnode {
+    uint32_t next; /* the index of the next object, plus 1; LOOP_INDEX_LAST where there is none; 0 in no queue */
+};
+
+/* A queue. Its ends are pointers, so that nothing is looked up while it has one object. */
+struct loop_index_queue {
+    void *first, *last; /* `last` is undefined while it is empty */
+};
+
+/* Returns whether the node is in a queue. */
+static inline bool loop_index_is_queued(const struct loop_index_qnode *node)
+{
+    return node->next != 0;
+}
+
+/* Returns the node of an object of a queue. */
+static inline struct loop_index_qnode *loop_index_qnode(void *object, size_t at)
+{
+    return (struct loop_index_qnode *)(void *)((char *)object + at);
+}
+
+/* Adds an object, which is in no queue by that node, at the end. */
+static inline void loop_index_enqueue(struct loop_index_queue *queue, void *object, size_t at)
+{
+    loop_index_qnode(object, at)->next = LOOP_INDEX_LAST;
+    if (queue->first) {
+        loop_index_qnode(queue->last, at)->next = loop_index_of(object);
+    } else {
+        queue->first = object;
+    }
+    queue->last = object;
+}
+
+/* Removes and returns the first object, or NULL. */
+static inline void *loop_index_dequeue(const struct loop_slab *slab, struct loop_index_queue *queue, size_t at)
+{
+    void *object = queue->first;
+    if (object) {
+        struct loop_index_qnode *node = loop_index_qnode(object, at);
+        queue->first = node->next == LOOP_INDEX_LAST ? NULL : loop_slab_at(slab, node->next - 1);
+        node->next = 0;
+    }
+    return object;
 }
 
 #endif

@@ -5,6 +5,7 @@
 #include "dice.h"
 
 #include <loop/ground/index_list.h>
+#include <loop/ground/line.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
@@ -134,34 +135,81 @@ TEST(list_against_an_array)
     }
 }
 
-/* ---- queues ---- */
+/* ---- lines ---- */
 
-TEST(queue_keeps_its_order_and_knows_what_is_in_it)
+static void check_line(const struct loop_line *line, const int *numbers, int count)
 {
-    enum { N = 8, ROUNDS = 2000 };
-    struct loop_queue queue = {0};
-    struct loop_qnode nodes[N] = {0};
+    struct loop_list *node = loop_line_first(line);
+
+    CHECK_IS(loop_line_is_empty(line), count == 0);
+    CHECK_IS(loop_line_has_one(line), count == 1);
+    for (int i = 0; i < count; i++, node = loop_line_next(node)) {
+        CHECK(node && loop_list_is_linked(node));
+        CHECK_IS(LOOP_CONTAINER(node, struct item, link)->number, numbers[i]);
+    }
+    CHECK(!node);
+    if (count > 0) {
+        CHECK_IS(LOOP_CONTAINER(loop_line_last(line), struct item, link)->number, numbers[count - 1]);
+    }
+}
+
+/* Few items, so that lines of one and of two come often. */
+TEST(line_against_an_array)
+{
+    enum { N = 6, ROUNDS = 5000 };
+    struct loop_line line = {0};
+    struct item items[N];
     int order[N], count = 0;
 
+    for (int i = 0; i < N; i++) {
+        items[i].number = i;
+        loop_list_init(&items[i].link);
+    }
     for (int round = 0; round < ROUNDS; round++) {
-        int i = (int)(next_random() % N);
-        if (!loop_queue_has(&nodes[i])) {
-            order[count++] = i;
-            loop_queue_push(&queue, &nodes[i]);
+        struct item *item = &items[next_random() % N];
+        if (loop_list_is_linked(&item->link)) {
+            int at = 0;
+            bool is_first = order[0] == item->number;
+            while (order[at] != item->number) {
+                at++;
+            }
+            memmove(order + at, order + at + 1, (size_t)(--count - at) * sizeof *order);
+            if (is_first && round % 2) {
+                CHECK(loop_line_pop_front(&line) == &item->link);
+            } else {
+                loop_line_remove(&item->link);
+            }
+            CHECK(!loop_list_is_linked(&item->link));
+        } else if (round % 2) {
+            order[count++] = item->number;
+            loop_line_push_back(&line, &item->link);
         } else {
-            CHECK(loop_queue_pop(&queue) == &nodes[order[0]]);
-            CHECK(!loop_queue_has(&nodes[order[0]]));
-            memmove(order, order + 1, (size_t)--count * sizeof *order);
+            memmove(order + 1, order, (size_t)count++ * sizeof *order);
+            order[0] = item->number;
+            loop_line_push_front(&line, &item->link);
         }
-        for (int at = 0; at < count; at++) {
-            CHECK(loop_queue_has(&nodes[order[at]]));
-        }
+        check_line(&line, order, count);
     }
-    while (count > 0) {
-        CHECK(loop_queue_pop(&queue) == &nodes[order[0]]);
-        memmove(order, order + 1, (size_t)--count * sizeof *order);
+}
+
+/* An object that waits in a line now and in a list then leaves both by one call. */
+TEST(line_remove_takes_a_node_out_of_a_list)
+{
+    struct loop_line line = {0};
+    struct loop_list list, nodes[3];
+
+    loop_list_init(&list);
+    for (int i = 0; i < 3; i++) {
+        loop_list_init(&nodes[i]);
+        loop_line_remove(&nodes[i]);
+        CHECK(!loop_list_is_linked(&nodes[i]));
+        loop_list_push_back(&list, &nodes[i]);
     }
-    CHECK(!loop_queue_pop(&queue));
+    loop_line_remove(&nodes[1]);
+    CHECK(!loop_list_is_linked(&nodes[1]) && nodes[0].next == &nodes[2] && nodes[2].prev == &nodes[0]);
+    loop_line_push_back(&line, &nodes[1]);
+    loop_line_remove(&nodes[1]);
+    CHECK(loop_line_is_empty(&line) && !loop_line_pop_front(&line));
 }
 
 /* ---- lists by indices ---- */
@@ -170,6 +218,7 @@ struct indexed {
     uint64_t id;
     int number;
     struct loop_index_node node;
+    struct loop_index_qnode queued;
 };
 
 #define NODE_AT offsetof(struct indexed, node)
@@ -215,5 +264,43 @@ TEST(index_list_against_an_array)
         is_in[i] = !is_in[i];
         check_index_list(&slab, &list, order, count);
     }
+    loop_slab_finish(&slab);
+}
+
+/* ---- queues by indices ---- */
+
+#define QUEUED_AT offsetof(struct indexed, queued)
+
+TEST(index_queue_keeps_its_order_and_knows_what_is_in_it)
+{
+    enum { N = 8, ROUNDS = 2000 };
+    struct loop_index_queue queue = {0};
+    struct loop_slab slab;
+    struct indexed *objects[N];
+    int order[N], count = 0;
+
+    loop_slab_init(&slab, sizeof *objects[0], 0);
+    for (int i = 0; i < N; i++) {
+        objects[i] = loop_slab_get(&slab);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        int i = (int)(next_random() % N);
+        if (!loop_index_is_queued(&objects[i]->queued)) {
+            order[count++] = i;
+            loop_index_enqueue(&queue, objects[i], QUEUED_AT);
+        } else {
+            CHECK(loop_index_dequeue(&slab, &queue, QUEUED_AT) == objects[order[0]]);
+            CHECK(!loop_index_is_queued(&objects[order[0]]->queued));
+            memmove(order, order + 1, (size_t)--count * sizeof *order);
+        }
+        for (int at = 0; at < count; at++) {
+            CHECK(loop_index_is_queued(&objects[order[at]]->queued));
+        }
+    }
+    while (count > 0) {
+        CHECK(loop_index_dequeue(&slab, &queue, QUEUED_AT) == objects[order[0]]);
+        memmove(order, order + 1, (size_t)--count * sizeof *order);
+    }
+    CHECK(!loop_index_dequeue(&slab, &queue, QUEUED_AT));
     loop_slab_finish(&slab);
 }
