@@ -38,7 +38,7 @@ void loop_broken_cancel(struct loop *loop, struct loop_job *job)
 
 int loop_broken_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    fd->watched |= events; /* so that it is not called again */
+    fd->watched |= (uint8_t)events; /* so that it is not called again */
     loop_ready_fail(loop, fd, loop->broken.error);
     return loop->broken.error;
 }

@@ -158,8 +158,6 @@ static struct loop_fd *make(struct loop_scope *scope, int number, bool is_borrow
     fd->scope = scope;
     fd->doubts = LOOP_DOUBT_ALWAYS;
     fd->ready = POLLOUT; /* nearly always right; otherwise it costs one EAGAIN */
-    loop_list_init(&fd->readers);
-    loop_list_init(&fd->writers);
     if ((is_borrowed && !identify(fd)) || !loop_number_enter(scope->loop, fd)) {
         loop_fd_free(fd);
         return NULL;

@@ -26,7 +26,7 @@
 /* Frees an object that nothing keeps. The queues of the dispatch do: it is used once more when it is taken out. */
 static void put_if_unkept(struct loop_fd *fd)
 {
-    if (fd->pins == 0 && fd->uses == 0 && !loop_queue_has(&fd->active) && !loop_queue_has(&fd->dirty)) {
+    if (fd->pins == 0 && fd->uses == 0 && !loop_index_is_queued(&fd->active) && !loop_index_is_queued(&fd->dirty)) {
         loop_fd_free(fd);
     }
 }
@@ -40,12 +40,12 @@ static void put_if_gone(struct loop_fd *fd)
 
 void loop_fds_leave_queues(struct loop *loop)
 {
-    struct loop_qnode *node;
-    while ((node = loop_queue_pop(&loop->active))) {
-        put_if_gone(LOOP_CONTAINER(node, struct loop_fd, active));
+    struct loop_fd *fd;
+    while ((fd = loop_fd_next_active(loop))) {
+        put_if_gone(fd);
     }
-    while ((node = loop_queue_pop(&loop->dirty))) {
-        put_if_gone(LOOP_CONTAINER(node, struct loop_fd, dirty));
+    while ((fd = loop_fd_next_dirty(loop))) {
+        put_if_gone(fd);
     }
 }
 
@@ -53,7 +53,7 @@ void loop_fds_leave_queues(struct loop *loop)
 static void leave_scope(struct loop_fd *fd)
 {
     assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !fd->second_jobs.first);
-    assert(loop_list_is_empty(&fd->readers) && loop_list_is_empty(&fd->writers) && !loop_fd_has_pollers(fd));
+    assert(loop_line_is_empty(&fd->readers) && loop_line_is_empty(&fd->writers) && !loop_fd_has_pollers(fd));
     loop_unread_finish(fd);
     loop_index_remove(&fd->scope->loop->fds, &fd->scope->fds, fd, offsetof(struct loop_fd, in_scope));
     fd->state = LOOP_FD_GONE;

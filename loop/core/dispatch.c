@@ -50,12 +50,17 @@ static void call(loop_fn *fn, uint8_t continuation, void *arg, int64_t result, v
     }
 }
 
-static void leave_lists(struct loop *loop, struct loop_job *job)
+static void count_out(struct loop *loop, const struct loop_job *job)
 {
     if (job->where == LOOP_AT_RUN_QUEUE) {
         loop->run_queue_length--;
     }
-    loop_list_remove(&job->link);
+}
+
+static void leave_lists(struct loop *loop, struct loop_job *job)
+{
+    count_out(loop, job);
+    loop_line_remove(&job->link);
     loop_hlist_remove(&job->in_scope);
 }
 
@@ -93,7 +98,9 @@ static void end_plain(struct loop *loop, struct loop_job *job, int64_t result)
     void *arg = job->arg;
     struct loop_scope *scope = job->scope;
     bool is_daemon = job->is_daemon;
-    leave_lists(loop, job);
+    count_out(loop, job);
+    loop_list_remove(&job->link); /* it is in no line of a descriptor */
+    loop_hlist_remove(&job->in_scope);
     loop_slab_put(loop_job_slab(loop, job->kind), job);
     if (fn) {
         fn(arg, result);
@@ -229,7 +236,7 @@ __attribute__((always_inline)) static inline bool follow(struct loop *loop, stru
         return true;
     }
     if (attempt == LOOP_ATTEMPT_AGAIN) {
-        fd->ready &= ~event;
+        fd->ready &= (uint8_t)~event;
     } else if (attempt == LOOP_ATTEMPT_DONE) {
         end_job(loop, job, is_dispatch);
     } else if (attempt == LOOP_ATTEMPT_MORE) {
@@ -238,12 +245,12 @@ __attribute__((always_inline)) static inline bool follow(struct loop *loop, stru
     return attempt == LOOP_ATTEMPT_DONE || attempt == LOOP_ATTEMPT_AGAIN;
 }
 
-/* Tries the jobs of one list in order while the descriptor is assumed ready. `n` have been tried already. */
+/* Tries the jobs of one line in order while the descriptor is assumed ready. `n` have been tried already. */
 __attribute__((always_inline)) static inline void
-run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned n, uint32_t event, bool is_dispatch)
+run_line(struct loop *loop, struct loop_fd *fd, struct loop_line *line, unsigned n, uint32_t event, bool is_dispatch)
 {
-    for (; fd->ready & event && !loop_list_is_empty(list); n++) {
-        struct loop_job *job = LOOP_CONTAINER(list->next, struct loop_job, link);
+    for (; fd->ready & event && !loop_line_is_empty(line); n++) {
+        struct loop_job *job = LOOP_CONTAINER(loop_line_first(line), struct loop_job, link);
         if (!job->kind->attempt) {
             return; /* the operations of a file start each other */
         }
@@ -252,7 +259,7 @@ run_list(struct loop *loop, struct loop_fd *fd, struct loop_list *list, unsigned
             return;
         }
     }
-    if (!loop_list_is_empty(list)) {
+    if (!loop_line_is_empty(line)) {
         loop_ready_watch(loop, fd, event);
     }
 }
@@ -293,20 +300,20 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
         }
     }
     if (is_told) {
-        fd->ready &= ~(uint32_t)LOOP_READY_TOLD_ONCE;
+        fd->ready &= (uint8_t)~LOOP_READY_TOLD_ONCE;
     }
 }
 
 static bool has_others(const struct loop_fd *fd)
 {
-    return (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) || loop_fd_has_pollers(fd);
+    return (fd->ready & POLLOUT && !loop_line_is_empty(&fd->writers)) || loop_fd_has_pollers(fd);
 }
 
 /* Tries the writers and the polls. */
 __attribute__((noinline)) static void run_others(struct loop *loop, struct loop_fd *fd)
 {
-    if (fd->ready & POLLOUT && !loop_list_is_empty(&fd->writers)) {
-        run_list(loop, fd, &fd->writers, 0, POLLOUT, true);
+    if (fd->ready & POLLOUT && !loop_line_is_empty(&fd->writers)) {
+        run_line(loop, fd, &fd->writers, 0, POLLOUT, true);
     }
     if (loop_fd_has_pollers(fd)) {
         run_pollers(loop, fd);
@@ -318,16 +325,16 @@ __attribute__((noinline)) static void run_readers(struct loop *loop, struct loop
                                                   enum loop_attempt attempt)
 {
     if (!job) {
-        run_list(loop, fd, &fd->readers, 0, POLLIN, true);
+        run_line(loop, fd, &fd->readers, 0, POLLIN, true);
     } else if (follow(loop, fd, job, attempt, POLLIN, true)) {
-        run_list(loop, fd, &fd->readers, 1, POLLIN, true);
+        run_line(loop, fd, &fd->readers, 1, POLLIN, true);
     }
 }
 
 static struct loop_job *first_reader(const struct loop_fd *fd)
 {
-    bool is_one = fd->ready & POLLIN && !loop_list_is_empty(&fd->readers);
-    struct loop_job *job = is_one ? LOOP_CONTAINER(fd->readers.next, struct loop_job, link) : NULL;
+    bool is_one = fd->ready & POLLIN && !loop_line_is_empty(&fd->readers);
+    struct loop_job *job = is_one ? LOOP_CONTAINER(loop_line_first(&fd->readers), struct loop_job, link) : NULL;
     return job && job->kind->attempt ? job : NULL;
 }
 
@@ -337,8 +344,8 @@ __attribute__((always_inline)) static inline void try_readers(struct loop *loop,
     struct loop_job *job = first_reader(fd);
     enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
     if (job && attempt == LOOP_ATTEMPT_AGAIN) {
-        fd->ready &= ~(uint32_t)POLLIN;
-        if (!loop_list_is_empty(&fd->readers)) {
+        fd->ready &= (uint8_t)~POLLIN;
+        if (!loop_line_is_empty(&fd->readers)) {
             loop_ready_watch(loop, fd, POLLIN);
         }
     } else if (fd->ready & POLLIN || job) {
@@ -360,26 +367,26 @@ void loop_ready_try(struct loop *loop, struct loop_fd *fd)
 
 void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    if (loop_ready_is_awaited(fd, events) && !loop_queue_has(&fd->active)) {
+    if (loop_ready_is_awaited(fd, events) && !loop_index_is_queued(&fd->active)) {
         loop_ready_try(loop, fd);
     }
 }
 
 void loop_ready_run(struct loop *loop, unsigned most)
 {
-    struct loop_qnode *node = NULL, *last = loop->active.last; /* those behind it have become active meanwhile */
-    for (unsigned n = 0; n < most && node != last && (node = loop_queue_pop(&loop->active)); n++) {
-        loop_ready_try(loop, LOOP_CONTAINER(node, struct loop_fd, active));
+    const struct loop_fd *last = loop->active.last; /* those behind it have become active meanwhile */
+    struct loop_fd *fd = NULL;
+    for (unsigned n = 0; n < most && fd != last && (fd = loop_fd_next_active(loop)); n++) {
+        loop_ready_try(loop, fd);
     }
 }
 
 void loop_ready_send(struct loop *loop)
 {
-    struct loop_qnode *node;
-    while ((node = loop_queue_pop(&loop->dirty))) {
-        struct loop_fd *fd = LOOP_CONTAINER(node, struct loop_fd, dirty);
+    struct loop_fd *fd;
+    while ((fd = loop_fd_next_dirty(loop))) {
         fd->uses++;
-        run_list(loop, fd, &fd->writers, 0, POLLOUT, false);
+        run_line(loop, fd, &fd->writers, 0, POLLOUT, false);
         loop_fd_drop_use(fd);
     }
 }

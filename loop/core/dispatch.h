@@ -47,12 +47,12 @@ void loop_ready_try(struct loop *loop, struct loop_fd *fd);
 static inline void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
     bool is_other = (events & ~(uint32_t)(POLLIN | POLLRDNORM)) != 0 || loop_fd_has_pollers(fd);
-    if (is_other || loop_list_is_empty(&fd->readers)) {
+    if (is_other || loop_line_is_empty(&fd->readers)) {
         loop_ready_events(loop, fd, events);
         return;
     }
     fd->ready |= POLLIN;
-    if (!loop_queue_has(&fd->active)) {
+    if (!loop_index_is_queued(&fd->active)) {
         loop_ready_try(loop, fd);
     }
 }

@@ -8,6 +8,7 @@
 #include <loop/core/loop.h>
 #include <loop/core/scope.h>
 #include <loop/ground/index_list.h>
+#include <loop/ground/line.h>
 #include <loop/ground/list.h>
 
 #include <assert.h>
@@ -77,17 +78,17 @@ struct loop_fd {
     int number;          /* -1 once closed */
     uint32_t uses;       /* uses; they keep it from being closed */
     uint32_t pins;       /* pins of loop_fd_pin; they keep the object */
-    uint32_t ready;      /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which no
-                            poll job has reported yet */
-    uint32_t watched;    /* of the backend: the events that it watches for */
     uint32_t backend_id; /* of the backend: the watches in flight */
     int32_t read_error;  /* the error kept for the next read (unread.h), or 0 */
     int16_t write_error; /* the error of the last write, for jobs that wait for the queue to drain; or 0 */
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
     uint8_t plain_read_by;     /* its read_by while that is LOOP_IO_UNREAD */
-    uint8_t small_receives;    /* of the backend: how many in a row would have fitted into a small buffer */
-    uint8_t doubts;            /* enum loop_doubt: whether a read that got less than asked for has emptied it */
+    uint8_t ready;          /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which
+                             * no poll job has reported yet */
+    uint8_t watched;        /* of the backend: the events that it watches for */
+    uint8_t small_receives; /* of the backend: how many in a row would have fitted into a small buffer */
+    uint8_t doubts;         /* enum loop_doubt: whether a read that got less than asked for has emptied it */
     bool is_borrowed : 1;
     bool is_taken : 1;       /* the number goes to more->closer instead of close(2) */
     bool is_destroyed : 1;   /* free the object when it is closed */
@@ -119,10 +120,10 @@ struct loop_fd {
     uint32_t next_of_number;     /* the index of the next object with the number, plus 1; or 0 (number.c) */
     uint32_t next_in_line;       /* of the backend: the index of the next in its line, plus 1; or 0 */
     struct loop_index_node in_scope;
-    struct loop_list readers; /* jobs that wait to read, in order; only the first is tried */
-    struct loop_list writers; /* jobs that wait to write, in order; only the first is tried */
-    struct loop_qnode active; /* in loop->active: tried in the next dispatch */
-    struct loop_qnode dirty;  /* in loop->dirty: its writes are sent after the running continuation */
+    struct loop_line readers;       /* jobs that wait to read, in order; only the first is tried */
+    struct loop_line writers;       /* jobs that wait to write, in order; only the first is tried */
+    struct loop_index_qnode active; /* in loop->active: tried in the next dispatch */
+    struct loop_index_qnode dirty;  /* in loop->dirty: its writes are sent after the running continuation */
     size_t queued_bytes;
     struct loop_hlist jobs;        /* jobs that use it, by in_fd */
     struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
@@ -144,7 +145,7 @@ struct loop_fd {
 #endif
 };
 
-static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 216, "a connection uses one");
+static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 192, "a connection uses one");
 
 /* Returns fd->more, and makes it where there is none. NULL when there is no memory. */
 struct loop_fd_more *loop_fd_get_more(struct loop_fd *fd);
@@ -162,6 +163,18 @@ static inline struct loop_fd *loop_scope_oldest_fd(const struct loop_scope *scop
 static inline struct loop_fd *loop_fd_newer_sibling(const struct loop_fd *fd)
 {
     return loop_index_newer(&fd->scope->loop->fds, fd, offsetof(struct loop_fd, in_scope));
+}
+
+/* Takes the next descriptor out of loop->active. Returns NULL when there is none. */
+static inline struct loop_fd *loop_fd_next_active(struct loop *loop)
+{
+    return loop_index_dequeue(&loop->fds, &loop->active, offsetof(struct loop_fd, active));
+}
+
+/* Takes the next descriptor out of loop->dirty. Returns NULL when there is none. */
+static inline struct loop_fd *loop_fd_next_dirty(struct loop *loop)
+{
+    return loop_index_dequeue(&loop->fds, &loop->dirty, offsetof(struct loop_fd, dirty));
 }
 
 /* Returns whether jobs wait in more->pollers. */

@@ -53,7 +53,7 @@ void loop_job_use_second(struct loop_job *job, struct loop_fd *second)
 void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
     assert(job->where != LOOP_AT_RUN_QUEUE);
-    loop_list_remove(&job->link);
+    loop_line_remove(&job->link);
     job->result = loop_job_told_result(job, result);
     job->where = LOOP_AT_RUN_QUEUE;
     loop_list_push_back(&loop->run_queue, &job->link);

@@ -6,6 +6,7 @@
 #define LOOP_CORE_LOOP_H
 
 #include <loop/core/log.h>
+#include <loop/ground/index_list.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
@@ -91,10 +92,10 @@ struct loop {
     void *backend_state;
     struct loop_list run_queue;
     uint32_t run_queue_length;
-    struct loop_queue active;      /* descriptors with something to try */
-    struct loop_queue dirty;       /* descriptors with writes to send */
-    struct loop_list after;        /* functions to be called after a continuation: struct loop_after */
-    uint32_t ending, *last_ending; /* a queue of scopes that may end, by their indices plus 1 */
+    struct loop_index_queue active; /* descriptors with something to try */
+    struct loop_index_queue dirty;  /* descriptors with writes to send */
+    struct loop_list after;         /* functions to be called after a continuation: struct loop_after */
+    uint32_t ending, *last_ending;  /* a queue of scopes that may end, by their indices plus 1 */
     bool is_settling;
     bool prefers_completions;              /* the backend receives and sends for flows where it can */
     struct msghdr unix_message;            /* for io.h: constant but for the fields that the kernel sets */

@@ -22,16 +22,16 @@
 
 void loop_ready_activate(struct loop *loop, struct loop_fd *fd)
 {
-    if (!loop_queue_has(&fd->active)) {
-        loop_queue_push(&loop->active, &fd->active);
+    if (!loop_index_is_queued(&fd->active)) {
+        loop_index_enqueue(&loop->active, fd, offsetof(struct loop_fd, active));
     }
 }
 
-static void wait_in(struct loop *loop, struct loop_fd *fd, struct loop_job *job, struct loop_list *list, uint32_t event)
+static void wait_in(struct loop *loop, struct loop_fd *fd, struct loop_job *job, struct loop_line *line, uint32_t event)
 {
     assert(!loop_list_is_linked(&job->link));
     job->where = LOOP_AT_WAIT;
-    loop_list_push_back(list, &job->link);
+    loop_line_push_back(line, &job->link);
     if (fd->ready & event) {
         loop_ready_activate(loop, fd);
     }
@@ -86,17 +86,26 @@ void loop_ready_look_again(struct loop *loop, struct loop_fd *fd)
     if (loop_fd_has_unread(fd) || loop_kernel_poll(&entry, 1, 0) != 0) {
         fd->ready |= POLLIN;
     } else {
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
     }
-    if (!loop_list_is_empty(&fd->readers)) {
+    if (!loop_line_is_empty(&fd->readers)) {
         loop_ready_activate(loop, fd);
     }
 }
 
-static void cancel_list(struct loop *loop, struct loop_list *list)
+static void cancel_line(struct loop *loop, const struct loop_line *line)
 {
     struct loop_list *next;
-    for (struct loop_list *node = list->next; node != list; node = next) {
+    for (struct loop_list *node = loop_line_first(line); node; node = next) {
+        next = loop_line_next(node);
+        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, link));
+    }
+}
+
+static void cancel_pollers(struct loop *loop, const struct loop_list *pollers)
+{
+    struct loop_list *next;
+    for (struct loop_list *node = pollers->next; node != pollers; node = next) {
         next = node->next;
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
@@ -106,10 +115,10 @@ static void cancel_list(struct loop *loop, struct loop_list *list)
 void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
 {
     loop->wait_error = error;
-    cancel_list(loop, &fd->readers);
-    cancel_list(loop, &fd->writers);
+    cancel_line(loop, &fd->readers);
+    cancel_line(loop, &fd->writers);
     if (fd->more) {
-        cancel_list(loop, &fd->more->pollers);
+        cancel_pollers(loop, &fd->more->pollers);
     }
     loop->wait_error = 0;
 }
@@ -124,10 +133,10 @@ bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events)
     }
     if (events & (END_EVENTS | POLLPRI)) {
         fd->doubts |= LOOP_DOUBT_ALWAYS; /* io.h says why */
-        fd->ready |= loop_fd_is_file(fd) ? events & LOOP_READY_TOLD_ONCE : 0;
+        fd->ready |= loop_fd_is_file(fd) ? (uint8_t)(events & LOOP_READY_TOLD_ONCE) : 0;
     }
-    return ((fd->ready & POLLIN) && !loop_list_is_empty(&fd->readers)) ||
-           ((fd->ready & POLLOUT) && !loop_list_is_empty(&fd->writers)) || loop_fd_has_pollers(fd);
+    return ((fd->ready & POLLIN) && !loop_line_is_empty(&fd->readers)) ||
+           ((fd->ready & POLLOUT) && !loop_line_is_empty(&fd->writers)) || loop_fd_has_pollers(fd);
 }
 
 void loop_ready_note(struct loop *loop, struct loop_fd *fd, uint32_t events)
@@ -156,7 +165,7 @@ int loop_ready_poll_file(struct loop_fd *fd, uint32_t events)
     if (n < 0) {
         return -errno;
     }
-    fd->ready |= (uint32_t)entry.revents & LOOP_READY_TOLD_ONCE;
+    fd->ready |= (uint8_t)(entry.revents & LOOP_READY_TOLD_ONCE);
     uint32_t told = fd->ready & LOOP_READY_TOLD_ONCE & (events | POLLERR);
     return (int)((uint32_t)entry.revents | told);
 }

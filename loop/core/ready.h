@@ -38,7 +38,7 @@ static inline void loop_ready_begin_send(struct loop_fd *fd)
 {
     assert(!fd->is_sending && fd->ready & POLLOUT && !(fd->watched & POLLOUT));
     fd->is_sending = true;
-    fd->ready &= ~(uint32_t)POLLOUT;
+    fd->ready &= (uint8_t)~POLLOUT;
     fd->watched |= POLLOUT;
 }
 
@@ -47,7 +47,7 @@ static inline void loop_ready_end_send(struct loop_fd *fd, int64_t result)
 {
     assert(fd->is_sending);
     fd->is_sending = false;
-    fd->watched &= ~(uint32_t)POLLOUT;
+    fd->watched &= (uint8_t)~POLLOUT;
     fd->ready |= result == -EAGAIN ? 0 : POLLOUT;
 }
 
@@ -55,12 +55,12 @@ static inline void loop_ready_end_send(struct loop_fd *fd, int64_t result)
  * reads. */
 static inline void loop_ready_begin_read(struct loop_fd *fd, struct loop_job *job)
 {
-    assert(!fd->is_reading && !fd->is_receiving && fd->readers.next == &job->link);
-    loop_list_remove(&job->link);
+    assert(!fd->is_reading && !fd->is_receiving && loop_line_first(&fd->readers) == &job->link);
+    loop_line_remove(&job->link);
     job->where = LOOP_AT_RING;
     fd->is_reading = true;
-    fd->ready &= ~(uint32_t)POLLIN;
-    fd->watched &= ~(uint32_t)POLLIN; /* so that the backend is asked again for the next job */
+    fd->ready &= (uint8_t)~POLLIN;
+    fd->watched &= (uint8_t)~POLLIN; /* so that the backend is asked again for the next job */
 }
 
 /* Notes that it is completed. Whether there is more a call finds out, or the next such read (`may_have_more`). */
@@ -75,7 +75,7 @@ static inline void loop_ready_end_read(struct loop_fd *fd)
 /* Returns whether jobs wait to read, or the backend reads for one. */
 static inline bool loop_ready_has_readers(const struct loop_fd *fd)
 {
-    return fd->is_reading || !loop_list_is_empty(&fd->readers);
+    return fd->is_reading || !loop_line_is_empty(&fd->readers);
 }
 
 /* Notes the events that the kernel reports for `fd`. Returns whether a job waits for them. */

@@ -50,13 +50,13 @@ static void end(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN};
     if (fd->is_receiving) {
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
         return;
     }
     fd->read_by = fd->plain_read_by;
     if (fd->state != LOOP_FD_CLOSED && loop_fd_is_stream(fd) && !fd->was_readable &&
         loop_kernel_poll(&entry, 1, 0) == 0) {
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
     }
 }
 
@@ -88,7 +88,7 @@ static void tell_readers(struct loop *loop, struct loop_fd *fd)
     if (fd->state != LOOP_FD_OPEN) {
         return;
     }
-    if (!loop_list_is_empty(&fd->readers) || loop_fd_has_pollers(fd)) {
+    if (!loop_line_is_empty(&fd->readers) || loop_fd_has_pollers(fd)) {
         loop_ready_activate(loop, fd);
     }
     loop_ready_call_back(loop, fd, waits_for_input);
@@ -155,7 +155,7 @@ void loop_unread_begin_receiving(struct loop_fd *fd)
     if (!loop_fd_reads_kept(fd)) {
         fd->plain_read_by = fd->read_by;
         fd->read_by = LOOP_IO_UNREAD;
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
     }
     fd->is_receiving = true;
     fd->scope->loop->stats.received_flows_now++;
@@ -240,7 +240,7 @@ int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov,
 {
     if (!fd->unread) {
         int64_t error = loop_unread_take_error(fd);
-        fd->ready &= error ? ~UINT32_C(0) : ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)(error ? ~0 : ~POLLIN);
         assert(error || fd->is_receiving);
         return error ? error : -EAGAIN;
     }

@@ -86,7 +86,7 @@ static void on_bulk_written(void *arg, int64_t result)
 /* Takes the job out of the list of readers: it waits for a job of the sink from now on. */
 static enum loop_attempt leave_list(struct loop_job *job)
 {
-    loop_list_remove(&job->link);
+    loop_line_remove(&job->link);
     job->where = LOOP_AT_OWNER;
     return LOOP_ATTEMPT_MOVED;
 }

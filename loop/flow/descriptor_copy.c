@@ -67,13 +67,13 @@ static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64
 /* Whether a write may be tried at once: it would not overtake others. */
 static bool has_room(const struct loop_fd *to)
 {
-    return (to->ready & POLLOUT) && loop_list_is_empty(&to->writers);
+    return (to->ready & POLLOUT) && loop_line_is_empty(&to->writers);
 }
 
 /* Has the job wait for room in the sink. */
 static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
 {
-    loop_list_remove(&job->link);
+    loop_line_remove(&job->link);
     loop_ready_wait_write(loop, sink_of(job), job);
     loop_ready_reader_left(loop, job->fd);
     return LOOP_ATTEMPT_MOVED;
@@ -154,7 +154,7 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
     } else {
         loop_ready_watch(loop, job->fd, POLLIN);
     }
-    if (!loop_list_is_empty(&to->writers)) {
+    if (!loop_line_is_empty(&to->writers)) {
         loop_ready_activate(loop, to);
     }
     loop_fd_drop_use(to);
@@ -203,7 +203,7 @@ static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
     }
     advance(loop, job, (size_t)n);
     if (!args->block) {
-        loop_list_remove(&job->link);
+        loop_line_remove(&job->link);
         loop_ready_wait_read(loop, job->fd, job);
     }
     return LOOP_ATTEMPT_MOVED;

@@ -62,7 +62,7 @@ static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct lo
 /* Takes the job out of its list. */
 static enum loop_attempt park(struct loop_job *job, enum loop_where where)
 {
-    loop_list_remove(&job->link);
+    loop_line_remove(&job->link);
     job->where = (uint8_t)where;
     return LOOP_ATTEMPT_MOVED;
 }
@@ -139,8 +139,8 @@ static void try_soon(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     job->where = LOOP_AT_WAIT;
-    loop_list_remove(&job->link);
-    loop_list_push_front(&fd->readers, &job->link);
+    loop_line_remove(&job->link);
+    loop_line_push_front(&fd->readers, &job->link);
     fd->ready |= POLLIN;
     loop_ready_activate(loop, fd);
 }

@@ -168,7 +168,7 @@ static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
 /* Whether other jobs wait in one of the two lines. */
 static bool is_contended(const struct loop_job *job)
 {
-    return !loop_list_is_empty(&job->fd->readers) || !loop_list_is_empty(&job->u.args.second->writers);
+    return !loop_line_is_empty(&job->fd->readers) || !loop_line_is_empty(&job->u.args.second->writers);
 }
 
 /* The job has got the turn in a line: queues for the turn in the other one, or starts copying. */

@@ -6,15 +6,14 @@
  * struct loop_list is doubly linked with two ends, for queues. A node that is in no list points to itself. struct
  * loop_hlist is for sets that are numerous and mostly small. Its head is one pointer, so nodes are only added at the
  * front, and finding the oldest takes a walk. A node of zeros is in no list, and a head of zeros is an empty list.
- *
- * struct loop_queue is a queue of nodes of one pointer, out of whose middle nothing is removed. There too a node or a
- * head of zeros is in no queue, or empty.
  */
 #ifndef LOOP_GROUND_LIST_H
 #define LOOP_GROUND_LIST_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A list, or a node of one. */
 struct loop_list {
@@ -64,9 +63,11 @@ static inline void loop_list_push_front(struct loop_list *list, struct loop_list
     loop_list_insert_before(list->next, node);
 }
 
-/* Removes the node from its list. Harmless for a node that is in no list. */
+/* Removes the node from its list. Harmless for a node that is in no list. A node may be in a line (line.h) as well, but
+ * not when this is called. */
 static inline void loop_list_remove(struct loop_list *node)
 {
+    assert(!(((uintptr_t)node->prev | (uintptr_t)node->next) & 1));
     node->prev->next = node->next;
     node->next->prev = node->prev;
     loop_list_init(node);
@@ -192,47 +193,6 @@ static inline struct loop_hnode *loop_hlist_oldest(const struct loop_hlist *list
 static inline struct loop_hnode *loop_hlist_newer(const struct loop_hlist *list, const struct loop_hnode *node)
 {
     return node->at == &list->first ? NULL : (struct loop_hnode *)(void *)node->at;
-}
-
-/* ---- queues of one-pointer nodes ---- */
-
-/* A node of a struct loop_queue. */
-struct loop_qnode {
-    struct loop_qnode *next; /* the last node points to itself */
-};
-
-/* A queue. */
-struct loop_queue {
-    struct loop_qnode *first, *last; /* `last` is undefined while it is empty */
-};
-
-/* Returns whether the node is in a queue. */
-static inline bool loop_queue_has(const struct loop_qnode *node)
-{
-    return node->next != NULL;
-}
-
-/* Adds a node, which is in no queue, at the end. */
-static inline void loop_queue_push(struct loop_queue *queue, struct loop_qnode *node)
-{
-    node->next = node;
-    if (queue->first) {
-        queue->last->next = node;
-    } else {
-        queue->first = node;
-    }
-    queue->last = node;
-}
-
-/* Removes and returns the first node, or NULL. */
-static inline struct loop_qnode *loop_queue_pop(struct loop_queue *queue)
-{
-    struct loop_qnode *node = queue->first;
-    if (node) {
-        queue->first = node->next == node ? NULL : node->next;
-        node->next = NULL;
-    }
-    return node;
 }
 
 #endif

@@ -142,7 +142,7 @@ static void unheard_done(struct loop *loop, struct loop_job *job, int64_t result
     if (result != LOOP_GOES_ON) {
         loop_job_finish(loop, job, result);
     } else {
-        loop_list_remove(&job->link);
+        loop_line_remove(&job->link);
         loop->backend->start(loop, job);
     }
 }

@@ -101,7 +101,7 @@ static enum loop_attempt receive_unread(struct loop *loop, struct loop_job *job)
 /* Moves the job to the ring, which has the group, when there are no unread bytes left. */
 static enum loop_attempt return_to_ring(struct loop *loop, struct loop_job *job)
 {
-    loop_list_remove(&job->link);
+    loop_line_remove(&job->link);
     job->is_otherwise = false;
     loop->backend->start(loop, job);
     return LOOP_ATTEMPT_MOVED;
@@ -182,13 +182,13 @@ static enum loop_splice_side find_blocked(const struct loop_job *job)
 /* Moves the job to the wait list of an end that is not ready. */
 static void wait_for_side(struct loop *loop, struct loop_job *job, enum loop_splice_side side)
 {
-    loop_list_remove(&job->link);
+    loop_line_remove(&job->link);
     job->u.args.splice.side = side;
     if (side == LOOP_SPLICE_SOURCE) {
-        job->fd->ready &= ~(uint32_t)POLLIN;
+        job->fd->ready &= (uint8_t)~POLLIN;
         loop_ready_wait_read(loop, job->fd, job);
     } else {
-        job->u.args.second->ready &= ~(uint32_t)POLLOUT;
+        job->u.args.second->ready &= (uint8_t)~POLLOUT;
         loop_ready_wait_write(loop, job->u.args.second, job);
     }
 }
@@ -227,7 +227,7 @@ static enum loop_attempt splice_by_thread(struct loop *loop, struct loop_job *jo
         }
         job->kind = &unread_splice_kind;
     }
-    loop_list_remove(&job->link);
+    loop_line_remove(&job->link);
     loop_pool_submit(loop, job);
     return LOOP_ATTEMPT_MOVED;
 }
@@ -378,7 +378,7 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
         start_multishot(loop, job);
         return;
     }
-    bool is_first = event == POLLIN ? !loop_ready_has_readers(fd) : loop_list_is_empty(&fd->writers);
+    bool is_first = event == POLLIN ? !loop_ready_has_readers(fd) : loop_line_is_empty(&fd->writers);
     bool may_answer = is_answered_at_once(job) || loop_attempt_is_final(job) || is_other_input(job) ||
                       (is_first && may_be_ready(job, event));
     if (may_answer) {
@@ -394,7 +394,7 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
             loop_job_backend_complete(loop, job, result);
             return;
         }
-        fd->ready &= ~event;
+        fd->ready &= (uint8_t)~event;
     }
     loop_ready_wait(loop, fd, job, event);
 }

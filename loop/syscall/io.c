@@ -104,7 +104,7 @@ static void ask(struct loop_fd *fd)
     struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLPRI};
     int n = loop_kernel_poll(&entry, 1, 0);
     if (n == 0) {
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
     } else if (n > 0 && entry.revents & POLLPRI) {
         fd->doubts |= LOOP_DOUBT_ALWAYS;
     }
@@ -122,7 +122,7 @@ int64_t loop_io_note_doubtful(struct loop_fd *fd, int64_t n, size_t asked)
         fd->doubts &= (uint8_t)~LOOP_DOUBT_ASK;
         ask(fd);
     } else {
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
     }
     return result;
 }

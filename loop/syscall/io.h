@@ -53,7 +53,7 @@ static inline int64_t loop_io_note_read(struct loop_fd *fd, int64_t n, size_t as
         return loop_io_note_doubtful(fd, n, asked);
     }
     if ((size_t)n < asked) {
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
     }
     return n;
 }
@@ -63,7 +63,7 @@ static inline int64_t loop_io_note_write(struct loop_fd *fd, int64_t n)
 {
     int64_t result = n < 0 ? -errno : n;
     if (result == -EAGAIN) {
-        fd->ready &= ~(uint32_t)POLLOUT;
+        fd->ready &= (uint8_t)~POLLOUT;
     }
     return result;
 }

@@ -201,7 +201,7 @@ static int watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
         loop_ready_fail(loop, fd, -error);
         return -error;
     }
-    fd->watched = wanted;
+    fd->watched = (uint8_t)wanted;
     if (error == EPERM) {
         loop_ready_note(loop, fd, POLLIN | POLLOUT);
     }
@@ -254,9 +254,9 @@ static void drop_output(struct loop *loop, uint64_t id)
     if (!fd || !(fd->watched & POLLOUT)) {
         return;
     }
-    bool is_wanted = !loop_list_is_empty(&fd->writers) || loop_fd_has_pollers(fd) || !is_watched(fd);
+    bool is_wanted = !loop_line_is_empty(&fd->writers) || loop_fd_has_pollers(fd) || !is_watched(fd);
     if (!is_wanted && control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
-        fd->watched &= ~(uint32_t)POLLOUT;
+        fd->watched &= (uint8_t)~POLLOUT;
     }
 }
 

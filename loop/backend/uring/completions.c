@@ -60,7 +60,8 @@ static bool prefers_completions(struct loop_uring *uring)
 /* Returns the first of the jobs that read, or NULL. */
 static struct loop_job *first_reader(const struct loop_fd *fd)
 {
-    return loop_list_is_empty(&fd->readers) ? NULL : LOOP_CONTAINER(fd->readers.next, struct loop_job, link);
+    return loop_line_is_empty(&fd->readers) ? NULL
+                                            : LOOP_CONTAINER(loop_line_first(&fd->readers), struct loop_job, link);
 }
 
 /* Whether the first of the jobs that read takes all bytes that come. */
@@ -136,7 +137,7 @@ static void begin(struct loop_uring *uring, struct loop_fd *fd)
     loop_unread_begin_receiving(fd);
     fd->receives_large = fd->is_bulk;
     fd->small_receives = 0;
-    fd->watched &= ~(uint32_t)POLLIN; /* so that loop_uring_receive_or_watch is called for each job that reads */
+    fd->watched &= (uint8_t)~POLLIN; /* so that loop_uring_receive_or_watch is called for each job that reads */
     loop_uring_arm(uring, fd, LOOP_URING_RECEIVE);
     if (fd->is_unix && !is_armed(fd, LOOP_URING_WATCH_HANGUP)) {
         loop_uring_arm(uring, fd, LOOP_URING_WATCH_HANGUP);
@@ -161,7 +162,7 @@ static void stop(struct loop_uring *uring, struct loop_fd *fd)
         return;
     }
     end(fd); /* the entry had not been filled in: no completion comes */
-    if (!loop_list_is_empty(&fd->readers)) {
+    if (!loop_line_is_empty(&fd->readers)) {
         loop_ready_activate(uring->loop, fd);
     }
 }

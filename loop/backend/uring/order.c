@@ -58,7 +58,7 @@ bool loop_uring_follows_others(const struct loop_job *job)
     if (turn == LOOP_TURN_POLL) {
         return loop_fd_has_pollers(job->fd);
     }
-    return turn == LOOP_TURN_SEND ? !loop_list_is_empty(&job->fd->writers) : loop_ready_has_readers(job->fd);
+    return turn == LOOP_TURN_SEND ? !loop_line_is_empty(&job->fd->writers) : loop_ready_has_readers(job->fd);
 }
 
 static bool is_poll(const struct loop_job *job)

@@ -174,7 +174,7 @@ int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
     assert(!(fd->backend_id & LOOP_URING_LETTING_GO));
     for (enum loop_uring_watch_kind kind = LOOP_URING_WATCH_IN; kind < LOOP_URING_WATCH_KINDS; kind++) {
         if (events & ~fd->watched & rows[kind].event) {
-            fd->watched |= rows[kind].event;
+            fd->watched |= (uint8_t)rows[kind].event;
             if (!(fd->backend_id & LOOP_URING_ARMED(kind))) { /* else its cancel tells those that wait */
                 loop_uring_arm(loop_uring_of(loop), fd, kind);
             }
@@ -285,7 +285,7 @@ void loop_uring_watch_changed(struct loop_uring *uring, struct loop_fd *fd, enum
         fd->backend_id |= LOOP_URING_LASTS(kind);
         loop_uring_arm(uring, fd, kind);
     } else {
-        fd->watched &= ~rows[kind].event; /* a job that still waits for it arms it again */
+        fd->watched &= (uint8_t)~rows[kind].event; /* a job that still waits for it arms it again */
     }
     if (result < 0 && result != -ECANCELED) {
         loop_log_options(&uring->loop->options, LOOP_LOG_ERROR,

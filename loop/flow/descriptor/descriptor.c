@@ -90,7 +90,7 @@ static void cancel_write(struct loop *loop, struct loop_job *job)
         return; /* the send ends in this turn */
     }
     loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
-    if (!loop_list_is_empty(&fd->writers) && !fd->is_sending) {
+    if (!loop_line_is_empty(&fd->writers) && !fd->is_sending) {
         fd->ready |= POLLOUT; /* a shutdown, say, needs no room: the next job is tried at once */
         loop_ready_activate(loop, fd);
     }
@@ -111,9 +111,11 @@ static int gather(const struct loop_fd *fd, struct iovec *iov)
 {
     int n = 0;
     if (!fd->is_byte_stream) {
-        return loop_write_gather(&LOOP_CONTAINER(fd->writers.next, struct loop_job, link)->u.write, iov, 0);
+        return loop_write_gather(&LOOP_CONTAINER(loop_line_first(&fd->writers), struct loop_job, link)->u.write, iov,
+                                 0);
     }
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
+    for (struct loop_list *node = loop_line_first(&fd->writers); node && n < LOOP_GATHER_MAX;
+         node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &write_kind) {
             break;
@@ -155,7 +157,7 @@ static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *jo
 __attribute__((always_inline)) static inline void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 {
     struct loop_list *node;
-    while ((node = loop_list_first(&fd->writers))) {
+    while ((node = loop_line_first(&fd->writers))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &write_kind) {
             break;
@@ -174,8 +176,8 @@ __attribute__((always_inline)) static inline void distribute(struct loop *loop, 
 /* Moves the writes of the queue out of their chunks, as long as the region has few left. */
 static void make_room_behind(struct loop *loop, struct loop_fd *fd)
 {
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers && loop_region_is_scarce(&loop->region);
-         node = node->next) {
+    for (struct loop_list *node = loop_line_first(&fd->writers); node && loop_region_is_scarce(&loop->region);
+         node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind == &write_kind) {
             make_room(loop, job);
@@ -187,7 +189,7 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
  * the system call would send an empty packet, and gather leaves it out. */
 static bool is_single(const struct loop_fd *fd, const struct loop_write_state *first)
 {
-    return fd->writers.next == fd->writers.prev && first->n_iov == 1 && first->total > 0;
+    return loop_line_has_one(&fd->writers) && first->n_iov == 1 && first->total > 0;
 }
 
 static int64_t write_single(struct loop_fd *fd, const struct loop_write_state *write)
@@ -200,7 +202,7 @@ static int64_t write_single(struct loop_fd *fd, const struct loop_write_state *w
  * kernel would keep back what it was told that more follows. */
 static bool precede_file(const struct loop_fd *fd)
 {
-    const struct loop_job *last = LOOP_CONTAINER(fd->writers.prev, struct loop_job, link);
+    const struct loop_job *last = LOOP_CONTAINER(loop_line_last(&fd->writers), struct loop_job, link);
     return last->kind == &loop_send_file_kind && loop_send_file_has_bytes(last);
 }
 
@@ -217,7 +219,7 @@ static int64_t write_queue(struct loop_fd *fd, bool is_before_file)
 void loop_fd_end_writes(struct loop *loop, struct loop_fd *fd, int64_t error)
 {
     struct loop_list *node;
-    while ((node = loop_list_first(&fd->writers))) {
+    while ((node = loop_line_first(&fd->writers))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &write_kind) {
             return;
@@ -230,7 +232,7 @@ void loop_fd_end_writes(struct loop *loop, struct loop_fd *fd, int64_t error)
  * gap. Where each write is a message the others go on. */
 static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
 {
-    struct loop_job *job = LOOP_CONTAINER(loop_list_first(&fd->writers), struct loop_job, link);
+    struct loop_job *job = LOOP_CONTAINER(loop_line_first(&fd->writers), struct loop_job, link);
     if (!fd->is_byte_stream) {
         end_write(loop, job, loop_write_close(loop, job, &job->u.write, error));
         return;
@@ -251,7 +253,7 @@ static bool send_by_backend(struct loop *loop, struct loop_job *job, bool is_one
     if (n == 0 || was_long || fd->has_long_queue || !loop->backend->send(loop, job, fd, iov, n)) {
         return false;
     }
-    for (struct loop_list *node = job->link.next; !is_one && node != &fd->writers; node = node->next) {
+    for (struct loop_list *node = is_one ? NULL : loop_line_next(&job->link); node; node = loop_line_next(node)) {
         struct loop_job *other = LOOP_CONTAINER(node, struct loop_job, link);
         if (other->kind != &write_kind) {
             break;
@@ -264,7 +266,7 @@ static bool send_by_backend(struct loop *loop, struct loop_job *job, bool is_one
 /* Takes the writes of the queue back from the backend. */
 static void take_back(struct loop_fd *fd)
 {
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = node->next) {
+    for (struct loop_list *node = loop_line_first(&fd->writers); node; node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->where == LOOP_AT_RING) {
             job->where = LOOP_AT_WAIT;
@@ -276,9 +278,9 @@ static void take_back(struct loop_fd *fd)
 static void end_cancelled(struct loop *loop, struct loop_fd *fd)
 {
     struct loop_list *next;
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
+    for (struct loop_list *node = loop_line_first(&fd->writers); node; node = next) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        next = node->next;
+        next = loop_line_next(node);
         if (job->kind == &write_kind && job->is_cancelled) {
             cancel_write(loop, job);
         }
@@ -304,7 +306,7 @@ static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
     if (result == -EAGAIN) {
         make_room_behind(loop, fd);
     }
-    if (!loop_list_is_empty(&fd->writers)) {
+    if (!loop_line_is_empty(&fd->writers)) {
         fd->ready &POLLOUT ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLOUT);
     }
     loop_fd_drop_use(fd);
@@ -335,8 +337,8 @@ static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
 
 static void mark_dirty(struct loop *loop, struct loop_fd *fd)
 {
-    if (!loop_queue_has(&fd->dirty)) {
-        loop_queue_push(&loop->dirty, &fd->dirty);
+    if (!loop_index_is_queued(&fd->dirty)) {
+        loop_index_enqueue(&loop->dirty, fd, offsetof(struct loop_fd, dirty));
     }
 }
 
@@ -347,7 +349,7 @@ static void queue_write(struct loop *loop, struct loop_job *job, const struct lo
     fd->queued_bytes += write->total;
     if (fd->ready & POLLOUT) {
         job->where = LOOP_AT_WAIT;
-        loop_list_push_back(&fd->writers, &job->link);
+        loop_line_push_back(&fd->writers, &job->link);
         mark_dirty(loop, fd); /* loop_ready_send sends it when the continuation has returned */
     } else {
         make_room(loop, job);

@@ -25,9 +25,9 @@
 /* ---- the lines ---- */
 
 /* Gives the first job of a line the turn, unless another has it. */
-static void start_next(struct loop *loop, struct loop_list *line, struct loop_job **in_flight)
+static void start_next(struct loop *loop, struct loop_line *line, struct loop_job **in_flight)
 {
-    struct loop_list *node = *in_flight ? NULL : loop_list_pop_front(line);
+    struct loop_list *node = *in_flight ? NULL : loop_line_pop_front(line);
     if (!node) {
         return;
     }
@@ -42,10 +42,10 @@ static void start_next(struct loop *loop, struct loop_list *line, struct loop_jo
 }
 
 /* Puts a job at the end of a line. The job that has the turn is asked to give it back, where it can. */
-static void join_line(struct loop *loop, struct loop_job *job, struct loop_list *line, struct loop_job **in_flight)
+static void join_line(struct loop *loop, struct loop_job *job, struct loop_line *line, struct loop_job **in_flight)
 {
     job->where = LOOP_AT_WAIT;
-    loop_list_push_back(line, &job->link);
+    loop_line_push_back(line, &job->link);
     if (*in_flight && (*in_flight)->kind->yield) {
         (*in_flight)->kind->yield(loop, *in_flight);
     }
@@ -53,7 +53,7 @@ static void join_line(struct loop *loop, struct loop_job *job, struct loop_list 
 }
 
 /* Passes the turn on where `job` has it. */
-static void leave_line(struct loop *loop, const struct loop_job *job, struct loop_list *line,
+static void leave_line(struct loop *loop, const struct loop_job *job, struct loop_line *line,
                        struct loop_job **in_flight)
 {
     if (*in_flight == job) {
@@ -179,7 +179,7 @@ void loop_file_read(struct loop *loop, struct loop_job *job, struct iovec buffer
 
 int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
 {
-    if (fd->more->reading || !loop_list_is_empty(&fd->readers)) {
+    if (fd->more->reading || !loop_line_is_empty(&fd->readers)) {
         return -EAGAIN;
     }
     if (loop_fd_has_unread(fd)) {
@@ -225,7 +225,8 @@ void loop_file_finish(struct loop *loop)
  * line, and LOOP_AT_OWNER until the call has returned. */
 static int gather_others(const struct loop_fd *fd, struct iovec *iov, int n)
 {
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers && n < LOOP_GATHER_MAX; node = node->next) {
+    for (struct loop_list *node = loop_line_first(&fd->writers); node && n < LOOP_GATHER_MAX;
+         node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &loop_file_write_kind) {
             break;
@@ -281,7 +282,7 @@ static void fail_line(struct loop *loop, struct loop_fd *fd, struct loop_job *fa
         return;
     }
     loop_write_note_failure(fd, failed);
-    while ((node = loop_list_first(&fd->writers))) {
+    while ((node = loop_line_first(&fd->writers))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind != &loop_file_write_kind) {
             return;
@@ -326,9 +327,9 @@ static bool settle_other(struct loop *loop, struct loop_job *job, size_t n, bool
 static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool may_end)
 {
     struct loop_list *next;
-    for (struct loop_list *node = fd->writers.next; node != &fd->writers; node = next) {
+    for (struct loop_list *node = loop_line_first(&fd->writers); node; node = next) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        next = node->next;
+        next = loop_line_next(node);
         if (job->where != LOOP_AT_OWNER) {
             break;
         }

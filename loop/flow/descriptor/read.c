@@ -92,7 +92,7 @@ static void note_read(struct loop_fd *fd, size_t n, size_t asked)
 {
     if (n == asked && !fd->doubts && !(fd->watched & POLLIN)) {
         fd->may_have_more = true;
-        fd->ready &= ~(uint32_t)POLLIN;
+        fd->ready &= (uint8_t)~POLLIN;
     } else {
         (void)loop_io_note_read(fd, (int64_t)n, asked);
     }
@@ -101,7 +101,7 @@ static void note_read(struct loop_fd *fd, size_t n, size_t asked)
 /* Has the first of the readers go on: now, or with an event. */
 static void go_on_reading(struct loop *loop, struct loop_fd *fd)
 {
-    if (!loop_list_is_empty(&fd->readers)) {
+    if (!loop_line_is_empty(&fd->readers)) {
         fd->ready &POLLIN ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLIN);
     }
 }
@@ -118,7 +118,7 @@ static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
     }
     if (is_tried || !take(job, n)) {
         job->where = LOOP_AT_WAIT;
-        loop_list_push_front(&fd->readers, &job->link);
+        loop_line_push_front(&fd->readers, &job->link);
     } else {
         loop_job_finish(loop, job, job->result);
     }

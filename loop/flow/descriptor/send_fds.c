@@ -135,7 +135,7 @@ static void cancel_send(struct loop *loop, struct loop_job *job)
 
     let_go(sending_of(job)->held);
     loop_job_complete(loop, job, -ECANCELED);
-    if (!loop_list_is_empty(&fd->writers) && !fd->is_sending) {
+    if (!loop_line_is_empty(&fd->writers) && !fd->is_sending) {
         fd->ready |= POLLOUT; /* the next job is tried: it may need no room */
         loop_ready_activate(loop, fd);
     }

@@ -48,7 +48,7 @@ static size_t cached_length(struct loop_fd *from, int64_t offset, size_t len)
 static bool is_position_taken(const struct loop_fd *from)
 {
     return loop_fd_reads_kept(from) || loop_fd_is_moving(from) || from->more->reading ||
-           !loop_list_is_empty(&from->readers);
+           !loop_line_is_empty(&from->readers);
 }
 
 /* Whether an error says that the call is the wrong one, or may be the file's. */
@@ -104,7 +104,7 @@ static void cancel_send(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     loop_job_complete(loop, job, -ECANCELED);
-    if (!loop_list_is_empty(&fd->writers) && !fd->is_sending) {
+    if (!loop_line_is_empty(&fd->writers) && !fd->is_sending) {
         fd->ready |= POLLOUT; /* the next job is tried: it may need no room */
         loop_ready_activate(loop, fd);
     }
