@@ -52,7 +52,7 @@ void loop_fds_leave_queues(struct loop *loop)
 /* Removes a closed descriptor from its scope. Code that keeps the object finds it closed, in the loop's own scope. */
 static void leave_scope(struct loop_fd *fd)
 {
-    assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !fd->second_jobs.first);
+    assert(fd->state == LOOP_FD_CLOSED && !fd->jobs.first && !loop_fd_second_jobs(fd)->first);
     assert(loop_line_is_empty(&fd->readers) && loop_line_is_empty(&fd->writers) && !loop_fd_has_pollers(fd));
     loop_unread_finish(fd);
     loop_index_remove(&fd->scope->loop->fds, &fd->scope->fds, fd, offsetof(struct loop_fd, in_scope));
@@ -120,7 +120,7 @@ static void reset_at_close(const struct loop_fd *fd)
 static void check_number(struct loop *loop, struct loop_fd *fd)
 {
 #if NORIA_DEBUG
-    if (fd->is_borrowed && fd->number >= 0 && loop_number_identity(fd->number) != fd->more->identity) {
+    if (fd->is_borrowed && fd->number >= 0 && loop_number_identity(fd->number) != loop_fd_more(fd)->identity) {
         loop_number_lose(loop, fd);
     }
 #else
@@ -131,7 +131,7 @@ static void check_number(struct loop *loop, struct loop_fd *fd)
 
 static bool is_in_late_use(const struct loop_fd *fd)
 {
-    return fd->more && fd->more->late_uses > 0;
+    return fd->has_more && loop_fd_more(fd)->late_uses > 0;
 }
 
 void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
@@ -150,14 +150,14 @@ void loop_fd_unwatched(struct loop *loop, struct loop_fd *fd)
         loop_unread_finish(fd); /* otherwise loop_fd_take hands them over with the number */
     }
     if (is_in_late_use(fd)) {
-        fd->more->late_number = number;
+        loop_fd_more(fd)->late_number = number;
     } else if (!fd->is_borrowed && !fd->is_taken) {
         close_number(fd, number);
         tell_descriptor_waits(loop);
     }
-    struct loop_job *closer = fd->more ? fd->more->closer : NULL;
+    struct loop_job *closer = fd->has_more ? loop_fd_more(fd)->closer : NULL;
     if (closer) {
-        fd->more->closer = NULL;
+        loop_fd_more(fd)->closer = NULL;
         loop_job_complete(loop, closer, !fd->is_taken ? 0 : number < 0 ? -EBADF : number);
     }
     if (fd->is_destroyed) {
@@ -184,9 +184,10 @@ static void cancel_jobs(struct loop_fd *fd)
         next = loop_hlist_newer(&fd->jobs, node);
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, in_fd));
     }
-    for (struct loop_hnode *node = loop_hlist_oldest(&fd->second_jobs); node; node = next) {
-        next = loop_hlist_newer(&fd->second_jobs, node);
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, u.args.in_second));
+    struct loop_job *next_second;
+    for (struct loop_job *job = loop_job_oldest_second(fd); job; job = next_second) {
+        next_second = loop_job_newer_second(job);
+        loop_job_cancel(loop, job);
     }
 }
 
@@ -260,14 +261,14 @@ void loop_fd_unused(struct loop_fd *fd)
 
 void loop_fd_use_late(struct loop_fd *fd)
 {
-    assert(fd->number >= 0 && fd->uses > 0 && fd->more);
-    fd->more->late_uses++;
+    assert(fd->number >= 0 && fd->uses > 0);
+    loop_fd_more(fd)->late_uses++;
     loop_fd_pin(fd);
 }
 
 void loop_fd_end_late_use(struct loop_fd *fd)
 {
-    struct loop_fd_more *more = fd->more;
+    struct loop_fd_more *more = loop_fd_more(fd);
     assert(more->late_uses > 0);
     if (--more->late_uses == 0 && more->late_number >= 0) {
         close_number(fd, more->late_number);
@@ -338,7 +339,7 @@ loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool ta
     }
     job->where = LOOP_AT_OWNER;
     fd->is_taken = take;
-    fd->more->closer = job;
+    loop_fd_more(fd)->closer = job;
     loop_fd_drop_use(fd);
     return id;
 }

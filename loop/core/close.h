@@ -19,7 +19,7 @@ static inline void loop_fd_drop_use(struct loop_fd *fd)
 }
 
 /* Keeps the number open for a thread that still uses it after its job has ended: it is closed when the thread returns.
- * fd->more has been made.
+ * loop_fd_get_more has made its rarer part.
  * A borrowed descriptor, or one that is being taken, is released only then. */
 void loop_fd_use_late(struct loop_fd *fd);
 

@@ -72,7 +72,7 @@ static struct loop_fd *leave_args(struct loop_job *job)
         return NULL;
     }
     if (job->u.args.second) {
-        loop_hlist_remove(&job->u.args.in_second);
+        loop_job_unuse_second(job);
     }
     loop_kernel_free(job->u.args.extra);
     return job->u.args.second;
@@ -275,7 +275,7 @@ static uint32_t watched_events(const struct loop_job *job)
 /* Puts a poll that goes on back among the polls: to be tried in the next turn, or after an event. */
 static void go_on_polling(struct loop *loop, struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt)
 {
-    loop_list_push_back(&fd->more->pollers, &job->link);
+    loop_list_push_back(&loop_fd_more(fd)->pollers, &job->link);
     if (attempt == LOOP_ATTEMPT_MORE) {
         loop_ready_activate(loop, fd);
     } else {
@@ -288,7 +288,7 @@ static void run_pollers(struct loop *loop, struct loop_fd *fd)
 {
     struct loop_list jobs, *node;
     bool is_told = false;
-    loop_list_take_all(&jobs, &fd->more->pollers);
+    loop_list_take_all(&jobs, &loop_fd_more(fd)->pollers);
     while ((node = loop_list_pop_front(&jobs))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         enum loop_attempt attempt = job->kind->attempt(loop, job);

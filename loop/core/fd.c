@@ -13,24 +13,29 @@
 
 struct loop_fd_more *loop_fd_get_more(struct loop_fd *fd)
 {
-    struct loop_fd_more *more = fd->more ? fd->more : loop_slab_get(&fd->scope->loop->fds_more);
-    if (!more || fd->more) {
-        return more;
+    if (fd->has_more) {
+        return loop_fd_more(fd);
+    }
+    struct loop_fd_more *more = loop_slab_get(&fd->scope->loop->fds_more);
+    if (!more) {
+        return NULL;
     }
     loop_list_init(&more->pollers);
     for (unsigned turn = 0; turn < LOOP_TURNS; turn++) {
         loop_list_init(&more->lines[turn]);
     }
     more->late_number = -1;
-    fd->more = more;
+    more->second_jobs = fd->second_jobs;
+    fd->more = loop_index_of(more);
+    fd->has_more = true;
     return more;
 }
 
 void loop_fd_free(struct loop_fd *fd)
 {
     struct loop *loop = fd->scope->loop;
-    if (fd->more) {
-        loop_slab_put(&loop->fds_more, fd->more);
+    if (fd->has_more) {
+        loop_slab_put(&loop->fds_more, loop_fd_more(fd));
     }
     loop_slab_put(&loop->fds, fd);
 }

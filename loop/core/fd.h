@@ -63,10 +63,12 @@ struct loop_fd_more {
     struct loop_list lines[LOOP_TURNS]; /* jobs, by link, that wait until the turn is not taken (fd->turns) */
     struct loop_job *closer;            /* the job that ends when it is closed, or that gets the number */
     struct loop_job *reading,
-        *writing;           /* of a file (LOOP_IO_BLOCKING): the operation of the flow in flight, one at a time */
-    uint64_t identity;      /* of a borrowed one: identifies the file that its number named when it was borrowed */
-    size_t limit_bytes;     /* fd->has_limit: that of loop_sink_limit */
-    uint32_t moving;        /* of the pool: operations in it that may move the file's position */
+        *writing;            /* of a file (LOOP_IO_BLOCKING): the operation of the flow in flight, one at a time */
+    uint64_t identity;       /* of a borrowed one: identifies the file that its number named when it was borrowed */
+    size_t limit_bytes;      /* fd->has_limit: that of loop_sink_limit */
+    uint32_t moving;         /* of the pool: operations in it that may move the file's position */
+    uint32_t next_of_number; /* the index of the next object with the number, plus 1; or 0 (number.c) */
+    struct loop_index_list second_jobs; /* loop_fd_second_jobs */
     uint32_t late_uses;     /* uses of its number by threads of the pool whose jobs have ended: loop_fd_use_late */
     int late_number;        /* the number that these keep open after the close; -1 when there is none */
     uint8_t device_polling; /* of a file: enum loop_polling */
@@ -74,12 +76,20 @@ struct loop_fd_more {
 
 /* What the loop stores for a descriptor. A server has one for each connection. */
 struct loop_fd {
-    uint64_t id;         /* must be first: names it in the kernel's events */
-    int number;          /* -1 once closed */
-    uint32_t uses;       /* uses; they keep it from being closed */
-    uint32_t pins;       /* pins of loop_fd_pin; they keep the object */
-    uint32_t backend_id; /* of the backend: the watches in flight */
-    int32_t read_error;  /* the error kept for the next read (unread.h), or 0 */
+    uint64_t id;                    /* must be first: names it in the kernel's events */
+    int number;                     /* -1 once closed */
+    uint32_t uses;                  /* uses; they keep it from being closed */
+    uint32_t pins;                  /* pins of loop_fd_pin; they keep the object */
+    uint32_t backend_id;            /* of the backend: the watches in flight */
+    uint32_t next_in_line;          /* of the backend: the index of the next in its line, plus 1; or 0 */
+    struct loop_index_qnode active; /* in loop->active: tried in the next dispatch */
+    struct loop_index_qnode dirty;  /* in loop->dirty: its writes are sent after the running continuation */
+    union {
+        uint32_t more;                      /* has_more: loop_fd_more, as an index, plus 1 */
+        struct loop_index_list second_jobs; /* otherwise; see loop_fd_second_jobs */
+    };
+    struct loop_index_node in_scope;
+    int16_t read_error;  /* the error kept for the next read (unread.h), or 0 */
     int16_t write_error; /* the error of the last write, for jobs that wait for the queue to drain; or 0 */
     uint8_t state;
     uint8_t read_by, write_by; /* enum loop_io */
@@ -89,6 +99,7 @@ struct loop_fd {
     uint8_t watched;        /* of the backend: the events that it watches for */
     uint8_t small_receives; /* of the backend: how many in a row would have fitted into a small buffer */
     uint8_t doubts;         /* enum loop_doubt: whether a read that got less than asked for has emptied it */
+    bool has_more : 1;      /* loop_fd_get_more has made it. A file and a borrowed one always have it */
     bool is_borrowed : 1;
     bool is_taken : 1;       /* the number goes to more->closer instead of close(2) */
     bool is_destroyed : 1;   /* free the object when it is closed */
@@ -117,18 +128,11 @@ struct loop_fd {
     bool has_long_queue : 1;     /* the last call for its writes did not take all */
     bool is_sending : 1;         /* the backend has a send of it (loop_ready_begin_send) */
     unsigned turns : LOOP_TURNS; /* bits by enum loop_turn: the kernel has an operation */
-    uint32_t next_of_number;     /* the index of the next object with the number, plus 1; or 0 (number.c) */
-    uint32_t next_in_line;       /* of the backend: the index of the next in its line, plus 1; or 0 */
-    struct loop_index_node in_scope;
-    struct loop_line readers;       /* jobs that wait to read, in order; only the first is tried */
-    struct loop_line writers;       /* jobs that wait to write, in order; only the first is tried */
-    struct loop_index_qnode active; /* in loop->active: tried in the next dispatch */
-    struct loop_index_qnode dirty;  /* in loop->dirty: its writes are sent after the running continuation */
+    struct loop_line readers;    /* jobs that wait to read, in order; only the first is tried */
+    struct loop_line writers;    /* jobs that wait to write, in order; only the first is tried */
     size_t queued_bytes;
-    struct loop_hlist jobs;        /* jobs that use it, by in_fd */
-    struct loop_hlist second_jobs; /* jobs that use it as their second descriptor, by u.args.in_second */
-    struct loop_block *unread;     /* bytes that were given back: unread.h */
-    struct loop_fd_more *more;     /* made by loop_fd_get_more; or NULL. A file and a borrowed one always have it */
+    struct loop_hlist jobs;    /* jobs that use it, by in_fd */
+    struct loop_block *unread; /* bytes that were given back: unread.h */
     union {
         struct loop_flow flow; /* filled in by loop_fd_flow, except its scope */
         struct {
@@ -145,9 +149,16 @@ struct loop_fd {
 #endif
 };
 
-static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 192, "a connection uses one");
+static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 168, "a connection uses one");
 
-/* Returns fd->more, and makes it where there is none. NULL when there is no memory. */
+/* Returns the rarer part of a descriptor that has one. */
+static inline struct loop_fd_more *loop_fd_more(const struct loop_fd *fd)
+{
+    assert(fd->has_more);
+    return loop_index_object(&fd->scope->loop->fds_more, fd->more);
+}
+
+/* Returns the rarer part, and makes it where there is none. NULL when there is no memory. */
 struct loop_fd_more *loop_fd_get_more(struct loop_fd *fd);
 
 /* Frees the object of a descriptor, which is in no list. */
@@ -177,22 +188,28 @@ static inline struct loop_fd *loop_fd_next_dirty(struct loop *loop)
     return loop_index_dequeue(&loop->fds, &loop->dirty, offsetof(struct loop_fd, dirty));
 }
 
+/* Returns the list of the jobs that use it as their second descriptor, by u.args.in_second. They are large ones. */
+static inline struct loop_index_list *loop_fd_second_jobs(struct loop_fd *fd)
+{
+    return fd->has_more ? &loop_fd_more(fd)->second_jobs : &fd->second_jobs;
+}
+
 /* Returns whether jobs wait in more->pollers. */
 static inline bool loop_fd_has_pollers(const struct loop_fd *fd)
 {
-    return __builtin_expect(fd->more != NULL, false) && !loop_list_is_empty(&fd->more->pollers);
+    return __builtin_expect(fd->has_more, false) && !loop_list_is_empty(&loop_fd_more(fd)->pollers);
 }
 
 /* Returns whether the device of a file is polled for its reads and writes. */
 static inline bool loop_fd_polls_device(const struct loop_fd *fd)
 {
-    return fd->more && fd->more->device_polling == LOOP_POLLING;
+    return fd->has_more && loop_fd_more(fd)->device_polling == LOOP_POLLING;
 }
 
 /* Returns how many bytes may be queued before a write is refused. */
 static inline size_t loop_fd_limit(const struct loop_fd *fd)
 {
-    return fd->has_limit ? fd->more->limit_bytes : fd->scope->loop->options.sink_limit_bytes;
+    return fd->has_limit ? loop_fd_more(fd)->limit_bytes : fd->scope->loop->options.sink_limit_bytes;
 }
 
 /* Returns whether the kernel has an operation of that kind. */
@@ -217,7 +234,7 @@ static inline void loop_fd_end_turn(struct loop_fd *fd, enum loop_turn turn)
  * overlap it. */
 static inline bool loop_fd_is_moving(const struct loop_fd *fd)
 {
-    return (fd->more && fd->more->moving > 0) || loop_fd_has_turn_taken(fd, LOOP_TURN_RECEIVE);
+    return (fd->has_more && loop_fd_more(fd)->moving > 0) || loop_fd_has_turn_taken(fd, LOOP_TURN_RECEIVE);
 }
 
 /* Returns how bytes are read from the descriptor itself, after unread bytes (enum loop_io). */

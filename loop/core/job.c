@@ -15,6 +15,8 @@
 
 #include <errno.h>
 
+#define IN_SECOND offsetof(struct loop_job, u.args.in_second)
+
 static bool takes_part(struct loop_job *job, struct loop_fd *fd)
 {
     if (fd->state != LOOP_FD_OPEN) {
@@ -44,20 +46,41 @@ struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, co
 
 void loop_job_use_second(struct loop_job *job, struct loop_fd *second)
 {
-    assert(second->state == LOOP_FD_OPEN && !job->u.args.second);
+    assert(second->state == LOOP_FD_OPEN && !job->u.args.second && job->kind->size == LOOP_JOB_LARGE);
     job->u.args.second = second;
     second->uses++;
-    loop_hlist_push(&second->second_jobs, &job->u.args.in_second);
+    loop_index_push(&job->scope->loop->jobs[LOOP_JOB_LARGE], loop_fd_second_jobs(second), job, IN_SECOND);
 }
 
-void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
+void loop_job_unuse_second(struct loop_job *job)
 {
-    assert(job->where != LOOP_AT_RUN_QUEUE);
-    loop_line_remove(&job->link);
+    loop_index_remove(&job->scope->loop->jobs[LOOP_JOB_LARGE], loop_fd_second_jobs(job->u.args.second), job, IN_SECOND);
+}
+
+struct loop_job *loop_job_oldest_second(struct loop_fd *fd)
+{
+    return loop_index_oldest(&fd->scope->loop->jobs[LOOP_JOB_LARGE], loop_fd_second_jobs(fd), IN_SECOND);
+}
+
+struct loop_job *loop_job_newer_second(const struct loop_job *job)
+{
+    return loop_index_newer(&job->scope->loop->jobs[LOOP_JOB_LARGE], job, IN_SECOND);
+}
+
+/* Puts a job that is in no list into the run queue. */
+static inline void put_in_run_queue(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    assert(job->where != LOOP_AT_RUN_QUEUE && !loop_list_is_linked(&job->link));
     job->result = loop_job_told_result(job, result);
     job->where = LOOP_AT_RUN_QUEUE;
     loop_list_push_back(&loop->run_queue, &job->link);
     loop->run_queue_length++;
+}
+
+void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    loop_line_remove(&job->link);
+    put_in_run_queue(loop, job, result);
 }
 
 void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result)
@@ -65,7 +88,7 @@ void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result
     if (job->where == LOOP_AT_TIMER) { /* never true with LOOP_NEVER */
         loop_wheel_remove(&loop->timers, &job->timer);
     }
-    loop_job_complete(loop, job, result);
+    put_in_run_queue(loop, job, result);
 }
 
 void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result)

@@ -310,6 +310,15 @@ loop_job loop_job_inner(struct loop *loop, loop_job inner, const struct loop_sco
 /* Makes the job use `second` as its second descriptor. */
 void loop_job_use_second(struct loop_job *job, struct loop_fd *second);
 
+/* Takes the job out of the list of its second descriptor, whose use the caller drops. */
+void loop_job_unuse_second(struct loop_job *job);
+
+/* Returns the job that was the first to use `fd` as its second descriptor, or NULL. */
+struct loop_job *loop_job_oldest_second(struct loop_fd *fd);
+
+/* Returns the next job with the same second descriptor, or NULL. */
+struct loop_job *loop_job_newer_second(const struct loop_job *job);
+
 /* Returns how many jobs there are. */
 uint32_t loop_jobs_in_use(const struct loop *loop);
 

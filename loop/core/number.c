@@ -52,7 +52,7 @@ struct loop_fd *loop_number_first(const struct loop *loop, int number)
 
 struct loop_fd *loop_number_next(const struct loop *loop, const struct loop_fd *fd)
 {
-    return loop_index_object(&loop->fds, fd->next_of_number);
+    return fd->has_more ? loop_index_object(&loop->fds, loop_fd_more(fd)->next_of_number) : NULL;
 }
 
 /* Nearly every number has one object, which is found at once. */
@@ -65,10 +65,13 @@ void loop_number_leave(struct loop_fd *fd)
     uint32_t index = loop_index_of(fd), *at = &loop->numbers.at[fd->number];
     while (*at != index) {
         assert(*at);
-        at = &((struct loop_fd *)loop_index_object(&loop->fds, *at))->next_of_number;
+        at = &loop_fd_more(loop_index_object(&loop->fds, *at))->next_of_number;
     }
-    *at = fd->next_of_number;
-    fd->next_of_number = 0;
+    const struct loop_fd *next = loop_number_next(loop, fd);
+    *at = next ? loop_index_of(next) : 0;
+    if (next) {
+        loop_fd_more(fd)->next_of_number = 0;
+    }
 }
 
 void loop_number_lose(struct loop *loop, struct loop_fd *fd)
@@ -89,7 +92,7 @@ static void check_older(struct loop *loop, int number)
     uint64_t identity = older ? loop_number_identity(number) : 0;
     for (; older && identity; older = next) {
         next = loop_number_next(loop, older);
-        if (older->is_borrowed && older->more->identity != identity) {
+        if (older->is_borrowed && loop_fd_more(older)->identity != identity) {
             loop_number_lose(loop, older);
         }
     }
@@ -102,8 +105,15 @@ bool loop_number_enter(struct loop *loop, struct loop_fd *fd)
         return false;
     }
     check_older(loop, fd->number);
-    fd->next_of_number = loop->numbers.at[number];
-    loop->numbers.at[number] = loop_index_of(fd);
+    uint32_t *at = &loop->numbers.at[number];
+    struct loop_fd_more *more = *at ? loop_fd_get_more(fd) : NULL;
+    if (*at && !more) {
+        return false;
+    }
+    if (more) {
+        more->next_of_number = *at;
+    }
+    *at = loop_index_of(fd);
     return true;
 }
 

@@ -26,7 +26,7 @@ struct loop_fd *loop_number_next(const struct loop *loop, const struct loop_fd *
 /* Returns whether other objects have the number of `fd` too. */
 static inline bool loop_number_is_shared(const struct loop *loop, const struct loop_fd *fd)
 {
-    return fd->number >= 0 && (fd->next_of_number || loop->numbers.at[fd->number] != loop_index_of(fd));
+    return fd->number >= 0 && (loop_number_next(loop, fd) || loop->numbers.at[fd->number] != loop_index_of(fd));
 }
 
 /* Takes the number from a borrowed object, because the number was closed and now names another file. Every call on it

@@ -6,6 +6,7 @@
 #define LOOP_CORE_OPERATION_H
 
 #include <loop/event.h>
+#include <loop/ground/index_list.h>
 #include <loop/ground/list.h>
 #include <loop/low_level.h>
 
@@ -213,9 +214,9 @@ struct loop_op_args {
         struct loop_work_args work;
         struct loop_copy_args copy;
     };
-    struct loop_fd *second;      /* a second descriptor that the job uses, or NULL */
-    struct loop_hnode in_second; /* in second->second_jobs */
-    void *extra;                 /* from malloc, freed with the job */
+    struct loop_fd *second;           /* a second descriptor that the job uses, or NULL */
+    struct loop_index_node in_second; /* in loop_fd_second_jobs(second) */
+    void *extra;                      /* from malloc, freed with the job */
 };
 
 #endif

@@ -117,8 +117,8 @@ void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
     loop->wait_error = error;
     cancel_line(loop, &fd->readers);
     cancel_line(loop, &fd->writers);
-    if (fd->more) {
-        cancel_pollers(loop, &fd->more->pollers);
+    if (fd->has_more) {
+        cancel_pollers(loop, &loop_fd_more(fd)->pollers);
     }
     loop->wait_error = 0;
 }

@@ -175,18 +175,18 @@ void loop_unread_end_receiving(struct loop_fd *fd)
 
 void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error)
 {
-    assert(error < 0 && error >= INT32_MIN);
+    assert(error < 0);
     if (fd->is_regular) {
         return;
     }
-    fd->read_error = (int32_t)error;
+    fd->read_error = (int16_t)(error < INT16_MIN ? -EINVAL : error);
     begin(fd);
     tell_readers(loop, fd);
 }
 
 int64_t loop_unread_take_error(struct loop_fd *fd)
 {
-    int32_t error = fd->unread ? 0 : fd->read_error;
+    int16_t error = fd->unread ? 0 : fd->read_error;
     if (error) {
         fd->read_error = 0;
         end(fd);

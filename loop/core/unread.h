@@ -45,7 +45,7 @@ void loop_unread_end_receiving(struct loop_fd *fd);
 void loop_block_free(struct loop *loop, struct loop_block *block);
 
 /* Keeps an error for the next read, which returns it once: the read that met it returned the bytes before it. Does
- * nothing for a regular file, where a read at that position fails again. */
+ * nothing for a regular file, where a read at that position fails again. What is no errno becomes -EINVAL. */
 void loop_unread_keep_error(struct loop *loop, struct loop_fd *fd, int64_t error);
 
 /* Does one read of what is kept. Moves bytes into the vectors: at most one block where the descriptor is no byte

@@ -61,7 +61,7 @@ static bool has_position(const struct loop_job *job, const struct other_copy *co
 {
     const struct loop_fd *from = job->fd;
     int64_t position = copy->position + job->u.args.copy.done + (int64_t)copy->rest.iov_len;
-    return copy->position >= 0 && !from->more->reading && loop_line_is_empty(&from->readers) &&
+    return copy->position >= 0 && !loop_fd_more(from)->reading && loop_line_is_empty(&from->readers) &&
            loop_kernel_lseek(from->number, 0, SEEK_CUR) == position;
 }
 

@@ -174,7 +174,7 @@ static bool is_contended(const struct loop_job *job)
 /* The job has got the turn in a line: queues for the turn in the other one, or starts copying. */
 static void have_turn(struct loop *loop, struct loop_job *job)
 {
-    if (job->u.args.second->more->writing != job) {
+    if (loop_fd_more(job->u.args.second)->writing != job) {
         loop_file_join_writers(loop, job, job->u.args.second);
         return;
     }

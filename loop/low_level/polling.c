@@ -106,6 +106,6 @@ const char *loop_fd_unpolled_reason(const struct loop_fd *fd)
     if (!loop_fd_is_good(fd, __func__)) {
         return "no descriptor";
     }
-    return fd->state == LOOP_FD_OPEN ? reasons[fd->more ? fd->more->device_polling : LOOP_POLLING_NOT_ASKED]
+    return fd->state == LOOP_FD_OPEN ? reasons[fd->has_more ? loop_fd_more(fd)->device_polling : LOOP_POLLING_NOT_ASKED]
                                      : "the descriptor is closed";
 }

@@ -82,9 +82,9 @@ void loop_pool_count_moving(const struct loop_job *job, int more)
 {
     uint8_t op_class = loop_op_table[job->op].op_class;
     if (op_class == LOOP_CLASS_MOVE || op_class == LOOP_CLASS_SPLICE) {
-        job->fd->more->moving += (uint32_t)more;
+        loop_fd_more(job->fd)->moving += (uint32_t)more;
         if (job->u.args.second) {
-            job->u.args.second->more->moving += (uint32_t)more;
+            loop_fd_more(job->u.args.second)->moving += (uint32_t)more;
         }
     }
 }

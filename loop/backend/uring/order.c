@@ -139,7 +139,8 @@ void loop_uring_pass_turn(struct loop *loop, struct loop_fd *fd, enum loop_turn 
 {
     loop_fd_end_turn(fd, turn);
     struct loop_list *node;
-    while (fd->more && !loop_fd_has_turn_taken(fd, turn) && (node = loop_list_pop_front(&fd->more->lines[turn]))) {
+    while (fd->has_more && !loop_fd_has_turn_taken(fd, turn) &&
+           (node = loop_list_pop_front(&loop_fd_more(fd)->lines[turn]))) {
         loop->backend->start(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
 }

@@ -64,40 +64,40 @@ static void leave_line(struct loop *loop, const struct loop_job *job, struct loo
 
 void loop_file_join_readers(struct loop *loop, struct loop_job *job)
 {
-    join_line(loop, job, &job->fd->readers, &job->fd->more->reading);
+    join_line(loop, job, &job->fd->readers, &loop_fd_more(job->fd)->reading);
 }
 
 void loop_file_join_writers(struct loop *loop, struct loop_job *job, struct loop_fd *fd)
 {
-    join_line(loop, job, &fd->writers, &fd->more->writing);
+    join_line(loop, job, &fd->writers, &loop_fd_more(fd)->writing);
 }
 
 void loop_file_leave_readers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job)
 {
-    leave_line(loop, job, &fd->readers, &fd->more->reading);
+    leave_line(loop, job, &fd->readers, &loop_fd_more(fd)->reading);
 }
 
 void loop_file_leave_writers(struct loop *loop, struct loop_fd *fd, const struct loop_job *job)
 {
-    leave_line(loop, job, &fd->writers, &fd->more->writing);
+    leave_line(loop, job, &fd->writers, &loop_fd_more(fd)->writing);
 }
 
 /* Starts the next read when the continuation of one has been resumed. */
 static void read_resumed(struct loop_fd *fd)
 {
-    start_next(fd->scope->loop, &fd->readers, &fd->more->reading);
+    start_next(fd->scope->loop, &fd->readers, &loop_fd_more(fd)->reading);
 }
 
 /* Starts the next write when the continuation of one, or of a shutdown, has been resumed. */
 static void write_resumed(struct loop_fd *fd)
 {
-    start_next(fd->scope->loop, &fd->writers, &fd->more->writing);
+    start_next(fd->scope->loop, &fd->writers, &loop_fd_more(fd)->writing);
 }
 
 /* Cancels a read or a shutdown: the backend has it, or it waits in line. */
 static void cancel(struct loop *loop, struct loop_job *job)
 {
-    if (job->fd->more->reading == job || job->fd->more->writing == job) {
+    if (loop_fd_more(job->fd)->reading == job || loop_fd_more(job->fd)->writing == job) {
         loop->backend->cancel(loop, job);
     } else {
         loop_job_complete(loop, job, -ECANCELED);
@@ -142,7 +142,7 @@ static int64_t bytes_before(const struct loop_job *job)
 /* Goes on with a read that has to fill its buffer, or finishes it. */
 static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    assert(job->fd->more->reading == job);
+    assert(loop_fd_more(job->fd)->reading == job);
     struct loop_move_args *args = &job->u.args.move;
     bool goes_on = result > 0 && job->u.args.file_read.is_exact && (size_t)result < args->len && !job->is_cancelled;
     if (goes_on) {
@@ -155,7 +155,7 @@ static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
     if (done > 0 && result < 0 && result != -ECANCELED) {
         loop_unread_keep_error(loop, job->fd, result);
     }
-    job->fd->more->reading = NULL;
+    loop_fd_more(job->fd)->reading = NULL;
     loop_job_finish(loop, job, done > 0 ? done : result);
 }
 
@@ -179,7 +179,7 @@ void loop_file_read(struct loop *loop, struct loop_job *job, struct iovec buffer
 
 int64_t loop_file_try_read(struct loop_fd *fd, void *buf, size_t len)
 {
-    if (fd->more->reading || !loop_line_is_empty(&fd->readers)) {
+    if (loop_fd_more(fd)->reading || !loop_line_is_empty(&fd->readers)) {
         return -EAGAIN;
     }
     if (loop_fd_has_unread(fd)) {
@@ -296,7 +296,7 @@ static void start_write(struct loop *loop, struct loop_job *job)
     struct loop_file_write *call = take_spare(loop);
     if (!call) {
         struct loop_fd *fd = job->fd;
-        fd->more->writing = NULL;
+        loop_fd_more(fd)->writing = NULL;
         loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ENOMEM));
         fail_line(loop, fd, job, -ENOMEM);
         return;
@@ -344,7 +344,7 @@ static void settle_others(struct loop *loop, struct loop_fd *fd, size_t n, bool 
 static void write_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct loop_fd *fd = job->fd;
-    assert(fd->more->writing == job);
+    assert(loop_fd_more(fd)->writing == job);
     struct loop_file_write *call = job->u.args.extra;
     struct loop_write_state *write = &call->state;
     size_t n = result > 0 ? (size_t)result : 0, left = write->total - write->done, moved = n < left ? n : left;
@@ -356,7 +356,7 @@ static void write_done(struct loop *loop, struct loop_job *job, int64_t result)
         make_call(loop, job);
         return;
     }
-    fd->more->writing = NULL;
+    loop_fd_more(fd)->writing = NULL;
     job->u.args.extra = NULL;
     int64_t error = result < 0 ? result : job->is_cancelled ? -ECANCELED : -EIO;
     bool has_failed = !job->is_cancelled && write->done < write->total;
@@ -370,7 +370,7 @@ static void write_done(struct loop *loop, struct loop_job *job, int64_t result)
 
 static void cancel_write(struct loop *loop, struct loop_job *job)
 {
-    if (job->fd->more->writing == job) {
+    if (loop_fd_more(job->fd)->writing == job) {
         loop->backend->cancel(loop, job);
     } else if (job->where == LOOP_AT_WAIT) {
         loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
@@ -397,7 +397,7 @@ void loop_file_write(struct loop *loop, struct loop_job *job, const struct loop_
 /* Finishes a shutdown: it had to wait for its turn only, for which a nop is enough. */
 static void shutdown_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    job->fd->more->writing = NULL;
+    loop_fd_more(job->fd)->writing = NULL;
     loop_job_finish(loop, job, result);
 }
 

@@ -47,7 +47,7 @@ static size_t cached_length(struct loop_fd *from, int64_t offset, size_t len)
 /* Whether the file's position belongs to other reads, or what is unread comes before it. */
 static bool is_position_taken(const struct loop_fd *from)
 {
-    return loop_fd_reads_kept(from) || loop_fd_is_moving(from) || from->more->reading ||
+    return loop_fd_reads_kept(from) || loop_fd_is_moving(from) || loop_fd_more(from)->reading ||
            !loop_line_is_empty(&from->readers);
 }
 

@@ -49,7 +49,8 @@ static bool make_room(struct loop_owns *owns)
 
 static bool has_jobs(const struct loop_own *own)
 {
-    return !loop_list_is_empty(&own->queue) || !loop_list_is_empty(&own->drainers) || own->jobs.first;
+    return !loop_list_is_empty(&own->queue) || !loop_list_is_empty(&own->drainers) || own->jobs.first ||
+           own->sink_jobs.first;
 }
 
 struct loop_own *loop_own_find(const struct loop *loop, const void *end)
@@ -79,7 +80,7 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
 {
     struct loop *loop = scope->loop;
     struct loop_own *own = loop_own_find(loop, end);
-    if (own && own->scope != scope && loop_list_is_empty(&own->queue) && !own->jobs.first) {
+    if (own && own->scope != scope && loop_list_is_empty(&own->queue) && !own->jobs.first && !own->sink_jobs.first) {
         loop_own_drop(own); /* of another source or sink, which was at this address */
         own = NULL;
     }
@@ -122,44 +123,50 @@ void loop_own_settle(struct loop_own *own)
 
 /* ---- jobs that a close ends ---- */
 
-static bool join(struct loop_scope *scope, const void *end, struct loop_hnode *node)
-{
-    struct loop_own *own = loop_own_get(scope, end);
-    if (own) {
-        loop_hlist_push(&own->jobs, node);
-    }
-    return own != NULL;
-}
+#define IN_SECOND offsetof(struct loop_job, u.args.in_second)
 
-static void part(const struct loop *loop, const void *end, struct loop_hnode *node)
+static struct loop_slab *large_jobs(struct loop *loop)
 {
-    struct loop_own *own = node->at ? loop_own_find(loop, end) : NULL;
-    loop_hlist_remove(node);
-    if (own) {
-        loop_own_settle(own);
-    }
+    return &loop->jobs[LOOP_JOB_LARGE];
 }
 
 bool loop_own_join_source(const struct loop_source *source, struct loop_job *job)
 {
     assert(!job->fd);
-    return !source->ops->close || join(source->scope, source, &job->in_fd);
+    struct loop_own *own = source->ops->close ? loop_own_get(source->scope, source) : NULL;
+    if (own) {
+        loop_hlist_push(&own->jobs, &job->in_fd);
+    }
+    return own || !source->ops->close;
 }
 
 bool loop_own_join_sink(const struct loop_sink *sink, struct loop_job *job)
 {
-    assert(!job->u.args.second);
-    return !sink->ops->close || join(sink->scope, sink, &job->u.args.in_second);
+    assert(!job->u.args.second && job->kind->size == LOOP_JOB_LARGE);
+    struct loop_own *own = sink->ops->close ? loop_own_get(sink->scope, sink) : NULL;
+    if (own) {
+        loop_index_push(large_jobs(own->loop), &own->sink_jobs, job, IN_SECOND);
+    }
+    return own || !sink->ops->close;
 }
 
 void loop_own_part_source(const struct loop_source *source, struct loop_job *job)
 {
-    part(source->scope->loop, source, &job->in_fd);
+    struct loop_own *own = job->in_fd.at ? loop_own_find(source->scope->loop, source) : NULL;
+    loop_hlist_remove(&job->in_fd);
+    if (own) {
+        loop_own_settle(own);
+    }
 }
 
 void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job)
 {
-    part(sink->scope->loop, sink, &job->u.args.in_second);
+    struct loop_own *own = loop_own_find(sink->scope->loop, sink);
+    const struct loop_index_node *node = &job->u.args.in_second;
+    if (own && (node->newer || node->older || own->sink_jobs.first == loop_index_of(job))) {
+        loop_index_remove(large_jobs(own->loop), &own->sink_jobs, job, IN_SECOND);
+        loop_own_settle(own);
+    }
 }
 
 /* A cancel resumes nothing and completes no such job at once, so that none leaves the list meanwhile. */
@@ -176,8 +183,9 @@ void loop_own_end_sink(const struct loop_sink *sink)
 {
     struct loop *loop = sink->scope->loop;
     const struct loop_own *own = loop_own_find(loop, sink);
-    for (struct loop_hnode *node = own ? own->jobs.first : NULL; node; node = node->next) {
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, u.args.in_second));
+    struct loop_job *job = own ? loop_index_oldest(large_jobs(loop), &own->sink_jobs, IN_SECOND) : NULL;
+    for (; job; job = loop_index_newer(large_jobs(loop), job, IN_SECOND)) {
+        loop_job_cancel(loop, job);
     }
 }
 
@@ -189,14 +197,13 @@ void loop_source_keep_error(struct loop_source *source, int64_t error)
     if (loop_source_is_rest(source) || error == -ECANCELED) {
         return; /* a reader keeps its source's error by itself */
     }
-    error = error < INT32_MIN ? -EINVAL : error;
     if (fd) {
         loop_unread_keep_error(source->scope->loop, fd, error);
         return;
     }
     struct loop_own *own = loop_own_get(source->scope, source);
     if (own) {
-        own->error = (int32_t)error;
+        own->error = error < INT32_MIN ? -EINVAL : (int32_t)error;
     }
 }
 

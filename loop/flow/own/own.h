@@ -9,6 +9,7 @@
 
 #include <loop/core/job.h>
 #include <loop/core/scope.h>
+#include <loop/ground/index_list.h>
 #include <loop/ground/list.h>
 
 struct loop_own {
@@ -18,8 +19,9 @@ struct loop_own {
     struct loop_kept kept;      /* in the scope's `kept` */
     struct loop_hnode in_table; /* in loop->owns */
     struct loop_scope *scope;
-    struct loop_hlist jobs; /* that a close ends: a source's by in_fd, a sink's by u.args.in_second */
-    int32_t error;          /* a source's: kept for the next read. A sink's: of the last write. Or 0 */
+    struct loop_hlist jobs;           /* that the close of a source ends, by in_fd */
+    struct loop_index_list sink_jobs; /* that the close of a sink ends, by u.args.in_second: large ones */
+    int32_t error;                    /* a source's: kept for the next read. A sink's: of the last write. Or 0 */
     /* a sink's only: */
     struct loop_list queue;    /* jobs that write or shut down, in order: only the first is in flight */
     struct loop_list drainers; /* jobs that wait for the queue to drain */
@@ -46,7 +48,7 @@ void loop_own_settle(struct loop_own *own);
  * when there is no memory. */
 bool loop_own_join_source(const struct loop_source *source, struct loop_job *job);
 
-/* Has the close of a sink cancel `job`, a job with arguments and without a second descriptor. No effect for a sink
+/* Has the close of a sink cancel `job`, a large job without a second descriptor. No effect for a sink
  * without `close`. False when there is no memory. */
 bool loop_own_join_sink(const struct loop_sink *sink, struct loop_job *job);
 

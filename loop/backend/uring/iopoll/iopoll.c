@@ -135,7 +135,7 @@ static void event(struct loop_uring *iopoll, uint64_t id, int32_t result)
     job->is_polled = false;
     result = loop_uring_without_internals(result);
     if (result == -EOPNOTSUPP) {
-        job->fd->more->device_polling = LOOP_POLLING_REFUSED;
+        loop_fd_more(job->fd)->device_polling = LOOP_POLLING_REFUSED;
     }
     bool is_refused = loop_uring_is_refusal(result) || result == -EAGAIN || result == -ECANCELED;
     if (is_refused && !job->is_cancelled) {
