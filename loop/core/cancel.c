@@ -35,7 +35,7 @@ static void note_error(struct loop_scope *scope, int64_t error)
 static void mark(struct loop_scope *scope, int16_t reason)
 {
     scope->is_cancelled = true;
-    scope->reason = reason;
+    scope->is_late = reason == -ETIMEDOUT;
     scope->loop->has_cancelled_holds |= scope->own_holds > 0;
 }
 
@@ -125,7 +125,7 @@ static void drop_deadline(struct loop_scope *scope)
         return;
     }
     loop_wheel_remove(&scope->loop->timers, &deadline->node);
-    scope->deadline = 0;
+    scope->more->deadline = 0;
     loop_slab_put(&scope->loop->deadlines, deadline);
 }
 
@@ -148,13 +148,14 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
     if (at_ns == LOOP_NEVER || !loop_scope_takes_work(scope)) {
         return;
     }
-    struct loop_deadline *deadline = loop_slab_get(&loop->deadlines);
+    struct loop_scope_more *more = loop_scope_get_more(scope);
+    struct loop_deadline *deadline = more ? loop_slab_get(&loop->deadlines) : NULL;
     if (!deadline) {
         loop_scope_fail(scope, -ENOMEM); /* a scope must not continue without its deadline */
         return;
     }
     deadline->scope = scope;
-    scope->deadline = loop_index_of(deadline);
+    more->deadline = loop_index_of(deadline);
     loop_wheel_add(&loop->timers, &deadline->node, at_ns, LOOP_WHEEL_SCOPE);
 }
 

@@ -271,7 +271,7 @@ static inline int64_t loop_job_told_result(const struct loop_job *job, int64_t r
     if (result != -ECANCELED) {
         return result;
     }
-    return scope->is_cancelled ? scope->reason : scope->loop->wait_error ? scope->loop->wait_error : result;
+    return scope->is_cancelled ? loop_scope_reason(scope) : scope->loop->wait_error ? scope->loop->wait_error : result;
 }
 
 /* Makes a job in `scope` for the continuation `fn`, and stores its id in `*id`: 0 when there is no memory or the scope

@@ -101,7 +101,7 @@ struct loop {
     struct msghdr unix_message;            /* for io.h: constant but for the fields that the kernel sets */
     struct iovec unix_vector;              /* its vector */
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last is empty, for ids that never existed */
-    struct loop_slab fds, fds_more, scopes, deadlines, readers, writers;
+    struct loop_slab fds, fds_more, scopes, scopes_more, deadlines, readers, writers;
     struct loop_slab hooks; /* struct loop_hook */
     struct loop_numbers numbers;
     struct loop_owns owns;

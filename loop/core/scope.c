@@ -62,7 +62,6 @@ static struct loop_scope *make(struct loop *loop, loop_fn *on_end, void *arg)
     scope->loop = loop;
     scope->on_end = on_end;
     scope->arg = arg;
-    scope->reason = -ECANCELED;
     return scope;
 }
 
@@ -86,8 +85,8 @@ struct loop_scope *loop_scope_open(struct loop_scope *parent, loop_fn *on_end, v
     scope->parent = loop_index_of(parent);
     scope->is_part = parent->is_part;
     scope->is_cancelled = parent->is_cancelled;
-    scope->reason = parent->reason;
-    scope->error = parent->is_cancelled ? parent->reason : 0;
+    scope->is_late = parent->is_late;
+    scope->error = parent->is_cancelled ? loop_scope_reason(parent) : 0;
     loop_index_push(&parent->loop->scopes, &parent->children, scope, offsetof(struct loop_scope, in_parent));
     loop_scope_add_hold(parent, false);
     loop_scope_look_at(scope);
@@ -151,10 +150,30 @@ void loop_scope_daemon(struct loop_scope *scope)
 
 /* ---- what it owns ---- */
 
+struct loop_scope_more *loop_scope_get_more(struct loop_scope *scope)
+{
+    if (scope->has_more) {
+        return scope->more;
+    }
+    struct loop_scope_more *more = loop_slab_get(&scope->loop->scopes_more);
+    if (more) {
+        more->memory = scope->memory;
+        scope->more = more;
+        scope->has_more = true;
+    }
+    return more;
+}
+
+static struct loop_scope_memory **memory_of(struct loop_scope *scope)
+{
+    return scope->has_more ? &scope->more->memory : &scope->memory;
+}
+
 struct loop_hook *loop_scope_defer(struct loop_scope *scope, loop_hook_fn *fn, void *arg)
 {
     bool is_good = loop_scope_is_good(scope, __func__) && (fn || loop_bad_null(__func__, "hook's function"));
-    struct loop_hook *hook = is_good && loop_scope_takes_work(scope) ? loop_slab_get(&scope->loop->hooks) : NULL;
+    struct loop_scope_more *more = is_good && loop_scope_takes_work(scope) ? loop_scope_get_more(scope) : NULL;
+    struct loop_hook *hook = more ? loop_slab_get(&scope->loop->hooks) : NULL;
     if (!hook) {
         if (fn) {
             fn(arg);
@@ -163,7 +182,7 @@ struct loop_hook *loop_scope_defer(struct loop_scope *scope, loop_hook_fn *fn, v
     }
     hook->fn = fn;
     hook->arg = arg;
-    loop_hlist_push(&scope->hooks, &hook->link);
+    loop_hlist_push(&more->hooks, &hook->link);
     return hook;
 }
 
@@ -201,7 +220,7 @@ void loop_hook_remove(struct loop_scope *scope, struct loop_hook *hook)
 void loop_scope_run_hooks(struct loop_scope *scope)
 {
     struct loop_hnode *node;
-    while ((node = loop_hlist_pop(&scope->hooks))) {
+    while (scope->has_more && (node = loop_hlist_pop(&scope->more->hooks))) {
         struct loop_hook *hook = LOOP_CONTAINER(node, struct loop_hook, link);
         loop_hook_fn *fn = hook->fn;
         void *arg = hook->arg;
@@ -225,15 +244,16 @@ void *loop_scope_alloc(struct loop_scope *scope, size_t size_bytes)
 #if NORIA_DEBUG
     memory->size_bytes = size_bytes;
 #endif
-    memory->next = scope->memory;
-    scope->memory = memory;
+    struct loop_scope_memory **first = memory_of(scope);
+    memory->next = *first;
+    *first = memory;
     return memory->bytes;
 }
 
 void loop_scope_drop_kept(struct loop_scope *scope)
 {
     struct loop_hnode *node;
-    while ((node = loop_hlist_pop(&scope->kept))) {
+    while (scope->has_more && (node = loop_hlist_pop(&scope->more->kept))) {
         struct loop_kept *kept = LOOP_CONTAINER(node, struct loop_kept, link);
         kept->drop(kept);
     }
@@ -284,9 +304,14 @@ void loop_scopes_finish(struct loop *loop)
 
 void loop_scope_free_memory(struct loop_scope *scope)
 {
-    while (scope->memory) {
-        struct loop_scope_memory *memory = scope->memory;
-        scope->memory = memory->next;
+    struct loop_scope_memory *next, *memory = *memory_of(scope);
+    if (scope->has_more) {
+        loop_slab_put(&scope->loop->scopes_more, scope->more);
+        scope->has_more = false;
+    }
+    scope->memory = NULL;
+    for (; memory; memory = next) {
+        next = memory->next;
         free_later(scope->loop, memory);
     }
 }

@@ -10,6 +10,7 @@
 #include <loop/ground/index_list.h>
 
 #include <assert.h>
+#include <errno.h>
 
 /* How far the end of a scope is. */
 enum loop_scope_state {
@@ -20,33 +21,43 @@ enum loop_scope_state {
     LOOP_SCOPE_GONE,      /* it has ended; only pins keep the object */
 };
 
+/* What the loop stores for a scope beside struct loop_scope: what most connections do not need. */
+struct loop_scope_more {
+    uint64_t id;                      /* must be first (slab.h) */
+    struct loop_scope_memory *memory; /* of loop_scope_alloc */
+    struct loop_hlist hooks;
+    struct loop_hlist kept; /* struct loop_kept: dropped after on_end, the last one first */
+    uint32_t deadline;      /* its index in loop->deadlines, plus 1; 0 when there is none */
+};
+
 /* A scope. There is one for each connection of a server, so it links what is in slabs by indices. */
 struct loop_scope {
     uint64_t id; /* must be first (slab.h) */
     struct loop *loop;
     uint32_t parent;                  /* loop_scope_parent */
-    uint32_t deadline;                /* its index in loop->deadlines, plus 1; 0 when there is none */
     uint32_t next_ending;             /* the index of the next in loop->ending, plus 1; or 0 */
     struct loop_index_list children;  /* scopes, by in_parent */
     struct loop_index_list fds;       /* by in_scope */
     struct loop_index_node in_parent; /* in the parent's `children` */
-    int32_t error;                    /* its first error, or 0 */
     struct loop_hlist jobs;           /* by in_scope */
-    struct loop_hlist hooks;
-    struct loop_hlist kept; /* struct loop_kept: dropped after on_end, the last one first */
-    struct loop_scope_memory *memory;
+    union {
+        struct loop_scope_more *more;     /* has_more: made by loop_scope_get_more */
+        struct loop_scope_memory *memory; /* otherwise; see loop_scope_memory */
+    };
+    int32_t error;      /* its first error, or 0 */
     uint32_t holds;     /* non-daemon jobs, non-daemon children, holds */
     uint32_t daemons;   /* daemon jobs and children */
     uint32_t own_holds; /* of `holds`, those of loop_scope_hold */
     uint32_t unclosed;  /* descriptors in `fds` that are not closed yet */
-    uint32_t pins;      /* pins of loop_scope_pin; they keep the object */
+    uint16_t pins;      /* pins of loop_scope_pin; they keep the object */
     uint8_t state;
     bool is_cancelled : 1;
     bool is_daemon : 1;
     bool is_ending : 1; /* it is in loop->ending */
     bool is_told : 1;   /* loop_scope_on_cancel was called, or held.c has named it */
     bool is_part : 1;   /* the loop's own, or inside it */
-    int16_t reason;     /* the result of cancelled jobs: -ECANCELED or -ETIMEDOUT */
+    bool is_late : 1;   /* it was cancelled by a deadline: loop_scope_reason */
+    bool has_more : 1;
     loop_fn *on_end;
     void *arg;
 #if NORIA_DEBUG
@@ -54,9 +65,9 @@ struct loop_scope {
 #endif
 };
 
-static_assert(NORIA_DEBUG || sizeof(struct loop_scope) <= 120, "a connection uses one");
+static_assert(NORIA_DEBUG || sizeof(struct loop_scope) <= 96, "a connection uses one");
 
-/* An object of a scope that is dropped after its on_end, in scope->kept. It is out of that list when `drop` runs. */
+/* An object of a scope that is dropped after its on_end, in more->kept. It is out of that list when `drop` runs. */
 struct loop_kept {
     struct loop_hnode link;
     void (*drop)(struct loop_kept *kept);
@@ -72,8 +83,17 @@ struct loop_deadline {
 /* Returns the deadline of a scope, or NULL. */
 static inline struct loop_deadline *loop_scope_own_deadline(const struct loop_scope *scope)
 {
-    return loop_index_object(&scope->loop->deadlines, scope->deadline);
+    return scope->has_more ? loop_index_object(&scope->loop->deadlines, scope->more->deadline) : NULL;
 }
+
+/* Returns the result of the jobs of a cancelled scope: -ECANCELED or -ETIMEDOUT. */
+static inline int16_t loop_scope_reason(const struct loop_scope *scope)
+{
+    return scope->is_late ? -ETIMEDOUT : -ECANCELED;
+}
+
+/* Returns scope->more, and makes it where there is none. NULL when there is no memory. */
+struct loop_scope_more *loop_scope_get_more(struct loop_scope *scope);
 
 /* Returns the parent: NULL for main's scope and the loop's own, and for one that has ended. */
 static inline struct loop_scope *loop_scope_parent(const struct loop_scope *scope)
@@ -133,6 +153,7 @@ void loop_scope_fd_closed(struct loop_scope *scope);
 static inline void loop_scope_pin(struct loop_scope *scope)
 {
     assert(scope->state != LOOP_SCOPE_GONE || scope->pins > 0);
+    assert(scope->pins < UINT16_MAX);
     scope->pins++;
 }
 
@@ -142,10 +163,10 @@ void loop_scope_unpin(struct loop_scope *scope);
 /* Runs the hooks of a scope that ends, the one added last first. */
 void loop_scope_run_hooks(struct loop_scope *scope);
 
-/* Drops the objects in scope->kept after on_end, the one added last first. */
+/* Drops the objects in more->kept after on_end, the one added last first. */
 void loop_scope_drop_kept(struct loop_scope *scope);
 
-/* Frees the memory of loop_scope_alloc. */
+/* Frees the memory of loop_scope_alloc, and scope->more. */
 void loop_scope_free_memory(struct loop_scope *scope);
 
 /* Frees the object unless a pin keeps it. */

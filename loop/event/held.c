@@ -50,7 +50,7 @@ static void name(struct loop *loop, struct loop_scope *scope)
                      "scope %u.%llu has been cancelled (%s), and %u loop_scope_hold keep it open: unhold each, when "
                      "loop_scope_on_cancel says that it is cancelled",
                      (unsigned)(scope->id & (LOOP_SLAB_MAX - 1)),
-                     (unsigned long long)(scope->id >> LOOP_SLAB_INDEX_BITS), strerror(-scope->reason),
+                     (unsigned long long)(scope->id >> LOOP_SLAB_INDEX_BITS), strerror(-loop_scope_reason(scope)),
                      (unsigned)scope->own_holds);
     scope->is_told = true;
 }

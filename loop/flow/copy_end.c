@@ -30,7 +30,7 @@ static void tell_outcome(const struct loop_job *job, struct loop_copy_outcome *o
 {
     bool is_scopes = why == -ECANCELED && job->scope->is_cancelled;
     outcome->bytes = job->u.args.copy.done;
-    outcome->error = (int)(is_scopes ? job->scope->reason : why);
+    outcome->error = (int)(is_scopes ? loop_scope_reason(job->scope) : why);
     outcome->is_sink_error = why < 0 && side == LOOP_COPY_SINK;
 }
 

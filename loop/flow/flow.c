@@ -52,7 +52,7 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
         return -EINVAL;
     }
     if (loop_own_is_over(source->scope)) {
-        return source->scope->is_cancelled ? source->scope->reason : -ECANCELED;
+        return source->scope->is_cancelled ? loop_scope_reason(source->scope) : -ECANCELED;
     }
     int64_t error = loop_source_take_error(source);
     if (error) {

@@ -157,6 +157,7 @@ static struct loop *make(const struct loop_options *options, bool is_hosted)
     loop_slab_init(&loop->fds, sizeof(struct loop_fd), 0);
     loop_slab_init(&loop->fds_more, sizeof(struct loop_fd_more), 0);
     loop_slab_init(&loop->scopes, sizeof(struct loop_scope), 0);
+    loop_slab_init(&loop->scopes_more, sizeof(struct loop_scope_more), 0);
     loop_slab_init(&loop->deadlines, sizeof(struct loop_deadline), 0);
     loop_hooks_init(loop);
     loop_readers_init(loop);
@@ -185,6 +186,7 @@ static void unmake(struct loop *loop)
     loop_slab_finish(&loop->fds_more);
     loop_numbers_finish(loop);
     loop_slab_finish(&loop->scopes);
+    loop_slab_finish(&loop->scopes_more);
     loop_slab_finish(&loop->deadlines);
     loop_slab_finish(&loop->hooks);
     loop_slab_finish(&loop->readers);

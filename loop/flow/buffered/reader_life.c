@@ -37,7 +37,7 @@ static void end_due(struct loop_reader *reader, struct loop_job *job)
     if (!job->is_backends) {
         loop_reader_take_back(reader);
     }
-    int64_t reason = reader->scope->is_cancelled ? reader->scope->reason : -ECANCELED;
+    int64_t reason = reader->scope->is_cancelled ? loop_scope_reason(reader->scope) : -ECANCELED;
     job->is_backends = false;
     job->result = loop_reader_last_word(reader, reason);
 }
@@ -105,7 +105,8 @@ struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_by
     }
     struct loop_scope *scope = source->scope;
     struct loop *loop = scope->loop;
-    struct loop_reader *reader = loop_scope_takes_work(scope) ? loop_slab_get(&loop->readers) : NULL;
+    struct loop_scope_more *more = loop_scope_takes_work(scope) ? loop_scope_get_more(scope) : NULL;
+    struct loop_reader *reader = more ? loop_slab_get(&loop->readers) : NULL;
     if (!reader) {
         return NULL;
     }
@@ -118,7 +119,7 @@ struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_by
     loop_reader_buffer_init(&reader->buffer, reader->max_bytes, block_of(reader->fd));
     loop_reader_give_nothing(reader);
     reader->kept.drop = drop;
-    loop_hlist_push(&scope->kept, &reader->kept.link);
+    loop_hlist_push(&more->kept, &reader->kept.link);
     return reader;
 }
 

@@ -101,7 +101,8 @@ struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_byte
     }
     struct loop_scope *scope = sink->scope;
     struct loop *loop = scope->loop;
-    struct loop_writer *writer = loop_scope_takes_work(scope) ? loop_slab_get(&loop->writers) : NULL;
+    struct loop_scope_more *more = loop_scope_takes_work(scope) ? loop_scope_get_more(scope) : NULL;
+    struct loop_writer *writer = more ? loop_slab_get(&loop->writers) : NULL;
     if (!writer) {
         return NULL;
     }
@@ -119,6 +120,6 @@ struct loop_writer *loop_writer_create(struct loop_sink *sink, size_t limit_byte
     loop_list_init(&writer->drainers);
     loop_list_init(&writer->closers);
     writer->kept.drop = drop;
-    loop_hlist_push(&scope->kept, &writer->kept.link);
+    loop_hlist_push(&more->kept, &writer->kept.link);
     return writer;
 }

@@ -21,7 +21,7 @@ struct loop_writer {
     struct loop_scope *scope; /* the sink's when the writer was made; never asked of the sink again */
     struct loop_sink *sink;
     struct loop_fd *fd;    /* the descriptor behind the sink, pinned; or NULL */
-    struct loop_kept kept; /* in scope->kept */
+    struct loop_kept kept; /* in more->kept of the scope */
     struct loop_after after;
     struct loop_list waiters;  /* jobs that wait until what was appended before them is written */
     struct loop_list drainers; /* jobs that wait for room */

@@ -84,8 +84,12 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
         loop_own_drop(own); /* of another source or sink, which was at this address */
         own = NULL;
     }
-    if (own || !make_room(&loop->owns)) {
+    if (own) {
         return own;
+    }
+    struct loop_scope_more *more = loop_scope_get_more(scope);
+    if (!more || !make_room(&loop->owns)) {
+        return NULL;
     }
     own = loop_slab_get(&loop->owns.slab);
     if (own) {
@@ -96,7 +100,7 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
         loop_list_init(&own->queue);
         loop_list_init(&own->drainers);
         own->kept.drop = drop_kept;
-        loop_hlist_push(&scope->kept, &own->kept.link);
+        loop_hlist_push(&more->kept, &own->kept.link);
         loop_hlist_push(place_of(&loop->owns, end), &own->in_table);
     }
     return own;
