@@ -130,17 +130,29 @@ struct loop_fd {
     unsigned turns : LOOP_TURNS; /* bits by enum loop_turn: the kernel has an operation */
     struct loop_line readers;    /* jobs that wait to read, in order; only the first is tried */
     struct loop_line writers;    /* jobs that wait to write, in order; only the first is tried */
-    size_t queued_bytes;
-    struct loop_hlist jobs;    /* jobs that use it, by in_fd */
-    struct loop_block *unread; /* bytes that were given back: unread.h */
+    struct loop_hlist jobs;      /* jobs that use it, by in_fd */
+    /* The flow, filled in by loop_fd_flow, except its scope. Its source and its sink are part of the descriptor, so
+     * that they need no `self`, and what is stored in that place is the descriptor's. A debug build has `self`. */
     union {
-        struct loop_flow flow; /* filled in by loop_fd_flow, except its scope */
+        struct loop_flow flow;
         struct {
-            char unused[offsetof(struct loop_flow, scope)];
+            char before_scope[offsetof(struct loop_flow, scope)];
             struct loop_scope *scope; /* flow.scope */
         };
+#if !NORIA_DEBUG
+        struct {
+            char before_unread[offsetof(struct loop_flow, source.self)];
+            struct loop_block *unread; /* bytes that were given back: unread.h */
+        };
+        struct {
+            char before_queued[offsetof(struct loop_flow, sink.self)];
+            size_t queued_bytes;
+        };
+#endif
     };
 #if NORIA_DEBUG
+    struct loop_block *unread; /* bytes that were given back: unread.h */
+    size_t queued_bytes;
     int was_number;              /* its number, until the object's memory is reused */
     struct loop_place destroyed; /* where it was destroyed; empty where its scope has ended */
     uint32_t own_uses;           /* of `uses`, those of loop_fd_use */
@@ -149,7 +161,19 @@ struct loop_fd {
 #endif
 };
 
-static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 168, "a connection uses one");
+static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 152, "a connection uses one");
+
+/* Returns the descriptor that has this source. */
+static inline struct loop_fd *loop_fd_of_source(const struct loop_source *source)
+{
+    return LOOP_CONTAINER((uintptr_t)source, struct loop_fd, flow.source);
+}
+
+/* Returns the descriptor that has this sink. */
+static inline struct loop_fd *loop_fd_of_sink(const struct loop_sink *sink)
+{
+    return LOOP_CONTAINER((uintptr_t)sink, struct loop_fd, flow.sink);
+}
 
 /* Returns the rarer part of a descriptor that has one. */
 static inline struct loop_fd_more *loop_fd_more(const struct loop_fd *fd)

@@ -257,8 +257,8 @@ static int64_t position_of(const struct loop_fd *from)
 /* Returns the file behind the source whose bytes the kernel may send to the sink, or NULL. */
 static struct loop_fd *file_to_send(const struct loop_source *source, const struct loop_sink *sink)
 {
-    struct loop_fd *file = source->ops == &loop_fd_source ? source->self : loop_range_file(source);
-    return file && sink->ops == &loop_fd_sink && loop_fd_can_send_file(file, sink->self) ? file : NULL;
+    struct loop_fd *file = source->ops == &loop_fd_source ? loop_fd_of_source(source) : loop_range_file(source);
+    return file && sink->ops == &loop_fd_sink && loop_fd_can_send_file(file, loop_fd_of_sink(sink)) ? file : NULL;
 }
 
 void loop_copy_other(struct loop *loop, struct loop_job *job, struct loop_source *source, struct loop_sink *sink)

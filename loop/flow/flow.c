@@ -39,8 +39,9 @@ loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop
     if (len == 0) {
         return loop_job_instant(source->scope, -EINVAL, fn, arg);
     }
-    return source->ops == &loop_fd_source ? loop_fd_read(source->self, (struct iovec){buf, len}, true, fn, arg)
-                                          : loop_own_read(source, (struct iovec){buf, len}, true, fn, arg);
+    return source->ops == &loop_fd_source
+               ? loop_fd_read(loop_fd_of_source(source), (struct iovec){buf, len}, true, fn, arg)
+               : loop_own_read(source, (struct iovec){buf, len}, true, fn, arg);
 }
 
 int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
@@ -193,7 +194,7 @@ static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_
         return write_other(sink, iov, chunk, fn, arg, took_chunk);
     }
     struct loop_write_state write = {.single = iov, .n_iov = 1, .total = iov.iov_len, .chunk = chunk};
-    return loop_fd_write(sink->self, &write, fn, arg, took_chunk);
+    return loop_fd_write(loop_fd_of_sink(sink), &write, fn, arg, took_chunk);
 }
 
 loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg)
@@ -251,7 +252,7 @@ loop_job loop_write_chunk(struct loop_sink *sink, struct loop_chunk *chunk, size
 /* Returns the descriptor whose sink it is, or NULL. */
 static const struct loop_fd *fd_of(const struct loop_sink *sink)
 {
-    return sink->ops == &loop_fd_sink ? sink->self : NULL;
+    return sink->ops == &loop_fd_sink ? loop_fd_of_sink(sink) : NULL;
 }
 
 size_t loop_sink_queued(const struct loop_sink *sink)
@@ -290,7 +291,7 @@ int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes)
         return -EINVAL;
     }
     if (sink->ops == &loop_fd_sink) {
-        return limit_fd(sink->self, limit_bytes);
+        return limit_fd(loop_fd_of_sink(sink), limit_bytes);
     }
     if (!loop_sink_is_own(sink)) {
         return -EOPNOTSUPP;
@@ -310,7 +311,7 @@ loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg)
     }
     struct loop_own *own = own_of(sink);
     if (sink->ops == &loop_fd_sink) {
-        return loop_fd_drained(sink->self, fn, arg);
+        return loop_fd_drained(loop_fd_of_sink(sink), fn, arg);
     }
     return own ? loop_own_drained(own, fn, arg) : loop_job_instant(sink->scope, 0, fn, arg);
 }

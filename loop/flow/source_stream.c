@@ -284,7 +284,7 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
 /* Returns the descriptor whose source it is, which the stream uses, or NULL. */
 static struct loop_fd *fd_of(const struct loop_source *source)
 {
-    return source->ops == &loop_fd_source ? source->self : NULL;
+    return source->ops == &loop_fd_source ? loop_fd_of_source(source) : NULL;
 }
 
 static void start(struct loop *loop, struct loop_job *job, struct loop_source *source)

@@ -439,19 +439,19 @@ static loop_job write_fd(struct loop_sink *sink, const struct iovec *iov, size_t
     for (size_t i = 0; i < n_iov; i++) {
         write.total += iov[i].iov_len;
     }
-    return loop_fd_write(sink->self, &write, fn, arg, &took_chunk);
+    return loop_fd_write(loop_fd_of_sink(sink), &write, fn, arg, &took_chunk);
 }
 
 /* ---- the table ---- */
 
 static struct loop_fd *sink_fd(struct loop_sink *sink)
 {
-    return sink->self;
+    return loop_fd_of_sink(sink);
 }
 
 static int close_sink(struct loop_sink *sink)
 {
-    return loop_fd_close(sink->self);
+    return loop_fd_close(loop_fd_of_sink(sink));
 }
 
 const struct loop_sink_ops loop_fd_sink = {

@@ -10,7 +10,7 @@
 #include <loop/core/job.h>
 #include <loop/part.h>
 
-/* The tables of every descriptor's source and sink: `self` is the struct loop_fd. */
+/* The tables of every descriptor's source and sink. */
 extern const struct loop_source_ops loop_fd_source;
 extern const struct loop_sink_ops loop_fd_sink;
 

@@ -20,10 +20,13 @@ struct loop_flow *loop_fd_flow(struct loop_fd *fd)
         return NULL;
     }
     if (!fd->flow.fd) {
-        fd->flow = (struct loop_flow){.source = {&loop_fd_source, fd->scope, fd},
-                                      .sink = {&loop_fd_sink, fd->scope, fd},
-                                      .scope = fd->scope,
-                                      .fd = fd};
+        fd->flow.source.ops = &loop_fd_source;
+        fd->flow.sink.ops = &loop_fd_sink;
+        fd->flow.source.scope = fd->flow.sink.scope = fd->scope;
+        fd->flow.fd = fd;
+#if NORIA_DEBUG
+        fd->flow.source.self = fd->flow.sink.self = fd;
+#endif
     }
     return &fd->flow;
 }

@@ -153,7 +153,7 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
 
 static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
-    return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
+    return loop_fd_read(loop_fd_of_source(source), (struct iovec){buf, len}, false, fn, arg);
 }
 
 /* ---- what is there now ---- */
@@ -168,7 +168,7 @@ static bool may_be_readable(const struct loop_fd *fd)
 
 static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
 {
-    struct loop_fd *fd = source->self;
+    struct loop_fd *fd = loop_fd_of_source(source);
     if (fd->state != LOOP_FD_OPEN) {
         return -EBADF;
     }
@@ -191,7 +191,7 @@ static const struct loop_job_kind wait_kind = {
 static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *arg)
 {
     loop_job id;
-    struct loop_fd *fd = source->self;
+    struct loop_fd *fd = loop_fd_of_source(source);
     struct loop *loop = fd->scope->loop;
     struct loop_job *job = loop_job_start(fd->scope, fd, &wait_kind, fn, arg, &id);
     if (!job) {
@@ -209,17 +209,17 @@ static loop_job wait_readable_fd(struct loop_source *source, loop_fn *fn, void *
 
 static struct loop_fd *source_fd(struct loop_source *source)
 {
-    return source->self;
+    return loop_fd_of_source(source);
 }
 
 static int close_source(struct loop_source *source)
 {
-    return loop_fd_close(source->self);
+    return loop_fd_close(loop_fd_of_source(source));
 }
 
 static int unread_fd(struct loop_source *source, const void *bytes, size_t len)
 {
-    return loop_fd_unread(source->self, bytes, len);
+    return loop_fd_unread(loop_fd_of_source(source), bytes, len);
 }
 
 const struct loop_source_ops loop_fd_source = {.read = read_fd,

@@ -48,7 +48,7 @@ static const struct loop_job_kind shutdown_kind = {
 
 loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
-    struct loop_fd *fd = sink->self;
+    struct loop_fd *fd = loop_fd_of_sink(sink);
     struct loop *loop = fd->scope->loop;
     loop_job id;
     bool is_file = fd->write_by == LOOP_IO_BLOCKING;

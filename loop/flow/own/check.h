@@ -10,6 +10,13 @@
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/ground/poison.h>
 
+/* Returns whether a source or sink with the functions of descriptors is not the one in its descriptor. Only a debug
+ * build can tell. */
+static inline bool loop_is_copy(const void *self, const struct loop_fd *fd)
+{
+    return NORIA_DEBUG && self != fd;
+}
+
 /* Checks a source of any kind, without the fast way for descriptors. */
 bool loop_other_source_is_good(const struct loop_source *source, const char *function);
 
@@ -19,7 +26,8 @@ bool loop_other_sink_is_good(const struct loop_sink *sink, const char *function)
 /* Checks the source that the public function `function` is given. */
 LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_source *source, const char *function)
 {
-    if (source && source->ops == &loop_fd_source && !loop_is_freed(source->self)) {
+    if (source && source->ops == &loop_fd_source && !loop_is_copy(source->self, loop_fd_of_source(source)) &&
+        !loop_is_freed(loop_fd_of_source(source))) {
         loop_check_thread(source->scope->loop, function);
         return true;
     }
@@ -29,7 +37,8 @@ LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_sou
 /* Checks the sink that the public function `function` is given. */
 LOOP_LOOKS_AT_FREED static inline bool loop_sink_is_good(const struct loop_sink *sink, const char *function)
 {
-    if (sink && sink->ops == &loop_fd_sink && !loop_is_freed(sink->self)) {
+    if (sink && sink->ops == &loop_fd_sink && !loop_is_copy(sink->self, loop_fd_of_sink(sink)) &&
+        !loop_is_freed(loop_fd_of_sink(sink))) {
         loop_check_thread(sink->scope->loop, function);
         return true;
     }

@@ -13,7 +13,7 @@
 static inline void loop_source_pin(struct loop_source *source)
 {
     if (source->ops == &loop_fd_source) {
-        loop_fd_pin(source->self);
+        loop_fd_pin(loop_fd_of_source(source));
     } else if (loop_source_is_rest(source)) {
         loop_rest_pin(source->self);
     }
@@ -23,7 +23,7 @@ static inline void loop_source_pin(struct loop_source *source)
 static inline void loop_source_unpin(struct loop_source *source)
 {
     if (source->ops == &loop_fd_source) {
-        loop_fd_unpin(source->self);
+        loop_fd_unpin(loop_fd_of_source(source));
     } else if (loop_source_is_rest(source)) {
         loop_rest_unpin(source->self);
     }
@@ -33,7 +33,7 @@ static inline void loop_source_unpin(struct loop_source *source)
 static inline void loop_sink_pin(struct loop_sink *sink)
 {
     if (sink->ops == &loop_fd_sink) {
-        loop_fd_pin(sink->self);
+        loop_fd_pin(loop_fd_of_sink(sink));
     }
 }
 
@@ -41,7 +41,7 @@ static inline void loop_sink_pin(struct loop_sink *sink)
 static inline void loop_sink_unpin(struct loop_sink *sink)
 {
     if (sink->ops == &loop_fd_sink) {
-        loop_fd_unpin(sink->self);
+        loop_fd_unpin(loop_fd_of_sink(sink));
     }
 }
 

@@ -56,7 +56,7 @@ static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel,
 loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
     if (source->ops == &loop_fd_source) {
-        return loop_fd_read(source->self, (struct iovec){buf, len}, false, fn, arg);
+        return loop_fd_read(loop_fd_of_source(source), (struct iovec){buf, len}, false, fn, arg);
     }
     int64_t error = loop_own_is_over(source->scope) ? -ECANCELED : loop_source_take_error(source);
     return error ? loop_job_instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);

@@ -148,7 +148,8 @@ LOOP_TEST(p06_copy_to_a_closed_sink_reads_nothing)
 LOOP_TEST(p06_copy_that_waits_ends_when_its_sink_is_closed)
 {
     static const enum kind sinks[] = {SOCKET, PIPE, REGULAR};
-    static struct loop_source idle;
+    static struct loop_source *idle;
+    static struct loop_reader *reader;
     static struct once copy;
     static size_t i;
     static int fds[2];
@@ -157,14 +158,15 @@ LOOP_TEST(p06_copy_that_waits_ends_when_its_sink_is_closed)
     for (i = 0; i < COUNT_OF(sinks) * 2; i++) {
         memset(&copy, 0, sizeof copy);
         make_pair(fds);
-        idle = loop_fd_flow(adopt(env->scope, fds[0]))->source;
+        idle = &loop_fd_flow(adopt(env->scope, fds[0]))->source;
         if (i % 2) {
-            idle = *loop_reader_source(loop_reader_create(&flow_of(env->scope, dup(fds[0]))->source, 0));
+            reader = loop_reader_create(&flow_of(env->scope, dup(fds[0]))->source, 0);
+            idle = loop_reader_source(reader);
             CHECK_IS(send(fds[1], "xy", 2, 0), 2);
-            AWAIT(loop_reader_exact(idle.self, 1, GO));
+            AWAIT(loop_reader_exact(reader, 1, GO));
         }
         make_near(env, &to, sinks[i / 2], true);
-        START(loop_copy(&idle, to.sink, ONCE(&copy)));
+        START(loop_copy(idle, to.sink, ONCE(&copy)));
         AWAIT(turns(env->scope, 5, GO));
         CHECK_IS(copy.count, 0);
         loop_fd_destroy(to.fd);
