@@ -112,7 +112,8 @@ LOOP_API size_t loop_fd_take_unread(struct loop_fd *fd, void *buf, size_t room);
 
 /* ---- its parts ---- */
 
-/* Returns the source and the sink of the descriptor (<loop/flow.h>). They are valid as long as the object. */
+/* Returns the source and the sink of the descriptor (<loop/flow.h>). They are valid as long as the object, and are used
+ * where they are: a copy of one is none, and stops a debug build. */
 LOOP_API struct loop_flow *loop_fd_flow(struct loop_fd *fd);
 
 /* Returns the scope that owns the descriptor. */

@@ -105,7 +105,8 @@ LOOP_API bool loop_fd_is_borrowed(const struct loop_fd *fd);
  * descriptor without unread bytes, also in the continuation of loop_fd_take. */
 LOOP_API int64_t loop_fd_take_error(struct loop_fd *fd);
 
-/* Has the next read behind all unread bytes return `error`, a negative errno, once. */
+/* Has the next read behind all unread bytes return `error`, a negative errno, once. One below
+ * -32768 becomes -EINVAL. */
 LOOP_API void loop_fd_keep_error(struct loop_fd *fd, int64_t error);
 
 /* Waits until a descriptor may be free, after -EMFILE or -ENFILE. Resumes with 0 when the loop has closed a descriptor,

@@ -211,6 +211,30 @@ MISUSE(loop_range_source, "the descriptor is NULL", loop_range_source(here->scop
 MISUSE(loop_range_left, "the source is NULL", loop_range_left(NULL) == 0)
 MISUSE(loop_range_left, "not from loop_range_source", loop_range_left(here->in) == 0)
 MISUSE(loop_writer_create, "the sink is NULL", loop_writer_create(NULL, 0) == NULL)
+#if NORIA_DEBUG /* a release finds another descriptor, or none */
+static loop_job read_copy(char *byte)
+{
+    struct loop_source *source;
+    struct loop_sink *sink;
+
+    CHECK_IS(loop_pipe(here->scope, &source, &sink), 0);
+    struct loop_source copy = *source;
+    return loop_read(&copy, byte, 1, FN);
+}
+
+static loop_job write_copy(const char *byte)
+{
+    struct loop_source *source;
+    struct loop_sink *sink;
+
+    CHECK_IS(loop_pipe(here->scope, &source, &sink), 0);
+    struct loop_sink copy = *sink;
+    return loop_write(&copy, byte, 1, FN);
+}
+
+MISUSE(loop_read, "the source is a copy", read_copy(&(char){0}) == 0)
+MISUSE(loop_write, "the sink is a copy", write_copy("x") == 0)
+#endif
 MISUSE(loop_read, "no `read`", loop_read(&(struct loop_source){.scope = here->scope}, NULL, 1, FN) == 0)
 MISUSE(loop_write, "no `write`", loop_write(&(struct loop_sink){.scope = here->scope}, NULL, 1, FN) == 0)
 
