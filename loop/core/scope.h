@@ -42,7 +42,7 @@ struct loop_scope {
     struct loop_hlist jobs;           /* by in_scope */
     union {
         struct loop_scope_more *more;     /* has_more: made by loop_scope_get_more */
-        struct loop_scope_memory *memory; /* otherwise; see loop_scope_memory */
+        struct loop_scope_memory *memory; /* otherwise: of loop_scope_alloc */
     };
     int32_t error;      /* its first error, or 0 */
     uint32_t holds;     /* non-daemon jobs, non-daemon children, holds */
