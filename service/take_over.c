@@ -7,6 +7,7 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/process.h>
 #include <loop/part.h>
+#include <net/local.h>
 #include <net/pass.h>
 #include <service/message.h>
 
@@ -14,15 +15,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PAUSE_NS LOOP_MILLISECOND /* before a connection that was refused is tried again */
+
 struct loop_service_taking {
     struct loop_service *service;
     struct loop_scope *scope;
+    struct loop_address at;
     struct loop_flow *flow;
     loop_job taken; /* the promise of loop_service_take_over, or 0 */
     loop_job ready; /* that of loop_service_ready, or 0 */
     bool is_ready;  /* the program has said so */
     bool has_told;  /* the manager and the predecessor have been told */
     bool has_sockets;
+    bool is_refused;                 /* and nobody was about to listen after that */
     struct loop_service_files files; /* of servers here whose sockets the predecessor has too */
     struct loop_fd *fds[LOOP_SERVICE_MOST];
     struct loop_passed passed;
@@ -222,12 +227,45 @@ static void read_more(struct loop_service_taking *taking)
     }
 }
 
+static void on_connected(void *arg, int64_t result);
+
+static void on_pause_over(void *arg, int64_t result)
+{
+    struct loop_service_taking *taking = arg;
+
+    if (result < 0 || !loop_connect(taking->scope, &taking->at, NULL, &taking->flow, on_connected, taking)) {
+        end(taking, result < 0 ? result : -ENOMEM, 0);
+    }
+}
+
+static bool is_locked(const struct loop_address *at)
+{
+    struct loop_net_lock lock;
+    int error = loop_net_lock(at, &lock);
+
+    loop_net_unlock(&lock);
+    return error == -EADDRINUSE;
+}
+
+/* A socket has its file before it listens, and is locked until it does. Returns whether the predecessor may be about to
+ * listen, or has begun to since it refused: then the connection is tried again. */
+static bool try_again(struct loop_service_taking *taking)
+{
+    bool is_about_to_listen = is_locked(&taking->at), tries = is_about_to_listen || !taking->is_refused;
+
+    taking->is_refused = !is_about_to_listen;
+    return tries && loop_sleep(taking->scope, PAUSE_NS, on_pause_over, taking) != 0;
+}
+
 /* The sockets come with the first bytes. */
 static void on_connected(void *arg, int64_t result)
 {
     struct loop_service_taking *taking = arg;
     bool is_none = result == -ENOENT || result == -ECONNREFUSED;
 
+    if (result == -ECONNREFUSED && try_again(taking)) {
+        return;
+    }
     if (result < 0) {
         end(taking, is_none ? 0 : result, 0);
         return;
@@ -300,6 +338,7 @@ loop_job loop_service_take_over(struct loop_service *service, const struct loop_
     if (!taking) {
         return 0;
     }
+    taking->at = *at;
     loop_job job = loop_promise(service->scope, on_cancel, taking, fn, arg);
     taking->taken = job;
     if (!job || !loop_connect(taking->scope, at, NULL, &taking->flow, on_connected, taking)) {

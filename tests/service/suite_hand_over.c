@@ -5,6 +5,8 @@
  */
 #include "programs.h"
 
+#include <sys/file.h>
+
 /* Starts a successor, which takes the sockets, and lasts until stop_program. */
 static void take_over(struct program *program, struct loop_scope *scope)
 {
@@ -71,6 +73,41 @@ LOOP_TEST_ROWS(a_successor_that_hangs_is_told_and_the_next_one_takes_over, 3)
     stop_program(&third);
     WAIT_UNTIL(has_ended(&third));
     CHECK(!exists("server") && !exists("control"));
+    remove_directory(directory);
+    END;
+}
+
+/* A socket has its file before it listens. */
+LOOP_TEST(a_predecessor_that_is_about_to_listen_is_waited_for)
+{
+    static struct program second;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+    static struct once accepted;
+    static char lock_name[sizeof control.u.local.sun_path + 5];
+    static int number, lock;
+
+    BEGIN;
+    begin();
+    CHECK(snprintf(lock_name, sizeof lock_name, "%s.lock", control.u.local.sun_path) > 0);
+    lock = open(lock_name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(lock >= 0 && flock(lock, LOCK_EX) == 0);
+    number = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_IS(bind(number, &control.u.any, control.length), 0);
+    take_over(&second, env->scope);
+    AWAIT(turns(env->scope, 20, GO));
+    CHECK_IS(second.taken.count, 0);
+    CHECK_IS(listen(number, 10), 0);
+    CHECK_IS(unlink(lock_name) + close(lock), 0);
+    CHECK_IS(loop_listener_adopt(env->scope, number, LOOP_LISTENER_OWNS_FILE, &listener), 0);
+    START(loop_accept(env->scope, listener, &flow, ONCE(&accepted)));
+    WAIT_UNTIL(accepted.count);
+    START(loop_write(&flow->sink, "noria 1 0\n", 10, NULL, NULL));
+    WAIT_UNTIL(second.taken.count);
+    ONCE_IS(second.taken, 0);
+    stop_program(&second);
+    loop_fd_destroy(flow->fd);
+    loop_listener_close(listener);
     remove_directory(directory);
     END;
 }
