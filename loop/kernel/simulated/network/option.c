@@ -389,17 +389,27 @@ static int get_mtu(const struct loop_sim_socket *socket)
     return (int)loop_sim_host_mtu(socket->file.node, &socket->remote.address, 0);
 }
 
+/* struct tcp_info, and what Linux has behind it since 4.1 (linux/tcp.h). The rates are 0: unknown. */
+struct long_info {
+    struct tcp_info info;
+    uint64_t pacing_rate, max_pacing_rate;
+    uint64_t bytes_acked, bytes_received;
+};
+
 static int answer_info(const struct loop_sim_socket *socket, void *to, socklen_t *length)
 {
-    struct tcp_info info = loop_sim_stream_info(socket);
+    struct long_info answered = {.info = loop_sim_stream_info(socket)};
+    struct tcp_info *info = &answered.info;
     bool is_known = !loop_sim_stream_is_closed(socket) && socket->stream.state != LOOP_SIM_TCP_LISTEN;
     uint64_t n_bytes = socket->stream.sent_most - socket->stream.unacknowledged;
-    info.tcpi_snd_mss = info.tcpi_rcv_mss = (uint32_t)get_segment_size(socket);
-    info.tcpi_pmtu = is_known ? (uint32_t)get_mtu(socket) : 0;
+    info->tcpi_snd_mss = info->tcpi_rcv_mss = (uint32_t)get_segment_size(socket);
+    info->tcpi_pmtu = is_known ? (uint32_t)get_mtu(socket) : 0;
     if (is_known) {
-        info.tcpi_unacked = (uint32_t)((n_bytes + info.tcpi_snd_mss - 1) / info.tcpi_snd_mss);
+        answered.bytes_acked = socket->stream.unacknowledged - 1; /* 1 is the SYN */
+        answered.bytes_received = socket->stream.expected - 1;
+        info->tcpi_unacked = (uint32_t)((n_bytes + info->tcpi_snd_mss - 1) / info->tcpi_snd_mss);
     }
-    return answer(to, length, &info, sizeof info);
+    return answer(to, length, &answered, sizeof answered);
 }
 
 int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length)
