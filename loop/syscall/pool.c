@@ -113,7 +113,8 @@ static void run_line_here(struct loop *loop)
     }
 }
 
-/* Whether an idle thread has to be called: each one that was called takes a job that may run. Under the mutex. */
+/* Whether an idle thread has to be called, which is counted: each one that was called takes a job that may run. So the
+ * caller has to signal it. Under the mutex. */
 static bool calls_thread(struct loop_pool *pool)
 {
     unsigned n_runnable = loop_pool_count_runnable(pool);
@@ -130,6 +131,15 @@ static bool is_full(const struct loop_pool *pool)
     return pool->line_length > n_free || pool->line_length > loop_pool_count_runnable(pool);
 }
 
+void loop_pool_call_idle(struct loop_pool *pool)
+{
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    while (calls_thread(pool)) {
+        loop_kernel_pthread_cond_signal(&pool->is_wanted);
+    }
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+}
+
 /* What there is to do after a job was added, or a thread is overdue. */
 enum service {
     NOTHING,
@@ -141,9 +151,11 @@ enum service {
 /* Under the mutex. */
 static enum service find_service(struct loop_pool *pool, struct loop_job *added)
 {
-    bool needs = loop_pool_needs_thread(pool), calls = calls_thread(pool);
-    if (needs || calls) {
-        return needs ? ADD_THREAD : CALL_THREAD;
+    if (loop_pool_needs_thread(pool)) {
+        return ADD_THREAD;
+    }
+    if (calls_thread(pool)) {
+        return CALL_THREAD;
     }
     if (!added || !is_full(pool)) {
         return NOTHING;
@@ -172,6 +184,8 @@ static void serve(struct loop *loop, struct loop_job *added)
         loop_pool_size_added(loop);
     } else if (!has_threads) {
         run_line_here(loop);
+    } else if (service == ADD_THREAD) {
+        loop_pool_call_idle(pool);
     }
 }
 

@@ -5,6 +5,8 @@
 #include "harness.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static int gate[2];
 
@@ -111,5 +113,39 @@ LOOP_TEST_WITH(p18_work_that_takes_long_makes_no_more_threads_than_may_run_it, .
     }
     close(gate[0]);
     close(gate[1]);
+    END;
+}
+
+/* The second write has to wait for the first. The thread that was called for it goes back to sleep, and has to be
+ * called again when there is work for it. */
+LOOP_TEST_WITH(p02_a_thread_that_was_called_in_vain_is_called_again, .pool_threads = 4)
+{
+    enum { LONG = 64 << 20 };
+    static struct once writes[2];
+    static struct loop_fd *fd;
+    static const char *directory;
+    static char path[100], *bytes;
+    static int at;
+
+    BEGIN;
+    directory = make_directory();
+    snprintf(path, sizeof path, "%s/file", directory);
+    bytes = calloc(1, LONG);
+    CHECK(bytes != NULL);
+    fd = loop_fd_adopt(env->scope, open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    CHECK(fd != NULL);
+    START(loop_op_write(env->scope, fd, bytes, LONG, 0, ONCE(&writes[0])));
+    START(loop_op_write(env->scope, fd, bytes, 1, 0, ONCE(&writes[1])));
+    AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
+    for (at = 0; at < 3; at++) {
+        AWAIT(loop_work(env->scope, nothing, NULL, GO));
+        CHECK_IS(result, 0);
+        WAIT_UNTIL(writes[0].count && writes[1].count);
+        ONCE_IS(writes[0], LONG);
+        ONCE_IS(writes[1], 1);
+    }
+    loop_fd_destroy(fd);
+    free(bytes);
+    remove_directory(directory);
     END;
 }
