@@ -85,10 +85,12 @@ static bool needs_thread(struct loop_pool *pool)
     return needs;
 }
 
-/* Adds the threads that may be needed by now. Returns false when one could not be created. */
+/* Calls the threads that were idle because no more might run, and adds those that are needed beside them. Returns false
+ * when one could not be created. */
 static bool add_threads(struct loop *loop)
 {
     bool is_added = true;
+    loop_pool_call_idle(loop->pool);
     while (is_added && needs_thread(loop->pool)) {
         is_added = loop_pool_add_thread(loop);
     }

@@ -102,6 +102,53 @@ LOOP_TEST_WITH(p27_the_pool_grows_to_its_bound_only, .pool_threads = 5, .pool_th
     END;
 }
 
+static int gate_of_stuck[2];
+
+static int64_t pass_gate_of_stuck(void *unused)
+{
+    char byte;
+
+    (void)unused;
+    __atomic_add_fetch(&begun, 1, __ATOMIC_SEQ_CST);
+    return read(gate_of_stuck[0], &byte, 1);
+}
+
+/* A thread that was overdue has come back, so one thread more is idle than may run. When the pool grows that one runs
+ * the work that waits. */
+LOOP_TEST_WITH(p27_a_pool_that_grows_calls_a_thread_that_came_back, .pool_threads = 4, .pool_threads_min = 1)
+{
+    static struct tally tally;
+    static struct once stuck;
+    static loop_job job;
+
+    BEGIN;
+    make_pipe(gate);
+    make_pipe(gate_of_stuck);
+    job = START(loop_work(env->scope, pass_gate_of_stuck, NULL, ONCE(&stuck)));
+    while (n_begun() < 1) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
+    while (n_begun() < 2) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    CHECK_IS(write(gate_of_stuck[1], "1", 1), 1);
+    WAIT_UNTIL(stuck.count);
+    START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
+    while (n_begun() < 3) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    CHECK_IS(stats_of(env->loop).pool_threads_most, 2);
+    open_gate(2);
+    WAIT_UNTIL(tally.count == 2);
+    close(gate[0]);
+    close(gate[1]);
+    close(gate_of_stuck[0]);
+    close(gate_of_stuck[1]);
+    END;
+}
+
 /* Work that takes long gets half of the threads, however many there are. */
 LOOP_TEST_WITH(p27_work_that_takes_long_gets_half_of_a_pool_that_grows, .pool_threads = 8, .pool_threads_min = 2)
 {
