@@ -38,6 +38,7 @@ struct source_stream {
     bool cannot_try, cannot_wait; /* the source has no such function */
     bool wants_chunk;             /* the inner job waits for a chunk */
     bool was_empty;               /* the last try found nothing: the stream waits before the next */
+    bool is_calling;              /* a function of the source is on the stack: go_on goes on after it */
 };
 
 static_assert(sizeof(struct source_stream) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
@@ -147,7 +148,9 @@ static bool try_source(struct loop *loop, struct loop_job *job)
     if (!chunk) {
         return true;
     }
+    state->is_calling = true;
     int64_t n = loop_try_read(state->source, loop_chunk_memory(chunk), chunk->loop->region.block_size);
+    state->is_calling = false;
     if (n > 0) {
         lend(loop, job, chunk, (size_t)n);
         return true;
@@ -208,14 +211,18 @@ static loop_job read_to_buffer(struct loop *loop, struct loop_job *job)
     return state->buffer ? loop_source_read(state->source, state->buffer, len, on_read, job) : 0;
 }
 
-/* Waits for bytes without a chunk. */
+/* Waits for bytes without a chunk. The source's function may cancel the stream. */
 static void wait_for_bytes(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
+    state->is_calling = true;
     loop_job inner =
         state->cannot_wait ? read_to_buffer(loop, job) : loop_wait_readable(state->source, on_readable, job);
+    state->is_calling = false;
     if (!wait_for(loop, state, job->scope, inner)) {
-        finish(loop, job, -ENOMEM);
+        finish(loop, job, job->is_cancelled ? -ECANCELED : -ENOMEM);
+    } else if (job->is_cancelled) {
+        loop_cancel(loop, inner);
     }
 }
 
@@ -242,7 +249,7 @@ static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
 static void cancel(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
-    if (state->stream.is_delivering || (state->wants_chunk && state->n_buffered > 0)) {
+    if (state->stream.is_delivering || state->is_calling || (state->wants_chunk && state->n_buffered > 0)) {
         return;
     }
     if (state->inner) {
@@ -265,7 +272,8 @@ static int pause_stream(struct loop *loop, struct loop_job *job)
 static int resume_stream(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
-    if (loop_stream_unpause(&state->stream) && !state->inner && job->where == LOOP_AT_OWNER) {
+    bool is_idle = !state->inner && !state->is_calling && job->where == LOOP_AT_OWNER;
+    if (loop_stream_unpause(&state->stream) && is_idle) {
         go_on_soon(loop, job);
     }
     return 0;

@@ -266,3 +266,55 @@ LOOP_TEST_ROWS(p05_source_that_is_closed_ends_its_stream, 2)
     CHECK_IS(stream.ends, 1);
     END;
 }
+
+/* ---- sources that are closed by their own functions ---- */
+
+enum { CLOSES_IN_READ, CLOSES_IN_EMPTY_TRY, CLOSES_IN_TRY, CLOSES_AT_END, CLOSES_IN_WAIT, N_CLOSES };
+
+static int64_t closing_try_read(struct loop_source *source, void *buf, size_t len)
+{
+    static const int64_t answers[] = {
+        [CLOSES_IN_EMPTY_TRY] = -EAGAIN, [CLOSES_IN_TRY] = 5, [CLOSES_AT_END] = 0, [CLOSES_IN_WAIT] = -EAGAIN};
+    int64_t answer = answers[script.row];
+
+    CHECK(len >= 5);
+    if (script.row != CLOSES_IN_WAIT && quiet.reads++ == 0) {
+        CHECK_IS(loop_source_close(source), 0);
+    }
+    if (answer > 0) {
+        memcpy(buf, "quiet", (size_t)answer);
+    }
+    return answer;
+}
+
+static loop_job closing_wait(struct loop_source *source, loop_fn *fn, void *arg)
+{
+    if (script.row == CLOSES_IN_WAIT) {
+        CHECK_IS(loop_source_close(source), 0);
+    }
+    return loop_promise(source->scope, quiet_cancel, NULL, fn, arg);
+}
+
+static const struct loop_source_ops closing_ops = {
+    .read = quiet_read, .close = quiet_close, .try_read = closing_try_read, .wait_readable = closing_wait};
+
+/* The stream goes on only after the function has returned, and then ends. */
+LOOP_TEST_ROWS(p05_source_that_closes_itself_ends_its_stream, N_CLOSES)
+{
+    BEGIN;
+    make_quiet(env);
+    if (script.row == CLOSES_IN_READ) {
+        quiet.reads = 1; /* this read does not end by itself */
+        quiet.closes_in_read = true;
+    } else {
+        quiet.source.ops = &closing_ops;
+    }
+    stream.job = START(loop_stream(&quiet.source, on_stream, env->loop));
+    WAIT_UNTIL(stream.ends);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(stream.end, script.row == CLOSES_AT_END ? 0 : -ECANCELED);
+    CHECK_IS(stream.bytes, script.row == CLOSES_IN_TRY ? 5 : 0);
+    CHECK_IS(stream.ends, 1);
+    CHECK_IS(quiet.closes, 1);
+    END;
+}
