@@ -56,6 +56,13 @@ static void cancel_copy(struct loop *loop, struct loop_job *job)
     loop_ready_reader_left(loop, job->fd);
 }
 
+/* Ends a copy that waits for room. */
+static void lose_copy(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    give_back(loop, job);
+    loop_job_complete(loop, job, loop_copy_result(loop, job, error, LOOP_COPY_SINK));
+}
+
 /* Ends the copy from an attempt. */
 static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
@@ -214,12 +221,17 @@ static enum loop_attempt attempt_copy(struct loop *loop, struct loop_job *job)
     return job->u.args.copy.block ? write_some(loop, job) : read_some(loop, job);
 }
 
-const struct loop_job_kind loop_copy_echo_kind = {
-    .name = "copy", .cancel = cancel_copy, .attempt = attempt_copy, .transferred = copy_sent, .reads_ahead = true};
+const struct loop_job_kind loop_copy_echo_kind = {.name = "copy",
+                                                  .cancel = cancel_copy,
+                                                  .attempt = attempt_copy,
+                                                  .transferred = copy_sent,
+                                                  .lose = lose_copy,
+                                                  .reads_ahead = true};
 const struct loop_job_kind loop_copy_pass_kind = {.name = "copy",
                                                   .cancel = cancel_copy,
                                                   .attempt = attempt_copy,
                                                   .transferred = copy_sent,
+                                                  .lose = lose_copy,
                                                   .reads_ahead = true,
                                                   .made_daemon = loop_copy_made_daemon,
                                                   .uses_args = true,

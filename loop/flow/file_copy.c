@@ -196,12 +196,20 @@ static void cancel_copy(struct loop *loop, struct loop_job *job)
     yield(loop, job);
 }
 
+/* The job waits for its turn to write. */
+static void lose_copy(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    job->u.args.copy.is_sink_error = true;
+    loop_job_backend_complete(loop, job, error);
+}
+
 const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
                                                   .cancel = cancel_copy,
                                                   .backend_done = copy_done,
                                                   .thread = &copy_thread,
                                                   .turn = have_turn,
                                                   .yield = yield,
+                                                  .lose = lose_copy,
                                                   .made_daemon = loop_copy_made_daemon,
                                                   .uses_args = true,
                                                   .size = LOOP_JOB_LARGE};

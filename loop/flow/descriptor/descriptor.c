@@ -97,11 +97,13 @@ static void cancel_write(struct loop *loop, struct loop_job *job)
 }
 
 static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job);
+static void lose_write(struct loop *loop, struct loop_job *job, int64_t error);
 static void write_sent(struct loop *loop, struct loop_job *job, int64_t result);
 static const struct loop_job_kind write_kind = {.name = "write",
                                                 .cancel = cancel_write,
                                                 .attempt = attempt_write,
                                                 .transferred = write_sent,
+                                                .lose = lose_write,
                                                 .size = LOOP_JOB_LARGE,
                                                 .is_written_whole = true};
 
@@ -216,16 +218,9 @@ static int64_t write_queue(struct loop_fd *fd, bool is_before_file)
     return is_before_file ? loop_io_write_more(fd, iov, n) : loop_io_write(fd, iov, n);
 }
 
-void loop_fd_end_writes(struct loop *loop, struct loop_fd *fd, int64_t error)
+static void lose_write(struct loop *loop, struct loop_job *job, int64_t error)
 {
-    struct loop_list *node;
-    while ((node = loop_line_first(&fd->writers))) {
-        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind != &write_kind) {
-            return;
-        }
-        end_write(loop, job, loop_write_close(loop, job, &job->u.write, error));
-    }
+    end_write(loop, job, loop_write_close(loop, job, &job->u.write, error));
 }
 
 /* Ends the first write of the queue, which has failed, and those behind it: without its bytes theirs would follow a
@@ -234,11 +229,11 @@ static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
 {
     struct loop_job *job = LOOP_CONTAINER(loop_line_first(&fd->writers), struct loop_job, link);
     if (!fd->is_byte_stream) {
-        end_write(loop, job, loop_write_close(loop, job, &job->u.write, error));
+        lose_write(loop, job, error);
         return;
     }
     loop_write_note_failure(fd, job);
-    loop_fd_end_writes(loop, fd, error);
+    loop_write_end_line(loop, fd, error);
 }
 
 /* Has the backend send the writes of the queue, with what others send in this turn. Returns whether it does: not where

@@ -29,9 +29,6 @@ bool loop_fd_is_full(const struct loop_fd *fd);
 /* Starts a job that ends with -ENOBUFS. New writes are refused until its continuation has been resumed. */
 loop_job loop_fd_refuse_write(struct loop_fd *fd, loop_fn *fn, void *arg);
 
-/* Ends the writes at the head of the queue with an error: something in front of them is missing in the stream. */
-void loop_fd_end_writes(struct loop *loop, struct loop_fd *fd, int64_t error);
-
 /* Starts a job that ends with 0 when at most half of the limit is queued, or with the error of the last write. */
 loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg);
 

@@ -277,18 +277,15 @@ static void make_call(struct loop *loop, struct loop_job *job)
 /* Ends the writes in line behind one that has failed: without its bytes theirs would follow a gap. */
 static void fail_line(struct loop *loop, struct loop_fd *fd, struct loop_job *failed, int64_t error)
 {
-    struct loop_list *node;
-    if (keeps_writes_apart(fd)) {
-        return;
+    if (!keeps_writes_apart(fd)) {
+        loop_write_note_failure(fd, failed);
+        loop_write_end_line(loop, fd, error);
     }
-    loop_write_note_failure(fd, failed);
-    while ((node = loop_line_first(&fd->writers))) {
-        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind != &loop_file_write_kind) {
-            return;
-        }
-        loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, error));
-    }
+}
+
+static void lose_write(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, error));
 }
 
 static void start_write(struct loop *loop, struct loop_job *job)
@@ -381,6 +378,7 @@ const struct loop_job_kind loop_file_write_kind = {.name = "file write",
                                                    .cancel = cancel_write,
                                                    .backend_done = write_done,
                                                    .turn = start_write,
+                                                   .lose = lose_write,
                                                    .resumed = write_resumed,
                                                    .takes_unaligned = true,
                                                    .size = LOOP_JOB_LARGE};

@@ -108,7 +108,7 @@ static void fail(struct loop *loop, struct loop_job *job, int64_t error)
     }
     loop_job_complete(loop, job, error);
     if (fd->is_byte_stream) {
-        loop_fd_end_writes(loop, fd, error);
+        loop_write_end_line(loop, fd, error);
     }
 }
 
@@ -141,8 +141,17 @@ static void cancel_send(struct loop *loop, struct loop_job *job)
     }
 }
 
-static const struct loop_job_kind send_fds_kind = {
-    .name = "send descriptors", .cancel = cancel_send, .attempt = attempt_send, .size = LOOP_JOB_LARGE};
+static void lose_send(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    let_go(sending_of(job)->held);
+    loop_job_complete(loop, job, error);
+}
+
+static const struct loop_job_kind send_fds_kind = {.name = "send descriptors",
+                                                   .cancel = cancel_send,
+                                                   .attempt = attempt_send,
+                                                   .lose = lose_send,
+                                                   .size = LOOP_JOB_LARGE};
 
 /* Starts the job, which keeps the descriptors. */
 static loop_job start(struct loop_fd *fd, struct sending sending, struct loop_fd *const *fds, size_t n_fds, loop_fn *fn,

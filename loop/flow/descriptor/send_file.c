@@ -113,6 +113,7 @@ static void cancel_send(struct loop *loop, struct loop_job *job)
 const struct loop_job_kind loop_send_file_kind = {.name = "send from a file",
                                                   .cancel = cancel_send,
                                                   .attempt = attempt_send,
+                                                  .lose = loop_job_complete,
                                                   .uses_args = true,
                                                   .size = LOOP_JOB_LARGE};
 

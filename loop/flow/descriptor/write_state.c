@@ -54,8 +54,28 @@ int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, i
 
 void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job)
 {
-    job->has_failed = job->fn != NULL; /* without a continuation its scope fails, and starts no more */
-    fd->has_failed = job->has_failed;
+    job->has_failed = true;
+    fd->has_failed = true;
+}
+
+static struct loop_job *first_to_lose(const struct loop_fd *fd)
+{
+    for (struct loop_list *node = loop_line_first(&fd->writers); node; node = loop_line_next(node)) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        if (job->kind->lose) {
+            return job;
+        }
+    }
+    return NULL;
+}
+
+/* Looks from the start each time: the end of one may fail its scope, which cancels others. */
+void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error)
+{
+    struct loop_job *job;
+    while ((job = first_to_lose(fd))) {
+        job->kind->lose(loop, job, error);
+    }
 }
 
 int64_t loop_write_error_ahead(struct loop_fd *fd)

@@ -42,9 +42,12 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
  * a part would hide the error from the scope. */
 int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result);
 
-/* Notes that a write of a byte stream has failed, so that the writes behind it leave no gap: the caller ends those in
- * line, and loop_write_error_ahead refuses others. Call it before the job ends. */
+/* Notes that a write of a byte stream has failed, so that the writes behind it leave no gap: loop_write_end_line ends
+ * those in line, and loop_write_error_ahead refuses others. Call it before the job ends. */
 void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job);
+
+/* Ends all jobs that wait in line to write bytes, of whatever kind: one in front of them has failed with `error`. */
+void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error);
 
 /* Returns the error with which a new write ends, or 0: that of a failed write whose continuation has not been
  * resumed. */
