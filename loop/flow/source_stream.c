@@ -109,13 +109,19 @@ static struct loop_chunk *take_chunk(struct loop *loop, struct loop_job *job)
     return chunk;
 }
 
-/* Lends a chunk to the continuation, which may pause or cancel the stream. The stream goes on after other jobs had
- * their turn. */
+/* Lends what is in chunks to the continuation, which may pause or cancel the stream. The stream goes on after other
+ * jobs had their turn. */
+static void deliver(struct loop *loop, struct loop_job *job)
+{
+    loop_stream_deliver(loop, job);
+    go_on_soon(loop, job);
+}
+
+/* Lends a chunk. It is kept where the source's function, which has filled it, has paused the stream. */
 static void lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, size_t used)
 {
     loop_stream_push(loop_stream_of(job), chunk, used);
-    loop_stream_deliver(loop, job);
-    go_on_soon(loop, job);
+    deliver(loop, job);
 }
 
 /* Lends what is in the buffer, when there is a chunk. */
@@ -236,6 +242,8 @@ static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
     job->where = LOOP_AT_OWNER;
     if (state->stream.is_paused && !job->is_cancelled) {
         loop_stream_give_reserved(loop, &state->stream); /* for others, while the stream is paused */
+    } else if (state->stream.first) {
+        deliver(loop, job);
     } else if (state->n_buffered > 0) {
         lend_buffered(loop, job);
     } else if (state->has_ended || job->is_cancelled) {

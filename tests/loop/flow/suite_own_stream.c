@@ -328,6 +328,49 @@ LOOP_TEST(paused_stream_over_an_own_source_keeps_what_it_has_read)
     END;
 }
 
+static loop_job paused_by_source;
+
+/* Pauses the stream that asks for the bytes. */
+static int64_t pausing_try_read(struct loop_source *source, void *buf, size_t len)
+{
+    struct spring *spring = source->self;
+
+    if (spring->len > 0) {
+        CHECK_IS(loop_pause(spring->loop, paused_by_source), 0);
+    }
+    return spring_try_read(source, buf, len);
+}
+
+static const struct loop_source_ops pausing_ops = {
+    .read = spring_read, .try_read = pausing_try_read, .wait_readable = spring_wait};
+
+/* It is resumed, or cancelled: bytes that were read are delivered first. */
+LOOP_TEST_ROWS(stream_that_its_source_pauses_keeps_what_it_has_read, 2)
+{
+    static struct spring spring;
+    static char got[100];
+    static struct record record = {.data = got, .room = sizeof got};
+
+    BEGIN;
+    paused_by_source = START(loop_stream(make_spring(env->scope, &spring, &pausing_ops), RECORD(&record)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(spring.wait);
+    spring_put(&spring, "later", 5);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(record.length, 0);
+    spring_end(&spring);
+    if (script.row == 0) {
+        CHECK_IS(loop_resume(env->loop, paused_by_source), 0);
+    } else {
+        CHECK_IS(loop_cancel(env->loop, paused_by_source), 0);
+    }
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.length, 5);
+    CHECK_IS(record.end, script.row == 0 ? 0 : -ECANCELED);
+    CHECK_IS(loop_region_avail(env->loop), loop_region_count(env->loop));
+    END;
+}
+
 LOOP_TEST(p08_stream_over_an_own_source_can_be_a_daemon)
 {
     static struct loop_scope *scope;
