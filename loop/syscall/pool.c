@@ -113,31 +113,12 @@ static void run_line_here(struct loop *loop)
     }
 }
 
-/* Whether an idle thread has to be called, which is counted: each one that was called takes a job that may run. So the
- * caller has to signal it. Under the mutex. */
-static bool calls_thread(struct loop_pool *pool)
-{
-    unsigned n_runnable = loop_pool_count_runnable(pool);
-    bool calls = pool->n_called < pool->n_idle && pool->n_called < n_runnable;
-    pool->n_called += calls;
-    return calls;
-}
-
 /* Whether jobs have to wait for one that runs: no thread is idle, about to begin, or about to look for a job. Under the
  * mutex. */
 static bool is_full(const struct loop_pool *pool)
 {
     unsigned n_free = pool->n_threads - pool->n_overdue - pool->n_running;
     return pool->line_length > n_free || pool->line_length > loop_pool_count_runnable(pool);
-}
-
-void loop_pool_call_idle(struct loop_pool *pool)
-{
-    loop_kernel_pthread_mutex_lock(&pool->mutex);
-    while (calls_thread(pool)) {
-        loop_kernel_pthread_cond_signal(&pool->is_wanted);
-    }
-    loop_kernel_pthread_mutex_unlock(&pool->mutex);
 }
 
 /* What there is to do after a job was added, or a thread is overdue. */
@@ -154,7 +135,7 @@ static enum service find_service(struct loop_pool *pool, struct loop_job *added)
     if (loop_pool_needs_thread(pool)) {
         return ADD_THREAD;
     }
-    if (calls_thread(pool)) {
+    if (loop_pool_calls_thread(pool)) {
         return CALL_THREAD;
     }
     if (!added || !is_full(pool)) {

@@ -126,3 +126,13 @@ int64_t loop_pool_waits_since(const struct loop_pool *pool)
     int64_t since = first_waits_since(&pool->line), long_since = first_waits_since(&pool->long_line);
     return since < long_since ? since : long_since;
 }
+
+/* ---- calling ---- */
+
+bool loop_pool_calls_thread(struct loop_pool *pool)
+{
+    unsigned n_runnable = loop_pool_count_runnable(pool);
+    bool calls = pool->n_called < pool->n_idle && pool->n_called < n_runnable;
+    pool->n_called += calls;
+    return calls;
+}

@@ -166,6 +166,10 @@ void loop_pool_count_moving(const struct loop_job *job, int more);
 /* Creates a thread or wakes one, if a job may run. Without any thread it runs the jobs on the loop's thread. */
 void loop_pool_serve(struct loop *loop);
 
+/* Whether an idle thread has to be called, which is counted: each one that was called takes a job that may run. So the
+ * caller has to signal it. Under the mutex. */
+bool loop_pool_calls_thread(struct loop_pool *pool);
+
 /* Calls idle threads for all jobs that may run and that none has been called for. */
 void loop_pool_call_idle(struct loop_pool *pool);
 

@@ -283,6 +283,17 @@ bool loop_pool_add_thread(struct loop *loop)
     return error == 0;
 }
 
+/* ---- calling ---- */
+
+void loop_pool_call_idle(struct loop_pool *pool)
+{
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    while (loop_pool_calls_thread(pool)) {
+        loop_kernel_pthread_cond_signal(&pool->is_wanted);
+    }
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+}
+
 /* ---- joining ---- */
 
 /* Returns a thread to join, or NULL. Its place is free afterwards. */
