@@ -56,11 +56,13 @@ int loop_listener_adopt(struct loop_scope *scope, int number, unsigned flags, st
 {
     char path[LOOP_NET_PATH_SIZE];
     struct loop_net_file file = {.path = NULL};
-    int type = loop_check_pointer(listener, "listener", __func__) ? check(scope, number, flags) : -EINVAL;
 
-    if (listener) {
-        *listener = NULL;
+    if (!loop_check_pointer(listener, "listener", __func__)) {
+        loop_kernel_close(number);
+        return -EINVAL;
     }
+    *listener = NULL;
+    int type = check(scope, number, flags);
     if (type < 0) {
         loop_kernel_close(number);
         return type;
