@@ -6,6 +6,8 @@
 #include <loop/simulation/guard.h>
 #include <loop/simulation/misuse.h>
 
+#undef NDEBUG /* <assert.h> declares what it calls, also where assertions are off */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,8 +191,6 @@ void loop_sim_guard_call(struct loop_world *world, void (*fn)(struct loop_world 
 /* ---- assertions ---- */
 
 /* What <assert.h> calls; this one stands in for that of the GNU C library. */
-_Noreturn void __assert_fail(const char *assertion, const char *file, unsigned line, const char *function);
-
 void __assert_fail(const char *assertion, const char *file, unsigned line, const char *function)
 {
     struct loop_world *world = loop_sim_owner();
