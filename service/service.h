@@ -85,9 +85,10 @@ LOOP_API int64_t loop_service_watchdog_ns(const struct loop_service *service);
 
 /* Connects to the predecessor at the Unix address `at`, and receives the sockets that it serves on. They are then found
  * by loop_service_name, beside those of the manager. Resumes with their number; 0 when there is no predecessor. Other
- * results are -EPROTO for a message that is none, -ETIMEDOUT when the predecessor waits for this program no longer,
- * -EBUSY when a predecessor is connected, -EINVAL for another address, and errors of loop_connect and loop_receive_fds.
- * -ECANCELED after a cancel. Returns job 0 when there is no memory or the scope has ended.
+ * results are -EPROTO for a message that is none or is cut off, -ETIMEDOUT when the predecessor waits for this program
+ * no longer, -EBUSY when a predecessor is connected, -EINVAL for another address, and errors of loop_connect and
+ * loop_receive_fds. -ECANCELED after a cancel. Returns job 0 when there is no memory or the scope has ended. After a
+ * connection that ends before anything was sent, as that of a predecessor that is killed, it connects once more.
  *
  * The file of a Unix socket goes with the socket: the predecessor neither removes it from then on, nor does this
  * program before it is ready or the predecessor has gone. If this program fails, the predecessor has it again. */

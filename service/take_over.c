@@ -28,6 +28,7 @@ struct loop_service_taking {
     bool has_told;  /* the manager and the predecessor have been told */
     bool has_sockets;
     bool is_refused;                 /* and nobody was about to listen after that */
+    bool was_cut;                    /* a connection has ended before anything came */
     struct loop_service_files files; /* of servers here whose sockets the predecessor has too */
     struct loop_fd *fds[LOOP_SERVICE_MOST];
     struct loop_passed passed;
@@ -188,13 +189,30 @@ static bool ends_late(const struct loop_service_taking *taking)
 }
 
 static void read_more(struct loop_service_taking *taking);
+static void on_pause_over(void *arg, int64_t result);
+
+/* A predecessor that has sent nothing was killed, or has given way to another successor, which listens in its place. A
+ * second connection finds out, or ends in the same way. Returns whether it is tried. */
+static bool connect_again(struct loop_service_taking *taking, int64_t result)
+{
+    bool is_cut = taking->len == 0 && (result == 0 || result == -ECONNRESET);
+
+    if (!is_cut || taking->was_cut) {
+        return false;
+    }
+    taking->was_cut = true;
+    loop_fd_destroy(taking->flow->fd);
+    return loop_sleep(taking->scope, PAUSE_NS, on_pause_over, taking) != 0;
+}
 
 static void on_bytes(void *arg, int64_t result)
 {
     struct loop_service_taking *taking = arg;
 
     if (result <= 0) {
-        fail(taking, result == 0 ? -EPROTO : result);
+        if (!connect_again(taking, result)) {
+            fail(taking, result == 0 ? -EPROTO : result);
+        }
         return;
     }
     taking->len += (size_t)result;

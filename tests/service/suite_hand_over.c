@@ -112,6 +112,52 @@ LOOP_TEST(a_predecessor_that_is_about_to_listen_is_waited_for)
     END;
 }
 
+static int listen_at_control(void)
+{
+    int number = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CHECK_IS(bind(number, &control.u.any, control.length), 0);
+    CHECK_IS(listen(number, 10), 0);
+    return number;
+}
+
+/* The successor waits in the backlog of a predecessor that sends nothing any more. Row 0: it is killed; 1: it has given
+ * way to another one, which listens there now. */
+LOOP_TEST_ROWS(a_predecessor_that_ends_before_it_sends_has_gone, 2)
+{
+    static struct program second;
+    static struct loop_listener *listener;
+    static struct loop_flow *flow;
+    static struct once accepted;
+    static int number;
+
+    BEGIN;
+    begin();
+    number = listen_at_control();
+    take_over(&second, env->scope);
+    AWAIT(turns(env->scope, 20, GO));
+    CHECK_IS(second.taken.count, 0);
+    if (script.row == 1) {
+        CHECK_IS(unlink(control.u.local.sun_path), 0);
+        CHECK_IS(loop_listener_adopt(env->scope, listen_at_control(), LOOP_LISTENER_OWNS_FILE, &listener), 0);
+        START(loop_accept(env->scope, listener, &flow, ONCE(&accepted)));
+    }
+    close(number);
+    if (script.row == 1) {
+        WAIT_UNTIL(accepted.count);
+        START(loop_write(&flow->sink, "noria 1 0\n", 10, NULL, NULL));
+    }
+    WAIT_UNTIL(second.taken.count);
+    ONCE_IS(second.taken, 0);
+    stop_program(&second);
+    if (script.row == 1) {
+        loop_fd_destroy(flow->fd);
+        loop_listener_close(listener);
+    }
+    remove_directory(directory);
+    END;
+}
+
 /* The predecessor decides, also when its answer crosses that of the successor. */
 LOOP_TEST(a_successor_that_is_ready_too_late_is_told)
 {

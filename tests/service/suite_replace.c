@@ -209,6 +209,11 @@ LOOP_TEST_ROWS(messages_that_are_none, COUNT_OF(messages))
     }
     CHECK(flow != NULL);
     loop_fd_destroy(flow->fd);
+    if (!*messages[script.row]) { /* the first that is cut may be that of a predecessor that has gone */
+        AWAIT(loop_accept(env->scope, listener, &flow, GO));
+        CHECK_IS(program.taken.count, 0);
+        loop_fd_destroy(flow->fd);
+    }
     WAIT_UNTIL(program.taken.count);
     CHECK(program.taken.result == -EPROTO || program.taken.result == -ECONNRESET);
     loop_listener_close(listener);
