@@ -98,6 +98,24 @@ void loop_net_unlock(struct loop_net_lock *lock)
     }
 }
 
+bool loop_net_is_locked(const struct loop_address *address)
+{
+    struct loop_net_lock lock;
+    char path[LOOP_NET_PATH_SIZE];
+
+    if (!path_of(address, path)) {
+        return false;
+    }
+    snprintf(lock.path, sizeof lock.path, "%s.lock", path);
+    lock.number = loop_kernel_open(lock.path, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (lock.number < 0) {
+        return false;
+    }
+    bool is_locked = loop_kernel_flock(lock.number, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    loop_kernel_close(lock.number);
+    return is_locked;
+}
+
 /* ---- its identity ---- */
 
 static bool is_same_socket(const char *path, dev_t device, ino_t inode)

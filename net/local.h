@@ -33,6 +33,9 @@ int loop_net_lock(const struct loop_address *address, struct loop_net_lock *lock
 /* Gives the lock back and removes its file. Does nothing for an address without a path. */
 void loop_net_unlock(struct loop_net_lock *lock);
 
+/* Whether a program has the lock. Makes no file, so that a program which takes the lock meanwhile finds it free. */
+bool loop_net_is_locked(const struct loop_address *address);
+
 /* Calls bind(2). With `reuse` it removes a socket file that no program has open any more and tries again. Returns 0 or
  * -errno. */
 int loop_net_bind(int number, int type, const struct loop_address *address, bool reuse);

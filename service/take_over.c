@@ -256,20 +256,11 @@ static void on_pause_over(void *arg, int64_t result)
     }
 }
 
-static bool is_locked(const struct loop_address *at)
-{
-    struct loop_net_lock lock;
-    int error = loop_net_lock(at, &lock);
-
-    loop_net_unlock(&lock);
-    return error == -EADDRINUSE;
-}
-
 /* A socket has its file before it listens, and is locked until it does. Returns whether the predecessor may be about to
  * listen, or has begun to since it refused: then the connection is tried again. */
 static bool try_again(struct loop_service_taking *taking)
 {
-    bool is_about_to_listen = is_locked(&taking->at), tries = is_about_to_listen || !taking->is_refused;
+    bool is_about_to_listen = loop_net_is_locked(&taking->at), tries = is_about_to_listen || !taking->is_refused;
 
     taking->is_refused = !is_about_to_listen;
     return tries && loop_sleep(taking->scope, PAUSE_NS, on_pause_over, taking) != 0;

@@ -158,6 +158,27 @@ LOOP_TEST_ROWS(a_predecessor_that_ends_before_it_sends_has_gone, 2)
     END;
 }
 
+/* A program that found out by taking the lock would make the other one fail with -EADDRINUSE. */
+LOOP_TEST(looking_for_a_predecessor_makes_no_file)
+{
+    static struct program second;
+    static struct stat before, after;
+
+    BEGIN;
+    begin();
+    CHECK_IS(close(listen_at_control()), 0); /* it stays behind, and refuses */
+    CHECK_IS(stat(directory, &before), 0);
+    AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO)); /* longer than the clock of the files stands still */
+    take_over(&second, env->scope);
+    WAIT_UNTIL(second.taken.count);
+    ONCE_IS(second.taken, 0);
+    CHECK_IS(stat(directory, &after), 0);
+    CHECK(before.st_mtim.tv_sec == after.st_mtim.tv_sec && before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+    stop_program(&second);
+    remove_directory(directory);
+    END;
+}
+
 /* The predecessor decides, also when its answer crosses that of the successor. */
 LOOP_TEST(a_successor_that_is_ready_too_late_is_told)
 {
