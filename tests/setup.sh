@@ -10,9 +10,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 mapfile -t parts < <(grep -v '^#' "$root/tests/parts") # of the library
 
 # It starts fewer processes than make, which take a fifth of the time that a whole build takes.
-if [[ -z ${CMAKE_GENERATOR-} ]] && command -v ninja >/dev/null; then
-    export CMAKE_GENERATOR=Ninja
-fi
+use_ninja() {
+    if [[ -z ${CMAKE_GENERATOR-} ]] && command -v ninja >/dev/null; then
+        export CMAKE_GENERATOR=Ninja
+    fi
+}
+use_ninja
 
 say() {
     printf '%s\n' "$*"
@@ -80,10 +83,12 @@ need_packages() {
         die "not root, and there is no sudo; as root: apt-get install ${missing[*]}"
     fi
     say "installing ${missing[*]}"
-    apt install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 </dev/null && return 0
-    quietly "bringing apt's lists up to date" apt update || return
-    mapfile -t missing < <(missing_packages "$wanted")
-    quietly "installing the packages" apt install --no-install-recommends "${missing[@]}"
+    if ! apt install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 </dev/null; then
+        quietly "bringing apt's lists up to date" apt update || return
+        mapfile -t missing < <(missing_packages "$wanted")
+        quietly "installing the packages" apt install --no-install-recommends "${missing[@]}" || return
+    fi
+    use_ninja # it may be one of them
 }
 
 # Prints the build directory of a preset.
