@@ -51,7 +51,7 @@ static void on_certificates(void *arg, int64_t result)
         return;
     }
     if (result < 0) {
-        arguments_complain("%s: %s", secure_name(&domain->secure), domain->secure.error.text);
+        arguments_complain("TLS: %s", domain->secure.error.text);
         loop_scope_fail(domain->env->scope, result);
         return;
     }
@@ -67,7 +67,7 @@ static void open_certificates(struct domain *domain)
     domain->secure = (struct secure){
         .env = domain->env, .sites = &domain->sites, .handshake_timeout_ns = domain->connections.limits.patience_ns};
     if (!secure_open(&domain->secure, on_certificates, domain)) {
-        give_up(domain, secure_name(&domain->secure), -ENOMEM);
+        give_up(domain, "TLS", -ENOMEM);
     }
 }
 

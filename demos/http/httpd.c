@@ -285,7 +285,7 @@ static void on_certificates(void *arg, int64_t result)
         serve(serving);
         return;
     }
-    arguments_complain("%s: %s", secure_name(&serving->secure), serving->secure.error.text);
+    arguments_complain("TLS: %s", serving->secure.error.text);
     serving->status = 1;
     access_log_close(serving->connections.log);
 }

@@ -39,7 +39,7 @@ static void on_reloaded(void *arg, int64_t result)
     const struct secure *secure = arg;
 
     if (result < 0) {
-        arguments_complain("%s: the certificates stay as they were: %s", secure_name(secure), secure->error.text);
+        arguments_complain("TLS: the certificates stay as they were: %s", secure->error.text);
     } else if (secure->reloaded) {
         secure->reloaded(secure->reloaded_arg);
     }
@@ -51,9 +51,4 @@ void secure_reload(struct secure *secure)
     const struct loop_tls_options options = options_of(secure, certificates);
 
     loop_tls_reload(secure->context, &options, &secure->error, on_reloaded, secure);
-}
-
-const char *secure_name(const struct secure *secure)
-{
-    return secure->sites->site[0].chain;
 }

@@ -20,15 +20,11 @@ struct secure {
     void *reloaded_arg;
 };
 
-/* Reads the certificates. The members `env`, `sites` and `handshake_timeout_ns` have been set, and
- * `reloaded`. Resumes with the results
- * of loop_tls_open_server. */
+/* Reads the certificates. The members `env`, `sites` and `handshake_timeout_ns` have been set, and `reloaded`. Resumes
+ * with the results of loop_tls_open_server. */
 loop_job secure_open(struct secure *secure, loop_fn *fn, void *arg);
 
 /* Reads them again, and complains where that fails: then the certificates stay as they were. */
 void secure_reload(struct secure *secure);
-
-/* Returns the file of the first certificate, for messages. */
-const char *secure_name(const struct secure *secure);
 
 #endif
