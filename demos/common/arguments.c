@@ -275,6 +275,9 @@ struct loop_address arguments_address(const char *text)
     struct loop_address address;
     int error = loop_address_parse(&address, text);
 
+    if (strncmp(text, "udp:", 4) == 0) { /* the same as "tcp:" for the library */
+        arguments_refuse("'%s': no datagrams are served; tcp: and unix: are", text);
+    }
     if (error == -ENAMETOOLONG) {
         arguments_refuse("'%s' is too long for a Unix socket", text);
     }

@@ -41,7 +41,7 @@ struct arguments_program {
  * and with status 2 for wrong arguments. Every program also has options for the loop's sizes. */
 char **arguments_parse(const struct arguments_program *program, int argc, char **argv);
 
-/* Parses an address. Exits with status 2 if it is wrong. */
+/* Parses the address of a stream. Exits with status 2 if it is wrong. */
 struct loop_address arguments_address(const char *text);
 
 /* Reports what is wrong with the arguments and exits with status 2. */
