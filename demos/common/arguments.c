@@ -359,6 +359,7 @@ int arguments_serve(struct loop_env *env, const struct loop_address *address, co
     struct loop_serve_options options = {
         .listen = {.reuse_addr = true},
         .max_connections = serving->max_connections,
+        .connection_timeout_ns = serving->connection_timeout_ns,
         .stop_on_signals = true,
         .grace_ns = serving->grace_ns,
         .on_end = serving->on_end,

@@ -68,6 +68,7 @@ int arguments_announce(struct loop_env *env, struct loop_server *server, const c
  * have the option --domains, how many, and what each is prepared by, or NULL. */
 struct arguments_serving {
     unsigned max_connections;
+    int64_t connection_timeout_ns; /* 0: none */
     int64_t grace_ns;
     unsigned domains;
     loop_domain_fn *domain_main;

@@ -313,6 +313,20 @@ def idle(command):
         expect("an idle connection after an answer", (statuses(data), end), ([200], "end"))
 
 
+def total(command):
+    """Whatever it does, a connection ends in time, and others are served."""
+    with serving(command, "--total", "0.5", "--timeout", "60", "--idle", "60") as (server, _):
+        kept, slow, deaf = (server.connect() for _ in range(3))
+        kept.sendall((HEAD + b"\r\n") * 3)
+        slow.sendall(HEAD)
+        deaf.sendall(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * 9)
+        expect("one that has its answers", statuses(read_all(kept)[0]), [200] * 3)
+        expect("one whose head does not end", read_all(slow)[0], b"")
+        data, end = read_all(deaf)
+        expect("one that has not read", (len(data) < 9 * BIG, end != "nothing"), (True, True))
+        expect("another one", statuses(ask(server, NEXT)), [200])
+
+
 def killed(command):
     """Processes with downloads in flight are killed."""
     with serving(command) as (server, _):
@@ -673,9 +687,9 @@ def full_log(command):
 
 
 CASES = {name: globals()[name] for name in (
-    "smuggling", "bodies", "continues", "limits", "networks", "slow", "idle", "killed", "shrinking", "descriptors",
-    "ranges", "conditions", "encodings", "index",
-    "hosts", "wildcard_hosts", "secure_hosts", "secure_wildcard_hosts", "log", "full_log")}
+    "smuggling", "bodies", "continues", "limits", "networks", "slow", "idle", "total", "killed", "shrinking",
+    "descriptors", "ranges", "conditions", "encodings", "index", "hosts", "wildcard_hosts", "secure_hosts",
+    "secure_wildcard_hosts", "log", "full_log")}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](sys.argv[2:])
