@@ -124,6 +124,45 @@ LOOP_TEST(p31_the_error_names_every_address)
     END;
 }
 
+/* All of them are tried, one after the other, until one answers. If none does, the error is as long as there is room.
+ */
+LOOP_TEST_ROWS(a_hundred_addresses_are_tried, 2)
+{
+    static char hosts[100 * 20 + 20];
+    static size_t len;
+    static unsigned fds;
+
+    BEGIN;
+    for (int i = 1; i <= 100; i++) {
+        len += (size_t)snprintf(hosts + len, sizeof hosts - len, "127.0.1.%d one\n", i);
+    }
+    if (script.row == 0) {
+        (void)snprintf(hosts + len, sizeof hosts - len, "127.0.0.1 one\n");
+    }
+    serve_hosts(env, hosts);
+    how.attempt_delay_ns = 60 * LOOP_SECOND;
+    AWAIT(loop_connect_name(env->scope, "one", port, &how, &flow, &error, GO));
+    if (flow) {
+        loop_flow_close(flow);
+    }
+    AWAIT(turns(env->scope, 8, GO));
+    fds = count_fds();
+    AWAIT(loop_connect_name(env->scope, "one", port, &how, &flow, &error, GO));
+    if (script.row == 0) {
+        CHECK_IS(result, 0);
+        check_peer("127.0.0.1");
+    } else {
+        CHECK_IS(result, -ECONNREFUSED);
+        CHECK(!flow);
+        CHECK(strncmp(error.text, "connecting to one:", 18) == 0 && strstr(error.text, "127.0.1.1:"));
+        CHECK_IS(strlen(error.text), sizeof error.text - 1);
+    }
+    AWAIT(turns(env->scope, 8, GO));
+    CHECK(count_fds() <= fds + 1); /* the server holds its connection */
+    stop_serving();
+    END;
+}
+
 /* ---- a black hole ---- */
 
 LOOP_TEST(a_black_hole_costs_the_delay)
@@ -310,11 +349,13 @@ LOOP_TEST(the_lookup_of_a_connection_has_a_time_of_its_own)
     make_resolver(env->scope, "", "");
     resolver_files.options.timeout_ns = 5 * LOOP_SECOND;
     how.resolve.resolver = loop_resolver_open(env->scope, &resolver_files.options);
-    how.resolve.timeout_ns = 100 * LOOP_MILLISECOND;
+    AWAIT(loop_connect_name(env->scope, "local.test", port, &how, &flow, &error, GO)); /* the files have been read */
+    check_peer("127.0.0.1");
+    how.resolve.timeout_ns = 300 * LOOP_MILLISECOND;
     start = loop_now(env->loop);
     AWAIT(loop_connect_name(env->scope, "silent.test", port, &how, &flow, &error, GO));
     CHECK_IS(result, -ETIMEDOUT);
-    CHECK(loop_now(env->loop) - start >= 100 * LOOP_MILLISECOND);
+    CHECK(loop_now(env->loop) - start >= 300 * LOOP_MILLISECOND);
     CHECK(loop_now(env->loop) - start < 5 * LOOP_SECOND);
     CHECK(!flow && strstr(error.text, "silent.test:") && strstr(error.text, ": no "));
     stop_serving();
