@@ -89,6 +89,11 @@ LOOP_TEST(p29_server_of_tls_1_2_cut_after_every_byte)
     cut_everywhere(env, result, TLS_SERVER, LOOP_TLS_VERSION_1_2);
 }
 
+LOOP_TEST(p29_client_of_tls_1_2_cut_after_every_byte)
+{
+    cut_everywhere(env, result, TLS_CLIENT, LOOP_TLS_VERSION_1_2);
+}
+
 /* One byte is changed: never wrong bytes, and never a good end. */
 LOOP_TEST(tls_changed_after_every_few_bytes)
 {
