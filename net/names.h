@@ -70,8 +70,8 @@ struct loop_resolver_options {
 
 /* Opens a resolver, which belongs to `scope`. `options` may be NULL; it and what it points to are not used after the
  * call. A look-up that has begun may outlive the resolver's scope. No file is read yet, and a file that does not exist
- * is an empty one. Returns NULL when there is no memory, the scope has ended, or an option is bad: more than 8 servers,
- * a server that is no internet address, more than 1000 attempts, or a negative timeout. */
+ * is an empty one, as /dev/null is. Returns NULL when there is no memory, the scope has ended, or an option is bad:
+ * more than 8 servers, a server that is no internet address, more than 1000 attempts, or a negative timeout. */
 LOOP_API struct loop_resolver *loop_resolver_open(struct loop_scope *scope,
                                                   const struct loop_resolver_options *options);
 
@@ -117,7 +117,7 @@ struct loop_addresses {
  *   -ETIMEDOUT        no server has answered, or timeout_ns or the deadline of the scope has passed
  *   -ECONNREFUSED, -ENETUNREACH, -EHOSTUNREACH   no server can be reached
  *   -EMFILE, -ENFILE  there was no descriptor for a socket or a file
- *   -EACCES, -EIO     or another errno of open(2) or read(2) on a file that exists
+ *   -EACCES, -EIO     or another errno of open(2) or read(2) on a file that exists; -ENXIO for what is no file
  *   -EINVAL           a host that is no name and no address, a bad port, an unknown zone, a bad option
  *   -EOPNOTSUPP       an option of the resolver that this build does not have
  *   -ENOMEM, -ECANCELED

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #define MOST_BYTES ((int64_t)256 << 20)
 #define PIECE_BYTES ((size_t)1 << 20)
@@ -84,6 +85,12 @@ static void replace_nuls(char *text, size_t len)
     *end = '\0';
 }
 
+/* Returns whether this is a file, or the null device in place of an empty one. Other devices may block. */
+static bool is_file(const struct stat *status)
+{
+    return S_ISREG(status->st_mode) || (S_ISCHR(status->st_mode) && status->st_rdev == makedev(1, 3));
+}
+
 /* Reads the open file. Returns 1 or -errno. */
 static int load_open(int number, struct loop_names_identity *identity, char **text)
 {
@@ -92,8 +99,11 @@ static int load_open(int number, struct loop_names_identity *identity, char **te
     if (loop_kernel_fstat(number, &status) < 0) {
         return -errno;
     }
-    if (!S_ISREG(status.st_mode) || status.st_size > MOST_BYTES) {
-        return S_ISREG(status.st_mode) ? -EFBIG : -EINVAL;
+    if (!is_file(&status)) {
+        return S_ISDIR(status.st_mode) ? -EISDIR : -ENXIO;
+    }
+    if (status.st_size > MOST_BYTES) {
+        return -EFBIG;
     }
     char *bytes = loop_kernel_malloc((size_t)status.st_size + 1);
     if (!bytes) {
