@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -350,6 +351,20 @@ int arguments_announce(struct loop_env *env, struct loop_server *server, const c
         return arguments_fail("standard output", -errno);
     }
     return 0;
+}
+
+void arguments_bound_connections(struct arguments_serving *serving, uint64_t each, uint64_t others)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    rlim_t most = limit.rlim_cur > others + each ? (limit.rlim_cur - others) / each : 1;
+    most = most < UINT_MAX ? most : UINT_MAX;
+    if (serving->max_connections == 0 || serving->max_connections > most) {
+        serving->max_connections = (unsigned)most;
+    }
 }
 
 int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *serving,

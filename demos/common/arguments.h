@@ -94,6 +94,10 @@ struct arguments_serving {
         .help = "serve by N loops, each in a thread of its own (0, the default: by one loop alone)"                    \
     }
 
+/* Lowers the number of connections at a time to what there are descriptors for, where each connection needs `each` and
+ * all else `others`. Those beyond it wait. */
+void arguments_bound_connections(struct arguments_serving *serving, uint64_t each, uint64_t others);
+
 /* Serves on `address` until SIGTERM or SIGINT. `server` is that of loop_serve_options. Returns 0, or the result of
  * arguments_fail. */
 int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *serving,

@@ -206,10 +206,7 @@ static unsigned divide_descriptors(void)
     unsigned files = limit.rlim_cur / 8 < MOST_FILES ? (unsigned)(limit.rlim_cur / 8) : MOST_FILES;
     rlim_t others = DESCRIPTORS_OF_OURS + files + sites.n - 1;
     others += (rlim_t)serving_limits.domains * (DESCRIPTORS_OF_A_LOOP + sites.n);
-    rlim_t most = limit.rlim_cur > others + each ? (limit.rlim_cur - others) / each : 1;
-    if (serving_limits.max_connections == 0 || serving_limits.max_connections > most) {
-        serving_limits.max_connections = (unsigned)most;
-    }
+    arguments_bound_connections(&serving_limits, each, others);
     return files;
 }
 

@@ -37,6 +37,9 @@
 
 #define KEPT_ANSWERS 64 /* of names */
 
+/* Beside two for each connection, or three with a name: two addresses may be tried at a time. */
+#define DESCRIPTORS_OF_OURS 20
+
 static int64_t connect_timeout_ns = 10 * LOOP_SECOND;
 
 static int prepare_domain(struct loop_env *env, unsigned index, void *proxy);
@@ -447,6 +450,9 @@ static int start(struct loop_env *env, void *arg)
     struct proxy *proxy = arg;
 
     proxy->env = env;
+    if (serving.domains == 0) { /* several loops accept by themselves, which a limit would end */
+        arguments_bound_connections(&serving, proxy->service ? 3 : 2, DESCRIPTORS_OF_OURS);
+    }
     if (serving.domains == 0 && open_resolver(env, proxy, &proxy->resolver) < 0) {
         return arguments_fail("can't begin", -ENOMEM);
     }

@@ -68,6 +68,13 @@ int arguments_announce(struct loop_env *env, struct loop_server *server, const c
     return 0;
 }
 
+void arguments_bound_connections(struct arguments_serving *serving, uint64_t each, uint64_t others)
+{
+    (void)serving;
+    (void)each;
+    (void)others;
+}
+
 int arguments_serve(struct loop_env *env, const struct loop_address *address, const struct arguments_serving *unused,
                     struct loop_server **server, loop_connection_fn *fn, void *arg)
 {
