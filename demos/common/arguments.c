@@ -4,6 +4,8 @@
  */
 #include "arguments.h"
 
+#include <loop/writer.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -333,6 +335,24 @@ int arguments_run(loop_main_fn *start, void *arg)
         arguments_fail("the loop failed", result);
     }
     return STATUS_FAILED;
+}
+
+/* A writer that has failed stays failed. */
+static void on_output_over(void *writer)
+{
+    int error = loop_writer_append(writer, "", 0);
+
+    if (error < 0 && error != -ECANCELED) {
+        arguments_fail("standard output", error);
+        loop_has_complained = true;
+    }
+}
+
+struct loop_writer *arguments_output(struct loop_env *env, size_t limit_bytes)
+{
+    struct loop_writer *writer = loop_writer_create(env->out, limit_bytes);
+
+    return writer && loop_scope_defer(env->scope, on_output_over, writer) ? writer : NULL;
 }
 
 int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more)

@@ -61,6 +61,10 @@ uint64_t arguments_allow_descriptors(void);
  * run. */
 int arguments_run(loop_main_fn *start, void *arg);
 
+/* Returns a writer to standard output, which belongs to the main scope, or NULL without memory. When it fails the loop
+ * ends, and what has failed is reported. */
+struct loop_writer *arguments_output(struct loop_env *env, size_t limit_bytes);
+
 /* Prints "listening on ADDRESS (BACKEND)" and `more`, and flushes. Returns 0, or the result of arguments_fail. */
 int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more);
 

@@ -366,7 +366,7 @@ static int start(struct loop_env *env, void *unused)
 {
     (void)unused;
     state.env = env;
-    state.out = loop_writer_create(env->out, LIMIT_BYTES);
+    state.out = arguments_output(env, LIMIT_BYTES);
     if (!state.out || !loop_postgres_connect(env->scope, state.conninfo, &state.postgres, on_connected, NULL)) {
         return arguments_fail("can't begin", -ENOMEM);
     }

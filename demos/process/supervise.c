@@ -367,7 +367,7 @@ static int start(struct loop_env *env, void *arg)
     struct supervisor *supervisor = arg;
 
     supervisor->env = env;
-    supervisor->log = loop_writer_create(env->out, 4 * PENDING_BYTES + 2 * PIECE_BYTES * MOST_PROGRAMS);
+    supervisor->log = arguments_output(env, 4 * PENDING_BYTES + 2 * PIECE_BYTES * MOST_PROGRAMS);
     if (!supervisor->log) {
         return arguments_fail("standard output", -ENOMEM);
     }

@@ -346,7 +346,7 @@ static int start(struct loop_env *env, void *arg)
     for (unsigned i = 0; i < n_workers; i++) {
         pool->workers[i].kind = &pool->kind;
     }
-    pool->out = loop_writer_create(env->out, OUT_BYTES);
+    pool->out = arguments_output(env, OUT_BYTES);
     pool->input = loop_reader_create(env->in, WORKER_LINE_BYTES);
     pool->lines = pool->input ? loop_reader_lines(pool->input, on_line, pool) : 0;
     if (!pool->out || !pool->lines) {
