@@ -24,6 +24,12 @@ static bool is_run(const char *test)
     return !account_left_out(test) && !(is_hosted() && hosted_left_out(test));
 }
 
+void not_run(const char *what)
+{
+    (void)printf("NOT RUN: %s: %s\n", what, strerror(errno));
+    (void)fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
     Suite *suite = suite_create(program_invocation_short_name);

@@ -288,6 +288,9 @@ bool is_hosted(void);
         }                                                                                                              \
     } while (0)
 
+/* Tells that this machine does not permit what a test needs, for tests/run to count. `what` is a noun. errno is why. */
+void not_run(const char *what);
+
 /* Runs fn in a forked child and returns its wait status. Its standard error is stored in child_text. */
 int in_child(int (*fn)(void *arg), void *arg);
 const char *child_text(void);

@@ -78,6 +78,7 @@ static inline bool enter_network(int mtu_bytes)
 static inline bool enter_network(int mtu_bytes)
 {
     if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
+        not_run("a network of its own");
         return false;
     }
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -85,7 +86,11 @@ static inline bool enter_network(int mtu_bytes)
     bool is_up = fd >= 0 && change_loopback(fd, SIOCSIFFLAGS, &request);
 
     close(fd);
-    return is_up && set_mtu(mtu_bytes) && add_groups();
+    if (!is_up || !set_mtu(mtu_bytes) || !add_groups()) {
+        not_run("a network of its own");
+        return false;
+    }
+    return true;
 }
 
 #endif

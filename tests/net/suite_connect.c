@@ -150,6 +150,9 @@ static bool leave_two_ports(void)
     int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
     bool is_set = fd >= 0 && write(fd, range, sizeof range - 1) == sizeof range - 1;
 
+    if (!is_set) {
+        not_run("a choice of its local ports");
+    }
     close(fd);
     return is_set;
 }
