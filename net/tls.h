@@ -113,8 +113,9 @@ struct loop_tls_options {
  *
  * Resumes with 0; -ENOENT, -EACCES or another error of open(2) and read(2) for a file; -EBADMSG for a file or memory
  * that is not in the PEM format, or holds none of what it should; -EKEYREJECTED for a key that is not that of its
- * certificate, or that OpenSSL refuses; -EFBIG for a file of more than 16 MiB; -EINVAL for bad options; -ENOMEM;
- * -ECANCELED. After an error `*context` is NULL. Returns job 0 when there is no memory or the scope has ended. */
+ * certificate, or that OpenSSL refuses; -EFBIG for a file of more than 16 MiB; -EINVAL for bad options, and for
+ * what is no regular file, such as a pipe; -ENOMEM; -ECANCELED. After an error `*context` is NULL. Returns job 0 when
+ * there is no memory or the scope has ended. */
 LOOP_API loop_job loop_tls_open_client(struct loop_scope *scope, const struct loop_tls_options *options,
                                        struct loop_tls_context **context, struct loop_tls_error *error, loop_fn *fn,
                                        void *arg);

@@ -93,7 +93,8 @@ static int text_init(struct text *text, const struct loop_tls_pem *from, const c
     if (from->path) {
         len = read_file(from->path, &text->file);
         if (len < 0) {
-            loop_tls_say(error, "%s: cannot read %s: %s", what, from->path, strerror((int)-len));
+            loop_tls_say(error, "%s: cannot read %s: %s", what, from->path,
+                         len == -EINVAL ? "it is no regular file" : strerror((int)-len));
             return (int)len;
         }
     } else if (from->len > MOST_BYTES) {

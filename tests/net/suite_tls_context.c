@@ -71,6 +71,13 @@ static void set_directory(struct loop_tls_options *options)
     options->certificates = &certificate;
 }
 
+/* Devices and pipes, which may block, are not read. */
+static void set_device(struct loop_tls_options *options)
+{
+    certificate = (struct loop_tls_certificate){.chain = {.path = "/dev/null"}};
+    options->certificates = &certificate;
+}
+
 static void set_bad_protocol(struct loop_tls_options *options)
 {
     options->protocols = protocols;
@@ -109,6 +116,7 @@ static const struct {
     {set_junk, -EBADMSG, "certificate in memory: "},
     {set_missing_file, -ENOENT, "certificate: cannot read /no/such/file.pem: No such file"},
     {set_directory, -EISDIR, "/tmp"},
+    {set_device, -EINVAL, "certificate: cannot read /dev/null: it is no regular file"},
     {set_bad_protocol, -EINVAL, "1 to 255 bytes"},
     {set_versions, -EINVAL, "least_version is greater"},
     {set_bad_list, -EBADMSG, "holds no list of revoked certificates"},
