@@ -109,6 +109,7 @@ struct loop_node_options {
     enum loop_backend backend LOOP_ZERO;
     uint32_t ring_features_masked LOOP_ZERO; /* IORING_FEAT_... that its ring lacks, io_uring_setup(2) */
     uint32_t ring_setup_refused LOOP_ZERO;   /* IORING_SETUP_... that its ring refuses */
+    bool ring_refuses_clones LOOP_ZERO;      /* its ring does not clone registered buffers, as before Linux 6.12 */
     int64_t wall_offset_ns LOOP_ZERO;        /* of its wall clock; its monotonic clock is that of the world */
     int64_t wall_drift_ppb LOOP_ZERO;        /* how much faster its wall clock goes, in 10^-9 */
     uint64_t disk_size_bytes LOOP_ZERO;      /* 0: no limit; beyond it writes end with -ENOSPC */

@@ -11,6 +11,13 @@
 
 #include <liburing.h>
 
+/* IORING_REGISTER_CLONE_BUFFERS and struct io_uring_clone_buffers of Linux 6.12, which older headers do not have. The
+ * ring gets all registered buffers of `source`; the other fields are 0. Both rings are of one process. */
+#define LOOP_KERNEL_REGISTER_CLONE_BUFFERS 30
+struct loop_kernel_clone_buffers {
+    uint32_t source, flags, reserved[6];
+};
+
 /* What has to be known of a ring to let an entry of it fail: see fail.c. Each is called where its name says. */
 #if NORIA_HARD_MODES
 int loop_kernel_ring_made(int result, struct io_uring *ring, const struct io_uring_params *params);
@@ -43,6 +50,9 @@ LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_unregister_buf_ring, (struct io_ur
 LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_buffers,
                       (struct io_uring * ring, const struct iovec *vectors, unsigned count),
                       io_uring_register_buffers(ring, vectors, count))
+LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_clone_buffers, (struct io_uring * ring, const struct io_uring *source),
+                      io_uring_register((unsigned)ring->ring_fd, LOOP_KERNEL_REGISTER_CLONE_BUFFERS,
+                                        &(struct loop_kernel_clone_buffers){.source = (uint32_t)source->ring_fd}, 1))
 LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_unregister_buffers, (struct io_uring * ring),
                       io_uring_unregister_buffers(ring))
 LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_register_files,

@@ -134,6 +134,7 @@ static void apply_options(struct loop_node *node, const struct loop_node_options
     sim->wall_drift_ppb = options->wall_drift_ppb;
     sim->ring_features_masked = options->ring_features_masked;
     sim->ring_setup_refused = options->ring_setup_refused;
+    sim->ring_refuses_clones = options->ring_refuses_clones;
     loop_sim_disk_set(sim, &(struct loop_sim_disk_options){.size_bytes = options->disk_size_bytes,
                                                            .latency_ns = options->disk_latency_ns});
 }

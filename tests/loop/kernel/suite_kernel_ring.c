@@ -474,4 +474,74 @@ TEST(ring_registers_buffers_once_and_checks_their_bounds)
     loop_kernel_io_uring_queue_exit(&ring);
 }
 
+/* Returns whether this kernel clones registered buffers: Linux 6.12. */
+static bool knows_clones(struct io_uring *ring, const struct io_uring *source)
+{
+    int error = loop_kernel_io_uring_clone_buffers(ring, source);
+
+    CHECK(error == -ENXIO || error == -EINVAL); /* there are none yet */
+    return error == -ENXIO;
+}
+
+TEST(ring_keeps_buffers_that_it_has_cloned_when_their_source_is_gone)
+{
+    enum { SIZE = 4096 };
+    static char memory[SIZE] = "cloned";
+    const struct iovec vector = {memory, SIZE};
+    struct io_uring source, ring, pipe = {.ring_fd = -1};
+    int ends[2];
+
+    if (!make_ring(&ring, 4, 0, DEFERRED) || !make_ring(&source, 4, 0, 0)) {
+        return;
+    }
+    CHECK_IS(loop_kernel_pipe2(ends, O_CLOEXEC), 0);
+    if (knows_clones(&ring, &source)) {
+        CHECK_IS(loop_kernel_io_uring_register_buffers(&source, &vector, 1), 0);
+        CHECK_IS(loop_kernel_io_uring_clone_buffers(&ring, &pipe), -EBADF);
+        pipe.ring_fd = ends[0];
+        CHECK_IS(loop_kernel_io_uring_clone_buffers(&ring, &pipe), -EOPNOTSUPP);
+        CHECK_IS(loop_kernel_io_uring_clone_buffers(&ring, &source), 0);
+        CHECK_IS(loop_kernel_io_uring_clone_buffers(&ring, &source), -EBUSY);
+        CHECK_IS(loop_kernel_io_uring_unregister_buffers(&source), 0);
+        loop_kernel_io_uring_queue_exit(&source);
+        io_uring_prep_write_fixed(entry_of(&ring), ends[1], memory, 6, 0, 0);
+        EXPECT(&ring, 0, 6, 0);
+        CHECK_IS(loop_kernel_io_uring_unregister_buffers(&ring), 0);
+    } else {
+        loop_kernel_io_uring_queue_exit(&source);
+    }
+    close_all(ends, 2);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
+static void *clone_elsewhere(void *source)
+{
+    struct io_uring ring;
+
+    CHECK(make_ring(&ring, 4, 0, DEFERRED));
+    CHECK_IS(loop_kernel_io_uring_clone_buffers(&ring, source), -EEXIST);
+    loop_kernel_io_uring_queue_exit(&ring);
+    return NULL;
+}
+
+TEST(ring_of_one_thread_gives_no_buffers_to_another)
+{
+    enum { SIZE = 4096 };
+    static char memory[SIZE];
+    const struct iovec vector = {memory, SIZE};
+    struct io_uring source, ring;
+    pthread_t thread;
+
+    if (!make_ring(&source, 4, 0, DEFERRED) || !make_ring(&ring, 4, 0, DEFERRED)) {
+        return;
+    }
+    if (knows_clones(&ring, &source)) {
+        CHECK_IS(loop_kernel_io_uring_register_buffers(&source, &vector, 1), 0);
+        CHECK_IS(loop_kernel_pthread_create(&thread, NULL, clone_elsewhere, &source), 0);
+        CHECK_IS(loop_kernel_pthread_join(thread, NULL), 0);
+    }
+    loop_kernel_io_uring_queue_exit(&ring);
+    loop_kernel_io_uring_queue_exit(&source);
+}
+
 #endif

@@ -279,6 +279,37 @@ TEST(ring_is_refused_by_a_filter_and_by_the_limit_of_locked_memory)
     loop_kernel_io_uring_queue_exit(&ring);
 }
 
+TEST(ring_locks_bytes_that_are_cloned_once_until_the_last_clone_is_gone)
+{
+    enum { SIZE = 65536, LIMIT = 3 * SIZE / 2 };
+    static char memory[2][SIZE];
+    const struct rlimit limit = {LIMIT, LIMIT};
+    const struct iovec vector = {memory[0], SIZE}, other = {memory[1], SIZE};
+    struct loop_sim_node *node = loop_sim_here();
+    struct io_uring rings[3];
+
+    loop_sim_limit_set(node, RLIMIT_MEMLOCK, &limit);
+    loop_sim_user_set(node, 1000, 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(make_ring(&rings[i], 4, 0, 0));
+    }
+    CHECK_IS(loop_kernel_io_uring_register_buffers(&rings[0], &vector, 1), 0);
+    CHECK_IS(loop_kernel_io_uring_register_buffers(&rings[1], &other, 1), -ENOMEM);
+    node->ring_refuses_clones = true;
+    CHECK_IS(loop_kernel_io_uring_clone_buffers(&rings[1], &rings[0]), -EINVAL);
+    node->ring_refuses_clones = false;
+    CHECK_IS(loop_kernel_io_uring_clone_buffers(&rings[1], &rings[0]), 0);
+    CHECK_IS(loop_kernel_io_uring_clone_buffers(&rings[2], &rings[1]), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_IS(loop_kernel_io_uring_unregister_buffers(&rings[i]), 0);
+        CHECK_IS(loop_kernel_io_uring_register_buffers(&rings[i], &other, 1), -ENOMEM);
+    }
+    loop_kernel_io_uring_queue_exit(&rings[2]);
+    CHECK_IS(loop_kernel_io_uring_register_buffers(&rings[0], &other, 1), 0);
+    loop_kernel_io_uring_queue_exit(&rings[0]);
+    loop_kernel_io_uring_queue_exit(&rings[1]);
+}
+
 TEST(ring_tells_that_the_kernel_is_short_of_memory)
 {
     struct wish wish = {LOOP_SIM_NO_BUFFERS, 1};

@@ -201,6 +201,7 @@ struct loop_sim_node {
     uint32_t ring_features_masked; /* IORING_FEAT_... that its ring does not have */
     uint32_t ring_setup_refused;   /* IORING_SETUP_... that its ring refuses */
     uint64_t ring_ops_masked[4];   /* IORING_OP_... that its ring does not know, as bits */
+    bool ring_refuses_clones;      /* its ring does not know IORING_REGISTER_CLONE_BUFFERS */
     int ring_error;                /* what io_uring_setup fails with, as a filter makes it: EPERM, ...; 0: it works */
     bool ring_error_is_of_enter;   /* io_uring_enter fails with it instead */
 

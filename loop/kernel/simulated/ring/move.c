@@ -43,10 +43,11 @@ static int prepare_vectors(struct loop_sim_request *request)
 static int prepare_fixed(struct loop_sim_request *request)
 {
     const struct io_uring_sqe *entry = &request->entry;
-    if (entry->buf_index >= request->ring->n_buffers) {
+    const struct loop_sim_ring_buffers *buffers = request->ring->buffers;
+    if (!buffers || entry->buf_index >= buffers->count) {
         return -EFAULT;
     }
-    const struct iovec *buffer = &request->ring->buffers[entry->buf_index];
+    const struct iovec *buffer = &buffers->vectors[entry->buf_index];
     uint64_t begin = (uintptr_t)buffer->iov_base;
     if (entry->addr < begin || entry->addr - begin > buffer->iov_len ||
         entry->len > buffer->iov_len - (entry->addr - begin)) {

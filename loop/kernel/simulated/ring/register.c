@@ -43,15 +43,44 @@ int loop_kernel_io_uring_register_buffers(struct io_uring *ring, const struct io
     for (unsigned i = 0; i < count && !error; i++) {
         error = check_buffer(&vectors[i]);
     }
+    size_t locked_bytes = loop_sim_ring_vector_bytes(vectors, count);
     if (!error) {
-        error = loop_sim_ring_lock(target, loop_sim_ring_vector_bytes(vectors, count));
+        error = loop_sim_rings_lock(target->file.node, locked_bytes);
     }
     if (!error) {
-        target->buffers = loop_sim_alloc(count * sizeof *vectors);
-        memcpy(target->buffers, vectors, count * sizeof *vectors);
-        target->n_buffers = count;
+        target->buffers = loop_sim_alloc(sizeof *target->buffers + count * sizeof *vectors);
+        memcpy(target->buffers->vectors, vectors, count * sizeof *vectors);
+        target->buffers->uses = 1;
+        target->buffers->locked_bytes = locked_bytes;
+        target->buffers->count = count;
     }
     return error;
+}
+
+/* Also the source must be a ring that this thread may use. */
+int loop_kernel_io_uring_clone_buffers(struct io_uring *ring, const struct io_uring *source)
+{
+    int error;
+    struct loop_sim_ring *target = loop_sim_ring_to_register(ring, &error);
+    if (!target) {
+        return error;
+    }
+    if (target->file.node->ring_refuses_clones) {
+        return -EINVAL;
+    }
+    if (target->buffers) {
+        return -EBUSY;
+    }
+    struct loop_sim_ring *from = loop_sim_ring_to_register(source, &error);
+    if (!from) {
+        return error;
+    }
+    if (!from->buffers) {
+        return -ENXIO;
+    }
+    target->buffers = from->buffers;
+    target->buffers->uses++;
+    return 0;
 }
 
 int loop_kernel_io_uring_unregister_buffers(struct io_uring *ring)
@@ -64,10 +93,7 @@ int loop_kernel_io_uring_unregister_buffers(struct io_uring *ring)
     if (!target->buffers) {
         return -ENXIO;
     }
-    loop_sim_ring_unlock(target, loop_sim_ring_vector_bytes(target->buffers, target->n_buffers));
-    loop_sim_free(target->buffers);
-    target->buffers = NULL;
-    target->n_buffers = 0;
+    loop_sim_ring_drop_buffers(target);
     return 0;
 }
 

@@ -40,6 +40,18 @@ void loop_sim_request_take_buffer(struct loop_sim_request *request)
     request->group = NULL;
 }
 
+/* ---- buffers ---- */
+
+void loop_sim_ring_drop_buffers(struct loop_sim_ring *ring)
+{
+    struct loop_sim_ring_buffers *buffers = ring->buffers;
+    ring->buffers = NULL;
+    if (buffers && --buffers->uses == 0) {
+        loop_sim_rings_unlock(ring->file.node, buffers->locked_bytes);
+        loop_sim_free(buffers);
+    }
+}
+
 /* ---- files ---- */
 
 struct loop_sim_file *loop_sim_ring_fixed_file(const struct loop_sim_ring *ring, unsigned number)
@@ -88,9 +100,7 @@ void loop_sim_ring_unregister(struct loop_sim_ring *ring)
     while ((node = loop_list_pop_front(&ring->groups))) {
         loop_sim_free(LOOP_CONTAINER(node, struct loop_sim_ring_group, link));
     }
-    loop_sim_free(ring->buffers);
-    ring->buffers = NULL;
-    ring->n_buffers = 0;
+    loop_sim_ring_drop_buffers(ring);
     loop_sim_ring_drop_files(ring);
 }
 

@@ -18,6 +18,9 @@ void *loop_sim_request_select_buffer(struct loop_sim_request *request, size_t *l
 /* Takes the selected buffer out of its group, for the completion. */
 void loop_sim_request_take_buffer(struct loop_sim_request *request);
 
+/* Drops the buffers that are registered, if there are some. The last ring that has them unlocks their bytes. */
+void loop_sim_ring_drop_buffers(struct loop_sim_ring *ring);
+
 /* Returns the file of a registered number, or NULL. */
 struct loop_sim_file *loop_sim_ring_fixed_file(const struct loop_sim_ring *ring, unsigned number);
 

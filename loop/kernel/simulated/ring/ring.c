@@ -48,9 +48,8 @@ size_t loop_sim_ring_vector_bytes(const struct iovec *vectors, size_t count)
     return total;
 }
 
-int loop_sim_ring_lock(struct loop_sim_ring *ring, size_t bytes)
+int loop_sim_rings_lock(struct loop_sim_node *node, size_t bytes)
 {
-    struct loop_sim_node *node = ring->file.node;
     struct loop_sim_rings *rings = loop_sim_rings_of(node);
     rlim_t limit = loop_sim_files_of(node)->limits[RLIMIT_MEMLOCK].rlim_cur;
     bytes = whole_pages(bytes);
@@ -58,15 +57,25 @@ int loop_sim_ring_lock(struct loop_sim_ring *ring, size_t bytes)
         return -ENOMEM;
     }
     rings->locked_bytes += bytes;
-    ring->locked_bytes += bytes;
     return 0;
+}
+
+void loop_sim_rings_unlock(struct loop_sim_node *node, size_t bytes)
+{
+    node->rings->locked_bytes -= whole_pages(bytes);
+}
+
+int loop_sim_ring_lock(struct loop_sim_ring *ring, size_t bytes)
+{
+    int error = loop_sim_rings_lock(ring->file.node, bytes);
+    ring->locked_bytes += error ? 0 : whole_pages(bytes);
+    return error;
 }
 
 void loop_sim_ring_unlock(struct loop_sim_ring *ring, size_t bytes)
 {
-    bytes = whole_pages(bytes);
-    ring->locked_bytes -= bytes;
-    ring->file.node->rings->locked_bytes -= bytes;
+    ring->locked_bytes -= whole_pages(bytes);
+    loop_sim_rings_unlock(ring->file.node, bytes);
 }
 
 #endif

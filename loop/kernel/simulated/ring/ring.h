@@ -55,6 +55,15 @@ struct loop_sim_ring_group {
     uint16_t head; /* the next buffer */
 };
 
+/* Buffers that are registered. Rings that have cloned them share them: the bytes are locked once, until the last ring
+ * has dropped them. */
+struct loop_sim_ring_buffers {
+    unsigned uses;
+    size_t locked_bytes;
+    unsigned count;
+    struct iovec vectors[];
+};
+
 struct loop_sim_ring {
     struct loop_sim_file file; /* must be first */
     struct loop_list link;     /* in the node's rings */
@@ -72,12 +81,11 @@ struct loop_sim_ring {
     struct loop_sim_queue waiting; /* fibers in enter */
     struct loop_sim_event work_event, submit_event;
     struct loop_list groups;
-    struct iovec *buffers; /* registered ones */
-    unsigned n_buffers;
-    struct loop_sim_file **files; /* registered ones */
+    struct loop_sim_ring_buffers *buffers; /* registered ones, or NULL */
+    struct loop_sim_file **files;          /* registered ones */
     unsigned n_files;
     unsigned workers[2];
-    size_t locked_bytes;
+    size_t locked_bytes; /* without the registered buffers, which clones may share */
 };
 
 /* What a node has of io_uring. */
@@ -157,7 +165,12 @@ struct loop_sim_rings *loop_sim_rings_of(struct loop_sim_node *node);
 size_t loop_sim_ring_queue_bytes(const struct io_uring_params *params);
 size_t loop_sim_ring_vector_bytes(const struct iovec *vectors, size_t count);
 
-/* Counts bytes that a ring locks, in whole pages. Returns 0, or -ENOMEM when RLIMIT_MEMLOCK does not allow them. */
+/* Counts bytes that the rings of a node lock, in whole pages. Returns 0, or -ENOMEM when RLIMIT_MEMLOCK does not allow
+ * them. */
+int loop_sim_rings_lock(struct loop_sim_node *node, size_t bytes);
+void loop_sim_rings_unlock(struct loop_sim_node *node, size_t bytes);
+
+/* The same for bytes that one ring locks until it is closed. */
 int loop_sim_ring_lock(struct loop_sim_ring *ring, size_t bytes);
 void loop_sim_ring_unlock(struct loop_sim_ring *ring, size_t bytes);
 
