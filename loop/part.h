@@ -32,6 +32,16 @@ LOOP_API struct loop_scope *loop_part_main_scope(struct loop *loop);
  * part that runs loops in threads of its own, where every signal is blocked. */
 LOOP_API void loop_part_set_child_mask(struct loop *loop, const sigset_t *mask);
 
+/* ---- loops that share a region ---- */
+
+/* The share of a loop in the region of several: see loop/ground/shares.h. */
+struct loop_share;
+
+/* Does what loop_run_with does, with a share of a region that other loops with the same options have the other shares
+ * of. It takes a reference to it. With NULL the loop has a region of its own. */
+LOOP_API int loop_part_run(const struct loop_options *options, const struct loop_share *share, loop_main_fn *main,
+                           void *arg);
+
 /* ---- tasks from other threads ---- */
 
 /* A task of a loop. Like a post, but its memory is the sender's, so a full inbox cannot refuse it. */

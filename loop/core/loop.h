@@ -8,6 +8,7 @@
 #include <loop/core/log.h>
 #include <loop/ground/index_list.h>
 #include <loop/ground/list.h>
+#include <loop/ground/shares.h>
 #include <loop/ground/slab.h>
 #include <loop/ground/wheel.h>
 #include <loop/loop.h>
@@ -47,13 +48,15 @@ struct loop_broken {
     int released;  /* then: a descriptor that hangs up when the kernel has none any more */
 };
 
-/* The region: its memory, and the jobs that wait for a chunk. */
+/* The region: its memory, and the jobs that wait for a chunk. Several loops may have one region: each has its own share
+ * of it, and chunks that move from one loop to another. */
 struct loop_region {
-    char *memory;
+    char *memory; /* of all shares */
     size_t size_bytes;
     size_t block_size;
-    uint32_t n_blocks, n_free;
-    struct loop_chunk *chunks;
+    uint32_t n_blocks, n_free;    /* of this loop's chunks */
+    uint32_t n_shared;            /* of the blocks of one share */
+    struct loop_share share;      /* its own */
     struct loop_chunk *free_list; /* a stack: the chunk given back last is in the cache */
     struct loop_list line;        /* jobs that wait for a chunk: loop_chunk_alloc_wait, and streams */
 };

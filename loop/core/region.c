@@ -17,46 +17,112 @@
 #include <errno.h>
 #include <string.h>
 
+static struct loop_chunk *records_of(const struct loop_shares *shares, uint32_t index)
+{
+    return (struct loop_chunk *)(void *)(shares->records + index * shares->records_bytes);
+}
+
+static void set_loop(struct loop_chunk *chunk, struct loop *loop)
+{
+    __atomic_store_n(&chunk->loop, loop, __ATOMIC_RELAXED);
+}
+
+/* What another loop writes there is never this loop, so no order is needed. */
+static bool has_chunk(const struct loop *loop, const struct loop_chunk *chunk)
+{
+    return __atomic_load_n(&chunk->loop, __ATOMIC_RELAXED) == loop;
+}
+
 static void make_chunks(struct loop *loop)
 {
     struct loop_region *region = &loop->region;
+    struct loop_chunk *chunks = records_of(region->share.shares, region->share.index);
+    char *memory = region->memory + region->share.index * region->share.shares->share_bytes;
     for (uint32_t i = region->n_blocks; i-- > 0;) {
-        region->chunks[i] = (struct loop_chunk){.loop = loop, .next = region->free_list, .index = i};
-        region->free_list = &region->chunks[i];
+        set_loop(&chunks[i], loop);
+        chunks[i].memory = memory + i * region->block_size;
+        chunks[i].index = region->share.index * region->n_shared + i;
+        chunks[i].next = region->free_list;
+        region->free_list = &chunks[i];
     }
     region->n_free = region->n_blocks;
-    LOOP_POISON(region->memory, region->size_bytes);
+    LOOP_POISON(memory, region->n_blocks * region->block_size);
 }
 
-int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size)
+/* Maps the share. Takes a reference to it, which is dropped where there is no memory. */
+static int map_share(struct loop_region *region, const struct loop_share *share)
+{
+    int error = loop_shares_map(share->shares, region->n_blocks * region->block_size,
+                                region->n_blocks * sizeof(struct loop_chunk));
+    region->share = error ? (struct loop_share){NULL, 0} : *share;
+    if (error) {
+        loop_shares_unref(share->shares);
+    }
+    return error;
+}
+
+static int map_own(struct loop_region *region)
+{
+    struct loop_share own = {loop_shares_create(1), 0};
+    return own.shares ? map_share(region, &own) : -ENOMEM;
+}
+
+int loop_region_init(struct loop *loop, const struct loop_share *share, uint32_t n_blocks, size_t block_size)
 {
     struct loop_region *region = &loop->region;
     assert(n_blocks > 0 && block_size > 0 && block_size <= LOOP_REGION_MAX / n_blocks);
     region->block_size = block_size;
-    region->n_blocks = n_blocks;
-    region->size_bytes = n_blocks * block_size;
+    region->n_blocks = region->n_shared = n_blocks;
     loop_list_init(&region->line);
-    region->chunks = loop_kernel_calloc(n_blocks, sizeof *region->chunks);
-    region->memory =
-        loop_kernel_mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (region->memory == MAP_FAILED || !region->chunks) {
-        region->memory = region->memory == MAP_FAILED ? NULL : region->memory;
+    if (share) {
+        loop_shares_ref(share->shares);
+    }
+    if ((!share || map_share(region, share)) && map_own(region)) {
         loop_region_finish(loop);
         return -ENOMEM;
     }
+    region->memory = region->share.shares->memory;
+    region->size_bytes = loop_shares_size(region->share.shares);
     make_chunks(loop);
     return 0;
 }
 
 void loop_region_finish(struct loop *loop)
 {
-    struct loop_region *region = &loop->region;
-    if (region->memory) {
-        LOOP_UNPOISON(region->memory, region->size_bytes);
-        loop_kernel_munmap(region->memory, region->size_bytes);
+    loop_shares_unref(loop->region.share.shares);
+    loop->region = (struct loop_region){0};
+}
+
+struct loop_chunk *loop_region_chunk(struct loop *loop, uint32_t number)
+{
+    const struct loop_region *region = &loop->region;
+    assert(number < loop_region_total(region));
+    struct loop_chunk *chunk = &records_of(region->share.shares, number / region->n_shared)[number % region->n_shared];
+    return has_chunk(loop, chunk) ? chunk : NULL;
+}
+
+/* Returns whether one loop's blocks are all from the first to the last byte. */
+static bool covers_blocks(struct loop *loop, size_t first, size_t last)
+{
+    const struct loop_region *region = &loop->region;
+    size_t share_bytes = region->share.shares->share_bytes;
+    for (size_t at = first; at <= last; at += region->block_size - at % share_bytes % region->block_size) {
+        size_t number = at % share_bytes / region->block_size;
+        if (number >= region->n_shared ||
+            !loop_region_chunk(loop, (uint32_t)(at / share_bytes * region->n_shared + number))) {
+            return false;
+        }
     }
-    loop_kernel_free(region->chunks);
-    *region = (struct loop_region){0};
+    return true;
+}
+
+bool loop_region_covers(struct loop *loop, size_t offset, size_t len)
+{
+    const struct loop_region *region = &loop->region;
+    if (offset > region->size_bytes || len > region->size_bytes - offset) {
+        return false;
+    }
+    return region->share.shares->count == 1 || len == 0 || covers_blocks(loop, offset, offset + len - 1);
 }
 
 struct loop_chunk *loop_region_take(struct loop *loop)
@@ -109,11 +175,19 @@ void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
 
 /* ---- users' calls ---- */
 
+/* Returns whether it is the address of a chunk of the region, of any loop. */
+static bool is_of_region(const struct loop_region *region, const struct loop_chunk *chunk)
+{
+    const struct loop_shares *shares = region->share.shares;
+    uintptr_t at = (uintptr_t)chunk - (uintptr_t)shares->records; /* large for an address in front of them */
+    size_t in_share = at % shares->records_bytes;
+    return at < shares->count * shares->records_bytes && in_share % sizeof *chunk == 0 &&
+           in_share / sizeof *chunk < region->n_shared;
+}
+
 static bool is_ours(const struct loop *loop, const struct loop_chunk *chunk)
 {
-    const struct loop_region *region = &loop->region;
-    uintptr_t at = (uintptr_t)chunk, first = (uintptr_t)region->chunks;
-    return at >= first && at < first + region->n_blocks * sizeof *chunk && (at - first) % sizeof *chunk == 0;
+    return is_of_region(&loop->region, chunk) && has_chunk(loop, chunk);
 }
 
 /* Notes where a chunk was taken, for the warnings of a debug build. */

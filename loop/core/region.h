@@ -10,7 +10,8 @@
 
 /* A chunk of the region. */
 struct loop_chunk {
-    struct loop *loop;
+    struct loop *loop; /* that has it; NULL while it moves to another one. Others of a shared region may look: atomic */
+    char *memory;
     struct loop_chunk *next; /* the next in the free list, or of a stream's chunks that wait for delivery */
     uint32_t index;
     uint32_t used; /* of a stream: bytes read into it and not delivered yet */
@@ -27,11 +28,24 @@ enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT };
 /* The kernel registers at most 1 GiB as one buffer, io_uring_register(2). */
 #define LOOP_REGION_MAX ((size_t)1 << 30)
 
-/* Allocates the region. Returns 0 or -ENOMEM. */
-int loop_region_init(struct loop *loop, uint32_t n_blocks, size_t block_size);
+/* Allocates the region: the share of a region of several loops, or with NULL one of its own. Without memory for all
+ * shares the loop has one of its own as well. Returns 0 or -ENOMEM. */
+int loop_region_init(struct loop *loop, const struct loop_share *share, uint32_t n_blocks, size_t block_size);
 
-/* Frees the region with all its chunks. */
+/* Drops the region with all chunks that the loop has. */
 void loop_region_finish(struct loop *loop);
+
+/* Returns how many chunks the region has, with those of other loops. */
+static inline uint32_t loop_region_total(const struct loop_region *region)
+{
+    return region->share.shares ? region->share.shares->count * region->n_shared : 0;
+}
+
+/* Returns a chunk of the region by its number, below loop_region_total, if this loop has it; otherwise NULL. */
+struct loop_chunk *loop_region_chunk(struct loop *loop, uint32_t number);
+
+/* Returns whether bytes lie within the region, in chunks that this loop has. */
+bool loop_region_covers(struct loop *loop, size_t offset, size_t len);
 
 /* Puts a job in line for a chunk. Calls kind->got_chunk when it has one. */
 void loop_region_wait(struct loop *loop, struct loop_job *job);
@@ -50,16 +64,16 @@ static inline bool loop_region_is_scarce(const struct loop_region *region)
     return region->n_free < (region->n_blocks + 1) / 2;
 }
 
-/* Returns the offset of a good chunk in the region, in bytes. */
-static inline size_t loop_chunk_place(const struct loop_chunk *chunk)
-{
-    return chunk->index * chunk->loop->region.block_size;
-}
-
 /* Returns the memory of a good chunk. */
 static inline void *loop_chunk_memory(const struct loop_chunk *chunk)
 {
-    return chunk->loop->region.memory + loop_chunk_place(chunk);
+    return chunk->memory;
+}
+
+/* Returns the offset of a good chunk in the region, in bytes. */
+static inline size_t loop_chunk_place(const struct loop_chunk *chunk)
+{
+    return (size_t)(chunk->memory - chunk->loop->region.memory);
 }
 
 /* ---- checks: see check.h ---- */

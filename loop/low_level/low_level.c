@@ -240,12 +240,11 @@ static loop_job start_fixed(struct move *move, size_t region_offset)
         return 0;
     }
     const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
-    const struct loop_region *region = &scope->loop->region;
-    if (region_offset > region->size_bytes || move->args.len > region->size_bytes - region_offset) {
+    if (!loop_region_covers(scope->loop, region_offset, move->args.len)) {
         move->error = move->error ? move->error : -EFAULT;
         region_offset = 0;
     }
-    move->args.data = region->memory + region_offset;
+    move->args.data = scope->loop->region.memory + region_offset;
     return start_move(move);
 }
 
@@ -274,7 +273,8 @@ static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
     bool is_good = chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
                    move->args.len <= scope->loop->region.block_size;
     move->error = is_good ? 0 : -EINVAL;
-    return start_fixed(move, is_good ? loop_chunk_place(chunk) : 0);
+    move->args.data = is_good ? loop_chunk_memory(chunk) : scope->loop->region.memory;
+    return start_move(move);
 }
 
 loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,

@@ -62,7 +62,7 @@ int loop_open(const struct loop_options *options, loop_main_fn *main, void *arg,
     }
     copy.busy_poll_ns = 0;
     struct loop_thread_state before = loop_thread_begin(LOOP_THREAD_TURN, loop_kernel_getpid());
-    error = loop_life_begin(&copy, true, main, arg, loop);
+    error = loop_life_begin(&(struct loop_origin){.options = &copy, .is_hosted = true}, main, arg, loop);
     loop_thread_restore(before);
     return error;
 }

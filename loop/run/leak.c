@@ -33,13 +33,13 @@ static const char *plural(uint32_t count)
 }
 
 /* Counts the owned chunks from `first` on that were taken at the same place, and marks them as counted. */
-static uint32_t count_alike(struct loop_region *region, uint32_t first)
+static uint32_t count_alike(struct loop *loop, uint32_t first)
 {
-    const void *caller = region->chunks[first].taken.caller;
+    const void *caller = loop_region_chunk(loop, first)->taken.caller;
     uint32_t count = 0;
-    for (uint32_t i = first; i < region->n_blocks; i++) {
-        struct loop_chunk *chunk = &region->chunks[i];
-        if (chunk->state == LOOP_CHUNK_OWNED && chunk->taken.caller == caller) {
+    for (uint32_t i = first; i < loop_region_total(&loop->region); i++) {
+        struct loop_chunk *chunk = loop_region_chunk(loop, i);
+        if (chunk && chunk->state == LOOP_CHUNK_OWNED && chunk->taken.caller == caller) {
             chunk->state = LOOP_CHUNK_FREE;
             count++;
         }
@@ -49,13 +49,13 @@ static uint32_t count_alike(struct loop_region *region, uint32_t first)
 
 static void name_chunks(struct loop *loop)
 {
-    struct loop_region *region = &loop->region;
     unsigned n_places = 0;
-    for (uint32_t i = 0; region->chunks && i < region->n_blocks && n_places < MOST_PLACES; i++) {
-        if (region->chunks[i].state == LOOP_CHUNK_OWNED) {
+    for (uint32_t i = 0; i < loop_region_total(&loop->region) && n_places < MOST_PLACES; i++) {
+        const struct loop_chunk *chunk = loop_region_chunk(loop, i);
+        if (chunk && chunk->state == LOOP_CHUNK_OWNED) {
             char place[LOOP_PLACE_TEXT_SIZE];
-            loop_place_format(&region->chunks[i].taken, place);
-            uint32_t count = count_alike(region, i);
+            loop_place_format(&chunk->taken, place);
+            uint32_t count = count_alike(loop, i);
             loop_log_options(&loop->options, LOOP_LOG_WARNING,
                              "%u chunk%s of the region taken by %s had not been given back when the loop ended: call "
                              "loop_chunk_free for each",

@@ -134,14 +134,14 @@ static void on_own_end(void *arg, int64_t error)
     loop_fds_leave_queues(loop);
 }
 
-static struct loop *make(const struct loop_options *options, bool is_hosted)
+static struct loop *make(const struct loop_origin *origin)
 {
     struct loop *loop = loop_kernel_calloc(1, sizeof *loop);
     if (!loop) {
         return NULL;
     }
-    loop->options = *options;
-    loop->is_hosted = is_hosted;
+    loop->options = *origin->options;
+    loop->is_hosted = origin->is_hosted;
     loop->host_number = -1;
     loop->thread = loop_kernel_pthread_self();
     loop->thread_id = loop_kernel_gettid();
@@ -212,10 +212,10 @@ static int furnish_scopes(struct loop *loop)
     return error ? error : loop_env_init(loop);
 }
 
-static int prepare(struct loop *loop)
+static int prepare(struct loop *loop, const struct loop_share *share)
 {
     const struct loop_options *options = &loop->options;
-    int error = loop_region_init(loop, options->n_blocks, options->block_size);
+    int error = loop_region_init(loop, share, options->n_blocks, options->block_size);
     if (error) {
         loop_log_options(&loop->options, LOOP_LOG_ERROR, "no region of %u blocks of %zu bytes: %s", options->n_blocks,
                          options->block_size, strerror(-error));
@@ -324,9 +324,9 @@ static int open_for_host(struct loop *loop)
 }
 
 /* Creates the parts. Returns 0 or -errno. */
-static int build(struct loop *loop)
+static int build(struct loop *loop, const struct loop_share *share)
 {
-    int error = prepare(loop);
+    int error = prepare(loop, share);
     if (!error) {
         error = choose_backend(loop);
     }
@@ -346,17 +346,17 @@ static int no_memory(const struct loop_options *options)
 }
 
 /* Creates a loop with its backend. Returns 0 or -errno, with nothing left. */
-static int create(const struct loop_options *options, bool is_hosted, struct loop **created)
+static int create(const struct loop_origin *origin, struct loop **created)
 {
-    int error = loop_interrupt_begin(options);
-    struct loop *loop = error ? NULL : make(options, is_hosted);
+    int error = loop_interrupt_begin(origin->options);
+    struct loop *loop = error ? NULL : make(origin);
     if (!loop) {
-        return error ? error : no_memory(options);
+        return error ? error : no_memory(origin->options);
     }
     loop_check_begin(loop);
     loop->occupied = loop_env_occupy_standard();
     loop_thread_enter(loop);
-    error = build(loop);
+    error = build(loop, origin->share);
     if (!error) {
         *created = loop;
         return 0;
@@ -369,15 +369,14 @@ static int create(const struct loop_options *options, bool is_hosted, struct loo
     return error;
 }
 
-int loop_life_begin(const struct loop_options *options, bool is_hosted, loop_main_fn *main, void *arg,
-                    struct loop **begun)
+int loop_life_begin(const struct loop_origin *origin, loop_main_fn *main, void *arg, struct loop **begun)
 {
     struct loop *loop;
-    int error = create(options, is_hosted, &loop);
+    int error = create(origin, &loop);
     if (error) {
         return error;
     }
-    loop->is_turning = is_hosted;
+    loop->is_turning = origin->is_hosted;
     error = furnish(loop, main, arg);
     loop->is_turning = false;
     if (error) {

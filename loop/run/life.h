@@ -7,10 +7,18 @@
 
 #include <loop/loop.h>
 
-/* Creates a loop on this thread from options that were checked, and calls main. Returns 0, or the error for which main
- * was not called, with nothing left. */
-int loop_life_begin(const struct loop_options *options, bool is_hosted, loop_main_fn *main, void *arg,
-                    struct loop **begun);
+struct loop_share;
+
+/* What a loop is made from, besides its main function. */
+struct loop_origin {
+    const struct loop_options *options; /* checked */
+    const struct loop_share *share;     /* of a region of several loops; NULL: it has one of its own */
+    bool is_hosted;
+};
+
+/* Creates a loop on this thread, and calls main. Returns 0, or the error for which main was not called, with nothing
+ * left. */
+int loop_life_begin(const struct loop_origin *origin, loop_main_fn *main, void *arg, struct loop **begun);
 
 /* Makes turns that wait, until the loop has ended. */
 void loop_life_run(struct loop *loop);

@@ -16,10 +16,10 @@
 
 #include <errno.h>
 
-static int run(const struct loop_options *options, loop_main_fn *main, void *arg)
+static int run(const struct loop_origin *origin, loop_main_fn *main, void *arg)
 {
     struct loop *loop;
-    int result = loop_life_begin(options, false, main, arg, &loop);
+    int result = loop_life_begin(origin, main, arg, &loop);
     if (result) {
         return result;
     }
@@ -27,7 +27,7 @@ static int run(const struct loop_options *options, loop_main_fn *main, void *arg
     return loop_life_end(loop);
 }
 
-int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg)
+int loop_part_run(const struct loop_options *options, const struct loop_share *share, loop_main_fn *main, void *arg)
 {
     struct loop_options copy = options ? *options : (struct loop_options){0};
     if (!main) {
@@ -42,10 +42,15 @@ int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *
     int result = loop_options_check(&copy);
     if (!result) {
         struct loop_thread_state before = loop_thread_begin(LOOP_THREAD_RUN, loop_kernel_getpid());
-        result = run(&copy, main, arg);
+        result = run(&(struct loop_origin){.options = &copy, .share = share}, main, arg);
         loop_thread_restore(before);
     }
     return result;
+}
+
+int loop_run_with(const struct loop_options *options, loop_main_fn *main, void *arg)
+{
+    return loop_part_run(options, NULL, main, arg);
 }
 
 int loop_run(unsigned queue_depth, unsigned n_blocks, size_t block_size, loop_fallback_fn *fallback, loop_main_fn *main,
