@@ -13,6 +13,12 @@
  * it. From another thread there are loop_post, and loop_call below, which takes the inbox of the loop that it calls. An
  * inbox is counted: it may outlive its loop, and what is sent to a loop that has ended is refused with -ESHUTDOWN.
  *
+ * The domains of one call have one region (<loop/region.h>), with options.loop.n_blocks chunks for each. No loop asks
+ * another one for a chunk. On io_uring the region is registered once for all of them where the kernel clones registered
+ * buffers (Linux 6.12), so that RLIMIT_MEMLOCK counts its pages once; otherwise each loop registers its own share:
+ * loop_region_is_shared tells which. The loop that calls loop_domains has a region of its own. The memory is freed when
+ * the last of the domains has ended.
+ *
  * What several threads read and write, such as an `arg` that all domains get, is the program's to protect.
  */
 #ifndef DOMAIN_DOMAIN_H

@@ -56,6 +56,12 @@ static void stop_all(struct loop_domain_group *group)
     }
 }
 
+static void drop_region(struct loop_domain_group *group)
+{
+    loop_shares_unref(group->shares);
+    group->shares = NULL;
+}
+
 /* Ends the job when no thread is left. */
 static void maybe_finish(struct loop_domain_group *group)
 {
@@ -64,6 +70,7 @@ static void maybe_finish(struct loop_domain_group *group)
     }
     loop_job job = group->job;
     group->job = 0;
+    drop_region(group);
     end_waiters(group, group->error < 0 ? group->error : -ESHUTDOWN);
     loop_resolve(group->loop, job, group->error < 0 ? group->error : group->is_cancelled ? -ECANCELED : 0);
 }
@@ -85,10 +92,11 @@ static void on_cancel(void *arg, loop_job job)
     stop_all(group);
 }
 
-static void drop_inboxes(void *arg)
+static void drop_all(void *arg)
 {
     struct loop_domain_group *group = arg;
 
+    drop_region(group);
     for (unsigned i = 0; i < group->count; i++) {
         loop_inbox_unshare(group->domains[i].inbox);
         group->domains[i].inbox = NULL;
@@ -213,13 +221,15 @@ static struct loop_domain_group *create(struct loop_scope *scope, unsigned count
     group->options = options->loop;
     group->count = count;
     loop_saved_mask(group->loop, &group->child_mask);
+    group->shares = loop_shares_create(count);
     loop_list_init(&group->waiters);
     for (unsigned i = 0; i < count; i++) {
         group->domains[i].group = group;
+        group->domains[i].share = (struct loop_share){group->shares, i};
         group->domains[i].index = options->first_index + i;
         group->domains[i].processor = -1;
     }
-    return loop_scope_defer(scope, drop_inboxes, group) ? group : NULL;
+    return loop_scope_defer(scope, drop_all, group) && group->shares ? group : NULL;
 }
 
 static void start(struct loop_domain_group *group)

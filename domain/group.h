@@ -13,6 +13,8 @@
  *     `stop`, once, if the job is cancelled  ──────▶   loop_stop
  *     joins it, has the result               ◀──────   `ended`, the last thing that the thread does
  *
+ * The memory of the region is counted: each loop has a reference while it lives, and the group one until its job ends.
+ *
  * `started` and `ended` cannot be refused: the inbox of the parent is open as long as main's scope there, inside which
  * the job is. `stop` may be refused, by a domain that ends anyway. Its memory is not the inbox's any more when the loop
  * of the domain has ended, which is before `ended`.
@@ -22,6 +24,7 @@
 
 #include <domain/domain.h>
 #include <loop/ground/list.h>
+#include <loop/ground/shares.h>
 #include <loop/part.h>
 
 #include <pthread.h>
@@ -52,6 +55,7 @@ struct loop_domain {
     struct loop_domain_group *group;
     unsigned index;
     int processor; /* that it is to run on; -1: any */
+    struct loop_share share;
     /* Of the domain's thread until it has posted `ended`, then of the parent's. */
     int result;
     bool has_begun; /* its main function was called */
@@ -76,6 +80,7 @@ struct loop_domain_group {
     void *main_arg;
     sigset_t child_mask;
     unsigned count;
+    struct loop_shares *shares; /* of the region. A reference of the parent's thread, until all have ended */
     /* Of the parent's thread. */
     unsigned n_living, n_started;
     loop_job job; /* until all have ended; then 0 */

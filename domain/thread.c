@@ -70,7 +70,7 @@ static void *run_domain(void *arg)
     int error = domain->processor >= 0 ? move_to((unsigned)domain->processor) : 0;
 
     name_thread(domain->index);
-    domain->result = error < 0 ? error : loop_run_with(&domain->group->options, domain_main, domain);
+    domain->result = error < 0 ? error : loop_part_run(&domain->group->options, &domain->share, domain_main, domain);
     post_to_parent(domain, &domain->ended);
     return NULL;
 }

@@ -50,12 +50,17 @@ LOOP_API int64_t loop_chunk_copy_out(const struct loop_chunk *chunk, void *buf, 
 /* Returns how many chunks are free now. */
 LOOP_API size_t loop_region_avail(const struct loop *loop);
 
-/* Returns how many chunks the region has. */
+/* Returns how many chunks this loop has. */
 LOOP_API size_t loop_region_count(const struct loop *loop);
 
 /* Returns whether the kernel has the region registered as a fixed buffer; never on epoll. The registration is tried at
  * the first call, or by the first operation that can use it. */
 LOOP_API bool loop_region_is_fixed(const struct loop *loop);
+
+/* Returns whether the kernel has registered the region of all domains of one loop_domains (<domain/domain.h>) for this
+ * loop too. Then chunks that came from another of them are in a fixed buffer here as well. Tries it as
+ * loop_region_is_fixed does. */
+LOOP_API bool loop_region_is_shared(const struct loop *loop);
 
 #ifdef __cplusplus
 }

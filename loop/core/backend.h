@@ -66,6 +66,8 @@ struct loop_backend_ops {
     void (*forked)(struct loop *loop);
     /* Returns whether the region is registered with the kernel. NULL: never. */
     bool (*region_is_fixed)(const struct loop *loop);
+    /* Returns whether that is done once for all loops that share it. NULL: never. */
+    bool (*region_is_shared)(const struct loop *loop);
     /* Prepares for files whose device_polling is LOOP_POLLING: reads and writes of them that `start` gets are then
      * completed by polling the device. Returns 0 or -errno. NULL: not possible. */
     int (*poll_devices)(struct loop *loop);

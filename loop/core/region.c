@@ -337,6 +337,14 @@ bool loop_region_is_fixed(const struct loop *loop)
     return loop->backend->region_is_fixed && loop->backend->region_is_fixed(loop);
 }
 
+bool loop_region_is_shared(const struct loop *loop)
+{
+    if (!loop_is_good(loop, __func__)) {
+        return false;
+    }
+    return loop->backend->region_is_shared && loop->backend->region_is_shared(loop);
+}
+
 /* ---- checks ---- */
 
 bool loop_bad_chunk(const struct loop_chunk *chunk, const char *function)

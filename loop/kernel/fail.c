@@ -231,13 +231,14 @@ __attribute__((constructor(200))) static void add_ring_calls(void)
     }
 }
 
-/* A loop's ring belongs to its thread. The one that polls devices is made later, and cannot inject results. */
+/* A loop's ring belongs to its thread. The one that polls devices is made later, and cannot inject results; one whose
+ * buffers other rings clone is never entered, and has no size of its own for completions. */
 static _Thread_local struct io_uring *own_ring;
 static _Thread_local unsigned seen; /* entries up to here have been counted */
 
 int loop_kernel_ring_made(int result, struct io_uring *ring, const struct io_uring_params *params)
 {
-    if (result == 0 && !(params->flags & IORING_SETUP_IOPOLL)) {
+    if (result == 0 && (params->flags & (IORING_SETUP_IOPOLL | IORING_SETUP_CQSIZE)) == IORING_SETUP_CQSIZE) {
         own_ring = params->flags & IORING_SETUP_SQPOLL ? NULL : ring;
         seen = 0;
     }

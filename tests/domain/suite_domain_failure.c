@@ -51,6 +51,49 @@ TEST(a_loop_that_cannot_start_ends_the_others)
     CHECK(strstr(log_text(), " cannot start"));
 }
 
+/* ---- a region that cannot be had as one ---- */
+
+static int find_region(struct loop_env *env, unsigned index, void *arg)
+{
+    (void)index;
+    (void)arg;
+    count_domain(env);
+    (void)loop_region_is_fixed(env->loop);
+    CHECK(loop_region_count(env->loop) > 0);
+    return 0;
+}
+
+static const char *script_failure;
+
+static void start_with_regions(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    CHECK(loop_kernel_fail_set(script_failure));
+    AWAIT(loop_domains(env->scope, DOMAINS, NULL, NULL, find_region, NULL, GO));
+    CHECK(loop_kernel_fail_set(NULL));
+    CHECK_IS(result, 0);
+    CHECK_IS(n_ends, DOMAINS);
+    END;
+}
+
+static const char *const poor_regions[] = {
+    "mmap:ENOMEM:1",
+#if NORIA_URING
+    "io_uring_queue_init_params:ENOMEM:5",
+    "io_uring_register_buffers:ENOMEM:1",
+    "io_uring_register_buffers:ENOMEM:1+1",
+    "io_uring_clone_buffers:EINVAL:1",
+    "io_uring_clone_buffers:ENOMEM:2",
+    "io_uring_clone_buffers:ENOMEM:3+1",
+#endif
+};
+
+TEST_ROWS(domains_run_where_their_region_cannot_be_shared, COUNT_OF(poor_regions), row)
+{
+    script_failure = poor_regions[row];
+    script_run(&(struct loop_options){.queue_depth = 0}, start_with_regions);
+}
+
 #if !HAS_SANITIZER
 static loop_job poor_job;
 

@@ -103,22 +103,28 @@ static void prepare_writev(const struct loop_uring *uring, struct io_uring_sqe *
     io_uring_prep_writev(entry, job->fd->number, job->u.args.move.iov, vectors_of(job), offset_of(job));
 }
 
-/* Reads into the region, which is registered as buffer 0. */
+/* Reads into the region, by the number of its registered buffer. */
 static void prepare_read_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
-    if (loop_uring_has_region(uring)) {
-        io_uring_prep_read_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
+    void *data = job->u.args.move.data;
+    unsigned len = move_bytes_of(job);
+    int buffer = loop_uring_fixed_buffer(uring, data, len);
+    if (buffer >= 0) {
+        io_uring_prep_read_fixed(entry, job->fd->number, data, len, offset_of(job), buffer);
     } else {
-        prepare_read(uring, entry, job);
+        io_uring_prep_read(entry, job->fd->number, data, len, offset_of(job));
     }
 }
 
 static void prepare_write_fixed(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
-    if (loop_uring_has_region(uring)) {
-        io_uring_prep_write_fixed(entry, job->fd->number, job->u.args.move.data, move_bytes_of(job), offset_of(job), 0);
+    const void *data = job->u.args.move.data;
+    unsigned len = move_bytes_of(job);
+    int buffer = loop_uring_fixed_buffer(uring, data, len);
+    if (buffer >= 0) {
+        io_uring_prep_write_fixed(entry, job->fd->number, data, len, offset_of(job), buffer);
     } else {
-        prepare_write(uring, entry, job);
+        io_uring_prep_write(entry, job->fd->number, data, len, offset_of(job));
     }
 }
 

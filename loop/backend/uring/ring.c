@@ -86,10 +86,23 @@ void loop_uring_detach(struct loop_uring *uring)
     uring->enter_fd = UINT32_MAX;
 }
 
-void loop_uring_unmap(struct loop_uring *uring)
+int loop_uring_make_source(struct io_uring *source)
+{
+    struct io_uring_params params = {0};
+    int error = loop_kernel_io_uring_queue_init_params(1, source, &params);
+    QUEUES_ARE_MAPPED();
+    return error;
+}
+
+void loop_uring_exit(struct io_uring *ring)
 {
     QUEUES_WILL_BE_UNMAPPED();
-    loop_kernel_io_uring_queue_exit(&uring->ring);
+    loop_kernel_io_uring_queue_exit(ring);
+}
+
+void loop_uring_unmap(struct loop_uring *uring)
+{
+    loop_uring_exit(&uring->ring);
 }
 
 void loop_uring_close(struct loop_uring *uring)
@@ -97,7 +110,7 @@ void loop_uring_close(struct loop_uring *uring)
     if (uring->is_gone) {
         return;
     }
-    if (uring->has_region) {
+    if (uring->fixed.size_bytes > 0) {
         (void)loop_kernel_io_uring_unregister_buffers(&uring->ring);
     }
     loop_uring_unmap(uring);

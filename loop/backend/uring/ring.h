@@ -64,6 +64,13 @@ struct loop_uring_inputs {
     uint32_t enough;  /* of those, in sixteenths, for flows to receive and send by the ring; 0: it does not depend */
 };
 
+/* The memory of the region that is registered: in buffers of `each_bytes` bytes, from number 0 on. */
+struct loop_uring_fixed {
+    const char *memory;
+    size_t size_bytes; /* 0: nothing is registered */
+    size_t each_bytes;
+};
+
 /* The state of the backend. */
 struct loop_uring {
     /* The queues as the kernel shares them. */
@@ -89,10 +96,11 @@ struct loop_uring {
     bool is_iopoll_broken;     /* iopoll cannot be entered any more */
     bool has_overflown;        /* the completion queue had overflown in the last turn */
     bool has_tried_region;     /* registering the region has been tried */
-    bool has_region;           /* the region is registered */
+    bool has_shared_region;    /* and is done for all loops of the region */
     bool is_gone;              /* the ring is broken and closed: the queues are unmapped */
     bool refuses_pipes;        /* flows go by completions, but not pipes: the kernel does not wait for one */
     bool refuses_pipe_streams; /* nor streams from them: the kernel is older than 6.7 */
+    struct loop_uring_fixed fixed;
     struct loop_uring_inputs inputs;
     uint32_t noise;                           /* of the hard mode in which flows change their way at every step */
     uint16_t last_group;                      /* the number of the last group of provided buffers */
@@ -200,6 +208,12 @@ void loop_uring_detach(struct loop_uring *uring);
  * finished groups are reused. Returns 0 or -errno; -EEXIST in a forked child, where the kernel has it for any number:
  * the ring is the parent's. */
 int loop_uring_register_group(struct loop_uring *uring, void *ring, unsigned entries);
+
+/* Creates a ring that is never entered: it only has buffers, for rings of any thread to clone. Returns 0 or -errno. */
+int loop_uring_make_source(struct io_uring *source);
+
+/* Unmaps the queues of a ring and closes it. */
+void loop_uring_exit(struct io_uring *ring);
 
 /* Unmaps the queues and closes the ring. */
 void loop_uring_unmap(struct loop_uring *uring);

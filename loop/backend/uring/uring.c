@@ -299,6 +299,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .forked = forked,
     .poll_devices = loop_uring_poll_devices,
     .region_is_fixed = loop_uring_region_is_fixed,
+    .region_is_shared = loop_uring_region_is_shared,
     .buffers_init = loop_uring_buffers_init,
     .buffers_finish = loop_uring_buffers_finish,
     .buffers_recycle = loop_uring_buffers_recycle,
