@@ -312,6 +312,10 @@ bool drop_privileges(void);
 /* Makes io_uring's system calls fail with `error` in this process from now on; with `only_enter`, only
  * io_uring_enter. */
 void block_uring(int error, bool only_enter);
+/* Has the kernel clone no registered buffers in this process from now on, as before Linux 6.12. */
+void block_clones(void);
+/* Returns whether it clones them. */
+bool has_clones(void);
 /* Returns the features of a new ring, or a negative errno if the kernel refuses one. */
 int64_t probe_uring(void);
 

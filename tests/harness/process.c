@@ -142,6 +142,13 @@ bool drop_privileges(void)
 
 /* ---- io_uring ---- */
 
+/* Where a 64-bit argument of a system call has its lower half, in bytes. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LOW_WORD 4
+#else
+#define LOW_WORD 0
+#endif
+
 void block_uring(int error, bool only_enter)
 {
     const uint32_t other = only_enter ? __NR_io_uring_enter : __NR_io_uring_setup;
@@ -156,6 +163,41 @@ void block_uring(int error, bool only_enter)
 
     CHECK_IS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
     CHECK_IS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), 0);
+}
+
+/* IORING_REGISTER_CLONE_BUFFERS, which older headers do not have. */
+#define CLONE_BUFFERS 30
+
+void block_clones(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_register, 0, 2),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1]) + LOW_WORD),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLONE_BUFFERS, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+    };
+    const struct sock_fprog program = {COUNT_OF(filter), filter};
+
+    CHECK_IS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    CHECK_IS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), 0);
+}
+
+/* A ring without buffers has none to clone, also for itself. */
+bool has_clones(void)
+{
+    struct io_uring_params params;
+
+    memset(&params, 0, sizeof params);
+    int ring = (int)syscall(__NR_io_uring_setup, 4, &params);
+    if (ring < 0) {
+        return false;
+    }
+    uint32_t clone[8] = {(uint32_t)ring};
+    bool knows = syscall(__NR_io_uring_register, ring, CLONE_BUFFERS, clone, 1) < 0 && errno == ENXIO;
+    close(ring);
+    return knows;
 }
 
 int64_t probe_uring(void)

@@ -131,6 +131,16 @@ void block_uring(int error, bool only_enter)
     loop_sim_here()->ring_error_is_of_enter = only_enter;
 }
 
+void block_clones(void)
+{
+    loop_sim_here()->ring_refuses_clones = true;
+}
+
+bool has_clones(void)
+{
+    return !loop_sim_here()->ring_refuses_clones;
+}
+
 int64_t probe_uring(void)
 {
     const struct loop_sim_node *node = loop_sim_here();

@@ -97,6 +97,7 @@ MISUSE(loop_chunk_keep, "the loop is NULL", loop_chunk_keep(NULL, NULL) == -EINV
 MISUSE(loop_region_avail, "the loop is NULL", loop_region_avail(NULL) == 0)
 MISUSE(loop_region_count, "the loop is NULL", loop_region_count(NULL) == 0)
 MISUSE(loop_region_is_fixed, "the loop is NULL", !loop_region_is_fixed(NULL))
+MISUSE(loop_region_is_shared, "the loop is NULL", !loop_region_is_shared(NULL))
 MISUSE(loop_part_scope, "the loop is NULL", loop_part_scope(NULL) == NULL)
 MISUSE(loop_part_slot, "the loop is NULL", loop_part_slot(NULL, "") == NULL)
 MISUSE(loop_part_main_scope, "the loop is NULL", loop_part_main_scope(NULL) == NULL)

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The region of domains: each has its share of it, chunks move between them, and where the kernel clones registered
+ * buffers it is registered once for all.
+ */
+#include "domains.h"
+
+#include <loop/part.h>
+
+/* What each domain has found. */
+static struct found {
+    size_t count;
+    bool is_fixed, is_shared, moves_bytes;
+} found[DOMAINS];
+
+enum { BLOCKS = 4, BLOCK_SIZE = 65536, REGION = DOMAINS * BLOCKS * BLOCK_SIZE };
+
+static const struct loop_domains_options sized = {.loop = {.n_blocks = BLOCKS, .block_size = BLOCK_SIZE}};
+
+static bool is_uring(struct loop *loop)
+{
+    return strcmp(loop_backend_name(loop), "io_uring") == 0;
+}
+
+/* ---- each has its own chunks ---- */
+
+static struct loop_chunk *chunks[DOMAINS][BLOCKS];
+
+/* Writes to all of its chunks, at the same time as the others, and looks whether they are as they were. */
+static void check_chunks(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    unsigned index = (unsigned)((struct found *)arg - found);
+
+    (void)call;
+    (void)scope;
+    for (unsigned i = 0; i < found[index].count; i++) {
+        CHECK(is_pattern(loop_chunk_data(chunks[index][i]), BLOCK_SIZE, index * BLOCKS + i));
+    }
+}
+
+static int take_all(struct loop_env *env, unsigned index, void *arg)
+{
+    unsigned n = 0;
+
+    (void)arg;
+    while (n < BLOCKS && (chunks[index][n] = loop_chunk_alloc(env->loop))) {
+        fill_pattern(loop_chunk_data(chunks[index][n]), BLOCK_SIZE, index * BLOCKS + n);
+        n++;
+    }
+    CHECK_IS(loop_region_avail(env->loop), 0);
+    CHECK_IS(n, loop_region_count(env->loop));
+    found[index].count = n;
+    return idle(env, index, NULL);
+}
+
+static void free_all(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    unsigned index = (unsigned)((struct found *)arg - found);
+
+    (void)call;
+    for (unsigned i = 0; i < found[index].count; i++) {
+        CHECK_IS(loop_chunk_free(loop_scope_loop(scope), chunks[index][i]), 0);
+    }
+    CHECK_IS(loop_region_avail(loop_scope_loop(scope)), found[index].count);
+}
+
+static struct once ended, called[DOMAINS];
+static loop_job group;
+
+static bool all_called(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        n += called[i].count;
+    }
+    return n == DOMAINS;
+}
+
+static void call_all(struct loop_scope *scope, loop_call_fn *fn)
+{
+    memset(called, 0, sizeof called);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        START(loop_call(scope, loop_domains_inbox(domains, i), fn, &found[i], ONCE(&called[i])));
+    }
+}
+
+LOOP_TEST(each_domain_has_its_own_chunks)
+{
+    BEGIN;
+    group = START(loop_domains(env->scope, DOMAINS, &sized, &domains, take_all, NULL, ONCE(&ended)));
+    AWAIT(loop_domains_wait_started(env->scope, domains, GO));
+    CHECK_IS(result, 0);
+    call_all(env->scope, check_chunks);
+    WAIT_UNTIL(all_called());
+    call_all(env->scope, free_all);
+    WAIT_UNTIL(all_called());
+    loop_cancel(env->loop, group);
+    WAIT_UNTIL(ended.count);
+    END;
+}
+
+/* ---- registered once ---- */
+
+struct writing {
+    struct loop *loop;
+    struct found *found;
+    struct loop_fd *file;
+    struct loop_chunk *chunk;
+};
+
+static struct writing writings[DOMAINS];
+
+static void on_read(void *arg, int64_t result)
+{
+    struct writing *writing = arg;
+
+    CHECK_MOVED(result, BLOCK_SIZE);
+    writing->found->moves_bytes = is_pattern(loop_chunk_data(writing->chunk), (size_t)result, 7);
+    CHECK_IS(loop_chunk_free(writing->loop, writing->chunk), 0);
+}
+
+static void on_write(void *arg, int64_t result)
+{
+    struct writing *writing = arg;
+
+    CHECK_MOVED(result, BLOCK_SIZE);
+    memset(loop_chunk_data(writing->chunk), 0, BLOCK_SIZE);
+    CHECK(loop_op_read_chunk(NULL, writing->file, writing->chunk, (size_t)result, 0, on_read, writing));
+}
+
+/* Moves bytes by a chunk, and ends. */
+static int find_out(struct loop_env *env, unsigned index, void *arg)
+{
+    struct writing *writing = &writings[index];
+
+    (void)arg;
+    found[index].is_fixed = loop_region_is_fixed(env->loop);
+    found[index].is_shared = loop_region_is_shared(env->loop);
+    *writing =
+        (struct writing){env->loop, &found[index], adopt(env->scope, make_file("", 0)), loop_chunk_alloc(env->loop)};
+    fill_pattern(loop_chunk_data(writing->chunk), BLOCK_SIZE, 7);
+    CHECK(loop_op_write_chunk(NULL, writing->file, writing->chunk, BLOCK_SIZE, 0, on_write, writing));
+    return 0;
+}
+
+/* Whether all have the region registered, and shared. */
+static void check_found(struct loop *loop, bool is_fixed, bool is_shared)
+{
+    bool can_be = is_uring(loop) && !is_hard("nofixed");
+
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        CHECK(found[i].moves_bytes);
+        CHECK_IS(found[i].is_fixed, can_be && is_fixed);
+        CHECK_IS(found[i].is_shared, can_be && is_shared);
+    }
+}
+
+LOOP_TEST(domains_register_their_region_once_where_the_kernel_can_clone)
+{
+    BEGIN;
+    CHECK(!loop_region_is_shared(env->loop));
+    AWAIT(loop_domains(env->scope, DOMAINS, &sized, NULL, find_out, NULL, GO));
+    CHECK_IS(result, 0);
+    check_found(env->loop, true, has_clones());
+    CHECK(!strstr(log_text(), "fixed buffer"));
+    END;
+}
+
+static void without_clones(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    AWAIT(loop_domains(env->scope, DOMAINS, &sized, NULL, find_out, NULL, GO));
+    CHECK_IS(result, 0);
+    check_found(env->loop, true, false);
+    CHECK(!strstr(log_text(), "fixed buffer"));
+    END;
+}
+
+TEST(domains_register_a_share_each_where_it_cannot)
+{
+    block_clones();
+    script_run(&(struct loop_options){.queue_depth = 0}, without_clones);
+}
+
+LOOP_TEST(a_domain_alone_has_a_region_of_its_own)
+{
+    BEGIN;
+    AWAIT(loop_domains(env->scope, 1, &sized, NULL, find_out, NULL, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(found[0].is_fixed, is_uring(env->loop) && !is_hard("nofixed"));
+    CHECK(!found[0].is_shared && found[0].moves_bytes);
+    END;
+}
+
+/* ---- locked memory ---- */
+
+/* Runs domains under the limit. It is that of a user, so this is one without other processes; only root can be one. */
+static void run_limited(rlim_t limit, steps_fn *steps)
+{
+    uid_t user = 20000 + (uid_t)getpid() % 20000;
+
+    if (geteuid() == 0) {
+        CHECK_IS(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){limit, limit}), 0);
+        CHECK(setresgid(user, user, user) == 0 && setresuid(user, user, user) == 0);
+        script_run(&(struct loop_options){.queue_depth = 0}, steps);
+    }
+}
+
+static void within_limit(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    AWAIT(loop_domains(env->scope, DOMAINS, &sized, NULL, find_out, NULL, GO));
+    CHECK_IS(result, 0);
+    check_found(env->loop, true, has_clones());
+    END;
+}
+
+static int run_with_room_for_one(void *unused)
+{
+    (void)unused;
+    run_limited(7 * REGION / 4, within_limit);
+    return 0;
+}
+
+/* One registration and the rings fit, and no second one of the whole region. */
+TEST(locked_memory_for_one_region_is_enough_for_all_domains)
+{
+    CHECK_CHILD(run_with_room_for_one, NULL);
+}
+
+static void beyond_limit(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    AWAIT(loop_domains(env->scope, DOMAINS, &sized, NULL, find_out, NULL, GO));
+    CHECK_IS(result, 0);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        CHECK(found[i].moves_bytes && (is_hard("onechunk") || !found[i].is_shared));
+    }
+    END;
+}
+
+static int run_without_room(void *unused)
+{
+    (void)unused;
+    unsetenv("LOOP_BACKEND"); /* where a ring is refused too, its loop runs on epoll */
+    run_limited(3 * REGION / 4, beyond_limit);
+    return 0;
+}
+
+TEST(domains_work_where_their_region_cannot_be_locked)
+{
+    CHECK_CHILD(run_without_room, NULL);
+}
+
+/* ---- offsets ---- */
+
+static size_t foreign_offset;
+static int64_t refusal;
+
+static void on_refused(void *arg, int64_t result)
+{
+    (void)arg;
+    refusal = result;
+}
+
+static void use_others(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    static char byte = 'x';
+    struct loop_fd *file = adopt(scope, make_file(&byte, 1));
+
+    (void)call;
+    (void)arg;
+    CHECK(loop_op_write_fixed(NULL, file, foreign_offset, 1, 0, on_refused, NULL));
+}
+
+/* An offset is of the whole region: of a chunk that the loop has, or of none. */
+LOOP_TEST(bytes_of_another_domains_chunk_are_refused)
+{
+    BEGIN;
+    group = START(loop_domains(env->scope, DOMAINS, &sized, &domains, take_all, NULL, ONCE(&ended)));
+    AWAIT(loop_domains_wait_started(env->scope, domains, GO));
+    foreign_offset = loop_chunk_offset(chunks[0][0]);
+    AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 1), use_others, NULL, GO));
+    CHECK_IS(refusal, -EFAULT);
+    call_all(env->scope, free_all);
+    WAIT_UNTIL(all_called());
+    loop_cancel(env->loop, group);
+    WAIT_UNTIL(ended.count);
+    END;
+}
