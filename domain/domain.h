@@ -14,7 +14,8 @@
  * inbox is counted: it may outlive its loop, and what is sent to a loop that has ended is refused with -ESHUTDOWN.
  *
  * The domains of one call have one region (<loop/region.h>), with options.loop.n_blocks chunks for each. No loop asks
- * another one for a chunk. On io_uring the region is registered once for all of them where the kernel clones registered
+ * another one for a chunk; the program can move one, with its bytes, to another of these loops (loop_chunk_detach,
+ * loop_chunk_attach). On io_uring the region is registered once for all of them where the kernel clones registered
  * buffers (Linux 6.12), so that RLIMIT_MEMLOCK counts its pages once; otherwise each loop registers its own share:
  * loop_region_is_shared tells which. The loop that calls loop_domains has a region of its own. The memory is freed when
  * the last of the domains has ended.

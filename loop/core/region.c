@@ -273,6 +273,43 @@ int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk)
     return 0;
 }
 
+/* ---- chunks that move ---- */
+
+int loop_chunk_detach(struct loop *loop, struct loop_chunk *chunk)
+{
+    if (!loop_is_good(loop, __func__) || !loop_check_pointer(chunk, "chunk", __func__)) {
+        return -EINVAL;
+    }
+    if (!is_ours(loop, chunk) || chunk->state != LOOP_CHUNK_OWNED) {
+        loop_misuse(loop, __func__, "the chunk is not owned by this loop's program",
+                    "detach once what loop_chunk_alloc gave or loop_chunk_keep kept");
+        return -EINVAL;
+    }
+    chunk->state = LOOP_CHUNK_DETACHED;
+    loop->region.n_blocks--;
+    set_loop(chunk, NULL);
+    return 0;
+}
+
+int loop_chunk_attach(struct loop *loop, struct loop_chunk *chunk)
+{
+    if (!loop_is_good(loop, __func__) || !loop_check_pointer(chunk, "chunk", __func__)) {
+        return -EINVAL;
+    }
+    if (!is_of_region(&loop->region, chunk)) {
+        return -EXDEV;
+    }
+    if (!has_chunk(NULL, chunk) || chunk->state != LOOP_CHUNK_DETACHED) {
+        loop_misuse(loop, __func__, "the chunk is not detached", "attach once what loop_chunk_detach has detached");
+        return -EINVAL;
+    }
+    chunk->state = LOOP_CHUNK_OWNED;
+    loop->region.n_blocks++;
+    set_loop(chunk, loop);
+    note_taken(chunk, LOOP_THIS_CALL);
+    return 0;
+}
+
 int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk)
 {
     if (!loop_is_good(loop, __func__)) {

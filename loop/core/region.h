@@ -22,8 +22,9 @@ struct loop_chunk {
 #endif
 };
 
-/* Who has a chunk: the free list, the program or a job, or, during its call, the continuation of a stream. */
-enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT };
+/* Who has a chunk: the free list; the program or a job; during its call, the continuation of a stream; or no loop, on
+ * its way to another one. */
+enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT, LOOP_CHUNK_DETACHED };
 
 /* The kernel registers at most 1 GiB as one buffer, io_uring_register(2). */
 #define LOOP_REGION_MAX ((size_t)1 << 30)

@@ -253,9 +253,111 @@ TEST(domains_work_where_their_region_cannot_be_locked)
     CHECK_CHILD(run_without_room, NULL);
 }
 
-/* ---- offsets ---- */
+/* ---- chunks that move ---- */
 
-static size_t foreign_offset;
+/* A chunk on its way through the domains. */
+static struct travel {
+    struct loop_chunk *chunk;
+    struct loop_fd *file;
+    size_t counts[DOMAINS]; /* of the chunks of each loop, when the chunk is there */
+} travel;
+
+static void begin_travel(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    struct loop *loop = loop_scope_loop(scope);
+
+    (void)arg;
+    travel.counts[0] = loop_region_count(loop);
+    travel.chunk = loop_chunk_alloc(loop);
+    fill_pattern(loop_chunk_data(travel.chunk), BLOCK_SIZE, 9);
+    CHECK_IS(loop_call_return(call, loop_chunk_detach(loop, travel.chunk)), 0);
+    CHECK_IS(loop_region_count(loop), travel.counts[0] - 1);
+    CHECK_IS(loop_region_avail(loop), travel.counts[0] - 1);
+}
+
+static void on_travelled(void *arg, int64_t result)
+{
+    struct loop *loop = arg;
+
+    CHECK_MOVED(result, BLOCK_SIZE);
+    CHECK(is_pattern(loop_chunk_data(travel.chunk), (size_t)result, 9));
+    CHECK_IS(loop_chunk_free(loop, travel.chunk), 0);
+    CHECK_IS(loop_region_avail(loop), travel.counts[1]);
+}
+
+static void on_stored(void *arg, int64_t result)
+{
+    CHECK_MOVED(result, BLOCK_SIZE);
+    memset(loop_chunk_data(travel.chunk), 0, BLOCK_SIZE);
+    CHECK(loop_op_read_fixed(NULL, travel.file, loop_chunk_offset(travel.chunk), (size_t)result, 0, on_travelled, arg));
+}
+
+static void end_travel(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    struct loop *loop = loop_scope_loop(scope);
+
+    (void)arg;
+    (void)call;
+    CHECK_IS(loop_chunk_attach(loop, travel.chunk), 0);
+    travel.counts[1] = loop_region_count(loop);
+    CHECK_IS(loop_region_avail(loop), travel.counts[1] - 1);
+    CHECK(is_pattern(loop_chunk_data(travel.chunk), BLOCK_SIZE, 9));
+    travel.file = adopt(scope, make_file("", 0));
+    CHECK(loop_op_write_chunk(NULL, travel.file, travel.chunk, BLOCK_SIZE, 0, on_stored, loop));
+}
+
+LOOP_TEST(a_chunk_moves_to_another_domain_and_stays_there)
+{
+    static struct loop_domain_group *others;
+
+    BEGIN;
+    group = START(loop_domains(env->scope, DOMAINS, &sized, &domains, idle, NULL, ONCE(&ended)));
+    START(loop_domains(env->scope, 1, &sized, &others, find_out, NULL, NULL, NULL));
+    AWAIT(loop_domains_wait_started(env->scope, domains, GO));
+    AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 0), begin_travel, NULL, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_chunk_attach(env->loop, travel.chunk), -EXDEV);
+    AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 1), end_travel, NULL, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(travel.counts[1], travel.counts[0] + 1);
+    loop_cancel(env->loop, group);
+    WAIT_UNTIL(ended.count);
+    END;
+}
+
+/* The loop of the first domain ends when it has given a chunk away. */
+static void leave_with_chunk_away(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    begin_travel(call, scope, arg);
+    CHECK_IS(loop_stop(loop_scope_loop(scope), 0), 0);
+}
+
+static void end_travel_late(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    CHECK_IS(loop_chunk_attach(loop_scope_loop(scope), travel.chunk), 0);
+    CHECK(is_pattern(loop_chunk_data(travel.chunk), BLOCK_SIZE, 9));
+    CHECK_IS(loop_chunk_free(loop_scope_loop(scope), travel.chunk), 0);
+    (void)call;
+    (void)arg;
+}
+
+LOOP_TEST(a_chunk_outlives_the_loop_that_it_comes_from)
+{
+    BEGIN;
+    group = START(loop_domains(env->scope, DOMAINS, &sized, &domains, idle, NULL, ONCE(&ended)));
+    AWAIT(loop_domains_wait_started(env->scope, domains, GO));
+    AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 0), leave_with_chunk_away, NULL, GO));
+    while (n_ends == 0) {
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 1), end_travel_late, NULL, GO));
+    CHECK_IS(result, 0);
+    loop_cancel(env->loop, group);
+    WAIT_UNTIL(ended.count);
+    CHECK(!strstr(log_text(), "given back"));
+    END;
+}
+
 static int64_t refusal;
 
 static void on_refused(void *arg, int64_t result)
@@ -271,7 +373,7 @@ static void use_others(struct loop_incoming *call, struct loop_scope *scope, voi
 
     (void)call;
     (void)arg;
-    CHECK(loop_op_write_fixed(NULL, file, foreign_offset, 1, 0, on_refused, NULL));
+    CHECK(loop_op_write_fixed(NULL, file, travel.counts[2], 1, 0, on_refused, NULL));
 }
 
 /* An offset is of the whole region: of a chunk that the loop has, or of none. */
@@ -280,7 +382,7 @@ LOOP_TEST(bytes_of_another_domains_chunk_are_refused)
     BEGIN;
     group = START(loop_domains(env->scope, DOMAINS, &sized, &domains, take_all, NULL, ONCE(&ended)));
     AWAIT(loop_domains_wait_started(env->scope, domains, GO));
-    foreign_offset = loop_chunk_offset(chunks[0][0]);
+    travel.counts[2] = loop_chunk_offset(chunks[0][0]);
     AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 1), use_others, NULL, GO));
     CHECK_IS(refusal, -EFAULT);
     call_all(env->scope, free_all);

@@ -260,6 +260,69 @@ TEST(keep_of_what_is_not_lent_is_caught)
     expect_stop(make_mistake, &mistake, "loop_chunk_keep", -EINVAL);
 }
 
+/* ---- chunks of no loop ---- */
+
+LOOP_TEST(a_detached_chunk_is_none_of_the_loops_until_it_is_attached)
+{
+    static struct loop_chunk *chunk;
+    static size_t count;
+
+    BEGIN;
+    chunk = loop_chunk_alloc(env->loop);
+    count = loop_region_count(env->loop);
+    CHECK_IS(loop_chunk_detach(env->loop, chunk), 0);
+    CHECK_IS(loop_region_count(env->loop), count - 1);
+    CHECK_IS(loop_chunk_attach(env->loop, chunk), 0);
+    CHECK_IS(loop_region_count(env->loop), count);
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    CHECK_IS(loop_region_avail(env->loop), count);
+    END;
+}
+
+static int attach_what_is_attached(struct loop_env *env, void *unused)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)unused;
+    mistake_answer = loop_chunk_attach(env->loop, chunk);
+    CHECK_IS(loop_chunk_free(env->loop, chunk), 0);
+    return 0;
+}
+
+static int detach_twice(struct loop_env *env, void *unused)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)unused;
+    CHECK_IS(loop_chunk_detach(env->loop, chunk), 0);
+    mistake_answer = loop_chunk_detach(env->loop, chunk);
+    return 0;
+}
+
+static int free_detached(struct loop_env *env, void *unused)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)unused;
+    CHECK_IS(loop_chunk_detach(env->loop, chunk), 0);
+    mistake_answer = loop_chunk_free(env->loop, chunk);
+    return 0;
+}
+
+static const struct {
+    loop_main_fn *mistake;
+    const char *function;
+} moves[] = {{attach_what_is_attached, "loop_chunk_attach"},
+             {detach_twice, "loop_chunk_detach"},
+             {free_detached, "loop_chunk_free"}};
+
+TEST_ROWS(a_chunk_that_is_moved_wrongly_is_caught, COUNT_OF(moves), row)
+{
+    loop_main_fn *mistake = moves[row].mistake;
+
+    expect_stop(make_mistake, &mistake, moves[row].function, -EINVAL);
+}
+
 /* ---- working memory ---- */
 
 LOOP_TEST(working_memory_is_used_again)
