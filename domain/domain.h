@@ -50,10 +50,16 @@ enum loop_domains_flag {
 /* The most domains of one call. */
 #define LOOP_DOMAINS_MAX 1024
 
+/* A region that the domains of several calls share, as those of one call share theirs. */
+struct loop_domain_region;
+
 struct loop_domains_options {
     struct loop_options loop LOOP_ZERO; /* of each loop. Its functions are called in the threads of the domains */
     unsigned flags LOOP_ZERO;           /* of enum loop_domains_flag */
     unsigned first_index LOOP_ZERO;     /* of the first domain, for a program that starts them by several calls */
+    /* NULL: these domains have a region for themselves. Or one that they share with those of other calls, which have
+     * the same n_blocks and block_size. A domain for which no share is left has its own */
+    struct loop_domain_region *region LOOP_ZERO;
 };
 
 /* Returns how many processors this thread may use (sched_getaffinity(2)), at least 1. A limit of a control group on
@@ -95,6 +101,15 @@ LOOP_API unsigned loop_domains_count(const struct loop_domain_group *domains);
  * scope of `domains` has ended. Returns NULL before the domain has started (loop_domains_wait_started), and for an
  * index that is none. */
 LOOP_API struct loop_inbox *loop_domains_inbox(const struct loop_domain_group *domains, unsigned index);
+
+/* Creates a region with shares for `n` domains, of whichever calls start first. Each share is for one domain, and not
+ * for another one after its end. The memory is allocated by the first. Returns NULL when there is no memory, or `n` is
+ * 0 or more than LOOP_DOMAINS_MAX. */
+LOOP_API struct loop_domain_region *loop_domain_region_create(unsigned n);
+
+/* Gives the region up, on any thread. Calls that were given it keep its memory as long as they need it. NULL is
+ * ignored. */
+LOOP_API void loop_domain_region_destroy(struct loop_domain_region *region);
 
 /* ---- calls ---- */
 

@@ -46,6 +46,25 @@ static void end_waiters(struct loop_domain_group *group, int64_t result)
     }
 }
 
+/* ---- regions of several calls ---- */
+
+static struct loop_shares *shares_of(struct loop_domain_region *region)
+{
+    return (struct loop_shares *)(void *)region;
+}
+
+struct loop_domain_region *loop_domain_region_create(unsigned n)
+{
+    bool is_good = n > 0 && n <= LOOP_DOMAINS_MAX;
+
+    return is_good ? (struct loop_domain_region *)(void *)loop_shares_create(n) : NULL;
+}
+
+void loop_domain_region_destroy(struct loop_domain_region *region)
+{
+    loop_shares_unref(shares_of(region));
+}
+
 /* ---- the end ---- */
 
 static void stop_all(struct loop_domain_group *group)
@@ -207,6 +226,18 @@ static int check(unsigned n, const struct loop_domains_options *options, struct 
     return count > LOOP_DOMAINS_MAX ? LOOP_DOMAINS_MAX : count;
 }
 
+/* Returns the shares of the region with a reference, or NULL without memory. */
+static struct loop_shares *shares_for(unsigned count, const struct loop_domains_options *options)
+{
+    struct loop_shares *shares = shares_of(options->region);
+
+    if (!shares) {
+        return loop_shares_create(count);
+    }
+    loop_shares_ref(shares);
+    return shares;
+}
+
 static struct loop_domain_group *create(struct loop_scope *scope, unsigned count,
                                         const struct loop_domains_options *options)
 {
@@ -221,11 +252,11 @@ static struct loop_domain_group *create(struct loop_scope *scope, unsigned count
     group->options = options->loop;
     group->count = count;
     loop_saved_mask(group->loop, &group->child_mask);
-    group->shares = loop_shares_create(count);
+    group->shares = shares_for(count, options);
     loop_list_init(&group->waiters);
     for (unsigned i = 0; i < count; i++) {
         group->domains[i].group = group;
-        group->domains[i].share = (struct loop_share){group->shares, i};
+        group->domains[i].share = group->shares ? loop_shares_take(group->shares) : (struct loop_share){NULL, 0};
         group->domains[i].index = options->first_index + i;
         group->domains[i].processor = -1;
     }

@@ -54,8 +54,8 @@ struct loop_domain {
     /* Constant once the thread has been created. */
     struct loop_domain_group *group;
     unsigned index;
-    int processor; /* that it is to run on; -1: any */
-    struct loop_share share;
+    int processor;           /* that it is to run on; -1: any */
+    struct loop_share share; /* without `shares`: its region is its own */
     /* Of the domain's thread until it has posted `ended`, then of the parent's. */
     int result;
     bool has_begun; /* its main function was called */

@@ -70,7 +70,8 @@ static void *run_domain(void *arg)
     int error = domain->processor >= 0 ? move_to((unsigned)domain->processor) : 0;
 
     name_thread(domain->index);
-    domain->result = error < 0 ? error : loop_part_run(&domain->group->options, &domain->share, domain_main, domain);
+    const struct loop_share *share = domain->share.shares ? &domain->share : NULL;
+    domain->result = error < 0 ? error : loop_part_run(&domain->group->options, share, domain_main, domain);
     post_to_parent(domain, &domain->ended);
     return NULL;
 }

@@ -30,7 +30,7 @@ enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT, LOOP
 #define LOOP_REGION_MAX ((size_t)1 << 30)
 
 /* Allocates the region: the share of a region of several loops, or with NULL one of its own. Without memory for all
- * shares the loop has one of its own as well. Returns 0 or -ENOMEM. */
+ * shares, or where they have another size, the loop has one of its own as well. Returns 0 or -ENOMEM. */
 int loop_region_init(struct loop *loop, const struct loop_share *share, uint32_t n_blocks, size_t block_size);
 
 /* Drops the region with all chunks that the loop has. */

@@ -15,43 +15,61 @@ struct loop_shares *loop_shares_create(unsigned count)
     struct loop_shares *shares = loop_kernel_calloc(1, sizeof *shares);
     if (shares) {
         atomic_init(&shares->references, 1);
+        atomic_init(&shares->taken, 0);
         shares->count = count;
         loop_kernel_pthread_mutex_init(&shares->mutex, NULL);
     }
     return shares;
 }
 
-/* One share alone is exactly as large as wanted. */
-static size_t rounded(const struct loop_shares *shares, size_t bytes)
+struct loop_share loop_shares_take(struct loop_shares *shares)
 {
-    return shares->count == 1 ? bytes : (bytes + LOOP_SHARE_ALIGNMENT - 1) & ~(LOOP_SHARE_ALIGNMENT - 1);
+    unsigned taken = atomic_load_explicit(&shares->taken, memory_order_relaxed);
+    while (taken < shares->count) {
+        if (atomic_compare_exchange_weak_explicit(&shares->taken, &taken, taken + 1, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            return (struct loop_share){shares, taken};
+        }
+    }
+    return (struct loop_share){NULL, 0};
 }
 
-static int map(struct loop_shares *shares, size_t share_bytes, size_t records_bytes)
+static size_t whole_lines(size_t bytes)
 {
-    size_t each = (records_bytes + LOOP_SHARE_ALIGNMENT - 1) & ~(LOOP_SHARE_ALIGNMENT - 1);
-    char *records = loop_kernel_aligned_alloc(LOOP_SHARE_ALIGNMENT, shares->count * each);
+    return (bytes + LOOP_SHARE_ALIGNMENT - 1) & ~(LOOP_SHARE_ALIGNMENT - 1);
+}
+
+static int map(struct loop_shares *shares)
+{
+    char *records = loop_kernel_aligned_alloc(LOOP_SHARE_ALIGNMENT, shares->count * shares->records_bytes);
     if (!records) {
         return -ENOMEM;
     }
-    shares->share_bytes = rounded(shares, share_bytes);
     char *memory =
         loop_kernel_mmap(NULL, loop_shares_size(shares), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         loop_kernel_free(records);
         return -ENOMEM;
     }
-    memset(records, 0, shares->count * each);
+    memset(records, 0, shares->count * shares->records_bytes);
     shares->records = records;
-    shares->records_bytes = each;
     shares->memory = memory;
     return 0;
 }
 
+/* One share alone is exactly as large as wanted. */
 int loop_shares_map(struct loop_shares *shares, size_t share_bytes, size_t records_bytes)
 {
+    size_t each = shares->count == 1 ? share_bytes : whole_lines(share_bytes), records = whole_lines(records_bytes);
+    int error = 0;
     loop_kernel_pthread_mutex_lock(&shares->mutex);
-    int error = shares->memory ? 0 : map(shares, share_bytes, records_bytes);
+    if (!shares->memory) {
+        shares->share_bytes = each;
+        shares->records_bytes = records;
+        error = map(shares);
+    } else if (shares->share_bytes != each || shares->records_bytes != records) {
+        error = -EINVAL;
+    }
     loop_kernel_pthread_mutex_unlock(&shares->mutex);
     return error;
 }

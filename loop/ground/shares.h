@@ -17,7 +17,8 @@
 
 struct loop_shares {
     atomic_uint references;
-    unsigned count;        /* how many shares there are */
+    atomic_uint taken;     /* how many shares have been given out */
+    unsigned count;        /* how many there are */
     pthread_mutex_t mutex; /* of what follows. Its pointers and sizes are constant once the memory is mapped */
     char *memory;          /* NULL: it has not been mapped */
     char *records;
@@ -37,8 +38,12 @@ struct loop_share {
 /* Creates shares without memory. Returns NULL when there is none for the object. The caller has a reference. */
 struct loop_shares *loop_shares_create(unsigned count);
 
+/* Returns the next share, which no other loop gets. Its `shares` is NULL when all have been given out. On any thread
+ * that has a reference. */
+struct loop_share loop_shares_take(struct loop_shares *shares);
+
 /* Maps the memory, zeroed, unless another thread has: shares of `share_bytes` bytes, and `records_bytes` bytes of
- * records for each; every caller wants the same. Returns 0 or -ENOMEM. */
+ * records for each. Returns 0; -ENOMEM; -EINVAL when others have mapped shares of another size. */
 int loop_shares_map(struct loop_shares *shares, size_t share_bytes, size_t records_bytes);
 
 /* Returns the size of the mapped shares together, in bytes. */

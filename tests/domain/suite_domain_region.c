@@ -193,6 +193,51 @@ LOOP_TEST(a_domain_alone_has_a_region_of_its_own)
     END;
 }
 
+/* Domains that end alone, as those of a server do, share a region all the same. */
+LOOP_TEST(domains_of_several_calls_share_a_region)
+{
+    static struct loop_domains_options several;
+    static struct once ends[DOMAINS];
+    static struct loop_domain_region *region;
+
+    BEGIN;
+    several = sized;
+    region = several.region = loop_domain_region_create(DOMAINS - 1);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        several.first_index = i;
+        START(loop_domains(env->scope, 1, &several, NULL, find_out, NULL, ONCE(&ends[i])));
+    }
+    loop_domain_region_destroy(region);
+    WAIT_UNTIL(ends[0].count + ends[1].count + ends[2].count + ends[3].count == DOMAINS);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        CHECK_IS(ends[i].result, 0);
+        CHECK(found[i].moves_bytes);
+        CHECK_IS(found[i].is_fixed, is_uring(env->loop) && !is_hard("nofixed"));
+        CHECK_IS(found[i].is_shared, found[i].is_fixed && has_clones() && i < DOMAINS - 1);
+    }
+    END;
+}
+
+LOOP_TEST(a_region_of_other_sizes_is_none_to_share)
+{
+    static struct loop_domains_options several;
+
+    BEGIN;
+    several = sized;
+    several.region = loop_domain_region_create(2);
+    AWAIT(loop_domains(env->scope, 1, &several, NULL, find_out, NULL, GO));
+    CHECK_IS(result, 0);
+    several.loop.n_blocks *= 2;
+    AWAIT(loop_domains(env->scope, 1, &several, NULL, find_out, NULL, GO));
+    CHECK_IS(result, 0);
+    CHECK(found[0].moves_bytes);
+    CHECK(!found[0].is_shared || is_hard("onechunk"));
+    loop_domain_region_destroy(several.region);
+    CHECK(!loop_domain_region_create(0));
+    CHECK(!loop_domain_region_create(LOOP_DOMAINS_MAX + 1));
+    END;
+}
+
 /* ---- locked memory ---- */
 
 /* Runs domains under the limit. It is that of a user, so this is one without other processes; only root can be one. */
