@@ -66,8 +66,10 @@ struct loop_spread {
     loop_fn *on_returned; /* the task of a connection that a domain hands back */
     /* Of the parent's thread. */
     unsigned n_living, n_running; /* domains that have not ended; of these, that can be called */
+    unsigned n_started;           /* those that could ever be called */
     unsigned next;
-    struct loop_handover *waiting; /* accepted, for domains that still start */
+    struct loop_domain_region *region; /* while the domains are started */
+    struct loop_handover *waiting;     /* accepted, for domains that still start */
     /* Of all threads. */
     atomic_uint n_over; /* connections that have ended, and of which the parent has not heard */
     atomic_bool over_is_posted;

@@ -201,13 +201,13 @@ typedef void loop_connection_fn(struct loop_flow *peer, void *arg);
 
 struct loop_serve_options {
     struct loop_listen_options listen LOOP_ZERO;
-    unsigned max_connections LOOP_ZERO; /* 0: no limit. At the limit, new connections wait in the backlog */
-    /* > 0: limits the whole life of a connection. The program can set a deadline of `peer->scope` as well */
-    int64_t connection_timeout_ns LOOP_ZERO;
-    /* SIGINT and SIGTERM stop the server gracefully; a second one cancels its connections */
-    bool stop_on_signals LOOP_ZERO;
-    /* > 0: after such a signal, cancels the connections that are left after this time */
-    int64_t grace_ns LOOP_ZERO;
+    unsigned max_connections LOOP_ZERO;      /* 0: no limit. At the limit, new connections wait in the backlog */
+    int64_t connection_timeout_ns LOOP_ZERO; /* > 0: limits the life of a connection, as a deadline of its scope does */
+    bool stop_on_signals LOOP_ZERO; /* SIGINT and SIGTERM stop it gracefully; a second one cancels its connections */
+    int64_t grace_ns LOOP_ZERO; /* > 0: after such a signal, cancels the connections that are left after this time */
+    /* NULL, or called with 0 once the server serves, with `domains` when all do; not when it is stopped before that */
+    loop_fn *on_start LOOP_ZERO;
+    void *on_start_arg LOOP_ZERO;
     /* NULL, or called when the server has stopped and its connections have ended: with 0, or with the error that
      * stopped it, which is -ECANCELED or -ETIMEDOUT when its scope was cancelled */
     loop_fn *on_end LOOP_ZERO;

@@ -49,6 +49,7 @@ static int start(struct loop_server *server, const struct loop_serve_options *op
         error = loop_spread_start(server, options, is_shared);
     } else if (error == 0) {
         error = loop_server_start(server, options->stop_on_signals);
+        error = error < 0 ? error : loop_server_started(server);
     }
     if (error < 0) {
         loop_server_abandon(server);

@@ -373,6 +373,8 @@ static int hear(struct loop_server *server, int signal_number)
 
 static void configure(struct loop_server *server, const struct loop_serve_options *options)
 {
+    server->on_start = options->on_start;
+    server->on_start_arg = options->on_start_arg;
     server->on_end = options->on_end;
     server->on_end_arg = options->on_end_arg;
     server->connection_timeout_ns = options->connection_timeout_ns;
@@ -432,6 +434,27 @@ int loop_server_start(struct loop_server *server, bool stop_on_signals)
     error = server->accepts ? loop_acceptor_start(&server->acceptor) : 0;
     server->is_serving = error == 0;
     return error;
+}
+
+static void on_started(void *arg, int64_t result)
+{
+    const struct loop_server *server = arg;
+
+    if (result == 0 && !server->is_stopped) {
+        server->on_start(server->on_start_arg, 0);
+    }
+}
+
+int loop_server_started(struct loop_server *server)
+{
+    if (!server->on_start) {
+        return 0;
+    }
+    loop_job job = loop_promise(server->scope, NULL, NULL, on_started, server);
+    if (job) {
+        (void)loop_resolve(server->loop, job, 0);
+    }
+    return job ? 0 : -ENOMEM;
 }
 
 void loop_server_abandon(struct loop_server *server)

@@ -33,6 +33,8 @@ struct loop_server {
     struct loop_acceptor acceptor;  /* without a listener where only loop_server_begin brings connections */
     loop_connection_fn *on_connection;
     void *on_connection_arg;
+    loop_fn *on_start;
+    void *on_start_arg;
     loop_fn *on_end;
     void *on_end_arg;
     const struct loop_server_hooks *hooks;
@@ -64,6 +66,9 @@ int loop_server_create(struct loop_scope *parent, const struct loop_serve_option
 
 /* Begins to serve. Returns 0 or a negative errno. */
 int loop_server_start(struct loop_server *server, bool stop_on_signals);
+
+/* Has on_start called soon, unless the server is stopped before. Returns 0 or -ENOMEM. */
+int loop_server_started(struct loop_server *server);
 
 /* Undoes a start that has failed, or that was not tried: the listener is closed at once, the rest goes with the
  * scope. */

@@ -224,9 +224,12 @@ static void on_started(void *arg, int64_t result)
     spread->n_running++;
     if (spread->server->is_stopped) {
         loop_branch_stop(branch, spread->server->deadline_ns);
-    } else {
-        hand_over_waiting(spread);
-        accept_here(spread);
+        return;
+    }
+    hand_over_waiting(spread);
+    accept_here(spread);
+    if (++spread->n_started == spread->n && loop_server_started(spread->server) < 0) {
+        loop_server_fail(spread->server, -ENOMEM);
     }
 }
 
@@ -271,6 +274,7 @@ static int start_branch(struct loop_branch *branch)
     struct loop_domains_options options = spread->options.domain_options ? *spread->options.domain_options : defaults;
 
     options.first_index += branch->index;
+    options.region = options.region ? options.region : spread->region;
     if (!loop_domains(scope, 1, &options, &branch->group, loop_branch_main, branch, on_ended, branch)) {
         loop_arrival_close((struct loop_arrival){.number = branch->number});
         return -ENOMEM;
@@ -378,14 +382,18 @@ static void close_duplicates(struct loop_spread *spread, unsigned first)
 
 static int start_all(struct loop_spread *spread)
 {
-    for (unsigned i = 0; i < spread->n; i++) {
-        int error = start_branch(&spread->branches[i]);
+    int error = 0;
+
+    spread->region = loop_domain_region_create(spread->n); /* without memory each has its own */
+    for (unsigned i = 0; i < spread->n && error == 0; i++) {
+        error = start_branch(&spread->branches[i]);
         if (error < 0) {
             close_duplicates(spread, i + 1);
-            return error;
         }
     }
-    return 0;
+    loop_domain_region_destroy(spread->region);
+    spread->region = NULL;
+    return error;
 }
 
 int loop_spread_start(struct loop_server *server, const struct loop_serve_options *options, bool is_shared)

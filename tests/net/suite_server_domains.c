@@ -134,6 +134,89 @@ LOOP_TEST_ROWS(each_connection_is_served_by_one_of_the_domains, COUNT_OF(kinds))
     END;
 }
 
+/* ---- the start ---- */
+
+static atomic_uint n_shared;
+static unsigned prepared_at_start;
+
+static void on_start(void *record, int64_t result)
+{
+    prepared_at_start = atomic_load(&prepared);
+    once_resumed(record, result);
+}
+
+static int look_at_region(struct loop_env *env, unsigned index, void *arg)
+{
+    atomic_fetch_add(&n_shared, loop_region_is_shared(env->loop));
+    return prepare(env, index, arg);
+}
+
+/* Only the last one fails. */
+static int fail_to_start(struct loop_env *env, unsigned index, void *arg)
+{
+    (void)env;
+    (void)arg;
+    return index == DOMAINS - 1 ? -EACCES : 0;
+}
+
+static struct once began;
+
+static void serve_starting(struct loop_scope *scope, loop_domain_fn *domain_main, unsigned n)
+{
+    const struct loop_serve_options options = {.domains = n,
+                                               .domain_main = domain_main,
+                                               .on_start = on_start,
+                                               .on_start_arg = &began,
+                                               .on_end = once_resumed,
+                                               .on_end_arg = &serving.ended};
+
+    serving.address = parsed("tcp:127.0.0.1:0");
+    CHECK_IS(loop_serve(scope, &serving.address, &options, &serving.server, echo_in_domain, NULL), 0);
+    CHECK_IS(began.count, 0);
+}
+
+LOOP_TEST(a_server_has_started_when_all_its_domains_have)
+{
+    static bool can_share;
+
+    BEGIN;
+    serve_starting(env->scope, look_at_region, DOMAINS);
+    WAIT_UNTIL(began.count);
+    ONCE_IS(began, 0);
+    CHECK_IS(prepared_at_start, DOMAINS);
+    can_share = strcmp(loop_backend_name(env->loop), "io_uring") == 0 && has_clones() && !is_hard("nofixed");
+    CHECK_IS(n_shared, can_share ? DOMAINS : 0);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(began, 0);
+    END;
+}
+
+LOOP_TEST(a_server_without_domains_has_started_at_once)
+{
+    BEGIN;
+    serve_starting(env->scope, NULL, 0);
+    WAIT_UNTIL(began.count);
+    ONCE_IS(began, 0);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
+    END;
+}
+
+LOOP_TEST(a_server_that_is_stopped_first_or_whose_domain_fails_has_not_started)
+{
+    BEGIN;
+    serve_starting(env->scope, prepare, DOMAINS);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
+    serving.ended = (struct once){0};
+    serve_starting(env->scope, fail_to_start, DOMAINS);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, -EACCES);
+    CHECK_IS(began.count, 0);
+    END;
+}
+
 /* ---- stopping ---- */
 
 LOOP_TEST_ROWS(a_stop_lets_connections_finish_in_all_domains, COUNT_OF(kinds))
