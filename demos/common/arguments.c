@@ -397,6 +397,8 @@ int arguments_serve(struct loop_env *env, const struct loop_address *address, co
         .connection_timeout_ns = serving->connection_timeout_ns,
         .stop_on_signals = true,
         .grace_ns = serving->grace_ns,
+        .on_start = serving->on_start,
+        .on_start_arg = serving->on_start_arg,
         .on_end = serving->on_end,
         .on_end_arg = serving->on_end_arg,
         .domains = serving->domains,

@@ -68,15 +68,17 @@ struct loop_writer *arguments_output(struct loop_env *env, size_t limit_bytes);
 /* Prints "listening on ADDRESS (BACKEND)" and `more`, and flushes. Returns 0, or the result of arguments_fail. */
 int arguments_announce(struct loop_env *env, struct loop_server *server, const char *more);
 
-/* The options of every server: --max-connections and --grace; what is called at its end, or NULL; and for servers that
- * have the option --domains, how many, and what each is prepared by, or NULL. */
+/* The options of every server: --max-connections and --grace; what is called when it has started and at its end, or
+ * NULL; and for servers that have the option --domains, how many, and what each is prepared by, or NULL. */
 struct arguments_serving {
     unsigned max_connections;
     int64_t connection_timeout_ns; /* 0: none */
     int64_t grace_ns;
     unsigned domains;
     loop_domain_fn *domain_main;
-    loop_fn *on_end; /* see loop_serve_options */
+    loop_fn *on_start; /* see loop_serve_options */
+    void *on_start_arg;
+    loop_fn *on_end;
     void *on_end_arg;
     struct loop_service *service; /* NULL, or has the sockets of a manager or a predecessor, by the name "serve" */
 };

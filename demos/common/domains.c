@@ -18,6 +18,10 @@ struct member {
 
 struct domains {
     struct loop_scope *scope;
+    struct loop_inbox *inbox; /* the main loop's */
+    loop_fn *on_prepared;     /* NULL when it has been called */
+    void *on_prepared_arg;
+    unsigned n_prepared;
     pthread_mutex_t mutex;
     unsigned n;
     struct member members[];
@@ -27,12 +31,17 @@ struct domains {
 struct place {
     struct domains *domains;
     unsigned index;
+    bool is_prepared;
 };
+
+/* That of the domain of this thread, in the memory of its loop's main scope. */
+static _Thread_local struct place *here;
 
 static void on_release(void *arg)
 {
     struct domains *domains = arg;
 
+    loop_inbox_unref(domains->inbox);
     pthread_mutex_destroy(&domains->mutex);
 }
 
@@ -45,6 +54,7 @@ struct domains *domains_create(struct loop_scope *scope, unsigned n)
     }
     domains->scope = scope;
     domains->n = n;
+    domains->inbox = loop_inbox_ref(loop_scope_loop(scope));
     pthread_mutex_init(&domains->mutex, NULL);
     return loop_scope_defer(scope, on_release, domains) ? domains : NULL;
 }
@@ -61,9 +71,56 @@ static struct loop_inbox *exchange(const struct place *place, struct loop_inbox 
     return before;
 }
 
+/* ---- the start ---- */
+
+static void tell_prepared(struct domains *domains, int64_t result)
+{
+    loop_fn *fn = domains->on_prepared;
+
+    domains->on_prepared = NULL;
+    if (fn) {
+        fn(domains->on_prepared_arg, result);
+    }
+}
+
+static void on_prepared(void *arg, int64_t result)
+{
+    struct domains *domains = arg;
+
+    if (result == 0 && ++domains->n_prepared == domains->n) {
+        tell_prepared(domains, 0);
+    }
+}
+
+static void on_lost(void *arg, int64_t result)
+{
+    if (result == 0) {
+        tell_prepared(arg, -ESHUTDOWN);
+    }
+}
+
+void domains_await_prepared(struct domains *domains, loop_fn *fn, void *arg)
+{
+    domains->on_prepared = fn;
+    domains->on_prepared_arg = arg;
+}
+
+int domains_prepared(void)
+{
+    here->is_prepared = true;
+    return loop_post(here->domains->inbox, on_prepared, here->domains);
+}
+
+/* ---- joining ---- */
+
 static void leave(void *arg)
 {
-    loop_inbox_unref(exchange(arg, NULL));
+    struct place *place = arg;
+
+    if (!place->is_prepared) {
+        (void)loop_post(place->domains->inbox, on_lost, place->domains); /* the main loop may have ended */
+    }
+    loop_inbox_unref(exchange(place, NULL));
 }
 
 int domains_join(struct domains *domains, struct loop_env *env, unsigned index)
@@ -74,6 +131,7 @@ int domains_join(struct domains *domains, struct loop_env *env, unsigned index)
         return -ENOMEM;
     }
     *place = (struct place){.domains = domains, .index = index};
+    here = place;
     (void)exchange(place, loop_inbox_ref(env->loop));
     return loop_scope_defer(env->scope, leave, place) ? 0 : -ENOMEM; /* without memory it has left already */
 }

@@ -21,6 +21,13 @@ struct domains *domains_create(struct loop_scope *scope, unsigned n);
  * Returns 0 or -ENOMEM. */
 int domains_join(struct domains *domains, struct loop_env *env, unsigned index);
 
+/* Calls fn(arg, 0) in the main loop when each of the domains has called domains_prepared, or fn(arg, -ESHUTDOWN) when
+ * one ends before. To be called before they start. */
+void domains_await_prepared(struct domains *domains, loop_fn *fn, void *arg);
+
+/* Says that this domain, which has joined, has all that its connections need. Returns 0 or a negative errno. */
+int domains_prepared(void);
+
 /* Calls fn(call, scope, arg) in each domain that has joined and has not ended, on its thread. `arg` stays as long as
  * the domains. On the main loop's thread. */
 void domains_call(struct domains *domains, loop_call_fn *fn, void *arg);

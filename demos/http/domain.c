@@ -37,6 +37,12 @@ static void give_up(struct domain *domain, const char *what, int64_t error)
 
 static void begin(struct domain *domain)
 {
+    int error = domains_prepared();
+
+    if (error < 0) {
+        give_up(domain, "a domain", error);
+        return;
+    }
     connections_watch(&domain->connections);
     gate_open(domain->gate);
 }
@@ -111,10 +117,10 @@ int domain_main(struct loop_env *env, unsigned index, void *arg)
     domain->connections.sites = &domain->sites;
     LIST_INIT(&domain->connections.list);
     here = domain;
-    if (!sites_open(&domain->sites, env, plan->most_files, plan->fresh_ns, &domain->failed, on_sites, domain)) {
-        return -ENOMEM;
-    }
-    return domains_join(plan->domains, env, index);
+    int error = domains_join(plan->domains, env, index);
+    bool opens = error == 0 &&
+                 sites_open(&domain->sites, env, plan->most_files, plan->fresh_ns, &domain->failed, on_sites, domain);
+    return error == 0 && !opens ? -ENOMEM : error;
 }
 
 /* ---- what the domain does ---- */

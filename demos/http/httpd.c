@@ -122,6 +122,8 @@ struct serving {
     struct connections connections;
     struct ending ending;
     struct domain_plan plan; /* with --domains */
+    struct loop_server *server;
+    unsigned n_awaited; /* of what has to be ready: the server, and the domains when they are prepared */
 #ifdef HTTPD_WITH_TLS
     struct secure secure;
 #endif
@@ -226,11 +228,44 @@ static void on_replaced(void *arg)
     ((struct serving *)arg)->ending.is_replaced = true;
 }
 
+/* Ends the server with this status. */
+static void end_server(struct serving *serving, int status)
+{
+    serving->status = status;
+    loop_server_stop(serving->server, loop_now(serving->env->loop));
+}
+
+/* The server has started, or its domains are prepared; or one of them has failed, and has said why. */
+static void on_ready(void *arg, int64_t result)
+{
+    struct serving *serving = arg;
+
+    if (result < 0) {
+        end_server(serving, 1);
+        return;
+    }
+    if (--serving->n_awaited > 0) {
+        return;
+    }
+    int status = arguments_announce(serving->env, serving->server, "");
+    if (status != 0) {
+        end_server(serving, status);
+        return;
+    }
+    restart_ready(&restart);
+}
+
 /* Starts the server: in this loop, or in domains. */
-static int start_server(struct serving *serving, struct loop_server **server)
+static int start_server(struct serving *serving)
 {
     bool has_domains = serving->plan.domains;
 
+    serving->n_awaited = has_domains ? 2 : 1;
+    if (has_domains) {
+        domains_await_prepared(serving->plan.domains, on_ready, serving);
+    }
+    serving_limits.on_start = on_ready;
+    serving_limits.on_start_arg = serving;
     serving_limits.service = restart.service;
     serving_limits.on_end = on_server_end;
     serving_limits.on_end_arg = serving;
@@ -238,7 +273,7 @@ static int start_server(struct serving *serving, struct loop_server **server)
     serving->plan.connections = serving->connections;
     serving->plan.connections.tls = NULL;
     serving->plan.has_tls = sites.site[0].chain != NULL;
-    return arguments_serve(serving->env, &serving->address, &serving_limits, server,
+    return arguments_serve(serving->env, &serving->address, &serving_limits, &serving->server,
                            has_domains ? domain_accept : connections_accept,
                            has_domains ? (void *)&serving->plan : (void *)&serving->connections);
 }
@@ -246,9 +281,8 @@ static int start_server(struct serving *serving, struct loop_server **server)
 static void serve_now(void *arg)
 {
     struct serving *serving = arg;
-    struct loop_server *server;
 
-    serving->status = start_server(serving, &server);
+    serving->status = start_server(serving);
     if (serving->status != 0) {
         access_log_close(serving->connections.log);
         return;
@@ -257,12 +291,6 @@ static void serve_now(void *arg)
     await(serving, SIGTERM, on_stop);
     await(serving, SIGINT, on_stop);
     await_hangup(serving);
-    serving->status = arguments_announce(serving->env, server, "");
-    if (serving->status != 0) {
-        loop_server_stop(server, loop_now(serving->env->loop));
-        return;
-    }
-    restart_ready(&restart);
 }
 
 static void serve(struct serving *serving)

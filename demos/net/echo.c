@@ -10,6 +10,7 @@ static struct arguments_serving serving = {.grace_ns = 5 * LOOP_SECOND};
 
 static struct restart restart;
 static struct loop_address address;
+static struct loop_server *server;
 
 static const struct arguments_option options[] = {ARGUMENTS_SERVING(serving), ARGUMENTS_DOMAINS(serving),
                                                   RESTART_OPTION(restart)};
@@ -31,19 +32,30 @@ static void on_connection(struct loop_flow *peer, void *arg)
     loop_copy(&peer->source, &peer->sink, NULL, NULL);
 }
 
-static void serve(void *arg)
+static void on_start(void *arg, int64_t result)
 {
     struct loop_env *env = arg;
-    struct loop_server *server;
+    int status = arguments_announce(env, server, "");
 
-    serving.service = restart.service;
-    int status = arguments_serve(env, &address, &serving, &server, on_connection, NULL);
-    status = status != 0 ? status : arguments_announce(env, server, "");
+    (void)result;
     if (status != 0) {
         loop_stop(env->loop, status);
         return;
     }
     restart_ready(&restart);
+}
+
+static void serve(void *arg)
+{
+    struct loop_env *env = arg;
+
+    serving.service = restart.service;
+    serving.on_start = on_start;
+    serving.on_start_arg = env;
+    int status = arguments_serve(env, &address, &serving, &server, on_connection, NULL);
+    if (status != 0) {
+        loop_stop(env->loop, status);
+    }
 }
 
 static int start(struct loop_env *env, void *arg)

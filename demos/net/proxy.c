@@ -96,6 +96,8 @@ struct proxy {
     char host[256]; /* "": upstream is an address */
     const char *service;
     struct loop_resolver *resolver;
+    struct loop_server *server;
+    unsigned n_awaited; /* of what has to be ready: the server, and contexts of its domains */
     int status;
 };
 
@@ -423,14 +425,34 @@ static int prepare_domain(struct loop_env *env, unsigned index, void *proxy)
     return open_resolver(env, proxy, &domain_resolver);
 }
 
+/* The server has started, or its domains have their contexts; or one of them has failed, and has said why. */
+static void on_ready(void *arg, int64_t result)
+{
+    struct proxy *proxy = arg;
+    char more[LOOP_ADDRESS_TEXT_SIZE];
+
+    if (result == 0 && --proxy->n_awaited > 0) {
+        return;
+    }
+    snprintf(more, sizeof more, " -> upstream %s", proxy->upstream_text);
+    int status = result < 0 ? 1 : arguments_announce(proxy->env, proxy->server, more);
+    if (status != 0) {
+        loop_stop(proxy->env->loop, status);
+    }
+}
+
 static int begin_to_serve(struct proxy *proxy)
 {
-    struct loop_server *server;
-    char more[LOOP_ADDRESS_TEXT_SIZE];
-    int status = arguments_serve(proxy->env, &proxy->listen, &serving, &server, on_connection, proxy);
-
-    snprintf(more, sizeof more, " -> upstream %s", proxy->upstream_text);
-    return status != 0 ? status : arguments_announce(proxy->env, server, more);
+    proxy->n_awaited = 1;
+#ifdef PROXY_WITH_TLS
+    if (tls.domains) {
+        proxy->n_awaited++;
+        domains_await_prepared(tls.domains, on_ready, proxy);
+    }
+#endif
+    serving.on_start = on_ready;
+    serving.on_start_arg = proxy;
+    return arguments_serve(proxy->env, &proxy->listen, &serving, &proxy->server, on_connection, proxy);
 }
 
 #ifdef PROXY_WITH_TLS

@@ -140,8 +140,10 @@ static void on_domain_contexts(void *arg, int64_t result)
 {
     struct proxy_tls *tls = arg;
 
-    if (result < 0) {
-        loop_scope_fail(tls->scope, result);
+    int64_t error = result < 0 ? result : domains_prepared();
+
+    if (error < 0) {
+        loop_scope_fail(tls->scope, error);
     } else {
         gate_open(tls->gate);
     }
@@ -160,8 +162,8 @@ struct proxy_tls *proxy_tls_open_domain(const struct proxy_tls *main, struct loo
     tls->authorities = main->authorities;
     tls->gate = gate_create(env->scope);
     here = tls;
-    bool is_open = tls->gate && open_contexts(tls, env->scope, on_domain_contexts, tls);
-    return is_open && domains_join(main->domains, env, index) == 0 ? tls : NULL;
+    bool has_joined = tls->gate && domains_join(main->domains, env, index) == 0;
+    return has_joined && open_contexts(tls, env->scope, on_domain_contexts, tls) ? tls : NULL;
 }
 
 void proxy_tls_pass(struct proxy_tls *tls, struct loop_flow *peer, loop_connection_fn *fn, void *arg)

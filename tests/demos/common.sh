@@ -86,6 +86,17 @@ refused() {
     check "$*: nothing on standard output" is_empty "$work/output"
 }
 
+# never_ready CALL WORDS SERVER ARGUMENT...: with --domains, where calls fail (NORIA_FAIL) so that a domain cannot start.
+# The server has to say so, with these words, and not that it serves. Calls fail in builds with hard modes only.
+never_ready() {
+    local name=$3
+    grep -q loop_kernel_fails "$demos/$name" || return 0
+    run env "NORIA_FAIL=$1" "$demos/$name" "${@:4}"
+    check "$name, $1: status 1 where a domain can't start" equal "$status" 1
+    check "$name, $1: says why a domain can't start" like "$(<"$work/errors")" "$2"
+    check "$name, $1: does not say that it serves" is_empty "$work/output"
+}
+
 last_line() { tail -n 1 "$work/output"; }
 
 # Waits a moment, by reading from a descriptor that never has data.

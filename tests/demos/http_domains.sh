@@ -48,6 +48,12 @@ log_of_domains() {
     check "httpd --domains: and no other" equal "$(cat "$work/log" "$work/log.1" | wc -l)" 1200
 }
 
+# It says that it serves when all loops do, and not when one has no thread or cannot open its directories.
+start_of_domains() {
+    never_ready pthread_create:EAGAIN:4+1 "domain . cannot start" httpd --domains 4 "$work" tcp:127.0.0.1:0
+    never_ready openat:EMFILE:3+1 "Too many open files" httpd --domains 4 "$work" tcp:127.0.0.1:0
+}
+
 # The limits are those of all loops together.
 limits_of_domains() {
     local i all=()
