@@ -165,8 +165,10 @@ static void in_call(loop_incoming *call, loop_scope *, void *)
 static void use_domains(loop_env *env)
 {
     static loop_domain_group *domains;
-    const loop_domains_options options = {.loop = {.queue_depth = 8}, .flags = LOOP_DOMAINS_PIN};
+    loop_domain_region *region = loop_domain_region_create(2);
+    const loop_domains_options options = {.loop = {.queue_depth = 8}, .flags = LOOP_DOMAINS_PIN, .region = region};
     loop_domains(env->scope, 2, &options, &domains, in_domain, nullptr, nullptr, nullptr);
+    loop_domain_region_destroy(region);
     loop_call(env->scope, loop_domains_inbox(domains, 0), in_call, nullptr, nullptr, nullptr);
 }
 
