@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
- * load TARGET --server-pid PID [--connections N] [--size BYTES] [--pipeline N] [--seconds S] [--warmup S] [--churn]
+ * load TARGET... --server-pid PID [--connections N] [--size BYTES] [--pipeline N] [--seconds S] [--warmup S] [--churn]
  *             [--spin MICROSECONDS] [--engine io_uring|epoll] [--beside PID]
  * load TARGET --hold N [--touch]
  *
  * The load client of the benchmark. Loads an echo server at TARGET (tcp:127.0.0.1:7000, unix:/path, udp:127.0.0.1:7000)
- * and checks every byte of the answers. Prints one line of JSON about the measured window: the number of messages (with
- * --churn: of connections), the server's CPU time for each, their latency, and the share of the time that server and
- * client each spent on a processor. "full" names the one that had no time left. If only the client was full, the
- * figures say more about the client than about the server. --beside names a process that shares the client's processor,
- * and counts as a part of the client. Exits with status 1 on any error.
+ * and checks every byte of the answers. Of several targets its connections take one after the other. Prints one line of
+ * JSON about the measured window: the number of messages (with --churn: of connections), the server's CPU time for
+ * each, their latency, and the share of the time that server and client each spent on a processor. "full" names the one
+ * that had no time left. If only the client was full, the figures say more about the client than about the server.
+ * --beside names a process that shares the client's processor, and counts as a part of the client. Exits with status 1
+ * on any error.
  *
  * It uses one thread. On io_uring (load_uring.c) one system call sends all messages of a turn, so that the client is
  * not full before the server where system calls are dear. Without io_uring it uses epoll (load_epoll.c). With --spin it
@@ -43,14 +44,16 @@ static bool is_loopback_tcp(const struct bench_address *address)
 int load_connect(struct load *load)
 {
     static unsigned n_connected;
+    const struct bench_address *target = &load->targets[n_connected % load->n_targets];
     struct bench_address source = {.length = 0};
 
-    if (is_loopback_tcp(&load->target)) {
-        source = load->target;
+    if (is_loopback_tcp(target)) {
+        source = *target;
         source.u.ipv4.sin_port = 0;
-        source.u.ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK + ((unsigned)getpid() + n_connected++) % SOURCES);
+        source.u.ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK + ((unsigned)getpid() + n_connected) % SOURCES);
     }
-    return bench_connect_from(&load->target, source.length > 0 ? &source : NULL);
+    n_connected++;
+    return bench_connect_from(target, source.length > 0 ? &source : NULL);
 }
 
 static void complain(struct load *load, const struct connection *connection, const char *trouble)
@@ -336,8 +339,26 @@ static void take_option(struct load *load, int option, const char *name)
     }
 }
 
+static void take_targets(struct load *load, char **texts, int n)
+{
+    load->n_targets = (unsigned)n;
+    if (n < 1 || n > LOAD_TARGETS_MAX) {
+        bench_refuse("1 to %d targets are wanted: tcp:IPV4:PORT, unix:PATH or udp:IPV4:PORT", LOAD_TARGETS_MAX);
+    }
+    for (int i = 0; i < n; i++) {
+        if (!bench_address_parse(&load->targets[i], texts[i])) {
+            bench_refuse("a target is tcp:IPV4:PORT, unix:PATH or udp:IPV4:PORT, not '%s'", texts[i]);
+        }
+    }
+}
+
 static void check(const struct load *load)
 {
+    for (unsigned i = 1; i < load->n_targets; i++) {
+        if (load->targets[i].type != load->targets[0].type) {
+            bench_refuse("several targets are all streams, or all for datagrams");
+        }
+    }
     if ((uint64_t)load->size * load->pipeline > 1u << 30) {
         bench_refuse("--size and --pipeline together are more than 1 GiB");
     }
@@ -361,9 +382,7 @@ int main(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, &place)) != -1) {
         take_option(&load, option, options[place].name);
     }
-    if (optind + 1 != argc || !bench_address_parse(&load.target, argv[optind])) {
-        bench_refuse("one target is wanted: tcp:IPV4:PORT, unix:PATH or udp:IPV4:PORT");
-    }
+    take_targets(&load, argv + optind, argc - optind);
     check(&load);
     load.kind = load_is_datagram(&load) ? &load_datagram_kind : &load_stream_kind;
     load.pattern = make_pattern(LOAD_PATTERN_PERIOD + (size_t)load.size * load.pipeline);

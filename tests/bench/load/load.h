@@ -44,8 +44,11 @@ struct load_engine {
 
 extern const struct load_engine load_uring_engine, load_epoll_engine;
 
+enum { LOAD_TARGETS_MAX = 64 };
+
 struct load {
-    struct bench_address target;
+    struct bench_address targets[LOAD_TARGETS_MAX];
+    unsigned n_targets;
     const struct load_kind *kind;
     const struct load_engine *engine;
     unsigned n_connections, size, pipeline;
@@ -79,7 +82,7 @@ struct connection {
 
 static inline bool load_is_datagram(const struct load *load)
 {
-    return load->target.type == SOCK_DGRAM;
+    return load->targets[0].type == SOCK_DGRAM;
 }
 
 /* ---- for the kinds of load ---- */
