@@ -10,7 +10,9 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
+#include <string.h>
 
 /* How much is copied between two checks for a cancel. */
 #define PIECE_BYTES ((size_t)8 << 20)
@@ -210,11 +212,10 @@ static int64_t copy_by(struct loop_fs_temporary *temporary, int made, const stru
     return result < 0 ? result : length;
 }
 
-static int64_t copy_to(struct loop_fs_request *request, int from, const struct stat *status)
+static int64_t copy_to(const struct loop_fs_request *request, const char *path, int from, const struct stat *status)
 {
     const struct loop_copy_options *options = &request->u.copy;
     struct loop_fs_temporary temporary = {.cannot_be_linked = false};
-    const char *path = request->second_path;
     int made;
 
     if (status->st_size <= (off_t)SMALL_BYTES && !options->sync) {
@@ -229,20 +230,25 @@ static int64_t copy_to(struct loop_fs_request *request, int from, const struct s
     return copy_by(&temporary, made, options, from, status);
 }
 
-static int64_t run_copy(struct loop_fs_request *request)
+static int64_t copy_path(const struct loop_fs_request *request, const char *from_path, const char *to_path)
 {
     struct stat status;
-    int from = loop_fs_open_plainly(request->at, request->path, O_RDONLY, 0);
+    int from = loop_fs_open_plainly(request->at, from_path, O_RDONLY, 0);
 
     if (from < 0) {
         return from;
     }
     int64_t result = loop_fs_check_regular(from, &status);
     if (result == 0) {
-        result = copy_to(request, from, &status);
+        result = copy_to(request, to_path, from, &status);
     }
     loop_kernel_close(from);
     return result;
+}
+
+static int64_t run_copy(struct loop_fs_request *request)
+{
+    return copy_path(request, request->path, request->second_path);
 }
 
 loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
@@ -253,4 +259,47 @@ loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, 
 
     return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATHS, .run = run_copy, .waits = true, .takes_long = true,
                                                    .u.copy = options ? *options : defaults});
+}
+
+/* ---- several files ---- */
+
+/* The results of all files are -ECANCELED before. */
+static int64_t run_copies(struct loop_fs_request *request)
+{
+    struct loop_copied *files = request->out;
+    int64_t n_copied = 0;
+
+    for (uint64_t i = 0; i < request->len; i++) {
+        if (loop_work_is_cancelled()) {
+            return -ECANCELED;
+        }
+        bool is_long = strnlen(files[i].from, PATH_MAX) == PATH_MAX || strnlen(files[i].to, PATH_MAX) == PATH_MAX;
+        files[i].result = is_long ? -ENAMETOOLONG : copy_path(request, files[i].from, files[i].to);
+        n_copied += files[i].result >= 0;
+    }
+    return n_copied;
+}
+
+/* Sets the results to -ECANCELED. Returns 0 or -EINVAL. */
+static int prepare(struct loop_copied *files, size_t n)
+{
+    int error = files || n == 0 ? 0 : -EINVAL;
+
+    for (size_t i = 0; files && i < n; i++) {
+        files[i].result = -ECANCELED;
+        error = files[i].from && files[i].to ? error : -EINVAL;
+    }
+    return error;
+}
+
+loop_job loop_fs_copy_files(struct loop_scope *scope, struct loop_dir *from_dir, struct loop_dir *to_dir,
+                            struct loop_copied *files, size_t n, const struct loop_copy_options *options, loop_fn *fn,
+                            void *arg)
+{
+    static const struct loop_copy_options defaults;
+    static const char from[] = ".", to[] = "."; /* for the checks of the directories */
+
+    return loop_fs_start(&(struct loop_fs_request){LOOP_FS_ON_PATHS, .run = run_copies, .waits = true,
+                                                   .takes_long = true, .error = prepare(files, n), .out = files,
+                                                   .len = n, .u.copy = options ? *options : defaults});
 }

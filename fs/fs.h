@@ -321,6 +321,23 @@ LOOP_API loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *f
                                     struct loop_dir *to_dir, const char *to, const struct loop_copy_options *options,
                                     loop_fn *fn, void *arg);
 
+/* A file for loop_fs_copy_files. */
+struct loop_copied {
+    const char *from, *to;    /* paths from the two directories */
+    int64_t result LOOP_ZERO; /* set by the call: the length in bytes, or an error of loop_fs_copy_file */
+};
+
+/* Copies `n` files, one after another, as loop_fs_copy_file does. All are copied on one visit to a thread, which for
+ * small files costs less than one for each. A file that fails does not stop the others. `files` and the paths stay the
+ * caller's, who leaves them alone until the continuation. Between two files, and inside a long one, the job can be
+ * cancelled; the result of a file that was not begun is then -ECANCELED.
+ *
+ * Resumes with the number of files that were copied; -ECANCELED when it was cancelled before the last one, whose
+ * results say which were copied; or -EINVAL, with nothing done. */
+LOOP_API loop_job loop_fs_copy_files(struct loop_scope *scope, struct loop_dir *from_dir, struct loop_dir *to_dir,
+                                     struct loop_copied *files, size_t n, const struct loop_copy_options *options,
+                                     loop_fn *fn, void *arg);
+
 /* ---- reading directories ---- */
 
 struct loop_entry {

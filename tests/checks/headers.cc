@@ -119,6 +119,8 @@ static void use_files(loop_env *env)
     loop_fs_open(env->scope, env->cwd, "a", &open, &flow, nullptr, nullptr);
     loop_fs_save(env->scope, env->cwd, "b", "text", 4, &save, nullptr, nullptr);
     loop_fs_copy_file(env->scope, env->cwd, "b", env->cwd, "c", &copy, nullptr, nullptr);
+    loop_copied copied = {.from = "b", .to = "d"};
+    loop_fs_copy_files(env->scope, env->cwd, env->cwd, &copied, 1, &copy, nullptr, nullptr);
     loop_fs_stat(env->scope, env->cwd, "c", LOOP_FS_FOLLOW, &status, nullptr, nullptr);
 }
 

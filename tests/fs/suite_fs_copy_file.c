@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_fs_copy_file: bytes, permissions, holes, and files whose reported size is wrong.
+ * loop_fs_copy_file: bytes, permissions, holes, and files whose reported size is wrong; and loop_fs_copy_files.
  */
 #include "directory.h"
 
@@ -121,6 +121,78 @@ LOOP_TEST(fs_copy_file_of_files_that_claim_to_be_empty)
     AWAIT(loop_fs_copy_file(NULL, env->cwd, "nothing", env->cwd, "empty", NULL, GO));
     CHECK_IS(result, 0);
     CHECK_TEXT(get("empty"), "");
+    leave_directory(directory);
+    END;
+}
+
+/* ---- several at a time ---- */
+
+LOOP_TEST(fs_copy_files_copies_all_that_can_be_copied)
+{
+    static const char *directory;
+    static char long_path[5000];
+    static struct loop_dir *dir;
+    static struct loop_copied files[6];
+    static const struct loop_copy_options options = {.exclusive = true};
+
+    BEGIN;
+    directory = enter_directory();
+    put("a", "first");
+    put("b", "");
+    put("c", "third");
+    CHECK_IS(mkdir("dir", 0755), 0);
+    put("dir/c", "old");
+    memset(long_path, 'x', sizeof long_path - 1);
+    AWAIT(loop_fs_open_dir(NULL, env->cwd, "dir", &dir, GO));
+    files[0] = (struct loop_copied){"a", "a", 77};
+    files[1] = (struct loop_copied){"nothing", "x", 77};
+    files[2] = (struct loop_copied){"dir", "x", 77};
+    files[3] = (struct loop_copied){"c", "c", 77};
+    files[4] = (struct loop_copied){"c", long_path, 77};
+    files[5] = (struct loop_copied){"b", "b", 77};
+    AWAIT(loop_fs_copy_files(NULL, env->cwd, dir, files, COUNT_OF(files), &options, GO));
+    CHECK_IS(result, 2);
+    CHECK_IS(files[0].result, 5);
+    CHECK_IS(files[1].result, -ENOENT);
+    CHECK_IS(files[2].result, -EISDIR);
+    CHECK_IS(files[3].result, -EEXIST);
+    CHECK_IS(files[4].result, -ENAMETOOLONG);
+    CHECK_IS(files[5].result, 0);
+    CHECK_TEXT(get("dir/a"), "first");
+    CHECK_TEXT(get("dir/c"), "old");
+    AWAIT(loop_fs_copy_files(NULL, env->cwd, dir, &files[3], 1, NULL, GO));
+    CHECK_IS(result, 1);
+    CHECK_TEXT(get("dir/c"), "third");
+    AWAIT(loop_fs_copy_files(NULL, env->cwd, dir, NULL, 0, NULL, GO));
+    CHECK_IS(result, 0);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_copy_files_of_wrong_arguments_copies_none)
+{
+    static const char *directory;
+    static struct loop_copied files[2];
+    static struct loop_scope *scope;
+
+    BEGIN;
+    directory = enter_directory();
+    put("a", "first");
+    files[0] = (struct loop_copied){"a", "b", 77};
+    files[1] = (struct loop_copied){"a", NULL, 77};
+    AWAIT(loop_fs_copy_files(NULL, env->cwd, env->cwd, files, 2, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    AWAIT(loop_fs_copy_files(NULL, env->cwd, env->cwd, NULL, 2, NULL, GO));
+    CHECK_IS(result, -EINVAL);
+    scope = loop_scope_open(env->scope, NULL, NULL);
+    loop_scope_hold(scope);
+    loop_scope_cancel(scope);
+    files[0].result = 77;
+    AWAIT(loop_fs_copy_files(scope, env->cwd, env->cwd, files, 1, NULL, GO));
+    CHECK_IS(result, -ECANCELED);
+    CHECK_IS(files[0].result, -ECANCELED);
+    CHECK_IS(count_names("."), 1);
+    loop_scope_unhold(scope);
     leave_directory(directory);
     END;
 }

@@ -277,6 +277,37 @@ LOOP_TEST(fs_cancel_at_each_step_of_copy_file)
     END;
 }
 
+LOOP_TEST(fs_cancel_at_each_step_of_copy_files_leaves_whole_files)
+{
+    static const char *directory;
+    static struct loop_copied files[2];
+
+    BEGIN;
+    directory = enter_directory();
+    make_big();
+    put_bytes("from", big, BIG);
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        files[0] = (struct loop_copied){.from = "from", .to = "one"};
+        files[1] = (struct loop_copied){.from = "from", .to = "two"};
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_copy_files(NULL, env->cwd, env->cwd, files, 2, NULL, GO));
+        end_steps();
+        CHECK_IS(count_names("."), 1 + (files[0].result == (int64_t)BIG) + (files[1].result == (int64_t)BIG));
+        for (unsigned i = 0; i < 2; i++) {
+            CHECK(files[i].result == (int64_t)BIG || files[i].result == -ECANCELED);
+            CHECK(files[i].result < 0 || size_of(files[i].to) == (off_t)BIG);
+            CHECK(files[i].result < 0 || unlink(files[i].to) == 0);
+        }
+        if (!was_cancelled(result)) {
+            break;
+        }
+    }
+    CHECK(cancels >= 4);
+    free(big);
+    leave_directory(directory);
+    END;
+}
+
 LOOP_TEST(fs_cancel_at_each_step_of_load)
 {
     static const char *directory;
