@@ -9,8 +9,7 @@
  * nothing more will be created in it; until then no other user can look into it.
  */
 #include "cp_tree.h"
-#include "cp_file.h"
-#include "cp_link.h"
+#include "cp_item.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,6 +63,8 @@ struct directory {
     struct loop_dir *from, *to;
     struct loop_entries *entries;
     size_t at;                  /* the next entry */
+    struct cp_place place;      /* for its files and links */
+    struct cp_batch *batch;     /* small files that were found and are not being copied yet; or NULL */
     bool is_made;               /* created by this program */
     bool has_begun;             /* it no longer needs its parent's descriptors */
     bool has_been_read;         /* all entries were read */
@@ -72,15 +73,9 @@ struct directory {
     char name[];
 };
 
-/* A file or link being copied. */
-struct item {
-    struct directory *directory;
-    struct cp_names names;
-    struct loop_fs_status stat;
-    char name[];
-};
-
 static void pump(struct tree *tree);
+static void on_failed(void *arg, const char *name, int64_t error);
+static void on_ended(void *arg);
 
 /* ---- complaints ---- */
 
@@ -253,6 +248,10 @@ static void begin_step_ended(struct directory *directory, int64_t result)
         return;
     }
     directory->step = next_step(directory);
+    if (directory->step == STEP_READ) {
+        directory->place = (struct cp_place){directory->tree->cp, directory->from, directory->to, directory->scope,
+                                             directory->is_made,  on_failed,       on_ended,      directory};
+    }
     if (directory->step == STEP_STAT_TOP || directory->step == STEP_READ) {
         leave_parent(directory);
     }
@@ -361,74 +360,46 @@ static struct directory *make_directory(struct tree *tree, struct directory *par
 
 /* ---- files and links ---- */
 
-static void end_item(struct item *item, int64_t result)
+static void on_failed(void *arg, const char *name, int64_t error)
 {
-    struct directory *directory = item->directory;
+    fail(arg, name, error);
+}
+
+static void on_ended(void *arg)
+{
+    struct directory *directory = arg;
     struct tree *tree = directory->tree;
 
-    if (result < 0) {
-        fail(directory, item->name, result);
-    } else if (item->stat.kind == LOOP_KIND_REGULAR && item->stat.size_bytes < CP_BIG_BYTES) {
-        progress_add(tree->cp->progress, (uint64_t)result);
-    }
-    free(item);
     tree->n_jobs--;
     directory->n_jobs--;
     end_if_done(directory);
-}
-
-static void on_item(void *arg, int64_t result)
-{
-    struct item *item = arg;
-    struct tree *tree = item->directory->tree;
-
-    end_item(item, result);
     pump(tree);
 }
 
-static void copy_item(struct item *item)
+static void count_job(struct directory *directory, bool is_started)
 {
-    struct cp *cp = item->directory->tree->cp;
-    bool is_begun = item->stat.kind == LOOP_KIND_SYMLINK
-                        ? cp_link(cp, &item->names, &item->stat, on_item, item)
-                        : cp_file(cp, &item->names, item->stat.size_bytes, on_item, item);
+    directory->n_jobs += is_started;
+    directory->tree->n_jobs += is_started;
+}
 
-    if (!is_begun) {
-        end_item(item, loop_scope_is_cancelled(cp->scope) ? -ECANCELED : -ENOMEM);
+static void copy_batch(struct directory *directory)
+{
+    struct cp_batch *batch = directory->batch;
+
+    directory->batch = NULL;
+    if (batch) {
+        count_job(directory, cp_batch_copy(&directory->place, batch));
     }
 }
 
-/* Copies the item if the copy may replace what is there. */
-static void on_kind(void *arg, int64_t result)
+static void take_file(struct directory *directory, const struct loop_entry *entry)
 {
-    struct item *item = arg;
-
-    if (result == LOOP_KIND_NONE || result == LOOP_KIND_REGULAR || result == LOOP_KIND_SYMLINK) {
-        copy_item(item);
-    } else {
-        on_item(item, result < 0 ? result : result == LOOP_KIND_DIRECTORY ? -EISDIR : -EEXIST);
-    }
-}
-
-static void begin_item(struct directory *directory, const struct loop_entry *entry)
-{
-    size_t size = strlen(entry->name) + 1;
-    struct item *item = malloc(sizeof *item + size);
-
-    if (!item) {
+    if (!cp_batch_takes(&directory->place, entry->name, entry->stat)) {
+        count_job(directory, cp_item(&directory->place, entry->name, entry->stat));
+    } else if (!cp_batch_add(&directory->batch, entry->name, entry->stat)) {
         fail(directory, entry->name, -ENOMEM);
-        return;
-    }
-    item->directory = directory;
-    item->stat = *entry->stat;
-    item->names = (struct cp_names){directory->from, directory->to, item->name, item->name};
-    memcpy(item->name, entry->name, size);
-    directory->tree->n_jobs++;
-    directory->n_jobs++;
-    if (directory->is_made) { /* the name cannot exist yet */
-        copy_item(item);
-    } else if (!loop_fs_kind(directory->scope, directory->to, item->name, 0, on_kind, item)) {
-        end_item(item, -ENOMEM);
+    } else if (cp_batch_is_full(directory->batch)) {
+        copy_batch(directory);
     }
 }
 
@@ -463,7 +434,7 @@ static void take_entry(struct directory *directory, const struct loop_entry *ent
     } else if (tree->only_counts) {
         progress_expect(tree->cp->progress, entry->kind == LOOP_KIND_REGULAR ? entry->stat->size_bytes : 0);
     } else if (entry->kind == LOOP_KIND_REGULAR || entry->kind == LOOP_KIND_SYMLINK) {
-        begin_item(directory, entry);
+        take_file(directory, entry);
     } else {
         complain(directory, entry->name, cp_why_special(entry->kind));
     }
@@ -481,19 +452,22 @@ static struct directory *take_ready(struct tree *tree)
     return first;
 }
 
-/* Processes an entry of each directory in turn, because threads that create files in the same directory wait for each
- * other. After the last entry the directory is read on. */
+/* Processes entries of each directory in turn, until a copy is started, because threads that create files in the same
+ * directory wait for each other. After the last entry the directory is read on. */
 static void go_on(struct tree *tree)
 {
     struct directory *directory = take_ready(tree);
+    unsigned n_jobs = directory->n_jobs;
 
-    if (!loop_scope_is_cancelled(tree->cp->scope)) {
+    while (directory->at < directory->entries->count && directory->n_jobs == n_jobs &&
+           !loop_scope_is_cancelled(tree->cp->scope)) {
         take_entry(directory, &directory->entries->entry[directory->at++]);
-        if (directory->at < directory->entries->count) {
-            make_ready(directory);
-            return;
-        }
     }
+    if (directory->at < directory->entries->count && !loop_scope_is_cancelled(tree->cp->scope)) {
+        make_ready(directory);
+        return;
+    }
+    copy_batch(directory);
     take_step(directory);
 }
 
