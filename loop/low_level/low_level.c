@@ -111,17 +111,23 @@ loop_job loop_operation_start(const struct loop_operation *operation)
 const struct loop_job_kind loop_low_kind = {
     .name = "operation", .cancel = loop_job_cancel_by_backend, .attempt = loop_direct_attempt, .size = LOOP_JOB_LARGE};
 
-/* A nop is a small job, because it has no arguments. */
-static const struct loop_job_kind nop_kind = {.name = "nop", .cancel = loop_job_cancel_by_backend};
+/* A nop is a bare job, because it has no descriptor and no arguments. */
+static const struct loop_job_kind nop_kind = {
+    .name = "nop", .cancel = loop_job_cancel_by_backend, .size = LOOP_JOB_BARE};
 
 loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
 {
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    loop_job id;
-    struct loop_job *job = loop_job_start(scope, NULL, &nop_kind, fn, arg, &id);
-    if (job) {
+    struct loop_job *job = loop_job_make(scope, &nop_kind, fn, arg);
+    if (!job) {
+        return 0;
+    }
+    loop_job id = job->id;
+    if (scope->is_cancelled) {
+        loop_job_complete(scope->loop, job, -ECANCELED);
+    } else {
         job->op = LOOP_OP_NOP;
         scope->loop->backend->start(scope->loop, job);
     }

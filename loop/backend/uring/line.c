@@ -27,11 +27,9 @@ static void hand_over(struct loop_uring *uring, struct io_uring_sqe *entry, stru
     uring->in_flight++;
 }
 
-void loop_uring_place(struct loop_uring *uring, struct loop_job *job)
+/* Places a job that has its turn, or needs none. */
+static inline void place(struct loop_uring *uring, struct loop_job *job)
 {
-    if (!job->has_turn && !loop_uring_take_turn(job)) {
-        return;
-    }
     struct io_uring_sqe *entry = loop_list_is_empty(&uring->line) ? loop_uring_entry(uring) : NULL;
     if (entry) {
         hand_over(uring, entry, job);
@@ -40,6 +38,13 @@ void loop_uring_place(struct loop_uring *uring, struct loop_job *job)
     job->where = LOOP_AT_RING_LINE;
     loop_list_push_back(&uring->line, &job->link);
     uring->loop->stats.submit_waits++;
+}
+
+void loop_uring_place(struct loop_uring *uring, struct loop_job *job)
+{
+    if (job->has_turn || loop_uring_take_turn(job)) {
+        place(uring, job);
+    }
 }
 
 /* ---- by system calls ---- */
@@ -106,6 +111,8 @@ void loop_uring_start(struct loop *loop, struct loop_job *job)
     assert(job->is_multishot == loop_op_table[job->op].is_multishot);
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
+    } else if (loop_op_table[job->op].op_class == LOOP_CLASS_AT_ONCE) {
+        place(uring, job); /* it takes no turn and waits for nothing */
     } else if (loop_uring_iopoll_takes(uring, job)) {
         loop_uring_iopoll_place(uring->iopoll, job);
     } else if (goes_by_readiness(job) || loop_uring_follows_others(job)) {
