@@ -99,8 +99,8 @@ static void end_plain(struct loop *loop, struct loop_job *job, int64_t result)
     struct loop_scope *scope = job->scope;
     bool is_daemon = job->is_daemon;
     count_out(loop, job);
-    loop_list_remove(&job->link); /* it is in no line of a descriptor */
-    loop_hlist_remove(&job->in_scope);
+    loop_list_unlink(&job->link); /* it is in no line of a descriptor */
+    loop_hlist_unlink(&job->in_scope);
     loop_slab_put(loop_job_slab(loop, job->kind), job);
     if (fn) {
         fn(arg, result);

@@ -73,6 +73,14 @@ static inline void loop_list_remove(struct loop_list *node)
     loop_list_init(node);
 }
 
+/* Removes a node that is about to be freed. Its links are undefined afterwards. */
+static inline void loop_list_unlink(struct loop_list *node)
+{
+    assert(!(((uintptr_t)node->prev | (uintptr_t)node->next) & 1));
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+}
+
 /* Returns the first node, or NULL. */
 static inline struct loop_list *loop_list_first(const struct loop_list *list)
 {
@@ -163,6 +171,16 @@ static inline void loop_hlist_remove(struct loop_hnode *node)
         node->next->at = node->at;
     }
     node->at = NULL;
+}
+
+/* Removes a node, which is in a list and about to be freed. Its links are undefined afterwards. */
+static inline void loop_hlist_unlink(struct loop_hnode *node)
+{
+    assert(node->at);
+    *node->at = node->next;
+    if (node->next) {
+        node->next->at = node->at;
+    }
 }
 
 /* Removes and returns the node added last, or NULL. */

@@ -46,22 +46,30 @@ static unsigned digit_of(int64_t at_ns, unsigned level)
     return (unsigned)(at_ns >> (level * LOOP_WHEEL_SLOT_BITS)) & (LOOP_WHEEL_SLOTS - 1);
 }
 
-static void put_in_slot(struct loop_wheel *wheel, struct loop_wheel_node *node, unsigned level)
+/* Puts the first node into a slot. */
+__attribute__((noinline)) static void begin_slot(struct loop_wheel *wheel, struct loop_wheel_node *node, unsigned level,
+                                                 unsigned index)
+{
+    struct loop_wheel_slot *slot = &wheel->slots[level][index];
+    wheel->occupied[level] |= UINT64_C(1) << index;
+    wheel->levels |= (uint16_t)(1u << level);
+    slot->earliest_ns = at_of(node);
+    slot->latest_ns = at_of(node);
+    loop_list_init(&slot->nodes);
+    loop_list_push_back(&slot->nodes, &node->link);
+}
+
+static inline void put_in_slot(struct loop_wheel *wheel, struct loop_wheel_node *node, unsigned level)
 {
     int64_t at_ns = at_of(node);
     unsigned index = digit_of(at_ns, level);
     struct loop_wheel_slot *slot = &wheel->slots[level][index];
-    uint64_t bit = UINT64_C(1) << index;
-    if (wheel->occupied[level] & bit) {
-        slot->earliest_ns = at_ns < slot->earliest_ns ? at_ns : slot->earliest_ns;
-        slot->latest_ns = at_ns > slot->latest_ns ? at_ns : slot->latest_ns;
-    } else {
-        wheel->occupied[level] |= bit;
-        wheel->levels |= (uint16_t)(1u << level);
-        slot->earliest_ns = at_ns;
-        slot->latest_ns = at_ns;
-        loop_list_init(&slot->nodes);
+    if (!(wheel->occupied[level] >> index & 1)) {
+        begin_slot(wheel, node, level, index);
+        return;
     }
+    slot->earliest_ns = at_ns < slot->earliest_ns ? at_ns : slot->earliest_ns;
+    slot->latest_ns = at_ns > slot->latest_ns ? at_ns : slot->latest_ns;
     loop_list_push_back(&slot->nodes, &node->link);
 }
 
