@@ -25,6 +25,7 @@ enum loop_where {
     LOOP_AT_WAIT,       /* in one of a descriptor's wait lists */
     LOOP_AT_POOL_LINE,  /* waits for a thread, or is on a thread */
     LOOP_AT_TIMER,      /* in the wheel */
+    LOOP_AT_LEAVING,    /* a cancelled timer: in the wheel, and in loop->leaving */
     LOOP_AT_CHUNK_LINE, /* waits for a chunk */
     LOOP_AT_OWNER       /* held by the code that made it: a promise, or a job that waits for an inner job */
 };
@@ -153,7 +154,7 @@ struct loop_job {
             struct loop_list link; /* in the list that `where` names */
             int64_t result;
         };
-        struct loop_wheel_node timer; /* LOOP_AT_TIMER. Its `link` is the one above */
+        struct loop_wheel_node timer; /* LOOP_AT_TIMER, LOOP_AT_LEAVING. Its `link` is the one above */
     };
     struct loop_hnode in_scope;
     uint8_t op;    /* enum loop_op */
@@ -289,6 +290,21 @@ void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* Completes a job that may be in the wheel of timers, from which it is removed. */
 void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result);
+
+/* Cancels a timer. It leaves the wheel for the run queue with the next loop_timers_leave. */
+void loop_timer_cancel(struct loop *loop, struct loop_job *job);
+
+/* Completes the timers in loop->leaving. */
+void loop_timers_leave_now(struct loop *loop);
+
+/* Completes the timers that were cancelled, before something else is put into the run queue, or it is looked at, or the
+ * wheel hands out what is due. */
+static inline void loop_timers_leave(struct loop *loop)
+{
+    if (loop->leaving.n > 0) {
+        loop_timers_leave_now(loop);
+    }
+}
 
 /* Completes an operation of the backend from anywhere: kind->backend_done is called when the job's turn in the run
  * queue comes. */

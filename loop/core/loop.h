@@ -82,6 +82,12 @@ struct loop_spares {
     unsigned n;
 };
 
+/* Cancelled timers that are still in the wheel, in the order of the cancels (job.c). */
+struct loop_leaving {
+    uint32_t n;
+    struct loop_job *jobs[64];
+};
+
 /* A function to be called once after the running continuation, before writes are sent and scopes are checked. */
 struct loop_after {
     struct loop_list link;
@@ -162,6 +168,7 @@ struct loop {
     unsigned occupied;      /* of loop_env_occupy_standard */
     struct loop *next_here; /* of child.c: the next loop of this thread */
     char backend_detail[256];
+    struct loop_leaving leaving;
     struct loop_wheel timers; /* large, and mostly untouched */
 };
 

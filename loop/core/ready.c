@@ -114,6 +114,7 @@ static void cancel_pollers(struct loop *loop, const struct loop_list *pollers)
 /* Cancels the jobs, because only the kind of a job can end it early. */
 void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
 {
+    loop_timers_leave(loop); /* they end with their own result */
     loop->wait_error = error;
     cancel_line(loop, &fd->readers);
     cancel_line(loop, &fd->writers);

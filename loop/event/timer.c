@@ -30,13 +30,8 @@ int64_t loop_now(const struct loop *loop)
     return loop_clock_read();
 }
 
-static void timer_cancel(struct loop *loop, struct loop_job *job)
-{
-    loop_timer_complete(loop, job, -ECANCELED);
-}
-
-const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = timer_cancel, .size = LOOP_JOB_BARE};
-const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = timer_cancel, .size = LOOP_JOB_BARE};
+const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = loop_timer_cancel, .size = LOOP_JOB_BARE};
+const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = loop_timer_cancel, .size = LOOP_JOB_BARE};
 
 static inline loop_job start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
                              void *arg)
@@ -122,12 +117,14 @@ static void prefetch(struct loop_list *batch)
 void loop_timers_run(struct loop *loop, unsigned most)
 {
     struct loop_list batch, *first;
+    loop_timers_leave(loop);
     loop_wheel_take(&loop->timers, loop_clock_read(), most * MOVES, &batch);
     for (; most > 0 && (first = loop_list_first(&batch)); most--) {
         if (most % AHEAD == 0) {
             prefetch(&batch);
         }
         expire(loop, LOOP_CONTAINER(first, struct loop_wheel_node, link));
+        loop_timers_leave(loop); /* the next one may have been cancelled */
     }
     loop_wheel_put_back(&loop->timers, &batch);
 }

@@ -65,6 +65,7 @@ static const char *where_name(const struct loop_job *job)
         [LOOP_AT_WAIT] = "waits for the descriptor",
         [LOOP_AT_POOL_LINE] = "in line for a thread",
         [LOOP_AT_TIMER] = "timer",
+        [LOOP_AT_LEAVING] = "timer",
         [LOOP_AT_CHUNK_LINE] = "waits for a chunk",
         [LOOP_AT_OWNER] = "held by its maker",
     };
@@ -167,6 +168,7 @@ void loop_dump(struct loop_debug *debug)
         return;
     }
     const struct loop *loop = debug->loop;
+    loop_timers_leave(debug->loop);
     loop_log_line("loop on %s: %u jobs, %u scopes, %u descriptors, %u continuations due", loop->backend->name,
                   (unsigned)loop_jobs_in_use(loop), (unsigned)loop->scopes.in_use, (unsigned)loop->fds.in_use,
                   (unsigned)loop->run_queue_length);

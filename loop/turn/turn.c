@@ -8,6 +8,7 @@
 #include <loop/core/check.h>
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
+#include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/event/held.h>
 #include <loop/event/inbox.h>
@@ -50,7 +51,8 @@ static void run_tasks(struct loop *loop)
 
 static bool has_work(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->run_queue) || loop->active.first || loop_has_to_settle(loop);
+    return !loop_list_is_empty(&loop->run_queue) || loop->leaving.n > 0 || loop->active.first ||
+           loop_has_to_settle(loop);
 }
 
 /* Returns how long the loop may sleep for its timers: 0 when one is due. */
@@ -123,6 +125,7 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
         return false;
     }
     loop->stats.turns++;
+    loop_timers_leave(loop);
     if (loop->run_queue_length > 0) {
         loop_jobs_run(loop, WORK_PER_TURN);
     }

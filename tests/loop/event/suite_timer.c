@@ -108,6 +108,86 @@ LOOP_TEST(all_timers_cancelled_in_one_go)
     END;
 }
 
+/* ---- cancels and what else happens in the same continuation ---- */
+
+static char ended_order[300];
+static size_t n_ended;
+
+static void on_ended_in_order(void *arg, int64_t result)
+{
+    CHECK(n_ended < sizeof ended_order - 1);
+    ended_order[n_ended++] = *(const char *)arg;
+    (void)result;
+}
+
+LOOP_TEST(cancelled_timers_and_promises_end_in_the_order_of_the_calls)
+{
+    static char names[] = "abcde";
+    static loop_job a, b, c, d, e;
+
+    BEGIN;
+    memset(ended_order, 0, sizeof ended_order);
+    n_ended = 0;
+    a = START(loop_sleep(env->scope, LOOP_SECOND, on_ended_in_order, &names[0]));
+    b = START(loop_promise(env->scope, NULL, NULL, on_ended_in_order, &names[1]));
+    c = START(loop_sleep(env->scope, LOOP_NEVER, on_ended_in_order, &names[2]));
+    d = START(loop_sleep(env->scope, 2 * LOOP_SECOND, on_ended_in_order, &names[3]));
+    e = START(loop_promise(env->scope, NULL, NULL, on_ended_in_order, &names[4]));
+    CHECK_IS(loop_cancel(env->loop, d), 0);
+    CHECK_IS(loop_resolve(env->loop, e, 0), 0);
+    CHECK_IS(loop_cancel(env->loop, a), 0);
+    CHECK_IS(loop_cancel(env->loop, c), 0);
+    CHECK_IS(loop_resolve(env->loop, b, 0), 0);
+    CHECK_IS(n_ended, 0);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(n_ended, 5);
+    CHECK_TEXT(ended_order, "deacb");
+    END;
+}
+
+LOOP_TEST(two_hundred_timers_cancelled_in_any_order_end_in_that_order)
+{
+    enum { N = 200 };
+    static loop_job jobs[N];
+    static char letters[N];
+
+    BEGIN;
+    memset(ended_order, 0, sizeof ended_order);
+    n_ended = 0;
+    for (int i = 0; i < N; i++) {
+        letters[i] = (char)('!' + i % 90);
+        jobs[i] = START(loop_sleep(env->scope, (i * 7 % 50 + 1) * LOOP_SECOND, on_ended_in_order, &letters[i]));
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK_IS(loop_cancel(env->loop, jobs[i * 67 % N]), 0);
+        CHECK_IS(loop_cancel(env->loop, jobs[i * 67 % N]), -ENOENT);
+    }
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(n_ended, N);
+    for (int i = 0; i < N; i++) {
+        CHECK_IS(ended_order[i], letters[i * 67 % N]);
+    }
+    END;
+}
+
+LOOP_TEST(p04_a_timer_that_was_cancelled_is_no_longer_there)
+{
+    static struct once ended;
+    static loop_job job;
+
+    BEGIN;
+    job = START(loop_sleep(env->scope, LOOP_SECOND, ONCE(&ended)));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    CHECK_IS(loop_cancel(env->loop, job), -ENOENT);
+    CHECK_IS(loop_pause(env->loop, job), -ENOENT);
+    CHECK_IS(loop_resume(env->loop, job), -ENOENT);
+    CHECK(loop_job_is_alive(env->loop, job));
+    WAIT_UNTIL(ended.count);
+    CHECK_IS(ended.result, -ECANCELED);
+    CHECK(!loop_job_is_alive(env->loop, job));
+    END;
+}
+
 /* ---- P1: exactly once, on the loop's thread, never from inside the call ---- */
 
 LOOP_TEST(p01_timer_ends_once)

@@ -157,3 +157,31 @@ TEST(p18_a_kernel_thread_that_sleeps_needs_no_turn)
     }
     CHECK_IS(loop_close(loop), 0);
 }
+
+static struct once slept;
+static loop_job sleeping;
+
+static int sleep_an_hour(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    CHECK(loop_sleep(env->scope, LOOP_NEVER, NULL, NULL) != 0);
+    sleeping = loop_sleep(env->scope, 3600 * LOOP_SECOND, ONCE(&slept));
+    return 0;
+}
+
+TEST(p18_a_timer_that_the_host_cancels_between_two_turns_needs_a_turn)
+{
+    struct loop *loop = NULL;
+
+    CHECK_IS(loop_open(NULL, sleep_an_hour, NULL, &loop), 0);
+    while (loop_prepare(loop) == 0) {
+        CHECK_IS(loop_turn(loop), 1);
+    }
+    CHECK_IS(loop_cancel(loop, sleeping), 0);
+    CHECK_IS(slept.count, 0);
+    CHECK_IS(loop_prepare(loop), 0);
+    CHECK_IS(loop_turn(loop), 1);
+    ONCE_IS(slept, -ECANCELED);
+    CHECK_IS(loop_prepare(loop), LOOP_NEVER);
+    CHECK_IS(loop_close(loop), 0);
+}
