@@ -77,6 +77,11 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
+static unsigned most(unsigned a, unsigned b)
+{
+    return a > b ? a : b;
+}
+
 unsigned loop_pool_count_runnable(const struct loop_pool *pool)
 {
     unsigned room = pool->n_running < pool->size ? pool->size - pool->n_running : 0;
@@ -97,6 +102,7 @@ void loop_pool_push(struct loop_pool *pool, struct loop_job *job)
     job->result = 0;
     pool->line_length++;
     pool->n_long_in_line += is_long;
+    pool->past.most_jobs = most(pool->past.most_jobs, pool->line_length + pool->n_running);
 }
 
 void loop_pool_pull(struct loop_pool *pool, struct loop_job *job)
@@ -134,5 +140,6 @@ bool loop_pool_calls_thread(struct loop_pool *pool)
     unsigned n_runnable = loop_pool_count_runnable(pool);
     bool calls = pool->n_called < pool->n_idle && pool->n_called < n_runnable;
     pool->n_called += calls;
+    pool->past.n_calls += calls;
     return calls;
 }

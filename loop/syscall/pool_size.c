@@ -128,6 +128,9 @@ static void on_growth_due(void *arg, int64_t result)
     pool->size += n;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     bool is_grown = n > 0 && add_threads(loop);
+    if (n > 0) {
+        loop_pool_trial_watch(loop);
+    }
     if (since_ns != LOOP_NEVER && pool->size < pool->most_threads) {
         watch(loop, now_ns, is_grown || !has_to ? GROWTH_NS : longer_ns);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * The state of the pool, shared by pool.c (jobs and results), pool_thread.c (the threads), pool_line.c (the next job),
- * pool_size.c (how many threads), pool_interrupt.c (signals to threads) and pool_late.c (cancelled jobs, and threads
- * that do not return in time).
+ * pool_size.c (how many threads), pool_trial.c (whether fewer do as much), pool_interrupt.c (signals to threads) and
+ * pool_late.c (cancelled jobs, and threads that do not return in time).
  *
  * Rules for the threads. A job in the pool has LOOP_AT_POOL_LINE until it is collected, both in line and on a thread:
  * the loop's thread alone writes `where`. The link and the result of a job are under the mutex. A thread reads what it
@@ -44,6 +44,22 @@ struct loop_pool_thread {
     bool is_overdue, is_long;
 };
 
+/* What has happened in the pool since it looked last (pool_trial.c). */
+struct loop_pool_past {
+    int64_t ns; /* when it looked; of a past that has been taken: how long it was */
+    uint64_t n_begun, n_calls;
+    unsigned most_jobs; /* in line and running */
+};
+
+/* Whether fewer threads do as much (pool_trial.c). */
+struct loop_pool_trial {
+    loop_job look; /* a timer; or 0 */
+    int64_t interval_ns;
+    unsigned size; /* on trial; or 0 */
+    unsigned size_before;
+    struct loop_pool_past before;
+};
+
 /* The pool of a loop. */
 struct loop_pool {
     struct loop_inbox *inbox; /* to wake the loop */
@@ -58,11 +74,12 @@ struct loop_pool {
     int64_t interrupts_at_ns;               /* when `interrupts` is due */
     int64_t growth_interval_ns;             /* the time of `growth` */
     int64_t growth_began_ns, growth_cpu_ns; /* the clocks of time and of the process when it was started */
-    unsigned peak_threads;                  /* the most threads at a time */
-    uint64_t n_waits, n_interrupts;         /* of the statistics */
-    bool has_failed;                        /* a failure to create a thread has been logged */
-    bool is_gathering;                      /* the loop has last slept without being woken for each result */
-    unsigned n_skips, n_skipped;            /* how often it does not, after it has slept so without a result */
+    struct loop_pool_trial trial;
+    unsigned peak_threads;          /* the most threads at a time */
+    uint64_t n_waits, n_interrupts; /* of the statistics */
+    bool has_failed;                /* a failure to create a thread has been logged */
+    bool is_gathering;              /* the loop has last slept without being woken for each result */
+    unsigned n_skips, n_skipped;    /* how often it does not, after it has slept so without a result */
     /* shared */
     atomic_bool has_done; /* something is in `done` or `came_back` */
     pthread_mutex_t mutex;
@@ -78,7 +95,8 @@ struct loop_pool {
     unsigned n_threads;         /* places with a thread that has not ended */
     unsigned n_idle, n_called;  /* threads that wait for a job; those of them that were signalled */
     unsigned n_running, n_running_long, n_overdue;
-    unsigned most_running;                     /* the highest n_running since pool_size.c looked last */
+    unsigned most_running; /* the highest n_running since pool_size.c looked last */
+    struct loop_pool_past past;
     unsigned n_to_end;                         /* threads that end when they find no job */
     unsigned tells_at;                         /* results wake the loop when no more jobs than this are in line */
     int64_t longest_wait_ns, shortest_wait_ns; /* the latter since pool_size.c looked last */
@@ -157,6 +175,11 @@ void loop_pool_size_watch(struct loop *loop);
 
 /* Notes that there is one thread more: it ends again if it is not needed. */
 void loop_pool_size_added(struct loop *loop);
+
+/* ---- pool_trial.c ---- */
+
+/* Notes that the pool has grown: it looks whether it needs the threads later. */
+void loop_pool_trial_watch(struct loop *loop);
 
 /* ---- pool.c ---- */
 

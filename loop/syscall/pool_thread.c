@@ -71,6 +71,7 @@ static void begin(struct loop_pool_thread *thread, struct loop_job *job)
     thread->is_long = loop_pool_takes_long(job);
     pool->n_running++;
     pool->n_running_long += thread->is_long;
+    pool->past.n_begun++;
     pool->most_running = pool->n_running > pool->most_running ? pool->n_running : pool->most_running;
 }
 

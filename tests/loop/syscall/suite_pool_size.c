@@ -149,6 +149,68 @@ LOOP_TEST_WITH(p27_a_pool_that_grows_calls_a_thread_that_came_back, .pool_thread
     END;
 }
 
+/* ---- short work after threads were stuck ---- */
+
+/* Work that is started again when it has ended, as often as there are threads. */
+static struct load {
+    struct loop_env *env;
+    loop_work_fn *work;
+    unsigned n_running;
+    bool ends;
+} load;
+
+static void start_load(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    if (load.ends) {
+        load.n_running--;
+    } else {
+        START(loop_work(load.env->scope, load.work, NULL, start_load, NULL));
+    }
+}
+
+static int64_t nap(void *unused)
+{
+    (void)unused;
+    return usleep(100);
+}
+
+/* Threads that were stuck have made the pool grow to a thread for each job. Short work then wakes one each time, until
+ * the pool finds that half of them do as much: then work waits. */
+LOOP_TEST_WITH(p27_a_pool_that_was_stuck_finds_that_fewer_threads_do, .pool_threads = 16, .pool_threads_min = 2)
+{
+    enum { N = 16 };
+    static struct tally tally;
+    static uint64_t waits;
+
+    BEGIN;
+    make_pipe(gate);
+    for (int i = 0; i < N; i++) {
+        START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
+    }
+    while (n_begun() < N) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    open_gate(N);
+    WAIT_UNTIL(tally.count == N);
+    waits = stats_of(env->loop).pool_waits;
+    load = (struct load){env, nap, N, false};
+    for (int i = 0; i < N; i++) {
+        start_load(NULL, 0);
+    }
+    while (stats_of(env->loop).pool_waits < waits + 1000) {
+        AWAIT(loop_sleep(env->scope, 5 * LOOP_MILLISECOND, GO));
+    }
+    load.ends = true;
+    while (load.n_running > 0) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
 /* Work that takes long gets half of the threads, however many there are. */
 LOOP_TEST_WITH(p27_work_that_takes_long_gets_half_of_a_pool_that_grows, .pool_threads = 8, .pool_threads_min = 2)
 {

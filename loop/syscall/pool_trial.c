@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Whether half of the threads do as much. Where every job has a thread, a thread that finishes one finds no other in
+ * line and sleeps, and the next job has to wake a thread. That costs more than a small read of a disk. With as many
+ * jobs in line as on threads, hardly any thread sleeps. pool_size.c grows the pool no further than that where jobs are
+ * short, but threads that were stuck for a moment, as by a disk that stalls, leave it with more.
+ *
+ * So where idle threads are called more often than every 0.1 ms, the pool tries half as many threads as it has jobs. If
+ * less than three quarters as many jobs begin during the trial as before it, the threads were needed: it gets them
+ * back, and waits twice as long before it looks again.
+ */
+#include <loop/core/loop.h>
+#include <loop/event/timer.h>
+#include <loop/ground/clock.h>
+#include <loop/kernel/thread.h>
+#include <loop/syscall/pool_state.h>
+
+#define CALL_NS (LOOP_MILLISECOND / 10) /* the time for each call, where there are many */
+#define LOOK_NS (64 * LOOP_MILLISECOND) /* between two looks: a trial takes as long */
+#define LONGEST_LOOK_NS (64 * LOOK_NS)  /* between two looks, where there was nothing to try */
+
+/* Returns what has happened since it was called last. Under the mutex. */
+static struct loop_pool_past take_past(struct loop_pool *pool)
+{
+    struct loop_pool_past past = pool->past;
+    int64_t now_ns = loop_clock_read();
+    past.ns = now_ns - past.ns;
+    pool->past = (struct loop_pool_past){.ns = now_ns, .most_jobs = pool->n_running + pool->line_length};
+    return past;
+}
+
+/* Returns how many threads to try, or 0 where there is nothing to gain: at least a quarter less. Under the mutex. */
+static unsigned find_size(const struct loop_pool *pool, const struct loop_pool_past *past)
+{
+    unsigned half = (past->most_jobs + 1) / 2, size = half > pool->least_threads ? half : pool->least_threads;
+    bool has_many_calls = past->n_calls * CALL_NS >= (uint64_t)past->ns;
+    return has_many_calls && size <= pool->size / 4 * 3 ? size : 0;
+}
+
+/* Whether a trial with the past `tried` has shown that the threads were needed, beside the past without them. */
+static bool needs_threads(const struct loop_pool_past *tried, const struct loop_pool_past *before)
+{
+    return 4 * tried->n_begun * (uint64_t)before->ns < 3 * before->n_begun * (uint64_t)tried->ns;
+}
+
+static void wait_twice_as_long(struct loop_pool_trial *trial)
+{
+    trial->interval_ns = 2 * trial->interval_ns < LONGEST_LOOK_NS ? 2 * trial->interval_ns : LONGEST_LOOK_NS;
+}
+
+/* Ends a trial. It has shown nothing where the pool has another size now, as after threads were stuck. Under the
+ * mutex. */
+static void end_trial(struct loop_pool *pool, const struct loop_pool_past *tried)
+{
+    struct loop_pool_trial *trial = &pool->trial;
+    if (pool->size == trial->size && needs_threads(tried, &trial->before)) {
+        pool->size = trial->size_before;
+        wait_twice_as_long(trial);
+    }
+    trial->size = 0;
+}
+
+/* Begins a trial if there is something to gain. Under the mutex. */
+static void begin_trial(struct loop_pool *pool, const struct loop_pool_past *past)
+{
+    struct loop_pool_trial *trial = &pool->trial;
+    unsigned size = find_size(pool, past);
+    if (size == 0) {
+        wait_twice_as_long(trial);
+        return;
+    }
+    trial->size_before = pool->size;
+    trial->before = *past;
+    trial->size = pool->size = size;
+}
+
+static void look(struct loop_pool *pool)
+{
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    struct loop_pool_past past = take_past(pool);
+    if (pool->trial.size > 0) {
+        end_trial(pool, &past);
+    } else {
+        begin_trial(pool, &past);
+    }
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+}
+
+static void on_look_due(void *arg, int64_t result);
+
+static void start_looking(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    int64_t at_ns = loop_time_from_now(pool->trial.size > 0 ? LOOK_NS : pool->trial.interval_ns);
+    pool->trial.look = loop_timer_start(loop->own_scope, at_ns, &loop_sleep_kind, on_look_due, loop);
+}
+
+static void on_look_due(void *arg, int64_t result)
+{
+    struct loop *loop = arg;
+    struct loop_pool *pool = loop->pool;
+    if (result != 0) {
+        return; /* the loop ends */
+    }
+    pool->trial.look = 0;
+    look(pool);
+    loop_pool_call_idle(pool); /* where there may be more again */
+    if (pool->size > pool->least_threads) {
+        start_looking(loop);
+    }
+}
+
+void loop_pool_trial_watch(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    if (pool->trial.look && (pool->trial.size > 0 || pool->trial.interval_ns == LOOK_NS)) {
+        return;
+    }
+    if (pool->trial.look) {
+        (void)loop_cancel(loop, pool->trial.look);
+    }
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    (void)take_past(pool);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    pool->trial.interval_ns = LOOK_NS;
+    start_looking(loop);
+}
