@@ -155,8 +155,9 @@ typedef int64_t loop_work_fn(void *arg);
 
 /* Runs `work(work_arg)` on a thread of the loop's pool. The threads are created on first use, at most
  * loop_options.pool_threads that are not overdue (see loop_work_is_cancelled). If none can be created, the work runs on
- * the loop's thread, and the loop logs a warning. Work may block and compute. It must not call the loop, except for
- * loop_post and loop_work_is_cancelled. Resumes with the result of the work.
+ * the loop's thread, and the loop logs a warning; but while overdue threads are all that there are, it waits until one
+ * has returned or can be created, and ends with -ENOMEM after a second. Work may block and compute. It must not call
+ * the loop, except for loop_post and loop_work_is_cancelled. Resumes with the result of the work.
  *
  * `work_arg` belongs to the work until the continuation is resumed. A cancel ends work that has not begun with
  * -ECANCELED, and waits for work that has begun, whose result is then the job's. With loop_options.interrupt_signal it

@@ -124,13 +124,15 @@ static void drop_deadline(struct loop_scope *scope)
     if (!deadline) {
         return;
     }
-    loop_wheel_remove(&scope->loop->timers, &deadline->node);
+    loop_alarm_clear(scope->loop, &deadline->alarm);
     scope->more->deadline = 0;
     loop_slab_put(&scope->loop->deadlines, deadline);
 }
 
-void loop_scope_expire(struct loop_scope *scope)
+static void expire(struct loop *loop, struct loop_alarm *alarm)
 {
+    struct loop_scope *scope = LOOP_CONTAINER(alarm, struct loop_deadline, alarm)->scope;
+    (void)loop;
     drop_deadline(scope);
     if (!scope->is_cancelled) {
         note_error(scope, -ETIMEDOUT);
@@ -156,7 +158,8 @@ void loop_scope_deadline(struct loop_scope *scope, int64_t at_ns)
     }
     deadline->scope = scope;
     more->deadline = loop_index_of(deadline);
-    loop_wheel_add(&loop->timers, &deadline->node, at_ns, LOOP_WHEEL_SCOPE);
+    deadline->alarm.due = NULL;
+    loop_alarm_set(loop, &deadline->alarm, at_ns, expire);
 }
 
 /* ---- ending ---- */

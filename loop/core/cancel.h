@@ -8,9 +8,6 @@
 #include <loop/core/job.h>
 #include <loop/core/scope.h>
 
-/* Ends the scope with -ETIMEDOUT, because its deadline in loop->timers has been reached. */
-void loop_scope_expire(struct loop_scope *scope);
-
 /* Calls `fn` for every job in `top` and in the scopes below it. `fn` may complete the job. */
 void loop_scope_each_job(struct loop_scope *top, void (*fn)(struct loop *loop, struct loop_job *job));
 

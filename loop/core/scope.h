@@ -5,6 +5,7 @@
 #ifndef LOOP_CORE_SCOPE_H
 #define LOOP_CORE_SCOPE_H
 
+#include <loop/core/alarm.h>
 #include <loop/core/check.h>
 #include <loop/core/loop.h>
 #include <loop/ground/index_list.h>
@@ -76,7 +77,7 @@ struct loop_kept {
 /* The deadline of a scope. It is in a slab of its own, because few scopes have one. */
 struct loop_deadline {
     uint64_t id; /* must be first (slab.h) */
-    struct loop_wheel_node node;
+    struct loop_alarm alarm;
     struct loop_scope *scope;
 };
 

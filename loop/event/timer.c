@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Timers: jobs that end at a point in time. They share one wheel with the deadlines of scopes; each node of the wheel
- * tells which of the two it is.
+ * Timers: jobs that end at a point in time. They share one wheel with alarms, such as the deadlines of scopes; each
+ * node of the wheel tells which of the two it is.
  */
-#include <loop/core/cancel.h>
+#include <loop/core/alarm.h>
 #include <loop/core/check.h>
 #include <loop/core/dispatch.h>
 #include <loop/core/job.h>
@@ -87,8 +87,11 @@ int64_t loop_timers_wake(struct loop *loop)
 
 static void expire(struct loop *loop, struct loop_wheel_node *node)
 {
-    if (node->owner == LOOP_WHEEL_SCOPE) {
-        loop_scope_expire(LOOP_CONTAINER(node, struct loop_deadline, node)->scope);
+    if (node->owner == LOOP_WHEEL_ALARM) {
+        struct loop_alarm *alarm = LOOP_CONTAINER(node, struct loop_alarm, node);
+        loop_alarm_fn *due = alarm->due;
+        loop_alarm_clear(loop, alarm);
+        due(loop, alarm);
         loop_settle(loop);
     } else {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, timer);

@@ -22,7 +22,7 @@
 #define LOOP_WHEEL_LEVELS 11 /* 63 bits */
 
 /* The kind of object that embeds a node, for code that takes a node that is due. */
-enum loop_wheel_owner { LOOP_WHEEL_JOB, LOOP_WHEEL_SCOPE };
+enum loop_wheel_owner { LOOP_WHEEL_JOB, LOOP_WHEEL_ALARM };
 
 /* A node, embedded in its owner. The wheel only stores the kind of the owner. Both fields are written as one word. */
 struct loop_wheel_node {

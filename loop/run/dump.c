@@ -138,7 +138,7 @@ static void dump_scope(const struct loop_scope *scope, unsigned depth)
     const struct loop_deadline *deadline = loop_scope_own_deadline(scope);
     if (deadline) {
         add(&line, ", deadline");
-        add_time_left(&line, (int64_t)deadline->node.at_ns);
+        add_time_left(&line, (int64_t)deadline->alarm.node.at_ns);
     }
     loop_log_line("%s", line.text);
 }

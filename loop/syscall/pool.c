@@ -167,6 +167,7 @@ static void serve(struct loop *loop, struct loop_job *added)
         run_line_here(loop);
     } else if (service == ADD_THREAD) {
         loop_pool_call_idle(pool);
+        loop_pool_create_later(loop);
     }
 }
 
@@ -297,6 +298,17 @@ void loop_pool_get_stats(const struct loop *loop, struct loop_stats *stats)
 
 /* ---- the end ---- */
 
+static void clear_alarms(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    loop_alarm_clear(loop, &pool->grace);
+    loop_alarm_clear(loop, &pool->interrupts);
+    loop_alarm_clear(loop, &pool->creation);
+    loop_alarm_clear(loop, &pool->growth);
+    loop_alarm_clear(loop, &pool->decline);
+    loop_alarm_clear(loop, &pool->trial.look);
+}
+
 void loop_pool_finish(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
@@ -308,6 +320,7 @@ void loop_pool_finish(struct loop *loop)
     assert(loop_list_is_empty(&pool->done) && loop_list_is_empty(&pool->collected));
     assert(loop_list_is_empty(&pool->came_back) && loop_list_is_empty(&pool->collected_late));
     pool->is_ending = true;
+    clear_alarms(loop);
     loop_kernel_pthread_cond_broadcast(&pool->is_wanted);
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
     loop_pool_join(pool, true);

@@ -4,7 +4,7 @@
  * thread so that a system call that blocks fails with EINTR.
  *
  * A signal is never lost. One that arrives when the thread is about to enter the call, or in a call that its function
- * starts again, has no effect. So a timer sends it again, at growing intervals, until the thread has left the job or
+ * starts again, has no effect. So an alarm sends it again, at growing intervals, until the thread has left the job or
  * its function has asked loop_work_is_cancelled. One that is not delivered yet, because the kernel does not let the
  * thread go, is not sent twice: has_signal is set before it is sent, and the handler clears it.
  *
@@ -16,7 +16,6 @@
  * has_signal is set: loop_pool_interrupt_end.
  */
 #include <loop/core/loop.h>
-#include <loop/event/timer.h>
 #include <loop/ground/clock.h>
 #include <loop/kernel/signal.h>
 #include <loop/kernel/thread.h>
@@ -112,13 +111,10 @@ static int64_t send_all(struct loop_pool *pool, int64_t now_ns)
     return next;
 }
 
-static void on_interrupts_due(void *arg, int64_t result)
+static void on_interrupts_due(struct loop *loop, struct loop_alarm *alarm)
 {
-    struct loop *loop = arg;
-    if (result == 0) {
-        loop->pool->interrupts = 0;
-        loop_pool_interrupt_later(loop);
-    }
+    (void)alarm;
+    loop_pool_interrupt_later(loop);
 }
 
 void loop_pool_interrupt_later(struct loop *loop)
@@ -127,12 +123,9 @@ void loop_pool_interrupt_later(struct loop *loop)
     loop_kernel_pthread_mutex_lock(&pool->mutex);
     int64_t next = pool->interrupt_signal ? send_all(pool, loop_clock_read()) : LOOP_NEVER;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    if (next == LOOP_NEVER || (pool->interrupts && pool->interrupts_at_ns <= next)) {
+    if (next == LOOP_NEVER || (loop_alarm_is_set(&pool->interrupts) && pool->interrupts_at_ns <= next)) {
         return;
     }
-    if (pool->interrupts) {
-        (void)loop_cancel(loop, pool->interrupts);
-    }
     pool->interrupts_at_ns = next;
-    pool->interrupts = loop_timer_start(loop->own_scope, next, &loop_sleep_kind, on_interrupts_due, loop);
+    loop_alarm_set(loop, &pool->interrupts, next, on_interrupts_due);
 }

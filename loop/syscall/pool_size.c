@@ -17,7 +17,6 @@
  * have been spread over all of them.
  */
 #include <loop/core/loop.h>
-#include <loop/event/timer.h>
 #include <loop/ground/clock.h>
 #include <loop/kernel/thread.h>
 #include <loop/kernel/time.h>
@@ -49,7 +48,7 @@ static int64_t read_cpu_time(void)
     return (int64_t)time.tv_sec * LOOP_SECOND + time.tv_nsec;
 }
 
-/* Whether the process has used seven eighths of the processors' time since the timer was started. */
+/* Whether the process has used seven eighths of the processors' time since the alarm was set. */
 static bool uses_all_processors(const struct loop_pool *pool, int64_t now_ns)
 {
     int64_t passed_ns = now_ns - pool->growth_began_ns, used_ns = read_cpu_time() - pool->growth_cpu_ns;
@@ -65,16 +64,16 @@ static unsigned find_growth(const struct loop_pool *pool)
     return has_idle ? 0 : least(n, pool->size);
 }
 
-static void on_growth_due(void *arg, int64_t result);
+static void on_growth_due(struct loop *loop, struct loop_alarm *alarm);
 
-/* Starts the timer, to be due `interval_ns` after `from_ns`. Without memory for it the pool stays as it is. */
+/* Sets the alarm, to be due `interval_ns` after `from_ns`. */
 static void watch(struct loop *loop, int64_t from_ns, int64_t interval_ns)
 {
     struct loop_pool *pool = loop->pool;
     pool->growth_interval_ns = interval_ns;
     pool->growth_began_ns = loop_clock_read();
     pool->growth_cpu_ns = read_cpu_time();
-    pool->growth = loop_timer_start(loop->own_scope, from_ns + interval_ns, &loop_sleep_kind, on_growth_due, loop);
+    loop_alarm_set(loop, &pool->growth, from_ns + interval_ns, on_growth_due);
 }
 
 static bool needs_thread(struct loop_pool *pool)
@@ -111,14 +110,10 @@ static bool has_to_grow(struct loop_pool *pool, int64_t waits_since_ns, int64_t 
     return longest_ns >= LONG_WAIT_NS && shortest_ns >= LONG_WAIT_NS && pool->line_length > pool->size;
 }
 
-static void on_growth_due(void *arg, int64_t result)
+static void on_growth_due(struct loop *loop, struct loop_alarm *alarm)
 {
-    struct loop *loop = arg;
     struct loop_pool *pool = loop->pool;
-    if (result != 0) {
-        return; /* the loop ends */
-    }
-    pool->growth = 0;
+    (void)alarm;
     int64_t now_ns = loop_clock_read(), longer_ns = sooner(2 * pool->growth_interval_ns, LONGEST_GROWTH_NS);
     bool is_busy = uses_all_processors(pool, now_ns);
     loop_kernel_pthread_mutex_lock(&pool->mutex);
@@ -139,7 +134,7 @@ static void on_growth_due(void *arg, int64_t result)
 void loop_pool_size_watch(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
-    if (!pool->growth && pool->size < pool->most_threads) {
+    if (!loop_alarm_is_set(&pool->growth) && pool->size < pool->most_threads) {
         loop_kernel_pthread_mutex_lock(&pool->mutex);
         pool->shortest_wait_ns = INT64_MAX;
         loop_kernel_pthread_mutex_unlock(&pool->mutex);
@@ -166,25 +161,20 @@ static bool decline(struct loop_pool *pool)
     return pool->n_threads > pool->least_threads || pool->size > pool->least_threads;
 }
 
-static void on_decline_due(void *arg, int64_t result);
+static void on_decline_due(struct loop *loop, struct loop_alarm *alarm);
 
 static void start_declining(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
-    if (!pool->decline) {
-        int64_t at_ns = loop_time_from_now(DECLINE_NS);
-        pool->decline = loop_timer_start(loop->own_scope, at_ns, &loop_sleep_kind, on_decline_due, loop);
+    if (!loop_alarm_is_set(&pool->decline)) {
+        loop_alarm_set(loop, &pool->decline, loop_time_from_now(DECLINE_NS), on_decline_due);
     }
 }
 
-static void on_decline_due(void *arg, int64_t result)
+static void on_decline_due(struct loop *loop, struct loop_alarm *alarm)
 {
-    struct loop *loop = arg;
     struct loop_pool *pool = loop->pool;
-    if (result != 0) {
-        return; /* the loop ends */
-    }
-    pool->decline = 0;
+    (void)alarm;
     loop_pool_join(pool, false);
     loop_kernel_pthread_mutex_lock(&pool->mutex);
     bool goes_on = decline(pool);

@@ -11,6 +11,7 @@
 #ifndef LOOP_SYSCALL_POOL_STATE_H
 #define LOOP_SYSCALL_POOL_STATE_H
 
+#include <loop/core/alarm.h>
 #include <loop/core/job.h>
 #include <loop/ground/list.h>
 
@@ -53,7 +54,7 @@ struct loop_pool_past {
 
 /* Whether fewer threads do as much (pool_trial.c). */
 struct loop_pool_trial {
-    loop_job look; /* a timer; or 0 */
+    struct loop_alarm look;
     int64_t interval_ns;
     unsigned size; /* on trial; or 0 */
     unsigned size_before;
@@ -67,10 +68,13 @@ struct loop_pool {
     unsigned least_threads, most_threads;
     unsigned n_processors;
     /* of the loop's thread alone */
-    struct loop_list collected;             /* taken from `done`, to be resumed next */
-    struct loop_list collected_late;        /* taken from `came_back` */
-    loop_job grace;                         /* a timer, while threads have been asked to end their jobs */
-    loop_job interrupts, growth, decline;   /* timers of pool_interrupt.c and pool_size.c; or 0 */
+    struct loop_list collected;      /* taken from `done`, to be resumed next */
+    struct loop_list collected_late; /* taken from `came_back` */
+    struct loop_alarm grace;         /* while threads have been asked to end their jobs */
+    struct loop_alarm interrupts;    /* of pool_interrupt.c */
+    struct loop_alarm creation;      /* while jobs wait and only overdue threads are left: pool_late.c */
+    int64_t creation_since_ns, creation_interval_ns;
+    struct loop_alarm growth, decline;      /* of pool_size.c */
     int64_t interrupts_at_ns;               /* when `interrupts` is due */
     int64_t growth_interval_ns;             /* the time of `growth` */
     int64_t growth_began_ns, growth_cpu_ns; /* the clocks of time and of the process when it was started */
@@ -141,7 +145,7 @@ void loop_pool_interrupted(void);
  * under the mutex. */
 void loop_pool_interrupt(struct loop_pool_thread *thread, int64_t now_ns);
 
-/* Starts the timer that sends signals again, if there are threads to send them to. On the loop's thread. */
+/* Sets the alarm that sends signals again, if there are threads to send them to. On the loop's thread. */
 void loop_pool_interrupt_later(struct loop *loop);
 
 /* Ends the interrupts of the thread's job: no signal that was sent for it reaches what the thread does next. On that
@@ -180,6 +184,11 @@ void loop_pool_size_added(struct loop *loop);
 
 /* Notes that the pool has grown: it looks whether it needs the threads later. */
 void loop_pool_trial_watch(struct loop *loop);
+
+/* ---- pool_late.c ---- */
+
+/* Has the pool try again to create a thread, after that has failed, if only overdue threads are left. */
+void loop_pool_create_later(struct loop *loop);
 
 /* ---- pool.c ---- */
 

@@ -10,7 +10,6 @@
  * back, and waits twice as long before it looks again.
  */
 #include <loop/core/loop.h>
-#include <loop/event/timer.h>
 #include <loop/ground/clock.h>
 #include <loop/kernel/thread.h>
 #include <loop/syscall/pool_state.h>
@@ -86,23 +85,18 @@ static void look(struct loop_pool *pool)
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
 }
 
-static void on_look_due(void *arg, int64_t result);
+static void on_look_due(struct loop *loop, struct loop_alarm *alarm);
 
 static void start_looking(struct loop *loop)
 {
-    struct loop_pool *pool = loop->pool;
-    int64_t at_ns = loop_time_from_now(pool->trial.size > 0 ? LOOK_NS : pool->trial.interval_ns);
-    pool->trial.look = loop_timer_start(loop->own_scope, at_ns, &loop_sleep_kind, on_look_due, loop);
+    struct loop_pool_trial *trial = &loop->pool->trial;
+    loop_alarm_set(loop, &trial->look, loop_time_from_now(trial->size > 0 ? LOOK_NS : trial->interval_ns), on_look_due);
 }
 
-static void on_look_due(void *arg, int64_t result)
+static void on_look_due(struct loop *loop, struct loop_alarm *alarm)
 {
-    struct loop *loop = arg;
     struct loop_pool *pool = loop->pool;
-    if (result != 0) {
-        return; /* the loop ends */
-    }
-    pool->trial.look = 0;
+    (void)alarm;
     look(pool);
     loop_pool_call_idle(pool); /* where there may be more again */
     if (pool->size > pool->least_threads) {
@@ -113,11 +107,8 @@ static void on_look_due(void *arg, int64_t result)
 void loop_pool_trial_watch(struct loop *loop)
 {
     struct loop_pool *pool = loop->pool;
-    if (pool->trial.look && (pool->trial.size > 0 || pool->trial.interval_ns == LOOK_NS)) {
+    if (loop_alarm_is_set(&pool->trial.look) && (pool->trial.size > 0 || pool->trial.interval_ns == LOOK_NS)) {
         return;
-    }
-    if (pool->trial.look) {
-        (void)loop_cancel(loop, pool->trial.look);
     }
     loop_kernel_pthread_mutex_lock(&pool->mutex);
     (void)take_past(pool);

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/kernel/door.h>
+#include <loop/kernel/fail.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -155,6 +157,37 @@ LOOP_TEST_WITH(p27_an_open_of_a_fifo_ends_at_its_deadline, .pool_threads = 1, .i
     remove_directory(directory);
     END;
 }
+
+#if NORIA_HARD_MODES && !NORIA_SIMULATED
+/* Without memory for a timer the signal is sent again all the same. */
+LOOP_TEST_WITH(p27_without_memory_a_call_is_interrupted_again, .interrupt_signal = SIGRTMIN)
+{
+    static struct reading work = {.ignored = 2};
+    static struct heard heard;
+    static struct loop_scope *scope;
+    static loop_job job;
+
+    BEGIN;
+    make_pipe(gate);
+    work.number = gate[0];
+    job = START(loop_work(env->scope, read_in_thread, &work, HEAR(&heard)));
+    await_begin(&work, 1);
+    scope = loop_scope_open(env->scope, NULL, NULL);
+    loop_scope_hold(scope);
+    CHECK(loop_kernel_fail_set("malloc:ENOMEM:1+1,calloc:ENOMEM:1+1,aligned_alloc:ENOMEM:1+1,mmap:ENOMEM:1+1"));
+    while (loop_sleep(scope, LOOP_SECOND, NULL, NULL)) {
+    }
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(heard.once.count);
+    CHECK(loop_kernel_fail_set(NULL));
+    HEARD_IS(heard, -ECANCELED, LOOP_WORK_PARTLY_DONE);
+    CHECK_IS(work.interrupted, 3);
+    loop_scope_cancel(scope);
+    loop_scope_unhold(scope);
+    close_pipes();
+    END;
+}
+#endif
 
 /* The thread may be signalled when it is about to enter its call, or starts the call again. */
 LOOP_TEST_WITH(p27_a_call_that_is_started_again_is_interrupted_again, .interrupt_signal = SIGRTMIN)

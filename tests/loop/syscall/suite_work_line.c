@@ -4,6 +4,9 @@
  */
 #include "harness.h"
 
+#include <loop/kernel/door.h>
+#include <loop/kernel/fail.h>
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +118,85 @@ LOOP_TEST_WITH(p18_work_that_takes_long_makes_no_more_threads_than_may_run_it, .
     close(gate[1]);
     END;
 }
+
+#if NORIA_HARD_MODES && !NORIA_SIMULATED
+static struct once stuck, work;
+static enum loop_outcome outcome;
+
+static void tell_outcome(void *unused, int64_t result)
+{
+    (void)unused;
+    outcome = loop_work_outcome(script.env->loop, result);
+    once_resumed(&work, result);
+}
+
+/* Cancels work that hangs on the only thread, so that this is overdue, and starts other work. */
+static void hang(struct loop_env *env)
+{
+    make_pipe(gate);
+    atomic_store(&begun, 0);
+    loop_job job = START(loop_work(env->scope, begin_and_pass_gate, NULL, ONCE(&stuck)));
+    while (atomic_load(&begun) < 1) {
+        usleep(100);
+    }
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    START(loop_work(env->scope, nothing, NULL, tell_outcome, NULL));
+}
+
+static void leave(void)
+{
+    ONCE_IS(stuck, 1);
+    close(gate[0]);
+    close(gate[1]);
+}
+
+static void wait_for_a_thread(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    hang(env);
+    WAIT_UNTIL(work.count);
+    ONCE_IS(work, 0);
+    CHECK_IS(stuck.count, 0);
+    CHECK_IS(write(gate[1], "1", 1), 1);
+    WAIT_UNTIL(stuck.count);
+    leave();
+    END;
+}
+
+/* The only thread hangs, and the next cannot be created for a while. */
+TEST(p27_work_waits_until_a_thread_can_be_created)
+{
+    CHECK(loop_kernel_fail_set("pthread_create:EAGAIN:2,pthread_create:EAGAIN:3,pthread_create:EAGAIN:4"));
+    script_run(&(struct loop_options){.pool_threads = 1}, wait_for_a_thread);
+    CHECK(loop_kernel_fail_failed() >= 1);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
+static void wait_for_no_thread(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    hang(env);
+    WAIT_UNTIL(work.count);
+    ONCE_IS(work, -ENOMEM);
+    CHECK_IS(outcome, LOOP_WORK_NOT_BEGUN);
+    CHECK_IS(stuck.count, 0);
+    CHECK_IS(write(gate[1], "1", 1), 1);
+    WAIT_UNTIL(stuck.count);
+    work = (struct once){0};
+    AWAIT(loop_work(env->scope, nothing, NULL, GO)); /* the thread is back */
+    CHECK_IS(result, 0);
+    leave();
+    END;
+}
+
+/* Nothing but a thread that hangs could run the work: it ends with an error. */
+TEST(p27_work_that_finds_only_threads_that_hang_ends)
+{
+    CHECK(loop_kernel_fail_set("pthread_create:EAGAIN:2+1"));
+    script_run(&(struct loop_options){.pool_threads = 1}, wait_for_no_thread);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+#endif
 
 /* The second write has to wait for the first. The thread that was called for it goes back to sleep, and has to be
  * called again when there is work for it. */
