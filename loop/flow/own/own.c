@@ -173,12 +173,14 @@ void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job)
     }
 }
 
-/* A cancel resumes nothing and completes no such job at once, so that none leaves the list meanwhile. */
+/* Oldest first, as they were started. A cancel resumes nothing and completes no such job at once, so that none leaves
+ * the list meanwhile. */
 void loop_own_end_source(const struct loop_source *source)
 {
     struct loop *loop = source->scope->loop;
     const struct loop_own *own = loop_own_find(loop, source);
-    for (struct loop_hnode *node = own ? own->jobs.first : NULL; node; node = node->next) {
+    struct loop_hnode *node = own ? loop_hlist_oldest(&own->jobs) : NULL;
+    for (; node; node = loop_hlist_newer(&own->jobs, node)) {
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, in_fd));
     }
 }

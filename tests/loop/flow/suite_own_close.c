@@ -151,6 +151,35 @@ LOOP_TEST(p05_source_that_closes_itself_in_a_read_ends_the_copy)
     END;
 }
 
+static char order[4];
+
+static void note_order(void *name, int64_t result)
+{
+    CHECK_IS(result, -ECANCELED);
+    strncat(order, name, sizeof order - strlen(order) - 1);
+}
+
+/* As it does by a cancel of their scope, and where the source has a descriptor. */
+LOOP_TEST(p05_close_of_a_source_ends_its_copies_in_the_order_of_their_starts)
+{
+    static char names[3][2] = {"1", "2", "3"};
+
+    BEGIN;
+    make_pair(ends);
+    flow = flow_of(env->scope, ends[0]);
+    make_quiet(env);
+    quiet.reads = 1; /* reads do not end by themselves */
+    for (int i = 0; i < 3; i++) {
+        START(loop_copy(&quiet.source, &flow->sink, note_order, names[i]));
+    }
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_source_close(&quiet.source), 0);
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK(strcmp(order, "123") == 0);
+    close(ends[1]);
+    END;
+}
+
 /* Several copies of one source, and one of another. */
 LOOP_TEST(p05_close_of_a_source_ends_its_copies_only)
 {
