@@ -87,7 +87,8 @@ void loop_interrupt_end(const struct loop_options *options)
         return;
     }
     loop_kernel_pthread_mutex_lock(&handled.mutex);
-    if (--handled.users[number] == 0 && is_free(number)) {
+    bool is_last = handled.process == loop_kernel_getpid() && --handled.users[number] == 0;
+    if (is_last && is_free(number)) {
         struct sigaction action = {.sa_handler = SIG_DFL};
         (void)loop_kernel_sigaction(number, &action, NULL);
     }

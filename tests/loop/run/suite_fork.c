@@ -4,6 +4,7 @@
  */
 #include "sockets.h"
 
+#include <loop/syscall/interrupt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -167,6 +168,27 @@ LOOP_TEST_WITH(p27_a_forked_child_interrupts_work_of_its_own, .interrupt_signal 
     close(gate[0]);
     close(gate[1]);
     END;
+}
+
+/* The users of a signal that are counted are loops of the parent: none of them can end in the child. */
+TEST(p27_a_forked_child_leaves_the_handler_of_its_parent)
+{
+    const struct loop_options options = {.interrupt_signal = SIGRTMIN};
+    struct sigaction now;
+    pid_t child;
+    int status;
+
+    CHECK_IS(loop_interrupt_begin(&options), 0);
+    child = fork();
+    if (child == 0) {
+        loop_interrupt_end(&options);
+        _exit(sigaction(SIGRTMIN, NULL, &now) == 0 && now.sa_handler != SIG_DFL ? 0 : 65);
+    }
+    CHECK_IS(waitpid(child, &status, 0), child);
+    CHECK_IS(status, 0);
+    loop_interrupt_end(&options);
+    CHECK_IS(sigaction(SIGRTMIN, NULL, &now), 0);
+    CHECK(now.sa_handler == SIG_DFL);
 }
 
 /* ---- continuations that do what they like ---- */
