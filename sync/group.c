@@ -130,6 +130,10 @@ static void end_member(struct loop_member *member, int64_t result)
 {
     struct loop_group *group = member->group;
 
+    if (member->has_ended) {
+        assert(!"loop_member_end is the continuation of one job, which ends once");
+        return;
+    }
     member->has_ended = true;
     member->result = result;
     count_result(group, (unsigned)(member - group->members), result);
@@ -190,9 +194,15 @@ struct loop_member *loop_group_member(struct loop_group *group, unsigned index)
     return &group->members[index];
 }
 
+/* Before its job was added, a member is no stream: no call that starts a stream resumes it. */
+static bool is_stream_that_goes_on(const struct loop_member *member)
+{
+    return member->is_added && loop_job_is_alive(member->group->loop, member->job);
+}
+
 void loop_member_end(void *member, int64_t result)
 {
-    if (loop_check_pointer(member, "member", __func__)) {
+    if (loop_check_pointer(member, "member", __func__) && !is_stream_that_goes_on(member)) {
         end_member(member, result);
     }
 }

@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
 #include <sync/sync.h>
 
 static struct loop_group *group;
@@ -119,6 +120,39 @@ LOOP_TEST(p03_a_group_that_is_cancelled_cancels_its_members)
     for (int i = 0; i < 3; i++) {
         CHECK_IS(results[i], -ECANCELED);
     }
+    END;
+}
+
+/* A stream resumes its continuation many times. It has ended when it does so for the last time. */
+LOOP_TEST_ROWS(a_stream_is_a_member_until_it_ends, 2)
+{
+    static loop_job polls;
+    static struct loop_fd *fd;
+    static int ends[2], at;
+
+    BEGIN;
+    make_pair(ends);
+    fd = loop_fd_adopt(env->scope, ends[0]);
+    CHECK(open_group(env->scope, script.row ? LOOP_ALL_OF : LOOP_FIRST_OF, 2) != NULL);
+    polls = START(loop_op_poll_multishot(env->scope, fd, LOOP_MEMBER(group, 0)));
+    promises[0] = START(loop_promise(env->scope, NULL, NULL, LOOP_MEMBER(group, 1)));
+    CHECK_IS(loop_group_add(group, 0, polls), 0);
+    CHECK_IS(loop_group_add(group, 1, promises[0]), 0);
+    for (at = 0; at < 3; at++) {
+        CHECK_IS(write(ends[1], "1", 1), 1);
+        AWAIT(turns(env->scope, 4, GO));
+    }
+    CHECK_IS(done.count, 0);
+    CHECK(loop_job_is_alive(env->loop, polls));
+    CHECK_IS(loop_resolve(env->loop, promises[0], 7), 0);
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(done.count, script.row ? 0 : 1);
+    CHECK_IS(loop_cancel(env->loop, polls), script.row ? 0 : -ENOENT);
+    WAIT_UNTIL(done.count);
+    ONCE_IS(done, script.row ? -ECANCELED : 1);
+    CHECK_IS(results[0], -ECANCELED);
+    CHECK_IS(results[1], 7);
+    close(ends[1]);
     END;
 }
 
