@@ -28,6 +28,7 @@ struct loop_resources {
     struct loop *loop;
     struct loop_resources_options options;
     struct loop_resources_stats stats;
+    unsigned checking;     /* neither idle nor in use: `check` has them */
     struct loop_list line; /* struct taker */
     loop_job timer;        /* waits until the first of `idle` has been idle for too long; or 0 */
     struct idle idle[];    /* stats.idle of them; the last was given back last */
@@ -155,14 +156,25 @@ static void keep_idle(struct loop_resources *pool, void *resource)
     watch_idle(pool);
 }
 
-/* Takes the idle one that was given back last and is still good. Returns false when there is none. */
-static bool take_idle(struct loop_resources *pool, void **resource)
+/* Whether a resource is still good. It is counted meanwhile, because `check` may use the pool. */
+static bool is_still_good(struct loop_resources *pool, void *resource)
 {
     const struct loop_resources_options *options = &pool->options;
 
+    pool->checking++;
+    bool is_still = !options->check || options->check(options->arg, resource);
+    pool->checking--;
+    return is_still;
+}
+
+/* Takes the idle one that was given back last and is still good, which is then in use. Returns false when there is
+ * none. */
+static bool take_idle(struct loop_resources *pool, void **resource)
+{
     while (pool->stats.idle > 0) {
         *resource = pool->idle[--pool->stats.idle].resource;
-        if (!options->check || options->check(options->arg, *resource)) {
+        if (is_still_good(pool, *resource)) {
+            pool->stats.in_use++;
             return true;
         }
         dispose(pool, *resource);
@@ -174,7 +186,7 @@ static bool take_idle(struct loop_resources *pool, void **resource)
 
 static unsigned count(const struct loop_resources *pool)
 {
-    return pool->stats.in_use + pool->stats.idle + pool->stats.being_made;
+    return pool->stats.in_use + pool->stats.idle + pool->stats.being_made + pool->checking;
 }
 
 /* Gives a resource that nobody uses to the first of the line, or keeps it. Returns whether somebody has waited. */
@@ -305,18 +317,30 @@ static loop_job start_ended(struct loop_scope *scope, int64_t result, loop_fn *f
     return job;
 }
 
+/* Hands on what is not in use any more, or disposes of it. */
+static void put_back(struct loop_resources *pool, void *resource)
+{
+    if (loop_scope_is_cancelled(pool->scope)) {
+        dispose(pool, resource);
+    } else {
+        pool->stats.reused += hand_on(pool, resource);
+    }
+}
+
 static loop_job acquire_idle(struct loop_scope *scope, struct loop_resources *pool, void **resource, loop_fn *fn,
                              void *arg)
 {
-    loop_job job = start_ended(scope, 0, fn, arg);
+    bool is_cancelled = loop_scope_is_cancelled(scope) || loop_scope_is_cancelled(pool->scope); /* in a check */
+    loop_job job = start_ended(scope, is_cancelled ? -ECANCELED : 0, fn, arg);
 
-    if (job) {
-        pool->stats.in_use++;
+    if (job && !is_cancelled) {
         pool->stats.reused++;
         loop_scope_hold(pool->scope);
     } else {
-        keep_idle(pool, *resource);
+        pool->stats.in_use--;
+        put_back(pool, *resource);
     }
+    make_for_line(pool); /* for what has waited in a check, where others were disposed of */
     return job;
 }
 
@@ -365,11 +389,7 @@ int loop_resource_release(struct loop_resources *pool, void *resource)
         return -EINVAL;
     }
     pool->stats.in_use--;
-    if (loop_scope_is_cancelled(pool->scope)) {
-        dispose(pool, resource);
-    } else {
-        pool->stats.reused += hand_on(pool, resource);
-    }
+    put_back(pool, resource);
     loop_scope_unhold(pool->scope);
     return 0;
 }

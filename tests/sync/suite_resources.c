@@ -214,6 +214,55 @@ LOOP_TEST(an_idle_one_that_is_no_longer_good_is_replaced)
     END;
 }
 
+static struct {
+    bool is_on;
+    struct once acquired;
+    void *resource;
+} inside;
+
+/* Another one is taken while one is checked. */
+static bool take_another(void *arg, void *resource)
+{
+    if (inside.is_on) {
+        inside.is_on = false;
+        START(loop_resource_acquire(NULL, world.pool, &inside.resource, ONCE(&inside.acquired)));
+    }
+    return is_usable(arg, resource);
+}
+
+/* While one is checked it counts. What waits then gets what is given back, or another one where it was no longer
+ * good. */
+LOOP_TEST_ROWS(a_check_that_takes_another_keeps_to_the_limit, 2)
+{
+    static struct once outer;
+    static void *resource;
+
+    BEGIN;
+    world.scope = env->scope;
+    world.pool = loop_resources_create(
+        env->scope, &(struct loop_resources_options){
+                        .limit = 1, .make = make, .dispose = dispose, .check = take_another, .arg = &world});
+    CHECK(world.pool != NULL);
+    AWAIT(loop_resource_acquire(NULL, world.pool, &resource, GO));
+    CHECK_IS(loop_resource_release(world.pool, resource), 0);
+    inside.is_on = true;
+    world.is_bad[0] = script.row == 1;
+    START(loop_resource_acquire(NULL, world.pool, &resource, ONCE(&outer)));
+    CHECK(stats().in_use + stats().idle + stats().being_made <= 1);
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(stats().in_use, 1);
+    CHECK_IS(stats().waiting, 1);
+    CHECK_IS(stats().made, script.row == 1 ? 2 : 1);
+    CHECK_IS(loop_resource_release(world.pool, inside.acquired.count ? inside.resource : resource), 0);
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(stats().in_use, 1);
+    CHECK_IS(stats().waiting, 0);
+    ONCE_IS(inside.acquired, 0);
+    ONCE_IS(outer, 0);
+    CHECK_IS(loop_resource_release(world.pool, resource), 0);
+    END;
+}
+
 LOOP_TEST(one_that_is_idle_for_too_long_is_disposed_of)
 {
     static int64_t since_ns;
