@@ -52,8 +52,8 @@ enum loop_spawn_how {
     LOOP_SPAWN_OUTPUT,  /* the writing end of a new pipe: what the program writes is read from loop_process_flow */
     LOOP_SPAWN_SOCKET,  /* one end of a pair of Unix stream sockets, loop_process_flow is the other: both ways */
     LOOP_SPAWN_TERMINAL /* the program's side of a new terminal, pty(7), the same for all entries of this kind. The
-                         * loop_process_flow of the lowest such number is the other side: both ways. A read of it ends
-                         * with -EIO when nobody has the program's side any more. The program gets a session of its own
+                         * loop_process_flow of the lowest such number is the other side: both ways. It is at its end
+                         * when no process has the program's side any more. The program gets a session of its own
                          * (LOOP_SPAWN_SESSION), which the terminal controls */
 };
 

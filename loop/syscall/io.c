@@ -110,12 +110,18 @@ static void ask(struct loop_fd *fd)
     }
 }
 
+int64_t loop_io_end_of_terminal(int number)
+{
+    unsigned index;
+    return loop_kernel_ioctl(number, (int)TIOCGPTN, &index) == 0 ? 0 : -EIO;
+}
+
 int64_t loop_io_note_doubtful(struct loop_fd *fd, int64_t n, size_t asked)
 {
     int64_t result = n < 0 ? -errno : n;
     bool is_short = n > 0 && (size_t)n < asked && !(fd->doubts & LOOP_DOUBT_ALWAYS);
     if (!is_short && result != -EAGAIN) {
-        return result;
+        return result == -EIO ? loop_io_end_of_terminal(fd->number) : result;
     }
     bool may_have_mark = n < 0 && fd->has_vague_events && !(fd->doubts & LOOP_DOUBT_ALWAYS);
     if (fd->doubts & LOOP_DOUBT_ASK || may_have_mark) {

@@ -43,6 +43,10 @@ int64_t loop_io_write_more(struct loop_fd *fd, const struct iovec *iov, int n_io
  * So either a read finds nothing (`has_vague_events`), or the second event comes before the socket is empty
  * (LOOP_DOUBT_ASK). In both cases poll(2) is called. */
 
+/* Returns the result of a read that has failed with -EIO: 0, the end, for the side of a pseudoterminal that has a
+ * number (its master), because it fails so when no program has the other side any more. Else -EIO. */
+int64_t loop_io_end_of_terminal(int number);
+
 /* loop_io_note_read for descriptors with doubts, and for results without bytes. */
 int64_t loop_io_note_doubtful(struct loop_fd *fd, int64_t n, size_t asked);
 

@@ -17,6 +17,7 @@
 #include <loop/ground/list.h>
 #include <loop/kernel/memory.h>
 #include <loop/syscall/attempt.h>
+#include <loop/syscall/io.h>
 #include <loop/syscall/pool.h>
 
 #include <errno.h>
@@ -144,6 +145,9 @@ static void read_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
     assert(loop_fd_more(job->fd)->reading == job);
     struct loop_move_args *args = &job->u.args.move;
+    if (result == -EIO && job->fd->number >= 0) {
+        result = loop_io_end_of_terminal(job->fd->number);
+    }
     bool goes_on = result > 0 && job->u.args.file_read.is_exact && (size_t)result < args->len && !job->is_cancelled;
     if (goes_on) {
         args->data = (char *)args->data + result;
