@@ -1,50 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * A group of domains, in the parent's thread: its start, the job that lasts as long as they do, and who waits.
+ * A group of domains, in the parent's thread: its start, the job that lasts as long as they do, and jobs that wait
+ * until all have started.
  */
 #include <domain/group.h>
-#include <loop/kernel/memory.h>
 #include <loop/kernel/thread.h>
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-
-/* A job that waits until all have started. */
-struct waiter {
-    struct loop_list link;
-    struct loop *loop;
-    loop_job job;
-};
-
-/* ---- waiters ---- */
-
-/* Ends a waiter, which is in no list any more. */
-static void end_waiter(struct waiter *waiter, int64_t result)
-{
-    loop_resolve(waiter->loop, waiter->job, result);
-    loop_kernel_free(waiter);
-}
-
-static void on_wait_cancel(void *arg, loop_job job)
-{
-    struct waiter *waiter = arg;
-
-    (void)job;
-    loop_list_remove(&waiter->link);
-    end_waiter(waiter, -ECANCELED);
-}
-
-static void end_waiters(struct loop_domain_group *group, int64_t result)
-{
-    struct loop_list all, *next;
-
-    loop_list_take_all(&all, &group->waiters);
-    for (struct loop_list *link = all.next; link != &all; link = next) {
-        next = link->next;
-        end_waiter(LOOP_CONTAINER(link, struct waiter, link), result);
-    }
-}
 
 /* ---- regions of several calls ---- */
 
@@ -90,7 +54,7 @@ static void maybe_finish(struct loop_domain_group *group)
     loop_job job = group->job;
     group->job = 0;
     drop_region(group);
-    end_waiters(group, group->error < 0 ? group->error : -ESHUTDOWN);
+    loop_waiters_end(&group->waiters, group->error < 0 ? group->error : -ESHUTDOWN);
     loop_resolve(group->loop, job, group->error < 0 ? group->error : group->is_cancelled ? -ECANCELED : 0);
 }
 
@@ -136,7 +100,7 @@ static void on_started(void *arg, int64_t result)
     if (group->is_stopping) {
         loop_domain_stop(domain);
     } else if (group->n_started == group->count) {
-        end_waiters(group, 0);
+        loop_waiters_end(&group->waiters, 0);
     }
 }
 
@@ -163,7 +127,7 @@ static void on_ended(void *arg, int64_t result)
     }
     if (!has_started) {
         group->has_lost = true;
-        end_waiters(group, group->error < 0 ? group->error : -ESHUTDOWN);
+        loop_waiters_end(&group->waiters, group->error < 0 ? group->error : -ESHUTDOWN);
     }
     maybe_finish(group);
 }
@@ -253,7 +217,7 @@ static struct loop_domain_group *create(struct loop_scope *scope, unsigned count
     group->count = count;
     loop_saved_mask(group->loop, &group->child_mask);
     group->shares = shares_for(count, options);
-    loop_list_init(&group->waiters);
+    loop_waiters_init(&group->waiters);
     for (unsigned i = 0; i < count; i++) {
         group->domains[i].group = group;
         group->domains[i].share = group->shares ? loop_shares_take(group->shares) : (struct loop_share){NULL, 0};
@@ -344,18 +308,7 @@ loop_job loop_domains_wait_started(struct loop_scope *scope, struct loop_domain_
     if (group->n_started == group->count) {
         return refuse(scope, 0, fn, arg);
     }
-    struct waiter *waiter = loop_kernel_malloc(sizeof *waiter);
-    if (!waiter) {
-        return 0;
-    }
-    waiter->loop = group->loop;
-    loop_list_push_back(&group->waiters, &waiter->link);
-    loop_job job = waiter->job = loop_promise(scope, on_wait_cancel, waiter, fn, arg);
-    if (job == 0 || loop_scope_is_cancelled(scope)) { /* the promise has ended by itself */
-        loop_list_remove(&waiter->link);
-        loop_kernel_free(waiter);
-    }
-    return job;
+    return loop_waiters_add(&group->waiters, scope, fn, arg);
 }
 
 unsigned loop_domains_count(const struct loop_domain_group *group)

@@ -23,7 +23,6 @@
 #define DOMAIN_GROUP_H
 
 #include <domain/domain.h>
-#include <loop/ground/list.h>
 #include <loop/ground/shares.h>
 #include <loop/part.h>
 
@@ -87,7 +86,7 @@ struct loop_domain_group {
     bool is_stopping, is_cancelled;
     bool has_lost; /* one has ended before it had started */
     int64_t error; /* the first, or 0 */
-    struct loop_list waiters;
+    struct loop_waiters waiters;
     struct loop_domain domains[];
 };
 

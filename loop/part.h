@@ -42,6 +42,24 @@ struct loop_share;
 LOOP_API int loop_part_run(const struct loop_options *options, const struct loop_share *share, loop_main_fn *main,
                            void *arg);
 
+/* ---- jobs that wait for the same ---- */
+
+/* A list of jobs that wait for one event of the part. Its fields are the library's. */
+struct loop_waiters {
+    struct loop_waiters *prev, *next;
+};
+
+/* Makes an empty list, in memory of the part that lasts as long as jobs are in it. */
+LOOP_API void loop_waiters_init(struct loop_waiters *waiters);
+
+/* Starts a job that waits in the list until loop_waiters_end, and resumes with the result given there. Cancelled, it
+ * leaves the list and ends with -ECANCELED. Returns job 0 when there is no memory or the scope has ended. */
+LOOP_API loop_job loop_waiters_add(struct loop_waiters *waiters, struct loop_scope *scope, loop_fn *fn, void *arg);
+
+/* Ends all jobs of the list with `result`, in the order of their starts. Their continuations are resumed from the loop,
+ * not inside the call. The list is empty then and can be used again. */
+LOOP_API void loop_waiters_end(struct loop_waiters *waiters, int64_t result);
+
 /* ---- tasks from other threads ---- */
 
 /* A task of a loop. Like a post, but its memory is the sender's, so a full inbox cannot refuse it. */

@@ -7,21 +7,12 @@
  * Until the child has been reaped here its process ID belongs to it, also after its end, and so does the ID of its
  * group.
  */
-#include <loop/kernel/memory.h>
 #include <loop/kernel/program.h>
-#include <loop/part.h>
 #include <process/object.h>
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-
-/* A job that waits for the end of a child. */
-struct waiter {
-    struct loop_list link;
-    struct loop *loop;
-    loop_job job;
-};
 
 /* ---- signals ---- */
 
@@ -43,51 +34,7 @@ static int64_t send_signal(const struct loop_process *child, int signal_number)
     return loop_kernel_pidfd_send_signal(loop_fd_peek(child->pidfd), signal_number) == 0 ? 0 : -errno;
 }
 
-/* ---- waiters ---- */
-
-/* Ends a waiter, which is in no list any more. */
-static void end_waiter(struct waiter *waiter, int64_t result)
-{
-    loop_resolve(waiter->loop, waiter->job, result);
-    loop_kernel_free(waiter);
-}
-
-static void on_wait_cancel(void *arg, loop_job job)
-{
-    struct waiter *waiter = arg;
-
-    (void)job;
-    loop_list_remove(&waiter->link);
-    end_waiter(waiter, -ECANCELED);
-}
-
-static void end_waiters(struct loop_process *child, int64_t result)
-{
-    struct loop_list all, *next;
-
-    loop_list_take_all(&all, &child->waiters);
-    for (struct loop_list *link = all.next; link != &all; link = next) {
-        next = link->next;
-        end_waiter(LOOP_CONTAINER(link, struct waiter, link), result);
-    }
-}
-
-static loop_job wait_for_end(struct loop_scope *scope, struct loop_process *child, loop_fn *fn, void *arg)
-{
-    struct waiter *waiter = loop_kernel_malloc(sizeof *waiter);
-
-    if (!waiter) {
-        return 0;
-    }
-    waiter->loop = child->loop;
-    loop_list_push_back(&child->waiters, &waiter->link);
-    loop_job job = waiter->job = loop_promise(scope, on_wait_cancel, waiter, fn, arg);
-    if (job == 0 || loop_scope_is_cancelled(scope)) { /* the promise has ended by itself */
-        loop_list_remove(&waiter->link);
-        loop_kernel_free(waiter);
-    }
-    return job;
-}
+/* ---- waiting ---- */
 
 loop_job loop_process_wait(struct loop_scope *scope, struct loop_process *child, loop_fn *fn, void *arg)
 {
@@ -97,7 +44,7 @@ loop_job loop_process_wait(struct loop_scope *scope, struct loop_process *child,
     }
     scope = scope ? scope : child->scope;
     if (!child->has_ended) {
-        return wait_for_end(scope, child, fn, arg);
+        return loop_waiters_add(&child->waiters, scope, fn, arg);
     }
     loop_job job = loop_promise(scope, NULL, NULL, fn, arg);
     if (job) {
@@ -230,7 +177,7 @@ static void note_end(struct loop_process *child, int64_t status)
     if (child->killer) {
         loop_cancel(child->loop, child->killer);
     }
-    end_waiters(child, status);
+    loop_waiters_end(&child->waiters, status);
     let_go(child);
 }
 
@@ -285,7 +232,7 @@ struct loop_process *loop_process_create(struct loop_scope *scope, size_t most_e
     child->loop = loop_scope_loop(scope);
     child->kill_at_ns = LOOP_NEVER;
     child->most_ends = most_ends;
-    loop_list_init(&child->waiters);
+    loop_waiters_init(&child->waiters);
     if (!loop_scope_defer(scope, drop_ends, child)) {
         return NULL;
     }

@@ -5,7 +5,7 @@
 #ifndef PROCESS_OBJECT_H
 #define PROCESS_OBJECT_H
 
-#include <loop/ground/list.h>
+#include <loop/part.h>
 #include <process/process.h>
 
 /* This process's end of one of the child's descriptors. */
@@ -26,7 +26,7 @@ struct loop_process {
     struct loop_fd *pidfd; /* in the loop's own scope, as the jobs that use it; NULL once closed */
     loop_job keeper;       /* holds the scope, as a daemon, until the child has been reaped; 0 after that */
     loop_job killer;       /* waits for kill_at_ns; or 0 */
-    struct loop_list waiters;
+    struct loop_waiters waiters;
     struct loop_process_end *terminal; /* one of the ends; or NULL */
     size_t n_ends, most_ends;          /* none are left once the hooks of the scope run */
     struct loop_process_end ends[];

@@ -111,6 +111,9 @@ MISUSE_VOID(loop_part_set_child_mask, "mask is NULL", loop_part_set_child_mask(h
 MISUSE(loop_inbox_of, "the loop is NULL", loop_inbox_of(NULL) == NULL)
 MISUSE(loop_inbox_loop, "the inbox is NULL", loop_inbox_loop(NULL) == NULL)
 MISUSE_VOID(loop_inbox_share, "the inbox is NULL", loop_inbox_share(NULL))
+MISUSE_VOID(loop_waiters_init, "the list of waiters is NULL", loop_waiters_init(NULL))
+MISUSE(loop_waiters_add, "the list of waiters is NULL", loop_waiters_add(NULL, here->scope, FN) == 0)
+MISUSE_VOID(loop_waiters_end, "the list of waiters is NULL", loop_waiters_end(NULL, 0))
 MISUSE(loop_post_task, "the inbox is NULL", loop_post_task(NULL, NULL) == -EINVAL)
 MISUSE(loop_post_task, "the task is NULL", loop_post_task(loop_inbox_of(here->loop), NULL) == -EINVAL)
 MISUSE(loop_fd_count_uses, "the descriptor is NULL", loop_fd_count_uses(NULL) == 0)
@@ -264,6 +267,9 @@ MISUSE_VOID(loop_saved_mask, "mask is NULL", loop_saved_mask(here->loop, NULL))
 /* ---- scopes that have ended ---- */
 
 #define ENDED "opened by loop_scope_open (" AT
+
+static struct loop_waiters waiters;
+MISUSE(loop_waiters_add, ENDED, loop_waiters_add(&waiters, gone.scope, FN) == 0)
 
 MISUSE(loop_scope_open, ENDED, loop_scope_open(gone.scope, FN) == NULL)
 MISUSE_VOID(loop_scope_cancel, "has ended: ", loop_scope_cancel(gone.scope))
