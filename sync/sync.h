@@ -158,9 +158,9 @@ struct loop_member;
  *     loop_group_add(group, 1, loop_sleep(scope, LOOP_SECOND, LOOP_MEMBER(group, 1)));
  *
  * The group ends when all n members have ended, and no earlier. When one has decided the result, the others are
- * cancelled; so they are when the group is cancelled. Members may belong to other scopes of the same loop. A member that
- * is a stream counts when it has ended, with its last result. Those before are dropped: a stream whose results have to
- * be kept, such as accepted connections, cannot be a member.
+ * cancelled; so they are when the group is cancelled. Members may belong to other scopes of the same loop. A member
+ * that is a stream counts when it has ended, with its last result. Those before are dropped: a stream whose results
+ * have to be kept, such as accepted connections, cannot be a member.
  *
  * Resumes with these results. LOOP_ALL_OF: 0, or the first error of a member. LOOP_FIRST_OF: the index of the first
  * that ended. LOOP_ANY_OF: the index of the first that ended with 0 or more; when all have failed, the error of the

@@ -3,10 +3,6 @@
  * Cancelled jobs of the pool. A job in line is taken out. A thread that runs the job is asked to end it. After a grace
  * period the thread is overdue: it is no longer counted, and another thread replaces it. If its kind allows it, the job
  * is given up: it ends at once, and the kind is called when the thread returns.
- *
- * Where only overdue threads are left and no other can be created, the pool tries again for a second. Then the jobs in
- * line end with an error: they must not wait for threads that may never return, nor run on the loop's thread, where
- * they might hang as those do.
  */
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
@@ -15,12 +11,6 @@
 #include <loop/kernel/thread.h>
 #include <loop/syscall/pool.h>
 #include <loop/syscall/pool_state.h>
-
-#include <errno.h>
-
-#define CREATION_NS LOOP_MILLISECOND                /* until the pool tries again to create a thread, at first */
-#define LONGEST_CREATION_NS (64 * LOOP_MILLISECOND) /* and later */
-#define MOST_CREATION_NS LOOP_SECOND                /* how long it tries */
 
 /* Returns the thread that runs the job, or NULL when that is finished. Under the mutex. */
 static struct loop_pool_thread *thread_of(struct loop_pool *pool, const struct loop_job *job)
@@ -107,66 +97,6 @@ static void begin_grace(struct loop *loop, int64_t duration_ns)
         loop_alarm_set(loop, &pool->grace, loop_time_from_now(duration_ns), on_grace_over);
     }
 }
-
-/* ---- no thread in their place ---- */
-
-/* Under the mutex. */
-static bool lacks_thread(const struct loop_pool *pool)
-{
-    return pool->line_length > 0 && pool->n_threads == pool->n_overdue;
-}
-
-static struct loop_job *first_in_line(const struct loop_pool *pool)
-{
-    struct loop_list *node = loop_list_first(&pool->line);
-    node = node ? node : loop_list_first(&pool->long_line);
-    return node ? LOOP_CONTAINER(node, struct loop_job, link) : NULL;
-}
-
-/* Ends all jobs in line with -ENOMEM. Not with -EAGAIN, the error of the thread: what reads or writes by the pool takes
- * that for a file that is not ready. */
-static void refuse_line(struct loop_pool *pool)
-{
-    struct loop_job *job;
-    loop_kernel_pthread_mutex_lock(&pool->mutex);
-    while ((job = first_in_line(pool))) {
-        job->outcome = job->result == LOOP_GOES_ON ? LOOP_WORK_PARTLY_DONE : LOOP_WORK_NOT_BEGUN;
-        loop_pool_pull(pool, job);
-        job->result = -ENOMEM;
-        loop_list_push_back(&pool->collected, &job->link);
-    }
-    loop_kernel_pthread_mutex_unlock(&pool->mutex);
-}
-
-static void on_creation_due(struct loop *loop, struct loop_alarm *alarm)
-{
-    struct loop_pool *pool = loop->pool;
-    loop_kernel_pthread_mutex_lock(&pool->mutex);
-    bool lacks = lacks_thread(pool);
-    loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    if (!lacks || loop_pool_add_thread(loop)) {
-        return;
-    }
-    int64_t now_ns = loop_clock_read(), twice_ns = 2 * pool->creation_interval_ns;
-    if (now_ns - pool->creation_since_ns >= MOST_CREATION_NS) {
-        refuse_line(pool);
-        return;
-    }
-    pool->creation_interval_ns = twice_ns < LONGEST_CREATION_NS ? twice_ns : LONGEST_CREATION_NS;
-    loop_alarm_set(loop, alarm, now_ns + pool->creation_interval_ns, on_creation_due);
-}
-
-void loop_pool_create_later(struct loop *loop)
-{
-    struct loop_pool *pool = loop->pool;
-    if (!loop_alarm_is_set(&pool->creation)) {
-        pool->creation_since_ns = loop_clock_read();
-        pool->creation_interval_ns = CREATION_NS;
-        loop_alarm_set(loop, &pool->creation, pool->creation_since_ns + CREATION_NS, on_creation_due);
-    }
-}
-
-/* ---- cancelling ---- */
 
 /* Asks the thread that runs the job to end it. Returns false when the job is finished. Under the mutex. */
 static bool ask_to_end(struct loop_pool *pool, const struct loop_job *job)

@@ -72,7 +72,7 @@ struct loop_pool {
     struct loop_list collected_late; /* taken from `came_back` */
     struct loop_alarm grace;         /* while threads have been asked to end their jobs */
     struct loop_alarm interrupts;    /* of pool_interrupt.c */
-    struct loop_alarm creation;      /* while jobs wait and only overdue threads are left: pool_late.c */
+    struct loop_alarm creation;      /* while jobs wait and only overdue threads are left: pool_size.c */
     int64_t creation_since_ns, creation_interval_ns;
     struct loop_alarm growth, decline;      /* of pool_size.c */
     int64_t interrupts_at_ns;               /* when `interrupts` is due */
@@ -180,15 +180,13 @@ void loop_pool_size_watch(struct loop *loop);
 /* Notes that there is one thread more: it ends again if it is not needed. */
 void loop_pool_size_added(struct loop *loop);
 
+/* Has the pool try again to create a thread, after that has failed, if only overdue threads are left. */
+void loop_pool_create_later(struct loop *loop);
+
 /* ---- pool_trial.c ---- */
 
 /* Notes that the pool has grown: it looks whether it needs the threads later. */
 void loop_pool_trial_watch(struct loop *loop);
-
-/* ---- pool_late.c ---- */
-
-/* Has the pool try again to create a thread, after that has failed, if only overdue threads are left. */
-void loop_pool_create_later(struct loop *loop);
 
 /* ---- pool.c ---- */
 
