@@ -6,6 +6,8 @@
 
 #include <sys/un.h>
 
+#define PEERPIDFD 77 /* SO_PEERPIDFD, which the C library may not know */
+
 enum { NONBLOCKING = SOCK_NONBLOCK | SOCK_CLOEXEC, EVERYTHING = 0xffff & ~POLLNVAL };
 
 enum {
@@ -474,6 +476,31 @@ TEST(a_socket_that_is_sent_through_itself_is_freed)
     open_pair(SOCK_DGRAM, pair);
     CHECK_IS(send_numbers(pair[0], "a", pair, 2), 1);
     close_both(pair);
+}
+
+TEST(the_process_at_the_other_end_has_a_descriptor)
+{
+    int pair[2], process = -1, other = -1;
+    socklen_t length = sizeof process;
+    char byte;
+
+    open_pair(SOCK_STREAM, pair);
+    int error = loop_kernel_getsockopt(pair[0], SOL_SOCKET, PEERPIDFD, &process, &length) == 0 ? 0 : errno;
+    if (error == ENOPROTOOPT) { /* before Linux 6.5 */
+        CHECK(!NORIA_SIMULATED);
+        close_both(pair);
+        return;
+    }
+    CHECK_IS(error, 0);
+    CHECK_IS(length, sizeof process);
+    CHECK_IS(loop_kernel_fcntl(process, F_GETFD, 0), FD_CLOEXEC);
+    CHECK_IS(poll_now(process, POLLIN | POLLOUT), 0); /* it has not ended */
+    CHECK_FAILS(loop_kernel_read(process, &byte, 1), EINVAL);
+    loop_kernel_close(process);
+    close_both(pair);
+    other = loop_kernel_socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_IS(loop_kernel_getsockopt(other, SOL_SOCKET, PEERPIDFD, &process, &length), -1);
+    loop_kernel_close(other);
 }
 
 TEST(credentials_are_those_of_the_sender)

@@ -7,12 +7,17 @@
 #include <loop/kernel/simulated/network/option.h>
 #include <loop/kernel/simulated/network/tcp/info.h>
 #include <loop/kernel/simulated/network/tcp/segment.h>
+#include <loop/kernel/simulated/network/unix/pidfd.h>
 
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/time.h>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 enum {
     MOST_BUFFER = 4194304,
@@ -337,6 +342,12 @@ static int answer_peer(const struct loop_sim_socket *socket, void *to, socklen_t
     return answer(to, length, &credentials, sizeof credentials);
 }
 
+static int answer_process(const struct loop_sim_socket *socket, void *to, socklen_t *length)
+{
+    int number = loop_sim_pidfd_open_peer(socket);
+    return number < 0 ? number : answer_number(to, length, number);
+}
+
 static bool is_listening(const struct loop_sim_socket *socket)
 {
     return socket->family == AF_UNIX ? socket->local_socket.is_listening : socket->stream.state == LOOP_SIM_TCP_LISTEN;
@@ -362,6 +373,7 @@ static int get_special(struct loop_sim_socket *socket, int name, void *value, so
     case SO_RCVTIMEO: return answer_timeout(value, length, socket->receive_timeout_ns);
     case SO_SNDTIMEO: return answer_timeout(value, length, socket->send_timeout_ns);
     case SO_PEERCRED: return answer_peer(socket, value, length);
+    case SO_PEERPIDFD: return answer_process(socket, value, length);
     case SO_COOKIE:
         return *length < sizeof socket->serial ? -EINVAL
                                                : answer(value, length, &socket->serial, sizeof socket->serial);
