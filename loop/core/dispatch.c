@@ -345,9 +345,7 @@ __attribute__((always_inline)) static inline void try_readers(struct loop *loop,
     enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
     if (job && attempt == LOOP_ATTEMPT_AGAIN) {
         fd->ready &= (uint8_t)~POLLIN;
-        if (!loop_line_is_empty(&fd->readers)) {
-            loop_ready_watch(loop, fd, POLLIN);
-        }
+        loop_ready_watch_readers(loop, fd);
     } else if (fd->ready & POLLIN || job) {
         run_readers(loop, fd, job, attempt);
     }
@@ -363,6 +361,14 @@ void loop_ready_try(struct loop *loop, struct loop_fd *fd)
         run_others(loop, fd);
     }
     loop_fd_drop_use(fd);
+}
+
+void loop_ready_go_on(struct loop *loop, struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt)
+{
+    run_readers(loop, fd, job, attempt);
+    if (has_others(fd)) {
+        run_others(loop, fd);
+    }
 }
 
 void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events)

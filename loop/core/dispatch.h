@@ -5,6 +5,7 @@
 #ifndef LOOP_CORE_DISPATCH_H
 #define LOOP_CORE_DISPATCH_H
 
+#include <loop/core/close.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/ready.h>
@@ -42,18 +43,38 @@ void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events);
 /* Tries the jobs that wait for `fd` and may continue. From the dispatch only. */
 void loop_ready_try(struct loop *loop, struct loop_fd *fd);
 
-/* Does what loop_ready_events does, with a fast path for the common case: input, and a job that waits for it. A
- * descriptor that is active already has had its share of this turn. From the dispatch only. */
-static inline void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
+/* Goes on after the first try of a reader whose outcome was not LOOP_ATTEMPT_AGAIN. From the dispatch only. */
+void loop_ready_go_on(struct loop *loop, struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt);
+
+/* Does what loop_ready_events does for POLLIN, with a fast path for the common case: one job reads, and its try leaves
+ * nothing to read. Files, whose operations are not tried, have the rarer part. A descriptor that is active already has
+ * had its share of this turn. From the dispatch only. */
+static inline void loop_ready_input(struct loop *loop, struct loop_fd *fd)
 {
-    bool is_other = (events & ~(uint32_t)(POLLIN | POLLRDNORM)) != 0 || loop_fd_has_pollers(fd);
-    if (is_other || loop_line_is_empty(&fd->readers)) {
-        loop_ready_events(loop, fd, events);
+    if (fd->has_more || fd->is_reading || loop_index_is_queued(&fd->active) || loop_line_is_empty(&fd->readers)) {
+        loop_ready_events(loop, fd, POLLIN);
         return;
     }
+    struct loop_job *job = LOOP_CONTAINER(loop_line_first(&fd->readers), struct loop_job, link);
     fd->ready |= POLLIN;
-    if (!loop_index_is_queued(&fd->active)) {
-        loop_ready_try(loop, fd);
+    fd->uses++; /* continuations may close the descriptor and end its scope */
+    enum loop_attempt attempt = job->kind->attempt(loop, job);
+    if (attempt == LOOP_ATTEMPT_AGAIN) {
+        fd->ready &= (uint8_t)~POLLIN;
+        loop_ready_watch_readers(loop, fd);
+    } else {
+        loop_ready_go_on(loop, fd, job, attempt);
+    }
+    loop_fd_drop_use(fd);
+}
+
+/* Does what loop_ready_events does. Nearly all events are input alone. From the dispatch only. */
+static inline void loop_ready_event(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    if (events & ~(uint32_t)(POLLIN | POLLRDNORM)) {
+        loop_ready_events(loop, fd, events);
+    } else {
+        loop_ready_input(loop, fd);
     }
 }
 

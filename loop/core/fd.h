@@ -279,10 +279,10 @@ static inline bool loop_fd_is_file(const struct loop_fd *fd)
     return !loop_fd_is_stream(fd) && fd->write_by == LOOP_IO_BLOCKING;
 }
 
-/* Returns the descriptor object with that id, or NULL when it has been freed. */
+/* Returns the descriptor object that had that id, or NULL when it has been freed. */
 static inline struct loop_fd *loop_fd_find(const struct loop *loop, uint64_t id)
 {
-    return loop_slab_find(&loop->fds, id);
+    return loop_slab_find_given(&loop->fds, id);
 }
 
 /* Returns whether reads get what is kept, and do not ask the kernel: bytes or an error are kept, or will be. */

@@ -18,8 +18,16 @@
 /* Makes the backend watch an open `fd` for `events`, unless it does already. */
 static inline void loop_ready_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
 {
-    if (fd->state == LOOP_FD_OPEN && (fd->watched & events) != events) {
+    if ((fd->watched & events) != events && fd->state == LOOP_FD_OPEN) {
         loop->backend->watch(loop, fd, events);
+    }
+}
+
+/* Makes the backend watch for input if jobs wait for it. */
+static inline void loop_ready_watch_readers(struct loop *loop, struct loop_fd *fd)
+{
+    if (!(fd->watched & POLLIN) && !loop_line_is_empty(&fd->readers)) {
+        loop_ready_watch(loop, fd, POLLIN);
     }
 }
 

@@ -168,6 +168,15 @@ static inline struct loop_slot *loop_slab_at(const struct loop_slab *slab, uint3
     return (struct loop_slot *)(void *)(page + (size_t)(index % LOOP_SLAB_PER_PAGE) * slab->object_size);
 }
 
+/* Returns the object with an id that the slab has given out, or NULL when it has been freed since. For ids that come
+ * back from the kernel: those of a program may be any number. */
+static inline void *loop_slab_find_given(const struct loop_slab *slab, uint64_t id)
+{
+    assert((id & (LOOP_SLAB_MAX - 1)) < loop_slab_capacity(slab) && !(id & LOOP_SLAB_FREE));
+    struct loop_slot *slot = loop_slab_at(slab, (uint32_t)(id & (LOOP_SLAB_MAX - 1)));
+    return slot->id == id ? slot : NULL;
+}
+
 /* Returns the object with that id, or NULL when it was freed or never existed. */
 static inline void *loop_slab_find(const struct loop_slab *slab, uint64_t id)
 {

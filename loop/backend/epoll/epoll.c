@@ -260,19 +260,31 @@ static void drop_output(struct loop *loop, uint64_t id)
     }
 }
 
-static void note(struct loop *loop, const struct epoll_event *event)
+/* Handles an event that is more than input, unless the descriptor has left the set since it was reported. */
+__attribute__((noinline)) static void note_other(struct loop *loop, struct loop_fd *fd, const struct epoll_event *event)
 {
-    struct loop_fd *fd = loop_fd_find(loop, event->data.u64);
-    if (!fd || !fd->backend_id) {
+    if (!fd->backend_id) {
         return;
     }
     uint32_t events = event->events & (POLLIN | POLLOUT | POLLPRI | POLLERR | POLLHUP);
     if (event->events & EPOLLRDHUP) {
         events |= POLLRDHUP;
     }
-    loop_ready_event(loop, fd, events);
+    loop_ready_events(loop, fd, events);
     if (events & POLLOUT) {
         drop_output(loop, event->data.u64);
+    }
+}
+
+/* Handles an event, unless the descriptor has been freed since it was reported. Late input does no harm: a job that
+ * still waits is tried once more. */
+static inline void note(struct loop *loop, const struct epoll_event *event)
+{
+    struct loop_fd *fd = loop_fd_find(loop, event->data.u64);
+    if (fd && event->events == EPOLLIN) {
+        loop_ready_input(loop, fd);
+    } else if (fd) {
+        note_other(loop, fd, event);
     }
 }
 

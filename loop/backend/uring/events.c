@@ -74,7 +74,23 @@ static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_w
     }
 }
 
-static void event(struct loop_uring *uring, uint64_t user_data, int32_t result, uint32_t flags)
+/* Handles an event of a poll for input that stays armed. One that comes while the poll is being cancelled does no harm:
+ * nothing waits. */
+static inline void input_event(struct loop_uring *uring, uint64_t id, uint32_t events)
+{
+    struct loop *loop = uring->loop;
+    struct loop_fd *fd = loop_fd_find(loop, id);
+    uring->inputs.n++;
+    if (fd) {
+        loop_ready_event(loop, fd, loop_uring_known_events(fd, events));
+    }
+    if (loop->prefers_completions || uring->receivers[0]) {
+        loop_uring_receive_after(uring, id, LOOP_URING_WATCH_IN);
+    }
+}
+
+__attribute__((noinline)) static void event(struct loop_uring *uring, uint64_t user_data, int32_t result,
+                                            uint32_t flags)
 {
     enum loop_uring_tag tag = (enum loop_uring_tag)(user_data >> LOOP_URING_TAG_SHIFT);
     uint64_t id = user_data & LOOP_URING_ID_MASK;
@@ -105,7 +121,11 @@ void loop_uring_dispatch(struct loop_uring *uring)
         int32_t result = completion->res;
         uint32_t flags = completion->flags;
         __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE); /* from here the place is the kernel's again */
-        event(uring, user_data, result, flags);
+        if (user_data >> LOOP_URING_TAG_SHIFT == LOOP_URING_TAG_WATCH_IN && flags & IORING_CQE_F_MORE && result >= 0) {
+            input_event(uring, user_data & LOOP_URING_ID_MASK, (uint32_t)result);
+        } else {
+            event(uring, user_data, result, flags);
+        }
     }
     if (uring->inputs.enough && uring->inputs.n > 0) {
         loop_uring_weigh_inputs(uring);
