@@ -7,6 +7,15 @@
 #include <loop/flow/copy_buffer.h>
 #include <loop/kernel/memory.h>
 
+struct loop_block *loop_copy_add(struct loop *loop, bool is_bulk)
+{
+    struct loop_block *block = loop_copy_take(loop, is_bulk);
+    if (block) {
+        loop_copy_give(loop, block, is_bulk);
+    }
+    return block;
+}
+
 static void free_all(struct loop_spares *spares)
 {
     while (spares->first) {

@@ -39,6 +39,17 @@ static inline struct loop_block *loop_copy_take(struct loop *loop, bool is_bulk)
     return block;
 }
 
+/* Adds the first buffer to those that are kept. Returns it, or NULL when there is no memory. */
+struct loop_block *loop_copy_add(struct loop *loop, bool is_bulk);
+
+/* Returns the buffer that the next loop_copy_take returns, or NULL when there is no memory. The buffer is the caller's
+ * until another function of the loop may take one. */
+static inline struct loop_block *loop_copy_first(struct loop *loop, bool is_bulk)
+{
+    struct loop_block *block = is_bulk ? loop->bulks.first : loop->spares.first;
+    return block ? block : loop_copy_add(loop, is_bulk);
+}
+
 /* Gives a buffer back to the loop, which keeps or frees it. `is_bulk` is what loop_copy_take was given. */
 static inline void loop_copy_give(struct loop *loop, struct loop_block *block, bool is_bulk)
 {

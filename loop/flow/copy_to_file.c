@@ -129,7 +129,7 @@ static enum loop_attempt attempt_to_file(struct loop *loop, struct loop_job *job
     if (!bulk) {
         return end_to_file(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
     }
-    int64_t n = loop_io_read_one(job->fd, bulk->bytes, LOOP_COPY_BULK_BYTES);
+    int64_t n = loop_io_read_one(loop, job->fd, bulk->bytes, LOOP_COPY_BULK_BYTES);
     if (n <= 0) {
         loop_copy_give(loop, bulk, true);
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_to_file(loop, job, n, LOOP_COPY_SOURCE);

@@ -64,7 +64,8 @@ static void lose_copy(struct loop *loop, struct loop_job *job, int64_t error)
 }
 
 /* Ends the copy from an attempt. */
-static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+__attribute__((noinline)) static enum loop_attempt end_copy(struct loop *loop, struct loop_job *job, int64_t why,
+                                                            enum loop_copy_side side)
 {
     give_back(loop, job);
     job->result = loop_copy_result(loop, job, why, side);
@@ -86,12 +87,15 @@ static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
-/* Keeps what the sink has not accepted, and waits for room or ends. `written` is the result of the write. */
-static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, struct loop_block *spare, size_t len,
-                                   int64_t written)
+/* Keeps the first spare buffer, of whose `len` bytes the sink has not accepted all, and waits for room or ends.
+ * `written` is the result of the write. */
+__attribute__((noinline)) static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, size_t len,
+                                                             int64_t written)
 {
     size_t n = written > 0 ? (size_t)written : 0;
+    struct loop_block *spare = loop_copy_take(loop, false);
     assert(n < len && !job->u.args.copy.block);
+    job->u.args.copy.done += (int64_t)n;
     job->u.args.copy.block = spare;
     job->u.args.copy.rest = (struct iovec){(char *)spare->bytes + n, len - n};
     if (written < 0 && written != -EAGAIN) {
@@ -167,8 +171,32 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
     loop_fd_drop_use(to);
 }
 
-/* Reads into a spare buffer and writes it at once. */
-static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
+/* Reads into a spare buffer and writes it at once. The buffer stays with the loop unless the copy has to keep it.
+ * Inline in each attempt, because nearly all bytes of copies pass here. */
+__attribute__((always_inline)) static inline enum loop_attempt move_some(struct loop *loop, struct loop_job *job,
+                                                                         struct loop_fd *from, struct loop_fd *to)
+{
+    struct loop_block *spare = loop_copy_first(loop, false);
+    if (!spare) {
+        return end_copy(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
+    }
+    int64_t n = loop_io_read_one(loop, from, spare->bytes, LOOP_COPY_BYTES);
+    if (n <= 0) {
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
+    }
+    if (!has_room(to)) {
+        return keep_rest(loop, job, (size_t)n, -EAGAIN);
+    }
+    int64_t written = loop_io_write_one(to, spare->bytes, (size_t)n);
+    if (written != n) {
+        return keep_rest(loop, job, (size_t)n, written);
+    }
+    job->u.args.copy.done += n;
+    return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+/* Moves bytes after a failed write, where bytes are kept for the next reads, or where a read takes more than a call. */
+__attribute__((noinline)) static enum loop_attempt read_rarely(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *from = job->fd, *to = sink_of(job);
     int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
@@ -178,26 +206,11 @@ static enum loop_attempt read_some(struct loop *loop, struct loop_job *job)
     if (loop_fd_reads_kept(from) && loop_unread_is_received(from)) {
         return pass_on(loop, job, loop_unread_pop(from));
     }
-    struct loop_block *spare = loop_copy_take(loop, false);
-    if (!spare) {
-        return end_copy(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
-    }
-    int64_t n = loop_io_read_one(from, spare->bytes, LOOP_COPY_BYTES);
-    if (n <= 0) {
-        loop_copy_give(loop, spare, false);
-        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
-    }
-    int64_t written = has_room(to) ? loop_io_write_one(to, spare->bytes, (size_t)n) : -EAGAIN;
-    job->u.args.copy.done += written > 0 ? written : 0;
-    if (written != n) {
-        return keep_rest(loop, job, spare, (size_t)n, written);
-    }
-    loop_copy_give(loop, spare, false);
-    return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+    return move_some(loop, job, from, to);
 }
 
 /* Writes what the job has kept, and goes back to reading when that is all. */
-static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
+__attribute__((noinline)) static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_copy_args *args = &job->u.args.copy;
     if (job->where == LOOP_AT_RING) {
@@ -216,20 +229,35 @@ static enum loop_attempt write_some(struct loop *loop, struct loop_job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
-static enum loop_attempt attempt_copy(struct loop *loop, struct loop_job *job)
+__attribute__((always_inline)) static inline enum loop_attempt attempt(struct loop *loop, struct loop_job *job,
+                                                                       struct loop_fd *to)
 {
-    return job->u.args.copy.block ? write_some(loop, job) : read_some(loop, job);
+    if (job->u.args.copy.block) {
+        return write_some(loop, job);
+    }
+    bool is_plain = loop_io_is_plain(job->fd->read_by) && !to->has_failed;
+    return is_plain ? move_some(loop, job, job->fd, to) : read_rarely(loop, job);
+}
+
+static enum loop_attempt attempt_echo(struct loop *loop, struct loop_job *job)
+{
+    return attempt(loop, job, job->fd);
+}
+
+static enum loop_attempt attempt_pass(struct loop *loop, struct loop_job *job)
+{
+    return attempt(loop, job, job->u.args.second);
 }
 
 const struct loop_job_kind loop_copy_echo_kind = {.name = "copy",
                                                   .cancel = cancel_copy,
-                                                  .attempt = attempt_copy,
+                                                  .attempt = attempt_echo,
                                                   .transferred = copy_sent,
                                                   .lose = lose_copy,
                                                   .reads_ahead = true};
 const struct loop_job_kind loop_copy_pass_kind = {.name = "copy",
                                                   .cancel = cancel_copy,
-                                                  .attempt = attempt_copy,
+                                                  .attempt = attempt_pass,
                                                   .transferred = copy_sent,
                                                   .lose = lose_copy,
                                                   .reads_ahead = true,

@@ -87,7 +87,7 @@ static int64_t read_chunk(struct loop *loop, struct loop_job *job)
     size_t block_size = loop->region.block_size;
     struct loop_chunk *chunk = stream->reserved;
     stream->reserved = NULL;
-    int64_t n = loop_io_read_one(job->fd, loop_chunk_memory(chunk), block_size);
+    int64_t n = loop_io_read_one(loop, job->fd, loop_chunk_memory(chunk), block_size);
     if (n > 0) {
         loop_stream_push(stream, chunk, (size_t)n);
         stream->n_wanted = (size_t)n == block_size ? CHUNKS_GROW : 1;

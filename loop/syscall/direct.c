@@ -122,7 +122,7 @@ static enum loop_attempt receive_one(struct loop *loop, struct loop_job *job)
     size_t len = job->fd->is_byte_stream ? loop_hard_length(buffers->size_bytes) : buffers->size_bytes;
     unsigned index = buffers->free_stack[buffers->n_free - 1];
     char *data = buffers->memory + index * buffers->size_bytes;
-    int64_t result = loop_io_read_one(job->fd, data, len);
+    int64_t result = loop_io_read_one(loop, job->fd, data, len);
     if (result == -EAGAIN) {
         return LOOP_ATTEMPT_AGAIN;
     }

@@ -193,3 +193,25 @@ int64_t loop_io_write_more(struct loop_fd *fd, const struct iovec *iov, int n_io
 {
     return write_some(fd, iov, n_iov, MSG_MORE);
 }
+
+/* ---- one buffer ---- */
+
+int64_t loop_io_read_rarely(struct loop_fd *fd, void *buf, size_t len)
+{
+    return loop_io_read(fd, &(struct iovec){buf, len}, 1);
+}
+
+int64_t loop_io_write_rarely(struct loop_fd *fd, const void *buf, size_t len)
+{
+    return loop_io_write(fd, &(struct iovec){(void *)(uintptr_t)buf, len}, 1);
+}
+
+int64_t loop_io_read_ended(struct loop_fd *fd, int64_t n, void *buf, size_t len)
+{
+    return n < 0 && errno == EINTR ? loop_io_read_rarely(fd, buf, len) : loop_io_note_read(fd, n, len);
+}
+
+int64_t loop_io_write_failed(struct loop_fd *fd, const void *buf, size_t len)
+{
+    return errno == EINTR ? loop_io_write_rarely(fd, buf, len) : loop_io_note_write(fd, -1);
+}

@@ -80,9 +80,8 @@ static inline bool loop_io_is_plain(uint8_t by)
 
 /* Receives from a Unix stream socket. recvmsg(2) reports by MSG_CTRUNC that it stopped at descriptors or credentials,
  * which are dropped. */
-static inline ssize_t loop_io_receive_one(struct loop_fd *fd, void *buf, size_t len)
+static inline ssize_t loop_io_receive_one(struct loop *loop, struct loop_fd *fd, void *buf, size_t len)
 {
-    struct loop *loop = fd->scope->loop;
     loop->unix_vector = (struct iovec){buf, len};
     ssize_t n = loop_kernel_recvmsg(fd->number, &loop->unix_message, MSG_DONTWAIT);
     if (loop->unix_message.msg_flags & MSG_CTRUNC) {
@@ -92,29 +91,46 @@ static inline ssize_t loop_io_receive_one(struct loop_fd *fd, void *buf, size_t 
     return n;
 }
 
+/* loop_io_read with one buffer, for what loop_io_read_one does not do itself. */
+int64_t loop_io_read_rarely(struct loop_fd *fd, void *buf, size_t len);
+
+/* loop_io_write with one buffer, for what loop_io_write_one does not do itself. */
+int64_t loop_io_write_rarely(struct loop_fd *fd, const void *buf, size_t len);
+
+/* Handles a read of one buffer that has returned 0, or -1 with errno, or that has doubts. */
+int64_t loop_io_read_ended(struct loop_fd *fd, int64_t n, void *buf, size_t len);
+
+/* Handles a write of one buffer that has returned -1, with errno. */
+int64_t loop_io_write_failed(struct loop_fd *fd, const void *buf, size_t len);
+
 /* loop_io_read with one buffer. */
-static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loop_fd *fd, void *buf, size_t len)
+static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loop *loop, struct loop_fd *fd, void *buf,
+                                                                      size_t len)
 {
-    struct iovec iov = {buf, len};
     if (!loop_io_is_plain(fd->read_by)) {
-        return loop_io_read(fd, &iov, 1);
+        return loop_io_read_rarely(fd, buf, len);
     }
     ssize_t n = fd->read_by != LOOP_IO_SOCKET ? loop_kernel_read(fd->number, buf, len)
-                : fd->is_unix                 ? loop_io_receive_one(fd, buf, len)
+                : fd->is_unix                 ? loop_io_receive_one(loop, fd, buf, len)
                                               : loop_kernel_recv(fd->number, buf, len, MSG_DONTWAIT);
-    return n < 0 && errno == EINTR ? loop_io_read(fd, &iov, 1) : loop_io_note_read(fd, n, len);
+    if (n <= 0 || fd->doubts) {
+        return loop_io_read_ended(fd, n, buf, len);
+    }
+    if ((size_t)n < len) {
+        fd->ready &= (uint8_t)~POLLIN;
+    }
+    return n;
 }
 
 /* loop_io_write with one buffer. Always inline: it must not depend on how large the library is. */
 __attribute__((always_inline)) static inline int64_t loop_io_write_one(struct loop_fd *fd, const void *buf, size_t len)
 {
-    struct iovec iov = {(void *)(uintptr_t)buf, len};
     if (!loop_io_is_plain(fd->write_by)) {
-        return loop_io_write(fd, &iov, 1);
+        return loop_io_write_rarely(fd, buf, len);
     }
     ssize_t n = fd->write_by == LOOP_IO_SOCKET ? loop_kernel_send(fd->number, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
                                                : loop_kernel_write(fd->number, buf, len);
-    return n < 0 && errno == EINTR ? loop_io_write(fd, &iov, 1) : loop_io_note_write(fd, n);
+    return n < 0 ? loop_io_write_failed(fd, buf, len) : n;
 }
 
 #endif

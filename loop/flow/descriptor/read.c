@@ -60,8 +60,7 @@ __attribute__((always_inline)) static inline bool take(struct loop_job *job, int
 static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
 {
     const struct iovec *rest = &job->u.read.rest;
-    (void)loop;
-    int64_t n = loop_io_read_one(job->fd, rest->iov_base, rest->iov_len);
+    int64_t n = loop_io_read_one(loop, job->fd, rest->iov_base, rest->iov_len);
     if (n == -EAGAIN) {
         return LOOP_ATTEMPT_AGAIN;
     }
@@ -175,7 +174,8 @@ static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
     if (!loop_fd_is_stream(fd)) {
         return loop_file_try_read(fd, buf, len);
     }
-    return !loop_ready_has_readers(fd) && may_be_readable(fd) ? loop_io_read_one(fd, buf, len) : -EAGAIN;
+    return !loop_ready_has_readers(fd) && may_be_readable(fd) ? loop_io_read_one(fd->scope->loop, fd, buf, len)
+                                                              : -EAGAIN;
 }
 
 static enum loop_attempt attempt_wait(struct loop *loop, struct loop_job *job)
