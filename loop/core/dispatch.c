@@ -387,12 +387,39 @@ void loop_ready_run(struct loop *loop, unsigned most)
     }
 }
 
+/* Tries the writers. The first try has been made if `job` is not NULL. */
+__attribute__((noinline)) static void run_writers(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
+                                                  enum loop_attempt attempt)
+{
+    if (!job) {
+        run_line(loop, fd, &fd->writers, 0, POLLOUT, false);
+    } else if (follow(loop, fd, job, attempt, POLLOUT, false)) {
+        run_line(loop, fd, &fd->writers, 1, POLLOUT, false);
+    }
+}
+
+/* Nearly always one try sends all that is queued. */
+__attribute__((always_inline)) static inline void send_queue(struct loop *loop, struct loop_fd *fd)
+{
+    struct loop_list *first = loop_line_first(&fd->writers);
+    struct loop_job *job = first ? LOOP_CONTAINER(first, struct loop_job, link) : NULL;
+    assert(!job || job->kind->attempt); /* those of a file are never dirty */
+    if (!job || !(fd->ready & POLLOUT)) {
+        run_writers(loop, fd, NULL, LOOP_ATTEMPT_MOVED);
+        return;
+    }
+    enum loop_attempt attempt = job->kind->attempt(loop, job);
+    if (attempt != LOOP_ATTEMPT_MOVED || !loop_line_is_empty(&fd->writers)) {
+        run_writers(loop, fd, job, attempt);
+    }
+}
+
 void loop_ready_send(struct loop *loop)
 {
     struct loop_fd *fd;
     while ((fd = loop_fd_next_dirty(loop))) {
         fd->uses++;
-        run_line(loop, fd, &fd->writers, 0, POLLOUT, false);
+        send_queue(loop, fd);
         loop_fd_drop_use(fd);
     }
 }
@@ -409,6 +436,18 @@ static void run_after(struct loop *loop)
 }
 
 /* A scope that ends may start jobs that end in the next round, without end: the rest is left for later. */
+__attribute__((noinline)) static void settle_rounds(struct loop *loop)
+{
+    for (unsigned n = 0; n < ROUNDS && loop_has_to_settle(loop); n++) {
+        run_after(loop);
+        loop_ready_send(loop);
+        if (loop->ending) {
+            loop_scopes_settle(loop);
+        }
+    }
+}
+
+/* Nearly always only writes are to be sent. */
 void loop_settle_now(struct loop *loop)
 {
     if (loop->is_settling) {
@@ -416,12 +455,11 @@ void loop_settle_now(struct loop *loop)
     }
     loop_child_check(loop);
     loop->is_settling = true;
-    for (unsigned n = 0; n < ROUNDS && loop_has_to_settle(loop); n++) {
-        run_after(loop);
+    if (!loop->ending) { /* otherwise functions in loop->after may come first */
         loop_ready_send(loop);
-        if (loop->ending) {
-            loop_scopes_settle(loop);
-        }
+    }
+    if (loop->ending) {
+        settle_rounds(loop);
     }
     loop->is_settling = false;
 }

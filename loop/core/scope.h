@@ -129,16 +129,22 @@ static inline bool loop_scope_takes_work(const struct loop_scope *scope)
 /* Adds a hold of a job, a child or the program, or of a daemon. */
 static inline void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
 {
-    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
-    ++*count;
+    if (is_daemon) {
+        scope->daemons++;
+    } else {
+        scope->holds++;
+    }
 }
 
 /* Drops a hold of loop_scope_add_hold. The scope may end when it has only daemons left. */
 static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
 {
-    uint32_t *count = is_daemon ? &scope->daemons : &scope->holds;
-    assert(*count > 0);
-    --*count;
+    assert((is_daemon ? scope->daemons : scope->holds) > 0);
+    if (is_daemon) {
+        scope->daemons--;
+    } else {
+        scope->holds--;
+    }
     if (scope->holds == 0) {
         loop_scope_look_at(scope);
     }

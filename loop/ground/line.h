@@ -137,6 +137,18 @@ static inline void loop_line_remove(struct loop_list *node)
     }
 }
 
+/* Removes the first node of a line that is not empty. Its links are undefined. */
+static inline void loop_line_drop_first(struct loop_line *line)
+{
+    struct loop_list *node = line->first, *next = node->next;
+    if (loop_line_is_mark(next)) {
+        line->first = NULL;
+    } else {
+        line->first = next;
+        next->prev = node->prev;
+    }
+}
+
 /* Removes and returns the first node, or NULL. */
 static inline struct loop_list *loop_line_pop_front(struct loop_line *line)
 {

@@ -160,17 +160,22 @@ static inline void loop_hlist_push(struct loop_hlist *list, struct loop_hnode *n
     list->first = node;
 }
 
-/* Removes the node from its list. Harmless for a node that is in no list. */
-static inline void loop_hlist_remove(struct loop_hnode *node)
+/* Removes the node, which is in a list. Its links are undefined. */
+static inline void loop_hlist_drop(struct loop_hnode *node)
 {
-    if (!node->at) {
-        return;
-    }
     *node->at = node->next;
     if (node->next) {
         node->next->at = node->at;
     }
-    node->at = NULL;
+}
+
+/* Removes the node from its list. Harmless for a node that is in no list. */
+static inline void loop_hlist_remove(struct loop_hnode *node)
+{
+    if (node->at) {
+        loop_hlist_drop(node);
+        node->at = NULL;
+    }
 }
 
 /* Removes a node, which is in a list and about to be freed. Its links are undefined afterwards. */

@@ -126,13 +126,17 @@ static inline void *loop_slab_get(struct loop_slab *slab)
     return slot;
 }
 
-/* Frees an object. Its id gets the next generation, which is never 0, because no handle is 0. */
+/* Frees an object. Its id gets the next generation, which is never 0, because no handle is 0: after the last one, whose
+ * sum reaches the mark, comes the first. */
 static inline void loop_slab_put(struct loop_slab *slab, void *object)
 {
     struct loop_slot *slot = object;
     assert(slab->in_use > 0 && !(slot->id & LOOP_SLAB_FREE));
-    uint64_t generation = (slot->id + LOOP_SLAB_GENERATION) & LOOP_SLAB_GENERATIONS;
-    slot->id = (slot->id & ~LOOP_SLAB_GENERATIONS) | (generation ? generation : LOOP_SLAB_GENERATION) | LOOP_SLAB_FREE;
+    uint64_t next = slot->id + LOOP_SLAB_GENERATION;
+    if (__builtin_expect((next ^ slot->id) >> LOOP_SLAB_MARK_SHIFT != 0, 0)) {
+        next = (slot->id & ~LOOP_SLAB_GENERATIONS) | LOOP_SLAB_GENERATION;
+    }
+    slot->id = next | LOOP_SLAB_FREE;
     loop_slab_push_free(slab, slot);
     slab->in_use--;
 }
