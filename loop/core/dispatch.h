@@ -25,6 +25,22 @@ void loop_job_finish(struct loop *loop, struct loop_job *job, int64_t result);
 /* Ends a job that has no continuation. Runs no user code, so it is also safe while settling. */
 void loop_job_end_unheard(struct loop *loop, struct loop_job *job, int64_t result);
 
+/* Ends a large job that has no continuation and is the first in `line`, which is one of `fd`, its descriptor. The job
+ * is neither an operation nor uses arguments of one, and its result is no error. Runs no user code. */
+static inline void loop_job_end_first(struct loop *loop, struct loop_fd *fd, struct loop_line *line,
+                                      struct loop_job *job)
+{
+    assert(!job->fn && job->fd == fd && loop_line_first(line) == &job->link && job->op == LOOP_OP_NONE &&
+           !job->kind->uses_args);
+    assert(job->kind->size == LOOP_JOB_LARGE && !job->kind->resumed);
+    loop_line_drop_first(line);
+    loop_hlist_drop(&job->in_scope);
+    loop_hlist_drop(&job->in_fd);
+    loop_scope_drop_hold(job->scope, job->is_daemon);
+    loop_slab_put(&loop->jobs[LOOP_JOB_LARGE], job);
+    loop_fd_drop_use(fd);
+}
+
 /* Resumes the continuation of a multishot job without ending it. From the dispatch only. `data` is for the loop_recv_fn
  * of recv_multishot, or the loop_stream_fn of a stream; loop_job_finish passes NULL at the last time. When this returns
  * the job may have been cancelled, but has not ended. */

@@ -17,17 +17,6 @@
 
 #define IN_SECOND offsetof(struct loop_job, u.args.in_second)
 
-static bool takes_part(struct loop_job *job, struct loop_fd *fd)
-{
-    if (fd->state != LOOP_FD_OPEN) {
-        return false;
-    }
-    job->fd = fd;
-    fd->uses++;
-    loop_hlist_push(&fd->jobs, &job->in_fd);
-    return true;
-}
-
 struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
                                 loop_fn *fn, void *arg, loop_job *id)
 {
@@ -37,11 +26,16 @@ struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, co
     if (!job) {
         return NULL;
     }
-    int error = fd && !takes_part(job, fd) ? -EBADF : scope->is_cancelled ? -ECANCELED : 0;
+    bool is_closed = fd && fd->state != LOOP_FD_OPEN;
+    if (fd && !is_closed) {
+        loop_job_use(job, fd);
+    }
+    int error = is_closed ? -EBADF : scope->is_cancelled ? -ECANCELED : 0;
     if (error) {
         loop_job_complete(scope->loop, job, error);
+        return NULL;
     }
-    return error ? NULL : job;
+    return job;
 }
 
 void loop_job_use_second(struct loop_job *job, struct loop_fd *second)

@@ -238,32 +238,38 @@ static inline void loop_job_clear_rest(struct loop_job *job, const struct loop_j
     }
 }
 
-/* Makes a job in `scope`. Returns NULL when there is no memory or the scope has ended. In a cancelled scope the caller
- * has to complete the job. The fields before u are set one by one, which costs less than clearing them first. */
-static inline struct loop_job *loop_job_make(struct loop_scope *scope, const struct loop_job_kind *kind, loop_fn *fn,
-                                             void *arg)
+/* Fills in what a job of any kind has, but where it is, and counts it in its scope. */
+__attribute__((always_inline)) static inline void
+loop_job_fill(struct loop_scope *scope, struct loop_job *job, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
 {
-    struct loop *loop = scope->loop;
-    LOOP_CHECK_THREAD(loop);
-    struct loop_job *job = loop_scope_takes_work(scope) ? loop_slab_take(loop_job_slab(loop, kind)) : NULL;
-    if (!job) {
-        return NULL;
-    }
     job->kind = kind;
-    loop_list_init(&job->link);
     job->result = 0;
     job->fn = fn;
     job->arg = arg;
     job->op = LOOP_OP_NONE;
-    job->where = LOOP_AT_START;
     job->flags = 0;
-    if (kind->size != LOOP_JOB_BARE) {
-        loop_job_clear_rest(job, kind);
-    }
     job->scope = scope;
     loop_hlist_push(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);
-    loop->stats.jobs_started++;
+    scope->loop->stats.jobs_started++;
+}
+
+/* Makes a job in `scope`. Returns NULL when there is no memory or the scope has ended. In a cancelled scope the caller
+ * has to complete the job. The fields before u are set one by one, which costs less than clearing them first. */
+__attribute__((always_inline)) static inline struct loop_job *
+loop_job_make(struct loop_scope *scope, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
+{
+    struct loop *loop = scope->loop;
+    LOOP_CHECK_THREAD(loop);
+    struct loop_job *job = loop_scope_takes_work(scope) ? loop_slab_take(loop_job_slab(loop, kind)) : NULL;
+    if (job) {
+        loop_job_fill(scope, job, kind, fn, arg);
+        loop_list_init(&job->link);
+        job->where = LOOP_AT_START;
+        if (kind->size != LOOP_JOB_BARE) {
+            loop_job_clear_rest(job, kind);
+        }
+    }
     return job;
 }
 
@@ -278,15 +284,45 @@ static inline int64_t loop_job_told_result(const struct loop_job *job, int64_t r
     return scope->is_cancelled ? loop_scope_reason(scope) : scope->loop->wait_error ? scope->loop->wait_error : result;
 }
 
+/* Sets the job's result and puts the job into the run queue, from which its continuation is resumed. Removes it from
+ * the list it is in. */
+void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result);
+
+/* Makes the job use `fd`, which is open. */
+static inline void loop_job_use(struct loop_job *job, struct loop_fd *fd)
+{
+    job->fd = fd;
+    fd->uses++;
+    loop_hlist_push(&fd->jobs, &job->in_fd);
+}
+
 /* Makes a job in `scope` for the continuation `fn`, and stores its id in `*id`: 0 when there is no memory or the scope
  * has ended. The job uses `fd`, if that is not NULL. A job whose scope is cancelled, or whose fd is closed, is
  * completed here. Returns NULL when nothing is left to do for the caller, which then returns `*id`. */
 struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
                                 loop_fn *fn, void *arg, loop_job *id);
 
-/* Sets the job's result and puts the job into the run queue, from which its continuation is resumed. Removes it from
- * the list it is in. */
-void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result);
+/* Returns whether a job of that kind can be started on `fd` without growing its slab, and does not end at once. */
+static inline bool loop_job_is_ready(const struct loop_fd *fd, const struct loop_job_kind *kind)
+{
+    const struct loop_scope *scope = fd->scope;
+    return fd->state == LOOP_FD_OPEN && loop_scope_takes_work(scope) && !scope->is_cancelled &&
+           loop_job_slab(scope->loop, kind)->free;
+}
+
+/* Does what loop_job_start does in the scope of `fd`, where loop_job_is_ready says so and the kind is written whole.
+ * The caller puts the job into a list. */
+__attribute__((always_inline)) static inline struct loop_job *
+loop_job_start_ready(struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
+{
+    struct loop_scope *scope = fd->scope;
+    LOOP_CHECK_THREAD(scope->loop);
+    struct loop_job *job = loop_slab_take(loop_job_slab(scope->loop, kind));
+    assert(kind->is_written_whole);
+    loop_job_fill(scope, job, kind, fn, arg);
+    loop_job_use(job, fd);
+    return job;
+}
 
 /* Completes a job that may be in the wheel of timers, from which it is removed. */
 void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result);

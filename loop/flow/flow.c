@@ -193,21 +193,28 @@ static loop_job write_one(struct loop_sink *sink, struct iovec iov, struct loop_
     if (sink->ops != &loop_fd_sink) {
         return write_other(sink, iov, chunk, fn, arg, took_chunk);
     }
-    struct loop_write_state write = {.single = iov, .n_iov = 1, .total = iov.iov_len, .chunk = chunk};
-    return loop_fd_write(loop_fd_of_sink(sink), &write, fn, arg, took_chunk);
+    return loop_fd_write_one(loop_fd_of_sink(sink), iov, chunk, fn, arg, took_chunk);
+}
+
+/* Writes a buffer that is too long, or to a sink that is not a good one of a descriptor. */
+__attribute__((noinline)) static loop_job write_checked(struct loop_sink *sink, const void *buf, size_t len,
+                                                        loop_fn *fn, void *arg)
+{
+    if (!loop_sink_is_good(sink, "loop_write")) {
+        return 0;
+    }
+    if (len > INT64_MAX) {
+        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
+    }
+    bool took_chunk;
+    return write_one(sink, (struct iovec){(void *)(uintptr_t)buf, len}, NULL, fn, arg, &took_chunk);
 }
 
 loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg)
 {
-    if (!loop_sink_is_good(sink, __func__)) {
-        return 0;
-    }
-    bool took_chunk;
-    struct iovec iov = {(void *)(uintptr_t)buf, len};
-    if (is_too_long(&iov, 1)) {
-        return loop_job_instant(sink->scope, -EINVAL, fn, arg);
-    }
-    return write_one(sink, iov, NULL, fn, arg, &took_chunk);
+    bool is_common = len <= INT64_MAX && loop_sink_is_good_fd(sink, __func__);
+    return is_common ? loop_fd_write_buffer(loop_fd_of_sink(sink), buf, len, fn, arg)
+                     : write_checked(sink, buf, len, fn, arg);
 }
 
 /* Checks the sink, and gives the chunk back where that is not good. */

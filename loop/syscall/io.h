@@ -91,6 +91,15 @@ static inline ssize_t loop_io_receive_one(struct loop *loop, struct loop_fd *fd,
     return n;
 }
 
+/* Makes one call for a descriptor that loop_io_is_plain. Returns what the call returns: -1 with errno. */
+__attribute__((always_inline)) static inline ssize_t loop_io_read_once(struct loop *loop, struct loop_fd *fd, void *buf,
+                                                                       size_t len)
+{
+    return fd->read_by != LOOP_IO_SOCKET ? loop_kernel_read(fd->number, buf, len)
+           : fd->is_unix                 ? loop_io_receive_one(loop, fd, buf, len)
+                                         : loop_kernel_recv(fd->number, buf, len, MSG_DONTWAIT);
+}
+
 /* loop_io_read with one buffer, for what loop_io_read_one does not do itself. */
 int64_t loop_io_read_rarely(struct loop_fd *fd, void *buf, size_t len);
 
@@ -110,9 +119,7 @@ static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loo
     if (!loop_io_is_plain(fd->read_by)) {
         return loop_io_read_rarely(fd, buf, len);
     }
-    ssize_t n = fd->read_by != LOOP_IO_SOCKET ? loop_kernel_read(fd->number, buf, len)
-                : fd->is_unix                 ? loop_io_receive_one(loop, fd, buf, len)
-                                              : loop_kernel_recv(fd->number, buf, len, MSG_DONTWAIT);
+    ssize_t n = loop_io_read_once(loop, fd, buf, len);
     if (n <= 0 || fd->doubts) {
         return loop_io_read_ended(fd, n, buf, len);
     }
@@ -122,14 +129,21 @@ static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loo
     return n;
 }
 
+/* Makes one call for a descriptor that loop_io_is_plain. Returns what the call returns: -1 with errno. */
+__attribute__((always_inline)) static inline ssize_t loop_io_write_once(const struct loop_fd *fd, const void *buf,
+                                                                        size_t len)
+{
+    return fd->write_by == LOOP_IO_SOCKET ? loop_kernel_send(fd->number, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                          : loop_kernel_write(fd->number, buf, len);
+}
+
 /* loop_io_write with one buffer. Always inline: it must not depend on how large the library is. */
 __attribute__((always_inline)) static inline int64_t loop_io_write_one(struct loop_fd *fd, const void *buf, size_t len)
 {
     if (!loop_io_is_plain(fd->write_by)) {
         return loop_io_write_rarely(fd, buf, len);
     }
-    ssize_t n = fd->write_by == LOOP_IO_SOCKET ? loop_kernel_send(fd->number, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                               : loop_kernel_write(fd->number, buf, len);
+    ssize_t n = loop_io_write_once(fd, buf, len);
     return n < 0 ? loop_io_write_failed(fd, buf, len) : n;
 }
 

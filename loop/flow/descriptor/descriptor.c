@@ -137,26 +137,27 @@ static void end_write(struct loop *loop, struct loop_job *job, int64_t result)
     }
 }
 
-/* Ends a write of which all bytes have been sent. */
-static void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
+/* Ends the first write of the queue, of which the last `left` bytes have been sent. Inline, because nearly every write
+ * passes here. */
+__attribute__((always_inline)) static inline void end_whole(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
+                                                            size_t left)
 {
     struct loop_write_state *write = &job->u.write;
-    size_t left = write->total - write->done;
     fd->write_error = 0;
-    write->done = write->total;
     loop_write_leave_queue(loop, fd, left, 0);
-    if (write->chunk) {
-        loop_region_give(loop, write->chunk);
+    if ((uintptr_t)write->chunk | (uintptr_t)write->moved) {
+        loop_write_free(loop, write);
     }
-    if (write->moved) {
-        loop_kernel_free(write->moved);
+    if (job->fn) {
+        write->done = write->total;
+        loop_job_complete(loop, job, (int64_t)write->total);
+    } else {
+        loop_job_end_first(loop, fd, &fd->writers, job);
     }
-    end_write(loop, job, (int64_t)write->total);
 }
 
-/* Counts `n` bytes as sent, for the first writes of the queue. Those that are complete end, in order. Inline, because
- * nearly every write passes here. */
-__attribute__((always_inline)) static inline void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
+/* Counts `n` bytes as sent, for the first writes of the queue. Those that are complete end, in order. */
+static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
 {
     struct loop_list *node;
     while ((node = loop_line_first(&fd->writers))) {
@@ -170,7 +171,7 @@ __attribute__((always_inline)) static inline void distribute(struct loop *loop, 
             return;
         }
         n -= left;
-        end_whole(loop, fd, job);
+        end_whole(loop, fd, job, left);
     }
     assert(n == 0); /* no more was gathered than the writes had */
 }
@@ -187,17 +188,18 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-/* Whether the queue is one write of one buffer, which is by far the most frequent case. A write without bytes is none:
- * the system call would send an empty packet, and gather leaves it out. */
-static bool is_single(const struct loop_fd *fd, const struct loop_write_state *first)
+/* Whether the queue, in which the job is the first, is one write of one buffer, which is by far the most frequent case.
+ * A write without bytes is none: the system call would send an empty packet, and gather leaves it out. */
+static bool is_single(const struct loop_job *job)
 {
-    return loop_line_has_one(&fd->writers) && first->n_iov == 1 && first->total > 0;
+    return !loop_line_next(&job->link) && !job->u.write.iov && job->u.write.total > 0;
 }
 
-static int64_t write_single(struct loop_fd *fd, const struct loop_write_state *write)
+/* Returns where the bytes begin that are left of a write of one buffer. */
+static inline const char *next_byte(const struct loop_write_state *write)
 {
-    const struct iovec *iov = loop_write_vectors(write);
-    return loop_io_write_one(fd, (char *)iov->iov_base + write->at_offset, iov->iov_len - write->at_offset);
+    assert(!write->iov && write->total - write->done == write->single.iov_len - write->at_offset);
+    return (const char *)write->single.iov_base + write->at_offset;
 }
 
 /* Whether a piece of a file follows the writes of the queue at once, as it follows the head of an answer. Otherwise the
@@ -307,17 +309,9 @@ static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
     loop_fd_drop_use(fd);
 }
 
-/* Makes one system call for the first writes of the queue. */
-static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
+/* Goes on after a system call for the first writes of the queue, which has returned `n`. */
+static enum loop_attempt written(struct loop *loop, struct loop_fd *fd, int64_t n)
 {
-    struct loop_fd *fd = job->fd;
-    assert(!fd->is_sending && job->where != LOOP_AT_RING);
-    bool is_one = is_single(fd, &job->u.write);
-    bool is_before_file = !is_one && precede_file(fd);
-    if (loop->prefers_completions && !is_before_file && send_by_backend(loop, job, is_one)) {
-        return LOOP_ATTEMPT_BUSY;
-    }
-    int64_t n = is_one ? write_single(fd, &job->u.write) : write_queue(fd, is_before_file);
     if (n >= 0) {
         distribute(loop, fd, (size_t)n);
         return LOOP_ATTEMPT_MOVED;
@@ -330,6 +324,47 @@ static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
+/* Makes one system call for the first writes of the queue, or has the backend send them. */
+__attribute__((noinline)) static enum loop_attempt write_several(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    struct loop_write_state *write = &job->u.write;
+    bool is_one = is_single(job);
+    bool is_before_file = !is_one && precede_file(fd);
+    if (loop->prefers_completions && !is_before_file && send_by_backend(loop, job, is_one)) {
+        return LOOP_ATTEMPT_BUSY;
+    }
+    int64_t n =
+        is_one ? loop_io_write_one(fd, next_byte(write), write->total - write->done) : write_queue(fd, is_before_file);
+    return written(loop, fd, n);
+}
+
+/* Goes on after a system call for a single write that has not sent all: it has returned `n`, which is -1 with errno. */
+__attribute__((noinline)) static enum loop_attempt sent_less(struct loop *loop, struct loop_job *job, ssize_t n)
+{
+    if (n < 0 && errno == EINTR) {
+        return write_several(loop, job);
+    }
+    return written(loop, job->fd, loop_io_note_write(job->fd, n));
+}
+
+/* Makes one system call for a single write, where that suffices: nearly all writes are sent so. */
+static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    struct loop_write_state *write = &job->u.write;
+    assert(!fd->is_sending && job->where != LOOP_AT_RING);
+    if (loop->prefers_completions || !loop_io_is_plain(fd->write_by) || !is_single(job)) {
+        return write_several(loop, job);
+    }
+    ssize_t n = loop_io_write_once(fd, next_byte(write), write->total - write->done);
+    if ((size_t)n != write->total - write->done) {
+        return sent_less(loop, job, n);
+    }
+    end_whole(loop, fd, job, (size_t)n);
+    return LOOP_ATTEMPT_MOVED;
+}
+
 static void mark_dirty(struct loop *loop, struct loop_fd *fd)
 {
     if (!loop_index_is_queued(&fd->dirty)) {
@@ -337,15 +372,20 @@ static void mark_dirty(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-static void queue_write(struct loop *loop, struct loop_job *job, const struct loop_write_state *write)
+/* Puts a write at the end of a queue with room. loop_ready_send sends it when the continuation has returned. */
+static void join_queue(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
-    struct loop_fd *fd = job->fd;
-    job->u.write = *write;
-    fd->queued_bytes += write->total;
+    job->where = LOOP_AT_WAIT;
+    loop_line_push_back(&fd->writers, &job->link);
+    mark_dirty(loop, fd);
+}
+
+/* Puts a write, whose state is filled in, at the end of the queue. */
+static void queue_write(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
+{
+    fd->queued_bytes += job->u.write.total;
     if (fd->ready & POLLOUT) {
-        job->where = LOOP_AT_WAIT;
-        loop_line_push_back(&fd->writers, &job->link);
-        mark_dirty(loop, fd); /* loop_ready_send sends it when the continuation has returned */
+        join_queue(loop, fd, job);
     } else {
         make_room(loop, job);
         loop_ready_wait_write(loop, fd, job);
@@ -420,11 +460,54 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
     if (is_file) {
         loop_file_write(loop, job, write);
     } else if (fd->is_byte_stream || (write = as_packet(write, &packet))) {
-        queue_write(loop, job, write);
+        job->u.write = *write;
+        queue_write(loop, fd, job);
     } else {
         loop_job_complete(loop, job, -ENOMEM);
     }
     return id;
+}
+
+loop_job loop_fd_write_one(struct loop_fd *fd, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
+                           bool *took_chunk)
+{
+    struct loop_write_state write = {.single = iov, .n_iov = 1, .total = iov.iov_len, .chunk = chunk};
+    return loop_fd_write(fd, &write, fn, arg, took_chunk);
+}
+
+__attribute__((noinline)) static loop_job write_rarely(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn,
+                                                       void *arg)
+{
+    bool took_chunk;
+    return loop_fd_write_one(fd, (struct iovec){(void *)(uintptr_t)buf, len}, NULL, fn, arg, &took_chunk);
+}
+
+/* Whether writes may be refused, or end before they are sent, for a reason that is looked up elsewhere. */
+static inline bool has_limits(const struct loop_fd *fd)
+{
+    return fd->has_failed || fd->has_overflowed || fd->has_limit;
+}
+
+/* Whether a write only has to join the queue, and is sent after the continuation: that of a byte stream that is no
+ * file, with room and without an error ahead. */
+static inline bool is_plain(const struct loop_fd *fd)
+{
+    assert(!fd->is_byte_stream || fd->write_by != LOOP_IO_BLOCKING);
+    return !has_limits(fd) && fd->is_byte_stream && fd->ready & POLLOUT &&
+           fd->queued_bytes < fd->scope->loop->options.sink_limit_bytes && loop_job_is_ready(fd, &write_kind);
+}
+
+loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    if (!is_plain(fd)) {
+        return write_rarely(fd, buf, len, fn, arg);
+    }
+    struct loop *loop = fd->scope->loop;
+    struct loop_job *job = loop_job_start_ready(fd, &write_kind, fn, arg);
+    job->u.write = (struct loop_write_state){.single = {(void *)(uintptr_t)buf, len}, .n_iov = 1, .total = len};
+    fd->queued_bytes += len;
+    join_queue(loop, fd, job);
+    return job->id;
 }
 
 static loop_job write_fd(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)

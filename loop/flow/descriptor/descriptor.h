@@ -23,6 +23,13 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
 loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
                        bool *took_chunk);
 
+/* Queues a write of one buffer. Results as loop_write. */
+loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg);
+
+/* Queues a write of one vector, and of the chunk that it is in or NULL. Sets `*took_chunk` as loop_fd_write does. */
+loop_job loop_fd_write_one(struct loop_fd *fd, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
+                           bool *took_chunk);
+
 /* Whether the next write is refused: the queue is at its limit, or a refused write has not been resumed yet. */
 bool loop_fd_is_full(const struct loop_fd *fd);
 

@@ -27,15 +27,20 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
     assert(n == 0 || write->at < write->n_iov);
 }
 
+void loop_write_free(struct loop *loop, const struct loop_write_state *write)
+{
+    if (write->chunk) {
+        loop_region_give(loop, write->chunk);
+    }
+    loop_kernel_free(write->moved);
+}
+
 int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result)
 {
     assert(write->done <= write->total);
     size_t left = write->total - write->done;
     loop_write_leave_queue(loop, job->fd, left, result);
-    if (write->chunk) {
-        loop_region_give(loop, write->chunk);
-    }
-    loop_kernel_free(write->moved);
+    loop_write_free(loop, write);
     bool tells_count = left == 0 || (job->fn && write->done > 0);
     return tells_count ? (int64_t)write->done : result < 0 ? result : -EIO;
 }

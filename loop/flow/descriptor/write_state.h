@@ -37,6 +37,9 @@ static inline void loop_write_leave_queue(struct loop *loop, struct loop_fd *fd,
 /* Counts `n` more bytes of a write as written. */
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n);
 
+/* Gives the chunk of a write back, and frees the memory that its bytes were moved to. */
+void loop_write_free(struct loop *loop, const struct loop_write_state *write);
+
 /* Takes the write of `job` out of the queue of its descriptor and gives its chunk back. Returns the job's result: the
  * count where bytes were written, else `result`. Without a continuation only a complete write has a count: the count of
  * a part would hide the error from the scope. */

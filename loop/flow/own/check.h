@@ -34,15 +34,21 @@ LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_sou
     return loop_other_source_is_good(source, function);
 }
 
-/* Checks the sink that the public function `function` is given. */
-LOOP_LOOKS_AT_FREED static inline bool loop_sink_is_good(const struct loop_sink *sink, const char *function)
+/* Returns whether the sink that the public function `function` is given is a good one of a descriptor. */
+LOOP_LOOKS_AT_FREED static inline bool loop_sink_is_good_fd(const struct loop_sink *sink, const char *function)
 {
     if (sink && sink->ops == &loop_fd_sink && !loop_is_copy(sink->self, loop_fd_of_sink(sink)) &&
         !loop_is_freed(loop_fd_of_sink(sink))) {
         loop_check_thread(sink->scope->loop, function);
         return true;
     }
-    return loop_other_sink_is_good(sink, function);
+    return false;
+}
+
+/* Checks the sink that the public function `function` is given. */
+static inline bool loop_sink_is_good(const struct loop_sink *sink, const char *function)
+{
+    return loop_sink_is_good_fd(sink, function) || loop_other_sink_is_good(sink, function);
 }
 
 /* Checks the flow that the public function `function` is given: one without a descriptor is good if it is not NULL. */
