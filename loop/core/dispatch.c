@@ -17,6 +17,7 @@
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
 #include <loop/core/ready.h>
+#include <loop/core/region.h>
 #include <loop/core/scope.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
@@ -178,6 +179,19 @@ void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void
         call(job->fn, job->kind->continuation, job->arg, result, data);
     }
     loop_settle(loop);
+}
+
+void loop_job_lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, int64_t n)
+{
+    assert(job->kind->continuation == LOOP_CALLS_STREAM_FN && job->where != LOOP_AT_RUN_QUEUE);
+    chunk->state = LOOP_CHUNK_LENT;
+    if (job->fn) {
+        ((loop_stream_fn *)(void (*)(void))job->fn)(job->arg, n, chunk);
+    }
+    loop_settle(loop);
+    if (chunk->state == LOOP_CHUNK_LENT) {
+        loop_region_give(loop, chunk);
+    }
 }
 
 void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t result)

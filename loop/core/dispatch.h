@@ -46,6 +46,10 @@ static inline void loop_job_end_first(struct loop *loop, struct loop_fd *fd, str
  * the job may have been cancelled, but has not ended. */
 void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void *data);
 
+/* Lends `n` bytes in `chunk` to the continuation of a stream, which has one. From the dispatch only. When this returns
+ * the job may have been cancelled, but has not ended, and the continuation may have kept or written the chunk. */
+void loop_job_lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, int64_t n);
+
 /* Handles the result of a backend's operation: calls kind->backend_done, or loop_job_finish. From the dispatch only. */
 void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t result);
 

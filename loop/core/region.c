@@ -125,24 +125,6 @@ bool loop_region_covers(struct loop *loop, size_t offset, size_t len)
     return region->share.shares->count == 1 || len == 0 || covers_blocks(loop, offset, offset + len - 1);
 }
 
-struct loop_chunk *loop_region_take(struct loop *loop)
-{
-    struct loop_region *region = &loop->region;
-    struct loop_chunk *chunk = region->free_list;
-    if (chunk) {
-        assert(chunk->state == LOOP_CHUNK_FREE && region->n_free > 0);
-#if NORIA_DEBUG
-        chunk->freed = (struct loop_place){0};
-#endif
-        LOOP_UNPOISON(loop_chunk_memory(chunk), region->block_size);
-        region->free_list = chunk->next;
-        region->n_free--;
-        chunk->next = NULL;
-        chunk->state = LOOP_CHUNK_OWNED;
-    }
-    return chunk;
-}
-
 /* ---- the line ---- */
 
 void loop_region_wait(struct loop *loop, struct loop_job *job)
@@ -153,24 +135,12 @@ void loop_region_wait(struct loop *loop, struct loop_job *job)
     loop->stats.chunk_waits++;
 }
 
-void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
+void loop_region_give_to_line(struct loop *loop, struct loop_chunk *chunk)
 {
-    struct loop_region *region = &loop->region;
-    assert(chunk->state != LOOP_CHUNK_FREE && chunk->loop == loop);
-    chunk->used = 0;
-    struct loop_list *node = loop_list_first(&region->line);
-    if (node) {
-        chunk->state = LOOP_CHUNK_OWNED;
-        loop_list_remove(node);
-        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        job->kind->got_chunk(loop, job, chunk);
-        return;
-    }
-    LOOP_POISON(loop_chunk_memory(chunk), region->block_size);
-    chunk->state = LOOP_CHUNK_FREE;
-    chunk->next = region->free_list;
-    region->free_list = chunk;
-    region->n_free++;
+    struct loop_list *node = loop_list_pop_front(&loop->region.line);
+    struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+    chunk->state = LOOP_CHUNK_OWNED;
+    job->kind->got_chunk(loop, job, chunk);
 }
 
 /* ---- users' calls ---- */

@@ -7,6 +7,10 @@
 
 #include <loop/core/check.h>
 #include <loop/core/loop.h>
+#include <loop/ground/list.h>
+#include <loop/ground/poison.h>
+
+#include <assert.h>
 
 /* A chunk of the region. */
 struct loop_chunk {
@@ -51,12 +55,6 @@ bool loop_region_covers(struct loop *loop, size_t offset, size_t len);
 /* Puts a job in line for a chunk. Calls kind->got_chunk when it has one. */
 void loop_region_wait(struct loop *loop, struct loop_job *job);
 
-/* Takes a free chunk. Returns NULL when there is none. */
-struct loop_chunk *loop_region_take(struct loop *loop);
-
-/* Gives a chunk back: to the first job in line, or to the free list. */
-void loop_region_give(struct loop *loop, struct loop_chunk *chunk);
-
 /* Returns whether less than half of the chunks are free. Peers that never read could otherwise occupy all chunks. So
  * writes that wait keep at most half of them: beyond that their bytes, which the sink's limit bounds, are moved out of
  * the region. */
@@ -75,6 +73,44 @@ static inline void *loop_chunk_memory(const struct loop_chunk *chunk)
 static inline size_t loop_chunk_place(const struct loop_chunk *chunk)
 {
     return (size_t)(chunk->memory - chunk->loop->region.memory);
+}
+
+/* Takes a free chunk. Returns NULL when there is none. */
+static inline struct loop_chunk *loop_region_take(struct loop *loop)
+{
+    struct loop_region *region = &loop->region;
+    struct loop_chunk *chunk = region->free_list;
+    if (chunk) {
+        assert(chunk->state == LOOP_CHUNK_FREE && region->n_free > 0);
+#if NORIA_DEBUG
+        chunk->freed = (struct loop_place){0};
+#endif
+        LOOP_UNPOISON(loop_chunk_memory(chunk), region->block_size);
+        region->free_list = chunk->next;
+        region->n_free--;
+        chunk->next = NULL;
+        chunk->state = LOOP_CHUNK_OWNED;
+    }
+    return chunk;
+}
+
+/* Gives a chunk to the first job in line. There is one. */
+void loop_region_give_to_line(struct loop *loop, struct loop_chunk *chunk);
+
+/* Gives a chunk back: to the first job in line, or to the free list. */
+static inline void loop_region_give(struct loop *loop, struct loop_chunk *chunk)
+{
+    struct loop_region *region = &loop->region;
+    assert(chunk->state != LOOP_CHUNK_FREE && chunk->loop == loop);
+    if (!loop_list_is_empty(&region->line)) {
+        loop_region_give_to_line(loop, chunk);
+        return;
+    }
+    LOOP_POISON(loop_chunk_memory(chunk), region->block_size);
+    chunk->state = LOOP_CHUNK_FREE;
+    chunk->next = region->free_list;
+    region->free_list = chunk;
+    region->n_free++;
 }
 
 /* ---- checks: see check.h ---- */

@@ -80,23 +80,6 @@ static enum loop_attempt after_delivery(struct loop_job *job)
     return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
-/* Reads into the reserved chunk: nearly all reads of streams are these. Returns the count, 0 or -errno. */
-static int64_t read_chunk(struct loop *loop, struct loop_job *job)
-{
-    struct loop_stream *stream = loop_stream_of(job);
-    size_t block_size = loop->region.block_size;
-    struct loop_chunk *chunk = stream->reserved;
-    stream->reserved = NULL;
-    int64_t n = loop_io_read_one(loop, job->fd, loop_chunk_memory(chunk), block_size);
-    if (n > 0) {
-        loop_stream_push(stream, chunk, (size_t)n);
-        stream->n_wanted = (size_t)n == block_size ? CHUNKS_GROW : 1;
-    } else {
-        loop_region_give(loop, chunk);
-    }
-    return n;
-}
-
 /* Reads into several chunks. Returns the count, 0 or -errno. */
 static int64_t read_chunks(struct loop *loop, struct loop_job *job)
 {
@@ -116,7 +99,8 @@ static enum loop_attempt wait_for_chunk(struct loop *loop, struct loop_job *job)
     return LOOP_ATTEMPT_MOVED;
 }
 
-static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
+/* Reads into one chunk or several, and lends what was read, or only lends what has been read before. */
+__attribute__((noinline)) static enum loop_attempt read_and_lend(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
     if (!stream->first && !job->is_cancelled && !stream->is_paused) {
@@ -124,7 +108,7 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
         if (!stream->reserved) {
             return wait_for_chunk(loop, job);
         }
-        int64_t n = stream->n_wanted == 1 ? read_chunk(loop, job) : read_chunks(loop, job);
+        int64_t n = read_chunks(loop, job);
         if (n <= 0) {
             job->result = n;
             return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
@@ -132,6 +116,61 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
     }
     loop_stream_deliver(loop, job);
     return after_delivery(job);
+}
+
+/* Lends what was read into a chunk. */
+__attribute__((always_inline)) static inline enum loop_attempt lend(struct loop *loop, struct loop_job *job,
+                                                                    struct loop_chunk *chunk, int64_t n)
+{
+    struct loop_stream *stream = loop_stream_of(job);
+    stream->is_delivering = true;
+    loop_job_lend(loop, job, chunk, n);
+    stream->is_delivering = false;
+    return after_delivery(job);
+}
+
+/* Goes on after a call that has not read some bytes and emptied the descriptor: it has returned `n`. */
+__attribute__((noinline)) static enum loop_attempt read_ended(struct loop *loop, struct loop_job *job,
+                                                              struct loop_chunk *chunk, int64_t n)
+{
+    size_t block_size = loop->region.block_size;
+    if (n <= 0 || job->fd->doubts) {
+        n = loop_io_read_ended(job->fd, n, loop_chunk_memory(chunk), block_size);
+    }
+    if (n <= 0) {
+        loop_region_give(loop, chunk);
+        job->result = n;
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+    }
+    if ((size_t)n == block_size) {
+        loop_stream_of(job)->n_wanted = CHUNKS_GROW;
+    }
+    return lend(loop, job, chunk, n);
+}
+
+/* Whether one call that reads into a free chunk is all that is to be done before the continuation. */
+static inline bool is_plain(const struct loop *loop, const struct loop_fd *fd, const struct loop_stream *stream)
+{
+    return stream->n_wanted == 1 && !stream->first && !stream->reserved && loop_io_is_plain(fd->read_by) &&
+           loop->region.free_list;
+}
+
+/* Reads into a free chunk and lends it at once: nearly all reads of streams are these. */
+static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    /* a cancel has ended one that has nothing to lend, and a pause has taken it out of the line */
+    assert(loop_stream_of(job)->first || !(job->is_cancelled || loop_stream_of(job)->is_paused));
+    if (!is_plain(loop, fd, loop_stream_of(job))) {
+        return read_and_lend(loop, job);
+    }
+    struct loop_chunk *chunk = loop_region_take(loop);
+    ssize_t n = loop_io_read_once(loop, fd, loop_chunk_memory(chunk), loop->region.block_size);
+    if (n <= 0 || fd->doubts || (size_t)n == loop->region.block_size) {
+        return read_ended(loop, job, chunk, n);
+    }
+    fd->ready &= (uint8_t)~POLLIN;
+    return lend(loop, job, chunk, n);
 }
 
 /* Has the job tried in the next dispatch, even when nothing is known to be there. */

@@ -48,11 +48,7 @@ static inline void loop_stream_deliver(struct loop *loop, struct loop_job *job)
         struct loop_chunk *chunk = stream->first;
         stream->first = chunk->next;
         chunk->next = NULL;
-        chunk->state = LOOP_CHUNK_LENT;
-        loop_job_emit(loop, job, chunk->used, chunk);
-        if (chunk->state == LOOP_CHUNK_LENT) {
-            loop_region_give(loop, chunk);
-        }
+        loop_job_lend(loop, job, chunk, chunk->used);
     }
     stream->is_delivering = false;
 }
