@@ -148,6 +148,65 @@ static void begin_stream(void)
     go_on(exchange);
 }
 
+/* ---- pipes ---- */
+
+/* Each player reads from one pipe and writes to the other. */
+struct player {
+    struct loop_source *source;
+    struct loop_sink *sink;
+    char message[MESSAGE];
+};
+
+static struct player asking[N / 2], answering[N / 2];
+static unsigned answers_left;
+
+static void play(void *unused, int64_t result);
+
+static void on_question(void *arg, int64_t result)
+{
+    struct player *player = arg;
+
+    if (result > 0) {
+        loop_write(player->sink, player->message, (size_t)result, NULL, NULL);
+        loop_read(player->source, player->message, MESSAGE, on_question, player);
+    }
+}
+
+static void on_answer(void *arg, int64_t result)
+{
+    struct player *player = arg;
+
+    if (result > 0) {
+        loop_read(player->source, player->message, MESSAGE, on_answer, player);
+        if (--answers_left == 0) {
+            go_on(play);
+        }
+    }
+}
+
+static void play(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    answers_left = N / 2;
+    for (int i = 0; i < N / 2; i++) {
+        loop_write(asking[i].sink, message, MESSAGE, NULL, NULL);
+    }
+}
+
+static void begin_pipe(void)
+{
+    for (int i = 0; i < N / 2; i++) {
+        if (loop_pipe(env->scope, &asking[i].source, &answering[i].sink) != 0 ||
+            loop_pipe(env->scope, &answering[i].source, &asking[i].sink) != 0) {
+            stop("loop_pipe");
+        }
+        loop_read(asking[i].source, asking[i].message, MESSAGE, on_answer, &asking[i]);
+        loop_read(answering[i].source, answering[i].message, MESSAGE, on_question, &answering[i]);
+    }
+    go_on(play);
+}
+
 /* ---- timers ---- */
 
 static void start_timers(void *unused, int64_t result);
@@ -219,7 +278,9 @@ static const struct path {
     const char *name;
     void (*begin)(void);
 } paths[] = {
-    {"echo", begin_echo}, {"stream", begin_stream}, {"timer-fires", begin_fire}, {"timer-cancelled", begin_cancel}};
+    {"echo", begin_echo},        {"stream", begin_stream},          {"pipe", begin_pipe},
+    {"timer-fires", begin_fire}, {"timer-cancelled", begin_cancel},
+};
 
 static int begin(struct loop_env *of_the_loop, void *path)
 {

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from processes import STRACE
 from processes import counted as calls_counted
 
-PATHS = ("echo", "stream", "timer-fires", "timer-cancelled")
+PATHS = ("echo", "stream", "pipe", "timer-fires", "timer-cancelled")
 BACKENDS = ("epoll", "uring")
 # What begins and ends a run is the same in a short one and in a long one.
 ROUNDS = (50, 350)
