@@ -17,7 +17,6 @@
 #include <loop/core/loop.h>
 #include <loop/core/operation.h>
 #include <loop/core/ready.h>
-#include <loop/core/region.h>
 #include <loop/core/scope.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
@@ -112,6 +111,33 @@ static void end_plain(struct loop *loop, struct loop_job *job, int64_t result)
     loop_settle(loop);
 }
 
+/* Ends a small job with an ordinary continuation that uses one descriptor, such as a read. */
+static void end_small(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    loop_fn *fn = job->fn;
+    void *arg = job->arg;
+    const struct loop_job_kind *kind = job->kind;
+    struct loop_fd *fd = job->fd;
+    struct loop_scope *scope = job->scope;
+    bool is_daemon = job->is_daemon;
+    count_out(loop, job);
+    loop_line_remove(&job->link);
+    loop_hlist_drop(&job->in_scope);
+    loop_hlist_remove(&job->in_fd);
+    loop_slab_put(&loop->jobs[LOOP_JOB_SMALL], job);
+    if (fn) {
+        fn(arg, result);
+    } else {
+        tell_scope(scope, result);
+    }
+    if (kind->resumed) {
+        kind->resumed(fd);
+    }
+    loop_fd_drop_use(fd);
+    loop_scope_drop_hold(scope, is_daemon);
+    loop_settle(loop);
+}
+
 static void end_full(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_fn *fn = job->fn;
@@ -144,6 +170,8 @@ static inline void end(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (is_plain(job)) {
         end_plain(loop, job, result);
+    } else if (job->kind->size == LOOP_JOB_SMALL && job->fd && job->kind->continuation == LOOP_CALLS_FN) {
+        end_small(loop, job, result);
     } else {
         end_full(loop, job, result);
     }
@@ -179,19 +207,6 @@ void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void
         call(job->fn, job->kind->continuation, job->arg, result, data);
     }
     loop_settle(loop);
-}
-
-void loop_job_lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, int64_t n)
-{
-    assert(job->kind->continuation == LOOP_CALLS_STREAM_FN && job->where != LOOP_AT_RUN_QUEUE);
-    chunk->state = LOOP_CHUNK_LENT;
-    if (job->fn) {
-        ((loop_stream_fn *)(void (*)(void))job->fn)(job->arg, n, chunk);
-    }
-    loop_settle(loop);
-    if (chunk->state == LOOP_CHUNK_LENT) {
-        loop_region_give(loop, chunk);
-    }
 }
 
 void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t result)
@@ -450,7 +465,7 @@ static void run_after(struct loop *loop)
 }
 
 /* A scope that ends may start jobs that end in the next round, without end: the rest is left for later. */
-__attribute__((noinline)) static void settle_rounds(struct loop *loop)
+void loop_settle_rounds(struct loop *loop)
 {
     for (unsigned n = 0; n < ROUNDS && loop_has_to_settle(loop); n++) {
         run_after(loop);
@@ -461,19 +476,7 @@ __attribute__((noinline)) static void settle_rounds(struct loop *loop)
     }
 }
 
-/* Nearly always only writes are to be sent. */
 void loop_settle_now(struct loop *loop)
 {
-    if (loop->is_settling) {
-        return;
-    }
-    loop_child_check(loop);
-    loop->is_settling = true;
-    if (!loop->ending) { /* otherwise functions in loop->after may come first */
-        loop_ready_send(loop);
-    }
-    if (loop->ending) {
-        settle_rounds(loop);
-    }
-    loop->is_settling = false;
+    loop_settle_inline(loop);
 }

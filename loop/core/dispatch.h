@@ -5,10 +5,12 @@
 #ifndef LOOP_CORE_DISPATCH_H
 #define LOOP_CORE_DISPATCH_H
 
+#include <loop/core/check.h>
 #include <loop/core/close.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/ready.h>
+#include <loop/core/region.h>
 #include <loop/core/scope.h>
 
 #include <poll.h>
@@ -45,10 +47,6 @@ static inline void loop_job_end_first(struct loop *loop, struct loop_fd *fd, str
  * of recv_multishot, or the loop_stream_fn of a stream; loop_job_finish passes NULL at the last time. When this returns
  * the job may have been cancelled, but has not ended. */
 void loop_job_emit(struct loop *loop, struct loop_job *job, int64_t result, void *data);
-
-/* Lends `n` bytes in `chunk` to the continuation of a stream, which has one. From the dispatch only. When this returns
- * the job may have been cancelled, but has not ended, and the continuation may have kept or written the chunk. */
-void loop_job_lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, int64_t n);
 
 /* Handles the result of a backend's operation: calls kind->backend_done, or loop_job_finish. From the dispatch only. */
 void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t result);
@@ -116,15 +114,52 @@ static inline void loop_after_continuation(struct loop *loop, struct loop_after 
     }
 }
 
+/* Settles in rounds, until nothing is due or there have been many. */
+void loop_settle_rounds(struct loop *loop);
+
 /* Does what is due after a continuation: calls the functions in loop->after, sends writes and ends scopes. From the
  * dispatch only. */
 void loop_settle_now(struct loop *loop);
+
+/* Does what loop_settle_now does. Nearly always only writes are to be sent. */
+__attribute__((always_inline)) static inline void loop_settle_inline(struct loop *loop)
+{
+    if (loop->is_settling) {
+        return;
+    }
+    loop_child_check(loop);
+    loop->is_settling = true;
+    if (!loop->ending) { /* otherwise functions in loop->after may come first */
+        loop_ready_send(loop);
+    }
+    if (loop->ending) {
+        loop_settle_rounds(loop);
+    }
+    loop->is_settling = false;
+}
 
 /* Calls loop_settle_now if something is due. From the dispatch only. */
 static inline void loop_settle(struct loop *loop)
 {
     if (loop->dirty.first || loop->ending) {
         loop_settle_now(loop);
+    }
+}
+
+/* Lends `n` bytes in `chunk` to the continuation of a stream. From the dispatch only. When this returns the job may
+ * have been cancelled, but has not ended, and the continuation may have kept or written the chunk. */
+static inline void loop_job_lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, int64_t n)
+{
+    assert(job->kind->continuation == LOOP_CALLS_STREAM_FN && job->where != LOOP_AT_RUN_QUEUE);
+    chunk->state = LOOP_CHUNK_LENT;
+    if (job->fn) {
+        ((loop_stream_fn *)(void (*)(void))job->fn)(job->arg, n, chunk);
+    }
+    if (loop->dirty.first || loop->ending) {
+        loop_settle_inline(loop);
+    }
+    if (chunk->state == LOOP_CHUNK_LENT) {
+        loop_region_give(loop, chunk);
     }
 }
 

@@ -18,9 +18,11 @@
 
 #include <errno.h>
 
-loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+/* Reads nothing, or from a source that is not a good one of a descriptor. */
+__attribute__((noinline)) static loop_job read_checked(struct loop_source *source, void *buf, size_t len, loop_fn *fn,
+                                                       void *arg)
 {
-    if (!loop_source_is_good(source, __func__)) {
+    if (!loop_source_is_good(source, "loop_read")) {
         return 0;
     }
     if (len == 0) {
@@ -29,6 +31,13 @@ loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *f
     bool is_own = source->ops != &loop_fd_source && loop_source_is_own(source);
     return is_own ? loop_own_read(source, (struct iovec){buf, len}, false, fn, arg)
                   : loop_source_read(source, buf, len, fn, arg);
+}
+
+loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    bool is_common = len > 0 && loop_source_is_good_fd(source, __func__);
+    return is_common ? loop_fd_read_some(loop_fd_of_source(source), buf, len, fn, arg)
+                     : read_checked(source, buf, len, fn, arg);
 }
 
 loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)

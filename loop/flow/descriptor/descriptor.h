@@ -18,6 +18,9 @@ extern const struct loop_sink_ops loop_fd_sink;
  * Results as loop_read and loop_read_exact. */
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
 
+/* Reads once into one buffer. Results as loop_read. */
+loop_job loop_fd_read_some(struct loop_fd *fd, void *buf, size_t len, loop_fn *fn, void *arg);
+
 /* Queues a write. The caller has filled in `iov` or `single`, `n_iov`, `total` and `chunk` of `write`, which is copied.
  * Sets `*took_chunk`: whether the job gives the chunk back. Results as loop_write. */
 loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,

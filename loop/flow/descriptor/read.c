@@ -125,8 +125,19 @@ static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
     loop_fd_drop_use(fd);
 }
 
-static const struct loop_job_kind read_kind = {
-    .name = "read", .cancel = cancel_read, .attempt = attempt_read, .transferred = read_transferred, .room = read_room};
+static const struct loop_job_kind read_kind = {.name = "read",
+                                               .cancel = cancel_read,
+                                               .attempt = attempt_read,
+                                               .transferred = read_transferred,
+                                               .room = read_room,
+                                               .is_written_whole = true};
+
+static inline void fill_in(struct loop_job *job, struct iovec buffer, bool is_exact)
+{
+    job->u.read.rest = buffer;
+    job->u.read.done = 0;
+    job->u.read.is_exact = is_exact;
+}
 
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
 {
@@ -143,10 +154,29 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
     } else if (error) {
         loop_job_complete(loop, job, error);
     } else {
-        job->u.read.rest = buffer;
-        job->u.read.is_exact = is_exact;
+        fill_in(job, buffer, is_exact);
         loop_ready_wait_read(loop, fd, job);
     }
+    return id;
+}
+
+/* Whether a read only has to join the readers: of what is no file and no listener. */
+static inline bool is_plain(const struct loop_fd *fd)
+{
+    return fd->read_by <= LOOP_IO_NONBLOCKING && !fd->may_listen && loop_job_is_ready(fd, &read_kind);
+}
+
+loop_job loop_fd_read_some(struct loop_fd *fd, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    struct iovec buffer = {buf, len};
+    if (!is_plain(fd)) {
+        return loop_fd_read(fd, buffer, false, fn, arg);
+    }
+    struct loop_job *job = loop_job_start_ready(fd, &read_kind, fn, arg);
+    loop_job id = job->id;
+    loop_list_init(&job->link);
+    fill_in(job, buffer, false);
+    loop_ready_wait_read(fd->scope->loop, fd, job);
     return id;
 }
 

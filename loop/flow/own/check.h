@@ -23,15 +23,21 @@ bool loop_other_source_is_good(const struct loop_source *source, const char *fun
 /* Checks a sink of any kind, without the fast way for descriptors. */
 bool loop_other_sink_is_good(const struct loop_sink *sink, const char *function);
 
-/* Checks the source that the public function `function` is given. */
-LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good(const struct loop_source *source, const char *function)
+/* Returns whether the source that the public function `function` is given is a good one of a descriptor. */
+LOOP_LOOKS_AT_FREED static inline bool loop_source_is_good_fd(const struct loop_source *source, const char *function)
 {
     if (source && source->ops == &loop_fd_source && !loop_is_copy(source->self, loop_fd_of_source(source)) &&
         !loop_is_freed(loop_fd_of_source(source))) {
         loop_check_thread(source->scope->loop, function);
         return true;
     }
-    return loop_other_source_is_good(source, function);
+    return false;
+}
+
+/* Checks the source that the public function `function` is given. */
+static inline bool loop_source_is_good(const struct loop_source *source, const char *function)
+{
+    return loop_source_is_good_fd(source, function) || loop_other_source_is_good(source, function);
 }
 
 /* Returns whether the sink that the public function `function` is given is a good one of a descriptor. */
