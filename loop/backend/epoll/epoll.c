@@ -4,8 +4,9 @@
  *
  * A descriptor is added to the set when a job first waits for it, and stays until it is closed, so that later waits
  * need no system call. fd->ready keeps what is ready, and an edge reports when it is ready again. Only the interest in
- * output is removed and added, because a Unix socket makes an edge for every read of its peer. An event carries the id
- * of the descriptor with its generation, so that a late event finds nothing.
+ * output is removed and added, because a Unix socket makes an edge for every read of its peer. It stays until an event
+ * comes that no job has waited for: a sink that is full after each write needs no call for that. An event carries the
+ * id of the descriptor with its generation, so that a late event finds nothing.
  */
 #include <loop/backend/broken.h>
 #include <loop/backend/epoll/epoll.h>
@@ -246,16 +247,21 @@ static int wait_for_events(struct epoll_state *state, int64_t timeout_ns)
     return n;
 }
 
-/* Removes the interest in output after an event for it, if no job waits for it any more. Finds the descriptor by its
- * id, because the event's continuations may have destroyed it. */
+/* Whether a job waits for output. */
+static bool awaits_output(const struct loop_fd *fd)
+{
+    return !loop_line_is_empty(&fd->writers) || loop_fd_has_pollers(fd);
+}
+
+/* Removes the interest in output after an event for it that no job has waited for, if none waits now. Finds the
+ * descriptor by its id, because the event's continuations may have destroyed it. */
 static void drop_output(struct loop *loop, uint64_t id)
 {
     struct loop_fd *fd = loop_fd_find(loop, id);
-    if (!fd || !(fd->watched & POLLOUT)) {
+    if (!fd || !(fd->watched & POLLOUT) || awaits_output(fd) || !is_watched(fd)) {
         return;
     }
-    bool is_wanted = !loop_line_is_empty(&fd->writers) || loop_fd_has_pollers(fd) || !is_watched(fd);
-    if (!is_wanted && control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
+    if (control(loop, fd, EPOLL_CTL_MOD, watched_number(fd), fd->watched & ~(uint32_t)POLLOUT) == 0) {
         fd->watched &= (uint8_t)~POLLOUT;
     }
 }
@@ -270,8 +276,9 @@ __attribute__((noinline)) static void note_other(struct loop *loop, struct loop_
     if (event->events & EPOLLRDHUP) {
         events |= POLLRDHUP;
     }
+    bool was_awaited = awaits_output(fd);
     loop_ready_events(loop, fd, events);
-    if (events & POLLOUT) {
+    if (events & POLLOUT && !was_awaited) {
         drop_output(loop, event->data.u64);
     }
 }

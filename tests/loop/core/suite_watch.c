@@ -25,6 +25,7 @@ static int watch_error;          /* what EPOLL_CTL_ADD of `watch_number` answers
 static int watch_number = -1;    /* -2: of any */
 static int stat_error_of = -1;   /* the number of which fstat fails */
 static int option_error_of = -1; /* the number of which getsockopt fails */
+static unsigned n_changed;       /* EPOLL_CTL_MOD */
 
 int epoll_ctl(int set, int what, int number, struct epoll_event *event)
 {
@@ -32,6 +33,7 @@ int epoll_ctl(int set, int what, int number, struct epoll_event *event)
         errno = watch_error;
         return -1;
     }
+    n_changed += what == EPOLL_CTL_MOD;
     return (int)syscall(SYS_epoll_ctl, set, what, number, event);
 }
 
@@ -338,6 +340,61 @@ LOOP_TEST(signals_that_can_not_be_heard_say_why)
     CHECK_IS(raise(SIGUSR1), 0);
     WAIT_UNTIL(later.count);
     ONCE_IS(later, SIGUSR1);
+    END;
+}
+
+/* ---- the interest in output, which an epoll set has only while writes wait for room ---- */
+
+LOOP_TEST(a_sink_that_is_full_after_each_write_is_watched_for_room_once)
+{
+    enum { SIZE = 65536, WRITES = 20 };
+    static char sent[SIZE], bytes[WRITES * SIZE];
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct record record;
+    static unsigned n;
+
+    BEGIN;
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    record = (struct record){.data = bytes, .room = sizeof bytes};
+    START(loop_stream(source, RECORD(&record)));
+    n_changed = 0;
+    for (n = 0; n < WRITES; n++) {
+        AWAIT(loop_write(sink, sent, SIZE, GO));
+        CHECK_IS(result, SIZE);
+    }
+    CHECK(n_changed <= 2);
+    WAIT_UNTIL(record.length == sizeof bytes);
+    AWAIT(loop_shutdown(sink, GO));
+    WAIT_UNTIL(record.ends);
+    END;
+}
+
+LOOP_TEST(a_sink_that_no_write_waits_for_is_watched_for_room_no_longer)
+{
+    static struct loop_flow *flow;
+    static struct once write;
+    static int fds[2];
+    static unsigned n;
+
+    BEGIN;
+    make_pair(fds);
+    set_small_buffers(fds[0]);
+    flow = flow_of(env->scope, fds[0]);
+    n_changed = 0;
+    (void)stuff(fds[0]);
+    START(loop_write(&flow->sink, "x", 1, ONCE(&write)));
+    AWAIT(turns(env->scope, 2, GO));
+    (void)drain(fds[1]);
+    WAIT_UNTIL(write.count);
+    for (n = 0; n < 10; n++) { /* each read of the peer makes an event for output */
+        AWAIT(loop_write(&flow->sink, "y", 1, GO));
+        AWAIT(turns(env->scope, 2, GO));
+        (void)drain(fds[1]);
+    }
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(n_changed, is_on_epoll(env)); /* the first write that waited has added the descriptor */
+    close(fds[1]);
     END;
 }
 
