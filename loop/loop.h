@@ -257,6 +257,8 @@ struct loop_stats {
     uint64_t pool_longest_wait_ns; /* the longest of those waits, including those that go on */
     uint64_t pool_interrupts;      /* signals sent to threads of the pool: loop_options.interrupt_signal */
     uint64_t received_flows_now;   /* stream sockets for which the ring receives: enum loop_way */
+    uint64_t receive_buffers_now;  /* buffers, of 4 and of 64 KiB, into which the ring receives for all of them */
+    uint64_t filled_buffers_now;   /* of those, the ones with bytes that nothing has taken yet */
     uint64_t ring_reads;           /* reads for which the ring has received into the program's buffer */
     uint64_t ring_sends;           /* writes that the ring has sent */
     uint64_t wakeups;              /* times a post from another thread woke the loop */

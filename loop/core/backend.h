@@ -43,6 +43,8 @@ struct loop_backend_ops {
     bool (*send)(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const struct iovec *iov, int n_iov);
     /* Takes a block back of which it has kept the memory (loop_block.is_backends). NULL: it has none. */
     void (*release)(struct loop *loop, struct loop_block *block);
+    /* Returns whether fewer than half of the blocks of that kind are free. NULL: it has none. */
+    bool (*is_scarce)(struct loop *loop, const struct loop_block *block);
     /* Makes turns for as long as loop_turn_begin returns true. A turn submits what has been prepared, waits for at most
      * the time that loop_turn_begin has stored (0: not at all, or LOOP_NEVER), calls loop_turn_woken, and dispatches
      * what the kernel reports. Returns 0, or -errno when the backend cannot be used any more. The backend has this loop

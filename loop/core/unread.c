@@ -71,6 +71,19 @@ void loop_block_free(struct loop *loop, struct loop_block *block)
     }
 }
 
+static struct loop_block *make_block(size_t len)
+{
+    struct loop_block *block = len <= SIZE_MAX / 2 ? loop_kernel_malloc(sizeof *block + len) : NULL;
+    if (block) {
+        block->next = NULL;
+        block->at = 0;
+        block->end = len;
+        block->is_backends = false;
+        block->is_received = false;
+    }
+    return block;
+}
+
 /* Shrinks a block: that of a copy is large and often has few bytes left. It stays as it is if it cannot be shrunk. */
 static struct loop_block *trimmed(struct loop_block *block)
 {
@@ -94,6 +107,30 @@ static void tell_readers(struct loop *loop, struct loop_fd *fd)
     loop_ready_call_back(loop, fd, waits_for_input);
 }
 
+/* Copies the bytes of a block. Returns NULL when there is no memory. */
+static struct loop_block *copy_of(const struct loop_block *block)
+{
+    struct loop_block *copy = make_block(block->end - block->at);
+    if (copy) {
+        memcpy(copy->bytes, (const char *)block->bytes + block->at, copy->end);
+        copy->is_received = block->is_received;
+        copy->next = block->next;
+    }
+    return copy;
+}
+
+void loop_unread_make_room(struct loop_fd *fd)
+{
+    struct loop *loop = fd->scope->loop;
+    for (struct loop_block **at = &fd->unread; *at; at = &(*at)->next) {
+        struct loop_block *block = *at, *copy = loop_block_is_scarce(loop, block) ? copy_of(block) : NULL;
+        if (copy) {
+            *at = copy;
+            loop_block_free(loop, block);
+        }
+    }
+}
+
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block)
 {
     assert(fd->state != LOOP_FD_CLOSED);
@@ -104,6 +141,7 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
     block = block->is_backends ? block : trimmed(block);
     block->next = fd->unread;
     fd->unread = block;
+    loop_unread_make_room(fd);
     begin(fd);
     tell_readers(loop, fd);
 }
@@ -122,18 +160,6 @@ void loop_unread_append(struct loop_fd *fd, struct loop_block *block)
 {
     assert(fd->is_receiving && fd->state != LOOP_FD_CLOSED);
     append(fd, block);
-}
-
-static struct loop_block *make_block(size_t len)
-{
-    struct loop_block *block = len <= SIZE_MAX / 2 ? loop_kernel_malloc(sizeof *block + len) : NULL;
-    if (block) {
-        block->next = NULL;
-        block->at = 0;
-        block->end = len;
-        block->is_backends = false;
-    }
-    return block;
 }
 
 bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const void *bytes, size_t len)
@@ -257,7 +283,7 @@ struct loop_block *loop_unread_pop(struct loop_fd *fd)
     struct loop_block *block = fd->unread;
     assert(loop_unread_is_received(fd));
     fd->unread = block->next;
-    block->is_read = true;
+    block->is_received = false;
     if (!loop_fd_has_unread(fd)) {
         end(fd);
     }
@@ -288,7 +314,7 @@ size_t loop_unread_length(const struct loop_fd *fd)
 bool loop_unread_has_received(const struct loop_fd *fd)
 {
     const struct loop_block *block = fd->unread;
-    while (block && (!block->is_backends || block->is_read)) {
+    while (block && !block->is_received) {
         block = block->next;
     }
     return block != NULL;

@@ -8,6 +8,7 @@
 #ifndef LOOP_CORE_UNREAD_H
 #define LOOP_CORE_UNREAD_H
 
+#include <loop/core/backend.h>
 #include <loop/core/fd.h>
 #include <loop/low_level.h>
 
@@ -19,7 +20,7 @@ struct loop_block {
     struct loop_block *next;
     size_t at, end;
     bool is_backends; /* its memory is the backend's, which gets it back by loop_backend_ops.release */
-    bool is_read;     /* is_backends, and a job has read it */
+    bool is_received; /* the backend has received its bytes, and no job has read them */
     uint16_t slot;    /* is_backends: what it is to the backend */
     max_align_t bytes[];
 };
@@ -34,6 +35,10 @@ void loop_unread_append(struct loop_fd *fd, struct loop_block *block);
 
 /* Copies bytes behind all other unread bytes of `fd`: they were received after those. Returns false without memory. */
 bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const void *bytes, size_t len);
+
+/* Has the unread bytes wait in memory of their own, where the backend has few of the blocks left that they are in: they
+ * may wait for long. Without memory they stay where they are. */
+void loop_unread_make_room(struct loop_fd *fd);
 
 /* Notes that the backend receives the bytes of `fd` by itself from now on: reads get only what is kept. */
 void loop_unread_begin_receiving(struct loop_fd *fd);
@@ -55,6 +60,13 @@ int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov,
 
 /* Returns the kept error, and no longer keeps it, when no bytes come before it; otherwise 0. */
 int64_t loop_unread_take_error(struct loop_fd *fd);
+
+/* Returns whether a block is the backend's, and fewer than half of its blocks are free. One that waits for somebody
+ * else is to be moved out then. */
+static inline bool loop_block_is_scarce(struct loop *loop, const struct loop_block *block)
+{
+    return block->is_backends && loop->backend->is_scarce(loop, block);
+}
 
 /* Returns the first block, whose bytes can be written from where they are. */
 const struct loop_block *loop_unread_first(const struct loop_fd *fd);

@@ -30,7 +30,7 @@ static inline struct loop_block *loop_copy_take(struct loop *loop, bool is_bulk)
         block = loop_kernel_malloc(sizeof *block + LOOP_COPY_MORE_ROOM +
                                    (is_bulk ? LOOP_COPY_BULK_BYTES : LOOP_COPY_BYTES));
         if (block) {
-            block->is_backends = false;
+            block->is_backends = block->is_received = false;
         }
         return block;
     }

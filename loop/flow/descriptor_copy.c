@@ -22,6 +22,7 @@
 #include <loop/syscall/io.h>
 
 #include <errno.h>
+#include <string.h>
 
 /* An echo, which writes to the descriptor it reads from, may wait on every idle connection: it is a small job, without
  * a second descriptor. */
@@ -78,10 +79,26 @@ static bool has_room(const struct loop_fd *to)
     return (to->ready & POLLOUT) && loop_line_is_empty(&to->writers);
 }
 
+/* Moves what the copy has not written out of a buffer of the backend, where that has few left: the sink may take long.
+ * Without memory it stays there. */
+static void make_room(struct loop *loop, struct loop_copy_args *args)
+{
+    struct loop_block *spare =
+        args->block && loop_block_is_scarce(loop, args->block) ? loop_copy_take(loop, false) : NULL;
+    if (spare) {
+        assert(args->rest.iov_len <= LOOP_COPY_BYTES);
+        memcpy(spare->bytes, args->rest.iov_base, args->rest.iov_len);
+        loop_block_free(loop, args->block);
+        args->block = spare;
+        args->rest.iov_base = spare->bytes;
+    }
+}
+
 /* Has the job wait for room in the sink. */
 static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
 {
     loop_line_remove(&job->link);
+    make_room(loop, &job->u.args.copy);
     loop_ready_wait_write(loop, sink_of(job), job);
     loop_ready_reader_left(loop, job->fd);
     return LOOP_ATTEMPT_MOVED;

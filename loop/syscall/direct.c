@@ -247,7 +247,7 @@ static int64_t pass_mark(struct loop *loop, struct loop_job *job, enum loop_spli
     if (!block) {
         return -ENOMEM;
     }
-    block->is_backends = false;
+    block->is_backends = block->is_received = false;
     size_t len = job->u.args.splice.len < PIPE_BUF ? job->u.args.splice.len : PIPE_BUF;
     int64_t n = receive(job, (char *)block->bytes, len, 0);
     int64_t written = n > 0 ? loop_io_write_one(job->u.args.second, block->bytes, (size_t)n) : n;

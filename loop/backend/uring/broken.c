@@ -279,6 +279,7 @@ const struct loop_backend_ops loop_uring_broken = {
     .watch = loop_broken_watch,
     .unwatch = unwatch,
     .release = loop_uring_receiver_release,
+    .is_scarce = loop_uring_receiver_is_scarce,
     .run = run,
     .turn = turn,
     .time_to_turn = loop_broken_time_to_turn,

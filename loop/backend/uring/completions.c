@@ -216,7 +216,7 @@ static void keep(struct loop_uring *uring, struct loop_fd *fd, int32_t result, u
     }
     unsigned number = flags >> IORING_CQE_BUFFER_SHIFT;
     struct loop_uring_receiver *receiver = loop_uring_receiver_of(uring, fd->receives_large);
-    struct loop_block *block = loop_uring_receiver_take(receiver, number, result > 0 ? (size_t)result : 0);
+    struct loop_block *block = loop_uring_receiver_take(uring->loop, receiver, number, result > 0 ? (size_t)result : 0);
     if (result > 0) {
         loop_unread_append(fd, block);
     } else {
@@ -280,6 +280,9 @@ void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, 
     }
     loop_ready_event(uring->loop, fd, POLLIN);
     fd = loop_fd_find(uring->loop, id); /* the continuation may have destroyed it */
+    if (fd && is_last) {
+        loop_unread_make_room(fd); /* no event will come for what has not been read */
+    }
     if (!fd || !fd->is_receiving) {
         return;
     }

@@ -52,7 +52,7 @@ static void give(struct loop_uring_receiver *receiver, unsigned number)
 }
 
 /* Doubles the number of slots, up to the most. Without memory it stays. */
-static void give_more(struct loop_uring_receiver *receiver)
+static void give_more(struct loop *loop, struct loop_uring_receiver *receiver)
 {
     unsigned part = 0, n = receiver->n_slots > 0 ? receiver->n_slots : receiver->slots_first;
     while (part < LOOP_URING_RECEIVER_PARTS && receiver->parts[part]) {
@@ -68,6 +68,7 @@ static void give_more(struct loop_uring_receiver *receiver)
         block->slot = (uint16_t)(receiver->n_slots | (receiver->slot_bytes == sizes[1].slot_bytes ? LARGE : 0));
         give(receiver, receiver->n_slots);
     }
+    loop->stats.receive_buffers_now += n;
 }
 
 static void free_memory(struct loop_uring_receiver *receiver)
@@ -93,7 +94,7 @@ static bool make(struct loop_uring *uring, struct loop_uring_receiver *receiver)
     receiver->group_id = uring->last_group;
     /* the kernel uses the pages: a fork must not copy them */
     (void)loop_kernel_madvise(receiver->ring, ring_bytes(receiver), MADV_WIPEONFORK);
-    give_more(receiver);
+    give_more(uring->loop, receiver);
     return receiver->n_slots > 0;
 }
 
@@ -122,7 +123,7 @@ bool loop_uring_receiver_is_ready(struct loop_uring *uring, bool is_large)
     }
     if (receiver->was_empty) {
         receiver->was_empty = false;
-        give_more(receiver);
+        give_more(uring->loop, receiver);
     }
     return receiver->n_free > receiver->n_slots / 4;
 }
@@ -139,15 +140,17 @@ void loop_uring_receiver_prepare(const struct loop_uring *uring, struct io_uring
     entry->buf_group = loop_uring_receiver_of(uring, fd->receives_large)->group_id;
 }
 
-struct loop_block *loop_uring_receiver_take(struct loop_uring_receiver *receiver, unsigned number, size_t len)
+struct loop_block *loop_uring_receiver_take(struct loop *loop, struct loop_uring_receiver *receiver, unsigned number,
+                                            size_t len)
 {
     struct loop_block *block = block_at(receiver, number);
     assert(number < receiver->n_slots && receiver->n_free > 0 && len <= receiver->slot_bytes);
     receiver->n_free--;
+    loop->stats.filled_buffers_now++;
     block->at = 0;
     block->end = len;
     block->next = NULL;
-    block->is_read = false;
+    block->is_received = true;
     assert(block->is_backends);
     return block;
 }
@@ -157,7 +160,14 @@ void loop_uring_receiver_release(struct loop *loop, struct loop_block *block)
     struct loop_uring_receiver *receiver = loop_uring_receiver_of(loop_uring_of(loop), block->slot & LARGE);
     unsigned number = block->slot & ~LARGE;
     assert(number < receiver->n_slots && block_at(receiver, number) == block);
+    loop->stats.filled_buffers_now--;
     give(receiver, number);
+}
+
+bool loop_uring_receiver_is_scarce(struct loop *loop, const struct loop_block *block)
+{
+    const struct loop_uring_receiver *receiver = loop_uring_receiver_of(loop_uring_of(loop), block->slot & LARGE);
+    return receiver->n_free < receiver->n_slots / 2;
 }
 
 static void finish(struct loop_uring *uring, struct loop_uring_receiver *receiver)

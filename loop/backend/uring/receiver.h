@@ -40,10 +40,14 @@ bool loop_uring_receiver_is_ready(struct loop_uring *uring, bool is_large);
 void loop_uring_receiver_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, const struct loop_fd *fd);
 
 /* Takes the buffer with that number, into which `len` bytes were received. The caller owns the block. */
-struct loop_block *loop_uring_receiver_take(struct loop_uring_receiver *receiver, unsigned number, size_t len);
+struct loop_block *loop_uring_receiver_take(struct loop *loop, struct loop_uring_receiver *receiver, unsigned number,
+                                            size_t len);
 
 /* Gives the memory of a block back to the kernel; see loop_backend_ops.release. */
 void loop_uring_receiver_release(struct loop *loop, struct loop_block *block);
+
+/* Returns whether fewer than half of the buffers of that size are free; see loop_backend_ops.is_scarce. */
+bool loop_uring_receiver_is_scarce(struct loop *loop, const struct loop_block *block);
 
 /* Frees both groups. No block is in use. */
 void loop_uring_receiver_finish(struct loop_uring *uring);

@@ -290,6 +290,7 @@ const struct loop_backend_ops loop_backend_uring = {
     .unwatch = loop_uring_unwatch,
     .send = loop_uring_send,
     .release = loop_uring_receiver_release,
+    .is_scarce = loop_uring_receiver_is_scarce,
     .run = run,
     .turn = turn,
     .time_to_turn = time_to_turn,

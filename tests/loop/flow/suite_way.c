@@ -3,32 +3,9 @@
  * The two ways in which flows move bytes: readiness with system calls, and receives and sends of the ring. What a
  * program sees is the same.
  */
-#include "sockets.h"
+#include "way.h"
 
 #include <sys/ioctl.h>
-
-#define COMPLETIONS .way = LOOP_WAY_COMPLETIONS
-
-/* How many streams the ring receives for, of `count` that wait. */
-static uint64_t expected_flows(const struct loop_env *env, uint64_t count)
-{
-    const char *hard = getenv("NORIA_HARD");
-    bool is_refused = hard && !strcmp(hard, "refuse");
-    return !is_refused && !strcmp(loop_backend_name(env->loop), "io_uring") ? count : 0;
-}
-
-/* Whether the ring does so much, of what it could do by `count`. Where flows change their way it is any part. */
-static bool is_done_by_ring(const struct loop_env *env, uint64_t n, uint64_t count)
-{
-    return is_hard("ways") ? n <= count : n == expected_flows(env, count);
-}
-
-static struct loop_stats stats_of(const struct loop_env *env)
-{
-    struct loop_stats stats;
-    loop_get_stats(env->loop, &stats);
-    return stats;
-}
 
 static struct once kept_read;
 
