@@ -204,20 +204,25 @@ static inline const char *next_byte(const struct loop_write_state *write)
 
 /* Whether a piece of a file follows the writes of the queue at once, as it follows the head of an answer. Otherwise the
  * kernel would keep back what it was told that more follows. */
-static bool precede_file(const struct loop_fd *fd)
+static bool precede_file(const struct loop_job *last)
 {
-    const struct loop_job *last = LOOP_CONTAINER(loop_line_last(&fd->writers), struct loop_job, link);
     return last->kind == &loop_send_file_kind && loop_send_file_has_bytes(last);
 }
 
-static int64_t write_queue(struct loop_fd *fd, bool is_before_file)
+/* Whether the end of the output follows the writes of the queue at once: then it leaves with the last of the bytes. */
+static bool precede_end(const struct loop_fd *fd, const struct loop_job *last)
+{
+    return last->kind == &loop_fd_shutdown_kind && fd->is_byte_stream && fd->write_by == LOOP_IO_SOCKET;
+}
+
+static int64_t write_queue(struct loop_fd *fd, bool has_more)
 {
     struct iovec iov[LOOP_GATHER_MAX];
     int n = gather(fd, iov);
     if (n == 0) {
         return 0;
     }
-    return is_before_file ? loop_io_write_more(fd, iov, n) : loop_io_write(fd, iov, n);
+    return has_more ? loop_io_write_more(fd, iov, n) : loop_io_write(fd, iov, n);
 }
 
 static void lose_write(struct loop *loop, struct loop_job *job, int64_t error)
@@ -330,12 +335,13 @@ __attribute__((noinline)) static enum loop_attempt write_several(struct loop *lo
     struct loop_fd *fd = job->fd;
     struct loop_write_state *write = &job->u.write;
     bool is_one = is_single(job);
-    bool is_before_file = !is_one && precede_file(fd);
-    if (loop->prefers_completions && !is_before_file && send_by_backend(loop, job, is_one)) {
+    const struct loop_job *last = LOOP_CONTAINER(loop_line_last(&fd->writers), struct loop_job, link);
+    bool has_more = !is_one && (precede_file(last) || precede_end(fd, last));
+    if (loop->prefers_completions && !has_more && send_by_backend(loop, job, is_one)) {
         return LOOP_ATTEMPT_BUSY;
     }
     int64_t n =
-        is_one ? loop_io_write_one(fd, next_byte(write), write->total - write->done) : write_queue(fd, is_before_file);
+        is_one ? loop_io_write_one(fd, next_byte(write), write->total - write->done) : write_queue(fd, has_more);
     return written(loop, fd, n);
 }
 

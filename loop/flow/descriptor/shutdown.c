@@ -43,7 +43,7 @@ static enum loop_attempt attempt_shutdown(struct loop *loop, struct loop_job *jo
     return LOOP_ATTEMPT_MOVED;
 }
 
-static const struct loop_job_kind shutdown_kind = {
+const struct loop_job_kind loop_fd_shutdown_kind = {
     .name = "shutdown", .cancel = loop_job_cancel_here, .attempt = attempt_shutdown};
 
 loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
@@ -53,7 +53,7 @@ loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     loop_job id;
     bool is_file = fd->write_by == LOOP_IO_BLOCKING;
     struct loop_job *job =
-        loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &shutdown_kind, fn, arg, &id);
+        loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &loop_fd_shutdown_kind, fn, arg, &id);
     if (!job) {
         return id;
     }

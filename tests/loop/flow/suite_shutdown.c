@@ -6,6 +6,8 @@
 
 #include <loop/writer.h>
 
+#include <linux/tcp.h>
+
 /* ---- shutdown ---- */
 
 LOOP_TEST(shutdown_comes_after_the_writes)
@@ -277,5 +279,37 @@ LOOP_TEST(p17_reads_end_when_the_program_shuts_down)
             close(fds[1]);
         }
     }
+    END;
+}
+
+/* Returns how many segments a TCP socket has sent, or 0 where the kernel does not tell. */
+static unsigned segments_of(int number)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+
+    return getsockopt(number, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_segs_out : 0;
+}
+
+/* The end of a connection is no segment of its own, for which the peer would wake once more. */
+LOOP_TEST(end_leaves_with_the_last_bytes)
+{
+    static struct once written[2], shut;
+    static unsigned before;
+    static int fds[2];
+
+    BEGIN;
+    make_tcp_pair(fds);
+    ours = flow_of(env->scope, fds[0]);
+    before = segments_of(fds[0]);
+    START(loop_write(&ours->sink, "ab", 2, ONCE(&written[0])));
+    START(loop_write(&ours->sink, "cd", 2, ONCE(&written[1])));
+    START(loop_shutdown(&ours->sink, ONCE(&shut)));
+    WAIT_UNTIL(written[0].count && written[1].count && shut.count);
+    ONCE_IS(shut, 0);
+    CHECK_IS(recv(fds[1], got, sizeof got, MSG_WAITALL), 4);
+    CHECK(memcmp(got, "abcd", 4) == 0);
+    CHECK(before == 0 || is_hard("short") || segments_of(fds[0]) == before + 1);
+    close(fds[1]);
     END;
 }
