@@ -61,6 +61,9 @@ struct loop_sink_ops {
     loop_job (*write)(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg) LOOP_ZERO;
     /* Starts a job that ends the output: no write follows. Keeps the promises of loop_shutdown. */
     loop_job (*shutdown)(struct loop_sink *sink, loop_fn *fn, void *arg) LOOP_ZERO;
+    /* Called when a shutdown has been started directly behind the write in flight: what ends the output may leave
+     * together with the last bytes. `shutdown` follows when the write has ended, unless it has been cancelled. */
+    void (*expect_shutdown)(struct loop_sink *sink) LOOP_ZERO;
     /* Returns the descriptor to which the library may write the bytes directly, or NULL. */
     struct loop_fd *(*fd)(struct loop_sink *sink)LOOP_ZERO;
     /* Closes the sink. Returns 0 or -errno for loop_sink_close; -EBADF when it is closed already. */
@@ -185,7 +188,8 @@ LOOP_API int loop_sink_limit(struct loop_sink *sink, size_t limit_bytes);
 LOOP_API loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* Ends the output of the sink after all earlier writes have left: shuts down a socket for writing, closes a pipe, ends
- * a memory sink. Resumes with 0 or -errno. A peer that has already gone is not an error. Later writes to a socket, a
+ * a memory sink. Started behind a write in the same continuation, it ends a TCP connection in the segment of the last
+ * bytes. Resumes with 0 or -errno. A peer that has already gone is not an error. Later writes to a socket, a
  * pipe or a memory sink end with an error. */
 LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 

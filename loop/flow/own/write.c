@@ -287,6 +287,14 @@ loop_job loop_own_write(struct loop_sink *sink, const struct loop_own_bytes *byt
     return enqueue(own, job);
 }
 
+/* Whether the last job of the queue is the next behind a write that is in flight. */
+static bool is_behind_write(const struct loop_own *own)
+{
+    struct loop_list *first = own->queue.next;
+    return own->is_busy && first != own->queue.prev && first->next == own->queue.prev &&
+           LOOP_CONTAINER(first, struct loop_job, link)->kind == &write_kind;
+}
+
 loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
     loop_job id;
@@ -299,7 +307,12 @@ loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
         loop_own_settle(own);
         return id;
     }
-    return enqueue(own, job);
+    (void)enqueue(own, job);
+    own = loop_own_find(sink->scope->loop, sink);
+    if (sink->ops->expect_shutdown && own && is_behind_write(own)) {
+        sink->ops->expect_shutdown(sink);
+    }
+    return id;
 }
 
 /* ---- sinks of all kinds ---- */

@@ -582,3 +582,73 @@ LOOP_TEST(own_sinks_have_queues_of_their_own)
     }
     END;
 }
+
+/* ---- a shutdown behind a write ---- */
+
+/* Ends a write when it is let, and counts. */
+static struct {
+    struct loop_sink sink;
+    struct loop *loop;
+    loop_job job;
+    int64_t len;
+    unsigned expected, shutdowns;
+} expecting;
+
+static loop_job expecting_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    expecting.len = 0;
+    for (size_t i = 0; i < n_iov; i++) {
+        expecting.len += (int64_t)iov[i].iov_len;
+    }
+    return expecting.job = loop_promise(sink->scope, NULL, NULL, fn, arg);
+}
+
+static loop_job expecting_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(sink->scope, NULL, NULL, fn, arg);
+
+    expecting.shutdowns++;
+    loop_resolve(expecting.loop, job, 0);
+    return job;
+}
+
+static void expecting_expect(struct loop_sink *sink)
+{
+    CHECK(sink == &expecting.sink);
+    expecting.expected++;
+}
+
+/* It is told of a shutdown that is the next behind the write in flight, and called for it when that has ended. */
+LOOP_TEST(own_sink_is_told_what_ends_behind_the_last_write)
+{
+    static const struct loop_sink_ops ops = {
+        .write = expecting_write, .shutdown = expecting_shutdown, .expect_shutdown = expecting_expect};
+    static struct once written[2], shut[2];
+
+    BEGIN;
+    expecting.sink = (struct loop_sink){.ops = &ops, .scope = env->scope};
+    expecting.loop = env->loop;
+    START(loop_write(&expecting.sink, "ab", 2, ONCE(&written[0])));
+    START(loop_shutdown(&expecting.sink, ONCE(&shut[0])));
+    CHECK_IS(expecting.expected, 1);
+    CHECK_IS(expecting.shutdowns, 0);
+    CHECK_IS(loop_resolve(env->loop, expecting.job, expecting.len), 0);
+    WAIT_UNTIL(shut[0].count);
+    ONCE_IS(written[0], 2);
+    CHECK_IS(expecting.shutdowns, 1);
+    memset(written, 0, sizeof written);
+    START(loop_write(&expecting.sink, "ab", 2, ONCE(&written[0])));
+    START(loop_write(&expecting.sink, "cd", 2, ONCE(&written[1])));
+    START(loop_shutdown(&expecting.sink, ONCE(&shut[1])));
+    CHECK_IS(expecting.expected, 1);
+    CHECK_IS(loop_resolve(env->loop, expecting.job, expecting.len), 0);
+    WAIT_UNTIL(written[0].count);
+    CHECK_IS(loop_resolve(env->loop, expecting.job, expecting.len), 0);
+    WAIT_UNTIL(shut[1].count);
+    ONCE_IS(written[1], 2);
+    AWAIT(loop_shutdown(&expecting.sink, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(expecting.expected, 1);
+    CHECK_IS(expecting.shutdowns, 3);
+    END;
+}
