@@ -165,6 +165,20 @@ LOOP_API loop_job loop_fd_send_fds(struct loop_fd *fd, const void *data, size_t 
  * `scope`, which must not have ended, as the error of a single job does. */
 LOOP_API void loop_part_continue(struct loop_scope *scope, loop_fn *fn, void *arg, int64_t result);
 
+/* A function that a part has called after a continuation. A part keeps one in an object of its own, with `fn` filled in
+ * and zeros in the rest. */
+struct loop_part_after {
+    void (*fn)(struct loop_part_after *after) LOOP_ZERO;
+    struct loop_scope *scope LOOP_ZERO; /* the loop's from here on */
+    uintptr_t reserved[3] LOOP_ZERO;
+    bool is_due LOOP_ZERO;
+};
+
+/* Has `after->fn(after)` called once when the continuation that runs has returned, before what was written is sent:
+ * whatever it writes leaves together with that. Further calls before then have no effect. `scope` must not have ended,
+ * and stays open until then; `after` must stay valid. The function may call itself in again. */
+LOOP_API void loop_part_run_after(struct loop_scope *scope, struct loop_part_after *after);
+
 /* ---- streams ---- */
 
 /* The functions of a stream that a part implements. They are called on the loop's thread while the stream has no

@@ -3,8 +3,10 @@
  * What parts built on the loop store in it: a list, which is searched, because they are few.
  */
 #include <loop/core/check.h>
+#include <loop/core/dispatch.h>
 #include <loop/core/loop.h>
 #include <loop/core/scope.h>
+#include <loop/ground/list.h>
 #include <loop/kernel/memory.h>
 #include <loop/part.h>
 #include <loop/run/part.h>
@@ -65,6 +67,30 @@ void loop_part_continue(struct loop_scope *scope, loop_fn *fn, void *arg, int64_
     } else if (result < 0 && result != -ECANCELED && loop_check_scope(scope, __func__)) {
         loop_scope_fail(scope, result);
     }
+}
+
+static_assert(sizeof(struct loop_after) <= sizeof(((struct loop_part_after *)0)->reserved), "fits");
+
+static void run_after(struct loop_after *after)
+{
+    struct loop_part_after *part_after = LOOP_CONTAINER(after, struct loop_part_after, reserved);
+    struct loop_scope *scope = part_after->scope;
+    part_after->is_due = false;
+    part_after->fn(part_after);
+    loop_scope_drop_hold(scope, false); /* that of loop_after_continuation */
+}
+
+void loop_part_run_after(struct loop_scope *scope, struct loop_part_after *after)
+{
+    if (!loop_check_scope(scope, __func__) || !loop_check_pointer(after, "after", __func__) || after->is_due) {
+        return;
+    }
+    struct loop_after *own = (void *)after->reserved;
+    loop_list_init(&own->link);
+    own->fn = run_after;
+    after->scope = scope;
+    after->is_due = true;
+    loop_after_continuation(scope->loop, own, scope);
 }
 
 void loop_parts_finish(struct loop *loop)

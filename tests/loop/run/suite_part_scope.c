@@ -64,3 +64,43 @@ TEST(jobs_of_the_loops_own_scope_do_not_keep_the_loop_running)
     CHECK_IS(run(sleep_in_own_scope, NULL), 0);
     ONCE_IS(end, -ECANCELED);
 }
+
+/* ---- after a continuation ---- */
+
+static struct {
+    struct loop_part_after after;
+    unsigned calls, again;
+} part;
+
+static void on_after(struct loop_part_after *after)
+{
+    CHECK(after == &part.after && !after->is_due);
+    part.calls++;
+    if (part.again > 0) {
+        part.again--;
+        loop_part_run_after(after->scope, after);
+    }
+}
+
+/* It is called once, however often it was asked for, and keeps its scope open until then. */
+LOOP_TEST(what_a_part_does_after_a_continuation)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    part.after.fn = on_after;
+    scope = loop_scope_open(env->scope, once_resumed, &ended);
+    loop_part_run_after(scope, &part.after);
+    loop_part_run_after(scope, &part.after);
+    CHECK_IS(part.calls, 0);
+    AWAIT(turns(env->scope, 1, GO));
+    CHECK_IS(part.calls, 1);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, 0);
+    part.again = 2;
+    loop_part_run_after(env->scope, &part.after);
+    AWAIT(turns(env->scope, 1, GO));
+    CHECK_IS(part.calls, 4);
+    END;
+}
