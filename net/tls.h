@@ -91,9 +91,10 @@ struct loop_tls_options {
     size_t n_protocols LOOP_ZERO;
     enum loop_tls_version least_version LOOP_ZERO;    /* default: TLS 1.2 */
     enum loop_tls_version greatest_version LOOP_ZERO; /* default: TLS 1.3 */
-    /* Every connection has a full handshake. Otherwise a server issues tickets, and a client resumes the session of the
-     * last connections to the same host: sooner, and without another look at the certificate. Sessions expire after the
-     * time that the server has set, by default two hours; on the simulated kernel by the virtual clock too */
+    /* Every connection has a full handshake. Otherwise a server issues tickets, which leave with the first bytes that
+     * it writes, or as soon as it waits for some of the client; and a client resumes the session of the last
+     * connections to the same host: sooner, and without another look at the certificate. Sessions expire after the time
+     * that the server has set, by default two hours; on the simulated kernel by the virtual clock too */
     bool no_resumption LOOP_ZERO;
     /* How long a handshake may take. 0: 10 seconds; LOOP_NEVER: without a limit */
     int64_t handshake_timeout_ns LOOP_ZERO;
@@ -166,7 +167,8 @@ LOOP_API loop_job loop_tls_reload(struct loop_tls_context *context, const struct
  *     writes, as long as the scope lasts. One that fails resumes with how many bytes are in records that were accepted
  *     before.
  *   - A shutdown ends with the error of `under` where the close_notify cannot be written, unless the peer has ended its
- *     stream and is gone.
+ *     stream and is gone. One that is started directly behind a write leaves together with its last bytes: a cancel
+ *     does not hold it back then, and the write in front of it stays the last.
  *   - A write after loop_shutdown ends with -EPIPE, one after a violation of TLS with -EPROTO.
  *   - loop_flow_close cancels what is pending. It sends no close_notify: use loop_shutdown before. loop_source_close
  *     and loop_sink_close do the same, both directions; a second call of the same function returns -EBADF.

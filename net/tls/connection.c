@@ -207,7 +207,8 @@ static void finish(struct loop_tls_connection *connection)
 {
     struct loop_tls_spares *spares = &connection->context->spares;
 
-    assert(!connection->waiting && !connection->writing && !connection->first_request && !connection->write.job);
+    assert(!connection->waiting && !connection->writing && !connection->after.is_due && !connection->first_request &&
+           !connection->write.job);
     drop_ssl(connection);
     loop_tls_blocks_give(spares, connection->in);
     loop_tls_blocks_give(spares, connection->receiving);

@@ -9,6 +9,7 @@
 #ifndef NET_TLS_CONNECTION_H
 #define NET_TLS_CONNECTION_H
 
+#include <loop/part.h>
 #include <net/tls/context.h>
 #include <net/tls/error.h>
 
@@ -31,6 +32,7 @@ struct loop_tls_write {
     size_t n_iov, at;     /* what is left: vectors, of the first of them from `at` */
     int64_t done;         /* bytes encrypted */
     int64_t flushed;      /* of them, those whose records the flow below has accepted */
+    bool is_last;         /* the close_notify has been encrypted behind it */
     bool is_cancelled;    /* with its scope: it ends when the write below has */
     bool waits_for_input; /* OpenSSL needs a record of the peer first */
 };
@@ -78,13 +80,16 @@ struct loop_tls_connection {
     struct loop_tls_block *sending;        /* in use by the write below */
     struct iovec vectors[LOOP_TLS_MOST_VECTORS];
     size_t out_bytes, sending_bytes;
-    loop_job writing; /* a job of the sink below */
-    int out_status;   /* 1: open; -errno */
+    bool holds_tickets;           /* those in `out` wait for the first answer, as long as none has to be waited for */
+    struct loop_part_after after; /* sends `out` */
+    loop_job writing;             /* a job of the sink below */
+    int out_status;               /* 1: open; -errno */
 
     /* reads */
     struct loop_tls_request *first_request, *last_request;
     struct loop_tls_unread *unread;
     int read_status;       /* 1: open; 0: the peer has ended its stream; -errno */
+    bool has_result;       /* OpenSSL has found an end or an error behind the bytes it has delivered */
     bool waits_for_output; /* OpenSSL has to send an answer before it reads on */
 
     /* writes */

@@ -98,6 +98,13 @@ int loop_tls_take_error(struct loop_tls_error *out, int otherwise)
     return lacks_memory ? -ENOMEM : otherwise;
 }
 
+void loop_tls_clear_errors(void)
+{
+    if (ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
+}
+
 /* ---- certificates ---- */
 
 /* Writes the subject of a certificate to `text`. */

@@ -27,6 +27,10 @@ void loop_tls_note(struct loop_tls_note *note, const char *format, ...) __attrib
  * Returns -ENOMEM, -EPROTO for an error of the protocol, or `otherwise`. */
 int loop_tls_take_error(struct loop_tls_error *out, int otherwise);
 
+/* Empties OpenSSL's queue of errors of this thread. To be called before what SSL_get_error will be asked about. Cheaper
+ * than ERR_clear_error where it is empty already. */
+void loop_tls_clear_errors(void);
+
 /* The verification callback: notes what is wrong with the peer's certificate. */
 int loop_tls_on_verified(int is_good, X509_STORE_CTX *store);
 

@@ -139,7 +139,19 @@ static loop_job shut_down_sink(struct loop_sink *sink, loop_fn *fn, void *arg)
     return connection->is_closed ? refuse(connection, fn, arg) : loop_tls_shut_down(connection, fn, arg);
 }
 
-static const struct loop_sink_ops sink_ops = {.write = write_sink, .shutdown = shut_down_sink, .close = close_sink};
+static void expect_shutdown(struct loop_sink *sink)
+{
+    struct loop_tls_connection *connection = sink->self;
+
+    if (!connection->is_closed) {
+        loop_tls_connection_enter(connection);
+        loop_tls_expect_shutdown(connection);
+        loop_tls_connection_leave(connection);
+    }
+}
+
+static const struct loop_sink_ops sink_ops = {
+    .write = write_sink, .shutdown = shut_down_sink, .expect_shutdown = expect_shutdown, .close = close_sink};
 
 /* ---- flows ---- */
 

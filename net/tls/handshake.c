@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
@@ -61,6 +60,12 @@ static void fail(struct loop_tls_connection *connection, int error)
 
 /* ---- the steps ---- */
 
+/* Whether the next step of OpenSSL begins with a record of the peer. */
+static bool begins_with_input(const struct loop_tls_connection *connection)
+{
+    return SSL_want_read(connection->ssl) || (connection->context->is_server && SSL_in_before(connection->ssl));
+}
+
 /* Continues until OpenSSL has to wait. Returns what it waits for; LOOP_TLS_AGAIN: nothing, it is done. */
 static enum loop_tls_state advance(struct loop_tls_connection *connection)
 {
@@ -68,8 +73,11 @@ static enum loop_tls_state advance(struct loop_tls_connection *connection)
     unsigned tries = 0;
     int error = 0;
 
+    if (begins_with_input(connection) && loop_tls_lacks_input(connection)) {
+        return LOOP_TLS_WAITS_INPUT;
+    }
     while (state == LOOP_TLS_AGAIN) {
-        ERR_clear_error();
+        loop_tls_clear_errors();
         int result = SSL_do_handshake(connection->ssl);
         if (result == 1) {
             return LOOP_TLS_AGAIN;
@@ -93,6 +101,13 @@ static bool is_over(const struct loop_tls_connection *connection)
     return connection->out_status > 0 && (connection->context->is_server || loop_tls_is_flushed(connection));
 }
 
+/* Whether what a server has encrypted last is tickets alone, for which a client does not wait. They leave with the
+ * first answer where the request has come already: a segment of their own would wake the client for nothing. */
+static bool leaves_tickets(const struct loop_tls_connection *connection)
+{
+    return connection->out && connection->context->is_server && SSL_version(connection->ssl) >= TLS1_3_VERSION;
+}
+
 static void step(struct loop_tls_connection *connection)
 {
     struct loop_tls_handshake *handshake = connection->handshake;
@@ -102,6 +117,7 @@ static void step(struct loop_tls_connection *connection)
     if (handshake->status == 0) {
         state = advance(connection);
     }
+    connection->holds_tickets = state == LOOP_TLS_AGAIN && leaves_tickets(connection);
     loop_tls_flush(connection);
     if (state == LOOP_TLS_AGAIN && is_over(connection)) {
         succeed(connection);

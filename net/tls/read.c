@@ -9,7 +9,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <openssl/err.h>
 #include <string.h>
 
 /* ---- bytes ---- */
@@ -51,10 +50,19 @@ int loop_tls_give_back(struct loop_tls_connection *connection, const void *bytes
 /* Notes how the stream has ended. After a violation of TLS nothing can be written either. */
 static void end_stream(struct loop_tls_connection *connection, enum loop_tls_state state, int error)
 {
+    connection->holds_tickets = false;
     connection->read_status = state == LOOP_TLS_CLOSED ? 0 : error;
     if (state == LOOP_TLS_FAILED && connection->in_status > 0 && connection->write_status > 0) {
         connection->write_status = error;
     }
+}
+
+/* Whether OpenSSL can deliver nothing before more records have come: no bytes, no end and no error. */
+static bool is_dry(struct loop_tls_connection *connection)
+{
+    bool has_result = connection->has_result || SSL_has_pending(connection->ssl) || SSL_want_write(connection->ssl);
+
+    return !has_result && connection->write_status > 0 && loop_tls_lacks_input(connection);
 }
 
 /* Decrypts up to `len` bytes, or looks whether there are any where `buf` is NULL. Returns their number, 0 at the end,
@@ -64,11 +72,16 @@ static int64_t decrypt(struct loop_tls_connection *connection, char *buf, size_t
     size_t done = 0;
 
     connection->waits_for_output = false;
+    if (connection->read_status > 0 && is_dry(connection)) {
+        connection->holds_tickets = false;
+        return -EAGAIN;
+    }
+    connection->has_result = false;
     for (unsigned tries = 0; connection->read_status > 0 && done < len;) {
         char byte;
         size_t n = 0;
         int error = 0;
-        ERR_clear_error();
+        loop_tls_clear_errors();
         int result =
             buf ? SSL_read_ex(connection->ssl, buf + done, len - done, &n) : SSL_peek_ex(connection->ssl, &byte, 1, &n);
         if (result > 0) {
@@ -76,11 +89,13 @@ static int64_t decrypt(struct loop_tls_connection *connection, char *buf, size_t
             continue;
         }
         if (done > 0 && !connection->in) {
+            connection->has_result = SSL_get_error(connection->ssl, result) != SSL_ERROR_WANT_READ;
             break; /* it is not asked for more than is there */
         }
         enum loop_tls_state state = loop_tls_state_after(connection, result, &tries, &error);
         if (state == LOOP_TLS_WAITS_INPUT || state == LOOP_TLS_WAITS_OUTPUT) {
             connection->waits_for_output = state == LOOP_TLS_WAITS_OUTPUT;
+            connection->holds_tickets = false;
             return done > 0 ? (int64_t)done : -EAGAIN;
         }
         if (state != LOOP_TLS_AGAIN) {

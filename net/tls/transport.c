@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
+#include <stddef.h>
 #include <string.h>
 
 enum { MOST_TRIES = 8 }; /* then other jobs have their turn */
@@ -47,6 +48,11 @@ static bool pull(struct loop_tls_connection *connection)
     }
     take_input(connection, block, result);
     return true;
+}
+
+bool loop_tls_lacks_input(struct loop_tls_connection *connection)
+{
+    return !connection->in && connection->in_status > 0 && !pull(connection);
 }
 
 /* Continues after a job of the source below has ended. */
@@ -170,6 +176,15 @@ static void drop_sent(struct loop_tls_connection *connection, size_t n)
     }
 }
 
+/* Continues after a job of the sink below has ended. */
+static void go_on_writing(struct loop_tls_connection *connection)
+{
+    if (!connection->is_closed) {
+        connection->step(connection);
+    }
+    loop_tls_connection_unref(connection);
+}
+
 /* A write that has ended early has not told why: the next one does. */
 static void on_written(void *arg, int64_t result)
 {
@@ -186,23 +201,70 @@ static void on_written(void *arg, int64_t result)
     } else {
         connection->write.flushed = connection->write.done;
     }
-    if (!connection->is_closed) {
-        connection->step(connection);
-    }
-    loop_tls_connection_unref(connection);
+    go_on_writing(connection);
 }
 
-void loop_tls_flush(struct loop_tls_connection *connection)
+static void on_ended(void *arg, int64_t result)
 {
-    if (!connection->out || connection->sending || connection->out_status < 0) {
-        return;
+    struct loop_tls_connection *connection = arg;
+
+    connection->shutdown = LOOP_TLS_ENDED;
+    connection->shutdown_status = (int)result;
+    go_on_writing(connection);
+}
+
+/* Ends the output below. */
+static void end_below(struct loop_tls_connection *connection)
+{
+    connection->shutdown = LOOP_TLS_ENDING;
+    loop_tls_connection_ref(connection);
+    if (!loop_shutdown(&connection->under->sink, on_ended, connection)) {
+        on_ended(connection, -ENOMEM);
     }
+}
+
+static bool can_send(const struct loop_tls_connection *connection)
+{
+    return connection->out && !connection->sending && connection->out_status > 0 && !connection->holds_tickets;
+}
+
+/* Whether the close_notify has been handed over, or needs not be. */
+static bool can_end(const struct loop_tls_connection *connection)
+{
+    return connection->shutdown == LOOP_TLS_NOTIFIED && !connection->out && connection->out_status > 0;
+}
+
+static void send_out(struct loop_tls_connection *connection)
+{
     connection->sending = connection->out;
     connection->sending_bytes = connection->out_bytes;
     connection->out = NULL;
     connection->last_out = NULL;
     connection->out_bytes = 0;
     send_blocks(connection);
+}
+
+/* The sink below has a queue: the end of its output leaves together with the close_notify, in order. */
+static void on_after(struct loop_part_after *after)
+{
+    struct loop_tls_connection *connection = (void *)((char *)after - offsetof(struct loop_tls_connection, after));
+
+    if (!connection->is_closed && can_send(connection)) {
+        send_out(connection);
+    }
+    if (!connection->is_closed && can_end(connection)) {
+        end_below(connection);
+    }
+    loop_tls_connection_unref(connection);
+}
+
+void loop_tls_flush(struct loop_tls_connection *connection)
+{
+    if ((can_send(connection) || can_end(connection)) && !connection->after.is_due) {
+        connection->after.fn = on_after;
+        loop_tls_connection_ref(connection);
+        loop_part_run_after(connection->scope, &connection->after);
+    }
 }
 
 bool loop_tls_is_flushed(const struct loop_tls_connection *connection)

@@ -16,7 +16,12 @@ enum loop_tls_state { LOOP_TLS_AGAIN, LOOP_TLS_WAITS_INPUT, LOOP_TLS_WAITS_OUTPU
 enum loop_tls_state loop_tls_state_after(struct loop_tls_connection *connection, int result, unsigned *tries,
                                          int *error);
 
-/* Starts to write what is in `out`, unless a write is in flight. */
+/* Whether OpenSSL has no input, also after a try to read some, and may get it later. A call that needs input is left
+ * out then: it would find that out at a greater cost. */
+bool loop_tls_lacks_input(struct loop_tls_connection *connection);
+
+/* Has what is in `out` written when the continuation that runs has returned, unless a write is in flight: all records
+ * of one continuation leave together. Behind the close_notify the output below is ended. */
 void loop_tls_flush(struct loop_tls_connection *connection);
 
 /* Whether everything has been accepted by the flow below, or never will be. */

@@ -9,7 +9,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <openssl/err.h>
 #include <string.h>
 
 #define RECORD_BYTES ((size_t)SSL3_RT_MAX_PLAIN_LENGTH)
@@ -63,7 +62,7 @@ static int encrypt_record(struct loop_tls_connection *connection, size_t *n)
     const char *from = (const char *)write->iov->iov_base + write->at;
     size_t len = left < RECORD_BYTES ? left : RECORD_BYTES;
 
-    ERR_clear_error();
+    loop_tls_clear_errors();
     if (!block) {
         return SSL_write_ex(connection->ssl, from, len, n);
     }
@@ -126,7 +125,7 @@ static int status_of_write(const struct loop_tls_connection *connection)
 {
     int status = status_of_output(connection);
 
-    return status > 0 && connection->shutdown != LOOP_TLS_OPEN ? -EPIPE : status;
+    return status > 0 && connection->shutdown != LOOP_TLS_OPEN && !connection->write.is_last ? -EPIPE : status;
 }
 
 static void serve_write(struct loop_tls_connection *connection)
@@ -134,6 +133,7 @@ static void serve_write(struct loop_tls_connection *connection)
     struct loop_tls_write *write = &connection->write;
 
     if (status_of_write(connection) > 0 && !write->is_cancelled) {
+        connection->holds_tickets = false;
         encrypt(connection);
         loop_tls_flush(connection);
     }
@@ -191,16 +191,6 @@ static void end_shutdown(struct loop_tls_connection *connection, int64_t result)
     }
 }
 
-static void on_shut_down(void *arg, int64_t result)
-{
-    struct loop_tls_connection *connection = arg;
-
-    connection->shutdown = LOOP_TLS_ENDED;
-    connection->shutdown_status = (int)result;
-    end_shutdown(connection, result);
-    loop_tls_connection_unref(connection);
-}
-
 /* Makes the close_notify. An answer to a change of keys that has begun goes first, and there must be room for both:
  * otherwise this is called again when output has left, or the rest of the peer's message has come. */
 static void notify(struct loop_tls_connection *connection)
@@ -209,9 +199,10 @@ static void notify(struct loop_tls_connection *connection)
     unsigned tries = 0;
     int error = 0;
 
+    connection->holds_tickets = false;
     connection->shutdown = LOOP_TLS_NOTIFYING;
     while (state == LOOP_TLS_AGAIN) {
-        ERR_clear_error();
+        loop_tls_clear_errors();
         bool is_between = SSL_in_init(connection->ssl);
         int result = is_between ? SSL_do_handshake(connection->ssl) : SSL_shutdown(connection->ssl);
         if (is_between && result == 1) {
@@ -251,14 +242,6 @@ static void serve_shutdown(struct loop_tls_connection *connection)
     }
     if (connection->shutdown == LOOP_TLS_ENDED) {
         end_shutdown(connection, connection->shutdown_status);
-        return;
-    }
-    if (connection->shutdown == LOOP_TLS_NOTIFIED && loop_tls_is_flushed(connection)) {
-        connection->shutdown = LOOP_TLS_ENDING;
-        loop_tls_connection_ref(connection);
-        if (!loop_shutdown(&connection->under->sink, on_shut_down, connection)) {
-            on_shut_down(connection, -ENOMEM);
-        }
     }
 }
 
@@ -279,6 +262,19 @@ loop_job loop_tls_shut_down(struct loop_tls_connection *connection, loop_fn *fn,
         connection->step(connection);
     }
     return job;
+}
+
+/* Encrypts the close_notify behind the last bytes where these have not left yet. */
+void loop_tls_expect_shutdown(struct loop_tls_connection *connection)
+{
+    struct loop_tls_write *write = &connection->write;
+    bool is_whole = write->job && connection->out && !connection->sending && !has_more(write);
+
+    if (is_whole && !write->is_cancelled && status_of_write(connection) > 0) {
+        write->is_last = true;
+        notify(connection);
+        loop_tls_flush(connection);
+    }
 }
 
 /* ---- both ---- */

@@ -14,6 +14,9 @@ loop_job loop_tls_write(struct loop_tls_connection *connection, const struct iov
 /* Starts to end the output: close_notify, then a shutdown of the flow below. */
 loop_job loop_tls_shut_down(struct loop_tls_connection *connection, loop_fn *fn, void *arg);
 
+/* A shutdown will follow the write in flight. */
+void loop_tls_expect_shutdown(struct loop_tls_connection *connection);
+
 /* Encrypts more of the write, and ends it, or the shutdown, where nothing is left. */
 void loop_tls_serve_writes(struct loop_tls_connection *connection);
 

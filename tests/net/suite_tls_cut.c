@@ -190,3 +190,97 @@ LOOP_TEST(p29_socket_closed_without_close_notify)
     CHECK_IS(result, 5);
     END;
 }
+
+/* ---- how many writes below ---- */
+
+/* The close_notify is encrypted behind the last bytes, and leaves together with them. */
+LOOP_TEST(tls_end_leaves_with_the_last_bytes)
+{
+    static struct loop_scope *scope;
+    static struct once ended, written, shut;
+    static unsigned before;
+
+    BEGIN;
+    tls_prepare();
+    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
+    TLS_OPEN(env->scope);
+    scope = begin(env, &ended);
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    before = wire.lanes[TLS_SERVER].n_writes;
+    START(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, ONCE(&written)));
+    START(loop_shutdown(&pair.flows[TLS_SERVER]->sink, ONCE(&shut)));
+    WAIT_UNTIL(written.count && shut.count);
+    ONCE_IS(written, 5);
+    ONCE_IS(shut, 0);
+    CHECK_IS(wire.lanes[TLS_SERVER].n_writes, before + 1);
+    CHECK(wire.lanes[TLS_SERVER].has_ended);
+    AWAIT(loop_read_exact(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+    CHECK_IS(result, 0);
+    AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "more", 4, GO));
+    CHECK_IS(result, -EPIPE);
+    end(scope);
+    WAIT_UNTIL(ended.count);
+    wire_free(&wire);
+    END;
+}
+
+/* A client does not wait for its tickets: they leave with the first bytes, or before the server waits for some. */
+LOOP_TEST(tls_tickets_leave_with_the_first_answer_or_before_a_wait)
+{
+    static struct loop_scope *scope;
+    static struct once ended, written, read;
+    static int waits;
+
+    BEGIN;
+    tls_prepare();
+    TLS_OPEN(env->scope);
+    for (waits = 0; waits < 2; waits++) {
+        scope = begin(env, &ended);
+        tls_shake(&pair, TLS_HOST);
+        TLS_AWAIT(&pair);
+        CHECK_IS(wire.lanes[TLS_SERVER].n_writes, 1);
+        memset(&written, 0, sizeof written);
+        memset(&read, 0, sizeof read);
+        if (waits) {
+            START(loop_read(&pair.flows[TLS_SERVER]->source, received, 1, ONCE(&read)));
+        } else {
+            START(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, ONCE(&written)));
+        }
+        WAIT_UNTIL(waits || written.count);
+        AWAIT(turns(env->scope, 3, GO));
+        CHECK_IS(wire.lanes[TLS_SERVER].n_writes, 2);
+        end(scope);
+        WAIT_UNTIL(ended.count);
+        wire_free(&wire);
+    }
+    END;
+}
+
+/* The end that comes in one piece with the last bytes is found, though nothing follows below. */
+LOOP_TEST(p29_an_end_behind_the_last_bytes_needs_no_end_below)
+{
+    static struct loop_scope *scope;
+    static struct once ended, written, shut;
+
+    BEGIN;
+    tls_prepare();
+    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
+    TLS_OPEN(env->scope);
+    scope = begin(env, &ended);
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    wire.lanes[TLS_SERVER].never_ends = true;
+    START(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, ONCE(&written)));
+    START(loop_shutdown(&pair.flows[TLS_SERVER]->sink, ONCE(&shut)));
+    AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+    CHECK_IS(result, 0);
+    end(scope);
+    WAIT_UNTIL(ended.count);
+    wire_free(&wire);
+    END;
+}

@@ -19,6 +19,7 @@ struct lane {
     size_t cut_at;  /* ends after so many bytes */
     size_t flip_at; /* the byte that is changed */
     bool was_cut, has_ended, is_full;
+    bool never_ends;          /* a shutdown is not passed on */
     unsigned lacks_memory_at; /* the write, from 1 on, for which there is no memory; 0: none */
     unsigned n_writes;
     loop_job reading, writing;
@@ -133,7 +134,7 @@ static inline loop_job wire_write(struct loop_sink *sink, const struct iovec *io
 
 static inline void lane_end(struct lane *lane)
 {
-    lane->has_ended = true;
+    lane->has_ended = !lane->never_ends;
     lane_deliver(lane);
 }
 
