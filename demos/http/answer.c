@@ -43,6 +43,7 @@ struct answer {
 static void begin_head(struct answer *answer, int status)
 {
     head_begin(&answer->sending.head, answer->how.clock, status, answer->how.keep_alive);
+    answer->sending.is_last = !answer->how.keep_alive;
 }
 
 static void send_words(struct answer *answer)
@@ -474,6 +475,11 @@ int answer_status(const struct answer *answer)
 bool answer_keeps_connection(const struct answer *answer)
 {
     return answer->how.keep_alive;
+}
+
+bool answer_has_ended_output(const struct answer *answer)
+{
+    return answer->sending.has_ended;
 }
 
 uint64_t answer_body_bytes(const struct answer *answer)

@@ -33,6 +33,9 @@ int answer_status(const struct answer *answer);
 /* Returns whether another request may follow: it may not where the end of the connection is the end of the answer. */
 bool answer_keeps_connection(const struct answer *answer);
 
+/* Returns whether the end of the output has been sent with the answer. */
+bool answer_has_ended_output(const struct answer *answer);
+
 /* Returns how many bytes of the body the peer's socket has accepted. */
 uint64_t answer_body_bytes(const struct answer *answer);
 

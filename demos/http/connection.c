@@ -52,6 +52,7 @@ struct connection {
     int status;         /* that the request is answered with after its body */
     bool is_closing, is_timed_out;
     bool has_ended; /* the peer sends no more */
+    bool has_ended_output;
     unsigned n_requests;
     struct body body;
     struct answer *answer;
@@ -80,7 +81,9 @@ static void finish(struct connection *connection)
     connection->state = LINGERING;
     connection->is_closing = true;
     expire_in(connection, LINGER_NS);
-    loop_shutdown(&connection->peer->sink, NULL, NULL);
+    if (!connection->has_ended_output) {
+        loop_shutdown(&connection->peer->sink, NULL, NULL);
+    }
     if (connection->lines) {
         loop_cancel(connection->all->env->loop, connection->lines);
     } else {
@@ -109,6 +112,7 @@ static void on_answered(void *arg, int64_t error)
     if (answer && connection->all->log) {
         log_answer(connection);
     }
+    connection->has_ended_output = answer && answer_has_ended_output(answer);
     connection->answer = NULL;
     if (error < 0) {
         loop_scope_fail(connection->peer->scope, error);

@@ -69,6 +69,15 @@ static void write_vectors(struct sending *sending, unsigned n)
     }
 }
 
+/* Ends the output behind what has been written, so that both leave together. Behind a copy it would come too early. */
+static void end_output(struct sending *sending)
+{
+    if (sending->is_last && !sending->then && sending->n_pending > 0) {
+        sending->has_ended = true;
+        loop_shutdown(&sending->peer->sink, NULL, NULL);
+    }
+}
+
 static void copy_part(struct sending *sending, const struct cached_file *file)
 {
     const struct range *range = &sending->range;
@@ -86,6 +95,7 @@ void sending_write(struct sending *sending, unsigned n, sending_fn *then, void *
     sending->then = then;
     sending->arg = arg;
     write_vectors(sending, n);
+    end_output(sending);
 }
 
 void sending_part(struct sending *sending, unsigned n, const struct cached_file *file, struct range range,
@@ -100,6 +110,8 @@ void sending_part(struct sending *sending, unsigned n, const struct cached_file 
     write_vectors(sending, n);
     if (!file->data && range.len > 0) {
         copy_part(sending, file);
+    } else {
+        end_output(sending);
     }
 }
 

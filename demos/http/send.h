@@ -23,6 +23,8 @@ struct sending {
     struct range range;                 /* of `part` */
     uint64_t sent;                      /* all bytes before `part` */
     unsigned n_pending;
+    bool is_last;   /* nothing is sent behind it */
+    bool has_ended; /* the end of the output has been sent with the last bytes */
     sending_fn *then;
     void *arg;
 };
