@@ -35,6 +35,9 @@ void loop_names_resolver_drop(struct loop_names_resolver *resolver)
     for (unsigned i = 0; i < LOOP_NAMES_N_FILES; i++) {
         loop_kernel_free(resolver->paths[i]);
     }
+    if (resolver->idle) {
+        resolver->destroy_idle(resolver->idle);
+    }
     loop_names_hosts_free(resolver->hosts);
     loop_names_services_free(resolver->services);
     loop_names_cache_flush(&resolver->cache);

@@ -19,6 +19,8 @@ enum loop_names_file {
     LOOP_NAMES_N_FILES
 };
 
+struct loop_names_channel;
+
 /* Counted: the public object, each look-up, and the thread that reads the files have a reference each. */
 struct loop_names_resolver {
     unsigned references;
@@ -40,6 +42,10 @@ struct loop_names_resolver {
     const char *failed_path; /* the file that could not be read last */
     struct loop_list served, waiting;
     struct loop_names_cache cache;
+    /* Channels of c-ares that no look-up uses: what has been made once serves the next ones. */
+    struct loop_names_channel *idle;
+    unsigned n_idle;
+    void (*destroy_idle)(struct loop_names_channel *first);
     unsigned turn; /* which server is asked first, if they are asked in turns */
 };
 

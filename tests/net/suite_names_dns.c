@@ -5,6 +5,7 @@
 #include "name_server.h"
 
 #include <net/names/dns/answer.h>
+#include <net/names/dns/channel.h>
 
 static struct loop_addresses *found;
 static struct loop_host_names *names;
@@ -224,6 +225,113 @@ LOOP_TEST(p04_a_cancel_closes_the_sockets_at_once)
     ONCE_IS(once, -ECANCELED);
     remove_files();
     END;
+}
+
+/* ---- channels that are kept ---- */
+
+/* The channel of a cancelled look-up serves the next one, which the late answer does not reach. */
+LOOP_TEST(p04_a_late_answer_reaches_no_other_lookup)
+{
+    static struct once once;
+    static loop_job job;
+    static unsigned n;
+    static int i;
+
+    BEGIN;
+    open_server(env, "", "");
+    for (i = 0; i < 5; i++) {
+        memset(&once, 0, sizeof once);
+        n = name_server.queries;
+        job = START(loop_resolve_name(env->scope, "late.test", "1", &how, &found, &error, ONCE(&once)));
+        WAIT_UNTIL(name_server.queries > n || once.count);
+        CHECK_IS(loop_cancel(env->loop, job), 0);
+        WAIT_UNTIL(once.count);
+        ONCE_IS(once, -ECANCELED);
+        loop_resolver_flush(resolver);
+        AWAIT(loop_resolve_name(env->scope, i % 2 ? "wrong.test" : "alias.test", "80", &how, &found, &error, GO));
+        CHECK_IS(result, 1);
+        check_found(i % 2 ? "192.0.2.7:80" : "192.0.2.1:80");
+        AWAIT(loop_resolve_name(env->scope, "late.test", "80", &how, &found, &error, GO));
+        CHECK_IS(result, 1);
+        check_found("192.0.2.6:80");
+        loop_resolver_flush(resolver);
+    }
+    remove_files();
+    END;
+}
+
+/* What went wrong in one look-up does not follow its channel. */
+LOOP_TEST(an_error_of_one_lookup_is_not_that_of_the_next)
+{
+    static const char *const bad[] = {"servfail.test", "refused.test", "broken.test", "half.test", "nothing.test"};
+    static unsigned i, fds;
+
+    BEGIN;
+    open_server(env, "", "");
+    AWAIT(loop_resolve_name(env->scope, "host.test", "80", &how, &found, &error, GO));
+    check_found("192.0.2.1:80");
+    AWAIT(turns(env->scope, 4, GO));
+    fds = count_fds();
+    for (i = 0; i < COUNT_OF(bad); i++) {
+        AWAIT(loop_resolve_name(env->scope, bad[i], "80", &how, &found, &error, GO));
+        CHECK(result == -EAGAIN || result == -ENOENT);
+        loop_resolver_flush(resolver);
+        AWAIT(loop_resolve_name(env->scope, "host.test", "80", &how, &found, &error, GO));
+        CHECK_IS(result, 1);
+        check_found("192.0.2.1:80");
+        AWAIT(turns(env->scope, 4, GO));
+        CHECK_IS(count_fds(), fds);
+    }
+    remove_files();
+    END;
+}
+
+/* A kept channel asks the servers that resolv.conf names now. */
+LOOP_TEST(a_kept_channel_asks_the_new_servers)
+{
+
+    BEGIN;
+    open_server(env, "", "");
+    AWAIT(loop_resolve_name(env->scope, "host.test", "80", &how, &found, &error, GO));
+    check_found("192.0.2.1:80");
+    write_text(resolver_files.resolv_conf, "search one.test\n");
+    AWAIT(loop_resolve_name(env->scope, "www", "80", &how, &found, &error, GO));
+    CHECK_IS(result, 1);
+    check_found("192.0.2.2:80");
+    write_text(resolver_files.resolv_conf, "search two.test\noptions attempts:1\n");
+    AWAIT(loop_resolve_name(env->scope, "www", "80", &how, &found, &error, GO));
+    CHECK_IS(result, 1);
+    check_found("192.0.2.3:80");
+    remove_files();
+    END;
+}
+
+/* As many are kept as look-ups may need at once; without a descriptor or a job, so that no loop waits for them. */
+TEST(channels_are_kept_for_the_next_lookups)
+{
+    struct loop_names_resolver kept = {.references = 2};
+    struct loop_names_sockets sockets = {.error = 0};
+    struct loop_names_channel *channels[3];
+
+    CHECK_IS(ares_library_init(ARES_LIB_INIT_ALL), ARES_SUCCESS);
+    CHECK(!loop_names_channel_take(&kept, &sockets));
+    for (int i = 0; i < 3; i++) {
+        CHECK_IS(loop_names_channel_create(&channels[i]), ARES_SUCCESS);
+        loop_names_channel_use(channels[i], &sockets);
+    }
+    for (int i = 0; i < 3; i++) {
+        loop_names_channel_give(&kept, channels[i]);
+    }
+    CHECK_IS(kept.n_idle, 2);
+    channels[0] = loop_names_channel_take(&kept, &sockets);
+    CHECK(channels[0] && channels[0]->sockets == &sockets);
+    CHECK_IS(kept.n_idle, 1);
+    kept.references = 1;
+    loop_names_channel_give(&kept, channels[0]);
+    CHECK_IS(kept.n_idle, 1);
+    CHECK(kept.idle && !kept.idle->sockets && !kept.idle->next);
+    kept.destroy_idle(kept.idle);
+    ares_library_cleanup();
 }
 
 LOOP_TEST(many_lookups_at_once)

@@ -2,16 +2,16 @@
  *
  * Asking servers by c-ares: it makes the questions, sends them, goes over to TCP, and tells which messages are answers.
  *
- * A channel is for one look-up, so that a cancel ends all it has begun; a thread of the pool makes it, because that
- * reads files. It knows one server at a time, and its own timeouts never pass: which server is asked when is decided
- * here, by the loop's clock. The functions that c-ares calls only note what has happened. step() acts on it, when no
- * function of c-ares is on the stack.
+ * A channel serves one look-up at a time, so that a cancel ends all it has begun; a thread of the pool makes it,
+ * because that reads files. It knows one server at a time, and its own timeouts never pass: which server is asked when
+ * is decided here, by the loop's clock. The functions that c-ares calls only note what has happened. step() acts on it,
+ * when no function of c-ares is on the stack.
  */
 #include <loop/event.h>
 #include <loop/kernel/memory.h>
 #include <net/names/ask.h>
 #include <net/names/dns/answer.h>
-#include <net/names/dns/socket.h>
+#include <net/names/dns/channel.h>
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define CLASS_IN 1
-#define NEVER_MS (24 * 3600 * 1000)
 
 enum state { IDLE, PENDING, ANSWERED, FAILED };
 
@@ -37,7 +36,7 @@ struct loop_names_asking {
     struct loop *loop;
     struct loop_names_config config;
     struct loop_names_sockets sockets;
-    ares_channel channel; /* NULL: not made yet */
+    struct loop_names_channel *channel; /* NULL: none yet */
     bool is_opening, is_cancelling;
     struct question questions[2];
     unsigned n_questions;
@@ -174,7 +173,7 @@ static void cancel_replies(struct loop_names_asking *asking)
 {
     asking->is_cancelling = true;
     if (asking->channel) {
-        ares_cancel(asking->channel);
+        ares_cancel(asking->channel->channel);
     }
     asking->is_cancelling = false;
 }
@@ -189,7 +188,7 @@ static int set_server(struct loop_names_asking *asking)
 
     memcpy(&node.addr, bytes, len);
     asking->sockets.server = server;
-    return ares_set_servers_ports(asking->channel, &node);
+    return ares_set_servers_ports(asking->channel->channel, &node);
 }
 
 /* What has not been answered has failed. */
@@ -235,7 +234,7 @@ static void send_questions(struct loop_names_asking *asking)
             continue;
         }
         if (status == ARES_SUCCESS && asking->timer) {
-            ares_query(asking->channel, asking->name, CLASS_IN, question->type, on_reply, question);
+            ares_query(asking->channel->channel, asking->name, CLASS_IN, question->type, on_reply, question);
         } else {
             question->state = FAILED;
             question->result = -ENOMEM;
@@ -248,7 +247,7 @@ static void on_ready(void *arg, ares_socket_t to_read, ares_socket_t to_write)
     struct loop_names_asking *asking = arg;
 
     assert(asking->ask && asking->channel);
-    ares_process_fd(asking->channel, to_read, to_write);
+    ares_process_fd(asking->channel->channel, to_read, to_write);
     go_on(asking);
 }
 
@@ -256,35 +255,15 @@ static void on_ready(void *arg, ares_socket_t to_read, ares_socket_t to_write)
 
 struct opening {
     struct loop_names_asking *asking;
-    ares_channel channel;
+    struct loop_names_channel *channel;
     int status;
 };
 
 static int64_t open_channel(void *arg)
 {
     struct opening *opening = arg;
-    struct in_addr none = {.s_addr = htonl(INADDR_LOOPBACK)};
-    char lookups[] = "b";
-    /* Everything that c-ares would otherwise read in resolv.conf is set. NOCHECKRESP: it passes failures on. */
-    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_NOCHECKRESP |
-                                            ARES_FLAG_EDNS,
-                                   .timeout = NEVER_MS,
-                                   .tries = 1,
-                                   .ndots = 1,
-                                   .servers = &none,
-                                   .nservers = 1,
-                                   .lookups = lookups,
-                                   .sock_state_cb = loop_names_sockets_state,
-                                   .sock_state_cb_data = &opening->asking->sockets,
-                                   .ednspsz = 1232};
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SERVERS |
-               ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SORTLIST | ARES_OPT_SOCK_STATE_CB | ARES_OPT_NOROTATE |
-               ARES_OPT_EDNSPSZ;
 
-#ifdef ARES_OPT_QUERY_CACHE
-    mask |= ARES_OPT_QUERY_CACHE; /* of 0 seconds: none */
-#endif
-    opening->status = ares_init_options(&opening->channel, &options, mask);
+    opening->status = loop_names_channel_create(&opening->channel);
     return 0;
 }
 
@@ -292,9 +271,7 @@ static void release_opening(void *arg)
 {
     struct opening *opening = arg;
 
-    if (opening->channel) {
-        ares_destroy(opening->channel);
-    }
+    loop_names_channels_destroy(opening->channel);
     loop_kernel_free(opening);
 }
 
@@ -312,7 +289,7 @@ static void on_opened(void *arg, int64_t result)
     } else {
         asking->channel = opening->channel;
         opening->channel = NULL;
-        loop_names_sockets_use(asking->channel, &asking->sockets);
+        loop_names_channel_use(asking->channel, &asking->sockets);
         send_questions(asking);
     }
     go_on(asking);
@@ -382,6 +359,9 @@ static void next_candidate(struct loop_names_asking *asking)
             }
         }
         is_pending |= question->state == PENDING;
+    }
+    if (is_pending && !asking->channel && !asking->is_opening) {
+        asking->channel = loop_names_channel_take(resolver, &asking->sockets);
     }
     if (is_pending && asking->channel) {
         send_questions(asking);
@@ -542,7 +522,7 @@ void loop_names_ask_stop(struct loop_names_ask *ask)
     loop_cancel(asking->loop, asking->timer);
     if (asking->channel) {
         asking->is_cancelling = true;
-        ares_destroy(asking->channel);
+        loop_names_channel_give(ask->resolver, asking->channel);
         asking->channel = NULL;
     }
 }

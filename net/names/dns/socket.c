@@ -84,9 +84,18 @@ static void on_out(void *arg, int64_t result)
     }
 }
 
-void loop_names_sockets_state(void *arg, ares_socket_t number, int to_read, int to_write)
+bool loop_names_sockets_are_closed(const struct loop_names_sockets *sockets)
 {
-    struct loop_names_sockets *sockets = arg;
+    const struct loop_names_socket *socket = sockets->first;
+
+    while (socket && !socket->fd) {
+        socket = socket->next;
+    }
+    return !socket;
+}
+
+void loop_names_sockets_state(struct loop_names_sockets *sockets, ares_socket_t number, int to_read, int to_write)
+{
     struct loop_names_socket *socket = find(sockets, number);
 
     if (socket && !sockets->is_stopped) {

@@ -41,7 +41,10 @@ struct loop_names_sockets {
 /* Has the channel use these functions, with the sockets as their state. */
 void loop_names_sockets_use(ares_channel channel, struct loop_names_sockets *sockets);
 
-/* The callback for ARES_OPT_SOCK_STATE_CB; `arg` is the sockets. */
-void loop_names_sockets_state(void *arg, ares_socket_t number, int to_read, int to_write);
+/* Notes what c-ares waits for at one of the sockets. */
+void loop_names_sockets_state(struct loop_names_sockets *sockets, ares_socket_t number, int to_read, int to_write);
+
+/* Returns whether c-ares has closed all of the sockets. */
+bool loop_names_sockets_are_closed(const struct loop_names_sockets *sockets);
 
 #endif
