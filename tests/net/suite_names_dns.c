@@ -286,10 +286,9 @@ LOOP_TEST(an_error_of_one_lookup_is_not_that_of_the_next)
     END;
 }
 
-/* A kept channel asks the servers that resolv.conf names now. */
-LOOP_TEST(a_kept_channel_asks_the_new_servers)
+/* What resolv.conf says is set for each question. */
+LOOP_TEST(a_kept_channel_asks_as_resolv_conf_says_now)
 {
-
     BEGIN;
     open_server(env, "", "");
     AWAIT(loop_resolve_name(env->scope, "host.test", "80", &how, &found, &error, GO));
