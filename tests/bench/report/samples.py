@@ -26,6 +26,14 @@ def middle(samples: list[Figures], name: str) -> float | None:
     return median(known) if known else None
 
 
+def ratio(samples: list[Figures], beside: list[Figures], name: str) -> float | None:
+    """The median of the ratios of one round each: a processor that changes its speed changes both samples of a round.
+    None where no round has both."""
+    known = [(one.get(name), other.get(name)) for one, other in zip(samples, beside)]
+    ratios = [one / other for one, other in known if one is not None and other]
+    return median(ratios) if ratios else None
+
+
 def table(head: list[str], lines: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
 
