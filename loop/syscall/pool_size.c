@@ -13,9 +13,6 @@
  * More threads help only where those that there are block. So the pool does not grow while the process uses all
  * processors, as when work computes; it looks again after twice as long.
  *
- * Every few seconds the pool ends those threads beyond the first ones that were not needed meanwhile, however its jobs
- * have been spread over all of them.
- *
  * Where only overdue threads are left and no other can be created, the pool tries again for a second. Then the jobs in
  * line end with an error: they must not wait for threads that may never return, nor run on the loop's thread, where
  * they might hang as those do.
@@ -32,7 +29,6 @@
 #define STUCK_NS (10 * LOOP_MILLISECOND)          /* how long a job waits where threads are stuck */
 #define GROWTH_NS LOOP_MILLISECOND                /* between two looks */
 #define LONGEST_GROWTH_NS (64 * LOOP_MILLISECOND) /* between two looks, where the pool cannot grow */
-#define DECLINE_NS (2 * LOOP_SECOND)              /* between two looks for threads that are not needed */
 
 #define CREATION_NS LOOP_MILLISECOND                /* until the pool tries again to create a thread, at first */
 #define LONGEST_CREATION_NS (64 * LOOP_MILLISECOND) /* and later */
@@ -86,27 +82,6 @@ static void watch(struct loop *loop, int64_t from_ns, int64_t interval_ns)
     loop_alarm_set(loop, &pool->growth, from_ns + interval_ns, on_growth_due);
 }
 
-static bool needs_thread(struct loop_pool *pool)
-{
-    loop_kernel_pthread_mutex_lock(&pool->mutex);
-    bool needs = loop_pool_needs_thread(pool);
-    loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    return needs;
-}
-
-/* Calls the threads that were idle because no more might run, and adds those that are needed beside them. Returns false
- * when one could not be created. */
-static bool add_threads(struct loop *loop)
-{
-    bool is_added = true;
-    loop_pool_call_idle(loop->pool);
-    while (is_added && needs_thread(loop->pool)) {
-        is_added = loop_pool_add_thread(loop);
-    }
-    loop_pool_size_added(loop);
-    return is_added;
-}
-
 /* Whether the line is too long, or the threads are stuck. Under the mutex. */
 static bool has_to_grow(struct loop_pool *pool, int64_t waits_since_ns, int64_t now_ns)
 {
@@ -132,7 +107,7 @@ static void on_growth_due(struct loop *loop, struct loop_alarm *alarm)
     unsigned n = has_to && !is_busy ? find_growth(pool) : 0;
     pool->size += n;
     loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    bool is_grown = n > 0 && add_threads(loop);
+    bool is_grown = n > 0 && loop_pool_add_threads(loop);
     if (n > 0) {
         loop_pool_trial_watch(loop);
     }
@@ -149,59 +124,6 @@ void loop_pool_size_watch(struct loop *loop)
         pool->shortest_wait_ns = INT64_MAX;
         loop_kernel_pthread_mutex_unlock(&pool->mutex);
         watch(loop, loop_clock_read(), GROWTH_NS);
-    }
-}
-
-/* ---- declining ---- */
-
-/* Takes back what the pool has grown beyond what it has needed since this was called last, and has the threads that are
- * too many end. Returns whether there may still be too many. Under the mutex. */
-static bool decline(struct loop_pool *pool)
-{
-    unsigned needed = pool->most_running > pool->least_threads ? pool->most_running : pool->least_threads;
-    if (pool->line_length == 0) { /* jobs that wait would find no one to grow the pool again */
-        pool->size = least(pool->size, needed);
-    }
-    pool->most_running = pool->n_running;
-    unsigned wanted = pool->size + pool->n_overdue;
-    pool->n_to_end = pool->n_threads > wanted ? least(pool->n_threads - wanted, pool->n_idle) : 0;
-    if (pool->n_to_end > 0) {
-        loop_kernel_pthread_cond_broadcast(&pool->is_wanted);
-    }
-    return pool->n_threads > pool->least_threads || pool->size > pool->least_threads;
-}
-
-static void on_decline_due(struct loop *loop, struct loop_alarm *alarm);
-
-static void start_declining(struct loop *loop)
-{
-    struct loop_pool *pool = loop->pool;
-    if (!loop_alarm_is_set(&pool->decline)) {
-        loop_alarm_set(loop, &pool->decline, loop_time_from_now(DECLINE_NS), on_decline_due);
-    }
-}
-
-static void on_decline_due(struct loop *loop, struct loop_alarm *alarm)
-{
-    struct loop_pool *pool = loop->pool;
-    (void)alarm;
-    loop_pool_join(pool, false);
-    loop_kernel_pthread_mutex_lock(&pool->mutex);
-    bool goes_on = decline(pool);
-    loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    if (goes_on) {
-        start_declining(loop);
-    }
-}
-
-void loop_pool_size_added(struct loop *loop)
-{
-    struct loop_pool *pool = loop->pool;
-    loop_kernel_pthread_mutex_lock(&pool->mutex);
-    bool has_more = pool->n_threads > pool->least_threads;
-    loop_kernel_pthread_mutex_unlock(&pool->mutex);
-    if (has_more) {
-        start_declining(loop);
     }
 }
 

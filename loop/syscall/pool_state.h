@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * The state of the pool, shared by pool.c (jobs and results), pool_thread.c (the threads), pool_line.c (the next job),
- * pool_size.c (how many threads), pool_trial.c (whether fewer do as much), pool_interrupt.c (signals to threads) and
+ * pool_size.c (how many threads), pool_trial.c (fewer of them), pool_interrupt.c (signals to threads) and
  * pool_late.c (cancelled jobs, and threads that do not return in time).
  *
  * Rules for the threads. A job in the pool has LOOP_AT_POOL_LINE until it is collected, both in line and on a thread:
@@ -74,7 +74,7 @@ struct loop_pool {
     struct loop_alarm interrupts;    /* of pool_interrupt.c */
     struct loop_alarm creation;      /* while jobs wait and only overdue threads are left: pool_size.c */
     int64_t creation_since_ns, creation_interval_ns;
-    struct loop_alarm growth, decline;      /* of pool_size.c */
+    struct loop_alarm growth, decline;      /* of pool_size.c; of pool_trial.c */
     int64_t interrupts_at_ns;               /* when `interrupts` is due */
     int64_t growth_interval_ns;             /* the time of `growth` */
     int64_t growth_began_ns, growth_cpu_ns; /* the clocks of time and of the process when it was started */
@@ -99,7 +99,7 @@ struct loop_pool {
     unsigned n_threads;         /* places with a thread that has not ended */
     unsigned n_idle, n_called;  /* threads that wait for a job; those of them that were signalled */
     unsigned n_running, n_running_long, n_overdue;
-    unsigned most_running; /* the highest n_running since pool_size.c looked last */
+    unsigned most_running; /* the highest n_running since pool_trial.c looked last */
     struct loop_pool_past past;
     unsigned n_to_end;                         /* threads that end when they find no job */
     unsigned tells_at;                         /* results wake the loop when no more jobs than this are in line */
@@ -177,13 +177,17 @@ void loop_pool_join(struct loop_pool *pool, bool all);
 /* Notes that a job waits for a thread while all are busy: the pool grows if that goes on. */
 void loop_pool_size_watch(struct loop *loop);
 
-/* Notes that there is one thread more: it ends again if it is not needed. */
-void loop_pool_size_added(struct loop *loop);
-
 /* Has the pool try again to create a thread, after that has failed, if only overdue threads are left. */
 void loop_pool_create_later(struct loop *loop);
 
 /* ---- pool_trial.c ---- */
+
+/* Notes that there is one thread more: it ends again if it is not needed. */
+void loop_pool_size_added(struct loop *loop);
+
+/* Calls the threads that were idle because no more might run, and adds those that are needed beside them. Returns false
+ * when one could not be created. */
+bool loop_pool_add_threads(struct loop *loop);
 
 /* Notes that the pool has grown: it looks whether it needs the threads later. */
 void loop_pool_trial_watch(struct loop *loop);

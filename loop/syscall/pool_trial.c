@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Whether half of the threads do as much. Where every job has a thread, a thread that finishes one finds no other in
- * line and sleeps, and the next job has to wake a thread. That costs more than a small read of a disk. With as many
- * jobs in line as on threads, hardly any thread sleeps. pool_size.c grows the pool no further than that where jobs are
- * short, but threads that were stuck for a moment, as by a disk that stalls, leave it with more.
+ * Fewer threads. Every few seconds the pool ends those threads beyond the first ones that were not needed meanwhile,
+ * however its jobs have been spread over all of them.
+ *
+ * It also finds out whether half of the threads do as much. Where every job has a thread, a thread that finishes one
+ * finds no other in line and sleeps, and the next job has to wake a thread. That costs more than a small read of a
+ * disk. With as many jobs in line as on threads, hardly any thread sleeps. pool_size.c grows the pool no further than
+ * that where jobs are short, but threads that were stuck for a moment, as by a disk that stalls, leave it with more.
  *
  * So where idle threads are called more often than every 0.1 ms, the pool tries half as many threads as it has jobs. If
  * less than three quarters as many jobs begin during the trial as before it, the threads were needed: it gets them
@@ -14,9 +17,92 @@
 #include <loop/kernel/thread.h>
 #include <loop/syscall/pool_state.h>
 
+#define DECLINE_NS (2 * LOOP_SECOND) /* between two looks for threads that are not needed */
+
 #define CALL_NS (LOOP_MILLISECOND / 10) /* the time for each call, where there are many */
 #define LOOK_NS (64 * LOOP_MILLISECOND) /* between two looks: a trial takes as long */
 #define LONGEST_LOOK_NS (64 * LOOK_NS)  /* between two looks, where there was nothing to try */
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- declining ---- */
+
+/* Takes back what the pool has grown beyond what it has needed since this was called last, and has the threads that are
+ * too many end. Returns whether there may still be too many. Under the mutex. */
+static bool decline(struct loop_pool *pool)
+{
+    unsigned needed = pool->most_running > pool->least_threads ? pool->most_running : pool->least_threads;
+    if (pool->line_length == 0) { /* jobs that wait would find no one to grow the pool again */
+        pool->size = least(pool->size, needed);
+    }
+    pool->most_running = pool->n_running;
+    unsigned wanted = pool->size + pool->n_overdue;
+    pool->n_to_end = pool->n_threads > wanted ? least(pool->n_threads - wanted, pool->n_idle) : 0;
+    if (pool->n_to_end > 0) {
+        loop_kernel_pthread_cond_broadcast(&pool->is_wanted);
+    }
+    return pool->n_threads > pool->least_threads || pool->size > pool->least_threads;
+}
+
+static void on_decline_due(struct loop *loop, struct loop_alarm *alarm);
+
+static void start_declining(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    if (!loop_alarm_is_set(&pool->decline)) {
+        loop_alarm_set(loop, &pool->decline, loop_time_from_now(DECLINE_NS), on_decline_due);
+    }
+}
+
+static void on_decline_due(struct loop *loop, struct loop_alarm *alarm)
+{
+    struct loop_pool *pool = loop->pool;
+    (void)alarm;
+    loop_pool_join(pool, false);
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    bool goes_on = decline(pool);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    if (goes_on) {
+        start_declining(loop);
+    }
+}
+
+void loop_pool_size_added(struct loop *loop)
+{
+    struct loop_pool *pool = loop->pool;
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    bool has_more = pool->n_threads > pool->least_threads;
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    if (has_more) {
+        start_declining(loop);
+    }
+}
+
+/* ---- adding those that are needed again ---- */
+
+static bool needs_thread(struct loop_pool *pool)
+{
+    loop_kernel_pthread_mutex_lock(&pool->mutex);
+    bool needs = loop_pool_needs_thread(pool);
+    loop_kernel_pthread_mutex_unlock(&pool->mutex);
+    return needs;
+}
+
+bool loop_pool_add_threads(struct loop *loop)
+{
+    bool is_added = true;
+    loop_pool_call_idle(loop->pool);
+    while (is_added && needs_thread(loop->pool)) {
+        is_added = loop_pool_add_thread(loop);
+    }
+    loop_pool_size_added(loop);
+    return is_added;
+}
+
+/* ---- trials ---- */
 
 /* Returns what has happened since it was called last. Under the mutex. */
 static struct loop_pool_past take_past(struct loop_pool *pool)
