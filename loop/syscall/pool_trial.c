@@ -122,10 +122,11 @@ static unsigned find_size(const struct loop_pool *pool, const struct loop_pool_p
     return has_many_calls && size <= pool->size / 4 * 3 ? size : 0;
 }
 
-/* Whether a trial with the past `tried` has shown that the threads were needed, beside the past without them. */
+/* Whether a trial with the past `tried` has shown that the threads were needed, beside the past without them. They are
+ * where nothing has begun in either. */
 static bool needs_threads(const struct loop_pool_past *tried, const struct loop_pool_past *before)
 {
-    return 4 * tried->n_begun * (uint64_t)before->ns < 3 * before->n_begun * (uint64_t)tried->ns;
+    return 4 * tried->n_begun * (uint64_t)before->ns <= 3 * before->n_begun * (uint64_t)tried->ns;
 }
 
 static void wait_twice_as_long(struct loop_pool_trial *trial)
@@ -184,8 +185,8 @@ static void on_look_due(struct loop *loop, struct loop_alarm *alarm)
     struct loop_pool *pool = loop->pool;
     (void)alarm;
     look(pool);
-    loop_pool_call_idle(pool); /* where there may be more again */
-    if (pool->size > pool->least_threads) {
+    (void)loop_pool_add_threads(loop); /* where there may be more again: some may have ended during the trial */
+    if (pool->trial.size > 0 || pool->size > pool->least_threads) {
         start_looking(loop);
     }
 }

@@ -211,6 +211,91 @@ LOOP_TEST_WITH(p27_a_pool_that_was_stuck_finds_that_fewer_threads_do, .pool_thre
     END;
 }
 
+/* ---- work that needs a thread for each other ---- */
+
+static struct meeting {
+    struct loop_env *env;
+    unsigned n_begun; /* atomic */
+    bool ends;        /* atomic: when all have begun the next time */
+    bool has_ended;   /* atomic */
+    unsigned n_over;
+} meeting;
+
+/* Short work, of which each waits until all 8 have begun. */
+static int64_t meet(void *unused)
+{
+    char byte;
+
+    (void)unused;
+    usleep(50);
+    if (__atomic_add_fetch(&meeting.n_begun, 1, __ATOMIC_SEQ_CST) % 8 > 0) {
+        return read(gate[0], &byte, 1) - 1;
+    }
+    __atomic_store_n(&meeting.has_ended, __atomic_load_n(&meeting.ends, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+    return write(gate[1], "1234567", 7) - 7;
+}
+
+static void meet_again(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    if (__atomic_load_n(&meeting.has_ended, __ATOMIC_SEQ_CST)) {
+        meeting.n_over++;
+    } else {
+        START(loop_work(meeting.env->scope, meet, NULL, meet_again, NULL));
+    }
+}
+
+static void start_meeting(struct loop_env *env, bool is_only_one)
+{
+    meeting = (struct meeting){.env = env, .ends = is_only_one};
+    for (int i = 0; i < 8; i++) {
+        meet_again(NULL, 0);
+    }
+}
+
+static void end_meeting(void)
+{
+    __atomic_store_n(&meeting.ends, true, __ATOMIC_SEQ_CST);
+}
+
+/* Where all that are in line have to run before the running ones go on, no new work makes the pool grow. */
+LOOP_TEST_WITH(p27_a_pool_that_tries_too_few_threads_goes_back, .pool_threads = 8, .pool_threads_min = 4)
+{
+    BEGIN;
+    make_pipe(gate);
+    start_meeting(env, false);
+    AWAIT(loop_sleep(env->scope, LOOP_SECOND / 2, GO));
+    end_meeting();
+    while (meeting.n_over < 8) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
+/* Every two seconds the pool ends idle threads, also during a trial, which then begins shortly before. */
+LOOP_TEST_WITH(p27_threads_that_end_during_a_trial_come_back, .pool_threads = 8, .pool_threads_min = 2)
+{
+    BEGIN;
+    make_pipe(gate);
+    start_meeting(env, true); /* grows the pool */
+    while (meeting.n_over < 8) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    AWAIT(loop_sleep(env->scope, 1200 * LOOP_MILLISECOND, GO));
+    start_meeting(env, false);
+    AWAIT(loop_sleep(env->scope, LOOP_SECOND, GO));
+    end_meeting();
+    while (meeting.n_over < 8) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    close(gate[0]);
+    close(gate[1]);
+    END;
+}
+
 /* Work that takes long gets half of the threads, however many there are. */
 LOOP_TEST_WITH(p27_work_that_takes_long_gets_half_of_a_pool_that_grows, .pool_threads = 8, .pool_threads_min = 2)
 {
