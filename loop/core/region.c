@@ -87,18 +87,34 @@ int loop_region_init(struct loop *loop, const struct loop_share *share, uint32_t
     return 0;
 }
 
-void loop_region_finish(struct loop *loop)
-{
-    loop_shares_unref(loop->region.share.shares);
-    loop->region = (struct loop_region){0};
-}
-
 struct loop_chunk *loop_region_chunk(struct loop *loop, uint32_t number)
 {
     const struct loop_region *region = &loop->region;
     assert(number < loop_region_total(region));
     struct loop_chunk *chunk = &records_of(region->share.shares, number / region->n_shared)[number % region->n_shared];
     return has_chunk(loop, chunk) ? chunk : NULL;
+}
+
+/* Gives up the chunks, in which others of the region would else find the address of a loop that is no more, or of the
+ * next one that is allocated there. */
+static void leave_chunks(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop_region_total(&loop->region); i++) {
+        struct loop_chunk *chunk = loop_region_chunk(loop, i);
+        if (chunk) {
+            set_loop(chunk, NULL);
+        }
+    }
+}
+
+void loop_region_finish(struct loop *loop)
+{
+    struct loop_shares *shares = loop->region.share.shares;
+    if (shares && shares->count > 1) {
+        leave_chunks(loop);
+    }
+    loop_shares_unref(shares);
+    loop->region = (struct loop_region){0};
 }
 
 /* Returns whether one loop's blocks are all from the first to the last byte. */

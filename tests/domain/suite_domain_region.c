@@ -437,3 +437,47 @@ LOOP_TEST(bytes_of_another_domains_chunk_are_refused)
     WAIT_UNTIL(ended.count);
     END;
 }
+
+static size_t offset_of_first;
+
+static int note_offset(struct loop_env *env, unsigned index, void *arg)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)index;
+    (void)arg;
+    offset_of_first = loop_chunk_offset(chunk);
+    return loop_chunk_free(env->loop, chunk);
+}
+
+static int use_noted(struct loop_env *env, unsigned index, void *arg)
+{
+    static char byte = 'x';
+    struct loop_fd *file = adopt(env->scope, make_file(&byte, 1));
+
+    (void)index;
+    (void)arg;
+    CHECK(loop_op_write_fixed(NULL, file, offset_of_first, 1, 0, on_refused, NULL));
+    return 0;
+}
+
+/* The loop of the second domain is likely to be where that of the first one was, whose chunks are not its own. */
+LOOP_TEST(bytes_of_an_ended_domains_chunk_are_refused)
+{
+    static struct loop_domains_options several;
+    static int i;
+
+    BEGIN;
+    several = sized;
+    several.region = loop_domain_region_create(3);
+    AWAIT(loop_domains(env->scope, 1, &several, NULL, note_offset, NULL, GO));
+    CHECK_IS(result, 0);
+    for (i = 0; i < 2; i++) {
+        refusal = 0;
+        AWAIT(loop_domains(env->scope, 1, &several, NULL, use_noted, NULL, GO));
+        CHECK_IS(result, 0);
+        CHECK_IS(refusal, -EFAULT);
+    }
+    loop_domain_region_destroy(several.region);
+    END;
+}
