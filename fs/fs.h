@@ -332,8 +332,9 @@ struct loop_copied {
  * caller's, who leaves them alone until the continuation. Between two files, and inside a long one, the job can be
  * cancelled; the result of a file that was not begun is then -ECANCELED.
  *
- * Resumes with the number of files that were copied; -ECANCELED when it was cancelled before the last one, whose
- * results say which were copied; or -EINVAL, with nothing done. */
+ * Resumes with the number of files that were copied; -ECANCELED when it was cancelled before the last file was begun:
+ * the results of the files say which were copied; or, with nothing done, another error of loop_fs_copy_file: -EINVAL,
+ * -EBADF for a closed directory, -ENOMEM. The result of each file is then -ECANCELED. */
 LOOP_API loop_job loop_fs_copy_files(struct loop_scope *scope, struct loop_dir *from_dir, struct loop_dir *to_dir,
                                      struct loop_copied *files, size_t n, const struct loop_copy_options *options,
                                      loop_fn *fn, void *arg);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Copies what a directory has beside directories. To hand a small file to a thread and back costs nearly as much as
- * copying it, so small files are copied in batches. In a directory that this program has made, and that no other user
- * can look into yet, a file is created under its name: that saves the call that gives a complete file its name.
+ * Copies what a directory has beside directories. To hand a small file to a thread and back costs a tenth of what else
+ * copying it takes, so small files are copied in batches, into directories that this program has made and that no other
+ * user can look into yet: there no name can exist.
  */
 #include "cp_item.h"
 #include "cp_file.h"
@@ -163,7 +163,9 @@ static void on_batch(void *arg, int64_t result)
     struct cp_batch *batch = arg;
     const struct cp_place *place = batch->place;
 
-    (void)result; /* the files have theirs */
+    for (size_t i = 0; i < batch->n && result < 0 && result != -ECANCELED; i++) {
+        batch->files[i].result = result; /* none was begun */
+    }
     end_batch(batch);
     place->ended(place->arg);
 }
