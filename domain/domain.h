@@ -99,7 +99,7 @@ LOOP_API unsigned loop_domains_count(const struct loop_domain_group *domains);
 
 /* Returns the inbox of a domain, for loop_call and loop_post, without a reference of its own: it is valid until the
  * scope of `domains` has ended. Returns NULL before the domain has started (loop_domains_wait_started), and for an
- * index that is none. */
+ * index that is none. Only the thread that has called loop_domains may call it: pass the inbox on to the domains. */
 LOOP_API struct loop_inbox *loop_domains_inbox(const struct loop_domain_group *domains, unsigned index);
 
 /* Creates a region with shares for `n` domains, of whichever calls start first. Each share is for one domain, and not

@@ -34,18 +34,18 @@ LOOP_API int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk);
  * loop_chunk_alloc. Returns 0; -EINVAL when the chunk is not lent at this moment. */
 LOOP_API int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk);
 
-/* Takes a chunk out of this loop, with what it contains, so that another domain of the same loop_domains
+/* Takes a chunk out of this loop, with what it contains, so that another domain that shares its region
  * (<domain/domain.h>) can attach it. Until then it belongs to no loop: pass it on as the argument of a call or a post,
  * and do not use it. It is none of this loop's chunks any more (loop_region_count): where chunks move in one direction
  * only, have them sent back, or the loop runs out of them. One that is never attached is freed with the region, which
- * is there until the job of loop_domains has ended. No job may be using the chunk. Returns 0; -EINVAL for a chunk that
- * is free, that a stream only lends, or that belongs to another loop. */
+ * exists until the jobs of loop_domains that use it have ended. No job may be using the chunk. Returns 0; -EINVAL for a
+ * chunk that is free, that a stream only lends, or that belongs to another loop. */
 LOOP_API int loop_chunk_detach(struct loop *loop, struct loop_chunk *chunk);
 
 /* Gives a detached chunk to this loop. The caller owns it, as if it came from loop_chunk_alloc of this loop, and it
- * stays this loop's when it is freed. Returns 0; -EXDEV when it is not of this loop's region: the loop is no domain of
- * the same loop_domains, or had memory for its own share only; -EINVAL for a chunk that is not detached. The chunk is
- * unchanged then. */
+ * stays this loop's when it is freed. Returns 0; -EXDEV when it is not of this loop's region: the loop is no domain
+ * that shares that region, or it had memory for its own share only; -EINVAL for a chunk that is not detached. After an
+ * error the chunk is unchanged. */
 LOOP_API int loop_chunk_attach(struct loop *loop, struct loop_chunk *chunk);
 
 /* Returns the memory of a chunk. */
@@ -71,8 +71,8 @@ LOOP_API size_t loop_region_count(const struct loop *loop);
  * the first call, or by the first operation that can use it. */
 LOOP_API bool loop_region_is_fixed(const struct loop *loop);
 
-/* Returns whether the kernel has registered the region of all domains of one loop_domains (<domain/domain.h>) for this
- * loop too. Then chunks that came from another of them are in a fixed buffer here as well. Tries it as
+/* Returns whether the kernel has registered the region that several domains share (<domain/domain.h>) for this loop
+ * too. Then chunks that came from another of them are in a fixed buffer here as well. Tries it as
  * loop_region_is_fixed does. */
 LOOP_API bool loop_region_is_shared(const struct loop *loop);
 

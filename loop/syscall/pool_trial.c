@@ -122,8 +122,8 @@ static unsigned find_size(const struct loop_pool *pool, const struct loop_pool_p
     return has_many_calls && size <= pool->size / 4 * 3 ? size : 0;
 }
 
-/* Whether a trial with the past `tried` has shown that the threads were needed, beside the past without them. They are
- * where nothing has begun in either. */
+/* Whether a trial has shown that the threads were needed. `tried` is what happened during it, and `before` what
+ * happened in front of it. Where nothing has begun in either, they are needed. */
 static bool needs_threads(const struct loop_pool_past *tried, const struct loop_pool_past *before)
 {
     return 4 * tried->n_begun * (uint64_t)before->ns <= 3 * before->n_begun * (uint64_t)tried->ns;
