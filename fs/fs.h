@@ -328,9 +328,9 @@ struct loop_copied {
 };
 
 /* Copies `n` files, one after another, as loop_fs_copy_file does. All are copied on one visit to a thread, which for
- * small files costs less than one for each. A file that fails does not stop the others. `files` and the paths stay the
- * caller's, who leaves them alone until the continuation. Between two files, and inside a long one, the job can be
- * cancelled; the result of a file that was not begun is then -ECANCELED.
+ * small files costs less than one for each. A file that fails does not stop the others. `files` and the paths belong to
+ * the job until the continuation is resumed. A cancel takes effect between two files, and inside a long one; the result
+ * of a file that was not begun is then -ECANCELED.
  *
  * Resumes with the number of files that were copied; -ECANCELED when it was cancelled before the last file was begun:
  * the results of the files say which were copied; or, with nothing done, another error of loop_fs_copy_file: -EINVAL,

@@ -26,7 +26,7 @@ struct loop_chunk {
 #endif
 };
 
-/* Who has a chunk: the free list; the program or a job; during its call, the continuation of a stream; or no loop, on
+/* What has a chunk: the free list; the program or a job; during its call, the continuation of a stream; or no loop, on
  * its way to another one. */
 enum loop_chunk_state { LOOP_CHUNK_FREE, LOOP_CHUNK_OWNED, LOOP_CHUNK_LENT, LOOP_CHUNK_DETACHED };
 

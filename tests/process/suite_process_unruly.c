@@ -104,7 +104,7 @@ LOOP_TEST(a_child_that_forks_on_leaves_its_pipe_to_another)
 
 /* ---- a program that ignores SIGCHLD ---- */
 
-/* The kernel keeps no status then. All else is as ever: starts that fail name the step, and scopes end. */
+/* The kernel keeps no status then. Nothing else changes: starts that fail name the step, and scopes end. */
 LOOP_TEST_ROWS(p30_children_end_with_their_scope_where_sigchld_is_ignored, 3)
 {
     static pid_t pid;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * Descriptors of a process: the one at the other end of a Unix socket (SO_PEERPIDFD). It is the process of the node,
- * because Unix sockets connect within one. So it has not ended while somebody can ask, and its descriptor is never
+ * because Unix sockets connect within one. So it has not ended while a program can ask, and its descriptor is never
  * readable.
  */
 #include <loop/kernel/simulated/network/unix/pidfd.h>
