@@ -464,7 +464,8 @@ static void run_after(struct loop *loop)
     }
 }
 
-/* A scope that ends may start jobs that end in the next round, without end: the rest is left for later. */
+/* A scope that ends may start jobs that end in the next round, without end: the rest is left for later. While functions
+ * wait in loop->after a scope has to be in the queue, because loop_settle looks only at that and at the writes. */
 void loop_settle_rounds(struct loop *loop)
 {
     for (unsigned n = 0; n < ROUNDS && loop_has_to_settle(loop); n++) {
@@ -473,6 +474,9 @@ void loop_settle_rounds(struct loop *loop)
         if (loop->ending) {
             loop_scopes_settle(loop);
         }
+    }
+    if (!loop_list_is_empty(&loop->after)) {
+        loop_scope_look_at(loop->own_scope);
     }
 }
 

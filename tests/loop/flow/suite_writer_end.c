@@ -212,3 +212,45 @@ LOOP_TEST(what_is_appended_in_a_cancelled_scope_goes_nowhere)
     ONCE_IS(ended, -ECANCELED);
     END;
 }
+
+/* ---- scopes that end in a row ---- */
+
+static struct scope_row {
+    struct loop_scope *parent;
+    struct loop_writer *writers[2];
+    unsigned left;
+} row;
+
+/* Opens the next scope, which is empty and ends at once. What the last two write is sent when a row is at its end. */
+static void end_next(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    if (row.left > 0) {
+        CHECK(loop_scope_open(row.parent, end_next, NULL));
+    }
+    if (row.left < 2) {
+        CHECK_IS(loop_writer_print(row.writers[row.left], "x"), 0);
+    }
+    row.left--;
+}
+
+/* The loop ends many scopes behind one continuation, and leaves the rest for later: also what is written then. */
+LOOP_TEST(what_is_written_when_many_scopes_end_in_a_row_is_sent)
+{
+    static struct basin basins[2];
+    static unsigned length;
+
+    BEGIN;
+    row.parent = env->scope;
+    row.writers[0] = fill_basin(&basins[0], env->scope, 0);
+    row.writers[1] = fill_basin(&basins[1], env->scope, 0);
+    for (length = 1; length <= 300; length++) {
+        row.left = length;
+        CHECK(loop_scope_open(env->scope, end_next, NULL));
+        AWAIT(turns(env->scope, 3, GO));
+        CHECK_IS(basins[0].length, length);
+        CHECK_IS(basins[1].length, length);
+    }
+    END;
+}
