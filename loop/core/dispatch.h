@@ -158,7 +158,7 @@ static inline void loop_job_lend(struct loop *loop, struct loop_job *job, struct
     if (loop->dirty.first || loop->ending) {
         loop_settle_inline(loop);
     }
-    if (chunk->state == LOOP_CHUNK_LENT) {
+    if (loop_region_has(loop, chunk) && chunk->state == LOOP_CHUNK_LENT) { /* else it may be another loop's by now */
         loop_region_give(loop, chunk);
     }
 }

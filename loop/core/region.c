@@ -27,12 +27,6 @@ static void set_loop(struct loop_chunk *chunk, struct loop *loop)
     __atomic_store_n(&chunk->loop, loop, __ATOMIC_RELAXED);
 }
 
-/* What another loop writes there is never this loop, so no order is needed. */
-static bool has_chunk(const struct loop *loop, const struct loop_chunk *chunk)
-{
-    return __atomic_load_n(&chunk->loop, __ATOMIC_RELAXED) == loop;
-}
-
 static void make_chunks(struct loop *loop)
 {
     struct loop_region *region = &loop->region;
@@ -92,7 +86,7 @@ struct loop_chunk *loop_region_chunk(struct loop *loop, uint32_t number)
     const struct loop_region *region = &loop->region;
     assert(number < loop_region_total(region));
     struct loop_chunk *chunk = &records_of(region->share.shares, number / region->n_shared)[number % region->n_shared];
-    return has_chunk(loop, chunk) ? chunk : NULL;
+    return loop_region_has(loop, chunk) ? chunk : NULL;
 }
 
 /* Gives up the chunks, in which others of the region would else find the address of a loop that is no more, or of the
@@ -173,7 +167,7 @@ static bool is_of_region(const struct loop_region *region, const struct loop_chu
 
 static bool is_ours(const struct loop *loop, const struct loop_chunk *chunk)
 {
-    return is_of_region(&loop->region, chunk) && has_chunk(loop, chunk);
+    return is_of_region(&loop->region, chunk) && loop_region_has(loop, chunk);
 }
 
 /* Notes where a chunk was taken, for the warnings of a debug build. */
@@ -285,7 +279,7 @@ int loop_chunk_attach(struct loop *loop, struct loop_chunk *chunk)
     if (!is_of_region(&loop->region, chunk)) {
         return -EXDEV;
     }
-    if (!has_chunk(NULL, chunk) || chunk->state != LOOP_CHUNK_DETACHED) {
+    if (!loop_region_has(NULL, chunk) || chunk->state != LOOP_CHUNK_DETACHED) {
         loop_misuse(loop, __func__, "the chunk is not detached", "attach once what loop_chunk_detach has detached");
         return -EINVAL;
     }

@@ -40,6 +40,12 @@ int loop_region_init(struct loop *loop, const struct loop_share *share, uint32_t
 /* Drops the region with all chunks that the loop has. */
 void loop_region_finish(struct loop *loop);
 
+/* Returns whether the loop has the chunk. What another loop writes there is never this loop, so no order is needed. */
+static inline bool loop_region_has(const struct loop *loop, const struct loop_chunk *chunk)
+{
+    return __atomic_load_n(&chunk->loop, __ATOMIC_RELAXED) == loop;
+}
+
 /* Returns how many chunks the region has, with those of other loops. */
 static inline uint32_t loop_region_total(const struct loop_region *region)
 {

@@ -481,3 +481,111 @@ LOOP_TEST(bytes_of_an_ended_domains_chunk_are_refused)
     loop_domain_region_destroy(several.region);
     END;
 }
+
+/* ---- chunks that move while they are lent ---- */
+
+/* A chunk that the continuation of a stream gives to another domain, whose stream lends it before the first one has
+ * returned. Each waits for the other by reading a pipe. */
+static struct handing {
+    struct loop_chunk *chunk;
+    int given[2], lent[2], returned[2]; /* pipes */
+    loop_job streams[2];
+    size_t avail[2];
+} handing;
+
+static void tell(const int *ends)
+{
+    CHECK_IS(write(ends[1], "x", 1), 1);
+}
+
+static void hear(const int *ends)
+{
+    char byte;
+
+    CHECK_IS(read(ends[0], &byte, 1), 1);
+}
+
+/* Streams a byte that has arrived. */
+static loop_job stream_byte(struct loop_scope *scope, loop_stream_fn *fn)
+{
+    int fds[2];
+
+    make_pair(fds);
+    CHECK_IS(write(fds[1], "x", 1), 1);
+    close(fds[1]);
+    return loop_stream(&flow_of(scope, fds[0])->source, fn, scope);
+}
+
+static void tell_returned(void *arg, int64_t result)
+{
+    struct loop *loop = loop_scope_loop(arg);
+
+    (void)result;
+    handing.avail[0] = loop_region_avail(loop);
+    tell(handing.returned);
+    loop_cancel(loop, handing.streams[0]);
+}
+
+static void give_away(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    struct loop *loop = loop_scope_loop(arg);
+
+    if (result == 1) {
+        CHECK_IS(loop_chunk_keep(loop, chunk), 0);
+        CHECK_IS(loop_chunk_detach(loop, chunk), 0);
+        handing.avail[1] = loop_region_avail(loop);
+        CHECK(loop_op_nop(arg, tell_returned, arg));
+        handing.chunk = chunk;
+        tell(handing.given);
+        hear(handing.lent);
+    }
+}
+
+static void hold_lent(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    if (result == 1) {
+        CHECK(chunk == handing.chunk);
+        tell(handing.lent);
+        hear(handing.returned);
+        CHECK(*(char *)loop_chunk_data(chunk) == 'x');
+        loop_cancel(loop_scope_loop(arg), handing.streams[1]);
+    }
+}
+
+static void stream_and_give(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    (void)call;
+    (void)arg;
+    CHECK(handing.streams[0] = stream_byte(scope, give_away));
+}
+
+static void take_and_stream(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    (void)call;
+    (void)arg;
+    hear(handing.given);
+    CHECK_IS(loop_chunk_attach(loop_scope_loop(scope), handing.chunk), 0);
+    CHECK_IS(loop_chunk_free(loop_scope_loop(scope), handing.chunk), 0);
+    CHECK(handing.streams[1] = stream_byte(scope, hold_lent));
+}
+
+LOOP_TEST(a_lent_chunk_that_has_moved_belongs_to_the_other_domain)
+{
+    BEGIN;
+    CHECK_IS(pipe(handing.given) + pipe(handing.lent) + pipe(handing.returned), 0);
+    memset(called, 0, sizeof called);
+    group = START(loop_domains(env->scope, DOMAINS, &sized, &domains, idle, NULL, ONCE(&ended)));
+    AWAIT(loop_domains_wait_started(env->scope, domains, GO));
+    START(loop_call(env->scope, loop_domains_inbox(domains, 0), stream_and_give, NULL, ONCE(&called[0])));
+    START(loop_call(env->scope, loop_domains_inbox(domains, 1), take_and_stream, NULL, ONCE(&called[1])));
+    WAIT_UNTIL(called[0].count && called[1].count);
+    CHECK_IS(handing.avail[0], handing.avail[1]);
+    loop_cancel(env->loop, group);
+    WAIT_UNTIL(ended.count);
+    for (unsigned i = 0; i < 2; i++) {
+        close(handing.given[i]);
+        close(handing.lent[i]);
+        close(handing.returned[i]);
+    }
+    END;
+}
