@@ -88,7 +88,7 @@ LOOP_TEST(paused_stream_holds_its_peer_back)
     static struct record record;
     static loop_job stream;
     static int fds[2], waiting;
-    static size_t stuffed;
+    static size_t stuffed, begun;
 
     BEGIN;
     make_pair(fds);
@@ -97,9 +97,13 @@ LOOP_TEST(paused_stream_holds_its_peer_back)
     CHECK_IS(loop_pause(env->loop, stream), 0);
     stuffed = stuff(fds[1]);
     AWAIT(turns(env->scope, 10, GO));
+    stuffed += stuff(fds[1]);
+    AWAIT(turns(env->scope, 10, GO));
     CHECK_IS(record.chunks, 0);
     CHECK_IS(ioctl(fds[0], FIONREAD, &waiting), 0);
-    CHECK(waiting > 0 && (size_t)waiting == stuffed);
+    begun = loop_fd_unread_length(flow->fd); /* of a receive that the queue was too full to take back */
+    CHECK(begun == 0 || is_hard("depth"));
+    CHECK(waiting > 0 && (size_t)waiting + begun == stuffed);
     CHECK_IS(stuff(fds[1]), 0);
     CHECK_IS(loop_cancel(env->loop, stream), 0);
     WAIT_UNTIL(record.ends);
