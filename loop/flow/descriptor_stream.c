@@ -205,12 +205,14 @@ static void cancel_stream(struct loop *loop, struct loop_job *job)
     }
 }
 
-/* Pauses the stream, and leaves the chunk that it has or waits for to others. */
+/* Pauses the stream, and leaves the chunk that it has or waits for to others. One that was cancelled still lends what
+ * has been read. */
 static int pause_stream(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
+    bool is_waiting = job->where == LOOP_AT_WAIT && !stream->is_delivering && !job->is_cancelled;
     stream->is_paused = true;
-    if (job->where == LOOP_AT_CHUNK_LINE || (job->where == LOOP_AT_WAIT && !stream->is_delivering)) {
+    if (job->where == LOOP_AT_CHUNK_LINE || is_waiting) {
         park(job, LOOP_AT_OWNER);
         loop_ready_reader_left(loop, job->fd);
     }

@@ -112,6 +112,48 @@ LOOP_TEST(paused_stream_holds_its_peer_back)
     END;
 }
 
+static struct loop *its_loop;
+static loop_job pausing;
+static unsigned n_lent, n_pausing_ends;
+
+/* Pauses the stream at each chunk. */
+static void pause_at_chunk(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    if (chunk) {
+        n_lent++;
+        CHECK_IS(loop_pause(its_loop, pausing), 0);
+    } else {
+        CHECK_IS(result, -ECANCELED);
+        n_pausing_ends++;
+    }
+    script_poke();
+}
+
+/* The first reads are of one chunk, the next of several, of which one is lent and the others wait. */
+LOOP_TEST_WITH(a_cancelled_stream_ends_though_it_is_paused_again, .block_size = 64)
+{
+    static struct loop_flow *flow;
+    static int fds[2];
+
+    BEGIN;
+    its_loop = env->loop;
+    make_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    CHECK(stuff(fds[1]) > 0);
+    pausing = START(loop_stream(&flow->source, pause_at_chunk, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_resume(env->loop, pausing), 0);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(n_lent, 2);
+    CHECK_IS(loop_cancel(env->loop, pausing), 0);
+    CHECK_IS(loop_pause(env->loop, pausing), is_hard("onechunk") || is_hard("short") ? -ENOENT : 0);
+    WAIT_UNTIL(n_pausing_ends);
+    CHECK((n_lent > 2) == !(is_hard("onechunk") || is_hard("short"))); /* those read less at a time */
+    close(fds[1]);
+    END;
+}
+
 LOOP_TEST(paused_stream_can_be_closed)
 {
     static struct loop_flow *flows[2];
