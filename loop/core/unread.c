@@ -141,7 +141,9 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
     block = block->is_backends ? block : trimmed(block);
     block->next = fd->unread;
     fd->unread = block;
-    loop_unread_make_room(fd);
+    if (block->is_backends) {
+        loop_unread_make_room(fd);
+    }
     begin(fd);
     tell_readers(loop, fd);
 }

@@ -75,6 +75,24 @@ LOOP_TEST(unread_bytes_come_in_their_order)
     END;
 }
 
+/* Each costs the same, however many there are. A look at all of them each time takes half a minute. */
+LOOP_TEST(many_bytes_can_be_given_back_one_by_one)
+{
+    enum { MANY = 200000 };
+    static char all[MANY];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    for (unsigned i = MANY; i-- > 0;) {
+        char byte = (char)(i % 251);
+        CHECK_IS(loop_fd_unread(flows[0]->fd, &byte, 1), 0);
+    }
+    AWAIT(loop_read_exact(&flows[0]->source, all, MANY, GO));
+    CHECK_IS(result, MANY);
+    CHECK(all[0] == 0 && (unsigned char)all[MANY - 1] == (MANY - 1) % 251);
+    END;
+}
+
 LOOP_TEST(the_end_comes_after_unread_bytes)
 {
     BEGIN;
