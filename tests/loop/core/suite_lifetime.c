@@ -222,6 +222,7 @@ LOOP_TEST(a_pin_keeps_the_object_and_nothing_else)
 LOOP_TEST(a_pin_outlives_the_scope)
 {
     static struct loop_scope *scope;
+    static struct loop_flow *flow;
     static struct loop_source *source;
     static struct loop_sink *sink;
     static int peer;
@@ -230,8 +231,9 @@ LOOP_TEST(a_pin_outlives_the_scope)
     BEGIN;
     before = fds_now(env->loop);
     scope = loop_scope_open(env->scope, ONCE(&group_ended));
-    source = &loop_fd_flow(adopt_one(scope, &peer))->source;
-    sink = &loop_fd_flow(source->self)->sink;
+    flow = loop_fd_flow(adopt_one(scope, &peer));
+    source = &flow->source;
+    sink = &flow->sink;
     loop_scope_hold(env->scope);
     loop_source_pin(source);
     loop_sink_pin(sink);
