@@ -152,9 +152,10 @@ LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, vo
  *
  * The queue of a sink is bounded (loop_sink_limit). A write that finds the queue full ends with -ENOBUFS and writes
  * nothing. So does every later write until the continuation of that one has been resumed: the bytes written have no
- * gap. For the same reason the writes behind one that fails end with its error and write nothing, and so do those that
- * are started before its continuation is resumed, as copies to the sink do. A write that is cancelled does not end the
- * others, nor does one of a sink that preserves message boundaries; a sink of the program's own is called for each. */
+ * gap. For the same reason the writes and copies behind a write or a copy that fails to write end with its error and
+ * write nothing, and so do those that are started before its continuation is resumed. A write that is cancelled does
+ * not end the others, nor does one of a sink that preserves message boundaries; a sink of the program's own is called
+ * for each. */
 LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Writes the bytes of `n_iov` vectors, in order, as one loop_write of all of them would. There may be more vectors than

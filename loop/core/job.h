@@ -129,6 +129,8 @@ struct loop_job_kind {
     bool takes_unaligned;
     /* It writes all of its part of u before reading it, so u is not cleared. */
     bool is_written_whole;
+    /* It writes the bytes of a flow to its second descriptor. Otherwise it writes, if it does, to its first. */
+    bool writes_second;
     uint8_t size;         /* enum loop_job_size */
     uint8_t continuation; /* enum loop_continuation */
 };

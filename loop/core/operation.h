@@ -194,6 +194,7 @@ struct loop_copy_args {
     enum loop_copy_way way; /* between two files: how */
     bool is_wanted_back;    /* between two files, under the pool's mutex: return to the loop after this piece */
     bool is_sink_error;     /* between two files: the sink has failed */
+    bool is_lost;           /* between two files: it ends because a write in front of it has failed */
 };
 
 /* The arguments of a job's operation: those of its family, and those that all have. */

@@ -73,6 +73,13 @@ __attribute__((noinline)) static enum loop_attempt end_copy(struct loop *loop, s
     return LOOP_ATTEMPT_DONE;
 }
 
+/* Ends the copy, whose write has failed, and the writes behind it: theirs would follow a gap. From an attempt. */
+static enum loop_attempt fail_copy(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    loop_write_fail(loop, sink_of(job), job, error);
+    return job->where == LOOP_AT_RUN_QUEUE ? LOOP_ATTEMPT_MOVED : end_copy(loop, job, error, LOOP_COPY_SINK);
+}
+
 /* Whether a write may be tried at once: it would not overtake others. */
 static bool has_room(const struct loop_fd *to)
 {
@@ -116,7 +123,7 @@ __attribute__((noinline)) static enum loop_attempt keep_rest(struct loop *loop, 
     job->u.args.copy.block = spare;
     job->u.args.copy.rest = (struct iovec){(char *)spare->bytes + n, len - n};
     if (written < 0 && written != -EAGAIN) {
-        return end_copy(loop, job, written, LOOP_COPY_SINK);
+        return fail_copy(loop, job, written);
     }
     return wait_for_room(loop, job);
 }
@@ -150,7 +157,7 @@ static enum loop_attempt pass_on(struct loop *loop, struct loop_job *job, struct
     }
     int64_t n = loop_io_write_one(to, args->rest.iov_base, args->rest.iov_len);
     if (n < 0 && n != -EAGAIN) {
-        return end_copy(loop, job, n, LOOP_COPY_SINK);
+        return fail_copy(loop, job, n);
     }
     advance(loop, job, n > 0 ? (size_t)n : 0);
     return args->block ? wait_for_room(loop, job) : job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
@@ -172,6 +179,7 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
     loop_ready_end_send(to, result);
     advance(loop, job, result > 0 ? (size_t)result : 0);
     if (result < 0 && result != -EAGAIN) {
+        loop_write_fail(loop, to, job, result);
         finish_copy(loop, job, result, LOOP_COPY_SINK);
     } else if (job->is_cancelled) {
         finish_copy(loop, job, -ECANCELED, LOOP_COPY_SOURCE);
@@ -234,9 +242,12 @@ __attribute__((noinline)) static enum loop_attempt write_some(struct loop *loop,
         return LOOP_ATTEMPT_BUSY;
     }
     int64_t error = sink_of(job)->has_failed ? loop_write_error_ahead(sink_of(job)) : 0;
-    int64_t n = error ? error : loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
+    if (error) {
+        return end_copy(loop, job, error, LOOP_COPY_SINK);
+    }
+    int64_t n = loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
     if (n < 0) {
-        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SINK);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : fail_copy(loop, job, n);
     }
     advance(loop, job, (size_t)n);
     if (!args->block) {
@@ -280,4 +291,5 @@ const struct loop_job_kind loop_copy_pass_kind = {.name = "copy",
                                                   .reads_ahead = true,
                                                   .made_daemon = loop_copy_made_daemon,
                                                   .uses_args = true,
+                                                  .writes_second = true,
                                                   .size = LOOP_JOB_LARGE};

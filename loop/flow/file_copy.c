@@ -13,6 +13,7 @@
 #include <loop/core/operation.h>
 #include <loop/flow/copy_end.h>
 #include <loop/flow/descriptor/file.h>
+#include <loop/flow/descriptor/write_state.h>
 #include <loop/flow/file_copy.h>
 #include <loop/ground/hard.h>
 #include <loop/ground/list.h>
@@ -153,9 +154,19 @@ static void leave_lines(struct loop *loop, struct loop_job *job)
     loop_file_leave_writers(loop, job->u.args.second, job);
 }
 
+/* Whether the sink has failed in a piece of this copy. */
+static bool has_failed(const struct loop_job *job, int64_t result)
+{
+    const struct loop_copy_args *args = &job->u.args.copy;
+    return result < 0 && args->is_sink_error && !args->is_lost && !job->is_cancelled;
+}
+
 /* Queues for the turn again after some pieces, or finishes the copy. */
 static void copy_done(struct loop *loop, struct loop_job *job, int64_t result)
 {
+    if (has_failed(job, result)) {
+        loop_write_fail(loop, job->u.args.second, job, result);
+    }
     leave_lines(loop, job);
     if (result > 0 && !job->is_cancelled) {
         loop_file_join_readers(loop, job);
@@ -171,11 +182,26 @@ static bool is_contended(const struct loop_job *job)
     return !loop_line_is_empty(&job->fd->readers) || !loop_line_is_empty(&job->u.args.second->writers);
 }
 
-/* The job has got the turn in a line: queues for the turn in the other one, or starts copying. */
+/* Ends the copy, which waits for its turn or has just got it: a write in front of it has failed. */
+static void lose_copy(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    job->u.args.copy.is_sink_error = true;
+    job->u.args.copy.is_lost = true;
+    loop_job_backend_complete(loop, job, error);
+}
+
+/* The job has got the turn in a line: queues for the turn in the other one, or starts copying. A write may have failed
+ * since the copy was started. */
 static void have_turn(struct loop *loop, struct loop_job *job)
 {
-    if (loop_fd_more(job->u.args.second)->writing != job) {
-        loop_file_join_writers(loop, job, job->u.args.second);
+    struct loop_fd *to = job->u.args.second;
+    int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
+    if (error) {
+        lose_copy(loop, job, error);
+        return;
+    }
+    if (loop_fd_more(to)->writing != job) {
+        loop_file_join_writers(loop, job, to);
         return;
     }
     job->u.args.copy.is_wanted_back = is_contended(job);
@@ -196,13 +222,6 @@ static void cancel_copy(struct loop *loop, struct loop_job *job)
     yield(loop, job);
 }
 
-/* The job waits for its turn to write. */
-static void lose_copy(struct loop *loop, struct loop_job *job, int64_t error)
-{
-    job->u.args.copy.is_sink_error = true;
-    loop_job_backend_complete(loop, job, error);
-}
-
 const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
                                                   .cancel = cancel_copy,
                                                   .backend_done = copy_done,
@@ -212,6 +231,7 @@ const struct loop_job_kind loop_file_copy_kind = {.name = "file copy",
                                                   .lose = lose_copy,
                                                   .made_daemon = loop_copy_made_daemon,
                                                   .uses_args = true,
+                                                  .writes_second = true,
                                                   .size = LOOP_JOB_LARGE};
 
 bool loop_file_can_copy(const struct loop_fd *from, const struct loop_fd *to)

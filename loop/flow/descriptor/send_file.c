@@ -81,10 +81,6 @@ static int64_t send_piece(const struct loop_job *job)
     struct loop_fd *to = job->fd, *from = job->u.args.second;
     const struct loop_move_args *args = &job->u.args.move;
     bool is_current = args->offset == LOOP_CURRENT;
-    int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
-    if (error) {
-        return error;
-    }
     if (is_current && is_position_taken(from)) {
         return 0;
     }
@@ -93,10 +89,21 @@ static int64_t send_piece(const struct loop_job *job)
     return len > 0 ? send_now(to, from, is_current ? NULL : &offset, len) : 0;
 }
 
+/* Whether the socket has failed. */
+static bool is_failure(int64_t result)
+{
+    return result < 0 && result != -EAGAIN && result != LOOP_SEND_REFUSED;
+}
+
 static enum loop_attempt attempt_send(struct loop *loop, struct loop_job *job)
 {
-    (void)loop;
-    job->result = send_piece(job);
+    struct loop_fd *to = job->fd;
+    int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
+    job->result = error ? error : send_piece(job);
+    if (!error && is_failure(job->result)) {
+        loop_write_fail(loop, to, job, job->result); /* ends this job as well, the first in line */
+        return LOOP_ATTEMPT_MOVED;
+    }
     return job->result == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
 }
 

@@ -63,7 +63,13 @@ void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job)
     fd->has_failed = true;
 }
 
-static struct loop_job *first_to_lose(const struct loop_fd *fd)
+/* Whether the job is a copy of a file that waits for its turn to read: the turn to write is what it waits for next. */
+static bool comes_to_line(const struct loop_job *job)
+{
+    return job->kind->writes_second && job->kind->turn && job->kind->lose && job->where == LOOP_AT_WAIT;
+}
+
+static struct loop_job *first_to_lose(struct loop_fd *fd)
 {
     for (struct loop_list *node = loop_line_first(&fd->writers); node; node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
@@ -71,7 +77,11 @@ static struct loop_job *first_to_lose(const struct loop_fd *fd)
             return job;
         }
     }
-    return NULL;
+    struct loop_job *second = loop_job_oldest_second(fd);
+    while (second && !comes_to_line(second)) {
+        second = loop_job_newer_second(second);
+    }
+    return second;
 }
 
 /* Looks from the start each time: the end of one may fail its scope, which cancels others. */
@@ -83,13 +93,34 @@ void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error)
     }
 }
 
+void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job, int64_t error)
+{
+    loop_write_leave_queue(loop, fd, 0, error);
+    if (fd->is_byte_stream || fd->is_regular) {
+        loop_write_note_failure(fd, job);
+        loop_write_end_line(loop, fd, error);
+    }
+}
+
+/* Whether a job that has failed to write to the descriptor has not been resumed. */
+static bool has_failed_job(struct loop_fd *fd)
+{
+    for (struct loop_hnode *node = fd->jobs.first; node; node = node->next) {
+        const struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, in_fd);
+        if (job->has_failed && !job->kind->writes_second) {
+            return true;
+        }
+    }
+    const struct loop_job *second = loop_job_oldest_second(fd);
+    while (second && !(second->has_failed && second->kind->writes_second)) {
+        second = loop_job_newer_second(second);
+    }
+    return second != NULL;
+}
+
 int64_t loop_write_error_ahead(struct loop_fd *fd)
 {
-    struct loop_hnode *node = fd->has_failed ? fd->jobs.first : NULL;
-    while (node && !LOOP_CONTAINER(node, struct loop_job, in_fd)->has_failed) {
-        node = node->next;
-    }
-    fd->has_failed = node != NULL;
+    fd->has_failed = fd->has_failed && has_failed_job(fd);
     assert(!fd->has_failed || fd->write_error < 0);
     return fd->has_failed ? fd->write_error : 0;
 }

@@ -49,8 +49,13 @@ int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct l
  * those in line, and loop_write_error_ahead refuses others. Call it before the job ends. */
 void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job);
 
-/* Ends all jobs that wait in line to write bytes, of whatever kind: one in front of them has failed with `error`. */
+/* Ends all jobs that wait in line to write bytes, of whatever kind: one in front of them has failed with `error`. Ends
+ * the copies of files as well that come to this line from that of their source. */
 void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error);
+
+/* Keeps the error of a job that has failed to write to `fd` and is not a write. On a stream of bytes it notes the
+ * failure and ends the line, and the job with it where it waits there. Call it before the job ends. */
+void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job, int64_t error);
 
 /* Returns the error with which a new write ends, or 0: that of a failed write whose continuation has not been
  * resumed. */

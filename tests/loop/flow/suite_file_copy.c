@@ -277,6 +277,53 @@ LOOP_TEST(file_copy_stops_at_a_limit_and_loses_nothing)
     END;
 }
 
+static struct once first_write;
+
+/* The next write would succeed. */
+static void lift_limit(void *arg, int64_t result)
+{
+    struct rlimit limit;
+
+    CHECK_IS(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    CHECK_IS(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    once_resumed(arg, result);
+}
+
+/* Both copies read one file: the second waits for the first there, and not among the writes. */
+LOOP_TEST(file_copies_behind_a_write_that_fails_leave_no_gap)
+{
+    static struct once copies[2];
+    static struct loop_copy_outcome outcomes[2];
+    static struct loop_flow *from, *to;
+    static int number;
+    struct rlimit limit;
+
+    BEGIN;
+    number = make_file("", 0);
+    to = flow_beside(env->scope, number);
+    from = flow_of(env->scope, make_file("cd", 2));
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK_IS(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = 0;
+    CHECK_IS(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    START(loop_write(&to->sink, "ab", 2, lift_limit, &first_write));
+    START(loop_copy_report(&from->source, &to->sink, &outcomes[0], ONCE(&copies[0])));
+    START(loop_copy_report(&from->source, &to->sink, &outcomes[1], ONCE(&copies[1])));
+    WAIT_UNTIL(first_write.count && copies[0].count && copies[1].count);
+    ONCE_IS(first_write, -EFBIG);
+    for (int i = 0; i < 2; i++) {
+        ONCE_IS(copies[i], -EFBIG);
+        CHECK(outcomes[i].error == -EFBIG && outcomes[i].is_sink_error);
+    }
+    CHECK_IS(size_of(number), 0);
+    AWAIT(loop_copy(&from->source, &to->sink, GO));
+    CHECK_IS(result, 2);
+    check_content(number, 0, "cd", 2);
+    close(number);
+    END;
+}
+
 LOOP_TEST(file_copy_between_descriptors_that_are_not_open_for_it)
 {
     static int from, to;

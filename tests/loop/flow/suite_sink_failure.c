@@ -460,6 +460,48 @@ TEST(a_copy_of_descriptors_behind_a_write_that_fails_leaves_no_gap)
     run_failing("send:ENOBUFS:2", passed_behind);
 }
 
+/* A copy waits for room, and then fails with a write behind it. */
+static void failing_copy(struct loop_env *env, int64_t result)
+{
+    static struct loop_flow *from;
+
+    BEGIN;
+    open_pair(env, SOCK_STREAM);
+    stuff(fds[0]);
+    if (script.row == 0) {
+        make_pair(passed_ends);
+        from = flow_of(env->scope, passed_ends[0]);
+        CHECK_IS(send(passed_ends[1], "cd", 2, 0), 2);
+    } else {
+        from = flow_of(env->scope, make_file("cd", 2));
+    }
+    START(loop_copy_report(&from->source, &flow->sink, &second_outcome, ONCE(&writes[0])));
+    AWAIT(turns(env->scope, 3, GO));
+    START(loop_write(&flow->sink, "ef", 2, ONCE(&writes[1])));
+    AWAIT(turns(env->scope, 1, GO));
+    CHECK_IS(writes[0].count + writes[1].count, 0);
+    drain(fds[1]);
+    WAIT_UNTIL(writes[0].count && writes[1].count);
+    ONCE_IS(writes[0], -ENOBUFS);
+    CHECK(second_outcome.error == -ENOBUFS && second_outcome.is_sink_error);
+    ONCE_IS(writes[1], -ENOBUFS);
+    AWAIT(loop_write(&flow->sink, "gh", 2, GO));
+    CHECK_IS(result, 2);
+    AWAIT(loop_read(&from->source, got, sizeof got, GO));
+    CHECK_IS(result, 2);
+    if (script.row == 0) {
+        close(passed_ends[1]);
+    }
+    ARRIVED("gh");
+    END;
+}
+
+TEST_ROWS(writes_behind_a_copy_that_fails_leave_no_gap, 2, row)
+{
+    script.row = row;
+    run_failing(row == 0 ? "send:ENOBUFS:2" : "sendfile:ENOBUFS:2", failing_copy);
+}
+
 /* ---- files ---- */
 
 static void in_file(struct loop_env *env, int64_t result)
@@ -519,6 +561,35 @@ static void copied_in_file(struct loop_env *env, int64_t result)
 TEST(a_copy_to_a_file_behind_a_write_that_fails_leaves_no_gap)
 {
     run_failing("pwritev2:ENOSPC:1", copied_in_file);
+}
+
+/* The copies read one file. The first fails; the second waits for it among the reads, and a write among the writes. */
+static void failing_file_copy(struct loop_env *env, int64_t result)
+{
+    static int number;
+    static struct loop_flow *from;
+
+    BEGIN;
+    number = make_file("", 0);
+    flow = flow_of(env->scope, number);
+    from = flow_of(env->scope, make_file("cd", 2));
+    START(loop_copy(&from->source, &flow->sink, ONCE(&writes[0])));
+    START(loop_copy(&from->source, &flow->sink, ONCE(&writes[1])));
+    START(loop_write(&flow->sink, "ef", 2, ONCE(&writes[2])));
+    WAIT_UNTIL(writes[0].count && writes[1].count && writes[2].count);
+    ONCE_IS(writes[0], -ENOSPC);
+    ONCE_IS(writes[1], -ENOSPC);
+    ONCE_IS(writes[2], -ENOSPC);
+    AWAIT(loop_copy(&from->source, &flow->sink, GO));
+    CHECK_IS(result, 2);
+    CHECK_IS(pread(number, got, sizeof got, 0), 2);
+    CHECK(memcmp(got, "cd", 2) == 0);
+    END;
+}
+
+TEST(what_is_behind_a_copy_of_a_file_that_fails_leaves_no_gap)
+{
+    run_failing("copy_file_range:ENOSPC:1,write:ENOSPC:1", failing_file_copy);
 }
 
 /* ---- sends of the ring ---- */
