@@ -15,6 +15,7 @@
 #include <loop/flow/copy_other.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/descriptor/send_file.h>
+#include <loop/flow/own/join.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/pin.h>
 #include <loop/flow/own/read.h>

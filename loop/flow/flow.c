@@ -10,6 +10,7 @@
 #include <loop/core/scope.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/check.h>
+#include <loop/flow/own/join.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/sink.h>

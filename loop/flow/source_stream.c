@@ -15,7 +15,7 @@
 #include <loop/core/region.h>
 #include <loop/core/scope.h>
 #include <loop/flow/descriptor/descriptor.h>
-#include <loop/flow/own/own.h>
+#include <loop/flow/own/join.h>
 #include <loop/flow/own/pin.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/source_stream.h>

@@ -44,26 +44,6 @@ void loop_own_drop(struct loop_own *own);
 /* Frees the record where there is nothing to keep. */
 void loop_own_settle(struct loop_own *own);
 
-/* Has the close of a source cancel `job`, a job without a descriptor. No effect for a source without `close`. False
- * when there is no memory. */
-bool loop_own_join_source(const struct loop_source *source, struct loop_job *job);
-
-/* Has the close of a sink cancel `job`, a large job without a second descriptor. No effect for a sink
- * without `close`. False when there is no memory. */
-bool loop_own_join_sink(const struct loop_sink *sink, struct loop_job *job);
-
-/* Undoes loop_own_join_source, before the job ends. Harmless without it. */
-void loop_own_part_source(const struct loop_source *source, struct loop_job *job);
-
-/* Undoes loop_own_join_sink, before the job ends. Harmless without it. */
-void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job);
-
-/* Cancels the jobs that joined a source, which is about to be closed. */
-void loop_own_end_source(const struct loop_source *source);
-
-/* Cancels the jobs that joined a sink, which is about to be closed. */
-void loop_own_end_sink(const struct loop_sink *sink);
-
 /* Keeps an error for the next read of the source: the read that met it resumed with the bytes before it. */
 void loop_source_keep_error(struct loop_source *source, int64_t error);
 
