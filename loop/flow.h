@@ -197,8 +197,8 @@ LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 /* ---- closing ---- */
 
 /* Closes the source. For the source of a descriptor this is loop_fd_close: both directions. The streams and copies that
- * use the source end with -ECANCELED. Returns 0; -EBADF when it was closed before; -EOPNOTSUPP for a source of the
- * program without `close`. An error that the next read of a source of the program would return is dropped. */
+ * use the source, directly or through readers, end with -ECANCELED. Returns 0; -EBADF when it was closed before;
+ * -EOPNOTSUPP for a source of the program without `close`. An error kept for its next read is dropped. */
 LOOP_API int loop_source_close(struct loop_source *source);
 
 /* Closes the sink. For the sink of a descriptor this is loop_fd_close: both directions. The copies that use the sink

@@ -71,6 +71,9 @@ static struct loop_fd *leave_args(struct loop_job *job)
     if (kind->size != LOOP_JOB_LARGE || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
         return NULL;
     }
+    if (kind->leave) {
+        kind->leave(job);
+    }
     if (job->u.args.second) {
         loop_job_unuse_second(job);
     }

@@ -114,6 +114,8 @@ struct loop_job_kind {
     /* Ends the job, which waits in a line of writers, with `error`: a write in front of it has failed, and its bytes
      * would follow a gap. From anywhere. NULL for a kind that writes no bytes of a flow. */
     void (*lose)(struct loop *loop, struct loop_job *job, int64_t error);
+    /* Called when a job with arguments ends, before its extra memory is freed; or NULL. From anywhere. */
+    void (*leave)(struct loop_job *job);
     /* Called when the job has become a daemon; or NULL. */
     void (*made_daemon)(struct loop *loop, struct loop_job *job);
     /* Called with a result that is, or may be, less than what was asked for. Either stores the rest as the job's

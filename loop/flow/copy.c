@@ -17,6 +17,7 @@
 #include <loop/flow/descriptor_copy.h>
 #include <loop/flow/file_copy.h>
 #include <loop/flow/own/check.h>
+#include <loop/flow/own/join.h>
 #include <loop/flow/own/own.h>
 #include <loop/ground/list.h>
 #include <loop/part.h>
@@ -47,10 +48,22 @@ static struct loop_scope *scope_to_hold(const struct ends *ends)
     return is_within(ends->source->scope, ends->sink->scope) ? NULL : ends->sink->scope;
 }
 
-/* Whether the copy needs what loop_copy_add_more gives it. */
+/* Returns what loop_copy_add_more gives the copy. */
+static struct loop_copy_more more_for(const struct ends *ends)
+{
+    return (struct loop_copy_more){
+        .outcome = ends->outcome,
+        .sink_scope = scope_to_hold(ends),
+        .source = loop_own_needs_member(ends->source, ends->from) ? ends->source : NULL,
+        .sink = loop_own_sink_needs_member(ends->sink, ends->to) ? ends->sink : NULL,
+    };
+}
+
+/* Whether the copy needs it. */
 static bool needs_more(const struct ends *ends)
 {
-    return ends->outcome || scope_to_hold(ends);
+    struct loop_copy_more more = more_for(ends);
+    return more.outcome || more.sink_scope || more.source || more.sink;
 }
 
 static const struct loop_job_kind *kind_for(const struct ends *ends)
@@ -87,7 +100,8 @@ static int prepare(struct loop_job *job, const struct ends *ends)
     if (ends->to) {
         loop_job_use_second(job, ends->to);
     }
-    return needs_more(ends) ? loop_copy_add_more(job, ends->outcome, scope_to_hold(ends)) : 0;
+    struct loop_copy_more more = more_for(ends);
+    return needs_more(ends) ? loop_copy_add_more(job, &more) : 0;
 }
 
 /* Fills in the outcome of a copy that could not begin. */

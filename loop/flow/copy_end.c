@@ -7,15 +7,17 @@
 #include <loop/core/scope.h>
 #include <loop/core/unread.h>
 #include <loop/flow/copy_end.h>
+#include <loop/flow/own/join.h>
 #include <loop/kernel/memory.h>
 
 #include <errno.h>
 
-/* In u.args.extra, from malloc: what a copy has that fills in an outcome, or whose sink is of another scope. */
+/* In u.args.extra, from malloc: what a copy has that was given a struct loop_copy_more. */
 struct more {
     struct loop_copy_outcome *outcome; /* or NULL */
     loop_job copy;
     struct loop_job *hold; /* in the sink's scope, while the copy runs; or NULL */
+    struct loop_own_member in_source, in_sink;
 };
 
 /* ---- results ---- */
@@ -41,15 +43,25 @@ bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_co
     return is_sources && job->u.args.copy.done > 0 && job->fn && !(more && more->outcome);
 }
 
+/* Parts from the source and the sink, and stops holding the sink's scope. */
+static void leave_ends(struct loop *loop, struct more *more)
+{
+    loop_own_drop_member(loop, &more->in_source);
+    loop_own_drop_member(loop, &more->in_sink);
+    if (more->hold) {
+        loop_job_complete(loop, more->hold, 0);
+        more->hold = NULL;
+    }
+}
+
 int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     struct more *more = more_of(job);
     if (more && more->outcome) {
         tell_outcome(job, more->outcome, why, side);
     }
-    if (more && more->hold) {
-        loop_job_complete(loop, more->hold, 0);
-        more->hold = NULL;
+    if (more) {
+        leave_ends(loop, more);
     }
     assert(job->u.args.copy.done >= 0);
     if (why < 0 && (job->u.args.copy.done == 0 || !job->fn)) { /* without a continuation the error is for the scope */
@@ -107,16 +119,24 @@ static int hold(struct more *more, struct loop_scope *scope)
     return 0;
 }
 
-int loop_copy_add_more(struct loop_job *job, struct loop_copy_outcome *outcome, struct loop_scope *sink_scope)
+/* Has the closes of the source and the sink cancel the copy. False when there is no memory. */
+static bool join(struct loop_job *job, struct more *more, const struct loop_copy_more *wanted)
+{
+    return (!wanted->source || loop_own_add_member(wanted->source, job, &more->in_source)) &&
+           (!wanted->sink || loop_own_add_sink_member(wanted->sink, job, &more->in_sink));
+}
+
+int loop_copy_add_more(struct loop_job *job, const struct loop_copy_more *wanted)
 {
     struct more *more = loop_kernel_calloc(1, sizeof *more);
     if (!more) {
         return -ENOMEM;
     }
     more->copy = job->id;
-    more->outcome = outcome;
+    more->outcome = wanted->outcome;
     job->u.args.extra = more;
-    return sink_scope ? hold(more, sink_scope) : 0;
+    int error = wanted->sink_scope ? hold(more, wanted->sink_scope) : 0;
+    return error ? error : join(job, more, wanted) ? 0 : -ENOMEM;
 }
 
 void loop_copy_made_daemon(struct loop *loop, struct loop_job *job)

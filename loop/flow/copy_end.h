@@ -10,16 +10,24 @@
 
 #include <loop/core/job.h>
 #include <loop/core/scope.h>
+#include <loop/flow.h>
 
 enum loop_copy_side { LOOP_COPY_SOURCE, LOOP_COPY_SINK };
 
-/* Has a copy, whose job is large, do more. Unless `outcome` is NULL the copy fills it in when it ends. Unless
- * `sink_scope` is NULL the copy holds that scope open, and is cancelled with it. 0, -ENOMEM or -ECANCELED. */
-int loop_copy_add_more(struct loop_job *job, struct loop_copy_outcome *outcome, struct loop_scope *sink_scope);
+/* What some copies do more; each may be NULL. */
+struct loop_copy_more {
+    struct loop_copy_outcome *outcome; /* filled in when the copy ends */
+    struct loop_scope *sink_scope;     /* held open; a cancel of it cancels the copy */
+    const struct loop_source *source;  /* that the copy joins as a member (own/join.h): its close cancels the copy */
+    const struct loop_sink *sink;      /* likewise */
+};
 
-/* Ends a copy: fills in its outcome, stops holding the sink's scope, and returns the result for the job. `why` is 0 at
- * the end of the source, else the error of the side `side`. Without a continuation an error is the result, whatever was
- * copied. */
+/* Has a copy, whose job is large, do more. 0, -ENOMEM or -ECANCELED. */
+int loop_copy_add_more(struct loop_job *job, const struct loop_copy_more *wanted);
+
+/* Ends a copy: fills in its outcome, stops holding the sink's scope, parts from the source and the sink, and returns
+ * the result for the job. `why` is 0 at the end of the source, else the error of the side `side`. Without a
+ * continuation an error is the result, whatever was copied. */
 int64_t loop_copy_result(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side);
 
 /* Whether the result of a copy that ends so is a count that hides an error of the source. The next read has to return

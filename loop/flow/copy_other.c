@@ -35,6 +35,7 @@ struct other_copy {
     int64_t position;     /* a regular file's, when the copy began; or -1 */
     struct loop_fd *file; /* whose bytes the kernel may send; or NULL */
     bool reads_next;      /* it could not send any: the next step reads */
+    bool uses_fd;         /* of loop_own_join_source */
     max_align_t bytes[];
 };
 
@@ -97,14 +98,15 @@ static bool join(struct loop_job *job, struct loop_source *source, struct loop_s
 {
     loop_source_pin(source);
     loop_sink_pin(sink);
-    return (job->fd || loop_own_join_source(source, job)) && (job->u.args.second || loop_own_join_sink(sink, job));
+    return (job->fd || loop_own_join_source(source, job, &other_of(job)->uses_fd)) &&
+           (job->u.args.second || loop_own_join_sink(sink, job));
 }
 
 /* Undoes join. */
-static void part(struct loop_job *job, struct loop_source *source, struct loop_sink *sink)
+static void part(struct loop_job *job, struct loop_source *source, struct loop_sink *sink, bool uses_fd)
 {
     if (!job->fd) {
-        loop_own_part_source(source, job);
+        loop_own_part_source(source, job, uses_fd);
     }
     if (!job->u.args.second) {
         loop_own_part_sink(sink, job);
@@ -120,7 +122,7 @@ static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, e
     const struct other_copy *copy = other_of(job);
     struct loop_source *source = copy->source;
     struct loop_sink *sink = copy->sink;
-    bool is_bulk = copy->size == LOOP_COPY_BULK_BYTES;
+    bool is_bulk = copy->size == LOOP_COPY_BULK_BYTES, uses_fd = copy->uses_fd;
     if (!give_rest_back(loop, job, block)) {
         loop_copy_give(loop, block, is_bulk);
     }
@@ -128,7 +130,7 @@ static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, e
     if (!job->fd && loop_copy_hides_error(job, why, side)) {
         loop_source_keep_error(source, why);
     }
-    part(job, source, sink);
+    part(job, source, sink, uses_fd);
     job->u.args.copy.block = NULL;
     return loop_copy_result(loop, job, why, side);
 }

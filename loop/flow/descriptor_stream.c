@@ -11,8 +11,10 @@
 #include <loop/core/region.h>
 #include <loop/core/scope.h>
 #include <loop/flow/descriptor_stream.h>
+#include <loop/flow/own/join.h>
 #include <loop/flow/stream_state.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 #include <loop/syscall/io.h>
 #include <loop/syscall/role.h>
 
@@ -238,14 +240,49 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
                                                  .reads_ahead = true,
                                                  .continuation = LOOP_CALLS_STREAM_FN};
 
-loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg)
+static void part(struct loop_job *job)
+{
+    if (job->u.args.extra) {
+        loop_own_drop_member(job->scope->loop, job->u.args.extra);
+    }
+}
+
+/* A stream of a source whose close ends it and may leave the descriptor open. Its struct loop_own_member is in
+ * u.args.extra, which is not where its struct loop_stream is. */
+static const struct loop_job_kind member_kind = {.name = "stream",
+                                                 .cancel = cancel_stream,
+                                                 .attempt = attempt_stream,
+                                                 .got_chunk = stream_got_chunk,
+                                                 .pause = pause_stream,
+                                                 .resume = resume_stream,
+                                                 .leave = part,
+                                                 .reads_ahead = true,
+                                                 .uses_args = true,
+                                                 .size = LOOP_JOB_LARGE,
+                                                 .continuation = LOOP_CALLS_STREAM_FN};
+
+static_assert(sizeof(struct loop_stream) <= offsetof(struct loop_op_args, second), "is in front of what the job frees");
+
+/* Returns 0 or -ENOMEM. */
+static int join(struct loop_job *job, const struct loop_source *source)
+{
+    struct loop_own_member *member = loop_kernel_calloc(1, sizeof *member);
+    job->u.args.extra = member;
+    return member && loop_own_add_member(source, job, member) ? 0 : -ENOMEM;
+}
+
+loop_job loop_fd_stream(const struct loop_source *source, struct loop_fd *fd, loop_stream_fn *fn, void *arg)
 {
     loop_job id;
-    struct loop_job *job = loop_job_start(scope, fd, &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &id);
+    struct loop_scope *scope = source->scope;
+    bool needs_member = loop_own_needs_member(source, fd);
+    struct loop_job *job =
+        loop_job_start(scope, fd, needs_member ? &member_kind : &stream_kind, (loop_fn *)(void (*)(void))fn, arg, &id);
     if (!job) {
         return id;
     }
     int64_t error = loop_role_reading(fd);
+    error = error || !needs_member ? error : join(job, source);
     if (error) {
         loop_job_complete(scope->loop, job, error);
     } else {

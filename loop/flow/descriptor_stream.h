@@ -6,9 +6,9 @@
 #define LOOP_FLOW_DESCRIPTOR_STREAM_H
 
 #include <loop/core/fd.h>
-#include <loop/core/scope.h>
+#include <loop/flow.h>
 
-/* Starts a stream over `fd` in `scope`. Results and cancel as loop_stream. */
-loop_job loop_fd_stream(struct loop_scope *scope, struct loop_fd *fd, loop_stream_fn *fn, void *arg);
+/* Starts a stream of `source` that reads from `fd`, the descriptor behind it. Results and cancel as loop_stream. */
+loop_job loop_fd_stream(const struct loop_source *source, struct loop_fd *fd, loop_stream_fn *fn, void *arg);
 
 #endif

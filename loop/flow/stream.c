@@ -18,6 +18,5 @@ loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
     }
     bool may_ask = source->ops->fd && !source->scope->is_cancelled;
     struct loop_fd *fd = may_ask ? source->ops->fd(source) : NULL;
-    return fd && loop_fd_is_stream(fd) ? loop_fd_stream(source->scope, fd, fn, arg)
-                                       : loop_source_stream(source, fn, arg);
+    return fd && loop_fd_is_stream(fd) ? loop_fd_stream(source, fd, fn, arg) : loop_source_stream(source, fn, arg);
 }

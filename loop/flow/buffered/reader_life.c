@@ -85,9 +85,13 @@ static void stand_on(struct loop_reader *reader, struct loop_source *source)
     if (loop_source_is_rest(source)) {
         reader->below = source->self;
         loop_rest_pin(reader->below);
+        reader->rest.bottom = reader->below->bottom;
+        reader->rest.fd = reader->below->fd;
         return;
     }
     reader->fd = source->ops->fd ? source->ops->fd(source) : NULL;
+    reader->rest.bottom = source;
+    reader->rest.fd = reader->fd;
     if (reader->fd) {
         loop_fd_pin(reader->fd);
     }

@@ -47,10 +47,15 @@ static bool make_room(struct loop_owns *owns)
     return true;
 }
 
+/* Whether there are jobs that the close ends. */
+static bool joined(const struct loop_own *own)
+{
+    return own->jobs.first || own->sink_jobs.first || own->members.first;
+}
+
 static bool has_jobs(const struct loop_own *own)
 {
-    return !loop_list_is_empty(&own->queue) || !loop_list_is_empty(&own->drainers) || own->jobs.first ||
-           own->sink_jobs.first;
+    return !loop_list_is_empty(&own->queue) || !loop_list_is_empty(&own->drainers) || joined(own);
 }
 
 struct loop_own *loop_own_find(const struct loop *loop, const void *end)
@@ -80,7 +85,8 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
 {
     struct loop *loop = scope->loop;
     struct loop_own *own = loop_own_find(loop, end);
-    if (own && own->scope != scope && loop_list_is_empty(&own->queue) && !own->jobs.first && !own->sink_jobs.first) {
+    bool has_other_jobs = own && (!loop_list_is_empty(&own->queue) || joined(own));
+    if (own && own->scope != scope && !has_other_jobs) {
         loop_own_drop(own); /* of another source or sink, which was at this address */
         own = NULL;
     }

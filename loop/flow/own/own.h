@@ -21,6 +21,7 @@ struct loop_own {
     struct loop_scope *scope;
     struct loop_hlist jobs;           /* that the close of a source ends, by in_fd */
     struct loop_index_list sink_jobs; /* that the close of a sink ends, by u.args.in_second: large ones */
+    struct loop_hlist members;        /* whose jobs the close ends as well (join.h) */
     int32_t error;                    /* a source's: kept for the next read. A sink's: of the last write. Or 0 */
     /* a sink's only: */
     struct loop_list queue;    /* jobs that write or shut down, in order: only the first is in flight */

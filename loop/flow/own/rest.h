@@ -23,7 +23,9 @@ struct loop_rest {
     uint64_t id; /* must be first (slab.h): the reader's */
     const struct loop_rest_functions *functions;
     struct loop_source source;
-    uint32_t pins; /* each keeps the object */
+    struct loop_source *bottom; /* from which its bytes come in the end: no rest */
+    struct loop_fd *fd;         /* behind that, pinned by a reader; or NULL */
+    uint32_t pins;              /* each keeps the object */
 #if NORIA_DEBUG
     struct loop_place destroyed; /* where the reader was destroyed; no function: it went with its scope */
 #endif
@@ -32,7 +34,7 @@ struct loop_rest {
 /* The table of every such source: `self` is the struct loop_rest. */
 extern const struct loop_source_ops loop_rest_ops;
 
-/* Initializes all but the id and the pins. */
+/* Initializes all but the id, the pins, and what is below. */
 void loop_rest_init(struct loop_rest *rest, const struct loop_rest_functions *functions, struct loop_scope *scope);
 
 /* Whether the source is the rest of a reader: its `self` is the struct loop_rest. */
