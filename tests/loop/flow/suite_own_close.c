@@ -21,6 +21,7 @@ static struct {
     struct loop *loop;
     unsigned reads, writes, closes;
     loop_job read, write;
+    const char *text; /* of the first read; NULL: "quiet" */
     bool closes_in_read, closes_in_write;
 } quiet;
 
@@ -39,7 +40,7 @@ static loop_job quiet_read(struct loop_source *source, void *buf, size_t len, lo
     }
     quiet.read = loop_promise(source->scope, quiet_cancel, NULL, fn, arg);
     if (quiet.reads++ == 0) {
-        memcpy(buf, "quiet", 5);
+        memcpy(buf, quiet.text ? quiet.text : "quiet", 5);
         loop_resolve(quiet.loop, quiet.read, 5);
     }
     return quiet.read;
@@ -345,5 +346,248 @@ LOOP_TEST_ROWS(p05_source_that_closes_itself_ends_its_stream, N_CLOSES)
     CHECK_IS(stream.bytes, script.row == CLOSES_IN_TRY ? 5 : 0);
     CHECK_IS(stream.ends, 1);
     CHECK_IS(quiet.closes, 1);
+    END;
+}
+
+/* ---- sources and sinks that show a descriptor and do not close it ---- */
+
+static struct loop_flow *shown, *other;
+static struct once bystander;
+static int shown_ends[2], other_ends[2];
+
+static loop_job shown_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    (void)source;
+    return loop_read(&shown->source, buf, len, fn, arg);
+}
+
+static struct loop_fd *shown_fd(struct loop_source *source)
+{
+    (void)source;
+    return shown->fd;
+}
+
+static loop_job shown_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    (void)sink;
+    return loop_writev(&shown->sink, iov, n_iov, fn, arg);
+}
+
+static struct loop_fd *shown_sink_fd(struct loop_sink *sink)
+{
+    (void)sink;
+    return shown->fd;
+}
+
+static const struct loop_source_ops shown_ops = {.read = shown_read, .fd = shown_fd, .close = quiet_close};
+static const struct loop_sink_ops shown_sink_ops = {
+    .write = shown_write, .fd = shown_sink_fd, .close = quiet_close_sink};
+
+static void make_shown(struct loop_env *env)
+{
+    make_pair(shown_ends);
+    make_pair(other_ends);
+    shown = flow_of(env->scope, shown_ends[0]);
+    other = flow_of(env->scope, other_ends[0]);
+    make_quiet(env);
+    quiet.source.ops = &shown_ops;
+    quiet.sink.ops = &shown_sink_ops;
+}
+
+static void close_shown(void)
+{
+    close(shown_ends[1]);
+    close(other_ends[1]);
+}
+
+static struct loop_reader *first_reader, *second_reader;
+
+/* Returns a source that reads by the descriptor, directly or through one or two readers. */
+static struct loop_source *through_readers(struct loop_source *source, int n)
+{
+    if (n > 0) {
+        first_reader = loop_reader_create(source, 64);
+        source = loop_reader_source(first_reader);
+    }
+    if (n > 1) {
+        second_reader = loop_reader_create(source, 64);
+        source = loop_reader_source(second_reader);
+    }
+    return source;
+}
+
+enum { TO_SOCKET, TO_ITSELF, TO_FILE, TO_MEMORY, N_TARGETS };
+
+static struct loop_sink *make_target(struct loop_env *env, int which)
+{
+    return which == TO_SOCKET   ? &other->sink
+           : which == TO_ITSELF ? &shown->sink
+           : which == TO_FILE   ? &flow_of(env->scope, make_file("", 0))->sink
+                                : loop_memory_sink(env->scope, 0);
+}
+
+/* A copy of the descriptor's own source goes on. */
+LOOP_TEST_ROWS(p05_source_that_shows_its_descriptor_ends_its_copies_when_it_is_closed, 3 * N_TARGETS)
+{
+    static struct loop_sink *sink;
+
+    BEGIN;
+    make_shown(env);
+    sink = make_target(env, script.row % N_TARGETS);
+    START(loop_copy_report(through_readers(&quiet.source, script.row / N_TARGETS), sink, &outcome, ONCE(&copy)));
+    START(loop_copy(&shown->source, &other->sink, ONCE(&bystander)));
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(copy.count, 0);
+    CHECK_IS(loop_source_close(&quiet.source), 0);
+    CHECK_IS(copy.count, 0); /* nothing is resumed in a call */
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    CHECK(outcome.error == -ECANCELED && !outcome.is_sink_error);
+    CHECK_IS(bystander.count, 0);
+    CHECK_IS(send(shown_ends[1], "later", 5, 0), 5);
+    CHECK_IS(shutdown(shown_ends[1], SHUT_WR), 0);
+    WAIT_UNTIL(bystander.count);
+    ONCE_IS(bystander, 5);
+    close_shown();
+    END;
+}
+
+/* While it waits for bytes, and while it is paused. */
+LOOP_TEST_ROWS(p05_source_that_shows_its_descriptor_ends_its_stream_when_it_is_closed, 6)
+{
+    BEGIN;
+    make_shown(env);
+    stream.pauses = script.row % 2 == 1;
+    CHECK_IS(send(shown_ends[1], "bytes", 5, 0), 5);
+    stream.job = START(loop_stream(through_readers(&quiet.source, script.row / 2), on_stream, env->loop));
+    AWAIT(turns(env->scope, 6, GO));
+    CHECK(stream.bytes == 5 && stream.ends == 0);
+    CHECK_IS(loop_source_close(&quiet.source), 0);
+    WAIT_UNTIL(stream.ends);
+    CHECK_IS(stream.end, -ECANCELED);
+    CHECK_IS(stream.ends, 1);
+    CHECK_IS(send(shown_ends[1], "later", 5, 0), 5);
+    AWAIT(loop_read(&shown->source, got, sizeof got, GO));
+    CHECK_IS(result, 5);
+    close_shown();
+    END;
+}
+
+/* What has ended before is in no list of the source. */
+LOOP_TEST(p05_source_that_shows_its_descriptor_is_closed_behind_its_copies_and_streams)
+{
+    BEGIN;
+    make_shown(env);
+    CHECK_IS(send(shown_ends[1], "bytes", 5, 0), 5);
+    CHECK_IS(shutdown(shown_ends[1], SHUT_WR), 0);
+    AWAIT(loop_copy(&quiet.source, &other->sink, GO));
+    CHECK_IS(result, 5);
+    stream.job = START(loop_stream(&quiet.source, on_stream, env->loop));
+    WAIT_UNTIL(stream.ends);
+    CHECK_IS(stream.end, 0);
+    CHECK_IS(loop_source_close(&quiet.source), 0);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(stream.ends, 1);
+    close_shown();
+    END;
+}
+
+/* The copy waits for bytes of its source: a socket, or memory behind a full queue. */
+LOOP_TEST_ROWS(p05_sink_that_shows_its_descriptor_ends_its_copies_when_it_is_closed, 3)
+{
+    static struct loop_source *source;
+
+    BEGIN;
+    make_shown(env);
+    source = script.row == 0   ? &other->source
+             : script.row == 1 ? &shown->source
+                               : loop_memory_source(env->scope, "memory", 6);
+    CHECK(stuff(shown_ends[0]) > 0);
+    START(loop_copy_report(source, &quiet.sink, &outcome, ONCE(&copy)));
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(copy.count, 0);
+    CHECK_IS(loop_sink_close(&quiet.sink), 0);
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    CHECK(outcome.error == -ECANCELED && !outcome.is_sink_error);
+    drain(shown_ends[1]);
+    AWAIT(loop_write(&shown->sink, "later", 5, GO));
+    CHECK_IS(result, 5);
+    close_shown();
+    END;
+}
+
+/* ---- what is below a reader ---- */
+
+static int close_below(struct loop_source *below)
+{
+    return script.row < 4 ? loop_fd_close(shown->fd) : loop_source_close(below);
+}
+
+/* Has the last reader buffer "rest". */
+static loop_job fill_reader(loop_fn *fn, void *arg)
+{
+    quiet.text = "\nrest";
+    if (quiet.source.ops != &quiet_source_ops) {
+        CHECK_IS(send(shown_ends[1], quiet.text, 5, 0), 5);
+    }
+    return loop_reader_line(script.row % 2 ? second_reader : first_reader, fn, arg);
+}
+
+/* The rest has bytes, which the sink does not accept. Below are a descriptor, or a source that shows one or none; that
+ * is closed, or the descriptor. */
+LOOP_TEST_ROWS(p05_source_below_a_reader_ends_the_copies_of_its_rest_when_it_is_closed, 8)
+{
+    static struct loop_source *below, *rest;
+
+    BEGIN;
+    make_shown(env);
+    if (script.row >= 6) {
+        quiet.source.ops = &quiet_source_ops;
+    }
+    below = script.row < 2 ? &shown->source : &quiet.source;
+    rest = through_readers(below, 1 + script.row % 2);
+    AWAIT(fill_reader(GO));
+    CHECK(stuff(other_ends[0]) > 0);
+    START(loop_copy_report(rest, &other->sink, &outcome, ONCE(&copy)));
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(copy.count, 0);
+    CHECK_IS(close_below(below), 0);
+    CHECK_IS(copy.count, 0); /* nothing is resumed in a call */
+    WAIT_UNTIL(copy.count);
+    ONCE_IS(copy, -ECANCELED);
+    CHECK(outcome.error == -ECANCELED && !outcome.is_sink_error);
+    if (script.row % 2) {
+        loop_reader_destroy(second_reader);
+    }
+    loop_reader_destroy(first_reader);
+    loop_fd_destroy(shown->fd);
+    close_shown();
+    END;
+}
+
+/* The stream of a rest with bytes is paused. */
+LOOP_TEST_ROWS(p05_source_below_a_reader_ends_the_stream_of_its_rest_when_it_is_closed, 8)
+{
+    static struct loop_source *below, *rest;
+
+    BEGIN;
+    make_shown(env);
+    if (script.row >= 6) {
+        quiet.source.ops = &quiet_source_ops;
+    }
+    below = script.row < 2 ? &shown->source : &quiet.source;
+    rest = through_readers(below, 1 + script.row % 2);
+    AWAIT(fill_reader(GO));
+    stream.pauses = true;
+    stream.job = START(loop_stream(rest, on_stream, env->loop));
+    AWAIT(turns(env->scope, 6, GO));
+    CHECK(stream.bytes == 4 && stream.ends == 0);
+    CHECK_IS(close_below(below), 0);
+    WAIT_UNTIL(stream.ends);
+    CHECK_IS(stream.end, -ECANCELED);
+    CHECK_IS(stream.ends, 1);
+    loop_fd_destroy(shown->fd);
+    close_shown();
     END;
 }
