@@ -204,15 +204,10 @@ static inline const char *next_byte(const struct loop_write_state *write)
 
 /* Whether a piece of a file follows the writes of the queue at once, as it follows the head of an answer. Otherwise the
  * kernel would keep back what it was told that more follows. */
-static bool precede_file(const struct loop_job *last)
+static bool precede_file(const struct loop_fd *fd)
 {
+    const struct loop_job *last = LOOP_CONTAINER(loop_line_last(&fd->writers), struct loop_job, link);
     return last->kind == &loop_send_file_kind && loop_send_file_has_bytes(last);
-}
-
-/* Whether the end of the output follows the writes of the queue at once: then it leaves with the last of the bytes. */
-static bool precede_end(const struct loop_fd *fd, const struct loop_job *last)
-{
-    return last->kind == &loop_fd_shutdown_kind && fd->is_byte_stream && fd->write_by == LOOP_IO_SOCKET;
 }
 
 static int64_t write_queue(struct loop_fd *fd, bool has_more)
@@ -335,14 +330,20 @@ __attribute__((noinline)) static enum loop_attempt write_several(struct loop *lo
     struct loop_fd *fd = job->fd;
     struct loop_write_state *write = &job->u.write;
     bool is_one = is_single(job);
-    const struct loop_job *last = LOOP_CONTAINER(loop_line_last(&fd->writers), struct loop_job, link);
-    bool has_more = !is_one && (precede_file(last) || precede_end(fd, last));
+    bool is_before_end = !is_one && loop_fd_shutdown_follows(fd, &write_kind);
+    bool has_more = is_before_end || (!is_one && precede_file(fd));
     if (loop->prefers_completions && !has_more && send_by_backend(loop, job, is_one)) {
         return LOOP_ATTEMPT_BUSY;
     }
     int64_t n =
         is_one ? loop_io_write_one(fd, next_byte(write), write->total - write->done) : write_queue(fd, has_more);
-    return written(loop, fd, n);
+    enum loop_attempt attempt = written(loop, fd, n);
+    struct loop_list *next = is_before_end ? loop_line_first(&fd->writers) : NULL;
+    struct loop_job *end = next ? LOOP_CONTAINER(next, struct loop_job, link) : NULL;
+    if (end && end->kind == &loop_fd_shutdown_kind) {
+        return end->kind->attempt(loop, end); /* before it can be cancelled */
+    }
+    return attempt;
 }
 
 /* Goes on after a system call for a single write that has not sent all: it has returned `n`, which is -1 with errno. */

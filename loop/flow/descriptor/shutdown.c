@@ -46,6 +46,21 @@ static enum loop_attempt attempt_shutdown(struct loop *loop, struct loop_job *jo
 const struct loop_job_kind loop_fd_shutdown_kind = {
     .name = "shutdown", .cancel = loop_job_cancel_here, .attempt = attempt_shutdown};
 
+bool loop_fd_shutdown_follows(const struct loop_fd *fd, const struct loop_job_kind *write)
+{
+    const struct loop_job *last = LOOP_CONTAINER(loop_line_last(&fd->writers), struct loop_job, link);
+    if (last->kind != &loop_fd_shutdown_kind || !fd->is_byte_stream || fd->write_by != LOOP_IO_SOCKET) {
+        return false;
+    }
+    size_t n = 0;
+    const struct loop_job *job = LOOP_CONTAINER(loop_line_first(&fd->writers), struct loop_job, link);
+    for (; job->kind == write && n <= LOOP_GATHER_MAX;
+         job = LOOP_CONTAINER(loop_line_next(&job->link), struct loop_job, link)) {
+        n += job->u.write.n_iov - job->u.write.at;
+    }
+    return job == last && n <= LOOP_GATHER_MAX;
+}
+
 loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
 {
     struct loop_fd *fd = loop_fd_of_sink(sink);

@@ -313,3 +313,43 @@ LOOP_TEST(end_leaves_with_the_last_bytes)
     close(fds[1]);
     END;
 }
+
+/* Returns how many bytes a TCP socket keeps back, or 0 where the kernel does not tell. */
+static unsigned kept_back(int number)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+
+    return getsockopt(number, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_notsent_bytes : 0;
+}
+
+/* More writes than are sent in a turn, or just as many. Where those behind are cancelled with the shutdown, what has
+ * been sent does not wait for it. */
+LOOP_TEST_ROWS(p05_bytes_before_a_cancelled_shutdown_leave_at_once, 2)
+{
+    enum { MOST = 1100, IN_A_TURN = 16 * 64 };
+    static struct once first, shut;
+    static loop_job jobs[MOST], job;
+    static int fds[2], n;
+
+    BEGIN;
+    make_tcp_pair(fds);
+    CHECK_IS(setsockopt(fds[0], IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0);
+    ours = flow_of(env->scope, fds[0]);
+    n = script.row == 0 ? MOST : IN_A_TURN;
+    START(loop_write(&ours->sink, "a", 1, ONCE(&first)));
+    for (int i = 1; i < n; i++) {
+        CHECK(jobs[i] = loop_write(&ours->sink, "b", 1, NULL, NULL));
+    }
+    job = START(loop_shutdown(&ours->sink, ONCE(&shut)));
+    WAIT_UNTIL(first.count);
+    for (int i = 1; i < n; i++) {
+        loop_cancel(env->loop, jobs[i]);
+    }
+    loop_cancel(env->loop, job);
+    WAIT_UNTIL(shut.count);
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(kept_back(fds[0]), 0);
+    close(fds[1]);
+    END;
+}
