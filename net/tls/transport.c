@@ -255,6 +255,9 @@ static void on_after(struct loop_part_after *after)
     if (!connection->is_closed && can_end(connection)) {
         end_below(connection);
     }
+    if (!connection->is_closed && connection->out_status < 0) {
+        connection->step(connection); /* no write below will do it */
+    }
     loop_tls_connection_unref(connection);
 }
 

@@ -273,7 +273,7 @@ void loop_tls_expect_shutdown(struct loop_tls_connection *connection)
     if (is_whole && !write->is_cancelled && status_of_write(connection) > 0) {
         write->is_last = true;
         notify(connection);
-        loop_tls_flush(connection);
+        connection->step(connection);
     }
 }
 

@@ -4,6 +4,8 @@
  */
 #include "tls.h"
 
+#include <net/tls/context.h>
+
 #include <openssl/crypto.h>
 
 #if !HAS_SANITIZER
@@ -113,6 +115,60 @@ TEST(tls_without_memory_loses_and_leaves_nothing)
     } while (failed);
     CHECK(n > 40);
     CHECK(most_jobs >= 9);
+}
+
+/* ---- no memory after the continuation ---- */
+
+static loop_job stuck_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    (void)iov;
+    (void)n_iov;
+    return loop_promise(sink->scope, NULL, NULL, fn, arg);
+}
+
+/* There is none for the write below, which is started when the continuation has returned: the write ends. */
+LOOP_TEST(tls_write_ends_without_memory_for_the_one_below)
+{
+    static const struct loop_sink_ops ops = {.write = stuck_write};
+    static struct loop_sink stuck;
+    static struct once written;
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    TLS_CONNECTED(env->scope, &pair);
+    stuck = (struct loop_sink){.ops = &ops, .scope = loop_scope_open(env->scope, NULL, NULL)};
+    CHECK(loop_write(&stuck, "x", 1, tally_resumed, &tally));
+    START(loop_write(&pair.flows[TLS_CLIENT]->sink, "hello", 5, ONCE(&written)));
+    fail_allocation(1, true);
+    while (loop_write(&stuck, "x", 1, tally_resumed, &tally)) {
+        continue; /* until there is no room for a write */
+    }
+    WAIT_UNTIL(written.count);
+    fail_allocation(0, false);
+    ONCE_IS(written, -ENOMEM);
+    loop_scope_cancel(stuck.scope);
+    END;
+}
+
+/* There is none for the close_notify behind the last bytes: the write and the shutdown end. */
+LOOP_TEST(tls_write_ends_without_memory_for_the_end_behind_it)
+{
+    enum { LEN = (16 << 10) + 970 }; /* leaves less room in its block than a close_notify needs */
+    static struct once written, shut;
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    TLS_CONNECTED(env->scope, &pair);
+    START(loop_write(&pair.flows[TLS_CLIENT]->sink, sent, LEN, ONCE(&written)));
+    loop_tls_spares_finish(&tls.contexts[TLS_CLIENT]->spares);
+    fail_allocation(1, true);
+    START(loop_shutdown(&pair.flows[TLS_CLIENT]->sink, ONCE(&shut)));
+    CHECK(allocation_failed());
+    fail_allocation(0, false);
+    WAIT_UNTIL(written.count && shut.count);
+    ONCE_IS(written, -ENOMEM);
+    ONCE_IS(shut, -ENOMEM);
+    END;
 }
 
 /* ---- the allocations of OpenSSL ---- */
