@@ -157,12 +157,14 @@ static void on_write_cancelled(void *arg, loop_job job)
 
     assert(write->job == job);
     (void)job;
-    if (connection->sending && loop_scope_is_cancelled(connection->scope)) {
+    bool is_scope_cancelled = loop_scope_is_cancelled(connection->scope);
+    if (connection->sending && is_scope_cancelled) {
         write->is_cancelled = true;
         loop_cancel(connection->loop, connection->writing);
         return;
     }
-    end_write(connection, write->done > 0 ? write->done : -ECANCELED);
+    int64_t left = is_scope_cancelled ? write->flushed : write->done; /* in `out` it stays */
+    end_write(connection, left > 0 ? left : -ECANCELED);
 }
 
 loop_job loop_tls_write(struct loop_tls_connection *connection, const struct iovec *iov, size_t n_iov, loop_fn *fn,

@@ -100,6 +100,38 @@ LOOP_TEST(tls_cancelled_shutdown_still_ends_the_stream)
     END;
 }
 
+/* What is encrypted is sent after the continuation: in a scope that it has cancelled, nothing has been sent. */
+LOOP_TEST_ROWS(p05_tls_write_in_a_scope_cancelled_at_once_has_sent_nothing, 2)
+{
+    static struct wire wire;
+    static struct loop_scope *scope;
+    static struct once written, ended;
+    static unsigned before;
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    scope = loop_scope_open(env->scope, once_resumed, &ended);
+    loop_scope_hold(scope);
+    wire_make(&wire, scope);
+    pair.below[TLS_CLIENT] = &wire.flows[0];
+    pair.below[TLS_SERVER] = &wire.flows[1];
+    if (script.row == 1) {
+        CHECK_IS(loop_socketpair(scope, &pair.below[TLS_CLIENT], &pair.below[TLS_SERVER]), 0);
+    }
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    TLS_ARE_UP(&pair);
+    before = wire.lanes[TLS_CLIENT].n_writes;
+    START(loop_write(&pair.flows[TLS_CLIENT]->sink, "hello", 5, ONCE(&written)));
+    loop_scope_cancel(scope);
+    loop_scope_unhold(scope);
+    WAIT_UNTIL(written.count && ended.count);
+    ONCE_IS(written, -ECANCELED);
+    CHECK_IS(wire.lanes[TLS_CLIENT].n_writes, before);
+    wire_free(&wire);
+    END;
+}
+
 /* A peer that has ended its stream and left is no error, as on a socket. */
 LOOP_TEST_ROWS(tls_shutdown_for_a_peer_that_is_gone, 2)
 {
