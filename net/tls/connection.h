@@ -96,6 +96,7 @@ struct loop_tls_connection {
     struct loop_tls_write write;
     enum loop_tls_shutdown shutdown;
     loop_job shutdown_job;
+    bool sends_end;                /* the close_notify is in `sending` */
     bool shutdown_waits_for_input; /* the peer's message that has begun is to end before the close_notify */
     int shutdown_status;
     int write_status; /* 1: open; -errno */

@@ -191,6 +191,7 @@ static void on_written(void *arg, int64_t result)
     struct loop_tls_connection *connection = arg;
 
     connection->writing = 0;
+    connection->sends_end = connection->sends_end && result > 0 && (size_t)result < connection->sending_bytes;
     if (result > 0) {
         drop_sent(connection, (size_t)result);
     }
@@ -217,6 +218,7 @@ static void on_ended(void *arg, int64_t result)
 static void end_below(struct loop_tls_connection *connection)
 {
     connection->shutdown = LOOP_TLS_ENDING;
+    connection->sends_end = connection->sending != NULL;
     loop_tls_connection_ref(connection);
     if (!loop_shutdown(&connection->under->sink, on_ended, connection)) {
         on_ended(connection, -ENOMEM);

@@ -242,7 +242,7 @@ static void serve_shutdown(struct loop_tls_connection *connection)
         end_shutdown(connection, has_left(connection) ? 0 : status);
         return;
     }
-    if (connection->shutdown == LOOP_TLS_ENDED) {
+    if (connection->shutdown == LOOP_TLS_ENDED && !connection->sends_end) {
         end_shutdown(connection, connection->shutdown_status);
     }
 }

@@ -284,3 +284,25 @@ LOOP_TEST(p29_an_end_behind_the_last_bytes_needs_no_end_below)
     wire_free(&wire);
     END;
 }
+
+/* The end of the output below, which was started together with the close_notify, does not hide that it was cut off. */
+LOOP_TEST(tls_shutdown_without_a_whole_close_notify_has_failed)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    tls_prepare();
+    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
+    TLS_OPEN(env->scope);
+    scope = begin(env, &ended);
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    wire.lanes[TLS_SERVER].breaks_at = wire.lanes[TLS_SERVER].n_writes + 1;
+    AWAIT(loop_shutdown(&pair.flows[TLS_SERVER]->sink, GO));
+    CHECK_IS(result, -EPIPE);
+    end(scope);
+    WAIT_UNTIL(ended.count);
+    wire_free(&wire);
+    END;
+}

@@ -21,6 +21,7 @@ struct lane {
     bool was_cut, has_ended, is_full;
     bool never_ends;          /* a shutdown is not passed on */
     unsigned lacks_memory_at; /* the write, from 1 on, for which there is no memory; 0: none */
+    unsigned breaks_at;       /* the write, from 1 on, of which one byte is accepted; 0: none */
     unsigned n_writes;
     loop_job reading, writing;
     void *buf;
@@ -86,13 +87,15 @@ static inline loop_job wire_read(struct loop_source *source, void *buf, size_t l
 static inline void lane_accept(struct lane *lane)
 {
     int64_t total = 0;
+    size_t left = lane->n_writes == lane->breaks_at ? 1 : SIZE_MAX;
     loop_job job = lane->writing;
 
     if (!job || lane->is_full) {
         return;
     }
     for (size_t i = 0; i < lane->n_iov; i++) {
-        size_t n = lane->iov[i].iov_len;
+        size_t n = lane->iov[i].iov_len < left ? lane->iov[i].iov_len : left;
+        left -= n;
         if (lane->room < lane->end + n) {
             lane->room = 2 * (lane->end + n);
             lane->bytes = realloc(lane->bytes, lane->room);
