@@ -89,7 +89,6 @@ struct loop_tls_connection {
     struct loop_tls_request *first_request, *last_request;
     struct loop_tls_unread *unread;
     int read_status;       /* 1: open; 0: the peer has ended its stream; -errno */
-    bool has_result;       /* OpenSSL has found an end or an error behind the bytes it has delivered */
     bool waits_for_output; /* OpenSSL has to send an answer before it reads on */
 
     /* writes */

@@ -60,7 +60,7 @@ static void end_stream(struct loop_tls_connection *connection, enum loop_tls_sta
 /* Whether OpenSSL can deliver nothing before more records have come: no bytes, no end and no error. */
 static bool is_dry(struct loop_tls_connection *connection)
 {
-    bool has_result = connection->has_result || SSL_has_pending(connection->ssl) || SSL_want_write(connection->ssl);
+    bool has_result = SSL_has_pending(connection->ssl) || SSL_want_write(connection->ssl);
 
     return !has_result && connection->write_status > 0 && loop_tls_lacks_input(connection);
 }
@@ -76,7 +76,6 @@ static int64_t decrypt(struct loop_tls_connection *connection, char *buf, size_t
         connection->holds_tickets = false;
         return -EAGAIN;
     }
-    connection->has_result = false;
     for (unsigned tries = 0; connection->read_status > 0 && done < len;) {
         char byte;
         size_t n = 0;
@@ -88,9 +87,8 @@ static int64_t decrypt(struct loop_tls_connection *connection, char *buf, size_t
             done += n;
             continue;
         }
-        if (done > 0 && !connection->in) {
-            connection->has_result = SSL_get_error(connection->ssl, result) != SSL_ERROR_WANT_READ;
-            break; /* it is not asked for more than is there */
+        if (done > 0 && !connection->in && SSL_get_error(connection->ssl, result) == SSL_ERROR_WANT_READ) {
+            break; /* the flow below is not asked for more than was there; an end or an error is noted here */
         }
         enum loop_tls_state state = loop_tls_state_after(connection, result, &tries, &error);
         if (state == LOOP_TLS_WAITS_INPUT || state == LOOP_TLS_WAITS_OUTPUT) {

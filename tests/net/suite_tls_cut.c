@@ -6,6 +6,8 @@
 #include "tls.h"
 #include "wire.h"
 
+#include <openssl/err.h>
+
 static struct tls_pair pair;
 static struct wire wire;
 static char received[256];
@@ -301,6 +303,35 @@ LOOP_TEST(tls_shutdown_without_a_whole_close_notify_has_failed)
     wire.lanes[TLS_SERVER].breaks_at = wire.lanes[TLS_SERVER].n_writes + 1;
     AWAIT(loop_shutdown(&pair.flows[TLS_SERVER]->sink, GO));
     CHECK_IS(result, -EPIPE);
+    end(scope);
+    WAIT_UNTIL(ended.count);
+    wire_free(&wire);
+    END;
+}
+
+/* A record that is damaged behind the bytes of a read: the error is that of the next read, and none is left with
+ * OpenSSL, where the program's own calls would find it. */
+LOOP_TEST(tls_error_behind_the_bytes_of_a_read_is_not_left_with_openssl)
+{
+    static struct loop_scope *scope;
+    static struct once ended;
+
+    BEGIN;
+    tls_prepare();
+    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
+    TLS_OPEN(env->scope);
+    scope = begin(env, &ended);
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, GO));
+    wire.lanes[TLS_SERVER].flip_at = wire.lanes[TLS_SERVER].end + 10;
+    AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "world", 5, GO));
+    AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+    CHECK_IS(result, 5);
+    CHECK_IS(ERR_peek_error(), 0);
+    AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
+    CHECK_IS(result, -EPROTO);
+    CHECK_IS(ERR_peek_error(), 0);
     end(scope);
     WAIT_UNTIL(ended.count);
     wire_free(&wire);
