@@ -102,12 +102,21 @@ struct loop_names_channel *loop_names_channel_take(struct loop_names_resolver *r
     return channel;
 }
 
-/* A channel with a socket left is not kept: a late answer could come by it. There are no more idle ones than look-ups
- * in progress, each of which has a reference to the resolver, and one. */
-void loop_names_channel_give(struct loop_names_resolver *resolver, struct loop_names_channel *channel)
+/* Ends all that a channel does, and has it forget the server: newer versions of c-ares keep the times of a server's
+ * answers, and make timeouts of them, its failures and its cookies. Returns false where a socket is left: a late answer
+ * could come by it. */
+static bool clear(struct loop_names_channel *channel)
 {
     ares_cancel(channel->channel);
-    if (!loop_names_sockets_are_closed(channel->sockets)) {
+    return ares_set_servers_ports(channel->channel, NULL) == ARES_SUCCESS &&
+           loop_names_sockets_are_closed(channel->sockets);
+}
+
+/* A channel that cannot be cleared is not kept. There are no more idle ones than look-ups in progress, each of which
+ * has a reference to the resolver, and one. */
+void loop_names_channel_give(struct loop_names_resolver *resolver, struct loop_names_channel *channel)
+{
+    if (!clear(channel)) {
         loop_names_channels_destroy(channel);
         return;
     }
