@@ -271,8 +271,9 @@ void loop_tls_expect_shutdown(struct loop_tls_connection *connection)
 {
     struct loop_tls_write *write = &connection->write;
     bool is_whole = write->job && connection->out && !connection->sending && !has_more(write);
+    bool is_first = connection->shutdown == LOOP_TLS_OPEN; /* no earlier one, which was cancelled, has done it */
 
-    if (is_whole && !write->is_cancelled && status_of_write(connection) > 0) {
+    if (is_whole && is_first && !write->is_cancelled && status_of_write(connection) > 0) {
         write->is_last = true;
         notify(connection);
         connection->step(connection);

@@ -100,6 +100,32 @@ LOOP_TEST(tls_cancelled_shutdown_still_ends_the_stream)
     END;
 }
 
+/* The close_notify is encrypted once, and the peer's is not waited for. */
+LOOP_TEST(tls_shutdown_started_again_behind_the_same_write)
+{
+    static struct once written, shut[2];
+    static loop_job job;
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    TLS_CONNECTED(env->scope, &pair);
+    START(loop_write(&pair.flows[TLS_CLIENT]->sink, "hello", 5, ONCE(&written)));
+    job = START(loop_shutdown(&pair.flows[TLS_CLIENT]->sink, ONCE(&shut[0])));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    START(loop_shutdown(&pair.flows[TLS_CLIENT]->sink, ONCE(&shut[1])));
+    WAIT_UNTIL(written.count && shut[0].count && shut[1].count);
+    ONCE_IS(written, 5);
+    ONCE_IS(shut[0], -ECANCELED);
+    ONCE_IS(shut[1], 0);
+    AWAIT(loop_read_exact(&pair.flows[TLS_SERVER]->source, received, 6, GO));
+    CHECK_IS(result, 5);
+    AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "answer", 6, GO));
+    CHECK_IS(result, 6);
+    AWAIT(loop_read_exact(&pair.flows[TLS_CLIENT]->source, received, 6, GO));
+    CHECK_IS(result, 6);
+    END;
+}
+
 /* What is encrypted is sent after the continuation: in a scope that it has cancelled, nothing has been sent. */
 LOOP_TEST_ROWS(p05_tls_write_in_a_scope_cancelled_at_once_has_sent_nothing, 2)
 {
