@@ -14,7 +14,7 @@ struct session {
     struct loop_sink *out;
 };
 
-/* The copy ends with -EIO, or with what it has copied before that: the program has ended. */
+/* The copy ends when the program has ended. */
 static void on_copied(void *arg, int64_t result)
 {
     (void)arg;
