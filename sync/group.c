@@ -130,8 +130,8 @@ static void end_member(struct loop_member *member, int64_t result)
 {
     struct loop_group *group = member->group;
 
+    assert(!member->has_ended && "loop_member_end is the continuation of one job, which ends once");
     if (member->has_ended) {
-        assert(!"loop_member_end is the continuation of one job, which ends once");
         return;
     }
     member->has_ended = true;
