@@ -101,8 +101,8 @@ static enum loop_attempt attempt_send(struct loop *loop, struct loop_job *job)
     int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
     job->result = error ? error : send_piece(job);
     if (!error && is_failure(job->result)) {
-        loop_write_fail(loop, to, job, job->result); /* ends this job as well, the first in line */
-        return LOOP_ATTEMPT_MOVED;
+        loop_write_fail(loop, to, job, job->result);
+        return job->where == LOOP_AT_RUN_QUEUE ? LOOP_ATTEMPT_MOVED : LOOP_ATTEMPT_DONE;
     }
     return job->result == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
 }

@@ -69,28 +69,34 @@ static bool comes_to_line(const struct loop_job *job)
     return job->kind->writes_second && job->kind->turn && job->kind->lose && job->where == LOOP_AT_WAIT;
 }
 
-static struct loop_job *first_to_lose(struct loop_fd *fd)
+static struct loop_job *first_to_lose(struct loop_fd *fd, const struct loop_job *failed)
 {
     for (struct loop_list *node = loop_line_first(&fd->writers); node; node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind->lose) {
+        if (job->kind->lose && job != failed) {
             return job;
         }
     }
     struct loop_job *second = loop_job_oldest_second(fd);
-    while (second && !comes_to_line(second)) {
+    while (second && (second == failed || !comes_to_line(second))) {
         second = loop_job_newer_second(second);
     }
     return second;
 }
 
-/* Looks from the start each time: the end of one may fail its scope, which cancels others. */
-void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error)
+/* Ends all in line but `failed`. Looks from the start each time: the end of one may fail its scope, which cancels
+ * others. */
+static void end_others(struct loop *loop, struct loop_fd *fd, const struct loop_job *failed, int64_t error)
 {
     struct loop_job *job;
-    while ((job = first_to_lose(fd))) {
+    while ((job = first_to_lose(fd, failed))) {
         job->kind->lose(loop, job, error);
     }
+}
+
+void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error)
+{
+    end_others(loop, fd, NULL, error);
 }
 
 void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job, int64_t error)
@@ -98,7 +104,7 @@ void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job
     loop_write_leave_queue(loop, fd, 0, error);
     if (fd->is_byte_stream || fd->is_regular) {
         loop_write_note_failure(fd, job);
-        loop_write_end_line(loop, fd, error);
+        end_others(loop, fd, job, error);
     }
 }
 

@@ -54,7 +54,8 @@ void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job);
 void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error);
 
 /* Keeps the error of a job that has failed to write to `fd` and is not a write. On a stream of bytes it notes the
- * failure and ends the line, and the job with it where it waits there. Call it before the job ends. */
+ * failure and ends what else is in line. Call it before the job ends, which then ends as usual, unless its place tells
+ * that it was cancelled meanwhile. */
 void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job, int64_t error);
 
 /* Returns the error with which a new write ends, or 0: that of a failed write whose continuation has not been
