@@ -218,6 +218,10 @@ static int64_t copy_to(const struct loop_fs_request *request, const char *path, 
     struct loop_fs_temporary temporary = {.cannot_be_linked = false};
     int made;
 
+    if (options->in_place) {
+        made = loop_fs_temporary_make_in_place(&temporary, request->second, path, status->st_mode & 0777);
+        return copy_by(&temporary, made, options, from, status);
+    }
     if (status->st_size <= (off_t)SMALL_BYTES && !options->sync) {
         made = loop_fs_temporary_make_nameless(&temporary, request->second, path, status->st_mode & 0777,
                                                options->exclusive);

@@ -307,6 +307,7 @@ struct loop_copy_options {
     bool keep_times LOOP_ZERO; /* copies the times of access and of modification */
     bool keep_owner LOOP_ZERO; /* copies user and group, and the set-ID bits */
     bool sync LOOP_ZERO;       /* syncs to the disk before the job ends */
+    bool in_place LOOP_ZERO;   /* implies `exclusive`; creates the copy under its new name, see below */
 };
 
 /* Copies a regular file with its permissions. It first asks the file system to share the blocks (FICLONE), then to copy
@@ -314,6 +315,10 @@ struct loop_copy_options {
  * name, or a temporary one in the same directory, so no process finds half of it under the new name. Links at `from`
  * are followed, a link at `to` is replaced. With NULL `scope` the job belongs to the scope of `from_dir`. `options` may
  * be NULL.
+ *
+ * With `in_place` the copy has its new name from the start, which takes less processor time for a small file. A copy
+ * that fails or is cancelled is removed, but other processes find the incomplete one until then, and it stays when the
+ * process is killed. It is meant for a directory that is renamed when all its files are complete.
  *
  * Resumes with the length in bytes; -EISDIR for a directory; -EINVAL for anything else that is no regular file; -EEXIST
  * for `exclusive`; -EPERM when the owner cannot be set; or an error. */

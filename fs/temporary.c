@@ -49,11 +49,16 @@ static int take_free_name(struct loop_fs_temporary *temporary, unsigned mode,
     return result;
 }
 
-static int create(const struct loop_fs_temporary *temporary, unsigned mode)
+static int create_at(int dir, const char *name, unsigned mode)
 {
     int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 
-    return (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, temporary->name, flags, (mode_t)mode));
+    return (int)loop_fs_outcome(loop_kernel_openat(dir, name, flags, (mode_t)mode));
+}
+
+static int create(const struct loop_fs_temporary *temporary, unsigned mode)
+{
+    return create_at(temporary->dir, temporary->name, mode);
 }
 
 /* Finds the errors that can be known before anything is done, and what the file is to replace. Returns 0 or -errno. */
@@ -134,6 +139,19 @@ int loop_fs_temporary_make_nameless(struct loop_fs_temporary *temporary, struct 
         (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, (mode_t)mode));
     temporary->is_nameless = temporary->number >= 0;
     return temporary->is_nameless ? 0 : create_named(temporary, LOOP_FS_PRIVATE_MODE);
+}
+
+int loop_fs_temporary_make_in_place(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                                    unsigned mode)
+{
+    int error = begin(temporary, at, path, true);
+
+    if (error < 0) {
+        return error;
+    }
+    temporary->number = create_at(temporary->dir, temporary->leaf.name, mode);
+    temporary->is_in_place = temporary->number >= 0;
+    return temporary->is_in_place ? 0 : temporary->number;
 }
 
 /* Gives a file without a name its first one. Linux before 6.10 finds the file by its descriptor only for privileged
@@ -246,9 +264,13 @@ static int sync_directory(int number)
 
 static int name_it(struct loop_fs_temporary *temporary, bool keep_old)
 {
-    assert(temporary->number >= 0 && (temporary->name[0] || temporary->is_nameless));
+    assert(temporary->number >= 0 && (temporary->name[0] || temporary->is_nameless || temporary->is_in_place));
     if (loop_work_is_cancelled()) {
         return -ECANCELED;
+    }
+    if (temporary->is_in_place) {
+        temporary->is_in_place = false;
+        return 0;
     }
     if (temporary->is_nameless) {
         int result = name_nameless(temporary);
@@ -265,8 +287,8 @@ static int name_it(struct loop_fs_temporary *temporary, bool keep_old)
     return result;
 }
 
-/* Restores what was there before, because the new name is not on the disk; not when another process has replaced it
- * meanwhile. */
+/* Restores what was there before, because the file is not complete, or its new name is not on the disk; not when
+ * another process has replaced it meanwhile. */
 static void take_back(struct loop_fs_temporary *temporary)
 {
     struct stat there, ours;
@@ -314,6 +336,9 @@ int loop_fs_temporary_publish(struct loop_fs_temporary *temporary, bool sync)
 
 void loop_fs_temporary_end(struct loop_fs_temporary *temporary)
 {
+    if (temporary->is_in_place) {
+        take_back(temporary);
+    }
     if (temporary->name[0]) {
         loop_kernel_unlinkat(temporary->dir, temporary->name, 0);
     }

@@ -19,6 +19,7 @@ struct loop_fs_temporary {
     int number;               /* the file */
     char name[32];            /* "" when there is none */
     bool is_nameless;         /* has no name at all until it is published */
+    bool is_in_place;         /* has its name already, and is not published */
     bool cannot_be_linked;    /* publishing has failed for a reason that may be that of files without a name alone */
     bool replaces;            /* a regular file has the name */
     mode_t replaced_mode;     /* its permissions */
@@ -37,6 +38,11 @@ int loop_fs_temporary_make(struct loop_fs_temporary *temporary, struct loop_fs_p
  * saves looking for the name, and a rename. Returns 0 or -errno. Ended by loop_fs_temporary_end in either case. */
 int loop_fs_temporary_make_nameless(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
                                     unsigned mode, bool exclusive);
+
+/* Makes a file of that mode at `path`, which must not exist: the file has its name already, also while it is not
+ * complete. Returns 0 or -errno. Ended by loop_fs_temporary_end in either case. */
+int loop_fs_temporary_make_in_place(struct loop_fs_temporary *temporary, struct loop_fs_place at, const char *path,
+                                    unsigned mode);
 
 /* Gives the file its name. With `sync` the file is on the disk before that, and its name is after it: where that fails,
  * what was there before is there again, on file systems with RENAME_EXCHANGE. Returns 0 or -errno. */

@@ -169,6 +169,35 @@ LOOP_TEST(fs_copy_files_copies_all_that_can_be_copied)
     END;
 }
 
+LOOP_TEST(fs_copy_file_in_place_makes_the_name_and_replaces_none)
+{
+    static const struct loop_copy_options options = {.in_place = true};
+    static const char *directory;
+    struct stat status;
+
+    BEGIN;
+    directory = enter_directory();
+    put("from", "bytes");
+    CHECK_IS(chmod("from", 0670), 0);
+    put("old", "old");
+    CHECK_IS(symlink("nowhere", "link"), 0);
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", &options, GO));
+    CHECK_IS(result, 5);
+    CHECK_TEXT(get("to"), "bytes");
+    CHECK_IS(stat("to", &status), 0);
+    CHECK_IS(status.st_mode & 07777, 0670);
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "old", &options, GO));
+    CHECK_IS(result, -EEXIST);
+    CHECK_TEXT(get("old"), "old");
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "link", &options, GO));
+    CHECK_IS(result, -EEXIST);
+    AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "nowhere/to", &options, GO));
+    CHECK_IS(result, -ENOENT);
+    CHECK_IS(count_names("."), 4);
+    leave_directory(directory);
+    END;
+}
+
 LOOP_TEST(fs_copy_files_of_wrong_arguments_copies_none)
 {
     static const char *directory;

@@ -615,6 +615,60 @@ LOOP_TEST(fs_cancel_at_each_step_of_a_small_copy)
     END;
 }
 
+LOOP_TEST(fs_cancel_at_each_step_of_a_copy_in_place)
+{
+    static const struct loop_copy_options options = {.in_place = true, .keep_times = true};
+    static const char *directory;
+
+    BEGIN;
+    directory = enter_directory();
+    put_bytes("from", "new", 3);
+    for (steps.cancel_at = 1;; steps.cancel_at++) {
+        begin_steps(env);
+        AWAIT(steps.job = loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", &options, GO));
+        end_steps();
+        CHECK_IS(count_names("."), result < 0 ? 1 : 2);
+        if (!was_cancelled(result)) {
+            break;
+        }
+        CHECK(result < 0 || unlink("to") == 0);
+    }
+    CHECK(cancels >= 2);
+    leave_directory(directory);
+    END;
+}
+
+LOOP_TEST(fs_each_step_of_a_copy_in_place_fails)
+{
+    static const char *const names[] = {"openat", "copy_file_range", "fsync"};
+    static const struct loop_copy_options options = {.in_place = true, .sync = true};
+    static const char *directory;
+    static unsigned i, failed;
+
+    BEGIN;
+    directory = enter_directory();
+    put_bytes("from", "new", 3);
+    steps.error = EIO;
+    for (i = 0; i < COUNT_OF(names); i++) {
+        steps.name = names[i];
+        for (steps.fail_at = 1;; steps.fail_at++) {
+            begin_steps(env);
+            AWAIT(loop_fs_copy_file(NULL, env->cwd, "from", env->cwd, "to", &options, GO));
+            end_steps();
+            CHECK(result == 3 || result == -EIO);
+            CHECK_IS(count_names("."), result == 3 ? 2 : 1);
+            failed += result == -EIO;
+            CHECK(result < 0 || unlink("to") == 0);
+            if (atomic_load(&steps.count) < steps.fail_at) {
+                break;
+            }
+        }
+    }
+    CHECK(failed >= 4);
+    leave_directory(directory);
+    END;
+}
+
 /* A directory is moved away while its contents are being removed: the removal does not continue at its new place. */
 static void move_away(void)
 {
