@@ -334,8 +334,7 @@ static void on_temporary(void *arg, int64_t result)
     }
 }
 
-/* Returns an unpredictable name in the same directory, or NULL without memory. */
-static char *make_temporary_name(const char *path)
+char *cp_temporary_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     int dir_len = slash ? (int)(slash - path) + 1 : 0;
@@ -360,7 +359,7 @@ static void on_opened(void *arg, int64_t result)
     }
     if (result == 0) {
         copying->size = (int64_t)copying->stat.size_bytes;
-        copying->temporary = make_temporary_name(copying->names.to);
+        copying->temporary = cp_temporary_name(copying->names.to);
         result = copying->temporary ? 0 : -ENOMEM;
     }
     if (result == 0 && !loop_fs_open(copying->scope, copying->names.to_dir, copying->temporary, &options, &copying->out,
@@ -385,7 +384,7 @@ static bool copy_big(struct cp *cp, const struct cp_names *names, loop_fn *fn, v
         free(copying);
         return false;
     }
-    loop_scope_hold(copying->scope);
+    cp_hold(copying->scope);
     if (!loop_fs_open_stat(copying->scope, names->from_dir, names->from, NULL, &copying->in, &copying->stat, on_opened,
                            copying)) {
         loop_scope_unhold(copying->scope);

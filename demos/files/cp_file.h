@@ -12,4 +12,7 @@
  * `fn` is not called then. */
 bool cp_file(struct cp *cp, const struct cp_names *names, uint64_t size_bytes, loop_fn *fn, void *arg);
 
+/* Returns an unpredictable name in the directory of `path`, which the caller frees, or NULL without memory. */
+char *cp_temporary_name(const char *path);
+
 #endif

@@ -2,7 +2,8 @@
  *
  * Copies what a directory has beside directories. To hand a small file to a thread and back costs a tenth of what else
  * copying it takes, so small files are copied in batches, into directories that this program has made and that no other
- * user can look into yet: there no name can exist.
+ * user can look into yet: there no name can exist. Where such a directory has a temporary name itself, its small files
+ * have their names from the start.
  */
 #include "cp_item.h"
 #include "cp_file.h"
@@ -172,7 +173,7 @@ static void on_batch(void *arg, int64_t result)
 
 bool cp_batch_copy(const struct cp_place *place, struct cp_batch *batch)
 {
-    static const struct loop_copy_options options = {.keep_times = true, .exclusive = true};
+    const struct loop_copy_options options = {.keep_times = true, .exclusive = true, .in_place = place->is_unnamed};
 
     batch->place = place;
     if (loop_fs_copy_files(place->cp->scope, place->from, place->to, batch->files, batch->n, &options, on_batch,

@@ -13,6 +13,7 @@ struct cp_place {
     struct loop_dir *from, *to;
     struct loop_scope *scope; /* of the two directories */
     bool is_new;              /* `to` was made by this program, and only it can look into it */
+    bool is_unnamed;          /* is_new, and `to` gets its name when its small files are complete */
     void (*failed)(void *arg, const char *name, int64_t error); /* called for each file or link that was not copied */
     void (*ended)(void *arg);                                   /* called when a started copy has ended */
     void *arg;

@@ -5,12 +5,18 @@
  * stack, not with the files.
  *
  * Everything is done relative to its directory, so no path is too long, and a rename by another process leads nowhere
- * else. A directory stays open until its last subdirectory has been opened. It gets its permissions and times when
- * nothing more will be created in it; until then no other user can look into it.
+ * else. A directory stays open until its last subdirectory has been opened and has its name. It gets its permissions
+ * and times when nothing more will be created in it; until then no other user can look into it.
+ *
+ * A directory inside one that this program has made has a temporary name until its files are complete. So its small
+ * files need none, and an incomplete one is never found under the path that it is to have. When the program is killed,
+ * the directories whose files were being copied keep their temporary names.
  */
 #include "cp_tree.h"
+#include "cp_file.h"
 #include "cp_item.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +24,11 @@
 #define MOST_DIRECTORIES 8
 #define MOST_FILES 64
 
-/* Descriptors: of a directory being read; of a file being copied with its directory, which it keeps open; and those of
- * the loop and the standard streams. */
-#define OF_DIRECTORY 3
-#define OF_FILE 4
+/* Descriptors: of a directory being read, with its parent; of a file being copied with its directory and the parent of
+ * that, which it keeps open; and those of the loop and the standard streams. */
+#define OF_DIRECTORY 5
+#define OF_FILE 6
 #define OF_THE_REST 16
-#define LONGEST_PATH 600 /* in error messages */
 
 struct tree {
     struct cp *cp;
@@ -47,6 +52,7 @@ enum step {
     STEP_STAT_OPENED, /* and what was opened by the name */
     STEP_READ,
     STEP_NEXT,
+    STEP_NAME, /* of one with a temporary name */
     STEP_CHMOD,
     STEP_TIMES
 };
@@ -56,6 +62,8 @@ struct directory {
     struct directory *parent; /* NULL for the source itself */
     struct directory *next;   /* on the stack, or in the ring */
     struct cp_names names;
+    struct cp_way way;
+    char *temporary; /* the temporary name, until it is renamed; or NULL */
     struct loop_fs_status stat;
     struct loop_fs_status there, opened; /* of an existing destination */
     enum step step;
@@ -79,40 +87,12 @@ static void on_ended(void *arg);
 
 /* ---- complaints ---- */
 
-/* Prepends "NAME/" to the text at `*path`. Returns false if there is no room. */
-static bool put_in_front(const char *begin, char **path, const char *name)
-{
-    size_t len = strlen(name);
-
-    if (len + 1 > (size_t)(*path - begin)) {
-        return false;
-    }
-    *path -= len + 1;
-    memcpy(*path, name, len);
-    (*path)[len] = '/';
-    return true;
-}
-
-/* Reports an error of `name` in the directory; "" is the directory itself. A path that is too long is cut at its
- * start. */
+/* Reports an error of `name` in the directory; "" is the directory itself. */
 static void complain(const struct directory *directory, const char *name, const char *text)
 {
-    struct cp *cp = directory->tree->cp;
-    char buffer[LONGEST_PATH] = "";
-    char *end = buffer + sizeof buffer - 1, *path = end;
-
-    buffer[0] = '\0';
-    bool fits = !*name || put_in_front(buffer, &path, name);
-
-    if (directory->tree->only_counts) {
-        return; /* the copy will report it */
+    if (!directory->tree->only_counts) { /* the copy will report it */
+        cp_complain_in(directory->tree->cp, &directory->way, name, text);
     }
-    while (fits && directory) {
-        fits = put_in_front(buffer, &path, directory->names.from);
-        directory = directory->parent;
-    }
-    *(path < end ? end - 1 : end) = '\0'; /* removes the slash after the last name */
-    cp_complain(cp, path, text);
 }
 
 static void fail(const struct directory *directory, const char *name, int64_t error)
@@ -124,11 +104,18 @@ static void fail(const struct directory *directory, const char *name, int64_t er
 
 /* ---- ending a directory ---- */
 
+static void forget_temporary(struct directory *directory)
+{
+    free(directory->temporary);
+    directory->temporary = NULL;
+}
+
 static void drop(struct directory *directory)
 {
     while (directory && --directory->n_references == 0) {
         struct directory *parent = directory->parent;
         directory->tree->is_done = !parent;
+        assert(!directory->temporary);
         free(directory);
         directory = parent;
     }
@@ -142,15 +129,20 @@ static void close_directory(struct directory *directory)
 
 static void take_step(struct directory *directory);
 
-/* Continues with the directory when nothing in it is left to do. */
+/* Continues with the directory when nothing in it is left to do. One with a temporary name is renamed when its files
+ * are complete, and does not wait for its subdirectories: its parent has to stay open until then. */
 static void end_if_done(struct directory *directory)
 {
-    if (!directory->has_been_read || directory->n_jobs > 0 || directory->n_waiting > 0) {
+    if (!directory->has_been_read || directory->n_jobs > 0) {
         return;
     }
-    if (!directory->is_made || loop_scope_is_cancelled(directory->scope)) {
+    if (directory->temporary) {
+        directory->n_jobs++; /* until it has been renamed */
+        directory->step = STEP_NAME;
+        take_step(directory);
+    } else if (directory->n_waiting == 0 && (!directory->is_made || loop_scope_is_cancelled(directory->scope))) {
         close_directory(directory);
-    } else {
+    } else if (directory->n_waiting == 0) {
         directory->step = STEP_CHMOD;
         take_step(directory);
     }
@@ -166,9 +158,12 @@ static void end_reading(struct directory *directory)
 
 /* ---- beginning a directory ---- */
 
-/* The directory no longer needs its parent's descriptors. */
+/* The directory no longer needs its parent's descriptors, unless it has to be renamed. */
 static void leave_parent(struct directory *directory)
 {
+    if (directory->temporary) {
+        return;
+    }
     if (!directory->has_begun && directory->parent) {
         directory->parent->n_waiting--;
         end_if_done(directory->parent);
@@ -183,13 +178,14 @@ static loop_job start_step(struct directory *directory)
 {
     const struct cp_names *names = &directory->names;
     const struct loop_fs_status *stat = &directory->stat;
+    const char *to = directory->temporary ? directory->temporary : names->to;
     struct loop_scope *scope = directory->scope;
 
     switch (directory->step) {
     case STEP_OPEN_FROM:
         return loop_fs_open_dir(scope, names->from_dir, names->from, &directory->from, on_step, directory);
-    case STEP_MAKE_TO: return loop_fs_mkdir(scope, names->to_dir, names->to, 0700, on_step, directory);
-    case STEP_OPEN_TO: return loop_fs_open_dir(scope, names->to_dir, names->to, &directory->to, on_step, directory);
+    case STEP_MAKE_TO: return loop_fs_mkdir(scope, names->to_dir, to, 0700, on_step, directory);
+    case STEP_OPEN_TO: return loop_fs_open_dir(scope, names->to_dir, to, &directory->to, on_step, directory);
     case STEP_STAT_TOP: return loop_fs_stat(scope, directory->to, ".", 0, &directory->tree->top, on_step, directory);
     case STEP_STAT_NAME: return loop_fs_stat(scope, names->to_dir, names->to, 0, &directory->there, on_step, directory);
     case STEP_STAT_OPENED: return loop_fs_stat(scope, directory->to, ".", 0, &directory->opened, on_step, directory);
@@ -197,6 +193,9 @@ static loop_job start_step(struct directory *directory)
         return loop_fs_read_dir(scope, directory->from, ".", LOOP_FS_WITH_STAT, &directory->entries, on_step,
                                 directory);
     case STEP_NEXT: return loop_entries_next(directory->entries, on_step, directory);
+    case STEP_NAME: /* in a scope that is not cancelled with the copy */
+        return loop_fs_rename(directory->tree->cp->env->scope, names->to_dir, to, names->to_dir, names->to,
+                              LOOP_RENAME_REPLACE, on_step, directory);
     case STEP_CHMOD: return loop_fs_chmod(scope, directory->to, ".", 0, stat->mode & 01777, on_step, directory);
     case STEP_TIMES:
         return loop_fs_set_times(scope, directory->to, ".", 0, &stat->accessed, &stat->modified, on_step, directory);
@@ -233,7 +232,7 @@ static void begin_step_ended(struct directory *directory, int64_t result)
 {
     if (directory->step == STEP_MAKE_TO) {
         directory->is_made = result == 0;
-        result = result == -EEXIST ? 0 : result; /* the next step finds out if it is a directory */
+        result = result == -EEXIST && !directory->temporary ? 0 : result; /* the next step finds out what it is */
     }
     if (result == 0 && directory->step == STEP_STAT_OPENED && leads_elsewhere(directory)) {
         complain(directory, "", "cannot overwrite what is no directory with a directory");
@@ -241,6 +240,9 @@ static void begin_step_ended(struct directory *directory, int64_t result)
     }
     if (result < 0) {
         fail(directory, "", result);
+        if (!directory->is_made) {
+            forget_temporary(directory);
+        }
         directory->is_made = directory->is_made && directory->to;
         leave_parent(directory);
         end_reading(directory);
@@ -249,8 +251,9 @@ static void begin_step_ended(struct directory *directory, int64_t result)
     }
     directory->step = next_step(directory);
     if (directory->step == STEP_READ) {
-        directory->place = (struct cp_place){directory->tree->cp, directory->from, directory->to, directory->scope,
-                                             directory->is_made,  on_failed,       on_ended,      directory};
+        directory->place = (struct cp_place){directory->tree->cp, directory->from,    directory->to,
+                                             directory->scope,    directory->is_made, directory->temporary != NULL,
+                                             on_failed,           on_ended,           directory};
     }
     if (directory->step == STEP_STAT_TOP || directory->step == STEP_READ) {
         leave_parent(directory);
@@ -284,6 +287,17 @@ static void reading_step_ended(struct directory *directory, int64_t result)
     end_if_done(directory);
 }
 
+static void naming_step_ended(struct directory *directory, int64_t result)
+{
+    if (result < 0) {
+        fail(directory, "", result);
+    }
+    forget_temporary(directory);
+    directory->n_jobs--;
+    leave_parent(directory);
+    end_if_done(directory);
+}
+
 /* An error of the attributes does not undo the copy of the contents. */
 static void ending_step_ended(struct directory *directory, int64_t result)
 {
@@ -302,6 +316,7 @@ static void end_step(struct directory *directory, int64_t result)
 {
     switch (directory->step) {
     case STEP_NEXT: reading_step_ended(directory, result); break;
+    case STEP_NAME: naming_step_ended(directory, result); break;
     case STEP_CHMOD:
     case STEP_TIMES: ending_step_ended(directory, result); break;
     default: begin_step_ended(directory, result); break;
@@ -324,11 +339,12 @@ static void begin_directory(struct directory *directory)
     tree->n_reading++;
     directory->scope = loop_scope_open(tree->cp->scope, NULL, NULL);
     if (directory->scope) {
-        loop_scope_hold(directory->scope);
+        cp_hold(directory->scope);
         take_step(directory);
         return;
     }
     fail(directory, "", loop_scope_is_cancelled(tree->cp->scope) ? -ECANCELED : -ENOMEM);
+    forget_temporary(directory);
     leave_parent(directory);
     tree->n_reading--;
     drop(directory);
@@ -348,7 +364,9 @@ static struct directory *make_directory(struct tree *tree, struct directory *par
     directory->stat = *stat;
     directory->n_references = 1;
     memcpy(directory->name, name, size);
+    directory->way = (struct cp_way){parent ? &parent->way : NULL, directory->name};
     if (parent) {
+        directory->temporary = parent->is_made ? cp_temporary_name(name) : NULL; /* without memory it has none */
         directory->names = (struct cp_names){parent->from, parent->to, directory->name, directory->name};
         parent->n_waiting++;
         parent->n_references++;
@@ -518,6 +536,7 @@ bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_s
         return false;
     }
     top->names = *names;
+    top->way.name = names->from;
     pump(tree);
     return true;
 }
