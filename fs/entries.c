@@ -25,10 +25,12 @@ struct reader {
     struct loop_fd *fd;
     struct loop_hook *hook;
     bool with_stat;
-    bool is_busy, is_closed; /* closed while busy: freed when that read has ended */
+    bool is_busy, is_closed;     /* closed while busy: freed when that read has ended */
+    struct loop_fs_status *stat; /* with_stat: for as many entries as were read at once so far; or NULL */
+    size_t n_stat;
+    int64_t len; /* of entries in the buffer for which there was no memory */
     struct loop_entry entry[MOST_ENTRIES];
     _Alignas(struct loop_kernel_dirent) char buffer[BUFFER_BYTES];
-    struct loop_fs_status stat[]; /* MOST_ENTRIES, or none */
 };
 
 /* ---- the kernel's entries ---- */
@@ -92,17 +94,23 @@ static int64_t run_open(struct loop_fs_request *request)
     return request->made.number < 0 ? request->made.number : 0;
 }
 
+static void free_now(struct reader *reader)
+{
+    loop_kernel_free(reader->stat);
+    loop_kernel_free(reader);
+}
+
 static void free_reader(void *arg)
 {
     struct reader *reader = arg;
 
     assert(!reader->is_busy && !reader->is_closed);
-    loop_kernel_free(reader);
+    free_now(reader);
 }
 
 static struct reader *make_reader(struct loop_scope *scope, struct loop_fd *fd, bool with_stat)
 {
-    struct reader *reader = loop_kernel_malloc(sizeof *reader + (with_stat ? MOST_ENTRIES * sizeof *reader->stat : 0));
+    struct reader *reader = loop_kernel_malloc(sizeof *reader);
 
     if (!reader) {
         return NULL;
@@ -110,6 +118,9 @@ static struct reader *make_reader(struct loop_scope *scope, struct loop_fd *fd, 
     reader->entries = (struct loop_entries){.scope = scope, .entry = reader->entry};
     reader->fd = fd;
     reader->with_stat = with_stat;
+    reader->stat = NULL;
+    reader->n_stat = 0;
+    reader->len = 0;
     reader->is_busy = false;
     reader->is_closed = false;
     struct loop_hook *hook = loop_scope_defer(scope, free_reader, reader);
@@ -143,23 +154,60 @@ loop_job loop_fs_read_dir(struct loop_scope *scope, struct loop_dir *dir, const 
                                   .with_stat = flags & LOOP_FS_WITH_STAT, .out = entries});
 }
 
+/* Makes room for the status of each entry in the buffer. A directory of a few entries needs little, and a buffer has
+ * room for hundreds. Returns false without memory. */
+static bool make_stats(struct reader *reader)
+{
+    size_t n = 0;
+
+    for (size_t at = 0; at < (size_t)reader->len; n++) {
+        (void)next_in(reader->buffer, &at);
+    }
+    if (!reader->with_stat || n <= reader->n_stat) {
+        return true;
+    }
+    loop_kernel_free(reader->stat);
+    reader->stat = loop_kernel_malloc(n * sizeof *reader->stat);
+    reader->n_stat = reader->stat ? n : 0;
+    return reader->stat;
+}
+
+/* Takes the entries in the buffer. Returns how many. */
+static int64_t take_all(struct reader *reader, int number)
+{
+    int64_t n = 0;
+
+    for (size_t at = 0; at < (size_t)reader->len;) {
+        const struct loop_kernel_dirent *from = next_in(reader->buffer, &at);
+        if (!is_dots(from->d_name)) {
+            assert(n < MOST_ENTRIES);
+            take_entry(number, from, &reader->entry[n], reader->with_stat ? &reader->stat[n] : NULL);
+            n++;
+        }
+    }
+    reader->len = 0;
+    return n;
+}
+
+/* Entries for which there is no memory are taken by the next read. */
 static int64_t run_next(struct loop_fs_request *request)
 {
     struct reader *reader = request->out;
-    int64_t len, n = 0;
+    int64_t n = 0;
 
     assert(reader->is_busy && reader->entries.count == 0);
-    while (n == 0 && (len = read_more(request->at.number, reader->buffer)) > 0) {
-        for (size_t at = 0; at < (size_t)len;) {
-            const struct loop_kernel_dirent *from = next_in(reader->buffer, &at);
-            if (!is_dots(from->d_name)) {
-                assert(n < MOST_ENTRIES);
-                take_entry(request->at.number, from, &reader->entry[n], reader->with_stat ? &reader->stat[n] : NULL);
-                n++;
-            }
+    while (n == 0) {
+        int64_t len = reader->len > 0 ? reader->len : read_more(request->at.number, reader->buffer);
+        if (len <= 0) {
+            return len;
         }
+        reader->len = len;
+        if (!make_stats(reader)) {
+            return -ENOMEM;
+        }
+        n = take_all(reader, request->at.number);
     }
-    return n > 0 ? n : len;
+    return n;
 }
 
 static int64_t deliver_next(struct loop_fs_request *request, int64_t result)
@@ -169,7 +217,7 @@ static int64_t deliver_next(struct loop_fs_request *request, int64_t result)
     assert(reader->is_busy);
     reader->is_busy = false;
     if (reader->is_closed) {
-        loop_kernel_free(reader);
+        free_now(reader);
         return -ECANCELED;
     }
     reader->entries.count = result > 0 ? (size_t)result : 0;
@@ -216,7 +264,7 @@ void loop_entries_close(struct loop_entries *entries)
     if (reader->is_busy) {
         reader->is_closed = true;
     } else {
-        loop_kernel_free(reader);
+        free_now(reader);
     }
 }
 

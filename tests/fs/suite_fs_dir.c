@@ -347,6 +347,39 @@ LOOP_TEST(p02_fs_no_memory_at_any_step_of_reading_a_directory)
     }
     END;
 }
+
+LOOP_TEST(p02_fs_no_memory_for_attributes_loses_no_entry)
+{
+    static const char *directory;
+    static struct loop_entries *entries;
+    static struct once next;
+    static unsigned n, refused;
+
+    BEGIN;
+    directory = enter_directory();
+    put("a", "");
+    put("b", "");
+    put("c", "");
+    AWAIT(loop_fs_read_dir(NULL, env->cwd, ".", LOOP_FS_WITH_STAT, &entries, GO));
+    CHECK_IS(result, 0);
+    for (n = 1; next.result <= 0; n++) {
+        next = (struct once){.count = 0};
+        fail_allocation(n, false);
+        if (loop_entries_next(entries, ONCE(&next))) {
+            WAIT_UNTIL(next.count);
+            refused += next.result == -ENOMEM;
+            CHECK(next.result == 3 || next.result == -ENOMEM);
+        }
+        fail_allocation(0, false);
+    }
+    CHECK(refused > 0);
+    CHECK_IS(entries->count, 3);
+    CHECK(entries->entry[0].stat != NULL && entries->entry[2].stat != NULL);
+    AWAIT(loop_entries_next(entries, GO));
+    CHECK_IS(result, 0);
+    leave_directory(directory);
+    END;
+}
 #endif
 
 /* ---- a directory that may be read but not searched ---- */
