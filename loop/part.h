@@ -112,6 +112,10 @@ LOOP_API void loop_scratch_give(struct loop *loop, void *memory);
  * `number` has then been closed. */
 LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number);
 
+/* Takes ownership of a datagram socket that is nonblocking and CLOEXEC already. It makes no system call. Returns NULL
+ * when there is no memory, the scope has ended, or `number` is negative; an open `number` has then been closed. */
+LOOP_API struct loop_fd *loop_fd_adopt_datagram(struct loop_scope *scope, int number);
+
 /* Keeps the memory of a descriptor's object, with its flow, source and sink, valid until loop_fd_unpin. It does not
  * keep the descriptor open: close, destroy and the end of its scope proceed as without a pin. Operations started after
  * that end with -EBADF. For parts that keep a pointer to a descriptor, source or sink across a return to the loop

@@ -227,20 +227,32 @@ int loop_fd_adopt_duplicate(struct loop_scope *scope, int number, struct loop_fd
     return 0;
 }
 
-struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
+/* Makes an object of a socket that is nonblocking and CLOEXEC. Closes the number where that fails. */
+static struct loop_fd *adopt_socket(struct loop_scope *scope, int number, const char *caller)
 {
-    if (!loop_scope_is_good(scope, __func__)) {
-        loop_kernel_close(number);
-        return NULL;
-    }
-    struct loop_fd *fd = number < 0 ? NULL : make(scope, number, false);
+    struct loop_fd *fd = loop_scope_is_good(scope, caller) && number >= 0 ? make(scope, number, false) : NULL;
+
     if (!fd) {
         loop_kernel_close(number);
         return NULL;
     }
     move_by(fd, LOOP_IO_SOCKET, LOOP_IO_SOCKET);
-    classify_byte_stream(fd);
     return fd;
+}
+
+struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
+{
+    struct loop_fd *fd = adopt_socket(scope, number, __func__);
+
+    if (fd) {
+        classify_byte_stream(fd);
+    }
+    return fd;
+}
+
+struct loop_fd *loop_fd_adopt_datagram(struct loop_scope *scope, int number)
+{
+    return adopt_socket(scope, number, __func__);
 }
 
 struct loop_fd *loop_fd_borrow(struct loop_scope *scope, int number)

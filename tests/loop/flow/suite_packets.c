@@ -5,7 +5,9 @@
  */
 #include "harness.h"
 
-enum kind { SEQPACKET, DATAGRAM, PACKET_PIPE, KINDS };
+#include <loop/part.h>
+
+enum kind { SEQPACKET, DATAGRAM, KNOWN_DATAGRAM, PACKET_PIPE, KINDS };
 static struct loop_flow *flow;
 static int peer;
 static char sent[4000], got[sizeof sent + 1];
@@ -19,6 +21,10 @@ static void make_ends(struct loop_scope *scope, enum kind kind)
         CHECK_IS(pipe2(fds, O_CLOEXEC | O_DIRECT), 0);
         peer = fds[0];
         flow = flow_of(scope, fds[1]);
+    } else if (kind == KNOWN_DATAGRAM) {
+        CHECK_IS(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+        peer = fds[1];
+        flow = loop_fd_flow(loop_fd_adopt_datagram(scope, fds[0]));
     } else {
         CHECK_IS(socketpair(AF_UNIX, (kind == DATAGRAM ? SOCK_DGRAM : SOCK_SEQPACKET) | SOCK_CLOEXEC, 0, fds), 0);
         peer = fds[1];
