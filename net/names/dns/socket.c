@@ -6,6 +6,7 @@
 #include <loop/fd.h>
 #include <loop/kernel/process.h>
 #include <loop/kernel/socket.h>
+#include <loop/part.h>
 #include <net/names/dns/socket.h>
 
 #include <assert.h>
@@ -126,7 +127,8 @@ static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
     socket->sockets = sockets;
     socket->number = number;
     socket->is_datagram = type == SOCK_DGRAM;
-    socket->fd = loop_fd_adopt(sockets->scope, number); /* closes it where it fails */
+    socket->fd = socket->is_datagram ? loop_fd_adopt_datagram(sockets->scope, number) /* closes it where it fails */
+                                     : loop_fd_adopt_stream(sockets->scope, number);
     if (!socket->fd) {
         return fail(sockets, ENOMEM);
     }
