@@ -10,6 +10,7 @@
 #include <net/names/load.h>
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -91,6 +92,22 @@ static bool is_file(const struct stat *status)
     return S_ISREG(status->st_mode) || (S_ISCHR(status->st_mode) && status->st_rdev == makedev(1, 3));
 }
 
+/* Returns whether the file system is one that has the attributes of an open file in memory. Others, of a network or of
+ * another process, may wait for them. */
+static bool is_local(int number)
+{
+    static const uint32_t local[] = {EXT4_SUPER_MAGIC, TMPFS_MAGIC,    XFS_SUPER_MAGIC,      BTRFS_SUPER_MAGIC,
+                                     F2FS_SUPER_MAGIC, SQUASHFS_MAGIC, EROFS_SUPER_MAGIC_V1, OVERLAYFS_SUPER_MAGIC};
+    struct statfs status;
+    bool is_found = false;
+
+    for (size_t i = 0; loop_kernel_fstatfs(number, &status) == 0 && i < sizeof local / sizeof *local && !is_found;
+         i++) {
+        is_found = (uint32_t)status.f_type == local[i];
+    }
+    return is_found;
+}
+
 /* Reads the open file. Returns 1 or -errno. */
 static int load_open(int number, struct loop_names_identity *identity, char **text)
 {
@@ -118,6 +135,7 @@ static int load_open(int number, struct loop_names_identity *identity, char **te
     *text = bytes;
     *identity = identity_of(&status);
     identity->is_known = !is_fresh(identity);
+    identity->is_local = is_local(number);
     return 1;
 }
 
@@ -152,4 +170,41 @@ int loop_names_load(const char *path, struct loop_names_identity *identity, char
     int result = load_open(number, identity, text);
     loop_kernel_close(number);
     return result;
+}
+
+/* The attributes of an open file, without asking a network for newer ones. Returns false when there are none. */
+static bool look_at(int number, struct loop_names_identity *identity)
+{
+    struct statx status;
+
+    if (loop_kernel_statx(number, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0) {
+        return false;
+    }
+    *identity = (struct loop_names_identity){.is_known = true,
+                                             .exists = true,
+                                             .device = makedev(status.stx_dev_major, status.stx_dev_minor),
+                                             .inode = status.stx_ino,
+                                             .size = (int64_t)status.stx_size,
+                                             .modified = {status.stx_mtime.tv_sec, status.stx_mtime.tv_nsec},
+                                             .changed = {status.stx_ctime.tv_sec, status.stx_ctime.tv_nsec}};
+    return true;
+}
+
+/* RESOLVE_CACHED: the path is followed only as far as it is in memory. The device of the file is that of `identity`, or
+ * it is another file: so its file system is a local one. */
+bool loop_names_is_current(const char *path, const struct loop_names_identity *identity)
+{
+    const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    struct loop_names_identity now;
+
+    if (!identity->is_known || (identity->exists && !identity->is_local)) {
+        return false;
+    }
+    int number = loop_kernel_openat2(AT_FDCWD, path, &how);
+    if (number < 0) {
+        return !identity->exists && errno == ENOENT;
+    }
+    bool is_current = look_at(number, &now) && is_same(&now, identity);
+    loop_kernel_close(number);
+    return is_current;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * Resolvers. One thread at a time reads the files of a resolver: for all look-ups that wait when it begins.
+ * Resolvers. Look-ups that begin in the same turn of the loop share one look at the files. While nothing has changed
+ * the look needs no thread. Otherwise one thread at a time reads them: for all look-ups that wait when it begins.
  */
 #include <loop/event.h>
 #include <loop/kernel/memory.h>
@@ -287,7 +288,7 @@ static void install(struct loop_names_resolver *resolver, struct reading *readin
     }
 }
 
-static void start_reading(struct loop_names_resolver *resolver);
+static void look_for_waiting(struct loop_names_resolver *resolver);
 
 /* Returns the error of the first file that is wanted and could not be read, and stores its path; or 0. */
 static int error_of(struct loop_names_resolver *resolver, const struct reading *reading, unsigned wanted)
@@ -301,13 +302,22 @@ static int error_of(struct loop_names_resolver *resolver, const struct reading *
     return 0;
 }
 
-/* Calls those that were served, each with the error of its own files; without `reading` there was no memory. Each may
+/* Calls those that were served, each with the error of its own files. Without `reading` it is `error`. Each may
  * leave. */
-static void tell(struct loop_names_resolver *resolver, const struct reading *reading)
+static void tell(struct loop_names_resolver *resolver, const struct reading *reading, int error)
 {
     for (struct loop_list *node; (node = loop_list_pop_front(&resolver->served));) {
         struct loop_names_wait *wait = LOOP_CONTAINER(node, struct loop_names_wait, node);
-        wait->fn(wait->arg, reading ? error_of(resolver, reading, wait->wanted) : -ENOMEM);
+        wait->fn(wait->arg, reading ? error_of(resolver, reading, wait->wanted) : error);
+    }
+}
+
+/* Begins the next look where something waits for it. */
+static void end_look(struct loop_names_resolver *resolver)
+{
+    resolver->is_reading = false;
+    if (!loop_list_is_empty(&resolver->waiting)) {
+        look_for_waiting(resolver);
     }
 }
 
@@ -321,12 +331,25 @@ static void on_read(void *arg, int64_t result)
         loop_list_put_before(&resolver->waiting, &resolver->served);
     } else {
         install(resolver, reading);
-        tell(resolver, reading);
+        tell(resolver, reading, 0);
     }
-    resolver->is_reading = false;
-    if (!loop_list_is_empty(&resolver->waiting)) {
-        start_reading(resolver);
+    end_look(resolver);
+}
+
+/* The bits of all files that a list of waits wants. */
+static unsigned wanted_by(struct loop_list *waits)
+{
+    unsigned wanted = 0;
+
+    for (struct loop_list *node = waits->next; node != waits; node = node->next) {
+        wanted |= LOOP_CONTAINER(node, struct loop_names_wait, node)->wanted;
     }
+    return wanted;
+}
+
+static struct loop_scope *first_scope(const struct loop_list *waits)
+{
+    return LOOP_CONTAINER(loop_list_first(waits), struct loop_names_wait, node)->scope;
 }
 
 static struct reading *create_reading(struct loop_names_resolver *resolver)
@@ -339,28 +362,78 @@ static struct reading *create_reading(struct loop_names_resolver *resolver)
     reading->resolver = resolver;
     resolver->references++;
     memcpy(reading->identities, resolver->identities, sizeof reading->identities);
-    for (struct loop_list *node = resolver->served.next; node != &resolver->served; node = node->next) {
-        reading->wanted |= LOOP_CONTAINER(node, struct loop_names_wait, node)->wanted;
-    }
+    reading->wanted = wanted_by(&resolver->served);
     return reading;
 }
 
-/* Begins to read for all that wait, in the scope of the first of them. Without memory they are told at once. */
+/* Begins to read for those that are served, in the scope of the first of them. Without memory they are told at once. */
 static void start_reading(struct loop_names_resolver *resolver)
 {
     const struct loop_work_options options = {.release = release_reading};
-
-    assert(loop_list_is_empty(&resolver->served));
-    loop_list_take_all(&resolver->served, &resolver->waiting);
-    struct loop_scope *scope = LOOP_CONTAINER(loop_list_first(&resolver->served), struct loop_names_wait, node)->scope;
     struct reading *reading = create_reading(resolver);
-    loop_job job = reading ? loop_work_with(scope, &options, read_files, reading, on_read, reading) : 0;
+    loop_job job = 0;
+
+    if (reading) {
+        job = loop_work_with(first_scope(&resolver->served), &options, read_files, reading, on_read, reading);
+    }
     resolver->is_reading = job != 0;
     if (!job) {
         if (reading) {
             release_reading(reading);
         }
-        tell(resolver, NULL);
+        tell(resolver, NULL, -ENOMEM);
+    }
+}
+
+/* Returns whether the files are as they were loaded, as far as that is known without waiting. */
+static bool are_current(const struct loop_names_resolver *resolver, unsigned wanted)
+{
+    bool is_current = true;
+
+    for (unsigned file = 0; file < LOOP_NAMES_N_FILES && is_current; file++) {
+        is_current =
+            !(wanted & 1u << file) || loop_names_is_current(resolver->paths[file], &resolver->identities[file]);
+    }
+    return is_current;
+}
+
+/* Looks for all that wait by now. */
+static void look(struct loop_names_resolver *resolver)
+{
+    bool is_current = are_current(resolver, wanted_by(&resolver->waiting));
+
+    loop_list_take_all(&resolver->served, &resolver->waiting);
+    if (!is_current) {
+        start_reading(resolver);
+    } else {
+        tell(resolver, NULL, 0);
+        end_look(resolver);
+    }
+}
+
+/* A look that was cancelled with the scope it was in begins anew in that of another look-up. */
+static void on_look(void *arg, int64_t result)
+{
+    struct loop_names_resolver *resolver = arg;
+
+    if (result == 0 && !loop_list_is_empty(&resolver->waiting)) {
+        look(resolver);
+    } else {
+        end_look(resolver);
+    }
+    loop_names_resolver_drop(resolver);
+}
+
+/* Has the loop look at the files when it is back in its turn. Without memory those that wait are told at once. */
+static void look_for_waiting(struct loop_names_resolver *resolver)
+{
+    assert(loop_list_is_empty(&resolver->served));
+    resolver->is_reading = loop_sleep(first_scope(&resolver->waiting), 0, on_look, resolver) != 0;
+    if (resolver->is_reading) {
+        resolver->references++;
+    } else {
+        loop_list_take_all(&resolver->served, &resolver->waiting);
+        tell(resolver, NULL, -ENOMEM);
     }
 }
 
@@ -368,7 +441,7 @@ void loop_names_resolver_read(struct loop_names_resolver *resolver, struct loop_
 {
     loop_list_push_back(&resolver->waiting, &wait->node);
     if (!resolver->is_reading) {
-        start_reading(resolver);
+        look_for_waiting(resolver);
     }
 }
 

@@ -21,7 +21,7 @@ enum loop_names_file {
 
 struct loop_names_channel;
 
-/* Counted: the public object, each look-up, and the thread that reads the files have a reference each. */
+/* Counted: the public object, each look-up, and what looks at the files have a reference each. */
 struct loop_names_resolver {
     unsigned references;
     struct loop *loop;
@@ -37,8 +37,8 @@ struct loop_names_resolver {
     struct loop_names_services *services;
     struct loop_names_config config; /* with the program's settings in it */
     struct loop_names_order order;
-    /* Reading them: `served` wait for the thread that is at it, `waiting` for the next. */
-    bool is_reading;
+    /* Reading them: `served` wait for the thread that is at it, `waiting` for the next look. */
+    bool is_reading;         /* a thread is at it, or a look is about to begin */
     const char *failed_path; /* the file that could not be read last */
     struct loop_list served, waiting;
     struct loop_names_cache cache;
@@ -71,7 +71,7 @@ struct loop_names_resolver *loop_names_resolver_take(struct loop_scope *scope, s
 /* Drops a reference. */
 void loop_names_resolver_drop(struct loop_names_resolver *resolver);
 
-/* Looks on a thread of the pool whether the files `wait->wanted` have changed, reads those that have, and then calls
+/* Looks whether the files `wait->wanted` have changed, has a thread of the pool read those that have, and then calls
  * `wait->fn`, inside this call only with -ENOMEM. The state of the files is one of after this call. */
 void loop_names_resolver_read(struct loop_names_resolver *resolver, struct loop_names_wait *wait);
 

@@ -4,7 +4,11 @@
  */
 #include "name_server.h"
 
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 
 static struct loop_addresses *found;
 static struct loop_name_error error;
@@ -159,6 +163,100 @@ LOOP_TEST(a_change_of_the_hosts_file_is_seen)
     remove_files();
     END;
 }
+
+/* A file that has not changed for a while has times that tell of the next change. */
+LOOP_TEST(a_change_of_a_settled_hosts_file_is_seen)
+{
+    static char other[300];
+
+    BEGIN;
+    open_files(env, "192.0.2.1 one\n", "hosts: files\n");
+    snprintf(other, sizeof other, "%s.other", resolver_files.hosts);
+    write_text(other, "192.0.2.2 one\n");
+    AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    check_found("192.0.2.1:1", "one");
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    check_found("192.0.2.1:1", "one");
+    CHECK_IS(rename(other, resolver_files.hosts), 0);
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    check_found("192.0.2.2:1", "one");
+    AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    check_found("192.0.2.2:1", "one");
+    write_text(resolver_files.hosts, "192.0.2.3 one\n");
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    check_found("192.0.2.3:1", "one");
+    CHECK_IS(unlink(resolver_files.hosts), 0);
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    CHECK_IS(result, -ENOENT);
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    CHECK_IS(result, -ENOENT);
+    CHECK_IS(symlink("/dev/null", resolver_files.hosts), 0);
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    CHECK_IS(result, -ENOENT);
+    CHECK_IS(unlink(resolver_files.hosts), 0);
+    write_text(resolver_files.hosts, "192.0.2.4 one\n");
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    check_found("192.0.2.4:1", "one");
+    remove_files();
+    END;
+}
+
+#if !defined(NORIA_SIMULATED) /* where work that blocks would stop the world */
+
+static int gate[2];
+
+static int64_t wait_for_gate(void *unused)
+{
+    char byte;
+
+    (void)unused;
+    return read(gate[0], &byte, 1);
+}
+
+/* Returns whether the kernel tells here, without waiting, whether a file has changed: openat2(2), and a file system
+ * that has the attributes in memory. */
+static bool can_look_at_once(void)
+{
+    struct open_how cached = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    struct statfs status;
+    int number = (int)syscall(SYS_openat2, AT_FDCWD, resolver_files.hosts, &cached, sizeof cached);
+    bool is_known = number >= 0 && fstatfs(number, &status) == 0 &&
+                    (status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC ||
+                     status.f_type == OVERLAYFS_SUPER_MAGIC || status.f_type == BTRFS_SUPER_MAGIC);
+
+    close(number);
+    return is_known;
+}
+
+/* The only thread of the pool has other work all the time. */
+LOOP_TEST_WITH(unchanged_files_need_no_thread, .pool_threads = 1, .pool_threads_min = 1)
+{
+    static struct once once;
+
+    BEGIN;
+    open_files(env, "192.0.2.1 one\n", "hosts: files\n");
+    AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
+    AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+    check_found("192.0.2.1:1", "one");
+    if (can_look_at_once()) {
+        CHECK_IS(pipe(gate), 0);
+        START(loop_work(env->scope, wait_for_gate, NULL, ONCE(&once)));
+        how.timeout_ns = 20 * LOOP_SECOND;
+        AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+        CHECK_IS(write(gate[1], "x", 1), 1);
+        CHECK_IS(result, 1);
+        check_found("192.0.2.1:1", "one");
+        WAIT_UNTIL(once.count);
+        close(gate[0]);
+        close(gate[1]);
+    }
+    remove_files();
+    END;
+}
+
+#endif
 
 LOOP_TEST(files_that_cannot_be_read_are_named)
 {
@@ -321,6 +419,32 @@ LOOP_TEST(p04_a_lookup_is_cancelled_while_the_files_are_read)
     ONCE_IS(once, -ECANCELED);
     ONCE_IS(second, -ECANCELED);
     CHECK(!found);
+    remove_files();
+    END;
+}
+
+/* The look at the files is made in the scope of the first look-up. */
+LOOP_TEST(p04_lookups_outlive_the_scope_of_the_one_that_they_share_the_look_with)
+{
+    static struct once once;
+    static struct loop_scope *scope;
+    static struct loop_addresses *none;
+    static unsigned round;
+
+    BEGIN;
+    open_files(env, "192.0.2.1 one\n", "hosts: files\n");
+    AWAIT(loop_sleep(env->scope, 200 * LOOP_MILLISECOND, GO));
+    for (round = 0; round < 2; round++) { /* the files are read; they are as they were */
+        once = (struct once){0};
+        scope = open_held(env->scope, NULL);
+        START(loop_resolve_name(scope, "one", "1", &how, &none, NULL, ONCE(&once)));
+        loop_scope_cancel(scope);
+        loop_scope_unhold(scope);
+        AWAIT(loop_resolve_name(env->scope, "one", "1", &how, &found, &error, GO));
+        check_found("192.0.2.1:1", "one");
+        WAIT_UNTIL(once.count);
+        ONCE_IS(once, -ECANCELED);
+    }
     remove_files();
     END;
 }
