@@ -4,7 +4,8 @@
  *
  * Looks COUNT names up, AT_ONCE at a time, each for its IPv4 address, with a server in another process that answers
  * every question at once. CLIENT is `noria`, loop_resolve_name without a cache, or `cares`, ares_getaddrinfo with one
- * channel and poll(2).
+ * channel and poll(2). Both look into the hosts file first, and both have a port that is a number. c-ares closes its
+ * socket when no question is left: the next look-up begins when the last one is over.
  *
  * Prints one line: microseconds of processor time of the client, user and kernel, for each look-up, and those that have
  * passed.
@@ -142,8 +143,6 @@ static int start_noria(struct loop_env *env, void *at_once)
 
 /* ---- c-ares ---- */
 
-static void ask(void);
-
 static void on_answer(void *unused, int status, int timeouts, struct ares_addrinfo *found)
 {
     (void)unused;
@@ -153,14 +152,11 @@ static void on_answer(void *unused, int status, int timeouts, struct ares_addrin
     }
     ares_freeaddrinfo(found);
     names.done++;
-    if (names.started < names.total) {
-        ask();
-    }
 }
 
 static void ask(void)
 {
-    const struct ares_addrinfo_hints hints = {.ai_family = AF_INET};
+    const struct ares_addrinfo_hints hints = {.ai_family = AF_INET, .ai_flags = ARES_AI_NUMERICSERV};
     char text[64];
 
     ares_getaddrinfo(names.channel, next_name(text), "80", &hints, on_answer, NULL);
@@ -168,7 +164,7 @@ static void ask(void)
 
 static void open_channel(void)
 {
-    char lookups[] = "b";
+    char lookups[] = "fb";
     struct ares_options options = {.lookups = lookups, .timeout = 5000, .tries = 2};
     int port = ntohs(names.server.sin_port);
     struct ares_addr_port_node node = {
@@ -207,10 +203,10 @@ static void turn(void)
 static void run_cares(unsigned long at_once)
 {
     open_channel();
-    while (names.started < at_once && names.started < names.total) {
-        ask();
-    }
     while (names.done < names.total) {
+        while (names.started - names.done < at_once && names.started < names.total) {
+            ask();
+        }
         turn();
     }
     ares_destroy(names.channel);
