@@ -113,11 +113,24 @@ static void on_opened(void *arg, int64_t result)
     require(part, loop_fs_stat(part->scope, part->dir, part->part_name, 0, &part->named, on_named, part));
 }
 
-bool part_open(struct part *part, bool may_resume, loop_fn *fn, void *arg)
+/* A device, a pipe or a directory is not replaced by a file. What else is wrong the opening says. */
+static void on_old(void *arg, int64_t result)
 {
     static const struct loop_open_options options = {
         .access = LOOP_ACCESS_WRITE, .create = LOOP_CREATE_IF_MISSING, .flags = O_NOFOLLOW};
+    struct part *part = arg;
 
+    if (result == 0 && part->named.kind != LOOP_KIND_REGULAR) {
+        fetch_error_write(part->why, "replacing %s: it is not a regular file", part->name);
+        end(part, -EEXIST);
+        return;
+    }
+    require(part, loop_fs_open_stat(part->scope, part->dir, part->part_name, &options, &part->flow, &part->status,
+                                    on_opened, part));
+}
+
+bool part_open(struct part *part, bool may_resume, loop_fn *fn, void *arg)
+{
     part->may_resume = may_resume;
     part->is_ours = part->has_info = false;
     part->validator[0] = '\0';
@@ -125,8 +138,7 @@ bool part_open(struct part *part, bool may_resume, loop_fn *fn, void *arg)
     snprintf(part->part_name, sizeof part->part_name, "%s.part", part->name);
     snprintf(part->info_name, sizeof part->info_name, "%s.part.info", part->name);
     return remember(part, fn, arg,
-                    loop_fs_open_stat(part->scope, part->dir, part->part_name, &options, &part->flow, &part->status,
-                                      on_opened, part));
+                    loop_fs_stat(part->scope, part->dir, part->name, LOOP_FS_FOLLOW, &part->named, on_old, part));
 }
 
 /* ---- beginning anew ---- */

@@ -34,8 +34,9 @@ struct part {
 
 /* All calls resume with 0, or with an error, and then `why` has the step. They return false without memory. */
 
-/* Opens the file in `scope` and locks it: two programs that fetch the same name do not mix their bytes. `may_resume`:
- * what an earlier program has left is kept, and `offset` is its length, if it is of this URL. Otherwise it is 0. */
+/* Opens the file in `scope`, unless its final name is that of something else than a regular file, and locks it: two
+ * programs that fetch the same name do not mix their bytes. `may_resume`: what an earlier program has left is kept, and
+ * `offset` is its length, if it is of this URL. Otherwise it is 0. */
 bool part_open(struct part *part, bool may_resume, loop_fn *fn, void *arg);
 
 /* Begins a new content: what is there is removed, and the validator, which may be "", is stored. */
