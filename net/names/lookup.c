@@ -38,11 +38,27 @@ static int set_service(struct loop_names_lookup *lookup, const char *service)
     if (lookup->knows_port) {
         return 0;
     }
-    if (service[strspn(service, "0123456789")] == '\0' || strlen(service) >= sizeof lookup->service) {
-        return -EINVAL; /* a port beyond all ports */
+    if (service[strspn(service, "0123456789")] == '\0') {
+        lookup->fault = "the port is above 65535";
+        return -EINVAL;
+    }
+    if (strlen(service) >= sizeof lookup->service) {
+        lookup->fault = "the name of the service is too long";
+        return -EINVAL;
     }
     loop_names_copy(lookup->service, sizeof lookup->service, service);
     return 0;
+}
+
+static const char *fault_of_name(const char *host)
+{
+    bool is_ascii = true;
+
+    for (const char *byte = host; *byte; byte++) {
+        is_ascii &= (unsigned char)*byte < 0x80;
+    }
+    return is_ascii ? "neither the name of a host nor an address"
+                    : "a name with other characters than those of ASCII has to be given in its encoded form (xn--...)";
 }
 
 static int set_host(struct loop_names_lookup *lookup, const char *host)
@@ -53,14 +69,17 @@ static int set_host(struct loop_names_lookup *lookup, const char *host)
         return -EINVAL;
     }
     int result = *host ? loop_names_parse_numeric(host, &address) : -EINVAL;
-    loop_names_copy(lookup->host, sizeof lookup->host, host);
     lookup->is_numeric = result > 0;
     if (result > 0) {
         loop_names_copy(lookup->records.canonical, sizeof lookup->records.canonical, host);
         bool is_wanted = lookup->family == 0 || lookup->family == address.u.any.sa_family;
         return is_wanted ? loop_names_add_address(&lookup->records, &address) : 0;
     }
-    return result == 0 && is_name(host) ? 0 : -EINVAL;
+    if (result == 0 && is_name(host)) {
+        return 0;
+    }
+    lookup->fault = *host && result < 0 ? "there is no such interface" : fault_of_name(host);
+    return -EINVAL;
 }
 
 int loop_names_lookup_init(struct loop_names_lookup *lookup, struct loop_scope *scope, const char *host,
@@ -68,6 +87,7 @@ int loop_names_lookup_init(struct loop_names_lookup *lookup, struct loop_scope *
 {
     loop_names_records_init(&lookup->records);
     loop_list_init(&lookup->wait.node);
+    loop_names_copy(lookup->host, sizeof lookup->host, host ? host : "");
     lookup->scope = scope;
     lookup->family = options->family;
     lookup->is_datagram = options->datagram;
@@ -354,7 +374,9 @@ void loop_names_lookup_explain(const struct loop_names_lookup *lookup, int64_t e
         loop_names_say(text, "there is no service %s of %s in %s", lookup->service, lookup->is_datagram ? "UDP" : "TCP",
                        lookup->resolver->paths[LOOP_NAMES_SERVICES_FILE]);
         break;
-    case -EINVAL: loop_names_say(text, "not a host, a service or an option"); break;
+    case -EINVAL:
+        loop_names_say(text, "%s", lookup->fault ? lookup->fault : "not a host, a service or an option");
+        break;
     case -EOPNOTSUPP: loop_names_say(text, "built without c-ares, which the options of the resolver need"); break;
     default:
         if (error == -ETIMEDOUT && lookup->ask.asked[0]) {

@@ -29,6 +29,7 @@ struct loop_names_lookup {
     struct loop_names_ask ask;
     bool is_numeric, knows_port, has_name, has_asked;
     const char *failed_path; /* the file that could not be read; NULL */
+    const char *fault;       /* what is wrong with the host or the service; NULL */
     unsigned source;         /* the next one of the order */
 };
 

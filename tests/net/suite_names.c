@@ -77,6 +77,29 @@ LOOP_TEST_ROWS(numeric_hosts_need_no_file, COUNT_OF(numeric))
     END;
 }
 
+static const struct {
+    const char *host, *service, *text;
+} bad[] = {
+    {"192.0.2.1", "65536", "looking up 192.0.2.1: the port is above 65535"},
+    {"a.test", "99999", "looking up a.test: the port is above 65535"},
+    {"a.test", LABEL_50 LABEL_50, "looking up a.test: the name of the service is too long"},
+    {"fe80::1%none-such", "1", "looking up fe80::1%none-such: there is no such interface"},
+    {"", "1", "looking up : neither the name of a host nor an address"},
+    {"a..b", "1", "looking up a..b: neither the name of a host nor an address"},
+    {"b\303\274cher.test", "1",
+     "looking up b\303\274cher.test: a name with other characters than those of ASCII has to be given in its encoded "
+     "form (xn--...)"},
+};
+
+LOOP_TEST_ROWS(p31_what_is_wrong_with_a_host_or_a_service_is_named, COUNT_OF(bad))
+{
+    BEGIN;
+    AWAIT(loop_resolve_name(env->scope, bad[script.row].host, bad[script.row].service, NULL, &found, &error, GO));
+    CHECK_IS(result, -EINVAL);
+    CHECK_TEXT(error.text, bad[script.row].text);
+    END;
+}
+
 LOOP_TEST(a_family_leaves_out_numeric_hosts_of_the_other)
 {
     BEGIN;
