@@ -10,8 +10,9 @@
  * command starts without measuring, so that several commands get the same addition.
  *
  * The addition is a seccomp filter: a program that the kernel runs on every call. It loads an argument of the call, so
- * that the kernel's cache of calls that are always allowed cannot answer in its place. Some 4000 instructions take a
- * microsecond. A filter has at most 4096, so several are installed where that is too few. Needs no privileges.
+ * that the kernel's cache of calls that are always allowed cannot answer in its place. Each instruction multiplies what
+ * the one before has left, so that none overlaps with it. Some 1300 take a microsecond. A filter has at most 4096, so
+ * several are installed where that is too few. Needs no privileges.
  */
 #include "bench.h"
 
@@ -59,7 +60,7 @@ static void install(unsigned n_instructions)
 
     instructions[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args));
     for (unsigned i = 1; i <= n_instructions; i++) {
-        instructions[i] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, i);
+        instructions[i] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, i | 1);
     }
     instructions[n_instructions + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     if (set_filter(&program) != 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * load TARGET... --server-pid PID [--connections N] [--size BYTES] [--pipeline N] [--seconds S] [--warmup S] [--churn]
- *             [--spin MICROSECONDS] [--engine io_uring|epoll] [--beside PID]
+ *             [--spin MICROSECONDS] [--batch N] [--engine io_uring|epoll] [--beside PID]
  * load TARGET --hold N [--touch]
  *
  * The load client of the benchmark. Loads an echo server at TARGET (tcp:127.0.0.1:7000, unix:/path, udp:127.0.0.1:7000)
@@ -14,7 +14,8 @@
  *
  * It uses one thread. On io_uring (load_uring.c) one system call sends all messages of a turn, so that the client is
  * not full before the server where system calls are dear. Without io_uring it uses epoll (load_epoll.c). With --spin it
- * polls for that long before it sleeps.
+ * polls for that long before it sleeps. With --batch it sleeps until that many answers have come, so that it needs less
+ * for each; the connections have to have more messages than that in flight, or the server runs dry.
  */
 #include "load.h"
 
@@ -313,6 +314,7 @@ static const struct option options[] = {
     {"seconds", required_argument, NULL, 't'},
     {"warmup", required_argument, NULL, 'w'},
     {"spin", required_argument, NULL, 'S'},
+    {"batch", required_argument, NULL, 'B'},
     {"engine", required_argument, NULL, 'e'},
     {"hold", required_argument, NULL, 'h'},
     {"churn", no_argument, NULL, 'C'},
@@ -331,6 +333,7 @@ static void take_option(struct load *load, int option, const char *name)
     case 't': load->seconds_ns = parse_duration(name, optarg, 1e9); break;
     case 'w': load->warmup_ns = parse_duration(name, optarg, 1e9); break;
     case 'S': load->spin_ns = parse_duration(name, optarg, 1e3); break;
+    case 'B': load->batch = parse_count(name, optarg, 4096); break;
     case 'e': load->engine = parse_engine(optarg); break;
     case 'h': load->hold = parse_count(name, optarg, 1000000); break;
     case 'C': load->churn = true; break;
@@ -365,6 +368,9 @@ static void check(const struct load *load)
     if ((load->churn || load_is_datagram(load)) && load->pipeline > 1) {
         bench_refuse("--pipeline is for streams that stay");
     }
+    if (load->batch > 1 && (load->batch > load->n_connections || load->engine != &load_uring_engine)) {
+        bench_refuse("--batch is for as many connections at least, with --engine io_uring");
+    }
     if (load_is_datagram(load) && (load->size > 65507 || load->churn || load->hold > 0)) {
         bench_refuse("datagrams have up to 65507 bytes, and no connections");
     }
@@ -375,6 +381,7 @@ int main(int argc, char **argv)
     static struct load load = {.n_connections = 10,
                                .size = 64,
                                .pipeline = 1,
+                               .batch = 1,
                                .seconds_ns = 2 * BENCH_SECOND,
                                .warmup_ns = 400 * BENCH_MILLISECOND};
     int option, place = 0;

@@ -52,6 +52,7 @@ struct load {
     const struct load_kind *kind;
     const struct load_engine *engine;
     unsigned n_connections, size, pipeline;
+    unsigned batch; /* how many completions a turn waits for, on io_uring */
     int64_t seconds_ns, warmup_ns, spin_ns;
     bool churn, touch;
     unsigned hold;

@@ -258,8 +258,10 @@ static void on_completion(struct load *load, const struct io_uring_cqe *cqe)
 
 /* ---- turns ---- */
 
+/* At the end fewer may be in flight than a batch has. */
 static void wait_for_completions(struct load *load, int64_t until)
 {
+    unsigned wanted = load->stopping ? 1 : load->batch;
     int64_t spin_until = load->now + load->spin_ns, rest = until > load->now ? until - load->now : 0;
     struct __kernel_timespec timeout = {.tv_sec = rest / BENCH_SECOND, .tv_nsec = rest % BENCH_SECOND};
     struct io_uring_cqe *cqe;
@@ -271,7 +273,7 @@ static void wait_for_completions(struct load *load, int64_t until)
         }
         load->now = bench_now();
     }
-    io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &timeout, NULL);
+    io_uring_submit_and_wait_timeout(&ring, &cqe, wanted, &timeout, NULL);
 }
 
 static void turn(struct load *load, int64_t until)
