@@ -50,7 +50,7 @@ static const struct arguments_program about = {
     .operands = "FILE",
     .about =
         "Keeps programs running until SIGTERM or SIGINT, and logs what they write with the time and their name.\n"
-        "Each line of FILE is a name, and a command for sh; empty lines and those that begin with # are left out.\n"
+        "Each line of FILE is a name of its own, and a command for sh; empty lines and those with # are left out.\n"
         "The programs are started in the order of FILE, and stopped in the opposite one.",
     .options = options,
     .n_options = sizeof options / sizeof options[0],
@@ -322,6 +322,20 @@ static bool parse_line(struct program *program, char *line)
     return true;
 }
 
+/* Returns why a program cannot be one more of them, or NULL. */
+static const char *refusal(const struct supervisor *supervisor, const struct program *program)
+{
+    if (*program->command == '\0') {
+        return "there is no command";
+    }
+    for (size_t i = 0; i < supervisor->n_programs; i++) {
+        if (strcmp(supervisor->programs[i].name, program->name) == 0) {
+            return "there are two programs of this name";
+        }
+    }
+    return supervisor->n_programs == MOST_PROGRAMS ? "there are more than 256 programs" : NULL;
+}
+
 /* Finds the programs in the text of the file. Returns 0, or the result of arguments_fail. */
 static int parse(struct supervisor *supervisor)
 {
@@ -332,9 +346,9 @@ static int parse(struct supervisor *supervisor)
         if (!parse_line(&program, line)) {
             continue;
         }
-        if (*program.command == '\0' || supervisor->n_programs == MOST_PROGRAMS) {
-            arguments_complain("%s: %s: %s", supervisor->path, program.name,
-                               *program.command ? "there are more than 256 programs" : "there is no command");
+        const char *wrong = refusal(supervisor, &program);
+        if (wrong) {
+            arguments_complain("%s: %s: %s", supervisor->path, program.name, wrong);
             return 1;
         }
         supervisor->programs[supervisor->n_programs++] = program;
