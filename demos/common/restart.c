@@ -9,6 +9,7 @@
 
 static void fail(struct restart *restart, int64_t error)
 {
+    restart->has_failed = true;
     (void)loop_stop(restart->env->loop, arguments_fail(restart->path, error));
 }
 
@@ -17,6 +18,7 @@ static void on_taken(void *arg, int64_t result)
     struct restart *restart = arg;
 
     if (result >= 0) {
+        restart->has_predecessor = result > 0;
         restart->serve(restart->arg);
     } else if (result != -ECANCELED) {
         fail(restart, result);
@@ -58,18 +60,45 @@ static void on_replaced(void *arg, int64_t result)
     }
 }
 
+/* Waits for a successor. Returns whether there was memory. */
+static bool offer(struct restart *restart)
+{
+    return loop_service_offer(restart->service, &restart->at, NULL, on_replaced, restart) != 0;
+}
+
 static void on_ready(void *arg, int64_t result)
 {
     struct restart *restart = arg;
 
     if (result == -ETIMEDOUT) { /* the predecessor serves on */
         fail(restart, result);
-    } else if (result == 0 && restart->path) {
-        loop_service_offer(restart->service, &restart->at, NULL, on_replaced, restart);
+    } else if (result == 0 && restart->has_predecessor && !offer(restart)) {
+        fail(restart, -ENOMEM);
     }
 }
 
-void restart_ready(struct restart *restart)
+/* An offer that is refused has ended before this. */
+static void on_offered(void *arg, int64_t result)
 {
-    loop_service_ready(restart->service, on_ready, restart);
+    struct restart *restart = arg;
+
+    if (result == 0 && !restart->has_failed && restart->announce(restart->announce_arg)) {
+        loop_service_ready(restart->service, on_ready, restart);
+    }
+}
+
+/* A predecessor waits at the same place until this program is ready. Without one it shows before whether that can be
+ * waited at. */
+void restart_ready(struct restart *restart, bool (*announce)(void *arg), void *arg)
+{
+    bool offers = restart->path && !restart->has_predecessor;
+
+    restart->announce = announce;
+    restart->announce_arg = arg;
+    loop_job job = !offers || offer(restart) ? loop_promise(restart->env->scope, NULL, NULL, on_offered, restart) : 0;
+    if (!job) {
+        fail(restart, -ENOMEM);
+        return;
+    }
+    (void)loop_resolve(restart->env->loop, job, 0);
 }

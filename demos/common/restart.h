@@ -18,6 +18,9 @@ struct restart {
     void (*serve)(void *arg);
     void (*replaced)(void *arg); /* NULL, or called when a successor serves */
     void *arg;
+    bool (*announce)(void *arg); /* of restart_ready */
+    void *announce_arg;
+    bool has_predecessor, has_failed;
 };
 
 #define RESTART_OPTION(restart)                                                                                        \
@@ -30,7 +33,9 @@ struct restart {
  * or the result of arguments_fail. Errors that come later end the loop with such a result. */
 int restart_begin(struct restart *restart, struct loop_env *env, void (*serve)(void *arg), void *arg);
 
-/* Says that the program serves, and waits for its successor if it has been asked to. */
-void restart_ready(struct restart *restart);
+/* Says that the program serves, and waits for its successor if it has been asked to. Calls announce(arg) when nothing
+ * can keep it from waiting; that returns false where it has ended the program. Where it cannot wait, the loop ends with
+ * an error, and nothing is announced. */
+void restart_ready(struct restart *restart, bool (*announce)(void *arg), void *arg);
 
 #endif

@@ -235,6 +235,17 @@ static void end_server(struct serving *serving, int status)
     loop_server_stop(serving->server, loop_now(serving->env->loop));
 }
 
+static bool announce(void *arg)
+{
+    struct serving *serving = arg;
+    int status = arguments_announce(serving->env, serving->server, "");
+
+    if (status != 0) {
+        end_server(serving, status);
+    }
+    return status == 0;
+}
+
 /* The server has started, or its domains are prepared; or one of them has failed, and has said why. */
 static void on_ready(void *arg, int64_t result)
 {
@@ -244,15 +255,9 @@ static void on_ready(void *arg, int64_t result)
         end_server(serving, 1);
         return;
     }
-    if (--serving->n_awaited > 0) {
-        return;
+    if (--serving->n_awaited == 0) {
+        restart_ready(&restart, announce, serving);
     }
-    int status = arguments_announce(serving->env, serving->server, "");
-    if (status != 0) {
-        end_server(serving, status);
-        return;
-    }
-    restart_ready(&restart);
 }
 
 /* Starts the server: in this loop, or in domains. */

@@ -32,17 +32,21 @@ static void on_connection(struct loop_flow *peer, void *arg)
     loop_copy(&peer->source, &peer->sink, NULL, NULL);
 }
 
-static void on_start(void *arg, int64_t result)
+static bool announce(void *arg)
 {
     struct loop_env *env = arg;
     int status = arguments_announce(env, server, "");
 
-    (void)result;
     if (status != 0) {
         loop_stop(env->loop, status);
-        return;
     }
-    restart_ready(&restart);
+    return status == 0;
+}
+
+static void on_start(void *env, int64_t result)
+{
+    (void)result;
+    restart_ready(&restart, announce, env);
 }
 
 static void serve(void *arg)
