@@ -246,11 +246,15 @@ static bool announce(void *arg)
     return status == 0;
 }
 
-/* The server has started, or its domains are prepared; or one of them has failed, and has said why. */
+/* The server has started, or its domains are prepared; or one of them has failed, and has said why. After a stop
+ * neither matters. */
 static void on_ready(void *arg, int64_t result)
 {
     struct serving *serving = arg;
 
+    if (serving->ending.is_stopping) {
+        return;
+    }
     if (result < 0) {
         end_server(serving, 1);
         return;

@@ -9,6 +9,7 @@ build=$(cd "${1:?${0##*/} BUILD_DIR}" && pwd) || exit 2
 demos=$build/demos
 block=$build/tests/without_uring
 slow=$build/tests/slow_writes.so # a slow disk, to be preloaded
+held=$build/tests/held_opens.so # a disk that does not answer, the same way
 patience=20 # seconds, for checks that should take no time
 work=$(mktemp -d) || exit 2
 unset LOOP_BACKEND
@@ -95,6 +96,28 @@ never_ready() {
     check "$name, $1: status 1 where a domain can't start" equal "$status" 1
     check "$name, $1: says why a domain can't start" like "$(<"$work/errors")" "$2"
     check "$name, $1: does not say that it serves" is_empty "$work/output"
+}
+
+exists() { [[ -e $1 ]]; }
+
+# stopped_in_start PATH SERVER ARGUMENT...: with --domains, at unix:$work/stopped, where the loops cannot open PATH yet.
+# A stop that comes before they can is a stop as any other, also where they find nothing there later.
+stopped_in_start() {
+    local hold=$work/hold name=$2 what
+    for what in kept moved; do
+        : >"$hold"
+        in_background "$work/output" "$work/errors" "${on[@]}" env "LD_PRELOAD=$held" "HOLD=$hold" "HELD_PATH=$1" \
+            "$demos/$2" "${@:3}"
+        check "$name --domains: the loops are held up" until_true exists "$hold.met"
+        kill -TERM "$pid"
+        check "$name --domains: stops in its start" until_true missing "$work/stopped"
+        [[ $what == kept ]] || mv "$1" "$1.moved"
+        rm -f "$hold" "$hold.met"
+        await_end "$pid"
+        [[ $what == kept ]] || mv "$1.moved" "$1"
+        check "$name --domains, stopped in its start, $what: status 0" equal "$status" 0
+        check "$name --domains, stopped in its start, $what: does not say that it serves" is_empty "$work/output"
+    done
 }
 
 last_line() { tail -n 1 "$work/output"; }

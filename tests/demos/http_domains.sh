@@ -52,6 +52,8 @@ log_of_domains() {
 start_of_domains() {
     never_ready pthread_create:EAGAIN:4+1 "domain . cannot start" httpd --domains 4 "$work" tcp:127.0.0.1:0
     never_ready openat:EMFILE:3+1 "Too many open files" httpd --domains 4 "$work" tcp:127.0.0.1:0
+    stopped_in_start "$site" httpd --domains 2 "$site" "unix:$work/stopped"
+    stopped_in_start "$site" httpd --domains 2 --restart "$work/control" "$site" "unix:$work/stopped"
 }
 
 # The limits are those of all loops together.
