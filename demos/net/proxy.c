@@ -40,6 +40,7 @@
 
 /* Beside two for each connection, or three with a name: two addresses may be tried at a time. */
 #define DESCRIPTORS_OF_OURS 20
+#define DESCRIPTORS_OF_A_LOOP 12 /* of a domain, with those of its look-ups */
 
 static int64_t connect_timeout_ns = 10 * LOOP_SECOND;
 
@@ -484,9 +485,8 @@ static int start(struct loop_env *env, void *arg)
     struct proxy *proxy = arg;
 
     proxy->env = env;
-    if (serving.domains == 0) { /* several loops accept by themselves, which a limit would end */
-        arguments_bound_connections(&serving, proxy->service ? 3 : 2, DESCRIPTORS_OF_OURS);
-    }
+    arguments_bound_connections(&serving, proxy->service ? 3 : 2,
+                                DESCRIPTORS_OF_OURS + (uint64_t)serving.domains * DESCRIPTORS_OF_A_LOOP);
     if (serving.domains == 0 && open_resolver(env, proxy, &proxy->resolver) < 0) {
         return arguments_fail("can't begin", -ENOMEM);
     }
