@@ -39,8 +39,20 @@ static void stop_all(struct loop_domain_group *group)
     }
 }
 
+/* Lets another domain have the share of one whose main function was not called, so that nothing is in it. */
+static void return_share(struct loop_domain *domain)
+{
+    if (domain->share.shares && !domain->has_begun) {
+        loop_shares_return(domain->share);
+        domain->share.shares = NULL;
+    }
+}
+
 static void drop_region(struct loop_domain_group *group)
 {
+    for (unsigned i = 0; i < group->count; i++) {
+        return_share(&group->domains[i]);
+    }
     loop_shares_unref(group->shares);
     group->shares = NULL;
 }
@@ -118,6 +130,7 @@ static void on_ended(void *arg, int64_t result)
 
     (void)result;
     loop_domain_join(domain);
+    return_share(domain);
     group->n_living--;
     if (domain->result < 0 && domain->result != -ECANCELED) {
         if (!domain->has_begun) {
@@ -281,6 +294,7 @@ loop_job loop_domains(struct loop_scope *scope, unsigned n, const struct loop_do
     }
     loop_job job = group->job = loop_promise(scope, on_cancel, group, fn, arg);
     if (!job) {
+        drop_region(group);
         return 0;
     }
     if (domains) {

@@ -12,10 +12,9 @@
 
 struct loop_shares *loop_shares_create(unsigned count)
 {
-    struct loop_shares *shares = loop_kernel_calloc(1, sizeof *shares);
+    struct loop_shares *shares = loop_kernel_calloc(1, sizeof *shares + count * sizeof *shares->returned);
     if (shares) {
         atomic_init(&shares->references, 1);
-        atomic_init(&shares->taken, 0);
         shares->count = count;
         loop_kernel_pthread_mutex_init(&shares->mutex, NULL);
     }
@@ -24,14 +23,23 @@ struct loop_shares *loop_shares_create(unsigned count)
 
 struct loop_share loop_shares_take(struct loop_shares *shares)
 {
-    unsigned taken = atomic_load_explicit(&shares->taken, memory_order_relaxed);
-    while (taken < shares->count) {
-        if (atomic_compare_exchange_weak_explicit(&shares->taken, &taken, taken + 1, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-            return (struct loop_share){shares, taken};
-        }
+    struct loop_share share = {NULL, 0};
+    loop_kernel_pthread_mutex_lock(&shares->mutex);
+    if (shares->n_returned > 0) {
+        share = (struct loop_share){shares, shares->returned[--shares->n_returned]};
+    } else if (shares->n_begun < shares->count) {
+        share = (struct loop_share){shares, shares->n_begun++};
     }
-    return (struct loop_share){NULL, 0};
+    loop_kernel_pthread_mutex_unlock(&shares->mutex);
+    return share;
+}
+
+void loop_shares_return(struct loop_share share)
+{
+    struct loop_shares *shares = share.shares;
+    loop_kernel_pthread_mutex_lock(&shares->mutex);
+    shares->returned[shares->n_returned++] = share.index;
+    loop_kernel_pthread_mutex_unlock(&shares->mutex);
 }
 
 static size_t whole_lines(size_t bytes)

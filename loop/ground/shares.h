@@ -17,9 +17,10 @@
 
 struct loop_shares {
     atomic_uint references;
-    atomic_uint taken;     /* how many shares have been given out */
     unsigned count;        /* how many there are */
-    pthread_mutex_t mutex; /* of what follows. Its pointers and sizes are constant once the memory is mapped */
+    pthread_mutex_t mutex; /* of what follows. The pointers and sizes are constant once the memory is mapped */
+    unsigned n_begun;      /* so many from the first on have been given out, and some of them were returned */
+    unsigned n_returned;   /* their indexes are in `returned` */
     char *memory;          /* NULL: it has not been mapped */
     char *records;
     size_t share_bytes, records_bytes; /* of each share; from one to the next */
@@ -27,6 +28,7 @@ struct loop_shares {
     bool has_tried;
     void *registration;
     void (*unregister)(void *registration);
+    unsigned returned[];
 };
 
 /* The share of one loop. */
@@ -41,6 +43,9 @@ struct loop_shares *loop_shares_create(unsigned count);
 /* Returns the next share, which no other loop gets. Its `shares` is NULL when all have been given out. On any thread
  * that has a reference. */
 struct loop_share loop_shares_take(struct loop_shares *shares);
+
+/* Returns a share that no loop has used, so that another one can get it. On any thread that has a reference. */
+void loop_shares_return(struct loop_share share);
 
 /* Maps the memory, zeroed, unless another thread has: shares of `share_bytes` bytes, and `records_bytes` bytes of
  * records for each. Returns 0; -ENOMEM; -EINVAL when others have mapped shares of another size. */

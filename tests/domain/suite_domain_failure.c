@@ -51,6 +51,58 @@ TEST(a_loop_that_cannot_start_ends_the_others)
     CHECK(strstr(log_text(), " cannot start"));
 }
 
+/* ---- the share of a domain that did not start ---- */
+
+enum { BLOCKS = 4, BLOCK_SIZE = 65536 };
+
+static size_t offsets[DOMAINS];
+
+/* Notes where the share of the domain begins. */
+static int find_share(struct loop_env *env, unsigned index, void *arg)
+{
+    struct loop_chunk *chunk = loop_chunk_alloc(env->loop);
+
+    (void)arg;
+    offsets[index] = loop_chunk_offset(chunk);
+    return loop_chunk_free(env->loop, chunk);
+}
+
+static const char *script_failure;
+
+/* Of three shares two are for domains of which the second one does not start. */
+static void start_again(struct loop_env *env, int64_t result)
+{
+    static struct loop_domains_options options;
+    static unsigned n;
+
+    BEGIN;
+    options.loop = (struct loop_options){.n_blocks = BLOCKS, .block_size = BLOCK_SIZE};
+    options.region = loop_domain_region_create(3);
+    CHECK(loop_kernel_fail_set(script_failure));
+    AWAIT(loop_domains(env->scope, 2, &options, NULL, idle, NULL, GO));
+    CHECK(loop_kernel_fail_set(NULL));
+    CHECK(result < 0);
+    n = 3 - n_mains; /* those that have begun have used their shares */
+    AWAIT(loop_domains(env->scope, n, &options, NULL, find_share, NULL, GO));
+    CHECK_IS(result, 0);
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            CHECK(offsets[i] != offsets[j]);
+        }
+    }
+    loop_domain_region_destroy(options.region);
+    END;
+}
+
+static const char *const no_starts[] = {"pthread_create:EAGAIN:1", "pthread_create:EAGAIN:2", "eventfd:EMFILE:2",
+                                        "eventfd:EMFILE:2+1"};
+
+TEST_ROWS(a_domain_that_did_not_start_leaves_its_share_to_another, COUNT_OF(no_starts), row)
+{
+    script_failure = no_starts[row];
+    script_run(&(struct loop_options){.queue_depth = 0}, start_again);
+}
+
 /* ---- a region that cannot be had as one ---- */
 
 static int find_region(struct loop_env *env, unsigned index, void *arg)
@@ -62,8 +114,6 @@ static int find_region(struct loop_env *env, unsigned index, void *arg)
     CHECK(loop_region_count(env->loop) > 0);
     return 0;
 }
-
-static const char *script_failure;
 
 static void start_with_regions(struct loop_env *env, int64_t result)
 {
