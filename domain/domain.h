@@ -17,8 +17,8 @@
  * another one for a chunk; the program can move one, with its bytes, to another of these loops (loop_chunk_detach,
  * loop_chunk_attach). On io_uring the region is registered once for all of them where the kernel clones registered
  * buffers (Linux 6.12), so that RLIMIT_MEMLOCK counts its pages once; otherwise each loop registers its own share:
- * loop_region_is_shared tells which. The loop that calls loop_domains has a region of its own. The memory is freed when
- * the last of the domains has ended.
+ * loop_region_is_shared tells which. The loop that calls loop_domains has a region of its own, unless it shares one
+ * with them (loop_run_in_region). The memory is freed when the last of these loops has ended.
  *
  * What several threads read and write, such as an `arg` that all domains get, is the program's to protect.
  */
@@ -50,7 +50,7 @@ enum loop_domains_flag {
 /* The most domains of one call. */
 #define LOOP_DOMAINS_MAX 1024
 
-/* A region that the domains of several calls share, as those of one call share theirs. */
+/* A region that loops share which are not all started by one call, as the domains of one call share theirs. */
 struct loop_domain_region;
 
 struct loop_domains_options {
@@ -102,10 +102,18 @@ LOOP_API unsigned loop_domains_count(const struct loop_domain_group *domains);
  * index that is none. Only the thread that has called loop_domains may call it: pass the inbox on to the domains. */
 LOOP_API struct loop_inbox *loop_domains_inbox(const struct loop_domain_group *domains, unsigned index);
 
-/* Creates a region with shares for `n` domains, of whichever calls start first. Each share is for one domain, and not
- * for another one after its end. The memory is allocated by the first. Returns NULL when there is no memory, or `n` is
- * 0 or more than LOOP_DOMAINS_MAX. */
+/* Creates a region with shares for `n` loops: domains, of whichever calls start first, and those of loop_run_in_region.
+ * Each share is for one loop, and not for another one after its end; a loop whose main function was not called has used
+ * none. The memory is allocated by the first. Returns NULL when there is no memory, or `n` is 0 or more than
+ * LOOP_DOMAINS_MAX. */
 LOOP_API struct loop_domain_region *loop_domain_region_create(unsigned n);
+
+/* Does what loop_run_with does, with a share of `region`. So chunks can be moved between this loop and domains that it
+ * starts with options->region, or between loops in threads that the program has created. `options` has the n_blocks and
+ * block_size of the others. Where no share is left or `region` is NULL, the loop has a region of its own. The region is
+ * not used after the loop has ended. */
+LOOP_API int loop_run_in_region(struct loop_domain_region *region, const struct loop_options *options,
+                                loop_main_fn *main, void *arg);
 
 /* Gives the region up, on any thread. Calls that were given it keep its memory as long as they need it. NULL is
  * ignored. */

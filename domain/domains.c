@@ -29,6 +29,38 @@ void loop_domain_region_destroy(struct loop_domain_region *region)
     loop_shares_unref(shares_of(region));
 }
 
+struct running {
+    loop_main_fn *main;
+    void *arg;
+    bool has_begun;
+};
+
+static int run_main(struct loop_env *env, void *arg)
+{
+    struct running *running = arg;
+
+    running->has_begun = true;
+    return running->main(env, running->arg);
+}
+
+int loop_run_in_region(struct loop_domain_region *region, const struct loop_options *options, loop_main_fn *main,
+                       void *arg)
+{
+    struct running running = {.main = main, .arg = arg};
+    struct loop_share share = region && main ? loop_shares_take(shares_of(region)) : (struct loop_share){NULL, 0};
+
+    if (!share.shares) {
+        return loop_run_with(options, main, arg);
+    }
+    loop_shares_ref(share.shares); /* the program may destroy the region meanwhile */
+    int result = loop_part_run(options, &share, run_main, &running);
+    if (!running.has_begun) {
+        loop_shares_return(share);
+    }
+    loop_shares_unref(share.shares);
+    return result;
+}
+
 /* ---- the end ---- */
 
 static void stop_all(struct loop_domain_group *group)

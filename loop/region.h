@@ -34,17 +34,17 @@ LOOP_API int loop_chunk_free(struct loop *loop, struct loop_chunk *chunk);
  * loop_chunk_alloc. Returns 0; -EINVAL when the chunk is not lent at this moment. */
 LOOP_API int loop_chunk_keep(struct loop *loop, struct loop_chunk *chunk);
 
-/* Takes a chunk out of this loop, with what it contains, so that another domain that shares its region
+/* Takes a chunk out of this loop, with what it contains, so that another loop that shares its region
  * (<domain/domain.h>) can attach it. Until then it belongs to no loop: pass it on as the argument of a call or a post,
  * and do not use it. It is none of this loop's chunks any more (loop_region_count): where chunks move in one direction
  * only, have them sent back, or the loop runs out of them. One that is never attached is freed with the region, which
- * exists until the jobs of loop_domains that use it have ended. No job may be using the chunk. Returns 0; -EINVAL for a
- * chunk that is free, that a stream only lends, or that belongs to another loop. */
+ * exists until the loops and the jobs of loop_domains that use it have ended. No job may be using the chunk. Returns 0;
+ * -EINVAL for a chunk that is free, that a stream only lends, or that belongs to another loop. */
 LOOP_API int loop_chunk_detach(struct loop *loop, struct loop_chunk *chunk);
 
 /* Gives a detached chunk to this loop. The caller owns it, as if it came from loop_chunk_alloc of this loop, and it
- * stays this loop's when it is freed. Returns 0; -EXDEV when it is not of this loop's region: the loop is no domain
- * that shares that region, or it had memory for its own share only; -EINVAL for a chunk that is not detached. After an
+ * stays this loop's when it is freed. Returns 0; -EXDEV when it is not of this loop's region: the loop does not
+ * share that region, or it had memory for its own share only; -EINVAL for a chunk that is not detached. After an
  * error the chunk is unchanged. */
 LOOP_API int loop_chunk_attach(struct loop *loop, struct loop_chunk *chunk);
 

@@ -170,6 +170,7 @@ static void use_domains(loop_env *env)
     loop_domain_region *region = loop_domain_region_create(2);
     const loop_domains_options options = {.loop = {.queue_depth = 8}, .flags = LOOP_DOMAINS_PIN, .region = region};
     loop_domains(env->scope, 2, &options, &domains, in_domain, nullptr, nullptr, nullptr);
+    (void)loop_run_in_region(region, nullptr, nullptr, nullptr);
     loop_domain_region_destroy(region);
     loop_call(env->scope, loop_domains_inbox(domains, 0), in_call, nullptr, nullptr, nullptr);
 }

@@ -103,6 +103,32 @@ TEST_ROWS(a_domain_that_did_not_start_leaves_its_share_to_another, COUNT_OF(no_s
     script_run(&(struct loop_options){.queue_depth = 0}, start_again);
 }
 
+static size_t offset_here;
+
+static int find_offset(struct loop_env *env, void *arg)
+{
+    (void)arg;
+    offset_here = loop_chunk_offset(loop_chunk_alloc(env->loop));
+    return 0;
+}
+
+/* The second of two loops that begin has the second of two shares. */
+TEST(a_loop_that_did_not_start_leaves_its_share_to_another)
+{
+    const struct loop_options sized = {.n_blocks = BLOCKS, .block_size = BLOCK_SIZE};
+    struct loop_domain_region *region = loop_domain_region_create(2);
+    size_t share = is_hard("onechunk") ? BLOCK_SIZE : BLOCKS * BLOCK_SIZE;
+
+    CHECK_IS(loop_run_in_region(region, &sized, find_offset, NULL), 0);
+    CHECK_IS(offset_here, 0);
+    CHECK(loop_kernel_fail_set("eventfd:EMFILE:1"));
+    CHECK_IS(loop_run_in_region(region, &sized, find_offset, NULL), -EMFILE);
+    CHECK(loop_kernel_fail_set(NULL));
+    CHECK_IS(loop_run_in_region(region, &sized, find_offset, NULL), 0);
+    CHECK_IS(offset_here, share);
+    loop_domain_region_destroy(region);
+}
+
 /* ---- a region that cannot be had as one ---- */
 
 static int find_region(struct loop_env *env, unsigned index, void *arg)

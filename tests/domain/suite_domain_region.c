@@ -371,6 +371,65 @@ LOOP_TEST(a_chunk_moves_to_another_domain_and_stays_there)
     END;
 }
 
+static struct loop_domain_region *common;
+
+static int run_in_common(const struct loop_options *options, loop_main_fn *main, void *arg)
+{
+    return loop_run_in_region(common, options, main, arg);
+}
+
+/* From a domain to the loop that has started it, and back to another one. */
+static void travel_here_and_back(struct loop_env *env, int64_t result)
+{
+    static struct loop_domains_options sharing;
+    static struct loop_inbox *here;
+
+    BEGIN;
+    here = loop_inbox_ref(env->loop);
+    sharing = sized;
+    sharing.region = common;
+    group = START(loop_domains(env->scope, DOMAINS, &sharing, &domains, idle, NULL, ONCE(&ended)));
+    loop_domain_region_destroy(common);
+    AWAIT(loop_domains_wait_started(env->scope, domains, GO));
+    AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 0), begin_travel, NULL, GO));
+    AWAIT(loop_call(env->scope, here, end_travel, NULL, GO));
+    CHECK_IS(travel.counts[1], travel.counts[0] + 1);
+    AWAIT(loop_call(env->scope, here, begin_travel, NULL, GO));
+    AWAIT(loop_call(env->scope, loop_domains_inbox(domains, 1), end_travel, NULL, GO));
+    CHECK_IS(travel.counts[1], travel.counts[0]);
+    CHECK_IS(loop_region_is_shared(env->loop), is_uring(env->loop) && !is_hard("nofixed") && has_clones());
+    loop_inbox_unref(here);
+    loop_cancel(env->loop, group);
+    WAIT_UNTIL(ended.count);
+    END;
+}
+
+TEST(a_chunk_moves_to_a_loop_that_shares_the_region_of_its_domains)
+{
+    common = loop_domain_region_create(DOMAINS + 1);
+    run_by = run_in_common;
+    script_run(&sized.loop, travel_here_and_back);
+}
+
+static int do_nothing(struct loop_env *env, void *arg)
+{
+    (void)env;
+    (void)arg;
+    return 0;
+}
+
+TEST(a_loop_runs_without_a_share_of_a_region)
+{
+    common = loop_domain_region_create(1);
+    run_by = run_in_common;
+    CHECK_IS(run(do_nothing, NULL), 0);
+    CHECK_IS(run(do_nothing, NULL), 0);
+    CHECK_IS(loop_run_in_region(common, NULL, NULL, NULL), -EINVAL);
+    loop_domain_region_destroy(common);
+    common = NULL;
+    CHECK_IS(run(do_nothing, NULL), 0);
+}
+
 /* The loop of the first domain ends when it has given a chunk away. */
 static void leave_with_chunk_away(struct loop_incoming *call, struct loop_scope *scope, void *arg)
 {

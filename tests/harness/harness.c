@@ -92,6 +92,16 @@ static int run_in_host(const struct loop_options *options, loop_main_fn *body, v
     return loop_close(loop);
 }
 
+int (*run_by)(const struct loop_options *options, loop_main_fn *body, void *arg);
+
+static int run_any(const struct loop_options *options, loop_main_fn *body, void *arg)
+{
+    if (run_by) {
+        return run_by(options, body, arg);
+    }
+    return is_hosted() ? run_in_host(options, body, arg) : loop_run_with(options, body, arg);
+}
+
 int run_with(const struct loop_options *options, loop_main_fn *body, void *arg)
 {
     struct loop_options with_log = *options;
@@ -101,7 +111,7 @@ int run_with(const struct loop_options *options, loop_main_fn *body, void *arg)
         with_log.log = keep_line;
     }
     account_take(&before);
-    int answer = is_hosted() ? run_in_host(&with_log, body, arg) : loop_run_with(&with_log, body, arg);
+    int answer = run_any(&with_log, body, arg);
     account_check_fds(&before);
     account_check_signals(&before);
     return answer;

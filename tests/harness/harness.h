@@ -104,6 +104,9 @@ void harness_add(struct harness_test *test);
 int run_with(const struct loop_options *options, loop_main_fn *body, void *arg);
 int run(loop_main_fn *body, void *arg);
 
+/* NULL, or what run_with and scripts call in the place of loop_run_with. */
+extern int (*run_by)(const struct loop_options *options, loop_main_fn *body, void *arg);
+
 /* Returns the lines that the loop has logged at warning and error level, each terminated by a newline. */
 const char *log_text(void);
 
