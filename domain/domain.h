@@ -16,9 +16,10 @@
  * The domains of one call have one region (<loop/region.h>), with options.loop.n_blocks chunks for each. No loop asks
  * another one for a chunk; the program can move one, with its bytes, to another of these loops (loop_chunk_detach,
  * loop_chunk_attach). On io_uring the region is registered once for all of them where the kernel clones registered
- * buffers (Linux 6.12), so that RLIMIT_MEMLOCK counts its pages once; otherwise each loop registers its own share:
- * loop_region_is_shared tells which. The loop that calls loop_domains has a region of its own, unless it shares one
- * with them (loop_run_in_region). The memory is freed when the last of these loops has ended.
+ * buffers (Linux 6.12), so that RLIMIT_MEMLOCK counts its pages once; otherwise, and where that limit is too small for
+ * the whole, each loop registers its own share as far as the limit allows: loop_region_is_shared and region_fixed_bytes
+ * of struct loop_stats tell which. The loop that calls loop_domains has a region of its own, unless it shares one with
+ * them (loop_run_in_region). The memory is freed when the last of these loops has ended.
  *
  * What several threads read and write, such as an `arg` that all domains get, is the program's to protect.
  */

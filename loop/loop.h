@@ -248,6 +248,7 @@ struct loop_stats {
     uint64_t fds_now;              /* descriptor objects, including closed ones of scopes that have not ended */
     uint64_t submit_waits;         /* jobs that waited because the submission queue was full */
     uint64_t completion_overflows; /* times the completion queue had overflowed */
+    uint64_t region_fixed_bytes;   /* of the region, as the kernel has them registered: all shares, one, or none */
     uint64_t chunk_waits;          /* times a job had to wait for a chunk */
     uint64_t descriptor_waits;     /* times a job waited for a free descriptor */
     uint64_t served_otherwise;     /* operations that the ring refused and system calls performed */

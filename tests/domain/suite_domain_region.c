@@ -10,6 +10,7 @@
 /* What each domain has found. */
 static struct found {
     size_t count;
+    uint64_t fixed_bytes; /* of the statistics */
     bool is_fixed, is_shared, moves_bytes;
 } found[DOMAINS];
 
@@ -133,15 +134,27 @@ static void on_write(void *arg, int64_t result)
 static int find_out(struct loop_env *env, unsigned index, void *arg)
 {
     struct writing *writing = &writings[index];
+    struct loop_stats stats;
 
     (void)arg;
     found[index].is_fixed = loop_region_is_fixed(env->loop);
+    loop_get_stats(env->loop, &stats);
+    found[index].fixed_bytes = stats.region_fixed_bytes;
+    found[index].count = loop_region_count(env->loop);
     found[index].is_shared = loop_region_is_shared(env->loop);
     *writing =
         (struct writing){env->loop, &found[index], adopt(env->scope, make_file("", 0)), loop_chunk_alloc(env->loop)};
     fill_pattern(loop_chunk_data(writing->chunk), BLOCK_SIZE, 7);
     CHECK(loop_op_write_chunk(NULL, writing->file, writing->chunk, BLOCK_SIZE, 0, on_write, writing));
     return 0;
+}
+
+/* Returns how many bytes a domain has registered: all shares, its own, or none. */
+static uint64_t fixed_bytes(const struct found *domain)
+{
+    size_t share = domain->count * BLOCK_SIZE;
+
+    return domain->is_shared ? DOMAINS * share : domain->is_fixed ? share : 0;
 }
 
 /* Whether all have the region registered, and shared. */
@@ -153,6 +166,7 @@ static void check_found(struct loop *loop, bool is_fixed, bool is_shared)
         CHECK(found[i].moves_bytes);
         CHECK_IS(found[i].is_fixed, can_be && is_fixed);
         CHECK_IS(found[i].is_shared, can_be && is_shared);
+        CHECK_IS(found[i].fixed_bytes, fixed_bytes(&found[i]));
     }
 }
 
@@ -282,6 +296,7 @@ static void beyond_limit(struct loop_env *env, int64_t result)
     CHECK_IS(result, 0);
     for (unsigned i = 0; i < DOMAINS; i++) {
         CHECK(found[i].moves_bytes && (is_hard("onechunk") || !found[i].is_shared));
+        CHECK_IS(found[i].fixed_bytes, fixed_bytes(&found[i]));
     }
     END;
 }

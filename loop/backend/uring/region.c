@@ -144,6 +144,9 @@ void loop_uring_register_region(struct loop_uring *uring)
     if (!share_region(uring) && !clone_from_other(uring)) {
         register_share(uring);
     }
+    if (uring == loop_uring_of(uring->loop)) {
+        uring->loop->stats.region_fixed_bytes = uring->fixed.size_bytes;
+    }
 }
 
 /* ---- what is asked ---- */
