@@ -203,7 +203,8 @@ struct loop_serve_options {
     struct loop_listen_options listen LOOP_ZERO;
     unsigned max_connections LOOP_ZERO;      /* 0: no limit. At the limit, new connections wait in the backlog */
     int64_t connection_timeout_ns LOOP_ZERO; /* > 0: limits the life of a connection, as a deadline of its scope does */
-    bool stop_on_signals LOOP_ZERO; /* SIGINT and SIGTERM stop it gracefully; a second one cancels its connections */
+    /* SIGINT and SIGTERM stop it gracefully; a second one cancels its connections. An error of loop_signal stops it */
+    bool stop_on_signals LOOP_ZERO;
     int64_t grace_ns LOOP_ZERO; /* > 0: after such a signal, cancels the connections that are left after this time */
     /* NULL, or called with 0 once the server serves, with `domains` when all do; not when it is stopped before that */
     loop_fn *on_start LOOP_ZERO;

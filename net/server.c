@@ -349,6 +349,9 @@ static void on_signal(void *arg, int64_t signal_number)
     struct loop_server *server = arg;
     int64_t deadline_ns = LOOP_NEVER;
 
+    if (signal_number < 0 && signal_number != -ECANCELED) {
+        loop_server_fail(server, signal_number); /* it would never hear that it is to stop */
+    }
     if (signal_number < 0) {
         return;
     }

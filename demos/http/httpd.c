@@ -228,11 +228,13 @@ static void on_replaced(void *arg)
     ((struct serving *)arg)->ending.is_replaced = true;
 }
 
-/* Ends the server with this status. */
+/* Ends the server with this status. There is none where it could not begin though some domains have. */
 static void end_server(struct serving *serving, int status)
 {
     serving->status = status;
-    loop_server_stop(serving->server, loop_now(serving->env->loop));
+    if (serving->server) {
+        loop_server_stop(serving->server, loop_now(serving->env->loop));
+    }
 }
 
 static bool announce(void *arg)

@@ -48,10 +48,25 @@ log_of_domains() {
     check "httpd --domains: and no other" equal "$(cat "$work/log" "$work/log.1" | wc -l)" 1200
 }
 
+# Whichever allocation is the first to fail for good, it serves, or ends with status 1.
+without_memory() {
+    local nth
+    grep -q loop_kernel_fails "$demos/httpd" || return 0
+    for nth in {20..60..2}; do
+        on=(env "NORIA_FAIL=calloc:ENOMEM:$nth+1" "${on[@]}")
+        serve "$demos/httpd" --domains 3 "$site" tcp:127.0.0.1:0
+        on=("${on[@]:2}")
+        [[ -z $line ]] || kill -TERM "$pid"
+        ended "$pid" "$server"
+        check "httpd --domains, without memory from allocation $nth on: ends" like "$status" '^[01]$'
+    done
+}
+
 # It says that it serves when all loops do, and not when one has no thread or cannot open its directories.
 start_of_domains() {
     never_ready pthread_create:EAGAIN:4+1 "domain . cannot start" httpd --domains 4 "$work" tcp:127.0.0.1:0
     never_ready openat:EMFILE:3+1 "Too many open files" httpd --domains 4 "$work" tcp:127.0.0.1:0
+    without_memory
     stopped_in_start "$site" httpd --domains 2 "$site" "unix:$work/stopped"
     stopped_in_start "$site" httpd --domains 2 --restart "$work/control" "$site" "unix:$work/stopped"
 }

@@ -309,6 +309,31 @@ TEST(a_thread_that_cannot_start_stops_the_server)
     script_run(&(struct loop_options){.queue_depth = 0}, start_without_threads);
     CHECK(loop_kernel_fail_set(NULL));
 }
+
+/* SIGTERM is blocked by then, so a server that went on could not be stopped by it. */
+static void start_without_signals(struct loop_env *env, int64_t result)
+{
+    static struct loop_serve_options options;
+
+    BEGIN;
+    options = (struct loop_serve_options){.stop_on_signals = true,
+                                          .domains = script.row ? DOMAINS : 0,
+                                          .on_end = once_resumed,
+                                          .on_end_arg = &serving.ended};
+    serving.address = parsed("tcp:127.0.0.1:0");
+    CHECK_IS(loop_serve(env->scope, &serving.address, &options, NULL, echo_connection, NULL), 0);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, -EMFILE);
+    END;
+}
+
+TEST_ROWS(a_server_that_cannot_hear_signals_stops, 2, row)
+{
+    script.row = row;
+    CHECK(loop_kernel_fail_set("signalfd:EMFILE:1"));
+    script_run(&(struct loop_options){.queue_depth = 0}, start_without_signals);
+    CHECK(loop_kernel_fail_set(NULL));
+}
 #endif
 
 #if !HAS_SANITIZER
