@@ -426,6 +426,71 @@ LOOP_TEST(domains_that_end_take_their_calls_back)
     END;
 }
 
+/* ---- calls that cross ---- */
+
+/* A tree of calls from each domain to the two next ones: `depth` more, from the loop of domain `at`. Of the leaves one
+ * waits for ever and the others for a moment. */
+struct hop {
+    unsigned depth, at;
+};
+
+static struct loop_inbox *inboxes[DOMAINS];
+static atomic_uint n_made, n_over;
+
+static void on_hop_over(void *arg, int64_t result)
+{
+    free(arg);
+    atomic_fetch_add(&n_over, 1);
+    CHECK(result == 0 || result == -ECANCELED || result == -ESHUTDOWN);
+}
+
+static void make_hop(struct loop_incoming *call, struct loop_scope *scope, void *arg)
+{
+    const struct hop *hop = arg;
+    struct loop *loop = loop_scope_loop(scope);
+    unsigned depth = hop->depth, at = hop->at;
+    loop_job jobs[2];
+
+    if (depth == 0) {
+        CHECK(loop_sleep(scope, at == 0 ? LOOP_NEVER : at * 50 * LOOP_MICROSECOND, NULL, NULL));
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct hop *next = calloc(1, sizeof *next);
+        *next = (struct hop){.depth = depth - 1, .at = (at + 1 + i) % DOMAINS};
+        atomic_fetch_add(&n_made, 1);
+        jobs[i] = loop_call(scope, inboxes[next->at], make_hop, next, on_hop_over, next);
+        CHECK(jobs[i]);
+    }
+    if ((depth + at) % 3 == 0) {
+        loop_cancel(loop, jobs[0]);
+        CHECK_IS(loop_call_return(call, 0), 0);
+    }
+}
+
+/* However far the calls have come when all domains are cancelled at once. */
+LOOP_TEST_ROWS(p01_calls_that_cross_end_once_when_all_domains_are_cancelled, 12)
+{
+    static struct hop roots[DOMAINS];
+
+    BEGIN;
+    START_DOMAINS(DOMAINS);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        inboxes[i] = INBOX(i);
+    }
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        roots[i] = (struct hop){.depth = 6, .at = i};
+        START(loop_call(env->scope, INBOX(i), make_hop, &roots[i], ONCE(&calls[i])));
+    }
+    AWAIT(loop_sleep(env->scope, script.row * script.row * 30 * LOOP_MICROSECOND, GO));
+    loop_cancel(env->loop, group);
+    WAIT_UNTIL(ended.count && have_ended(DOMAINS));
+    ONCE_IS(ended, -ECANCELED);
+    CHECK_IS(n_over, n_made);
+    CHECK_IS(n_ends, n_mains);
+    END;
+}
+
 static int end_soon(struct loop_env *env, unsigned index, void *arg)
 {
     (void)arg;
