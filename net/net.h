@@ -203,8 +203,7 @@ struct loop_serve_options {
     struct loop_listen_options listen LOOP_ZERO;
     unsigned max_connections LOOP_ZERO;      /* 0: no limit. At the limit, new connections wait in the backlog */
     int64_t connection_timeout_ns LOOP_ZERO; /* > 0: limits the life of a connection, as a deadline of its scope does */
-    /* SIGINT and SIGTERM stop it gracefully; a second one cancels its connections. An error of loop_signal stops it */
-    bool stop_on_signals LOOP_ZERO;
+    bool stop_on_signals LOOP_ZERO; /* SIGINT and SIGTERM stop it gracefully; a second one cancels its connections */
     int64_t grace_ns LOOP_ZERO; /* > 0: after such a signal, cancels the connections that are left after this time */
     /* NULL, or called with 0 once the server serves, with `domains` when all do; not when it is stopped before that */
     loop_fn *on_start LOOP_ZERO;
@@ -226,7 +225,7 @@ struct loop_serve_options {
 };
 
 /* Listens on `address`, and calls `on_connection` for each connection until the server is stopped. The server runs in
- * a scope of its own inside `scope`. When accepting fails for good, the server stops with that error; without
+ * a scope of its own inside `scope`. When accepting or a wait for a signal fails, it stops with that error; without
  * `on_end`, `scope` fails with it. Shortages of descriptors and memory are waited for, as in loop_accept. Stores the
  * server in `*server`, where the caller may later stop it; `server` may be NULL. Returns 0; -EINVAL for negative
  * durations, and for `domains` in the scope of a part; the errors of loop_listen; -ENOMEM; -ECANCELED when the scope is

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 
 /* ---- calling all of them ---- */
 
@@ -22,6 +23,7 @@ struct domains {
     loop_fn *on_prepared;     /* NULL when it has been called */
     void *on_prepared_arg;
     unsigned n_prepared;
+    bool is_stopping;
     pthread_mutex_t mutex;
     unsigned n;
     struct member members[];
@@ -78,7 +80,7 @@ static void tell_prepared(struct domains *domains, int64_t result)
     loop_fn *fn = domains->on_prepared;
 
     domains->on_prepared = NULL;
-    if (fn) {
+    if (fn && !domains->is_stopping) {
         fn(domains->on_prepared_arg, result);
     }
 }
@@ -99,10 +101,21 @@ static void on_lost(void *arg, int64_t result)
     }
 }
 
+static void on_stop(void *arg, int64_t result)
+{
+    struct domains *domains = arg;
+
+    domains->is_stopping = domains->is_stopping || result >= 0;
+}
+
 void domains_await_prepared(struct domains *domains, loop_fn *fn, void *arg)
 {
+    struct loop *loop = loop_scope_loop(domains->scope);
+
     domains->on_prepared = fn;
     domains->on_prepared_arg = arg;
+    loop_daemon(loop, loop_signal(domains->scope, SIGTERM, on_stop, domains));
+    loop_daemon(loop, loop_signal(domains->scope, SIGINT, on_stop, domains));
 }
 
 int domains_prepared(void)

@@ -22,7 +22,7 @@ struct domains *domains_create(struct loop_scope *scope, unsigned n);
 int domains_join(struct domains *domains, struct loop_env *env, unsigned index);
 
 /* Calls fn(arg, 0) in the main loop when each of the domains has called domains_prepared, or fn(arg, -ESHUTDOWN) when
- * one ends before. To be called before they start. */
+ * one ends before. Neither after SIGTERM or SIGINT. To be called before they start. */
 void domains_await_prepared(struct domains *domains, loop_fn *fn, void *arg);
 
 /* Says that this domain, which has joined, has all that its connections need. Returns 0 or a negative errno. */

@@ -240,6 +240,10 @@ static void end_server(struct serving *serving, int status)
 static bool announce(void *arg)
 {
     struct serving *serving = arg;
+
+    if (serving->ending.is_stopping) {
+        return false;
+    }
     int status = arguments_announce(serving->env, serving->server, "");
 
     if (status != 0) {
@@ -248,15 +252,11 @@ static bool announce(void *arg)
     return status == 0;
 }
 
-/* The server has started, or its domains are prepared; or one of them has failed, and has said why. After a stop
- * neither matters. */
+/* The server has started, or its domains are prepared; or one of them has failed, and has said why. */
 static void on_ready(void *arg, int64_t result)
 {
     struct serving *serving = arg;
 
-    if (serving->ending.is_stopping) {
-        return;
-    }
     if (result < 0) {
         end_server(serving, 1);
         return;

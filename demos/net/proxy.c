@@ -22,7 +22,6 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -100,7 +99,6 @@ struct proxy {
     struct loop_resolver *resolver;
     struct loop_server *server;
     unsigned n_awaited; /* of what has to be ready: the server, and contexts of its domains */
-    bool is_stopping;
     int status;
 };
 
@@ -428,21 +426,13 @@ static int prepare_domain(struct loop_env *env, unsigned index, void *proxy)
     return open_resolver(env, proxy, &domain_resolver);
 }
 
-static void on_stop(void *arg, int64_t result)
-{
-    struct proxy *proxy = arg;
-
-    proxy->is_stopping = proxy->is_stopping || result >= 0;
-}
-
-/* The server has started, or its domains have their contexts; or one of them has failed, and has said why. After a stop
- * neither matters. */
+/* The server has started, or its domains have their contexts; or one of them has failed, and has said why. */
 static void on_ready(void *arg, int64_t result)
 {
     struct proxy *proxy = arg;
     char more[LOOP_ADDRESS_TEXT_SIZE];
 
-    if (proxy->is_stopping || (result == 0 && --proxy->n_awaited > 0)) {
+    if (result == 0 && --proxy->n_awaited > 0) {
         return;
     }
     snprintf(more, sizeof more, " -> upstream %s", proxy->upstream_text);
@@ -463,8 +453,6 @@ static int begin_to_serve(struct proxy *proxy)
 #endif
     serving.on_start = on_ready;
     serving.on_start_arg = proxy;
-    loop_daemon(proxy->env->loop, loop_signal(proxy->env->scope, SIGTERM, on_stop, proxy));
-    loop_daemon(proxy->env->loop, loop_signal(proxy->env->scope, SIGINT, on_stop, proxy));
     return arguments_serve(proxy->env, &proxy->listen, &serving, &proxy->server, on_connection, proxy);
 }
 

@@ -50,7 +50,7 @@ static const struct arguments_program about = {
     .operands = "FILE",
     .about =
         "Keeps programs running until SIGTERM or SIGINT, and logs what they write with the time and their name.\n"
-        "Each line of FILE is a name of its own, and a command for sh; empty lines and those with # are left out.\n"
+        "Each line of FILE is a unique name, and a command for sh; lines that are empty or begin with # are left out.\n"
         "The programs are started in the order of FILE, and stopped in the opposite one.",
     .options = options,
     .n_options = sizeof options / sizeof options[0],
