@@ -47,6 +47,9 @@ struct loop_source_ops {
     /* Takes back the last `len` bytes it has delivered, by a copy or by moving its position back. Its next reads
      * deliver them again. Returns 0 or -errno. Without it, bytes that a copy has read and cannot write are lost. */
     int (*unread)(struct loop_source *source, const void *bytes, size_t len) LOOP_ZERO;
+    /* Returns false only where a read would have to wait. A source on top of another source looks at what it has
+     * buffered, and then calls loop_source_is_readable. Without it any read may end at once. */
+    bool (*is_readable)(struct loop_source *source) LOOP_ZERO;
 };
 
 /* The functions of a sink that the program implements. `write` is required; the others may be NULL.
@@ -119,6 +122,15 @@ LOOP_API int64_t loop_try_read(struct loop_source *source, void *buf, size_t len
  * line with the reads of the source. Ends with -EOPNOTSUPP for a source that cannot detect it: a file, or a source of
  * the program without wait_readable. */
 LOOP_API loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg);
+
+/* Returns false only where a read would have to wait: nothing has come that was not read, neither bytes nor the end nor
+ * an error. It asks the kernel, so it knows of what has come since the loop looked last, which loop_try_read may not.
+ * True where that cannot be detected: for a file, for a descriptor whose bytes the ring is receiving, and for a source
+ * of the program without is_readable.
+ *
+ * A server looks before it closes a connection after its last answer: to close a TCP socket with unread bytes resets
+ * the connection, and the peer may lose what it has not read yet. For a reader, look at loop_reader_source. */
+LOOP_API bool loop_source_is_readable(struct loop_source *source);
 
 /* Gives back the last `len` bytes that were read; the next reads deliver them first. For the source of a descriptor it
  * does what loop_fd_unread does (<loop/fd.h>). Returns 0; -EOPNOTSUPP where the source takes nothing back; -EINVAL

@@ -73,6 +73,14 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
     return loop_own_checked(source->scope->loop, "try_read of a source of one's own", result, len);
 }
 
+bool loop_source_is_readable(struct loop_source *source)
+{
+    if (!loop_source_is_good(source, __func__) || loop_own_is_over(source->scope) || loop_source_has_error(source)) {
+        return true; /* a read would end with an error */
+    }
+    return !source->ops->is_readable || source->ops->is_readable(source);
+}
+
 loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
 {
     if (!loop_source_is_good(source, __func__)) {

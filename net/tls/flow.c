@@ -117,11 +117,19 @@ static int unread_source(struct loop_source *source, const void *bytes, size_t l
     return connection->is_closed ? -EBADF : loop_tls_give_back(connection, bytes, len);
 }
 
+static bool is_source_readable(struct loop_source *source)
+{
+    struct loop_tls_connection *connection = source->self;
+
+    return connection->is_closed || loop_tls_is_readable(connection);
+}
+
 static const struct loop_source_ops source_ops = {.read = read_source,
                                                   .close = close_source,
                                                   .try_read = try_read_source,
                                                   .wait_readable = wait_source,
-                                                  .unread = unread_source};
+                                                  .unread = unread_source,
+                                                  .is_readable = is_source_readable};
 
 /* ---- the sink ---- */
 

@@ -113,6 +113,15 @@ int64_t loop_tls_read_now(struct loop_tls_connection *connection, void *buf, siz
     return result;
 }
 
+bool loop_tls_is_readable(struct loop_tls_connection *connection)
+{
+    bool is_open = connection->read_status > 0 && connection->write_status > 0 && connection->in_status > 0;
+    bool has_bytes = connection->unread || connection->in || connection->receiving;
+
+    return !is_open || has_bytes || SSL_has_pending(connection->ssl) || SSL_want_write(connection->ssl) ||
+           loop_source_is_readable(&connection->under->source);
+}
+
 /* ---- the line ---- */
 
 static void append(struct loop_tls_connection *connection, struct loop_tls_request *request)

@@ -10,6 +10,9 @@
 /* Reads without waiting. Returns 1 to `len`, 0 at the end, -EAGAIN or -errno. */
 int64_t loop_tls_read_now(struct loop_tls_connection *connection, void *buf, size_t len);
 
+/* Returns false only where a read would have to wait. What OpenSSL has read of a record that is not complete counts. */
+bool loop_tls_is_readable(struct loop_tls_connection *connection);
+
 /* Adds a read to the line, or a wait where `buf` is NULL. */
 loop_job loop_tls_read_later(struct loop_tls_connection *connection, void *buf, size_t len, loop_fn *fn, void *arg);
 

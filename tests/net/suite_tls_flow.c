@@ -199,6 +199,38 @@ LOOP_TEST(tls_takes_bytes_back)
     END;
 }
 
+#define AWAIT_LOOK(wanted)                                                                                             \
+    while (loop_source_is_readable(&pair.flows[TLS_SERVER]->source) != (wanted)) {                                     \
+        AWAIT(turns(env->scope, 1, GO));                                                                               \
+    }
+
+LOOP_TEST(look_at_tls_sees_what_has_been_decrypted_and_what_has_not)
+{
+    static char buf[8];
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    TLS_CONNECTED(env->scope, &pair);
+    CHECK(!loop_source_is_readable(&pair.flows[TLS_SERVER]->source));
+    AWAIT(loop_write(&pair.flows[TLS_CLIENT]->sink, "abcdef", 6, GO));
+    AWAIT_LOOK(true);
+    AWAIT(loop_read_exact(&pair.flows[TLS_SERVER]->source, buf, 4, GO));
+    CHECK(loop_source_is_readable(&pair.flows[TLS_SERVER]->source));
+    AWAIT(loop_read_exact(&pair.flows[TLS_SERVER]->source, buf, 2, GO));
+    AWAIT_LOOK(false);
+    CHECK_IS(loop_source_unread(&pair.flows[TLS_SERVER]->source, "f", 1), 0);
+    CHECK(loop_source_is_readable(&pair.flows[TLS_SERVER]->source));
+    AWAIT(loop_read(&pair.flows[TLS_SERVER]->source, buf, 1, GO));
+    AWAIT_LOOK(false);
+    AWAIT(loop_shutdown(&pair.flows[TLS_CLIENT]->sink, GO));
+    AWAIT_LOOK(true);
+    AWAIT(loop_read(&pair.flows[TLS_SERVER]->source, buf, 1, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_flow_close(pair.flows[TLS_SERVER]), 0);
+    CHECK(loop_source_is_readable(&pair.flows[TLS_SERVER]->source));
+    END;
+}
+
 /* TLS inside TLS: a flow is a flow. */
 LOOP_TEST(tls_runs_over_tls)
 {

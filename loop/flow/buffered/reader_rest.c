@@ -72,10 +72,23 @@ static int unread_rest(struct loop_source *source, const void *bytes, size_t len
     return loop_reader_buffer_put_back(&reader->buffer, bytes, len) ? 0 : -ENOMEM;
 }
 
+/* While an operation runs, a read ends at once: with -EBUSY. */
+static bool is_rest_readable(struct loop_source *source)
+{
+    const struct loop_reader *reader = reader_of(source);
+    bool is_over = reader->is_destroyed || reader->has_ended;
+    return is_over || loop_reader_running(reader) || loop_reader_buffered(reader) > 0 ||
+           loop_source_is_readable(reader->source);
+}
+
 static void let_go_of_rest(struct loop_rest *rest)
 {
     loop_reader_let_go(LOOP_CONTAINER(rest, struct loop_reader, rest));
 }
 
-const struct loop_rest_functions loop_reader_rest = {
-    .source = {.read = read_rest, .fd = rest_fd, .close = close_rest, .unread = unread_rest}, .let_go = let_go_of_rest};
+const struct loop_rest_functions loop_reader_rest = {.source = {.read = read_rest,
+                                                                .fd = rest_fd,
+                                                                .close = close_rest,
+                                                                .unread = unread_rest,
+                                                                .is_readable = is_rest_readable},
+                                                     .let_go = let_go_of_rest};

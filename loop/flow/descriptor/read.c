@@ -13,6 +13,7 @@
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/descriptor/file.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/event.h>
 #include <loop/syscall/io.h>
 #include <loop/syscall/role.h>
 
@@ -208,6 +209,15 @@ static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
                                                               : -EAGAIN;
 }
 
+/* Asks poll(2). Bytes that the backend has received may not be here yet. */
+static bool is_fd_readable(struct loop_source *source)
+{
+    struct loop_fd *fd = loop_fd_of_source(source);
+    struct pollfd entry = {.fd = fd->number, .events = POLLIN | POLLRDHUP};
+    bool is_askable = fd->state == LOOP_FD_OPEN && loop_fd_is_stream(fd) && !fd->is_receiving && !fd->is_reading;
+    return !is_askable || loop_fd_has_unread(fd) || loop_kernel_poll(&entry, 1, 0) != 0;
+}
+
 static enum loop_attempt attempt_wait(struct loop *loop, struct loop_job *job)
 {
     (void)loop;
@@ -257,4 +267,5 @@ const struct loop_source_ops loop_fd_source = {.read = read_fd,
                                                .close = close_source,
                                                .try_read = try_read_fd,
                                                .wait_readable = wait_readable_fd,
-                                               .unread = unread_fd};
+                                               .unread = unread_fd,
+                                               .is_readable = is_fd_readable};

@@ -34,8 +34,13 @@ static int unread_rest(struct loop_source *source, const void *bytes, size_t len
     return ops_of(source)->unread(source, bytes, len);
 }
 
+static bool is_rest_readable(struct loop_source *source)
+{
+    return ops_of(source)->is_readable(source);
+}
+
 const struct loop_source_ops loop_rest_ops = {
-    .read = read_rest, .fd = fd_of_rest, .close = close_rest, .unread = unread_rest};
+    .read = read_rest, .fd = fd_of_rest, .close = close_rest, .unread = unread_rest, .is_readable = is_rest_readable};
 
 void loop_rest_init(struct loop_rest *rest, const struct loop_rest_functions *functions, struct loop_scope *scope)
 {

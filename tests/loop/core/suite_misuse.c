@@ -210,6 +210,7 @@ MISUSE(loop_write_chunk, "the sink is NULL",
 MISUSE(loop_write_chunk, "the chunk is NULL",
        loop_write_chunk(loop_null_sink(here->scope), NULL, 1, once_resumed, &(struct once){0}) != 0)
 MISUSE(loop_sink_queued, "the sink is NULL", loop_sink_queued(NULL) == 0)
+MISUSE(loop_source_is_readable, "the source is NULL", loop_source_is_readable(NULL))
 MISUSE(loop_sink_is_full, "the sink is NULL", loop_sink_is_full(NULL))
 MISUSE(loop_sink_limit, "the sink is NULL", loop_sink_limit(NULL, 1) == -EINVAL)
 MISUSE(loop_sink_wait_drained, "the sink is NULL", loop_sink_wait_drained(NULL, FN) == 0)
@@ -329,6 +330,7 @@ MISUSE(loop_write_chunk, DESTROYED,
        loop_write_chunk(gone.sink, loop_chunk_alloc(here->loop), 1, FN) == 0 &&
            loop_region_avail(here->loop) == loop_region_count(here->loop))
 MISUSE(loop_sink_queued, DESTROYED, loop_sink_queued(gone.sink) == 0)
+MISUSE(loop_source_is_readable, DESTROYED, loop_source_is_readable(gone.source))
 MISUSE(loop_sink_is_full, DESTROYED, loop_sink_is_full(gone.sink))
 MISUSE(loop_sink_limit, DESTROYED, loop_sink_limit(gone.sink, 1) == -EINVAL)
 MISUSE(loop_sink_wait_drained, DESTROYED, loop_sink_wait_drained(gone.sink, FN) == 0)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_try_read and loop_wait_readable: the bytes available now, on descriptors and on other sources.
+ * loop_try_read, loop_wait_readable and loop_source_is_readable: the bytes available now, on descriptors and on other
+ * sources.
  */
 #include "harness.h"
+
+#include <loop/reader.h>
 
 /* A source of the program's own, and what has been asked of it. */
 static unsigned asked;
@@ -30,7 +33,14 @@ static loop_job own_wait_readable(struct loop_source *source, loop_fn *fn, void 
     return loop_promise(source->scope, NULL, NULL, fn, arg);
 }
 
+static bool own_is_readable(struct loop_source *source)
+{
+    (void)source;
+    return false;
+}
+
 static const struct loop_source_ops plain_ops = {.read = own_read};
+static const struct loop_source_ops looking_ops = {.read = own_read, .is_readable = own_is_readable};
 static const struct loop_source_ops trying_ops = {
     .read = own_read, .try_read = own_try_read, .wait_readable = own_wait_readable};
 
@@ -129,6 +139,94 @@ LOOP_TEST(sources_without_a_descriptor_can_be_tried)
     CHECK_IS(result, -EOPNOTSUPP);
     AWAIT(loop_read(&loop_fd_flow(file)->source, got, 10, GO));
     CHECK_IS(result, 1);
+    END;
+}
+
+/* The ring may be receiving for a read that has ended. */
+#define AWAIT_QUIET(source)                                                                                            \
+    while (loop_source_is_readable(source)) {                                                                          \
+        AWAIT(turns(env->scope, 1, GO));                                                                               \
+    }
+
+/* Unlike a try, before the loop has been told. */
+LOOP_TEST(look_at_a_source_sees_what_has_come)
+{
+    static struct loop_flow *flows[2];
+    static char got[3];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    CHECK(!loop_source_is_readable(&flows[0]->source));
+    AWAIT(loop_write(&flows[1]->sink, "ab", 2, GO));
+    CHECK(loop_source_is_readable(&flows[0]->source));
+    AWAIT(loop_read_exact(&flows[0]->source, got, 2, GO));
+    AWAIT_QUIET(&flows[0]->source);
+    CHECK_IS(loop_source_unread(&flows[0]->source, "b", 1), 0);
+    CHECK(loop_source_is_readable(&flows[0]->source));
+    AWAIT(loop_read(&flows[0]->source, got, 1, GO));
+    AWAIT_QUIET(&flows[0]->source);
+    AWAIT(loop_shutdown(&flows[1]->sink, GO));
+    CHECK(loop_source_is_readable(&flows[0]->source));
+    AWAIT(loop_read(&flows[0]->source, got, 1, GO));
+    CHECK_IS(result, 0);
+    CHECK(loop_source_is_readable(&flows[0]->source));
+    loop_fd_close(flows[0]->fd);
+    CHECK(loop_source_is_readable(&flows[0]->source));
+    END;
+}
+
+LOOP_TEST(look_at_a_reader_sees_what_it_has_buffered)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_reader *reader;
+    static struct loop_source *rest;
+    static struct once line;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    reader = loop_reader_create(&flows[0]->source, 0);
+    rest = loop_reader_source(reader);
+    CHECK(!loop_source_is_readable(rest));
+    AWAIT(loop_write(&flows[1]->sink, "1\n2\n", 4, GO));
+    CHECK(loop_source_is_readable(rest));
+    AWAIT(loop_reader_fill(reader, 4, GO));
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK(loop_source_is_readable(rest));
+    AWAIT(loop_reader_line(reader, GO));
+    AWAIT_QUIET(rest);
+    START(loop_reader_line(reader, ONCE(&line)));
+    CHECK(loop_source_is_readable(rest)); /* a read of it ends with -EBUSY */
+    AWAIT(loop_shutdown(&flows[1]->sink, GO));
+    WAIT_UNTIL(line.count);
+    ONCE_IS(line, 0);
+    CHECK(loop_source_is_readable(rest));
+    END;
+}
+
+LOOP_TEST(look_at_other_sources)
+{
+    static struct loop_source *source;
+    static struct loop_sink *sink;
+    static struct loop_source plain;
+    static struct once scope_end;
+
+    BEGIN;
+    CHECK_IS(loop_pipe(env->scope, &source, &sink), 0);
+    CHECK(!loop_source_is_readable(source));
+    AWAIT(loop_write(sink, "x", 1, GO));
+    CHECK(loop_source_is_readable(source));
+    CHECK(loop_source_is_readable(loop_memory_source(env->scope, "12", 2)));
+    CHECK(loop_source_is_readable(loop_null_source(env->scope)));
+    CHECK(loop_source_is_readable(&loop_fd_flow(adopt(env->scope, make_file("f", 1)))->source));
+    plain = (struct loop_source){.ops = &plain_ops, .scope = env->scope};
+    CHECK(loop_source_is_readable(&plain)); /* it cannot tell */
+    plain = (struct loop_source){.ops = &looking_ops, .scope = loop_scope_open(env->scope, ONCE(&scope_end))};
+    loop_scope_hold(plain.scope);
+    CHECK(!loop_source_is_readable(&plain));
+    loop_scope_cancel(plain.scope);
+    CHECK(loop_source_is_readable(&plain));
+    loop_scope_unhold(plain.scope);
+    WAIT_UNTIL(scope_end.count);
     END;
 }
 
