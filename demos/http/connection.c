@@ -20,7 +20,6 @@
 #include <net/tls.h>
 #endif
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -58,7 +57,7 @@ struct connection {
     struct answer *answer;
     uint64_t progress; /* of the answer, when it was last looked at */
     bool was_read;     /* the last piece of the answer, then */
-    char client_text[INET6_ADDRSTRLEN];
+    char client_text[ACCESS_LOG_CLIENT_SIZE];
     LIST_ENTRY(connection) link;
 };
 
@@ -124,25 +123,11 @@ static void on_answered(void *arg, int64_t error)
     }
 }
 
-/* Returns the host that a request is for, and stores its length, or NULL. That in the target comes first. */
-static const char *host_of(const struct http_request *request, size_t *len)
-{
-    const char *host = request->fields[FIELD_HOST];
-    struct target target;
-
-    if (request->target[0] != '/' && target_read(request->target, &target) && target.host) {
-        *len = target.host_len;
-        return target.host;
-    }
-    *len = host ? strlen(host) : 0;
-    return host;
-}
-
 static const struct site *site_of(const struct connection *connection)
 {
     const struct sites *sites = connection->all->sites;
     size_t len;
-    const char *host = host_of(http_reading_request(connection->reading), &len);
+    const char *host = host_of_request(http_reading_request(connection->reading), &len);
 
     if (!host && connection->tls_name) {
         host = connection->tls_name;
@@ -246,7 +231,7 @@ static void read_body(struct connection *connection, int status)
 static int check_host(const struct connection *connection, int status)
 {
     size_t len;
-    const char *host = host_of(http_reading_request(connection->reading), &len);
+    const char *host = host_of_request(http_reading_request(connection->reading), &len);
 
     return host && connection->tls_name && !host_is(host, len, connection->tls_name) ? 421 : status;
 }
@@ -452,20 +437,6 @@ static void tell_refused(struct connections *all)
     }
 }
 
-/* Writes the address for the log. */
-static void write_client(struct connection *connection, const struct loop_address *address)
-{
-    char *text = connection->client_text;
-
-    if (address->u.any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &address->u.ipv4.sin_addr, text, sizeof connection->client_text);
-    } else if (address->u.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &address->u.ipv6.sin6_addr, text, sizeof connection->client_text);
-    } else {
-        strcpy(text, "unix");
-    }
-}
-
 /* Counts the connection. Returns false where its address has too many: then it is closed at once, because an answer
  * would cost what the limit is to save. */
 static bool admit(struct connection *connection)
@@ -477,7 +448,7 @@ static bool admit(struct connection *connection)
         return false; /* it has gone already */
     }
     if (all->log) {
-        write_client(connection, &address);
+        access_log_write_client(connection->client_text, &address);
     }
     int error = clients_add(all->clients, &address, &connection->client);
     if (error == -EDQUOT) {

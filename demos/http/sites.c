@@ -4,6 +4,7 @@
  */
 #include "sites.h"
 #include "text/target.h"
+#include "text/target.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -148,4 +149,17 @@ const struct site *sites_find(const struct sites *sites, const char *host, size_
     const struct site *found = named ? named : first_of(sites, host, host_len, is_covered);
 
     return found ? found : &sites->site[0];
+}
+
+const char *host_of_request(const struct http_request *request, size_t *len)
+{
+    const char *host = request->fields[FIELD_HOST];
+    struct target target;
+
+    if (request->target[0] != '/' && target_read(request->target, &target) && target.host) {
+        *len = target.host_len;
+        return target.host;
+    }
+    *len = host ? strlen(host) : 0;
+    return host;
 }

@@ -6,6 +6,7 @@
 #define DEMOS_HTTP_SITES_H
 
 #include "cache.h"
+#include "request.h"
 
 #define MOST_SITES 64
 
@@ -35,5 +36,8 @@ loop_job sites_open(struct sites *sites, struct loop_env *env, unsigned most_fil
 
 /* Returns the site of a host, which may have a port behind it. A site with its name comes before one with "*.". */
 const struct site *sites_find(const struct sites *sites, const char *host, size_t host_len);
+
+/* Returns the host that a request is for, and stores its length, or NULL. That in the target comes first. */
+const char *host_of_request(const struct http_request *request, size_t *len);
 
 #endif

@@ -15,6 +15,7 @@
 #include <fs/fs.h>
 #include <loop/writer.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -326,6 +327,17 @@ static void send_line(struct sent *sent, const char *line, size_t len)
         sent->is_posted = loop_post(sent->inbox, on_sent, sent) == 0;
     }
     pthread_mutex_unlock(&sent->mutex);
+}
+
+void access_log_write_client(char text[ACCESS_LOG_CLIENT_SIZE], const struct loop_address *address)
+{
+    if (address->u.any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &address->u.ipv4.sin_addr, text, ACCESS_LOG_CLIENT_SIZE);
+    } else if (address->u.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &address->u.ipv6.sin6_addr, text, ACCESS_LOG_CLIENT_SIZE);
+    } else {
+        strcpy(text, "unix");
+    }
 }
 
 void access_log_add(struct access_log *log, const struct access *access)

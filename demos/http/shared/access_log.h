@@ -8,6 +8,10 @@
 
 #include "../request.h"
 
+#include <net/net.h>
+
+#define ACCESS_LOG_CLIENT_SIZE INET6_ADDRSTRLEN
+
 struct access_log;
 
 struct access {
@@ -26,6 +30,9 @@ struct access_log *access_log_create(struct loop_env *env, const char *path, boo
 /* Opens the file, or opens it again after it was renamed. The file from before is closed when the new one is open, and
  * stays in use where it cannot be opened. Resumes with 0, or with an error. Returns 0 without memory. */
 loop_job access_log_open(struct access_log *log, loop_fn *fn, void *arg);
+
+/* Writes the address of a client as it stands in the log. */
+void access_log_write_client(char text[ACCESS_LOG_CLIENT_SIZE], const struct loop_address *address);
 
 /* Adds a line, on the thread of a loop of the server. It never waits: what does not fit into the memory of the log is
  * dropped, and the log has a line with the count when it goes on. NULL for `log` is ignored. */
