@@ -50,7 +50,8 @@ struct connection {
     int64_t expires_ns; /* when `state` has taken too long */
     int status;         /* that the request is answered with after its body */
     bool is_closing, is_timed_out;
-    bool has_ended; /* the peer sends no more */
+    bool has_ended;     /* the peer sends no more */
+    bool sends_no_more; /* it has said so, and its last request has come whole */
     bool has_ended_output;
     unsigned n_requests;
     struct body body;
@@ -69,23 +70,39 @@ static void expire_in(struct connection *connection, int64_t duration_ns)
 /* ---- the end of a connection ---- */
 
 /* Reads what the peer is still sending: closing a socket with unread bytes resets the connection, and the peer loses
- * the last answer. */
+ * the last answer. A peer that has said that it sends no more, and has sent no more, need not be waited for. */
 static void linger(struct connection *connection)
 {
-    loop_reader_skip(connection->reader, LINGER_BYTES, NULL, NULL);
+    if (connection->sends_no_more && !loop_source_is_readable(loop_reader_source(connection->reader))) {
+        loop_scope_cancel(connection->peer->scope);
+    } else {
+        loop_reader_skip(connection->reader, LINGER_BYTES, NULL, NULL);
+    }
 }
 
+/* The end of the output has left, so that closing the connection cannot cut it off. */
+static void on_output_ended(void *arg, int64_t result)
+{
+    if (result != -ECANCELED) {
+        linger(arg);
+    }
+}
+
+/* Ends the output, unless the answer has, while the peer is lingered for. */
 static void finish(struct connection *connection)
 {
+    bool waits = connection->sends_no_more && !connection->lines && !connection->has_ended_output;
+
     connection->state = LINGERING;
     connection->is_closing = true;
     expire_in(connection, LINGER_NS);
     if (!connection->has_ended_output) {
-        loop_shutdown(&connection->peer->sink, NULL, NULL);
+        waits = loop_shutdown(&connection->peer->sink, waits ? on_output_ended : NULL, connection) && waits;
     }
     if (connection->lines) {
+        connection->sends_no_more = false;
         loop_cancel(connection->all->env->loop, connection->lines);
-    } else {
+    } else if (!waits) {
         linger(connection);
     }
 }
@@ -152,7 +169,19 @@ static struct answer_how how_to_answer(const struct connection *connection, int 
                                .has_precompressed = all->has_precompressed};
 }
 
-/* Answers with the status, or with the file for 200. The lines stop meanwhile. */
+/* Stops the lines while the request is answered, or ends them where no other request is wanted. */
+static void stop_lines(struct connection *connection)
+{
+    struct loop *loop = connection->all->env->loop;
+
+    if (connection->is_closing) {
+        loop_cancel(loop, connection->lines);
+    } else {
+        loop_pause(loop, connection->lines);
+    }
+}
+
+/* Answers with the status, or with the file for 200. */
 static void answer(struct connection *connection, int status)
 {
     const struct connections *all = connection->all;
@@ -162,18 +191,25 @@ static void answer(struct connection *connection, int status)
         loop_scope_fail(connection->peer->scope, -ENOMEM);
         return;
     }
-    if (connection->lines) {
-        loop_pause(all->env->loop, connection->lines);
-    }
     connection->state = ANSWERING;
     connection->n_requests++;
     connection->is_closing |= !http_reading_request(connection->reading)->keep_alive || all->ending->is_stopping ||
                               all->ending->is_replaced || connection->n_requests == all->limits.most_requests;
+    if (connection->lines) {
+        stop_lines(connection);
+    }
     connection->progress = 0;
     connection->was_read = false;
     expire_in(connection, all->limits.patience_ns);
     const struct answer_how how = how_to_answer(connection, status);
     connection->answer = answer_begin(scope, &how);
+}
+
+/* Answers a request that has come to its end. */
+static void answer_whole(struct connection *connection, int status)
+{
+    connection->sends_no_more = http_reading_request(connection->reading)->is_last;
+    answer(connection, status);
 }
 
 /* Answers, and ends the connection: what follows is not known to be a request, or is not wanted. */
@@ -192,7 +228,7 @@ static void on_body(void *arg, int64_t result)
     if (connection->is_timed_out) {
         answer_last(connection, 408);
     } else if (result == 0) {
-        answer(connection, connection->status);
+        answer_whole(connection, connection->status);
     } else if (result > 0) {
         answer_last(connection, (int)result);
     } else {
@@ -254,7 +290,7 @@ static void on_head(struct connection *connection, int status)
     } else if (has_body) {
         read_body(connection, status);
     } else {
-        answer(connection, status);
+        answer_whole(connection, status);
     }
 }
 

@@ -275,7 +275,9 @@ static int on_headers_complete(http_state *parser)
     request->method = http_method_name(parser);
     reading->now.status = status_of(reading);
     request->is_framed = reading->now.status == 200 || reading->now.status == 405 || reading->now.status == 417;
-    request->keep_alive = request->is_framed && parser->method != HTTP_CONNECT && http_may_go_on(parser);
+    bool is_alone = parser->method != HTTP_CONNECT && request->is_framed;
+    request->keep_alive = is_alone && http_may_go_on(parser);
+    request->is_last = is_alone && !request->keep_alive;
     return 0;
 }
 

@@ -36,6 +36,7 @@ struct http_request {
     bool keep_alive;       /* another one may follow */
     bool expects_continue; /* waits to be asked for the body */
     enum http_body body;   /* follows the head */
+    bool is_last;          /* the client has said that nothing follows it */
     uint64_t body_bytes;   /* of BODY_OF_LENGTH */
     unsigned n_hosts;      /* Host fields */
     const char *method;    /* NULL before the request line was read */

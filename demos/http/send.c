@@ -69,12 +69,23 @@ static void write_vectors(struct sending *sending, unsigned n)
     }
 }
 
+/* The scope was held until now: what ends the output of TLS is sent. */
+static void on_output_ended(void *arg, int64_t result)
+{
+    struct sending *sending = arg;
+
+    sending->has_ended = result == 0;
+    loop_scope_unhold(sending->scope);
+}
+
 /* Ends the output behind what has been written, so that both leave together. Behind a copy it would come too early. */
 static void end_output(struct sending *sending)
 {
     if (sending->is_last && !sending->then && sending->n_pending > 0) {
-        sending->has_ended = true;
-        loop_shutdown(&sending->peer->sink, NULL, NULL);
+        loop_scope_hold(sending->scope);
+        if (!loop_shutdown(&sending->peer->sink, on_output_ended, sending)) {
+            loop_scope_unhold(sending->scope);
+        }
     }
 }
 

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""http_ends.py CASE COMMAND...: plays clients that end their connections in their own ways, by TCP and by TLS, against
+the demo httpd that COMMAND starts. No answer may be lost or cut off.
+
+Prints one line per error. Exits with status 1 on any error.
+"""
+import socket
+import ssl
+import sys
+import tempfile
+import time
+
+from http_peers import certify, serving, statuses
+from peers import PATIENCE, expect, faults, read_all, wait_until
+
+LAST = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+OLD = b"GET /a HTTP/1.0\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"
+BIG = LAST.replace(b"/a", b"/big")
+
+
+class Plain:
+    """A connection by TCP."""
+
+    def __init__(self, server, room=0):
+        self.socket = socket.socket()
+        if room:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(("127.0.0.1", server.port))
+
+    def send(self, data):
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            pass  # the server reads no more of it
+
+    def end(self):
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has closed the connection: what it has sent is here all the same
+
+    def read(self):
+        """What comes back, and how it ends."""
+        return read_all(self.socket)
+
+    def close(self):
+        self.socket.close()
+
+
+class Tls(Plain):
+    """A connection by TLS, whose records this program sends when it wants to."""
+
+    context = None
+
+    def __init__(self, server, room=0):
+        super().__init__(server, room)
+        self.came, self.goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = self.context.wrap_bio(self.came, self.goes)
+        self.step(self.tls.do_handshake)
+
+    def step(self, what):
+        """Does it, and reads for it what it needs. Returns its result."""
+        while True:
+            try:
+                result = what()
+                break
+            except ssl.SSLWantReadError:
+                super().send(self.goes.read())
+                piece = self.socket.recv(65536)
+                self.came.write(piece) if piece else self.came.write_eof()
+        super().send(self.goes.read())
+        return result
+
+    def send(self, data):
+        self.step(lambda: self.tls.write(data))
+
+    def notify(self):
+        """Sends the close_notify, and waits for none."""
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            pass
+        super().send(self.goes.read())
+
+    def end(self):
+        self.notify()
+        super().end()
+
+    def read(self):
+        data = b""
+        try:
+            while piece := self.step(lambda: self.tls.read(65536)):
+                data += piece
+            return data, "end"
+        except ssl.SSLZeroReturnError:
+            return data, "end"
+        except (ssl.SSLEOFError, ConnectionResetError):
+            return data, "reset"
+        except TimeoutError:
+            return data, "nothing"
+
+
+def exchange(kind, server, what, request, *, wanted=b"hello", status=200, room=0, before=lambda peer: None):
+    """One request, and its answer, which has to be whole."""
+    peer = kind(server, room)
+    peer.send(request)
+    before(peer)
+    data, how = peer.read()
+    name = f"{kind.__name__}: {what}"
+    expect(name, (statuses(data), how), ([status], "end"))
+    if wanted is not None:
+        expect(name + ", the body", data.partition(b"\r\n\r\n")[2] == wanted, True)
+    return peer
+
+
+def at_rest(kind, server):
+    """Clients that stay: a server that waited for them would have many connections open."""
+    for what, request, status, body in (("asks to close", LAST, 200, b"hello"), ("HTTP/1.0", OLD, 200, b"hello"),
+                                        ("a body", POST, 405, None)):
+        peers = [exchange(kind, server, what, request, status=status, wanted=body) for _ in range(20)]
+        expect(f"{kind.__name__}: {what}: connections that are left are few",
+               server.count() - server.descriptors < 10, True)
+        for peer in peers:
+            peer.close()
+        wait_until(lambda: server.count() <= server.descriptors + 2)
+
+
+def odd(kind, server, big):
+    def nap(_):
+        time.sleep(0.3)
+
+    exchange(kind, server, "bytes behind the last request", LAST + b"x" * 100000).close()
+    exchange(kind, server, "a request behind the last one", LAST + LAST).close()
+    exchange(kind, server, "bytes behind the last request, a long answer", BIG + b"x" * 100000, wanted=big).close()
+    exchange(kind, server, "the client has ended its side", LAST, before=lambda peer: peer.end()).close()
+    exchange(kind, server, "the client has ended its side, a long answer", BIG, wanted=big,
+             before=lambda peer: peer.end()).close()
+    exchange(kind, server, "a slow reader of a long answer", BIG, wanted=big, room=4096, before=nap).close()
+    peer = exchange(kind, server, "the client ends its side late", LAST)
+    nap(peer)
+    peer.end()
+    peer.close()
+    # The ends of both sides pass each other.
+    for _ in range(50):
+        exchange(kind, server, "the client ends its side", LAST, before=lambda peer: peer.end()).close()
+
+
+def play(kind, command, *options):
+    with serving(command, *options) as (server, directory):
+        at_rest(kind, server)
+        with open(directory + "/big", "rb") as file:
+            odd(kind, server, file.read())
+        if not wait_until(lambda: server.count() <= server.descriptors + 2):
+            faults.append(f"{server.count() - server.descriptors} descriptors are left")
+
+
+def ends(command):
+    play(Plain, command)
+
+
+def secure_ends(command):
+    with tempfile.TemporaryDirectory() as other:
+        chain, key = certify(other, "a.test")
+        Tls.context = ssl.create_default_context(cafile=chain)
+        Tls.context.check_hostname = False
+        Tls.context.verify_mode = ssl.CERT_NONE
+        play(Tls, command, "--tls-certificate", chain, "--tls-key", key)
+
+
+CASES = {"ends": ends, "secure_ends": secure_ends}
+
+if __name__ == "__main__":
+    CASES[sys.argv[1]](sys.argv[2:])
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    sys.exit(1 if faults else 0)
