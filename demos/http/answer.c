@@ -35,7 +35,8 @@ struct answer {
     size_t path_len;         /* without INDEX, or without the extension of an encoding */
     struct target target;    /* in the request */
     struct sending sending;
-    char path[HTTP_TARGET_SIZE + sizeof ROOT INDEX ".gz"];
+    char path[HTTP_TARGET_SIZE + sizeof ROOT INDEX ".gz"]; /* and what follows: not set to zero */
+    char head_text[HEAD_SIZE];
 };
 
 /* ---- answers without a file ---- */
@@ -451,14 +452,17 @@ static void begin(struct answer *answer)
     }
 }
 
-struct answer *answer_begin(struct loop_scope *scope, const struct answer_how *how)
+struct answer *answer_begin(struct spares *spares, struct loop_scope *scope, const struct answer_how *how)
 {
-    struct answer *answer = loop_scope_alloc(scope, sizeof *answer);
+    struct answer *answer = spares_take(spares, sizeof *answer);
 
     if (!answer) {
         loop_scope_fail(scope, -ENOMEM);
         return NULL;
     }
+    memset(answer, 0, offsetof(struct answer, path));
+    answer->path[0] = '\0';
+    answer->sending.head.text = answer->head_text;
     answer->how = *how;
     answer->scope = scope;
     answer->sending.scope = scope;

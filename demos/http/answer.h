@@ -7,6 +7,7 @@
 
 #include "cache.h"
 #include "request.h"
+#include "spare.h"
 
 struct answer;
 
@@ -23,9 +24,9 @@ struct answer_how {
 };
 
 /* Sends the answer in `scope`. The scope ends with 0 when the whole answer has been sent, else with the error: then the
- * peer has half an answer, and the connection cannot be used for another. The answer is valid until the scope has
- * ended. Returns NULL without memory, and the scope fails. */
-struct answer *answer_begin(struct loop_scope *scope, const struct answer_how *how);
+ * peer has half an answer, and the connection cannot be used for another. The answer is a block of `spares`, to be
+ * given back when the scope has ended. Returns NULL without memory, and the scope fails. */
+struct answer *answer_begin(struct spares *spares, struct loop_scope *scope, const struct answer_how *how);
 
 /* Returns the status of the answer, or 0 before it is known. */
 int answer_status(const struct answer *answer);

@@ -26,6 +26,7 @@
 #define LINGER_BYTES ((uint64_t)1 << 24) /* bytes that a peer may still send after its last answer */
 #define LINGER_NS (2 * LOOP_SECOND)
 #define PROGRESS_BYTES ((uint64_t)65536) /* that a peer has to take while the server is patient */
+#define MOST_SPARES 16
 #define TELL_REFUSED_NS (60 * LOOP_SECOND)
 
 enum state {
@@ -129,11 +130,12 @@ static void on_answered(void *arg, int64_t error)
         log_answer(connection);
     }
     connection->has_ended_output = answer && answer_has_ended_output(answer);
+    connection->is_closing |= !answer || !answer_keeps_connection(answer);
+    spares_give(&connection->all->answers, connection->answer);
     connection->answer = NULL;
     if (error < 0) {
         loop_scope_fail(connection->peer->scope, error);
-    } else if (connection->is_closing || connection->all->ending->is_stopping || connection->has_ended || !answer ||
-               !answer_keeps_connection(answer)) {
+    } else if (connection->is_closing || connection->all->ending->is_stopping || connection->has_ended) {
         finish(connection);
     } else {
         read_head(connection);
@@ -202,7 +204,7 @@ static void answer(struct connection *connection, int status)
     connection->was_read = false;
     expire_in(connection, all->limits.patience_ns);
     const struct answer_how how = how_to_answer(connection, status);
-    connection->answer = answer_begin(scope, &how);
+    connection->answer = answer_begin(&connection->all->answers, scope, &how);
 }
 
 /* Answers a request that has come to its end. */
@@ -380,6 +382,14 @@ static void on_expired(struct connection *connection)
     }
 }
 
+static void free_spares(void *arg)
+{
+    struct connections *all = arg;
+
+    spares_free(&all->readings);
+    spares_free(&all->answers);
+}
+
 static void look_again(struct connections *all);
 
 static void look(void *arg, int64_t result)
@@ -390,6 +400,9 @@ static void look(void *arg, int64_t result)
 
     if (result < 0) {
         return;
+    }
+    if (LIST_EMPTY(&all->list)) {
+        free_spares(all);
     }
     LIST_FOREACH(connection, &all->list, link)
     {
@@ -413,6 +426,10 @@ static void look_again(struct connections *all)
 
 void connections_watch(struct connections *connections)
 {
+    if (loop_scope_defer(connections->env->scope, free_spares, connections)) {
+        connections->readings.most = MOST_SPARES;
+        connections->answers.most = MOST_SPARES;
+    }
     look_again(connections);
 }
 
@@ -423,6 +440,7 @@ static void forget(void *arg)
     struct connection *connection = arg;
 
     LIST_REMOVE(connection, link);
+    spares_give(&connection->all->readings, connection->reading);
 }
 
 static void on_client_left(void *arg)
@@ -437,8 +455,11 @@ static void begin(struct connection *connection)
     struct loop_scope *scope = connection->peer->scope;
 
     connection->reader = loop_reader_create(&connection->peer->source, all->limits.most_head_bytes / 2);
-    connection->reading = http_reading_create(scope, all->limits.most_head_bytes);
-    if (!connection->reader || !connection->reading) {
+    if (!connection->reader) {
+        return;
+    }
+    connection->reading = http_reading_create(&all->readings, all->limits.most_head_bytes);
+    if (!connection->reading) {
         return;
     }
     LIST_INSERT_HEAD(&all->list, connection, link);

@@ -8,6 +8,7 @@
 #include "shared/access_log.h"
 #include "shared/clients.h"
 #include "sites.h"
+#include "spare.h"
 
 #include <net/net.h>
 
@@ -42,9 +43,10 @@ struct connections {
     uint64_t n_refused; /* since that was told last */
     int64_t refused_ns; /* when that was */
     LIST_HEAD(, connection) list;
+    struct spares readings, answers;
 };
 
-/* Begins to watch how long connections take. */
+/* Begins to watch how long connections take. From here on memory of connections that have ended is kept for others. */
 void connections_watch(struct connections *connections);
 
 /* Serves a connection; `arg` is a struct connections. */

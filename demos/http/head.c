@@ -48,7 +48,7 @@ static const char *reason_of(int status)
 
 void head_add(struct head *head, const char *format, ...)
 {
-    size_t room = sizeof head->text - head->len;
+    size_t room = HEAD_SIZE - head->len;
     va_list arguments;
 
     va_start(arguments, format);
@@ -61,7 +61,7 @@ void head_add(struct head *head, const char *format, ...)
 
 void head_put(struct head *head, const char *text)
 {
-    size_t len = strlen(text), room = sizeof head->text - head->len;
+    size_t len = strlen(text), room = HEAD_SIZE - head->len;
 
     len = len < room ? len : room;
     memcpy(head->text + head->len, text, len);

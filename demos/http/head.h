@@ -13,7 +13,7 @@ struct head {
     int status;
     size_t len;
     size_t end; /* where the body begins, when it is in `text` as well */
-    char text[HEAD_SIZE];
+    char *text; /* of HEAD_SIZE bytes */
 };
 
 /* Begins a head, with the date and whether the connection is kept. */

@@ -347,12 +347,13 @@ static bool pass(struct http_reading *reading, const char *line, size_t len)
 
 /* ---- reading ---- */
 
-struct http_reading *http_reading_create(struct loop_scope *scope, size_t most_bytes)
+struct http_reading *http_reading_create(struct spares *spares, size_t most_bytes)
 {
-    struct http_reading *reading = loop_scope_alloc(scope, sizeof *reading);
+    struct http_reading *reading = spares_take(spares, sizeof *reading);
 
     if (reading) {
         reading->most_bytes = most_bytes;
+        reading->field[0] = '\0';
         http_reading_begin(reading);
     }
     return reading;

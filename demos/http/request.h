@@ -5,6 +5,8 @@
 #ifndef DEMOS_HTTP_REQUEST_H
 #define DEMOS_HTTP_REQUEST_H
 
+#include "spare.h"
+
 #include <loop/loop.h>
 
 #include <limits.h>
@@ -34,9 +36,9 @@ struct http_request {
     bool is_old;           /* HTTP/1.0 */
     bool is_framed;        /* it is known where the request ends */
     bool keep_alive;       /* another one may follow */
+    bool is_last;          /* the client has said that nothing follows it */
     bool expects_continue; /* waits to be asked for the body */
     enum http_body body;   /* follows the head */
-    bool is_last;          /* the client has said that nothing follows it */
     uint64_t body_bytes;   /* of BODY_OF_LENGTH */
     unsigned n_hosts;      /* Host fields */
     const char *method;    /* NULL before the request line was read */
@@ -48,9 +50,9 @@ struct http_request {
 
 struct http_reading;
 
-/* Creates a reading of requests whose heads have at most `most_bytes`. It lives as long as `scope`. Returns NULL
- * without memory. */
-struct http_reading *http_reading_create(struct loop_scope *scope, size_t most_bytes);
+/* Creates a reading of requests whose heads have at most `most_bytes`. It is a block of `spares`, to be given back.
+ * Returns NULL without memory. */
+struct http_reading *http_reading_create(struct spares *spares, size_t most_bytes);
 
 /* Drops the last request. The next line is the first one of a new request. */
 void http_reading_begin(struct http_reading *reading);
