@@ -264,13 +264,18 @@ static int64_t try_message(struct loop_job *job, bool may_block)
                                        : outcome(loop_kernel_recvmsg(job->fd->number, &request->header, flags));
 }
 
+bool loop_attempt_has_connection(const struct loop_job *job)
+{
+    return polled(job->fd->number, POLLIN) != 0;
+}
+
 /* Accepts one connection. Polls a borrowed listener first: it may be blocking, and accept4(2) has no flag against
  * that. */
 static int64_t try_accept(struct loop_job *job, bool may_block)
 {
     (void)may_block;
     int number = job->fd->number;
-    if (job->fd->is_borrowed && polled(number, POLLIN) == 0) {
+    if (job->fd->is_borrowed && !loop_attempt_has_connection(job)) {
         return -EAGAIN;
     }
     return outcome(loop_kernel_accept4(number, job->u.args.accept.address, job->u.args.accept.address_len,

@@ -13,6 +13,9 @@
  * recv_multishot, work and copies. */
 int64_t loop_attempt(struct loop_job *job, bool may_block);
 
+/* Whether an accept would find a connection, or an error. Asks poll(2). */
+bool loop_attempt_has_connection(const struct loop_job *job);
+
 /* Whether -EAGAIN is the operation's result rather than a reason to wait: the caller asked not to wait, or the call is
  * a connect that has not begun. */
 bool loop_attempt_is_final(const struct loop_job *job);

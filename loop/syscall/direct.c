@@ -45,7 +45,8 @@ static enum loop_attempt done_with(struct loop_job *job, int64_t result)
 static enum loop_attempt accept_many(struct loop *loop, struct loop_job *job)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int64_t result = loop_attempt(job, false);
+        bool is_due = i == 0 || loop_attempt_has_connection(job);
+        int64_t result = is_due ? loop_attempt(job, false) : -EAGAIN;
         if (result == -EAGAIN) {
             return LOOP_ATTEMPT_AGAIN;
         }
