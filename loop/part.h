@@ -116,6 +116,10 @@ LOOP_API struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int numb
  * when there is no memory, the scope has ended, or `number` is negative; an open `number` has then been closed. */
 LOOP_API struct loop_fd *loop_fd_adopt_datagram(struct loop_scope *scope, int number);
 
+/* Does what loop_fd_adopt_stream does for a socket that was accepted on `listener`, which may have been closed since:
+ * the socket has its protocol, so no system call reads that. NULL for `listener`: one that is not known. */
+LOOP_API struct loop_fd *loop_fd_adopt_accepted(struct loop_scope *scope, const struct loop_fd *listener, int number);
+
 /* Keeps the memory of a descriptor's object, with its flow, source and sink, valid until loop_fd_unpin. It does not
  * keep the descriptor open: close, destroy and the end of its scope proceed as without a pin. Operations started after
  * that end with -EBADF. For parts that keep a pointer to a descriptor, source or sink across a return to the loop

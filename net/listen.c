@@ -415,8 +415,9 @@ static void finish(struct accepting *accepting, int64_t result)
 
 static void deliver(struct accepting *accepting, int number)
 {
+    struct loop_fd *listener = accepting->listener ? accepting->listener->fd : NULL;
     struct loop_fd *fd = accepting->has_packets ? loop_fd_adopt(accepting->scope, number)
-                                                : loop_fd_adopt_stream(accepting->scope, number);
+                                                : loop_fd_adopt_accepted(accepting->scope, listener, number);
     struct loop_flow *flow = fd ? loop_fd_flow(fd) : NULL;
 
     if (accepting->listener) {

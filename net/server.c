@@ -217,8 +217,10 @@ static struct loop_fd *adopt(const struct loop_server *server, struct loop_scope
     if (arrival.detached) {
         return loop_fd_attach(scope, arrival.detached);
     }
-    bool is_known = server->acceptor.listener && !loop_net_has_packets(server->acceptor.listener);
-    return is_known ? loop_fd_adopt_stream(scope, arrival.number) : loop_fd_adopt(scope, arrival.number);
+    struct loop_listener *listener = server->acceptor.listener;
+    bool is_known = listener && !loop_net_has_packets(listener);
+    return is_known ? loop_fd_adopt_accepted(scope, loop_listener_fd(listener), arrival.number)
+                    : loop_fd_adopt(scope, arrival.number);
 }
 
 /* Opens the scope of a connection. A timeout of the connection is the deadline of a scope around it, so that the

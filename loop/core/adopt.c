@@ -240,6 +240,33 @@ static struct loop_fd *adopt_socket(struct loop_scope *scope, int number, const 
     return fd;
 }
 
+/* Whether an accepted socket has the protocol of this listener. The file behind a borrowed number may be another one by
+ * now. Doubts of a listener, which has no bytes, come from an event of its end. */
+static bool is_known(const struct loop_fd *listener)
+{
+    return listener && listener->is_byte_stream && !listener->is_borrowed && !listener->doubts;
+}
+
+struct loop_fd *loop_fd_adopt_accepted(struct loop_scope *scope, const struct loop_fd *listener, int number)
+{
+    if (listener && !loop_fd_is_good(listener, __func__)) {
+        loop_kernel_close(number);
+        return NULL;
+    }
+    struct loop_fd *fd = adopt_socket(scope, number, __func__);
+    if (!fd) {
+        return NULL;
+    }
+    if (is_known(listener)) {
+        fd->is_byte_stream = true;
+        fd->is_unix = listener->is_unix;
+        fd->doubts = 0;
+    } else {
+        classify_byte_stream(fd);
+    }
+    return fd;
+}
+
 struct loop_fd *loop_fd_adopt_stream(struct loop_scope *scope, int number)
 {
     struct loop_fd *fd = adopt_socket(scope, number, __func__);

@@ -169,6 +169,7 @@ MISUSE(loop_null_sink, "the scope is NULL", loop_null_sink(NULL) == NULL)
 MISUSE(loop_fd_adopt, "the scope is NULL", loop_fd_adopt(NULL, -1) == NULL)
 MISUSE(loop_fd_adopt_stream, "the scope is NULL", loop_fd_adopt_stream(NULL, -1) == NULL)
 MISUSE(loop_fd_adopt_datagram, "the scope is NULL", loop_fd_adopt_datagram(NULL, -1) == NULL)
+MISUSE(loop_fd_adopt_accepted, "the scope is NULL", loop_fd_adopt_accepted(NULL, NULL, -1) == NULL)
 MISUSE(loop_fd_send_fds, "the descriptor is NULL",
        loop_fd_send_fds(NULL, "a", 1, &(struct loop_fd *){NULL}, 1, FN) == 0)
 MISUSE(loop_fd_borrow, "the scope is NULL", loop_fd_borrow(NULL, 0) == NULL)
