@@ -196,6 +196,17 @@ static bool may_be_readable(const struct loop_fd *fd)
            (loop_fd_reads_by(fd) == LOOP_IO_SOCKET && !(fd->watched & POLLIN));
 }
 
+/* Tries a descriptor that is not watched. A read that got less than it asked for has emptied it. Then it is watched,
+ * as it would be for the next read: that need not find out that there is nothing, and an event tells what comes. */
+static int64_t try_unwatched(struct loop_fd *fd, void *buf, size_t len)
+{
+    int64_t n = loop_io_read_one(fd->scope->loop, fd, buf, len);
+    if (n > 0 && (size_t)n < len && !fd->doubts && !(fd->ready & POLLIN)) {
+        loop_ready_watch(fd->scope->loop, fd, POLLIN);
+    }
+    return n;
+}
+
 static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
 {
     struct loop_fd *fd = loop_fd_of_source(source);
@@ -205,8 +216,11 @@ static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
     if (!loop_fd_is_stream(fd)) {
         return loop_file_try_read(fd, buf, len);
     }
-    return !loop_ready_has_readers(fd) && may_be_readable(fd) ? loop_io_read_one(fd->scope->loop, fd, buf, len)
-                                                              : -EAGAIN;
+    if (loop_ready_has_readers(fd) || !may_be_readable(fd)) {
+        return -EAGAIN;
+    }
+    return fd->watched & POLLIN || fd->read_by == LOOP_IO_UNREAD ? loop_io_read_one(fd->scope->loop, fd, buf, len)
+                                                                 : try_unwatched(fd, buf, len);
 }
 
 /* Asks poll(2). Bytes that the backend has received may not be here yet. */
