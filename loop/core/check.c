@@ -126,6 +126,9 @@ static bool is_live(const struct loop *loop)
 
 void loop_check_thread(const struct loop *loop, const char *function)
 {
+    if (loop == loop_here && !loop->is_forked) {
+        return; /* it began on this thread, and a system call for the thread's number would find the same */
+    }
     if (!is_live(loop)) {
         loop_stop_gone(function, "the loop %p has ended", (const void *)loop);
     }
