@@ -100,23 +100,43 @@ build_dir() {
     fi
 }
 
-# build_preset PRESET [TARGET...]: configures the preset if necessary, and builds all of it or only the targets. Checks
-# that run at once build one after another in the same directory.
-build_preset() {
+# locked_preset PRESET COMMAND...: runs the command in the project's directory. Commands for the same preset that are
+# started at once run one after another.
+locked_preset() {
+    local preset=$1
+    shift
+    (cd "$root" && mkdir -p build && exec 8>"build/.$preset.lock" && flock 8 && "$@")
+}
+
+# Configures a preset whose lock is held, if that is necessary: PRESET [OPTION...]
+make_configured() {
+    local dir
+    dir=$(build_dir "$1")
+    [[ -e $dir/Makefile || -e $dir/build.ninja ]] || quietly "configuring the $1 build" cmake --preset "$@"
+}
+
+# Builds a preset whose lock is held: PRESET [TARGET...]
+make_built() {
     local preset=$1 dir targets=()
     shift
     dir=$(build_dir "$preset")
+    make_configured "$preset" || return
     if [[ $# -gt 0 ]]; then
         targets=(--target "$@")
-    fi
-    (
-        cd "$root" && mkdir -p build && exec 8>"build/.$preset.lock" && flock 8 || exit
-        if [[ ! -e $dir/Makefile && ! -e $dir/build.ninja ]]; then
-            quietly "configuring the $preset build" cmake --preset "$preset" || exit
-        elif [[ $# -gt 0 ]]; then
-            # A target may be newer than the makefiles.
-            quietly "configuring the $preset build again" cmake "$dir" || exit
+        if [[ -e $dir/Makefile ]]; then
+            # A target may be newer than the makefiles. Ninja looks by itself.
+            quietly "configuring the $preset build again" cmake "$dir" || return
         fi
-        quietly "building $preset" cmake --build "$dir" --parallel "$(nproc)" "${targets[@]}"
-    )
+    fi
+    quietly "building $preset" cmake --build "$dir" --parallel "$(nproc)" "${targets[@]}"
+}
+
+# configure_preset PRESET [OPTION...]: configures the preset if necessary, with these options of cmake.
+configure_preset() {
+    locked_preset "$1" make_configured "$@"
+}
+
+# build_preset PRESET [TARGET...]: configures the preset if necessary, and builds all of it or only the targets.
+build_preset() {
+    locked_preset "$1" make_built "$@"
 }
