@@ -76,8 +76,8 @@ static void on_end(void *arg, int64_t result)
 static int look_up(struct loop_env *env, void *unused)
 {
     struct loop_resolver *resolver = loop_resolver_open(env->scope, &resolver_files.options);
-    struct loop_resolve_options how = {.resolver = resolver, .timeout_ns = 5 * LOOP_SECOND};
-    struct loop_connect_name_options connect_how = {.resolve = how, .timeout_ns = 5 * LOOP_SECOND};
+    struct loop_resolve_options how = {.resolver = resolver, .timeout_ns = LOOP_SECOND};
+    struct loop_connect_name_options connect_how = {.resolve = how, .timeout_ns = LOOP_SECOND};
     struct loop_address address = parsed("tcp:192.0.2.1:80");
     char port[8];
 
