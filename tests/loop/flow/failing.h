@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * For the suites of what is behind a write that fails: a flow whose peer is read by the test, and runs in which the
+ * first uses of some calls fail as NORIA_FAIL makes them.
+ */
+#ifndef TESTS_FAILING_H
+#define TESTS_FAILING_H
+
+#include "harness.h"
+
+#if NORIA_HARD_MODES
+
+#include <loop/kernel/fail.h>
+
+static struct loop_flow *flow;
+static struct once writes[3];
+static int fds[2];
+static char got[16];
+
+/* Runs a script in which the first use of some calls fails. */
+static inline void run_failing(const char *what, void (*steps)(struct loop_env *env, int64_t result))
+{
+    CHECK(loop_kernel_fail_set(what));
+    script_run(&(struct loop_options){.way = LOOP_WAY_READINESS}, steps);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
+/* Makes a pair of Unix sockets in `fds`, and the flow of the first in `scope`. */
+static inline void open_pair(struct loop_scope *scope, int type)
+{
+    CHECK_IS(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), 0);
+    flow = flow_of(scope, fds[0]);
+}
+
+/* Checks what has arrived. */
+#define ARRIVED(text)                                                                                                  \
+    do {                                                                                                               \
+        CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), strlen(text));                                           \
+        CHECK(memcmp(got, text, strlen(text)) == 0);                                                                   \
+    } while (0)
+
+/* Checks that nothing has arrived, and no end. */
+#define NOTHING_ARRIVED                                                                                                \
+    do {                                                                                                               \
+        CHECK_IS(recv(fds[1], got, sizeof got, MSG_DONTWAIT), -1);                                                     \
+        CHECK_IS(errno, EAGAIN);                                                                                       \
+    } while (0)
+
+#endif
+
+#endif
