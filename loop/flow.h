@@ -56,8 +56,9 @@ struct loop_source_ops {
  *
  * The library keeps a queue for the sink. It calls `write` and `shutdown` in the order in which their jobs were
  * started, each after the job before it has ended. So a slow sink needs no queue of its own, and loop_sink_queued,
- * loop_sink_is_full, loop_sink_limit and loop_sink_wait_drained work as on a descriptor. After the scope of a sink is
- * cancelled its functions are not called for bytes: writes end with -ECANCELED. */
+ * loop_sink_is_full, loop_sink_limit and loop_sink_wait_drained work as on a descriptor. It does not call `shutdown`
+ * behind a write that has failed (loop_shutdown). After the scope of a sink is cancelled its functions are not called
+ * for bytes: writes end with -ECANCELED. */
 struct loop_sink_ops {
     /* Starts a write of all the vectors and keeps the promises of loop_writev. Where it returns 0 the write ends with
      * -ENOMEM. A result of more bytes than it was given aborts a debug build; otherwise the write ends with -EINVAL. */
@@ -65,7 +66,8 @@ struct loop_sink_ops {
     /* Starts a job that ends the output: no write follows. Keeps the promises of loop_shutdown. */
     loop_job (*shutdown)(struct loop_sink *sink, loop_fn *fn, void *arg) LOOP_ZERO;
     /* Called when a shutdown has been started directly behind the write in flight: what ends the output may leave
-     * together with the last bytes. `shutdown` follows when the write has ended, unless it has been cancelled. */
+     * together with the last bytes. `shutdown` follows when the write has ended, unless it has been cancelled or the
+     * write has failed. */
     void (*expect_shutdown)(struct loop_sink *sink) LOOP_ZERO;
     /* Returns the descriptor to which the library may write the bytes directly, or NULL. */
     struct loop_fd *(*fd)(struct loop_sink *sink)LOOP_ZERO;
@@ -165,9 +167,9 @@ LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, vo
  * The queue of a sink is bounded (loop_sink_limit). A write that finds the queue full ends with -ENOBUFS and writes
  * nothing. So does every later write until the continuation of that one has been resumed: the bytes written have no
  * gap. For the same reason the writes and copies behind a write or a copy that fails to write end with its error and
- * write nothing, and so do those that are started before its continuation is resumed. A write that is cancelled does
- * not end the others, nor does one of a sink that preserves message boundaries; a sink of the program's own is called
- * for each. */
+ * write nothing, and so do those that are started before its continuation is resumed. A copy that is started behind a
+ * refused write ends with -ENOBUFS. A write that is cancelled does not end the others, nor does one of a sink that
+ * preserves message boundaries; a sink of the program's own is called for each. */
 LOOP_API loop_job loop_write(struct loop_sink *sink, const void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Writes the bytes of `n_iov` vectors, in order, as one loop_write of all of them would. There may be more vectors than
@@ -203,7 +205,14 @@ LOOP_API loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, vo
 /* Ends the output of the sink after all earlier writes have left: shuts down a socket for writing, closes a pipe, ends
  * a memory sink. Started behind a write in the same continuation, it ends a TCP connection in the segment of the last
  * bytes. Resumes with 0 or -errno. A peer that has already gone is not an error. Later writes to a socket, a
- * pipe or a memory sink end with an error. */
+ * pipe or a memory sink end with an error.
+ *
+ * Behind a write or a copy that fails, or a write that was refused, it ends with the error of that one, and so does a
+ * shutdown that is started before the continuation of that one is resumed. Nothing is shut down: the peer cannot
+ * mistake what it got for all. Where a write of a sink of the program's own has stopped half-way the error is -EIO.
+ * The program may then write the rest and shut down again. A close of the descriptor ends the output too, so a
+ * connection whose peer must notice is reset (SO_LINGER with a time of 0) before it is closed. Like writes, a shutdown
+ * goes on behind one that was cancelled, or that has failed on a sink that preserves message boundaries. */
 LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* ---- closing ---- */

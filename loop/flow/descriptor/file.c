@@ -406,6 +406,7 @@ static void shutdown_done(struct loop *loop, struct loop_job *job, int64_t resul
 const struct loop_job_kind loop_file_shutdown_kind = {.name = "shutdown",
                                                       .cancel = cancel,
                                                       .backend_done = shutdown_done,
+                                                      .lose = loop_job_complete,
                                                       .resumed = write_resumed,
                                                       .size = LOOP_JOB_LARGE};
 

@@ -8,6 +8,7 @@
 #include <loop/core/ready.h>
 #include <loop/flow/descriptor/file.h>
 #include <loop/flow/descriptor/shutdown.h>
+#include <loop/flow/descriptor/write_state.h>
 #include <loop/ground/list.h>
 #include <loop/syscall/shut_down.h>
 
@@ -44,7 +45,7 @@ static enum loop_attempt attempt_shutdown(struct loop *loop, struct loop_job *jo
 }
 
 const struct loop_job_kind loop_fd_shutdown_kind = {
-    .name = "shutdown", .cancel = loop_job_cancel_here, .attempt = attempt_shutdown};
+    .name = "shutdown", .cancel = loop_job_cancel_here, .attempt = attempt_shutdown, .lose = loop_job_complete};
 
 bool loop_fd_shutdown_follows(const struct loop_fd *fd, const struct loop_job_kind *write)
 {
@@ -66,6 +67,10 @@ loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     struct loop_fd *fd = loop_fd_of_sink(sink);
     struct loop *loop = fd->scope->loop;
     loop_job id;
+    int64_t error = loop_write_gap_ahead(fd);
+    if (error) {
+        return loop_write_lose(fd, error, fn, arg);
+    }
     bool is_file = fd->write_by == LOOP_IO_BLOCKING;
     struct loop_job *job =
         loop_job_start(fd->scope, fd, is_file ? &loop_file_shutdown_kind : &loop_fd_shutdown_kind, fn, arg, &id);

@@ -10,6 +10,8 @@
 #include <loop/core/ready.h>
 #include <loop/ground/list.h>
 
+#include <errno.h>
+
 /* Returns the vectors of a write. */
 static inline const struct iovec *loop_write_vectors(const struct loop_write_state *write)
 {
@@ -49,8 +51,8 @@ int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct l
  * those in line, and loop_write_error_ahead refuses others. Call it before the job ends. */
 void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job);
 
-/* Ends all jobs that wait in line to write bytes, of whatever kind: one in front of them has failed with `error`. Ends
- * the copies of files as well that come to this line from that of their source. */
+/* Ends all jobs that wait in line to write bytes, of whatever kind, and the shutdown of the output: one in front of
+ * them has failed with `error`. Ends the copies of files as well that come to this line from that of their source. */
 void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error);
 
 /* Keeps the error of a job that has failed to write to `fd` and is not a write. On a stream of bytes it notes the
@@ -61,6 +63,15 @@ void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job
 /* Returns the error with which a new write ends, or 0: that of a failed write whose continuation has not been
  * resumed. */
 int64_t loop_write_error_ahead(struct loop_fd *fd);
+
+/* Returns the error with which a new job ends that is neither a write nor may follow a gap, such as a shutdown or a
+ * copy: loop_write_error_ahead, or -ENOBUFS where a write was refused whose continuation has not been resumed. 0 where
+ * there is no gap. */
+static inline int64_t loop_write_gap_ahead(struct loop_fd *fd)
+{
+    int64_t error = fd->has_failed ? loop_write_error_ahead(fd) : 0;
+    return error ? error : fd->has_overflowed ? -ENOBUFS : 0;
+}
 
 /* Starts a job in the place of a write behind one that has failed. It ends with the same error. */
 loop_job loop_write_lose(struct loop_fd *fd, int64_t error, loop_fn *fn, void *arg);
