@@ -81,14 +81,15 @@ static const struct loop_job_kind *kind_for(const struct ends *ends)
     return loop_file_can_copy(from, to) ? &loop_file_copy_kind : &loop_copy_other_kind;
 }
 
-/* Returns why nothing can be written to the sink: it is closed, or a write has failed whose continuation has not been
- * resumed, so that what follows would follow a gap. 0 where it can. */
+/* Returns why nothing can be written to the sink: it is closed, or a write has failed or was refused whose continuation
+ * has not been resumed, so that what follows would follow a gap. 0 where it can. */
 static int64_t sink_error(const struct ends *ends)
 {
-    if (ends->to && ends->to->state != LOOP_FD_OPEN) {
-        return -EBADF;
+    if (!ends->to) {
+        const struct loop_own *own = loop_own_find(ends->sink->scope->loop, ends->sink);
+        return own && own->has_overflowed ? -ENOBUFS : 0;
     }
-    return ends->to && ends->to->has_failed ? loop_write_error_ahead(ends->to) : 0;
+    return ends->to->state != LOOP_FD_OPEN ? -EBADF : loop_write_gap_ahead(ends->to);
 }
 
 /* Prepares the job, before anything is read. 0, -ENOMEM or -ECANCELED. */

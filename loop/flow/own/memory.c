@@ -213,6 +213,8 @@ struct memory_sink {
     struct loop_sink sink;
     char *data;
     size_t len, capacity, limit; /* a `limit` of 0: none */
+    loop_job failed;             /* the last write that has failed; or 0 */
+    int error;                   /* why */
     bool has_ended, is_closed;
 };
 
@@ -273,12 +275,27 @@ static int64_t keep_bytes(struct memory_sink *memory, const struct iovec *iov, s
     return total;
 }
 
+/* Returns the error of a write that has failed and whose continuation has not been resumed, or 0. What follows it would
+ * follow a gap. */
+static int error_ahead(const struct memory_sink *memory)
+{
+    bool is_unheard = memory->failed && loop_job_find(memory->sink.scope->loop, memory->failed);
+    return is_unheard ? memory->error : 0;
+}
+
 static loop_job memory_write(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
 {
     loop_job id;
+    struct memory_sink *memory = sink->self;
     struct loop_job *job = loop_job_start(sink->scope, NULL, &answer_kind, fn, arg, &id);
     if (job) {
-        loop_job_complete(sink->scope->loop, job, keep_bytes(sink->self, iov, n_iov));
+        int error = error_ahead(memory);
+        int64_t result = error ? error : keep_bytes(memory, iov, n_iov);
+        if (result < 0) {
+            memory->failed = id;
+            memory->error = (int)result;
+        }
+        loop_job_complete(sink->scope->loop, job, result);
     }
     return id;
 }
@@ -289,8 +306,9 @@ static loop_job memory_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     struct memory_sink *memory = sink->self;
     struct loop_job *job = loop_job_start(sink->scope, NULL, &answer_kind, fn, arg, &id);
     if (job) {
-        memory->has_ended = true;
-        loop_job_complete(sink->scope->loop, job, memory->is_closed ? -EBADF : 0);
+        int error = memory->is_closed ? -EBADF : error_ahead(memory);
+        memory->has_ended |= !error;
+        loop_job_complete(sink->scope->loop, job, error);
     }
     return id;
 }

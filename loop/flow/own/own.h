@@ -27,6 +27,7 @@ struct loop_own {
     struct loop_list queue;    /* jobs that write or shut down, in order: only the first is in flight */
     struct loop_list drainers; /* jobs that wait for the queue to drain */
     size_t queued_bytes, limit_bytes;
+    loop_job unstarted;  /* the last job that the sink had no memory to start; or 0 */
     bool is_busy;        /* the first has been handed to the sink */
     bool has_limit;      /* set by loop_sink_limit */
     bool has_overflowed; /* a refused write has not been resumed yet */

@@ -27,8 +27,11 @@ struct own_write {
     struct iovec single;
     size_t left, done;        /* bytes */
     struct loop_chunk *chunk; /* given back at the end; or NULL */
-    void *moved;              /* from malloc: what was in the chunk before it was given back; or NULL */
-    loop_job inner;           /* the sink's, while it is in flight */
+    union {
+        void *moved;   /* from malloc: what was in the chunk before it was given back; or NULL */
+        int64_t error; /* of a shutdown: that of a write in front of it, which has failed; or 0 */
+    };
+    loop_job inner; /* the sink's, while it is in flight */
 };
 
 static_assert(sizeof(struct own_write) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
@@ -48,6 +51,18 @@ static void start_first(struct loop_own *own);
 
 /* ---- leaving the queue ---- */
 
+/* Has the shutdowns of the queue, which are behind a write that has failed, end with its error. */
+static void spoil_shutdowns(struct loop_own *own, int64_t error)
+{
+    for (struct loop_list *node = own->queue.next; node != &own->queue; node = node->next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
+        struct own_write *shutdown = write_of(job);
+        if (job->kind == &shutdown_kind && !shutdown->error) {
+            shutdown->error = error;
+        }
+    }
+}
+
 /* Takes the job out of the queue. Returns its result: the count where bytes were written and there is a continuation,
  * else `result`. */
 static int64_t leave(struct loop_job *job, int64_t result)
@@ -62,6 +77,9 @@ static int64_t leave(struct loop_job *job, int64_t result)
     bool is_part = result > 0 && write->left > 0; /* the next write returns why it stopped */
     if (result >= 0) {
         result = write->left == 0 ? (int64_t)write->done : job->is_cancelled ? -ECANCELED : -EIO;
+    }
+    if (result < 0 && !job->is_cancelled) {
+        spoil_shutdowns(own, result);
     }
     loop_own_leave(own, write->left, result < 0 && !is_part ? result : 0);
     if (write->chunk) {
@@ -197,12 +215,13 @@ static void start_first(struct loop_own *own)
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         own->is_busy = true;
         int64_t error = job->is_cancelled ? -ECANCELED : -ENOMEM;
-        if (job->kind == &shutdown_kind && !sink_of(own)->ops->shutdown) {
-            error = 0;
+        if (job->kind == &shutdown_kind && (write_of(job)->error || !sink_of(own)->ops->shutdown)) {
+            error = write_of(job)->error;
         } else if (start(job)) {
             return;
         }
         own->is_busy = false;
+        own->unstarted = error == -ENOMEM ? job->id : own->unstarted;
         loop_job_complete(own->loop, job, leave(job, error));
     }
 }
@@ -287,12 +306,21 @@ loop_job loop_own_write(struct loop_sink *sink, const struct loop_own_bytes *byt
     return enqueue(own, job);
 }
 
-/* Whether the last job of the queue is the next behind a write that is in flight. */
+/* Whether the last job of the queue, a shutdown, is the next behind a write that is in flight, and follows no gap. */
 static bool is_behind_write(const struct loop_own *own)
 {
-    struct loop_list *first = own->queue.next;
-    return own->is_busy && first != own->queue.prev && first->next == own->queue.prev &&
-           LOOP_CONTAINER(first, struct loop_job, link)->kind == &write_kind;
+    struct loop_job *first = LOOP_CONTAINER(own->queue.next, struct loop_job, link);
+    struct loop_job *last = LOOP_CONTAINER(own->queue.prev, struct loop_job, link);
+    return own->is_busy && first != last && first->link.next == &last->link && first->kind == &write_kind &&
+           last->kind == &shutdown_kind && !write_of(last)->error;
+}
+
+/* Returns the error with which a new shutdown ends, or 0: a write has failed or was refused whose continuation has not
+ * been resumed. */
+static int64_t error_ahead(const struct loop_own *own)
+{
+    bool is_unstarted = own->unstarted && loop_job_find(own->loop, own->unstarted);
+    return is_unstarted ? -ENOMEM : own->has_overflowed ? -ENOBUFS : 0;
 }
 
 loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
@@ -307,6 +335,7 @@ loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
         loop_own_settle(own);
         return id;
     }
+    write_of(job)->error = error_ahead(own);
     (void)enqueue(own, job);
     own = loop_own_find(sink->scope->loop, sink);
     if (sink->ops->expect_shutdown && own && is_behind_write(own)) {

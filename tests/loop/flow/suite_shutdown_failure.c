@@ -7,6 +7,8 @@
 
 #if NORIA_HARD_MODES
 
+#include "writing.h"
+
 #include <net/pass.h>
 
 static struct once shut;
@@ -311,6 +313,132 @@ static void unwatched(struct loop_env *env, int64_t result)
 TEST(a_shutdown_behind_a_write_that_cannot_be_watched_sends_no_end)
 {
     run_failing("epoll_ctl:ENOSPC:3", unwatched);
+}
+
+/* ---- refused writes ---- */
+
+static void refused(struct loop_env *env, int64_t result)
+{
+    static char text[4] = "abcd";
+
+    BEGIN;
+    open_row(env);
+    CHECK_IS(loop_sink_limit(&flow->sink, 4), 0);
+    START(loop_write(&flow->sink, text, 4, ONCE(&writes[0])));
+    START(loop_write(&flow->sink, "xy", 2, ONCE(&writes[1])));
+    START(loop_shutdown(&flow->sink, ONCE(&shut)));
+    WAIT_UNTIL(writes[0].count && writes[1].count && shut.count);
+    ONCE_IS(writes[0], 4);
+    ONCE_IS(writes[1], -ENOBUFS);
+    ONCE_IS(shut, -ENOBUFS);
+    ARRIVED("abcd");
+    OUTPUT_GOES_ON;
+    END;
+}
+
+TEST_ROWS(a_shutdown_behind_a_refused_write_sends_no_end, 2, row)
+{
+    script.row = row;
+    run_failing(NULL, refused);
+}
+
+static void copied(struct loop_env *env, int64_t result)
+{
+    static struct loop_source *source;
+    static struct loop_copy_outcome outcome;
+
+    BEGIN;
+    open_row(env);
+    source = loop_memory_source(env->scope, "cd", 2);
+    CHECK_IS(loop_sink_limit(&flow->sink, 4), 0);
+    START(loop_write(&flow->sink, "abcd", 4, ONCE(&writes[0])));
+    START(loop_write(&flow->sink, "xy", 2, ONCE(&writes[1])));
+    START(loop_copy_report(source, &flow->sink, &outcome, ONCE(&writes[2])));
+    WAIT_UNTIL(writes[0].count && writes[1].count && writes[2].count);
+    ONCE_IS(writes[1], -ENOBUFS);
+    ONCE_IS(writes[2], -ENOBUFS);
+    CHECK(outcome.error == -ENOBUFS && outcome.is_sink_error);
+    ARRIVED("abcd");
+    OUTPUT_GOES_ON;
+    END;
+}
+
+TEST_ROWS(a_copy_behind_a_refused_write_leaves_no_gap, 2, row)
+{
+    script.row = row;
+    run_failing(NULL, copied);
+}
+
+/* ---- sinks without a descriptor ---- */
+
+static struct basin basin;
+
+static void open_basin(struct loop_scope *scope)
+{
+    loop_writer_destroy(fill_basin(&basin, scope, 0));
+}
+
+static void in_own_sink(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    open_basin(env->scope);
+    basin.error = script.row == 0 ? -EIO : 0;
+    basin.step = 1;
+    START(loop_write(&basin.sink, "ab", 2, ONCE(&writes[0])));
+    START(loop_shutdown(&basin.sink, ONCE(&shut)));
+    WAIT_UNTIL(writes[0].count && shut.count);
+    CHECK_IS(writes[0].result, script.row == 0 ? -EIO : 1);
+    ONCE_IS(shut, -EIO);
+    CHECK_IS(basin.shutdowns, 0);
+    AWAIT(loop_shutdown(&basin.sink, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(basin.shutdowns, 1);
+    END;
+}
+
+/* The write fails, or stops behind its first byte. */
+LOOP_TEST_ROWS(a_sink_of_ones_own_is_not_shut_down_behind_a_write_that_fails, 2)
+{
+    in_own_sink(env, result);
+}
+
+LOOP_TEST(a_sink_of_ones_own_is_not_shut_down_behind_a_refused_write)
+{
+    BEGIN;
+    open_basin(env->scope);
+    CHECK_IS(loop_sink_limit(&basin.sink, 2), 0);
+    START(loop_write(&basin.sink, "ab", 2, ONCE(&writes[0])));
+    START(loop_write(&basin.sink, "cd", 2, ONCE(&writes[1])));
+    START(loop_shutdown(&basin.sink, ONCE(&shut)));
+    WAIT_UNTIL(writes[0].count && writes[1].count && shut.count);
+    ONCE_IS(writes[0], 2);
+    ONCE_IS(writes[1], -ENOBUFS);
+    ONCE_IS(shut, -ENOBUFS);
+    CHECK_IS(basin.shutdowns, 0);
+    END;
+}
+
+LOOP_TEST(a_memory_sink_has_no_gap_behind_a_write_that_fails)
+{
+    static struct loop_sink *sink;
+    static size_t len;
+
+    BEGIN;
+    sink = loop_memory_sink(env->scope, 4);
+    START(loop_write(sink, "ab", 2, ONCE(&writes[0])));
+    START(loop_write(sink, "cde", 3, ONCE(&writes[1])));
+    START(loop_write(sink, "f", 1, ONCE(&writes[2])));
+    START(loop_shutdown(sink, ONCE(&shut)));
+    WAIT_UNTIL(writes[0].count && writes[1].count && writes[2].count && shut.count);
+    ONCE_IS(writes[1], -ENOSPC);
+    ONCE_IS(writes[2], -ENOSPC);
+    ONCE_IS(shut, -ENOSPC);
+    AWAIT(loop_write(sink, "g", 1, GO));
+    CHECK_IS(result, 1);
+    AWAIT(loop_shutdown(sink, GO));
+    CHECK_IS(result, 0);
+    CHECK(memcmp(loop_memory_data(sink, &len), "abg", 3) == 0 && len == 3);
+    END;
 }
 
 #else
