@@ -122,7 +122,7 @@ void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t 
 {
     loop_job_complete(loop, job, result);
     if (job->kind->backend_done || job->kind->transferred) {
-        if (!loop->wait_error) {
+        if (!job->why) {
             job->result = result; /* the continuation gets the scope's reason, the kind the result itself */
         }
         job->is_backends = true;

@@ -161,8 +161,7 @@ struct loop_job {
         struct loop_wheel_node timer; /* LOOP_AT_TIMER, LOOP_AT_LEAVING. Its `link` is the one above */
     };
     struct loop_hnode in_scope;
-    uint8_t op;    /* enum loop_op */
-    uint8_t where; /* enum loop_where */
+    uint8_t op; /* enum loop_op */
     union {
         struct {
             bool is_cancelled : 1; /* a cancel was requested */
@@ -176,6 +175,8 @@ struct loop_job {
         };
         uint8_t flags; /* all of them */
     };
+    int16_t why;     /* it was cancelled because no event will come for it: ends with this error; or 0 */
+    uint8_t where;   /* enum loop_where */
     bool has_turn;   /* of loop/backend/uring/order.c: the next in line waits for its end */
     bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
     uint8_t outcome; /* of the pool, when a thread has finished the job: enum loop_outcome */
@@ -252,6 +253,7 @@ loop_job_fill(struct loop_scope *scope, struct loop_job *job, const struct loop_
     job->arg = arg;
     job->op = LOOP_OP_NONE;
     job->flags = 0;
+    job->why = 0;
     job->scope = scope;
     loop_hlist_push(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);
@@ -285,7 +287,13 @@ static inline int64_t loop_job_told_result(const struct loop_job *job, int64_t r
     if (result != -ECANCELED) {
         return result;
     }
-    return scope->is_cancelled ? loop_scope_reason(scope) : scope->loop->wait_error ? scope->loop->wait_error : result;
+    return scope->is_cancelled ? loop_scope_reason(scope) : job->why ? job->why : result;
+}
+
+/* Returns the error with which a cancelled job ends: where no event will come for it that is the reason. */
+static inline int64_t loop_job_cancel_error(const struct loop_job *job)
+{
+    return job->why ? job->why : -ECANCELED;
 }
 
 /* Sets the job's result and puts the job into the run queue, from which its continuation is resumed. Removes it from

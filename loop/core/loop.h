@@ -128,7 +128,6 @@ struct loop {
     struct loop_fd *inbox_fd;
     int probe; /* an epoll set for loop_can_poll: that of the backend, or one made for it */
     struct loop_broken broken;
-    int wait_error; /* set while loop_ready_fail cancels: the error with which jobs end in place of -ECANCELED */
     struct loop_pool *pool;
     bool has_outcome;          /* the job whose continuation runs was run by a thread of the pool */
     enum loop_outcome outcome; /* and this is how far it has come */

@@ -93,21 +93,30 @@ void loop_ready_look_again(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-static void cancel_line(struct loop *loop, const struct loop_line *line)
+/* Ends a job that waits. One that has something left to do first keeps the error. */
+static void end_wait(struct loop *loop, struct loop_job *job, int error)
+{
+    if (!job->is_cancelled) {
+        job->why = (int16_t)error;
+    }
+    loop_job_cancel(loop, job);
+}
+
+static void end_line(struct loop *loop, const struct loop_line *line, int error)
 {
     struct loop_list *next;
     for (struct loop_list *node = loop_line_first(line); node; node = next) {
         next = loop_line_next(node);
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, link));
+        end_wait(loop, LOOP_CONTAINER(node, struct loop_job, link), error);
     }
 }
 
-static void cancel_pollers(struct loop *loop, const struct loop_list *pollers)
+static void end_pollers(struct loop *loop, const struct loop_list *pollers, int error)
 {
     struct loop_list *next;
     for (struct loop_list *node = pollers->next; node != pollers; node = next) {
         next = node->next;
-        loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, link));
+        end_wait(loop, LOOP_CONTAINER(node, struct loop_job, link), error);
     }
 }
 
@@ -115,13 +124,11 @@ static void cancel_pollers(struct loop *loop, const struct loop_list *pollers)
 void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error)
 {
     loop_timers_leave(loop); /* they end with their own result */
-    loop->wait_error = error;
-    cancel_line(loop, &fd->readers);
-    cancel_line(loop, &fd->writers);
+    end_line(loop, &fd->readers, error);
+    end_line(loop, &fd->writers, error);
     if (fd->has_more) {
-        cancel_pollers(loop, &loop_fd_more(fd)->pollers);
+        end_pollers(loop, &loop_fd_more(fd)->pollers, error);
     }
-    loop->wait_error = 0;
 }
 
 bool loop_ready_is_awaited(struct loop_fd *fd, uint32_t events)

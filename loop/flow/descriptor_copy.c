@@ -47,13 +47,24 @@ static void give_back(struct loop *loop, struct loop_job *job)
     }
 }
 
+/* Returns the result of a copy that is cancelled, maybe because no event will come for one of its two ends. */
+static int64_t cancelled_result(struct loop *loop, struct loop_job *job)
+{
+    bool waits_for_room = job->u.args.copy.block != NULL;
+    if (waits_for_room) {
+        loop_write_note_cancel(sink_of(job), job);
+    }
+    give_back(loop, job);
+    enum loop_copy_side side = waits_for_room && job->why ? LOOP_COPY_SINK : LOOP_COPY_SOURCE;
+    return loop_copy_result(loop, job, loop_job_cancel_error(job), side);
+}
+
 static void cancel_copy(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_RING) {
         return; /* the send ends in this turn */
     }
-    give_back(loop, job);
-    loop_job_complete(loop, job, loop_copy_result(loop, job, -ECANCELED, LOOP_COPY_SOURCE));
+    loop_job_complete(loop, job, cancelled_result(loop, job));
     loop_ready_reader_left(loop, job->fd);
 }
 
@@ -182,7 +193,7 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
         loop_write_fail(loop, to, job, result);
         finish_copy(loop, job, result, LOOP_COPY_SINK);
     } else if (job->is_cancelled) {
-        finish_copy(loop, job, -ECANCELED, LOOP_COPY_SOURCE);
+        loop_job_finish(loop, job, cancelled_result(loop, job));
     } else if (job->u.args.copy.block) {
         (void)wait_for_room(loop, job);
     } else if (job->fd->ready & POLLIN) {

@@ -89,7 +89,8 @@ static void cancel_write(struct loop *loop, struct loop_job *job)
     if (job->where == LOOP_AT_RING) {
         return; /* the send ends in this turn */
     }
-    loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, -ECANCELED));
+    loop_write_note_cancel(fd, job);
+    loop_job_complete(loop, job, loop_write_close(loop, job, &job->u.write, loop_job_cancel_error(job)));
     if (!loop_line_is_empty(&fd->writers) && !fd->is_sending) {
         fd->ready |= POLLOUT; /* a shutdown, say, needs no room: the next job is tried at once */
         loop_ready_activate(loop, fd);

@@ -39,7 +39,7 @@ static void cancel_read(struct loop *loop, struct loop_job *job)
     if (job->where == LOOP_AT_RING) {
         loop->backend->cancel(loop, job);
     } else {
-        loop_job_complete(loop, job, read_result(job, -ECANCELED));
+        loop_job_complete(loop, job, read_result(job, loop_job_cancel_error(job)));
     }
 }
 

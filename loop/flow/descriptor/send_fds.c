@@ -134,6 +134,7 @@ static void cancel_send(struct loop *loop, struct loop_job *job)
     struct loop_fd *fd = job->fd;
 
     let_go(sending_of(job)->held);
+    loop_write_note_cancel(fd, job);
     loop_job_complete(loop, job, -ECANCELED);
     if (!loop_line_is_empty(&fd->writers) && !fd->is_sending) {
         fd->ready |= POLLOUT; /* the next job is tried: it may need no room */

@@ -110,6 +110,7 @@ static enum loop_attempt attempt_send(struct loop *loop, struct loop_job *job)
 static void cancel_send(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
+    loop_write_note_cancel(fd, job);
     loop_job_complete(loop, job, -ECANCELED);
     if (!loop_line_is_empty(&fd->writers) && !fd->is_sending) {
         fd->ready |= POLLOUT; /* the next job is tried: it may need no room */

@@ -51,6 +51,16 @@ int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct l
  * those in line, and loop_write_error_ahead refuses others. Call it before the job ends. */
 void loop_write_note_failure(struct loop_fd *fd, struct loop_job *job);
 
+/* Notes the failure of a write that is cancelled because no event will come for it. Other cancels leave a gap that the
+ * program has asked for. */
+static inline void loop_write_note_cancel(struct loop_fd *fd, struct loop_job *job)
+{
+    if (job->why && fd->is_byte_stream) {
+        fd->write_error = job->why;
+        loop_write_note_failure(fd, job);
+    }
+}
+
 /* Ends all jobs that wait in line to write bytes, of whatever kind, and the shutdown of the output: one in front of
  * them has failed with `error`. Ends the copies of files as well that come to this line from that of their source. */
 void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error);

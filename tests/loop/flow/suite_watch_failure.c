@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What becomes of jobs whose descriptor the kernel does not watch: they end with the reason, also where they have
+ * something left to do first, and the bytes written have no gap. Each script runs twice: the first run finds out which
+ * watch is the one for room in a full sink, and ends there; in the second that watch fails.
+ */
+#include "failing.h"
+
+#if NORIA_HARD_MODES
+
+#include <stdio.h>
+
+enum { CHUNK = 4096 };
+
+static bool is_trial;
+static unsigned n_watches, n_polls;
+static struct record record;
+static struct once shut;
+static loop_job stream;
+static char *sent;
+
+static unsigned uses_of(const char *name)
+{
+    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
+        if (strcmp(loop_kernel_fail_name(i), name) == 0) {
+            return loop_kernel_fail_uses(i);
+        }
+    }
+    return 0;
+}
+
+/* The next watch is the one for room. Ends the first run. */
+#define NEXT_WATCH_FAILS                                                                                               \
+    do {                                                                                                               \
+        n_watches = uses_of("epoll_ctl");                                                                              \
+        n_polls = uses_of("ring-poll");                                                                                \
+        if (is_trial) {                                                                                                \
+            close(fds[1]);                                                                                             \
+            free(sent);                                                                                                \
+            loop_scope_cancel(env->scope);                                                                             \
+            script.expected = -ECANCELED;                                                                              \
+            script.is_done = true;                                                                                     \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+static void run_both(void (*steps)(struct loop_env *env, int64_t result))
+{
+    static char data[4 * CHUNK], what[128];
+
+    record = (struct record){.data = data, .room = sizeof data};
+    is_trial = true;
+    run_failing("recv:ENOMEM:1000000", steps);
+    is_trial = false;
+    memset(writes, 0, sizeof writes);
+    shut = (struct once){0};
+    record = (struct record){.data = data, .room = sizeof data};
+    (void)snprintf(what, sizeof what, "epoll_ctl:ENOMEM:%u,ring-poll:ENOMEM:%u", n_watches + 1, n_polls + 1);
+    if (!loop_kernel_fail_set(what)) { /* a build without the ring knows no such call */
+        (void)snprintf(what, sizeof what, "epoll_ctl:ENOMEM:%u", n_watches + 1);
+    }
+    run_failing(what, steps);
+}
+
+static void open_full(struct loop_env *env)
+{
+    open_pair(env->scope, SOCK_STREAM);
+    stuff(fds[0]);
+}
+
+/* ---- streams ---- */
+
+static void answer(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    record_stream(arg, result, chunk);
+    if (chunk && writes[0].count == 0) {
+        START(loop_write(&flow->sink, "x", 1, ONCE(&writes[0])));
+    }
+}
+
+static void in_delivery(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    open_full(env);
+    START(loop_stream(&flow->source, answer, &record));
+    AWAIT(turns(env->scope, 3, GO));
+    NEXT_WATCH_FAILS;
+    CHECK_IS(send(fds[1], "a", 1, 0), 1);
+    WAIT_UNTIL(record.ends && writes[0].count);
+    ONCE_IS(writes[0], -ENOMEM);
+    CHECK_IS(record.length, 1);
+    CHECK_IS(record.end, -ENOMEM);
+    close(fds[1]);
+    END;
+}
+
+TEST(a_stream_that_cannot_be_watched_while_it_lends_ends_with_the_reason)
+{
+    run_both(in_delivery);
+}
+
+static void pause_at_second(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    record_stream(arg, result, chunk);
+    if (chunk && record.length == 2 * CHUNK) {
+        CHECK_IS(loop_pause(loop_scope_loop(flow->scope), stream), 0);
+    }
+}
+
+/* The stream has read what it has not lent when it ends. */
+static void with_unlent_chunks(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    open_full(env);
+    sent = malloc(3 * CHUNK);
+    fill_pattern(sent, 3 * CHUNK, 5);
+    CHECK_IS(send(fds[1], sent, 3 * CHUNK, 0), 3 * CHUNK);
+    stream = START(loop_stream(&flow->source, pause_at_second, &record));
+    WAIT_UNTIL(record.length >= 2 * CHUNK);
+    AWAIT(turns(env->scope, 3, GO));
+    NEXT_WATCH_FAILS;
+    CHECK_IS(loop_resume(env->loop, stream), 0);
+    START(loop_write(&flow->sink, "x", 1, ONCE(&writes[0])));
+    WAIT_UNTIL(record.ends && writes[0].count);
+    ONCE_IS(writes[0], -ENOMEM);
+    CHECK_IS(record.end, -ENOMEM);
+    if (record.length < 3 * CHUNK) {
+        AWAIT(loop_read_exact(&flow->source, record.data + record.length, 3 * CHUNK - record.length, GO));
+    }
+    CHECK(is_pattern(record.data, 3 * CHUNK, 5));
+    close(fds[1]);
+    free(sent);
+    END;
+}
+
+TEST(a_stream_with_unlent_chunks_that_cannot_be_watched_ends_with_the_reason)
+{
+    if (!is_hard("short")) { /* its chunks are not full */
+        run_both(with_unlent_chunks);
+    }
+}
+
+/* ---- writes ---- */
+
+static void start_first(void *arg, int64_t result)
+{
+    (void)arg;
+    (void)result;
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+}
+
+static void start_others(void *arg, int64_t result)
+{
+    (void)arg;
+    (void)result;
+    CHECK_IS(writes[0].count, 0);
+    drain(fds[1]);
+    START(loop_write(&flow->sink, "cd", 2, ONCE(&writes[1])));
+    START(loop_shutdown(&flow->sink, ONCE(&shut)));
+}
+
+static void before_it_is_known(struct loop_env *env, int64_t result)
+{
+    static loop_job jobs[2];
+
+    BEGIN;
+    open_full(env);
+    jobs[0] = START(loop_promise(env->scope, NULL, NULL, start_first, NULL));
+    jobs[1] = START(loop_promise(env->scope, NULL, NULL, start_others, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    NEXT_WATCH_FAILS;
+    CHECK_IS(loop_resolve(env->loop, jobs[0], 0), 0);
+    CHECK_IS(loop_resolve(env->loop, jobs[1], 0), 0);
+    WAIT_UNTIL(writes[0].count && writes[1].count && shut.count);
+    if (strcmp(loop_backend_name(env->loop), "epoll") == 0) { /* the ring tells later, when there is room */
+        ONCE_IS(writes[0], -ENOMEM);
+        ONCE_IS(writes[1], -ENOMEM);
+        ONCE_IS(shut, -ENOMEM);
+        NOTHING_ARRIVED;
+        AWAIT(loop_write(&flow->sink, "ef", 2, GO));
+        CHECK_IS(result, 2);
+        ARRIVED("ef");
+    }
+    close(fds[1]);
+    END;
+}
+
+TEST(what_is_written_behind_a_write_that_cannot_be_watched_follows_no_gap)
+{
+    run_both(before_it_is_known);
+}
+
+/* ---- copies ---- */
+
+static void of_a_copy(struct loop_env *env, int64_t result)
+{
+    static struct loop_copy_outcome outcome;
+    static struct loop_flow *from;
+    static int ends[2];
+
+    BEGIN;
+    make_pair(ends);
+    from = flow_of(env->scope, ends[0]);
+    open_full(env);
+    START(loop_copy_report(&from->source, &flow->sink, &outcome, ONCE(&writes[0])));
+    AWAIT(turns(env->scope, 3, GO));
+    if (is_trial) {
+        close(ends[1]);
+    }
+    NEXT_WATCH_FAILS;
+    CHECK_IS(send(ends[1], "ab", 2, 0), 2);
+    WAIT_UNTIL(writes[0].count);
+    ONCE_IS(writes[0], -ENOMEM);
+    CHECK_IS(outcome.error, -ENOMEM);
+    CHECK(outcome.is_sink_error);
+    AWAIT(loop_read_exact(&from->source, got, 2, GO));
+    CHECK_IS(result, 2);
+    CHECK(memcmp(got, "ab", 2) == 0);
+    close(ends[1]);
+    close(fds[1]);
+    END;
+}
+
+TEST(the_outcome_of_a_copy_whose_sink_cannot_be_watched_tells_the_reason)
+{
+    run_both(of_a_copy);
+}
+
+#else
+
+TEST(nothing_can_be_made_to_fail)
+{
+}
+
+#endif
