@@ -92,7 +92,8 @@ LOOP_API loop_job loop_reader_until(struct loop_reader *reader, const void *deli
  * leaves together, and scopes that they empty end, after the last of them.
  *
  * Cancelled, also from inside its continuation, it delivers no more lines and ends with -ECANCELED. The bytes that it
- * has not delivered are left for the next operation, such as the body behind a header. */
+ * has not delivered are left for the next operation, such as the body behind a header. It ends the same way when the
+ * source, or what is below it, is closed while it reads or is paused. */
 LOOP_API loop_job loop_reader_lines(struct loop_reader *reader, loop_fn *fn, void *arg);
 
 /* ---- bytes ---- */

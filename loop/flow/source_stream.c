@@ -32,7 +32,7 @@ struct source_stream {
     struct loop_source *source;
     loop_job inner;                 /* what it waits for, or 0 */
     char *buffer;                   /* from aligned_alloc, at the first read into it; or NULL */
-    struct loop_own_member *member; /* from malloc, in the list of the source at the bottom; or NULL */
+    struct loop_own_member *member; /* of loop_own_tie_source */
     uint32_t n_buffered;            /* bytes in it that have not been lent */
     int32_t status;                 /* what the source has ended with */
     bool has_ended;
@@ -40,7 +40,7 @@ struct source_stream {
     bool wants_chunk;             /* the inner job waits for a chunk */
     bool was_empty;               /* the last try found nothing: the stream waits before the next */
     bool is_calling;              /* a function of the source is on the stack: go_on goes on after it */
-    bool uses_fd;                 /* of loop_own_join_source */
+    bool uses_fd;                 /* of loop_own_tie_source */
 };
 
 static_assert(sizeof(struct source_stream) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
@@ -64,28 +64,6 @@ static bool wait_for(struct loop *loop, struct source_stream *state, const struc
     return inner != 0;
 }
 
-/* Has the closes of the source, and of what is below it, cancel the stream. False when there is no memory. */
-static bool join(struct loop_job *job)
-{
-    struct source_stream *state = state_of(job);
-    bool needs_member = loop_own_needs_member(state->source, NULL);
-    state->member = needs_member ? loop_kernel_calloc(1, sizeof *state->member) : NULL;
-    bool has_joined = !needs_member || (state->member && loop_own_add_member(state->source, job, state->member));
-    return has_joined && loop_own_join_source(state->source, job, &state->uses_fd);
-}
-
-/* Undoes join. */
-static void part(struct loop *loop, struct loop_job *job)
-{
-    struct source_stream *state = state_of(job);
-    if (state->member) {
-        loop_own_drop_member(loop, state->member);
-        loop_kernel_free(state->member);
-        state->member = NULL;
-    }
-    loop_own_part_source(state->source, job, state->uses_fd);
-}
-
 /* Ends the stream. From the dispatch only. */
 static void finish(struct loop *loop, struct loop_job *job, int64_t result)
 {
@@ -94,7 +72,7 @@ static void finish(struct loop *loop, struct loop_job *job, int64_t result)
     loop_kernel_free(state->buffer);
     state->buffer = NULL;
     if (!job->fd) {
-        part(loop, job);
+        loop_own_untie_source(state->source, job, &state->member, &state->uses_fd);
     }
     loop_source_unpin(state->source);
     loop_job_finish(loop, job, result);
@@ -329,12 +307,13 @@ static struct loop_fd *fd_of(const struct loop_source *source)
 
 static void start(struct loop *loop, struct loop_job *job, struct loop_source *source)
 {
-    *state_of(job) = (struct source_stream){.source = source,
-                                            .cannot_try = !source->ops->try_read,
-                                            .cannot_wait = !source->ops->wait_readable || fd_of(source)};
+    struct source_stream *state = state_of(job);
+    *state = (struct source_stream){.source = source,
+                                    .cannot_try = !source->ops->try_read,
+                                    .cannot_wait = !source->ops->wait_readable || fd_of(source)};
     loop_source_pin(source);
-    if (!job->fd && !join(job)) {
-        end(state_of(job), -ENOMEM);
+    if (!job->fd && !loop_own_tie_source(source, job, &state->member, &state->uses_fd)) {
+        end(state, -ENOMEM);
     }
     go_on_soon(loop, job);
 }

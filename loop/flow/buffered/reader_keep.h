@@ -18,4 +18,10 @@ void loop_reader_let_go(struct loop_reader *reader);
  * return, or `otherwise`. */
 int64_t loop_reader_last_word(const struct loop_reader *reader, int64_t otherwise);
 
+/* Has no close of what is below the reader end `job`, an operation, any more. Harmless where none would. */
+static inline void loop_reader_untie(struct loop_reader *reader, struct loop_job *job)
+{
+    loop_own_untie_source(&reader->rest.source, job, &reader->operation.member, &reader->operation.uses_fd);
+}
+
 #endif

@@ -30,6 +30,7 @@
  * is gone. They go back to the source instead. Bytes in the caller's memory and errors stay the result. */
 static void end_due(struct loop_reader *reader, struct loop_job *job)
 {
+    loop_reader_untie(reader, job);
     bool is_lent = job->result > 0 && (reader->consumed > 0 || reader->operation.step == loop_reader_step_fill);
     if (!job->is_backends && !is_lent) {
         return;
@@ -52,10 +53,11 @@ void loop_reader_destroy(struct loop_reader *reader)
 #endif
     reader->is_destroyed = true;
     struct loop_job *job = loop_reader_running(reader);
+    if (job && job->where != LOOP_AT_RUN_QUEUE) {
+        loop_job_cancel(reader->loop, job);
+    }
     if (job && job->where == LOOP_AT_RUN_QUEUE) {
         end_due(reader, job);
-    } else if (job) {
-        loop_job_cancel(reader->loop, job);
     }
     loop_reader_let_go(reader);
 }

@@ -50,19 +50,38 @@ static void end_lines(struct loop *loop, struct loop_job *job, struct loop_reade
     loop_job_finish(loop, job, result);
 }
 
+/* Waits for a resume, or for a close of what is below. Returns 0, or why the job ends instead. */
+static int64_t wait_for_resume(struct loop_job *job, struct loop_reader *reader)
+{
+    const struct loop_fd *fd = reader->rest.fd;
+    job->where = LOOP_AT_OWNER;
+    if (fd && fd->state != LOOP_FD_OPEN) {
+        return -ECANCELED;
+    }
+    struct loop_reader_operation *operation = &reader->operation;
+    if (!loop_own_tie_source(&reader->rest.source, job, &operation->member, &operation->uses_fd)) {
+        loop_reader_untie(reader, job);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 /* Delivers lines, and reads on, ends, or waits for a resume. `error`: there has been no read to go on from. From the
  * dispatch only. */
 static void run_lines(struct loop *loop, struct loop_job *job, int64_t error)
 {
     struct loop_reader *reader = *loop_reader_of(job);
+    loop_reader_untie(reader, job);
     int64_t result = deliver_lines(loop, job, reader);
     if (job->is_cancelled) {
         result = -ECANCELED;
-    } else if (result == LOOP_READER_NEEDS_MORE && error) {
+    } else if (error && (result == LOOP_READER_NEEDS_MORE || reader->operation.is_paused)) {
         result = error;
     } else if (reader->operation.is_paused) {
-        job->where = LOOP_AT_OWNER;
-        return;
+        result = wait_for_resume(job, reader);
+        if (!result) {
+            return;
+        }
     } else if (result > 0) {
         nudge(loop, job);
         return;
@@ -84,8 +103,7 @@ static void cancel_lines(struct loop *loop, struct loop_job *job)
     if (reader->inner) {
         loop_cancel(loop, reader->inner);
     } else {
-        loop_reader_give_nothing(reader);
-        loop_job_complete(loop, job, -ECANCELED);
+        nudge(loop, job);
     }
 }
 

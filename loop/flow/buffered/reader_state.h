@@ -9,6 +9,7 @@
 #include <loop/core/job.h>
 #include <loop/core/scope.h>
 #include <loop/flow/buffered/reader_buffer.h>
+#include <loop/flow/own/join.h>
 #include <loop/flow/own/rest.h>
 #include <loop/reader.h>
 
@@ -22,6 +23,8 @@ struct loop_reader_operation {
     size_t scanned; /* buffered bytes in which no delimiter begins */
     uint64_t done;  /* bytes skipped */
     bool is_paused, is_delivering;
+    bool uses_fd;                   /* of paused lines: these two are of loop_own_tie_source, */
+    struct loop_own_member *member; /* so that a close of what is below ends them */
 };
 
 struct loop_reader {

@@ -12,6 +12,7 @@
 #include <loop/flow/own/rest.h>
 #include <loop/ground/index_list.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/memory.h>
 
 #define IN_SECOND offsetof(struct loop_job, u.args.in_second)
 
@@ -148,6 +149,27 @@ void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job)
         loop_index_remove(large_jobs(own->loop), &own->sink_jobs, job, IN_SECOND);
         loop_own_settle(own);
     }
+}
+
+bool loop_own_tie_source(const struct loop_source *source, struct loop_job *job, struct loop_own_member **member,
+                         bool *uses_fd)
+{
+    bool needs_member = loop_own_needs_member(source, NULL);
+    *member = needs_member ? loop_kernel_calloc(1, sizeof **member) : NULL;
+    bool has_joined = !needs_member || (*member && loop_own_add_member(source, job, *member));
+    return has_joined && loop_own_join_source(source, job, uses_fd);
+}
+
+void loop_own_untie_source(const struct loop_source *source, struct loop_job *job, struct loop_own_member **member,
+                           bool *uses_fd)
+{
+    if (*member) {
+        loop_own_drop_member(job->scope->loop, *member);
+        loop_kernel_free(*member);
+        *member = NULL;
+    }
+    loop_own_part_source(source, job, *uses_fd);
+    *uses_fd = false;
 }
 
 /* ---- closes ---- */

@@ -52,6 +52,15 @@ void loop_own_part_source(const struct loop_source *source, struct loop_job *job
 /* Undoes loop_own_join_sink, before the job ends. Harmless without it. */
 void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job);
 
+/* Has the closes of a source, and of what is below it, cancel `job`, a job without a descriptor. `*member` gets a
+ * member from malloc, where one is needed. False when there is no memory: untie it then too. */
+bool loop_own_tie_source(const struct loop_source *source, struct loop_job *job, struct loop_own_member **member,
+                         bool *uses_fd);
+
+/* Undoes loop_own_tie_source, before the job ends and the source is unpinned. Harmless without it. */
+void loop_own_untie_source(const struct loop_source *source, struct loop_job *job, struct loop_own_member **member,
+                           bool *uses_fd);
+
 /* Cancels the jobs that joined a source, which is about to be closed. */
 void loop_own_end_source(const struct loop_source *source);
 

@@ -524,29 +524,48 @@ static int close_below(struct loop_source *below)
     return script.row < 4 ? loop_fd_close(shown->fd) : loop_source_close(below);
 }
 
-/* Has the last reader buffer "rest". */
-static loop_job fill_reader(loop_fn *fn, void *arg)
-{
-    quiet.text = "\nrest";
-    if (quiet.source.ops != &quiet_source_ops) {
-        CHECK_IS(send(shown_ends[1], quiet.text, 5, 0), 5);
-    }
-    return loop_reader_line(script.row % 2 ? second_reader : first_reader, fn, arg);
-}
+static struct loop_source *below;
 
-/* The rest has bytes, which the sink does not accept. Below are a descriptor, or a source that shows one or none; that
- * is closed, or the descriptor. */
-LOOP_TEST_ROWS(p05_source_below_a_reader_ends_the_copies_of_its_rest_when_it_is_closed, 8)
+/* Makes one or two readers, and returns the rest of the last. Below are a descriptor, or a source that shows one or
+ * none; close_below closes that, or the descriptor. */
+static struct loop_source *make_below(struct loop_env *env)
 {
-    static struct loop_source *below, *rest;
-
-    BEGIN;
     make_shown(env);
     if (script.row >= 6) {
         quiet.source.ops = &quiet_source_ops;
     }
     below = script.row < 2 ? &shown->source : &quiet.source;
-    rest = through_readers(below, 1 + script.row % 2);
+    return through_readers(below, 1 + script.row % 2);
+}
+
+static struct loop_reader *last_reader(void)
+{
+    return script.row % 2 ? second_reader : first_reader;
+}
+
+/* Has the source below deliver 5 bytes. */
+static void fill_below(const char *text)
+{
+    quiet.text = text;
+    if (quiet.source.ops != &quiet_source_ops) {
+        CHECK_IS(send(shown_ends[1], text, 5, 0), 5);
+    }
+}
+
+/* Has the last reader buffer "rest". */
+static loop_job fill_reader(loop_fn *fn, void *arg)
+{
+    fill_below("\nrest");
+    return loop_reader_line(last_reader(), fn, arg);
+}
+
+/* The rest has bytes, which the sink does not accept. */
+LOOP_TEST_ROWS(p05_source_below_a_reader_ends_the_copies_of_its_rest_when_it_is_closed, 8)
+{
+    static struct loop_source *rest;
+
+    BEGIN;
+    rest = make_below(env);
     AWAIT(fill_reader(GO));
     CHECK(stuff(other_ends[0]) > 0);
     START(loop_copy_report(rest, &other->sink, &outcome, ONCE(&copy)));
@@ -569,15 +588,10 @@ LOOP_TEST_ROWS(p05_source_below_a_reader_ends_the_copies_of_its_rest_when_it_is_
 /* The stream of a rest with bytes is paused. */
 LOOP_TEST_ROWS(p05_source_below_a_reader_ends_the_stream_of_its_rest_when_it_is_closed, 8)
 {
-    static struct loop_source *below, *rest;
+    static struct loop_source *rest;
 
     BEGIN;
-    make_shown(env);
-    if (script.row >= 6) {
-        quiet.source.ops = &quiet_source_ops;
-    }
-    below = script.row < 2 ? &shown->source : &quiet.source;
-    rest = through_readers(below, 1 + script.row % 2);
+    rest = make_below(env);
     AWAIT(fill_reader(GO));
     stream.pauses = true;
     stream.job = START(loop_stream(rest, on_stream, env->loop));
@@ -587,6 +601,93 @@ LOOP_TEST_ROWS(p05_source_below_a_reader_ends_the_stream_of_its_rest_when_it_is_
     WAIT_UNTIL(stream.ends);
     CHECK_IS(stream.end, -ECANCELED);
     CHECK_IS(stream.ends, 1);
+    loop_fd_destroy(shown->fd);
+    close_shown();
+    END;
+}
+
+static loop_job lines_job;
+static struct once lines_end;
+static unsigned n_lines;
+
+static void on_line(void *arg, int64_t result)
+{
+    if (result > 0) {
+        n_lines++;
+        CHECK_IS(loop_pause(arg, lines_job), 0);
+        script_poke();
+    } else {
+        once_resumed(&lines_end, result);
+    }
+}
+
+/* The lines are paused behind the first, with another in the reader. */
+LOOP_TEST_ROWS(p05_source_below_a_reader_ends_its_paused_lines_when_it_is_closed, 8)
+{
+    BEGIN;
+    (void)make_below(env);
+    fill_below("a\nb\nc");
+    lines_job = START(loop_reader_lines(last_reader(), on_line, env->loop));
+    WAIT_UNTIL(n_lines == 1);
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(close_below(below), 0);
+    CHECK_IS(lines_end.count, 0); /* nothing is resumed in a call */
+    WAIT_UNTIL(lines_end.count);
+    ONCE_IS(lines_end, -ECANCELED);
+    AWAIT(loop_reader_line(last_reader(), GO));
+    CHECK_IS(result, 2);
+    CHECK_TEXT(loop_reader_data(last_reader(), NULL), "b");
+    loop_fd_destroy(shown->fd);
+    close_shown();
+    END;
+}
+
+/* The lines are paused while they read, and have none. */
+LOOP_TEST_ROWS(p05_source_below_a_reader_ends_lines_that_are_paused_while_they_read, 4)
+{
+    BEGIN;
+    (void)make_below(env);
+    lines_job = START(loop_reader_lines(last_reader(), on_line, env->loop));
+    CHECK_IS(loop_pause(env->loop, lines_job), 0);
+    AWAIT(turns(env->scope, 4, GO));
+    CHECK_IS(close_below(below), 0);
+    WAIT_UNTIL(lines_end.count);
+    ONCE_IS(lines_end, -ECANCELED);
+    close_shown();
+    END;
+}
+
+/* What joins the source while the lines are paused parts from it in time. */
+LOOP_TEST_ROWS(p05_paused_lines_part_from_the_source_below, 4 * 8)
+{
+    static int way;
+
+    BEGIN;
+    way = script.row / 8;
+    script.row %= 8;
+    (void)make_below(env);
+    fill_below("a\nb\nc");
+    lines_job = START(loop_reader_lines(last_reader(), on_line, env->loop));
+    WAIT_UNTIL(n_lines == 1);
+    AWAIT(turns(env->scope, 4, GO));
+    if (way == 0) {
+        CHECK_IS(loop_resume(env->loop, lines_job), 0);
+        WAIT_UNTIL(n_lines == 2);
+        CHECK_IS(loop_cancel(env->loop, lines_job), 0);
+    } else if (way == 1) {
+        CHECK_IS(loop_cancel(env->loop, lines_job), 0);
+        CHECK_IS(close_below(below), 0);
+    } else if (way == 2) {
+        CHECK_IS(loop_resume(env->loop, lines_job), 0);
+        loop_reader_destroy(last_reader());
+    } else {
+        CHECK_IS(close_below(below), 0);
+        loop_reader_destroy(last_reader());
+    }
+    WAIT_UNTIL(lines_end.count);
+    ONCE_IS(lines_end, -ECANCELED);
+    (void)close_below(below);
+    AWAIT(turns(env->scope, 4, GO));
     loop_fd_destroy(shown->fd);
     close_shown();
     END;
