@@ -93,7 +93,10 @@ LOOP_API loop_job loop_signal(struct loop_scope *scope, int signal_number, loop_
  * ignored, so the child inherits that too.
  *
  * Call loop_child_end before the calling function returns to the loop: otherwise a debug build aborts, and another
- * build sets the loop's mask itself. Returns 0; -EINVAL when it was called already, which aborts a debug build. */
+ * build sets the loop's mask itself. Returns 0; -EINVAL when it was called already, which aborts a debug build.
+ *
+ * Loops that hosts drive on one thread may do this at the same time. Each call sets the mask of its loop's children;
+ * the last loop_child_end of them, in whatever order, sets the mask from before the first. */
 LOOP_API int loop_child_begin(struct loop *loop);
 
 /* Sets the loop's signal mask again, in the parent process. In a forked child it only ends what loop_child_begin has

@@ -144,15 +144,24 @@ static bool is_watched(int number)
     return loop;
 }
 
-/* Adds the signals that the loops of this thread wait for to `set`; with `all` also those that children of this loop
- * block. */
-static void add_watched(const struct loop *loop, sigset_t *set, bool all)
+/* Adds the signals to `set` that the loops of this thread wait for and the children of this loop do not block. */
+static void add_watched(const struct loop *loop, sigset_t *set)
 {
     for (int number = 1; number < _NSIG; number++) {
-        if (is_watched(number) && (all || sigismember(&loop->child_mask, number) == 0)) {
+        if (is_watched(number) && sigismember(&loop->child_mask, number) == 0) {
             sigaddset(set, number);
         }
     }
+}
+
+/* Returns another loop of this thread for which a child is made, or NULL. */
+static const struct loop *other_making(const struct loop *loop)
+{
+    const struct loop *other = loops_here;
+    while (other && (other == loop || !other->is_making_child)) {
+        other = other->next_here;
+    }
+    return other;
 }
 
 /* ---- the calls ---- */
@@ -195,10 +204,14 @@ int loop_child_begin(struct loop *loop)
     loop->is_making_child = true;
     expect_end(loop);
     sigemptyset(&loop->caught);
-    add_watched(loop, &loop->caught, false);
+    add_watched(loop, &loop->caught);
     for_each_signal(&loop->caught, start_catching);
     loop_signals_take_back_sigpipe(loop);
+    const struct loop *other = other_making(loop);
     loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->child_mask, &loop->loop_mask);
+    if (other) {
+        loop->loop_mask = other->loop_mask; /* from before the first of them */
+    }
     return 0;
 }
 
@@ -214,11 +227,24 @@ int loop_child_end(struct loop *loop)
     return 0;
 }
 
+/* Sets the mask after what has made a child: that of another loop for which one is made, or the loops' own. Signals
+ * that are not caught stay blocked; the program may have waited for more of them meanwhile. */
+static void set_mask_behind(struct loop *loop)
+{
+    const struct loop *other = other_making(loop);
+    sigset_t mask = other ? other->child_mask : loop->loop_mask;
+    for (int number = 1; number < _NSIG; number++) {
+        if (is_watched(number) && !(other && sigismember(&other->caught, number) == 1)) {
+            sigaddset(&mask, number);
+        }
+    }
+    loop_kernel_pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
 void loop_child_finish(struct loop *loop)
 {
     if (loop->is_making_child && !loop->is_forked) {
-        add_watched(loop, &loop->loop_mask, true); /* the program may have waited for more signals meanwhile */
-        loop_kernel_pthread_sigmask(SIG_SETMASK, &loop->loop_mask, NULL);
+        set_mask_behind(loop);
         for_each_signal(&loop->caught, stop_catching);
     }
     loop->is_making_child = false;

@@ -96,3 +96,28 @@ TEST(p19_a_signal_that_was_asked_for_inside_run_stays_blocked)
     CHECK_IS(loop_close(loop), 0);
     CHECK(!is_blocked(SIGUSR1));
 }
+
+/* In each order of their ends. */
+TEST_ROWS(p19_children_of_two_loops_may_be_made_at_the_same_time, 2, row)
+{
+    static struct once signal;
+    struct loop *loops[2] = {open_loop()};
+
+    loops[1] = open_loop();
+    CHECK_IS(loop_child_begin(loops[0]), 0);
+    CHECK(loop_signal(opened_env->scope, SIGUSR1, ONCE(&signal)) != 0);
+    CHECK(is_blocked(SIGUSR1));
+    CHECK_IS(loop_child_begin(loops[1]), 0);
+    CHECK(!is_blocked(SIGUSR1) && !is_blocked(SIGPIPE));
+    CHECK_IS(raise(SIGUSR1), 0);
+    CHECK_IS(loop_child_end(loops[row]), 0);
+    CHECK(!is_blocked(SIGPIPE));
+    CHECK_IS(is_blocked(SIGUSR1), row == 1); /* the first loop does not catch it */
+    CHECK_IS(loop_child_end(loops[1 - row]), 0);
+    CHECK(is_blocked(SIGUSR1) && is_blocked(SIGPIPE));
+    make_turns_until(loops[1], &signal.count);
+    ONCE_IS(signal, SIGUSR1);
+    CHECK_IS(loop_close(loops[0]), 0);
+    CHECK_IS(loop_close(loops[1]), 0);
+    CHECK(!is_blocked(SIGUSR1) && !is_blocked(SIGPIPE));
+}
