@@ -12,7 +12,8 @@
  * The source borrows the loop: it only makes turns, and the program closes the loop. Functions of GLib and
  * continuations run on the same thread, so each may call the functions of the other. In a continuation that iterates
  * the main context (gtk_dialog_run) the other sources go on, and the loop waits until it returns. Timers have GLib's
- * precision, a millisecond, and are never early.
+ * precision, a millisecond, and are never early. The `prepare` of another source may start jobs: a second source, of
+ * the lowest priority, asks the loop again when GLib has asked all others. It is never dispatched.
  */
 #ifndef ADAPTERS_GLIB_H
 #define ADAPTERS_GLIB_H
@@ -36,6 +37,13 @@ struct loop_glib {
     loop_glib_fn *ended;
     void *arg;
     gpointer tag;
+    gboolean is_turning;
+};
+
+/* The source of the lowest priority. */
+struct loop_glib_last {
+    GSource source;         /* first */
+    struct loop_glib *host; /* a reference */
 };
 
 static inline gboolean loop_glib_prepare(GSource *source, gint *timeout_ms)
@@ -57,7 +65,10 @@ static inline gboolean loop_glib_dispatch(GSource *source, GSourceFunc unused, g
     struct loop_glib *host = (struct loop_glib *)source;
     (void)unused;
     (void)unused_arg;
-    if (loop_turn(host->loop) > 0 || g_source_is_destroyed(source)) {
+    host->is_turning = TRUE;
+    int more = loop_turn(host->loop);
+    host->is_turning = FALSE;
+    if (more > 0 || g_source_is_destroyed(source)) {
         return G_SOURCE_CONTINUE;
     }
     g_source_destroy(source); /* so that it does not ask a loop that `ended` closes */
@@ -65,6 +76,52 @@ static inline gboolean loop_glib_dispatch(GSource *source, GSourceFunc unused, g
         host->ended(host->arg);
     }
     return G_SOURCE_REMOVE;
+}
+
+/* Asks the loop last for how long GLib may sleep. With a time of 0 GLib does not sleep, and then checks the loop's
+ * source. Ends with that one. */
+static inline gboolean loop_glib_prepare_last(GSource *source, gint *timeout_ms)
+{
+    struct loop_glib *host = ((struct loop_glib_last *)source)->host;
+    *timeout_ms = -1;
+    if (g_source_is_destroyed(&host->source)) {
+        g_source_destroy(source);
+    } else if (!host->is_turning) {
+        (void)loop_glib_prepare(&host->source, timeout_ms);
+    }
+    return FALSE;
+}
+
+static inline gboolean loop_glib_check_last(GSource *unused)
+{
+    (void)unused;
+    return FALSE;
+}
+
+static inline gboolean loop_glib_dispatch_last(GSource *unused, GSourceFunc unused_fn, gpointer unused_arg)
+{
+    (void)unused;
+    (void)unused_fn;
+    (void)unused_arg;
+    return G_SOURCE_CONTINUE;
+}
+
+static inline void loop_glib_finish_last(GSource *source)
+{
+    g_source_unref(&((struct loop_glib_last *)source)->host->source);
+}
+
+static inline void loop_glib_attach_last(struct loop_glib *host, GMainContext *context)
+{
+    static GSourceFuncs functions = {
+        loop_glib_prepare_last, loop_glib_check_last, loop_glib_dispatch_last, loop_glib_finish_last, NULL, NULL};
+    GSource *source = g_source_new(&functions, sizeof(struct loop_glib_last));
+    ((struct loop_glib_last *)source)->host = host;
+    (void)g_source_ref(&host->source);
+    g_source_set_name(source, "Noria, asked last");
+    g_source_set_priority(source, G_MAXINT);
+    g_source_attach(source, context);
+    g_source_unref(source);
 }
 
 /* ---- attaching ---- */
@@ -88,6 +145,7 @@ static inline GSource *loop_glib_attach(struct loop *loop, GMainContext *context
     host->tag = g_source_add_unix_fd(source, number, G_IO_IN);
     g_source_set_name(source, "Noria");
     g_source_attach(source, context);
+    loop_glib_attach_last(host, context);
     g_source_unref(source);
     return source;
 }

@@ -121,3 +121,57 @@ TEST(priority_of_the_source)
     TURNS_UNTIL(echo.n == 20);
     end(&attached);
 }
+
+/* ---- GLib alone: functions of other sources that GLib calls before it sleeps ---- */
+
+static struct once started;
+static unsigned n_prepared, n_glib_timers;
+
+/* Starts a job when GLib has asked the loop's source for how long it may sleep. */
+static gboolean prepare_late(GSource *source, gint *timeout_ms)
+{
+    (void)source;
+    *timeout_ms = -1;
+    if (n_prepared++ == 1) {
+        CHECK(loop_sleep(env->scope, LOOP_MILLISECOND, ONCE(&started)) != 0);
+    }
+    return FALSE;
+}
+
+static gboolean never_ready(GSource *source)
+{
+    (void)source;
+    return FALSE;
+}
+
+static gboolean never_dispatched(GSource *source, GSourceFunc fn, gpointer arg)
+{
+    (void)source;
+    (void)fn;
+    (void)arg;
+    return G_SOURCE_CONTINUE;
+}
+
+static void give_up(void *unused)
+{
+    (void)unused;
+    n_glib_timers++;
+}
+
+TEST(what_another_source_starts_before_a_sleep_shortens_it)
+{
+    static GSourceFuncs functions = {prepare_late, never_ready, never_dispatched, NULL, NULL, NULL};
+    static struct attached attached;
+    GSource *other = g_source_new(&functions, sizeof *other);
+
+    begin(&attached);
+    g_source_set_priority(other, G_PRIORITY_LOW);
+    g_source_attach(other, context);
+    tested.call_after(20000, give_up, NULL);
+    TURNS_UNTIL(started.count || n_glib_timers);
+    ONCE_IS(started, 0);
+    CHECK_IS(n_glib_timers, 0);
+    g_source_destroy(other);
+    g_source_unref(other);
+    end(&attached);
+}
