@@ -204,8 +204,8 @@ LOOP_API loop_job loop_sink_wait_drained(struct loop_sink *sink, loop_fn *fn, vo
 
 /* Ends the output of the sink after all earlier writes have left: shuts down a socket for writing, closes a pipe, ends
  * a memory sink. Started behind a write in the same continuation, it ends a TCP connection in the segment of the last
- * bytes. Resumes with 0 or -errno. A peer that has already gone is not an error. Later writes to a socket, a
- * pipe or a memory sink end with an error.
+ * bytes, unless a protocol such as TLS in the kernel is on top (TCP_ULP). Resumes with 0 or -errno. A peer that has
+ * already gone is not an error. Later writes to a socket, a pipe or a memory sink end with an error.
  *
  * Behind a write or a copy that fails, or a write that was refused, it ends with the error of that one, and so does a
  * shutdown that is started before the continuation of that one is resumed. Nothing is shut down: the peer cannot

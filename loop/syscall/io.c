@@ -12,6 +12,8 @@
 #include <loop/syscall/io.h>
 
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 static bool polls_ready(const struct loop_fd *fd, short event)
 {
@@ -187,6 +189,14 @@ static int64_t write_some(struct loop_fd *fd, const struct iovec *iov, int n_iov
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     return write_some(fd, iov, n_iov, 0);
+}
+
+bool loop_io_sends_in_the_end(const struct loop_fd *fd)
+{
+    char name[16]; /* TCP_ULP_NAME_MAX */
+    socklen_t len = sizeof name;
+    int error = fd->is_unix ? -1 : loop_kernel_getsockopt(fd->number, IPPROTO_TCP, TCP_ULP, name, &len);
+    return error || len == 0;
 }
 
 int64_t loop_io_write_more(struct loop_fd *fd, const struct iovec *iov, int n_iov)

@@ -23,8 +23,13 @@ int64_t loop_io_read(struct loop_fd *fd, const struct iovec *iov, int n_iov);
  * written, -EAGAIN or -errno. */
 int64_t loop_io_write(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
+/* Returns whether a stream socket may be told that more follows. TCP sends what it keeps back for that after a while,
+ * whatever happens. TLS in the kernel, like other protocols that a program may set (TCP_ULP), keeps a record open until
+ * a call without MSG_MORE, and neither an end of the connection nor a close sends it. */
+bool loop_io_sends_in_the_end(const struct loop_fd *fd);
+
 /* Writes as loop_io_write does, and tells a socket that more follows at once (MSG_MORE): TCP then does not send a
- * segment that is not full. */
+ * segment that is not full. For sockets of which loop_io_sends_in_the_end is true. */
 int64_t loop_io_write_more(struct loop_fd *fd, const struct iovec *iov, int n_iov);
 
 /* A short read has emptied the descriptor, unless it ended early for another reason. Then bytes are left for which no

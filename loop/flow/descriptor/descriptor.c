@@ -332,7 +332,7 @@ __attribute__((noinline)) static enum loop_attempt write_several(struct loop *lo
     struct loop_write_state *write = &job->u.write;
     bool is_one = is_single(job);
     bool is_before_end = !is_one && loop_fd_shutdown_follows(fd, &write_kind);
-    bool has_more = is_before_end || (!is_one && precede_file(fd));
+    bool has_more = (is_before_end || (!is_one && precede_file(fd))) && loop_io_sends_in_the_end(fd);
     if (loop->prefers_completions && !has_more && send_by_backend(loop, job, is_one)) {
         return LOOP_ATTEMPT_BUSY;
     }
