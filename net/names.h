@@ -13,8 +13,13 @@
  * server is asked. Of resolv.conf "nameserver", "search" and "domain" count, and of "options" ndots, timeout, attempts
  * and rotate. Names in other than ASCII characters have to be given in their encoded form ("xn--...").
  *
- * The library is built with c-ares, or without it (NORIA_CARES). Without it a thread of the pool calls getaddrinfo(3)
- * or getnameinfo(3) in place of asking the servers. Then:
+ * The library is built with c-ares, or without it (NORIA_CARES). Which server is asked when, for how long, and which
+ * answers are kept, is the same with every version of c-ares from 1.18 on: newer ones have a cache, servers that they
+ * avoid and timeouts of their own, and these are not used. For that the library has to be built with the headers of the
+ * version that it runs with, or of 1.31 or newer: built with older ones and run with 1.32 or newer, a question that is
+ * open for 5 seconds may end although its timeout is longer.
+ *
+ * Without c-ares a thread of the pool calls getaddrinfo(3) or getnameinfo(3) in place of asking the servers. Then:
  *
  * - the system's own configuration decides which servers are asked, and how: servers, resolv_conf, timeout_ns and
  *   attempts of struct loop_resolver_options end a look-up with -EOPNOTSUPP where they are set;

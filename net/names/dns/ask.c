@@ -178,6 +178,8 @@ static void cancel_replies(struct loop_names_asking *asking)
     asking->is_cancelling = false;
 }
 
+/* Sets the server that is asked next, also where it is the last one: c-ares forgets the times of its answers first, of
+ * which newer versions make timeouts as short as 250 ms. */
 static int set_server(struct loop_names_asking *asking)
 {
     const struct loop_address *server = &asking->config.servers[asking->server];
@@ -188,7 +190,8 @@ static int set_server(struct loop_names_asking *asking)
 
     memcpy(&node.addr, bytes, len);
     asking->sockets.server = server;
-    return ares_set_servers_ports(asking->channel->channel, &node);
+    int status = loop_names_channel_forget_server(asking->channel);
+    return status != ARES_SUCCESS ? status : ares_set_servers_ports(asking->channel->channel, &node);
 }
 
 /* What has not been answered has failed. */

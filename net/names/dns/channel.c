@@ -43,6 +43,10 @@ static int init(struct loop_names_channel *channel)
 #ifdef ARES_OPT_QUERY_CACHE
     mask |= ARES_OPT_QUERY_CACHE; /* of 0 seconds: none */
 #endif
+#ifdef ARES_OPT_MAXTIMEOUTMS
+    mask |= ARES_OPT_MAXTIMEOUTMS; /* otherwise 1.32 and newer let no timeout be longer than 5 seconds */
+    options.maxtimeout = NEVER_MS;
+#endif
     return ares_init_options(&channel->channel, &options, mask);
 }
 
@@ -102,14 +106,17 @@ struct loop_names_channel *loop_names_channel_take(struct loop_names_resolver *r
     return channel;
 }
 
-/* Ends all that a channel does, and has it forget the server: newer versions of c-ares keep the times of a server's
- * answers, and make timeouts of them, its failures and its cookies. Returns false where a socket is left: a late answer
- * could come by it. */
+int loop_names_channel_forget_server(struct loop_names_channel *channel)
+{
+    return ares_set_servers_ports(channel->channel, NULL);
+}
+
+/* Ends all that a channel does, and has it forget the server. Returns false where a socket is left: a late answer could
+ * come by it. */
 static bool clear(struct loop_names_channel *channel)
 {
     ares_cancel(channel->channel);
-    return ares_set_servers_ports(channel->channel, NULL) == ARES_SUCCESS &&
-           loop_names_sockets_are_closed(channel->sockets);
+    return loop_names_channel_forget_server(channel) == ARES_SUCCESS && loop_names_sockets_are_closed(channel->sockets);
 }
 
 /* A channel that cannot be cleared is not kept. There are no more idle ones than look-ups in progress, each of which

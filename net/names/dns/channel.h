@@ -21,6 +21,10 @@ int loop_names_channel_create(struct loop_names_channel **created);
 /* Has a channel open its sockets among those of a look-up. */
 void loop_names_channel_use(struct loop_names_channel *channel, struct loop_names_sockets *sockets);
 
+/* Has a channel without questions forget its server. Newer versions of c-ares keep the times of a server's answers, and
+ * make timeouts of them, its failures, its cookies, and its answers. Returns a status of c-ares. */
+int loop_names_channel_forget_server(struct loop_names_channel *channel);
+
 /* Returns a channel that an earlier look-up of the resolver has left, for the sockets of another one; NULL: none. */
 struct loop_names_channel *loop_names_channel_take(struct loop_names_resolver *resolver,
                                                    struct loop_names_sockets *sockets);
