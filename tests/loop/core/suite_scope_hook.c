@@ -153,7 +153,7 @@ LOOP_TEST(hook_that_closes_what_others_are_using)
     CHECK(loop_scope_defer(scope, close_from_hook, flows[1]->fd));
     WAIT_UNTIL(ended.count && read.count && copy.count);
     ONCE_IS(ended, 0);
-    ONCE_IS(read, -ECANCELED);
     ONCE_IS(copy, -ECANCELED);
+    CHECK(read.count == 1 && (read.result == -ECANCELED || read.result == 0)); /* or its peer's close came first: P4 */
     END;
 }

@@ -107,11 +107,16 @@ static void begin_case(struct loop_scope *scope, make_fn *make, const char *text
     n_got = 0;
 }
 
-static void end_case(void)
+static void close_reader(void)
 {
     CHECK_IS(n_got, n_expected);
     CHECK(memcmp(got, expected, n_got) == 0);
     loop_fd_destroy(reader);
+}
+
+static void end_case(void)
+{
+    close_reader();
     close(peer);
 }
 
@@ -125,12 +130,15 @@ static void take(struct loop_fd *fd, const void *data, int64_t n)
     n_got += (size_t)n;
 }
 
+static size_t n_ends;
+
 static void on_stream(void *arg, int64_t n, struct loop_chunk *chunk)
 {
     if (chunk) {
         take(arg, loop_chunk_data(chunk), n);
     } else {
         CHECK_IS(n, -ECANCELED);
+        n_ends++;
     }
     script_poke();
 }
@@ -144,6 +152,7 @@ static void on_received(void *arg, int64_t n, void *data)
         CHECK_IS(loop_buffers_recycle(buffers, data), 0);
     } else {
         CHECK_IS(n, -ECANCELED);
+        n_ends++;
     }
     script_poke();
 }
@@ -201,7 +210,9 @@ LOOP_TEST(streams_go_on_behind_urgent_data)
         begin_tcp_case(env->scope, i);
         START(loop_stream(&loop_fd_flow(reader)->source, on_stream, reader));
         WAIT_UNTIL(n_got >= n_expected);
-        end_case();
+        close_reader();
+        WAIT_UNTIL(n_ends > i); /* otherwise the end of the peer may come before the cancel: P4 */
+        close(peer);
     }
     END;
 }
@@ -254,7 +265,9 @@ LOOP_TEST(multishot_receives_go_on_behind_urgent_data)
         begin_tcp_case(env->scope, i);
         START(loop_op_recv_multishot(NULL, reader, buffers, on_received, reader));
         WAIT_UNTIL(n_got >= n_expected);
-        end_case();
+        close_reader();
+        WAIT_UNTIL(n_ends > i); /* otherwise the end of the peer may come before the cancel: P4 */
+        close(peer);
     }
     END;
 }
