@@ -85,11 +85,13 @@ static const struct loop_job_kind *kind_for(const struct ends *ends)
  * has not been resumed, so that what follows would follow a gap. 0 where it can. */
 static int64_t sink_error(const struct ends *ends)
 {
-    if (!ends->to) {
-        const struct loop_own *own = loop_own_find(ends->sink->scope->loop, ends->sink);
-        return own && own->has_overflowed ? -ENOBUFS : 0;
+    const struct loop_own *own =
+        ends->sink->ops == &loop_fd_sink ? NULL : loop_own_find(ends->sink->scope->loop, ends->sink);
+    if (ends->to && ends->to->state != LOOP_FD_OPEN) {
+        return -EBADF;
     }
-    return ends->to->state != LOOP_FD_OPEN ? -EBADF : loop_write_gap_ahead(ends->to);
+    int64_t error = ends->to ? loop_write_gap_ahead(ends->to) : 0;
+    return error ? error : own && own->has_overflowed ? -ENOBUFS : 0;
 }
 
 /* Prepares the job, before anything is read. 0, -ENOMEM or -ECANCELED. */
