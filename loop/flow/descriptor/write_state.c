@@ -108,27 +108,29 @@ void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job
     }
 }
 
-/* Whether a job that has failed to write to the descriptor has not been resumed. */
-static bool has_failed_job(struct loop_fd *fd)
+/* Returns a job that has failed to write to the descriptor and has not been resumed, or NULL. */
+static const struct loop_job *failed_job(struct loop_fd *fd)
 {
     for (struct loop_hnode *node = fd->jobs.first; node; node = node->next) {
         const struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, in_fd);
         if (job->has_failed && !job->kind->writes_second) {
-            return true;
+            return job;
         }
     }
     const struct loop_job *second = loop_job_oldest_second(fd);
     while (second && !(second->has_failed && second->kind->writes_second)) {
         second = loop_job_newer_second(second);
     }
-    return second != NULL;
+    return second;
 }
 
+/* A write in front of one that cannot be watched may have succeeded after that one failed. */
 int64_t loop_write_error_ahead(struct loop_fd *fd)
 {
-    fd->has_failed = fd->has_failed && has_failed_job(fd);
-    assert(!fd->has_failed || fd->write_error < 0);
-    return fd->has_failed ? fd->write_error : 0;
+    const struct loop_job *failed = fd->has_failed ? failed_job(fd) : NULL;
+    fd->has_failed = failed != NULL;
+    assert(!failed || failed->why || fd->write_error < 0);
+    return !failed ? 0 : failed->why ? failed->why : fd->write_error;
 }
 
 static const struct loop_job_kind lost_kind = {.name = "refused write", .cancel = loop_job_cancel_here};
