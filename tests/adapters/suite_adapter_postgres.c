@@ -90,14 +90,8 @@ static PGconn *connection(void)
 
 /* ---- queries, COPY, notifications ---- */
 
-POSTGRES_TEST(queries_copies_and_notifications)
+POSTGRES_TEST(results_of_queries)
 {
-    static PGnotify *notification;
-    static struct once notified;
-    static char *row;
-    static char rows[100000];
-    static int i, n;
-
     BEGIN;
     CONNECT(env->scope);
     SEND("SELECT 6 * 7; SELECT nothing");
@@ -106,34 +100,48 @@ POSTGRES_TEST(queries_copies_and_notifications)
     PQclear(answer);
     GET(PGRES_FATAL_ERROR); /* that of a command is a result */
     GET_END;
-
     SEND("SELECT repeat('x', 5000000)");
     GET(PGRES_TUPLES_OK);
     CHECK_IS(PQgetlength(answer, 0, 0), 5000000);
     GET_END;
+    END;
+}
 
-    SEND("CREATE TABLE numbers (n integer); LISTEN news");
+POSTGRES_TEST(rows_that_are_copied_in)
+{
+    static char rows[20000];
+    static int i;
+
+    BEGIN;
+    CONNECT(env->scope);
+    SEND("CREATE TABLE numbers (n integer); COPY numbers FROM STDIN");
     GET(PGRES_COMMAND_OK);
     PQclear(answer);
-    GET(PGRES_COMMAND_OK);
-    GET_END;
-    SEND("COPY numbers FROM STDIN");
     GET(PGRES_COPY_IN);
     PQclear(answer);
     for (i = 0; i < 100; i++) {
-        for (n = 0; n < 10000; n++) {
-            memcpy(rows + 2 * n, i % 2 ? "7\n" : "3\n", 2);
+        for (size_t n = 0; n < sizeof rows; n += 2) {
+            memcpy(rows + n, i % 2 ? "7\n" : "3\n", 2);
         }
-        AWAIT(loop_postgres_put_copy(postgres, rows, 20000, GO));
-        CHECK_IS(result, 20000);
+        AWAIT(loop_postgres_put_copy(postgres, rows, sizeof rows, GO));
+        CHECK_IS(result, sizeof rows);
     }
     AWAIT(loop_postgres_end_copy(postgres, NULL, GO));
     CHECK_IS(result, 0);
     GET(PGRES_COMMAND_OK);
     CHECK_TEXT(PQcmdTuples(answer), "1000000");
     GET_END;
+    END;
+}
 
-    SEND("COPY (SELECT * FROM numbers LIMIT 100000) TO STDOUT");
+POSTGRES_TEST(rows_that_are_copied_out)
+{
+    static char *row;
+    static int n;
+
+    BEGIN;
+    CONNECT(env->scope);
+    SEND("COPY (SELECT 7 FROM generate_series(1, 100000)) TO STDOUT");
     GET(PGRES_COPY_OUT);
     PQclear(answer);
     for (n = 0;; n++) {
@@ -148,17 +156,37 @@ POSTGRES_TEST(queries_copies_and_notifications)
     CHECK_IS(n, 100000);
     GET(PGRES_COMMAND_OK);
     GET_END;
+    END;
+}
 
-    SEND("COPY numbers FROM STDIN");
+POSTGRES_TEST(a_copy_that_the_program_gives_up)
+{
+    BEGIN;
+    CONNECT(env->scope);
+    SEND("CREATE TABLE numbers (n integer); COPY numbers FROM STDIN");
+    GET(PGRES_COMMAND_OK);
+    PQclear(answer);
     GET(PGRES_COPY_IN);
     PQclear(answer);
     AWAIT(loop_postgres_end_copy(postgres, "changed my mind", GO));
     CHECK_IS(result, 0);
     GET(PGRES_FATAL_ERROR);
     GET_END;
-    AWAIT(loop_postgres_put_copy(postgres, rows, 2, GO));
+    AWAIT(loop_postgres_put_copy(postgres, "7\n", 2, GO));
     CHECK_IS(result, -EIO); /* no copy goes on */
+    END;
+}
 
+POSTGRES_TEST(notifications_come_beside_queries)
+{
+    static PGnotify *notification;
+    static struct once notified;
+
+    BEGIN;
+    CONNECT(env->scope);
+    SEND("LISTEN news");
+    GET(PGRES_COMMAND_OK);
+    GET_END;
     START(loop_postgres_get_notification(postgres, &notification, ONCE(&notified)));
     AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
     CHECK_IS(notified.count, 0);
