@@ -11,6 +11,7 @@ static const struct {
     /* suite_busy_poll */
     {"busy_polling_begins_again_where_sleeps_are_short", "a turn with a host never waits"},
     {"busy_polling_looks_until_a_timer_is_due", "a turn with a host never waits"},
+    {"p18_busy_polling_is_left_out_where_nothing_comes_soon", "a turn with a host never waits"},
     {"p21_a_busy_polling_loop_sees_posts_without_being_woken", "a turn with a host never waits"},
     /* suite_ring_failure */
     {"a_long_shortage_is_told_once", "the ring is not entered while nothing is submitted"},

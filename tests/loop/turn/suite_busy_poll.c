@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 
+#include <loop/core/loop.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -17,12 +18,9 @@ static void nap(int64_t duration_ns)
 
 LOOP_TEST(busy_polling_is_off_by_default)
 {
-    static int64_t cpu_ns;
-
     BEGIN;
-    cpu_ns = cpu_time_ns();
     AWAIT(loop_sleep(env->scope, 100 * LOOP_MILLISECOND, GO));
-    CHECK(cpu_time_ns() - cpu_ns < 10 * LOOP_MILLISECOND);
+    CHECK_IS(env->loop->busy_poll.in_vain, 0); /* it would have looked in vain */
     END;
 }
 
@@ -60,51 +58,51 @@ LOOP_TEST_WITH(p18_a_busy_polling_loop_sleeps_when_it_is_idle, .busy_poll_ns = 2
 {
     static struct loop_stats before, after;
     static long switches;
-    static int64_t cpu_ns;
 
     BEGIN;
     AWAIT(loop_sleep(env->scope, 20 * LOOP_MILLISECOND, GO));
     loop_get_stats(env->loop, &before);
     switches = voluntary_switches();
-    cpu_ns = cpu_time_ns();
     AWAIT(loop_sleep(env->scope, 300 * LOOP_MILLISECOND, GO));
     loop_get_stats(env->loop, &after);
     CHECK(voluntary_switches() - switches <= 3);
-    CHECK(after.turns - before.turns <= 4);
-    CHECK(cpu_time_ns() - cpu_ns < 20 * LOOP_MILLISECOND);
+    CHECK(after.turns - before.turns <= 4); /* in each it looks once, or not */
     END;
 }
 
 LOOP_TEST_WITH(p18_busy_polling_is_left_out_where_nothing_comes_soon, .busy_poll_ns = 2 * LOOP_MILLISECOND)
 {
-    static int64_t cpu_ns;
-    static int i;
+    static unsigned left_out;
 
     BEGIN;
-    cpu_ns = cpu_time_ns();
-    for (i = 0; i < 100; i++) {
-        AWAIT(loop_sleep(env->scope, 4 * LOOP_MILLISECOND, GO));
+    while (env->loop->busy_poll.left_out < 31) {
+        AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
     }
-    CHECK(cpu_time_ns() - cpu_ns < 60 * LOOP_MILLISECOND);
+    while ((left_out = env->loop->busy_poll.left_out) > 10) {
+        AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
+        CHECK(env->loop->busy_poll.left_out < left_out);
+    }
     END;
 }
 
-/* After a hundred consecutive misses the loop would skip a hundred more turns, unless its sleeps turn out to be
- * short. */
+/* A loop that has looked in vain often enough skips turns, unless its sleeps turn out to be short. A loaded machine may
+ * have no short sleep among so many, so there are several attempts. */
 LOOP_TEST_WITH(busy_polling_begins_again_where_sleeps_are_short, .busy_poll_ns = 2 * LOOP_MILLISECOND)
 {
-    static int64_t cpu_ns;
-    static int i;
+    static bool has_begun;
+    static int attempt, i;
 
     BEGIN;
-    for (i = 0; i < 70; i++) {
-        AWAIT(loop_sleep(env->scope, 3 * LOOP_MILLISECOND, GO));
+    for (attempt = 0; attempt < 20 && !has_begun; attempt++) {
+        while (env->loop->busy_poll.left_out < 15) {
+            AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
+        }
+        for (i = 0; i < 10 && !has_begun; i++) {
+            AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+            has_begun = env->loop->busy_poll.left_out == 0;
+        }
     }
-    cpu_ns = cpu_time_ns();
-    for (i = 0; i < 40; i++) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
-    CHECK(cpu_time_ns() - cpu_ns >= 8 * LOOP_MILLISECOND);
+    CHECK(has_begun);
     END;
 }
 
