@@ -32,11 +32,24 @@ static void end(struct loop_scope *scope)
     loop_scope_unhold(scope);
 }
 
+/* Has a side whose handshake is done say hello and end. */
+static void say_hello(int side)
+{
+    static struct once written, shut;
+
+    memset(&written, 0, sizeof written);
+    memset(&shut, 0, sizeof shut);
+    if (pair.done[side].result == 0) {
+        START(loop_write(&pair.flows[side]->sink, "hello", 5, ONCE(&written)));
+        START(loop_shutdown(&pair.flows[side]->sink, ONCE(&shut)));
+    }
+}
+
 /* Cuts one lane after every number of bytes. The side that writes to it says hello and ends; the other one reads. */
 static void cut_everywhere(struct loop_env *env, int64_t result, int writer, enum loop_tls_version version)
 {
     static struct loop_scope *scope;
-    static struct once ended, written, shut;
+    static struct once ended;
     static size_t at, whole;
     static int64_t got;
     const int reader = !writer;
@@ -51,12 +64,7 @@ static void cut_everywhere(struct loop_env *env, int64_t result, int writer, enu
         wire.lanes[writer].cut_at = at;
         tls_shake(&pair, TLS_HOST);
         TLS_AWAIT(&pair);
-        memset(&written, 0, sizeof written);
-        memset(&shut, 0, sizeof shut);
-        if (pair.done[writer].result == 0) {
-            START(loop_write(&pair.flows[writer]->sink, "hello", 5, ONCE(&written)));
-            START(loop_shutdown(&pair.flows[writer]->sink, ONCE(&shut)));
-        }
+        say_hello(writer);
         got = pair.done[reader].result;
         if (got == 0) {
             AWAIT(loop_read_exact(&pair.flows[reader]->source, received, sizeof received, GO));
@@ -100,7 +108,7 @@ LOOP_TEST(p29_client_of_tls_1_2_cut_after_every_byte)
 LOOP_TEST(tls_changed_after_every_few_bytes)
 {
     static struct loop_scope *scope;
-    static struct once ended, written, shut;
+    static struct once ended;
     static size_t at, passed = SIZE_MAX;
     static unsigned failures;
 
@@ -115,12 +123,7 @@ LOOP_TEST(tls_changed_after_every_few_bytes)
         wire.lanes[TLS_SERVER].flip_at = at;
         tls_shake(&pair, TLS_HOST);
         TLS_AWAIT(&pair);
-        memset(&written, 0, sizeof written);
-        memset(&shut, 0, sizeof shut);
-        if (pair.done[TLS_SERVER].result == 0) {
-            START(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, ONCE(&written)));
-            START(loop_shutdown(&pair.flows[TLS_SERVER]->sink, ONCE(&shut)));
-        }
+        say_hello(TLS_SERVER);
         if (pair.done[TLS_CLIENT].result == 0) {
             AWAIT(loop_read_exact(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
             CHECK(result < 0 || (result == 5 && memcmp(received, "hello", 5) == 0));

@@ -28,6 +28,25 @@ static void open_gate(unsigned n)
     }
 }
 
+/* Starts work that waits at the gate. */
+static void start_gated(struct loop_env *env, unsigned n, struct tally *tally)
+{
+    for (unsigned i = 0; i < n; i++) {
+        START(loop_work(env->scope, pass_gate, NULL, TALLY(tally)));
+    }
+}
+
+#define WAIT_UNTIL_BEGUN(n)                                                                                            \
+    while (n_begun() < (n)) {                                                                                          \
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));                                                           \
+    }
+
+static void close_gate(void)
+{
+    close(gate[0]);
+    close(gate[1]);
+}
+
 static struct loop_stats stats_of(struct loop *loop)
 {
     struct loop_stats stats;
@@ -46,14 +65,10 @@ LOOP_TEST_WITH(p27_the_pool_grows_while_work_waits_and_declines, .pool_threads =
     make_pipe(gate);
     AWAIT(turns(env->scope, 1, GO));
     jobs_before = stats_of(env->loop).jobs_now;
-    for (int i = 0; i < N; i++) {
-        START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
-    }
+    start_gated(env, N, &tally);
     CHECK_IS(stats_of(env->loop).pool_threads_now, 2);
     CHECK_IS(stats_of(env->loop).pool_waits, N - 2);
-    while (n_begun() < N) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    WAIT_UNTIL_BEGUN(N);
     CHECK_IS(stats_of(env->loop).pool_threads_now, N);
     CHECK(stats_of(env->loop).pool_longest_wait_ns >= LOOP_MILLISECOND / 4);
     open_gate(N);
@@ -69,8 +84,7 @@ LOOP_TEST_WITH(p27_the_pool_grows_while_work_waits_and_declines, .pool_threads =
     open_gate(1);
     AWAIT(loop_work(env->scope, pass_gate, NULL, GO));
     CHECK_IS(result, 1);
-    close(gate[0]);
-    close(gate[1]);
+    close_gate();
     END;
 }
 
@@ -82,12 +96,8 @@ LOOP_TEST_WITH(p27_the_pool_grows_to_its_bound_only, .pool_threads = 5, .pool_th
 
     BEGIN;
     make_pipe(gate);
-    for (int i = 0; i < N; i++) {
-        START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
-    }
-    while (n_begun() < 5) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    start_gated(env, N, &tally);
+    WAIT_UNTIL_BEGUN(5);
     AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
     CHECK_IS(n_begun(), 5);
     CHECK_IS(stats_of(env->loop).pool_threads_now, 5);
@@ -97,8 +107,7 @@ LOOP_TEST_WITH(p27_the_pool_grows_to_its_bound_only, .pool_threads = 5, .pool_th
     WAIT_UNTIL(tally.count == N);
     CHECK(stats_of(env->loop).pool_longest_wait_ns >= longest);
     CHECK_IS(stats_of(env->loop).pool_threads_most, 5);
-    close(gate[0]);
-    close(gate[1]);
+    close_gate();
     END;
 }
 
@@ -125,25 +134,18 @@ LOOP_TEST_WITH(p27_a_pool_that_grows_calls_a_thread_that_came_back, .pool_thread
     make_pipe(gate);
     make_pipe(gate_of_stuck);
     job = START(loop_work(env->scope, pass_gate_of_stuck, NULL, ONCE(&stuck)));
-    while (n_begun() < 1) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    WAIT_UNTIL_BEGUN(1);
     CHECK_IS(loop_cancel(env->loop, job), 0);
     START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
-    while (n_begun() < 2) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    WAIT_UNTIL_BEGUN(2);
     CHECK_IS(write(gate_of_stuck[1], "1", 1), 1);
     WAIT_UNTIL(stuck.count);
     START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
-    while (n_begun() < 3) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    WAIT_UNTIL_BEGUN(3);
     CHECK_IS(stats_of(env->loop).pool_threads_most, 2);
     open_gate(2);
     WAIT_UNTIL(tally.count == 2);
-    close(gate[0]);
-    close(gate[1]);
+    close_gate();
     close(gate_of_stuck[0]);
     close(gate_of_stuck[1]);
     END;
@@ -186,12 +188,8 @@ LOOP_TEST_WITH(p27_a_pool_that_was_stuck_finds_that_fewer_threads_do, .pool_thre
 
     BEGIN;
     make_pipe(gate);
-    for (int i = 0; i < N; i++) {
-        START(loop_work(env->scope, pass_gate, NULL, TALLY(&tally)));
-    }
-    while (n_begun() < N) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    start_gated(env, N, &tally);
+    WAIT_UNTIL_BEGUN(N);
     open_gate(N);
     WAIT_UNTIL(tally.count == N);
     waits = stats_of(env->loop).pool_waits;
@@ -206,8 +204,7 @@ LOOP_TEST_WITH(p27_a_pool_that_was_stuck_finds_that_fewer_threads_do, .pool_thre
     while (load.n_running > 0) {
         AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
     }
-    close(gate[0]);
-    close(gate[1]);
+    close_gate();
     END;
 }
 
@@ -270,8 +267,7 @@ LOOP_TEST_WITH(p27_a_pool_that_tries_too_few_threads_goes_back, .pool_threads = 
     while (meeting.n_over < 8) {
         AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
     }
-    close(gate[0]);
-    close(gate[1]);
+    close_gate();
     END;
 }
 
@@ -291,8 +287,7 @@ LOOP_TEST_WITH(p27_threads_that_end_during_a_trial_come_back, .pool_threads = 8,
     while (meeting.n_over < 8) {
         AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
     }
-    close(gate[0]);
-    close(gate[1]);
+    close_gate();
     END;
 }
 
@@ -308,20 +303,15 @@ LOOP_TEST_WITH(p27_work_that_takes_long_gets_half_of_a_pool_that_grows, .pool_th
     for (int i = 0; i < N; i++) {
         START(loop_work_with(env->scope, &takes_long, pass_gate, NULL, TALLY(&tally)));
     }
-    while (n_begun() < 4) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    WAIT_UNTIL_BEGUN(4);
     AWAIT(loop_sleep(env->scope, 2500 * LOOP_MILLISECOND, GO)); /* a pool with jobs in line does not decline */
     CHECK_IS(n_begun(), 4);
     open_gate(1);
-    while (n_begun() < 5) {
-        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
-    }
+    WAIT_UNTIL_BEGUN(5);
     WAIT_UNTIL(tally.count == 1);
     open_gate(N - 1);
     WAIT_UNTIL(tally.count == N);
-    close(gate[0]);
-    close(gate[1]);
+    close_gate();
     END;
 }
 
