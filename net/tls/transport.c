@@ -205,12 +205,14 @@ static void on_written(void *arg, int64_t result)
     go_on_writing(connection);
 }
 
+/* Where the write in front of it has stopped half-way, the output below has not ended: it is ended behind the rest. */
 static void on_ended(void *arg, int64_t result)
 {
     struct loop_tls_connection *connection = arg;
+    bool follows_rest = result < 0 && connection->sends_end && connection->writing;
 
-    connection->shutdown = LOOP_TLS_ENDED;
-    connection->shutdown_status = (int)result;
+    connection->shutdown = follows_rest ? LOOP_TLS_NOTIFIED : LOOP_TLS_ENDED;
+    connection->shutdown_status = follows_rest ? 0 : (int)result;
     go_on_writing(connection);
 }
 
