@@ -15,9 +15,6 @@
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
 
-/* The most completions handled in one turn. */
-#define EVENTS_PER_TURN 256
-
 /* Submits the rest of a partial write that has no continuation. It keeps the turn. Returns false when the job ends,
  * with its result in `*result`. */
 static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *result)
@@ -111,10 +108,11 @@ __attribute__((noinline)) static void event(struct loop_uring *uring, uint64_t u
     }
 }
 
-void loop_uring_dispatch(struct loop_uring *uring)
+unsigned loop_uring_dispatch(struct loop_uring *uring)
 {
     uint32_t n = loop_uring_completions_ready(uring);
-    uint32_t head = *uring->cq_head, end = head + (n < EVENTS_PER_TURN ? n : EVENTS_PER_TURN);
+    n = n < LOOP_URING_EVENTS_PER_TURN ? n : LOOP_URING_EVENTS_PER_TURN;
+    uint32_t head = *uring->cq_head, end = head + n;
     while (head != end) {
         const struct io_uring_cqe *completion = &uring->completions[head & uring->cq_mask];
         uint64_t user_data = completion->user_data;
@@ -130,6 +128,7 @@ void loop_uring_dispatch(struct loop_uring *uring)
     if (uring->inputs.enough && uring->inputs.n > 0) {
         loop_uring_weigh_inputs(uring);
     }
+    return n;
 }
 
 /* ---- with a host ---- */

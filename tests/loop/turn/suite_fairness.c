@@ -211,3 +211,54 @@ LOOP_TEST(p13_a_busy_connection_starves_nobody)
     loop_flow_close(busy[0]);
     END;
 }
+
+/* ---- what one turn takes ---- */
+
+enum { READY = 60 }; /* an io_uring_enter(2) alone reports some twenty */
+
+static struct {
+    unsigned n_read, n_at_timer;
+    bool has_fired;
+} ready;
+
+static void ready_timer(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 0);
+    ready.has_fired = true;
+    ready.n_at_timer = ready.n_read;
+}
+
+static void ready_read(void *arg, int64_t result)
+{
+    struct loop_env *env = arg;
+
+    CHECK_IS(result, 1);
+    if (ready.n_read++ == 0) {
+        CHECK(loop_sleep(env->scope, 0, ready_timer, NULL) != 0);
+    }
+}
+
+LOOP_TEST(p17_all_that_is_ready_comes_before_a_timer_that_it_starts)
+{
+    static int peers[READY];
+    static char bytes[READY];
+
+    BEGIN;
+    for (unsigned i = 0; i < READY; i++) {
+        int fds[2];
+        make_pair(fds);
+        peers[i] = fds[1];
+        CHECK(loop_read(&flow_of(env->scope, fds[0])->source, &bytes[i], 1, ready_read, env) != 0);
+    }
+    AWAIT(turns(env->scope, 8, GO));
+    for (unsigned i = 0; i < READY; i++) {
+        CHECK_IS(write(peers[i], "x", 1), 1);
+    }
+    WAIT_UNTIL(ready.has_fired);
+    CHECK_IS(ready.n_at_timer, READY);
+    for (unsigned i = 0; i < READY; i++) {
+        close(peers[i]);
+    }
+    END;
+}
