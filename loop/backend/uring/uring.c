@@ -34,8 +34,9 @@
 /* How often one turn submits to empty the line. */
 #define SUBMITS_PER_TURN 64
 
-/* How often one turn enters for what is left to report: some of it makes no completion. */
-#define ENTERS_PER_TURN 16
+/* How many completions of an enter show that there may have been more: it runs up to 20 pieces of deferred work, some
+ * of which make no completion. */
+#define REPORTED_AT_ONCE 16u
 
 /* When the kernel has no memory to accept entries: how long to wait for completions, which is also the first sleep
  * where it cannot even wait; and the longest sleep. */
@@ -160,16 +161,17 @@ static int poll_devices(struct loop_uring *uring)
 }
 
 /* Enters the kernel for the rest of what it has to report, after `n` completions of this turn: one enter runs some
- * twenty pieces of deferred work (Linux 6.2 and later). Returns the result of the last enter, or 0. */
+ * twenty pieces of deferred work (Linux 6.2 and later). After fewer, what is left has come since then, from descriptors
+ * that have had their share of this turn. Returns the result of the last enter, or 0. */
 __attribute__((always_inline)) static inline int dispatch_rest(struct loop_uring *uring, unsigned n)
 {
     int result = 0;
-    for (unsigned i = 0; i < ENTERS_PER_TURN && n < LOOP_URING_EVENTS_PER_TURN && loop_uring_is_fine(result) &&
-                         loop_uring_queue_flags(uring) & IORING_SQ_TASKRUN;
-         i++) {
+    for (unsigned last = n; last >= REPORTED_AT_ONCE && n < LOOP_URING_EVENTS_PER_TURN && loop_uring_is_fine(result) &&
+                            loop_uring_queue_flags(uring) & IORING_SQ_TASKRUN;
+         n += last) {
         loop_uring_publish(uring);
         result = loop_uring_enter_now(uring, loop_uring_unsubmitted(uring), 0, 0);
-        n += loop_uring_dispatch(uring);
+        last = loop_uring_dispatch(uring);
     }
     return loop_uring_is_shortage(result) ? 0 : result; /* the next turn meets it again */
 }

@@ -218,15 +218,16 @@ enum { READY = 60 }; /* an io_uring_enter(2) alone reports some twenty */
 
 static struct {
     unsigned n_read, n_at_timer;
-    bool has_fired;
+    loop_job fired;
 } ready;
 
-static void ready_timer(void *unused, int64_t result)
+static void ready_timer(void *arg, int64_t result)
 {
-    (void)unused;
+    struct loop_env *env = arg;
+
     CHECK_IS(result, 0);
-    ready.has_fired = true;
     ready.n_at_timer = ready.n_read;
+    loop_resolve(env->loop, ready.fired, 0);
 }
 
 static void ready_read(void *arg, int64_t result)
@@ -235,7 +236,7 @@ static void ready_read(void *arg, int64_t result)
 
     CHECK_IS(result, 1);
     if (ready.n_read++ == 0) {
-        CHECK(loop_sleep(env->scope, 0, ready_timer, NULL) != 0);
+        CHECK(loop_sleep(env->scope, 0, ready_timer, env) != 0);
     }
 }
 
@@ -255,7 +256,7 @@ LOOP_TEST(p17_all_that_is_ready_comes_before_a_timer_that_it_starts)
     for (unsigned i = 0; i < READY; i++) {
         CHECK_IS(write(peers[i], "x", 1), 1);
     }
-    WAIT_UNTIL(ready.has_fired);
+    AWAIT(ready.fired = loop_promise(env->scope, NULL, NULL, GO));
     CHECK_IS(ready.n_at_timer, READY);
     for (unsigned i = 0; i < READY; i++) {
         close(peers[i]);
