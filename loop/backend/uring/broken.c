@@ -68,22 +68,21 @@ void loop_uring_tell_broken(const struct loop_uring *uring, int error)
 static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
 {
     struct loop *loop = uring->loop;
-    enum loop_uring_tag tag = (enum loop_uring_tag)(entry->user_data >> LOOP_URING_TAG_SHIFT);
-    uint64_t id = entry->user_data & LOOP_URING_ID_MASK;
+    uint64_t user_data = entry->user_data;
+    enum loop_uring_tag tag = loop_uring_tag_of(user_data);
     *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP,
                                    .flags = IOSQE_CQE_SKIP_SUCCESS,
                                    .user_data = loop_uring_user_data(LOOP_URING_TAG_IGNORED, 0)};
     if (tag == LOOP_URING_TAG_JOB) {
-        struct loop_job *job = loop_job_find(loop, id);
+        struct loop_job *job = loop_job_find(loop, loop_uring_id_of(user_data));
         assert(job);
         loop_uring_leave(uring, job);
         job->is_polled = false;
         job->where = LOOP_AT_OWNER;
         loop_job_backend_complete(loop, job, -ECANCELED);
     } else if (tag != LOOP_URING_TAG_IGNORED) {
-        struct loop_fd *fd = loop_fd_find(loop, id);
-        assert(fd);
-        loop_uring_unarm(uring, fd, (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN));
+        loop_uring_unarm(uring, loop_uring_fd_of(user_data, tag),
+                         (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN));
     }
 }
 

@@ -264,10 +264,10 @@ static void choose_size(const struct loop_uring *uring, struct loop_fd *fd, int3
     }
 }
 
-void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags)
+void loop_uring_received(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags)
 {
-    struct loop_fd *fd = loop_fd_find(uring->loop, id);
-    assert(fd && fd->is_receiving);
+    uint64_t id = fd->id;
+    assert(fd->is_receiving && is_armed(fd, LOOP_URING_RECEIVE));
     keep(uring, fd, result, flags);
     bool is_last = !(flags & IORING_CQE_F_MORE);
     if (is_last) {

@@ -12,7 +12,7 @@
 int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* Handles a completion of a receive. */
-void loop_uring_received(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags);
+void loop_uring_received(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags);
 
 /* Called after each event of a poll of the descriptor with that id, where the ring receives or may receive: goes over
  * to receiving, or ends a receive whose end would be lost. */

@@ -28,12 +28,9 @@ static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *res
     return false;
 }
 
-static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags)
+__attribute__((noinline)) static void other_job_event(struct loop_uring *uring, struct loop_job *job, int32_t result,
+                                                      uint32_t flags)
 {
-    struct loop_job *job = loop_job_find(uring->loop, id);
-    if (!job) {
-        return;
-    }
     if (job->is_multishot) {
         loop_uring_multishot_event(uring, job, result, flags);
         return;
@@ -53,74 +50,100 @@ static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uin
     loop_uring_result(uring, job, result);
 }
 
-static void watch_event(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind, int32_t result,
+/* Handles a completion of a job. An operation that cannot block only ends. */
+__attribute__((noinline)) static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags)
+{
+    struct loop_job *job = loop_job_find(uring->loop, id);
+    if (job && job->op == LOOP_OP_NOP && result >= 0) {
+        loop_uring_leave(uring, job);
+        loop_job_backend_done(uring->loop, job, result);
+    } else if (job) {
+        other_job_event(uring, job, result, flags);
+    }
+}
+
+static bool may_receive(const struct loop_uring *uring)
+{
+    return uring->loop->prefers_completions || uring->receivers[0];
+}
+
+static void watch_event(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind, int32_t result,
                         uint32_t flags)
 {
-    struct loop_fd *fd = loop_fd_find(uring->loop, id);
+    uint64_t id = fd->id;
     uring->inputs.n += kind == LOOP_URING_WATCH_IN;
-    if (!fd) {
-        return;
-    }
     if (flags & IORING_CQE_F_MORE && result >= 0 && !(fd->backend_id & LOOP_URING_LETTING_GO)) {
         loop_ready_event(uring->loop, fd, loop_uring_known_events(fd, (uint32_t)result));
     } else {
         loop_uring_watch_changed(uring, fd, kind, result, flags);
     }
-    if (uring->loop->prefers_completions || uring->receivers[0]) {
+    if (may_receive(uring)) {
         loop_uring_receive_after(uring, id, kind);
     }
 }
 
-/* Handles an event of a poll for input that stays armed. One that comes while the poll is being cancelled does no harm:
- * nothing waits. */
-static inline void input_event(struct loop_uring *uring, uint64_t id, uint32_t events)
-{
-    struct loop *loop = uring->loop;
-    struct loop_fd *fd = loop_fd_find(loop, id);
-    uring->inputs.n++;
-    if (fd) {
-        loop_ready_event(loop, fd, loop_uring_known_events(fd, events));
-    }
-    if (loop->prefers_completions || uring->receivers[0]) {
-        loop_uring_receive_after(uring, id, LOOP_URING_WATCH_IN);
-    }
-}
-
+/* Handles a completion that is no plain input of a poll. */
 __attribute__((noinline)) static void event(struct loop_uring *uring, uint64_t user_data, int32_t result,
                                             uint32_t flags)
 {
-    enum loop_uring_tag tag = (enum loop_uring_tag)(user_data >> LOOP_URING_TAG_SHIFT);
-    uint64_t id = user_data & LOOP_URING_ID_MASK;
+    enum loop_uring_tag tag = loop_uring_tag_of(user_data);
+    uring->inputs.n--; /* counted again where it is input */
     switch (tag) {
-    case LOOP_URING_TAG_JOB: job_event(uring, id, result, flags); break;
+    case LOOP_URING_TAG_JOB: break; /* a job's completions do not come here */
     case LOOP_URING_TAG_WATCH_IN:
     case LOOP_URING_TAG_WATCH_OUT:
     case LOOP_URING_TAG_WATCH_PRIORITY:
     case LOOP_URING_TAG_WATCH_HANGUP:
-        watch_event(uring, id, (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN), result, flags);
+        watch_event(uring, loop_uring_fd_of(user_data, tag),
+                    (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN), result, flags);
         break;
     case LOOP_URING_TAG_RECEIVE:
         uring->inputs.n++;
-        loop_uring_received(uring, id, result, flags);
+        loop_uring_received(uring, loop_uring_fd_of(user_data, tag), result, flags);
         break;
     case LOOP_URING_TAG_IGNORED:
     case LOOP_URING_TAG_SELF_TEST: break;
     }
 }
 
+/* Whether an event of a poll for input, which stays armed, says that there is input and nothing else. */
+static inline bool is_plain_input(const struct loop_fd *fd, int32_t result)
+{
+    assert(fd->backend_id & LOOP_URING_ARMED(LOOP_URING_WATCH_IN));
+    return result == LOOP_URING_INPUT_WAKE_UP ? !(fd->ready & POLLIN) : result == POLLIN;
+}
+
+/* Handles an event of a poll for input that stays armed. One that comes while the poll is being cancelled does no harm:
+ * nothing waits. */
+static inline void input_event(struct loop_uring *uring, struct loop_fd *fd, int32_t result, bool may_receive)
+{
+    if (is_plain_input(fd, result)) {
+        loop_ready_input(uring->loop, fd);
+        if (may_receive) {
+            loop_uring_receive_after(uring, fd->id, LOOP_URING_WATCH_IN);
+        }
+    } else {
+        event(uring, loop_uring_fd_data(LOOP_URING_TAG_WATCH_IN, fd), result, IORING_CQE_F_MORE);
+    }
+}
+
 unsigned loop_uring_dispatch(struct loop_uring *uring)
 {
+    bool may = may_receive(uring); /* only what is dispatched before may change that */
     uint32_t n = loop_uring_completions_ready(uring);
     n = n < LOOP_URING_EVENTS_PER_TURN ? n : LOOP_URING_EVENTS_PER_TURN;
-    uint32_t head = *uring->cq_head, end = head + n;
-    while (head != end) {
+    uring->inputs.n += n;
+    for (uint32_t head = *uring->cq_head, end = head + n; head != end;) {
         const struct io_uring_cqe *completion = &uring->completions[head & uring->cq_mask];
         uint64_t user_data = completion->user_data;
         int32_t result = completion->res;
         uint32_t flags = completion->flags;
         __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE); /* from here the place is the kernel's again */
-        if (user_data >> LOOP_URING_TAG_SHIFT == LOOP_URING_TAG_WATCH_IN && flags & IORING_CQE_F_MORE && result >= 0) {
-            input_event(uring, user_data & LOOP_URING_ID_MASK, (uint32_t)result);
+        if (loop_uring_tag_of(user_data) == LOOP_URING_TAG_WATCH_IN && flags & IORING_CQE_F_MORE) {
+            input_event(uring, loop_uring_fd_of(user_data, LOOP_URING_TAG_WATCH_IN), result, may);
+        } else if (loop_uring_tag_of(user_data) == LOOP_URING_TAG_JOB) {
+            uring->inputs.n--;
+            job_event(uring, loop_uring_id_of(user_data), result, flags);
         } else {
             event(uring, user_data, result, flags);
         }
@@ -136,7 +159,7 @@ unsigned loop_uring_dispatch(struct loop_uring *uring)
 /* Whether two completions report the same of a poll. */
 static bool are_same(const struct io_uring_cqe *one, const struct io_uring_cqe *other)
 {
-    enum loop_uring_tag tag = (enum loop_uring_tag)(one->user_data >> LOOP_URING_TAG_SHIFT);
+    enum loop_uring_tag tag = loop_uring_tag_of(one->user_data);
     bool is_poll = tag >= LOOP_URING_TAG_WATCH_IN && tag <= LOOP_URING_TAG_WATCH_HANGUP;
     return is_poll && one->flags & IORING_CQE_F_MORE && one->user_data == other->user_data && one->res == other->res &&
            one->flags == other->flags;

@@ -15,8 +15,9 @@
 
 #include <errno.h>
 
-/* What a completion belongs to: the top three bits of its user_data. The rest is the id of the job or the descriptor.
- * An id has a generation, so that a late completion finds nothing. */
+/* What a completion belongs to: the lowest three bits of its user_data. The rest is the id of a job, whose generation
+ * has a late completion find nothing; or the address of a descriptor, which is not freed before the last completion of
+ * its polls and its receive. */
 enum loop_uring_tag {
     LOOP_URING_TAG_JOB,
     LOOP_URING_TAG_WATCH_IN, /* the watches stand in the order of enum loop_uring_watch_kind */
@@ -28,13 +29,39 @@ enum loop_uring_tag {
     LOOP_URING_TAG_SELF_TEST
 };
 
-#define LOOP_URING_TAG_SHIFT LOOP_SLAB_ID_BITS
-#define LOOP_URING_ID_MASK ((UINT64_C(1) << LOOP_URING_TAG_SHIFT) - 1)
+#define LOOP_URING_TAG_BITS 3
+
+static_assert(LOOP_SLAB_ID_BITS + LOOP_URING_TAG_BITS <= 64, "an id and a tag fit into user_data");
 
 /* Returns the user_data of an entry. */
 static inline uint64_t loop_uring_user_data(enum loop_uring_tag tag, uint64_t id)
 {
-    return (uint64_t)tag << LOOP_URING_TAG_SHIFT | id;
+    return id << LOOP_URING_TAG_BITS | (uint64_t)tag;
+}
+
+/* Returns the tag in user_data. */
+static inline enum loop_uring_tag loop_uring_tag_of(uint64_t user_data)
+{
+    return (enum loop_uring_tag)(user_data & ((1u << LOOP_URING_TAG_BITS) - 1));
+}
+
+/* Returns the id in the user_data of a job. */
+static inline uint64_t loop_uring_id_of(uint64_t user_data)
+{
+    return user_data >> LOOP_URING_TAG_BITS;
+}
+
+/* Returns the user_data of an entry for a descriptor by itself. */
+static inline uint64_t loop_uring_fd_data(enum loop_uring_tag tag, const struct loop_fd *fd)
+{
+    assert(!loop_uring_tag_of((uintptr_t)fd));
+    return (uintptr_t)fd + (uint64_t)tag;
+}
+
+/* Returns the descriptor in such user_data. */
+static inline struct loop_fd *loop_uring_fd_of(uint64_t user_data, enum loop_uring_tag tag)
+{
+    return (struct loop_fd *)(void *)(uintptr_t)(user_data - (uint64_t)tag);
 }
 
 /* What can be in flight for a descriptor by itself: its polls, and a receive. */
@@ -129,7 +156,7 @@ static inline void loop_uring_refuse_completions(struct loop_uring *uring)
 
 /* Takes the next free entry of the submission queue. The caller fills it in before it takes another. Returns NULL when
  * the queue is full. Clears the entry, because since version 2.6 the io_uring_prep_… functions of liburing do not. */
-static inline struct io_uring_sqe *loop_uring_entry(struct loop_uring *uring)
+__attribute__((always_inline)) static inline struct io_uring_sqe *loop_uring_entry(struct loop_uring *uring)
 {
     uint32_t taken = uring->sq_tail - __atomic_load_n(uring->sq_head, __ATOMIC_ACQUIRE);
     if (taken >= uring->sq_size) {

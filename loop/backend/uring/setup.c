@@ -225,7 +225,7 @@ static int await(struct loop_uring *uring, struct io_uring_cqe *completion)
     uint32_t head = *uring->cq_head;
     *completion = uring->completions[head & uring->cq_mask];
     __atomic_store_n(uring->cq_head, head + 1, __ATOMIC_RELEASE);
-    return completion->user_data >> LOOP_URING_TAG_SHIFT == LOOP_URING_TAG_SELF_TEST ? 0 : -EINVAL;
+    return loop_uring_tag_of(completion->user_data) == LOOP_URING_TAG_SELF_TEST ? 0 : -EINVAL;
 }
 
 static int try_nop(struct loop_uring *uring)

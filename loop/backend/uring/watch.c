@@ -52,7 +52,7 @@ static uint32_t mask_of(struct loop_fd *fd, enum loop_uring_watch_kind kind)
 
 static uint64_t watch_data(const struct loop_fd *fd, enum loop_uring_watch_kind kind)
 {
-    return loop_uring_user_data((enum loop_uring_tag)((unsigned)LOOP_URING_TAG_WATCH_IN + (unsigned)kind), fd->id);
+    return loop_uring_fd_data((enum loop_uring_tag)((unsigned)LOOP_URING_TAG_WATCH_IN + (unsigned)kind), fd);
 }
 
 /* ---- the line ---- */

@@ -25,6 +25,9 @@ static inline uint32_t loop_uring_known_events(struct loop_fd *fd, uint32_t even
     return events & ~(uint32_t)(POLLPRI | POLLRDBAND);
 }
 
+/* What a socket's wake-up for input reports to a poll for input. */
+#define LOOP_URING_INPUT_WAKE_UP (POLLIN | POLLPRI | POLLRDBAND)
+
 /* The bits of fd->backend_id, by kind of watch. At most one poll of each kind is in flight, from the entry that arms it
  * to its last completion, so that two are never confused. */
 #define LOOP_URING_ARMED(kind) (UINT32_C(1) << (kind))             /* in flight: the last completion is still to come */

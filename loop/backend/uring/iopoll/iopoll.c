@@ -153,9 +153,9 @@ static void dispatch(struct loop_uring *iopoll)
         const struct io_uring_cqe *completion = &iopoll->completions[head & iopoll->cq_mask];
         uint64_t user_data = completion->user_data;
         int32_t result = completion->res;
-        __atomic_store_n(iopoll->cq_head, ++head, __ATOMIC_RELEASE);   /* from here the place is the kernel's again */
-        if (user_data >> LOOP_URING_TAG_SHIFT == LOOP_URING_TAG_JOB) { /* else it was taken back: broken.c */
-            event(iopoll, user_data & LOOP_URING_ID_MASK, result);
+        __atomic_store_n(iopoll->cq_head, ++head, __ATOMIC_RELEASE); /* from here the place is the kernel's again */
+        if (loop_uring_tag_of(user_data) == LOOP_URING_TAG_JOB) {    /* else it was taken back: broken.c */
+            event(iopoll, loop_uring_id_of(user_data), result);
         }
     }
 }
