@@ -133,9 +133,18 @@ uint32_t loop_jobs_in_use(const struct loop *loop)
 {
     uint32_t in_use = 0;
     for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
-        in_use += loop->jobs[size].in_use;
+        in_use += loop_slab_in_use(&loop->jobs[size]);
     }
     return in_use;
+}
+
+uint64_t loop_jobs_started(const struct loop *loop)
+{
+    uint64_t started = 0;
+    for (unsigned size = 0; size < LOOP_JOB_SIZES; size++) {
+        started += loop->jobs[size].n_taken;
+    }
+    return started;
 }
 
 uint32_t loop_jobs_capacity(const struct loop *loop)

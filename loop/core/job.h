@@ -257,7 +257,6 @@ loop_job_fill(struct loop_scope *scope, struct loop_job *job, const struct loop_
     job->scope = scope;
     loop_hlist_push(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);
-    scope->loop->stats.jobs_started++;
 }
 
 /* Makes a job in `scope`. Returns NULL when there is no memory or the scope has ended. In a cancelled scope the caller
@@ -388,6 +387,9 @@ struct loop_job *loop_job_newer_second(const struct loop_job *job);
 
 /* Returns how many jobs there are. */
 uint32_t loop_jobs_in_use(const struct loop *loop);
+
+/* Returns how many jobs have been made. */
+uint64_t loop_jobs_started(const struct loop *loop);
 
 /* Returns for how many jobs memory has been allocated. */
 uint32_t loop_jobs_capacity(const struct loop *loop);

@@ -49,7 +49,7 @@ struct loop_slab {
 #if NORIA_DEBUG
     struct loop_slot *last_free;
 #endif
-    uint32_t in_use;
+    uint64_t n_taken, n_put;        /* how many objects were ever taken, and freed */
     uint32_t pages_left;            /* pages of the newest block that are not used yet */
     char *next_page;                /* the first of them */
     struct loop_slab_block *blocks; /* the newest first */
@@ -111,7 +111,7 @@ static inline void *loop_slab_take(struct loop_slab *slab)
     loop_slab_unpoison(slab, slot);
     slab->free = slot->next_free;
     __builtin_prefetch(slab->free, 1); /* the next call uses it */
-    slab->in_use++;
+    slab->n_taken++;
     slot->id &= ~LOOP_SLAB_FREE;
     return slot;
 }
@@ -126,19 +126,25 @@ static inline void *loop_slab_get(struct loop_slab *slab)
     return slot;
 }
 
+/* Returns how many objects are in use. */
+static inline uint32_t loop_slab_in_use(const struct loop_slab *slab)
+{
+    return (uint32_t)(slab->n_taken - slab->n_put);
+}
+
 /* Frees an object. Its id gets the next generation, which is never 0, because no handle is 0: after the last one, whose
- * sum reaches the mark, comes the first. */
+ * sum reaches the mark, comes the first. That can be only where the 8 lowest bits of the sum are 0. */
 static inline void loop_slab_put(struct loop_slab *slab, void *object)
 {
     struct loop_slot *slot = object;
-    assert(slab->in_use > 0 && !(slot->id & LOOP_SLAB_FREE));
+    assert(loop_slab_in_use(slab) > 0 && !(slot->id & LOOP_SLAB_FREE));
     uint64_t next = slot->id + LOOP_SLAB_GENERATION;
-    if (__builtin_expect((next ^ slot->id) >> LOOP_SLAB_MARK_SHIFT != 0, 0)) {
+    if (__builtin_expect((uint32_t)next < LOOP_SLAB_GENERATION, 0) && (next ^ slot->id) >> LOOP_SLAB_MARK_SHIFT != 0) {
         next = (slot->id & ~LOOP_SLAB_GENERATIONS) | LOOP_SLAB_GENERATION;
     }
     slot->id = next | LOOP_SLAB_FREE;
     loop_slab_push_free(slab, slot);
-    slab->in_use--;
+    slab->n_put++;
 }
 
 /* Returns the mark in an id. */

@@ -170,8 +170,8 @@ void loop_dump(struct loop_debug *debug)
     const struct loop *loop = debug->loop;
     loop_timers_leave(debug->loop);
     loop_log_line("loop on %s: %u jobs, %u scopes, %u descriptors, %u continuations due", loop->backend->name,
-                  (unsigned)loop_jobs_in_use(loop), (unsigned)loop->scopes.in_use, (unsigned)loop->fds.in_use,
-                  (unsigned)loop->run_queue_length);
+                  (unsigned)loop_jobs_in_use(loop), (unsigned)loop_slab_in_use(&loop->scopes),
+                  (unsigned)loop_slab_in_use(&loop->fds), (unsigned)loop->run_queue_length);
     loop_log_line("main's scope:");
     dump_tree(loop->main_scope);
     loop_log_line("the loop's own:");

@@ -170,9 +170,9 @@ static struct loop *make(const struct loop_origin *origin)
 
 static void unmake(struct loop *loop)
 {
-    assert(loop_jobs_in_use(loop) == 0 && loop->scopes.in_use == 0);
-    assert(loop->fds.in_use == loop_leaked_pins(loop));
-    assert(loop->readers.in_use == 0 && loop->writers.in_use == 0);
+    assert(loop_jobs_in_use(loop) == 0 && loop_slab_in_use(&loop->scopes) == 0);
+    assert(loop_slab_in_use(&loop->fds) == loop_leaked_pins(loop));
+    assert(loop_slab_in_use(&loop->readers) == 0 && loop_slab_in_use(&loop->writers) == 0);
     assert(loop_wheel_is_empty(&loop->timers));
     loop_copy_finish(loop);
     loop_file_finish(loop);

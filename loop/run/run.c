@@ -93,9 +93,10 @@ void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
     }
     *stats = loop->stats;
     stats->jobs_now = loop_jobs_in_use(loop);
+    stats->jobs_started = loop_jobs_started(loop);
     stats->job_slots = loop_jobs_capacity(loop);
-    stats->scopes_now = loop->scopes.in_use;
-    stats->fds_now = loop->fds.in_use;
+    stats->scopes_now = loop_slab_in_use(&loop->scopes);
+    stats->fds_now = loop_slab_in_use(&loop->fds);
     loop_pool_get_stats(loop, stats);
     stats->wakeups = loop_inbox_wakeups(loop->inbox);
 }

@@ -27,7 +27,7 @@ static struct loop_hlist *place_of(const struct loop_owns *owns, const void *end
 /* Makes room for one more record: on average a list has at most one. False when there is no memory. */
 static bool make_room(struct loop_owns *owns)
 {
-    if (owns->slab.in_use < owns->capacity) {
+    if (loop_slab_in_use(&owns->slab) < owns->capacity) {
         return true;
     }
     struct loop_owns larger = *owns;
@@ -60,7 +60,7 @@ static bool has_jobs(const struct loop_own *own)
 
 struct loop_own *loop_own_find(const struct loop *loop, const void *end)
 {
-    struct loop_hnode *node = loop->owns.slab.in_use > 0 ? place_of(&loop->owns, end)->first : NULL;
+    struct loop_hnode *node = loop_slab_in_use(&loop->owns.slab) > 0 ? place_of(&loop->owns, end)->first : NULL;
     while (node && LOOP_CONTAINER(node, struct loop_own, in_table)->end != end) {
         node = node->next;
     }
@@ -119,7 +119,7 @@ void loop_owns_init(struct loop *loop)
 
 void loop_owns_finish(struct loop *loop)
 {
-    assert(loop->owns.slab.in_use == 0);
+    assert(loop_slab_in_use(&loop->owns.slab) == 0);
     loop_slab_finish(&loop->owns.slab);
     loop_kernel_free(loop->owns.at);
 }

@@ -84,7 +84,7 @@ TEST(slab_objects_never_move)
     for (unsigned i = 0; i < N; i++) {
         loop_slab_put(&slab, objects[i]);
     }
-    CHECK_IS(slab.in_use, 0);
+    CHECK_IS(loop_slab_in_use(&slab), 0);
     for (unsigned i = 0; i < N; i++) {
         objects[i] = loop_slab_get(&slab);
     }
