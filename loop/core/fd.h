@@ -89,28 +89,38 @@ struct loop_fd {
         struct loop_index_list second_jobs; /* otherwise; see loop_fd_second_jobs */
     };
     struct loop_index_node in_scope;
-    int16_t read_error;  /* the error kept for the next read (unread.h), or 0 */
-    int16_t write_error; /* the error of the last write, for jobs that wait for the queue to drain; or 0 */
-    uint8_t state;
-    uint8_t read_by, write_by; /* enum loop_io */
-    uint8_t plain_read_by;     /* its read_by while that is LOOP_IO_UNREAD */
-    uint8_t ready;          /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which
-                             * no poll job has reported yet */
-    uint8_t watched;        /* of the backend: the events that it watches for */
-    uint8_t small_receives; /* of the backend: how many in a row would have fitted into a small buffer */
-    uint8_t doubts;         /* enum loop_doubt: whether a read that got less than asked for has emptied it */
-    bool has_more : 1;      /* loop_fd_get_more has made it. A file and a borrowed one always have it */
+    int16_t read_error;         /* the error kept for the next read (unread.h), or 0 */
+    int16_t write_error;        /* the error of the last write, for jobs that wait for the queue to drain; or 0 */
+    uint8_t plain_read_by : 3;  /* its read_by while that is LOOP_IO_UNREAD */
+    uint8_t small_receives : 4; /* of the backend: how many in a row would have fitted into a small buffer, modulo 16 */
+    uint8_t ready;   /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which
+                      * no poll job has reported yet */
+    uint8_t watched; /* of the backend: the events that it watches for */
+    union {
+        struct {
+            uint8_t read_by, write_by; /* enum loop_io */
+            uint8_t doubts;            /* enum loop_doubt: whether a read that got less than asked for has emptied it */
+            union {
+                struct {
+                    uint8_t state : 2;       /* enum loop_fd_state */
+                    bool has_failed : 1;     /* a job in `jobs` may have failed (job->has_failed) */
+                    bool has_overflowed : 1; /* a write was refused, and its continuation has not been resumed */
+                    bool has_limit : 1;      /* more->limit_bytes is in place of the loop's sink_limit_bytes */
+                };
+                uint8_t hindrances; /* 0: open, and any write of less than sink_limit_bytes can be queued */
+            };
+        };
+        uint32_t peculiarities; /* 0: an open socket without any of these */
+    };
+    bool has_more : 1; /* loop_fd_get_more has made it. A file and a borrowed one always have it */
     bool is_borrowed : 1;
     bool is_taken : 1;       /* the number goes to more->closer instead of close(2) */
     bool is_destroyed : 1;   /* free the object when it is closed */
     bool is_unwatching : 1;  /* the backend was asked to end its watches */
-    bool has_overflowed : 1; /* a write was refused, and its continuation has not been resumed */
-    bool has_failed : 1;     /* a job in `jobs` may have failed (job->has_failed) */
-    bool has_limit : 1;      /* more->limit_bytes is in place of the loop's sink_limit_bytes */
+    bool is_byte_stream : 1; /* bytes without boundaries, which may be moved in any pieces */
     bool is_direct : 1;      /* a file that was O_DIRECT when it was adopted: its reads wait for the disk */
     bool is_regular : 1;
     bool reads_wait : 1, writes_wait : 1; /* of a file: the kernel has no RWF_NOWAIT for them */
-    bool is_byte_stream : 1;              /* bytes without boundaries, which may be moved in any pieces */
     bool is_probed : 1;                   /* of a file: is_pollable is known */
     bool is_pollable : 1;        /* a file that can be polled: some of /proc and /sys, which are regular files */
     bool may_listen : 1;         /* a socket that is not known to be connected */
@@ -162,6 +172,8 @@ struct loop_fd {
 };
 
 static_assert(NORIA_DEBUG || sizeof(struct loop_fd) <= 152, "a connection uses one");
+
+static_assert(LOOP_IO_SOCKET == 0 && LOOP_FD_OPEN == 0, "an open socket has no peculiarities");
 
 /* Returns the descriptor that has this source. */
 static inline struct loop_fd *loop_fd_of_source(const struct loop_source *source)

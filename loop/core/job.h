@@ -313,12 +313,11 @@ static inline void loop_job_use(struct loop_job *job, struct loop_fd *fd)
 struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
                                 loop_fn *fn, void *arg, loop_job *id);
 
-/* Returns whether a job of that kind can be started on `fd` without growing its slab, and does not end at once. */
-static inline bool loop_job_is_ready(const struct loop_fd *fd, const struct loop_job_kind *kind)
+/* Returns whether a job of that kind can be started in the scope without growing its slab, and does not end at once.
+ * False as well where loop_job_start has to decide. */
+static inline bool loop_job_is_ready(const struct loop_scope *scope, const struct loop_job_kind *kind)
 {
-    const struct loop_scope *scope = fd->scope;
-    return fd->state == LOOP_FD_OPEN && loop_scope_takes_work(scope) && !scope->is_cancelled &&
-           loop_job_slab(scope->loop, kind)->free;
+    return scope->hindrances == 0 && loop_job_slab(scope->loop, kind)->free;
 }
 
 /* Does what loop_job_start does in the scope of `fd`, where loop_job_is_ready says so and the kind is written whole.

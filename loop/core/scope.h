@@ -51,8 +51,13 @@ struct loop_scope {
     uint32_t own_holds; /* of `holds`, those of loop_scope_hold */
     uint32_t unclosed;  /* descriptors in `fds` that are not closed yet */
     uint16_t pins;      /* pins of loop_scope_pin; they keep the object */
-    uint8_t state;
-    bool is_cancelled : 1;
+    union {
+        struct {
+            uint8_t state : 3; /* enum loop_scope_state */
+            bool is_cancelled : 1;
+        };
+        uint8_t hindrances; /* 0: jobs can be started, and do not end at once */
+    };
     bool is_daemon : 1;
     bool is_ending : 1; /* it is in loop->ending */
     bool is_told : 1;   /* loop_scope_on_cancel was called, or held.c has named it */
@@ -125,6 +130,8 @@ static inline bool loop_scope_takes_work(const struct loop_scope *scope)
 {
     return scope->state < LOOP_SCOPE_RELEASING;
 }
+
+static_assert(LOOP_SCOPE_OPEN == 0, "an open scope has no hindrances");
 
 /* Adds a hold of a job, a child or the program, or of a daemon. */
 static inline void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)

@@ -36,7 +36,7 @@ static bool waits_for_input(const struct loop_job *job)
 static void begin(struct loop_fd *fd)
 {
     if (!loop_fd_reads_kept(fd)) {
-        fd->plain_read_by = fd->read_by;
+        fd->plain_read_by = fd->read_by & 7u;
         fd->read_by = LOOP_IO_UNREAD;
         fd->was_readable = (fd->ready & POLLIN) != 0;
     }
@@ -181,7 +181,7 @@ void loop_unread_begin_receiving(struct loop_fd *fd)
 {
     assert(!fd->is_receiving);
     if (!loop_fd_reads_kept(fd)) {
-        fd->plain_read_by = fd->read_by;
+        fd->plain_read_by = fd->read_by & 7u;
         fd->read_by = LOOP_IO_UNREAD;
         fd->ready &= (uint8_t)~POLLIN;
     }

@@ -259,7 +259,7 @@ static void choose_size(const struct loop_uring *uring, struct loop_fd *fd, int3
         fd->is_bulk = has_more && result == small_bytes;
     } else if (result > small_bytes || has_more) {
         fd->small_receives = 0;
-    } else if (++fd->small_receives == SMALL_RECEIVES) {
+    } else if (++fd->small_receives == SMALL_RECEIVES % 16) {
         fd->is_bulk = false;
     }
 }

@@ -490,19 +490,13 @@ __attribute__((noinline)) static loop_job write_rarely(struct loop_fd *fd, const
     return loop_fd_write_one(fd, (struct iovec){(void *)(uintptr_t)buf, len}, NULL, fn, arg, &took_chunk);
 }
 
-/* Whether writes may be refused, or end before they are sent, for a reason that is looked up elsewhere. */
-static inline bool has_limits(const struct loop_fd *fd)
-{
-    return fd->has_failed || fd->has_overflowed || fd->has_limit;
-}
-
 /* Whether a write only has to join the queue, and is sent after the continuation: that of a byte stream that is no
  * file, with room and without an error ahead. */
 static inline bool is_plain(const struct loop_fd *fd)
 {
     assert(!fd->is_byte_stream || fd->write_by != LOOP_IO_BLOCKING);
-    return !has_limits(fd) && fd->is_byte_stream && fd->ready & POLLOUT &&
-           fd->queued_bytes < fd->scope->loop->options.sink_limit_bytes && loop_job_is_ready(fd, &write_kind);
+    return fd->hindrances == 0 && fd->is_byte_stream && fd->ready & POLLOUT &&
+           fd->queued_bytes < fd->scope->loop->options.sink_limit_bytes && loop_job_is_ready(fd->scope, &write_kind);
 }
 
 loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg)

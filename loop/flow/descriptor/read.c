@@ -164,7 +164,8 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
 /* Whether a read only has to join the readers: of what is no file and no listener. */
 static inline bool is_plain(const struct loop_fd *fd)
 {
-    return fd->read_by <= LOOP_IO_NONBLOCKING && !fd->may_listen && loop_job_is_ready(fd, &read_kind);
+    return fd->read_by <= LOOP_IO_NONBLOCKING && !fd->may_listen && fd->state == LOOP_FD_OPEN &&
+           loop_job_is_ready(fd->scope, &read_kind);
 }
 
 loop_job loop_fd_read_some(struct loop_fd *fd, void *buf, size_t len, loop_fn *fn, void *arg)
