@@ -352,15 +352,23 @@ __attribute__((noinline)) static void run_others(struct loop *loop, struct loop_
     }
 }
 
-/* Tries the readers from the second try on. The first has been made if `job` is not NULL. */
-__attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
-                                                  enum loop_attempt attempt)
+/* Tries the readers. A read that a continuation starts meanwhile is tried here, and not in the next turn as well. */
+__attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd)
 {
-    if (!job) {
-        run_line(loop, fd, &fd->readers, 0, POLLIN, true);
-    } else if (follow(loop, fd, job, attempt, POLLIN, true)) {
+    fd->is_being_read = true;
+    run_line(loop, fd, &fd->readers, 0, POLLIN, true);
+    fd->is_being_read = false;
+}
+
+/* Does what run_readers does from the second try on. The first, that of `job`, has had that outcome. */
+__attribute__((always_inline)) static inline void go_on_reading(struct loop *loop, struct loop_fd *fd,
+                                                                struct loop_job *job, enum loop_attempt attempt)
+{
+    fd->is_being_read = true;
+    if (follow(loop, fd, job, attempt, POLLIN, true)) {
         run_line(loop, fd, &fd->readers, 1, POLLIN, true);
     }
+    fd->is_being_read = false;
 }
 
 static struct loop_job *first_reader(const struct loop_fd *fd)
@@ -377,9 +385,11 @@ __attribute__((always_inline)) static inline void try_readers(struct loop *loop,
     enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
     if (job && attempt == LOOP_ATTEMPT_AGAIN) {
         fd->ready &= (uint8_t)~POLLIN;
-        loop_ready_watch_readers(loop, fd);
-    } else if (fd->ready & POLLIN || job) {
-        run_readers(loop, fd, job, attempt);
+        loop_ready_watch_readers(fd);
+    } else if (job) {
+        go_on_reading(loop, fd, job, attempt);
+    } else if (fd->ready & POLLIN) {
+        run_readers(loop, fd);
     }
 }
 
@@ -395,9 +405,10 @@ void loop_ready_try(struct loop *loop, struct loop_fd *fd)
     loop_fd_drop_use(fd);
 }
 
-void loop_ready_go_on(struct loop *loop, struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt)
+__attribute__((noinline)) void loop_ready_go_on(struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt)
 {
-    run_readers(loop, fd, job, attempt);
+    struct loop *loop = fd->scope->loop;
+    go_on_reading(loop, fd, job, attempt);
     if (has_others(fd)) {
         run_others(loop, fd);
     }

@@ -62,7 +62,7 @@ void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events);
 void loop_ready_try(struct loop *loop, struct loop_fd *fd);
 
 /* Goes on after the first try of a reader whose outcome was not LOOP_ATTEMPT_AGAIN. From the dispatch only. */
-void loop_ready_go_on(struct loop *loop, struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt);
+void loop_ready_go_on(struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt);
 
 /* Does what loop_ready_events does for POLLIN, with a fast path for the common case: one job reads, and its try leaves
  * nothing to read. Files, whose operations are not tried, have the rarer part. A descriptor that is active already has
@@ -79,9 +79,9 @@ static inline void loop_ready_input(struct loop *loop, struct loop_fd *fd)
     enum loop_attempt attempt = job->kind->attempt(loop, job);
     if (attempt == LOOP_ATTEMPT_AGAIN) {
         fd->ready &= (uint8_t)~POLLIN;
-        loop_ready_watch_readers(loop, fd);
+        loop_ready_watch_readers(fd);
     } else {
-        loop_ready_go_on(loop, fd, job, attempt);
+        loop_ready_go_on(fd, job, attempt);
     }
     loop_fd_drop_use(fd);
 }

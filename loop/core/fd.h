@@ -92,6 +92,7 @@ struct loop_fd {
     int16_t read_error;         /* the error kept for the next read (unread.h), or 0 */
     int16_t write_error;        /* the error of the last write, for jobs that wait for the queue to drain; or 0 */
     uint8_t plain_read_by : 3;  /* its read_by while that is LOOP_IO_UNREAD */
+    bool is_being_read : 1;     /* the dispatch tries its readers, and those that join them as well */
     uint8_t small_receives : 4; /* of the backend: how many in a row would have fitted into a small buffer, modulo 16 */
     uint8_t ready;   /* POLLIN, POLLOUT: assumed ready until a call fails. Of a file also POLLPRI, POLLERR, which
                       * no poll job has reported yet */

@@ -20,34 +20,23 @@
 
 /* ---- waiting ---- */
 
-void loop_ready_activate(struct loop *loop, struct loop_fd *fd)
-{
-    if (!loop_index_is_queued(&fd->active)) {
-        loop_index_enqueue(&loop->active, fd, offsetof(struct loop_fd, active));
-    }
-}
-
-static void wait_in(struct loop *loop, struct loop_fd *fd, struct loop_job *job, struct loop_line *line, uint32_t event)
+void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
     assert(!loop_list_is_linked(&job->link));
     job->where = LOOP_AT_WAIT;
-    loop_line_push_back(line, &job->link);
-    if (fd->ready & event) {
-        loop_ready_activate(loop, fd);
-    }
-    if (!(fd->ready & event) || (event == POLLIN && fd->read_by == LOOP_IO_UNREAD)) {
-        loop_ready_watch(loop, fd, event); /* the readiness may be gone when the job is tried */
-    }
-}
-
-void loop_ready_wait_read(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
-{
-    wait_in(loop, fd, job, &fd->readers, POLLIN);
+    loop_ready_join_readers(loop, fd, job);
 }
 
 void loop_ready_wait_write(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
-    wait_in(loop, fd, job, &fd->writers, POLLOUT);
+    assert(!loop_list_is_linked(&job->link));
+    job->where = LOOP_AT_WAIT;
+    loop_line_push_back(&fd->writers, &job->link);
+    if (fd->ready & POLLOUT) {
+        loop_ready_activate(loop, fd);
+    } else {
+        loop_ready_watch(loop, fd, POLLOUT);
+    }
 }
 
 /* Ends a job for which there is no memory. */

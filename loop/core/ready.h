@@ -24,9 +24,30 @@ static inline void loop_ready_watch(struct loop *loop, struct loop_fd *fd, uint3
 }
 
 /* Makes the backend watch for input if jobs wait for it. */
-static inline void loop_ready_watch_readers(struct loop *loop, struct loop_fd *fd)
+static inline void loop_ready_watch_readers(struct loop_fd *fd)
 {
     if (!(fd->watched & POLLIN) && !loop_line_is_empty(&fd->readers)) {
+        loop_ready_watch(fd->scope->loop, fd, POLLIN);
+    }
+}
+
+/* Tries the lists of `fd` in the next dispatch. */
+static inline void loop_ready_activate(struct loop *loop, struct loop_fd *fd)
+{
+    if (!loop_index_is_queued(&fd->active)) {
+        loop_index_enqueue(&loop->active, fd, offsetof(struct loop_fd, active));
+    }
+}
+
+/* Does what loop_ready_wait_read does with a job whose place is LOOP_AT_WAIT already. A job that joins while the
+ * readers are tried is tried with them. Bytes that are kept may be gone when it is: then it waits for an event. */
+static inline void loop_ready_join_readers(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
+{
+    loop_line_push_back(&fd->readers, &job->link);
+    if (fd->ready & POLLIN && !fd->is_being_read) {
+        loop_ready_activate(loop, fd);
+    }
+    if (!(fd->ready & POLLIN) || fd->read_by == LOOP_IO_UNREAD) {
         loop_ready_watch(loop, fd, POLLIN);
     }
 }
@@ -117,8 +138,5 @@ void loop_ready_fail(struct loop *loop, struct loop_fd *fd, int error);
 /* Returns the events that a poll of a file reports. The kernel reports a change once: POLLPRI and POLLERR are kept for
  * all jobs that wait. */
 int loop_ready_poll_file(struct loop_fd *fd, uint32_t events);
-
-/* Tries the lists of `fd` in the next dispatch. */
-void loop_ready_activate(struct loop *loop, struct loop_fd *fd);
 
 #endif
