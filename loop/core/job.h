@@ -175,11 +175,11 @@ struct loop_job {
         };
         uint8_t flags; /* all of them */
     };
-    int16_t why;     /* it was cancelled because no event will come for it: ends with this error; or 0 */
     uint8_t where;   /* enum loop_where */
     bool has_turn;   /* of loop/backend/uring/order.c: the next in line waits for its end */
     bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
     uint8_t outcome; /* of the pool, when a thread has finished the job: enum loop_outcome */
+    int16_t why;     /* it was cancelled because no event will come for it: ends with this error; or 0 */
     struct loop_scope *scope;
     loop_fn *fn;
     void *arg;
@@ -243,17 +243,21 @@ static inline void loop_job_clear_rest(struct loop_job *job, const struct loop_j
     }
 }
 
-/* Fills in what a job of any kind has, but where it is, and counts it in its scope. */
-__attribute__((always_inline)) static inline void
-loop_job_fill(struct loop_scope *scope, struct loop_job *job, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
+/* Fills in what a job of any kind has, and counts it in its scope. */
+__attribute__((always_inline)) static inline void loop_job_fill(struct loop_scope *scope, struct loop_job *job,
+                                                                const struct loop_job_kind *kind, enum loop_where where,
+                                                                loop_fn *fn, void *arg)
 {
+    job->op = LOOP_OP_NONE; /* the eight bytes become one store */
+    job->flags = 0;
+    job->where = (uint8_t)where;
+    job->has_turn = false;
+    job->is_in_line = false;
+    job->outcome = 0;
+    job->why = 0;
     job->kind = kind;
-    job->result = 0;
     job->fn = fn;
     job->arg = arg;
-    job->op = LOOP_OP_NONE;
-    job->flags = 0;
-    job->why = 0;
     job->scope = scope;
     loop_hlist_push(&scope->jobs, &job->in_scope);
     loop_scope_add_hold(scope, false);
@@ -268,9 +272,9 @@ loop_job_make(struct loop_scope *scope, const struct loop_job_kind *kind, loop_f
     LOOP_CHECK_THREAD(loop);
     struct loop_job *job = loop_scope_takes_work(scope) ? loop_slab_take(loop_job_slab(loop, kind)) : NULL;
     if (job) {
-        loop_job_fill(scope, job, kind, fn, arg);
+        loop_job_fill(scope, job, kind, LOOP_AT_START, fn, arg);
         loop_list_init(&job->link);
-        job->where = LOOP_AT_START;
+        job->result = 0;
         if (kind->size != LOOP_JOB_BARE) {
             loop_job_clear_rest(job, kind);
         }
@@ -320,8 +324,8 @@ static inline bool loop_job_is_ready(const struct loop_scope *scope, const struc
     return scope->hindrances == 0 && loop_job_slab(scope->loop, kind)->free;
 }
 
-/* Does what loop_job_start does in the scope of `fd`, where loop_job_is_ready says so and the kind is written whole.
- * The caller puts the job into a list. */
+/* Does what loop_job_start does in the scope of `fd`, which is open, where loop_job_is_ready says so and the kind is
+ * written whole. The caller puts the job into one of the descriptor's lines. */
 __attribute__((always_inline)) static inline struct loop_job *
 loop_job_start_ready(struct loop_fd *fd, const struct loop_job_kind *kind, loop_fn *fn, void *arg)
 {
@@ -329,7 +333,7 @@ loop_job_start_ready(struct loop_fd *fd, const struct loop_job_kind *kind, loop_
     LOOP_CHECK_THREAD(scope->loop);
     struct loop_job *job = loop_slab_take(loop_job_slab(scope->loop, kind));
     assert(kind->is_written_whole);
-    loop_job_fill(scope, job, kind, fn, arg);
+    loop_job_fill(scope, job, kind, LOOP_AT_WAIT, fn, arg);
     loop_job_use(job, fd);
     return job;
 }

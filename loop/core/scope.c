@@ -51,6 +51,15 @@ void loop_scope_look_at(struct loop_scope *scope)
     }
 }
 
+void loop_scope_drop_daemon(struct loop_scope *scope)
+{
+    assert(scope->daemons > 0);
+    scope->daemons--;
+    if (scope->holds == 0) {
+        loop_scope_look_at(scope);
+    }
+}
+
 /* ---- opening ---- */
 
 static struct loop_scope *make(struct loop *loop, loop_fn *on_end, void *arg)

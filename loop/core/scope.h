@@ -143,16 +143,18 @@ static inline void loop_scope_add_hold(struct loop_scope *scope, bool is_daemon)
     }
 }
 
+/* Drops the hold of a daemon. */
+void loop_scope_drop_daemon(struct loop_scope *scope);
+
 /* Drops a hold of loop_scope_add_hold. The scope may end when it has only daemons left. */
 static inline void loop_scope_drop_hold(struct loop_scope *scope, bool is_daemon)
 {
-    assert((is_daemon ? scope->daemons : scope->holds) > 0);
-    if (is_daemon) {
-        scope->daemons--;
-    } else {
-        scope->holds--;
+    if (__builtin_expect(is_daemon, false)) {
+        loop_scope_drop_daemon(scope);
+        return;
     }
-    if (scope->holds == 0) {
+    assert(scope->holds > 0);
+    if (--scope->holds == 0) {
         loop_scope_look_at(scope);
     }
 }

@@ -152,11 +152,12 @@ struct loop_hlist {
 /* Adds `node` at the front. */
 static inline void loop_hlist_push(struct loop_hlist *list, struct loop_hnode *node)
 {
-    node->next = list->first;
-    node->at = &list->first;
-    if (node->next) {
-        node->next->at = &node->next;
+    struct loop_hnode *next = list->first;
+    node->next = next;
+    if (next) {
+        next->at = &node->next;
     }
+    node->at = &list->first;
     list->first = node;
 }
 

@@ -380,10 +380,10 @@ static void mark_dirty(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-/* Puts a write at the end of a queue with room. loop_ready_send sends it when the continuation has returned. */
+/* Puts a write, which is LOOP_AT_WAIT, at the end of a queue with room. loop_ready_send sends it when the continuation
+ * has returned. */
 static void join_queue(struct loop *loop, struct loop_fd *fd, struct loop_job *job)
 {
-    job->where = LOOP_AT_WAIT;
     loop_line_push_back(&fd->writers, &job->link);
     mark_dirty(loop, fd);
 }
@@ -393,6 +393,7 @@ static void queue_write(struct loop *loop, struct loop_fd *fd, struct loop_job *
 {
     fd->queued_bytes += job->u.write.total;
     if (fd->ready & POLLOUT) {
+        job->where = LOOP_AT_WAIT;
         join_queue(loop, fd, job);
     } else {
         make_room(loop, job);
