@@ -260,21 +260,60 @@ static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
     }
 }
 
+/* Ends a job of a kind that says is_first_reader, which is no daemon, and which a try has completed. Nearly all reads
+ * end so. */
+__attribute__((always_inline)) static inline void end_reader(struct loop *loop, struct loop_fd *fd,
+                                                             struct loop_job *job)
+{
+    loop_fn *fn = job->fn;
+    void *arg = job->arg;
+    struct loop_scope *scope = job->scope;
+    int64_t result = loop_job_told_result(job, job->result);
+    assert(!job->is_daemon && job->where == LOOP_AT_WAIT && job->fd == fd &&
+           loop_line_first(&fd->readers) == &job->link);
+    assert(fd->uses > 1 && job->kind->size == LOOP_JOB_SMALL && job->kind->continuation == LOOP_CALLS_FN);
+    assert(!job->kind->backend_done && !job->kind->resumed);
+    loop_line_drop_first(&fd->readers);
+    loop_hlist_drop(&job->in_scope);
+    loop_hlist_drop(&job->in_fd);
+    loop_slab_put(&loop->jobs[LOOP_JOB_SMALL], job);
+    if (fn) {
+        fn(arg, result);
+    } else {
+        tell_scope(scope, result);
+    }
+    fd->uses--; /* the try has one of its own */
+    loop_scope_drop_hold(scope, false);
+    loop_settle(loop);
+}
+
+/* Ends a job that a try has completed. */
+__attribute__((always_inline)) static inline void end_tried(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
+                                                            bool is_dispatch)
+{
+    if (is_dispatch && job->kind->is_first_reader && !job->is_daemon) {
+        end_reader(loop, fd, job);
+    } else {
+        end_job(loop, job, is_dispatch);
+    }
+}
+
 /* Acts on the outcome of a try. Returns false when no other job of the list may be tried in this turn. */
 __attribute__((always_inline)) static inline bool follow(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
                                                          enum loop_attempt attempt, uint32_t event, bool is_dispatch)
 {
-    if (attempt == LOOP_ATTEMPT_MOVED) {
+    if (attempt == LOOP_ATTEMPT_DONE) {
+        end_tried(loop, fd, job, is_dispatch);
         return true;
     }
     if (attempt == LOOP_ATTEMPT_AGAIN) {
         fd->ready &= (uint8_t)~event;
-    } else if (attempt == LOOP_ATTEMPT_DONE) {
-        end_job(loop, job, is_dispatch);
-    } else if (attempt == LOOP_ATTEMPT_MORE) {
+        return true;
+    }
+    if (attempt == LOOP_ATTEMPT_MORE) {
         loop_ready_activate(loop, fd);
     }
-    return attempt == LOOP_ATTEMPT_DONE || attempt == LOOP_ATTEMPT_AGAIN;
+    return attempt == LOOP_ATTEMPT_MOVED;
 }
 
 /* Tries the jobs of one line in order while the descriptor is assumed ready. `n` have been tried already. */

@@ -129,6 +129,9 @@ struct loop_job_kind {
     bool uses_args;
     /* Its reads or writes of an O_DIRECT file may have any address, offset and length. */
     bool takes_unaligned;
+    /* It is small, has a loop_fn, and is the first of the readers of its descriptor when a try has completed it. It has
+     * neither backend_done nor resumed. */
+    bool is_first_reader;
     /* It writes all of its part of u before reading it, so u is not cleared. */
     bool is_written_whole;
     /* It writes the bytes of a flow to its second descriptor. Otherwise it writes, if it does, to its first. */
@@ -202,8 +205,8 @@ struct loop_job {
         } chunk;
         struct {
             struct iovec rest; /* the rest of the buffer */
-            size_t done;
-            bool is_exact; /* reads until the buffer is full */
+            size_t done;       /* is_exact: what has been read */
+            bool is_exact;     /* reads until the buffer is full */
         } read;
         int64_t small[4]; /* for kinds defined elsewhere, such as streams and signals */
         /* only in large jobs: */

@@ -111,6 +111,12 @@ int64_t loop_io_read_rarely(struct loop_fd *fd, void *buf, size_t len);
 /* loop_io_write with one buffer, for what loop_io_write_one does not do itself. */
 int64_t loop_io_write_rarely(struct loop_fd *fd, const void *buf, size_t len);
 
+/* Whether a call that has failed has found nothing, and there is no mark that poll(2) has to be asked for. */
+static inline bool loop_io_is_empty(const struct loop_fd *fd)
+{
+    return errno == EAGAIN && !(fd->doubts & LOOP_DOUBT_ASK) && !fd->has_vague_events;
+}
+
 /* Handles a read of one buffer that has returned 0, or -1 with errno, or that has doubts. */
 int64_t loop_io_read_ended(struct loop_fd *fd, int64_t n, void *buf, size_t len);
 

@@ -25,7 +25,7 @@
  * one that comes behind some bytes is kept for the next read. */
 static int64_t read_result(const struct loop_job *job, int64_t result)
 {
-    if (job->u.read.done == 0) {
+    if (!job->u.read.is_exact || job->u.read.done == 0) {
         return result;
     }
     if (result < 0 && result != -ECANCELED) {
@@ -44,13 +44,17 @@ static void cancel_read(struct loop *loop, struct loop_job *job)
 }
 
 /* Counts what a read of the kernel has returned. Returns whether the job is done, with its result in job->result. */
-__attribute__((always_inline)) static inline bool take(struct loop_job *job, int64_t n)
+static inline bool take(struct loop_job *job, int64_t n)
 {
     struct iovec *rest = &job->u.read.rest;
+    if (!job->u.read.is_exact) {
+        job->result = n;
+        return true;
+    }
     if (n > 0) {
         *rest = (struct iovec){(char *)rest->iov_base + n, rest->iov_len - (size_t)n};
         job->u.read.done += (size_t)n;
-        if (job->u.read.is_exact && rest->iov_len > 0 && !job->is_cancelled) {
+        if (rest->iov_len > 0 && !job->is_cancelled) {
             return false;
         }
     }
@@ -58,17 +62,63 @@ __attribute__((always_inline)) static inline bool take(struct loop_job *job, int
     return true;
 }
 
-static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
+/* Goes on after a read of the kernel that has returned `n`. */
+static inline enum loop_attempt taken(struct loop_job *job, int64_t n)
+{
+    return take(job, n) ? LOOP_ATTEMPT_DONE : job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+/* Reads where that takes more than one call. */
+__attribute__((noinline)) static enum loop_attempt read_rarely(struct loop_job *job)
 {
     const struct iovec *rest = &job->u.read.rest;
-    int64_t n = loop_io_read_one(loop, job->fd, rest->iov_base, rest->iov_len);
-    if (n == -EAGAIN) {
-        return LOOP_ATTEMPT_AGAIN;
+    int64_t n = loop_io_read_rarely(job->fd, rest->iov_base, rest->iov_len);
+    return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : taken(job, n);
+}
+
+/* Goes on after a call that has read nothing, or from a descriptor with doubts: it has returned `n`. */
+__attribute__((noinline)) static enum loop_attempt read_ended(struct loop_job *job, int64_t n)
+{
+    const struct iovec *rest = &job->u.read.rest;
+    n = loop_io_read_ended(job->fd, n, rest->iov_base, rest->iov_len);
+    return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : taken(job, n);
+}
+
+/* Goes on after a call that has returned `n`, -1 with errno. */
+__attribute__((always_inline)) static inline enum loop_attempt called(struct loop_job *job, struct loop_fd *fd,
+                                                                      ssize_t n)
+{
+    if (n < 0) {
+        return loop_io_is_empty(fd) ? LOOP_ATTEMPT_AGAIN : read_ended(job, -1);
     }
-    if (take(job, n)) {
-        return LOOP_ATTEMPT_DONE;
+    if (n == 0 || fd->doubts) {
+        return read_ended(job, n);
     }
-    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+    if ((size_t)n < job->u.read.rest.iov_len) {
+        fd->ready &= (uint8_t)~POLLIN;
+    }
+    return taken(job, n);
+}
+
+/* Reads by read(2), from a pipe. */
+__attribute__((noinline)) static enum loop_attempt read_pipe(struct loop_job *job, struct loop_fd *fd)
+{
+    return called(job, fd, loop_kernel_read(fd->number, job->u.read.rest.iov_base, job->u.read.rest.iov_len));
+}
+
+/* Reads from a socket. */
+__attribute__((noinline)) static enum loop_attempt receive(struct loop *loop, struct loop_job *job, struct loop_fd *fd)
+{
+    return called(job, fd, loop_io_receive_once(loop, fd, job->u.read.rest.iov_base, job->u.read.rest.iov_len));
+}
+
+static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    if (fd->read_by == LOOP_IO_NONBLOCKING && loop_io_is_plain(LOOP_IO_NONBLOCKING)) {
+        return read_pipe(job, fd);
+    }
+    return loop_io_is_plain(fd->read_by) ? receive(loop, job, fd) : read_rarely(job);
 }
 
 static struct iovec read_room(const struct loop_job *job)
@@ -131,13 +181,16 @@ static const struct loop_job_kind read_kind = {.name = "read",
                                                .attempt = attempt_read,
                                                .transferred = read_transferred,
                                                .room = read_room,
+                                               .is_first_reader = true,
                                                .is_written_whole = true};
 
 static inline void fill_in(struct loop_job *job, struct iovec buffer, bool is_exact)
 {
     job->u.read.rest = buffer;
-    job->u.read.done = 0;
     job->u.read.is_exact = is_exact;
+    if (is_exact) {
+        job->u.read.done = 0;
+    }
 }
 
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg)
@@ -174,12 +227,11 @@ loop_job loop_fd_read_some(struct loop_fd *fd, void *buf, size_t len, loop_fn *f
     if (!is_plain(fd)) {
         return loop_fd_read(fd, buffer, false, fn, arg);
     }
+    struct loop *loop = fd->scope->loop;
     struct loop_job *job = loop_job_start_ready(fd, &read_kind, fn, arg);
-    loop_job id = job->id;
-    loop_list_init(&job->link);
     fill_in(job, buffer, false);
-    loop_ready_wait_read(fd->scope->loop, fd, job);
-    return id;
+    loop_ready_join_readers(loop, fd, job);
+    return job->id;
 }
 
 static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
