@@ -207,31 +207,71 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
     loop_fd_drop_use(to);
 }
 
-/* Reads into a spare buffer and writes it at once. The buffer stays with the loop unless the copy has to keep it.
- * Inline in each attempt, because nearly all bytes of copies pass here. */
-__attribute__((always_inline)) static inline enum loop_attempt move_some(struct loop *loop, struct loop_job *job,
+/* Goes on after a read into the first spare buffer that has returned `n`: writes it at once. */
+static enum loop_attempt write_read(struct loop *loop, struct loop_job *job, int64_t n)
+{
+    struct loop_fd *to = sink_of(job);
+    if (n <= 0) {
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
+    }
+    int64_t written = has_room(to) ? loop_io_write_one(to, loop->spares.first->bytes, (size_t)n) : -EAGAIN;
+    if (written != n) {
+        return keep_rest(loop, job, (size_t)n, written);
+    }
+    job->u.args.copy.done += n;
+    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+/* Reads into a spare buffer and writes it at once. The buffer stays with the loop unless the copy has to keep it. */
+static enum loop_attempt move_some(struct loop *loop, struct loop_job *job)
+{
+    struct loop_block *spare = loop_copy_first(loop, false);
+    return spare ? write_read(loop, job, loop_io_read_one(loop, job->fd, spare->bytes, LOOP_COPY_BYTES))
+                 : end_copy(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
+}
+
+/* Goes on after a call for a socket that has returned `n`, where bytes were not read, or are not to be written at
+ * once. */
+__attribute__((noinline)) static enum loop_attempt received_rarely(struct loop *loop, struct loop_job *job, ssize_t n)
+{
+    struct loop_block *spare = loop->spares.first;
+    int64_t result = n <= 0 || job->fd->doubts ? loop_io_read_ended(job->fd, n, spare->bytes, LOOP_COPY_BYTES)
+                                               : loop_io_note_read(job->fd, n, LOOP_COPY_BYTES);
+    return write_read(loop, job, result);
+}
+
+/* Goes on after a call that has returned `written` and not sent all of the `n` bytes in the first spare buffer. */
+__attribute__((noinline)) static enum loop_attempt sent_less(struct loop *loop, struct loop_job *job, size_t n,
+                                                             ssize_t written)
+{
+    (void)loop_io_note_read(job->fd, (int64_t)n, LOOP_COPY_BYTES);
+    int64_t result = written < 0 ? loop_io_write_failed(sink_of(job), loop->spares.first->bytes, n) : written;
+    return keep_rest(loop, job, n, result);
+}
+
+/* Does what move_some does between two sockets without peculiarities. Inline in each attempt, because nearly all bytes
+ * of copies pass here. */
+__attribute__((always_inline)) static inline enum loop_attempt pass_some(struct loop *loop, struct loop_job *job,
                                                                          struct loop_fd *from, struct loop_fd *to)
 {
     struct loop_block *spare = loop_copy_first(loop, false);
     if (!spare) {
         return end_copy(loop, job, -ENOMEM, LOOP_COPY_SOURCE);
     }
-    int64_t n = loop_io_read_one(loop, from, spare->bytes, LOOP_COPY_BYTES);
-    if (n <= 0) {
-        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
+    ssize_t n = loop_io_receive_once(loop, from, spare->bytes, LOOP_COPY_BYTES);
+    if (n <= 0 || from->doubts || !has_room(to)) {
+        return received_rarely(loop, job, n);
     }
-    if (!has_room(to)) {
-        return keep_rest(loop, job, (size_t)n, -EAGAIN);
-    }
-    int64_t written = loop_io_write_one(to, spare->bytes, (size_t)n);
-    if (written != n) {
-        return keep_rest(loop, job, (size_t)n, written);
+    ssize_t sent = loop_io_send_once(to, spare->bytes, (size_t)n);
+    if (sent != n) {
+        return sent_less(loop, job, (size_t)n, sent);
     }
     job->u.args.copy.done += n;
-    return from->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+    return n < (ssize_t)LOOP_COPY_BYTES ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_MORE;
 }
 
-/* Moves bytes after a failed write, where bytes are kept for the next reads, or where a read takes more than a call. */
+/* Moves bytes where one is no socket, has doubts, or a write to it has failed, and where bytes are kept for the next
+ * reads. */
 __attribute__((noinline)) static enum loop_attempt read_rarely(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *from = job->fd, *to = sink_of(job);
@@ -242,7 +282,7 @@ __attribute__((noinline)) static enum loop_attempt read_rarely(struct loop *loop
     if (loop_fd_reads_kept(from) && loop_unread_is_received(from)) {
         return pass_on(loop, job, loop_unread_pop(from));
     }
-    return move_some(loop, job, from, to);
+    return move_some(loop, job);
 }
 
 /* Writes what the job has kept, and goes back to reading when that is all. */
@@ -274,8 +314,7 @@ __attribute__((always_inline)) static inline enum loop_attempt attempt(struct lo
     if (job->u.args.copy.block) {
         return write_some(loop, job);
     }
-    bool is_plain = loop_io_is_plain(job->fd->read_by) && !to->has_failed;
-    return is_plain ? move_some(loop, job, job->fd, to) : read_rarely(loop, job);
+    return loop_io_are_plain_sockets(job->fd, to) ? pass_some(loop, job, job->fd, to) : read_rarely(loop, job);
 }
 
 static enum loop_attempt attempt_echo(struct loop *loop, struct loop_job *job)

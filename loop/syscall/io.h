@@ -96,13 +96,25 @@ static inline ssize_t loop_io_receive_one(struct loop *loop, struct loop_fd *fd,
     return n;
 }
 
+/* Makes one call for a socket. Returns what the call returns: -1 with errno. */
+__attribute__((always_inline)) static inline ssize_t loop_io_receive_once(struct loop *loop, struct loop_fd *fd,
+                                                                          void *buf, size_t len)
+{
+    return fd->is_unix ? loop_io_receive_one(loop, fd, buf, len) : loop_kernel_recv(fd->number, buf, len, MSG_DONTWAIT);
+}
+
 /* Makes one call for a descriptor that loop_io_is_plain. Returns what the call returns: -1 with errno. */
 __attribute__((always_inline)) static inline ssize_t loop_io_read_once(struct loop *loop, struct loop_fd *fd, void *buf,
                                                                        size_t len)
 {
-    return fd->read_by != LOOP_IO_SOCKET ? loop_kernel_read(fd->number, buf, len)
-           : fd->is_unix                 ? loop_io_receive_one(loop, fd, buf, len)
-                                         : loop_kernel_recv(fd->number, buf, len, MSG_DONTWAIT);
+    return fd->read_by == LOOP_IO_SOCKET ? loop_io_receive_once(loop, fd, buf, len)
+                                         : loop_kernel_read(fd->number, buf, len);
+}
+
+/* Whether one call reads, and one writes: both are sockets, without doubts, and no write has failed. */
+static inline bool loop_io_are_plain_sockets(const struct loop_fd *from, const struct loop_fd *to)
+{
+    return (from->peculiarities | to->peculiarities) == 0 && !loop_hard()->is_short;
 }
 
 /* loop_io_read with one buffer, for what loop_io_read_one does not do itself. */
@@ -140,12 +152,17 @@ static inline __attribute__((always_inline)) int64_t loop_io_read_one(struct loo
     return n;
 }
 
+/* Makes one call for a socket. Returns what the call returns: -1 with errno. */
+static inline ssize_t loop_io_send_once(const struct loop_fd *fd, const void *buf, size_t len)
+{
+    return loop_kernel_send(fd->number, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Makes one call for a descriptor that loop_io_is_plain. Returns what the call returns: -1 with errno. */
 __attribute__((always_inline)) static inline ssize_t loop_io_write_once(const struct loop_fd *fd, const void *buf,
                                                                         size_t len)
 {
-    return fd->write_by == LOOP_IO_SOCKET ? loop_kernel_send(fd->number, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                          : loop_kernel_write(fd->number, buf, len);
+    return fd->write_by == LOOP_IO_SOCKET ? loop_io_send_once(fd, buf, len) : loop_kernel_write(fd->number, buf, len);
 }
 
 /* loop_io_write with one buffer. Always inline: it must not depend on how large the library is. */
