@@ -28,19 +28,20 @@ void loop_job_finish(struct loop *loop, struct loop_job *job, int64_t result);
 void loop_job_end_unheard(struct loop *loop, struct loop_job *job, int64_t result);
 
 /* Ends a large job that has no continuation and is the first in `line`, which is one of `fd`, its descriptor. The job
- * is neither an operation nor uses arguments of one, and its result is no error. Runs no user code. */
+ * is no daemon, neither an operation nor uses arguments of one, and its result is no error. The caller has a use of the
+ * descriptor too. Runs no user code. */
 static inline void loop_job_end_first(struct loop *loop, struct loop_fd *fd, struct loop_line *line,
                                       struct loop_job *job)
 {
     assert(!job->fn && job->fd == fd && loop_line_first(line) == &job->link && job->op == LOOP_OP_NONE &&
            !job->kind->uses_args);
-    assert(job->kind->size == LOOP_JOB_LARGE && !job->kind->resumed);
+    assert(job->kind->size == LOOP_JOB_LARGE && !job->kind->resumed && !job->is_daemon && fd->uses > 1);
     loop_line_drop_first(line);
     loop_hlist_drop(&job->in_scope);
     loop_hlist_drop(&job->in_fd);
-    loop_scope_drop_hold(job->scope, job->is_daemon);
+    loop_scope_drop_hold(job->scope, false);
     loop_slab_put(&loop->jobs[LOOP_JOB_LARGE], job);
-    loop_fd_drop_use(fd);
+    fd->uses--;
 }
 
 /* Resumes the continuation of a multishot job without ending it. From the dispatch only. `data` is for the loop_recv_fn

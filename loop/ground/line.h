@@ -70,6 +70,12 @@ static inline struct loop_list *loop_line_next(const struct loop_list *node)
     return loop_line_is_mark(node->next) ? NULL : node->next;
 }
 
+/* Returns whether the node is the last of its line. */
+static inline bool loop_line_is_last(const struct loop_list *node)
+{
+    return loop_line_is_mark(node->next);
+}
+
 /* Adds a node, which is in no line or list, as the only one. */
 static inline void loop_line_begin(struct loop_line *line, struct loop_list *node)
 {

@@ -55,18 +55,16 @@ loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
 
 /* ---- chunks of writes that wait ---- */
 
-/* Copies what is left of a write that waits, and gives its chunk back to the region. Without memory the write keeps the
- * chunk. */
+/* Copies what is left of a write that waits to the same place of a block of its size, and gives its chunk back to the
+ * region. Without memory the write keeps the chunk. */
 static void move_out(struct loop *loop, struct loop_write_state *write)
 {
-    size_t left = write->total - write->done;
-    char *moved = loop_kernel_malloc(left ? left : 1);
+    char *moved = loop_kernel_malloc(write->total ? write->total : 1);
     if (!moved) {
         return;
     }
-    memcpy(moved, (char *)write->single.iov_base + write->at_offset, left);
-    write->single = (struct iovec){moved, left};
-    write->at_offset = 0;
+    memcpy(moved + write->done, (char *)write->single.iov_base + write->done, write->total - write->done);
+    write->single.iov_base = moved;
     write->moved = moved;
     struct loop_chunk *chunk = write->chunk;
     write->chunk = NULL;
@@ -152,6 +150,8 @@ __attribute__((always_inline)) static inline void end_whole(struct loop *loop, s
     if (job->fn) {
         write->done = write->total;
         loop_job_complete(loop, job, (int64_t)write->total);
+    } else if (job->is_daemon) {
+        loop_job_end_unheard(loop, job, (int64_t)write->total);
     } else {
         loop_job_end_first(loop, fd, &fd->writers, job);
     }
@@ -193,14 +193,14 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
  * A write without bytes is none: the system call would send an empty packet, and gather leaves it out. */
 static bool is_single(const struct loop_job *job)
 {
-    return !loop_line_next(&job->link) && !job->u.write.iov && job->u.write.total > 0;
+    return loop_line_is_last(&job->link) && !job->u.write.iov && job->u.write.total > 0;
 }
 
 /* Returns where the bytes begin that are left of a write of one buffer. */
 static inline const char *next_byte(const struct loop_write_state *write)
 {
-    assert(!write->iov && write->total - write->done == write->single.iov_len - write->at_offset);
-    return (const char *)write->single.iov_base + write->at_offset;
+    assert(!write->iov && write->total == write->single.iov_len);
+    return (const char *)write->single.iov_base + write->done;
 }
 
 /* Whether a piece of a file follows the writes of the queue at once, as it follows the head of an answer. Otherwise the
@@ -500,6 +500,18 @@ static inline bool is_plain(const struct loop_fd *fd)
            fd->queued_bytes < fd->scope->loop->options.sink_limit_bytes && loop_job_is_ready(fd->scope, &write_kind);
 }
 
+/* Fills in the state of a write of one buffer. `at` and `at_offset` are not used. */
+static inline void fill_in(struct loop_write_state *write, const void *buf, size_t len)
+{
+    write->single = (struct iovec){(void *)(uintptr_t)buf, len};
+    write->n_iov = 1;
+    write->total = len;
+    write->iov = NULL;
+    write->chunk = NULL;
+    write->moved = NULL;
+    write->done = 0;
+}
+
 loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg)
 {
     if (!is_plain(fd)) {
@@ -507,7 +519,7 @@ loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, l
     }
     struct loop *loop = fd->scope->loop;
     struct loop_job *job = loop_job_start_ready(fd, &write_kind, fn, arg);
-    job->u.write = (struct loop_write_state){.single = {(void *)(uintptr_t)buf, len}, .n_iov = 1, .total = len};
+    fill_in(&job->u.write, buf, len);
     fd->queued_bytes += len;
     join_queue(loop, fd, job);
     return job->id;

@@ -254,7 +254,7 @@ static void prepare_call(struct loop_job *job)
 {
     struct loop_file_write *call = job->u.args.extra;
     const struct loop_write_state *write = &call->state;
-    size_t n_left = write->n_iov - write->at;
+    size_t n_left = loop_write_n_left(write);
     if (n_left > LOOP_GATHER_MAX && write->at_offset == 0) {
         job->u.args.move.iov = loop_write_vectors(write) + write->at;
         job->u.args.move.n_iov = n_left < IOV_MAX ? n_left : IOV_MAX;

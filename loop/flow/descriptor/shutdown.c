@@ -57,7 +57,7 @@ bool loop_fd_shutdown_follows(const struct loop_fd *fd, const struct loop_job_ki
     const struct loop_job *job = LOOP_CONTAINER(loop_line_first(&fd->writers), struct loop_job, link);
     for (; job->kind == write && n <= LOOP_GATHER_MAX;
          job = LOOP_CONTAINER(loop_line_next(&job->link), struct loop_job, link)) {
-        n += job->u.write.n_iov - job->u.write.at;
+        n += loop_write_n_left(&job->u.write);
     }
     return job == last && n <= LOOP_GATHER_MAX;
 }

@@ -13,11 +13,14 @@
 
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n)
 {
-    const struct iovec *iov = loop_write_vectors(write);
+    const struct iovec *iov = write->iov;
     assert(n <= write->total - write->done);
     write->done += n;
     fd->write_error = 0; /* overcome: there is room on the disk again, say */
     loop_write_leave_queue(loop, fd, n, 0);
+    if (!iov) {
+        return;
+    }
     while (write->at < write->n_iov && n >= iov[write->at].iov_len - write->at_offset) {
         n -= iov[write->at].iov_len - write->at_offset;
         write->at_offset = 0;
@@ -48,10 +51,10 @@ int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct l
 int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n)
 {
     const struct iovec *from = loop_write_vectors(write);
-    size_t offset = write->at_offset;
-    for (size_t i = write->at; i < write->n_iov && n < LOOP_GATHER_MAX; i++, offset = 0) {
-        if (from[i].iov_len > offset) {
-            iov[n++] = (struct iovec){(char *)from[i].iov_base + offset, from[i].iov_len - offset};
+    size_t left = loop_write_n_left(write), offset = write->iov ? write->at_offset : write->done;
+    for (from += write->n_iov - left; left > 0 && n < LOOP_GATHER_MAX; from++, left--, offset = 0) {
+        if (from->iov_len > offset) {
+            iov[n++] = (struct iovec){(char *)from->iov_base + offset, from->iov_len - offset};
         }
     }
     return n;

@@ -18,6 +18,12 @@ static inline const struct iovec *loop_write_vectors(const struct loop_write_sta
     return write->iov ? write->iov : &write->single;
 }
 
+/* Returns how many vectors are left of a write. */
+static inline size_t loop_write_n_left(const struct loop_write_state *write)
+{
+    return write->iov ? write->n_iov - write->at : 1;
+}
+
 /* Adds the vectors of what is left of a write to the `n` in `iov`, which has room for LOOP_GATHER_MAX. Returns the new
  * count. */
 int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, int n);
