@@ -521,6 +521,7 @@ static void run_after(struct loop *loop)
  * wait in loop->after a scope has to be in the queue, because loop_settle looks only at that and at the writes. */
 void loop_settle_rounds(struct loop *loop)
 {
+    loop->is_settling = true;
     for (unsigned n = 0; n < ROUNDS && loop_has_to_settle(loop); n++) {
         run_after(loop);
         loop_ready_send(loop);
@@ -531,6 +532,7 @@ void loop_settle_rounds(struct loop *loop)
     if (!loop_list_is_empty(&loop->after)) {
         loop_scope_look_at(loop->own_scope);
     }
+    loop->is_settling = false;
 }
 
 void loop_settle_now(struct loop *loop)

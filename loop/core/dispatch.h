@@ -129,14 +129,12 @@ __attribute__((always_inline)) static inline void loop_settle_inline(struct loop
         return;
     }
     loop_child_check(loop);
-    loop->is_settling = true;
     if (!loop->ending) { /* otherwise functions in loop->after may come first */
         loop_ready_send(loop);
     }
     if (loop->ending) {
         loop_settle_rounds(loop);
     }
-    loop->is_settling = false;
 }
 
 /* Calls loop_settle_now if something is due. From the dispatch only. */
@@ -147,12 +145,13 @@ static inline void loop_settle(struct loop *loop)
     }
 }
 
-/* Lends `n` bytes in `chunk` to the continuation of a stream. From the dispatch only. When this returns the job may
- * have been cancelled, but has not ended, and the continuation may have kept or written the chunk. */
+/* Lends `n` bytes in `chunk`, which is LOOP_CHUNK_LENT already, to the continuation of a stream. From the dispatch
+ * only. When this returns the job may have been cancelled, but has not ended, and the continuation may have kept or
+ * written the chunk. */
 static inline void loop_job_lend(struct loop *loop, struct loop_job *job, struct loop_chunk *chunk, int64_t n)
 {
     assert(job->kind->continuation == LOOP_CALLS_STREAM_FN && job->where != LOOP_AT_RUN_QUEUE);
-    chunk->state = LOOP_CHUNK_LENT;
+    assert(chunk->state == LOOP_CHUNK_LENT);
     if (job->fn) {
         ((loop_stream_fn *)(void (*)(void))job->fn)(job->arg, n, chunk);
     }

@@ -120,7 +120,7 @@ __attribute__((noinline)) static enum loop_attempt read_and_lend(struct loop *lo
     return after_delivery(job);
 }
 
-/* Lends what was read into a chunk. */
+/* Lends what was read into a chunk, which is LOOP_CHUNK_LENT already. */
 __attribute__((always_inline)) static inline enum loop_attempt lend(struct loop *loop, struct loop_job *job,
                                                                     struct loop_chunk *chunk, int64_t n)
 {
@@ -153,8 +153,8 @@ __attribute__((noinline)) static enum loop_attempt read_ended(struct loop *loop,
 /* Whether one call that reads into a free chunk is all that is to be done before the continuation. */
 static inline bool is_plain(const struct loop *loop, const struct loop_fd *fd, const struct loop_stream *stream)
 {
-    return stream->n_wanted == 1 && !stream->first && !stream->reserved && loop_io_is_plain(fd->read_by) &&
-           loop->region.free_list;
+    return loop_io_is_plain(fd->read_by) && stream->n_wanted == 1 &&
+           !((uintptr_t)stream->first | (uintptr_t)stream->reserved) && loop->region.free_list;
 }
 
 /* Reads into a free chunk and lends it at once: nearly all reads of streams are these. */
@@ -167,6 +167,7 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
         return read_and_lend(loop, job);
     }
     struct loop_chunk *chunk = loop_region_take(loop);
+    chunk->state = LOOP_CHUNK_LENT; /* soon */
     ssize_t n = loop_io_read_once(loop, fd, loop_chunk_memory(chunk), loop->region.block_size);
     if (n <= 0 || fd->doubts || (size_t)n == loop->region.block_size) {
         return read_ended(loop, job, chunk, n);

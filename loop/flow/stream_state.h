@@ -48,6 +48,7 @@ static inline void loop_stream_deliver(struct loop *loop, struct loop_job *job)
         struct loop_chunk *chunk = stream->first;
         stream->first = chunk->next;
         chunk->next = NULL;
+        chunk->state = LOOP_CHUNK_LENT;
         loop_job_lend(loop, job, chunk, chunk->used);
     }
     stream->is_delivering = false;
