@@ -53,32 +53,6 @@ loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
     return id;
 }
 
-/* ---- chunks of writes that wait ---- */
-
-/* Copies what is left of a write that waits to the same place of a block of its size, and gives its chunk back to the
- * region. Without memory the write keeps the chunk. */
-static void move_out(struct loop *loop, struct loop_write_state *write)
-{
-    char *moved = loop_kernel_malloc(write->total ? write->total : 1);
-    if (!moved) {
-        return;
-    }
-    memcpy(moved + write->done, (char *)write->single.iov_base + write->done, write->total - write->done);
-    write->single.iov_base = moved;
-    write->moved = moved;
-    struct loop_chunk *chunk = write->chunk;
-    write->chunk = NULL;
-    loop_region_give(loop, chunk);
-}
-
-/* Moves a write out of its chunk where the region has few left. */
-static void make_room(struct loop *loop, struct loop_job *job)
-{
-    if (job->u.write.chunk && loop_region_is_scarce(&loop->region)) {
-        move_out(loop, &job->u.write);
-    }
-}
-
 /* ---- writing ---- */
 
 static void cancel_write(struct loop *loop, struct loop_job *job)
@@ -184,7 +158,7 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
          node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         if (job->kind == &write_kind) {
-            make_room(loop, job);
+            loop_write_make_room(loop, &job->u.write);
         }
     }
 }
@@ -396,7 +370,7 @@ static void queue_write(struct loop *loop, struct loop_fd *fd, struct loop_job *
         job->where = LOOP_AT_WAIT;
         join_queue(loop, fd, job);
     } else {
-        make_room(loop, job);
+        loop_write_make_room(loop, &job->u.write);
         loop_ready_wait_write(loop, fd, job);
     }
 }

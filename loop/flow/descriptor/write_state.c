@@ -10,6 +10,7 @@
 #include <loop/kernel/memory.h>
 
 #include <errno.h>
+#include <string.h>
 
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n)
 {
@@ -28,6 +29,28 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
     }
     write->at_offset += n;
     assert(n == 0 || write->at < write->n_iov);
+}
+
+/* Copies what is left of a write to the same place of a block of its size, and gives its chunk back. */
+static void move_out(struct loop *loop, struct loop_write_state *write)
+{
+    char *moved = loop_kernel_malloc(write->total ? write->total : 1);
+    if (!moved) {
+        return;
+    }
+    memcpy(moved + write->done, (char *)write->single.iov_base + write->done, write->total - write->done);
+    write->single.iov_base = moved;
+    write->moved = moved;
+    struct loop_chunk *chunk = write->chunk;
+    write->chunk = NULL;
+    loop_region_give(loop, chunk);
+}
+
+void loop_write_make_room(struct loop *loop, struct loop_write_state *write)
+{
+    if (write->chunk && loop_region_is_scarce(&loop->region)) {
+        move_out(loop, write);
+    }
 }
 
 void loop_write_free(struct loop *loop, const struct loop_write_state *write)

@@ -45,6 +45,10 @@ static inline void loop_write_leave_queue(struct loop *loop, struct loop_fd *fd,
 /* Counts `n` more bytes of a write as written. */
 void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write_state *write, size_t n);
 
+/* Gives the chunk of a write that waits back to the region, if that has few left: the bytes are moved to a block of
+ * memory. Without memory the write keeps its chunk. */
+void loop_write_make_room(struct loop *loop, struct loop_write_state *write);
+
 /* Gives the chunk of a write back, and frees the memory that its bytes were moved to. */
 void loop_write_free(struct loop *loop, const struct loop_write_state *write);
 
