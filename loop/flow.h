@@ -130,8 +130,8 @@ LOOP_API loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, vo
  * True where that cannot be detected: for a file, for a descriptor whose bytes the ring is receiving, and for a source
  * of the program without is_readable.
  *
- * A server looks before it closes a connection after its last answer: to close a TCP socket with unread bytes resets
- * the connection, and the peer may lose what it has not read yet. For a reader, look at loop_reader_source. */
+ * A server looks before it closes a TCP connection: bytes that are unread, or come later, reset it, and the peer may
+ * lose the last answer. With TLS a close_notify comes later. For a reader, look at loop_reader_source. */
 LOOP_API bool loop_source_is_readable(struct loop_source *source);
 
 /* Gives back the last `len` bytes that were read; the next reads deliver them first. For the source of a descriptor it

@@ -52,7 +52,7 @@ struct connection {
     int status;         /* that the request is answered with after its body */
     bool is_closing, is_timed_out;
     bool has_ended;     /* the peer sends no more */
-    bool sends_no_more; /* it has said so, and its last request has come whole */
+    bool sends_no_more; /* it has said so, and its last request has come whole; without TLS */
     bool has_ended_output;
     unsigned n_requests;
     struct body body;
@@ -207,10 +207,10 @@ static void answer(struct connection *connection, int status)
     connection->answer = answer_begin(&connection->all->answers, scope, &how);
 }
 
-/* Answers a request that has come to its end. */
+/* Answers a request that has come whole. By TLS a close_notify follows it, maybe before the answer has arrived. */
 static void answer_whole(struct connection *connection, int status)
 {
-    connection->sends_no_more = http_reading_request(connection->reading)->is_last;
+    connection->sends_no_more = http_reading_request(connection->reading)->is_last && !connection->all->tls;
     answer(connection, status);
 }
 

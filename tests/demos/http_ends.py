@@ -18,6 +18,7 @@ LAST = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 OLD = b"GET /a HTTP/1.0\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"
 BIG = LAST.replace(b"/a", b"/big")
+MIDDLE = LAST.replace(b"/a", b"/middle")
 
 
 class Plain:
@@ -128,6 +129,18 @@ def at_rest(kind, server):
         wait_until(lambda: server.count() <= server.descriptors + 2)
 
 
+def late(kind, server, middle):
+    """The client ends its side when the whole answer is with the kernels: a part of it still waits for room."""
+    def end_late(peer):
+        peer.socket.recv(1, socket.MSG_PEEK)
+        time.sleep(0.1)
+        peer.end()
+
+    for _ in range(5):
+        exchange(kind, server, "the client ends its side when the answer is on its way", MIDDLE, wanted=middle,
+                 room=4096, before=end_late).close()
+
+
 def odd(kind, server, big):
     def nap(_):
         time.sleep(0.3)
@@ -150,7 +163,11 @@ def odd(kind, server, big):
 
 def play(kind, command, *options):
     with serving(command, *options) as (server, directory):
-        at_rest(kind, server)
+        with open(directory + "/middle", "wb") as file:
+            file.write(bytes(100000))
+        if kind is Plain:  # by TLS a close_notify follows
+            at_rest(kind, server)
+        late(kind, server, bytes(100000))
         with open(directory + "/big", "rb") as file:
             odd(kind, server, file.read())
         if not wait_until(lambda: server.count() <= server.descriptors + 2):
