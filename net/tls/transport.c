@@ -223,6 +223,7 @@ static void end_below(struct loop_tls_connection *connection)
     connection->sends_end = connection->sending != NULL;
     loop_tls_connection_ref(connection);
     if (!loop_shutdown(&connection->under->sink, on_ended, connection)) {
+        connection->sends_end = false; /* it is not tried again: there may be no memory for long */
         on_ended(connection, -ENOMEM);
     }
 }

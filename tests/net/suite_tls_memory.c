@@ -3,6 +3,7 @@
  * TLS without memory: each allocation fails once, or that one and all after it. Every job ends once, nothing is left.
  */
 #include "tls.h"
+#include "wire.h"
 
 #include <net/tls/context.h>
 
@@ -147,6 +148,49 @@ LOOP_TEST(tls_write_ends_without_memory_for_the_one_below)
     fail_allocation(0, false);
     ONCE_IS(written, -ENOMEM);
     loop_scope_cancel(stuck.scope);
+    END;
+}
+
+/* There is none for the end of the output below, while the close_notify waits for room there: the shutdown ends. */
+LOOP_TEST(tls_shutdown_ends_without_memory_for_the_one_below)
+{
+    static const struct loop_sink_ops ops = {.write = stuck_write};
+    static struct loop_sink stuck;
+    static struct wire wire;
+    static struct loop_scope *scope;
+    static struct once ended, shut;
+    static loop_job job, last[2];
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    loop_scope_hold(scope);
+    wire_make(&wire, scope);
+    pair = (struct tls_pair){.below = {&wire.flows[0], &wire.flows[1]}};
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    stuck = (struct loop_sink){.ops = &ops, .scope = scope};
+    CHECK_IS(loop_sink_limit(&wire.flows[TLS_SERVER].sink, 1000), 0); /* its queue is made now */
+    fail_allocation(1, true);
+    while ((job = loop_write(&stuck, "x", 1, tally_resumed, &tally))) {
+        last[0] = last[1];
+        last[1] = job;
+    }
+    fail_allocation(0, false);
+    CHECK_IS(loop_cancel(env->loop, last[0]), 0); /* leaves room for the shutdown, */
+    CHECK_IS(loop_cancel(env->loop, last[1]), 0); /* and for the write of the close_notify */
+    AWAIT(turns(env->scope, 2, GO));
+    wire.lanes[TLS_SERVER].is_full = true;
+    START(loop_shutdown(&pair.flows[TLS_SERVER]->sink, ONCE(&shut)));
+    fail_allocation(1, true);
+    WAIT_UNTIL(shut.count);
+    fail_allocation(0, false);
+    ONCE_IS(shut, -ENOMEM);
+    CHECK(wire.lanes[TLS_SERVER].writing && !wire.lanes[TLS_SERVER].has_ended);
+    loop_scope_cancel(scope);
+    loop_scope_unhold(scope);
+    WAIT_UNTIL(ended.count);
+    wire_free(&wire);
     END;
 }
 
