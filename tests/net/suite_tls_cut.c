@@ -315,6 +315,39 @@ LOOP_TEST(tls_close_notify_that_leaves_in_two_parts_is_whole)
     END;
 }
 
+/* A close_notify of which only a part can be sent: the shutdown fails, and the output below does not end, so that the
+ * peer does not take an end of the stream for the end of what was said. */
+LOOP_TEST(tls_shutdown_whose_close_notify_is_cut_for_good_has_failed)
+{
+    static struct loop_scope *scope;
+    static struct once ended, read;
+
+    BEGIN;
+    tls_prepare();
+    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
+    TLS_OPEN(env->scope);
+    scope = begin(env, &ended);
+    tls_shake(&pair, TLS_HOST);
+    TLS_AWAIT(&pair);
+    wire.lanes[TLS_SERVER].breaks_at = wire.lanes[TLS_SERVER].n_writes + 1;
+    wire.lanes[TLS_SERVER].stays_broken = true;
+    START(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, ONCE(&read)));
+    AWAIT(loop_shutdown(&pair.flows[TLS_SERVER]->sink, GO));
+    CHECK_IS(result, -EPIPE);
+    CHECK(!wire.lanes[TLS_SERVER].has_ended);
+    AWAIT(loop_shutdown(&pair.flows[TLS_SERVER]->sink, GO));
+    CHECK_IS(result, -EPIPE);
+    CHECK_IS(read.count, 0);
+    CHECK_IS(loop_sink_close(&pair.flows[TLS_SERVER]->sink), 0);
+    CHECK_IS(loop_source_close(&pair.flows[TLS_SERVER]->source), 0);
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, -ECONNABORTED);
+    end(scope);
+    WAIT_UNTIL(ended.count);
+    wire_free(&wire);
+    END;
+}
+
 /* A record that is damaged behind the bytes of a read: the error is that of the next read, and none is left with
  * OpenSSL, where the program's own calls would find it. */
 LOOP_TEST(tls_error_behind_the_bytes_of_a_read_is_not_left_with_openssl)

@@ -22,6 +22,7 @@ struct lane {
     bool never_ends;          /* a shutdown is not passed on */
     unsigned lacks_memory_at; /* the write, from 1 on, for which there is no memory; 0: none */
     unsigned breaks_at;       /* the write, from 1 on, of which one byte is accepted; 0: none */
+    bool stays_broken;        /* the writes behind that one fail */
     unsigned n_writes;
     loop_job reading, writing;
     void *buf;
@@ -93,6 +94,11 @@ static inline void lane_accept(struct lane *lane)
     if (!job || lane->is_full) {
         return;
     }
+    if (lane->has_ended || (lane->stays_broken && lane->n_writes > lane->breaks_at)) {
+        lane->writing = 0;
+        loop_resolve(lane->loop, job, -EPIPE);
+        return;
+    }
     for (size_t i = 0; i < lane->n_iov; i++) {
         size_t n = lane->iov[i].iov_len < left ? lane->iov[i].iov_len : left;
         left -= n;
@@ -107,7 +113,7 @@ static inline void lane_accept(struct lane *lane)
         total += (int64_t)n;
     }
     lane->writing = 0;
-    loop_resolve(lane->loop, job, lane->has_ended ? -EPIPE : total);
+    loop_resolve(lane->loop, job, total);
     lane_deliver(lane);
 }
 
