@@ -4,11 +4,7 @@
  */
 #include "name_server.h"
 
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 
 static struct loop_addresses *found;
 static struct loop_name_error error;
@@ -236,21 +232,6 @@ static int64_t wait_for_gate(void *unused)
 
     (void)unused;
     return read(gate[0], &byte, 1);
-}
-
-/* Returns whether the kernel tells here, without waiting, whether a file has changed: openat2(2), and a file system
- * that has the attributes in memory. */
-static bool can_look_at_once(void)
-{
-    struct open_how cached = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
-    struct statfs status;
-    int number = (int)syscall(SYS_openat2, AT_FDCWD, resolver_files.hosts, &cached, sizeof cached);
-    bool is_known = number >= 0 && fstatfs(number, &status) == 0 &&
-                    (status.f_type == EXT4_SUPER_MAGIC || status.f_type == TMPFS_MAGIC ||
-                     status.f_type == OVERLAYFS_SUPER_MAGIC || status.f_type == BTRFS_SUPER_MAGIC);
-
-    close(number);
-    return is_known;
 }
 
 /* The only thread of the pool has other work all the time. */
