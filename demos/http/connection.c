@@ -27,7 +27,6 @@
 #define LINGER_NS (2 * LOOP_SECOND)
 #define PROGRESS_BYTES ((uint64_t)65536) /* that a peer has to take while the server is patient */
 #define MOST_SPARES 16
-#define TELL_REFUSED_NS (60 * LOOP_SECOND)
 
 enum state {
     READING_HEAD, /* or waiting for one */
@@ -39,6 +38,7 @@ enum state {
 struct connection {
     struct connections *all;
     struct loop_flow *peer; /* with TLS the flow over the socket's */
+    struct loop_fd *socket;
 #ifdef HTTPD_WITH_TLS
     struct loop_tls_error tls_error;
 #endif
@@ -52,7 +52,7 @@ struct connection {
     int status;         /* that the request is answered with after its body */
     bool is_closing, is_timed_out;
     bool has_ended;     /* the peer sends no more */
-    bool sends_no_more; /* it has said so, and its last request has come whole; without TLS */
+    bool sends_no_more; /* it has said so, and its last request has come whole */
     bool has_ended_output;
     unsigned n_requests;
     struct body body;
@@ -71,12 +71,17 @@ static void expire_in(struct connection *connection, int64_t duration_ns)
 /* ---- the end of a connection ---- */
 
 /* Reads what the peer is still sending: closing a socket with unread bytes resets the connection, and the peer loses
- * the last answer. A peer that has said that it sends no more, and has sent no more, need not be waited for. */
+ * the last answer. A peer that has said that it sends no more, and has sent no more, need not be waited for. By TLS its
+ * close_notify follows, maybe before the answer has arrived. */
 static void linger(struct connection *connection)
 {
-    if (connection->sends_no_more && !loop_source_is_readable(loop_reader_source(connection->reader))) {
-        loop_scope_cancel(connection->peer->scope);
-    } else {
+    struct connections *all = connection->all;
+    struct loop_scope *scope = connection->peer->scope;
+    bool sends = !connection->sends_no_more || loop_source_is_readable(loop_reader_source(connection->reader));
+
+    if (!sends && !all->tls) {
+        loop_scope_cancel(scope);
+    } else if (sends || !lingering_take(&all->lingering, connection->socket, scope)) {
         loop_reader_skip(connection->reader, LINGER_BYTES, NULL, NULL);
     }
 }
@@ -207,10 +212,10 @@ static void answer(struct connection *connection, int status)
     connection->answer = answer_begin(&connection->all->answers, scope, &how);
 }
 
-/* Answers a request that has come whole. By TLS a close_notify follows it, maybe before the answer has arrived. */
+/* Answers a request that has come whole. */
 static void answer_whole(struct connection *connection, int status)
 {
-    connection->sends_no_more = http_reading_request(connection->reading)->is_last && !connection->all->tls;
+    connection->sends_no_more = http_reading_request(connection->reading)->is_last;
     answer(connection, status);
 }
 
@@ -426,6 +431,7 @@ static void look_again(struct connections *all)
 
 void connections_watch(struct connections *connections)
 {
+    connections->lingering.env = connections->env;
     if (loop_scope_defer(connections->env->scope, free_spares, connections)) {
         connections->readings.most = MOST_SPARES;
         connections->answers.most = MOST_SPARES;
@@ -481,19 +487,6 @@ static void on_secured(void *arg, int64_t result)
 }
 #endif
 
-static void tell_refused(struct connections *all)
-{
-    int64_t now = loop_now(all->env->loop);
-
-    all->n_refused++;
-    if (all->refused_ns == 0 || now - all->refused_ns >= TELL_REFUSED_NS) {
-        arguments_complain("%llu connections were refused: their address has too many",
-                           (unsigned long long)all->n_refused);
-        all->refused_ns = now;
-        all->n_refused = 0;
-    }
-}
-
 /* Counts the connection. Returns false where its address has too many: then it is closed at once, because an answer
  * would cost what the limit is to save. */
 static bool admit(struct connection *connection)
@@ -507,11 +500,7 @@ static bool admit(struct connection *connection)
     if (all->log) {
         access_log_write_client(connection->client_text, &address);
     }
-    int error = clients_add(all->clients, &address, &connection->client);
-    if (error == -EDQUOT) {
-        tell_refused(all);
-    }
-    return error == 0 &&
+    return clients_add(all->clients, &address, loop_now(all->env->loop), &connection->client) == 0 &&
            (!connection->client || loop_scope_defer(connection->peer->scope, on_client_left, connection->client));
 }
 
@@ -525,6 +514,7 @@ void connections_accept(struct loop_flow *peer, void *arg)
     }
     connection->all = all;
     connection->peer = peer;
+    connection->socket = peer->fd;
     if (!admit(connection)) {
         return;
     }

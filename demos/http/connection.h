@@ -7,6 +7,7 @@
 
 #include "shared/access_log.h"
 #include "shared/clients.h"
+#include "shared/lingering.h"
 #include "sites.h"
 #include "spare.h"
 
@@ -40,10 +41,9 @@ struct connections {
     struct access_log *log;       /* NULL: none */
     struct loop_tls_context *tls; /* NULL: none */
     bool has_index, has_precompressed;
-    uint64_t n_refused; /* since that was told last */
-    int64_t refused_ns; /* when that was */
     LIST_HEAD(, connection) list;
     struct spares readings, answers;
+    struct lingering lingering;
 };
 
 /* Begins to watch how long connections take. From here on memory of connections that have ended is kept for others. */

@@ -129,6 +129,15 @@ def at_rest(kind, server):
         wait_until(lambda: server.count() <= server.descriptors + 2)
 
 
+def stay(kind, server):
+    """Clients that have their answers and close nothing, more than the server puts aside: they are closed in time."""
+    peers = [exchange(kind, server, "the client stays", LAST) for _ in range(300)]
+    expect(f"{kind.__name__}: clients that stay are closed",
+           wait_until(lambda: server.count() <= server.descriptors + 2), True)
+    for peer in peers:
+        peer.close()
+
+
 def late(kind, server, middle):
     """The client ends its side when the whole answer is with the kernels: a part of it still waits for room."""
     def end_late(peer):
@@ -165,8 +174,10 @@ def play(kind, command, *options):
     with serving(command, *options) as (server, directory):
         with open(directory + "/middle", "wb") as file:
             file.write(bytes(100000))
-        if kind is Plain:  # by TLS a close_notify follows
+        if kind is Plain:
             at_rest(kind, server)
+        else:  # a close_notify follows
+            stay(kind, server)
         late(kind, server, bytes(100000))
         with open(directory + "/big", "rb") as file:
             odd(kind, server, file.read())

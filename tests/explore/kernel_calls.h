@@ -6,6 +6,7 @@
 #ifndef TESTS_EXPLORE_KERNEL_CALLS_H
 #define TESTS_EXPLORE_KERNEL_CALLS_H
 
+#pragma redefine_extname close loop_kernel_close
 #pragma redefine_extname getrandom loop_kernel_getrandom
 #pragma redefine_extname getrlimit loop_kernel_getrlimit
 #pragma redefine_extname ioctl explore_ioctl

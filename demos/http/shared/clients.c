@@ -4,6 +4,7 @@
  * instructions.
  */
 #include "clients.h"
+#include "../../common/arguments.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define SLOTS 4096
+#define TELL_REFUSED_NS (60 * LOOP_SECOND)
 
 struct key {
     unsigned char bytes[8]; /* of IPv4: its address behind zeros, which no network of IPv6 is */
@@ -27,6 +29,8 @@ struct clients {
     unsigned most_each;
     pthread_mutex_t mutex;
     struct client *slots[SLOTS];
+    uint64_t n_refused; /* since that was told last */
+    int64_t refused_ns; /* when that was */
 };
 
 static void on_release(void *arg)
@@ -108,7 +112,20 @@ static int add(struct clients *clients, const struct key *key, struct client **c
     return 0;
 }
 
-int clients_add(struct clients *clients, const struct loop_address *address, struct client **client)
+/* Counts a refusal. Returns how many are to be told of, or 0 for a while after some were. */
+static uint64_t count_refusal(struct clients *clients, int64_t now_ns)
+{
+    uint64_t n = ++clients->n_refused;
+
+    if (clients->refused_ns != 0 && now_ns - clients->refused_ns < TELL_REFUSED_NS) {
+        return 0;
+    }
+    clients->refused_ns = now_ns;
+    clients->n_refused = 0;
+    return n;
+}
+
+int clients_add(struct clients *clients, const struct loop_address *address, int64_t now_ns, struct client **client)
 {
     struct key key;
 
@@ -118,7 +135,11 @@ int clients_add(struct clients *clients, const struct loop_address *address, str
     }
     pthread_mutex_lock(&clients->mutex);
     int error = add(clients, &key, client);
+    uint64_t n_told = error == -EDQUOT ? count_refusal(clients, now_ns) : 0;
     pthread_mutex_unlock(&clients->mutex);
+    if (n_told > 0) {
+        arguments_complain("%llu connections were refused: their address has too many", (unsigned long long)n_told);
+    }
     return error;
 }
 

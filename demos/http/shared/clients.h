@@ -17,9 +17,10 @@ struct client;
  * Returns NULL without memory. */
 struct clients *clients_create(struct loop_scope *scope, unsigned most_each);
 
-/* Counts a connection from that address. An IPv6 address stands for its network of 64 bits, which one client has.
- * Stores the client, which is NULL for a Unix socket. Returns 0; -EDQUOT at the limit; -ENOMEM. */
-int clients_add(struct clients *clients, const struct loop_address *address, struct client **client);
+/* Counts a connection from that address at that time. An IPv6 address stands for its network of 64 bits, which one
+ * client has. Stores the client, which is NULL for a Unix socket. Returns 0; -EDQUOT at the limit, which is told of
+ * once a minute; -ENOMEM. */
+int clients_add(struct clients *clients, const struct loop_address *address, int64_t now_ns, struct client **client);
 
 /* The connection has ended. NULL is ignored. */
 void client_remove(struct client *client);

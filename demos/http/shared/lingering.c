@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sockets that have sent all, and wait for their peers to close.
+ */
+#include "lingering.h"
+
+#include <loop/fd.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LOOK_NS (20 * LOOP_MILLISECOND)
+
+/* A connection whose socket is being taken. */
+struct leaving {
+    struct lingering *lingering;
+    struct loop_scope *scope;
+};
+
+/* Drops what has come. Returns whether more may come. */
+static bool is_open(int number)
+{
+    char dropped[4096];
+    ssize_t n = recv(number, dropped, sizeof dropped, MSG_DONTWAIT);
+
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* Closes the sockets whose peers have ended, or whose time is over. */
+static void sweep(struct lingering *lingering, int64_t now_ns)
+{
+    for (unsigned i = 0; i < lingering->n;) {
+        if (lingering->socket[i].expires_ns > now_ns && is_open(lingering->socket[i].number)) {
+            i++;
+        } else {
+            close(lingering->socket[i].number);
+            lingering->socket[i] = lingering->socket[--lingering->n];
+        }
+    }
+}
+
+static void look(void *arg, int64_t result);
+
+/* Without memory for the timer the sockets are closed. */
+static void look_later(struct lingering *lingering)
+{
+    lingering->is_watching = lingering->n > 0 && loop_sleep(lingering->env->scope, LOOK_NS, look, lingering);
+    if (!lingering->is_watching) {
+        sweep(lingering, INT64_MAX);
+    }
+}
+
+static void look(void *arg, int64_t result)
+{
+    struct lingering *lingering = arg;
+
+    sweep(lingering, result < 0 ? INT64_MAX : loop_now(lingering->env->loop));
+    look_later(lingering);
+}
+
+static void on_taken(void *arg, int64_t number)
+{
+    struct leaving *leaving = arg;
+    struct lingering *lingering = leaving->lingering;
+
+    lingering->n_expected--;
+    loop_scope_cancel(leaving->scope);
+    if (number < 0) {
+        return; /* it has been closed */
+    }
+    lingering->socket[lingering->n].number = (int)number;
+    lingering->socket[lingering->n++].expires_ns = loop_now(lingering->env->loop) + LINGERING_NS;
+    if (!lingering->is_watching) {
+        look_later(lingering);
+    }
+}
+
+bool lingering_take(struct lingering *lingering, struct loop_fd *fd, struct loop_scope *scope)
+{
+    struct leaving *leaving =
+        lingering->n + lingering->n_expected < MOST_LINGERING ? loop_scope_alloc(scope, sizeof *leaving) : NULL;
+
+    if (!leaving) {
+        return false;
+    }
+    *leaving = (struct leaving){.lingering = lingering, .scope = scope};
+    if (!loop_fd_take(fd, on_taken, leaving)) {
+        return false;
+    }
+    lingering->n_expected++;
+    return true;
+}
