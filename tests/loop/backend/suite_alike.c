@@ -49,6 +49,7 @@ static struct loop_flow *file;
 static struct loop_dir *dir;
 static unsigned steps_left, n_finite; /* jobs that end by themselves */
 static unsigned long peer_bytes;
+static bool has_left; /* all rigs are leaving, for the end */
 
 /* ---- what is written down ---- */
 
@@ -475,17 +476,24 @@ static void end_rig(struct rig *rig)
     }
 }
 
+static void leave(struct rig *rig)
+{
+    if (!rig->is_leaving) {
+        rig->is_leaving = true;
+        loop_scope_cancel(rig->scope);
+        loop_scope_unhold(rig->scope);
+    }
+}
+
 /* In two steps: what the cancel ends, and what the peer's end would, is not to be a race. */
 static void replace(struct rig *rig)
 {
     if (rig->is_leaving) {
         close(rig->peer);
         open_rig(rig);
-        return;
+    } else {
+        leave(rig);
     }
-    rig->is_leaving = true;
-    loop_scope_cancel(rig->scope);
-    loop_scope_unhold(rig->scope);
 }
 
 static void step(struct rig *rig)
@@ -546,18 +554,30 @@ static void settle(void *unused, int64_t result)
     }
 }
 
+/* In two steps as well. */
+static void leave_all(void)
+{
+    for (int i = 0; i < RIGS; i++) {
+        leave(&rigs[i]);
+    }
+    has_left = true;
+    settle(NULL, 0);
+}
+
+static void stop(void)
+{
+    for (int i = 0; i < RIGS; i++) {
+        close(rigs[i].peer);
+    }
+    loop_stop(env_->loop, 0);
+}
+
 static void next(void *unused, int64_t result)
 {
     (void)unused;
     (void)result;
     if (n_finite == 0 && steps_left == 0) {
-        for (int i = 0; i < RIGS; i++) {
-            close(rigs[i].peer);
-            if (!rigs[i].is_leaving) {
-                loop_scope_unhold(rigs[i].scope);
-            }
-        }
-        loop_stop(env_->loop, 0);
+        has_left ? stop() : leave_all();
         return;
     }
     if (n_finite == 0) {
@@ -603,6 +623,7 @@ static void run_on(enum loop_backend backend, unsigned seed)
     steps_left = HAS_SANITIZER ? 500 : 1500;
     n_finite = 0;
     peer_bytes = 0;
+    has_left = false;
     history->n = 0;
     memset(jobs, 0, sizeof jobs);
     CHECK_IS(run_with(&(struct loop_options){.backend = backend, .pool_threads = 1}, start, copy), 0);
