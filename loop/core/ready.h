@@ -61,6 +61,24 @@ static inline void loop_ready_reader_left(struct loop *loop, struct loop_fd *fd)
     }
 }
 
+/* Has the first of the readers go on, after a read or send of the backend that was in front of it: in the next
+ * dispatch, or with an event. */
+static inline void loop_ready_resume_readers(struct loop *loop, struct loop_fd *fd)
+{
+    if (!loop_line_is_empty(&fd->readers)) {
+        fd->ready &POLLIN ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLIN);
+    }
+}
+
+/* Has the first of the writers go on, after a send of the backend that was in front of it: in the next dispatch, or
+ * with an event. */
+static inline void loop_ready_resume_writers(struct loop *loop, struct loop_fd *fd)
+{
+    if (!loop_line_is_empty(&fd->writers)) {
+        fd->ready &POLLOUT ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLOUT);
+    }
+}
+
 /* Notes that the backend has a send of `fd`: until it is completed nothing else is sent. The completion is the event
  * for which writes wait. */
 static inline void loop_ready_begin_send(struct loop_fd *fd)

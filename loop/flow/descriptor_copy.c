@@ -181,12 +181,13 @@ static void finish_copy(struct loop *loop, struct loop_job *job, int64_t why, en
     loop_job_finish(loop, job, loop_copy_result(loop, job, why, side));
 }
 
-/* Goes on after a send of the backend. */
+/* Goes on after a send of the backend. What has waited behind it, on either descriptor, goes on as well. */
 static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    struct loop_fd *to = sink_of(job);
+    struct loop_fd *from = job->fd, *to = sink_of(job);
     job->where = LOOP_AT_WAIT;
-    to->uses++; /* the copy may be the last use */
+    from->uses++; /* the copy may be the last use of both */
+    to->uses++;
     loop_ready_end_send(to, result);
     advance(loop, job, result > 0 ? (size_t)result : 0);
     if (result < 0 && result != -EAGAIN) {
@@ -196,15 +197,11 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
         loop_job_finish(loop, job, cancelled_result(loop, job));
     } else if (job->u.args.copy.block) {
         (void)wait_for_room(loop, job);
-    } else if (job->fd->ready & POLLIN) {
-        loop_ready_activate(loop, job->fd);
-    } else {
-        loop_ready_watch(loop, job->fd, POLLIN);
     }
-    if (!loop_line_is_empty(&to->writers)) {
-        loop_ready_activate(loop, to);
-    }
+    loop_ready_resume_readers(loop, from);
+    loop_ready_resume_writers(loop, to);
     loop_fd_drop_use(to);
+    loop_fd_drop_use(from);
 }
 
 /* Goes on after a read into the first spare buffer that has returned `n`: writes it at once. */

@@ -278,9 +278,7 @@ static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
     if (result == -EAGAIN) {
         make_room_behind(loop, fd);
     }
-    if (!loop_line_is_empty(&fd->writers)) {
-        fd->ready &POLLOUT ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLOUT);
-    }
+    loop_ready_resume_writers(loop, fd);
     loop_fd_drop_use(fd);
 }
 

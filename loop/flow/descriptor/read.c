@@ -148,14 +148,6 @@ static void note_read(struct loop_fd *fd, size_t n, size_t asked)
     }
 }
 
-/* Has the first of the readers go on: now, or with an event. */
-static void go_on_reading(struct loop *loop, struct loop_fd *fd)
-{
-    if (!loop_line_is_empty(&fd->readers)) {
-        fd->ready &POLLIN ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLIN);
-    }
-}
-
 /* Goes on after the backend has received for the job, or has not. */
 static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
 {
@@ -172,7 +164,7 @@ static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
     } else {
         loop_job_finish(loop, job, job->result);
     }
-    go_on_reading(loop, fd);
+    loop_ready_resume_readers(loop, fd);
     loop_fd_drop_use(fd);
 }
 

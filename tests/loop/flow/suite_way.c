@@ -326,6 +326,97 @@ LOOP_TEST_WITH(a_close_with_bytes_that_nobody_has_read_resets, COMPLETIONS)
     END;
 }
 
+/* ---- what waits behind a copy ---- */
+
+static struct {
+    struct loop *loop;
+    loop_job copy;
+    struct loop_sink *sink; /* written to as well, if not NULL */
+    struct once copied, written;
+} behind;
+
+/* Resumed after the copy has read, in the same turn: a send of the ring is still to be submitted. */
+static void cancel_behind(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    (void)result;
+    if (chunk) {
+        (void)loop_cancel(behind.loop, behind.copy);
+        if (behind.sink) {
+            START(loop_write(behind.sink, "cd", 2, ONCE(&behind.written)));
+        }
+    }
+}
+
+/* Has `trigger` cancel a copy between two flows. */
+static void copy_until_cancelled(struct loop_env *env, struct loop_flow *source, struct loop_flow *sink,
+                                 struct loop_flow *trigger)
+{
+    memset(&behind, 0, sizeof behind);
+    behind.loop = env->loop;
+    behind.copy = START(loop_copy(&source->source, &sink->sink, ONCE(&behind.copied)));
+    START(loop_stream(&trigger->source, cancel_behind, NULL));
+}
+
+LOOP_TEST_WITH(a_read_behind_a_copy_that_is_cancelled_while_it_sends_goes_on, COMPLETIONS)
+{
+    static struct loop_flow *flows[3];
+    static int pairs[3][2], i;
+    static struct once read;
+    static char bytes[4];
+
+    BEGIN;
+    for (i = 0; i < 3; i++) {
+        i == 0 ? make_tcp_pair(pairs[i]) : make_pair(pairs[i]);
+        flows[i] = flow_of(env->scope, pairs[i][0]);
+    }
+    copy_until_cancelled(env, flows[0], flows[1], flows[2]);
+    START(loop_read(&flows[0]->source, bytes, sizeof bytes, ONCE(&read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
+    CHECK_IS(shutdown(pairs[0][1], SHUT_WR), 0);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    WAIT_UNTIL(behind.copied.count && read.count);
+    CHECK(read.result + (behind.copied.result > 0 ? behind.copied.result : 0) == 2 || is_hard("short"));
+    for (i = 0; i < 3; i++) {
+        close(pairs[i][1]);
+    }
+    loop_stop(env->loop, 0);
+    END;
+}
+
+LOOP_TEST_WITH(a_write_behind_a_copy_that_is_cancelled_while_it_sends_goes_on, COMPLETIONS)
+{
+    static struct loop_flow *flows[3];
+    static int pairs[3][2], i;
+    static char much[4096];
+
+    BEGIN;
+    for (i = 0; i < 3; i++) {
+        make_pair(pairs[i]);
+        flows[i] = flow_of(env->scope, pairs[i][0]);
+    }
+    copy_until_cancelled(env, flows[0], flows[1], flows[2]);
+    behind.sink = &flows[1]->sink;
+    while (send(pairs[1][0], much, sizeof much, MSG_DONTWAIT) > 0) {
+    }
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    WAIT_UNTIL(behind.copied.count);
+    ONCE_IS(behind.copied, -ECANCELED);
+    AWAIT(turns(env->scope, 3, GO));
+    while (recv(pairs[1][1], much, sizeof much, MSG_DONTWAIT) > 0) {
+    }
+    WAIT_UNTIL(behind.written.count);
+    ONCE_IS(behind.written, 2);
+    for (i = 0; i < 3; i++) {
+        close(pairs[i][1]);
+    }
+    loop_stop(env->loop, 0);
+    END;
+}
+
 /* ---- going over ---- */
 
 static size_t n_received, n_ended;
