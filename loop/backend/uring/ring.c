@@ -77,8 +77,10 @@ void loop_uring_map(struct loop_uring *uring)
 void loop_uring_detach(struct loop_uring *uring)
 {
     static const struct io_uring_cqe no_completion;
+    static const uint32_t no_flags; /* not `nothing`, where the dispatch may still store its place */
     uring->nothing = 0;
-    uring->sq_head = uring->sq_flags = uring->sq_shared_tail = &uring->nothing;
+    uring->sq_flags = &no_flags;
+    uring->sq_head = uring->sq_shared_tail = &uring->nothing;
     uring->cq_head = &uring->nothing;
     uring->cq_tail = &uring->nothing;
     uring->sq_size = uring->cq_mask = 0;

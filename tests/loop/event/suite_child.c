@@ -339,6 +339,27 @@ TEST(p21_a_continuation_that_returns_in_a_forked_child_is_stopped_with_the_cure)
     check_stop_in_child(sleep_and_fork);
 }
 
+static unsigned n_behind;
+
+static int fork_before_many(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    START(loop_op_nop(env->scope, fork_in_continuation, env));
+    for (unsigned i = 0; i < n_behind; i++) {
+        START(loop_op_nop(env->scope, NULL, NULL));
+    }
+    return 0;
+}
+
+/* After so many completions a turn looks whether the ring has more, whatever their count has left where it looks. */
+TEST(p21_a_continuation_that_returns_in_a_forked_child_is_stopped_in_front_of_many)
+{
+    for (n_behind = 20; n_behind < 28; n_behind++) {
+        check_stop_in_child(fork_before_many);
+        CHECK(!strstr(child_text(), "the loop ends"));
+    }
+}
+
 /* There the copy that begins in the child would make buffers for the ring, which the kernel refuses it. */
 TEST(p21_a_continuation_that_returns_in_a_forked_child_is_stopped_also_where_the_ring_receives)
 {
