@@ -174,11 +174,12 @@ static enum loop_attempt pass_on(struct loop *loop, struct loop_job *job, struct
     return args->block ? wait_for_room(loop, job) : job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
 }
 
-/* Ends the copy from the dispatch. */
-static void finish_copy(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
+/* Ends the copy from the dispatch, which has a use of its source. */
+static void finish_copy(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    give_back(loop, job);
-    loop_job_finish(loop, job, loop_copy_result(loop, job, why, side));
+    struct loop_fd *from = job->fd;
+    loop_job_finish(loop, job, result);
+    loop_ready_reader_left(loop, from);
 }
 
 /* Goes on after a send of the backend. What has waited behind it, on either descriptor, goes on as well. */
@@ -192,9 +193,10 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
     advance(loop, job, result > 0 ? (size_t)result : 0);
     if (result < 0 && result != -EAGAIN) {
         loop_write_fail(loop, to, job, result);
-        finish_copy(loop, job, result, LOOP_COPY_SINK);
+        give_back(loop, job);
+        finish_copy(loop, job, loop_copy_result(loop, job, result, LOOP_COPY_SINK));
     } else if (job->is_cancelled) {
-        loop_job_finish(loop, job, cancelled_result(loop, job));
+        finish_copy(loop, job, cancelled_result(loop, job));
     } else if (job->u.args.copy.block) {
         (void)wait_for_room(loop, job);
     }

@@ -417,6 +417,33 @@ LOOP_TEST_WITH(a_write_behind_a_copy_that_is_cancelled_while_it_sends_goes_on, C
     END;
 }
 
+LOOP_TEST_WITH(bytes_behind_a_copy_that_is_cancelled_while_it_sends_stay_in_the_socket, COMPLETIONS)
+{
+    static struct loop_flow *flows[3];
+    static int pairs[3][2], i, waiting;
+
+    BEGIN;
+    for (i = 0; i < 3; i++) {
+        make_pair(pairs[i]);
+        flows[i] = flow_of(env->scope, pairs[i][0]);
+    }
+    copy_until_cancelled(env, flows[0], flows[1], flows[2]);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "a", 1, 0), 1);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    WAIT_UNTIL(behind.copied.count);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "later", 5, 0), 5);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(ioctl(pairs[0][0], FIONREAD, &waiting), 0);
+    CHECK_IS(waiting, 5);
+    for (i = 0; i < 3; i++) {
+        close(pairs[i][1]);
+    }
+    loop_stop(env->loop, 0);
+    END;
+}
+
 /* ---- going over ---- */
 
 static size_t n_received, n_ended;
