@@ -13,8 +13,6 @@ static const struct {
     {"busy_polling_looks_until_a_timer_is_due", "a turn with a host never waits"},
     {"p18_busy_polling_is_left_out_where_nothing_comes_soon", "a turn with a host never waits"},
     {"p21_a_busy_polling_loop_sees_posts_without_being_woken", "a turn with a host never waits"},
-    /* suite_fairness */
-    {"p17_all_that_is_ready_comes_before_a_timer_that_it_starts", "a turn with a host enters the ring once"},
     /* suite_ring_failure */
     {"a_long_shortage_is_told_once", "the ring is not entered while nothing is submitted"},
     {"a_program_whose_memory_the_kernel_may_still_write_to_is_stopped", "the ring is not entered without a reason"},

@@ -81,6 +81,15 @@ static int wait_once(struct loop_sim_ring *ring, int64_t until_ns)
     return error == -ETIMEDOUT ? -ETIME : error;
 }
 
+/* Returns how many pieces of work an enter runs that waits for so many completions. Only deferred work is limited. */
+static unsigned most_work(const struct loop_sim_ring *ring, unsigned wait_for)
+{
+    if (!(ring->flags & IORING_SETUP_DEFER_TASKRUN)) {
+        return ring->n_work;
+    }
+    return wait_for > WORK_PER_ENTER ? wait_for : WORK_PER_ENTER;
+}
+
 /* Waits for completions. Returns 0, or an error when there are none. */
 static int wait_for_completions(const struct enter *enter, unsigned wait_for)
 {
@@ -94,7 +103,7 @@ static int wait_for_completions(const struct enter *enter, unsigned wait_for)
         return -EEXIST;
     }
     wait_for = wait_for < ring->memory->cq_entries ? wait_for : ring->memory->cq_entries;
-    loop_sim_ring_run_work(ring, wait_for > WORK_PER_ENTER ? wait_for : WORK_PER_ENTER);
+    loop_sim_ring_run_work(ring, most_work(ring, wait_for));
     loop_sim_ring_flush(ring);
     while (loop_sim_ring_ready(ring) < wait_for && !error) {
         error = ring->n_work > 0 ? 0 : wait_once(ring, until_ns);
