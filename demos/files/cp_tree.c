@@ -15,6 +15,7 @@
 #include "cp_tree.h"
 #include "cp_file.h"
 #include "cp_item.h"
+#include "cp_limits.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,13 +23,6 @@
 #include <string.h>
 
 #define MOST_DIRECTORIES 8
-#define MOST_FILES 64
-
-/* Descriptors: of a directory being read, with its parent; of a file being copied with its directory and the parent of
- * that, which it keeps open; and those of the loop and the standard streams. */
-#define OF_DIRECTORY 5
-#define OF_FILE 6
-#define OF_THE_REST 16
 
 struct tree {
     struct cp *cp;
@@ -37,7 +31,8 @@ struct tree {
     struct directory *waiting;  /* not begun yet: a stack */
     struct directory *ready;    /* with unprocessed entries: the last one of a ring */
     unsigned n_reading, n_jobs; /* directories being read; files and links being copied */
-    unsigned most_jobs;         /* as many as there are descriptors for, at most MOST_FILES */
+    unsigned n_open;            /* directories with descriptors: until nothing in them is left to do */
+    struct cp_limits limits;
     bool is_done;
     loop_fn *fn;
     void *arg;
@@ -76,7 +71,8 @@ struct directory {
     bool is_made;               /* created by this program */
     bool has_begun;             /* it no longer needs its parent's descriptors */
     bool has_been_read;         /* all entries were read */
-    unsigned n_jobs, n_waiting; /* its files and links in flight; its subdirectories not begun */
+    unsigned n_jobs, n_waiting; /* its files and links in flight; its subdirectories that need its descriptors */
+    unsigned n_left;            /* its subdirectories on the stack */
     unsigned n_references;      /* one until it is closed, and one per subdirectory */
     char name[];
 };
@@ -123,6 +119,7 @@ static void drop(struct directory *directory)
 
 static void close_directory(struct directory *directory)
 {
+    directory->tree->n_open--;
     loop_scope_unhold(directory->scope);
     drop(directory);
 }
@@ -337,8 +334,12 @@ static void begin_directory(struct directory *directory)
     struct tree *tree = directory->tree;
 
     tree->n_reading++;
+    if (directory->parent) {
+        directory->parent->n_left--;
+    }
     directory->scope = loop_scope_open(tree->cp->scope, NULL, NULL);
     if (directory->scope) {
+        tree->n_open++;
         cp_hold(directory->scope);
         take_step(directory);
         return;
@@ -369,6 +370,7 @@ static struct directory *make_directory(struct tree *tree, struct directory *par
         directory->temporary = parent->is_made ? cp_temporary_name(name) : NULL; /* without memory it has none */
         directory->names = (struct cp_names){parent->from, parent->to, directory->name, directory->name};
         parent->n_waiting++;
+        parent->n_left++;
         parent->n_references++;
     }
     directory->next = tree->waiting;
@@ -489,13 +491,25 @@ static void go_on(struct tree *tree)
     take_step(directory);
 }
 
+/* A directory stays open while subdirectories of it wait. If there are no descriptors for another one, the copies in
+ * flight end first. Where that does not help, it begins all the same, and so does the last one of a directory: only
+ * then can those above be closed. */
+static bool may_begin(const struct tree *tree)
+{
+    const struct directory *parent = tree->waiting->parent;
+
+    return tree->n_reading < MOST_DIRECTORIES &&
+           (tree->n_open < tree->limits.most_open ||
+            (tree->n_jobs == 0 && (tree->n_reading == 0 || (parent && parent->n_left == 1))));
+}
+
 /* Starts as much as the limits allow. In a cancelled scope everything that was begun ends by itself. */
 static void pump(struct tree *tree)
 {
-    while (tree->ready && tree->n_jobs < tree->most_jobs) {
+    while (tree->ready && tree->n_jobs < tree->limits.most_jobs) {
         go_on(tree);
     }
-    while (tree->waiting && tree->n_reading < MOST_DIRECTORIES) {
+    while (tree->waiting && may_begin(tree)) {
         struct directory *directory = tree->waiting;
         tree->waiting = directory->next;
         begin_directory(directory);
@@ -508,18 +522,6 @@ static void pump(struct tree *tree)
     }
 }
 
-/* Returns how many files are copied at a time. If their copies are slow, each may keep another directory open. */
-static unsigned most_jobs(uint64_t most_descriptors)
-{
-    const uint64_t others = MOST_DIRECTORIES * OF_DIRECTORY + OF_THE_REST;
-
-    if (most_descriptors < others + OF_FILE) {
-        return 1;
-    }
-    uint64_t n = (most_descriptors - others) / OF_FILE;
-    return n < MOST_FILES ? (unsigned)n : MOST_FILES;
-}
-
 bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_status *stat, bool only_counts,
              loop_fn *fn, void *arg)
 {
@@ -529,7 +531,7 @@ bool cp_tree(struct cp *cp, const struct cp_names *names, const struct loop_fs_s
         return false;
     }
     *tree = (struct tree){.cp = cp, .only_counts = only_counts, .fn = fn, .arg = arg};
-    tree->most_jobs = most_jobs(cp->most_descriptors);
+    tree->limits = cp_limits_of(cp->most_descriptors);
     struct directory *top = make_directory(tree, NULL, "", stat);
     if (!top) {
         free(tree);
