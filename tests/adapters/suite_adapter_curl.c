@@ -6,6 +6,8 @@
 #include "servers.h"
 
 #include <adapters/curl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #define LARGE (64 << 20)
 #define SMALL 3000
@@ -202,6 +204,22 @@ static void kill_server(struct transfer *transfer)
     server_kill(&server);
 }
 
+/* A listener that the ring of a killed process was accepting on is closed by the kernel a little after the process has
+ * ended, and takes connections until then. */
+static void await_refusal(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtol(port, NULL, 10))};
+    int result;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    do {
+        int number = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK(number >= 0);
+        result = connect(number, (struct sockaddr *)&address, sizeof address);
+        close(number);
+    } while (result == 0);
+}
+
 CURL_TEST(a_server_killed_in_mid_answer_ends_each_transfer_once)
 {
     static struct transfer transfers[5], late;
@@ -219,6 +237,7 @@ CURL_TEST(a_server_killed_in_mid_answer_ends_each_transfer_once)
         CHECK(transfers[i].result > 0 && transfers[i].length < LARGE);
         curl_easy_cleanup(transfers[i].easy);
     }
+    await_refusal();
     begin(&late, "small");
     WAIT_UNTIL(late.count);
     CHECK_IS(late.result, CURLE_COULDNT_CONNECT);
