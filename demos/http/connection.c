@@ -24,7 +24,6 @@
 #include <string.h>
 
 #define LINGER_BYTES ((uint64_t)1 << 24) /* bytes that a peer may still send after its last answer */
-#define LINGER_NS (2 * LOOP_SECOND)
 #define PROGRESS_BYTES ((uint64_t)65536) /* that a peer has to take while the server is patient */
 #define MOST_SPARES 16
 
@@ -101,7 +100,7 @@ static void finish(struct connection *connection)
 
     connection->state = LINGERING;
     connection->is_closing = true;
-    expire_in(connection, LINGER_NS);
+    expire_in(connection, LINGERING_NS);
     if (!connection->has_ended_output) {
         waits = loop_shutdown(&connection->peer->sink, waits ? on_output_ended : NULL, connection) && waits;
     }
@@ -380,7 +379,7 @@ static void on_expired(struct connection *connection)
     case READING_BODY:
         connection->is_timed_out = true;
         body_cancel(&connection->body);
-        expire_in(connection, LINGER_NS);
+        expire_in(connection, LINGERING_NS);
         break;
     case ANSWERING: check_progress(connection); break;
     case LINGERING: loop_scope_cancel(connection->peer->scope); break;

@@ -7,7 +7,6 @@
 #include <loop/fd.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
