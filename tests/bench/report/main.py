@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import figures
@@ -18,7 +19,7 @@ import processes
 import tables
 from files import Places
 from measure import Bench
-from results import Results
+from results import Results, Stored
 from rows import CALL_NS, FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS, Demo, Local, Row, Stream
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -128,12 +129,16 @@ def measure_row(bench: Bench, row: Row) -> figures.Summaries:
     return summaries
 
 
-def measure_rows(bench: Bench, rows: list[Row], results: Results) -> None:
+def measure_rows(bench: Bench, rows: list[Row], results: Results, price: machine.Price) -> None:
+    """Writes what there is after each row: a run may be killed."""
+    description, run = machine.describe(ROOT, price), datetime.now(timezone.utc).isoformat(timespec="seconds")
     for row in rows:
         began = time.monotonic()
         print(f"{row.key}{absent(row)}", end="", flush=True)
         summaries = measure_row(bench, row)
-        results.add(row, commands_of(row), summaries)
+        stored = Stored(row, commands_of(row), summaries, run, price.call_ns, price.dear_call_ns)
+        results.add(stored, about(bench, row, description))
+        results.write()
         took, planned = time.monotonic() - began, measure.seconds_of(bench, row)
         print(f": {headline(summaries, row)} ({took:.1f} s, planned {planned:.1f})", flush=True)
 
@@ -147,16 +152,8 @@ def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]
     return {"how": how, **description, **kinds}
 
 
-def write(bench: Bench, rows: list[Row], results: Results, price: machine.Price) -> None:
-    description = machine.describe(ROOT, price)
-    for row in rows:
-        results.parts[row.part] = about(bench, row, description)
-    WRITTEN.mkdir(parents=True, exist_ok=True)
-    results.write()
-    write_page(results)
-
-
 def write_page(results: Results) -> None:
+    WRITTEN.mkdir(parents=True, exist_ok=True)
     drawn = plots.draw_all(results, WRITTEN)
     (WRITTEN / "README.md").write_text(tables.page(results, drawn))
 
@@ -174,8 +171,8 @@ def run(asked: argparse.Namespace, programs: Path) -> int:
         bench.spare = 0.5 * ((QUICK_RUN if asked.quick else FULL_RUN) - seconds)
         print(f"about {seconds / 60:.1f} minutes", flush=True)
         results = Results(WRITTEN / "results.json")
-        measure_rows(bench, rows, results)
-        write(bench, rows, results, price)
+        measure_rows(bench, rows, results, price)
+        write_page(results)
     for problem in bench.problems:
         print(problem, file=sys.stderr)
     print(f"written: {WRITTEN.relative_to(ROOT)}/README.md")
@@ -229,7 +226,7 @@ def main() -> int:
     try:
         return run(asked, ROOT / "build" / "tests" / "bench")
     except KeyboardInterrupt:
-        print("\ninterrupted: nothing is written", file=sys.stderr)
+        print("\ninterrupted: the rows measured so far are kept, --pages writes the pages", file=sys.stderr)
         return 130
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
-"""Reads and writes build/bench/results.json, the figures of all parts. Measuring a part replaces only its own figures.
+"""Reads and writes build/bench/results.json, the figures of all parts. A row replaces the one of an earlier run as soon
+as it is measured, so a run that is killed leaves the rows that it had, and those of earlier runs.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,15 @@ Json = dict[str, Any]
 
 @dataclass
 class Stored:
-    """A row as it is kept: its figures, and what was run."""
+    """A row as it is kept: its figures, and what was run. `run` is when that run began, `call_ns` what a system call
+    cost then, and `dear_call_ns` what it cost with the addition."""
 
     row: Row
     commands: list[str]
     summaries: Summaries
+    run: str = ""
+    call_ns: float = 0
+    dear_call_ns: float = 0
 
 
 class Results:
@@ -37,10 +43,13 @@ class Results:
         for key, kept in found["rows"].items():
             if key in known:
                 summaries = {name: Summary(**summary) for name, summary in kept["implementations"].items()}
-                self.rows[key] = Stored(known[key], kept["commands"], summaries)
+                of = {name: kept[name] for name in ("run", "call_ns", "dear_call_ns") if name in kept}
+                self.rows[key] = Stored(known[key], kept["commands"], summaries, **of)
 
-    def add(self, row: Row, commands: list[str], summaries: Summaries) -> None:
-        self.rows[row.key] = Stored(row, commands, summaries)
+    def add(self, stored: Stored, about: Json) -> None:
+        """`about` describes the part as of now."""
+        self.rows[stored.row.key] = stored
+        self.parts[stored.row.part] = about | {"run": stored.run}
 
     def of(self, part: str) -> list[Stored]:
         """The rows of a part, in their order."""
@@ -51,13 +60,20 @@ class Results:
         return sorted(found, key=lambda stored: stored.row.x)
 
     def write(self) -> None:
+        """At once, so that a run which is killed meanwhile leaves the file as it was before."""
         rows = {key: as_json(self.rows[key]) for key in (row.key for row in ROWS) if key in self.rows}
         text = json.dumps({"parts": self.parts, "rows": rows}, ensure_ascii=False, indent=1)
-        self.path.write_text(compact(text) + "\n")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = self.path.with_suffix(".new")
+        whole.write_text(compact(text) + "\n")
+        os.replace(whole, self.path)
 
 
 def as_json(stored: Stored) -> Json:
     return {
+        "run": stored.run,
+        "call_ns": stored.call_ns,
+        "dear_call_ns": stored.dear_call_ns,
         "commands": stored.commands,
         "targets": verdicts(stored.row, stored.summaries),
         "implementations": {name: asdict(summary) for name, summary in stored.summaries.items()},

@@ -217,18 +217,20 @@ PART_TITLES = {
 }
 
 
-PART_ONLY = ("how", "date", "Noria", "disk", "memory")  # describes each part, not the machine
+PART_ONLY = ("how", "date", "Noria", "disk", "memory", "run")  # describes each part, not the machine
 
 
-def about_text(about: dict[str, str]) -> str:
-    """How, when and of what a part was measured."""
-    told = {name: value for name, value in about.items() if name in PART_ONLY}
-    return "; ".join(value if name in ("how", "date") else f"{name} {value}" for name, value in told.items()) + "."
+def about_text(about: dict[str, str], rows: list[Stored]) -> str:
+    """How, when and of what a part was measured, and which rows are of another run."""
+    told = {name: value for name, value in about.items() if name in PART_ONLY and name != "run"}
+    text = "; ".join(value if name in ("how", "date") else f"{name} {value}" for name, value in told.items())
+    others = [stored.row.title for stored in rows if stored.run != about.get("run", "")]
+    return f"{text}." + (f" Of an earlier run: {'; '.join(others)}." if others else "")
 
 
 def machine_text(results: Results) -> str:
     """The machine and the versions, as they were for the part that was measured last."""
-    about = max(results.parts.values(), key=lambda one: one["date"])
+    about = max(results.parts.values(), key=lambda one: one.get("run", one["date"]))
     return table(["machine", ""], [[name, value] for name, value in about.items() if name not in PART_ONLY])
 
 
@@ -259,7 +261,7 @@ def part_text(results: Results, part: str, plots: list[str]) -> str:
     pictures = [f"![ratios]({part}.svg)"] if f"{part}.svg" in plots else []
     sections = [
         f"## {PART_TITLES[part]}\n",
-        about_text(results.parts[part]) + "\n",
+        about_text(results.parts[part], rows) + "\n",
         table(RATIO_HEAD, [ratio_line(stored) for stored in in_tables]),
         "\n".join([*pictures, curves_of(rows, plots)]).strip() + "\n",
         figures_table(in_tables),
