@@ -4,7 +4,8 @@
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from rows import Implementation, Row, Target
+from bounds import CALL_NS, Target
+from rows import Implementation, Row
 
 Spread = tuple[float, float, float]  # median, least, most
 
@@ -96,35 +97,42 @@ class Verdict:
 
 NAMES = {"limit": "best limit", "peer": "best peer"}
 METRICS = {"cpu": "", "wall": "wall time", "p50": "p50", "idle": "idle", "touched": "after data",
-           "mean_late_us": "mean lateness", "early": "early"}
+           "mean_late_us": "mean lateness", "early": "early", "flood_ns_per_op": "a post"}
 
 
-def bound_text(target: Target, metric: str, unit: str) -> str:
+def is_dear(row: Row, call_ns: float) -> bool:
+    """Do system calls cost so much that the row's bounds are those for dear ones?"""
+    return row.is_dear or call_ns >= CALL_NS
+
+
+def bound_text(target: Target, metric: str, unit: str, dear: bool) -> str:
+    times, plus = target.at(dear)
     parts = []
     if target.against:
-        parts.append(f"{target.times:.2f} × {NAMES.get(target.against, target.against)}")
-    if target.plus or not parts:
-        parts.append(f"{target.plus:g}{' ' + unit if target.plus else ''}")
+        parts.append(f"{times:.2f} × {NAMES.get(target.against, target.against)}")
+    if plus or not parts:
+        parts.append(f"{plus:g}{' ' + unit if plus else ''}")
     what = METRICS.get(metric, metric) if target.metric else ""
     return f"{target.who}{', ' + what if what else ''} ≤ {' + '.join(parts)}"
 
 
-def verdict(row: Row, summaries: Summaries, target: Target) -> Verdict | None:
+def verdict(row: Row, summaries: Summaries, target: Target, call_ns: float = 0) -> Verdict | None:
     """None where a figure is missing, or is the client's rather than the server's."""
-    metric = target.metric or row.metric
+    metric, dear = target.metric or row.metric, is_dear(row, call_ns)
+    times, plus = target.at(dear)
     mine = summaries[target.who].middle(metric) if target.who in summaries else None
     if mine is None or not is_comparable(summaries[target.who]):
         return None
-    bound, measured = target.plus, f"{mine:.0f}"
+    bound, measured = plus, f"{mine:.0f}"
     if target.against:
         found = ratio(summaries, target.who, target.against, metric)
         if not found:
             return None
-        bound += target.times * mine / found
-        measured = f"{mine - mine / found:+.0f} {row.unit}" if target.plus else f"{found:.3f}"
-    return Verdict(bound_text(target, metric, row.unit), measured, mine <= bound)
+        bound += times * mine / found
+        measured = f"{mine - mine / found:+.0f} {row.unit}" if plus else f"{found:.3f}"
+    return Verdict(bound_text(target, metric, row.unit, dear), measured, mine <= bound)
 
 
-def verdicts(row: Row, summaries: Summaries) -> list[dict[str, object]]:
-    found = (verdict(row, summaries, target) for target in row.targets)
+def verdicts(row: Row, summaries: Summaries, call_ns: float = 0) -> list[dict[str, object]]:
+    found = (verdict(row, summaries, target, call_ns) for target in row.targets)
     return [asdict(one) for one in found if one]

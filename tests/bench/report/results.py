@@ -75,7 +75,7 @@ def as_json(stored: Stored) -> Json:
         "call_ns": stored.call_ns,
         "dear_call_ns": stored.dear_call_ns,
         "commands": stored.commands,
-        "targets": verdicts(stored.row, stored.summaries),
+        "targets": verdicts(stored.row, stored.summaries, stored.call_ns),
         "implementations": {name: asdict(summary) for name, summary in stored.summaries.items()},
     }
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: ISC
 """The rows of the tables, as data: what the benchmark measures.
 
-A row has a load, the implementations that run it, the targets of Noria, and its share of the time. This file contains
-everything that defines a row; measure.py measures it.
+A row has a load, the implementations that run it, the targets of Noria (bounds.py has them), and its share of the
+time. This file contains everything else that defines a row; measure.py measures it.
 """
 
 from dataclasses import dataclass, replace
 
+import bounds
+from bounds import CALL_NS, Target
 from settings import Case, settings_of
 
 # ---- who is measured ----
@@ -138,19 +140,7 @@ class Demo:
 Load = Stream | Local | Memory | Demo
 
 
-# ---- what it must reach ----
-
-
-@dataclass(frozen=True)
-class Target:
-    """who's `metric` ≤ times × against's + plus; against is an implementation, "limit" or "peer" (the best one of
-    these), or empty when `plus` alone is the bound."""
-
-    who: str
-    times: float
-    against: str
-    plus: float = 0
-    metric: str = ""
+# ---- rows ----
 
 
 @dataclass(frozen=True)
@@ -181,7 +171,6 @@ class Row:
         return any(one.dear for one in self.implementations)
 
 
-CALL_NS = 1000  # what a system call costs more in the rows that are dear
 DEAR = "calls + 1 µs"  # what they are called
 
 
@@ -252,24 +241,6 @@ def thousands(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ")
 
 
-def echo_targets(transport: str, size: int) -> tuple[Target, ...]:
-    """What must be reached on TCP or Unix sockets."""
-    on_epoll = (Target("noria-epoll", 1.04, "epoll"), Target("noria-epoll", 1.00, "libuv"))
-    if size >= 65536:
-        return (Target("noria-uring", 1.03, "epoll"), Target("noria-uring", 1.02, "peer"), *on_epoll)
-    if transport == "tcp":
-        on_uring = (Target("noria-uring", 1.02, "limit"), Target("noria-uring", 1.00, "libuv"))
-        return (*on_uring, Target("noria-uring", 1.02, "peer"), *on_epoll)
-    return (Target("noria-uring", 1.03, "limit"), Target("noria-uring", 1.00, "peer"), *on_epoll)
-
-
-# One connection mostly sleeps. What the loop may be told to do about it brings the time down to 20 of 57 µs.
-ROUND_TRIP = (
-    Target("noria-uring", 1.03, "limit", metric="p50"),
-    Target("noria-uring, busy poll", 0.40, "limit", metric="p50"),
-)
-
-
 def echo_row(transport: str, connections: int, size: int, pipeline: int) -> Row:
     title = f"{connections} × {bytes_text(size)}" + (f", {pipeline} in flight" if pipeline > 1 else "")
     plain = size == 64 and pipeline == 1
@@ -282,7 +253,7 @@ def echo_row(transport: str, connections: int, size: int, pipeline: int) -> Row:
         title,
         load,
         (*SERVERS, BUSY_POLL) if alone else SERVERS,
-        echo_targets(transport, size) + (ROUND_TRIP if alone else ()),
+        bounds.echo(connections, size) + (bounds.BUSY_POLL if alone else ()),
         curve=f"connections-{transport}" if plain else "",
         x=connections,
         calls=True,
@@ -320,7 +291,7 @@ SERVING = both(
         "100 × 64 B",
         Stream(UDP, 100, mode="udp"),
         PLAIN_SERVERS,
-        (Target("noria-uring", 1.02, "limit"),),
+        bounds.echo(100, 64),
         calls=True,
     ),
     Row(
@@ -328,7 +299,7 @@ SERVING = both(
         "connect, echo, close; 32 at a time",
         Stream(TCP, 32, churn=True),
         SERVERS,
-        (Target("noria-uring", 1.04, "limit"), Target("noria-uring", 1.00, "peer")),
+        bounds.CHURN,
         calls=True,
     ),
     Row("proxy", "10 streams × 64 B", Stream(TCP, 10, mode="proxy"), SERVERS, calls=True),
@@ -336,8 +307,6 @@ SERVING = both(
 )
 
 # ---- inside one process ----
-
-AS_PEERS = (Target("noria-uring", 1.00, "libev"), Target("noria-uring", 1.00, "libuv"))
 
 PIPES = both(
     Row(
@@ -354,11 +323,7 @@ PIPES = both(
             floor("no loop", "none"),
             *PEERS,
         ),
-        (
-            Target("noria-uring", 1.05, "limit"),
-            Target("noria-epoll", 1.05, "epoll"),
-            Target("noria-uring", 1.00, "peer"),
-        ),
+        bounds.PING_PONG,
         calls=True,
     ),
     Row(
@@ -374,18 +339,10 @@ PIPES = both(
             floor("no loop", "none"),
             *PEERS,
         ),
-        (Target("noria-uring", 1.05, "epoll"), Target("noria-epoll", 1.05, "epoll")),
+        bounds.THROUGHPUT,
         calls=True,
     ),
 )
-
-def wake_thread_row(title: str, metric: str) -> Row:
-    """Both figures come from the same program; the thread and the loop have a processor each."""
-    load = Local("wake-thread", count=1000, seconds=0.4, pinned=False)
-    limits = (limit("epoll", "epoll"), limit("uring", "uring"))
-    targets = tuple(Target("noria-uring", 1.00, peer, metric=metric) for peer in ("libev", "libuv"))
-    return Row("wake", title, load, (*NORIA, *limits, *PEERS), targets, metric=metric, quick=metric == "wall")
-
 
 WAKE = (
     Row(
@@ -401,24 +358,31 @@ WAKE = (
             *PEERS,
             Implementation("libevent, a turn", "peer", "local_libevent", way("turn")),
         ),
-        AS_PEERS,
+        bounds.OWN_POSTS,
         calls=True,
     ),
-    wake_thread_row("another thread, the loop asleep: latency", "wall"),
-    wake_thread_row("another thread, a flood: throughput", "flood_ns_per_op"),
+    # The thread and the loop have a processor each. The same program tells how long it takes to wake the loop.
+    Row(
+        "wake",
+        "another thread, a flood",
+        Local("wake-thread", count=1000, seconds=0.4, pinned=False),
+        (*NORIA, limit("epoll", "epoll"), limit("uring", "uring"), *PEERS),
+        bounds.FLOOD,
+        metric="flood_ns_per_op",
+    ),
 )
 
 NOP_DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def nop_row(depth: int) -> Row:
-    in_table = depth in (1, 64)
+    in_table = depth in bounds.NOP
     return Row(
         "loop",
         f"nop, depth {depth}",
-        Local("nop", ("--depth", str(depth)), count=1000000),
+        Local("nop", ("--depth", str(depth)), count=500000 if depth == 1 else 1000000),
         (*NORIA, limit("uring")),
-        (Target("noria-uring", 1.00, "uring", plus=25),) if in_table else (),
+        bounds.NOP.get(depth, ()),
         rounds=0 if in_table else CURVE_ROUNDS,
         curve="nop",
         x=depth,
@@ -428,8 +392,15 @@ def nop_row(depth: int) -> Row:
     )
 
 
+def dear_nop_row(depth: int) -> Row:
+    """A point of no curve. With one in flight each has a dear call."""
+    row = dear(nop_row(depth))
+    return replace(row, curve="", load=replace(row.load, seconds=0.65 if depth == 1 else 0.3))
+
+
 LOOP = (
     *(nop_row(depth) for depth in NOP_DEPTHS),
+    *(dear_nop_row(depth) for depth in bounds.NOP),
     Row(
         "loop",
         "a turn of an empty loop",
@@ -443,7 +414,7 @@ TIMER_COUNTS = (1000, 10000, 100000, 1000000, 10000000)
 FIRE_COUNTS = (1000, 10000, 100000, 1000000)
 
 
-def timer_row(what: str, factor: float, count: int, how: str) -> Row:
+def timer_row(what: str, count: int, how: str) -> Row:
     """Starting or cancelling. `how`: "first" with a new loop and new memory, "again" where timers have been before."""
     in_table = count == 1000000
     seconds = 0.15 if count < 1000000 else 0.4 if in_table else 4.5
@@ -452,7 +423,7 @@ def timer_row(what: str, factor: float, count: int, how: str) -> Row:
         f"{what}, {thousands(count)} timers{', memory never used before' if how == 'first' else ''}",
         Local(f"timers-{what}", way(how), seconds, count),
         (*NORIA, limit("wheel"), *PEERS),
-        (Target("noria-uring", factor, "libev"),) if in_table else (),
+        bounds.TIMERS[what] if in_table else (),
         rounds=0 if in_table else CURVE_ROUNDS if count < 10000000 else 1,
         curve=f"timers-{what}" if how == "again" else "",
         x=count,
@@ -469,11 +440,7 @@ def fire_row(count: int, how: str) -> Row:
     """All fire within a second, at whole milliseconds or at any nanosecond."""
     in_table = count == 100000
     by_nanoseconds = how == "nanoseconds"
-    targets = (
-        Target(LEEWAY, 1.00, "libev") if by_nanoseconds else Target("noria-uring", 0.8, "libev"),
-        Target("noria-uring", 1.00, "libev", metric="mean_late_us"),
-        Target("noria-uring", 0, "", metric="early"),
-    )
+    targets = bounds.fire_with_leeway(LEEWAY) if by_nanoseconds else bounds.FIRE
     leeway = Implementation(LEEWAY, "noria", "local_noria", way(f"{how}-leeway"), URING)
     precise = Implementation("libevent, precise", "peer", "local_libevent", way(f"{how}-precise"))
     return Row(
@@ -491,10 +458,10 @@ def fire_row(count: int, how: str) -> Row:
 
 
 TIMERS = (
-    *(timer_row("start", 0.6, count, "again") for count in TIMER_COUNTS),
-    timer_row("start", 0.6, 1000000, "first"),
-    *(timer_row("cancel", 0.4, count, "again") for count in TIMER_COUNTS),
-    timer_row("cancel", 0.4, 1000000, "first"),
+    *(timer_row("start", count, "again") for count in TIMER_COUNTS),
+    timer_row("start", 1000000, "first"),
+    *(timer_row("cancel", count, "again") for count in TIMER_COUNTS),
+    timer_row("cancel", 1000000, "first"),
     *(fire_row(count, "milliseconds") for count in FIRE_COUNTS),
     fire_row(100000, "nanoseconds"),
 )
@@ -511,11 +478,10 @@ CP = Implementation("cp", "peer", "cp")
 def copy_row(files: str) -> Row:
     load = Local("copy", files=files, file_bytes=COPY_BYTES, seconds=1.2, pinned=False)
     first, *others = (limit(how, how) for how in ("read-write", "copy_file_range", "fixed"))
-    targets = tuple(Target("noria-uring", 1.00, "cp", metric=metric) for metric in ("wall", "cpu"))
     libuv = (Implementation(f"libuv, {how}", "peer", "local_libuv", way(how)) for how in ("copyfile", "blocks"))
     # Who makes the file comes first: cp does not.
     implementations = (first, *NORIA, *others, CP, *libuv)
-    return Row("files", f"copy in blocks of 64 KiB, {files}", load, implementations, targets, metric="wall")
+    return Row("files", f"copy in blocks of 64 KiB, {files}", load, implementations, bounds.COPIES, metric="wall")
 
 
 FILES = both(
@@ -524,7 +490,7 @@ FILES = both(
         "random reads of 4 KiB, depth 32, disk",
         Local("read", ("--depth", "32"), 0.5, 200000, "disk", READ_BYTES, pinned=False),
         (*NORIA, *noria("plain"), limit("fixed", "fixed"), limit("plain", "plain"), floor("pread", "pread"), LIBUV),
-        (Target("noria-uring", 1.05, "fixed"),),
+        bounds.READS,
         calls=True,
     ),
     copy_row("disk"),
@@ -539,7 +505,7 @@ MEMORY = (
         "10 000 connections, TCP",
         Memory(TCP, 10000, seconds=2),
         SERVERS,
-        tuple(Target("noria-uring", 0, "", plus=256, metric=metric) for metric in ("idle", "touched")),
+        bounds.memory(bounds.ECHO_BYTES),
         metric="idle",
         rounds=1,
         unit="B",

@@ -20,7 +20,7 @@ Compared are Noria on io_uring (`noria-uring`) and on epoll (`noria-epoll`); thr
 kernel's interfaces: `epoll` (readiness and plain calls), `uring` (multishot receive from provided buffers) and `hybrid`
 (multishot accept and poll in the ring, plain receive and send); and the **peers** `libuv`, `libevent` (plain events),
 `bufferevent` (libevent's buffered ones) and `libev`, each in the best configuration we know. What a row means, who
-takes part and what is to be reached is data, in `tests/bench/report/rows.py`.
+takes part and what is to be reached is data, in `tests/bench/report/`.
 
 - **What is compared is processor time of the server for one operation**, exact to the nanosecond, all its threads, user
   and kernel. Rates say as much of the client as of the server; "limited by" says which of the two had no time left.
@@ -92,7 +92,7 @@ def against(row: Row, summaries: Summaries, who: str, other: str) -> str:
 
 def ratio_line(stored: Stored) -> list[str]:
     row, summaries = stored.row, stored.summaries
-    targets = verdicts(row, summaries)
+    targets = verdicts(row, summaries, stored.call_ns)
     return [
         row.title,
         against(row, summaries, "noria-uring", "limit"),
@@ -237,7 +237,7 @@ def machine_text(results: Results) -> str:
 def bounds_text(results: Results) -> str:
     """How many of all bounds are met, and the others."""
     stored = [one for part in PARTS for one in results.of(part)]
-    found = [(one.row.key, bound) for one in stored for bound in verdicts(one.row, one.summaries)]
+    found = [(one.row.key, bound) for one in stored for bound in verdicts(one.row, one.summaries, one.call_ns)]
     missed = [[key, str(bound["bound"]), str(bound["measured"])] for key, bound in found if not bound["met"]]
     told = f"## Bounds\n\n{len(found) - len(missed)} of {len(found)} bounds are met"
     if n_open := sum(len(one.row.targets) for one in stored) - len(found):
