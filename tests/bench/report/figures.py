@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from bounds import CALL_NS, Target
-from rows import Implementation, Row
+from rows import Implementation, Row, Stream
 
 Spread = tuple[float, float, float]  # median, least, most
 
@@ -76,27 +76,71 @@ def reference(summaries: Summaries, against: str, metric: str) -> str:
 def ratio(summaries: Summaries, who: str, against: str, metric: str) -> float | None:
     """Of medians. None where one of the two has no figure, or the client was full and it was not."""
     other = summaries.get(reference(summaries, against, metric))
-    mine = summaries[who].middle(metric) if who in summaries else None
     if any(one and not is_comparable(one) for one in (other, summaries.get(who))):
         return None
+    return rough_ratio(summaries, who, against, metric)
+
+
+def rough_ratio(summaries: Summaries, who: str, against: str, metric: str) -> float | None:
+    """The same, whoever was full."""
+    other = summaries.get(reference(summaries, against, metric))
+    mine = summaries[who].middle(metric) if who in summaries else None
     theirs = other.middle(metric) if other else None
     return mine / theirs if mine is not None and theirs else None
 
 
+# ---- latencies ----
+
+SAME_RATE = 0.03  # rates that differ by less count as equal; two runs differ by as much
+STEP_BITS = 6  # of the client's histogram: 64 steps in each power of two (load/histogram.h)
+
+
+def step_of(us: float) -> int:
+    """The step of the client's histogram that a duration is in."""
+    ns = int(us * 1000)
+    drop = max(0, ns.bit_length() - 1 - STEP_BITS)
+    return (drop << STEP_BITS) + (ns >> drop)
+
+
+def is_full(summary: Summary) -> bool:
+    return "server" in limited_by(summary)
+
+
+def has_same_load(row: Row, one: Summary, other: Summary) -> bool:
+    """The same rate, or only one message, for which nothing waits."""
+    if isinstance(row.load, Stream) and row.load.connections * row.load.pipeline == 1:
+        return True
+    rates = [summary.middle("rate") or 0 for summary in (one, other)]
+    return max(rates) <= (1 + SAME_RATE) * min(rates)
+
+
+def is_known(row: Row, mine: Summary, theirs: Summary, is_met: bool) -> bool:
+    """May their latencies be compared? In a closed loop messages wait where there is no time left. If that is not the
+    server, a quicker client would make its latency less, not more. So it is enough if the one with the greater latency
+    was full: the other program then, or Noria where it misses the bound."""
+    return has_same_load(row, mine, theirs) or is_full(theirs if is_met else mine)
+
+
 # ---- targets ----
+
+MET, MISSED, BEYOND, OPEN = "met", "missed", "beyond", "open"
+BESIDE = 1.10  # times the best program by hand: as far as Noria may be from it anywhere
 
 
 @dataclass
 class Verdict:
-    """What came of a target: the bound in words, what was measured in the same terms, and whether that will do."""
+    """What came of a target: the bound in words, what was measured in the same terms, and whether that will do.
+    BEYOND: the best program by hand does not reach it either, and Noria is beside that. OPEN: it can not be judged.
+    `why` says what is reached by hand, if that is not the bound, or why it is open."""
 
     bound: str
     measured: str
-    met: bool
+    state: str
+    why: str = ""
 
 
 NAMES = {"limit": "best limit", "peer": "best peer"}
-METRICS = {"cpu": "", "wall": "wall time", "p50": "p50", "idle": "idle", "touched": "after data",
+METRICS = {"cpu": "", "wall": "wall time", "p50": "p50", "p99": "p99", "idle": "idle", "touched": "after data",
            "mean_late_us": "mean lateness", "early": "early", "flood_ns_per_op": "a post"}
 
 
@@ -116,23 +160,67 @@ def bound_text(target: Target, metric: str, unit: str, dear: bool) -> str:
     return f"{target.who}{', ' + what if what else ''} ≤ {' + '.join(parts)}"
 
 
-def verdict(row: Row, summaries: Summaries, target: Target, call_ns: float = 0) -> Verdict | None:
-    """None where a figure is missing, or is the client's rather than the server's."""
+def verdict(row: Row, summaries: Summaries, target: Target, call_ns: float = 0) -> Verdict:
     metric, dear = target.metric or row.metric, is_dear(row, call_ns)
+    text = bound_text(target, metric, row.unit, dear)
+    names = [target.who, *([reference(summaries, target.against, metric)] if target.against else [])]
+    if any(name not in summaries or summaries[name].middle(metric) is None for name in names):
+        return Verdict(text, "", OPEN, "not measured")
+    return judged(row, summaries, target, text, names, dear)
+
+
+def judged(row: Row, summaries: Summaries, target: Target, text: str, names: list[str], dear: bool) -> Verdict:
+    """Of programs that have a figure: `names` is Noria and, if the bound has one, the other."""
+    metric = target.metric or row.metric
     times, plus = target.at(dear)
-    mine = summaries[target.who].middle(metric) if target.who in summaries else None
-    if mine is None or not is_comparable(summaries[target.who]):
-        return None
-    bound, measured = plus, f"{mine:.0f}"
-    if target.against:
-        found = ratio(summaries, target.who, target.against, metric)
-        if not found:
-            return None
-        bound += times * mine / found
-        measured = f"{mine - mine / found:+.0f} {row.unit}" if plus else f"{found:.3f}"
-    return Verdict(bound_text(target, metric, row.unit, dear), measured, mine <= bound)
+    mine, *theirs = (summaries[name].middle(metric) or 0 for name in names)
+    bound = plus + times * sum(theirs)
+    is_met = reaches(metric, mine, bound)
+    measured = f"{mine:.0f}"
+    if theirs and theirs[0]:
+        measured = f"{mine - theirs[0]:+.0f} {row.unit}" if plus else f"{mine / theirs[0]:.3f}"
+    if why := unknown(row, summaries, names, metric, is_met):
+        return Verdict(text, measured, OPEN, why)
+    if is_met:
+        return Verdict(text, measured, MET)
+    by_hand = best_by_hand(row, summaries, target, metric)
+    reached = (summaries[by_hand].middle(metric) or 0) if by_hand else 0
+    if reaches(metric, reached, bound):
+        return Verdict(text, measured, MISSED)
+    state = BEYOND if mine <= BESIDE * reached else MISSED
+    return Verdict(text, measured, state, f"{by_hand}: {reached / theirs[0]:.3f}")
 
 
-def verdicts(row: Row, summaries: Summaries, call_ns: float = 0) -> list[dict[str, object]]:
-    found = (verdict(row, summaries, target, call_ns) for target in row.targets)
-    return [asdict(one) for one in found if one]
+def reaches(metric: str, value: float, bound: float) -> bool:
+    """A 99th percentile has the tolerance of a step."""
+    return step_of(value) <= step_of(bound) + 1 if metric == "p99" else value <= bound
+
+
+def unknown(row: Row, summaries: Summaries, names: list[str], metric: str, is_met: bool) -> str:
+    """Why a bound can not be judged; empty when it can. Where only the client was full a server got fewer messages a
+    turn than it could take, so its cost for one is at most the measured one: enough for Noria to meet a bound, or to
+    miss one against it."""
+    if metric == "p99":
+        known = is_known(row, summaries[names[0]], summaries[names[1]], is_met)
+        return "" if known else "other rates, and not the server was full"
+    full = [name for name in names if not is_comparable(summaries[name])]
+    if not full or (metric == "cpu" and full == ([names[0]] if is_met else names[1:])):
+        return ""
+    return f"client full ({', '.join(full)})"
+
+
+def best_by_hand(row: Row, summaries: Summaries, target: Target, metric: str) -> str:
+    """The program by hand that tells whether a bound against others can be reached. Empty where there is none, or
+    where it could not show what it can."""
+    if not target.against or summaries.get(target.against, Summary(target.against, 0, 0, {})).kind == "limit":
+        return ""
+    name = "epoll" if target.who == "noria-epoll" and "epoll" in summaries else best(summaries, "limit", metric)
+    return name if name and (metric == "p99" or is_comparable(summaries[name])) else ""
+
+
+def verdicts(row: Row, summaries: Summaries, call_ns: float = 0) -> list[Verdict]:
+    return [verdict(row, summaries, target, call_ns) for target in row.targets]
+
+
+def as_json(found: list[Verdict]) -> list[dict[str, object]]:
+    return [asdict(one) for one in found]

@@ -98,11 +98,11 @@ def commands_of(row: Row) -> list[str]:
     return [hold, f"{hold} --touch", "grep Private /proc/SERVER/smaps_rollup"]
 
 
-def headline(summaries: figures.Summaries, row: Row) -> str:
+def headline(summaries: figures.Summaries, row: Row, call_ns: float) -> str:
     """What is said while it runs."""
     found = {kind: figures.ratio(summaries, "noria-uring", kind, row.metric) for kind in ("limit", "peer")}
     known = [f"{value:.3f} of the best {kind}" for kind, value in found.items() if value]
-    missed = [str(one["bound"]) for one in figures.verdicts(row, summaries) if not one["met"]]
+    missed = [one.bound for one in figures.verdicts(row, summaries, call_ns) if one.state == figures.MISSED]
     return ", ".join(known) + (f"; not reached: {'; '.join(missed)}" if missed else "")
 
 
@@ -140,7 +140,7 @@ def measure_rows(bench: Bench, rows: list[Row], results: Results, price: machine
         results.add(stored, about(bench, row, description))
         results.write()
         took, planned = time.monotonic() - began, measure.seconds_of(bench, row)
-        print(f": {headline(summaries, row)} ({took:.1f} s, planned {planned:.1f})", flush=True)
+        print(f": {headline(summaries, row, price.call_ns)} ({took:.1f} s, planned {planned:.1f})", flush=True)
 
 
 def about(bench: Bench, row: Row, description: dict[str, str]) -> dict[str, str]:

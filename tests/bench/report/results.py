@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from figures import Summaries, Summary, verdicts
+import figures
+from figures import Summaries, Summary, Verdict
 from rows import PARTS, ROWS, Row
 
 Json = dict[str, Any]
@@ -26,6 +27,9 @@ class Stored:
     run: str = ""
     call_ns: float = 0
     dear_call_ns: float = 0
+
+    def verdicts(self) -> list[Verdict]:
+        return figures.verdicts(self.row, self.summaries, self.call_ns)
 
 
 class Results:
@@ -75,7 +79,7 @@ def as_json(stored: Stored) -> Json:
         "call_ns": stored.call_ns,
         "dear_call_ns": stored.dear_call_ns,
         "commands": stored.commands,
-        "targets": verdicts(stored.row, stored.summaries, stored.call_ns),
+        "targets": figures.as_json(stored.verdicts()),
         "implementations": {name: asdict(summary) for name, summary in stored.summaries.items()},
     }
 
