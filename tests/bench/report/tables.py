@@ -25,7 +25,7 @@ INTRODUCTION = """# Side by side
 This page is written by `tests/bench/run`, which installs what it needs, builds everything and compares, in one run:
 
 ```sh
-tests/bench/run              # everything, less than 45 minutes
+tests/bench/run              # everything, less than 35 minutes
 tests/bench/run echo timers  # some parts: {parts}
 tests/bench/run --quick      # everything once, less than five minutes: for a first look, not for keeping
 ```
@@ -217,11 +217,12 @@ MEMORY_HEAD = ["load", "who", "private B/connection", "after data", "resident B/
 
 
 def demo_line(title: str, name: str, summary: Summary) -> list[str]:
-    cells = [spread_text(summary, "cpu"), *(middle_text(summary, metric) for metric in ("rate", "p99", "errors"))]
+    metrics = ("rate", "p99", "errors", "idle", "touched")
+    cells = [spread_text(summary, "cpu"), *(middle_text(summary, metric) for metric in metrics)]
     return [title, name, *cells, samples_text(summary)]
 
 
-DEMO_HEAD = ["load", "who", "CPU ns/op", "op/s", "p99 µs", "errors", "samples"]
+DEMO_HEAD = ["load", "who", "CPU ns/op", "op/s", "p99 µs", "errors", "allocated B/connection", "after data", "samples"]
 
 LINES = {
     Demo: (DEMO_HEAD, demo_line),
@@ -255,6 +256,7 @@ PART_TITLES = {
     "timers": "Timers",
     "files": "Files in the page cache",
     "memory": "Memory of idle connections",
+    "idle": "What the library allocates for an idle connection",
     "start": "Starting and stopping",
     "httpd": "A file server",
     "tls-proxy": "A proxy that ends or begins TLS",
