@@ -14,6 +14,7 @@ from pathlib import Path
 import figures
 import machine
 import measure
+import pages
 import plots
 import processes
 import tables
@@ -24,9 +25,7 @@ from rows import CALL_NS, FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITTEN = ROOT / "build" / "bench"
-FIGURES = ROOT / "docs" / "figures.md"
 SHOWN = {"overview.svg": "overview.svg", "connections-tcp.svg": "connections.svg"}  # in docs/, and called there
-MARKS = ("<!-- bench: from here -->", "<!-- bench: to here -->")
 
 
 def arguments() -> argparse.Namespace:
@@ -41,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
     parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
     parser.add_argument("--pages", action="store_true", help="write build/bench/ anew from the results, and the "
-                        "table and the plots that docs/ shows; measure nothing")
+                        "tables and plots that README.md and docs/ show; measure nothing")
     asked = parser.parse_args()
     for part in asked.parts:
         if not any(matches(one, part) for one in PARTS):
@@ -193,20 +192,12 @@ def show(asked: argparse.Namespace) -> int:
     return 0
 
 
-def with_table(text: str, results: Results) -> str:
-    """docs/figures.md with the table of ratios between its marks."""
-    before, rest = text.split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    table = tables.overview(results)
-    return f"{before}{MARKS[0]}\n{table}{MARKS[1]}{after}"
-
-
 def write_pages() -> int:
     results = Results(WRITTEN / "results.json")
     write_page(results)
-    FIGURES.write_text(with_table(FIGURES.read_text(), results))
+    pages.write(results, ROOT)
     for drawn, shown in SHOWN.items():
-        shutil.copyfile(WRITTEN / drawn, FIGURES.parent / shown)
+        shutil.copyfile(WRITTEN / drawn, ROOT / "docs" / shown)
     return 0
 
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""Writes build/bench/README.md: bounds first, then ratios and every figure. Writes the table of
-docs/figures.md as well."""
+"""Writes build/bench/README.md: bounds first, then ratios and every figure. pages.py writes what docs/ shows of it."""
 
 from figures import (
     BEYOND,
@@ -13,12 +12,11 @@ from figures import (
     is_comparable,
     is_known,
     limited_by,
-    ratio,
     reference,
     rough_ratio,
 )
 from results import Results, Stored
-from rows import OVERVIEW, PARTS, Demo, Local, Memory, Row, Stream, thousands
+from rows import PARTS, Demo, Local, Memory, Row, Stream, thousands
 
 INTRODUCTION = """# Side by side
 
@@ -73,10 +71,6 @@ def number(value: float | None) -> str:
     if abs(value) < 100:
         return f"{value:.1f}"
     return thousands(value)
-
-
-def ratio_text(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def spread_text(summary: Summary, metric: str) -> str:
@@ -332,41 +326,3 @@ def page(results: Results, plots: list[str]) -> str:
     introduction = INTRODUCTION.replace("{parts}", ", ".join(PARTS))
     told = [part_text(results, part, plots) for part in parts]
     return "\n".join([introduction, machine_text(results), f"## Bounds\n\n{bounds_lists(results)}", *told])
-
-
-# ---- the table of docs/figures.md ----
-
-
-def overview_line(stored: Stored, label: str) -> list[str]:
-    row, summaries = stored.row, stored.summaries
-    cells = [
-        ratio_text(ratio(summaries, "noria-uring", "limit", row.metric)),
-        ratio_text(ratio(summaries, "noria-epoll", "epoll", row.metric)),
-        *(ratio_text(ratio(summaries, "noria-uring", peer, row.metric)) for peer in ("libuv", "libevent", "libev")),
-    ]
-    return [label, *cells]
-
-
-OVERVIEW_HEAD = [
-    "Noria's cost over that of",
-    "io_uring / best by hand",
-    "epoll / epoll by hand",
-    "io_uring / libuv",
-    "io_uring / libevent",
-    "io_uring / libev",
-]
-
-
-def overview(results: Results) -> str:
-    lines = [overview_line(results.rows[key], label) for key, label in OVERVIEW if key in results.rows]
-    return f"{call_text(results)}{table(OVERVIEW_HEAD, lines)}"
-
-
-def call_text(results: Results) -> str:
-    """The machine, and what a system call cost on it, when rows were measured most recently."""
-    told = [about for about in results.parts.values() if "system call" in about]
-    if not told:
-        return ""
-    last = max(told, key=lambda one: one["date"])
-    return f"On {last['processors']}, {last['kernel']}. A system call: {last['system call']}.\n\n"
-
