@@ -25,7 +25,7 @@ from rows import CALL_NS, FULL_RUN, PARTS, QUICK_ROUNDS, QUICK_RUN, ROUNDS, ROWS
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITTEN = ROOT / "build" / "bench"
-SHOWN = {"overview.svg": "overview.svg", "connections-tcp.svg": "connections.svg"}  # in docs/, and called there
+SHOWN = {"overview.svg": "overview.svg", "connections-tcp-both.svg": "connections.svg"}  # in docs/, and called there
 
 
 def arguments() -> argparse.Namespace:

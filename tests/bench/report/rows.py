@@ -635,11 +635,3 @@ WITHOUT_CALLS = (
     ("timers: cancel, 1 000 000 timers", "cancel one of a million timers"),
     ("timers: fire, 100 000 timers within 1 s, milliseconds", "fire one of 100 000 timers"),
 )
-OVERVIEW = (
-    *(
-        (f"{key}{more}", f"{label}{more}")
-        for key, label in AT_BOTH_PRICES
-        for more in ("", f", {DEAR}")
-    ),
-    *WITHOUT_CALLS,
-)
