@@ -188,8 +188,8 @@ enum loop_copy_way { LOOP_COPY_WAY_UNKNOWN, LOOP_COPY_WAY_RANGE, LOOP_COPY_WAY_B
 struct loop_copy_args {
     int64_t done;             /* bytes that the sink has accepted */
     struct loop_block *block; /* the buffer that the copy keeps, or NULL */
-    struct iovec rest;        /* the bytes in it that are still to be written */
     /* the arguments of an echo, which is a small job, end here */
+    struct iovec rest;      /* to a file: the bytes in it that are still to be written */
     loop_job inner;         /* the job of the source or the sink that the copy waits for */
     enum loop_copy_way way; /* between two files: how */
     bool is_wanted_back;    /* between two files, under the pool's mutex: return to the loop after this piece */

@@ -26,12 +26,18 @@
 
 /* An echo, which writes to the descriptor it reads from, may wait on every idle connection: it is a small job, without
  * a second descriptor. */
-static_assert(offsetof(struct loop_copy_args, inner) <= sizeof(((struct loop_job *)0)->u.small),
+static_assert(offsetof(struct loop_copy_args, rest) <= sizeof(((struct loop_job *)0)->u.small),
               "an echo is a small job");
 
 static struct loop_fd *sink_of(const struct loop_job *job)
 {
     return job->kind == &loop_copy_echo_kind ? job->fd : job->u.args.second;
+}
+
+/* Returns the bytes of a buffer that are still to be written. */
+static struct iovec rest_of(struct loop_block *block)
+{
+    return (struct iovec){(char *)block->bytes + block->at, block->end - block->at};
 }
 
 /* Gives the bytes that have not been written, with their buffer, back to the source. */
@@ -41,8 +47,6 @@ static void give_back(struct loop *loop, struct loop_job *job)
     struct loop_block *spare = args->block;
     if (spare) {
         args->block = NULL;
-        spare->at = (size_t)((char *)args->rest.iov_base - (char *)spare->bytes);
-        spare->end = spare->at + args->rest.iov_len;
         loop_unread_put(loop, job->fd, spare);
     }
 }
@@ -104,11 +108,13 @@ static void make_room(struct loop *loop, struct loop_copy_args *args)
     struct loop_block *spare =
         args->block && loop_block_is_scarce(loop, args->block) ? loop_copy_take(loop, false) : NULL;
     if (spare) {
-        assert(args->rest.iov_len <= LOOP_COPY_BYTES);
-        memcpy(spare->bytes, args->rest.iov_base, args->rest.iov_len);
+        struct iovec rest = rest_of(args->block);
+        assert(rest.iov_len <= LOOP_COPY_BYTES);
+        memcpy(spare->bytes, rest.iov_base, rest.iov_len);
+        spare->at = 0;
+        spare->end = rest.iov_len;
         loop_block_free(loop, args->block);
         args->block = spare;
-        args->rest.iov_base = spare->bytes;
     }
 }
 
@@ -132,7 +138,8 @@ __attribute__((noinline)) static enum loop_attempt keep_rest(struct loop *loop, 
     assert(n < len && !job->u.args.copy.block);
     job->u.args.copy.done += (int64_t)n;
     job->u.args.copy.block = spare;
-    job->u.args.copy.rest = (struct iovec){(char *)spare->bytes + n, len - n};
+    spare->at = n;
+    spare->end = len;
     if (written < 0 && written != -EAGAIN) {
         return fail_copy(loop, job, written);
     }
@@ -143,10 +150,10 @@ __attribute__((noinline)) static enum loop_attempt keep_rest(struct loop *loop, 
 static void advance(struct loop *loop, struct loop_job *job, size_t n)
 {
     struct loop_copy_args *args = &job->u.args.copy;
-    assert(n <= args->rest.iov_len);
+    assert(n <= args->block->end - args->block->at);
     args->done += (int64_t)n;
-    args->rest = (struct iovec){(char *)args->rest.iov_base + n, args->rest.iov_len - n};
-    if (args->rest.iov_len == 0) {
+    args->block->at += n;
+    if (args->block->at == args->block->end) {
         loop_copy_give(loop, args->block, false);
         args->block = NULL;
     }
@@ -158,15 +165,15 @@ static enum loop_attempt pass_on(struct loop *loop, struct loop_job *job, struct
 {
     struct loop_fd *to = sink_of(job);
     struct loop_copy_args *args = &job->u.args.copy;
+    struct iovec rest = rest_of(block);
     args->block = block;
-    args->rest = (struct iovec){(char *)block->bytes + block->at, block->end - block->at};
     if (!has_room(to)) {
         return wait_for_room(loop, job);
     }
-    if (loop->prefers_completions && loop->backend->send(loop, job, to, &args->rest, 1)) {
+    if (loop->prefers_completions && loop->backend->send(loop, job, to, &rest, 1)) {
         return LOOP_ATTEMPT_BUSY;
     }
-    int64_t n = loop_io_write_one(to, args->rest.iov_base, args->rest.iov_len);
+    int64_t n = loop_io_write_one(to, rest.iov_base, rest.iov_len);
     if (n < 0 && n != -EAGAIN) {
         return fail_copy(loop, job, n);
     }
@@ -295,7 +302,8 @@ __attribute__((noinline)) static enum loop_attempt write_some(struct loop *loop,
     if (error) {
         return end_copy(loop, job, error, LOOP_COPY_SINK);
     }
-    int64_t n = loop_io_write_one(sink_of(job), args->rest.iov_base, args->rest.iov_len);
+    struct iovec rest = rest_of(args->block);
+    int64_t n = loop_io_write_one(sink_of(job), rest.iov_base, rest.iov_len);
     if (n < 0) {
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : fail_copy(loop, job, n);
     }
