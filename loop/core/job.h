@@ -179,11 +179,20 @@ struct loop_job {
         };
         uint8_t flags; /* all of them */
     };
-    uint8_t where;   /* enum loop_where */
-    bool has_turn;   /* of loop/backend/uring/order.c: the next in line waits for its end */
-    bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
-    uint8_t outcome; /* of the pool, when a thread has finished the job: enum loop_outcome */
-    int16_t why;     /* it was cancelled because no event will come for it: ends with this error; or 0 */
+    uint8_t where; /* enum loop_where */
+    union {
+        struct {             /* of an operation */
+            bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
+            bool has_turn;   /* of loop/backend/uring/order.c: the next in line waits for its end */
+            uint8_t outcome; /* of the pool, when a thread has finished the job: enum loop_outcome */
+        };
+        struct { /* of a stream: stream_state.h */
+            bool is_paused;
+            bool is_delivering;
+            uint8_t n_wanted; /* chunks in the next read */
+        };
+    };
+    int16_t why; /* it was cancelled because no event will come for it: ends with this error; or 0 */
     struct loop_scope *scope;
     loop_fn *fn;
     void *arg;
@@ -255,8 +264,8 @@ __attribute__((always_inline)) static inline void loop_job_fill(struct loop_scop
     job->op = LOOP_OP_NONE; /* the eight bytes become one store */
     job->flags = 0;
     job->where = (uint8_t)where;
-    job->has_turn = false;
     job->is_in_line = false;
+    job->has_turn = false;
     job->outcome = 0;
     job->why = 0;
     job->kind = kind;

@@ -23,29 +23,29 @@
 #define CHUNKS_MAX 16 /* in one read */
 #define CHUNKS_GROW 4 /* after a read that filled all of its chunks the next one has this many times as many */
 
-/* Takes the reserved chunk, and more, up to stream->n_wanted, as far as there are. Returns the count. */
-static int take_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, struct iovec *iov)
+/* Takes the reserved chunk, and more, up to job->n_wanted, as far as there are. Returns the count. */
+static int take_chunks(struct loop *loop, struct loop_job *job, struct loop_chunk **chunks, struct iovec *iov)
 {
     int n = 0;
+    struct loop_stream *stream = loop_stream_of(job);
     struct loop_chunk *chunk = stream->reserved;
     stream->reserved = NULL;
     do {
         iov[n] = (struct iovec){loop_chunk_memory(chunk), loop->region.block_size};
         chunks[n++] = chunk;
-    } while (n < stream->n_wanted && (chunk = loop_region_take(loop)));
+    } while (n < job->n_wanted && (chunk = loop_region_take(loop)));
     return n;
 }
 
 /* Keeps the chunks into which `n_bytes` were read, gives the others back, and adapts the count for the next read. */
-static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct loop_chunk **chunks, int n,
-                        size_t n_bytes)
+static void keep_chunks(struct loop *loop, struct loop_job *job, struct loop_chunk **chunks, int n, size_t n_bytes)
 {
     size_t block_size = loop->region.block_size, left = n_bytes;
     for (int i = 0; i < n; i++) {
         size_t used = left < block_size ? left : block_size;
         left -= used;
         if (used > 0) {
-            loop_stream_push(stream, chunks[i], used);
+            loop_stream_push(loop_stream_of(job), chunks[i], used);
         }
     }
     for (int i = n; i-- > 0;) {
@@ -54,10 +54,9 @@ static void keep_chunks(struct loop *loop, struct loop_stream *stream, struct lo
         }
     }
     if (n_bytes == (size_t)n * block_size) {
-        stream->n_wanted =
-            (uint16_t)(stream->n_wanted * CHUNKS_GROW < CHUNKS_MAX ? stream->n_wanted * CHUNKS_GROW : CHUNKS_MAX);
+        job->n_wanted = (uint8_t)(job->n_wanted * CHUNKS_GROW < CHUNKS_MAX ? job->n_wanted * CHUNKS_GROW : CHUNKS_MAX);
     } else if (n_bytes <= block_size) {
-        stream->n_wanted = 1;
+        job->n_wanted = 1;
     }
 }
 
@@ -76,7 +75,7 @@ static enum loop_attempt after_delivery(struct loop_job *job)
         job->result = -ECANCELED;
         return LOOP_ATTEMPT_DONE;
     }
-    if (loop_stream_of(job)->is_paused) {
+    if (job->is_paused) {
         return park(job, LOOP_AT_OWNER);
     }
     return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
@@ -87,9 +86,9 @@ static int64_t read_chunks(struct loop *loop, struct loop_job *job)
 {
     struct loop_chunk *chunks[CHUNKS_MAX];
     struct iovec iov[CHUNKS_MAX];
-    int n = take_chunks(loop, loop_stream_of(job), chunks, iov);
+    int n = take_chunks(loop, job, chunks, iov);
     int64_t n_bytes = loop_io_read(job->fd, iov, n);
-    keep_chunks(loop, loop_stream_of(job), chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
+    keep_chunks(loop, job, chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
     return n_bytes;
 }
 
@@ -105,7 +104,7 @@ static enum loop_attempt wait_for_chunk(struct loop *loop, struct loop_job *job)
 __attribute__((noinline)) static enum loop_attempt read_and_lend(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
-    if (!stream->first && !job->is_cancelled && !stream->is_paused) {
+    if (!stream->last && !job->is_cancelled && !job->is_paused) {
         stream->reserved = stream->reserved ? stream->reserved : loop_region_take(loop);
         if (!stream->reserved) {
             return wait_for_chunk(loop, job);
@@ -124,10 +123,9 @@ __attribute__((noinline)) static enum loop_attempt read_and_lend(struct loop *lo
 __attribute__((always_inline)) static inline enum loop_attempt lend(struct loop *loop, struct loop_job *job,
                                                                     struct loop_chunk *chunk, int64_t n)
 {
-    struct loop_stream *stream = loop_stream_of(job);
-    stream->is_delivering = true;
+    job->is_delivering = true;
     loop_job_lend(loop, job, chunk, n);
-    stream->is_delivering = false;
+    job->is_delivering = false;
     return after_delivery(job);
 }
 
@@ -145,16 +143,17 @@ __attribute__((noinline)) static enum loop_attempt read_ended(struct loop *loop,
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
     }
     if ((size_t)n == block_size) {
-        loop_stream_of(job)->n_wanted = CHUNKS_GROW;
+        job->n_wanted = CHUNKS_GROW;
     }
     return lend(loop, job, chunk, n);
 }
 
 /* Whether one call that reads into a free chunk is all that is to be done before the continuation. */
-static inline bool is_plain(const struct loop *loop, const struct loop_fd *fd, const struct loop_stream *stream)
+static inline bool is_plain(const struct loop *loop, const struct loop_fd *fd, struct loop_job *job)
 {
-    return loop_io_is_plain(fd->read_by) && stream->n_wanted == 1 &&
-           !((uintptr_t)stream->first | (uintptr_t)stream->reserved) && loop->region.free_list;
+    const struct loop_stream *stream = loop_stream_of(job);
+    return loop_io_is_plain(fd->read_by) && job->n_wanted == 1 &&
+           !((uintptr_t)stream->last | (uintptr_t)stream->reserved) && loop->region.free_list;
 }
 
 /* Reads into a free chunk and lends it at once: nearly all reads of streams are these. */
@@ -162,8 +161,8 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     /* a cancel has ended one that has nothing to lend, and a pause has taken it out of the line */
-    assert(loop_stream_of(job)->first || !(job->is_cancelled || loop_stream_of(job)->is_paused));
-    if (!is_plain(loop, fd, loop_stream_of(job))) {
+    assert(loop_stream_of(job)->last || !(job->is_cancelled || job->is_paused));
+    if (!is_plain(loop, fd, job)) {
         return read_and_lend(loop, job);
     }
     struct loop_chunk *chunk = loop_region_take(loop);
@@ -196,11 +195,11 @@ static void stream_got_chunk(struct loop *loop, struct loop_job *job, struct loo
 static void cancel_stream(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
-    if (stream->is_delivering) {
+    if (job->is_delivering) {
         return; /* after_delivery ends the stream */
     }
     loop_stream_give_reserved(loop, stream);
-    if (stream->first) {
+    if (stream->last) {
         try_soon(loop, job); /* lends what has been read, so that nothing is lost */
     } else {
         loop_job_complete(loop, job, -ECANCELED);
@@ -213,8 +212,8 @@ static void cancel_stream(struct loop *loop, struct loop_job *job)
 static int pause_stream(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
-    bool is_waiting = job->where == LOOP_AT_WAIT && !stream->is_delivering && !job->is_cancelled;
-    stream->is_paused = true;
+    bool is_waiting = job->where == LOOP_AT_WAIT && !job->is_delivering && !job->is_cancelled;
+    job->is_paused = true;
     if (job->where == LOOP_AT_CHUNK_LINE || is_waiting) {
         park(job, LOOP_AT_OWNER);
         loop_ready_reader_left(loop, job->fd);
@@ -226,7 +225,7 @@ static int pause_stream(struct loop *loop, struct loop_job *job)
 /* Ends the pause. A stream that is in the list of readers goes on by itself. */
 static int resume_stream(struct loop *loop, struct loop_job *job)
 {
-    if (loop_stream_unpause(loop_stream_of(job)) && job->where != LOOP_AT_WAIT) {
+    if (loop_stream_unpause(job) && job->where != LOOP_AT_WAIT) {
         try_soon(loop, job);
     }
     return 0;
@@ -287,7 +286,7 @@ loop_job loop_fd_stream(const struct loop_source *source, struct loop_fd *fd, lo
     if (error) {
         loop_job_complete(scope->loop, job, error);
     } else {
-        loop_stream_of(job)->n_wanted = 1;
+        job->n_wanted = 1;
         loop_ready_wait_read(scope->loop, fd, job);
     }
     return id;

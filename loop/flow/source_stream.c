@@ -240,11 +240,11 @@ static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
 {
     struct source_stream *state = state_of(job);
     (void)unused;
-    assert(!state->inner && !state->stream.is_delivering);
+    assert(!state->inner && !job->is_delivering);
     job->where = LOOP_AT_OWNER;
-    if (state->stream.is_paused && !job->is_cancelled) {
+    if (job->is_paused && !job->is_cancelled) {
         loop_stream_give_reserved(loop, &state->stream); /* for others, while the stream is paused */
-    } else if (state->stream.first) {
+    } else if (state->stream.last) {
         deliver(loop, job);
     } else if (state->n_buffered > 0) {
         lend_buffered(loop, job);
@@ -259,7 +259,7 @@ static void go_on(struct loop *loop, struct loop_job *job, int64_t unused)
 static void cancel(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
-    if (state->stream.is_delivering || state->is_calling || (state->wants_chunk && state->n_buffered > 0)) {
+    if (job->is_delivering || state->is_calling || (state->wants_chunk && state->n_buffered > 0)) {
         return;
     }
     if (state->inner) {
@@ -272,7 +272,7 @@ static void cancel(struct loop *loop, struct loop_job *job)
 static int pause_stream(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
-    state->stream.is_paused = true;
+    job->is_paused = true;
     if (state->wants_chunk && !job->is_cancelled) {
         loop_cancel(loop, state->inner);
     }
@@ -283,7 +283,7 @@ static int resume_stream(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
     bool is_idle = !state->inner && !state->is_calling && job->where == LOOP_AT_OWNER;
-    if (loop_stream_unpause(&state->stream) && is_idle) {
+    if (loop_stream_unpause(job) && is_idle) {
         go_on_soon(loop, job);
     }
     return 0;

@@ -10,10 +10,8 @@
 #include <loop/core/region.h>
 
 struct loop_stream {
-    struct loop_chunk *first, *last; /* read and not lent yet */
-    struct loop_chunk *reserved;     /* for the next read; or NULL */
-    uint16_t n_wanted;               /* chunks in the next read */
-    bool is_paused, is_delivering;
+    struct loop_chunk *last;     /* of those read and not lent yet, a ring: its `next` is the first; or NULL */
+    struct loop_chunk *reserved; /* for the next read; or NULL */
 };
 
 static_assert(sizeof(struct loop_stream) <= sizeof(((struct loop_job *)0)->u.small), "fits into a small job");
@@ -28,13 +26,23 @@ static inline struct loop_stream *loop_stream_of(struct loop_job *job)
 static inline void loop_stream_push(struct loop_stream *stream, struct loop_chunk *chunk, size_t used)
 {
     chunk->used = (uint32_t)used;
-    chunk->next = NULL;
-    if (stream->first) {
+    chunk->next = stream->last ? stream->last->next : chunk;
+    if (stream->last) {
         stream->last->next = chunk;
-    } else {
-        stream->first = chunk;
     }
     stream->last = chunk;
+}
+
+/* Removes and returns the chunk that was added first, and exists. */
+static inline struct loop_chunk *loop_stream_shift(struct loop_stream *stream)
+{
+    struct loop_chunk *chunk = stream->last->next;
+    stream->last->next = chunk->next;
+    if (chunk == stream->last) {
+        stream->last = NULL;
+    }
+    chunk->next = NULL;
+    return chunk;
 }
 
 /* Lends what was read, chunk by chunk, until that is all or the continuation has paused the stream. From the dispatch
@@ -42,16 +50,14 @@ static inline void loop_stream_push(struct loop_stream *stream, struct loop_chun
 static inline void loop_stream_deliver(struct loop *loop, struct loop_job *job)
 {
     struct loop_stream *stream = loop_stream_of(job);
-    assert(!stream->is_delivering);
-    stream->is_delivering = true;
-    while (stream->first && (!stream->is_paused || job->is_cancelled)) {
-        struct loop_chunk *chunk = stream->first;
-        stream->first = chunk->next;
-        chunk->next = NULL;
+    assert(!job->is_delivering);
+    job->is_delivering = true;
+    while (stream->last && (!job->is_paused || job->is_cancelled)) {
+        struct loop_chunk *chunk = loop_stream_shift(stream);
         chunk->state = LOOP_CHUNK_LENT;
         loop_job_lend(loop, job, chunk, chunk->used);
     }
-    stream->is_delivering = false;
+    job->is_delivering = false;
 }
 
 /* Gives the reserved chunk back to the region. */
@@ -66,11 +72,11 @@ static inline void loop_stream_give_reserved(struct loop *loop, struct loop_stre
 
 /* Ends a pause. Returns true when the stream has to be set going: it was paused, and is not inside a delivery, from
  * which it goes on by itself. */
-static inline bool loop_stream_unpause(struct loop_stream *stream)
+static inline bool loop_stream_unpause(struct loop_job *job)
 {
-    bool was_paused = stream->is_paused;
-    stream->is_paused = false;
-    return was_paused && !stream->is_delivering;
+    bool was_paused = job->is_paused;
+    job->is_paused = false;
+    return was_paused && !job->is_delivering;
 }
 
 #endif

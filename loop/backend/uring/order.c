@@ -69,8 +69,8 @@ static bool is_poll(const struct loop_job *job)
 static struct loop_job *find_poll(const struct loop_fd *fd)
 {
     struct loop_hnode *node = fd->jobs.first;
-    while (!LOOP_CONTAINER(node, struct loop_job, in_fd)->has_turn ||
-           !is_poll(LOOP_CONTAINER(node, struct loop_job, in_fd))) {
+    while (!is_poll(LOOP_CONTAINER(node, struct loop_job, in_fd)) ||
+           !LOOP_CONTAINER(node, struct loop_job, in_fd)->has_turn) {
         node = node->next;
         assert(node);
     }
