@@ -231,7 +231,7 @@ static void hand_to_kind(struct loop *loop, struct loop_job *job)
     if (job->kind->backend_done) {
         job->kind->backend_done(loop, job, job->result);
     } else {
-        job->kind->transferred(loop, job, job->result);
+        job->kind->transferred(loop, job, job->kind->room ? job->why : job->result);
     }
 }
 

@@ -120,12 +120,18 @@ void loop_timer_cancel(struct loop *loop, struct loop_job *job)
 
 void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
+    int64_t done = job->done;
     loop_job_complete(loop, job, result);
     if (job->kind->backend_done || job->kind->transferred) {
         if (!job->why) {
             job->result = result; /* the continuation gets the scope's reason, the kind the result itself */
         }
         job->is_backends = true;
+    }
+    if (job->kind->room) { /* has received nothing: hand_to_kind */
+        assert(job->result < 0 && job->result >= INT16_MIN);
+        job->why = (int16_t)job->result;
+        job->done = done;
     }
 }
 

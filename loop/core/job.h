@@ -160,7 +160,10 @@ struct loop_job {
     union {
         struct {
             struct loop_list link; /* in the list that `where` names */
-            int64_t result;
+            union {
+                int64_t result;
+                int64_t done; /* of a read that waits and is_exact: what has been read */
+            };
         };
         struct loop_wheel_node timer; /* LOOP_AT_TIMER, LOOP_AT_LEAVING. Its `link` is the one above */
     };
@@ -181,16 +184,19 @@ struct loop_job {
     };
     uint8_t where; /* enum loop_where */
     union {
-        struct {             /* of an operation */
+        bool has_turn;      /* of loop/backend/uring/order.c: the next in line waits for its end */
+        bool is_delivering; /* of a stream: stream_state.h */
+    };
+    union {
+        struct {             /* of an operation; not beside `where`: gcc reads neighbours that it compares at once */
             bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
-            bool has_turn;   /* of loop/backend/uring/order.c: the next in line waits for its end */
             uint8_t outcome; /* of the pool, when a thread has finished the job: enum loop_outcome */
         };
-        struct { /* of a stream: stream_state.h */
+        struct { /* of a stream */
             bool is_paused;
-            bool is_delivering;
             uint8_t n_wanted; /* chunks in the next read */
         };
+        bool is_exact; /* of a read: it reads until the buffer is full */
     };
     int16_t why; /* it was cancelled because no event will come for it: ends with this error; or 0 */
     struct loop_scope *scope;
@@ -213,12 +219,8 @@ struct loop_job {
             const void *caller; /* of loop_chunk_alloc_wait */
 #endif
         } chunk;
-        struct {
-            struct iovec rest; /* the rest of the buffer */
-            size_t done;       /* is_exact: what has been read */
-            bool is_exact;     /* reads until the buffer is full */
-        } read;
-        int64_t small[4]; /* for kinds defined elsewhere, such as streams and signals */
+        struct iovec read; /* the rest of the buffer */
+        int64_t small[2];  /* for kinds defined elsewhere, such as streams and signals */
         /* only in large jobs: */
         struct loop_op_args args;
         struct loop_write_state write;
@@ -234,6 +236,8 @@ static_assert(sizeof(((struct loop_job *)0)->u) == sizeof(((struct loop_job *)0)
               "no family makes jobs larger");
 
 static_assert(sizeof(((struct loop_job *)0)->u.read) <= sizeof(((struct loop_job *)0)->u.small), "a read is small");
+
+static_assert(LOOP_JOB_SMALL_BYTES <= 128, "an idle connection waits with one");
 
 /* Returns the slab of the jobs of a kind. */
 static inline struct loop_slab *loop_job_slab(struct loop *loop, const struct loop_job_kind *kind)
@@ -264,8 +268,8 @@ __attribute__((always_inline)) static inline void loop_job_fill(struct loop_scop
     job->op = LOOP_OP_NONE; /* the eight bytes become one store */
     job->flags = 0;
     job->where = (uint8_t)where;
-    job->is_in_line = false;
     job->has_turn = false;
+    job->is_in_line = false;
     job->outcome = 0;
     job->why = 0;
     job->kind = kind;

@@ -44,7 +44,7 @@ struct loop_writer {
 #endif
 };
 
-/* What a job that waits has in `small`. */
+/* What a job that waits has in `large`. */
 struct loop_writer_waiter {
     uint64_t writer;     /* its id: the job may outlive it */
     uint64_t target;     /* how much is to be written */
@@ -53,12 +53,12 @@ struct loop_writer_waiter {
     uint32_t n_refusals; /* the writer's, when it began to wait */
 };
 
-static_assert(sizeof(struct loop_writer_waiter) <= sizeof(((struct loop_job *)0)->u.small), "fits into a job");
+static_assert(sizeof(struct loop_writer_waiter) <= sizeof(((struct loop_job *)0)->u.large), "fits into a job");
 
 /* Returns what a job that waits has. */
 static inline struct loop_writer_waiter *loop_writer_waiter(struct loop_job *job)
 {
-    return (struct loop_writer_waiter *)(void *)job->u.small;
+    return (struct loop_writer_waiter *)(void *)job->u.large;
 }
 
 /* Returns the writer for which a job waits, or NULL when it has been destroyed. */

@@ -34,9 +34,10 @@ static void drained_heard(struct loop *loop, struct loop_job *job, int64_t resul
     loop_job_finish(loop, job, result);
 }
 
-static const struct loop_job_kind flush_kind = {.name = "flush", .cancel = loop_job_cancel_here, .backend_done = heard};
+static const struct loop_job_kind flush_kind = {
+    .name = "flush", .cancel = loop_job_cancel_here, .backend_done = heard, .size = LOOP_JOB_LARGE};
 static const struct loop_job_kind drained_kind = {
-    .name = "writer drained", .cancel = loop_job_cancel_here, .backend_done = drained_heard};
+    .name = "writer drained", .cancel = loop_job_cancel_here, .backend_done = drained_heard, .size = LOOP_JOB_LARGE};
 
 /* Starts a job that waits in `list`. */
 static loop_job await(struct loop_writer *writer, struct loop_list *list, const struct loop_job_kind *kind, loop_fn *fn,
@@ -129,7 +130,7 @@ static void cancel_shutdown(struct loop *loop, struct loop_job *job)
 }
 
 static const struct loop_job_kind shutdown_kind = {
-    .name = "writer shutdown", .cancel = cancel_shutdown, .backend_done = all_written};
+    .name = "writer shutdown", .cancel = cancel_shutdown, .backend_done = all_written, .size = LOOP_JOB_LARGE};
 
 loop_job loop_writer_shutdown(struct loop_writer *writer, loop_fn *fn, void *arg)
 {

@@ -25,13 +25,13 @@
  * one that comes behind some bytes is kept for the next read. */
 static int64_t read_result(const struct loop_job *job, int64_t result)
 {
-    if (!job->u.read.is_exact || job->u.read.done == 0) {
+    if (!job->is_exact || job->done == 0) {
         return result;
     }
     if (result < 0 && result != -ECANCELED) {
         loop_unread_keep_error(job->scope->loop, job->fd, result);
     }
-    return (int64_t)job->u.read.done;
+    return job->done;
 }
 
 static void cancel_read(struct loop *loop, struct loop_job *job)
@@ -46,14 +46,14 @@ static void cancel_read(struct loop *loop, struct loop_job *job)
 /* Counts what a read of the kernel has returned. Returns whether the job is done, with its result in job->result. */
 static inline bool take(struct loop_job *job, int64_t n)
 {
-    struct iovec *rest = &job->u.read.rest;
-    if (!job->u.read.is_exact) {
+    struct iovec *rest = &job->u.read;
+    if (!job->is_exact) {
         job->result = n;
         return true;
     }
     if (n > 0) {
         *rest = (struct iovec){(char *)rest->iov_base + n, rest->iov_len - (size_t)n};
-        job->u.read.done += (size_t)n;
+        job->done += n;
         if (rest->iov_len > 0 && !job->is_cancelled) {
             return false;
         }
@@ -71,7 +71,7 @@ static inline enum loop_attempt taken(struct loop_job *job, int64_t n)
 /* Reads where that takes more than one call. */
 __attribute__((noinline)) static enum loop_attempt read_rarely(struct loop_job *job)
 {
-    const struct iovec *rest = &job->u.read.rest;
+    const struct iovec *rest = &job->u.read;
     int64_t n = loop_io_read_rarely(job->fd, rest->iov_base, rest->iov_len);
     return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : taken(job, n);
 }
@@ -79,7 +79,7 @@ __attribute__((noinline)) static enum loop_attempt read_rarely(struct loop_job *
 /* Goes on after a call that has read nothing, or from a descriptor with doubts: it has returned `n`. */
 __attribute__((noinline)) static enum loop_attempt read_ended(struct loop_job *job, int64_t n)
 {
-    const struct iovec *rest = &job->u.read.rest;
+    const struct iovec *rest = &job->u.read;
     n = loop_io_read_ended(job->fd, n, rest->iov_base, rest->iov_len);
     return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : taken(job, n);
 }
@@ -94,7 +94,7 @@ __attribute__((always_inline)) static inline enum loop_attempt called(struct loo
     if (n == 0 || fd->doubts) {
         return read_ended(job, n);
     }
-    if ((size_t)n < job->u.read.rest.iov_len) {
+    if ((size_t)n < job->u.read.iov_len) {
         fd->ready &= (uint8_t)~POLLIN;
     }
     return taken(job, n);
@@ -103,13 +103,13 @@ __attribute__((always_inline)) static inline enum loop_attempt called(struct loo
 /* Reads by read(2), from a pipe. */
 __attribute__((noinline)) static enum loop_attempt read_pipe(struct loop_job *job, struct loop_fd *fd)
 {
-    return called(job, fd, loop_kernel_read(fd->number, job->u.read.rest.iov_base, job->u.read.rest.iov_len));
+    return called(job, fd, loop_kernel_read(fd->number, job->u.read.iov_base, job->u.read.iov_len));
 }
 
 /* Reads from a socket. */
 __attribute__((noinline)) static enum loop_attempt receive(struct loop *loop, struct loop_job *job, struct loop_fd *fd)
 {
-    return called(job, fd, loop_io_receive_once(loop, fd, job->u.read.rest.iov_base, job->u.read.rest.iov_len));
+    return called(job, fd, loop_io_receive_once(loop, fd, job->u.read.iov_base, job->u.read.iov_len));
 }
 
 static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
@@ -123,7 +123,7 @@ static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
 
 static struct iovec read_room(const struct loop_job *job)
 {
-    return job->u.read.rest;
+    return job->u.read;
 }
 
 /* Whether the job is to be tried by a call: nothing was received for it, or bytes were given back meanwhile, behind
@@ -133,7 +133,7 @@ static bool is_to_be_tried(struct loop *loop, const struct loop_job *job, int64_
     if (n == -EAGAIN || n == -ECANCELED) {
         return !job->is_cancelled;
     }
-    return n > 0 && job->fd->unread && loop_unread_put_behind(loop, job->fd, job->u.read.rest.iov_base, (size_t)n);
+    return n > 0 && job->fd->unread && loop_unread_put_behind(loop, job->fd, job->u.read.iov_base, (size_t)n);
 }
 
 /* Notes that the backend has read `n` bytes. If they fill the buffer there may be more: a call need not find that out
@@ -156,7 +156,7 @@ static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
     loop_ready_end_read(fd);
     bool is_tried = is_to_be_tried(loop, job, n);
     if (n > 0 && !is_tried) {
-        note_read(fd, (size_t)n, job->u.read.rest.iov_len);
+        note_read(fd, (size_t)n, job->u.read.iov_len);
     }
     if (is_tried || !take(job, n)) {
         job->where = LOOP_AT_WAIT;
@@ -178,10 +178,10 @@ static const struct loop_job_kind read_kind = {.name = "read",
 
 static inline void fill_in(struct loop_job *job, struct iovec buffer, bool is_exact)
 {
-    job->u.read.rest = buffer;
-    job->u.read.is_exact = is_exact;
+    job->u.read = buffer;
     if (is_exact) {
-        job->u.read.done = 0;
+        job->is_exact = true;
+        job->done = 0;
     }
 }
 

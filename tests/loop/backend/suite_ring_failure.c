@@ -399,6 +399,51 @@ TEST(a_ring_that_can_not_be_used_ends_the_loop_with_the_reason)
     }
 }
 
+static struct {
+    int pair[2];
+    char bytes[5];
+    struct once read;
+} exact;
+
+static void send_the_rest(void *unused, int64_t result)
+{
+    (void)unused;
+    if (result == 0) {
+        CHECK_IS(write(exact.pair[1], "cd", 2), 2);
+    }
+}
+
+static int read_in_parts(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    mixed.env = env;
+    struct loop_source *source = &loop_fd_flow(adopt(env->scope, exact.pair[0]))->source;
+    START(loop_read_exact(source, exact.bytes, 4, ONCE(&exact.read)));
+    CHECK_IS(write(exact.pair[1], "ab", 2), 2);
+    START(loop_sleep(env->scope, LOOP_MILLISECOND, send_the_rest, NULL));
+    return 0;
+}
+
+/* The count of what it has must survive that the ring gives back its next part. */
+TEST(an_exact_read_counts_its_part_when_the_ring_breaks)
+{
+    unsigned failed = 1;
+    for (unsigned first = 1; failed > 0 && first < 50; first++) {
+        memset(&exact, 0, sizeof exact);
+        mixed.env = NULL;
+        make_pair(exact.pair);
+        fail_enter(ENOSYS, first, UINT_MAX);
+        run(read_in_parts, NULL);
+        failed = failing.failed;
+        CHECK_IS(exact.read.count, mixed.env ? 1 : 0);
+        CHECK_IS(exact.read.result < 0 ? 0 : exact.read.result, (int64_t)strlen(exact.bytes));
+        close(exact.pair[1]);
+        if (!mixed.env) {
+            close(exact.pair[0]);
+        }
+    }
+}
+
 TEST(what_can_not_be_cancelled_ends_when_the_kernel_has_freed_the_ring)
 {
     for (unsigned first = 8; first < 16; first++) {
