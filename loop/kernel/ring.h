@@ -9,6 +9,7 @@
 
 #if NORIA_URING
 
+#include <asm/unistd.h>
 #include <liburing.h>
 
 /* IORING_REGISTER_CLONE_BUFFERS and struct io_uring_clone_buffers of Linux 6.12, which older headers do not have. The
@@ -34,10 +35,31 @@ LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_queue_init_params,
                       loop_kernel_ring_made(io_uring_queue_init_params(entries, ring, params), ring, params))
 LOOP_KERNEL_CALL_VOID(loop_kernel_io_uring_queue_exit, (struct io_uring * ring),
                       (loop_kernel_ring_gone(ring), io_uring_queue_exit(ring)))
+/* The system call of io_uring_enter2, inline: after a system call the processor mispredicts the return to each function
+ * on the stack. Builds with hard modes call liburing's function, which a test may replace. */
+#if defined(__x86_64__) && defined(__LP64__) && !NORIA_HARD_MODES
+__attribute__((always_inline)) static inline int
+loop_kernel_enter_ring(unsigned number, unsigned to_submit, unsigned wait_for, unsigned flags, void *arg, size_t size)
+{
+    register long fourth __asm__("r10") = (long)flags;
+    register void *fifth __asm__("r8") = arg;
+    register size_t sixth __asm__("r9") = size;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"((long)__NR_io_uring_enter), "D"((long)number), "S"((long)to_submit), "d"((long)wait_for),
+                       "r"(fourth), "r"(fifth), "r"(sixth)
+                     : "rcx", "r11", "memory");
+    return (int)result;
+}
+#else
+#define loop_kernel_enter_ring(number, to_submit, wait_for, flags, arg, size)                                          \
+    io_uring_enter2(number, to_submit, wait_for, flags, arg, size)
+#endif
 LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_enter2,
                       (unsigned number, unsigned to_submit, unsigned wait_for, unsigned flags, void *arg, size_t size),
                       (loop_kernel_ring_entered(number),
-                       io_uring_enter2(number, to_submit, wait_for, flags, arg, size)))
+                       loop_kernel_enter_ring(number, to_submit, wait_for, flags, arg, size)))
 LOOP_KERNEL_CALL_CODE(-, loop_kernel_io_uring_ring_dontfork, (struct io_uring * ring), io_uring_ring_dontfork(ring))
 
 /* ---- what is registered with the ring ---- */
