@@ -106,7 +106,10 @@ struct loop {
     struct loop_list after;         /* functions to be called after a continuation: struct loop_after */
     uint32_t ending, *last_ending;  /* a queue of scopes that may end, by their indices plus 1 */
     bool is_settling;
-    bool prefers_completions;              /* the backend receives and sends for flows where it can */
+    bool prefers_completions; /* the backend receives and sends for flows where it can */
+    bool is_forked;           /* this is the copy in a forked child */
+    bool is_hosted;           /* made by loop_open */
+    bool main_has_ended, own_has_ended;
     struct msghdr unix_message;            /* for io.h: constant but for the fields that the kernel sets */
     struct iovec unix_vector;              /* its vector */
     struct loop_slab jobs[LOOP_JOB_SIZES]; /* the last is empty, for ids that never existed */
@@ -148,7 +151,6 @@ struct loop {
     pthread_t thread;
     int thread_id;
     pid_t process;
-    bool is_forked;       /* this is the copy in a forked child */
     bool is_making_child; /* between loop_child_begin and loop_child_end */
     struct loop_after after_child;
     sigset_t mask_before; /* the thread's before this loop */
@@ -160,14 +162,13 @@ struct loop {
     int main_result;
     bool has_cancelled_holds; /* loop_held_name_all may find a scope */
     bool is_stopped;          /* main_result is set, by loop_stop or by main */
-    bool main_has_ended, own_has_ended;
-    bool is_hosted;         /* made by loop_open */
-    bool is_turning;        /* is_hosted: a function of this loop is on the stack */
-    int host_number;        /* is_hosted: what loop_number returns, a duplicate of backend->number; else -1 */
-    unsigned occupied;      /* of loop_env_occupy_standard */
-    struct loop *next_here; /* of child.c: the next loop of this thread */
+    bool is_turning;          /* is_hosted: a function of this loop is on the stack */
+    int host_number;          /* is_hosted: what loop_number returns, a duplicate of backend->number; else -1 */
+    unsigned occupied;        /* of loop_env_occupy_standard */
+    struct loop *next_here;   /* of child.c: the next loop of this thread */
     char backend_detail[256];
     struct loop_leaving leaving;
+    int64_t clock_ns;         /* a time that the clock has reached */
     struct loop_wheel timers; /* large, and mostly untouched */
 };
 

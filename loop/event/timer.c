@@ -70,7 +70,11 @@ loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, 
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    return start(scope, loop_time_from_now(duration_ns), &loop_sleep_kind, fn, arg);
+    int64_t at_ns = loop_time_from_now(duration_ns);
+    if (duration_ns <= 0) {
+        scope->loop->clock_ns = at_ns;
+    }
+    return start(scope, at_ns, &loop_sleep_kind, fn, arg);
 }
 
 /* ---- due timers ---- */
@@ -117,11 +121,15 @@ static void prefetch(struct loop_list *batch)
 }
 
 /* Timers that continuations start now are left to the next turn, even if they are due. */
-void loop_timers_run(struct loop *loop, unsigned most)
+bool loop_timers_run(struct loop *loop, unsigned most)
 {
     struct loop_list batch, *first;
     loop_timers_leave(loop);
-    loop_wheel_take(&loop->timers, loop_clock_read(), most * MOVES, &batch);
+    loop->clock_ns = loop_clock_read();
+    loop_wheel_take(&loop->timers, loop->clock_ns, most * MOVES, &batch);
+    if (loop_list_is_empty(&batch)) {
+        return false;
+    }
     for (; most > 0 && (first = loop_list_first(&batch)); most--) {
         if (most % AHEAD == 0) {
             prefetch(&batch);
@@ -130,4 +138,5 @@ void loop_timers_run(struct loop *loop, unsigned most)
         loop_timers_leave(loop); /* the next one may have been cancelled */
     }
     loop_wheel_put_back(&loop->timers, &batch);
+    return true;
 }

@@ -15,8 +15,9 @@ extern const struct loop_job_kind loop_sleep_kind, loop_timeout_kind;
 loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
                           void *arg);
 
-/* Resumes at most `most` timers that are due. From the dispatch only. */
-void loop_timers_run(struct loop *loop, unsigned most);
+/* Reads the clock, and stores the time in loop->clock_ns. Resumes at most `most` timers that are due. Returns whether
+ * there were any. From the dispatch only. */
+bool loop_timers_run(struct loop *loop, unsigned most);
 
 /* Returns when the next timer is due, or LOOP_NEVER. */
 int64_t loop_timers_next(struct loop *loop);
