@@ -50,16 +50,8 @@ static void call(loop_fn *fn, uint8_t continuation, void *arg, int64_t result, v
     }
 }
 
-static void count_out(struct loop *loop, const struct loop_job *job)
+static void leave_lists(struct loop_job *job)
 {
-    if (job->where == LOOP_AT_RUN_QUEUE) {
-        loop->run_queue_length--;
-    }
-}
-
-static void leave_lists(struct loop *loop, struct loop_job *job)
-{
-    count_out(loop, job);
     loop_line_remove(&job->link);
     loop_hlist_remove(&job->in_scope);
 }
@@ -101,7 +93,6 @@ static void end_plain(struct loop *loop, struct loop_job *job, int64_t result)
     void *arg = job->arg;
     struct loop_scope *scope = job->scope;
     bool is_daemon = job->is_daemon;
-    count_out(loop, job);
     loop_list_unlink(&job->link); /* it is in no line of a descriptor */
     loop_hlist_unlink(&job->in_scope);
     loop_slab_put(loop_job_slab(loop, job->kind), job);
@@ -123,7 +114,6 @@ static void end_small(struct loop *loop, struct loop_job *job, int64_t result)
     struct loop_fd *fd = job->fd;
     struct loop_scope *scope = job->scope;
     bool is_daemon = job->is_daemon;
-    count_out(loop, job);
     loop_line_remove(&job->link);
     loop_hlist_drop(&job->in_scope);
     loop_hlist_remove(&job->in_fd);
@@ -149,7 +139,7 @@ static void end_full(struct loop *loop, struct loop_job *job, int64_t result)
     struct loop_fd *fd = job->fd;
     struct loop_scope *scope = job->scope;
     bool is_daemon = job->is_daemon;
-    leave_lists(loop, job);
+    leave_lists(job);
     loop_hlist_remove(&job->in_fd);
     struct loop_fd *second = leave_args(job);
     loop_slab_put(loop_job_slab(loop, kind), job);
@@ -169,6 +159,7 @@ static bool is_plain(const struct loop_job *job)
                                                 job->kind->continuation == LOOP_CALLS_FN);
 }
 
+/* Ends a job that the run queue does not count, or no longer. */
 static inline void end(struct loop *loop, struct loop_job *job, int64_t result)
 {
     if (is_plain(job)) {
@@ -188,7 +179,7 @@ void loop_job_end_unheard(struct loop *loop, struct loop_job *job, int64_t resul
     bool is_daemon = job->is_daemon;
     assert(!job->fn && job->where != LOOP_AT_RUN_QUEUE && kind->size != LOOP_JOB_BARE);
     result = loop_job_told_result(job, result);
-    leave_lists(loop, job);
+    leave_lists(job);
     loop_hlist_remove(&job->in_fd);
     struct loop_fd *second = leave_args(job);
     loop_slab_put(loop_job_slab(loop, kind), job);
@@ -225,7 +216,6 @@ static void hand_to_kind(struct loop *loop, struct loop_job *job)
 {
     assert(job->kind && (job->kind->backend_done || job->kind->transferred));
     loop_list_remove(&job->link);
-    loop->run_queue_length--;
     job->where = LOOP_AT_OWNER;
     job->is_backends = false;
     if (job->kind->backend_done) {
@@ -240,6 +230,7 @@ void loop_jobs_run(struct loop *loop, unsigned most)
     unsigned n = loop->run_queue_length < most ? loop->run_queue_length : most;
     for (; n > 0 && !loop_list_is_empty(&loop->run_queue); n--) {
         struct loop_job *job = LOOP_CONTAINER(loop_list_first(&loop->run_queue), struct loop_job, link);
+        loop->run_queue_length--;
         if (job->is_backends) {
             hand_to_kind(loop, job);
         } else {

@@ -120,16 +120,17 @@ loop_job loop_op_nop(struct loop_scope *scope, loop_fn *fn, void *arg)
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
+    struct loop *loop = scope->loop;
     struct loop_job *job = loop_job_make(scope, &nop_kind, fn, arg);
     if (!job) {
         return 0;
     }
     loop_job id = job->id;
     if (scope->is_cancelled) {
-        loop_job_complete(scope->loop, job, -ECANCELED);
+        loop_job_complete(loop, job, -ECANCELED);
     } else {
         job->op = LOOP_OP_NOP;
-        scope->loop->backend->start(scope->loop, job);
+        loop->backend->start(loop, job);
     }
     return id;
 }

@@ -50,13 +50,13 @@ __attribute__((noinline)) static void other_job_event(struct loop_uring *uring, 
     loop_uring_result(uring, job, result);
 }
 
-/* Handles a completion of a job. An operation that cannot block only ends. */
+/* Handles a completion of a job. */
 __attribute__((noinline)) static void job_event(struct loop_uring *uring, uint64_t id, int32_t result, uint32_t flags)
 {
     struct loop_job *job = loop_job_find(uring->loop, id);
-    if (job && job->op == LOOP_OP_NOP && result >= 0) {
+    if (job && job->kind->size == LOOP_JOB_BARE && result >= 0) { /* a nop */
         loop_uring_leave(uring, job);
-        loop_job_backend_done(uring->loop, job, result);
+        loop_job_finish(uring->loop, job, result);
     } else if (job) {
         other_job_event(uring, job, result, flags);
     }

@@ -20,19 +20,23 @@
 
 /* ---- by an entry ---- */
 
-static void hand_over(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
+static inline void hand_over(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job, bool is_nop)
 {
-    loop_uring_prepare(uring, entry, job);
+    if (is_nop) {
+        loop_uring_prepare_nop(entry, job);
+    } else {
+        loop_uring_prepare(uring, entry, job);
+    }
     job->where = LOOP_AT_RING;
     uring->in_flight++;
 }
 
 /* Places a job that has its turn, or needs none. */
-static inline void place(struct loop_uring *uring, struct loop_job *job)
+__attribute__((always_inline)) static inline void place(struct loop_uring *uring, struct loop_job *job, bool is_nop)
 {
     struct io_uring_sqe *entry = loop_list_is_empty(&uring->line) ? loop_uring_entry(uring) : NULL;
     if (entry) {
-        hand_over(uring, entry, job);
+        hand_over(uring, entry, job, is_nop);
         return;
     }
     job->where = LOOP_AT_RING_LINE;
@@ -43,7 +47,7 @@ static inline void place(struct loop_uring *uring, struct loop_job *job)
 void loop_uring_place(struct loop_uring *uring, struct loop_job *job)
 {
     if (job->has_turn || loop_uring_take_turn(job)) {
-        place(uring, job);
+        place(uring, job, false);
     }
 }
 
@@ -104,21 +108,30 @@ static void start_by_readiness(struct loop *loop, struct loop_job *job)
 
 /* ---- what the loop asks ---- */
 
-void loop_uring_start(struct loop *loop, struct loop_job *job)
+/* Starts an operation that may wait for something, or that the ring does not serve. */
+__attribute__((noinline)) static void start_other(struct loop *loop, struct loop_job *job)
 {
     struct loop_uring *uring = loop_uring_of(loop);
-    assert(!loop_list_is_linked(&job->link));
-    assert(job->is_multishot == loop_op_table[job->op].is_multishot);
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
-    } else if (loop_op_table[job->op].op_class == LOOP_CLASS_AT_ONCE) {
-        place(uring, job); /* it takes no turn and waits for nothing */
     } else if (loop_uring_iopoll_takes(uring, job)) {
         loop_uring_iopoll_place(uring->iopoll, job);
     } else if (goes_by_readiness(job) || loop_uring_follows_others(job)) {
         start_by_readiness(loop, job);
     } else {
         loop_uring_place(uring, job);
+    }
+}
+
+void loop_uring_start(struct loop *loop, struct loop_job *job)
+{
+    struct loop_uring *uring = loop_uring_of(loop);
+    assert(!loop_list_is_linked(&job->link));
+    assert(job->is_multishot == loop_op_table[job->op].is_multishot);
+    if (job->op == LOOP_OP_NOP && !job->is_otherwise && !(uring->elsewhere >> LOOP_OP_NOP & 1)) {
+        place(uring, job, true); /* it takes no turn and waits for nothing */
+    } else {
+        start_other(loop, job);
     }
 }
 
@@ -145,7 +158,7 @@ static void serve_job(struct loop_uring *uring, struct io_uring_sqe *entry, stru
         job->needs_cancel_entry = false;
         loop_uring_prepare_cancel(entry, loop_uring_user_data(LOOP_URING_TAG_JOB, job->id));
     } else {
-        hand_over(uring, entry, job);
+        hand_over(uring, entry, job, false);
     }
 }
 

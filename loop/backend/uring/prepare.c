@@ -62,8 +62,7 @@ static uint64_t offset_of(struct loop_job *job)
 static void prepare_nop(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     (void)uring;
-    (void)job;
-    io_uring_prep_nop(entry);
+    loop_uring_prepare_nop(entry, job);
 }
 
 /* Adds O_NONBLOCK, so that opening a fifo does not block a kernel thread until the other end is opened. undo_openat2

@@ -218,7 +218,7 @@ static inline bool loop_uring_is_fine(int result)
 /* Whether the kernel has no memory, or no room for completions. */
 static inline bool loop_uring_is_shortage(int result)
 {
-    return result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS;
+    return result < 0 && (result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS);
 }
 
 /* Creates a ring with these set-up flags. Returns 0 or -errno. */

@@ -78,8 +78,10 @@ static int submit_lines(struct loop_uring *uring)
 static void note_overflow(struct loop_uring *uring)
 {
     bool is_overflown = loop_uring_queue_flags(uring) & IORING_SQ_CQ_OVERFLOW;
-    uring->loop->stats.completion_overflows += is_overflown && !uring->has_overflown;
-    uring->has_overflown = is_overflown;
+    if (is_overflown != uring->has_overflown) {
+        uring->loop->stats.completion_overflows += is_overflown;
+        uring->has_overflown = is_overflown;
+    }
 }
 
 /* Whether to enter the kernel without waiting: to submit, to wake its thread, to run deferred work, or to get the
