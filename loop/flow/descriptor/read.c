@@ -100,25 +100,21 @@ __attribute__((always_inline)) static inline enum loop_attempt called(struct loo
     return taken(job, n);
 }
 
-/* Reads by read(2), from a pipe. */
-__attribute__((noinline)) static enum loop_attempt read_pipe(struct loop_job *job, struct loop_fd *fd)
-{
-    return called(job, fd, loop_kernel_read(fd->number, job->u.read.iov_base, job->u.read.iov_len));
-}
-
 /* Reads from a socket. */
-__attribute__((noinline)) static enum loop_attempt receive(struct loop *loop, struct loop_job *job, struct loop_fd *fd)
+__attribute__((noinline)) static enum loop_attempt receive(struct loop *loop, struct loop_job *job)
 {
+    struct loop_fd *fd = job->fd;
     return called(job, fd, loop_io_receive_once(loop, fd, job->u.read.iov_base, job->u.read.iov_len));
 }
 
+/* Reads from a pipe here, by read(2). */
 static enum loop_attempt attempt_read(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
-    if (fd->read_by == LOOP_IO_NONBLOCKING && loop_io_is_plain(LOOP_IO_NONBLOCKING)) {
-        return read_pipe(job, fd);
+    if (fd->read_by != LOOP_IO_NONBLOCKING || !loop_io_is_plain(LOOP_IO_NONBLOCKING)) {
+        return loop_io_is_plain(fd->read_by) ? receive(loop, job) : read_rarely(job);
     }
-    return loop_io_is_plain(fd->read_by) ? receive(loop, job, fd) : read_rarely(job);
+    return called(job, fd, loop_kernel_read(fd->number, job->u.read.iov_base, job->u.read.iov_len));
 }
 
 static struct iovec read_room(const struct loop_job *job)
@@ -206,11 +202,24 @@ loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, lo
     return id;
 }
 
-/* Whether a read only has to join the readers: of what is no file and no listener. */
+/* Whether a read only has to join the readers, as the only one: of what is no file and no listener. */
 static inline bool is_plain(const struct loop_fd *fd)
 {
     return fd->read_by <= LOOP_IO_NONBLOCKING && !fd->may_listen && fd->state == LOOP_FD_OPEN &&
-           loop_job_is_ready(fd->scope, &read_kind);
+           loop_line_is_empty(&fd->readers) && loop_job_is_ready(fd->scope, &read_kind);
+}
+
+/* Has a job that has joined the readers tried in the next dispatch, or the input watched. Returns the job's id. A
+ * function of its own, so that the common path of its caller makes no call and saves no registers. */
+__attribute__((noinline)) static loop_job expect_input(struct loop_fd *fd, const struct loop_job *job)
+{
+    struct loop *loop = fd->scope->loop;
+    if (fd->ready & POLLIN) {
+        loop_ready_activate(loop, fd);
+    } else {
+        loop_ready_watch(loop, fd, POLLIN);
+    }
+    return job->id;
 }
 
 loop_job loop_fd_read_some(struct loop_fd *fd, void *buf, size_t len, loop_fn *fn, void *arg)
@@ -219,11 +228,13 @@ loop_job loop_fd_read_some(struct loop_fd *fd, void *buf, size_t len, loop_fn *f
     if (!is_plain(fd)) {
         return loop_fd_read(fd, buffer, false, fn, arg);
     }
-    struct loop *loop = fd->scope->loop;
     struct loop_job *job = loop_job_start_ready(fd, &read_kind, fn, arg);
     fill_in(job, buffer, false);
-    loop_ready_join_readers(loop, fd, job);
-    return job->id;
+    loop_line_begin(&fd->readers, &job->link);
+    if (fd->ready & POLLIN && !fd->is_being_read) {
+        return expect_input(fd, job);
+    }
+    return fd->ready & POLLIN || fd->watched & POLLIN ? job->id : expect_input(fd, job);
 }
 
 static loop_job read_fd(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
