@@ -275,14 +275,20 @@ __attribute__((always_inline)) static inline void end_reader(struct loop *loop, 
     }
     fd->uses--; /* the try has one of its own */
     loop_scope_drop_hold(scope, false);
-    loop_settle(loop);
+    loop_settle_here(loop);
+}
+
+/* Whether a try with that outcome has completed a job that end_reader may end. */
+static inline bool is_reader_done(const struct loop_job *job, enum loop_attempt attempt)
+{
+    return attempt == LOOP_ATTEMPT_DONE && job->kind->is_first_reader && !job->is_daemon;
 }
 
 /* Ends a job that a try has completed. */
 __attribute__((always_inline)) static inline void end_tried(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
                                                             bool is_dispatch)
 {
-    if (is_dispatch && job->kind->is_first_reader && !job->is_daemon) {
+    if (is_dispatch && is_reader_done(job, LOOP_ATTEMPT_DONE)) {
         end_reader(loop, fd, job);
     } else {
         end_job(loop, job, is_dispatch);
@@ -382,23 +388,20 @@ __attribute__((noinline)) static void run_others(struct loop *loop, struct loop_
     }
 }
 
-/* Tries the readers. A read that a continuation starts meanwhile is tried here, and not in the next turn as well. */
-__attribute__((noinline)) static void run_readers(struct loop *loop, struct loop_fd *fd)
+/* Goes on with all jobs after try `n` of the readers, that of `job`, which has had that outcome. A read that a
+ * continuation starts meanwhile is tried here, and not in the next turn as well. */
+__attribute__((noinline)) static void go_on_reading(struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt,
+                                                    unsigned n)
 {
-    fd->is_being_read = true;
-    run_line(loop, fd, &fd->readers, 0, POLLIN, true);
-    fd->is_being_read = false;
-}
-
-/* Does what run_readers does from the second try on. The first, that of `job`, has had that outcome. */
-__attribute__((always_inline)) static inline void go_on_reading(struct loop *loop, struct loop_fd *fd,
-                                                                struct loop_job *job, enum loop_attempt attempt)
-{
+    struct loop *loop = fd->scope->loop;
     fd->is_being_read = true;
     if (follow(loop, fd, job, attempt, POLLIN, true)) {
-        run_line(loop, fd, &fd->readers, 1, POLLIN, true);
+        run_line(loop, fd, &fd->readers, n, POLLIN, true);
     }
     fd->is_being_read = false;
+    if (has_others(fd)) {
+        run_others(loop, fd);
+    }
 }
 
 static struct loop_job *first_reader(const struct loop_fd *fd)
@@ -408,40 +411,45 @@ static struct loop_job *first_reader(const struct loop_fd *fd)
     return job && job->kind->attempt ? job : NULL;
 }
 
-/* Nearly always one job reads, and one try leaves nothing to read. */
-__attribute__((always_inline)) static inline void try_readers(struct loop *loop, struct loop_fd *fd)
-{
-    struct loop_job *job = first_reader(fd);
-    enum loop_attempt attempt = job ? job->kind->attempt(loop, job) : LOOP_ATTEMPT_MOVED;
-    if (job && attempt == LOOP_ATTEMPT_AGAIN) {
-        fd->ready &= (uint8_t)~POLLIN;
-        loop_ready_watch_readers(fd);
-    } else if (job) {
-        go_on_reading(loop, fd, job, attempt);
-    } else if (fd->ready & POLLIN) {
-        run_readers(loop, fd);
-    }
-}
-
 void loop_ready_try(struct loop *loop, struct loop_fd *fd)
 {
+    struct loop_job *job = fd->is_reading ? NULL : first_reader(fd);
     fd->uses++; /* continuations may close the descriptor and end its scope */
-    if (!fd->is_reading) {
-        try_readers(loop, fd);
-    }
-    if (has_others(fd)) {
+    if (job) {
+        go_on_reading(fd, job, job->kind->attempt(loop, job), 1);
+    } else if (has_others(fd)) {
         run_others(loop, fd);
     }
     loop_fd_drop_use(fd);
 }
 
-__attribute__((noinline)) void loop_ready_go_on(struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt)
+/* Goes on after a try that has completed a read. Nearly always the next one finds nothing, or there is none. */
+__attribute__((noinline)) static void go_on_after(struct loop_fd *fd, struct loop_job *job)
 {
     struct loop *loop = fd->scope->loop;
-    go_on_reading(loop, fd, job, attempt);
+    fd->is_being_read = true;
+    end_reader(loop, fd, job);
+    struct loop_job *next = first_reader(fd);
+    if (next) {
+        enum loop_attempt attempt = next->kind->attempt(loop, next);
+        if (attempt != LOOP_ATTEMPT_AGAIN) {
+            go_on_reading(fd, next, attempt, 2);
+            return;
+        }
+        fd->ready &= (uint8_t)~POLLIN;
+    }
+    fd->is_being_read = false;
+    if (!(fd->ready & POLLIN)) {
+        loop_ready_watch_readers(fd);
+    }
     if (has_others(fd)) {
         run_others(loop, fd);
     }
+}
+
+__attribute__((noinline)) void loop_ready_go_on(struct loop_fd *fd, struct loop_job *job, enum loop_attempt attempt)
+{
+    is_reader_done(job, attempt) ? go_on_after(fd, job) : go_on_reading(fd, job, attempt, 1);
 }
 
 void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events)

@@ -145,6 +145,14 @@ static inline void loop_settle(struct loop *loop)
     }
 }
 
+/* Does what loop_settle does, inline: what is written is sent by a system call, after which each return costs. */
+__attribute__((always_inline)) static inline void loop_settle_here(struct loop *loop)
+{
+    if (loop->dirty.first || loop->ending) {
+        loop_settle_inline(loop);
+    }
+}
+
 /* Lends `n` bytes in `chunk`, which is LOOP_CHUNK_LENT already, to the continuation of a stream. From the dispatch
  * only. When this returns the job may have been cancelled, but has not ended, and the continuation may have kept or
  * written the chunk. */
@@ -155,9 +163,7 @@ static inline void loop_job_lend(struct loop *loop, struct loop_job *job, struct
     if (job->fn) {
         ((loop_stream_fn *)(void (*)(void))job->fn)(job->arg, n, chunk);
     }
-    if (loop->dirty.first || loop->ending) {
-        loop_settle_inline(loop);
-    }
+    loop_settle_here(loop);
     if (loop_region_has(loop, chunk) && chunk->state == LOOP_CHUNK_LENT) { /* else it may be another loop's by now */
         loop_region_give(loop, chunk);
     }
