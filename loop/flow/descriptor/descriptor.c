@@ -218,14 +218,18 @@ static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
 static bool send_by_backend(struct loop *loop, struct loop_job *job, bool is_one)
 {
     struct loop_fd *fd = job->fd;
+    if (is_one && !fd->has_long_queue) {
+        struct iovec rest = {(void *)(uintptr_t)next_byte(&job->u.write), job->u.write.total - job->u.write.done};
+        return loop->backend->send(loop, job, fd, &rest, 1);
+    }
     struct iovec iov[LOOP_GATHER_MAX];
-    int n = is_one ? loop_write_gather(&job->u.write, iov, 0) : gather(fd, iov);
+    int n = gather(fd, iov);
     bool was_long = fd->has_long_queue;
     fd->has_long_queue = n == LOOP_GATHER_MAX;
     if (n == 0 || was_long || fd->has_long_queue || !loop->backend->send(loop, job, fd, iov, n)) {
         return false;
     }
-    for (struct loop_list *node = is_one ? NULL : loop_line_next(&job->link); node; node = loop_line_next(node)) {
+    for (struct loop_list *node = loop_line_next(&job->link); node; node = loop_line_next(node)) {
         struct loop_job *other = LOOP_CONTAINER(node, struct loop_job, link);
         if (other->kind != &write_kind) {
             break;
@@ -259,13 +263,11 @@ static void end_cancelled(struct loop *loop, struct loop_fd *fd)
     }
 }
 
-/* Goes on after a send of the backend. The write is the first of the queue. */
-static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
+/* Handles the result of a send of several writes, or of less than was asked for. */
+__attribute__((noinline)) static void sent_in_part(struct loop *loop, struct loop_fd *fd, struct loop_job *job,
+                                                   int64_t result)
 {
-    struct loop_fd *fd = job->fd;
     bool is_in_queue = job->where == LOOP_AT_RING; /* not when the ring is broken */
-    fd->uses++;                                    /* the write may be the last use */
-    loop_ready_end_send(fd, result);
     take_back(fd);
     if (!is_in_queue) {
         end_write(loop, job, loop_write_close(loop, job, &job->u.write, result));
@@ -277,6 +279,21 @@ static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
     end_cancelled(loop, fd);
     if (result == -EAGAIN) {
         make_room_behind(loop, fd);
+    }
+}
+
+/* Goes on after a send of the backend. The write is the first of the queue, and nearly always it is the only one and
+ * has been sent whole. */
+static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct loop_fd *fd = job->fd;
+    size_t left = job->u.write.total - job->u.write.done;
+    fd->uses++; /* the write may be the last use */
+    loop_ready_end_send(fd, result);
+    if (job->where == LOOP_AT_RING && result == (int64_t)left && loop_line_is_last(&job->link)) {
+        end_whole(loop, fd, job, left);
+    } else {
+        sent_in_part(loop, fd, job, result);
     }
     loop_ready_resume_writers(loop, fd);
     loop_fd_drop_use(fd);
