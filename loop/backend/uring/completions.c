@@ -87,7 +87,7 @@ static bool may_be_read(struct loop_uring *uring, const struct loop_fd *fd)
 /* Whether the kernel shall receive for the descriptor. */
 static bool is_for_receive(struct loop_uring *uring, const struct loop_fd *fd)
 {
-    return may_be_read(uring, fd) && is_served(uring, fd->read_by) && is_read_ahead(fd) &&
+    return is_read_ahead(fd) && may_be_read(uring, fd) && is_served(uring, fd->read_by) &&
            (fd->read_by == LOOP_IO_SOCKET || !uring->refuses_pipe_streams) &&
            loop_uring_receiver_is_ready(uring, fd->is_bulk);
 }
