@@ -2,7 +2,7 @@
  *
  * Readiness by polls in the ring. Input is watched by a multishot poll, which is armed once and reports every arrival
  * (edges). Output is watched by a one-shot poll, armed when the descriptor was found full: on a Unix socket a multishot
- * poll would report every read of the peer.
+ * poll would report every read of the peer. A pipe reports only that it is not full any more, so its poll stays armed.
  */
 #include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/ring.h>
@@ -95,13 +95,23 @@ static void take_out_of_line(struct loop_uring *uring, struct loop_fd *fd, uint3
 
 /* ---- arming and cancelling ---- */
 
+/* Whether a poll for output stays armed. That of a pipe does: it reports only that the pipe is not full any more, and a
+ * one-shot poll would have to be armed again each time. Where the loop prefers completions it does not, because the
+ * ring writes to no descriptor that is watched for output. */
+static bool lasts(const struct loop_fd *fd)
+{
+    bool is_pipe = fd->is_byte_stream && fd->write_by != LOOP_IO_SOCKET;
+    return fd->backend_id & LOOP_URING_LASTS(LOOP_URING_WATCH_OUT) ||
+           (is_pipe && !fd->scope->loop->prefers_completions);
+}
+
 static void fill_in_arm(struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_fd *fd,
                         enum loop_uring_watch_kind kind)
 {
     assert(!(fd->backend_id & LOOP_URING_ARMED(kind)));
     if (kind == LOOP_URING_RECEIVE) {
         loop_uring_receiver_prepare(uring, entry, fd);
-    } else if (kind != LOOP_URING_WATCH_OUT || fd->backend_id & LOOP_URING_LASTS(kind)) {
+    } else if (kind != LOOP_URING_WATCH_OUT || lasts(fd)) {
         io_uring_prep_poll_multishot(entry, fd->number, mask_of(fd, kind));
     } else {
         io_uring_prep_poll_add(entry, fd->number, rows[kind].mask);

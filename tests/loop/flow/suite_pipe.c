@@ -55,6 +55,45 @@ LOOP_TEST(pipe_carries_more_than_it_holds)
     END;
 }
 
+/* Its room may be watched by a poll that stays: an event that no write waits for must do no harm, and the next one must
+ * come. */
+LOOP_TEST(pipe_that_is_full_again_and_again_wakes_its_writer_each_time)
+{
+    enum { SIZE = 1 << 18, ROUNDS = 5 };
+    static struct loop_flow *writer;
+    static struct once write;
+    static char sent[SIZE];
+    static int fds[2], round;
+    static size_t n_got;
+    static loop_job job;
+
+    BEGIN;
+    make_pipe(fds);
+    writer = flow_of(env->scope, fds[1]);
+    for (round = 0; round < ROUNDS; round++) {
+        write = (struct once){0};
+        job = START(loop_write(&writer->sink, sent, SIZE, ONCE(&write)));
+        for (n_got = 0; write.count == 0; n_got += drain(fds[0])) {
+            AWAIT(turns(env->scope, 2, GO));
+            if (round == 1 && write.count == 0) {
+                (void)loop_cancel(env->loop, job); /* while it waits for room */
+            }
+        }
+        n_got += drain(fds[0]);
+        CHECK_IS(write.result, (int64_t)n_got);
+        AWAIT(turns(env->scope, 2, GO)); /* there is room, and no write waits for it */
+    }
+    write = (struct once){0};
+    START(loop_write(&writer->sink, sent, SIZE, ONCE(&write)));
+    AWAIT(turns(env->scope, 2, GO));
+    close(fds[0]);
+    WAIT_UNTIL(write.count);
+    CHECK(write.result > 0 || write.result == -EPIPE);
+    AWAIT(loop_write(&writer->sink, sent, 1, GO));
+    CHECK_IS(result, -EPIPE);
+    END;
+}
+
 static struct loop_scope *scope_of_no_pipe;
 static int late_pipe = 1;
 
