@@ -145,12 +145,12 @@ struct loop_job_kind {
 /* The vectors of a write, and how much of them has been written. */
 struct loop_write_state {
     struct iovec single;
-    size_t n_iov, total;      /* vectors, and bytes */
-    const struct iovec *iov;  /* NULL when the only vector is `single` */
-    struct loop_chunk *chunk; /* given back at the end; or NULL */
-    void *moved;              /* from malloc: the bytes of the chunk, after it was needed elsewhere; or NULL */
-    size_t done;              /* bytes that have been written */
-    size_t at, at_offset;     /* of `iov`: the next vector, and how much of it has been written */
+    const struct iovec *iov; /* NULL when the only vector is `single` */
+    size_t total, done;      /* bytes, and how many of them have been written */
+    /* Given back at the end: the chunk that the bytes of `single` are in, or, where these have been copied, a block
+     * from malloc that begins with them; or NULL. */
+    void *memory;
+    size_t n_iov, at, at_offset; /* of `iov`: vectors, the next one, and how much of that has been written */
 };
 
 /* A job. Small and bare jobs are allocated without the fields at the end that they do not use. */

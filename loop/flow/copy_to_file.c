@@ -54,7 +54,7 @@ static void write_bulk(struct loop *loop, struct loop_job *job)
     bool took_chunk;
     struct loop_copy_args *args = &job->u.args.copy;
     struct loop_fd *to = job->u.args.second;
-    struct loop_write_state write = {.single = args->rest, .n_iov = 1, .total = args->rest.iov_len};
+    struct loop_write_state write = {.single = args->rest, .total = args->rest.iov_len};
     loop_job inner = loop_fd_is_full(to) ? loop_fd_drained(to, on_room, job)
                                          : loop_fd_write(to, &write, on_bulk_written, job, &took_chunk);
     args->inner = loop_job_inner(loop, inner, to->scope);

@@ -88,7 +88,7 @@ static inline void loop_line_begin(struct loop_line *line, struct loop_list *nod
 static inline void loop_line_push_back(struct loop_line *line, struct loop_list *node)
 {
     struct loop_list *first = line->first;
-    if (!first) {
+    if (__builtin_expect(!first, true)) {
         loop_line_begin(line, node);
         return;
     }

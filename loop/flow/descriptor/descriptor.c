@@ -118,7 +118,7 @@ __attribute__((always_inline)) static inline void end_whole(struct loop *loop, s
     struct loop_write_state *write = &job->u.write;
     fd->write_error = 0;
     loop_write_leave_queue(loop, fd, left, 0);
-    if ((uintptr_t)write->chunk | (uintptr_t)write->moved) {
+    if (write->memory) {
         loop_write_free(loop, write);
     }
     if (job->fn) {
@@ -404,8 +404,7 @@ static bool make_single(struct loop_write_state *write)
             end += write->iov[i].iov_len;
         }
     }
-    *write =
-        (struct loop_write_state){.single = {bytes, write->total}, .n_iov = 1, .total = write->total, .moved = bytes};
+    *write = (struct loop_write_state){.single = {bytes, write->total}, .total = write->total, .memory = bytes};
     return true;
 }
 
@@ -469,7 +468,7 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
 loop_job loop_fd_write_one(struct loop_fd *fd, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
                            bool *took_chunk)
 {
-    struct loop_write_state write = {.single = iov, .n_iov = 1, .total = iov.iov_len, .chunk = chunk};
+    struct loop_write_state write = {.single = iov, .total = iov.iov_len, .memory = chunk};
     return loop_fd_write(fd, &write, fn, arg, took_chunk);
 }
 
@@ -489,16 +488,22 @@ static inline bool is_plain(const struct loop_fd *fd)
            fd->queued_bytes < fd->scope->loop->options.sink_limit_bytes && loop_job_is_ready(fd->scope, &write_kind);
 }
 
-/* Fills in the state of a write of one buffer. `at` and `at_offset` are not used. */
+/* Fills in the state of a write of one buffer: all but what only others use. */
 static inline void fill_in(struct loop_write_state *write, const void *buf, size_t len)
 {
     write->single = (struct iovec){(void *)(uintptr_t)buf, len};
-    write->n_iov = 1;
     write->total = len;
     write->iov = NULL;
-    write->chunk = NULL;
-    write->moved = NULL;
+    write->memory = NULL;
     write->done = 0;
+}
+
+/* Puts a write behind others. Returns the job's id. A function of its own, so that the common path of its caller saves
+ * no registers. */
+__attribute__((noinline)) static loop_job join_others(struct loop_fd *fd, struct loop_job *job)
+{
+    join_queue(fd->scope->loop, fd, job);
+    return job->id;
 }
 
 loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg)
@@ -510,7 +515,11 @@ loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, l
     struct loop_job *job = loop_job_start_ready(fd, &write_kind, fn, arg);
     fill_in(&job->u.write, buf, len);
     fd->queued_bytes += len;
-    join_queue(loop, fd, job);
+    if (!loop_line_is_empty(&fd->writers)) {
+        return join_others(fd, job);
+    }
+    loop_line_begin(&fd->writers, &job->link);
+    mark_dirty(loop, fd);
     return job->id;
 }
 

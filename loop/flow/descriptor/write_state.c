@@ -31,6 +31,12 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
     assert(n == 0 || write->at < write->n_iov);
 }
 
+/* Whether the write's memory is a chunk. Otherwise it is NULL, or a block in which the bytes begin. */
+static bool has_chunk(const struct loop_write_state *write)
+{
+    return write->memory && write->memory != write->single.iov_base;
+}
+
 /* Copies what is left of a write to the same place of a block of its size, and gives its chunk back. */
 static void move_out(struct loop *loop, struct loop_write_state *write)
 {
@@ -39,26 +45,26 @@ static void move_out(struct loop *loop, struct loop_write_state *write)
         return;
     }
     memcpy(moved + write->done, (char *)write->single.iov_base + write->done, write->total - write->done);
+    struct loop_chunk *chunk = write->memory;
     write->single.iov_base = moved;
-    write->moved = moved;
-    struct loop_chunk *chunk = write->chunk;
-    write->chunk = NULL;
+    write->memory = moved;
     loop_region_give(loop, chunk);
 }
 
 void loop_write_make_room(struct loop *loop, struct loop_write_state *write)
 {
-    if (write->chunk && loop_region_is_scarce(&loop->region)) {
+    if (has_chunk(write) && loop_region_is_scarce(&loop->region)) {
         move_out(loop, write);
     }
 }
 
 void loop_write_free(struct loop *loop, const struct loop_write_state *write)
 {
-    if (write->chunk) {
-        loop_region_give(loop, write->chunk);
+    if (has_chunk(write)) {
+        loop_region_give(loop, write->memory);
+    } else {
+        loop_kernel_free(write->memory);
     }
-    loop_kernel_free(write->moved);
 }
 
 int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result)
@@ -75,7 +81,7 @@ int loop_write_gather(const struct loop_write_state *write, struct iovec *iov, i
 {
     const struct iovec *from = loop_write_vectors(write);
     size_t left = loop_write_n_left(write), offset = write->iov ? write->at_offset : write->done;
-    for (from += write->n_iov - left; left > 0 && n < LOOP_GATHER_MAX; from++, left--, offset = 0) {
+    for (from += write->iov ? write->at : 0; left > 0 && n < LOOP_GATHER_MAX; from++, left--, offset = 0) {
         if (from->iov_len > offset) {
             iov[n++] = (struct iovec){(char *)from->iov_base + offset, from->iov_len - offset};
         }
