@@ -215,9 +215,10 @@ struct local_waker {
     bool (*post)(void *arg, uint64_t message);
     void *arg;
     uint64_t n_single, n_warmup, n_flood;
-    uint64_t got, sum;
     int64_t *latencies;
-    int64_t cpu, flood_from, flood_to;
+    _Alignas(64) uint64_t got, sum; /* written for each message: the thread reads none of these */
+    int64_t cpu, flood_to;
+    _Alignas(64) int64_t flood_from;
     _Atomic int64_t sent;
     _Atomic uint64_t handled;
     pthread_t thread;
@@ -235,7 +236,7 @@ struct local_mail {
         struct local_letter *next;
         uint64_t message;
     } * letters;
-    struct local_letter *_Atomic first;
+    _Alignas(64) struct local_letter *_Atomic first;
 };
 
 void local_mail_init(struct local_mail *mail, uint64_t count);
