@@ -49,6 +49,17 @@ LOOP_KERNEL_CALL(int, loop_kernel_sched_setaffinity, (size_t size, const cpu_set
  * nothing on the real kernel; on the simulated one it lets the other threads run. */
 LOOP_KERNEL_CALL_VOID(loop_kernel_relax, (void), (void)0)
 
+/* Keeps the processor busy for `n` times its pause, some ten nanoseconds each. On the simulated kernel lets the other
+ * threads run for a microsecond. */
+#if defined(__x86_64__) || defined(__i386__)
+#define LOOP_KERNEL_PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__) || defined(__arm__)
+#define LOOP_KERNEL_PAUSE() __asm__ volatile("yield")
+#else
+#define LOOP_KERNEL_PAUSE() __asm__ volatile("")
+#endif
+LOOP_KERNEL_CALL_VOID(loop_kernel_pause, (unsigned n), for (; n > 0; n--) LOOP_KERNEL_PAUSE())
+
 /* ---- what they wait for ---- */
 
 LOOP_KERNEL_CALL_SURE(int, loop_kernel_pthread_mutex_init,

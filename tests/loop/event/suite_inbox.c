@@ -281,6 +281,54 @@ LOOP_TEST(p21_a_loop_that_falls_asleep_misses_no_post)
     END;
 }
 
+enum { BURSTS = 100, BURST_POSTS = 20 };
+
+/* Lets the loop run the posts of each burst before the next. */
+static void *post_bursts(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < BURSTS * BURST_POSTS; i++) {
+        while (loop_post(chain_inbox, handled, NULL) == -EAGAIN) {
+            sched_yield();
+        }
+        if (i % BURST_POSTS == BURST_POSTS - 1) {
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+/* How long a burst takes on a real machine depends on what else runs there. */
+static void check_burst_wakeups(const struct loop_stats *before, const struct loop_stats *after)
+{
+    uint64_t wakeups = after->wakeups - before->wakeups;
+#if defined(NORIA_SIMULATED)
+    CHECK(wakeups >= 1 && wakeups <= 3);
+#else
+    CHECK(wakeups >= 1 && wakeups <= BURSTS * BURST_POSTS);
+#endif
+}
+
+LOOP_TEST(p21_a_flood_does_not_wake_the_loop_again_and_again)
+{
+    static struct loop_stats before, after;
+    static pthread_t thread;
+
+    BEGIN;
+    n_handled = 0;
+    chain_inbox = loop_inbox_ref(env->loop);
+    loop_get_stats(env->loop, &before);
+    CHECK_IS(pthread_create(&thread, NULL, post_bursts, NULL), 0);
+    loop_scope_hold(env->scope);
+    WAIT_UNTIL(n_handled == BURSTS * BURST_POSTS);
+    loop_scope_unhold(env->scope);
+    loop_get_stats(env->loop, &after);
+    check_burst_wakeups(&before, &after);
+    pthread_join(thread, NULL);
+    loop_inbox_unref(chain_inbox);
+    END;
+}
+
 /* ---- the end ---- */
 
 static struct loop_inbox *kept_inbox;

@@ -162,6 +162,13 @@ void loop_kernel_relax(void)
     (void)loop_sim_wait_for(NULL, loop_sim_here()->world->now_ns + RELAX_NS);
 }
 
+void loop_kernel_pause(unsigned n)
+{
+    enum { PAUSE_NS = 1000 };
+    (void)n;
+    (void)loop_sim_wait_for(NULL, loop_sim_here()->world->now_ns + PAUSE_NS);
+}
+
 /* ---- what is found by its address ---- */
 
 /* A mutex that is locked or waited for, a condition that is waited for, or a call that has begun. */
