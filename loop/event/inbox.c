@@ -66,6 +66,7 @@ struct slot {
 struct loop_inbox {
     /* Written by posters, and by the loop when it goes to sleep. */
     _Alignas(64) _Atomic uint64_t tail; /* the next position that is not claimed, and the bits above */
+    _Atomic uint64_t known_head;        /* the head when a poster last looked it up */
     atomic_uint ringers;                /* posters that may be about to write to the eventfd */
     /* Written by senders, and by the loop when it takes tasks. */
     _Alignas(64) _Atomic(struct loop_task *) tasks; /* the newest first; or &closed_stack */
@@ -230,6 +231,18 @@ static uint64_t round_of(const struct loop_inbox *inbox, uint64_t position)
     return (position >> inbox->round_shift) + 1;
 }
 
+/* Whether the slot of the position is free. Looks up the head only when the one known does not show it: the loop moves
+ * the head often, and each look takes its cache line from the loop. */
+static bool has_room(struct loop_inbox *inbox, int64_t position)
+{
+    uint64_t head = atomic_load_explicit(&inbox->known_head, memory_order_acquire);
+    if (position - (int64_t)head >= (int64_t)inbox->capacity) { /* negative when other posters were faster */
+        head = atomic_load_explicit(&inbox->head, memory_order_acquire);
+        atomic_store_explicit(&inbox->known_head, head, memory_order_release);
+    }
+    return position - (int64_t)head < (int64_t)inbox->capacity;
+}
+
 /* Claims the next position and returns it. Stores in `*is_asleep` whether the caller has to wake the loop. -EAGAIN: the
  * inbox is full. -ESHUTDOWN: it is closed. */
 static int64_t claim(struct loop_inbox *inbox, bool *is_asleep)
@@ -237,8 +250,7 @@ static int64_t claim(struct loop_inbox *inbox, bool *is_asleep)
     uint64_t tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
     while (tail & OPEN_BIT) {
         int64_t position = (int64_t)(tail & POSITION_BITS);
-        int64_t head = (int64_t)atomic_load_explicit(&inbox->head, memory_order_acquire);
-        if (position - head >= (int64_t)inbox->capacity) { /* negative when other posters were faster */
+        if (!has_room(inbox, position)) {
             return -EAGAIN;
         }
         uint64_t claimed = OPEN_BIT | (uint64_t)(position + 1);
