@@ -6,6 +6,8 @@
 
 #include <loop/part.h>
 
+#include <errno.h>
+
 /* ---- P12: descriptors ---- */
 
 LOOP_TEST(p12_descriptor_wait_hears_of_a_close)
@@ -27,5 +29,23 @@ LOOP_TEST(p12_descriptor_wait_hears_of_a_close)
     WAIT_UNTIL(waited.count);
     ONCE_IS(waited, 0);
     CHECK(now_ns() - began < 10 * LOOP_SECOND);
+    END;
+}
+
+LOOP_TEST(p12_a_cancelled_descriptor_wait_is_not_resumed_by_a_close)
+{
+    static struct loop_fd *fd;
+    static struct once waited;
+    static loop_job job;
+
+    BEGIN;
+    fd = adopt(env->scope, open("/dev/null", O_RDONLY | O_CLOEXEC));
+    job = START(loop_descriptor_wait(env->scope, 30 * LOOP_SECOND, ONCE(&waited)));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    loop_fd_close(fd);
+    WAIT_UNTIL(waited.count);
+    ONCE_IS(waited, -ECANCELED);
+    AWAIT(turns(env->scope, 3, GO));
+    ONCE_IS(waited, -ECANCELED);
     END;
 }
