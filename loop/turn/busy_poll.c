@@ -11,20 +11,12 @@
 #include <loop/core/loop.h>
 #include <loop/event/inbox.h>
 #include <loop/ground/clock.h>
+#include <loop/kernel/thread.h>
 #include <loop/syscall/pool.h>
 #include <loop/turn/busy_poll.h>
 
 /* At most 2^8 - 1 turns in a row are skipped. */
 #define MOST_IN_VAIN 8u
-
-static void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-    __asm__ volatile("yield");
-#endif
-}
 
 static bool has_something(struct loop *loop)
 {
@@ -37,7 +29,7 @@ static bool look(struct loop *loop, int64_t until_ns)
         if (loop_clock_read() >= until_ns) {
             return false;
         }
-        relax();
+        loop_kernel_pause(1);
     }
     return true;
 }
