@@ -185,7 +185,9 @@ def judged(row: Row, summaries: Summaries, target: Target, text: str, names: lis
         return Verdict(text, measured, MET)
     by_hand = best_by_hand(row, summaries, target, metric)
     reached = (summaries[by_hand].middle(metric) or 0) if by_hand else 0
-    if reaches(metric, reached, bound):
+    if not theirs or not theirs[0] or reaches(metric, reached, bound):
+        return Verdict(text, measured, MISSED)
+    if unknown(row, summaries, [by_hand, *names[1:]], metric, False):
         return Verdict(text, measured, MISSED)
     state = BEYOND if mine <= BESIDE * reached else MISSED
     return Verdict(text, measured, state, f"{by_hand}: {reached / theirs[0]:.3f}")
@@ -210,12 +212,10 @@ def unknown(row: Row, summaries: Summaries, names: list[str], metric: str, is_me
 
 
 def best_by_hand(row: Row, summaries: Summaries, target: Target, metric: str) -> str:
-    """The program by hand that tells whether a bound against others can be reached. Empty where there is none, or
-    where it could not show what it can."""
+    """The program by hand that tells whether a bound against others can be reached. Empty where there is none."""
     if not target.against or summaries.get(target.against, Summary(target.against, 0, 0, {})).kind == "limit":
         return ""
-    name = "epoll" if target.who == "noria-epoll" and "epoll" in summaries else best(summaries, "limit", metric)
-    return name if name and (metric == "p99" or is_comparable(summaries[name])) else ""
+    return "epoll" if target.who == "noria-epoll" and "epoll" in summaries else best(summaries, "limit", metric)
 
 
 def verdicts(row: Row, summaries: Summaries, call_ns: float = 0) -> list[Verdict]:
