@@ -37,7 +37,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="measure only this; all unless told otherwise")
     parser.add_argument("--quick", action="store_true", help="everything once and briefly, in less than five minutes")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
+    parser.add_argument("--rounds", type=positive, metavar="N",
+                        help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
     parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
     parser.add_argument("--pages", action="store_true", help="write build/bench/ anew from the results, and the "
                         "tables and plots that README.md and docs/ show; measure nothing")
@@ -49,6 +50,12 @@ def arguments() -> argparse.Namespace:
 
 
 def matches(part: str, asked: str) -> bool:
+def positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
+
+
     return part == asked or part.startswith(f"{asked}-")
 
 
@@ -102,7 +109,7 @@ def headline(summaries: figures.Summaries, row: Row, call_ns: float) -> str:
     found = {kind: figures.ratio(summaries, "noria-uring", kind, row.metric) for kind in ("limit", "peer")}
     known = [f"{value:.3f} of the best {kind}" for kind, value in found.items() if value]
     missed = [one.bound for one in figures.verdicts(row, summaries, call_ns) if one.state == figures.MISSED]
-    return ", ".join(known) + (f"; not reached: {'; '.join(missed)}" if missed else "")
+    return (", ".join(known) or "no ratio") + (f"; not reached: {'; '.join(missed)}" if missed else "")
 
 
 def absent(row: Row) -> str:
