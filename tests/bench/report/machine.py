@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rows import CALL_NS, DEAR
 
+CHANGED = " with changes"
 FAR = 3.0  # times the best that was seen: the host has put the two processors far apart
 
 
@@ -134,7 +135,7 @@ def commit(root: Path) -> str:
     """Of what was measured; what else has changed in the tree doesn't matter."""
     name = output_of("git", "-C", str(root), "rev-parse", "--short", "HEAD")
     changed = output_of("git", "-C", str(root), "status", "--porcelain", "--", "loop", "net", "tests/bench")
-    return (name or "unknown") + (" with changes" if changed else "")
+    return (name or "unknown") + (CHANGED if changed else "")
 
 
 def versions(root: Path) -> dict[str, str]:
@@ -154,6 +155,12 @@ def congestion_control() -> str:
         return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     except OSError:
         return "unknown"
+
+
+def origin(about: dict[str, str], run: str) -> str:
+    """What was measured, where and how. Of a tree with changes nothing tells that two runs measured the same."""
+    told = [f"Noria {about['Noria']}", about["how"], about["processors"], about["kernel"]]
+    return "; ".join([*told, run] if about["Noria"].endswith(CHANGED) else told)
 
 
 def describe(root: Path, paid: Price) -> dict[str, str]:

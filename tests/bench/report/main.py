@@ -41,7 +41,8 @@ def arguments() -> argparse.Namespace:
                         help=f"of each row; {ROUNDS}, or {QUICK_ROUNDS} when quick")
     parser.add_argument("--list", action="store_true", help="show rows and the seconds of each, measure nothing")
     parser.add_argument("--pages", action="store_true", help="write build/bench/ anew from the results, and the "
-                        "tables and plots that README.md and docs/ show; measure nothing")
+                        "tables and plots that README.md and docs/ show if all of these are of one commit, machine "
+                        "and number of rounds; measure nothing")
     asked = parser.parse_args()
     for part in asked.parts:
         if not any(matches(one, part) for one in PARTS):
@@ -49,13 +50,13 @@ def arguments() -> argparse.Namespace:
     return asked
 
 
-def matches(part: str, asked: str) -> bool:
 def positive(text: str) -> int:
     if (value := int(text)) < 1:
         raise ValueError
     return value
 
 
+def matches(part: str, asked: str) -> bool:
     return part == asked or part.startswith(f"{asked}-")
 
 
@@ -142,8 +143,9 @@ def measure_rows(bench: Bench, rows: list[Row], results: Results, price: machine
         began = time.monotonic()
         print(f"{row.key}{absent(row)}", end="", flush=True)
         summaries = measure_row(bench, row)
-        stored = Stored(row, commands_of(row), summaries, run, price.call_ns, price.dear_call_ns)
-        results.add(stored, about(bench, row, description))
+        told = about(bench, row, description)
+        origin = machine.origin(told, run)
+        results.add(Stored(row, commands_of(row), summaries, run, price.call_ns, price.dear_call_ns, origin), told)
         results.write()
         took, planned = time.monotonic() - began, measure.seconds_of(bench, row)
         print(f": {headline(summaries, row, price.call_ns)} ({took:.1f} s, planned {planned:.1f})", flush=True)
@@ -200,11 +202,19 @@ def show(asked: argparse.Namespace) -> int:
 
 
 def write_pages() -> int:
+    """README.md and docs/ stay as they are unless all that they show is of the same program, machine and rounds."""
     results = Results(WRITTEN / "results.json")
+    if not results.rows:
+        print(f"there are no results in {WRITTEN.relative_to(ROOT)}/results.json", file=sys.stderr)
+        return 1
     write_page(results)
-    pages.write(results, ROOT)
-    for drawn, shown in SHOWN.items():
-        shutil.copyfile(WRITTEN / drawn, ROOT / "docs" / shown)
+    shown = pages.newest(results)
+    if lacking := pages.lacking(shown):
+        print(f"written: {WRITTEN.relative_to(ROOT)}/README.md\n{pages.refusal(shown, lacking)}", file=sys.stderr)
+        return 1
+    pages.write(shown, ROOT)
+    for drawn, copied in SHOWN.items():
+        shutil.copyfile(WRITTEN / drawn, ROOT / "docs" / copied)
     return 0
 
 

@@ -32,18 +32,53 @@ def over(stored: Stored | None, who: str, other: str) -> str:
     return sided_text(stored.summaries, who, name, metric)
 
 
+# ---- what is shown ----
+
+
+def newest(results: Results) -> Results:
+    """Only the rows of the origin that was measured most recently."""
+    last = max(results.rows.values(), key=lambda stored: stored.run)
+    found = Results(results.path, empty=True)
+    found.rows = {key: stored for key, stored in results.rows.items() if stored.origin == last.origin}
+    parts = {stored.row.part for stored in found.rows.values()}
+    found.parts = {part: about for part, about in results.parts.items() if part in parts}
+    return found
+
+
+def lacking(results: Results) -> list[str]:
+    """The rows of a quick run that are missing, and those in which a program has no figures."""
+    found = []
+    for row in ROWS:
+        stored = results.rows.get(row.key)
+        if row.quick and not stored:
+            found.append(row.key)
+        elif row.quick and stored:
+            names = [one.name for one in row.implementations if one.name not in stored.summaries]
+            found += [f"{row.key} ({', '.join(names)})"] if names else []
+    return found
+
+
+MOST_NAMED = 5
+
+
+def refusal(results: Results, found: list[str]) -> str:
+    origin = next(iter(results.rows.values())).origin or "a run of unknown origin"
+    named = [*found[:MOST_NAMED], *(["..."] if len(found) > MOST_NAMED else [])]
+    return (f"README.md and docs/ are unchanged, since they show only whole runs. {len(found)} rows are missing or "
+            f"incomplete of\n  {origin}:\n" + "\n".join(f"  {one}" for one in named))
+
+
 # ---- the tables ----
 
 
 def about(results: Results) -> str:
-    """The machine, what a system call cost on it, and how it was measured, when that was done most recently."""
+    """The machine, what a system call cost on it, and how it was measured. All rows are of the same origin, but maybe
+    of several runs; the date and the cost are those of the last one."""
     if not results.parts:
         return ""
     last = max(results.parts.values(), key=lambda one: one.get("run", one["date"]))
-    others = [part for part, one in results.parts.items() if one.get("run") != last.get("run")]
     where = f"Measured on {last['processors']}, {last['kernel']}, {last['date']}, Noria {last['Noria']}: {last['how']}."
-    earlier = f" Of earlier runs: {', '.join(others)}." if others else ""
-    return filled(f"{where} A system call: {last['system call']}.{earlier}")
+    return filled(f"{where} A system call: {last['system call']}.")
 
 
 OVERVIEW_HEAD = ["Noria's cost over that of", "io_uring / best by hand", "epoll / epoll by hand", "io_uring / libuv",
@@ -98,7 +133,8 @@ def pipes(results: Results) -> str:
             calls = [number(stored.summaries[name].calls) if name in stored.summaries else "" for name in names]
             ratios = [over(stored, "noria-uring", "limit"), over(stored, "noria-epoll", "epoll"),
                       over(stored, "noria-uring", "peer")]
-            lines.append([stored.row.title, *ratios, ", ".join(calls[:2]), ", ".join(calls[2:])])
+            pairs = [", ".join(two) if all(two) else "" for two in (calls[:2], calls[2:])]  # nothing counts calls
+            lines.append([stored.row.title, *ratios, *pairs])
     return table(PIPES_HEAD, lines) if lines else ""
 
 

@@ -19,7 +19,8 @@ Json = dict[str, Any]
 @dataclass
 class Stored:
     """A row as it is kept: its figures, and what was run. `run` is when that run began, `call_ns` what a system call
-    cost then, and `dear_call_ns` what it cost with the addition."""
+    cost then, and `dear_call_ns` what it cost with the addition. `origin` is what was measured, where and how: figures
+    that differ in it are not shown together in docs/."""
 
     row: Row
     commands: list[str]
@@ -27,17 +28,18 @@ class Stored:
     run: str = ""
     call_ns: float = 0
     dear_call_ns: float = 0
+    origin: str = ""
 
     def verdicts(self) -> list[Verdict]:
         return figures.verdicts(self.row, self.summaries, self.call_ns)
 
 
 class Results:
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, empty: bool = False):
         self.path = path
         self.parts: dict[str, Json] = {}
         self.rows: dict[str, Stored] = {}
-        if path.exists():
+        if path.exists() and not empty:
             self.read(json.loads(path.read_text()))
 
     def read(self, found: Json) -> None:
@@ -47,7 +49,7 @@ class Results:
         for key, kept in found["rows"].items():
             if key in known:
                 summaries = {name: Summary(**summary) for name, summary in kept["implementations"].items()}
-                of = {name: kept[name] for name in ("run", "call_ns", "dear_call_ns") if name in kept}
+                of = {name: kept[name] for name in ("run", "call_ns", "dear_call_ns", "origin") if name in kept}
                 self.rows[key] = Stored(known[key], kept["commands"], summaries, **of)
 
     def add(self, stored: Stored, about: Json) -> None:
@@ -78,6 +80,7 @@ def as_json(stored: Stored) -> Json:
         "run": stored.run,
         "call_ns": stored.call_ns,
         "dear_call_ns": stored.dear_call_ns,
+        "origin": stored.origin,
         "commands": stored.commands,
         "targets": figures.as_json(stored.verdicts()),
         "implementations": {name: asdict(summary) for name, summary in stored.summaries.items()},

@@ -43,7 +43,7 @@ takes part is data, in `tests/bench/report/rows.py`, and what is to be reached i
   has the shorter queue. p99 is therefore compared where the program with the greater one had no time left, where both
   had the same rate (within 3 %), or where only one message was in flight. It is the median of all rounds, and a bound
   has a tolerance of one step of the client's histogram, which has 64 steps in each power of two: 0.8 to 1.6 %.
-- **Rows of echoes, copies, pipes, files and nops are there twice**: as the machine is, and with system calls that cost
+- **Rows of echoes, proxies, pipes, files and nops are there twice**: as the machine is, and with system calls that cost
   1 µs more, as they do on other machines and in containers. A seccomp filter adds that to the measured programs
   (`tests/bench/dear`), not to the client. What a system call costs by itself is in the table below.
 - **Only ratios within a run hold.** Samples are taken A B C, A B C; shown are medians, and the least and the most. Two
