@@ -85,8 +85,10 @@ def middle_text(summary: Summary, metric: str) -> str:
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
-    """Columns that are empty all the way are left out."""
+    """Columns that are empty all the way are left out. Empty without lines."""
     kept = [i for i in range(len(head)) if any(line[i] for line in lines)]
+    if not kept:
+        return ""
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(row[i] for i in kept) + " |" for row in rows) + "\n"
 
@@ -227,6 +229,8 @@ LINES = {
 
 
 def figures_table(rows: list[Stored]) -> str:
+    if not rows:
+        return ""
     head, line = LINES[type(rows[0].row.load)]
     lines = [
         line(stored.row.title if i == 0 else "", name, summary)
@@ -272,6 +276,8 @@ def about_text(about: dict[str, str], rows: list[Stored]) -> str:
 
 def machine_text(results: Results) -> str:
     """The machine and the versions, as they were for the part that was measured last."""
+    if not results.parts:
+        return ""
     about = max(results.parts.values(), key=lambda one: one.get("run", one["date"]))
     return table(["machine", ""], [[name, value] for name, value in about.items() if name not in PART_ONLY])
 
@@ -309,14 +315,14 @@ def part_text(results: Results, part: str, plots: list[str]) -> str:
     rows = results.of(part)
     in_tables = [stored for stored in rows if not stored.row.point_only]
     pictures = [f"![ratios]({part}.svg)"] if f"{part}.svg" in plots else []
+    commands = ["Commands, of Noria on io_uring:\n", commands_text(in_tables)] if in_tables else []
     sections = [
         f"## {PART_TITLES[part]}\n",
         about_text(results.parts[part], rows) + "\n",
         table(RATIO_HEAD, [ratio_line(stored) for stored in in_tables]),
         "\n".join([*pictures, curves_of(rows, plots)]).strip() + "\n",
         figures_table(in_tables),
-        "Commands, of Noria on io_uring:\n",
-        commands_text(in_tables),
+        *commands,
     ]
     return "\n".join(section for section in sections if section.strip())
 
