@@ -78,7 +78,6 @@ struct loop_inbox {
     uint64_t next_round;            /* the round of that slot when it has the post */
     struct loop_task *taken;        /* tasks that were taken and have not run, the oldest first */
     struct loop_task **last_taken;
-    uint64_t empty_at;    /* the position at which no post was found last */
     uint64_t burst_from;  /* the position when the loop was last about to sleep */
     uint64_t burst_tasks; /* tasks taken since then */
     uint64_t wakeups;
@@ -384,7 +383,6 @@ static uint64_t unfreed(const struct loop_inbox *inbox)
 bool loop_inbox_take(struct loop_inbox *inbox, loop_fn **fn, void **arg)
 {
     if (!has_post(inbox)) {
-        inbox->empty_at = inbox->position;
         if (unfreed(inbox) > 0) {
             free_slots(inbox);
         }
@@ -458,10 +456,13 @@ static void wait_for_claimed(const struct loop_inbox *inbox)
  * cache lines that it is writing, so the loop does not look at them meanwhile. */
 static bool has_more(const struct loop_inbox *inbox)
 {
-    bool is_taken = !inbox->taken && (inbox->empty_at == inbox->position || !has_post(inbox));
-    if (is_taken && inbox->position - inbox->burst_from + inbox->burst_tasks >= BURST) {
-        loop_kernel_pause(BURST_PAUSES);
+    if (!loop_inbox_is_empty(inbox)) {
+        return true;
     }
+    if (inbox->position - inbox->burst_from + inbox->burst_tasks < BURST) {
+        return false;
+    }
+    loop_kernel_pause(BURST_PAUSES);
     return !loop_inbox_is_empty(inbox);
 }
 

@@ -329,6 +329,57 @@ LOOP_TEST(p21_a_flood_does_not_wake_the_loop_again_and_again)
     END;
 }
 
+enum { OWN_POSTS = 60, SOME_POSTS = 10 };
+
+static int64_t handled_ns[OWN_POSTS];
+
+static void post_to_own_loop(void *scope, int64_t result);
+
+static void sleep_no_time(void *scope, int64_t result)
+{
+    CHECK_IS(result, 0);
+    handled_ns[n_handled] = loop_now(loop_scope_loop(scope));
+    if (++n_handled < OWN_POSTS) {
+        loop_sleep(scope, 0, post_to_own_loop, scope);
+    } else {
+        script_poke();
+    }
+}
+
+/* Runs after the posts of the turn, so that the loop has found no more of them when it comes to its end. */
+static void post_to_own_loop(void *scope, int64_t result)
+{
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_post(chain_inbox, sleep_no_time, scope), 0);
+}
+
+/* The turns of the last posts take no longer than those of the first ones, before there was a burst. How long a turn
+ * takes on a real machine depends on what else runs there. */
+static void check_no_wait(void)
+{
+    int64_t first_ns = handled_ns[SOME_POSTS] - handled_ns[0];
+    int64_t last_ns = handled_ns[OWN_POSTS - 1] - handled_ns[OWN_POSTS - 1 - SOME_POSTS];
+
+    CHECK(first_ns >= 0 && last_ns >= 0);
+#if defined(NORIA_SIMULATED)
+    CHECK(last_ns < first_ns + SOME_POSTS * INT64_C(500));
+#endif
+}
+
+LOOP_TEST(p21_a_loop_with_a_post_of_its_own_does_not_wait_for_more)
+{
+    BEGIN;
+    n_handled = 0;
+    chain_inbox = loop_inbox_ref(env->loop);
+    loop_scope_hold(env->scope);
+    CHECK_IS(loop_post(chain_inbox, sleep_no_time, env->scope), 0);
+    WAIT_UNTIL(n_handled == OWN_POSTS);
+    loop_scope_unhold(env->scope);
+    check_no_wait();
+    loop_inbox_unref(chain_inbox);
+    END;
+}
+
 /* ---- the end ---- */
 
 static struct loop_inbox *kept_inbox;
