@@ -72,10 +72,12 @@ static void watch_event(struct loop_uring *uring, struct loop_fd *fd, enum loop_
 {
     uint64_t id = fd->id;
     uring->inputs.n += kind == LOOP_URING_WATCH_IN;
-    if (flags & IORING_CQE_F_MORE && result >= 0 && !(fd->backend_id & LOOP_URING_LETTING_GO)) {
-        loop_ready_event(uring->loop, fd, loop_uring_known_events(fd, (uint32_t)result));
-    } else {
+    if (!(flags & IORING_CQE_F_MORE) || result < 0 || fd->backend_id & LOOP_URING_LETTING_GO) {
         loop_uring_watch_changed(uring, fd, kind, result, flags);
+    } else if (kind == LOOP_URING_WATCH_OUT) {
+        loop_uring_output_event(uring, fd, result);
+    } else {
+        loop_ready_event(uring->loop, fd, loop_uring_known_events(fd, (uint32_t)result));
     }
     if (may_receive(uring)) {
         loop_uring_receive_after(uring, id, kind);
@@ -110,7 +112,7 @@ __attribute__((noinline)) static void event(struct loop_uring *uring, uint64_t u
 static inline bool is_plain_input(const struct loop_fd *fd, int32_t result)
 {
     assert(fd->backend_id & LOOP_URING_ARMED(LOOP_URING_WATCH_IN));
-    return result == LOOP_URING_INPUT_WAKE_UP ? !(fd->ready & POLLIN) : result == POLLIN;
+    return result == POLLIN || (result == LOOP_URING_INPUT_WAKE_UP && !(fd->ready & POLLIN));
 }
 
 /* Handles an event of a poll for input that stays armed. One that comes while the poll is being cancelled does no harm:

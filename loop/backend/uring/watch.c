@@ -2,7 +2,8 @@
  *
  * Readiness by polls in the ring. Input is watched by a multishot poll, which is armed once and reports every arrival
  * (edges). Output is watched by a one-shot poll, armed when the descriptor was found full: on a Unix socket a multishot
- * poll would report every read of the peer. A pipe reports only that it is not full any more, so its poll stays armed.
+ * poll would report every read of the peer. A pipe reports only that it is not full any more, so its poll stays armed
+ * while jobs wait for what it reports.
  */
 #include <loop/backend/uring/receiver.h>
 #include <loop/backend/uring/ring.h>
@@ -265,6 +266,21 @@ static uint32_t last_events(struct loop_fd *fd, enum loop_uring_watch_kind kind,
     }
     fd->doubts |= LOOP_DOUBT_ASK;
     return rows[kind].event;
+}
+
+/* Others may fill a pipe too, and a loop that writes nothing is not to be woken each time that it has been full. Once
+ * the poll has gone a job that has come to wait meanwhile is told, and arms the next one. */
+void loop_uring_output_event(struct loop_uring *uring, struct loop_fd *fd, int32_t result)
+{
+    bool is_awaited = !loop_line_is_empty(&fd->writers) || loop_fd_has_pollers(fd);
+    bool was_in_vain = fd->backend_id & LOOP_URING_IN_VAIN;
+    fd->backend_id &= ~LOOP_URING_IN_VAIN;
+    if (!lasts(fd) || (was_in_vain && !is_awaited)) {
+        loop_uring_disarm(uring, fd, LOOP_URING_WATCH_OUT);
+    } else if (!is_awaited) {
+        fd->backend_id |= LOOP_URING_IN_VAIN;
+    }
+    loop_ready_event(uring->loop, fd, loop_uring_known_events(fd, (uint32_t)result));
 }
 
 bool loop_uring_disarmed(struct loop_uring *uring, struct loop_fd *fd, enum loop_uring_watch_kind kind)

@@ -34,11 +34,16 @@ static inline uint32_t loop_uring_known_events(struct loop_fd *fd, uint32_t even
 #define LOOP_URING_ARM_DUE(kind) (UINT32_C(1) << (8 + (kind)))     /* in line for the entry that arms it */
 #define LOOP_URING_CANCEL_DUE(kind) (UINT32_C(1) << (16 + (kind))) /* in line for the entry that cancels it */
 #define LOOP_URING_LASTS(kind) (UINT32_C(1) << (24 + (kind)))      /* multishot: stays armed after an event */
+#define LOOP_URING_IN_VAIN (UINT32_C(1) << 29)                     /* no job waited for the last event for output */
 #define LOOP_URING_STOPPING (UINT32_C(1) << 30)                    /* the receive is being cancelled */
 #define LOOP_URING_LETTING_GO (UINT32_C(1) << 31)
 
 /* Arms the polls for `events` that are not armed; see loop_backend_ops.watch. Returns 0. */
 int loop_uring_watch(struct loop *loop, struct loop_fd *fd, uint32_t events);
+
+/* Handles an event of a poll for output that stays armed. Cancels the poll where it need not stay: after two events in
+ * a row that no job has waited for, and when the loop has come to prefer completions. */
+void loop_uring_output_event(struct loop_uring *uring, struct loop_fd *fd, int32_t result);
 
 /* Cancels the polls of the descriptor; see loop_backend_ops.unwatch. */
 void loop_uring_unwatch(struct loop *loop, struct loop_fd *fd);

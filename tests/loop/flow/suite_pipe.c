@@ -94,6 +94,42 @@ LOOP_TEST(pipe_that_is_full_again_and_again_wakes_its_writer_each_time)
     END;
 }
 
+/* Others fill the pipe and empty it. That wakes the loop now and then at most: it has nothing to write. */
+LOOP_TEST(p18_a_pipe_that_others_fill_does_not_wake_a_loop_that_once_waited_for_room)
+{
+    enum { SIZE = 1 << 18, ROUNDS = 20 };
+    static struct loop_flow *writer;
+    static struct loop_stats before, quiet, after;
+    static struct once write;
+    static char sent[SIZE];
+    static int fds[2], other, round;
+
+    BEGIN;
+    make_pipe(fds);
+    other = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
+    writer = flow_of(env->scope, fds[1]);
+    START(loop_write(&writer->sink, sent, SIZE, ONCE(&write)));
+    while (write.count == 0) {
+        AWAIT(turns(env->scope, 2, GO));
+        drain(fds[0]);
+    }
+    loop_get_stats(env->loop, &before);
+    for (round = 0; round < ROUNDS; round++) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    loop_get_stats(env->loop, &quiet);
+    for (round = 0; round < ROUNDS; round++) {
+        stuff(other);
+        drain(fds[0]);
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    loop_get_stats(env->loop, &after);
+    CHECK(after.turns - quiet.turns <= quiet.turns - before.turns + ROUNDS / 2);
+    close(other);
+    close(fds[0]);
+    END;
+}
+
 static struct loop_scope *scope_of_no_pipe;
 static int late_pipe = 1;
 
