@@ -124,12 +124,14 @@ static bool has_ended(const struct loop *loop)
     return loop->main_has_ended && loop->own_has_ended;
 }
 
-/* Does what loop_settle does, where something is seldom due. */
-static inline void settle_rest(struct loop *loop)
+/* Does what loop_settle does, where something is seldom due. Returns whether something was. */
+static inline bool settle_rest(struct loop *loop)
 {
     if (__builtin_expect(loop->dirty.first || loop->ending, false)) {
         loop_settle_now(loop);
+        return true;
     }
+    return false;
 }
 
 /* Runs timers, descriptors, and results of the pool. Out of line, because most turns have none, and find their code in
@@ -158,7 +160,8 @@ static bool has_others(const struct loop *loop)
 bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
 {
     loop_child_check(loop);
-    settle_rest(loop); /* the backend may have let a descriptor go after the last continuation, and with it a scope */
+    /* The backend may have let a descriptor go after the last continuation, and with it a scope. */
+    (void)settle_rest(loop);
     if (__builtin_expect(has_ended(loop), false)) {
         return false;
     }
@@ -170,7 +173,9 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
     run_posts(loop);
     run_tasks(loop);
     int64_t now_ns = __builtin_expect(has_others(loop), false) ? run_others(loop) : 0;
-    settle_rest(loop); /* the same for these */
+    if (settle_rest(loop)) { /* the same for these */
+        now_ns = 0;          /* the functions of scopes that have ended may have taken long */
+    }
     if (__builtin_expect(has_ended(loop), false)) {
         return false;
     }

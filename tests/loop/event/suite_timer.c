@@ -275,6 +275,48 @@ LOOP_TEST(p20_timers_fire_in_order_and_on_time)
     END;
 }
 
+static struct loop_scope *chain_parent;
+static int64_t chain_due;
+static struct once chain_timer;
+static int chain_left;
+
+/* The last of many scopes, each of which ends in the on_end of the one before, takes long and starts a timer. */
+static void chain_ended(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    if (--chain_left > 0) {
+        CHECK(loop_scope_open(chain_parent, chain_ended, NULL));
+        return;
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 10 * LOOP_MILLISECOND}, NULL);
+    chain_due = now_ns() + LOOP_MILLISECOND;
+    CHECK(loop_sleep_until(chain_parent, chain_due, ONCE(&chain_timer)));
+}
+
+/* Wherever in the turn the rest of the settling takes place. */
+LOOP_TEST(p20_a_timer_that_a_long_on_end_starts_is_on_time)
+{
+    static int64_t late;
+    static int length;
+
+    BEGIN;
+    chain_parent = env->scope;
+    loop_daemon(env->loop, START(loop_sleep(env->scope, 3600 * LOOP_SECOND, NULL, NULL)));
+    for (length = 1; length < 2000; length += 128) {
+        chain_timer = (struct once){0};
+        chain_left = length;
+        CHECK(loop_scope_open(env->scope, chain_ended, NULL));
+        WAIT_UNTIL(chain_timer.count);
+        late = now_ns() - chain_due;
+        CHECK(late >= 0);
+#if defined(NORIA_SIMULATED)
+        CHECK(late < 5 * LOOP_MILLISECOND); /* its clock stands still while the program runs */
+#endif
+    }
+    END;
+}
+
 LOOP_TEST(p20_equal_times_fire_in_the_order_of_the_calls)
 {
     enum { N = 500 };
